@@ -1,0 +1,32 @@
+# Thin targets over the commands of the README; `make setup` alone prepares everything they need.
+BIN := .venv/bin
+# Read when a recipe runs, after setup: the Julia that it found (empty: none, the torch engine runs).
+JULIA = $(shell cat .venv/julia 2>/dev/null)
+WITH_JULIA = $(if $(JULIA),PYVDA_JULIA='$(JULIA)')
+
+.PHONY: setup demo test bench lint
+
+setup:
+	@scripts/setup.sh
+
+demo: setup
+	mkdir -p demo
+	$(WITH_JULIA) $(BIN)/pyvda info
+	$(WITH_JULIA) $(BIN)/pyvda simulate lorenz63 --windows 200 --seed 1 -o demo/truth.nc
+	$(WITH_JULIA) $(BIN)/pyvda observe demo/truth.nc --preset lorenz63-blanked --seed 2 -o demo/obs.nc
+	$(WITH_JULIA) $(BIN)/pyvda assimilate demo/obs.nc --model lorenz63 --method fsgd --iterations 20000 -o demo/analysis.nc
+	$(WITH_JULIA) $(BIN)/pyvda score demo/analysis.nc --truth demo/truth.nc
+	$(WITH_JULIA) $(BIN)/pyvda plot demo/analysis.nc --truth demo/truth.nc -o demo/analysis.png
+
+test: setup
+	$(WITH_JULIA) $(BIN)/python -m pytest
+	@if [ -s .venv/julia ]; then set -x; "$$(cat .venv/julia)" --startup-file=no --threads=2 --project=julia julia/test/runtests.jl; \
+	else echo "julia/test was not run: no Julia"; [ -z "$$PYVDA_REQUIRE_JULIA" ]; fi
+
+bench: setup
+	$(WITH_JULIA) $(BIN)/python benchmarks/run.py
+
+lint: setup
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m mypy pyvda

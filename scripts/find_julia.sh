@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Find a Julia (>= 1.5) for the engine, or get one; leave its path in .venv/julia and say in one
+# line which it is. In this order: PYVDA_JULIA, `julia` on PATH, the one that an earlier run got,
+# juliapkg's, Debian's own (as root). Without any, .venv/julia is empty and the torch engine runs.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+found=.venv/julia
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+works() { "$1" --startup-file=no -e 'exit(VERSION >= v"1.5" ? 0 : 1)' >/dev/null 2>&1; }
+take() { # path, where it came from
+    printf '%s\n' "$1" > "$found"
+    say "$("$1" --version), $2: $1"
+    exit 0
+}
+
+if [ -n "${PYVDA_JULIA:-}" ]; then
+    works "$PYVDA_JULIA" && take "$PYVDA_JULIA" "named by PYVDA_JULIA"
+    say "PYVDA_JULIA=$PYVDA_JULIA is not a Julia >= 1.5 that starts; correct it or unset it"
+    exit 1
+fi
+if julia=$(command -v julia) && works "$julia"; then take "$julia" "on PATH"; fi
+if [ -s "$found" ] && works "$(cat "$found")"; then take "$(cat "$found")" "got earlier"; fi
+if [ -e "$found" ] && [ ! -s "$found" ]; then
+    say "no Julia, the torch engine will run; rm $found to look for one again"
+    exit 0
+fi
+
+# Offline, juliapkg must give up in seconds: it sets no time limit on its downloads itself.
+say "no julia on PATH, asking juliapkg for one (a large download the first time)"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+if .venv/bin/python - >"$log" 2>&1 <<'PYTHON'
+import signal
+import socket
+
+socket.setdefaulttimeout(10)
+signal.alarm(1800)
+import juliapkg
+
+juliapkg.resolve()
+print(juliapkg.executable())
+PYTHON
+then
+    julia=$(tail -n 1 "$log")
+    works "$julia" && take "$julia" "fetched by juliapkg"
+fi
+say "juliapkg could not get one: $(tail -n 1 "$log" | cut -c 1-200)"
+
+if scripts/install_julia_debian.sh && julia=$(command -v julia) && works "$julia"; then
+    take "$julia" "Debian's own package"
+fi
+: > "$found"
+say "no Julia could be had: the torch engine will run, slower (install Julia >= 1.5 and rm $found)"

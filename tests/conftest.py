@@ -1,0 +1,65 @@
+"""What every test shares: no screen, no deadlines, and no silently skipped Julia in CI.
+
+With PYVDA_REQUIRE_JULIA=1 in the environment (`.ci/run` sets it) a Julia that the engine cannot
+start ends the session at once, and a skipped test that carries the marker `julia`, or a test file
+skipped as a whole, counts as a failure.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Generator
+
+import hypothesis
+import pytest
+
+# Plots are drawn into files only; a display would make the outcome depend on the machine.
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+# How long an example takes says nothing on a shared machine.
+hypothesis.settings.register_profile("pyvda", deadline=None, derandomize="CI" in os.environ)
+hypothesis.settings.load_profile("pyvda")
+
+REQUIRE_JULIA = os.environ.get("PYVDA_REQUIRE_JULIA", "") not in ("", "0")
+
+# In a process of its own: a process can start Julia once, and the tests want to choose how.
+START_JULIA = "from pyvda.engine import get_engine; get_engine('libjulia')"
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if not REQUIRE_JULIA or session.config.option.collectonly:
+        return
+    started = subprocess.run(
+        [sys.executable, "-c", START_JULIA], capture_output=True, text=True, timeout=300
+    )
+    if started.returncode:
+        last = (started.stderr.strip() or "no message").splitlines()[-1]
+        pytest.exit(
+            f"PYVDA_REQUIRE_JULIA is set, but the libjulia engine does not start: {last}",
+            returncode=1,
+        )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and item.get_closest_marker("julia"):
+        _forbid_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    if report.skipped:
+        _forbid_skip(report)
+    return report
+
+
+def _forbid_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if REQUIRE_JULIA:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"PYVDA_REQUIRE_JULIA is set, so this must not be skipped. {reason}"

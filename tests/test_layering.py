@@ -1,0 +1,109 @@
+"""Which module may load what: looked up in sys.modules of a fresh process.
+
+A set of modules is imported one after the other in one process; the first of them after which a
+forbidden package is there is named in the failure. A package stands for all of its modules.
+"""
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+LOOK = """
+import importlib, json, pkgutil, sys
+names, forbidden = json.loads(sys.argv[1])
+offences = {}
+def load(name):
+    module = importlib.import_module(name)
+    for package in forbidden:
+        if package in sys.modules:
+            offences.setdefault(package, name)
+    for child in pkgutil.iter_modules(getattr(module, "__path__", ()), name + "."):
+        if child.name.rpartition(".")[2] not in ("__main__", "cli"):
+            load(child.name)
+for name in names:
+    load(name)
+print(json.dumps(offences))
+"""
+
+JULIA = ["juliacall", "juliapkg"]
+HEAVY = ["torch", "lightning", *JULIA, "xarray", "netCDF4", "dask", "matplotlib", "pyvda.cli"]
+
+
+def offences(names: list[str], forbidden: list[str]) -> dict[str, str]:
+    """Return, for each forbidden package that was loaded, the module that loaded it first."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK, json.dumps([names, forbidden])],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("names", "forbidden"),
+    [
+        pytest.param(
+            ["names", "models", "errors", "netcdf", "engine", "scores", "twin"],
+            ["torch", "lightning", *JULIA],
+            id="files-engine-scores-without-torch",
+        ),
+        pytest.param(
+            ["batch", "models", "errors", "dynamics", "cost", "priors", "solvers"],
+            ["xarray", "netCDF4", *JULIA],
+            id="costs-priors-solvers-without-xarray",
+        ),
+        pytest.param(
+            ["batch", "models", "errors", "names"], HEAVY, id="plain-data-without-anything"
+        ),
+    ],
+)
+def test_module_loads_nothing_forbidden(names: list[str], forbidden: list[str]) -> None:
+    assert offences([f"pyvda.{name}" for name in names], forbidden) == {}
+
+
+def test_importing_pyvda_starts_neither_julia_nor_torch() -> None:
+    look = (
+        "import sys, pyvda; print(*sorted({'torch', 'juliacall', 'juliapkg'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_nothing_imports_the_command_line() -> None:
+    """Not even inside a function: nothing but `__main__` and the tests may name it."""
+    named = re.compile(
+        r"^\s*(from pyvda\.cli\b|from pyvda import .*\bcli\b|import pyvda\.cli\b)", re.M
+    )
+    sources = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("pyvda/**/*.py")}
+    command_line = {path for path in sources if path.startswith(("pyvda/cli.py", "pyvda/cli/"))}
+    assert command_line
+    others = sources - command_line - {"pyvda/__main__.py"}
+    assert [path for path in others if named.search((ROOT / path).read_text("utf-8"))] == []
+
+
+def test_only_the_engine_folder_knows_julia() -> None:
+    named = re.compile(r"^\s*(from|import)\s+(juliacall|juliapkg)\b", re.M)
+    importers = [
+        path for path in ROOT.glob("pyvda/**/*.py") if named.search(path.read_text("utf-8"))
+    ]
+    assert all(path.is_relative_to(ROOT / "pyvda/engine") for path in importers), importers
+
+
+def test_julia_package_uses_the_standard_library_alone() -> None:
+    standard = {"Base", "Dates", "Libdl", "LinearAlgebra", "Printf", "Random", "Statistics", "Test"}
+    project = tomllib.loads((ROOT / "julia/Project.toml").read_text("utf-8"))
+    assert set(project.get("deps", {})) | set(project.get("extras", {})) <= standard
+    for path in ROOT.glob("julia/**/*.jl"):
+        lines = re.findall(r"^\s*(?:using|import)\s+([^:\n#]+)", path.read_text("utf-8"), re.M)
+        used = {name.strip().split(".")[0] for line in lines for name in line.split(",")}
+        # A leading dot leaves an empty name: a module of the package itself.
+        assert used - {"", "VDA"} <= standard, f"{path}: {used}"

@@ -1,0 +1,103 @@
+"""The wheel: what is in it, and that it works in an empty environment, away from the sources."""
+
+import re
+import subprocess
+import sys
+import sysconfig
+import tomllib
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+import pyvda
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel with what is installed: no network, no build environment."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the Python of an empty environment into which the wheel was installed.
+
+    It borrows the dependencies of the environment that runs the tests. That is a path entry only:
+    the `.pth` files there are not read, so an editable pyvda stays out of sight.
+    """
+    home = tmp_path_factory.mktemp("environment")
+    venv.create(home, with_pip=False)
+    python = home / "bin" / "python"
+    # With --python, pip installs into another environment than its own.
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet"]
+    options = ["--no-deps", "--no-index", "--disable-pip-version-check"]
+    subprocess.run([*pip, *options, str(wheel)], check=True)
+    (site,) = home.glob("lib/python*/site-packages")
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n", "utf-8")
+    return python
+
+
+def test_wheel_holds_package_and_julia_and_nothing_else(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    expected = {
+        "pyvda/__init__.py",
+        "pyvda/py.typed",
+        "pyvda/juliapkg.json",
+        "pyvda/julia/Project.toml",
+    } | {f"pyvda/{path.relative_to(ROOT)}" for path in ROOT.glob("julia/src/**/*.jl")}
+    assert expected <= names
+    assert "pyvda/julia/src/VDA.jl" in names
+    assert {name.split("/")[0] for name in names} == {
+        "pyvda",
+        f"pyvda-{pyvda.__version__}.dist-info",
+    }
+    assert not [name for name in names if "test" in name or "Manifest" in name]
+
+
+def test_versions_agree() -> None:
+    project = tomllib.loads((ROOT / "julia/Project.toml").read_text("utf-8"))
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    assert project["version"] == str(citation["version"]) == pyvda.__version__
+
+
+def test_conda_environment_names_every_dependency() -> None:
+    """Conda's names differ in a few cases; all others must be in both files, same lower bound."""
+    conda_name = {
+        "cf-xarray": "cf_xarray",
+        "dask[array]": "dask-core",
+        "juliacall": "pyjuliacall",
+        "matplotlib": "matplotlib-base",
+        "netCDF4": "netcdf4",
+        "PyYAML": "pyyaml",
+        "torch": "pytorch",
+        "types-PyYAML": "types-pyyaml",
+    }
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    wanted = {
+        conda_name.get(name, name) + (f" {bound}" if bound else "")
+        for line in project["dependencies"] + project["optional-dependencies"]["dev"]
+        for name, bound in re.findall(r"^([^>=<]+)(.*)$", line)
+    }
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text("utf-8"))["dependencies"]
+    assert wanted == set(conda) - {"pip", f"python {project['requires-python']}"}
+
+
+def test_wheel_is_imported_from_where_it_was_installed(installed: Path, tmp_path: Path) -> None:
+    found = subprocess.run(
+        [installed, "-c", "import pyvda; print(pyvda.__file__)"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert Path(found.stdout.strip()).is_relative_to(installed.parents[1])
