@@ -1,0 +1,32 @@
+# Fixed-step gradient descent (FSGD), eq. (5): x ← x - α ∂U/∂x.
+#
+# A thread takes a block of windows and runs all the iterations over it before the next, so the
+# block stays in cache. The state x is all that an iteration knows of its past: a run cut into
+# pieces gives the same bits as a run in one.
+
+"""
+    descend!(x, y, mask, scheme, m, h, λ₁, λ₂, α, iterations)
+
+Run `iterations` of FSGD with step `α` on every window of `x`, `(state, time, window)`, in place.
+"""
+function descend!(x, y, mask, scheme, m, h, λ₁, λ₂, α, iterations)
+    S = eltype(x)
+    N = lanes_for(S)
+    D, T, windows = size(x)
+    γ₁ = S(2λ₁ * α)
+    γ₂ = S(2λ₂ * α / ((T - 1) * D))
+    each_block(N, windows) do range
+        b = WindowBlock{N}(x, y, mask, range)
+        iterate!(b, workspace(N, m), scheme, retype(S, m), S(h), γ₁, γ₂, iterations)
+        scatter!(x, b.x, range)
+    end
+    return x
+end
+
+function iterate!(b, ws, scheme, m, h, γ₁, γ₂, iterations)
+    x = b.x
+    for _ in 1:iterations
+        sweep!((i, t, gᵢ) -> (@inbounds x[i, t] -= gᵢ), b, ws, scheme, m, h, γ₁, γ₂)
+    end
+    return b
+end

@@ -1,0 +1,38 @@
+"""
+    Lorenz63(σ, ρ, β)
+
+Lorenz (1963), eq. (15): three components, σ = 10, ρ = 28, β = 8/3 in the paper.
+"""
+struct Lorenz63{T} <: SmallModel
+    σ::T
+    ρ::T
+    β::T
+end
+
+Base.length(::Lorenz63) = 3
+@inline size_of(::Lorenz63) = Val(3)
+retype(::Type{T}, m::Lorenz63) where {T} = Lorenz63{T}(m.σ, m.ρ, m.β)
+
+"    tendency(m, x) -> dx/dt"
+@inline function tendency(m::Lorenz63, (x₁, x₂, x₃))
+    return (m.σ * (x₂ - x₁), muladd(x₁, m.ρ - x₃, -x₂), muladd(x₁, x₂, -(m.β * x₃)))
+end
+
+"    tangent_linear(m, x, δ) -> 𝐌(x) δ, with 𝐌 the Jacobian of `tendency`"
+@inline function tangent_linear(m::Lorenz63, (x₁, x₂, x₃), (δ₁, δ₂, δ₃))
+    return (
+        m.σ * (δ₂ - δ₁),
+        muladd(m.ρ - x₃, δ₁, -δ₂) - x₁ * δ₃,
+        muladd(x₂, δ₁, x₁ * δ₂) - m.β * δ₃,
+    )
+end
+
+"    adjoint(m, x, v) -> 𝐌(x)ᵀ v"
+@inline function adjoint(m::Lorenz63, (x₁, x₂, x₃), (v₁, v₂, v₃))
+    σv₁ = m.σ * v₁
+    return (
+        muladd(x₂, v₃, muladd(m.ρ - x₃, v₂, -σv₁)),
+        muladd(x₁, v₃, σv₁ - v₂),
+        -muladd(x₁, v₂, m.β * v₃),
+    )
+end

@@ -1,0 +1,24 @@
+# Unfused: arithmetic that rounds alike on every machine.
+#
+# `muladd` rounds once where the processor has a fused instruction and twice where it has none.
+# In a chaotic system that last bit grows to a different trajectory. Simulations therefore run on
+# `Unfused` numbers, whose `muladd` is always a product, rounded, then a sum, rounded: the same
+# seed gives the same file on every processor, and on the torch engine.
+
+struct Unfused{T<:AbstractFloat} <: Real
+    value::T
+    @inline Unfused{T}(value::T) where {T<:AbstractFloat} = new{T}(value)
+end
+
+for op in (:+, :-, :*, :/)
+    @eval @inline Base.$op(a::Unfused{T}, b::Unfused{T}) where {T} = Unfused{T}($op(a.value, b.value))
+end
+@inline Base.muladd(a::Unfused{T}, b::Unfused{T}, c::Unfused{T}) where {T} = a * b + c
+@inline Base.:-(a::Unfused{T}) where {T} = Unfused{T}(-a.value)
+@inline Base.abs(a::Unfused{T}) where {T} = Unfused{T}(abs(a.value))
+@inline Base.zero(::Type{Unfused{T}}) where {T} = Unfused{T}(zero(T))
+@inline Base.isless(a::Unfused{T}, b::Unfused{T}) where {T} = isless(a.value, b.value)
+@inline Base.max(a::Unfused{T}, b::Unfused{T}) where {T} = Unfused{T}(max(a.value, b.value))
+@inline Unfused{T}(a::Real) where {T<:AbstractFloat} = Unfused{T}(T(a))
+@inline Unfused{T}(a::Unfused{T}) where {T<:AbstractFloat} = a
+Base.promote_rule(::Type{Unfused{T}}, ::Type{T}) where {T<:AbstractFloat} = Unfused{T}
