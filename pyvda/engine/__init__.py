@@ -1,0 +1,9 @@
+"""The engine: where classical numerics run. `get_engine()` is the only way in.
+
+Only this folder knows that Julia exists.
+"""
+
+from pyvda.engine.choice import get_engine
+from pyvda.engine.interface import CostResult, CostSettings, Engine, EngineInfo
+
+__all__ = ["CostResult", "CostSettings", "Engine", "EngineInfo", "get_engine"]

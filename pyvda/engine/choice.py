@@ -1,0 +1,127 @@
+"""Which engine runs: PYVDA_ENGINE, or the first of juliacall, libjulia, torch that works."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable
+
+from pyvda.engine import juliacall, libjulia
+from pyvda.engine.interface import Engine
+from pyvda.engine.julia import JuliaEngine, StartedJulia
+from pyvda.errors import EngineError, InputError
+
+log = logging.getLogger("pyvda")
+CHOICES = ("auto", "juliacall", "libjulia", "torch")
+
+_lock = threading.Lock()
+_engines: dict[str, Engine] = {}
+
+
+def get_engine(name: str | None = None) -> Engine:
+    """Return the engine, started on first use and once per process.
+
+    Parameters
+    ----------
+    name : {"auto", "juliacall", "libjulia", "torch"}, optional
+        Without it, the environment variable PYVDA_ENGINE decides, else "auto": juliacall if it can
+        start without downloading, else libjulia, else torch. "julia" is either of the two Julias.
+
+    Raises
+    ------
+    InputError
+        An unknown name.
+    EngineError
+        The engine asked for by name cannot start.
+    """
+    name = name or os.environ.get("PYVDA_ENGINE") or "auto"
+    if name not in (*CHOICES, "julia"):
+        raise InputError(f"unknown engine {name!r}; choose one of {', '.join(CHOICES)}")
+    with _lock:
+        if name not in _engines:
+            _engines[name] = _choose(name)
+        return _engines[name]
+
+
+def _choose(name: str) -> Engine:
+    if name == "torch":
+        return _torch("asked for")
+    running = [e for e in _engines.values() if e.info.name == "julia"]
+    if name in ("auto", "julia") and running:
+        return running[0]
+    if running and running[0].info.start != name:
+        raise EngineError(
+            f"Julia already runs in this process, started by {running[0].info.start}; "
+            f"one process has one Julia: set PYVDA_ENGINE={name} and start again"
+        )
+    asked = name not in ("auto", "julia")
+    refused: list[str] = []
+    for way, obstacle, start in (
+        ("juliacall", juliacall.ready_without_download, juliacall.start),
+        ("libjulia", _no_julia_command, libjulia.start),
+    ):
+        if name not in ("auto", "julia", way):
+            continue
+        why_not = None if asked else obstacle()
+        if why_not is None:
+            try:
+                reason = "asked for" if asked else "; ".join([*refused, f"{way} works"])
+                return _julia(way, start, reason)
+            except EngineError as error:
+                if asked:
+                    raise
+                why_not = str(error)
+        refused.append(f"not {way}: {why_not}")
+    if name == "julia":
+        raise EngineError(f"no Julia can start: {'; '.join(refused)}")
+    log.warning("running on the torch engine, slower than Julia (%s)", "; ".join(refused))
+    return _torch("; ".join(refused))
+
+
+def _no_julia_command() -> str | None:
+    return None if libjulia.julia_command() else "no julia on PATH or in PYVDA_JULIA"
+
+
+def _julia(way: str, start: Callable[[], StartedJulia], reason: str) -> Engine:
+    # Julia reads its thread count once, when it starts.
+    os.environ.setdefault("JULIA_NUM_THREADS", str(thread_count()))
+    with _sigint_kept():
+        engine = JuliaEngine(start, way, reason)
+    log.info("running on %s (%s)", engine.info, reason)
+    return engine
+
+
+def _torch(reason: str) -> Engine:
+    from pyvda.engine.torch_engine import TorchEngine
+
+    return TorchEngine(reason)
+
+
+def thread_count() -> int:
+    """Return PYVDA_THREADS if set, else the number of cores this process may use."""
+    wanted = os.environ.get("PYVDA_THREADS")
+    if wanted is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not wanted.isdigit() or int(wanted) < 1:
+        raise InputError(f"PYVDA_THREADS is {wanted!r}, expected a whole number from 1")
+    return int(wanted)
+
+
+class _sigint_kept:
+    """Put the process's SIGINT handler back after Julia has installed its own.
+
+    Done at the level of the C library, because Python's `signal` works in the main thread only and
+    Julia may be started from any.
+    """
+
+    def __enter__(self) -> None:
+        self._libc = ctypes.CDLL(None)
+        self._action = ctypes.create_string_buffer(256)  # larger than any struct sigaction
+        self._saved = self._libc.sigaction(int(signal.SIGINT), None, self._action) == 0
+
+    def __exit__(self, *_: object) -> None:
+        if self._saved:
+            self._libc.sigaction(int(signal.SIGINT), self._action, None)

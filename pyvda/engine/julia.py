@@ -1,0 +1,195 @@
+"""The Julia engine: the four entry points of `julia/src/boundary.jl`, called through ctypes.
+
+1. Only numbers and pointers to numpy's own memory cross; shapes, dtypes and finiteness are
+   checked here, before.
+2. Julia lives on one thread of its own, which starts it and runs every call: any Python thread may
+   ask, the main thread stays free for Ctrl-C. (Calling from a second thread while the starting one
+   waits in Python deadlocks at the next garbage collection.)
+3. Which of the two ways of starting gave the entry points makes no difference from here on.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pyvda.engine.interface import (
+    Array,
+    CostResult,
+    CostSettings,
+    EngineInfo,
+    Scheme,
+    checked,
+    working_dtype,
+)
+from pyvda.errors import EngineError
+from pyvda.models import Model
+
+_MODEL_NUMBER = {"lorenz63": 63, "lorenz96": 96}
+_SCHEME_NUMBER = {"euler": 1, "rk4": 4}
+_FORECAST, _TANGENT_LINEAR, _ADJOINT = 0, 1, 2
+
+_I, _F, _P = ctypes.c_int64, ctypes.c_double, ctypes.c_void_p
+_SIGNATURES = {
+    "simulate": (_I, _P, _I, _I, _I, _P, _P, _F, _F, _F, _F),
+    "cost": (_I, _P, _I, _I, _I, _I, _I, _F, _F, _F, _P, _P, _P, _P, _P),
+    "descend": (_I, _P, _I, _I, _I, _I, _I, _F, _F, _F, _P, _P, _P, _F, _I),
+    "step": (_I, _P, _I, _I, _I, _F, _I, _P, _P, _P),
+}
+_MESSAGE_BYTES = 2048
+
+
+class StartedJulia(NamedTuple):
+    """What a way of starting Julia returns, from the thread that started it."""
+
+    version: str
+    threads: int
+    address: Callable[[str], int]
+
+
+class JuliaEngine:
+    """Numerics in Julia. `start` is called once, on Julia's own thread."""
+
+    def __init__(self, start: Callable[[], StartedJulia], how: str, reason: str) -> None:
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pyvda-julia")
+        try:
+            self._functions, started = self._thread.submit(self._start, start).result()
+        except BaseException:
+            self._thread.shutdown(wait=False)
+            raise
+        self.info = EngineInfo("julia", how, started.version, started.threads, reason)
+
+    @staticmethod
+    def _start(start: Callable[[], StartedJulia]) -> tuple[dict[str, Any], StartedJulia]:
+        started = start()
+        functions = {
+            name: ctypes.CFUNCTYPE(ctypes.c_int, *signature, ctypes.c_char_p, _I)(
+                started.address(name)
+            )
+            for name, signature in _SIGNATURES.items()
+        }
+        return functions, started
+
+    def _call(self, name: str, *arguments: Any) -> None:
+        message = ctypes.create_string_buffer(_MESSAGE_BYTES)
+        run = self._thread.submit(self._functions[name], *arguments, message, _MESSAGE_BYTES)
+        if run.result() != 0:
+            raise EngineError(f"Julia: {message.value.decode('utf-8', 'replace')}")
+
+    def simulate(
+        self,
+        model: Model,
+        start: Array,
+        *,
+        time_step: float,
+        steps: int,
+        spinup: float = 0.0,
+        rtol: float = 1e-9,
+        atol: float = 1e-9,
+    ) -> Array:
+        windows = len(start)
+        start = checked("start", start, (windows, model.state_size), np.dtype(float))
+        x = np.empty((windows, steps, model.state_size))
+        number, parameters, size = _described(model)
+        self._call(
+            "simulate", number, _at(parameters), size, steps, windows, _at(start), _at(x),
+            time_step, spinup, rtol, atol,
+        )  # fmt: skip
+        return x
+
+    def cost(
+        self,
+        model: Model,
+        settings: CostSettings,
+        x: Array,
+        observation: Array,
+        mask: Array,
+        *,
+        gradient: bool = True,
+    ) -> CostResult:
+        x, observation, mask = _problem(model, x, observation, mask)
+        terms = np.empty((len(x), 3))
+        g = np.empty_like(x) if gradient else None
+        self._call("cost", *_problem_arguments(model, settings, x, observation, mask),
+                   _at(terms), None if g is None else _at(g))  # fmt: skip
+        return CostResult(terms[:, 0], terms[:, 1], np.sqrt(terms[:, 2]), g)
+
+    def descend(
+        self,
+        model: Model,
+        settings: CostSettings,
+        x: Array,
+        observation: Array,
+        mask: Array,
+        *,
+        step: float,
+        iterations: int,
+    ) -> Array:
+        x, observation, mask = _problem(model, x, observation, mask)
+        x = x.copy()
+        self._call("descend", *_problem_arguments(model, settings, x, observation, mask),
+                   step, iterations)  # fmt: skip
+        return x
+
+    def forecast(self, model: Model, x: Array, *, time_step: float, scheme: Scheme = "rk4") -> Array:
+        return self._step(model, x, x, time_step, scheme, _FORECAST)
+
+    def tangent_linear(
+        self, model: Model, x: Array, dx: Array, *, time_step: float, scheme: Scheme = "rk4"
+    ) -> Array:
+        return self._step(model, x, dx, time_step, scheme, _TANGENT_LINEAR)
+
+    def adjoint(
+        self, model: Model, x: Array, v: Array, *, time_step: float, scheme: Scheme = "rk4"
+    ) -> Array:
+        return self._step(model, x, v, time_step, scheme, _ADJOINT)
+
+    def _step(
+        self, model: Model, x: Array, v: Array, time_step: float, scheme: Scheme, what: int
+    ) -> Array:
+        shape = (*np.shape(x)[:-1], model.state_size)
+        x = checked("x", x, shape, np.dtype(float))
+        v = checked("v", v, shape, np.dtype(float))
+        out = np.empty_like(x)
+        number, parameters, size = _described(model)
+        self._call(
+            "step", number, _at(parameters), size, x.size // size, _SCHEME_NUMBER[scheme],
+            time_step, what, _at(x), _at(v), _at(out),
+        )  # fmt: skip
+        return out
+
+
+def _described(model: Model) -> tuple[int, Array, int]:
+    return _MODEL_NUMBER[model.name], np.array(model.parameters, dtype=float), model.state_size
+
+
+def _problem(model: Model, x: Array, observation: Array, mask: Array) -> tuple[Array, Array, Array]:
+    dtype = working_dtype(x)
+    if np.ndim(x) != 3 or x.shape[1] < 2:
+        raise ValueError(f"x has shape {np.shape(x)}, expected (window, time >= 2, state)")
+    shape = (x.shape[0], x.shape[1], model.state_size)
+    return (
+        checked("x", x, shape, dtype),
+        checked("observation", observation, shape, dtype),
+        checked("mask", mask, shape, dtype),
+    )
+
+
+def _problem_arguments(
+    model: Model, settings: CostSettings, x: Array, observation: Array, mask: Array
+) -> tuple[Any, ...]:
+    number, parameters, size = _described(model)
+    windows, steps, _ = x.shape
+    return (
+        number, _at(parameters), size, steps, windows, x.itemsize, _SCHEME_NUMBER[settings.scheme],
+        settings.time_step, settings.lambda1, settings.lambda2, _at(x), _at(observation), _at(mask),
+    )  # fmt: skip
+
+
+def _at(array: Array) -> ctypes.c_void_p:
+    """Return the array's address in a pointer that keeps the array alive as long as itself."""
+    return array.ctypes.data_as(ctypes.c_void_p)
