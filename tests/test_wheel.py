@@ -1,5 +1,6 @@
-"""The wheel: what is in it, and that it works in an empty environment, away from the sources."""
+"""The wheel: what is in it, and that the engine runs from it, away from the sources."""
 
+import os
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 import yaml
 
 import pyvda
+from pyvda.engine.libjulia import julia_command
 
 ROOT = Path(__file__).parents[1]
 
@@ -92,12 +94,43 @@ def test_conda_environment_names_every_dependency() -> None:
     assert wanted == set(conda) - {"pip", f"python {project['requires-python']}"}
 
 
-def test_wheel_is_imported_from_where_it_was_installed(installed: Path, tmp_path: Path) -> None:
-    found = subprocess.run(
-        [installed, "-c", "import pyvda; print(pyvda.__file__)"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
+def run_installed(python: Path, code: str, folder: Path) -> str:
+    """Run `code` with the installed pyvda, from a folder without sources; return what it prints."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [python, "-c", code], cwd=folder, env=environment, capture_output=True, text=True
     )
-    assert Path(found.stdout.strip()).is_relative_to(installed.parents[1])
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_wheel_is_imported_from_where_it_was_installed(installed: Path, tmp_path: Path) -> None:
+    found = run_installed(installed, "import pyvda; print(pyvda.__file__)", tmp_path)
+    assert Path(found.strip()).is_relative_to(installed.parents[1])
+
+
+# At a fixed point of Lorenz-63 the dynamics cost nothing, whatever the step; an observation one
+# unit away from it everywhere costs lambda1.
+FIXED_POINT = """
+import numpy as np
+from pyvda.engine import CostSettings, get_engine
+from pyvda.engine.libjulia import julia_source
+from pyvda.models import get_model
+
+root = np.sqrt(8 / 3 * 27)
+x = np.tile([root, root, 27.0], (2, 5, 1))
+cost = get_engine("libjulia").cost(
+    get_model("lorenz63"), CostSettings(0.01, lambda1=0.25), x, x + 1, np.ones_like(x)
+)
+print(julia_source())
+print(*cost.total)
+"""
+
+
+@pytest.mark.julia
+def test_engine_runs_from_the_wheel(installed: Path, tmp_path: Path) -> None:
+    if julia_command() is None:
+        pytest.skip("no julia on PATH or in PYVDA_JULIA")
+    source, costs = run_installed(installed, FIXED_POINT, tmp_path).splitlines()
+    assert Path(source).is_relative_to(installed.parents[1])
+    assert [float(cost) for cost in costs.split()] == pytest.approx([0.25, 0.25], rel=1e-12)
