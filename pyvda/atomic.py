@@ -1,0 +1,120 @@
+"""Write a file or a folder completely or not at all.
+
+The output is made under a hidden temporary name in the same folder, forced to the disk, and then
+renamed: whoever looks at the final name, at any time and after any crash, sees the old output, the
+new one, or none, but never a part.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from pyvda.errors import InputError
+
+# HDF5 loses the system's error number on a full disk: what is left free then tells.
+_NEARLY_NOTHING = 64 * 1024
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path to write to; on success it becomes `path`, on any failure it goes.
+
+    Parameters
+    ----------
+    path : path
+        The final name of a file or, for stores such as zarr, of a folder; replaced if it exists.
+        The caller decides whether an existing folder may be replaced.
+
+    Raises
+    ------
+    InputError
+        When the folder of `path` does not exist, or the disk is full, or writing is not allowed.
+    """
+    path = Path(path)
+    folder = path.parent
+    if not folder.is_dir():
+        raise InputError(
+            f"cannot write {path}: the folder {folder} does not exist; create it first"
+        )
+    temporary = folder / f".{path.name}.{uuid.uuid4().hex[:8]}.partial"
+    try:
+        yield temporary
+        _synchronise(temporary)
+        _rename(temporary, path)
+    except (OSError, RuntimeError) as error:
+        # A full disk comes as OSError ENOSPC, or from netCDF4 as RuntimeError "NetCDF: HDF
+        # error", or even as PermissionError when not even the header fits. Ask before removing.
+        full = getattr(error, "errno", None) in _NO_SPACE or _free(folder) < _NEARLY_NOTHING
+        _remove(temporary)
+        if full:
+            raise InputError(
+                f"no space left writing {path}; free space or choose another folder"
+            ) from error
+        if isinstance(error, OSError) or "NetCDF" in str(error):
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+            raise InputError(
+                f"cannot write {path} ({reason}); check the folder and its permissions"
+            ) from error
+        raise
+    except BaseException:  # Ctrl-C too
+        _remove(temporary)
+        raise
+
+
+def _rename(temporary: Path, path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        # A folder cannot be renamed over another one: move the old one aside, and back on failure.
+        old = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old")
+        os.rename(path, old)
+        try:
+            os.rename(temporary, path)
+        except BaseException:
+            os.rename(old, path)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        os.replace(temporary, path)
+    _synchronise_one(path.parent)
+
+
+def _synchronise(path: Path) -> None:
+    if path.is_dir():
+        for folder, _, files in os.walk(path):
+            for name in files:
+                _synchronise_one(Path(folder) / name)
+            _synchronise_one(Path(folder))
+    else:
+        _synchronise_one(path)
+
+
+def _synchronise_one(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    with contextlib.suppress(OSError):
+        # HDF5 keeps a file open for good after a failed write: only emptying it frees the disk.
+        os.truncate(path, 0)
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
+def _free(folder: Path) -> int:
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return _NEARLY_NOTHING

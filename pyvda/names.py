@@ -1,0 +1,106 @@
+"""Names of dimensions and variables in pyvda's files, and their CF attributes.
+
+Everything that reads or writes a file takes its names from here. The `units` of state variables
+come from the user's own file; those given here are only of quantities pyvda defines.
+"""
+
+from enum import IntEnum
+from typing import Any
+
+WINDOW = "window"
+TIME = "time"
+STATE = "state"
+ITERATION = "iteration"
+DIMENSIONS = (WINDOW, TIME, STATE)
+
+OBSERVATION = "observation"
+OBSERVATION_ERROR = "observation_error"
+TRUTH = "truth"
+WINDOW_START = "window_start"
+
+ANALYSIS = "analysis"
+INNOVATION = "innovation"
+FLAG = "flag"
+COST = "cost"
+COST_OBSERVATION = "cost_observation"
+COST_DYNAMICS = "cost_dynamics"
+GRADIENT_NORM = "gradient_norm"
+STATUS = "status"
+ITERATIONS = "iterations"
+
+HISTORY_COST = "history_cost"
+HISTORY_GRADIENT_NORM = "history_gradient_norm"
+HISTORY_R_SCORE = "history_r_score"
+
+
+class Flag(IntEnum):
+    """What is known about one component at one step."""
+
+    GAP = 0
+    OBSERVED = 1
+    EDGE = 2
+    REJECTED = 3
+
+
+class Status(IntEnum):
+    """How the assimilation of one window ended."""
+
+    CONVERGED = 0
+    ITERATION_LIMIT = 1
+    NO_OBSERVATIONS = 2
+    DIVERGED = 3
+    DOUBTFUL = 4
+
+
+def flag_attributes(flags: type[IntEnum]) -> dict[str, Any]:
+    """Return the CF attributes `flag_values` and `flag_meanings` of an enumeration.
+
+    >>> flag_attributes(Flag)["flag_meanings"]
+    'gap observed edge rejected'
+    """
+    import numpy as np
+
+    return {
+        "flag_values": np.array([member.value for member in flags], dtype=np.int8),
+        "flag_meanings": " ".join(member.name.lower() for member in flags),
+    }
+
+
+_LONG_NAMES = {
+    OBSERVATION: "observed state",
+    OBSERVATION_ERROR: "standard deviation of the observation error",
+    TRUTH: "true state of a twin experiment",
+    WINDOW_START: "index in the series of the first step of the window",
+    ANALYSIS: "analysed state",
+    INNOVATION: "observation minus analysis",
+    FLAG: "what the analysis rests on at this step",
+    COST: "variational cost of the analysis",
+    COST_OBSERVATION: "observation term of the cost",
+    COST_DYNAMICS: "dynamical term of the cost",
+    GRADIENT_NORM: "Euclidean norm of the gradient of the cost",
+    STATUS: "how the assimilation of the window ended",
+    ITERATIONS: "iterations made",
+    ITERATION: "iteration",
+    HISTORY_COST: "cost along the iterations, mean over windows",
+    HISTORY_GRADIENT_NORM: "gradient norm along the iterations, mean over windows",
+    HISTORY_R_SCORE: "R-score along the iterations, mean over windows",
+}
+_DIMENSIONLESS = (WINDOW_START, ITERATIONS, ITERATION)
+
+
+def attributes(name: str) -> dict[str, Any]:
+    """Return a new dictionary of the CF attributes of pyvda's variable `name` ({} if not ours).
+
+    >>> attributes("innovation")
+    {'long_name': 'observation minus analysis'}
+    """
+    found: dict[str, Any] = {}
+    if name in _LONG_NAMES:
+        found["long_name"] = _LONG_NAMES[name]
+    if name in _DIMENSIONLESS:
+        found["units"] = "1"
+    if name == FLAG:
+        found |= {"standard_name": "status_flag", **flag_attributes(Flag)}
+    if name == STATUS:
+        found |= {"standard_name": "status_flag", **flag_attributes(Status)}
+    return found

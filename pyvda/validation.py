@@ -1,0 +1,100 @@
+"""Can these observations be assimilated? One sentence if not.
+
+Values are checked in one pass, block by block where they are dask-backed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from pyvda import names
+from pyvda.errors import InputError
+
+
+def check(ds: xr.Dataset) -> None:
+    """Refuse normalised observations that cannot be assimilated.
+
+    Raises
+    ------
+    InputError
+        When time does not increase by one uniform step (to 1e-6 of it), when values are infinite,
+        when nothing is observed, or when an error is not a positive number where something is.
+    """
+    check_time(ds)
+    observation = ds[names.OBSERVATION]
+    counts = xr.Dataset(
+        {"infinite": np.isinf(observation).sum(), "observed": observation.notnull().sum()}
+    )
+    if names.OBSERVATION_ERROR in ds:
+        error = ds[names.OBSERVATION_ERROR]
+        usable = (error > 0) & np.isfinite(error)
+        counts["bad_error"] = (observation.notnull() & ~usable).sum()
+    # One thread: the engine has the cores, and netCDF reads are serial anyway.
+    found = {name: int(n) for name, n in counts.compute(scheduler="synchronous").items()}
+    if found["infinite"]:
+        raise InputError(
+            f"observation has {found['infinite']} infinite values; "
+            "mark missing data by NaN or _FillValue"
+        )
+    if not found["observed"]:
+        raise InputError(
+            "observation has no value at all, expected at least one; "
+            "check the variable and its _FillValue"
+        )
+    if found.get("bad_error"):
+        raise InputError(
+            f"observation_error is not a positive number at {found['bad_error']} observed points; "
+            "give the standard deviation of each observation"
+        )
+
+
+def check_time(ds: xr.Dataset) -> None:
+    """Refuse a time coordinate that does not increase by one uniform step."""
+    steps = ds.sizes[names.TIME]
+    if steps < 2:
+        raise InputError(f"the time dimension has {steps} steps, expected at least 2")
+    if names.TIME not in ds.coords:
+        return
+    time = ds[names.TIME].values
+    seconds = elapsed(time)
+    if not np.all(np.isfinite(seconds)):
+        raise InputError(
+            "the time coordinate has missing values; give every step its time, "
+            "also where nothing was observed"
+        )
+    differences = np.diff(seconds)
+    if np.any(differences <= 0):
+        step = int(np.argmax(differences <= 0)) + 1
+        raise InputError(
+            f"time does not increase at step {step} ({time[step - 1]}, then {time[step]}); "
+            "sort the file by time and drop repeated times"
+        )
+    usual = float(np.median(differences))
+    tolerance = 1e-6 * usual
+    if time.dtype.kind == "f":
+        tolerance += 2 * float(np.spacing(np.abs(time).max()))  # rounding to the stored type
+    off = np.abs(differences - usual) > tolerance
+    if np.any(off):
+        step = int(np.argmax(off))
+        raise InputError(
+            f"the time step is not uniform (usually {usual:.9g}, {differences[step]:.9g} after "
+            f"step {step}); put the observations on a regular time axis with NaN where "
+            "there are none"
+        )
+
+
+def elapsed(time: np.ndarray) -> np.ndarray:
+    """Return the time since the first step, (T,): seconds for dates, else the coordinate's unit."""
+    if time.dtype.kind in "mM":
+        seconds = (time - time[0]) / np.timedelta64(1, "s")
+        return np.asarray(seconds, dtype=np.float64)
+    if time.dtype.kind == "O" and hasattr(time[0], "calendar"):
+        return np.array([moment.total_seconds() for moment in time - time[0]])
+    if time.dtype.kind in "fiu":
+        values = time.astype(np.float64)
+        return values - values[0]
+    raise InputError(
+        f"the time coordinate has type {time.dtype}, expected CF time or numbers; "
+        "give it units such as 'hours since 2000-01-01'"
+    )

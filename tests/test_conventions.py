@@ -1,0 +1,172 @@
+"""Recognising somebody's variables and dimensions."""
+
+import dask.array as da
+import numpy as np
+import pytest
+import xarray as xr
+
+from pyvda.conventions import normalise
+from pyvda.errors import InputError
+
+WINDOWS, STEPS, STATE = 2, 5, 3
+VALUES = np.arange(30.0).reshape(WINDOWS, STEPS, STATE)
+
+
+def dataset(window="window", time="time", state="state", order=(0, 1, 2), **coords):
+    dims = [(window, time, state)[axis] for axis in order]
+    return xr.Dataset({"y": (dims, VALUES.transpose(order))}, coords=coords)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0), (2, 1, 0)])
+@pytest.mark.parametrize(
+    ("window", "state"), [("window", "n"), ("sample", "state"), ("run", "x"), ("member", "station")]
+)
+def test_any_order_and_names(order, window, state):
+    ds = normalise(dataset(window, "time", state, order))
+    assert ds.observation.dims == ("window", "time", "state")
+    np.testing.assert_array_equal(ds.observation, VALUES)
+
+
+TIMES = {
+    "dates": (np.arange(STEPS).astype("M8[h]").astype("M8[ns]"), {}),
+    "axis": (np.arange(STEPS), {"axis": "T"}),
+    "standard_name": (np.arange(STEPS), {"standard_name": "time"}),
+    "units": (np.arange(STEPS), {"units": "days since 2000-01-01"}),
+    "cftime": (
+        xr.date_range("2000", periods=STEPS, calendar="360_day", use_cftime=True).values,
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", TIMES)
+@pytest.mark.parametrize("coordinate", ["n", "clock"])
+def test_time_is_recognised_by_its_coordinate(kind, coordinate):
+    """As a dimension's own coordinate, and as a variable of another name that lies along it."""
+    values, attrs = TIMES[kind]
+    ds = dataset(time="n")
+    ds[coordinate] = ("n", values, attrs)  # not even declared as a coordinate
+    ds = normalise(ds, "y")
+    assert ds.observation.dims == ("window", "time", "state")
+    np.testing.assert_array_equal(ds.time, values)
+
+
+def test_time_by_name_without_coordinate():
+    assert "time" not in normalise(dataset(time="t")).coords
+    assert normalise(dataset(time="Time")).observation.dims == ("window", "time", "state")
+
+
+def test_dated_windows_are_not_time():
+    dates = np.array(["2000-01-01", "2001-01-01"], dtype="M8[ns]")
+    ds = normalise(dataset().assign_coords(window=dates, time=np.arange(STEPS)))
+    np.testing.assert_array_equal(ds.window, dates)
+    np.testing.assert_array_equal(ds.time, np.arange(STEPS))
+
+
+def test_auxiliary_dates_do_not_replace_the_time_coordinate():
+    ds = dataset().assign_coords(
+        time=0.01 * np.arange(STEPS),
+        issued=("time", np.arange(STEPS).astype("M8[D]").astype("M8[ns]")),
+    )
+    ds = normalise(ds)
+    np.testing.assert_array_equal(ds.time, 0.01 * np.arange(STEPS))
+    assert ds.issued.dims == ("time",)
+
+
+def test_dimension_names_may_be_swapped():
+    """A dimension called `state` that is time, and one called `time_` that is state."""
+    ds = xr.Dataset(
+        {"y": (("state", "other"), VALUES[0])}, coords={"state": ("state", range(5), {"axis": "T"})}
+    )
+    ds = normalise(ds)
+    assert ds.observation.dims == ("time", "state")
+    np.testing.assert_array_equal(ds.time, range(5))
+    assert "state" not in ds.coords
+
+
+def test_coordinates_are_kept():
+    ds = dataset("sample", "time", "x").assign_coords(
+        x=("x", [10.0, 20.0, 30.0], {"units": "km"}),
+        region=("x", ["a", "b", "c"]),
+        level=500.0,
+        elsewhere=("z", [1, 2]),
+    )
+    ds = normalise(ds)
+    assert ds.state.attrs == {"units": "km"}
+    assert list(ds.region.values) == ["a", "b", "c"]
+    assert float(ds.level) == 500.0
+    assert "elsewhere" not in ds.coords
+
+
+def test_stacked_state_keeps_its_levels():
+    grid = xr.Dataset(
+        {"y": (("time", "lat", "lon"), np.zeros((5, 2, 3)))},
+        coords={"lat": [0, 1], "lon": [0, 1, 2]},
+    )
+    with pytest.raises(InputError, match="which are window and state is not clear"):
+        normalise(grid, "y")
+    ds = normalise(grid.stack(cell=("lat", "lon")))
+    assert ds.observation.dims == ("time", "state")
+    np.testing.assert_array_equal(ds.lon, [0, 1, 2, 0, 1, 2])
+
+
+def test_errors_by_ancillary_variable_before_name():
+    ds = dataset()
+    ds["observation_error"] = 9.0
+    assert float(normalise(ds, "y").observation_error.max()) == 9.0
+    ds["sd"] = ("state", [1.0, 2.0, 3.0], {"standard_name": "height standard_error"})
+    ds["quality"] = ("state", [1.0, 1.0, 1.0], {"standard_name": "height quality_flag"})
+    ds.y.attrs["ancillary_variables"] = "quality sd"
+    error = normalise(ds, "y").observation_error
+    assert error.dims == ("window", "time", "state")
+    np.testing.assert_array_equal(error[1, 4], [1.0, 2.0, 3.0])
+
+
+def test_errors_of_other_dimensions():
+    ds = dataset().assign(observation_error=("z", [1.0, 2.0]))
+    with pytest.raises(InputError, match="the errors 'observation_error' have dimensions"):
+        normalise(ds)
+
+
+def test_truth_of_another_shape_is_dropped():
+    assert "truth" not in normalise(dataset().assign(truth=("z", [1.0])))
+    assert "truth" in normalise(dataset().assign(truth=dataset().y))
+
+
+def test_values_are_not_read():
+    def fail(block):
+        raise AssertionError("values were read")
+
+    values = da.from_array(VALUES, chunks=1).map_blocks(fail, dtype=float, meta=np.zeros((0,) * 3))
+    ds = normalise(xr.Dataset({"y": (("state", "time", "window"), values.T)}))
+    assert ds.observation.dims == ("window", "time", "state")
+
+
+@pytest.mark.parametrize(
+    ("ds", "variable", "message"),
+    [
+        (dataset(), "z", "no variable has the name or standard_name 'z'; the variables are y"),
+        (dataset().assign(z=dataset().y), None, "several variables may be the observations: y, z"),
+        (dataset().rename(y="truth"), None, "no variable called 'observation'"),
+        (dataset().astype(int), None, "no variable called 'observation'"),
+        (dataset().astype(str), "y", "has type <U"),
+        (dataset().isel(state=0, window=0), "y", r"has dimensions \(time\), expected"),
+        (dataset().expand_dims("z"), "y", r"has dimensions \(z, window, time, state\), expected"),
+        (dataset(time="n"), "y", "none is recognised as time"),
+        (dataset("a", "time", "b"), "y", "which are window and state is not clear"),
+        (dataset().isel(state=0), "y", "which are window and state is not clear"),
+        (xr.Dataset(), None, r"the variables are none"),
+    ],
+)
+def test_one_sentence_errors(ds, variable, message):
+    with pytest.raises(InputError, match=message) as caught:
+        normalise(ds, variable)
+    assert "\n" not in str(caught.value)
+
+
+def test_shared_standard_name():
+    ds = dataset().assign(z=dataset().y)
+    for name in ("y", "z"):
+        ds[name].attrs["standard_name"] = "height"
+    with pytest.raises(InputError, match="standard_name 'height' belongs to y, z"):
+        normalise(ds, "height")

@@ -1,0 +1,88 @@
+"""Observations that cannot be assimilated are refused, others are not."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from pyvda.errors import InputError
+from pyvda.validation import check, elapsed
+
+
+def dataset(time=None, values=None, **variables):
+    values = np.ones((10, 2)) if values is None else values
+    ds = xr.Dataset({"observation": (("time", "state"), values), **variables})
+    return ds if time is None else ds.assign_coords(time=time)
+
+
+HOURS = np.arange(10).astype("M8[h]").astype("M8[ns]")
+GOOD_TIMES = {
+    "none": None,
+    "float64": 1000.0 + 0.01 * np.arange(10),
+    "float32": (100.0 + 0.01 * np.arange(10)).astype("f4"),  # rounded by 1e-3 of the step
+    "integer": np.arange(10),
+    "dates": HOURS,
+    "cftime": xr.date_range("2000-02-25", periods=10, calendar="noleap", use_cftime=True).values,
+    "duration": HOURS - HOURS[0],
+    "tolerated": np.arange(10) + 1e-7 * np.sin(np.arange(10)),
+}
+SHUFFLED = [0, 1, 2, 4, 3, 5, 6, 7, 8, 9]
+BAD_TIMES = {
+    "order": (0.01 * np.array(SHUFFLED), "does not increase at step 4"),
+    "dates": (HOURS[SHUFFLED], "does not increase at step 4"),
+    "repeated": (np.array([0, 1, 1, 2, 3, 4, 5, 6, 7, 8]), "does not increase at step 2"),
+    "decreasing": (-np.arange(10.0), "does not increase at step 1"),
+    "hole": (np.array([0, 1, 2, 3, 5, 6, 7, 8, 9, 10]), "usually 1, 2 after step 3"),
+    "dates_hole": (np.delete(np.r_[HOURS, HOURS[-1:] + 3600 * 10**9], 5), "not uniform"),
+    "slight": (np.arange(10) + 1e-5 * np.sin(np.arange(10)), "not uniform"),
+    "missing": (np.r_[np.arange(9.0), np.nan], "has missing values"),
+    "not_a_time": (np.r_[HOURS[:9], np.datetime64("NaT", "ns")], "has missing values"),
+    "text": (np.array([f"day {n}" for n in range(10)]), "expected CF time or numbers"),
+}
+
+
+@pytest.mark.parametrize("time", GOOD_TIMES)
+def test_uniform_times(time):
+    check(dataset(GOOD_TIMES[time]))
+
+
+@pytest.mark.parametrize("time", BAD_TIMES)
+def test_other_times(time):
+    values, message = BAD_TIMES[time]
+    with pytest.raises(InputError, match=message) as caught:
+        check(dataset(values))
+    assert "\n" not in str(caught.value)
+
+
+def test_one_step():
+    with pytest.raises(InputError, match="has 1 steps, expected at least 2"):
+        check(dataset(values=np.ones((1, 2))))
+
+
+def test_elapsed():
+    np.testing.assert_array_equal(elapsed(HOURS), 3600.0 * np.arange(10))
+    np.testing.assert_array_equal(elapsed(GOOD_TIMES["cftime"]), 86400.0 * np.arange(10))
+    np.testing.assert_array_equal(elapsed(np.array([5, 7])), [0.0, 2.0])
+
+
+@pytest.mark.parametrize("chunks", [None, 3])
+@pytest.mark.parametrize("bad", [0.0, -1.0, np.nan, np.inf])
+def test_errors_must_be_positive_where_observed(bad, chunks):
+    values = np.ones((10, 2))
+    errors = np.ones((10, 2))
+    values[4, 1], errors[4, 1] = np.nan, bad
+    ds = dataset(values=values, observation_error=(("time", "state"), errors))
+    ds = ds if chunks is None else ds.chunk(chunks)
+    check(ds)  # nothing observed there
+    with pytest.raises(InputError, match="not a positive number at 1 observed points"):
+        check(ds.assign(observation=ds.observation.fillna(1.0)))
+
+
+def test_infinite_and_absent_values():
+    values = np.full((10, 2), np.nan)
+    with pytest.raises(InputError, match="no value at all"):
+        check(dataset(values=values))
+    values[0, 0] = -np.inf
+    with pytest.raises(InputError, match="1 infinite value"):
+        check(dataset(values=values))
+    with pytest.raises(InputError, match="no value at all"):
+        check(dataset(values=np.ones((10, 0))))
