@@ -184,6 +184,43 @@ class BilinearLorenz63(nn.Module):
         w = self.product * dy
         v1, v2, v3 = (self.neighbour * dy).split(1, -1)
         from_neighbours = torch.cat((v2 + v3, v1, torch.zeros_like(v1)), -1)
+        return self.own * dy + from_neighbours + _at(x, 1) * _at(w, -1) + _at(x, -1) * _at(w, 1)
+
+
+class BilinearLorenz96(nn.Module):
+    """Lorenz-96 as a bilinear form with 9 trainable parameters.
+
+        dx/dt = (first ⋆ x) (second ⋆ x) − x + forcing,
+
+    with ⋆ the periodic convolutions over the components with 5 taps (x_{i-2} … x_{i+2}) and 3 taps
+    (x_{i-1} … x_{i+1}). The true system is first = (−1, 0, 0, 1, 0), second = (1, 0, 0). The two
+    filters are known up to a factor only, which can move from one to the other.
+
+    Parameters
+    ----------
+    scale : float
+        Standard deviation of the random start of the nine parameters.
+    """
+
+    def __init__(self, scale: float = 0.1) -> None:
+        super().__init__()
+        self.first = nn.Parameter(scale * torch.randn(5))
+        self.second = nn.Parameter(scale * torch.randn(3))
+        self.forcing = nn.Parameter(scale * torch.randn(()))
+
+    @torch.no_grad()
+    def set_to(self, forcing: float) -> None:
+        """Make this the true system with this forcing."""
+        self.first.copy_(torch.tensor([-1.0, 0.0, 0.0, 1.0, 0.0]))
+        self.second.copy_(torch.tensor([1.0, 0.0, 0.0]))
+        self.forcing.fill_(forcing)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return dx/dt at the states x, (..., D)."""
+        return _taps(self.first, x) * _taps(self.second, x) - x + self.forcing
+
+    def tangent_linear(self, x: Tensor, dx: Tensor) -> Tensor:
+        """Return M(x) dx, (..., D)."""
         return (
             _taps(self.first, x) * _taps(self.second, dx)
             + _taps(self.first, dx) * _taps(self.second, x)
