@@ -1,0 +1,232 @@
+"""The torch engine: the same verbs by autograd, for machines without Julia, and to check Julia by.
+
+Gradients and linearised steps come from autograd alone, with no hand-derived adjoint in between.
+The simulation follows `julia/src/dormand_prince.jl` operation by operation, all windows in step,
+and gives the same bits; only the tendency is torch's there, since numpy rounds square roots and
+quotients of scalars as IEEE 754 asks and torch (2.13, AVX2) does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+
+import numpy as np
+import torch
+
+from pyvda.batch import Batch
+from pyvda.cost import VariationalCost
+from pyvda.dynamics import from_model
+from pyvda.engine.interface import (
+    Array,
+    CostResult,
+    CostSettings,
+    EngineInfo,
+    Scheme,
+    checked,
+    working_dtype,
+)
+from pyvda.models import Model
+from pyvda.priors.ode import ODEPrior
+
+
+class TorchEngine:
+    """Numerics in torch, on the CPU."""
+
+    def __init__(self, reason: str) -> None:
+        self.info = EngineInfo("torch", "torch", torch.__version__, torch.get_num_threads(), reason)
+
+    def simulate(
+        self,
+        model: Model,
+        start: Array,
+        *,
+        time_step: float,
+        steps: int,
+        spinup: float = 0.0,
+        rtol: float = 1e-9,
+        atol: float = 1e-9,
+    ) -> Array:
+        shape = (len(start), model.state_size)
+        y = checked("start", start, shape, np.dtype(float))
+        tendency = from_model(model)
+
+        def f(state: Array) -> Array:
+            return np.asarray(tendency(torch.from_numpy(state)).numpy())
+
+        with np.errstate(over="ignore", invalid="ignore"):
+            return _dormand_prince(f, y, time_step, steps, spinup, rtol, atol)
+
+    def cost(
+        self,
+        model: Model,
+        settings: CostSettings,
+        x: Array,
+        observation: Array,
+        mask: Array,
+        *,
+        gradient: bool = True,
+    ) -> CostResult:
+        batch = _batch(model, x, observation, mask)
+        state = torch.as_tensor(batch.first_guess).clone().requires_grad_()
+        terms = _cost(model, settings)(state, batch)
+        (g,) = torch.autograd.grad(terms.total.sum(), state)
+        return CostResult(
+            terms.observation.detach().double().numpy(),
+            terms.dynamics.detach().double().numpy(),
+            g.double().square().sum((1, 2)).sqrt().numpy(),
+            g.numpy() if gradient else None,
+        )
+
+    def descend(
+        self,
+        model: Model,
+        settings: CostSettings,
+        x: Array,
+        observation: Array,
+        mask: Array,
+        *,
+        step: float,
+        iterations: int,
+    ) -> Array:
+        batch = _batch(model, x, observation, mask)
+        cost = _cost(model, settings)
+        state = torch.as_tensor(batch.first_guess).clone()
+        for _ in range(iterations):
+            state.requires_grad_()
+            (g,) = torch.autograd.grad(cost(state, batch).total.sum(), state)
+            state = state.detach() - step * g
+        return np.asarray(state.numpy())
+
+    def forecast(self, model: Model, x: Array, *, time_step: float, scheme: Scheme = "rk4") -> Array:
+        with torch.no_grad():
+            return np.asarray(_prior(model, time_step, scheme).step(_double(x)).numpy())
+
+    def tangent_linear(
+        self, model: Model, x: Array, dx: Array, *, time_step: float, scheme: Scheme = "rk4"
+    ) -> Array:
+        step = _prior(model, time_step, scheme).step
+        return np.asarray(torch.func.jvp(step, (_double(x),), (_double(dx),))[1].numpy())
+
+    def adjoint(
+        self, model: Model, x: Array, v: Array, *, time_step: float, scheme: Scheme = "rk4"
+    ) -> Array:
+        step = _prior(model, time_step, scheme).step
+        _, pullback = torch.func.vjp(step, _double(x))
+        return np.asarray(pullback(_double(v))[0].detach().numpy())
+
+
+def _double(x: Array) -> torch.Tensor:
+    return torch.from_numpy(np.array(x, dtype=float))
+
+
+def _prior(model: Model, time_step: float, scheme: Scheme) -> ODEPrior:
+    return ODEPrior(from_model(model), time_step, scheme)
+
+
+def _cost(model: Model, settings: CostSettings) -> VariationalCost:
+    prior = _prior(model, settings.time_step, settings.scheme)
+    return VariationalCost(prior, settings.lambda1, settings.lambda2)
+
+
+def _batch(model: Model, x: Array, observation: Array, mask: Array) -> Batch:
+    dtype = working_dtype(x)
+    if np.ndim(x) != 3 or x.shape[1] < 2:
+        raise ValueError(f"x has shape {np.shape(x)}, expected (window, time >= 2, state)")
+    shape = (x.shape[0], x.shape[1], model.state_size)
+    return Batch(
+        checked("observation", observation, shape, dtype),
+        checked("mask", mask, shape, dtype),
+        checked("x", x, shape, dtype),
+    ).to()
+
+
+# Dormand & Prince (1980): stages 2 to 6, the new state (k₂ has weight 0), its error, and Hairer's
+# dense output. Every number is the quotient of two integers, rounded once.
+_STAGES = [
+    ["1/5"],
+    ["3/40", "9/40"],
+    ["44/45", "-56/15", "32/9"],
+    ["19372/6561", "-25360/2187", "64448/6561", "-212/729"],
+    ["9017/3168", "-355/33", "46732/5247", "49/176", "-5103/18656"],
+]
+_NEW = ["35/384", "500/1113", "125/192", "-2187/6784", "11/84"]
+_ERROR = ["71/57600", "-71/16695", "71/1920", "-17253/339200", "22/525", "-1/40"]
+_DENSE = [
+    "-12715105075/11282082432",
+    "87487479700/32700410799",
+    "-10690763975/1880347072",
+    "701980252875/199316789632",
+    "-1453857185/822651844",
+    "69997945/29380423",
+]
+
+
+def _combination(coefficients: Sequence[str], k: Sequence[Array]) -> Array:
+    total = float(Fraction(coefficients[0])) * k[0]
+    for coefficient, slope in zip(coefficients[1:], k[1:], strict=True):
+        total = total + float(Fraction(coefficient)) * slope
+    return total
+
+
+def _dormand_prince(
+    f: Callable[[Array], Array],
+    y: Array,
+    dt: float,
+    steps: int,
+    spinup: float,
+    rtol: float,
+    atol: float,
+) -> Array:
+    out = np.full((len(y), steps, y.shape[1]), np.nan)
+    saved = np.zeros(len(y), dtype=int)
+    running = np.arange(len(y))
+    t = np.full(len(y), -spinup)
+    h = np.full(len(y), dt / 8)
+    k1 = f(y)
+    while len(running):
+        step = h[:, None]
+        k = [k1]
+        for stage in _STAGES:
+            k.append(f(y + step * _combination(stage, k)))
+        used = [k[0], *k[2:]]
+        y_new = y + step * _combination(_NEW, used)
+        used.append(f(y_new))
+        scale = atol + rtol * np.maximum(np.abs(y), np.abs(y_new))
+        err = (np.abs(step * _combination(_ERROR, used)) / scale).max(1)
+        accepted = err <= 1
+        t_new = t + h
+        due = accepted & (saved < steps) & (saved * dt <= t_new)
+        while due.any():
+            theta = ((saved * dt - t) / h)[due, None]
+            values = _interpolate(y[due], y_new[due], step[due], theta, [s[due] for s in used])
+            out[running[due], saved[due]] = values
+            saved = saved + due
+            due = due & (saved < steps) & (saved * dt <= t_new)
+        t = np.where(accepted, t_new, t)
+        y = np.where(accepted[:, None], y_new, y)
+        k1 = np.where(accepted[:, None], used[-1], k1)
+        h = h * _step_factor(err)
+        diverged = ~(h > 1e-10 * dt)
+        out[running[diverged]] = np.nan
+        keep = (saved < steps) & ~diverged
+        if not keep.all():
+            running, saved, t, h, y, k1 = (a[keep] for a in (running, saved, t, h, y, k1))
+    return out
+
+
+def _step_factor(err: Array) -> Array:
+    root = np.sqrt(np.sqrt(np.sqrt(err)))
+    with np.errstate(divide="ignore"):
+        factor = np.maximum(0.2, 0.9 / (root * np.sqrt(root)))
+    factor = np.minimum(factor, np.where(err <= 1, 5.0, 1.0))
+    return np.where(np.isfinite(err), factor, 0.2)
+
+
+def _interpolate(y: Array, y_new: Array, h: Array, theta: Array, k: Sequence[Array]) -> Array:
+    one_minus = 1.0 - theta
+    difference = y_new - y
+    c3 = h * k[0] - difference
+    c4 = difference - h * k[5] - c3
+    c5 = h * _combination(_DENSE, k)
+    return y + theta * (difference + one_minus * (c3 + theta * (c4 + one_minus * c5)))
