@@ -1,0 +1,218 @@
+"""The bridge between labelled windows (xarray) and the plain arrays that solvers work on.
+
+`open_observations` → `cut` → `blocks` → `to_batch` → a solver → `analysis_dataset` → `merge` →
+`save_analysis`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from pyvda import names
+from pyvda.batch import Batch
+from pyvda.cutting import cut, merge
+from pyvda.errors import InputError
+
+__all__ = [
+    "analysis_dataset",
+    "blocks",
+    "cut",
+    "first_guess",
+    "flags",
+    "merge",
+    "reference_variance",
+    "to_batch",
+]
+
+
+def blocks(ds: xr.Dataset, size: int) -> Iterator[xr.Dataset]:
+    """Iterate over `ds` by at most `size` windows, each block in memory, in order.
+
+    Memory holds one block, or one dask chunk of windows where that is larger: a chunk is computed
+    once, however many blocks it makes.
+
+    Raises
+    ------
+    InputError
+        When `ds` has no windows, or `size` is below 1.
+    """
+    if names.WINDOW not in ds.dims:
+        raise InputError("the observations are a series without windows; cut them first")
+    if size < 1:
+        raise InputError(f"blocks of {size} windows were asked for, expected at least 1")
+    total = ds.sizes[names.WINDOW]
+    chunks = ds[names.OBSERVATION].chunksizes.get(names.WINDOW, (total,))
+    first = last = 0
+    for chunk in chunks:
+        last += chunk
+        if last - first < size and last < total:
+            continue
+        loaded = ds.isel(window=slice(first, last)).compute(scheduler="synchronous")
+        for start in range(0, last - first, size):
+            yield loaded.isel(window=slice(start, start + size))
+        first = last
+
+
+def to_batch(
+    ds: xr.Dataset,
+    climatological_mean: np.ndarray,
+    reference_variance: float | None = None,
+) -> Batch:
+    """Turn one in-memory block of windows into the arrays of an assimilation problem.
+
+    Parameters
+    ----------
+    ds : Dataset
+        `observation` (window, time, state), perhaps `observation_error` and `truth`.
+    climatological_mean : (D,)
+        The model's mean state, in the observations' units.
+    reference_variance : float, optional
+        A datum weighs this over its squared `observation_error`; without it, 1.
+
+    Raises
+    ------
+    InputError
+        When the state has another size than the model's.
+    """
+    observation = _array(ds, names.OBSERVATION)
+    mean = np.asarray(climatological_mean, dtype=np.float64)
+    if mean.shape != observation.shape[2:]:
+        raise InputError(
+            f"the observations have a state of {observation.shape[2]} components, the model has "
+            f"{mean.size}; choose the model that they are of"
+        )
+    observed = ~np.isnan(observation)
+    mask = observed.astype(np.float64)
+    if reference_variance is not None and names.OBSERVATION_ERROR in ds:
+        error = _array(ds, names.OBSERVATION_ERROR)
+        mask[observed] = reference_variance / error[observed] ** 2
+    observation = np.where(observed, observation, 0.0)
+    truth = _array(ds, names.TRUTH) if names.TRUTH in ds else None
+    return Batch(observation, mask, first_guess(observation, mask, mean), truth)
+
+
+def first_guess(
+    observation: np.ndarray, mask: np.ndarray, climatological_mean: np.ndarray
+) -> np.ndarray:
+    """Return where solvers start: what is observed, interpolated linearly in time.
+
+    Parameters
+    ----------
+    observation, mask : (W, T, D)
+        As in `Batch`.
+    climatological_mean : (D,)
+        For components that a window never observes.
+
+    Returns
+    -------
+    (W, T, D)
+        Constant before the first and after the last observation of a component.
+    """
+    before, after = _neighbours(mask)
+    steps = np.arange(observation.shape[1], dtype=before.dtype)[None, :, None]
+    never = before[:, -1:] < 0
+    outside_before, outside_after = before < 0, after >= len(steps[0])
+    left = np.where(outside_before, np.where(outside_after, 0, after), before)
+    right = np.where(outside_after, left, after)
+    values = np.take_along_axis(observation, left.astype(np.intp), axis=1)
+    slope = np.take_along_axis(observation, right.astype(np.intp), axis=1) - values
+    slope /= np.maximum(right - left, 1)
+    values += slope * (steps - left)
+    return np.where(never, np.asarray(climatological_mean, dtype=np.float64), values)
+
+
+def flags(mask: np.ndarray) -> np.ndarray:
+    """Return what the analysis rests on, int8 (W, T, D): the values of `names.Flag`.
+
+    OBSERVED where `mask` > 0; EDGE before the first and after the last observation that a window
+    has of a component; GAP elsewhere, also where a component is never observed.
+    """
+    before, after = _neighbours(mask)
+    steps = mask.shape[1]
+    found = np.full(mask.shape, names.Flag.GAP, dtype=np.int8)
+    found[(before < 0) ^ (after >= steps)] = names.Flag.EDGE
+    found[mask > 0] = names.Flag.OBSERVED
+    return found
+
+
+def reference_variance(ds: xr.Dataset) -> float | None:
+    """Return the mean error variance of all that was observed, None where no errors are given.
+
+    Dividing by it keeps the weights around 1, so that λ₁ means the same with errors and without.
+    """
+    if names.OBSERVATION_ERROR not in ds:
+        return None
+    observed = ds[names.OBSERVATION].notnull()
+    mean = (ds[names.OBSERVATION_ERROR] ** 2).where(observed).mean()
+    return float(mean.compute(scheduler="synchronous"))
+
+
+def analysis_dataset(
+    windows: xr.Dataset,
+    analysis: np.ndarray,
+    per_window: Mapping[str, np.ndarray] | None = None,
+    attrs: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
+    """Label the analysis of a block of windows.
+
+    Parameters
+    ----------
+    windows : Dataset
+        The observations that were assimilated, with their coordinates and attributes.
+    analysis : (W, T, D)
+        In the observations' units.
+    per_window : mapping of (W,) arrays, optional
+        Cost terms, status and so on, under the names of `names`.
+    attrs : mapping, optional
+        Added to the attributes of `windows`.
+
+    Returns
+    -------
+    Dataset
+        `analysis`, `innovation` (observation minus analysis, NaN where nothing was observed),
+        `flag`, and what `per_window` gives.
+    """
+    observation = _array(windows, names.OBSERVATION)
+    dims = names.DIMENSIONS
+    if analysis.shape != observation.shape:
+        raise ValueError(f"analysis has shape {analysis.shape}, expected {observation.shape}")
+    inherited = {
+        key: value
+        for key, value in windows[names.OBSERVATION].attrs.items()
+        if key in ("units", "standard_name")
+    }
+    units = {key: value for key, value in inherited.items() if key == "units"}
+    data: dict[str, Any] = {
+        names.ANALYSIS: (
+            dims,
+            np.asarray(analysis, dtype=np.float64),
+            {**names.attributes(names.ANALYSIS), **inherited, "ancillary_variables": names.FLAG},
+        ),
+        names.INNOVATION: (
+            dims,
+            observation - analysis,
+            {**names.attributes(names.INNOVATION), **units},
+        ),
+        names.FLAG: (dims, flags(~np.isnan(observation)), names.attributes(names.FLAG)),
+    }
+    for name, values in (per_window or {}).items():
+        values = np.asarray(values, dtype=np.int8 if name == names.STATUS else None)
+        data[name] = (names.WINDOW, values, names.attributes(name))
+    return xr.Dataset(data, windows.coords, {**windows.attrs, **(attrs or {})})
+
+
+def _array(ds: xr.Dataset, name: str) -> np.ndarray:
+    return np.asarray(ds[name].transpose(*names.DIMENSIONS).values, dtype=np.float64)
+
+
+def _neighbours(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the step of the last observation so far (-1: none) and of the next one (T: none)."""
+    steps = np.arange(mask.shape[1], dtype=np.int32)[None, :, None]
+    observed = mask > 0
+    before = np.maximum.accumulate(np.where(observed, steps, np.int32(-1)), axis=1)
+    after = np.where(observed, steps, np.int32(mask.shape[1]))
+    return before, np.minimum.accumulate(after[:, ::-1], axis=1)[:, ::-1]

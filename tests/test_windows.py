@@ -1,0 +1,165 @@
+"""Labelled windows to plain arrays and back."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pyvda import names
+from pyvda.errors import InputError
+from pyvda.netcdf import open_observations, save_analysis
+from pyvda.windows import analysis_dataset, blocks, first_guess, flags, reference_variance, to_batch
+
+RNG = np.random.default_rng(3)
+NAN = np.nan
+
+
+def windows(shape=(5, 20, 3), observed=0.3, **attrs):
+    values = np.where(RNG.random(shape) < observed, RNG.normal(size=shape), NAN)
+    return xr.Dataset(
+        {"observation": (names.DIMENSIONS, values, {"units": "K", "standard_name": "t", **attrs})},
+        coords={"time": 0.01 * np.arange(shape[1]), "window_start": ("window", range(shape[0]))},
+        attrs={"title": "made", "history": "made"},
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32), observed=st.sampled_from([0.0, 0.02, 0.2, 0.7, 1.0]))
+def test_first_guess_is_linear_interpolation(seed, observed):
+    rng = np.random.default_rng(seed)
+    shape = (4, int(rng.integers(1, 30)), 3)
+    mask = (rng.random(shape) < observed) * rng.uniform(0.5, 2.0, shape)
+    values = np.where(mask > 0, 100.0 * rng.normal(size=shape), 0.0)
+    mean = rng.normal(size=3)
+    found = first_guess(values, mask, mean)
+    for w in range(shape[0]):
+        for d in range(3):
+            steps = np.flatnonzero(mask[w, :, d])
+            if len(steps):
+                expected = np.interp(np.arange(shape[1]), steps, values[w, steps, d])
+            else:
+                expected = np.full(shape[1], mean[d])
+            np.testing.assert_allclose(found[w, :, d], expected, rtol=1e-13, atol=1e-12)
+
+
+def test_first_guess_keeps_its_input():
+    values, mask = np.ones((1, 4, 1)), np.array([0.0, 1, 0, 1]).reshape(1, 4, 1)
+    first_guess(values, mask, np.zeros(1))
+    np.testing.assert_array_equal(values, 1.0)
+
+
+def test_flags():
+    mask = np.zeros((2, 6, 2))
+    mask[0, [1, 4], 0] = 0.5
+    mask[1, 0, 1] = 1.0
+    gap, observed, edge = names.Flag.GAP, names.Flag.OBSERVED, names.Flag.EDGE
+    found = flags(mask)
+    assert found.dtype == np.int8
+    np.testing.assert_array_equal(found[0, :, 0], [edge, observed, gap, gap, observed, edge])
+    np.testing.assert_array_equal(found[1, :, 1], [observed] + 5 * [edge])
+    np.testing.assert_array_equal(found[0, :, 1], 6 * [gap])  # never observed
+
+
+def test_batch_of_plain_observations():
+    ds = windows()
+    ds["truth"] = ds.observation.fillna(7.0)
+    batch = to_batch(ds, np.zeros(3))
+    missing = np.isnan(ds.observation.values)
+    np.testing.assert_array_equal(batch.mask, (~missing).astype(float))
+    np.testing.assert_array_equal(batch.observation, np.where(missing, 0.0, ds.observation))
+    np.testing.assert_array_equal(batch.truth, ds.truth)
+    assert np.all(np.isfinite(batch.first_guess))
+    assert batch.observation.flags.c_contiguous
+    assert batch.first_guess.flags.c_contiguous
+
+
+def test_batch_weights():
+    ds = windows()
+    errors = RNG.uniform(0.5, 2.0, ds.observation.shape)
+    errors[np.isnan(ds.observation.values)] = NAN  # no error where there is no datum
+    ds["observation_error"] = (names.DIMENSIONS, errors)
+    reference = reference_variance(ds)
+    assert reference == pytest.approx(np.nanmean(errors**2))
+    assert reference_variance(ds.chunk(window=2, time=7)) == pytest.approx(reference)
+    batch = to_batch(ds, np.zeros(3), reference)
+    np.testing.assert_allclose(batch.mask, np.nan_to_num(reference / errors**2))
+    assert set(np.unique(to_batch(ds, np.zeros(3)).mask)) == {0.0, 1.0}
+
+
+def test_errors_where_nothing_is_observed_do_not_count():
+    ds = windows()
+    ds["observation_error"] = ds.observation.isnull() * 100.0 + 2.0
+    assert reference_variance(ds) == pytest.approx(4.0)
+    assert reference_variance(windows()) is None
+
+
+def test_wrong_state_size():
+    with pytest.raises(InputError, match="a state of 3 components, the model has 40"):
+        to_batch(windows(), np.zeros(40))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
+@pytest.mark.parametrize("chunks", [None, 1, 3, (2, 1, 4), 7])
+def test_blocks_are_all_windows_in_order(size, chunks):
+    ds = windows((7, 4, 2))
+    parts = list(blocks(ds if chunks is None else ds.chunk(window=chunks), size))
+    assert all(part.sizes["window"] <= size and part.observation.chunks is None for part in parts)
+    xr.testing.assert_identical(xr.concat(parts, "window", data_vars="minimal"), ds)
+
+
+def test_blocks_compute_every_chunk_once():
+    computed = []
+
+    def count(values):
+        computed.append(len(values))
+        return values
+
+    ds = windows((12, 4, 2)).chunk(window=6)
+    ds["observation"] = ds.observation.copy(
+        data=ds.observation.data.map_blocks(count, dtype=float, meta=np.zeros((0, 0, 0)))
+    )
+    assert [part.sizes["window"] for part in blocks(ds, 4)] == [4, 2, 4, 2]
+    assert computed == [6, 6]
+
+
+def test_blocks_need_windows():
+    with pytest.raises(InputError, match="cut them first"):
+        next(blocks(windows().isel(window=0), 3))
+    with pytest.raises(InputError, match="blocks of 0 windows"):
+        next(blocks(windows(), 0))
+
+
+def test_analysis_dataset(tmp_path):
+    ds = windows(ancillary_variables="observation_error")
+    state = RNG.normal(size=ds.observation.shape)
+    status = np.array([0, 1, 2, 3, 4])
+    found = analysis_dataset(
+        ds, state, {"cost": np.arange(5.0), "status": status}, {"model": "lorenz63"}
+    )
+    np.testing.assert_array_equal(found.analysis, state)
+    np.testing.assert_array_equal(found.innovation, ds.observation - state)
+    assert int(found.innovation.notnull().sum()) == int(ds.observation.notnull().sum())
+    assert found.analysis.attrs["units"] == found.innovation.attrs["units"] == "K"
+    assert found.analysis.attrs["standard_name"] == "t"
+    assert "standard_name" not in found.innovation.attrs
+    assert found.attrs == {"title": "made", "history": "made", "model": "lorenz63"}
+    assert found.status.attrs["flag_meanings"].split()[2] == "no_observations"
+    assert "window_start" in found.coords
+
+    save_analysis(found, tmp_path / "a.nc")
+    again = xr.open_dataset(tmp_path / "a.nc")
+    xr.testing.assert_equal(again, found)
+    assert again.status.dtype == again.flag.dtype == np.int8
+    for name in ("status", "flag"):
+        np.testing.assert_array_equal(
+            again[name].attrs["flag_values"], range(len(again[name].attrs["flag_meanings"].split()))
+        )
+    # An analysis is a state to start from again.
+    reopened = open_observations(tmp_path / "a.nc", "analysis")
+    np.testing.assert_array_equal(reopened.observation, state)
+
+
+def test_analysis_of_another_shape():
+    with pytest.raises(ValueError, match="analysis has shape"):
+        analysis_dataset(windows(), np.zeros((5, 20, 4)))
