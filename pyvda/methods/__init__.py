@@ -1,0 +1,24 @@
+"""Methods of assimilation on a known model, by name.
+
+Each is a file with its `Options` and a function `solve(problem, options) -> Solution`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from pyvda.methods import fsgd
+from pyvda.methods.problem import Options, Problem, Solution, Status
+
+__all__ = ["METHODS", "Method", "Options", "Problem", "Solution", "Status"]
+
+
+class Method(NamedTuple):
+    """A method's options and its solver."""
+
+    options: type[Options]
+    solve: Callable[..., Solution]
+
+
+METHODS: dict[str, Method] = {"fsgd": Method(fsgd.FSGDOptions, fsgd.solve)}

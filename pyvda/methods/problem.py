@@ -1,0 +1,78 @@
+"""What a method gets and what it gives back. A method is one file of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from pyvda.batch import Batch
+from pyvda.engine import CostSettings, Engine
+from pyvda.engine.interface import Array
+from pyvda.models import Model
+from pyvda.names import Status
+
+__all__ = ["Options", "Problem", "Solution", "Status"]
+
+
+class Options(BaseModel):
+    """Options of a method: unknown keys are refused, values are checked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Windows to assimilate, the model that links their steps, and the engine to do it on.
+
+    Attributes
+    ----------
+    batch : Batch
+        numpy arrays (W, T, D).
+    model : Model
+    cost : CostSettings
+        The cost (4) that is minimised, or at least reported.
+    engine : Engine
+    report : callable(iterations done, iterations in all)
+        Told of progress from time to time.
+    """
+
+    batch: Batch
+    model: Model
+    cost: CostSettings
+    engine: Engine
+    report: Callable[[int, int], None] = field(default=lambda done, total: None)
+
+    def has_observations(self) -> Array:
+        """Tell for each window whether anything was observed, (W,) bool."""
+        return (np.asarray(self.batch.mask) > 0).any((1, 2))
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The analysis of each window.
+
+    Attributes
+    ----------
+    x : (W, T, D)
+        The analysis, in the state's units.
+    status : (W,) int
+        A `Status` for each window.
+    iterations : (W,) int
+    stdev : (W, T, D), optional
+        Standard deviation of the analysis error, in the state's units.
+    history : dict, optional
+        Arrays over `iteration`, for the descent plot: means over the windows.
+    extra : dict
+        Further arrays of shape (W,), written to the analysis file under these names.
+    """
+
+    x: Array
+    status: Array
+    iterations: Array
+    stdev: Array | None = None
+    history: dict[str, Array] | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
