@@ -15,10 +15,12 @@ __all__ = ["METHODS", "Method", "Options", "Problem", "Solution", "Status"]
 
 
 class Method(NamedTuple):
-    """A method's options and its solver."""
+    """A method's options, its solver, and what its analyses hold beyond the usual."""
 
     options: type[Options]
     solve: Callable[..., Solution]
+    extra: tuple[str, ...] = ()
+    stdev: bool = False
 
 
 METHODS: dict[str, Method] = {"fsgd": Method(fsgd.FSGDOptions, fsgd.solve)}

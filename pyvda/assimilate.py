@@ -1,0 +1,255 @@
+"""The main idea on one page: a Dataset of observations in, a Dataset of analyses out.
+
+    observations ─ cut ─▶ windows ─ to_batch ─▶ Batch ─ method ─▶ Solution ─▶ analysis ─ merge ─▶ out
+
+A method is either classical, on a known model (`pyvda.methods`), or a trained prior and solver from
+a checkpoint. Observations in memory are one block; observations in dask chunks stay lazy, and each
+chunk of windows is assimilated when its results are asked for, so that memory stays bounded.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydantic
+import xarray as xr
+
+import pyvda
+from pyvda import conventions, names, netcdf, validation, windows
+from pyvda.climatology import climatology
+from pyvda.engine import CostSettings, Engine, get_engine
+from pyvda.errors import InputError
+from pyvda.methods import METHODS, Method, Problem, Solution
+from pyvda.models import Model, get_model
+
+_PER_WINDOW = (names.COST, names.COST_OBSERVATION, names.COST_DYNAMICS, names.GRADIENT_NORM,
+               names.STATUS, names.ITERATIONS)  # fmt: skip
+
+
+def assimilate(
+    observations: xr.Dataset,
+    *,
+    model: str | Model = "lorenz63",
+    method: str = "fsgd",
+    variable: str | None = None,
+    window: int | None = None,
+    overlap: int = 0,
+    time_step: float | None = None,
+    lambda1: float = 0.01,
+    lambda2: float = 1.0,
+    engine: str | None = None,
+    resume_file: str | Path | None = None,
+    report: Callable[[int, int], None] | None = None,
+    **options: Any,
+) -> xr.Dataset:
+    """Assimilate observations with a known model.
+
+    Parameters
+    ----------
+    observations : Dataset
+        A variable of observations `(time, state)` or `(window, time, state)` in the model's units,
+        NaN where nothing was observed; perhaps its errors (standard deviations) and, in a twin
+        experiment, `truth`. Dimension names and order are free as far as CF tells them apart.
+    model : str or Model
+        "lorenz63" or "lorenz96", or `get_model(name, parameter=...)`.
+    method : str
+        One of `pyvda.methods.METHODS`; `options` are the fields of its options.
+    variable : str, optional
+        Which variable to assimilate, by name or CF standard_name.
+    window, overlap : int, optional
+        Cut a series into windows of `window` steps that share `overlap` steps. Default: the whole
+        series is one window.
+    time_step : float, optional
+        Model time units between two steps of the file. Default: the spacing of its time axis, which
+        must then be a plain number.
+    lambda1, lambda2 : float
+        Weights of the observations and the dynamics in the cost (4).
+    engine : str, optional
+        See `pyvda.engine.get_engine`.
+    resume_file : path, optional
+        Where a long method keeps its state; an interrupted run goes on from it.
+    report : callable(done, total), optional
+        Told of progress.
+
+    Returns
+    -------
+    Dataset
+        `analysis`, `innovation`, `flag`, and for each window its cost and the cost's terms, the
+        gradient's norm, `status` and `iterations`; the configuration as attributes.
+
+    Raises
+    ------
+    InputError
+        In one sentence what was found, what was expected, and the remedy.
+
+    Examples
+    --------
+    >>> from pyvda import assimilate, open_observations                     # doctest: +SKIP
+    >>> analysis = assimilate(open_observations("obs.nc"), model="lorenz63")  # doctest: +SKIP
+    """
+    model = get_model(model) if isinstance(model, str) else model
+    chosen, checked_options = _configured(method, options)
+    observed = _checked(observations, variable)
+    step = _time_step(observed, time_step, model)
+    in_windows, is_series = _in_windows(observed, window, overlap)
+    _check_state(in_windows, model)
+    running = get_engine(engine)
+    cost = CostSettings(step, lambda1, lambda2)
+    mean = climatology(model, running).mean
+    variance = windows.reference_variance(in_windows)
+
+    def solve(block: xr.Dataset) -> xr.Dataset:
+        batch = windows.to_batch(block, mean, variance)
+        problem = Problem(batch, model, cost, running, report or (lambda done, total: None))
+        resume = {} if resume_file is None else {"checkpoint": _resume_path(resume_file, block)}
+        return _labelled(block, problem, chosen.solve(problem, checked_options, **resume))
+
+    if in_windows[names.OBSERVATION].chunks is None:
+        analysis = solve(in_windows)
+    else:
+        position = np.arange(in_windows.sizes[names.WINDOW])
+        in_windows = in_windows.assign_coords({_POSITION: (names.WINDOW, position)})
+        analysis = xr.map_blocks(solve, in_windows, template=_template(in_windows, chosen))
+    if is_series:
+        analysis = windows.merge(analysis, observed)
+    return _with_provenance(analysis, model, method, checked_options, cost, running)
+
+
+def _configured(method: str, options: dict[str, Any]) -> tuple[Method, Any]:
+    if method not in METHODS:
+        raise InputError(f"unknown method {method!r}; choose one of {', '.join(METHODS)}")
+    chosen = METHODS[method]
+    try:
+        return chosen, chosen.options(**options)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        known = ", ".join(chosen.options.model_fields)
+        if first["type"] == "extra_forbidden":
+            raise InputError(f"{method} has no option {name!r}; its options are {known}") from None
+        raise InputError(
+            f"option {name} of {method} is {first['input']!r}, but {first['msg'].lower()}"
+        ) from None
+
+
+def _checked(observations: xr.Dataset, variable: str | None) -> xr.Dataset:
+    ds = conventions.as_float64(conventions.normalise(observations, variable))
+    validation.check(ds)
+    return ds
+
+
+def _time_step(ds: xr.Dataset, given: float | None, model: Model) -> float:
+    found = given if given is not None else netcdf.time_step(ds)
+    if found is None:
+        raise InputError(
+            "the time axis holds dates or nothing, so the step in model time units is not known; "
+            f"give time_step (--time-step), for example {model.time_step} for {model.name}"
+        )
+    if not found > 0:
+        raise InputError(f"the time step is {found}, expected a positive number of model time units")
+    return found
+
+
+def _in_windows(ds: xr.Dataset, length: int | None, overlap: int) -> tuple[xr.Dataset, bool]:
+    if names.WINDOW in ds.dims:
+        if length is not None:
+            raise InputError(
+                "the observations have windows already; leave out window (--window), which cuts a series"
+            )
+        return ds.chunk(time=-1, state=-1) if ds[names.OBSERVATION].chunks else ds, False
+    return windows.cut(ds, length or ds.sizes[names.TIME], overlap), True
+
+
+def _check_state(ds: xr.Dataset, model: Model) -> None:
+    size = ds.sizes[names.STATE]
+    if size != model.state_size:
+        raise InputError(
+            f"the observations have a state of {size} components, {model.name} has "
+            f"{model.state_size}; choose the model that they are of"
+        )
+
+
+def _resume_path(path: str | Path, block: xr.Dataset) -> Path:
+    """Return the file of this block: `path` itself, or with the block's first window added."""
+    first = int(block[_POSITION].values[0]) if _POSITION in block else 0
+    return Path(path) if first == 0 else Path(f"{path}.{first}")
+
+
+_POSITION = "window_position"
+
+
+def _labelled(block: xr.Dataset, problem: Problem, solution: Solution) -> xr.Dataset:
+    """Give the solution names, with the cost (4) of every window and its terms."""
+    final = _final_cost(problem, solution)
+    per_window = {**final, names.STATUS: solution.status, names.ITERATIONS: solution.iterations}
+    analysis = windows.analysis_dataset(block, solution.x, {**per_window, **solution.extra})
+    if solution.stdev is not None:
+        analysis[names.STATE_STDEV] = (
+            names.DIMENSIONS, solution.stdev, names.attributes(names.STATE_STDEV)
+        )  # fmt: skip
+    if solution.history is not None and block[names.OBSERVATION].chunks is None:
+        iteration = xr.Variable(names.ITERATION, solution.history["iteration"].astype(int),
+                                names.attributes(names.ITERATION))  # fmt: skip
+        analysis = analysis.assign_coords({names.ITERATION: iteration})
+        for name, values in solution.history.items():
+            if name != "iteration":
+                full = f"history_{name}"
+                analysis[full] = (names.ITERATION, values, names.attributes(full))
+    return analysis.drop_vars(_POSITION, errors="ignore")
+
+
+def _final_cost(problem: Problem, solution: Solution) -> dict[str, np.ndarray]:
+    usable = np.isfinite(solution.x).all((1, 2))
+    result = problem.engine.cost(
+        problem.model, problem.cost, solution.x[usable], np.asarray(problem.batch.observation)[usable],
+        np.asarray(problem.batch.mask)[usable], gradient=False,
+    )  # fmt: skip
+    values = (result.total, result.observation, result.dynamics, result.gradient_norm)
+    final = {}
+    for name, value in zip(_PER_WINDOW, values, strict=False):
+        final[name] = np.full(len(usable), np.nan)
+        final[name][usable] = value
+    return final
+
+
+def _template(ds: xr.Dataset, method: Method) -> xr.Dataset:
+    """Return the lazy shape of what `solve` makes of chunked windows."""
+    one = ds.isel(window=slice(0, 1)).compute(scheduler="synchronous")
+    per_window: dict[str, Any] = {name: np.zeros(1) for name in (*_PER_WINDOW, *method.extra)}
+    per_window[names.ITERATIONS] = np.zeros(1, int)
+    shape = tuple(one.sizes[d] for d in names.DIMENSIONS)
+    sample = windows.analysis_dataset(one, np.zeros(shape), per_window)
+    if method.stdev:
+        sample[names.STATE_STDEV] = (
+            names.DIMENSIONS, np.zeros(shape), names.attributes(names.STATE_STDEV)
+        )  # fmt: skip
+    lazy = ds[names.OBSERVATION].chunksizes[names.WINDOW]
+    count = ds.sizes[names.WINDOW]
+    data = {
+        name: v.isel(window=[0] * count, drop=True).drop_vars(v.coords).chunk(window=lazy)
+        for name, v in sample.data_vars.items()
+    }
+    return xr.Dataset(data, ds.drop_vars(_POSITION).coords, sample.attrs)
+
+
+def _with_provenance(
+    analysis: xr.Dataset, model: Model, method: str, options: Any, cost: CostSettings, engine: Engine
+) -> xr.Dataset:
+    configuration = {
+        "method": method,
+        "model": asdict(model),
+        "cost": asdict(cost),
+        "options": options.model_dump(),
+    }
+    analysis = analysis.assign_attrs(
+        Conventions="CF-1.11",
+        pyvda_version=pyvda.__version__,
+        pyvda_engine=str(engine.info),
+        pyvda_configuration=json.dumps(configuration),
+    )
+    return netcdf.append_history(analysis, f"pyvda {pyvda.__version__} assimilate, {method} on {model.name}")
