@@ -82,6 +82,13 @@ def open_observations(
     return ds
 
 
+def open_dataset(path: str | os.PathLike[str]) -> xr.Dataset:
+    """Open a netCDF file or zarr store of pyvda's own (a truth, an analysis), whole, in memory."""
+    path = Path(path)
+    with _reading(path), _open(path) as ds:
+        return ds.load()
+
+
 def time_step(ds: xr.Dataset) -> float | None:
     """Return the step of a plain-number time, in model time units; None for dates or no times.
 

@@ -1,0 +1,316 @@
+"""The command line: parse and call, nothing else.
+
+Exit code 0 on success, 1 when something failed, 2 when the input cannot be used.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import pyvda
+from pyvda.errors import EngineError, InputError
+
+app = typer.Typer(
+    help="Variational data assimilation of netCDF observations.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+Output = Annotated[Path, typer.Option("--output", "-o", help="File to write; replaced whole.")]
+EngineName = Annotated[
+    str | None,
+    typer.Option(help="auto, juliacall, libjulia or torch; else PYVDA_ENGINE decides."),
+]
+Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same file.")]
+
+
+def main() -> None:
+    """Run the command line and turn errors into one sentence and an exit code."""
+    logging.basicConfig(level=logging.WARNING, format="pyvda: %(message)s", stream=sys.stderr)
+    try:
+        app(standalone_mode=True)
+    except InputError as error:
+        print(f"pyvda: {error}", file=sys.stderr)
+        sys.exit(2)
+    except EngineError as error:
+        print(f"pyvda: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("pyvda: interrupted", file=sys.stderr)
+        sys.exit(1)
+
+
+def _example(*commands: str) -> str:
+    return "[bold]Example[/bold]\n\n" + "\n\n".join(f"  {c}" for c in commands)
+
+
+@contextmanager
+def _progress(what: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar with the time left, on a terminal; tell nothing when quiet."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _say(quiet: bool, text: str) -> None:
+    if not quiet:
+        typer.echo(text)
+
+
+def _read(path: Path) -> Any:
+    """Open a file of pyvda's own (truth, analysis) whole."""
+    from pyvda.netcdf import open_dataset
+
+    return open_dataset(path)
+
+
+def _check_output(path: Path) -> None:
+    """Refuse an output that cannot be written before the work, not after it."""
+    if not path.parent.is_dir():
+        raise InputError(
+            f"cannot write {path}: the folder {path.parent} does not exist; create it first"
+        )
+
+
+@app.command(epilog=_example("pyvda simulate lorenz63 --windows 2000 --seed 1 -o truth.nc"))
+def simulate(
+    preset: Annotated[str, typer.Argument(help="lorenz63, lorenz63-blanked or lorenz96.")],
+    output: Output,
+    windows: Annotated[int, typer.Option(min=1, help="Independent windows.")] = 2000,
+    seed: Seed = 0,
+    engine: EngineName = None,
+    quiet: Quiet = False,
+) -> None:
+    """Simulate the truth of a twin experiment."""
+    from pyvda import netcdf, twin
+    from pyvda.engine import get_engine
+
+    _check_output(output)
+    with _progress("simulate", quiet) as report:
+        truth = twin.simulate(preset, windows, seed, engine=engine, report=report)
+    netcdf.save_analysis(truth, output)
+    _say(quiet, f"{output}: {windows} windows of {preset}, on {get_engine(engine).info}")
+
+
+@app.command(epilog=_example("pyvda observe truth.nc --preset lorenz63 --seed 2 -o obs.nc"))
+def observe(
+    truth: Annotated[Path, typer.Argument(help="File with the variable truth.")],
+    output: Output,
+    preset: Annotated[str, typer.Option(help="lorenz63, lorenz63-blanked or lorenz96.")],
+    seed: Seed = 0,
+    variance: Annotated[
+        float | None, typer.Option(help="Error variance, squared units of the state.")
+    ] = None,
+    every: Annotated[int | None, typer.Option(help="Steps between observation times.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Observe a truth, with noise, as a preset says."""
+    from pyvda import netcdf, twin
+
+    _check_output(output)
+    observed = twin.observe(_read(truth), preset, seed, variance=variance, every=every)
+    netcdf.save_analysis(observed, output)
+    count = int(observed["observation"].notnull().sum())
+    _say(quiet, f"{output}: {count} observations in {observed.sizes['window']} windows")
+
+
+@app.command(
+    epilog=_example(
+        "pyvda assimilate obs.nc --model lorenz63 --iterations 150000 -o analysis.nc",
+        "pyvda assimilate series.nc --window 200 --overlap 40 --time-step 0.01 -o analysis.nc",
+    )
+)
+def assimilate(
+    observations: Annotated[Path, typer.Argument(help="netCDF file or zarr store.")],
+    output: Output,
+    model: Annotated[str | None, typer.Option(help="lorenz63 or lorenz96.")] = None,
+    method: Annotated[str | None, typer.Option(help="fsgd, or another of `pyvda info`.")] = None,
+    variable: Annotated[
+        str | None, typer.Option(help="Observed variable, by name or standard_name.")
+    ] = None,
+    window: Annotated[int | None, typer.Option(help="Cut a series into so many steps.")] = None,
+    overlap: Annotated[int | None, typer.Option(help="Steps shared by two windows.")] = None,
+    time_step: Annotated[
+        float | None, typer.Option(help="Model time between two steps of the file.")
+    ] = None,
+    iterations: Annotated[int | None, typer.Option(min=0)] = None,
+    tolerance: Annotated[
+        float | None, typer.Option(help="Stop a window at this fraction of its first gradient.")
+    ] = None,
+    precision: Annotated[str | None, typer.Option(help="float64 or float32.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option("--set", help="Another option of the method: name=value.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file of the options above.")] = None,
+    truth: Annotated[
+        Path | None, typer.Option(help="Truth, to record the error along the iterations.")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="FSGD: file to keep its state in, and to resume from."),
+    ] = None,
+    block: Annotated[
+        int | None, typer.Option(min=1, help="Windows in memory at once; default: by file size.")
+    ] = None,
+    engine: EngineName = None,
+    quiet: Quiet = False,
+) -> None:
+    """Assimilate a file of observations."""
+    from pyvda import netcdf
+    from pyvda.assimilate import assimilate as run
+    from pyvda.engine import get_engine
+
+    _check_output(output)
+    settings = _settings(config, option)
+    given = {
+        "model": model, "method": method, "variable": variable, "window": window,
+        "overlap": overlap, "time_step": time_step, "iterations": iterations,
+        "tolerance": tolerance, "precision": precision, "engine": engine,
+    }  # fmt: skip
+    settings |= {name: value for name, value in given.items() if value is not None}
+    observed = netcdf.open_observations(
+        observations, settings.pop("variable", None), chunks=_chunks(observations, block)
+    )
+    if truth is not None:
+        observed = _with_truth(observed, _read(truth))
+    with _progress("assimilate", quiet) as report:
+        analysis = run(observed, resume_file=checkpoint, report=report, **settings)
+        analysis.attrs["source"] = f"observations from {observations.name}"
+        netcdf.save_analysis(analysis, output)
+    _say(quiet, f"{output}: on {get_engine(settings.get('engine')).info}")
+    _say(quiet, _summary(_read(output)))
+
+
+@app.command(epilog=_example("pyvda score analysis.nc --truth truth.nc --json scores.json"))
+def score(
+    analysis: Annotated[Path, typer.Argument(help="File made by `pyvda assimilate`.")],
+    truth: Annotated[Path, typer.Option(help="File with the variable truth.")],
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the scores here.")] = None,
+    level: Annotated[float, typer.Option(min=0.5, max=0.999)] = 0.95,
+    engine: EngineName = None,
+    quiet: Quiet = False,
+) -> None:
+    """Score an analysis: R-score, 4DVar-score, ODE-score, with bootstrap intervals over windows."""
+    from pyvda import scores
+    from pyvda.atomic import replacing
+    from pyvda.evaluate import evaluate
+
+    found = evaluate(_read(analysis), _read(truth), engine=engine)
+    if json_file is not None:
+        table = scores.score_table(found, level=level)
+        with replacing(json_file) as temporary:
+            temporary.write_text(json.dumps(table, indent=2) + "\n")
+    for name, values in found.items():
+        _say(quiet, f"{name:22s} {scores.summarise(values, level=level)}")
+
+
+@app.command(epilog=_example("pyvda plot analysis.nc --truth truth.nc -o analysis.png"))
+def plot(
+    analysis: Annotated[Path, typer.Argument(help="File made by `pyvda assimilate`.")],
+    output: Output,
+    truth: Annotated[Path | None, typer.Option(help="File with the variable truth.")] = None,
+    windows: Annotated[str, typer.Option(help="Which windows, separated by commas.")] = "0,1,2,3",
+    quiet: Quiet = False,
+) -> None:
+    """Draw reconstructions against truth and observations, and the descent."""
+    from pyvda import plots
+
+    try:
+        chosen = [int(w) for w in windows.split(",")]
+    except ValueError:
+        raise InputError(f"--windows is {windows!r}, expected numbers such as 0,1,2") from None
+    _check_output(output)
+    figure = plots.plot_analysis(_read(analysis), None if truth is None else _read(truth), chosen)
+    plots.save_figure(figure, output)
+    _say(quiet, f"{output}")
+
+
+@app.command(epilog=_example("pyvda info"))
+def info(engine: EngineName = None, quiet: Quiet = False) -> None:
+    """Print versions, the engine that was chosen and why, and the methods."""
+    from importlib.metadata import version
+
+    from pyvda.engine import get_engine
+    from pyvda.methods import METHODS
+    from pyvda.presets import PRESETS
+
+    running = get_engine(engine).info
+    packages = ("numpy", "scipy", "xarray", "netCDF4", "torch", "juliacall")
+    rows = {
+        "pyvda": pyvda.__version__,
+        "python": sys.version.split()[0],
+        **{name: version(name) for name in packages},
+        "engine": str(running),
+        "because": running.reason,
+        "methods": ", ".join(METHODS),
+        "presets": ", ".join(PRESETS),
+    }
+    for name, value in rows.items():
+        _say(quiet, f"{name:10s} {value}")
+
+
+def _settings(config: Path | None, option: list[str] | None) -> dict[str, Any]:
+    """Return the options of a YAML file and of `--set name=value`, the latter winning."""
+    import yaml
+
+    settings: dict[str, Any] = {}
+    if config is not None:
+        try:
+            loaded = yaml.safe_load(config.read_text())
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(f"{config} cannot be read as YAML ({reason})") from error
+        if not isinstance(loaded, dict):
+            raise InputError(f"{config} holds no options, expected lines such as `method: fsgd`")
+        settings |= {str(name): value for name, value in loaded.items()}
+    for text in option or []:
+        name, found, value = text.partition("=")
+        if not found:
+            raise InputError(f"--set {text} has no value, expected name=value")
+        settings[name] = yaml.safe_load(value)
+    return settings
+
+
+# Above this size a file is read in blocks of windows; packed and compressed data grow when read.
+_IN_MEMORY_BYTES = 32 * 2**20
+_BLOCK_WINDOWS = 4096
+_SERIES_STEPS = 500_000
+
+
+def _chunks(path: Path, block: int | None) -> dict[str, int] | None:
+    small = not path.is_file() or path.stat().st_size <= _IN_MEMORY_BYTES
+    if block is None and small:
+        return None
+    return {"window": block or _BLOCK_WINDOWS, "time": _SERIES_STEPS}
+
+
+def _with_truth(observed: Any, truth: Any) -> Any:
+    if "truth" not in truth or truth["truth"].shape != observed["observation"].shape:
+        raise InputError("the truth does not have the shape of the observations; give their truth")
+    return observed.assign(truth=(observed["observation"].dims, truth["truth"].data))
+
+
+def _summary(analysis: Any) -> str:
+    """Say how the windows ended, the wrong ones above all."""
+    from pyvda.names import Status
+
+    status = analysis["status"].values
+    counts = {s.name.lower().replace("_", " "): int((status == s).sum()) for s in Status}
+    ended = ", ".join(f"{n} {name}" for name, n in counts.items() if n)
+    return f"{len(status)} windows: {ended}; mean cost {float(analysis['cost'].mean()):.4g}"
