@@ -1,6 +1,6 @@
 """The main idea on one page: a Dataset of observations in, a Dataset of analyses out.
 
-    observations ─ cut ─▶ windows ─ to_batch ─▶ Batch ─ method ─▶ Solution ─▶ analysis ─ merge ─▶ out
+    observations ─ cut ▶ windows ─ to_batch ▶ Batch ─ method ▶ Solution ▶ analysis ─ merge ▶ out
 
 A method is either classical, on a known model (`pyvda.methods`), or a trained prior and solver from
 a checkpoint. Observations in memory are one block; observations in dask chunks stay lazy, and each
@@ -151,7 +151,9 @@ def _time_step(ds: xr.Dataset, given: float | None, model: Model) -> float:
             f"give time_step (--time-step), for example {model.time_step} for {model.name}"
         )
     if not found > 0:
-        raise InputError(f"the time step is {found}, expected a positive number of model time units")
+        raise InputError(
+            f"the time step is {found}, expected a positive number of model time units"
+        )
     return found
 
 
@@ -159,7 +161,7 @@ def _in_windows(ds: xr.Dataset, length: int | None, overlap: int) -> tuple[xr.Da
     if names.WINDOW in ds.dims:
         if length is not None:
             raise InputError(
-                "the observations have windows already; leave out window (--window), which cuts a series"
+                "the observations have windows already; leave out window (--window): it cuts a series"
             )
         return ds.chunk(time=-1, state=-1) if ds[names.OBSERVATION].chunks else ds, False
     return windows.cut(ds, length or ds.sizes[names.TIME], overlap), True
@@ -204,10 +206,11 @@ def _labelled(block: xr.Dataset, problem: Problem, solution: Solution) -> xr.Dat
 
 
 def _final_cost(problem: Problem, solution: Solution) -> dict[str, np.ndarray]:
-    usable = np.isfinite(solution.x).all((1, 2))
+    usable = np.asarray(np.isfinite(solution.x).all((1, 2)))
     result = problem.engine.cost(
-        problem.model, problem.cost, solution.x[usable], np.asarray(problem.batch.observation)[usable],
-        np.asarray(problem.batch.mask)[usable], gradient=False,
+        problem.model, problem.cost, solution.x[usable],
+        np.asarray(problem.batch.observation)[usable], np.asarray(problem.batch.mask)[usable],
+        gradient=False,
     )  # fmt: skip
     values = (result.total, result.observation, result.dynamics, result.gradient_norm)
     final = {}
@@ -238,7 +241,12 @@ def _template(ds: xr.Dataset, method: Method) -> xr.Dataset:
 
 
 def _with_provenance(
-    analysis: xr.Dataset, model: Model, method: str, options: Any, cost: CostSettings, engine: Engine
+    analysis: xr.Dataset,
+    model: Model,
+    method: str,
+    options: Any,
+    cost: CostSettings,
+    engine: Engine,
 ) -> xr.Dataset:
     configuration = {
         "method": method,
@@ -252,4 +260,6 @@ def _with_provenance(
         pyvda_engine=str(engine.info),
         pyvda_configuration=json.dumps(configuration),
     )
-    return netcdf.append_history(analysis, f"pyvda {pyvda.__version__} assimilate, {method} on {model.name}")
+    return netcdf.append_history(
+        analysis, f"pyvda {pyvda.__version__} assimilate, {method} on {model.name}"
+    )

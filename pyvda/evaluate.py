@@ -84,7 +84,9 @@ def _windows(array: xr.DataArray) -> Array:
 def _model(analysis: xr.Dataset) -> tuple[Model, float]:
     try:
         configuration = json.loads(analysis.attrs["pyvda_configuration"])
-        described = configuration["model"] | {"parameters": tuple(configuration["model"]["parameters"])}
+        described = configuration["model"] | {
+            "parameters": tuple(configuration["model"]["parameters"])
+        }
         return Model(**described), float(configuration["cost"]["time_step"])
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(

@@ -67,7 +67,12 @@ def simulate(
             rtol=SPINUP_RTOL, atol=SPINUP_RTOL,
         )[:, 0]  # fmt: skip
         truth[block] = running.simulate(
-            model, on_attractor, time_step=model.time_step, steps=setting.steps, rtol=RTOL, atol=RTOL
+            model,
+            on_attractor,
+            time_step=model.time_step,
+            steps=setting.steps,
+            rtol=RTOL,
+            atol=RTOL,
         )
         if report is not None:
             report(min(first + _BLOCK, windows), windows)

@@ -104,7 +104,11 @@ def thread_count() -> int:
     """Return PYVDA_THREADS if set, else the number of cores this process may use."""
     wanted = os.environ.get("PYVDA_THREADS")
     if wanted is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return (
+            len(os.sched_getaffinity(0))
+            if hasattr(os, "sched_getaffinity")
+            else os.cpu_count() or 1
+        )
     if not wanted.isdigit() or int(wanted) < 1:
         raise InputError(f"PYVDA_THREADS is {wanted!r}, expected a whole number from 1")
     return int(wanted)

@@ -7,14 +7,14 @@ tensor is seen outside this folder.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pyvda.models import Model
 
-Array = NDArray[np.floating]
+Array = NDArray[Any]
 Scheme = Literal["euler", "rk4"]
 
 
@@ -137,7 +137,9 @@ class Engine(Protocol):
     ) -> Array:
         """Return `x` after `iterations` of x ← x - `step` ∂U/∂x, eq. (5); `x` is left as it is."""
 
-    def forecast(self, model: Model, x: Array, *, time_step: float, scheme: Scheme = "rk4") -> Array:
+    def forecast(
+        self, model: Model, x: Array, *, time_step: float, scheme: Scheme = "rk4"
+    ) -> Array:
         """Φ of each state: (..., D) to (..., D)."""
 
     def tangent_linear(
@@ -152,7 +154,7 @@ class Engine(Protocol):
 
 
 def checked(name: str, array: Array, shape: tuple[int, ...], dtype: np.dtype) -> Array:
-    """Return `array` C-contiguous with `dtype`; refuse another shape and values that are not finite."""
+    """Return `array` C-contiguous with `dtype`; refuse another shape, NaN and infinities."""
     array = np.ascontiguousarray(array, dtype=dtype)
     if array.shape != shape:
         raise ValueError(f"{name} has shape {array.shape}, expected {shape}")

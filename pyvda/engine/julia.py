@@ -135,7 +135,9 @@ class JuliaEngine:
                    step, iterations)  # fmt: skip
         return x
 
-    def forecast(self, model: Model, x: Array, *, time_step: float, scheme: Scheme = "rk4") -> Array:
+    def forecast(
+        self, model: Model, x: Array, *, time_step: float, scheme: Scheme = "rk4"
+    ) -> Array:
         return self._step(model, x, x, time_step, scheme, _FORECAST)
 
     def tangent_linear(

@@ -1,7 +1,8 @@
 """Start Julia from its shared library: no Julia package, no registry, no network.
 
 For offline machines: HPC nodes, CI, a distribution's own Julia (>= 1.5). Everything is asked of
-the `julia` command itself, since distributions put the library and the system image where they like.
+the `julia` command itself, since distributions put the library and the system image where
+they like.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def start() -> StartedJulia:
     julia.jl_string_ptr.argtypes = [ctypes.c_void_p]
 
     def evaluate(code: str) -> str:
-        """Evaluate `code` in Main and return its value as text; an exception becomes an EngineError."""
+        """Evaluate `code` in Main and return its value as text, or raise an EngineError."""
         wrapped = (
             f"try; string({code}); "
             'catch e; "!" * sprint(showerror, e); end'

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import torch
@@ -98,7 +99,9 @@ class TorchEngine:
             state = state.detach() - step * g
         return np.asarray(state.numpy())
 
-    def forecast(self, model: Model, x: Array, *, time_step: float, scheme: Scheme = "rk4") -> Array:
+    def forecast(
+        self, model: Model, x: Array, *, time_step: float, scheme: Scheme = "rk4"
+    ) -> Array:
         with torch.no_grad():
             return np.asarray(_prior(model, time_step, scheme).step(_double(x)).numpy())
 
@@ -112,7 +115,7 @@ class TorchEngine:
         self, model: Model, x: Array, v: Array, *, time_step: float, scheme: Scheme = "rk4"
     ) -> Array:
         step = _prior(model, time_step, scheme).step
-        _, pullback = torch.func.vjp(step, _double(x))
+        pullback: Callable[..., Any] = torch.func.vjp(step, _double(x))[1]
         return np.asarray(pullback(_double(v))[0].detach().numpy())
 
 
@@ -211,7 +214,8 @@ def _dormand_prince(
         out[running[diverged]] = np.nan
         keep = (saved < steps) & ~diverged
         if not keep.all():
-            running, saved, t, h, y, k1 = (a[keep] for a in (running, saved, t, h, y, k1))
+            running, saved = running[keep], saved[keep]
+            t, h, y, k1 = t[keep], h[keep], y[keep], k1[keep]
     return out
 
 

@@ -6,6 +6,7 @@ import hashlib
 import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +46,7 @@ class Checkpoint:
 
     def save(self, path: Path) -> None:
         """Write the checkpoint completely or not at all."""
-        arrays = {f.name: np.asarray(getattr(self, f.name)) for f in fields(self)}
+        arrays: dict[str, Any] = {f.name: np.asarray(getattr(self, f.name)) for f in fields(self)}
         with replacing(path) as temporary, open(temporary, "wb") as file:
             np.savez(file, **arrays)
 
@@ -53,7 +54,7 @@ class Checkpoint:
         """Return the checkpoint in `path`, which must be of this problem."""
         try:
             with np.load(path, allow_pickle=False) as stored:
-                arrays = {f.name: stored[f.name] for f in fields(self)}
+                arrays: dict[str, Any] = {f.name: stored[f.name] for f in fields(self)}
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(
                 f"{path} is not a checkpoint of this program or is damaged ({error}); "

@@ -48,7 +48,7 @@ class Problem:
 
     def has_observations(self) -> Array:
         """Tell for each window whether anything was observed, (W,) bool."""
-        return (np.asarray(self.batch.mask) > 0).any((1, 2))
+        return np.asarray((np.asarray(self.batch.mask) > 0).any((1, 2)))
 
 
 @dataclass(frozen=True)
