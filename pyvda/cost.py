@@ -220,6 +220,9 @@ class BoundCost:
 
     def gradient(self, x: Tensor) -> Tensor:
         """Return the gradient, (B, T, D); differentiable when gradients are enabled."""
+        at_once = getattr(self.prior, "residual_gradient", None)
+        if at_once is not None and not self.first_predicted:
+            return self._add_data(x, at_once(x))
         return self._gradient(x, *linearise(self.prior, x))
 
     def terms_and_gradient(self, x: Tensor) -> tuple[CostTerms, Tensor]:
@@ -249,10 +252,15 @@ class BoundCost:
         residual, first = x - phi, self.first_predicted
         if first:
             residual = torch.cat((torch.zeros_like(x[:, :first]), residual[:, first:]), 1)
-        predicted = math.prod(x.shape[1:]) * (x.shape[1] - first) // x.shape[1]
-        gradient = 2.0 * self.weight * (x - self.observation) + (
-            self.lambda2 * (2.0 / predicted)
-        ) * (residual - pullback(residual))
+        return self._add_data(x, residual - pullback(residual))
+
+    def _add_data(self, x: Tensor, half_gradient: Tensor) -> Tensor:
+        """Return the gradient from that of half the sum of squared residuals."""
+        steps = x.shape[1]
+        predicted = math.prod(x.shape[1:]) * (steps - self.first_predicted) // steps
+        gradient = (self.lambda2 * (2.0 / predicted)) * half_gradient + 2.0 * self.weight * (
+            x - self.observation
+        )
         if self.background is None:
             return gradient
         start = gradient[:, :1] + self.background.gradient(x, self.first_guess)[:, None]

@@ -1,7 +1,17 @@
 """Priors Φ: modules that map a window to what its dynamics predict of it, eqs. (7) to (10)."""
 
+from pyvda.priors.genn import GENN, TwoScaleGENN
 from pyvda.priors.linearise import linearise
 from pyvda.priors.ode import EulerPrior, ODEPrior, RK4Prior, Tableau
 from pyvda.priors.scaled import ScaledPrior
 
-__all__ = ["EulerPrior", "ODEPrior", "RK4Prior", "ScaledPrior", "Tableau", "linearise"]
+__all__ = [
+    "GENN",
+    "EulerPrior",
+    "ODEPrior",
+    "RK4Prior",
+    "ScaledPrior",
+    "Tableau",
+    "TwoScaleGENN",
+    "linearise",
+]

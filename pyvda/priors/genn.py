@@ -1,0 +1,215 @@
+"""GENN priors (section 3.2): Φ(x)(s) is made from the neighbourhood of s, without x(s).
+
+The first layer sees every position but the one it predicts: the centre of its kernels has no weight
+at all (none is stored, so none can be trained). All later layers have kernel size 1. What this
+guarantees:
+
+- dimension 1 (time; the D components are channels): Φ(x)(t, ·) does not depend on x(t, ·), for
+  every pair of components;
+- dimensions 2 and 3 (space-time, one channel): Φ(x)(t, k) does not depend on x(t, k), but may on
+  x(t, l).
+
+The coarse scale of (10) predicts a cell from the means of other cells, never from its own, and the
+upsampling gives each point what was predicted of its own cell: kernel and stride are equal, cells do
+not overlap. So the guarantee holds for two scales too. (An upsampling whose kernels overlap would
+break it: x(s) then comes back through its own cell's mean in a neighbouring cell's prediction.)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pyvda.errors import InputError
+from pyvda.priors.folded import Branch, FoldedGENN, Layout
+from pyvda.priors.linearise import Pullback
+from pyvda.priors.spacetime import SpaceTime
+
+
+class Scale(nn.Module):
+    """The weights of one scale: first layer without its centre, then a bilinear block, no biases.
+
+    Parameters
+    ----------
+    channels : int
+        Channels in.
+    taps : sequence of odd int
+        Size of the first layer's kernels along each axis.
+    features : int
+        Channels of the first layer, before its ReLU.
+    latent : int
+        Channels of the bilinear block's three branches; it gives 2·latent.
+    outputs : int
+        Channels out.
+    """
+
+    def __init__(
+        self, channels: int, taps: Sequence[int], features: int, latent: int, outputs: int
+    ) -> None:
+        super().__init__()
+        neighbours = math.prod(taps) - 1
+        self.neighbours = _weight(features, channels, neighbours)
+        self.reduce = _weight(latent, features)
+        self.linear = _weight(latent, latent)
+        self.left = _weight(latent, latent)
+        self.right = _weight(latent, latent)
+        self.outputs = _weight(outputs, 2 * latent)
+
+    def kernel(self) -> Tensor:
+        """Return the first layer's kernels (features, channels, Πtaps), their centres zero."""
+        before, after = self.neighbours.chunk(2, -1)
+        return torch.cat((before, torch.zeros_like(before[..., :1]), after), -1)
+
+    def folded(self, last: Tensor | None = None) -> Branch:
+        """Return the scale with its linear chains multiplied out, `last` (rows, outputs) at the end."""
+        of_linear, of_product = self.outputs.chunk(2, 1)
+        if last is not None:
+            of_linear, of_product = last @ of_linear, last @ of_product
+        chain = torch.cat((self.left, self.right, of_linear @ self.linear))
+        return Branch(self.kernel().flatten(1), chain @ self.reduce, of_product)
+
+
+class GENN(nn.Module):
+    """One-scale GENN: the first layer and the bilinear block of `Scale`.
+
+    Parameters
+    ----------
+    channels : int
+        State size D for dimension 1; 1 for dimensions 2 and 3.
+    dimension : int
+        Axes the convolution runs over: 1 (time), 2 (time, component), 3 (time, y, x).
+    periodic : bool
+        Whether the axes other than time are circles; beyond its other edges a window is zero.
+    width : int or sequence of int
+        Odd size of the first layer's kernels, for all axes or for each.
+    features, latent : int
+        Channels of the first layer and of the bilinear block.
+    """
+
+    first_predicted = 0
+
+    def __init__(
+        self,
+        channels: int,
+        dimension: int = 1,
+        periodic: bool = False,
+        width: int | Sequence[int] = 11,
+        features: int = 60,
+        latent: int = 30,
+    ) -> None:
+        super().__init__()
+        self.space = SpaceTime(channels, dimension, periodic)
+        self.taps = _for_each_axis("width", width, dimension)
+        if any(k % 2 == 0 for k in self.taps):
+            raise InputError(f"width is {width}, expected odd sizes, so that there is a centre")
+        self.scale = Scale(channels, self.taps, features, latent, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return Φ(x) of windows x, both (B, T, D) or (B, T, Y, X)."""
+        result: Tensor = self.prepare()(x)
+        return result
+
+    def vjp(self, x: Tensor, r: Tensor) -> Tensor:
+        """Return (∂Φ/∂x)ᵀ r at x, all of x's shape."""
+        return self.linearise(x)[1](r)
+
+    def linearise(self, x: Tensor) -> tuple[Tensor, Pullback]:
+        """Return Φ(x) and the function r -> (∂Φ/∂x)ᵀ r."""
+        return self.prepare().linearise(x)
+
+    def prepare(self) -> FoldedGENN:
+        """Return Φ with its linear chains multiplied out, for many evaluations."""
+        layout = Layout(self.space, self.taps, ((1,) * self.space.dimension,))
+        return FoldedGENN(layout, [self.scale.folded()])
+
+
+class TwoScaleGENN(nn.Module):
+    """Φ(x) = Up(Φ1(Dw(x))) + Φ2(x), eq. (10): means over cells down, transposed convolution up.
+
+    The paper's two priors, without biases:
+
+    - Lorenz-63, `TwoScaleGENN(3)`: 14 940 parameters. The authors' module has 15 300: it stores the
+      360 centre weights that are zero here (2 scales × 3 channels × 60).
+    - Lorenz-96, `TwoScaleGENN(1, dimension=2, periodic=True, features=50, latent=50, merge=50)`:
+      52 050 parameters, against 52 150 with the 100 centre weights.
+
+    Parameters
+    ----------
+    channels, dimension, periodic, width, features, latent
+        As of `GENN`; the width is the same number of points or cells on both scales.
+    factors : int or sequence of int
+        Size of a cell: in time only, or along each axis. A last cell that the window does not fill is
+        the mean of the points it has, and what is predicted beyond the window is dropped.
+    merge : int, optional
+        Channels in which both scales are added before a last 1×1 to `channels`; without it each
+        scale ends in `channels`.
+    """
+
+    first_predicted = 0
+
+    def __init__(
+        self,
+        channels: int,
+        dimension: int = 1,
+        periodic: bool = False,
+        width: int | Sequence[int] = 11,
+        features: int = 60,
+        latent: int = 30,
+        factors: int | Sequence[int] = 4,
+        merge: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.fine = GENN(channels, dimension, periodic, width, features, latent)
+        rest = (1,) * (dimension - 1)
+        cells = (factors, *rest) if isinstance(factors, int) else tuple(factors)
+        self.factors = _for_each_axis("factors", cells, dimension)
+        taps, ends = self.fine.taps, channels if merge is None else merge
+        self.fine.scale = Scale(channels, taps, features, latent, ends)
+        self.coarse = Scale(channels, taps, features, latent, latent)
+        self.up = _weight(ends, latent, math.prod(self.factors), fan=latent)
+        self.merge = None if merge is None else _weight(channels, merge)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return Φ(x) of windows x, both (B, T, D) or (B, T, Y, X)."""
+        result: Tensor = self.prepare()(x)
+        return result
+
+    def vjp(self, x: Tensor, r: Tensor) -> Tensor:
+        """Return (∂Φ/∂x)ᵀ r at x, all of x's shape."""
+        return self.linearise(x)[1](r)
+
+    def linearise(self, x: Tensor) -> tuple[Tensor, Pullback]:
+        """Return Φ(x) and the function r -> (∂Φ/∂x)ᵀ r."""
+        return self.prepare().linearise(x)
+
+    def prepare(self) -> FoldedGENN:
+        """Return Φ with its linear chains multiplied out, for many evaluations."""
+        # (channels, points of a cell, latent): the transposed convolution, then the last 1×1.
+        up = self.up.transpose(1, 2)
+        if self.merge is not None:
+            up = torch.tensordot(self.merge, up, 1)
+        layout = Layout(
+            self.fine.space,
+            self.fine.taps,
+            ((1,) * self.fine.space.dimension, self.factors),
+        )
+        fine, coarse = self.fine.scale.folded(self.merge), self.coarse.folded(up.flatten(0, 1))
+        return FoldedGENN(layout, [fine, coarse])
+
+
+def _weight(*shape: int, fan: int | None = None) -> nn.Parameter:
+    """Return a weight started as torch starts its convolutions: uniform within 1/√(inputs)."""
+    bound = 1.0 / math.sqrt(math.prod(shape[1:]) if fan is None else fan)
+    return nn.Parameter(torch.empty(*shape).uniform_(-bound, bound))
+
+
+def _for_each_axis(name: str, value: int | Sequence[int], dimension: int) -> tuple[int, ...]:
+    values = (value,) * dimension if isinstance(value, int) else tuple(value)
+    if len(values) != dimension or any(v < 1 for v in values):
+        raise InputError(
+            f"{name} is {value}, expected a positive integer or one for each of {dimension} axes"
+        )
+    return values

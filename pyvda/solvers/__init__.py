@@ -1,0 +1,7 @@
+"""Solvers Γ: from a first guess, observations and a cost to an analysis."""
+
+from pyvda.solvers.gradient_descent import GradientDescent
+from pyvda.solvers.learned import ConvSolver, LSTMSolver
+from pyvda.solvers.solver import History, Solver, SolverResult
+
+__all__ = ["ConvSolver", "GradientDescent", "History", "LSTMSolver", "Solver", "SolverResult"]

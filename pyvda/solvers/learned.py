@@ -1,0 +1,159 @@
+"""Learned solvers: a convolutional LSTM (11) and a convolutional network (12) take the gradient.
+
+Both see the gradient of each window divided by the root mean square of that window's first gradient.
+The scale is the window's own, and both start from zero, so the answer for a window depends neither
+on the other windows of its batch nor on chance. Gradients fall as the iterations converge, and with a
+scale kept from the first one the steps fall with them.
+
+The paper counts the two weights of the cost among a solver's parameters (they are trained with it),
+here they are the cost's: `VariationalCost(..., learnable=True)`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pyvda.priors.spacetime import SpaceTime
+from pyvda.solvers.solver import Carry, Solver
+
+
+class LSTMSolver(Solver):
+    """g, (h, c) = LSTM[α ∇U / scale, h, c];  x ← x − L(g), eq. (11).
+
+    Parameters with the defaults: Lorenz-63 (3 channels) 3 346, Lorenz-96 (1 channel, dimension 2)
+    1 106; with the two weights of the cost 3 348 and 1 108, as in the authors' modules.
+
+    Parameters
+    ----------
+    channels : int
+        State size D for dimension 1; 1 for dimensions 2 and 3.
+    dimension : int
+        Axes the convolution runs over: 1 (time), 2 (time, component), 3 (time, y, x).
+    periodic : bool
+        Whether the axes other than time are circles.
+    hidden : int, optional
+        Channels of h and c; 5 · channels if not given.
+    width : int
+        Odd size of the kernels.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        dimension: int = 1,
+        periodic: bool = False,
+        hidden: int | None = None,
+        width: int = 3,
+    ) -> None:
+        super().__init__()
+        self.space = SpaceTime(channels, dimension, periodic)
+        self.hidden = 5 * channels if hidden is None else hidden
+        self.alpha = nn.Parameter(torch.ones(()))
+        self.gates = Convolution(self.space, channels + self.hidden, 4 * self.hidden, width, True)
+        self.update = Convolution(self.space, self.hidden, channels, 1, False)
+
+    def init(self, x0: Tensor) -> Carry:
+        """Return h = c = 0 and a scale to be found."""
+        grid = self.space.split(x0)
+        h = grid.new_zeros(len(grid), self.hidden, *grid.shape[2:])
+        return h, h, _unknown_scale(x0)
+
+    def step(self, x: Tensor, carry: Carry, gradient: Tensor) -> tuple[Tensor, Carry]:
+        """Return the next x and (h, c, scale)."""
+        h, c, scale = carry
+        scale = _scale(scale, gradient)
+        grid = self.space.split(self.alpha * (gradient / scale))
+        gates, candidate = self.gates(torch.cat((grid, h), 1)).split(
+            (3 * self.hidden, self.hidden), 1
+        )
+        keep_in, keep, keep_out = gates.sigmoid().chunk(3, 1)
+        c = keep * c + keep_in * candidate.tanh()
+        h = keep_out * c.tanh()
+        return x - self.space.join(self.update(h)), (h, c, scale)
+
+
+class ConvSolver(Solver):
+    """g = C[∇U / scale, g];  x ← x − A(g) with A(g) = 5 atan(0.2 W g), eq. (12).
+
+    C is three convolutions with 8, 16 and 1 times the channels, a 1×1, and the gradient added at the
+    end; W is a 1×1 that starts as the identity; no biases. Parameters: Lorenz-63 (3 channels) 4 338,
+    Lorenz-96 (1 channel, dimension 2) 1 442; with the two weights of the cost 4 340 and 1 444, as in
+    the authors' modules.
+
+    Parameters
+    ----------
+    channels, dimension, periodic, width
+        As of `LSTMSolver`.
+    """
+
+    def __init__(
+        self, channels: int, dimension: int = 1, periodic: bool = False, width: int = 3
+    ) -> None:
+        super().__init__()
+        self.space = SpaceTime(channels, dimension, periodic)
+        self.network = nn.Sequential(
+            Convolution(self.space, 2 * channels, 8 * channels, width, False),
+            nn.ReLU(),
+            Convolution(self.space, 8 * channels, 16 * channels, width, False),
+            nn.ReLU(),
+            Convolution(self.space, 16 * channels, channels, width, False),
+            Convolution(self.space, channels, channels, 1, False),
+        )
+        self.update = Convolution(self.space, channels, channels, 1, False)
+        with torch.no_grad():
+            self.update.weight.copy_(torch.eye(channels).reshape(self.update.weight.shape))
+
+    def init(self, x0: Tensor) -> Carry:
+        """Return g = 0 and a scale to be found."""
+        return torch.zeros_like(self.space.split(x0)), _unknown_scale(x0)
+
+    def step(self, x: Tensor, carry: Carry, gradient: Tensor) -> tuple[Tensor, Carry]:
+        """Return the next x and (g, scale)."""
+        g, scale = carry
+        scale = _scale(scale, gradient)
+        grid = self.space.split(gradient / scale)
+        g = self.network(torch.cat((g, grid), 1)) + grid
+        return x - self.space.join(5.0 * torch.atan(0.2 * self.update(g))), (g, scale)
+
+
+class Convolution(nn.Module):
+    """A convolution over the axes of `space` that keeps the size of its grids.
+
+    Parameters
+    ----------
+    space : SpaceTime
+        Axes and edges.
+    inputs, outputs : int
+        Channels in and out.
+    width : int
+        Odd size of the kernel along every axis.
+    bias : bool
+        Whether to add one number a channel.
+    """
+
+    def __init__(self, space: SpaceTime, inputs: int, outputs: int, width: int, bias: bool) -> None:
+        super().__init__()
+        module = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[space.dimension - 1]
+        like = module(inputs, outputs, width, bias=bias)
+        self.weight, self.bias = like.weight, like.bias
+        self.space = space
+        self.half = (width // 2,) * space.dimension
+
+    def forward(self, grid: Tensor) -> Tensor:
+        """Return (B, outputs, *axes) from (B, inputs, *axes)."""
+        convolve = (nn.functional.conv1d, nn.functional.conv2d, nn.functional.conv3d)
+        padded = self.space.pad(grid, self.half)
+        result: Tensor = convolve[self.space.dimension - 1](padded, self.weight, self.bias)
+        return result
+
+
+def _unknown_scale(x: Tensor) -> Tensor:
+    return x.new_zeros(len(x), *[1] * (x.ndim - 1))
+
+
+def _scale(scale: Tensor, gradient: Tensor) -> Tensor:
+    """Return the scale, or where there is none yet the root mean square of each window's gradient."""
+    mean = gradient.square().flatten(1).mean(1).reshape(scale.shape)
+    # Not exactly zero, so that a window at its minimum gets a zero step, forward and backward.
+    return torch.where(scale > 0, scale, (mean + torch.finfo(mean.dtype).tiny).sqrt())
