@@ -155,7 +155,7 @@ class VariationalCost(nn.Module):
     def bind(self, batch: Batch) -> BoundCost:
         """Return the cost of states given these observations."""
         observation, mask, first_guess = (
-            _tensor(name, getattr(batch, name)) for name in ("observation", "mask", "first_guess")
+            as_tensor(name, getattr(batch, name)) for name in ("observation", "mask", "first_guess")
         )
         observed = (mask > 0).flatten(1).sum(1).clamp(min=1).to(mask.dtype)
         prepare = getattr(self.prior, "prepare", None)
@@ -273,7 +273,8 @@ def _not_negative(name: str, value: float) -> float:
     return float(value)
 
 
-def _tensor(name: str, array: Any) -> Tensor:
+def as_tensor(name: str, array: Any) -> Tensor:
+    """Return the array `name` of a batch, refusing what is not a torch tensor."""
     if not isinstance(array, Tensor):
         raise InputError(
             f"the batch's {name} is of type {type(array).__name__}, expected a torch tensor; "

@@ -9,10 +9,11 @@ scale of Φ is then
 three matrix products (the published form has seven convolutions). `FoldedGENN` has this Φ and its
 pullback in torch operations, which autograd can differentiate to any order.
 
-`residual_gradient` is the same gradient as one operation with a backward of its own. The backward of
-g = ∇ₓ ½‖x − Φ(x)‖² for a cotangent ḡ is the gradient of the number ḡ·g, that is of the derivative of
-½‖x − Φ‖² in the direction ḡ: a tangent pass forward, then one reverse pass. Windows are taken in
-blocks that stay in the processor's cache, and nothing of the inner gradient's graph is recorded.
+`residual_gradient` is the same gradient as one operation with a backward of its own. The backward
+of g = ∇ₓ ½‖x − Φ(x)‖² for a cotangent ḡ is the gradient of the number ḡ·g, that is of the
+derivative of ½‖x − Φ‖² in the direction ḡ: a tangent pass forward, then one reverse pass. Windows
+are taken in blocks that stay in the processor's cache, and nothing of the inner gradient's graph is
+recorded.
 """
 
 from __future__ import annotations
@@ -91,9 +92,7 @@ class FoldedGENN:
     def residual_gradient(self, x: Tensor) -> Tensor:
         """Return (I − ∂Φ/∂x)ᵀ (x − Φ(x)); it can be differentiated once."""
         weights = [weight for branch in self.branches for weight in branch]
-        return _ResidualGradient.apply(  # type: ignore[no-any-return, no-untyped-call]
-            x.to(weights[0].dtype), self.layout, *weights
-        )
+        return _ResidualGradient.apply(x.to(weights[0].dtype), self.layout, *weights)
 
     def _blocks(self, x: Tensor) -> tuple[Tensor, ...]:
         self.layout.space.split(x)  # refuses a wrong shape

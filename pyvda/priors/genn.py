@@ -10,9 +10,9 @@ guarantees:
   x(t, l).
 
 The coarse scale of (10) predicts a cell from the means of other cells, never from its own, and the
-upsampling gives each point what was predicted of its own cell: kernel and stride are equal, cells do
-not overlap. So the guarantee holds for two scales too. (An upsampling whose kernels overlap would
-break it: x(s) then comes back through its own cell's mean in a neighbouring cell's prediction.)
+upsampling gives each point what was predicted of its own cell: kernel and stride are equal, cells
+do not overlap. So the guarantee holds for two scales too. (An upsampling whose kernels overlap
+would break it: x(s) then comes back through its own cell's mean in a neighbour's prediction.)
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Scale(nn.Module):
         return torch.cat((before, torch.zeros_like(before[..., :1]), after), -1)
 
     def folded(self, last: Tensor | None = None) -> Branch:
-        """Return the scale with its linear chains multiplied out, `last` (rows, outputs) at the end."""
+        """Return the scale multiplied out; `last` (rows, outputs) is one more 1×1 at its end."""
         of_linear, of_product = self.outputs.chunk(2, 1)
         if last is not None:
             of_linear, of_product = last @ of_linear, last @ of_product
@@ -141,8 +141,8 @@ class TwoScaleGENN(nn.Module):
     channels, dimension, periodic, width, features, latent
         As of `GENN`; the width is the same number of points or cells on both scales.
     factors : int or sequence of int
-        Size of a cell: in time only, or along each axis. A last cell that the window does not fill is
-        the mean of the points it has, and what is predicted beyond the window is dropped.
+        Size of a cell: in time only, or along each axis. A last cell that the window does not fill
+        is the mean of the points it has, and what is predicted beyond the window is dropped.
     merge : int, optional
         Channels in which both scales are added before a last 1×1 to `channels`; without it each
         scale ends in `channels`.

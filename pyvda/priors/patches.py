@@ -23,14 +23,12 @@ from torch import Tensor
 
 def unfold(padded: Tensor, taps: Sequence[int]) -> Tensor:
     """Return (C·Πtaps, B·Πaxes): the patch of each position of grids padded by taps // 2."""
-    return _Unfold.apply(padded, tuple(taps))  # type: ignore[no-any-return, no-untyped-call]
+    return _Unfold.apply(padded, tuple(taps))
 
 
 def fold(columns: Tensor, taps: Sequence[int], shape: Sequence[int]) -> Tensor:
     """Return padded grids of `shape`, (C, B, *axes): every patch added where it was taken."""
-    return _Fold.apply(  # type: ignore[no-any-return, no-untyped-call]
-        columns, tuple(taps), tuple(shape)
-    )
+    return _Fold.apply(columns, tuple(taps), tuple(shape))
 
 
 class _Unfold(torch.autograd.Function):
@@ -45,7 +43,7 @@ class _Unfold(torch.autograd.Function):
         return view.reshape(padded.shape[0] * math.prod(taps), -1)
 
     @staticmethod
-    def backward(ctx: Any, columns: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, columns: Tensor) -> tuple[Tensor, None]:
         return fold(columns, ctx.taps, ctx.shape), None
 
 
@@ -67,7 +65,7 @@ class _Fold(torch.autograd.Function):
         return grid
 
     @staticmethod
-    def backward(ctx: Any, padded: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, padded: Tensor) -> tuple[Tensor, None, None]:
         return unfold(padded, ctx.taps), None, None
 
 

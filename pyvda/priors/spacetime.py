@@ -75,7 +75,7 @@ class SpaceTime:
         return F.pad(grid, widths) if any(widths) else grid
 
     def unpad(self, padded: Tensor, half: Sequence[int]) -> Tensor:
-        """Return the transpose of `pad`: what was added at the ends goes back to where it came from."""
+        """Return the transpose of `pad`: what was added goes back to where it came from."""
         start = padded.ndim - self.dimension
         for axis in range(self.dimension):
             h, where = half[axis], start + axis

@@ -1,9 +1,9 @@
 """Learned solvers: a convolutional LSTM (11) and a convolutional network (12) take the gradient.
 
-Both see the gradient of each window divided by the root mean square of that window's first gradient.
-The scale is the window's own, and both start from zero, so the answer for a window depends neither
-on the other windows of its batch nor on chance. Gradients fall as the iterations converge, and with a
-scale kept from the first one the steps fall with them.
+Both see the gradient of each window divided by the root mean square of that window's first
+gradient. The scale is the window's own, and both start from zero, so the answer for a window
+depends neither on the other windows of its batch nor on chance. Gradients fall as the iterations converge,
+and with a scale kept from the first one the steps fall with them.
 
 The paper counts the two weights of the cost among a solver's parameters (they are trained with it),
 here they are the cost's: `VariationalCost(..., learnable=True)`.
@@ -76,10 +76,10 @@ class LSTMSolver(Solver):
 class ConvSolver(Solver):
     """g = C[∇U / scale, g];  x ← x − A(g) with A(g) = 5 atan(0.2 W g), eq. (12).
 
-    C is three convolutions with 8, 16 and 1 times the channels, a 1×1, and the gradient added at the
-    end; W is a 1×1 that starts as the identity; no biases. Parameters: Lorenz-63 (3 channels) 4 338,
-    Lorenz-96 (1 channel, dimension 2) 1 442; with the two weights of the cost 4 340 and 1 444, as in
-    the authors' modules.
+    C is three convolutions with 8, 16 and 1 times the channels, a 1×1, and the gradient added at
+    the end; W is a 1×1 that starts as the identity; no biases. Parameters: Lorenz-63 (3 channels)
+    4 338, Lorenz-96 (1 channel, dimension 2) 1 442; with the two weights of the cost 4 340 and
+    1 444, as in the authors' modules.
 
     Parameters
     ----------
@@ -138,12 +138,12 @@ class Convolution(nn.Module):
         like = module(inputs, outputs, width, bias=bias)
         self.weight, self.bias = like.weight, like.bias
         self.space = space
-        self.half = (width // 2,) * space.dimension
+        self.reach = (width // 2,) * space.dimension
 
     def forward(self, grid: Tensor) -> Tensor:
         """Return (B, outputs, *axes) from (B, inputs, *axes)."""
         convolve = (nn.functional.conv1d, nn.functional.conv2d, nn.functional.conv3d)
-        padded = self.space.pad(grid, self.half)
+        padded = self.space.pad(grid, self.reach)
         result: Tensor = convolve[self.space.dimension - 1](padded, self.weight, self.bias)
         return result
 
@@ -153,7 +153,7 @@ def _unknown_scale(x: Tensor) -> Tensor:
 
 
 def _scale(scale: Tensor, gradient: Tensor) -> Tensor:
-    """Return the scale, or where there is none yet the root mean square of each window's gradient."""
+    """Return the scale, or where there is none yet the RMS of each window's gradient."""
     mean = gradient.square().flatten(1).mean(1).reshape(scale.shape)
     # Not exactly zero, so that a window at its minimum gets a zero step, forward and backward.
     return torch.where(scale > 0, scale, (mean + torch.finfo(mean.dtype).tiny).sqrt())

@@ -3,8 +3,8 @@
     carry = solver.init(x)
     x, carry = solver.step(x, carry, gradient)          gradient = ∇ₓU at x, each window's own
 
-`solve` iterates that a number of times given at run time. Under `torch.no_grad()` nothing is recorded;
-otherwise the iterations are unrolled for training, with two ways to bound the memory they take.
+`solve` iterates that a number of times given at run time. Under `torch.no_grad()` nothing is
+recorded; otherwise the iterations are unrolled for training, with two ways to bound their memory.
 Nothing in the loop asks the device for a number, so a GPU is never waited for.
 """
 
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from pyvda.batch import Batch
-from pyvda.cost import BoundCost, VariationalCost
+from pyvda.cost import BoundCost, VariationalCost, as_tensor
 from pyvda.errors import InputError
 from pyvda.names import Status
 
@@ -115,7 +115,7 @@ class Solver(nn.Module):
         if iterations < 0:
             raise InputError(f"iterations is {iterations}, expected 0 or more")
         bound = cost.bind(batch)
-        x: Tensor = batch.first_guess  # type: ignore[assignment]
+        x = as_tensor("first_guess", batch.first_guess)
         carry = self.init(x)
         recorder = _Recorder(bound, batch, iterations) if history else None
 
@@ -146,7 +146,7 @@ class _Recorder:
 
     def __init__(self, bound: BoundCost, batch: Batch, iterations: int) -> None:
         self.bound = bound
-        self.truth = batch.truth
+        self.truth = None if batch.truth is None else as_tensor("truth", batch.truth)
         like = bound.observation
         self.cost = like.new_empty(iterations + 1, len(like))
         self.gradient_norm = like.new_empty(iterations, len(like))
@@ -157,7 +157,7 @@ class _Recorder:
         self.cost[k] = self.bound.terms(x).total
         if gradient is not None:
             self.gradient_norm[k] = gradient.flatten(1).norm(dim=1)
-        if self.r_score is not None:
+        if self.r_score is not None and self.truth is not None:
             self.r_score[k] = (x - self.truth).square().flatten(1).mean(1)
 
     def finish(self, x: Tensor) -> History:
@@ -174,7 +174,7 @@ def _ends(iterations: int, *periods: int) -> list[int]:
 @torch.no_grad()
 def _status(x: Tensor, batch: Batch) -> Tensor:
     windows = len(x)
-    observed = (batch.mask > 0).reshape(windows, -1).any(1)  # type: ignore[union-attr]
+    observed = (as_tensor("mask", batch.mask) > 0).reshape(windows, -1).any(1)
     status = torch.full((windows,), int(Status.ITERATION_LIMIT), dtype=torch.int8, device=x.device)
     status = status.masked_fill(~observed, int(Status.NO_OBSERVATIONS))
     return status.masked_fill(~x.isfinite().reshape(windows, -1).all(1), int(Status.DIVERGED))
