@@ -23,13 +23,15 @@ const P = (
 @inline more(s, ::Tuple{}, ::Tuple{}, i) = s
 
 const Real64 = Unfused{Float64}
+const STEPS_AT_MOST = 1000
 
 """
     simulate!(x, start, m, dt, spinup, rtol, atol) -> number of windows that diverged
 
 Integrate from each column of `start`, `(state, window)`, over `spinup` model time units and then
 over the `T` steps of length `dt` whose states fill `x`, `(state, time, window)`; `x[:, 1, w]` is
-the state after the spin-up. A window that diverges is filled with NaN.
+the state after the spin-up. A window that diverges, or whose steps shrink to nothing or are too many,
+is filled with NaN.
 """
 function simulate!(x, start, m, dt, spinup, rtol, atol)
     D, T, windows = size(x)
@@ -49,6 +51,7 @@ function trajectory!(out, y::Vector{Real64}, m, dt, spinup, rtol, atol)
     saved = 0
     t = -spinup
     h = dt / 8
+    left = STEPS_AT_MOST * (spinup / dt + T)
     tendency!(k₁, m, y)
     while saved < T
         η = Real64(h)
@@ -71,7 +74,8 @@ function trajectory!(out, y::Vector{Real64}, m, dt, spinup, rtol, atol)
             (k₁, k₇) = (k₇, k₁)
         end
         h *= step_factor(err)
-        h > 1e-10 * dt || return false
+        left -= 1
+        (h > 1e-5 * dt && left > 0) || return false
     end
     return all(isfinite, out)
 end

@@ -76,7 +76,8 @@ class JuliaEngine:
 
     def _call(self, name: str, *arguments: Any) -> None:
         message = ctypes.create_string_buffer(_MESSAGE_BYTES)
-        run = self._thread.submit(self._functions[name], *arguments, message, _MESSAGE_BYTES)
+        function = self._functions[name]
+        run = self._thread.submit(lambda: function(*arguments, message, _MESSAGE_BYTES))
         if run.result() != 0:
             raise EngineError(f"Julia: {message.value.decode('utf-8', 'replace')}")
 

@@ -144,6 +144,8 @@ def _batch(model: Model, x: Array, observation: Array, mask: Array) -> Batch:
     ).to()
 
 
+_STEPS_AT_MOST = 1000  # for each output step, as in dormand_prince.jl
+
 # Dormand & Prince (1980): stages 2 to 6, the new state (k₂ has weight 0), its error, and Hairer's
 # dense output. Every number is the quotient of two integers, rounded once.
 _STAGES = [
@@ -187,6 +189,7 @@ def _dormand_prince(
     t = np.full(len(y), -spinup)
     h = np.full(len(y), dt / 8)
     k1 = f(y)
+    left = _STEPS_AT_MOST * (spinup / dt + steps)
     while len(running):
         step = h[:, None]
         k = [k1]
@@ -210,7 +213,8 @@ def _dormand_prince(
         y = np.where(accepted[:, None], y_new, y)
         k1 = np.where(accepted[:, None], used[-1], k1)
         h = h * _step_factor(err)
-        diverged = ~(h > 1e-10 * dt)
+        left -= 1
+        diverged = ~((h > 1e-5 * dt) & (left > 0))
         out[running[diverged]] = np.nan
         keep = (saved < steps) & ~diverged
         if not keep.all():
