@@ -50,9 +50,9 @@ def _choose(name: str) -> Engine:
     if name == "torch":
         return _torch("asked for")
     running = [e for e in _engines.values() if e.info.name == "julia"]
-    if name in ("auto", "julia") and running:
+    if running and name in ("auto", "julia", running[0].info.start):
         return running[0]
-    if running and running[0].info.start != name:
+    if running:
         raise EngineError(
             f"Julia already runs in this process, started by {running[0].info.start}; "
             f"one process has one Julia: set PYVDA_ENGINE={name} and start again"
