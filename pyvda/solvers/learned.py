@@ -2,8 +2,8 @@
 
 Both see the gradient of each window divided by the root mean square of that window's first
 gradient. The scale is the window's own, and both start from zero, so the answer for a window
-depends neither on the other windows of its batch nor on chance. Gradients fall as the iterations converge,
-and with a scale kept from the first one the steps fall with them.
+depends neither on the other windows of its batch nor on chance. Gradients fall as the iterations
+converge, and with a scale kept from the first one the steps fall with them.
 
 The paper counts the two weights of the cost among a solver's parameters (they are trained with it),
 here they are the cost's: `VariationalCost(..., learnable=True)`.
@@ -155,5 +155,7 @@ def _unknown_scale(x: Tensor) -> Tensor:
 def _scale(scale: Tensor, gradient: Tensor) -> Tensor:
     """Return the scale, or where there is none yet the RMS of each window's gradient."""
     mean = gradient.square().flatten(1).mean(1).reshape(scale.shape)
-    # Not exactly zero, so that a window at its minimum gets a zero step, forward and backward.
-    return torch.where(scale > 0, scale, (mean + torch.finfo(mean.dtype).tiny).sqrt())
+    # A window at its minimum has nothing to scale: one instead of zero, so that neither its step nor
+    # what the backward pass sends through it becomes infinite.
+    found = torch.where(mean > torch.finfo(mean.dtype).tiny, mean, torch.ones_like(mean)).sqrt()
+    return torch.where(scale > 0, scale, found)

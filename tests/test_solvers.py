@@ -1,0 +1,261 @@
+"""Solvers: descent against dense algebra, independence of batch mates, memory switches, history."""
+
+import pytest
+import torch
+
+from pyvda.batch import Batch
+from pyvda.cost import VariationalCost
+from pyvda.dynamics import Lorenz63, Lorenz96
+from pyvda.errors import InputError
+from pyvda.names import Status
+from pyvda.priors import GENN, RK4Prior, TwoScaleGENN
+from pyvda.solvers import ConvSolver, GradientDescent, LSTMSolver
+
+
+def make_batch(windows=5, steps=12, size=3):
+    generator = torch.Generator().manual_seed(size)
+
+    def normal():
+        return torch.randn(windows, steps, size, dtype=torch.float64, generator=generator)
+
+    mask = (normal() > 0.3).double()
+    return Batch(normal() * mask, mask, normal(), normal())
+
+
+def problems():
+    """Return solver, cost and batch by name; float64."""
+    torch.manual_seed(2)
+    small = {"width": 3, "features": 6, "latent": 4}
+    line = VariationalCost(TwoScaleGENN(3, **small), 0.5, 1.0, learnable=True)
+    plane = VariationalCost(TwoScaleGENN(1, 2, True, merge=3, **small), 0.5, 1.0, learnable=True)
+    ode63 = VariationalCost(RK4Prior(Lorenz63(), 0.01), 0.5, 1.0, learnable=True)
+    ode96 = VariationalCost(RK4Prior(Lorenz96(), 0.05), 0.5, 1.0, learnable=True)
+    found = {}
+    for name, cost, channels, dimension, size in (
+        ("line", line, 3, 1, 3),
+        ("plane", plane, 1, 2, 6),
+        ("lorenz63", ode63, 3, 1, 3),
+        ("lorenz96", ode96, 1, 2, 6),
+    ):
+        for solver in (LSTMSolver, ConvSolver):
+            module = solver(channels, dimension, dimension == 2)
+            found[f"{solver.__name__}, {name}"] = (module, cost, make_batch(size=size))
+    found["GradientDescent, lorenz63"] = (GradientDescent(0.05), ode63, make_batch())
+    return {n: (s.double(), c.double(), b) for n, (s, c, b) in found.items()}
+
+
+PROBLEMS = problems()
+each_problem = pytest.mark.parametrize(
+    ("solver", "cost", "batch"), PROBLEMS.values(), ids=PROBLEMS.keys()
+)
+
+
+def gradients(solver, cost, batch, **options):
+    parameters = [*solver.parameters(), *cost.parameters()]
+    result = solver.solve(cost, batch, 6, **options)
+    loss = (result.x - batch.truth).square().mean()
+    found = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+    return loss.detach(), found
+
+
+@each_problem
+def test_a_window_s_answer_does_not_depend_on_its_batch_mates(solver, cost, batch):
+    with torch.no_grad():
+        together = solver.solve(cost, batch, 4).x
+        order = torch.tensor([3, 0, 4, 2, 1])
+        permuted = solver.solve(cost, batch[order], 4).x
+        halves = [solver.solve(cost, batch[part], 4).x for part in (slice(0, 2), slice(2, 5))]
+    torch.testing.assert_close(permuted, together[order], rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(torch.cat(halves), together, rtol=1e-10, atol=1e-10)
+
+
+@each_problem
+def test_solving_twice_gives_the_same_bits(solver, cost, batch):
+    with torch.no_grad():
+        assert torch.equal(solver.solve(cost, batch, 3).x, solver.solve(cost, batch, 3).x)
+
+
+@each_problem
+def test_checkpointing_changes_no_gradient(solver, cost, batch):
+    loss, expected = gradients(solver, cost, batch)
+    for every in (1, 4):
+        same, got = gradients(solver, cost, batch, checkpoint_every=every, history=True)
+        assert same == loss
+        for value, reference in zip(got, expected, strict=True):
+            torch.testing.assert_close(value, reference, rtol=1e-9, atol=1e-12)
+
+
+@each_problem
+def test_detaching_keeps_the_answer_and_cuts_the_gradient(solver, cost, batch):
+    loss, full = gradients(solver, cost, batch)
+    same, cut = gradients(solver, cost, batch, detach_every=3)
+    assert same == loss
+    differs = any(not torch.allclose(a, b) for a, b in zip(full, cut, strict=True))
+    assert differs
+    assert all(value.isfinite().all() for value in cut)
+
+
+def test_checkpointing_keeps_less_for_the_backward_pass():
+    solver, cost, batch = PROBLEMS["ConvSolver, line"]
+
+    def bytes_kept(**options):
+        kept = {}
+
+        def pack(tensor):
+            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            result = solver.solve(cost, batch, 12, **options)
+        assert result.x.requires_grad
+        return sum(kept.values())
+
+    assert bytes_kept(checkpoint_every=3) < bytes_kept() / 4
+
+
+@pytest.mark.parametrize("name", ["LSTMSolver, line", "ConvSolver, line", "ConvSolver, lorenz96"])
+def test_the_gradient_of_the_unrolled_solver_is_the_finite_difference(name):
+    solver, cost, batch = PROBLEMS[name]
+    parameters = [*solver.parameters(), *cost.parameters()]
+    _, expected = gradients(solver, cost, batch)
+    torch.manual_seed(0)
+    directions = [torch.randn_like(p) for p in parameters]
+    slope = sum((g * d).sum() for g, d in zip(expected, directions, strict=True))
+
+    def loss(step):
+        with torch.no_grad():
+            for p, d in zip(parameters, directions, strict=True):
+                p.add_(step * d)
+            value = (solver.solve(cost, batch, 6).x - batch.truth).square().mean()
+            for p, d in zip(parameters, directions, strict=True):
+                p.sub_(step * d)
+        return value
+
+    step = 1e-7
+    assert (loss(step) - loss(-step)) / (2 * step) == pytest.approx(slope.item(), rel=1e-4)
+
+
+def test_history_tells_the_cost_and_the_error_of_every_iteration():
+    solver, cost, batch = PROBLEMS["LSTMSolver, line"]
+    with torch.no_grad():
+        history = solver.solve(cost, batch, 4, history=True).history
+        for k in range(5):
+            x = solver.solve(cost, batch, k).x
+            torch.testing.assert_close(history.cost[k], cost(x, batch).total)
+            torch.testing.assert_close(
+                history.r_score[k], (x - batch.truth).square().mean(dim=(1, 2))
+            )
+        norm = cost.gradient(batch.first_guess, batch).flatten(1).norm(dim=1)
+    torch.testing.assert_close(history.gradient_norm[0], norm)
+    assert history.gradient_norm.shape == (4, 5)
+    assert solver.solve(cost, batch, 2).history is None
+
+
+def test_gradient_descent_is_the_power_of_a_matrix():
+    # With a linear model U is quadratic: every iterate is known from dense algebra.
+    matrix = torch.tensor([[0.0, 1.0], [-1.0, -0.1]], dtype=torch.float64)
+    cost = VariationalCost(RK4Prior(lambda x: x @ matrix.T, 0.1), 0.5, 2.0)
+    batch = make_batch(1, 5, 2)
+    n, step, x = 10, 0.05, batch.first_guess
+
+    def total(flat):
+        return cost(flat.reshape(1, 5, 2), batch).total.sum()
+
+    hessian = torch.autograd.functional.hessian(total, torch.zeros(n, dtype=torch.float64))
+    offset = torch.autograd.functional.jacobian(total, torch.zeros(n, dtype=torch.float64))
+    minimum = torch.linalg.solve(hessian, -offset)
+    power = torch.matrix_power(torch.eye(n).double() - step * n * hessian, 7)
+    expected = minimum + power @ (x.flatten() - minimum)
+    got = GradientDescent(step).solve(cost, batch, 7).x
+    torch.testing.assert_close(got.flatten(), expected)
+
+
+def test_lorenz63_descends_at_the_usual_step():
+    generator = torch.Generator().manual_seed(0)
+    x = 8.0 * torch.randn(4, 50, 3, dtype=torch.float64, generator=generator)
+    batch = Batch(x, torch.ones_like(x), x)
+    cost = VariationalCost(RK4Prior(Lorenz63(), 0.01))
+    costs = GradientDescent(0.13).solve(cost, batch, 200, history=True).history.cost
+    assert (costs[1:] <= costs[:-1] * (1 + 1e-12)).all()
+    assert (costs[-1] < 0.05 * costs[0]).all()
+
+
+def test_the_status_tells_windows_apart():
+    solver, cost, batch = PROBLEMS["GradientDescent, lorenz63"]
+    mask, guess = batch.mask.clone(), batch.first_guess.clone()
+    mask[1] = 0.0
+    guess[2] = 1e200
+    result = solver.solve(cost, Batch(batch.observation, mask, guess), 3)
+    assert result.iterations == 3
+    expected = [Status.ITERATION_LIMIT] * 5
+    expected[1], expected[2] = Status.NO_OBSERVATIONS, Status.DIVERGED
+    assert result.status.tolist() == [int(status) for status in expected]
+
+
+@pytest.mark.parametrize("solver", [LSTMSolver(3), ConvSolver(3)])
+def test_a_window_without_a_gradient_does_not_move_and_poisons_nothing(solver):
+    solver = solver.double()
+    cost = VariationalCost(GENN(3, width=3, features=4, latent=2).double())
+    zero = torch.zeros(2, 6, 3, dtype=torch.float64)
+    batch = Batch(zero, zero, zero, zero)
+    if isinstance(solver, LSTMSolver):
+        with torch.no_grad():
+            solver.gates.bias.zero_()
+    result = solver.solve(cost, batch, 3)
+    assert torch.equal(result.x, zero)
+    parameters = [*solver.parameters(), *cost.parameters()]
+    found = torch.autograd.grad(
+        result.x.sum(), parameters, allow_unused=True, materialize_grads=True
+    )
+    assert all(value.isfinite().all() for value in found)
+
+
+def count(module):
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def test_the_parameter_counts_are_the_authors_with_the_weights_of_the_cost():
+    assert count(LSTMSolver(3)) + 2 == 3_348
+    assert count(LSTMSolver(1, 2, True)) + 2 == 1_108
+    assert count(ConvSolver(3)) + 2 == 4_340
+    assert count(ConvSolver(1, 2, True)) + 2 == 1_444
+
+
+@each_problem
+def test_float32_agrees_with_float64(solver, cost, batch):
+    with torch.no_grad():
+        double = solver.solve(cost, batch, 3).x
+        single = solver.float().solve(cost.float(), batch.to(dtype=torch.float32), 3).x
+        solver.double()
+        cost.double()
+    assert single.dtype == torch.float32
+    assert (single - double).norm() < 1e-3 * double.norm()
+
+
+@pytest.mark.parametrize("solver", [LSTMSolver, ConvSolver])
+def test_gridded_windows_are_solved_too(solver):
+    module = solver(1, 3).double()
+    x = torch.randn(2, 4, 5, 6, dtype=torch.float64)
+    after, carry = module.step(x, module.init(x), torch.randn_like(x))
+    assert after.shape == x.shape
+    assert len(carry) == len(module.init(x))
+
+
+def test_bad_settings_are_refused():
+    solver, cost, batch = PROBLEMS["ConvSolver, line"]
+    with pytest.raises(InputError, match="iterations is -1"):
+        solver.solve(cost, batch, -1)
+    with pytest.raises(InputError, match="positive number"):
+        GradientDescent(0.0)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@each_problem
+def test_a_gpu_gives_the_same_answer(solver, cost, batch):
+    with torch.no_grad():
+        expected = solver.solve(cost, batch, 3).x
+        got = solver.cuda().solve(cost.cuda(), batch.to(device="cuda"), 3).x.cpu()
+    solver.cpu()
+    cost.cpu()
+    torch.testing.assert_close(got, expected, rtol=1e-8, atol=1e-8)
