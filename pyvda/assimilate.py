@@ -98,6 +98,7 @@ def assimilate(
     step = _time_step(observed, time_step, model)
     in_windows, is_series = _in_windows(observed, window, overlap)
     _check_state(in_windows, model)
+    lazy = in_windows[names.OBSERVATION].chunks is not None
     running = get_engine(engine)
     cost = CostSettings(step, lambda1, lambda2)
     mean = climatology(model, running).mean
@@ -107,9 +108,10 @@ def assimilate(
         batch = windows.to_batch(block, mean, variance)
         problem = Problem(batch, model, cost, running, report or (lambda done, total: None))
         resume = {} if resume_file is None else {"checkpoint": _resume_path(resume_file, block)}
-        return _labelled(block, problem, chosen.solve(problem, checked_options, **resume))
+        solution = chosen.solve(problem, checked_options, **resume)
+        return _labelled(block, problem, solution, with_history=not lazy)
 
-    if in_windows[names.OBSERVATION].chunks is None:
+    if not lazy:
         analysis = solve(in_windows)
     else:
         position = np.arange(in_windows.sizes[names.WINDOW])
@@ -185,7 +187,9 @@ def _resume_path(path: str | Path, block: xr.Dataset) -> Path:
 _POSITION = "window_position"
 
 
-def _labelled(block: xr.Dataset, problem: Problem, solution: Solution) -> xr.Dataset:
+def _labelled(
+    block: xr.Dataset, problem: Problem, solution: Solution, with_history: bool
+) -> xr.Dataset:
     """Give the solution names, with the cost (4) of every window and its terms."""
     final = _final_cost(problem, solution)
     per_window = {**final, names.STATUS: solution.status, names.ITERATIONS: solution.iterations}
@@ -194,7 +198,7 @@ def _labelled(block: xr.Dataset, problem: Problem, solution: Solution) -> xr.Dat
         analysis[names.STATE_STDEV] = (
             names.DIMENSIONS, solution.stdev, names.attributes(names.STATE_STDEV)
         )  # fmt: skip
-    if solution.history is not None and block[names.OBSERVATION].chunks is None:
+    if with_history and solution.history is not None:
         iteration = xr.Variable(names.ITERATION, solution.history["iteration"].astype(int),
                                 names.attributes(names.ITERATION))  # fmt: skip
         analysis = analysis.assign_coords({names.ITERATION: iteration})

@@ -1,0 +1,184 @@
+"""FSGD: against SciPy's minimiser, in pieces, with windows set aside, through kill -9."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+
+import pyvda
+import pyvda.methods
+import pyvda.netcdf
+import pyvda.presets
+from pyvda import windows
+from pyvda.batch import Batch
+from pyvda.engine import CostSettings, get_engine
+from pyvda.errors import InputError
+from pyvda.methods import METHODS, Problem, Status
+from pyvda.methods.fsgd import FSGDOptions, solve
+from pyvda.models import get_model
+
+MODEL = get_model("lorenz63")
+
+
+@pytest.fixture(scope="module")
+def problem() -> Problem:
+    truth = pyvda.simulate("lorenz63", 6, 5)
+    observed = pyvda.observe(truth, "lorenz63", 6)
+    batch = windows.to_batch(observed, np.array([0.0, 0.0, 23.5]))
+    batch = replace(batch, truth=truth["truth"].values)
+    return Problem(batch, MODEL, CostSettings(0.01), get_engine())
+
+
+def test_descends_to_the_minimum_that_scipy_finds(problem: Problem) -> None:
+    # 40 steps of one window that is well observed, so that both converge.
+    batch = problem.batch[:1]._map(lambda a: a[:, :40])
+    truth = np.asarray(batch.truth)
+    batch = replace(batch, observation=truth + 0.1, mask=np.ones_like(truth))
+    short = replace(problem, batch=batch)
+    found = solve(short, FSGDOptions(iterations=200_000, tolerance=1e-9))
+
+    def cost(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        state = flat.reshape(batch.observation.shape)
+        r = problem.engine.cost(MODEL, problem.cost, state, batch.observation, batch.mask)
+        return r.total[0], r.gradient.ravel()
+
+    best = minimize(
+        cost,
+        batch.first_guess.ravel(),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": 20_000, "maxfun": 30_000, "ftol": 1e-16, "gtol": 1e-12},
+    )
+    assert cost(found.x.ravel())[0] == pytest.approx(best.fun, rel=1e-6)
+    np.testing.assert_allclose(found.x.ravel(), best.x, atol=0.02)
+
+
+def test_is_the_plain_loop_of_equation_5(problem: Problem) -> None:
+    alpha = 0.1 * 597
+    x = problem.batch.first_guess
+    for _ in range(7):
+        g = problem.engine.cost(
+            MODEL, problem.cost, x, problem.batch.observation, problem.batch.mask
+        ).gradient
+        x = x - alpha * g
+    found = solve(problem, FSGDOptions(iterations=7, step=alpha))
+    np.testing.assert_allclose(found.x, x, rtol=1e-12, atol=1e-12)
+    assert (found.status == Status.ITERATION_LIMIT).all()
+    assert (found.iterations == 7).all()
+
+
+def test_history_records_cost_and_error(problem: Problem) -> None:
+    found = solve(problem, FSGDOptions(iterations=300))
+    history = found.history
+    assert history is not None
+    assert history["iteration"][0] == 0
+    assert history["iteration"][-1] == 300
+    assert np.all(np.diff(history["cost"]) < 0)
+    error = np.mean((found.x - problem.batch.truth) ** 2)
+    assert history["r_score"][-1] == pytest.approx(error)
+
+
+def test_tolerance_stops_each_window_on_its_own(problem: Problem) -> None:
+    options = FSGDOptions(iterations=4000, tolerance=0.02, check_every=100)
+    found = solve(problem, options)
+    assert (found.status == Status.CONVERGED).all()
+    assert len(set(found.iterations.tolist())) > 1
+    alone = solve(replace(problem, batch=problem.batch[2:3]), options)
+    np.testing.assert_array_equal(alone.x[0], found.x[2])
+    assert alone.iterations[0] == found.iterations[2]
+
+
+def test_a_window_without_observations_is_left_and_flagged(problem: Problem) -> None:
+    mask = problem.batch.mask.copy()
+    mask[1] = 0
+    batch = Batch(problem.batch.observation * (mask > 0), mask, problem.batch.first_guess)
+    found = solve(replace(problem, batch=batch), FSGDOptions(iterations=50))
+    assert found.status.tolist() == [1, Status.NO_OBSERVATIONS, 1, 1, 1, 1]
+    np.testing.assert_array_equal(found.x[1], problem.batch.first_guess[1])
+
+
+def test_a_window_that_diverges_leaves_the_others_alone(problem: Problem) -> None:
+    observation = problem.batch.observation.copy()
+    observation[3, 0, 0] = 1e200
+    batch = replace(problem.batch, observation=observation)
+    found = solve(replace(problem, batch=batch), FSGDOptions(iterations=600, check_every=10))
+    assert found.status[3] == Status.DIVERGED
+    kept = [0, 1, 2, 4, 5]
+    expected = solve(problem, FSGDOptions(iterations=600, check_every=10))
+    np.testing.assert_array_equal(found.x[kept], expected.x[kept])
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_interrupted_and_resumed_gives_the_same_bits(problem, precision, tmp_path) -> None:
+    options = FSGDOptions(iterations=2000, check_every=100, tolerance=0.05, precision=precision)
+    whole = solve(problem, options)
+    file = tmp_path / "state.npz"
+
+    def interrupt(done: int, total: int) -> None:
+        if done >= 700:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        solve(replace(problem, report=interrupt), options, checkpoint=file)
+    assert file.exists()
+    seen = []
+    resumed = solve(
+        replace(problem, report=lambda done, total: seen.append(done)), options, checkpoint=file
+    )
+    assert min(seen) > 700
+    np.testing.assert_array_equal(resumed.x, whole.x)
+    np.testing.assert_array_equal(resumed.iterations, whole.iterations)
+    np.testing.assert_array_equal(resumed.history["cost"], whole.history["cost"])
+
+
+def test_a_checkpoint_of_something_else_is_refused(problem: Problem, tmp_path) -> None:
+    file = tmp_path / "state.npz"
+    solve(problem, FSGDOptions(iterations=10), checkpoint=file)
+    with pytest.raises(InputError, match="other observations or options"):
+        solve(problem, FSGDOptions(iterations=11), checkpoint=file)
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(InputError, match="damaged"):
+        solve(problem, FSGDOptions(iterations=10), checkpoint=file)
+
+
+def test_kill_9_loses_no_more_than_the_work_since_the_checkpoint(tmp_path) -> None:
+    truth = pyvda.simulate("lorenz63", 4, 5)
+    pyvda.save_analysis(pyvda.observe(truth, "lorenz63", 6), tmp_path / "obs.nc")
+    script = (
+        "from pyvda.cli import main; import sys, pyvda.methods.fsgd as f; "
+        "f.solve.__kwdefaults__['checkpoint_seconds'] = 0.0; "
+        "sys.argv = ['pyvda', *sys.argv[1:]]; main()"
+    )
+    command = [
+        sys.executable, "-c", script, "assimilate", str(tmp_path / "obs.nc"), "-q",
+        "--iterations", "60000", "--checkpoint", str(tmp_path / "state.npz"),
+        "-o", str(tmp_path / "analysis.nc"),
+    ]  # fmt: skip
+    running = subprocess.Popen(command)
+    for _ in range(1200):
+        if (tmp_path / "state.npz").exists() or running.poll() is not None:
+            break
+        time.sleep(0.05)
+    os.kill(running.pid, signal.SIGKILL)
+    running.wait()
+    assert (tmp_path / "state.npz").exists()
+    assert not (tmp_path / "analysis.nc").exists()
+    subprocess.run(command, check=True)
+    resumed = pyvda.netcdf.open_dataset(tmp_path / "analysis.nc")
+    whole = pyvda.assimilate(
+        pyvda.open_observations(tmp_path / "obs.nc"), model="lorenz63", iterations=60_000
+    )
+    np.testing.assert_array_equal(resumed["analysis"].values, whole["analysis"].values)
+
+
+def test_options_are_checked() -> None:
+    assert METHODS["fsgd"].options is FSGDOptions
+    for bad in ({"iterations": -1}, {"step": 0.0}, {"precision": "float16"}, {"iteration": 3}):
+        with pytest.raises(ValueError, match=next(iter(bad))):
+            FSGDOptions(**bad)
