@@ -48,8 +48,8 @@ class Climatology:
 class _Recipe(NamedTuple):
     """How the attractor is reached, and the symmetries that its measure has.
 
-    `centre` and `spread` are those of the Gaussian start, which has the symmetries too; `symmetrise`
-    returns mean and covariance averaged over them.
+    `centre` and `spread` are those of the Gaussian start, which has the symmetries too;
+    `symmetrise` returns mean and covariance averaged over them.
     """
 
     centre: Callable[[Model], Array]
