@@ -155,7 +155,7 @@ def _unknown_scale(x: Tensor) -> Tensor:
 def _scale(scale: Tensor, gradient: Tensor) -> Tensor:
     """Return the scale, or where there is none yet the RMS of each window's gradient."""
     mean = gradient.square().flatten(1).mean(1).reshape(scale.shape)
-    # A window at its minimum has nothing to scale: one instead of zero, so that neither its step nor
-    # what the backward pass sends through it becomes infinite.
+    # A window at its minimum has nothing to scale: one instead of zero, so that neither its step
+    # nor what the backward pass sends through it becomes infinite.
     found = torch.where(mean > torch.finfo(mean.dtype).tiny, mean, torch.ones_like(mean)).sqrt()
     return torch.where(scale > 0, scale, found)
