@@ -162,9 +162,7 @@ def _time_step(ds: xr.Dataset, given: float | None, model: Model) -> float:
 def _in_windows(ds: xr.Dataset, length: int | None, overlap: int) -> tuple[xr.Dataset, bool]:
     if names.WINDOW in ds.dims:
         if length is not None:
-            raise InputError(
-                "the observations have windows already; leave out window (--window): it cuts a series"
-            )
+            raise InputError("the observations have windows already; leave out window (--window)")
         return ds.chunk(time=-1, state=-1) if ds[names.OBSERVATION].chunks else ds, False
     return windows.cut(ds, length or ds.sizes[names.TIME], overlap), True
 

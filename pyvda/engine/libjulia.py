@@ -7,6 +7,7 @@ they like.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -56,6 +57,10 @@ def start() -> StartedJulia:
         reason = (asked.stderr.strip().splitlines() or [f"exit code {asked.returncode}"])[-1]
         raise EngineError(f"{command} does not run: {reason}")
     library, bindir, image = asked.stdout.split("\n")[:3]
+    # Debian's libjulia brings a libunwind whose _Unwind_Resume must not come before the compiler's:
+    # a C++ exception in any library loaded later (matplotlib's, say) would abort the process.
+    with contextlib.suppress(OSError):
+        ctypes.CDLL("libgcc_s.so.1", mode=ctypes.RTLD_GLOBAL)
     # RTLD_GLOBAL: the system image looks its symbols up in the process.
     julia = ctypes.CDLL(library, mode=ctypes.RTLD_GLOBAL)
     _initialise(julia, bindir, image)
