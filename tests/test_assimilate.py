@@ -130,7 +130,7 @@ def test_a_series_is_cut_and_merged(tmp_path, chunks) -> None:
 
 
 def test_a_file_made_by_others(tmp_path) -> None:
-    """Packed, dated, dimensions shuffled, other variables: the same analysis as of the plain one."""
+    """Packed, dated, dimensions shuffled, other variables: the analysis of the plain file."""
     truth = pyvda.simulate("lorenz63", 3, 31)
     plain = pyvda.observe(truth, "lorenz63", 32)
     y = plain["observation"].values

@@ -1,4 +1,4 @@
-"""The command line: the README's commands, and bad input with one sentence, exit code 2, no output."""
+"""The command line: the README's commands; bad input: one sentence, exit code 2, no output."""
 
 import json
 import subprocess
