@@ -90,7 +90,7 @@ class EndToEnd(nn.Module):
             self.gates = convolution(solver.gates.weight, solver.space.dimension)
             self.gates.bias = nn.Parameter(solver.gates.bias.detach().clone())
         else:
-            layers = [layer for layer in solver.network if not isinstance(layer, nn.ReLU)]
+            layers = list(solver.network)
             self.layers = nn.ModuleList(
                 convolution(layer.weight, solver.space.dimension) for layer in layers
             )

@@ -131,6 +131,12 @@ class _ResidualGradient(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, layout: Layout, *weights: Tensor) -> Tensor:
+        # Under autocast too: a half-precision gradient would steer the solver by its rounding.
+        with torch.autocast(x.device.type, enabled=False):
+            return _ResidualGradient._forward(ctx, x, layout, *weights)
+
+    @staticmethod
+    def _forward(ctx: Any, x: Tensor, layout: Layout, *weights: Tensor) -> Tensor:
         branches = [Branch(*weights[i : i + 3]) for i in range(0, len(weights), 3)]
         ctx.layout = layout
         ctx.block = windows_in_block(layout.space, x, branches)

@@ -65,6 +65,11 @@ class Scale(nn.Module):
 
     def folded(self, last: Tensor | None = None) -> Branch:
         """Return the scale multiplied out; `last` (rows, outputs) is one more 1×1 at its end."""
+        # Once per solve and small: in full precision under autocast too.
+        with torch.autocast(self.reduce.device.type, enabled=False):
+            return self._folded(None if last is None else last.to(self.reduce.dtype))
+
+    def _folded(self, last: Tensor | None) -> Branch:
         of_linear, of_product = self.outputs.chunk(2, 1)
         if last is not None:
             of_linear, of_product = last @ of_linear, last @ of_product

@@ -15,10 +15,23 @@ import torch
 from torch import Tensor, nn
 
 from pyvda.priors.spacetime import SpaceTime
+from pyvda.solvers.convolution import Convolution
 from pyvda.solvers.solver import Carry, Solver
 
 
-class LSTMSolver(Solver):
+class _OnGrids(Solver):
+    """A solver whose internal state is channel-major grids, (C, B, *axes)."""
+
+    space: SpaceTime
+
+    def _grid(self, x: Tensor) -> Tensor:
+        return self.space.split(x).transpose(0, 1)
+
+    def _windows(self, grid: Tensor) -> Tensor:
+        return self.space.join(grid.transpose(0, 1))
+
+
+class LSTMSolver(_OnGrids):
     """g, (h, c) = LSTM[α ∇U / scale, h, c];  x ← x − L(g), eq. (11).
 
     Parameters with the defaults: Lorenz-63 (3 channels) 3 346, Lorenz-96 (1 channel, dimension 2)
@@ -51,29 +64,27 @@ class LSTMSolver(Solver):
         self.hidden = 5 * channels if hidden is None else hidden
         self.alpha = nn.Parameter(torch.ones(()))
         self.gates = Convolution(self.space, channels + self.hidden, 4 * self.hidden, width, True)
-        self.update = Convolution(self.space, self.hidden, channels, 1, False)
+        self.update = Convolution(self.space, self.hidden, channels, 1)
 
     def init(self, x0: Tensor) -> Carry:
         """Return h = c = 0 and a scale to be found."""
-        grid = self.space.split(x0)
-        h = grid.new_zeros(len(grid), self.hidden, *grid.shape[2:])
+        grid = self._grid(x0)
+        h = grid.new_zeros(self.hidden, *grid.shape[1:])
         return h, h, _unknown_scale(x0)
 
     def step(self, x: Tensor, carry: Carry, gradient: Tensor) -> tuple[Tensor, Carry]:
         """Return the next x and (h, c, scale)."""
         h, c, scale = carry
         scale = _scale(scale, gradient)
-        grid = self.space.split(self.alpha * (gradient / scale))
-        gates, candidate = self.gates(torch.cat((grid, h), 1)).split(
-            (3 * self.hidden, self.hidden), 1
-        )
-        keep_in, keep, keep_out = gates.sigmoid().chunk(3, 1)
+        grid = self._grid(self.alpha * (gradient / scale))
+        gates, candidate = self.gates(torch.cat((grid, h))).split((3 * self.hidden, self.hidden))
+        keep_in, keep, keep_out = gates.sigmoid().chunk(3)
         c = keep * c + keep_in * candidate.tanh()
         h = keep_out * c.tanh()
-        return x - self.space.join(self.update(h)), (h, c, scale)
+        return x - self._windows(self.update(h)), (h, c, scale)
 
 
-class ConvSolver(Solver):
+class ConvSolver(_OnGrids):
     """g = C[∇U / scale, g];  x ← x − A(g) with A(g) = 5 atan(0.2 W g), eq. (12).
 
     C is three convolutions with 8, 16 and 1 times the channels, a 1×1, and the gradient added at
@@ -93,59 +104,26 @@ class ConvSolver(Solver):
         super().__init__()
         self.space = SpaceTime(channels, dimension, periodic)
         self.network = nn.Sequential(
-            Convolution(self.space, 2 * channels, 8 * channels, width, False),
-            nn.ReLU(),
-            Convolution(self.space, 8 * channels, 16 * channels, width, False),
-            nn.ReLU(),
-            Convolution(self.space, 16 * channels, channels, width, False),
-            Convolution(self.space, channels, channels, 1, False),
+            Convolution(self.space, 2 * channels, 8 * channels, width, relu=True),
+            Convolution(self.space, 8 * channels, 16 * channels, width, relu=True),
+            Convolution(self.space, 16 * channels, channels, width),
+            Convolution(self.space, channels, channels, 1),
         )
-        self.update = Convolution(self.space, channels, channels, 1, False)
+        self.update = Convolution(self.space, channels, channels, 1)
         with torch.no_grad():
             self.update.weight.copy_(torch.eye(channels).reshape(self.update.weight.shape))
 
     def init(self, x0: Tensor) -> Carry:
         """Return g = 0 and a scale to be found."""
-        return torch.zeros_like(self.space.split(x0)), _unknown_scale(x0)
+        return torch.zeros_like(self._grid(x0)), _unknown_scale(x0)
 
     def step(self, x: Tensor, carry: Carry, gradient: Tensor) -> tuple[Tensor, Carry]:
         """Return the next x and (g, scale)."""
         g, scale = carry
         scale = _scale(scale, gradient)
-        grid = self.space.split(gradient / scale)
-        g = self.network(torch.cat((g, grid), 1)) + grid
-        return x - self.space.join(5.0 * torch.atan(0.2 * self.update(g))), (g, scale)
-
-
-class Convolution(nn.Module):
-    """A convolution over the axes of `space` that keeps the size of its grids.
-
-    Parameters
-    ----------
-    space : SpaceTime
-        Axes and edges.
-    inputs, outputs : int
-        Channels in and out.
-    width : int
-        Odd size of the kernel along every axis.
-    bias : bool
-        Whether to add one number a channel.
-    """
-
-    def __init__(self, space: SpaceTime, inputs: int, outputs: int, width: int, bias: bool) -> None:
-        super().__init__()
-        module = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[space.dimension - 1]
-        like = module(inputs, outputs, width, bias=bias)
-        self.weight, self.bias = like.weight, like.bias
-        self.space = space
-        self.reach = (width // 2,) * space.dimension
-
-    def forward(self, grid: Tensor) -> Tensor:
-        """Return (B, outputs, *axes) from (B, inputs, *axes)."""
-        convolve = (nn.functional.conv1d, nn.functional.conv2d, nn.functional.conv3d)
-        padded = self.space.pad(grid, self.reach)
-        result: Tensor = convolve[self.space.dimension - 1](padded, self.weight, self.bias)
-        return result
+        grid = self._grid(gradient / scale)
+        g = self.network(torch.cat((g, grid))) + grid
+        return x - self._windows(5.0 * torch.atan(0.2 * self.update(g))), (g, scale)
 
 
 def _unknown_scale(x: Tensor) -> Tensor:

@@ -1,0 +1,131 @@
+"""Convolutions of the learned solvers, which keep the size of their grids.
+
+With a handful of channels a processor spends most of its time in a library convolution's overheads.
+On a CPU a convolution is therefore the product of its weights with a matrix of patches, made for a
+block of windows at a time while it is in the cache, in the backward pass too; elsewhere, and under
+autocast, it is torch's own.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pyvda.priors.patches import fold, unfold
+from pyvda.priors.spacetime import SpaceTime
+
+# What the patches of a block may take.
+_BLOCK_BYTES = 1 << 21
+
+
+class Convolution(nn.Module):
+    """A convolution over the axes of `space`, (C, B, *axes) to (outputs, B, *axes).
+
+    Parameters
+    ----------
+    space : SpaceTime
+        Axes and edges.
+    inputs, outputs : int
+        Channels in and out.
+    width : int
+        Odd size of the kernel along every axis.
+    bias : bool
+        Whether to add one number a channel.
+    relu : bool
+        Whether to end with a ReLU.
+    """
+
+    def __init__(
+        self,
+        space: SpaceTime,
+        inputs: int,
+        outputs: int,
+        width: int,
+        bias: bool = False,
+        relu: bool = False,
+    ) -> None:
+        super().__init__()
+        module = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[space.dimension - 1]
+        like = module(inputs, outputs, width, bias=bias)
+        self.weight, self.bias = like.weight, like.bias
+        self.space = space
+        self.width = width
+        self.relu = relu
+
+    def forward(self, grid: Tensor) -> Tensor:
+        """Return (outputs, B, *axes) from channel-major grids (inputs, B, *axes)."""
+        device = grid.device.type
+        if device == "cpu" and not torch.is_autocast_enabled(device):
+            grid = grid.to(self.weight.dtype)
+            result: Tensor = _Convolve.apply(grid, self.weight, self.space, self.relu)
+            if self.bias is None:
+                return result
+            return result + self.bias.reshape(-1, *[1] * (grid.ndim - 1))
+        reach = (self.width // 2,) * self.space.dimension
+        convolve = (F.conv1d, F.conv2d, F.conv3d)[self.space.dimension - 1]
+        padded = self.space.pad(grid, reach).transpose(0, 1)
+        result = convolve(padded, self.weight, self.bias).transpose(0, 1)
+        return result.relu() if self.relu else result
+
+
+class _Convolve(torch.autograd.Function):
+    """ReLU (if asked for) of weight times patches, block by block; patches are made again."""
+
+    @staticmethod
+    def forward(ctx: Any, grid: Tensor, weight: Tensor, space: SpaceTime, relu: bool) -> Tensor:
+        ctx.space, ctx.relu = space, relu
+        taps = weight.shape[2:]
+        matrix = weight.flatten(1)
+        result = grid.new_empty(len(weight), *grid.shape[1:])
+        for block, part in _blocks(grid, result, len(matrix.T)):
+            product = torch.mm(matrix, _patches(space, block, taps))
+            part.copy_((product.relu_() if relu else product).view(part.shape))
+        ctx.save_for_backward(grid, weight, result if relu else grid)
+        return result
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        grid, weight, result = ctx.saved_tensors
+        if ctx.relu:
+            cotangent = torch.ops.aten.threshold_backward(cotangent, result, 0)
+        taps = weight.shape[2:]
+        matrix = weight.flatten(1)
+        wanted_grid, wanted_weight = ctx.needs_input_grad[:2]
+        total = torch.zeros_like(matrix)
+        back = torch.empty_like(grid) if wanted_grid else grid
+        columns = len(matrix.T)
+        for (block, part), (_, target) in zip(
+            _blocks(grid, cotangent, columns), _blocks(grid, back, columns), strict=True
+        ):
+            flat = part.reshape(len(weight), -1)
+            if wanted_weight:
+                total.addmm_(flat, _patches(ctx.space, block, taps).T)
+            if wanted_grid:
+                reach = [k // 2 for k in taps]
+                axes = (n + 2 * h for n, h in zip(block.shape[2:], reach, strict=True))
+                padded = (*block.shape[:2], *axes)
+                target.copy_(ctx.space.unpad(fold(matrix.T @ flat, taps, padded), reach))
+        return (
+            back if wanted_grid else None,
+            total.view_as(weight) if wanted_weight else None,
+            None,
+            None,
+        )
+
+
+def _patches(space: SpaceTime, grid: Tensor, taps: torch.Size) -> Tensor:
+    if all(k == 1 for k in taps):
+        return grid.reshape(len(grid), -1)
+    return unfold(space.pad(grid, [k // 2 for k in taps]).contiguous(), taps)
+
+
+def _blocks(grid: Tensor, other: Tensor, columns: int) -> Any:
+    """Return pairs of blocks of windows of two channel-major grids."""
+    window = columns * math.prod(grid.shape[2:]) * grid.element_size()
+    count = max(1, _BLOCK_BYTES // max(1, window))
+    return zip(grid.split(count, 1), other.split(count, 1), strict=True)
