@@ -44,9 +44,10 @@ function simulate!(x, start, m, dt, spinup, rtol, atol)
     return count(!, finite)
 end
 
-function trajectory!(out, y::Vector{Real64}, m, dt, spinup, rtol, atol)
+function trajectory!(out, start::Vector{Real64}, m, dt, spinup, rtol, atol)
     a₂, a₃, a₄, a₅, a₆, a₇, e, p = map(c -> Real64.(c), (A₂, A₃, A₄, A₅, A₆, A₇, E, P))
-    k₁, k₂, k₃, k₄, k₅, k₆, k₇, z, y⁺ = ntuple(_ -> similar(y), 9)
+    # `start` and not `y`: a variable that a closure holds and that is assigned again gets boxed.
+    y, k₁, k₂, k₃, k₄, k₅, k₆, k₇, z, y⁺ = ntuple(_ -> copy(start), Val(10))
     T = size(out, 2)
     saved = 0
     t = -spinup
