@@ -38,9 +38,7 @@ def main() -> None:
         analysis = observed
         for iterations in points:
             start = time.perf_counter()
-            analysis = pyvda.assimilate(
-                observed, model=truth.attrs["model"], iterations=iterations
-            )
+            analysis = pyvda.assimilate(observed, model=truth.attrs["model"], iterations=iterations)
             seconds = time.perf_counter() - start
             found = pyvda.evaluate(analysis, truth)
             r_score = scores.summarise(found["r_score"])

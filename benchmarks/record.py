@@ -22,9 +22,7 @@ def machine() -> dict[str, Any]:
     name = platform.processor()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        lines = dict(
-            line.split(":", 1) for line in cpuinfo.read_text().splitlines() if ":" in line
-        )
+        lines = dict(line.split(":", 1) for line in cpuinfo.read_text().splitlines() if ":" in line)
         fields = {key.strip(): value.strip() for key, value in lines.items()}
         flags, name = fields.get("flags", ""), fields.get("model name", name)
     vector = "AVX-512" if " avx512f" in flags else "AVX2" if " avx2" in flags else "other"
