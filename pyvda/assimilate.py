@@ -24,7 +24,7 @@ from pyvda import conventions, names, netcdf, validation, windows
 from pyvda.climatology import climatology
 from pyvda.engine import CostSettings, Engine, get_engine
 from pyvda.errors import InputError
-from pyvda.methods import METHODS, Method, Problem, Solution
+from pyvda.methods import METHODS, Method, Options, Problem, Solution
 from pyvda.models import Model, get_model
 
 _PER_WINDOW = (names.COST, names.COST_OBSERVATION, names.COST_DYNAMICS, names.GRADIENT_NORM,
@@ -34,8 +34,9 @@ _PER_WINDOW = (names.COST, names.COST_OBSERVATION, names.COST_DYNAMICS, names.GR
 def assimilate(
     observations: xr.Dataset,
     *,
-    model: str | Model = "lorenz63",
+    model: str | Model | None = None,
     method: str = "fsgd",
+    checkpoint: str | Path | None = None,
     variable: str | None = None,
     window: int | None = None,
     overlap: int = 0,
@@ -47,7 +48,7 @@ def assimilate(
     report: Callable[[int, int], None] | None = None,
     **options: Any,
 ) -> xr.Dataset:
-    """Assimilate observations with a known model.
+    """Assimilate observations, with a known model or a learned one.
 
     Parameters
     ----------
@@ -56,9 +57,12 @@ def assimilate(
         NaN where nothing was observed; perhaps its errors (standard deviations) and, in a twin
         experiment, `truth`. Dimension names and order are free as far as CF tells them apart.
     model : str or Model
-        "lorenz63" or "lorenz96", or `get_model(name, parameter=...)`.
+        "lorenz63" or "lorenz96", or `get_model(name, parameter=...)`. Default: the checkpoint's,
+        else Lorenz-63.
     method : str
         One of `pyvda.methods.METHODS`; `options` are the fields of its options.
+    checkpoint : path, optional
+        Folder of a learned model, made by `pyvda train`: it is the method then.
     variable : str, optional
         Which variable to assimilate, by name or CF standard_name.
     window, overlap : int, optional
@@ -92,10 +96,15 @@ def assimilate(
     >>> from pyvda import assimilate, open_observations                     # doctest: +SKIP
     >>> analysis = assimilate(open_observations("obs.nc"), model="lorenz63")  # doctest: +SKIP
     """
-    model = get_model(model) if isinstance(model, str) else model
+    if checkpoint is not None:
+        if resume_file is not None:
+            raise InputError("a learned model has nothing to resume; leave out resume_file")
+        method, options = "learned", {"checkpoint": str(checkpoint), **options}
     chosen, checked_options = _configured(method, options)
+    model = _model(model, checked_options)
     observed = _checked(observations, variable)
     step = _time_step(observed, time_step, model)
+    checked_options.check_time_step(step)
     in_windows, is_series = _in_windows(observed, window, overlap)
     _check_state(in_windows, model)
     lazy = in_windows[names.OBSERVATION].chunks is not None
@@ -137,6 +146,20 @@ def _configured(method: str, options: dict[str, Any]) -> tuple[Method, Any]:
         raise InputError(
             f"option {name} of {method} is {first['input']!r}, but {first['msg'].lower()}"
         ) from None
+
+
+def _model(given: str | Model | None, options: Options) -> Model:
+    """Return the model asked for, which must be the one that the method is bound to, if it is."""
+    bound = options.model()
+    if given is None:
+        return bound or get_model("lorenz63")
+    model = get_model(given) if isinstance(given, str) else given
+    if bound is not None and (model.name, model.parameters) != (bound.name, bound.parameters):
+        raise InputError(
+            f"the checkpoint was trained for {bound.name} with parameters {bound.parameters}, not "
+            f"for {model.name} with {model.parameters}; leave out model, or take another checkpoint"
+        )
+    return model
 
 
 def _checked(observations: xr.Dataset, variable: str | None) -> xr.Dataset:
@@ -246,7 +269,7 @@ def _with_provenance(
     analysis: xr.Dataset,
     model: Model,
     method: str,
-    options: Any,
+    options: Options,
     cost: CostSettings,
     engine: Engine,
 ) -> xr.Dataset:
@@ -261,6 +284,7 @@ def _with_provenance(
         pyvda_version=pyvda.__version__,
         pyvda_engine=str(engine.info),
         pyvda_configuration=json.dumps(configuration),
+        **options.provenance(),
     )
     return netcdf.append_history(
         analysis, f"pyvda {pyvda.__version__} assimilate, {method} on {model.name}"

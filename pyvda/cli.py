@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 import pyvda
-from pyvda.errors import EngineError, InputError
+from pyvda.errors import EngineError, InputError, TrainingError
 
 app = typer.Typer(
     help="Variational data assimilation of netCDF observations.",
@@ -43,7 +43,7 @@ def main() -> None:
     except InputError as error:
         print(f"pyvda: {error}", file=sys.stderr)
         sys.exit(2)
-    except EngineError as error:
+    except (EngineError, TrainingError) as error:
         print(f"pyvda: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
@@ -134,6 +134,7 @@ def observe(
     epilog=_example(
         "pyvda assimilate obs.nc --model lorenz63 --iterations 150000 -o analysis.nc",
         "pyvda assimilate series.nc --window 200 --overlap 40 --time-step 0.01 -o analysis.nc",
+        "pyvda assimilate obs.nc --checkpoint runs/l63 -o analysis.nc",
     )
 )
 def assimilate(
@@ -163,7 +164,10 @@ def assimilate(
     ] = None,
     checkpoint: Annotated[
         Path | None,
-        typer.Option(help="FSGD: file to keep its state in, and to resume from."),
+        typer.Option(
+            help="Folder of a learned model, made by `pyvda train`, to assimilate with. Or, for "
+            "FSGD, a file to keep its state in and to resume from."
+        ),
     ] = None,
     block: Annotated[
         int | None, typer.Option(min=1, help="Windows in memory at once; default: by file size.")
@@ -190,11 +194,38 @@ def assimilate(
     if truth is not None:
         observed = _with_truth(observed, _read(truth))
     with _progress("assimilate", quiet) as report:
-        analysis = run(observed, resume_file=checkpoint, report=report, **settings)
+        analysis = run(observed, **_checkpoint(checkpoint, settings), report=report, **settings)
         analysis.attrs["source"] = f"observations from {observations.name}"
         netcdf.save_analysis(analysis, output)
     _say(quiet, f"{output}: on {get_engine(settings.get('engine')).info}")
     _say(quiet, _summary(_read(output)))
+
+
+@app.command(
+    epilog=_example(
+        "pyvda train experiments/lorenz63_genn_conv_supervised.yaml --out runs/l63",
+        "pyvda assimilate obs.nc --checkpoint runs/l63 -o analysis.nc",
+    )
+)
+def train(
+    configuration: Annotated[Path, typer.Argument(help="YAML file; see experiments/.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run: weights, scores, state.")],
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    engine: EngineName = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train a prior and a solver, and keep the best weights."""
+    from pyvda.train import train as run
+
+    def report(epoch: dict[str, Any]) -> None:
+        known = ("loss", "r_score", "cost", "ode_score")
+        scores = "  ".join(f"{name} {epoch[name]:.4g}" for name in known if epoch.get(name))
+        best = "  best" if epoch["best"] else ""
+        _say(quiet, f"epoch {epoch['epoch']}  {epoch['iterations']} iterations  {scores}{best}")
+
+    if run(configuration, out, resume=resume, engine=engine, report=report) is None:
+        raise TrainingError(f"no epoch had a finite score; see training.json in {out}")
+    _say(quiet, f"{out}: the best weights, to use as --checkpoint {out}")
 
 
 @app.command(epilog=_example("pyvda score analysis.nc --truth truth.nc --json scores.json"))
@@ -291,6 +322,27 @@ def _settings(config: Path | None, option: list[str] | None) -> dict[str, Any]:
 _IN_MEMORY_BYTES = 32 * 2**20
 _BLOCK_WINDOWS = 4096
 _SERIES_STEPS = 500_000
+
+
+def _checkpoint(path: Path | None, settings: dict[str, Any]) -> dict[str, Any]:
+    """Tell a learned model (a folder) from the file that FSGD keeps its state in."""
+    if path is None:
+        return {}
+    if path.is_dir():
+        if settings.get("method", "learned") != "learned":
+            raise InputError(
+                f"{path} is a folder, so a learned model, but the method is {settings['method']}; "
+                "leave out --method, or name a file for the state of the method"
+            )
+        settings.pop("method", None)
+        return {"checkpoint": path}
+    # A state file need not exist yet. A learned model that is misspelt must not start an FSGD.
+    if not (path.exists() or path.suffix or {"method", "iterations"} & settings.keys()):
+        raise InputError(
+            f"there is no {path}; give the folder of a learned model or, to keep the state of a "
+            f"descent there, add --method fsgd"
+        )
+    return {"resume_file": path}
 
 
 def _chunks(path: Path, block: int | None) -> dict[str, int] | None:

@@ -10,3 +10,7 @@ class InputError(ValueError):
 
 class EngineError(RuntimeError):
     """The numerical engine could not be started, or failed while it ran."""
+
+
+class TrainingError(RuntimeError):
+    """A training cannot go on: its loss or gradient is not finite."""

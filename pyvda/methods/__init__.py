@@ -1,4 +1,4 @@
-"""Methods of assimilation on a known model, by name.
+"""Methods of assimilation, by name: on a known model, or learned.
 
 Each is a file with its `Options` and a function `solve(problem, options) -> Solution`.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from pyvda.methods import fsgd
+from pyvda.methods import fsgd, learned
 from pyvda.methods.problem import Options, Problem, Solution, Status
 
 __all__ = ["METHODS", "Method", "Options", "Problem", "Solution", "Status"]
@@ -23,4 +23,7 @@ class Method(NamedTuple):
     stdev: bool = False
 
 
-METHODS: dict[str, Method] = {"fsgd": Method(fsgd.FSGDOptions, fsgd.solve)}
+METHODS: dict[str, Method] = {
+    "fsgd": Method(fsgd.FSGDOptions, fsgd.solve),
+    "learned": Method(learned.LearnedOptions, learned.solve),
+}

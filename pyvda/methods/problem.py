@@ -23,6 +23,17 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    def model(self) -> Model | None:
+        """Return the model that the method is bound to; None: any."""
+        return None
+
+    def check_time_step(self, time_step: float) -> None:
+        """Refuse a step, in model time units, that the method cannot work on."""
+
+    def provenance(self) -> dict[str, str]:
+        """Return further attributes of the analysis file: what the options name but do not hold."""
+        return {}
+
 
 @dataclass(frozen=True)
 class Problem:

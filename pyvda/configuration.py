@@ -1,0 +1,355 @@
+"""The training configuration: a YAML file as a validated model.
+
+Unknown keys are refused everywhere, because a misspelt option that is silently ignored trains
+something else than was asked for. What is left out has the default given here; the resolved
+configuration is written beside the weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from pyvda.errors import InputError
+from pyvda.presets import PRESETS, Preset, get_preset
+
+Rate = Annotated[float, Field(ge=0.0)]
+
+
+class Section(BaseModel):
+    """A part of a configuration: fixed once read, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Data(Section):
+    """Windows to train on and to select by.
+
+    Attributes
+    ----------
+    preset : str
+        Model, window, observation pattern: one of `pyvda.presets`.
+    steps : int, optional
+        Steps of a window, in place of the preset's.
+    windows : int
+        Training windows; with `fresh`, windows of one epoch.
+    fresh : bool
+        Simulate new windows for every epoch, in place of a fixed set.
+    fresh_noise : bool
+        Draw observation errors (and random components) anew in every epoch.
+    validation : int
+        Windows that select the best weights; never trained on.
+    seed, validation_seed : int
+        Of the two sets.
+    symmetries : bool
+        Augment by what the model is invariant under: the sign of two components of Lorenz-63, the
+        rotations of Lorenz-96.
+    normalisation : {"scalar", "component"}
+        One mean and deviation of the training states, or one for each component.
+    """
+
+    preset: str = "lorenz63"
+    steps: int | None = Field(None, ge=2)
+    windows: int = Field(10_000, ge=1)
+    fresh: bool = False
+    fresh_noise: bool = True
+    validation: int = Field(512, ge=1)
+    seed: int = Field(1, ge=0)
+    validation_seed: int = Field(2, ge=0)
+    symmetries: bool = False
+    normalisation: Literal["scalar", "component"] = "scalar"
+
+    @model_validator(mode="after")
+    def _check(self) -> Data:
+        if self.preset not in PRESETS:
+            raise ValueError(f"the presets are {', '.join(PRESETS)}")
+        if self.seed == self.validation_seed:
+            raise ValueError("seed and validation_seed are equal, which validates on training data")
+        return self
+
+    def setting(self) -> Preset:
+        """Return the twin experiment."""
+        preset = get_preset(self.preset)
+        return preset if self.steps is None else replace(preset, steps=self.steps)
+
+
+class ODE(Section):
+    """Φ from the model's known equation (7), (8), or its bilinear form with 9 trained parameters.
+
+    Attributes
+    ----------
+    scale : float
+        Deviation of the random start of the bilinear form's parameters.
+    """
+
+    kind: Literal["rk4", "euler", "bilinear-rk4"]
+    scale: float = Field(0.1, gt=0)
+
+
+class GENN(Section):
+    """Φ of section 3.2 on one scale, or on two scales (10).
+
+    Left out, `features`, `latent`, and `merge` are those of the paper for the model.
+    """
+
+    kind: Literal["genn", "two-scale-genn"]
+    width: int = Field(11, ge=1)
+    features: int | None = Field(None, ge=1)
+    latent: int | None = Field(None, ge=1)
+    merge: int | None = Field(None, ge=1)
+    factor: int = Field(4, ge=1)
+
+
+class AutoEncoder(Section):
+    """Φ as a convolutional autoencoder (9)."""
+
+    kind: Literal["autoencoder"]
+    width: int = Field(5, ge=1)
+    features: int = Field(32, ge=1)
+    code: int = Field(4, ge=1)
+    factor: int = Field(8, ge=1)
+
+
+class Cost(Section):
+    """Weights of U (4) inside the solver, which sees normalised states.
+
+    Attributes
+    ----------
+    lambda1, lambda2 : float
+        Start values where `learnable`, else fixed.
+    """
+
+    lambda1: float = Field(1.0, ge=0)
+    lambda2: float = Field(1.0, ge=0)
+    learnable: bool = True
+
+
+class LSTM(Section):
+    """Γ as a convolutional LSTM (11); `hidden` is five times the channels if left out."""
+
+    kind: Literal["lstm"]
+    hidden: int | None = Field(None, ge=1)
+    width: int = Field(3, ge=1)
+
+
+class Conv(Section):
+    """Γ as a convolutional network (12)."""
+
+    kind: Literal["conv"]
+    width: int = Field(3, ge=1)
+
+
+class Descent(Section):
+    """Γ as gradient descent with a fixed step (5): nothing to train."""
+
+    kind: Literal["gradient-descent"]
+    step: float = Field(0.13, gt=0)
+
+
+AnyPrior = Annotated[ODE | GENN | AutoEncoder, Field(discriminator="kind")]
+AnySolver = Annotated[LSTM | Conv | Descent, Field(discriminator="kind")]
+
+
+class Supervised(Section):
+    """Loss (14) in normalised units, and two terms that hold Φ to the analysis and to the truth."""
+
+    kind: Literal["supervised"]
+    prior_analysis: float = Field(0.05, ge=0)
+    prior_truth: float = Field(0.05, ge=0)
+
+
+class Unsupervised(Section):
+    """Loss (13): U (4) of the analysis itself, in physical units, with these fixed weights."""
+
+    kind: Literal["unsupervised"]
+    lambda1: float = Field(0.01, ge=0)
+    lambda2: float = Field(1.0, ge=0)
+
+
+class Identification(Section):
+    """The squared one-step error of Φ on true states: Φ alone is trained."""
+
+    kind: Literal["identification"]
+
+
+AnyLoss = Annotated[Supervised | Unsupervised | Identification, Field(discriminator="kind")]
+
+
+class Optimiser(Section):
+    """How the weights are moved.
+
+    Attributes
+    ----------
+    kind : {"adam", "adamw"}
+    solver_rate, prior_rate : float
+        Learning rates of the solver with the weights of its cost, and of Φ; with rate 0, Φ is
+        kept as it is.
+    pretraining_rate : float
+        Constant rate of Φ in the epochs of pretraining.
+    schedule : {"constant", "cosine", "step"}
+        Cosine from 1 to `final`; or times `factor` at each epoch of `steps_at`.
+    warmup : int
+        Steps over which the rates rise from zero.
+    weight_decay : float
+        Of AdamW.
+    clip : float, optional
+        Largest norm of the gradient.
+    """
+
+    kind: Literal["adam", "adamw"] = "adam"
+    solver_rate: Rate = 1e-3
+    prior_rate: Rate = 5e-4
+    pretraining_rate: Rate = 1e-3
+    schedule: Literal["constant", "cosine", "step"] = "cosine"
+    final: float = Field(0.01, ge=0)
+    steps_at: tuple[int, ...] = ()
+    factor: float = Field(0.1, gt=0)
+    warmup: int = Field(0, ge=0)
+    weight_decay: float = Field(0.0, ge=0)
+    clip: float | None = Field(None, gt=0)
+
+
+class Training(Section):
+    """How long, in what batches, and on what.
+
+    Attributes
+    ----------
+    epochs, batch_size : int
+    pretraining : int
+        First epochs, in which Φ alone learns to predict true states.
+    iterations : mapping of epoch to int
+        Solver iterations from that epoch on: `{0: 5, 20: 10, 40: 20}`. The last is the number that
+        the trained model makes.
+    patience : int, optional
+        Epochs without a better score after which training stops.
+    select : {"r_score", "cost", "ode_score"}, optional
+        The validation score that the best weights have lowest; by default the R-score, and the
+        ODE-score for identification.
+    averaging : float
+        Decay of an average of the weights, which is then what is validated and kept; 0: none.
+    checkpoint_every, detach_every : int
+        See `pyvda.solvers.Solver.solve`.
+    precision, accelerator, devices, strategy
+        Of Lightning's Trainer.
+    seed : int
+        Of the start of the weights and the order of the windows.
+    """
+
+    epochs: int = Field(100, ge=1)
+    batch_size: int = Field(128, ge=1)
+    pretraining: int = Field(0, ge=0)
+    iterations: dict[int, int] = {0: 20}
+    patience: int | None = Field(None, ge=1)
+    select: Literal["r_score", "cost", "ode_score"] | None = None
+    averaging: float = Field(0.0, ge=0, lt=1)
+    checkpoint_every: int = Field(0, ge=0)
+    detach_every: int = Field(0, ge=0)
+    precision: Literal["32-true", "64-true", "16-mixed", "bf16-mixed"] = "32-true"
+    accelerator: str = "auto"
+    devices: int | Literal["auto"] = 1
+    strategy: str = "auto"
+    seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> Training:
+        epochs = list(self.iterations)
+        if not epochs or min(epochs) != 0 or sorted(epochs) != epochs:
+            raise ValueError("iterations needs growing epochs from 0 on, such as {0: 5, 20: 20}")
+        if min(self.iterations.values()) < 1:
+            raise ValueError("iterations must be positive numbers")
+        return self
+
+    def iterations_at(self, epoch: int) -> int:
+        """Return the solver iterations of an epoch.
+
+        >>> Training(iterations={0: 5, 10: 20}).iterations_at(9)
+        5
+        """
+        return [n for first, n in self.iterations.items() if first <= epoch][-1]
+
+
+class Architecture(Section):
+    """What the weights belong to: prior, cost, solver."""
+
+    prior: AnyPrior
+    cost: Cost = Cost()
+    solver: AnySolver
+
+
+class Configuration(Architecture):
+    """A whole training."""
+
+    data: Data = Data()
+    loss: AnyLoss
+    optimiser: Optimiser = Optimiser()
+    training: Training = Training()
+
+    @model_validator(mode="after")
+    def _check(self) -> Configuration:
+        if self.loss.kind == "identification" and self.prior.kind in ("rk4", "euler"):
+            raise ValueError(f"a prior {self.prior.kind} has nothing to identify")
+        if self.optimiser.schedule == "step" and not self.optimiser.steps_at:
+            raise ValueError("the schedule step needs epochs in steps_at")
+        return self
+
+    def architecture(self) -> Architecture:
+        """Return what the weights belong to."""
+        return Architecture(prior=self.prior, cost=self.cost, solver=self.solver)
+
+    def select(self) -> str:
+        """Return the name of the score that the best weights have lowest."""
+        by_loss = "ode_score" if self.loss.kind == "identification" else "r_score"
+        return self.training.select or by_loss
+
+
+def read_configuration(path: str | Path) -> Configuration:
+    """Read a YAML training configuration.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read, or a key is unknown, missing or has a wrong value.
+    """
+    path = Path(path)
+    try:
+        loaded = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path} cannot be read as YAML ({reason}); check the file") from error
+    if not isinstance(loaded, dict):
+        raise InputError(f"{path} holds no configuration, expected sections such as data and prior")
+    return validated(Configuration, loaded, str(path))
+
+
+def validated(kind: type[Any], values: Any, where: str) -> Any:
+    """Return `values` as a model of `kind`, or say in one sentence what is wrong with them."""
+    try:
+        return kind.model_validate(values)
+    except pydantic.ValidationError as error:
+        raise InputError(f"{where}: {_sentence(error, values)}") from None
+
+
+def _sentence(error: pydantic.ValidationError, values: Any) -> str:
+    first = error.errors()[0]
+    # A part of the location that is no key of the file is the kind of a prior, solver or loss.
+    path, found = [], values
+    for part in first["loc"]:
+        if isinstance(found, dict) and part not in found and part != first["loc"][-1]:
+            continue
+        path.append(str(part))
+        found = found[part] if isinstance(found, dict) and part in found else found
+    name = ".".join(path)
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {name}; remove it or correct its spelling"
+    if first["type"] == "missing":
+        return f"the key {name} is missing; add it"
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "value_error":
+        return f"{name + ': ' if name else ''}{message}"
+    given = first["input"]
+    return f"{name} is {given!r}, but {message[0].lower()}{message[1:]}"

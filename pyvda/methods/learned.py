@@ -1,0 +1,109 @@
+"""A trained prior and solver from a checkpoint, as a method like the others.
+
+Only solving loads torch. What the checkpoint was trained for is read from its description before
+anything is computed.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from pydantic import Field
+
+from pyvda.description import Description, read_description
+from pyvda.errors import InputError
+from pyvda.methods.problem import Options, Problem, Solution, Status
+from pyvda.models import Model
+
+if TYPE_CHECKING:
+    from pyvda.learned import LearnedModel
+
+
+class LearnedOptions(Options):
+    """Options of a learned model.
+
+    Attributes
+    ----------
+    checkpoint : str
+        Folder made by `pyvda train`.
+    iterations : int, optional
+        Of the solver, in place of the trained number.
+    precision : {"float32", "float64"}
+    batch_size : int
+        Windows computed at once.
+    device : str
+        "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1".
+    """
+
+    checkpoint: str
+    iterations: int | None = Field(None, ge=0)
+    precision: Literal["float32", "float64"] = "float32"
+    batch_size: int = Field(256, ge=1)
+    device: str = "auto"
+
+    def description(self) -> Description:
+        """Return what the checkpoint is."""
+        return read_description(self.checkpoint)
+
+    def model(self) -> Model:
+        """Return the model that the checkpoint was trained for."""
+        return self.description().pattern.dynamics()
+
+    def check_time_step(self, time_step: float) -> None:
+        """Refuse another step than the trained one: Φ would be wrong for it."""
+        trained = self.description().pattern.time_step
+        if abs(time_step - trained) > 1e-6 * trained:
+            raise InputError(
+                f"the observations have a step of {time_step:.6g} model time units, the checkpoint "
+                f"{self.checkpoint} was trained for {trained:.6g}; give observations on that step "
+                "(NaN where there are none), or the right time_step (--time-step)"
+            )
+
+    def provenance(self) -> dict[str, str]:
+        """Return the checkpoint's hash."""
+        return {"pyvda_checkpoint_sha256": self.description().digest()}
+
+
+def solve(problem: Problem, options: LearnedOptions) -> Solution:
+    """Run the learned solver from the first guess of every window."""
+    import torch
+
+    device = options.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = str(torch.device(device))
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            f"the device {options.device!r} cannot be used ({str(error).splitlines()[0]}); "
+            "choose cpu"
+        ) from None
+    digest = options.description().digest()
+    model = _model(options.checkpoint, digest, options.precision, device)
+    windows = len(problem.batch)
+    x = np.empty(problem.batch.observation.shape)
+    status = np.full(windows, Status.ITERATION_LIMIT, dtype=int)
+    iterations = model.iterations if options.iterations is None else options.iterations
+    for first in range(0, windows, options.batch_size):
+        block = slice(first, first + options.batch_size)
+        batch = problem.batch[block].to(device, getattr(torch, options.precision))
+        with torch.no_grad():
+            found = model(batch, iterations)
+        x[block] = found.x.double().cpu().numpy()
+        status[block] = found.status.cpu().numpy()
+        problem.report(min(first + options.batch_size, windows), windows)
+    return Solution(x, status, np.full(windows, iterations))
+
+
+@functools.lru_cache(maxsize=4)
+def _model(folder: str, digest: str, precision: str, device: str) -> LearnedModel:
+    """Return the model, once for all blocks; the digest tells a checkpoint that was replaced."""
+    import torch
+
+    from pyvda.learned import LearnedModel
+
+    model = LearnedModel.load(folder).to(device, getattr(torch, precision))
+    return model.requires_grad_(False)

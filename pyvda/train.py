@@ -1,0 +1,220 @@
+"""Training of priors Φ and solvers Γ, jointly or one alone: configuration in, learned model out.
+
+    pyvda train experiments/lorenz63_genn_conv_supervised.yaml --out runs/l63 [--resume]
+
+The folder then holds the best model (`pyvda.learned`), `configuration.yaml` with every default
+filled in, `training.json` with scores, curve, versions, hardware and cost of the training, and the
+state that `--resume` goes on from.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+import yaml
+
+import pyvda
+from pyvda.atomic import replacing
+from pyvda.configuration import Configuration, read_configuration
+from pyvda.description import MODEL_FILE, Pattern
+from pyvda.engine import get_engine
+from pyvda.errors import InputError
+from pyvda.learned import LearnedModel, normalisation
+from pyvda.training import state
+from pyvda.training.data import TwinData
+from pyvda.training.module import Assimilator
+from pyvda.training.state import Progress
+
+CONFIGURATION_FILE = "configuration.yaml"
+TRAINING_FILE = "training.json"
+
+
+def train(
+    configuration: Configuration | str | Path,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    engine: str | None = None,
+    report: Callable[[dict[str, Any]], None] | None = None,
+) -> LearnedModel | None:
+    """Train a model, and keep the best weights by the validation score.
+
+    Parameters
+    ----------
+    configuration : Configuration or path
+        Or the YAML file that it is read from.
+    out : path
+        The folder of the run.
+    resume : bool
+        Go on from where the run in `out` was stopped, to the same weights as if it had not been;
+        start if it has not got anywhere yet.
+    engine : str, optional
+        That simulates the windows; see `pyvda.engine.get_engine`.
+    report : callable(dict), optional
+        Told the scores of every epoch.
+
+    Returns
+    -------
+    LearnedModel or None
+        The best model, as stored in `out`; None when no epoch had a finite score.
+
+    Raises
+    ------
+    InputError
+        When the configuration is wrong, or the folder is of another run.
+    TrainingError
+        When the loss or its gradient is not finite; the last good weights are kept.
+    """
+    if not isinstance(configuration, Configuration):
+        configuration = read_configuration(configuration)
+    out = Path(out)
+    progress, tensors = _start(out, configuration, resume)
+    if not progress.finished:
+        module = _module(configuration, out, progress, tensors, engine, report)
+        settings = configuration.training
+        with _quiet():
+            lightning.Trainer(
+                accelerator=settings.accelerator,
+                devices=settings.devices,
+                strategy=settings.strategy,
+                precision=settings.precision,
+                max_epochs=settings.epochs - progress.epoch,
+                gradient_clip_val=configuration.optimiser.clip,
+                reload_dataloaders_every_n_epochs=1,
+                num_sanity_val_steps=0,
+                inference_mode=False,  # Φ's gradient is taken in validation too
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                default_root_dir=out,
+            ).fit(module)
+    return LearnedModel.load(out) if (out / MODEL_FILE).is_file() else None
+
+
+def _start(
+    out: Path, configuration: Configuration, resume: bool
+) -> tuple[Progress, dict[str, torch.Tensor] | None]:
+    """Return where to start: at the stored state, or at the beginning in a folder of its own."""
+    resolved = configuration.model_dump(mode="json")
+    stored = out / state.RESUME_FILE
+    if resume and stored.is_file():
+        return state.read(stored, resolved)
+    # Further processes of a distributed run find the folder that the first one has just made.
+    first = int(os.environ.get("LOCAL_RANK", "0")) == 0
+    if first and not resume and (stored.exists() or (out / MODEL_FILE).exists()):
+        raise InputError(
+            f"{out} holds a training already; add --resume to go on with it, or name another folder"
+        )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {out} ({error.strerror})") from error
+    if first:
+        with replacing(out / CONFIGURATION_FILE) as temporary:
+            temporary.write_text(yaml.safe_dump(resolved, sort_keys=False), "utf-8")
+    return Progress(), None
+
+
+def _module(
+    configuration: Configuration,
+    out: Path,
+    progress: Progress,
+    tensors: dict[str, torch.Tensor] | None,
+    engine: str | None,
+    report: Callable[[dict[str, Any]], None] | None,
+) -> Assimilator:
+    settings = configuration.data
+    data = TwinData(settings, engine)
+    torch.manual_seed(configuration.training.seed)
+    model = LearnedModel(
+        configuration.architecture(),
+        Pattern.of(settings.preset, settings.setting()),
+        *normalisation(data.states, settings.normalisation),
+        configuration.training.iterations_at(0),
+    )
+
+    def on_epoch(progress: Progress) -> None:
+        text = json.dumps(_record(configuration, progress, data, model, engine), indent=2)
+        with replacing(out / TRAINING_FILE) as temporary:
+            temporary.write_text(text + "\n", "utf-8")
+        if report is not None:
+            report(progress.curve[-1] | {"best": progress.best_epoch == progress.epoch - 1})
+
+    return Assimilator(model, configuration, data, out, progress, tensors, on_epoch)
+
+
+def _record(
+    configuration: Configuration,
+    progress: Progress,
+    data: TwinData,
+    model: LearnedModel,
+    engine: str | None,
+) -> dict[str, Any]:
+    """Return what is written beside the weights: what they are, what they cost, how they score."""
+    versions = {name: version(name) for name in ("numpy", "torch", "lightning", "safetensors")}
+    return {
+        "selected_by": configuration.select(),
+        "best_epoch": progress.best_epoch,
+        "validation": progress.best_scores,
+        "finished": progress.finished,
+        "epochs": progress.epoch,
+        "steps": progress.step,
+        "distinct_windows_seen": data.distinct(progress.epoch),
+        "wall_seconds": round(progress.seconds, 1),
+        "hardware": _hardware(),
+        "parameters": {
+            "prior": sum(p.numel() for p in model.prior.parameters()),
+            "solver_and_cost": sum(p.numel() for p in model.parameters())
+            - sum(p.numel() for p in model.prior.parameters()),
+        },
+        "versions": {"pyvda": pyvda.__version__, "python": platform.python_version(), **versions},
+        "engine": str(get_engine(engine).info),
+        "configuration": configuration.model_dump(mode="json"),
+        "curve": progress.curve,
+    }
+
+
+def _hardware() -> dict[str, Any]:
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "gpu": gpu,
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if "model name" in line)
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Lightning's advice about loaders and its tips off the screen."""
+    loggers = [logging.getLogger(n) for n in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\..*")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

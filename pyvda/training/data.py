@@ -1,0 +1,131 @@
+"""Windows for training: a truth from the engine, observed anew each epoch.
+
+Everything random about an epoch (new windows, noise, symmetries, order) comes from the seed and the
+number of the epoch alone, so that a resumed training sees what an uninterrupted one would have.
+The engine is called here, in the main process between two epochs, never in a data loader's worker.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from pyvda import names, twin, windows
+from pyvda.batch import Batch
+from pyvda.climatology import climatology
+from pyvda.configuration import Data
+from pyvda.engine import get_engine
+from pyvda.engine.interface import Array
+
+# Seeds of epochs are far from those that users give.
+_EPOCHS = 1 << 32
+
+
+class Windows(Dataset[Any]):
+    """A batch of windows as a data set of torch tensors; items are fetched a batch at a time.
+
+    Parameters
+    ----------
+    batch : Batch
+        numpy arrays (W, T, D), with the truth.
+    numbers : (W,)
+        What to call each window in messages.
+    dtype : torch.dtype
+    """
+
+    def __init__(self, batch: Batch, numbers: Array, dtype: torch.dtype) -> None:
+        self.tensors = {
+            name: torch.as_tensor(value).to(dtype) for name, value in vars(batch).items()
+        }
+        self.tensors["number"] = torch.as_tensor(numbers)
+
+    def __len__(self) -> int:
+        return len(self.tensors["number"])
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return {name: values[index] for name, values in self.tensors.items()}
+
+    def __getitems__(self, indices: list[int]) -> dict[str, Tensor]:
+        return {name: values[indices] for name, values in self.tensors.items()}
+
+
+class TwinData:
+    """Training and validation windows of a twin experiment.
+
+    Parameters
+    ----------
+    settings : Data
+    engine : str, optional
+        See `pyvda.engine.get_engine`.
+
+    Attributes
+    ----------
+    states : (W, T, D)
+        True states of the fixed training windows, or of the first epoch: what the normalisation is
+        made of.
+    """
+
+    def __init__(self, settings: Data, engine: str | None = None) -> None:
+        self.settings = settings
+        self.engine = engine
+        self.setting = settings.setting()
+        self._mean = climatology(self.setting.model, get_engine(engine)).mean
+        self._truth = self._simulate(settings.windows, self._seed(0))
+        self.states: Array = self._truth[names.TRUTH].values
+        self.symmetry = SYMMETRIES[self.setting.model.name] if settings.symmetries else None
+
+    def validation(self) -> Batch:
+        """Return the windows that select the best weights: the same ones at any time."""
+        seed = self.settings.validation_seed
+        return self._batch(self._simulate(self.settings.validation, seed), seed)
+
+    def epoch(self, epoch: int) -> tuple[Batch, Array]:
+        """Return the windows of an epoch in their order, and their numbers."""
+        settings = self.settings
+        if settings.fresh and epoch > 0:
+            truth = self._simulate(settings.windows, self._seed(epoch))
+        else:
+            truth = self._truth
+        random = np.random.default_rng([settings.seed, epoch, 2])
+        if self.symmetry is not None:
+            # Before observing: only then may the observed components stay where they are.
+            turned = self.symmetry(truth[names.TRUTH].values, random)
+            truth = truth.assign({names.TRUTH: (names.DIMENSIONS, turned)})
+        batch = self._batch(truth, self._seed(epoch) if settings.fresh_noise else settings.seed)
+        order = random.permutation(len(batch))
+        return batch[order], order + (epoch * settings.windows if settings.fresh else 0)
+
+    def distinct(self, epochs: int) -> int:
+        """Return how many different true windows were seen in so many epochs."""
+        return self.settings.windows * (epochs if self.settings.fresh else min(epochs, 1))
+
+    def _seed(self, epoch: int) -> int:
+        return self.settings.seed if epoch == 0 else _EPOCHS * (self.settings.seed + 1) + epoch
+
+    def _simulate(self, count: int, seed: int) -> xr.Dataset:
+        return twin.simulate(self.setting, count, seed, engine=self.engine)
+
+    def _batch(self, truth: xr.Dataset, seed: int) -> Batch:
+        observed = twin.observe(truth, self.setting, seed)
+        return windows.to_batch(observed.assign(truth=truth[names.TRUTH]), self._mean)
+
+
+def _signs(states: Array, random: np.random.Generator) -> Array:
+    """Lorenz-63 is the same under (x₁, x₂, x₃) → (−x₁, −x₂, x₃)."""
+    sign = random.choice([-1.0, 1.0], (len(states), 1, 1))
+    return states * np.concatenate((sign, sign, np.ones_like(sign)), 2)
+
+
+def _rotations(states: Array, random: np.random.Generator) -> Array:
+    """Lorenz-96 is the same when its circle is turned."""
+    size = states.shape[2]
+    by = random.integers(size, size=(len(states), 1, 1))
+    return np.take_along_axis(states, (np.arange(size) + by) % size, axis=2)
+
+
+SYMMETRIES = {"lorenz63": _signs, "lorenz96": _rotations}

@@ -1,0 +1,285 @@
+"""Joint training of Φ and Γ as a Lightning module."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from pyvda.batch import Batch
+from pyvda.configuration import Configuration, Supervised, Unsupervised
+from pyvda.errors import TrainingError
+from pyvda.learned import LearnedModel
+from pyvda.scores import score_table
+from pyvda.training import losses, state
+from pyvda.training.data import TwinData, Windows
+from pyvda.training.schedule import rates
+from pyvda.training.state import Progress
+
+_DTYPE = {"64-true": torch.float64}
+_ITEM = {"observation", "mask", "first_guess", "truth"}
+
+
+class Assimilator(lightning.LightningModule):
+    """Trains a learned model; at the end of each epoch keeps the best weights and the whole state.
+
+    Parameters
+    ----------
+    model : LearnedModel
+    configuration : Configuration
+    data : TwinData
+    folder : path
+        Where the best model and the state go.
+    progress : Progress
+        Where the training stands.
+    tensors : dict, optional
+        Of the state to go on from.
+    on_epoch : callable(Progress)
+        Told after every epoch.
+    """
+
+    def __init__(
+        self,
+        model: LearnedModel,
+        configuration: Configuration,
+        data: TwinData,
+        folder: Path,
+        progress: Progress,
+        tensors: dict[str, Tensor] | None,
+        on_epoch: Callable[[Progress], None],
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.average = copy.deepcopy(model) if configuration.training.averaging else None
+        self.configuration = configuration
+        self.data = data
+        self.folder = folder
+        self.progress = progress
+        self.stored = tensors
+        self.on_epoch = on_epoch
+        self.windows_dtype = _DTYPE.get(configuration.training.precision, torch.float32)
+        self._losses: list[Tensor] = []
+        self._scores: list[losses.Scores] = []
+        self._started = time.monotonic()
+
+    # What to train on.
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Return the windows of the next epoch, in their order."""
+        return self._loader(*self.data.epoch(self.progress.epoch))
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """Return the windows that select the best weights."""
+        batch = self.data.validation()
+        return self._loader(batch, np.arange(len(batch)))
+
+    def _loader(self, batch: Batch, numbers: np.ndarray) -> DataLoader[Any]:
+        return DataLoader(
+            Windows(batch, numbers, self.windows_dtype),
+            batch_size=self.configuration.training.batch_size,
+            collate_fn=lambda fetched: fetched,
+        )
+
+    # One step.
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Return the optimiser, with the solver and the prior as two groups."""
+        settings = self.configuration.optimiser
+        prior = list(self.model.prior.parameters())
+        in_prior = {id(p) for p in prior}
+        solver = [p for p in self.model.parameters() if id(p) not in in_prior]
+        groups = [
+            {"params": group, "name": name}
+            for group, name in ((solver, "solver"), (prior, "prior"))
+            if group
+        ]
+        if settings.kind == "adamw":
+            return torch.optim.AdamW(groups, lr=0.0, weight_decay=settings.weight_decay)
+        return torch.optim.Adam(groups, lr=0.0)
+
+    def on_fit_start(self) -> None:
+        """Go on from the stored state, if there is one."""
+        if self.stored is None:
+            return
+        state.restore(self.stored, self.model, self.average, self._optimiser())
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        if scaler is not None and self.progress.scaler:
+            scaler.load_state_dict(self.progress.scaler)
+        self.stored = None
+
+    def on_train_epoch_start(self) -> None:
+        """Set the solver's iterations, and what learns in this epoch."""
+        self._losses = []
+        settings = self.configuration
+        iterations = settings.training.iterations_at(self.progress.epoch)
+        for model in (self.model, self.average):
+            if model is not None:
+                model.iterations = iterations
+        trains_prior = self.prior_alone or settings.optimiser.prior_rate > 0
+        self.model.requires_grad_(not self.prior_alone)
+        self.model.prior.requires_grad_(trains_prior)
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Set the learning rates of this step."""
+        per_epoch = int(self.trainer.num_training_batches)
+        by_name = rates(self.configuration, self.progress.step, per_epoch)
+        for group in self._optimiser().param_groups:
+            group["lr"] = by_name[group["name"]]
+
+    @property
+    def prior_alone(self) -> bool:
+        """Whether Φ alone is trained in this epoch, by its error on true states."""
+        return (
+            self.configuration.loss.kind == "identification"
+            or self.progress.epoch < self.configuration.training.pretraining
+        )
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        """Return the mean loss of a batch; refuse one that is not finite."""
+        loss = self._loss(self._normalised(batch))
+        if not bool(loss.isfinite().all()):
+            self._stop("the loss is not finite", batch["number"][~loss.isfinite()].tolist())
+        self._losses.append(loss.detach().mean())
+        return loss.mean()
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Refuse a gradient that is not finite, unless mixed precision rescales and repeats."""
+        if getattr(self.trainer.precision_plugin, "scaler", None) is not None:
+            return
+        for name, parameter in self.model.named_parameters():
+            if parameter.grad is not None and not bool(parameter.grad.isfinite().all()):
+                self._stop(f"the gradient of {name} is not finite", [])
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Count the step and average the weights."""
+        self.progress.step += 1
+        if self.average is None:
+            return
+        # A short memory at first, or the average would long remember the random start.
+        wanted = self.configuration.training.averaging
+        decay = min(wanted, (1 + self.progress.step) / (10 + self.progress.step))
+        with torch.no_grad():
+            pairs = zip(self.average.parameters(), self.model.parameters(), strict=True)
+            for averaged, parameter in pairs:
+                averaged.lerp_(parameter, 1.0 - decay)
+
+    def _loss(self, batch: Batch) -> Tensor:
+        settings = self.configuration.loss
+        if self.prior_alone:
+            return losses.identification(self.model, batch)
+        z = self._analysis(self.model, batch)
+        if isinstance(settings, Unsupervised):
+            return losses.unsupervised(self.model, z, batch, settings)
+        if isinstance(settings, Supervised):
+            return losses.supervised(self.model, z, batch, settings)
+        raise TypeError(f"no loss for a {type(settings).__name__}")
+
+    def _analysis(self, model: LearnedModel, batch: Batch) -> Tensor:
+        training = self.configuration.training
+        return model.solver.solve(
+            model.cost, batch, model.iterations,
+            checkpoint_every=training.checkpoint_every, detach_every=training.detach_every,
+        ).x  # fmt: skip
+
+    def _normalised(self, tensors: dict[str, Tensor]) -> Batch:
+        return self.model.normalised(Batch(**{k: v for k, v in tensors.items() if k in _ITEM}))
+
+    def _stop(self, what: str, windows: list[int]) -> None:
+        solver_rate = {g["name"]: g["lr"] for g in self._optimiser().param_groups}
+        of = f", window {', '.join(str(w) for w in windows[:8])}" if windows else ""
+        used = ", ".join(f"{name} {rate:.3g}" for name, rate in solver_rate.items())
+        raise TrainingError(
+            f"{what} at step {self.progress.step} (epoch {self.progress.epoch}{of}, learning "
+            f"rates: {used}); the last good weights and state are kept in {self.folder}: lower the "
+            "rates or clip the gradient"
+        )
+
+    def _optimiser(self) -> torch.optim.Optimizer:
+        found = self.trainer.optimizers
+        return found[0]
+
+    # The end of an epoch.
+
+    @property
+    def scored(self) -> LearnedModel:
+        """The weights that are validated and kept: the average, where there is one."""
+        return self.model if self.average is None else self.average
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the scores of the last epoch."""
+        self._scores = []
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """Score a batch of validation windows."""
+        windows = self._normalised(batch)
+        model = self.scored
+        z = windows.first_guess if self.prior_alone else self._analysis(model, windows)
+        self._scores.append(losses.scores(model, z, windows, self.configuration.loss))  # type: ignore
+
+    def on_train_epoch_end(self) -> None:
+        """Keep the best weights, then the state, then tell."""
+        found = self._gathered()
+        means = {name: float(values.mean()) for name, values in found.items()}
+        progress, training = self.progress, self.configuration.training
+        entry: dict[str, Any] = {
+            "epoch": progress.epoch,
+            "step": progress.step,
+            "iterations": 0 if self.prior_alone else self.model.iterations,
+            "loss": _finite(float(torch.stack(self._losses).mean())),
+            **{name: _finite(value) for name, value in means.items()},
+        }
+        if self.prior_alone:
+            del entry["r_score"], entry["cost"]  # the solver did not run
+        progress.curve.append(entry)
+        score = entry.get(self.configuration.select())
+        pretrained = progress.epoch >= training.pretraining
+        better = progress.best_score is None or (score is not None and score < progress.best_score)
+        if pretrained and score is not None and better:
+            progress.best_score, progress.best_epoch = score, progress.epoch
+            if self.prior_alone:
+                found = {"ode_score": found["ode_score"]}
+            progress.best_scores = score_table(found)
+            if self.trainer.is_global_zero:
+                self.scored.save(self.folder)
+        progress.epoch += 1
+        # The schedule of iterations starts over the count: a score with fewer is no standstill.
+        since = progress.epoch - 1 - max(progress.best_epoch, max(training.iterations))
+        stale = training.patience is not None and since >= training.patience
+        progress.finished = stale or progress.epoch >= training.epochs
+        self.trainer.should_stop = self.trainer.should_stop or progress.finished
+        now = time.monotonic()
+        progress.seconds += now - self._started
+        self._started = now
+        if self.trainer.is_global_zero:
+            self._save_state()
+            self.on_epoch(progress)
+
+    def _save_state(self) -> None:
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        if scaler is not None:
+            self.progress.scaler = scaler.state_dict()
+        state.save(
+            self.folder / state.RESUME_FILE, self.progress,
+            self.configuration.model_dump(mode="json"), self.model, self.average,
+            self._optimiser(),
+        )  # fmt: skip
+
+    def _gathered(self) -> dict[str, np.ndarray]:
+        """Return the validation scores of all windows, of all processes."""
+        columns = [torch.cat(column) for column in zip(*self._scores, strict=True)]
+        together = self.all_gather(torch.stack(columns).double())
+        flat = together.movedim(-2, 0).reshape(len(columns), -1).cpu().numpy()
+        return dict(zip(losses.Scores._fields, flat, strict=True))
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,38 @@
+"""Learning rates as a function of the step alone, so that there is no schedule to restore."""
+
+from __future__ import annotations
+
+import math
+
+from pyvda.configuration import Configuration
+
+
+def rates(configuration: Configuration, step: int, per_epoch: int) -> dict[str, float]:
+    """Return the learning rates of the groups "solver" and "prior" at an optimiser step.
+
+    In the epochs of pretraining Φ has its constant rate and the solver none; the schedule starts
+    after them.
+
+    Parameters
+    ----------
+    step : int
+        Optimiser steps done.
+    per_epoch : int
+        Optimiser steps of an epoch.
+    """
+    settings, training = configuration.optimiser, configuration.training
+    first = training.pretraining * per_epoch
+    if step < first:
+        return {"solver": 0.0, "prior": settings.pretraining_rate}
+    step -= first
+    factor = 1.0
+    if settings.schedule == "cosine":
+        last = max((training.epochs - training.pretraining) * per_epoch - 1, 1)
+        wave = 0.5 * (1.0 + math.cos(math.pi * min(step / last, 1.0)))
+        factor = settings.final + (1.0 - settings.final) * wave
+    elif settings.schedule == "step":
+        epoch = training.pretraining + step // per_epoch
+        factor = settings.factor ** sum(epoch >= at for at in settings.steps_at)
+    if step < settings.warmup:
+        factor *= (step + 1) / settings.warmup
+    return {"solver": factor * settings.solver_rate, "prior": factor * settings.prior_rate}
