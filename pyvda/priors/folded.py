@@ -1,19 +1,14 @@
 """The arithmetic of GENN priors: Φ, its pullback, and the gradient of ½‖x − Φ(x)‖².
 
-Everything after the first layer's ReLU is linear but for one product, so all its 1×1 convolutions
-are multiplied out once per solve, before the iterations. With u the patches of all positions, each
-scale of Φ is then
-
-    r = relu(W u),   (p, q, l) = M r,   y = O (p q) + l,
-
-three matrix products (the published form has seven convolutions). `FoldedGENN` has this Φ and its
-pullback in torch operations, which autograd can differentiate to any order.
+With u the patches of all positions, each scale of Φ is r = relu(W u) and a head y of r, with all
+linear chains multiplied out (`heads.py`): three matrix products where the published form has seven
+convolutions. `FoldedGENN` has this Φ and its pullback in torch operations, which autograd can
+differentiate to any order.
 
 `residual_gradient` is the same gradient as one operation with a backward of its own. The backward
 of g = ∇ₓ ½‖x − Φ(x)‖² for a cotangent ḡ is the gradient of the number ḡ·g, that is of the
 derivative of ½‖x − Φ‖² in the direction ḡ: a tangent pass forward, then one reverse pass. Windows
-are taken in blocks that stay in the cache, and nothing of the inner gradient's graph is
-recorded.
+are taken in blocks that stay in the cache, and nothing of the inner gradient's graph is recorded.
 """
 
 from __future__ import annotations
@@ -25,6 +20,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from pyvda.priors.heads import Head
 from pyvda.priors.linearise import Pullback
 from pyvda.priors.patches import fold, gather, pool, pool_transpose, spread, unfold
 from pyvda.priors.spacetime import SpaceTime
@@ -41,15 +37,17 @@ class Branch(NamedTuple):
     ----------
     kernel : (features, C·Πtaps)
         W, the first layer, its centre tap zero.
-    mix : (2·latent + outputs, features)
-        M, rows of p, q and l; outputs is C times the points of a cell.
-    product : (outputs, latent)
-        O.
+    head : Head
+        What makes the outputs, C times the points of a cell, of the features.
     """
 
     kernel: Tensor
-    mix: Tensor
-    product: Tensor
+    head: Head
+
+    @property
+    def weights(self) -> tuple[Tensor, ...]:
+        """W and the head's two."""
+        return (self.kernel, *self.head)
 
 
 class Layout(NamedTuple):
@@ -92,8 +90,12 @@ class FoldedGENN:
 
     def residual_gradient(self, x: Tensor) -> Tensor:
         """Return (I − ∂Φ/∂x)ᵀ (x − Φ(x)); it can be differentiated once."""
-        weights = [weight for branch in self.branches for weight in branch]
-        return _ResidualGradient.apply(x.to(weights[0].dtype), self.layout, *weights)
+        weights = [weight for branch in self.branches for weight in branch.weights]
+        heads = tuple(type(branch.head) for branch in self.branches)
+        result: Tensor = _ResidualGradient.apply(
+            x.to(weights[0].dtype), self.layout, heads, torch.is_grad_enabled(), *weights
+        )
+        return result
 
     def _blocks(self, x: Tensor) -> tuple[Tensor, ...]:
         self.layout.space.split(x)  # refuses a wrong shape
@@ -102,23 +104,20 @@ class FoldedGENN:
     def _linearise(self, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         grid = to_grid(self.layout.space, x)
         phi = torch.zeros_like(grid)
-        states: list[tuple[Tensor, Tensor, Tensor]] = []
+        states: list[tuple[Tensor, Tensor]] = []
         for branch, factors in zip(self.branches, self.layout.factors, strict=True):
-            patches = take_patches(self.layout, grid, factors)
-            r = torch.relu(branch.kernel @ patches)
-            p, q, linear = _three(branch, branch.mix @ r)
-            phi = phi + spread(branch.product @ (p * q) + linear, factors, grid.shape)
-            states.append((r, p, q))
+            r = torch.relu(branch.kernel @ take_patches(self.layout, grid, factors))
+            y, state = branch.head.value(r)
+            phi = phi + spread(y, factors, grid.shape)
+            states.append((r, state))
 
         def pullback(cotangent: Tensor) -> Tensor:
             v = to_grid(self.layout.space, cotangent)
             back = torch.zeros_like(v)
-            for branch, factors, (r, p, q) in zip(
+            for branch, factors, (r, state) in zip(
                 self.branches, self.layout.factors, states, strict=True
             ):
-                values = gather(v, factors)
-                s = branch.product.T @ values
-                dr = branch.mix.T @ torch.cat((s * q, s * p, values))
+                dr = branch.head.reverse(r, state, gather(v, factors))
                 columns = branch.kernel.T @ through_relu(dr, r)
                 back = back + put_patches(self.layout, columns, factors, v.shape)
             return from_grid(self.layout.space, back)
@@ -130,35 +129,40 @@ class _ResidualGradient(torch.autograd.Function):
     """g = (I − ∂Φ/∂x)ᵀ (x − Φ(x)) of windows x, and its backward (see the top of this file)."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, layout: Layout, *weights: Tensor) -> Tensor:
-        # Under autocast too: a half-precision gradient would steer the solver by its rounding.
-        with torch.autocast(x.device.type, enabled=False):
-            return _ResidualGradient._forward(ctx, x, layout, *weights)
-
-    @staticmethod
-    def _forward(ctx: Any, x: Tensor, layout: Layout, *weights: Tensor) -> Tensor:
-        branches = [Branch(*weights[i : i + 3]) for i in range(0, len(weights), 3)]
-        ctx.layout = layout
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        layout: Layout,
+        heads: tuple[type[Head], ...],
+        recorded: bool,
+        *weights: Tensor,
+    ) -> Tensor:
+        ctx.layout, ctx.heads = layout, heads
+        branches = _branches(heads, weights)
         ctx.block = windows_in_block(layout.space, x, branches)
         saved: list[Tensor] = []
         parts = []
-        for block in x.split(ctx.block):
-            grid = to_grid(layout.space, block)
-            v = grid
-            states = []
-            for branch, factors in zip(branches, layout.factors, strict=True):
-                r = torch.mm(branch.kernel, take_patches(layout, grid, factors)).relu_()
-                m = branch.mix @ r
-                p, q, linear = _three(branch, m)
-                v = v - spread(linear.addmm(branch.product, p * q), factors, grid.shape)
-                states.append((r, m))
-            g = v
-            for branch, factors, (r, m) in zip(branches, layout.factors, states, strict=True):
-                da = _reverse_head(branch, r, m, gather(v, factors))[0]
-                g = g - put_patches(layout, branch.kernel.T @ da, factors, v.shape)
-                saved += [r, m, da]
-            saved.append(v)
-            parts.append(from_grid(layout.space, g))
+        # Under autocast too: a half-precision gradient would steer the solver by its rounding.
+        with torch.autocast(x.device.type, enabled=False):
+            for block in x.split(ctx.block):
+                v = grid = to_grid(layout.space, block)
+                states = []
+                for branch, factors in zip(branches, layout.factors, strict=True):
+                    r = torch.mm(branch.kernel, take_patches(layout, grid, factors)).relu_()
+                    y, state = branch.head.value(r)
+                    v = v - spread(y, factors, grid.shape)
+                    states.append((r, state))
+                g = v
+                for branch, factors, (r, state) in zip(
+                    branches, layout.factors, states, strict=True
+                ):
+                    da = through_relu(branch.head.reverse(r, state, gather(v, factors)), r)
+                    g = g - put_patches(layout, branch.kernel.T @ da, factors, v.shape)
+                    if recorded:
+                        saved += [r, state, da]
+                if recorded:
+                    saved.append(v)
+                parts.append(from_grid(layout.space, g))
         ctx.save_for_backward(x, *weights, *saved)
         return torch.cat(parts)
 
@@ -166,12 +170,12 @@ class _ResidualGradient(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
         layout: Layout = ctx.layout
-        scales = len(layout.factors)
+        count = 3 * len(ctx.heads)
         x, *rest = ctx.saved_tensors
-        weights, saved = rest[: 3 * scales], iter(rest[3 * scales :])
-        branches = [Branch(*weights[i : i + 3]) for i in range(0, len(weights), 3)]
-        trained = any(ctx.needs_input_grad[2:])
-        sums = [Branch(*map(torch.zeros_like, branch)) for branch in branches]
+        saved = iter(rest[count:])
+        branches = _branches(ctx.heads, rest[:count])
+        trained = any(ctx.needs_input_grad[4:])
+        sums = [tuple(map(torch.zeros_like, branch.weights)) for branch in branches]
         parts = []
         blocks = zip(x.split(ctx.block), cotangent.split(ctx.block), strict=True)
         for block, cotangent_block in blocks:
@@ -179,45 +183,43 @@ class _ResidualGradient(torch.autograd.Function):
             direction = to_grid(layout.space, cotangent_block)
             states = [(next(saved), next(saved), next(saved)) for _ in branches]
             v = next(saved)
-            # The tangent pass: ∂(ḡ·g)/∂v, with v the residual, and what p and q get from it.
+            # The tangent pass: v̄ = ∂(ḡ·g)/∂v, with v = x − Φ(x) the residual.
             v_bar = direction
             tangents = []
-            for branch, factors, total, (r, m, da) in zip(
+            for branch, factors, total, (r, state, da) in zip(
                 branches, layout.factors, sums, states, strict=True
             ):
                 patches = take_patches(layout, direction, factors)
                 r_dot = through_relu(branch.kernel @ patches, r)
-                m_dot = torch.mm(branch.mix, r_dot)
-                p, q, _ = _three(branch, m)
-                p_dot, q_dot, l_dot = _three(branch, m_dot)
-                values = gather(v, factors)
-                s = branch.product.T @ values
-                s_bar = (p_dot * q).addcmul_(q_dot, p)
-                v_bar = v_bar - spread(l_dot.addmm(branch.product, s_bar), factors, grid.shape)
+                y_dot, tangent = branch.head.tangent(r, state, r_dot)
+                v_bar = v_bar - spread(y_dot, factors, grid.shape)
+                tangents.append((r_dot, tangent))
                 if trained:
-                    total.kernel.addmm_(da, patches.T, alpha=-1)
-                    dm = torch.cat((s * q, s * p, values))
-                    total.mix.addmm_(dm, r_dot.T, alpha=-1)
-                    total.product.addmm_(values, s_bar.T, alpha=-1)
-                # Minus ∂(ḡ·g)/∂p and /∂q, as the cotangent of Φ is minus that of v.
-                tangents.append((s * q_dot, s * p_dot))
-            # The reverse pass through v = x − Φ(x).
+                    total[0].addmm_(da, patches.T)
+            # The reverse pass: ḡ·g has −v̄·Φ and −v·(∂Φ/∂x) ḡ, whose sign is put in at the end.
             x_bar = v_bar
-            for branch, factors, total, (r, m, _), (p_bar, q_bar) in zip(
+            for branch, factors, total, (r, state, _), (r_dot, tangent) in zip(
                 branches, layout.factors, sums, states, tangents, strict=True
             ):
-                values = gather(v_bar, factors)
-                da, dm = _reverse_head(branch, r, m, values, p_bar, q_bar)
+                values, values_bar = gather(v, factors), gather(v_bar, factors)
+                dr = branch.head.second(
+                    r, state, r_dot, tangent, values, values_bar, total[1:] if trained else None
+                )
+                da = through_relu(dr, r)
                 x_bar = x_bar - put_patches(layout, branch.kernel.T @ da, factors, grid.shape)
                 if trained:
-                    p, q, _ = _three(branch, m)
-                    patches = take_patches(layout, grid, factors)
-                    total.kernel.addmm_(da, patches.T, alpha=-1)
-                    total.mix.addmm_(dm, r.T, alpha=-1)
-                    total.product.addmm_(values, (p * q).T, alpha=-1)
+                    total[0].addmm_(da, take_patches(layout, grid, factors).T)
             parts.append(from_grid(layout.space, x_bar))
-        totals = [weight if trained else None for total in sums for weight in total]
-        return torch.cat(parts), None, *totals
+        totals = [-weight if trained else None for total in sums for weight in total]
+        return torch.cat(parts), None, None, None, *totals
+
+
+def _branches(heads: Sequence[type[Head]], weights: Sequence[Tensor]) -> list[Branch]:
+    """Return the scales from their weights, three each."""
+    return [
+        Branch(weights[3 * i], head(weights[3 * i + 1], weights[3 * i + 2]))
+        for i, head in enumerate(heads)
+    ]
 
 
 def to_grid(space: SpaceTime, x: Tensor) -> Tensor:
@@ -259,34 +261,6 @@ def windows_in_block(space: SpaceTime, x: Tensor, branches: Sequence[Branch]) ->
     """Return how many windows to treat at once."""
     if x.device.type != "cpu":
         return max(1, len(x))
-    widest = max(max(branch.mix.shape) for branch in branches)
+    widest = max(max(weight.shape) for branch in branches for weight in branch.head)
     positions = math.prod(x.shape[1:]) // space.channels
     return max(1, _BLOCK_BYTES // max(1, widest * positions * x.element_size()))
-
-
-def _three(branch: Branch, m: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    latent = branch.product.shape[1]
-    return m[:latent], m[latent : 2 * latent], m[2 * latent :]
-
-
-def _reverse_head(
-    branch: Branch,
-    r: Tensor,
-    m: Tensor,
-    values: Tensor,
-    p_extra: Tensor | None = None,
-    q_extra: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Return the cotangents of W u and of M r for the cotangent `values` of a scale's output."""
-    p, q, _ = _three(branch, m)
-    s = branch.product.T @ values
-    latent = len(s)
-    dm = values.new_empty(2 * latent + len(values), values.shape[1])
-    # Straight into place; the extras come with the sign of Φ, as `values` does.
-    for rows, factor, extra in ((dm[:latent], q, p_extra), (dm[latent : 2 * latent], p, q_extra)):
-        if extra is None:
-            torch.mul(s, factor, out=rows)
-        else:
-            torch.addcmul(extra, s, factor, out=rows)
-    dm[2 * latent :] = values
-    return through_relu(branch.mix.T @ dm, r), dm

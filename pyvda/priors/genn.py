@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from pyvda.errors import InputError
 from pyvda.priors.folded import Branch, FoldedGENN, Layout
+from pyvda.priors.heads import smaller_head
 from pyvda.priors.linearise import Pullback
 from pyvda.priors.spacetime import SpaceTime
 
@@ -73,8 +74,13 @@ class Scale(nn.Module):
         of_linear, of_product = self.outputs.chunk(2, 1)
         if last is not None:
             of_linear, of_product = last @ of_linear, last @ of_product
-        chain = torch.cat((self.left, self.right, of_linear @ self.linear))
-        return Branch(self.kernel().flatten(1), chain @ self.reduce, of_product)
+        head = smaller_head(
+            self.left @ self.reduce,
+            self.right @ self.reduce,
+            of_linear @ self.linear @ self.reduce,
+            of_product,
+        )
+        return Branch(self.kernel().flatten(1), head)
 
 
 class GENN(nn.Module):
