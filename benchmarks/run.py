@@ -1,7 +1,7 @@
 """What the engine does in a second, beside its baselines, in one run: `make bench`.
 
-Prints one table and writes benchmarks/results/engine.json. Every line is a ratio on the same windows,
-the same float type and all cores; times are the best of several.
+Prints one table and writes benchmarks/results/engine.json. Every line is a ratio on the same
+windows, with the same float type and all cores; times are the best of several.
 
     FSGD        Julia against autograd descent in PyTorch (the torch engine)
     simulation  Julia against a loop over scipy.integrate.solve_ivp(method="RK45")
@@ -72,8 +72,14 @@ def descent(preset: str, count: int, julia_iterations: int, torch_iterations: in
                 return engine.descend(model, settings, x, y, mask, step=step, iterations=iterations)
 
             per[name] = best(run) / iterations / count * 1e6
-        rows.append({"case": f"FSGD {preset}, {dtype}", "pyvda_us": per["julia"],
-                     "baseline_us": per["torch"], "ratio": per["torch"] / per["julia"]})  # fmt: skip
+        rows.append(
+            {
+                "case": f"FSGD {preset}, {dtype}",
+                "pyvda_us": per["julia"],
+                "baseline_us": per["torch"],
+                "ratio": per["torch"] / per["julia"],
+            }
+        )
     return rows
 
 
@@ -94,8 +100,12 @@ def simulation(preset: str, rhs: Callable, count: int) -> dict:
             solve_ivp(rhs, (0, times[-1]), x, method="RK45", t_eval=times, rtol=1e-9, atol=1e-9)
 
     theirs = best(loop, repeats=1)
-    return {"case": f"simulation {preset}, rtol 1e-9", "pyvda_us": ours / count * 1e6,
-            "baseline_us": theirs / count * 1e6, "ratio": theirs / ours}  # fmt: skip
+    return {
+        "case": f"simulation {preset}, rtol 1e-9",
+        "pyvda_us": ours / count * 1e6,
+        "baseline_us": theirs / count * 1e6,
+        "ratio": theirs / ours,
+    }
 
 
 def memory() -> dict:
@@ -151,11 +161,15 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- |")
     for row in rows:
         share = f"{row['share_of_fma_peak']:.0%}" if "share_of_fma_peak" in row else ""
-        print(f"| {row['case']} | {row['pyvda_us']:.3g} | {row['baseline_us']:.3g} | "
-              f"{row['ratio']:.0f} | {share} |")  # fmt: skip
+        print(
+            f"| {row['case']} | {row['pyvda_us']:.3g} | {row['baseline_us']:.3g} | "
+            f"{row['ratio']:.0f} | {share} |"
+        )
     used = memory()
-    print(f"\nFSGD holds {used['arrays_of_the_states_size']:.2f} arrays of the state's size "
-          f"(x, y, mask and the result are 4); peak RSS {used['peak_rss_mib']:.0f} MiB")  # fmt: skip
+    print(
+        f"\nFSGD holds {used['arrays_of_the_states_size']:.2f} arrays of the state's size "
+        f"(x, y, mask and the result are 4); peak RSS {used['peak_rss_mib']:.0f} MiB"
+    )
     print(f"FMA peak {counted['fma_peak'] / 1e9:.1f} Gflop/s in float64, all threads")
     results = {"rows": rows, "kernels": counted, "memory": used}
     print(f"written to {record.write('engine', results)}")
