@@ -9,7 +9,8 @@ from pyvda.dynamics import Lorenz63, Lorenz96
 from pyvda.errors import InputError
 from pyvda.names import Status
 from pyvda.priors import GENN, RK4Prior, TwoScaleGENN
-from pyvda.solvers import ConvSolver, GradientDescent, LSTMSolver
+from pyvda.priors.spacetime import SpaceTime
+from pyvda.solvers import ConvSolver, GradientDescent, LSTMSolver, convolution
 
 
 def make_batch(windows=5, steps=12, size=3):
@@ -219,6 +220,50 @@ def test_the_parameter_counts_are_the_authors_with_the_weights_of_the_cost():
     assert count(LSTMSolver(1, 2, True)) + 2 == 1_108
     assert count(ConvSolver(3)) + 2 == 4_340
     assert count(ConvSolver(1, 2, True)) + 2 == 1_444
+
+
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("block", [1, 1 << 30])
+@pytest.mark.parametrize(
+    ("space", "axes"),
+    [(SpaceTime(3), (9,)), (SpaceTime(1, 2, True), (5, 6)), (SpaceTime(1, 3), (3, 4, 5))],
+)
+def test_a_convolution_is_torch_s_own(space, axes, block, relu, monkeypatch):
+    monkeypatch.setattr(convolution, "_BLOCK_BYTES", block)
+    torch.manual_seed(0)
+    layer = convolution.Convolution(space, 2, 4, 3, bias=True, relu=relu).double()
+    grid = torch.randn(2, 3, *axes, dtype=torch.float64, requires_grad=True)
+    native = (torch.nn.functional.conv1d, torch.nn.functional.conv2d, torch.nn.functional.conv3d)
+    padded = space.pad(grid, (1,) * space.dimension).transpose(0, 1)
+    expected = native[space.dimension - 1](padded, layer.weight, layer.bias).transpose(0, 1)
+    if relu:
+        expected = expected.relu()
+    got, inputs = layer(grid), [grid, layer.weight, layer.bias]
+    torch.testing.assert_close(got, expected)
+    cotangent = torch.randn_like(got)
+    for value, reference in zip(
+        torch.autograd.grad(got, inputs, cotangent),
+        torch.autograd.grad(expected, inputs, cotangent),
+        strict=True,
+    ):
+        torch.testing.assert_close(value, reference)
+
+
+@pytest.mark.parametrize("solver", [LSTMSolver, ConvSolver])
+def test_half_precision_trains_with_a_gradient_in_full_precision(solver):
+    torch.manual_seed(0)
+    module = solver(3)
+    cost = VariationalCost(TwoScaleGENN(3, width=3, features=6, latent=4), learnable=True)
+    batch = make_batch().to(dtype=torch.float32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        x = module.solve(cost, batch, 3).x
+        gradient = cost.gradient(batch.first_guess, batch)
+    assert torch.equal(gradient, cost.gradient(batch.first_guess, batch))
+    x.float().square().mean().backward()
+    with torch.no_grad():
+        full = module.solve(cost, batch, 3).x
+    assert 0.0 < (x - full).norm() < 0.05 * full.norm()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in module.parameters())
 
 
 @each_problem

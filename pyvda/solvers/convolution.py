@@ -61,10 +61,11 @@ class Convolution(nn.Module):
         device = grid.device.type
         if device == "cpu" and not torch.is_autocast_enabled(device):
             grid = grid.to(self.weight.dtype)
-            result: Tensor = _Convolve.apply(grid, self.weight, self.space, self.relu)
-            if self.bias is None:
-                return result
-            return result + self.bias.reshape(-1, *[1] * (grid.ndim - 1))
+            fused = self.relu and self.bias is None
+            result: Tensor = _Convolve.apply(grid, self.weight, self.space, fused)
+            if self.bias is not None:
+                result = result + self.bias.reshape(-1, *[1] * (grid.ndim - 1))
+            return result.relu() if self.relu and not fused else result
         reach = (self.width // 2,) * self.space.dimension
         convolve = (F.conv1d, F.conv2d, F.conv3d)[self.space.dimension - 1]
         padded = self.space.pad(grid, reach).transpose(0, 1)
