@@ -107,12 +107,11 @@ Evaluate U and ∂U/∂x of each window.
 - `gradient`: `(state, time, window)`, out; `nothing` if only the costs are wanted
 - `x`, `y`, `mask`: `(state, time, window)`; `mask` is 0 where nothing was observed, else a weight
 """
-function cost_gradient!(cost, gradient, x, y, mask, scheme, m, h, λ₁, λ₂)
-    S = eltype(x)
-    N = lanes_for(S)
+function cost_gradient!(cost, gradient, x::AbstractArray{S,3}, y, mask, scheme, m, h, λ₁, λ₂) where {S}
     D, T, windows = size(x)
     n = (T - 1) * D
-    each_block(N, windows) do range
+    each_block(lanes_for(S), windows) do range
+        N = lanes_for(S)                # here, since a type that a closure captures is not inferred
         b = WindowBlock{N}(x, y, mask, range)
         g = zeros(N, D, T)
         misfit, residual =

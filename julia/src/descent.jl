@@ -9,13 +9,12 @@
 
 Run `iterations` of FSGD with step `α` on every window of `x`, `(state, time, window)`, in place.
 """
-function descend!(x, y, mask, scheme, m, h, λ₁, λ₂, α, iterations)
-    S = eltype(x)
-    N = lanes_for(S)
+function descend!(x::AbstractArray{S,3}, y, mask, scheme, m, h, λ₁, λ₂, α, iterations) where {S}
     D, T, windows = size(x)
     γ₁ = S(2λ₁ * α)
     γ₂ = S(2λ₂ * α / ((T - 1) * D))
-    each_block(N, windows) do range
+    each_block(lanes_for(S), windows) do range
+        N = lanes_for(S)                # here, since a type that a closure captures is not inferred
         b = WindowBlock{N}(x, y, mask, range)
         iterate!(b, workspace(N, m), scheme, retype(S, m), S(h), γ₁, γ₂, iterations)
         scatter!(x, b.x, range)
