@@ -54,13 +54,13 @@ class Data(Section):
     """
 
     preset: str = "lorenz63"
-    steps: int | None = Field(None, ge=2)
-    windows: int = Field(10_000, ge=1)
+    steps: int | None = Field(default=None, ge=2)
+    windows: int = Field(default=10_000, ge=1)
     fresh: bool = False
     fresh_noise: bool = True
-    validation: int = Field(512, ge=1)
-    seed: int = Field(1, ge=0)
-    validation_seed: int = Field(2, ge=0)
+    validation: int = Field(default=512, ge=1)
+    seed: int = Field(default=1, ge=0)
+    validation_seed: int = Field(default=2, ge=0)
     symmetries: bool = False
     normalisation: Literal["scalar", "component"] = "scalar"
 
@@ -88,7 +88,7 @@ class ODE(Section):
     """
 
     kind: Literal["rk4", "euler", "bilinear-rk4"]
-    scale: float = Field(0.1, gt=0)
+    scale: float = Field(default=0.1, gt=0)
 
 
 class GENN(Section):
@@ -98,21 +98,21 @@ class GENN(Section):
     """
 
     kind: Literal["genn", "two-scale-genn"]
-    width: int = Field(11, ge=1)
-    features: int | None = Field(None, ge=1)
-    latent: int | None = Field(None, ge=1)
-    merge: int | None = Field(None, ge=1)
-    factor: int = Field(4, ge=1)
+    width: int = Field(default=11, ge=1)
+    features: int | None = Field(default=None, ge=1)
+    latent: int | None = Field(default=None, ge=1)
+    merge: int | None = Field(default=None, ge=1)
+    factor: int = Field(default=4, ge=1)
 
 
 class AutoEncoder(Section):
     """Φ as a convolutional autoencoder (9)."""
 
     kind: Literal["autoencoder"]
-    width: int = Field(5, ge=1)
-    features: int = Field(32, ge=1)
-    code: int = Field(4, ge=1)
-    factor: int = Field(8, ge=1)
+    width: int = Field(default=5, ge=1)
+    features: int = Field(default=32, ge=1)
+    code: int = Field(default=4, ge=1)
+    factor: int = Field(default=8, ge=1)
 
 
 class Cost(Section):
@@ -124,8 +124,8 @@ class Cost(Section):
         Start values where `learnable`, else fixed.
     """
 
-    lambda1: float = Field(1.0, ge=0)
-    lambda2: float = Field(1.0, ge=0)
+    lambda1: float = Field(default=1.0, ge=0)
+    lambda2: float = Field(default=1.0, ge=0)
     learnable: bool = True
 
 
@@ -133,22 +133,30 @@ class LSTM(Section):
     """Γ as a convolutional LSTM (11); `hidden` is five times the channels if left out."""
 
     kind: Literal["lstm"]
-    hidden: int | None = Field(None, ge=1)
-    width: int = Field(3, ge=1)
+    hidden: int | None = Field(default=None, ge=1)
+    width: int = Field(default=3, ge=1)
 
 
 class Conv(Section):
-    """Γ as a convolutional network (12)."""
+    """Γ as a convolutional network (12).
+
+    Attributes
+    ----------
+    start : float
+        W starts as this times the identity. The paper's 1 makes first steps as long as the states
+        are wide, and much of the training is then spent on shortening them.
+    """
 
     kind: Literal["conv"]
-    width: int = Field(3, ge=1)
+    start: float = Field(default=0.1, gt=0)
+    width: int = Field(default=3, ge=1)
 
 
 class Descent(Section):
     """Γ as gradient descent with a fixed step (5): nothing to train."""
 
     kind: Literal["gradient-descent"]
-    step: float = Field(0.13, gt=0)
+    step: float = Field(default=0.13, gt=0)
 
 
 AnyPrior = Annotated[ODE | GENN | AutoEncoder, Field(discriminator="kind")]
@@ -159,16 +167,16 @@ class Supervised(Section):
     """Loss (14) in normalised units, and two terms that hold Φ to the analysis and to the truth."""
 
     kind: Literal["supervised"]
-    prior_analysis: float = Field(0.05, ge=0)
-    prior_truth: float = Field(0.05, ge=0)
+    prior_analysis: float = Field(default=0.05, ge=0)
+    prior_truth: float = Field(default=0.05, ge=0)
 
 
 class Unsupervised(Section):
     """Loss (13): U (4) of the analysis itself, in physical units, with these fixed weights."""
 
     kind: Literal["unsupervised"]
-    lambda1: float = Field(0.01, ge=0)
-    lambda2: float = Field(1.0, ge=0)
+    lambda1: float = Field(default=0.01, ge=0)
+    lambda2: float = Field(default=1.0, ge=0)
 
 
 class Identification(Section):
@@ -206,12 +214,12 @@ class Optimiser(Section):
     prior_rate: Rate = 5e-4
     pretraining_rate: Rate = 1e-3
     schedule: Literal["constant", "cosine", "step"] = "cosine"
-    final: float = Field(0.01, ge=0)
+    final: float = Field(default=0.01, ge=0)
     steps_at: tuple[int, ...] = ()
-    factor: float = Field(0.1, gt=0)
-    warmup: int = Field(0, ge=0)
-    weight_decay: float = Field(0.0, ge=0)
-    clip: float | None = Field(None, gt=0)
+    factor: float = Field(default=0.1, gt=0)
+    warmup: int = Field(default=0, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    clip: float | None = Field(default=None, gt=0)
 
 
 class Training(Section):
@@ -240,20 +248,20 @@ class Training(Section):
         Of the start of the weights and the order of the windows.
     """
 
-    epochs: int = Field(100, ge=1)
-    batch_size: int = Field(128, ge=1)
-    pretraining: int = Field(0, ge=0)
+    epochs: int = Field(default=100, ge=1)
+    batch_size: int = Field(default=128, ge=1)
+    pretraining: int = Field(default=0, ge=0)
     iterations: dict[int, int] = {0: 20}
-    patience: int | None = Field(None, ge=1)
+    patience: int | None = Field(default=None, ge=1)
     select: Literal["r_score", "cost", "ode_score"] | None = None
-    averaging: float = Field(0.0, ge=0, lt=1)
-    checkpoint_every: int = Field(0, ge=0)
-    detach_every: int = Field(0, ge=0)
+    averaging: float = Field(default=0.0, ge=0, lt=1)
+    checkpoint_every: int = Field(default=0, ge=0)
+    detach_every: int = Field(default=0, ge=0)
     precision: Literal["32-true", "64-true", "16-mixed", "bf16-mixed"] = "32-true"
     accelerator: str = "auto"
     devices: int | Literal["auto"] = 1
     strategy: str = "auto"
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
     def _check(self) -> Training:

@@ -19,7 +19,6 @@ from pyvda.models import Model
 from pyvda.presets import Preset
 
 MODEL_FILE = "model.json"
-FORMAT = 1
 
 
 class Pattern(Section):

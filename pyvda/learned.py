@@ -26,7 +26,7 @@ from pyvda.atomic import replacing
 from pyvda.batch import Batch
 from pyvda.configuration import GENN, ODE, Architecture, AutoEncoder, Cost, Section
 from pyvda.cost import VariationalCost
-from pyvda.description import FORMAT, MODEL_FILE, Description, Pattern, read_description
+from pyvda.description import MODEL_FILE, Description, Pattern, read_description
 from pyvda.errors import InputError
 from pyvda.solvers import Solver, SolverResult
 
@@ -123,7 +123,7 @@ class LearnedModel(nn.Module):
         """Return what model.json says beside these serialised weights."""
         digest = hashlib.sha256(weights).hexdigest()
         return Description(
-            format=FORMAT,
+            format=1,
             pattern=self.pattern,
             architecture=self.architecture,
             normalisation="scalar" if self.mean.ndim == 0 else "component",
@@ -239,7 +239,10 @@ def build_solver(section: Any, pattern: Pattern) -> Solver:
     if section.kind == "lstm":
         return solvers.LSTMSolver(**layout, hidden=section.hidden, width=section.width)
     if section.kind == "conv":
-        return solvers.ConvSolver(**layout, width=section.width)
+        solver = solvers.ConvSolver(**layout, width=section.width)
+        with torch.no_grad():
+            solver.update.weight.mul_(section.start)
+        return solver
     return solvers.GradientDescent(section.step)
 
 

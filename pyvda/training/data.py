@@ -68,6 +68,8 @@ class TwinData:
     states : (W, T, D)
         True states of the fixed training windows, or of the first epoch: what the normalisation is
         made of.
+    validation : Batch
+        The windows that select the best weights.
     """
 
     def __init__(self, settings: Data, engine: str | None = None) -> None:
@@ -77,12 +79,9 @@ class TwinData:
         self._mean = climatology(self.setting.model, get_engine(engine)).mean
         self._truth = self._simulate(settings.windows, self._seed(0))
         self.states: Array = self._truth[names.TRUTH].values
+        seed = settings.validation_seed
+        self.validation = self._batch(self._simulate(settings.validation, seed), seed)
         self.symmetry = SYMMETRIES[self.setting.model.name] if settings.symmetries else None
-
-    def validation(self) -> Batch:
-        """Return the windows that select the best weights: the same ones at any time."""
-        seed = self.settings.validation_seed
-        return self._batch(self._simulate(self.settings.validation, seed), seed)
 
     def epoch(self, epoch: int) -> tuple[Batch, Array]:
         """Return the windows of an epoch in their order, and their numbers."""

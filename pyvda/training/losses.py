@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pyvda.batch import Batch
 from pyvda.configuration import Section, Supervised, Unsupervised
+from pyvda.cost import as_tensor
 from pyvda.learned import LearnedModel
 
 
@@ -41,9 +42,10 @@ def identification(model: LearnedModel, batch: Batch) -> Tensor:
 
 def unsupervised(model: LearnedModel, z: Tensor, batch: Batch, weights: Unsupervised) -> Tensor:
     """Loss (13): U (4) of normalised analyses z, in physical units, (B,)."""
+    mask, observation = as_tensor("mask", batch.mask), as_tensor("y", batch.observation)
+    observed = (mask > 0).flatten(1).sum(1).clamp(min=1)
     # The observations are compared in normalised units and weighed back, which is the same.
-    observed = (batch.mask > 0).flatten(1).sum(1).clamp(min=1)  # type: ignore[union-attr]
-    misfit = batch.mask * (model.std.to(z) * (z - batch.observation)).square()
+    misfit = mask * (model.std.to(z) * (z - observation)).square()
     dynamics = _mean_square(model.std.to(z) * residual(model, z))
     return weights.lambda1 * misfit.flatten(1).sum(1) / observed + weights.lambda2 * dynamics
 

@@ -79,8 +79,7 @@ class Assimilator(lightning.LightningModule):
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Return the windows that select the best weights."""
-        batch = self.data.validation()
-        return self._loader(batch, np.arange(len(batch)))
+        return self._loader(self.data.validation, np.arange(len(self.data.validation)))
 
     def _loader(self, batch: Batch, numbers: np.ndarray) -> DataLoader[Any]:
         return DataLoader(
@@ -277,6 +276,8 @@ class Assimilator(lightning.LightningModule):
         """Return the validation scores of all windows, of all processes."""
         columns = [torch.cat(column) for column in zip(*self._scores, strict=True)]
         together = self.all_gather(torch.stack(columns).double())
+        if not isinstance(together, Tensor):
+            raise TypeError(f"gathered a {type(together).__name__}, expected a tensor")
         flat = together.movedim(-2, 0).reshape(len(columns), -1).cpu().numpy()
         return dict(zip(losses.Scores._fields, flat, strict=True))
 
