@@ -143,12 +143,12 @@ class Conv(Section):
     Attributes
     ----------
     start : float
-        W starts as this times the identity. The paper's 1 makes first steps as long as the states
-        are wide, and much of the training is then spent on shortening them.
+        W starts as this times the identity. With 1, as the authors have it, first steps overshoot
+        tenfold, and much of the training is spent on shortening them.
     """
 
     kind: Literal["conv"]
-    start: float = Field(default=0.1, gt=0)
+    start: float = Field(default=0.02, gt=0)
     width: int = Field(default=3, ge=1)
 
 
