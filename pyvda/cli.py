@@ -251,6 +251,70 @@ def score(
         _say(quiet, f"{name:22s} {scores.summarise(values, level=level)}")
 
 
+@app.command(
+    epilog=_example(
+        "pyvda check --model lorenz63",
+        "pyvda check --model lorenz63 --obs obs.nc --checkpoint runs/l63 --json checks.json",
+    )
+)
+def check(
+    model: Annotated[
+        str | None, typer.Option(help="lorenz63 or lorenz96. Default: the checkpoint's.")
+    ] = None,
+    obs: Annotated[
+        Path | None, typer.Option(help="Observations to check the cost on, netCDF or zarr.")
+    ] = None,
+    variable: Annotated[
+        str | None, typer.Option(help="Observed variable, by name or standard_name.")
+    ] = None,
+    window: Annotated[int | None, typer.Option(help="Cut a series into so many steps.")] = None,
+    time_step: Annotated[
+        float | None, typer.Option(help="Model time between two steps of the file.")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Folder of a learned model: check its gradient too.")
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the checks here.")] = None,
+    seed: Seed = 0,
+    engine: EngineName = None,
+    quiet: Quiet = False,
+) -> None:
+    """Test adjoints, tangent linears and gradients, on a model and on a file of one's own."""
+    from rich.console import Console
+
+    from pyvda import check as checking
+    from pyvda.atomic import replacing
+    from pyvda.checks.subject import subject
+
+    if json_file is not None:
+        _check_output(json_file)
+    of = subject(
+        model, obs, checkpoint,
+        variable=variable, window=window, time_step=time_step, engine=engine, seed=seed,
+    )  # fmt: skip
+    checks = checking.check_model(
+        of.model, of.batch, time_step=of.time_step, engine=engine, seed=seed
+    )
+    if of.learned is not None:
+        checks += checking.check_learned(of.learned, of.batch, seed=seed)
+    wrong = checking.failed(checks)
+    if json_file is not None:
+        found = {
+            "subject": of.title,
+            "passed": not wrong,
+            "checks": [one.as_dict() for one in checks],
+        }
+        with replacing(json_file) as temporary:
+            temporary.write_text(json.dumps(found, indent=2, allow_nan=False) + "\n")
+    if not quiet:
+        Console(soft_wrap=True).print(checking.table(checks, of.title))
+    _say(quiet, checking.summary(checks))
+    for one in wrong:
+        print(f"pyvda: {one.name} failed: {one.detail}", file=sys.stderr)
+    if wrong:
+        raise typer.Exit(1)
+
+
 @app.command(epilog=_example("pyvda plot analysis.nc --truth truth.nc -o analysis.png"))
 def plot(
     analysis: Annotated[Path, typer.Argument(help="File made by `pyvda assimilate`.")],

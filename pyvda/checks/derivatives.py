@@ -1,0 +1,104 @@
+"""How far a derivative is from what differences say, and an adjoint from its tangent linear.
+
+Everything is float64 numpy and knows functions only: `f` maps states to values, a direction δ is as
+large as the states vary, so that steps and tolerances are numbers without units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from pyvda.engine.interface import Array
+
+Function = Callable[[Array], Array]
+
+EPS = float(np.finfo(np.float64).eps)
+
+# Central differences with steps h and 2h, extrapolated, err by O(h⁴) + O(ε/h): least at
+# h = ε^(1/5), where both are about ε^(4/5) = 3e-13.
+DIFFERENCE_STEP = EPS ** (1 / 5)
+DIFFERENCE_ERROR = EPS ** (4 / 5)
+
+# Steps of the Taylor test: six halvings. They start small, so that the second-order remainder has
+# not yet a third-order part to speak of, and end large enough to stay far above rounding.
+TAYLOR_STEPS = 2.0 ** -np.arange(10.0, 17.0)
+
+
+def difference(f: Function, x: Array, direction: Array) -> Array:
+    """Return the derivative of `f` at `x` along `direction`, by extrapolated central differences.
+
+    Parameters
+    ----------
+    f : function
+        Of arrays like `x`; its value may have any shape.
+    x, direction : same shape
+        State, and direction of about the states' own size.
+    """
+    h = DIFFERENCE_STEP
+    near = (f(x + h * direction) - f(x - h * direction)) / (2 * h)
+    far = (f(x + 2 * h * direction) - f(x - 2 * h * direction)) / (4 * h)
+    return (4 * near - far) / 3
+
+
+def taylor_orders(f: Function, x: Array, gradient: Array, direction: Array) -> tuple[Array, Array]:
+    """Return the order of |f(x + εδ) - f(x) - ε ⟨∇f, δ⟩| in ε, for each window.
+
+    2 for a right gradient; towards 1 for a wrong one, however little wrong it is.
+
+    Parameters
+    ----------
+    f : function
+        Of states (W, T, D), with values (W,).
+    x, gradient, direction : (W, T, D)
+
+    Returns
+    -------
+    orders : (W,)
+        Slope of the line through the logarithms at `TAYLOR_STEPS`.
+    noise : (W,)
+        Rounding of f over the smallest remainder: about how wrong the orders are from it.
+    """
+    start = f(x)
+    slope = (gradient * direction).sum((1, 2))
+    remainders = np.array(
+        [np.abs(f(x + step * direction) - start - step * slope) for step in TAYLOR_STEPS]
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        fitted = np.linalg.lstsq(
+            np.stack([np.log2(TAYLOR_STEPS), np.ones_like(TAYLOR_STEPS)], 1),
+            np.nan_to_num(np.log2(remainders), posinf=np.inf, neginf=-1074.0),
+        )[0]
+        noise = EPS * np.abs(start) / remainders.min(0)
+    return fitted[0], noise
+
+
+def adjoint_mismatch(tangent: Array, v: Array, direction: Array, adjoint: Array) -> Array:
+    """Return |⟨Mδ, v⟩ - ⟨δ, Mᵀv⟩| in units of ‖Mδ‖ ‖v‖, for each state.
+
+    Relative to the norms and not to the product, which may be anything near zero.
+
+    Parameters
+    ----------
+    tangent, v, direction, adjoint : (n, D)
+        Mδ, v, δ and Mᵀv.
+    """
+    mismatch = np.abs((tangent * v).sum(1) - (direction * adjoint).sum(1))
+    scale = np.linalg.norm(tangent, axis=1) * np.linalg.norm(v, axis=1)
+    return np.asarray(mismatch / np.maximum(scale, np.finfo(float).tiny))
+
+
+def relative(found: Array, expected: Array) -> Array:
+    """Return ‖found - expected‖ / ‖expected‖ over all axes but the first, (W,)."""
+    axes = tuple(range(1, np.ndim(expected)))
+    error = np.sqrt(((found - expected) ** 2).sum(axes)) if axes else np.abs(found - expected)
+    size = np.sqrt((np.asarray(expected) ** 2).sum(axes)) if axes else np.abs(expected)
+    return np.asarray(error / np.maximum(size, np.finfo(float).tiny))
+
+
+def as_large_as(direction: Array, size: float) -> Array:
+    """Return `direction` with the root mean square `size` in each window (its first axis)."""
+    axes = tuple(range(1, direction.ndim))
+    rms = np.sqrt((direction**2).mean(axes, keepdims=True))
+    return np.asarray(direction * (size / np.maximum(rms, np.finfo(float).tiny)))

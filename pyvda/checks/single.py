@@ -1,0 +1,183 @@
+"""One check of a derivative: what it compares, and the tolerance that its rounding justifies.
+
+Functions of float64 arrays in, a `Check` out. A check passes when its value is at most its
+tolerance. Tolerances scale with the machine epsilon, with the number of operations, and with how
+much larger the states are than what is computed from their differences (`amplification`). A wrong
+sign or a dropped term misses them by many powers of ten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pyvda.checks import derivatives
+from pyvda.checks.derivatives import EPS, Function
+from pyvda.engine.interface import Array
+
+_TINY = float(np.finfo(float).tiny)
+_STATES = 256  # at so many states steps are linearised
+
+# A derivative passes through some 60 operations for each component of a step (four stages with
+# their combinations), a cost through as many and a sum; they do not all err the same way.
+_OPERATIONS = 100
+
+# Orders of the Taylor remainder: the third-order term at a step of 2⁻¹⁰ moves them by 1e-3.
+_ORDER = 0.02
+
+
+@dataclass(frozen=True)
+class Check:
+    """What one check found.
+
+    Attributes
+    ----------
+    name : str
+    value, tolerance : float or None
+        None where it was not run.
+    detail : str
+        What the value is made of, or why the check was not run.
+    """
+
+    name: str
+    value: float | None
+    tolerance: float | None
+    detail: str
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether the value is within its tolerance (NaN is not); None if it was not run."""
+        if self.value is None or self.tolerance is None:
+            return None
+        return bool(self.value <= self.tolerance)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the check as JSON can hold it: null for what is not a finite number."""
+        finite = self.value is not None and np.isfinite(self.value)
+        return {
+            "name": self.name,
+            "value": self.value if finite else None,
+            "tolerance": self.tolerance,
+            "passed": self.passed,
+            "detail": self.detail,
+        }
+
+
+def step_checks(
+    names: tuple[str, str],
+    f: Function,
+    tangent_linear: Callable[[Array, Array], Array],
+    adjoint: Callable[[Array, Array], Array],
+    x: Array,
+    gradient: Array,
+    seed: int,
+) -> list[Check]:
+    """Check a map of states (n, D): its tangent linear by differences, and the adjoint of that.
+
+    The directions are random ones and those of `gradient`, which like `x` is (W, T, D).
+    """
+    size = x.shape[2]
+    chosen = np.unique(np.linspace(0, x[..., 0].size - 1, _STATES).astype(int))
+    states, directions = (a.reshape(-1, size)[chosen] for a in (x, gradient))
+    rng = np.random.default_rng([seed, 2])
+    v = rng.standard_normal(states.shape)
+    errors, mismatches, tolerance = {}, {}, 0.0
+    for kind, direction in _directions(states, directions, rng):
+        exact = derivatives.difference(f, states, direction)
+        by_hand = tangent_linear(states, direction)
+        errors[kind] = derivatives.relative(by_hand, exact)
+        # Rounding of f shows in its differences magnified by the ratio of f to them.
+        size_of_f = np.linalg.norm(f(states), axis=1) + np.linalg.norm(states, axis=1)
+        ratio = size_of_f / np.maximum(np.linalg.norm(exact, axis=1), _TINY)
+        tolerance = max(tolerance, _difference_tolerance(ratio))
+        back = adjoint(states, v)
+        mismatches[kind] = derivatives.adjoint_mismatch(by_hand, v, direction, back) / EPS
+    largest = EPS * max(float(mismatch.max()) for mismatch in mismatches.values())
+    return [
+        _worst(names[0], errors, tolerance),
+        # One rounding is an ulp; those of the D products of a scalar product add up like √D.
+        _worst(names[1], mismatches, 16 * float(np.sqrt(size)), f"; {largest:.1e} relative"),
+    ]
+
+
+def difference_check(name: str, value: Function, gradient: Function, x: Array, seed: int) -> Check:
+    """Check the slope of costs (W,) along a random direction and the gradient's, by differences."""
+    g = gradient(x)
+    errors, tolerance = {}, 0.0
+    for kind, direction in _directions(x, g, np.random.default_rng([seed, 3])):
+        slope = (g * direction).sum((1, 2))
+        # A random slope may be near zero; what it is of N components at random is its scale.
+        norms = np.sqrt((g**2).sum((1, 2)) * (direction**2).sum((1, 2)))
+        scale = np.maximum(np.maximum(np.abs(slope), norms / np.sqrt(x[0].size)), _TINY)
+        errors[kind] = np.abs(derivatives.difference(value, x, direction) - slope) / scale
+        tolerance = max(tolerance, _difference_tolerance(np.abs(value(x)) / scale))
+    return _worst(name, errors, tolerance)
+
+
+def taylor_check(name: str, value: Function, gradient: Function, x: Array, seed: int) -> Check:
+    """Check that the remainder of the first-order expansion of costs (W,) is of second order."""
+    g = gradient(x)
+    errors, tolerance, orders = {}, _ORDER, []
+    for kind, direction in _directions(x, g, np.random.default_rng([seed, 4])):
+        order, noise = derivatives.taylor_orders(value, x, g, direction)
+        errors[kind] = np.abs(order - 2)
+        # A wrong gradient has the order 1: beyond half of that, no rounding is an excuse.
+        tolerance = max(tolerance, min(0.5, _ORDER + 64 * float(noise.max())))
+        orders += [order.min(), order.max()]
+    seen = f"; orders {min(orders):.4f} to {max(orders):.4f} over six halvings"
+    return _worst(name, errors, tolerance, seen)
+
+
+def agreement(
+    name: str, pairs: dict[str, tuple[Array, Array]], epsilon: float, magnified: float
+) -> Check:
+    """Check that two computations of the same, in a precision of `epsilon`, agree up to rounding.
+
+    `magnified` says how much: see `amplification`.
+    """
+    errors = {
+        kind: derivatives.relative(found, expected) for kind, (found, expected) in pairs.items()
+    }
+    return _worst(name, errors, _OPERATIONS * epsilon * magnified)
+
+
+def amplification(x: Array, residual: Array) -> float:
+    """Return how many times larger the states are than the residuals x - Φ(x), at the worst.
+
+    A residual is a difference of numbers as large as the states: so much larger than its own is
+    its rounding, and that of the cost and the gradient made of it.
+
+    Parameters
+    ----------
+    x : (W, T, D)
+    residual : (W,)
+        Root mean square.
+    """
+    size = np.sqrt((x**2).mean((1, 2)))
+    return 1 + float((size / np.maximum(residual, _TINY)).max())
+
+
+def spread(x: Array) -> float:
+    """Return the standard deviation of all of `x`, 1 where it is constant."""
+    return float(x.std()) or 1.0
+
+
+def _difference_tolerance(ratio: Array) -> float:
+    return 30 * derivatives.DIFFERENCE_ERROR * (1 + float(ratio.max()))
+
+
+def _worst(name: str, errors: dict[str, Array], tolerance: float, more: str = "") -> Check:
+    """Return the check whose value is the largest of all windows and kinds, NaN if one is."""
+    worst = {kind: float(np.max(error)) for kind, error in errors.items()}
+    detail = ", ".join(f"{kind} {error:.1e}" for kind, error in worst.items())
+    return Check(name, float(np.max(list(worst.values()))), float(tolerance), detail + more)
+
+
+def _directions(x: Array, gradient: Array, rng: np.random.Generator) -> Iterator[tuple[str, Array]]:
+    """Yield a random direction and the gradient's, in each window as large as x varies."""
+    size = spread(x)
+    yield "random", derivatives.as_large_as(rng.standard_normal(x.shape), size)
+    yield "gradient", derivatives.as_large_as(gradient, size)

@@ -1,0 +1,99 @@
+"""What `pyvda check` is asked to check: a model, windows of observations, perhaps a checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pyvda.batch import Batch
+from pyvda.checks.windows import own_windows, twin_windows
+from pyvda.errors import InputError
+from pyvda.models import Model, get_model
+from pyvda.netcdf import open_observations
+
+if TYPE_CHECKING:
+    from pyvda.learned import LearnedModel
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model with windows to check its cost on.
+
+    Attributes
+    ----------
+    title : str
+        All that in words.
+    batch : Batch
+        numpy arrays, (W, T, D).
+    time_step : float
+        In model time units.
+    learned : LearnedModel, optional
+    """
+
+    title: str
+    model: Model
+    batch: Batch
+    time_step: float
+    learned: LearnedModel | None
+
+
+def subject(
+    model: str | None,
+    observations: Path | None,
+    checkpoint: Path | None,
+    *,
+    variable: str | None = None,
+    window: int | None = None,
+    time_step: float | None = None,
+    engine: str | None = None,
+    seed: int = 0,
+) -> Subject:
+    """Return what these options name; see `pyvda check --help`.
+
+    Raises
+    ------
+    InputError
+        When neither a model nor a checkpoint is named, when they are not of the same system, or
+        when a file cannot be used.
+    """
+    learned = None
+    if checkpoint is not None:
+        from pyvda.learned import LearnedModel
+
+        learned = LearnedModel.load(checkpoint)
+    chosen = _model(model, learned)
+    if observations is None:
+        for name, value in (("variable", variable), ("window", window), ("time-step", time_step)):
+            if value is not None:
+                raise InputError(f"--{name} is of a file of observations; give that with --obs")
+        batch, step = twin_windows(chosen, engine=engine, seed=seed), chosen.time_step
+        source = "a twin experiment"
+    else:
+        batch, step = own_windows(
+            open_observations(observations, variable, chunks={}),
+            chosen,
+            window=window,
+            time_step=time_step,
+            engine=engine,
+        )
+        source = observations.name
+    count, steps, _ = batch.observation.shape
+    title = f"{chosen.name}, {count} windows of {steps} steps of {step:g} from {source}"
+    if checkpoint is not None:
+        title += f"; weights {checkpoint}"
+    return Subject(title, chosen, batch, step, learned)
+
+
+def _model(name: str | None, learned: LearnedModel | None) -> Model:
+    if learned is None:
+        if name is None:
+            raise InputError("nothing to check was named; give --model lorenz63 or lorenz96")
+        return get_model(name)
+    trained = learned.pattern.dynamics()
+    if name is not None and get_model(name).name != trained.name:
+        raise InputError(
+            f"the checkpoint was trained for {trained.name}, not for {name}; leave out --model, or "
+            "take another checkpoint"
+        )
+    return trained

@@ -1,0 +1,72 @@
+"""Windows to check derivatives on: a small twin experiment, or some of the user's own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import xarray as xr
+
+from pyvda import names, netcdf, twin, windows
+from pyvda.batch import Batch
+from pyvda.errors import InputError
+from pyvda.models import Model
+from pyvda.presets import PRESETS
+
+_WINDOWS, _STEPS, _SPINUP = 4, 40, 20.0
+_OWN_WINDOWS = 16
+
+
+def twin_windows(model: Model, *, engine: str | None = None, seed: int = 0) -> Batch:
+    """Return the observations of a small twin experiment, (4, 40, D)."""
+    preset = replace(PRESETS[model.name], model=model, steps=_STEPS, spinup=_SPINUP)
+    truth = twin.simulate(preset, _WINDOWS, seed, engine=engine)
+    mean = truth[names.TRUTH].mean((names.WINDOW, names.TIME)).values
+    return windows.to_batch(twin.observe(truth, preset, seed), mean)
+
+
+def own_windows(
+    observations: xr.Dataset,
+    model: Model,
+    *,
+    window: int | None = None,
+    time_step: float | None = None,
+    engine: str | None = None,
+) -> tuple[Batch, float]:
+    """Return some windows of a file, at most 16 from its beginning to its end, and their time step.
+
+    Parameters
+    ----------
+    observations : Dataset
+        As `open_observations` returns it.
+    model : Model
+    window : int, optional
+        Cut a series into windows of so many steps. Default: the whole series.
+    time_step : float, optional
+        In model time units. Default: the spacing of a numerical time axis, else the model's own.
+
+    Raises
+    ------
+    InputError
+        When the state has another size than the model's, or windows are to be cut again.
+    """
+    size = observations.sizes[names.STATE]
+    if size != model.state_size:
+        raise InputError(
+            f"the observations have a state of {size} components, {model.name} has "
+            f"{model.state_size}; choose the model that they are of"
+        )
+    if names.WINDOW not in observations.dims:
+        observations = windows.cut(observations, window or observations.sizes[names.TIME])
+    elif window is not None:
+        raise InputError("the observations have windows already; leave out window (--window)")
+    step = time_step or netcdf.time_step(observations) or model.time_step
+    if not step > 0:
+        raise InputError(f"the time step is {step}, expected a positive number")
+    variance = windows.reference_variance(observations)
+    count = observations.sizes[names.WINDOW]
+    chosen = np.unique(np.linspace(0, count - 1, _OWN_WINDOWS).astype(int))
+    some = observations.isel(window=chosen).drop_vars(names.TRUTH, errors="ignore").load()
+    # Only components that a window never observes take it: nothing to simulate a climatology for.
+    mean = twin_windows(model, engine=engine).first_guess.mean((0, 1))
+    return windows.to_batch(some, np.asarray(mean), variance), step
