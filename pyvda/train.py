@@ -34,6 +34,7 @@ from pyvda.learned import LearnedModel, normalisation
 from pyvda.training import state
 from pyvda.training.data import TwinData
 from pyvda.training.module import Assimilator
+from pyvda.training.signals import handlers_kept
 from pyvda.training.state import Progress
 
 CONFIGURATION_FILE = "configuration.yaml"
@@ -83,7 +84,7 @@ def train(
     if not progress.finished:
         module = _module(configuration, out, progress, tensors, engine, report)
         settings = configuration.training
-        with _quiet():
+        with _quiet(), handlers_kept():
             lightning.Trainer(
                 accelerator=settings.accelerator,
                 devices=settings.devices,
