@@ -1,0 +1,388 @@
+"""Trainings of seconds: what must become better does, and a killed one ends where it would have."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from pyvda.cli import main
+from pyvda.configuration import Configuration, Data, validated
+from pyvda.engine import CostSettings, get_engine
+from pyvda.errors import TrainingError
+from pyvda.learned import LearnedModel
+from pyvda.methods import METHODS, Problem
+from pyvda.train import train
+from pyvda.training import losses
+from pyvda.training.data import TwinData
+from pyvda.training.state import RESUME_FILE
+
+PLAIN = {"lambda1": 0.01, "lambda2": 1.0, "learnable": False}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def configured(prior: str, solver: str, loss: str, /, **sections: Any) -> Configuration:
+    """A training of seconds on short windows; `sections` change single keys."""
+    values: dict[str, Any] = {
+        "data": {"steps": 48, "windows": 64, "validation": 32},
+        "prior": {"kind": prior},
+        "solver": {"kind": solver},
+        "loss": {"kind": loss},
+        "optimiser": {
+            "solver_rate": 0.01, "prior_rate": 0.002, "pretraining_rate": 0.005, "clip": 1.0,
+        },
+        "training": {"epochs": 6, "batch_size": 8, "iterations": {0: 5}},
+    }  # fmt: skip
+    for name, keys in sections.items():
+        values[name] = values.get(name, {}) | keys
+    return validated(Configuration, values, "here")
+
+
+def held_out(data: Data, model: LearnedModel | None, iterations: int = 0) -> float:
+    """R-score on the validation windows, of a learned model or of FSGD."""
+    found = TwinData(data)
+    batch = found.validation
+    if model is None:
+        problem = Problem(
+            batch, found.setting.model, CostSettings(found.setting.model.time_step), get_engine()
+        )
+        fsgd = METHODS["fsgd"]
+        x = fsgd.solve(problem, fsgd.options(iterations=iterations)).x
+    else:
+        with torch.no_grad():
+            x = model(batch.to(dtype=torch.float32)).x.numpy()
+    return float(np.mean((x - batch.truth) ** 2))
+
+
+def curve(out: Path) -> list[dict[str, Any]]:
+    return json.loads((out / "training.json").read_text())["curve"]
+
+
+PRETRAINED = {"training": {"pretraining": 1}}
+ROWS = [
+    ("rk4", "lstm", {}),
+    ("rk4", "conv", {"data": {"windows": 128}, "training": {"epochs": 14}}),
+    ("euler", "lstm", {}),
+    ("bilinear-rk4", "lstm", {
+        "optimiser": {"pretraining_rate": 1.0}, "training": {"pretraining": 10, "epochs": 16},
+    }),
+    ("genn", "lstm", PRETRAINED),
+    ("two-scale-genn", "lstm", PRETRAINED),
+    ("two-scale-genn", "conv", PRETRAINED),
+    ("autoencoder", "conv", PRETRAINED),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("prior", "solver", "sections"), ROWS)
+def test_every_architecture_trains(prior, solver, sections, tmp_path) -> None:
+    """Below the untrained one, and below FSGD with four times as many iterations."""
+    configuration = configured(prior, solver, "supervised", **sections)
+    model = train(configuration, tmp_path)
+    trained = held_out(configuration.data, model)
+    torch.manual_seed(configuration.training.seed)
+    untrained = LearnedModel(
+        model.architecture, model.pattern, model.mean, model.std, model.iterations
+    )
+    assert trained < 0.8 * held_out(configuration.data, untrained)
+    assert trained < 0.95 * held_out(configuration.data, None, 4 * model.iterations)
+
+
+@pytest.mark.slow
+def test_supervised_training_beats_a_converged_descent(tmp_path) -> None:
+    """On the setting of Table 1, where the weak constraint leaves the edges to extrapolation."""
+    configuration = configured(
+        "two-scale-genn",
+        "lstm",
+        "supervised",
+        data={"preset": "lorenz63-blanked", "windows": 384, "symmetries": True},
+        solver={"hidden": 30},
+        optimiser={"prior_rate": 0.003, "pretraining_rate": 0.003},
+        training={"epochs": 12, "batch_size": 16, "pretraining": 1},
+    )
+    model = train(configuration, tmp_path)
+    assert held_out(configuration.data, model) < 0.8 * held_out(configuration.data, None, 20_000)
+
+
+@pytest.mark.parametrize("solver", ["lstm", "conv"])
+def test_unsupervised_training_lowers_the_cost_itself(solver, tmp_path) -> None:
+    """Well below that of the first guess, and below FSGD with four times as many iterations."""
+    configuration = configured(
+        "rk4", solver, "unsupervised", cost=PLAIN, training={"epochs": 16, "select": "cost"}
+    )
+    model = train(configuration, tmp_path)
+    data = TwinData(configuration.data)
+    batch = data.validation
+    cost = CostSettings(0.01)
+    engine = get_engine()
+    with torch.no_grad():
+        x = model(batch.to(dtype=torch.float64)).x.numpy()
+    fsgd = METHODS["fsgd"]
+    problem = Problem(batch, data.setting.model, cost, engine)
+    descended = fsgd.solve(problem, fsgd.options(iterations=4 * model.iterations)).x
+
+    def u(states: np.ndarray) -> float:
+        arguments = (data.setting.model, cost, states, batch.observation, batch.mask)
+        return float(engine.cost(*arguments, gradient=False).total.mean())
+
+    assert u(x) < 0.6 * u(descended)
+    assert u(x) < 0.5 * u(np.asarray(batch.first_guess))
+    best = curve(tmp_path)[json.loads((tmp_path / "training.json").read_text())["best_epoch"]]
+    assert best["cost"] == pytest.approx(u(x), rel=1e-3)
+
+
+@pytest.mark.slow
+def test_the_equation_is_found_from_data_alone(tmp_path) -> None:
+    configuration = configured(
+        "bilinear-rk4",
+        "gradient-descent",
+        "identification",
+        data={"windows": 96},
+        optimiser={"prior_rate": 1.0, "clip": None},
+        training={"epochs": 60, "batch_size": 2},
+    )
+    model = train(configuration, tmp_path)
+    own, neighbour, product = (p.detach().numpy().astype(float) for p in model.prior.parameters())
+    assert own[0] == pytest.approx(-10.0, rel=0.01)  # -sigma
+    assert neighbour[0] == pytest.approx(10.0, rel=0.01)  # sigma
+    assert neighbour[1] == pytest.approx(28.0, rel=0.01)  # rho
+    assert own[2] == pytest.approx(-8.0 / 3.0, rel=0.01)  # -beta
+    assert own[1] == pytest.approx(-1.0, abs=0.05)
+    assert neighbour[2] == pytest.approx(0.0, abs=0.01)
+    assert product == pytest.approx([0.0, -1.0, 1.0], abs=0.01)
+    scores = json.loads((tmp_path / "training.json").read_text())["validation"]["scores"]
+    assert scores["ode_score"]["mean"] < 1e-4
+
+
+QUICK: dict[str, Any] = {
+    "data": {"steps": 16, "windows": 12, "validation": 4, "fresh": True, "symmetries": True},
+    "training": {"epochs": 6, "batch_size": 4, "iterations": {0: 2, 3: 3}, "averaging": 0.9,
+                 "pretraining": 1},
+}  # fmt: skip
+
+
+def quick(**sections: Any) -> Configuration:
+    merged = {name: QUICK.get(name, {}) | keys for name, keys in (QUICK | sections).items()}
+    return configured("genn", "lstm", "supervised", **merged)
+
+
+def test_a_killed_training_resumes_to_the_same_curve(tmp_path) -> None:
+    path = tmp_path / "configuration.yaml"
+    path.write_text(yaml.safe_dump(quick().model_dump(mode="json")))
+    whole = train(path, tmp_path / "whole")
+
+    # The process stops inside the fourth epoch and is then killed there.
+    waits = (
+        "import sys, time, torch; torch.set_num_threads(1)\n"
+        "from pyvda.training.module import Assimilator\n"
+        "step = Assimilator.training_step\n"
+        "def wait(self, batch, i):\n"
+        "    if self.progress.epoch == 3 and i == 1:\n"
+        "        print('inside', flush=True); time.sleep(600)\n"
+        "    return step(self, batch, i)\n"
+        "Assimilator.training_step = wait\n"
+        "from pyvda.train import train\n"
+        f"train({str(path)!r}, {str(tmp_path / 'killed')!r})\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", waits], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"inside\n"
+        os.kill(process.pid, signal.SIGKILL)
+    assert len(curve(tmp_path / "killed")) == 3
+    resumed = train(path, tmp_path / "killed", resume=True)
+    assert curve(tmp_path / "killed") == curve(tmp_path / "whole")
+    assert resumed.digest() == whole.digest()
+    # And once more at the end, where nothing is left to do.
+    assert train(path, tmp_path / "killed", resume=True).digest() == whole.digest()
+
+
+def test_a_loss_that_is_not_finite_stops_the_training(tmp_path, monkeypatch) -> None:
+    wrong = losses.supervised
+
+    def poisoned(model, z, batch, weights):
+        loss = wrong(model, z, batch, weights)
+        if len(calls := poisoned.__dict__.setdefault("calls", [])) == 7:
+            loss = loss * torch.tensor([1.0, float("nan"), 1.0, 1.0])
+        calls.append(1)
+        return loss
+
+    monkeypatch.setattr(losses, "supervised", poisoned)
+    fixed = quick(data={"fresh": False}, training={"pretraining": 0})
+    out = tmp_path / "run"
+    with pytest.raises(
+        TrainingError, match=r"not finite at step 7 \(epoch 2, window \d+, .*solver 0\.0\d+"
+    ):
+        train(fixed, out)
+    assert len(curve(out)) == 2
+    LearnedModel.load(out)
+    monkeypatch.undo()
+    whole = train(fixed, tmp_path / "whole")
+    assert train(fixed, out, resume=True).digest() == whole.digest()
+
+
+def test_a_gradient_that_is_not_finite_stops_the_training(tmp_path, monkeypatch) -> None:
+    """The loss is finite, its derivative is not: sqrt at zero."""
+    monkeypatch.setattr(
+        losses, "supervised", lambda model, z, batch, weights: (z - z).flatten(1).sum(1).sqrt()
+    )
+    with pytest.raises(TrainingError, match=r"gradient of .* is not finite at step 0"):
+        train(quick(training={"pretraining": 0}), tmp_path)
+
+
+def test_what_is_written_beside_the_weights(tmp_path) -> None:
+    configuration = quick()
+    train(configuration, tmp_path)
+    record = json.loads((tmp_path / "training.json").read_text())
+    assert record["distinct_windows_seen"] == 6 * 12
+    assert record["steps"] == 6 * 3
+    assert record["finished"]
+    assert record["wall_seconds"] > 0
+    assert record["hardware"]["cores"] >= 1
+    assert {"pyvda", "torch", "numpy"} <= record["versions"].keys()
+    assert [e["iterations"] for e in record["curve"]] == [0, 2, 2, 3, 3, 3]
+    best = min((e for e in record["curve"] if "r_score" in e), key=lambda e: e["r_score"])
+    assert record["best_epoch"] == best["epoch"]
+    kept = record["validation"]["scores"]["r_score"]["mean"]
+    assert kept == pytest.approx(best["r_score"], rel=1e-9)
+    assert held_out(configuration.data, LearnedModel.load(tmp_path)) == pytest.approx(
+        kept, rel=1e-4
+    )
+    stored = yaml.safe_load((tmp_path / "configuration.yaml").read_text())
+    assert validated(Configuration, stored, "stored") == configuration
+
+
+def test_early_stopping(tmp_path) -> None:
+    """Learning rates of zero bring nothing better after the first epoch."""
+    still = {"solver_rate": 0.0, "prior_rate": 0.0}
+    training = {"epochs": 9, "pretraining": 0, "iterations": {0: 2}, "patience": 2, "averaging": 0}
+    train(quick(optimiser=still, training=training), tmp_path)
+    record = json.loads((tmp_path / "training.json").read_text())
+    assert record["epochs"] == 3
+    assert record["finished"]
+
+
+def test_a_fixed_prior_is_not_trained(tmp_path) -> None:
+    fixed = quick(optimiser={"prior_rate": 0.0}, training={"pretraining": 0, "averaging": 0.0})
+    model = train(fixed, tmp_path)
+    torch.manual_seed(fixed.training.seed)
+    start = LearnedModel(model.architecture, model.pattern, model.mean, model.std, 2)
+    for after, before in zip(model.prior.parameters(), start.prior.parameters(), strict=True):
+        torch.testing.assert_close(after, before, rtol=0, atol=0)
+    moved = zip(model.solver.parameters(), start.solver.parameters(), strict=True)
+    assert any(not torch.equal(after, before) for after, before in moved)
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-mixed"])
+def test_other_precisions(precision, tmp_path) -> None:
+    model = train(quick(training={"precision": precision, "checkpoint_every": 1}), tmp_path)
+    expected = torch.float64 if precision == "64-true" else torch.float32
+    assert {p.dtype for p in model.parameters()} == {expected}
+
+
+def test_resuming_what_cannot_be_resumed(tmp_path, monkeypatch, capsys) -> None:
+    path, out = tmp_path / "configuration.yaml", tmp_path / "run"
+    path.write_text(yaml.safe_dump(quick().model_dump(mode="json")))
+    train(path, out)
+
+    def refused(*extra: str) -> str:
+        monkeypatch.setattr("sys.argv", ["pyvda", "train", str(path), "--out", str(out), *extra])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        assert stop.value.code == 2
+        return capsys.readouterr().err
+
+    assert "holds a training already" in refused()
+    changed = quick(optimiser={"solver_rate": 0.5}).model_dump(mode="json")
+    path.write_text(yaml.safe_dump(changed))
+    assert "another optimiser.solver_rate" in refused("--resume")
+    (out / RESUME_FILE).write_bytes((out / RESUME_FILE).read_bytes()[:100])
+    assert "cannot be read" in refused("--resume")
+
+
+def test_the_command_line_trains(tmp_path, monkeypatch, capsys) -> None:
+    path = tmp_path / "configuration.yaml"
+    path.write_text(yaml.safe_dump(quick().model_dump(mode="json")))
+    arguments = ["pyvda", "train", str(path), "--out", str(tmp_path / "run")]
+    monkeypatch.setattr("sys.argv", arguments)
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert not stop.value.code
+    assert "the best weights" in capsys.readouterr().out
+    LearnedModel.load(tmp_path / "run")
+
+
+def test_training_leaves_the_handlers_of_signals_as_they_were(tmp_path) -> None:
+    """Julia's garbage collector dies of the first collection after its handler is gone."""
+    look = (
+        "import ctypes, signal, sys, yaml\n"
+        "from pyvda.configuration import Configuration, validated\n"
+        "from pyvda.engine import get_engine\n"
+        "from pyvda.train import train\n"
+        "get_engine()\n"
+        "def handler(number):\n"
+        "    action = ctypes.create_string_buffer(256)\n"
+        "    ctypes.CDLL(None).sigaction(number, None, action)\n"
+        "    return action.raw[:8]\n"
+        "numbers = (signal.SIGSEGV, signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)\n"
+        "before = [handler(n) for n in numbers]\n"
+        "train(validated(Configuration, yaml.safe_load(sys.argv[1]), 'here'), sys.argv[2])\n"
+        "print([handler(n) == b for n, b in zip(numbers, before)])\n"
+    )
+    settings = yaml.safe_dump(quick(training={"epochs": 1}).model_dump(mode="json"))
+    done = subprocess.run(
+        [sys.executable, "-c", look, settings, str(tmp_path)], capture_output=True, text=True
+    )
+    assert done.stdout.strip() == str([True] * 4), done.stderr
+
+
+def test_epochs_depend_on_seed_and_number_alone() -> None:
+    settings = Data(steps=16, windows=6, validation=2, fresh=True, symmetries=True)
+    once, again = TwinData(settings), TwinData(settings)
+    once.epoch(0)
+    for epoch in (2, 1):
+        (batch, numbers), (same, also) = once.epoch(epoch), again.epoch(epoch)
+        np.testing.assert_array_equal(batch.truth, same.truth)
+        np.testing.assert_array_equal(batch.observation, same.observation)
+        np.testing.assert_array_equal(numbers, also)
+    assert not np.array_equal(once.epoch(1)[0].truth, once.epoch(2)[0].truth)
+
+
+@pytest.mark.parametrize("preset", ["lorenz63", "lorenz96"])
+def test_symmetries_turn_true_trajectories_into_true_trajectories(preset) -> None:
+    data = TwinData(Data(preset=preset, steps=8, windows=8, validation=1, symmetries=True))
+    batch, order = data.epoch(0)
+    assert not np.allclose(batch.truth, data.states[order])
+    model = data.setting.model
+    forecast = get_engine().forecast(model, batch.truth[:, :-1], time_step=model.time_step)
+    original = get_engine().forecast(model, data.states[order][:, :-1], time_step=model.time_step)
+    error = np.square(forecast - batch.truth[:, 1:]).mean((1, 2))
+    np.testing.assert_allclose(
+        error, np.square(original - data.states[order][:, 1:]).mean((1, 2)), rtol=1e-6
+    )
+    observed = batch.mask > 0
+    assert np.abs((batch.observation - batch.truth)[observed]).mean() < 2.0
+
+
+def test_noise_is_drawn_anew_each_epoch_or_not() -> None:
+    small = {"steps": 16, "windows": 3, "validation": 1}
+
+    def noise(data: TwinData, epoch: int) -> np.ndarray:
+        batch, order = data.epoch(epoch)
+        return np.where(batch.mask > 0, batch.observation - batch.truth, 0.0)[np.argsort(order)]
+
+    fresh, fixed = TwinData(Data(**small)), TwinData(Data(**small, fresh_noise=False))
+    assert not np.allclose(noise(fresh, 1), noise(fresh, 2))
+    np.testing.assert_allclose(noise(fixed, 1), noise(fixed, 2), atol=1e-12)
