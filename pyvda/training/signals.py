@@ -24,7 +24,7 @@ def handlers_kept() -> Iterator[None]:
         yield
         return
     libc = ctypes.CDLL(None)
-    saved = []
+    saved: list[tuple[int, ctypes.Array[ctypes.c_char]]] = []
     for number in signal.valid_signals():
         action = ctypes.create_string_buffer(_SIZE)
         known = getattr(number, "name", "") not in _UNTOUCHABLE
@@ -33,5 +33,5 @@ def handlers_kept() -> Iterator[None]:
     try:
         yield
     finally:
-        for number, action in saved:
-            libc.sigaction(number, action, None)
+        for kept, action in saved:
+            libc.sigaction(kept, action, None)
