@@ -86,8 +86,10 @@ def _no_julia_command() -> str | None:
 
 
 def _julia(way: str, start: Callable[[], StartedJulia], reason: str) -> Engine:
-    # Julia reads its thread count once, when it starts.
-    os.environ.setdefault("JULIA_NUM_THREADS", str(thread_count()))
+    # Julia reads its thread count once, when it starts. A Julia user's own setting is respected
+    # where pyvda's is not given.
+    if "PYVDA_THREADS" in os.environ or "JULIA_NUM_THREADS" not in os.environ:
+        os.environ["JULIA_NUM_THREADS"] = str(thread_count())
     with _sigint_kept():
         engine = JuliaEngine(start, way, reason)
     log.info("running on %s (%s)", engine.info, reason)

@@ -26,7 +26,7 @@ from pyvda.engine.interface import (
     checked,
     working_dtype,
 )
-from pyvda.errors import EngineError
+from pyvda.errors import EngineError, InputError
 from pyvda.models import Model
 
 _MODEL_NUMBER = {"lorenz63": 63, "lorenz96": 96}
@@ -160,14 +160,27 @@ class JuliaEngine:
         out = np.empty_like(x)
         number, parameters, size = _described(model)
         self._call(
-            "step", number, _at(parameters), size, x.size // size, _SCHEME_NUMBER[scheme],
+            "step", number, _at(parameters), size, x.size // size, _scheme_number(scheme),
             time_step, what, _at(x), _at(v), _at(out),
         )  # fmt: skip
         return out
 
 
 def _described(model: Model) -> tuple[int, Array, int]:
-    return _MODEL_NUMBER[model.name], np.array(model.parameters, dtype=float), model.state_size
+    number = _number("model", model.name, _MODEL_NUMBER)
+    return number, np.array(model.parameters, dtype=float), model.state_size
+
+
+def _scheme_number(scheme: str) -> int:
+    return _number("scheme", scheme, _SCHEME_NUMBER)
+
+
+def _number(what: str, name: str, numbers: dict[str, int]) -> int:
+    if name not in numbers:
+        raise InputError(
+            f"the Julia engine has no {what} {name!r}; choose one of {', '.join(numbers)}"
+        )
+    return numbers[name]
 
 
 def _problem(model: Model, x: Array, observation: Array, mask: Array) -> tuple[Array, Array, Array]:
@@ -188,7 +201,7 @@ def _problem_arguments(
     number, parameters, size = _described(model)
     windows, steps, _ = x.shape
     return (
-        number, _at(parameters), size, steps, windows, x.itemsize, _SCHEME_NUMBER[settings.scheme],
+        number, _at(parameters), size, steps, windows, x.itemsize, _scheme_number(settings.scheme),
         settings.time_step, settings.lambda1, settings.lambda2, _at(x), _at(observation), _at(mask),
     )  # fmt: skip
 
