@@ -1,5 +1,8 @@
 """What every test shares: no screen, no deadlines, and no silently skipped Julia in CI.
 
+A test marked `julia` is skipped where no julia command is found, one marked `juliacall` where
+juliacall could not start without a download.
+
 With PYVDA_REQUIRE_JULIA=1 in the environment (`.ci/run` sets it) a Julia that the engine cannot
 start ends the session at once, and a skipped test that carries the marker `julia`, or a test file
 skipped as a whole, counts as a failure.
@@ -12,6 +15,8 @@ from collections.abc import Generator
 
 import hypothesis
 import pytest
+
+from pyvda.engine import juliacall, libjulia
 
 # Plots are drawn into files only; a display would make the outcome depend on the machine.
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -38,6 +43,13 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             f"PYVDA_REQUIRE_JULIA is set, but the libjulia engine does not start: {last}",
             returncode=1,
         )
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("julia") and libjulia.julia_command() is None:
+        pytest.skip("no julia on PATH or in PYVDA_JULIA")
+    if item.get_closest_marker("juliacall") and (why := juliacall.ready_without_download()):
+        pytest.skip(why)
 
 
 @pytest.hookimpl(wrapper=True)

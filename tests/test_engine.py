@@ -1,15 +1,19 @@
 """The two engines against each other and against SciPy."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
 from pyvda.engine import CostSettings, get_engine
-from pyvda.errors import InputError
-from pyvda.models import get_model
+from pyvda.engine import julia as julia_engine
+from pyvda.errors import EngineError, InputError
+from pyvda.models import Model, get_model
 
 MODELS = [("lorenz63", 0.01), ("lorenz96", 0.05)]
 SCHEMES = ["euler", "rk4"]
+ENGINES = [pytest.param("libjulia", marks=pytest.mark.julia), "torch"]
 
 
 def problem(name: str) -> tuple:
@@ -39,7 +43,7 @@ def test_hand_adjoint_equals_autograd(name, step, scheme, dtype, tolerance) -> N
     np.testing.assert_allclose(julia.gradient_norm, torch.gradient_norm, rtol=tolerance)
 
 
-@pytest.mark.parametrize("engine", [pytest.param("libjulia", marks=pytest.mark.julia), "torch"])
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(("name", "step"), MODELS)
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_adjoint_is_the_transpose_of_the_tangent_linear(engine, name, step, scheme) -> None:
@@ -74,19 +78,100 @@ def test_taylor_remainder_is_of_second_order(name, step) -> None:
     assert ratios[-1] == pytest.approx(4.0, rel=0.1)
 
 
-@pytest.mark.julia
-def test_simulation_agrees_with_scipy() -> None:
-    def rhs(t, x):
-        return [10 * (x[1] - x[0]), x[0] * (28 - x[2]) - x[1], x[0] * x[1] - 8 / 3 * x[2]]
+def lorenz63(t, x):
+    return [10 * (x[1] - x[0]), x[0] * (28 - x[2]) - x[1], x[0] * x[1] - 8 / 3 * x[2]]
 
-    start = np.array([[1.0, 2.0, 20.0], [-5.0, -4.0, 30.0]])
-    ours = get_engine("libjulia").simulate(
-        get_model("lorenz63"), start, time_step=0.01, steps=200, rtol=1e-12, atol=1e-12
+
+def lorenz96(t, x):
+    return (np.roll(x, -1) - np.roll(x, 2)) * np.roll(x, 1) - x + 8
+
+
+TENDENCIES = {"lorenz63": lorenz63, "lorenz96": lorenz96}
+
+
+def by_scipy(name: str, x0: np.ndarray, times: np.ndarray) -> np.ndarray:
+    found = solve_ivp(TENDENCIES[name], (0, times[-1]), x0, t_eval=times, method="DOP853",
+                      rtol=1e-13, atol=1e-13)  # fmt: skip
+    return found.y.T
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(("name", "step"), MODELS)
+def test_simulation_agrees_with_scipy_over_two_time_units(engine, name, step) -> None:
+    model, x, _, _, _ = problem(name)
+    times = np.arange(round(2 / step) + 1) * step
+    ours = get_engine(engine).simulate(
+        model, x[:2, 0], time_step=step, steps=len(times), rtol=1e-12, atol=1e-12
     )
-    for x0, x in zip(start, ours, strict=True):
-        expected = solve_ivp(rhs, (0, 1.99), x0, t_eval=np.arange(200) * 0.01, method="DOP853",
-                             rtol=1e-13, atol=1e-13)  # fmt: skip
-        np.testing.assert_allclose(x, expected.y.T, atol=1e-8)
+    for x0, found in zip(x[:2, 0], ours, strict=True):
+        np.testing.assert_allclose(found, by_scipy(name, x0, times), atol=1e-8)
+
+
+@pytest.mark.julia
+@pytest.mark.parametrize(("name", "step"), MODELS)
+@pytest.mark.parametrize("tolerance", [1e-5, 1e-9])
+def test_engines_simulate_the_same_bits(name, step, tolerance) -> None:
+    model, x, _, _, _ = problem(name)
+    start = x[:, 0].copy()
+    start[3] *= 1e200  # diverges, and is NaN on both
+    julia, torch = (
+        get_engine(engine).simulate(
+            model, start, time_step=step, steps=25, spinup=0.37, rtol=tolerance, atol=tolerance
+        )
+        for engine in ("libjulia", "torch")
+    )
+    np.testing.assert_array_equal(julia, torch)
+    diverged = np.isnan(julia).any((1, 2))
+    assert diverged.tolist() == [window == 3 for window in range(9)]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", TENDENCIES)
+@pytest.mark.parametrize(("scheme", "order"), [("euler", 1), ("rk4", 4)])
+def test_forecast_converges_to_scipy(engine, name, scheme, order) -> None:
+    model, x, _, _, _ = problem(name)
+    x0, errors = x[0, 0], []
+    for step in (0.01, 0.005):
+        found = get_engine(engine).forecast(model, x0, time_step=step, scheme=scheme)
+        errors.append(np.linalg.norm(found - by_scipy(name, x0, np.array([0, step]))[-1]))
+    assert errors[0] < {"euler": 1.0, "rk4": 1e-4}[scheme]
+    assert np.log2(errors[0] / errors[1]) == pytest.approx(order + 1, abs=0.3)
+
+
+@pytest.mark.julia
+@pytest.mark.parametrize(("name", "step"), MODELS)
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_engines_descend_alike(name, step, scheme) -> None:
+    model, x, y, mask, _ = problem(name)
+    settings, before = CostSettings(step, scheme=scheme), x.copy()
+    alpha = 0.1 * x[0].size
+    julia, torch = (
+        get_engine(e).descend(model, settings, x, y, mask, step=alpha, iterations=20)
+        for e in ("libjulia", "torch")
+    )
+    assert relative(julia, torch) < 1e-11
+    assert relative(julia, x) > 1e-2
+    np.testing.assert_array_equal(x, before)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_four_threads_may_ask_at_once(engine) -> None:
+    def work(seed: int) -> list[np.ndarray]:
+        name, step = MODELS[seed % 2]
+        model, x, y, mask, _ = problem(name)
+        x, running, settings = x + seed, get_engine(engine), CostSettings(step)
+        return [
+            running.simulate(model, x[:, 0], time_step=step, steps=20),
+            running.cost(model, settings, x, y, mask).gradient,
+            running.descend(model, settings, x, y, mask, step=1.0, iterations=10),
+            running.adjoint(model, x, y, time_step=step),
+        ]
+
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(work, range(8)))
+    for seed, found in enumerate(together):
+        for one, alone in zip(found, work(seed), strict=True):
+            np.testing.assert_array_equal(one, alone)
 
 
 def test_bad_input_stops_before_the_engine() -> None:
@@ -97,3 +182,46 @@ def test_bad_input_stops_before_the_engine() -> None:
         get_engine().cost(model, CostSettings(0.01), x * np.nan, y, mask)
     with pytest.raises(ValueError, match="mask has shape"):
         get_engine().cost(model, CostSettings(0.01), x, y, mask[:, 1:])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_shapes_and_values_are_refused_with_their_names(engine) -> None:
+    running = get_engine(engine)
+    model, x, y, mask, _ = problem("lorenz63")
+    settings, how = CostSettings(0.01), {"step": 1.0, "iterations": 1}
+    for refused, said in (
+        (lambda: running.cost(model, settings, x[0], y[0], mask[0]), r"x has shape \(30, 3\)"),
+        (lambda: running.cost(model, settings, x[:, :1], y[:, :1], mask[:, :1]), "time >= 2"),
+        (lambda: running.cost(get_model("lorenz96"), settings, x, y, mask), r"\(9, 30, 40\)"),
+        (lambda: running.descend(model, settings, x, y[:2], mask, **how), "observation has shape"),
+        (lambda: running.descend(model, settings, x, y / 0, mask, **how), "observation has NaN"),
+        (lambda: running.simulate(model, x[:, 0, :2], time_step=0.1, steps=2), "start has shape"),
+        (
+            lambda: running.simulate(model, x[:, 0] * np.inf, time_step=0.1, steps=2),
+            "start has NaN",
+        ),
+    ):
+        with np.errstate(all="ignore"), pytest.raises(ValueError, match=said):
+            refused()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_unknown_models_and_schemes_are_refused(engine) -> None:
+    running = get_engine(engine)
+    model, x, y, mask, _ = problem("lorenz63")
+    other = Model("lorenz84", 3, (1.0,), 0.1)
+    with pytest.raises(InputError, match="'lorenz84'"):
+        running.cost(other, CostSettings(0.01), x, y, mask)
+    with pytest.raises(InputError, match="'rk2'"):
+        running.cost(model, CostSettings(0.01, scheme="rk2"), x, y, mask)
+
+
+@pytest.mark.julia
+def test_what_julia_refuses_is_an_error_with_its_words(monkeypatch) -> None:
+    model, x, y, mask, _ = problem("lorenz63")
+    running = get_engine("libjulia")
+    monkeypatch.setitem(julia_engine._MODEL_NUMBER, "lorenz63", 7)
+    with pytest.raises(EngineError, match=r"^Julia: unknown model number 7$"):
+        running.cost(model, CostSettings(0.01), x, y, mask)
+    monkeypatch.undo()
+    assert np.isfinite(running.cost(model, CostSettings(0.01), x, y, mask).total).all()
