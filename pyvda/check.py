@@ -23,6 +23,7 @@ from pyvda.batch import Batch
 from pyvda.checks.on_engine import engine_checks
 from pyvda.checks.on_torch import cost_checks, prior_step_checks, tendency_checks, torch_cost
 from pyvda.checks.single import Check, spread
+from pyvda.configuration import ODE
 from pyvda.cost import VariationalCost
 from pyvda.dynamics import from_model
 from pyvda.engine import CostSettings, get_engine
@@ -115,7 +116,8 @@ def check_learned(learned: LearnedModel, batch: Batch, *, seed: int = 0) -> list
     """
     model = copy.deepcopy(learned).double()
     normalised = model.normalised(batch.to(device="cpu", dtype=torch.float64))
-    return check_cost(model.cost, normalised, name="learned", seed=seed)
+    smooth = isinstance(learned.architecture.prior, ODE)  # the others have rectifiers
+    return check_cost(model.cost, normalised, name="learned", seed=seed, smooth=smooth)
 
 
 def check_cost(
@@ -125,6 +127,7 @@ def check_cost(
     name: str = "cost",
     x: Array | None = None,
     seed: int = 0,
+    smooth: bool = True,
 ) -> list[Check]:
     """Check the gradient of a cost in torch, of any prior.
 
@@ -139,8 +142,10 @@ def check_cost(
         Where the gradient is checked. Default: `point(batch)`.
     seed : int
         Of the random directions.
+    smooth : bool
+        Whether the prior has a second derivative; differences tell less of one with kinks (ReLU).
     """
-    return cost_checks(cost, batch, name, point(batch, seed) if x is None else x, seed)
+    return cost_checks(cost, batch, name, point(batch, seed) if x is None else x, seed, smooth)
 
 
 def point(batch: Batch, seed: int = 0) -> Array:

@@ -13,15 +13,29 @@ import torch
 import xarray as xr
 
 import pyvda
-from pyvda.check import Check, check_cost, check_model, failed, point, summary, table
+from pyvda.check import (
+    Check,
+    check_cost,
+    check_learned,
+    check_model,
+    failed,
+    point,
+    summary,
+    table,
+)
 from pyvda.checks import derivatives
 from pyvda.checks.windows import own_windows, twin_windows
+from pyvda.configuration import Architecture, validated
 from pyvda.cost import VariationalCost
+from pyvda.description import Pattern
 from pyvda.dynamics import Lorenz63, Lorenz96
 from pyvda.errors import InputError
+from pyvda.learned import LearnedModel
 from pyvda.models import get_model
 from pyvda.names import DIMENSIONS
+from pyvda.presets import get_preset
 from pyvda.priors import GENN, RK4Prior
+from pyvda.priors.folded import FoldedGENN
 
 ROOT = Path(__file__).parents[1]
 MODELS = ["lorenz63", "lorenz96"]
@@ -70,11 +84,42 @@ def test_any_prior_can_be_checked() -> None:
     batch = pyvda.batch.Batch(x * mask, mask, x)
     cost = VariationalCost(GENN(3, features=8, latent=4).double())
     before = {name: value.clone() for name, value in cost.state_dict().items()}
-    checks = check_cost(cost, batch, name="learned")
+    checks = check_cost(cost, batch, smooth=False)
     assert [check for check in checks if not check.passed] == []
     assert len(checks) == 4
     for name, value in cost.state_dict().items():  # neither precision nor weights were touched
         assert torch.equal(value, before[name])
+
+
+LEARNED = [("genn", "lorenz63"), ("two-scale-genn", "lorenz96"), ("autoencoder", "lorenz63"),
+           ("bilinear-rk4", "lorenz96")]  # fmt: skip
+
+
+def learned(prior: str, preset: str) -> LearnedModel:
+    torch.manual_seed(1)
+    sections = {"prior": {"kind": prior}, "solver": {"kind": "gradient-descent"}}
+    pattern = Pattern.of(preset, get_preset(preset))
+    return LearnedModel(validated(Architecture, sections, "here"), pattern, 3.0, 7.0, iterations=1)
+
+
+@pytest.mark.parametrize(("prior", "preset"), LEARNED)
+def test_learned_priors_pass(prior, preset) -> None:
+    model = learned(prior, preset)
+    checks = check_learned(model, twin_windows(model.pattern.dynamics(), engine="torch"))
+    assert [check for check in checks if not check.passed] == []
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+def test_a_learned_prior_with_a_wrong_product_fails(monkeypatch) -> None:
+    model = learned("genn", "lorenz63")
+    batch = twin_windows(model.pattern.dynamics(), engine="torch")
+    right = FoldedGENN.residual_gradient
+    monkeypatch.setattr(FoldedGENN, "residual_gradient", lambda self, x: right(self, x) * 1.02)
+    assert names(failed(check_learned(model, batch))) == {
+        "learned: gradient, by differences",
+        "learned: gradient, Taylor test",
+        "learned: gradient, by autograd",
+    }
 
 
 def test_the_point_of_the_checks_is_off_the_first_guess(l63_batch) -> None:
@@ -274,6 +319,16 @@ def test_failure_is_exit_code_1(monkeypatch, capsys, tmp_path) -> None:
     assert "FAIL" in captured.out
     assert "pyvda: torch tendency: adjoint, in ulps failed: random" in captured.err
     assert json.loads(json_file.read_text())["passed"] is False
+
+
+def test_command_with_a_checkpoint(monkeypatch, capsys, tmp_path) -> None:
+    learned("genn", "lorenz63").save(tmp_path)
+    assert command(monkeypatch, "--checkpoint", tmp_path) == 0
+    printed = capsys.readouterr().out
+    assert "learned: gradient, by differences" in printed
+    assert "18 of 28 checks passed, 10 not run" in printed
+    assert command(monkeypatch, "--checkpoint", tmp_path, "--model", "lorenz96") == 2
+    assert "trained for lorenz63, not for lorenz96" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

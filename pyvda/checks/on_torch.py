@@ -67,16 +67,20 @@ def torch_cost(
     return TorchCost(value, gradient, by_autograd)
 
 
-def cost_checks(cost: VariationalCost, batch: Batch, name: str, x: Array, seed: int) -> list[Check]:
+def cost_checks(
+    cost: VariationalCost, batch: Batch, name: str, x: Array, seed: int, smooth: bool
+) -> list[Check]:
     """Check the gradient of a cost at `x`, in four ways."""
     double, single = torch_cost(cost, batch), torch_cost(cost, batch, torch.float32)
     magnified = amplification(x, _residual(cost, x))
     by_hand = double.gradient(x)
     return [
         difference_check(
-            f"{name}: gradient, by differences", double.value, double.gradient, x, seed
+            f"{name}: gradient, by differences", double.value, double.gradient, x, seed, smooth
         ),
-        taylor_check(f"{name}: gradient, Taylor test", double.value, double.gradient, x, seed),
+        taylor_check(
+            f"{name}: gradient, Taylor test", double.value, double.gradient, x, seed, smooth
+        ),
         agreement(
             f"{name}: gradient, by autograd",
             {"gradient": (by_hand, double.by_autograd(x))},
@@ -88,6 +92,7 @@ def cost_checks(cost: VariationalCost, batch: Batch, name: str, x: Array, seed: 
             {"cost": (single.value(x), double.value(x)), "gradient": (single.gradient(x), by_hand)},
             EPS32,
             magnified,
+            smooth,
         ),
     ]
 
