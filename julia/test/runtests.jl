@@ -10,7 +10,8 @@ const FILES = isempty(ARGS) ? sort(filter(endswith(".jl"), readdir(@__DIR__))) :
 @testset "VDA" begin
     for file in FILES
         file == "runtests.jl" && continue
-        println(stderr, "julia/test/", file)       # should the process end without a word
+        println(stderr, "julia/test/", file)       # should the process end without a word:
+        flush(stderr)                               # see boundary.jl
         @testset "$file" begin
             path = joinpath(@__DIR__, file)
             Core.eval(Main, Expr(:module, true, Symbol("Test_", file), :(begin include($path) end)))
