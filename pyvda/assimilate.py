@@ -106,7 +106,7 @@ def assimilate(
     step = _time_step(observed, time_step, model)
     checked_options.check_time_step(step)
     in_windows, is_series = _in_windows(observed, window, overlap)
-    _check_state(in_windows, model)
+    windows.check_state_size(in_windows, model.state_size, model.name)
     lazy = in_windows[names.OBSERVATION].chunks is not None
     running = get_engine(engine)
     cost = CostSettings(step, lambda1, lambda2)
@@ -125,7 +125,7 @@ def assimilate(
     else:
         position = np.arange(in_windows.sizes[names.WINDOW])
         in_windows = in_windows.assign_coords({_POSITION: (names.WINDOW, position)})
-        analysis = xr.map_blocks(solve, in_windows, template=_template(in_windows, chosen))
+        analysis = xr.map_blocks(solve, in_windows, template=_template(in_windows))
     if is_series:
         analysis = windows.merge(analysis, observed)
     return _with_provenance(analysis, model, method, checked_options, cost, running)
@@ -190,15 +190,6 @@ def _in_windows(ds: xr.Dataset, length: int | None, overlap: int) -> tuple[xr.Da
     return windows.cut(ds, length or ds.sizes[names.TIME], overlap), True
 
 
-def _check_state(ds: xr.Dataset, model: Model) -> None:
-    size = ds.sizes[names.STATE]
-    if size != model.state_size:
-        raise InputError(
-            f"the observations have a state of {size} components, {model.name} has "
-            f"{model.state_size}; choose the model that they are of"
-        )
-
-
 def _resume_path(path: str | Path, block: xr.Dataset) -> Path:
     """Return the file of this block: `path` itself, or with the block's first window added."""
     first = int(block[_POSITION].values[0]) if _POSITION in block else 0
@@ -214,11 +205,7 @@ def _labelled(
     """Give the solution names, with the cost (4) of every window and its terms."""
     final = _final_cost(problem, solution)
     per_window = {**final, names.STATUS: solution.status, names.ITERATIONS: solution.iterations}
-    analysis = windows.analysis_dataset(block, solution.x, {**per_window, **solution.extra})
-    if solution.stdev is not None:
-        analysis[names.STATE_STDEV] = (
-            names.DIMENSIONS, solution.stdev, names.attributes(names.STATE_STDEV)
-        )  # fmt: skip
+    analysis = windows.analysis_dataset(block, solution.x, per_window)
     if with_history and solution.history is not None:
         iteration = xr.Variable(names.ITERATION, solution.history["iteration"].astype(int),
                                 names.attributes(names.ITERATION))  # fmt: skip
@@ -245,17 +232,13 @@ def _final_cost(problem: Problem, solution: Solution) -> dict[str, np.ndarray]:
     return final
 
 
-def _template(ds: xr.Dataset, method: Method) -> xr.Dataset:
+def _template(ds: xr.Dataset) -> xr.Dataset:
     """Return the lazy shape of what `solve` makes of chunked windows."""
     one = ds.isel(window=slice(0, 1)).compute(scheduler="synchronous")
-    per_window: dict[str, Any] = {name: np.zeros(1) for name in (*_PER_WINDOW, *method.extra)}
+    per_window: dict[str, Any] = {name: np.zeros(1) for name in _PER_WINDOW}
     per_window[names.ITERATIONS] = np.zeros(1, int)
     shape = tuple(one.sizes[d] for d in names.DIMENSIONS)
     sample = windows.analysis_dataset(one, np.zeros(shape), per_window)
-    if method.stdev:
-        sample[names.STATE_STDEV] = (
-            names.DIMENSIONS, np.zeros(shape), names.attributes(names.STATE_STDEV)
-        )  # fmt: skip
     lazy = ds[names.OBSERVATION].chunksizes[names.WINDOW]
     count = ds.sizes[names.WINDOW]
     data = {

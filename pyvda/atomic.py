@@ -38,11 +38,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         When the folder of `path` does not exist, or the disk is full, or writing is not allowed.
     """
     path = Path(path)
+    check_folder(path)
     folder = path.parent
-    if not folder.is_dir():
-        raise InputError(
-            f"cannot write {path}: the folder {folder} does not exist; create it first"
-        )
     temporary = folder / f".{path.name}.{uuid.uuid4().hex[:8]}.partial"
     try:
         yield temporary
@@ -66,6 +63,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     except BaseException:  # Ctrl-C too
         _remove(temporary)
         raise
+
+
+def check_folder(path: Path) -> None:
+    """Refuse an output whose folder does not exist: before the work, and not after it."""
+    if not path.parent.is_dir():
+        raise InputError(
+            f"cannot write {path}: the folder {path.parent} does not exist; create it first"
+        )
 
 
 def _rename(temporary: Path, path: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 import pyvda
+from pyvda.atomic import check_folder, replacing
 from pyvda.errors import EngineError, InputError, TrainingError
 
 app = typer.Typer(
@@ -80,14 +81,6 @@ def _read(path: Path) -> Any:
     return open_dataset(path)
 
 
-def _check_output(path: Path) -> None:
-    """Refuse an output that cannot be written before the work, not after it."""
-    if not path.parent.is_dir():
-        raise InputError(
-            f"cannot write {path}: the folder {path.parent} does not exist; create it first"
-        )
-
-
 @app.command(epilog=_example("pyvda simulate lorenz63 --windows 2000 --seed 1 -o truth.nc"))
 def simulate(
     preset: Annotated[str, typer.Argument(help="lorenz63, lorenz63-blanked or lorenz96.")],
@@ -101,7 +94,7 @@ def simulate(
     from pyvda import netcdf, twin
     from pyvda.engine import get_engine
 
-    _check_output(output)
+    check_folder(output)
     with _progress("simulate", quiet) as report:
         truth = twin.simulate(preset, windows, seed, engine=engine, report=report)
     netcdf.save_analysis(truth, output)
@@ -123,7 +116,7 @@ def observe(
     """Observe a truth, with noise, as a preset says."""
     from pyvda import netcdf, twin
 
-    _check_output(output)
+    check_folder(output)
     observed = twin.observe(_read(truth), preset, seed, variance=variance, every=every)
     netcdf.save_analysis(observed, output)
     count = int(observed["observation"].notnull().sum())
@@ -180,7 +173,7 @@ def assimilate(
     from pyvda.assimilate import assimilate as run
     from pyvda.engine import get_engine
 
-    _check_output(output)
+    check_folder(output)
     settings = _settings(config, option)
     given = {
         "model": model, "method": method, "variable": variable, "window": window,
@@ -198,7 +191,7 @@ def assimilate(
         analysis.attrs["source"] = f"observations from {observations.name}"
         netcdf.save_analysis(analysis, output)
     _say(quiet, f"{output}: on {get_engine(settings.get('engine')).info}")
-    _say(quiet, _summary(_read(output)))
+    _say(quiet, _summary(netcdf.open_dataset(output, ["status", "cost"])))
 
 
 @app.command(
@@ -239,7 +232,6 @@ def score(
 ) -> None:
     """Score an analysis: R-score, 4DVar-score, ODE-score, with bootstrap intervals over windows."""
     from pyvda import scores
-    from pyvda.atomic import replacing
     from pyvda.evaluate import evaluate
 
     found = evaluate(_read(analysis), _read(truth), engine=engine)
@@ -283,11 +275,10 @@ def check(
     from rich.console import Console
 
     from pyvda import check as checking
-    from pyvda.atomic import replacing
     from pyvda.checks.subject import subject
 
     if json_file is not None:
-        _check_output(json_file)
+        check_folder(json_file)
     of = subject(
         model, obs, checkpoint,
         variable=variable, window=window, time_step=time_step, engine=engine, seed=seed,
@@ -330,7 +321,7 @@ def plot(
         chosen = [int(w) for w in windows.split(",")]
     except ValueError:
         raise InputError(f"--windows is {windows!r}, expected numbers such as 0,1,2") from None
-    _check_output(output)
+    check_folder(output)
     figure = plots.plot_analysis(_read(analysis), None if truth is None else _read(truth), chosen)
     plots.save_figure(figure, output)
     _say(quiet, f"{output}")
@@ -364,16 +355,11 @@ def _settings(config: Path | None, option: list[str] | None) -> dict[str, Any]:
     """Return the options of a YAML file and of `--set name=value`, the latter winning."""
     import yaml
 
+    from pyvda.configuration import read_yaml
+
     settings: dict[str, Any] = {}
     if config is not None:
-        try:
-            loaded = yaml.safe_load(config.read_text())
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            reason = " ".join(str(error).split())
-            raise InputError(f"{config} cannot be read as YAML ({reason})") from error
-        if not isinstance(loaded, dict):
-            raise InputError(f"{config} holds no options, expected lines such as `method: fsgd`")
-        settings |= {str(name): value for name, value in loaded.items()}
+        settings |= read_yaml(config, "options", "lines such as `method: fsgd`")
     for text in option or []:
         name, found, value = text.partition("=")
         if not found:

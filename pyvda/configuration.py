@@ -143,8 +143,8 @@ class Conv(Section):
     Attributes
     ----------
     start : float
-        W starts as this times the identity. With 1, as the authors have it, first steps overshoot
-        tenfold, and much of the training is spent on shortening them.
+        W starts as this times the identity. With 1, as the authors have it, the first steps
+        overshoot far, and much of the training is spent on shortening them.
     """
 
     kind: Literal["conv"]
@@ -323,15 +323,20 @@ def read_configuration(path: str | Path) -> Configuration:
     InputError
         When the file cannot be read, or a key is unknown, missing or has a wrong value.
     """
-    path = Path(path)
+    loaded = read_yaml(Path(path), "configuration", "sections such as data and prior")
+    return validated(Configuration, loaded, str(path))
+
+
+def read_yaml(path: Path, kind: str, expected: str) -> dict[str, Any]:
+    """Return the mapping in a YAML file, which is to hold a `kind` in `expected` form."""
     try:
         loaded = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path} cannot be read as YAML ({reason}); check the file") from error
     if not isinstance(loaded, dict):
-        raise InputError(f"{path} holds no configuration, expected sections such as data and prior")
-    return validated(Configuration, loaded, str(path))
+        raise InputError(f"{path} holds no {kind}, expected {expected}")
+    return {str(name): value for name, value in loaded.items()}
 
 
 def validated(kind: type[Any], values: Any, where: str) -> Any:

@@ -20,7 +20,6 @@ WINDOW_START = "window_start"
 
 ANALYSIS = "analysis"
 INNOVATION = "innovation"
-STATE_STDEV = "state_stdev"
 FLAG = "flag"
 COST = "cost"
 COST_OBSERVATION = "cost_observation"
@@ -74,7 +73,6 @@ _LONG_NAMES = {
     WINDOW_START: "index in the series of the first step of the window",
     ANALYSIS: "analysed state",
     INNOVATION: "observation minus analysis",
-    STATE_STDEV: "standard deviation of the analysis error",
     FLAG: "what the analysis rests on at this step",
     COST: "variational cost of the analysis",
     COST_OBSERVATION: "observation term of the cost",

@@ -11,7 +11,7 @@ import gc
 import os
 import traceback
 import warnings
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -82,11 +82,13 @@ def open_observations(
     return ds
 
 
-def open_dataset(path: str | os.PathLike[str]) -> xr.Dataset:
-    """Open a netCDF file or zarr store of pyvda's own (a truth, an analysis), whole, in memory."""
+def open_dataset(
+    path: str | os.PathLike[str], variables: Sequence[str] | None = None
+) -> xr.Dataset:
+    """Read a file of pyvda's own (a truth, an analysis) into memory, whole or some variables."""
     path = Path(path)
     with _reading(path), _open(path) as ds:
-        return ds.load()
+        return (ds if variables is None else ds[list(variables)]).load()
 
 
 def time_step(ds: xr.Dataset) -> float | None:

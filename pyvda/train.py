@@ -31,10 +31,10 @@ from pyvda.description import MODEL_FILE, Pattern
 from pyvda.engine import get_engine
 from pyvda.errors import InputError
 from pyvda.learned import LearnedModel, normalisation
+from pyvda.signals import handlers_kept
 from pyvda.training import state
 from pyvda.training.data import TwinData
 from pyvda.training.module import Assimilator
-from pyvda.training.signals import handlers_kept
 from pyvda.training.state import Progress
 
 CONFIGURATION_FILE = "configuration.yaml"
@@ -84,6 +84,9 @@ def train(
     if not progress.finished:
         module = _module(configuration, out, progress, tensors, engine, report)
         settings = configuration.training
+        # When it ends, Lightning resets every signal to the handler that Python knows of. Julia's
+        # threads stop for the garbage collector by a SIGSEGV that Julia handles in C: without that
+        # handler, the next collection ends the process.
         with _quiet(), handlers_kept():
             lightning.Trainer(
                 accelerator=settings.accelerator,

@@ -20,6 +20,7 @@ from pyvda.errors import InputError
 __all__ = [
     "analysis_dataset",
     "blocks",
+    "check_state_size",
     "cut",
     "first_guess",
     "flags",
@@ -80,11 +81,7 @@ def to_batch(
     """
     observation = _array(ds, names.OBSERVATION)
     mean = np.asarray(climatological_mean, dtype=np.float64)
-    if mean.shape != observation.shape[2:]:
-        raise InputError(
-            f"the observations have a state of {observation.shape[2]} components, the model has "
-            f"{mean.size}; choose the model that they are of"
-        )
+    check_state_size(ds, mean.size, "the model")
     observed = ~np.isnan(observation)
     mask = observed.astype(np.float64)
     if reference_variance is not None and names.OBSERVATION_ERROR in ds:
@@ -93,6 +90,16 @@ def to_batch(
     observation = np.where(observed, observation, 0.0)
     truth = _array(ds, names.TRUTH) if names.TRUTH in ds else None
     return Batch(observation, mask, first_guess(observation, mask, mean), truth)
+
+
+def check_state_size(ds: xr.Dataset, expected: int, model: str) -> None:
+    """Refuse observations whose state has another size than that of `model`."""
+    size = ds.sizes[names.STATE]
+    if size != expected:
+        raise InputError(
+            f"the observations have a state of {size} components, {model} has {expected}; "
+            "choose the model that they are of"
+        )
 
 
 def first_guess(

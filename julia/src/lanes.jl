@@ -9,8 +9,8 @@ struct Lanes{W,T<:AbstractFloat} <: Real
     @inline Lanes{W,T}(v::NTuple{W,VecElement{T}}) where {W,T<:AbstractFloat} = new{W,T}(v)
 end
 
-# 64 bytes: one register with AVX-512, two with AVX2, which runs them no slower (measured: Lorenz-63
-# 1.41 µs a window and iteration with two, 1.34 with one; Lorenz-96 26.8 with two, 37.3 with one).
+# 64 bytes: one register with AVX-512, two with AVX2, which runs Lorenz-63 about as fast so as with
+# one, and Lorenz-96 faster: the work between two vector instructions is shared by more windows.
 const WIDTHS = ((8, Float64), (16, Float32))
 
 for (W, T) in WIDTHS

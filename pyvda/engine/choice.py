@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import signal
@@ -13,6 +12,7 @@ from pyvda.engine import juliacall, libjulia
 from pyvda.engine.interface import Engine
 from pyvda.engine.julia import JuliaEngine, StartedJulia
 from pyvda.errors import EngineError, InputError
+from pyvda.signals import handlers_kept
 
 log = logging.getLogger("pyvda")
 CHOICES = ("auto", "juliacall", "libjulia", "torch")
@@ -90,7 +90,8 @@ def _julia(way: str, start: Callable[[], StartedJulia], reason: str) -> Engine:
     # where pyvda's is not given.
     if "PYVDA_THREADS" in os.environ or "JULIA_NUM_THREADS" not in os.environ:
         os.environ["JULIA_NUM_THREADS"] = str(thread_count())
-    with _sigint_kept():
+    # Julia installs a SIGINT handler of its own; Ctrl-C is to stay Python's.
+    with handlers_kept([signal.SIGINT]):
         engine = JuliaEngine(start, way, reason)
     log.info("running on %s (%s)", engine.info, reason)
     return engine
@@ -114,20 +115,3 @@ def thread_count() -> int:
     if not wanted.isdigit() or int(wanted) < 1:
         raise InputError(f"PYVDA_THREADS is {wanted!r}, expected a whole number from 1")
     return int(wanted)
-
-
-class _sigint_kept:
-    """Put the process's SIGINT handler back after Julia has installed its own.
-
-    Done at the level of the C library, because Python's `signal` works in the main thread only and
-    Julia may be started from any.
-    """
-
-    def __enter__(self) -> None:
-        self._libc = ctypes.CDLL(None)
-        self._action = ctypes.create_string_buffer(256)  # larger than any struct sigaction
-        self._saved = self._libc.sigaction(int(signal.SIGINT), None, self._action) == 0
-
-    def __exit__(self, *_: object) -> None:
-        if self._saved:
-            self._libc.sigaction(int(signal.SIGINT), self._action, None)

@@ -163,6 +163,21 @@ def checked(name: str, array: Array, shape: tuple[int, ...], dtype: np.dtype) ->
     return array
 
 
+def checked_problem(
+    model: Model, x: Array, observation: Array, mask: Array
+) -> tuple[Array, Array, Array]:
+    """Return the three (W, T, D) arrays in the precision of `x`, checked."""
+    dtype = working_dtype(x)
+    if np.ndim(x) != 3 or x.shape[1] < 2:
+        raise ValueError(f"x has shape {np.shape(x)}, expected (window, time >= 2, state)")
+    shape = (x.shape[0], x.shape[1], model.state_size)
+    return (
+        checked("x", x, shape, dtype),
+        checked("observation", observation, shape, dtype),
+        checked("mask", mask, shape, dtype),
+    )
+
+
 def working_dtype(x: Array) -> np.dtype:
     """float32 stays float32; everything else is computed in float64."""
     return np.dtype(np.float32 if np.asarray(x).dtype == np.float32 else np.float64)

@@ -24,7 +24,7 @@ from pyvda.engine.interface import (
     EngineInfo,
     Scheme,
     checked,
-    working_dtype,
+    checked_problem,
 )
 from pyvda.errors import EngineError, InputError
 from pyvda.models import Model
@@ -112,7 +112,7 @@ class JuliaEngine:
         *,
         gradient: bool = True,
     ) -> CostResult:
-        x, observation, mask = _problem(model, x, observation, mask)
+        x, observation, mask = checked_problem(model, x, observation, mask)
         terms = np.empty((len(x), 3))
         g = np.empty_like(x) if gradient else None
         self._call("cost", *_problem_arguments(model, settings, x, observation, mask),
@@ -130,7 +130,7 @@ class JuliaEngine:
         step: float,
         iterations: int,
     ) -> Array:
-        x, observation, mask = _problem(model, x, observation, mask)
+        x, observation, mask = checked_problem(model, x, observation, mask)
         x = x.copy()
         self._call("descend", *_problem_arguments(model, settings, x, observation, mask),
                    step, iterations)  # fmt: skip
@@ -181,18 +181,6 @@ def _number(what: str, name: str, numbers: dict[str, int]) -> int:
             f"the Julia engine has no {what} {name!r}; choose one of {', '.join(numbers)}"
         )
     return numbers[name]
-
-
-def _problem(model: Model, x: Array, observation: Array, mask: Array) -> tuple[Array, Array, Array]:
-    dtype = working_dtype(x)
-    if np.ndim(x) != 3 or x.shape[1] < 2:
-        raise ValueError(f"x has shape {np.shape(x)}, expected (window, time >= 2, state)")
-    shape = (x.shape[0], x.shape[1], model.state_size)
-    return (
-        checked("x", x, shape, dtype),
-        checked("observation", observation, shape, dtype),
-        checked("mask", mask, shape, dtype),
-    )
 
 
 def _problem_arguments(

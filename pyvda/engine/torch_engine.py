@@ -25,7 +25,7 @@ from pyvda.engine.interface import (
     EngineInfo,
     Scheme,
     checked,
-    working_dtype,
+    checked_problem,
 )
 from pyvda.models import Model
 from pyvda.priors.ode import ODEPrior
@@ -133,15 +133,8 @@ def _cost(model: Model, settings: CostSettings) -> VariationalCost:
 
 
 def _batch(model: Model, x: Array, observation: Array, mask: Array) -> Batch:
-    dtype = working_dtype(x)
-    if np.ndim(x) != 3 or x.shape[1] < 2:
-        raise ValueError(f"x has shape {np.shape(x)}, expected (window, time >= 2, state)")
-    shape = (x.shape[0], x.shape[1], model.state_size)
-    return Batch(
-        checked("observation", observation, shape, dtype),
-        checked("mask", mask, shape, dtype),
-        checked("x", x, shape, dtype),
-    ).to()
+    x, observation, mask = checked_problem(model, x, observation, mask)
+    return Batch(observation, mask, x).to()
 
 
 _STEPS_AT_MOST = 1000  # for each output step, as in dormand_prince.jl

@@ -15,12 +15,10 @@ __all__ = ["METHODS", "Method", "Options", "Problem", "Solution", "Status"]
 
 
 class Method(NamedTuple):
-    """A method's options, its solver, and what its analyses hold beyond the usual."""
+    """A method's options and its solver."""
 
     options: type[Options]
     solve: Callable[..., Solution]
-    extra: tuple[str, ...] = ()
-    stdev: bool = False
 
 
 METHODS: dict[str, Method] = {

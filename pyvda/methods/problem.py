@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -73,17 +72,11 @@ class Solution:
     status : (W,) int
         A `Status` for each window.
     iterations : (W,) int
-    stdev : (W, T, D), optional
-        Standard deviation of the analysis error, in the state's units.
     history : dict, optional
         Arrays over `iteration`, for the descent plot: means over the windows.
-    extra : dict
-        Further arrays of shape (W,), written to the analysis file under these names.
     """
 
     x: Array
     status: Array
     iterations: Array
-    stdev: Array | None = None
     history: dict[str, Array] | None = None
-    extra: dict[str, Any] = field(default_factory=dict)

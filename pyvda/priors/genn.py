@@ -83,7 +83,30 @@ class Scale(nn.Module):
         return Branch(self.kernel().flatten(1), head)
 
 
-class GENN(nn.Module):
+class _Foldable(nn.Module):
+    """What is evaluated through its folded form, `prepare()`."""
+
+    first_predicted = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return Φ(x) of windows x, both (B, T, D) or (B, T, Y, X)."""
+        result: Tensor = self.prepare()(x)
+        return result
+
+    def vjp(self, x: Tensor, r: Tensor) -> Tensor:
+        """Return (∂Φ/∂x)ᵀ r at x, all of x's shape."""
+        return self.linearise(x)[1](r)
+
+    def linearise(self, x: Tensor) -> tuple[Tensor, Pullback]:
+        """Return Φ(x) and the function r -> (∂Φ/∂x)ᵀ r."""
+        return self.prepare().linearise(x)
+
+    def prepare(self) -> FoldedGENN:
+        """Return Φ with its linear chains multiplied out, for many evaluations."""
+        raise NotImplementedError
+
+
+class GENN(_Foldable):
     """One-scale GENN: the first layer and the bilinear block of `Scale`.
 
     Parameters
@@ -99,8 +122,6 @@ class GENN(nn.Module):
     features, latent : int
         Channels of the first layer and of the bilinear block.
     """
-
-    first_predicted = 0
 
     def __init__(
         self,
@@ -118,26 +139,13 @@ class GENN(nn.Module):
             raise InputError(f"width is {width}, expected odd sizes, so that there is a centre")
         self.scale = Scale(channels, self.taps, features, latent, channels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return Φ(x) of windows x, both (B, T, D) or (B, T, Y, X)."""
-        result: Tensor = self.prepare()(x)
-        return result
-
-    def vjp(self, x: Tensor, r: Tensor) -> Tensor:
-        """Return (∂Φ/∂x)ᵀ r at x, all of x's shape."""
-        return self.linearise(x)[1](r)
-
-    def linearise(self, x: Tensor) -> tuple[Tensor, Pullback]:
-        """Return Φ(x) and the function r -> (∂Φ/∂x)ᵀ r."""
-        return self.prepare().linearise(x)
-
     def prepare(self) -> FoldedGENN:
         """Return Φ with its linear chains multiplied out, for many evaluations."""
         layout = Layout(self.space, self.taps, ((1,) * self.space.dimension,))
         return FoldedGENN(layout, [self.scale.folded()])
 
 
-class TwoScaleGENN(nn.Module):
+class TwoScaleGENN(_Foldable):
     """Φ(x) = Up(Φ1(Dw(x))) + Φ2(x), eq. (10): means over cells down, transposed convolution up.
 
     The paper's two priors, without biases:
@@ -158,8 +166,6 @@ class TwoScaleGENN(nn.Module):
         Channels in which both scales are added before a last 1×1 to `channels`; without it each
         scale ends in `channels`.
     """
-
-    first_predicted = 0
 
     def __init__(
         self,
@@ -182,19 +188,6 @@ class TwoScaleGENN(nn.Module):
         self.coarse = Scale(channels, taps, features, latent, latent)
         self.up = _weight(ends, latent, math.prod(self.factors), fan=latent)
         self.merge = None if merge is None else _weight(channels, merge)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return Φ(x) of windows x, both (B, T, D) or (B, T, Y, X)."""
-        result: Tensor = self.prepare()(x)
-        return result
-
-    def vjp(self, x: Tensor, r: Tensor) -> Tensor:
-        """Return (∂Φ/∂x)ᵀ r at x, all of x's shape."""
-        return self.linearise(x)[1](r)
-
-    def linearise(self, x: Tensor) -> tuple[Tensor, Pullback]:
-        """Return Φ(x) and the function r -> (∂Φ/∂x)ᵀ r."""
-        return self.prepare().linearise(x)
 
     def prepare(self) -> FoldedGENN:
         """Return Φ with its linear chains multiplied out, for many evaluations."""
