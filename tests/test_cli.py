@@ -148,6 +148,10 @@ def test_a_truncated_file(folder, tmp_path, monkeypatch, capsys) -> None:
 
 
 def test_a_folder_that_does_not_exist(folder, tmp_path, monkeypatch, capsys) -> None:
+    def read(*_: object, **__: object) -> None:
+        pytest.fail("the file was read before the output was looked at")
+
+    monkeypatch.setattr("pyvda.netcdf.open_observations", read)
     out = tmp_path / "no" / "a.nc"
     assert run(monkeypatch, "assimilate", folder / "obs.nc", "-o", out) == 2
     assert "does not exist; create it first" in capsys.readouterr().err

@@ -79,6 +79,7 @@ def test_history_records_cost_and_error(problem: Problem) -> None:
     assert history is not None
     assert history["iteration"][0] == 0
     assert history["iteration"][-1] == 300
+    assert (found.iterations == 300).all()
     assert np.all(np.diff(history["cost"]) < 0)
     error = np.mean((found.x - problem.batch.truth) ** 2)
     assert history["r_score"][-1] == pytest.approx(error)

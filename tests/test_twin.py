@@ -45,6 +45,7 @@ def test_both_engines_give_the_same_file(preset) -> None:
 def test_a_window_does_not_depend_on_how_many_there_are() -> None:
     few, more = pyvda.simulate("lorenz96", 2, 3), pyvda.simulate("lorenz96", 3, 3)
     np.testing.assert_array_equal(few["truth"].values, more["truth"].values[:2])
+    assert not np.array_equal(few["truth"].values[0], few["truth"].values[1])
     first, second = pyvda.observe(few, "lorenz96", 4), pyvda.observe(more, "lorenz96", 4)
     np.testing.assert_array_equal(first["observation"].values, second["observation"].values[:2])
     assert not np.array_equal(
