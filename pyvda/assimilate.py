@@ -84,7 +84,8 @@ def assimilate(
     -------
     Dataset
         `analysis`, `innovation`, `flag`, and for each window its cost and the cost's terms, the
-        gradient's norm, `status` and `iterations`; the configuration as attributes.
+        gradient's norm, `status` and `iterations`, and what the method adds (`state_stdev`, ...);
+        the configuration as attributes.
 
     Raises
     ------
@@ -112,10 +113,12 @@ def assimilate(
     cost = CostSettings(step, lambda1, lambda2)
     mean = climatology(model, running).mean
     variance = windows.reference_variance(in_windows)
+    known = variance or observed.attrs.get("observation_error_variance")
 
     def solve(block: xr.Dataset) -> xr.Dataset:
         batch = windows.to_batch(block, mean, variance)
-        problem = Problem(batch, model, cost, running, report or (lambda done, total: None))
+        quiet = report or (lambda done, total: None)
+        problem = Problem(batch, model, cost, running, known, quiet)
         resume = {} if resume_file is None else {"checkpoint": _resume_path(resume_file, block)}
         solution = chosen.solve(problem, checked_options, **resume)
         return _labelled(block, problem, solution, with_history=not lazy)
@@ -125,7 +128,7 @@ def assimilate(
     else:
         position = np.arange(in_windows.sizes[names.WINDOW])
         in_windows = in_windows.assign_coords({_POSITION: (names.WINDOW, position)})
-        analysis = xr.map_blocks(solve, in_windows, template=_template(in_windows))
+        analysis = xr.map_blocks(solve, in_windows, template=_template(in_windows, checked_options))
     if is_series:
         analysis = windows.merge(analysis, observed)
     return _with_provenance(analysis, model, method, checked_options, cost, running)
@@ -204,8 +207,9 @@ def _labelled(
 ) -> xr.Dataset:
     """Give the solution names, with the cost (4) of every window and its terms."""
     final = _final_cost(problem, solution)
-    per_window = {**final, names.STATUS: solution.status, names.ITERATIONS: solution.iterations}
-    analysis = windows.analysis_dataset(block, solution.x, per_window)
+    per_window = {**final, names.STATUS: solution.status, names.ITERATIONS: solution.iterations,
+                  **solution.per_window}  # fmt: skip
+    analysis = windows.analysis_dataset(block, solution.x, per_window, stdev=solution.stdev)
     if with_history and solution.history is not None:
         iteration = xr.Variable(names.ITERATION, solution.history["iteration"].astype(int),
                                 names.attributes(names.ITERATION))  # fmt: skip
@@ -232,13 +236,15 @@ def _final_cost(problem: Problem, solution: Solution) -> dict[str, np.ndarray]:
     return final
 
 
-def _template(ds: xr.Dataset) -> xr.Dataset:
+def _template(ds: xr.Dataset, options: Options) -> xr.Dataset:
     """Return the lazy shape of what `solve` makes of chunked windows."""
     one = ds.isel(window=slice(0, 1)).compute(scheduler="synchronous")
-    per_window: dict[str, Any] = {name: np.zeros(1) for name in _PER_WINDOW}
+    outputs = (*_PER_WINDOW, *options.window_outputs())
+    per_window: dict[str, Any] = {name: np.zeros(1) for name in outputs}
     per_window[names.ITERATIONS] = np.zeros(1, int)
     shape = tuple(one.sizes[d] for d in names.DIMENSIONS)
-    sample = windows.analysis_dataset(one, np.zeros(shape), per_window)
+    stdev = np.zeros(shape) if options.has_stdev() else None
+    sample = windows.analysis_dataset(one, np.zeros(shape), per_window, stdev=stdev)
     lazy = ds[names.OBSERVATION].chunksizes[names.WINDOW]
     count = ds.sizes[names.WINDOW]
     data = {

@@ -20,6 +20,7 @@ WINDOW_START = "window_start"
 
 ANALYSIS = "analysis"
 INNOVATION = "innovation"
+STATE_STDEV = "state_stdev"
 FLAG = "flag"
 COST = "cost"
 COST_OBSERVATION = "cost_observation"
@@ -27,6 +28,9 @@ COST_DYNAMICS = "cost_dynamics"
 GRADIENT_NORM = "gradient_norm"
 STATUS = "status"
 ITERATIONS = "iterations"
+OBJECTIVE = "objective"
+CHI_SQUARE_LIMIT = "chi_square_limit"
+EFFECTIVE_SAMPLE_SIZE = "effective_sample_size"
 
 HISTORY_COST = "history_cost"
 HISTORY_GRADIENT_NORM = "history_gradient_norm"
@@ -73,6 +77,7 @@ _LONG_NAMES = {
     WINDOW_START: "index in the series of the first step of the window",
     ANALYSIS: "analysed state",
     INNOVATION: "observation minus analysis",
+    STATE_STDEV: "standard deviation of the error of the analysis",
     FLAG: "what the analysis rests on at this step",
     COST: "variational cost of the analysis",
     COST_OBSERVATION: "observation term of the cost",
@@ -80,12 +85,16 @@ _LONG_NAMES = {
     GRADIENT_NORM: "Euclidean norm of the gradient of the cost",
     STATUS: "how the assimilation of the window ended",
     ITERATIONS: "iterations made",
+    OBJECTIVE: "what the method minimised, where that is not the cost",
+    CHI_SQUARE_LIMIT: "objective above which the window is in doubt",
+    EFFECTIVE_SAMPLE_SIZE: "number of equally weighted samples that would say as much",
     ITERATION: "iteration",
     HISTORY_COST: "cost along the iterations, mean over windows",
     HISTORY_GRADIENT_NORM: "gradient norm along the iterations, mean over windows",
     HISTORY_R_SCORE: "R-score along the iterations, mean over windows",
 }
-_DIMENSIONLESS = (WINDOW_START, ITERATIONS, ITERATION)
+_DIMENSIONLESS = (WINDOW_START, ITERATIONS, ITERATION, OBJECTIVE, CHI_SQUARE_LIMIT,
+                  EFFECTIVE_SAMPLE_SIZE)  # fmt: skip
 
 
 def attributes(name: str) -> dict[str, Any]:

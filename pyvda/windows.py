@@ -163,6 +163,7 @@ def analysis_dataset(
     analysis: np.ndarray,
     per_window: Mapping[str, np.ndarray] | None = None,
     attrs: Mapping[str, Any] | None = None,
+    stdev: np.ndarray | None = None,
 ) -> xr.Dataset:
     """Label the analysis of a block of windows.
 
@@ -176,12 +177,14 @@ def analysis_dataset(
         Cost terms, status and so on, under the names of `names`.
     attrs : mapping, optional
         Added to the attributes of `windows`.
+    stdev : (W, T, D), optional
+        Standard deviation of the analysis.
 
     Returns
     -------
     Dataset
         `analysis`, `innovation` (observation minus analysis, NaN where nothing was observed),
-        `flag`, and what `per_window` gives.
+        `flag`, `state_stdev` where it is known, and what `per_window` gives.
     """
     observation = _array(windows, names.OBSERVATION)
     dims = names.DIMENSIONS
@@ -206,6 +209,11 @@ def analysis_dataset(
         ),
         names.FLAG: (dims, flags(~np.isnan(observation)), names.attributes(names.FLAG)),
     }
+    if stdev is not None:
+        attributes = {**names.attributes(names.STATE_STDEV), **units}
+        data[names.STATE_STDEV] = (dims, np.asarray(stdev, dtype=np.float64), attributes)
+        ancillary = f"{names.FLAG} {names.STATE_STDEV}"
+        data[names.ANALYSIS][2]["ancillary_variables"] = ancillary
     for name, values in (per_window or {}).items():
         values = np.asarray(values, dtype=np.int8 if name == names.STATUS else None)
         data[name] = (names.WINDOW, values, names.attributes(name))

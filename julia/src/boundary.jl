@@ -100,13 +100,10 @@ function linearised_step(ws, scheme, m::LargeModel, x, v, h, what)
     return what == 1 ? step_tangent!(similar(v), ws, scheme, m, v, h) : step_adjoint!(ws, scheme, m, v, h)
 end
 
-"    entry_point(name) -> address of a function for C"
-function entry_point(name::AbstractString)
-    pointer =
-        name == "simulate" ? @cfunction(c_simulate, Cint, (Int64, Ptr{Float64}, Int64, Int64, Int64, Ptr{Float64}, Ptr{Float64}, Float64, Float64, Float64, Float64, Ptr{UInt8}, Int64)) :
-        name == "cost" ? @cfunction(c_cost, Cint, (Int64, Ptr{Float64}, Int64, Int64, Int64, Int64, Int64, Float64, Float64, Float64, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Float64}, Ptr{Cvoid}, Ptr{UInt8}, Int64)) :
-        name == "descend" ? @cfunction(c_descend, Cint, (Int64, Ptr{Float64}, Int64, Int64, Int64, Int64, Int64, Float64, Float64, Float64, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Float64, Int64, Ptr{UInt8}, Int64)) :
-        name == "step" ? @cfunction(c_step, Cint, (Int64, Ptr{Float64}, Int64, Int64, Int64, Float64, Int64, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Ptr{UInt8}, Int64)) :
-        error("no entry point called $name")
-    return UInt64(UInt(pointer))
-end
+"    entry_point(name) -> address of a function for C, which has a method of `address`"
+entry_point(name::AbstractString) = UInt64(UInt(address(Val(Symbol(name)))))
+
+address(::Val{:simulate}) = @cfunction(c_simulate, Cint, (Int64, Ptr{Float64}, Int64, Int64, Int64, Ptr{Float64}, Ptr{Float64}, Float64, Float64, Float64, Float64, Ptr{UInt8}, Int64))
+address(::Val{:cost}) = @cfunction(c_cost, Cint, (Int64, Ptr{Float64}, Int64, Int64, Int64, Int64, Int64, Float64, Float64, Float64, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Float64}, Ptr{Cvoid}, Ptr{UInt8}, Int64))
+address(::Val{:descend}) = @cfunction(c_descend, Cint, (Int64, Ptr{Float64}, Int64, Int64, Int64, Int64, Int64, Float64, Float64, Float64, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Float64, Int64, Ptr{UInt8}, Int64))
+address(::Val{:step}) = @cfunction(c_step, Cint, (Int64, Ptr{Float64}, Int64, Int64, Int64, Float64, Int64, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Ptr{UInt8}, Int64))

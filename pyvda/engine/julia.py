@@ -1,4 +1,4 @@
-"""The Julia engine: the four entry points of `julia/src/boundary.jl`, called through ctypes.
+"""The Julia engine: the entry points of `julia/src/boundary.jl`, called through ctypes.
 
 1. Only numbers and pointers to numpy's own memory cross; shapes, dtypes and finiteness are
    checked here, before.
@@ -57,29 +57,29 @@ class JuliaEngine:
     def __init__(self, start: Callable[[], StartedJulia], how: str, reason: str) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pyvda-julia")
         try:
-            self._functions, started = self._thread.submit(self._start, start).result()
+            started = self._thread.submit(start).result()
         except BaseException:
             self._thread.shutdown(wait=False)
             raise
         self.info = EngineInfo("julia", how, started.version, started.threads, reason)
+        self._address = started.address
+        self._functions: dict[str, Any] = {}
 
-    @staticmethod
-    def _start(start: Callable[[], StartedJulia]) -> tuple[dict[str, Any], StartedJulia]:
-        started = start()
-        functions = {
-            name: ctypes.CFUNCTYPE(ctypes.c_int, *signature, ctypes.c_char_p, _I)(
-                started.address(name)
-            )
-            for name, signature in _SIGNATURES.items()
-        }
-        return functions, started
+    def call(self, name: str, signature: tuple[Any, ...], *arguments: Any) -> None:
+        """Call the entry point `name`, whose C arguments are `signature`; wait for it."""
+        message = ctypes.create_string_buffer(_MESSAGE_BYTES)
+
+        def run() -> int:
+            if name not in self._functions:
+                prototype = ctypes.CFUNCTYPE(ctypes.c_int, *signature, ctypes.c_char_p, _I)
+                self._functions[name] = prototype(self._address(name))
+            return int(self._functions[name](*arguments, message, _MESSAGE_BYTES))
+
+        if self._thread.submit(run).result() != 0:
+            raise EngineError(f"Julia: {message.value.decode('utf-8', 'replace')}")
 
     def _call(self, name: str, *arguments: Any) -> None:
-        message = ctypes.create_string_buffer(_MESSAGE_BYTES)
-        function = self._functions[name]
-        run = self._thread.submit(lambda: function(*arguments, message, _MESSAGE_BYTES))
-        if run.result() != 0:
-            raise EngineError(f"Julia: {message.value.decode('utf-8', 'replace')}")
+        self.call(name, _SIGNATURES[name], *arguments)
 
     def simulate(
         self,
@@ -95,10 +95,10 @@ class JuliaEngine:
         windows = len(start)
         start = checked("start", start, (windows, model.state_size), np.dtype(float))
         x = np.empty((windows, steps, model.state_size))
-        number, parameters, size = _described(model)
+        number, parameters, size = described(model)
         self._call(
-            "simulate", number, _at(parameters), size, steps, windows, _at(start), _at(x),
-            time_step, spinup, rtol, atol,
+            "simulate", number, pointer(parameters), size, steps, windows, pointer(start),
+            pointer(x), time_step, spinup, rtol, atol,
         )  # fmt: skip
         return x
 
@@ -116,7 +116,7 @@ class JuliaEngine:
         terms = np.empty((len(x), 3))
         g = np.empty_like(x) if gradient else None
         self._call("cost", *_problem_arguments(model, settings, x, observation, mask),
-                   _at(terms), None if g is None else _at(g))  # fmt: skip
+                   pointer(terms), None if g is None else pointer(g))  # fmt: skip
         return CostResult(terms[:, 0], terms[:, 1], np.sqrt(terms[:, 2]), g)
 
     def descend(
@@ -158,20 +158,22 @@ class JuliaEngine:
         x = checked("x", x, shape, np.dtype(float))
         v = checked("v", v, shape, np.dtype(float))
         out = np.empty_like(x)
-        number, parameters, size = _described(model)
+        number, parameters, size = described(model)
         self._call(
-            "step", number, _at(parameters), size, x.size // size, _scheme_number(scheme),
-            time_step, what, _at(x), _at(v), _at(out),
+            "step", number, pointer(parameters), size, x.size // size, scheme_number(scheme),
+            time_step, what, pointer(x), pointer(v), pointer(out),
         )  # fmt: skip
         return out
 
 
-def _described(model: Model) -> tuple[int, Array, int]:
+def described(model: Model) -> tuple[int, Array, int]:
+    """Return the model's number, its parameters and its state size."""
     number = _number("model", model.name, _MODEL_NUMBER)
     return number, np.array(model.parameters, dtype=float), model.state_size
 
 
-def _scheme_number(scheme: str) -> int:
+def scheme_number(scheme: str) -> int:
+    """Return the number that the boundary has for a scheme."""
     return _number("scheme", scheme, _SCHEME_NUMBER)
 
 
@@ -186,14 +188,15 @@ def _number(what: str, name: str, numbers: dict[str, int]) -> int:
 def _problem_arguments(
     model: Model, settings: CostSettings, x: Array, observation: Array, mask: Array
 ) -> tuple[Any, ...]:
-    number, parameters, size = _described(model)
+    number, parameters, size = described(model)
     windows, steps, _ = x.shape
     return (
-        number, _at(parameters), size, steps, windows, x.itemsize, _scheme_number(settings.scheme),
-        settings.time_step, settings.lambda1, settings.lambda2, _at(x), _at(observation), _at(mask),
+        number, pointer(parameters), size, steps, windows, x.itemsize,
+        scheme_number(settings.scheme), settings.time_step, settings.lambda1, settings.lambda2,
+        pointer(x), pointer(observation), pointer(mask),
     )  # fmt: skip
 
 
-def _at(array: Array) -> ctypes.c_void_p:
+def pointer(array: Array) -> ctypes.c_void_p:
     """Return the array's address in a pointer that keeps the array alive as long as itself."""
     return array.ctypes.data_as(ctypes.c_void_p)

@@ -29,6 +29,14 @@ class Options(BaseModel):
     def check_time_step(self, time_step: float) -> None:
         """Refuse a step, in model time units, that the method cannot work on."""
 
+    def has_stdev(self) -> bool:
+        """Tell whether the method gives the analysis a standard deviation."""
+        return False
+
+    def window_outputs(self) -> tuple[str, ...]:
+        """Return the names of `Solution.per_window`."""
+        return ()
+
     def provenance(self) -> dict[str, str]:
         """Return further attributes of the analysis file: what the options name but do not hold."""
         return {}
@@ -46,6 +54,10 @@ class Problem:
     cost : CostSettings
         The cost (4) that is minimised, or at least reported.
     engine : Engine
+    observation_variance : float, optional
+        R of a datum with mask 1, in the state's units squared: the mean error variance that the
+        file gives (`observation_error`, or the attribute `observation_error_variance`); a datum's
+        own is this divided by its mask. None: the file gives none.
     report : callable(iterations done, iterations in all)
         Told of progress from time to time.
     """
@@ -54,6 +66,7 @@ class Problem:
     model: Model
     cost: CostSettings
     engine: Engine
+    observation_variance: float | None = None
     report: Callable[[int, int], None] = field(default=lambda done, total: None)
 
     def has_observations(self) -> Array:
@@ -74,9 +87,15 @@ class Solution:
     iterations : (W,) int
     history : dict, optional
         Arrays over `iteration`, for the descent plot: means over the windows.
+    stdev : (W, T, D), optional
+        Standard deviation of the analysis, when `Options.has_stdev()`.
+    per_window : dict
+        Further arrays (W,), with the names `Options.window_outputs()` of `pyvda.names`.
     """
 
     x: Array
     status: Array
     iterations: Array
     history: dict[str, Array] | None = None
+    stdev: Array | None = None
+    per_window: dict[str, Array] = field(default_factory=dict)
