@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pyvda.evaluate import evaluate
     from pyvda.models import get_model
     from pyvda.netcdf import open_observations, save_analysis
+    from pyvda.shipped import load
     from pyvda.twin import observe, simulate
 
 _HOME = {
@@ -31,6 +32,7 @@ _HOME = {
     "evaluate": "evaluate",
     "get_engine": "engine",
     "get_model": "models",
+    "load": "shipped",
     "observe": "twin",
     "open_observations": "netcdf",
     "save_analysis": "netcdf",
@@ -44,6 +46,7 @@ __all__ = [
     "evaluate",
     "get_engine",
     "get_model",
+    "load",
     "observe",
     "open_observations",
     "save_analysis",

@@ -20,7 +20,7 @@ import pydantic
 import xarray as xr
 
 import pyvda
-from pyvda import conventions, names, netcdf, validation, windows
+from pyvda import conventions, names, netcdf, patterns, validation, windows
 from pyvda.climatology import climatology
 from pyvda.engine import CostSettings, Engine, get_engine
 from pyvda.errors import InputError
@@ -62,7 +62,9 @@ def assimilate(
     method : str
         One of `pyvda.methods.METHODS`; `options` are the fields of its options.
     checkpoint : path, optional
-        Folder of a learned model, made by `pyvda train`: it is the method then.
+        A learned model, which is the method then: a folder made by `pyvda train`, or the name of a
+        shipped one. Observations unlike those that it was trained for are assimilated with a
+        `pyvda.patterns.PatternWarning`.
     variable : str, optional
         Which variable to assimilate, by name or CF standard_name.
     window, overlap : int, optional
@@ -114,6 +116,7 @@ def assimilate(
     mean = climatology(model, running).mean
     variance = windows.reference_variance(in_windows)
     known = variance or observed.attrs.get("observation_error_variance")
+    unlike = _unlike_trained(checked_options, in_windows, known)
 
     def solve(block: xr.Dataset) -> xr.Dataset:
         batch = windows.to_batch(block, mean, variance)
@@ -131,6 +134,8 @@ def assimilate(
         analysis = xr.map_blocks(solve, in_windows, template=_template(in_windows, checked_options))
     if is_series:
         analysis = windows.merge(analysis, observed)
+    if unlike:
+        analysis = analysis.assign_attrs(pyvda_pattern_difference=unlike)
     return _with_provenance(analysis, model, method, checked_options, cost, running)
 
 
@@ -193,6 +198,16 @@ def _in_windows(ds: xr.Dataset, length: int | None, overlap: int) -> tuple[xr.Da
     return windows.cut(ds, length or ds.sizes[names.TIME], overlap), True
 
 
+def _unlike_trained(options: Options, ds: xr.Dataset, variance: float | None) -> str:
+    """Warn of observations that a learned model was not trained for; return how they differ."""
+    trained = options.pattern()
+    if trained is None:
+        return ""
+    first = ds[names.OBSERVATION].isel(window=slice(0, _SAMPLE_WINDOWS))
+    observed = first.transpose(*names.DIMENSIONS).notnull().compute(scheduler="synchronous")
+    return patterns.warn(patterns.differences(observed.values, variance, trained), stacklevel=3)
+
+
 def _resume_path(path: str | Path, block: xr.Dataset) -> Path:
     """Return the file of this block: `path` itself, or with the block's first window added."""
     first = int(block[_POSITION].values[0]) if _POSITION in block else 0
@@ -200,6 +215,7 @@ def _resume_path(path: str | Path, block: xr.Dataset) -> Path:
 
 
 _POSITION = "window_position"
+_SAMPLE_WINDOWS = 256  # enough to know the pattern of a large file
 
 
 def _labelled(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,6 +68,24 @@ def _progress(what: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def _warnings_in_a_line() -> Iterator[None]:
+    """Print what pyvda warns of as one line, without the place in the source."""
+    from pyvda.patterns import PatternWarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, PatternWarning):
+            print(f"pyvda: {message}", file=sys.stderr)
+        else:
+            before(message, category, *where, **more)
+
+    with warnings.catch_warnings():
+        before = warnings.showwarning
+        warnings.simplefilter("always", PatternWarning)
+        warnings.showwarning = show
+        yield
 
 
 def _say(quiet: bool, text: str) -> None:
@@ -158,8 +177,8 @@ def assimilate(
     checkpoint: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of a learned model, made by `pyvda train`, to assimilate with. Or, for "
-            "FSGD, a file to keep its state in and to resume from."
+            help="Learned model to assimilate with: a folder made by `pyvda train`, or a name of "
+            "`pyvda info`. Or, for FSGD, a file to keep its state in and to resume from."
         ),
     ] = None,
     block: Annotated[
@@ -186,7 +205,7 @@ def assimilate(
     )
     if truth is not None:
         observed = _with_truth(observed, _read(truth))
-    with _progress("assimilate", quiet) as report:
+    with _warnings_in_a_line(), _progress("assimilate", quiet) as report:
         analysis = run(observed, **_checkpoint(checkpoint, settings), report=report, **settings)
         analysis.attrs["source"] = f"observations from {observations.name}"
         netcdf.save_analysis(analysis, output)
@@ -332,6 +351,7 @@ def info(engine: EngineName = None, quiet: Quiet = False) -> None:
     """Print versions, the engine that was chosen and why, and the methods."""
     from importlib.metadata import version
 
+    from pyvda import shipped
     from pyvda.engine import get_engine
     from pyvda.methods import METHODS
     from pyvda.presets import PRESETS
@@ -346,6 +366,7 @@ def info(engine: EngineName = None, quiet: Quiet = False) -> None:
         "because": running.reason,
         "methods": ", ".join(METHODS),
         "presets": ", ".join(PRESETS),
+        "shipped": ", ".join(shipped.names()) or "no trained models",
     }
     for name, value in rows.items():
         _say(quiet, f"{name:10s} {value}")
@@ -378,10 +399,12 @@ def _checkpoint(path: Path | None, settings: dict[str, Any]) -> dict[str, Any]:
     """Tell a learned model (a folder) from the file that FSGD keeps its state in."""
     if path is None:
         return {}
-    if path.is_dir():
+    from pyvda import shipped
+
+    if path.is_dir() or (not path.exists() and str(path) in shipped.names()):
         if settings.get("method", "learned") != "learned":
             raise InputError(
-                f"{path} is a folder, so a learned model, but the method is {settings['method']}; "
+                f"{path} is a folder or a shipped model, but the method is {settings['method']}; "
                 "leave out --method, or name a file for the state of the method"
             )
         settings.pop("method", None)
@@ -389,8 +412,9 @@ def _checkpoint(path: Path | None, settings: dict[str, Any]) -> dict[str, Any]:
     # A state file need not exist yet. A learned model that is misspelt must not start an FSGD.
     if not (path.exists() or path.suffix or {"method", "iterations"} & settings.keys()):
         raise InputError(
-            f"there is no {path}; give the folder of a learned model or, to keep the state of a "
-            f"descent there, add --method fsgd"
+            f"there is no {path}; give the folder of a learned model, one of the shipped "
+            f"({', '.join(shipped.names()) or 'none'}) or, to keep the state of a descent there, "
+            "add --method fsgd"
         )
     return {"resume_file": path}
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pyvda import shipped
 from pyvda.batch import Batch
 from pyvda.checks.windows import own_windows, twin_windows
 from pyvda.errors import InputError
@@ -59,9 +60,7 @@ def subject(
     """
     learned = None
     if checkpoint is not None:
-        from pyvda.learned import LearnedModel
-
-        learned = LearnedModel.load(checkpoint)
+        learned = shipped.load(checkpoint)
     chosen = _model(model, learned)
     if observations is None:
         for name, value in (("variable", variable), ("window", window), ("time-step", time_step)):

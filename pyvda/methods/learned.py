@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field
 
-from pyvda.description import Description, read_description
+from pyvda.description import Description, Pattern, read_description
 from pyvda.errors import InputError
 from pyvda.methods.problem import Options, Problem, Solution, Status
 from pyvda.models import Model
+from pyvda.shipped import checkpoint_folder
 
 if TYPE_CHECKING:
     from pyvda.learned import LearnedModel
@@ -27,7 +28,7 @@ class LearnedOptions(Options):
     Attributes
     ----------
     checkpoint : str
-        Folder made by `pyvda train`.
+        Folder made by `pyvda train`, or the name of a shipped model.
     iterations : int, optional
         Of the solver, in place of the trained number.
     precision : {"float32", "float64"}
@@ -45,21 +46,25 @@ class LearnedOptions(Options):
 
     def description(self) -> Description:
         """Return what the checkpoint is."""
-        return read_description(self.checkpoint)
+        return read_description(checkpoint_folder(self.checkpoint))
 
     def model(self) -> Model:
         """Return the model that the checkpoint was trained for."""
-        return self.description().pattern.dynamics()
+        return self.pattern().dynamics()
 
     def check_time_step(self, time_step: float) -> None:
         """Refuse another step than the trained one: Φ would be wrong for it."""
-        trained = self.description().pattern.time_step
+        trained = self.pattern().time_step
         if abs(time_step - trained) > 1e-6 * trained:
             raise InputError(
                 f"the observations have a step of {time_step:.6g} model time units, the checkpoint "
                 f"{self.checkpoint} was trained for {trained:.6g}; give observations on that step "
                 "(NaN where there are none), or the right time_step (--time-step)"
             )
+
+    def pattern(self) -> Pattern:
+        """Return the observations that the checkpoint was trained for."""
+        return self.description().pattern
 
     def provenance(self) -> dict[str, str]:
         """Return the checkpoint's hash."""
@@ -82,7 +87,7 @@ def solve(problem: Problem, options: LearnedOptions) -> Solution:
             "choose cpu"
         ) from None
     digest = options.description().digest()
-    model = _model(options.checkpoint, digest, options.precision, device)
+    model = _model(str(checkpoint_folder(options.checkpoint)), digest, options.precision, device)
     windows = len(problem.batch)
     x = np.empty(problem.batch.observation.shape)
     status = np.full(windows, Status.ITERATION_LIMIT, dtype=int)

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from pyvda.batch import Batch
+from pyvda.description import Pattern
 from pyvda.engine import CostSettings, Engine
 from pyvda.engine.interface import Array
 from pyvda.models import Model
@@ -28,6 +29,10 @@ class Options(BaseModel):
 
     def check_time_step(self, time_step: float) -> None:
         """Refuse a step, in model time units, that the method cannot work on."""
+
+    def pattern(self) -> Pattern | None:
+        """Return the observations that the method was trained for; None: it was not trained."""
+        return None
 
     def has_stdev(self) -> bool:
         """Tell whether the method gives the analysis a standard deviation."""

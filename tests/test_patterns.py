@@ -1,0 +1,160 @@
+"""A learned model is told from which observations it was trained for, and says so."""
+
+import re
+import warnings
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import pyvda
+from pyvda import twin
+from pyvda.cli import main
+from pyvda.configuration import Architecture, validated
+from pyvda.description import Pattern
+from pyvda.learned import LearnedModel
+from pyvda.netcdf import open_dataset
+from pyvda.patterns import PatternWarning, differences
+from pyvda.presets import get_preset
+
+PRESETS = ("lorenz63", "lorenz63-blanked", "lorenz96")
+RNG = np.random.default_rng(8)
+
+
+def pattern(name: str) -> Pattern:
+    return Pattern.of(name, get_preset(name))
+
+
+def mask(name: str, windows: int = 12, **changes: int) -> np.ndarray:
+    """Where a preset observes; made by the function that makes observation files."""
+    setting = get_preset(name)
+    truth = np.zeros((windows, setting.steps, setting.model.state_size))
+    ds = xr.Dataset({"truth": (("window", "time", "state"), truth)})
+    return np.isfinite(twin.observe(ds, name, 3, **changes)["observation"].values)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("windows", [1, 12])
+def test_the_trained_observations_are_no_difference(name, windows) -> None:
+    assert differences(mask(name, windows), 2.0, pattern(name)) == []
+    assert differences(mask(name, windows), None, pattern(name)) == []
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_datum_missing_here_and_there_is_no_difference(name) -> None:
+    observed = mask(name, 40)
+    observed &= RNG.random(observed.shape) > 0.03
+    assert differences(observed, 2.0, pattern(name)) == []
+
+
+def test_one_missing_datum_of_one_window_is_no_difference() -> None:
+    for step in range(0, 200, 8):
+        observed = mask("lorenz63", 1)
+        observed[0, step] = False
+        assert differences(observed, 2.0, pattern("lorenz63")) == [], step
+
+
+def test_windows_without_observations_are_left_to_their_status() -> None:
+    observed = mask("lorenz63")
+    observed[3] = False
+    assert differences(observed, 2.0, pattern("lorenz63")) == []
+    assert differences(np.zeros_like(observed), 2.0, pattern("lorenz63")) == []
+
+
+def changed(kind: str) -> np.ndarray:
+    observed = mask("lorenz63")
+    if kind == "component":
+        return observed[:, :, [1, 0, 2]]
+    if kind == "all components":
+        return observed | observed[:, :, :1]
+    if kind == "every step":
+        observed[:, :, 0] = True
+    elif kind == "irregular":
+        observed[:] = False
+        for row in observed:
+            row[RNG.choice(200, 25, replace=False), 0] = True
+    elif kind == "a third missing":
+        observed &= RNG.random(observed.shape) > 0.34
+    elif kind == "fixed":
+        observed = np.zeros((12, 200, 40), bool)
+        observed[:, ::4, ::2] = True
+    elif kind == "shorter":
+        return observed[:, :120]
+    return observed
+
+
+@pytest.mark.parametrize(
+    ("observed", "variance", "trained", "expected"),
+    [
+        (changed("component"), 2.0, "lorenz63", ["components 1 observed, trained on 0"]),
+        (changed("all components"), 2.0, "lorenz63", ["components 0, 1, 2 observed, trained on 0"]),
+        (changed("every step"), 2.0, "lorenz63", ["every step, trained on every 8 steps"]),
+        (mask("lorenz63", every=16), 2.0, "lorenz63", ["every 16 steps, trained on every 8 steps"]),
+        (changed("irregular"), 2.0, "lorenz63", ["irregular times"]),
+        (changed("a third missing"), 2.0, "lorenz63", ["3\\d % of the trained data missing"]),
+        (changed("shorter"), 2.0, "lorenz63", ["windows of 120 steps, trained on 200"]),
+        (mask("lorenz63"), 4.0, "lorenz63", ["error variance 4, trained on 2"]),
+        (
+            mask("lorenz63-blanked"), 2.0, "lorenz63",
+            ["first observed at step 16, trained on 0", "last observed at step 184, trained on 19"],
+        ),
+        (
+            mask("lorenz63"), 3.0, "lorenz63-blanked",
+            ["at step 0, trained on 16", "at step 192, trained on 184", "error variance 3"],
+        ),
+        (mask("lorenz96") | True, 2.0, "lorenz96", ["every step", "40 components"]),
+        (
+            changed("fixed"), 2.0, "lorenz96",
+            ["always the same components observed, trained on 20 drawn"],
+        ),
+    ],
+)  # fmt: skip
+def test_each_difference_is_named_and_nothing_else(observed, variance, trained, expected) -> None:
+    found = differences(observed, variance, pattern(trained))
+    assert len(found) == len(expected), found
+    for text, match in zip(found, expected, strict=True):
+        assert re.search(match, text)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A learned model for `lorenz63`, its observations, and others."""
+    path = tmp_path_factory.mktemp("patterns")
+    sections = {"prior": {"kind": "rk4"}, "solver": {"kind": "lstm"}}
+    architecture = validated(Architecture, sections, "here")
+    LearnedModel(architecture, pattern("lorenz63"), 0.0, 8.0, 2).save(path / "model")
+    truth = twin.simulate("lorenz63", 4, 5)
+    pyvda.save_analysis(twin.observe(truth, "lorenz63", 6), path / "same.nc")
+    pyvda.save_analysis(twin.observe(truth, "lorenz63-blanked", 6, variance=1.0), path / "other.nc")
+    return path
+
+
+def test_a_warning_and_an_attribute_and_the_analysis_nonetheless(folder) -> None:
+    observed = pyvda.open_observations(folder / "other.nc")
+    with pytest.warns(PatternWarning, match=r"first .*; last .*; error variance 1") as caught:
+        analysis = pyvda.assimilate(observed, checkpoint=folder / "model")
+    assert caught[0].filename == __file__  # the user's line, not one of pyvda's
+    assert "trained on 0; last observed" in analysis.attrs["pyvda_pattern_difference"]
+    assert np.isfinite(analysis["analysis"].values).all()
+
+
+def test_the_trained_pattern_is_silent_in_blocks_too(folder) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", PatternWarning)
+        for chunks in (None, {"window": 1}):
+            observed = pyvda.open_observations(folder / "same.nc", chunks=chunks)
+            analysis = pyvda.assimilate(observed, checkpoint=folder / "model")
+            assert "pyvda_pattern_difference" not in analysis.attrs
+
+
+def test_the_command_line_says_it_in_one_line(folder, tmp_path, monkeypatch, capsys) -> None:
+    arguments = ["pyvda", "assimilate", str(folder / "other.nc"), "--checkpoint",
+                 str(folder / "model"), "-q", "-o", str(tmp_path / "analysis.nc")]  # fmt: skip
+    monkeypatch.setattr("sys.argv", arguments)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code in (None, 0)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("pyvda: the observations are not those that the checkpoint")
+    attrs = open_dataset(tmp_path / "analysis.nc").attrs
+    assert attrs["pyvda_pattern_difference"] in line
