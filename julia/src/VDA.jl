@@ -34,10 +34,12 @@ include("models/model.jl")
 include("models/lorenz63.jl")
 include("models/lorenz96.jl")
 include("steps.jl")
+include("segment.jl")
 include("dormand_prince.jl")
 include("blocks.jl")
 include("cost.jl")
 include("descent.jl")
+include("ensemble.jl")
 include("boundary.jl")
 
 end

@@ -1,0 +1,132 @@
+# The ensemble smoother. On a linear model it has a closed answer: the Kalman smoother that starts
+# from the mean and the covariance of the members.
+
+include("shared/problems.jl")
+include("shared/linear.jl")
+
+"""
+Mean and standard deviation at all steps for one window of a linear model with the matrix M of a step,
+given at each step the data of the `lag` next observation times after the last one (0: all).
+"""
+function kalman_smoother(M, x̄, B, y, precision, lag)
+    D, T = size(y)
+    powers = [M^(t - 1) for t in 1:T]
+    observed = findall(t -> any(>(0), precision[:, t]), 1:T)
+    mean, stdev = zeros(D, T), zeros(D, T)
+    for t in 1:T
+        k = count(<=(t), observed)
+        last = lag == 0 ? length(observed) : min(length(observed), k + lag)
+        H = [precision[:, s] .> 0 for s in observed[1:last]]
+        G = reduce(vcat, [powers[s][h, :] for (s, h) in zip(observed, H)], init = zeros(0, D))
+        R = reduce(vcat, [1 ./ precision[h, s] for (s, h) in zip(observed, H)], init = zeros(0))
+        d = reduce(vcat, [y[h, s] for (s, h) in zip(observed, H)], init = zeros(0)) - G * x̄
+        gain = B * G' / (G * B * G' + Diagonal(R))
+        P = powers[t] * (B - gain * G * B) * powers[t]'
+        mean[:, t] = powers[t] * (x̄ + gain * d)
+        stdev[:, t] = sqrt.(diag(P))
+    end
+    return mean, stdev
+end
+
+function linear_problem(m, T, windows, N)
+    rng = MersenneTwister(51)
+    D = length(m)
+    members = randn(rng, D, N) .+ 2 .* randn(rng, D)
+    y = randn(rng, D, T, windows)
+    precision = (rand(rng, D, T, windows) .< 0.3) ./ (0.2 .+ rand(rng, D, T, windows))
+    precision[:, 1:2:end, :] .= 0
+    return members, y, precision
+end
+
+function smoothed(m, y, precision, members, h; inflation = 1.0, lag = 0)
+    mean, spread = fill(NaN, size(y)), fill(NaN, size(y))
+    VDA.ensemble_smoother!(mean, spread, y, precision, members, RungeKutta4(), m, h, inflation, lag)
+    return mean, spread
+end
+
+@testset "equals the Kalman smoother on $(name(m)), $N members, lag $lag" for
+        (m, N) in ((Rotation(2.0, 0.3), 11), (Rotation(2.0, 0.3), 16), (Transport(1.5, 0.2, 11), 30)), lag in (0, 1, 3)
+    members, y, precision = linear_problem(m, 21, 3, N)
+    precision[:, :, 3] .= 0
+    precision[1, 9, 3] = 0.7                     # one datum
+    mean, spread = smoothed(m, y, precision, members, 0.1; lag = lag)
+    x̄ = vec(sum(members, dims = 2)) / N
+    B = (members .- x̄) * (members .- x̄)' / (N - 1)
+    for w in 1:3
+        expected, stdev = kalman_smoother(step_matrix(m, 0.1), x̄, B, y[:, :, w], precision[:, :, w], lag)
+        @test norm(mean[:, :, w] - expected) <= 1e-10 * norm(expected)
+        @test norm(spread[:, :, w] - stdev) <= 1e-10 * norm(stdev)
+    end
+end
+
+@testset "without data: the forecast of the members" begin
+    m = Rotation(2.0, 0.3)
+    members, y, precision = linear_problem(m, 11, 2, 9)
+    mean, spread = smoothed(m, y, zero(precision), members, 0.1)
+    M = step_matrix(m, 0.1)
+    late = M^10 * members
+    x̄ = vec(sum(late, dims = 2)) / 9
+    @test mean[:, 11, 2] ≈ x̄ rtol = 1e-12
+    @test spread[:, 11, 2] ≈ sqrt.(vec(sum(abs2, late .- x̄, dims = 2)) / 8) rtol = 1e-12
+end
+
+@testset "inflation widens what follows an analysis" begin
+    m = Rotation(2.0, 0.0)
+    members, y, precision = linear_problem(m, 3, 1, 9)
+    precision .= 0
+    precision[1, 2, 1] = 1.0
+    mean, spread = smoothed(m, y, precision, members, 0.1; inflation = 1.5)
+    plain, narrow = smoothed(m, y, precision, members, 0.1)
+    @test mean ≈ plain rtol = 1e-12
+    @test spread[:, 1:2, :] ≈ narrow[:, 1:2, :] rtol = 1e-12
+    @test spread[:, 3, :] ≈ 1.5 .* narrow[:, 3, :] rtol = 1e-12
+end
+
+@testset "a window that diverges is NaN, the others are what they are alone, $(name(m))" for m in PAPER
+    rng = MersenneTwister(52)
+    T = 20
+    h = usual_step(m)
+    truth = zeros(length(m), T, 3)
+    simulate!(truth, states(rng, m, 3), m, h, 20.0, 1e-6, 1e-6)
+    y = truth .+ randn(rng, size(truth)...)
+    precision = Float64.(rand(rng, size(y)...) .< 0.3)
+    members = states(rng, m, 20)
+    expected, _ = smoothed(m, y, precision, members, h)
+    y[1, 3, 2] = 1e200
+    precision[1, 3, 2] = 1.0
+    mean, spread = smoothed(m, y, precision, members, h)
+    @test all(isnan, mean[:, :, 2]) && all(isnan, spread[:, :, 2])
+    @test mean[:, :, [1, 3]] == expected[:, :, [1, 3]]
+    @test all(isfinite, spread[:, :, [1, 3]])
+    only_mean = fill(NaN, size(y))
+    VDA.ensemble_smoother!(only_mean, nothing, y, precision, members, RungeKutta4(), m, h, 1.0, 0)
+    @test isequal(only_mean, mean)
+end
+
+@testset "eigenvectors by rotations" begin
+    rng = MersenneTwister(53)
+    for n in (1, 2, 7, 20)
+        A = randn(rng, n, n + 1)
+        C = A * A'
+        n == 7 && (C[:, 3] .= 0; C[3, :] .= 0)      # a component without variance
+        Λ = copy(C)
+        U = VDA.eigenvectors!(zeros(n, n), Λ)
+        @test U'U ≈ I atol = 1e-13
+        @test U * Diagonal(diag(Λ)) * U' ≈ C atol = 1e-12 * norm(C)
+        @test sort(diag(Λ)) ≈ eigvals(Symmetric(C)) atol = 1e-12 * norm(C)
+    end
+end
+
+@testset "a window allocates nothing, $(name(m))" for m in PAPER
+    rng = MersenneTwister(54)
+    T = 40
+    members = states(rng, m, 20)
+    y = states(rng, m, T)
+    y = reshape(y, size(y)..., 1)
+    precision = Float64.(rand(rng, size(y)...) .< 0.2)
+    mean, spread = zero(y), zero(y)
+    ws = VDA.EnsembleWorkspace(m, 20, T, T, length(y))
+    run() = VDA.smooth_window!(mean, spread, ws, y, precision, members, RungeKutta4(), usual_step(m), 1.0, 4, 1)
+    run()
+    @test @allocated(run()) <= 256          # per window, and none per step
+end
