@@ -159,12 +159,54 @@ class Descent(Section):
     step: float = Field(default=0.13, gt=0)
 
 
+class Regression(Section):
+    """A network from observations to states, without prior or iterations: the yardstick.
+
+    Attributes
+    ----------
+    every : int, optional
+        Steps of a cell; the preset's interval between observations if left out.
+    width : int
+        Channels.
+    dilations : sequence of int
+        Of the gated residual blocks.
+    """
+
+    kind: Literal["regression"]
+    every: int | None = Field(default=None, ge=1)
+    width: int = Field(default=64, ge=1)
+    dilations: tuple[Annotated[int, Field(ge=1)], ...] = (1, 2, 4, 8, 1, 2, 4, 8)
+
+
+class Shooting(Section):
+    """A regression, then learned corrections of the known model's runs between nodes.
+
+    Attributes
+    ----------
+    start : Regression
+        The first guess.
+    stages : int
+        Networks, one for each iteration.
+    width, dilations
+        Of each of them.
+    """
+
+    kind: Literal["shooting"]
+    start: Regression = Regression(kind="regression")
+    stages: int = Field(default=3, ge=1)
+    width: int = Field(default=64, ge=1)
+    dilations: tuple[Annotated[int, Field(ge=1)], ...] = (1, 2, 4, 1)
+
+
 AnyPrior = Annotated[ODE | GENN | AutoEncoder, Field(discriminator="kind")]
-AnySolver = Annotated[LSTM | Conv | Descent, Field(discriminator="kind")]
+AnySolver = Annotated[LSTM | Conv | Descent | Regression | Shooting, Field(discriminator="kind")]
 
 
 class Supervised(Section):
-    """Loss (14) in normalised units, and two terms that hold Φ to the analysis and to the truth."""
+    """Loss (14) in normalised units, and two terms that hold Φ to the analysis and to the truth.
+
+    Of a solver that is trained stage by stage, every stage's states have to be close to the truth.
+    """
 
     kind: Literal["supervised"]
     prior_analysis: float = Field(default=0.05, ge=0)
@@ -301,6 +343,10 @@ class Configuration(Architecture):
     def _check(self) -> Configuration:
         if self.loss.kind == "identification" and self.prior.kind in ("rk4", "euler"):
             raise ValueError(f"a prior {self.prior.kind} has nothing to identify")
+        if self.solver.kind == "shooting" and self.prior.kind not in ("rk4", "euler"):
+            raise ValueError(
+                f"a shooting solver needs a known model, the prior {self.prior.kind} is none"
+            )
         if self.optimiser.schedule == "step" and not self.optimiser.steps_at:
             raise ValueError("the schedule step needs epochs in steps_at")
         return self

@@ -235,6 +235,11 @@ def build_prior(section: Section, pattern: Pattern) -> nn.Module:
 
 def build_solver(section: Any, pattern: Pattern) -> Solver:
     """Return Γ as configured."""
+    if section.kind == "regression":
+        return _regression(section, pattern)
+    if section.kind == "shooting":
+        start = _regression(section.start, pattern)
+        return solvers.ShootingSolver(start, section.stages, section.width, section.dilations)
     layout = _layout(pattern)
     if section.kind == "lstm":
         return solvers.LSTMSolver(**layout, hidden=section.hidden, width=section.width)
@@ -244,6 +249,13 @@ def build_solver(section: Any, pattern: Pattern) -> Solver:
             solver.update.weight.mul_(section.start)
         return solver
     return solvers.GradientDescent(section.step)
+
+
+def _regression(section: Any, pattern: Pattern) -> solvers.Regression:
+    return solvers.Regression(
+        pattern.state_size, _layout(pattern)["dimension"], section.every or pattern.every,
+        section.width, section.dilations,
+    )  # fmt: skip
 
 
 def _layout(pattern: Pattern) -> dict[str, Any]:

@@ -91,6 +91,37 @@ class ODEPrior(nn.Module):
         """Return the states (..., D) one time step after the states x."""
         return self._step(x)[0]
 
+    def run(self, x: Tensor, count: int) -> tuple[Tensor, Tensor, Pullback]:
+        """Return runs of the model from states x (..., D): the states, the end, the adjoint.
+
+        Parameters
+        ----------
+        x : (..., D)
+        count : int
+            Steps.
+
+        Returns
+        -------
+        (..., count, D)
+            x and the states after 1, ..., count − 1 steps.
+        (..., D)
+            The state after `count` steps.
+        function
+            v to (∂ end / ∂x)ᵀ v, both (..., D).
+        """
+        states, stages = [x], []
+        for _ in range(count):
+            end, of_step = self._step(states[-1])
+            states.append(end)
+            stages.append(of_step)
+
+        def pullback(v: Tensor) -> Tensor:
+            for of_step in reversed(stages):
+                v = self._step_adjoint(of_step, v)
+            return v
+
+        return torch.stack(states[:-1], -2), states[-1], pullback
+
     def vjp(self, x: Tensor, r: Tensor) -> Tensor:
         """Return (∂Φ/∂x)ᵀ r at x, all (B, T, D)."""
         return self.linearise(x)[1](r)

@@ -53,3 +53,9 @@ class ScaledPrior(nn.Module):
         mean, std = self.mean.to(z), self.std.to(z)
         phi, pullback = linearise(self.prior, z * std + mean)
         return (phi - mean) / std, lambda r: std * pullback(r / std)
+
+    def run(self, z: Tensor, count: int) -> tuple[Tensor, Tensor, Pullback]:
+        """Return what the prior's `run` returns, of and in normalised states."""
+        mean, std = self.mean.to(z), self.std.to(z)
+        states, end, pullback = self.prior.run(z * std + mean, count)
+        return (states - mean) / std, (end - mean) / std, lambda v: std * pullback(v / std)

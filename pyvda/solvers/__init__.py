@@ -2,6 +2,16 @@
 
 from pyvda.solvers.gradient_descent import GradientDescent
 from pyvda.solvers.learned import ConvSolver, LSTMSolver
+from pyvda.solvers.shooting import Regression, ShootingSolver
 from pyvda.solvers.solver import History, Solver, SolverResult
 
-__all__ = ["ConvSolver", "GradientDescent", "History", "LSTMSolver", "Solver", "SolverResult"]
+__all__ = [
+    "ConvSolver",
+    "GradientDescent",
+    "History",
+    "LSTMSolver",
+    "Regression",
+    "ShootingSolver",
+    "Solver",
+    "SolverResult",
+]

@@ -59,12 +59,15 @@ class SolverResult:
         made), NO_OBSERVATIONS, or DIVERGED (the analysis is not finite).
     history : History, optional
         When it was asked for.
+    path : tuple of (B, T, D)
+        States that a loss may look at beside the last, where a solver is trained stage by stage.
     """
 
     x: Tensor
     iterations: int
     status: Tensor
     history: History | None = None
+    path: tuple[Tensor, ...] = ()
 
 
 class Solver(nn.Module):
@@ -138,7 +141,7 @@ class Solver(nn.Module):
                 x, carry = x.detach(), tuple(part.detach() for part in carry)
             first = last
         recorded = None if recorder is None else recorder.finish(x)
-        return SolverResult(x, iterations, _status(x, batch), recorded)
+        return SolverResult(x, iterations, status_of(x, batch), recorded)
 
 
 class _Recorder:
@@ -172,7 +175,8 @@ def _ends(iterations: int, *periods: int) -> list[int]:
 
 
 @torch.no_grad()
-def _status(x: Tensor, batch: Batch) -> Tensor:
+def status_of(x: Tensor, batch: Batch) -> Tensor:
+    """Return the status of analyses x after all their iterations, (B,) int8."""
     windows = len(x)
     observed = (as_tensor("mask", batch.mask) > 0).reshape(windows, -1).any(1)
     status = torch.full((windows,), int(Status.ITERATION_LIMIT), dtype=torch.int8, device=x.device)

@@ -20,6 +20,7 @@ from pyvda.configuration import Configuration, Supervised, Unsupervised
 from pyvda.errors import TrainingError
 from pyvda.learned import LearnedModel
 from pyvda.scores import score_table
+from pyvda.solvers import SolverResult
 from pyvda.training import losses, state
 from pyvda.training.data import TwinData, Windows
 from pyvda.training.schedule import rates
@@ -175,19 +176,20 @@ class Assimilator(lightning.LightningModule):
         settings = self.configuration.loss
         if self.prior_alone:
             return losses.identification(self.model, batch)
-        z = self._analysis(self.model, batch)
+        found = self._solve(self.model, batch)
         if isinstance(settings, Unsupervised):
-            return losses.unsupervised(self.model, z, batch, settings)
+            return losses.unsupervised(self.model, found.x, batch, settings)
         if isinstance(settings, Supervised):
-            return losses.supervised(self.model, z, batch, settings)
+            path = found.path or (found.x,)
+            return sum(losses.supervised(self.model, z, batch, settings) for z in path)  # type: ignore
         raise TypeError(f"no loss for a {type(settings).__name__}")
 
-    def _analysis(self, model: LearnedModel, batch: Batch) -> Tensor:
+    def _solve(self, model: LearnedModel, batch: Batch) -> SolverResult:
         training = self.configuration.training
         return model.solver.solve(
             model.cost, batch, model.iterations,
             checkpoint_every=training.checkpoint_every, detach_every=training.detach_every,
-        ).x  # fmt: skip
+        )  # fmt: skip
 
     def _normalised(self, tensors: dict[str, Tensor]) -> Batch:
         return self.model.normalised(Batch(**{k: v for k, v in tensors.items() if k in _ITEM}))
@@ -221,7 +223,7 @@ class Assimilator(lightning.LightningModule):
         """Score a batch of validation windows."""
         windows = self._normalised(batch)
         model = self.scored
-        z = windows.first_guess if self.prior_alone else self._analysis(model, windows)
+        z = windows.first_guess if self.prior_alone else self._solve(model, windows).x
         self._scores.append(losses.scores(model, z, windows, self.configuration.loss))  # type: ignore
 
     def on_train_epoch_end(self) -> None:
