@@ -17,7 +17,7 @@ for (W, T) in WIDTHS
     llvm_type = "<$W x $(T === Float64 ? "double" : "float")>"
     suffix = "v$(W)f$(8 * sizeof(T))"
     V = NTuple{W,VecElement{T}}
-    for (op, instruction) in ((:+, "fadd"), (:-, "fsub"), (:*, "fmul"))
+    for (op, instruction) in ((:+, "fadd"), (:-, "fsub"), (:*, "fmul"), (:/, "fdiv"))
         ir = "%r = $instruction $llvm_type %0, %1\nret $llvm_type %r"
         @eval @inline Base.$op(a::Lanes{$W,$T}, b::Lanes{$W,$T}) =
             Lanes{$W,$T}(Base.llvmcall($ir, $V, Tuple{$V,$V}, a.v, b.v))
@@ -25,6 +25,8 @@ for (W, T) in WIDTHS
     fused = "llvm.fmuladd.$suffix"
     @eval @inline Base.muladd(a::Lanes{$W,$T}, b::Lanes{$W,$T}, c::Lanes{$W,$T}) =
         Lanes{$W,$T}(ccall($fused, llvmcall, $V, ($V, $V, $V), a.v, b.v, c.v))
+    root = "llvm.sqrt.$suffix"      # NaN below zero, in that lane alone, and no exception
+    @eval @inline Base.sqrt(a::Lanes{$W,$T}) = Lanes{$W,$T}(ccall($root, llvmcall, $V, ($V,), a.v))
 end
 
 @inline Lanes{W,T}(x::Real) where {W,T<:AbstractFloat} =

@@ -1,0 +1,121 @@
+# A model over several steps with the columns of its tangent linear: what multiple shooting,
+# Gauss-Newton and the propagation of covariances are made of.
+#
+# Small models carry the state and D columns as tuples, each number perhaps the lanes of several
+# windows. Large models carry one window, and its columns in lanes: component i of eight columns is
+# one number. In memory the columns are then the transposed Jacobian, `(column, component)`, padded
+# with zero columns to a multiple of eight, and BLAS may have it as it is.
+
+# --- tuples -------------------------------------------------------------------------------------
+
+"    unit_columns(N, Val(D)) -> the D columns of the identity"
+@inline unit_columns(::Type{N}, ::Val{D}) where {N,D} =
+    ntuple(j -> ntuple(i -> i == j ? N(1) : N(0), Val(D)), Val(D))
+
+"    advance(scheme, m, x, columns, h) -> Φ(x), 𝚽(x) columns"
+@inline function advance(scheme, m::SmallModel, x::Tuple, columns::Tuple, h)
+    x̂, stages = step(scheme, m, x, h)
+    return x̂, step_tangents(scheme, m, stages, columns, h)
+end
+@inline step_tangents(scheme, m, stages, columns::Tuple, h) =
+    (step_tangent(scheme, m, stages, columns[1], h),
+     step_tangents(scheme, m, stages, Base.tail(columns), h)...)
+@inline step_tangents(scheme, m, stages, ::Tuple{}, h) = ()
+
+"    segment(scheme, m, x, h, k) -> Φᵏ(x)"
+@inline function segment(scheme, m::SmallModel, x::Tuple, h, k)
+    for _ in 1:k
+        x, _ = step(scheme, m, x, h)
+    end
+    return x
+end
+
+"    segment(scheme, m, x, columns, h, k) -> Φᵏ(x), its tangent linear at x applied to the columns"
+@inline function segment(scheme, m::SmallModel, x::Tuple, columns::Tuple, h, k)
+    for _ in 1:k
+        x, columns = advance(scheme, m, x, columns, h)
+    end
+    return x, columns
+end
+
+# --- one window, columns in lanes ---------------------------------------------------------------
+
+const ColumnLanes = Lanes{8,Float64}
+
+"One group of columns: a row of a matrix `(group, component)`, used like a vector."
+struct ColumnGroup
+    a::Matrix{ColumnLanes}
+    g::Int
+end
+@inline Base.getindex(v::ColumnGroup, i::Int) = @inbounds v.a[v.g, i]
+@inline Base.setindex!(v::ColumnGroup, δ, i::Int) = @inbounds v.a[v.g, i] = δ
+
+"The stages of a step, beside them room for the tangent linear of one group of columns."
+struct TangentStages
+    x₁::Vector{Float64}
+    x₂::Vector{Float64}
+    x₃::Vector{Float64}
+    x₄::Vector{Float64}
+    k̄::Vector{ColumnLanes}
+    k̄′::Vector{ColumnLanes}
+end
+
+"""
+    SegmentWorkspace(m)
+
+State and tangent columns of one window of a large model.
+
+- `x`: `(state)`, the state
+- `transposed`: `(column, component)`, the transposed Jacobian, of `padded(m)` columns and rows
+"""
+struct SegmentWorkspace
+    x::Vector{Float64}
+    transposed::Matrix{Float64}
+    columns::Matrix{ColumnLanes}        # the memory of `transposed`
+    next::Vector{ColumnLanes}
+    step::StepWorkspace{Vector{Float64}}
+    stages::TangentStages
+end
+function SegmentWorkspace(m::LargeModel)
+    D, P = length(m), padded(m)
+    columns = zeros(ColumnLanes, P ÷ 8, P)
+    transposed = unsafe_wrap(Array, Ptr{Float64}(pointer(columns)), (P, P))
+    step = StepWorkspace{Vector{Float64}}(D)
+    stages = TangentStages(step.x₁, step.x₂, step.x₃, step.x₄, zeros(ColumnLanes, D), zeros(ColumnLanes, D))
+    return SegmentWorkspace(zeros(D), transposed, columns, zeros(ColumnLanes, D), step, stages)
+end
+
+"    padded(m) -> the size of the state, up to a multiple of eight"
+padded(m::LargeModel) = 8 * cld(length(m), 8)
+
+"    start!(ws, x) -> ws at the state x, with the columns of the identity"
+function start!(ws::SegmentWorkspace, x)
+    fill!(ws.transposed, 0.0)
+    @inbounds for i in eachindex(ws.x)
+        ws.x[i] = x[i]
+        ws.transposed[i, i] = 1.0
+    end
+    return ws
+end
+
+"    advance!(ws, scheme, m, h) -> ws with Φ(x) in place of x and 𝚽(x) columns in place of columns"
+function advance!(ws::SegmentWorkspace, scheme, m::LargeModel, h)
+    x̂ = step!(ws.step, scheme, m, ws.x, h)
+    for g in axes(ws.columns, 1)
+        group = ColumnGroup(ws.columns, g)
+        step_tangent!(ws.next, ws.stages, scheme, m, group, h)
+        @inbounds for i in eachindex(ws.next)
+            group[i] = ws.next[i]
+        end
+    end
+    copyto!(ws.x, x̂)
+    return ws
+end
+
+"    segment!(ws, scheme, m, h, k) -> ws after k steps"
+function segment!(ws::SegmentWorkspace, scheme, m::LargeModel, h, k)
+    for _ in 1:k
+        advance!(ws, scheme, m, h)
+    end
+    return ws
+end
