@@ -346,6 +346,48 @@ def plot(
     _say(quiet, f"{output}")
 
 
+@app.command(
+    epilog=_example(
+        "pyvda reproduce table1 --quick -o results",
+        "pyvda reproduce table2 --only fsgd,direct -o results",
+        "pyvda reproduce figure2 -o figures",
+    )
+)
+def reproduce(
+    what: Annotated[str, typer.Argument(help="table1, table2, figure2, figure3 or figure4.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of the results; a table goes on there.")
+    ] = Path("results"),
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Shipped weights, and long descents cut short.")
+    ] = False,
+    shipped_weights: Annotated[
+        bool, typer.Option("--shipped", help="Shipped weights, but descents to their end.")
+    ] = False,
+    windows: Annotated[
+        int | None, typer.Option(min=1, help="Test windows; default: as many as the paper has.")
+    ] = None,
+    only: Annotated[str | None, typer.Option(help="Rows to run, separated by commas.")] = None,
+    engine: EngineName = None,
+    quiet: Quiet = False,
+) -> None:
+    """Make the paper's tables and figures again: without --quick or --shipped, trainings too."""
+    from pyvda import reproduction
+
+    def progress(label: str) -> Any:
+        return _progress(label, quiet)
+
+    def say(text: str) -> None:
+        _say(quiet, text)
+
+    settings: dict[str, Any] = {"windows": windows, "engine": engine}
+    if what in reproduction.TABLES:
+        settings |= {"quick": quick, "retrain": not (quick or shipped_weights)}
+        settings |= {"only": [] if only is None else only.split(",")}
+    written = reproduction.reproduce(what, output, progress=progress, say=say, **settings)
+    _say(quiet, ", ".join(str(path) for path in written))
+
+
 @app.command(epilog=_example("pyvda info"))
 def info(engine: EngineName = None, quiet: Quiet = False) -> None:
     """Print versions, the engine that was chosen and why, and the methods."""

@@ -1,0 +1,68 @@
+"""Train the model of a row again, as its weights were trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyvda
+from pyvda import shipped
+from pyvda.configuration import Configuration, read_configuration, validated
+from pyvda.description import MODEL_FILE
+from pyvda.reproduction.held_out import check_not_trained_on
+from pyvda.reproduction.rows import Row
+
+EXPERIMENTS = Path(pyvda.__file__).parents[1] / "experiments"
+
+
+def retrained(
+    setting: str, row: Row, name: str | None, folder: Path, engine: str | None = None
+) -> Path | None:
+    """Return the folder of a row's model, trained or trained to its end there.
+
+    Parameters
+    ----------
+    setting : str
+    row : Row
+    name : str, optional
+        Of the shipped model, whose own configuration is then taken; else that of `experiments/` in
+        a working copy.
+    folder : path
+        Of all trainings; an interrupted one is resumed.
+    engine : str, optional
+
+    Returns
+    -------
+    path or None
+        None when nothing says how to train this row.
+
+    Raises
+    ------
+    InputError
+        When the configuration uses a test set's seed.
+    TrainingError
+        When the training fails.
+    """
+    configuration = _configuration(setting, row, name)
+    if configuration is None:
+        return None
+    check_not_trained_on(configuration.model_dump(mode="json"))
+    from pyvda.train import train
+
+    out = folder / (name or f"{configuration.data.preset}-{row.weights}")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    train(configuration, out, resume=True, engine=engine)
+    return out if (out / MODEL_FILE).is_file() else None
+
+
+def _configuration(setting: str, row: Row, name: str | None) -> Configuration | None:
+    if name is not None:
+        stored = shipped.record(shipped.FOLDER / name, shipped.TRAINING_FILE)
+        if "configuration" in stored:
+            found: Any = validated(Configuration, stored["configuration"], name)
+            return found if isinstance(found, Configuration) else None
+    weights = row.weights.removesuffix("-unsupervised").replace("-", "_")
+    starts = (setting.replace("-", "_"), setting.partition("-")[0])
+    stems = [f"{start}_{weights}{end}" for start in starts for end in ("", f"_{row.scheme}")]
+    paths = (EXPERIMENTS / f"{stem}.yaml" for stem in stems)
+    return next((read_configuration(path) for path in paths if path.is_file()), None)

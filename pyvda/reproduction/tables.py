@@ -1,0 +1,296 @@
+"""Run the rows of a table, one after the other, and keep what is known so far as JSON.
+
+    out/table1.json     scores, costs and machine of every row; rewritten whole after each row
+    out/table1.md       the same to be read
+    out/trainings/      a folder for each model that is trained again
+
+(table1-quick.json for a quick run, which so leaves the results of a full one alone.)
+
+A row that the JSON holds already, of the same weights, options and windows, is not run again: so a
+table that was interrupted goes on where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from pyvda import names, shipped
+from pyvda.atomic import replacing
+from pyvda.description import read_description
+from pyvda.errors import InputError, TrainingError
+from pyvda.reproduction import markdown
+from pyvda.reproduction.held_out import HELD_OUT
+from pyvda.reproduction.machine import machine
+from pyvda.reproduction.retraining import retrained
+from pyvda.reproduction.rows import TABLES, Row, checkpoint_name
+from pyvda.reproduction.scoring import assimilated, scored
+from pyvda.scores import score_table
+
+Report = Callable[[int, int], None]
+Progress = Callable[[str], AbstractContextManager[Report]]
+
+STORED_FSGD = Path(__file__).parent / "fsgd.json"
+
+
+def _no_progress(what: str) -> AbstractContextManager[Report]:
+    return nullcontext(lambda done, total: None)
+
+
+def reproduce_table(
+    name: str,
+    out: Path,
+    *,
+    quick: bool = False,
+    retrain: bool = False,
+    windows: int | None = None,
+    only: Collection[str] = (),
+    engine: str | None = None,
+    progress: Progress = _no_progress,
+    say: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Run a table, or what is missing of it.
+
+    Parameters
+    ----------
+    name : str
+        Of `TABLES`.
+    out : path
+        Folder of the results, made if need be.
+    quick : bool
+        Cut the long descents short.
+    retrain : bool
+        Train the models of the learned rows again, in place of taking the shipped weights.
+    windows : int, optional
+        Test windows, the first so many; by default all.
+    only : collection of str
+        Keys of the rows to run; by default all. The other rows are left as they are.
+    engine : str, optional
+    progress : callable(str) -> context manager of callable(done, total)
+        Shows how far a row is.
+    say : callable(str)
+        Told of each row that is done.
+
+    Returns
+    -------
+    dict
+        The content of the JSON.
+
+    Raises
+    ------
+    InputError
+        When a row of `only` is not in the table, or the results in `out` cannot be read.
+    """
+    table = TABLES[name]
+    rows = table.all_rows()
+    unknown = set(only) - {row.key for row in rows}
+    if unknown:
+        known = ", ".join(row.key for row in rows)
+        raise InputError(f"{name} has no row {', '.join(sorted(unknown))}; its rows are {known}")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {out} ({error.strerror})") from error
+    path = results_file(name, out, quick)
+    before = _results(path)
+    results: dict[str, Any] = {
+        "format": 1,
+        "table": name,
+        "title": table.title,
+        "settings": {s: asdict(HELD_OUT[s]) for s in table.settings},
+        "rows": [_row(row, before) for row in rows],
+    }
+    data: dict[str, tuple[xr.Dataset, xr.Dataset]] = {}
+    for row, entry in zip(rows, results["rows"], strict=True):
+        if (only and row.key not in only) or (quick and row.quick is None):
+            continue
+        for setting in table.settings:
+            if row.settings and setting not in row.settings:
+                continue
+            found = entry["results"].get(setting, {})
+            with progress(f"{setting} {row.key}") as report:
+                run = _Run(row, setting, out, quick, retrain, windows, engine, report)
+                key = run.key()
+                if found.get("key") == key and found.get("state") == "scored":
+                    continue
+                if setting not in data:
+                    data[setting] = HELD_OUT[setting].make(windows, engine)
+                entry["results"][setting] = {"key": key, **run.result(*data[setting])}
+            _write(path, results)
+            if run.resume_file is not None:
+                run.resume_file.unlink(missing_ok=True)
+            say(markdown.line(setting, row.key, entry["results"][setting]))
+    _write(path, results)
+    return results
+
+
+def full_descents(results: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the FSGD runs of a table's JSON that were not cut, a short record for each setting.
+
+    They are what quick runs show beside their own, from the file `STORED_FSGD`.
+    """
+    found = {}
+    for row in results["rows"]:
+        for setting, entry in row["results"].items():
+            if row["row"] != "fsgd" or entry["state"] != "scored" or "cut" in entry:
+                continue
+            r_score, held_out = entry["scores"]["r_score"], HELD_OUT[setting]
+            found[setting] = {
+                "preset": setting,
+                "windows": entry["windows"],
+                "iterations": entry["options"]["iterations"],
+                "r_score": r_score["mean"],
+                "r_score_interval": [r_score["low"], r_score["high"]],
+                "cost": entry["scores"]["four_dvar_score"]["mean"],
+                "seconds": entry["seconds"],
+                "truth_seed": held_out.truth_seed,
+                "observation_seed": held_out.observation_seed,
+                "machine": entry["machine"],
+            }
+    return found
+
+
+def results_file(name: str, out: Path, quick: bool) -> Path:
+    """Return where the results of a table are kept."""
+    return out / (f"{name}-quick.json" if quick else f"{name}.json")
+
+
+class _Run:
+    """One row in one setting."""
+
+    def __init__(
+        self,
+        row: Row,
+        setting: str,
+        out: Path,
+        quick: bool,
+        retrain: bool,
+        windows: int | None,
+        engine: str | None,
+        report: Report,
+    ) -> None:
+        self.row, self.setting, self.quick = row, setting, quick
+        self.windows, self.engine, self.report = windows, engine, report
+        self.options = row.settings_of(quick)
+        self.resume_file = None
+        self.note = ""
+        self.checkpoint: Path | None = None
+        self.checkpoint_name = ""
+        if row.method == "fsgd":
+            identity = hashlib.sha256(json.dumps([self.options, windows]).encode()).hexdigest()[:8]
+            self.resume_file = out / f"fsgd-{setting}-{identity}.npz"
+        if row.method == "learned":
+            try:
+                self._find_weights(out, retrain)
+            except TrainingError as error:
+                self.note = str(error)
+
+    def _find_weights(self, out: Path, retrain: bool) -> None:
+        name = checkpoint_name(self.setting, self.row)
+        if retrain:
+            found = retrained(self.setting, self.row, name, out / "trainings", self.engine)
+            if found is not None:
+                self.checkpoint, self.checkpoint_name = found, found.name
+        elif name is not None:
+            self.checkpoint, self.checkpoint_name = shipped.FOLDER / name, name
+
+    def key(self) -> str:
+        """Return what the scores depend on."""
+        held_out = HELD_OUT[self.setting]
+        parts: list[Any] = [self.row.method, self.options, self.windows or held_out.windows,
+                            held_out.truth_seed, held_out.observation_seed]  # fmt: skip
+        if self.row.method == "learned":
+            parts.append(self.checkpoint and read_description(self.checkpoint).digest())
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+    def result(self, truth: xr.Dataset, observed: xr.Dataset) -> dict[str, Any]:
+        """Return the row's scores and costs, or why there are none."""
+        if self.row.method == "learned" and self.checkpoint is None:
+            return {"state": "not trained", "note": self.note}
+        settings: dict[str, Any] = {"engine": self.engine, **self.options}
+        if self.checkpoint is not None:
+            settings["checkpoint"] = self.checkpoint
+        else:
+            settings |= {"method": self.row.method, "model": truth.attrs["model"]}
+        if self.resume_file is not None:
+            settings["resume_file"] = self.resume_file
+        try:
+            analysis, seconds = assimilated(observed, report=self.report, **settings)
+        except InputError as error:
+            return {"state": "refused", "note": str(error)}
+        scores = score_table(scored(analysis, truth, self.checkpoint, self.engine))
+        status = analysis[names.STATUS].values
+        return {
+            "state": "scored",
+            "note": self.note,
+            "windows": len(status),
+            **scores,
+            "ended": {s.name.lower(): int(n) for s in names.Status if (n := (status == s).sum())},
+            "iterations": float(np.mean(analysis[names.ITERATIONS].values)),
+            "seconds": round(seconds, 3),
+            "options": self.options,
+            **self._weights(),
+            **self._cut_short(),
+            "machine": machine(self.engine),
+        }
+
+    def _weights(self) -> dict[str, Any]:
+        """Return what was trained, how large it is and what its training cost."""
+        if self.checkpoint is None:
+            return {}
+        description = read_description(self.checkpoint)
+        training = shipped.record(self.checkpoint, shipped.TRAINING_FILE)
+        kept = ("distinct_windows_seen", "epochs", "steps", "wall_seconds", "hardware")
+        return {
+            "checkpoint": self.checkpoint_name,
+            "sha256": description.digest(),
+            "trained_for": description.pattern.name,
+            "parameters": training.get("parameters", {}),
+            "training": {name: training[name] for name in kept if name in training},
+        }
+
+    def _cut_short(self) -> dict[str, Any]:
+        """Return the stored scores of the full descent beside those of a cut one."""
+        if not self.quick or self.row.method != "fsgd":
+            return {}
+        stored = json.loads(STORED_FSGD.read_text("utf-8"))
+        return {"cut": dict(self.row.options), "full": stored.get(self.setting)}
+
+
+def _row(row: Row, before: dict[str, Any]) -> dict[str, Any]:
+    """Return a row as the JSON has it, with what was found before."""
+    known = {one["row"]: one["results"] for one in before.get("rows", [])}
+    return {
+        "row": row.key, "scheme": row.scheme, "prior": row.prior, "solver": row.solver,
+        "paper": asdict(row.paper), "results": dict(known.get(row.key, {})),
+    }  # fmt: skip
+
+
+def _results(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        found = json.loads(path.read_text("utf-8"))
+        if found["format"] != 1:
+            raise ValueError(f"format {found['format']}")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} holds no results of `pyvda reproduce` ({error}); remove it, or name another "
+            "folder"
+        ) from error
+    return dict(found)
+
+
+def _write(path: Path, results: dict[str, Any]) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", "utf-8")
+    with replacing(path.with_suffix(".md")) as temporary:
+        temporary.write_text(markdown.table(results), "utf-8")

@@ -1,0 +1,362 @@
+"""Tables and their parts: run in small, resumed, read back and written to be read."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import pyvda
+from pyvda import names, shipped
+from pyvda.cli import main
+from pyvda.configuration import Architecture, Configuration, read_configuration, validated
+from pyvda.description import Pattern
+from pyvda.errors import InputError
+from pyvda.learned import LearnedModel
+from pyvda.presets import get_preset
+from pyvda.reproduction import held_out, markdown, retraining, rows, scoring, tables
+from pyvda.reproduction.held_out import HELD_OUT, check_not_trained_on
+from pyvda.training import data
+
+ROOT = Path(__file__).parents[1]
+EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))
+
+
+def model(preset="lorenz63-blanked", prior="two-scale-genn", solver="conv") -> LearnedModel:
+    torch.manual_seed(0)
+    sections = {"prior": {"kind": prior}, "solver": {"kind": solver}}
+    architecture = validated(Architecture, sections, "here")
+    return LearnedModel(architecture, Pattern.of(preset, get_preset(preset)), 7.0, 11.0, 2)
+
+
+@pytest.fixture
+def weights(tmp_path, monkeypatch) -> Path:
+    """A package with one shipped model, that of the row `genn-conv` in the published setting."""
+    folder = tmp_path / "weights"
+    model().save(folder / "lorenz63-blanked-genn-conv")
+    monkeypatch.setattr(shipped, "FOLDER", folder)
+    return folder
+
+
+def small(monkeypatch, name="table1", *keys: str) -> None:
+    """Leave these rows in a table, and make the descent one of a moment."""
+    table = rows.TABLES[name]
+    kept = tuple(row for row in table.rows if row.key in keys)
+    short = {"options": {"iterations": 30}, "quick": {"iterations": 10}}
+    kept = tuple(replace(row, **short) if row.key == "fsgd" else row for row in kept)
+    monkeypatch.setitem(tables.TABLES, name, replace(table, rows=kept))
+
+
+# The test windows.
+
+
+def test_no_training_sees_the_test_windows() -> None:
+    tested = {s for one in HELD_OUT.values() for s in (one.truth_seed, one.observation_seed)}
+    for path in EXPERIMENTS:
+        configuration = read_configuration(path)
+        check_not_trained_on(configuration.model_dump(mode="json"))
+        for seed in (configuration.data.seed, configuration.data.validation_seed):
+            assert seed not in tested
+            assert seed < 2**16
+    # An epoch's seed has two 32-bit words, the lower of which counts epochs.
+    assert data._EPOCHS == 1 << 32
+    assert min(tested) > 10**9
+    assert max(tested) < 2**32
+
+
+def test_the_sizes_are_the_papers() -> None:
+    assert {name: one.windows for name, one in HELD_OUT.items()} == {
+        "lorenz63": 2000, "lorenz63-blanked": 2000, "lorenz96": 256,
+    }  # fmt: skip
+
+
+def test_first_windows_are_the_same_however_many() -> None:
+    few, many = (HELD_OUT["lorenz63"].make(n) for n in (3, 5))
+    for one, other, name in zip(few, many, ("truth", "observation"), strict=True):
+        np.testing.assert_array_equal(one[name], other[name].isel(window=slice(0, 3)))
+
+
+def test_a_training_on_the_test_windows_is_refused() -> None:
+    seed = HELD_OUT["lorenz96"].truth_seed
+    with pytest.raises(InputError, match=r"seed 1996000001.*train with another"):
+        check_not_trained_on({"data": {"seed": seed, "validation_seed": 2}})
+
+
+# Scores.
+
+
+def test_scores_under_a_learned_prior_are_those_of_its_definition(weights) -> None:
+    """By hand in numpy and autograd-free torch, window by window."""
+    checkpoint = weights / "lorenz63-blanked-genn-conv"
+    truth, observed = HELD_OUT["lorenz63-blanked"].make(3)
+    analysis, seconds = scoring.assimilated(observed, checkpoint=checkpoint)
+    found = scoring.scored(analysis, truth, checkpoint)
+    phi = LearnedModel.load(checkpoint).double().prior
+    assert seconds > 0
+    for w in range(3):
+        x, true = analysis["analysis"].values[w], truth["truth"].values[w]
+        y = observed["observation"].values[w]
+
+        def residual(states: np.ndarray) -> float:
+            with torch.no_grad():
+                z = torch.as_tensor((states[None] - 7.0) / 11.0)
+                return float(np.mean((states - (phi(z)[0].numpy() * 11.0 + 7.0))[1:] ** 2))
+
+        misfit = np.nanmean((x - y) ** 2)
+        assert found["r_score"][w] == pytest.approx(np.mean((x - true) ** 2), rel=1e-12)
+        assert found["four_dvar_score"][w] == pytest.approx(0.01 * misfit + residual(x), rel=1e-9)
+        assert found["ode_score"][w] == pytest.approx(residual(true), rel=1e-9)
+    assert np.all(found["ode_score_rk4"] < 1e-9)
+
+
+def test_under_a_known_model_both_scores_are_one(tmp_path) -> None:
+    model(prior="rk4").save(tmp_path / "m")
+    truth, observed = HELD_OUT["lorenz63-blanked"].make(2)
+    for checkpoint in (None, tmp_path / "m"):
+        kind = {"iterations": 3} if checkpoint is None else {"checkpoint": checkpoint}
+        analysis, _ = scoring.assimilated(observed, **kind)
+        found = scoring.scored(analysis, truth, checkpoint)
+        np.testing.assert_array_equal(found["four_dvar_score"], found["four_dvar_score_rk4"])
+
+
+# Rows.
+
+
+def test_the_papers_numbers_are_those_printed() -> None:
+    """Against the text of the tables, as far as it is in the experiments' comments."""
+    for table, system in (("table1", "lorenz63"), ("table2", "lorenz96")):
+        by_key = {row.key: row for row in rows.TABLES[table].rows}
+        for path in EXPERIMENTS:
+            stem = path.stem.removeprefix(f"{system}_")
+            if stem == path.stem or "supervised" not in stem:
+                continue
+            key = stem.replace("_supervised", "").replace("_", "-")
+            paper = by_key[key].paper
+            comment = " ".join(path.read_text("utf-8").split("\n\n")[0].replace("#", "").split())
+            if paper.r_score:
+                assert f"R {paper.r_score}" in comment, path
+            if paper.four_dvar and "4DVar-score" in comment:
+                number = comment.split("4DVar-score ")[1].split()[0].rstrip(".,")
+                assert float(number) == pytest.approx(float(paper.four_dvar))
+
+
+def test_every_learned_row_has_its_training() -> None:
+    for table in rows.TABLES.values():
+        for row in table.rows:
+            if row.method != "learned":
+                continue
+            found = retraining._configuration(table.settings[0], row, None)
+            assert isinstance(found, Configuration), row.key
+            assert found.data.preset == table.settings[0]
+            assert found.loss.kind == row.scheme
+            if row.solver.startswith("aG-"):
+                assert found.prior.kind.endswith(row.prior.lower())
+                assert found.solver.kind == row.solver.removeprefix("aG-").lower()
+            else:
+                own = retraining._configuration(table.settings[-1], row, None)
+                assert own is not None
+                assert own.data.preset == table.settings[-1]
+
+
+def test_weights_of_the_other_setting_and_of_no_row(weights) -> None:
+    table = rows.TABLES["table1"]
+    row = next(row for row in table.rows if row.key == "genn-conv")
+    name = "lorenz63-blanked-genn-conv"
+    assert rows.checkpoint_name("lorenz63-blanked", row) == name
+    assert rows.checkpoint_name("lorenz63", row) == name
+    assert [r.key for r in table.all_rows() if r.scheme == "learned, further"] == []
+    model("lorenz63").save(weights / "lorenz63-genn-conv")
+    model("lorenz63").save(weights / "lorenz63-best")
+    model("lorenz96").save(weights / "lorenz96-best")
+    assert rows.checkpoint_name("lorenz63", row) == "lorenz63-genn-conv"
+    (further,) = [r for r in table.all_rows() if r.scheme == "learned, further"]
+    assert further.key == "best"
+    assert rows.checkpoint_name("lorenz63", further) == "lorenz63-best"
+    assert rows.checkpoint_name("lorenz63-blanked", further) is None
+
+
+# Tables.
+
+
+def test_a_table_from_the_command_line(weights, tmp_path, monkeypatch, capsys) -> None:
+    small(monkeypatch, "table1", "fsgd", "genn-conv", "genn-lstm")
+    out = tmp_path / "out"
+    argv = ["pyvda", "reproduce", "table1", "--quick", "--windows", "4", "-o", str(out)]
+    monkeypatch.setattr(sys, "argv", argv)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code in (None, 0)
+    found = json.loads((out / "table1-quick.json").read_text())
+    by_key = {row["row"]: row["results"] for row in found["rows"]}
+    fsgd = by_key["fsgd"]["lorenz63-blanked"]
+    assert fsgd["options"] == {"iterations": 10}
+    assert fsgd["cut"] == {"iterations": 30}
+    assert fsgd["full"]["iterations"] == 150_000
+    assert by_key["genn-lstm"]["lorenz63"]["state"] == "not trained"
+    learned = by_key["genn-conv"]["lorenz63"]
+    assert learned["trained_for"] == "lorenz63-blanked"
+    assert learned["windows"] == 4
+
+    # The same number as a user finds with the two commands of the README.
+    truth, observed = HELD_OUT["lorenz63-blanked"].make(4)
+    analysis = pyvda.assimilate(observed, checkpoint="lorenz63-blanked-genn-conv")
+    mean = pyvda.evaluate(analysis, truth)["r_score"].mean()
+    assert by_key["genn-conv"]["lorenz63-blanked"]["scores"]["r_score"]["mean"] == mean
+
+    text = (out / "table1-quick.md").read_text()
+    row = next(line for line in text.splitlines() if "| supervised | GENN | aG-Conv |" in line)
+    assert "| 1.34 |" in row
+    assert f"| {mean:.3g} [" in row
+    assert "cut to 10 of 30 iterations; a stored run of 150000 iterations has R 5.02" in text
+    assert "`lorenz63`: weights trained for `lorenz63-blanked`" in text
+    assert "Not trained: supervised GENN aG-LSTM, `lorenz63-blanked`" in text
+    assert "not say" in text  # that the paper's setting is not in its text
+    assert sorted(p.name for p in out.iterdir()) == ["table1-quick.json", "table1-quick.md"]
+
+
+def test_a_row_is_run_once_and_again_with_other_weights(weights, tmp_path, monkeypatch) -> None:
+    small(monkeypatch, "table1", "fsgd", "genn-conv")
+    runs: list[str] = []
+    real = tables.assimilated
+
+    def counted(observed, **settings):
+        runs.append(str(settings.get("checkpoint", settings.get("method"))))
+        return real(observed, **settings)
+
+    monkeypatch.setattr(tables, "assimilated", counted)
+    common = {"out": tmp_path, "quick": True, "windows": 2}
+    first = tables.reproduce_table("table1", **common)
+    assert len(runs) == 4
+    assert tables.reproduce_table("table1", **common) == first
+    assert len(runs) == 4
+    changed = model()
+    with torch.no_grad():
+        next(changed.solver.parameters()).mul_(1.5)
+    changed.save(weights / "lorenz63-blanked-genn-conv")
+    second = tables.reproduce_table("table1", **common)
+    assert len(runs) == 6
+    assert second["rows"][0] == first["rows"][0]
+    tables.reproduce_table("table1", **{**common, "windows": 3}, only=["fsgd"])
+    assert runs[6:] == ["fsgd", "fsgd"]
+
+
+def test_a_table_that_was_interrupted_goes_on(weights, tmp_path, monkeypatch) -> None:
+    small(monkeypatch, "table1", "fsgd", "genn-conv")
+    real = tables.assimilated
+    calls = iter(range(10))
+
+    def interrupted(observed, **settings):
+        if next(calls) == 1:
+            raise KeyboardInterrupt
+        return real(observed, **settings)
+
+    monkeypatch.setattr(tables, "assimilated", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        tables.reproduce_table("table1", tmp_path, quick=True, windows=2)
+    kept = json.loads((tmp_path / "table1-quick.json").read_text())
+    assert list(kept["rows"][0]["results"]) == ["lorenz63-blanked"]
+    seconds = kept["rows"][0]["results"]["lorenz63-blanked"]["seconds"]
+    whole = tables.reproduce_table("table1", tmp_path, quick=True, windows=2)
+    assert whole["rows"][0]["results"]["lorenz63-blanked"]["seconds"] == seconds
+    assert {s["state"] for row in whole["rows"] for s in row["results"].values()} == {"scored"}
+
+
+def test_a_method_that_refuses_leaves_the_other_rows(tmp_path, monkeypatch, weights) -> None:
+    small(monkeypatch, "table1", "fsgd", "genn-conv")
+    real = tables.assimilated
+
+    def refused(observed, **settings):
+        if settings.get("method") == "fsgd":
+            raise InputError("this needs Julia")
+        return real(observed, **settings)
+
+    monkeypatch.setattr(tables, "assimilated", refused)
+    found = tables.reproduce_table("table1", tmp_path, quick=True, windows=2)
+    assert [r["results"]["lorenz63"]["state"] for r in found["rows"]] == ["refused", "scored"]
+    assert "refused (this needs Julia)" in markdown.table(found)
+
+
+def test_training_again_is_the_shipped_training(weights, tmp_path, monkeypatch) -> None:
+    """In full, a row's model is trained as its record says, in the folder of the results."""
+    small(monkeypatch, "table1", "genn-conv")
+    path = ROOT / "experiments" / "lorenz63_genn_conv_supervised.yaml"
+    values = read_configuration(path).model_dump(mode="json")
+    values["data"] |= {"windows": 8, "validation": 4, "steps": None}
+    values["training"] |= {"epochs": 2, "pretraining": 0, "batch_size": 4, "iterations": {0: 1}}
+    values["optimiser"]["schedule"] = "constant"
+    folder = weights / "lorenz63-blanked-genn-conv"
+    (folder / "training.json").write_text(json.dumps({"configuration": values}))
+    common = {"retrain": True, "windows": 2}
+    found = tables.reproduce_table("table1", tmp_path / "out", **common)
+    entry = found["rows"][0]["results"]["lorenz63-blanked"]
+    trained = tmp_path / "out" / "trainings" / "lorenz63-blanked-genn-conv"
+    assert entry["sha256"] == LearnedModel.load(trained).digest()
+    assert entry["sha256"] != shipped.load("lorenz63-blanked-genn-conv").digest()
+    assert entry["training"]["distinct_windows_seen"] == 8
+    assert tables.reproduce_table("table1", tmp_path / "out", **common) == found
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["table3"], "choose one of table1, table2, figure2"),
+        (["table1", "--quick", "--only", "fsgd,lstm"], "has no row lstm; its rows are fsgd"),
+    ],
+)
+def test_what_cannot_be_reproduced_gets_one_sentence(
+    arguments, message, tmp_path, monkeypatch, capsys
+) -> None:
+    argv = ["pyvda", "reproduce", *arguments, "-o", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", argv)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_files_are_not_taken_for_results(tmp_path, monkeypatch) -> None:
+    small(monkeypatch, "table1", "fsgd")
+    for text in ("[]", "{", '{"format": 7}'):
+        (tmp_path / "table1.json").write_text(text)
+        with pytest.raises(InputError, match="no results of"):
+            tables.reproduce_table("table1", tmp_path, windows=1)
+        assert (tmp_path / "table1.json").read_text() == text
+
+
+def test_the_stored_descents_are_those_of_a_committed_run() -> None:
+    stored = json.loads(tables.STORED_FSGD.read_text())
+    assert set(stored) == set(HELD_OUT)
+    runs = [json.loads((ROOT / "benchmarks/results/fsgd_table.json").read_text())["rows"]]
+    for table in ("table1", "table2"):
+        path = ROOT / "docs/results" / f"{table}.json"
+        if path.exists():
+            runs.append(tables.full_descents(json.loads(path.read_text())).values())
+    for preset, row in stored.items():
+        kept = {"preset", "windows", "iterations", "r_score", "r_score_interval", "cost"}
+        wanted = {name: row[name] for name in kept}
+        assert any({n: one.get(n) for n in kept} == wanted for run in runs for one in run), preset
+
+
+def test_a_diverged_window_is_named(tmp_path) -> None:
+    entry = {
+        "state": "scored", "note": "", "windows": 2, "ended": {"diverged": 1}, "iterations": 5.0,
+        "seconds": 1.0, "options": {},
+        "scores": pyvda.scores.score_table({"r_score": np.array([1.0, np.nan])})["scores"],
+    }  # fmt: skip
+    results = {
+        "title": "t",
+        "settings": {"lorenz96": {"windows": 2, "truth_seed": 1, "observation_seed": 2}},
+        "rows": [{"row": "a", "scheme": "s", "prior": "p", "solver": "v",
+                  "paper": {"r_score": "", "four_dvar": "", "ode": ""},
+                  "results": {"lorenz96": entry}}],
+    }  # fmt: skip
+    text = markdown.table(results)
+    assert "1 windows diverged" in text
+    assert "windows that did not diverge" in text
+    assert "| — |" in text
+    assert names.Status.DIVERGED.name.lower() in entry["ended"]
+    assert held_out.SUBSET == 64
