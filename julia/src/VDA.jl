@@ -39,6 +39,7 @@ include("dormand_prince.jl")
 include("blocks.jl")
 include("cost.jl")
 include("descent.jl")
+include("block_tridiagonal.jl")
 include("ensemble.jl")
 include("boundary.jl")
 

@@ -1,0 +1,234 @@
+# Symmetric positive definite block-tridiagonal systems A x = b, by block Cholesky: A = L Lᵀ with
+#
+#     Lₖ Lₖᵀ = Aₖₖ - Eₖ₋₁ Eₖ₋₁ᵀ,     Eₖ = Aₖ₊₁,ₖ Lₖ⁻ᵀ,
+#
+# and the diagonal blocks of A⁻¹ from the last one backwards:
+#
+#     Zₖ = Lₖ⁻ᵀ (I + Eₖᵀ Zₖ₊₁ Eₖ) Lₖ⁻¹.
+#
+# `LaneBlocks` holds small blocks of numbers that may be the lanes of several windows; a window
+# whose matrix is not positive definite gets NaN, the others know nothing of it. `DenseBlocks` is
+# one window of large blocks, worked on by BLAS and LAPACK; nothing here throws or allocates.
+# Both hold `damping` D: what is factorised is A + D I.
+
+using LinearAlgebra: BLAS, LAPACK
+
+# --- small blocks -------------------------------------------------------------------------------
+
+"""
+    LaneBlocks{D,N}(K)
+
+K × K blocks of D × D numbers.
+
+- `diagonal`: `(D, D, K)`, the blocks Aₖₖ, of which the lower triangles count
+- `below`: `(D, D, K)`, the blocks Aₖ₊₁,ₖ; the last is not used
+- `factor`, `coupling`: the same places, Lₖ and Eₖᵀ
+- `reciprocal`: `(D, K)`, 1 / diag(Lₖ)
+"""
+struct LaneBlocks{D,N}
+    diagonal::Array{N,3}
+    below::Array{N,3}
+    factor::Array{N,3}
+    coupling::Array{N,3}
+    reciprocal::Matrix{N}
+end
+LaneBlocks{D,N}(K::Integer) where {D,N} =
+    LaneBlocks{D,N}(ntuple(_ -> zeros(N, D, D, K), Val(4))..., zeros(N, D, K))
+
+"    factorise!(A, damping) -> whether A + damping I may be positive definite (NaN tells, by lane)"
+function factorise!(A::LaneBlocks{D,N}, damping) where {D,N}
+    (L, R, E, B) = (A.factor, A.reciprocal, A.coupling, A.below)
+    K = size(L, 3)
+    @inbounds for k in 1:K
+        for j in 1:D
+            for i in j:D
+                s = A.diagonal[i, j, k]
+                i == j && (s += damping)
+                if k > 1
+                    for n in 1:D
+                        s -= E[n, i, k-1] * E[n, j, k-1]
+                    end
+                end
+                for n in 1:j-1
+                    s -= L[i, n, k] * L[j, n, k]
+                end
+                if i == j
+                    s = root(s)
+                    R[j, k] = N(1) / s
+                    L[i, j, k] = s
+                else
+                    L[i, j, k] = s * R[j, k]
+                end
+            end
+        end
+        k == K && break
+        for j in 1:D, i in 1:D          # Eᵀ = L⁻¹ Bᵀ
+            s = B[j, i, k]
+            for n in 1:i-1
+                s -= L[i, n, k] * E[n, j, k]
+            end
+            E[i, j, k] = s * R[i, k]
+        end
+    end
+    return true
+end
+
+@inline root(s) = sqrt(s)
+@inline root(s::AbstractFloat) = s > 0 ? sqrt(s) : oftype(s, NaN)      # Base throws below zero
+
+"    solve!(x, A) -> A⁻¹ x in place, after `factorise!`; `x` is `(D, K)`"
+function solve!(x::Matrix{N}, A::LaneBlocks{D,N}) where {D,N}
+    (L, R, E) = (A.factor, A.reciprocal, A.coupling)
+    K = size(L, 3)
+    @inbounds for k in 1:K, i in 1:D
+        s = x[i, k]
+        if k > 1
+            for n in 1:D
+                s -= E[n, i, k-1] * x[n, k-1]
+            end
+        end
+        for n in 1:i-1
+            s -= L[i, n, k] * x[n, k]
+        end
+        x[i, k] = s * R[i, k]
+    end
+    @inbounds for k in K:-1:1
+        for i in D:-1:1
+            s = x[i, k]
+            if k < K
+                for n in 1:D
+                    s -= E[i, n, k] * x[n, k+1]
+                end
+            end
+            for n in i+1:D
+                s -= L[n, i, k] * x[n, k]
+            end
+            x[i, k] = s * R[i, k]
+        end
+    end
+    return x
+end
+
+"    inverse_diagonal!(Z, A) -> the diagonal blocks of A⁻¹, `(D, D, K)`, after `factorise!`"
+function inverse_diagonal!(Z::Array{N,3}, A::LaneBlocks{D,N}) where {D,N}
+    (L, R, E) = (A.factor, A.reciprocal, A.coupling)
+    K = size(L, 3)
+    C = zeros(N, D, D)
+    F = zeros(N, D, D)
+    @inbounds for k in K:-1:1
+        for j in 1:D, i in 1:D
+            C[i, j] = i == j ? N(1) : N(0)
+        end
+        if k < K
+            for j in 1:D, i in 1:D              # F = Zₖ₊₁ E
+                s = N(0)
+                for n in 1:D
+                    s += Z[i, n, k+1] * E[j, n, k]
+                end
+                F[i, j] = s
+            end
+            for j in 1:D, i in 1:D
+                s = C[i, j]
+                for n in 1:D
+                    s += E[i, n, k] * F[n, j]
+                end
+                C[i, j] = s
+            end
+        end
+        for j in 1:D, i in D:-1:1               # F = L⁻ᵀ C
+            s = C[i, j]
+            for n in i+1:D
+                s -= L[n, i, k] * F[n, j]
+            end
+            F[i, j] = s * R[i, k]
+        end
+        for j in D:-1:1, i in 1:D               # Z = F L⁻¹
+            s = F[i, j]
+            for n in j+1:D
+                s -= Z[i, n, k] * L[n, j, k]
+            end
+            Z[i, j, k] = s * R[j, k]
+        end
+    end
+    return Z
+end
+
+# --- large blocks -------------------------------------------------------------------------------
+
+"""
+    DenseBlocks(P, K)
+
+K × K blocks of P × P numbers.
+
+- `diagonal`: the blocks Aₖₖ, of which the lower triangles count
+- `above`: the blocks Aₖ,ₖ₊₁ = Aₖ₊₁,ₖᵀ; the last is not used
+- `factor`, `coupling`: Lₖ and Eₖᵀ
+"""
+struct DenseBlocks
+    diagonal::Vector{Matrix{Float64}}
+    above::Vector{Matrix{Float64}}
+    factor::Vector{Matrix{Float64}}
+    coupling::Vector{Matrix{Float64}}
+end
+DenseBlocks(P::Integer, K::Integer) = DenseBlocks(ntuple(_ -> [zeros(P, P) for _ in 1:K], Val(4))...)
+
+"    factorise!(A, damping) -> whether A + damping I is positive definite"
+function factorise!(A::DenseBlocks, damping)
+    K = length(A.diagonal)
+    @inbounds for k in 1:K
+        L = A.factor[k]
+        copyto!(L, A.diagonal[k])
+        for i in axes(L, 1)
+            L[i, i] += damping
+        end
+        k > 1 && BLAS.syrk!('L', 'T', -1.0, A.coupling[k-1], 1.0, L)
+        all_finite(L) || return false       # not every LAPACK notices NaN
+        LAPACK.potrf!('L', L)[2] == 0 || return false
+        if k < K
+            copyto!(A.coupling[k], A.above[k])
+            BLAS.trsm!('L', 'L', 'N', 'N', 1.0, L, A.coupling[k])
+        end
+    end
+    return true
+end
+
+function all_finite(a)
+    s = 0.0
+    @inbounds @simd for i in eachindex(a)
+        s += a[i] * 0.0
+    end
+    return s == 0.0
+end
+
+"    solve!(x, A) -> A⁻¹ x in place, after `factorise!`; `x` is K vectors of P numbers"
+function solve!(x::Vector{Vector{Float64}}, A::DenseBlocks)
+    K = length(x)
+    @inbounds for k in 1:K
+        k > 1 && BLAS.gemv!('T', -1.0, A.coupling[k-1], x[k-1], 1.0, x[k])
+        BLAS.trsv!('L', 'N', 'N', A.factor[k], x[k])
+    end
+    @inbounds for k in K:-1:1
+        k < K && BLAS.gemv!('N', -1.0, A.coupling[k], x[k+1], 1.0, x[k])
+        BLAS.trsv!('L', 'T', 'N', A.factor[k], x[k])
+    end
+    return x
+end
+
+"    inverse_diagonal!(Z, A) -> the diagonal blocks of A⁻¹, K matrices, after `factorise!`"
+function inverse_diagonal!(Z::Vector{Matrix{Float64}}, A::DenseBlocks)
+    K = length(Z)
+    F = similar(Z[1])
+    @inbounds for k in K:-1:1
+        fill!(Z[k], 0.0)
+        for i in axes(Z[k], 1)
+            Z[k][i, i] = 1.0
+        end
+        if k < K
+            BLAS.gemm!('N', 'T', 1.0, Z[k+1], A.coupling[k], 0.0, F)
+            BLAS.gemm!('N', 'N', 1.0, A.coupling[k], F, 1.0, Z[k])
+        end
+        BLAS.trsm!('L', 'L', 'T', 'N', 1.0, A.factor[k], Z[k])
+        BLAS.trsm!('R', 'L', 'N', 'N', 1.0, A.factor[k], Z[k])
+    end
+    return Z
+end
