@@ -1,8 +1,8 @@
 """The paper's tables and figures, made again by `pyvda reproduce`.
 
 `held_out` has the test windows, `rows` what stands in the tables, `scoring` the scores of one row,
-`tables` runs the rows and keeps them as JSON, `markdown` writes them to be read, `pathways` runs
-what `pyvda.figures` draws, and `shipping` puts a trained model into the package.
+`tables` runs the rows and keeps them as JSON, `markdown` writes them to be read, `illustrate`
+runs what `pyvda.figures` draws, and `shipping` puts a trained model into the package.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def reproduce(
         path = results_file(what, out, settings.get("quick", False))
         return [path, path.with_suffix(".md")]
     if what in FIGURES:
-        from pyvda.figures import reproduce_figure
+        from pyvda.reproduction.illustrate import reproduce_figure
 
         return reproduce_figure(what, out, progress=progress, say=say, **settings)
     raise InputError(f"unknown {what!r}; choose one of {', '.join((*TABLES, *FIGURES))}")
