@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyvda.plots import STYLE
+from pyvda.plots import STYLE, plain_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,8 +73,10 @@ def energy_pathways(pathways: Sequence[Pathway]) -> Figure:
                     clip_on=False,
                 )  # fmt: skip
         for axis, label in zip(axes, ("reconstruction error", "variational cost"), strict=True):
-            axis.set_xscale("symlog", linthresh=1.0, linscale=0.4)
+            axis.set_xscale("symlog", linthresh=1.0, linscale=0.6)
             axis.set_yscale("log")
+            drawn = [np.asarray(line.get_ydata()) for line in axis.lines]
+            plain_ticks(axis, np.concatenate(drawn or [[1.0]]))
             axis.set_xlim(left=0.0)
             axis.set_xlabel("iteration")
             axis.set_ylabel(label)

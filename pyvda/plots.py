@@ -155,7 +155,7 @@ def _draw_descent(figure: FigureBase, history: xr.Dataset, *, across: bool = Fal
         values = history[name].values.astype(np.float64)
         shown = (iteration > 0) & (values > 0)
         axis.loglog(iteration[shown], values[shown], color=colour)
-        _plain_ticks(axis, values[shown])
+        plain_ticks(axis, values[shown])
         for start in values[(iteration == 0) & (values > 0)]:
             axis.axhline(start, color=colour, linestyle=":", linewidth=0.9)
             axis.annotate(
@@ -176,7 +176,7 @@ def _draw_descent(figure: FigureBase, history: xr.Dataset, *, across: bool = Fal
         figure.align_ylabels(list(axes))
 
 
-def _plain_ticks(axis: Axes, values: np.ndarray) -> None:
+def plain_ticks(axis: Axes, values: np.ndarray) -> None:
     """Label a logarithmic axis by plain numbers; by 1, 2, 5 in each decade if they are few."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 

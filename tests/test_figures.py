@@ -1,0 +1,182 @@
+"""The paper's figures show the data they are given, and the data are those of the solvers."""
+
+import sys
+import xml.etree.ElementTree
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.image import imread
+
+import pyvda
+from pyvda import shipped
+from pyvda.cli import main
+from pyvda.configuration import Architecture, validated
+from pyvda.description import Pattern
+from pyvda.figures import (
+    Drawn,
+    Pathway,
+    Reconstruction,
+    energy_pathways,
+    errors_and_examples,
+    state_and_error_maps,
+)
+from pyvda.learned import LearnedModel
+from pyvda.presets import get_preset
+from pyvda.reproduction import illustrate
+from pyvda.reproduction.held_out import HELD_OUT
+from pyvda.reproduction.rows import TABLES
+
+RNG = np.random.default_rng(11)
+ONE, TWO = Drawn("one", "#D55E00"), Drawn("two", "#56B4E9", (0, (4, 1)))
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+def windows(count=6, steps=40, size=3):
+    """Truth, observations of the first component every fourth step, two reconstructions."""
+    truth = RNG.normal(size=(count, steps, size))
+    observation = np.full_like(truth, np.nan)
+    observation[:, ::4, 0] = truth[:, ::4, 0] + 0.1
+    found = [Reconstruction(ONE, truth + RNG.normal(size=truth.shape)),
+             Reconstruction(TWO, truth + 0.1 * RNG.normal(size=truth.shape))]  # fmt: skip
+    return found, truth, observation
+
+
+def test_pathways_are_drawn_as_given() -> None:
+    iteration = np.array([0.0, 1.0, 10.0, 100.0])
+    long = Pathway(ONE, iteration, np.array([50.0, 40.0, 4.0, 3.0]), np.array([1, 0.1, 0.01, 0.01]))
+    step = Pathway(TWO, np.array([0.0, 1.0]), np.array([50.0, 2.0]), np.array([1.0, 0.02]))
+    figure = energy_pathways([long, step])
+    error, cost = figure.axes
+    np.testing.assert_array_equal(error.lines[0].get_xdata(), iteration)
+    np.testing.assert_array_equal(error.lines[0].get_ydata(), long.r_score)
+    np.testing.assert_array_equal(cost.lines[1].get_ydata(), step.cost)
+    assert error.get_yscale() == cost.get_yscale() == "log"
+    assert error.lines[0].get_marker() == "None"
+    assert error.lines[1].get_marker() == "o"
+    assert [text.get_text() for text in figure.legends[0].texts] == ["one", "two"]
+    # Iteration 0 has a place of its own, and from 1 on decades are equally long.
+    at = error.transData.transform([[x, 1.0] for x in (0.0, 1.0, 10.0, 100.0)])[:, 0]
+    assert at[0] < at[1]
+    assert at[3] - at[2] == pytest.approx(at[2] - at[1], rel=1e-6)
+
+
+def test_densities_are_those_of_the_errors() -> None:
+    found, truth, observation = windows(count=50)
+    figure = errors_and_examples(found, truth, observation, time_step=0.01)
+    for component, axis in enumerate(figure.axes[:3]):
+        for one, line in zip(found, axis.lines, strict=True):
+            error = (one.x - truth)[..., component].ravel()
+            x, density = (np.asarray(v) for v in (line.get_xdata(), line.get_ydata()))
+            density = np.nan_to_num(density)
+            width = x[1] - x[0]
+            within = np.mean(np.abs(error) <= x[-1] + 0.5 * width)
+            assert density.sum() * width == pytest.approx(within, rel=1e-9)
+            assert np.sum(x**2 * density) * width == pytest.approx(np.mean(error**2), rel=0.12)
+        assert axis.get_xlabel() == f"error of $x_{{{component + 1}}}$"
+
+
+def test_examples_are_truth_observations_and_chosen_solvers() -> None:
+    found, truth, observation = windows()
+    figure = errors_and_examples(
+        found, truth, observation, time_step=0.5, windows=(1, 4), examples=("two",)
+    )
+    axes = np.array(figure.axes[3:]).reshape(3, 2)
+    for row in range(3):
+        for column, window in enumerate((1, 4)):
+            lines = axes[row, column].lines
+            assert len(lines) == (3 if row == 0 else 2)  # only the first is observed
+            np.testing.assert_array_equal(lines[0].get_ydata(), truth[window, :, row])
+            np.testing.assert_array_equal(lines[1].get_ydata(), found[1].x[window, :, row])
+            np.testing.assert_array_equal(lines[0].get_xdata(), 0.5 * np.arange(40))
+    np.testing.assert_array_equal(axes[0, 1].lines[2].get_ydata(), observation[4, :, 0])
+    legends = [t.get_text() for sub in figure.subfigs for g in sub.legends for t in g.texts]
+    assert legends == ["one", "two", "truth", "observations"]
+
+
+def test_maps_share_one_scale() -> None:
+    found, truth, _ = windows(count=2, steps=60, size=12)
+    observation = np.full_like(truth, np.nan)
+    observation[:, 2::4, ::2] = truth[:, 2::4, ::2]
+    figure = state_and_error_maps(found, truth, observation, time_step=0.05, window=1, steps=50)
+    axes = np.array(figure.axes[:6]).reshape(2, 3)
+    limits = {axis.images[0].get_clim() for axis in axes.ravel()}
+    largest = np.abs(truth[1, :50]).max()
+    assert limits == {(-largest, largest)}
+    for column, one in enumerate(found, 1):
+        x = one.x[1, :50]
+        np.testing.assert_allclose(axes[0, column].images[0].get_array(), x.T)
+        np.testing.assert_allclose(
+            axes[1, column].images[0].get_array(), np.abs(x - truth[1, :50]).T
+        )
+        assert f"R = {np.mean((x - truth[1, :50]) ** 2):.2g}" in axes[1, column].get_title()
+    shown = np.ma.filled(axes[1, 0].images[0].get_array(), np.nan)
+    np.testing.assert_allclose(shown, observation[1, 2:50:4].T)
+    assert axes[0, 0].get_title() == "truth"
+
+
+def test_every_solver_has_a_look_of_its_own() -> None:
+    for table, _, keys, _ in illustrate.FIGURES.values():
+        assert set(keys) <= {row.key for row in TABLES[table].rows}
+        looks = [illustrate.LOOKS[key] for key in keys]
+        assert len({(look.colour, str(look.line)) for look in looks}) == len(keys)
+        assert len({look.colour for look in looks}) == len(keys)
+    labels = [look.label for look in illustrate.LOOKS.values()]
+    assert set(illustrate.EXAMPLES) <= set(labels)
+
+
+@pytest.fixture
+def weights(tmp_path, monkeypatch) -> Path:
+    """Two small shipped models."""
+    folder = tmp_path / "weights"
+    for preset, name in (("lorenz63-blanked", "rk4-conv"), ("lorenz96", "rk4-conv")):
+        torch.manual_seed(0)
+        sections = {"prior": {"kind": "rk4"}, "solver": {"kind": "conv"}}
+        architecture = validated(Architecture, sections, "here")
+        pattern = Pattern.of(preset, get_preset(preset))
+        LearnedModel(architecture, pattern, 2.0, 8.0, 3).save(folder / f"{preset}-{name}")
+    monkeypatch.setattr(shipped, "FOLDER", folder)
+    return folder
+
+
+def test_a_pathway_is_that_of_analyses_of_fewer_iterations(weights) -> None:
+    truth, observed = HELD_OUT["lorenz63-blanked"].make(3)
+    row = next(row for row in TABLES["table1"].rows if row.key == "rk4-conv")
+    checkpoint = weights / "lorenz63-blanked-rk4-conv"
+    path = illustrate._pathway(row, checkpoint, truth, observed, None, lambda done, total: None)
+    np.testing.assert_array_equal(path.iteration, [0, 1, 2, 3])
+    for k in (0, 2, 3):
+        analysis = pyvda.assimilate(observed, checkpoint=checkpoint, iterations=k)
+        found = pyvda.evaluate(analysis, truth)
+        assert path.r_score[k] == pytest.approx(found["r_score"].mean(), rel=1e-12)
+        assert path.cost[k] == pytest.approx(found["four_dvar_score"].mean(), rel=1e-12)
+
+
+@pytest.mark.parametrize("figure", ["figure2", "figure3", "figure4"])
+def test_a_figure_from_the_command_line(figure, weights, tmp_path, monkeypatch, capsys) -> None:
+    table, setting, *_ = illustrate.FIGURES[figure]
+    monkeypatch.setitem(
+        illustrate.FIGURES, figure, (table, setting, ("fsgd", "rk4-conv", "direct"), 2)
+    )
+    short = [r for r in TABLES[table].rows if r.key in ("fsgd", "rk4-conv", "direct")]
+    assert len(short) == 3
+    monkeypatch.setattr(
+        illustrate, "_settings",
+        lambda row, checkpoint, truth: {"checkpoint": checkpoint} if checkpoint else
+        {"method": "fsgd", "model": truth.attrs["model"], "iterations": 20},
+    )  # fmt: skip
+    out = tmp_path / "figures"
+    monkeypatch.setattr(sys, "argv", ["pyvda", "reproduce", figure, "-o", str(out)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code in (None, 0)
+    printed = capsys.readouterr().out
+    assert "direct regression is left out: not trained" in printed
+    image = imread(out / f"{figure}.png")
+    assert image.shape[0] > 400
+    assert image.shape[1] > 700
+    assert image[..., :3].std() > 0.05  # not an empty page
+    root = xml.etree.ElementTree.parse(out / f"{figure}.svg").getroot()
+    assert root.tag.endswith("svg")
+    assert sorted(path.name for path in out.iterdir()) == [f"{figure}.png", f"{figure}.svg"]
