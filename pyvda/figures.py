@@ -76,7 +76,7 @@ def energy_pathways(pathways: Sequence[Pathway]) -> Figure:
             axis.set_xscale("symlog", linthresh=1.0, linscale=0.6)
             axis.set_yscale("log")
             drawn = [np.asarray(line.get_ydata()) for line in axis.lines]
-            plain_ticks(axis, np.concatenate(drawn or [[1.0]]))
+            plain_ticks(axis, np.concatenate(drawn) if drawn else np.ones(1))
             axis.set_xlim(left=0.0)
             axis.set_xlabel("iteration")
             axis.set_ylabel(label)

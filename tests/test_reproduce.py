@@ -1,5 +1,6 @@
 """Tables and their parts: run in small, resumed, read back and written to be read."""
 
+import importlib.util
 import json
 import sys
 from dataclasses import replace
@@ -339,6 +340,43 @@ def test_the_stored_descents_are_those_of_a_committed_run() -> None:
         kept = {"preset", "windows", "iterations", "r_score", "r_score_interval", "cost"}
         wanted = {name: row[name] for name in kept}
         assert any({n: one.get(n) for n in kept} == wanted for run in runs for one in run), preset
+
+
+def results_page():
+    spec = importlib.util.spec_from_file_location("page", ROOT / "scripts/results_page.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_of_the_results_is_that_of_the_committed_json() -> None:
+    text = (ROOT / "docs/results.md").read_text("utf-8")
+    assert results_page().page(text) == text, "run python scripts/results_page.py"
+
+
+def test_the_page_takes_tables_and_figures(weights, tmp_path, monkeypatch) -> None:
+    small(monkeypatch, "table1", "fsgd", "genn-conv")
+    found = tables.reproduce_table("table1", tmp_path / "results", windows=2)
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "figure3.png").write_bytes(b"")
+    text = (ROOT / "docs/results.md").read_text("utf-8")
+    page = results_page().page(text, tmp_path)
+    assert page.count(markdown.table(found).strip()) == 1
+    assert "(figures/figure3.png)" in page
+    assert "(figures/figure2.png)" not in page
+    assert results_page().page(page, tmp_path) == page
+    with pytest.raises(SystemExit, match="no markers of table1"):
+        results_page().page("text", tmp_path)
+    # The whole test set alone is worth keeping as a full descent.
+    assert tables.full_descents(found) == {}
+    for name in HELD_OUT:
+        one = replace(HELD_OUT[name], windows=2)
+        monkeypatch.setitem(HELD_OUT, name, one)
+    kept = tables.full_descents(found)
+    assert set(kept) == {"lorenz63", "lorenz63-blanked"}
+    scores = found["rows"][0]["results"]["lorenz63"]["scores"]
+    assert kept["lorenz63"]["r_score"] == scores["r_score"]["mean"]
+    assert kept["lorenz63"]["iterations"] == 30
 
 
 def test_a_diverged_window_is_named(tmp_path) -> None:

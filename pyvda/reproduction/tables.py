@@ -135,14 +135,18 @@ def reproduce_table(
 def full_descents(results: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the FSGD runs of a table's JSON that were not cut, a short record for each setting.
 
-    They are what quick runs show beside their own, from the file `STORED_FSGD`.
+    Only those on the whole test set count. They are what quick runs show beside their own, from
+    the file `STORED_FSGD`.
     """
     found = {}
     for row in results["rows"]:
         for setting, entry in row["results"].items():
+            held_out = HELD_OUT[setting]
             if row["row"] != "fsgd" or entry["state"] != "scored" or "cut" in entry:
                 continue
-            r_score, held_out = entry["scores"]["r_score"], HELD_OUT[setting]
+            if entry["windows"] < held_out.windows:
+                continue
+            r_score = entry["scores"]["r_score"]
             found[setting] = {
                 "preset": setting,
                 "windows": entry["windows"],

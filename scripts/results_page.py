@@ -1,0 +1,67 @@
+"""Put the tables of docs/results/ into docs/results.md, so that no number there is typed by hand.
+
+    python scripts/results_page.py
+
+Run it after `pyvda reproduce table1 --shipped -o docs/results` and the like. Descents that were run
+to their end there become what quick runs show beside their own.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from pyvda.atomic import replacing
+from pyvda.reproduction import markdown
+from pyvda.reproduction.tables import STORED_FSGD, full_descents
+
+DOCS = Path(__file__).parents[1] / "docs"
+FIGURES = {
+    "figure2": "Error and cost along the iterations",
+    "figure3": "Errors and reconstructions, Lorenz-63",
+    "figure4": "States and absolute errors, Lorenz-96",
+}
+
+
+def between(text: str, name: str, content: str) -> str:
+    """Return `text` with what stands between the markers of `name` replaced."""
+    first = f"<!-- {name}: written by scripts/results_page.py -->\n"
+    last = f"<!-- end of {name} -->"
+    before, found, rest = text.partition(first)
+    _, closed, after = rest.partition(last)
+    if not (found and closed):
+        raise SystemExit(f"results_page: {DOCS / 'results.md'} has no markers of {name}")
+    return f"{before}{first}{content.strip()}\n{last}{after}"
+
+
+def page(text: str, docs: Path = DOCS) -> str:
+    """Return the page with the tables and figures that `docs` has."""
+    for name in ("table1", "table2"):
+        path = docs / "results" / f"{name}.json"
+        if path.exists():
+            text = between(text, name, markdown.table(json.loads(path.read_text("utf-8"))))
+    drawn = [n for n in FIGURES if (docs / "figures" / f"{n}.png").exists()]
+    if drawn:
+        images = (f"![{FIGURES[name]}](figures/{name}.png)" for name in drawn)
+        text = between(text, "figures", "\n\n".join(images))
+    return text
+
+
+def main() -> int:
+    """Rewrite the page and the stored descents."""
+    path = DOCS / "results.md"
+    with replacing(path) as temporary:
+        temporary.write_text(page(path.read_text("utf-8")), "utf-8")
+    stored = json.loads(STORED_FSGD.read_text("utf-8"))
+    for name in ("table1", "table2"):
+        results = DOCS / "results" / f"{name}.json"
+        if results.exists():
+            stored |= full_descents(json.loads(results.read_text("utf-8")))
+    with replacing(STORED_FSGD) as temporary:
+        temporary.write_text(json.dumps(stored, indent=1) + "\n", "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
