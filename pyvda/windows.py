@@ -112,24 +112,24 @@ def first_guess(
     observation, mask : (W, T, D)
         As in `Batch`.
     climatological_mean : (D,)
-        For components that a window never observes.
+        Before the first and after the last observation that a window has of a component. (To hold
+        the nearest observation there has a larger error as soon as it is some way off: on the
+        paper's Lorenz-96 windows the descent of (4) then ends at R 1.13 instead of 0.98.)
 
     Returns
     -------
     (W, T, D)
-        Constant before the first and after the last observation of a component.
     """
     before, after = _neighbours(mask)
     steps = np.arange(observation.shape[1], dtype=before.dtype)[None, :, None]
-    never = before[:, -1:] < 0
-    outside_before, outside_after = before < 0, after >= len(steps[0])
-    left = np.where(outside_before, np.where(outside_after, 0, after), before)
-    right = np.where(outside_after, left, after)
+    outside = (before < 0) | (after >= observation.shape[1])
+    left = np.where(outside, 0, before)
+    right = np.where(outside, 0, after)
     values = np.take_along_axis(observation, left.astype(np.intp), axis=1)
     slope = np.take_along_axis(observation, right.astype(np.intp), axis=1) - values
     slope /= np.maximum(right - left, 1)
     values += slope * (steps - left)
-    return np.where(never, np.asarray(climatological_mean, dtype=np.float64), values)
+    return np.where(outside, np.asarray(climatological_mean, dtype=np.float64), values)
 
 
 def flags(mask: np.ndarray) -> np.ndarray:

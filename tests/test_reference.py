@@ -2,8 +2,9 @@
 
 References: Table 1's first row (R 3.55, cost 7.70e-3, reached on its way near 50 000 iterations on
 windows without observations at their edges); the end of the descent on `lorenz63` (R 1.34, cost
-8.3e-3) and on `lorenz96` from linear interpolation (R 1.12, cost 1.50e-2), both measured by other
-programs on other windows, whose scatter the tolerances allow for.
+8.3e-3) and on `lorenz96` (R 1.04, cost 1.47e-2; the paper has 1.06 and 1.47e-2), both measured by
+other programs on other windows, whose scatter the tolerances allow for. The descent of Lorenz-96
+has many minima: where it ends depends on the first guess.
 """
 
 import pytest
@@ -18,7 +19,7 @@ pytestmark = [pytest.mark.julia, pytest.mark.slow]
     [
         ("lorenz63-blanked", 2000, 50_000, (3.55, 0.25), (7.8e-3, 0.15e-3)),
         ("lorenz63", 2000, 50_000, (1.33, 0.1), (8.3e-3, 0.2e-3)),
-        ("lorenz96", 256, 10_000, (1.12, 0.12), (1.50e-2, 0.05e-2)),
+        ("lorenz96", 256, 30_000, (1.04, 0.05), (1.47e-2, 0.02e-2)),
     ],
 )
 def test_descent_passes_the_reference(preset, windows, iterations, r_score, cost) -> None:

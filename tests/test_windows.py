@@ -37,7 +37,8 @@ def test_first_guess_is_linear_interpolation(seed, observed):
         for d in range(3):
             steps = np.flatnonzero(mask[w, :, d])
             if len(steps):
-                expected = np.interp(np.arange(shape[1]), steps, values[w, steps, d])
+                at, seen = np.arange(shape[1]), values[w, steps, d]
+                expected = np.interp(at, steps, seen, left=mean[d], right=mean[d])
             else:
                 expected = np.full(shape[1], mean[d])
             np.testing.assert_allclose(found[w, :, d], expected, rtol=1e-13, atol=1e-12)

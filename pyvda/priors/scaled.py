@@ -57,5 +57,5 @@ class ScaledPrior(nn.Module):
     def run(self, z: Tensor, count: int) -> tuple[Tensor, Tensor, Pullback]:
         """Return what the prior's `run` returns, of and in normalised states."""
         mean, std = self.mean.to(z), self.std.to(z)
-        states, end, pullback = self.prior.run(z * std + mean, count)
+        states, end, pullback = self.prior.run(z * std + mean, count)  # type: ignore[operator]
         return (states - mean) / std, (end - mean) / std, lambda v: std * pullback(v / std)

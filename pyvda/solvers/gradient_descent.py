@@ -7,10 +7,10 @@ import math
 from torch import Tensor
 
 from pyvda.errors import InputError
-from pyvda.solvers.solver import Carry, Solver
+from pyvda.solvers.solver import Carry, GradientSolver
 
 
-class GradientDescent(Solver):
+class GradientDescent(GradientSolver):
     """x ← x − α ∇U with α = step · n, n = T · D the number of values of a window.
 
     U being a mean over the window, its curvature falls with n and the largest stable α grows with

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from pyvda.priors.spacetime import SpaceTime
 from pyvda.solvers.convolution import Convolution
-from pyvda.solvers.solver import Carry, Solver
+from pyvda.solvers.solver import Carry, GradientSolver
 
 
-class _OnGrids(Solver):
+class _OnGrids(GradientSolver):
     """A solver whose internal state is channel-major grids, (C, B, *axes)."""
 
     space: SpaceTime

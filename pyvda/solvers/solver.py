@@ -1,4 +1,4 @@
-"""What every solver is: a start, a step, and the loop that all of them share.
+"""What a solver is; for those on the gradient of U, a start, a step, and the loop they share.
 
     carry = solver.init(x)
     x, carry = solver.step(x, carry, gradient)          gradient = ∇ₓU at x, each window's own
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -71,7 +72,17 @@ class SolverResult:
 
 
 class Solver(nn.Module):
-    """A solver Γ; subclasses give `init` and `step`."""
+    """A solver Γ: from observations, a first guess and a cost to an analysis."""
+
+    @abstractmethod
+    def solve(
+        self, cost: VariationalCost, batch: Batch, iterations: int, **options: Any
+    ) -> SolverResult:
+        """Return the analyses of a batch after so many iterations."""
+
+
+class GradientSolver(Solver):
+    """A solver that iterates on the gradient of U; subclasses give `init` and `step`."""
 
     @abstractmethod
     def init(self, x0: Tensor) -> Carry:
@@ -81,7 +92,7 @@ class Solver(nn.Module):
     def step(self, x: Tensor, carry: Carry, gradient: Tensor) -> tuple[Tensor, Carry]:
         """Return the next x and internal state from the gradient of U at x."""
 
-    def solve(
+    def solve(  # type: ignore[override]
         self,
         cost: VariationalCost,
         batch: Batch,
