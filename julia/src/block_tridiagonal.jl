@@ -8,10 +8,11 @@
 #
 # `LaneBlocks` holds small blocks of numbers that may be the lanes of several windows; a window
 # whose matrix is not positive definite gets NaN, the others know nothing of it. `DenseBlocks` is
-# one window of large blocks, worked on by BLAS and LAPACK; nothing here throws or allocates.
-# Both hold `damping` D: what is factorised is A + D I.
+# one window of large blocks by rows in lanes, and is eliminated from the last block to the first:
+# then the block that a tangent linear leaves beside the diagonal is wanted in the order in which
+# its columns were made. Nothing here throws, and no factorisation or solution allocates.
 
-using LinearAlgebra: BLAS, LAPACK
+using LinearAlgebra: BLAS
 
 # --- small blocks -------------------------------------------------------------------------------
 
@@ -158,77 +159,72 @@ end
 """
     DenseBlocks(P, K)
 
-K × K blocks of P × P numbers.
+K × K blocks of P × P numbers, P a multiple of eight.
 
-- `diagonal`: the blocks Aₖₖ, of which the lower triangles count
-- `above`: the blocks Aₖ,ₖ₊₁ = Aₖ₊₁,ₖᵀ; the last is not used
-- `factor`, `coupling`: Lₖ and Eₖᵀ
+- `diagonal`: the blocks Aₖₖ, of which what is right of the diagonal counts
+- `below`: the blocks Aₖ₊₁,ₖ; the last is not used
+- `factor`: Uₖ with UₖᵀUₖ = Aₖₖ - XₖᵀXₖ;  `coupling`: Xₖ = Uₖ₊₁⁻ᵀ Aₖ₊₁,ₖ
 """
 struct DenseBlocks
-    diagonal::Vector{Matrix{Float64}}
-    above::Vector{Matrix{Float64}}
-    factor::Vector{Matrix{Float64}}
-    coupling::Vector{Matrix{Float64}}
+    diagonal::Vector{LaneMatrix}
+    below::Vector{LaneMatrix}
+    factor::Vector{LaneMatrix}
+    coupling::Vector{LaneMatrix}
 end
-DenseBlocks(P::Integer, K::Integer) = DenseBlocks(ntuple(_ -> [zeros(P, P) for _ in 1:K], Val(4))...)
+DenseBlocks(P::Integer, K::Integer) =
+    DenseBlocks(ntuple(_ -> [LaneMatrix(P) for _ in 1:K], Val(4))...)
 
 "    factorise!(A, damping) -> whether A + damping I is positive definite"
 function factorise!(A::DenseBlocks, damping)
     K = length(A.diagonal)
-    @inbounds for k in 1:K
-        L = A.factor[k]
-        copyto!(L, A.diagonal[k])
-        for i in axes(L, 1)
-            L[i, i] += damping
+    @inbounds for k in K:-1:1
+        U = A.factor[k]
+        copyto!(U.lanes, A.diagonal[k].lanes)
+        for i in axes(U.scalars, 1)
+            U.scalars[i, i] += damping
         end
-        k > 1 && BLAS.syrk!('L', 'T', -1.0, A.coupling[k-1], 1.0, L)
-        all_finite(L) || return false       # not every LAPACK notices NaN
-        LAPACK.potrf!('L', L)[2] == 0 || return false
-        if k < K
-            copyto!(A.coupling[k], A.above[k])
-            BLAS.trsm!('L', 'L', 'N', 'N', 1.0, L, A.coupling[k])
+        k < K && add_gram!(U, -1.0, A.coupling[k])
+        if k > 1
+            X = A.coupling[k-1]
+            copyto!(X.lanes, A.below[k-1].lanes)
+            eliminate!(U, X) || return false
+        else
+            eliminate!(U, nothing) || return false
         end
     end
     return true
 end
 
-function all_finite(a)
-    s = 0.0
-    @inbounds @simd for i in eachindex(a)
-        s += a[i] * 0.0
-    end
-    return s == 0.0
-end
-
 "    solve!(x, A) -> A⁻¹ x in place, after `factorise!`; `x` is K vectors of P numbers"
-function solve!(x::Vector{Vector{Float64}}, A::DenseBlocks)
+function solve!(x::Vector{LaneVector}, A::DenseBlocks)
     K = length(x)
-    @inbounds for k in 1:K
-        k > 1 && BLAS.gemv!('T', -1.0, A.coupling[k-1], x[k-1], 1.0, x[k])
-        BLAS.trsv!('L', 'N', 'N', A.factor[k], x[k])
-    end
     @inbounds for k in K:-1:1
-        k < K && BLAS.gemv!('N', -1.0, A.coupling[k], x[k+1], 1.0, x[k])
-        BLAS.trsv!('L', 'T', 'N', A.factor[k], x[k])
+        k < K && subtract_transposed!(x[k], A.coupling[k], x[k+1])
+        solve_transposed!(x[k], A.factor[k])
+    end
+    @inbounds for k in 1:K
+        k > 1 && subtract_product!(x[k], A.coupling[k-1], x[k-1])
+        solve_upper!(x[k], A.factor[k])
     end
     return x
 end
 
 "    inverse_diagonal!(Z, A) -> the diagonal blocks of A⁻¹, K matrices, after `factorise!`"
 function inverse_diagonal!(Z::Vector{Matrix{Float64}}, A::DenseBlocks)
-    K = length(Z)
     F = similar(Z[1])
-    @inbounds for k in K:-1:1
+    for k in eachindex(Z)
+        Lᵀ = A.factor[k].scalars            # (column, row) of U: in Julia's order U's transpose
         fill!(Z[k], 0.0)
         for i in axes(Z[k], 1)
             Z[k][i, i] = 1.0
         end
-        if k < K
-            BLAS.gemm!('N', 'T', 1.0, Z[k+1], A.coupling[k], 0.0, F)
-            BLAS.gemm!('N', 'N', 1.0, A.coupling[k], F, 1.0, Z[k])
+        if k > 1
+            Xᵀ = A.coupling[k-1].scalars
+            BLAS.gemm!('N', 'N', 1.0, Z[k-1], Xᵀ, 0.0, F)
+            BLAS.gemm!('T', 'N', 1.0, Xᵀ, F, 1.0, Z[k])
         end
-        BLAS.trsm!('L', 'L', 'T', 'N', 1.0, A.factor[k], Z[k])
-        BLAS.trsm!('R', 'L', 'N', 'N', 1.0, A.factor[k], Z[k])
+        BLAS.trsm!('L', 'L', 'T', 'N', 1.0, Lᵀ, Z[k])
+        BLAS.trsm!('R', 'L', 'N', 'N', 1.0, Lᵀ, Z[k])
     end
     return Z
 end

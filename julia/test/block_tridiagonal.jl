@@ -26,16 +26,28 @@ function lane_blocks(A, D, K)
     end
     return blocks
 end
+"The same, padded with the identity to blocks of a multiple of eight."
 function dense_blocks(A, D, K)
-    blocks = VDA.DenseBlocks(D, K)
+    P = 8 * cld(D, 8)
+    blocks = VDA.DenseBlocks(P, K)
     for k in 1:K
-        blocks.diagonal[k] .= LowerTriangular(block(A, D, k, k))
-        k < K && (blocks.above[k] .= block(A, D, k, k + 1))
+        for i in D+1:P
+            blocks.diagonal[k].scalars[i, i] = 1.0
+        end
+        blocks.diagonal[k].scalars[1:D, 1:D] .= LowerTriangular(block(A, D, k, k)) # (column, row)
+        k < K && (blocks.below[k].scalars[1:D, 1:D] .= block(A, D, k + 1, k)')
     end
     return blocks
 end
+function dense_vectors(b, D, K)
+    vectors = [VDA.LaneVector(8 * cld(D, 8)) for _ in 1:K]
+    for k in 1:K
+        vectors[k].scalars[1:D] .= b[:, k]
+    end
+    return vectors
+end
 
-const SIZES = ((1, 1), (1, 5), (2, 7), (3, 1), (3, 30), (8, 6), (40, 5))
+const SIZES = ((1, 1), (1, 5), (2, 7), (3, 1), (3, 30), (8, 6), (13, 4), (40, 5))
 
 @testset "$D x $D blocks, $K of them" for (D, K) in SIZES
     rng = MersenneTwister(51)
@@ -55,11 +67,11 @@ const SIZES = ((1, 1), (1, 5), (2, 7), (3, 1), (3, 30), (8, 6), (40, 5))
 
     large = dense_blocks(A, D, K)
     @test VDA.factorise!(large, 0.5)
-    found = VDA.solve!([b[:, k] for k in 1:K], large)
-    @test norm(reduce(hcat, found) - x) <= 1e-11 * norm(x)
-    Z = VDA.inverse_diagonal!([zeros(D, D) for _ in 1:K], large)
+    found = VDA.solve!(dense_vectors(b, D, K), large)
+    @test norm(reduce(hcat, [v.scalars[1:D] for v in found]) - x) <= 1e-11 * norm(x)
+    Z = VDA.inverse_diagonal!([zeros(8 * cld(D, 8), 8 * cld(D, 8)) for _ in 1:K], large)
     for k in 1:K
-        @test norm(Z[k] - block(inverse, D, k, k)) <= 1e-11 * norm(inverse)
+        @test norm(Z[k][1:D, 1:D] - block(inverse, D, k, k)) <= 1e-11 * norm(inverse)
     end
 end
 
@@ -95,12 +107,12 @@ end
 @testset "failure is reported, and nothing is allocated" begin
     A = random_system(MersenneTwister(53), 8, 4)
     good, bad, broken = dense_blocks(A, 8, 4), dense_blocks(A - 200I, 8, 4), dense_blocks(A, 8, 4)
-    broken.diagonal[3][2, 1] = NaN
+    broken.diagonal[3].scalars[2, 1] = NaN
     @test VDA.factorise!(good, 0.0) && !VDA.factorise!(bad, 0.0) && !VDA.factorise!(broken, 0.0)
-    x = [ones(8) for _ in 1:4]
+    x = dense_vectors(ones(8, 4), 8, 4)
     VDA.solve!(x, good)
     @test @allocated(VDA.solve!(x, good)) == 0
-    @test @allocated(VDA.factorise!(good, 0.0)) <= 64 * 4       # LAPACK's code of success, on some versions
+    @test @allocated(VDA.factorise!(good, 0.0)) == 0
 
     small = lane_blocks(A, 8, 4)
     y = ones(8, 4)
