@@ -371,7 +371,7 @@ def reproduce(
     engine: EngineName = None,
     quiet: Quiet = False,
 ) -> None:
-    """Make the paper's tables and figures again: without --quick or --shipped, trainings too."""
+    """Make the paper's tables and figures again; tables also train, but for --quick, --shipped."""
     from pyvda import reproduction
 
     def progress(label: str) -> Any:
@@ -380,10 +380,12 @@ def reproduce(
     def say(text: str) -> None:
         _say(quiet, text)
 
-    settings: dict[str, Any] = {"windows": windows, "engine": engine}
+    settings: dict[str, Any] = {"quick": quick, "windows": windows, "engine": engine}
     if what in reproduction.TABLES:
-        settings |= {"quick": quick, "retrain": not (quick or shipped_weights)}
+        settings |= {"retrain": not (quick or shipped_weights)}
         settings |= {"only": [] if only is None else only.split(",")}
+    elif shipped_weights or only is not None:
+        raise InputError("--shipped and --only are of tables; a figure has all solvers, as shipped")
     written = reproduction.reproduce(what, output, progress=progress, say=say, **settings)
     _say(quiet, ", ".join(str(path) for path in written))
 

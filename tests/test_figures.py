@@ -2,6 +2,7 @@
 
 import sys
 import xml.etree.ElementTree
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -144,7 +145,9 @@ def test_a_pathway_is_that_of_analyses_of_fewer_iterations(weights) -> None:
     truth, observed = HELD_OUT["lorenz63-blanked"].make(3)
     row = next(row for row in TABLES["table1"].rows if row.key == "rk4-conv")
     checkpoint = weights / "lorenz63-blanked-rk4-conv"
-    path = illustrate._pathway(row, checkpoint, truth, observed, None, lambda done, total: None)
+    path = illustrate._pathway(
+        row, checkpoint, truth, observed, {"checkpoint": checkpoint}, lambda done, total: None
+    )
     np.testing.assert_array_equal(path.iteration, [0, 1, 2, 3])
     for k in (0, 2, 3):
         analysis = pyvda.assimilate(observed, checkpoint=checkpoint, iterations=k)
@@ -159,15 +162,13 @@ def test_a_figure_from_the_command_line(figure, weights, tmp_path, monkeypatch, 
     monkeypatch.setitem(
         illustrate.FIGURES, figure, (table, setting, ("fsgd", "rk4-conv", "direct"), 2)
     )
-    short = [r for r in TABLES[table].rows if r.key in ("fsgd", "rk4-conv", "direct")]
-    assert len(short) == 3
-    monkeypatch.setattr(
-        illustrate, "_settings",
-        lambda row, checkpoint, truth: {"checkpoint": checkpoint} if checkpoint else
-        {"method": "fsgd", "model": truth.attrs["model"], "iterations": 20},
-    )  # fmt: skip
+    rows = tuple(
+        replace(row, quick={"iterations": 20}) if row.key == "fsgd" else row
+        for row in TABLES[table].rows
+    )
+    monkeypatch.setitem(TABLES, table, replace(TABLES[table], rows=rows))
     out = tmp_path / "figures"
-    monkeypatch.setattr(sys, "argv", ["pyvda", "reproduce", figure, "-o", str(out)])
+    monkeypatch.setattr(sys, "argv", ["pyvda", "reproduce", figure, "--quick", "-o", str(out)])
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code in (None, 0)

@@ -17,8 +17,9 @@ from pyvda.configuration import Architecture, Configuration, read_configuration,
 from pyvda.description import Pattern
 from pyvda.errors import InputError
 from pyvda.learned import LearnedModel
+from pyvda.methods import METHODS
 from pyvda.presets import get_preset
-from pyvda.reproduction import held_out, markdown, retraining, rows, scoring, tables
+from pyvda.reproduction import markdown, retraining, rows, scoring, tables
 from pyvda.reproduction.held_out import HELD_OUT, check_not_trained_on
 from pyvda.training import data
 
@@ -160,6 +161,14 @@ def test_every_learned_row_has_its_training() -> None:
                 own = retraining._configuration(table.settings[-1], row, None)
                 assert own is not None
                 assert own.data.preset == table.settings[-1]
+
+
+def test_the_options_of_every_row_are_those_of_its_method() -> None:
+    for table in rows.TABLES.values():
+        for row in table.all_rows():
+            if row.method != "learned":
+                for quick in (False, True):
+                    METHODS[row.method].options(**row.settings_of(quick))
 
 
 def test_weights_of_the_other_setting_and_of_no_row(weights) -> None:
@@ -304,6 +313,7 @@ def test_training_again_is_the_shipped_training(weights, tmp_path, monkeypatch) 
     ("arguments", "message"),
     [
         (["table3"], "choose one of table1, table2, figure2"),
+        (["figure2", "--only", "fsgd"], "--only are of tables"),
         (["table1", "--quick", "--only", "fsgd,lstm"], "has no row lstm; its rows are fsgd"),
     ],
 )
@@ -397,4 +407,3 @@ def test_a_diverged_window_is_named(tmp_path) -> None:
     assert "windows that did not diverge" in text
     assert "| — |" in text
     assert names.Status.DIVERGED.name.lower() in entry["ended"]
-    assert held_out.SUBSET == 64

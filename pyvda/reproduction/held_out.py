@@ -10,8 +10,6 @@ import xarray as xr
 from pyvda import twin
 from pyvda.errors import InputError
 
-SUBSET = 64  # the first so many windows are what the tests score again
-
 
 @dataclass(frozen=True)
 class HeldOut:
@@ -23,12 +21,15 @@ class HeldOut:
     windows : int
         As many as the paper has, independent of each other.
     truth_seed, observation_seed : int
+    subset : int
+        The first so many windows are what the tests score again.
     """
 
     preset: str
     windows: int
     truth_seed: int
     observation_seed: int
+    subset: int = 64
 
     def make(
         self, windows: int | None = None, engine: str | None = None
@@ -46,7 +47,7 @@ class HeldOut:
 HELD_OUT = {
     "lorenz63-blanked": HeldOut("lorenz63-blanked", 2000, 1_963_000_001, 1_963_000_002),
     "lorenz63": HeldOut("lorenz63", 2000, 1_963_000_001, 1_963_000_002),
-    "lorenz96": HeldOut("lorenz96", 256, 1_996_000_001, 1_996_000_002),
+    "lorenz96": HeldOut("lorenz96", 256, 1_996_000_001, 1_996_000_002, 24),
 }
 
 

@@ -55,6 +55,7 @@ def reproduce_figure(
     *,
     progress: Callable[[str], Any],
     say: Callable[[str], None],
+    quick: bool = False,
     windows: int | None = None,
     engine: str | None = None,
 ) -> list[Path]:
@@ -68,6 +69,8 @@ def reproduce_figure(
         Made if need be.
     progress, say
         See `pyvda.reproduction.reproduce`.
+    quick : bool
+        Cut long descents short, and leave out methods that take long.
     windows : int, optional
         Of the test set, the first so many.
     engine : str, optional
@@ -78,18 +81,19 @@ def reproduce_figure(
     except OSError as error:
         raise InputError(f"cannot make the folder {out} ({error.strerror})") from error
     truth, observed = HELD_OUT[setting].make(windows or count, engine)
-    solvers = _solvers(table, setting, keys, say)
+    solvers = _solvers(table, setting, keys, quick, say)
     if what == "figure2":
         pathways = []
         for row, checkpoint in solvers:
             with progress(row.key) as report:
-                pathways.append(_pathway(row, checkpoint, truth, observed, engine, report))
+                settings = _settings(row, checkpoint, truth, quick) | {"engine": engine}
+                pathways.append(_pathway(row, checkpoint, truth, observed, settings, report))
         figure = figures.energy_pathways(pathways)
     else:
         found = []
         for row, checkpoint in solvers:
             with progress(row.key) as report:
-                settings = _settings(row, checkpoint, truth) | {"engine": engine}
+                settings = _settings(row, checkpoint, truth, quick) | {"engine": engine}
                 analysis, _ = assimilated(observed, report=report, **settings)
             found.append(Reconstruction(LOOKS[row.key], analysis[names.ANALYSIS].values))
         data = (truth[names.TRUTH].values, observed[names.OBSERVATION].values)
@@ -108,14 +112,14 @@ def reproduce_figure(
 
 
 def _solvers(
-    table: str, setting: str, keys: tuple[str, ...], say: Callable[[str], None]
+    table: str, setting: str, keys: tuple[str, ...], quick: bool, say: Callable[[str], None]
 ) -> list[tuple[Row, Path | None]]:
     """Return the rows that can be run, with the weights of the learned ones; name the others."""
     by_key = {row.key: row for row in TABLES[table].all_rows()}
     found: list[tuple[Row, Path | None]] = []
     for key in keys:
         row = by_key.get(key)
-        if row is None:
+        if row is None or (quick and row.quick is None):
             continue
         if row.method != "learned":
             found.append((row, None))
@@ -126,10 +130,11 @@ def _solvers(
     return found
 
 
-def _settings(row: Row, checkpoint: Path | None, truth: xr.Dataset) -> dict[str, Any]:
+def _settings(row: Row, checkpoint: Path | None, truth: xr.Dataset, quick: bool) -> dict[str, Any]:
+    """Return what `pyvda.assimilate` is to do."""
     if checkpoint is not None:
         return {"checkpoint": checkpoint}
-    return {"method": row.method, "model": truth.attrs["model"], **row.settings_of(quick=False)}
+    return {"method": row.method, "model": truth.attrs["model"], **row.settings_of(quick)}
 
 
 def _pathway(
@@ -137,12 +142,11 @@ def _pathway(
     checkpoint: Path | None,
     truth: xr.Dataset,
     observed: xr.Dataset,
-    engine: str | None,
+    settings: dict[str, Any],
     report: Callable[[int, int], None],
 ) -> Pathway:
     """Return error and cost of a solver along its iterations, under its own Φ."""
     look = LOOKS[row.key]
-    settings = _settings(row, checkpoint, truth) | {"engine": engine}
     if checkpoint is None:
         known = observed.assign(truth=truth[names.TRUTH])
         analysis, _ = assimilated(known, report=report, **settings)
@@ -153,7 +157,7 @@ def _pathway(
     rows: list[tuple[float, float]] = []
     for k in range(last + 1):
         analysis, _ = assimilated(observed, iterations=k, **settings)
-        found = scored(analysis, truth, checkpoint, engine)
+        found = scored(analysis, truth, checkpoint, settings.get("engine"))
         rows.append((_mean(found["r_score"]), _mean(found["four_dvar_score"])))
         report(k + 1, last + 1)
     errors, costs = np.array(rows).T

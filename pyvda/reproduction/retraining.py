@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,12 @@ EXPERIMENTS = Path(pyvda.__file__).parents[1] / "experiments"
 
 
 def retrained(
-    setting: str, row: Row, name: str | None, folder: Path, engine: str | None = None
+    setting: str,
+    row: Row,
+    name: str | None,
+    folder: Path,
+    engine: str | None = None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Path | None:
     """Return the folder of a row's model, trained or trained to its end there.
 
@@ -30,6 +36,8 @@ def retrained(
     folder : path
         Of all trainings; an interrupted one is resumed.
     engine : str, optional
+    say : callable(str)
+        Told of each epoch.
 
     Returns
     -------
@@ -51,7 +59,15 @@ def retrained(
 
     out = folder / (name or f"{configuration.data.preset}-{row.weights}")
     out.parent.mkdir(parents=True, exist_ok=True)
-    train(configuration, out, resume=True, engine=engine)
+
+    def report(epoch: dict[str, Any]) -> None:
+        score = epoch.get(configuration.select())
+        say(
+            f"training {out.name}: epoch {epoch['epoch'] + 1} of {configuration.training.epochs}, "
+            f"{configuration.select()} {score if score is None else f'{score:.4g}'}"
+        )
+
+    train(configuration, out, resume=True, engine=engine, report=report)
     return out if (out / MODEL_FILE).is_file() else None
 
 

@@ -16,7 +16,7 @@ from pyvda.atomic import replacing
 from pyvda.description import read_description
 from pyvda.errors import InputError
 from pyvda.learned import LearnedModel
-from pyvda.reproduction.held_out import HELD_OUT, SUBSET, check_not_trained_on
+from pyvda.reproduction.held_out import HELD_OUT, check_not_trained_on
 from pyvda.reproduction.machine import machine
 from pyvda.reproduction.scoring import assimilated, scored
 from pyvda.scores import score_table
@@ -104,7 +104,8 @@ def subset_means(
     checkpoint: Path, truth: xr.Dataset, observed: xr.Dataset, engine: str | None = None
 ) -> dict[str, float]:
     """Return the mean scores on the first windows of a test set, assimilated alone."""
-    first = {"window": slice(0, SUBSET)}
+    held_out = HELD_OUT[read_description(checkpoint).pattern.name]
+    first = {"window": slice(0, held_out.subset)}
     analysis, _ = assimilated(
         observed.isel(first), checkpoint=checkpoint, device="cpu", engine=engine
     )

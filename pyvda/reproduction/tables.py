@@ -113,11 +113,9 @@ def reproduce_table(
         if (only and row.key not in only) or (quick and row.quick is None):
             continue
         for setting in table.settings:
-            if row.settings and setting not in row.settings:
-                continue
             found = entry["results"].get(setting, {})
             with progress(f"{setting} {row.key}") as report:
-                run = _Run(row, setting, out, quick, retrain, windows, engine, report)
+                run = _Run(row, setting, out, quick, retrain, windows, engine, report, say)
                 key = run.key()
                 if found.get("key") == key and found.get("state") == "scored":
                     continue
@@ -180,6 +178,7 @@ class _Run:
         windows: int | None,
         engine: str | None,
         report: Report,
+        say: Callable[[str], None],
     ) -> None:
         self.row, self.setting, self.quick = row, setting, quick
         self.windows, self.engine, self.report = windows, engine, report
@@ -193,14 +192,14 @@ class _Run:
             self.resume_file = out / f"fsgd-{setting}-{identity}.npz"
         if row.method == "learned":
             try:
-                self._find_weights(out, retrain)
+                self._find_weights(out, retrain, say)
             except TrainingError as error:
                 self.note = str(error)
 
-    def _find_weights(self, out: Path, retrain: bool) -> None:
+    def _find_weights(self, out: Path, retrain: bool, say: Callable[[str], None]) -> None:
         name = checkpoint_name(self.setting, self.row)
         if retrain:
-            found = retrained(self.setting, self.row, name, out / "trainings", self.engine)
+            found = retrained(self.setting, self.row, name, out / "trainings", self.engine, say)
             if found is not None:
                 self.checkpoint, self.checkpoint_name = found, found.name
         elif name is not None:
