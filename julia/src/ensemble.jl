@@ -13,6 +13,11 @@
 # once and keeps the anomalies of its forecasts; the smoothed mean at an earlier time is then
 # x̄ + A ŵ, with one vector for all times between two analyses: ŵₖ = wₖ + Tₖ ŵₖ₊₁.
 #
+# After an analysis the members may be mixed: A Ω with Ω = I - 2VVᵀ, V orthonormal columns orthogonal
+# to the vector of ones, leaves mean and covariance as they are. It keeps a nonlinear model from
+# driving the ensemble into one outlier and a cluster (Sakov & Oke 2008 use a random rotation).
+# Everything above holds with TₖΩₖ in place of Tₖ.
+#
 # In memory a member is a row, padded with zero anomalies to a multiple of eight: the forecast has
 # eight members in lanes, and BLAS has the same memory as a matrix.
 
@@ -38,9 +43,11 @@ struct EnsembleWorkspace{M,W}
     C::Matrix{Float64}
     U::Matrix{Float64}
     ŵ::Vector{Float64}
+    V::Array{Float64,3}                 # (member, column, observation time modulo their count)
     Z::Matrix{Float64}                  # (member, state × PIECE)
     SᵀZ::Matrix{Float64}
     GSᵀZ::Matrix{Float64}
+    VᵀZ::Matrix{Float64}
     forecast::W
 end
 
@@ -50,23 +57,25 @@ forecast_workspace(::SmallModel) = nothing
 forecast_workspace(m::LargeModel) =
     (StepWorkspace{Vector{MemberLanes}}(length(m)), zeros(MemberLanes, length(m)))
 
-function EnsembleWorkspace(m, members, T, times, data)
+function EnsembleWorkspace(m, members, T, times, data, reflections = zeros(members, 0, 1))
     D = length(m)
     groups = cld(members, 8)
     P = 8groups
+    V = zeros(P, size(reflections, 2), size(reflections, 3))
+    V[1:members, :, :] .= reflections
     lanes = zeros(MemberLanes, groups, D, T)
     analysed = zeros(MemberLanes, groups, D)
     as_scalars(a, dims) = unsafe_wrap(Array, Ptr{Float64}(pointer(a)), dims)
     return EnsembleWorkspace(
         m, members, lanes, as_scalars(lanes, (P, D, T)), analysed, as_scalars(analysed, (P, D)),
         zeros(D, T), zeros(D), zeros(P, data), zeros(D, D, times), zeros(P, times), zeros(Int, times),
-        zeros(Int, times + 1), zeros(D), zeros(D, D), zeros(D, D), zeros(P), zeros(P, D * PIECE),
-        zeros(D, D * PIECE), zeros(D, D * PIECE), forecast_workspace(m),
+        zeros(Int, times + 1), zeros(D), zeros(D, D), zeros(D, D), zeros(P), V, zeros(P, D * PIECE),
+        zeros(D, D * PIECE), zeros(D, D * PIECE), zeros(size(V, 2), D * PIECE), forecast_workspace(m),
     )
 end
 
 """
-    ensemble_smoother!(mean, spread, y, precision, members, scheme, m, h, inflation, lag)
+    ensemble_smoother!(mean, spread, y, precision, members, scheme, m, h, inflation, lag, reflections)
 
 Smooth each window with an ensemble that starts from the same `members`.
 
@@ -78,8 +87,11 @@ Smooth each window with an ensemble that starts from the same `members`.
 - `members`: `(state, member)`, at least two states at the first step
 - `inflation`: factor on the anomalies after each analysis
 - `lag`: the number of later observation times that a state learns from; 0 for all of them
+- `reflections`: `(member, column, count)`, the V of the observation times, in turn; no columns for no
+  mixing
 """
-function ensemble_smoother!(mean, spread, y, precision, members, scheme, m, h, inflation, lag)
+function ensemble_smoother!(mean, spread, y, precision, members, scheme, m, h, inflation, lag,
+                            reflections = zeros(size(members, 2), 0, 1))
     windows = size(y, 3)
     T = size(y, 2)
     data = maximum(w -> count(>(0), view(precision, :, :, w)), 1:windows)
@@ -87,7 +99,7 @@ function ensemble_smoother!(mean, spread, y, precision, members, scheme, m, h, i
     BLAS.set_num_threads(1)             # a thread here is a window
     threads = min(Threads.nthreads(), windows)
     Threads.@threads for k in 1:threads
-        ws = EnsembleWorkspace(m, size(members, 2), T, times, data)
+        ws = EnsembleWorkspace(m, size(members, 2), T, times, data, reflections)
         for w in k:threads:windows
             smooth_window!(mean, spread, ws, y, precision, members, scheme, h, inflation, lag, w)
         end
@@ -253,7 +265,10 @@ end
 "The columns of S that belong to the observation time k."
 @inline data_of(ws, k) = view(ws.S, :, ws.first[k]:ws.first[k+1]-1)
 
-"    transform!(ws, Z, columns, k) -> Z with Tₖ applied to its first columns"
+"The V of the observation time k."
+@inline reflection(ws, k) = view(ws.V, :, :, mod1(k, size(ws.V, 3)))
+
+"    transform!(ws, Z, columns, k) -> Z with ΩₖTₖ applied to its first columns"
 function transform!(ws, Z, columns, k)
     S = data_of(ws, k)
     p = size(S, 2)
@@ -263,15 +278,26 @@ function transform!(ws, Z, columns, k)
     BLAS.gemm!('T', 'N', 1.0, S, z, 0.0, a)
     BLAS.gemm!('N', 'N', 1.0, view(ws.G, 1:p, 1:p, k), a, 0.0, b)
     BLAS.gemm!('N', 'N', 1.0, S, b, 1.0, z)
+    size(ws.V, 2) > 0 || return Z
+    V = reflection(ws, k)
+    c = view(ws.VᵀZ, :, 1:columns)
+    BLAS.gemm!('T', 'N', 1.0, V, z, 0.0, c)
+    BLAS.gemm!('N', 'N', -2.0, V, c, 1.0, z)
     return Z
 end
 
-"    back!(ŵ, ws, k) -> wₖ + Tₖ ŵ in place of ŵ"
+"    back!(ŵ, ws, k) -> wₖ + TₖΩₖ ŵ in place of ŵ"
 function back!(ŵ, ws, k)
     S = data_of(ws, k)
     p = size(S, 2)
     a = view(ws.SᵀZ, 1:p, 1)
     b = view(ws.GSᵀZ, 1:p, 1)
+    if size(ws.V, 2) > 0
+        V = reflection(ws, k)
+        c = view(ws.VᵀZ, :, 1)
+        BLAS.gemv!('T', 1.0, V, ŵ, 0.0, c)
+        BLAS.gemv!('N', -2.0, V, c, 1.0, ŵ)
+    end
     BLAS.gemv!('T', 1.0, S, ŵ, 0.0, a)
     BLAS.gemv!('N', 1.0, view(ws.G, 1:p, 1:p, k), a, 0.0, b)
     BLAS.gemv!('N', 1.0, S, b, 1.0, ŵ)
@@ -378,13 +404,14 @@ end
 # --- what Python calls ---------------------------------------------------------------------------
 
 function c_ensemble_smoother(model, p, D, T, windows, scheme, h, y, precision, members, N, inflation,
-                             lag, mean, spread, message, capacity)
+                             lag, reflections, columns, count, mean, spread, message, capacity)
     guarded(message, capacity, refusal(model, scheme)) do
         sd = spread == C_NULL ? nothing : array_at(spread, Float64, D, T, windows)
         ensemble_smoother!(array_at(mean, Float64, D, T, windows), sd, array_at(y, Float64, D, T, windows),
                            array_at(precision, Float64, D, T, windows), array_at(members, Float64, D, N),
-                           scheme_of(scheme), model_of(model, p, D), h, inflation, lag)
+                           scheme_of(scheme), model_of(model, p, D), h, inflation, lag,
+                           array_at(reflections, Float64, N, columns, count))
     end
 end
 
-address(::Val{:ensemble_smoother}) = @cfunction(c_ensemble_smoother, Cint, (Int64, Ptr{Float64}, Int64, Int64, Int64, Int64, Float64, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Int64, Float64, Int64, Ptr{Float64}, Ptr{Float64}, Ptr{UInt8}, Int64))
+address(::Val{:ensemble_smoother}) = @cfunction(c_ensemble_smoother, Cint, (Int64, Ptr{Float64}, Int64, Int64, Int64, Int64, Float64, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Int64, Float64, Int64, Ptr{Float64}, Int64, Int64, Ptr{Float64}, Ptr{Float64}, Ptr{UInt8}, Int64))

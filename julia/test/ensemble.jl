@@ -38,9 +38,16 @@ function linear_problem(m, T, windows, N)
     return members, y, precision
 end
 
-function smoothed(m, y, precision, members, h; inflation = 1.0, lag = 0)
+"Orthonormal columns that are orthogonal to the vector of ones."
+function reflections(N, columns, count)
+    rng = MersenneTwister(55)
+    basis() = Matrix(qr([ones(N) randn(rng, N, columns)]).Q)[:, 2:columns+1]
+    return cat([basis() for _ in 1:count]..., dims = 3)
+end
+
+function smoothed(m, y, precision, members, h; inflation = 1.0, lag = 0, V = zeros(size(members, 2), 0, 1))
     mean, spread = fill(NaN, size(y)), fill(NaN, size(y))
-    VDA.ensemble_smoother!(mean, spread, y, precision, members, RungeKutta4(), m, h, inflation, lag)
+    VDA.ensemble_smoother!(mean, spread, y, precision, members, RungeKutta4(), m, h, inflation, lag, V)
     return mean, spread
 end
 
@@ -50,6 +57,9 @@ end
     precision[:, :, 3] .= 0
     precision[1, 9, 3] = 0.7                     # one datum
     mean, spread = smoothed(m, y, precision, members, 0.1; lag = lag)
+    mixed = smoothed(m, y, precision, members, 0.1; lag = lag, V = reflections(N, 4, 3))
+    @test mixed[1] ≈ mean rtol = 1e-11
+    @test mixed[2] ≈ spread rtol = 1e-11
     x̄ = vec(sum(members, dims = 2)) / N
     B = (members .- x̄) * (members .- x̄)' / (N - 1)
     for w in 1:3
@@ -125,7 +135,7 @@ end
     y = reshape(y, size(y)..., 1)
     precision = Float64.(rand(rng, size(y)...) .< 0.2)
     mean, spread = zero(y), zero(y)
-    ws = VDA.EnsembleWorkspace(m, 20, T, T, length(y))
+    ws = VDA.EnsembleWorkspace(m, 20, T, T, length(y), reflections(20, 4, 3))
     run() = VDA.smooth_window!(mean, spread, ws, y, precision, members, RungeKutta4(), usual_step(m), 1.0, 4, 1)
     run()
     @test @allocated(run()) <= 256          # per window, and none per step

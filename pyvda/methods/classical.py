@@ -1,0 +1,73 @@
+"""What the classical methods share: their engine, the observations' errors, and empty windows."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+from pyvda.climatology import climatology
+from pyvda.engine.interface import Array
+from pyvda.engine.julia import JuliaEngine
+from pyvda.errors import InputError
+from pyvda.methods.problem import Options, Problem, Status
+
+
+class StatisticalOptions(Options):
+    """Options of a method that weighs observations by their error variance.
+
+    Attributes
+    ----------
+    observation_variance : float, optional
+        R of a datum with weight 1, in the state's units squared. Default: the file's.
+    """
+
+    observation_variance: float | None = Field(None, gt=0)
+
+
+def julia_engine(problem: Problem, method: str) -> JuliaEngine:
+    """Return the problem's engine, which must be Julia."""
+    if not isinstance(problem.engine, JuliaEngine):
+        raise InputError(
+            f"{method} runs on Julia only and the engine is {problem.engine.info.name}; install "
+            "Julia, or choose another method, such as fsgd"
+        )
+    return problem.engine
+
+
+def precision_of(problem: Problem, given: float | None) -> Array:
+    """Return one over the error variance of each datum, 0 where there is none, (W, T, D).
+
+    Raises
+    ------
+    InputError
+        Neither the option nor the file gives the variance, or it is not positive.
+    """
+    variance = problem.observation_variance if given is None else given
+    if variance is None:
+        raise InputError(
+            "the file does not say how large the observation errors are; give their variance, "
+            "observation_variance (--observation-variance), in the state's units squared"
+        )
+    if not (np.isfinite(variance) and variance > 0):
+        raise InputError(
+            f"the variance of the observations is {variance}, expected a positive number; give "
+            "observation_variance (--observation-variance)"
+        )
+    return np.asarray(problem.batch.mask, float) / variance
+
+
+def without_observations(problem: Problem) -> tuple[Array, Array, Array]:
+    """Return what is known of a window before its observations: its climatology.
+
+    Returns
+    -------
+    x, stdev : (W, T, D)
+        Climatological mean and standard deviation.
+    status : (W,) int
+        NO_OBSERVATIONS.
+    """
+    known = climatology(problem.model, problem.engine)
+    shape = np.shape(problem.batch.observation)
+    x = np.broadcast_to(known.mean, shape).copy()
+    stdev = np.broadcast_to(np.sqrt(np.diag(known.covariance)), shape).copy()
+    return x, stdev, np.full(shape[0], int(Status.NO_OBSERVATIONS))

@@ -1,0 +1,113 @@
+"""The ensemble transform Kalman smoother, from a climatological ensemble.
+
+It needs no adjoint and no tangent linear, and its spread says how far to trust the mean. Windows
+are assimilated on their own, all from the same members.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+from pyvda.climatology import climatology
+from pyvda.engine.ensemble import ensemble_smoother
+from pyvda.engine.interface import Array
+from pyvda.methods.classical import (
+    StatisticalOptions,
+    julia_engine,
+    precision_of,
+    without_observations,
+)
+from pyvda.methods.problem import Problem, Solution, Status
+
+_REFLECTIONS = 16
+_MIXING = 20
+_BLOCK = 32  # windows between two reports: less than a second of work
+
+
+class EnsembleSmootherOptions(StatisticalOptions):
+    """Options of the ensemble smoother.
+
+    Attributes
+    ----------
+    members : int
+        Drawn from the model's climatology, for all windows the same.
+    inflation : float
+        Factor on the anomalies after each analysis; 1.04 and a lag of 8 suit 100 members of
+        Lorenz-96, 1.03 suits 400.
+    lag : int
+        Number of later observation times that a state learns from; 0: all of them.
+    mixing : int, optional
+        Number of random directions in the space of the members along which the anomalies are
+        reflected after each analysis, against outliers (on Lorenz-63 and on Lorenz-96 the error
+        falls by 6 and 14 %, and the spread is then right). Default: a tenth of the members, at
+        most 20.
+    seed : int
+        Of the draw of the members, and of the reflections.
+    observation_variance : float, optional
+        See `StatisticalOptions`.
+    """
+
+    members: int = Field(100, ge=3, le=16384)
+    inflation: float = Field(1.0, ge=1.0)
+    lag: int = Field(0, ge=0)
+    mixing: int | None = Field(None, ge=0)
+    seed: int = 0
+
+    def has_stdev(self) -> bool:
+        """Tell whether the method gives the analysis a standard deviation."""
+        return True
+
+
+def members(problem: Problem, count: int, seed: int) -> Array:
+    """Return `count` climatological states in an order that the seed decides, (N, D)."""
+    states = climatology(problem.model, problem.engine).states
+    order = np.random.default_rng(seed).permutation(len(states))
+    return np.asarray(states[order[:count]])
+
+
+def reflections(members: int, directions: int, seed: int) -> Array:
+    """Return sets of random orthonormal vectors that are orthogonal to the vector of ones.
+
+    Returns
+    -------
+    (16, r, N)
+        r is `directions`, or N - 1 where that is smaller.
+    """
+    random = np.random.default_rng([seed, 1])
+    found = np.empty((_REFLECTIONS, min(directions, members - 1), members))
+    for vectors in found:
+        columns = [np.ones((members, 1)), random.standard_normal((members, len(vectors)))]
+        vectors[:] = np.linalg.qr(np.hstack(columns))[0][:, 1:].T
+    return found
+
+
+def solve(problem: Problem, options: EnsembleSmootherOptions) -> Solution:
+    """Smooth every window that has observations.
+
+    Raises
+    ------
+    InputError
+        The engine is not Julia, or the variance of the observations is not known.
+    """
+    engine = julia_engine(problem, "ensemble-smoother")
+    precision = precision_of(problem, options.observation_variance)
+    observation = np.asarray(problem.batch.observation, float)
+    start = members(problem, options.members, options.seed)
+    mixing = options.mixing
+    if mixing is None:
+        mixing = min(options.members // 10, _MIXING)
+    mixed = reflections(options.members, mixing, options.seed)
+    x, stdev, status = without_observations(problem)
+    chosen = np.flatnonzero(problem.has_observations())
+    for first in range(0, len(chosen), _BLOCK):
+        block = chosen[first : first + _BLOCK]
+        x[block], stdev[block] = ensemble_smoother(
+            engine, problem.model, problem.cost, observation[block], precision[block], start,
+            inflation=options.inflation, lag=options.lag, reflections=mixed,
+        )  # fmt: skip
+        problem.report(first + len(block), len(chosen))
+    status[chosen] = Status.CONVERGED
+    status[~np.isfinite(x).all((1, 2))] = Status.DIVERGED
+    iterations = (precision > 0).any(2).sum(1)
+    return Solution(x, status, iterations, stdev=stdev)

@@ -1,0 +1,106 @@
+"""The ensemble smoother as a method; its numbers are tested in julia/test/ensemble.jl."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import pyvda
+from pyvda import windows
+from pyvda.climatology import climatology
+from pyvda.engine import CostSettings, get_engine
+from pyvda.errors import InputError
+from pyvda.methods import METHODS, Problem, Status
+from pyvda.methods.ensemble_smoother import EnsembleSmootherOptions, reflections, solve
+from pyvda.models import get_model
+
+pytestmark = pytest.mark.julia
+
+
+def twin(preset: str, count: int) -> Problem:
+    truth = pyvda.simulate(preset, count, 5)
+    observed = pyvda.observe(truth, preset, 6)
+    model = get_model(preset)
+    batch = windows.to_batch(observed, climatology(model).mean)
+    batch = replace(batch, truth=truth["truth"].values)
+    return Problem(batch, model, CostSettings(model.time_step), get_engine("libjulia"), 2.0)
+
+
+@pytest.fixture(scope="module")
+def problem() -> Problem:
+    return twin("lorenz63", 60)
+
+
+def test_lorenz63_is_followed_and_the_spread_is_right(problem: Problem) -> None:
+    found = solve(problem, EnsembleSmootherOptions())
+    error = found.x - problem.batch.truth
+    assert (found.status == Status.CONVERGED).all()
+    assert (found.iterations == 25).all()
+    assert np.mean(error**2) < 1.0  # 0.64 over 500 windows; a plain descent of (4) has 1.34
+    assert 0.7 < np.mean((error / found.stdev) ** 2) < 1.5
+
+
+def test_lorenz96_is_followed(tmp_path) -> None:
+    problem = twin("lorenz96", 4)
+    options = EnsembleSmootherOptions(members=200, inflation=1.03, lag=8)
+    found = solve(problem, options)
+    assert np.mean((found.x - problem.batch.truth) ** 2) < 1.0  # climatology has 13
+
+
+def test_a_window_is_the_same_alone(problem: Problem) -> None:
+    part = replace(problem, batch=problem.batch[[3, 40]])
+    whole = solve(problem, EnsembleSmootherOptions(members=20))
+    np.testing.assert_array_equal(
+        solve(part, EnsembleSmootherOptions(members=20)).x, whole.x[[3, 40]]
+    )
+    other = solve(part, EnsembleSmootherOptions(members=20, seed=1))
+    assert np.abs(other.x - whole.x[[3, 40]]).max() > 0
+
+
+def test_no_observation_is_climatology_and_one_is_near_its_datum(problem: Problem) -> None:
+    mask = np.zeros_like(problem.batch.mask[:2])
+    mask[1, 100, 0] = 4.0  # an error variance of 0.5
+    observation = np.where(mask > 0, 5.0, 0.0)
+    batch = replace(problem.batch[:2], observation=observation, mask=mask)
+    found = solve(replace(problem, batch=batch), EnsembleSmootherOptions())
+    known = climatology(problem.model)
+    assert found.status.tolist() == [Status.NO_OBSERVATIONS, Status.CONVERGED]
+    np.testing.assert_array_equal(found.x[0], np.broadcast_to(known.mean, (200, 3)))
+    np.testing.assert_array_equal(found.stdev[0, 7], np.sqrt(np.diag(known.covariance)))
+    assert abs(found.x[1, 100, 0] - 5.0) < 0.5
+    assert 0.4 < found.stdev[1, 100, 0] < 0.75
+    assert found.iterations.tolist() == [0, 1]
+
+
+def test_a_window_that_diverges_leaves_the_others_alone(problem: Problem) -> None:
+    observation = problem.batch.observation[:4].copy()
+    observation[2, 8, 0] = 1e200
+    batch = replace(problem.batch[:4], observation=observation)
+    found = solve(replace(problem, batch=batch), EnsembleSmootherOptions(members=20))
+    assert found.status.tolist() == [0, 0, Status.DIVERGED, 0]
+    expected = solve(replace(problem, batch=problem.batch[:4]), EnsembleSmootherOptions(members=20))
+    np.testing.assert_array_equal(found.x[[0, 1, 3]], expected.x[[0, 1, 3]])
+
+
+def test_reflections_keep_mean_and_covariance() -> None:
+    for v in reflections(30, 7, 3):
+        np.testing.assert_allclose(v @ v.T, np.eye(7), atol=1e-13)
+        np.testing.assert_allclose(v.sum(1), 0, atol=1e-13)
+
+
+def test_what_is_missing_is_said(problem: Problem) -> None:
+    with pytest.raises(InputError, match="observation_variance"):
+        solve(replace(problem, observation_variance=None), EnsembleSmootherOptions())
+    with pytest.raises(InputError, match="variance of the observations is 0"):
+        solve(replace(problem, observation_variance=0.0), EnsembleSmootherOptions())
+    with pytest.raises(InputError, match="Julia"):
+        solve(replace(problem, engine=get_engine("torch")), EnsembleSmootherOptions())
+    assert METHODS["ensemble-smoother"].options is EnsembleSmootherOptions
+    with pytest.raises(ValueError, match="inflation"):
+        EnsembleSmootherOptions(inflation=0.9)
+
+
+def test_the_file_has_the_spread(problem: Problem) -> None:
+    observed = pyvda.observe(pyvda.simulate("lorenz63", 2, 5), "lorenz63", 6)
+    analysis = pyvda.assimilate(observed, method="ensemble-smoother", members=20)
+    assert (analysis["state_stdev"] > 0).all()
