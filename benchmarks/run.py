@@ -121,7 +121,7 @@ def kib(field):
 
 engine, model = get_engine("julia"), get_model("lorenz63")
 def run(x, y, mask):
-    return engine.descend(model, CostSettings(0.01), x, y, mask, step=60.0, iterations=2)
+    return engine.descend(model, CostSettings(0.01), x, y, mask, step=60.0, iterations=2, out=x)
 
 x = np.random.default_rng(0).standard_normal((40_000, 200, 3))
 y, mask = np.ones_like(x), np.zeros_like(x)
@@ -168,7 +168,7 @@ def main() -> None:
     used = memory()
     print(
         f"\nFSGD holds {used['arrays_of_the_states_size']:.2f} arrays of the state's size "
-        f"(x, y, mask and the result are 4); peak RSS {used['peak_rss_mib']:.0f} MiB"
+        f"(x, y and mask are 3); peak RSS {used['peak_rss_mib']:.0f} MiB"
     )
     print(f"FMA peak {counted['fma_peak'] / 1e9:.1f} Gflop/s in float64, all threads")
     results = {"rows": rows, "kernels": counted, "memory": used}

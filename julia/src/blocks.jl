@@ -8,26 +8,32 @@ struct WindowBlock{N<:Real}
     y::Matrix{N}         # (state, observed step)
     c::Matrix{N}         # (state, observed step): mask / number of observations of the window
     slot::Vector{Int}    # (time)
-    windows::UnitRange{Int}
 end
 
-"""
-    WindowBlock{N}(x, y, mask, windows)
+"    WindowBlock{N}(D, T): room for the windows that `gather!` puts there"
+WindowBlock{N}(D::Integer, T::Integer) where {N} =
+    WindowBlock{N}(zeros(N, D, T), zeros(N, D, T), zeros(N, D, T), zeros(Int, T))
 
-Gather `windows` of the `(state, time, window)` arrays; lanes without a window hold zeros.
+"    WindowBlock{N}(x, y, mask, windows): a block with these windows"
+WindowBlock{N}(x, y, mask, windows) where {N} =
+    gather!(WindowBlock{N}(size(x, 1), size(x, 2)), x, y, mask, windows)
+
 """
-function WindowBlock{N}(x, y, mask, windows) where {N}
+    gather!(block, x, y, mask, windows)
+
+Take `windows` of the `(state, time, window)` arrays; lanes without a window hold zeros.
+"""
+function gather!(b::WindowBlock, x, y, mask, windows)
     D, T, _ = size(x)
-    slot = zeros(Int, T)
+    slot = b.slot
     K = 0
     for t in 1:T
-        if any(!iszero, view(mask, :, t, windows))
-            K += 1
-            slot[t] = K
-        end
+        slot[t] = any(!iszero, view(mask, :, t, windows)) ? (K += 1) : 0
     end
-    b = WindowBlock{N}(zeros(N, D, T), zeros(N, D, K), zeros(N, D, K), slot, windows)
     xs, ys, cs = scalars(b.x), scalars(b.y), scalars(b.c)
+    if length(windows) < size(xs, 1)
+        fill!(xs, 0), fill!(ys, 0), fill!(cs, 0)
+    end
     for (l, w) in enumerate(windows)
         n = count(!iszero, view(mask, :, :, w))
         for t in 1:T
@@ -60,12 +66,16 @@ end
 """
     each_block(f, N, windows)
 
-Call `f(range)` for blocks of as many windows as the number type `N` holds, on all threads.
+Call `f(ranges)` on every thread, with its ranges of as many windows as the number type `N` holds:
+the room that `f` makes serves all of them.
 """
 function each_block(f, ::Type{N}, windows::Integer) where {N}
     W = lanes(N)
-    Threads.@threads for b in 1:cld(windows, W)
-        f((b - 1) * W + 1:min(b * W, windows))
+    blocks = cld(windows, W)
+    threads = min(Threads.nthreads(), blocks)
+    Threads.@threads for k in 1:threads
+        own = (k - 1) * blocks ÷ threads + 1:k * blocks ÷ threads
+        f((b - 1) * W + 1:min(b * W, windows) for b in own)
     end
     return nothing
 end

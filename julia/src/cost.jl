@@ -110,18 +110,20 @@ Evaluate U and ∂U/∂x of each window.
 function cost_gradient!(cost, gradient, x::AbstractArray{S,3}, y, mask, scheme, m, h, λ₁, λ₂) where {S}
     D, T, windows = size(x)
     n = (T - 1) * D
-    each_block(lanes_for(S), windows) do range
+    each_block(lanes_for(S), windows) do ranges
         N = lanes_for(S)                # here, since a type that a closure captures is not inferred
-        b = WindowBlock{N}(x, y, mask, range)
-        g = zeros(N, D, T)
-        misfit, residual =
-            store_gradient!(g, b, workspace(N, m), scheme, retype(S, m), S(h), S(2λ₁), S(2λ₂ / n))
-        for (l, w) in enumerate(range)
-            cost[1, w] = λ₁ * lane(misfit, l)
-            cost[2, w] = λ₂ / n * lane(residual, l)
-            cost[3, w] = sum(abs2, view(scalars(g), l, :, :))
+        (b, ws, g) = (WindowBlock{N}(D, T), workspace(N, m), zeros(N, D, T))
+        for range in ranges
+            gather!(b, x, y, mask, range)
+            misfit, residual =
+                store_gradient!(g, b, ws, scheme, retype(S, m), S(h), S(2λ₁), S(2λ₂ / n))
+            for (l, w) in enumerate(range)
+                cost[1, w] = λ₁ * lane(misfit, l)
+                cost[2, w] = λ₂ / n * lane(residual, l)
+                cost[3, w] = sum(abs2, view(scalars(g), l, :, :))
+            end
+            gradient === nothing || scatter!(gradient, g, range)
         end
-        gradient === nothing || scatter!(gradient, g, range)
     end
     return cost
 end

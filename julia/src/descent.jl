@@ -13,11 +13,14 @@ function descend!(x::AbstractArray{S,3}, y, mask, scheme, m, h, λ₁, λ₂, α
     D, T, windows = size(x)
     γ₁ = S(2λ₁ * α)
     γ₂ = S(2λ₂ * α / ((T - 1) * D))
-    each_block(lanes_for(S), windows) do range
+    each_block(lanes_for(S), windows) do ranges
         N = lanes_for(S)                # here, since a type that a closure captures is not inferred
-        b = WindowBlock{N}(x, y, mask, range)
-        iterate!(b, workspace(N, m), scheme, retype(S, m), S(h), γ₁, γ₂, iterations)
-        scatter!(x, b.x, range)
+        (b, ws) = (WindowBlock{N}(D, T), workspace(N, m))
+        for range in ranges
+            gather!(b, x, y, mask, range)
+            iterate!(b, ws, scheme, retype(S, m), S(h), γ₁, γ₂, iterations)
+            scatter!(x, b.x, range)
+        end
     end
     return x
 end

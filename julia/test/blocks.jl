@@ -5,8 +5,8 @@ using VDA: Lanes, WindowBlock, scalars, scatter!, each_block, lanes
 
 function check_round_trip(::Type{N}, x, y, mask) where {N}
     back = fill!(similar(x), NaN)
-    each_block(N, size(x, 3)) do range
-        scatter!(back, WindowBlock{N}(x, y, mask, range).x, range)
+    each_block(N, size(x, 3)) do ranges
+        foreach(range -> scatter!(back, WindowBlock{N}(x, y, mask, range).x, range), ranges)
     end
     @test back == x
 end
@@ -37,11 +37,26 @@ end
     check_observed_steps(Lanes{8,Float64})
 end
 
+@testset "nothing of the windows before is left in a block" begin
+    N = Lanes{8,Float64}
+    x, y, mask = noisy_problem(MersenneTwister(3), PAPER[1], 6, 11)
+    mask[:, 4, 9:11] .= 0
+    used = VDA.gather!(WindowBlock{N}(x, y, mask, 1:8), x, y, mask, 9:11)
+    fresh = WindowBlock{N}(x, y, mask, 9:11)
+    K = maximum(fresh.slot)
+    @test used.slot == fresh.slot
+    @test scalars(used.x) == scalars(fresh.x)
+    @test scalars(used.y)[:, :, 1:K] == scalars(fresh.y)[:, :, 1:K]
+    @test scalars(used.c)[:, :, 1:K] == scalars(fresh.c)[:, :, 1:K]
+end
+
 @testset "blocks cover all windows once" begin
     for windows in (0, 1, 8, 9, 40)
         seen = [Threads.Atomic{Int}(0) for _ in 1:windows]
-        each_block(Lanes{8,Float64}, windows) do range
-            foreach(w -> Threads.atomic_add!(seen[w], 1), range)
+        each_block(Lanes{8,Float64}, windows) do ranges
+            for range in ranges, w in range
+                Threads.atomic_add!(seen[w], 1)
+            end
         end
         @test all(n -> n[] == 1, seen)
     end

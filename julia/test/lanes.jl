@@ -36,11 +36,13 @@ end
 # One window at a time in plain numbers, against all in lanes.
 function swept(::Type{N}, x::Array{S}, y, mask, scheme, m, h) where {N,S}
     g = similar(x)
-    VDA.each_block(N, size(x, 3)) do range
-        block = VDA.WindowBlock{N}(x, y, mask, range)
-        out = zeros(N, size(x, 1), size(x, 2))
-        VDA.store_gradient!(out, block, VDA.workspace(N, m), scheme, VDA.retype(S, m), S(h), S(0.02), S(0.1))
-        VDA.scatter!(g, out, range)
+    VDA.each_block(N, size(x, 3)) do ranges
+        for range in ranges
+            block = VDA.WindowBlock{N}(x, y, mask, range)
+            out = zeros(N, size(x, 1), size(x, 2))
+            VDA.store_gradient!(out, block, VDA.workspace(N, m), scheme, VDA.retype(S, m), S(h), S(0.02), S(0.1))
+            VDA.scatter!(g, out, range)
+        end
     end
     return g
 end

@@ -134,8 +134,13 @@ class Engine(Protocol):
         *,
         step: float,
         iterations: int,
+        out: Array | None = None,
     ) -> Array:
-        """Return `x` after `iterations` of x ← x - `step` ∂U/∂x, eq. (5); `x` is left as it is."""
+        """Return `x` after `iterations` of x ← x - `step` ∂U/∂x, eq. (5).
+
+        The result goes to `out` where it is given (C-contiguous, in the precision of `x`; it may be
+        `x` itself); otherwise `x` is left as it is.
+        """
 
     def forecast(
         self, model: Model, x: Array, *, time_step: float, scheme: Scheme = "rk4"
@@ -176,6 +181,17 @@ def checked_problem(
         checked("observation", observation, shape, dtype),
         checked("mask", mask, shape, dtype),
     )
+
+
+def moved(x: Array, out: Array) -> Array:
+    """Return `out` with the values of `x`; refuse an array that an engine cannot work in."""
+    if out.shape != x.shape or out.dtype != x.dtype or not out.flags.c_contiguous:
+        raise ValueError(
+            f"out is {out.dtype} of shape {out.shape}, expected {x.dtype} of {x.shape} in C order"
+        )
+    if out is not x:
+        out[...] = x
+    return out
 
 
 def working_dtype(x: Array) -> np.dtype:

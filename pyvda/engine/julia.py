@@ -25,6 +25,7 @@ from pyvda.engine.interface import (
     Scheme,
     checked,
     checked_problem,
+    moved,
 )
 from pyvda.errors import EngineError, InputError
 from pyvda.models import Model
@@ -129,9 +130,10 @@ class JuliaEngine:
         *,
         step: float,
         iterations: int,
+        out: Array | None = None,
     ) -> Array:
         x, observation, mask = checked_problem(model, x, observation, mask)
-        x = x.copy()
+        x = x.copy() if out is None else moved(x, out)
         self._call("descend", *_problem_arguments(model, settings, x, observation, mask),
                    step, iterations)  # fmt: skip
         return x

@@ -26,6 +26,7 @@ from pyvda.engine.interface import (
     Scheme,
     checked,
     checked_problem,
+    moved,
 )
 from pyvda.models import Model
 from pyvda.priors.ode import ODEPrior
@@ -89,6 +90,7 @@ class TorchEngine:
         *,
         step: float,
         iterations: int,
+        out: Array | None = None,
     ) -> Array:
         batch = _batch(model, x, observation, mask)
         cost = _cost(model, settings)
@@ -97,7 +99,8 @@ class TorchEngine:
             state.requires_grad_()
             (g,) = torch.autograd.grad(cost(state, batch).total.sum(), state)
             state = state.detach() - step * g
-        return np.asarray(state.numpy())
+        found = np.asarray(state.numpy())
+        return found if out is None else moved(found, out)
 
     def forecast(
         self, model: Model, x: Array, *, time_step: float, scheme: Scheme = "rk4"

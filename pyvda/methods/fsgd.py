@@ -124,9 +124,10 @@ def solve(
                 continue
             if run.active.any():
                 chosen = slice(None) if run.active.all() else np.flatnonzero(run.active)
+                some = run.x[chosen]  # run.x itself while all windows are active
                 run.x[chosen] = problem.engine.descend(
-                    problem.model, problem.cost, run.x[chosen], observation[chosen], mask[chosen],
-                    step=alpha, iterations=stop - start,
+                    problem.model, problem.cost, some, observation[chosen], mask[chosen],
+                    step=alpha, iterations=stop - start, out=some,
                 )  # fmt: skip
                 run.iterations[chosen] += stop - start
             visit(stop)
