@@ -41,7 +41,10 @@ include("cost.jl")
 include("descent.jl")
 include("lane_matrix.jl")
 include("block_tridiagonal.jl")
+include("shooting.jl")
+include("weak_constraint.jl")
 include("ensemble.jl")
+include("posterior.jl")
 include("boundary.jl")
 
 end

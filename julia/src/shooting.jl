@@ -1,0 +1,416 @@
+# The weak-constraint cost with its control at nodes, every n-th step, and the model exact between
+# them (multiple shooting):
+#
+#     J = ½ (x₁ - b)ᵀ B⁻¹ (x₁ - b) + ½ Σ c (x(t) - y(t))² + w/2 Σₖ ‖xₖ₊₁ - M(xₖ)‖².
+#
+# With a node at every step, c = 2λ₁ mask / number of observations, w = 2λ₂/n and no background it
+# is exactly the cost (4); with c = 1/R and w = 1/q it is the logarithm of a posterior density.
+# Its Gauss-Newton Hessian is block-tridiagonal: with the Jacobian Mₖ of a segment,
+#
+#     Aₖₖ = [k = 1: B⁻¹, else w I] + Σ c Mᵢᵀ Mᵢ + w Mₖᵀ Mₖ,     Aₖ₊₁,ₖ = -w Mₖ.
+#
+# `SmallShooting` holds the windows of a small model in lanes, `LargeShooting` one window.
+
+"How the cost is made up, the same for every window."
+struct ShootingCost
+    every::Int                      # model steps between two nodes
+    substeps::Int                   # steps of the scheme to a model step
+    h::Float64                      # size of such a step
+    precision::Matrix{Float64}      # B⁻¹, zeros without a background
+end
+
+"    nodes(T, every) -> the steps at which the nodes are"
+nodes(T, every) = 1:every:T
+"    segment_end(k, K, T, every) -> the last step whose observations belong to node k"
+@inline segment_end(k, K, T, every) = k < K ? k * every : T
+
+# --- small models, windows in lanes -------------------------------------------------------------
+
+struct SmallShooting{D,N}
+    x::Matrix{N}                    # (state, node)
+    trial::Matrix{N}
+    gradient::Matrix{N}
+    step::Matrix{N}
+    blocks::LaneBlocks{D,N}
+    b::WindowBlock{N}
+    background::Vector{N}
+    cost::ShootingCost
+    columns::Matrix{N}              # (state, column) of the Jacobian in hand
+end
+function SmallShooting{D,N}(b::WindowBlock{N}, background, cost::ShootingCost) where {D,N}
+    x = b.x[:, nodes(size(b.x, 2), cost.every)]
+    K = size(x, 2)
+    return SmallShooting{D,N}(x, similar(x), zeros(N, D, K), zeros(N, D, K), LaneBlocks{D,N}(K), b,
+                              background, cost, zeros(N, D, D))
+end
+shooting(b::WindowBlock{N}, background, cost, m::SmallModel) where {N} =
+    SmallShooting{length(m),N}(b, background, cost)
+
+"    cost_at(s, x, scheme, m, w) -> J of the nodes x"
+function cost_at(s::SmallShooting{D,N}, x, scheme, m, w) where {D,N}
+    (b, every, substeps, h) = (s.b, s.cost.every, s.cost.substeps, s.cost.h)
+    K, T = size(x, 2), length(b.slot)
+    J = background_cost(s, x)
+    for k in 1:K
+        state = column(x, k, Val(D))
+        last = segment_end(k, K, T, every)
+        for t in (k-1)*every+1:last
+            slot = @inbounds b.slot[t]
+            if slot > 0
+                d = map(-, state, column(b.y, slot, Val(D)))
+                J = muladd_sum(map(*, column(b.c, slot, Val(D)), d), d, J)
+            end
+            (t < last || k < K) && (state = segment(scheme, m, state, h, substeps))
+        end
+        if k < K
+            r = map(-, column(x, k + 1, Val(D)), state)
+            J = muladd_sum(times(w, r), r, J)
+        end
+    end
+    return J * 0.5
+end
+
+function background_cost(s::SmallShooting{D,N}, x) where {D,N}
+    J = zero(N)
+    @inbounds for j in 1:D, i in 1:D
+        J += s.cost.precision[i, j] * (x[i, 1] - s.background[i]) * (x[j, 1] - s.background[j])
+    end
+    return J
+end
+
+"    linearise!(s, scheme, m, w) -> J of the nodes `s.x`, its gradient and its Hessian in `s`"
+function linearise!(s::SmallShooting{D,N}, scheme, m, w) where {D,N}
+    (b, x, g, every, substeps, h) = (s.b, s.x, s.gradient, s.cost.every, s.cost.substeps, s.cost.h)
+    (A, B, C, P) = (s.blocks.diagonal, s.blocks.below, s.columns, s.cost.precision)
+    K, T = size(x, 2), length(b.slot)
+    J = background_cost(s, x)
+    r = ntuple(_ -> zero(N), Val(D))
+    @inbounds for k in 1:K
+        for j in 1:D, i in 1:D
+            A[i, j, k] = k == 1 ? N(P[i, j]) : i == j ? N(w) : N(0)
+        end
+        if k == 1
+            for i in 1:D
+                g[i, 1] = zero(N)
+                for j in 1:D
+                    g[i, 1] += P[i, j] * (x[j, 1] - s.background[j])
+                end
+            end
+        else
+            store!(g, k, times(w, r))
+        end
+        state = column(x, k, Val(D))
+        columns = unit_columns(N, Val(D))
+        last = segment_end(k, K, T, every)
+        for t in (k-1)*every+1:last
+            slot = b.slot[t]
+            if slot > 0
+                store_columns!(C, columns)
+                for i in 1:D
+                    d = state[i] - b.y[i, slot]
+                    c = b.c[i, slot]
+                    cd = c * d
+                    J = muladd(cd, d, J)
+                    for j in 1:D
+                        g[j, k] = muladd(cd, C[i, j], g[j, k])
+                        cC = c * C[i, j]
+                        for l in j:D
+                            A[l, j, k] = muladd(cC, C[i, l], A[l, j, k])
+                        end
+                    end
+                end
+            end
+            if t < last || k < K
+                state, columns = segment(scheme, m, state, columns, h, substeps)
+            end
+        end
+        k == K && break
+        r = map(-, column(x, k + 1, Val(D)), state)
+        J = muladd_sum(times(w, r), r, J)
+        store_columns!(C, columns)
+        for j in 1:D
+            g[j, k] = g[j, k] - w * muladd_sum(column(C, j, Val(D)), r, zero(N))
+            for i in 1:D
+                B[i, j, k] = -w * C[i, j]
+            end
+            for l in j:D
+                A[l, j, k] = A[l, j, k] + w * muladd_sum(column(C, j, Val(D)), column(C, l, Val(D)), zero(N))
+            end
+        end
+    end
+    return J * 0.5
+end
+
+@inline function store!(a, k, v::NTuple{D,Any}) where {D}
+    for i in 1:D
+        @inbounds a[i, k] = v[i]
+    end
+end
+@inline function store_columns!(C, columns::NTuple{D,Any}) where {D}
+    for j in 1:D
+        store!(C, j, columns[j])
+    end
+end
+
+"    newton_step!(s, damping) -> whether `s.trial` is x - (A + damping I)⁻¹ ∂J/∂x (NaN tells, by lane)"
+function newton_step!(s::SmallShooting, damping)
+    factorise!(s.blocks, damping)
+    copyto!(s.step, s.gradient)
+    solve!(s.step, s.blocks)
+    @inbounds for i in eachindex(s.x)
+        s.trial[i] = s.x[i] - s.step[i]
+    end
+    return true
+end
+
+"    trajectory!(out, s, scheme, m) -> the state at every step, `(state, time)`"
+function trajectory!(out::Matrix{N}, s::SmallShooting{D,N}, scheme, m) where {D,N}
+    K, T = size(s.x, 2), size(out, 2)
+    for k in 1:K
+        state = column(s.x, k, Val(D))
+        last = segment_end(k, K, T, s.cost.every)
+        for t in (k-1)*s.cost.every+1:last
+            store!(out, t, state)
+            t < last && (state = segment(scheme, m, state, s.cost.h, s.cost.substeps))
+        end
+    end
+    return out
+end
+
+"    variances!(out, s, scheme, m) -> diagonals of the covariances at every step, after `linearise!`"
+function variances!(out::Matrix{N}, s::SmallShooting{D,N}, scheme, m) where {D,N}
+    K, T = size(s.x, 2), size(out, 2)
+    factorise!(s.blocks, zero(N))
+    Z = inverse_diagonal!(zeros(N, D, D, K), s.blocks)
+    C = s.columns
+    for k in 1:K
+        state = column(s.x, k, Val(D))
+        columns = unit_columns(N, Val(D))
+        last = segment_end(k, K, T, s.cost.every)
+        for t in (k-1)*s.cost.every+1:last
+            store_columns!(C, columns)
+            for i in 1:D
+                v = zero(N)
+                for j in 1:D, l in 1:D
+                    v += C[i, j] * Z[j, l, k] * C[i, l]
+                end
+                out[i, t] = v
+            end
+            if t < last
+                state, columns = segment(scheme, m, state, columns, s.cost.h, s.cost.substeps)
+            end
+        end
+    end
+    return out
+end
+
+# --- large models, one window -------------------------------------------------------------------
+
+struct LargeShooting
+    x::Matrix{Float64}              # (state, node)
+    trial::Matrix{Float64}
+    gradient::Matrix{Float64}
+    step::Vector{LaneVector}
+    blocks::DenseBlocks
+    b::WindowBlock{Float64}
+    background::Vector{Float64}
+    cost::ShootingCost
+    segment::SegmentWorkspace
+    residual::Vector{Float64}
+    rows::LaneMatrix                # rows of the Jacobian that are observed, times √c
+end
+function shooting(b::WindowBlock{Float64}, background, cost, m::LargeModel)
+    x = b.x[:, nodes(size(b.x, 2), cost.every)]
+    K, P = size(x, 2), padded(m)
+    return LargeShooting(x, similar(x), similar(x), [LaneVector(P) for _ in 1:K], DenseBlocks(P, K), b,
+                         background, cost, SegmentWorkspace(m), zeros(length(m)), LaneMatrix(P))
+end
+
+function cost_at(s::LargeShooting, x, scheme, m, w)
+    (b, every, substeps, h, ws) = (s.b, s.cost.every, s.cost.substeps, s.cost.h, s.segment)
+    K, T = size(x, 2), length(b.slot)
+    J = background_cost(s, x)
+    for k in 1:K
+        load!(ws.x, x, k)
+        last = segment_end(k, K, T, every)
+        for t in (k-1)*every+1:last
+            slot = @inbounds b.slot[t]
+            slot > 0 && (J += misfit(b, slot, ws.x))
+            (t < last || k < K) && steps!(ws, scheme, m, h, substeps)
+        end
+        if k < K
+            @inbounds @simd for i in eachindex(ws.x)
+                J += w * (x[i, k+1] - ws.x[i])^2
+            end
+        end
+    end
+    return J * 0.5
+end
+
+@inline function load!(state, x, k)
+    @inbounds for i in eachindex(state)
+        state[i] = x[i, k]
+    end
+end
+@inline function misfit(b, slot, state)
+    J = 0.0
+    @inbounds @simd for i in eachindex(state)
+        J += b.c[i, slot] * (state[i] - b.y[i, slot])^2
+    end
+    return J
+end
+function steps!(ws::SegmentWorkspace, scheme, m, h, k)
+    for _ in 1:k
+        copyto!(ws.x, step!(ws.step, scheme, m, ws.x, h))
+    end
+end
+
+function background_cost(s::LargeShooting, x)
+    J = 0.0
+    @inbounds for j in axes(x, 1), i in axes(x, 1)
+        J += s.cost.precision[i, j] * (x[i, 1] - s.background[i]) * (x[j, 1] - s.background[j])
+    end
+    return J
+end
+
+function linearise!(s::LargeShooting, scheme, m, w)
+    (b, x, g, every, substeps, h) = (s.b, s.x, s.gradient, s.cost.every, s.cost.substeps, s.cost.h)
+    (ws, r, P) = (s.segment, s.residual, s.cost.precision)
+    D, K, T = size(x, 1), size(x, 2), length(b.slot)
+    J = background_cost(s, x)
+    @inbounds for k in 1:K
+        A = s.blocks.diagonal[k]
+        fill!(A.scalars, 0.0)
+        for i in D+1:size(A.scalars, 1)         # the padding: the identity, which nothing couples
+            A.scalars[i, i] = 1.0
+        end
+        for i in 1:D
+            if k == 1
+                g[i, 1] = 0.0
+                for j in 1:D
+                    A.scalars[j, i] = P[j, i]
+                    g[i, 1] += P[j, i] * (x[j, 1] - s.background[j])
+                end
+            else
+                A.scalars[i, i] = w
+                g[i, k] = w * r[i]
+            end
+        end
+        start_at!(ws, x, k)
+        last = segment_end(k, K, T, every)
+        for t in (k-1)*every+1:last
+            slot = b.slot[t]
+            slot > 0 && (J += observe!(A, g, s, k, slot, t == (k - 1) * every + 1))
+            (t < last || k < K) && segment!(ws, scheme, m, h, substeps)
+        end
+        k == K && break
+        for i in 1:D
+            r[i] = x[i, k+1] - ws.x[i]
+            J += w * r[i]^2
+        end
+        for i in 1:D, j in 1:D                  # `transposed[j, i]` is the derivative of i by j
+            g[j, k] -= w * r[i] * ws.transposed[j, i]
+        end
+        X = LaneMatrix(ws.columns, ws.transposed)
+        add_gram!(A, w, X, D)
+        B = s.blocks.below[k].lanes
+        minus = ColumnLanes(-w)
+        for i in eachindex(B)
+            B[i] = minus * ws.columns[i]
+        end
+    end
+    return J * 0.5
+end
+
+@inline function start_at!(ws, x, k)
+    fill!(ws.transposed, 0.0)
+    @inbounds for i in eachindex(ws.x)
+        ws.x[i] = x[i, k]
+        ws.transposed[i, i] = 1.0
+    end
+end
+
+"Add the observations of one step to the node's block and gradient; return Σ c d²."
+function observe!(A, g, s::LargeShooting, k, slot, at_node)
+    (b, ws) = (s.b, s.segment)
+    D = length(ws.x)
+    J = 0.0
+    count = 0
+    @inbounds for i in 1:D
+        c = b.c[i, slot]
+        c == 0 && continue
+        d = ws.x[i] - b.y[i, slot]
+        J += c * d^2
+        if at_node
+            g[i, k] += c * d
+            A.scalars[i, i] += c
+        else
+            count += 1
+            √c = sqrt(c)
+            for j in 1:D
+                g[j, k] += c * d * ws.transposed[j, i]
+            end
+            for j in axes(ws.transposed, 1)
+                s.rows.scalars[j, count] = √c * ws.transposed[j, i]
+            end
+        end
+    end
+    count > 0 && add_gram!(A, 1.0, s.rows, count)
+    return J
+end
+
+function newton_step!(s::LargeShooting, damping)
+    factorise!(s.blocks, damping) || return false
+    D, K = size(s.x)
+    @inbounds for k in 1:K
+        v = s.step[k].scalars
+        for i in eachindex(v)
+            v[i] = i <= D ? s.gradient[i, k] : 0.0
+        end
+    end
+    solve!(s.step, s.blocks)
+    @inbounds for k in 1:K, i in 1:D
+        s.trial[i, k] = s.x[i, k] - s.step[k].scalars[i]
+    end
+    return true
+end
+
+function trajectory!(out, s::LargeShooting, scheme, m)
+    K, T = size(s.x, 2), size(out, 2)
+    for k in 1:K
+        load!(s.segment.x, s.x, k)
+        last = segment_end(k, K, T, s.cost.every)
+        for t in (k-1)*s.cost.every+1:last
+            out[:, t] .= s.segment.x
+            t < last && steps!(s.segment, scheme, m, s.cost.h, s.cost.substeps)
+        end
+    end
+    return out
+end
+
+function variances!(out, s::LargeShooting, scheme, m)
+    D, K, T = size(s.x, 1), size(s.x, 2), size(out, 2)
+    P = padded(m)
+    ws = s.segment
+    if !factorise!(s.blocks, 0.0)
+        return fill!(out, NaN)
+    end
+    Z = inverse_diagonal!([zeros(P, P) for _ in 1:K], s.blocks)
+    ZMᵀ = zeros(P, P)
+    for k in 1:K
+        start_at!(ws, s.x, k)
+        last = segment_end(k, K, T, s.cost.every)
+        for t in (k-1)*s.cost.every+1:last
+            BLAS.gemm!('N', 'N', 1.0, Z[k], ws.transposed, 0.0, ZMᵀ)
+            for i in 1:D
+                v = 0.0
+                for j in 1:D
+                    v += ws.transposed[j, i] * ZMᵀ[j, i]
+                end
+                out[i, t] = v
+            end
+            t < last && segment!(ws, scheme, m, s.cost.h, s.cost.substeps)
+        end
+    end
+    return out
+end
