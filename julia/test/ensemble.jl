@@ -3,30 +3,7 @@
 
 include("shared/problems.jl")
 include("shared/linear.jl")
-
-"""
-Mean and standard deviation at all steps for one window of a linear model with the matrix M of a step,
-given at each step the data of the `lag` next observation times after the last one (0: all).
-"""
-function kalman_smoother(M, x̄, B, y, precision, lag)
-    D, T = size(y)
-    powers = [M^(t - 1) for t in 1:T]
-    observed = findall(t -> any(>(0), precision[:, t]), 1:T)
-    mean, stdev = zeros(D, T), zeros(D, T)
-    for t in 1:T
-        k = count(<=(t), observed)
-        last = lag == 0 ? length(observed) : min(length(observed), k + lag)
-        H = [precision[:, s] .> 0 for s in observed[1:last]]
-        G = reduce(vcat, [powers[s][h, :] for (s, h) in zip(observed, H)], init = zeros(0, D))
-        R = reduce(vcat, [1 ./ precision[h, s] for (s, h) in zip(observed, H)], init = zeros(0))
-        d = reduce(vcat, [y[h, s] for (s, h) in zip(observed, H)], init = zeros(0)) - G * x̄
-        gain = B * G' / (G * B * G' + Diagonal(R))
-        P = powers[t] * (B - gain * G * B) * powers[t]'
-        mean[:, t] = powers[t] * (x̄ + gain * d)
-        stdev[:, t] = sqrt.(diag(P))
-    end
-    return mean, stdev
-end
+include("shared/kalman.jl")
 
 function linear_problem(m, T, windows, N)
     rng = MersenneTwister(51)
@@ -138,5 +115,5 @@ end
     ws = VDA.EnsembleWorkspace(m, 20, T, T, length(y), reflections(20, 4, 3))
     run() = VDA.smooth_window!(mean, spread, ws, y, precision, members, RungeKutta4(), usual_step(m), 1.0, 4, 1)
     run()
-    @test @allocated(run()) <= 256          # per window, and none per step
+    @test @allocated(run()) <= 1024         # a window, and nothing for its steps
 end

@@ -71,3 +71,13 @@ def without_observations(problem: Problem) -> tuple[Array, Array, Array]:
     x = np.broadcast_to(known.mean, shape).copy()
     stdev = np.broadcast_to(np.sqrt(np.diag(known.covariance)), shape).copy()
     return x, stdev, np.full(shape[0], int(Status.NO_OBSERVATIONS))
+
+
+def chi_square_limit(data: Array) -> Array:
+    """Return the half misfit that `data` right observations exceed once in some thousand windows.
+
+    Half of a chi-square variable of n degrees of freedom has mean n/2 and variance n/2; the limit
+    is (n/2)(1 + 3.5 √(2/n)).
+    """
+    n = np.asarray(data, float)
+    return np.asarray(n / 2 + 3.5 * np.sqrt(n / 2))

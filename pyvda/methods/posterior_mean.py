@@ -1,0 +1,109 @@
+"""The posterior mean of a low-dimensional model, with its attractor as the prior.
+
+No analysis has a smaller mean squared error than the posterior mean, so it says how much is left
+to gain for every other method. Importance sampling from a library of attractor states gives it with
+its standard deviation; where few members of the library carry the weight, draws around them do.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+from pyvda import names
+from pyvda.climatology import climatology
+from pyvda.engine.posterior import posterior_mean
+from pyvda.library import library
+from pyvda.methods.classical import (
+    StatisticalOptions,
+    chi_square_limit,
+    julia_engine,
+    precision_of,
+    without_observations,
+)
+from pyvda.methods.problem import Problem, Solution, Status
+
+_BLOCK = 128  # windows between two reports: less than a second of work
+
+
+class PosteriorMeanOptions(StatisticalOptions):
+    """Options of the posterior mean.
+
+    Attributes
+    ----------
+    members : int
+        Of the library, mirrored ones included.
+    enough : float
+        Effective sample size below which the second stage is entered.
+    draws : int
+        Of the second stage, a multiple of eight; 0: no second stage.
+    bandwidth : float
+        Standard deviation of the moves of the second stage, in climatological standard deviations.
+    lead : int
+        Steps before the window at which draws are moved, so that the flow brings them back onto
+        the attractor.
+    doubtful : float
+        A window is flagged while its effective sample size is below this.
+    seed : int
+        Of the moves.
+    observation_variance : float, optional
+        See `StatisticalOptions`.
+    """
+
+    members: int = Field(240_000, ge=100, le=20_000_000)
+    enough: float = Field(50.0, ge=1)
+    draws: int = Field(1024, ge=0, multiple_of=8)
+    bandwidth: float = Field(0.01, gt=0)
+    lead: int = Field(20, ge=0)
+    doubtful: float = Field(5.0, ge=0)
+    seed: int = 0
+
+    def has_stdev(self) -> bool:
+        """Tell whether the method gives the analysis a standard deviation."""
+        return True
+
+    def window_outputs(self) -> tuple[str, ...]:
+        """Return the names of `Solution.per_window`."""
+        return (names.EFFECTIVE_SAMPLE_SIZE,)
+
+
+def solve(problem: Problem, options: PosteriorMeanOptions) -> Solution:
+    """Compute mean, standard deviation and effective sample size of every window with observations.
+
+    A window is DOUBTFUL when its effective sample size stays small, or when no sample comes as
+    near to its observations as their error variance lets expect.
+
+    Raises
+    ------
+    InputError
+        The model is not low-dimensional, the engine is not Julia, or the variance of the
+        observations is not known.
+    """
+    engine = julia_engine(problem, "posterior-mean")
+    precision = precision_of(problem, options.observation_variance)
+    observation = np.asarray(problem.batch.observation, float)
+    windows, steps, size = observation.shape
+    prior = library(
+        problem.model, engine, problem.cost.time_step, steps, options.members, options.lead
+    )
+    noise = np.random.default_rng(options.seed).standard_normal((options.draws, size))
+    deviation = np.sqrt(np.diag(climatology(problem.model, engine).covariance))
+    x, stdev, status = without_observations(problem)
+    effective = np.full(windows, np.nan)
+    chosen = np.flatnonzero(problem.has_observations())
+    for first in range(0, len(chosen), _BLOCK):
+        block = chosen[first : first + _BLOCK]
+        found = posterior_mean(
+            engine, problem.model, problem.cost, observation[block], precision[block], prior,
+            noise=noise, enough=options.enough, spread=options.bandwidth * deviation,
+        )  # fmt: skip
+        x[block], stdev[block], effective[block] = found.mean, found.stdev, found.effective
+        far = found.misfit > chi_square_limit((precision[block] > 0).sum((1, 2)))
+        few = found.effective < options.doubtful
+        status[block] = np.where(far | few, Status.DOUBTFUL, Status.CONVERGED)
+        problem.report(first + len(block), len(chosen))
+    status[~np.isfinite(x).all((1, 2))] = Status.DIVERGED
+    return Solution(
+        x, status, np.zeros(windows, int), stdev=stdev,
+        per_window={names.EFFECTIVE_SAMPLE_SIZE: effective},
+    )  # fmt: skip

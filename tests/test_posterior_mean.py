@@ -1,0 +1,137 @@
+"""The posterior mean as a method; its numbers are tested in julia/test/posterior.jl."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pyvda
+from pyvda import names, windows
+from pyvda.climatology import climatology
+from pyvda.engine import CostSettings, get_engine
+from pyvda.errors import InputError
+from pyvda.library import library
+from pyvda.methods import METHODS, Problem, Status
+from pyvda.methods.posterior_mean import PosteriorMeanOptions, solve
+from pyvda.models import get_model
+
+pytestmark = pytest.mark.julia
+MODEL = get_model("lorenz63")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYVDA_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def twin(preset: str, count: int) -> Problem:
+    truth = pyvda.simulate(preset, count, 5)
+    batch = windows.to_batch(pyvda.observe(truth, preset, 6), climatology(MODEL).mean)
+    batch = replace(batch, truth=truth["truth"].values)
+    return Problem(batch, MODEL, CostSettings(0.01), get_engine(), 2.0)
+
+
+@pytest.fixture(scope="module")
+def problem() -> Problem:
+    return twin("lorenz63", 100)
+
+
+@pytest.mark.parametrize(("preset", "limit"), [("lorenz63", 0.39), ("lorenz63-blanked", 0.58)])
+def test_reaches_the_limit_of_the_observations(preset: str, limit: float) -> None:
+    problem = twin(preset, 250)
+    found = solve(problem, PosteriorMeanOptions())
+    square = (found.x - problem.batch.truth) ** 2
+    # 250 windows scatter by 0.04 and 0.07 about the limit; the predicted variance scatters less.
+    assert abs(square.mean() - limit) < 0.25 * limit
+    assert abs(np.mean(found.stdev**2) - limit) < 0.15 * limit
+    sure = found.per_window[names.EFFECTIVE_SAMPLE_SIZE] >= 20
+    assert 0.75 < np.mean(square[sure] / found.stdev[sure] ** 2) < 1.3
+    assert (found.status == Status.DOUBTFUL).mean() < 0.05
+
+
+def test_the_second_stage_gives_more_samples(problem: Problem) -> None:
+    size = names.EFFECTIVE_SAMPLE_SIZE
+    one = solve(problem, PosteriorMeanOptions(members=30_000, draws=0)).per_window[size]
+    two = solve(problem, PosteriorMeanOptions(members=30_000)).per_window[size]
+    assert (two >= one).all()
+    few = one < 50
+    assert few.mean() > 0.3
+    assert np.median(two[few]) > 1.5 * np.median(one[few])
+    np.testing.assert_array_equal(one[~few], two[~few])
+
+
+def test_many_members_and_few_with_a_second_stage_agree(problem: Problem) -> None:
+    many = solve(problem, PosteriorMeanOptions(members=2_000_000, draws=0))
+    few = solve(problem, PosteriorMeanOptions(members=120_000, draws=8192))
+    assert np.mean((many.x - few.x) ** 2) < 0.12 * np.mean(many.stdev**2)
+    assert np.mean(few.stdev**2) == pytest.approx(np.mean(many.stdev**2), rel=0.12)
+
+
+def test_a_window_is_the_same_alone(problem: Problem) -> None:
+    options = PosteriorMeanOptions(members=10_000)
+    whole = solve(problem, options)
+    part = solve(replace(problem, batch=problem.batch[[3, 40]]), options)
+    np.testing.assert_array_equal(part.x, whole.x[[3, 40]])
+
+
+def test_no_observation_is_climatology_and_one_is_near_its_datum(problem: Problem) -> None:
+    mask = np.zeros_like(problem.batch.mask[:2])
+    mask[1, 100, 0] = 4.0  # an error variance of 0.5
+    observation = np.where(mask > 0, 5.0, 0.0)
+    batch = replace(problem.batch[:2], observation=observation, mask=mask)
+    found = solve(replace(problem, batch=batch), PosteriorMeanOptions())
+    known = climatology(MODEL)
+    assert found.status.tolist() == [Status.NO_OBSERVATIONS, Status.CONVERGED]
+    np.testing.assert_array_equal(found.x[0], np.broadcast_to(known.mean, (200, 3)))
+    np.testing.assert_array_equal(found.stdev[0, 7], np.sqrt(np.diag(known.covariance)))
+    # Weighted by hand: the states of the climatology by the likelihood of this one datum.
+    weight = np.exp(-((known.states[:, 0] - 5.0) ** 2) / (2 * 0.5))
+    expected = weight @ known.states / weight.sum()
+    np.testing.assert_allclose(found.x[1, 100], expected, atol=0.35)
+    assert found.per_window[names.EFFECTIVE_SAMPLE_SIZE][1] > 1000
+
+
+def test_a_window_that_no_state_explains_is_flagged(problem: Problem) -> None:
+    observation = problem.batch.observation[:4].copy()
+    observation[2, 8, 0] = 1e3
+    batch = replace(problem.batch[:4], observation=observation)
+    found = solve(replace(problem, batch=batch), PosteriorMeanOptions(members=10_000))
+    expected = solve(
+        replace(problem, batch=problem.batch[:4]), PosteriorMeanOptions(members=10_000)
+    )
+    assert found.status[2] == Status.DOUBTFUL
+    np.testing.assert_array_equal(found.x[[0, 1, 3]], expected.x[[0, 1, 3]])
+
+
+def test_what_cannot_be_is_said(problem: Problem) -> None:
+    with pytest.raises(InputError, match="observation_variance"):
+        solve(replace(problem, observation_variance=None), PosteriorMeanOptions())
+    with pytest.raises(InputError, match="Julia"):
+        solve(replace(problem, engine=get_engine("torch")), PosteriorMeanOptions())
+    large = replace(problem, model=get_model("lorenz96"))
+    with pytest.raises(InputError, match="40 components"):
+        solve(large, PosteriorMeanOptions())
+    assert METHODS["posterior-mean"].options is PosteriorMeanOptions
+    with pytest.raises(ValueError, match="multiple of 8"):
+        PosteriorMeanOptions(draws=7)
+
+
+def test_the_library_is_made_once_and_again_when_damaged(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("PYVDA_CACHE", str(tmp_path))
+    made = library(MODEL, get_engine(), 0.01, 50, 640)
+    assert made.states.shape == (32, 20 + 4 * 9 + 50, 3)
+    again = library(MODEL, None, 0.01, 50, 640)  # no engine: it comes from the cache
+    np.testing.assert_array_equal(again.states, made.states)
+    (file,) = tmp_path.glob("library-*")
+    file.write_bytes(file.read_bytes()[:100])
+    np.testing.assert_array_equal(library(MODEL, get_engine(), 0.01, 50, 640).states, made.states)
+
+
+def test_the_file_has_the_sample_size() -> None:
+    observed = pyvda.observe(pyvda.simulate("lorenz63", 2, 5), "lorenz63", 6)
+    analysis = pyvda.assimilate(observed, method="posterior-mean", members=10_000)
+    assert (analysis["effective_sample_size"] >= 1).all()
+    assert (analysis["state_stdev"] >= 0).all()
