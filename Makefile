@@ -15,8 +15,10 @@ demo: setup
 	$(WITH_JULIA) $(BIN)/pyvda simulate lorenz63 --windows 200 --seed 1 -o demo/truth.nc
 	$(WITH_JULIA) $(BIN)/pyvda observe demo/truth.nc --preset lorenz63-blanked --seed 2 -o demo/obs.nc
 	$(WITH_JULIA) $(BIN)/pyvda assimilate demo/obs.nc --model lorenz63 --method fsgd --iterations 20000 -o demo/analysis.nc
-	$(WITH_JULIA) $(BIN)/pyvda score demo/analysis.nc --truth demo/truth.nc
+	$(WITH_JULIA) $(BIN)/pyvda assimilate demo/obs.nc --checkpoint lorenz63-blanked-shooting -o demo/learned.nc
+	$(WITH_JULIA) $(BIN)/pyvda score demo/analysis.nc demo/learned.nc --truth demo/truth.nc
 	$(WITH_JULIA) $(BIN)/pyvda plot demo/analysis.nc --truth demo/truth.nc -o demo/analysis.png
+	$(WITH_JULIA) $(BIN)/pyvda plot demo/learned.nc --truth demo/truth.nc -o demo/learned.png
 
 test: setup
 	$(WITH_JULIA) $(BIN)/python -m pytest

@@ -240,26 +240,36 @@ def train(
     _say(quiet, f"{out}: the best weights, to use as --checkpoint {out}")
 
 
-@app.command(epilog=_example("pyvda score analysis.nc --truth truth.nc --json scores.json"))
+@app.command(
+    epilog=_example(
+        "pyvda score analysis.nc --truth truth.nc --json scores.json",
+        "pyvda score fsgd.nc learned.nc --truth truth.nc",
+    )
+)
 def score(
-    analysis: Annotated[Path, typer.Argument(help="File made by `pyvda assimilate`.")],
+    analyses: Annotated[list[Path], typer.Argument(help="Files made by `pyvda assimilate`.")],
     truth: Annotated[Path, typer.Option(help="File with the variable truth.")],
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the scores here.")] = None,
     level: Annotated[float, typer.Option(min=0.5, max=0.999)] = 0.95,
     engine: EngineName = None,
     quiet: Quiet = False,
 ) -> None:
-    """Score an analysis: R-score, 4DVar-score, ODE-score, with bootstrap intervals over windows."""
+    """Score analyses: R-score, 4DVar-score, ODE-score, with bootstrap intervals over windows."""
     from pyvda import scores
     from pyvda.evaluate import evaluate
 
-    found = evaluate(_read(analysis), _read(truth), engine=engine)
+    true = _read(truth)
+    found = {str(path): evaluate(_read(path), true, engine=engine) for path in analyses}
     if json_file is not None:
-        table = scores.score_table(found, level=level)
+        tables = {path: scores.score_table(of, level=level) for path, of in found.items()}
+        content = tables if len(analyses) > 1 else tables[str(analyses[0])]
         with replacing(json_file) as temporary:
-            temporary.write_text(json.dumps(table, indent=2) + "\n")
-    for name, values in found.items():
-        _say(quiet, f"{name:22s} {scores.summarise(values, level=level)}")
+            temporary.write_text(json.dumps(content, indent=2) + "\n")
+    width = max(len(path) for path in found) + 2 if len(found) > 1 else 0
+    for name in next(iter(found.values())):
+        for path, of in found.items():
+            of_file = f"{path:{width}s}" if width else ""
+            _say(quiet, f"{name:22s} {of_file}{scores.summarise(of[name], level=level)}")
 
 
 @app.command(

@@ -55,6 +55,24 @@ def test_the_commands_of_the_readme(tmp_path, monkeypatch, capsys) -> None:
     assert Path("analysis.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_analyses_side_by_side(folder, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    for count, name in ((5, "short.nc"), (500, "long.nc")):
+        assert (
+            run(monkeypatch, "assimilate", folder / "obs.nc", "--iterations", count, "-o", name)
+            == 0
+        )
+    capsys.readouterr()
+    truth = folder / "truth.nc"
+    arguments = ("score", "short.nc", "long.nc", "--truth", truth, "--json", "both.json")
+    assert run(monkeypatch, *arguments) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line[:2] for line in lines[:2]] == [["r_score", "short.nc"], ["r_score", "long.nc"]]
+    assert float(lines[0][2]) > float(lines[1][2])
+    scores = json.loads(Path("both.json").read_text())
+    assert scores["long.nc"]["scores"]["r_score"]["mean"] == pytest.approx(float(lines[1][2]), 1e-3)
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_an_example(command) -> None:
     result = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"})
