@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from pyvda.methods import ensemble_smoother, fsgd, learned, posterior_mean
+from pyvda.methods import ensemble_smoother, fsgd, gauss_newton, learned, posterior_mean
 from pyvda.methods.problem import Options, Problem, Solution, Status
 
 __all__ = ["METHODS", "Method", "Options", "Problem", "Solution", "Status"]
@@ -25,5 +25,6 @@ METHODS: dict[str, Method] = {
     "posterior-mean": Method(posterior_mean.PosteriorMeanOptions, posterior_mean.solve),
     "ensemble-smoother": Method(ensemble_smoother.EnsembleSmootherOptions, ensemble_smoother.solve),
     "fsgd": Method(fsgd.FSGDOptions, fsgd.solve),
+    "gauss-newton": Method(gauss_newton.GaussNewtonOptions, gauss_newton.solve),
     "learned": Method(learned.LearnedOptions, learned.solve),
 }

@@ -1,0 +1,150 @@
+"""Weak-constraint 4D-Var by Gauss-Newton steps, damped after Levenberg and Marquardt.
+
+It minimises either exactly the cost (4), which FSGD descends, or its statistical form: half of
+
+    (x₁ - b)ᵀ B⁻¹ (x₁ - b) + Σ (x - y)² / R + Σₖ |x_{k+1} - M(x_k)|² / q
+
+over states at nodes, every step or every n-th (then the model is exact in between). The inverse
+Hessian of the second is the covariance of the analysis.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from pyvda import names
+from pyvda.background import CLIMATOLOGY, get_background
+from pyvda.engine.interface import Array
+from pyvda.engine.weak_constraint import Shooting, weak_constraint
+from pyvda.errors import InputError
+from pyvda.methods.classical import (
+    StatisticalOptions,
+    julia_engine,
+    precision_of,
+    without_observations,
+)
+from pyvda.methods.problem import Problem, Solution, Status
+
+_BLOCK = {"lorenz63": 512}  # windows between two reports: less than a second of work
+_SMALL_BLOCK = 16
+
+
+class GaussNewtonOptions(StatisticalOptions):
+    """Options of Gauss-Newton.
+
+    Attributes
+    ----------
+    form : {"weighted", "statistical"}
+        The cost (4) with its weights, or its statistical form.
+    iterations : int
+        At most so many for each window.
+    tolerance : float
+        A window has converged when its gradient norm has fallen below this fraction of the first.
+    every : int
+        Steps from one node to the next; only 1 gives the cost (4).
+    model_error : float
+        q of the statistical form: the variance that the model adds in each component from one node
+        to the next, in the state's units squared.
+    background : str
+        Of the statistical form: see `pyvda.background.get_background`.
+    substeps : int
+        Steps of the scheme to a step of the window.
+    observation_variance : float, optional
+        R of the statistical form, see `StatisticalOptions`.
+    """
+
+    form: Literal["weighted", "statistical"] = "weighted"
+    iterations: int = Field(200, ge=1)
+    tolerance: float = Field(1e-8, gt=0)
+    every: int = Field(1, ge=1)
+    model_error: float = Field(1e-3, gt=0)
+    background: str = CLIMATOLOGY
+    substeps: int = Field(1, ge=1)
+
+    def has_stdev(self) -> bool:
+        """Tell whether the method gives the analysis a standard deviation."""
+        return self.form == "statistical"
+
+    def window_outputs(self) -> tuple[str, ...]:
+        """Return the names of `Solution.per_window`."""
+        return (names.OBJECTIVE,)
+
+
+def solve(problem: Problem, options: GaussNewtonOptions) -> Solution:
+    """Minimise from the first guess of every window that has observations.
+
+    Raises
+    ------
+    InputError
+        The engine is not Julia; the statistical form is asked for and R is not known or B is
+        singular; the cost (4) is asked for with nodes apart.
+    """
+    engine = julia_engine(problem, "gauss-newton")
+    x = np.array(problem.batch.first_guess, float)
+    observation = np.asarray(problem.batch.observation, float)
+    windows, steps, size = x.shape
+    status = np.full(windows, int(Status.NO_OBSERVATIONS))
+    iterations = np.zeros(windows, int)
+    objective = np.full(windows, np.nan)
+    stdev = None
+    background, precision = np.zeros((windows, size)), np.zeros((size, size))
+    if options.form == "statistical":
+        weight = 1 / options.model_error
+        mask = precision_of(problem, options.observation_variance)
+        divisor = np.ones(windows)
+        known = get_background(options.background, problem.model, engine)
+        background[:], precision = known.mean, known.precision
+        unobserved, stdev, _ = without_observations(problem)
+        empty = ~problem.has_observations()
+        x[empty] = unobserved[empty]
+    else:
+        _check_weighted(problem, options)
+        weight = 2 * problem.cost.lambda2 / ((steps - 1) * size)
+        mask = np.asarray(problem.batch.mask, float)
+        divisor = np.maximum((mask > 0).sum((1, 2)), 1) / (2 * problem.cost.lambda1)
+    shooting = Shooting(
+        (weight,), options.every, options.substeps, options.iterations, options.tolerance
+    )
+    chosen = np.flatnonzero(problem.has_observations())
+    size_of_block = _BLOCK.get(problem.model.name, _SMALL_BLOCK)
+    for first in range(0, len(chosen), size_of_block):
+        block = chosen[first : first + size_of_block]
+        found = weak_constraint(
+            engine, problem.model, problem.cost, shooting, x[block], observation[block],
+            mask[block], divisor[block], background[block], precision, spread=stdev is not None,
+        )  # fmt: skip
+        x[block], status[block], iterations[block] = found.x, found.status, found.iterations
+        objective[block] = found.cost
+        if stdev is not None and found.stdev is not None:
+            stdev[block] = found.stdev
+        problem.report(first + len(block), len(chosen))
+    status[~np.isfinite(x).all((1, 2))] = Status.DIVERGED
+    return Solution(x, status, iterations, stdev=stdev, per_window={names.OBJECTIVE: objective})
+
+
+def _check_weighted(problem: Problem, options: GaussNewtonOptions) -> None:
+    if options.every != 1 or options.substeps != 1:
+        raise InputError(
+            f"the cost (4) has a node at every step and one step of the scheme in between, but "
+            f"every is {options.every} and substeps {options.substeps}; leave them out, or ask for "
+            "form statistical (--set form=statistical)"
+        )
+    if not (problem.cost.lambda1 > 0 and problem.cost.lambda2 > 0):
+        raise InputError(
+            f"gauss-newton needs positive weights of the cost (4), found {problem.cost.lambda1} "
+            f"and {problem.cost.lambda2}"
+        )
+
+
+def spacing(mask: Array) -> int:
+    """Return the largest n such that all observations are at steps 0, n, 2n, ...; at least 1.
+
+    >>> mask = np.zeros((1, 9, 2)); mask[0, [0, 4, 8]] = 1
+    >>> spacing(mask)
+    4
+    """
+    observed = np.flatnonzero((np.asarray(mask) > 0).any((0, 2)))
+    return max(int(np.gcd.reduce(observed, initial=0)), 1)

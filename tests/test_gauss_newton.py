@@ -1,0 +1,202 @@
+"""Gauss-Newton: FSGD's and SciPy's minimum, both forms, and windows that go wrong."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+
+import pyvda
+from pyvda import names, windows
+from pyvda.batch import Batch
+from pyvda.climatology import climatology
+from pyvda.engine import CostSettings, get_engine
+from pyvda.errors import InputError
+from pyvda.methods import METHODS, Problem, Status, fsgd
+from pyvda.methods.gauss_newton import GaussNewtonOptions, solve, spacing
+from pyvda.models import get_model
+
+pytestmark = pytest.mark.julia
+STATISTICAL = GaussNewtonOptions(form="statistical", every=8, model_error=1e-2)
+
+
+def problem_of(preset: str, count: int) -> Problem:
+    truth = pyvda.simulate(preset, count, 5)
+    observed = pyvda.observe(truth, preset, 6)
+    model = get_model(preset)
+    batch = windows.to_batch(observed, climatology(model).mean)
+    batch = replace(batch, truth=truth["truth"].values)
+    return Problem(batch, model, CostSettings(model.time_step), get_engine(), 2.0)
+
+
+@pytest.fixture(scope="module")
+def problem() -> Problem:
+    return problem_of("lorenz63", 12)
+
+
+def cost_of(problem: Problem, x: np.ndarray):
+    batch = problem.batch
+    return problem.engine.cost(problem.model, problem.cost, x, batch.observation, batch.mask)
+
+
+@pytest.mark.parametrize("preset", ["lorenz63", "lorenz96"])
+def test_the_gradient_of_the_cost_vanishes(preset: str) -> None:
+    problem = problem_of(preset, 12 if preset == "lorenz63" else 2)
+    found = solve(problem, GaussNewtonOptions())
+    assert (found.status == Status.CONVERGED).all()
+    first, last = cost_of(problem, problem.batch.first_guess), cost_of(problem, found.x)
+    assert (last.gradient_norm <= 2e-8 * first.gradient_norm).all()
+    np.testing.assert_allclose(found.per_window[names.OBJECTIVE], last.total, rtol=1e-9)
+
+
+def test_fsgd_tends_to_the_same_minimum(problem: Problem) -> None:
+    few = replace(problem, batch=problem.batch[:2])
+    found = solve(few, GaussNewtonOptions())
+    descended = fsgd.solve(few, fsgd.FSGDOptions(iterations=300_000))
+    from_above = cost_of(few, descended.x).total / cost_of(few, found.x).total - 1
+    assert (from_above > -1e-9).all()
+    near = solve(
+        replace(few, batch=replace(few.batch, first_guess=descended.x)), GaussNewtonOptions()
+    )
+    np.testing.assert_allclose(cost_of(few, near.x).total, cost_of(few, found.x).total, rtol=1e-9)
+
+
+def test_statistical_form_is_the_minimum_that_scipy_finds(problem: Problem) -> None:
+    # A node at every step, R and q such that both weights are those of the cost (4), which the
+    # torch side differentiates, plus the background, written out here.
+    few = replace(problem, batch=problem.batch[:1]._map(lambda a: a[:, :40]))
+    known = climatology(problem.model)
+    B = np.linalg.inv(known.covariance)
+    R, q = 2.0, 0.05
+    count, terms = few.batch.mask.sum(), 39 * 3
+    cost = CostSettings(0.01, lambda1=count / (2 * R), lambda2=terms / (2 * q))
+    observation, mask = np.asarray(few.batch.observation), np.asarray(few.batch.mask)
+
+    def J(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        x = flat.reshape(observation.shape)
+        found = problem.engine.cost(problem.model, cost, x, observation, mask)
+        d = x[0, 0] - known.mean
+        g = found.gradient.copy()
+        g[0, 0] += B @ d
+        return found.total[0] + 0.5 * d @ B @ d, g.ravel()
+
+    options = GaussNewtonOptions(form="statistical", model_error=q)
+    found = solve(few, options)
+    start = J(np.asarray(few.batch.first_guess).ravel())[1]
+    assert found.status[0] == Status.CONVERGED
+    assert J(found.x.ravel())[0] == pytest.approx(found.per_window[names.OBJECTIVE][0], rel=1e-9)
+    assert np.linalg.norm(J(found.x.ravel())[1]) <= 1e-7 * np.linalg.norm(start)
+    best = minimize(
+        J, found.x.ravel() + 0.01, jac=True, method="L-BFGS-B",
+        options={"maxiter": 20_000, "maxfun": 30_000, "ftol": 1e-15, "gtol": 1e-10},
+    )  # fmt: skip
+    assert best.fun == pytest.approx(J(found.x.ravel())[0], rel=1e-6)
+
+
+def test_standard_deviations_are_those_of_the_dense_hessian(problem: Problem) -> None:
+    # Differences of a gradient that the torch side computes, at a minimum with a small residual,
+    # where Gauss-Newton's Hessian is the Hessian up to what the residual bends.
+    truth = np.asarray(problem.batch.truth)[:1, :9]
+    mask = np.zeros_like(truth)
+    mask[:, ::4, :2] = 1
+    batch = Batch(truth * mask, mask, truth, truth)
+    few = replace(problem, batch=batch)
+    R, q = 1e-3, 1e-3
+    cost = CostSettings(0.01, lambda1=mask.sum() / (2 * R), lambda2=24 / (2 * q))
+    prior = np.linalg.inv(climatology(problem.model).covariance)
+    options = GaussNewtonOptions(form="statistical", model_error=q, observation_variance=R)
+    found = solve(few, options)
+
+    def gradient(flat: np.ndarray) -> np.ndarray:
+        x = flat.reshape(truth.shape)
+        return problem.engine.cost(problem.model, cost, x, truth * mask, mask).gradient.ravel()
+
+    x = found.x.ravel()
+    H = np.array([(gradient(x + e) - gradient(x - e)) / 2e-5 for e in 1e-5 * np.eye(x.size)])
+    H[:3, :3] += prior
+    expected = np.sqrt(np.diag(np.linalg.inv((H + H.T) / 2)))
+    np.testing.assert_allclose(found.stdev.ravel(), expected, rtol=0.02)
+
+
+def test_windows_without_observations_and_windows_that_diverge(problem: Problem) -> None:
+    mask = np.asarray(problem.batch.mask).copy()
+    observation = np.asarray(problem.batch.observation).copy()
+    guess = np.asarray(problem.batch.first_guess).copy()
+    mask[1] = 0
+    observation[1] = 0
+    observation[4, 0, 0] = 1e200
+    mask[6] = 0
+    mask[6, 80, 0] = 1  # one observation
+    broken = replace(problem, batch=Batch(observation, mask, guess))
+    for options in (GaussNewtonOptions(), STATISTICAL):
+        found, expected = solve(broken, options), solve(problem, options)
+        assert found.status[1] == Status.NO_OBSERVATIONS
+        assert found.status[4] == Status.DIVERGED
+        assert np.isfinite(found.x[6]).all()
+        others = [0, 2, 3, 5, 7, 8, 9, 10, 11]
+        np.testing.assert_allclose(found.x[others], expected.x[others], rtol=1e-12)
+        np.testing.assert_array_equal(found.status[others], expected.status[others])
+        if found.stdev is not None:
+            known = climatology(problem.model)
+            np.testing.assert_array_equal(found.x[1, 7], known.mean)
+            np.testing.assert_array_equal(found.stdev[1, 7], np.sqrt(np.diag(known.covariance)))
+        else:
+            np.testing.assert_array_equal(found.x[1], guess[1])
+
+
+def test_everything_observed_is_followed(problem: Problem) -> None:
+    truth = np.asarray(problem.batch.truth)
+    full = replace(problem, batch=Batch(truth, np.ones_like(truth), truth + 1.0))
+    options = GaussNewtonOptions(form="statistical", model_error=1e-2, observation_variance=1e-4)
+    found = solve(full, options)
+    assert (found.status == Status.CONVERGED).all()
+    assert np.abs(found.x - truth).max() < 0.02
+
+
+def test_iteration_limit_is_said(problem: Problem) -> None:
+    found = solve(problem, GaussNewtonOptions(iterations=1))
+    assert (found.status == Status.ITERATION_LIMIT).all()
+    assert (found.iterations == 1).all()
+
+
+def test_in_a_file_with_standard_deviations(tmp_path) -> None:
+    observed = pyvda.observe(pyvda.simulate("lorenz63", 3, 5), "lorenz63", 6)
+    analysis = pyvda.assimilate(observed, method="gauss-newton", form="statistical", every=8)
+    assert analysis[names.STATE_STDEV].dims == names.DIMENSIONS
+    assert (analysis[names.STATE_STDEV] > 0).all()
+    assert names.OBJECTIVE in analysis
+    lazy = pyvda.assimilate(
+        observed.chunk(window=2), method="gauss-newton", form="statistical", every=8
+    )
+    np.testing.assert_allclose(lazy["analysis"].values, analysis["analysis"].values, rtol=1e-12)
+
+
+def test_what_cannot_be_done_is_refused(problem: Problem) -> None:
+    with pytest.raises(InputError, match="every is 2"):
+        solve(problem, GaussNewtonOptions(every=2))
+    with pytest.raises(InputError, match="positive weights"):
+        solve(replace(problem, cost=CostSettings(0.01, lambda1=0.0)), GaussNewtonOptions())
+    with pytest.raises(InputError, match="observation-variance"):
+        solve(replace(problem, observation_variance=None), STATISTICAL)
+    with pytest.raises(InputError, match="variance of the observations is 0"):
+        solve(replace(problem, observation_variance=0.0), STATISTICAL)
+    with pytest.raises(InputError, match="Julia"):
+        solve(replace(problem, engine=get_engine("torch")), GaussNewtonOptions())
+    for bad in ({"every": 0}, {"model_error": 0.0}, {"form": "exact"}, {"tolerance": -1.0}):
+        with pytest.raises(ValueError, match=next(iter(bad))):
+            GaussNewtonOptions(**bad)
+
+
+def test_spacing_of_observation_times() -> None:
+    mask = np.zeros((2, 30, 3))
+    assert spacing(mask) == 1
+    mask[0, [0, 8, 24], 0] = 1
+    assert spacing(mask) == 8
+    mask[1, 12, 2] = 1
+    assert spacing(mask) == 4
+    mask[1, 15, 2] = 1
+    assert spacing(mask) == 1
+
+
+def test_is_registered() -> None:
+    assert METHODS["gauss-newton"].solve is solve
