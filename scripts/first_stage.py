@@ -1,0 +1,69 @@
+"""Take the regression that a shooting model starts from as a model of its own.
+
+    python scripts/first_stage.py RUN_FOLDER OUT
+
+The stages of a shooting solver are trained side by side, each by its own loss, and no gradient goes
+from one to another: its regression is what `kind: regression` would have become on these windows in
+as many steps. OUT is a folder as `pyvda train` makes it; its training.json says where it comes
+from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from pyvda.configuration import Architecture, Shooting
+from pyvda.errors import InputError
+from pyvda.learned import LearnedModel
+from pyvda.train import TRAINING_FILE
+
+
+def main() -> int:
+    """Write the model and its record."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("run", type=Path, help="folder of a shooting model")
+    parser.add_argument("out", type=Path, help="folder to make")
+    arguments = parser.parse_args()
+    try:
+        first_stage(arguments.run, arguments.out)
+    except InputError as error:
+        print(f"first_stage: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def first_stage(run: Path, out: Path) -> LearnedModel:
+    """Write the regression of the shooting model in `run` to `out`, and return it."""
+    whole = LearnedModel.load(run)
+    section = whole.architecture.solver
+    if not isinstance(section, Shooting):
+        raise InputError(f"{run} holds a solver of kind {section.kind}, expected shooting")
+    architecture = Architecture(
+        prior=whole.architecture.prior, cost=whole.architecture.cost, solver=section.start
+    )
+    model = LearnedModel(architecture, whole.pattern, whole.mean, whole.std, 1)
+    model.solver.load_state_dict(whole.solver.start.state_dict())
+    model.save(out)
+    record = json.loads((run / TRAINING_FILE).read_text("utf-8"))
+    configuration = {**record["configuration"], "solver": section.start.model_dump(mode="json")}
+    configuration["training"] = {**configuration["training"], "iterations": {0: 1}}
+    kept = ("steps", "distinct_windows_seen", "wall_seconds", "hardware", "versions", "engine")
+    made = {
+        "trained_as": "the first stage of a shooting solver, by its own loss, within its time",
+        **{key: record[key] for key in kept},
+        "parameters": {
+            "prior": 0,
+            "solver_and_cost": sum(p.numel() for p in model.solver.parameters()),
+        },
+        "configuration": configuration,
+        "curve": [],
+    }
+    (out / TRAINING_FILE).write_text(json.dumps(made, indent=1) + "\n", "utf-8")
+    return model
+
+
+if __name__ == "__main__":
+    sys.exit(main())
