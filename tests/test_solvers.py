@@ -222,17 +222,18 @@ def test_the_parameter_counts_are_the_authors_with_the_weights_of_the_cost():
     assert count(ConvSolver(1, 2, True)) + 2 == 1_444
 
 
+@pytest.mark.parametrize("channels", [(2, 4), (4, 2)])
 @pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize("block", [1, 1 << 30])
 @pytest.mark.parametrize(
     ("space", "axes"),
     [(SpaceTime(3), (9,)), (SpaceTime(1, 2, True), (5, 6)), (SpaceTime(1, 3), (3, 4, 5))],
 )
-def test_a_convolution_is_torch_s_own(space, axes, block, relu, monkeypatch):
+def test_a_convolution_is_torch_s_own(space, axes, block, relu, channels, monkeypatch):
     monkeypatch.setattr(convolution, "_BLOCK_BYTES", block)
     torch.manual_seed(0)
-    layer = convolution.Convolution(space, 2, 4, 3, bias=True, relu=relu).double()
-    grid = torch.randn(2, 3, *axes, dtype=torch.float64, requires_grad=True)
+    layer = convolution.Convolution(space, *channels, 3, bias=True, relu=relu).double()
+    grid = torch.randn(channels[0], 3, *axes, dtype=torch.float64, requires_grad=True)
     native = (torch.nn.functional.conv1d, torch.nn.functional.conv2d, torch.nn.functional.conv3d)
     padded = space.pad(grid, (1,) * space.dimension).transpose(0, 1)
     expected = native[space.dimension - 1](padded, layer.weight, layer.bias).transpose(0, 1)

@@ -79,12 +79,10 @@ class _Convolve(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, grid: Tensor, weight: Tensor, space: SpaceTime, relu: bool) -> Tensor:
         ctx.space, ctx.relu = space, relu
-        taps = weight.shape[2:]
-        matrix = weight.flatten(1)
         result = grid.new_empty(len(weight), *grid.shape[1:])
-        for block, part in _blocks(grid, result, len(matrix.T)):
-            product = torch.mm(matrix, _patches(space, block, taps))
-            part.copy_((product.relu_() if relu else product).view(part.shape))
+        for block, part in _blocks(grid, result, max(_matrix(weight).shape)):
+            product = _convolve(space, block, weight)
+            part.copy_(product.relu_() if relu else product)
         ctx.save_for_backward(grid, weight, result if relu else grid)
         return result
 
@@ -95,34 +93,81 @@ class _Convolve(torch.autograd.Function):
         if ctx.relu:
             cotangent = torch.ops.aten.threshold_backward(cotangent, result, 0)
         taps = weight.shape[2:]
-        matrix = weight.flatten(1)
+        matrix = _matrix(weight)
         wanted_grid, wanted_weight = ctx.needs_input_grad[:2]
         total = torch.zeros_like(matrix)
         back = torch.empty_like(grid) if wanted_grid else grid
-        columns = len(matrix.T)
+        columns = max(matrix.shape)
         for (block, part), (_, target) in zip(
             _blocks(grid, cotangent, columns), _blocks(grid, back, columns), strict=True
         ):
-            flat = part.reshape(len(weight), -1)
-            if wanted_weight:
-                total.addmm_(flat, _patches(ctx.space, block, taps).T)
-            if wanted_grid:
-                reach = [k // 2 for k in taps]
-                axes = (n + 2 * h for n, h in zip(block.shape[2:], reach, strict=True))
-                padded = (*block.shape[:2], *axes)
-                target.copy_(ctx.space.unpad(fold(matrix.T @ flat, taps, padded), reach))
+            if _narrows(weight):
+                patches = _patches(ctx.space, part, taps)
+                if wanted_weight:
+                    total.addmm_(patches, block.reshape(len(block), -1).T)
+                if wanted_grid:
+                    target.copy_((matrix.T @ patches).view(target.shape))
+            else:
+                flat = part.reshape(len(weight), -1)
+                if wanted_weight:
+                    total.addmm_(flat, _patches(ctx.space, block, taps).T)
+                if wanted_grid:
+                    target.copy_(_put_patches(ctx.space, matrix.T @ flat, block, taps))
         return (
             back if wanted_grid else None,
-            total.view_as(weight) if wanted_weight else None,
+            _weight(total, weight.shape) if wanted_weight else None,
             None,
             None,
         )
+
+
+def _narrows(weight: Tensor) -> bool:
+    """Return whether there are fewer channels out than in.
+
+    Then not the patches of what comes in are multiplied, but every point, and the products are
+    added where they belong: the wide matrix has the few channels out times the taps.
+    """
+    return weight.shape[0] < weight.shape[1]
+
+
+def _matrix(weight: Tensor) -> Tensor:
+    """Return the kernels (outputs, inputs, *taps) as the matrix of the form chosen."""
+    if not _narrows(weight):
+        return weight.flatten(1)
+    # (outputs · Πtaps, inputs): point s adds to point t by the tap s − t, so taps turn around.
+    return weight.flip(*range(2, weight.ndim)).movedim(1, -1).flatten(0, -2)
+
+
+def _weight(matrix: Tensor, shape: torch.Size) -> Tensor:
+    """Return the inverse of `_matrix`."""
+    if shape[0] >= shape[1]:
+        return matrix.reshape(shape)
+    turned = matrix.reshape(shape[0], *shape[2:], shape[1]).movedim(-1, 1)
+    return turned.flip(*range(2, len(shape)))
+
+
+def _convolve(space: SpaceTime, grid: Tensor, weight: Tensor) -> Tensor:
+    """Return the convolution of a block of windows."""
+    taps = weight.shape[2:]
+    if _narrows(weight):
+        return _put_patches(space, _matrix(weight) @ grid.reshape(len(grid), -1), grid, taps)
+    return torch.mm(_matrix(weight), _patches(space, grid, taps)).view(-1, *grid.shape[1:])
 
 
 def _patches(space: SpaceTime, grid: Tensor, taps: torch.Size) -> Tensor:
     if all(k == 1 for k in taps):
         return grid.reshape(len(grid), -1)
     return unfold(space.pad(grid, [k // 2 for k in taps]).contiguous(), taps)
+
+
+def _put_patches(space: SpaceTime, columns: Tensor, like: Tensor, taps: torch.Size) -> Tensor:
+    """Return the transpose of `_patches` from grids of the windows and axes of `like`."""
+    channels = len(columns) // math.prod(taps)
+    if all(k == 1 for k in taps):
+        return columns.view(channels, *like.shape[1:])
+    reach = [k // 2 for k in taps]
+    axes = (n + 2 * h for n, h in zip(like.shape[2:], reach, strict=True))
+    return space.unpad(fold(columns, taps, (channels, like.shape[1], *axes)), reach)
 
 
 def _blocks(grid: Tensor, other: Tensor, columns: int) -> Any:

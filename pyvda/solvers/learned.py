@@ -127,13 +127,16 @@ class ConvSolver(_OnGrids):
 
 
 def _unknown_scale(x: Tensor) -> Tensor:
-    return x.new_zeros(len(x), *[1] * (x.ndim - 1))
+    # Without an element: the iterations after the first then see from its shape alone, without
+    # asking the device, that the scale has been found.
+    return x.new_empty(0)
 
 
 def _scale(scale: Tensor, gradient: Tensor) -> Tensor:
-    """Return the scale, or where there is none yet the RMS of each window's gradient."""
-    mean = gradient.square().flatten(1).mean(1).reshape(scale.shape)
+    """Return the scale, or if there is none yet the RMS of each window's gradient."""
+    if scale.numel():
+        return scale
+    mean = gradient.square().mean(tuple(range(1, gradient.ndim)), keepdim=True)
     # A window at its minimum has nothing to scale: one instead of zero, so that neither its step
     # nor what the backward pass sends through it becomes infinite.
-    found = torch.where(mean > torch.finfo(mean.dtype).tiny, mean, torch.ones_like(mean)).sqrt()
-    return torch.where(scale > 0, scale, found)
+    return torch.where(mean > torch.finfo(mean.dtype).tiny, mean, torch.ones_like(mean)).sqrt()
