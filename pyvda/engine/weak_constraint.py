@@ -42,7 +42,7 @@ class Shooting:
         A window that costs more after this stage (counted from 1) is given up.
     """
 
-    weights: Sequence[float]
+    weights: Sequence[float] | Array
     every: int = 1
     substeps: int = 1
     iterations: int = 100

@@ -1,0 +1,293 @@
+"""Annealed weak-constraint 4D-Var: many minima, and a way past most of them.
+
+The cost is the statistical form of gauss_newton.py with nodes at the observation times. Its model
+error q starts so large that the observations alone decide, and is halved stage by stage until the
+model is all but exact; each stage starts from the last. The first start is the mean of an ensemble
+smoother. Windows whose cost exceeds what right observations would cause start again otherwise, and
+then hop: a stretch of a few nodes is replaced by that of another smoother, and the result kept if
+its cost is lower. What still costs too much in the end is flagged as doubtful.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from pydantic import Field
+
+from pyvda import names
+from pyvda.background import CLIMATOLOGY, Background, get_background
+from pyvda.climatology import Climatology, climatology
+from pyvda.engine.ensemble import ensemble_smoother
+from pyvda.engine.interface import Array
+from pyvda.engine.julia import JuliaEngine
+from pyvda.engine.weak_constraint import GIVEN_UP, Minimum, Shooting, weak_constraint
+from pyvda.methods.classical import (
+    StatisticalOptions,
+    chi_square_limit,
+    julia_engine,
+    precision_of,
+    without_observations,
+)
+from pyvda.methods.ensemble_smoother import members, reflections
+from pyvda.methods.gauss_newton import spacing
+from pyvda.methods.problem import Problem, Solution, Status
+
+# Model-error variances, in units of the mean climatological variance (13.3 of Lorenz-96): from a
+# smoother's mean; from less; after a hop; where the windows are compared; where a start is given
+# up; at the end.
+_FROM_MEAN, _FROM_LESS, _FROM_HOP = 0.075, 0.3, 0.0225
+_COMPARED, _GIVE_UP, _END = 7.5e-5, 2.25e-3, 7.5e-7
+# Of the Hessian that the standard deviations come from. Seen from its maximum, the posterior of a
+# nearly exact model looks tighter than it is; measured on Lorenz-96, the squares of normalised
+# errors have the mean 1.4 with the model error at the end.
+_SPREAD = 1.5e-5
+_GIVE_UP_COST = 1.3  # in units of half the number of data
+_STAGE_ITERATIONS = 10
+_DROP = 0.1
+_MEMBERS, _INFLATION, _LAG, _MIXING = 100, 1.04, 8, 10
+_HOP_NODES = (4, 10)
+_BLOCK = {"lorenz63": 256}  # windows between two reports
+_LARGE_BLOCK = 16
+
+
+class AnnealedOptions(StatisticalOptions):
+    """Options of the annealed weak constraint.
+
+    Attributes
+    ----------
+    restarts : int
+        Further starts of a window whose cost is suspicious.
+    hops : int
+        Failures in a row after which a suspicious window hops no more.
+    seed : int
+        Of the ensembles, the noise of the starts and the stretches.
+    budget : float, optional
+        Seconds after which no restart and no hop begins. Default: as many as it takes.
+    every : int, optional
+        Steps between two nodes. Default: the spacing of the observation times.
+    model_error : float, optional
+        Its variance between two nodes at the end, in the state's units squared. Default: 7.5e-7 of
+        the climatological variance, 1e-5 for Lorenz-96.
+    background : str
+        Of the first node: see `pyvda.background.get_background`.
+    observation_variance : float, optional
+        See `StatisticalOptions`.
+    """
+
+    restarts: int = Field(4, ge=0)
+    hops: int = Field(12, ge=0)
+    seed: int = 0
+    budget: float | None = Field(None, gt=0)
+    every: int | None = Field(None, ge=1)
+    model_error: float | None = Field(None, gt=0)
+    background: str = CLIMATOLOGY
+
+    def has_stdev(self) -> bool:
+        """Tell whether the method gives the analysis a standard deviation."""
+        return True
+
+    def window_outputs(self) -> tuple[str, ...]:
+        """Return the names of `Solution.per_window`."""
+        return (names.OBJECTIVE, names.CHI_SQUARE_LIMIT)
+
+
+@dataclass
+class _Search:
+    """The best that was found of each window, and how to look for better."""
+
+    problem: Problem
+    engine: JuliaEngine
+    options: AnnealedOptions
+    precision: Array
+    background: Background
+    climate: Climatology
+    every: int
+    x: Array
+    stdev: Array
+    status: Array
+    cost: Array
+    iterations: Array
+    began: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.variance = float(np.diag(self.climate.covariance).mean())
+        self.data = (self.precision > 0).sum((1, 2))
+        self.limit = chi_square_limit(self.data)
+        # About one right window in six is looked at again, and few wrong ones are not.
+        self.suspicious_above = self.data / 2 + np.sqrt(self.data / 2)
+        self.random = np.random.default_rng([self.options.seed, 2])
+
+    def suspicious(self, windows: Array) -> Array:
+        """Return those of `windows` that may be in a wrong minimum."""
+        return np.asarray(windows[~(self.cost[windows] <= self.suspicious_above[windows])])
+
+    def has_time(self) -> bool:
+        budget = self.options.budget
+        return budget is None or time.monotonic() - self.began < budget
+
+    def smoothed(self, windows: Array, round_: int) -> Array:
+        """Return the mean of an ensemble smoother, another one each round, (W, T, D)."""
+        seed = self.options.seed + 1000 * round_
+        mean, _ = ensemble_smoother(
+            self.engine, self.problem.model, self.problem.cost, self.observation(windows),
+            self.precision[windows], members(self.problem, _MEMBERS, seed), inflation=_INFLATION,
+            lag=_LAG, reflections=reflections(_MEMBERS, _MIXING, seed), spread=False,
+        )  # fmt: skip
+        return np.where(np.isfinite(mean), mean, self.climate.mean)
+
+    def observation(self, windows: Array) -> Array:
+        return np.asarray(self.problem.batch.observation, float)[windows]
+
+    def stages(self, start: float, end: float, ratio: float = 2.0) -> Array:
+        """Return model-error variances from `start`, falling by `ratio`, to `end`."""
+        count = int(np.ceil(np.log(start / end) / np.log(ratio) - 1e-9)) + 1
+        return self.variance * np.maximum(start / ratio ** np.arange(max(count, 1)), end)
+
+    def anneal(self, windows: Array, x: Array, start: float) -> tuple[Array, Array]:
+        """Return the trajectories and costs that annealing from `x` leads to; infinite: given up.
+
+        Where windows are compared the model is as in the window, one step of the scheme a step.
+        """
+        q = self.stages(start, _COMPARED)
+        give_up = int((q >= _GIVE_UP * self.variance * (1 - 1e-9)).sum())
+        shooting = Shooting(
+            1 / q, self.every, 1, _STAGE_ITERATIONS, 0.0, _DROP, give_up + 1,
+            _GIVE_UP_COST * float(self.data[windows].max()) / 2,
+        )  # fmt: skip
+        found = self.minimum(windows, x, shooting)
+        lost = (found.status == GIVEN_UP) | (found.status == Status.DIVERGED)
+        self.iterations[windows] += found.iterations
+        return found.x, np.where(lost | ~np.isfinite(found.x).all((1, 2)), np.inf, found.cost)
+
+    def minimum(
+        self, windows: Array, x: Array, shooting: Shooting, *, spread: bool = False
+    ) -> Minimum:
+        """Return what `weak_constraint` makes of these windows from `x`."""
+        return weak_constraint(
+            self.engine, self.problem.model, self.problem.cost, shooting, x,
+            self.observation(windows), self.precision[windows], np.ones(len(windows)),
+            np.broadcast_to(self.background.mean, (len(windows), x.shape[2])),
+            self.background.precision, spread=spread,
+        )  # fmt: skip
+
+    def keep(self, windows: Array, x: Array, cost: Array, margin: float = 0.0) -> Array:
+        """Keep what is better by more than `margin`; return where it was, (len(windows),) bool."""
+        better = cost < self.cost[windows] - margin
+        self.x[windows[better]] = x[better]
+        self.cost[windows[better]] = cost[better]
+        return np.asarray(better)
+
+    def try_start(self, windows: Array, number: int) -> None:
+        """Anneal from start number 0 (a smoother's mean), 1, 2, ... of the recipe."""
+        mean = self.smoothed(windows, number)
+        kind = number % 3
+        if kind == 0:
+            x = mean
+        else:
+            seen = self.precision[windows] > 0
+            noise = self.random.standard_normal(mean.shape)
+            other = self.climate.mean + np.sqrt(_FROM_LESS * self.variance) * noise
+            x = np.where(seen, self.observation(windows), mean if kind == 1 else other)
+        found, cost = self.anneal(windows, x, _FROM_LESS if kind else _FROM_MEAN)
+        if number == 0:
+            self.x[windows] = np.where(np.isfinite(found), found, mean)
+        self.keep(windows, found, cost)
+
+    def hop(self, windows: Array, round_: int) -> Array:
+        """Replace a stretch of each window and anneal; return where that was better."""
+        x = self.x[windows].copy()
+        other = self.smoothed(windows, round_)
+        nodes = -(-x.shape[1] // self.every)
+        for stretch, replaced in zip(x, other, strict=True):
+            length = min(int(self.random.integers(_HOP_NODES[0], _HOP_NODES[1] + 1)), nodes)
+            place = self.random.random()
+            first = int(self.random.integers(0, nodes - length + 1))
+            first = 0 if place < 1 / 3 else nodes - length if place < 1 / 2 else first
+            steps = slice(first * self.every, (first + length) * self.every)
+            stretch[steps] = replaced[steps]
+        found, cost = self.anneal(windows, x, _FROM_HOP)
+        return self.keep(windows, found, cost, _DROP)
+
+    def polish(self, windows: Array) -> None:
+        """Tighten the model to the end, with half the time step; then the standard deviations."""
+        end = self.options.model_error or _END * self.variance
+        relative = end / self.variance
+        q = self.stages(max(_COMPARED / 2, relative), relative, 4.0)
+        shooting = Shooting(1 / q, self.every, 2, 2 * _STAGE_ITERATIONS, 0.0, _DROP / 10)
+        found = self.minimum(windows, self.x[windows], shooting)
+        usable = np.isfinite(found.x).all((1, 2)) & np.isfinite(found.cost)
+        self.x[windows[usable]] = found.x[usable]
+        loose = Shooting((1 / max(end, _SPREAD * self.variance),), self.every, 2, 0)
+        at_minimum = self.minimum(windows, self.x[windows], loose, spread=True)
+        if at_minimum.stdev is not None:
+            self.stdev[windows[usable]] = at_minimum.stdev[usable]
+        self.stdev[windows[~usable]] = np.nan
+        self.cost[windows] = np.where(usable, found.cost, np.nan)
+        self.iterations[windows] += found.iterations
+        self.status[windows] = np.where(usable, found.status, Status.DIVERGED)
+
+
+def solve(problem: Problem, options: AnnealedOptions) -> Solution:
+    """Anneal every window that has observations.
+
+    Raises
+    ------
+    InputError
+        The engine is not Julia, R is not known, or the background is singular.
+    """
+    engine = julia_engine(problem, "annealed")
+    x, stdev, status = without_observations(problem)
+    precision = precision_of(problem, options.observation_variance)
+    search = _Search(
+        problem, engine, options, precision,
+        get_background(options.background, problem.model, engine),
+        climatology(problem.model, engine), options.every or spacing(precision),
+        x, stdev, status, np.full(len(x), np.inf), np.zeros(len(x), int),
+    )  # fmt: skip
+    chosen = np.flatnonzero(problem.has_observations())
+    rounds = 1 + options.restarts + options.hops
+    # Magnitudes that no state has: they diverge whatever the start, and are left alone.
+    sane = np.abs(search.observation(chosen)).max((1, 2), initial=0.0) < 1e100
+    search.x[chosen[~sane]], search.stdev[chosen[~sane]] = np.nan, np.nan
+    search.status[chosen[~sane]] = Status.DIVERGED
+    chosen = chosen[sane]
+
+    def in_blocks(do: Callable[[Array], None], windows: Array, round_: int) -> None:
+        size = _BLOCK.get(problem.model.name, _LARGE_BLOCK)
+        for first in range(0, len(windows), size):
+            do(windows[first : first + size])
+            done = round_ * len(chosen) + first + size
+            problem.report(min(done, (rounds + 1) * len(chosen)), (rounds + 1) * len(chosen))
+
+    in_blocks(lambda block: search.try_start(block, 0), chosen, 0)
+    for number in range(1, options.restarts + 1):
+        if search.has_time():
+            in_blocks(
+                lambda block, n=number: search.try_start(block, n),  # type: ignore[misc]
+                search.suspicious(chosen), number,
+            )  # fmt: skip
+    failures = np.zeros(len(x), int)
+    round_ = options.restarts
+    while options.hops and search.has_time():
+        active = search.suspicious(chosen)
+        active = active[failures[active] < options.hops]
+        if not len(active):
+            break
+        round_ += 1
+
+        def hop(block: Array, round_: int = round_) -> None:
+            better = search.hop(block, round_)
+            failures[block] = np.where(better, 0, failures[block] + 1)
+
+        in_blocks(hop, active, min(round_, rounds - 1))
+    in_blocks(search.polish, chosen, rounds)
+    doubtful = ~(search.cost <= search.limit) & (search.status != Status.DIVERGED)
+    search.status[chosen[doubtful[chosen]]] = Status.DOUBTFUL
+    objective = np.where(np.isfinite(search.cost), search.cost, np.nan)
+    per_window = {names.OBJECTIVE: objective, names.CHI_SQUARE_LIMIT: search.limit}
+    return Solution(
+        search.x, search.status, search.iterations, stdev=search.stdev, per_window=per_window
+    )

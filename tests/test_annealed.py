@@ -1,0 +1,154 @@
+"""Annealing: to the truth's basin on Lorenz-96, calibrated, and doubt where there is doubt."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import pyvda
+from pyvda import names, windows
+from pyvda.batch import Batch
+from pyvda.climatology import climatology
+from pyvda.engine import CostSettings, get_engine
+from pyvda.errors import InputError
+from pyvda.methods import METHODS, Problem, Status, gauss_newton
+from pyvda.methods.annealed import AnnealedOptions, solve
+from pyvda.models import get_model
+
+pytestmark = pytest.mark.julia
+ONE_START = AnnealedOptions(restarts=0, hops=0)
+
+
+def problem_of(preset: str, count: int, seed: int = 5) -> Problem:
+    truth = pyvda.simulate(preset, count, seed)
+    observed = pyvda.observe(truth, preset, seed + 1)
+    model = get_model(preset.removesuffix("-blanked"))
+    batch = windows.to_batch(observed, climatology(model).mean)
+    batch = replace(batch, truth=truth["truth"].values)
+    return Problem(batch, model, CostSettings(model.time_step), get_engine(), 2.0)
+
+
+def errors(problem: Problem, x: np.ndarray) -> np.ndarray:
+    return np.mean((x - np.asarray(problem.batch.truth)) ** 2, axis=(1, 2))
+
+
+@pytest.fixture(scope="module")
+def lorenz96() -> Problem:
+    return problem_of("lorenz96", 16)
+
+
+def test_lorenz96_comes_home_and_the_spread_is_right(lorenz96: Problem) -> None:
+    found = solve(lorenz96, ONE_START)
+    error = errors(lorenz96, found.x)
+    assert np.median(error) < 0.11
+    home = error < 0.25
+    assert home.sum() >= 14
+    # The whole test set has 1.06; sixteen windows scatter around that by about 0.15.
+    normalised = ((found.x - lorenz96.batch.truth) / found.stdev)[home] ** 2
+    assert 0.6 < normalised.mean() < 1.6
+    cost = found.per_window[names.OBJECTIVE][home]
+    assert (cost < found.per_window[names.CHI_SQUARE_LIMIT][home]).all()
+    assert 450 < cost.mean() < 540
+    # The nodes are linked by a model that is all but exact.
+    forecast = lorenz96.engine.forecast(lorenz96.model, found.x[:, :-1], time_step=0.05)
+    assert np.mean((found.x[home, 1:] - forecast[home]) ** 2) < 1e-4
+
+
+def test_restarts_and_hops_lower_the_cost_and_only_of_suspicious_windows() -> None:
+    # Loosely observed: with one start some of these windows stay in wrong minima.
+    problem = problem_of("lorenz96", 12, seed=77)
+    mask = np.asarray(problem.batch.mask).copy()
+    mask[:, 4::8] = 0
+    batch = Batch(problem.batch.observation * (mask > 0), mask, problem.batch.first_guess,
+                  problem.batch.truth)  # fmt: skip
+    problem = replace(problem, batch=batch)
+    every = {"every": 4}
+    one = solve(problem, AnnealedOptions(restarts=0, hops=0, **every))
+    more = solve(problem, AnnealedOptions(restarts=2, hops=2, **every))
+    data = (mask > 0).sum((1, 2))
+    before, after = one.per_window[names.OBJECTIVE], more.per_window[names.OBJECTIVE]
+    fine = before < data / 2
+    np.testing.assert_allclose(more.x[fine], one.x[fine], atol=1e-9)
+    wrong = before > one.per_window[names.CHI_SQUARE_LIMIT]
+    assert wrong.any()
+    assert (one.status[wrong] == Status.DOUBTFUL).all()
+    assert after[wrong].mean() < 0.9 * before[wrong].mean()
+    assert (more.status == Status.DOUBTFUL).sum() <= wrong.sum()
+    assert (more.iterations[wrong] > one.iterations[wrong]).all()
+
+
+def test_it_is_a_minimum_of_the_statistical_cost(lorenz96: Problem) -> None:
+    few = replace(lorenz96, batch=lorenz96.batch[:2])
+    found = solve(few, replace_options(ONE_START, model_error=1e-3))
+    start = replace(few, batch=replace(few.batch, first_guess=found.x))
+    options = gauss_newton.GaussNewtonOptions(
+        form="statistical", every=4, model_error=1e-3, substeps=2, tolerance=1e-5
+    )
+    nearest = gauss_newton.solve(start, options)
+    fallen = found.per_window[names.OBJECTIVE] - nearest.per_window[names.OBJECTIVE]
+    assert (np.abs(fallen) < 0.05).all()
+
+
+def replace_options(options: AnnealedOptions, **changes: object) -> AnnealedOptions:
+    return options.model_copy(update=changes)
+
+
+def test_lorenz63_too() -> None:
+    problem = problem_of("lorenz63-blanked", 32)
+    found = solve(problem, AnnealedOptions(restarts=2, hops=2))
+    assert np.median(errors(problem, found.x)) < 0.7
+    assert (found.status != Status.DIVERGED).all()
+    assert np.isfinite(found.stdev).all()
+
+
+def test_the_seed_decides(lorenz96: Problem) -> None:
+    few = replace(lorenz96, batch=lorenz96.batch[:2])
+    options = AnnealedOptions(restarts=1, hops=1)
+    first, second = solve(few, options), solve(few, options)
+    np.testing.assert_array_equal(first.x, second.x)
+    other = solve(few, replace_options(options, seed=1))
+    assert not np.array_equal(first.x, other.x)
+
+
+def test_windows_without_observations_or_with_absurd_ones(lorenz96: Problem) -> None:
+    few = lorenz96.batch[:4]
+    mask, observation = np.asarray(few.mask).copy(), np.asarray(few.observation).copy()
+    mask[0] = 0
+    observation[0] = 0
+    observation[2, 0, np.flatnonzero(mask[2, 0])[0]] = 1e200
+    mask[3] = 0
+    mask[3, 100, 7] = 1  # one observation
+    broken = replace(lorenz96, batch=Batch(observation, mask, few.first_guess, few.truth))
+    found = solve(broken, ONE_START)
+    known = climatology(lorenz96.model)
+    assert found.status[0] == Status.NO_OBSERVATIONS
+    np.testing.assert_array_equal(found.x[0, 3], known.mean)
+    assert found.status[2] == Status.DIVERGED
+    assert np.isnan(found.x[2]).all()
+    assert np.isfinite(found.x[3]).all()
+    assert errors(broken, found.x)[1] < 0.3
+    found = solve(replace(broken, batch=broken.batch[:1]), AnnealedOptions())
+    assert found.status.tolist() == [Status.NO_OBSERVATIONS]
+
+
+def test_budget_and_refusals(lorenz96: Problem) -> None:
+    few = replace(lorenz96, batch=lorenz96.batch[:2])
+    hurried = solve(few, AnnealedOptions(budget=1e-9))
+    np.testing.assert_array_equal(hurried.x, solve(few, ONE_START).x)
+    with pytest.raises(InputError, match="observation-variance"):
+        solve(replace(few, observation_variance=None), ONE_START)
+    with pytest.raises(InputError, match="Julia"):
+        solve(replace(few, engine=get_engine("torch")), ONE_START)
+    with pytest.raises(InputError, match="climatology"):
+        solve(few, replace_options(ONE_START, background="weather"))
+    for bad in ({"restarts": -1}, {"budget": 0.0}, {"every": 0}, {"model_error": -1.0}):
+        with pytest.raises(ValueError, match=next(iter(bad))):
+            AnnealedOptions(**bad)
+
+
+def test_in_a_file() -> None:
+    observed = pyvda.observe(pyvda.simulate("lorenz63", 3, 5), "lorenz63", 6)
+    analysis = pyvda.assimilate(observed, method="annealed", restarts=1, hops=1)
+    assert names.STATE_STDEV in analysis
+    assert (analysis[names.OBJECTIVE] < analysis[names.CHI_SQUARE_LIMIT]).all()
+    assert METHODS["annealed"].solve is solve
