@@ -8,7 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from pyvda.methods import ensemble_smoother, fsgd, gauss_newton, learned, posterior_mean
+from pyvda.methods import (
+    annealed,
+    ensemble_smoother,
+    fsgd,
+    gauss_newton,
+    learned,
+    posterior_mean,
+)
 from pyvda.methods.problem import Options, Problem, Solution, Status
 
 __all__ = ["METHODS", "Method", "Options", "Problem", "Solution", "Status"]
@@ -22,6 +29,7 @@ class Method(NamedTuple):
 
 
 METHODS: dict[str, Method] = {
+    "annealed": Method(annealed.AnnealedOptions, annealed.solve),
     "posterior-mean": Method(posterior_mean.PosteriorMeanOptions, posterior_mean.solve),
     "ensemble-smoother": Method(ensemble_smoother.EnsembleSmootherOptions, ensemble_smoother.solve),
     "fsgd": Method(fsgd.FSGDOptions, fsgd.solve),
