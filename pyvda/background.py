@@ -52,7 +52,7 @@ class Background:
 
         Examples
         --------
-        >>> Background.full([0.0, 1.0], [[2.0, 0.0], [0.0, 4.0]]).precision[1, 1]
+        >>> float(Background.full([0.0, 1.0], [[1.0, 0.0], [0.0, 4.0]]).precision[1, 1])
         0.25
         """
         mean, B = _checked(mean, covariance, "covariance", 2)
