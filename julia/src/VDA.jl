@@ -45,6 +45,7 @@ include("shooting.jl")
 include("weak_constraint.jl")
 include("ensemble.jl")
 include("posterior.jl")
+include("strong_constraint.jl")
 include("boundary.jl")
 
 end

@@ -108,7 +108,7 @@ function ensemble_smoother!(mean, spread, y, precision, members, scheme, m, h, i
 end
 
 function smooth_window!(mean, spread, ws, y, precision, members, scheme, h, inflation, lag, window)
-    K = filter!(ws, y, precision, members, scheme, h, inflation, window)
+    K = forward_pass!(ws, y, precision, members, scheme, h, inflation, window)
     if K < 0
         fill!(view(mean, :, :, window), NaN)
         spread === nothing || fill!(view(spread, :, :, window), NaN)
@@ -126,8 +126,8 @@ function smooth_window!(mean, spread, ws, y, precision, members, scheme, h, infl
     return nothing
 end
 
-"    filter!(ws, ...) -> the number of observation times, or -1 when the forecast is not finite"
-function filter!(ws::EnsembleWorkspace, y, precision, members, scheme, h, inflation, window)
+"    forward_pass!(ws, ...) -> the number of observation times, or -1 when the forecast is not finite"
+function forward_pass!(ws::EnsembleWorkspace, y, precision, members, scheme, h, inflation, window)
     T = size(ws.x̄, 2)
     @inbounds for i in axes(members, 1), j in axes(members, 2)
         ws.A[j, i, 1] = members[i, j]

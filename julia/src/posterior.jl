@@ -20,6 +20,7 @@ using LinearAlgebra: dot
 
 const EVERY = 4
 const SMALLEST_β = 1 / 32
+const HOPELESS = 100           # by so much more than the least J no start is tried
 const NEGLIGIBLE = 25.0         # exp(-25): weights below this part of the largest are left out
 
 """
@@ -370,43 +371,60 @@ function best_starts!(starts, y, precision, l::Library, apart)
     threads = min(Threads.nthreads(), windows)
     Threads.@threads for k in 1:threads
         J = zeros(Float32, members(l, T) * (1 + l.mirrored))
+        near = Int[]
         for w in k:threads:windows
-            best_of_window!(starts, J, y, precision, l, apart, w)
+            best_of_window!(starts, J, near, y, precision, l, apart, w)
         end
     end
     return starts
 end
 
-function best_of_window!(starts, J, y, precision, l, apart, window)
-    D, count = size(starts, 1), size(starts, 2)
+function best_of_window!(starts, J, near, y, precision, l, apart, window)
     T = size(y, 2)
     misfits!(J, l, Data(y, precision, window), T)
-    for k in 1:count
-        j = argmin(J)
-        isfinite(J[j]) || (j = 0)
-        q, from, mirrored = j == 0 ? (0, 0, false) : place(l, j, T)
-        @inbounds for i in 1:D
-            starts[i, k, window] = j == 0 ? starts[i, 1, window] :
-                                   (mirrored ? l.signs[i] : 1.0) * l.states[i, from-l.lead, q]
+    shortlist!(near, J, least_of(J), size(starts, 2))
+    for k in axes(starts, 2)
+        j = least_in(near, J)
+        @inbounds for i in axes(starts, 1)
+            starts[i, k, window] = j == 0 ? starts[i, 1, window] : before(l, j, i, T)
         end
-        k < count && j > 0 && exclude!(J, l, starts, k, window, apart, T)
+        j > 0 && filter!(j -> !is_near(l, j, starts, k, window, apart, T), near)
     end
     return nothing
 end
 
-"Take the members near a start out of the choice; only those that could still be chosen are looked at."
-function exclude!(J, l, starts, k, window, apart, T)
-    @inbounds for j in eachindex(J)
-        isfinite(J[j]) || continue
-        q, from, mirrored = place(l, j, T)
-        near = true
-        for i in axes(starts, 1)
-            x = (mirrored ? l.signs[i] : 1.0) * l.states[i, from-l.lead, q]
-            near &= abs(x - starts[i, k, window]) < apart[i]
-        end
-        near && (J[j] = Inf32)
+"Component i of the member j, `lead` steps before the window."
+@inline function before(l, j, i, T)
+    q, from, mirrored = place(l, j, T)
+    return (mirrored ? l.signs[i] : 1.0) * l.states[i, from-l.lead, q]
+end
+
+"The members that may be starts: of one start the best alone, of several those that are not hopeless."
+function shortlist!(near, J, least, count)
+    empty!(near)
+    margin = count == 1 ? 0 : HOPELESS
+    for j in eachindex(J)
+        @inbounds J[j] <= least + margin && push!(near, j)
     end
-    return nothing
+    return near
+end
+
+"The one of least J among them; 0 when there is none."
+function least_in(near, J)
+    found = 0
+    least = Inf32
+    @inbounds for j in near
+        J[j] < least && ((found, least) = (j, J[j]))
+    end
+    return found
+end
+
+function is_near(l, j, starts, k, window, apart, T)
+    near = true
+    @inbounds for i in axes(starts, 1)
+        near &= abs(before(l, j, i, T) - starts[i, k, window]) < apart[i]
+    end
+    return near
 end
 
 # --- what Python calls ----------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from pyvda.methods import (
     gauss_newton,
     learned,
     posterior_mean,
+    strong_constraint,
 )
 from pyvda.methods.problem import Options, Problem, Solution, Status
 
@@ -29,6 +30,7 @@ class Method(NamedTuple):
 
 
 METHODS: dict[str, Method] = {
+    "strong-constraint": Method(strong_constraint.StrongConstraintOptions, strong_constraint.solve),
     "annealed": Method(annealed.AnnealedOptions, annealed.solve),
     "posterior-mean": Method(posterior_mean.PosteriorMeanOptions, posterior_mean.solve),
     "ensemble-smoother": Method(ensemble_smoother.EnsembleSmootherOptions, ensemble_smoother.solve),

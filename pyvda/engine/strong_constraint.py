@@ -1,0 +1,134 @@
+"""Strong-constraint 4D-Var in the Julia engine: `julia/src/strong_constraint.jl`."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pyvda.engine.interface import Array, CostSettings, checked
+from pyvda.engine.julia import _F, _I, _P, JuliaEngine, described, pointer, scheme_number
+from pyvda.models import Model
+
+_MINIMISE = (_I, _P, _I, _I, _I, _I, _F, _P, _P, _P, _I, _P, _P, _P, _I, _I, _I, _F, _P, _P, _P)
+_FOLLOW = (_I, _P, _I, _I, _I, _I, _F, _P, _P, _I, _P, _P)
+
+
+class Minima(NamedTuple):
+    """What each start of each window led to.
+
+    Attributes
+    ----------
+    control : (W, S, D)
+        The state, `lead` steps before the window.
+    hessian : (W, S, D, D)
+        Of Gauss-Newton, the inverse of the posterior covariance of the control.
+    objective : (W, S)
+        J; not finite when the start diverged.
+    iterations, status : (W, S) of int
+        `status` is a `pyvda.names.Status`.
+    """
+
+    control: Array
+    hessian: Array
+    objective: Array
+    iterations: Array
+    status: Array
+
+
+def strong_constraint(
+    engine: JuliaEngine,
+    model: Model,
+    settings: CostSettings,
+    observation: Array,
+    precision: Array,
+    starts: Array,
+    *,
+    background: Array,
+    background_precision: Array,
+    variance: Array,
+    lead: int,
+    growth: int,
+    iterations: int,
+    tolerance: float,
+) -> Minima:
+    """Minimise ½ |x₀ - b|² in B⁻¹ + ½ Σ (y - x(t))² / R over x₀, for every window and start.
+
+    Parameters
+    ----------
+    observation : (W, T, D)
+    precision : (W, T, D)
+        One over the error variance of a datum; 0 where nothing was observed.
+    starts : (W, S, D)
+    background : (D,)
+    background_precision : (D, D)
+        B⁻¹, zero for none.
+    variance : (D,)
+        Of the climatology: the measure of the damping.
+    lead : int
+        Steps from the control to the window's first.
+    growth : int
+        Steps by which the window grows; 0: the whole at once.
+    iterations : int
+        At most so many for a start.
+    tolerance : float
+        On twice what J could still fall by, to second order.
+    """
+    windows, steps, size = shape = np.shape(observation)
+    observation = checked("observation", observation, shape, np.dtype(float))
+    precision = checked("precision", precision, shape, np.dtype(float))
+    count = starts.shape[1]
+    starts = checked("starts", starts, (windows, count, size), np.dtype(float))
+    background = checked("background", background, (size,), np.dtype(float))
+    background_precision = checked(
+        "background_precision", background_precision, (size, size), np.dtype(float)
+    )
+    metric = 1 / checked("variance", variance, (size,), np.dtype(float))
+    control = np.empty((windows, count, size))
+    hessian = np.empty((windows, count, size, size))
+    info = np.empty((windows, count, 4))
+    if windows:
+        number, parameters, _ = described(model)
+        engine.call(
+            "strong_constraint", _MINIMISE,
+            number, pointer(parameters), size, steps, windows, scheme_number(settings.scheme),
+            settings.time_step, pointer(observation), pointer(precision), pointer(starts), count,
+            pointer(background), pointer(background_precision), pointer(metric),
+            lead, growth, iterations, tolerance, pointer(control), pointer(hessian), pointer(info),
+        )  # fmt: skip
+    return Minima(
+        control, hessian, info[..., 0], info[..., 2].astype(int), info[..., 3].astype(int)
+    )
+
+
+def trajectories(
+    engine: JuliaEngine,
+    model: Model,
+    settings: CostSettings,
+    control: Array,
+    hessian: Array,
+    *,
+    lead: int,
+    steps: int,
+) -> tuple[Array, Array]:
+    """Return the states that follow from each control and their standard deviations, (W, T, D).
+
+    Parameters
+    ----------
+    control : (W, D)
+    hessian : (W, D, D)
+        Where it is not positive definite the standard deviation is NaN.
+    """
+    windows, size = control.shape
+    control = checked("control", control, (windows, size), np.dtype(float))
+    hessian = checked("hessian", hessian, (windows, size, size), np.dtype(float))
+    x, stdev = np.empty((windows, steps, size)), np.empty((windows, steps, size))
+    if windows:
+        number, parameters, _ = described(model)
+        engine.call(
+            "trajectories", _FOLLOW,
+            number, pointer(parameters), size, steps, windows, scheme_number(settings.scheme),
+            settings.time_step, pointer(control), pointer(hessian), lead, pointer(x),
+            pointer(stdev),
+        )  # fmt: skip
+    return x, stdev

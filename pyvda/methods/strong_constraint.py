@@ -1,0 +1,228 @@
+"""Strong-constraint 4D-Var: the model is exact, and one state decides the whole window.
+
+Its cost has many minima. Two ways lead to the right one: to start from the likeliest states of a
+library (low-dimensional models), or to grow the window from a short one, whose cost has few minima.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+from pyvda import names
+from pyvda.climatology import Climatology, climatology
+from pyvda.engine.interface import Array
+from pyvda.engine.julia import JuliaEngine
+from pyvda.engine.posterior import best_starts
+from pyvda.engine.strong_constraint import Minima, strong_constraint, trajectories
+from pyvda.errors import InputError
+from pyvda.library import LOW_DIMENSIONAL, library
+from pyvda.methods.classical import (
+    StatisticalOptions,
+    chi_square_limit,
+    julia_engine,
+    precision_of,
+    without_observations,
+)
+from pyvda.methods.problem import Problem, Solution, Status
+
+_WORK = 64_000  # numbers in a block of windows: about a second of work
+_APART = 0.1  # climatological standard deviations between two starts from the library
+_SAME = 1e-3  # standard deviations of the posterior between two distinct minima
+
+
+class StrongConstraintOptions(StatisticalOptions):
+    """Options of strong-constraint 4D-Var.
+
+    Attributes
+    ----------
+    starts : {"library", "climatology", "mean"}, optional
+        The likeliest states of a library; climatological states; the climatological mean, which is
+        one start. Default: "library" for low-dimensional models, else "mean".
+    count : int
+        Number of starts; the minimum of least cost is kept.
+    growth : int, optional
+        Steps by which the window grows (quasi-static); 0: the whole window at once. Default: 0 from
+        a library, else 16.
+    background : {"climatology", "flat"}
+        Gaussian of the model's climatology, or none.
+    background_lead : int, optional
+        Steps before the window at which the background stands, so that the flow brings it onto the
+        attractor. Default: 20 for low-dimensional models, else 0.
+    members : int
+        Of the library, mirrored ones included.
+    iterations : int
+        Of Gauss-Newton, at most so many for a start and a length of the window.
+    tolerance : float
+        On twice what the cost could still fall by.
+    seed : int
+        Of the climatological starts.
+    observation_variance : float, optional
+        See `StatisticalOptions`.
+    """
+
+    starts: Literal["library", "climatology", "mean"] | None = None
+    count: int = Field(3, ge=1)
+    growth: int | None = Field(None, ge=0)
+    background: Literal["climatology", "flat"] = "climatology"
+    background_lead: int | None = Field(None, ge=0)
+    members: int = Field(120_000, ge=100, le=20_000_000)
+    iterations: int = Field(100, ge=1)
+    tolerance: float = Field(1e-8, gt=0)
+    seed: int = 0
+
+    def has_stdev(self) -> bool:
+        """Tell whether the method gives the analysis a standard deviation."""
+        return True
+
+    def window_outputs(self) -> tuple[str, ...]:
+        """Return the names of `Solution.per_window`."""
+        return (names.OBJECTIVE, names.CHI_SQUARE_LIMIT)
+
+
+class _Setting(NamedTuple):
+    """The options with their defaults for this model."""
+
+    starts: str
+    growth: int
+    lead: int
+
+
+def minima(problem: Problem, options: StrongConstraintOptions) -> tuple[Minima, Array]:
+    """Return where every start led to, ordered by cost, and which of the minima are distinct.
+
+    Windows without observations have the background's mean, where that is given.
+
+    Returns
+    -------
+    Minima
+        The best of each window first.
+    (W, S) of bool
+        Converged, and not one of the minima before it.
+    """
+    engine = julia_engine(problem, "strong-constraint")
+    precision = precision_of(problem, options.observation_variance)
+    found = _minimised(problem, options, engine, precision)
+    order = np.argsort(np.where(np.isfinite(found.objective), found.objective, np.inf), axis=1)
+    found = Minima(*(_reordered(values, order) for values in found))
+    distinct = found.status == Status.CONVERGED
+    for k in range(1, distinct.shape[1]):
+        for j in range(k):
+            d = found.control[:, k] - found.control[:, j]
+            with np.errstate(invalid="ignore", over="ignore"):
+                apart = np.einsum("wi,wij,wj->w", d, found.hessian[:, j], d)
+            distinct[:, k] &= ~(distinct[:, j] & (apart < _SAME**2))
+    return found, distinct
+
+
+def solve(problem: Problem, options: StrongConstraintOptions) -> Solution:
+    """Minimise from each start and keep the best minimum of every window.
+
+    A window is DOUBTFUL when its cost is above what the observations' error variance lets expect.
+
+    Raises
+    ------
+    InputError
+        The engine is not Julia, the variance of the observations is not known, or starts from a
+        library are asked for a model that cannot have one.
+    """
+    engine = julia_engine(problem, "strong-constraint")
+    precision = precision_of(problem, options.observation_variance)
+    x, stdev, status = without_observations(problem)
+    windows, steps, _ = x.shape
+    objective, iterations = np.full(windows, np.nan), np.zeros(windows, int)
+    observed = problem.has_observations()
+    found = _minimised(problem, options, engine, precision)
+    finite = np.isfinite(found.objective)
+    best = np.where(finite, found.objective, np.inf).argmin(1)
+    rows = np.arange(windows)
+    usable = observed & finite[rows, best]
+    at = (rows[usable], best[usable])
+    x[usable], stdev[usable] = trajectories(
+        engine, problem.model, problem.cost, found.control[at], found.hessian[at],
+        lead=_setting(problem, options).lead, steps=steps,
+    )  # fmt: skip
+    objective[usable] = found.objective[at]
+    iterations[observed] = found.iterations[observed].sum(1)
+    limit = chi_square_limit((precision > 0).sum((1, 2)))
+    status[usable] = np.where(objective > limit, Status.DOUBTFUL, found.status[rows, best])[usable]
+    lost = observed & ~(usable & np.isfinite(x).all((1, 2)))
+    x[lost], stdev[lost], status[lost] = np.nan, np.nan, Status.DIVERGED
+    return Solution(
+        x, status, iterations, stdev=stdev,
+        per_window={names.OBJECTIVE: objective, names.CHI_SQUARE_LIMIT: limit},
+    )  # fmt: skip
+
+
+def _setting(problem: Problem, options: StrongConstraintOptions) -> _Setting:
+    low = problem.model.state_size <= LOW_DIMENSIONAL
+    starts = options.starts or ("library" if low else "mean")
+    growth = (0 if starts == "library" else 16) if options.growth is None else options.growth
+    lead = (20 if low else 0) if options.background_lead is None else options.background_lead
+    return _Setting(starts, growth, lead)
+
+
+def _minimised(
+    problem: Problem, options: StrongConstraintOptions, engine: JuliaEngine, precision: Array
+) -> Minima:
+    """Minimise from every start in blocks of windows; the others keep the background's mean."""
+    setting = _setting(problem, options)
+    known = climatology(problem.model, engine)
+    observation = np.asarray(problem.batch.observation, float)
+    windows, steps, size = observation.shape
+    count = 1 if setting.starts == "mean" else options.count
+    inverse = np.zeros((size, size))
+    if options.background == "climatology":
+        inverse = _inverse(known)
+    drawn = np.random.default_rng(options.seed).permutation(len(known.states))[:count]
+    shelf = None
+    if setting.starts == "library":
+        shelf = library(
+            problem.model, engine, problem.cost.time_step, steps, options.members, setting.lead
+        )
+    control = np.broadcast_to(known.mean, (windows, count, size)).copy()
+    hessian = np.broadcast_to(inverse, (windows, count, size, size)).copy()
+    objective = np.zeros((windows, count))
+    iterations = np.zeros((windows, count), int)
+    status = np.full((windows, count), int(Status.NO_OBSERVATIONS))
+    chosen = np.flatnonzero(problem.has_observations())
+    length = max(8, _WORK // (steps * size * size))
+    for first in range(0, len(chosen), length):
+        block = chosen[first : first + length]
+        starts = control[block]
+        if setting.starts == "climatology":
+            starts = np.broadcast_to(known.states[drawn], starts.shape)
+        elif shelf is not None:
+            starts = best_starts(
+                engine, observation[block], precision[block], shelf,
+                apart=_APART * np.sqrt(np.diag(known.covariance)), count=count,
+            )  # fmt: skip
+        part = strong_constraint(
+            engine, problem.model, problem.cost, observation[block], precision[block], starts,
+            background=known.mean, background_precision=inverse,
+            variance=np.diag(known.covariance), lead=setting.lead,
+            growth=setting.growth, iterations=options.iterations, tolerance=options.tolerance,
+        )  # fmt: skip
+        for values, into in zip(
+            part, (control, hessian, objective, iterations, status), strict=True
+        ):
+            into[block] = values
+        problem.report(first + len(block), len(chosen))
+    return Minima(control, hessian, objective, iterations, status)
+
+
+def _inverse(known: Climatology) -> Array:
+    try:
+        return np.linalg.inv(known.covariance)
+    except np.linalg.LinAlgError:
+        raise InputError(
+            "the climatological covariance is singular and cannot be a background; give "
+            "background='flat'"
+        ) from None
+
+
+def _reordered(values: Array, order: Array) -> Array:
+    index = order.reshape(order.shape + (1,) * (values.ndim - 2))
+    return np.take_along_axis(values, index, axis=1)

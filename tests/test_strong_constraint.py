@@ -1,0 +1,145 @@
+"""Strong-constraint 4D-Var as a method; its sums are tested in julia/test/strong_constraint.jl."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+
+import pyvda
+from pyvda import names, windows
+from pyvda.climatology import climatology
+from pyvda.engine import CostSettings, get_engine
+from pyvda.errors import InputError
+from pyvda.methods import METHODS, Problem, Status
+from pyvda.methods.strong_constraint import StrongConstraintOptions, minima, solve
+from pyvda.models import get_model
+
+pytestmark = pytest.mark.julia
+MODEL = get_model("lorenz63")
+
+
+def twin(preset: str, count: int) -> Problem:
+    truth = pyvda.simulate(preset, count, 5)
+    model = get_model(preset.split("-")[0])
+    batch = windows.to_batch(pyvda.observe(truth, preset, 6), climatology(model).mean)
+    batch = replace(batch, truth=truth["truth"].values)
+    return Problem(batch, model, CostSettings(model.time_step), get_engine(), 2.0)
+
+
+@pytest.fixture(scope="module")
+def problem() -> Problem:
+    return twin("lorenz63", 120)
+
+
+@pytest.mark.parametrize(("preset", "limit"), [("lorenz63", 0.39), ("lorenz63-blanked", 0.58)])
+def test_comes_near_the_limit_of_the_observations(preset: str, limit: float) -> None:
+    problem = twin(preset, 250)
+    found = solve(problem, StrongConstraintOptions())
+    square = (found.x - problem.batch.truth) ** 2
+    assert square.mean() < 1.3 * limit
+    right = found.status == Status.CONVERGED
+    assert right.mean() > 0.95
+    assert 0.6 < np.median(np.mean(square / found.stdev**2, (1, 2))[right]) < 1.2
+
+
+def test_scipy_finds_nothing_lower(problem: Problem) -> None:
+    part = replace(problem, batch=problem.batch[:2]._map(lambda a: a[:, :80]))
+    known = climatology(MODEL)
+    inverse = np.linalg.inv(known.covariance)
+    found, _ = minima(part, StrongConstraintOptions(background_lead=0))
+
+    def cost(x0: np.ndarray, window: int) -> float:
+        x, total = x0, (x0 - known.mean) @ inverse @ (x0 - known.mean) / 2
+        for y, mask in zip(part.batch.observation[window], part.batch.mask[window], strict=True):
+            total += np.sum(mask * (y - x) ** 2) / 2.0 / 2
+            x = part.engine.forecast(MODEL, x, time_step=0.01)
+        return float(total)
+
+    for window in range(2):
+        best = found.control[window, 0]
+        assert cost(best, window) == pytest.approx(found.objective[window, 0], rel=1e-10)
+        polished = minimize(cost, best, args=(window,), method="Nelder-Mead", tol=1e-8)
+        assert polished.fun > found.objective[window, 0] - 1e-6
+
+
+def test_growing_the_window_leads_there_from_the_mean(problem: Problem) -> None:
+    part = replace(problem, batch=problem.batch[:60])
+    library = solve(part, StrongConstraintOptions()).per_window[names.OBJECTIVE]
+    grown = solve(part, StrongConstraintOptions(starts="mean")).per_window[names.OBJECTIVE]
+    at_once = solve(part, StrongConstraintOptions(starts="mean", growth=0)).per_window[
+        names.OBJECTIVE
+    ]
+    assert np.mean(grown < library + 0.01) > 0.85
+    assert np.mean(at_once < library + 0.01) < np.mean(grown < library + 0.01)
+
+
+def test_minima_are_ordered_and_distinct(problem: Problem) -> None:
+    part = replace(problem, batch=problem.batch[:20])
+    options = StrongConstraintOptions(starts="climatology", count=12, growth=0)
+    found, distinct = minima(part, options)
+    assert (np.diff(found.objective, axis=1) >= 0).all()
+    assert (distinct.sum(1) >= 1).all()
+    assert distinct.sum(1).max() > 1  # all at once from anywhere: several basins
+    for window in range(20):
+        controls = found.control[window, distinct[window]]
+        gaps = np.linalg.norm(controls[:, None] - controls[None], axis=-1)
+        assert (gaps[~np.eye(len(controls), dtype=bool)] > 0).all()
+    best = solve(part, options)
+    np.testing.assert_array_equal(best.per_window[names.OBJECTIVE], found.objective[:, 0])
+
+
+def test_no_observation_is_climatology_and_one_is_met(problem: Problem) -> None:
+    mask = np.zeros_like(problem.batch.mask[:2])
+    mask[1, 100, 0] = 4.0  # an error variance of 0.5
+    observation = np.where(mask > 0, 5.0, 0.0)
+    batch = replace(problem.batch[:2], observation=observation, mask=mask)
+    found = solve(replace(problem, batch=batch), StrongConstraintOptions())
+    known = climatology(MODEL)
+    assert found.status.tolist() == [Status.NO_OBSERVATIONS, Status.CONVERGED]
+    np.testing.assert_array_equal(found.x[0], np.broadcast_to(known.mean, (200, 3)))
+    np.testing.assert_array_equal(found.stdev[0, 7], np.sqrt(np.diag(known.covariance)))
+    assert abs(found.x[1, 100, 0] - 5.0) < 0.5
+    assert np.isnan(found.per_window[names.OBJECTIVE][0])
+
+
+def test_a_window_that_nothing_explains_leaves_the_others_alone(problem: Problem) -> None:
+    observation = problem.batch.observation[:12].copy()
+    observation[2, 8, 0] = 1e3
+    observation[5, 8, 0] = 1e200
+    batch = replace(problem.batch[:12], observation=observation)
+    found = solve(replace(problem, batch=batch), StrongConstraintOptions())
+    expected = solve(replace(problem, batch=problem.batch[:12]), StrongConstraintOptions())
+    assert found.status[2] == Status.DOUBTFUL
+    assert found.status[5] == Status.DIVERGED
+    others = [0, 1, 3, 4, *range(6, 12)]
+    np.testing.assert_array_equal(found.x[others], expected.x[others])
+    np.testing.assert_array_equal(found.stdev[others], expected.stdev[others])
+
+
+def test_lorenz96_over_a_short_window() -> None:
+    problem = twin("lorenz96", 5)
+    short = replace(problem, batch=problem.batch._map(lambda a: a[:, :40]))
+    found = solve(short, StrongConstraintOptions())
+    square = (found.x - short.batch.truth) ** 2
+    assert np.median(square.mean((1, 2))) < 0.6  # of a climatological variance of 13
+    assert 0.4 < np.median(np.mean(square / found.stdev**2, (1, 2))) < 2
+
+
+def test_what_cannot_be_is_said(problem: Problem) -> None:
+    with pytest.raises(InputError, match="observation_variance"):
+        solve(replace(problem, observation_variance=None), StrongConstraintOptions())
+    with pytest.raises(InputError, match="Julia"):
+        solve(replace(problem, engine=get_engine("torch")), StrongConstraintOptions())
+    large = twin("lorenz96", 1)
+    with pytest.raises(InputError, match="40 components"):
+        solve(large, StrongConstraintOptions(starts="library"))
+    assert METHODS["strong-constraint"].options is StrongConstraintOptions
+
+
+def test_the_file_has_objective_and_limit() -> None:
+    observed = pyvda.observe(pyvda.simulate("lorenz63", 2, 5), "lorenz63", 6)
+    analysis = pyvda.assimilate(observed, method="strong-constraint", members=10_000)
+    assert (analysis["objective"] > 0).all()
+    assert analysis["chi_square_limit"].values == pytest.approx(12.5 * (1 + 3.5 * np.sqrt(2 / 25)))
+    assert (analysis["state_stdev"] > 0).all()
