@@ -21,7 +21,7 @@ from pyvda.atomic import replacing
 from pyvda.engine import Engine, get_engine
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
-from pyvda.models import Model
+from pyvda.models import MIRROR_SIGNS, Model
 
 log = logging.getLogger("pyvda")
 
@@ -59,8 +59,8 @@ class _Recipe(NamedTuple):
 
 
 def _mirrored(mean: Array, covariance: Array) -> tuple[Array, Array]:
-    """Lorenz-63 stays what it is under (x₁, x₂, x₃) → (-x₁, -x₂, x₃)."""
-    sign = np.array([-1.0, -1.0, 1.0])
+    """Average over the states of Lorenz-63 and their mirror images."""
+    sign = np.array(MIRROR_SIGNS["lorenz63"])
     odd = mean - (mean + sign * mean) / 2
     second = covariance + np.outer(odd, odd)
     return mean - odd, (second + second * np.outer(sign, sign)) / 2

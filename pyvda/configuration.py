@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pyvda.errors import InputError
+from pyvda.models import MIRROR_SIGNS
 from pyvda.presets import PRESETS, Preset, get_preset
 
 Rate = Annotated[float, Field(ge=0.0)]
@@ -324,11 +325,19 @@ class Training(Section):
 
 
 class Architecture(Section):
-    """What the weights belong to: prior, cost, solver."""
+    """What the weights belong to: prior, cost, solver.
+
+    Attributes
+    ----------
+    mirrored : bool
+        The trained model answers with the mean of its answers to the observations and to their
+        mirror image, under which Lorenz-63 is the same; training and validation do without.
+    """
 
     prior: AnyPrior
     cost: Cost = Cost()
     solver: AnySolver
+    mirrored: bool = False
 
 
 class Configuration(Architecture):
@@ -347,13 +356,17 @@ class Configuration(Architecture):
             raise ValueError(
                 f"a shooting solver needs a known model, the prior {self.prior.kind} is none"
             )
+        if self.mirrored and self.data.setting().model.name not in MIRROR_SIGNS:
+            raise ValueError(f"the model of {self.data.preset} has no mirror image")
         if self.optimiser.schedule == "step" and not self.optimiser.steps_at:
             raise ValueError("the schedule step needs epochs in steps_at")
         return self
 
     def architecture(self) -> Architecture:
         """Return what the weights belong to."""
-        return Architecture(prior=self.prior, cost=self.cost, solver=self.solver)
+        return Architecture(
+            prior=self.prior, cost=self.cost, solver=self.solver, mirrored=self.mirrored
+        )
 
     def select(self) -> str:
         """Return the name of the score that the best weights have lowest."""

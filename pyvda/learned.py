@@ -28,6 +28,7 @@ from pyvda.configuration import GENN, ODE, Architecture, AutoEncoder, Cost, Sect
 from pyvda.cost import VariationalCost
 from pyvda.description import MODEL_FILE, Description, Pattern, read_description
 from pyvda.errors import InputError
+from pyvda.models import MIRROR_SIGNS
 from pyvda.solvers import Solver, SolverResult
 
 
@@ -117,7 +118,15 @@ class LearnedModel(nn.Module):
             )
         count = self.iterations if iterations is None else iterations
         found = self.solver.solve(self.cost, self.normalised(batch), count)
-        return SolverResult(self.to_physical(found.x), found.iterations, found.status)
+        x = self.to_physical(found.x)
+        if self.architecture.mirrored:
+            signs = torch.tensor(MIRROR_SIGNS[self.pattern.model]).to(x)
+            image = self.normalised(
+                Batch(signs * batch.observation, batch.mask, signs * batch.first_guess)
+            )
+            x_image = self.to_physical(self.solver.solve(self.cost, image, count).x)
+            x = 0.5 * (x + signs * x_image)
+        return SolverResult(x, found.iterations, found.status)
 
     def describe(self, weights: bytes) -> Description:
         """Return what model.json says beside these serialised weights."""

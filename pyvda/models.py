@@ -43,6 +43,9 @@ def lorenz96(forcing: float = 8.0, state_size: int = 40) -> Model:
     return Model("lorenz96", int(state_size), (float(forcing),), 0.05)
 
 
+# Lorenz-63 stays what it is under (x₁, x₂, x₃) → (−x₁, −x₂, x₃).
+MIRROR_SIGNS = {"lorenz63": (-1.0, -1.0, 1.0)}
+
 MODELS = {"lorenz63": lorenz63, "lorenz96": lorenz96}
 
 

@@ -42,7 +42,10 @@ def first_stage(run: Path, out: Path) -> LearnedModel:
     if not isinstance(section, Shooting):
         raise InputError(f"{run} holds a solver of kind {section.kind}, expected shooting")
     architecture = Architecture(
-        prior=whole.architecture.prior, cost=whole.architecture.cost, solver=section.start
+        prior=whole.architecture.prior,
+        cost=whole.architecture.cost,
+        solver=section.start,
+        mirrored=whole.architecture.mirrored,
     )
     model = LearnedModel(architecture, whole.pattern, whole.mean, whole.std, 1)
     model.solver.load_state_dict(whole.solver.start.state_dict())

@@ -170,6 +170,22 @@ def test_a_configuration_without_a_model_is_refused():
         validated(Configuration, {**sections, "loss": {"kind": "supervised"}}, "here")
 
 
+def test_the_mirror_image_of_lorenz63():
+    model = solver_of("lorenz63", "shooting")
+    signs = torch.tensor([-1.0, -1.0, 1.0]).double()
+    batch = batch_of("lorenz63")
+    image = Batch(signs * batch.observation, batch.mask, signs * batch.first_guess)
+    once, of_image = model(batch).x, model(image).x
+    assert not torch.allclose(once, signs * of_image)
+    model.architecture = model.architecture.model_copy(update={"mirrored": True})
+    torch.testing.assert_close(model(batch).x, (once + signs * of_image) / 2)
+    torch.testing.assert_close(model(image).x, signs * model(batch).x)
+    sections = {"prior": {"kind": "rk4"}, "solver": {"kind": "shooting"}, "mirrored": True}
+    sections |= {"loss": {"kind": "supervised"}, "data": {"preset": "lorenz96"}}
+    with pytest.raises(InputError, match="the model of lorenz96 has no mirror image"):
+        validated(Configuration, sections, "here")
+
+
 def test_stored_and_loaded(tmp_path):
     model = solver_of("lorenz96", "shooting").float()
     model.save(tmp_path)

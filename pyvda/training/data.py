@@ -21,6 +21,7 @@ from pyvda.climatology import climatology
 from pyvda.configuration import Data
 from pyvda.engine import get_engine
 from pyvda.engine.interface import Array
+from pyvda.models import MIRROR_SIGNS
 
 # Seeds of epochs are far from those that users give.
 _EPOCHS = 1 << 32
@@ -115,9 +116,9 @@ class TwinData:
 
 
 def _signs(states: Array, random: np.random.Generator) -> Array:
-    """Lorenz-63 is the same under (x₁, x₂, x₃) → (−x₁, −x₂, x₃)."""
-    sign = random.choice([-1.0, 1.0], (len(states), 1, 1))
-    return states * np.concatenate((sign, sign, np.ones_like(sign)), 2)
+    """Mirror half of the windows of Lorenz-63."""
+    mirrored = random.random((len(states), 1, 1)) < 0.5
+    return states * np.where(mirrored, MIRROR_SIGNS["lorenz63"], 1.0)
 
 
 def _rotations(states: Array, random: np.random.Generator) -> Array:
