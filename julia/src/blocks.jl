@@ -15,7 +15,7 @@ WindowBlock{N}(D::Integer, T::Integer) where {N} =
     WindowBlock{N}(zeros(N, D, T), zeros(N, D, T), zeros(N, D, T), zeros(Int, T))
 
 "    WindowBlock{N}(x, y, mask, windows): a block with these windows"
-WindowBlock{N}(x, y, mask, windows) where {N} =
+WindowBlock{N}(x, y, mask, windows::AbstractUnitRange) where {N<:Real} =
     gather!(WindowBlock{N}(size(x, 1), size(x, 2)), x, y, mask, windows)
 
 """
