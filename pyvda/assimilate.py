@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from pyvda.climatology import climatology
 from pyvda.engine import CostSettings, Engine, get_engine
 from pyvda.errors import InputError
 from pyvda.methods import METHODS, Method, Options, Problem, Solution
+from pyvda.methods.learned import LearnedOptions
 from pyvda.models import Model, get_model
 
 _PER_WINDOW = (names.COST, names.COST_OBSERVATION, names.COST_DYNAMICS, names.GRADIENT_NORM,
@@ -37,6 +38,7 @@ def assimilate(
     model: str | Model | None = None,
     method: str = "fsgd",
     checkpoint: str | Path | None = None,
+    warm_start: str | Path | None = None,
     variable: str | None = None,
     window: int | None = None,
     overlap: int = 0,
@@ -65,6 +67,9 @@ def assimilate(
         A learned model, which is the method then: a folder made by `pyvda train`, or the name of a
         shipped one. Observations unlike those that it was trained for are assimilated with a
         `pyvda.patterns.PatternWarning`.
+    warm_start : path or str, optional
+        A learned model whose analysis the method starts from, in place of interpolation: the
+        learned solver finds the basin, the classical method the last digits.
     variable : str, optional
         Which variable to assimilate, by name or CF standard_name.
     window, overlap : int, optional
@@ -104,10 +109,13 @@ def assimilate(
             raise InputError("a learned model has nothing to resume; leave out resume_file")
         method, options = "learned", {"checkpoint": str(checkpoint), **options}
     chosen, checked_options = _configured(method, options)
-    model = _model(model, checked_options)
+    warm = _warm_start(warm_start, method, checked_options)
+    bound: list[Options] = [checked_options] if warm is None else [checked_options, warm]
+    model = _model(model, bound)
     observed = _checked(observations, variable)
     step = _time_step(observed, time_step, model)
-    checked_options.check_time_step(step)
+    for one in bound:
+        one.check_time_step(step)
     in_windows, is_series = _in_windows(observed, window, overlap)
     windows.check_state_size(in_windows, model.state_size, model.name)
     lazy = in_windows[names.OBSERVATION].chunks is not None
@@ -122,6 +130,8 @@ def assimilate(
         batch = windows.to_batch(block, mean, variance)
         quiet = report or (lambda done, total: None)
         problem = Problem(batch, model, cost, running, known, quiet)
+        if warm is not None:
+            problem = _warmed(problem, warm)
         resume = {} if resume_file is None else {"checkpoint": _resume_path(resume_file, block)}
         solution = chosen.solve(problem, checked_options, **resume)
         return _labelled(block, problem, solution, with_history=not lazy)
@@ -134,6 +144,8 @@ def assimilate(
         analysis = xr.map_blocks(solve, in_windows, template=_template(in_windows, checked_options))
     if is_series:
         analysis = windows.merge(analysis, observed)
+    if warm is not None:
+        analysis = analysis.assign_attrs(pyvda_warm_start=warm.checkpoint, **warm.provenance())
     if unlike:
         analysis = analysis.assign_attrs(pyvda_pattern_difference=unlike)
     return _with_provenance(analysis, model, method, checked_options, cost, running)
@@ -156,18 +168,40 @@ def _configured(method: str, options: dict[str, Any]) -> tuple[Method, Any]:
         ) from None
 
 
-def _model(given: str | Model | None, options: Options) -> Model:
-    """Return the model asked for, which must be the one that the method is bound to, if it is."""
-    bound = options.model()
-    if given is None:
-        return bound or get_model("lorenz63")
+def _model(given: str | Model | None, options: list[Options]) -> Model:
+    """Return the model asked for, which must be the one that learned models are bound to."""
     model = get_model(given) if isinstance(given, str) else given
-    if bound is not None and (model.name, model.parameters) != (bound.name, bound.parameters):
-        raise InputError(
-            f"the checkpoint was trained for {bound.name} with parameters {bound.parameters}, not "
-            f"for {model.name} with {model.parameters}; leave out model, or take another checkpoint"
-        )
-    return model
+    for bound in (one.model() for one in options):
+        if model is None or bound is None:
+            model = model or bound
+        elif (model.name, model.parameters) != (bound.name, bound.parameters):
+            raise InputError(
+                f"the checkpoint was trained for {bound.name} with parameters {bound.parameters}, "
+                f"not for {model.name} with {model.parameters}; leave out model, or take another "
+                "checkpoint"
+            )
+    return model or get_model("lorenz63")
+
+
+def _warm_start(
+    checkpoint: str | Path | None, method: str, options: Options
+) -> LearnedOptions | None:
+    """Return the learned model to start from."""
+    if checkpoint is None:
+        return None
+    if not options.starts_from_first_guess:
+        able = ", ".join(n for n, m in METHODS.items() if m.options.starts_from_first_guess)
+        raise InputError(f"{method} does not start from a state; for a warm start choose {able}")
+    return LearnedOptions(checkpoint=str(checkpoint))
+
+
+def _warmed(problem: Problem, warm: LearnedOptions) -> Problem:
+    """Return the problem with the learned analysis as first guess, where that is finite."""
+    silent = replace(problem, report=lambda done, total: None)
+    found = METHODS["learned"].solve(silent, warm).x
+    finite = np.isfinite(found).all((1, 2), keepdims=True)
+    guess = np.where(finite, found, problem.batch.first_guess)
+    return replace(problem, batch=replace(problem.batch, first_guess=guess), warm=True)
 
 
 def _checked(observations: xr.Dataset, variable: str | None) -> xr.Dataset:

@@ -181,6 +181,10 @@ def assimilate(
             "`pyvda info`. Or, for FSGD, a file to keep its state in and to resume from."
         ),
     ] = None,
+    warm_start: Annotated[
+        str | None,
+        typer.Option(help="Learned model whose analysis the method starts from: folder or name."),
+    ] = None,
     block: Annotated[
         int | None, typer.Option(min=1, help="Windows in memory at once; default: by file size.")
     ] = None,
@@ -197,7 +201,7 @@ def assimilate(
     given = {
         "model": model, "method": method, "variable": variable, "window": window,
         "overlap": overlap, "time_step": time_step, "iterations": iterations,
-        "tolerance": tolerance, "precision": precision, "engine": engine,
+        "tolerance": tolerance, "precision": precision, "engine": engine, "warm_start": warm_start,
     }  # fmt: skip
     settings |= {name: value for name, value in given.items() if value is not None}
     observed = netcdf.open_observations(

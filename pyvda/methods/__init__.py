@@ -30,11 +30,11 @@ class Method(NamedTuple):
 
 
 METHODS: dict[str, Method] = {
-    "strong-constraint": Method(strong_constraint.StrongConstraintOptions, strong_constraint.solve),
-    "annealed": Method(annealed.AnnealedOptions, annealed.solve),
-    "posterior-mean": Method(posterior_mean.PosteriorMeanOptions, posterior_mean.solve),
-    "ensemble-smoother": Method(ensemble_smoother.EnsembleSmootherOptions, ensemble_smoother.solve),
     "fsgd": Method(fsgd.FSGDOptions, fsgd.solve),
     "gauss-newton": Method(gauss_newton.GaussNewtonOptions, gauss_newton.solve),
+    "annealed": Method(annealed.AnnealedOptions, annealed.solve),
+    "strong-constraint": Method(strong_constraint.StrongConstraintOptions, strong_constraint.solve),
+    "posterior-mean": Method(posterior_mean.PosteriorMeanOptions, posterior_mean.solve),
+    "ensemble-smoother": Method(ensemble_smoother.EnsembleSmootherOptions, ensemble_smoother.solve),
     "learned": Method(learned.LearnedOptions, learned.solve),
 }

@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -76,6 +77,8 @@ class AnnealedOptions(StatisticalOptions):
     observation_variance : float, optional
         See `StatisticalOptions`.
     """
+
+    starts_from_first_guess: ClassVar[bool] = True
 
     restarts: int = Field(4, ge=0)
     hops: int = Field(12, ge=0)
@@ -181,8 +184,12 @@ class _Search:
         return np.asarray(better)
 
     def try_start(self, windows: Array, number: int) -> None:
-        """Anneal from start number 0 (a smoother's mean), 1, 2, ... of the recipe."""
-        mean = self.smoothed(windows, number)
+        """Anneal from start number 0 (a smoother's mean, or a warm start), 1, 2, ..."""
+        warm = number == 0 and self.problem.warm
+        if warm:
+            mean = np.asarray(self.problem.batch.first_guess, float)[windows]
+        else:
+            mean = self.smoothed(windows, number)
         kind = number % 3
         if kind == 0:
             x = mean
@@ -191,7 +198,8 @@ class _Search:
             noise = self.random.standard_normal(mean.shape)
             other = self.climate.mean + np.sqrt(_FROM_LESS * self.variance) * noise
             x = np.where(seen, self.observation(windows), mean if kind == 1 else other)
-        found, cost = self.anneal(windows, x, _FROM_LESS if kind else _FROM_MEAN)
+        start = _FROM_LESS if kind else _FROM_HOP if warm else _FROM_MEAN
+        found, cost = self.anneal(windows, x, start)
         if number == 0:
             self.x[windows] = np.where(np.isfinite(found), found, mean)
         self.keep(windows, found, cost)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -41,6 +41,8 @@ class FSGDOptions(Options):
         Iterations between two tests of convergence and divergence.
     precision : {"float64", "float32"}
     """
+
+    starts_from_first_guess: ClassVar[bool] = True
 
     iterations: int = Field(20_000, ge=0)
     step: float | None = Field(None, gt=0)

@@ -10,7 +10,7 @@ Hessian of the second is the covariance of the analysis.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -55,6 +55,8 @@ class GaussNewtonOptions(StatisticalOptions):
     observation_variance : float, optional
         R of the statistical form, see `StatisticalOptions`.
     """
+
+    starts_from_first_guess: ClassVar[bool] = True
 
     form: Literal["weighted", "statistical"] = "weighted"
     iterations: int = Field(200, ge=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -19,8 +20,15 @@ __all__ = ["Options", "Problem", "Solution", "Status"]
 
 
 class Options(BaseModel):
-    """Options of a method: unknown keys are refused, values are checked."""
+    """Options of a method: unknown keys are refused, values are checked.
 
+    Attributes
+    ----------
+    starts_from_first_guess : bool
+        Whether the method starts from a state, which may be another method's analysis.
+    """
+
+    starts_from_first_guess: ClassVar[bool] = False
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     def model(self) -> Model | None:
@@ -65,6 +73,8 @@ class Problem:
         own is this divided by its mask. None: the file gives none.
     report : callable(iterations done, iterations in all)
         Told of progress from time to time.
+    warm : bool
+        Whether the first guess is an analysis already.
     """
 
     batch: Batch
@@ -73,6 +83,7 @@ class Problem:
     engine: Engine
     observation_variance: float | None = None
     report: Callable[[int, int], None] = field(default=lambda done, total: None)
+    warm: bool = False
 
     def has_observations(self) -> Array:
         """Tell for each window whether anything was observed, (W,) bool."""

@@ -6,7 +6,7 @@ library (low-dimensional models), or to grow the window from a short one, whose 
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -30,6 +30,7 @@ from pyvda.methods.problem import Problem, Solution, Status
 
 _WORK = 64_000  # numbers in a block of windows: about a second of work
 _APART = 0.1  # climatological standard deviations between two starts from the library
+_LOOKS = 25  # steps at which a library is compared with a first guess
 _SAME = 1e-3  # standard deviations of the posterior between two distinct minima
 
 
@@ -38,14 +39,16 @@ class StrongConstraintOptions(StatisticalOptions):
 
     Attributes
     ----------
-    starts : {"library", "climatology", "mean"}, optional
-        The likeliest states of a library; climatological states; the climatological mean, which is
-        one start. Default: "library" for low-dimensional models, else "mean".
+    starts : {"library", "climatology", "mean", "first-guess"}, optional
+        The likeliest states of a library; climatological states; the climatological mean; the state
+        of a library whose trajectory is nearest to the first guess (of other models the first
+        guess at t₀). The last two are one start. Default: "first-guess" with a warm start, else
+        "library" for low-dimensional models, else "mean".
     count : int
         Number of starts; the minimum of least cost is kept.
     growth : int, optional
         Steps by which the window grows (quasi-static); 0: the whole window at once. Default: 0 from
-        a library, else 16.
+        a library or a first guess, else 16.
     background : {"climatology", "flat"}
         Gaussian of the model's climatology, or none.
     background_lead : int, optional
@@ -63,7 +66,9 @@ class StrongConstraintOptions(StatisticalOptions):
         See `StatisticalOptions`.
     """
 
-    starts: Literal["library", "climatology", "mean"] | None = None
+    starts_from_first_guess: ClassVar[bool] = True
+
+    starts: Literal["library", "climatology", "mean", "first-guess"] | None = None
     count: int = Field(3, ge=1)
     growth: int | None = Field(None, ge=0)
     background: Literal["climatology", "flat"] = "climatology"
@@ -158,8 +163,9 @@ def solve(problem: Problem, options: StrongConstraintOptions) -> Solution:
 
 def _setting(problem: Problem, options: StrongConstraintOptions) -> _Setting:
     low = problem.model.state_size <= LOW_DIMENSIONAL
-    starts = options.starts or ("library" if low else "mean")
-    growth = (0 if starts == "library" else 16) if options.growth is None else options.growth
+    starts = options.starts or ("first-guess" if problem.warm else "library" if low else "mean")
+    at_once = starts in ("library", "first-guess")
+    growth = (0 if at_once else 16) if options.growth is None else options.growth
     lead = (20 if low else 0) if options.background_lead is None else options.background_lead
     return _Setting(starts, growth, lead)
 
@@ -172,13 +178,14 @@ def _minimised(
     known = climatology(problem.model, engine)
     observation = np.asarray(problem.batch.observation, float)
     windows, steps, size = observation.shape
-    count = 1 if setting.starts == "mean" else options.count
+    count = 1 if setting.starts in ("mean", "first-guess") else options.count
     inverse = np.zeros((size, size))
     if options.background == "climatology":
         inverse = _inverse(known)
     drawn = np.random.default_rng(options.seed).permutation(len(known.states))[:count]
     shelf = None
-    if setting.starts == "library":
+    low = problem.model.state_size <= LOW_DIMENSIONAL
+    if setting.starts == "library" or (low and setting.starts == "first-guess"):
         shelf = library(
             problem.model, engine, problem.cost.time_step, steps, options.members, setting.lead
         )
@@ -194,9 +201,16 @@ def _minimised(
         starts = control[block]
         if setting.starts == "climatology":
             starts = np.broadcast_to(known.states[drawn], starts.shape)
+        elif setting.starts == "first-guess" and shelf is None:
+            starts = np.asarray(problem.batch.first_guess, float)[block, :1]
         elif shelf is not None:
+            near, weight = observation[block], precision[block]
+            if setting.starts == "first-guess":
+                near = np.asarray(problem.batch.first_guess, float)[block]
+                weight = np.zeros_like(near)
+                weight[:, :: max(1, steps // _LOOKS)] = precision[block].max()
             starts = best_starts(
-                engine, observation[block], precision[block], shelf,
+                engine, near, weight, shelf,
                 apart=_APART * np.sqrt(np.diag(known.covariance)), count=count,
             )  # fmt: skip
         part = strong_constraint(
