@@ -168,7 +168,11 @@ def test_the_options_of_every_row_are_those_of_its_method() -> None:
         for row in table.all_rows():
             if row.method != "learned":
                 for quick in (False, True):
-                    METHODS[row.method].options(**row.settings_of(quick))
+                    settings = row.settings_of(quick)
+                    chosen = METHODS[row.method].options
+                    if settings.pop("warm_start", None) is not None:
+                        assert chosen.starts_from_first_guess
+                    chosen(**settings)
 
 
 def test_weights_of_the_other_setting_and_of_no_row(weights) -> None:

@@ -32,7 +32,7 @@ class Row:
     method : str
         Of `pyvda.methods.METHODS`.
     options : mapping
-        Of the method.
+        Of the method; a `warm_start` is completed by the setting's name.
     quick : mapping, optional
         Options that differ in a quick run; None: a quick run leaves the row out.
     weights : str
@@ -136,9 +136,9 @@ _OURS = (
 )
 
 
-def _classical(method: str, title: str, quick: bool = True, **options: Any) -> Row:
+def _classical(method: str, title: str, quick: bool = True, key: str = "", **options: Any) -> Row:
     """Return the row of a method that knows the model; `quick`: it takes seconds."""
-    return Row(method, _CLASSICAL, "RK4", title, method, options, {} if quick else None)
+    return Row(key or method, _CLASSICAL, "RK4", title, method, options, {} if quick else None)
 
 
 _MINIMUM = _classical("gauss-newton", "minimum of the cost (4)")
@@ -162,6 +162,12 @@ TABLES = {
             _MINIMUM,
             _classical("ensemble-smoother", "ensemble smoother"),
             _classical("strong-constraint", "strong constraint"),
+            _classical(
+                "strong-constraint",
+                "strong constraint from shooting",
+                key="strong-constraint-warm",
+                warm_start="shooting",
+            ),
             _classical("posterior-mean", "posterior mean"),
         ),
     ),
@@ -188,7 +194,16 @@ TABLES = {
             *_OURS,
             _MINIMUM,
             _classical("ensemble-smoother", "ensemble smoother", members=400, inflation=1.03),
-            _classical("annealed", "annealed weak constraint"),
+            _classical("annealed", "annealed, one start", key="annealed-once", restarts=0, hops=0),
+            _classical("annealed", "annealed, restarts and hops"),
+            _classical(
+                "annealed",
+                "annealed from shooting, one start",
+                key="annealed-warm",
+                restarts=0,
+                hops=0,
+                warm_start="shooting",
+            ),
         ),
     ),
 }

@@ -183,6 +183,8 @@ class _Run:
         self.row, self.setting, self.quick = row, setting, quick
         self.windows, self.engine, self.report = windows, engine, report
         self.options = row.settings_of(quick)
+        if "warm_start" in self.options:
+            self.options["warm_start"] = f"{setting}-{self.options['warm_start']}"
         self.resume_file = None
         self.note = ""
         self.checkpoint: Path | None = None
@@ -210,6 +212,8 @@ class _Run:
         held_out = HELD_OUT[self.setting]
         parts: list[Any] = [self.row.method, self.options, self.windows or held_out.windows,
                             held_out.truth_seed, held_out.observation_seed]  # fmt: skip
+        if self.options.get("warm_start") in shipped.names():
+            parts.append(read_description(shipped.FOLDER / self.options["warm_start"]).digest())
         if self.row.method == "learned":
             parts.append(self.checkpoint and read_description(self.checkpoint).digest())
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
