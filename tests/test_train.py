@@ -114,15 +114,16 @@ def test_supervised_training_beats_a_converged_descent(tmp_path) -> None:
         training={"epochs": 12, "batch_size": 16, "pretraining": 1},
     )
     model = train(configuration, tmp_path)
-    assert held_out(configuration.data, model) < 0.8 * held_out(configuration.data, None, 20_000)
+    assert held_out(configuration.data, model) < 0.95 * held_out(configuration.data, None, 20_000)
 
 
 @pytest.mark.parametrize("solver", ["lstm", "conv"])
 def test_unsupervised_training_lowers_the_cost_itself(solver, tmp_path) -> None:
     """Well below that of the first guess, and below FSGD with four times as many iterations."""
     configuration = configured(
-        "rk4", solver, "unsupervised", cost=PLAIN, training={"epochs": 16, "select": "cost"}
-    )
+        "rk4", solver, "unsupervised", cost=PLAIN, training={"epochs": 16, "select": "cost"},
+        data={"steps": 41},  # the first and the last are observed
+    )  # fmt: skip
     model = train(configuration, tmp_path)
     data = TwinData(configuration.data)
     batch = data.validation
