@@ -1,20 +1,21 @@
-# The tests of VDA by itself: every other file of this folder, each in a module of its own, so that
-# the names of one are not seen by the next. `shared/` is what they have in common.
+# The tests of VDA by itself: every other file of this folder, each in a process of its own, so that
+# one that ends without a word (see boundary.jl) is named and the others still run.
 #
 #     julia --startup-file=no --threads=2 --project=julia julia/test/runtests.jl [file ...]
 
-using Test, VDA     # VDA here, where it may be compiled and its loading may throw; see boundary.jl
+using VDA           # here, where it may be compiled before the others load it
 
-const FILES = isempty(ARGS) ? sort(filter(endswith(".jl"), readdir(@__DIR__))) : ARGS
+const HERE = @__DIR__
+const FILES = isempty(ARGS) ? sort(filter(endswith(".jl"), readdir(HERE))) : ARGS
 
-@testset "VDA" begin
-    for file in FILES
-        file == "runtests.jl" && continue
-        println(stderr, "julia/test/", file)       # should the process end without a word:
-        flush(stderr)                               # see boundary.jl
-        @testset "$file" begin
-            path = joinpath(@__DIR__, file)
-            Core.eval(Main, Expr(:module, true, Symbol("Test_", file), :(begin include($path) end)))
-        end
-    end
+failed = String[]
+for file in FILES
+    file == "runtests.jl" && continue
+    println("julia/test/", file)
+    flush(stdout)
+    path = joinpath(HERE, file)
+    command = `$(Base.julia_cmd()) --startup-file=no --threads=$(Threads.nthreads()) --project=$(dirname(HERE)) $path`
+    success(pipeline(command, stdout = stdout, stderr = stderr)) || push!(failed, file)
 end
+println(isempty(failed) ? "all test files passed" : "failed: $(join(failed, ", "))")
+isempty(failed) || exit(1)
