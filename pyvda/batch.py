@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from pyvda.points import Points
 
 if TYPE_CHECKING:
     import torch
@@ -28,12 +30,15 @@ class Batch:
         Where solvers start, x⁽⁰⁾.
     truth : (W, T, D), optional
         The true states of a twin experiment; only scores and supervised training look at it.
+    points : Points, optional
+        Further data, at arbitrary times; numpy arrays. Only some methods take them.
     """
 
     observation: Array
     mask: Array
     first_guess: Array
     truth: Array | None = None
+    points: Points | None = None
 
     def __post_init__(self) -> None:
         shape = tuple(self.observation.shape)
@@ -49,10 +54,11 @@ class Batch:
 
     def __getitem__(self, windows: Any) -> Batch:
         """Return the chosen windows (a slice, or an array of indices or booleans)."""
-        return self._map(lambda array: array[windows])
+        points = None if self.points is None else self.points[windows]
+        return replace(self._map(lambda array: array[windows]), points=points)
 
     def to(self, device: Any = None, dtype: Any = None) -> Batch:
-        """Return the same batch as torch tensors on `device` with `dtype`."""
+        """Return the same batch as torch tensors on `device` with `dtype`; points stay behind."""
         import torch
 
         return self._map(lambda array: torch.as_tensor(array, device=device, dtype=dtype))

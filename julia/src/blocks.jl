@@ -8,45 +8,48 @@ struct WindowBlock{N<:Real}
     y::Matrix{N}         # (state, observed step)
     c::Matrix{N}         # (state, observed step): mask / number of observations of the window
     slot::Vector{Int}    # (time)
+    points::PointBlock{N}
 end
 
 "    WindowBlock{N}(D, T): room for the windows that `gather!` puts there"
 WindowBlock{N}(D::Integer, T::Integer) where {N} =
-    WindowBlock{N}(zeros(N, D, T), zeros(N, D, T), zeros(N, D, T), zeros(Int, T))
+    WindowBlock{N}(zeros(N, D, T), zeros(N, D, T), zeros(N, D, T), zeros(Int, T), PointBlock{N}(T))
 
-"    WindowBlock{N}(x, y, mask, windows): a block with these windows"
-WindowBlock{N}(x, y, mask, windows::AbstractUnitRange) where {N<:Real} =
-    gather!(WindowBlock{N}(size(x, 1), size(x, 2)), x, y, mask, windows)
+"    WindowBlock{N}(x, y, mask, windows, points = nothing): a block with these windows"
+WindowBlock{N}(x, y, mask, windows::AbstractUnitRange, points = nothing) where {N<:Real} =
+    gather!(WindowBlock{N}(size(x, 1), size(x, 2)), x, y, mask, windows, points)
 
 """
-    gather!(block, x, y, mask, windows)
+    gather!(block, x, y, mask, windows, points = nothing)
 
 Take `windows` of the `(state, time, window)` arrays; lanes without a window hold zeros.
 """
-function gather!(b::WindowBlock, x, y, mask, windows)
+function gather!(b::WindowBlock, x, y, mask, windows, points = nothing)
     D, T, _ = size(x)
     slot = b.slot
     K = 0
     for t in 1:T
-        slot[t] = any(!iszero, view(mask, :, t, windows)) ? (K += 1) : 0
+        observed = any(!iszero, view(mask, :, t, windows)) || has_data(points, t, windows)
+        slot[t] = observed ? (K += 1) : 0
     end
     xs, ys, cs = scalars(b.x), scalars(b.y), scalars(b.c)
     if length(windows) < size(xs, 1)
         fill!(xs, 0), fill!(ys, 0), fill!(cs, 0)
     end
     for (l, w) in enumerate(windows)
-        n = count(!iszero, view(mask, :, :, w))
+        n = data_of(mask, points, w)
         for t in 1:T
             k = slot[t]
             for i in 1:D
                 xs[l, i, t] = x[i, t, w]
                 if k > 0
                     ys[l, i, k] = y[i, t, w]
-                    cs[l, i, k] = mask[i, t, w] / max(n, 1)
+                    cs[l, i, k] = mask[i, t, w] / n
                 end
             end
         end
     end
+    gather_points!(b.points, points, mask, windows)
     return b
 end
 

@@ -15,6 +15,13 @@ scheme_of(id) = id == 1 ? Euler() : RungeKutta4()
 type_of(bytes) = bytes == 8 ? Float64 : Float32
 array_at(p, ::Type{T}, dims...) where {T} = unsafe_wrap(Array, Ptr{T}(p), Int.(dims))
 
+"What of points.jl comes as `(datum, window)` arrays of this many data; nothing where there are none."
+points_at_address(::Type{S}, D, windows, count, step, fraction, y, weight, operator) where {S} =
+    count == 0 ? nothing :
+    Points{S}(array_at(step, Int64, count, windows), array_at(fraction, S, count, windows),
+              array_at(y, S, count, windows), array_at(weight, S, count, windows),
+              array_at(operator, S, D, count, windows))
+
 "    refusal(model, scheme, bytes) -> what is wrong with these numbers, or nothing"
 function refusal(model, scheme = 4, bytes = 8)
     model in (63, 96) || return "unknown model number $model"
@@ -53,22 +60,26 @@ function c_simulate(model, p, D, T, windows, start, x, dt, spinup, rtol, atol, m
     end
 end
 
-function c_cost(model, p, D, T, windows, bytes, scheme, h, λ₁, λ₂, x, y, mask, cost, gradient, message, capacity)
+function c_cost(model, p, D, T, windows, bytes, scheme, h, λ₁, λ₂, x, y, mask, cost, gradient,
+                count, step, fraction, value, weight, operator, message, capacity)
     guarded(message, capacity, refusal(model, scheme, bytes)) do
         S = type_of(bytes)
         g = gradient == C_NULL ? nothing : array_at(gradient, S, D, T, windows)
         cost_gradient!(array_at(cost, Float64, 3, windows), g, array_at(x, S, D, T, windows),
                        array_at(y, S, D, T, windows), array_at(mask, S, D, T, windows),
-                       scheme_of(scheme), model_of(model, p, D), h, λ₁, λ₂)
+                       scheme_of(scheme), model_of(model, p, D), h, λ₁, λ₂,
+                       points_at_address(S, D, windows, count, step, fraction, value, weight, operator))
     end
 end
 
-function c_descend(model, p, D, T, windows, bytes, scheme, h, λ₁, λ₂, x, y, mask, α, iterations, message, capacity)
+function c_descend(model, p, D, T, windows, bytes, scheme, h, λ₁, λ₂, x, y, mask, α, iterations,
+                   count, step, fraction, value, weight, operator, message, capacity)
     guarded(message, capacity, refusal(model, scheme, bytes)) do
         S = type_of(bytes)
         descend!(array_at(x, S, D, T, windows), array_at(y, S, D, T, windows),
                  array_at(mask, S, D, T, windows), scheme_of(scheme), model_of(model, p, D),
-                 h, λ₁, λ₂, α, iterations)
+                 h, λ₁, λ₂, α, iterations,
+                 points_at_address(S, D, windows, count, step, fraction, value, weight, operator))
     end
 end
 
@@ -104,6 +115,6 @@ end
 entry_point(name::AbstractString) = UInt64(UInt(address(Val(Symbol(name)))))
 
 address(::Val{:simulate}) = @cfunction(c_simulate, Cint, (Int64, Ptr{Float64}, Int64, Int64, Int64, Ptr{Float64}, Ptr{Float64}, Float64, Float64, Float64, Float64, Ptr{UInt8}, Int64))
-address(::Val{:cost}) = @cfunction(c_cost, Cint, (Int64, Ptr{Float64}, Int64, Int64, Int64, Int64, Int64, Float64, Float64, Float64, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Float64}, Ptr{Cvoid}, Ptr{UInt8}, Int64))
-address(::Val{:descend}) = @cfunction(c_descend, Cint, (Int64, Ptr{Float64}, Int64, Int64, Int64, Int64, Int64, Float64, Float64, Float64, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Float64, Int64, Ptr{UInt8}, Int64))
+address(::Val{:cost}) = @cfunction(c_cost, Cint, (Int64, Ptr{Float64}, Int64, Int64, Int64, Int64, Int64, Float64, Float64, Float64, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Float64}, Ptr{Cvoid}, Int64, Ptr{Int64}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{UInt8}, Int64))
+address(::Val{:descend}) = @cfunction(c_descend, Cint, (Int64, Ptr{Float64}, Int64, Int64, Int64, Int64, Int64, Float64, Float64, Float64, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Float64, Int64, Int64, Ptr{Int64}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{UInt8}, Int64))
 address(::Val{:step}) = @cfunction(c_step, Cint, (Int64, Ptr{Float64}, Int64, Int64, Int64, Float64, Int64, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Ptr{UInt8}, Int64))

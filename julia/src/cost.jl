@@ -17,9 +17,10 @@ struct SweepWorkspace{N}
     x::Vector{N}
     r::Vector{N}
     r⁺::Vector{N}
+    points::Vector{N}       # gradient of the data after a step
 end
 workspace(::Type{N}, m::LargeModel) where {N} =
-    SweepWorkspace{N}(StepWorkspace{Vector{N}}(m.D), zeros(N, m.D), zeros(N, m.D), zeros(N, m.D))
+    SweepWorkspace{N}(StepWorkspace{Vector{N}}(m.D), ntuple(_ -> zeros(N, m.D), Val(4))...)
 
 """
     sweep!(f, block, ws, scheme, m, h, γ₁, γ₂) -> Σ c (x - y)², Σ r²
@@ -50,6 +51,8 @@ called for the time t, x(t) is no longer needed: `f` may overwrite it.
             cd = map(*, column(b.c, k, D), d)
             misfit = muladd_sum(cd, d, misfit)
             g = axpy(γ₁, cd, g)
+            isempty(points_at(b.points, t)) ||
+                ((misfit, g) = add_points(b.points, t, x, misfit, g, scheme, m, h, γ₁))
         end
         each_component((i, gᵢ) -> f(i, t, gᵢ), g)
         (x, r) = (x⁺, r⁺)
@@ -68,6 +71,7 @@ end
             x[i] = b.x[i, t]
         end
         k = @inbounds b.slot[t]
+        k > 0 && (misfit = add_points!(ws.points, ws.step, b.points, t, x, misfit, scheme, m, h))
         if t < T
             x̂ = step!(ws.step, scheme, m, x, h)
             @inbounds for i in eachindex(x)
@@ -84,7 +88,7 @@ end
                 d = x[i] - b.y[i, k]
                 cd = b.c[i, k] * d
                 misfit = muladd(cd, d, misfit)
-                g = muladd(γ₁, cd, g)
+                g = muladd(γ₁, cd + ws.points[i], g)
             end
             f(i, t, g)
         end
@@ -99,22 +103,23 @@ end
 @inline each_component(f::F, g::NTuple{D,Any}) where {F,D} = (ntuple(i -> (f(i, g[i]); nothing), Val(D)); nothing)
 
 """
-    cost_gradient!(cost, gradient, x, y, mask, scheme, m, h, λ₁, λ₂)
+    cost_gradient!(cost, gradient, x, y, mask, scheme, m, h, λ₁, λ₂, points = nothing)
 
 Evaluate U and ∂U/∂x of each window.
 
 - `cost`: `(3, window)`, out: λ₁ Σ c (x - y)², λ₂/n Σ r², and the squared norm of the gradient
 - `gradient`: `(state, time, window)`, out; `nothing` if only the costs are wanted
 - `x`, `y`, `mask`: `(state, time, window)`; `mask` is 0 where nothing was observed, else a weight
+- `points`: further data, at arbitrary times (points.jl)
 """
-function cost_gradient!(cost, gradient, x::AbstractArray{S,3}, y, mask, scheme, m, h, λ₁, λ₂) where {S}
+function cost_gradient!(cost, gradient, x::AbstractArray{S,3}, y, mask, scheme, m, h, λ₁, λ₂, points = nothing) where {S}
     D, T, windows = size(x)
     n = (T - 1) * D
     each_block(lanes_for(S), windows) do ranges
         N = lanes_for(S)                # here, since a type that a closure captures is not inferred
         (b, ws, g) = (WindowBlock{N}(D, T), workspace(N, m), zeros(N, D, T))
         for range in ranges
-            gather!(b, x, y, mask, range)
+            gather!(b, x, y, mask, range, points)
             misfit, residual =
                 store_gradient!(g, b, ws, scheme, retype(S, m), S(h), S(2λ₁), S(2λ₂ / n))
             for (l, w) in enumerate(range)

@@ -5,11 +5,11 @@
 # pieces gives the same bits as a run in one.
 
 """
-    descend!(x, y, mask, scheme, m, h, λ₁, λ₂, α, iterations)
+    descend!(x, y, mask, scheme, m, h, λ₁, λ₂, α, iterations, points = nothing)
 
 Run `iterations` of FSGD with step `α` on every window of `x`, `(state, time, window)`, in place.
 """
-function descend!(x::AbstractArray{S,3}, y, mask, scheme, m, h, λ₁, λ₂, α, iterations) where {S}
+function descend!(x::AbstractArray{S,3}, y, mask, scheme, m, h, λ₁, λ₂, α, iterations, points = nothing) where {S}
     D, T, windows = size(x)
     γ₁ = S(2λ₁ * α)
     γ₂ = S(2λ₂ * α / ((T - 1) * D))
@@ -17,7 +17,7 @@ function descend!(x::AbstractArray{S,3}, y, mask, scheme, m, h, λ₁, λ₂, α
         N = lanes_for(S)                # here, since a type that a closure captures is not inferred
         (b, ws) = (WindowBlock{N}(D, T), workspace(N, m))
         for range in ranges
-            gather!(b, x, y, mask, range)
+            gather!(b, x, y, mask, range, points)
             iterate!(b, ws, scheme, retype(S, m), S(h), γ₁, γ₂, iterations)
             scatter!(x, b.x, range)
         end

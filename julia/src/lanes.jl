@@ -35,6 +35,7 @@ end
 @inline Base.:-(a::Lanes{W,T}) where {W,T} = Lanes{W,T}(-zero(T)) - a
 @inline Base.zero(::Type{Lanes{W,T}}) where {W,T} = Lanes{W,T}(zero(T))
 Base.promote_rule(::Type{Lanes{W,T}}, ::Type{T}) where {W,T<:AbstractFloat} = Lanes{W,T}
+Base.promote_rule(::Type{Lanes{W,T}}, ::Type{Int}) where {W,T<:AbstractFloat} = Lanes{W,T}
 
 "A window's value: `x[w]` for lanes, `x` itself for a plain number (then w = 1)."
 @inline lane(x::Lanes, w) = x.v[w].value

@@ -73,6 +73,7 @@ struct SegmentWorkspace
     transposed::Matrix{Float64}
     columns::Matrix{ColumnLanes}        # the memory of `transposed`
     next::Vector{ColumnLanes}
+    row::Vector{Float64}                # (state)
     step::StepWorkspace{Vector{Float64}}
     stages::TangentStages
 end
@@ -82,7 +83,7 @@ function SegmentWorkspace(m::LargeModel)
     transposed = unsafe_wrap(Array, Ptr{Float64}(pointer(columns)), (P, P))
     step = StepWorkspace{Vector{Float64}}(D)
     stages = TangentStages(step.x₁, step.x₂, step.x₃, step.x₄, zeros(ColumnLanes, D), zeros(ColumnLanes, D))
-    return SegmentWorkspace(zeros(D), transposed, columns, zeros(ColumnLanes, D), step, stages)
+    return SegmentWorkspace(zeros(D), transposed, columns, zeros(ColumnLanes, D), zeros(D), step, stages)
 end
 
 "    padded(m) -> the size of the state, up to a multiple of eight"

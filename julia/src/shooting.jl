@@ -59,6 +59,7 @@ function cost_at(s::SmallShooting{D,N}, x, scheme, m, w) where {D,N}
             if slot > 0
                 d = map(-, state, column(b.y, slot, Val(D)))
                 J = muladd_sum(map(*, column(b.c, slot, Val(D)), d), d, J)
+                isempty(points_at(b.points, t)) || (J += point_misfit(b.points, t, state, scheme, m, h, substeps))
             end
             (t < last || k < K) && (state = segment(scheme, m, state, h, substeps))
         end
@@ -118,6 +119,10 @@ function linearise!(s::SmallShooting{D,N}, scheme, m, w) where {D,N}
                             A[l, j, k] = muladd(cC, C[i, l], A[l, j, k])
                         end
                     end
+                end
+                if !isempty(points_at(b.points, t))
+                    (gₖ, Aₖ) = (view(g, :, k), view(A, :, :, k))
+                    J += add_points!(gₖ, Aₖ, b.points, t, state, columns, scheme, m, h, substeps)
                 end
             end
             if t < last || k < K
@@ -216,6 +221,7 @@ struct LargeShooting
     background::Vector{Float64}
     cost::ShootingCost
     segment::SegmentWorkspace
+    at_points::SegmentWorkspace
     residual::Vector{Float64}
     rows::LaneMatrix                # rows of the Jacobian that are observed, times √c
 end
@@ -223,7 +229,7 @@ function shooting(b::WindowBlock{Float64}, background, cost, m::LargeModel)
     x = b.x[:, nodes(size(b.x, 2), cost.every)]
     K, P = size(x, 2), padded(m)
     return LargeShooting(x, similar(x), similar(x), [LaneVector(P) for _ in 1:K], DenseBlocks(P, K), b,
-                         background, cost, SegmentWorkspace(m), zeros(length(m)), LaneMatrix(P))
+                         background, cost, SegmentWorkspace(m), SegmentWorkspace(m), zeros(length(m)), LaneMatrix(P))
 end
 
 function cost_at(s::LargeShooting, x, scheme, m, w)
@@ -235,7 +241,7 @@ function cost_at(s::LargeShooting, x, scheme, m, w)
         last = segment_end(k, K, T, every)
         for t in (k-1)*every+1:last
             slot = @inbounds b.slot[t]
-            slot > 0 && (J += misfit(b, slot, ws.x))
+            slot > 0 && (J += misfit(b, slot, ws.x) + point_misfit(s.at_points, b.points, t, ws.x, scheme, m, h, substeps))
             (t < last || k < K) && steps!(ws, scheme, m, h, substeps)
         end
         if k < K
@@ -301,6 +307,7 @@ function linearise!(s::LargeShooting, scheme, m, w)
         for t in (k-1)*every+1:last
             slot = b.slot[t]
             slot > 0 && (J += observe!(A, g, s, k, slot, t == (k - 1) * every + 1))
+            slot > 0 && (J += add_points!(view(g, :, k), A.scalars, s.at_points, b.points, t, ws, scheme, m, h, substeps))
             (t < last || k < K) && segment!(ws, scheme, m, h, substeps)
         end
         k == K && break

@@ -123,7 +123,7 @@ function accept!(s, l)
 end
 
 """
-    weak_constraint!(x, stdev, result, y, mask, divisor, background, scheme, m, cost, weights, stop)
+    weak_constraint!(x, stdev, result, y, mask, divisor, background, scheme, m, cost, weights, stop, points)
 
 Minimise the cost of shooting.jl for every window, from `x`, at each weight of the model in turn.
 
@@ -134,17 +134,18 @@ Minimise the cost of shooting.jl for every window, from `x`, at each weight of t
   mask / divisor
 - `background`: `(state, window)`
 - `weights`: w of each stage
+- `points`: further data, at arbitrary times (points.jl), or `nothing`
 - `stop`: at most `iterations` a stage; a window leaves a stage when the norm of its gradient is
   below `tolerance` times its first, or a step lowers the cost by less than `drop`; it is given up
   when its cost after the stage `give_up_stage` is above `give_up_cost`
 """
-function weak_constraint!(x, stdev, result, y, mask, divisor, background, scheme, m, cost, weights, stop)
+function weak_constraint!(x, stdev, result, y, mask, divisor, background, scheme, m, cost, weights, stop, points = nothing)
     windows = size(x, 3)
     W = lanes(numbers_of(m))
     jobs = cld(windows, W)
     next = Threads.Atomic{Int}(1)           # windows differ in how long they take
     Threads.@threads for _ in 1:min(Threads.nthreads(), jobs)
-        work!(x, stdev, result, y, mask, divisor, background, scheme, m, cost, weights, stop, next, jobs)
+        work!(x, stdev, result, y, mask, divisor, background, scheme, m, cost, weights, stop, points, next, jobs)
     end
     return x
 end
@@ -152,20 +153,20 @@ end
 numbers_of(::SmallModel) = lanes_for(Float64)
 numbers_of(::LargeModel) = Float64
 
-function work!(x, stdev, result, y, mask, divisor, background, scheme, m, cost, weights, stop, next, jobs)
+function work!(x, stdev, result, y, mask, divisor, background, scheme, m, cost, weights, stop, points, next, jobs)
     W = lanes(numbers_of(m))
     while true
         job = Threads.atomic_add!(next, 1)
         job > jobs && return nothing
         range = (job - 1) * W + 1:min(job * W, size(x, 3))
-        work_on!(x, stdev, result, y, mask, divisor, background, scheme, m, cost, weights, stop, range)
+        work_on!(x, stdev, result, y, mask, divisor, background, scheme, m, cost, weights, stop, points, range)
     end
 end
 
-function work_on!(x, stdev, result, y, mask, divisor, background, scheme, m, cost, weights, stop, range)
+function work_on!(x, stdev, result, y, mask, divisor, background, scheme, m, cost, weights, stop, points, range)
     N = numbers_of(m)
-    b = gather!(WindowBlock{N}(size(x, 1), size(x, 2)), x, y, mask, range)
-    reweigh!(b, mask, divisor, range)
+    b = gather!(WindowBlock{N}(size(x, 1), size(x, 2)), x, y, mask, range, points)
+    reweigh!(b, mask, points, divisor, range)
     s = shooting(b, in_lanes(N, background, range), cost, m)
     p = started(b, range)
     anneal!(s, p, scheme, m, weights, stop)
@@ -180,7 +181,7 @@ function started(b::WindowBlock{N}, range) where {N}
     p = Progress(lanes(N))
     c = scalars(b.c)
     for l in 1:length(range)
-        p.scale[l] = largest(c, l)
+        p.scale[l] = max(largest(c, l), largest(scalars(reshape(b.points.c, 1, :)), l))
         p.active[l] = true
     end
     return p
@@ -209,10 +210,9 @@ function spread!(stdev, b, s, scheme, m, w, range)
 end
 
 "Weights mask / divisor in place of mask / number of observations."
-function reweigh!(b, mask, divisor, range)
-    c = scalars(b.c)
-    for (l, w) in enumerate(range)
-        factor = max(count(!iszero, view(mask, :, :, w)), 1) / divisor[w]
+function reweigh!(b, mask, points, divisor, range)
+    for c in (scalars(b.c), scalars(reshape(b.points.c, 1, :))), (l, w) in enumerate(range)
+        factor = data_of(mask, points, w) / divisor[w]
         for k in axes(c, 3), i in axes(c, 2)
             c[l, i, k] *= factor
         end
@@ -259,7 +259,7 @@ end
 # What Python calls; `stdev` may be null.
 function c_weak_constraint(model, p, D, T, windows, scheme, h, substeps, every, x, stdev, result, y, mask,
                            divisor, background, precision, weights, stages, iterations, tolerance, drop,
-                           give_up_stage, give_up_cost, message, capacity)
+                           give_up_stage, give_up_cost, count, step, fraction, value, weight, operator, message, capacity)
     guarded(message, capacity, refusal(model, scheme)) do
         B⁻¹ = copy(array_at(precision, Float64, D, D))
         sd = stdev == C_NULL ? nothing : array_at(stdev, Float64, D, T, windows)
@@ -268,8 +268,9 @@ function c_weak_constraint(model, p, D, T, windows, scheme, h, substeps, every, 
                          array_at(divisor, Float64, windows), array_at(background, Float64, D, windows),
                          scheme_of(scheme), model_of(model, p, D),
                          ShootingCost(every, substeps, h / substeps, B⁻¹), array_at(weights, Float64, stages),
-                         Stopping(iterations, tolerance, drop, give_up_stage, give_up_cost))
+                         Stopping(iterations, tolerance, drop, give_up_stage, give_up_cost),
+                         points_at_address(Float64, D, windows, count, step, fraction, value, weight, operator))
     end
 end
 
-address(::Val{:weak_constraint}) = @cfunction(c_weak_constraint, Cint, (Int64, Ptr{Float64}, Int64, Int64, Int64, Int64, Float64, Int64, Int64, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Int64, Int64, Float64, Float64, Int64, Float64, Ptr{UInt8}, Int64))
+address(::Val{:weak_constraint}) = @cfunction(c_weak_constraint, Cint, (Int64, Ptr{Float64}, Int64, Int64, Int64, Int64, Float64, Int64, Int64, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Int64, Int64, Float64, Float64, Int64, Float64, Int64, Ptr{Int64}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{UInt8}, Int64))

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyvda.models import Model
+from pyvda.points import Points
 
 Array = NDArray[Any]
 Scheme = Literal["euler", "rk4"]
@@ -121,8 +122,12 @@ class Engine(Protocol):
         mask: Array,
         *,
         gradient: bool = True,
+        points: Points | None = None,
     ) -> CostResult:
-        """Evaluate (4) and its gradient, in the precision of `x`; all arrays (W, T, D)."""
+        """Evaluate (4) and its gradient, in the precision of `x`; all arrays (W, T, D).
+
+        `points` are further data, at arbitrary times; they count among the observations.
+        """
 
     def descend(
         self,
@@ -135,6 +140,7 @@ class Engine(Protocol):
         step: float,
         iterations: int,
         out: Array | None = None,
+        points: Points | None = None,
     ) -> Array:
         """Return `x` after `iterations` of x ← x - `step` ∂U/∂x, eq. (5).
 
@@ -181,6 +187,21 @@ def checked_problem(
         checked("observation", observation, shape, dtype),
         checked("mask", mask, shape, dtype),
     )
+
+
+def checked_points(points: Points, windows: int, size: int, steps: int, dtype: np.dtype) -> Points:
+    """Return `points` C-contiguous in the precision `dtype`, checked."""
+    shape = (windows, points.step.shape[1])
+    step = np.ascontiguousarray(points.step, dtype=np.int64)
+    fraction = checked("fraction", np.asarray(points.fraction), shape, dtype)
+    if ((step < 0) | (step >= steps)).any() or ((fraction < 0) | (fraction > 1)).any():
+        raise ValueError(f"points lie outside the {steps} steps of a window")
+    return Points(
+        step, fraction,
+        checked("value", np.asarray(points.value), shape, dtype),
+        checked("weight", np.asarray(points.weight), shape, dtype),
+        checked("operator", np.asarray(points.operator), (*shape, size), dtype),
+    )  # fmt: skip
 
 
 def moved(x: Array, out: Array) -> Array:

@@ -24,21 +24,25 @@ from pyvda.engine.interface import (
     EngineInfo,
     Scheme,
     checked,
+    checked_points,
     checked_problem,
     moved,
 )
 from pyvda.errors import EngineError, InputError
 from pyvda.models import Model
+from pyvda.points import Points
 
 _MODEL_NUMBER = {"lorenz63": 63, "lorenz96": 96}
 _SCHEME_NUMBER = {"euler": 1, "rk4": 4}
 _FORECAST, _TANGENT_LINEAR, _ADJOINT = 0, 1, 2
 
 _I, _F, _P = ctypes.c_int64, ctypes.c_double, ctypes.c_void_p
+POINTS = (_I, _P, _P, _P, _P, _P)
+"""The arguments that `point_arguments` makes."""
 _SIGNATURES = {
     "simulate": (_I, _P, _I, _I, _I, _P, _P, _F, _F, _F, _F),
-    "cost": (_I, _P, _I, _I, _I, _I, _I, _F, _F, _F, _P, _P, _P, _P, _P),
-    "descend": (_I, _P, _I, _I, _I, _I, _I, _F, _F, _F, _P, _P, _P, _F, _I),
+    "cost": (_I, _P, _I, _I, _I, _I, _I, _F, _F, _F, _P, _P, _P, _P, _P, *POINTS),
+    "descend": (_I, _P, _I, _I, _I, _I, _I, _F, _F, _F, _P, _P, _P, _F, _I, *POINTS),
     "step": (_I, _P, _I, _I, _I, _F, _I, _P, _P, _P),
 }
 _MESSAGE_BYTES = 2048
@@ -112,12 +116,14 @@ class JuliaEngine:
         mask: Array,
         *,
         gradient: bool = True,
+        points: Points | None = None,
     ) -> CostResult:
         x, observation, mask = checked_problem(model, x, observation, mask)
         terms = np.empty((len(x), 3))
         g = np.empty_like(x) if gradient else None
         self._call("cost", *_problem_arguments(model, settings, x, observation, mask),
-                   pointer(terms), None if g is None else pointer(g))  # fmt: skip
+                   pointer(terms), None if g is None else pointer(g),
+                   *point_arguments(points, x))  # fmt: skip
         return CostResult(terms[:, 0], terms[:, 1], np.sqrt(terms[:, 2]), g)
 
     def descend(
@@ -131,11 +137,12 @@ class JuliaEngine:
         step: float,
         iterations: int,
         out: Array | None = None,
+        points: Points | None = None,
     ) -> Array:
         x, observation, mask = checked_problem(model, x, observation, mask)
         x = x.copy() if out is None else moved(x, out)
         self._call("descend", *_problem_arguments(model, settings, x, observation, mask),
-                   step, iterations)  # fmt: skip
+                   step, iterations, *point_arguments(points, x))  # fmt: skip
         return x
 
     def forecast(
@@ -197,6 +204,16 @@ def _problem_arguments(
         scheme_number(settings.scheme), settings.time_step, settings.lambda1, settings.lambda2,
         pointer(x), pointer(observation), pointer(mask),
     )  # fmt: skip
+
+
+def point_arguments(points: Points | None, x: Array) -> tuple[Any, ...]:
+    """Return `points` of the windows x (W, T, D) as C arguments, in the precision of x."""
+    if points is None or not points.step.size:
+        return (0, None, None, None, None, None)
+    windows, steps, size = x.shape
+    p = checked_points(points, windows, size, steps, x.dtype)
+    arrays = (p.step, p.fraction, p.value, p.weight, p.operator)
+    return (p.step.shape[1], *(pointer(np.asarray(array)) for array in arrays))
 
 
 def pointer(array: Array) -> ctypes.c_void_p:

@@ -25,10 +25,12 @@ from pyvda.engine.interface import (
     EngineInfo,
     Scheme,
     checked,
+    checked_points,
     checked_problem,
     moved,
 )
 from pyvda.models import Model
+from pyvda.points import Points
 from pyvda.priors.ode import ODEPrior
 
 
@@ -68,14 +70,15 @@ class TorchEngine:
         mask: Array,
         *,
         gradient: bool = True,
+        points: Points | None = None,
     ) -> CostResult:
-        batch = _batch(model, x, observation, mask)
-        state = torch.as_tensor(batch.first_guess).clone().requires_grad_()
-        terms = _cost(model, settings)(state, batch)
-        (g,) = torch.autograd.grad(terms.total.sum(), state)
+        cost = _Cost(model, settings, x, observation, mask, points)
+        state = cost.start.clone().requires_grad_()
+        misfit, dynamics = cost.terms(state)
+        (g,) = torch.autograd.grad((misfit + dynamics).sum(), state)
         return CostResult(
-            terms.observation.detach().double().numpy(),
-            terms.dynamics.detach().double().numpy(),
+            misfit.detach().double().numpy(),
+            dynamics.detach().double().numpy(),
             g.double().square().sum((1, 2)).sqrt().numpy(),
             g.numpy() if gradient else None,
         )
@@ -91,13 +94,14 @@ class TorchEngine:
         step: float,
         iterations: int,
         out: Array | None = None,
+        points: Points | None = None,
     ) -> Array:
-        batch = _batch(model, x, observation, mask)
-        cost = _cost(model, settings)
-        state = torch.as_tensor(batch.first_guess).clone()
+        cost = _Cost(model, settings, x, observation, mask, points)
+        state = cost.start.clone()
         for _ in range(iterations):
             state.requires_grad_()
-            (g,) = torch.autograd.grad(cost(state, batch).total.sum(), state)
+            misfit, dynamics = cost.terms(state)
+            (g,) = torch.autograd.grad((misfit + dynamics).sum(), state)
             state = state.detach() - step * g
         found = np.asarray(state.numpy())
         return found if out is None else moved(found, out)
@@ -130,14 +134,46 @@ def _prior(model: Model, time_step: float, scheme: Scheme) -> ODEPrior:
     return ODEPrior(from_model(model), time_step, scheme)
 
 
-def _cost(model: Model, settings: CostSettings) -> VariationalCost:
-    prior = _prior(model, settings.time_step, settings.scheme)
-    return VariationalCost(prior, settings.lambda1, settings.lambda2)
+class _Cost:
+    """U (4) of some windows as a function of their states, perhaps with data between the steps."""
 
+    def __init__(
+        self,
+        model: Model,
+        settings: CostSettings,
+        x: Array,
+        observation: Array,
+        mask: Array,
+        points: Points | None,
+    ) -> None:
+        x, observation, mask = checked_problem(model, x, observation, mask)
+        batch = Batch(observation, mask, x).to()
+        prior = _prior(model, settings.time_step, settings.scheme)
+        self.start = torch.as_tensor(batch.first_guess)
+        self.bound = VariationalCost(prior, settings.lambda1, settings.lambda2).bind(batch)
+        self.points = None
+        if points is not None:
+            self.points = checked_points(points, len(x), model.state_size, x.shape[1], x.dtype)
+            on_grid = (mask > 0).sum((1, 2))
+            count = np.maximum(on_grid + np.asarray(self.points.counted()), 1)
+            self.share = torch.as_tensor(np.maximum(on_grid, 1) / count).to(self.start)
+            self.lambda1 = torch.as_tensor(settings.lambda1 / count).to(self.start)
+            self.model, self.settings = model, settings
 
-def _batch(model: Model, x: Array, observation: Array, mask: Array) -> Batch:
-    x, observation, mask = checked_problem(model, x, observation, mask)
-    return Batch(observation, mask, x).to()
+    def terms(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the observation term and the dynamical term of each window, (W,)."""
+        found = self.bound.terms(x)
+        if self.points is None:
+            return found.observation, found.dynamics
+        p = [torch.as_tensor(values) for values in vars(self.points).values()]
+        step, fraction, value, weight, operator = p
+        at = x[torch.arange(len(x))[:, None], step]
+        length = (self.settings.time_step * fraction)[..., None]
+        tendency = from_model(self.model)
+        # A step of length 1 where time runs θΔ times as fast.
+        there = ODEPrior(lambda s: length * tendency(s), 1.0, self.settings.scheme).step(at)
+        squares = weight * ((operator * there).sum(-1) - value).square()
+        return self.share * found.observation + self.lambda1 * squares.sum(1), found.dynamics
 
 
 _STEPS_AT_MOST = 1000  # for each output step, as in dormand_prince.jl

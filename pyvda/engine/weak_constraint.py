@@ -9,11 +9,23 @@ from typing import NamedTuple
 import numpy as np
 
 from pyvda.engine.interface import Array, CostSettings, checked
-from pyvda.engine.julia import _F, _I, _P, JuliaEngine, described, pointer, scheme_number
+from pyvda.engine.julia import (
+    _F,
+    _I,
+    _P,
+    POINTS,
+    JuliaEngine,
+    described,
+    point_arguments,
+    pointer,
+    scheme_number,
+)
 from pyvda.models import Model
+from pyvda.points import Points
 
 _SIGNATURE = (
     _I, _P, _I, _I, _I, _I, _F, _I, _I, _P, _P, _P, _P, _P, _P, _P, _P, _P, _I, _I, _F, _F, _I, _F,
+    *POINTS,
 )  # fmt: skip
 
 GIVEN_UP = 5
@@ -76,6 +88,7 @@ def weak_constraint(
     precision: Array,
     *,
     spread: bool = False,
+    points: Points | None = None,
 ) -> Minimum:
     """Minimise half of (x₁-b)ᵀB⁻¹(x₁-b) + Σ mask/divisor (x-y)² + w Σ |x_{k+1} - M(x_k)|².
 
@@ -89,6 +102,8 @@ def weak_constraint(
         b and B⁻¹; without a background zeros.
     spread : bool
         Whether the standard deviations are wanted, from the Hessian of the last stage.
+    points : Points, optional
+        Further data, at arbitrary times, with the weights weight / divisor.
     """
     windows, steps, _ = np.shape(x)
     size = model.state_size
@@ -112,7 +127,7 @@ def weak_constraint(
             None if stdev is None else pointer(stdev), pointer(result), pointer(observation),
             pointer(mask), pointer(divisor), pointer(background), pointer(precision),
             pointer(weights), len(weights), shooting.iterations, shooting.tolerance, shooting.drop,
-            shooting.give_up_stage, shooting.give_up_cost,
+            shooting.give_up_stage, shooting.give_up_cost, *point_arguments(points, x),
         )  # fmt: skip
     status, iterations = result[:, 0].astype(int), result[:, 1].astype(int)
     return Minimum(x, stdev, status, iterations, result[:, 2], result[:, 3])

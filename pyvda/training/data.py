@@ -41,7 +41,9 @@ class Windows(Dataset[Any]):
 
     def __init__(self, batch: Batch, numbers: Array, dtype: torch.dtype) -> None:
         self.tensors = {
-            name: torch.as_tensor(value).to(dtype) for name, value in vars(batch).items()
+            name: torch.as_tensor(value).to(dtype)
+            for name, value in vars(batch).items()
+            if value is not None
         }
         self.tensors["number"] = torch.as_tensor(numbers)
 

@@ -27,7 +27,6 @@ from pyvda.training.schedule import rates
 from pyvda.training.state import Progress
 
 _DTYPE = {"64-true": torch.float64}
-_ITEM = {"observation", "mask", "first_guess", "truth"}
 
 
 class Assimilator(lightning.LightningModule):
@@ -192,7 +191,10 @@ class Assimilator(lightning.LightningModule):
         )  # fmt: skip
 
     def _normalised(self, tensors: dict[str, Tensor]) -> Batch:
-        return self.model.normalised(Batch(**{k: v for k, v in tensors.items() if k in _ITEM}))
+        t = tensors
+        return self.model.normalised(
+            Batch(t["observation"], t["mask"], t["first_guess"], t["truth"])
+        )
 
     def _stop(self, what: str, windows: list[int]) -> None:
         solver_rate = {g["name"]: g["lr"] for g in self._optimiser().param_groups}

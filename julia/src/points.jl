@@ -1,0 +1,198 @@
+# Observations at arbitrary times, of any linear combination of the state:
+#
+#     y = aᵀ Φ_θ(x(t)) + error,
+#
+# with t the last step before and Φ_θ the model over the fraction θ of a step (θ = 0: the state at
+# the step itself). A datum depends on one state only, as one at a step does, so that the gradient
+# stays local in time and the Hessian block-tridiagonal; the adjoint of Φ_θ is that of a shorter step.
+
+"""
+    Points(step, fraction, y, weight, operator)
+
+Data of all windows; a datum with weight 0 is none.
+
+- `step`: `(datum, window)`, t, counted from 0
+- `fraction`, `y`, `weight`: `(datum, window)`
+- `operator`: `(state, datum, window)`, a
+"""
+struct Points{S}
+    step::Matrix{Int64}
+    fraction::Matrix{S}
+    y::Matrix{S}
+    weight::Matrix{S}
+    operator::Array{S,3}
+end
+
+"    data_of(mask, points, w) -> how many data the window w has, at least 1"
+data_of(mask, ::Nothing, w) = max(count(!iszero, view(mask, :, :, w)), 1)
+data_of(mask, p::Points, w) =
+    max(count(!iszero, view(mask, :, :, w)) + count(!iszero, view(p.weight, :, w)), 1)
+has_data(::Nothing, t, windows) = false
+has_data(p::Points, t, windows) =
+    any(w -> any(k -> p.step[k, w] == t - 1 && p.weight[k, w] != 0, axes(p.step, 1)), windows)
+
+"The data of a block of windows by step; a lane with fewer than another at a step has weight 0."
+struct PointBlock{N<:Real}
+    first::Vector{Int}       # (time + 1): those of step t are first[t]:first[t+1]-1
+    fraction::Vector{N}
+    y::Vector{N}
+    c::Vector{N}
+    operator::Vector{N}      # (state, datum)
+end
+PointBlock{N}(T::Integer) where {N} = PointBlock{N}(ones(Int, T + 1), N[], N[], N[], N[])
+
+gather_points!(p::PointBlock, ::Nothing, mask, windows) = p
+function gather_points!(p::PointBlock, all::Points, mask, windows)
+    D, K, _ = size(all.operator)
+    T = length(p.first) - 1
+    there(k, w, t) = all.step[k, w] == t - 1 && all.weight[k, w] != 0
+    for t in 1:T
+        p.first[t+1] = p.first[t] + maximum(w -> count(k -> there(k, w, t), 1:K), windows)
+    end
+    total = p.first[T+1] - 1
+    for v in (p.fraction, p.y, p.c)
+        fill!(resize!(v, total), 0)
+    end
+    fill!(resize!(p.operator, D * total), 0)
+    (θ, y, c) = map(v -> scalars(reshape(v, 1, total)), (p.fraction, p.y, p.c))
+    a = scalars(reshape(p.operator, D, total))
+    for (l, w) in enumerate(windows), t in 1:T
+        at = p.first[t]
+        for k in 1:K
+            there(k, w, t) || continue
+            θ[l, 1, at] = all.fraction[k, w]
+            y[l, 1, at] = all.y[k, w]
+            c[l, 1, at] = all.weight[k, w] / data_of(mask, all, w)
+            for i in 1:D
+                a[l, i, at] = all.operator[i, k, w]
+            end
+            at += 1
+        end
+    end
+    return p
+end
+
+@inline points_at(p::PointBlock, t) = @inbounds p.first[t]:p.first[t+1]-1
+@inline operator(p::PointBlock, k, ::Val{D}) where {D} =
+    ntuple(i -> (@inbounds p.operator[(k-1)*D+i]), Val(D))
+
+"    add_points(p, t, x, misfit, g, scheme, m, h, γ₁) -> misfit and g with the data after step t"
+@noinline function add_points(p::PointBlock{N}, t, x::NTuple{D,N}, misfit, g, scheme, m, h, γ₁) where {D,N}
+    for k in points_at(p, t)
+        hθ = h * p.fraction[k]
+        x̂, stages = step(scheme, m, x, hθ)
+        a = operator(p, k, Val(D))
+        d = muladd_sum(a, x̂, -p.y[k])
+        cd = p.c[k] * d
+        misfit = muladd(cd, d, misfit)
+        g = axpy(γ₁ * cd, step_adjoint(scheme, m, stages, a, hθ), g)
+    end
+    return misfit, g
+end
+
+"    add_points!(g, ws, p, t, x, misfit, scheme, m, h) -> misfit with the data after t; g: Σ c d 𝚽ᵀa"
+@noinline function add_points!(g::Vector{N}, ws::StepWorkspace, p::PointBlock{N}, t, x::Vector{N}, misfit, scheme, m, h) where {N}
+    fill!(g, zero(N))
+    D = length(g)
+    for k in points_at(p, t)
+        hθ = h * p.fraction[k]
+        x̂ = step!(ws, scheme, m, x, hθ)
+        a = view(p.operator, (k-1)*D+1:k*D)
+        d = -p.y[k]
+        @inbounds for i in 1:D
+            d = muladd(a[i], x̂[i], d)
+        end
+        cd = p.c[k] * d
+        misfit = muladd(cd, d, misfit)
+        ḡ = step_adjoint!(ws, scheme, m, a, hθ)
+        @inbounds for i in 1:D
+            g[i] = muladd(cd, ḡ[i], g[i])
+        end
+    end
+    return misfit
+end
+
+"    point_misfit(p, t, x, scheme, m, h, substeps) -> Σ c d² of the data after step t"
+@noinline function point_misfit(p::PointBlock{N}, t, x::NTuple{D,N}, scheme, m, h, substeps) where {D,N}
+    J = zero(N)
+    for k in points_at(p, t)
+        x̂ = segment(scheme, m, x, h * p.fraction[k], substeps)
+        d = muladd_sum(operator(p, k, Val(D)), x̂, -p.y[k])
+        J = muladd(p.c[k] * d, d, J)
+    end
+    return J
+end
+
+"""
+    add_points!(g, A, p, t, x, columns, scheme, m, h, substeps) -> Σ c d² of the data after step t
+
+Add them to the gradient and the Gauss-Newton Hessian (its lower triangle) with respect to the
+control, of which `columns` are the derivatives of x.
+"""
+@noinline function add_points!(g, A, p::PointBlock{N}, t, x::NTuple{D,N}, columns, scheme, m, h, substeps) where {D,N}
+    J = zero(N)
+    for k in points_at(p, t)
+        x̂, there = segment(scheme, m, x, columns, h * p.fraction[k], substeps)
+        a = operator(p, k, Val(D))
+        d = muladd_sum(a, x̂, -p.y[k])
+        cd = p.c[k] * d
+        J = muladd(cd, d, J)
+        derivative = map(column -> muladd_sum(a, column, zero(N)), there)
+        @inbounds for j in 1:length(derivative)
+            g[j] = muladd(cd, derivative[j], g[j])
+            c = p.c[k] * derivative[j]
+            for l in j:length(derivative)
+                A[l, j] = muladd(c, derivative[l], A[l, j])
+            end
+        end
+    end
+    return J
+end
+
+# --- one window of a large model ------------------------------------------------------------------
+
+function point_misfit(ws, p::PointBlock{Float64}, t, x::Vector, scheme, m, h, substeps)
+    J = 0.0
+    for k in points_at(p, t)
+        copyto!(ws.x, x)
+        steps!(ws, scheme, m, h * p.fraction[k], substeps)
+        J += p.c[k] * innovation(p, k, ws.x)^2
+    end
+    return J
+end
+
+function innovation(p::PointBlock{Float64}, k, x)
+    d = -p.y[k]
+    @inbounds for i in eachindex(x)
+        d = muladd(p.operator[(k-1)*length(x)+i], x[i], d)
+    end
+    return d
+end
+
+"As above; `from` has the state after step t and its derivatives, `ws` is room for others."
+function add_points!(g, A, ws, p::PointBlock{Float64}, t, from, scheme, m, h, substeps)
+    J = 0.0
+    D = length(from.x)
+    derivative = ws.row
+    for k in points_at(p, t)
+        copyto!(ws.x, from.x)
+        copyto!(ws.columns, from.columns)
+        segment!(ws, scheme, m, h * p.fraction[k], substeps)
+        d = innovation(p, k, ws.x)
+        J += p.c[k] * d^2
+        @inbounds for j in 1:D
+            derivative[j] = 0.0
+            for i in 1:D
+                derivative[j] = muladd(p.operator[(k-1)*D+i], ws.transposed[j, i], derivative[j])
+            end
+        end
+        @inbounds for j in 1:D
+            g[j] = muladd(p.c[k] * d, derivative[j], g[j])
+            c = p.c[k] * derivative[j]
+            for l in 1:D
+                A[l, j] = muladd(c, derivative[l], A[l, j])
+            end
+        end
+    end
+    return J
+end

@@ -1,0 +1,59 @@
+"""Observations at arbitrary times, of any linear combination of the state, as plain arrays.
+
+A datum of a window is y = aᵀ Φ_θ(x(t)) + error: t is the last step before it, Φ_θ the model over
+the fraction θ of a step, a the operator's row. It depends on the state at one step only, like a
+datum of the grid, so that costs and gradients stay local in time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+    Array = np.ndarray | torch.Tensor
+
+
+@dataclass(frozen=True)
+class Points:
+    """Up to K data in each of W windows; one with weight 0 is none.
+
+    Attributes
+    ----------
+    step : (W, K) of int
+        t, from 0.
+    fraction : (W, K)
+        θ of a step, 0 ≤ θ < 1.
+    value : (W, K)
+        y; 0 where there is no datum.
+    weight : (W, K)
+        0, 1, or the reference error variance divided by the datum's own, as in `Batch.mask`.
+    operator : (W, K, D)
+        a.
+    """
+
+    step: Array
+    fraction: Array
+    value: Array
+    weight: Array
+    operator: Array
+
+    def __post_init__(self) -> None:
+        shape = tuple(self.step.shape)
+        for field in fields(self):
+            found = tuple(getattr(self, field.name).shape)
+            size = 3 if field.name == "operator" else 2
+            if len(found) != size or found[:2] != shape:
+                raise ValueError(f"{field.name} has shape {found}, expected {shape} and the state")
+
+    def __getitem__(self, windows: Any) -> Points:
+        """Return the data of the chosen windows (a slice, or an array of indices or booleans)."""
+        return Points(*(getattr(self, field.name)[windows] for field in fields(self)))
+
+    def counted(self) -> Array:
+        """Return how many data each window has, (W,)."""
+        return (self.weight > 0).sum(1)
