@@ -11,6 +11,9 @@
 # done, so that a long minimisation does not keep seven short ones waiting. What costs time is the
 # evaluation of J with gradient and Hessian, on all lanes at once; the decisions are made a job at a
 # time. A large model has one job, and its columns in lanes (segment.jl).
+#
+# The model's parameters may belong to the control: all of this is then about `WithParameters(m)`,
+# whose state they are part of. No datum is of them.
 
 "One minimisation on its way."
 mutable struct Minimisation
@@ -513,11 +516,15 @@ end
 
 # --- what Python calls ----------------------------------------------------------------------------
 
-function c_strong_constraint(model, p, D, T, windows, scheme, h, y, precision, starts, count, b, B⁻¹, metric, lead, growth,
+# D is the size of the control, of which the last `estimated` are parameters.
+control_model(model, p, D, estimated) =
+    estimated == 0 ? model_of(model, p, D) : WithParameters(model_of(model, p, D - estimated))
+
+function c_strong_constraint(model, p, D, estimated, T, windows, scheme, h, y, precision, starts, count, b, B⁻¹, metric, lead, growth,
                              iterations, tolerance, x, H, info, message, capacity)
     guarded(message, capacity, refusal(model, scheme)) do
         problem = StrongConstraint(
-            model_of(model, p, D), scheme_of(scheme), h, Int(lead), Int(growth), Int(iterations), tolerance,
+            control_model(model, p, D, estimated), scheme_of(scheme), h, Int(lead), Int(growth), Int(iterations), tolerance,
             array_at(b, Float64, D), array_at(B⁻¹, Float64, D, D), array_at(metric, Float64, D), array_at(y, Float64, D, T, windows),
             array_at(precision, Float64, D, T, windows), array_at(starts, Float64, D, count, windows),
         )
@@ -526,13 +533,13 @@ function c_strong_constraint(model, p, D, T, windows, scheme, h, y, precision, s
     end
 end
 
-function c_trajectories(model, p, D, T, windows, scheme, h, x₀, H, lead, x, stdev, message, capacity)
+function c_trajectories(model, p, D, estimated, T, windows, scheme, h, x₀, H, lead, x, stdev, message, capacity)
     guarded(message, capacity, refusal(model, scheme)) do
         trajectories!(array_at(x, Float64, D, T, windows), array_at(stdev, Float64, D, T, windows),
                       array_at(x₀, Float64, D, windows), array_at(H, Float64, D, D, windows),
-                      scheme_of(scheme), model_of(model, p, D), h, lead)
+                      scheme_of(scheme), control_model(model, p, D, estimated), h, lead)
     end
 end
 
-address(::Val{:strong_constraint}) = @cfunction(c_strong_constraint, Cint, (Int64, Ptr{Float64}, Int64, Int64, Int64, Int64, Float64, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Int64, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Int64, Int64, Int64, Float64, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Ptr{UInt8}, Int64))
-address(::Val{:trajectories}) = @cfunction(c_trajectories, Cint, (Int64, Ptr{Float64}, Int64, Int64, Int64, Int64, Float64, Ptr{Float64}, Ptr{Float64}, Int64, Ptr{Float64}, Ptr{Float64}, Ptr{UInt8}, Int64))
+address(::Val{:strong_constraint}) = @cfunction(c_strong_constraint, Cint, (Int64, Ptr{Float64}, Int64, Int64, Int64, Int64, Int64, Float64, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Int64, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Int64, Int64, Int64, Float64, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Ptr{UInt8}, Int64))
+address(::Val{:trajectories}) = @cfunction(c_trajectories, Cint, (Int64, Ptr{Float64}, Int64, Int64, Int64, Int64, Int64, Float64, Ptr{Float64}, Ptr{Float64}, Int64, Ptr{Float64}, Ptr{Float64}, Ptr{UInt8}, Int64))

@@ -8,10 +8,11 @@ import numpy as np
 
 from pyvda.engine.interface import Array, CostSettings, checked
 from pyvda.engine.julia import _F, _I, _P, JuliaEngine, described, pointer, scheme_number
+from pyvda.errors import InputError
 from pyvda.models import Model
 
-_MINIMISE = (_I, _P, _I, _I, _I, _I, _F, _P, _P, _P, _I, _P, _P, _P, _I, _I, _I, _F, _P, _P, _P)
-_FOLLOW = (_I, _P, _I, _I, _I, _I, _F, _P, _P, _I, _P, _P)
+_MINIMISE = (_I, _P, _I, _I, _I, _I, _I, _F, _P, _P, _P, _I, _P, _P, _P, _I, _I, _I, _F, _P, _P, _P)
+_FOLLOW = (_I, _P, _I, _I, _I, _I, _I, _F, _P, _P, _I, _P, _P)
 
 
 class Minima(NamedTuple):
@@ -19,9 +20,10 @@ class Minima(NamedTuple):
 
     Attributes
     ----------
-    control : (W, S, D)
-        The state, `lead` steps before the window.
-    hessian : (W, S, D, D)
+    control : (W, S, C)
+        The state, `lead` steps before the window; behind it the parameters, where the starts have
+        them.
+    hessian : (W, S, C, C)
         Of Gauss-Newton, the inverse of the posterior covariance of the control.
     objective : (W, S)
         J; not finite when the start diverged.
@@ -54,17 +56,20 @@ def strong_constraint(
 ) -> Minima:
     """Minimise ½ |x₀ - b|² in B⁻¹ + ½ Σ (y - x(t))² / R over x₀, for every window and start.
 
+    The control x₀ is the state alone, C = D, or the state and behind it the model's P parameters,
+    C = D + P; then the parameters that `model` itself has are not used.
+
     Parameters
     ----------
     observation : (W, T, D)
     precision : (W, T, D)
         One over the error variance of a datum; 0 where nothing was observed.
-    starts : (W, S, D)
-    background : (D,)
-    background_precision : (D, D)
+    starts : (W, S, C)
+    background : (C,)
+    background_precision : (C, C)
         B⁻¹, zero for none.
-    variance : (D,)
-        Of the climatology: the measure of the damping.
+    variance : (C,)
+        Of the climatology and of the parameters: the measure of the damping.
     lead : int
         Steps from the control to the window's first.
     growth : int
@@ -77,7 +82,12 @@ def strong_constraint(
     windows, steps, size = shape = np.shape(observation)
     observation = checked("observation", observation, shape, np.dtype(float))
     precision = checked("precision", precision, shape, np.dtype(float))
-    count = starts.shape[1]
+    _, count, control_size = starts.shape
+    estimated = _estimated(model, control_size)
+    if estimated:  # no datum is of a parameter
+        none = ((0, 0), (0, 0), (0, estimated))
+        observation, precision = np.pad(observation, none), np.pad(precision, none)
+    size = control_size
     starts = checked("starts", starts, (windows, count, size), np.dtype(float))
     background = checked("background", background, (size,), np.dtype(float))
     background_precision = checked(
@@ -91,10 +101,11 @@ def strong_constraint(
         number, parameters, _ = described(model)
         engine.call(
             "strong_constraint", _MINIMISE,
-            number, pointer(parameters), size, steps, windows, scheme_number(settings.scheme),
-            settings.time_step, pointer(observation), pointer(precision), pointer(starts), count,
-            pointer(background), pointer(background_precision), pointer(metric),
-            lead, growth, iterations, tolerance, pointer(control), pointer(hessian), pointer(info),
+            number, pointer(parameters), size, estimated, steps, windows,
+            scheme_number(settings.scheme), settings.time_step, pointer(observation),
+            pointer(precision), pointer(starts), count, pointer(background),
+            pointer(background_precision), pointer(metric), lead, growth, iterations, tolerance,
+            pointer(control), pointer(hessian), pointer(info),
         )  # fmt: skip
     return Minima(
         control, hessian, info[..., 0], info[..., 2].astype(int), info[..., 3].astype(int)
@@ -111,12 +122,13 @@ def trajectories(
     lead: int,
     steps: int,
 ) -> tuple[Array, Array]:
-    """Return the states that follow from each control and their standard deviations, (W, T, D).
+    """Return the states that follow from each control and their standard deviations, (W, T, C).
 
     Parameters
     ----------
-    control : (W, D)
-    hessian : (W, D, D)
+    control : (W, C)
+        The state, or the state and behind it the model's parameters, which every step then has.
+    hessian : (W, C, C)
         Where it is not positive definite the standard deviation is NaN.
     """
     windows, size = control.shape
@@ -127,8 +139,20 @@ def trajectories(
         number, parameters, _ = described(model)
         engine.call(
             "trajectories", _FOLLOW,
-            number, pointer(parameters), size, steps, windows, scheme_number(settings.scheme),
-            settings.time_step, pointer(control), pointer(hessian), lead, pointer(x),
-            pointer(stdev),
+            number, pointer(parameters), size, _estimated(model, size), steps, windows,
+            scheme_number(settings.scheme), settings.time_step, pointer(control), pointer(hessian),
+            lead, pointer(x), pointer(stdev),
         )  # fmt: skip
     return x, stdev
+
+
+def _estimated(model: Model, control_size: int) -> int:
+    """Return how many parameters a control of this size has: none, or all that the model has."""
+    estimated = control_size - model.state_size
+    if estimated not in (0, len(model.parameters)):
+        raise InputError(
+            f"a control of {control_size} components was given; {model.name} has a state of "
+            f"{model.state_size} and {len(model.parameters)} parameters: give the state alone, or "
+            "both"
+        )
+    return estimated

@@ -36,3 +36,12 @@ end
         -muladd(x₁, v₂, m.β * v₃),
     )
 end
+
+parameters(m::Lorenz63) = (m.σ, m.ρ, m.β)
+@inline with_parameters(::Lorenz63, (σ, ρ, β)) = Lorenz63(σ, ρ, β)
+
+"    parameter_tangent(m, x, θ′) -> ∂f/∂θ θ′, with θ = (σ, ρ, β)"
+@inline parameter_tangent(::Lorenz63, (x₁, x₂, x₃), (σ′, ρ′, β′)) = (σ′ * (x₂ - x₁), ρ′ * x₁, -(β′ * x₃))
+
+"    parameter_adjoint(m, x, v) -> (∂f/∂θ)ᵀ v"
+@inline parameter_adjoint(::Lorenz63, (x₁, x₂, x₃), (v₁, v₂, v₃)) = (v₁ * (x₂ - x₁), v₂ * x₁, -(v₃ * x₃))

@@ -45,3 +45,18 @@ end
 "    adjoint(m, x, v, s) -> component s.i of 𝐌(x)ᵀ v"
 @inline adjoint(m::Lorenz96, x, v, s::Neighbours) =
     @inbounds muladd(x[s.rr] - x[s.l], v[s.r], muladd(x[s.ll], v[s.l], -muladd(x[s.r], v[s.rr], v[s.i])))
+
+parameters(m::Lorenz96) = (m.F,)
+@inline with_parameters(m::Lorenz96, (F,)) = Lorenz96(F, m.D)
+
+"    parameter_tangent(m, x, θ′, s) -> component s.i of ∂f/∂θ θ′, with θ = (F,)"
+@inline parameter_tangent(::Lorenz96, x, (F′,), ::Neighbours) = F′
+
+"    parameter_adjoint(m, x, v) -> (∂f/∂θ)ᵀ v"
+@inline function parameter_adjoint(m::Lorenz96, x, v)
+    F̄ = v[1]
+    for i in 2:m.D
+        F̄ += @inbounds v[i]
+    end
+    return (F̄,)
+end
