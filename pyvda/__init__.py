@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pyvda.engine import get_engine
     from pyvda.errors import EngineError, InputError
     from pyvda.evaluate import evaluate
+    from pyvda.irregular import on_grid
     from pyvda.models import get_model
     from pyvda.netcdf import open_observations, save_analysis
     from pyvda.shipped import load
@@ -34,6 +35,7 @@ _HOME = {
     "get_model": "models",
     "load": "shipped",
     "observe": "twin",
+    "on_grid": "irregular",
     "open_observations": "netcdf",
     "save_analysis": "netcdf",
     "simulate": "twin",
@@ -48,6 +50,7 @@ __all__ = [
     "get_model",
     "load",
     "observe",
+    "on_grid",
     "open_observations",
     "save_analysis",
     "simulate",

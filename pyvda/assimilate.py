@@ -20,7 +20,7 @@ import pydantic
 import xarray as xr
 
 import pyvda
-from pyvda import conventions, names, netcdf, patterns, validation, windows
+from pyvda import conventions, irregular, names, netcdf, patterns, validation, windows
 from pyvda.climatology import climatology
 from pyvda.engine import CostSettings, Engine, get_engine
 from pyvda.errors import InputError
@@ -58,6 +58,7 @@ def assimilate(
         A variable of observations `(time, state)` or `(window, time, state)` in the model's units,
         NaN where nothing was observed; perhaps its errors (standard deviations) and, in a twin
         experiment, `truth`. Dimension names and order are free as far as CF tells them apart.
+        Perhaps data at arbitrary times, see `pyvda.on_grid`.
     model : str or Model
         "lorenz63" or "lorenz96", or `get_model(name, parameter=...)`. Default: the checkpoint's,
         else Lorenz-63.
@@ -118,6 +119,7 @@ def assimilate(
         one.check_time_step(step)
     in_windows, is_series = _in_windows(observed, window, overlap)
     windows.check_state_size(in_windows, model.state_size, model.name)
+    _check_points(in_windows, method, bound)
     lazy = in_windows[names.OBSERVATION].chunks is not None
     running = get_engine(engine)
     cost = CostSettings(step, lambda1, lambda2)
@@ -207,7 +209,7 @@ def _warmed(problem: Problem, warm: LearnedOptions) -> Problem:
 def _checked(observations: xr.Dataset, variable: str | None) -> xr.Dataset:
     ds = conventions.as_float64(conventions.normalise(observations, variable))
     validation.check(ds)
-    return ds
+    return irregular.located(ds)
 
 
 def _time_step(ds: xr.Dataset, given: float | None, model: Model) -> float:
@@ -230,6 +232,15 @@ def _in_windows(ds: xr.Dataset, length: int | None, overlap: int) -> tuple[xr.Da
             raise InputError("the observations have windows already; leave out window (--window)")
         return ds.chunk(time=-1, state=-1) if ds[names.OBSERVATION].chunks else ds, False
     return windows.cut(ds, length or ds.sizes[names.TIME], overlap), True
+
+
+def _check_points(ds: xr.Dataset, method: str, options: list[Options]) -> None:
+    if names.POINT_OBSERVATION in ds and not all(one.takes_points for one in options):
+        able = ", ".join(name for name, m in METHODS.items() if m.options.takes_points)
+        raise InputError(
+            f"{method} takes observations at the analysis times alone, but the file has some at "
+            f"others ({names.POINT_OBSERVATION}); choose {able} without a warm start"
+        )
 
 
 def _unlike_trained(options: Options, ds: xr.Dataset, variance: float | None) -> str:
@@ -259,7 +270,9 @@ def _labelled(
     final = _final_cost(problem, solution)
     per_window = {**final, names.STATUS: solution.status, names.ITERATIONS: solution.iterations,
                   **solution.per_window}  # fmt: skip
-    analysis = windows.analysis_dataset(block, solution.x, per_window, stdev=solution.stdev)
+    analysis = windows.analysis_dataset(
+        block, solution.x, per_window, None, solution.stdev, _point_innovation(problem, solution)
+    )
     if with_history and solution.history is not None:
         iteration = xr.Variable(names.ITERATION, solution.history["iteration"].astype(int),
                                 names.attributes(names.ITERATION))  # fmt: skip
@@ -271,12 +284,24 @@ def _labelled(
     return analysis.drop_vars(_POSITION, errors="ignore")
 
 
+def _point_innovation(problem: Problem, solution: Solution) -> np.ndarray | None:
+    """Return observation minus analysis of the data at arbitrary times, NaN where there is none."""
+    points = problem.batch.points
+    if points is None:
+        return None
+    x = np.where(np.isfinite(solution.x), solution.x, 0.0)
+    said = problem.engine.observed(problem.model, problem.cost, x, points)
+    difference = np.asarray(points.value) - said
+    known = np.asarray(np.isfinite(solution.x).all((1, 2)))[:, None]
+    return np.where((np.asarray(points.weight) > 0) & known, difference, np.nan)
+
+
 def _final_cost(problem: Problem, solution: Solution) -> dict[str, np.ndarray]:
     usable = np.asarray(np.isfinite(solution.x).all((1, 2)))
     result = problem.engine.cost(
         problem.model, problem.cost, solution.x[usable],
         np.asarray(problem.batch.observation)[usable], np.asarray(problem.batch.mask)[usable],
-        gradient=False,
+        gradient=False, points=problem.points(usable),
     )  # fmt: skip
     values = (result.total, result.observation, result.dynamics, result.gradient_norm)
     final = {}
@@ -294,7 +319,8 @@ def _template(ds: xr.Dataset, options: Options) -> xr.Dataset:
     per_window[names.ITERATIONS] = np.zeros(1, int)
     shape = tuple(one.sizes[d] for d in names.DIMENSIONS)
     stdev = np.zeros(shape) if options.has_stdev() else None
-    sample = windows.analysis_dataset(one, np.zeros(shape), per_window, stdev=stdev)
+    points = one[names.POINT_POSITION].values if names.POINT_POSITION in one else None
+    sample = windows.analysis_dataset(one, np.zeros(shape), per_window, None, stdev, points)
     lazy = ds[names.OBSERVATION].chunksizes[names.WINDOW]
     count = ds.sizes[names.WINDOW]
     data = {

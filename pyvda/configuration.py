@@ -285,6 +285,8 @@ class Training(Section):
         Decay of an average of the weights, which is then what is validated and kept; 0: none.
     checkpoint_every, detach_every : int
         See `pyvda.solvers.Solver.solve`.
+    compile : bool
+        Compile the gradient of a cost with a known equation (`VariationalCost.compile`).
     precision, accelerator, devices, strategy
         Of Lightning's Trainer.
     seed : int
@@ -300,6 +302,7 @@ class Training(Section):
     averaging: float = Field(default=0.0, ge=0, lt=1)
     checkpoint_every: int = Field(default=0, ge=0)
     detach_every: int = Field(default=0, ge=0)
+    compile: bool = False
     precision: Literal["32-true", "64-true", "16-mixed", "bf16-mixed"] = "32-true"
     accelerator: str = "auto"
     devices: int | Literal["auto"] = 1

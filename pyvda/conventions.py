@@ -72,7 +72,13 @@ def normalise(ds: xr.Dataset, variable: str | None = None) -> xr.Dataset:
     data[names.OBSERVATION].attrs.pop("ancillary_variables", None)
     if error is not None:
         data[names.OBSERVATION].attrs["ancillary_variables"] = names.OBSERVATION_ERROR
-    return xr.Dataset(data, _coordinates(ds, roles, time), ds.attrs)
+    for kept in names.POINTS:
+        if kept in ds.variables:
+            data[kept] = _renamed(ds.variables[kept], roles)
+    coords = _coordinates(ds, roles, time)
+    if names.POINT_TIME in data:
+        coords[names.POINT_TIME] = data.pop(names.POINT_TIME)
+    return xr.Dataset(data, coords, ds.attrs)
 
 
 def as_float64(ds: xr.Dataset) -> xr.Dataset:

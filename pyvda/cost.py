@@ -14,7 +14,7 @@ data, and whatever the prior can prepare. Solvers iterate on the bound cost.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -23,7 +23,9 @@ from torch import Tensor, nn
 
 from pyvda.batch import Batch
 from pyvda.errors import InputError
-from pyvda.priors.linearise import linearise
+from pyvda.priors.linearise import Pullback, linearise
+
+HalfGradient = Callable[[Any, Tensor, int], Tensor]
 
 
 class CostTerms(NamedTuple):
@@ -131,6 +133,7 @@ class VariationalCost(nn.Module):
         self.prior = prior
         self.background = background
         self.learnable = learnable
+        self._half_gradient: HalfGradient = _half_gradient
         for name, value in (("lambda1", lambda1), ("lambda2", lambda2)):
             value = _not_negative(name, value)
             if learnable:
@@ -141,6 +144,15 @@ class VariationalCost(nn.Module):
                 self.register_parameter(f"log_{name}", nn.Parameter(torch.tensor(math.log(value))))
             else:
                 self.register_buffer(f"fixed_{name}", torch.tensor(value, dtype=torch.float64))
+
+    def compile(self) -> None:
+        """Evaluate gradients by `torch.compile`d code from now on, where the prior is an equation.
+
+        The many small operations of a Runge-Kutta step and its adjoint then run as a few loops. The
+        first gradients of each batch size take a minute, and a C++ compiler.
+        """
+        if not hasattr(self.prior, "prepare"):  # those that prepare have code of their own
+            self._half_gradient = torch.compile(_half_gradient, dynamic=False)
 
     @property
     def lambda1(self) -> Tensor:
@@ -167,6 +179,7 @@ class VariationalCost(nn.Module):
             lambda2=self.lambda2,
             first_predicted=int(getattr(self.prior, "first_predicted", 0)),
             background=self.background,
+            half_gradient=self._half_gradient,
         )
 
     def forward(self, x: Tensor, batch: Batch) -> CostTerms:
@@ -204,6 +217,8 @@ class BoundCost:
         First step that Φ predicts.
     background : Background, optional
         The term on the first state.
+    half_gradient : callable(prior, x, first_predicted)
+        Of half the sum of squared residuals.
     """
 
     prior: Any
@@ -213,6 +228,7 @@ class BoundCost:
     lambda2: Tensor
     first_predicted: int
     background: Background | None
+    half_gradient: HalfGradient
 
     def terms(self, x: Tensor) -> CostTerms:
         """Return the cost of each window and its terms, each (B,)."""
@@ -223,12 +239,14 @@ class BoundCost:
         at_once = getattr(self.prior, "residual_gradient", None)
         if at_once is not None and not self.first_predicted:
             return self._add_data(x, at_once(x))
-        return self._gradient(x, *linearise(self.prior, x))
+        return self._add_data(x, self.half_gradient(self.prior, x, self.first_predicted))
 
     def terms_and_gradient(self, x: Tensor) -> tuple[CostTerms, Tensor]:
         """Return both at the price of little more than the gradient."""
         phi, pullback = linearise(self.prior, x)
-        return self._terms(x, phi), self._gradient(x, phi, pullback)
+        return self._terms(x, phi), self._add_data(
+            x, _half_of(x, phi, pullback, self.first_predicted)
+        )
 
     def block(self, windows: slice) -> BoundCost:
         """Return the cost of some of the windows; what was prepared is shared."""
@@ -248,12 +266,6 @@ class BoundCost:
         background = self.background(x, self.first_guess)
         return CostTerms(observation + dynamics + background, observation, dynamics, background)
 
-    def _gradient(self, x: Tensor, phi: Tensor, pullback: Any) -> Tensor:
-        residual, first = x - phi, self.first_predicted
-        if first:
-            residual = torch.cat((torch.zeros_like(x[:, :first]), residual[:, first:]), 1)
-        return self._add_data(x, residual - pullback(residual))
-
     def _add_data(self, x: Tensor, half_gradient: Tensor) -> Tensor:
         """Return the gradient from that of half the sum of squared residuals."""
         steps = x.shape[1]
@@ -265,6 +277,18 @@ class BoundCost:
             return gradient
         start = gradient[:, :1] + self.background.gradient(x, self.first_guess)[:, None]
         return torch.cat((start, gradient[:, 1:]), 1)
+
+
+def _half_gradient(prior: Any, x: Tensor, first: int) -> Tensor:
+    return _half_of(x, *linearise(prior, x), first)
+
+
+def _half_of(x: Tensor, phi: Tensor, pullback: Pullback, first: int) -> Tensor:
+    """Return the gradient of half the sum of squared residuals from step `first` on."""
+    residual = x - phi
+    if first:
+        residual = torch.cat((torch.zeros_like(x[:, :first]), residual[:, first:]), 1)
+    return residual - pullback(residual)
 
 
 def _not_negative(name: str, value: float) -> float:

@@ -15,6 +15,7 @@ import xarray as xr
 
 from pyvda import names
 from pyvda.errors import InputError
+from pyvda.irregular import cut_points
 
 _BLOCK_BYTES = 32 << 20
 
@@ -73,7 +74,10 @@ def cut(ds: xr.Dataset, length: int, overlap: int = 0) -> xr.Dataset:
     )
     if names.TIME in ds.coords:
         coords[names.TIME] = _relative_time(ds[names.TIME], length)
-    return xr.Dataset({name: cut_one(name) for name in ds.data_vars}, coords, ds.attrs)
+    data = {name: cut_one(name) for name in ds.data_vars}
+    for name, variable in cut_points(ds, starts, length).items():
+        (coords if name in coords else data)[name] = variable
+    return xr.Dataset(data, coords, ds.attrs)
 
 
 def merge(ds: xr.Dataset, series_like: xr.Dataset) -> xr.Dataset:

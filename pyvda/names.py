@@ -10,6 +10,7 @@ from typing import Any
 WINDOW = "window"
 TIME = "time"
 STATE = "state"
+PARAMETER = "parameter"
 ITERATION = "iteration"
 DIMENSIONS = (WINDOW, TIME, STATE)
 
@@ -17,6 +18,16 @@ OBSERVATION = "observation"
 OBSERVATION_ERROR = "observation_error"
 TRUTH = "truth"
 WINDOW_START = "window_start"
+
+# Observations at arbitrary times; see irregular.py.
+DATUM = "datum"
+POINT_TIME = "point_time"
+POINT_OBSERVATION = "point_observation"
+POINT_OPERATOR = "point_operator"
+POINT_ERROR = "point_error"
+POINT_POSITION = "point_position"
+POINT_INNOVATION = "point_innovation"
+POINTS = (POINT_TIME, POINT_OBSERVATION, POINT_OPERATOR, POINT_ERROR, POINT_POSITION)
 
 ANALYSIS = "analysis"
 INNOVATION = "innovation"
@@ -31,6 +42,9 @@ ITERATIONS = "iterations"
 OBJECTIVE = "objective"
 CHI_SQUARE_LIMIT = "chi_square_limit"
 EFFECTIVE_SAMPLE_SIZE = "effective_sample_size"
+PARAMETER_ANALYSIS = "parameter_analysis"
+PARAMETER_STDEV = "parameter_stdev"
+OF_PARAMETERS = (PARAMETER_ANALYSIS, PARAMETER_STDEV)  # (window, parameter)
 
 HISTORY_COST = "history_cost"
 HISTORY_GRADIENT_NORM = "history_gradient_norm"
@@ -74,6 +88,10 @@ _LONG_NAMES = {
     OBSERVATION: "observed state",
     OBSERVATION_ERROR: "standard deviation of the observation error",
     TRUTH: "true state of a twin experiment",
+    POINT_OBSERVATION: "observed value",
+    POINT_OPERATOR: "row of the linear observation operator",
+    POINT_ERROR: "standard deviation of the observation error",
+    POINT_INNOVATION: "observation minus analysis",
     WINDOW_START: "index in the series of the first step of the window",
     ANALYSIS: "analysed state",
     INNOVATION: "observation minus analysis",
@@ -88,13 +106,16 @@ _LONG_NAMES = {
     OBJECTIVE: "what the method minimised, where that is not the cost",
     CHI_SQUARE_LIMIT: "objective above which the window is in doubt",
     EFFECTIVE_SAMPLE_SIZE: "number of equally weighted samples that would say as much",
+    PARAMETER: "parameter of the model",
+    PARAMETER_ANALYSIS: "analysed parameters of the model",
+    PARAMETER_STDEV: "standard deviation of the error of the analysed parameters",
     ITERATION: "iteration",
     HISTORY_COST: "cost along the iterations, mean over windows",
     HISTORY_GRADIENT_NORM: "gradient norm along the iterations, mean over windows",
     HISTORY_R_SCORE: "R-score along the iterations, mean over windows",
 }
 _DIMENSIONLESS = (WINDOW_START, ITERATIONS, ITERATION, OBJECTIVE, CHI_SQUARE_LIMIT,
-                  EFFECTIVE_SAMPLE_SIZE)  # fmt: skip
+                  EFFECTIVE_SAMPLE_SIZE, *OF_PARAMETERS)  # fmt: skip
 
 
 def attributes(name: str) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def check(ds: xr.Dataset) -> None:
             f"observation has {found['infinite']} infinite values; "
             "mark missing data by NaN or _FillValue"
         )
-    if not found["observed"]:
+    if not found["observed"] and names.POINT_OBSERVATION not in ds:
         raise InputError(
             "observation has no value at all, expected at least one; "
             "check the variable and its _FillValue"

@@ -16,6 +16,7 @@ from pyvda import names
 from pyvda.batch import Batch
 from pyvda.cutting import cut, merge
 from pyvda.errors import InputError
+from pyvda.irregular import nearest_steps, to_points
 
 __all__ = [
     "analysis_dataset",
@@ -89,7 +90,12 @@ def to_batch(
         mask[observed] = reference_variance / error[observed] ** 2
     observation = np.where(observed, observation, 0.0)
     truth = _array(ds, names.TRUTH) if names.TRUTH in ds else None
-    return Batch(observation, mask, first_guess(observation, mask, mean), truth)
+    points = to_points(ds, reference_variance)
+    near, seen = observation, mask
+    if points is not None:
+        values, there = nearest_steps(points, *observation.shape[1:])
+        near, seen = np.where(mask > 0, observation, values), np.maximum(mask, there)
+    return Batch(observation, mask, first_guess(near, seen, mean), truth, points)
 
 
 def check_state_size(ds: xr.Dataset, expected: int, model: str) -> None:
@@ -151,11 +157,17 @@ def reference_variance(ds: xr.Dataset) -> float | None:
 
     Dividing by it keeps the weights around 1, so that λ₁ means the same with errors and without.
     """
-    if names.OBSERVATION_ERROR not in ds:
-        return None
-    observed = ds[names.OBSERVATION].notnull()
-    mean = (ds[names.OBSERVATION_ERROR] ** 2).where(observed).mean()
-    return float(mean.compute(scheduler="synchronous"))
+    pairs = (
+        (names.OBSERVATION, names.OBSERVATION_ERROR), (names.POINT_OBSERVATION, names.POINT_ERROR),
+    )  # fmt: skip
+    total = count = 0.0
+    for observed, error in pairs:
+        if error in ds:
+            there = (ds[error] ** 2).where(ds[observed].notnull())
+            found = xr.Dataset({"sum": there.sum(), "count": there.count()})
+            found = found.compute(scheduler="synchronous")
+            total, count = total + float(found["sum"]), count + float(found["count"])
+    return total / count if count else None
 
 
 def analysis_dataset(
@@ -164,6 +176,7 @@ def analysis_dataset(
     per_window: Mapping[str, np.ndarray] | None = None,
     attrs: Mapping[str, Any] | None = None,
     stdev: np.ndarray | None = None,
+    point_innovation: np.ndarray | None = None,
 ) -> xr.Dataset:
     """Label the analysis of a block of windows.
 
@@ -179,6 +192,8 @@ def analysis_dataset(
         Added to the attributes of `windows`.
     stdev : (W, T, D), optional
         Standard deviation of the analysis.
+    point_innovation : (W, K), optional
+        Observation minus analysis of the data at arbitrary times.
 
     Returns
     -------
@@ -214,6 +229,10 @@ def analysis_dataset(
         data[names.STATE_STDEV] = (dims, np.asarray(stdev, dtype=np.float64), attributes)
         ancillary = f"{names.FLAG} {names.STATE_STDEV}"
         data[names.ANALYSIS][2]["ancillary_variables"] = ancillary
+    if point_innovation is not None:
+        attributes = {**names.attributes(names.POINT_INNOVATION), **units}
+        along = (names.WINDOW, names.DATUM)
+        data[names.POINT_INNOVATION] = (along, point_innovation, attributes)
     for name, values in (per_window or {}).items():
         values = np.asarray(values, dtype=np.int8 if name == names.STATUS else None)
         data[name] = (names.WINDOW, values, names.attributes(name))

@@ -2,8 +2,12 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 
+import pyvda
+from pyvda import irregular, names
 from pyvda.engine import CostSettings, get_engine
+from pyvda.errors import InputError
 from pyvda.models import get_model
 from pyvda.points import Points
 
@@ -84,3 +88,183 @@ def test_arrays_that_do_not_fit_are_refused():
         get_engine("torch").cost(
             model, CostSettings(0.01), x[:, :4], y[:, :4], mask[:, :4], points=points
         )
+
+
+# --- from a table to an analysis ------------------------------------------------------------------
+
+
+def table_of(truth, times, components, error=0.1, seed=3):
+    """A table of one component each at times between the steps, from a fine simulation."""
+    rng = np.random.default_rng(seed)
+    value = truth[np.rint(times / FINE).astype(int), components]
+    value = value + error * rng.standard_normal(len(times))
+    return xr.Dataset(
+        {
+            "value": ("obs", value, {"units": "1"}),
+            "component": ("obs", components),
+            "observation_error": ("obs", np.full(len(times), error)),
+        },
+        {"time": ("obs", times)},
+    )
+
+
+FINE = 0.001  # a tenth of the analysis step
+
+
+@pytest.fixture(scope="module")
+def fine_truth():
+    """Lorenz-63 on its attractor over four time units, (4001, 3)."""
+    return get_engine("julia").simulate(
+        get_model("lorenz63"), np.array([[1.0, 2.0, 20.0]]), time_step=FINE, steps=4001, spinup=20.0
+    )[0]
+
+
+@pytest.fixture
+def table(fine_truth):
+    rng = np.random.default_rng(5)
+    times = np.sort(rng.choice(3999, 120, replace=False) + 1) * FINE
+    return table_of(fine_truth, times, rng.integers(0, 2, len(times)))
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_irregular_times_bring_the_truth_back(table, fine_truth, shuffled):
+    if shuffled:
+        table = table.isel(obs=np.random.default_rng(0).permutation(table.sizes["obs"]))
+    ds = pyvda.on_grid(table, 0.01, 3, start=0.0, stop=4.0)
+    assert ds.sizes == {"time": 401, "state": 3, "datum": 120}
+    options = {"form": "statistical", "model_error": 1e-6}
+    analysis = pyvda.assimilate(ds, method="gauss-newton", window=101, overlap=1, **options)
+    error = analysis["analysis"].values - fine_truth[::10]
+    assert np.sqrt(np.mean(error**2)) < 0.15
+    # The innovations are about as large as the errors: between the steps, not at the nearest one,
+    # where the state is off by up to half a step times a velocity of tens, 0.5.
+    assert np.nanstd(analysis["point_innovation"]) < 0.12
+    rounded = table.assign_coords(time=("obs", np.rint(table["time"].values / 0.01) * 0.01))
+    coarse = pyvda.on_grid(rounded, 0.01, 3, start=0.0, stop=4.0)
+    worse = pyvda.assimilate(coarse, method="gauss-newton", window=101, overlap=1, **options)
+    assert np.nanstd(worse["point_innovation"]) > 1.5 * np.nanstd(analysis["point_innovation"])
+
+
+def test_every_datum_is_in_the_window_of_its_time(table):
+    located = irregular.located(pyvda.on_grid(table, 0.01, 3, start=0.0, stop=4.0))
+    windows = pyvda.windows.cut(located, 100, 20)
+    position = windows["point_position"].values
+    start = windows["window_start"].values[:, None]
+    chosen = np.isfinite(position)
+    assert ((position >= 0) & (position < 100))[chosen].all()
+    time = (position + start) * 0.01
+    np.testing.assert_allclose(windows["point_time"].values[chosen], time[chosen], atol=1e-9)
+    seen = {round(t, 6) for t in time[chosen]}
+    assert seen == {round(float(t), 6) for t in table["time"].values}
+
+
+def test_a_linear_operator_is_observed(fine_truth):
+    rng = np.random.default_rng(7)
+    times = np.sort(rng.choice(999, 150, replace=False) + 1) * FINE
+    operator = rng.standard_normal((150, 3))
+    value = (operator * fine_truth[np.rint(times / FINE).astype(int)]).sum(1)
+    table = xr.Dataset(
+        {"observation": ("obs", value), "operator": (("obs", "state"), operator)},
+        {"time": ("obs", times)},
+    )
+    ds = pyvda.on_grid(table, 0.01, 3, start=0.0, stop=1.0)
+    analysis = pyvda.assimilate(
+        ds, method="gauss-newton", form="statistical", observation_variance=1e-4, model_error=1e-2
+    )
+    assert np.sqrt(np.mean((analysis["analysis"].values - fine_truth[:1001:10]) ** 2)) < 0.05
+
+
+def test_a_datum_at_a_step_is_an_observation_of_the_grid():
+    truth = pyvda.simulate("lorenz63", 4, 1)
+    observed = pyvda.observe(truth, "lorenz63", 2)
+    values = observed["observation"].values
+    there = np.isfinite(values)
+    count = there.sum((1, 2)).max()
+    point = {name: np.full((4, count), np.nan) for name in ("time", "value")}
+    operator = np.zeros((4, count, 3))
+    for w in range(4):
+        step, component = np.nonzero(there[w])
+        point["time"][w, : len(step)] = observed["time"].values[step]
+        point["value"][w, : len(step)] = values[w, step, component]
+        operator[w, np.arange(len(step)), component] = 1
+    as_points = observed.drop_vars("truth", errors="ignore").assign(
+        observation=observed["observation"] * np.nan,
+        point_observation=(("window", "datum"), point["value"]),
+        point_operator=(("window", "datum", "state"), operator),
+        point_time=(("window", "datum"), point["time"]),
+    )
+    for method, options in (("fsgd", {"iterations": 200}), ("gauss-newton", {})):
+        found = pyvda.assimilate(as_points, method=method, **options)
+        expected = pyvda.assimilate(observed, method=method, **options)
+        tolerance = 1e-6 * np.abs(expected["analysis"]).max().item()
+        np.testing.assert_allclose(found["analysis"], expected["analysis"], atol=tolerance)
+        np.testing.assert_allclose(found["cost"], expected["cost"], rtol=1e-6)
+
+
+def test_lazy_windows_keep_their_points(table):
+    ds = pyvda.on_grid(table, 0.01, 3, start=0.0, stop=4.0)
+    eager = pyvda.assimilate(ds, iterations=20, window=50, overlap=10)
+    lazy = pyvda.assimilate(ds.chunk(time=150), iterations=20, window=50, overlap=10)
+    assert lazy["analysis"].chunks is not None
+    xr.testing.assert_allclose(eager[["analysis", "point_innovation"]],
+                               lazy[["analysis", "point_innovation"]].compute())  # fmt: skip
+
+
+def test_dates_are_times_too(table):
+    hours = np.datetime64("2001-01-01") + np.rint(table["time"].values * 3.6e6).astype("timedelta64[ms]")
+    dated = pyvda.on_grid(table.assign_coords(time=("obs", hours)), "36s", 3)
+    plain = pyvda.on_grid(table, 0.01, 3)
+    assert dated.sizes == plain.sizes
+    found = pyvda.assimilate(dated, time_step=0.01, iterations=10)
+    expected = pyvda.assimilate(plain, iterations=10)
+    np.testing.assert_allclose(found["analysis"], expected["analysis"], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.drop_vars("component"), "what was observed"),
+        (lambda t: t.drop_vars("time"), "needs 'time'"),
+        (lambda t: t.assign(component=t["component"] + 2), "integers from 0 to 2"),
+        (lambda t: t.assign(other=t["value"]), "choose one by its name"),
+        (lambda t: t.assign(value=t["value"] * np.nan), "no value with a time"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused(table, change, message):
+    with pytest.raises(InputError, match=message):
+        pyvda.on_grid(change(table), 0.01, 3)
+
+
+@pytest.mark.parametrize("step", [0.0, -1.0, "6h", 1e9])
+def test_steps_that_make_no_axis_are_refused(table, step):
+    if step == 1e9:
+        assert pyvda.on_grid(table, step, 3).sizes["time"] == 2
+        return
+    with pytest.raises(InputError, match=r"step|analysis times"):
+        pyvda.on_grid(table, step, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.assign(point_observation=d["point_observation"] / 0), "infinite"),
+        (lambda d: d.assign(point_operator=d["point_operator"] * 0), "rows of zeros"),
+        (lambda d: d.assign(point_error=d["point_error"] * 0), "positive"),
+        (lambda d: d.assign_coords(point_time=d["point_time"] + 10), "outside the analysis times"),
+        (lambda d: d.drop_vars("point_time"), "needs point_time"),
+    ],
+)
+def test_data_that_cannot_be_assimilated_are_refused(table, change, message):
+    ds = pyvda.on_grid(table, 0.01, 3)
+    with pytest.raises(InputError, match=message):
+        pyvda.assimilate(change(ds), iterations=1)
+
+
+def test_methods_that_take_the_grid_alone_say_so(table):
+    with pytest.raises(InputError, match=r"posterior-mean takes .* choose fsgd, gauss-newton"):
+        pyvda.assimilate(pyvda.on_grid(table, 0.01, 3), method="posterior-mean")
+
+
+def test_names_of_the_file_format_are_those_documented():
+    for name in names.POINTS[:-1]:
+        assert name in irregular.__doc__

@@ -196,3 +196,26 @@ function add_points!(g, A, ws, p::PointBlock{Float64}, t, from, scheme, m, h, su
     end
     return J
 end
+
+# --- what states say of each datum ----------------------------------------------------------------
+
+"    observed!(out, x, points, scheme, m, h) -> aᵀ Φ_θ(x(t)) of every datum, `(datum, window)`"
+function observed!(out, x, points, scheme, m, h)
+    ws = StepWorkspace{Vector{Float64}}(length(m))
+    for w in axes(out, 2), k in axes(out, 1)
+        at = x[:, points.step[k, w]+1, w]
+        there = linearised_step(ws, scheme, m, at, at, points.fraction[k, w] * h, 0)
+        out[k, w] = sum(points.operator[i, k, w] * there[i] for i in eachindex(at))
+    end
+    return out
+end
+
+function c_observed(model, p, D, T, windows, scheme, h, x, out, count, step, fraction, value, weight, operator, message, capacity)
+    guarded(message, capacity, refusal(model, scheme)) do
+        points = points_at_address(Float64, D, windows, count, step, fraction, value, weight, operator)
+        observed!(array_at(out, Float64, count, windows), array_at(x, Float64, D, T, windows), points,
+                  scheme_of(scheme), model_of(model, p, D), h)
+    end
+end
+
+address(::Val{:observed}) = @cfunction(c_observed, Cint, (Int64, Ptr{Float64}, Int64, Int64, Int64, Int64, Float64, Ptr{Float64}, Ptr{Float64}, Int64, Ptr{Int64}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{UInt8}, Int64))

@@ -148,6 +148,9 @@ class Engine(Protocol):
         `x` itself); otherwise `x` is left as it is.
         """
 
+    def observed(self, model: Model, settings: CostSettings, x: Array, points: Points) -> Array:
+        """Return what states x (W, T, D) say of data at arbitrary times, (W, K)."""
+
     def forecast(
         self, model: Model, x: Array, *, time_step: float, scheme: Scheme = "rk4"
     ) -> Array:

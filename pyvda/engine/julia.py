@@ -43,6 +43,7 @@ _SIGNATURES = {
     "simulate": (_I, _P, _I, _I, _I, _P, _P, _F, _F, _F, _F),
     "cost": (_I, _P, _I, _I, _I, _I, _I, _F, _F, _F, _P, _P, _P, _P, _P, *POINTS),
     "descend": (_I, _P, _I, _I, _I, _I, _I, _F, _F, _F, _P, _P, _P, _F, _I, *POINTS),
+    "observed": (_I, _P, _I, _I, _I, _I, _F, _P, _P, *POINTS),
     "step": (_I, _P, _I, _I, _I, _F, _I, _P, _P, _P),
 }
 _MESSAGE_BYTES = 2048
@@ -144,6 +145,19 @@ class JuliaEngine:
         self._call("descend", *_problem_arguments(model, settings, x, observation, mask),
                    step, iterations, *point_arguments(points, x))  # fmt: skip
         return x
+
+    def observed(self, model: Model, settings: CostSettings, x: Array, points: Points) -> Array:
+        x = checked("x", x, (*np.shape(x)[:2], model.state_size), np.dtype(float))
+        out = np.zeros(points.step.shape)
+        if out.size:
+            number, parameters, size = described(model)
+            windows, steps, _ = x.shape
+            self._call(
+                "observed", number, pointer(parameters), size, steps, windows,
+                scheme_number(settings.scheme), settings.time_step, pointer(x), pointer(out),
+                *point_arguments(points, x),
+            )  # fmt: skip
+        return out
 
     def forecast(
         self, model: Model, x: Array, *, time_step: float, scheme: Scheme = "rk4"

@@ -106,6 +106,13 @@ class TorchEngine:
         found = np.asarray(state.numpy())
         return found if out is None else moved(found, out)
 
+    def observed(self, model: Model, settings: CostSettings, x: Array, points: Points) -> Array:
+        shape = (*np.shape(x)[:2], model.state_size)
+        state = torch.as_tensor(checked("x", x, shape, np.dtype(float)))
+        points = checked_points(points, shape[0], shape[2], shape[1], np.dtype(float))
+        with torch.no_grad():
+            return np.asarray(_at_points(model, settings, state, points).numpy())
+
     def forecast(
         self, model: Model, x: Array, *, time_step: float, scheme: Scheme = "rk4"
     ) -> Array:
@@ -165,15 +172,25 @@ class _Cost:
         found = self.bound.terms(x)
         if self.points is None:
             return found.observation, found.dynamics
-        p = [torch.as_tensor(values) for values in vars(self.points).values()]
-        step, fraction, value, weight, operator = p
-        at = x[torch.arange(len(x))[:, None], step]
-        length = (self.settings.time_step * fraction)[..., None]
-        tendency = from_model(self.model)
-        # A step of length 1 where time runs θΔ times as fast.
-        there = ODEPrior(lambda s: length * tendency(s), 1.0, self.settings.scheme).step(at)
-        squares = weight * ((operator * there).sum(-1) - value).square()
+        there = _at_points(self.model, self.settings, x, self.points)
+        value, weight = (torch.as_tensor(a) for a in (self.points.value, self.points.weight))
+        squares = weight * (there - value).square()
         return self.share * found.observation + self.lambda1 * squares.sum(1), found.dynamics
+
+
+def _at_points(
+    model: Model, settings: CostSettings, x: torch.Tensor, points: Points
+) -> torch.Tensor:
+    """Return aᵀ Φ_θ(x(t)) of every datum, (W, K)."""
+    step, fraction, operator = (
+        torch.as_tensor(a) for a in (points.step, points.fraction, points.operator)
+    )
+    at = x[torch.arange(len(x))[:, None], step]
+    length = (settings.time_step * fraction)[..., None]
+    tendency = from_model(model)
+    # A step of length 1 where time runs θΔ times as fast.
+    there = ODEPrior(lambda s: length * tendency(s), 1.0, settings.scheme).step(at)
+    return (operator * there).sum(-1)
 
 
 _STEPS_AT_MOST = 1000  # for each output step, as in dormand_prince.jl

@@ -75,6 +75,8 @@ def fingerprint(problem: Problem, options: Options, step: float) -> str:
     described = (problem.model, problem.cost, options.model_dump_json(), step)
     digest.update(repr(described).encode())
     digest.update(problem.engine.info.name.encode())
-    for array in (problem.batch.observation, problem.batch.mask, problem.batch.first_guess):
+    batch = problem.batch
+    points = () if batch.points is None else vars(batch.points).values()
+    for array in (batch.observation, batch.mask, batch.first_guess, *points):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()

@@ -40,6 +40,17 @@ def precision_of(problem: Problem, given: float | None) -> Array:
     Raises
     ------
     InputError
+        As `variance_of`.
+    """
+    return np.asarray(problem.batch.mask, float) / variance_of(problem, given)
+
+
+def variance_of(problem: Problem, given: float | None) -> float:
+    """Return the error variance of a datum with weight 1, `given` or else the file's.
+
+    Raises
+    ------
+    InputError
         Neither the option nor the file gives the variance, or it is not positive.
     """
     variance = problem.observation_variance if given is None else given
@@ -53,7 +64,7 @@ def precision_of(problem: Problem, given: float | None) -> Array:
             f"the variance of the observations is {variance}, expected a positive number; give "
             "observation_variance (--observation-variance)"
         )
-    return np.asarray(problem.batch.mask, float) / variance
+    return variance
 
 
 def without_observations(problem: Problem) -> tuple[Array, Array, Array]:

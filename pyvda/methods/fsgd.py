@@ -43,6 +43,7 @@ class FSGDOptions(Options):
     """
 
     starts_from_first_guess: ClassVar[bool] = True
+    takes_points: ClassVar[bool] = True
 
     iterations: int = Field(20_000, ge=0)
     step: float | None = Field(None, gt=0)
@@ -105,7 +106,7 @@ def solve(
             usable = ~run.diverged
             cost = problem.engine.cost(
                 problem.model, problem.cost, run.x[usable], observation[usable], mask[usable],
-                gradient=False,
+                gradient=False, points=problem.points(usable),
             )  # fmt: skip
             if done == 0:
                 run.first_norm[usable] = cost.gradient_norm
@@ -130,6 +131,7 @@ def solve(
                 run.x[chosen] = problem.engine.descend(
                     problem.model, problem.cost, some, observation[chosen], mask[chosen],
                     step=alpha, iterations=stop - start, out=some,
+                    points=problem.points(chosen),
                 )  # fmt: skip
                 run.iterations[chosen] += stop - start
             visit(stop)

@@ -23,7 +23,7 @@ from pyvda.errors import InputError
 from pyvda.methods.classical import (
     StatisticalOptions,
     julia_engine,
-    precision_of,
+    variance_of,
     without_observations,
 )
 from pyvda.methods.problem import Problem, Solution, Status
@@ -57,6 +57,7 @@ class GaussNewtonOptions(StatisticalOptions):
     """
 
     starts_from_first_guess: ClassVar[bool] = True
+    takes_points: ClassVar[bool] = True
 
     form: Literal["weighted", "statistical"] = "weighted"
     iterations: int = Field(200, ge=1)
@@ -87,6 +88,7 @@ def solve(problem: Problem, options: GaussNewtonOptions) -> Solution:
     engine = julia_engine(problem, "gauss-newton")
     x = np.array(problem.batch.first_guess, float)
     observation = np.asarray(problem.batch.observation, float)
+    mask = np.asarray(problem.batch.mask, float)
     windows, steps, size = x.shape
     status = np.full(windows, int(Status.NO_OBSERVATIONS))
     iterations = np.zeros(windows, int)
@@ -95,8 +97,7 @@ def solve(problem: Problem, options: GaussNewtonOptions) -> Solution:
     background, precision = np.zeros((windows, size)), np.zeros((size, size))
     if options.form == "statistical":
         weight = 1 / options.model_error
-        mask = precision_of(problem, options.observation_variance)
-        divisor = np.ones(windows)
+        divisor = np.full(windows, variance_of(problem, options.observation_variance))
         known = get_background(options.background, problem.model, engine)
         background[:], precision = known.mean, known.precision
         unobserved, stdev, _ = without_observations(problem)
@@ -105,8 +106,7 @@ def solve(problem: Problem, options: GaussNewtonOptions) -> Solution:
     else:
         _check_weighted(problem, options)
         weight = 2 * problem.cost.lambda2 / ((steps - 1) * size)
-        mask = np.asarray(problem.batch.mask, float)
-        divisor = np.maximum((mask > 0).sum((1, 2)), 1) / (2 * problem.cost.lambda1)
+        divisor = np.maximum(problem.data(), 1) / (2 * problem.cost.lambda1)
     shooting = Shooting(
         (weight,), options.every, options.substeps, options.iterations, options.tolerance
     )
@@ -117,6 +117,7 @@ def solve(problem: Problem, options: GaussNewtonOptions) -> Solution:
         found = weak_constraint(
             engine, problem.model, problem.cost, shooting, x[block], observation[block],
             mask[block], divisor[block], background[block], precision, spread=stdev is not None,
+            points=problem.points(block),
         )  # fmt: skip
         x[block], status[block], iterations[block] = found.x, found.status, found.iterations
         objective[block] = found.cost

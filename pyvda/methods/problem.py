@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -15,6 +15,7 @@ from pyvda.engine import CostSettings, Engine
 from pyvda.engine.interface import Array
 from pyvda.models import Model
 from pyvda.names import Status
+from pyvda.points import Points
 
 __all__ = ["Options", "Problem", "Solution", "Status"]
 
@@ -26,9 +27,12 @@ class Options(BaseModel):
     ----------
     starts_from_first_guess : bool
         Whether the method starts from a state, which may be another method's analysis.
+    takes_points : bool
+        Whether the method takes observations at arbitrary times, `Batch.points`.
     """
 
     starts_from_first_guess: ClassVar[bool] = False
+    takes_points: ClassVar[bool] = False
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     def model(self) -> Model | None:
@@ -87,7 +91,17 @@ class Problem:
 
     def has_observations(self) -> Array:
         """Tell for each window whether anything was observed, (W,) bool."""
-        return np.asarray((np.asarray(self.batch.mask) > 0).any((1, 2)))
+        return self.data() > 0
+
+    def data(self) -> Array:
+        """Return how many data each window has, (W,)."""
+        points = self.batch.points
+        at_steps = (np.asarray(self.batch.mask) > 0).sum((1, 2))
+        return at_steps if points is None else at_steps + np.asarray(points.counted())
+
+    def points(self, windows: Any) -> Points | None:
+        """Return the data at arbitrary times of the chosen windows."""
+        return None if self.batch.points is None else self.batch.points[windows]
 
 
 @dataclass(frozen=True)

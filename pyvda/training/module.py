@@ -107,6 +107,10 @@ class Assimilator(lightning.LightningModule):
 
     def on_fit_start(self) -> None:
         """Go on from the stored state, if there is one."""
+        if self.configuration.training.compile:
+            for model in (self.model, self.average):
+                if model is not None:
+                    model.cost.compile()
         if self.stored is None:
             return
         state.restore(self.stored, self.model, self.average, self._optimiser())
