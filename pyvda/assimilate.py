@@ -20,7 +20,7 @@ import pydantic
 import xarray as xr
 
 import pyvda
-from pyvda import conventions, irregular, names, netcdf, patterns, validation, windows
+from pyvda import conventions, irregular, names, netcdf, parameters, patterns, validation, windows
 from pyvda.climatology import climatology
 from pyvda.engine import CostSettings, Engine, get_engine
 from pyvda.errors import InputError
@@ -143,7 +143,9 @@ def assimilate(
     else:
         position = np.arange(in_windows.sizes[names.WINDOW])
         in_windows = in_windows.assign_coords({_POSITION: (names.WINDOW, position)})
-        analysis = xr.map_blocks(solve, in_windows, template=_template(in_windows, checked_options))
+        analysis = xr.map_blocks(
+            solve, in_windows, template=_template(in_windows, checked_options, model)
+        )
     if is_series:
         analysis = windows.merge(analysis, observed)
     if warm is not None:
@@ -270,9 +272,11 @@ def _labelled(
     final = _final_cost(problem, solution)
     per_window = {**final, names.STATUS: solution.status, names.ITERATIONS: solution.iterations,
                   **solution.per_window}  # fmt: skip
+    per_window, of_parameters = parameters.separated(per_window)
     analysis = windows.analysis_dataset(
         block, solution.x, per_window, None, solution.stdev, _point_innovation(problem, solution)
     )
+    analysis = parameters.labelled(analysis, problem.model, of_parameters)
     if with_history and solution.history is not None:
         iteration = xr.Variable(names.ITERATION, solution.history["iteration"].astype(int),
                                 names.attributes(names.ITERATION))  # fmt: skip
@@ -311,23 +315,28 @@ def _final_cost(problem: Problem, solution: Solution) -> dict[str, np.ndarray]:
     return final
 
 
-def _template(ds: xr.Dataset, options: Options) -> xr.Dataset:
+def _template(ds: xr.Dataset, options: Options, model: Model) -> xr.Dataset:
     """Return the lazy shape of what `solve` makes of chunked windows."""
     one = ds.isel(window=slice(0, 1)).compute(scheduler="synchronous")
     outputs = (*_PER_WINDOW, *options.window_outputs())
-    per_window: dict[str, Any] = {name: np.zeros(1) for name in outputs}
+    per_window, of_parameters = parameters.separated({name: np.zeros(1) for name in outputs})
+    of_parameters = {name: np.zeros((1, len(model.parameters))) for name in of_parameters}
     per_window[names.ITERATIONS] = np.zeros(1, int)
     shape = tuple(one.sizes[d] for d in names.DIMENSIONS)
     stdev = np.zeros(shape) if options.has_stdev() else None
     points = one[names.POINT_POSITION].values if names.POINT_POSITION in one else None
     sample = windows.analysis_dataset(one, np.zeros(shape), per_window, None, stdev, points)
+    sample = parameters.labelled(sample, model, of_parameters)
     lazy = ds[names.OBSERVATION].chunksizes[names.WINDOW]
     count = ds.sizes[names.WINDOW]
     data = {
         name: v.isel(window=[0] * count, drop=True).drop_vars(v.coords).chunk(window=lazy)
         for name, v in sample.data_vars.items()
     }
-    return xr.Dataset(data, ds.drop_vars(_POSITION).coords, sample.attrs)
+    coords = dict(ds.drop_vars(_POSITION).coords)
+    if of_parameters:
+        coords[names.PARAMETER] = sample[names.PARAMETER]
+    return xr.Dataset(data, coords, sample.attrs)
 
 
 def _with_provenance(

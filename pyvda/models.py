@@ -48,6 +48,9 @@ MIRROR_SIGNS = {"lorenz63": (-1.0, -1.0, 1.0)}
 
 MODELS = {"lorenz63": lorenz63, "lorenz96": lorenz96}
 
+PARAMETER_NAMES = {"lorenz63": ("sigma", "rho", "beta"), "lorenz96": ("forcing",)}
+"""Of `Model.parameters`, in their order."""
+
 
 def get_model(name: str, **parameters: float) -> Model:
     """Return the model called `name`, with some parameters changed.

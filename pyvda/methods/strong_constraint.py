@@ -6,6 +6,7 @@ library (low-dimensional models), or to grow the window from a short one, whose 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -26,6 +27,8 @@ from pyvda.methods.classical import (
     precision_of,
     without_observations,
 )
+from pyvda.methods.common_parameters import in_common
+from pyvda.methods.control import Prior, parameter_stdev, with_parameters
 from pyvda.methods.problem import Problem, Solution, Status
 
 _WORK = 64_000  # numbers in a block of windows: about a second of work
@@ -62,6 +65,12 @@ class StrongConstraintOptions(StatisticalOptions):
         On twice what the cost could still fall by.
     seed : int
         Of the climatological starts.
+    parameters : bool or "shared"
+        Whether the model's parameters belong to the control, too: of each window its own, or one
+        vector that all windows share which are assimilated together (those of a block, where a file
+        is read in blocks). Shared ones take only the best minimum of each window.
+    parameter_stdev : float
+        Of their Gaussian prior, relative to the model's values, around which it stands.
     observation_variance : float, optional
         See `StatisticalOptions`.
     """
@@ -77,6 +86,8 @@ class StrongConstraintOptions(StatisticalOptions):
     iterations: int = Field(100, ge=1)
     tolerance: float = Field(1e-8, gt=0)
     seed: int = 0
+    parameters: bool | Literal["shared"] = False
+    parameter_stdev: float = Field(0.1, gt=0)
 
     def has_stdev(self) -> bool:
         """Tell whether the method gives the analysis a standard deviation."""
@@ -84,7 +95,8 @@ class StrongConstraintOptions(StatisticalOptions):
 
     def window_outputs(self) -> tuple[str, ...]:
         """Return the names of `Solution.per_window`."""
-        return (names.OBJECTIVE, names.CHI_SQUARE_LIMIT)
+        of_parameters = names.OF_PARAMETERS if self.parameters else ()
+        return (names.OBJECTIVE, names.CHI_SQUARE_LIMIT, *of_parameters)
 
 
 class _Setting(NamedTuple):
@@ -136,29 +148,32 @@ def solve(problem: Problem, options: StrongConstraintOptions) -> Solution:
     engine = julia_engine(problem, "strong-constraint")
     precision = precision_of(problem, options.observation_variance)
     x, stdev, status = without_observations(problem)
-    windows, steps, _ = x.shape
+    windows, steps, size = x.shape
     objective, iterations = np.full(windows, np.nan), np.zeros(windows, int)
     observed = problem.has_observations()
     found = _minimised(problem, options, engine, precision)
     finite = np.isfinite(found.objective)
     best = np.where(finite, found.objective, np.inf).argmin(1)
     rows = np.arange(windows)
+    control, hessian = found.control[rows, best], found.hessian[rows, best]
     usable = observed & finite[rows, best]
-    at = (rows[usable], best[usable])
-    x[usable], stdev[usable] = trajectories(
-        engine, problem.model, problem.cost, found.control[at], found.hessian[at],
+    followed, spread = trajectories(
+        engine, problem.model, problem.cost, control[usable], hessian[usable],
         lead=_setting(problem, options).lead, steps=steps,
     )  # fmt: skip
-    objective[usable] = found.objective[at]
+    x[usable], stdev[usable] = followed[..., :size], spread[..., :size]
+    objective[usable] = found.objective[rows, best][usable]
     iterations[observed] = found.iterations[observed].sum(1)
     limit = chi_square_limit((precision > 0).sum((1, 2)))
     status[usable] = np.where(objective > limit, Status.DOUBTFUL, found.status[rows, best])[usable]
     lost = observed & ~(usable & np.isfinite(x).all((1, 2)))
     x[lost], stdev[lost], status[lost] = np.nan, np.nan, Status.DIVERGED
-    return Solution(
-        x, status, iterations, stdev=stdev,
-        per_window={names.OBJECTIVE: objective, names.CHI_SQUARE_LIMIT: limit},
-    )  # fmt: skip
+    per_window = {names.OBJECTIVE: objective, names.CHI_SQUARE_LIMIT: limit}
+    if options.parameters:
+        control[lost], hessian[lost] = np.nan, np.nan
+        per_window[names.PARAMETER_ANALYSIS] = control[:, size:]
+        per_window[names.PARAMETER_STDEV] = parameter_stdev(hessian, size)
+    return Solution(x, status, iterations, stdev=stdev, per_window=per_window)
 
 
 def _setting(problem: Problem, options: StrongConstraintOptions) -> _Setting:
@@ -173,51 +188,55 @@ def _setting(problem: Problem, options: StrongConstraintOptions) -> _Setting:
 def _minimised(
     problem: Problem, options: StrongConstraintOptions, engine: JuliaEngine, precision: Array
 ) -> Minima:
-    """Minimise from every start in blocks of windows; the others keep the background's mean."""
+    """Minimise from every start; windows without observations keep the prior's mean."""
     setting = _setting(problem, options)
     known = climatology(problem.model, engine)
-    observation = np.asarray(problem.batch.observation, float)
-    windows, steps, size = observation.shape
-    count = 1 if setting.starts in ("mean", "first-guess") else options.count
-    inverse = np.zeros((size, size))
-    if options.background == "climatology":
-        inverse = _inverse(known)
-    drawn = np.random.default_rng(options.seed).permutation(len(known.states))[:count]
-    shelf = None
-    low = problem.model.state_size <= LOW_DIMENSIONAL
-    if setting.starts == "library" or (low and setting.starts == "first-guess"):
-        shelf = library(
-            problem.model, engine, problem.cost.time_step, steps, options.members, setting.lead
+    prior = _prior(problem, options, known)
+    starts, count = _starts(problem, options, engine, precision, known, setting)
+    found = _from_starts(
+        problem, options, engine, precision, prior, starts, count, setting.growth
+    )  # fmt: skip
+    if options.parameters != "shared":
+        return found
+
+    def again(controls: Array, prior: Prior) -> Minima:
+        return _from_starts(
+            problem, options, engine, precision, prior, lambda block: controls[block, None], 1, 0
         )
-    control = np.broadcast_to(known.mean, (windows, count, size)).copy()
-    hessian = np.broadcast_to(inverse, (windows, count, size, size)).copy()
+
+    limit = chi_square_limit((precision > 0).sum((1, 2)))
+    return in_common(found, prior, problem.model.state_size, limit, again)
+
+
+def _from_starts(
+    problem: Problem,
+    options: StrongConstraintOptions,
+    engine: JuliaEngine,
+    precision: Array,
+    prior: Prior,
+    starts: Callable[[Array], Array],
+    count: int,
+    growth: int,
+) -> Minima:
+    """Minimise in blocks of windows, `starts` giving each its controls (W, count, C)."""
+    observation = np.asarray(problem.batch.observation, float)
+    windows, steps, _ = observation.shape
+    size = len(prior.mean)
+    control = np.broadcast_to(prior.mean, (windows, count, size)).copy()
+    hessian = np.broadcast_to(prior.precision, (windows, count, size, size)).copy()
     objective = np.zeros((windows, count))
     iterations = np.zeros((windows, count), int)
     status = np.full((windows, count), int(Status.NO_OBSERVATIONS))
     chosen = np.flatnonzero(problem.has_observations())
     length = max(8, _WORK // (steps * size * size))
+    lead = _setting(problem, options).lead
     for first in range(0, len(chosen), length):
         block = chosen[first : first + length]
-        starts = control[block]
-        if setting.starts == "climatology":
-            starts = np.broadcast_to(known.states[drawn], starts.shape)
-        elif setting.starts == "first-guess" and shelf is None:
-            starts = np.asarray(problem.batch.first_guess, float)[block, :1]
-        elif shelf is not None:
-            near, weight = observation[block], precision[block]
-            if setting.starts == "first-guess":
-                near = np.asarray(problem.batch.first_guess, float)[block]
-                weight = np.zeros_like(near)
-                weight[:, :: max(1, steps // _LOOKS)] = precision[block].max()
-            starts = best_starts(
-                engine, near, weight, shelf,
-                apart=_APART * np.sqrt(np.diag(known.covariance)), count=count,
-            )  # fmt: skip
         part = strong_constraint(
-            engine, problem.model, problem.cost, observation[block], precision[block], starts,
-            background=known.mean, background_precision=inverse,
-            variance=np.diag(known.covariance), lead=setting.lead,
-            growth=setting.growth, iterations=options.iterations, tolerance=options.tolerance,
+            engine, problem.model, problem.cost, observation[block], precision[block],
+            starts(block), background=prior.mean, background_precision=prior.precision,
+            variance=prior.variance, lead=lead, growth=growth, iterations=options.iterations,
+            tolerance=options.tolerance,
         )  # fmt: skip
         for values, into in zip(
             part, (control, hessian, objective, iterations, status), strict=True
@@ -225,6 +244,63 @@ def _minimised(
             into[block] = values
         problem.report(first + len(block), len(chosen))
     return Minima(control, hessian, objective, iterations, status)
+
+
+def _starts(
+    problem: Problem,
+    options: StrongConstraintOptions,
+    engine: JuliaEngine,
+    precision: Array,
+    known: Climatology,
+    setting: _Setting,
+) -> tuple[Callable[[Array], Array], int]:
+    """Return what gives some windows their starts (W, count, C), and the count."""
+    observation = np.asarray(problem.batch.observation, float)
+    _, steps, size = observation.shape
+    count = 1 if setting.starts in ("mean", "first-guess") else options.count
+    drawn = np.random.default_rng(options.seed).permutation(len(known.states))[:count]
+    shelf = None
+    low = problem.model.state_size <= LOW_DIMENSIONAL
+    if setting.starts == "library" or (low and setting.starts == "first-guess"):
+        shelf = library(
+            problem.model, engine, problem.cost.time_step, steps, options.members, setting.lead
+        )
+
+    def states(block: Array) -> Array:
+        shape = (len(block), count, size)
+        if setting.starts == "climatology":
+            return np.broadcast_to(known.states[drawn], shape)
+        if setting.starts == "first-guess" and shelf is None:
+            return np.asarray(problem.batch.first_guess, float)[block, :1]
+        if shelf is None:
+            return np.broadcast_to(known.mean, shape)
+        near, weight = observation[block], precision[block]
+        if setting.starts == "first-guess":
+            near = np.asarray(problem.batch.first_guess, float)[block]
+            weight = np.zeros_like(near)
+            weight[:, :: max(1, steps // _LOOKS)] = precision[block].max()
+        return best_starts(
+            engine, near, weight, shelf,
+            apart=_APART * np.sqrt(np.diag(known.covariance)), count=count,
+        )  # fmt: skip
+
+    def controls(block: Array) -> Array:
+        found = states(block)
+        own = problem.model.parameters if options.parameters else ()
+        return np.concatenate([found, np.broadcast_to(own, (*found.shape[:2], len(own)))], axis=2)
+
+    return controls, count
+
+
+def _prior(problem: Problem, options: StrongConstraintOptions, known: Climatology) -> Prior:
+    size = problem.model.state_size
+    inverse = np.zeros((size, size))
+    if options.background == "climatology":
+        inverse = _inverse(known)
+    state = Prior(known.mean, inverse, np.diag(known.covariance))
+    if not options.parameters:
+        return state
+    return with_parameters(state, problem.model, options.parameter_stdev)
 
 
 def _inverse(known: Climatology) -> Array:

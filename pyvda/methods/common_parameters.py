@@ -1,0 +1,94 @@
+"""Parameters that all windows have in common, by rounds of one Gaussian for all of them.
+
+A round minimises every window with the last round's Gaussian of the parameters as their prior, and
+adds up what the windows say (`control.common`). What a window says is exact to second order around
+its minimum, which lies the nearer to the common parameters the better these are known: at the end
+each window's slope is measured where it is asked for, and the common parameters are those of the
+one large problem. The last round holds the parameters, and the states follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from pyvda.engine.interface import Array
+from pyvda.engine.strong_constraint import Minima
+from pyvda.methods.control import Common, Prior, common, moved, with_all_windows, with_common
+from pyvda.names import Status
+
+_ROUNDS = 10
+_STILL = 1e-3  # standard deviations by which the common parameters may still move
+_HELD = 1e6  # times their precision, in the last round
+
+
+def in_common(
+    found: Minima,
+    prior: Prior,
+    size: int,
+    limit: Array,
+    minimise: Callable[[Array, Prior], Minima],
+) -> Minima:
+    """Return the minima with the parameters that suit all windows best, one for each window.
+
+    Windows that did not converge, or whose objective is above `limit`, have no say.
+
+    Parameters
+    ----------
+    found : Minima
+        With parameters of each window's own, from any number of starts.
+    prior : Prior
+        With which they were found.
+    size : int
+        Of the state, D.
+    limit : (W,)
+        Objective above which a window is in doubt.
+    minimise : function
+        Of starting controls (W, C) and a prior.
+
+    Returns
+    -------
+    Minima
+        (W, 1, ...). The Hessians count what the other windows say of the parameters; iterations are
+        those of all rounds.
+    """
+    before = Common(prior.mean[size:], prior.precision[size:, size:])
+    first = np.where(np.isfinite(found.objective), found.objective, np.inf).argmin(1)
+    best = _only(found, first)
+    iterations = found.iterations.sum(1)
+    used, known = prior, before
+    for _ in range(_ROUNDS):
+        say = (best.status[:, 0] == Status.CONVERGED) & (best.objective[:, 0] <= limit)
+        last, known = known, common(best.control[say, 0], best.hessian[say, 0], used, before)
+        shift = known.mean - last.mean
+        if used is not prior and shift @ known.precision @ shift < _STILL**2:
+            break
+        used = with_common(prior, *known)
+        best, iterations = _again(best, known.mean, used, minimise, iterations)
+    held = with_common(prior, known.mean, _HELD * known.precision)
+    best, iterations = _again(best, known.mean, held, minimise, iterations)
+    best.control[:, 0, size:] = known.mean
+    hessian = with_all_windows(best.hessian[:, 0], known.precision)[:, None]
+    return best._replace(hessian=hessian, iterations=iterations[:, None])
+
+
+def _again(
+    best: Minima,
+    mean: Array,
+    prior: Prior,
+    minimise: Callable[[Array, Prior], Minima],
+    iterations: Array,
+) -> tuple[Minima, Array]:
+    """Minimise once more, from where the last minima lead with these parameters."""
+    finite = np.isfinite(best.objective[:, 0])
+    starts = np.broadcast_to(prior.mean, best.control[:, 0].shape).copy()
+    starts[finite] = moved(best.control[finite, 0], best.hessian[finite, 0], mean)
+    found = minimise(starts, prior)
+    return found, iterations + found.iterations[:, 0]
+
+
+def _only(found: Minima, start: Array) -> Minima:
+    """Return what one start of each window led to, (W, 1, ...)."""
+    rows = np.arange(len(start))
+    return Minima(*(values[rows, start][:, None] for values in found))

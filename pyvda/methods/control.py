@@ -1,0 +1,167 @@
+"""What strong-constraint 4D-Var determines: a state, or a state and the model's parameters.
+
+A control is a vector: the state's D components and behind them, where parameters are estimated, the
+P of the model. Its prior is Gaussian, the parameters' independent of the state's. Parameters that
+all windows have in common are found from what each window alone says of them: its Hessian with the
+state eliminated (a Schur complement) is what it adds to their precision.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pyvda.engine.interface import Array
+from pyvda.errors import InputError
+from pyvda.models import PARAMETER_NAMES, Model
+
+
+class Prior(NamedTuple):
+    """A Gaussian of the control.
+
+    Attributes
+    ----------
+    mean : (C,)
+    precision : (C, C)
+        The inverse covariance; zero where nothing is known.
+    variance : (C,)
+        About how far the control may lie from the mean, whatever the precision says.
+    """
+
+    mean: Array
+    precision: Array
+    variance: Array
+
+
+def with_parameters(state: Prior, model: Model, relative_stdev: float) -> Prior:
+    """Return the prior of the state and of the model's parameters.
+
+    Parameters
+    ----------
+    relative_stdev : float
+        Standard deviation of each parameter, in units of the model's value.
+
+    Raises
+    ------
+    InputError
+        When a parameter is 0, so that no deviation is relative to it.
+    """
+    names, mean = PARAMETER_NAMES[model.name], np.array(model.parameters)
+    if not mean.all():
+        zero = ", ".join(name for name, value in zip(names, mean, strict=True) if not value)
+        raise InputError(
+            f"the parameter {zero} of {model.name} is 0, and parameter_stdev is relative to the "
+            "model's value; start from another value"
+        )
+    variance = (relative_stdev * mean) ** 2
+    return Prior(
+        np.concatenate([state.mean, mean]),
+        block_diagonal(state.precision, np.diag(1 / variance)),
+        np.concatenate([state.variance, variance]),
+    )
+
+
+def with_common(prior: Prior, mean: Array, precision: Array) -> Prior:
+    """Return `prior` with another Gaussian of the parameters: mean (P,) and precision (P, P)."""
+    size = len(prior.mean) - len(mean)
+    return prior._replace(
+        mean=np.concatenate([prior.mean[:size], mean]),
+        precision=block_diagonal(prior.precision[:size, :size], precision),
+    )
+
+
+class Common(NamedTuple):
+    """What all windows together say of the parameters.
+
+    Attributes
+    ----------
+    mean : (P,)
+    precision : (P, P)
+    """
+
+    mean: Array
+    precision: Array
+
+
+def common(control: Array, hessian: Array, used: Prior, before: Common) -> Common:
+    """Return the parameters that suit all windows best, to second order around the minima.
+
+    At a window's minimum θ the slope of its own cost, the state eliminated, balances that of the
+    prior it was found with, -Q (θ - c), and its curvature there is the Schur complement less Q.
+
+    Parameters
+    ----------
+    control : (W, C)
+    hessian : (W, C, C)
+        The windows' minima, found with the prior `used`, and their Hessians.
+    before : Common
+        The parameters' prior, which counts once.
+    """
+    size = control.shape[1] - len(before.mean)
+    prior_precision = used.precision[size:, size:]
+    root = factors(hessian)[:, size:, size:]
+    curvature = root @ np.swapaxes(root, 1, 2) - prior_precision
+    theta = control[:, size:]
+    slope = -(theta - used.mean[size:]) @ prior_precision
+    precision = before.precision + curvature.sum(0)
+    right = before.precision @ before.mean + np.einsum("wij,wj->i", curvature, theta) - slope.sum(0)
+    return Common(np.linalg.solve(precision, right), precision)
+
+
+def moved(control: Array, hessian: Array, mean: Array) -> Array:
+    """Return controls (W, C) with the parameters `mean` and states that follow to first order."""
+    size = control.shape[1] - len(mean)
+    shift = mean - control[:, size:]
+    L = factors(hessian)
+    mixed = np.swapaxes(L[:, size:, :size], 1, 2) @ shift[..., None]
+    following = np.linalg.solve(np.swapaxes(L[:, :size, :size], 1, 2), mixed)[..., 0]
+    there = np.broadcast_to(mean, shift.shape)
+    return np.concatenate([control[:, :size] - following, there], axis=1)
+
+
+def with_all_windows(hessian: Array, precision: Array) -> Array:
+    """Return the Hessians (W, C, C) to which the other windows have added what they say.
+
+    The parameters' precision, the state eliminated, is then `precision` (P, P) in every window.
+    """
+    size = hessian.shape[1] - len(precision)
+    mixed = factors(hessian)[:, size:, :size]
+    found = hessian.copy()
+    found[:, size:, size:] = mixed @ np.swapaxes(mixed, 1, 2) + precision
+    return found
+
+
+def parameter_stdev(hessian: Array, size: int) -> Array:
+    """Return the parameters' posterior standard deviations, (W, P), behind a state of `size`.
+
+    NaN where a Hessian (W, C, C) is not positive definite.
+    """
+    root = factors(hessian)[:, size:, size:]
+    inverse = np.linalg.inv(np.where(np.isfinite(root), root, np.eye(root.shape[1])))
+    stdev = np.sqrt((inverse**2).sum(1))
+    stdev[~np.isfinite(root).all((1, 2))] = np.nan
+    return np.asarray(stdev)
+
+
+def factors(hessian: Array) -> Array:
+    """Return the Cholesky factors (W, C, C), NaN where a matrix is not positive definite.
+
+    The state's rows come first, so that the last rows and columns are the factor of the parameters'
+    Schur complement: by the difference it is defined as, little but rounding would remain of it
+    where a window is sensitive to its first state.
+    """
+    L = np.zeros_like(hessian)
+    with np.errstate(invalid="ignore"):
+        for j in range(hessian.shape[1]):
+            column = hessian[:, j:, j] - (L[:, j:, :j] @ L[:, j, :j, None])[..., 0]
+            L[:, j:, j] = column / np.sqrt(np.where(column[:, :1] > 0, column[:, :1], np.nan))
+    return L
+
+
+def block_diagonal(first: Array, second: Array) -> Array:
+    """Return the matrix with these two on its diagonal and zeros beside them."""
+    size, whole = len(first), len(first) + len(second)
+    matrix = np.zeros((whole, whole))
+    matrix[:size, :size], matrix[size:, size:] = first, second
+    return matrix
