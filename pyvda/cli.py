@@ -227,6 +227,10 @@ def train(
     configuration: Annotated[Path, typer.Argument(help="YAML file; see experiments/.")],
     out: Annotated[Path, typer.Option(help="Folder of the run: weights, scores, state.")],
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", help="Trained model to start from: folder, or a shipped name."),
+    ] = None,
     engine: EngineName = None,
     quiet: Quiet = False,
 ) -> None:
@@ -239,7 +243,7 @@ def train(
         best = "  best" if epoch["best"] else ""
         _say(quiet, f"epoch {epoch['epoch']}  {epoch['iterations']} iterations  {scores}{best}")
 
-    if run(configuration, out, resume=resume, engine=engine, report=report) is None:
+    if run(configuration, out, resume=resume, start=start, engine=engine, report=report) is None:
         raise TrainingError(f"no epoch had a finite score; see training.json in {out}")
     _say(quiet, f"{out}: the best weights, to use as --checkpoint {out}")
 

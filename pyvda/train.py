@@ -31,6 +31,7 @@ from pyvda.description import MODEL_FILE, Pattern
 from pyvda.engine import get_engine
 from pyvda.errors import InputError
 from pyvda.learned import LearnedModel, normalisation
+from pyvda.shipped import TRAINING_FILE, checkpoint_folder, record
 from pyvda.signals import handlers_kept
 from pyvda.training import state
 from pyvda.training.data import TwinData
@@ -38,7 +39,6 @@ from pyvda.training.module import Assimilator
 from pyvda.training.state import Progress
 
 CONFIGURATION_FILE = "configuration.yaml"
-TRAINING_FILE = "training.json"
 
 
 def train(
@@ -46,6 +46,7 @@ def train(
     out: str | Path,
     *,
     resume: bool = False,
+    start: str | Path | None = None,
     engine: str | None = None,
     report: Callable[[dict[str, Any]], None] | None = None,
 ) -> LearnedModel | None:
@@ -60,6 +61,9 @@ def train(
     resume : bool
         Go on from where the run in `out` was stopped, to the same weights as if it had not been;
         start if it has not got anywhere yet.
+    start : path or str, optional
+        A trained model of the same architecture (a folder, or a shipped name) whose weights and
+        normalisation the training starts from; its record is kept in `training.json`.
     engine : str, optional
         That simulates the windows; see `pyvda.engine.get_engine`.
     report : callable(dict), optional
@@ -82,7 +86,7 @@ def train(
     out = Path(out)
     progress, tensors = _start(out, configuration, resume)
     if not progress.finished:
-        module = _module(configuration, out, progress, tensors, engine, report)
+        module = _module(configuration, out, progress, tensors, start, engine, report)
         settings = configuration.training
         # When it ends, Lightning resets every signal to the handler that Python knows of. Julia's
         # threads stop for the garbage collector by a SIGSEGV that Julia handles in C: without that
@@ -136,6 +140,7 @@ def _module(
     out: Path,
     progress: Progress,
     tensors: dict[str, torch.Tensor] | None,
+    start: str | Path | None,
     engine: str | None,
     report: Callable[[dict[str, Any]], None] | None,
 ) -> Assimilator:
@@ -148,6 +153,8 @@ def _module(
         *normalisation(data.states, settings.normalisation),
         configuration.training.iterations_at(0),
     )
+    if start is not None and tensors is None:
+        progress.started_from = _start_from(model, start)
 
     def on_epoch(progress: Progress) -> None:
         text = json.dumps(_record(configuration, progress, data, model, engine), indent=2)
@@ -157,6 +164,22 @@ def _module(
             report(progress.curve[-1] | {"best": progress.best_epoch == progress.epoch - 1})
 
     return Assimilator(model, configuration, data, out, progress, tensors, on_epoch)
+
+
+def _start_from(model: LearnedModel, start: str | Path) -> dict[str, Any]:
+    """Give `model` the weights of another; return what is known of how these were trained."""
+    folder = checkpoint_folder(start)
+    other = LearnedModel.load(folder)
+    if other.architecture != model.architecture:
+        raise InputError(
+            f"{start} has another architecture than the configuration asks for, its weights do not "
+            f"fit; found {other.architecture}, expected {model.architecture}"
+        )
+    model.load_state_dict(other.state_dict())
+    known = record(folder, TRAINING_FILE)
+    kept = ("steps", "epochs", "distinct_windows_seen", "wall_seconds", "configuration",
+            "started_from")  # fmt: skip
+    return {"sha256": other.digest(), **{name: known[name] for name in kept if known.get(name)}}
 
 
 def _record(
@@ -185,6 +208,7 @@ def _record(
         },
         "versions": {"pyvda": pyvda.__version__, "python": platform.python_version(), **versions},
         "engine": str(get_engine(engine).info),
+        "started_from": progress.started_from,
         "configuration": configuration.model_dump(mode="json"),
         "curve": progress.curve,
     }

@@ -16,7 +16,7 @@ import yaml
 from pyvda.cli import main
 from pyvda.configuration import Configuration, Data, validated
 from pyvda.engine import CostSettings, get_engine
-from pyvda.errors import TrainingError
+from pyvda.errors import InputError, TrainingError
 from pyvda.learned import LearnedModel
 from pyvda.methods import METHODS, Problem
 from pyvda.train import train
@@ -387,3 +387,24 @@ def test_noise_is_drawn_anew_each_epoch_or_not() -> None:
     fresh, fixed = TwinData(Data(**small)), TwinData(Data(**small, fresh_noise=False))
     assert not np.allclose(noise(fresh, 1), noise(fresh, 2))
     np.testing.assert_allclose(noise(fixed, 1), noise(fixed, 2), atol=1e-12)
+
+
+def test_training_goes_on_from_other_weights(tmp_path) -> None:
+    train(quick(), tmp_path / "first")
+    start = LearnedModel.load(tmp_path / "first")
+    still = {"solver_rate": 0.0, "prior_rate": 0.0, "pretraining_rate": 0.0}
+    further = quick(optimiser=still, data={"preset": "lorenz63-blanked"})
+    train(further, tmp_path / "second", start=tmp_path / "first")
+    found = LearnedModel.load(tmp_path / "second")
+    for name, value in start.state_dict().items():
+        torch.testing.assert_close(found.state_dict()[name], value, rtol=0, atol=0)
+    written = json.loads((tmp_path / "second" / "training.json").read_text())["started_from"]
+    assert written["sha256"] == start.digest()
+    assert written["configuration"]["data"]["preset"] == "lorenz63"
+
+
+def test_weights_of_another_architecture_are_no_start(tmp_path) -> None:
+    train(quick(), tmp_path / "first")
+    other = quick(solver={"kind": "lstm", "hidden": 4})
+    with pytest.raises(InputError, match="another architecture"):
+        train(other, tmp_path / "second", start=tmp_path / "first")

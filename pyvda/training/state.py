@@ -44,6 +44,8 @@ class Progress:
         Scores of every epoch.
     scaler : dict
         Of mixed precision.
+    started_from : dict
+        The training whose weights this one started from, where there is one.
     """
 
     epoch: int = 0
@@ -55,6 +57,7 @@ class Progress:
     finished: bool = False
     curve: list[dict[str, Any]] = field(default_factory=list)
     scaler: dict[str, Any] = field(default_factory=dict)
+    started_from: dict[str, Any] = field(default_factory=dict)
 
 
 def save(
