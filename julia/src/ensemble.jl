@@ -18,6 +18,13 @@
 # driving the ensemble into one outlier and a cluster (Sakov & Oke 2008 use a random rotation).
 # Everything above holds with TₖΩₖ in place of Tₖ.
 #
+# An analysis may go back (Bocquet & Sakov 2014, the iterative smoother with single assimilation): the
+# members stand at an earlier time, `depth` observation times ago, and run to the datum from there.
+# S is what the run makes of their anomalies, so w and T are found as above and change the members
+# at the earlier time, from where they run again: on a trajectory of the model, not beside it. With
+# iterations the members run from x̄ + A w, A T, and T⁻¹ = I + S G′ Sᵀ takes T out of the anomalies
+# at the datum; a Gauss-Newton step then has d + Sᵀw in place of d. Depth 0 is the plain smoother.
+#
 # In memory a member is a row, padded with zero anomalies to a multiple of eight: the forecast has
 # eight members in lanes, and BLAS has the same memory as a matrix.
 
@@ -25,17 +32,29 @@ using LinearAlgebra: BLAS, dot
 
 const MemberLanes = Lanes{8,Float64}
 
+"Members at one time."
+struct Members
+    lanes::Matrix{MemberLanes}          # (group, state): anomalies
+    A::Matrix{Float64}                  # (member, state): the same memory
+    x̄::Vector{Float64}
+end
+function Members(groups, D)
+    lanes = zeros(MemberLanes, groups, D)
+    return Members(lanes, as_scalars(lanes, (8groups, D)), zeros(D))
+end
+as_scalars(lanes, dims) = unsafe_wrap(Array, Ptr{Float64}(pointer(lanes)), dims)
+
 struct EnsembleWorkspace{M,W}
     m::M
     members::Int
-    lanes::Array{MemberLanes,3}         # (group, state, time): anomalies of the forecast
+    lanes::Array{MemberLanes,3}         # (group, state, time): anomalies when the members came by
     A::Array{Float64,3}                 # (member, state, time): the same memory
-    analysed::Matrix{MemberLanes}       # (group, state): anomalies after the analysis
-    analysed_scalars::Matrix{Float64}
-    x̄::Matrix{Float64}                  # (state, time): means of the forecast
-    x̄⁺::Vector{Float64}                 # the mean after the analysis
+    x̄::Matrix{Float64}                  # (state, time): their means
+    standing::Members                   # where the next analysis starts
+    trial::Members                      # what runs from there to the datum
     S::Matrix{Float64}                  # (member, datum), all observation times
     G::Array{Float64,3}                 # (datum, datum, observation time)
+    G′::Matrix{Float64}                 # (datum, datum): of T⁻¹
     w::Matrix{Float64}                  # (member, observation time)
     steps::Vector{Int}                  # the observation times
     first::Vector{Int}                  # the first datum of each, and one past the last
@@ -64,18 +83,17 @@ function EnsembleWorkspace(m, members, T, times, data, reflections = zeros(membe
     V = zeros(P, size(reflections, 2), size(reflections, 3))
     V[1:members, :, :] .= reflections
     lanes = zeros(MemberLanes, groups, D, T)
-    analysed = zeros(MemberLanes, groups, D)
-    as_scalars(a, dims) = unsafe_wrap(Array, Ptr{Float64}(pointer(a)), dims)
     return EnsembleWorkspace(
-        m, members, lanes, as_scalars(lanes, (P, D, T)), analysed, as_scalars(analysed, (P, D)),
-        zeros(D, T), zeros(D), zeros(P, data), zeros(D, D, times), zeros(P, times), zeros(Int, times),
-        zeros(Int, times + 1), zeros(D), zeros(D, D), zeros(D, D), zeros(P), V, zeros(P, D * PIECE),
+        m, members, lanes, as_scalars(lanes, (P, D, T)), zeros(D, T), Members(groups, D),
+        Members(groups, D), zeros(P, data), zeros(D, D, times), zeros(D, D), zeros(P, times),
+        zeros(Int, times), zeros(Int, times + 1), zeros(D), zeros(D, D), zeros(D, D), zeros(P), V, zeros(P, D * PIECE),
         zeros(D, D * PIECE), zeros(D, D * PIECE), zeros(size(V, 2), D * PIECE), forecast_workspace(m),
     )
 end
 
 """
-    ensemble_smoother!(mean, spread, y, precision, members, scheme, m, h, inflation, lag, reflections)
+    ensemble_smoother!(mean, spread, y, precision, members, scheme, m, h; inflation = 1.0, lag = 0,
+                       depth = 0, iterations = 1, reflections)
 
 Smooth each window with an ensemble that starts from the same `members`.
 
@@ -85,153 +103,239 @@ Smooth each window with an ensemble that starts from the same `members`.
 - `y`, `precision`: `(state, time, window)`; `precision` is one over the error variance of a datum, 0
   where nothing was observed
 - `members`: `(state, member)`, at least two states at the first step
-- `inflation`: factor on the anomalies after each analysis
-- `lag`: the number of later observation times that a state learns from; 0 for all of them
+- `inflation`: factor on the anomalies when the members leave an observation time
+- `lag`: the number of later observation times that a state learns from, `depth` at least; 0 for all
+- `depth`: the number of observation times that an analysis goes back
+- `iterations`: Gauss-Newton steps of an analysis; with depth 0 the first is the answer
 - `reflections`: `(member, column, count)`, the V of the observation times, in turn; no columns for no
   mixing
 """
-function ensemble_smoother!(mean, spread, y, precision, members, scheme, m, h, inflation, lag,
-                            reflections = zeros(size(members, 2), 0, 1))
+function ensemble_smoother!(mean, spread, y, precision, members, scheme, m, h; inflation = 1.0, lag = 0,
+                            depth = 0, iterations = 1, reflections = zeros(size(members, 2), 0, 1))
     windows = size(y, 3)
     T = size(y, 2)
     data = maximum(w -> count(>(0), view(precision, :, :, w)), 1:windows)
     times = maximum(w -> count(t -> any(>(0), view(precision, :, t, w)), 1:T), 1:windows)
+    how = (scheme = scheme, h = h, inflation = inflation, lag = lag, depth = depth, iterations = iterations)
     BLAS.set_num_threads(1)             # a thread here is a window
     threads = min(Threads.nthreads(), windows)
     Threads.@threads for k in 1:threads
         ws = EnsembleWorkspace(m, size(members, 2), T, times, data, reflections)
         for w in k:threads:windows
-            smooth_window!(mean, spread, ws, y, precision, members, scheme, h, inflation, lag, w)
+            smooth_window!(mean, spread, ws, y, precision, members, how, w)
         end
     end
     return mean
 end
 
-function smooth_window!(mean, spread, ws, y, precision, members, scheme, h, inflation, lag, window)
-    K = forward_pass!(ws, y, precision, members, scheme, h, inflation, window)
-    if K < 0
+function smooth_window!(mean, spread, ws, y, precision, members, how, window)
+    K = observation_times!(ws, precision, window)
+    if !forward_pass!(ws, y, precision, members, how, K, window)
         fill!(view(mean, :, :, window), NaN)
         spread === nothing || fill!(view(spread, :, :, window), NaN)
         return nothing
     end
     T = size(ws.x̄, 2)
-    for k in 0:K
-        from = k == 0 ? 1 : ws.steps[k]
-        to = k == K ? T : ws.steps[k+1] - 1
+    for k in 0:K        # steps at which the members had seen k analyses when they came by
+        from = k == 0 ? 1 : start_of(ws, k, how.depth) + 1
+        to = k == K ? T : start_of(ws, k + 1, how.depth)
         from > to && continue
-        last = lag == 0 ? K : min(K, k + lag)
-        smooth_means!(mean, ws, k, last, from, to, window)
-        spread === nothing || smooth_spreads!(spread, ws, k, last, from, to, window)
+        smooth_means!(mean, ws, k, K, how.lag, from, to, window)
+        spread === nothing || smooth_spreads!(spread, ws, k, K, how.lag, from, to, window)
     end
     return nothing
 end
 
-"    forward_pass!(ws, ...) -> the number of observation times, or -1 when the forecast is not finite"
-function forward_pass!(ws::EnsembleWorkspace, y, precision, members, scheme, h, inflation, window)
-    T = size(ws.x̄, 2)
-    @inbounds for i in axes(members, 1), j in axes(members, 2)
-        ws.A[j, i, 1] = members[i, j]
-    end
+"    observation_times!(ws, precision, window) -> their number"
+function observation_times!(ws, precision, window)
     K = 0
-    for t in 1:T
-        centre!(ws, t) || return -1
-        if any(>(0), view(precision, :, t, window))
-            K += 1
-            analyse!(ws, K, t, y, precision, inflation, window)
-        else
-            @inbounds for i in axes(ws.x̄, 1)
-                ws.x̄⁺[i] = ws.x̄[i, t]
-                for g in axes(ws.lanes, 1)
-                    ws.analysed[g, i] = ws.lanes[g, i, t]
-                end
-            end
-        end
-        t < T && forecast!(ws, ws.forecast, t, scheme, h)
+    for t in axes(ws.x̄, 2)
+        any(>(0), view(precision, :, t, window)) || continue
+        K += 1
+        ws.steps[K] = t
     end
     return K
 end
 
-"Members at the time t to their mean and anomalies; false when a member is not finite."
-function centre!(ws, t)
-    N = ws.members
-    finite = true
+"    start_of(ws, k, depth) -> the step at which the members stand for the analysis k"
+@inline start_of(ws, k, depth) = k > depth ? (@inbounds ws.steps[k-depth]) : 1
+
+"    last_analysis(ws, t, k, K, lag) -> the last that changes the members that came by t after k"
+function last_analysis(ws, t, k, K, lag)
+    lag == 0 && return K
+    passed = 0
+    while passed < K && ws.steps[passed+1] <= t
+        passed += 1
+    end
+    return max(k, min(K, passed + lag))
+end
+
+"    forward_pass!(ws, ...) -> whether the members stayed finite"
+function forward_pass!(ws::EnsembleWorkspace, y, precision, members, how, K, window)
+    @inbounds for i in axes(members, 1), j in axes(members, 2)
+        ws.standing.A[j, i] = members[i, j]
+    end
+    centre!(ws, ws.standing) || return false
+    keep!(ws, 1)
+    t = 1
+    for k in 1:K
+        start = start_of(ws, k, how.depth)
+        t < start && k - 1 > how.depth && inflate!(ws.standing, how.inflation)
+        move!(ws, t, start, how) || return false
+        t = start
+        analyse!(ws, k, t, y, precision, how, window) || return false
+    end
+    K > how.depth && inflate!(ws.standing, how.inflation)
+    return move!(ws, t, size(ws.x̄, 2), how)
+end
+
+"Members as they stand at the time t, for the smoother."
+function keep!(ws, t)
     @inbounds for i in axes(ws.x̄, 1)
+        ws.x̄[i, t] = ws.standing.x̄[i]
+        for g in axes(ws.lanes, 1)
+            ws.lanes[g, i, t] = ws.standing.lanes[g, i]
+        end
+    end
+    return nothing
+end
+
+function inflate!(members::Members, factor)
+    @inbounds @simd for n in eachindex(members.A)
+        members.A[n] *= factor
+    end
+    return nothing
+end
+
+"Members to their mean and anomalies; false when a member is not finite."
+function centre!(ws, members::Members)
+    N = ws.members
+    A = members.A
+    finite = true
+    @inbounds for i in axes(A, 2)
         s = 0.0
         @simd for j in 1:N
-            s += ws.A[j, i, t]
+            s += A[j, i]
         end
         s /= N
         @simd for j in 1:N
-            ws.A[j, i, t] -= s
+            A[j, i] -= s
         end
-        for j in N+1:size(ws.A, 1)
-            ws.A[j, i, t] = 0.0
+        for j in N+1:size(A, 1)
+            A[j, i] = 0.0
         end
-        ws.x̄[i, t] = s
+        members.x̄[i] = s
         finite &= isfinite(s)
     end
     return finite
 end
 
-@inline function forecast!(ws, ::Nothing, t, scheme, h)
+"    move!(ws, from, to, how) -> the members run and are kept at each step; false when not finite"
+function move!(ws, from, to, how)
+    for t in from+1:to
+        forecast!(ws.standing, ws, ws.forecast, how.scheme, how.h)
+        centre!(ws, ws.standing) || return false
+        keep!(ws, t)
+    end
+    return true
+end
+
+"One step of mean and anomalies to members."
+@inline function forecast!(members, ws, ::Nothing, scheme, h)
     D = size_of(ws.m)
-    x̄ = tuple_of(ws.x̄⁺, D)
-    for g in axes(ws.lanes, 1)
-        x = ntuple(i -> (@inbounds ws.analysed[g, i] + x̄[i]), D)
+    lanes = members.lanes
+    x̄ = tuple_of(members.x̄, D)
+    for g in axes(lanes, 1)
+        x = ntuple(i -> (@inbounds lanes[g, i] + x̄[i]), D)
         x̂, _ = step(scheme, ws.m, x, h)
-        ntuple(i -> (@inbounds ws.lanes[g, i, t+1] = x̂[i]; nothing), D)
+        ntuple(i -> (@inbounds lanes[g, i] = x̂[i]; nothing), D)
     end
     return nothing
 end
-@inline function forecast!(ws, (step_ws, x)::Tuple, t, scheme, h)
-    for g in axes(ws.lanes, 1)
+@inline function forecast!(members, ws, (step_ws, x)::Tuple, scheme, h)
+    lanes = members.lanes
+    for g in axes(lanes, 1)
         @inbounds for i in eachindex(x)
-            x[i] = ws.analysed[g, i] + ws.x̄⁺[i]
+            x[i] = lanes[g, i] + members.x̄[i]
         end
         x̂ = step!(step_ws, scheme, ws.m, x, h)
         @inbounds for i in eachindex(x)
-            ws.lanes[g, i, t+1] = x̂[i]
+            lanes[g, i] = x̂[i]
         end
     end
     return nothing
 end
 
-function analyse!(ws, k, t, y, precision, inflation, window)
+"    analyse!(ws, k, start, ...) -> the members at `start` with the data of the observation time k"
+function analyse!(ws, k, start, y, precision, how, window)
+    (standing, trial) = (ws.standing, ws.trial)
     D = size(ws.x̄, 1)
-    ws.steps[k] = t
+    t = ws.steps[k]
     k == 1 && (ws.first[1] = 1)
     n = ws.first[k]
     p = 0
     @inbounds for i in 1:D
+        p += precision[i, t, window] > 0
+    end
+    ws.first[k+1] = n + p
+    w = view(ws.w, :, k)
+    fill!(w, 0.0)
+    iterations = start == t ? 1 : how.iterations
+    for iteration in 1:iterations
+        copyto!(trial.A, standing.A)
+        copyto!(trial.x̄, standing.x̄)
+        if iteration > 1
+            without_mixing!(ws, trial.A, D, k)
+            add_weighted!(trial.x̄, standing.A, w)
+        end
+        for _ in start+1:t
+            forecast!(trial, ws, ws.forecast, how.scheme, how.h)
+            centre!(ws, trial) || return false
+        end
+        sensitivities!(ws, k, t, y, precision, iteration > 1, window)
+        weights!(ws, k, p)
+    end
+    add_weighted!(standing.x̄, standing.A, w)
+    transform!(ws, standing.A, D, k)
+    return true
+end
+
+"    add_weighted!(x, A, w) -> x + A w in place of x"
+function add_weighted!(x, A, w)
+    @inbounds for i in eachindex(x)
+        s = 0.0
+        @simd for j in axes(A, 1)
+            s += A[j, i] * w[j]
+        end
+        x[i] += s
+    end
+    return x
+end
+
+"S and d of the analysis k, from the trial members at its time t."
+function sensitivities!(ws, k, t, y, precision, transformed, window)
+    S = data_of(ws, k)
+    Y = view(ws.Z, :, axes(S, 2))
+    p = 0
+    @inbounds for i in axes(ws.x̄, 1)
         π = precision[i, t, window]
         π > 0 || continue
         p += 1
         root = sqrt(π)
-        ws.d[p] = root * (y[i, t, window] - ws.x̄[i, t])
-        for j in axes(ws.S, 1)
-            ws.S[j, n+p-1] = root * ws.A[j, i, t]
+        ws.d[p] = root * (y[i, t, window] - ws.trial.x̄[i])
+        for j in axes(S, 1)
+            Y[j, p] = root * ws.trial.A[j, i]
         end
     end
-    ws.first[k+1] = n + p
-    weights!(ws, k, p)
-    # the analysis itself: x̄ + A w and c A T
-    w = view(ws.w, :, k)
-    copyto!(ws.analysed_scalars, view(ws.A, :, :, t))
-    transform!(ws, ws.analysed_scalars, D, k)
-    @inbounds for i in 1:D
-        s = 0.0
-        @simd for j in axes(ws.A, 1)
-            s += ws.A[j, i, t] * w[j]
-        end
-        ws.x̄⁺[i] = ws.x̄[i, t] + s
-        @simd for j in axes(ws.A, 1)
-            ws.analysed_scalars[j, i] *= inflation
-        end
+    transformed && apply_symmetric!(ws, Y, S, view(ws.G′, 1:p, 1:p))
+    copyto!(S, Y)
+    if transformed
+        BLAS.gemv!('T', 1.0, S, view(ws.w, :, k), 1.0, view(ws.d, 1:p))
     end
     return nothing
 end
 
-"The weights w and the matrix G of the analysis k, of p data."
+"The weights w of the analysis k, of p data, and the matrices G of T and of its inverse."
 function weights!(ws, k, p)
     S = data_of(ws, k)
     C = view(ws.C, 1:p, 1:p)
@@ -239,12 +343,15 @@ function weights!(ws, k, p)
     BLAS.gemm!('T', 'N', 1 / N⁻, S, S, 0.0, C)
     U = eigenvectors!(view(ws.U, 1:p, 1:p), C)      # the eigenvalues are then C's diagonal
     G = view(ws.G, 1:p, 1:p, k)
+    G′ = view(ws.G′, 1:p, 1:p)
     fill!(G, 0.0)
+    fill!(G′, 0.0)
     w = view(ws.w, :, k)
     fill!(w, 0.0)
     @inbounds for e in 1:p
         s = sqrt(1 + max(C[e, e], 0.0))
         g = -1 / (s * (s + 1) * N⁻)
+        g′ = 1 / ((s + 1) * N⁻)
         Uᵀd = 0.0
         for i in 1:p
             Uᵀd += U[i, e] * ws.d[i]
@@ -253,6 +360,7 @@ function weights!(ws, k, p)
         for i in 1:p
             for j in 1:p
                 G[j, i] += U[j, e] * g * U[i, e]
+                G′[j, i] += U[j, e] * g′ * U[i, e]
             end
             @simd for j in axes(S, 1)
                 w[j] += a * U[i, e] * S[j, i]
@@ -268,21 +376,34 @@ end
 "The V of the observation time k."
 @inline reflection(ws, k) = view(ws.V, :, :, mod1(k, size(ws.V, 3)))
 
-"    transform!(ws, Z, columns, k) -> Z with ΩₖTₖ applied to its first columns"
-function transform!(ws, Z, columns, k)
-    S = data_of(ws, k)
-    p = size(S, 2)
-    z = view(Z, :, 1:columns)
+"    apply_symmetric!(ws, z, S, G) -> z + S G Sᵀ z in place of z"
+function apply_symmetric!(ws, z, S, G)
+    (p, columns) = (size(S, 2), size(z, 2))
     a = view(ws.SᵀZ, 1:p, 1:columns)
     b = view(ws.GSᵀZ, 1:p, 1:columns)
     BLAS.gemm!('T', 'N', 1.0, S, z, 0.0, a)
-    BLAS.gemm!('N', 'N', 1.0, view(ws.G, 1:p, 1:p, k), a, 0.0, b)
+    BLAS.gemm!('N', 'N', 1.0, G, a, 0.0, b)
     BLAS.gemm!('N', 'N', 1.0, S, b, 1.0, z)
+    return z
+end
+
+"    transform!(ws, Z, columns, k) -> Z with ΩₖTₖ applied to its first columns"
+function transform!(ws, Z, columns, k)
+    without_mixing!(ws, Z, columns, k)
     size(ws.V, 2) > 0 || return Z
+    z = view(Z, :, 1:columns)
     V = reflection(ws, k)
     c = view(ws.VᵀZ, :, 1:columns)
     BLAS.gemm!('T', 'N', 1.0, V, z, 0.0, c)
     BLAS.gemm!('N', 'N', -2.0, V, c, 1.0, z)
+    return Z
+end
+
+"    without_mixing!(ws, Z, columns, k) -> Z with Tₖ applied to its first columns"
+function without_mixing!(ws, Z, columns, k)
+    S = data_of(ws, k)
+    p = size(S, 2)
+    apply_symmetric!(ws, view(Z, :, 1:columns), S, view(ws.G, 1:p, 1:p, k))
     return Z
 end
 
@@ -307,14 +428,18 @@ function back!(ŵ, ws, k)
     return ŵ
 end
 
-function smooth_means!(mean, ws, k, last, from, to, window)
+function smooth_means!(mean, ws, k, K, lag, from, to, window)
     ŵ = ws.ŵ
-    fill!(ŵ, 0.0)
-    for j in last:-1:k+1
-        back!(ŵ, ws, j)
-    end
+    known = -1
     for t in to:-1:from
-        k > 0 && t == from && back!(ŵ, ws, k)       # here A is the forecast's: before the analysis
+        last = last_analysis(ws, t, k, K, lag)
+        if last != known
+            fill!(ŵ, 0.0)
+            for j in last:-1:k+1
+                back!(ŵ, ws, j)
+            end
+            known = last
+        end
         @inbounds for i in axes(ws.x̄, 1)
             s = 0.0
             @simd for j in eachindex(ŵ)
@@ -326,14 +451,18 @@ function smooth_means!(mean, ws, k, last, from, to, window)
     return nothing
 end
 
-function smooth_spreads!(spread, ws, k, last, from, to, window)
+function smooth_spreads!(spread, ws, k, K, lag, from, to, window)
     P, D, _ = size(ws.A)
     Z = ws.Z
-    for start in from:PIECE:to
-        stop = min(start + PIECE - 1, to)
+    start = from
+    while start <= to
+        last = last_analysis(ws, start, k, K, lag)
+        stop = start
+        while stop < min(start + PIECE - 1, to) && last_analysis(ws, stop + 1, k, K, lag) == last
+            stop += 1
+        end
         columns = D * (stop - start + 1)
         copyto!(Z, 1, ws.A, P * D * (start - 1) + 1, P * columns)
-        k > 0 && start == from && transform!(ws, Z, D, k)
         for j in k+1:last
             transform!(ws, Z, columns, j)
         end
@@ -344,6 +473,7 @@ function smooth_spreads!(spread, ws, k, last, from, to, window)
             end
             spread[mod1(c, D), start+(c-1)÷D, window] = sqrt(s / (ws.members - 1))
         end
+        start = stop + 1
     end
     return nothing
 end
@@ -404,14 +534,16 @@ end
 # --- what Python calls ---------------------------------------------------------------------------
 
 function c_ensemble_smoother(model, p, D, T, windows, scheme, h, y, precision, members, N, inflation,
-                             lag, reflections, columns, count, mean, spread, message, capacity)
+                             lag, depth, iterations, reflections, columns, count, mean, spread,
+                             message, capacity)
     guarded(message, capacity, refusal(model, scheme)) do
         sd = spread == C_NULL ? nothing : array_at(spread, Float64, D, T, windows)
         ensemble_smoother!(array_at(mean, Float64, D, T, windows), sd, array_at(y, Float64, D, T, windows),
                            array_at(precision, Float64, D, T, windows), array_at(members, Float64, D, N),
-                           scheme_of(scheme), model_of(model, p, D), h, inflation, lag,
-                           array_at(reflections, Float64, N, columns, count))
+                           scheme_of(scheme), model_of(model, p, D), h; inflation = inflation,
+                           lag = lag, depth = depth, iterations = iterations,
+                           reflections = array_at(reflections, Float64, N, columns, count))
     end
 end
 
-address(::Val{:ensemble_smoother}) = @cfunction(c_ensemble_smoother, Cint, (Int64, Ptr{Float64}, Int64, Int64, Int64, Int64, Float64, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Int64, Float64, Int64, Ptr{Float64}, Int64, Int64, Ptr{Float64}, Ptr{Float64}, Ptr{UInt8}, Int64))
+address(::Val{:ensemble_smoother}) = @cfunction(c_ensemble_smoother, Cint, (Int64, Ptr{Float64}, Int64, Int64, Int64, Int64, Float64, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Int64, Float64, Int64, Int64, Int64, Ptr{Float64}, Int64, Int64, Ptr{Float64}, Ptr{Float64}, Ptr{UInt8}, Int64))

@@ -22,9 +22,9 @@ function reflections(N, columns, count)
     return cat([basis() for _ in 1:count]..., dims = 3)
 end
 
-function smoothed(m, y, precision, members, h; inflation = 1.0, lag = 0, V = zeros(size(members, 2), 0, 1))
+function smoothed(m, y, precision, members, h; V = zeros(size(members, 2), 0, 1), how...)
     mean, spread = fill(NaN, size(y)), fill(NaN, size(y))
-    VDA.ensemble_smoother!(mean, spread, y, precision, members, RungeKutta4(), m, h, inflation, lag, V)
+    VDA.ensemble_smoother!(mean, spread, y, precision, members, RungeKutta4(), m, h; reflections = V, how...)
     return mean, spread
 end
 
@@ -44,6 +44,75 @@ end
         @test norm(mean[:, :, w] - expected) <= 1e-10 * norm(expected)
         @test norm(spread[:, :, w] - stdev) <= 1e-10 * norm(stdev)
     end
+end
+
+@testset "going back is the same on a linear model: $(name(m)), depth $depth, $iterations iterations" for
+        m in (Rotation(2.0, 0.3), Transport(1.5, 0.2, 11)), depth in (1, 3, 20), iterations in (1, 3)
+    members, y, precision = linear_problem(m, 21, 3, 30)
+    precision[:, 1, 1] .= 0.7                       # an observation at the start of a window
+    precision[:, :, 3] .= 0
+    precision[1, 9, 3] = 0.7                        # one datum
+    expected = smoothed(m, y, precision, members, 0.1)
+    found = smoothed(m, y, precision, members, 0.1; depth = depth, iterations = iterations, V = reflections(30, 4, 3))
+    @test norm(found[1] - expected[1]) <= 1e-10 * norm(expected[1])
+    @test norm(found[2] - expected[2]) <= 1e-10 * norm(expected[2])
+    # a lag of no more than the depth is the fixed-lag smoother
+    later = smoothed(m, y, precision, members, 0.1; lag = depth, depth = depth)
+    limited = smoothed(m, y, precision, members, 0.1; lag = depth)
+    @test norm(later[1] - limited[1]) <= 1e-10 * norm(limited[1])
+    @test norm(later[2] - limited[2]) <= 1e-10 * norm(limited[2])
+end
+
+"Minimise |w|² (N-1)/2 + |d(x̄ + A w)|²/2 by Gauss-Newton steps with derivatives by differences."
+function by_differences(m, members, y, precision, t, h)
+    N = size(members, 2)
+    x̄ = vec(sum(members, dims = 2)) / N
+    A = members .- x̄
+    data = findall(>(0), precision[:, t])
+    root = sqrt.(precision[data, t])
+    function observed(w)
+        x = x̄ + A * w
+        for _ in 2:t
+            x = linearised_step_of(m, x, h)
+        end
+        return root .* x[data]
+    end
+    w = zeros(N)
+    for _ in 1:20
+        o = observed(w)
+        J = hcat([(observed(w + ϵ) - observed(w - ϵ)) / 2e-5 for ϵ in eachcol(1e-5 * Matrix(I, N, N))]...)
+        w += ((N - 1) * I + J'J) \ (J' * (root .* y[data, t] - o) - (N - 1) * w)
+    end
+    return x̄ + A * w
+end
+function linearised_step_of(m, x, h)
+    ws = VDA.StepWorkspace{Vector{Float64}}(length(m))
+    return collect(VDA.linearised_step(ws, RungeKutta4(), m, x, zero(x), h, 0))
+end
+
+@testset "the iterations end at the minimum, $(name(m))" for m in PAPER
+    # Members close to each other: what their spread makes of a derivative is then the derivative.
+    rng = MersenneTwister(56)
+    (T, h) = (9, usual_step(m))
+    centre = states(rng, m, 1)
+    members = centre .+ 1e-4 .* randn(rng, length(m), 12)
+    y = centre .+ zeros(1, T)
+    precision = zero(y)
+    precision[1:2:end, T] .= 1e8
+    y[:, T] = centre
+    for _ in 2:T
+        y[:, T] = linearised_step_of(m, y[:, T], h)
+    end
+    y[:, T] .+= 2e-4 .* randn(rng, length(m))
+    window(a) = reshape(a, size(a)..., 1)
+    expected = by_differences(m, members, y, precision, T, h)
+    errors = map((1, 5)) do iterations
+        mean, _ = smoothed(m, window(y), window(precision), members, h; depth = 1, iterations = iterations)
+        norm(mean[:, 1, 1] - expected)
+    end
+    change = norm(expected - vec(sum(members, dims = 2)) / 12)
+    @test errors[2] <= 1e-3 * change
+    @test errors[2] <= errors[1]
 end
 
 @testset "without data: the forecast of the members" begin
@@ -86,7 +155,7 @@ end
     @test mean[:, :, [1, 3]] == expected[:, :, [1, 3]]
     @test all(isfinite, spread[:, :, [1, 3]])
     only_mean = fill(NaN, size(y))
-    VDA.ensemble_smoother!(only_mean, nothing, y, precision, members, RungeKutta4(), m, h, 1.0, 0)
+    VDA.ensemble_smoother!(only_mean, nothing, y, precision, members, RungeKutta4(), m, h)
     @test isequal(only_mean, mean)
 end
 
@@ -113,7 +182,8 @@ end
     precision = Float64.(rand(rng, size(y)...) .< 0.2)
     mean, spread = zero(y), zero(y)
     ws = VDA.EnsembleWorkspace(m, 20, T, T, length(y), reflections(20, 4, 3))
-    run() = VDA.smooth_window!(mean, spread, ws, y, precision, members, RungeKutta4(), usual_step(m), 1.0, 4, 1)
+    how = (scheme = RungeKutta4(), h = usual_step(m), inflation = 1.0, lag = 4, depth = 3, iterations = 2)
+    run() = VDA.smooth_window!(mean, spread, ws, y, precision, members, how, 1)
     run()
     @test @allocated(run()) <= 1024         # a window, and nothing for its steps
 end

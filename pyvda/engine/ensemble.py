@@ -8,7 +8,7 @@ from pyvda.engine.interface import Array, CostSettings, checked
 from pyvda.engine.julia import _F, _I, _P, JuliaEngine, described, pointer, scheme_number
 from pyvda.models import Model
 
-_SIGNATURE = (_I, _P, _I, _I, _I, _I, _F, _P, _P, _P, _I, _F, _I, _P, _I, _I, _P, _P)
+_SIGNATURE = (_I, _P, _I, _I, _I, _I, _F, _P, _P, _P, _I, _F, _I, _I, _I, _P, _I, _I, _P, _P)
 
 
 def ensemble_smoother(
@@ -21,6 +21,8 @@ def ensemble_smoother(
     *,
     inflation: float = 1.0,
     lag: int = 0,
+    depth: int = 0,
+    iterations: int = 1,
     reflections: Array | None = None,
     spread: bool = True,
 ) -> tuple[Array, Array | None]:
@@ -34,9 +36,13 @@ def ensemble_smoother(
     members : (N, D)
         States at the first step, N >= 2.
     inflation : float
-        Factor on the anomalies after each analysis.
+        Factor on the anomalies when the members leave an observation time.
     lag : int
-        Number of later observation times that a state learns from; 0: all of them.
+        Number of later observation times that a state learns from, `depth` at least; 0: all of them.
+    depth : int
+        Number of observation times that an analysis goes back, to change the members there.
+    iterations : int
+        Gauss-Newton steps of an analysis that goes back.
     reflections : (count, r, N), optional
         How members are mixed after the analyses, in turn: r orthonormal vectors that are orthogonal
         to the vector of ones, along which anomalies change their sign. Default: not at all.
@@ -66,7 +72,7 @@ def ensemble_smoother(
             "ensemble_smoother", _SIGNATURE,
             number, pointer(parameters), size, steps, windows, scheme_number(settings.scheme),
             settings.time_step, pointer(observation), pointer(precision), pointer(members),
-            len(members), inflation, lag, pointer(reflections), columns, count, pointer(mean),
-            None if stdev is None else pointer(stdev),
+            len(members), inflation, lag, depth, iterations, pointer(reflections), columns, count,
+            pointer(mean), None if stdev is None else pointer(stdev),
         )  # fmt: skip
     return mean, stdev

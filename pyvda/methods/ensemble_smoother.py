@@ -37,6 +37,12 @@ class EnsembleSmootherOptions(StatisticalOptions):
         Lorenz-96, 1.03 suits 400.
     lag : int
         Number of later observation times that a state learns from; 0: all of them.
+    depth : int
+        Number of observation times that an analysis goes back to change the members there, from
+        where they run again (the iterative smoother of Bocquet & Sakov 2014); 0 is the plain
+        smoother.
+    iterations : int
+        Gauss-Newton steps of an analysis that goes back.
     mixing : int, optional
         Number of random directions in the space of the members along which the anomalies are
         reflected after each analysis, against outliers (on Lorenz-63 and on Lorenz-96 the error
@@ -51,6 +57,8 @@ class EnsembleSmootherOptions(StatisticalOptions):
     members: int = Field(100, ge=3, le=16384)
     inflation: float = Field(1.0, ge=1.0)
     lag: int = Field(0, ge=0)
+    depth: int = Field(1, ge=0)
+    iterations: int = Field(1, ge=1)
     mixing: int | None = Field(None, ge=0)
     seed: int = 0
 
@@ -104,7 +112,8 @@ def solve(problem: Problem, options: EnsembleSmootherOptions) -> Solution:
         block = chosen[first : first + _BLOCK]
         x[block], stdev[block] = ensemble_smoother(
             engine, problem.model, problem.cost, observation[block], precision[block], start,
-            inflation=options.inflation, lag=options.lag, reflections=mixed,
+            inflation=options.inflation, lag=options.lag, depth=options.depth,
+            iterations=options.iterations, reflections=mixed,
         )  # fmt: skip
         problem.report(first + len(block), len(chosen))
     status[chosen] = Status.CONVERGED
