@@ -146,6 +146,7 @@ def observe(
     epilog=_example(
         "pyvda assimilate obs.nc --model lorenz63 --iterations 150000 -o analysis.nc",
         "pyvda assimilate series.nc --window 200 --overlap 40 --time-step 0.01 -o analysis.nc",
+        "pyvda assimilate table.nc --grid-step 0.01 --method gauss-newton -o analysis.nc",
         "pyvda assimilate obs.nc --checkpoint runs/l63 -o analysis.nc",
     )
 )
@@ -161,6 +162,13 @@ def assimilate(
     overlap: Annotated[int | None, typer.Option(help="Steps shared by two windows.")] = None,
     time_step: Annotated[
         float | None, typer.Option(help="Model time between two steps of the file.")
+    ] = None,
+    grid_step: Annotated[
+        str | None,
+        typer.Option(
+            help="The file is a table, one row a datum (time, component, value): the step of the "
+            "analysis times, in its unit of time; of dates such as 6h."
+        ),
     ] = None,
     iterations: Annotated[int | None, typer.Option(min=0)] = None,
     tolerance: Annotated[
@@ -195,6 +203,8 @@ def assimilate(
     from pyvda import netcdf
     from pyvda.assimilate import assimilate as run
     from pyvda.engine import get_engine
+    from pyvda.irregular import on_grid
+    from pyvda.models import get_model
 
     check_folder(output)
     settings = _settings(config, option)
@@ -204,9 +214,14 @@ def assimilate(
         "tolerance": tolerance, "precision": precision, "engine": engine, "warm_start": warm_start,
     }  # fmt: skip
     settings |= {name: value for name, value in given.items() if value is not None}
-    observed = netcdf.open_observations(
-        observations, settings.pop("variable", None), chunks=_chunks(observations, block)
-    )
+    chosen = settings.pop("variable", None)
+    if grid_step is not None:
+        size = get_model(str(settings.get("model", "lorenz63"))).state_size
+        observed = on_grid(netcdf.open_dataset(observations), grid_step, size, variable=chosen)
+    else:
+        observed = netcdf.open_observations(
+            observations, chosen, chunks=_chunks(observations, block)
+        )
     if truth is not None:
         observed = _with_truth(observed, _read(truth))
     with _warnings_in_a_line(), _progress("assimilate", quiet) as report:

@@ -112,6 +112,11 @@ def _choose(ds: xr.Dataset, variable: str | None) -> str:
             f"several variables may be the observations: {', '.join(candidates)}; "
             "choose one by its name"
         )
+    if ds.data_vars and all(array.ndim == 1 for array in ds.data_vars.values()):
+        raise InputError(
+            f"the variables {known} have one dimension each, a table with one row a datum; put it "
+            "on a grid of analysis times by pyvda.on_grid (--grid-step)"
+        )
     raise InputError(
         "no variable called 'observation' and no other floating-point variable over time and "
         f"state; choose one by its name (the variables are {known})"

@@ -211,7 +211,9 @@ def test_lazy_windows_keep_their_points(table):
 
 
 def test_dates_are_times_too(table):
-    hours = np.datetime64("2001-01-01") + np.rint(table["time"].values * 3.6e6).astype("timedelta64[ms]")
+    hours = np.datetime64("2001-01-01") + np.rint(table["time"].values * 3.6e6).astype(
+        "timedelta64[ms]"
+    )
     dated = pyvda.on_grid(table.assign_coords(time=("obs", hours)), "36s", 3)
     plain = pyvda.on_grid(table, 0.01, 3)
     assert dated.sizes == plain.sizes
@@ -268,3 +270,19 @@ def test_methods_that_take_the_grid_alone_say_so(table):
 def test_names_of_the_file_format_are_those_documented():
     for name in names.POINTS[:-1]:
         assert name in irregular.__doc__
+
+
+def test_the_command_line_takes_a_table(table, tmp_path, monkeypatch, capsys):
+    from test_cli import run
+
+    table.to_netcdf(tmp_path / "table.nc")
+    out = tmp_path / "analysis.nc"
+    common = ["assimilate", tmp_path / "table.nc", "-o", out, "--quiet"]
+    assert run(monkeypatch, *common, "--grid-step", "0.01", "--iterations", "10") == 0
+    found = xr.open_dataset(out)
+    expected = pyvda.assimilate(pyvda.on_grid(table, 0.01, 3), iterations=10)
+    np.testing.assert_allclose(found["analysis"], expected["analysis"], atol=1e-9)
+    assert found["point_innovation"].dims == ("window", "datum")
+    out.unlink()
+    assert run(monkeypatch, *common) == 2
+    assert "--grid-step" in capsys.readouterr().err and not out.exists()

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import xarray as xr
 
-from pyvda import names, netcdf, twin, windows
+from pyvda import irregular, names, netcdf, twin, windows
 from pyvda.batch import Batch
 from pyvda.errors import InputError
 from pyvda.models import Model
@@ -56,6 +56,7 @@ def own_windows(
             f"the observations have a state of {size} components, {model.name} has "
             f"{model.state_size}; choose the model that they are of"
         )
+    observations = irregular.located(observations)
     if names.WINDOW not in observations.dims:
         observations = windows.cut(observations, window or observations.sizes[names.TIME])
     elif window is not None:
