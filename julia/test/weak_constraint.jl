@@ -106,7 +106,7 @@ end
     end
     N = m isa VDA.SmallModel ? VDA.lanes_for(Float64) : Float64
     block = VDA.gather!(VDA.WindowBlock{N}(D, T), x, y, mask, 1:1)
-    VDA.reweigh!(block, mask, [R], 1:1)
+    VDA.reweigh!(block, mask, nothing, [R], 1:1)
     s = VDA.shooting(block, VDA.in_lanes(N, b, 1:1), VDA.ShootingCost(3, 2, h / 2, P), m)
     cost = VDA.lane(VDA.linearise!(s, RungeKutta4(), m, 1 / q), 1)
     nodes = x[:, 1:3:T, 1]
@@ -155,18 +155,18 @@ end
     @test sort(result[1, :]) == [VDA.CONVERGED, VDA.CONVERGED, VDA.GIVEN_UP]
 end
 
+# In functions, where nothing is boxed for the call itself.
+allocated_by_linearise(s, m, w) = @allocated VDA.linearise!(s, RungeKutta4(), m, w)
+allocated_by_step(s, damping) = @allocated VDA.newton_step!(s, damping)
+allocated_by_cost(s, m, w) = @allocated VDA.cost_at(s, s.trial, RungeKutta4(), m, w)
+
 @testset "no allocation within an iteration, $(name(m))" for m in PAPER
     x, y, mask = noisy_problem(MersenneTwister(66), m, 99, 1)
     N = m isa VDA.SmallModel ? VDA.lanes_for(Float64) : Float64
     D = length(m)
     block = VDA.gather!(VDA.WindowBlock{N}(D, 99), x, y, mask, 1:1)
     s = VDA.shooting(block, zeros(N, D), VDA.ShootingCost(2, 1, usual_step(m), zeros(D, D)), m)
-    for _ in 1:2
-        VDA.linearise!(s, RungeKutta4(), m, 1.0)
-        VDA.newton_step!(s, N(0.1))
-        VDA.cost_at(s, s.trial, RungeKutta4(), m, 1.0)
-    end
-    @test @allocated(VDA.linearise!(s, RungeKutta4(), m, 1.0)) <= 256     # numbers boxed at the call
-    @test @allocated(VDA.newton_step!(s, N(0.1))) <= 256
-    @test @allocated(VDA.cost_at(s, s.trial, RungeKutta4(), m, 1.0)) <= 256
+    calls() = (allocated_by_linearise(s, m, 1.0), allocated_by_step(s, N(0.1)), allocated_by_cost(s, m, 1.0))
+    calls()
+    @test calls() == (0, 0, 0)
 end
