@@ -44,7 +44,7 @@ def _overview(results: dict[str, Any]) -> str:
 
 def _detail(results: dict[str, Any], setting: str) -> str:
     first = setting == next(iter(results["settings"]))
-    head = ["solver", "R-score", "4DVar-score", "under RK4", "ODE-score"]
+    head = ["solver", "R-score", "median", "4DVar-score", "under RK4", "ODE-score", "(error / σ)²"]
     head += ["paper: R / 4DVar / ODE"] if first else []
     head += ["parameters", "iterations", "training windows", "seconds"]
     rows = []
@@ -53,8 +53,9 @@ def _detail(results: dict[str, Any], setting: str) -> str:
         if entry is None:
             continue
         name = " ".join(p for p in (row["scheme"], row["prior"], row["solver"]) if p)
-        cells = [name, _score(entry, "r_score"), _score(entry, "four_dvar_score")]
+        cells = [name, _score(entry, "r_score"), _median(entry), _score(entry, "four_dvar_score")]
         cells += [_score(entry, "four_dvar_score_rk4"), _score(entry, "ode_score")]
+        cells.append(_score(entry, "normalised_error"))
         if first:
             paper = [row["paper"][k] or DASH for k in ("r_score", "four_dvar", "ode")]
             cells.append(" / ".join(paper) if set(paper) != {DASH} else DASH)
@@ -72,6 +73,10 @@ def _sets(results: dict[str, Any]) -> str:
             f"{one['truth_seed']} (truth) and {one['observation_seed']} (observations)."
         )
     text = " ".join(lines) + " In brackets the 95 % bootstrap interval of the mean over windows."
+    text += (
+        " (error / σ)²: mean square of the error over the standard deviation that the method gives "
+        "it, 1 where that is right."
+    )
     if len(results["settings"]) > 1:
         text += (
             " The paper's Table 1 was almost certainly made with observations at steps 16 to 184 "
@@ -139,6 +144,12 @@ def _score(entry: dict[str, Any], name: str) -> str:
     if not one or one["mean"] is None:
         return DASH
     return f"{_short(one['mean'])} [{_short(one['low'])}, {_short(one['high'])}]"
+
+
+def _median(entry: dict[str, Any]) -> str:
+    """Return the R-score of the window in the middle, which no lost window moves."""
+    found = entry.get("r_score_median")
+    return DASH if found is None else _short(found)
 
 
 def _mean(entry: dict[str, Any], name: str) -> str:

@@ -59,9 +59,15 @@ def scored(
         `r_score`, `r_score_steps_20_179`; `four_dvar_score` and `ode_score` under the method's own
         Φ, which for a classical method is the model's RK4; these two again under RK4 as
         `four_dvar_score_rk4` and `ode_score_rk4`. A regression has no Φ, so not the former.
+        `normalised_error`, the mean square of the error over its standard deviation, 1 where that
+        is right; of methods that give one.
     """
     found = pyvda.evaluate(analysis, truth, engine=engine)
     four_dvar, ode = found.pop("four_dvar_score"), found.pop("ode_score")
+    if names.STATE_STDEV in analysis:
+        error = analysis[names.ANALYSIS].values - truth[names.TRUTH].values
+        ratio = error / analysis[names.STATE_STDEV].values
+        found["normalised_error"] = np.mean(ratio**2, axis=(1, 2))
     known = {"four_dvar_score_rk4": four_dvar, "ode_score_rk4": ode}
     if checkpoint is None or _prior_kind(checkpoint) == "rk4":
         found |= {"four_dvar_score": four_dvar, "ode_score": ode}

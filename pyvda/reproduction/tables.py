@@ -165,6 +165,14 @@ def results_file(name: str, out: Path, quick: bool) -> Path:
     return out / (f"{name}-quick.json" if quick else f"{name}.json")
 
 
+# Raised when what is scored changes: what was found before is then scored again.
+_SCORED = 2
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
 class _Run:
     """One row in one setting."""
 
@@ -210,7 +218,8 @@ class _Run:
     def key(self) -> str:
         """Return what the scores depend on."""
         held_out = HELD_OUT[self.setting]
-        parts: list[Any] = [self.row.method, self.options, self.windows or held_out.windows,
+        windows = self.windows or held_out.windows
+        parts: list[Any] = [_SCORED, self.row.method, self.options, windows,
                             held_out.truth_seed, held_out.observation_seed]  # fmt: skip
         if self.options.get("warm_start") in shipped.names():
             parts.append(read_description(shipped.FOLDER / self.options["warm_start"]).digest())
@@ -233,13 +242,15 @@ class _Run:
             analysis, seconds = assimilated(observed, report=self.report, **settings)
         except InputError as error:
             return {"state": "refused", "note": str(error)}
-        scores = score_table(scored(analysis, truth, self.checkpoint, self.engine))
+        by_window = scored(analysis, truth, self.checkpoint, self.engine)
+        scores = score_table(by_window)
         status = analysis[names.STATUS].values
         return {
             "state": "scored",
             "note": self.note,
             "windows": len(status),
             **scores,
+            "r_score_median": _finite(np.median(by_window["r_score"])),
             "ended": {s.name.lower(): int(n) for s in names.Status if (n := (status == s).sum())},
             "iterations": float(np.mean(analysis[names.ITERATIONS].values)),
             "seconds": round(seconds, 3),
