@@ -12,8 +12,8 @@ setup:
 demo: setup
 	mkdir -p demo
 	$(WITH_JULIA) $(BIN)/pyvda info
-	$(WITH_JULIA) $(BIN)/pyvda simulate lorenz63 --windows 200 --seed 1 -o demo/truth.nc
-	$(WITH_JULIA) $(BIN)/pyvda observe demo/truth.nc --preset lorenz63-blanked --seed 2 -o demo/obs.nc
+	$(WITH_JULIA) $(BIN)/pyvda simulate lorenz63 --windows 200 --seed 11 -o demo/truth.nc
+	$(WITH_JULIA) $(BIN)/pyvda observe demo/truth.nc --preset lorenz63-blanked --seed 12 -o demo/obs.nc
 	$(WITH_JULIA) $(BIN)/pyvda assimilate demo/obs.nc --model lorenz63 --method fsgd --iterations 20000 -o demo/analysis.nc
 	$(WITH_JULIA) $(BIN)/pyvda assimilate demo/obs.nc --checkpoint lorenz63-blanked-shooting -o demo/learned.nc
 	$(WITH_JULIA) $(BIN)/pyvda score demo/analysis.nc demo/learned.nc --truth demo/truth.nc

@@ -100,7 +100,7 @@ def _read(path: Path) -> Any:
     return open_dataset(path)
 
 
-@app.command(epilog=_example("pyvda simulate lorenz63 --windows 2000 --seed 1 -o truth.nc"))
+@app.command(epilog=_example("pyvda simulate lorenz63 --windows 2000 --seed 11 -o truth.nc"))
 def simulate(
     preset: Annotated[str, typer.Argument(help="lorenz63, lorenz63-blanked or lorenz96.")],
     output: Output,
@@ -120,7 +120,7 @@ def simulate(
     _say(quiet, f"{output}: {windows} windows of {preset}, on {get_engine(engine).info}")
 
 
-@app.command(epilog=_example("pyvda observe truth.nc --preset lorenz63 --seed 2 -o obs.nc"))
+@app.command(epilog=_example("pyvda observe truth.nc --preset lorenz63 --seed 12 -o obs.nc"))
 def observe(
     truth: Annotated[Path, typer.Argument(help="File with the variable truth.")],
     output: Output,

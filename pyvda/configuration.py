@@ -60,8 +60,8 @@ class Data(Section):
     fresh: bool = False
     fresh_noise: bool = True
     validation: int = Field(default=512, ge=1)
-    seed: int = Field(default=1, ge=0)
-    validation_seed: int = Field(default=2, ge=0)
+    seed: int = Field(default=1, ge=0, lt=2**32)
+    validation_seed: int = Field(default=2, ge=0, lt=2**32)
     symmetries: bool = False
     normalisation: Literal["scalar", "component"] = "scalar"
 

@@ -408,3 +408,11 @@ def test_weights_of_another_architecture_are_no_start(tmp_path) -> None:
     other = quick(solver={"kind": "lstm", "hidden": 4})
     with pytest.raises(InputError, match="another architecture"):
         train(other, tmp_path / "second", start=tmp_path / "first")
+
+
+def test_no_window_of_an_epoch_is_one_of_validation_or_of_the_first_epoch() -> None:
+    data = TwinData(Data(steps=4, windows=4, validation=8, fresh=True, seed=1, validation_seed=2))
+    known = [*data.states, *data.validation.truth]
+    for epoch in range(1, 4):
+        for window in data.epoch(epoch)[0].truth:
+            assert not any(np.array_equal(window, other) for other in known)

@@ -23,8 +23,9 @@ from pyvda.engine import get_engine
 from pyvda.engine.interface import Array
 from pyvda.models import MIRROR_SIGNS
 
-# Seeds of epochs are far from those that users give.
-_EPOCHS = 1 << 32
+# Seeds of epochs have three words of 32 bits, the last a 1, those that users give have one: numpy
+# fills missing words with zeros, so that no window of an epoch is one of a user's seed.
+_WORD = 1 << 32
 
 
 class Windows(Dataset[Any]):
@@ -107,7 +108,9 @@ class TwinData:
         return self.settings.windows * (epochs if self.settings.fresh else min(epochs, 1))
 
     def _seed(self, epoch: int) -> int:
-        return self.settings.seed if epoch == 0 else _EPOCHS * (self.settings.seed + 1) + epoch
+        if epoch == 0:
+            return self.settings.seed
+        return _WORD**2 + _WORD * self.settings.seed + epoch
 
     def _simulate(self, count: int, seed: int) -> xr.Dataset:
         return twin.simulate(self.setting, count, seed, engine=self.engine)
