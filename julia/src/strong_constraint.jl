@@ -541,5 +541,14 @@ function c_trajectories(model, p, D, estimated, T, windows, scheme, h, x₀, H, 
     end
 end
 
+# `what` as for c_step; x, v, out: state and parameters.
+function c_step_with_parameters(model, p, D, estimated, n, scheme, h, what, x, v, out, message, capacity)
+    guarded(message, capacity, refusal(model, scheme)) do
+        linearised_steps!(array_at(out, Float64, D, n), array_at(x, Float64, D, n), array_at(v, Float64, D, n),
+                          scheme_of(scheme), control_model(model, p, D, estimated), h, what)
+    end
+end
+
+address(::Val{:step_with_parameters}) = @cfunction(c_step_with_parameters, Cint, (Int64, Ptr{Float64}, Int64, Int64, Int64, Int64, Float64, Int64, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Ptr{UInt8}, Int64))
 address(::Val{:strong_constraint}) = @cfunction(c_strong_constraint, Cint, (Int64, Ptr{Float64}, Int64, Int64, Int64, Int64, Int64, Float64, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Int64, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Int64, Int64, Int64, Float64, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Ptr{UInt8}, Int64))
 address(::Val{:trajectories}) = @cfunction(c_trajectories, Cint, (Int64, Ptr{Float64}, Int64, Int64, Int64, Int64, Int64, Float64, Ptr{Float64}, Ptr{Float64}, Int64, Ptr{Float64}, Ptr{Float64}, Ptr{UInt8}, Int64))

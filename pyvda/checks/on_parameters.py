@@ -1,0 +1,84 @@
+"""Checks of what a step owes to the parameters of the model, as part of the state."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from pyvda.checks.derivatives import EPS
+from pyvda.checks.single import Check, agreement, step_checks
+from pyvda.dynamics import from_model
+from pyvda.engine import CostSettings, Engine
+from pyvda.engine.interface import Array
+from pyvda.engine.julia import JuliaEngine
+from pyvda.engine.parameters import adjoint, forecast, tangent_linear
+from pyvda.models import PARAMETER_NAMES, Model
+from pyvda.priors.ode import ODEPrior
+
+_NAMES = (
+    "parameters, by differences",
+    "parameters, adjoint in ulps",
+    "parameters, torch autograd",
+)
+_SPREAD = 0.1  # of the parameters' own size: they differ from state to state
+
+
+def parameter_checks(
+    engine: Engine, model: Model, settings: CostSettings, x: Array, seed: int
+) -> list[Check]:
+    """Check a step's derivatives by state and parameters; list them as not run without Julia.
+
+    Parameters
+    ----------
+    x : (W, T, D)
+        States to check at, each with parameters of its own around the model's.
+    """
+    names = [f"julia {settings.scheme}: {name}" for name in _NAMES]
+    if not isinstance(engine, JuliaEngine):
+        why = f"the {engine.info.name} engine runs ({engine.info.reason})"
+        return [Check(name, None, None, why) for name in names]
+    rng = np.random.default_rng([seed, 5])
+    own = np.array(model.parameters)
+    size = np.maximum(np.abs(own), 1.0)
+    theta = own + _SPREAD * size * rng.standard_normal((*x.shape[:2], len(own)))
+    z = np.concatenate([x, theta], axis=2)
+    # A direction of the parameters alone: in others the state's part may hide what is wrong.
+    alone = np.concatenate([np.zeros_like(x), rng.standard_normal(theta.shape)], axis=2)
+    chosen = z.reshape(-1, z.shape[2]), alone.reshape(-1, z.shape[2])
+    by_hand = tangent_linear(engine, model, settings, *chosen)[:, : model.state_size]
+    return [
+        *step_checks(
+            (names[0], names[1]),
+            lambda states: forecast(engine, model, settings, states),
+            lambda states, direction: tangent_linear(engine, model, settings, states, direction),
+            lambda states, v: adjoint(engine, model, settings, states, v),
+            z,
+            alone,
+            seed,
+        ),
+        agreement(
+            names[2],
+            {"tangent linear": (by_hand, _by_autograd(model, settings, *chosen))},
+            EPS,
+            float(np.abs(x).max()),
+        ),
+    ]
+
+
+def _by_autograd(model: Model, settings: CostSettings, z: Array, dz: Array) -> Array:
+    """Return the tangent linear of a step in torch, (n, D)."""
+    tendency = from_model(model)
+
+    def step(x: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
+        each = dict(zip(PARAMETER_NAMES[model.name], theta[..., None].unbind(-2), strict=True))
+        return ODEPrior(
+            lambda state: torch.func.functional_call(tendency, each, (state,)),
+            settings.time_step,
+            settings.scheme,
+        ).step(x)
+
+    def parts(array: Array) -> tuple[torch.Tensor, ...]:
+        state, parameters = np.split(array, [model.state_size], axis=1)
+        return torch.as_tensor(state), torch.as_tensor(parameters)
+
+    return np.asarray(torch.func.jvp(step, parts(z), parts(dz))[1].numpy())
