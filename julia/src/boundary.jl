@@ -108,7 +108,7 @@ end
 function linearised_step(ws, scheme, m::LargeModel, x, v, h, what)
     x̂ = step!(ws, scheme, m, x, h)
     what == 0 && return x̂
-    return what == 1 ? step_tangent!(similar(v), ws, scheme, m, v, h) : step_adjoint!(ws, scheme, m, v, h)
+    return what == 1 ? step_tangent!(similar(v), ws, scheme, m, x, v, h) : step_adjoint!(ws, scheme, m, x, v, h)
 end
 
 "    entry_point(name) -> address of a function for C, which has a method of `address`"

@@ -14,13 +14,12 @@ workspace(::Type{N}, ::SmallModel) where {N} = nothing
 
 struct SweepWorkspace{N}
     step::StepWorkspace{Vector{N}}
-    x::Vector{N}
     r::Vector{N}
     r⁺::Vector{N}
-    points::Vector{N}       # gradient of the data after a step
+    points::Vector{N}       # gradient of the data after a step; zeros where there are none
 end
 workspace(::Type{N}, m::LargeModel) where {N} =
-    SweepWorkspace{N}(StepWorkspace{Vector{N}}(m.D), ntuple(_ -> zeros(N, m.D), Val(4))...)
+    SweepWorkspace{N}(StepWorkspace{Vector{N}}(m.D), ntuple(_ -> zeros(N, m.D), Val(3))...)
 
 """
     sweep!(f, block, ws, scheme, m, h, γ₁, γ₂) -> Σ c (x - y)², Σ r²
@@ -62,25 +61,23 @@ end
 
 @inline function sweep!(f::F, b::WindowBlock{N}, ws::SweepWorkspace{N}, scheme, m::LargeModel, h, γ₁, γ₂) where {F,N}
     T = size(b.x, 2)
-    (x, r, r⁺) = (ws.x, ws.r, ws.r⁺)
+    (r, r⁺) = (ws.r, ws.r⁺)
     fill!(r, zero(N))
     misfit = zero(N)
     residual = zero(N)
     for t in 1:T
-        @inbounds for i in eachindex(x)
-            x[i] = b.x[i, t]
-        end
+        x = @inbounds view(b.x, :, t)
         k = @inbounds b.slot[t]
-        k > 0 && (misfit = add_points!(ws.points, ws.step, b.points, t, x, misfit, scheme, m, h))
+        points = !isempty(points_at(b.points, t))
+        points && (misfit += add_points!(ws.points, ws.step, b.points, t, x, scheme, m, h))
         if t < T
-            x̂ = step!(ws.step, scheme, m, x, h)
-            @inbounds for i in eachindex(x)
-                r⁺[i] = b.x[i, t+1] - x̂[i]
+            residual!(r⁺, ws.step, scheme, m, x, (@inbounds view(b.x, :, t + 1)), h)
+            @inbounds for i in eachindex(r⁺)
                 residual = muladd(r⁺[i], r⁺[i], residual)
             end
-            a = step_adjoint!(ws.step, scheme, m, r⁺, h)
+            a = step_adjoint!(ws.step, scheme, m, x, r⁺, h)
         else
-            a = fill!(ws.step.x̄, zero(N))
+            a = fill!(ws.step.x₂, zero(N))
         end
         @inbounds for i in eachindex(x)
             g = γ₂ * (r[i] - a[i])
@@ -92,6 +89,7 @@ end
             end
             f(i, t, g)
         end
+        points && fill!(ws.points, zero(N))
         (r, r⁺) = (r⁺, r)
     end
     return misfit, residual

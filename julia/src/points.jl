@@ -90,8 +90,9 @@ end
     return misfit, g
 end
 
-"    add_points!(g, ws, p, t, x, misfit, scheme, m, h) -> misfit with the data after t; g: Σ c d 𝚽ᵀa"
-@noinline function add_points!(g::Vector{N}, ws::StepWorkspace, p::PointBlock{N}, t, x::Vector{N}, misfit, scheme, m, h) where {N}
+"    add_points!(g, ws, p, t, x, scheme, m, h) -> Σ c d² of the data after t; g: Σ c d 𝚽ᵀa"
+@noinline function add_points!(g::Vector{N}, ws::StepWorkspace, p::PointBlock{N}, t, x::AbstractVector{N}, scheme, m, h) where {N}
+    misfit = zero(N)
     fill!(g, zero(N))
     D = length(g)
     for k in points_at(p, t)
@@ -104,7 +105,7 @@ end
         end
         cd = p.c[k] * d
         misfit = muladd(cd, d, misfit)
-        ḡ = step_adjoint!(ws, scheme, m, a, hθ)
+        ḡ = step_adjoint!(ws, scheme, m, x, a, hθ)
         @inbounds for i in 1:D
             g[i] = muladd(cd, ḡ[i], g[i])
         end

@@ -52,12 +52,12 @@ end
 
 "The stages of a step, beside them room for the tangent linear of one group of columns."
 struct TangentStages
-    x₁::Vector{Float64}
     x₂::Vector{Float64}
     x₃::Vector{Float64}
     x₄::Vector{Float64}
-    k̄::Vector{ColumnLanes}
-    k̄′::Vector{ColumnLanes}
+    v₂::Vector{ColumnLanes}
+    v₃::Vector{ColumnLanes}
+    v₄::Vector{ColumnLanes}
 end
 
 """
@@ -82,7 +82,7 @@ function SegmentWorkspace(m::LargeModel)
     columns = zeros(ColumnLanes, P ÷ 8, P)
     transposed = unsafe_wrap(Array, Ptr{Float64}(pointer(columns)), (P, P))
     step = StepWorkspace{Vector{Float64}}(D)
-    stages = TangentStages(step.x₁, step.x₂, step.x₃, step.x₄, zeros(ColumnLanes, D), zeros(ColumnLanes, D))
+    stages = TangentStages(step.x₂, step.x₃, step.x₄, ntuple(_ -> zeros(ColumnLanes, D), Val(3))...)
     return SegmentWorkspace(zeros(D), transposed, columns, zeros(ColumnLanes, D), zeros(D), step, stages)
 end
 
@@ -104,7 +104,7 @@ function advance!(ws::SegmentWorkspace, scheme, m::LargeModel, h)
     x̂ = step!(ws.step, scheme, m, ws.x, h)
     for g in axes(ws.columns, 1)
         group = ColumnGroup(ws.columns, g)
-        step_tangent!(ws.next, ws.stages, scheme, m, group, h)
+        step_tangent!(ws.next, ws.stages, scheme, m, ws.x, group, h)
         @inbounds for i in eachindex(ws.next)
             group[i] = ws.next[i]
         end

@@ -2,11 +2,12 @@
 #
 # Small models: tuples in, tuples out; what the compiler sees is straight-line code in registers.
 # Large models: `step!(ws, scheme, m, x, h)` leaves Φ(x) in `ws.x̂` and the states at which the
-# stages were evaluated in `ws`, where `step_tangent!` and `step_adjoint!` find them.
+# stages were evaluated in `ws`, where `step_tangent!` and `step_adjoint!` find all but the first, x.
 #
 # RK4 is x + h/6 (k₁ + 2k₂ + 2k₃ + k₄), kᵢ = f(xᵢ), x₁ = x, x₂ = x + h/2 k₁, x₃ = x + h/2 k₂,
 # x₄ = x + h k₃. Its adjoint walks back: k̄₄ = h/6 v, x̄₄ = 𝐌(x₄)ᵀ k̄₄, k̄₃ = h/3 v + h x̄₄, and so on;
-# the result is v + x̄₁ + x̄₂ + x̄₃ + x̄₄.
+# the result is v + x̄₁ + x̄₂ + x̄₃ + x̄₄. That is RK4 again, from v, with 𝐌(x₄)ᵀ, 𝐌(x₃)ᵀ, 𝐌(x₂)ᵀ, 𝐌(x₁)ᵀ
+# in place of f: its weights 1, 2, 2, 1 read the same from both ends.
 
 struct Euler end
 struct RungeKutta4 end
@@ -58,124 +59,70 @@ end
 
 # --- vectors ------------------------------------------------------------------------------------
 
-"Room for one step of a large model: the stages, Φ(x), and what the adjoint passes on."
+"Room for one step of a large model: the stages, Φ(x), and the stages of its linearisation."
 struct StepWorkspace{V}
-    x₁::V
     x₂::V
     x₃::V
     x₄::V
     x̂::V
-    k̄::V
-    k̄′::V
-    x̄::V
+    v₂::V
+    v₃::V
+    v₄::V
 end
 StepWorkspace{V}(D::Integer) where {V<:AbstractVector} =
-    StepWorkspace{V}(ntuple(_ -> fill!(V(undef, D), zero(eltype(V))), Val(8))...)
+    StepWorkspace{V}(ntuple(_ -> fill!(V(undef, D), zero(eltype(V))), Val(7))...)
 
-@inline function step!(ws, ::Euler, m::LargeModel, x, h)
-    each_place(m) do s
+# The rates are functions (m, xₖ, z, s): `tangent_linear` and `adjoint` as they are.
+@inline tendency_at(m, _, x, s) = tendency(m, x, s)
+
+# What is stored of a step x̂: itself, or how far another state is from it.
+@inline itself(x̂, _) = x̂
+@inline residual(x̂, x⁺) = x⁺ - x̂
+
+@inline function euler!(rate::F, out, m, z, h, x, store::G = itself, x⁺ = z) where {F,G}
+    return map_places!(out, m, (z, x), (x⁺,)) do s, (z, x), (x⁺,)
         @inlined
-        @inbounds ws.x₁[s.i] = x[s.i]
-        @inbounds ws.x̂[s.i] = muladd(h, tendency(m, x, s), x[s.i])
+        @inbounds store(muladd(h, rate(m, x, z, s), z[s.i]), x⁺)
     end
-    return ws.x̂
 end
 
-@inline function step!(ws, ::RungeKutta4, m::LargeModel, x, h)
-    (x₁, x₂, x₃, x₄, x̂) = (ws.x₁, ws.x₂, ws.x₃, ws.x₄, ws.x̂)
-    each_place(m) do s
+# A stage stores one vector: k₁, k₂, k₃ come back from z₂, z₃, z₄ in the end,
+# ẑ = z + [(z₂ - z) + 2(z₃ - z) + (z₄ - z)]/3 + h/6 k₄. It may stand where an xₖ did of an earlier stage.
+@inline function runge_kutta!(rate::F, out, (z₂, z₃, z₄), m, z, h, (x₁, x₂, x₃, x₄), store::G = itself, x⁺ = z) where {F,G}
+    third = oftype(h, 1 / 3)
+    map_places!(z₂, m, (z, x₁), ()) do s, (z, x₁), _
         @inlined
-        k = tendency(m, x, s)
-        @inbounds x₁[s.i] = x[s.i]
-        @inbounds x₂[s.i] = muladd(h / 2, k, x[s.i])
-        @inbounds x̂[s.i] = muladd(h / 6, k, x[s.i])
+        @inbounds muladd(h / 2, rate(m, x₁, z, s), z[s.i])
     end
-    each_place(m) do s
+    map_places!(z₃, m, (z₂, x₂), (z,)) do s, (z₂, x₂), (z,)
         @inlined
-        k = tendency(m, x₂, s)
-        @inbounds x₃[s.i] = muladd(h / 2, k, x₁[s.i])
-        @inbounds x̂[s.i] = muladd(h / 3, k, x̂[s.i])
+        muladd(h / 2, rate(m, x₂, z₂, s), z)
     end
-    each_place(m) do s
+    map_places!(z₄, m, (z₃, x₃), (z,)) do s, (z₃, x₃), (z,)
         @inlined
-        k = tendency(m, x₃, s)
-        @inbounds x₄[s.i] = muladd(h, k, x₁[s.i])
-        @inbounds x̂[s.i] = muladd(h / 3, k, x̂[s.i])
+        muladd(h, rate(m, x₃, z₃, s), z)
     end
-    each_place(m) do s
+    return map_places!(out, m, (z₄, x₄), (z, z₂, z₃, x⁺)) do s, (z₄, x₄), (z, z₂, z₃, x⁺)
         @inlined
-        @inbounds x̂[s.i] = muladd(h / 6, tendency(m, x₄, s), x̂[s.i])
+        ẑ = @inbounds muladd(third, (z₂ - z₃) + (z₄[s.i] - z), z₃)
+        store(muladd(h / 6, rate(m, x₄, z₄, s), ẑ), x⁺)
     end
-    return x̂
 end
 
-@inline function step_tangent!(δ̂, ws, ::Euler, m::LargeModel, δ, h)
-    each_place(m) do s
-        @inlined
-        @inbounds δ̂[s.i] = muladd(h, tangent_linear(m, ws.x₁, δ, s), δ[s.i])
-    end
-    return δ̂
-end
+@inline step!(ws, ::Euler, m::LargeModel, x, h) = euler!(tendency_at, ws.x̂, m, x, h, x)
+@inline step!(ws, ::RungeKutta4, m::LargeModel, x, h) =
+    runge_kutta!(tendency_at, ws.x̂, (ws.x₂, ws.x₃, ws.x₄), m, x, h, (x, ws.x₂, ws.x₃, ws.x₄))
 
-@inline function step_tangent!(δ̂, ws, ::RungeKutta4, m::LargeModel, δ, h)
-    (δ₂, δ₃) = (ws.k̄, ws.k̄′)
-    each_place(m) do s
-        @inlined
-        k = tangent_linear(m, ws.x₁, δ, s)
-        @inbounds δ₂[s.i] = muladd(h / 2, k, δ[s.i])
-        @inbounds δ̂[s.i] = muladd(h / 6, k, δ[s.i])
-    end
-    each_place(m) do s
-        @inlined
-        k = tangent_linear(m, ws.x₂, δ₂, s)
-        @inbounds δ₃[s.i] = muladd(h / 2, k, δ[s.i])
-        @inbounds δ̂[s.i] = muladd(h / 3, k, δ̂[s.i])
-    end
-    each_place(m) do s
-        @inlined
-        k = tangent_linear(m, ws.x₃, δ₃, s)
-        @inbounds δ₂[s.i] = muladd(h, k, δ[s.i])
-        @inbounds δ̂[s.i] = muladd(h / 3, k, δ̂[s.i])
-    end
-    each_place(m) do s
-        @inlined
-        @inbounds δ̂[s.i] = muladd(h / 6, tangent_linear(m, ws.x₄, δ₂, s), δ̂[s.i])
-    end
-    return δ̂
-end
+"    residual!(r, ws, scheme, m, x, x⁺, h) -> r = x⁺ - Φ(x), and the stages in ws"
+@inline residual!(r, ws, ::Euler, m::LargeModel, x, x⁺, h) = euler!(tendency_at, r, m, x, h, x, residual, x⁺)
+@inline residual!(r, ws, ::RungeKutta4, m::LargeModel, x, x⁺, h) =
+    runge_kutta!(tendency_at, r, (ws.x₂, ws.x₃, ws.x₄), m, x, h, (x, ws.x₂, ws.x₃, ws.x₄), residual, x⁺)
 
-@inline function step_adjoint!(ws, ::Euler, m::LargeModel, v, h)
-    each_place(m) do s
-        @inlined
-        @inbounds ws.x̄[s.i] = muladd(h, adjoint(m, ws.x₁, v, s), v[s.i])
-    end
-    return ws.x̄
-end
+@inline step_tangent!(δ̂, ws, ::Euler, m::LargeModel, x, δ, h) = euler!(tangent_linear, δ̂, m, δ, h, x)
+@inline step_tangent!(δ̂, ws, ::RungeKutta4, m::LargeModel, x, δ, h) =
+    runge_kutta!(tangent_linear, δ̂, (ws.v₂, ws.v₃, ws.v₄), m, δ, h, (x, ws.x₂, ws.x₃, ws.x₄))
 
-@inline function step_adjoint!(ws, ::RungeKutta4, m::LargeModel, v, h)
-    (k̄, k̄′, x̄) = (ws.k̄, ws.k̄′, ws.x̄)
-    # 𝐌ᵀ is linear, so the factor h/6 of k̄₄ is applied after it instead of before.
-    each_place(m) do s
-        @inlined
-        a = (h / 6) * adjoint(m, ws.x₄, v, s)
-        @inbounds k̄[s.i] = muladd(h, a, (h / 3) * v[s.i])
-        @inbounds x̄[s.i] = v[s.i] + a
-    end
-    each_place(m) do s
-        @inlined
-        a = adjoint(m, ws.x₃, k̄, s)
-        @inbounds k̄′[s.i] = muladd(h / 2, a, (h / 3) * v[s.i])
-        @inbounds x̄[s.i] += a
-    end
-    each_place(m) do s
-        @inlined
-        a = adjoint(m, ws.x₂, k̄′, s)
-        @inbounds k̄[s.i] = muladd(h / 2, a, (h / 6) * v[s.i])
-        @inbounds x̄[s.i] += a
-    end
-    each_place(m) do s
-        @inlined
-        @inbounds x̄[s.i] += adjoint(m, ws.x₁, k̄, s)
-    end
-    return x̄
-end
+# In the room of the stages it has done with, which are lost: less to keep in the first-level cache.
+@inline step_adjoint!(ws, ::Euler, m::LargeModel, x, v, h) = euler!(adjoint, ws.x₂, m, v, h, x)
+@inline step_adjoint!(ws, ::RungeKutta4, m::LargeModel, x, v, h) =
+    runge_kutta!(adjoint, ws.x₂, (ws.v₂, ws.x₄, ws.x₃), m, v, h, (ws.x₄, ws.x₃, ws.x₂, x))

@@ -33,6 +33,48 @@ end
     return nothing
 end
 
+# Four places at a time, with the eight values around them in registers: half of these are still
+# there from the four places before. Place by place, the compiler has to load every neighbour from
+# memory again, since what it has just stored might be one; loads then take longer than the arithmetic.
+@inline function map_places!(f::F, out, m::Lorenz96, around::Tuple, here::Tuple) where {F}
+    D = m.D
+    last = first_four(around, D)
+    for group in 0:D÷4-1
+        i = 4group + 1
+        a = behind(last, around, i, D)
+        last = last_four(a)
+        @inbounds (out[i], out[i+1], out[i+2], out[i+3]) = (
+            f(FOUR[1], a, values_at(here, i)), f(FOUR[2], a, values_at(here, i + 1)),
+            f(FOUR[3], a, values_at(here, i + 2)), f(FOUR[4], a, values_at(here, i + 3)),
+        )
+    end
+    for i in D-D%4+1:D
+        s = Neighbours(i - 2, i - 1, i, onto(i + 1, D), onto(i + 2, D))
+        @inbounds out[i] = f(s, around, values_at(here, i))
+    end
+    return out
+end
+
+# Of the eight values around i, ..., i + 3: the neighbours of each of the four.
+const FOUR = ntuple(k -> Neighbours(k, k + 1, k + 2, k + 3, k + 4), 4)
+
+@inline onto(i, D) = ifelse(i > D, i - D, i)
+
+"    first_four(around, D) -> of each vector, the values at D-1, D, 1, 2"
+@inline first_four(around::Tuple, D) =
+    (@inbounds((around[1][D-1], around[1][D], around[1][1], around[1][2])), first_four(Base.tail(around), D)...)
+@inline first_four(::Tuple{}, D) = ()
+
+"    behind(last, around, i, D) -> of each vector, `last` and behind them the values at i+2, ..., i+5"
+@inline behind(last::Tuple, around::Tuple, i, D) =
+    ((last[1]..., next_four(around[1], i, D)...), behind(Base.tail(last), Base.tail(around), i, D)...)
+@inline behind(::Tuple{}, ::Tuple{}, i, D) = ()
+@inline next_four(x, i, D) = @inbounds (x[i+2], x[i+3], x[onto(i + 4, D)], x[onto(i + 5, D)])
+
+@inline last_four(eight::Tuple) =
+    ((eight[1][5], eight[1][6], eight[1][7], eight[1][8]), last_four(Base.tail(eight))...)
+@inline last_four(::Tuple{}) = ()
+
 "    tendency(m, x, s) -> component s.i of dx/dt"
 @inline tendency(m::Lorenz96, x, s::Neighbours) =
     @inbounds muladd(x[s.r] - x[s.ll], x[s.l], m.F - x[s.i])

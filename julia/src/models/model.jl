@@ -4,7 +4,8 @@
 # take and return tuples of `length(m)` numbers.
 #
 # A `LargeModel` works on vectors, component by component: `tendency(m, x, s)` is the component at
-# the place `s` of its stencil; `each_place(f, m)` calls `f(s)` for every place, `s.i` its index.
+# the place `s` of its stencil; `each_place(f, m)` calls `f(s)` for every place, `s.i` its index. What
+# it gets as `x` may be a vector or no more of it than the stencil reaches: it reads `x[s.i]` and so on.
 #
 # Both also come as `tendency!(dx, m, x)` and so on, on vectors.
 
@@ -32,6 +33,23 @@ end
     v̄ .= adjoint(m, tuple_of(x, size_of(m)), tuple_of(v, size_of(m)))
     return v̄
 end
+
+"""
+    map_places!(f, out, m, around, here)
+
+Set `out[s.i] = f(s, around, values)` at every place `s`, where `values` are those of the vectors
+`here` at `s.i`. The vectors `around` are read at the neighbours too; `out` is none of them.
+"""
+@inline function map_places!(f::F, out, m::LargeModel, around::Tuple, here::Tuple) where {F}
+    each_place(m) do s
+        @inlined
+        @inbounds out[s.i] = f(s, around, values_at(here, s.i))
+    end
+    return out
+end
+# By recursion, as all that goes through vectors of several types: it is inlined, `map` is not.
+@inline values_at(here::Tuple, i) = (@inbounds(here[1][i]), values_at(Base.tail(here), i)...)
+@inline values_at(::Tuple{}, i) = ()
 
 @inline function tendency!(dx, m::LargeModel, x)
     each_place(m) do s
