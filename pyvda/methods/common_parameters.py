@@ -1,10 +1,10 @@
 """Parameters that all windows have in common, by rounds of one Gaussian for all of them.
 
-A round minimises every window with the last round's Gaussian of the parameters as their prior, and
-adds up what the windows say (`control.common`). What a window says is exact to second order around
-its minimum, which lies the nearer to the common parameters the better these are known: at the end
-each window's slope is measured where it is asked for, and the common parameters are those of the
-one large problem. The last round holds the parameters, and the states follow.
+A round minimises every window with a Gaussian around the last round's parameters as their prior,
+and adds up what the windows say (`control.common`). What a window says is exact to second order
+around its own minimum; the Gaussian is narrow, so that the minimum lies where the window is asked,
+and the common parameters are those of the one large problem. The last round holds the parameters,
+and the states follow.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from pyvda.methods.control import Common, Prior, common, moved, with_all_windows
 from pyvda.names import Status
 
 _ROUNDS = 10
-_STILL = 1e-3  # standard deviations by which the common parameters may still move
-_HELD = 1e6  # times their precision, in the last round
+_STILL = 3e-3  # standard deviations by which the common parameters may still move
+# Times the precision of the common parameters. With more, the windows' slopes, which are what is
+# left of a minimum's tolerance, would be lost; the last round needs no slopes.
+_NARROW, _HELD = 30.0, 1e6
 
 
 def in_common(
@@ -64,7 +66,7 @@ def in_common(
         shift = known.mean - last.mean
         if used is not prior and shift @ known.precision @ shift < _STILL**2:
             break
-        used = with_common(prior, *known)
+        used = with_common(prior, known.mean, _NARROW * known.precision)
         best, iterations = _again(best, known.mean, used, minimise, iterations)
     held = with_common(prior, known.mean, _HELD * known.precision)
     best, iterations = _again(best, known.mean, held, minimise, iterations)
