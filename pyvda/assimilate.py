@@ -9,27 +9,23 @@ chunk of windows is assimilated when its results are asked for, so that memory s
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydantic
 import xarray as xr
 
-import pyvda
-from pyvda import conventions, irregular, names, netcdf, parameters, patterns, validation, windows
+from pyvda import conventions, irregular, names, netcdf, patterns, validation, windows
+from pyvda.analysis import POSITION, labelled, template, with_provenance
 from pyvda.climatology import climatology
-from pyvda.engine import CostSettings, Engine, get_engine
+from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError
-from pyvda.methods import METHODS, Method, Options, Problem, Solution
+from pyvda.methods import METHODS, Options, Problem
 from pyvda.methods.learned import LearnedOptions
 from pyvda.models import Model, get_model
-
-_PER_WINDOW = (names.COST, names.COST_OBSERVATION, names.COST_DYNAMICS, names.GRADIENT_NORM,
-               names.STATUS, names.ITERATIONS)  # fmt: skip
+from pyvda.settings import Settings, configured, settled
 
 
 def assimilate(
@@ -42,6 +38,7 @@ def assimilate(
     variable: str | None = None,
     window: int | None = None,
     overlap: int = 0,
+    block: int | None = None,
     time_step: float | None = None,
     lambda1: float = 0.01,
     lambda2: float = 1.0,
@@ -76,6 +73,8 @@ def assimilate(
     window, overlap : int, optional
         Cut a series into windows of `window` steps that share `overlap` steps. Default: the whole
         series is one window.
+    block : int, optional
+        Windows in memory at once. Default: the dask chunks of the observations, or all.
     time_step : float, optional
         Model time units between two steps of the file. Default: the spacing of its time axis, which
         must then be a plain number.
@@ -84,7 +83,7 @@ def assimilate(
     engine : str, optional
         See `pyvda.engine.get_engine`.
     resume_file : path, optional
-        Where a long method keeps its state; an interrupted run goes on from it.
+        Where FSGD keeps its state; an interrupted run goes on from it.
     report : callable(done, total), optional
         Told of progress.
 
@@ -93,7 +92,9 @@ def assimilate(
     Dataset
         `analysis`, `innovation`, `flag`, and for each window its cost and the cost's terms, the
         gradient's norm, `status` and `iterations`, and what the method adds (`state_stdev`, ...);
-        the configuration as attributes.
+        the configuration as attributes. Of observations in memory as one block, FSGD also gives
+        its cost, gradient norm and error along the iterations (`history_cost`, ...); a run in
+        blocks does not, because each block has a history of its own.
 
     Raises
     ------
@@ -105,28 +106,28 @@ def assimilate(
     >>> from pyvda import assimilate, open_observations                     # doctest: +SKIP
     >>> analysis = assimilate(open_observations("obs.nc"), model="lorenz63")  # doctest: +SKIP
     """
+    told = settled(locals())  # the keywords above, checked
     if checkpoint is not None:
-        if resume_file is not None:
-            raise InputError("a learned model has nothing to resume; leave out resume_file")
         method, options = "learned", {"checkpoint": str(checkpoint), **options}
-    chosen, checked_options = _configured(method, options)
+    chosen, checked_options = configured(method, options)
+    _check_resumes(resume_file, method, checked_options)
     warm = _warm_start(warm_start, method, checked_options)
     bound: list[Options] = [checked_options] if warm is None else [checked_options, warm]
     model = _model(model, bound)
     observed = _checked(observations, variable)
-    step = _time_step(observed, time_step, model)
+    step = _time_step(observed, told.time_step, model)
     for one in bound:
         one.check_time_step(step)
-    in_windows, is_series = _in_windows(observed, window, overlap)
+    in_windows, is_series = _in_windows(observed, told)
     windows.check_state_size(in_windows, model.state_size, model.name)
     _check_points(in_windows, method, bound)
     lazy = in_windows[names.OBSERVATION].chunks is not None
     running = get_engine(engine)
-    cost = CostSettings(step, lambda1, lambda2)
+    cost = CostSettings(step, told.lambda1, told.lambda2)
     mean = climatology(model, running).mean
     variance = windows.reference_variance(in_windows)
-    known = variance or observed.attrs.get("observation_error_variance")
-    unlike = _unlike_trained(checked_options, in_windows, known)
+    known = variance or netcdf.stated_variance(observed)
+    unlike = _unlike_trained(bound, in_windows, known)
 
     def solve(block: xr.Dataset) -> xr.Dataset:
         batch = windows.to_batch(block, mean, variance)
@@ -136,15 +137,15 @@ def assimilate(
             problem = _warmed(problem, warm)
         resume = {} if resume_file is None else {"checkpoint": _resume_path(resume_file, block)}
         solution = chosen.solve(problem, checked_options, **resume)
-        return _labelled(block, problem, solution, with_history=not lazy)
+        return labelled(block, problem, solution, with_history=not lazy)
 
     if not lazy:
         analysis = solve(in_windows)
     else:
         position = np.arange(in_windows.sizes[names.WINDOW])
-        in_windows = in_windows.assign_coords({_POSITION: (names.WINDOW, position)})
+        in_windows = in_windows.assign_coords({POSITION: (names.WINDOW, position)})
         analysis = xr.map_blocks(
-            solve, in_windows, template=_template(in_windows, checked_options, model)
+            solve, in_windows, template=template(in_windows, checked_options, model)
         )
     if is_series:
         analysis = windows.merge(analysis, observed)
@@ -152,24 +153,7 @@ def assimilate(
         analysis = analysis.assign_attrs(pyvda_warm_start=warm.checkpoint, **warm.provenance())
     if unlike:
         analysis = analysis.assign_attrs(pyvda_pattern_difference=unlike)
-    return _with_provenance(analysis, model, method, checked_options, cost, running)
-
-
-def _configured(method: str, options: dict[str, Any]) -> tuple[Method, Any]:
-    if method not in METHODS:
-        raise InputError(f"unknown method {method!r}; choose one of {', '.join(METHODS)}")
-    chosen = METHODS[method]
-    try:
-        return chosen, chosen.options(**options)
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        known = ", ".join(chosen.options.model_fields)
-        if first["type"] == "extra_forbidden":
-            raise InputError(f"{method} has no option {name!r}; its options are {known}") from None
-        raise InputError(
-            f"option {name} of {method} is {first['input']!r}, but {first['msg'].lower()}"
-        ) from None
+    return with_provenance(analysis, model, method, checked_options, cost, running)
 
 
 def _model(given: str | Model | None, options: list[Options]) -> Model:
@@ -185,6 +169,15 @@ def _model(given: str | Model | None, options: list[Options]) -> Model:
                 "checkpoint"
             )
     return model or get_model("lorenz63")
+
+
+def _check_resumes(file: str | Path | None, method: str, options: Options) -> None:
+    if file is not None and not options.resumes:
+        able = ", ".join(name for name, m in METHODS.items() if m.options.resumes)
+        raise InputError(
+            f"{method} has nothing to resume: it keeps no state in a file; leave out resume_file "
+            f"(--checkpoint FILE), or choose {able}"
+        )
 
 
 def _warm_start(
@@ -221,19 +214,32 @@ def _time_step(ds: xr.Dataset, given: float | None, model: Model) -> float:
             "the time axis holds dates or nothing, so the step in model time units is not known; "
             f"give time_step (--time-step), for example {model.time_step} for {model.name}"
         )
-    if not found > 0:
+    if not 0 < found < np.inf:
         raise InputError(
             f"the time step is {found}, expected a positive number of model time units"
         )
     return found
 
 
-def _in_windows(ds: xr.Dataset, length: int | None, overlap: int) -> tuple[xr.Dataset, bool]:
-    if names.WINDOW in ds.dims:
-        if length is not None:
-            raise InputError("the observations have windows already; leave out window (--window)")
-        return ds.chunk(time=-1, state=-1) if ds[names.OBSERVATION].chunks else ds, False
-    return windows.cut(ds, length or ds.sizes[names.TIME], overlap), True
+def _in_windows(ds: xr.Dataset, told: Settings) -> tuple[xr.Dataset, bool]:
+    """Return the windows, with dask chunks if they are worked off in blocks; were they a series?"""
+    is_series = names.WINDOW not in ds.dims
+    if is_series:
+        ds = windows.cut(ds, told.window or ds.sizes[names.TIME], told.overlap)
+    elif told.window is not None:
+        raise InputError("the observations have windows already; leave out window (--window)")
+    blocks = told.block or ds[names.OBSERVATION].chunksizes.get(names.WINDOW)
+    if blocks is not None:
+        # All variables in the same blocks, those in memory (a truth), too.
+        chunks = {names.WINDOW: blocks, names.TIME: -1, names.STATE: -1}
+        ds = ds.assign(
+            {
+                name: v.chunk({dim: n for dim, n in chunks.items() if dim in v.dims})
+                for name, v in ds.data_vars.items()
+                if names.WINDOW in v.dims
+            }
+        )
+    return ds, is_series
 
 
 def _check_points(ds: xr.Dataset, method: str, options: list[Options]) -> None:
@@ -245,121 +251,22 @@ def _check_points(ds: xr.Dataset, method: str, options: list[Options]) -> None:
         )
 
 
-def _unlike_trained(options: Options, ds: xr.Dataset, variance: float | None) -> str:
-    """Warn of observations that a learned model was not trained for; return how they differ."""
-    trained = options.pattern()
-    if trained is None:
+def _unlike_trained(options: list[Options], ds: xr.Dataset, variance: float | None) -> str:
+    """Warn of observations that learned models were not trained for; return how they differ."""
+    trained = [pattern for one in options if (pattern := one.pattern()) is not None]
+    if not trained:
         return ""
     first = ds[names.OBSERVATION].isel(window=slice(0, _SAMPLE_WINDOWS))
     observed = first.transpose(*names.DIMENSIONS).notnull().compute(scheduler="synchronous")
-    return patterns.warn(patterns.differences(observed.values, variance, trained), stacklevel=3)
+    found = [patterns.differences(observed.values, variance, pattern) for pattern in trained]
+    unlike = dict.fromkeys(text for texts in found for text in texts)  # said once
+    return patterns.warn(list(unlike), stacklevel=3)
 
 
 def _resume_path(path: str | Path, block: xr.Dataset) -> Path:
     """Return the file of this block: `path` itself, or with the block's first window added."""
-    first = int(block[_POSITION].values[0]) if _POSITION in block else 0
+    first = int(block[POSITION].values[0]) if POSITION in block else 0
     return Path(path) if first == 0 else Path(f"{path}.{first}")
 
 
-_POSITION = "window_position"
 _SAMPLE_WINDOWS = 256  # enough to know the pattern of a large file
-
-
-def _labelled(
-    block: xr.Dataset, problem: Problem, solution: Solution, with_history: bool
-) -> xr.Dataset:
-    """Give the solution names, with the cost (4) of every window and its terms."""
-    final = _final_cost(problem, solution)
-    per_window = {**final, names.STATUS: solution.status, names.ITERATIONS: solution.iterations,
-                  **solution.per_window}  # fmt: skip
-    per_window, of_parameters = parameters.separated(per_window)
-    analysis = windows.analysis_dataset(
-        block, solution.x, per_window, None, solution.stdev, _point_innovation(problem, solution)
-    )
-    analysis = parameters.labelled(analysis, problem.model, of_parameters)
-    if with_history and solution.history is not None:
-        iteration = xr.Variable(names.ITERATION, solution.history["iteration"].astype(int),
-                                names.attributes(names.ITERATION))  # fmt: skip
-        analysis = analysis.assign_coords({names.ITERATION: iteration})
-        for name, values in solution.history.items():
-            if name != "iteration":
-                full = f"history_{name}"
-                analysis[full] = (names.ITERATION, values, names.attributes(full))
-    return analysis.drop_vars(_POSITION, errors="ignore")
-
-
-def _point_innovation(problem: Problem, solution: Solution) -> np.ndarray | None:
-    """Return observation minus analysis of the data at arbitrary times, NaN where there is none."""
-    points = problem.batch.points
-    if points is None:
-        return None
-    x = np.where(np.isfinite(solution.x), solution.x, 0.0)
-    said = problem.engine.observed(problem.model, problem.cost, x, points)
-    difference = np.asarray(points.value) - said
-    known = np.asarray(np.isfinite(solution.x).all((1, 2)))[:, None]
-    return np.where((np.asarray(points.weight) > 0) & known, difference, np.nan)
-
-
-def _final_cost(problem: Problem, solution: Solution) -> dict[str, np.ndarray]:
-    usable = np.asarray(np.isfinite(solution.x).all((1, 2)))
-    result = problem.engine.cost(
-        problem.model, problem.cost, solution.x[usable],
-        np.asarray(problem.batch.observation)[usable], np.asarray(problem.batch.mask)[usable],
-        gradient=False, points=problem.points(usable),
-    )  # fmt: skip
-    values = (result.total, result.observation, result.dynamics, result.gradient_norm)
-    final = {}
-    for name, value in zip(_PER_WINDOW, values, strict=False):
-        final[name] = np.full(len(usable), np.nan)
-        final[name][usable] = value
-    return final
-
-
-def _template(ds: xr.Dataset, options: Options, model: Model) -> xr.Dataset:
-    """Return the lazy shape of what `solve` makes of chunked windows."""
-    one = ds.isel(window=slice(0, 1)).compute(scheduler="synchronous")
-    outputs = (*_PER_WINDOW, *options.window_outputs())
-    per_window, of_parameters = parameters.separated({name: np.zeros(1) for name in outputs})
-    of_parameters = {name: np.zeros((1, len(model.parameters))) for name in of_parameters}
-    per_window[names.ITERATIONS] = np.zeros(1, int)
-    shape = tuple(one.sizes[d] for d in names.DIMENSIONS)
-    stdev = np.zeros(shape) if options.has_stdev() else None
-    points = one[names.POINT_POSITION].values if names.POINT_POSITION in one else None
-    sample = windows.analysis_dataset(one, np.zeros(shape), per_window, None, stdev, points)
-    sample = parameters.labelled(sample, model, of_parameters)
-    lazy = ds[names.OBSERVATION].chunksizes[names.WINDOW]
-    count = ds.sizes[names.WINDOW]
-    data = {
-        name: v.isel(window=[0] * count, drop=True).drop_vars(v.coords).chunk(window=lazy)
-        for name, v in sample.data_vars.items()
-    }
-    coords = dict(ds.drop_vars(_POSITION).coords)
-    if of_parameters:
-        coords[names.PARAMETER] = sample[names.PARAMETER]
-    return xr.Dataset(data, coords, sample.attrs)
-
-
-def _with_provenance(
-    analysis: xr.Dataset,
-    model: Model,
-    method: str,
-    options: Options,
-    cost: CostSettings,
-    engine: Engine,
-) -> xr.Dataset:
-    configuration = {
-        "method": method,
-        "model": asdict(model),
-        "cost": asdict(cost),
-        "options": options.model_dump(),
-    }
-    analysis = analysis.assign_attrs(
-        Conventions="CF-1.11",
-        pyvda_version=pyvda.__version__,
-        pyvda_engine=str(engine.info),
-        pyvda_configuration=json.dumps(configuration),
-        **options.provenance(),
-    )
-    return netcdf.append_history(
-        analysis, f"pyvda {pyvda.__version__} assimilate, {method} on {model.name}"
-    )

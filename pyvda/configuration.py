@@ -11,13 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import pydantic
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pyvda.errors import InputError
 from pyvda.models import MIRROR_SIGNS
 from pyvda.presets import PRESETS, Preset, get_preset
+from pyvda.refusals import validated
 
 Rate = Annotated[float, Field(ge=0.0)]
 
@@ -399,32 +399,3 @@ def read_yaml(path: Path, kind: str, expected: str) -> dict[str, Any]:
     if not isinstance(loaded, dict):
         raise InputError(f"{path} holds no {kind}, expected {expected}")
     return {str(name): value for name, value in loaded.items()}
-
-
-def validated(kind: type[Any], values: Any, where: str) -> Any:
-    """Return `values` as a model of `kind`, or say in one sentence what is wrong with them."""
-    try:
-        return kind.model_validate(values)
-    except pydantic.ValidationError as error:
-        raise InputError(f"{where}: {_sentence(error, values)}") from None
-
-
-def _sentence(error: pydantic.ValidationError, values: Any) -> str:
-    first = error.errors()[0]
-    # A part of the location that is no key of the file is the kind of a prior, solver or loss.
-    path, found = [], values
-    for part in first["loc"]:
-        if isinstance(found, dict) and part not in found and part != first["loc"][-1]:
-            continue
-        path.append(str(part))
-        found = found[part] if isinstance(found, dict) and part in found else found
-    name = ".".join(path)
-    if first["type"] == "extra_forbidden":
-        return f"unknown key {name}; remove it or correct its spelling"
-    if first["type"] == "missing":
-        return f"the key {name} is missing; add it"
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "value_error":
-        return f"{name + ': ' if name else ''}{message}"
-    given = first["input"]
-    return f"{name} is {given!r}, but {message[0].lower()}{message[1:]}"

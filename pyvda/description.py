@@ -13,10 +13,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from pyvda.configuration import Architecture, Section, validated
+from pyvda.configuration import Architecture, Section
 from pyvda.errors import InputError
 from pyvda.models import Model
 from pyvda.presets import Preset
+from pyvda.refusals import validated
 
 MODEL_FILE = "model.json"
 

@@ -16,6 +16,7 @@ DIMENSIONS = (WINDOW, TIME, STATE)
 
 OBSERVATION = "observation"
 OBSERVATION_ERROR = "observation_error"
+OBSERVATION_ERROR_VARIANCE = "observation_error_variance"  # an attribute of the file
 TRUTH = "truth"
 WINDOW_START = "window_start"
 

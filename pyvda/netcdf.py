@@ -104,6 +104,28 @@ def time_step(ds: xr.Dataset) -> float | None:
     return float(f"{validation.elapsed(time)[-1] / (len(time) - 1):.{digits}g}")
 
 
+def stated_variance(ds: xr.Dataset) -> float | None:
+    """Return the error variance that the attribute `observation_error_variance` gives, if any.
+
+    Raises
+    ------
+    InputError
+        It is not one finite number, or it is negative.
+    """
+    given = ds.attrs.get(names.OBSERVATION_ERROR_VARIANCE)
+    if given is None:
+        return None
+    value = np.asarray(given)
+    if value.dtype.kind in "fiu" and value.size == 1:
+        variance = float(value.item())
+        if np.isfinite(variance) and variance >= 0:
+            return variance
+    raise InputError(
+        f"the attribute {names.OBSERVATION_ERROR_VARIANCE} is {given!r}, expected one number, the "
+        "variance of the observation errors in the state's units squared; correct or remove it"
+    )
+
+
 def append_history(ds: xr.Dataset, line: str) -> xr.Dataset:
     """Return `ds` with a time-stamped line added to its CF `history`, newest last."""
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

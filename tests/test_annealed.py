@@ -135,7 +135,7 @@ def test_budget_and_refusals(lorenz96: Problem) -> None:
     few = replace(lorenz96, batch=lorenz96.batch[:2])
     hurried = solve(few, AnnealedOptions(budget=1e-9))
     np.testing.assert_array_equal(hurried.x, solve(few, ONE_START).x)
-    with pytest.raises(InputError, match="observation-variance"):
+    with pytest.raises(InputError, match="--set observation_variance=2"):
         solve(replace(few, observation_variance=None), ONE_START)
     with pytest.raises(InputError, match="Julia"):
         solve(replace(few, engine=get_engine("torch")), ONE_START)

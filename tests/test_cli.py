@@ -136,7 +136,7 @@ def test_a_bad_file_gets_one_sentence(name, folder, tmp_path, monkeypatch, capsy
     [
         (["--model", "lorenz96"], "state of 3 components, lorenz96 has 40"),
         (["--variable", "nothing"], "nothing"),
-        (["--set", "iteration=5"], "no option 'iteration'"),
+        (["--set", "iteration=5"], "unknown key iteration;"),
         (["--set", "iterations"], "name=value"),
         (["--method", "4dvar"], "choose one of"),
         (["--engine", "fortran"], "unknown engine"),
@@ -150,7 +150,7 @@ def test_a_bad_option_gets_one_sentence(more, message, folder, tmp_path, monkeyp
 
 def test_an_unknown_key_in_a_configuration(folder, tmp_path, monkeypatch, capsys) -> None:
     for text, message in (
-        ("model: lorenz63\niteratons: 7\n", "no option 'iteratons'"),
+        ("model: lorenz63\niteratons: 7\n", "unknown key iteratons;"),
         ("- a list\n", "holds no options"),
         ("a: [1,\n", "cannot be read as YAML"),
     ):

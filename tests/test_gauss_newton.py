@@ -176,7 +176,7 @@ def test_what_cannot_be_done_is_refused(problem: Problem) -> None:
         solve(problem, GaussNewtonOptions(every=2))
     with pytest.raises(InputError, match="positive weights"):
         solve(replace(problem, cost=CostSettings(0.01, lambda1=0.0)), GaussNewtonOptions())
-    with pytest.raises(InputError, match="observation-variance"):
+    with pytest.raises(InputError, match="--set observation_variance=2"):
         solve(replace(problem, observation_variance=None), STATISTICAL)
     with pytest.raises(InputError, match="variance of the observations is 0"):
         solve(replace(problem, observation_variance=0.0), STATISTICAL)

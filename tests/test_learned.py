@@ -250,7 +250,7 @@ def test_a_checkpoint_of_something_else_is_refused(files, tmp_path) -> None:
         pyvda.assimilate(observed.isel(state=slice(2)), checkpoint=checkpoint)
     with pytest.raises(InputError, match="nothing to resume"):
         pyvda.assimilate(observed, checkpoint=checkpoint, resume_file=tmp_path / "s.npz")
-    with pytest.raises(InputError, match="has no option 'iteration'"):
+    with pytest.raises(InputError, match="options of learned: unknown key iteration;"):
         pyvda.assimilate(observed, checkpoint=checkpoint, iteration=3)
     with pytest.raises(InputError, match="device 'tpu9'"):
         pyvda.assimilate(observed, checkpoint=checkpoint, device="tpu9")

@@ -34,7 +34,7 @@ from pyvda.methods.classical import (
 )
 from pyvda.methods.ensemble_smoother import members, reflections
 from pyvda.methods.gauss_newton import spacing
-from pyvda.methods.problem import Problem, Solution, Status
+from pyvda.methods.problem import Positive, Problem, Seed, Solution, Status
 
 # Model-error variances, in units of the mean climatological variance (13.3 of Lorenz-96): from a
 # smoother's mean; from less; after a hop; where the windows are compared; where a start is given
@@ -82,10 +82,10 @@ class AnnealedOptions(StatisticalOptions):
 
     restarts: int = Field(4, ge=0)
     hops: int = Field(12, ge=0)
-    seed: int = 0
+    seed: Seed = 0
     budget: float | None = Field(None, gt=0)
     every: int | None = Field(None, ge=1)
-    model_error: float | None = Field(None, gt=0)
+    model_error: Positive | None = None
     background: str = CLIMATOLOGY
 
     def has_stdev(self) -> bool:

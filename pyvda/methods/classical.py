@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from pydantic import Field
 
 from pyvda.climatology import climatology
 from pyvda.engine.interface import Array
 from pyvda.engine.julia import JuliaEngine
 from pyvda.errors import InputError
-from pyvda.methods.problem import Options, Problem, Status
+from pyvda.methods.problem import Options, Positive, Problem, Status
 
 
 class StatisticalOptions(Options):
@@ -21,7 +20,7 @@ class StatisticalOptions(Options):
         R of a datum with weight 1, in the state's units squared. Default: the file's.
     """
 
-    observation_variance: float | None = Field(None, gt=0)
+    observation_variance: Positive | None = None
 
 
 def julia_engine(problem: Problem, method: str) -> JuliaEngine:
@@ -56,13 +55,13 @@ def variance_of(problem: Problem, given: float | None) -> float:
     variance = problem.observation_variance if given is None else given
     if variance is None:
         raise InputError(
-            "the file does not say how large the observation errors are; give their variance, "
-            "observation_variance (--observation-variance), in the state's units squared"
+            "the file does not say how large the observation errors are; give their variance, in "
+            "the state's units squared, as observation_variance (--set observation_variance=2)"
         )
     if not (np.isfinite(variance) and variance > 0):
         raise InputError(
             f"the variance of the observations is {variance}, expected a positive number; give "
-            "observation_variance (--observation-variance)"
+            "observation_variance (--set observation_variance=2)"
         )
     return variance
 

@@ -18,7 +18,7 @@ from pyvda.methods.classical import (
     precision_of,
     without_observations,
 )
-from pyvda.methods.problem import Problem, Solution, Status
+from pyvda.methods.problem import Problem, Seed, Solution, Status
 
 _REFLECTIONS = 16
 _MIXING = 20
@@ -55,12 +55,12 @@ class EnsembleSmootherOptions(StatisticalOptions):
     """
 
     members: int = Field(100, ge=3, le=16384)
-    inflation: float = Field(1.0, ge=1.0)
+    inflation: float = Field(1.0, ge=1.0, le=100.0)
     lag: int = Field(0, ge=0)
     depth: int = Field(1, ge=0)
     iterations: int = Field(1, ge=1)
     mixing: int | None = Field(None, ge=0)
-    seed: int = 0
+    seed: Seed = 0
 
     def has_stdev(self) -> bool:
         """Tell whether the method gives the analysis a standard deviation."""

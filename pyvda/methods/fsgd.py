@@ -44,6 +44,7 @@ class FSGDOptions(Options):
 
     starts_from_first_guess: ClassVar[bool] = True
     takes_points: ClassVar[bool] = True
+    resumes: ClassVar[bool] = True
 
     iterations: int = Field(20_000, ge=0)
     step: float | None = Field(None, gt=0)
@@ -114,8 +115,8 @@ def solve(
                 limit = options.tolerance * run.first_norm[usable]
                 run.active[np.flatnonzero(usable)[cost.gradient_norm <= limit]] = False
             if done in record_at:
-                error = _mean_square_error(problem, run.x, usable)
-                row = [done, cost.total.mean(), cost.gradient_norm.mean(), error]
+                row = [done, _mean(cost.total), _mean(cost.gradient_norm),
+                       _mean_square_error(problem, run.x, usable)]  # fmt: skip
                 run.records = np.vstack([run.records, row])
 
     try:
@@ -156,11 +157,17 @@ def solve(
     return Solution(run.x.astype(float), status, run.iterations, history=history)
 
 
+def _mean(values: Array) -> float:
+    """Return the mean, NaN where all windows have diverged."""
+    with np.errstate(over="ignore"):  # windows on their way to divergence
+        return float(values.mean()) if values.size else np.nan
+
+
 def _mean_square_error(problem: Problem, x: Array, usable: Array) -> float:
     if problem.batch.truth is None:
         return np.nan
-    with np.errstate(over="ignore"):  # a window on its way to divergence
-        return float(np.mean((x[usable] - np.asarray(problem.batch.truth)[usable]) ** 2))
+    with np.errstate(over="ignore"):
+        return _mean((x[usable] - np.asarray(problem.batch.truth)[usable]) ** 2)
 
 
 def _record_points(iterations: int) -> set[int]:

@@ -21,7 +21,7 @@ from pyvda.methods.classical import (
     precision_of,
     without_observations,
 )
-from pyvda.methods.problem import Problem, Solution, Status
+from pyvda.methods.problem import Positive, Problem, Seed, Solution, Status
 
 _BLOCK = 128  # windows between two reports: less than a second of work
 
@@ -53,10 +53,10 @@ class PosteriorMeanOptions(StatisticalOptions):
     members: int = Field(240_000, ge=100, le=20_000_000)
     enough: float = Field(50.0, ge=1)
     draws: int = Field(1024, ge=0, multiple_of=8)
-    bandwidth: float = Field(0.01, gt=0)
+    bandwidth: Positive = 0.01
     lead: int = Field(20, ge=0)
     doubtful: float = Field(5.0, ge=0)
-    seed: int = 0
+    seed: Seed = 0
 
     def has_stdev(self) -> bool:
         """Tell whether the method gives the analysis a standard deviation."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from pyvda.batch import Batch
 from pyvda.description import Pattern
@@ -17,7 +17,11 @@ from pyvda.models import Model
 from pyvda.names import Status
 from pyvda.points import Points
 
-__all__ = ["Options", "Problem", "Solution", "Status"]
+__all__ = ["Options", "Positive", "Problem", "Seed", "Solution", "Status"]
+
+# A quantity in the state's units, or a factor on one, whose inverse and square are numbers, too.
+Positive = Annotated[float, Field(ge=1e-30, le=1e30)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class Options(BaseModel):
@@ -29,11 +33,14 @@ class Options(BaseModel):
         Whether the method starts from a state, which may be another method's analysis.
     takes_points : bool
         Whether the method takes observations at arbitrary times, `Batch.points`.
+    resumes : bool
+        Whether the method keeps its state in a file, the keyword `checkpoint` of its `solve`.
     """
 
     starts_from_first_guess: ClassVar[bool] = False
     takes_points: ClassVar[bool] = False
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    resumes: ClassVar[bool] = False
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     def model(self) -> Model | None:
         """Return the model that the method is bound to; None: any."""

@@ -8,8 +8,9 @@ from typing import Any
 
 import pyvda
 from pyvda import shipped
-from pyvda.configuration import Configuration, read_configuration, validated
+from pyvda.configuration import Configuration, read_configuration
 from pyvda.description import MODEL_FILE
+from pyvda.refusals import validated
 from pyvda.reproduction.held_out import check_not_trained_on
 from pyvda.reproduction.rows import Row
 
