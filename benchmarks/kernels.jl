@@ -47,7 +47,7 @@ function operations(m, D, observed)
     T = 200
     b = VDA.WindowBlock{Counted}(
         Counted.(randn(D, T)), Counted.(randn(D, length(observed))), Counted.(ones(D, length(observed))),
-        [something(findfirst(==(t), observed), 0) for t in 1:T],
+        [something(findfirst(==(t), observed), 0) for t in 1:T], VDA.PointBlock{Counted}(T),
     )
     ws = VDA.workspace(Counted, m)
     h = 0.01

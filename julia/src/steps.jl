@@ -87,8 +87,11 @@ StepWorkspace{V}(D::Integer) where {V<:AbstractVector} =
 end
 
 # A stage stores one vector: k₁, k₂, k₃ come back from z₂, z₃, z₄ in the end,
-# ẑ = z + [(z₂ - z) + 2(z₃ - z) + (z₄ - z)]/3 + h/6 k₄. It may stand where an xₖ did of an earlier stage.
-@inline function runge_kutta!(rate::F, out, (z₂, z₃, z₄), m, z, h, (x₁, x₂, x₃, x₄), store::G = itself, x⁺ = z) where {F,G}
+# ẑ = z + [(z₂ - z) + 2(z₃ - z) + (z₄ - z)]/3 + h/6 k₄. What a stage stores may take the place of
+# an xₖ of an earlier one.
+@inline function runge_kutta!(
+    rate::F, out, (z₂, z₃, z₄), m, z, h, (x₁, x₂, x₃, x₄), store::G = itself, x⁺ = z,
+) where {F,G}
     third = oftype(h, 1 / 3)
     map_places!(z₂, m, (z, x₁), ()) do s, (z, x₁), _
         @inlined
@@ -114,9 +117,12 @@ end
     runge_kutta!(tendency_at, ws.x̂, (ws.x₂, ws.x₃, ws.x₄), m, x, h, (x, ws.x₂, ws.x₃, ws.x₄))
 
 "    residual!(r, ws, scheme, m, x, x⁺, h) -> r = x⁺ - Φ(x), and the stages in ws"
-@inline residual!(r, ws, ::Euler, m::LargeModel, x, x⁺, h) = euler!(tendency_at, r, m, x, h, x, residual, x⁺)
+@inline residual!(r, ws, ::Euler, m::LargeModel, x, x⁺, h) =
+    euler!(tendency_at, r, m, x, h, x, residual, x⁺)
 @inline residual!(r, ws, ::RungeKutta4, m::LargeModel, x, x⁺, h) =
-    runge_kutta!(tendency_at, r, (ws.x₂, ws.x₃, ws.x₄), m, x, h, (x, ws.x₂, ws.x₃, ws.x₄), residual, x⁺)
+    runge_kutta!(
+        tendency_at, r, (ws.x₂, ws.x₃, ws.x₄), m, x, h, (x, ws.x₂, ws.x₃, ws.x₄), residual, x⁺,
+    )
 
 @inline step_tangent!(δ̂, ws, ::Euler, m::LargeModel, x, δ, h) = euler!(tangent_linear, δ̂, m, δ, h, x)
 @inline step_tangent!(δ̂, ws, ::RungeKutta4, m::LargeModel, x, δ, h) =

@@ -47,8 +47,10 @@ function c_cost(number, bytes, scheme_number, m, p, x, y, mask)
     code = ccall(
         Ptr{Cvoid}(UInt(VDA.entry_point("cost"))), Cint,
         (Int64, Ptr{Float64}, Int64, Int64, Int64, Int64, Int64, Float64, Float64, Float64, Ptr{Cvoid},
-         Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Float64}, Ptr{Cvoid}, Ptr{UInt8}, Int64),
-        number, p, D, T, windows, bytes, scheme_number, usual_step(m), 0.01, 1.0, x, y, mask, terms, gradient, buffer, 200,
+         Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Float64}, Ptr{Cvoid}, Int64, Ptr{Int64}, Ptr{Cvoid}, Ptr{Cvoid},
+         Ptr{Cvoid}, Ptr{Cvoid}, Ptr{UInt8}, Int64),
+        number, p, D, T, windows, bytes, scheme_number, usual_step(m), 0.01, 1.0, x, y, mask, terms, gradient,
+        0, C_NULL, C_NULL, C_NULL, C_NULL, C_NULL, buffer, 200,     # no data at arbitrary times
     )
     return code, String(buffer[1:findfirst(iszero, buffer)-1]), terms, gradient
 end
@@ -88,8 +90,10 @@ end
     code = ccall(
         Ptr{Cvoid}(UInt(VDA.entry_point("descend"))), Cint,
         (Int64, Ptr{Float64}, Int64, Int64, Int64, Int64, Int64, Float64, Float64, Float64, Ptr{Cvoid}, Ptr{Cvoid},
-         Ptr{Cvoid}, Float64, Int64, Ptr{UInt8}, Int64),
-        63, p, 3, 6, 3, 8, 4, 0.01, 0.01, 1.0, x, y, mask, 1.5, 10, buffer, 200,
+         Ptr{Cvoid}, Float64, Int64, Int64, Ptr{Int64}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid},
+         Ptr{UInt8}, Int64),
+        63, p, 3, 6, 3, 8, 4, 0.01, 0.01, 1.0, x, y, mask, 1.5, 10,
+        0, C_NULL, C_NULL, C_NULL, C_NULL, C_NULL, buffer, 200,
     )
     @test code === Cint(0) && x == expected
 end

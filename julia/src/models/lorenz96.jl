@@ -62,8 +62,9 @@ const FOUR = ntuple(k -> Neighbours(k, k + 1, k + 2, k + 3, k + 4), 4)
 
 "    first_four(around, D) -> of each vector, the values at D-1, D, 1, 2"
 @inline first_four(around::Tuple, D) =
-    (@inbounds((around[1][D-1], around[1][D], around[1][1], around[1][2])), first_four(Base.tail(around), D)...)
+    (seam(around[1], D), first_four(Base.tail(around), D)...)
 @inline first_four(::Tuple{}, D) = ()
+@inline seam(x, D) = @inbounds (x[D-1], x[D], x[1], x[2])
 
 "    behind(last, around, i, D) -> of each vector, `last` and behind them the values at i+2, ..., i+5"
 @inline behind(last::Tuple, around::Tuple, i, D) =
