@@ -22,10 +22,8 @@ import xarray as xr
 
 from pyvda import names
 from pyvda.errors import InputError
-from pyvda.points import Points
+from pyvda.points import SNAP, Points
 from pyvda.validation import elapsed
-
-_SNAP = 1e-6  # of a step: nearer to a step than that is at the step
 
 
 def on_grid(
@@ -77,7 +75,7 @@ def on_grid(
     first, last = (time[kept].min() if start is None else start), stop
     axis = _axis(time.dtype, first, time[kept].max() if last is None else last, step)
     position = _positions(time, axis)
-    kept &= (position > -_SNAP) & (position < len(axis) - 1 + _SNAP)
+    kept &= (position > -SNAP) & (position < len(axis) - 1 + SNAP)
     if not kept.any():
         raise InputError(
             f"no datum lies between {axis[0]} and {axis[-1]}; choose other analysis times"
@@ -187,26 +185,6 @@ def to_points(block: xr.Dataset, reference_variance: float | None) -> Points | N
     return Points(step, position - step, value, weight, operator)
 
 
-def nearest_steps(points: Points, steps: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return values and mask (W, T, D) with each datum of one component at the nearest step.
-
-    Only good enough for a first guess. Data of several components at once are left out.
-    """
-    operator = np.asarray(points.operator)
-    alone = (np.count_nonzero(operator, axis=-1) == 1) & (np.asarray(points.weight) > 0)
-    window, datum = np.nonzero(alone)
-    component = np.abs(operator[window, datum]).argmax(-1)
-    value = np.asarray(points.value)[window, datum] / operator[window, datum, component]
-    # Halfway between two steps rounding errors must not decide.
-    position = np.asarray(points.step) + np.asarray(points.fraction)
-    nearest = np.floor(position + 0.5 + _SNAP).astype(int)
-    at = (window, np.minimum(nearest[window, datum], steps - 1), component)
-    total, count = (np.zeros((len(operator), steps, size)) for _ in range(2))
-    np.add.at(total, at, value)
-    np.add.at(count, at, 1.0)
-    return total / np.maximum(count, 1), (count > 0).astype(float)
-
-
 def _values_of(table: xr.Dataset, variable: str | None) -> str:
     taken = ("time", "component", "operator", names.OBSERVATION_ERROR)
     candidates = [
@@ -270,7 +248,7 @@ def _axis(kind: np.dtype, first: Any, last: Any, step: float | str) -> np.ndarra
         raise InputError(
             f"analysis times from {first} to {last} by {by} are none; expected at least two"
         )
-    count = max(int(np.ceil((last - first) / by - _SNAP)), 1) + 1
+    count = max(int(np.ceil((last - first) / by - SNAP)), 1) + 1
     axis: np.ndarray = first + np.arange(count) * by
     return axis
 
@@ -288,4 +266,4 @@ def _positions(time: np.ndarray, axis: np.ndarray) -> np.ndarray:
         )
     position = np.asarray(since / (elapsed(axis)[-1] / (len(axis) - 1)), float)
     nearest = np.rint(position)
-    return np.where(np.abs(position - nearest) < _SNAP, nearest, position)
+    return np.where(np.abs(position - nearest) < SNAP, nearest, position)

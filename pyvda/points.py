@@ -7,7 +7,7 @@ datum of the grid, so that costs and gradients stay local in time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import torch
 
     Array = np.ndarray | torch.Tensor
+
+
+SNAP = 1e-6  # of a step: nearer to a step than that is at the step
 
 
 @dataclass(frozen=True)
@@ -57,3 +60,27 @@ class Points:
     def counted(self) -> Array:
         """Return how many data each window has, (W,)."""
         return (self.weight > 0).sum(1)
+
+    def weighed(self, factor: float) -> Points:
+        """Return the data with `factor` times their weights."""
+        return replace(self, weight=factor * self.weight)
+
+
+def nearest_steps(points: Points, steps: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return values and mask (W, T, D) with each datum of one component at the nearest step.
+
+    Only good enough for a first guess. Data of several components at once are left out.
+    """
+    operator = np.asarray(points.operator)
+    alone = (np.count_nonzero(operator, axis=-1) == 1) & (np.asarray(points.weight) > 0)
+    window, datum = np.nonzero(alone)
+    component = np.abs(operator[window, datum]).argmax(-1)
+    value = np.asarray(points.value)[window, datum] / operator[window, datum, component]
+    # Halfway between two steps rounding errors must not decide.
+    position = np.asarray(points.step) + np.asarray(points.fraction)
+    nearest = np.floor(position + 0.5 + SNAP).astype(int)
+    at = (window, np.minimum(nearest[window, datum], steps - 1), component)
+    total, count = (np.zeros((len(operator), steps, size)) for _ in range(2))
+    np.add.at(total, at, value)
+    np.add.at(count, at, 1.0)
+    return total / np.maximum(count, 1), (count > 0).astype(float)

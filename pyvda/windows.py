@@ -16,7 +16,8 @@ from pyvda import names
 from pyvda.batch import Batch
 from pyvda.cutting import cut, merge
 from pyvda.errors import InputError
-from pyvda.irregular import nearest_steps, to_points
+from pyvda.irregular import to_points
+from pyvda.points import nearest_steps
 
 __all__ = [
     "analysis_dataset",

@@ -145,6 +145,18 @@ def test_irregular_times_bring_the_truth_back(table, fine_truth, shuffled):
     assert np.nanstd(worse["point_innovation"]) > 1.5 * np.nanstd(analysis["point_innovation"])
 
 
+@pytest.mark.parametrize("parameters", [False, True])
+def test_strong_constraint_finds_the_window_of_irregular_times(table, fine_truth, parameters):
+    ds = pyvda.on_grid(table, 0.01, 3, start=0.0, stop=2.0)
+    # In the truth's basin the error is that of the noise, 0.1, over what 60 data leave of it.
+    found = pyvda.assimilate(ds, method="strong-constraint", parameters=parameters, count=5)
+    assert found["status"].values == 0
+    error = found["analysis"].values - fine_truth[:2001:10]
+    assert np.sqrt(np.mean(error**2)) < 0.1
+    assert np.mean((error / found["state_stdev"].values) ** 2) < 4
+    assert 0.05 < np.nanstd(found["point_innovation"]) < 0.15
+
+
 def test_every_datum_is_in_the_window_of_its_time(table):
     located = irregular.located(pyvda.on_grid(table, 0.01, 3, start=0.0, stop=4.0))
     windows = pyvda.windows.cut(located, 100, 20)
@@ -193,7 +205,8 @@ def test_a_datum_at_a_step_is_an_observation_of_the_grid():
         point_operator=(("window", "datum", "state"), operator),
         point_time=(("window", "datum"), point["time"]),
     )
-    for method, options in (("fsgd", {"iterations": 200}), ("gauss-newton", {})):
+    methods = (("fsgd", {"iterations": 200}), ("gauss-newton", {}), ("strong-constraint", {}))
+    for method, options in methods:
         found = pyvda.assimilate(as_points, method=method, **options)
         expected = pyvda.assimilate(observed, method=method, **options)
         tolerance = 1e-6 * np.abs(expected["analysis"]).max().item()

@@ -54,17 +54,17 @@ function gather_points!(p::PointBlock, all::Points, mask, windows)
         fill!(resize!(v, total), 0)
     end
     fill!(resize!(p.operator, D * total), 0)
-    (θ, y, c) = map(v -> scalars(reshape(v, 1, total)), (p.fraction, p.y, p.c))
-    a = scalars(reshape(p.operator, D, total))
+    # Not reshaped before: a vector that shares its memory cannot be resized for the next block.
+    (θ, y, c, a) = map(scalars, (p.fraction, p.y, p.c, p.operator))
     for (l, w) in enumerate(windows), t in 1:T
         at = p.first[t]
         for k in 1:K
             there(k, w, t) || continue
-            θ[l, 1, at] = all.fraction[k, w]
-            y[l, 1, at] = all.y[k, w]
-            c[l, 1, at] = all.weight[k, w] / data_of(mask, all, w)
+            θ[l, at] = all.fraction[k, w]
+            y[l, at] = all.y[k, w]
+            c[l, at] = all.weight[k, w] / data_of(mask, all, w)
             for i in 1:D
-                a[l, i, at] = all.operator[i, k, w]
+                a[l, (at-1)*D+i] = all.operator[i, k, w]
             end
             at += 1
         end

@@ -34,7 +34,7 @@ mutable struct Minimisation
 end
 Minimisation(D) = Minimisation(0, 0, true, 0, 0, 0.0, Inf, Inf, zeros(D), zeros(D), zeros(D, D), zeros(D), zeros(D), zeros(D, D))
 
-struct StrongConstraint{M,S,A}
+struct StrongConstraint{M,S,A,P}
     m::M
     scheme::S
     h::Float64
@@ -48,7 +48,10 @@ struct StrongConstraint{M,S,A}
     y::A                        # (state, time, window)
     precision::A
     starts::A                   # (state, start, window)
+    points::P                   # data at arbitrary times (points.jl), of weight 1/R; or nothing
 end
+StrongConstraint(m, scheme, h, lead, growth, iterations, tolerance, b, B⁻¹, metric, y, precision, starts) =
+    StrongConstraint(m, scheme, h, lead, growth, iterations, tolerance, b, B⁻¹, metric, y, precision, starts, nothing)
 
 
 const LOOSE = 0.1               # decrement at which a window that has not its full length is grown
@@ -69,7 +72,7 @@ function strong_constraint!(x, H, info, p::StrongConstraint)
     threads = min(Threads.nthreads(), jobs)
     next = Threads.Atomic{Int}(1)
     Threads.@threads for _ in 1:threads
-        minimise!(x, H, info, p, evaluator(p.m, size(p.y, 2)), next, jobs)
+        minimise!(x, H, info, p, evaluator(p.m, size(p.y, 2), p.points), next, jobs)
     end
     return x
 end
@@ -283,15 +286,17 @@ struct LaneEvaluator{N}
     y::Matrix{N}                # (state, time)
     π::Matrix{N}                # 0 beyond a slot's horizon
     observed::Vector{Bool}      # by any slot
+    points::PointBlock{N}       # as many places for each step as any window needs
     x::Vector{N}
     J::Base.RefValue{N}
     g::Vector{N}
     H::Matrix{N}
 end
-function evaluator(m::SmallModel, T)
+function evaluator(m::SmallModel, T, points = nothing)
     N = lanes_for(Float64)
     D = length(m)
-    return LaneEvaluator{N}(zeros(N, D, T), zeros(N, D, T), fill(false, T), zeros(N, D), Ref(zero(N)), zeros(N, D), zeros(N, D, D))
+    places = places_for(N, D, T, points)
+    return LaneEvaluator{N}(zeros(N, D, T), zeros(N, D, T), fill(false, T), places, zeros(N, D), Ref(zero(N)), zeros(N, D), zeros(N, D, D))
 end
 width(::LaneEvaluator{N}) where {N} = lanes(N)
 cost_of_slot(e::LaneEvaluator, slot) = lane(e.J[], slot)
@@ -307,6 +312,7 @@ end
 
 function clear_data!(e::LaneEvaluator, slot)
     view(scalars(e.π), slot, :, :) .= 0
+    view(scalars(e.points.c), slot, :) .= 0
     return mark!(e)
 end
 function add_data!(e::LaneEvaluator, p, slot, window, steps)
@@ -315,16 +321,58 @@ function add_data!(e::LaneEvaluator, p, slot, window, steps)
         ys[slot, i, t] = p.y[i, t, window]
         πs[slot, i, t] = p.precision[i, t, window]
     end
+    place_points!(e.points, slot, p.points, window, steps)
     return mark!(e)
 end
 function mark!(e::LaneEvaluator{N}) where {N}
-    πs = scalars(e.π)
+    (πs, cs) = (scalars(e.π), scalars(e.points.c))
     @inbounds for t in eachindex(e.observed)
         s = 0.0
+        for k in points_at(e.points, t), l in 1:lanes(N)
+            s += cs[l, k]
+        end
         for i in axes(e.π, 1), l in 1:lanes(N)
             s += πs[l, i, t]
         end
         e.observed[t] = s > 0
+    end
+    return nothing
+end
+
+"Places for the data at arbitrary times: for each step as many as any window has there."
+places_for(::Type{N}, D, T, ::Nothing) where {N} = PointBlock{N}(T)
+function places_for(::Type{N}, D, T, points) where {N}
+    counts = zeros(Int, T)
+    for w in axes(points.step, 2)
+        own = zeros(Int, T)
+        for k in axes(points.step, 1)
+            points.weight[k, w] != 0 && (own[points.step[k, w]+1] += 1)
+        end
+        counts .= max.(counts, own)
+    end
+    total = sum(counts)
+    return PointBlock{N}(cumsum([1; counts]), zeros(N, total), zeros(N, total), zeros(N, total), zeros(N, D * total))
+end
+
+"Put a window's data of some steps into a slot, whose weights there are zero."
+place_points!(block, slot, ::Nothing, window, steps) = nothing
+function place_points!(block, slot, points, window, steps)
+    (θ, y, c) = (scalars(block.fraction), scalars(block.y), scalars(block.c))
+    D = size(points.operator, 1)
+    a = scalars(block.operator)
+    for k in axes(points.step, 1)
+        t = points.step[k, window] + 1
+        (t in steps && points.weight[k, window] != 0) || continue
+        at = block.first[t]
+        while c[slot, at] != 0
+            at += 1
+        end
+        θ[slot, at] = points.fraction[k, window]
+        y[slot, at] = points.y[k, window]
+        c[slot, at] = points.weight[k, window]
+        for i in 1:D
+            a[slot, (at-1)*D+i] = points.operator[i, k, window]
+        end
     end
     return nothing
 end
@@ -357,7 +405,11 @@ end
 function sweep!(e, p, x, columns, horizon)
     x, columns = segment(p.scheme, p.m, x, columns, p.h, p.lead)
     for t in 1:horizon
-        (@inbounds e.observed[t]) && add_misfit!(e, x, columns, t)
+        if @inbounds e.observed[t]
+            add_misfit!(e, x, columns, t)
+            isempty(points_at(e.points, t)) ||
+                (e.J[] += 0.5 * add_points!(e.g, e.H, e.points, t, x, columns, p.scheme, p.m, p.h, 1))
+        end
         t < horizon && ((x, columns) = advance(p.scheme, p.m, x, columns, p.h))
     end
     return nothing
@@ -384,11 +436,14 @@ end
 
 struct ColumnEvaluator
     segment::SegmentWorkspace
+    points::PointBlock{Float64}
+    at_points::SegmentWorkspace
     J::Base.RefValue{Float64}
     g::Vector{Float64}
     H::Matrix{Float64}
 end
-evaluator(m::LargeModel, T) = ColumnEvaluator(SegmentWorkspace(m), Ref(0.0), zeros(length(m)), zeros(length(m), length(m)))
+evaluator(m::LargeModel, T, points = nothing) =
+    ColumnEvaluator(SegmentWorkspace(m), PointBlock{Float64}(T), SegmentWorkspace(m), Ref(0.0), zeros(length(m)), zeros(length(m), length(m)))
 width(::ColumnEvaluator) = 1
 cost_of_slot(e::ColumnEvaluator, slot) = e.J[]
 function read_slot!(g, H, e::ColumnEvaluator, slot)
@@ -397,7 +452,13 @@ function read_slot!(g, H, e::ColumnEvaluator, slot)
     return nothing
 end
 clear_data!(::ColumnEvaluator, slot) = nothing
-add_data!(::ColumnEvaluator, p, slot, window, steps) = nothing
+function add_data!(e::ColumnEvaluator, p, slot, window, steps)
+    first(steps) == 1 || return nothing
+    nothing_at_steps = view(p.precision, :, 1:0, :)
+    gather_points!(e.points, p.points, nothing_at_steps, window:window)
+    e.points.c .*= data_of(nothing_at_steps, p.points, window)      # which it was divided by
+    return nothing
+end
 
 function evaluate!(e::ColumnEvaluator, p, slots)
     s = slots[1]
@@ -422,6 +483,8 @@ function evaluate!(e::ColumnEvaluator, p, slots)
             J += π * r^2 / 2
             add_column!(e.g, e.H, ws.transposed, i, π, r)
         end
+        isempty(points_at(e.points, t)) ||
+            (J += add_points!(e.g, e.H, e.at_points, e.points, t, ws, p.scheme, p.m, p.h, 1) / 2)
         t < s.horizon && advance!(ws, p.scheme, p.m, p.h)
     end
     e.J[] = J
@@ -521,12 +584,13 @@ control_model(model, p, D, estimated) =
     estimated == 0 ? model_of(model, p, D) : WithParameters(model_of(model, p, D - estimated))
 
 function c_strong_constraint(model, p, D, estimated, T, windows, scheme, h, y, precision, starts, count, b, B⁻¹, metric, lead, growth,
-                             iterations, tolerance, x, H, info, message, capacity)
+                             iterations, tolerance, x, H, info, n, step, fraction, value, weight, operator, message, capacity)
     guarded(message, capacity, refusal(model, scheme)) do
         problem = StrongConstraint(
             control_model(model, p, D, estimated), scheme_of(scheme), h, Int(lead), Int(growth), Int(iterations), tolerance,
             array_at(b, Float64, D), array_at(B⁻¹, Float64, D, D), array_at(metric, Float64, D), array_at(y, Float64, D, T, windows),
             array_at(precision, Float64, D, T, windows), array_at(starts, Float64, D, count, windows),
+            points_at_address(Float64, D, windows, n, step, fraction, value, weight, operator),
         )
         strong_constraint!(array_at(x, Float64, D, count, windows), array_at(H, Float64, D, D, count, windows),
                            array_at(info, Float64, 4, count, windows), problem)
@@ -550,5 +614,5 @@ function c_step_with_parameters(model, p, D, estimated, n, scheme, h, what, x, v
 end
 
 address(::Val{:step_with_parameters}) = @cfunction(c_step_with_parameters, Cint, (Int64, Ptr{Float64}, Int64, Int64, Int64, Int64, Float64, Int64, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Ptr{UInt8}, Int64))
-address(::Val{:strong_constraint}) = @cfunction(c_strong_constraint, Cint, (Int64, Ptr{Float64}, Int64, Int64, Int64, Int64, Int64, Float64, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Int64, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Int64, Int64, Int64, Float64, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Ptr{UInt8}, Int64))
+address(::Val{:strong_constraint}) = @cfunction(c_strong_constraint, Cint, (Int64, Ptr{Float64}, Int64, Int64, Int64, Int64, Int64, Float64, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Int64, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Int64, Int64, Int64, Float64, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Int64, Ptr{Int64}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{UInt8}, Int64))
 address(::Val{:trajectories}) = @cfunction(c_trajectories, Cint, (Int64, Ptr{Float64}, Int64, Int64, Int64, Int64, Int64, Float64, Ptr{Float64}, Ptr{Float64}, Int64, Ptr{Float64}, Ptr{Float64}, Ptr{UInt8}, Int64))

@@ -21,7 +21,7 @@ struct Stopping
     tolerance::Float64
     drop::Float64
     give_up_stage::Int
-    give_up_cost::Float64
+    give_up_cost::Vector{Float64}       # of each window
 end
 
 "What is known of the windows of a block, by lane."
@@ -31,11 +31,12 @@ struct Progress
     first_norm::Vector{Float64}
     damping::Vector{Float64}
     scale::Vector{Float64}
+    give_up_cost::Vector{Float64}
     active::Vector{Bool}            # in this stage
     status::Vector{Int}
     iterations::Vector{Int}
 end
-Progress(W) = Progress(ntuple(_ -> zeros(W), Val(5))..., fill(false, W), fill(ITERATION_LIMIT, W), zeros(Int, W))
+Progress(W) = Progress(ntuple(_ -> zeros(W), Val(6))..., fill(false, W), fill(ITERATION_LIMIT, W), zeros(Int, W))
 
 pack(::Type{Lanes{W,T}}, v) where {W,T} = Lanes{W,T}(ntuple(l -> VecElement{T}(v[l]), Val(W)))
 pack(::Type{T}, v) where {T<:AbstractFloat} = T(v[1])
@@ -103,10 +104,15 @@ function evaluate!(s, p, scheme, m, w)
     return nothing
 end
 
-"Windows whose gradient is small enough have converged."
+"Windows whose gradient is small enough have converged; those where it overflows never will."
 function settle!(p, stop)
     for l in eachindex(p.active)
-        if p.active[l] && p.norm[l] <= stop.tolerance * p.first_norm[l]
+        p.active[l] || continue
+        limit = stop.tolerance * p.first_norm[l]
+        if !(isfinite(p.norm[l]) && isfinite(limit))
+            p.active[l] = false
+            p.status[l] = DIVERGED
+        elseif p.norm[l] <= limit
             p.active[l] = false
             p.status[l] = CONVERGED
         end
@@ -137,7 +143,7 @@ Minimise the cost of shooting.jl for every window, from `x`, at each weight of t
 - `points`: further data, at arbitrary times (points.jl), or `nothing`
 - `stop`: at most `iterations` a stage; a window leaves a stage when the norm of its gradient is
   below `tolerance` times its first, or a step lowers the cost by less than `drop`; it is given up
-  when its cost after the stage `give_up_stage` is above `give_up_cost`
+  when its cost after the stage `give_up_stage` is above its own `give_up_cost`
 """
 function weak_constraint!(x, stdev, result, y, mask, divisor, background, scheme, m, cost, weights, stop, points = nothing)
     windows = size(x, 3)
@@ -168,7 +174,7 @@ function work_on!(x, stdev, result, y, mask, divisor, background, scheme, m, cos
     b = gather!(WindowBlock{N}(size(x, 1), size(x, 2)), x, y, mask, range, points)
     reweigh!(b, mask, points, divisor, range)
     s = shooting(b, in_lanes(N, background, range), cost, m)
-    p = started(b, range)
+    p = started(b, range, stop)
     anneal!(s, p, scheme, m, weights, stop)
     trajectory!(b.x, s, scheme, m)
     scatter!(x, b.x, range)
@@ -177,11 +183,12 @@ function work_on!(x, stdev, result, y, mask, divisor, background, scheme, m, cos
     return nothing
 end
 
-function started(b::WindowBlock{N}, range) where {N}
+function started(b::WindowBlock{N}, range, stop) where {N}
     p = Progress(lanes(N))
     c = scalars(b.c)
-    for l in 1:length(range)
-        p.scale[l] = max(largest(c, l), largest(scalars(reshape(b.points.c, 1, :)), l))
+    for (l, w) in enumerate(range)
+        p.give_up_cost[l] = stop.give_up_cost[w]
+        p.scale[l] = reduce(max, view(scalars(b.points.c), l, :); init = largest(c, l))
         p.active[l] = true
     end
     return p
@@ -211,11 +218,11 @@ end
 
 "Weights mask / divisor in place of mask / number of observations."
 function reweigh!(b, mask, points, divisor, range)
-    for c in (scalars(b.c), scalars(reshape(b.points.c, 1, :))), (l, w) in enumerate(range)
+    (c, at_points) = (scalars(b.c), scalars(b.points.c))
+    for (l, w) in enumerate(range)
         factor = data_of(mask, points, w) / divisor[w]
-        for k in axes(c, 3), i in axes(c, 2)
-            c[l, i, k] *= factor
-        end
+        view(c, l, :, :) .*= factor
+        view(at_points, l, :) .*= factor
     end
     return b
 end
@@ -237,7 +244,7 @@ function anneal!(s, p, scheme, m, weights, stop)
         minimise!(s, p, scheme, m, weights[stage], stop)
         for l in eachindex(running)
             running[l] &= p.status[l] != DIVERGED
-            if running[l] && stage == stop.give_up_stage && p.cost[l] > stop.give_up_cost
+            if running[l] && stage == stop.give_up_stage && p.cost[l] > p.give_up_cost[l]
                 running[l] = false
                 p.status[l] = GIVEN_UP
             end
@@ -268,9 +275,9 @@ function c_weak_constraint(model, p, D, T, windows, scheme, h, substeps, every, 
                          array_at(divisor, Float64, windows), array_at(background, Float64, D, windows),
                          scheme_of(scheme), model_of(model, p, D),
                          ShootingCost(every, substeps, h / substeps, B⁻¹), array_at(weights, Float64, stages),
-                         Stopping(iterations, tolerance, drop, give_up_stage, give_up_cost),
+                         Stopping(iterations, tolerance, drop, give_up_stage, array_at(give_up_cost, Float64, windows)),
                          points_at_address(Float64, D, windows, count, step, fraction, value, weight, operator))
     end
 end
 
-address(::Val{:weak_constraint}) = @cfunction(c_weak_constraint, Cint, (Int64, Ptr{Float64}, Int64, Int64, Int64, Int64, Float64, Int64, Int64, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Int64, Int64, Float64, Float64, Int64, Float64, Int64, Ptr{Int64}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{UInt8}, Int64))
+address(::Val{:weak_constraint}) = @cfunction(c_weak_constraint, Cint, (Int64, Ptr{Float64}, Int64, Int64, Int64, Int64, Float64, Int64, Int64, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Int64, Int64, Float64, Float64, Int64, Ptr{Float64}, Int64, Ptr{Int64}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{UInt8}, Int64))

@@ -31,8 +31,8 @@ end
 
 @testset "cost, $(nameof(typeof(scheme))), $(name(m))" for scheme in SCHEMES, m in MODELS
     rng = MersenneTwister(20)
-    x, y, mask = noisy_problem(rng, m, 7, 11)
-    points = random_points(rng, m, 7, 11)
+    x, y, mask = noisy_problem(rng, m, 7, 43)       # several blocks for each thread
+    points = random_points(rng, m, 7, 43)
     h = usual_step(m)
     terms, gradient = cost_with(points, x, y, mask, scheme, m, h)
     for w in axes(x, 3)
@@ -120,4 +120,56 @@ end
     VDA.weak_constraint!(x, nothing, result, zeros(size(x)), zeros(size(x)), ones(2), zeros(D, 2), RungeKutta4(), m,
                          VDA.ShootingCost(1, 1, h, zeros(D, D)), [1e4], VDA.Stopping(50, 1e-12, 0.0, 0, Inf), random)
     @test maximum(abs, x - truth) < 1e-6
+end
+
+@testset "strong constraint: J, gradient and Hessian with data of its own in each slot, $(name(m))" for m in (PAPER[1], Lorenz96(8.0, 5))
+    rng = MersenneTwister(25)
+    (D, T, W, h) = (length(m), 9, 8, usual_step(m))
+    _, y, precision = noisy_problem(rng, m, T, W)
+    points = random_points(rng, m, T, W; count = 6)
+    (b, B⁻¹) = (zeros(D), Matrix(0.1I, D, D))
+    starts = 3 .* randn(rng, D, 1, W)
+    p = VDA.StrongConstraint(m, RungeKutta4(), h, 2, 0, 10, 1e-9, b, B⁻¹, fill(0.1, D), y, precision, starts, points)
+    function J(x, w)
+        total = dot(x, B⁻¹ * x) / 2
+        for _ in 1:2
+            x = paper_step(RungeKutta4(), m, x, h)
+        end
+        for t in 1:T
+            total += sum(precision[:, t, w] .* (x - y[:, t, w]) .^ 2) / 2
+            for k in axes(points.step, 1)
+                points.step[k, w] == t - 1 || continue
+                there = paper_step(RungeKutta4(), m, x, points.fraction[k, w] * h)
+                total += points.weight[k, w] * (dot(points.operator[:, k, w], there) - points.y[k, w])^2 / 2
+            end
+            x = paper_step(RungeKutta4(), m, x, h)
+        end
+        return total
+    end
+    e = VDA.evaluator(m, T, points)
+    next = Threads.Atomic{Int}(1)
+    for first in 1:VDA.width(e):W
+        slots = [VDA.Minimisation(D) for _ in 1:VDA.width(e)]
+        foreach(s -> VDA.take_job!(slots[s], p, e, s, next, W), 1:length(slots))
+        VDA.evaluate!(e, p, slots)
+        for s in 1:length(slots)
+            w = first + s - 1
+            (g, H) = (zeros(D), zeros(D, D))
+            VDA.read_slot!(g, H, e, s)
+            @test VDA.cost_of_slot(e, s) ≈ J(starts[:, 1, w], w) rtol = 1e-12
+            difference = [(J(starts[:, 1, w] + 1e-5 .* (1:D .== i), w) - J(starts[:, 1, w] - 1e-5 .* (1:D .== i), w)) / 2e-5 for i in 1:D]
+            @test g ≈ difference rtol = 1e-6
+            @test isposdef(Symmetric(H, :L))
+        end
+    end
+    # Growing the window changes the way, not the place.
+    (x, H, info) = (zeros(D, 1, W), zeros(D, D, 1, W), zeros(4, 1, W))
+    near = VDA.StrongConstraint(m, RungeKutta4(), h, 2, 3, 50, 1e-12, b, 10 * B⁻¹, fill(0.1, D), y, precision, zeros(D, 1, W), points)
+    VDA.strong_constraint!(x, H, info, near)
+    for w in 1:W
+        info[4, 1, w] == VDA.CONVERGED || continue
+        slope = [(J(x[:, 1, w] + 1e-5 .* (1:D .== i), w) - J(x[:, 1, w] - 1e-5 .* (1:D .== i), w)) / 2e-5 for i in 1:D] + 9 * B⁻¹ * x[:, 1, w]
+        @test norm(slope) < 1e-3
+    end
+    @test count(==(VDA.CONVERGED), info[4, 1, :]) >= W ÷ 2       # of noise, not of a trajectory
 end

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from pyvda.engine.interface import Array, CostSettings, checked
-from pyvda.engine.julia import _F, _I, _P, JuliaEngine, described, pointer, scheme_number
+from pyvda.engine.julia import (
+    _F,
+    _I,
+    _P,
+    POINTS,
+    JuliaEngine,
+    described,
+    point_arguments,
+    pointer,
+    scheme_number,
+)
 from pyvda.errors import InputError
 from pyvda.models import Model
+from pyvda.points import Points
 
-_MINIMISE = (_I, _P, _I, _I, _I, _I, _I, _F, _P, _P, _P, _I, _P, _P, _P, _I, _I, _I, _F, _P, _P, _P)
+_MINIMISE = (
+    _I, _P, _I, _I, _I, _I, _I, _F, _P, _P, _P, _I, _P, _P, _P, _I, _I, _I, _F, _P, _P, _P, *POINTS,
+)  # fmt: skip
 _FOLLOW = (_I, _P, _I, _I, _I, _I, _I, _F, _P, _P, _I, _P, _P)
 
 
@@ -53,6 +67,7 @@ def strong_constraint(
     growth: int,
     iterations: int,
     tolerance: float,
+    points: Points | None = None,
 ) -> Minima:
     """Minimise ½ |x₀ - b|² in B⁻¹ + ½ Σ (y - x(t))² / R over x₀, for every window and start.
 
@@ -78,6 +93,8 @@ def strong_constraint(
         At most so many for a start.
     tolerance : float
         On twice what J could still fall by, to second order.
+    points : Points, optional
+        Further data, at arbitrary times; `weight` is one over the error variance.
     """
     windows, steps, size = shape = np.shape(observation)
     observation = checked("observation", observation, shape, np.dtype(float))
@@ -97,6 +114,10 @@ def strong_constraint(
     control = np.empty((windows, count, size))
     hessian = np.empty((windows, count, size, size))
     info = np.empty((windows, count, 4))
+    if points is not None:  # no datum is of a parameter
+        missing = size - points.operator.shape[2]
+        rows = np.pad(np.asarray(points.operator), ((0, 0), (0, 0), (0, missing)))
+        points = replace(points, operator=rows)
     if windows:
         number, parameters, _ = described(model)
         engine.call(
@@ -106,6 +127,7 @@ def strong_constraint(
             pointer(precision), pointer(starts), count, pointer(background),
             pointer(background_precision), pointer(metric), lead, growth, iterations, tolerance,
             pointer(control), pointer(hessian), pointer(info),
+            *point_arguments(points, np.empty((windows, steps, size))),
         )  # fmt: skip
     return Minima(
         control, hessian, info[..., 0], info[..., 2].astype(int), info[..., 3].astype(int)

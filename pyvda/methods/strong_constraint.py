@@ -25,11 +25,13 @@ from pyvda.methods.classical import (
     chi_square_limit,
     julia_engine,
     precision_of,
+    variance_of,
     without_observations,
 )
 from pyvda.methods.common_parameters import in_common
 from pyvda.methods.control import Prior, parameter_stdev, with_parameters
 from pyvda.methods.problem import Problem, Solution, Status
+from pyvda.points import nearest_steps
 
 _WORK = 64_000  # numbers in a block of windows: about a second of work
 _APART = 0.1  # climatological standard deviations between two starts from the library
@@ -76,6 +78,7 @@ class StrongConstraintOptions(StatisticalOptions):
     """
 
     starts_from_first_guess: ClassVar[bool] = True
+    takes_points: ClassVar[bool] = True
 
     starts: Literal["library", "climatology", "mean", "first-guess"] | None = None
     count: int = Field(3, ge=1)
@@ -164,7 +167,7 @@ def solve(problem: Problem, options: StrongConstraintOptions) -> Solution:
     x[usable], stdev[usable] = followed[..., :size], spread[..., :size]
     objective[usable] = found.objective[rows, best][usable]
     iterations[observed] = found.iterations[observed].sum(1)
-    limit = chi_square_limit((precision > 0).sum((1, 2)))
+    limit = chi_square_limit(problem.data())
     status[usable] = np.where(objective > limit, Status.DOUBTFUL, found.status[rows, best])[usable]
     lost = observed & ~(usable & np.isfinite(x).all((1, 2)))
     x[lost], stdev[lost], status[lost] = np.nan, np.nan, Status.DIVERGED
@@ -204,7 +207,7 @@ def _minimised(
             problem, options, engine, precision, prior, lambda block: controls[block, None], 1, 0
         )
 
-    limit = chi_square_limit((precision > 0).sum((1, 2)))
+    limit = chi_square_limit(problem.data())
     return in_common(found, prior, problem.model.state_size, limit, again)
 
 
@@ -230,13 +233,15 @@ def _from_starts(
     chosen = np.flatnonzero(problem.has_observations())
     length = max(8, _WORK // (steps * size * size))
     lead = _setting(problem, options).lead
+    weight = 1 / variance_of(problem, options.observation_variance)
     for first in range(0, len(chosen), length):
         block = chosen[first : first + length]
+        points = problem.points(block)
         part = strong_constraint(
             engine, problem.model, problem.cost, observation[block], precision[block],
             starts(block), background=prior.mean, background_precision=prior.precision,
             variance=prior.variance, lead=lead, growth=growth, iterations=options.iterations,
-            tolerance=options.tolerance,
+            tolerance=options.tolerance, points=points and points.weighed(weight),
         )  # fmt: skip
         for values, into in zip(
             part, (control, hessian, objective, iterations, status), strict=True
@@ -256,6 +261,7 @@ def _starts(
 ) -> tuple[Callable[[Array], Array], int]:
     """Return what gives some windows their starts (W, count, C), and the count."""
     observation = np.asarray(problem.batch.observation, float)
+    variance = variance_of(problem, options.observation_variance)
     _, steps, size = observation.shape
     count = 1 if setting.starts in ("mean", "first-guess") else options.count
     drawn = np.random.default_rng(options.seed).permutation(len(known.states))[:count]
@@ -275,10 +281,15 @@ def _starts(
         if shelf is None:
             return np.broadcast_to(known.mean, shape)
         near, weight = observation[block], precision[block]
+        points = problem.points(block)
+        if points is not None:
+            values, there = nearest_steps(points, steps, size)
+            near = np.where(weight > 0, near, values)
+            weight = np.maximum(weight, there / variance)
         if setting.starts == "first-guess":
             near = np.asarray(problem.batch.first_guess, float)[block]
             weight = np.zeros_like(near)
-            weight[:, :: max(1, steps // _LOOKS)] = precision[block].max()
+            weight[:, :: max(1, steps // _LOOKS)] = 1 / variance
         return best_starts(
             engine, near, weight, shelf,
             apart=_APART * np.sqrt(np.diag(known.covariance)), count=count,
