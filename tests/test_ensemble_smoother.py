@@ -36,7 +36,7 @@ def test_lorenz63_is_followed_and_the_spread_is_right(problem: Problem) -> None:
     error = found.x - problem.batch.truth
     assert (found.status == Status.CONVERGED).all()
     assert (found.iterations == 25).all()
-    assert np.mean(error**2) < 1.0  # 0.64 over 500 windows; a plain descent of (4) has 1.34
+    assert np.mean(error**2) < 0.7  # 0.51 over 300 windows; the plain smoother has 0.69
     assert 0.7 < np.mean((error / found.stdev) ** 2) < 1.5
 
 
@@ -45,6 +45,19 @@ def test_lorenz96_is_followed(tmp_path) -> None:
     options = EnsembleSmootherOptions(members=200, inflation=1.03, lag=8)
     found = solve(problem, options)
     assert np.mean((found.x - problem.batch.truth) ** 2) < 1.0  # climatology has 13
+
+
+@pytest.mark.parametrize(
+    ("preset", "count", "common"),
+    [("lorenz63", 60, {}), ("lorenz96", 4, {"lag": 8, "inflation": 1.04})],
+)
+def test_going_back_is_better_than_the_plain_smoother(
+    preset: str, count: int, common: dict[str, float]
+) -> None:
+    problem = twin(preset, count)
+    plain = solve(problem, EnsembleSmootherOptions(depth=0, **common)).x - problem.batch.truth
+    back = solve(problem, EnsembleSmootherOptions(**common)).x - problem.batch.truth
+    assert np.mean(back**2) < 0.9 * np.mean(plain**2)
 
 
 def test_a_window_is_the_same_alone(problem: Problem) -> None:

@@ -157,8 +157,9 @@ function observation_times!(ws, precision, window)
     return K
 end
 
+# Not before the first observation: the members are as good there as at the first step.
 "    start_of(ws, k, depth) -> the step at which the members stand for the analysis k"
-@inline start_of(ws, k, depth) = k > depth ? (@inbounds ws.steps[k-depth]) : 1
+@inline start_of(ws, k, depth) = @inbounds ws.steps[max(k - depth, 1)]
 
 "    last_analysis(ws, t, k, K, lag) -> the last that changes the members that came by t after k"
 function last_analysis(ws, t, k, K, lag)
@@ -180,12 +181,12 @@ function forward_pass!(ws::EnsembleWorkspace, y, precision, members, how, K, win
     t = 1
     for k in 1:K
         start = start_of(ws, k, how.depth)
-        t < start && k - 1 > how.depth && inflate!(ws.standing, how.inflation)
+        t < start && k > 1 && inflate!(ws.standing, how.inflation)
         move!(ws, t, start, how) || return false
         t = start
         analyse!(ws, k, t, y, precision, how, window) || return false
     end
-    K > how.depth && inflate!(ws.standing, how.inflation)
+    K > 0 && inflate!(ws.standing, how.inflation)
     return move!(ws, t, size(ws.x̄, 2), how)
 end
 

@@ -99,6 +99,7 @@ end
     y = centre .+ zeros(1, T)
     precision = zero(y)
     precision[1:2:end, T] .= 1e8
+    precision[1, 1] = 1e-12             # says nothing, but there an analysis may go back to
     y[:, T] = centre
     for _ in 2:T
         y[:, T] = linearised_step_of(m, y[:, T], h)

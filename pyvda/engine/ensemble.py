@@ -38,7 +38,7 @@ def ensemble_smoother(
     inflation : float
         Factor on the anomalies when the members leave an observation time.
     lag : int
-        Number of later observation times that a state learns from, `depth` at least; 0: all of them.
+        Number of later observation times that a state learns from, `depth` at least; 0: all.
     depth : int
         Number of observation times that an analysis goes back, to change the members there.
     iterations : int
