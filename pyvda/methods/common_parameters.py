@@ -47,7 +47,7 @@ def in_common(
     limit : (W,)
         Objective above which a window is in doubt.
     minimise : function
-        Of starting controls (W, C) and a prior.
+        Of starting controls (W, S, C) and a prior.
 
     Returns
     -------
@@ -56,9 +56,7 @@ def in_common(
         those of all rounds.
     """
     before = Common(prior.mean[size:], prior.precision[size:, size:])
-    first = np.where(np.isfinite(found.objective), found.objective, np.inf).argmin(1)
-    best = _only(found, first)
-    iterations = found.iterations.sum(1)
+    best, iterations = _best(found), found.iterations.sum(1)
     used, known = prior, before
     for _ in range(_ROUNDS):
         say = (best.status[:, 0] == Status.CONVERGED) & (best.objective[:, 0] <= limit)
@@ -67,30 +65,33 @@ def in_common(
         if used is not prior and shift @ known.precision @ shift < _STILL**2:
             break
         used = with_common(prior, known.mean, _NARROW * known.precision)
-        best, iterations = _again(best, known.mean, used, minimise, iterations)
+        best = minimise(_there(best, used.mean, size), used)
+        iterations += best.iterations[:, 0]
+    # From every start's minimum: with these parameters another one may be the lowest.
     held = with_common(prior, known.mean, _HELD * known.precision)
-    best, iterations = _again(best, known.mean, held, minimise, iterations)
+    starts = (_there(best, held.mean, size), _there(found, held.mean, size))
+    at_last = minimise(np.concatenate(starts, axis=1), held)
+    iterations += at_last.iterations.sum(1)
+    best = _best(at_last)
     best.control[:, 0, size:] = known.mean
     hessian = with_all_windows(best.hessian[:, 0], known.precision)[:, None]
     return best._replace(hessian=hessian, iterations=iterations[:, None])
 
 
-def _again(
-    best: Minima,
-    mean: Array,
-    prior: Prior,
-    minimise: Callable[[Array, Prior], Minima],
-    iterations: Array,
-) -> tuple[Minima, Array]:
-    """Minimise once more, from where the last minima lead with these parameters."""
-    finite = np.isfinite(best.objective[:, 0])
-    starts = np.broadcast_to(prior.mean, best.control[:, 0].shape).copy()
-    starts[finite] = moved(best.control[finite, 0], best.hessian[finite, 0], mean)
-    found = minimise(starts, prior)
-    return found, iterations + found.iterations[:, 0]
+def _there(found: Minima, mean: Array, size: int) -> Array:
+    """Return controls (W, S, C) where the minima lead with the parameters of the prior's mean."""
+    size_of_all = found.control.shape
+    control = found.control.reshape(-1, size_of_all[2])
+    hessian = found.hessian.reshape(len(control), *found.hessian.shape[2:])
+    finite = np.isfinite(control).all(1) & np.isfinite(hessian).all((1, 2))
+    starts = np.broadcast_to(mean, control.shape).copy()
+    starts[finite] = moved(control[finite], hessian[finite], mean[size:])
+    starts[~np.isfinite(starts).all(1)] = mean
+    return starts.reshape(size_of_all)
 
 
-def _only(found: Minima, start: Array) -> Minima:
-    """Return what one start of each window led to, (W, 1, ...)."""
-    rows = np.arange(len(start))
+def _best(found: Minima) -> Minima:
+    """Return the lowest minimum of each window, (W, 1, ...)."""
+    rows = np.arange(len(found.objective))
+    start = np.where(np.isfinite(found.objective), found.objective, np.inf).argmin(1)
     return Minima(*(values[rows, start][:, None] for values in found))

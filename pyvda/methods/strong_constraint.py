@@ -70,7 +70,8 @@ class StrongConstraintOptions(StatisticalOptions):
     parameters : bool or "shared"
         Whether the model's parameters belong to the control, too: of each window its own, or one
         vector that all windows share which are assimilated together (those of a block, where a file
-        is read in blocks). Shared ones take only the best minimum of each window.
+        is read in blocks). Their deviation counts the observations' errors alone; of hundreds of
+        windows it is small, and that a minimum is not the mean (1-2 %) then counts for more.
     parameter_stdev : float
         Of their Gaussian prior, relative to the model's values, around which it stands.
     observation_variance : float, optional
@@ -203,8 +204,9 @@ def _minimised(
         return found
 
     def again(controls: Array, prior: Prior) -> Minima:
+        count = controls.shape[1]
         return _from_starts(
-            problem, options, engine, precision, prior, lambda block: controls[block, None], 1, 0
+            problem, options, engine, precision, prior, lambda block: controls[block], count, 0
         )
 
     limit = chi_square_limit(problem.data())
