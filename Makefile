@@ -4,7 +4,7 @@ BIN := .venv/bin
 JULIA = $(shell cat .venv/julia 2>/dev/null)
 WITH_JULIA = $(if $(JULIA),PYVDA_JULIA='$(JULIA)')
 
-.PHONY: setup demo test bench lint
+.PHONY: setup demo test bench bench-peers lint
 
 setup:
 	@scripts/setup.sh
@@ -27,6 +27,15 @@ test: setup
 
 bench: setup
 	$(WITH_JULIA) $(BIN)/python benchmarks/run.py
+
+# The peers have an environment of their own: what they need must not decide what pyvda gets.
+bench-peers: setup .venv-peers/installed
+	$(WITH_JULIA) $(BIN)/python benchmarks/peers.py
+
+.venv-peers/installed: benchmarks/peers/requirements.txt | setup
+	$(BIN)/python -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --requirement $<
+	touch $@
 
 lint: setup
 	$(BIN)/python -m ruff format --check .

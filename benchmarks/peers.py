@@ -1,0 +1,261 @@
+"""pyvda beside JAX and DAPPER on the same files, in one run: `make bench-peers`.
+
+    python benchmarks/peers.py [--quick]
+
+Strong-constraint 4D-Var against some lines of JAX (benchmarks/peers/strong_constraint_jax.py), with
+blocks of windows under vmap and with one window at a time; the ensemble smoother against DAPPER's
+EnKS (benchmarks/peers/enks_dapper.py) with the same members. The peers live in an environment of
+their own, .venv-peers, and get the observations as the netCDF file that pyvda wrote.
+
+Every side uses all cores: Julia threads here, threads over blocks of windows in JAX, a process for
+each core in DAPPER. Times are wall times of the best of several runs, from observations in memory
+to trajectories in memory; what is compiled before is kept apart and not counted ("first call",
+which on pyvda's side starts Julia too). pyvda's include the standard deviation, the cost (4) and
+the checks of the input, the peers' do not. "core ms" is processor time of all cores: it suffers
+less from what else the machine does. Each case starts with the pyvda line that does what the peer
+does (for JAX: the same background, start and growth, not the defaults, which follow); ratios are
+wall times over its.
+
+Prints one table and writes benchmarks/results/peers.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import record
+import xarray as xr
+
+import pyvda
+from pyvda.climatology import climatology
+from pyvda.engine import CostSettings, get_engine
+from pyvda.methods.ensemble_smoother import members
+from pyvda.methods.problem import Problem
+from pyvda.presets import get_preset
+from pyvda.windows import to_batch
+
+HERE = Path(__file__).parent
+PEERS = HERE.parent / ".venv-peers/bin/python"
+TRUTH_SEED, OBSERVATION_SEED = 631, 632  # neither of a training nor of the test sets
+GROWTH = 16
+LIKE_JAX = {"starts": "mean", "growth": GROWTH, "background_lead": 0}
+REPEATS = 5
+
+
+class Strong(NamedTuple):
+    """Windows of pyvda and of JAX in blocks (the fastest of 1 to 256 here) and one at a time."""
+
+    preset: str
+    windows: int
+    block: int
+    one_at_a_time: int
+
+
+class Smoother(NamedTuple):
+    """Windows of pyvda and of DAPPER, and what both are told."""
+
+    preset: str
+    windows: int
+    dapper_windows: int
+    members: int
+    inflation: float
+
+
+STRONG = (
+    Strong("lorenz63", 2000, 16, 128),
+    Strong("lorenz63-blanked", 2000, 16, 128),
+    Strong("lorenz96", 16, 4, 0),
+)
+SMOOTHERS = (
+    Smoother("lorenz63", 512, 64, 100, 1.0),
+    Smoother("lorenz63-blanked", 512, 64, 100, 1.0),
+    Smoother("lorenz96", 16, 8, 400, 1.03),
+)
+
+
+class Files(NamedTuple):
+    """A case's observations, in memory and as a file, and its truth (window, time, state)."""
+
+    observed: xr.Dataset
+    path: Path
+    truth: np.ndarray
+
+
+def files(preset: str, windows: int, folder: Path) -> Files:
+    """Simulate and observe a case."""
+    truth = pyvda.simulate(preset, windows, TRUTH_SEED)
+    observed = pyvda.observe(truth, preset, OBSERVATION_SEED)
+    path = folder / f"{preset}-{windows}.nc"
+    observed.to_netcdf(path)
+    return Files(observed, path, truth["truth"].values)
+
+
+def line(
+    program: str, case: str, x: np.ndarray, truth: np.ndarray, found: dict[str, Any]
+) -> dict[str, Any]:
+    """Return a line of the table from an analysis and the times that it took."""
+    windows = len(x)
+    error = ((x - truth[:windows]) ** 2).mean((1, 2))
+    return {
+        "program": program,
+        "case": case,
+        "windows": windows,
+        "r_mean": float(error.mean()),
+        "r_median": float(np.median(error)),
+        "ms_a_window": min(found["seconds"]) / windows * 1e3,
+        "core_ms_a_window": min(found["core_seconds"]) / windows * 1e3,
+        "first_call_seconds": found.get("first_call"),
+        "version": found["version"],
+    }
+
+
+def ours(program: str, case: str, method: str, given: Files, repeats: int, **options: Any) -> dict:
+    """Time `pyvda.assimilate`."""
+    model = given.observed.attrs["model"]
+    seconds, core_seconds = [], []
+    for _ in range(repeats + 1):
+        start, used = time.perf_counter(), time.process_time()
+        analysis = pyvda.assimilate(given.observed, model=model, method=method, **options)
+        seconds.append(time.perf_counter() - start)
+        core_seconds.append(time.process_time() - used)
+    found = {
+        "seconds": seconds[1:],
+        "core_seconds": core_seconds[1:],
+        "first_call": seconds[0],
+        "version": f"pyvda {pyvda.__version__}",
+    }
+    row = line(program, case, analysis["analysis"].values, given.truth, found)
+    if "objective" in analysis:
+        row["objective_mean"] = float(analysis["objective"].mean())
+    return row
+
+
+def theirs(
+    program: str, case: str, script: str, given: Files, folder: Path, **setting: Any
+) -> dict[str, Any]:
+    """Run a peer in its own environment."""
+    setting_path, out = folder / "setting.npz", folder / "out.npz"
+    np.savez(setting_path, **setting)
+    command = [str(PEERS), str(HERE / "peers" / script), str(setting_path), str(given.path)]
+    ran = subprocess.run([*command, str(out)], capture_output=True, text=True, check=False)
+    if ran.returncode:
+        raise SystemExit(f"{script} failed:\n{ran.stderr}")
+    with np.load(out, allow_pickle=False) as file:
+        found = {name: file[name] for name in file.files}
+    for name in ("first_call", "version"):
+        if name in found:
+            found[name] = found[name].item()
+    row = line(program, case, found["analysis"], given.truth, found)
+    if "objective" in found:
+        row["objective_mean"] = float(found["objective"].mean())
+    return row
+
+
+def strong_constraint(case: Strong, folder: Path, repeats: int) -> list[dict[str, Any]]:
+    """Compare strong-constraint 4D-Var."""
+    given = files(case.preset, case.windows, folder)
+    name = f"strong constraint, {case.preset}"
+    rows = [
+        ours("pyvda, as JAX", name, "strong-constraint", given, repeats, **LIKE_JAX),
+        ours("pyvda", name, "strong-constraint", given, repeats),
+    ]
+    model = get_preset(case.preset).model
+    known = climatology(model)
+    setting = {
+        "model": model.name,
+        "time_step": model.time_step,
+        "mean": known.mean,
+        "covariance": known.covariance,
+        "growth": GROWTH,
+        "cores": len(os.sched_getaffinity(0)),
+        "repeats": repeats,
+    }
+    for program, windows, block in (
+        ("JAX, vmap", case.windows, case.block),
+        ("JAX, one at a time", case.one_at_a_time, 1),
+    ):
+        if windows:
+            chosen = {**setting, "windows": windows, "block": block}
+            script = "strong_constraint_jax.py"
+            rows.append(theirs(program, name, script, given, folder, **chosen))
+    return rows
+
+
+def smoother(case: Smoother, folder: Path, repeats: int) -> list[dict[str, Any]]:
+    """Compare ensemble smoothers that start from the same members."""
+    given = files(case.preset, case.windows, folder)
+    name = f"ensemble smoother of {case.members}, {case.preset}"
+    model = get_preset(case.preset).model
+    row = ours(
+        "pyvda", name, "ensemble-smoother", given, repeats,
+        members=case.members, inflation=case.inflation,
+    )  # fmt: skip
+    batch = to_batch(given.observed.isel(window=slice(0, 1)), climatology(model).mean)
+    problem = Problem(batch, model, CostSettings(model.time_step), get_engine())
+    setting = {
+        "model": model.name,
+        "time_step": model.time_step,
+        "members": members(problem, case.members, 0),
+        "inflation": case.inflation,
+        "cores": len(os.sched_getaffinity(0)),
+        "repeats": min(repeats, 2),
+        "windows": case.dapper_windows,
+    }
+    return [row, theirs("DAPPER EnKS", name, "enks_dapper.py", given, folder, **setting)]
+
+
+def main() -> None:
+    """Run everything, print the table, write the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="an eighth of the windows, two runs")
+    quick = parser.parse_args().quick
+    divisor, repeats = (8, 2) if quick else (1, REPEATS)
+    if not PEERS.exists():
+        raise SystemExit(f"no {PEERS.relative_to(HERE.parent)}; make it with `make bench-peers`")
+    load = os.getloadavg()[0]
+    cores = len(os.sched_getaffinity(0))
+    print(f"{get_engine('julia').info}; {cores} cores for each side; load {load:.1f} before\n")
+    print("| case | program | windows | R mean / median | ms a window | core ms | ratio |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for case in (*STRONG, *SMOOTHERS):
+            if isinstance(case, Strong):
+                fewer: dict[str, Any] = {"one_at_a_time": case.one_at_a_time // divisor}
+            else:
+                fewer = {"dapper_windows": max(2, case.dapper_windows // divisor)}
+            small = case._replace(windows=max(4, case.windows // divisor), **fewer)
+            compare = strong_constraint if isinstance(case, Strong) else smoother
+            found = compare(small, folder, repeats)
+            for row in found:
+                row["ratio"] = row["ms_a_window"] / found[0]["ms_a_window"]
+                print(
+                    f"| {row['case']} | {row['program']} | {row['windows']} | "
+                    f"{row['r_mean']:.3f} / {row['r_median']:.3f} | {row['ms_a_window']:.3g} | "
+                    f"{row['core_ms_a_window']:.3g} | {row['ratio']:.2g} |",
+                    flush=True,
+                )
+            rows += found
+    print(
+        "\nfirst calls, s: "
+        + ", ".join(
+            f"{row['program']} {row['first_call_seconds']:.1f}"
+            for row in rows
+            if row["first_call_seconds"] is not None
+        )
+    )
+    if not quick:
+        results = {"cores_a_side": cores, "load_before": load, "rows": rows}
+        print(f"written to {record.write('peers', results)}")
+
+
+if __name__ == "__main__":
+    main()
