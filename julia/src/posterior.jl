@@ -116,7 +116,10 @@ function add_misfits!(J, at, mirror, phases, (shift, phase, i, q, n), y, y′, a
     return nothing
 end
 
-"The least of J; `minimum` looks for NaN and is several times slower."
+"""
+The least of J; `minimum` looks for NaN and is several times slower. `Inf` when no member has a J that
+Float32 can hold: then nothing can be said of the window, and no member may be chosen.
+"""
 function least_of(J)
     least = Inf32
     @inbounds @simd for j in eachindex(J)
@@ -186,7 +189,11 @@ PosteriorWorkspace(m, l, T, draws) = PosteriorWorkspace(
 Mean and standard deviation of the posterior of each window.
 
 - `mean`, `stdev`: `(state, time, window)`, out
-- `info`: `(3, window)`, out: effective sample size, the least J, draws of the second stage
+- `info`: `(3, window)`, out: effective sample size, the least J of the samples that `mean` is made of,
+  draws of the second stage
+
+A window whose J are all too large for Float32 (absurd data) has NaN throughout.
+
 - `y`, `precision`: `(state, time, window)`; `precision` is one over a datum's error variance, 0: none
 - `noise`: `(state, draw)`, standard normal, of the second stage; a multiple of eight draws
 - `enough`: the effective sample size below which the second stage is entered
@@ -206,16 +213,27 @@ end
 
 function posterior_window!(mean, stdev, info, ws, y, precision, l, noise, scheme, h, enough, spread, window)
     data = Data(y, precision, window)
-    from_library!(ws, l, data, size(y, 2))
-    s = ws.sums
+    misfits!(ws.J, l, data, size(y, 2))
+    least = Float64(least_of(ws.J))
     info[3, window] = 0
+    if !isfinite(least)
+        fill!(view(mean, :, :, window), NaN)
+        fill!(view(stdev, :, :, window), NaN)
+        info[1, window] = info[2, window] = NaN
+        return nothing
+    end
+    from_library!(ws, l, size(y, 2))
+    s = ws.sums
     if effective(s) < enough && !isempty(noise)
-        from_draws!(ws, l, data, noise, scheme, h, enough, spread)
+        least_draw = from_draws!(ws, l, data, noise, scheme, h, enough, spread)
         info[3, window] = size(noise, 2)
-        effective(ws.better) > effective(s) && (s = ws.better)
+        if effective(ws.better) > effective(s)
+            s = ws.better
+            least = least_draw
+        end
     end
     info[1, window] = effective(s)
-    info[2, window] = s.least
+    info[2, window] = least
     @inbounds for t in axes(s.x, 2), i in axes(s.x, 1)
         x̄ = s.x[i, t] / s.w
         mean[i, t, window] = x̄
@@ -224,8 +242,7 @@ function posterior_window!(mean, stdev, info, ws, y, precision, l, noise, scheme
     return nothing
 end
 
-function from_library!(ws, l, data, T)
-    misfits!(ws.J, l, data, T)
+function from_library!(ws, l, T)
     s = clear!(ws.sums)
     least = least_of(ws.J)
     empty!(ws.order)
@@ -289,7 +306,7 @@ function choose!(ws, β)
     k = 1
     for d in 1:n                        # at equal distances of the cumulated probabilities
         u = (d - 0.5) / n * total
-        while ws.v[k] < u
+        while k < length(ws.v) && ws.v[k] < u
             k += 1
         end
         ws.chosen[d] = ws.order[k]
@@ -297,23 +314,30 @@ function choose!(ws, β)
     return ws.chosen
 end
 
+"""
+    from_draws!(ws, ...) -> the least J of the draws
+
+Fill `ws.better`. There `least` is not a J: it is of J less the logarithm of what a draw is chosen with.
+"""
 function from_draws!(ws, l, data, noise, scheme, h, enough, spread)
     T = size(ws.x, 2)
     s = clear!(ws.better)
     least = least_of(ws.J)
     β = tempered!(ws, enough)
     choose!(ws, β)
+    least_draw = Inf
     for first in 1:8:size(noise, 2)
         fly!(ws, l, first, noise, scheme, h, spread)
         J = misfit_of(ws.x, data)
         for lane_ in 1:8
             Jₗ = lane(J, lane_) - β * (ws.J[ws.chosen[first+lane_-1]] - least)
             isfinite(Jₗ) || continue
+            least_draw = min(least_draw, lane(J, lane_))
             w = weight!(s, Jₗ)
             w > 0 && add_sample!(s, w, ws.x, lane_)
         end
     end
-    return s
+    return least_draw
 end
 
 "Eight draws, from `lead` steps before the window to its end."
@@ -364,7 +388,7 @@ end
 
 Fill `(state, start, window)` with the states, `library.lead` steps before the window, of the members
 of least J that lie more than `apart` from each other there, a distance for each component. When there
-are fewer, the best one is repeated.
+are fewer, the best one is repeated; when there is none (see `least_of`), it is the library's first.
 """
 function best_starts!(starts, y, precision, l::Library, apart)
     T, windows = size(y, 2), size(y, 3)
@@ -385,6 +409,7 @@ function best_of_window!(starts, J, near, y, precision, l, apart, window)
     shortlist!(near, J, least_of(J), size(starts, 2))
     for k in axes(starts, 2)
         j = least_in(near, J)
+        k == 1 && j == 0 && (j = 1)
         @inbounds for i in axes(starts, 1)
             starts[i, k, window] = j == 0 ? starts[i, 1, window] : before(l, j, i, T)
         end

@@ -118,7 +118,7 @@ end
     x = truth .+ 0.1 .* randn(rng, size(truth)...)
     result = zeros(4, 2)
     VDA.weak_constraint!(x, nothing, result, zeros(size(x)), zeros(size(x)), ones(2), zeros(D, 2), RungeKutta4(), m,
-                         VDA.ShootingCost(1, 1, h, zeros(D, D)), [1e4], VDA.Stopping(50, 1e-12, 0.0, 0, Inf), random)
+                         VDA.ShootingCost(1, 1, h, zeros(D, D)), [1e4], VDA.Stopping(50, 1e-12, 0.0, 0, fill(Inf, 2)), random)
     @test maximum(abs, x - truth) < 1e-6
 end
 

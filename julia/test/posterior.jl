@@ -91,3 +91,53 @@ end
     VDA.best_starts!(starts, truth, precision, l, fill(1e3, 3))
     @test starts[:, 2, 1] == starts[:, 1, 1] && all(isfinite, starts)      # repeated
 end
+
+# Float32 holds no square of 1e20 and no precision of 1e40; what overflows may be NaN as well (0 × Inf).
+@testset "absurd data: NaN, no second stage, and the other windows as before" begin
+    m = PAPER[1]
+    (T, lead) = (12, 3)
+    states = zeros(3, lead + 4 * 49 + T, 2)
+    simulate!(states, randn(MersenneTwister(67), 3, 2) .* 8 .+ [0, 0, 25], m, 0.01, 30.0, 1e-9, 1e-9)
+    noise = randn(MersenneTwister(68), 3, 64)
+    function posterior(l, y, precision)
+        mean, stdev, info = zero(y), zero(y), zeros(3, size(y, 3))
+        VDA.posterior_mean!(mean, stdev, info, y, precision, l, noise, RungeKutta4(), m, 0.01, 1e9, fill(0.1, 3))
+        starts = fill(NaN, 3, 2, size(y, 3))
+        VDA.best_starts!(starts, y, precision, l, fill(0.1, 3))
+        return mean, stdev, info, starts
+    end
+    for l in (VDA.Library(states, lead, ones(3)), VDA.Library(states, lead, [-1.0, -1.0, 1.0]))
+        y, precision = sparse_data(MersenneTwister(69), 3, T, 5)
+        precision[1, 2, :] .= 0.5
+        mean, stdev, info, starts = posterior(l, y, precision)
+        wild, sure = copy(y), copy(precision)
+        wild[1, 2, 1] = 1e20
+        wild[1, 2, 2] = -1e300
+        sure[:, :, 3] .*= 1e40
+        sure[1, 2, 4] = 1e300
+        found = posterior(l, wild, sure)
+        @test all(isnan, found[1][:, :, 1:4]) && all(isnan, found[2][:, :, 1:4])
+        @test all(isnan, found[3][1:2, 1:4]) && all(found[3][3, :] .== [0, 0, 0, 0, 64])
+        @test found[1][:, :, 5] == mean[:, :, 5] && found[2][:, :, 5] == stdev[:, :, 5]
+        @test found[3][:, 5] == info[:, 5] && found[4][:, :, 5] == starts[:, :, 5]
+        @test all(isfinite, found[4])
+    end
+end
+
+# A Gaussian posterior again: the least J of all trajectories is known, and no draw can have less.
+@testset "the least J is that of a trajectory" begin
+    (m, h, T, lead) = (Rotation(2.0, 0.3), 0.1, 9, 4)
+    l = gaussian_library(m, [1.0, -0.5], [1.0 0.3; 0.3 0.8], lead, T, 2_000, h)
+    y, precision = sparse_data(MersenneTwister(70), 2, T, 6)
+    y .*= 4                                     # so that the members' J differ by much
+    noise = randn(MersenneTwister(71), 2, 800)
+    mean, stdev, info = zeros(2, T, 6), zeros(2, T, 6), zeros(3, 6)
+    VDA.posterior_mean!(mean, stdev, info, y, precision, l, noise, RungeKutta4(), m, h, 1e9, [0.3, 0.3])
+    M = step_matrix(m, h)
+    for w in 1:6
+        A = vcat([Diagonal(sqrt.(precision[:, t, w])) * M^(t - 1) for t in 1:T]...)
+        b = vcat([sqrt.(precision[:, t, w]) .* y[:, t, w] for t in 1:T]...)
+        least = sum(abs2, b - A * (A \ b)) / 2
+        @test least * (1 - 1e-6) <= info[2, w] < 1.3 * least + 2
+    end
+end

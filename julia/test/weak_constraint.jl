@@ -32,11 +32,11 @@ end
 
 "One call with everything in its place; `result` has status, iterations, cost, norm of the gradient."
 function solved(x, y, mask, divisor, b, B⁻¹, m, h, every, weights; iterations = 50, tolerance = 1e-10,
-                drop = 0.0, stage = 0, limit = Inf, scheme = RungeKutta4(), substeps = 1)
+                drop = 0.0, stage = 0, limits = fill(Inf, size(x, 3)), scheme = RungeKutta4(), substeps = 1)
     x, stdev, result = copy(x), similar(x), zeros(4, size(x, 3))
     VDA.weak_constraint!(x, stdev, result, y, mask, divisor, b, scheme, m,
                          VDA.ShootingCost(every, substeps, h / substeps, B⁻¹), weights,
-                         VDA.Stopping(iterations, tolerance, drop, stage, limit))
+                         VDA.Stopping(iterations, tolerance, drop, stage, limits))
     return x, stdev, result
 end
 
@@ -143,6 +143,24 @@ end
     @test all(isfinite, stdev[:, :, others])
 end
 
+# The squares in the norm overflow before the cost does; an infinite norm is not small beside another.
+@testset "a gradient that overflows is no convergence, tolerance $tolerance" for tolerance in (0.0, 1e-8, 1.0)
+    p = VDA.Progress(6)
+    p.first_norm .= [1e200, Inf, 1.0, Inf, 1.0, 2.0]
+    p.norm .= [Inf, Inf, NaN, 1.0, 0.0, 1.0]
+    p.active .= true
+    VDA.settle!(p, VDA.Stopping(10, tolerance, 0.0, 0, Float64[]))
+    @test all(p.status[1:4] .== VDA.DIVERGED) && !any(p.active[1:4])
+    @test p.status[5] == VDA.CONVERGED && !p.active[5]
+    @test (p.status[6] == VDA.CONVERGED) == (tolerance == 1.0)
+    m = PAPER[1]
+    x, y, mask = noisy_problem(MersenneTwister(67), m, 17, 2)
+    mask[1, 5, 1] = 1
+    y[1, 5, 1] = x[1, 5, 1] = 1e20
+    _, _, result = solved(x, y, mask, ones(2), zeros(3, 2), Matrix{Float64}(I, 3, 3), m, 0.01, 1, [1.0]; tolerance = tolerance)
+    @test result[1, :] == [VDA.DIVERGED, tolerance > 0 ? VDA.CONVERGED : result[1, 2]]
+end
+
 @testset "stages: given up, or left when the cost hardly falls" begin
     m = PAPER[1]
     x, y, mask = noisy_problem(MersenneTwister(65), m, 17, 3)
@@ -150,9 +168,12 @@ end
     _, _, long = solved(x, y, mask, arguments...; tolerance = 0.0, drop = 1e-3)
     _, _, short = solved(x, y, mask, arguments...; tolerance = 0.0, drop = 1e9)
     @test all(short[2, :] .== 3) && all(long[2, :] .> 3) && all(long[1, :] .== VDA.CONVERGED)
-    limit = sort(long[3, :])[2]
-    _, _, result = solved(x, y, mask, arguments...; tolerance = 0.0, drop = 1e-3, stage = 3, limit = limit)
-    @test sort(result[1, :]) == [VDA.CONVERGED, VDA.CONVERGED, VDA.GIVEN_UP]
+    # Each window by its own limit: one that its cost just meets, and one that it does not.
+    for given_up in 1:3
+        limits = long[3, :] .* [w == given_up ? 1 - 1e-9 : 1 + 1e-9 for w in 1:3]
+        _, _, result = solved(x, y, mask, arguments...; tolerance = 0.0, drop = 1e-3, stage = 3, limits = limits)
+        @test result[1, :] == [w == given_up ? VDA.GIVEN_UP : VDA.CONVERGED for w in 1:3]
+    end
 end
 
 # In functions, where nothing is boxed for the call itself.

@@ -24,7 +24,7 @@ from pyvda.models import Model
 from pyvda.points import Points
 
 _SIGNATURE = (
-    _I, _P, _I, _I, _I, _I, _F, _I, _I, _P, _P, _P, _P, _P, _P, _P, _P, _P, _I, _I, _F, _F, _I, _F,
+    _I, _P, _I, _I, _I, _I, _F, _I, _I, _P, _P, _P, _P, _P, _P, _P, _P, _P, _I, _I, _F, _F, _I, _P,
     *POINTS,
 )  # fmt: skip
 
@@ -50,7 +50,8 @@ class Shooting:
         A window has converged when its gradient norm is below this fraction of the first.
     drop : float
         A window leaves a stage when a step lowers its cost by less.
-    give_up_stage, give_up_cost : int, float
+    give_up_stage : int
+    give_up_cost : float or (W,)
         A window that costs more after this stage (counted from 1) is given up.
     """
 
@@ -61,7 +62,7 @@ class Shooting:
     tolerance: float = 0.0
     drop: float = 0.0
     give_up_stage: int = 0
-    give_up_cost: float = np.inf
+    give_up_cost: float | Array = np.inf
 
 
 class Minimum(NamedTuple):
@@ -116,6 +117,7 @@ def weak_constraint(
     background = checked("background", background, (windows, size), real)
     precision = checked("precision", precision, (size, size), real)
     weights = checked("weights", np.asarray(shooting.weights), (len(shooting.weights),), real)
+    give_up_cost = np.array(np.broadcast_to(shooting.give_up_cost, windows), real)
     result = np.empty((windows, 4))
     stdev = np.empty(shape) if spread else None
     if windows:
@@ -127,7 +129,7 @@ def weak_constraint(
             None if stdev is None else pointer(stdev), pointer(result), pointer(observation),
             pointer(mask), pointer(divisor), pointer(background), pointer(precision),
             pointer(weights), len(weights), shooting.iterations, shooting.tolerance, shooting.drop,
-            shooting.give_up_stage, shooting.give_up_cost, *point_arguments(points, x),
+            shooting.give_up_stage, pointer(give_up_cost), *point_arguments(points, x),
         )  # fmt: skip
     status, iterations = result[:, 0].astype(int), result[:, 1].astype(int)
     return Minimum(x, stdev, status, iterations, result[:, 2], result[:, 3])
