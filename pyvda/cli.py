@@ -34,7 +34,7 @@ EngineName = Annotated[
     str | None,
     typer.Option(help="auto, juliacall, libjulia or torch; else PYVDA_ENGINE decides."),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same file.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="The same seed gives the same file.")]
 
 
 def main() -> None:
@@ -205,27 +205,32 @@ def assimilate(
     from pyvda.engine import get_engine
     from pyvda.irregular import on_grid
     from pyvda.models import get_model
+    from pyvda.settings import settled
 
     check_folder(output)
     settings = _settings(config, option)
     given = {
         "model": model, "method": method, "variable": variable, "window": window,
-        "overlap": overlap, "time_step": time_step, "iterations": iterations,
+        "overlap": overlap, "block": block, "time_step": time_step, "iterations": iterations,
         "tolerance": tolerance, "precision": precision, "engine": engine, "warm_start": warm_start,
+        "checkpoint": checkpoint,
     }  # fmt: skip
     settings |= {name: value for name, value in given.items() if value is not None}
-    chosen = settings.pop("variable", None)
+    told = settled(settings)  # before anything is read
+    settings |= _checkpoint(settings.pop("checkpoint", None), settings)
+    settings.pop("variable", None)
     if grid_step is not None:
-        size = get_model(str(settings.get("model", "lorenz63"))).state_size
-        observed = on_grid(netcdf.open_dataset(observations), grid_step, size, variable=chosen)
+        size = get_model(str(told.model or "lorenz63")).state_size
+        table = netcdf.open_dataset(observations)
+        observed = on_grid(table, grid_step, size, variable=told.variable)
     else:
         observed = netcdf.open_observations(
-            observations, chosen, chunks=_chunks(observations, block)
+            observations, told.variable, chunks=lambda ds: netcdf.by_size(ds, told.block)
         )
     if truth is not None:
         observed = _with_truth(observed, _read(truth))
     with _warnings_in_a_line(), _progress("assimilate", quiet) as report:
-        analysis = run(observed, **_checkpoint(checkpoint, settings), report=report, **settings)
+        analysis = run(observed, report=report, **settings)
         analysis.attrs["source"] = f"observations from {observations.name}"
         netcdf.save_analysis(analysis, output)
     _say(quiet, f"{output}: on {get_engine(settings.get('engine')).info}")
@@ -279,10 +284,15 @@ def score(
 ) -> None:
     """Score analyses: R-score, 4DVar-score, ODE-score, with bootstrap intervals over windows."""
     from pyvda import scores
-    from pyvda.evaluate import evaluate
+    from pyvda.evaluate import check, evaluate
 
+    if json_file is not None:
+        check_folder(json_file)
     true = _read(truth)
-    found = {str(path): evaluate(_read(path), true, engine=engine) for path in analyses}
+    read = {str(path): _read(path) for path in analyses}
+    for analysis in read.values():
+        check(analysis, true)
+    found = {path: evaluate(analysis, true, engine=engine) for path, analysis in read.items()}
     if json_file is not None:
         tables = {path: scores.score_table(of, level=level) for path, of in found.items()}
         content = tables if len(analyses) > 1 else tables[str(analyses[0])]
@@ -374,9 +384,11 @@ def plot(
     except ValueError:
         raise InputError(f"--windows is {windows!r}, expected numbers such as 0,1,2") from None
     check_folder(output)
-    figure = plots.plot_analysis(_read(analysis), None if truth is None else _read(truth), chosen)
+    drawn = _read(analysis)
+    figure = plots.plot_analysis(drawn, None if truth is None else _read(truth), chosen)
     plots.save_figure(figure, output)
-    _say(quiet, f"{output}")
+    without = "" if plots.has_descent(drawn) else f": without a descent, {plots.NO_DESCENT}"
+    _say(quiet, f"{output}{without}")
 
 
 @app.command(
@@ -449,6 +461,9 @@ def info(engine: EngineName = None, quiet: Quiet = False) -> None:
         _say(quiet, f"{name:10s} {value}")
 
 
+_NOT_OPTIONS = {"observations", "report", "resume_file"}  # keywords of `pyvda.assimilate` alone
+
+
 def _settings(config: Path | None, option: list[str] | None) -> dict[str, Any]:
     """Return the options of a YAML file and of `--set name=value`, the latter winning."""
     import yaml
@@ -462,22 +477,22 @@ def _settings(config: Path | None, option: list[str] | None) -> dict[str, Any]:
         name, found, value = text.partition("=")
         if not found:
             raise InputError(f"--set {text} has no value, expected name=value")
-        settings[name] = yaml.safe_load(value)
+        try:
+            settings[name] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise InputError(f"--set {text} cannot be read, expected name=value") from None
+    for name in _NOT_OPTIONS & settings.keys():
+        raise InputError(f"{name} is no option of the command line; leave it out")
     return settings
 
 
-# Above this size a file is read in blocks of windows; packed and compressed data grow when read.
-_IN_MEMORY_BYTES = 32 * 2**20
-_BLOCK_WINDOWS = 4096
-_SERIES_STEPS = 500_000
-
-
-def _checkpoint(path: Path | None, settings: dict[str, Any]) -> dict[str, Any]:
+def _checkpoint(given: str | Path | None, settings: dict[str, Any]) -> dict[str, Any]:
     """Tell a learned model (a folder) from the file that FSGD keeps its state in."""
-    if path is None:
+    if given is None:
         return {}
     from pyvda import shipped
 
+    path = Path(given)
     if path.is_dir() or (not path.exists() and str(path) in shipped.names()):
         if settings.get("method", "learned") != "learned":
             raise InputError(
@@ -494,13 +509,6 @@ def _checkpoint(path: Path | None, settings: dict[str, Any]) -> dict[str, Any]:
             "add --method fsgd"
         )
     return {"resume_file": path}
-
-
-def _chunks(path: Path, block: int | None) -> dict[str, int] | None:
-    small = not path.is_file() or path.stat().st_size <= _IN_MEMORY_BYTES
-    if block is None and small:
-        return None
-    return {"window": block or _BLOCK_WINDOWS, "time": _SERIES_STEPS}
 
 
 def _with_truth(observed: Any, truth: Any) -> Any:

@@ -41,18 +41,7 @@ def evaluate(
     InputError
         When one of the files is not what it should be, or they do not belong together.
     """
-    for ds, name, hint in (
-        (analysis, names.ANALYSIS, "`pyvda assimilate`"),
-        (truth, names.TRUTH, "`pyvda simulate`"),
-    ):
-        if name not in ds:
-            raise InputError(f"the file has no variable {name!r}; give one made by {hint}")
-    if truth[names.TRUTH].shape != analysis[names.ANALYSIS].shape:
-        raise InputError(
-            f"the truth has shape {truth[names.TRUTH].shape}, the analysis "
-            f"{analysis[names.ANALYSIS].shape}; give the truth of the same windows"
-        )
-    model, time_step = _model(analysis)
+    model, time_step = check(analysis, truth)
     x = _windows(analysis[names.ANALYSIS])
     true = _windows(truth[names.TRUTH])
     innovation = _windows(analysis[names.INNOVATION])
@@ -74,6 +63,29 @@ def evaluate(
     )
     found["ode_score"] = scores.ode_score(true, forecast(true))
     return found
+
+
+def check(analysis: xr.Dataset, truth: xr.Dataset) -> tuple[Model, float]:
+    """Return the model and the time step of an analysis that can be scored by this truth.
+
+    Raises
+    ------
+    InputError
+        As `evaluate`.
+    """
+    for ds, name, hint in (
+        (analysis, names.ANALYSIS, "`pyvda assimilate`"),
+        (analysis, names.INNOVATION, "`pyvda assimilate`"),
+        (truth, names.TRUTH, "`pyvda simulate`"),
+    ):
+        if name not in ds:
+            raise InputError(f"the file has no variable {name!r}; give one made by {hint}")
+    if truth[names.TRUTH].shape != analysis[names.ANALYSIS].shape:
+        raise InputError(
+            f"the truth has shape {truth[names.TRUTH].shape}, the analysis "
+            f"{analysis[names.ANALYSIS].shape}; give the truth of the same windows"
+        )
+    return _model(analysis)
 
 
 def _windows(array: xr.DataArray) -> Array:

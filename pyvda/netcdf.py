@@ -26,6 +26,9 @@ from pyvda.classic import announced_size
 from pyvda.errors import InputError
 
 _CHUNK_BYTES = 1 << 20  # small enough for HDF5's cache, large enough for a disk
+_IN_MEMORY_BYTES = 128 << 20  # a file with more than this is read in blocks
+_BLOCK_WINDOWS = 4096
+_SERIES_STEPS = 500_000
 _ZARR_MARKS = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
 
 
@@ -46,7 +49,8 @@ def open_observations(
         only floating-point variable with a time and a state dimension.
     chunks : optional
         None to read the file into memory; else what `Dataset.chunk` takes, by pyvda's dimension
-        names (`{"window": 256}`, "auto"), to leave the values on disk as dask arrays.
+        names (`{"window": 256}`, "auto"), to leave the values on disk as dask arrays; or a function
+        that returns either for the opened Dataset, such as `by_size`.
 
     Returns
     -------
@@ -67,6 +71,8 @@ def open_observations(
         source = _open(path)
     try:
         ds = conventions.normalise(source, variable)
+        if callable(chunks):
+            chunks = chunks(ds)
         with _reading(path):
             ds = ds.load() if chunks is None else ds.chunk(chunks)
         ds = conventions.as_float64(ds)
@@ -80,6 +86,23 @@ def open_observations(
     else:
         ds.set_close(source.close)
     return ds
+
+
+def by_size(ds: xr.Dataset, block: int | None = None) -> dict[str, int] | None:
+    """Return the chunks that a file is to be read in, None where it fits into memory.
+
+    Parameters
+    ----------
+    ds : Dataset
+        Observations, not yet read. Their size is that in memory: files are packed and compressed.
+    block : int, optional
+        Windows of a chunk.
+    """
+    values = sum(variable.size for variable in ds.data_vars.values())
+    if values * np.dtype(float).itemsize <= _IN_MEMORY_BYTES:
+        return None
+    chunks = {names.WINDOW: block or _BLOCK_WINDOWS, names.TIME: _SERIES_STEPS}
+    return {name: size for name, size in chunks.items() if name in ds.dims}
 
 
 def open_dataset(

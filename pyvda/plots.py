@@ -40,6 +40,14 @@ STYLE: dict[Any, Any] = {
 _COST, _ERROR = "#0072B2", "#D55E00"
 
 
+NO_DESCENT = "which only fsgd records, and only of windows that are in memory as one block"
+
+
+def has_descent(analysis: xr.Dataset) -> bool:
+    """Tell whether an analysis carries the history of a descent."""
+    return names.HISTORY_COST in analysis and names.ITERATION in analysis.coords
+
+
 def plot_analysis(
     analysis: xr.Dataset,
     truth: xr.Dataset | None = None,
@@ -49,7 +57,7 @@ def plot_analysis(
 
     Parameters and errors are those of `plot_reconstruction`.
     """
-    if names.HISTORY_COST not in analysis:
+    if not has_descent(analysis):
         return plot_reconstruction(analysis, truth, windows)
     shown = panels.panels_of(analysis, truth, windows)
     with _figure() as figure:
@@ -111,10 +119,10 @@ def plot_descent(history: xr.Dataset) -> Figure:
     InputError
         When there is no history.
     """
-    if names.HISTORY_COST not in history or names.ITERATION not in history.coords:
+    if not has_descent(history):
         raise InputError(
-            f"the file has no {names.HISTORY_COST!r} along {names.ITERATION!r}; "
-            "assimilate with a history to draw the descent"
+            f"the file has no {names.HISTORY_COST!r} along {names.ITERATION!r}, {NO_DESCENT}; "
+            "assimilate the windows to be drawn by fsgd, in one block"
         )
     with _figure() as figure:
         figure.set_size_inches(3.6, 4.2 if names.HISTORY_R_SCORE in history else 2.4)

@@ -32,13 +32,19 @@ def validated(kind: type[Any], values: Any, where: str) -> Any:
 
 def _sentence(error: pydantic.ValidationError, kind: type[Any], values: Any) -> str:
     first = error.errors()[0]
-    # A part of the location that is no key of the values is the kind of a prior, solver or loss.
-    path, found = [], values
+    path: list[str] = []
+    found = values
     for part in first["loc"]:
-        if isinstance(found, dict) and part not in found and part != first["loc"][-1]:
+        # A part that is no key of the values names the kind of a section, or a type of several.
+        if isinstance(found, dict):
+            if part not in found and part != first["loc"][-1]:
+                continue
+            found = found.get(part, found)
+        elif isinstance(found, list | tuple) and isinstance(part, int):
+            found = found[part]
+        elif path:
             continue
         path.append(str(part))
-        found = found[part] if isinstance(found, dict) and part in found else found
     name = ".".join(path)
     if first["type"] == "extra_forbidden":
         known = f" ({', '.join(kind.model_fields)})" if len(path) == 1 else ""

@@ -39,6 +39,11 @@ def checkpoint_folder(name_or_path: str | Path) -> Path:
         When it is neither.
     """
     path = Path(name_or_path)
+    if path.is_file():
+        raise InputError(
+            f"{path} is a file, and a learned model is a folder; give the folder made by "
+            "`pyvda train`, or one of the names that `pyvda info` lists"
+        )
     if path.exists():
         return path
     known = names()

