@@ -157,7 +157,8 @@ def _named(preset: str | Preset) -> tuple[str, Preset]:
 
 
 def _check_seed(seed: int) -> None:
-    if not 0 <= seed < 2**63:
+    # From 2^64 on they are those of the epochs of a training, which no file has.
+    if not (0 <= seed < 2**63 or seed >= 2**64):
         raise InputError(f"the seed is {seed}, expected an integer from 0 to 2^63 - 1")
 
 
