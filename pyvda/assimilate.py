@@ -132,7 +132,8 @@ def assimilate(
     def solve(block: xr.Dataset) -> xr.Dataset:
         batch = windows.to_batch(block, mean, variance)
         quiet = report or (lambda done, total: None)
-        problem = Problem(batch, model, cost, running, known, quiet)
+        numbers = block[POSITION].values if POSITION in block else None
+        problem = Problem(batch, model, cost, running, known, quiet, numbers=numbers)
         if warm is not None:
             problem = _warmed(problem, warm)
         resume = {} if resume_file is None else {"checkpoint": _resume_path(resume_file, block)}

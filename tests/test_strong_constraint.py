@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.optimize import minimize
+from scipy.stats import chi2
 
 import pyvda
 from pyvda import names, windows
@@ -141,5 +142,5 @@ def test_the_file_has_objective_and_limit() -> None:
     observed = pyvda.observe(pyvda.simulate("lorenz63", 2, 5), "lorenz63", 6)
     analysis = pyvda.assimilate(observed, method="strong-constraint", members=10_000)
     assert (analysis["objective"] > 0).all()
-    assert analysis["chi_square_limit"].values == pytest.approx(12.5 * (1 + 3.5 * np.sqrt(2 / 25)))
+    assert analysis["chi_square_limit"].values == pytest.approx(chi2.isf(1 / 2450, 25) / 2)
     assert (analysis["state_stdev"] > 0).all()

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import chdtri
 
 from pyvda.climatology import climatology
 from pyvda.engine.interface import Array
 from pyvda.engine.julia import JuliaEngine
 from pyvda.errors import InputError
 from pyvda.methods.problem import Options, Positive, Problem, Status
+
+# Of right windows; 3.5 standard deviations of the misfit of a thousand data.
+_EXCEEDED = 1 / 2450
 
 
 class StatisticalOptions(Options):
@@ -83,11 +87,32 @@ def without_observations(problem: Problem) -> tuple[Array, Array, Array]:
     return x, stdev, np.full(shape[0], int(Status.NO_OBSERVATIONS))
 
 
-def chi_square_limit(data: Array) -> Array:
-    """Return the half misfit that `data` right observations exceed once in some thousand windows.
+def judged(status: Array, misfit: Array, data: Array) -> tuple[Array, Array]:
+    """Return the status with the windows in doubt flagged, and the misfit above which they are.
 
-    Half of a chi-square variable of n degrees of freedom has mean n/2 and variance n/2; the limit
-    is (n/2)(1 + 3.5 √(2/n)).
+    Parameters
+    ----------
+    status : (W,) int
+        Those that diverged or had nothing observed stay what they are.
+    misfit : (W,)
+        Half the squared errors in units of their standard deviation, at least those of the data.
+    data : (W,) int
+        How many there are.
+    """
+    limit = chi_square_limit(data)
+    lost = (status == Status.DIVERGED) | (status == Status.NO_OBSERVATIONS)
+    return np.where((misfit > limit) & ~lost, Status.DOUBTFUL, status), limit
+
+
+def chi_square_limit(data: Array) -> Array:
+    """Return the half misfit that `data` right observations exceed once in 2450 windows.
+
+    Twice the misfit is then a chi-square variable of n degrees of freedom, and the limit half of
+    its quantile: for n = 1000 the familiar (n/2)(1 + 3.5 √(2/n)), which for fewer data would be
+    exceeded more often (once in 68 windows of one datum).
+
+    >>> float(round(chi_square_limit(np.array(1000)).item(), 1))
+    578.4
     """
     n = np.asarray(data, float)
-    return np.asarray(n / 2 + 3.5 * np.sqrt(n / 2))
+    return np.where(n > 0, chdtri(np.maximum(n, 1), _EXCEEDED) / 2, 0.0)

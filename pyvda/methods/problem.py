@@ -86,6 +86,9 @@ class Problem:
         Told of progress from time to time.
     warm : bool
         Whether the first guess is an analysis already.
+    numbers : (W,) int, optional
+        The windows' numbers in their file, which decide their random numbers, so that the result of
+        a window is its own, in whatever block. Default: 0, 1, ...
     """
 
     batch: Batch
@@ -95,6 +98,7 @@ class Problem:
     observation_variance: float | None = None
     report: Callable[[int, int], None] = field(default=lambda done, total: None)
     warm: bool = False
+    numbers: Array | None = None
 
     def has_observations(self) -> Array:
         """Tell for each window whether anything was observed, (W,) bool."""
@@ -105,6 +109,10 @@ class Problem:
         points = self.batch.points
         at_steps = (np.asarray(self.batch.mask) > 0).sum((1, 2))
         return at_steps if points is None else at_steps + np.asarray(points.counted())
+
+    def window_numbers(self) -> Array:
+        """Return the windows' numbers in their file, (W,)."""
+        return np.arange(len(self.batch)) if self.numbers is None else np.asarray(self.numbers)
 
     def points(self, windows: Any) -> Points | None:
         """Return the data at arbitrary times of the chosen windows."""
