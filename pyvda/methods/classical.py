@@ -112,7 +112,7 @@ def chi_square_limit(data: Array) -> Array:
     exceeded more often (once in 68 windows of one datum).
 
     >>> float(round(chi_square_limit(np.array(1000)).item(), 1))
-    578.4
+    578.3
     """
     n = np.asarray(data, float)
     return np.where(n > 0, chdtri(np.maximum(n, 1), _EXCEEDED) / 2, 0.0)
