@@ -22,6 +22,7 @@ from torch import nn
 from pyvda.batch import Batch
 from pyvda.checks.on_engine import engine_checks
 from pyvda.checks.on_parameters import parameter_checks
+from pyvda.checks.on_points import point_checks
 from pyvda.checks.on_torch import cost_checks, prior_step_checks, tendency_checks, torch_cost
 from pyvda.checks.single import Check, spread
 from pyvda.configuration import ODE
@@ -100,6 +101,7 @@ def check_model(
         checks += check_cost(cost, batch, name=f"torch {scheme}", x=x, seed=seed)
         settings = CostSettings(step, scheme=scheme)
         checks += engine_checks(running, model, settings, batch, x, in_torch, seed)
+        checks += point_checks(running, model, settings, batch, x, seed)
         checks += parameter_checks(running, model, settings, x, seed)
     return checks
 

@@ -63,7 +63,7 @@ def test_torch_passes_and_julia_is_listed_as_not_run(on_torch) -> None:
     not_run = {check.name for check in on_torch if check.passed is None}
     assert not_run == {name for name in names(on_torch) if name.startswith("julia")}
     assert {"julia euler: adjoint, in ulps", "julia rk4: adjoint, in ulps"} <= not_run
-    assert "16 not run: the torch engine runs (asked for)" in summary(on_torch)
+    assert "20 not run: the torch engine runs (asked for)" in summary(on_torch)
 
 
 @pytest.mark.julia
@@ -213,16 +213,21 @@ from pyvda.cli import main
 main()
 """
 
+BETWEEN_STEPS = ("between steps, Taylor test", "between steps, torch autograd")
 EDITS = {
     "sign-of-adjoint": (
         "lorenz63", "models/lorenz63.jl", "muladd(x₁, v₃, σv₁ - v₂)", "muladd(x₁, v₃, σv₁ + v₂)",
         {"adjoint, in ulps", "gradient, Taylor test", "cost and gradient, torch autograd",
-         "parameters, adjoint in ulps"},
+         "parameters, adjoint in ulps", *BETWEEN_STEPS},
     ),
     "term-of-adjoint": (
         "lorenz96", "models/lorenz96.jl", "muladd(x[s.ll], v[s.l], -muladd", "(-muladd",
         {"adjoint, in ulps", "gradient, Taylor test", "cost and gradient, torch autograd",
-         "parameters, adjoint in ulps"},
+         "parameters, adjoint in ulps", *BETWEEN_STEPS},
+    ),
+    "operator": (
+        "lorenz63", "points.jl", "step_adjoint(scheme, m, stages, a, hθ), g)", "a, g)",
+        {*BETWEEN_STEPS},
     ),
     "parameter": (
         "lorenz63", "models/lorenz63.jl", "ρ′ * x₁", "ρ′ * x₂",
@@ -336,7 +341,7 @@ def test_command_with_a_checkpoint(monkeypatch, capsys, tmp_path) -> None:
     assert command(monkeypatch, "--checkpoint", tmp_path) == 0
     printed = capsys.readouterr().out
     assert "learned: gradient, by differences" in printed
-    assert "18 of 34 checks passed, 16 not run" in printed
+    assert "18 of 38 checks passed, 20 not run" in printed
     assert command(monkeypatch, "--checkpoint", tmp_path, "--model", "lorenz96") == 2
     assert "trained for lorenz63, not for lorenz96" in capsys.readouterr().err
 

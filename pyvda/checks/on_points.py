@@ -12,7 +12,7 @@ from pyvda.engine.interface import Array
 from pyvda.models import Model
 from pyvda.points import Points
 
-_NAMES = ("gradient, Taylor test", "cost and gradient, torch autograd")
+_NAMES = ("between steps, Taylor test", "between steps, torch autograd")
 _COUNT = 12  # data of a window, where the file has none
 
 
@@ -29,7 +29,7 @@ def point_checks(
     x : (W, T, D)
         Where the cost is checked.
     """
-    names = [f"julia {settings.scheme}: arbitrary times, {name}" for name in _NAMES]
+    names = [f"julia {settings.scheme}: {name}" for name in _NAMES]
     if engine.info.name != "julia":
         why = f"the {engine.info.name} engine runs ({engine.info.reason})"
         return [Check(name, None, None, why) for name in names]
