@@ -37,10 +37,11 @@ def labelled(
         iteration = xr.Variable(names.ITERATION, solution.history["iteration"].astype(int),
                                 names.attributes(names.ITERATION))  # fmt: skip
         analysis = analysis.assign_coords({names.ITERATION: iteration})
+        units = block[names.OBSERVATION].attrs.get("units")
         for name, values in solution.history.items():
             if name != "iteration":
                 full = f"history_{name}"
-                analysis[full] = (names.ITERATION, values, names.attributes(full))
+                analysis[full] = (names.ITERATION, values, names.attributes(full, units))
     return analysis.drop_vars(POSITION, errors="ignore")
 
 

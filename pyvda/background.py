@@ -134,7 +134,10 @@ def get_background(name: str, model: Model, engine: Engine | None = None) -> Bac
 
 def _read(path: Path) -> Background:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            raise ValueError("it holds one array without a name")
+        with loaded as file:
             arrays = {key: file[key] for key in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
         raise InputError(
@@ -165,7 +168,11 @@ def _checked_size(found: Background, model: Model, name: str) -> Background:
 
 
 def _checked(mean: Array, second: Array, name: str, dimensions: int) -> tuple[Array, Array]:
-    mean, second = np.asarray(mean, float), np.asarray(second, float)
+    mean, second = np.asarray(mean), np.asarray(second)
+    for of, kind in (("mean", mean.dtype), (name, second.dtype)):
+        if kind.kind not in "fiu":
+            raise InputError(f"the background's {of} is of type {kind}, expected real numbers")
+    mean, second = mean.astype(float), second.astype(float)
     expected = mean.shape * dimensions
     if mean.ndim != 1 or second.shape != expected:
         raise InputError(

@@ -41,6 +41,7 @@ GRADIENT_NORM = "gradient_norm"
 STATUS = "status"
 ITERATIONS = "iterations"
 OBJECTIVE = "objective"
+MISFIT = "misfit"
 CHI_SQUARE_LIMIT = "chi_square_limit"
 EFFECTIVE_SAMPLE_SIZE = "effective_sample_size"
 PARAMETER_ANALYSIS = "parameter_analysis"
@@ -104,8 +105,9 @@ _LONG_NAMES = {
     GRADIENT_NORM: "Euclidean norm of the gradient of the cost",
     STATUS: "how the assimilation of the window ended",
     ITERATIONS: "iterations made",
-    OBJECTIVE: "what the method minimised, where that is not the cost",
-    CHI_SQUARE_LIMIT: "objective above which the window is in doubt",
+    OBJECTIVE: "negative log density of the analysis up to a constant, which was minimised",
+    MISFIT: "half the sum of squared innovations in units of the observation errors",
+    CHI_SQUARE_LIMIT: "objective, or misfit, above which the window is in doubt",
     EFFECTIVE_SAMPLE_SIZE: "number of equally weighted samples that would say as much",
     PARAMETER: "parameter of the model",
     PARAMETER_ANALYSIS: "analysed parameters of the model",
@@ -115,13 +117,22 @@ _LONG_NAMES = {
     HISTORY_GRADIENT_NORM: "gradient norm along the iterations, mean over windows",
     HISTORY_R_SCORE: "R-score along the iterations, mean over windows",
 }
-_DIMENSIONLESS = (WINDOW_START, ITERATIONS, ITERATION, OBJECTIVE, CHI_SQUARE_LIMIT,
+_DIMENSIONLESS = (WINDOW_START, ITERATIONS, ITERATION, OBJECTIVE, MISFIT, CHI_SQUARE_LIMIT,
                   EFFECTIVE_SAMPLE_SIZE, *OF_PARAMETERS)  # fmt: skip
 
 
-def attributes(name: str) -> dict[str, Any]:
+# The weights of the cost have no units, so that it has those of the state, squared.
+_SQUARED = (COST, COST_OBSERVATION, COST_DYNAMICS, HISTORY_COST, HISTORY_R_SCORE)
+_LIKE_STATE = (GRADIENT_NORM, HISTORY_GRADIENT_NORM)
+
+
+def attributes(name: str, state_units: str | None = None) -> dict[str, Any]:
     """Return a new dictionary of the CF attributes of pyvda's variable `name` ({} if not ours).
 
+    With the units of the state, those of costs and of their gradient's norm are told, too.
+
+    >>> attributes("cost", "m s-1")["units"]
+    '(m s-1)2'
     >>> attributes("innovation")
     {'long_name': 'observation minus analysis'}
     """
@@ -130,6 +141,10 @@ def attributes(name: str) -> dict[str, Any]:
         found["long_name"] = _LONG_NAMES[name]
     if name in _DIMENSIONLESS:
         found["units"] = "1"
+    if state_units is not None and name in _LIKE_STATE:
+        found["units"] = state_units
+    if state_units is not None and name in _SQUARED:
+        found["units"] = state_units if state_units == "1" else f"({state_units})2"
     if name == FLAG:
         found |= {"standard_name": "status_flag", **flag_attributes(Flag)}
     if name == STATUS:

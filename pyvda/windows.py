@@ -227,6 +227,9 @@ def analysis_dataset(
     }
     if stdev is not None:
         attributes = {**names.attributes(names.STATE_STDEV), **units}
+        standard_name = str(inherited.get("standard_name", ""))
+        if standard_name and " " not in standard_name:  # CF's appendix C allows one modifier
+            attributes["standard_name"] = f"{standard_name} standard_error"
         data[names.STATE_STDEV] = (dims, np.asarray(stdev, dtype=np.float64), attributes)
         ancillary = f"{names.FLAG} {names.STATE_STDEV}"
         data[names.ANALYSIS][2]["ancillary_variables"] = ancillary
@@ -236,7 +239,7 @@ def analysis_dataset(
         data[names.POINT_INNOVATION] = (along, point_innovation, attributes)
     for name, values in (per_window or {}).items():
         values = np.asarray(values, dtype=np.int8 if name == names.STATUS else None)
-        data[name] = (names.WINDOW, values, names.attributes(name))
+        data[name] = (names.WINDOW, values, names.attributes(name, units.get("units")))
     return xr.Dataset(data, windows.coords, {**windows.attrs, **(attrs or {})})
 
 

@@ -152,3 +152,12 @@ def test_in_a_file() -> None:
     assert names.STATE_STDEV in analysis
     assert (analysis[names.OBJECTIVE] < analysis[names.CHI_SQUARE_LIMIT]).all()
     assert METHODS["annealed"].solve is solve
+
+
+def test_a_window_is_the_same_alone(lorenz96: Problem) -> None:
+    options = AnnealedOptions(restarts=1, hops=2)
+    numbered = replace(lorenz96, batch=lorenz96.batch[:4], numbers=np.arange(10, 14))
+    alone = replace(lorenz96, batch=lorenz96.batch[2:3], numbers=np.array([12]))
+    among = solve(numbered, options)
+    found = solve(alone, options)
+    np.testing.assert_allclose(found.x[0], among.x[2], atol=1e-6)

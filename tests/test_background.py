@@ -58,6 +58,8 @@ def test_by_name(tmp_path) -> None:
         (lambda: Background.factor(MEAN, np.ones((3, 3))), "singular"),
         (lambda: Background.diagonal(MEAN, [1.0, 0.0, 1.0]), "positive"),
         (lambda: Background.diagonal(MEAN, [1.0, 1.0]), "shape"),
+        (lambda: Background.diagonal(MEAN, ["1", "2", "3"]), "variance is of type <U1"),
+        (lambda: Background.diagonal(MEAN + 1j, np.ones(3)), "mean is of type complex128"),
         (lambda: get_background("climate", MODEL), "climatology"),
     ],
 )
@@ -76,6 +78,12 @@ def test_files_of_something_else_are_refused(tmp_path) -> None:
         np.savez(file, **arrays)
         with pytest.raises(InputError, match=message):
             get_background(str(file), MODEL)
+    np.savez(file, mean=np.array(["a", "b", "c"]), variance=np.ones(3))
+    with pytest.raises(InputError, match="mean is of type <U1"):
+        get_background(str(file), MODEL)
+    np.save(tmp_path / "b.npy", np.eye(3))
+    with pytest.raises(InputError, match="one array without a name"):
+        get_background(str(tmp_path / "b.npy"), MODEL)
     file.write_bytes(b"nothing of the sort")
     with pytest.raises(InputError, match="cannot be read"):
         get_background(str(file), MODEL)

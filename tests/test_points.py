@@ -298,4 +298,5 @@ def test_the_command_line_takes_a_table(table, tmp_path, monkeypatch, capsys):
     assert found["point_innovation"].dims == ("window", "datum")
     out.unlink()
     assert run(monkeypatch, *common) == 2
-    assert "--grid-step" in capsys.readouterr().err and not out.exists()
+    assert "--grid-step" in capsys.readouterr().err
+    assert not out.exists()

@@ -136,8 +136,14 @@ def test_analysis_dataset(tmp_path):
     state = RNG.normal(size=ds.observation.shape)
     status = np.array([0, 1, 2, 3, 4])
     found = analysis_dataset(
-        ds, state, {"cost": np.arange(5.0), "status": status}, {"model": "lorenz63"}
+        ds,
+        state,
+        {"cost": np.arange(5.0), "gradient_norm": np.ones(5), "status": status},
+        {"model": "lorenz63"},
     )
+    assert found.cost.attrs["units"] == "(K)2"
+    assert found.gradient_norm.attrs["units"] == "K"
+    assert "units" not in found.status.attrs
     np.testing.assert_array_equal(found.analysis, state)
     np.testing.assert_array_equal(found.innovation, ds.observation - state)
     assert int(found.innovation.notnull().sum()) == int(ds.observation.notnull().sum())
@@ -159,6 +165,16 @@ def test_analysis_dataset(tmp_path):
     # An analysis is a state to start from again.
     reopened = open_observations(tmp_path / "a.nc", "analysis")
     np.testing.assert_array_equal(reopened.observation, state)
+
+
+def test_a_standard_deviation_has_the_modifier_of_its_standard_name():
+    ds = windows()
+    state = np.ones(ds.observation.shape)
+    found = analysis_dataset(ds, state, stdev=state)
+    assert found.state_stdev.attrs["standard_name"] == "t standard_error"
+    assert found.state_stdev.attrs["units"] == "K"
+    del ds.observation.attrs["standard_name"]
+    assert "standard_name" not in analysis_dataset(ds, state, stdev=state).state_stdev.attrs
 
 
 def test_analysis_of_another_shape():

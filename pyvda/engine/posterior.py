@@ -16,7 +16,7 @@ _STARTS = (_I, _I, _I, _P, _P, _P, _I, _I, _I, _P, _P, _I, _P)
 
 
 class Posterior(NamedTuple):
-    """Posterior of each window.
+    """Posterior of each window; NaN where its data are so absurd that no member has a likelihood.
 
     Attributes
     ----------
@@ -24,7 +24,7 @@ class Posterior(NamedTuple):
     effective : (W,)
         Effective sample size.
     misfit : (W,)
-        The least of ½ Σ (y - h)² / R over the samples.
+        The least of ½ Σ (y - h)² / R over the samples that the mean is made of.
     draws : (W,)
         Draws of the second stage.
     """

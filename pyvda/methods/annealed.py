@@ -71,7 +71,8 @@ class AnnealedOptions(StatisticalOptions):
         Steps between two nodes. Default: the spacing of the observation times.
     model_error : float, optional
         Its variance between two nodes at the end, in the state's units squared. Default: 7.5e-7 of
-        the climatological variance, 1e-5 for Lorenz-96.
+        the climatological variance, 1e-5 for Lorenz-96. In `state_stdev` it counts as 1.5e-5 of
+        that variance (2e-4) when it is less.
     background : str
         Of the first node: see `pyvda.background.get_background`.
     observation_variance : float, optional
@@ -99,7 +100,11 @@ class AnnealedOptions(StatisticalOptions):
 
 @dataclass
 class _Search:
-    """The best that was found of each window, and how to look for better."""
+    """The best that was found of each window, and how to look for better.
+
+    What a window finds is its own: its random numbers, limits and spacing of nodes do not depend on
+    the windows that are worked off with it.
+    """
 
     problem: Problem
     engine: JuliaEngine
@@ -107,7 +112,7 @@ class _Search:
     precision: Array
     background: Background
     climate: Climatology
-    every: int
+    every: Array
     x: Array
     stdev: Array
     status: Array
@@ -121,7 +126,22 @@ class _Search:
         self.limit = chi_square_limit(self.data)
         # About one right window in six is looked at again, and few wrong ones are not.
         self.suspicious_above = self.data / 2 + np.sqrt(self.data / 2)
-        self.random = np.random.default_rng([self.options.seed, 2])
+        self.numbers = self.problem.window_numbers()
+
+    def random(self, window: int, round_: int) -> np.random.Generator:
+        """Return the random numbers of a window in a round."""
+        key = [self.options.seed, 2, int(self.numbers[window]), round_]
+        return np.random.default_rng(key)
+
+    def spacing(self, windows: Array) -> int:
+        """Return the steps between two nodes, of which these windows have the same."""
+        return int(self.every[windows[0]])
+
+    def blocks(self, windows: Array) -> list[Array]:
+        """Return windows in blocks, each of one spacing of nodes."""
+        size = _BLOCK.get(self.problem.model.name, _LARGE_BLOCK)
+        alike = [windows[self.every[windows] == every] for every in np.unique(self.every[windows])]
+        return [one[first : first + size] for one in alike for first in range(0, len(one), size)]
 
     def suspicious(self, windows: Array) -> Array:
         """Return those of `windows` that may be in a wrong minimum."""
@@ -157,8 +177,8 @@ class _Search:
         q = self.stages(start, _COMPARED)
         give_up = int((q >= _GIVE_UP * self.variance * (1 - 1e-9)).sum())
         shooting = Shooting(
-            1 / q, self.every, 1, _STAGE_ITERATIONS, 0.0, _DROP, give_up + 1,
-            _GIVE_UP_COST * float(self.data[windows].max()) / 2,
+            1 / q, self.spacing(windows), 1, _STAGE_ITERATIONS, 0.0, _DROP, give_up + 1,
+            _GIVE_UP_COST * self.data[windows] / 2,
         )  # fmt: skip
         found = self.minimum(windows, x, shooting)
         lost = (found.status == GIVEN_UP) | (found.status == Status.DIVERGED)
@@ -195,7 +215,9 @@ class _Search:
             x = mean
         else:
             seen = self.precision[windows] > 0
-            noise = self.random.standard_normal(mean.shape)
+            noise = np.array(
+                [self.random(w, number).standard_normal(mean.shape[1:]) for w in windows]
+            )
             other = self.climate.mean + np.sqrt(_FROM_LESS * self.variance) * noise
             x = np.where(seen, self.observation(windows), mean if kind == 1 else other)
         start = _FROM_LESS if kind else _FROM_HOP if warm else _FROM_MEAN
@@ -208,13 +230,15 @@ class _Search:
         """Replace a stretch of each window and anneal; return where that was better."""
         x = self.x[windows].copy()
         other = self.smoothed(windows, round_)
-        nodes = -(-x.shape[1] // self.every)
-        for stretch, replaced in zip(x, other, strict=True):
-            length = min(int(self.random.integers(_HOP_NODES[0], _HOP_NODES[1] + 1)), nodes)
-            place = self.random.random()
-            first = int(self.random.integers(0, nodes - length + 1))
+        every = self.spacing(windows)
+        nodes = -(-x.shape[1] // every)
+        for window, stretch, replaced in zip(windows, x, other, strict=True):
+            random = self.random(window, round_)
+            length = min(int(random.integers(_HOP_NODES[0], _HOP_NODES[1] + 1)), nodes)
+            place = random.random()
+            first = int(random.integers(0, nodes - length + 1))
             first = 0 if place < 1 / 3 else nodes - length if place < 1 / 2 else first
-            steps = slice(first * self.every, (first + length) * self.every)
+            steps = slice(first * every, (first + length) * every)
             stretch[steps] = replaced[steps]
         found, cost = self.anneal(windows, x, _FROM_HOP)
         return self.keep(windows, found, cost, _DROP)
@@ -224,11 +248,12 @@ class _Search:
         end = self.options.model_error or _END * self.variance
         relative = end / self.variance
         q = self.stages(max(_COMPARED / 2, relative), relative, 4.0)
-        shooting = Shooting(1 / q, self.every, 2, 2 * _STAGE_ITERATIONS, 0.0, _DROP / 10)
+        every = self.spacing(windows)
+        shooting = Shooting(1 / q, every, 2, 2 * _STAGE_ITERATIONS, 0.0, _DROP / 10)
         found = self.minimum(windows, self.x[windows], shooting)
         usable = np.isfinite(found.x).all((1, 2)) & np.isfinite(found.cost)
         self.x[windows[usable]] = found.x[usable]
-        loose = Shooting((1 / max(end, _SPREAD * self.variance),), self.every, 2, 0)
+        loose = Shooting((1 / max(end, _SPREAD * self.variance),), every, 2, 0)
         at_minimum = self.minimum(windows, self.x[windows], loose, spread=True)
         if at_minimum.stdev is not None:
             self.stdev[windows[usable]] = at_minimum.stdev[usable]
@@ -236,6 +261,14 @@ class _Search:
         self.cost[windows] = np.where(usable, found.cost, np.nan)
         self.iterations[windows] += found.iterations
         self.status[windows] = np.where(usable, found.status, Status.DIVERGED)
+
+
+def _every(problem: Problem, options: AnnealedOptions) -> Array:
+    """Return the steps between two nodes of each window, (W,)."""
+    mask = np.asarray(problem.batch.mask)
+    if options.every is not None:
+        return np.full(len(mask), options.every)
+    return np.array([spacing(mask[w : w + 1]) for w in range(len(mask))], int)
 
 
 def solve(problem: Problem, options: AnnealedOptions) -> Solution:
@@ -252,7 +285,7 @@ def solve(problem: Problem, options: AnnealedOptions) -> Solution:
     search = _Search(
         problem, engine, options, precision,
         get_background(options.background, problem.model, engine),
-        climatology(problem.model, engine), options.every or spacing(precision),
+        climatology(problem.model, engine), _every(problem, options),
         x, stdev, status, np.full(len(x), np.inf), np.zeros(len(x), int),
     )  # fmt: skip
     chosen = np.flatnonzero(problem.has_observations())
@@ -264,11 +297,11 @@ def solve(problem: Problem, options: AnnealedOptions) -> Solution:
     chosen = chosen[sane]
 
     def in_blocks(do: Callable[[Array], None], windows: Array, round_: int) -> None:
-        size = _BLOCK.get(problem.model.name, _LARGE_BLOCK)
-        for first in range(0, len(windows), size):
-            do(windows[first : first + size])
-            done = round_ * len(chosen) + first + size
-            problem.report(min(done, (rounds + 1) * len(chosen)), (rounds + 1) * len(chosen))
+        done = round_ * len(chosen)
+        for block in search.blocks(windows):
+            do(block)
+            done += len(block)
+            problem.report(done, (rounds + 1) * len(chosen))
 
     in_blocks(lambda block: search.try_start(block, 0), chosen, 0)
     for number in range(1, options.restarts + 1):

@@ -9,11 +9,13 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
+from pyvda import names
 from pyvda.climatology import climatology
 from pyvda.engine.ensemble import ensemble_smoother
 from pyvda.engine.interface import Array
 from pyvda.methods.classical import (
     StatisticalOptions,
+    judged,
     julia_engine,
     precision_of,
     without_observations,
@@ -69,6 +71,10 @@ class EnsembleSmootherOptions(StatisticalOptions):
         """Tell whether the method gives the analysis a standard deviation."""
         return True
 
+    def window_outputs(self) -> tuple[str, ...]:
+        """Return the names of `Solution.per_window`."""
+        return (names.MISFIT, names.CHI_SQUARE_LIMIT)
+
 
 def members(problem: Problem, count: int, seed: int) -> Array:
     """Return `count` climatological states in an order that the seed decides, (N, D)."""
@@ -96,6 +102,9 @@ def reflections(members: int, directions: int, seed: int) -> Array:
 def solve(problem: Problem, options: EnsembleSmootherOptions) -> Solution:
     """Smooth every window that has observations.
 
+    A window is DOUBTFUL when its mean is farther from the observations than their error variance
+    lets expect.
+
     Raises
     ------
     InputError
@@ -121,5 +130,11 @@ def solve(problem: Problem, options: EnsembleSmootherOptions) -> Solution:
         problem.report(first + len(block), len(chosen))
     status[chosen] = Status.CONVERGED
     status[~np.isfinite(x).all((1, 2))] = Status.DIVERGED
-    iterations = (precision > 0).any(2).sum(1)
-    return Solution(x, status, iterations, stdev=stdev)
+    with np.errstate(over="ignore"):
+        misfit = 0.5 * (precision * (x - observation) ** 2).sum((1, 2))
+    status, limit = judged(status, misfit, problem.data())
+    passes = problem.has_observations().astype(int)
+    return Solution(
+        x, status, passes, stdev=stdev,
+        per_window={names.MISFIT: misfit, names.CHI_SQUARE_LIMIT: limit},
+    )  # fmt: skip

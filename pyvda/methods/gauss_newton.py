@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pyvda import names
 from pyvda.background import CLIMATOLOGY, get_background
@@ -22,14 +22,16 @@ from pyvda.engine.weak_constraint import Shooting, weak_constraint
 from pyvda.errors import InputError
 from pyvda.methods.classical import (
     StatisticalOptions,
+    judged,
     julia_engine,
     variance_of,
     without_observations,
 )
-from pyvda.methods.problem import Problem, Solution, Status
+from pyvda.methods.problem import Positive, Problem, Solution, Status
 
 _BLOCK = {"lorenz63": 512}  # windows between two reports: less than a second of work
 _SMALL_BLOCK = 16
+_STATISTICAL = ("model_error", "background", "observation_variance")  # of that form alone
 
 
 class GaussNewtonOptions(StatisticalOptions):
@@ -63,9 +65,19 @@ class GaussNewtonOptions(StatisticalOptions):
     iterations: int = Field(200, ge=1)
     tolerance: float = Field(1e-8, gt=0)
     every: int = Field(1, ge=1)
-    model_error: float = Field(1e-3, gt=0)
+    model_error: Positive = 1e-3
     background: str = CLIMATOLOGY
     substeps: int = Field(1, ge=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> GaussNewtonOptions:
+        given = [name for name in _STATISTICAL if name in self.model_fields_set]
+        if given and self.form == "weighted":
+            raise ValueError(
+                f"{', '.join(given)} given, but the weighted form has lambda1 and lambda2 in their "
+                "place; ask for the statistical form (--set form=statistical), or leave them out"
+            )
+        return self
 
     def has_stdev(self) -> bool:
         """Tell whether the method gives the analysis a standard deviation."""
@@ -73,11 +85,15 @@ class GaussNewtonOptions(StatisticalOptions):
 
     def window_outputs(self) -> tuple[str, ...]:
         """Return the names of `Solution.per_window`."""
-        return (names.OBJECTIVE,)
+        # The weighted form's objective is the cost (4), which every analysis has.
+        return (names.OBJECTIVE, names.CHI_SQUARE_LIMIT) if self.form == "statistical" else ()
 
 
 def solve(problem: Problem, options: GaussNewtonOptions) -> Solution:
     """Minimise from the first guess of every window that has observations.
+
+    In the statistical form a window is DOUBTFUL when its objective is above what the observations'
+    error variance lets expect.
 
     Raises
     ------
@@ -125,7 +141,11 @@ def solve(problem: Problem, options: GaussNewtonOptions) -> Solution:
             stdev[block] = found.stdev
         problem.report(first + len(block), len(chosen))
     status[~np.isfinite(x).all((1, 2))] = Status.DIVERGED
-    return Solution(x, status, iterations, stdev=stdev, per_window={names.OBJECTIVE: objective})
+    if options.form == "weighted":
+        return Solution(x, status, iterations)
+    status, limit = judged(status, objective, problem.data())
+    per_window = {names.OBJECTIVE: objective, names.CHI_SQUARE_LIMIT: limit}
+    return Solution(x, status, iterations, stdev=stdev, per_window=per_window)
 
 
 def _check_weighted(problem: Problem, options: GaussNewtonOptions) -> None:
