@@ -13,8 +13,10 @@ from pyvda.climatology import climatology
 from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError
 from pyvda.methods import METHODS, Problem, Status
+from pyvda.methods import strong_constraint as strong
 from pyvda.methods.strong_constraint import StrongConstraintOptions, minima, solve
 from pyvda.models import get_model
+from pyvda.settings import configured
 
 pytestmark = pytest.mark.julia
 MODEL = get_model("lorenz63")
@@ -136,6 +138,47 @@ def test_what_cannot_be_is_said(problem: Problem) -> None:
     with pytest.raises(InputError, match="40 components"):
         solve(large, StrongConstraintOptions(starts="library"))
     assert METHODS["strong-constraint"].options is StrongConstraintOptions
+
+
+@pytest.mark.parametrize("starts", ["library", "mean", "climatology"])
+def test_starts_that_ignore_a_warm_start_are_refused(problem: Problem, starts: str) -> None:
+    with pytest.raises(InputError, match=f"warm start was given, but starts is {starts}"):
+        solve(replace(problem, warm=True), StrongConstraintOptions(starts=starts))
+
+
+def test_a_count_of_a_single_start_is_refused(problem: Problem) -> None:
+    with pytest.raises(InputError, match="count is 5, but starts mean is one start"):
+        solve(problem, StrongConstraintOptions(starts="mean", count=5))
+    with pytest.raises(InputError, match="starts first-guess is one start"):
+        solve(replace(problem, warm=True), StrongConstraintOptions(count=2))
+
+
+def test_a_background_too_far_ahead(problem: Problem) -> None:
+    with pytest.raises(InputError, match="background_lead is 3000"):
+        configured("strong-constraint", {"background_lead": 3000})
+    with pytest.raises(InputError, match="seed is -1"):
+        configured("strong-constraint", {"seed": -1})
+    few = replace(problem, batch=problem.batch[:3])
+    found = solve(few, StrongConstraintOptions(starts="mean", background_lead=1000))
+    finite = np.isfinite(found.x).all((1, 2))
+    np.testing.assert_array_equal(~finite, found.status == Status.DIVERGED)
+
+
+def test_a_hessian_that_is_not_finite_is_a_divergence(problem: Problem, monkeypatch) -> None:
+    minimise = strong.strong_constraint
+
+    def spoilt(*arguments, **options):
+        found = minimise(*arguments, **options)
+        found.hessian[1] = np.nan
+        return found
+
+    few = replace(problem, batch=problem.batch[:3])
+    expected = solve(few, StrongConstraintOptions())
+    monkeypatch.setattr(strong, "strong_constraint", spoilt)
+    found = solve(few, StrongConstraintOptions())
+    assert found.status[1] == Status.DIVERGED
+    assert np.isnan(found.x[1]).all()
+    np.testing.assert_array_equal(found.x[[0, 2]], expected.x[[0, 2]])
 
 
 def test_the_file_has_objective_and_limit() -> None:

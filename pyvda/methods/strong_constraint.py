@@ -30,11 +30,12 @@ from pyvda.methods.classical import (
 )
 from pyvda.methods.common_parameters import in_common
 from pyvda.methods.control import Prior, parameter_stdev, with_parameters
-from pyvda.methods.problem import Problem, Solution, Status
+from pyvda.methods.problem import Positive, Problem, Seed, Solution, Status
 from pyvda.points import nearest_steps
 
 _WORK = 64_000  # numbers in a block of windows: about a second of work
 _APART = 0.1  # climatological standard deviations between two starts from the library
+_SINGLE = ("mean", "first-guess")  # starts of which there is one
 _LOOKS = 25  # steps at which a library is compared with a first guess
 _SAME = 1e-3  # standard deviations of the posterior between two distinct minima
 
@@ -85,13 +86,13 @@ class StrongConstraintOptions(StatisticalOptions):
     count: int = Field(3, ge=1)
     growth: int | None = Field(None, ge=0)
     background: Literal["climatology", "flat"] = "climatology"
-    background_lead: int | None = Field(None, ge=0)
+    background_lead: int | None = Field(None, ge=0, le=1000)
     members: int = Field(120_000, ge=100, le=20_000_000)
     iterations: int = Field(100, ge=1)
     tolerance: float = Field(1e-8, gt=0)
-    seed: int = 0
+    seed: Seed = 0
     parameters: bool | Literal["shared"] = False
-    parameter_stdev: float = Field(0.1, gt=0)
+    parameter_stdev: Positive = 0.1
 
     def has_stdev(self) -> bool:
         """Tell whether the method gives the analysis a standard deviation."""
@@ -146,8 +147,8 @@ def solve(problem: Problem, options: StrongConstraintOptions) -> Solution:
     Raises
     ------
     InputError
-        The engine is not Julia, the variance of the observations is not known, or starts from a
-        library are asked for a model that cannot have one.
+        The engine is not Julia, the variance of the observations is not known, starts from a
+        library are asked for a model that cannot have one, or options contradict each other.
     """
     engine = julia_engine(problem, "strong-constraint")
     precision = precision_of(problem, options.observation_variance)
@@ -156,7 +157,7 @@ def solve(problem: Problem, options: StrongConstraintOptions) -> Solution:
     objective, iterations = np.full(windows, np.nan), np.zeros(windows, int)
     observed = problem.has_observations()
     found = _minimised(problem, options, engine, precision)
-    finite = np.isfinite(found.objective)
+    finite = np.isfinite(found.objective) & np.isfinite(found.hessian).all((2, 3))
     best = np.where(finite, found.objective, np.inf).argmin(1)
     rows = np.arange(windows)
     control, hessian = found.control[rows, best], found.hessian[rows, best]
@@ -183,6 +184,16 @@ def solve(problem: Problem, options: StrongConstraintOptions) -> Solution:
 def _setting(problem: Problem, options: StrongConstraintOptions) -> _Setting:
     low = problem.model.state_size <= LOW_DIMENSIONAL
     starts = options.starts or ("first-guess" if problem.warm else "library" if low else "mean")
+    if problem.warm and starts != "first-guess":
+        raise InputError(
+            f"a warm start was given, but starts is {starts}, which would ignore it; leave out one "
+            "of them"
+        )
+    if starts in _SINGLE and options.count > 1 and "count" in options.model_fields_set:
+        raise InputError(
+            f"count is {options.count}, but starts {starts} is one start; leave out count, or "
+            "choose starts library or climatology"
+        )
     at_once = starts in ("library", "first-guess")
     growth = (0 if at_once else 16) if options.growth is None else options.growth
     lead = (20 if low else 0) if options.background_lead is None else options.background_lead
@@ -265,7 +276,7 @@ def _starts(
     observation = np.asarray(problem.batch.observation, float)
     variance = variance_of(problem, options.observation_variance)
     _, steps, size = observation.shape
-    count = 1 if setting.starts in ("mean", "first-guess") else options.count
+    count = 1 if setting.starts in _SINGLE else options.count
     drawn = np.random.default_rng(options.seed).permutation(len(known.states))[:count]
     shelf = None
     low = problem.model.state_size <= LOW_DIMENSIONAL
