@@ -146,6 +146,23 @@ def test_windows_without_observations_and_windows_that_diverge(problem: Problem)
             np.testing.assert_array_equal(found.x[1], guess[1])
 
 
+@pytest.mark.parametrize("datum", [1e20, 1e60, 1e150])
+def test_an_absurd_datum_is_no_convergence(problem: Problem, datum: float) -> None:
+    # Where squares overflow on the way, an infinite norm is not small beside an infinite first one.
+    few = replace(problem, batch=problem.batch[:3])
+    observation = np.asarray(few.batch.observation).copy()
+    step = np.flatnonzero(np.asarray(few.batch.mask)[1, :, 0])[3]
+    observation[1, step, 0] = datum
+    guess = windows.first_guess(
+        observation, np.asarray(few.batch.mask), few.batch.first_guess[0, 0]
+    )
+    broken = replace(few, batch=replace(few.batch, observation=observation, first_guess=guess))
+    for options in (GaussNewtonOptions(), STATISTICAL, STATISTICAL.model_copy(update={"every": 1})):
+        found, expected = solve(broken, options), solve(few, options)
+        assert found.status[1] == Status.DIVERGED
+        np.testing.assert_array_equal(found.status[[0, 2]], expected.status[[0, 2]])
+
+
 def test_everything_observed_is_followed(problem: Problem) -> None:
     truth = np.asarray(problem.batch.truth)
     full = replace(problem, batch=Batch(truth, np.ones_like(truth), truth + 1.0))
@@ -184,7 +201,8 @@ def test_what_cannot_be_done_is_refused(problem: Problem) -> None:
         solve(replace(problem, observation_variance=0.0), STATISTICAL)
     with pytest.raises(InputError, match="Julia"):
         solve(replace(problem, engine=get_engine("torch")), GaussNewtonOptions())
-    for bad in ({"every": 0}, {"model_error": 0.0}, {"form": "exact"}, {"tolerance": -1.0}):
+    for bad in ({"every": 0}, {"model_error": 0.0}, {"form": "exact"}, {"tolerance": -1.0},
+                {"tolerance": np.inf}):  # fmt: skip
         with pytest.raises(ValueError, match=next(iter(bad))):
             GaussNewtonOptions(**bad)
 

@@ -5,15 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import chi2
 
 import pyvda
 from pyvda import names, windows
 from pyvda.climatology import climatology
 from pyvda.engine import CostSettings, get_engine
+from pyvda.engine.posterior import posterior_mean
 from pyvda.errors import InputError
 from pyvda.library import library
-from pyvda.methods import METHODS, Problem, Status
+from pyvda.methods import METHODS, Problem, Status, strong_constraint
+from pyvda.methods.classical import precision_of
 from pyvda.methods.posterior_mean import PosteriorMeanOptions, solve
+from pyvda.methods.strong_constraint import StrongConstraintOptions, minima
 from pyvda.models import get_model
 
 pytestmark = pytest.mark.julia
@@ -104,6 +108,60 @@ def test_a_window_that_no_state_explains_is_flagged(problem: Problem) -> None:
     )
     assert found.status[2] == Status.DOUBTFUL
     np.testing.assert_array_equal(found.x[[0, 1, 3]], expected.x[[0, 1, 3]])
+
+
+def test_no_sample_is_nearer_than_a_trajectory_can_be_and_a_wrong_datum_is_flagged() -> None:
+    problem = twin("lorenz63", 16)
+    observation = np.asarray(problem.batch.observation).copy()
+    steps = np.flatnonzero(problem.batch.mask[0, :, 0])
+    rows = np.arange(8)
+    observation[rows, steps[3 + rows], 0] += 9.0  # its standard deviation is 1.41
+    problem = replace(problem, batch=replace(problem.batch, observation=observation))
+    # Few members, so that the second stage is entered in most windows.
+    options = PosteriorMeanOptions(members=10_000)
+    flat = StrongConstraintOptions(background="flat", background_lead=0, count=8)
+    least = minima(problem, flat)[0].objective.min(1)
+    prior = library(MODEL, problem.engine, 0.01, 200, options.members, options.lead)
+    found = posterior_mean(
+        problem.engine, MODEL, problem.cost, observation, precision_of(problem, None), prior,
+        noise=np.random.default_rng(0).standard_normal((options.draws, 3)), enough=options.enough,
+        spread=options.bandwidth * np.sqrt(np.diag(climatology(MODEL).covariance)),
+    )  # fmt: skip
+    assert (found.draws > 0).sum() >= 8
+    assert (found.misfit > least * (1 - 1e-3)).all()
+    assert np.median(found.misfit - least) < 3
+    bad = least > chi2.isf(1 / 2450, 25) / 2
+    assert bad[:8].sum() >= 4
+    assert not bad[8:].any()
+    assert (solve(problem, options).status[bad] == Status.DOUBTFUL).all()
+
+
+@pytest.mark.parametrize("datum", [1e20, 1e200])
+def test_absurd_data_diverge_and_leave_the_others_alone(problem: Problem, datum: float) -> None:
+    few = replace(problem, batch=problem.batch[:4])
+    observation = few.batch.observation.copy()
+    observation[1, 8, 0] = datum
+    broken = replace(few, batch=replace(few.batch, observation=observation))
+    options = PosteriorMeanOptions(members=10_000)
+    found, expected = solve(broken, options), solve(few, options)
+    assert found.status[1] == Status.DIVERGED
+    assert np.isnan(found.x[1]).all()
+    assert np.isnan(found.stdev[1]).all()
+    assert np.isnan(found.per_window[names.EFFECTIVE_SAMPLE_SIZE][1])
+    others = [0, 2, 3]
+    np.testing.assert_array_equal(found.x[others], expected.x[others])
+    np.testing.assert_array_equal(found.status[others], expected.status[others])
+    best = strong_constraint.solve(broken, StrongConstraintOptions(members=10_000))
+    assert best.status[1] in (Status.DIVERGED, Status.DOUBTFUL)
+
+
+def test_data_that_are_all_but_exact_diverge_too(problem: Problem) -> None:
+    few = replace(problem, batch=problem.batch[:2], observation_variance=1e-40)
+    found = solve(few, PosteriorMeanOptions(members=10_000))
+    assert (found.status == Status.DIVERGED).all()
+    few = replace(few, observation_variance=1e-30)
+    found = solve(few, PosteriorMeanOptions(members=10_000))
+    assert set(found.status) <= {Status.DIVERGED, Status.DOUBTFUL}
 
 
 def test_what_cannot_be_is_said(problem: Problem) -> None:
