@@ -63,8 +63,8 @@ def test_no_training_sees_the_test_windows() -> None:
         for seed in (configuration.data.seed, configuration.data.validation_seed):
             assert seed not in tested
             assert seed < 2**16
-    # An epoch's seed has two 32-bit words, the lower of which counts epochs.
-    assert data._EPOCHS == 1 << 32
+    # An epoch's seed has three 32-bit words, the highest of which a seed of one word has not.
+    assert data._WORD == 1 << 32
     assert min(tested) > 10**9
     assert max(tested) < 2**32
 
