@@ -22,12 +22,13 @@ workspace(::Type{N}, m::LargeModel) where {N} =
     SweepWorkspace{N}(StepWorkspace{Vector{N}}(m.D), ntuple(_ -> zeros(N, m.D), Val(3))...)
 
 """
-    sweep!(f, block, ws, scheme, m, h, γ₁, γ₂) -> Σ c (x - y)², Σ r²
+    sweep!(f, block, ws, scheme, m, h, γ₁, γ₂, points = block.points) -> Σ c (x - y)², Σ r²
 
 Call `f(i, t, g)` with each component of the gradient for 2λ₁ = γ₁ and 2λ₂/n = γ₂. When it is
-called for the time t, x(t) is no longer needed: `f` may overwrite it.
+called for the time t, x(t) is no longer needed: `f` may overwrite it. `points` may be `nothing`
+where the block has none, for code that need not ask.
 """
-@inline function sweep!(f::F, b::WindowBlock{N}, ::Nothing, scheme, m::SmallModel, h, γ₁, γ₂) where {F,N}
+@inline function sweep!(f::F, b::WindowBlock{N}, ::Nothing, scheme, m::SmallModel, h, γ₁, γ₂, points = b.points) where {F,N}
     T = size(b.x, 2)
     D = size_of(m)
     r = ntuple(_ -> zero(N), D)
@@ -50,8 +51,8 @@ called for the time t, x(t) is no longer needed: `f` may overwrite it.
             cd = map(*, column(b.c, k, D), d)
             misfit = muladd_sum(cd, d, misfit)
             g = axpy(γ₁, cd, g)
-            isempty(points_at(b.points, t)) ||
-                ((misfit, g) = add_points(b.points, t, x, misfit, g, scheme, m, h, γ₁))
+            isempty(points_at(points, t)) ||
+                ((misfit, g) = add_points(points, t, x, misfit, g, scheme, m, h, γ₁))
         end
         each_component((i, gᵢ) -> f(i, t, gᵢ), g)
         (x, r) = (x⁺, r⁺)
@@ -59,7 +60,7 @@ called for the time t, x(t) is no longer needed: `f` may overwrite it.
     return misfit, residual
 end
 
-@inline function sweep!(f::F, b::WindowBlock{N}, ws::SweepWorkspace{N}, scheme, m::LargeModel, h, γ₁, γ₂) where {F,N}
+@inline function sweep!(f::F, b::WindowBlock{N}, ws::SweepWorkspace{N}, scheme, m::LargeModel, h, γ₁, γ₂, points = b.points) where {F,N}
     T = size(b.x, 2)
     (r, r⁺) = (ws.r, ws.r⁺)
     fill!(r, zero(N))
@@ -68,8 +69,8 @@ end
     for t in 1:T
         x = @inbounds view(b.x, :, t)
         k = @inbounds b.slot[t]
-        points = !isempty(points_at(b.points, t))
-        points && (misfit += add_points!(ws.points, ws.step, b.points, t, x, scheme, m, h))
+        some = !isempty(points_at(points, t))
+        some && (misfit += add_points!(ws.points, ws.step, points, t, x, scheme, m, h))
         if t < T
             residual!(r⁺, ws.step, scheme, m, x, (@inbounds view(b.x, :, t + 1)), h)
             @inbounds for i in eachindex(r⁺)
@@ -89,7 +90,7 @@ end
             end
             f(i, t, g)
         end
-        points && fill!(ws.points, zero(N))
+        some && fill!(ws.points, zero(N))
         (r, r⁺) = (r⁺, r)
     end
     return misfit, residual

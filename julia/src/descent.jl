@@ -25,10 +25,13 @@ function descend!(x::AbstractArray{S,3}, y, mask, scheme, m, h, λ₁, λ₂, α
     return x
 end
 
-function iterate!(b, ws, scheme, m, h, γ₁, γ₂, iterations)
+iterate!(b, ws, scheme, m, h, γ₁, γ₂, iterations) =
+    iterate!(b, ws, scheme, m, h, γ₁, γ₂, iterations, isempty(b.points.c) ? nothing : b.points)
+
+function iterate!(b, ws, scheme, m, h, γ₁, γ₂, iterations, points)
     x = b.x
     for _ in 1:iterations
-        sweep!((i, t, gᵢ) -> (@inbounds x[i, t] -= gᵢ), b, ws, scheme, m, h, γ₁, γ₂)
+        sweep!((i, t, gᵢ) -> (@inbounds x[i, t] -= gᵢ), b, ws, scheme, m, h, γ₁, γ₂, points)
     end
     return b
 end

@@ -72,9 +72,13 @@ function gather_points!(p::PointBlock, all::Points, mask, windows)
     return p
 end
 
+@inline points_at(::Nothing, t) = 1:0
 @inline points_at(p::PointBlock, t) = @inbounds p.first[t]:p.first[t+1]-1
 @inline operator(p::PointBlock, k, ::Val{D}) where {D} =
     ntuple(i -> (@inbounds p.operator[(k-1)*D+i]), Val(D))
+
+add_points(::Nothing, t, x, misfit, g, scheme, m, h, γ₁) = misfit, g
+add_points!(g, ws, ::Nothing, t, x, scheme, m, h) = zero(eltype(g))
 
 "    add_points(p, t, x, misfit, g, scheme, m, h, γ₁) -> misfit and g with the data after step t"
 @noinline function add_points(p::PointBlock{N}, t, x::NTuple{D,N}, misfit, g, scheme, m, h, γ₁) where {D,N}
