@@ -9,6 +9,7 @@ skipped as a whole, counts as a failure.
 """
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Generator
@@ -24,6 +25,10 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 # How long an example takes says nothing on a shared machine.
 hypothesis.settings.register_profile("pyvda", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("pyvda")
+
+# A shell ignores Ctrl-C in what it starts in the background, and children inherit that: those that
+# the tests interrupt must hear it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REQUIRE_JULIA = os.environ.get("PYVDA_REQUIRE_JULIA", "") not in ("", "0")
 
