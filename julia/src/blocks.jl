@@ -27,9 +27,10 @@ Take `windows` of the `(state, time, window)` arrays; lanes without a window hol
 function gather!(b::WindowBlock, x, y, mask, windows, points = nothing)
     D, T, _ = size(x)
     slot = b.slot
+    make_room!(b.points, points, windows)
     K = 0
     for t in 1:T
-        observed = any(!iszero, view(mask, :, t, windows)) || has_data(points, t, windows)
+        observed = any(!iszero, view(mask, :, t, windows)) || !isempty(points_at(b.points, t))
         slot[t] = observed ? (K += 1) : 0
     end
     xs, ys, cs = scalars(b.x), scalars(b.y), scalars(b.c)
@@ -37,7 +38,8 @@ function gather!(b::WindowBlock, x, y, mask, windows, points = nothing)
         fill!(xs, 0), fill!(ys, 0), fill!(cs, 0)
     end
     for (l, w) in enumerate(windows)
-        n = data_of(mask, points, w)
+        n = count_data(mask, points, w)
+        place_points!(b.points, l, points, w, 1:T, n)
         for t in 1:T
             k = slot[t]
             for i in 1:D
@@ -49,7 +51,6 @@ function gather!(b::WindowBlock, x, y, mask, windows, points = nothing)
             end
         end
     end
-    gather_points!(b.points, points, mask, windows)
     return b
 end
 

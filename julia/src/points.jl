@@ -23,13 +23,10 @@ struct Points{S}
     operator::Array{S,3}
 end
 
-"    data_of(mask, points, w) -> how many data the window w has, at least 1"
-data_of(mask, ::Nothing, w) = max(count(!iszero, view(mask, :, :, w)), 1)
-data_of(mask, p::Points, w) =
+"    count_data(mask, points, w) -> how many data the window w has, at least 1"
+count_data(mask, ::Nothing, w) = max(count(!iszero, view(mask, :, :, w)), 1)
+count_data(mask, p::Points, w) =
     max(count(!iszero, view(mask, :, :, w)) + count(!iszero, view(p.weight, :, w)), 1)
-has_data(::Nothing, t, windows) = false
-has_data(p::Points, t, windows) =
-    any(w -> any(k -> p.step[k, w] == t - 1 && p.weight[k, w] != 0, axes(p.step, 1)), windows)
 
 "The data of a block of windows by step; a lane with fewer than another at a step has weight 0."
 struct PointBlock{N<:Real}
@@ -41,32 +38,51 @@ struct PointBlock{N<:Real}
 end
 PointBlock{N}(T::Integer) where {N} = PointBlock{N}(ones(Int, T + 1), N[], N[], N[], N[])
 
-gather_points!(p::PointBlock, ::Nothing, mask, windows) = p
-function gather_points!(p::PointBlock, all::Points, mask, windows)
-    D, K, _ = size(all.operator)
-    T = length(p.first) - 1
-    there(k, w, t) = all.step[k, w] == t - 1 && all.weight[k, w] != 0
-    for t in 1:T
-        p.first[t+1] = p.first[t] + maximum(w -> count(k -> there(k, w, t), 1:K), windows)
+"    make_room!(p, all, windows) -> p with as many places at each step as any of these windows needs"
+make_room!(p::PointBlock, ::Nothing, windows) = p
+function make_room!(p::PointBlock, all::Points, windows)
+    fill!(p.first, 0)
+    own = similar(p.first)
+    for w in windows
+        fill!(own, 0)
+        for k in axes(all.step, 1)
+            all.weight[k, w] != 0 && (own[all.step[k, w]+2] += 1)
+        end
+        p.first .= max.(p.first, own)
     end
-    total = p.first[T+1] - 1
+    p.first[1] = 1
+    cumsum!(p.first, p.first)
+    total = p.first[end] - 1
     for v in (p.fraction, p.y, p.c)
         fill!(resize!(v, total), 0)
     end
-    fill!(resize!(p.operator, D * total), 0)
+    fill!(resize!(p.operator, size(all.operator, 1) * total), 0)
+    return p
+end
+
+"""
+    place_points!(p, lane, all, w, steps, n = 1)
+
+Put the data of the window w at some steps into a lane, whose weights there are zero. They become
+weight / n.
+"""
+place_points!(p::PointBlock, lane, ::Nothing, w, steps, n = 1) = p
+function place_points!(p::PointBlock, lane, all::Points, w, steps, n = 1)
     # Not reshaped before: a vector that shares its memory cannot be resized for the next block.
     (θ, y, c, a) = map(scalars, (p.fraction, p.y, p.c, p.operator))
-    for (l, w) in enumerate(windows), t in 1:T
+    D = size(all.operator, 1)
+    for k in axes(all.step, 1)
+        t = all.step[k, w] + 1
+        (t in steps && all.weight[k, w] != 0) || continue
         at = p.first[t]
-        for k in 1:K
-            there(k, w, t) || continue
-            θ[l, at] = all.fraction[k, w]
-            y[l, at] = all.y[k, w]
-            c[l, at] = all.weight[k, w] / data_of(mask, all, w)
-            for i in 1:D
-                a[l, (at-1)*D+i] = all.operator[i, k, w]
-            end
+        while c[lane, at] != 0
             at += 1
+        end
+        θ[lane, at] = all.fraction[k, w]
+        y[lane, at] = all.y[k, w]
+        c[lane, at] = all.weight[k, w] / n
+        for i in 1:D
+            a[lane, (at-1)*D+i] = all.operator[i, k, w]
         end
     end
     return p

@@ -295,7 +295,7 @@ end
 function evaluator(m::SmallModel, T, points = nothing)
     N = lanes_for(Float64)
     D = length(m)
-    places = places_for(N, D, T, points)
+    places = make_room!(PointBlock{N}(T), points, points === nothing ? () : axes(points.step, 2))
     return LaneEvaluator{N}(zeros(N, D, T), zeros(N, D, T), fill(false, T), places, zeros(N, D), Ref(zero(N)), zeros(N, D), zeros(N, D, D))
 end
 width(::LaneEvaluator{N}) where {N} = lanes(N)
@@ -335,44 +335,6 @@ function mark!(e::LaneEvaluator{N}) where {N}
             s += πs[l, i, t]
         end
         e.observed[t] = s > 0
-    end
-    return nothing
-end
-
-"Places for the data at arbitrary times: for each step as many as any window has there."
-places_for(::Type{N}, D, T, ::Nothing) where {N} = PointBlock{N}(T)
-function places_for(::Type{N}, D, T, points) where {N}
-    counts = zeros(Int, T)
-    for w in axes(points.step, 2)
-        own = zeros(Int, T)
-        for k in axes(points.step, 1)
-            points.weight[k, w] != 0 && (own[points.step[k, w]+1] += 1)
-        end
-        counts .= max.(counts, own)
-    end
-    total = sum(counts)
-    return PointBlock{N}(cumsum([1; counts]), zeros(N, total), zeros(N, total), zeros(N, total), zeros(N, D * total))
-end
-
-"Put a window's data of some steps into a slot, whose weights there are zero."
-place_points!(block, slot, ::Nothing, window, steps) = nothing
-function place_points!(block, slot, points, window, steps)
-    (θ, y, c) = (scalars(block.fraction), scalars(block.y), scalars(block.c))
-    D = size(points.operator, 1)
-    a = scalars(block.operator)
-    for k in axes(points.step, 1)
-        t = points.step[k, window] + 1
-        (t in steps && points.weight[k, window] != 0) || continue
-        at = block.first[t]
-        while c[slot, at] != 0
-            at += 1
-        end
-        θ[slot, at] = points.fraction[k, window]
-        y[slot, at] = points.y[k, window]
-        c[slot, at] = points.weight[k, window]
-        for i in 1:D
-            a[slot, (at-1)*D+i] = points.operator[i, k, window]
-        end
     end
     return nothing
 end
@@ -453,10 +415,8 @@ function read_slot!(g, H, e::ColumnEvaluator, slot)
 end
 clear_data!(::ColumnEvaluator, slot) = nothing
 function add_data!(e::ColumnEvaluator, p, slot, window, steps)
-    first(steps) == 1 || return nothing
-    nothing_at_steps = view(p.precision, :, 1:0, :)
-    gather_points!(e.points, p.points, nothing_at_steps, window:window)
-    e.points.c .*= data_of(nothing_at_steps, p.points, window)      # which it was divided by
+    first(steps) == 1 && make_room!(e.points, p.points, window:window)
+    place_points!(e.points, slot, p.points, window, steps)
     return nothing
 end
 

@@ -220,7 +220,7 @@ end
 function reweigh!(b, mask, points, divisor, range)
     (c, at_points) = (scalars(b.c), scalars(b.points.c))
     for (l, w) in enumerate(range)
-        factor = data_of(mask, points, w) / divisor[w]
+        factor = count_data(mask, points, w) / divisor[w]
         view(c, l, :, :) .*= factor
         view(at_points, l, :) .*= factor
     end
