@@ -12,6 +12,10 @@ The verbs, and the file where each is told:
     simulate!                                      dormand_prince.jl   the truth, to a tolerance
     cost_gradient!                                 cost.jl      U of eqs. (2), (4) and its gradient
     descend!                                       descent.jl   FSGD, eq. (5)
+    weak_constraint!                               weak_constraint.jl    Gauss-Newton on blocks
+    strong_constraint!                             strong_constraint.jl  the model exact
+    posterior_mean!                                posterior.jl  the limit, from a library
+    ensemble_smoother!                             ensemble.jl   covariances from an ensemble
 
 How the parts combine. A model is written once, for one window, in plain arithmetic. What a number
 is decides what is computed: `Float64` is one window, `Lanes` (lanes.jl) are the 8 or 16 windows

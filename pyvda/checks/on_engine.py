@@ -9,7 +9,14 @@ import numpy as np
 from pyvda.batch import Batch
 from pyvda.checks.derivatives import EPS
 from pyvda.checks.on_torch import EPS32, TorchCost
-from pyvda.checks.single import Check, agreement, amplification, step_checks, taylor_check
+from pyvda.checks.single import (
+    Check,
+    agreement,
+    amplification,
+    not_run,
+    step_checks,
+    taylor_check,
+)
 from pyvda.engine import CostResult, CostSettings, Engine
 from pyvda.engine.interface import Array
 from pyvda.models import Model
@@ -46,8 +53,7 @@ def engine_checks(
     """
     names = [f"julia {settings.scheme}: {name}" for name in _NAMES]
     if engine.info.name != "julia":
-        why = f"the {engine.info.name} engine runs ({engine.info.reason})"
-        return [Check(name, None, None, why) for name in names]
+        return not_run(names, engine)
     how: dict[str, Any] = {"time_step": settings.time_step, "scheme": settings.scheme}
 
     def cost(states: Array, dtype: Any = np.float64, gradient: bool = True) -> CostResult:

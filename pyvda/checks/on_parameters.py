@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from pyvda.checks.derivatives import EPS
-from pyvda.checks.single import Check, agreement, step_checks
+from pyvda.checks.single import Check, agreement, not_run, step_checks
 from pyvda.dynamics import from_model
 from pyvda.engine import CostSettings, Engine
 from pyvda.engine.interface import Array
@@ -35,8 +35,7 @@ def parameter_checks(
     """
     names = [f"julia {settings.scheme}: {name}" for name in _NAMES]
     if not isinstance(engine, JuliaEngine):
-        why = f"the {engine.info.name} engine runs ({engine.info.reason})"
-        return [Check(name, None, None, why) for name in names]
+        return not_run(names, engine)
     rng = np.random.default_rng([seed, 5])
     own = np.array(model.parameters)
     size = np.maximum(np.abs(own), 1.0)

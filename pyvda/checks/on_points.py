@@ -6,7 +6,7 @@ import numpy as np
 
 from pyvda.batch import Batch
 from pyvda.checks.derivatives import EPS
-from pyvda.checks.single import Check, agreement, amplification, taylor_check
+from pyvda.checks.single import Check, agreement, amplification, not_run, taylor_check
 from pyvda.engine import CostResult, CostSettings, Engine
 from pyvda.engine.interface import Array
 from pyvda.models import Model
@@ -31,8 +31,7 @@ def point_checks(
     """
     names = [f"julia {settings.scheme}: {name}" for name in _NAMES]
     if engine.info.name != "julia":
-        why = f"the {engine.info.name} engine runs ({engine.info.reason})"
-        return [Check(name, None, None, why) for name in names]
+        return not_run(names, engine)
     from pyvda.engine.torch_engine import TorchEngine
 
     points = batch.points or drawn(np.asarray(batch.first_guess), seed)

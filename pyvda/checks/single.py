@@ -16,6 +16,7 @@ import numpy as np
 
 from pyvda.checks import derivatives
 from pyvda.checks.derivatives import EPS, Function
+from pyvda.engine import Engine
 from pyvda.engine.interface import Array
 
 _TINY = float(np.finfo(float).tiny)
@@ -66,6 +67,12 @@ class Check:
             "passed": self.passed,
             "detail": self.detail,
         }
+
+
+def not_run(names: list[str], engine: Engine) -> list[Check]:
+    """Return checks of hand-derived code that this engine does not have."""
+    why = f"the {engine.info.name} engine runs ({engine.info.reason})"
+    return [Check(name, None, None, why) for name in names]
 
 
 def step_checks(

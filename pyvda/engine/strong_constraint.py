@@ -104,6 +104,8 @@ def strong_constraint(
     if estimated:  # no datum is of a parameter
         none = ((0, 0), (0, 0), (0, estimated))
         observation, precision = np.pad(observation, none), np.pad(precision, none)
+        if points is not None:
+            points = replace(points, operator=np.pad(np.asarray(points.operator), none))
     size = control_size
     starts = checked("starts", starts, (windows, count, size), np.dtype(float))
     background = checked("background", background, (size,), np.dtype(float))
@@ -114,10 +116,6 @@ def strong_constraint(
     control = np.empty((windows, count, size))
     hessian = np.empty((windows, count, size, size))
     info = np.empty((windows, count, 4))
-    if points is not None:  # no datum is of a parameter
-        missing = size - points.operator.shape[2]
-        rows = np.pad(np.asarray(points.operator), ((0, 0), (0, 0), (0, missing)))
-        points = replace(points, operator=rows)
     if windows:
         number, parameters, _ = described(model)
         engine.call(

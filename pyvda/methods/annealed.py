@@ -27,7 +27,7 @@ from pyvda.engine.julia import JuliaEngine
 from pyvda.engine.weak_constraint import GIVEN_UP, Minimum, Shooting, weak_constraint
 from pyvda.methods.classical import (
     StatisticalOptions,
-    chi_square_limit,
+    judged,
     julia_engine,
     precision_of,
     without_observations,
@@ -123,7 +123,6 @@ class _Search:
     def __post_init__(self) -> None:
         self.variance = float(np.diag(self.climate.covariance).mean())
         self.data = (self.precision > 0).sum((1, 2))
-        self.limit = chi_square_limit(self.data)
         # About one right window in six is looked at again, and few wrong ones are not.
         self.suspicious_above = self.data / 2 + np.sqrt(self.data / 2)
         self.numbers = self.problem.window_numbers()
@@ -325,10 +324,9 @@ def solve(problem: Problem, options: AnnealedOptions) -> Solution:
 
         in_blocks(hop, active, min(round_, rounds - 1))
     in_blocks(search.polish, chosen, rounds)
-    doubtful = ~(search.cost <= search.limit) & (search.status != Status.DIVERGED)
-    search.status[chosen[doubtful[chosen]]] = Status.DOUBTFUL
+    status, limit = judged(search.status, search.cost, search.data)
     objective = np.where(np.isfinite(search.cost), search.cost, np.nan)
-    per_window = {names.OBJECTIVE: objective, names.CHI_SQUARE_LIMIT: search.limit}
+    per_window = {names.OBJECTIVE: objective, names.CHI_SQUARE_LIMIT: limit}
     return Solution(
-        search.x, search.status, search.iterations, stdev=search.stdev, per_window=per_window
+        search.x, status, search.iterations, stdev=search.stdev, per_window=per_window
     )

@@ -23,6 +23,7 @@ from pyvda.library import LOW_DIMENSIONAL, library
 from pyvda.methods.classical import (
     StatisticalOptions,
     chi_square_limit,
+    judged,
     julia_engine,
     precision_of,
     variance_of,
@@ -169,10 +170,10 @@ def solve(problem: Problem, options: StrongConstraintOptions) -> Solution:
     x[usable], stdev[usable] = followed[..., :size], spread[..., :size]
     objective[usable] = found.objective[rows, best][usable]
     iterations[observed] = found.iterations[observed].sum(1)
-    limit = chi_square_limit(problem.data())
-    status[usable] = np.where(objective > limit, Status.DOUBTFUL, found.status[rows, best])[usable]
+    status[usable] = found.status[rows, best][usable]
     lost = observed & ~(usable & np.isfinite(x).all((1, 2)))
     x[lost], stdev[lost], status[lost] = np.nan, np.nan, Status.DIVERGED
+    status, limit = judged(status, objective, problem.data())
     per_window = {names.OBJECTIVE: objective, names.CHI_SQUARE_LIMIT: limit}
     if options.parameters:
         control[lost], hessian[lost] = np.nan, np.nan
