@@ -55,7 +55,7 @@ function gather!(b::WindowBlock, x, y, mask, windows, points = nothing)
 end
 
 "View a matrix of lanes as the `(lane, row, column)` array of its scalars, on the same memory."
-scalars(a::Array{N}) where {N} =
+scalars(a::AbstractArray{N}) where {N} =
     reshape(reinterpret(scalar_type(N), a), lanes(N), size(a)...)
 
 "Copy the block's windows of a matrix in lanes back into a `(state, time, window)` array."

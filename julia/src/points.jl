@@ -68,8 +68,8 @@ weight / n.
 """
 place_points!(p::PointBlock, lane, ::Nothing, w, steps, n = 1) = p
 function place_points!(p::PointBlock, lane, all::Points, w, steps, n = 1)
-    # Not reshaped before: a vector that shares its memory cannot be resized for the next block.
-    (θ, y, c, a) = map(scalars, (p.fraction, p.y, p.c, p.operator))
+    # Of views: a vector that was reshaped itself could not be resized for the next block.
+    (θ, y, c, a) = map(v -> scalars(view(v, :)), (p.fraction, p.y, p.c, p.operator))
     D = size(all.operator, 1)
     for k in axes(all.step, 1)
         t = all.step[k, w] + 1

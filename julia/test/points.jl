@@ -57,6 +57,23 @@ end
     end
 end
 
+@testset "a block takes windows of more data and of fewer, $N" for N in (Float64, VDA.lanes_for(Float64))
+    all = random_points(MersenneTwister(26), Lorenz63(10.0, 28.0, 8 / 3), 7, 6; count = 12)
+    all.weight[1:8, 2] .= 0
+    all.weight[:, 4] .= 0
+    block = VDA.PointBlock{N}(7)
+    for w in (1, 2, 3, 4, 5)
+        VDA.make_room!(block, all, w:w)
+        VDA.place_points!(block, 1, all, w, 1:7)
+        seen = findall(!iszero, all.weight[:, w])
+        @test length(block.y) == length(seen) == block.first[end] - 1
+        first_lane(v) = [VDA.lane(x, 1) for x in v]
+        for (found, given) in ((block.y, all.y), (block.c, all.weight), (block.fraction, all.fraction))
+            @test sort(first_lane(found)) == sort(given[seen, w])
+        end
+    end
+end
+
 @testset "a datum at a step is a datum of the mask, $S, $(name(m))" for S in (Float64, Float32), m in PAPER
     rng = MersenneTwister(22)
     x, y, mask = noisy_problem(rng, m, 6, 19, S)
