@@ -293,3 +293,16 @@ print(get_engine("juliacall").info.start)
 def test_juliacall_computes_the_same() -> None:
     done = subprocess.run([sys.executable, "-c", COST], capture_output=True, text=True, timeout=600)
     assert (done.returncode, done.stdout) == (0, "juliacall\n"), done.stderr
+
+
+@pytest.mark.julia
+def test_julia_starts_where_it_can_keep_no_machine_code() -> None:
+    code = "from pyvda.engine import get_engine; print(get_engine('libjulia').info.start)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env={**os.environ, "JULIA_DEPOT_PATH": "/proc/nowhere"},  # not even root can write there
+    )
+    assert (done.returncode, done.stdout) == (0, "libjulia\n"), done.stderr

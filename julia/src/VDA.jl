@@ -53,5 +53,6 @@ include("ensemble.jl")
 include("posterior.jl")
 include("strong_constraint.jl")
 include("boundary.jl")
+include("precompile.jl")
 
 end

@@ -7,7 +7,7 @@ import importlib.util
 import os
 
 from pyvda.engine.julia import StartedJulia
-from pyvda.engine.libjulia import julia_source, quoted
+from pyvda.engine.libjulia import loading, quoted
 from pyvda.errors import EngineError
 
 
@@ -39,7 +39,7 @@ def start() -> StartedJulia:
     except Exception as error:
         raise EngineError(f"juliacall could not start: {error}") from error
     evaluate = juliacall.Main.seval
-    evaluate(f"include({quoted(julia_source())})")
+    evaluate(loading())
     return StartedJulia(
         version=str(evaluate("string(VERSION)")),
         threads=int(evaluate("Threads.nthreads()")),

@@ -40,6 +40,21 @@ def julia_source() -> Path:
     raise EngineError(f"no julia/src/VDA.jl in {package} or beside it; reinstall pyvda")
 
 
+def loading() -> str:
+    """Return the Julia code that loads VDA into Main.
+
+    As a package from version 1.9 on, since Julia then keeps its machine code from process to
+    process (`julia/src/precompile.jl`); from its source before, and where nothing can be kept.
+    """
+    source = julia_source()
+    include = f"include({quoted(source)})"
+    package = (
+        f"pushfirst!(LOAD_PATH, {quoted(source.parents[1])}); "
+        f"try; @eval Main import VDA; catch; {include}; finally; popfirst!(LOAD_PATH); end"
+    )
+    return f'(if VERSION < v"1.9"; {include}; else; {package}; end; nothing)'
+
+
 def quoted(text: object) -> str:
     """Return `text` as a Julia string literal."""
     return json.dumps(str(text), ensure_ascii=False).replace("$", "\\$")
@@ -82,7 +97,7 @@ def start() -> StartedJulia:
             raise EngineError(f"Julia: {text[1:]}")
         return text
 
-    evaluate(f"include({quoted(julia_source())})")
+    evaluate(loading())
     return StartedJulia(
         version=evaluate("VERSION"),
         threads=int(evaluate("Threads.nthreads()")),

@@ -1,0 +1,7 @@
+# What precompile.jl runs while a package image is written: here it would show what is wrong with it.
+
+include("shared/problems.jl")
+
+@testset "every method runs once, $(name(m))" for m in PAPER
+    @test VDA.run_once(m, usual_step(m)) === nothing
+end
