@@ -30,8 +30,9 @@ def labelled(
                   **solution.per_window}  # fmt: skip
     per_window, of_parameters = parameters.separated(per_window)
     analysis = windows.analysis_dataset(
-        block, solution.x, per_window, None, solution.stdev, _point_innovation(problem, solution)
-    )
+        block, solution.x, per_window,
+        stdev=solution.stdev, point_innovation=_point_innovation(problem, solution),
+    )  # fmt: skip
     analysis = parameters.labelled(analysis, problem.model, of_parameters)
     if with_history and solution.history is not None:
         iteration = xr.Variable(names.ITERATION, solution.history["iteration"].astype(int),
@@ -55,7 +56,9 @@ def template(ds: xr.Dataset, options: Options, model: Model) -> xr.Dataset:
     shape = tuple(one.sizes[d] for d in names.DIMENSIONS)
     stdev = np.zeros(shape) if options.has_stdev() else None
     points = one[names.POINT_POSITION].values if names.POINT_POSITION in one else None
-    sample = windows.analysis_dataset(one, np.zeros(shape), per_window, None, stdev, points)
+    sample = windows.analysis_dataset(
+        one, np.zeros(shape), per_window, stdev=stdev, point_innovation=points
+    )
     sample = parameters.labelled(sample, model, of_parameters)
     lazy = ds[names.OBSERVATION].chunksizes[names.WINDOW]
     count = ds.sizes[names.WINDOW]

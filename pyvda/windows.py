@@ -175,7 +175,7 @@ def analysis_dataset(
     windows: xr.Dataset,
     analysis: np.ndarray,
     per_window: Mapping[str, np.ndarray] | None = None,
-    attrs: Mapping[str, Any] | None = None,
+    *,
     stdev: np.ndarray | None = None,
     point_innovation: np.ndarray | None = None,
 ) -> xr.Dataset:
@@ -189,8 +189,6 @@ def analysis_dataset(
         In the observations' units.
     per_window : mapping of (W,) arrays, optional
         Cost terms, status and so on, under the names of `names`.
-    attrs : mapping, optional
-        Added to the attributes of `windows`.
     stdev : (W, T, D), optional
         Standard deviation of the analysis.
     point_innovation : (W, K), optional
@@ -240,7 +238,7 @@ def analysis_dataset(
     for name, values in (per_window or {}).items():
         values = np.asarray(values, dtype=np.int8 if name == names.STATUS else None)
         data[name] = (names.WINDOW, values, names.attributes(name, units.get("units")))
-    return xr.Dataset(data, windows.coords, {**windows.attrs, **(attrs or {})})
+    return xr.Dataset(data, windows.coords, windows.attrs)
 
 
 def _array(ds: xr.Dataset, name: str) -> np.ndarray:

@@ -139,7 +139,6 @@ def test_analysis_dataset(tmp_path):
         ds,
         state,
         {"cost": np.arange(5.0), "gradient_norm": np.ones(5), "status": status},
-        {"model": "lorenz63"},
     )
     assert found.cost.attrs["units"] == "(K)2"
     assert found.gradient_norm.attrs["units"] == "K"
@@ -150,7 +149,7 @@ def test_analysis_dataset(tmp_path):
     assert found.analysis.attrs["units"] == found.innovation.attrs["units"] == "K"
     assert found.analysis.attrs["standard_name"] == "t"
     assert "standard_name" not in found.innovation.attrs
-    assert found.attrs == {"title": "made", "history": "made", "model": "lorenz63"}
+    assert found.attrs == {"title": "made", "history": "made"}
     assert found.status.attrs["flag_meanings"].split()[2] == "no_observations"
     assert "window_start" in found.coords
 
