@@ -327,6 +327,4 @@ def solve(problem: Problem, options: AnnealedOptions) -> Solution:
     status, limit = judged(search.status, search.cost, search.data)
     objective = np.where(np.isfinite(search.cost), search.cost, np.nan)
     per_window = {names.OBJECTIVE: objective, names.CHI_SQUARE_LIMIT: limit}
-    return Solution(
-        search.x, status, search.iterations, stdev=search.stdev, per_window=per_window
-    )
+    return Solution(search.x, status, search.iterations, stdev=search.stdev, per_window=per_window)
