@@ -270,7 +270,9 @@ class Training(Section):
 
     Attributes
     ----------
-    epochs, batch_size : int
+    epochs : int
+        Those of pretraining included.
+    batch_size : int
     pretraining : int
         First epochs, in which Φ alone learns to predict true states.
     iterations : mapping of epoch to int
@@ -316,6 +318,11 @@ class Training(Section):
             raise ValueError("iterations needs growing epochs from 0 on, such as {0: 5, 20: 20}")
         if min(self.iterations.values()) < 1:
             raise ValueError("iterations must be positive numbers")
+        if self.pretraining and self.pretraining >= self.epochs:
+            raise ValueError(
+                f"all {self.epochs} epochs are pretraining, which trains no solver; epochs counts "
+                "those of pretraining, too: raise it"
+            )
         return self
 
     def iterations_at(self, epoch: int) -> int:

@@ -48,6 +48,7 @@ def test_the_resolved_configuration_reads_back_as_itself(tmp_path: Path) -> None
         ({"training": {"epochs": 0}}, r"training.epochs is 0, but .* greater than or equal to 1"),
         ({"training": {"iterations": {1: 5}}}, "growing epochs from 0"),
         ({"training": {"iterations": {0: 5, 9: 0}}}, "positive"),
+        ({"training": {"epochs": 3, "pretraining": 3}}, "all 3 epochs are pretraining"),
         ({"data": {"preset": "lorenz64"}}, "the presets are lorenz63"),
         ({"data": {"seed": 2}}, "validates on training data"),
         ({"loss": {"kind": "identification"}}, "nothing to identify"),
