@@ -16,7 +16,7 @@ from pyvda.errors import InputError
 from pyvda.library import library
 from pyvda.methods import METHODS, Problem, Status, strong_constraint
 from pyvda.methods.classical import precision_of
-from pyvda.methods.posterior_mean import PosteriorMeanOptions, solve
+from pyvda.methods.posterior_mean import PosteriorMeanOptions, solve, unbiased
 from pyvda.methods.strong_constraint import StrongConstraintOptions, minima
 from pyvda.models import get_model
 
@@ -54,6 +54,21 @@ def test_reaches_the_limit_of_the_observations(preset: str, limit: float) -> Non
     sure = found.per_window[names.EFFECTIVE_SAMPLE_SIZE] >= 20
     assert 0.75 < np.mean(square[sure] / found.stdev[sure] ** 2) < 1.3
     assert (found.status == Status.DOUBTFUL).mean() < 0.05
+
+
+def test_the_deviation_of_few_samples_is_not_too_small() -> None:
+    rng = np.random.default_rng(4)
+    weight = rng.dirichlet(np.full(5, 0.5), 40_000)  # few of the five carry it
+    x = rng.standard_normal(weight.shape)
+    mean = (weight * x).sum(1, keepdims=True)
+    biased = np.sqrt((weight * (x - mean) ** 2).sum(1))[:, None, None]
+    effective = 1 / (weight**2).sum(1)
+    lost = 1 - 1 / effective  # so far from one only: the quotient of two small numbers scatters
+    many = lost > 0.1
+    assert np.mean(biased[many] ** 2) < 0.7
+    variance = unbiased(biased, effective)[many] ** 2
+    assert np.mean(variance) == pytest.approx(1, abs=0.03)
+    assert np.isnan(unbiased(biased[:1], np.ones(1))).all()
 
 
 def test_the_second_stage_gives_more_samples(problem: Problem) -> None:

@@ -24,7 +24,8 @@ a simulation gives the same bits on every machine. A small model (Lorenz-63) wor
 stay in registers; a large one (Lorenz-96) works on vectors, one component at a time.
 
 Arrays that come from outside are `(state, time, window)` in Julia's order, which is C's
-`(window, time, state)`; blocks.jl moves them to lanes and back. `boundary.jl` is what Python calls.
+`(window, time, state)`; blocks.jl moves them to lanes and back. `boundary.jl` is what Python calls, and
+precompile.jl runs it once while the package is compiled.
 """
 module VDA
 

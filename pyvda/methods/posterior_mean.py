@@ -12,6 +12,7 @@ from pydantic import Field
 
 from pyvda import names
 from pyvda.climatology import climatology
+from pyvda.engine.interface import Array
 from pyvda.engine.posterior import posterior_mean
 from pyvda.library import library
 from pyvda.methods.classical import (
@@ -67,6 +68,29 @@ class PosteriorMeanOptions(StatisticalOptions):
         return (names.EFFECTIVE_SAMPLE_SIZE,)
 
 
+def unbiased(stdev: Array, effective: Array) -> Array:
+    """Return the standard deviation of the posterior that few samples underestimate.
+
+    With weights that sum to one, E[Σ w (x - Σ w x)²] = σ² (1 - Σ w²), and Σ w² is one over the
+    effective sample size. A single sample tells nothing: NaN.
+
+    Parameters
+    ----------
+    stdev : (W, T, D)
+        Root of the weighted mean of squared deviations.
+    effective : (W,)
+        Effective sample size.
+
+    Examples
+    --------
+    >>> round(unbiased(np.ones((1, 1, 1)), np.array([2.0])).item() ** 2, 9)  # Bessel: 2 / (2 - 1)
+    2.0
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        lost = 1 - 1 / effective
+        return np.asarray(stdev / np.sqrt(np.where(lost > 0, lost, np.nan))[:, None, None])
+
+
 def solve(problem: Problem, options: PosteriorMeanOptions) -> Solution:
     """Compute mean, standard deviation and effective sample size of every window with observations.
 
@@ -97,7 +121,8 @@ def solve(problem: Problem, options: PosteriorMeanOptions) -> Solution:
             engine, problem.model, problem.cost, observation[block], precision[block], prior,
             noise=noise, enough=options.enough, spread=options.bandwidth * deviation,
         )  # fmt: skip
-        x[block], stdev[block], effective[block] = found.mean, found.stdev, found.effective
+        x[block], effective[block] = found.mean, found.effective
+        stdev[block] = unbiased(found.stdev, found.effective)
         far = found.misfit > chi_square_limit((precision[block] > 0).sum((1, 2)))
         few = found.effective < options.doubtful
         status[block] = np.where(far | few, Status.DOUBTFUL, Status.CONVERGED)
