@@ -342,7 +342,9 @@ def test_training_leaves_the_handlers_of_signals_as_they_were(tmp_path) -> None:
         "train(validated(Configuration, yaml.safe_load(sys.argv[1]), 'here'), sys.argv[2])\n"
         "print([handler(n) == b for n, b in zip(numbers, before)])\n"
     )
-    settings = yaml.safe_dump(quick(training={"epochs": 1, "pretraining": 0}).model_dump(mode="json"))
+    settings = yaml.safe_dump(
+        quick(training={"epochs": 1, "pretraining": 0}).model_dump(mode="json")
+    )
     done = subprocess.run(
         [sys.executable, "-c", look, settings, str(tmp_path)], capture_output=True, text=True
     )
