@@ -95,15 +95,23 @@ class ODE(Section):
 class GENN(Section):
     """Φ of section 3.2 on one scale, or on two scales (10).
 
-    Left out, `features`, `latent`, and `merge` are those of the paper for the model.
+    Left out, `features`, `latent`, and `merge` are those of the paper for the model. On one scale,
+    `every` steps can be a cell.
     """
 
     kind: Literal["genn", "two-scale-genn"]
+    every: int = Field(default=1, ge=1)
     width: int = Field(default=11, ge=1)
     features: int | None = Field(default=None, ge=1)
     latent: int | None = Field(default=None, ge=1)
     merge: int | None = Field(default=None, ge=1)
     factor: int = Field(default=4, ge=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> GENN:
+        if self.kind == "two-scale-genn" and self.every != 1:
+            raise ValueError("cells of several steps (every) are for kind: genn, on one scale")
+        return self
 
 
 class AutoEncoder(Section):
@@ -131,11 +139,18 @@ class Cost(Section):
 
 
 class LSTM(Section):
-    """Γ as a convolutional LSTM (11); `hidden` is five times the channels if left out."""
+    """Γ as a convolutional LSTM (11); `hidden` is five times the channels if left out.
+
+    Attributes
+    ----------
+    every : int
+        Steps of a cell.
+    """
 
     kind: Literal["lstm"]
     hidden: int | None = Field(default=None, ge=1)
     width: int = Field(default=3, ge=1)
+    every: int = Field(default=1, ge=1)
 
 
 class Conv(Section):
@@ -146,11 +161,17 @@ class Conv(Section):
     start : float
         W starts as this times the identity. With 1, as the authors have it, the first steps
         overshoot far, and much of the training is spent on shortening them.
+    hidden : pair of int, optional
+        Channels between its convolutions; 8 and 16 times the channels if left out.
+    every : int
+        Steps of a cell.
     """
 
     kind: Literal["conv"]
     start: float = Field(default=0.02, gt=0)
     width: int = Field(default=3, ge=1)
+    hidden: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
+    every: int = Field(default=1, ge=1)
 
 
 class Descent(Section):

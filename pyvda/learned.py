@@ -231,7 +231,7 @@ def build_prior(section: Section, pattern: Pattern) -> nn.Module:
         latent = section.latent or (30 if one else 50)
         common = {"width": section.width, "features": features, "latent": latent, **layout}
         if section.kind == "genn":
-            return priors.GENN(**common)
+            return priors.GENN(**common, every=section.every)
         merge = section.merge if section.merge or one else 50
         return priors.TwoScaleGENN(**common, factors=section.factor, merge=merge)
     if isinstance(section, AutoEncoder):
@@ -251,9 +251,13 @@ def build_solver(section: Any, pattern: Pattern) -> Solver:
         return solvers.ShootingSolver(start, section.stages, section.width, section.dilations)
     layout = _layout(pattern)
     if section.kind == "lstm":
-        return solvers.LSTMSolver(**layout, hidden=section.hidden, width=section.width)
+        return solvers.LSTMSolver(
+            **layout, hidden=section.hidden, width=section.width, every=section.every
+        )
     if section.kind == "conv":
-        solver = solvers.ConvSolver(**layout, width=section.width)
+        solver = solvers.ConvSolver(
+            **layout, hidden=section.hidden, width=section.width, every=section.every
+        )
         with torch.no_grad():
             solver.update.weight.mul_(section.start)
         return solver

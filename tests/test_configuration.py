@@ -44,7 +44,7 @@ def test_the_resolved_configuration_reads_back_as_itself(tmp_path: Path) -> None
         ({"optimizer": {}}, "unknown key optimizer"),
         ({"data": {"windws": 3}}, "unknown key data.windws"),
         ({"prior": {"kind": "genn", "widht": 3}}, "unknown key prior.widht"),
-        ({"solver": {"kind": "conv", "hidden": 3}}, "unknown key solver.hidden"),
+        ({"solver": {"kind": "conv", "gates": 3}}, "unknown key solver.gates"),
         ({"training": {"epochs": 0}}, r"training.epochs is 0, but .* greater than or equal to 1"),
         ({"training": {"iterations": {1: 5}}}, "growing epochs from 0"),
         ({"training": {"iterations": {0: 5, 9: 0}}}, "positive"),

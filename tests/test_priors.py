@@ -210,6 +210,8 @@ def genns():
             TwoScaleGENN(1, 3, width=3, factors=(1, 2, 3), **small, merge=2),
             (3, 5, 4),
         ),
+        "cells": (GENN(3, width=5, every=4, **small), (12, 3)),
+        "cells, periodic": (GENN(1, 2, True, width=3, every=2, **small), (8, 6)),
     }
 
 
@@ -222,10 +224,26 @@ def test_the_prediction_of_a_point_does_not_depend_on_it(prior, shape):
     dense = jacobian(prior, normal(*shape))
     assert dense.abs().max() > 1e-3
     assert not dense.diagonal().any()
-    if prior.prepare().layout.space.dimension == 1:
+    space = prior.prepare().layout.space
+    if space.dimension == 1:
         steps, size = shape
-        blocks = dense.reshape(steps, size, steps, size)
-        assert not torch.stack([blocks[t, :, t] for t in range(steps)]).any()
+        cells, own = steps // space.every, space.every * size
+        blocks = dense.reshape(cells, own, cells, own)
+        assert not torch.stack([blocks[c, :, c] for c in range(cells)]).any()
+    elif space.every > 1:
+        cells, size = shape[0] // space.every, shape[1]
+        blocks = dense.reshape(cells, space.every, size, cells, space.every, size)
+        own = [blocks[c, :, k, c, :, k] for c in range(cells) for k in range(size)]
+        assert not torch.stack(own).any()
+
+
+def test_the_channels_of_a_cell_are_its_steps():
+    x = normal(2, 6, 3)
+    line, circle = SpaceTime(3, every=2), SpaceTime(1, 2, True, every=2)
+    torch.testing.assert_close(line.split(x)[1, :, 1], x[1, 2:4].flatten(), rtol=0, atol=0)
+    torch.testing.assert_close(circle.split(x)[1, :, 1, 2], x[1, 2:4, 2], rtol=0, atol=0)
+    for space in (line, circle):
+        assert torch.equal(space.join(space.split(x)), x)
 
 
 @each_genn
@@ -296,6 +314,7 @@ def test_the_parameter_counts_are_the_authors_less_the_centres():
     assert count(TwoScaleGENN(3)) == 15_300 - 2 * 3 * 60
     lorenz96 = TwoScaleGENN(1, 2, True, features=50, latent=50, merge=50)
     assert count(lorenz96) == 52_150 - 2 * 50
+    assert count(GENN(3, features=40, every=8)) == count(TwoScaleGENN(3))
 
 
 def test_a_step_of_training_leaves_the_centre_at_zero():
@@ -319,6 +338,10 @@ def test_float32_agrees_with_float64():
 def test_wrong_windows_and_settings_are_refused():
     with pytest.raises(InputError, match=r"expected \(window, time, 3\)"):
         GENN(3)(torch.zeros(2, 20, 4))
+    with pytest.raises(InputError, match="20 steps, expected a multiple of 8"):
+        GENN(3, every=8)(torch.zeros(2, 20, 3))
+    with pytest.raises(InputError, match="cell of 0 steps"):
+        GENN(3, every=0)
     with pytest.raises(InputError, match="odd"):
         GENN(3, width=4)
     with pytest.raises(InputError, match="only with dimension 1"):

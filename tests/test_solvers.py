@@ -41,6 +41,12 @@ def problems():
         for solver in (LSTMSolver, ConvSolver):
             module = solver(channels, dimension, dimension == 2)
             found[f"{solver.__name__}, {name}"] = (module, cost, make_batch(size=size))
+    found["LSTMSolver, cells"] = (LSTMSolver(3, hidden=4, every=4), ode63, make_batch())
+    found["ConvSolver, cells"] = (
+        ConvSolver(1, 2, True, hidden=(3, 5), every=3),
+        ode96,
+        make_batch(size=6),
+    )
     found["GradientDescent, lorenz63"] = (GradientDescent(0.05), ode63, make_batch())
     return {n: (s.double(), c.double(), b) for n, (s, c, b) in found.items()}
 
@@ -114,7 +120,7 @@ def test_checkpointing_keeps_less_for_the_backward_pass():
     assert bytes_kept(checkpoint_every=3) < bytes_kept() / 4
 
 
-@pytest.mark.parametrize("name", ["LSTMSolver, line", "ConvSolver, line", "ConvSolver, lorenz96"])
+@pytest.mark.parametrize("name", ["LSTMSolver, line", "ConvSolver, line", "ConvSolver, cells"])
 def test_the_gradient_of_the_unrolled_solver_is_the_finite_difference(name):
     solver, cost, batch = PROBLEMS[name]
     parameters = [*solver.parameters(), *cost.parameters()]

@@ -262,5 +262,5 @@ def windows_in_block(space: SpaceTime, x: Tensor, branches: Sequence[Branch]) ->
     if x.device.type != "cpu":
         return max(1, len(x))
     widest = max(max(weight.shape) for branch in branches for weight in branch.head)
-    positions = math.prod(x.shape[1:]) // space.channels
+    positions = math.prod(x.shape[1:]) // space.grid_channels
     return max(1, _BLOCK_BYTES // max(1, widest * positions * x.element_size()))

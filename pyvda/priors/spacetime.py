@@ -7,6 +7,10 @@ The learned priors and solvers work on three layouts of a window:
     dimension 3   (B, T, Y, X)   convolution over (time, y, x), one channel
 
 Beyond its edges a window is zero in time, and periodic or zero along the other axes.
+
+With cells (`every` steps each) the steps of a cell are channels too, and the first axis of a grid
+counts cells: a convolution then costs a fraction of one over all steps, and reaches as many times
+farther. Observations that come every `every` steps have channels of their own.
 """
 
 from __future__ import annotations
@@ -33,15 +37,20 @@ class SpaceTime:
         Number of axes the convolutions run over: 1, 2 or 3.
     periodic : bool
         Whether the axes other than time are circles.
+    every : int
+        Steps of a cell; the steps of a window are a multiple.
     """
 
     channels: int
     dimension: int = 1
     periodic: bool = False
+    every: int = 1
 
     def __post_init__(self) -> None:
         if self.dimension not in (1, 2, 3):
             raise InputError(f"dimension is {self.dimension}, expected 1, 2 or 3")
+        if self.every < 1:
+            raise InputError(f"a cell of {self.every} steps, expected at least 1")
         if self.channels < 1:
             raise InputError(f"channels is {self.channels}, expected at least 1")
         if self.dimension > 1 and self.channels != 1:
@@ -50,14 +59,23 @@ class SpaceTime:
                 "with dimension 1 are the components channels"
             )
 
+    @property
+    def grid_channels(self) -> int:
+        """Channels of a grid, every · C: the components, where they are channels, of each step."""
+        return self.every * self.channels
+
     def split(self, x: Tensor) -> Tensor:
-        """Return windows (B, T, …) as grids (B, C, *axes)."""
+        """Return windows (B, T, …) as grids (B, every · C, T / every, *axes)."""
         self._check(x)
-        return x.transpose(1, 2) if self.dimension == 1 else x.unsqueeze(1)
+        cells = x.unflatten(1, (-1, self.every))
+        return cells.flatten(2).transpose(1, 2) if self.dimension == 1 else cells.transpose(1, 2)
 
     def join(self, grid: Tensor) -> Tensor:
-        """Return grids (B, C, *axes) as windows (B, T, …)."""
-        return grid.transpose(1, 2) if self.dimension == 1 else grid.squeeze(1)
+        """Return grids (B, every · C, T / every, *axes) as windows (B, T, …)."""
+        cells = grid.transpose(1, 2)
+        return (cells.unflatten(2, (self.every, -1)) if self.dimension == 1 else cells).flatten(
+            1, 2
+        )
 
     def pad(self, grid: Tensor, half: Sequence[int]) -> Tensor:
         """Return grids (…, *axes) with half[a] more points at both ends of each axis a."""
@@ -98,6 +116,11 @@ class SpaceTime:
                 f"the windows have shape {tuple(x.shape)}, expected "
                 f"{names.get(self.dimension, '(window, time, y, x)')}; this module was made for "
                 f"{self.channels} channels and convolutions over {self.dimension} axes"
+            )
+        if x.shape[1] % self.every:
+            raise InputError(
+                f"the windows have {x.shape[1]} steps, expected a multiple of {self.every}, the "
+                "steps of a cell of this module; choose another length of the windows"
             )
 
 

@@ -46,9 +46,11 @@ class LSTMSolver(_OnGrids):
     periodic : bool
         Whether the axes other than time are circles.
     hidden : int, optional
-        Channels of h and c; 5 · channels if not given.
+        Channels of h and c; five times those of the grids if not given.
     width : int
         Odd size of the kernels.
+    every : int
+        Steps of a cell (`pyvda.priors.spacetime`).
     """
 
     def __init__(
@@ -58,13 +60,15 @@ class LSTMSolver(_OnGrids):
         periodic: bool = False,
         hidden: int | None = None,
         width: int = 3,
+        every: int = 1,
     ) -> None:
         super().__init__()
-        self.space = SpaceTime(channels, dimension, periodic)
-        self.hidden = 5 * channels if hidden is None else hidden
+        self.space = SpaceTime(channels, dimension, periodic, every)
+        size = self.space.grid_channels
+        self.hidden = 5 * size if hidden is None else hidden
         self.alpha = nn.Parameter(torch.ones(()))
-        self.gates = Convolution(self.space, channels + self.hidden, 4 * self.hidden, width, True)
-        self.update = Convolution(self.space, self.hidden, channels, 1)
+        self.gates = Convolution(self.space, size + self.hidden, 4 * self.hidden, width, True)
+        self.update = Convolution(self.space, self.hidden, size, 1)
 
     def init(self, x0: Tensor) -> Carry:
         """Return h = c = 0 and a scale to be found."""
@@ -94,24 +98,34 @@ class ConvSolver(_OnGrids):
 
     Parameters
     ----------
-    channels, dimension, periodic, width
+    channels, dimension, periodic, width, every
         As of `LSTMSolver`.
+    hidden : pair of int, optional
+        Channels between the three convolutions; 8 and 16 times those of the grids if not given.
     """
 
     def __init__(
-        self, channels: int, dimension: int = 1, periodic: bool = False, width: int = 3
+        self,
+        channels: int,
+        dimension: int = 1,
+        periodic: bool = False,
+        hidden: tuple[int, int] | None = None,
+        width: int = 3,
+        every: int = 1,
     ) -> None:
         super().__init__()
-        self.space = SpaceTime(channels, dimension, periodic)
+        self.space = SpaceTime(channels, dimension, periodic, every)
+        size = self.space.grid_channels
+        first, second = (8 * size, 16 * size) if hidden is None else hidden
         self.network = nn.Sequential(
-            Convolution(self.space, 2 * channels, 8 * channels, width, relu=True),
-            Convolution(self.space, 8 * channels, 16 * channels, width, relu=True),
-            Convolution(self.space, 16 * channels, channels, width),
-            Convolution(self.space, channels, channels, 1),
+            Convolution(self.space, 2 * size, first, width, relu=True),
+            Convolution(self.space, first, second, width, relu=True),
+            Convolution(self.space, second, size, width),
+            Convolution(self.space, size, size, 1),
         )
-        self.update = Convolution(self.space, channels, channels, 1)
+        self.update = Convolution(self.space, size, size, 1)
         with torch.no_grad():
-            self.update.weight.copy_(torch.eye(channels).reshape(self.update.weight.shape))
+            self.update.weight.copy_(torch.eye(size).reshape(self.update.weight.shape))
 
     def init(self, x0: Tensor) -> Carry:
         """Return g = 0 and a scale to be found."""
