@@ -37,6 +37,9 @@ EngineName = Annotated[
 Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="The same seed gives the same file.")]
 
 
+_INTERRUPTED = 130  # what typer makes of Ctrl-C
+
+
 def main() -> None:
     """Run the command line and turn errors into one sentence and an exit code."""
     logging.basicConfig(level=logging.WARNING, format="pyvda: %(message)s", stream=sys.stderr)
@@ -48,7 +51,9 @@ def main() -> None:
     except (EngineError, TrainingError) as error:
         print(f"pyvda: {error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
+    except SystemExit as stop:
+        if stop.code != _INTERRUPTED:
+            raise
         print("pyvda: interrupted", file=sys.stderr)
         sys.exit(1)
 

@@ -139,15 +139,20 @@ class Cost(Section):
 
 
 class LSTM(Section):
-    """Γ as a convolutional LSTM (11); `hidden` is five times the channels if left out.
+    """Γ as a convolutional LSTM (11).
 
     Attributes
     ----------
+    start : float
+        L starts as this times random weights; with small ones the first steps are small.
+    hidden : int, optional
+        Channels of h and c; five times the channels if left out.
     every : int
         Steps of a cell.
     """
 
     kind: Literal["lstm"]
+    start: float = Field(default=1.0, gt=0)
     hidden: int | None = Field(default=None, ge=1)
     width: int = Field(default=3, ge=1)
     every: int = Field(default=1, ge=1)

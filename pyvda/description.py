@@ -92,8 +92,12 @@ class Description(Section):
         return json.dumps(self.model_dump(mode="json"), indent=2) + "\n"
 
     def digest(self) -> str:
-        """Return the SHA-256 of the whole model, weights included."""
-        return hashlib.sha256(self.text().encode()).hexdigest()
+        """Return the SHA-256 of the whole model, weights included.
+
+        What is at its default is left out: an option that a later version adds changes no digest.
+        """
+        content = self.model_dump(mode="json", exclude_defaults=True)
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def read_description(folder: str | Path) -> Description:

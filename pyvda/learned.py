@@ -250,18 +250,13 @@ def build_solver(section: Any, pattern: Pattern) -> Solver:
         start = _regression(section.start, pattern)
         return solvers.ShootingSolver(start, section.stages, section.width, section.dilations)
     layout = _layout(pattern)
-    if section.kind == "lstm":
-        return solvers.LSTMSolver(
-            **layout, hidden=section.hidden, width=section.width, every=section.every
-        )
-    if section.kind == "conv":
-        solver = solvers.ConvSolver(
-            **layout, hidden=section.hidden, width=section.width, every=section.every
-        )
-        with torch.no_grad():
-            solver.update.weight.mul_(section.start)
-        return solver
-    return solvers.GradientDescent(section.step)
+    if section.kind == "gradient-descent":
+        return solvers.GradientDescent(section.step)
+    kind = solvers.LSTMSolver if section.kind == "lstm" else solvers.ConvSolver
+    solver = kind(**layout, hidden=section.hidden, width=section.width, every=section.every)
+    with torch.no_grad():
+        solver.update.weight.mul_(section.start)
+    return solver
 
 
 def _regression(section: Any, pattern: Pattern) -> solvers.Regression:

@@ -1,7 +1,7 @@
-"""Signal handlers kept as they are while something else installs or resets its own.
+"""Signals: handlers kept while something else installs its own, and Ctrl-C heard at safe points.
 
-Done at the level of the C library: Python's `signal` works in the main thread only, and does not
-know of handlers that were installed in C, such as Julia's.
+Handlers are kept at the level of the C library: Python's `signal` works in the main thread only,
+and does not know of handlers that were installed in C, such as Julia's.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 _UNTOUCHABLE = (signal.SIGKILL, signal.SIGSTOP) if os.name == "posix" else ()
 _SIZE = 256  # larger than any struct sigaction
@@ -33,3 +35,34 @@ def handlers_kept(numbers: Iterable[int] | None = None) -> Iterator[None]:
     finally:
         for kept, action in saved:
             libc.sigaction(kept, action, None)
+
+
+@contextmanager
+def interrupt_deferred() -> Iterator[Callable[[], None]]:
+    """Hold Ctrl-C back until the function that is yielded is called, which then raises it.
+
+    For work in pieces whose result is whole between two of them only. A second Ctrl-C does not
+    wait. Where Ctrl-C is not Python's own KeyboardInterrupt, nothing is changed.
+    """
+    asked = False
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    def heard() -> None:
+        if asked:
+            raise KeyboardInterrupt
+
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield heard
+        return
+    signal.signal(signal.SIGINT, remember)
+    try:
+        yield heard
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    heard()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -138,6 +139,35 @@ def test_interrupted_and_resumed_gives_the_same_bits(problem, precision, tmp_pat
     np.testing.assert_array_equal(resumed.history["cost"], whole.history["cost"])
 
 
+@pytest.mark.parametrize("signals", [1, 2])
+def test_ctrl_c_within_a_piece_keeps_a_whole_state(problem, signals, tmp_path, monkeypatch) -> None:
+    options = FSGDOptions(iterations=2000, check_every=500)
+    whole = solve(problem, options)
+    file, handler = tmp_path / "state.npz", signal.getsignal(signal.SIGINT)
+    descend, pieces = problem.engine.descend, []
+
+    def interrupted(*args, out, iterations, **settings):
+        pieces.append(iterations)
+        if sum(pieces) < 700:
+            return descend(*args, out=out, iterations=iterations, **settings)
+        out = descend(*args, out=out, iterations=iterations // 2, **settings)  # in its midst:
+        for _ in range(signals):
+            signal.raise_signal(signal.SIGINT)
+        return descend(*args[:2], out, *args[3:], out=out, iterations=iterations - iterations // 2,
+                       **settings)  # fmt: skip
+
+    given = problem.engine
+    engine = SimpleNamespace(descend=interrupted, cost=given.cost, info=given.info)
+    with pytest.raises(KeyboardInterrupt):
+        solve(replace(problem, engine=engine), options, checkpoint=file)
+    assert signal.getsignal(signal.SIGINT) is handler
+    # The first one waits for the end of the piece and keeps it, the second throws it away.
+    assert file.exists() == (signals == 1)
+    resumed = solve(problem, options, checkpoint=file)
+    np.testing.assert_array_equal(resumed.x, whole.x)
+    np.testing.assert_array_equal(resumed.iterations, whole.iterations)
+
+
 def test_a_checkpoint_of_something_else_is_refused(problem: Problem, tmp_path) -> None:
     file = tmp_path / "state.npz"
     solve(problem, FSGDOptions(iterations=10), checkpoint=file)
@@ -148,7 +178,8 @@ def test_a_checkpoint_of_something_else_is_refused(problem: Problem, tmp_path) -
         solve(problem, FSGDOptions(iterations=10), checkpoint=file)
 
 
-def test_kill_9_loses_no_more_than_the_work_since_the_checkpoint(tmp_path) -> None:
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_command_goes_on_from_its_checkpoint(by, tmp_path) -> None:
     truth = pyvda.simulate("lorenz63", 4, 5)
     pyvda.save_analysis(pyvda.observe(truth, "lorenz63", 6), tmp_path / "obs.nc")
     script = (
@@ -161,13 +192,15 @@ def test_kill_9_loses_no_more_than_the_work_since_the_checkpoint(tmp_path) -> No
         "--iterations", "60000", "--checkpoint", str(tmp_path / "state.npz"),
         "-o", str(tmp_path / "analysis.nc"),
     ]  # fmt: skip
-    running = subprocess.Popen(command)
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     for _ in range(1200):
         if (tmp_path / "state.npz").exists() or running.poll() is not None:
             break
         time.sleep(0.05)
-    os.kill(running.pid, signal.SIGKILL)
-    running.wait()
+    os.kill(running.pid, by)
+    _, said = running.communicate()
+    if by is signal.SIGINT:
+        assert (running.returncode, said) == (1, "pyvda: interrupted\n")
     assert (tmp_path / "state.npz").exists()
     assert not (tmp_path / "analysis.nc").exists()
     subprocess.run(command, check=True)

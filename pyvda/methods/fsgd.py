@@ -1,7 +1,8 @@
 """Fixed-step gradient descent (FSGD) of the weak-constraint cost, eq. (5), in long runs.
 
 The engine runs the iterations in pieces; between two pieces the cost is recorded, windows that have
-converged or diverged are set aside, a checkpoint is written when one is due, and Ctrl-C is heard.
+converged or diverged are set aside, a checkpoint is written when one is due, and Ctrl-C is heard:
+the engine works in the run's own memory, and only between two pieces is that a state to keep.
 An iteration knows nothing of the past but the state, and all stops lie at iterations fixed by the
 options, so that a run that was cut short and resumed ends with the same bits as one that was not.
 """
@@ -19,6 +20,7 @@ from pydantic import Field
 from pyvda.engine.interface import Array
 from pyvda.methods.checkpoint import Checkpoint, fingerprint
 from pyvda.methods.problem import Options, Problem, Solution, Status
+from pyvda.signals import interrupt_deferred
 
 # About the largest stable step, in units of the number of residuals n = (T - 1) D: the Hessian of
 # the dynamical term is at most (1 + ‖∂Φ‖)² 2/n, and 0.22 n diverges on Lorenz-63 and -96.
@@ -67,8 +69,8 @@ def solve(
     problem : Problem
     options : FSGDOptions
     checkpoint : path, optional
-        Written every `checkpoint_seconds`, at the end, and on Ctrl-C. If the file exists the run
-        resumes from it.
+        Written every `checkpoint_seconds`, at the end, and on Ctrl-C (not on a second one, which
+        does not wait for a whole state). If the file exists the run resumes from it.
 
     Raises
     ------
@@ -119,32 +121,37 @@ def solve(
                        _mean_square_error(problem, run.x, usable)]  # fmt: skip
                 run.records = np.vstack([run.records, row])
 
+    whole = True
     try:
-        if run.done < 0:
-            visit(0)
-            run.done = 0
-        for start, stop in pairwise(stops):
-            if stop <= run.done:
-                continue
-            if run.active.any():
-                chosen = slice(None) if run.active.all() else np.flatnonzero(run.active)
-                some = run.x[chosen]  # run.x itself while all windows are active
-                run.x[chosen] = problem.engine.descend(
-                    problem.model, problem.cost, some, observation[chosen], mask[chosen],
-                    step=alpha, iterations=stop - start, out=some,
-                    points=problem.points(chosen),
-                )  # fmt: skip
-                run.iterations[chosen] += stop - start
-            visit(stop)
-            run.done = stop
-            problem.report(stop, options.iterations)
-            if checkpoint is not None and time.monotonic() - saved_at > checkpoint_seconds:
-                run.save(checkpoint)
-                saved_at = time.monotonic()
-            if not run.active.any():
-                break
+        with interrupt_deferred() as hear_interrupt:
+            if run.done < 0:
+                visit(0)
+                run.done = 0
+            for start, stop in pairwise(stops):
+                if stop <= run.done:
+                    continue
+                whole = False
+                if run.active.any():
+                    chosen = slice(None) if run.active.all() else np.flatnonzero(run.active)
+                    some = run.x[chosen]  # run.x itself while all windows are active
+                    run.x[chosen] = problem.engine.descend(
+                        problem.model, problem.cost, some, observation[chosen], mask[chosen],
+                        step=alpha, iterations=stop - start, out=some,
+                        points=problem.points(chosen),
+                    )  # fmt: skip
+                    run.iterations[chosen] += stop - start
+                visit(stop)
+                run.done = stop
+                whole = True
+                problem.report(stop, options.iterations)
+                hear_interrupt()
+                if checkpoint is not None and time.monotonic() - saved_at > checkpoint_seconds:
+                    run.save(checkpoint)
+                    saved_at = time.monotonic()
+                if not run.active.any():
+                    break
     finally:
-        if checkpoint is not None and run.done >= 0:
+        if checkpoint is not None and run.done >= 0 and whole:
             run.save(checkpoint)
 
     status = np.where(run.active, Status.ITERATION_LIMIT, Status.CONVERGED)
