@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -270,7 +271,8 @@ def train(
 
     if run(configuration, out, resume=resume, start=start, engine=engine, report=report) is None:
         raise TrainingError(f"no epoch had a finite score; see training.json in {out}")
-    _say(quiet, f"{out}: the best weights, to use as --checkpoint {out}")
+    of_many = os.environ.get("LOCAL_RANK", "0") != "0"  # the first process of DDP speaks
+    _say(quiet or of_many, f"{out}: the best weights, to use as --checkpoint {out}")
 
 
 @app.command(

@@ -95,7 +95,7 @@ def train(
             lightning.Trainer(
                 accelerator=settings.accelerator,
                 devices=settings.devices,
-                strategy=settings.strategy,
+                strategy=_strategy(configuration),
                 precision=settings.precision,
                 max_epochs=settings.epochs - progress.epoch,
                 gradient_clip_val=configuration.optimiser.clip,
@@ -109,6 +109,13 @@ def train(
                 default_root_dir=out,
             ).fit(module)
     return LearnedModel.load(out) if (out / MODEL_FILE).is_file() else None
+
+
+def _strategy(configuration: Configuration) -> str:
+    """Return Lightning's strategy; Φ alone is trained in some epochs, and DDP has to be told."""
+    chosen = configuration.training.strategy
+    alone = configuration.training.pretraining or configuration.loss.kind == "identification"
+    return "ddp_find_unused_parameters_true" if chosen == "ddp" and alone else chosen
 
 
 def _start(

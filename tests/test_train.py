@@ -351,6 +351,28 @@ def test_training_leaves_the_handlers_of_signals_as_they_were(tmp_path) -> None:
     assert done.stdout.strip() == str([True] * 4), done.stderr
 
 
+@pytest.mark.slow
+def test_two_processes_train_together(tmp_path) -> None:
+    """DDP on two processes, through the epochs in which Φ alone is trained, too."""
+    settings = quick(
+        prior={"kind": "genn", "width": 3, "features": 4, "latent": 2},
+        training={
+            "epochs": 2, "pretraining": 1, "batch_size": 4, "accelerator": "cpu", "devices": 2,
+            "strategy": "ddp",
+        },
+    ).model_dump(mode="json")  # fmt: skip
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(settings))
+    command = [Path(sys.executable).with_name("pyvda"), "train", "run.yaml", "--out", "run"]
+    environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    assert [line.split("  ")[0] for line in said[:2]] == ["epoch 0", "epoch 1"]
+    assert said[2:] == ["run: the best weights, to use as --checkpoint run"]
+    assert [epoch["iterations"] for epoch in curve(tmp_path / "run")] == [0, 2]
+    LearnedModel.load(tmp_path / "run")
+
+
 def test_epochs_depend_on_seed_and_number_alone() -> None:
     settings = Data(steps=16, windows=6, validation=2, fresh=True, symmetries=True)
     once, again = TwinData(settings), TwinData(settings)
