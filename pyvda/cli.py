@@ -35,6 +35,13 @@ EngineName = Annotated[
     str | None,
     typer.Option(help="auto, juliacall, libjulia or torch; else PYVDA_ENGINE decides."),
 ]
+GridStep = Annotated[
+    str | None,
+    typer.Option(
+        help="The file is a table, one row a datum (time, component, value): the step of the "
+        "analysis times, in its unit of time; of dates such as 6h."
+    ),
+]
 Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="The same seed gives the same file.")]
 
 
@@ -169,13 +176,7 @@ def assimilate(
     time_step: Annotated[
         float | None, typer.Option(help="Model time between two steps of the file.")
     ] = None,
-    grid_step: Annotated[
-        str | None,
-        typer.Option(
-            help="The file is a table, one row a datum (time, component, value): the step of the "
-            "analysis times, in its unit of time; of dates such as 6h."
-        ),
-    ] = None,
+    grid_step: GridStep = None,
     iterations: Annotated[int | None, typer.Option(min=0)] = None,
     tolerance: Annotated[
         float | None, typer.Option(help="Stop a window at this fraction of its first gradient.")
@@ -332,6 +333,7 @@ def check(
     time_step: Annotated[
         float | None, typer.Option(help="Model time between two steps of the file.")
     ] = None,
+    grid_step: GridStep = None,
     checkpoint: Annotated[
         Path | None, typer.Option(help="Folder of a learned model: check its gradient too.")
     ] = None,
@@ -350,7 +352,8 @@ def check(
         check_folder(json_file)
     of = subject(
         model, obs, checkpoint,
-        variable=variable, window=window, time_step=time_step, engine=engine, seed=seed,
+        variable=variable, window=window, time_step=time_step, grid_step=grid_step, engine=engine,
+        seed=seed,
     )  # fmt: skip
     checks = checking.check_model(
         of.model, of.batch, time_step=of.time_step, engine=engine, seed=seed

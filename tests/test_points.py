@@ -1,5 +1,7 @@
 """Observations at arbitrary times: the engines against each other; files; what is found."""
 
+import json
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -300,3 +302,17 @@ def test_the_command_line_takes_a_table(table, tmp_path, monkeypatch, capsys):
     assert run(monkeypatch, *common) == 2
     assert "--grid-step" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_a_table_can_be_checked(table, tmp_path, monkeypatch):
+    from test_cli import run
+
+    table.to_netcdf(tmp_path / "table.nc")
+    common = ["check", "--model", "lorenz63", "--obs", tmp_path / "table.nc", "--window", 100]
+    found = tmp_path / "checks.json"
+    assert run(monkeypatch, *common, "--grid-step", "0.01", "--json", found, "--quiet") == 0
+    content = json.loads(found.read_text())
+    assert "of 100 steps" in content["subject"]
+    between = [c for c in content["checks"] if "between steps" in c["name"]]
+    assert len(between) == 4
+    assert all(check["passed"] for check in between)

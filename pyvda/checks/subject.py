@@ -10,8 +10,9 @@ from pyvda import shipped
 from pyvda.batch import Batch
 from pyvda.checks.windows import own_windows, twin_windows
 from pyvda.errors import InputError
+from pyvda.irregular import on_grid
 from pyvda.models import Model, get_model
-from pyvda.netcdf import open_observations
+from pyvda.netcdf import open_dataset, open_observations
 
 if TYPE_CHECKING:
     from pyvda.learned import LearnedModel
@@ -47,6 +48,7 @@ def subject(
     variable: str | None = None,
     window: int | None = None,
     time_step: float | None = None,
+    grid_step: str | None = None,
     engine: str | None = None,
     seed: int = 0,
 ) -> Subject:
@@ -63,14 +65,22 @@ def subject(
         learned = shipped.load(checkpoint)
     chosen = _model(model, learned)
     if observations is None:
-        for name, value in (("variable", variable), ("window", window), ("time-step", time_step)):
+        of_a_file = {
+            "variable": variable, "window": window, "time-step": time_step, "grid-step": grid_step,
+        }  # fmt: skip
+        for name, value in of_a_file.items():
             if value is not None:
                 raise InputError(f"--{name} is of a file of observations; give that with --obs")
         batch, step = twin_windows(chosen, engine=engine, seed=seed), chosen.time_step
         source = "a twin experiment"
     else:
+        if grid_step is None:
+            observed = open_observations(observations, variable, chunks={})
+        else:
+            table = open_dataset(observations)
+            observed = on_grid(table, grid_step, chosen.state_size, variable=variable)
         batch, step = own_windows(
-            open_observations(observations, variable, chunks={}),
+            observed,
             chosen,
             window=window,
             time_step=time_step,
