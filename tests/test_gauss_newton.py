@@ -163,6 +163,15 @@ def test_an_absurd_datum_is_no_convergence(problem: Problem, datum: float) -> No
         np.testing.assert_array_equal(found.status[[0, 2]], expected.status[[0, 2]])
 
 
+def test_blanked_windows_converge_in_some_tens_of_steps() -> None:
+    """Their valleys are narrow and curved: damping must stay for several steps, and shrink."""
+    truth = pyvda.simulate("lorenz63-blanked", 256, 1)
+    observed = pyvda.observe(truth, "lorenz63-blanked", 2)
+    analysis = pyvda.assimilate(observed, method="gauss-newton")
+    assert (analysis["status"] == Status.CONVERGED).all()
+    assert analysis["iterations"].mean() < 15
+
+
 def test_everything_observed_is_followed(problem: Problem) -> None:
     truth = np.asarray(problem.batch.truth)
     full = replace(problem, batch=Batch(truth, np.ones_like(truth), truth + 1.0))

@@ -1,9 +1,10 @@
 # Weak-constraint 4D-Var by Levenberg-Marquardt, perhaps with the model error annealed.
 #
 # The damping pretends that the present state was observed, with `damping` times the weight of the
-# best observation. It starts at zero, is five times larger after a step that does not lower the
-# cost (at least 0.01), and five times smaller after one that does. Every window has its own, also
-# where several windows go through the arithmetic together in lanes.
+# best observation. It starts at zero, is 0.01 after the first step that does not lower the cost and
+# five times larger after the next ones, five times smaller after steps that do, and zero again
+# below 1e-6: in the curved valleys of windows with blanked edges the right size lies in between for
+# many steps. Every window has its own, also where several go through the arithmetic in lanes.
 #
 # Annealing (weights w of the model growing from stage to stage) starts each stage where the last
 # one ended: with a loose model the observations alone decide, and the tight model at the end is
@@ -11,7 +12,7 @@
 
 # Why a window stopped.
 const CONVERGED, ITERATION_LIMIT, DIVERGED, GIVEN_UP = 0, 1, 3, 5
-const SMALLEST_DAMPING, LARGEST_DAMPING = 1e-2, 1e12
+const FIRST_DAMPING, SMALLEST_DAMPING, LARGEST_DAMPING = 1e-2, 1e-6, 1e12
 # Relative rise of a cost that rounding may cause.
 const ROUNDING = 1e-13
 
@@ -80,7 +81,7 @@ function minimise!(s, p::Progress, scheme, m, w, stop::Stopping)
                 p.cost[l] = new
                 p.damping[l] = p.damping[l] <= SMALLEST_DAMPING ? 0.0 : p.damping[l] / 5
             else
-                p.damping[l] = max(5 * p.damping[l], SMALLEST_DAMPING)
+                p.damping[l] = p.damping[l] == 0 ? FIRST_DAMPING : 5 * p.damping[l]
                 p.active[l] = p.damping[l] < LARGEST_DAMPING
             end
         end
