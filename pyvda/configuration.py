@@ -301,9 +301,6 @@ class Training(Section):
     batch_size : int
     pretraining : int
         First epochs, in which Φ alone learns to predict true states.
-    pretraining_noise : float
-        Deviation (normalised) of noise on the states it predicts them from, drawn between 0 and
-        this for each window: Φ then points back to the attractor from states that lie off it.
     iterations : mapping of epoch to int
         Solver iterations from that epoch on: `{0: 5, 20: 10, 40: 20}`. The last is the number that
         the trained model makes.
@@ -327,7 +324,6 @@ class Training(Section):
     epochs: int = Field(default=100, ge=1)
     batch_size: int = Field(default=128, ge=1)
     pretraining: int = Field(default=0, ge=0)
-    pretraining_noise: float = Field(default=0.0, ge=0)
     iterations: dict[int, int] = {0: 20}
     patience: int | None = Field(default=None, ge=1)
     select: Literal["r_score", "cost", "ode_score"] | None = None
@@ -348,8 +344,6 @@ class Training(Section):
             raise ValueError("iterations needs growing epochs from 0 on, such as {0: 5, 20: 20}")
         if min(self.iterations.values()) < 1:
             raise ValueError("iterations must be positive numbers")
-        if self.pretraining_noise and not self.pretraining:
-            raise ValueError("pretraining_noise is given, but there are no epochs of pretraining")
         if self.pretraining and self.pretraining >= self.epochs:
             raise ValueError(
                 f"all {self.epochs} epochs are pretraining, which trains no solver; epochs counts "

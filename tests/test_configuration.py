@@ -53,7 +53,6 @@ def test_the_resolved_configuration_reads_back_as_itself(tmp_path: Path) -> None
         ({"data": {"seed": 2}}, "validates on training data"),
         ({"loss": {"kind": "identification"}}, "nothing to identify"),
         ({"optimiser": {"schedule": "step"}}, "steps_at"),
-        ({"training": {"pretraining_noise": 0.5}}, "no epochs of pretraining"),
         ({"prior": {"kind": "rk5"}}, "rk5"),
     ],
 )

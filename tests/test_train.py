@@ -351,28 +351,6 @@ def test_training_leaves_the_handlers_of_signals_as_they_were(tmp_path) -> None:
     assert done.stdout.strip() == str([True] * 4), done.stderr
 
 
-def test_a_prior_learns_to_remove_the_noise_it_is_trained_with(tmp_path) -> None:
-    training = {"pretraining": 30, "epochs": 31, "batch_size": 8, "averaging": 0.0}
-    sizes = {"windows": 64, "validation": 32, "fresh": False}
-    plain = train(quick(data=sizes, training=training), tmp_path / "plain")
-    training["pretraining_noise"] = 0.5
-    robust = train(quick(data=sizes, training=training), tmp_path / "robust")
-    data = TwinData(quick(data=sizes).data)
-    with torch.no_grad():
-        batch = plain.normalised(data.validation.to(dtype=torch.float32))
-        found = {
-            name: (losses.identification(model, batch).mean().item(),
-                   losses.denoising(model, batch, 0.5, 7).mean().item())
-            for name, model in (("plain", plain), ("robust", robust))
-        }  # fmt: skip
-        nothing = losses.denoising(plain, batch, 0.0, 7).mean().item()
-        again = losses.denoising(plain, batch, 0.5, 7).mean().item()
-    assert nothing == found["plain"][0]
-    assert again == found["plain"][1] > 1.1 * nothing
-    growth = {name: with_noise / without for name, (without, with_noise) in found.items()}
-    assert growth["robust"] < 0.9 * growth["plain"]  # it leans less on any one neighbour
-
-
 @pytest.mark.slow
 def test_two_processes_train_together(tmp_path) -> None:
     """DDP on two processes, through the epochs in which Φ alone is trained, too."""

@@ -40,16 +40,6 @@ def identification(model: LearnedModel, batch: Batch) -> Tensor:
     return _mean_square(residual(model, _truth(batch)))
 
 
-def denoising(model: LearnedModel, batch: Batch, noise: float, seed: int) -> Tensor:
-    """Return the squared error of Φ in finding the normalised truth z from z with noise, (B,)."""
-    truth = _truth(batch)
-    generator = torch.Generator().manual_seed(seed)
-    size = noise * torch.rand(len(truth), 1, 1, generator=generator)
-    drawn = size * torch.randn(truth.shape, generator=generator)
-    first = int(getattr(model.prior, "first_predicted", 0))
-    return _mean_square((truth - model.prior(truth + drawn.to(truth)))[:, first:])
-
-
 def unsupervised(model: LearnedModel, z: Tensor, batch: Batch, weights: Unsupervised) -> Tensor:
     """Loss (13): U (4) of normalised analyses z, in physical units, (B,)."""
     mask, observation = as_tensor("mask", batch.mask), as_tensor("y", batch.observation)

@@ -176,11 +176,8 @@ class Assimilator(lightning.LightningModule):
                 averaged.lerp_(parameter, 1.0 - decay)
 
     def _loss(self, batch: Batch) -> Tensor:
-        settings, training = self.configuration.loss, self.configuration.training
+        settings = self.configuration.loss
         if self.prior_alone:
-            if training.pretraining_noise and self.progress.epoch < training.pretraining:
-                seed = 2**32 * training.seed + self.progress.step  # a resumed run draws the same
-                return losses.denoising(self.model, batch, training.pretraining_noise, seed)
             return losses.identification(self.model, batch)
         found = self._solve(self.model, batch)
         if isinstance(settings, Unsupervised):
