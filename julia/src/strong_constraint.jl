@@ -342,68 +342,80 @@ the covariance at a step is (𝚽C)(𝚽C)ᵀ. NaN where H is not positive defin
 - `x`, `stdev`: `(state, time, window)`, out
 - `x₀`, `H`: `(state, window)`, `(state, state, window)`
 """
-function trajectories!(x, stdev, x₀, H, scheme, m, h, lead)
-    windows = size(x, 3)
-    threads = min(Threads.nthreads(), windows)
-    Threads.@threads for k in 1:threads
-        for w in k:threads:windows
-            C, regular = root_of_inverse(view(H, :, :, w))
-            follow!(x, stdev, view(x₀, :, w), C, scheme, m, h, lead, w)
-            regular || fill!(view(stdev, :, :, w), NaN)
+function trajectories!(x, stdev, x₀, H, scheme, m::SmallModel, h, lead)
+    D, T, windows = size(x)
+    each_block(lanes_for(Float64), windows) do ranges
+        N = lanes_for(Float64)
+        (states, spread) = (zeros(N, D, T), zeros(N, D, T))
+        (from, C) = (zeros(N, D, 1), zeros(N, D, D))
+        for range in ranges
+            for (l, w) in enumerate(range)
+                root = root_of_inverse(view(H, :, :, w))
+                GC.@preserve from C begin
+                    unsafe_scalars(from)[l, :, 1] .= view(x₀, :, w)
+                    unsafe_scalars(C)[l, :, :] .= root
+                end
+            end
+            columns = ntuple(j -> column(C, j, size_of(m)), size_of(m))
+            follow!(states, spread, column(from, 1, size_of(m)), columns, scheme, m, h, lead)
+            scatter!(x, states, range)
+            scatter!(stdev, spread, range)
         end
     end
     return x
 end
 
-"C with CCᵀ = H⁻¹, and whether there is one."
-function root_of_inverse(H)
-    D = size(H, 1)
-    L = Matrix(H)
-    C = zeros(D, D)
-    cholesky_in_place!(L) || return C, false
-    for j in 1:D
-        C[j, j] = 1
-        backward!(view(C, :, j), L)
-    end
-    return C, true
-end
-
-function follow!(x, stdev, x₀, C, scheme, m::SmallModel, h, lead, w)
-    D = size_of(m)
-    from = tuple_of(x₀, D)
-    columns = ntuple(j -> tuple_of(view(C, :, j), D), D)
-    return follow_small!(x, stdev, from, columns, scheme, m, h, lead, w)
-end
-function follow_small!(x, stdev, state::NTuple{D,Float64}, columns, scheme, m, h, lead, w) where {D}
+function follow!(x, stdev, state::NTuple{D,Any}, columns, scheme, m, h, lead) where {D}
     state, columns = segment(scheme, m, state, columns, h, lead)
     for t in axes(x, 2)
         @inbounds for i in 1:D
-            x[i, t, w] = state[i]
-            s = 0.0
+            x[i, t] = state[i]
+            s = zero(state[i])
             for j in 1:D
-                s += columns[j][i]^2
+                s = muladd(columns[j][i], columns[j][i], s)
             end
-            stdev[i, t, w] = sqrt(s)
+            stdev[i, t] = sqrt(s)
         end
         state, columns = advance(scheme, m, state, columns, h)
     end
     return nothing
 end
-function follow!(x, stdev, x₀, C, scheme, m::LargeModel, h, lead, w)
-    ws = start!(SegmentWorkspace(m), x₀)
-    D = length(m)
-    for j in 1:D, i in 1:D
-        ws.transposed[j, i] = C[i, j]
-    end
-    segment!(ws, scheme, m, h, lead)
-    for t in axes(x, 2)
-        for i in 1:D
-            x[i, t, w] = ws.x[i]
-            stdev[i, t, w] = sqrt(sum(abs2, view(ws.transposed, :, i)))
+
+function trajectories!(x, stdev, x₀, H, scheme, m::LargeModel, h, lead)
+    windows = size(x, 3)
+    threads = min(Threads.nthreads(), windows)
+    Threads.@threads for k in 1:threads
+        ws = SegmentWorkspace(m)
+        for w in k:threads:windows
+            start!(ws, view(x₀, :, w))
+            C = root_of_inverse(view(H, :, :, w))
+            for j in axes(C, 2), i in axes(C, 1)
+                ws.transposed[j, i] = C[i, j]
+            end
+            segment!(ws, scheme, m, h, lead)
+            for t in axes(x, 2)
+                for i in axes(x, 1)
+                    x[i, t, w] = ws.x[i]
+                    stdev[i, t, w] = sqrt(sum(abs2, view(ws.transposed, :, i)))
+                end
+                advance!(ws, scheme, m, h)
+            end
         end
-        advance!(ws, scheme, m, h)
     end
-    return nothing
+    return x
+end
+
+"C with CCᵀ = H⁻¹; NaN where there is none."
+function root_of_inverse(H)
+    D = size(H, 1)
+    L = Matrix(H)
+    C = zeros(D, D)
+    cholesky_in_place!(L) || return fill!(C, NaN)
+    for j in 1:D
+        C[j, j] = 1
+        backward!(view(C, :, j), L)
+    end
+    return C
 end
 
 # --- what Python calls ----------------------------------------------------------------------------

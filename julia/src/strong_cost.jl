@@ -65,8 +65,8 @@ function evaluator(m::SmallModel, T, points = nothing)
     D = length(m)
     places = make_room!(PointBlock{N}(T), points, points === nothing ? () : axes(points.step, 2))
     (y, π, x) = (zeros(N, D, T), zeros(N, D, T), zeros(N, D))
-    return LaneEvaluator{N}(y, π, scalars(y), scalars(π), zeros(Int, lanes(N)), zeros(Int, T), places,
-                            x, scalars(x), Ref(zero(N)), zeros(N, D), zeros(N, D, D))
+    return LaneEvaluator{N}(y, π, unsafe_scalars(y), unsafe_scalars(π), zeros(Int, lanes(N)), zeros(Int, T), places,
+                            x, unsafe_scalars(x), Ref(zero(N)), zeros(N, D), zeros(N, D, D))
 end
 width(::LaneEvaluator{N}) where {N} = lanes(N)
 
