@@ -13,8 +13,9 @@ to trajectories in memory; what is compiled before is kept apart and not counted
 which on pyvda's side starts Julia too). pyvda's include the standard deviation, the cost (4) and
 the checks of the input, the peers' do not. "core ms" is processor time of all cores: it suffers
 less from what else the machine does. Each case starts with the pyvda line that does what the peer
-does (for JAX: the same background, start and growth, not the defaults, which follow); ratios are
-wall times over its, and its R-score is given again on the windows of each line, which may be fewer.
+does (for JAX: the same background, start and growth; for DAPPER: one pass, members that are not
+mixed), not the defaults, which follow; ratios are wall times over its, and its R-score is given
+again on the windows of each line, which may be fewer.
 
 Prints one table and writes benchmarks/results/peers.json.
 """
@@ -47,6 +48,7 @@ PEERS = HERE.parent / ".venv-peers/bin/python"
 TRUTH_SEED, OBSERVATION_SEED = 631, 632  # neither of a training nor of the test sets
 GROWTH = 16
 LIKE_JAX = {"starts": "mean", "growth": GROWTH, "background_lead": 0}
+LIKE_DAPPER = {"depth": 0, "mixing": 0}
 REPEATS = 5
 
 
@@ -195,10 +197,11 @@ def smoother(case: Smoother, folder: Path, repeats: int) -> list[dict[str, Any]]
     given = files(case.preset, case.windows, folder)
     name = f"ensemble smoother of {case.members}, {case.preset}"
     model = get_preset(case.preset).model
-    row = ours(
-        "pyvda", name, "ensemble-smoother", given, repeats,
-        members=case.members, inflation=case.inflation,
-    )  # fmt: skip
+    told = {"members": case.members, "inflation": case.inflation}
+    rows = [
+        ours(program, name, "ensemble-smoother", given, repeats, **told, **like)
+        for program, like in (("pyvda, as DAPPER", LIKE_DAPPER), ("pyvda", {}))
+    ]
     batch = to_batch(given.observed.isel(window=slice(0, 1)), climatology(model).mean)
     problem = Problem(batch, model, CostSettings(model.time_step), get_engine())
     setting = {
@@ -210,7 +213,7 @@ def smoother(case: Smoother, folder: Path, repeats: int) -> list[dict[str, Any]]
         "repeats": min(repeats, 2),
         "windows": case.dapper_windows,
     }
-    return [row, theirs("DAPPER EnKS", name, "enks_dapper.py", given, folder, **setting)]
+    return [*rows, theirs("DAPPER EnKS", name, "enks_dapper.py", given, folder, **setting)]
 
 
 def main() -> None:

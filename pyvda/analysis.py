@@ -112,7 +112,8 @@ def _point_innovation(problem: Problem, solution: Solution) -> np.ndarray | None
 
 
 def _final_cost(problem: Problem, solution: Solution) -> dict[str, np.ndarray]:
-    usable = np.asarray(np.isfinite(solution.x).all((1, 2)))
+    finite = np.asarray(np.isfinite(solution.x).all((1, 2)))
+    usable = slice(None) if finite.all() else finite  # a slice copies nothing
     result = problem.engine.cost(
         problem.model, problem.cost, solution.x[usable],
         np.asarray(problem.batch.observation)[usable], np.asarray(problem.batch.mask)[usable],
@@ -121,6 +122,6 @@ def _final_cost(problem: Problem, solution: Solution) -> dict[str, np.ndarray]:
     values = (result.total, result.observation, result.dynamics, result.gradient_norm)
     final = {}
     for name, value in zip(_PER_WINDOW, values, strict=False):
-        final[name] = np.full(len(usable), np.nan)
+        final[name] = np.full(len(finite), np.nan)
         final[name][usable] = value
     return final

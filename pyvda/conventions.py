@@ -83,7 +83,9 @@ def normalise(ds: xr.Dataset, variable: str | None = None) -> xr.Dataset:
 
 def as_float64(ds: xr.Dataset) -> xr.Dataset:
     """Return `ds` with its data variables in float64; lazy where they are dask-backed."""
-    return ds.assign({name: array.astype(np.float64) for name, array in ds.data_vars.items()})
+    return ds.assign(
+        {name: array.astype(np.float64, copy=False) for name, array in ds.data_vars.items()}
+    )
 
 
 def _choose(ds: xr.Dataset, variable: str | None) -> str:

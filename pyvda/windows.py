@@ -127,16 +127,24 @@ def first_guess(
     -------
     (W, T, D)
     """
-    before, after = _neighbours(mask)
-    steps = np.arange(observation.shape[1], dtype=before.dtype)[None, :, None]
-    outside = (before < 0) | (after >= observation.shape[1])
+    observed, there = _series(mask)
+    steps = np.arange(mask.shape[1], dtype=np.int32)
+    before = np.maximum.accumulate(np.where(observed, steps, np.int32(-1)), axis=1)
+    after = np.where(observed, steps, np.int32(len(steps)))
+    after = np.minimum.accumulate(after[:, ::-1], axis=1)[:, ::-1]
+    outside = (before < 0) | (after >= len(steps))
     left = np.where(outside, 0, before)
     right = np.where(outside, 0, after)
-    values = np.take_along_axis(observation, left.astype(np.intp), axis=1)
-    slope = np.take_along_axis(observation, right.astype(np.intp), axis=1) - values
+    data = np.swapaxes(observation, 1, 2)[there]
+    values = np.take_along_axis(data, left.astype(np.intp), axis=1)
+    slope = np.take_along_axis(data, right.astype(np.intp), axis=1) - values
     slope /= np.maximum(right - left, 1)
     values += slope * (steps - left)
-    return np.where(outside, np.asarray(climatological_mean, dtype=np.float64), values)
+    mean = np.asarray(climatological_mean, dtype=np.float64)
+    found = np.broadcast_to(mean, mask.shape).copy()
+    outside_values = np.broadcast_to(mean, there.shape)[there][:, None]
+    np.swapaxes(found, 1, 2)[there] = np.where(outside, outside_values, values)
+    return found
 
 
 def flags(mask: np.ndarray) -> np.ndarray:
@@ -145,12 +153,16 @@ def flags(mask: np.ndarray) -> np.ndarray:
     OBSERVED where `mask` > 0; EDGE before the first and after the last observation that a window
     has of a component; GAP elsewhere, also where a component is never observed.
     """
-    before, after = _neighbours(mask)
-    steps = mask.shape[1]
-    found = np.full(mask.shape, names.Flag.GAP, dtype=np.int8)
-    found[(before < 0) ^ (after >= steps)] = names.Flag.EDGE
-    found[mask > 0] = names.Flag.OBSERVED
-    return found
+    observed, there = _series(mask)
+    steps = np.arange(mask.shape[1])
+    first = observed.argmax(1)[:, None]
+    last = (len(steps) - 1 - observed[:, ::-1].argmax(1))[:, None]
+    kinds = np.full(observed.shape, names.Flag.GAP, dtype=np.int8)
+    kinds[(steps < first) | (steps > last)] = names.Flag.EDGE
+    kinds[observed] = names.Flag.OBSERVED
+    found = np.full((*there.shape, len(steps)), names.Flag.GAP, dtype=np.int8)
+    found[there] = kinds
+    return np.ascontiguousarray(np.swapaxes(found, 1, 2))
 
 
 def reference_variance(ds: xr.Dataset) -> float | None:
@@ -245,10 +257,17 @@ def _array(ds: xr.Dataset, name: str) -> np.ndarray:
     return np.asarray(ds[name].transpose(*names.DIMENSIONS).values, dtype=np.float64)
 
 
-def _neighbours(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the step of the last observation so far (-1: none) and of the next one (T: none)."""
-    steps = np.arange(mask.shape[1], dtype=np.int32)[None, :, None]
-    observed = mask > 0
-    before = np.maximum.accumulate(np.where(observed, steps, np.int32(-1)), axis=1)
-    after = np.where(observed, steps, np.int32(mask.shape[1]))
-    return before, np.minimum.accumulate(after[:, ::-1], axis=1)[:, ::-1]
+def _series(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return when the components that a window has data of were observed, and which these are.
+
+    Often they are few of all, and one behind the other in memory they are gone through faster.
+
+    Returns
+    -------
+    (N, T) of bool
+    (W, D) of bool
+        N of them True.
+    """
+    observed = np.ascontiguousarray(np.swapaxes(mask > 0, 1, 2))
+    there = np.asarray(observed.any(2))
+    return observed[there], there

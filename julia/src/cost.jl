@@ -124,7 +124,7 @@ function cost_gradient!(cost, gradient, x::AbstractArray{S,3}, y, mask, scheme, 
             for (l, w) in enumerate(range)
                 cost[1, w] = λ₁ * lane(misfit, l)
                 cost[2, w] = λ₂ / n * lane(residual, l)
-                cost[3, w] = sum(abs2, view(scalars(g), l, :, :))
+                GC.@preserve g cost[3, w] = sum(abs2, view(unsafe_scalars(g), l, :, :))
             end
             gradient === nothing || scatter!(gradient, g, range)
         end

@@ -11,7 +11,10 @@
 #
 # What is right for the mean is right for any earlier state of the same members. So the filter runs
 # once and keeps the anomalies of its forecasts; the smoothed mean at an earlier time is then
-# x̄ + A ŵ, with one vector for all times between two analyses: ŵₖ = wₖ + Tₖ ŵₖ₊₁.
+# x̄ + A ŵ, with one vector for all times between two analyses: ŵₖ = wₖ + Tₖ ŵₖ₊₁. And what the later
+# analyses leave of the squared length of an anomaly a (a component of all members) is aᵀ Ŵ a, with
+# Ŵₖ = Tₖ Ŵₖ₊₁ Tₖ: a matrix of the members' size, which is what as many analyses as have that rank are
+# worth. Fewer are applied to the anomalies one after the other, as are those within a lag.
 #
 # After an analysis the members may be mixed: A Ω with Ω = I - 2VVᵀ, V orthonormal columns orthogonal
 # to the vector of ones, leaves mean and covariance as they are. It keeps a nonlinear model from
@@ -49,6 +52,7 @@ struct EnsembleWorkspace{M,W}
     members::Int
     lanes::Array{MemberLanes,3}         # (group, state, time): anomalies when the members came by
     A::Array{Float64,3}                 # (member, state, time): the same memory
+    columns::Matrix{Float64}            # (member, state × time): the same memory
     x̄::Matrix{Float64}                  # (state, time): their means
     standing::Members                   # where the next analysis starts
     trial::Members                      # what runs from there to the datum
@@ -62,6 +66,10 @@ struct EnsembleWorkspace{M,W}
     C::Matrix{Float64}
     U::Matrix{Float64}
     ŵ::Vector{Float64}
+    Ŵ::Matrix{Float64}                  # (member, member), its lower triangle; empty where it is of no use
+    B::Matrix{Float64}                  # (member, datum or column)
+    X::Matrix{Float64}
+    SᵀŴS::Matrix{Float64}
     V::Array{Float64,3}                 # (member, column, observation time modulo their count)
     Z::Matrix{Float64}                  # (member, state × PIECE)
     SᵀZ::Matrix{Float64}
@@ -83,10 +91,13 @@ function EnsembleWorkspace(m, members, T, times, data, reflections = zeros(membe
     V = zeros(P, size(reflections, 2), size(reflections, 3))
     V[1:members, :, :] .= reflections
     lanes = zeros(MemberLanes, groups, D, T)
+    squared = data + times * size(V, 2) >= members ? P : 0
+    widest = max(D, size(V, 2))
     return EnsembleWorkspace(
-        m, members, lanes, as_scalars(lanes, (P, D, T)), zeros(D, T), Members(groups, D),
+        m, members, lanes, as_scalars(lanes, (P, D, T)), as_scalars(lanes, (P, D * T)), zeros(D, T), Members(groups, D),
         Members(groups, D), zeros(P, data), zeros(D, D, times), zeros(D, D), zeros(P, times),
-        zeros(Int, times), zeros(Int, times + 1), zeros(D), zeros(D, D), zeros(D, D), zeros(P), V, zeros(P, D * PIECE),
+        zeros(Int, times), zeros(Int, times + 1), zeros(D), zeros(D, D), zeros(D, D), zeros(P), zeros(squared, squared),
+        zeros(P, widest), zeros(P, widest), zeros(widest, widest), V, zeros(P, D * PIECE),
         zeros(D, D * PIECE), zeros(D, D * PIECE), zeros(size(V, 2), D * PIECE), forecast_workspace(m),
     )
 end
@@ -136,14 +147,30 @@ function smooth_window!(mean, spread, ws, y, precision, members, how, window)
         return nothing
     end
     T = size(ws.x̄, 2)
-    for k in 0:K        # steps at which the members had seen k analyses when they came by
+    fill!(ws.ŵ, 0.0)
+    squared = spread !== nothing && how.lag == 0 && !isempty(ws.Ŵ)
+    squared && identity!(ws.Ŵ)
+    for k in K:-1:0     # steps at which the members had seen k analyses when they came by
         from = k == 0 ? 1 : start_of(ws, k, how.depth) + 1
         to = k == K ? T : start_of(ws, k + 1, how.depth)
-        from > to && continue
         smooth_means!(mean, ws, k, K, how.lag, from, to, window)
-        spread === nothing || smooth_spreads!(spread, ws, k, K, how.lag, from, to, window)
+        if squared
+            lengths!(spread, ws, from, to, window)
+        elseif spread !== nothing
+            smooth_spreads!(spread, ws, k, K, how.lag, from, to, window)
+        end
+        k > 0 && how.lag == 0 && back!(ws.ŵ, ws, k)
+        k > 0 && squared && back_squared!(ws, k)
     end
     return nothing
+end
+
+function identity!(A)
+    fill!(A, 0.0)
+    @inbounds for j in axes(A, 1)
+        A[j, j] = 1.0
+    end
+    return A
 end
 
 "    observation_times!(ws, precision, window) -> their number"
@@ -430,8 +457,8 @@ function back!(ŵ, ws, k)
 end
 
 function smooth_means!(mean, ws, k, K, lag, from, to, window)
-    ŵ = ws.ŵ
-    known = -1
+    ŵ = ws.ŵ                # without a lag that of the steps here
+    known = lag == 0 ? K : -1
     for t in to:-1:from
         last = last_analysis(ws, t, k, K, lag)
         if last != known
@@ -447,6 +474,57 @@ function smooth_means!(mean, ws, k, K, lag, from, to, window)
                 s += ws.A[j, i, t] * ŵ[j]
             end
             mean[i, t, window] = ws.x̄[i, t] + s
+        end
+    end
+    return nothing
+end
+
+"    back_squared!(ws, k) -> TₖΩₖ Ŵ ΩₖTₖ in place of Ŵ"
+function back_squared!(ws, k)
+    if size(ws.V, 2) > 0
+        V = reflection(ws, k)
+        B = view(ws.B, :, axes(V, 2))
+        @inbounds for j in axes(V, 2)
+            @simd for i in axes(V, 1)
+                B[i, j] = -2V[i, j]
+            end
+        end
+        enclose!(ws, B, V)
+    end
+    S = data_of(ws, k)
+    p = size(S, 2)
+    B = view(ws.B, :, 1:p)
+    BLAS.gemm!('N', 'N', 1.0, S, view(ws.G, 1:p, 1:p, k), 0.0, B)
+    enclose!(ws, B, S)
+    return nothing
+end
+
+"    enclose!(ws, B, S) -> (I + BSᵀ) Ŵ (I + BSᵀ) in place of Ŵ, for a symmetric BSᵀ"
+function enclose!(ws, B, S)
+    p = size(S, 2)
+    X = view(ws.X, :, 1:p)
+    SᵀŴS = view(ws.SᵀŴS, 1:p, 1:p)
+    BLAS.symm!('L', 'L', 1.0, ws.Ŵ, S, 0.0, X)
+    BLAS.gemm!('T', 'N', 0.5, S, X, 0.0, SᵀŴS)
+    BLAS.gemm!('N', 'N', 1.0, B, SᵀŴS, 1.0, X)
+    BLAS.syr2k!('L', 'N', 1.0, B, X, 1.0, ws.Ŵ)         # Ŵ + BXᵀ + XBᵀ
+    return nothing
+end
+
+"The spread of the steps for which Ŵ is."
+function lengths!(spread, ws, from, to, window)
+    D = size(ws.x̄, 1)
+    for start in from:PIECE:to
+        stop = min(start + PIECE - 1, to)
+        Z = view(ws.columns, :, D*(start-1)+1:D*stop)
+        ŴZ = view(ws.Z, :, axes(Z, 2))
+        BLAS.symm!('L', 'L', 1.0, ws.Ŵ, Z, 0.0, ŴZ)
+        @inbounds for c in axes(Z, 2)
+            s = 0.0
+            @simd for j in axes(Z, 1)
+                s += Z[j, c] * ŴZ[j, c]
+            end
+            spread[mod1(c, D), start+(c-1)÷D, window] = sqrt(max(s, 0.0) / (ws.members - 1))
         end
     end
     return nothing

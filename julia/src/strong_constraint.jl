@@ -19,20 +19,24 @@
 mutable struct Minimisation
     job::Int                    # 0: none
     horizon::Int                # steps of the window that count so far
+    stop::Int                   # the last of them with a datum: how far to evaluate; 0: none has
+    reach::Int                  # as far as that in a longer window, or `stop`
     fresh::Bool                 # x itself is to be evaluated, with a new horizon
+    looked::Bool                # `ahead` is at x
     iterations::Int
     since::Int                  # iterations since the window has this length
     μ::Float64                  # damping
-    J::Float64
     decrement::Float64
+    here::Quadratic             # at x
+    found::Quadratic            # at the trial
+    ahead::Quadratic            # at the trial, with the data up to `reach`
     x::Vector{Float64}
-    g::Vector{Float64}
-    H::Matrix{Float64}
     δ::Vector{Float64}
     trial::Vector{Float64}      # x + δ: where J is asked for
     L::Matrix{Float64}
 end
-Minimisation(D) = Minimisation(0, 0, true, 0, 0, 0.0, Inf, Inf, zeros(D), zeros(D), zeros(D, D), zeros(D), zeros(D), zeros(D, D))
+Minimisation(D) = Minimisation(0, 0, -1, -1, true, false, 0, 0, 0.0, Inf, Quadratic(D), Quadratic(D), Quadratic(D),
+                               zeros(D), zeros(D), zeros(D), zeros(D, D))
 
 struct StrongConstraint{M,S,A,P}
     m::M
@@ -49,13 +53,15 @@ struct StrongConstraint{M,S,A,P}
     precision::A
     starts::A                   # (state, start, window)
     points::P                   # data at arbitrary times (points.jl), of weight 1/R; or nothing
+    observed::Matrix{Bool}      # (time, window): has it data there
 end
-StrongConstraint(m, scheme, h, lead, growth, iterations, tolerance, b, B⁻¹, metric, y, precision, starts) =
-    StrongConstraint(m, scheme, h, lead, growth, iterations, tolerance, b, B⁻¹, metric, y, precision, starts, nothing)
-
+StrongConstraint(m, scheme, h, lead, growth, iterations, tolerance, b, B⁻¹, metric, y, precision, starts, points = nothing) =
+    StrongConstraint(m, scheme, h, lead, growth, iterations, tolerance, b, B⁻¹, metric, y, precision, starts, points,
+                     data_steps(precision, points))
 
 const LOOSE = 0.1               # decrement at which a window that has not its full length is grown
 const LOST_IN_SUM = 1e-12       # relative to J: what falls by less is not seen
+const IN_HAND = 1024            # minimisations that a thread has begun, at most
 
 """
     strong_constraint!(x, H, info, problem)
@@ -72,92 +78,141 @@ function strong_constraint!(x, H, info, p::StrongConstraint)
     threads = min(Threads.nthreads(), jobs)
     next = Threads.Atomic{Int}(1)
     Threads.@threads for _ in 1:threads
-        minimise!(x, H, info, p, evaluator(p.m, size(p.y, 2), p.points), next, jobs)
+        e = evaluator(p.m, size(p.y, 2), p.points)
+        # A window that does not grow needs no others of its length.
+        count = p.growth == 0 || width(e) == 1 ? width(e) : clamp(cld(jobs, threads), width(e), IN_HAND)
+        minimise!(x, H, info, p, e, next, jobs, count)
     end
     return x
 end
 
-function minimise!(x, H, info, p, e, next, jobs)
-    slots = [Minimisation(length(p.m)) for _ in 1:width(e)]
-    for s in eachindex(slots)
-        take_job!(slots[s], p, e, s, next, jobs)
-    end
-    while any(s -> s.job > 0, slots)
-        evaluate!(e, p, slots)
-        for s in eachindex(slots)
-            slots[s].job > 0 || continue
-            if decide!(slots[s], p, e, s)
-                leave!(x, H, info, slots[s], p)
-                take_job!(slots[s], p, e, s, next, jobs)
+function minimise!(x, H, info, p, e, next, jobs, count)
+    none = Minimisation(length(p.m))
+    lanes = fill(none, width(e))
+    queue = [Minimisation(length(p.m)) for _ in 1:count]
+    filter!(s -> take_job!(s, p, next, jobs), queue)
+    while true
+        for l in eachindex(lanes)
+            if lanes[l] === none && !isempty(queue)
+                lanes[l] = popfirst!(queue)
+                hold!(e, p, l, window_of(lanes[l].job, p))
             end
         end
+        all(s -> s === none, lanes) && return nothing
+        evaluate!(e, p, lanes)
+        for l in eachindex(lanes)
+            s = lanes[l]
+            s === none && continue
+            horizon = s.horizon
+            done = decide!(s, p)
+            done && leave!(x, H, info, s, p)
+            (done || s.horizon > horizon) || continue
+            lanes[l] = none
+            (!done || take_job!(s, p, next, jobs)) && push!(queue, s)
+        end
     end
-    return nothing
 end
 
 window_of(job, p) = (job - 1) ÷ size(p.starts, 2) + 1
 start_of(job, p) = (job - 1) % size(p.starts, 2) + 1
 
-"The slot's next job, if there is one."
-function take_job!(s::Minimisation, p, e, slot, next, jobs)
+"    take_job!(s, p, next, jobs) -> was there another job for s"
+function take_job!(s::Minimisation, p, next, jobs)
     job = Threads.atomic_add!(next, 1)
-    s.job = job <= jobs ? job : 0
-    clear_data!(e, slot)
+    job <= jobs || return false
+    s.job = job
     s.horizon = 0
-    s.job > 0 || return nothing
+    s.stop = s.reach = -1
+    s.looked = false
     s.iterations = 0
-    s.μ = 0.0
     @inbounds for i in eachindex(s.x)
         s.x[i] = p.starts[i, start_of(job, p), window_of(job, p)]
     end
-    grow!(s, p, e, slot)
-    return nothing
+    grow!(s, p)
+    return true
 end
 
-"A longer window, or the whole."
-function grow!(s, p, e, slot)
-    T = size(p.y, 2)
-    old = s.horizon
-    s.horizon = p.growth == 0 ? T : min(T, old + p.growth)
-    add_data!(e, p, slot, window_of(s.job, p), old+1:s.horizon)
-    s.fresh = true
+"    grow!(s, p) -> a longer window, or the whole; is J known there, or must x be evaluated again"
+function grow!(s, p)
+    s.horizon = longer(s.horizon, p)
     s.since = 0
     s.μ = 0.0
-    s.J = Inf
+    stop = last_datum(p, window_of(s.job, p), s.horizon)
+    stop == s.stop && return true           # nothing new was observed
+    s.stop = stop
+    if s.looked && stop == s.reach
+        s.looked = false
+        (s.here, s.ahead) = (s.ahead, s.here)
+        s.decrement = newton_decrement!(s)
+        return true
+    end
+    s.fresh = true
     copyto!(s.trial, s.x)
+    look_ahead!(s, p)
+    return false
+end
+
+longer(horizon, p) = p.growth == 0 ? size(p.y, 2) : min(size(p.y, 2), horizon + p.growth)
+
+"    last_datum(p, window, horizon) -> the last step with a datum up to there; 0: there is none"
+function last_datum(p, window, horizon)
+    t = horizon
+    while t > 0 && !p.observed[t, window]
+        t -= 1
+    end
+    return t
+end
+
+"Evaluate as far as the first longer window that has more data, too."
+function look_ahead!(s, p)
+    (horizon, s.reach) = (s.horizon, s.stop)
+    while s.reach == s.stop && horizon < size(p.y, 2)
+        horizon = longer(horizon, p)
+        s.reach = last_datum(p, window_of(s.job, p), horizon)
+    end
     return nothing
 end
 
 "After an evaluation at the trial: accept or refuse it, and choose the next. True: the job is done."
-function decide!(s::Minimisation, p, e, slot)
-    J = cost_of_slot(e, slot)
-    if s.fresh && !isfinite(J)
-        s.J = J
-        s.decrement = Inf
-        return true
-    elseif s.fresh || J < s.J
+function decide!(s::Minimisation, p)
+    J = s.found.J
+    s.looked = false
+    stuck = false
+    if s.fresh || J < s.here.J
         s.fresh || adapt_damping!(s, J)
-        copyto!(s.x, s.trial)
-        s.J = J
-        read_slot!(s.g, s.H, e, slot)
         s.fresh = false
+        s.looked = s.reach > s.stop
+        copyto!(s.x, s.trial)
+        (s.here, s.found) = (s.found, s.here)
         s.decrement = newton_decrement!(s)
     else
-        s.decrement > LOST_IN_SUM * (1 + s.J) || return finished!(s, p, e, slot)    # J is at its rounding error
+        stuck = s.decrement <= LOST_IN_SUM * (1 + s.here.J)     # J is at its rounding error
         s.μ = max(5s.μ, 1.0)
     end
-    whole = s.horizon == size(p.y, 2)
-    s.decrement <= (whole ? p.tolerance : LOOSE) && return finished!(s, p, e, slot)
-    if s.since >= p.iterations || s.μ > 1e12
-        return whole || finished!(s, p, e, slot)
+    while true
+        isfinite(s.here.J) || return true
+        whole = s.horizon == size(p.y, 2)
+        arrived = stuck || s.decrement <= (whole ? p.tolerance : LOOSE)
+        if !arrived && s.since < p.iterations && try_step!(s, p.metric)
+            look_ahead!(s, p)
+            return false
+        end
+        whole && return true
+        grow!(s, p) || return false
+        stuck = false
     end
-    while !damped_step!(s, p.metric)
+end
+
+"    try_step!(s, metric) -> was there a damping at which a step could be found"
+function try_step!(s, metric)
+    s.μ <= 1e12 || return false
+    while !damped_step!(s, metric)
         s.μ = max(5s.μ, 1.0)
-        s.μ > 1e12 && return whole || finished!(s, p, e, slot)
+        s.μ <= 1e12 || return false
     end
     s.iterations += 1
     s.since += 1
-    return false
+    return true
 end
 
 """
@@ -168,24 +223,18 @@ says. Where that model misses curvature (large noise, strongly curved flow) full
 the damping at which they do not is kept.
 """
 function adapt_damping!(s, J)
+    (g, H) = (s.here.g, s.here.H)
     linear = quadratic = 0.0
-    @inbounds for i in eachindex(s.g)
-        linear -= s.g[i] * s.δ[i]
-        for j in eachindex(s.g)
-            quadratic += s.δ[i] * s.H[i, j] * s.δ[j]
+    @inbounds for i in eachindex(g)
+        linear -= g[i] * s.δ[i]
+        for j in eachindex(g)
+            quadratic += s.δ[i] * H[i, j] * s.δ[j]
         end
     end
-    gain = (s.J - J) / (linear - quadratic / 2)
+    gain = (s.here.J - J) / (linear - quadratic / 2)
     gain < 0.5 && (s.μ = max(2s.μ, 0.5))
     gain > 0.8 && (s.μ = s.μ < 0.1 ? 0.0 : s.μ / 4)
     return nothing
-end
-
-"At a minimum: with the whole window the job is done, else the window grows."
-function finished!(s, p, e, slot)
-    s.horizon == size(p.y, 2) && return true
-    grow!(s, p, e, slot)
-    return false
 end
 
 """
@@ -195,13 +244,14 @@ The damping W is in the units of the climatology, not of H: where the directions
 curvature are oblique, the diagonal of H is large everywhere and would hold back the former.
 """
 function damped_step!(s, metric)
-    D = length(s.g)
+    (g, H) = (s.here.g, s.here.H)
+    D = length(g)
     @inbounds for j in 1:D, i in j:D
-        s.L[i, j] = s.H[i, j] + (i == j) * s.μ * metric[i]
+        s.L[i, j] = H[i, j] + (i == j) * s.μ * metric[i]
     end
     cholesky_in_place!(s.L) || return false
     @inbounds for i in 1:D
-        s.δ[i] = -s.g[i]
+        s.δ[i] = -g[i]
     end
     forward!(s.δ, s.L)
     backward!(s.δ, s.L)
@@ -213,9 +263,9 @@ end
 
 "gᵀ H⁻¹ g, infinite where H is singular."
 function newton_decrement!(s)
-    copyto!(s.L, s.H)
+    copyto!(s.L, s.here.H)
     cholesky_in_place!(s.L) || return Inf
-    copyto!(s.δ, s.g)
+    copyto!(s.δ, s.here.g)
     forward!(s.δ, s.L)
     return sum(abs2, s.δ)
 end
@@ -225,14 +275,15 @@ function leave!(x, H, info, s, p)
     @inbounds for j in eachindex(s.x)
         x[j, k, w] = s.x[j]
         for i in eachindex(s.x)
-            H[i, j, k, w] = s.H[i, j]
+            H[i, j, k, w] = s.here.H[i, j]
         end
     end
-    converged = s.horizon == size(p.y, 2) && (s.decrement <= p.tolerance || s.decrement <= LOST_IN_SUM * (1 + s.J))
-    info[1, k, w] = s.J
+    J = s.here.J
+    converged = s.horizon == size(p.y, 2) && (s.decrement <= p.tolerance || s.decrement <= LOST_IN_SUM * (1 + J))
+    info[1, k, w] = J
     info[2, k, w] = s.decrement
     info[3, k, w] = s.iterations
-    info[4, k, w] = !isfinite(s.J) ? DIVERGED : converged ? CONVERGED : ITERATION_LIMIT
+    info[4, k, w] = !isfinite(J) ? DIVERGED : converged ? CONVERGED : ITERATION_LIMIT
     return nothing
 end
 
@@ -280,188 +331,6 @@ function backward!(v, L)
     return v
 end
 
-# --- J, its gradient and its Hessian: windows in lanes --------------------------------------------
-
-struct LaneEvaluator{N}
-    y::Matrix{N}                # (state, time)
-    π::Matrix{N}                # 0 beyond a slot's horizon
-    observed::Vector{Bool}      # by any slot
-    points::PointBlock{N}       # as many places for each step as any window needs
-    x::Vector{N}
-    J::Base.RefValue{N}
-    g::Vector{N}
-    H::Matrix{N}
-end
-function evaluator(m::SmallModel, T, points = nothing)
-    N = lanes_for(Float64)
-    D = length(m)
-    places = make_room!(PointBlock{N}(T), points, points === nothing ? () : axes(points.step, 2))
-    return LaneEvaluator{N}(zeros(N, D, T), zeros(N, D, T), fill(false, T), places, zeros(N, D), Ref(zero(N)), zeros(N, D), zeros(N, D, D))
-end
-width(::LaneEvaluator{N}) where {N} = lanes(N)
-cost_of_slot(e::LaneEvaluator, slot) = lane(e.J[], slot)
-function read_slot!(g, H, e::LaneEvaluator, slot)
-    @inbounds for j in eachindex(g)
-        g[j] = lane(e.g[j], slot)
-        for i in j:length(g)
-            H[i, j] = H[j, i] = lane(e.H[i, j], slot)
-        end
-    end
-    return nothing
-end
-
-function clear_data!(e::LaneEvaluator, slot)
-    view(scalars(e.π), slot, :, :) .= 0
-    view(scalars(e.points.c), slot, :) .= 0
-    return mark!(e)
-end
-function add_data!(e::LaneEvaluator, p, slot, window, steps)
-    (ys, πs) = (scalars(e.y), scalars(e.π))
-    @inbounds for t in steps, i in axes(e.y, 1)
-        ys[slot, i, t] = p.y[i, t, window]
-        πs[slot, i, t] = p.precision[i, t, window]
-    end
-    place_points!(e.points, slot, p.points, window, steps)
-    return mark!(e)
-end
-function mark!(e::LaneEvaluator{N}) where {N}
-    (πs, cs) = (scalars(e.π), scalars(e.points.c))
-    @inbounds for t in eachindex(e.observed)
-        s = 0.0
-        for k in points_at(e.points, t), l in 1:lanes(N)
-            s += cs[l, k]
-        end
-        for i in axes(e.π, 1), l in 1:lanes(N)
-            s += πs[l, i, t]
-        end
-        e.observed[t] = s > 0
-    end
-    return nothing
-end
-
-function evaluate!(e::LaneEvaluator{N}, p, slots) where {N}
-    xs = scalars(e.x)
-    for (l, s) in enumerate(slots), i in eachindex(e.x)
-        xs[l, i] = s.trial[i]
-    end
-    background!(e, p.b, p.B⁻¹)
-    D = size_of(p.m)
-    return sweep!(e, p, tuple_of(e.x, D), unit_columns(N, D), maximum(s -> s.horizon, slots))
-end
-
-function background!(e, b, B⁻¹)
-    J = zero(eltype(e.x))
-    @inbounds for j in eachindex(b)
-        g = zero(J)
-        for i in eachindex(b)
-            g = muladd(B⁻¹[i, j], e.x[i] - b[i], g)
-            e.H[i, j] = eltype(e.x)(B⁻¹[i, j])
-        end
-        e.g[j] = g
-        J = muladd(0.5 * g, e.x[j] - b[j], J)
-    end
-    e.J[] = J
-    return nothing
-end
-
-function sweep!(e, p, x, columns, horizon)
-    x, columns = segment(p.scheme, p.m, x, columns, p.h, p.lead)
-    for t in 1:horizon
-        if @inbounds e.observed[t]
-            add_misfit!(e, x, columns, t)
-            isempty(points_at(e.points, t)) ||
-                (e.J[] += 0.5 * add_points!(e.g, e.H, e.points, t, x, columns, p.scheme, p.m, p.h, 1))
-        end
-        t < horizon && ((x, columns) = advance(p.scheme, p.m, x, columns, p.h))
-    end
-    return nothing
-end
-
-@inline function add_misfit!(e::LaneEvaluator, x::NTuple{D,Any}, columns, t) where {D}
-    @inbounds for i in 1:D
-        π = e.π[i, t]
-        r = x[i] - e.y[i, t]
-        πr = π * r
-        e.J[] = muladd(0.5 * πr, r, e.J[])
-        for k in 1:D
-            e.g[k] = muladd(πr, columns[k][i], e.g[k])
-            πc = π * columns[k][i]
-            for j in k:D
-                e.H[j, k] = muladd(πc, columns[j][i], e.H[j, k])
-            end
-        end
-    end
-    return nothing
-end
-
-# --- one window, columns in lanes -----------------------------------------------------------------
-
-struct ColumnEvaluator
-    segment::SegmentWorkspace
-    points::PointBlock{Float64}
-    at_points::SegmentWorkspace
-    J::Base.RefValue{Float64}
-    g::Vector{Float64}
-    H::Matrix{Float64}
-end
-evaluator(m::LargeModel, T, points = nothing) =
-    ColumnEvaluator(SegmentWorkspace(m), PointBlock{Float64}(T), SegmentWorkspace(m), Ref(0.0), zeros(length(m)), zeros(length(m), length(m)))
-width(::ColumnEvaluator) = 1
-cost_of_slot(e::ColumnEvaluator, slot) = e.J[]
-function read_slot!(g, H, e::ColumnEvaluator, slot)
-    copyto!(g, e.g)
-    copyto!(H, e.H)
-    return nothing
-end
-clear_data!(::ColumnEvaluator, slot) = nothing
-function add_data!(e::ColumnEvaluator, p, slot, window, steps)
-    first(steps) == 1 && make_room!(e.points, p.points, window:window)
-    place_points!(e.points, slot, p.points, window, steps)
-    return nothing
-end
-
-function evaluate!(e::ColumnEvaluator, p, slots)
-    s = slots[1]
-    D = length(s.x)
-    ws = start!(e.segment, s.trial)
-    fill!(e.g, 0.0)
-    copyto!(e.H, p.B⁻¹)
-    J = 0.0
-    @inbounds for j in 1:D
-        for i in 1:D
-            e.g[j] += p.B⁻¹[i, j] * (s.trial[i] - p.b[i])
-        end
-        J += e.g[j] * (s.trial[j] - p.b[j]) / 2
-    end
-    window = window_of(s.job, p)
-    segment!(ws, p.scheme, p.m, p.h, p.lead)
-    for t in 1:s.horizon
-        @inbounds for i in 1:D
-            π = p.precision[i, t, window]
-            π > 0 || continue
-            r = ws.x[i] - p.y[i, t, window]
-            J += π * r^2 / 2
-            add_column!(e.g, e.H, ws.transposed, i, π, r)
-        end
-        isempty(points_at(e.points, t)) ||
-            (J += add_points!(e.g, e.H, e.at_points, e.points, t, ws, p.scheme, p.m, p.h, 1) / 2)
-        t < s.horizon && advance!(ws, p.scheme, p.m, p.h)
-    end
-    e.J[] = J
-    return nothing
-end
-
-function add_column!(g, H, transposed, i, π, r)
-    @inbounds for k in eachindex(g)
-        c = π * transposed[k, i]
-        g[k] += r * c
-        @simd for j in eachindex(g)
-            H[j, k] += c * transposed[j, i]
-        end
-    end
-    return nothing
-end
-
 # --- the analysis and its spread ------------------------------------------------------------------
 
 """
@@ -473,68 +342,80 @@ the covariance at a step is (𝚽C)(𝚽C)ᵀ. NaN where H is not positive defin
 - `x`, `stdev`: `(state, time, window)`, out
 - `x₀`, `H`: `(state, window)`, `(state, state, window)`
 """
-function trajectories!(x, stdev, x₀, H, scheme, m, h, lead)
-    windows = size(x, 3)
-    threads = min(Threads.nthreads(), windows)
-    Threads.@threads for k in 1:threads
-        for w in k:threads:windows
-            C, regular = root_of_inverse(view(H, :, :, w))
-            follow!(x, stdev, view(x₀, :, w), C, scheme, m, h, lead, w)
-            regular || fill!(view(stdev, :, :, w), NaN)
+function trajectories!(x, stdev, x₀, H, scheme, m::SmallModel, h, lead)
+    D, T, windows = size(x)
+    each_block(lanes_for(Float64), windows) do ranges
+        N = lanes_for(Float64)
+        (states, spread) = (zeros(N, D, T), zeros(N, D, T))
+        (from, C) = (zeros(N, D, 1), zeros(N, D, D))
+        for range in ranges
+            for (l, w) in enumerate(range)
+                root = root_of_inverse(view(H, :, :, w))
+                GC.@preserve from C begin
+                    unsafe_scalars(from)[l, :, 1] .= view(x₀, :, w)
+                    unsafe_scalars(C)[l, :, :] .= root
+                end
+            end
+            columns = ntuple(j -> column(C, j, size_of(m)), size_of(m))
+            follow!(states, spread, column(from, 1, size_of(m)), columns, scheme, m, h, lead)
+            scatter!(x, states, range)
+            scatter!(stdev, spread, range)
         end
     end
     return x
 end
 
-"C with CCᵀ = H⁻¹, and whether there is one."
-function root_of_inverse(H)
-    D = size(H, 1)
-    L = Matrix(H)
-    C = zeros(D, D)
-    cholesky_in_place!(L) || return C, false
-    for j in 1:D
-        C[j, j] = 1
-        backward!(view(C, :, j), L)
-    end
-    return C, true
-end
-
-function follow!(x, stdev, x₀, C, scheme, m::SmallModel, h, lead, w)
-    D = size_of(m)
-    from = tuple_of(x₀, D)
-    columns = ntuple(j -> tuple_of(view(C, :, j), D), D)
-    return follow_small!(x, stdev, from, columns, scheme, m, h, lead, w)
-end
-function follow_small!(x, stdev, state::NTuple{D,Float64}, columns, scheme, m, h, lead, w) where {D}
+function follow!(x, stdev, state::NTuple{D,Any}, columns, scheme, m, h, lead) where {D}
     state, columns = segment(scheme, m, state, columns, h, lead)
     for t in axes(x, 2)
         @inbounds for i in 1:D
-            x[i, t, w] = state[i]
-            s = 0.0
+            x[i, t] = state[i]
+            s = zero(state[i])
             for j in 1:D
-                s += columns[j][i]^2
+                s = muladd(columns[j][i], columns[j][i], s)
             end
-            stdev[i, t, w] = sqrt(s)
+            stdev[i, t] = sqrt(s)
         end
         state, columns = advance(scheme, m, state, columns, h)
     end
     return nothing
 end
-function follow!(x, stdev, x₀, C, scheme, m::LargeModel, h, lead, w)
-    ws = start!(SegmentWorkspace(m), x₀)
-    D = length(m)
-    for j in 1:D, i in 1:D
-        ws.transposed[j, i] = C[i, j]
-    end
-    segment!(ws, scheme, m, h, lead)
-    for t in axes(x, 2)
-        for i in 1:D
-            x[i, t, w] = ws.x[i]
-            stdev[i, t, w] = sqrt(sum(abs2, view(ws.transposed, :, i)))
+
+function trajectories!(x, stdev, x₀, H, scheme, m::LargeModel, h, lead)
+    windows = size(x, 3)
+    threads = min(Threads.nthreads(), windows)
+    Threads.@threads for k in 1:threads
+        ws = SegmentWorkspace(m)
+        for w in k:threads:windows
+            start!(ws, view(x₀, :, w))
+            C = root_of_inverse(view(H, :, :, w))
+            for j in axes(C, 2), i in axes(C, 1)
+                ws.transposed[j, i] = C[i, j]
+            end
+            segment!(ws, scheme, m, h, lead)
+            for t in axes(x, 2)
+                for i in axes(x, 1)
+                    x[i, t, w] = ws.x[i]
+                    stdev[i, t, w] = sqrt(sum(abs2, view(ws.transposed, :, i)))
+                end
+                advance!(ws, scheme, m, h)
+            end
         end
-        advance!(ws, scheme, m, h)
     end
-    return nothing
+    return x
+end
+
+"C with CCᵀ = H⁻¹; NaN where there is none."
+function root_of_inverse(H)
+    D = size(H, 1)
+    L = Matrix(H)
+    C = zeros(D, D)
+    cholesky_in_place!(L) || return fill!(C, NaN)
+    for j in 1:D
+        C[j, j] = 1
+        backward!(view(C, :, j), L)
+    end
+    return C
 end
 
 # --- what Python calls ----------------------------------------------------------------------------

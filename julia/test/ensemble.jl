@@ -127,6 +127,25 @@ end
     @test spread[:, 11, 2] ≈ sqrt.(vec(sum(abs2, late .- x̄, dims = 2)) / 8) rtol = 1e-12
 end
 
+@testset "spreads by the members' matrix are those of the anomalies, one analysis after the other" begin
+    m = Lorenz96(8.0, 12)
+    rng = MersenneTwister(57)
+    (T, h) = (25, usual_step(m))
+    members, y = states(rng, m, 24), reshape(states(rng, m, T), 12, T, 1)
+    precision = Float64.(rand(rng, size(y)...) .< 0.3)
+    precision[:, 2:2:end, :] .= 0
+    V = reflections(24, 4, 3)
+    for depth in (0, 2)
+        (one, other) = (zero(y), zero(y))
+        how = (scheme = RungeKutta4(), h = h, inflation = 1.02, lag = 0, depth = depth, iterations = 2)
+        ws = VDA.EnsembleWorkspace(m, 24, T, T, length(y), V)
+        VDA.smooth_window!(zero(y), one, ws, y, precision, members, how, 1)
+        @test size(ws.Ŵ, 1) == 24
+        VDA.smooth_window!(zero(y), other, ws, y, precision, members, merge(how, (lag = T,)), 1)
+        @test one ≈ other rtol = 1e-11
+    end
+end
+
 @testset "inflation widens what follows an analysis" begin
     m = Rotation(2.0, 0.0)
     members, y, precision = linear_problem(m, 3, 1, 9)
@@ -174,7 +193,7 @@ end
     end
 end
 
-@testset "a window allocates nothing, $(name(m))" for m in PAPER
+@testset "a window allocates nothing, $(name(m)), lag $lag" for m in PAPER, lag in (0, 4)
     rng = MersenneTwister(54)
     T = 40
     members = states(rng, m, 20)
@@ -183,7 +202,7 @@ end
     precision = Float64.(rand(rng, size(y)...) .< 0.2)
     mean, spread = zero(y), zero(y)
     ws = VDA.EnsembleWorkspace(m, 20, T, T, length(y), reflections(20, 4, 3))
-    how = (scheme = RungeKutta4(), h = usual_step(m), inflation = 1.0, lag = 4, depth = 3, iterations = 2)
+    how = (scheme = RungeKutta4(), h = usual_step(m), inflation = 1.0, lag = lag, depth = 3, iterations = 2)
     run() = VDA.smooth_window!(mean, spread, ws, y, precision, members, how, 1)
     run()
     @test @allocated(run()) <= 1024         # a window, and nothing for its steps

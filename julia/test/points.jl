@@ -167,13 +167,15 @@ end
     next = Threads.Atomic{Int}(1)
     for first in 1:VDA.width(e):W
         slots = [VDA.Minimisation(D) for _ in 1:VDA.width(e)]
-        foreach(s -> VDA.take_job!(slots[s], p, e, s, next, W), 1:length(slots))
+        for (l, s) in enumerate(slots)
+            VDA.take_job!(s, p, next, W)
+            VDA.hold!(e, p, l, VDA.window_of(s.job, p))
+        end
         VDA.evaluate!(e, p, slots)
-        for s in 1:length(slots)
-            w = first + s - 1
-            (g, H) = (zeros(D), zeros(D, D))
-            VDA.read_slot!(g, H, e, s)
-            @test VDA.cost_of_slot(e, s) ≈ J(starts[:, 1, w], w) rtol = 1e-12
+        for s in slots
+            w = VDA.window_of(s.job, p)
+            (g, H) = (s.found.g, s.found.H)
+            @test s.found.J ≈ J(starts[:, 1, w], w) rtol = 1e-12
             difference = [(J(starts[:, 1, w] + 1e-5 .* (1:D .== i), w) - J(starts[:, 1, w] - 1e-5 .* (1:D .== i), w)) / 2e-5 for i in 1:D]
             @test g ≈ difference rtol = 1e-6
             @test isposdef(Symmetric(H, :L))

@@ -34,7 +34,7 @@ from pyvda.methods.control import Prior, parameter_stdev, with_parameters
 from pyvda.methods.problem import Positive, Problem, Seed, Solution, Status
 from pyvda.points import nearest_steps
 
-_WORK = 64_000  # numbers in a block of windows: about a second of work
+_WORK = 4_000_000  # numbers in a block of windows: about a second of work
 _APART = 0.1  # climatological standard deviations between two starts from the library
 _SINGLE = ("mean", "first-guess")  # starts of which there is one
 _LOOKS = 25  # steps at which a library is compared with a first guess
@@ -153,8 +153,7 @@ def solve(problem: Problem, options: StrongConstraintOptions) -> Solution:
     """
     engine = julia_engine(problem, "strong-constraint")
     precision = precision_of(problem, options.observation_variance)
-    x, stdev, status = without_observations(problem)
-    windows, steps, size = x.shape
+    windows, steps, size = np.shape(problem.batch.observation)
     objective, iterations = np.full(windows, np.nan), np.zeros(windows, int)
     observed = problem.has_observations()
     found = _minimised(problem, options, engine, precision)
@@ -167,7 +166,10 @@ def solve(problem: Problem, options: StrongConstraintOptions) -> Solution:
         engine, problem.model, problem.cost, control[usable], hessian[usable],
         lead=_setting(problem, options).lead, steps=steps,
     )  # fmt: skip
-    x[usable], stdev[usable] = followed[..., :size], spread[..., :size]
+    x, stdev, status = followed[..., :size], spread[..., :size], np.zeros(windows, int)
+    if not usable.all():
+        x, stdev, status = without_observations(problem)
+        x[usable], stdev[usable] = followed[..., :size], spread[..., :size]
     objective[usable] = found.objective[rows, best][usable]
     iterations[observed] = found.iterations[observed].sum(1)
     status[usable] = found.status[rows, best][usable]
@@ -245,14 +247,16 @@ def _from_starts(
     iterations = np.zeros((windows, count), int)
     status = np.full((windows, count), int(Status.NO_OBSERVATIONS))
     chosen = np.flatnonzero(problem.has_observations())
+    everything = len(chosen) == windows
     length = max(8, _WORK // (steps * size * size))
     lead = _setting(problem, options).lead
     weight = 1 / variance_of(problem, options.observation_variance)
     for first in range(0, len(chosen), length):
         block = chosen[first : first + length]
         points = problem.points(block)
+        rows = slice(first, first + length) if everything else block  # a slice copies nothing
         part = strong_constraint(
-            engine, problem.model, problem.cost, observation[block], precision[block],
+            engine, problem.model, problem.cost, observation[rows], precision[rows],
             starts(block), background=prior.mean, background_precision=prior.precision,
             variance=prior.variance, lead=lead, growth=growth, iterations=options.iterations,
             tolerance=options.tolerance, points=points and points.weighed(weight),
