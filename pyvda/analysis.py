@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 import pyvda
-from pyvda import names, netcdf, parameters, windows
+from pyvda import further, names, netcdf, windows
 from pyvda.engine import CostSettings, Engine
 from pyvda.methods import Options, Problem, Solution
 from pyvda.models import Model
@@ -28,12 +28,12 @@ def labelled(
     final = _final_cost(problem, solution)
     per_window = {**final, names.STATUS: solution.status, names.ITERATIONS: solution.iterations,
                   **solution.per_window}  # fmt: skip
-    per_window, of_parameters = parameters.separated(per_window)
+    per_window, more = further.separated(per_window)
     analysis = windows.analysis_dataset(
         block, solution.x, per_window,
         stdev=solution.stdev, point_innovation=_point_innovation(problem, solution),
     )  # fmt: skip
-    analysis = parameters.labelled(analysis, problem.model, of_parameters)
+    analysis = further.labelled(analysis, problem.model, more)
     if with_history and solution.history is not None:
         iteration = xr.Variable(names.ITERATION, solution.history["iteration"].astype(int),
                                 names.attributes(names.ITERATION))  # fmt: skip
@@ -50,8 +50,15 @@ def template(ds: xr.Dataset, options: Options, model: Model) -> xr.Dataset:
     """Return the lazy shape of what `solve` makes of chunked windows."""
     one = ds.isel(window=slice(0, 1)).compute(scheduler="synchronous")
     outputs = (*_PER_WINDOW, *options.window_outputs())
-    per_window, of_parameters = parameters.separated({name: np.zeros(1) for name in outputs})
-    of_parameters = {name: np.zeros((1, len(model.parameters))) for name in of_parameters}
+    per_window, more = further.separated({name: np.zeros(1) for name in outputs})
+    sizes = {
+        names.PARAMETER: len(model.parameters),
+        names.MINIMUM: getattr(options, "count", 0),
+        names.STATE: model.state_size,
+    }
+    more = {
+        name: np.zeros((1, *(sizes[d] for d in names.FURTHER_DIMENSIONS[name]))) for name in more
+    }
     per_window[names.ITERATIONS] = np.zeros(1, int)
     shape = tuple(one.sizes[d] for d in names.DIMENSIONS)
     stdev = np.zeros(shape) if options.has_stdev() else None
@@ -59,7 +66,7 @@ def template(ds: xr.Dataset, options: Options, model: Model) -> xr.Dataset:
     sample = windows.analysis_dataset(
         one, np.zeros(shape), per_window, stdev=stdev, point_innovation=points
     )
-    sample = parameters.labelled(sample, model, of_parameters)
+    sample = further.labelled(sample, model, more)
     lazy = ds[names.OBSERVATION].chunksizes[names.WINDOW]
     count = ds.sizes[names.WINDOW]
     data = {
@@ -67,7 +74,7 @@ def template(ds: xr.Dataset, options: Options, model: Model) -> xr.Dataset:
         for name, v in sample.data_vars.items()
     }
     coords = dict(ds.drop_vars(POSITION).coords)
-    if of_parameters:
+    if names.PARAMETER in sample.coords:
         coords[names.PARAMETER] = sample[names.PARAMETER]
     return xr.Dataset(data, coords, sample.attrs)
 

@@ -11,6 +11,7 @@ WINDOW = "window"
 TIME = "time"
 STATE = "state"
 PARAMETER = "parameter"
+MINIMUM = "minimum"
 ITERATION = "iteration"
 DIMENSIONS = (WINDOW, TIME, STATE)
 
@@ -46,7 +47,16 @@ CHI_SQUARE_LIMIT = "chi_square_limit"
 EFFECTIVE_SAMPLE_SIZE = "effective_sample_size"
 PARAMETER_ANALYSIS = "parameter_analysis"
 PARAMETER_STDEV = "parameter_stdev"
-OF_PARAMETERS = (PARAMETER_ANALYSIS, PARAMETER_STDEV)  # (window, parameter)
+OF_PARAMETERS = (PARAMETER_ANALYSIS, PARAMETER_STDEV)
+MINIMUM_OBJECTIVE = "minimum_objective"
+MINIMUM_STATE = "minimum_state"
+OF_MINIMA = (MINIMUM_OBJECTIVE, MINIMUM_STATE)
+FURTHER_DIMENSIONS = {  # behind that of the windows
+    PARAMETER_ANALYSIS: (PARAMETER,),
+    PARAMETER_STDEV: (PARAMETER,),
+    MINIMUM_OBJECTIVE: (MINIMUM,),
+    MINIMUM_STATE: (MINIMUM, STATE),
+}
 
 HISTORY_COST = "history_cost"
 HISTORY_GRADIENT_NORM = "history_gradient_norm"
@@ -112,18 +122,20 @@ _LONG_NAMES = {
     PARAMETER: "parameter of the model",
     PARAMETER_ANALYSIS: "analysed parameters of the model",
     PARAMETER_STDEV: "standard deviation of the error of the analysed parameters",
+    MINIMUM_OBJECTIVE: "objective at each distinct minimum that was found, the least first",
+    MINIMUM_STATE: "state at the window's first step at each distinct minimum",
     ITERATION: "iteration",
     HISTORY_COST: "cost along the iterations, mean over windows",
     HISTORY_GRADIENT_NORM: "gradient norm along the iterations, mean over windows",
     HISTORY_R_SCORE: "R-score along the iterations, mean over windows",
 }
 _DIMENSIONLESS = (WINDOW_START, ITERATIONS, ITERATION, OBJECTIVE, MISFIT, CHI_SQUARE_LIMIT,
-                  EFFECTIVE_SAMPLE_SIZE, *OF_PARAMETERS)  # fmt: skip
+                  EFFECTIVE_SAMPLE_SIZE, MINIMUM_OBJECTIVE, *OF_PARAMETERS)  # fmt: skip
 
 
 # The weights of the cost have no units, so that it has those of the state, squared.
 _SQUARED = (COST, COST_OBSERVATION, COST_DYNAMICS, HISTORY_COST, HISTORY_R_SCORE)
-_LIKE_STATE = (GRADIENT_NORM, HISTORY_GRADIENT_NORM)
+_LIKE_STATE = (GRADIENT_NORM, HISTORY_GRADIENT_NORM, MINIMUM_STATE)
 
 
 def attributes(name: str, state_units: str | None = None) -> dict[str, Any]:

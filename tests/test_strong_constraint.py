@@ -92,6 +92,43 @@ def test_minima_are_ordered_and_distinct(problem: Problem) -> None:
     np.testing.assert_array_equal(best.per_window[names.OBJECTIVE], found.objective[:, 0])
 
 
+def test_an_analysis_keeps_all_distinct_minima_on_request() -> None:
+    truth = pyvda.simulate("lorenz63-blanked", 40, 5)
+    observed = pyvda.observe(truth, "lorenz63-blanked", 6)
+    settings = {"method": "strong-constraint", "count": 8}
+    found = pyvda.assimilate(observed, minima=True, **settings)
+    assert found["minimum_objective"].dims == ("window", "minimum")
+    assert found["minimum_state"].dims == ("window", "minimum", "state")
+    objective, state = found["minimum_objective"].values, found["minimum_state"].values
+    counted = np.isfinite(objective).sum(1)
+    assert counted.min() >= 1
+    assert counted.max() > 1
+    assert (np.diff(objective, axis=1)[np.isfinite(objective[:, 1:])] >= 0).all()
+    np.testing.assert_array_equal(np.isfinite(state).all(2), np.isfinite(objective))
+    converged = found["status"].values == Status.CONVERGED
+    np.testing.assert_array_equal(objective[converged, 0], found["objective"].values[converged])
+    np.testing.assert_array_equal(state[converged, 0], found["analysis"].values[converged, 0])
+    blocks = pyvda.assimilate(observed.chunk(window=16), minima=True, **settings).load()
+    np.testing.assert_allclose(blocks["minimum_objective"], objective, rtol=1e-9)
+    assert "minimum_state" not in pyvda.assimilate(observed, **settings)
+
+
+def test_the_background_may_come_from_a_file(problem: Problem, tmp_path) -> None:
+    part = replace(problem, batch=problem.batch[:20])
+    known = climatology(MODEL)
+    file = tmp_path / "background.npz"
+    np.savez(file, mean=known.mean, covariance=known.covariance)
+    expected = solve(part, StrongConstraintOptions())
+    found = solve(part, StrongConstraintOptions(background=str(file)))
+    np.testing.assert_array_equal(found.x, expected.x)
+    np.savez(file, mean=known.mean, variance=1e-8 * np.ones(3))
+    found = solve(part, StrongConstraintOptions(background=str(file), background_lead=0))
+    np.testing.assert_allclose(found.x[:, 0], np.broadcast_to(known.mean, (20, 3)), atol=1e-2)
+    np.savez(file, mean=known.mean, covariance=np.ones((3, 3)))
+    with pytest.raises(InputError, match="singular"):
+        solve(part, StrongConstraintOptions(background=str(file)))
+
+
 def test_no_observation_is_climatology_and_one_is_met(problem: Problem) -> None:
     mask = np.zeros_like(problem.batch.mask[:2])
     mask[1, 100, 0] = 4.0  # an error variance of 0.5

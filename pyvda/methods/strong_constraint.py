@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from pyvda import names
+from pyvda.background import CLIMATOLOGY, NONE, get_background
 from pyvda.climatology import Climatology, climatology
 from pyvda.engine.interface import Array
 from pyvda.engine.julia import JuliaEngine
@@ -56,8 +57,8 @@ class StrongConstraintOptions(StatisticalOptions):
     growth : int, optional
         Steps by which the window grows (quasi-static); 0: the whole window at once. Default: 0 from
         a library or a first guess, else 16.
-    background : {"climatology", "flat"}
-        Gaussian of the model's climatology, or none.
+    background : str
+        "climatology" (Gaussian), "flat" (none), or a file: see `pyvda.background.get_background`.
     background_lead : int, optional
         Steps before the window at which the background stands, so that the flow brings it onto the
         attractor. Default: 20 for low-dimensional models, else 0.
@@ -74,6 +75,9 @@ class StrongConstraintOptions(StatisticalOptions):
         vector that all windows share which are assimilated together (those of a block, where a file
         is read in blocks). Their deviation counts the observations' errors alone; of hundreds of
         windows it is small, and that a minimum is not the mean (1-2 %) then counts for more.
+    minima : bool
+        Keep every distinct minimum that the starts led to, not the best alone: objective and first
+        state, `(window, minimum)`, the least first and NaN behind the last.
     parameter_stdev : float
         Of their Gaussian prior, relative to the model's values, around which it stands.
     observation_variance : float, optional
@@ -86,7 +90,7 @@ class StrongConstraintOptions(StatisticalOptions):
     starts: Literal["library", "climatology", "mean", "first-guess"] | None = None
     count: int = Field(3, ge=1)
     growth: int | None = Field(None, ge=0)
-    background: Literal["climatology", "flat"] = "climatology"
+    background: str = CLIMATOLOGY
     background_lead: int | None = Field(None, ge=0, le=1000)
     members: int = Field(120_000, ge=100, le=20_000_000)
     iterations: int = Field(100, ge=1)
@@ -94,6 +98,7 @@ class StrongConstraintOptions(StatisticalOptions):
     seed: Seed = 0
     parameters: bool | Literal["shared"] = False
     parameter_stdev: Positive = 0.1
+    minima: bool = False
 
     def has_stdev(self) -> bool:
         """Tell whether the method gives the analysis a standard deviation."""
@@ -102,7 +107,8 @@ class StrongConstraintOptions(StatisticalOptions):
     def window_outputs(self) -> tuple[str, ...]:
         """Return the names of `Solution.per_window`."""
         of_parameters = names.OF_PARAMETERS if self.parameters else ()
-        return (names.OBJECTIVE, names.CHI_SQUARE_LIMIT, *of_parameters)
+        of_minima = names.OF_MINIMA if self.minima else ()
+        return (names.OBJECTIVE, names.CHI_SQUARE_LIMIT, *of_parameters, *of_minima)
 
 
 class _Setting(NamedTuple):
@@ -128,6 +134,10 @@ def minima(problem: Problem, options: StrongConstraintOptions) -> tuple[Minima, 
     engine = julia_engine(problem, "strong-constraint")
     precision = precision_of(problem, options.observation_variance)
     found = _minimised(problem, options, engine, precision)
+    return _ordered(found)
+
+
+def _ordered(found: Minima) -> tuple[Minima, Array]:
     order = np.argsort(np.where(np.isfinite(found.objective), found.objective, np.inf), axis=1)
     found = Minima(*(_reordered(values, order) for values in found))
     distinct = found.status == Status.CONVERGED
@@ -181,7 +191,30 @@ def solve(problem: Problem, options: StrongConstraintOptions) -> Solution:
         control[lost], hessian[lost] = np.nan, np.nan
         per_window[names.PARAMETER_ANALYSIS] = control[:, size:]
         per_window[names.PARAMETER_STDEV] = parameter_stdev(hessian, size)
+    if options.minima:
+        per_window |= _all_minima(problem, options, engine, found)
     return Solution(x, status, iterations, stdev=stdev, per_window=per_window)
+
+
+def _all_minima(
+    problem: Problem, options: StrongConstraintOptions, engine: JuliaEngine, found: Minima
+) -> dict[str, Array]:
+    """Return objective and first state of each distinct minimum, `options.count` places a window.
+
+    Of a window all of whose starts failed, or without observations, all are NaN.
+    """
+    found, distinct = _ordered(found)
+    lead, size = _setting(problem, options).lead, problem.model.state_size
+    objective = np.full((len(distinct), options.count), np.nan)
+    state = np.full((*objective.shape, size), np.nan)
+    windows, starts = np.nonzero(distinct)
+    places = (np.cumsum(distinct, axis=1) - 1)[windows, starts]
+    objective[windows, places] = found.objective[windows, starts]
+    state[windows, places] = trajectories(
+        engine, problem.model, problem.cost, found.control[windows, starts],
+        found.hessian[windows, starts], lead=lead, steps=1,
+    )[0][:, 0, :size]  # fmt: skip
+    return {names.MINIMUM_OBJECTIVE: objective, names.MINIMUM_STATE: state}
 
 
 def _setting(problem: Problem, options: StrongConstraintOptions) -> _Setting:
@@ -209,7 +242,7 @@ def _minimised(
     """Minimise from every start; windows without observations keep the prior's mean."""
     setting = _setting(problem, options)
     known = climatology(problem.model, engine)
-    prior = _prior(problem, options, known)
+    prior = _prior(problem, options, engine, known)
     starts, count = _starts(problem, options, engine, precision, known, setting)
     found = _from_starts(
         problem, options, engine, precision, prior, starts, count, setting.growth
@@ -321,25 +354,16 @@ def _starts(
     return controls, count
 
 
-def _prior(problem: Problem, options: StrongConstraintOptions, known: Climatology) -> Prior:
-    size = problem.model.state_size
-    inverse = np.zeros((size, size))
-    if options.background == "climatology":
-        inverse = _inverse(known)
-    state = Prior(known.mean, inverse, np.diag(known.covariance))
+def _prior(
+    problem: Problem, options: StrongConstraintOptions, engine: JuliaEngine, known: Climatology
+) -> Prior:
+    name = NONE if options.background == "flat" else options.background
+    given = get_background(name, problem.model, engine)
+    mean = known.mean if name == NONE else given.mean
+    state = Prior(mean, given.precision, np.diag(known.covariance))
     if not options.parameters:
         return state
     return with_parameters(state, problem.model, options.parameter_stdev)
-
-
-def _inverse(known: Climatology) -> Array:
-    try:
-        return np.linalg.inv(known.covariance)
-    except np.linalg.LinAlgError:
-        raise InputError(
-            "the climatological covariance is singular and cannot be a background; give "
-            "background='flat'"
-        ) from None
 
 
 def _reordered(values: Array, order: Array) -> Array:
