@@ -84,6 +84,9 @@ ROWS = [
     ("two-scale-genn", "lstm", PRETRAINED),
     ("two-scale-genn", "conv", PRETRAINED),
     ("autoencoder", "conv", PRETRAINED),
+    ("genn", "conv", PRETRAINED | {
+        "prior": {"every": 8, "width": 5}, "solver": {"every": 8, "hidden": [10, 16]},
+    }),
 ]  # fmt: skip
 
 
