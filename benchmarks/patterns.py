@@ -2,8 +2,8 @@
 
     python benchmarks/patterns.py [--windows 256]
 
-The regression and the shooting solver were trained on one pattern; nothing is trained again here.
-Observed are the test windows' truths with noise of their own.
+The regression, the learned prior and solver and the shooting solver were trained on one pattern;
+nothing is trained again here. Observed are the test windows' truths with noise of their own.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ PATTERNS: dict[str, Made] = {
     "error variance 0.5": lambda truth, preset: pyvda.observe(truth, preset, SEED, variance=0.5),
     "error variance 8": lambda truth, preset: pyvda.observe(truth, preset, SEED, variance=8.0),
 }
+LEARNED = ("direct", "genn-conv", "shooting")
 KNOWN_MODEL = {
     "lorenz63": {"method": "strong-constraint"},
     "lorenz63-blanked": {"method": "strong-constraint"},
@@ -58,11 +59,8 @@ def main() -> None:
     rows = []
     for preset, classical in KNOWN_MODEL.items():
         truth, _ = HELD_OUT[preset].make(count)
-        methods = {
-            "direct": {"checkpoint": f"{preset}-direct"},
-            "shooting": {"checkpoint": f"{preset}-shooting"},
-            classical["method"]: {"model": truth.attrs["model"], **classical},
-        }
+        methods = {name: {"checkpoint": f"{preset}-{name}"} for name in LEARNED}
+        methods[classical["method"]] = {"model": truth.attrs["model"], **classical}
         for pattern, make in PATTERNS.items():
             observed = make(truth, preset)
             for name, settings in methods.items():

@@ -2,8 +2,8 @@
 
     python scripts/results_page.py
 
-Run it after `pyvda reproduce table1 --shipped -o docs/results` and the like. Descents that were run
-to their end there become what quick runs show beside their own.
+Run it after `pyvda reproduce table1 --shipped -o docs/results`, benchmarks/patterns.py and the
+like. Descents that were run to their end there become what quick runs show beside their own.
 """
 
 from __future__ import annotations
@@ -41,6 +41,9 @@ def page(text: str, docs: Path = DOCS) -> str:
         path = docs / "results" / f"{name}.json"
         if path.exists():
             text = between(text, name, markdown.table(json.loads(path.read_text("utf-8"))))
+    path = docs / "results" / "patterns.json"
+    if path.exists():
+        text = between(text, "patterns", markdown.patterns(json.loads(path.read_text("utf-8"))))
     drawn = [n for n in FIGURES if (docs / "figures" / f"{n}.png").exists()]
     if drawn:
         images = (f"![{FIGURES[name]}](figures/{name}.png)" for name in drawn)

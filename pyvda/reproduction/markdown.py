@@ -18,6 +18,19 @@ def table(results: dict[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def patterns(results: dict[str, Any]) -> str:
+    """Return the JSON of benchmarks/patterns.py: R-scores, a column for each method."""
+    methods = list(dict.fromkeys(row["method"] for row in results["rows"]))
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for row in results["rows"]:
+        found.setdefault((row["preset"], row["pattern"]), {})[row["method"]] = _interval(row)
+    rows = [
+        [f"`{preset}`", pattern, *(of.get(method, DASH) for method in methods)]
+        for (preset, pattern), of in found.items()
+    ]
+    return _grid(["setting", "observations", *methods], rows)
+
+
 def line(setting: str, row: str, entry: dict[str, Any]) -> str:
     """Return one result in a line, for the screen."""
     if entry["state"] != "scored":
@@ -46,7 +59,8 @@ def _detail(results: dict[str, Any], setting: str) -> str:
     first = setting == next(iter(results["settings"]))
     head = ["solver", "R-score", "median", "4DVar-score", "under RK4", "ODE-score", "(error / σ)²"]
     head += ["paper: R / 4DVar / ODE"] if first else []
-    head += ["parameters", "iterations", "training windows", "seconds"]
+    head += ["parameters", "iterations", "training windows", "training, min"]
+    head += ["seconds", "ms a window"]
     rows = []
     for row in results["rows"]:
         entry = row["results"].get(setting)
@@ -60,7 +74,8 @@ def _detail(results: dict[str, Any], setting: str) -> str:
             paper = [row["paper"][k] or DASH for k in ("r_score", "four_dvar", "ode")]
             cells.append(" / ".join(paper) if set(paper) != {DASH} else DASH)
         cells += [_parameters(entry), _number(entry.get("iterations")), _windows_seen(entry)]
-        cells.append(DASH if entry["state"] != "scored" else f"{entry['seconds']:.3g}")
+        cells.append(_training_minutes(entry))
+        cells += _seconds(entry)
         rows.append(cells)
     return _grid(head, rows)
 
@@ -141,8 +156,10 @@ def _windows(results: dict[str, Any], setting: str) -> int:
 
 def _score(entry: dict[str, Any], name: str) -> str:
     one = entry.get("scores", {}).get(name)
-    if not one or one["mean"] is None:
-        return DASH
+    return DASH if not one or one["mean"] is None else _interval(one)
+
+
+def _interval(one: dict[str, Any]) -> str:
     return f"{_short(one['mean'])} [{_short(one['low'])}, {_short(one['high'])}]"
 
 
@@ -168,6 +185,19 @@ def _parameters(entry: dict[str, Any]) -> str:
 
 def _windows_seen(entry: dict[str, Any]) -> str:
     return _number(entry.get("training", {}).get("distinct_windows_seen"))
+
+
+def _training_minutes(entry: dict[str, Any]) -> str:
+    seconds = entry.get("training", {}).get("wall_seconds")
+    return DASH if seconds is None else f"{seconds / 60:.0f}"
+
+
+def _seconds(entry: dict[str, Any]) -> list[str]:
+    """Return what the assimilation of all windows took, and of one."""
+    if entry["state"] != "scored":
+        return [DASH, DASH]
+    seconds, windows = entry["seconds"], entry["windows"]
+    return [f"{seconds:.3g}", f"{1e3 * seconds / windows:.3g}"]
 
 
 def _number(value: float | None) -> str:
