@@ -25,6 +25,12 @@ for (W, T) in WIDTHS
     fused = "llvm.fmuladd.$suffix"
     @eval @inline Base.muladd(a::Lanes{$W,$T}, b::Lanes{$W,$T}, c::Lanes{$W,$T}) =
         Lanes{$W,$T}(ccall($fused, llvmcall, $V, ($V, $V, $V), a.v, b.v, c.v))
+    # Kept where `a` is NaN, as by torch's ReLU: a window that diverged must not look right.
+    kept = """%p = fcmp ugt $llvm_type %0, zeroinitializer
+              %r = select <$W x i1> %p, $llvm_type %1, $llvm_type zeroinitializer
+              ret $llvm_type %r"""
+    @eval @inline where_positive(a::Lanes{$W,$T}, b::Lanes{$W,$T}) =
+        Lanes{$W,$T}(Base.llvmcall($kept, $V, Tuple{$V,$V}, a.v, b.v))
     root = "llvm.sqrt.$suffix"      # NaN below zero, in that lane alone, and no exception
     @eval @inline Base.sqrt(a::Lanes{$W,$T}) = Lanes{$W,$T}(ccall($root, llvmcall, $V, ($V,), a.v))
 end
