@@ -56,6 +56,7 @@ include("strong_constraint.jl")
 include("panels.jl")
 include("genn.jl")
 include("residual_gradient.jl")
+include("convolutions.jl")
 include("boundary.jl")
 include("precompile.jl")
 

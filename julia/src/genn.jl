@@ -32,29 +32,21 @@ end
 outputs(s::Scale) = s.channels * s.factor
 mixed(s::Scale) = 2s.latent + outputs(s)
 patch(s::Scale) = s.channels * (s.taps - 1)
-"Where the j-th number of a patch is in the kernel of all taps, (tap, channel): past the centre."
-kernel_place(s, j) = kernel_place(s.taps, j)
-function kernel_place(taps::Int, j)
-    (c, k) = divrem(j - 1, taps - 1)
-    return taps * c + k + 1 + (k >= taps ÷ 2)
-end
+"Where in a kernel of all taps, (tap, channel), the numbers of a patch are: all but the centre."
+patch_places(channels, taps) = [taps * c + k + 1 for c in 0:channels-1 for k in 0:taps-1 if k != taps ÷ 2]
 
 """
-    Scale(memory, channels, taps, features, latent, factor, W, M, O)
+    Scale(memory, channels, taps, factor, W, M, O)
 
 From the weights as torch has them, transposed by Julia's order: W (taps · channels, features),
 M (features, 2 latent + outputs), O (latent, outputs).
 """
-function Scale(memory::Memory{T}, channels, taps, features, latent, factor, W, M, O) where {T}
-    (P, Y) = (channels * (taps - 1), channels * factor)
-    X = 2latent + Y
-    return Scale{T}(channels, taps, features, latent, factor,
-        packed!((i, j) -> W[kernel_place(taps, i), j], memory, P, features),
-        packed!((i, j) -> W[kernel_place(taps, j), i], memory, features, P),
-        packed!((i, j) -> M[i, j], memory, features, X),
-        packed!((i, j) -> M[j, i], memory, X, features),
-        packed!((i, j) -> O[i, j], memory, latent, Y),
-        packed!((i, j) -> O[j, i], memory, Y, latent))
+function Scale(memory::Memory{T}, channels, taps, factor, W, M, O) where {T}
+    U = W[patch_places(channels, taps), :]
+    return Scale{T}(channels, taps, size(W, 2), size(O, 1), factor,
+                    packed!(memory, U), packed!(memory, permutedims(U)),
+                    packed!(memory, M), packed!(memory, permutedims(M)),
+                    packed!(memory, O), packed!(memory, permutedims(O)))
 end
 
 "A thread's room for one scale: grids of a window, padded in time, and panels with a row a cell."
@@ -98,7 +90,7 @@ function ScaleRoom(memory::Memory{T}, s::Scale, steps, stretch) where {T}
     grid() = numbers!(memory, (cells + s.taps + 2TILE_ROWS) * C)
     rows() = panel!(memory, stretch, widest)
     r = rows()
-    offsets = [bytes * (mod(k - 1, s.taps) * C + (k - 1) ÷ s.taps) for k in (kernel_place(s, j) for j in 1:patch(s))]
+    offsets = [bytes * (mod(k - 1, s.taps) * C + (k - 1) ÷ s.taps) for k in patch_places(C, s.taps)]
     return ScaleRoom{T}(cells, stretch, addresses!(memory, offsets),
         addresses!(memory, [bytes * C * t for t in 0:stretch-1]),
         addresses!(memory, [r.stride * t for t in 0:stretch-1]),

@@ -63,11 +63,11 @@ function panel!(memory::Memory{T}, rows, columns) where {T}
     return Panel{T}(numbers!(memory, rows * width), width * sizeof(T))
 end
 
-"    packed!(f, memory, rows, columns) -> the panel with f(i, j) in row i, column j"
-function packed!(f, memory::Memory{T}, rows, columns) where {T}
-    panel = panel!(memory, rows, columns)
-    for i in 1:rows, j in 1:columns
-        unsafe_store!(row(panel, i - 1), f(i, j), j)
+"    packed!(memory, A) -> the panel with the numbers of a matrix"
+function packed!(memory::Memory, A::Matrix)
+    panel = panel!(memory, size(A)...)
+    for i in axes(A, 1), j in axes(A, 2)
+        unsafe_store!(row(panel, i - 1), A[i, j], j)
     end
     return panel
 end

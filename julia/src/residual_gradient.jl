@@ -136,8 +136,8 @@ end
 "ḡ·g has -v_bar·Φ and -v·(∂Φ/∂x) ḡ: the sums, subtracted, are its gradient."
 function subtract_sums!(total, s::Scale, room)
     (W, M, O) = total
-    for f in 1:s.features, j in 1:patch(s)
-        W[kernel_place(s, j), f] -= unsafe_load(row(room.first, j - 1), f)
+    for (j, place) in enumerate(patch_places(s.channels, s.taps)), f in 1:s.features
+        W[place, f] -= unsafe_load(row(room.first, j - 1), f)
     end
     for k in 1:mixed(s), f in 1:s.features
         M[f, k] -= unsafe_load(row(room.mix, f - 1), k)

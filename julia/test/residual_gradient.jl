@@ -17,7 +17,7 @@ function Weights{T}(channels, taps, features, latent, factor) where {T}
     return Weights{T}(channels, taps, factor, reshape(W, :, features),
                       randn(T, features, 2latent + y) / T(sqrt(features)), randn(T, latent, y) / T(sqrt(latent)))
 end
-packed(memory, w::Weights) = VDA.Scale(memory, w.channels, w.taps, size(w.W, 2), size(w.O, 1), w.factor, w.W, w.M, w.O)
+packed(memory, w::Weights) = VDA.Scale(memory, w.channels, w.taps, w.factor, w.W, w.M, w.O)
 arrays(w::Weights) = (w.W, w.M, w.O)
 with(w::Weights{T}, W, M, O) where {T} = Weights{T}(w.channels, w.taps, w.factor, W, M, O)
 
