@@ -7,8 +7,7 @@
 #
 # and y holds the values of all components and steps of a cell. For a cotangent ḡ the backward pass is
 # the gradient of the number ḡ·g, that of ½|x - Φ|² in the direction ḡ: a tangent pass, then a reverse
-# pass (pyvda/priors/folded.py has the same in torch). What the forward pass computed is computed again
-# there, since it takes less time than to store it and to load it.
+# pass (pyvda/priors/folded.py has the same in torch).
 #
 # A thread takes one window after the other. The first scale goes through it in stretches of steps
 # whose panels stay in the cache; of the others a window has few cells.
@@ -49,28 +48,47 @@ function Scale(memory::Memory{T}, channels, taps, factor, W, M, O) where {T}
                     packed!(memory, O), packed!(memory, permutedims(O)))
 end
 
+"""
+What the backward pass takes from the forward pass, a row a cell: r, m, and the cotangent of u W.
+
+The memory is the caller's, `kept_numbers` for each window, so that an array of Python can hold it.
+"""
+struct Kept{T}
+    r::Panel{T}
+    m::Panel{T}
+    a_back::Panel{T}
+end
+kept_stride(s::Scale{T}) where {T} = (W = lanes(lanes_for(T)); W * cld(max(s.features, mixed(s)), W))
+kept_rows(s::Scale, steps) = TILE_ROWS * cld(cld(steps, s.factor), TILE_ROWS)
+kept_numbers(scales, steps) = sum(s -> 3kept_stride(s) * kept_rows(s, steps), scales) + 32
+"The panels of the k-th scale in the memory of a window, and where those of the next begin."
+function Kept(at::Ptr{T}, s::Scale{T}, steps) where {T}
+    stride = kept_stride(s) * sizeof(T)
+    (a, b, c, d) = ntuple(k -> at + (k - 1) * stride * kept_rows(s, steps), 4)
+    return Kept{T}(Panel{T}(a, stride), Panel{T}(b, stride), Panel{T}(c, stride)), d
+end
+@inline below(p::Panel{T}, a) where {T} = Panel{T}(row(p, a), p.stride)
+@inline below(k::Kept, a) = Kept(below(k.r, a), below(k.m, a), below(k.a_back, a))
+
 "A thread's room for one scale: grids of a window, padded in time, and panels with a row a cell."
 struct ScaleRoom{T}
     cells::Int                      # of a window
     stretch::Int                    # as many at once
     offsets::Ptr{Int}               # the numbers of a patch
     positions::Ptr{Int}             # the patches of a grid
-    rows::Ptr{Int}                  # of all panels
+    rows::Ptr{Int}                  # of the panels
     columns::Ptr{Int}
     x::Ptr{T}                       # means over cells
     direction::Ptr{T}               # of ḡ
     back::Ptr{T}                    # what is put back
-    r::Panel{T}                     # relu(u W); in the direction ḡ:
-    r_dot::Panel{T}
-    m::Panel{T}                     # p, q, l
-    m_dot::Panel{T}
     pq::Panel{T}
-    pq_dot::Panel{T}
-    y::Panel{T}
+    y::Panel{T}                     # (p q) O
     v::Panel{T}                     # x - Φ(x) of a cell's steps, the cotangent of -y
     s::Panel{T}                     # v Oᵀ
     m_back::Panel{T}                # (s q, s p, v)
-    a_back::Panel{T}                # cotangent of u W
+    r_dot::Panel{T}                 # the derivatives in the direction ḡ
+    m_dot::Panel{T}
+    pq_dot::Panel{T}
     v_bar::Panel{T}                 # cotangents in the reverse pass
     s_bar::Panel{T}
     m_bar::Panel{T}
@@ -83,20 +101,17 @@ end
 
 function ScaleRoom(memory::Memory{T}, s::Scale, steps, stretch) where {T}
     cells = cld(steps, s.factor)
-    stretch = min(stretch, cells)
+    # Stretches of whole tiles, none much shorter than the others.
     stretch = TILE_ROWS * cld(cld(cells, cld(cells, stretch)), TILE_ROWS)
-    (C, bytes) = (s.channels, sizeof(T))
-    widest = max(s.features, mixed(s), patch(s))
+    (C, bytes, width) = (s.channels, sizeof(T), kept_stride(s))
     grid() = numbers!(memory, (cells + s.taps + 2TILE_ROWS) * C)
-    rows() = panel!(memory, stretch, widest)
-    r = rows()
+    rows() = panel!(memory, stretch, width)
     offsets = [bytes * (mod(k - 1, s.taps) * C + (k - 1) ÷ s.taps) for k in patch_places(C, s.taps)]
     return ScaleRoom{T}(cells, stretch, addresses!(memory, offsets),
         addresses!(memory, [bytes * C * t for t in 0:stretch-1]),
-        addresses!(memory, [r.stride * t for t in 0:stretch-1]),
-        addresses!(memory, [bytes * k for k in 0:widest+TILE_ROWS]),
-        grid(), grid(), grid(),
-        r, (rows() for _ in 1:15)...,
+        addresses!(memory, [bytes * width * t for t in 0:stretch-1]),
+        addresses!(memory, [bytes * k for k in 0:width+TILE_ROWS]),
+        grid(), grid(), grid(), (rows() for _ in 1:12)..., panel!(memory, stretch, patch(s)),
         panel!(memory, patch(s), s.features), panel!(memory, s.features, mixed(s)),
         panel!(memory, s.latent, outputs(s)))
 end
@@ -106,116 +121,66 @@ end
     Entries{T}(grid + a * s.channels * sizeof(T), room.positions, room.offsets)
 @inline entries(room::ScaleRoom{T}, panel) where {T} = Entries{T}(panel.at, room.rows, room.columns)
 
-# --- between windows (state, time) and cells ------------------------------------------------------
-
-@inline points(s, cell, steps) = min(s.factor, steps - cell * s.factor)
-@inline inside(s) = s.taps ÷ 2 * s.channels
-
-"The means over cells of a window."
-function pool!(grid, s::Scale, room, x::Ptr{T}, steps) where {T}
-    C = s.channels
-    for cell in 0:room.cells-1
-        n = points(s, cell, steps)
-        for c in 1:C
-            sum = zero(T)
-            for t in 0:n-1
-                sum += unsafe_load(x, (cell * s.factor + t) * C + c)
-            end
-            unsafe_store!(grid, sum / n, inside(s) + cell * C + c)
-        end
-    end
-end
-
-"Subtract from a window the transpose of `pool!` of what was put back."
-function subtract_back!(x::Ptr{T}, s::Scale, room, steps) where {T}
-    C = s.channels
-    for cell in 0:room.cells-1
-        n = points(s, cell, steps)
-        for c in 1:C
-            mean = unsafe_load(room.back, inside(s) + cell * C + c) / n
-            for t in 0:n-1
-                k = (cell * s.factor + t) * C + c
-                unsafe_store!(x, unsafe_load(x, k) - mean, k)
-            end
-        end
-    end
-end
-
-"Subtract y of the n cells after the first `a` from a window."
-function subtract_outputs!(x::Ptr{T}, s::Scale, room, a, n, steps) where {T}
-    (C, f) = (s.channels, s.factor)
-    for cell in 0:n-1, c in 0:C-1, t in 0:points(s, a + cell, steps)-1
-        k = ((a + cell) * f + t) * C + c + 1
-        unsafe_store!(x, unsafe_load(x, k) - unsafe_load(row(room.y, cell), c * f + t + 1), k)
-    end
-end
-
-"All steps of the n cells after the first `a` of a window, in the order of y."
-function gather_outputs!(panel, s::Scale, x::Ptr{T}, a, n, steps) where {T}
-    (C, f) = (s.channels, s.factor)
-    for cell in 0:n-1, c in 0:C-1, t in 0:f-1
-        value = t < points(s, a + cell, steps) ? unsafe_load(x, ((a + cell) * f + t) * C + c + 1) : zero(T)
-        unsafe_store!(row(panel, cell), value, c * f + t + 1)
-    end
-end
-
 # --- a stretch of n cells, after the first a ------------------------------------------------------
 # Rows are worked on in ascending order, in whole lanes: what reaches beyond a row's last column is
 # overwritten by the next row, or is beyond what any product reads.
 
 "r, m and pq of x."
-function features!(room::ScaleRoom{T}, s, a, n) where {T}
-    product!(room.r, patches(room, s, room.x, a), s.first, n, s.features, patch(s), RELU)
-    product!(room.m, entries(room, room.r), s.mix, n, mixed(s), s.features, STORE)
+function features!(room::ScaleRoom, kept, s, a, n)
+    product!(kept.r, patches(room, s, room.x, a), s.first, n, s.features, patch(s), RELU)
+    product!(kept.m, entries(room, kept.r), s.mix, n, mixed(s), s.features, STORE)
+    multiply!(room.pq, kept.m, s, n)
+end
+
+"p q from m"
+function multiply!(pq::Panel{T}, m, s, n) where {T}
     (N, L) = (lanes_for(T), s.latent * sizeof(T))
     for i in 0:n-1, g in 0:sizeof(N):L-1
-        p = row(room.m, i) + g
-        in_lanes!(row(room.pq, i) + g, in_lanes(N, p) * in_lanes(N, p + L))
+        p = row(m, i) + g
+        in_lanes!(row(pq, i) + g, in_lanes(N, p) * in_lanes(N, p + L))
     end
 end
 
 "m_dot and pq_dot: the derivative of m and pq in the direction ḡ."
-function tangent_features!(room::ScaleRoom{T}, s, a, n) where {T}
-    product!(room.r_dot, patches(room, s, room.direction, a), s.first, n, s.features, patch(s), MASK, room.r)
+function tangent_features!(room::ScaleRoom{T}, kept, s, a, n) where {T}
+    product!(room.r_dot, patches(room, s, room.direction, a), s.first, n, s.features, patch(s), MASK, kept.r)
     product!(room.m_dot, entries(room, room.r_dot), s.mix, n, mixed(s), s.features, STORE)
     (N, L) = (lanes_for(T), s.latent * sizeof(T))
     for i in 0:n-1, g in 0:sizeof(N):L-1
-        (p, p_dot) = (row(room.m, i) + g, row(room.m_dot, i) + g)
+        (p, p_dot) = (row(kept.m, i) + g, row(room.m_dot, i) + g)
         both = muladd(in_lanes(N, p_dot), in_lanes(N, p + L), in_lanes(N, p) * in_lanes(N, p_dot + L))
         in_lanes!(row(room.pq_dot, i) + g, both)
     end
 end
 
-"y from pq and m, or its derivative from theirs."
-function outputs!(room::ScaleRoom{T}, s, pq, m, n) where {T}
+"Subtract y = (p q) O + l, or its derivative from theirs, from a window."
+function subtract_values!(x, room, s, pq, m, a, n, steps)
     product!(room.y, entries(room, pq), s.product, n, outputs(s), s.latent, STORE)
-    for i in 0:n-1, k in 1:outputs(s)
-        unsafe_store!(row(room.y, i), unsafe_load(row(room.y, i), k) + unsafe_load(row(m, i), 2s.latent + k), k)
-    end
+    subtract_outputs!(x, s, room.y, m, a, n, steps)
 end
 
-"m_back and a_back of v."
-function reverse!(room::ScaleRoom{T}, s, n) where {T}
+"m_back = (s q, s p, v), of v."
+function mixed_back!(room::ScaleRoom{T}, kept, s, n) where {T}
     product!(room.s, entries(room, room.v), s.product_back, n, s.latent, outputs(s), STORE)
     (N, L) = (lanes_for(T), s.latent * sizeof(T))
     for i in 0:n-1
+        (v, m, to) = (row(room.s, i), row(kept.m, i), row(room.m_back, i))
         for g in 0:sizeof(N):L-1
-            in_lanes!(row(room.m_back, i) + g, in_lanes(N, row(room.s, i) + g) * in_lanes(N, row(room.m, i) + L + g))
+            in_lanes!(to + g, in_lanes(N, v + g) * in_lanes(N, m + L + g))
         end
         for g in 0:sizeof(N):L-1
-            in_lanes!(row(room.m_back, i) + L + g, in_lanes(N, row(room.s, i) + g) * in_lanes(N, row(room.m, i) + g))
+            in_lanes!(to + L + g, in_lanes(N, v + g) * in_lanes(N, m + g))
         end
-        copy_outputs!(row(room.m_back, i) + 2L, row(room.v, i), s)
+        copy_outputs!(to + 2L, row(room.v, i), s)
     end
-    product!(room.a_back, entries(room, room.m_back), s.mix_back, n, s.features, mixed(s), MASK, room.r)
 end
 
 "m_bar and a_bar: the gradient of v_bar·y + v·y_dot, with respect to m and to u W."
-function second!(room::ScaleRoom{T}, s, n) where {T}
+function second!(room::ScaleRoom{T}, kept, s, n) where {T}
     product!(room.s_bar, entries(room, room.v_bar), s.product_back, n, s.latent, outputs(s), STORE)
     (N, L) = (lanes_for(T), s.latent * sizeof(T))
     for i in 0:n-1
-        (v, v_bar, m, m_dot, to) = (row(room.s, i), row(room.s_bar, i), row(room.m, i), row(room.m_dot, i), row(room.m_bar, i))
+        (v, v_bar, m, m_dot, to) = (row(room.s, i), row(room.s_bar, i), row(kept.m, i), row(room.m_dot, i), row(room.m_bar, i))
         for g in 0:sizeof(N):L-1
             in_lanes!(to + g, muladd(in_lanes(N, v + g), in_lanes(N, m_dot + L + g), in_lanes(N, v_bar + g) * in_lanes(N, m + L + g)))
         end
@@ -224,7 +189,7 @@ function second!(room::ScaleRoom{T}, s, n) where {T}
         end
         copy_outputs!(to + 2L, row(room.v_bar, i), s)
     end
-    product!(room.a_bar, entries(room, room.m_bar), s.mix_back, n, s.features, mixed(s), MASK, room.r)
+    first_back!(room.a_bar, room, kept, s, room.m_bar, n)
 end
 
 @inline function copy_outputs!(to, from, s)
@@ -232,6 +197,10 @@ end
         unsafe_store!(to, unsafe_load(from, k), k)
     end
 end
+
+"The cotangent of u W from that of m."
+first_back!(to, room, kept, s, mixed_cotangent, n) =
+    product!(to, entries(room, mixed_cotangent), s.mix_back, n, s.features, mixed(s), MASK, kept.r)
 
 "Add to the grid `back` what a cotangent of u W is for the grid that u was taken from."
 function put_back!(room::ScaleRoom{T}, s, cotangent, a, n) where {T}
@@ -246,11 +215,11 @@ function put_back!(room::ScaleRoom{T}, s, cotangent, a, n) where {T}
 end
 
 "Add to the sums of the weights' gradients."
-function add_weights!(room, s, a, n)
-    for (grid, cotangent) in ((room.direction, room.a_back), (room.x, room.a_bar))
+function add_weights!(room, kept, s, a, n)
+    for (grid, cotangent) in ((room.direction, kept.a_back), (room.x, room.a_bar))
         product!(room.first, transpose(patches(room, s, grid, a)), cotangent, patch(s), s.features, n, ADD)
     end
-    for (value, cotangent) in ((room.r, room.m_bar), (room.r_dot, room.m_back))
+    for (value, cotangent) in ((kept.r, room.m_bar), (room.r_dot, room.m_back))
         product!(room.mix, transpose(entries(room, value)), cotangent, s.features, mixed(s), n, ADD)
     end
     for (value, cotangent) in ((room.pq, room.v_bar), (room.pq_dot, room.v))
