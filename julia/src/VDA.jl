@@ -59,6 +59,7 @@ include("cells.jl")
 include("residual_gradient.jl")
 include("convolutions.jl")
 include("boundary.jl")
+include("learned_boundary.jl")
 include("precompile.jl")
 
 end

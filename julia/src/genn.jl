@@ -58,13 +58,21 @@ struct Kept{T}
     m::Panel{T}
     a_back::Panel{T}
 end
-kept_stride(s::Scale{T}) where {T} = (W = lanes(lanes_for(T)); W * cld(max(s.features, mixed(s)), W))
-kept_rows(s::Scale, steps) = TILE_ROWS * cld(cld(steps, s.factor), TILE_ROWS)
-kept_numbers(scales, steps) = sum(s -> 3kept_stride(s) * kept_rows(s, steps), scales) + 32
+function kept_stride(::Type{T}, features, mixed) where {T}
+    W = lanes(lanes_for(T))
+    return W * cld(max(features, mixed), W)
+end
+kept_stride(s::Scale{T}) where {T} = kept_stride(T, s.features, mixed(s))
+kept_rows(factor, steps) = TILE_ROWS * cld(cld(steps, factor), TILE_ROWS)
+"As many, for scales of these (features, latent, factor); whole lanes are read beyond the last row too."
+kept_numbers(::Type{T}, channels, shapes, steps) where {T} =
+    sum(3kept_stride(T, F, 2L + channels * f) * kept_rows(f, steps) for (F, L, f) in shapes) + 128 ÷ sizeof(T)
+kept_numbers(scales::Vector{Scale{T}}, steps) where {T} =
+    kept_numbers(T, first(scales).channels, [(s.features, s.latent, s.factor) for s in scales], steps)
 "The panels of the k-th scale in the memory of a window, and where those of the next begin."
 function Kept(at::Ptr{T}, s::Scale{T}, steps) where {T}
     stride = kept_stride(s) * sizeof(T)
-    (a, b, c, d) = ntuple(k -> at + (k - 1) * stride * kept_rows(s, steps), 4)
+    (a, b, c, d) = ntuple(k -> at + (k - 1) * stride * kept_rows(s.factor, steps), 4)
     return Kept{T}(Panel{T}(a, stride), Panel{T}(b, stride), Panel{T}(c, stride)), d
 end
 @inline below(p::Panel{T}, a) where {T} = Panel{T}(row(p, a), p.stride)
@@ -99,10 +107,10 @@ struct ScaleRoom{T}
     product::Panel{T}
 end
 
-function ScaleRoom(memory::Memory{T}, s::Scale, steps, stretch) where {T}
+function ScaleRoom(memory::Memory{T}, s::Scale, steps, longest) where {T}
     cells = cld(steps, s.factor)
     # Stretches of whole tiles, none much shorter than the others.
-    stretch = TILE_ROWS * cld(cld(cells, cld(cells, stretch)), TILE_ROWS)
+    stretch = TILE_ROWS * cld(cld(cells, cld(cells, longest)), TILE_ROWS)
     (C, bytes, width) = (s.channels, sizeof(T), kept_stride(s))
     grid() = numbers!(memory, (cells + s.taps + 2TILE_ROWS) * C)
     rows() = panel!(memory, stretch, width)
@@ -111,7 +119,9 @@ function ScaleRoom(memory::Memory{T}, s::Scale, steps, stretch) where {T}
         addresses!(memory, [bytes * C * t for t in 0:stretch-1]),
         addresses!(memory, [bytes * width * t for t in 0:stretch-1]),
         addresses!(memory, [bytes * k for k in 0:width+TILE_ROWS]),
-        grid(), grid(), grid(), (rows() for _ in 1:12)..., panel!(memory, stretch, patch(s)),
+        grid(), grid(), grid(),
+        rows(), rows(), rows(), rows(), rows(), rows(), rows(), rows(), rows(), rows(), rows(), rows(),
+        panel!(memory, stretch, patch(s)),
         panel!(memory, patch(s), s.features), panel!(memory, s.features, mixed(s)),
         panel!(memory, s.latent, outputs(s)))
 end

@@ -9,6 +9,7 @@ differentiate to any order.
 of g = ∇ₓ ½‖x − Φ(x)‖² for a cotangent ḡ is the gradient of the number ḡ·g, that is of the
 derivative of ½‖x − Φ‖² in the direction ḡ: a tangent pass forward, then one reverse pass. Windows
 are taken in blocks that stay in the cache, and nothing of the inner gradient's graph is recorded.
+Over time, on a CPU, the Julia engine has this operation too (`compiled.py`), three times as fast.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from pyvda.priors.heads import Head
+from pyvda.priors.compiled import ResidualGradient, engine_for
+from pyvda.priors.heads import BilinearHead, Head
 from pyvda.priors.linearise import Pullback
 from pyvda.priors.patches import fold, gather, pool, pool_transpose, spread, unfold
 from pyvda.priors.spacetime import SpaceTime
@@ -92,9 +94,19 @@ class FoldedGENN:
         """Return (I − ∂Φ/∂x)ᵀ (x − Φ(x)); it can be differentiated once."""
         weights = [weight for branch in self.branches for weight in branch.weights]
         heads = tuple(type(branch.head) for branch in self.branches)
-        result: Tensor = _ResidualGradient.apply(
-            x.to(weights[0].dtype), self.layout, heads, torch.is_grad_enabled(), *weights
-        )
+        x, recorded = x.to(weights[0].dtype), torch.is_grad_enabled()
+        layout = self.layout
+        layout.space.split(x)  # refuses a wrong shape
+        over_time = layout.space.dimension == 1 and all(head is BilinearHead for head in heads)
+        engine = engine_for(x, weights) if over_time else None
+        result: Tensor
+        if engine is not None:
+            factors = tuple(factor for (factor,) in layout.factors)
+            result = ResidualGradient.apply(
+                x, engine, layout.taps[0], factors, recorded, *weights
+            )
+        else:
+            result = _ResidualGradient.apply(x, layout, heads, recorded, *weights)
         return result
 
     def _blocks(self, x: Tensor) -> tuple[Tensor, ...]:

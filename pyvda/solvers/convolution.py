@@ -3,7 +3,7 @@
 With a handful of channels a processor spends most of its time in a library convolution's overheads.
 On a CPU a convolution is therefore the product of its weights with a matrix of patches, made for a
 block of windows at a time while it is in the cache, in the backward pass too; elsewhere, and under
-autocast, it is torch's own.
+autocast, it is torch's own. A `Chain` of them is one operation of the Julia engine, where that is used.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pyvda.priors.compiled import Convolutions, engine_for
 from pyvda.priors.patches import fold, unfold
 from pyvda.priors.spacetime import SpaceTime
 
@@ -71,6 +72,24 @@ class Convolution(nn.Module):
         padded = self.space.pad(grid, reach).transpose(0, 1)
         result = convolve(padded, self.weight, self.bias).transpose(0, 1)
         return result.relu() if self.relu else result
+
+
+class Chain(nn.Sequential):
+    """Convolutions without biases, one after the other, each of the grids that the last one gives."""
+
+    def forward(self, grid: Tensor) -> Tensor:
+        """Return (outputs, B, *axes) from channel-major grids (inputs, B, *axes)."""
+        layers: list[Convolution] = list(self)  # type: ignore[arg-type]
+        weights = [layer.weight for layer in layers]
+        over_time = all(layer.space.dimension == 1 and layer.bias is None for layer in layers)
+        if over_time and not torch.is_autocast_enabled("cpu"):
+            windows = grid.permute(1, 2, 0)
+            engine = engine_for(windows, weights)
+            if engine is not None:
+                relus = tuple(layer.relu for layer in layers)
+                result: Tensor = Convolutions.apply(windows, engine, relus, *weights)
+                return result.permute(2, 0, 1)
+        return super().forward(grid)  # type: ignore[no-any-return]
 
 
 class _Convolve(torch.autograd.Function):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from pyvda.priors.spacetime import SpaceTime
-from pyvda.solvers.convolution import Convolution
+from pyvda.solvers.convolution import Chain, Convolution
 from pyvda.solvers.solver import Carry, GradientSolver
 
 
@@ -103,7 +103,7 @@ class ConvSolver(_OnGrids):
     ) -> None:
         super().__init__()
         self.space = SpaceTime(channels, dimension, periodic)
-        self.network = nn.Sequential(
+        self.network = Chain(
             Convolution(self.space, 2 * channels, 8 * channels, width, relu=True),
             Convolution(self.space, 8 * channels, 16 * channels, width, relu=True),
             Convolution(self.space, 16 * channels, channels, width),
