@@ -7,7 +7,8 @@
 #
 # and y holds the values of all components and steps of a cell. For a cotangent ḡ the backward pass is
 # the gradient of the number ḡ·g, that of ½|x - Φ|² in the direction ḡ: a tangent pass, then a reverse
-# pass (pyvda/priors/folded.py has the same in torch).
+# pass (pyvda/priors/folded.py has the same in torch). What the forward pass computed is computed again
+# there: to store it takes 25 MB for 128 windows, and memory fresh from the system costs more time.
 #
 # A thread takes one window after the other. The first scale goes through it in stretches of steps
 # whose panels stay in the cache; of the others a window has few cells.
@@ -48,36 +49,6 @@ function Scale(memory::Memory{T}, channels, taps, factor, W, M, O) where {T}
                     packed!(memory, O), packed!(memory, permutedims(O)))
 end
 
-"""
-What the backward pass takes from the forward pass, a row a cell: r, m, and the cotangent of u W.
-
-The memory is the caller's, `kept_numbers` for each window, so that an array of Python can hold it.
-"""
-struct Kept{T}
-    r::Panel{T}
-    m::Panel{T}
-    a_back::Panel{T}
-end
-function kept_stride(::Type{T}, features, mixed) where {T}
-    W = lanes(lanes_for(T))
-    return W * cld(max(features, mixed), W)
-end
-kept_stride(s::Scale{T}) where {T} = kept_stride(T, s.features, mixed(s))
-kept_rows(factor, steps) = TILE_ROWS * cld(cld(steps, factor), TILE_ROWS)
-"As many, for scales of these (features, latent, factor); whole lanes are read beyond the last row too."
-kept_numbers(::Type{T}, channels, shapes, steps) where {T} =
-    sum(3kept_stride(T, F, 2L + channels * f) * kept_rows(f, steps) for (F, L, f) in shapes) + 128 ÷ sizeof(T)
-kept_numbers(scales::Vector{Scale{T}}, steps) where {T} =
-    kept_numbers(T, first(scales).channels, [(s.features, s.latent, s.factor) for s in scales], steps)
-"The panels of the k-th scale in the memory of a window, and where those of the next begin."
-function Kept(at::Ptr{T}, s::Scale{T}, steps) where {T}
-    stride = kept_stride(s) * sizeof(T)
-    (a, b, c, d) = ntuple(k -> at + (k - 1) * stride * kept_rows(s.factor, steps), 4)
-    return Kept{T}(Panel{T}(a, stride), Panel{T}(b, stride), Panel{T}(c, stride)), d
-end
-@inline below(p::Panel{T}, a) where {T} = Panel{T}(row(p, a), p.stride)
-@inline below(k::Kept, a) = Kept(below(k.r, a), below(k.m, a), below(k.a_back, a))
-
 "A thread's room for one scale: grids of a window, padded in time, and panels with a row a cell."
 struct ScaleRoom{T}
     cells::Int                      # of a window
@@ -89,11 +60,14 @@ struct ScaleRoom{T}
     x::Ptr{T}                       # means over cells
     direction::Ptr{T}               # of ḡ
     back::Ptr{T}                    # what is put back
+    r::Panel{T}                     # relu(u W)
+    m::Panel{T}                     # p, q, l
     pq::Panel{T}
     y::Panel{T}                     # (p q) O
     v::Panel{T}                     # x - Φ(x) of a cell's steps, the cotangent of -y
     s::Panel{T}                     # v Oᵀ
     m_back::Panel{T}                # (s q, s p, v)
+    a_back::Panel{T}                # the cotangent of u W
     r_dot::Panel{T}                 # the derivatives in the direction ḡ
     m_dot::Panel{T}
     pq_dot::Panel{T}
@@ -111,7 +85,8 @@ function ScaleRoom(memory::Memory{T}, s::Scale, steps, longest) where {T}
     cells = cld(steps, s.factor)
     # Stretches of whole tiles, none much shorter than the others.
     stretch = TILE_ROWS * cld(cld(cells, cld(cells, longest)), TILE_ROWS)
-    (C, bytes, width) = (s.channels, sizeof(T), kept_stride(s))
+    (C, bytes) = (s.channels, sizeof(T))
+    width = whole_lanes(T, max(s.features, mixed(s)))
     grid() = numbers!(memory, (cells + s.taps + 2TILE_ROWS) * C)
     rows() = panel!(memory, stretch, width)
     offsets = [bytes * (mod(k - 1, s.taps) * C + (k - 1) ÷ s.taps) for k in patch_places(C, s.taps)]
@@ -120,7 +95,7 @@ function ScaleRoom(memory::Memory{T}, s::Scale, steps, longest) where {T}
         addresses!(memory, [bytes * width * t for t in 0:stretch-1]),
         addresses!(memory, [bytes * k for k in 0:width+TILE_ROWS]),
         grid(), grid(), grid(),
-        rows(), rows(), rows(), rows(), rows(), rows(), rows(), rows(), rows(), rows(), rows(), rows(),
+        rows(), rows(), rows(), rows(), rows(), rows(), rows(), rows(), rows(), rows(), rows(), rows(), rows(), rows(), rows(),
         panel!(memory, stretch, patch(s)),
         panel!(memory, patch(s), s.features), panel!(memory, s.features, mixed(s)),
         panel!(memory, s.latent, outputs(s)))
@@ -136,28 +111,24 @@ end
 # overwritten by the next row, or is beyond what any product reads.
 
 "r, m and pq of x."
-function features!(room::ScaleRoom, kept, s, a, n)
-    product!(kept.r, patches(room, s, room.x, a), s.first, n, s.features, patch(s), RELU)
-    product!(kept.m, entries(room, kept.r), s.mix, n, mixed(s), s.features, STORE)
-    multiply!(room.pq, kept.m, s, n)
-end
-
-"p q from m"
-function multiply!(pq::Panel{T}, m, s, n) where {T}
+function features!(room::ScaleRoom{T}, s, a, n) where {T}
+    product!(room.r, patches(room, s, room.x, a), s.first, n, s.features, patch(s), RELU)
+    product!(room.m, entries(room, room.r), s.mix, n, mixed(s), s.features, STORE)
     (N, L) = (lanes_for(T), s.latent * sizeof(T))
     for i in 0:n-1, g in 0:sizeof(N):L-1
-        p = row(m, i) + g
-        in_lanes!(row(pq, i) + g, in_lanes(N, p) * in_lanes(N, p + L))
+        p = row(room.m, i) + g
+        in_lanes!(row(room.pq, i) + g, in_lanes(N, p) * in_lanes(N, p + L))
     end
 end
 
+
 "m_dot and pq_dot: the derivative of m and pq in the direction ḡ."
-function tangent_features!(room::ScaleRoom{T}, kept, s, a, n) where {T}
-    product!(room.r_dot, patches(room, s, room.direction, a), s.first, n, s.features, patch(s), MASK, kept.r)
+function tangent_features!(room::ScaleRoom{T}, s, a, n) where {T}
+    product!(room.r_dot, patches(room, s, room.direction, a), s.first, n, s.features, patch(s), MASK, room.r)
     product!(room.m_dot, entries(room, room.r_dot), s.mix, n, mixed(s), s.features, STORE)
     (N, L) = (lanes_for(T), s.latent * sizeof(T))
     for i in 0:n-1, g in 0:sizeof(N):L-1
-        (p, p_dot) = (row(kept.m, i) + g, row(room.m_dot, i) + g)
+        (p, p_dot) = (row(room.m, i) + g, row(room.m_dot, i) + g)
         both = muladd(in_lanes(N, p_dot), in_lanes(N, p + L), in_lanes(N, p) * in_lanes(N, p_dot + L))
         in_lanes!(row(room.pq_dot, i) + g, both)
     end
@@ -169,12 +140,12 @@ function subtract_values!(x, room, s, pq, m, a, n, steps)
     subtract_outputs!(x, s, room.y, m, a, n, steps)
 end
 
-"m_back = (s q, s p, v), of v."
-function mixed_back!(room::ScaleRoom{T}, kept, s, n) where {T}
+"m_back = (s q, s p, v) and a_back, of v."
+function reverse!(room::ScaleRoom{T}, s, n) where {T}
     product!(room.s, entries(room, room.v), s.product_back, n, s.latent, outputs(s), STORE)
     (N, L) = (lanes_for(T), s.latent * sizeof(T))
     for i in 0:n-1
-        (v, m, to) = (row(room.s, i), row(kept.m, i), row(room.m_back, i))
+        (v, m, to) = (row(room.s, i), row(room.m, i), row(room.m_back, i))
         for g in 0:sizeof(N):L-1
             in_lanes!(to + g, in_lanes(N, v + g) * in_lanes(N, m + L + g))
         end
@@ -183,14 +154,15 @@ function mixed_back!(room::ScaleRoom{T}, kept, s, n) where {T}
         end
         copy_outputs!(to + 2L, row(room.v, i), s)
     end
+    first_back!(room.a_back, room, s, room.m_back, n)
 end
 
 "m_bar and a_bar: the gradient of v_bar·y + v·y_dot, with respect to m and to u W."
-function second!(room::ScaleRoom{T}, kept, s, n) where {T}
+function second!(room::ScaleRoom{T}, s, n) where {T}
     product!(room.s_bar, entries(room, room.v_bar), s.product_back, n, s.latent, outputs(s), STORE)
     (N, L) = (lanes_for(T), s.latent * sizeof(T))
     for i in 0:n-1
-        (v, v_bar, m, m_dot, to) = (row(room.s, i), row(room.s_bar, i), row(kept.m, i), row(room.m_dot, i), row(room.m_bar, i))
+        (v, v_bar, m, m_dot, to) = (row(room.s, i), row(room.s_bar, i), row(room.m, i), row(room.m_dot, i), row(room.m_bar, i))
         for g in 0:sizeof(N):L-1
             in_lanes!(to + g, muladd(in_lanes(N, v + g), in_lanes(N, m_dot + L + g), in_lanes(N, v_bar + g) * in_lanes(N, m + L + g)))
         end
@@ -199,7 +171,7 @@ function second!(room::ScaleRoom{T}, kept, s, n) where {T}
         end
         copy_outputs!(to + 2L, row(room.v_bar, i), s)
     end
-    first_back!(room.a_bar, room, kept, s, room.m_bar, n)
+    first_back!(room.a_bar, room, s, room.m_bar, n)
 end
 
 @inline function copy_outputs!(to, from, s)
@@ -209,8 +181,8 @@ end
 end
 
 "The cotangent of u W from that of m."
-first_back!(to, room, kept, s, mixed_cotangent, n) =
-    product!(to, entries(room, mixed_cotangent), s.mix_back, n, s.features, mixed(s), MASK, kept.r)
+first_back!(to, room, s, mixed_cotangent, n) =
+    product!(to, entries(room, mixed_cotangent), s.mix_back, n, s.features, mixed(s), MASK, room.r)
 
 "Add to the grid `back` what a cotangent of u W is for the grid that u was taken from."
 function put_back!(room::ScaleRoom{T}, s, cotangent, a, n) where {T}
@@ -225,11 +197,11 @@ function put_back!(room::ScaleRoom{T}, s, cotangent, a, n) where {T}
 end
 
 "Add to the sums of the weights' gradients."
-function add_weights!(room, kept, s, a, n)
-    for (grid, cotangent) in ((room.direction, kept.a_back), (room.x, room.a_bar))
+function add_weights!(room, s, a, n)
+    for (grid, cotangent) in ((room.direction, room.a_back), (room.x, room.a_bar))
         product!(room.first, transpose(patches(room, s, grid, a)), cotangent, patch(s), s.features, n, ADD)
     end
-    for (value, cotangent) in ((kept.r, room.m_bar), (room.r_dot, room.m_back))
+    for (value, cotangent) in ((room.r, room.m_bar), (room.r_dot, room.m_back))
         product!(room.mix, transpose(entries(room, value)), cotangent, s.features, mixed(s), n, ADD)
     end
     for (value, cotangent) in ((room.pq, room.v_bar), (room.pq_dot, room.v))

@@ -2,61 +2,52 @@
 # lists of addresses, `sizes` three or four numbers a scale or layer; `totals` may be null.
 
 each_array(f, p, n) = [f(k, unsafe_load(Ptr{Ptr{Cvoid}}(p), k)) for k in 1:n]
-size_at(sizes, per, k, i) = unsafe_load(sizes, per * (k - 1) + i)
+number_in(sizes, per, k, i) = unsafe_load(sizes, per * (k - 1) + i)
 
 "The arrays W, M, O of every scale; `sizes` has features, latent and factor."
 function genn_arrays(::Type{T}, C, taps, scales, sizes, p) where {T}
     arrays = each_array(p, 3scales) do k, at
-        (F, L, f) = (size_at(sizes, 3, cld(k, 3), i) for i in 1:3)
+        (F, L, f) = (number_in(sizes, 3, cld(k, 3), i) for i in 1:3)
         which = mod1(k, 3)
         which == 1 ? array_at(at, T, C * taps, F) : which == 2 ? array_at(at, T, F, 2L + C * f) : array_at(at, T, L, C * f)
     end
     return [(arrays[3k-2], arrays[3k-1], arrays[3k]) for k in 1:scales]
 end
 genn_scales(memory, C, taps, sizes, arrays) =
-    [Scale(memory, Int(C), Int(taps), Int(size_at(sizes, 3, k, 3)), a...) for (k, a) in enumerate(arrays)]
+    [Scale(memory, Int(C), Int(taps), Int(number_in(sizes, 3, k, 3)), a...) for (k, a) in enumerate(arrays)]
 
-function c_genn_kept(bytes, C, steps, scales, sizes, out, message, capacity)
+function c_genn(bytes, C, taps, steps, windows, scales, sizes, weights, x, g, v, message, capacity)
     guarded(message, capacity, refusal(63, 4, bytes)) do
-        shapes = [ntuple(i -> size_at(sizes, 3, k, i), 3) for k in 1:scales]
-        unsafe_store!(out, kept_numbers(type_of(bytes), C, shapes, steps))
+        genn(type_of(bytes), C, taps, steps, windows, scales, sizes, weights, x, g, v)
     end
 end
-
-function c_genn(bytes, C, taps, steps, windows, scales, sizes, weights, x, g, v, kept, message, capacity)
-    guarded(message, capacity, refusal(63, 4, bytes)) do
-        genn(type_of(bytes), C, taps, steps, windows, scales, sizes, weights, x, g, v, kept)
-    end
-end
-function genn(::Type{T}, C, taps, steps, windows, scales, sizes, weights, x, g, v, kept) where {T}
+function genn(::Type{T}, C, taps, steps, windows, scales, sizes, weights, x, g, v) where {T}
     memory = Memory{T}()
     own = genn_scales(memory, C, taps, sizes, genn_arrays(T, C, taps, scales, sizes, weights))
     at(p) = array_at(p, T, C, steps, windows)
-    rows = kept_numbers(own, steps)
-    GC.@preserve memory residual_gradient!(at(g), at(v), kept == C_NULL ? nothing : array_at(kept, T, rows, windows), at(x), own)
+    GC.@preserve memory residual_gradient!(at(g), at(v), at(x), own)
     return nothing
 end
 
-function c_genn_back(bytes, C, taps, steps, windows, scales, sizes, weights, x, v, kept, g_bar, x_bar, totals, message, capacity)
+function c_genn_back(bytes, C, taps, steps, windows, scales, sizes, weights, x, v, g_bar, x_bar, totals, message, capacity)
     guarded(message, capacity, refusal(63, 4, bytes)) do
-        genn_back(type_of(bytes), C, taps, steps, windows, scales, sizes, weights, x, v, kept, g_bar, x_bar, totals)
+        genn_back(type_of(bytes), C, taps, steps, windows, scales, sizes, weights, x, v, g_bar, x_bar, totals)
     end
 end
-function genn_back(::Type{T}, C, taps, steps, windows, scales, sizes, weights, x, v, kept, g_bar, x_bar, totals) where {T}
+function genn_back(::Type{T}, C, taps, steps, windows, scales, sizes, weights, x, v, g_bar, x_bar, totals) where {T}
     memory = Memory{T}()
     own = genn_scales(memory, C, taps, sizes, genn_arrays(T, C, taps, scales, sizes, weights))
     at(p) = array_at(p, T, C, steps, windows)
     sums = totals == C_NULL ? nothing : genn_arrays(T, C, taps, scales, sizes, totals)
-    rows = kept_numbers(own, steps)
-    GC.@preserve memory residual_gradient_back!(at(x_bar), sums, at(x), at(v), array_at(kept, T, rows, windows), at(g_bar), own)
+    GC.@preserve memory residual_gradient_back!(at(x_bar), sums, at(x), at(v), at(g_bar), own)
     return nothing
 end
 
 "The weights of every layer; `sizes` has inputs, outputs, width, and 1 where a ReLU follows."
 layer_arrays(::Type{T}, layers, sizes, p) where {T} = each_array(p, layers) do k, at
-    array_at(at, T, size_at(sizes, 4, k, 3), size_at(sizes, 4, k, 1), size_at(sizes, 4, k, 2))
+    array_at(at, T, number_in(sizes, 4, k, 3), number_in(sizes, 4, k, 1), number_in(sizes, 4, k, 2))
 end
-chain_layers(memory, sizes, arrays) = [Layer(memory, size_at(sizes, 4, k, 4) == 1, w) for (k, w) in enumerate(arrays)]
+chain_layers(memory, sizes, arrays) = [Layer(memory, number_in(sizes, 4, k, 4) == 1, w) for (k, w) in enumerate(arrays)]
 
 function c_convolutions(bytes, steps, windows, layers, sizes, weights, x, y, message, capacity)
     guarded(message, capacity, refusal(63, 4, bytes)) do
@@ -86,8 +77,7 @@ function chain_back(::Type{T}, steps, windows, layers, sizes, weights, x, y_bar,
     return nothing
 end
 
-address(::Val{:genn_kept}) = @cfunction(c_genn_kept, Cint, (Int64, Int64, Int64, Int64, Ptr{Int64}, Ptr{Int64}, Ptr{UInt8}, Int64))
-address(::Val{:genn}) = @cfunction(c_genn, Cint, (Int64, Int64, Int64, Int64, Int64, Int64, Ptr{Int64}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{UInt8}, Int64))
-address(::Val{:genn_back}) = @cfunction(c_genn_back, Cint, (Int64, Int64, Int64, Int64, Int64, Int64, Ptr{Int64}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{UInt8}, Int64))
+address(::Val{:genn}) = @cfunction(c_genn, Cint, (Int64, Int64, Int64, Int64, Int64, Int64, Ptr{Int64}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{UInt8}, Int64))
+address(::Val{:genn_back}) = @cfunction(c_genn_back, Cint, (Int64, Int64, Int64, Int64, Int64, Int64, Ptr{Int64}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{UInt8}, Int64))
 address(::Val{:convolutions}) = @cfunction(c_convolutions, Cint, (Int64, Int64, Int64, Int64, Ptr{Int64}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{UInt8}, Int64))
 address(::Val{:convolutions_back}) = @cfunction(c_convolutions_back, Cint, (Int64, Int64, Int64, Int64, Ptr{Int64}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{UInt8}, Int64))

@@ -55,10 +55,11 @@ function addresses!(memory::Memory, bytes)
     return pointer(last(memory.addresses))
 end
 
+whole_lanes(::Type{T}, columns) where {T} = lanes(lanes_for(T)) * cld(columns, lanes(lanes_for(T)))
+
 "    panel!(memory, rows, columns) -> a panel of zeros"
 function panel!(memory::Memory{T}, rows, columns) where {T}
-    W = lanes(lanes_for(T))
-    width = W * cld(columns, W)
+    width = whole_lanes(T, columns)
     rows = TILE_ROWS * cld(rows, TILE_ROWS)
     return Panel{T}(numbers!(memory, rows * width), width * sizeof(T))
 end

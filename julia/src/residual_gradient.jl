@@ -1,96 +1,73 @@
 # The passes of genn.jl over all windows, on all threads.
 
-"What a thread works in: room for each scale, a window, and what is kept of one if the caller keeps none."
+"What a thread works in: room for each scale, and a window."
 struct GENNRoom{T}
     scales::Vector{ScaleRoom{T}}
     window::Ptr{T}
-    kept::Ptr{T}
 end
-function GENNRoom(memory::Memory{T}, scales, steps) where {T}
-    rooms = [ScaleRoom(memory, s, steps, k == 1 ? STRETCH : steps) for (k, s) in enumerate(scales)]
-    return GENNRoom{T}(rooms, numbers!(memory, steps * first(scales).channels), numbers!(memory, kept_numbers(scales, steps)))
-end
-
-"Call f(s, own, kept), with a scale, its room and what is kept of it, for the scales of these numbers."
-function each_scale(f, scales, room, kept, steps, numbers)
-    for k in eachindex(scales)
-        (own, next) = Kept(kept, scales[k], steps)
-        k in numbers && f(scales[k], room.scales[k], own)
-        kept = next
-    end
-end
+GENNRoom(memory::Memory{T}, scales, steps) where {T} = GENNRoom{T}(
+    [ScaleRoom(memory, s, steps, k == 1 ? STRETCH : steps) for (k, s) in enumerate(scales)],
+    numbers!(memory, steps * first(scales).channels))
 
 """
-    residual_gradient!(g, v, kept, x, scales) -> g = (I - ∂Φ/∂x)ᵀ v and v = x - Φ(x) in place
+    residual_gradient!(g, v, x, scales) -> g = (I - ∂Φ/∂x)ᵀ v and v = x - Φ(x) in place
 
-Arrays are `(state, time, window)`; `scales` is a vector of `Scale`, whose memory the caller keeps. `kept`
-is nothing, or has `kept_numbers(scales, steps)` rows and a column a window, for the backward pass.
+Arrays are `(state, time, window)`; `scales` is a vector of `Scale`, whose memory the caller keeps.
 """
-function residual_gradient!(g::Array{T,3}, v::Array{T,3}, kept, x::Array{T,3}, scales) where {T}
+function residual_gradient!(g::Array{T,3}, v::Array{T,3}, x::Array{T,3}, scales) where {T}
     (C, steps, windows) = size(x)
     memory = Memory{T}()
     rooms = [GENNRoom(memory, scales, steps) for _ in 1:threads_for(windows)]
-    GC.@preserve memory g v kept x each_window(rooms, windows) do room, w
-        own = kept === nothing ? room.kept : pointer(kept, (w - 1) * size(kept, 1) + 1)
-        (first_v, first_x) = (pointer(v, (w - 1) * C * steps + 1), pointer(x, (w - 1) * C * steps + 1))
-        residual_gradient!(pointer(g, (w - 1) * C * steps + 1), first_v, own, first_x, scales, room, steps)
+    GC.@preserve memory g v x each_window(rooms, windows) do room, w
+        k = (w - 1) * C * steps + 1
+        residual_gradient!(pointer(g, k), pointer(v, k), pointer(x, k), scales, room, steps)
     end
     return g
 end
 
-function residual_gradient!(g::Ptr, v, kept, x, scales, room, steps)
-    (C, others) = (first(scales).channels, 2:length(scales))
-    unsafe_copyto!(v, x, steps * C)
-    each_scale(scales, room, kept, steps, others) do s, own, kept
-        pool!(own.x, s, own, x, steps)
-        values!(v, s, own, kept, 0, own.cells, steps)
-    end
-    each_scale(scales, room, kept, steps, 1:1) do s, own, kept
+function residual_gradient!(g::Ptr, v, x, scales, room, steps)
+    unsafe_copyto!(v, x, steps * first(scales).channels)
+    for k in length(scales):-1:1
+        (s, own) = (scales[k], room.scales[k])
         pool!(own.x, s, own, x, steps)
         clear_back!(s, own)
         for a in 0:own.stretch:own.cells-1
             n = min(own.stretch, own.cells - a)
-            values!(v, s, own, below(kept, a), a, n, steps)
-            pullback!(s, own, below(kept, a), v, a, n, steps)
+            features!(own, s, a, n)
+            subtract_values!(v, own, s, own.pq, own.m, a, n, steps)
+            k == 1 && pullback!(s, own, v, a, n, steps)
         end
     end
-    unsafe_copyto!(g, v, steps * C)
-    each_scale(scales, room, kept, steps, others) do s, own, kept
-        clear_back!(s, own)
-        pullback!(s, own, kept, v, 0, own.cells, steps)
+    for k in 2:length(scales)
+        pullback!(scales[k], room.scales[k], v, 0, room.scales[k].cells, steps)
     end
+    unsafe_copyto!(g, v, steps * first(scales).channels)
     for (s, own) in zip(scales, room.scales)
         subtract_back!(g, s, own, steps)
     end
 end
 
-function values!(v, s, room, kept, a, n, steps)
-    features!(room, kept, s, a, n)
-    subtract_values!(v, room, s, room.pq, kept.m, a, n, steps)
-end
-
-function pullback!(s, room, kept, v, a, n, steps)
+function pullback!(s, room, v, a, n, steps)
     gather_outputs!(room.v, s, v, a, n, steps)
-    mixed_back!(room, kept, s, n)
-    first_back!(kept.a_back, room, kept, s, room.m_back, n)
-    put_back!(room, s, kept.a_back, a, n)
+    reverse!(room, s, n)
+    put_back!(room, s, room.a_back, a, n)
 end
 
 """
-    residual_gradient_back!(x_bar, totals, x, v, kept, g_bar, scales)
+    residual_gradient_back!(x_bar, totals, x, v, g_bar, scales)
 
 The gradient x_bar of ḡ·g with respect to x. `totals` is nothing, or for each scale the arrays W, M, O of
-its gradients, shaped as the weights that `Scale` takes; v and kept come from `residual_gradient!`.
+its gradients, shaped as the weights that `Scale` takes; v comes from `residual_gradient!`.
 """
-function residual_gradient_back!(x_bar::Array{T,3}, totals, x::Array{T,3}, v::Array{T,3}, kept::Matrix{T}, g_bar::Array{T,3}, scales) where {T}
+function residual_gradient_back!(x_bar::Array{T,3}, totals, x::Array{T,3}, v::Array{T,3}, g_bar::Array{T,3}, scales) where {T}
     (C, steps, windows) = size(x)
     memory = Memory{T}()
     rooms = [GENNRoom(memory, scales, steps) for _ in 1:threads_for(windows)]
     trained = totals !== nothing
-    GC.@preserve memory x_bar x v kept g_bar begin
+    GC.@preserve memory x_bar x v g_bar begin
         each_window(rooms, windows) do room, w
-            (a, b, c, d) = map(array -> pointer(array, (w - 1) * C * steps + 1), (x_bar, x, v, g_bar))
-            residual_gradient_back!(a, trained, b, c, pointer(kept, (w - 1) * size(kept, 1) + 1), d, scales, room, steps)
+            k = (w - 1) * C * steps + 1
+            residual_gradient_back!(pointer(x_bar, k), trained, pointer(x, k), pointer(v, k), pointer(g_bar, k), scales, room, steps)
         end
         # Thread after thread, so that the same call gives the same bits.
         trained && foreach(room -> foreach(subtract_sums!, totals, scales, room.scales), rooms)
@@ -98,49 +75,42 @@ function residual_gradient_back!(x_bar::Array{T,3}, totals, x::Array{T,3}, v::Ar
     return x_bar
 end
 
-function residual_gradient_back!(x_bar::Ptr, trained, x, v, kept, g_bar, scales, room, steps)
-    (C, others, v_bar) = (first(scales).channels, 2:length(scales), room.window)
-    unsafe_copyto!(v_bar, g_bar, steps * C)
-    each_scale(scales, room, kept, steps, others) do s, own, kept
-        pools!(s, own, x, g_bar, trained, steps)
-        tangent!(v_bar, s, own, kept, 0, own.cells, steps)
-    end
-    each_scale(scales, room, kept, steps, 1:1) do s, own, kept
-        pools!(s, own, x, g_bar, trained, steps)
+function residual_gradient_back!(x_bar::Ptr, trained, x, v, g_bar, scales, room, steps)
+    v_bar = room.window
+    unsafe_copyto!(v_bar, g_bar, steps * first(scales).channels)
+    for k in length(scales):-1:1
+        (s, own) = (scales[k], room.scales[k])
+        pool!(own.x, s, own, x, steps)
+        pool!(own.direction, s, own, g_bar, steps)
+        clear_back!(s, own)
         for a in 0:own.stretch:own.cells-1
             n = min(own.stretch, own.cells - a)
-            tangent!(v_bar, s, own, below(kept, a), a, n, steps)
-            second_pullback!(s, own, below(kept, a), v, v_bar, trained, a, n, steps)
+            tangent!(v_bar, s, own, v, a, n, steps)
+            k == 1 && second_pullback!(s, own, v_bar, trained, a, n, steps)
         end
     end
-    unsafe_copyto!(x_bar, v_bar, steps * C)
-    each_scale(scales, room, kept, steps, others) do s, own, kept
-        second_pullback!(s, own, kept, v, v_bar, trained, 0, own.cells, steps)
+    for k in 2:length(scales)
+        second_pullback!(scales[k], room.scales[k], v_bar, trained, 0, room.scales[k].cells, steps)
     end
+    unsafe_copyto!(x_bar, v_bar, steps * first(scales).channels)
     for (s, own) in zip(scales, room.scales)
         subtract_back!(x_bar, s, own, steps)
     end
 end
 
-function pools!(s, room, x, g_bar, trained, steps)
-    trained && pool!(room.x, s, room, x, steps)
-    pool!(room.direction, s, room, g_bar, steps)
-    clear_back!(s, room)
-end
-
-function tangent!(v_bar, s, room, kept, a, n, steps)
-    tangent_features!(room, kept, s, a, n)
+function tangent!(v_bar, s, room, v, a, n, steps)
+    features!(room, s, a, n)
+    gather_outputs!(room.v, s, v, a, n, steps)
+    reverse!(room, s, n)
+    tangent_features!(room, s, a, n)
     subtract_values!(v_bar, room, s, room.pq_dot, room.m_dot, a, n, steps)
 end
 
-function second_pullback!(s, room, kept, v, v_bar, trained, a, n, steps)
-    gather_outputs!(room.v, s, v, a, n, steps)
-    mixed_back!(room, kept, s, n)
+function second_pullback!(s, room, v_bar, trained, a, n, steps)
     gather_outputs!(room.v_bar, s, v_bar, a, n, steps)
-    second!(room, kept, s, n)
+    second!(room, s, n)
     put_back!(room, s, room.a_bar, a, n)
-    trained && multiply!(room.pq, kept.m, s, n)
-    trained && add_weights!(room, kept, s, a, n)
+    trained && add_weights!(room, s, a, n)
 end
 
 "ḡ·g has -v_bar·Φ and -v·(∂Φ/∂x) ḡ: the sums, subtracted, are its gradient."

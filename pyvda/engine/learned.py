@@ -55,24 +55,14 @@ class GENNScales(NamedTuple):
         return self._replace(weights=found)
 
 
-class Gradient(NamedTuple):
-    """g and v = x − Φ(x), (W, T, C), and what the backward pass takes, if it was kept."""
-
-    g: Array
-    v: Array
-    kept: Array | None
-
-
-def residual_gradient(engine: JuliaEngine, scales: GENNScales, x: Array, keep: bool) -> Gradient:
-    """Return g = (I − ∂Φ/∂x)ᵀ (x − Φ(x)) of windows x (W, T, C); for the backward pass `keep`."""
+def residual_gradient(engine: JuliaEngine, scales: GENNScales, x: Array) -> tuple[Array, Array]:
+    """Return g = (I − ∂Φ/∂x)ᵀ v and v = x − Φ(x) of windows x, all (W, T, C)."""
     x = _windows("x", x)
     scales = scales.check(x)
     g, v = np.empty_like(x), np.empty_like(x)
-    kept = np.empty((len(x), _kept_numbers(engine, scales, x)), x.dtype) if keep else None
     if x.size:
-        engine.call("genn", (*_GENN, _P, _P, _P), *_genn_arguments(scales, x), pointer(g),
-                    pointer(v), None if kept is None else pointer(kept))  # fmt: skip
-    return Gradient(g, v, kept)
+        engine.call("genn", (*_GENN, _P, _P), *_genn_arguments(scales, x), pointer(g), pointer(v))
+    return g, v
 
 
 def residual_gradient_back(
@@ -80,7 +70,6 @@ def residual_gradient_back(
     scales: GENNScales,
     x: Array,
     v: Array,
-    kept: Array,
     g_bar: Array,
     trained: bool,
 ) -> tuple[Array, list[tuple[Array, Array, Array]] | None]:
@@ -88,14 +77,13 @@ def residual_gradient_back(
     x = _windows("x", x)
     scales = scales.check(x)
     v = _checked("v", v, x.shape, x.dtype)
-    kept = _checked("kept", kept, (len(x), _kept_numbers(engine, scales, x)), x.dtype)
     g_bar = _checked("g_bar", g_bar, x.shape, x.dtype)
     x_bar = np.empty_like(x)
     totals = [tuple(map(np.zeros_like, weights)) for weights in scales.weights]
     if x.size:
         engine.call(
-            "genn_back", (*_GENN, _P, _P, _P, _P, _P), *_genn_arguments(scales, x), pointer(v),
-            pointer(kept), pointer(g_bar), pointer(x_bar),
+            "genn_back", (*_GENN, _P, _P, _P, _P), *_genn_arguments(scales, x), pointer(v),
+            pointer(g_bar), pointer(x_bar),
             _addresses([total for three in totals for total in three]) if trained else None,
         )  # fmt: skip
     return x_bar, totals if trained else None
@@ -147,14 +135,6 @@ def _genn_arguments(scales: GENNScales, x: Array) -> tuple[Any, ...]:
     weights = [weight for three in scales.weights for weight in three]
     return (x.itemsize, channels, scales.taps, steps, windows, len(scales.factors),
             _numbers(scales.shapes), _addresses(weights), pointer(x))  # fmt: skip
-
-
-def _kept_numbers(engine: JuliaEngine, scales: GENNScales, x: Array) -> int:
-    """Return how many numbers are kept of a window."""
-    found = np.zeros(1, np.int64)
-    engine.call("genn_kept", (_I, _I, _I, _I, _P, _P), x.itemsize, x.shape[2], x.shape[1],
-                len(scales.factors), _numbers(scales.shapes), pointer(found))  # fmt: skip
-    return int(found[0])
 
 
 def _chain_arguments(weights: Sequence[Array], relus: Sequence[bool], x: Array) -> tuple[Any, ...]:

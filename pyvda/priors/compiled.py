@@ -8,7 +8,9 @@ to rounding. No torch is called from Julia.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -25,6 +27,39 @@ from pyvda.engine.learned import (
 )
 
 _TYPES = (torch.float32, torch.float64)
+_alone = threading.local()
+
+
+@contextlib.contextmanager
+def torch_on_one_thread(wanted: bool) -> Iterator[None]:
+    """Leave the cores to the engine, if that is `wanted`: in the block and in its backward pass.
+
+    After an operation on several threads torch's (OpenMP's) others spin for milliseconds, waiting
+    for the next one, on the cores that the engine's threads need: iterations that go to and fro
+    take twice as long. Of use where torch has little to do between the engine's operations.
+    """
+    threads = torch.get_num_threads()
+    if not wanted or threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    _alone.wanted = True
+    try:
+        yield
+    finally:
+        _alone.wanted = False
+        torch.set_num_threads(threads)
+
+
+def _one_thread_until_the_end() -> None:
+    """Leave the cores to the engine until the backward pass that is running ends."""
+    threads = torch.get_num_threads()
+    if threads > 1:
+        torch.set_num_threads(1)
+        # How torch's own distributed training hears of the end of a backward pass.
+        torch.autograd.Variable._execution_engine.queue_callback(  # type: ignore[attr-defined]
+            lambda: torch.set_num_threads(threads)
+        )
 
 
 def engine_for(x: Tensor, weights: Sequence[Tensor]) -> JuliaEngine | None:
@@ -45,32 +80,31 @@ class ResidualGradient(torch.autograd.Function):
         engine: JuliaEngine,
         taps: int,
         factors: tuple[int, ...],
-        recorded: bool,
         *weights: Tensor,
     ) -> Tensor:
+        ctx.alone = getattr(_alone, "wanted", False)
         ctx.engine, ctx.taps, ctx.factors = engine, taps, factors
-        scales = _scales(taps, factors, weights)
-        g, v, kept = residual_gradient(engine, scales, _array(x), recorded)
-        if kept is not None:
-            ctx.save_for_backward(x, torch.from_numpy(v), torch.from_numpy(kept), *weights)
+        g, v = residual_gradient(engine, _scales(taps, factors, weights), _array(x))
+        ctx.save_for_backward(x, torch.from_numpy(v), *weights)
         return torch.from_numpy(g)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
-        x, v, kept, *weights = ctx.saved_tensors
-        trained = any(ctx.needs_input_grad[5:])
+        if ctx.alone:
+            _one_thread_until_the_end()
+        x, v, *weights = ctx.saved_tensors
+        trained = any(ctx.needs_input_grad[4:])
         x_bar, totals = residual_gradient_back(
             ctx.engine,
             _scales(ctx.taps, ctx.factors, weights),
             _array(x),
             _array(v),
-            _array(kept),
             _array(cotangent),
             trained,
         )
         found = [None] * len(weights) if totals is None else _tensors(sum(totals, ()))
-        return torch.from_numpy(x_bar), None, None, None, None, *found
+        return torch.from_numpy(x_bar), None, None, None, *found
 
 
 class Convolutions(torch.autograd.Function):
@@ -80,6 +114,7 @@ class Convolutions(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, engine: JuliaEngine, relus: tuple[bool, ...], *weights: Tensor
     ) -> Tensor:
+        ctx.alone = getattr(_alone, "wanted", False)
         ctx.engine, ctx.relus = engine, relus
         ctx.save_for_backward(x, *weights)
         return torch.from_numpy(convolutions(engine, list(map(_array, weights)), relus, _array(x)))
@@ -87,6 +122,8 @@ class Convolutions(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
+        if ctx.alone:
+            _one_thread_until_the_end()
         x, *weights = ctx.saved_tensors
         trained = any(ctx.needs_input_grad[3:])
         x_bar, totals = convolutions_back(

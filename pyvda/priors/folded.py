@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from pyvda.engine.julia import JuliaEngine
 from pyvda.priors.compiled import ResidualGradient, engine_for
 from pyvda.priors.heads import BilinearHead, Head
 from pyvda.priors.linearise import Pullback
@@ -93,21 +94,25 @@ class FoldedGENN:
     def residual_gradient(self, x: Tensor) -> Tensor:
         """Return (I − ∂Φ/∂x)ᵀ (x − Φ(x)); it can be differentiated once."""
         weights = [weight for branch in self.branches for weight in branch.weights]
-        heads = tuple(type(branch.head) for branch in self.branches)
-        x, recorded = x.to(weights[0].dtype), torch.is_grad_enabled()
-        layout = self.layout
-        layout.space.split(x)  # refuses a wrong shape
-        over_time = layout.space.dimension == 1 and all(head is BilinearHead for head in heads)
-        engine = engine_for(x, weights) if over_time else None
+        x, layout = x.to(weights[0].dtype), self.layout
+        engine = self.engine(x)
         result: Tensor
         if engine is not None:
             factors = tuple(factor for (factor,) in layout.factors)
-            result = ResidualGradient.apply(
-                x, engine, layout.taps[0], factors, recorded, *weights
-            )
+            result = ResidualGradient.apply(x, engine, layout.taps[0], factors, *weights)
         else:
+            heads = tuple(type(branch.head) for branch in self.branches)
+            recorded = torch.is_grad_enabled()
             result = _ResidualGradient.apply(x, layout, heads, recorded, *weights)
         return result
+
+    def engine(self, x: Tensor) -> JuliaEngine | None:
+        """Return the engine that computes `residual_gradient` of windows x, None where torch does."""
+        self.layout.space.split(x)  # refuses a wrong shape
+        bilinear = all(isinstance(branch.head, BilinearHead) for branch in self.branches)
+        if self.layout.space.dimension > 1 or not bilinear:
+            return None
+        return engine_for(x, [weight for branch in self.branches for weight in branch.weights])
 
     def _blocks(self, x: Tensor) -> tuple[Tensor, ...]:
         self.layout.space.split(x)  # refuses a wrong shape

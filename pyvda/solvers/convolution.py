@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pyvda.engine.julia import JuliaEngine
 from pyvda.priors.compiled import Convolutions, engine_for
 from pyvda.priors.patches import fold, unfold
 from pyvda.priors.spacetime import SpaceTime
@@ -75,21 +76,26 @@ class Convolution(nn.Module):
 
 
 class Chain(nn.Sequential):
-    """Convolutions without biases, one after the other, each of the grids that the last one gives."""
+    """Convolutions, one after the other, each of the grids that the last one gives."""
 
     def forward(self, grid: Tensor) -> Tensor:
         """Return (outputs, B, *axes) from channel-major grids (inputs, B, *axes)."""
+        engine = self.engine(grid)
+        if engine is None:
+            return super().forward(grid)  # type: ignore[no-any-return]
         layers: list[Convolution] = list(self)  # type: ignore[arg-type]
-        weights = [layer.weight for layer in layers]
+        relus = tuple(layer.relu for layer in layers)
+        weights = (layer.weight for layer in layers)
+        result: Tensor = Convolutions.apply(grid.permute(1, 2, 0), engine, relus, *weights)
+        return result.permute(2, 0, 1)
+
+    def engine(self, grid: Tensor) -> JuliaEngine | None:
+        """Return the engine that computes this for such grids, None where torch does."""
+        layers: list[Convolution] = list(self)  # type: ignore[arg-type]
         over_time = all(layer.space.dimension == 1 and layer.bias is None for layer in layers)
-        if over_time and not torch.is_autocast_enabled("cpu"):
-            windows = grid.permute(1, 2, 0)
-            engine = engine_for(windows, weights)
-            if engine is not None:
-                relus = tuple(layer.relu for layer in layers)
-                result: Tensor = Convolutions.apply(windows, engine, relus, *weights)
-                return result.permute(2, 0, 1)
-        return super().forward(grid)  # type: ignore[no-any-return]
+        if not over_time or torch.is_autocast_enabled("cpu"):
+            return None
+        return engine_for(grid, [layer.weight for layer in layers])
 
 
 class _Convolve(torch.autograd.Function):
