@@ -71,9 +71,7 @@ def test_gradient_is_that_of_the_recorded_graph(monkeypatch):
     x = torch.randn(2, 30, 3, dtype=torch.float64, requires_grad=True)
     cotangent = torch.randn_like(x)
     weights = list(prior.parameters())
-    (recorded,) = torch.autograd.grad(
-        0.5 * (x - prior(x)).square().sum(), x, create_graph=True
-    )
+    (recorded,) = torch.autograd.grad(0.5 * (x - prior(x)).square().sum(), x, create_graph=True)
     expected = torch.autograd.grad(recorded, [x, *weights], cotangent)
     found = torch.autograd.grad(prior.prepare().residual_gradient(x), [x, *weights], cotangent)
     for a, b in zip(found, expected, strict=True):
@@ -155,7 +153,8 @@ def test_a_window_does_not_depend_on_its_mates(monkeypatch):
         lost.first_guess[3, 20, 1] = float("nan")
         found = solver.solve(cost, lost, 4).x
     others = [0, 1, 2, 4, 5, 6]
-    assert found[3].isnan().any() and torch.equal(found[others], together[others])
+    assert found[3].isnan().any()
+    assert torch.equal(found[others], together[others])
 
 
 def test_what_the_engine_has_not_is_torchs(monkeypatch):
@@ -187,8 +186,8 @@ def test_wrong_arrays_are_refused_before_a_pointer_crosses():
     weights = (np.zeros((8, 15)), np.zeros((9, 8)), np.zeros((3, 3)))
     with pytest.raises(InputError, match="W has shape"):
         residual_gradient(engine, GENNScales(7, [1], [weights]), x)
+    wrong = (weights[0].astype(np.float32), *weights[1:])
     with pytest.raises(InputError, match="type float32, expected"):
-        wrong = (weights[0].astype(np.float32), *weights[1:])
         residual_gradient(engine, GENNScales(5, [1], [wrong]), x)
     with pytest.raises(InputError, match="expected \\(window, time, channel\\)"):
         residual_gradient(engine, GENNScales(5, [1], [weights]), x[0])

@@ -54,11 +54,21 @@ function ChainRoom(memory::Memory{T}, layers, steps) where {T}
         [narrows(l) ? panel!(memory, l.width * l.outputs, l.inputs) : panel!(memory, l.width * l.inputs, l.outputs) for l in layers])
 end
 
+"The memory and the rooms, one a thread, for these windows."
+function chain_rooms(layers::Vector{Layer{T}}, steps, windows) where {T}
+    threads = threads_for(windows)
+    shapes = [(l.inputs, l.outputs, l.width) for l in layers]
+    found = workspace((ChainRoom{T}, shapes, steps, threads)) do
+        memory = Memory{T}()
+        (memory, [ChainRoom(memory, layers, steps) for _ in 1:threads])
+    end
+    return found::Tuple{Memory{T},Vector{ChainRoom{T}}}
+end
+
 "    convolutions!(y, x, layers) -> y in place; arrays are (channel, time, window)"
 function convolutions!(y::Array{T,3}, x::Array{T,3}, layers) where {T}
     (steps, windows) = (size(x, 2), size(x, 3))
-    memory = Memory{T}()
-    rooms = [ChainRoom(memory, layers, steps) for _ in 1:threads_for(windows)]
+    (memory, rooms) = chain_rooms(layers, steps, windows)
     GC.@preserve memory x y each_window(rooms, windows) do room, w
         take!(first(room.values), pointer(x, (w - 1) * steps * size(x, 1) + 1), size(x, 1), steps)
         chain!(room, layers, length(layers), steps)
@@ -74,9 +84,9 @@ The gradients of y_bar·y with respect to x and, unless `totals` is nothing, the
 """
 function convolutions_back!(x_bar::Array{T,3}, totals, x::Array{T,3}, y_bar::Array{T,3}, layers) where {T}
     (steps, windows) = (size(x, 2), size(x, 3))
-    memory = Memory{T}()
-    rooms = [ChainRoom(memory, layers, steps) for _ in 1:threads_for(windows)]
+    (memory, rooms) = chain_rooms(layers, steps, windows)
     L = length(layers)
+    totals === nothing || foreach(room -> foreach(clear_sums!, layers, room.sums), rooms)
     GC.@preserve memory x x_bar y_bar begin
         each_window(rooms, windows) do room, w
             take!(first(room.values), pointer(x, (w - 1) * steps * size(x, 1) + 1), size(x, 1), steps)
@@ -140,6 +150,8 @@ function give!(x::Ptr, from::Channels, channels, steps)
         unsafe_store!(x, unsafe_load(row(from.inside, t), c), t * channels + c)
     end
 end
+
+clear_sums!(l::Layer, sums::Panel) = clear!(sums, l.width * min(l.inputs, l.outputs))
 
 function add_sums!(total, l::Layer, sums)
     for k in 1:l.width, i in 1:l.inputs, o in 1:l.outputs

@@ -125,6 +125,25 @@ end
     in_lanes!(at, v)
 end
 
+# Fresh memory costs as much as the work in it, and brings on the garbage collector: what was made for
+# some sizes serves the next call with the same. One call runs at a time.
+const WORKSPACES = Dict{Any,Any}()
+const MOST_WORKSPACES = 8
+
+"    workspace(make, key) -> what make() gave for this key"
+function workspace(make, key)
+    haskey(WORKSPACES, key) && return WORKSPACES[key]
+    length(WORKSPACES) < MOST_WORKSPACES || empty!(WORKSPACES)
+    return WORKSPACES[key] = make()
+end
+
+"Zeros in place of sums of n rows."
+function clear!(p::Panel{T}, n) where {T}
+    for i in 0:n-1, k in 1:p.stride÷sizeof(T)
+        unsafe_store!(row(p, i), zero(T), k)
+    end
+end
+
 threads_for(windows) = min(Threads.nthreads(), windows)
 
 "    each_window(f, rooms, windows): call f(room, w) for all windows w, on a thread for each room"

@@ -9,6 +9,17 @@ GENNRoom(memory::Memory{T}, scales, steps) where {T} = GENNRoom{T}(
     [ScaleRoom(memory, s, steps, k == 1 ? STRETCH : steps) for (k, s) in enumerate(scales)],
     numbers!(memory, steps * first(scales).channels))
 
+"The memory and the rooms, one a thread, for these windows."
+function genn_rooms(scales::Vector{Scale{T}}, steps, windows) where {T}
+    threads = threads_for(windows)
+    shapes = [(s.channels, s.taps, s.features, s.latent, s.factor) for s in scales]
+    found = workspace((GENNRoom{T}, shapes, steps, threads)) do
+        memory = Memory{T}()
+        (memory, [GENNRoom(memory, scales, steps) for _ in 1:threads])
+    end
+    return found::Tuple{Memory{T},Vector{GENNRoom{T}}}
+end
+
 """
     residual_gradient!(g, v, x, scales) -> g = (I - ∂Φ/∂x)ᵀ v and v = x - Φ(x) in place
 
@@ -16,8 +27,7 @@ Arrays are `(state, time, window)`; `scales` is a vector of `Scale`, whose memor
 """
 function residual_gradient!(g::Array{T,3}, v::Array{T,3}, x::Array{T,3}, scales) where {T}
     (C, steps, windows) = size(x)
-    memory = Memory{T}()
-    rooms = [GENNRoom(memory, scales, steps) for _ in 1:threads_for(windows)]
+    (memory, rooms) = genn_rooms(scales, steps, windows)
     GC.@preserve memory g v x each_window(rooms, windows) do room, w
         k = (w - 1) * C * steps + 1
         residual_gradient!(pointer(g, k), pointer(v, k), pointer(x, k), scales, room, steps)
@@ -61,9 +71,9 @@ its gradients, shaped as the weights that `Scale` takes; v comes from `residual_
 """
 function residual_gradient_back!(x_bar::Array{T,3}, totals, x::Array{T,3}, v::Array{T,3}, g_bar::Array{T,3}, scales) where {T}
     (C, steps, windows) = size(x)
-    memory = Memory{T}()
-    rooms = [GENNRoom(memory, scales, steps) for _ in 1:threads_for(windows)]
+    (memory, rooms) = genn_rooms(scales, steps, windows)
     trained = totals !== nothing
+    trained && foreach(room -> foreach(clear_sums!, scales, room.scales), rooms)
     GC.@preserve memory x_bar x v g_bar begin
         each_window(rooms, windows) do room, w
             k = (w - 1) * C * steps + 1
@@ -111,6 +121,12 @@ function second_pullback!(s, room, v_bar, trained, a, n, steps)
     second!(room, s, n)
     put_back!(room, s, room.a_bar, a, n)
     trained && add_weights!(room, s, a, n)
+end
+
+function clear_sums!(s::Scale, room)
+    clear!(room.first, patch(s))
+    clear!(room.mix, s.features)
+    clear!(room.product, s.latent)
 end
 
 "ḡ·g has -v_bar·Φ and -v·(∂Φ/∂x) ḡ: the sums, subtracted, are its gradient."

@@ -1,4 +1,4 @@
-"""Learned priors and solvers on the Julia engine: `julia/src/residual_gradient.jl`, `convolutions.jl`.
+"""Learned priors and solvers in Julia: `julia/src/residual_gradient.jl`, `convolutions.jl`.
 
 Arrays are numpy, C-ordered `(window, time, channel)`, float32 or float64 and all of one type. They
 may hold what is not finite: a window that diverged stays so, alone. pyvda.priors and pyvda.solvers
@@ -33,7 +33,7 @@ class GENNScales(NamedTuple):
 
     taps: int
     factors: Sequence[int]
-    weights: Sequence[tuple[Array, Array, Array]]
+    weights: Sequence[tuple[Array, ...]]
 
     @property
     def shapes(self) -> list[tuple[int, int, int]]:
@@ -72,7 +72,7 @@ def residual_gradient_back(
     v: Array,
     g_bar: Array,
     trained: bool,
-) -> tuple[Array, list[tuple[Array, Array, Array]] | None]:
+) -> tuple[Array, list[tuple[Array, ...]] | None]:
     """Return the gradients of ḡ·g with respect to x and, if they are `trained`, the weights."""
     x = _windows("x", x)
     scales = scales.check(x)

@@ -57,7 +57,7 @@ def _one_thread_until_the_end() -> None:
     if threads > 1:
         torch.set_num_threads(1)
         # How torch's own distributed training hears of the end of a backward pass.
-        torch.autograd.Variable._execution_engine.queue_callback(  # type: ignore[attr-defined]
+        torch.autograd.Variable._execution_engine.queue_callback(
             lambda: torch.set_num_threads(threads)
         )
 
@@ -108,7 +108,7 @@ class ResidualGradient(torch.autograd.Function):
 
 
 class Convolutions(torch.autograd.Function):
-    """A chain of convolutions over time with ReLUs between, windows (B, T, C) to (B, T, outputs)."""
+    """A chain of convolutions over time with ReLUs between, (B, T, C) to (B, T, outputs)."""
 
     @staticmethod
     def forward(

@@ -107,7 +107,7 @@ class FoldedGENN:
         return result
 
     def engine(self, x: Tensor) -> JuliaEngine | None:
-        """Return the engine that computes `residual_gradient` of windows x, None where torch does."""
+        """Return the engine that computes `residual_gradient` at x, None where torch does."""
         self.layout.space.split(x)  # refuses a wrong shape
         bilinear = all(isinstance(branch.head, BilinearHead) for branch in self.branches)
         if self.layout.space.dimension > 1 or not bilinear:

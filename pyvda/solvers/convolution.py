@@ -3,7 +3,8 @@
 With a handful of channels a processor spends most of its time in a library convolution's overheads.
 On a CPU a convolution is therefore the product of its weights with a matrix of patches, made for a
 block of windows at a time while it is in the cache, in the backward pass too; elsewhere, and under
-autocast, it is torch's own. A `Chain` of them is one operation of the Julia engine, where that is used.
+autocast, it is torch's own. A `Chain` of them is one operation of the Julia engine, where that is
+used.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ class Chain(nn.Sequential):
         """Return (outputs, B, *axes) from channel-major grids (inputs, B, *axes)."""
         engine = self.engine(grid)
         if engine is None:
-            return super().forward(grid)  # type: ignore[no-any-return]
+            return super().forward(grid)
         layers: list[Convolution] = list(self)  # type: ignore[arg-type]
         relus = tuple(layer.relu for layer in layers)
         weights = (layer.weight for layer in layers)
