@@ -15,10 +15,15 @@ struct Layer{T}
     back::Panel{T}
 end
 "The weights are (tap, input, output), in Julia's order."
-Layer(memory, relu, w) = Layer(size(w, 2), size(w, 3), size(w, 1), relu,
-    packed!(memory, reshape(permutedims(w, (2, 1, 3)), :, size(w, 3))),
-    packed!(memory, reshape(permutedims(reverse(w, dims = 1), (3, 1, 2)), :, size(w, 2))))
-half(l::Layer) = l.width ÷ 2
+function Layer(memory::Memory{T}, relu, w::Array{T,3}) where {T}
+    (K, I, O) = size(w)
+    (forward, back) = (panel!(memory, K * I, O), panel!(memory, K * O, I))
+    for o in 1:O, i in 1:I, k in 1:K
+        unsafe_store!(row(forward, (k - 1) * I + i - 1), w[k, i, o], o)
+        unsafe_store!(row(back, (K - k) * O + o - 1), w[k, i, o], i)
+    end
+    return Layer{T}(I, O, K, relu, forward, back)
+end
 "Whether sums for the weights' gradient go as `back`: with the patches of the few outputs."
 narrows(l::Layer) = l.outputs < l.inputs
 

@@ -81,37 +81,44 @@ end
     product!(C, A, B, n, m, K, finish, like = C) -> n rows, m columns of C from A B
 
 `A` has K columns. The result is stored, added, stored as max(0, ·), or stored where `like` is positive
-and 0 elsewhere. Whole tiles are computed: rows up to a multiple of six, columns up to whole lanes.
+and 0 elsewhere. Whole tiles are computed: rows up to a multiple of six, columns up to half lanes.
 """
 @noinline function product!(C::Panel{T}, A::Entries{T}, B::Panel{T}, n::Int, m::Int, K::Int, finish::Finish, like::Panel{T} = C) where {T}
-    N = lanes_for(T)
+    (N, half) = (lanes_for(T), half_lanes(lanes_for(T)))
     for i in 0:TILE_ROWS:n-1
-        (a₁, a₂, a₃) = (A.at + unsafe_load(A.rows, i + 1), A.at + unsafe_load(A.rows, i + 2), A.at + unsafe_load(A.rows, i + 3))
-        (a₄, a₅, a₆) = (A.at + unsafe_load(A.rows, i + 4), A.at + unsafe_load(A.rows, i + 5), A.at + unsafe_load(A.rows, i + 6))
+        a = (A.at + unsafe_load(A.rows, i + 1), A.at + unsafe_load(A.rows, i + 2), A.at + unsafe_load(A.rows, i + 3),
+             A.at + unsafe_load(A.rows, i + 4), A.at + unsafe_load(A.rows, i + 5), A.at + unsafe_load(A.rows, i + 6))
         for j in 0:sizeof(N):m*sizeof(T)-1
-            c₁ = c₂ = c₃ = c₄ = c₅ = c₆ = zero(N)
-            b = B.at + j
-            for k in 1:K
-                column = unsafe_load(A.columns, k)
-                v = in_lanes(N, b)
-                c₁ = muladd(N(unsafe_load(a₁ + column)), v, c₁)
-                c₂ = muladd(N(unsafe_load(a₂ + column)), v, c₂)
-                c₃ = muladd(N(unsafe_load(a₃ + column)), v, c₃)
-                c₄ = muladd(N(unsafe_load(a₄ + column)), v, c₄)
-                c₅ = muladd(N(unsafe_load(a₅ + column)), v, c₅)
-                c₆ = muladd(N(unsafe_load(a₆ + column)), v, c₆)
-                b += B.stride
+            (c, b, l) = (row(C, i) + j, B.at + j, row(like, i) + j)
+            if m * sizeof(T) - j > sizeof(half)
+                tile!(N, c, C.stride, a, A.columns, b, B.stride, K, finish, l, like.stride)
+            else
+                tile!(half, c, C.stride, a, A.columns, b, B.stride, K, finish, l, like.stride)
             end
-            (c, l) = (row(C, i) + j, row(like, i) + j)
-            finish!(c, c₁, finish, l)
-            finish!(c + C.stride, c₂, finish, l + like.stride)
-            finish!(c + 2C.stride, c₃, finish, l + 2like.stride)
-            finish!(c + 3C.stride, c₄, finish, l + 3like.stride)
-            finish!(c + 4C.stride, c₅, finish, l + 4like.stride)
-            finish!(c + 5C.stride, c₆, finish, l + 5like.stride)
         end
     end
     return C
+end
+
+@inline function tile!(::Type{N}, c, stride, (a₁, a₂, a₃, a₄, a₅, a₆), columns, b, b_stride, K, finish, l, l_stride) where {N}
+    c₁ = c₂ = c₃ = c₄ = c₅ = c₆ = zero(N)
+    for k in 1:K
+        column = unsafe_load(columns, k)
+        v = in_lanes(N, b)
+        c₁ = muladd(N(unsafe_load(a₁ + column)), v, c₁)
+        c₂ = muladd(N(unsafe_load(a₂ + column)), v, c₂)
+        c₃ = muladd(N(unsafe_load(a₃ + column)), v, c₃)
+        c₄ = muladd(N(unsafe_load(a₄ + column)), v, c₄)
+        c₅ = muladd(N(unsafe_load(a₅ + column)), v, c₅)
+        c₆ = muladd(N(unsafe_load(a₆ + column)), v, c₆)
+        b += b_stride
+    end
+    finish!(c, c₁, finish, l)
+    finish!(c + stride, c₂, finish, l + l_stride)
+    finish!(c + 2stride, c₃, finish, l + 2l_stride)
+    finish!(c + 3stride, c₄, finish, l + 3l_stride)
+    finish!(c + 4stride, c₅, finish, l + 4l_stride)
+    finish!(c + 5stride, c₆, finish, l + 5l_stride)
 end
 
 @inline function finish!(at, v::N, finish, like) where {N}
