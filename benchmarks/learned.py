@@ -3,13 +3,15 @@
     python benchmarks/learned.py [--threads N] [--repeats N] [--iterations N]
 
 Both ways take the same batch in float32 in one process, in turn; the best of the repeats counts, as
-what else the machine does can only add. The losses must agree to 1e-5. A table is printed, and
-benchmarks/results/learned.json written with machine, versions and date.
+what else the machine does can only add. The losses must agree to 1e-5. PYVDA_KERNELS chooses the
+operations of the Julia engine (where it has them, the default here) or torch's. A table is printed,
+and benchmarks/results/learned.json written with machine, versions and date.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +22,7 @@ from record import write
 
 from pyvda.batch import Batch
 from pyvda.cost import VariationalCost
+from pyvda.engine import get_engine
 from pyvda.priors import TwoScaleGENN
 from pyvda.solvers import ConvSolver, LSTMSolver
 
@@ -97,6 +100,10 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, default=20)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    # What a run that has Julia running anyway computes with.
+    os.environ.setdefault(
+        "PYVDA_KERNELS", "julia" if get_engine().info.name == "julia" else "torch"
+    )
     results = {}
     print(f"{arguments.iterations} iterations, float32, {arguments.threads} threads")
     print(f"{'':52}{'pyvda':>10}{'published':>12}{'ratio':>8}")
@@ -114,7 +121,10 @@ def main() -> None:
         print(f"{'  relative difference of the losses':52}{found['loss_difference']:10.1e}")
         if found["loss_difference"] > 1e-5:
             raise SystemExit("the two ways do not compute the same loss")
-    path = write("learned", {"threads": arguments.threads, "cases": results})
+    path = write(
+        "learned",
+        {"threads": arguments.threads, "kernels": os.environ["PYVDA_KERNELS"], "cases": results},
+    )
     print(f"written: {path}")
 
 

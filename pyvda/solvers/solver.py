@@ -22,6 +22,7 @@ from pyvda.batch import Batch
 from pyvda.cost import BoundCost, VariationalCost, as_tensor
 from pyvda.errors import InputError
 from pyvda.names import Status
+from pyvda.priors.compiled import torch_on_one_thread
 
 Carry = tuple[Tensor, ...]
 
@@ -92,6 +93,10 @@ class GradientSolver(Solver):
     def step(self, x: Tensor, carry: Carry, gradient: Tensor) -> tuple[Tensor, Carry]:
         """Return the next x and internal state from the gradient of U at x."""
 
+    def on_engine(self, cost: BoundCost, x: Tensor) -> bool:
+        """Return whether the engine computes all but a few operations of an iteration at x."""
+        return False
+
     def solve(  # type: ignore[override]
         self,
         cost: VariationalCost,
@@ -142,15 +147,16 @@ class GradientSolver(Solver):
             return (x, *carry)
 
         first = 0
-        for last in _ends(iterations, checkpoint_every, detach_every):
-            if checkpoint_every and torch.is_grad_enabled():
-                x, *rest = checkpoint(block, first, last, x, *carry, use_reentrant=False)
-            else:
-                x, *rest = block(first, last, x, *carry)
-            carry = tuple(rest)
-            if detach_every and last % detach_every == 0 and last < iterations:
-                x, carry = x.detach(), tuple(part.detach() for part in carry)
-            first = last
+        with torch_on_one_thread(self.on_engine(bound, x)):
+            for last in _ends(iterations, checkpoint_every, detach_every):
+                if checkpoint_every and torch.is_grad_enabled():
+                    x, *rest = checkpoint(block, first, last, x, *carry, use_reentrant=False)
+                else:
+                    x, *rest = block(first, last, x, *carry)
+                carry = tuple(rest)
+                if detach_every and last % detach_every == 0 and last < iterations:
+                    x, carry = x.detach(), tuple(part.detach() for part in carry)
+                first = last
         recorded = None if recorder is None else recorder.finish(x)
         return SolverResult(x, iterations, status_of(x, batch), recorded)
 

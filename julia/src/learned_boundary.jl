@@ -1,0 +1,83 @@
+# What Python calls for learned priors and solvers, by the rules of boundary.jl. `weights` and `totals` are
+# lists of addresses, `sizes` three or four numbers a scale or layer; `totals` may be null.
+
+each_array(f, p, n) = [f(k, unsafe_load(Ptr{Ptr{Cvoid}}(p), k)) for k in 1:n]
+number_in(sizes, per, k, i) = unsafe_load(sizes, per * (k - 1) + i)
+
+"The arrays W, M, O of every scale; `sizes` has features, latent and factor."
+function genn_arrays(::Type{T}, C, taps, scales, sizes, p) where {T}
+    arrays = each_array(p, 3scales) do k, at
+        (F, L, f) = (number_in(sizes, 3, cld(k, 3), i) for i in 1:3)
+        which = mod1(k, 3)
+        which == 1 ? array_at(at, T, C * taps, F) : which == 2 ? array_at(at, T, F, 2L + C * f) : array_at(at, T, L, C * f)
+    end
+    return [(arrays[3k-2], arrays[3k-1], arrays[3k]) for k in 1:scales]
+end
+genn_scales(memory, C, taps, sizes, arrays) =
+    [Scale(memory, Int(C), Int(taps), Int(number_in(sizes, 3, k, 3)), a...) for (k, a) in enumerate(arrays)]
+
+function c_genn(bytes, C, taps, steps, windows, scales, sizes, weights, x, g, v, message, capacity)
+    guarded(message, capacity, refusal(63, 4, bytes)) do
+        genn(type_of(bytes), C, taps, steps, windows, scales, sizes, weights, x, g, v)
+    end
+end
+function genn(::Type{T}, C, taps, steps, windows, scales, sizes, weights, x, g, v) where {T}
+    memory = Memory{T}()
+    own = genn_scales(memory, C, taps, sizes, genn_arrays(T, C, taps, scales, sizes, weights))
+    at(p) = array_at(p, T, C, steps, windows)
+    GC.@preserve memory residual_gradient!(at(g), at(v), at(x), own)
+    return nothing
+end
+
+function c_genn_back(bytes, C, taps, steps, windows, scales, sizes, weights, x, v, g_bar, x_bar, totals, message, capacity)
+    guarded(message, capacity, refusal(63, 4, bytes)) do
+        genn_back(type_of(bytes), C, taps, steps, windows, scales, sizes, weights, x, v, g_bar, x_bar, totals)
+    end
+end
+function genn_back(::Type{T}, C, taps, steps, windows, scales, sizes, weights, x, v, g_bar, x_bar, totals) where {T}
+    memory = Memory{T}()
+    own = genn_scales(memory, C, taps, sizes, genn_arrays(T, C, taps, scales, sizes, weights))
+    at(p) = array_at(p, T, C, steps, windows)
+    sums = totals == C_NULL ? nothing : genn_arrays(T, C, taps, scales, sizes, totals)
+    GC.@preserve memory residual_gradient_back!(at(x_bar), sums, at(x), at(v), at(g_bar), own)
+    return nothing
+end
+
+"The weights of every layer; `sizes` has inputs, outputs, width, and 1 where a ReLU follows."
+layer_arrays(::Type{T}, layers, sizes, p) where {T} = each_array(p, layers) do k, at
+    array_at(at, T, number_in(sizes, 4, k, 3), number_in(sizes, 4, k, 1), number_in(sizes, 4, k, 2))
+end
+chain_layers(memory, sizes, arrays) = [Layer(memory, number_in(sizes, 4, k, 4) == 1, w) for (k, w) in enumerate(arrays)]
+
+function c_convolutions(bytes, steps, windows, layers, sizes, weights, x, y, message, capacity)
+    guarded(message, capacity, refusal(63, 4, bytes)) do
+        chain(type_of(bytes), steps, windows, layers, sizes, weights, x, y)
+    end
+end
+function chain(::Type{T}, steps, windows, layers, sizes, weights, x, y) where {T}
+    memory = Memory{T}()
+    own = chain_layers(memory, sizes, layer_arrays(T, layers, sizes, weights))
+    at(p, channels) = array_at(p, T, channels, steps, windows)
+    GC.@preserve memory convolutions!(at(y, last(own).outputs), at(x, first(own).inputs), own)
+    return nothing
+end
+
+function c_convolutions_back(bytes, steps, windows, layers, sizes, weights, x, y_bar, x_bar, totals, message, capacity)
+    guarded(message, capacity, refusal(63, 4, bytes)) do
+        chain_back(type_of(bytes), steps, windows, layers, sizes, weights, x, y_bar, x_bar, totals)
+    end
+end
+function chain_back(::Type{T}, steps, windows, layers, sizes, weights, x, y_bar, x_bar, totals) where {T}
+    memory = Memory{T}()
+    own = chain_layers(memory, sizes, layer_arrays(T, layers, sizes, weights))
+    sums = totals == C_NULL ? nothing : layer_arrays(T, layers, sizes, totals)
+    at(p, channels) = array_at(p, T, channels, steps, windows)
+    (inputs, outputs) = (first(own).inputs, last(own).outputs)
+    GC.@preserve memory convolutions_back!(at(x_bar, inputs), sums, at(x, inputs), at(y_bar, outputs), own)
+    return nothing
+end
+
+address(::Val{:genn}) = @cfunction(c_genn, Cint, (Int64, Int64, Int64, Int64, Int64, Int64, Ptr{Int64}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{UInt8}, Int64))
+address(::Val{:genn_back}) = @cfunction(c_genn_back, Cint, (Int64, Int64, Int64, Int64, Int64, Int64, Ptr{Int64}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{UInt8}, Int64))
+address(::Val{:convolutions}) = @cfunction(c_convolutions, Cint, (Int64, Int64, Int64, Int64, Ptr{Int64}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{UInt8}, Int64))
+address(::Val{:convolutions_back}) = @cfunction(c_convolutions_back, Cint, (Int64, Int64, Int64, Int64, Ptr{Int64}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{UInt8}, Int64))

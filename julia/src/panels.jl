@@ -1,0 +1,164 @@
+# Products of small matrices: what learned priors and solvers spend their time on.
+#
+# A library's product begins with copies of its factors; for matrices of some sixty columns these take
+# as long as the arithmetic. Here the right factor and the result are `Panel`s, rows of whole lanes,
+# and the left factor is `Entries`: numbers anywhere, entry (i, k) at the address of row i plus that of
+# column k. So the patches of a convolution, in every order, and the transpose of a panel are left
+# factors as they lie in memory, and one loop serves a layer, its pullback and the gradient of its
+# weights.
+#
+# Everything here works on addresses. Whoever calls owns the memory, in a `Memory` that is preserved.
+
+"What a product does with its result: store it, add it, or store it after a ReLU or through one's derivative."
+@enum Finish STORE ADD RELU MASK
+
+const TILE_ROWS = 6     # times two registers of a lane are twelve of the sixteen that AVX2 has
+
+"Rows of whole lanes, one every `stride` bytes."
+struct Panel{T}
+    at::Ptr{T}
+    stride::Int
+end
+
+"Numbers of a matrix, entry (i, k) `rows[i] + columns[k]` bytes behind `at`."
+struct Entries{T}
+    at::Ptr{T}
+    rows::Ptr{Int}
+    columns::Ptr{Int}
+end
+Base.transpose(a::Entries) = Entries(a.at, a.columns, a.rows)
+
+"What panels and lists of addresses lie in, for as long as this is preserved."
+struct Memory{T}
+    numbers::Vector{Vector{T}}
+    addresses::Vector{Vector{Int}}
+end
+Memory{T}() where {T} = Memory{T}(Vector{T}[], Vector{Int}[])
+
+"""
+    numbers!(memory, n) -> address of n zeros
+
+With room for a whole tile before the next number: tiles are not cut at a panel's end. On a cache line
+where Julia does not put them there itself.
+"""
+function numbers!(memory::Memory{T}, n) where {T}
+    line = 64 ÷ sizeof(T)
+    push!(memory.numbers, zeros(T, n + 2line))
+    at = pointer(last(memory.numbers))
+    return at + mod(-Int(UInt(at) % 64), 64)
+end
+
+"    addresses!(memory, bytes) -> address of these numbers, filled up to whole tiles by the last"
+function addresses!(memory::Memory, bytes)
+    filled = [bytes[min(i, length(bytes))] for i in 1:length(bytes)+TILE_ROWS]
+    push!(memory.addresses, filled)
+    return pointer(last(memory.addresses))
+end
+
+whole_lanes(::Type{T}, columns) where {T} = lanes(lanes_for(T)) * cld(columns, lanes(lanes_for(T)))
+
+"    panel!(memory, rows, columns) -> a panel of zeros"
+function panel!(memory::Memory{T}, rows, columns) where {T}
+    width = whole_lanes(T, columns)
+    rows = TILE_ROWS * cld(rows, TILE_ROWS)
+    return Panel{T}(numbers!(memory, rows * width), width * sizeof(T))
+end
+
+"    packed!(memory, A) -> the panel with the numbers of a matrix"
+function packed!(memory::Memory, A::Matrix)
+    panel = panel!(memory, size(A)...)
+    for i in axes(A, 1), j in axes(A, 2)
+        unsafe_store!(row(panel, i - 1), A[i, j], j)
+    end
+    return panel
+end
+
+@inline row(p::Panel, i) = p.at + i * p.stride
+@inline in_lanes(::Type{N}, at) where {N} = unsafe_load(Ptr{N}(at))
+@inline in_lanes!(at, v::N) where {N} = unsafe_store!(Ptr{N}(at), v)
+
+"""
+    product!(C, A, B, n, m, K, finish, like = C) -> n rows, m columns of C from A B
+
+`A` has K columns. The result is stored, added, stored as max(0, ·), or stored where `like` is positive
+and 0 elsewhere. Whole tiles are computed: rows up to a multiple of six, columns up to half lanes.
+"""
+@noinline function product!(C::Panel{T}, A::Entries{T}, B::Panel{T}, n::Int, m::Int, K::Int, finish::Finish, like::Panel{T} = C) where {T}
+    (N, half) = (lanes_for(T), half_lanes(lanes_for(T)))
+    for i in 0:TILE_ROWS:n-1
+        a = (A.at + unsafe_load(A.rows, i + 1), A.at + unsafe_load(A.rows, i + 2), A.at + unsafe_load(A.rows, i + 3),
+             A.at + unsafe_load(A.rows, i + 4), A.at + unsafe_load(A.rows, i + 5), A.at + unsafe_load(A.rows, i + 6))
+        for j in 0:sizeof(N):m*sizeof(T)-1
+            (c, b, l) = (row(C, i) + j, B.at + j, row(like, i) + j)
+            if m * sizeof(T) - j > sizeof(half)
+                tile!(N, c, C.stride, a, A.columns, b, B.stride, K, finish, l, like.stride)
+            else
+                tile!(half, c, C.stride, a, A.columns, b, B.stride, K, finish, l, like.stride)
+            end
+        end
+    end
+    return C
+end
+
+@inline function tile!(::Type{N}, c, stride, (a₁, a₂, a₃, a₄, a₅, a₆), columns, b, b_stride, K, finish, l, l_stride) where {N}
+    c₁ = c₂ = c₃ = c₄ = c₅ = c₆ = zero(N)
+    for k in 1:K
+        column = unsafe_load(columns, k)
+        v = in_lanes(N, b)
+        c₁ = muladd(N(unsafe_load(a₁ + column)), v, c₁)
+        c₂ = muladd(N(unsafe_load(a₂ + column)), v, c₂)
+        c₃ = muladd(N(unsafe_load(a₃ + column)), v, c₃)
+        c₄ = muladd(N(unsafe_load(a₄ + column)), v, c₄)
+        c₅ = muladd(N(unsafe_load(a₅ + column)), v, c₅)
+        c₆ = muladd(N(unsafe_load(a₆ + column)), v, c₆)
+        b += b_stride
+    end
+    finish!(c, c₁, finish, l)
+    finish!(c + stride, c₂, finish, l + l_stride)
+    finish!(c + 2stride, c₃, finish, l + 2l_stride)
+    finish!(c + 3stride, c₄, finish, l + 3l_stride)
+    finish!(c + 4stride, c₅, finish, l + 4l_stride)
+    finish!(c + 5stride, c₆, finish, l + 5l_stride)
+end
+
+@inline function finish!(at, v::N, finish, like) where {N}
+    if finish === ADD
+        v += in_lanes(N, at)
+    elseif finish === RELU
+        v = where_positive(v, v)
+    elseif finish === MASK
+        v = where_positive(in_lanes(N, like), v)
+    end
+    in_lanes!(at, v)
+end
+
+# Fresh memory costs as much as the work in it, and brings on the garbage collector: what was made for
+# some sizes serves the next call with the same. One call runs at a time.
+const WORKSPACES = Dict{Any,Any}()
+const MOST_WORKSPACES = 8
+
+"    workspace(make, key) -> what make() gave for this key"
+function workspace(make, key)
+    haskey(WORKSPACES, key) && return WORKSPACES[key]
+    length(WORKSPACES) < MOST_WORKSPACES || empty!(WORKSPACES)
+    return WORKSPACES[key] = make()
+end
+
+"Zeros in place of sums of n rows."
+function clear!(p::Panel{T}, n) where {T}
+    for i in 0:n-1, k in 1:p.stride÷sizeof(T)
+        unsafe_store!(row(p, i), zero(T), k)
+    end
+end
+
+threads_for(windows) = min(Threads.nthreads(), windows)
+
+"    each_window(f, rooms, windows): call f(room, w) for all windows w, on a thread for each room"
+function each_window(f, rooms, windows)
+    Threads.@threads for k in eachindex(rooms)
+        for w in (k - 1) * windows ÷ length(rooms) + 1:k * windows ÷ length(rooms)
+            f(rooms[k], w)
+        end
+    end
+    return nothing
+end

@@ -1,0 +1,147 @@
+"""Operations of learned priors and solvers that the Julia engine computes, as torch sees them.
+
+Matrices with some sixty columns, and what stands between them, take a processor twice as long in
+torch as in kernels of their own. Each operation here is one torch operation with a backward of its
+own, on CPU tensors; where `engine_for` finds no engine, the caller's torch code computes the same
+to rounding. No torch is called from Julia.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyvda.engine.choice import kernel_engine
+from pyvda.engine.julia import JuliaEngine
+from pyvda.engine.learned import (
+    GENNScales,
+    convolutions,
+    convolutions_back,
+    residual_gradient,
+    residual_gradient_back,
+)
+
+_TYPES = (torch.float32, torch.float64)
+_alone = threading.local()
+
+
+@contextlib.contextmanager
+def torch_on_one_thread(wanted: bool) -> Iterator[None]:
+    """Leave the cores to the engine, if that is `wanted`: in the block and in its backward pass.
+
+    After an operation on several threads torch's (OpenMP's) others spin for milliseconds, waiting
+    for the next one, on the cores that the engine's threads need: iterations that go to and fro
+    take twice as long. Of use where torch has little to do between the engine's operations.
+    """
+    threads = torch.get_num_threads()
+    if not wanted or threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    _alone.wanted = True
+    try:
+        yield
+    finally:
+        _alone.wanted = False
+        torch.set_num_threads(threads)
+
+
+def _one_thread_until_the_end() -> None:
+    """Leave the cores to the engine until the backward pass that is running ends."""
+    threads = torch.get_num_threads()
+    if threads > 1:
+        torch.set_num_threads(1)
+        # How torch's own distributed training hears of the end of a backward pass.
+        torch.autograd.Variable._execution_engine.queue_callback(
+            lambda: torch.set_num_threads(threads)
+        )
+
+
+def engine_for(x: Tensor, weights: Sequence[Tensor]) -> JuliaEngine | None:
+    """Return the engine for windows x (B, T, C) and these weights, if it is to be used."""
+    plain = x.ndim == 3 and x.dtype in _TYPES and not torch.compiler.is_compiling()
+    if not plain or any(t.device.type != "cpu" or t.dtype != x.dtype for t in (x, *weights)):
+        return None
+    return kernel_engine()
+
+
+class ResidualGradient(torch.autograd.Function):
+    """g = (I − ∂Φ/∂x)ᵀ (x − Φ(x)) of a folded GENN prior over time, W, M and O of each scale."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        engine: JuliaEngine,
+        taps: int,
+        factors: tuple[int, ...],
+        *weights: Tensor,
+    ) -> Tensor:
+        ctx.alone = getattr(_alone, "wanted", False)
+        ctx.engine, ctx.taps, ctx.factors = engine, taps, factors
+        g, v = residual_gradient(engine, _scales(taps, factors, weights), _array(x))
+        ctx.save_for_backward(x, torch.from_numpy(v), *weights)
+        return torch.from_numpy(g)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
+        if ctx.alone:
+            _one_thread_until_the_end()
+        x, v, *weights = ctx.saved_tensors
+        trained = any(ctx.needs_input_grad[4:])
+        x_bar, totals = residual_gradient_back(
+            ctx.engine,
+            _scales(ctx.taps, ctx.factors, weights),
+            _array(x),
+            _array(v),
+            _array(cotangent),
+            trained,
+        )
+        found = [None] * len(weights) if totals is None else _tensors(sum(totals, ()))
+        return torch.from_numpy(x_bar), None, None, None, *found
+
+
+class Convolutions(torch.autograd.Function):
+    """A chain of convolutions over time with ReLUs between, (B, T, C) to (B, T, outputs)."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, engine: JuliaEngine, relus: tuple[bool, ...], *weights: Tensor
+    ) -> Tensor:
+        ctx.alone = getattr(_alone, "wanted", False)
+        ctx.engine, ctx.relus = engine, relus
+        ctx.save_for_backward(x, *weights)
+        return torch.from_numpy(convolutions(engine, list(map(_array, weights)), relus, _array(x)))
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
+        if ctx.alone:
+            _one_thread_until_the_end()
+        x, *weights = ctx.saved_tensors
+        trained = any(ctx.needs_input_grad[3:])
+        x_bar, totals = convolutions_back(
+            ctx.engine, list(map(_array, weights)), ctx.relus, _array(x), _array(cotangent), trained
+        )
+        found = [None] * len(weights) if totals is None else _tensors(totals)
+        return torch.from_numpy(x_bar), None, None, *found
+
+
+def _scales(taps: int, factors: Sequence[int], weights: Sequence[Tensor]) -> GENNScales:
+    arrays = list(map(_array, weights))
+    threes = [(arrays[k], arrays[k + 1], arrays[k + 2]) for k in range(0, len(arrays), 3)]
+    return GENNScales(taps, factors, threes)
+
+
+def _array(tensor: Tensor) -> Any:
+    return tensor.detach().contiguous().numpy()
+
+
+def _tensors(arrays: Sequence[Any]) -> list[Tensor]:
+    return list(map(torch.from_numpy, arrays))

@@ -1,0 +1,198 @@
+"""Learned priors and solvers on the Julia engine, against torch and autograd."""
+
+import numpy as np
+import pytest
+import torch
+
+from pyvda.batch import Batch
+from pyvda.cost import VariationalCost
+from pyvda.engine import get_engine
+from pyvda.engine.choice import kernel_engine
+from pyvda.engine.learned import GENNScales, convolutions, residual_gradient
+from pyvda.errors import InputError
+from pyvda.priors import GENN, TwoScaleGENN
+from pyvda.solvers import ConvSolver
+
+pytestmark = pytest.mark.julia
+
+PRIORS = {
+    "one-scale": lambda: GENN(12, width=5, features=20, latent=7),
+    "two-scale": lambda: TwoScaleGENN(3),
+    "cells": lambda: GENN(3, width=5, features=30, latent=9, every=2),
+    "few": lambda: TwoScaleGENN(4, width=3, features=30, latent=9, factors=7),
+}
+SHAPES = [(1, 5), (3, 41), (5, 200)]  # windows, steps
+
+
+def on(monkeypatch: pytest.MonkeyPatch, kernels: str, f):
+    monkeypatch.setenv("PYVDA_KERNELS", kernels)
+    return f()
+
+
+def tolerance(dtype: torch.dtype) -> float:
+    return 1e-11 if dtype == torch.float64 else 2e-4
+
+
+def assert_close(found: torch.Tensor, expected: torch.Tensor) -> None:
+    scale = expected.abs().max().item() or 1.0
+    assert (found - expected).abs().max().item() <= tolerance(found.dtype) * scale
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("name", PRIORS)
+def test_gradient_and_its_backward_pass_are_those_of_torch(monkeypatch, name, shape, dtype):
+    torch.manual_seed(sum(shape))
+    prior = PRIORS[name]().to(dtype)
+    space = prior.prepare().layout.space
+    start = torch.randn(shape[0], space.every * shape[1], space.channels, dtype=dtype)
+    cotangent = torch.randn_like(start)
+
+    def gradients():
+        x = start.clone().requires_grad_()
+        g = prior.prepare().residual_gradient(x)
+        return [g.detach(), *torch.autograd.grad(g, [x, *prior.parameters()], cotangent)]
+
+    operation = prior.prepare()
+    monkeypatch.setenv("PYVDA_KERNELS", "julia")
+    if all(type(b.head).__name__ == "BilinearHead" for b in operation.branches):
+        assert operation.engine(start) is not None
+    found = gradients()
+    expected = on(monkeypatch, "torch", gradients)
+    assert operation.engine(start) is None
+    for a, b in zip(found, expected, strict=True):
+        assert_close(a, b)
+
+
+def test_gradient_is_that_of_the_recorded_graph(monkeypatch):
+    """Against autograd's own double backward pass of ½‖x − Φ(x)‖²."""
+    monkeypatch.setenv("PYVDA_KERNELS", "julia")
+    torch.manual_seed(1)
+    prior = TwoScaleGENN(3).double()
+    x = torch.randn(2, 30, 3, dtype=torch.float64, requires_grad=True)
+    cotangent = torch.randn_like(x)
+    weights = list(prior.parameters())
+    (recorded,) = torch.autograd.grad(0.5 * (x - prior(x)).square().sum(), x, create_graph=True)
+    expected = torch.autograd.grad(recorded, [x, *weights], cotangent)
+    found = torch.autograd.grad(prior.prepare().residual_gradient(x), [x, *weights], cotangent)
+    for a, b in zip(found, expected, strict=True):
+        assert_close(a, b)
+
+
+def test_gradcheck(monkeypatch):
+    monkeypatch.setenv("PYVDA_KERNELS", "julia")
+    torch.manual_seed(2)
+    prior = TwoScaleGENN(2, width=3, features=16, latent=3).double().prepare()
+    x = torch.randn(2, 6, 2, dtype=torch.float64, requires_grad=True)
+    assert prior.engine(x) is not None
+    assert torch.autograd.gradcheck(prior.residual_gradient, (x,))
+    network = ConvSolver(2).double().network
+    grid = torch.randn(4, 2, 6, dtype=torch.float64, requires_grad=True)
+    assert network.engine(grid) is not None
+    assert torch.autograd.gradcheck(network, (grid,))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_convolutions_and_their_backward_pass_are_those_of_torch(monkeypatch, shape, dtype):
+    torch.manual_seed(sum(shape))
+    network = ConvSolver(3, width=5).to(dtype).network
+    start = torch.randn(6, *shape, dtype=dtype)
+    cotangent = torch.randn(3, *shape, dtype=dtype)
+
+    def gradients():
+        grid = start.clone().requires_grad_()
+        y = network(grid)
+        return [y.detach(), *torch.autograd.grad(y, [grid, *network.parameters()], cotangent)]
+
+    found = on(monkeypatch, "julia", gradients)
+    expected = on(monkeypatch, "torch", gradients)
+    for a, b in zip(found, expected, strict=True):
+        assert_close(a, b)
+
+
+def batch_of(windows: int, dtype: torch.dtype) -> Batch:
+    generator = torch.Generator().manual_seed(3)
+    truth, noise, start = torch.randn(3, windows, 41, 3, generator=generator, dtype=dtype)
+    mask = (torch.rand(windows, 41, 3, generator=generator) < 0.3).to(dtype)
+    return Batch(mask * (truth + 0.1 * noise), mask, start, truth)
+
+
+@pytest.mark.parametrize("options", [{}, {"checkpoint_every": 2}], ids=["plain", "checkpointed"])
+def test_a_training_step_is_that_of_torch_and_the_threads_come_back(monkeypatch, options):
+    torch.manual_seed(4)
+    solver = ConvSolver(3).double()
+    cost = VariationalCost(TwoScaleGENN(3).double(), learnable=True)
+    batch = batch_of(5, torch.float64)
+    modules = torch.nn.ModuleList((cost, solver))
+    threads = torch.get_num_threads()
+
+    def gradients():
+        modules.zero_grad()
+        loss = (solver.solve(cost, batch, 5, **options).x - batch.truth).square().mean()
+        loss.backward()
+        return [loss.detach(), *(p.grad.clone() for p in modules.parameters())]
+
+    found = on(monkeypatch, "julia", gradients)
+    assert torch.get_num_threads() == threads
+    again = on(monkeypatch, "julia", gradients)
+    assert all(torch.equal(a, b) for a, b in zip(found, again, strict=True))
+    for a, b in zip(found, on(monkeypatch, "torch", gradients), strict=True):
+        assert_close(a, b)
+
+
+def test_a_window_does_not_depend_on_its_mates(monkeypatch):
+    monkeypatch.setenv("PYVDA_KERNELS", "julia")
+    torch.manual_seed(5)
+    solver, cost = ConvSolver(3), VariationalCost(TwoScaleGENN(3))
+    batch = batch_of(7, torch.float32)
+    with torch.no_grad():
+        together = solver.solve(cost, batch, 4).x
+        alone = torch.cat([solver.solve(cost, batch[k : k + 1], 4).x for k in range(7)])
+        assert torch.equal(together, alone)
+        lost = Batch(batch.observation, batch.mask, batch.first_guess.clone(), batch.truth)
+        lost.first_guess[3, 20, 1] = float("nan")
+        found = solver.solve(cost, lost, 4).x
+    others = [0, 1, 2, 4, 5, 6]
+    assert found[3].isnan().any()
+    assert torch.equal(found[others], together[others])
+
+
+def test_what_the_engine_has_not_is_torchs(monkeypatch):
+    monkeypatch.setenv("PYVDA_KERNELS", "julia")
+    x = torch.randn(2, 20, 3)
+    assert TwoScaleGENN(3).prepare().engine(x) is not None
+    assert TwoScaleGENN(3).half().prepare().engine(x.half()) is None
+    assert TwoScaleGENN(3).prepare().engine(x.double()) is None
+    assert TwoScaleGENN(1, 2, True).prepare().engine(torch.randn(2, 20, 12)) is None
+    assert ConvSolver(3).network.engine(torch.randn(6, 2, 20)) is not None
+    with torch.autocast("cpu"):
+        assert ConvSolver(3).network.engine(torch.randn(6, 2, 20)) is None
+    assert ConvSolver(1, 2, True).network.engine(torch.randn(2, 2, 20, 12)) is None
+
+
+def test_the_switch(monkeypatch):
+    engine = get_engine("julia")
+    monkeypatch.delenv("PYVDA_KERNELS", raising=False)
+    assert kernel_engine() is engine  # it runs
+    assert on(monkeypatch, "julia", kernel_engine) is engine
+    assert on(monkeypatch, "torch", kernel_engine) is None
+    with pytest.raises(InputError, match="PYVDA_KERNELS is 'numpy', expected one of"):
+        on(monkeypatch, "numpy", kernel_engine)
+
+
+def test_wrong_arrays_are_refused_before_a_pointer_crosses():
+    engine = get_engine("julia")
+    x = np.zeros((2, 9, 3))
+    weights = (np.zeros((8, 15)), np.zeros((9, 8)), np.zeros((3, 3)))
+    with pytest.raises(InputError, match="W has shape"):
+        residual_gradient(engine, GENNScales(7, [1], [weights]), x)
+    wrong = (weights[0].astype(np.float32), *weights[1:])
+    with pytest.raises(InputError, match="type float32, expected"):
+        residual_gradient(engine, GENNScales(5, [1], [wrong]), x)
+    with pytest.raises(InputError, match="expected \\(window, time, channel\\)"):
+        residual_gradient(engine, GENNScales(5, [1], [weights]), x[0])
+    with pytest.raises(InputError, match="an odd number"):
+        convolutions(engine, [np.zeros((4, 3, 2))], [True], x)
+    empty = residual_gradient(engine, GENNScales(5, [1], [weights]), x[:0])[0]
+    assert empty.shape == (0, 9, 3)
