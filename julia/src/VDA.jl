@@ -16,16 +16,19 @@ The verbs, and the file where each is told:
     strong_constraint!                             strong_constraint.jl  the model exact
     posterior_mean!                                posterior.jl  the limit, from a library
     ensemble_smoother!                             ensemble.jl   covariances from an ensemble
+    residual_gradient!, residual_gradient_back!    residual_gradient.jl  of a learned prior, a GENN
+    convolutions!, convolutions_back!              convolutions.jl  of a learned solver
 
 How the parts combine. A model is written once, for one window, in plain arithmetic. What a number
 is decides what is computed: `Float64` is one window, `Lanes` (lanes.jl) are the 8 or 16 windows
 that 64 bytes hold, and `Unfused` (unfused.jl) rounds after every operation, so that
 a simulation gives the same bits on every machine. A small model (Lorenz-63) works on tuples that
-stay in registers; a large one (Lorenz-96) works on vectors, one component at a time.
+stay in registers; a large one (Lorenz-96) works on vectors, one component at a time. Learned priors and
+solvers are products of small matrices (panels.jl), whose lanes hold channels in place of windows.
 
 Arrays that come from outside are `(state, time, window)` in Julia's order, which is C's
-`(window, time, state)`; blocks.jl moves them to lanes and back. `boundary.jl` is what Python calls, and
-precompile.jl runs it once while the package is compiled.
+`(window, time, state)`; blocks.jl moves them to lanes and back. `boundary.jl` and `learned_boundary.jl` are
+what Python calls, and precompile.jl runs it (but for the learned part) once while the package is compiled.
 """
 module VDA
 

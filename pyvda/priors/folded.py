@@ -9,7 +9,7 @@ differentiate to any order.
 of g = ∇ₓ ½‖x − Φ(x)‖² for a cotangent ḡ is the gradient of the number ḡ·g, that is of the
 derivative of ½‖x − Φ‖² in the direction ḡ: a tangent pass forward, then one reverse pass. Windows
 are taken in blocks that stay in the cache, and nothing of the inner gradient's graph is recorded.
-Over time, on a CPU, the Julia engine has this operation too (`compiled.py`), three times as fast.
+Over time, on a CPU, the Julia engine has this operation too (`compiled.py`), faster.
 """
 
 from __future__ import annotations
