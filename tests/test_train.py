@@ -114,7 +114,7 @@ def test_supervised_training_beats_a_converged_descent(tmp_path) -> None:
         data={"preset": "lorenz63-blanked", "windows": 384, "symmetries": True},
         solver={"hidden": 30},
         optimiser={"prior_rate": 0.003, "pretraining_rate": 0.003},
-        training={"epochs": 12, "batch_size": 16, "pretraining": 1},
+        training={"epochs": 16, "batch_size": 16, "pretraining": 1},
     )
     model = train(configuration, tmp_path)
     assert held_out(configuration.data, model) < 0.95 * held_out(configuration.data, None, 20_000)
