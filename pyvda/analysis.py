@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
+import dask.array as da
 import numpy as np
 import xarray as xr
 
@@ -67,16 +68,19 @@ def template(ds: xr.Dataset, options: Options, model: Model) -> xr.Dataset:
         one, np.zeros(shape), per_window, stdev=stdev, point_innovation=points
     )
     sample = further.labelled(sample, model, more)
-    lazy = ds[names.OBSERVATION].chunksizes[names.WINDOW]
-    count = ds.sizes[names.WINDOW]
-    data = {
-        name: v.isel(window=[0] * count, drop=True).drop_vars(v.coords).chunk(window=lazy)
-        for name, v in sample.data_vars.items()
-    }
+    blocks = ds[names.OBSERVATION].chunksizes[names.WINDOW]
+    data = {name: _repeated(v.variable, blocks) for name, v in sample.data_vars.items()}
     coords = dict(ds.drop_vars(POSITION).coords)
     if names.PARAMETER in sample.coords:
         coords[names.PARAMETER] = sample[names.PARAMETER]
     return xr.Dataset(data, coords, sample.attrs)
+
+
+def _repeated(one: xr.Variable, blocks: tuple[int, ...]) -> xr.Variable:
+    """Return a variable of one window as that of all, without any memory."""
+    rest = one.shape[1:]
+    data = da.empty((sum(blocks), *rest), one.dtype, chunks=(blocks, *rest))
+    return xr.Variable(one.dims, data, one.attrs)
 
 
 def with_provenance(

@@ -9,7 +9,6 @@ chunk of windows is assimilated when its results are asked for, so that memory s
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from pyvda.errors import InputError
 from pyvda.methods import METHODS, Options, Problem
 from pyvda.methods.learned import LearnedOptions
 from pyvda.models import Model, get_model
+from pyvda.progress import OfBlocks, Report, silent
 from pyvda.settings import Settings, configured, settled
 
 
@@ -44,7 +44,7 @@ def assimilate(
     lambda2: float = 1.0,
     engine: str | None = None,
     resume_file: str | Path | None = None,
-    report: Callable[[int, int], None] | None = None,
+    report: Report | None = None,
     **options: Any,
 ) -> xr.Dataset:
     """Assimilate observations, with a known model or a learned one.
@@ -84,8 +84,8 @@ def assimilate(
         See `pyvda.engine.get_engine`.
     resume_file : path, optional
         Where FSGD keeps its state; an interrupted run goes on from it.
-    report : callable(done, total), optional
-        Told of progress.
+    report : callable(done, total, note), optional
+        Told of progress; FSGD notes the mean cost and gradient norm of its windows.
 
     Returns
     -------
@@ -129,11 +129,13 @@ def assimilate(
     known = variance or netcdf.stated_variance(observed)
     unlike = _unlike_trained(bound, in_windows, known)
 
+    blocks = OfBlocks(report or silent, in_windows.sizes[names.WINDOW])
+
     def solve(block: xr.Dataset) -> xr.Dataset:
         batch = windows.to_batch(block, mean, variance)
-        quiet = report or (lambda done, total: None)
         numbers = block[POSITION].values if POSITION in block else None
-        problem = Problem(batch, model, cost, running, known, quiet, numbers=numbers)
+        heard = blocks.block(block.sizes[names.WINDOW]) if lazy else report or silent
+        problem = Problem(batch, model, cost, running, known, heard, numbers=numbers)
         if warm is not None:
             problem = _warmed(problem, warm)
         resume = {} if resume_file is None else {"checkpoint": _resume_path(resume_file, block)}
@@ -195,8 +197,7 @@ def _warm_start(
 
 def _warmed(problem: Problem, warm: LearnedOptions) -> Problem:
     """Return the problem with the learned analysis as first guess, where that is finite."""
-    silent = replace(problem, report=lambda done, total: None)
-    found = METHODS["learned"].solve(silent, warm).x
+    found = METHODS["learned"].solve(replace(problem, report=silent), warm).x
     finite = np.isfinite(found).all((1, 2), keepdims=True)
     guess = np.where(finite, found, problem.batch.first_guess)
     return replace(problem, batch=replace(problem.batch, first_guess=guess), warm=True)

@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +20,7 @@ import typer
 import pyvda
 from pyvda.atomic import check_folder, replacing
 from pyvda.errors import EngineError, InputError, TrainingError
+from pyvda.progress import shown
 
 app = typer.Typer(
     help="Variational data assimilation of netCDF observations.",
@@ -71,19 +72,6 @@ def _example(*commands: str) -> str:
 
 
 @contextmanager
-def _progress(what: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar with the time left, on a terminal; tell nothing when quiet."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-@contextmanager
 def _warnings_in_a_line() -> Iterator[None]:
     """Print what pyvda warns of as one line, without the place in the source."""
     from pyvda.patterns import PatternWarning
@@ -127,7 +115,7 @@ def simulate(
     from pyvda.engine import get_engine
 
     check_folder(output)
-    with _progress("simulate", quiet) as report:
+    with shown("simulate", quiet) as report:
         truth = twin.simulate(preset, windows, seed, engine=engine, report=report)
     netcdf.save_analysis(truth, output)
     _say(quiet, f"{output}: {windows} windows of {preset}, on {get_engine(engine).info}")
@@ -236,7 +224,7 @@ def assimilate(
         )
     if truth is not None:
         observed = _with_truth(observed, _read(truth))
-    with _warnings_in_a_line(), _progress("assimilate", quiet) as report:
+    with _warnings_in_a_line(), shown("assimilate", quiet) as report:
         analysis = run(observed, report=report, **settings)
         analysis.attrs["source"] = f"observations from {observations.name}"
         netcdf.save_analysis(analysis, output)
@@ -264,16 +252,21 @@ def train(
     """Train a prior and a solver, and keep the best weights."""
     from pyvda.train import train as run
 
+    quiet = quiet or os.environ.get("LOCAL_RANK", "0") != "0"  # the first process of DDP speaks
+
     def report(epoch: dict[str, Any]) -> None:
         known = ("loss", "r_score", "cost", "ode_score")
         scores = "  ".join(f"{name} {epoch[name]:.4g}" for name in known if epoch.get(name))
         best = "  best" if epoch["best"] else ""
         _say(quiet, f"epoch {epoch['epoch']}  {epoch['iterations']} iterations  {scores}{best}")
 
-    if run(configuration, out, resume=resume, start=start, engine=engine, report=report) is None:
+    with shown("train", quiet) as step:
+        best = run(
+            configuration, out, resume=resume, start=start, engine=engine, report=report, step=step
+        )
+    if best is None:
         raise TrainingError(f"no epoch had a finite score; see training.json in {out}")
-    of_many = os.environ.get("LOCAL_RANK", "0") != "0"  # the first process of DDP speaks
-    _say(quiet or of_many, f"{out}: the best weights, to use as --checkpoint {out}")
+    _say(quiet, f"{out}: the best weights, to use as --checkpoint {out}")
 
 
 @app.command(
@@ -430,7 +423,7 @@ def reproduce(
     from pyvda import reproduction
 
     def progress(label: str) -> Any:
-        return _progress(label, quiet)
+        return shown(label, quiet)
 
     def say(text: str) -> None:
         _say(quiet, text)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import dask
+import netCDF4
 import numpy as np
 import xarray as xr
 
@@ -231,7 +232,8 @@ def _reading(path: Path) -> Iterator[None]:
 
 def _to_netcdf(ds: xr.Dataset, path: Path, encoding: dict[Hashable, dict[str, Any]]) -> None:
     try:
-        ds.to_netcdf(path, engine="netcdf4", format="NETCDF4", encoding=encoding)
+        with _small_caches():
+            ds.to_netcdf(path, engine="netcdf4", format="NETCDF4", encoding=encoding)
     except (OSError, RuntimeError) as error:
         # HDF5 never gives up a file that it cannot complete. Let it try now, while the disk is
         # still full, or it writes its buffers once more after the file was emptied and removed.
@@ -241,6 +243,20 @@ def _to_netcdf(ds: xr.Dataset, path: Path, encoding: dict[Hashable, dict[str, An
             failure = failure.__context__
         gc.collect()
         raise
+
+
+@contextlib.contextmanager
+def _small_caches() -> Iterator[None]:
+    """Keep a few chunks of each variable in memory instead of the library's 64 MB and more.
+
+    Windows are written in their order, so a chunk that is complete is not needed again.
+    """
+    before = netCDF4.get_chunk_cache()
+    netCDF4.set_chunk_cache(4 * _CHUNK_BYTES)
+    try:
+        yield
+    finally:
+        netCDF4.set_chunk_cache(*before)
 
 
 def _is_store(path: Path) -> bool:

@@ -31,6 +31,7 @@ from pyvda.description import MODEL_FILE, Pattern
 from pyvda.engine import get_engine
 from pyvda.errors import InputError
 from pyvda.learned import LearnedModel, normalisation
+from pyvda.progress import Report, silent
 from pyvda.shipped import TRAINING_FILE, checkpoint_folder, record
 from pyvda.signals import handlers_kept
 from pyvda.training import state
@@ -49,6 +50,7 @@ def train(
     start: str | Path | None = None,
     engine: str | None = None,
     report: Callable[[dict[str, Any]], None] | None = None,
+    step: Report = silent,
 ) -> LearnedModel | None:
     """Train a model, and keep the best weights by the validation score.
 
@@ -68,6 +70,8 @@ def train(
         That simulates the windows; see `pyvda.engine.get_engine`.
     report : callable(dict), optional
         Told the scores of every epoch.
+    step : callable(done, total, note)
+        Told of every optimiser step.
 
     Returns
     -------
@@ -87,7 +91,7 @@ def train(
     progress, tensors = _start(out, configuration, resume)
     if not progress.finished:
         get_engine(engine)  # before, so that a resumed run computes with the same kernels
-        module = _module(configuration, out, progress, tensors, start, engine, report)
+        module = _module(configuration, out, progress, tensors, start, engine, report, step)
         settings = configuration.training
         # When it ends, Lightning resets every signal to the handler that Python knows of. Julia's
         # threads stop for the garbage collector by a SIGSEGV that Julia handles in C: without that
@@ -151,6 +155,7 @@ def _module(
     start: str | Path | None,
     engine: str | None,
     report: Callable[[dict[str, Any]], None] | None,
+    step: Report,
 ) -> Assimilator:
     settings = configuration.data
     data = TwinData(settings, engine)
@@ -171,7 +176,7 @@ def _module(
         if report is not None:
             report(progress.curve[-1] | {"best": progress.best_epoch == progress.epoch - 1})
 
-    return Assimilator(model, configuration, data, out, progress, tensors, on_epoch)
+    return Assimilator(model, configuration, data, out, progress, tensors, on_epoch, step)
 
 
 def _start_from(model: LearnedModel, start: str | Path) -> dict[str, Any]:

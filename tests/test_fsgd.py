@@ -122,7 +122,7 @@ def test_interrupted_and_resumed_gives_the_same_bits(problem, precision, tmp_pat
     whole = solve(problem, options)
     file = tmp_path / "state.npz"
 
-    def interrupt(done: int, total: int) -> None:
+    def interrupt(done: int, total: int, note: str) -> None:
         if done >= 700:
             raise KeyboardInterrupt
 
@@ -131,7 +131,7 @@ def test_interrupted_and_resumed_gives_the_same_bits(problem, precision, tmp_pat
     assert file.exists()
     seen = []
     resumed = solve(
-        replace(problem, report=lambda done, total: seen.append(done)), options, checkpoint=file
+        replace(problem, report=lambda done, *_: seen.append(done)), options, checkpoint=file
     )
     assert min(seen) > 700
     np.testing.assert_array_equal(resumed.x, whole.x)

@@ -143,7 +143,9 @@ def solve(
                 visit(stop)
                 run.done = stop
                 whole = True
-                problem.report(stop, options.iterations)
+                _, cost, gradient, _ = run.records[-1]
+                note = f"cost {cost:.4g}, gradient {gradient:.2e}"
+                problem.report(stop, options.iterations, note)
                 hear_interrupt()
                 if checkpoint is not None and time.monotonic() - saved_at > checkpoint_seconds:
                     run.save(checkpoint)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
@@ -16,6 +15,7 @@ from pyvda.engine.interface import Array
 from pyvda.models import Model
 from pyvda.names import Status
 from pyvda.points import Points
+from pyvda.progress import Report, silent
 
 __all__ = ["Options", "Positive", "Problem", "Seed", "Solution", "Status"]
 
@@ -82,7 +82,7 @@ class Problem:
         R of a datum with mask 1, in the state's units squared: the mean error variance that the
         file gives (`observation_error`, or the attribute `observation_error_variance`); a datum's
         own is this divided by its mask. None: the file gives none.
-    report : callable(iterations done, iterations in all)
+    report : Report
         Told of progress from time to time.
     warm : bool
         Whether the first guess is an analysis already.
@@ -96,7 +96,7 @@ class Problem:
     cost: CostSettings
     engine: Engine
     observation_variance: float | None = None
-    report: Callable[[int, int], None] = field(default=lambda done, total: None)
+    report: Report = silent
     warm: bool = False
     numbers: Array | None = None
 

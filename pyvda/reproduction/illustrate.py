@@ -14,6 +14,7 @@ from pyvda.description import read_description
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.figures import Drawn, Pathway, Reconstruction
+from pyvda.progress import Report
 from pyvda.reproduction.held_out import HELD_OUT
 from pyvda.reproduction.rows import TABLES, Row, checkpoint_name
 from pyvda.reproduction.scoring import assimilated, scored
@@ -143,7 +144,7 @@ def _pathway(
     truth: xr.Dataset,
     observed: xr.Dataset,
     settings: dict[str, Any],
-    report: Callable[[int, int], None],
+    report: Report,
 ) -> Pathway:
     """Return error and cost of a solver along its iterations, under its own Φ."""
     look = LOOKS[row.key]

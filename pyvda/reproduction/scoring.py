@@ -16,6 +16,7 @@ from pyvda import names, scores
 from pyvda.description import read_description
 from pyvda.engine.interface import Array
 from pyvda.patterns import PatternWarning
+from pyvda.progress import Report
 
 _BLOCK = 64  # windows whose forecast by a learned prior is computed at once
 
@@ -23,7 +24,7 @@ _BLOCK = 64  # windows whose forecast by a learned prior is computed at once
 def assimilated(
     observed: xr.Dataset,
     *,
-    report: Callable[[int, int], None] | None = None,
+    report: Report | None = None,
     **settings: Any,
 ) -> tuple[xr.Dataset, float]:
     """Return the analysis of test windows and the seconds it took.

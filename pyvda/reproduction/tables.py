@@ -27,6 +27,7 @@ from pyvda import names, shipped
 from pyvda.atomic import replacing
 from pyvda.description import read_description
 from pyvda.errors import InputError, TrainingError
+from pyvda.progress import Report, silent
 from pyvda.reproduction import markdown
 from pyvda.reproduction.held_out import HELD_OUT
 from pyvda.reproduction.machine import machine
@@ -35,14 +36,13 @@ from pyvda.reproduction.rows import TABLES, Row, checkpoint_name
 from pyvda.reproduction.scoring import assimilated, scored
 from pyvda.scores import score_table
 
-Report = Callable[[int, int], None]
 Progress = Callable[[str], AbstractContextManager[Report]]
 
 STORED_FSGD = Path(__file__).parent / "fsgd.json"
 
 
 def _no_progress(what: str) -> AbstractContextManager[Report]:
-    return nullcontext(lambda done, total: None)
+    return nullcontext(silent)
 
 
 def reproduce_table(

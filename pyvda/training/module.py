@@ -19,6 +19,7 @@ from pyvda.batch import Batch
 from pyvda.configuration import Configuration, Supervised, Unsupervised
 from pyvda.errors import TrainingError
 from pyvda.learned import LearnedModel
+from pyvda.progress import Report, silent
 from pyvda.scores import score_table
 from pyvda.solvers import SolverResult
 from pyvda.training import losses, state
@@ -45,6 +46,8 @@ class Assimilator(lightning.LightningModule):
         Of the state to go on from.
     on_epoch : callable(Progress)
         Told after every epoch.
+    on_step : Report
+        Told after every optimiser step.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Assimilator(lightning.LightningModule):
         progress: Progress,
         tensors: dict[str, Tensor] | None,
         on_epoch: Callable[[Progress], None],
+        on_step: Report = silent,
     ) -> None:
         super().__init__()
         self.model = model
@@ -66,6 +70,7 @@ class Assimilator(lightning.LightningModule):
         self.progress = progress
         self.stored = tensors
         self.on_epoch = on_epoch
+        self.on_step = on_step
         self.windows_dtype = _DTYPE.get(configuration.training.precision, torch.float32)
         self._losses: list[Tensor] = []
         self._scores: list[losses.Scores] = []
@@ -165,6 +170,8 @@ class Assimilator(lightning.LightningModule):
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Count the step and average the weights."""
         self.progress.step += 1
+        epochs = self.configuration.training.epochs
+        self.on_step(self.progress.step, epochs * int(self.trainer.num_training_batches))
         if self.average is None:
             return
         # A short memory at first, or the average would long remember the random start.

@@ -1,0 +1,92 @@
+"""What long work says of itself: lines in a log, counted over the blocks of a file."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+import pyvda
+from pyvda import progress
+
+
+@pytest.fixture
+def observed():
+    return pyvda.observe(pyvda.simulate("lorenz63", 6, 1), "lorenz63", 2)
+
+
+def test_a_descent_says_its_cost_and_gradient_norm(observed) -> None:
+    told = []
+    options = {"iterations": 40, "check_every": 20}
+    analysis = pyvda.assimilate(observed, report=lambda *how: told.append(how), **options)
+    done, total, note = told[-1]
+    assert (done, total) == (40, 40)
+    cost, gradient = map(float, re.fullmatch(r"cost (\S+), gradient (\S+)", note).groups())
+    assert cost == pytest.approx(float(analysis.cost.mean()), rel=1e-3)
+    assert gradient == pytest.approx(float(analysis.gradient_norm.mean()), rel=1e-2)
+
+
+def test_blocks_count_as_parts_of_the_file(observed) -> None:
+    told = []
+    lazy = observed.chunk(window=2)
+    pyvda.assimilate(lazy, report=lambda *how: told.append(how[:2]), iterations=3).compute(
+        scheduler="synchronous"
+    )
+    assert told == sorted(told)
+    assert {done for done, _ in told} >= {333, 667, 1000}
+    assert {total for _, total in told} == {1000}
+
+
+def test_a_log_gets_a_line_a_minute(monkeypatch, capsys) -> None:
+    seconds = iter([0.0, 30.0, 61.0, 90.0, 122.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(seconds))
+    with progress.shown("assimilate") as report:
+        for done in (1, 2, 3, 4):
+            report(done, 8, f"cost {done}")
+    assert capsys.readouterr().err.splitlines() == [
+        "pyvda: assimilate 2/8, 3 min left, cost 2",
+        "pyvda: assimilate 4/8, 2 min left, cost 4",
+    ]
+    with progress.shown("assimilate", quiet=True) as report:
+        report(5, 8)
+    assert capsys.readouterr().err == ""
+
+
+# Peak memory of assimilating a file, in bytes more than what is held before.
+SCRIPT = """
+import sys
+import numpy as np, dask.array as da, xarray as xr
+import pyvda
+
+def peak(field):
+    lines = dict(line.split(":", 1) for line in open("/proc/self/status"))
+    return int(lines[field].split()[0]) * 1024
+
+folder = sys.argv[1]
+def run(windows):
+    values = da.zeros((windows, 200, 3), chunks=(500, 200, 3)).map_blocks(
+        lambda block: np.where(np.arange(200)[:, None] % 8 == 0, block, np.nan)
+    )
+    xr.Dataset({"observation": (("window", "time", "state"), values)},
+               {"time": 0.01 * np.arange(200)}).to_netcdf(f"{folder}/obs.nc")
+    open("/proc/self/clear_refs", "w").write("5")
+    before = peak("VmRSS")
+    observed = pyvda.open_observations(f"{folder}/obs.nc", chunks={"window": 500})
+    analysis = pyvda.assimilate(observed, iterations=1, block=500)
+    pyvda.save_analysis(analysis, f"{folder}/analysis.nc")
+    return peak("VmHWM") - before
+
+run(500)
+print(run(1000), run(20_000))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_does_not_grow_with_the_file(tmp_path) -> None:
+    out = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    small, large = map(int, out.stdout.split())
+    # 20 times the windows: 96 MB of observations, three times that in the analysis, of which
+    # nothing is held but the blocks at work and the netCDF library's cache for reading, 64 MB.
+    assert large < small + 80e6
