@@ -40,6 +40,8 @@ def test_both_engines_give_the_same_file(preset) -> None:
     julia = pyvda.simulate(setting, 3, 7, engine="libjulia")
     torch = pyvda.simulate(setting, 3, 7, engine="torch")
     np.testing.assert_array_equal(julia["truth"].values, torch["truth"].values)
+    observed = [pyvda.observe(truth, setting, 8)["observation"].values for truth in (julia, torch)]
+    np.testing.assert_array_equal(*observed)
 
 
 def test_a_window_does_not_depend_on_how_many_there_are() -> None:
