@@ -27,6 +27,7 @@ test: setup
 
 bench: setup
 	$(WITH_JULIA) $(BIN)/python benchmarks/run.py
+	$(WITH_JULIA) $(BIN)/python benchmarks/learned.py
 
 # The peers have an environment of their own: what they need must not decide what pyvda gets.
 bench-peers: setup .venv-peers/installed

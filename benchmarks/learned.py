@@ -1,11 +1,16 @@
 """One training step and inference with 20 iterations, beside the published way on the same weights.
 
-    python benchmarks/learned.py [--threads N] [--repeats N] [--iterations N]
+    python benchmarks/learned.py [--threads N] [--seconds S] [--iterations N]
 
-Both ways take the same batch in float32 in one process, in turn; the best of the repeats counts, as
-what else the machine does can only add. The losses must agree to 1e-5. PYVDA_KERNELS chooses the
-operations of the Julia engine (where it has them, the default here) or torch's. A table is printed,
-and benchmarks/results/learned.json written with machine, versions and date.
+Three ways take the same batch in float32 in one process, in turn, with the same threads; of each
+the best counts, as what else the machine does can only add:
+
+    published   autograd for the inner gradient, every convolution one of torch's (published.py)
+    torch       pyvda without the engine: linear chains multiplied out, hand-derived backward passes
+    julia       the same in the engine's kernels, where these have the prior and the solver
+
+The losses must agree to 1e-5. A table is printed, and benchmarks/results/learned.json written with
+machine, versions and date.
 """
 
 from __future__ import annotations
@@ -40,20 +45,28 @@ CASES = {
     "Lorenz-63, TwoScaleGENN + ConvSolver, 128 windows": lorenz63,
     "Lorenz-96, TwoScaleGENN + LSTMSolver, 16 windows": lorenz96,
 }
+WAYS = ("published", "torch", "julia")
 
 
-def best(repeats: int, *calls: Callable[[], float]) -> tuple[list[float], list[float]]:
-    """Return the least wall-clock seconds of each call, taken in turn, and what each returned."""
-    times, values = [float("inf")] * len(calls), [0.0] * len(calls)
-    for _ in range(repeats):
-        for i, call in enumerate(calls):
+def best(seconds: float, calls: dict[str, Callable[[], float]]) -> tuple[dict, dict]:
+    """Return the least wall-clock seconds of each call, and what each returned.
+
+    They are taken in turn for so many seconds, at least twice.
+    """
+    times = dict.fromkeys(calls, float("inf"))
+    values = {}
+    begun, rounds = time.perf_counter(), 0
+    while rounds < 2 or time.perf_counter() - begun < seconds:
+        for way, call in calls.items():
             start = time.perf_counter()
-            values[i] = call()
-            times[i] = min(times[i], time.perf_counter() - start)
+            values[way] = call()
+            times[way] = min(times[way], time.perf_counter() - start)
+        rounds += 1
     return times, values
 
 
-def measure(make: Any, iterations: int, repeats: int) -> dict[str, float]:
+def measure(make: Any, iterations: int, seconds: float, ways: tuple[str, ...]) -> dict[str, Any]:
+    """Return seconds of a training step and windows a second of inference, for each way."""
     torch.manual_seed(0)
     prior, solver, shape = make()
     cost = VariationalCost(prior, 1.0, 1.0, learnable=True)
@@ -61,71 +74,63 @@ def measure(make: Any, iterations: int, repeats: int) -> dict[str, float]:
     truth = torch.randn(shape)
     mask = (torch.rand(shape) < 0.3).float()
     batch = Batch(mask * (truth + 0.1 * torch.randn(shape)), mask, torch.randn(shape), truth)
-    modules = torch.nn.ModuleList((cost, solver))
+    ours = torch.nn.ModuleList((cost, solver))
 
-    def train(analyse: Callable[[], torch.Tensor], module: torch.nn.Module) -> float:
-        module.zero_grad()
-        loss = (analyse() - truth).square().mean()
-        loss.backward()
-        return loss.item()
+    def loss(way: str) -> torch.Tensor:
+        if way == "published":
+            return (published(batch, iterations) - truth).square().mean()
+        os.environ["PYVDA_KERNELS"] = way
+        return (solver.solve(cost, batch, iterations).x - truth).square().mean()
+
+    def train(way: str) -> float:
+        (published if way == "published" else ours).zero_grad()
+        found = loss(way)
+        found.backward()
+        return found.item()
 
     @torch.no_grad()
-    def infer(analyse: Callable[[], torch.Tensor]) -> float:
-        return (analyse() - truth).square().mean().item()
+    def infer(way: str) -> float:
+        return loss(way).item()
 
-    def ours() -> torch.Tensor:
-        return solver.solve(cost, batch, iterations).x
-
-    def theirs() -> torch.Tensor:
-        return published(batch, iterations)
-
-    training, losses = best(repeats, lambda: train(ours, modules), lambda: train(theirs, published))
-    inference, _ = best(repeats, lambda: infer(ours), lambda: infer(theirs))
+    training, losses = best(seconds, {way: lambda way=way: train(way) for way in ways})
+    inference, _ = best(seconds / 2, {way: lambda way=way: infer(way) for way in ways})
+    reference = losses["published"]
     return {
-        "loss": losses[0],
-        "loss_difference": abs(losses[0] - losses[1]) / abs(losses[1]),
-        "training_step_s": training[0],
-        "training_step_published_s": training[1],
-        "training_speedup": training[1] / training[0],
-        "inference_windows_per_s": shape[0] / inference[0],
-        "inference_windows_per_s_published": shape[0] / inference[1],
-        "inference_speedup": inference[1] / inference[0],
+        "loss_difference": max(abs(loss - reference) / abs(reference) for loss in losses.values()),
+        "training_step_s": training,
+        "inference_windows_per_s": {way: shape[0] / s for way, s in inference.items()},
+        "training_ratio": {way: training["published"] / s for way, s in training.items()},
+        "inference_ratio": {way: inference["published"] / s for way, s in inference.items()},
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=60.0, help="for each line of the table")
     parser.add_argument("--iterations", type=int, default=20)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    # What a run that has Julia running anyway computes with.
-    os.environ.setdefault(
-        "PYVDA_KERNELS", "julia" if get_engine().info.name == "julia" else "torch"
-    )
+    engine = get_engine().info
+    ways = WAYS if engine.name == "julia" else WAYS[:2]
     results = {}
-    print(f"{arguments.iterations} iterations, float32, {arguments.threads} threads")
-    print(f"{'':52}{'pyvda':>10}{'published':>12}{'ratio':>8}")
+    print(f"{arguments.iterations} iterations, float32, {arguments.threads} threads, {engine}\n")
+    print(f"{'':54}" + "".join(f"{way:>18}" for way in ways))
     for name, make in CASES.items():
-        found = results[name] = measure(make, arguments.iterations, arguments.repeats)
+        found = results[name] = measure(make, arguments.iterations, arguments.seconds, ways)
         print(name)
-        print(
-            f"{'  training step, s':52}{found['training_step_s']:10.2f}"
-            f"{found['training_step_published_s']:12.2f}{found['training_speedup']:8.2f}"
-        )
-        print(
-            f"{'  inference, windows/s':52}{found['inference_windows_per_s']:10.1f}"
-            f"{found['inference_windows_per_s_published']:12.1f}{found['inference_speedup']:8.2f}"
-        )
-        print(f"{'  relative difference of the losses':52}{found['loss_difference']:10.1e}")
+        for key, digits, label in (
+            ("training_step", 2, "training step, s"),
+            ("inference", 1, "inference, windows/s"),
+        ):
+            values = found["training_step_s" if digits == 2 else "inference_windows_per_s"]
+            ratios = found[key.removesuffix("_step") + "_ratio"]
+            cells = (f"{values[way]:10.{digits}f} ({ratios[way]:.1f}x)" for way in ways)
+            print(f"  {label:52}" + "".join(f"{cell:>18}" for cell in cells))
         if found["loss_difference"] > 1e-5:
-            raise SystemExit("the two ways do not compute the same loss")
-    path = write(
-        "learned",
-        {"threads": arguments.threads, "kernels": os.environ["PYVDA_KERNELS"], "cases": results},
-    )
-    print(f"written: {path}")
+            raise SystemExit("the ways do not compute the same loss")
+    path = write("learned", {"threads": arguments.threads, "cases": results})
+    print(f"\nwritten: {path}")
 
 
 if __name__ == "__main__":
