@@ -1,13 +1,13 @@
 """One training step and inference with 20 iterations, beside the published way on the same weights.
 
-    python benchmarks/learned.py [--threads N] [--seconds S] [--iterations N]
+    python benchmarks/learned.py [--threads N] [--seconds S] [--iterations N] [--device cuda]
 
 Three ways take the same batch in float32 in one process, in turn, with the same threads; of each
 the best counts, as what else the machine does can only add:
 
     published   autograd for the inner gradient, every convolution one of torch's (published.py)
     torch       pyvda without the engine: linear chains multiplied out, hand-derived backward passes
-    julia       the same in the engine's kernels, where these have the prior and the solver
+    julia       the same in the engine's kernels, where these have the prior and the solver (CPU)
 
 The losses must agree to 1e-5. A table is printed, and benchmarks/results/learned.json written with
 machine, versions and date.
@@ -65,15 +65,18 @@ def best(seconds: float, calls: dict[str, Callable[[], float]]) -> tuple[dict, d
     return times, values
 
 
-def measure(make: Any, iterations: int, seconds: float, ways: tuple[str, ...]) -> dict[str, Any]:
+def measure(
+    make: Any, iterations: int, seconds: float, ways: tuple[str, ...], device: str
+) -> dict[str, Any]:
     """Return seconds of a training step and windows a second of inference, for each way."""
     torch.manual_seed(0)
     prior, solver, shape = make()
-    cost = VariationalCost(prior, 1.0, 1.0, learnable=True)
-    published = EndToEnd(prior, solver, 1.0, 1.0)
-    truth = torch.randn(shape)
-    mask = (torch.rand(shape) < 0.3).float()
-    batch = Batch(mask * (truth + 0.1 * torch.randn(shape)), mask, torch.randn(shape), truth)
+    cost = VariationalCost(prior, 1.0, 1.0, learnable=True).to(device)
+    published = EndToEnd(prior, solver, 1.0, 1.0).to(device)
+    solver.to(device)
+    truth, noise, guess = torch.randn(3, *shape, device=device)
+    mask = (torch.rand(shape, device=device) < 0.3).float()
+    batch = Batch(mask * (truth + 0.1 * noise), mask, guess, truth)
     ours = torch.nn.ModuleList((cost, solver))
 
     def loss(way: str) -> torch.Tensor:
@@ -86,7 +89,7 @@ def measure(make: Any, iterations: int, seconds: float, ways: tuple[str, ...]) -
         (published if way == "published" else ours).zero_grad()
         found = loss(way)
         found.backward()
-        return found.item()
+        return found.item()  # waits for a GPU
 
     @torch.no_grad()
     def infer(way: str) -> float:
@@ -109,15 +112,21 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--seconds", type=float, default=60.0, help="for each line of the table")
     parser.add_argument("--iterations", type=int, default=20)
+    parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     engine = get_engine().info
-    ways = WAYS if engine.name == "julia" else WAYS[:2]
+    ways = WAYS if engine.name == "julia" and arguments.device == "cpu" else WAYS[:2]
     results = {}
-    print(f"{arguments.iterations} iterations, float32, {arguments.threads} threads, {engine}\n")
+    where = f"{arguments.threads} threads, {engine}"
+    if arguments.device != "cpu":
+        where = torch.cuda.get_device_name(arguments.device)
+    print(f"{arguments.iterations} iterations, float32, {where}\n")
     print(f"{'':54}" + "".join(f"{way:>18}" for way in ways))
     for name, make in CASES.items():
-        found = results[name] = measure(make, arguments.iterations, arguments.seconds, ways)
+        found = results[name] = measure(
+            make, arguments.iterations, arguments.seconds, ways, arguments.device
+        )
         print(name)
         for key, digits, label in (
             ("training_step", 2, "training step, s"),
@@ -129,7 +138,8 @@ def main() -> None:
             print(f"  {label:52}" + "".join(f"{cell:>18}" for cell in cells))
         if found["loss_difference"] > 1e-5:
             raise SystemExit("the ways do not compute the same loss")
-    path = write("learned", {"threads": arguments.threads, "cases": results})
+    name = "learned" if arguments.device == "cpu" else "learned-gpu"
+    path = write(name, {"where": where, "cases": results})
     print(f"\nwritten: {path}")
 
 

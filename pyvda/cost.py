@@ -14,6 +14,7 @@ data, and whatever the prior can prepare. Solvers iterate on the bound cost.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -149,10 +150,11 @@ class VariationalCost(nn.Module):
         """Evaluate gradients by `torch.compile`d code from now on, where the prior is an equation.
 
         The many small operations of a Runge-Kutta step and its adjoint then run as a few loops. The
-        first gradients of each batch size take a minute, and a C++ compiler.
+        first gradients of each batch size take a minute, and a C++ compiler; where that fails, a
+        warning says so and the operations run as they are.
         """
         if not hasattr(self.prior, "prepare"):  # those that prepare have code of their own
-            self._half_gradient = torch.compile(_half_gradient, dynamic=False)
+            self._half_gradient = _Compiled(_half_gradient)
 
     @property
     def lambda1(self) -> Tensor:
@@ -277,6 +279,25 @@ class BoundCost:
             return gradient
         start = gradient[:, :1] + self.background.gradient(x, self.first_guess)[:, None]
         return torch.cat((start, gradient[:, 1:]), 1)
+
+
+class _Compiled:
+    """A function that runs compiled, or as it is once that has failed."""
+
+    def __init__(self, function: HalfGradient) -> None:
+        self.eager = function
+        self.chosen: HalfGradient = torch.compile(function, dynamic=False)
+
+    def __call__(self, prior: Any, x: Tensor, first: int) -> Tensor:
+        try:
+            return self.chosen(prior, x, first)
+        except Exception as error:
+            if self.chosen is self.eager:
+                raise
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            warnings.warn(f"torch.compile failed, going on without it: {reason}", stacklevel=2)
+            self.chosen = self.eager
+            return self.eager(prior, x, first)
 
 
 def _half_gradient(prior: Any, x: Tensor, first: int) -> Tensor:

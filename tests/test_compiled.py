@@ -141,6 +141,28 @@ def test_a_training_step_is_that_of_torch_and_the_threads_come_back(monkeypatch,
         assert_close(a, b)
 
 
+def test_the_threads_come_back_after_a_backward_pass_that_failed(monkeypatch):
+    monkeypatch.setenv("PYVDA_KERNELS", "julia")
+    solver, cost = ConvSolver(3), VariationalCost(TwoScaleGENN(3))
+    start = batch_of(3, torch.float32)
+    guess = start.first_guess.requires_grad_()
+
+    def fail(gradient):
+        raise RuntimeError("failed")
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        hook = guess.register_hook(fail)
+        with pytest.raises(RuntimeError, match="failed"):
+            solver.solve(cost, start, 2).x.sum().backward()
+        hook.remove()
+        solver.solve(cost, start, 2).x.sum().backward()
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_window_does_not_depend_on_its_mates(monkeypatch):
     monkeypatch.setenv("PYVDA_KERNELS", "julia")
     torch.manual_seed(5)

@@ -1,5 +1,8 @@
 """The cost against a loop in NumPy; its gradient against autograd and finite differences."""
 
+import shutil
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -179,3 +182,40 @@ def test_bad_input_is_refused():
         Background([0.0, 1.0], precision=[1.0, 1.0, 1.0])
     with pytest.raises(InputError, match="negative"):
         Background(precision=[1.0, -1.0])
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_a_compiled_gradient_is_the_same():
+    cost, (batch, x) = VariationalCost(PRIORS["rk4"]), make_batch()
+
+    def both():
+        at = x.clone().requires_grad_()
+        gradient = cost.gradient(at, batch, create_graph=True)
+        return gradient, torch.autograd.grad(gradient.square().sum(), at)[0]
+
+    expected, second = both()
+    cost.compile()
+    found, also_second = both()
+    assert cost._half_gradient.chosen is not cost._half_gradient.eager
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(also_second, second, rtol=1e-11, atol=1e-13)
+
+
+def test_without_a_compiler_the_gradient_is_computed_all_the_same(monkeypatch):
+    cost, (batch, x) = VariationalCost(PRIORS["rk4"]), make_batch()
+    expected = cost.gradient(x, batch)
+
+    def broken(function, **options):
+        def run(*arguments):
+            raise RuntimeError("no C++ compiler\nwas found")
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", broken)
+    cost.compile()
+    with pytest.warns(UserWarning, match="torch.compile failed, going on without it: no C.. comp"):
+        found = cost.gradient(x, batch)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cost.gradient(x, batch)

@@ -38,6 +38,7 @@ def torch_on_one_thread(wanted: bool) -> Iterator[None]:
     for the next one, on the cores that the engine's threads need: iterations that go to and fro
     take twice as long. Of use where torch has little to do between the engine's operations.
     """
+    _restore_threads()
     threads = torch.get_num_threads()
     if not wanted or threads == 1:
         yield
@@ -56,10 +57,16 @@ def _one_thread_until_the_end() -> None:
     threads = torch.get_num_threads()
     if threads > 1:
         torch.set_num_threads(1)
-        # How torch's own distributed training hears of the end of a backward pass.
-        torch.autograd.Variable._execution_engine.queue_callback(
-            lambda: torch.set_num_threads(threads)
-        )
+        _alone.threads = threads
+        # How torch's own distributed training hears of the end of a backward pass. One that fails
+        # has no end: the next solve restores the threads then.
+        torch.autograd.Variable._execution_engine.queue_callback(_restore_threads)
+
+
+def _restore_threads() -> None:
+    threads = _alone.__dict__.pop("threads", None)
+    if threads is not None:
+        torch.set_num_threads(threads)
 
 
 def engine_for(x: Tensor, weights: Sequence[Tensor]) -> JuliaEngine | None:
