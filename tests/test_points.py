@@ -314,5 +314,5 @@ def test_a_table_can_be_checked(table, tmp_path, monkeypatch):
     content = json.loads(found.read_text())
     assert "of 100 steps" in content["subject"]
     between = [c for c in content["checks"] if "between steps" in c["name"]]
-    assert len(between) == 4
+    assert len(between) == 8
     assert all(check["passed"] for check in between)
