@@ -274,9 +274,9 @@ EDITS = {
         "lorenz63",
         [
             ("models/lorenz63.jl", "ρ′ * x₁", "ρ′ * x₂"),
-            # Data between steps as if at the step: for the descent, and for Gauss-Newton.
+            # Data between steps: for the descent as if at the step, for Gauss-Newton in one part.
             ("points.jl", "step_adjoint(scheme, m, stages, a, hθ), g)", "a, g)"),
-            ("points.jl", "column, zero(N)), there)", "column, zero(N)), columns)"),
+            ("points.jl", "muladd_sum(a, column, zero(N)), there", "a[1] * column[1], there"),
             # A background as if its errors were not correlated.
             ("shooting.jl", "for j in 1:D\n                    g[i, 1]", "for j in i:i\n g[i, 1]"),
             # Misfits of the strong constraint that are not carried back.
@@ -299,9 +299,9 @@ EDITS = {
         "lorenz96",
         [
             ("models/lorenz96.jl", "for i in 2:m.D\n", "for i in 3:m.D\n"),
-            # The sign of the jumps between nodes; half of the strong constraint's background.
+            # The sign of the jumps between nodes; the strong constraint's background, twice.
             ("shooting.jl", "g[j, k] -= w * r[i]", "g[j, k] += w * r[i]"),
-            ("strong_cost.jl", "(s.trial[i] - p.b[i])", "(s.trial[i] - p.b[i]) / 2"),
+            ("strong_cost.jl", "(s.trial[j] - p.b[j]) / 2", "(s.trial[j] - p.b[j])"),
         ],
         {"parameters, adjoint in ulps", *OBJECTIVES},
         background("strong"),
