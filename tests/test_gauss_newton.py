@@ -89,18 +89,14 @@ def test_its_gradient_is_that_of_fsgd_and_of_torch(name: str, between_steps: boo
 
 
 def test_fsgd_tends_to_the_same_minimum() -> None:
-    # Its slowest direction decides when FSGD is there: to 1e-8 of the first gradient the cost is
-    # known to some 1e-9, which half of the windows reach in this time.
+    # Where the gradient has fallen to this, the cost may still fall by up to 5e-7 of itself.
     problem = problem_of("lorenz63", 16)
-    descended = fsgd.solve(problem, fsgd.FSGDOptions(iterations=300_000, tolerance=1e-5))
+    descended = fsgd.solve(problem, fsgd.FSGDOptions(iterations=100_000, tolerance=2e-6))
     there = descended.status == Status.CONVERGED
-    cost, first = cost_of(problem, descended.x), cost_of(problem, problem.batch.first_guess)
-    found = cost_of(problem, solve(problem, GaussNewtonOptions()).x)
-    print(
-        descended.iterations, cost.gradient_norm / first.gradient_norm, cost.total / found.total - 1
-    )
+    cost = cost_of(problem, descended.x).total
+    found = cost_of(problem, solve(problem, GaussNewtonOptions()).x).total
     assert there.sum() >= 8
-    np.testing.assert_allclose(cost.total[there], found.total[there], rtol=1e-6)
+    np.testing.assert_allclose(cost[there], found[there], rtol=1e-6)
 
 
 def test_statistical_form_is_the_minimum_that_scipy_finds(problem: Problem) -> None:
