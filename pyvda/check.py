@@ -20,7 +20,9 @@ import torch
 from torch import nn
 
 from pyvda.batch import Batch
+from pyvda.checks.on_background import background_checks
 from pyvda.checks.on_engine import engine_checks
+from pyvda.checks.on_objectives import objective_checks
 from pyvda.checks.on_parameters import parameter_checks
 from pyvda.checks.on_points import point_checks
 from pyvda.checks.on_torch import cost_checks, prior_step_checks, tendency_checks, torch_cost
@@ -102,7 +104,9 @@ def check_model(
         settings = CostSettings(step, scheme=scheme)
         checks += engine_checks(running, model, settings, batch, x, in_torch, seed)
         checks += point_checks(running, model, settings, batch, x, seed)
+        checks += objective_checks(running, model, settings, x, seed)
         checks += parameter_checks(running, model, settings, x, seed)
+    checks += background_checks(running, model, CostSettings(step), x, seed)
     return checks
 
 

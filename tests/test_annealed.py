@@ -34,7 +34,7 @@ def errors(problem: Problem, x: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def lorenz96() -> Problem:
-    return problem_of("lorenz96", 16)
+    return problem_of("lorenz96", 32)
 
 
 def test_lorenz96_comes_home_and_the_spread_is_right(lorenz96: Problem) -> None:
@@ -42,10 +42,11 @@ def test_lorenz96_comes_home_and_the_spread_is_right(lorenz96: Problem) -> None:
     error = errors(lorenz96, found.x)
     assert np.median(error) < 0.11
     home = error < 0.25
-    assert home.sum() >= 14
-    # The whole test set has 1.06; sixteen windows scatter around that by about 0.15.
+    assert home.sum() >= 28
+    # Few windows in which the model is very sensitive decide the mean: its standard error is 0.13
+    # here, of which two are allowed. The 256 windows of docs/results have 1.07.
     normalised = ((found.x - lorenz96.batch.truth) / found.stdev)[home] ** 2
-    assert 0.6 < normalised.mean() < 1.6
+    assert abs(normalised.mean() - 1) < 0.27
     cost = found.per_window[names.OBJECTIVE][home]
     assert (cost < found.per_window[names.CHI_SQUARE_LIMIT][home]).all()
     assert 450 < cost.mean() < 540

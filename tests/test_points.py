@@ -277,9 +277,11 @@ def test_data_that_cannot_be_assimilated_are_refused(table, change, message):
         pyvda.assimilate(change(ds), iterations=1)
 
 
-def test_methods_that_take_the_grid_alone_say_so(table):
-    with pytest.raises(InputError, match=r"posterior-mean takes .* choose fsgd, gauss-newton"):
-        pyvda.assimilate(pyvda.on_grid(table, 0.01, 3), method="posterior-mean")
+@pytest.mark.parametrize("method", ["posterior-mean", "annealed", "ensemble-smoother"])
+def test_methods_that_take_the_grid_alone_say_so(table, method):
+    said = rf"^{method} takes .* choose fsgd, gauss-newton, strong-constraint without"
+    with pytest.raises(InputError, match=said):
+        pyvda.assimilate(pyvda.on_grid(table, 0.01, 3), method=method)
 
 
 def test_names_of_the_file_format_are_those_documented():
@@ -314,5 +316,5 @@ def test_a_table_can_be_checked(table, tmp_path, monkeypatch):
     content = json.loads(found.read_text())
     assert "of 100 steps" in content["subject"]
     between = [c for c in content["checks"] if "between steps" in c["name"]]
-    assert len(between) == 4
+    assert len(between) == 8
     assert all(check["passed"] for check in between)

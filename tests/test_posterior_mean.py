@@ -45,14 +45,15 @@ def problem() -> Problem:
 
 @pytest.mark.parametrize(("preset", "limit"), [("lorenz63", 0.39), ("lorenz63-blanked", 0.58)])
 def test_reaches_the_limit_of_the_observations(preset: str, limit: float) -> None:
-    problem = twin(preset, 250)
+    problem = twin(preset, 750)
     found = solve(problem, PosteriorMeanOptions())
     square = (found.x - problem.batch.truth) ** 2
-    # 250 windows scatter by 0.04 and 0.07 about the limit; the predicted variance scatters less.
-    assert abs(square.mean() - limit) < 0.25 * limit
-    assert abs(np.mean(found.stdev**2) - limit) < 0.15 * limit
-    sure = found.per_window[names.EFFECTIVE_SAMPLE_SIZE] >= 20
-    assert 0.75 < np.mean(square[sure] / found.stdev[sure] ** 2) < 1.3
+    # 750 windows scatter by 6 % about the limit; the predicted variance scatters less.
+    assert abs(square.mean() - limit) < 0.15 * limit
+    assert abs(np.mean(found.stdev**2) - limit) < 0.1 * limit
+    # Of all windows, those with few samples among them; 0.04 is a standard error here, and the 2000
+    # of docs/results have 1.00 and 1.02.
+    assert abs(np.mean(square / found.stdev**2) - 1) < 0.15
     assert (found.status == Status.DOUBTFUL).mean() < 0.05
 
 

@@ -59,9 +59,14 @@ end
     x, stdev = followed(m, h, T, x₀[:, 1, :], H[:, :, 1, :]; lead = lead)
     M = step_matrix(m, h)
     for w in 1:windows
-        expected, σ = kalman_smoother(M, M^lead * b, M^lead * B * (M^lead)', y[:, :, w], precision[:, :, w], 0)
+        expected, σ, P = kalman_smoother(M, M^lead * b, M^lead * B * (M^lead)', y[:, :, w], precision[:, :, w], 0)
         @test norm(x[:, :, w] - expected) <= 1e-10 * norm(expected)
         @test norm(stdev[:, :, w] - σ) <= 1e-10 * norm(σ)
+        # The Hessian holds all covariances there are, those between two times as well.
+        for t in (1, 8, T)
+            forward = M^(lead + t - 1)
+            @test norm(forward * inv(H[:, :, 1, w]) * forward' - P[t]) <= 1e-10 * norm(P[t])
+        end
     end
 end
 

@@ -27,7 +27,27 @@ function kalman_smoother(M, b, B, y, mask, R, q, every)
         C = P * M' / P⁻
         smoothed[t] = (x + C * (xˢ - x⁻), P + C * (Pˢ - P⁻) * C')
     end
-    return reduce(hcat, first.(smoothed)), reduce(hcat, diag.(last.(smoothed)))
+    return reduce(hcat, first.(smoothed)), last.(smoothed)
+end
+
+"Covariance of each node of one window: the diagonal blocks of the inverse Hessian at x, in full."
+function node_covariances(x, y, mask, R, b, B⁻¹, m, h, every, w)
+    D, T, _ = size(x)
+    N = VDA.numbers_of(m)
+    block = VDA.gather!(VDA.WindowBlock{N}(D, T), x, y, mask, 1:1)
+    VDA.reweigh!(block, mask, nothing, [R], 1:1)
+    s = VDA.shooting(block, VDA.in_lanes(N, b, 1:1), VDA.ShootingCost(every, 1, h, B⁻¹), m)
+    VDA.linearise!(s, RungeKutta4(), m, w)
+    VDA.factorise!(s.blocks, zero(N))
+    return diagonal_blocks(s.blocks, D, size(s.x, 2))
+end
+function diagonal_blocks(A::VDA.LaneBlocks{D,N}, _, K) where {D,N}
+    Z = VDA.inverse_diagonal!(zeros(N, D, D, K), A)
+    return [VDA.lane.(Z[:, :, k], 1) for k in 1:K]
+end
+function diagonal_blocks(A::VDA.DenseBlocks, D, K)
+    P = 8 * cld(D, 8)
+    return [Z[1:D, 1:D] for Z in VDA.inverse_diagonal!([zeros(P, P) for _ in 1:K], A)]
 end
 
 "One call with everything in its place; `result` has status, iterations, cost, norm of the gradient."
@@ -50,9 +70,17 @@ end
     analysis, stdev, result = solved(x, y, mask, fill(R, W), b, inv(B), m, h, every, [1 / q])
     @test all(result[1, :] .== VDA.CONVERGED) && all(result[2, :] .<= 3)
     for w in 1:W
-        mean, variance = kalman_smoother(step_matrix(m, h), b[:, w], B, y[:, :, w], mask[:, :, w], R, q, every)
+        mean, covariance = kalman_smoother(step_matrix(m, h), b[:, w], B, y[:, :, w], mask[:, :, w], R, q, every)
+        variance = reduce(hcat, diag.(covariance))
         @test norm(analysis[:, :, w] - mean) <= 1e-10 * norm(mean)
         @test norm(stdev[:, :, w] .^ 2 - variance) <= 1e-10 * norm(variance)
+        # An analysis file has the standard deviations. They are made of the nodes' covariances, which
+        # are compared in full; those between two times are nowhere computed.
+        only = (analysis[:, :, w:w], y[:, :, w:w], mask[:, :, w:w])
+        found = node_covariances(only..., R, b[:, w:w], inv(B), m, h, every, 1 / q)
+        for (P, expected) in zip(found, covariance[1:every:T])
+            @test norm(P - expected) <= 1e-10 * norm(expected)
+        end
     end
 end
 

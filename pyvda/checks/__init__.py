@@ -1,5 +1,5 @@
 """What `pyvda.check` is made of.
 
-`derivatives` measures, `single` judges by a tolerance, `on_torch`, `on_engine`, `on_points` and
-`on_parameters` say of which functions, `windows` on which observations.
+`derivatives` measures, `single` judges by a tolerance, the files `on_...` say of which functions,
+`windows` on which observations.
 """

@@ -1,25 +1,46 @@
-"""Checks of the cost with observations at arbitrary times: the file's own, or some drawn."""
+"""Checks of observations at arbitrary times, the file's own or some drawn, and of their cost.
+
+The descent carries their misfits back by the adjoint of a shorter step, Gauss-Newton by its tangent
+linear. Data v away from what the states say make both gradients Hᵀv, up to what is subtracted.
+"""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 
 from pyvda.batch import Batch
 from pyvda.checks.derivatives import EPS
-from pyvda.checks.single import Check, agreement, amplification, not_run, taylor_check
+from pyvda.checks.single import (
+    Check,
+    agreement,
+    amplification,
+    difference_check,
+    not_run,
+    taylor_check,
+)
 from pyvda.engine import CostResult, CostSettings, Engine
 from pyvda.engine.interface import Array
+from pyvda.engine.julia import JuliaEngine
+from pyvda.engine.objectives import shooting_objective
 from pyvda.models import Model
 from pyvda.points import Points
 
-_NAMES = ("between steps, Taylor test", "between steps, torch autograd")
+_NAMES = (
+    "between steps, by differences",
+    "between steps, adjoint",
+    "between steps, Taylor test",
+    "between steps, torch autograd",
+)
+_LARGE = 1024
 _COUNT = 12  # data of a window, where the file has none
 
 
 def point_checks(
     engine: Engine, model: Model, settings: CostSettings, batch: Batch, x: Array, seed: int
 ) -> list[Check]:
-    """Check the gradient with data between the steps: operator, shorter step and its adjoint.
+    """Check data between the steps: their operator with its derivatives, and the cost's gradient.
 
     Parameters
     ----------
@@ -30,7 +51,7 @@ def point_checks(
         Where the cost is checked.
     """
     names = [f"julia {settings.scheme}: {name}" for name in _NAMES]
-    if engine.info.name != "julia":
+    if not isinstance(engine, JuliaEngine):
         return not_run(names, engine)
     from pyvda.engine.torch_engine import TorchEngine
 
@@ -42,15 +63,16 @@ def point_checks(
 
     found, expected = cost(x), cost(x, TorchEngine("a check"))
     return [
+        *operator_checks((names[0], names[1]), engine, model, settings, points, x, seed),
         taylor_check(
-            names[0],
+            names[2],
             lambda states: cost(states).total,
             lambda states: np.asarray(cost(states).gradient),
             x,
             seed,
         ),
         agreement(
-            names[1],
+            names[3],
             {
                 "cost": (found.total, expected.total),
                 "gradient": (np.asarray(found.gradient), np.asarray(expected.gradient)),
@@ -59,6 +81,56 @@ def point_checks(
             amplification(x, np.sqrt(found.dynamics / settings.lambda2)),
         ),
     ]
+
+
+def operator_checks(
+    names: tuple[str, str],
+    engine: JuliaEngine,
+    model: Model,
+    settings: CostSettings,
+    points: Points,
+    x: Array,
+    seed: int,
+) -> list[Check]:
+    """Check Gauss-Newton's tangent linear H of the data by differences, the descent's Hᵀ by H."""
+    counted = np.asarray(points.weight) > 0
+    v = counted * np.random.default_rng([seed, 8]).standard_normal(counted.shape)
+    none = np.zeros_like(x)
+    flat, nothing = none[:, 0], np.zeros((x.shape[2],) * 2)  # no background
+    # A power of two so large that little is lost in the difference to what the states say.
+    scale = 2.0 ** np.ceil(np.log2(_LARGE * np.abs(x).max()))
+
+    def said(states: Array) -> Array:
+        return engine.observed(model, settings, states, points)
+
+    def away(states: Array) -> Points:
+        return replace(
+            points, value=counted * (said(states) - scale * v), weight=counted.astype(float)
+        )
+
+    def by_tangent_linear(states: Array) -> Array:
+        _, g = shooting_objective(
+            engine, model, settings, states, none, none, flat, nothing, weight=0.0,
+            points=away(states),
+        )  # fmt: skip
+        return np.asarray(g) / scale
+
+    def by_adjoint(states: Array) -> Array:
+        # The descent's observation term is a mean over the data, without the half of a square.
+        data = float(counted.sum(1).max())
+        only = replace(settings, lambda1=data / 2, lambda2=0.0)
+        g = engine.cost(model, only, states, none, none, points=away(states)).gradient
+        return np.asarray(g) * (counted.sum(1) / data)[:, None, None] / scale
+
+    return [
+        difference_check(
+            names[0], lambda states: (v * said(states)).sum(1), by_tangent_linear, x, seed
+        ),
+        agreement(
+            names[1], {"product": (by_adjoint(x), by_tangent_linear(x))}, EPS,
+            float(np.abs(np.asarray(points.operator)).sum(2).max()),
+        ),
+    ]  # fmt: skip
 
 
 def drawn(states: Array, seed: int) -> Points:

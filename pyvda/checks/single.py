@@ -134,14 +134,23 @@ def difference_check(
 
 
 def taylor_check(
-    name: str, value: Function, gradient: Function, x: Array, seed: int, smooth: bool = True
+    name: str,
+    value: Function,
+    gradient: Function,
+    x: Array,
+    seed: int,
+    smooth: bool = True,
+    reach: float = 1.0,
 ) -> Check:
-    """Check that the remainder of the first-order expansion of costs (W,) is of second order."""
+    """Check that the remainder of the first-order expansion of costs (W,) is of second order.
+
+    `reach` is how far the test goes, in units of the usual: less where a third order comes soon.
+    """
     g = gradient(x)
     least = _ORDER if smooth else _ORDER_WITH_KINKS
     errors, tolerance, orders = {}, least, []
     for kind, direction in _directions(x, g, np.random.default_rng([seed, 4])):
-        order, noise = derivatives.taylor_orders(value, x, g, direction)
+        order, noise = derivatives.taylor_orders(value, x, g, reach * direction)
         errors[kind] = np.abs(order - 2)
         # A wrong gradient has the order 1: beyond half of that, no rounding is an excuse.
         tolerance = max(tolerance, min(0.5, least + 64 * float(noise.max())))

@@ -3,14 +3,14 @@
 using LinearAlgebra
 
 """
-Mean and standard deviation at all steps for one window of a linear model with the matrix M of a step,
+Mean, standard deviation and covariance at all steps for one window of a linear model with the matrix M of a step,
 given at each step the data of the `lag` next observation times after the last one (0: all).
 """
 function kalman_smoother(M, x̄, B, y, precision, lag)
     D, T = size(y)
     powers = [M^(t - 1) for t in 1:T]
     observed = findall(t -> any(>(0), precision[:, t]), 1:T)
-    mean, stdev = zeros(D, T), zeros(D, T)
+    mean, stdev, covariance = zeros(D, T), zeros(D, T), [zeros(D, D) for _ in 1:T]
     for t in 1:T
         k = count(<=(t), observed)
         last = lag == 0 ? length(observed) : min(length(observed), k + lag)
@@ -22,6 +22,7 @@ function kalman_smoother(M, x̄, B, y, precision, lag)
         P = powers[t] * (B - gain * G * B) * powers[t]'
         mean[:, t] = powers[t] * (x̄ + gain * d)
         stdev[:, t] = sqrt.(diag(P))
+        covariance[t] = P
     end
-    return mean, stdev
+    return mean, stdev, covariance
 end
