@@ -12,7 +12,7 @@ tolerances come from.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,6 +34,7 @@ from pyvda.engine import CostSettings, get_engine
 from pyvda.engine.interface import Array, Scheme
 from pyvda.models import Model
 from pyvda.priors.ode import ODEPrior
+from pyvda.progress import Report, silent
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -63,6 +64,7 @@ def check_model(
     engine: str | None = None,
     tendency: nn.Module | None = None,
     seed: int = 0,
+    report: Report = silent,
 ) -> list[Check]:
     """Check the derivatives of a model, by hand and by autograd, in Julia and in torch.
 
@@ -81,6 +83,8 @@ def check_model(
         `adjoint` of its own.
     seed : int
         Of the random directions.
+    report : callable(done, total, note)
+        Told of every group of checks that is done.
 
     Returns
     -------
@@ -94,19 +98,26 @@ def check_model(
     step = model.time_step if time_step is None else time_step
     tendency = from_model(model) if tendency is None else tendency
     x = point(batch, seed)
-    checks = tendency_checks(tendency, x, seed)
-    for scheme in SCHEMES:
-        prior = ODEPrior(tendency, step, scheme)
-        cost = VariationalCost(prior)
-        in_torch = torch_cost(cost, batch)
-        checks += prior_step_checks(prior, f"torch {scheme}", x, in_torch.gradient(x), seed)
-        checks += check_cost(cost, batch, name=f"torch {scheme}", x=x, seed=seed)
-        settings = CostSettings(step, scheme=scheme)
-        checks += engine_checks(running, model, settings, batch, x, in_torch, seed)
-        checks += point_checks(running, model, settings, batch, x, seed)
-        checks += objective_checks(running, model, settings, x, seed)
-        checks += parameter_checks(running, model, settings, x, seed)
-    checks += background_checks(running, model, CostSettings(step), x, seed)
+
+    def groups() -> Iterator[list[Check]]:
+        yield tendency_checks(tendency, x, seed)
+        for scheme in SCHEMES:
+            prior = ODEPrior(tendency, step, scheme)
+            cost = VariationalCost(prior)
+            in_torch = torch_cost(cost, batch)
+            yield prior_step_checks(prior, f"torch {scheme}", x, in_torch.gradient(x), seed)
+            yield check_cost(cost, batch, name=f"torch {scheme}", x=x, seed=seed)
+            settings = CostSettings(step, scheme=scheme)
+            yield engine_checks(running, model, settings, batch, x, in_torch, seed)
+            yield point_checks(running, model, settings, batch, x, seed)
+            yield objective_checks(running, model, settings, x, seed)
+            yield parameter_checks(running, model, settings, x, seed)
+        yield background_checks(running, model, CostSettings(step), x, seed)
+
+    checks: list[Check] = []
+    for done, group in enumerate(groups(), 1):
+        checks += group
+        report(done, 2 + 6 * len(SCHEMES))
     return checks
 
 

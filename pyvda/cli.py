@@ -348,9 +348,10 @@ def check(
         variable=variable, window=window, time_step=time_step, grid_step=grid_step, engine=engine,
         seed=seed,
     )  # fmt: skip
-    checks = checking.check_model(
-        of.model, of.batch, time_step=of.time_step, engine=engine, seed=seed
-    )
+    with shown("check", quiet) as report:
+        checks = checking.check_model(
+            of.model, of.batch, time_step=of.time_step, engine=engine, seed=seed, report=report
+        )
     if of.learned is not None:
         checks += checking.check_learned(of.learned, of.batch, seed=seed)
     wrong = checking.failed(checks)
