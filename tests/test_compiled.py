@@ -1,5 +1,7 @@
 """Learned priors and solvers on the Julia engine, against torch and autograd."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from pyvda.engine.choice import kernel_engine
 from pyvda.engine.learned import GENNScales, convolutions, residual_gradient
 from pyvda.errors import InputError
 from pyvda.priors import GENN, TwoScaleGENN
-from pyvda.solvers import ConvSolver
+from pyvda.solvers import ConvSolver, LSTMSolver
 
 pytestmark = pytest.mark.julia
 
@@ -75,12 +77,13 @@ def test_gradient_and_its_backward_pass_are_those_of_torch(monkeypatch, name, sh
         assert_close(a, b)
 
 
-def test_gradient_is_that_of_the_recorded_graph(monkeypatch):
+@pytest.mark.parametrize("name", ["two-scale", "circle-of-cells", "circle-two-scale", "strip"])
+def test_gradient_is_that_of_the_recorded_graph(monkeypatch, name):
     """Against autograd's own double backward pass of ½‖x − Φ(x)‖²."""
     monkeypatch.setenv("PYVDA_KERNELS", "julia")
     torch.manual_seed(1)
-    prior = TwoScaleGENN(3).double()
-    x = torch.randn(2, 30, 3, dtype=torch.float64, requires_grad=True)
+    prior = PRIORS[name]().double()
+    x = windows_of(prior, 2, 41, torch.float64).requires_grad_()
     cotangent = torch.randn_like(x)
     weights = list(prior.parameters())
     (recorded,) = torch.autograd.grad(0.5 * (x - prior(x)).square().sum(), x, create_graph=True)
@@ -93,10 +96,12 @@ def test_gradient_is_that_of_the_recorded_graph(monkeypatch):
 def test_gradcheck(monkeypatch):
     monkeypatch.setenv("PYVDA_KERNELS", "julia")
     torch.manual_seed(2)
-    prior = TwoScaleGENN(2, width=3, features=16, latent=3).double().prepare()
-    x = torch.randn(2, 6, 2, dtype=torch.float64, requires_grad=True)
-    assert prior.engine(x) is not None
-    assert torch.autograd.gradcheck(prior.residual_gradient, (x,))
+    over_time = TwoScaleGENN(2, width=3, features=16, latent=3).double().prepare()
+    on_circle = TwoScaleGENN(1, 2, True, 3, features=8, latent=3, factors=2).double().prepare()
+    for prior, state in ((over_time, 2), (on_circle, 3)):
+        x = torch.randn(2, 6, state, dtype=torch.float64, requires_grad=True)
+        assert prior.engine(x) is not None
+        assert torch.autograd.gradcheck(prior.residual_gradient, (x,))
     network = ConvSolver(2).double().network
     grid = torch.randn(4, 2, 6, dtype=torch.float64, requires_grad=True)
     assert network.engine(grid) is not None
@@ -122,19 +127,29 @@ def test_convolutions_and_their_backward_pass_are_those_of_torch(monkeypatch, sh
         assert_close(a, b)
 
 
-def batch_of(windows: int, dtype: torch.dtype) -> Batch:
+def batch_of(windows: int, dtype: torch.dtype, steps: int = 41, state: int = 3) -> Batch:
     generator = torch.Generator().manual_seed(3)
-    truth, noise, start = torch.randn(3, windows, 41, 3, generator=generator, dtype=dtype)
-    mask = (torch.rand(windows, 41, 3, generator=generator) < 0.3).to(dtype)
+    shape = (windows, steps, state)
+    truth, noise, start = torch.randn(3, *shape, generator=generator, dtype=dtype)
+    mask = (torch.rand(*shape, generator=generator) < 0.3).to(dtype)
     return Batch(mask * (truth + 0.1 * noise), mask, start, truth)
 
 
+SYSTEMS = {  # solver, prior, and what to make a batch of
+    "time": (lambda: ConvSolver(3), PRIORS["two-scale"], (41, 3)),
+    "circle": (lambda: LSTMSolver(1, 2, True), PRIORS["circle-two-scale"], (21, 12)),
+    "cells": (lambda: ConvSolver(1, 2, True, every=4), PRIORS["circle-of-cells"], (20, 12)),
+}
+
+
 @pytest.mark.parametrize("options", [{}, {"checkpoint_every": 2}], ids=["plain", "checkpointed"])
-def test_a_training_step_is_that_of_torch_and_the_threads_come_back(monkeypatch, options):
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_a_training_step_is_that_of_torch_and_the_threads_come_back(monkeypatch, system, options):
     torch.manual_seed(4)
-    solver = ConvSolver(3).double()
-    cost = VariationalCost(TwoScaleGENN(3).double(), learnable=True)
-    batch = batch_of(5, torch.float64)
+    make_solver, make_prior, shape = SYSTEMS[system]
+    solver = make_solver().double()
+    cost = VariationalCost(make_prior().double(), learnable=True)
+    batch = batch_of(5, torch.float64, *shape)
     modules = torch.nn.ModuleList((cost, solver))
     threads = torch.get_num_threads()
 
@@ -174,19 +189,28 @@ def test_the_threads_come_back_after_a_backward_pass_that_failed(monkeypatch):
         torch.set_num_threads(before)
 
 
-def test_a_window_does_not_depend_on_its_mates(monkeypatch):
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_a_window_does_not_depend_on_its_mates(monkeypatch, system):
     monkeypatch.setenv("PYVDA_KERNELS", "julia")
     torch.manual_seed(5)
-    solver, cost = ConvSolver(3), VariationalCost(TwoScaleGENN(3))
-    batch = batch_of(7, torch.float32)
+    make_solver, make_prior, shape = SYSTEMS[system]
+    solver, prior = make_solver(), make_prior()
+    batch = batch_of(7, torch.float32, *shape)
+    lost = batch.first_guess.clone()
+    lost[3, shape[0] // 2, 1] = float("nan")
+    others = [0, 1, 2, 4, 5, 6]
+    operation = prior.prepare()
+    with torch.no_grad():
+        gradient = operation.residual_gradient(batch.first_guess)
+        found = operation.residual_gradient(lost)
+        assert found[3].isnan().any()
+        assert torch.equal(found[others], gradient[others])
+    cost = VariationalCost(prior)
     with torch.no_grad():
         together = solver.solve(cost, batch, 4).x
         alone = torch.cat([solver.solve(cost, batch[k : k + 1], 4).x for k in range(7)])
         assert torch.equal(together, alone)
-        lost = Batch(batch.observation, batch.mask, batch.first_guess.clone(), batch.truth)
-        lost.first_guess[3, 20, 1] = float("nan")
-        found = solver.solve(cost, lost, 4).x
-    others = [0, 1, 2, 4, 5, 6]
+        found = solver.solve(cost, dataclasses.replace(batch, first_guess=lost), 4).x
     assert found[3].isnan().any()
     assert torch.equal(found[others], together[others])
 
