@@ -1,5 +1,7 @@
 """Learned priors and solvers on the Julia engine, against torch and autograd."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from pyvda.engine.choice import kernel_engine
 from pyvda.engine.learned import GENNScales, convolutions, residual_gradient
 from pyvda.errors import InputError
 from pyvda.priors import GENN, TwoScaleGENN
-from pyvda.solvers import ConvSolver
+from pyvda.solvers import ConvSolver, LSTMSolver
 
 pytestmark = pytest.mark.julia
 
@@ -20,8 +22,21 @@ PRIORS = {
     "two-scale": lambda: TwoScaleGENN(3),
     "cells": lambda: GENN(3, width=5, features=30, latent=9, every=2),
     "few": lambda: TwoScaleGENN(4, width=3, features=30, latent=9, factors=7),
+    "one-channel": lambda: GENN(1, width=7, features=20, latent=15),
+    "circle": lambda: GENN(1, 2, True, width=(3, 5), features=20, latent=7),
+    "circle-of-cells": lambda: GENN(1, 2, True, width=5, features=30, latent=9, every=4),
+    "circle-two-scale": lambda: TwoScaleGENN(1, 2, True, features=50, latent=50, merge=50),
+    "strip": lambda: TwoScaleGENN(1, 2, width=(5, 3), features=12, latent=4, factors=3),
+    "strip-of-cells": lambda: GENN(1, 2, width=(1, 3), features=18, latent=21, every=2),
 }
 SHAPES = [(1, 5), (3, 41), (5, 200)]  # windows, steps
+ACROSS = {5: 5, 41: 13, 200: 40}  # components of dimension 2, by steps
+
+
+def windows_of(prior: torch.nn.Module, windows: int, steps: int, dtype: torch.dtype):
+    space = prior.prepare().layout.space
+    state = space.channels if space.dimension == 1 else ACROSS[steps]
+    return torch.randn(windows, space.every * max(2, steps // space.every), state, dtype=dtype)
 
 
 def on(monkeypatch: pytest.MonkeyPatch, kernels: str, f):
@@ -44,8 +59,7 @@ def assert_close(found: torch.Tensor, expected: torch.Tensor) -> None:
 def test_gradient_and_its_backward_pass_are_those_of_torch(monkeypatch, name, shape, dtype):
     torch.manual_seed(sum(shape))
     prior = PRIORS[name]().to(dtype)
-    space = prior.prepare().layout.space
-    start = torch.randn(shape[0], space.every * shape[1], space.channels, dtype=dtype)
+    start = windows_of(prior, *shape, dtype)
     cotangent = torch.randn_like(start)
 
     def gradients():
@@ -55,8 +69,7 @@ def test_gradient_and_its_backward_pass_are_those_of_torch(monkeypatch, name, sh
 
     operation = prior.prepare()
     monkeypatch.setenv("PYVDA_KERNELS", "julia")
-    if all(type(b.head).__name__ == "BilinearHead" for b in operation.branches):
-        assert operation.engine(start) is not None
+    assert operation.engine(start) is not None
     found = gradients()
     expected = on(monkeypatch, "torch", gradients)
     assert operation.engine(start) is None
@@ -64,12 +77,13 @@ def test_gradient_and_its_backward_pass_are_those_of_torch(monkeypatch, name, sh
         assert_close(a, b)
 
 
-def test_gradient_is_that_of_the_recorded_graph(monkeypatch):
+@pytest.mark.parametrize("name", ["two-scale", "circle-of-cells", "circle-two-scale", "strip"])
+def test_gradient_is_that_of_the_recorded_graph(monkeypatch, name):
     """Against autograd's own double backward pass of ½‖x − Φ(x)‖²."""
     monkeypatch.setenv("PYVDA_KERNELS", "julia")
     torch.manual_seed(1)
-    prior = TwoScaleGENN(3).double()
-    x = torch.randn(2, 30, 3, dtype=torch.float64, requires_grad=True)
+    prior = PRIORS[name]().double()
+    x = windows_of(prior, 2, 41, torch.float64).requires_grad_()
     cotangent = torch.randn_like(x)
     weights = list(prior.parameters())
     (recorded,) = torch.autograd.grad(0.5 * (x - prior(x)).square().sum(), x, create_graph=True)
@@ -82,10 +96,12 @@ def test_gradient_is_that_of_the_recorded_graph(monkeypatch):
 def test_gradcheck(monkeypatch):
     monkeypatch.setenv("PYVDA_KERNELS", "julia")
     torch.manual_seed(2)
-    prior = TwoScaleGENN(2, width=3, features=16, latent=3).double().prepare()
-    x = torch.randn(2, 6, 2, dtype=torch.float64, requires_grad=True)
-    assert prior.engine(x) is not None
-    assert torch.autograd.gradcheck(prior.residual_gradient, (x,))
+    over_time = TwoScaleGENN(2, width=3, features=16, latent=3).double().prepare()
+    on_circle = TwoScaleGENN(1, 2, True, 3, features=8, latent=3, factors=2).double().prepare()
+    for prior, state in ((over_time, 2), (on_circle, 3)):
+        x = torch.randn(2, 6, state, dtype=torch.float64, requires_grad=True)
+        assert prior.engine(x) is not None
+        assert torch.autograd.gradcheck(prior.residual_gradient, (x,))
     network = ConvSolver(2).double().network
     grid = torch.randn(4, 2, 6, dtype=torch.float64, requires_grad=True)
     assert network.engine(grid) is not None
@@ -111,19 +127,29 @@ def test_convolutions_and_their_backward_pass_are_those_of_torch(monkeypatch, sh
         assert_close(a, b)
 
 
-def batch_of(windows: int, dtype: torch.dtype) -> Batch:
+def batch_of(windows: int, dtype: torch.dtype, steps: int = 41, state: int = 3) -> Batch:
     generator = torch.Generator().manual_seed(3)
-    truth, noise, start = torch.randn(3, windows, 41, 3, generator=generator, dtype=dtype)
-    mask = (torch.rand(windows, 41, 3, generator=generator) < 0.3).to(dtype)
+    shape = (windows, steps, state)
+    truth, noise, start = torch.randn(3, *shape, generator=generator, dtype=dtype)
+    mask = (torch.rand(*shape, generator=generator) < 0.3).to(dtype)
     return Batch(mask * (truth + 0.1 * noise), mask, start, truth)
 
 
+SYSTEMS = {  # solver, prior, and what to make a batch of
+    "time": (lambda: ConvSolver(3), PRIORS["two-scale"], (41, 3)),
+    "circle": (lambda: LSTMSolver(1, 2, True), PRIORS["circle-two-scale"], (21, 12)),
+    "cells": (lambda: ConvSolver(1, 2, True, every=4), PRIORS["circle-of-cells"], (20, 12)),
+}
+
+
 @pytest.mark.parametrize("options", [{}, {"checkpoint_every": 2}], ids=["plain", "checkpointed"])
-def test_a_training_step_is_that_of_torch_and_the_threads_come_back(monkeypatch, options):
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_a_training_step_is_that_of_torch_and_the_threads_come_back(monkeypatch, system, options):
     torch.manual_seed(4)
-    solver = ConvSolver(3).double()
-    cost = VariationalCost(TwoScaleGENN(3).double(), learnable=True)
-    batch = batch_of(5, torch.float64)
+    make_solver, make_prior, shape = SYSTEMS[system]
+    solver = make_solver().double()
+    cost = VariationalCost(make_prior().double(), learnable=True)
+    batch = batch_of(5, torch.float64, *shape)
     modules = torch.nn.ModuleList((cost, solver))
     threads = torch.get_num_threads()
 
@@ -163,19 +189,28 @@ def test_the_threads_come_back_after_a_backward_pass_that_failed(monkeypatch):
         torch.set_num_threads(before)
 
 
-def test_a_window_does_not_depend_on_its_mates(monkeypatch):
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_a_window_does_not_depend_on_its_mates(monkeypatch, system):
     monkeypatch.setenv("PYVDA_KERNELS", "julia")
     torch.manual_seed(5)
-    solver, cost = ConvSolver(3), VariationalCost(TwoScaleGENN(3))
-    batch = batch_of(7, torch.float32)
+    make_solver, make_prior, shape = SYSTEMS[system]
+    solver, prior = make_solver(), make_prior()
+    batch = batch_of(7, torch.float32, *shape)
+    lost = batch.first_guess.clone()
+    lost[3, shape[0] // 2, 1] = float("nan")
+    others = [0, 1, 2, 4, 5, 6]
+    operation = prior.prepare()
+    with torch.no_grad():
+        gradient = operation.residual_gradient(batch.first_guess)
+        found = operation.residual_gradient(lost)
+        assert found[3].isnan().any()
+        assert torch.equal(found[others], gradient[others])
+    cost = VariationalCost(prior)
     with torch.no_grad():
         together = solver.solve(cost, batch, 4).x
         alone = torch.cat([solver.solve(cost, batch[k : k + 1], 4).x for k in range(7)])
         assert torch.equal(together, alone)
-        lost = Batch(batch.observation, batch.mask, batch.first_guess.clone(), batch.truth)
-        lost.first_guess[3, 20, 1] = float("nan")
-        found = solver.solve(cost, lost, 4).x
-    others = [0, 1, 2, 4, 5, 6]
+        found = solver.solve(cost, dataclasses.replace(batch, first_guess=lost), 4).x
     assert found[3].isnan().any()
     assert torch.equal(found[others], together[others])
 
@@ -186,7 +221,12 @@ def test_what_the_engine_has_not_is_torchs(monkeypatch):
     assert TwoScaleGENN(3).prepare().engine(x) is not None
     assert TwoScaleGENN(3).half().prepare().engine(x.half()) is None
     assert TwoScaleGENN(3).prepare().engine(x.double()) is None
-    assert TwoScaleGENN(1, 2, True).prepare().engine(torch.randn(2, 20, 12)) is None
+    circle = torch.randn(2, 20, 12)
+    assert TwoScaleGENN(1, 2, True).prepare().engine(circle) is not None
+    assert TwoScaleGENN(1, 2, True, factors=(2, 1)).prepare().engine(circle) is not None
+    assert TwoScaleGENN(1, 2, True, factors=(2, 2)).prepare().engine(circle) is None
+    assert TwoScaleGENN(1, 2, True).prepare().engine(circle[..., :4]) is None  # torch refuses it
+    assert GENN(1, 3, True).prepare().engine(torch.randn(2, 20, 12, 12)) is None
     assert ConvSolver(3).network.engine(torch.randn(6, 2, 20)) is not None
     with torch.autocast("cpu"):
         assert ConvSolver(3).network.engine(torch.randn(6, 2, 20)) is None
@@ -207,14 +247,21 @@ def test_wrong_arrays_are_refused_before_a_pointer_crosses():
     engine = get_engine("julia")
     x = np.zeros((2, 9, 3))
     weights = (np.zeros((8, 15)), np.zeros((9, 8)), np.zeros((3, 3)))
+
+    def scales(taps=(5, 1), weights=weights, periodic=False):
+        return GENNScales(taps, periodic, [1], [False], [weights])
+
     with pytest.raises(InputError, match="W has shape"):
-        residual_gradient(engine, GENNScales(7, [1], [weights]), x)
+        residual_gradient(engine, scales((7, 1)), x)
     wrong = (weights[0].astype(np.float32), *weights[1:])
     with pytest.raises(InputError, match="type float32, expected"):
-        residual_gradient(engine, GENNScales(5, [1], [wrong]), x)
-    with pytest.raises(InputError, match="expected \\(window, time, channel\\)"):
-        residual_gradient(engine, GENNScales(5, [1], [weights]), x[0])
+        residual_gradient(engine, scales(weights=wrong), x)
+    with pytest.raises(InputError, match="expected \\(window, time, channel"):
+        residual_gradient(engine, scales(), x[0])
+    for taps, periodic in (((4, 1), False), ((5, 2), False), ((5, 11), True)):
+        with pytest.raises(InputError, match="odd numbers that do not reach farther"):
+            residual_gradient(engine, scales(taps, periodic=periodic), x[..., None])
     with pytest.raises(InputError, match="an odd number"):
         convolutions(engine, [np.zeros((4, 3, 2))], [True], x)
-    empty = residual_gradient(engine, GENNScales(5, [1], [weights]), x[:0])[0]
+    empty = residual_gradient(engine, scales(), x[:0])[0]
     assert empty.shape == (0, 9, 3)

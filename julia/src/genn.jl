@@ -1,24 +1,51 @@
-# g = (I - ∂Φ/∂x)ᵀ (x - Φ(x)) of a GENN prior Φ over time, and the backward pass of this.
+# g = (I - ∂Φ/∂x)ᵀ (x - Φ(x)) of a GENN prior Φ, and the backward pass of this.
 #
 # Φ is a sum of scales. With u the patches of a scale's cells (means over `factor` steps), centre left
-# out, a scale is
+# out, a scale is r = relu(u W) and a head y of r (heads.jl), which holds the values of all channels and
+# steps of a cell. For a cotangent ḡ the backward pass is the gradient of the number ḡ·g, that of
+# ½|x - Φ|² in the direction ḡ: a tangent pass, then a reverse pass (pyvda/priors/folded.py has the same in
+# torch). What the forward pass computed is computed again there: to store it takes 25 MB for 128 windows,
+# and memory fresh from the system costs more time.
 #
-#     r = relu(u W),   (p, q, l) = r M,   y = (p q) O + l
-#
-# and y holds the values of all components and steps of a cell. For a cotangent ḡ the backward pass is
-# the gradient of the number ḡ·g, that of ½|x - Φ|² in the direction ḡ: a tangent pass, then a reverse
-# pass (pyvda/priors/folded.py has the same in torch). What the forward pass computed is computed again
-# there: to store it takes 25 MB for 128 windows, and memory fresh from the system costs more time.
-#
-# A thread takes one window after the other. The first scale goes through it in stretches of steps
-# whose panels stay in the cache; of the others a window has few cells.
+# A thread takes one window after the other, and goes through it in stretches of positions whose panels
+# stay in the cache. A position is a cell, or a point of one where the components are an axis.
 
 const STRETCH = 96
 
-"Weights of a scale, packed for products from both sides: `first` is W, `first_back` Wᵀ, and so on."
-struct Scale{T}
+"""
+    Grid(channels, taps, points = 1, across = 1, periodic = false)
+
+What convolutions run over: time, with `taps` steps or cells, and an axis of `points`, with `across` of
+them. Beyond its edges a window is zero, or closed along the second axis.
+"""
+struct Grid
     channels::Int
     taps::Int
+    points::Int
+    across::Int
+    periodic::Bool
+end
+Grid(channels, taps) = Grid(channels, taps, 1, 1, false)
+state_size(g::Grid) = g.channels * g.points
+halo(g::Grid) = g.across ÷ 2
+breadth(g::Grid) = g.points + 2halo(g)
+patch(g::Grid) = g.channels * (g.taps * g.across - 1)
+"Where in a kernel of all taps, (channel, tap, tap across), the numbers of a patch are: all but the centre."
+function patch_places(g::Grid)
+    taps = g.taps * g.across
+    return [taps * c + k + 1 for c in 0:g.channels-1 for k in 0:taps-1 if k != taps ÷ 2]
+end
+"Where in a grid, (time, channel, point), they are from its first."
+patch_offsets(g::Grid) =
+    [(k ÷ g.across * g.channels + c) * breadth(g) + k % g.across
+     for (c, k) in (divrem(place - 1, g.taps * g.across) for place in patch_places(g))]
+
+"""
+Weights of a scale, packed for products from both sides: `first` is W, `first_back` Wᵀ, and so on. A head
+without `latent` is quadratic, with S for M and l for O.
+"""
+struct Scale{T}
+    grid::Grid
     features::Int
     latent::Int
     factor::Int
@@ -29,48 +56,49 @@ struct Scale{T}
     product::Panel{T}
     product_back::Panel{T}
 end
-outputs(s::Scale) = s.channels * s.factor
-mixed(s::Scale) = 2s.latent + outputs(s)
-patch(s::Scale) = s.channels * (s.taps - 1)
-"Where in a kernel of all taps, (tap, channel), the numbers of a patch are: all but the centre."
-patch_places(channels, taps) = [taps * c + k + 1 for c in 0:channels-1 for k in 0:taps-1 if k != taps ÷ 2]
+outputs(s::Scale) = s.grid.channels * s.factor
+patch(s::Scale) = patch(s.grid)
 
 """
-    Scale(memory, channels, taps, factor, W, M, O)
+    Scale(memory, grid, factor, quadratic, W, M, O)
 
-From the weights as torch has them, transposed by Julia's order: W (taps · channels, features),
-M (features, 2 latent + outputs), O (latent, outputs).
+From the weights as torch has them, transposed by Julia's order: W (taps · channels, features) and
+M (features, 2 latent + outputs), O (latent, outputs), or S (features, features · outputs),
+l (features, outputs).
 """
-function Scale(memory::Memory{T}, channels, taps, factor, W, M, O) where {T}
-    U = W[patch_places(channels, taps), :]
-    return Scale{T}(channels, taps, size(W, 2), size(O, 1), factor,
+function Scale(memory::Memory{T}, grid, factor, quadratic, W, M, O) where {T}
+    U = W[patch_places(grid), :]
+    last = quadratic ? reshape(O, 1, :) : O
+    return Scale{T}(grid, size(W, 2), quadratic ? 0 : size(O, 1), factor,
                     packed!(memory, U), packed!(memory, permutedims(U)),
                     packed!(memory, M), packed!(memory, permutedims(M)),
-                    packed!(memory, O), packed!(memory, permutedims(O)))
+                    packed!(memory, last), packed!(memory, permutedims(last)))
 end
 
-"A thread's room for one scale: grids of a window, padded in time, and panels with a row a cell."
+"A thread's room for one scale: grids of a window, padded, and panels with a row a position."
 struct ScaleRoom{T}
     cells::Int                      # of a window
+    positions::Int
     stretch::Int                    # as many at once
+    kept::Int                       # 1 where r, m and their derivatives are those of a window, else 0
     offsets::Ptr{Int}               # the numbers of a patch
-    positions::Ptr{Int}             # the patches of a grid
+    places::Ptr{Int}                # the patches of a grid
     rows::Ptr{Int}                  # of the panels
     columns::Ptr{Int}
     x::Ptr{T}                       # means over cells
     direction::Ptr{T}               # of ḡ
     back::Ptr{T}                    # what is put back
     r::Panel{T}                     # relu(u W)
-    m::Panel{T}                     # p, q, l
-    pq::Panel{T}
-    y::Panel{T}                     # (p q) O
-    v::Panel{T}                     # x - Φ(x) of a cell's steps, the cotangent of -y
-    s::Panel{T}                     # v Oᵀ
-    m_back::Panel{T}                # (s q, s p, v)
-    a_back::Panel{T}                # the cotangent of u W
+    m::Panel{T}
     r_dot::Panel{T}                 # the derivatives in the direction ḡ
     m_dot::Panel{T}
+    pq::Panel{T}
     pq_dot::Panel{T}
+    y::Panel{T}
+    v::Panel{T}                     # x - Φ(x) of a cell's steps, the cotangent of -y
+    s::Panel{T}                     # v Oᵀ
+    m_back::Panel{T}
+    a_back::Panel{T}                # the cotangent of u W
     v_bar::Panel{T}                 # cotangents in the reverse pass
     s_bar::Panel{T}
     m_bar::Panel{T}
@@ -81,114 +109,57 @@ struct ScaleRoom{T}
     product::Panel{T}
 end
 
-function ScaleRoom(memory::Memory{T}, s::Scale, steps, longest) where {T}
+function ScaleRoom(memory::Memory{T}, s::Scale, steps, kept) where {T}
+    (grid, bytes) = (s.grid, sizeof(T))
     cells = cld(steps, s.factor)
+    positions = cells * grid.points
     # Stretches of whole tiles, none much shorter than the others.
-    stretch = TILE_ROWS * cld(cld(cells, cld(cells, longest)), TILE_ROWS)
-    (C, bytes) = (s.channels, sizeof(T))
-    width = whole_lanes(T, max(s.features, mixed(s)))
-    grid() = numbers!(memory, (cells + s.taps + 2TILE_ROWS) * C)
-    rows() = panel!(memory, stretch, width)
-    offsets = [bytes * (mod(k - 1, s.taps) * C + (k - 1) ÷ s.taps) for k in patch_places(C, s.taps)]
-    return ScaleRoom{T}(cells, stretch, addresses!(memory, offsets),
-        addresses!(memory, [bytes * C * t for t in 0:stretch-1]),
-        addresses!(memory, [bytes * width * t for t in 0:stretch-1]),
-        addresses!(memory, [bytes * k for k in 0:width+TILE_ROWS]),
-        grid(), grid(), grid(),
-        rows(), rows(), rows(), rows(), rows(), rows(), rows(), rows(), rows(), rows(), rows(), rows(), rows(), rows(), rows(),
+    stretch = TILE_ROWS * cld(cld(positions, cld(positions, STRETCH)), TILE_ROWS)
+    wide = panel_columns(T, s)
+    room() = numbers!(memory, (cells + grid.taps) * grid.channels * breadth(grid))
+    panel() = panel!(memory, stretch, wide)
+    of_window() = panel!(memory, kept ? stretch * cld(positions, stretch) : stretch, wide)
+    places = [bytes * (t * grid.channels * breadth(grid) + k) for t in 0:cells-1 for k in 0:grid.points-1]
+    return ScaleRoom{T}(cells, positions, stretch, kept,
+        addresses!(memory, bytes * patch_offsets(grid)), addresses!(memory, places),
+        addresses!(memory, [bytes * wide * i for i in 0:stretch-1]),
+        addresses!(memory, [bytes * k for k in 0:wide+TILE_ROWS]),
+        room(), room(), room(), of_window(), of_window(), of_window(), of_window(),
+        panel(), panel(), panel(), panel(), panel(), panel(), panel(), panel(), panel(), panel(), panel(),
         panel!(memory, stretch, patch(s)),
         panel!(memory, patch(s), s.features), panel!(memory, s.features, mixed(s)),
-        panel!(memory, s.latent, outputs(s)))
+        panel!(memory, rows_of_last(s), outputs(s)))
 end
 
-"The patches of the cells after the first `a` of a grid."
-@inline patches(room::ScaleRoom{T}, s, grid, a) where {T} =
-    Entries{T}(grid + a * s.channels * sizeof(T), room.positions, room.offsets)
+"The patches of the positions after the first `a` of a grid."
+@inline patches(room::ScaleRoom{T}, grid, a) where {T} = Entries{T}(grid, room.places + a * sizeof(Int), room.offsets)
 @inline entries(room::ScaleRoom{T}, panel) where {T} = Entries{T}(panel.at, room.rows, room.columns)
+"The rows of these positions in a panel that may be of a window."
+@inline after(room::ScaleRoom{T}, panel, a) where {T} = Panel{T}(row(panel, room.kept * a), panel.stride)
 
-# --- a stretch of n cells, after the first a ------------------------------------------------------
+# --- a stretch of n positions, after the first a ----------------------------------------------------
 # Rows are worked on in ascending order, in whole lanes: what reaches beyond a row's last column is
 # overwritten by the next row, or is beyond what any product reads.
 
-"r, m and pq of x."
-function features!(room::ScaleRoom{T}, s, a, n) where {T}
-    product!(room.r, patches(room, s, room.x, a), s.first, n, s.features, patch(s), RELU)
-    product!(room.m, entries(room, room.r), s.mix, n, mixed(s), s.features, STORE)
-    (N, L) = (lanes_for(T), s.latent * sizeof(T))
-    for i in 0:n-1, g in 0:sizeof(N):L-1
-        p = row(room.m, i) + g
-        in_lanes!(row(room.pq, i) + g, in_lanes(N, p) * in_lanes(N, p + L))
-    end
+"r and m of x."
+function features!(room, s, a, n)
+    (r, m) = (after(room, room.r, a), after(room, room.m, a))
+    product!(r, patches(room, room.x, a), s.first, n, s.features, patch(s), RELU)
+    mix!(m, entries(room, r), s, n)
 end
 
-
-"m_dot and pq_dot: the derivative of m and pq in the direction ḡ."
-function tangent_features!(room::ScaleRoom{T}, s, a, n) where {T}
-    product!(room.r_dot, patches(room, s, room.direction, a), s.first, n, s.features, patch(s), MASK, room.r)
-    product!(room.m_dot, entries(room, room.r_dot), s.mix, n, mixed(s), s.features, STORE)
-    (N, L) = (lanes_for(T), s.latent * sizeof(T))
-    for i in 0:n-1, g in 0:sizeof(N):L-1
-        (p, p_dot) = (row(room.m, i) + g, row(room.m_dot, i) + g)
-        both = muladd(in_lanes(N, p_dot), in_lanes(N, p + L), in_lanes(N, p) * in_lanes(N, p_dot + L))
-        in_lanes!(row(room.pq_dot, i) + g, both)
-    end
+"The derivatives of r and m in the direction ḡ."
+function tangent_features!(room, s, a, n)
+    (r_dot, m_dot) = (after(room, room.r_dot, a), after(room, room.m_dot, a))
+    product!(r_dot, patches(room, room.direction, a), s.first, n, s.features, patch(s), MASK, after(room, room.r, a))
+    mix_tangent!(m_dot, entries(room, r_dot), s, n)
 end
-
-"Subtract y = (p q) O + l, or its derivative from theirs, from a window."
-function subtract_values!(x, room, s, pq, m, a, n, steps)
-    product!(room.y, entries(room, pq), s.product, n, outputs(s), s.latent, STORE)
-    subtract_outputs!(x, s, room.y, m, a, n, steps)
-end
-
-"m_back = (s q, s p, v) and a_back, of v."
-function reverse!(room::ScaleRoom{T}, s, n) where {T}
-    product!(room.s, entries(room, room.v), s.product_back, n, s.latent, outputs(s), STORE)
-    (N, L) = (lanes_for(T), s.latent * sizeof(T))
-    for i in 0:n-1
-        (v, m, to) = (row(room.s, i), row(room.m, i), row(room.m_back, i))
-        for g in 0:sizeof(N):L-1
-            in_lanes!(to + g, in_lanes(N, v + g) * in_lanes(N, m + L + g))
-        end
-        for g in 0:sizeof(N):L-1
-            in_lanes!(to + L + g, in_lanes(N, v + g) * in_lanes(N, m + g))
-        end
-        copy_outputs!(to + 2L, row(room.v, i), s)
-    end
-    first_back!(room.a_back, room, s, room.m_back, n)
-end
-
-"m_bar and a_bar: the gradient of v_bar·y + v·y_dot, with respect to m and to u W."
-function second!(room::ScaleRoom{T}, s, n) where {T}
-    product!(room.s_bar, entries(room, room.v_bar), s.product_back, n, s.latent, outputs(s), STORE)
-    (N, L) = (lanes_for(T), s.latent * sizeof(T))
-    for i in 0:n-1
-        (v, v_bar, m, m_dot, to) = (row(room.s, i), row(room.s_bar, i), row(room.m, i), row(room.m_dot, i), row(room.m_bar, i))
-        for g in 0:sizeof(N):L-1
-            in_lanes!(to + g, muladd(in_lanes(N, v + g), in_lanes(N, m_dot + L + g), in_lanes(N, v_bar + g) * in_lanes(N, m + L + g)))
-        end
-        for g in 0:sizeof(N):L-1
-            in_lanes!(to + L + g, muladd(in_lanes(N, v + g), in_lanes(N, m_dot + g), in_lanes(N, v_bar + g) * in_lanes(N, m + g)))
-        end
-        copy_outputs!(to + 2L, row(room.v_bar, i), s)
-    end
-    first_back!(room.a_bar, room, s, room.m_bar, n)
-end
-
-@inline function copy_outputs!(to, from, s)
-    for k in 1:outputs(s)
-        unsafe_store!(to, unsafe_load(from, k), k)
-    end
-end
-
-"The cotangent of u W from that of m."
-first_back!(to, room, s, mixed_cotangent, n) =
-    product!(to, entries(room, mixed_cotangent), s.mix_back, n, s.features, mixed(s), MASK, room.r)
 
 "Add to the grid `back` what a cotangent of u W is for the grid that u was taken from."
 function put_back!(room::ScaleRoom{T}, s, cotangent, a, n) where {T}
     product!(room.patches, entries(room, cotangent), s.first_back, n, patch(s), s.features, STORE)
     for i in 0:n-1
-        (from, to) = (row(room.patches, i), room.back + (a + i) * s.channels * sizeof(T))
+        (from, to) = (row(room.patches, i), room.back + unsafe_load(room.places, a + i + 1))
         for j in 1:patch(s)
             place = to + unsafe_load(room.offsets, j)
             unsafe_store!(place, unsafe_load(place) + unsafe_load(from, j))
@@ -199,12 +170,7 @@ end
 "Add to the sums of the weights' gradients."
 function add_weights!(room, s, a, n)
     for (grid, cotangent) in ((room.direction, room.a_back), (room.x, room.a_bar))
-        product!(room.first, transpose(patches(room, s, grid, a)), cotangent, patch(s), s.features, n, ADD)
+        product!(room.first, transpose(patches(room, grid, a)), cotangent, patch(s), s.features, n, ADD)
     end
-    for (value, cotangent) in ((room.r, room.m_bar), (room.r_dot, room.m_back))
-        product!(room.mix, transpose(entries(room, value)), cotangent, s.features, mixed(s), n, ADD)
-    end
-    for (value, cotangent) in ((room.pq, room.v_bar), (room.pq_dot, room.v))
-        product!(room.product, transpose(entries(room, value)), cotangent, s.latent, outputs(s), n, ADD)
-    end
+    add_head!(room, s, a, n)
 end

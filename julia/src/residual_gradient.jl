@@ -6,13 +6,13 @@ struct GENNRoom{T}
     window::Ptr{T}
 end
 GENNRoom(memory::Memory{T}, scales, steps) where {T} = GENNRoom{T}(
-    [ScaleRoom(memory, s, steps, k == 1 ? STRETCH : steps) for (k, s) in enumerate(scales)],
-    numbers!(memory, steps * first(scales).channels))
+    [ScaleRoom(memory, s, steps, k > 1) for (k, s) in enumerate(scales)],
+    numbers!(memory, steps * state_size(first(scales).grid)))
 
 "The memory and the rooms, one a thread, for these windows."
 function genn_rooms(scales::Vector{Scale{T}}, steps, windows) where {T}
     threads = threads_for(windows)
-    shapes = [(s.channels, s.taps, s.features, s.latent, s.factor) for s in scales]
+    shapes = [(s.grid, s.features, s.latent, s.factor) for s in scales]
     found = workspace((GENNRoom{T}, shapes, steps, threads)) do
         memory = Memory{T}()
         (memory, [GENNRoom(memory, scales, steps) for _ in 1:threads])
@@ -23,7 +23,7 @@ end
 """
     residual_gradient!(g, v, x, scales) -> g = (I - ∂Φ/∂x)ᵀ v and v = x - Φ(x) in place
 
-Arrays are `(state, time, window)`; `scales` is a vector of `Scale`, whose memory the caller keeps.
+Arrays are `(state, time, window)`, a state (point, channel); `scales` is a vector of `Scale`, whose memory the caller keeps.
 """
 function residual_gradient!(g::Array{T,3}, v::Array{T,3}, x::Array{T,3}, scales) where {T}
     (C, steps, windows) = size(x)
@@ -36,30 +36,39 @@ function residual_gradient!(g::Array{T,3}, v::Array{T,3}, x::Array{T,3}, scales)
 end
 
 function residual_gradient!(g::Ptr, v, x, scales, room, steps)
-    unsafe_copyto!(v, x, steps * first(scales).channels)
+    unsafe_copyto!(v, x, steps * state_size(first(scales).grid))
     for k in length(scales):-1:1
         (s, own) = (scales[k], room.scales[k])
         pool!(own.x, s, own, x, steps)
         clear_back!(s, own)
-        for a in 0:own.stretch:own.cells-1
-            n = min(own.stretch, own.cells - a)
+        each_stretch(own) do a, n
             features!(own, s, a, n)
-            subtract_values!(v, own, s, own.pq, own.m, a, n, steps)
+            value!(own, s, a, n)
+            subtract_outputs!(v, s, own.y, a, n, steps)
             k == 1 && pullback!(s, own, v, a, n, steps)
         end
     end
+    # The first scale's v is complete stretch by stretch, that of the others only now.
     for k in 2:length(scales)
-        pullback!(scales[k], room.scales[k], v, 0, room.scales[k].cells, steps)
+        (s, own) = (scales[k], room.scales[k])
+        each_stretch((a, n) -> pullback!(s, own, v, a, n, steps), own)
     end
-    unsafe_copyto!(g, v, steps * first(scales).channels)
+    unsafe_copyto!(g, v, steps * state_size(first(scales).grid))
     for (s, own) in zip(scales, room.scales)
         subtract_back!(g, s, own, steps)
     end
 end
 
+"    each_stretch(f, room): call f(a, n) for the n positions after the first a, and so on"
+@inline function each_stretch(f, room)
+    for a in 0:room.stretch:room.positions-1
+        f(a, min(room.stretch, room.positions - a))
+    end
+end
+
 function pullback!(s, room, v, a, n, steps)
     gather_outputs!(room.v, s, v, a, n, steps)
-    reverse!(room, s, n)
+    reverse!(room, s, a, n)
     put_back!(room, s, room.a_back, a, n)
 end
 
@@ -87,38 +96,50 @@ end
 
 function residual_gradient_back!(x_bar::Ptr, trained, x, v, g_bar, scales, room, steps)
     v_bar = room.window
-    unsafe_copyto!(v_bar, g_bar, steps * first(scales).channels)
+    unsafe_copyto!(v_bar, g_bar, steps * state_size(first(scales).grid))
     for k in length(scales):-1:1
         (s, own) = (scales[k], room.scales[k])
         pool!(own.x, s, own, x, steps)
         pool!(own.direction, s, own, g_bar, steps)
         clear_back!(s, own)
-        for a in 0:own.stretch:own.cells-1
-            n = min(own.stretch, own.cells - a)
-            tangent!(v_bar, s, own, v, a, n, steps)
+        each_stretch(own) do a, n
+            tangent_pass!(v_bar, s, own, v, a, n, steps)
             k == 1 && second_pullback!(s, own, v_bar, trained, a, n, steps)
         end
     end
     for k in 2:length(scales)
-        second_pullback!(scales[k], room.scales[k], v_bar, trained, 0, room.scales[k].cells, steps)
+        (s, own) = (scales[k], room.scales[k])
+        each_stretch(own) do a, n
+            own.stretch < own.positions && again!(s, own, v, a, n, steps)
+            second_pullback!(s, own, v_bar, trained, a, n, steps)
+        end
     end
-    unsafe_copyto!(x_bar, v_bar, steps * first(scales).channels)
+    unsafe_copyto!(x_bar, v_bar, steps * state_size(first(scales).grid))
     for (s, own) in zip(scales, room.scales)
         subtract_back!(x_bar, s, own, steps)
     end
 end
 
-function tangent!(v_bar, s, room, v, a, n, steps)
+function tangent_pass!(v_bar, s, room, v, a, n, steps)
     features!(room, s, a, n)
-    gather_outputs!(room.v, s, v, a, n, steps)
-    reverse!(room, s, n)
     tangent_features!(room, s, a, n)
-    subtract_values!(v_bar, room, s, room.pq_dot, room.m_dot, a, n, steps)
+    again!(s, room, v, a, n, steps)
+    tangent!(room, s, a, n)
+    subtract_outputs!(v_bar, s, room.y, a, n, steps)
+end
+
+"What the tangent pass has of a stretch only until the next."
+function again!(s, room, v, a, n, steps)
+    gather_outputs!(room.v, s, v, a, n, steps)
+    reverse!(room, s, a, n)
+    is_quadratic(s) && return
+    multiply!(room, s, a, n)
+    multiply_tangent!(room, s, a, n)
 end
 
 function second_pullback!(s, room, v_bar, trained, a, n, steps)
     gather_outputs!(room.v_bar, s, v_bar, a, n, steps)
-    second!(room, s, n)
+    second!(room, s, a, n)
     put_back!(room, s, room.a_bar, a, n)
     trained && add_weights!(room, s, a, n)
 end
@@ -126,19 +147,19 @@ end
 function clear_sums!(s::Scale, room)
     clear!(room.first, patch(s))
     clear!(room.mix, s.features)
-    clear!(room.product, s.latent)
+    clear!(room.product, rows_of_last(s))
 end
 
 "ḡ·g has -v_bar·Φ and -v·(∂Φ/∂x) ḡ: the sums, subtracted, are its gradient."
 function subtract_sums!(total, s::Scale, room)
     (W, M, O) = total
-    for (j, place) in enumerate(patch_places(s.channels, s.taps)), f in 1:s.features
+    for (j, place) in enumerate(patch_places(s.grid)), f in 1:s.features
         W[place, f] -= unsafe_load(row(room.first, j - 1), f)
     end
     for k in 1:mixed(s), f in 1:s.features
         M[f, k] -= unsafe_load(row(room.mix, f - 1), k)
     end
-    for k in 1:outputs(s), l in 1:s.latent
+    for k in 1:outputs(s), l in 1:rows_of_last(s)
         O[l, k] -= unsafe_load(row(room.product, l - 1), k)
     end
 end

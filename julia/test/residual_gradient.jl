@@ -3,47 +3,66 @@
 using Test, VDA, Random, LinearAlgebra
 
 struct Weights{T}
-    channels::Int
-    taps::Int
+    grid::VDA.Grid
     factor::Int
     W::Matrix{T}    # (taps · channels, features)
-    M::Matrix{T}    # (features, 2 latent + outputs)
-    O::Matrix{T}    # (latent, outputs)
+    M::Matrix{T}    # (features, 2 latent + outputs), or S (features, features · outputs)
+    O::Matrix{T}    # (latent, outputs), or l (features, outputs)
+    quadratic::Bool
 end
-function Weights{T}(channels, taps, features, latent, factor) where {T}
-    y = channels * factor
-    W = randn(T, taps, channels, features) / T(sqrt(taps * channels))
+"Without `latent` a quadratic head."
+function Weights{T}(grid, features, latent, factor) where {T}
+    y = grid.channels * factor
+    taps = grid.taps * grid.across
+    W = randn(T, taps, grid.channels, features) / T(sqrt(taps * grid.channels))
     W[taps÷2+1, :, :] .= 0
-    return Weights{T}(channels, taps, factor, reshape(W, :, features),
-                      randn(T, features, 2latent + y) / T(sqrt(features)), randn(T, latent, y) / T(sqrt(latent)))
+    S = randn(T, features, features, y) / T(features)
+    M = latent > 0 ? randn(T, features, 2latent + y) / T(sqrt(features)) : reshape(S + permutedims(S, (2, 1, 3)), features, :)
+    O = latent > 0 ? randn(T, latent, y) / T(sqrt(latent)) : randn(T, features, y) / T(sqrt(features))
+    return Weights{T}(grid, factor, reshape(W, :, features), M, O, latent == 0)
 end
-packed(memory, w::Weights) = VDA.Scale(memory, w.channels, w.taps, w.factor, w.W, w.M, w.O)
+packed(memory, w::Weights) = VDA.Scale(memory, w.grid, w.factor, w.quadratic, w.W, w.M, w.O)
 arrays(w::Weights) = (w.W, w.M, w.O)
-with(w::Weights{T}, W, M, O) where {T} = Weights{T}(w.channels, w.taps, w.factor, W, M, O)
+with(w::Weights{T}, W, M, O) where {T} = Weights{T}(w.grid, w.factor, W, M, O, w.quadratic)
 
-"Φ of a window (state, time), cell by cell."
+"The outputs of the features r."
+function head(w, r)
+    w.quadratic && return [r' * w.M[:, (n-1)*length(r)+1:n*length(r)] * r / 2 + w.O[:, n]' * r for n in axes(w.O, 2)]
+    (m, latent) = (w.M' * r, size(w.O, 1))
+    return w.O' * (m[1:latent] .* m[latent+1:2latent]) + m[2latent+1:end]
+end
+
+"Φ of a window (state, time), cell by cell and point by point."
 function prior(scales, x)
-    (C, T) = size(x)
+    T = size(x, 2)
     φ = zero(x)
-    for (n, w) in enumerate(scales)
-        cells = cld(T, w.factor)
-        last_step(cell) = min(cell * w.factor, T)
-        mean(c, cell) = 1 <= cell <= cells ? sum(x[c, (cell-1)*w.factor+1:last_step(cell)]) / (last_step(cell) - (cell - 1) * w.factor) : zero(x[1])
-        latent = size(w.O, 1)
-        for cell in 1:cells
-            u = [mean(c, cell + k - w.taps ÷ 2 - 1) for c in 1:C for k in 1:w.taps]
-            r = w.W' * u
-            r = max.(r, 0)
-            m = w.M' * r
-            y = w.O' * (m[1:latent] .* m[latent+1:2latent]) + m[2latent+1:end]
-            for c in 1:C, t in (cell-1)*w.factor+1:last_step(cell)
-                φ[c, t] += y[(c-1)*w.factor+t-(cell-1)*w.factor]
+    for w in scales
+        g = w.grid
+        (cells, P) = (cld(T, w.factor), g.points)
+        steps(cell) = (cell-1)*w.factor+1:min(cell * w.factor, T)
+        state(c, k) = (c - 1) * P + k
+        function mean(c, cell, k)
+            g.periodic && (k = mod1(k, P))
+            1 <= cell <= cells && 1 <= k <= P || return zero(x[1])
+            return sum(x[state(c, k), steps(cell)]) / length(steps(cell))
+        end
+        for cell in 1:cells, k in 1:P
+            u = [mean(c, cell + i - g.taps ÷ 2 - 1, k + j - g.across ÷ 2 - 1) for c in 1:g.channels for i in 1:g.taps for j in 1:g.across]
+            y = head(w, max.(w.W' * u, 0))
+            for c in 1:g.channels, (i, t) in enumerate(steps(cell))
+                φ[state(c, k), t] += y[(c-1)*w.factor+i]
             end
         end
     end
     return φ
 end
 half_square(scales, x) = sum(abs2, x - prior(scales, x)) / 2
+
+"S_n + S_nᵀ, of the S_n beside each other."
+function symmetric(S)
+    blocks = reshape(S, size(S, 1), size(S, 1), :)
+    return reshape(blocks + permutedims(blocks, (2, 1, 3)), size(S))
+end
 
 "The derivative of f at x in every entry; central differences, exact to rounding for a quadratic function."
 function differences(f, x, h)
@@ -69,16 +88,25 @@ function run(scales, x, ḡ)
     return g, v, x̄, totals
 end
 
-CASES = (   # state, time, windows; then taps, features, latent, factor of each scale
-    ((3, 21, 3), ((5, 12, 4, 1), (5, 10, 5, 4))),
-    ((1, 7, 1), ((3, 5, 2, 1),)),
-    ((2, 130, 2), ((11, 17, 9, 1), (3, 6, 3, 3))),
-    ((4, 6, 5), ((3, 8, 20, 1), (5, 7, 3, 7))),
+CASES = (   # grid, steps, windows; then features, latent, factor of each scale
+    (VDA.Grid(3, 5), 21, 3, ((12, 4, 1), (10, 5, 4))),
+    (VDA.Grid(1, 3), 7, 1, ((5, 2, 1),)),
+    (VDA.Grid(2, 11), 130, 2, ((17, 9, 1), (6, 3, 3))),
+    (VDA.Grid(4, 3), 6, 5, ((8, 20, 1), (7, 3, 7))),
+    (VDA.Grid(2, 3), 400, 1, ((7, 4, 1), (6, 3, 3))),
+    (VDA.Grid(1, 5), 21, 3, ((17, 0, 1), (9, 5, 4))),
+    (VDA.Grid(2, 3), 30, 2, ((21, 0, 1), (5, 0, 2))),
+    (VDA.Grid(1, 3, 8, 5, true), 9, 2, ((12, 4, 1), (10, 5, 4))),
+    (VDA.Grid(1, 5, 7, 3, false), 11, 3, ((17, 0, 1), (9, 3, 3))),
+    (VDA.Grid(4, 3, 9, 5, true), 6, 3, ((20, 7, 1),)),
+    (VDA.Grid(1, 3, 40, 11, true), 11, 3, ((17, 0, 1), (9, 3, 2))),
+    (VDA.Grid(2, 1, 3, 7, true), 40, 1, ((5, 0, 1), (6, 2, 1))),
 )
 
-@testset "$size" for (size, shapes) in CASES
+@testset "$grid, $steps steps, $windows windows" for (grid, steps, windows, shapes) in CASES
+    size = (VDA.state_size(grid), steps, windows)
     Random.seed!(sum(size))
-    scales = [Weights{Float64}(size[1], shape...) for shape in shapes]
+    scales = [Weights{Float64}(grid, shape...) for shape in shapes]
     (x, ḡ) = (randn(size...), randn(size...))
     (g, v, x̄, totals) = run(scales, x, ḡ)
     for w in axes(x, 3)
@@ -97,14 +125,15 @@ CASES = (   # state, time, windows; then taps, features, latent, factor of each 
         h = 1e-6
         @test dot(x̄, d) ≈ (product(x + h * d, scales) - product(x - h * d, scales)) / 2h rtol = 1e-5
         for (k, w) in enumerate(scales)
-            directions = map(a -> randn(Base.size(a)...) .* (a .!= 0), arrays(w))
-            moved(h) = [n == k ? with(w, map((a, d) -> a + h * d, arrays(w), directions)...) : s for (n, s) in enumerate(scales)]
+            directions = [randn(Base.size(a)...) .* (a .!= 0) for a in arrays(w)]
+            w.quadratic && (directions[2] = symmetric(directions[2]))
+            moved(h) = [n == k ? with(w, map((a, d) -> a + h * d, arrays(w), Tuple(directions))...) : s for (n, s) in enumerate(scales)]
             found = sum(dot.(totals[k], directions))
             @test found ≈ (product(x, moved(h)) - product(x, moved(-h))) / 2h rtol = 1e-5
         end
     end
     # In single precision the same to rounding.
-    single = [with(Weights{Float32}(size[1], shape...), map(a -> Float32.(a), arrays(w))...) for (w, shape) in zip(scales, shapes)]
+    single = [with(Weights{Float32}(grid, shape...), map(a -> Float32.(a), arrays(w))...) for (w, shape) in zip(scales, shapes)]
     (g₃₂, v₃₂, x̄₃₂, totals₃₂) = run(single, Float32.(x), Float32.(ḡ))
     @test g₃₂ ≈ g rtol = 1e-4
     @test x̄₃₂ ≈ x̄ rtol = 1e-4
@@ -113,13 +142,20 @@ CASES = (   # state, time, windows; then taps, features, latent, factor of each 
     end
 end
 
-@testset "a window that is not finite stays so, alone" begin
-    scales = [Weights{Float64}(3, 5, 8, 4, 1)]
-    x = randn(3, 20, 4)
-    (g, _, x̄, _) = run(scales, x, ones(3, 20, 4))
-    x[2, 10, 3] = NaN
-    (g_nan, _, x̄_nan, _) = run(scales, x, ones(3, 20, 4))
-    @test all(isnan, g_nan[:, 10, 3]) && all(isnan, x̄_nan[:, 9, 3])
-    others = [1, 2, 4]
-    @test g_nan[:, :, others] == g[:, :, others] && x̄_nan[:, :, others] == x̄[:, :, others]
+@testset "a window that is not finite stays so, alone: $grid" for grid in (VDA.Grid(3, 5), VDA.Grid(1, 5, 3, 3, true), VDA.Grid(1, 3, 3, 1, false))
+    for shapes in (((8, 4, 1),), ((7, 0, 1), (6, 2, 3)), ((9, 0, 1), (18, 0, 2)))
+        scales = [Weights{Float64}(grid, shape...) for shape in shapes]
+        x = randn(3, 20, 4)
+        (g, _, x̄, totals) = run(scales, x, ones(3, 20, 4))
+        x[2, 10, 3] = NaN
+        (g_nan, _, x̄_nan, _) = run(scales, x, ones(3, 20, 4))
+        @test isnan(g_nan[2, 10, 3]) && isnan(x̄_nan[2, 9, 3])
+        grid.points == 1 && @test all(isnan, g_nan[:, 10, 3]) && all(isnan, x̄_nan[:, 9, 3])
+        others = [1, 2, 4]
+        @test g_nan[:, :, others] == g[:, :, others] && x̄_nan[:, :, others] == x̄[:, :, others]
+        # The room that it was in is as good as new.
+        x[2, 10, 3] = 0.0
+        (g_again, _, x̄_again, totals_again) = run(scales, x, ones(3, 20, 4))
+        @test all(isfinite, g_again) && all(isfinite, x̄_again) && all(all(isfinite, a) for w in totals_again for a in w)
+    end
 end

@@ -1,8 +1,9 @@
 """Learned priors and solvers in Julia: `julia/src/residual_gradient.jl`, `convolutions.jl`.
 
-Arrays are numpy, C-ordered `(window, time, channel)`, float32 or float64 and all of one type. They
-may hold what is not finite: a window that diverged stays so, alone. pyvda.priors and pyvda.solvers
-make torch operations of these calls.
+Arrays are numpy, C-ordered `(window, time, channel)`, or `(window, time, channel, point)` for a
+prior with a second axis, float32 or float64 and all of one type. They may hold what is not finite:
+a window that diverged stays so, alone. pyvda.priors and pyvda.solvers make torch operations of
+these calls.
 """
 
 from __future__ import annotations
@@ -19,45 +20,62 @@ from pyvda.errors import InputError
 
 
 class GENNScales(NamedTuple):
-    """A GENN prior over time, multiplied out.
+    """A GENN prior over time, or time and a second axis, multiplied out.
 
     Attributes
     ----------
-    taps : int
-        Steps or cells that a kernel sees, with its centre, whose weights are not looked at.
+    taps : pair of odd int
+        Steps or cells, and points of the second axis, that a kernel sees, with its centre, whose
+        weights are not looked at; the second is 1 where time is the only axis.
+    periodic : bool
+        Whether the second axis is a circle, which a kernel then reaches around once at most.
     factors : sequence of int
         Steps of a cell of each scale.
-    weights : sequence of (features, C·taps), (2·latent + C·factor, features), (C·factor, latent)
-        W, M and O of each scale.
+    quadratic : sequence of bool
+        Whether a scale's head is quadratic (`pyvda.priors.heads`).
+    weights : sequence of arrays, three a scale
+        W (features, C·Πtaps), then M (2·latent + C·factor, features) and O (C·factor, latent); of a
+        quadratic head S (C·factor·features, features) and l (C·factor, features).
     """
 
-    taps: int
+    taps: tuple[int, int]
+    periodic: bool
     factors: Sequence[int]
-    weights: Sequence[tuple[Array, ...]]
+    quadratic: Sequence[bool]
+    weights: Sequence[tuple[Array, ...]] = ()
 
     @property
     def shapes(self) -> list[tuple[int, int, int]]:
-        """Features, latent and factor of each scale."""
+        """Features, latent (0 for a quadratic head) and factor of each scale."""
         return [
-            (len(kernel), product.shape[1], factor)
-            for (kernel, _, product), factor in zip(self.weights, self.factors, strict=True)
+            (len(kernel), 0 if quadratic else last.shape[1], factor)
+            for (kernel, _, last), factor, quadratic in zip(
+                self.weights, self.factors, self.quadratic, strict=True
+            )
         ]
 
     def check(self, x: Array) -> GENNScales:
         """Return them as the engine takes them, for windows x."""
-        channels = x.shape[2]
+        channels, points = x.shape[2], x.shape[3] if x.ndim == 4 else 1
+        steps, across = self.taps
+        if steps % 2 == 0 or across % 2 == 0 or (self.periodic and across // 2 > points):
+            raise InputError(
+                f"a kernel has {steps} × {across} taps for {points} points, expected odd numbers "
+                "that do not reach farther than around a circle"
+            )
         found = []
         for (features, latent, factor), weights in zip(self.shapes, self.weights, strict=True):
             outputs = channels * factor
-            expected = ((features, channels * self.taps), (2 * latent + outputs, features),
-                        (outputs, latent))  # fmt: skip
+            mixed = 2 * latent + outputs if latent else outputs * features
+            expected = ((features, channels * steps * across), (mixed, features),
+                        (outputs, latent or features))  # fmt: skip
             found.append(tuple(map(_checked, ("W", "M", "O"), weights, expected, [x.dtype] * 3)))
         return self._replace(weights=found)
 
 
 def residual_gradient(engine: JuliaEngine, scales: GENNScales, x: Array) -> tuple[Array, Array]:
-    """Return g = (I − ∂Φ/∂x)ᵀ v and v = x − Φ(x) of windows x, all (W, T, C)."""
-    x = _windows("x", x)
+    """Return g = (I − ∂Φ/∂x)ᵀ v and v = x − Φ(x) of windows x, all (W, T, C) or (W, T, C, P)."""
+    x = _windows("x", x, 4)
     scales = scales.check(x)
     g, v = np.empty_like(x), np.empty_like(x)
     if x.size:
@@ -74,7 +92,7 @@ def residual_gradient_back(
     trained: bool,
 ) -> tuple[Array, list[tuple[Array, ...]] | None]:
     """Return the gradients of ḡ·g with respect to x and, if they are `trained`, the weights."""
-    x = _windows("x", x)
+    x = _windows("x", x, 4)
     scales = scales.check(x)
     v = _checked("v", v, x.shape, x.dtype)
     g_bar = _checked("g_bar", g_bar, x.shape, x.dtype)
@@ -126,14 +144,15 @@ def convolutions_back(
     return x_bar, totals if trained else None
 
 
-_GENN = (_I, _I, _I, _I, _I, _I, _P, _P, _P)
+_GENN = (_I, _P, _I, _I, _I, _P, _P, _P)
 _CHAIN = (_I, _I, _I, _I, _P, _P, _P)
 
 
 def _genn_arguments(scales: GENNScales, x: Array) -> tuple[Any, ...]:
-    windows, steps, channels = x.shape
+    windows, steps, channels, *points = x.shape
     weights = [weight for three in scales.weights for weight in three]
-    return (x.itemsize, channels, scales.taps, steps, windows, len(scales.factors),
+    grid = (channels, scales.taps[0], points[0] if points else 1, scales.taps[1], scales.periodic)
+    return (x.itemsize, _numbers([grid]), steps, windows, len(scales.factors),
             _numbers(scales.shapes), _addresses(weights), pointer(x))  # fmt: skip
 
 
@@ -157,11 +176,12 @@ def _checked_chain(weights: Sequence[Array], x: Array) -> list[Array]:
     return found
 
 
-def _windows(name: str, array: Array) -> Array:
-    if array.ndim != 3 or array.dtype not in (np.float32, np.float64):
+def _windows(name: str, array: Array, most: int = 3) -> Array:
+    if not 3 <= array.ndim <= most or array.dtype not in (np.float32, np.float64):
+        axes = "time, channel" + ("[, point]" if most > 3 else "")
         raise InputError(
-            f"{name} has shape {array.shape} and type {array.dtype}, expected (window, time, "
-            "channel) in float32 or float64"
+            f"{name} has shape {array.shape} and type {array.dtype}, expected (window, {axes}) in "
+            "float32 or float64"
         )
     return np.ascontiguousarray(array)
 

@@ -70,7 +70,7 @@ def _restore_threads() -> None:
 
 
 def engine_for(x: Tensor, weights: Sequence[Tensor]) -> JuliaEngine | None:
-    """Return the engine for windows x (B, T, C) and these weights, if it is to be used."""
+    """Return the engine for x of three axes and these weights, if it is to be used."""
     plain = x.ndim == 3 and x.dtype in _TYPES and not torch.compiler.is_compiling()
     if not plain or any(t.device.type != "cpu" or t.dtype != x.dtype for t in (x, *weights)):
         return None
@@ -78,20 +78,18 @@ def engine_for(x: Tensor, weights: Sequence[Tensor]) -> JuliaEngine | None:
 
 
 class ResidualGradient(torch.autograd.Function):
-    """g = (I − ∂Φ/∂x)ᵀ (x − Φ(x)) of a folded GENN prior over time, W, M and O of each scale."""
+    """g = (I − ∂Φ/∂x)ᵀ (x − Φ(x)) of a folded GENN prior, whose weights follow `scales`.
+
+    x is (B, T, C), or (B, T, C, P) with a second axis.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any,
-        x: Tensor,
-        engine: JuliaEngine,
-        taps: int,
-        factors: tuple[int, ...],
-        *weights: Tensor,
+        ctx: Any, x: Tensor, engine: JuliaEngine, scales: GENNScales, *weights: Tensor
     ) -> Tensor:
         ctx.alone = getattr(_alone, "wanted", False)
-        ctx.engine, ctx.taps, ctx.factors = engine, taps, factors
-        g, v = residual_gradient(engine, _scales(taps, factors, weights), _array(x))
+        ctx.engine, ctx.scales = engine, scales
+        g, v = residual_gradient(engine, _with(scales, weights), _array(x))
         ctx.save_for_backward(x, torch.from_numpy(v), *weights)
         return torch.from_numpy(g)
 
@@ -101,17 +99,17 @@ class ResidualGradient(torch.autograd.Function):
         if ctx.alone:
             _one_thread_until_the_end()
         x, v, *weights = ctx.saved_tensors
-        trained = any(ctx.needs_input_grad[4:])
+        trained = any(ctx.needs_input_grad[3:])
         x_bar, totals = residual_gradient_back(
             ctx.engine,
-            _scales(ctx.taps, ctx.factors, weights),
+            _with(ctx.scales, weights),
             _array(x),
             _array(v),
             _array(cotangent),
             trained,
         )
         found = [None] * len(weights) if totals is None else _tensors(sum(totals, ()))
-        return torch.from_numpy(x_bar), None, None, None, *found
+        return torch.from_numpy(x_bar), None, None, *found
 
 
 class Convolutions(torch.autograd.Function):
@@ -140,10 +138,10 @@ class Convolutions(torch.autograd.Function):
         return torch.from_numpy(x_bar), None, None, *found
 
 
-def _scales(taps: int, factors: Sequence[int], weights: Sequence[Tensor]) -> GENNScales:
+def _with(scales: GENNScales, weights: Sequence[Tensor]) -> GENNScales:
     arrays = list(map(_array, weights))
     threes = [(arrays[k], arrays[k + 1], arrays[k + 2]) for k in range(0, len(arrays), 3)]
-    return GENNScales(taps, factors, threes)
+    return scales._replace(weights=threes)
 
 
 def _array(tensor: Tensor) -> Any:

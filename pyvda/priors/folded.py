@@ -9,7 +9,8 @@ differentiate to any order.
 of g = ∇ₓ ½‖x − Φ(x)‖² for a cotangent ḡ is the gradient of the number ḡ·g, that is of the
 derivative of ½‖x − Φ‖² in the direction ḡ: a tangent pass forward, then one reverse pass. Windows
 are taken in blocks that stay in the cache, and nothing of the inner gradient's graph is recorded.
-Over time, on a CPU, the Julia engine has this operation too (`compiled.py`), faster.
+On a CPU the Julia engine has this operation too (`compiled.py`), faster, over time or over time and
+component, with cells in time alone.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ import torch
 from torch import Tensor
 
 from pyvda.engine.julia import JuliaEngine
+from pyvda.engine.learned import GENNScales
 from pyvda.priors.compiled import ResidualGradient, engine_for
-from pyvda.priors.heads import BilinearHead, Head
+from pyvda.priors.heads import Head, QuadraticHead
 from pyvda.priors.linearise import Pullback
 from pyvda.priors.patches import fold, gather, pool, pool_transpose, spread, unfold
 from pyvda.priors.spacetime import SpaceTime
@@ -98,11 +100,9 @@ class FoldedGENN:
         engine = self.engine(x)
         result: Tensor
         if engine is not None:
-            factors = tuple(factor for (factor,) in layout.factors)
-            # Cells are steps whose states have more components.
-            cells = x.unflatten(1, (-1, layout.space.every)).flatten(2)
-            result = ResidualGradient.apply(cells, engine, layout.taps[0], factors, *weights)
-            result = result.reshape(x.shape)
+            scales = self._scales()
+            cells = self.layout.space.split(x).transpose(1, 2).contiguous()
+            result = ResidualGradient.apply(cells, engine, scales, *weights).reshape(x.shape)
         else:
             heads = tuple(type(branch.head) for branch in self.branches)
             recorded = torch.is_grad_enabled()
@@ -112,10 +112,22 @@ class FoldedGENN:
     def engine(self, x: Tensor) -> JuliaEngine | None:
         """Return the engine that computes `residual_gradient` at x, None where torch does."""
         self.layout.space.split(x)  # refuses a wrong shape
-        bilinear = all(isinstance(branch.head, BilinearHead) for branch in self.branches)
-        if self.layout.space.dimension > 1 or not bilinear:
+        dimension, taps = self.layout.space.dimension, self.layout.taps
+        in_time = all(factor == 1 for factors in self.layout.factors for factor in factors[1:])
+        too_wide = self.layout.space.periodic and dimension == 2 and taps[1] // 2 > x.shape[2]
+        if dimension > 2 or not in_time or too_wide:
             return None
         return engine_for(x, [weight for branch in self.branches for weight in branch.weights])
+
+    def _scales(self) -> GENNScales:
+        """Return how the engine is told of all but the weights."""
+        space, taps = self.layout.space, self.layout.taps
+        return GENNScales(
+            taps=(taps[0], taps[1] if space.dimension == 2 else 1),
+            periodic=space.periodic and space.dimension == 2,
+            factors=[factors[0] for factors in self.layout.factors],
+            quadratic=[isinstance(branch.head, QuadraticHead) for branch in self.branches],
+        )
 
     def _blocks(self, x: Tensor) -> tuple[Tensor, ...]:
         self.layout.space.split(x)  # refuses a wrong shape
