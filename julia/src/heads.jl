@@ -51,7 +51,8 @@ function tangent!(room::ScaleRoom{T}, s, a, n) where {T}
     end
     (r_dot, z) = (after(room, room.r_dot, a), after(room, room.m, a))
     for i in 0:n-1, k in 0:outputs(s)-1
-        unsafe_store!(row(room.y, i), row_sum(row(r_dot, i), row(z, i) + k * s.features * sizeof(T), Ptr{T}(0), s), k + 1)
+        block = k * s.features * sizeof(T)
+        unsafe_store!(row(room.y, i), row_sum(row(r_dot, i), row(z, i) + block, Ptr{T}(0), s), k + 1)
     end
 end
 
@@ -146,10 +147,12 @@ function second!(room::ScaleRoom{T}, s, a, n) where {T}
         (m, m_dot) = (row(after(room, room.m, a), i), row(after(room, room.m_dot, a), i))
         (v, v_bar, to) = (row(room.s, i), row(room.s_bar, i), row(room.m_bar, i))
         for g in 0:sizeof(N):L-1
-            in_lanes!(to + g, muladd(in_lanes(N, v + g), in_lanes(N, m_dot + L + g), in_lanes(N, v_bar + g) * in_lanes(N, m + L + g)))
+            of_value = in_lanes(N, v_bar + g) * in_lanes(N, m + L + g)
+            in_lanes!(to + g, muladd(in_lanes(N, v + g), in_lanes(N, m_dot + L + g), of_value))
         end
         for g in 0:sizeof(N):L-1
-            in_lanes!(to + L + g, muladd(in_lanes(N, v + g), in_lanes(N, m_dot + g), in_lanes(N, v_bar + g) * in_lanes(N, m + g)))
+            of_value = in_lanes(N, v_bar + g) * in_lanes(N, m + g)
+            in_lanes!(to + L + g, muladd(in_lanes(N, v + g), in_lanes(N, m_dot + g), of_value))
         end
         copy_outputs!(to + 2L, row(room.v_bar, i), s)
     end

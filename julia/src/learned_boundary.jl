@@ -15,7 +15,8 @@ function genn_arrays(::Type{T}, grid, scales, sizes, p) where {T}
     return [(arrays[3k-2], arrays[3k-1], arrays[3k]) for k in 1:scales]
 end
 genn_scales(memory, grid, sizes, arrays) =
-    [Scale(memory, grid, Int(number_in(sizes, 3, k, 3)), number_in(sizes, 3, k, 2) == 0, a...) for (k, a) in enumerate(arrays)]
+    [Scale(memory, grid, Int(number_in(sizes, 3, k, 3)), number_in(sizes, 3, k, 2) == 0, a...)
+     for (k, a) in enumerate(arrays)]
 
 "`grid` has channels, taps, points, taps across, and 1 where the second axis is a circle."
 grid_at(p) = Grid((Int(unsafe_load(p, k)) for k in 1:4)..., unsafe_load(p, 5) == 1)

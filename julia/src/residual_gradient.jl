@@ -23,7 +23,8 @@ end
 """
     residual_gradient!(g, v, x, scales) -> g = (I - ∂Φ/∂x)ᵀ v and v = x - Φ(x) in place
 
-Arrays are `(state, time, window)`, a state (point, channel); `scales` is a vector of `Scale`, whose memory the caller keeps.
+Arrays are `(state, time, window)`, a state (point, channel); `scales` is a vector of `Scale`, whose memory
+the caller keeps.
 """
 function residual_gradient!(g::Array{T,3}, v::Array{T,3}, x::Array{T,3}, scales) where {T}
     (C, steps, windows) = size(x)

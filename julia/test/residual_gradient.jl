@@ -10,6 +10,12 @@ struct Weights{T}
     O::Matrix{T}    # (latent, outputs), or l (features, outputs)
     quadratic::Bool
 end
+"S_n + S_nᵀ, of the S_n beside each other."
+function symmetric(S)
+    blocks = reshape(S, size(S, 1), size(S, 1), :)
+    return reshape(blocks + permutedims(blocks, (2, 1, 3)), size(S))
+end
+
 "Without `latent` a quadratic head."
 function Weights{T}(grid, features, latent, factor) where {T}
     y = grid.channels * factor
@@ -17,7 +23,7 @@ function Weights{T}(grid, features, latent, factor) where {T}
     W = randn(T, taps, grid.channels, features) / T(sqrt(taps * grid.channels))
     W[taps÷2+1, :, :] .= 0
     S = randn(T, features, features, y) / T(features)
-    M = latent > 0 ? randn(T, features, 2latent + y) / T(sqrt(features)) : reshape(S + permutedims(S, (2, 1, 3)), features, :)
+    M = latent > 0 ? randn(T, features, 2latent + y) / T(sqrt(features)) : symmetric(reshape(S, features, :))
     O = latent > 0 ? randn(T, latent, y) / T(sqrt(latent)) : randn(T, features, y) / T(sqrt(features))
     return Weights{T}(grid, factor, reshape(W, :, features), M, O, latent == 0)
 end
@@ -27,7 +33,8 @@ with(w::Weights{T}, W, M, O) where {T} = Weights{T}(w.grid, w.factor, W, M, O, w
 
 "The outputs of the features r."
 function head(w, r)
-    w.quadratic && return [r' * w.M[:, (n-1)*length(r)+1:n*length(r)] * r / 2 + w.O[:, n]' * r for n in axes(w.O, 2)]
+    S(n) = w.M[:, (n-1)*length(r)+1:n*length(r)]
+    w.quadratic && return [r' * S(n) * r / 2 + w.O[:, n]' * r for n in axes(w.O, 2)]
     (m, latent) = (w.M' * r, size(w.O, 1))
     return w.O' * (m[1:latent] .* m[latent+1:2latent]) + m[2latent+1:end]
 end
@@ -57,12 +64,6 @@ function prior(scales, x)
     return φ
 end
 half_square(scales, x) = sum(abs2, x - prior(scales, x)) / 2
-
-"S_n + S_nᵀ, of the S_n beside each other."
-function symmetric(S)
-    blocks = reshape(S, size(S, 1), size(S, 1), :)
-    return reshape(blocks + permutedims(blocks, (2, 1, 3)), size(S))
-end
 
 "The derivative of f at x in every entry; central differences, exact to rounding for a quadratic function."
 function differences(f, x, h)
@@ -142,7 +143,8 @@ CASES = (   # grid, steps, windows; then features, latent, factor of each scale
     end
 end
 
-@testset "a window that is not finite stays so, alone: $grid" for grid in (VDA.Grid(3, 5), VDA.Grid(1, 5, 3, 3, true), VDA.Grid(1, 3, 3, 1, false))
+GRIDS = (VDA.Grid(3, 5), VDA.Grid(1, 5, 3, 3, true), VDA.Grid(1, 3, 3, 1, false))
+@testset "a window that is not finite stays so, alone: $grid" for grid in GRIDS
     for shapes in (((8, 4, 1),), ((7, 0, 1), (6, 2, 3)), ((9, 0, 1), (18, 0, 2)))
         scales = [Weights{Float64}(grid, shape...) for shape in shapes]
         x = randn(3, 20, 4)
@@ -156,6 +158,7 @@ end
         # The room that it was in is as good as new.
         x[2, 10, 3] = 0.0
         (g_again, _, x̄_again, totals_again) = run(scales, x, ones(3, 20, 4))
-        @test all(isfinite, g_again) && all(isfinite, x̄_again) && all(all(isfinite, a) for w in totals_again for a in w)
+        @test all(isfinite, g_again) && all(isfinite, x̄_again)
+        @test all(all(isfinite, a) for w in totals_again for a in w)
     end
 end
