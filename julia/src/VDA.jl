@@ -28,7 +28,7 @@ solvers are products of small matrices (panels.jl), whose lanes hold channels in
 
 Arrays that come from outside are `(state, time, window)` in Julia's order, which is C's
 `(window, time, state)`; blocks.jl moves them to lanes and back. `boundary.jl` and `learned_boundary.jl` are
-what Python calls, and precompile.jl runs it (but for the learned part) once while the package is compiled.
+what Python calls, and precompile.jl runs both once while the package is compiled.
 """
 module VDA
 

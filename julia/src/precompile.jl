@@ -34,9 +34,27 @@ function run_once(m, h)
     return
 end
 
+"Learned priors and solvers."
+function run_learned_once(::Type{T}) where {T}
+    memory = Memory{T}()
+    (x, features, latent, outputs) = (ones(T, 3, 24, 2), 4, 2, 3)
+    weights = (ones(T, 9, features), ones(T, features, 2latent + outputs), ones(T, latent, outputs))
+    scales = [Scale(memory, Grid(3, 3), 1, false, weights...)]
+    layers = [Layer(memory, false, ones(T, 3, 3, 3))]
+    (g, v) = (similar(x), similar(x))
+    GC.@preserve memory begin
+        residual_gradient!(g, v, x, scales)
+        residual_gradient_back!(similar(x), [map(zero, weights)], x, v, g, scales)
+        convolutions!(g, x, layers)
+        convolutions_back!(similar(x), [zeros(T, 3, 3, 3)], x, g, layers)
+    end
+    return
+end
+
 # Julia is writing a package image: the only time at which this file does anything.
 if ccall(:jl_generating_output, Cint, ()) == 1 && VERSION >= v"1.9"
     println(stderr, "pyvda: compiling its Julia code for this machine, once: about half a minute")
     run_once(Lorenz63(10.0, 28.0, 8 / 3), 0.01)
     run_once(Lorenz96(8.0, 40), 0.05)
+    foreach(run_learned_once, (Float32, Float64))
 end

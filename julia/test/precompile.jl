@@ -5,3 +5,6 @@ include("shared/problems.jl")
 @testset "every method runs once, $(name(m))" for m in PAPER
     @test VDA.run_once(m, usual_step(m)) === nothing
 end
+@testset "learned priors and solvers run once, $T" for T in (Float32, Float64)
+    @test VDA.run_learned_once(T) === nothing
+end
