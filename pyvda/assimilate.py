@@ -9,6 +9,7 @@ chunk of windows is assimilated when its results are asked for, so that memory s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from pyvda.errors import InputError
 from pyvda.methods import METHODS, Options, Problem
 from pyvda.methods.learned import LearnedOptions
 from pyvda.models import Model, get_model
-from pyvda.progress import OfBlocks, Report, silent
+from pyvda.progress import OfBlocks, heard, silent
 from pyvda.settings import Settings, configured, settled
 
 
@@ -44,7 +45,7 @@ def assimilate(
     lambda2: float = 1.0,
     engine: str | None = None,
     resume_file: str | Path | None = None,
-    report: Report | None = None,
+    report: Callable[..., None] | None = None,
     **options: Any,
 ) -> xr.Dataset:
     """Assimilate observations, with a known model or a learned one.
@@ -84,7 +85,7 @@ def assimilate(
         See `pyvda.engine.get_engine`.
     resume_file : path, optional
         Where FSGD keeps its state; an interrupted run goes on from it.
-    report : callable(done, total, note), optional
+    report : callable(done, total) or callable(done, total, note), optional
         Told of progress; FSGD notes the mean cost and gradient norm of its windows.
 
     Returns
@@ -129,13 +130,16 @@ def assimilate(
     known = variance or netcdf.stated_variance(observed)
     unlike = _unlike_trained(bound, in_windows, known)
 
-    blocks = OfBlocks(report or silent, in_windows.sizes[names.WINDOW])
+    report_all = heard(report)
+    blocks = OfBlocks(report_all, in_windows.sizes[names.WINDOW])
 
     def solve(block: xr.Dataset) -> xr.Dataset:
         batch = windows.to_batch(block, mean, variance)
         numbers = block[POSITION].values if POSITION in block else None
-        heard = blocks.block(block.sizes[names.WINDOW]) if lazy else report or silent
-        problem = Problem(batch, model, cost, running, known, heard, numbers=numbers)
+        tell = report_all
+        if report_all is not silent and numbers is not None and numbers.size:
+            tell = blocks.block(int(numbers[0]), numbers.size)
+        problem = Problem(batch, model, cost, running, known, tell, numbers=numbers)
         if warm is not None:
             problem = _warmed(problem, warm)
         resume = {} if resume_file is None else {"checkpoint": _resume_path(resume_file, block)}

@@ -91,7 +91,7 @@ def _warnings_in_a_line() -> Iterator[None]:
 
 def _say(quiet: bool, text: str) -> None:
     if not quiet:
-        typer.echo(text)
+        print(text)  # rich, which shows progress meanwhile, does not hear typer's echo
 
 
 def _read(path: Path) -> Any:

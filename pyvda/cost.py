@@ -150,8 +150,8 @@ class VariationalCost(nn.Module):
         """Evaluate gradients by `torch.compile`d code from now on, where the prior is an equation.
 
         The many small operations of a Runge-Kutta step and its adjoint then run as a few loops. The
-        first gradients of each batch size take a minute, and a C++ compiler; where that fails, a
-        warning says so and the operations run as they are.
+        first gradients of each batch size take a minute, and a C++ compiler; where none can be
+        compiled, a warning says so and the operations run as they are.
         """
         if not hasattr(self.prior, "prepare"):  # those that prepare have code of their own
             self._half_gradient = _Compiled(_half_gradient)
@@ -291,13 +291,16 @@ class _Compiled:
     def __call__(self, prior: Any, x: Tensor, first: int) -> Tensor:
         try:
             return self.chosen(prior, x, first)
+        except torch.OutOfMemoryError:
+            raise
         except Exception as error:
             if self.chosen is self.eager:
                 raise
+            found = self.eager(prior, x, first)  # raises if it was not the compilation
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             warnings.warn(f"torch.compile failed, going on without it: {reason}", stacklevel=2)
             self.chosen = self.eager
-            return self.eager(prior, x, first)
+            return found
 
 
 def _half_gradient(prior: Any, x: Tensor, first: int) -> Tensor:

@@ -41,7 +41,7 @@ class Settings(BaseModel):
     lambda2: Weight = 1.0
     engine: str | None = None
     resume_file: str | Path | None = None
-    report: Callable[[int, int], None] | None = None
+    report: Callable[..., None] | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Settings:

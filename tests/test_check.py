@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +25,8 @@ from pyvda.check import (
     summary,
     table,
 )
-from pyvda.checks import derivatives
+from pyvda.checks import derivatives, on_objectives
+from pyvda.checks.on_points import drawn, operator_checks
 from pyvda.checks.windows import own_windows, twin_windows
 from pyvda.configuration import Architecture, validated
 from pyvda.cost import VariationalCost
@@ -81,13 +83,42 @@ def test_both_engines_pass(model) -> None:
 
 @pytest.mark.julia
 def test_states_that_grow_without_bound_are_no_failure() -> None:
-    from pyvda.checks.on_objectives import objective_checks
-
     x = 30 * np.random.default_rng(0).standard_normal((2, 5, 3))
     model = get_model("lorenz63")
-    checks = objective_checks(get_engine(), model, CostSettings(3.0), x, 0)
+    checks = on_objectives.objective_checks(get_engine(), model, CostSettings(3.0), x, 0)
     assert [check.passed for check in checks[-2:]] == [None, None]
     assert "grow without bound" in summary(checks)
+
+
+@pytest.mark.julia
+@pytest.mark.parametrize("wrong", [np.nan, 1e12])
+def test_an_objective_that_is_wrong_by_far_is_a_failure(monkeypatch, wrong) -> None:
+    right = on_objectives.strong_objective
+
+    def broken(*arguments, **options):
+        J, g = right(*arguments, **options)
+        return wrong * J, g
+
+    monkeypatch.setattr(on_objectives, "strong_objective", broken)
+    x = np.random.default_rng(0).standard_normal((2, 12, 3))
+    model = get_model("lorenz63")
+    checks = on_objectives.objective_checks(get_engine(), model, CostSettings(0.01), x, 0)
+    assert len(failed(checks)) == 2
+    assert all("strong constraint" in check.name for check in failed(checks))
+
+
+@pytest.mark.julia
+@pytest.mark.parametrize("size", [1e-4, 1.0, 1e6])
+def test_data_between_steps_pass_for_operators_of_any_size_and_windows_without(size) -> None:
+    x = 5 * np.random.default_rng(1).standard_normal((3, 20, 3))
+    points = drawn(x, 0)
+    weight = np.asarray(points.weight).copy()
+    weight[1] = 0  # a window without a datum
+    points = replace(points, operator=size * np.asarray(points.operator), weight=weight)
+    model = get_model("lorenz63")
+    checks = operator_checks(("differences", "adjoint"), get_engine(), model,
+                             CostSettings(0.05), points, x, 1)  # fmt: skip
+    assert not failed(checks)
 
 
 def test_any_prior_can_be_checked() -> None:

@@ -17,13 +17,28 @@ def observed():
 
 def test_a_descent_says_its_cost_and_gradient_norm(observed) -> None:
     told = []
-    options = {"iterations": 40, "check_every": 20}
+    step = 50.0
+    options = {"iterations": 300, "check_every": 40, "step": step}
     analysis = pyvda.assimilate(observed, report=lambda *how: told.append(how), **options)
-    done, total, note = told[-1]
-    assert (done, total) == (40, 40)
-    cost, gradient = map(float, re.fullmatch(r"cost (\S+), gradient (\S+)", note).groups())
-    assert cost == pytest.approx(float(analysis.cost.mean()), rel=1e-3)
-    assert gradient == pytest.approx(float(analysis.gradient_norm.mean()), rel=1e-2)
+    told = told[-4:]
+    for done, total, note in told:
+        at_that_time = analysis
+        if done < total:
+            at_that_time = pyvda.assimilate(observed, iterations=done, step=step)
+        cost, gradient = map(float, re.fullmatch(r"cost (\S+), gradient (\S+)", note).groups())
+        assert cost == pytest.approx(float(at_that_time.cost.mean()), rel=1e-3)
+        assert gradient == pytest.approx(float(at_that_time.gradient_norm.mean()), rel=1e-2)
+    assert told[-1][:2] == (300, 300)
+    assert 280 in [done for done, _, _ in told]  # where nothing is recorded
+
+
+def test_a_callable_of_two_arguments_is_told_too(observed) -> None:
+    told = []
+    two = {"report": lambda done, total: told.append((done, total)), "iterations": 2}
+    pyvda.assimilate(observed, **two)
+    assert told[-1] == (2, 2)
+    pyvda.assimilate(observed.chunk(window=3), **two).compute()
+    assert told[-1] == (1000, 1000)
 
 
 def test_blocks_count_as_parts_of_the_file(observed) -> None:
@@ -37,15 +52,24 @@ def test_blocks_count_as_parts_of_the_file(observed) -> None:
     assert {total for _, total in told} == {1000}
 
 
+def test_blocks_may_come_at_once_and_again() -> None:
+    told = []
+    blocks = progress.OfBlocks(lambda done, total, note="": told.append(done), 10)
+    last, first = blocks.block(6, 4), blocks.block(0, 6)
+    for report, done in ((last, 1), (first, 1), (last, 2), (first, 2), (last, 1), (last, 2)):
+        report(done, 2)
+    assert told == [200, 500, 700, 1000, 800, 1000]
+
+
 def test_a_log_gets_a_line_a_minute(monkeypatch, capsys) -> None:
-    seconds = iter([0.0, 30.0, 61.0, 90.0, 122.0])
+    seconds = iter([0.0, 1.0, 61.0, 90.0, 181.0])
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(seconds))
     with progress.shown("assimilate") as report:
-        for done in (1, 2, 3, 4):
-            report(done, 8, f"cost {done}")
+        for done in (101, 102, 103, 104):  # resumed at 101
+            report(done, 108, f"cost {done}")
     assert capsys.readouterr().err.splitlines() == [
-        "pyvda: assimilate 2/8, 3 min left, cost 2",
-        "pyvda: assimilate 4/8, 2 min left, cost 4",
+        "pyvda: assimilate 102/108, 6 min left, cost 102",
+        "pyvda: assimilate 104/108, 4 min left, cost 104",
     ]
     with progress.shown("assimilate", quiet=True) as report:
         report(5, 8)

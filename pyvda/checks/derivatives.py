@@ -106,7 +106,10 @@ def relative(found: Array, expected: Array) -> Array:
 
 
 def as_large_as(direction: Array, size: float) -> Array:
-    """Return `direction` with the root mean square `size` in each window (its first axis)."""
+    """Return `direction` with the root mean square `size` in each window (its first axis).
+
+    A window whose direction is zero stays so.
+    """
     axes = tuple(range(1, direction.ndim))
     rms = np.sqrt((direction**2).mean(axes, keepdims=True))
-    return np.asarray(direction * (size / np.maximum(rms, np.finfo(float).tiny)))
+    return np.asarray(direction * np.divide(size, rms, out=np.zeros_like(rms), where=rms > 0))

@@ -125,12 +125,11 @@ def _two_checks(
     seed: int,
 ) -> list[Check]:
     names = [f"{name}, {kind}" for kind in _KINDS]
-    J = value(nodes)
-    if not (J < _RUNAWAY).all():
+    J_expected, g_expected = expected(nodes)
+    if not (J_expected < _RUNAWAY).all():
         why = f"the model's states grow without bound in {_STEPS + _LEAD} steps"
         return [Check(name, None, None, why) for name in names]
-    J_expected, g_expected = expected(nodes)
-    pairs = {"cost": (J, J_expected), "gradient": (gradient(nodes), g_expected)}
+    pairs = {"cost": (value(nodes), J_expected), "gradient": (gradient(nodes), g_expected)}
     magnified = amplification(nodes, np.full(len(nodes), spread(nodes)))
     return [
         taylor_check(names[0], value, gradient, nodes, seed, reach=_REACH),
@@ -147,7 +146,10 @@ def by_adjoint(
     every: int,
     weight: float,
 ) -> tuple[Array, Array]:
-    """Return J (W,) and its gradient by the nodes (W, K, D), from steps and their adjoints."""
+    """Return J (W,) and its gradient by the nodes (W, K, D), from steps and their adjoints.
+
+    J is infinite where the states run away.
+    """
     y, precision, background = drawn.observation, drawn.precision, drawn.background
     how: dict[str, Any] = {"time_step": settings.time_step, "scheme": settings.scheme}
     x, jump = np.zeros_like(y), np.zeros_like(nodes)
@@ -158,6 +160,8 @@ def by_adjoint(
         if not since:
             jump[:, k] = nodes[:, k] - x[:, t] if k else 0.0
             x[:, t] = nodes[:, k]
+        if not (x[:, t] ** 2 < _RUNAWAY * spread(drawn.x) ** 2).all():
+            return np.full(len(x), np.inf), jump
     J = background.cost(nodes[:, 0]) + 0.5 * (precision * (x - y) ** 2).sum((1, 2))
     J = J + 0.5 * weight * (jump**2).sum((1, 2))
     gradient = weight * jump

@@ -113,16 +113,24 @@ def step_checks(
 
 
 def difference_check(
-    name: str, value: Function, gradient: Function, x: Array, seed: int, smooth: bool = True
+    name: str,
+    value: Function,
+    gradient: Function,
+    x: Array,
+    seed: int,
+    smooth: bool = True,
+    reach: float = 1.0,
 ) -> Check:
     """Check the slope of costs (W,) along a random direction and the gradient's, by differences.
 
-    Where the cost is not smooth, the step that suits a window best decides.
+    Where the cost is not smooth, the step that suits a window best decides. `reach` is how far the
+    test goes, in units of the usual.
     """
     g = gradient(x)
     errors, tolerance = {}, 0.0
     steps = (derivatives.DIFFERENCE_STEP,) if smooth else derivatives.KINK_STEPS
-    for kind, direction in _directions(x, g, np.random.default_rng([seed, 3])):
+    for kind, usual in _directions(x, g, np.random.default_rng([seed, 3])):
+        direction = reach * usual
         slope = (g * direction).sum((1, 2))
         # A random slope may be near zero; what it is of N components at random is its scale.
         norms = np.sqrt((g**2).sum((1, 2)) * (direction**2).sum((1, 2)))

@@ -20,6 +20,7 @@ from pydantic import Field
 from pyvda.engine.interface import Array
 from pyvda.methods.checkpoint import Checkpoint, fingerprint
 from pyvda.methods.problem import Options, Problem, Solution, Status
+from pyvda.progress import silent
 from pyvda.signals import interrupt_deferred
 
 # About the largest stable step, in units of the number of residuals n = (T - 1) D: the Hessian of
@@ -101,11 +102,14 @@ def solve(
     stops = _stops(options, record_at)
     saved_at = time.monotonic()
 
-    def visit(done: int) -> None:
-        """Set diverged and converged windows aside and record the means, at a stop."""
+    watched = problem.report is not silent
+
+    def visit(done: int) -> str:
+        """Set diverged and converged windows aside, record the means and say them, at a stop."""
         run.diverged |= ~np.isfinite(run.x).all((1, 2))
         run.active &= ~run.diverged
-        if done in record_at or options.tolerance is not None:
+        note = ""
+        if watched or done in record_at or options.tolerance is not None:
             usable = ~run.diverged
             cost = problem.engine.cost(
                 problem.model, problem.cost, run.x[usable], observation[usable], mask[usable],
@@ -113,13 +117,15 @@ def solve(
             )  # fmt: skip
             if done == 0:
                 run.first_norm[usable] = cost.gradient_norm
+            means = (_mean(cost.total), _mean(cost.gradient_norm))
+            note = "cost {:.4g}, gradient {:.2e}".format(*means)
             if options.tolerance is not None:
                 limit = options.tolerance * run.first_norm[usable]
                 run.active[np.flatnonzero(usable)[cost.gradient_norm <= limit]] = False
             if done in record_at:
-                row = [done, _mean(cost.total), _mean(cost.gradient_norm),
-                       _mean_square_error(problem, run.x, usable)]  # fmt: skip
+                row = [done, *means, _mean_square_error(problem, run.x, usable)]
                 run.records = np.vstack([run.records, row])
+        return note
 
     whole = True
     try:
@@ -140,11 +146,9 @@ def solve(
                         points=problem.points(chosen),
                     )  # fmt: skip
                     run.iterations[chosen] += stop - start
-                visit(stop)
+                note = visit(stop)
                 run.done = stop
                 whole = True
-                _, cost, gradient, _ = run.records[-1]
-                note = f"cost {cost:.4g}, gradient {gradient:.2e}"
                 problem.report(stop, options.iterations, note)
                 hear_interrupt()
                 if checkpoint is not None and time.monotonic() - saved_at > checkpoint_seconds:
