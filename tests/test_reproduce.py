@@ -413,3 +413,14 @@ def test_a_diverged_window_is_named(tmp_path) -> None:
     assert "windows that did not diverge" in text
     assert "| — |" in text
     assert names.Status.DIVERGED.name.lower() in entry["ended"]
+
+
+@pytest.mark.parametrize(("fresh", "windows"), [(True, 60), (False, 30)])
+def test_a_training_counts_those_that_it_started_from(fresh, windows) -> None:
+    first = {"epochs": 2, "steps": 20, "wall_seconds": 5.0, "distinct_windows_seen": 20}
+    data = {"configuration": {"data": {"fresh": fresh}}}
+    second = {**first, **data, "distinct_windows_seen": 10, "started_from": first}
+    third = {**first, **data, "distinct_windows_seen": 30, "started_from": second}
+    whole = tables.with_earlier(third)
+    assert (whole["epochs"], whole["steps"], whole["wall_seconds"]) == (6, 60, 15.0)
+    assert whole["distinct_windows_seen"] == windows

@@ -265,7 +265,7 @@ class _Run:
         if self.checkpoint is None:
             return {}
         description = read_description(self.checkpoint)
-        training = shipped.record(self.checkpoint, shipped.TRAINING_FILE)
+        training = with_earlier(shipped.record(self.checkpoint, shipped.TRAINING_FILE))
         kept = ("distinct_windows_seen", "epochs", "steps", "wall_seconds", "hardware")
         return {
             "checkpoint": self.checkpoint_name,
@@ -281,6 +281,17 @@ class _Run:
             return {}
         stored = json.loads(STORED_FSGD.read_text("utf-8"))
         return {"cut": dict(self.row.options), "full": stored.get(self.setting)}
+
+
+def with_earlier(training: dict[str, Any]) -> dict[str, Any]:
+    """Return the record of a training with the cost of those whose weights it started from."""
+    if not training.get("started_from"):
+        return training
+    earlier = with_earlier(training["started_from"])
+    costs = {name: training[name] + earlier[name] for name in ("epochs", "steps", "wall_seconds")}
+    windows = [one["distinct_windows_seen"] for one in (training, earlier)]
+    fresh = training["configuration"]["data"]["fresh"]  # else both took the same
+    return training | costs | {"distinct_windows_seen": sum(windows) if fresh else max(windows)}
 
 
 def _row(row: Row, before: dict[str, Any]) -> dict[str, Any]:
