@@ -5,7 +5,10 @@
 # input down, outputs across). The backward pass computes the layers again: that takes less time than to
 # store what is between them.
 
-"`forward` has the weights with (tap, input) down, `back` those with (tap, output), the taps turned around."
+"""
+`forward` has the weights with (tap, input) down and outputs across, or with inputs down and (tap, output)
+across (`splits`); `back` those with (tap, output) down, the taps turned around.
+"""
 struct Layer{T}
     inputs::Int
     outputs::Int
@@ -17,13 +20,19 @@ end
 "The weights are (tap, input, output), in Julia's order."
 function Layer(memory::Memory{T}, relu, w::Array{T,3}) where {T}
     (K, I, O) = size(w)
-    (forward, back) = (panel!(memory, K * I, O), panel!(memory, K * O, I))
+    split = splits(T, K, I, O)
+    forward = split ? panel!(memory, I, K * O) : panel!(memory, K * I, O)
+    back = panel!(memory, K * O, I)
     for o in 1:O, i in 1:I, k in 1:K
-        unsafe_store!(row(forward, (k - 1) * I + i - 1), w[k, i, o], o)
+        to = split ? row(forward, i - 1) + sizeof(T) * (k - 1) * O : row(forward, (k - 1) * I + i - 1)
+        unsafe_store!(to, w[k, i, o], o)
         unsafe_store!(row(back, (K - k) * O + o - 1), w[k, i, o], i)
     end
     return Layer{T}(I, O, K, relu, forward, back)
 end
+"Whether the outputs, which are much fewer than a register holds, are computed tap by tap and then added."
+splits(::Type{T}, width, inputs, outputs) where {T} = width > 1 && outputs < inputs && outputs <= lanes(half_lanes(lanes_for(T)))
+splits(l::Layer{T}) where {T} = splits(T, l.width, l.inputs, l.outputs)
 "Whether sums for the weights' gradient go as `back`: with the patches of the few outputs."
 narrows(l::Layer) = l.outputs < l.inputs
 
@@ -42,12 +51,15 @@ function Channels(memory::Memory{T}, steps, channels, width) where {T}
         addresses!(memory, [panel.stride * k + sizeof(T) * c for k in 0:width-1 for c in 0:channels-1]))
 end
 @inline patches(c::Channels{T}) where {T} = Entries{T}(row(c.inside, -c.reach), c.rows, c.patch)
+"The channels alone: a patch begins with those of one step."
+@inline center(c::Channels{T}) where {T} = Entries{T}(c.inside.at, c.rows, c.patch)
 
 "A thread's room: values and cotangents between the layers, and sums of the weights' gradients."
 struct ChainRoom{T}
     values::Vector{Channels{T}}
     cotangents::Vector{Channels{T}}     # of the result of each layer, and of the input behind them
     sums::Vector{Panel{T}}
+    taps::Vector{Channels{T}}           # of a layer that splits: what each tap adds, (tap, output) across
 end
 function ChainRoom(memory::Memory{T}, layers, steps) where {T}
     input = first(layers)
@@ -56,7 +68,8 @@ function ChainRoom(memory::Memory{T}, layers, steps) where {T}
     cotangents = [Channels(memory, steps, l.outputs, l.width) for l in layers]
     push!(cotangents, Channels(memory, steps, input.inputs, 1))
     return ChainRoom{T}(values, cotangents,
-        [narrows(l) ? panel!(memory, l.width * l.outputs, l.inputs) : panel!(memory, l.width * l.inputs, l.outputs) for l in layers])
+        [narrows(l) ? panel!(memory, l.width * l.outputs, l.inputs) : panel!(memory, l.width * l.inputs, l.outputs) for l in layers],
+        [Channels(memory, splits(l) ? steps : 0, l.width * l.outputs, l.width) for l in layers])
 end
 
 "The memory and the rooms, one a thread, for these windows."
@@ -111,8 +124,26 @@ end
 function chain!(room, layers, count, steps)
     for k in 1:count
         (l, from, to) = (layers[k], room.values[k], room.values[k+1])
-        product!(to.inside, patches(from), l.forward, steps, l.outputs, l.width * l.inputs, l.relu ? RELU : STORE)
-        clear_behind!(to.inside, steps)
+        if splits(l)
+            product!(room.taps[k].inside, center(from), l.forward, steps, l.width * l.outputs, l.inputs, STORE)
+            clear_behind!(room.taps[k].inside, steps)
+            add_taps!(to.inside, room.taps[k], l, steps)
+        else
+            product!(to.inside, patches(from), l.forward, steps, l.outputs, l.width * l.inputs, l.relu ? RELU : STORE)
+            clear_behind!(to.inside, steps)
+        end
+    end
+end
+
+"What the taps add at every step, with ReLU. Behind the last output a row is not looked at."
+function add_taps!(to::Panel{T}, taps, l, steps) where {T}
+    half = half_lanes(lanes_for(T))
+    for t in 0:steps-1
+        sum = zero(half)
+        for k in 0:l.width-1
+            sum += in_lanes(half, row(taps.inside, t + k - taps.reach) + sizeof(T) * k * l.outputs)
+        end
+        in_lanes!(row(to, t), l.relu ? where_positive(sum, sum) : sum)
     end
 end
 

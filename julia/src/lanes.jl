@@ -11,7 +11,8 @@ end
 
 # 64 bytes: one register with AVX-512, two with AVX2, which runs Lorenz-63 about as fast so as with
 # one, and Lorenz-96 faster: the work between two vector instructions is shared by more windows.
-const WIDTHS = ((8, Float64), (16, Float32), (4, Float64), (8, Float32))     # and halves
+const WIDTHS = ((8, Float64), (16, Float32), (4, Float64), (8, Float32),     # and halves
+                (16, Float64), (32, Float32))                                # and twice as many
 
 for (W, T) in WIDTHS
     llvm_type = "<$W x $(T === Float64 ? "double" : "float")>"
@@ -54,5 +55,5 @@ scalar_type(::Type{Lanes{W,T}}) where {W,T} = T
 scalar_type(::Type{T}) where {T<:AbstractFloat} = T
 lanes_for(::Type{Float64}) = Lanes{8,Float64}
 lanes_for(::Type{Float32}) = Lanes{16,Float32}
-half_lanes(::Type{Lanes{8,Float64}}) = Lanes{4,Float64}
-half_lanes(::Type{Lanes{16,Float32}}) = Lanes{8,Float32}
+half_lanes(::Type{Lanes{W,T}}) where {W,T} = Lanes{W ÷ 2,T}
+double_lanes(::Type{Lanes{W,T}}) where {W,T} = Lanes{2W,T}

@@ -12,7 +12,12 @@
 "What a product does with its result: store it, add it, or store it after a ReLU or through one's derivative."
 @enum Finish STORE ADD RELU MASK
 
-const TILE_ROWS = 6     # times two registers of a lane are twelve of the sixteen that AVX2 has
+# A tile of results stays in registers: six rows of two registers are twelve of the sixteen that AVX2
+# has, and as many of the 32 twice as wide ones of AVX-512. With one register a row, that would wait for
+# the latency of six fused multiply-adds.
+const TILE_ROWS = 6
+const HAS_AVX512 = Ref(false)
+__init__() = HAS_AVX512[] = Sys.islinux() && occursin(" avx512f", read("/proc/cpuinfo", String))
 
 "Rows of whole lanes, one every `stride` bytes."
 struct Panel{T}
@@ -81,19 +86,27 @@ end
     product!(C, A, B, n, m, K, finish, like = C) -> n rows, m columns of C from A B
 
 `A` has K columns. The result is stored, added, stored as max(0, ·), or stored where `like` is positive
-and 0 elsewhere. Whole tiles are computed: rows up to a multiple of six, columns up to half lanes.
+and 0 elsewhere. Whole tiles are computed: rows up to a multiple of six, columns up to half lanes. How
+wide the tiles are changes no bit of the result.
 """
 @noinline function product!(C::Panel{T}, A::Entries{T}, B::Panel{T}, n::Int, m::Int, K::Int, finish::Finish, like::Panel{T} = C) where {T}
-    (N, half) = (lanes_for(T), half_lanes(lanes_for(T)))
+    N = lanes_for(T)
+    (half, double) = (half_lanes(N), double_lanes(N))
     for i in 0:TILE_ROWS:n-1
         a = (A.at + unsafe_load(A.rows, i + 1), A.at + unsafe_load(A.rows, i + 2), A.at + unsafe_load(A.rows, i + 3),
              A.at + unsafe_load(A.rows, i + 4), A.at + unsafe_load(A.rows, i + 5), A.at + unsafe_load(A.rows, i + 6))
-        for j in 0:sizeof(N):m*sizeof(T)-1
-            (c, b, l) = (row(C, i) + j, B.at + j, row(like, i) + j)
-            if m * sizeof(T) - j > sizeof(half)
+        j = 0
+        while j < m * sizeof(T)
+            (c, b, l, left) = (row(C, i) + j, B.at + j, row(like, i) + j, m * sizeof(T) - j)
+            if left > sizeof(N) && HAS_AVX512[]
+                tile!(double, c, C.stride, a, A.columns, b, B.stride, K, finish, l, like.stride)
+                j += sizeof(double)
+            elseif left > sizeof(half)
                 tile!(N, c, C.stride, a, A.columns, b, B.stride, K, finish, l, like.stride)
+                j += sizeof(N)
             else
                 tile!(half, c, C.stride, a, A.columns, b, B.stride, K, finish, l, like.stride)
+                j += sizeof(half)
             end
         end
     end

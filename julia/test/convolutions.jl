@@ -32,6 +32,7 @@ CASES = (   # time, windows, channels, widths, ReLUs
     (7, 1, (2, 17, 5), (5, 3), (true, true)),
     (6, 2, (1, 1), (1,), (false,)),
     (3, 4, (4, 3, 30), (7, 1), (false, true)),
+    (9, 2, (6, 4, 1), (5, 3), (true, true)),
 )
 
 @testset "$T steps, $channels channels" for (T, windows, channels, widths, relus) in CASES
