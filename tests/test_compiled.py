@@ -102,27 +102,50 @@ def test_gradcheck(monkeypatch):
         x = torch.randn(2, 6, state, dtype=torch.float64, requires_grad=True)
         assert prior.engine(x) is not None
         assert torch.autograd.gradcheck(prior.residual_gradient, (x,))
-    network = ConvSolver(2).double().network
-    grid = torch.randn(4, 2, 6, dtype=torch.float64, requires_grad=True)
-    assert network.engine(grid) is not None
-    assert torch.autograd.gradcheck(network, (grid,))
+    for solver, axes in ((ConvSolver(2), (4, 2, 6)), (ConvSolver(1, 2, True), (2, 2, 3, 4))):
+        network = solver.double().network
+        grid = torch.randn(*axes, dtype=torch.float64, requires_grad=True)
+        assert network.engine(grid) is not None
+        assert torch.autograd.gradcheck(network, (grid,))
+
+
+NETWORKS = {  # and the channels of the grids that they take
+    "time": (lambda: ConvSolver(3, width=5).network, 6),
+    "circle": (lambda: ConvSolver(1, 2, True).network, 2),
+    "strip": (lambda: ConvSolver(1, 2, width=5).network, 2),
+    "cells": (lambda: ConvSolver(1, 2, True, hidden=(8, 8), every=4).network, 8),
+    "gates": (lambda: LSTMSolver(1, 2, True).gates, 6),
+    "gates over time": (lambda: LSTMSolver(3, hidden=4).gates, 7),
+    "mixing points": (lambda: ConvSolver(1, 2, True, every=4).update, 4),
+}
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_convolutions_and_their_backward_pass_are_those_of_torch(monkeypatch, shape, dtype):
+@pytest.mark.parametrize("name", NETWORKS)
+def test_convolutions_and_their_backward_pass_are_those_of_torch(monkeypatch, name, shape, dtype):
     torch.manual_seed(sum(shape))
-    network = ConvSolver(3, width=5).to(dtype).network
-    start = torch.randn(6, *shape, dtype=dtype)
-    cotangent = torch.randn(3, *shape, dtype=dtype)
+    make, channels = NETWORKS[name]
+    network = make().to(dtype)
+    space = next(m.space for m in network.modules() if hasattr(m, "space"))
+    axes = shape if space.dimension == 1 else (*shape, ACROSS[shape[1]])
+    start = torch.randn(channels, *axes, dtype=dtype)
+    cotangent = torch.randn_like(network(start))
 
     def gradients():
         grid = start.clone().requires_grad_()
         y = network(grid)
         return [y.detach(), *torch.autograd.grad(y, [grid, *network.parameters()], cotangent)]
 
+    calls = []
+    engine = get_engine("julia")
+    monkeypatch.setattr(
+        engine, "call", lambda *a: calls.append(a[0]) or type(engine).call(engine, *a)
+    )
     found = on(monkeypatch, "julia", gradients)
+    assert calls == ["convolutions", "convolutions_back"]
     expected = on(monkeypatch, "torch", gradients)
+    assert len(calls) == 2
     for a, b in zip(found, expected, strict=True):
         assert_close(a, b)
 
@@ -230,7 +253,10 @@ def test_what_the_engine_has_not_is_torchs(monkeypatch):
     assert ConvSolver(3).network.engine(torch.randn(6, 2, 20)) is not None
     with torch.autocast("cpu"):
         assert ConvSolver(3).network.engine(torch.randn(6, 2, 20)) is None
-    assert ConvSolver(1, 2, True).network.engine(torch.randn(2, 2, 20, 12)) is None
+    on_circle = ConvSolver(1, 2, True, width=7).network
+    assert on_circle.engine(torch.randn(2, 2, 20, 12)) is not None
+    assert on_circle.engine(torch.randn(2, 2, 20, 2)) is None  # torch refuses it
+    assert ConvSolver(1, 3).network.engine(torch.randn(2, 2, 20, 4, 4)) is None
 
 
 def test_the_switch(monkeypatch):
@@ -261,7 +287,11 @@ def test_wrong_arrays_are_refused_before_a_pointer_crosses():
     for taps, periodic in (((4, 1), False), ((5, 2), False), ((5, 11), True)):
         with pytest.raises(InputError, match="odd numbers that do not reach farther"):
             residual_gradient(engine, scales(taps, periodic=periodic), x[..., None])
-    with pytest.raises(InputError, match="an odd number"):
-        convolutions(engine, [np.zeros((4, 3, 2))], [True], x)
+    for shape, points in (((4, 3, 2), x), ((4, 3, 3, 5), x[:, :, None, :])):
+        with pytest.raises(InputError, match="odd numbers that do not reach farther"):
+            convolutions(engine, [np.zeros(shape)], [True], points, periodic=True)
+    for shape, points in (((4, 3, 3), x[:, :, None, :]), ((4, 3, 3, 1), x)):
+        with pytest.raises(InputError, match="weight has shape"):
+            convolutions(engine, [np.zeros(shape)], [True], points)
     empty = residual_gradient(engine, scales(), x[:0])[0]
     assert empty.shape == (0, 9, 3)

@@ -1,24 +1,40 @@
-# A chain of convolutions over time that keep a window's length, with ReLUs between: what a learned
-# solver takes a gradient through. Beyond its edges a window is zero.
+# A chain of convolutions that keep a window's size, with ReLUs between: what a learned solver takes a
+# gradient through. They run over time, or over time and an axis of points. Beyond its edges a window is
+# zero, or closed along the second axis.
 #
 # A layer is a product of the patches of its inputs, as they lie in memory, with its weights (tap and
 # input down, outputs across). The backward pass computes the layers again: that takes less time than to
 # store what is between them.
 
 """
-`forward` has the weights with (tap, input) down and outputs across, or with inputs down and (tap, output)
-across (`splits`); `back` those with (tap, output) down, the taps turned around.
+What a window is: `strips` of as many positions as `along`, which lie one after the other; a strip is a
+step with its points, or all the steps where time is the only axis.
+"""
+struct Field
+    strips::Int
+    along::Int
+    periodic::Bool
+end
+Field(steps) = Field(1, steps, false)
+positions(f::Field) = f.strips * f.along
+
+"""
+`taps` are how many strips and how many positions along them a kernel sees. `forward` has the weights with
+(tap, input) down and outputs across, or with inputs down and (tap, output) across (`splits`); `back` those
+with (tap, output) down, the taps turned around.
 """
 struct Layer{T}
     inputs::Int
     outputs::Int
-    width::Int
+    taps::Tuple{Int,Int}
     relu::Bool
     forward::Panel{T}
     back::Panel{T}
 end
-"The weights are (tap, input, output), in Julia's order."
-function Layer(memory::Memory{T}, relu, w::Array{T,3}) where {T}
+tap_count(l::Layer) = prod(l.taps)
+
+"The weights are (tap, input, output), in Julia's order; taps along a strip go first."
+function Layer(memory::Memory{T}, relu, w::Array{T,3}, taps = (1, size(w, 1))) where {T}
     (K, I, O) = size(w)
     split = splits(T, K, I, O)
     forward = split ? panel!(memory, I, K * O) : panel!(memory, K * I, O)
@@ -28,31 +44,39 @@ function Layer(memory::Memory{T}, relu, w::Array{T,3}) where {T}
         unsafe_store!(to, w[k, i, o], o)
         unsafe_store!(row(back, (K - k) * O + o - 1), w[k, i, o], i)
     end
-    return Layer{T}(I, O, K, relu, forward, back)
+    return Layer{T}(I, O, taps, relu, forward, back)
 end
 "Whether the outputs, which are much fewer than a register holds, are computed tap by tap and then added."
 splits(::Type{T}, width, inputs, outputs) where {T} = width > 1 && outputs < inputs && outputs <= lanes(half_lanes(lanes_for(T)))
-splits(l::Layer{T}) where {T} = splits(T, l.width, l.inputs, l.outputs)
+splits(l::Layer{T}) where {T} = splits(T, tap_count(l), l.inputs, l.outputs)
 "Whether sums for the weights' gradient go as `back`: with the patches of the few outputs."
 narrows(l::Layer) = l.outputs < l.inputs
 
-"A window's channels, a row a step, with zeros before and behind; `patch` is of the layer that takes it."
+"""
+A window's channels, a row a position, and around them what is beyond the edges; `patch` is of the layer
+that takes it.
+"""
 struct Channels{T}
-    inside::Panel{T}
-    reach::Int
+    inside::Panel{T}                # its first row is the first position's
+    reach::Tuple{Int,Int}           # strips and positions beyond the edges
+    breadth::Int                    # rows from a strip to the next
     rows::Ptr{Int}
     patch::Ptr{Int}
 end
-function Channels(memory::Memory{T}, steps, channels, width) where {T}
-    reach = width ÷ 2
-    panel = panel!(memory, steps + 2reach + TILE_ROWS, channels)
-    return Channels{T}(Panel{T}(row(panel, reach), panel.stride), reach,
-        addresses!(memory, [panel.stride * t for t in 0:steps+TILE_ROWS]),
-        addresses!(memory, [panel.stride * k + sizeof(T) * c for k in 0:width-1 for c in 0:channels-1]))
+function Channels(memory::Memory{T}, field, channels, taps) where {T}
+    reach = taps .÷ 2
+    breadth = field.along + 2reach[2]
+    panel = panel!(memory, (field.strips + 2reach[1]) * breadth + TILE_ROWS, channels)
+    return Channels{T}(Panel{T}(row(panel, reach[1] * breadth + reach[2]), panel.stride), reach, breadth,
+        addresses!(memory, [panel.stride * k for k in 0:field.along+TILE_ROWS]),
+        addresses!(memory, [panel.stride * (s * breadth + k) + sizeof(T) * c
+                            for s in 0:taps[1]-1 for k in 0:taps[2]-1 for c in 0:channels-1]))
 end
-@inline patches(c::Channels{T}) where {T} = Entries{T}(row(c.inside, -c.reach), c.rows, c.patch)
-"The channels alone: a patch begins with those of one step."
-@inline center(c::Channels{T}) where {T} = Entries{T}(c.inside.at, c.rows, c.patch)
+@inline strip(c::Channels{T}, s) where {T} = Panel{T}(row(c.inside, s * c.breadth), c.inside.stride)
+@inline patches(c::Channels{T}, s) where {T} =
+    Entries{T}(row(strip(c, s - c.reach[1]), -c.reach[2]), c.rows, c.patch)
+"The channels alone: a patch begins with those of one position."
+@inline center(c::Channels{T}, s) where {T} = Entries{T}(strip(c, s).at, c.rows, c.patch)
 
 "A thread's room: values and cotangents between the layers, and sums of the weights' gradients."
 struct ChainRoom{T}
@@ -61,58 +85,59 @@ struct ChainRoom{T}
     sums::Vector{Panel{T}}
     taps::Vector{Channels{T}}           # of a layer that splits: what each tap adds, (tap, output) across
 end
-function ChainRoom(memory::Memory{T}, layers, steps) where {T}
+function ChainRoom(memory::Memory{T}, layers, field) where {T}
     input = first(layers)
-    values = [Channels(memory, steps, l.inputs, l.width) for l in layers]
-    push!(values, Channels(memory, steps, last(layers).outputs, 1))
-    cotangents = [Channels(memory, steps, l.outputs, l.width) for l in layers]
-    push!(cotangents, Channels(memory, steps, input.inputs, 1))
+    values = [Channels(memory, field, l.inputs, l.taps) for l in layers]
+    push!(values, Channels(memory, field, last(layers).outputs, (1, 1)))
+    cotangents = [Channels(memory, field, l.outputs, l.taps) for l in layers]
+    push!(cotangents, Channels(memory, field, input.inputs, (1, 1)))
     return ChainRoom{T}(values, cotangents,
-        [narrows(l) ? panel!(memory, l.width * l.outputs, l.inputs) : panel!(memory, l.width * l.inputs, l.outputs) for l in layers],
-        [Channels(memory, splits(l) ? steps : 0, l.width * l.outputs, l.width) for l in layers])
+        [narrows(l) ? panel!(memory, tap_count(l) * l.outputs, l.inputs) : panel!(memory, tap_count(l) * l.inputs, l.outputs) for l in layers],
+        [Channels(memory, splits(l) ? field : Field(0), tap_count(l) * l.outputs, l.taps) for l in layers])
 end
 
 "The memory and the rooms, one a thread, for these windows."
-function chain_rooms(layers::Vector{Layer{T}}, steps, windows) where {T}
+function chain_rooms(layers::Vector{Layer{T}}, field, windows) where {T}
     threads = threads_for(windows)
-    shapes = [(l.inputs, l.outputs, l.width) for l in layers]
-    found = workspace((ChainRoom{T}, shapes, steps, threads)) do
+    shapes = [(l.inputs, l.outputs, l.taps) for l in layers]
+    found = workspace((ChainRoom{T}, shapes, field, threads)) do
         memory = Memory{T}()
-        (memory, [ChainRoom(memory, layers, steps) for _ in 1:threads])
+        (memory, [ChainRoom(memory, layers, field) for _ in 1:threads])
     end
     return found::Tuple{Memory{T},Vector{ChainRoom{T}}}
 end
 
-"    convolutions!(y, x, layers) -> y in place; arrays are (channel, time, window)"
-function convolutions!(y::Array{T,3}, x::Array{T,3}, layers) where {T}
-    (steps, windows) = (size(x, 2), size(x, 3))
-    (memory, rooms) = chain_rooms(layers, steps, windows)
+"    convolutions!(y, x, layers, field) -> y in place; arrays are (channel, position, window)"
+function convolutions!(y::Array{T,3}, x::Array{T,3}, layers, field = Field(size(x, 2))) where {T}
+    windows = size(x, 3)
+    (memory, rooms) = chain_rooms(layers, field, windows)
     GC.@preserve memory x y each_window(rooms, windows) do room, w
-        take!(first(room.values), pointer(x, (w - 1) * steps * size(x, 1) + 1), size(x, 1), steps)
-        chain!(room, layers, length(layers), steps)
-        give!(pointer(y, (w - 1) * steps * size(y, 1) + 1), last(room.values), size(y, 1), steps)
+        take!(first(room.values), window_at(x, w), size(x, 1), field)
+        chain!(room, layers, length(layers), field)
+        give!(window_at(y, w), last(room.values), size(y, 1), field)
     end
     return y
 end
+@inline window_at(x, w) = pointer(x, (w - 1) * size(x, 1) * size(x, 2) + 1)
 
 """
-    convolutions_back!(x_bar, totals, x, y_bar, layers)
+    convolutions_back!(x_bar, totals, x, y_bar, layers, field)
 
 The gradients of y_bar·y with respect to x and, unless `totals` is nothing, the weights.
 """
-function convolutions_back!(x_bar::Array{T,3}, totals, x::Array{T,3}, y_bar::Array{T,3}, layers) where {T}
-    (steps, windows) = (size(x, 2), size(x, 3))
-    (memory, rooms) = chain_rooms(layers, steps, windows)
+function convolutions_back!(x_bar::Array{T,3}, totals, x::Array{T,3}, y_bar::Array{T,3}, layers, field = Field(size(x, 2))) where {T}
+    windows = size(x, 3)
+    (memory, rooms) = chain_rooms(layers, field, windows)
     L = length(layers)
     totals === nothing || foreach(room -> foreach(clear_sums!, layers, room.sums), rooms)
     GC.@preserve memory x x_bar y_bar begin
         each_window(rooms, windows) do room, w
-            take!(first(room.values), pointer(x, (w - 1) * steps * size(x, 1) + 1), size(x, 1), steps)
-            chain!(room, layers, last(layers).relu ? L : L - 1, steps)
-            take!(room.cotangents[L], pointer(y_bar, (w - 1) * steps * size(y_bar, 1) + 1), size(y_bar, 1), steps)
-            last(layers).relu && mask!(room.cotangents[L].inside, last(room.values).inside, steps)
-            chain_back!(room, layers, totals !== nothing, steps)
-            give!(pointer(x_bar, (w - 1) * steps * size(x_bar, 1) + 1), last(room.cotangents), size(x_bar, 1), steps)
+            take!(first(room.values), window_at(x, w), size(x, 1), field)
+            chain!(room, layers, last(layers).relu ? L : L - 1, field)
+            take!(room.cotangents[L], window_at(y_bar, w), size(y_bar, 1), field)
+            last(layers).relu && mask!(room.cotangents[L], last(room.values), field)
+            chain_back!(room, layers, totals !== nothing, field)
+            give!(window_at(x_bar, w), last(room.cotangents), size(x_bar, 1), field)
         end
         # Thread after thread, so that the same call gives the same bits.
         totals === nothing || foreach(room -> foreach(add_sums!, totals, layers, room.sums), rooms)
@@ -121,77 +146,123 @@ function convolutions_back!(x_bar::Array{T,3}, totals, x::Array{T,3}, y_bar::Arr
 end
 
 "The first `count` layers."
-function chain!(room, layers, count, steps)
+function chain!(room, layers, count, field)
     for k in 1:count
         (l, from, to) = (layers[k], room.values[k], room.values[k+1])
         if splits(l)
-            product!(room.taps[k].inside, center(from), l.forward, steps, l.width * l.outputs, l.inputs, STORE)
-            clear_behind!(room.taps[k].inside, steps)
-            add_taps!(to.inside, room.taps[k], l, steps)
+            (taps, n) = (room.taps[k], tap_count(l) * l.outputs)
+            for s in 0:field.strips-1
+                product!(strip(taps, s), center(from, s), l.forward, field.along, n, l.inputs, STORE)
+            end
+            surround!(taps, field)
+            add_taps!(to, taps, l, field)
         else
-            product!(to.inside, patches(from), l.forward, steps, l.outputs, l.width * l.inputs, l.relu ? RELU : STORE)
-            clear_behind!(to.inside, steps)
+            for s in 0:field.strips-1
+                product!(strip(to, s), patches(from, s), l.forward, field.along, l.outputs, tap_count(l) * l.inputs, l.relu ? RELU : STORE)
+            end
         end
+        surround!(to, field)
     end
 end
 
-"What the taps add at every step, with ReLU. Behind the last output a row is not looked at."
-function add_taps!(to::Panel{T}, taps, l, steps) where {T}
+"What the taps add at every position, with ReLU. Behind the last output a row is not looked at."
+function add_taps!(to::Channels{T}, taps, l, field) where {T}
     half = half_lanes(lanes_for(T))
-    for t in 0:steps-1
+    (across, along) = l.taps
+    for s in 0:field.strips-1, i in 0:field.along-1
         sum = zero(half)
-        for k in 0:l.width-1
-            sum += in_lanes(half, row(taps.inside, t + k - taps.reach) + sizeof(T) * k * l.outputs)
+        for a in 0:across-1, b in 0:along-1
+            from = row(strip(taps, s + a - taps.reach[1]), i + b - taps.reach[2])
+            sum += in_lanes(half, from + sizeof(T) * (a * along + b) * l.outputs)
         end
-        in_lanes!(row(to, t), l.relu ? where_positive(sum, sum) : sum)
+        in_lanes!(row(strip(to, s), i), l.relu ? where_positive(sum, sum) : sum)
     end
 end
 
-function chain_back!(room, layers, trained, steps)
+function chain_back!(room, layers, trained, field)
     for k in length(layers):-1:1
         (l, value, cotangent) = (layers[k], room.values[k], room.cotangents[k])
-        if trained && narrows(l)
-            product!(room.sums[k], transpose(patches(cotangent)), value.inside, l.width * l.outputs, l.inputs, steps, ADD)
-        elseif trained
-            product!(room.sums[k], transpose(patches(value)), cotangent.inside, l.width * l.inputs, l.outputs, steps, ADD)
-        end
         to = k > 1 ? room.cotangents[k-1] : last(room.cotangents)
         finish = k > 1 && layers[k-1].relu ? MASK : STORE
-        product!(to.inside, patches(cotangent), l.back, steps, l.inputs, l.width * l.outputs, finish, value.inside)
-        clear_behind!(to.inside, steps)
+        for s in 0:field.strips-1
+            trained && add_weights!(room.sums[k], l, value, cotangent, s, field)
+            product!(strip(to, s), patches(cotangent, s), l.back, field.along, l.inputs, tap_count(l) * l.outputs, finish, strip(value, s))
+        end
+        surround!(to, field)
     end
 end
 
-"What whole tiles left behind a window's end."
-function clear_behind!(p::Panel{T}, steps) where {T}
-    for t in steps:TILE_ROWS*cld(steps, TILE_ROWS)-1, k in 1:p.stride÷sizeof(T)
-        unsafe_store!(row(p, t), zero(T), k)
+"Add what a strip adds to the gradient of the weights."
+function add_weights!(sums, l::Layer, value, cotangent, s, field)
+    if narrows(l)
+        product!(sums, transpose(patches(cotangent, s)), strip(value, s), tap_count(l) * l.outputs, l.inputs, field.along, ADD)
+    else
+        product!(sums, transpose(patches(value, s)), strip(cotangent, s), tap_count(l) * l.inputs, l.outputs, field.along, ADD)
     end
 end
 
-function mask!(p::Panel{T}, like, steps) where {T}
+"""
+What is beyond the edges: zero, or along a circle what is at the other end. Whole tiles wrote there, too,
+behind a strip as far as into the next, which was computed later.
+"""
+function surround!(c::Channels, field)
+    for s in 0:field.strips-1
+        own = strip(c, s)
+        for k in 1:c.reach[2]
+            if field.periodic
+                copy_row!(row(own, -k), row(own, field.along - k), own)
+                copy_row!(row(own, field.along + k - 1), row(own, k - 1), own)
+            else
+                zero_row!(row(own, -k), own)
+                zero_row!(row(own, field.along + k - 1), own)
+            end
+        end
+    end
+    field.strips > 0 || return
+    last = strip(c, field.strips - 1)
+    for k in field.along+c.reach[2]:TILE_ROWS*cld(field.along, TILE_ROWS)-1
+        zero_row!(row(last, k), last)
+    end
+end
+function copy_row!(to::Ptr{T}, from, p) where {T}
     N = lanes_for(T)
-    for t in 0:steps-1, g in 0:sizeof(N):p.stride-1
-        in_lanes!(row(p, t) + g, where_positive(in_lanes(N, row(like, t) + g), in_lanes(N, row(p, t) + g)))
+    for g in 0:sizeof(N):p.stride-1
+        in_lanes!(to + g, in_lanes(N, from + g))
+    end
+end
+function zero_row!(to::Ptr{T}, p) where {T}
+    N = lanes_for(T)
+    for g in 0:sizeof(N):p.stride-1
+        in_lanes!(to + g, zero(N))
     end
 end
 
-function take!(to::Channels, x::Ptr, channels, steps)
-    for t in 0:steps-1, c in 1:channels
-        unsafe_store!(row(to.inside, t), unsafe_load(x, t * channels + c), c)
+function mask!(c::Channels{T}, like, field) where {T}
+    N = lanes_for(T)
+    for s in 0:field.strips-1, i in 0:field.along-1, g in 0:sizeof(N):c.inside.stride-1
+        (to, by) = (row(strip(c, s), i) + g, row(strip(like, s), i) + g)
+        in_lanes!(to, where_positive(in_lanes(N, by), in_lanes(N, to)))
     end
+    surround!(c, field)
 end
-function give!(x::Ptr, from::Channels, channels, steps)
-    for t in 0:steps-1, c in 1:channels
-        unsafe_store!(x, unsafe_load(row(from.inside, t), c), t * channels + c)
+
+function take!(to::Channels, x::Ptr, channels, field)
+    for s in 0:field.strips-1, i in 0:field.along-1, c in 1:channels
+        unsafe_store!(row(strip(to, s), i), unsafe_load(x, (s * field.along + i) * channels + c), c)
+    end
+    surround!(to, field)
+end
+function give!(x::Ptr, from::Channels, channels, field)
+    for s in 0:field.strips-1, i in 0:field.along-1, c in 1:channels
+        unsafe_store!(x, unsafe_load(row(strip(from, s), i), c), (s * field.along + i) * channels + c)
     end
 end
 
-clear_sums!(l::Layer, sums::Panel) = clear!(sums, l.width * min(l.inputs, l.outputs))
+clear_sums!(l::Layer, sums::Panel) = clear!(sums, tap_count(l) * min(l.inputs, l.outputs))
 
 function add_sums!(total, l::Layer, sums)
-    for k in 1:l.width, i in 1:l.inputs, o in 1:l.outputs
-        total[k, i, o] += narrows(l) ? unsafe_load(row(sums, (l.width - k) * l.outputs + o - 1), i) :
+    for k in 1:tap_count(l), i in 1:l.inputs, o in 1:l.outputs
+        total[k, i, o] += narrows(l) ? unsafe_load(row(sums, (tap_count(l) - k) * l.outputs + o - 1), i) :
                           unsafe_load(row(sums, (k - 1) * l.inputs + i - 1), o)
     end
 end

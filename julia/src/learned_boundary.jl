@@ -48,41 +48,45 @@ function genn_back(::Type{T}, grid, steps, windows, scales, sizes, weights, x, v
     return nothing
 end
 
-"The weights of every layer; `sizes` has inputs, outputs, width, and 1 where a ReLU follows."
+"The weights of every layer; `sizes` has inputs, outputs, taps across strips and along them, and 1 where a ReLU follows."
 layer_arrays(::Type{T}, layers, sizes, p) where {T} = each_array(p, layers) do k, at
-    array_at(at, T, number_in(sizes, 4, k, 3), number_in(sizes, 4, k, 1), number_in(sizes, 4, k, 2))
+    array_at(at, T, number_in(sizes, 5, k, 3) * number_in(sizes, 5, k, 4), number_in(sizes, 5, k, 1), number_in(sizes, 5, k, 2))
 end
-chain_layers(memory, sizes, arrays) = [Layer(memory, number_in(sizes, 4, k, 4) == 1, w) for (k, w) in enumerate(arrays)]
+chain_layers(memory, sizes, arrays) =
+    [Layer(memory, number_in(sizes, 5, k, 5) == 1, w, (Int(number_in(sizes, 5, k, 3)), Int(number_in(sizes, 5, k, 4))))
+     for (k, w) in enumerate(arrays)]
+"`field` has strips, positions along one, and 1 where that is a circle."
+field_at(p) = Field(Int(unsafe_load(p, 1)), Int(unsafe_load(p, 2)), unsafe_load(p, 3) == 1)
 
-function c_convolutions(bytes, steps, windows, layers, sizes, weights, x, y, message, capacity)
+function c_convolutions(bytes, field, windows, layers, sizes, weights, x, y, message, capacity)
     guarded(message, capacity, refusal(63, 4, bytes)) do
-        chain(type_of(bytes), steps, windows, layers, sizes, weights, x, y)
+        chain(type_of(bytes), field_at(field), windows, layers, sizes, weights, x, y)
     end
 end
-function chain(::Type{T}, steps, windows, layers, sizes, weights, x, y) where {T}
+function chain(::Type{T}, field, windows, layers, sizes, weights, x, y) where {T}
     memory = Memory{T}()
     own = chain_layers(memory, sizes, layer_arrays(T, layers, sizes, weights))
-    at(p, channels) = array_at(p, T, channels, steps, windows)
-    GC.@preserve memory convolutions!(at(y, last(own).outputs), at(x, first(own).inputs), own)
+    at(p, channels) = array_at(p, T, channels, positions(field), windows)
+    GC.@preserve memory convolutions!(at(y, last(own).outputs), at(x, first(own).inputs), own, field)
     return nothing
 end
 
-function c_convolutions_back(bytes, steps, windows, layers, sizes, weights, x, y_bar, x_bar, totals, message, capacity)
+function c_convolutions_back(bytes, field, windows, layers, sizes, weights, x, y_bar, x_bar, totals, message, capacity)
     guarded(message, capacity, refusal(63, 4, bytes)) do
-        chain_back(type_of(bytes), steps, windows, layers, sizes, weights, x, y_bar, x_bar, totals)
+        chain_back(type_of(bytes), field_at(field), windows, layers, sizes, weights, x, y_bar, x_bar, totals)
     end
 end
-function chain_back(::Type{T}, steps, windows, layers, sizes, weights, x, y_bar, x_bar, totals) where {T}
+function chain_back(::Type{T}, field, windows, layers, sizes, weights, x, y_bar, x_bar, totals) where {T}
     memory = Memory{T}()
     own = chain_layers(memory, sizes, layer_arrays(T, layers, sizes, weights))
     sums = totals == C_NULL ? nothing : layer_arrays(T, layers, sizes, totals)
-    at(p, channels) = array_at(p, T, channels, steps, windows)
+    at(p, channels) = array_at(p, T, channels, positions(field), windows)
     (inputs, outputs) = (first(own).inputs, last(own).outputs)
-    GC.@preserve memory convolutions_back!(at(x_bar, inputs), sums, at(x, inputs), at(y_bar, outputs), own)
+    GC.@preserve memory convolutions_back!(at(x_bar, inputs), sums, at(x, inputs), at(y_bar, outputs), own, field)
     return nothing
 end
 
 address(::Val{:genn}) = @cfunction(c_genn, Cint, (Int64, Ptr{Int64}, Int64, Int64, Int64, Ptr{Int64}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{UInt8}, Int64))
 address(::Val{:genn_back}) = @cfunction(c_genn_back, Cint, (Int64, Ptr{Int64}, Int64, Int64, Int64, Ptr{Int64}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{UInt8}, Int64))
-address(::Val{:convolutions}) = @cfunction(c_convolutions, Cint, (Int64, Int64, Int64, Int64, Ptr{Int64}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{UInt8}, Int64))
-address(::Val{:convolutions_back}) = @cfunction(c_convolutions_back, Cint, (Int64, Int64, Int64, Int64, Ptr{Int64}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{UInt8}, Int64))
+address(::Val{:convolutions}) = @cfunction(c_convolutions, Cint, (Int64, Ptr{Int64}, Int64, Int64, Ptr{Int64}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{UInt8}, Int64))
+address(::Val{:convolutions_back}) = @cfunction(c_convolutions_back, Cint, (Int64, Ptr{Int64}, Int64, Int64, Ptr{Int64}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{UInt8}, Int64))

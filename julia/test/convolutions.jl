@@ -2,46 +2,58 @@
 
 using Test, VDA, Random, LinearAlgebra
 
-function convolved(x, w, relu)
-    (width, inputs, outputs) = size(w)
-    (T, windows) = size(x)[2:3]
-    y = zeros(eltype(x), outputs, T, windows)
-    for b in 1:windows, t in 1:T, o in 1:outputs, k in 1:width, i in 1:inputs
-        τ = t + k - 1 - width ÷ 2
-        1 <= τ <= T && (y[o, t, b] += w[k, i, o] * x[i, τ, b])
+# x is (channel, position, window); w (tap, input, output), with taps along a strip first.
+function convolved(x, w, taps, relu, field)
+    (across, along) = taps
+    (S, P) = (field.strips, field.along)
+    x = reshape(x, size(x, 1), P, S, size(x, 3))
+    (_, inputs, outputs) = size(w)
+    y = zeros(eltype(x), outputs, P, S, size(x, 4))
+    for b in axes(x, 4), s in 1:S, p in 1:P, o in 1:outputs, a in 1:across, k in 1:along, i in 1:inputs
+        (from, at) = (s + a - 1 - across ÷ 2, p + k - 1 - along ÷ 2)
+        field.periodic && (at = mod1(at, P))
+        1 <= from <= S && 1 <= at <= P || continue
+        y[o, p, s, b] += w[(a-1)*along+k, i, o] * x[i, at, from, b]
     end
+    y = reshape(y, outputs, P * S, :)
     return relu ? max.(y, 0) : y
 end
-chain(x, weights, relus) = foldl((x, (w, relu)) -> convolved(x, w, relu), zip(weights, relus), init = x)
+chain(x, weights, taps, relus, field) =
+    foldl((x, layer) -> convolved(x, layer..., field), zip(weights, taps, relus), init = x)
 
-function run(weights, relus, x, ȳ)
+function run(weights, taps, relus, field, x, ȳ)
     T = eltype(x)
     memory = VDA.Memory{T}()
-    layers = [VDA.Layer(memory, relu, w) for (w, relu) in zip(weights, relus)]
+    layers = [VDA.Layer(memory, relu, w, t) for (w, t, relu) in zip(weights, taps, relus)]
     (y, x̄, totals) = (similar(ȳ), similar(x), map(zero, weights))
     GC.@preserve memory begin
-        VDA.convolutions!(y, x, layers)
-        VDA.convolutions_back!(x̄, totals, x, ȳ, layers)
-        @test VDA.convolutions_back!(similar(x), nothing, x, ȳ, layers) == x̄
+        VDA.convolutions!(y, x, layers, field)
+        VDA.convolutions_back!(x̄, totals, x, ȳ, layers, field)
+        @test VDA.convolutions_back!(similar(x), nothing, x, ȳ, layers, field) == x̄
     end
     return y, x̄, totals
 end
 
-CASES = (   # time, windows, channels, widths, ReLUs
-    (20, 3, (6, 24, 48, 3, 3), (3, 3, 3, 1), (true, true, false, false)),
-    (7, 1, (2, 17, 5), (5, 3), (true, true)),
-    (6, 2, (1, 1), (1,), (false,)),
-    (3, 4, (4, 3, 30), (7, 1), (false, true)),
-    (9, 2, (6, 4, 1), (5, 3), (true, true)),
+CASES = (   # field, windows, channels, taps, ReLUs
+    (VDA.Field(20), 3, (6, 24, 48, 3, 3), ((1, 3), (1, 3), (1, 3), (1, 1)), (true, true, false, false)),
+    (VDA.Field(7), 1, (2, 17, 5), ((1, 5), (1, 3)), (true, true)),
+    (VDA.Field(6), 2, (1, 1), ((1, 1),), (false,)),
+    (VDA.Field(3), 4, (4, 3, 30), ((1, 7), (1, 1)), (false, true)),
+    (VDA.Field(9), 2, (6, 4, 1), ((1, 5), (1, 3)), (true, true)),
+    (VDA.Field(5, 8, true), 3, (8, 8, 8, 4, 4), ((3, 3), (3, 3), (3, 3), (1, 1)), (true, true, false, false)),
+    (VDA.Field(4, 7, false), 2, (3, 20, 2), ((3, 5), (1, 3)), (true, true)),
+    (VDA.Field(1, 2, true), 1, (2, 5), ((5, 3),), (true,)),
+    (VDA.Field(9, 1, true), 2, (2, 1, 3), ((3, 1), (3, 3)), (false, false)),
 )
 
-@testset "$T steps, $channels channels" for (T, windows, channels, widths, relus) in CASES
-    Random.seed!(T)
-    weights = [randn(k, channels[n], channels[n+1]) / sqrt(k * channels[n]) for (n, k) in enumerate(widths)]
-    (x, ȳ) = (randn(first(channels), T, windows), randn(last(channels), T, windows))
-    (y, x̄, totals) = run(weights, relus, x, ȳ)
-    @test y ≈ chain(x, weights, relus)
-    product(x, weights) = dot(ȳ, chain(x, weights, relus))
+@testset "$field, $channels channels, $taps" for (field, windows, channels, taps, relus) in CASES
+    n = VDA.positions(field)
+    Random.seed!(n)
+    weights = [randn(prod(k), channels[l], channels[l+1]) / sqrt(prod(k) * channels[l]) for (l, k) in enumerate(taps)]
+    (x, ȳ) = (randn(first(channels), n, windows), randn(last(channels), n, windows))
+    (y, x̄, totals) = run(weights, taps, relus, field, x, ȳ)
+    @test y ≈ chain(x, weights, taps, relus, field)
+    product(x, weights) = dot(ȳ, chain(x, weights, taps, relus, field))
     h = 1e-6
     for _ in 1:3
         (d, directions) = (randn(size(x)...), map(w -> randn(size(w)...), weights))
@@ -49,7 +61,7 @@ CASES = (   # time, windows, channels, widths, ReLUs
         @test sum(dot.(totals, directions)) ≈
               (product(x, weights + h * directions) - product(x, weights - h * directions)) / 2h rtol = 1e-6
     end
-    (y₃₂, x̄₃₂, totals₃₂) = run(map(w -> Float32.(w), weights), relus, Float32.(x), Float32.(ȳ))
+    (y₃₂, x̄₃₂, totals₃₂) = run(map(w -> Float32.(w), weights), taps, relus, field, Float32.(x), Float32.(ȳ))
     @test y₃₂ ≈ y rtol = 1e-5
     @test x̄₃₂ ≈ x̄ rtol = 1e-4
     @test all(isapprox.(totals₃₂, totals, rtol = 1e-4))

@@ -108,17 +108,24 @@ def residual_gradient_back(
 
 
 def convolutions(
-    engine: JuliaEngine, weights: Sequence[Array], relus: Sequence[bool], x: Array
+    engine: JuliaEngine,
+    weights: Sequence[Array],
+    relus: Sequence[bool],
+    x: Array,
+    periodic: bool = False,
 ) -> Array:
-    """Return windows (W, T, outputs) from x (W, T, inputs) by a chain of convolutions.
+    """Return windows (W, T[, P], outputs) from x (W, T[, P], inputs) by a chain of convolutions.
 
-    `weights` are (outputs, inputs, taps), taps odd; `relus` says which of them a ReLU follows.
+    `weights` are (outputs, inputs, taps) or, with a second axis, (outputs, inputs, taps, taps),
+    numbers of taps odd; `relus` says which of them a ReLU follows; `periodic`, whether the second
+    axis is a circle, which a kernel then reaches around once at most.
     """
-    x = _windows("x", x)
-    weights = _checked_chain(weights, x)
-    y = np.empty((*x.shape[:2], len(weights[-1])), x.dtype)
+    x = _windows("x", x, 4)
+    weights = _checked_chain(weights, x, periodic)
+    y = np.empty((*x.shape[:-1], len(weights[-1])), x.dtype)
     if x.size:
-        engine.call("convolutions", (*_CHAIN, _P), *_chain_arguments(weights, relus, x), pointer(y))
+        arguments = _chain_arguments(weights, relus, x, periodic)
+        engine.call("convolutions", (*_CHAIN, _P), *arguments, pointer(y))
     return y
 
 
@@ -129,23 +136,25 @@ def convolutions_back(
     x: Array,
     y_bar: Array,
     trained: bool,
+    periodic: bool = False,
 ) -> tuple[Array, list[Array] | None]:
     """Return the gradients of ȳ·y with respect to x and, if they are `trained`, the weights."""
-    x = _windows("x", x)
-    weights = _checked_chain(weights, x)
-    y_bar = _checked("y_bar", y_bar, (*x.shape[:2], len(weights[-1])), x.dtype)
+    x = _windows("x", x, 4)
+    weights = _checked_chain(weights, x, periodic)
+    y_bar = _checked("y_bar", y_bar, (*x.shape[:-1], len(weights[-1])), x.dtype)
     x_bar = np.empty_like(x)
     totals = list(map(np.zeros_like, weights))
     if x.size:
         engine.call(
-            "convolutions_back", (*_CHAIN, _P, _P, _P), *_chain_arguments(weights, relus, x),
+            "convolutions_back", (*_CHAIN, _P, _P, _P),
+            *_chain_arguments(weights, relus, x, periodic),
             pointer(y_bar), pointer(x_bar), _addresses(totals) if trained else None,
         )  # fmt: skip
     return x_bar, totals if trained else None
 
 
 _GENN = (_I, _P, _I, _I, _I, _P, _P, _P)
-_CHAIN = (_I, _I, _I, _I, _P, _P, _P)
+_CHAIN = (_I, _P, _I, _I, _P, _P, _P)
 
 
 def _genn_arguments(scales: GENNScales, x: Array) -> tuple[Any, ...]:
@@ -156,22 +165,29 @@ def _genn_arguments(scales: GENNScales, x: Array) -> tuple[Any, ...]:
             _numbers(scales.shapes), _addresses(weights), pointer(x))  # fmt: skip
 
 
-def _chain_arguments(weights: Sequence[Array], relus: Sequence[bool], x: Array) -> tuple[Any, ...]:
+def _chain_arguments(
+    weights: Sequence[Array], relus: Sequence[bool], x: Array, periodic: bool
+) -> tuple[Any, ...]:
+    field = (*x.shape[1:3], periodic) if x.ndim == 4 else (1, x.shape[1], False)
     sizes = [
-        (weight.shape[1], weight.shape[0], weight.shape[2], int(relu))
+        (weight.shape[1], weight.shape[0], *(1, *weight.shape[2:])[-2:], relu)
         for weight, relu in zip(weights, relus, strict=True)
     ]
-    return (x.itemsize, x.shape[1], len(x), len(weights), _numbers(sizes), _addresses(weights),
-            pointer(x))  # fmt: skip
+    return (x.itemsize, _numbers([field]), len(x), len(weights), _numbers(sizes),
+            _addresses(weights), pointer(x))  # fmt: skip
 
 
-def _checked_chain(weights: Sequence[Array], x: Array) -> list[Array]:
-    inputs, found = x.shape[2], []
+def _checked_chain(weights: Sequence[Array], x: Array, periodic: bool) -> list[Array]:
+    inputs, found = x.shape[-1], []
     for weight in weights:
-        outputs, _, taps = weight.shape
-        found.append(_checked("weight", weight, (outputs, inputs, taps), x.dtype))
-        if taps % 2 == 0:
-            raise InputError(f"a kernel has {taps} taps, expected an odd number")
+        outputs, _, *taps = weight.shape
+        expected = (outputs, inputs, *[*taps, 1][: x.ndim - 2])
+        found.append(_checked("weight", weight, expected, x.dtype))
+        if any(k % 2 == 0 for k in taps) or (periodic and taps[-1] // 2 > x.shape[-2]):
+            raise InputError(
+                f"a kernel has {' × '.join(map(str, taps))} taps for {x.shape[-2]} points, "
+                "expected odd numbers that do not reach farther than around a circle"
+            )
         inputs = outputs
     return found
 

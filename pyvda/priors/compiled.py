@@ -70,8 +70,8 @@ def _restore_threads() -> None:
 
 
 def engine_for(x: Tensor, weights: Sequence[Tensor]) -> JuliaEngine | None:
-    """Return the engine for x of three axes and these weights, if it is to be used."""
-    plain = x.ndim == 3 and x.dtype in _TYPES and not torch.compiler.is_compiling()
+    """Return the engine for windows x and these weights, if it is to be used."""
+    plain = x.dtype in _TYPES and not torch.compiler.is_compiling()
     if not plain or any(t.device.type != "cpu" or t.dtype != x.dtype for t in (x, *weights)):
         return None
     return kernel_engine()
@@ -113,16 +113,22 @@ class ResidualGradient(torch.autograd.Function):
 
 
 class Convolutions(torch.autograd.Function):
-    """A chain of convolutions over time with ReLUs between, (B, T, C) to (B, T, outputs)."""
+    """A chain of convolutions with ReLUs between, (B, T[, P], C) to (B, T[, P], outputs)."""
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, engine: JuliaEngine, relus: tuple[bool, ...], *weights: Tensor
+        ctx: Any,
+        x: Tensor,
+        engine: JuliaEngine,
+        relus: tuple[bool, ...],
+        periodic: bool,
+        *weights: Tensor,
     ) -> Tensor:
         ctx.alone = getattr(_alone, "wanted", False)
-        ctx.engine, ctx.relus = engine, relus
+        ctx.engine, ctx.relus, ctx.periodic = engine, relus, periodic
         ctx.save_for_backward(x, *weights)
-        return torch.from_numpy(convolutions(engine, list(map(_array, weights)), relus, _array(x)))
+        y = convolutions(engine, list(map(_array, weights)), relus, _array(x), periodic)
+        return torch.from_numpy(y)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -130,12 +136,18 @@ class Convolutions(torch.autograd.Function):
         if ctx.alone:
             _one_thread_until_the_end()
         x, *weights = ctx.saved_tensors
-        trained = any(ctx.needs_input_grad[3:])
+        trained = any(ctx.needs_input_grad[4:])
         x_bar, totals = convolutions_back(
-            ctx.engine, list(map(_array, weights)), ctx.relus, _array(x), _array(cotangent), trained
+            ctx.engine,
+            list(map(_array, weights)),
+            ctx.relus,
+            _array(x),
+            _array(cotangent),
+            trained,
+            ctx.periodic,
         )
         found = [None] * len(weights) if totals is None else _tensors(totals)
-        return torch.from_numpy(x_bar), None, None, *found
+        return torch.from_numpy(x_bar), None, None, None, *found
 
 
 def _with(scales: GENNScales, weights: Sequence[Tensor]) -> GENNScales:

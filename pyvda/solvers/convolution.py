@@ -1,10 +1,10 @@
 """Convolutions of the learned solvers, which keep the size of their grids.
 
 With a handful of channels a processor spends most of its time in a library convolution's overheads.
-On a CPU a convolution is therefore the product of its weights with a matrix of patches, made for a
-block of windows at a time while it is in the cache, in the backward pass too; elsewhere, and under
-autocast, it is torch's own. A `Chain` of them is one operation of the Julia engine, where that is
-used.
+On a CPU a convolution, or a `Chain` of them, is one operation of the Julia engine, where that is
+used; without it, the product of its weights with a matrix of patches, made for a block of windows
+at a time while it is in the cache, in the backward pass too. Elsewhere, and under autocast, it is
+torch's own.
 """
 
 from __future__ import annotations
@@ -64,11 +64,16 @@ class Convolution(nn.Module):
         device = grid.device.type
         if device == "cpu" and not torch.is_autocast_enabled(device):
             grid = grid.to(self.weight.dtype)
+            engine = _engine(grid, [self])
             if self.space.dimension == 1 and self.width == 1 and self.bias is None:
                 mixed = F.linear(grid.permute(1, 2, 0), self.weight.flatten(1)).permute(2, 0, 1)
                 return mixed.relu() if self.relu else mixed
             fused = self.relu and self.bias is None
-            result: Tensor = _Convolve.apply(grid, self.weight, self.space, fused)
+            result: Tensor
+            if engine is not None:
+                result = _on_engine(engine, grid, [self], (fused,))
+            else:
+                result = _Convolve.apply(grid, self.weight, self.space, fused)
             if self.bias is not None:
                 result = result + self.bias.reshape(-1, *[1] * (grid.ndim - 1))
             return result.relu() if self.relu and not fused else result
@@ -87,19 +92,38 @@ class Chain(nn.Sequential):
         engine = self.engine(grid)
         if engine is None:
             return super().forward(grid)
-        layers: list[Convolution] = list(self)  # type: ignore[arg-type]
-        relus = tuple(layer.relu for layer in layers)
-        weights = (layer.weight for layer in layers)
-        result: Tensor = Convolutions.apply(grid.permute(1, 2, 0), engine, relus, *weights)
-        return result.permute(2, 0, 1)
+        layers = self._layers()
+        return _on_engine(engine, grid, layers, tuple(layer.relu for layer in layers))
 
     def engine(self, grid: Tensor) -> JuliaEngine | None:
         """Return the engine that computes this for such grids, None where torch does."""
-        layers: list[Convolution] = list(self)  # type: ignore[arg-type]
-        over_time = all(layer.space.dimension == 1 and layer.bias is None for layer in layers)
-        if not over_time or torch.is_autocast_enabled("cpu"):
+        layers = self._layers()
+        if any(layer.bias is not None for layer in layers):
             return None
-        return engine_for(grid, [layer.weight for layer in layers])
+        return _engine(grid, layers)
+
+    def _layers(self) -> list[Convolution]:
+        return list(self)  # type: ignore[arg-type]
+
+
+def _engine(grid: Tensor, layers: list[Convolution]) -> JuliaEngine | None:
+    """Return the engine that computes these convolutions, None where torch does."""
+    space = layers[0].space
+    reach = max(layer.width // 2 for layer in layers)
+    too_wide = space.dimension == 2 and space.periodic and reach > grid.shape[-1]
+    if space.dimension > 2 or too_wide or torch.is_autocast_enabled("cpu"):
+        return None
+    return engine_for(grid, [layer.weight for layer in layers])
+
+
+def _on_engine(
+    engine: JuliaEngine, grid: Tensor, layers: list[Convolution], relus: tuple[bool, ...]
+) -> Tensor:
+    space = layers[0].space
+    weights = [layer.weight for layer in layers]
+    periodic = space.dimension == 2 and space.periodic
+    result: Tensor = Convolutions.apply(grid.movedim(0, -1), engine, relus, periodic, *weights)
+    return result.movedim(-1, 0)
 
 
 class _Convolve(torch.autograd.Function):
