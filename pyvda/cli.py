@@ -328,14 +328,21 @@ def check(
     ] = None,
     grid_step: GridStep = None,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="Folder of a learned model: check its gradient too.")
+        Path | None,
+        typer.Option(
+            help="Learned model whose prior is checked, folder or name. Default: a small GENN with "
+            "fresh weights."
+        ),
     ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the checks here.")] = None,
     seed: Seed = 0,
     engine: EngineName = None,
     quiet: Quiet = False,
 ) -> None:
-    """Test adjoints, tangent linears and gradients, on a model and on a file of one's own."""
+    """Test adjoints, tangent linears and gradients of a model, on a file of one's own.
+
+    A learned prior's gradient too: of a small GENN with fresh weights, or of the checkpoint.
+    """
     from rich.console import Console
 
     from pyvda import check as checking
@@ -352,8 +359,7 @@ def check(
         checks = checking.check_model(
             of.model, of.batch, time_step=of.time_step, engine=engine, seed=seed, report=report
         )
-    if of.learned is not None:
-        checks += checking.check_learned(of.learned, of.batch, seed=seed)
+    checks += checking.check_learned(of.learned, of.batch, seed=seed)
     wrong = checking.failed(checks)
     if json_file is not None:
         found = {

@@ -199,7 +199,7 @@ def _draw_maps(
             axis.set_facecolor("0.88")  # where nothing was observed
             time = panel.time
             if name == "observations":
-                time, values = _without_gaps(time, values)
+                time, values = without_gaps(time, values)
             images[name] = axis.imshow(
                 values.T,
                 origin="lower",
@@ -251,7 +251,7 @@ def _limit_to_known(axis: Axes, panels: list[Panel], row: int) -> None:
     axis.set_ylim(known.min() - margin, known.max() + margin)
 
 
-def _without_gaps(time: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def without_gaps(time: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Draw each datum as wide as the interval between observation times, if that is regular.
 
     Observations of every fourth step would be lines thinner than a pixel.

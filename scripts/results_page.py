@@ -18,7 +18,7 @@ from pyvda.reproduction.tables import STORED_FSGD, full_descents
 
 DOCS = Path(__file__).parents[1] / "docs"
 FIGURES = {
-    "figure2": "Error and cost along the iterations",
+    "figure2": "Error and cost along the iterations, Lorenz-63 and Lorenz-96",
     "figure3": "Errors and reconstructions, Lorenz-63",
     "figure4": "States and absolute errors, Lorenz-96",
 }

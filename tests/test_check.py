@@ -27,6 +27,8 @@ from pyvda.check import (
 )
 from pyvda.checks import derivatives, on_objectives
 from pyvda.checks.on_points import drawn, operator_checks
+from pyvda.checks.on_torch import torch_cost
+from pyvda.checks.subject import fresh_genn
 from pyvda.checks.windows import own_windows, twin_windows
 from pyvda.configuration import Architecture, validated
 from pyvda.cost import VariationalCost
@@ -166,6 +168,18 @@ def test_a_learned_prior_with_a_wrong_product_fails(monkeypatch) -> None:
     }
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_a_fresh_genn_passes_from_any_seed(model) -> None:
+    batch = twin_windows(get_model(model), engine="torch")
+    one, same = (fresh_genn(get_model(model), batch) for _ in range(2))
+    assert one.digest() == same.digest()
+    assert one.pattern.state_size == get_model(model).state_size
+    for seed in range(8):
+        checks = check_learned(one, batch, seed=seed)
+        assert [check for check in checks if not check.passed] == []
+        assert len(checks) == 4
+
+
 def test_the_point_of_the_checks_is_off_the_first_guess(l63_batch) -> None:
     misfit = (point(l63_batch) - l63_batch.observation)[l63_batch.mask > 0]
     assert np.abs(misfit).min() > 0
@@ -190,6 +204,18 @@ class WrongTangent(Lorenz63):
     def tangent_linear(self, x, dx):
         right = super().tangent_linear(x, dx)
         return right * torch.tensor([1.0, 1.0, 1.0 + 1e-6], dtype=x.dtype)
+
+
+class Recorder(Lorenz63):
+    """A tendency that keeps the directions of its tangent linear."""
+
+    def __init__(self):
+        super().__init__()
+        self.directions = []
+
+    def tangent_linear(self, x, dx):
+        self.directions.append(dx)
+        return super().tangent_linear(x, dx)
 
 
 class NoneOfItsOwn(torch.nn.Module):
@@ -218,6 +244,36 @@ def test_a_tangent_linear_wrong_in_the_sixth_digit_fails() -> None:
         "torch tendency: tangent linear, by differences",
         "torch tendency: adjoint, in ulps",
     }
+
+
+def test_every_derivative_is_checked_in_two_directions(on_torch) -> None:
+    along = ("adjoint, in ulps", "by differences", "Taylor test")
+    checked = [c for c in on_torch if c.passed is not None and c.name.endswith(along)]
+    assert len(checked) == 2 + 2 * 4 + 1  # tendency, schemes, background
+    for check in checked:
+        assert "random " in check.detail, check.name
+        assert ", gradient " in check.detail, check.name
+
+
+def test_the_tendency_is_checked_along_the_gradient_of_the_cost(l63_batch) -> None:
+    tendency = Recorder()
+    check_model(get_model("lorenz63"), l63_batch, engine="torch", tendency=tendency)
+    _, along = (direction.numpy() for direction in tendency.directions[:2])
+    cost = torch_cost(VariationalCost(RK4Prior(Lorenz63(), 0.01)), l63_batch)
+    gradient = cost.gradient(point(l63_batch)).reshape(-1, 3)
+    cosine = (along * gradient).sum(1) / np.linalg.norm(along, axis=1)
+    np.testing.assert_allclose(cosine / np.linalg.norm(gradient, axis=1), 1.0)
+
+
+def test_progress_counts_what_is_checked(l63_batch) -> None:
+    told: list[tuple[int, int]] = []
+
+    def report(done: int, total: int, note: str = "") -> None:
+        told.append((done, total))
+
+    check_model(get_model("lorenz63"), l63_batch, engine="torch", report=report)
+    assert [done for done, _ in told] == list(range(1, len(told) + 1))
+    assert {total for _, total in told} == {len(told)}
 
 
 def test_a_tendency_without_derivatives_of_its_own(l63_batch) -> None:
@@ -418,6 +474,8 @@ def test_command_on_a_file_of_ones_own(series, tmp_path, monkeypatch, capsys) ->
     arguments = ("--model", "lorenz63", "--obs", series, "--window", 30, "--json", json_file)
     assert command(monkeypatch, *arguments) == 0
     printed = capsys.readouterr().out
+    assert "learned prior: a GENN with fresh weights, seed 0" in printed
+    assert "learned: gradient, by differences" in printed
     assert "lorenz63, 4 windows of 30 steps of 0.02 from series.nc" in printed
     found = json.loads(json_file.read_text())
     assert found["passed"] is True
@@ -436,12 +494,21 @@ def test_failure_is_exit_code_1(monkeypatch, capsys, tmp_path) -> None:
     assert json.loads(json_file.read_text())["passed"] is False
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_a_broken_learned_gradient_fails_without_a_checkpoint(model, monkeypatch, capsys) -> None:
+    right = FoldedGENN.residual_gradient
+    monkeypatch.setattr(FoldedGENN, "residual_gradient", lambda self, x: right(self, x) * 1.02)
+    assert command(monkeypatch, "--model", model) == 1
+    assert "pyvda: learned: gradient, by differences failed: random" in capsys.readouterr().err
+
+
 def test_command_with_a_checkpoint(monkeypatch, capsys, tmp_path) -> None:
     learned("genn", "lorenz63").save(tmp_path)
     assert command(monkeypatch, "--checkpoint", tmp_path) == 0
     printed = capsys.readouterr().out
     assert "learned: gradient, by differences" in printed
     assert "20 of 60 checks passed, 40 not run" in printed
+    assert f"learned prior: that of {tmp_path}" in printed
     assert command(monkeypatch, "--checkpoint", tmp_path, "--model", "lorenz96") == 2
     assert "trained for lorenz63, not for lorenz96" in capsys.readouterr().err
 

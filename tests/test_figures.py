@@ -1,5 +1,6 @@
 """The paper's figures show the data they are given, and the data are those of the solvers."""
 
+import json
 import sys
 import xml.etree.ElementTree
 from dataclasses import replace
@@ -14,14 +15,14 @@ import pyvda
 from pyvda import shipped
 from pyvda.cli import main
 from pyvda.configuration import Architecture, validated
-from pyvda.description import Pattern
+from pyvda.densities import error_density
+from pyvda.description import Pattern, read_description
 from pyvda.figures import (
     Drawn,
     Pathway,
     Reconstruction,
     energy_pathways,
     errors_and_examples,
-    state_and_error_maps,
 )
 from pyvda.learned import LearnedModel
 from pyvda.presets import get_preset
@@ -47,15 +48,19 @@ def windows(count=6, steps=40, size=3):
 def test_pathways_are_drawn_as_given() -> None:
     iteration = np.array([0.0, 1.0, 10.0, 100.0])
     long = Pathway(ONE, iteration, np.array([50.0, 40.0, 4.0, 3.0]), np.array([1, 0.1, 0.01, 0.01]))
-    step = Pathway(TWO, np.array([0.0, 1.0]), np.array([50.0, 2.0]), np.array([1.0, 0.02]))
-    figure = energy_pathways([long, step])
-    error, cost = figure.axes
+    step = Pathway(TWO, np.array([1.0]), np.array([2.0]), np.array([0.02]))
+    figure = energy_pathways({"above": [long, step], "below": [step]})
+    error, cost, error_below, _ = figure.axes
     np.testing.assert_array_equal(error.lines[0].get_xdata(), iteration)
     np.testing.assert_array_equal(error.lines[0].get_ydata(), long.r_score)
     np.testing.assert_array_equal(cost.lines[1].get_ydata(), step.cost)
+    np.testing.assert_array_equal(error_below.lines[0].get_ydata(), step.r_score)
     assert error.get_yscale() == cost.get_yscale() == "log"
-    assert error.lines[0].get_marker() == "None"
-    assert error.lines[1].get_marker() == "o"
+    assert [error.get_title(), error_below.get_title()] == ["above", "below"]
+    assert error.lines[0].get_linestyle() != "None"
+    assert error.lines[1].get_linestyle() == "None"  # a point
+    assert {line.get_marker() for line in error.lines} == {"o"}
+    assert "own Φ" in cost.get_ylabel()
     assert [text.get_text() for text in figure.legends[0].texts] == ["one", "two"]
     # Iteration 0 has a place of its own, and from 1 on decades are equally long.
     at = error.transData.transform([[x, 1.0] for x in (0.0, 1.0, 10.0, 100.0)])[:, 0]
@@ -68,13 +73,9 @@ def test_densities_are_those_of_the_errors() -> None:
     figure = errors_and_examples(found, truth, observation, time_step=0.01)
     for component, axis in enumerate(figure.axes[:3]):
         for one, line in zip(found, axis.lines, strict=True):
-            error = (one.x - truth)[..., component].ravel()
+            error = (one.x - truth)[..., component]
             x, density = (np.asarray(v) for v in (line.get_xdata(), line.get_ydata()))
-            density = np.nan_to_num(density)
-            width = x[1] - x[0]
-            within = np.mean(np.abs(error) <= x[-1] + 0.5 * width)
-            assert density.sum() * width == pytest.approx(within, rel=1e-9)
-            assert np.sum(x**2 * density) * width == pytest.approx(np.mean(error**2), rel=0.12)
+            np.testing.assert_allclose(np.nan_to_num(density), error_density(error, x))
         assert axis.get_xlabel() == f"error of $x_{{{component + 1}}}$"
 
 
@@ -92,37 +93,17 @@ def test_examples_are_truth_observations_and_chosen_solvers() -> None:
             np.testing.assert_array_equal(lines[1].get_ydata(), found[1].x[window, :, row])
             np.testing.assert_array_equal(lines[0].get_xdata(), 0.5 * np.arange(40))
     np.testing.assert_array_equal(axes[0, 1].lines[2].get_ydata(), observation[4, :, 0])
-    legends = [t.get_text() for sub in figure.subfigs for g in sub.legends for t in g.texts]
-    assert legends == ["one", "two", "truth", "observations"]
-
-
-def test_maps_share_one_scale() -> None:
-    found, truth, _ = windows(count=2, steps=60, size=12)
-    observation = np.full_like(truth, np.nan)
-    observation[:, 2::4, ::2] = truth[:, 2::4, ::2]
-    figure = state_and_error_maps(found, truth, observation, time_step=0.05, window=1, steps=50)
-    axes = np.array(figure.axes[:6]).reshape(2, 3)
-    limits = {axis.images[0].get_clim() for axis in axes.ravel()}
-    largest = np.abs(truth[1, :50]).max()
-    assert limits == {(-largest, largest)}
-    for column, one in enumerate(found, 1):
-        x = one.x[1, :50]
-        np.testing.assert_allclose(axes[0, column].images[0].get_array(), x.T)
-        np.testing.assert_allclose(
-            axes[1, column].images[0].get_array(), np.abs(x - truth[1, :50]).T
-        )
-        assert f"R = {np.mean((x - truth[1, :50]) ** 2):.2g}" in axes[1, column].get_title()
-    shown = np.ma.filled(axes[1, 0].images[0].get_array(), np.nan)
-    np.testing.assert_allclose(shown, observation[1, 2:50:4].T)
-    assert axes[0, 0].get_title() == "truth"
+    (legend,) = [legend for sub in figure.subfigs for legend in sub.legends]  # of both parts
+    assert [t.get_text() for t in legend.texts] == ["one", "two", "truth", "observations"]
 
 
 def test_every_solver_has_a_look_of_its_own() -> None:
-    for table, _, keys, _ in illustrate.FIGURES.values():
-        assert set(keys) <= {row.key for row in TABLES[table].rows}
-        looks = [illustrate.LOOKS[key] for key in keys]
-        assert len({(look.colour, str(look.line)) for look in looks}) == len(keys)
-        assert len({look.colour for look in looks}) == len(keys)
+    for source in (source for sources in illustrate.FIGURES.values() for source in sources):
+        assert set(source.keys) <= {row.key for row in TABLES[source.table].rows}
+        looks = [illustrate.LOOKS[key] for key in source.keys]
+        assert len({look.label for look in looks}) == len(source.keys)
+    looks = list(illustrate.LOOKS.values())
+    assert len({look.colour for look in looks}) == len(looks)
     labels = [look.label for look in illustrate.LOOKS.values()]
     assert set(illustrate.EXAMPLES) <= set(labels)
 
@@ -156,17 +137,35 @@ def test_a_pathway_is_that_of_analyses_of_fewer_iterations(weights) -> None:
         assert path.cost[k] == pytest.approx(found["four_dvar_score"].mean(), rel=1e-12)
 
 
+@pytest.mark.parametrize("key", ["direct", "shooting"])
+def test_a_regression_is_the_first_iteration(key) -> None:
+    truth, observed = HELD_OUT["lorenz63-blanked"].make(3)
+    row = next(row for row in TABLES["table1"].rows if row.key == key)
+    checkpoint = shipped.FOLDER / f"lorenz63-blanked-{key}"
+    path = illustrate._pathway(
+        row, checkpoint, truth, observed, {"checkpoint": checkpoint}, lambda done, total: None
+    )
+    first = pyvda.assimilate(observed, checkpoint=checkpoint, iterations=0)
+    expected = pyvda.evaluate(first, truth)["r_score"].mean()
+    assert path.iteration[0] == 1
+    assert path.r_score[0] == pytest.approx(expected, rel=1e-12)
+    assert len(path.iteration) == (
+        1 if key == "direct" else read_description(checkpoint).iterations + 1
+    )
+    np.testing.assert_array_equal(np.diff(path.iteration), 1)
+
+
 @pytest.mark.parametrize("figure", ["figure2", "figure3", "figure4"])
 def test_a_figure_from_the_command_line(figure, weights, tmp_path, monkeypatch, capsys) -> None:
-    table, setting, *_ = illustrate.FIGURES[figure]
-    monkeypatch.setitem(
-        illustrate.FIGURES, figure, (table, setting, ("fsgd", "rk4-conv", "direct"), 2)
-    )
-    rows = tuple(
-        replace(row, quick={"iterations": 20}) if row.key == "fsgd" else row
-        for row in TABLES[table].rows
-    )
-    monkeypatch.setitem(TABLES, table, replace(TABLES[table], rows=rows))
+    sources = illustrate.FIGURES[figure]
+    small = [s._replace(keys=("fsgd", "rk4-conv", "direct"), windows=2) for s in sources]
+    monkeypatch.setitem(illustrate.FIGURES, figure, tuple(small))
+    for table in {source.table for source in sources}:
+        rows = tuple(
+            replace(row, quick={"iterations": 20}) if row.key == "fsgd" else row
+            for row in TABLES[table].rows
+        )
+        monkeypatch.setitem(TABLES, table, replace(TABLES[table], rows=rows))
     out = tmp_path / "figures"
     monkeypatch.setattr(sys, "argv", ["pyvda", "reproduce", figure, "--quick", "-o", str(out)])
     with pytest.raises(SystemExit) as ended:
@@ -180,4 +179,16 @@ def test_a_figure_from_the_command_line(figure, weights, tmp_path, monkeypatch, 
     assert image[..., :3].std() > 0.05  # not an empty page
     root = xml.etree.ElementTree.parse(out / f"{figure}.svg").getroot()
     assert root.tag.endswith("svg")
-    assert sorted(path.name for path in out.iterdir()) == [f"{figure}.png", f"{figure}.svg"]
+    assert {path.name for path in out.iterdir()} == {
+        f"{figure}.{e}" for e in ("png", "svg", "json")
+    }
+    found = json.loads((out / f"{figure}.json").read_text())
+    assert found["quick"] is True
+    assert found["windows"] == {source.setting: 2 for source in sources}
+    used = {f"{source.setting}-rk4-conv" for source in sources}
+    assert found["weights"] == {n: read_description(weights / n).digest() for n in used}
+    solvers = found["pathways"].values() if figure == "figure2" else [found["solvers"]]
+    for of_solvers in solvers:
+        assert set(of_solvers) == {"FSGD", "RK4 + Conv"}
+        for one in of_solvers.values():
+            assert np.isfinite(one["r_score"]).all()

@@ -1,5 +1,6 @@
 """The shipped weights still score what is stored beside them, so that no change spoils a row."""
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -18,8 +19,9 @@ from pyvda.description import Pattern, read_description
 from pyvda.errors import InputError
 from pyvda.learned import LearnedModel
 from pyvda.presets import get_preset
+from pyvda.reproduction import illustrate
 from pyvda.reproduction.held_out import HELD_OUT
-from pyvda.reproduction.rows import TABLES
+from pyvda.reproduction.rows import TABLES, checkpoint_name
 from pyvda.reproduction.shipping import CURVE_POINTS, ship, subset_means, trimmed
 
 ROOT = Path(__file__).parents[1]
@@ -86,6 +88,24 @@ def test_nothing_is_tested_only_while_nothing_is_shipped() -> None:
             used = {one["checkpoint"]: one["sha256"] for one in entries if "checkpoint" in one}
             for name, digest in used.items():
                 assert read_description(shipped.FOLDER / name).digest() == digest, name
+
+
+@pytest.mark.parametrize("figure", illustrate.FIGURES)
+def test_a_figure_is_of_the_shipped_weights(figure) -> None:
+    """Who ships other weights draws the figures again: pyvda reproduce FIGURE -o docs/figures."""
+    folder = ROOT / "docs/figures"
+    found = json.loads((folder / f"{figure}.json").read_text())
+    for name, digest in found["weights"].items():
+        assert read_description(shipped.FOLDER / name).digest() == digest, name
+    sources = illustrate.FIGURES[figure]
+    rows = [(s.setting, row) for s in sources for row in TABLES[s.table].rows if row.key in s.keys]
+    used = {checkpoint_name(setting, row) for setting, row in rows if row.method == "learned"}
+    assert found["weights"].keys() == used
+    assert found["windows"] == {source.setting: source.windows for source in sources}
+    assert found["quick"] is False
+    image = (folder / f"{figure}.png").read_bytes()
+    assert hashlib.sha256(image).hexdigest() == found["png_sha256"]
+    assert (folder / f"{figure}.svg").exists()
 
 
 @pytest.mark.parametrize("name", NAMES)

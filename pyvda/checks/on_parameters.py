@@ -54,6 +54,7 @@ def parameter_checks(
             z,
             alone,
             seed,
+            second="parameters alone",
         ),
         agreement(
             names[2],

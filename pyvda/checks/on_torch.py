@@ -97,8 +97,14 @@ def cost_checks(
     ]
 
 
-def tendency_checks(tendency: nn.Module, x: Array, seed: int) -> list[Check]:
-    """Check a tendency's own tangent linear and adjoint, if it has them."""
+def tendency_checks(tendency: nn.Module, x: Array, gradient: Array, seed: int) -> list[Check]:
+    """Check a tendency's own tangent linear and adjoint, if it has them.
+
+    Parameters
+    ----------
+    x, gradient : (W, T, D)
+        Where, and the gradient of a cost there: one of the directions.
+    """
     names = (
         "torch tendency: tangent linear, by differences",
         "torch tendency: adjoint, in ulps",
@@ -109,14 +115,13 @@ def tendency_checks(tendency: nn.Module, x: Array, seed: int) -> list[Check]:
         missing = "tangent_linear" if tangent_linear is None else "adjoint"
         why = f"{type(tendency).__name__} has no {missing} of its own"
         return [Check(name, None, None, why) for name in names]
-    direction = np.random.default_rng([seed, 1]).standard_normal(x.shape)
     return step_checks(
         names,
         _in_numpy(tendency),
         _in_numpy(tangent_linear),
         _in_numpy(adjoint),
         x,
-        direction,
+        gradient,
         seed,
     )
 

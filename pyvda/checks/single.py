@@ -83,10 +83,12 @@ def step_checks(
     x: Array,
     gradient: Array,
     seed: int,
+    second: str = "gradient",
 ) -> list[Check]:
     """Check a map of states (n, D): its tangent linear by differences, and the adjoint of that.
 
-    The directions are random ones and those of `gradient`, which like `x` is (W, T, D).
+    The directions are random ones and those of `gradient`, which like `x` is (W, T, D); `second`
+    is what they are called, if they are other than a gradient's.
     """
     size = x.shape[2]
     chosen = np.unique(np.linspace(0, x[..., 0].size - 1, _STATES).astype(int))
@@ -94,7 +96,7 @@ def step_checks(
     rng = np.random.default_rng([seed, 2])
     v = rng.standard_normal(states.shape)
     errors, mismatches, tolerance = {}, {}, 0.0
-    for kind, direction in _directions(states, directions, rng):
+    for kind, direction in _directions(states, directions, rng, second):
         exact = derivatives.difference(f, states, direction)
         by_hand = tangent_linear(states, direction)
         errors[kind] = derivatives.relative(by_hand, exact)
@@ -218,8 +220,10 @@ def _worst(name: str, errors: dict[str, Array], tolerance: float, more: str = ""
     return Check(name, float(np.max(list(worst.values()))), float(tolerance), detail + more)
 
 
-def _directions(x: Array, gradient: Array, rng: np.random.Generator) -> Iterator[tuple[str, Array]]:
+def _directions(
+    x: Array, gradient: Array, rng: np.random.Generator, second: str = "gradient"
+) -> Iterator[tuple[str, Array]]:
     """Yield a random direction and the gradient's, in each window as large as x varies."""
     size = spread(x)
     yield "random", derivatives.as_large_as(rng.standard_normal(x.shape), size)
-    yield "gradient", derivatives.as_large_as(gradient, size)
+    yield second, derivatives.as_large_as(gradient, size)

@@ -1,21 +1,30 @@
-"""What `pyvda check` is asked to check: a model, windows of observations, perhaps a checkpoint."""
+"""What `pyvda check` is asked to check: a model, windows of observations, a learned model."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
 
 from pyvda import shipped
 from pyvda.batch import Batch
+from pyvda.checks.single import spread
 from pyvda.checks.windows import own_windows, twin_windows
+from pyvda.configuration import Architecture
+from pyvda.description import Pattern
 from pyvda.errors import InputError
 from pyvda.irregular import on_grid
+from pyvda.learned import LearnedModel
 from pyvda.models import Model, get_model
 from pyvda.netcdf import open_dataset, open_observations
+from pyvda.presets import PRESETS
+from pyvda.refusals import validated
 
-if TYPE_CHECKING:
-    from pyvda.learned import LearnedModel
+# Small: a check is of the code, which is the same for any number of features.
+_FRESH = {"kind": "genn", "width": 5, "features": 16, "latent": 8}
+_FRESH_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -30,14 +39,15 @@ class Subject:
         numpy arrays, (W, T, D).
     time_step : float
         In model time units.
-    learned : LearnedModel, optional
+    learned : LearnedModel
+        The checkpoint, or a GENN with fresh weights.
     """
 
     title: str
     model: Model
     batch: Batch
     time_step: float
-    learned: LearnedModel | None
+    learned: LearnedModel
 
 
 def subject(
@@ -89,9 +99,30 @@ def subject(
         source = observations.name
     count, steps, _ = batch.observation.shape
     title = f"{chosen.name}, {count} windows of {steps} steps of {step:g} from {source}"
-    if checkpoint is not None:
-        title += f"; weights {checkpoint}"
+    if learned is None:
+        learned = fresh_genn(chosen, batch)
+        title += f"; learned prior: a GENN with fresh weights, seed {_FRESH_SEED}"
+    else:
+        title += f"; learned prior: that of {checkpoint}"
     return Subject(title, chosen, batch, step, learned)
+
+
+def fresh_genn(model: Model, batch: Batch) -> LearnedModel:
+    """Return a small GENN with aG-Conv of the model's state size, its weights always the same.
+
+    Parameters
+    ----------
+    model : Model
+    batch : Batch
+        numpy arrays (W, T, D), whose first guess gives the normalisation.
+    """
+    sections = {"prior": _FRESH, "solver": {"kind": "conv"}}
+    architecture = validated(Architecture, sections, "pyvda check")
+    pattern = Pattern.of(model.name, replace(PRESETS[model.name], model=model))
+    guess = np.asarray(batch.first_guess, dtype=float)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_FRESH_SEED)
+        return LearnedModel(architecture, pattern, guess.mean(), spread(guess), iterations=1)
 
 
 def _model(name: str | None, learned: LearnedModel | None) -> Model:
