@@ -1,8 +1,9 @@
-"""The published way of the learned approach, plainly restated, for benchmarks/learned.py.
+"""The published way of the learned approach, plainly restated: eqs. (4), (10), (11) and (12).
 
 The inner gradient comes from autograd with `create_graph=True`, each branch of a bilinear block is
-a convolution of its own, and nothing is multiplied out. Made from pyvda's modules, so that both
-start from the same weights and must give the same loss.
+a convolution of its own, and nothing is multiplied out. Of pyvda's modules it takes the weights
+alone, so that both start from the same and must give the same loss: benchmarks/learned.py measures
+both, and tests/test_published.py compares their values and gradients.
 """
 
 from __future__ import annotations
@@ -25,6 +26,15 @@ def convolution(weight: Tensor, dimension: int) -> nn.Module:
     return layer
 
 
+def split(x: Tensor, dimension: int) -> Tensor:
+    """Windows (B, T, D) as (B, D, T), or as (B, 1, T, D) with a convolution over both."""
+    return x.transpose(1, 2) if dimension == 1 else x[:, None]
+
+
+def join(grid: Tensor) -> Tensor:
+    return grid.transpose(1, 2) if grid.ndim == 3 else grid[:, 0]
+
+
 def pad(x: Tensor, half: int) -> Tensor:
     if x.ndim == 3:
         return F.pad(x, (half, half))
@@ -37,9 +47,10 @@ class BilinearNetwork(nn.Module):
     def __init__(self, scale: Scale, taps: tuple[int, ...], dimension: int) -> None:
         super().__init__()
         one = (1,) * dimension
-        kernel = scale.kernel()
+        before, after = scale.neighbours.detach().chunk(2, 2)
+        kernel = torch.cat((before, torch.zeros_like(before[..., :1]), after), 2)
         self.half = taps[0] // 2
-        self.first = convolution(kernel.reshape(*kernel.shape[:2], *taps), dimension)
+        self.first = convolution(kernel.unflatten(2, taps), dimension)
         for name in ("reduce", "linear", "left", "right", "outputs"):
             weight = getattr(scale, name)
             setattr(self, name, convolution(weight.reshape(*weight.shape, *one), dimension))
@@ -55,7 +66,7 @@ class Prior(nn.Module):
     def __init__(self, prior: TwoScaleGENN) -> None:
         super().__init__()
         dimension, taps, factors = prior.fine.space.dimension, prior.fine.taps, prior.factors
-        self.split, self.join = prior.fine.space.split, prior.fine.space.join
+        self.dimension = dimension
         self.fine = BilinearNetwork(prior.fine.scale, taps, dimension)
         self.coarse = BilinearNetwork(prior.coarse, taps, dimension)
         ends, latent, _ = prior.up.shape
@@ -70,8 +81,8 @@ class Prior(nn.Module):
             self.merge = convolution(prior.merge.reshape(*prior.merge.shape, 1, 1), dimension)
 
     def forward(self, x: Tensor) -> Tensor:
-        grid = self.split(x)
-        return self.join(self.merge(self.fine(grid) + self.up(self.coarse(self.down(grid)))))
+        grid = split(x, self.dimension)
+        return join(self.merge(self.fine(grid) + self.up(self.coarse(self.down(grid)))))
 
 
 class EndToEnd(nn.Module):
@@ -82,19 +93,19 @@ class EndToEnd(nn.Module):
     ) -> None:
         super().__init__()
         self.prior = Prior(prior)
-        self.weights = nn.Parameter(torch.tensor([lambda1, lambda2]).sqrt())
-        self.split, self.join = solver.space.split, solver.space.join
+        self.weights = nn.Parameter(solver.update.weight.new_tensor([lambda1, lambda2]).sqrt())
+        self.dimension = solver.space.dimension
         self.lstm = isinstance(solver, LSTMSolver)
         if isinstance(solver, LSTMSolver):
             self.alpha = nn.Parameter(solver.alpha.detach().clone())
-            self.gates = convolution(solver.gates.weight, solver.space.dimension)
+            self.gates = convolution(solver.gates.weight, self.dimension)
             self.gates.bias = nn.Parameter(solver.gates.bias.detach().clone())
         else:
             layers = list(solver.network)
             self.layers = nn.ModuleList(
-                convolution(layer.weight, solver.space.dimension) for layer in layers
+                convolution(layer.weight, self.dimension) for layer in layers
             )
-        self.update = convolution(solver.update.weight, solver.space.dimension)
+        self.update = convolution(solver.update.weight, self.dimension)
 
     def cost(self, x: Tensor, batch: Batch) -> Tensor:
         # Summed over windows, each a mean of its own, as in pyvda: the same gradient.
@@ -106,7 +117,7 @@ class EndToEnd(nn.Module):
     def forward(self, batch: Batch, iterations: int) -> Tensor:
         training = torch.is_grad_enabled()
         x = batch.first_guess
-        grid = self.split(x)
+        grid = split(x, self.dimension)
         hidden = self.update.weight.shape[1]
         h = c = grid.new_zeros(len(grid), hidden, *grid.shape[2:])
         g = torch.zeros_like(grid)
@@ -118,18 +129,18 @@ class EndToEnd(nn.Module):
                 (gradient,) = torch.autograd.grad(self.cost(x, batch), x, create_graph=training)
             if scale is None:
                 scale = gradient.square().mean((1, 2), keepdim=True).sqrt()
-            grid = self.split(gradient / scale)
+            grid = split(gradient / scale, self.dimension)
             if self.lstm:
                 gates = self.gates(pad(torch.cat((self.alpha * grid, h), 1), 1))
                 keep_in, keep, keep_out, candidate = gates.chunk(4, 1)
                 c = keep.sigmoid() * c + keep_in.sigmoid() * candidate.tanh()
                 h = keep_out.sigmoid() * c.tanh()
-                x = x - self.join(self.update(h))
+                x = x - join(self.update(h))
             else:
                 first, second, third, last = self.layers
                 a = F.relu(first(pad(torch.cat((g, grid), 1), 1)))
                 g = last(third(pad(F.relu(second(pad(a, 1))), 1))) + grid
-                x = x - self.join(5.0 * torch.atan(0.2 * self.update(g)))
+                x = x - join(5.0 * torch.atan(0.2 * self.update(g)))
             if not training:
                 x = x.detach()
         return x

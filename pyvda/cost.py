@@ -112,8 +112,9 @@ class VariationalCost(nn.Module):
     Parameters
     ----------
     prior : nn.Module
-        Φ, (B, T, D) to (B, T, D). Its attribute `first_predicted` (default 0) is the first step it
-        predicts; its method `linearise`, if it has one, gives the gradient without an inner graph.
+        Φ, (B, T, D) or (B, T, Y, X) to the same shape. Its attribute `first_predicted` (default 0)
+        is the first step it predicts; its method `linearise`, if it has one, gives the gradient
+        without an inner graph.
     lambda1, lambda2 : float
         Weights of the observation and of the dynamical term.
     learnable : bool
@@ -168,6 +169,8 @@ class VariationalCost(nn.Module):
 
     def bind(self, batch: Batch) -> BoundCost:
         """Return the cost of states given these observations."""
+        if self.background is not None:
+            batch.expect_components("a background term")
         observation, mask, first_guess = (
             as_tensor(name, getattr(batch, name)) for name in ("observation", "mask", "first_guess")
         )
@@ -185,11 +188,11 @@ class VariationalCost(nn.Module):
         )
 
     def forward(self, x: Tensor, batch: Batch) -> CostTerms:
-        """Return U of each window and its terms, each (B,), for states x (B, T, D)."""
+        """Return U of each window and its terms, each (B,), for states x of the batch's shape."""
         return self.bind(batch).terms(x)
 
     def gradient(self, x: Tensor, batch: Batch, create_graph: bool = False) -> Tensor:
-        """Return ∇ₓ Σ_w U_w, (B, T, D): the gradient of each window's own cost.
+        """Return ∇ₓ Σ_w U_w, of x's shape: the gradient of each window's own cost.
 
         With `create_graph` the result can be differentiated again, with respect to x and to the
         parameters of the cost and of the prior.
@@ -202,6 +205,8 @@ class VariationalCost(nn.Module):
 @dataclass(frozen=True)
 class BoundCost:
     """U as a function of the states alone; made by `VariationalCost.bind`.
+
+    Shapes are those of states of components; fields (B, T, Y, X) have theirs throughout.
 
     Attributes
     ----------

@@ -110,6 +110,7 @@ class LearnedModel(nn.Module):
         InputError
             When the state has another size than the trained one.
         """
+        batch.expect_components("a trained model")
         size = batch.observation.shape[2]
         if size != self.pattern.state_size:
             raise InputError(

@@ -26,6 +26,19 @@ from pyvda.priors.patches import fold, gather, pool, pool_transpose, spread, unf
 from pyvda.priors.spacetime import SpaceTime
 
 
+@pytest.fixture(autouse=True)
+def kernels(request, monkeypatch):
+    """What computes, fixed: else it would be Julia after a test that started it."""
+    chosen = getattr(request, "param", "torch")
+    monkeypatch.setenv("PYVDA_KERNELS", chosen)
+    return chosen
+
+
+with_both_kernels = pytest.mark.parametrize(
+    "kernels", ["torch", pytest.param("julia", marks=pytest.mark.julia)], indirect=True
+)
+
+
 def normal(*shape, seed=0):
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(*shape, dtype=torch.float64, generator=generator)
@@ -82,6 +95,47 @@ def test_any_explicit_tableau_will_do():
     torch.testing.assert_close(ODEPrior(f, h, heun)(x)[:, 1:], expected)
 
 
+# Kutta's second method of order four: its stages look back at all before them.
+THREE_EIGHTHS = Tableau(
+    [[], [1 / 3], [-1 / 3, 1.0], [1.0, -1.0, 1.0]], [1 / 8, 3 / 8, 3 / 8, 1 / 8]
+)
+# Dormand and Prince's of order five, as SciPy has it.
+FIFTH_ORDER = Tableau(
+    [row[:i].tolist() for i, row in enumerate(scipy.integrate.RK45.A)],
+    scipy.integrate.RK45.B.tolist(),
+)
+
+
+def test_the_tableau_of_equation_8_is_the_rk4_prior():
+    written_out = Tableau([[], [0.5], [0.0, 0.5], [0.0, 0.0, 1.0]], [1 / 6, 1 / 3, 1 / 3, 1 / 6])
+    x, r = normal(2, 2, 5, 3)
+    by_tableau, rk4 = ODEPrior(Lorenz63(), 0.1, written_out), RK4Prior(Lorenz63(), 0.1)
+    torch.testing.assert_close(by_tableau(x), rk4(x), rtol=0, atol=0)
+    torch.testing.assert_close(by_tableau.vjp(x, r), rk4.vjp(x, r), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("tableau", "order"), [("midpoint", 2), ("rk4", 4), (THREE_EIGHTHS, 4), (FIFTH_ORDER, 5)]
+)
+def test_a_tableau_has_its_order(tableau, order):
+    """The error at a fixed time falls by 2ᵖ when the steps are halved."""
+    x, f, span = torch.tensor([1.0, 2.0, 20.0]).double(), Lorenz63(), 0.2
+    exact = scipy.integrate.solve_ivp(
+        lambda t, y: f(torch.from_numpy(y)).numpy(),
+        (0.0, span),
+        x.numpy(),
+        method="DOP853",
+        rtol=1e-13,
+        atol=1e-13,
+    ).y[:, -1]
+
+    def error(count):
+        end = ODEPrior(f, span / count, tableau).run(x, count)[1]
+        return np.linalg.norm(end.numpy() - exact)
+
+    assert np.log2(error(20) / error(40)) == pytest.approx(order, abs=0.25)
+
+
 def ode_priors():
     torch.manual_seed(3)
     size = 6
@@ -90,6 +144,8 @@ def ode_priors():
         "rk4": (RK4Prior(Lorenz63(), 0.1), 3),
         "rk4 of lorenz96": (RK4Prior(Lorenz96(), 0.1), size),
         "heun": (ODEPrior(Lorenz96(), 0.1, Tableau([[], [1.0]], [0.5, 0.5])), size),
+        "three eighths": (ODEPrior(Lorenz63(), 0.1, THREE_EIGHTHS), 3),
+        "fifth order": (ODEPrior(Lorenz96(), 0.1, FIFTH_ORDER), size),
         "midpoint of a bilinear form": (
             ODEPrior(bilinear("lorenz96").double(), 0.1, "midpoint"),
             size,
@@ -255,9 +311,19 @@ def test_the_vjp_of_a_genn_is_that_of_the_dense_jacobian(prior, shape):
         torch.testing.assert_close(got[w], expected, rtol=1e-10, atol=1e-12)
 
 
+@with_both_kernels
+def test_the_kernels_are_those_asked_for(kernels):
+    prior, shape = GENNS["two scales"]
+    assert (prior.prepare().engine(normal(2, *shape)) is not None) == (kernels == "julia")
+
+
+@pytest.mark.parametrize(
+    ("kernels", "block"),
+    [("torch", 1), ("torch", 2), ("torch", 10), pytest.param("julia", 10, marks=pytest.mark.julia)],
+    indirect=["kernels"],
+)
 @each_genn
 @pytest.mark.parametrize("frozen", [False, True])
-@pytest.mark.parametrize("block", [1, 2, 10])
 def test_the_residual_gradient_is_autograd_s_to_second_order(
     prior, shape, frozen, block, monkeypatch
 ):
@@ -277,6 +343,7 @@ def test_the_residual_gradient_is_autograd_s_to_second_order(
         torch.testing.assert_close(value, reference, rtol=1e-9, atol=1e-11)
 
 
+@with_both_kernels
 def test_the_residual_gradient_agrees_with_finite_differences():
     prior = TwoScaleGENN(2, width=3, features=4, latent=2).double()
     x = normal(1, 6, 2).requires_grad_(True)
@@ -326,6 +393,7 @@ def test_a_step_of_training_leaves_the_centre_at_zero():
     assert not jacobian(prior, x[0]).diagonal().any()
 
 
+@with_both_kernels
 def test_float32_agrees_with_float64():
     torch.manual_seed(0)
     prior, x = TwoScaleGENN(3), normal(2, 50, 3)
@@ -379,6 +447,20 @@ def test_the_autoencoder_keeps_the_shape_and_loses_information(arguments, shape)
     r = normal(*phi.shape, seed=1)
     expected = jacobian(prior, x).T @ r.flatten()
     torch.testing.assert_close(pullback(r).flatten(), expected)
+
+
+@pytest.mark.parametrize("dimension", [1, 2])
+def test_an_autoencoder_in_float32_agrees_with_float64(dimension):
+    torch.manual_seed(0)
+    prior = AutoEncoderPrior(3) if dimension == 1 else AutoEncoderPrior(1, 2, True)
+    x, r = normal(2, 2, 20, 6 if dimension == 2 else 3)
+    found = {}
+    for dtype in (torch.float32, torch.float64):
+        phi, pullback = linearise(prior.to(dtype), x.to(dtype))
+        assert phi.dtype == pullback(r.to(dtype)).dtype == dtype
+        found[dtype] = phi, pullback(r.to(dtype))
+    for single, double in zip(*found.values(), strict=True):
+        assert 0.0 < (single - double).norm() < 1e-5 * double.norm()
 
 
 def test_a_code_as_large_as_its_cell_is_refused():

@@ -1,23 +1,44 @@
 """Solvers: descent against dense algebra, independence of batch mates, memory switches, history."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from pyvda import load
 from pyvda.batch import Batch
-from pyvda.cost import VariationalCost
+from pyvda.cost import Background, VariationalCost
 from pyvda.dynamics import Lorenz63, Lorenz96
+from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError
+from pyvda.methods import Problem
+from pyvda.models import lorenz63
 from pyvda.names import Status
 from pyvda.priors import GENN, RK4Prior, TwoScaleGENN
 from pyvda.priors.spacetime import SpaceTime
-from pyvda.solvers import ConvSolver, GradientDescent, LSTMSolver, convolution
+from pyvda.solvers import ConvSolver, GradientDescent, LSTMSolver, Regression, convolution
+
+
+@pytest.fixture(autouse=True)
+def kernels(request, monkeypatch):
+    """What computes, fixed: else it would be Julia after a test that started it."""
+    chosen = getattr(request, "param", "torch")
+    monkeypatch.setenv("PYVDA_KERNELS", chosen)
+    return chosen
+
+
+with_both_kernels = pytest.mark.parametrize(
+    "kernels", ["torch", pytest.param("julia", marks=pytest.mark.julia)], indirect=True
+)
 
 
 def make_batch(windows=5, steps=12, size=3):
-    generator = torch.Generator().manual_seed(size)
+    """A batch of states of `size` components, or of fields of `size`, (y, x)."""
+    state = (size,) if isinstance(size, int) else size
+    generator = torch.Generator().manual_seed(sum(state))
 
     def normal():
-        return torch.randn(windows, steps, size, dtype=torch.float64, generator=generator)
+        return torch.randn(windows, steps, *state, dtype=torch.float64, generator=generator)
 
     mask = (normal() > 0.3).double()
     return Batch(normal() * mask, mask, normal(), normal())
@@ -47,6 +68,11 @@ def problems():
         ode96,
         make_batch(size=6),
     )
+    fields = VariationalCost(GENN(1, 3, width=3, features=6, latent=4), 0.5, 1.0, learnable=True)
+    gridded = make_batch(steps=6, size=(4, 5))
+    found["LSTMSolver, fields"] = (LSTMSolver(1, 3), fields, gridded)
+    found["ConvSolver, fields"] = (ConvSolver(1, 3, hidden=(3, 5)), fields, gridded)
+    found["GradientDescent, fields"] = (GradientDescent(0.05), fields, gridded)
     found["GradientDescent, lorenz63"] = (GradientDescent(0.05), ode63, make_batch())
     return {n: (s.double(), c.double(), b) for n, (s, c, b) in found.items()}
 
@@ -65,6 +91,7 @@ def gradients(solver, cost, batch, **options):
     return loss.detach(), found
 
 
+@with_both_kernels
 @each_problem
 def test_a_window_s_answer_does_not_depend_on_its_batch_mates(solver, cost, batch):
     with torch.no_grad():
@@ -76,12 +103,21 @@ def test_a_window_s_answer_does_not_depend_on_its_batch_mates(solver, cost, batc
     torch.testing.assert_close(torch.cat(halves), together, rtol=1e-10, atol=1e-10)
 
 
+@with_both_kernels
+def test_the_kernels_are_those_asked_for(kernels):
+    solver, cost, batch = PROBLEMS["ConvSolver, line"]
+    bound = cost.bind(batch)
+    assert solver.on_engine(bound, batch.first_guess) == (kernels == "julia")
+
+
+@with_both_kernels
 @each_problem
 def test_solving_twice_gives_the_same_bits(solver, cost, batch):
     with torch.no_grad():
         assert torch.equal(solver.solve(cost, batch, 3).x, solver.solve(cost, batch, 3).x)
 
 
+@with_both_kernels
 @each_problem
 def test_checkpointing_changes_no_gradient(solver, cost, batch):
     loss, expected = gradients(solver, cost, batch)
@@ -120,6 +156,7 @@ def test_checkpointing_keeps_less_for_the_backward_pass():
     assert bytes_kept(checkpoint_every=3) < bytes_kept() / 4
 
 
+@with_both_kernels
 @pytest.mark.parametrize("name", ["LSTMSolver, line", "ConvSolver, line", "ConvSolver, cells"])
 def test_the_gradient_of_the_unrolled_solver_is_the_finite_difference(name):
     solver, cost, batch = PROBLEMS[name]
@@ -199,6 +236,7 @@ def test_the_status_tells_windows_apart():
     assert result.status.tolist() == [int(status) for status in expected]
 
 
+@with_both_kernels
 @pytest.mark.parametrize("solver", [LSTMSolver(3), ConvSolver(3)])
 def test_a_window_without_a_gradient_does_not_move_and_poisons_nothing(solver):
     solver = solver.double()
@@ -284,13 +322,62 @@ def test_float32_agrees_with_float64(solver, cost, batch):
     assert (single - double).norm() < 1e-3 * double.norm()
 
 
-@pytest.mark.parametrize("solver", [LSTMSolver, ConvSolver])
-def test_gridded_windows_are_solved_too(solver):
-    module = solver(1, 3).double()
-    x = torch.randn(2, 4, 5, 6, dtype=torch.float64)
-    after, carry = module.step(x, module.init(x), torch.randn_like(x))
-    assert after.shape == x.shape
-    assert len(carry) == len(module.init(x))
+def test_gradient_descent_lowers_the_cost_of_fields():
+    solver, cost, batch = PROBLEMS["GradientDescent, fields"]
+    with torch.no_grad():
+        result = solver.solve(cost, batch, 20, history=True)
+    costs = result.history.cost
+    assert result.x.shape == batch.observation.shape
+    assert (costs[1:] < costs[:-1]).all()
+    assert (costs[-1] < 0.2 * costs[0]).all()
+    observed = batch.mask > 0
+    misfit = (result.x - batch.observation)[observed].square().mean()
+    assert misfit < 0.2 * (batch.first_guess - batch.observation)[observed].square().mean()
+
+
+@pytest.mark.parametrize("name", [name for name in PROBLEMS if name.endswith("fields")])
+def test_what_is_masked_in_a_field_does_not_count(name):
+    solver, cost, batch = PROBLEMS[name]
+    other = replace(batch, observation=batch.observation + 7.0 * (batch.mask == 0))
+    hidden = batch.mask.clone()
+    hidden[2] = 0.0
+    with torch.no_grad():
+        expected = solver.solve(cost, batch, 4)
+        assert torch.equal(solver.solve(cost, other, 4).x, expected.x)
+        blind = solver.solve(cost, replace(batch, mask=hidden), 4)
+    moved = (blind.x - expected.x).flatten(1).abs().amax(1)
+    assert (moved > 1e-6).tolist() == [False, False, True, False, False]
+    assert blind.status[2] == int(Status.NO_OBSERVATIONS)
+
+
+@pytest.mark.parametrize("name", [name for name in PROBLEMS if name.endswith("fields")])
+def test_the_gradient_that_a_solver_of_fields_follows_is_autograd_s(name):
+    solver, cost, batch = PROBLEMS[name]
+    x = batch.first_guess.clone()
+    carry = solver.init(x)
+    for _ in range(3):
+        x.requires_grad_()
+        (gradient,) = torch.autograd.grad(cost(x, batch).total.sum(), x)
+        with torch.no_grad():
+            x, carry = solver.step(x, carry, gradient)
+    with torch.no_grad():
+        torch.testing.assert_close(solver.solve(cost, batch, 3).x, x)
+
+
+def test_what_takes_components_alone_refuses_fields():
+    _, cost, batch = PROBLEMS["GradientDescent, fields"]
+    with pytest.raises(ValueError, match=r"\(window, time, state\) or \(window, time, y, x\)"):
+        make_batch(size=(2, 2, 2))
+    with_background = VariationalCost(cost.prior, background=Background(precision=[1.0] * 5))
+    with pytest.raises(InputError, match="a background term expects"):
+        with_background.bind(batch)
+    with pytest.raises(InputError, match="a regression expects"):
+        Regression(5, 1, 2, 4, (1,)).double().solve(cost, batch)
+    arrays = Batch(*(a.numpy() for a in (batch.observation, batch.mask, batch.first_guess)))
+    with pytest.raises(InputError, match="an assimilation expects"):
+        Problem(arrays, lorenz63(), CostSettings(0.01), get_engine("torch"))
+    with pytest.raises(InputError, match="a trained model expects"):
+        load("lorenz63-genn-conv")(batch)
 
 
 def test_bad_settings_are_refused():

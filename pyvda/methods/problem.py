@@ -100,6 +100,9 @@ class Problem:
     warm: bool = False
     numbers: Array | None = None
 
+    def __post_init__(self) -> None:
+        self.batch.expect_components("an assimilation")
+
     def has_observations(self) -> Array:
         """Tell for each window whether anything was observed, (W,) bool."""
         return self.data() > 0

@@ -59,6 +59,7 @@ class Regression(Solver):
 
     def regress(self, batch: Batch) -> Tensor:
         """Return the states that the observations suggest, (B, T, D)."""
+        batch.expect_components("a regression")
         mask = self.on.split(as_tensor("mask", batch.mask))
         seen = mask * self.on.split(as_tensor("observation", batch.observation))
         grid = torch.cat((self.on.grid(seen), self.on.grid(mask)), 1)

@@ -52,7 +52,7 @@ class SolverResult:
 
     Attributes
     ----------
-    x : (B, T, D)
+    x : (B, T, D) or (B, T, Y, X)
         The analysis.
     iterations : int
         Iterations made.
@@ -87,7 +87,7 @@ class GradientSolver(Solver):
 
     @abstractmethod
     def init(self, x0: Tensor) -> Carry:
-        """Return the internal state at the first guess x0, (B, T, D)."""
+        """Return the internal state at the first guess x0, of the windows' shape."""
 
     @abstractmethod
     def step(self, x: Tensor, carry: Carry, gradient: Tensor) -> tuple[Tensor, Carry]:
@@ -113,7 +113,8 @@ class GradientSolver(Solver):
         cost : VariationalCost
             U; its parameters get gradients too when they are recorded.
         batch : Batch
-            Torch tensors, (B, T, D); the computation happens on their device, in their dtype.
+            Torch tensors, (B, T, D) or (B, T, Y, X); the computation happens on their device, in
+            their dtype.
         iterations : int
             How many steps to make; training unrolls as many.
         history : bool

@@ -1,0 +1,50 @@
+"""The benchmark of learned solvers: it compares what it times, and says when there is no GPU."""
+
+import learned
+import pytest
+import torch
+
+from pyvda.priors import TwoScaleGENN
+from pyvda.solvers import ConvSolver
+
+
+def small():
+    return TwoScaleGENN(3, width=3, features=6, latent=4), ConvSolver(3), (4, 16, 3)
+
+
+def test_losses_and_gradients_are_compared_with_the_published_way(monkeypatch):
+    monkeypatch.setenv("PYVDA_KERNELS", "torch")  # measure changes it
+    found = learned.measure(small, 5, 0.0, ("published", "torch"), "cpu")
+    learned.refuse_differences("small", found)
+    step = ConvSolver.step
+
+    def scaled_in_inference(self, x, carry, gradient):
+        after, carry = step(self, x, carry, gradient)
+        return (after if torch.is_grad_enabled() else 1.001 * after), carry
+
+    monkeypatch.setattr(ConvSolver, "step", scaled_in_inference)
+    found = learned.measure(small, 5, 0.0, ("published", "torch"), "cpu")
+    with pytest.raises(SystemExit, match=r"small: .* not compute the same inference loss"):
+        learned.refuse_differences("small", found)
+
+    def without_its_gradient(self, x, carry, gradient):
+        after, carry = step(self, x, carry, gradient)
+        return after.detach() + 0.5 * (after - after.detach()), carry
+
+    monkeypatch.setattr(ConvSolver, "step", without_its_gradient)
+    found = learned.measure(small, 5, 0.0, ("published", "torch"), "cpu")
+    with pytest.raises(SystemExit, match="not compute the same gradient"):
+        learned.refuse_differences("small", found)
+
+
+def test_what_is_not_a_number_is_a_difference():
+    value = learned.difference({"published": 1.0, "torch": float("nan")})
+    with pytest.raises(SystemExit, match="the same loss, they differ by nan"):
+        learned.refuse_differences("small", {"loss_difference": value})
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_without_a_gpu_one_sentence_is_said(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["learned.py", "--device", "cuda"])
+    learned.main()
+    assert capsys.readouterr().out == "no CUDA device: skipped\n"
