@@ -9,7 +9,7 @@ from pyvda.configuration import Configuration, Training, read_configuration, val
 from pyvda.errors import InputError
 from pyvda.training.schedule import rates
 
-EXPERIMENTS = sorted((Path(__file__).parents[1] / "experiments").glob("*.yaml"))
+EXPERIMENTS = sorted((Path(__file__).parents[1] / "experiments").rglob("*.yaml"))
 SMALL = {"prior": {"kind": "rk4"}, "solver": {"kind": "lstm"}, "loss": {"kind": "supervised"}}
 
 
