@@ -13,7 +13,13 @@ import torch
 import pyvda
 from pyvda import names, shipped
 from pyvda.cli import main
-from pyvda.configuration import Architecture, Configuration, read_configuration, validated
+from pyvda.configuration import (
+    Architecture,
+    Configuration,
+    Data,
+    read_configuration,
+    validated,
+)
 from pyvda.description import Pattern
 from pyvda.errors import InputError
 from pyvda.learned import LearnedModel
@@ -150,7 +156,7 @@ def test_every_learned_row_has_its_training() -> None:
         for row in table.rows:
             if row.method != "learned":
                 continue
-            found = retraining._configuration(table.settings[0], row, None)
+            found = retraining._experiment(table.settings[0], row)
             assert isinstance(found, Configuration), row.key
             assert found.data.preset == table.settings[0]
             assert found.loss.kind == row.scheme
@@ -158,7 +164,7 @@ def test_every_learned_row_has_its_training() -> None:
                 assert found.prior.kind.endswith(row.prior.lower())
                 assert found.solver.kind == row.solver.removeprefix("aG-").lower()
             else:
-                own = retraining._configuration(table.settings[-1], row, None)
+                own = retraining._experiment(table.settings[-1], row)
                 assert own is not None
                 assert own.data.preset == table.settings[-1]
 
@@ -295,14 +301,21 @@ def test_a_method_that_refuses_leaves_the_other_rows(tmp_path, monkeypatch, weig
     assert "refused (this needs Julia)" in markdown.table(found)
 
 
-def test_training_again_is_the_shipped_training(weights, tmp_path, monkeypatch) -> None:
-    """In full, a row's model is trained as its record says, in the folder of the results."""
-    small(monkeypatch, "table1", "genn-conv")
+def tiny(**training) -> dict:
+    """Return the configuration of a training of moments."""
     path = ROOT / "experiments" / "lorenz63_genn_conv_supervised.yaml"
     values = read_configuration(path).model_dump(mode="json")
     values["data"] |= {"windows": 8, "validation": 4, "steps": None}
     values["training"] |= {"epochs": 2, "pretraining": 0, "batch_size": 4, "iterations": {0: 1}}
+    values["training"] |= training
     values["optimiser"]["schedule"] = "constant"
+    return values
+
+
+def test_training_again_is_the_shipped_training(weights, tmp_path, monkeypatch) -> None:
+    """In full, a row's model is trained as its record says, in the folder of the results."""
+    small(monkeypatch, "table1", "genn-conv")
+    values = tiny()
     folder = weights / "lorenz63-blanked-genn-conv"
     (folder / "training.json").write_text(json.dumps({"configuration": values}))
     common = {"retrain": True, "windows": 2}
@@ -313,6 +326,69 @@ def test_training_again_is_the_shipped_training(weights, tmp_path, monkeypatch) 
     assert entry["sha256"] != shipped.load("lorenz63-blanked-genn-conv").digest()
     assert entry["training"]["distinct_windows_seen"] == 8
     assert tables.reproduce_table("table1", tmp_path / "out", **common) == found
+
+
+def test_weights_of_two_runs_are_trained_by_two_again(weights, tmp_path, monkeypatch) -> None:
+    """The second from the weights of the first, which was stopped before its last epoch."""
+    first, second = tiny(epochs=3), tiny(seed=1, iterations={0: 2})
+    from pyvda.train import train
+
+    by_hand = [tmp_path / "first", tmp_path / "second"]
+
+    def stopped(epoch: dict) -> None:
+        if epoch["epoch"] == 1:
+            raise KeyError("stopped")
+
+    with pytest.raises(KeyError, match="stopped"):
+        train(validated(Configuration, first, "x"), by_hand[0], report=stopped)
+    wanted = train(validated(Configuration, second, "x"), by_hand[1], start=by_hand[0])
+    name = "lorenz63-blanked-genn-conv"
+    record = json.loads((by_hand[1] / "training.json").read_text())
+    assert record["started_from"]["epochs"] == 2
+    (weights / name / "training.json").write_text(json.dumps(record))
+
+    small(monkeypatch, "table1", "genn-conv")
+    told: list[str] = []
+    common = {"retrain": True, "windows": 2, "say": told.append}
+    found = tables.reproduce_table("table1", tmp_path / "out", **common)
+    entry = found["rows"][0]["results"]["lorenz63-blanked"]
+    trainings = tmp_path / "out" / "trainings"
+    assert sorted(path.name for path in trainings.iterdir()) == [name, f"{name}-1"]
+    assert LearnedModel.load(trainings / f"{name}-1").digest() == record["started_from"]["sha256"]
+    assert entry["sha256"] == wanted.digest()
+    assert entry["training"]["epochs"] == 4
+    assert sum("training" in line for line in told) == 4
+
+    # Both are resumed: nothing of the first is left to do, the second lost its state.
+    told.clear()
+    for path in (trainings / name).iterdir():
+        path.unlink()
+    again = tables.reproduce_table("table1", tmp_path / "out", **common)
+    assert again["rows"][0]["results"]["lorenz63-blanked"]["sha256"] == wanted.digest()
+    assert [line.split(",")[0] for line in told if "training" in line] == [
+        f"training {name}: epoch {n} of 2" for n in (1, 2)
+    ]
+
+
+def test_an_earlier_run_that_is_shipped_too_is_trained_once(weights) -> None:
+    shipped_name = "lorenz63-blanked-genn-conv"
+    earlier = {"configuration": tiny(), "sha256": shipped.load(shipped_name).digest()}
+    later = {"configuration": tiny(), "started_from": earlier}
+    model("lorenz63").save(weights / "lorenz63-genn-conv")
+    (weights / "lorenz63-genn-conv" / "training.json").write_text(json.dumps(later))
+    (row,) = (row for row in rows.TABLES["table1"].rows if row.key == "genn-conv")
+    stages = retraining._stages("lorenz63", row, "lorenz63-genn-conv")
+    assert [one.name for one in stages] == [shipped_name, "lorenz63-genn-conv"]
+
+
+def test_the_weights_of_several_runs_have_records_of_all() -> None:
+    """Each shipped model can be trained again: its record holds every run, none on test windows."""
+    for name in shipped.names():
+        record = shipped.record(shipped.FOLDER / name, shipped.TRAINING_FILE)
+        for run in retraining.runs(record):
+            check_not_trained_on(run["configuration"])
+            found = validated(Configuration, run["configuration"], name)
+            assert run.get("epochs", 0) <= found.training.epochs
 
 
 @pytest.mark.parametrize(
@@ -415,12 +491,42 @@ def test_a_diverged_window_is_named(tmp_path) -> None:
     assert names.Status.DIVERGED.name.lower() in entry["ended"]
 
 
-@pytest.mark.parametrize(("fresh", "windows"), [(True, 60), (False, 30)])
-def test_a_training_counts_those_that_it_started_from(fresh, windows) -> None:
-    first = {"epochs": 2, "steps": 20, "wall_seconds": 5.0, "distinct_windows_seen": 20}
-    data = {"configuration": {"data": {"fresh": fresh}}}
-    second = {**first, **data, "distinct_windows_seen": 10, "started_from": first}
-    third = {**first, **data, "distinct_windows_seen": 30, "started_from": second}
+def run_record(windows: int, started_from: dict | None = None, **data) -> dict:
+    """Return what `training.json` says of a run that saw so many windows."""
+    configuration = {"data": {"preset": "lorenz63", "seed": 1, "fresh": True, **data}}
+    record = {"epochs": 2, "steps": 20, "wall_seconds": 5.0, "configuration": configuration}
+    return {**record, "distinct_windows_seen": windows, "started_from": started_from or {}}
+
+
+@pytest.mark.parametrize(
+    ("others", "windows"),
+    [
+        ({}, 30),  # the same seed draws the same windows
+        ({"preset": "lorenz63-blanked"}, 30),  # of which other steps are observed
+        ({"fresh": False}, 30),  # those of the first epoch
+        ({"seed": 3}, 50),
+        ({"steps": 100}, 50),
+        ({"preset": "lorenz96"}, 50),
+    ],
+)
+def test_a_training_counts_those_that_it_started_from(others, windows) -> None:
+    first = run_record(20, **others)
+    second = run_record(10, first)
+    third = run_record(30, second)
     whole = tables.with_earlier(third)
     assert (whole["epochs"], whole["steps"], whole["wall_seconds"]) == (6, 60, 15.0)
     assert whole["distinct_windows_seen"] == windows
+    assert tables.with_earlier(first) == first
+
+
+def test_equal_seeds_draw_equal_windows() -> None:
+    """What the count above rests on: in the first and in a later epoch of two trainings."""
+    blanked = {"preset": "lorenz63-blanked", "windows": 3, "validation": 1, "fresh": True}
+    one, other = (
+        data.TwinData(validated(Data, values, "x"))
+        for values in (blanked, {**blanked, "preset": "lorenz63", "windows": 2})
+    )
+    for epoch in (0, 1):
+        (a, order_a), (b, order_b) = (of.epoch(epoch) for of in (one, other))
+        truth_a = a.truth[np.argsort(order_a)][:2]
+        np.testing.assert_array_equal(truth_a, b.truth[np.argsort(order_b)])

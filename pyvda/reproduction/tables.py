@@ -25,13 +25,15 @@ import xarray as xr
 
 from pyvda import names, shipped
 from pyvda.atomic import replacing
+from pyvda.configuration import Data
 from pyvda.description import read_description
 from pyvda.errors import InputError, TrainingError
 from pyvda.progress import Report, silent
+from pyvda.refusals import validated
 from pyvda.reproduction import markdown
 from pyvda.reproduction.held_out import HELD_OUT
 from pyvda.reproduction.machine import machine
-from pyvda.reproduction.retraining import retrained
+from pyvda.reproduction.retraining import retrained, runs
 from pyvda.reproduction.rows import TABLES, Row, checkpoint_name
 from pyvda.reproduction.scoring import assimilated, scored
 from pyvda.scores import score_table
@@ -284,14 +286,29 @@ class _Run:
 
 
 def with_earlier(training: dict[str, Any]) -> dict[str, Any]:
-    """Return the record of a training with the cost of those whose weights it started from."""
-    if not training.get("started_from"):
+    """Return the record of a training with the cost of those whose weights it started from.
+
+    Distinct windows are counted once: runs whose windows come from one seed saw the same ones, as
+    far as the shorter run went, even where they observed them at other steps.
+    """
+    all_runs = runs(training)
+    if len(all_runs) == 1:
         return training
-    earlier = with_earlier(training["started_from"])
-    costs = {name: training[name] + earlier[name] for name in ("epochs", "steps", "wall_seconds")}
-    windows = [one["distinct_windows_seen"] for one in (training, earlier)]
-    fresh = training["configuration"]["data"]["fresh"]  # else both took the same
-    return training | costs | {"distinct_windows_seen": sum(windows) if fresh else max(windows)}
+    costs = {name: sum(one[name] for one in all_runs) for name in ("epochs", "steps")}
+    costs["wall_seconds"] = round(sum(one["wall_seconds"] for one in all_runs), 1)
+    seen: dict[Any, int] = {}
+    for one in all_runs:
+        truths = _truths(one["configuration"])
+        seen[truths] = max(seen.get(truths, 0), one["distinct_windows_seen"])
+    return training | costs | {"distinct_windows_seen": sum(seen.values())}
+
+
+def _truths(configuration: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what the true windows of a training depend on."""
+    data = validated(Data, configuration["data"], "the record of a training")
+    setting = data.setting()
+    start = (setting.spinup, setting.start_mean, setting.start_stdev)
+    return (setting.model, setting.steps, *start, data.seed)
 
 
 def _row(row: Row, before: dict[str, Any]) -> dict[str, Any]:
