@@ -146,7 +146,7 @@ def _pathway(
     settings: dict[str, Any],
     report: Report,
 ) -> Pathway:
-    """Return error and cost of a solver along its iterations, under its own Φ."""
+    """Return error and cost of a solver along its iterations, under its own Φ if it has one."""
     look = LOOKS[row.key]
     if checkpoint is None:
         known = observed.assign(truth=truth[names.TRUTH])
@@ -159,7 +159,8 @@ def _pathway(
     for k in range(last + 1):
         analysis, _ = assimilated(observed, iterations=k, **settings)
         found = scored(analysis, truth, checkpoint, settings.get("engine"))
-        rows.append((_mean(found["r_score"]), _mean(found["four_dvar_score"])))
+        cost = found.get("four_dvar_score", found["four_dvar_score_rk4"])
+        rows.append((_mean(found["r_score"]), _mean(cost)))
         report(k + 1, last + 1)
     errors, costs = np.array(rows).T
     return Pathway(look, np.arange(last + 1.0), errors, costs)

@@ -122,9 +122,7 @@ def _trained(
     # What was trained far enough is not trained on: the report comes after a further epoch.
     if shipped.record(out, shipped.TRAINING_FILE).get("epochs", 0) < stage.epochs:
         with suppress(_Enough):
-            train(
-                stage.configuration, out, resume=True, start=start, engine=engine, report=report
-            )
+            train(stage.configuration, out, resume=True, start=start, engine=engine, report=report)
     return out if (out / MODEL_FILE).is_file() else None
 
 
