@@ -621,7 +621,7 @@ def test_a_table_is_put_right_without_a_new_score(weights, tmp_path, monkeypatch
     assert "ode_score" not in entry["scores"]
     assert entry["parameters"] == {"prior": 7}
     assert entry["training"] == {"distinct_windows_seen": 5}
-    assert "| 7 | 1 | 5 |" in markdown.table(after)
+    assert "| 7 | 2 | 5 |" in markdown.table(after)
 
 
 def run_record(windows: int, started_from: dict | None = None, **data) -> dict:
