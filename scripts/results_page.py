@@ -3,7 +3,8 @@
     python scripts/results_page.py
 
 Run it after `pyvda reproduce table1 --shipped -o docs/results`, benchmarks/patterns.py and the
-like. Descents that were run to their end there become what quick runs show beside their own.
+like. The tables are rewritten first with what the records of the weights say now. Descents that
+were run to their end there become what quick runs show beside their own.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from pyvda.atomic import replacing
 from pyvda.reproduction import markdown
-from pyvda.reproduction.tables import STORED_FSGD, full_descents
+from pyvda.reproduction.tables import STORED_FSGD, full_descents, refresh_table
 
 DOCS = Path(__file__).parents[1] / "docs"
 FIGURES = {
@@ -52,7 +53,10 @@ def page(text: str, docs: Path = DOCS) -> str:
 
 
 def main() -> int:
-    """Rewrite the page and the stored descents."""
+    """Rewrite tables, page and stored descents."""
+    for name in ("table1", "table2"):
+        if (DOCS / "results" / f"{name}.json").exists():
+            refresh_table(name, DOCS / "results")
     path = DOCS / "results.md"
     with replacing(path) as temporary:
         temporary.write_text(page(path.read_text("utf-8")), "utf-8")

@@ -155,6 +155,21 @@ def test_a_regression_is_the_first_iteration(key) -> None:
     np.testing.assert_array_equal(np.diff(path.iteration), 1)
 
 
+def test_the_pathway_of_a_regression_has_its_cost_under_rk4(tmp_path) -> None:
+    """It has no Φ of its own."""
+    torch.manual_seed(0)
+    sections = {"prior": {"kind": "rk4"}, "solver": {"kind": "regression"}}
+    pattern = Pattern.of("lorenz63-blanked", get_preset("lorenz63-blanked"))
+    LearnedModel(validated(Architecture, sections, "here"), pattern, 2.0, 8.0, 1).save(tmp_path)
+    truth, observed = HELD_OUT["lorenz63-blanked"].make(2)
+    row = next(row for row in TABLES["table1"].rows if row.key == "direct")
+    path = illustrate._pathway(
+        row, tmp_path, truth, observed, {"checkpoint": tmp_path}, lambda done, total: None
+    )
+    found = pyvda.evaluate(pyvda.assimilate(observed, checkpoint=tmp_path), truth)
+    assert path.cost[-1] == pytest.approx(found["four_dvar_score"].mean(), rel=1e-12)
+
+
 @pytest.mark.parametrize("figure", ["figure2", "figure3", "figure4"])
 def test_a_figure_from_the_command_line(figure, weights, tmp_path, monkeypatch, capsys) -> None:
     sources = illustrate.FIGURES[figure]

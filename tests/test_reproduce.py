@@ -13,13 +13,19 @@ import torch
 import pyvda
 from pyvda import names, shipped
 from pyvda.cli import main
-from pyvda.configuration import Architecture, Configuration, read_configuration, validated
+from pyvda.configuration import (
+    Architecture,
+    Configuration,
+    Data,
+    read_configuration,
+    validated,
+)
 from pyvda.description import Pattern
 from pyvda.errors import InputError
 from pyvda.learned import LearnedModel
 from pyvda.methods import METHODS
 from pyvda.presets import get_preset
-from pyvda.reproduction import markdown, retraining, rows, scoring, tables
+from pyvda.reproduction import markdown, notes, provenance, retraining, rows, scoring, tables
 from pyvda.reproduction.held_out import HELD_OUT, check_not_trained_on
 from pyvda.training import data
 
@@ -124,6 +130,34 @@ def test_under_a_known_model_both_scores_are_one(tmp_path) -> None:
         np.testing.assert_array_equal(found["four_dvar_score"], found["four_dvar_score_rk4"])
 
 
+def test_a_regression_has_no_prior_and_no_scores_under_it(tmp_path) -> None:
+    """Its configuration names one, as all do; a shooting model runs it."""
+    truth, observed = HELD_OUT["lorenz63-blanked"].make(2)
+    own = {"four_dvar_score", "ode_score"}
+    for solver in ("regression", "shooting"):
+        model(prior="rk4", solver=solver).save(tmp_path / solver)
+        analysis, _ = scoring.assimilated(observed, checkpoint=tmp_path / solver)
+        found = scoring.scored(analysis, truth, tmp_path / solver)
+        assert own & found.keys() == (set() if solver == "regression" else own)
+        assert {f"{name}_rk4" for name in own} <= found.keys()
+
+
+def test_the_clock_starts_after_a_warm_up(monkeypatch) -> None:
+    _, observed = HELD_OUT["lorenz63-blanked"].make(3)
+    runs: list[tuple[int, bool]] = []
+    at = iter((10.0, 11.5))
+
+    def run(data, *, report=None, **settings):
+        runs.append((data.sizes["window"], "resume_file" in settings))
+        return data
+
+    monkeypatch.setattr(scoring.pyvda, "assimilate", run)
+    monkeypatch.setattr(scoring.time, "perf_counter", lambda: runs and next(at))
+    _, seconds = scoring.assimilated(observed, warm_up=2, resume_file="state.npz")
+    assert runs == [(2, False), (3, True)]
+    assert seconds == 1.5
+
+
 # Rows.
 
 
@@ -150,7 +184,7 @@ def test_every_learned_row_has_its_training() -> None:
         for row in table.rows:
             if row.method != "learned":
                 continue
-            found = retraining._configuration(table.settings[0], row, None)
+            found = retraining._experiment(table.settings[0], row)
             assert isinstance(found, Configuration), row.key
             assert found.data.preset == table.settings[0]
             assert found.loss.kind == row.scheme
@@ -158,7 +192,7 @@ def test_every_learned_row_has_its_training() -> None:
                 assert found.prior.kind.endswith(row.prior.lower())
                 assert found.solver.kind == row.solver.removeprefix("aG-").lower()
             else:
-                own = retraining._configuration(table.settings[-1], row, None)
+                own = retraining._experiment(table.settings[-1], row)
                 assert own is not None
                 assert own.data.preset == table.settings[-1]
 
@@ -188,6 +222,10 @@ def test_weights_of_the_other_setting_and_of_no_row(weights) -> None:
     assert rows.checkpoint_name("lorenz63", row) == "lorenz63-genn-conv"
     (further,) = [r for r in table.all_rows() if r.scheme == "learned, further"]
     assert further.key == "best"
+    assert (further.prior, further.solver) == ("GENN", "aG-Conv (`best`)")
+    model("lorenz63", "rk4", "regression").save(weights / "lorenz63-best")
+    (further,) = [r for r in table.all_rows() if r.scheme == "learned, further"]
+    assert (further.prior, further.solver) == ("none", "direct regression (`best`)")
     assert rows.checkpoint_name("lorenz63", further) == "lorenz63-best"
     assert rows.checkpoint_name("lorenz63-blanked", further) is None
 
@@ -227,8 +265,13 @@ def test_a_table_from_the_command_line(weights, tmp_path, monkeypatch, capsys) -
     stored = json.loads(tables.STORED_FSGD.read_text())["lorenz63-blanked"]["r_score"]
     cut = "cut to 10 of 30 iterations; a stored run of 150000 iterations has R"
     assert f"{cut} {stored:.3g} [" in text
-    assert "`lorenz63`: weights trained for `lorenz63-blanked`" in text
-    assert "Not trained: supervised GENN aG-LSTM, `lorenz63-blanked`" in text
+    assert row.count("†") == 2  # the two cells of the setting that it was not trained for
+    assert text.count("† Weights trained for `lorenz63-blanked`") == 2
+    blanked, plain = text.split("### `lorenz63`")
+    assert "- Not trained: supervised GENN aG-LSTM." in blanked
+    assert "- † Weights" in plain
+    assert "- † Weights" not in blanked
+    assert "after 16 windows as a warm-up." in text
     assert "not say" in text  # that the paper's setting is not in its text
     assert sorted(p.name for p in out.iterdir()) == ["table1-quick.json", "table1-quick.md"]
 
@@ -292,17 +335,24 @@ def test_a_method_that_refuses_leaves_the_other_rows(tmp_path, monkeypatch, weig
     monkeypatch.setattr(tables, "assimilated", refused)
     found = tables.reproduce_table("table1", tmp_path, quick=True, windows=2)
     assert [r["results"]["lorenz63"]["state"] for r in found["rows"]] == ["refused", "scored"]
-    assert "refused (this needs Julia)" in markdown.table(found)
+    assert "- no learning RK4 FSGD: refused (this needs Julia)." in markdown.table(found)
+
+
+def tiny(**training) -> dict:
+    """Return the configuration of a training of moments."""
+    path = ROOT / "experiments" / "lorenz63_genn_conv_supervised.yaml"
+    values = read_configuration(path).model_dump(mode="json")
+    values["data"] |= {"windows": 8, "validation": 4, "steps": None}
+    values["training"] |= {"epochs": 2, "pretraining": 0, "batch_size": 4, "iterations": {0: 1}}
+    values["training"] |= training
+    values["optimiser"]["schedule"] = "constant"
+    return values
 
 
 def test_training_again_is_the_shipped_training(weights, tmp_path, monkeypatch) -> None:
     """In full, a row's model is trained as its record says, in the folder of the results."""
     small(monkeypatch, "table1", "genn-conv")
-    path = ROOT / "experiments" / "lorenz63_genn_conv_supervised.yaml"
-    values = read_configuration(path).model_dump(mode="json")
-    values["data"] |= {"windows": 8, "validation": 4, "steps": None}
-    values["training"] |= {"epochs": 2, "pretraining": 0, "batch_size": 4, "iterations": {0: 1}}
-    values["optimiser"]["schedule"] = "constant"
+    values = tiny()
     folder = weights / "lorenz63-blanked-genn-conv"
     (folder / "training.json").write_text(json.dumps({"configuration": values}))
     common = {"retrain": True, "windows": 2}
@@ -313,6 +363,69 @@ def test_training_again_is_the_shipped_training(weights, tmp_path, monkeypatch) 
     assert entry["sha256"] != shipped.load("lorenz63-blanked-genn-conv").digest()
     assert entry["training"]["distinct_windows_seen"] == 8
     assert tables.reproduce_table("table1", tmp_path / "out", **common) == found
+
+
+def test_weights_of_two_runs_are_trained_by_two_again(weights, tmp_path, monkeypatch) -> None:
+    """The second from the weights of the first, which was stopped before its last epoch."""
+    first, second = tiny(epochs=3), tiny(seed=1, iterations={0: 2})
+    from pyvda.train import train
+
+    by_hand = [tmp_path / "first", tmp_path / "second"]
+
+    def stopped(epoch: dict) -> None:
+        if epoch["epoch"] == 1:
+            raise KeyError("stopped")
+
+    with pytest.raises(KeyError, match="stopped"):
+        train(validated(Configuration, first, "x"), by_hand[0], report=stopped)
+    wanted = train(validated(Configuration, second, "x"), by_hand[1], start=by_hand[0])
+    name = "lorenz63-blanked-genn-conv"
+    record = json.loads((by_hand[1] / "training.json").read_text())
+    assert record["started_from"]["epochs"] == 2
+    (weights / name / "training.json").write_text(json.dumps(record))
+
+    small(monkeypatch, "table1", "genn-conv")
+    told: list[str] = []
+    common = {"retrain": True, "windows": 2, "say": told.append}
+    found = tables.reproduce_table("table1", tmp_path / "out", **common)
+    entry = found["rows"][0]["results"]["lorenz63-blanked"]
+    trainings = tmp_path / "out" / "trainings"
+    assert sorted(path.name for path in trainings.iterdir()) == [name, f"{name}-1"]
+    assert LearnedModel.load(trainings / f"{name}-1").digest() == record["started_from"]["sha256"]
+    assert entry["sha256"] == wanted.digest()
+    assert entry["training"]["epochs"] == 4
+    assert sum("training" in line for line in told) == 4
+
+    # Both are resumed: nothing of the first is left to do, the second lost its state.
+    told.clear()
+    for path in (trainings / name).iterdir():
+        path.unlink()
+    again = tables.reproduce_table("table1", tmp_path / "out", **common)
+    assert again["rows"][0]["results"]["lorenz63-blanked"]["sha256"] == wanted.digest()
+    assert [line.split(",")[0] for line in told if "training" in line] == [
+        f"training {name}: epoch {n} of 2" for n in (1, 2)
+    ]
+
+
+def test_an_earlier_run_that_is_shipped_too_is_trained_once(weights) -> None:
+    shipped_name = "lorenz63-blanked-genn-conv"
+    earlier = {"configuration": tiny(), "sha256": shipped.load(shipped_name).digest()}
+    later = {"configuration": tiny(), "started_from": earlier}
+    model("lorenz63").save(weights / "lorenz63-genn-conv")
+    (weights / "lorenz63-genn-conv" / "training.json").write_text(json.dumps(later))
+    (row,) = (row for row in rows.TABLES["table1"].rows if row.key == "genn-conv")
+    stages = retraining._stages("lorenz63", row, "lorenz63-genn-conv")
+    assert [one.name for one in stages] == [shipped_name, "lorenz63-genn-conv"]
+
+
+def test_the_weights_of_several_runs_have_records_of_all() -> None:
+    """Each shipped model can be trained again: its record holds every run, none on test windows."""
+    for name in shipped.names():
+        record = shipped.record(shipped.FOLDER / name, shipped.TRAINING_FILE)
+        for run in retraining.runs(record):
+            check_not_trained_on(run["configuration"])
+            found = validated(Configuration, run["configuration"], name)
+            assert run.get("epochs", 0) <= found.training.epochs
 
 
 @pytest.mark.parametrize(
@@ -415,12 +528,138 @@ def test_a_diverged_window_is_named(tmp_path) -> None:
     assert names.Status.DIVERGED.name.lower() in entry["ended"]
 
 
-@pytest.mark.parametrize(("fresh", "windows"), [(True, 60), (False, 30)])
-def test_a_training_counts_those_that_it_started_from(fresh, windows) -> None:
-    first = {"epochs": 2, "steps": 20, "wall_seconds": 5.0, "distinct_windows_seen": 20}
-    data = {"configuration": {"data": {"fresh": fresh}}}
-    second = {**first, **data, "distinct_windows_seen": 10, "started_from": first}
-    third = {**first, **data, "distinct_windows_seen": 30, "started_from": second}
-    whole = tables.with_earlier(third)
+def learned_entry(r_score: float, size: int, windows: int, minutes: float, **more) -> dict:
+    """Return an entry of a learned row, its interval a hundredth to either side."""
+    score = {"mean": r_score, "low": r_score - 0.01, "high": r_score + 0.01, "not_finite": 0}
+    training = {"distinct_windows_seen": windows, "wall_seconds": 60 * minutes}
+    entry = {
+        "state": "scored", "note": "", "windows": 100, "ended": {}, "iterations": 5.0,
+        "seconds": 1.0, "options": {}, "scores": {"r_score": score}, "checkpoint": "some",
+        "trained_for": "lorenz96", "solver": "conv", "parameters": {"prior": size},
+        "training": training, "machine": {"cores": 2},
+    }  # fmt: skip
+    return entry | more
+
+
+def notes_of(entries: dict[str, dict]) -> str:
+    rows_of = [
+        {"scheme": "", "prior": "none", "solver": name, "results": {"lorenz96": entry}}
+        for name, entry in entries.items()
+    ]
+    return notes.notes({"settings": {"lorenz96": {}}, "rows": rows_of}, "lorenz96")
+
+
+def test_the_yardstick_is_held_against_every_learned_row() -> None:
+    text = notes_of(
+        {
+            "yardstick": learned_entry(1.0, 100, 1000, 10, solver="regression", mirrored=True),
+            "equal": learned_entry(0.9, 120, 900, 12),
+            "longer": learned_entry(1.1, 100, 1000, 20),
+            "larger": learned_entry(1.015, 200, 1000, 10),
+            "elsewhere": learned_entry(0.1, 100, 1000, 10, trained_for="lorenz63"),
+            "known": {**learned_entry(0.1, 0, 0, 0), "checkpoint": None, "training": {}},
+        }
+    )
+    (line,) = (line for line in text.splitlines() if line.startswith("- Yardstick"))
+    assert line == (
+        "- Yardstick yardstick: R 1 with 100 parameters, 1000 training windows, 10 minutes of "
+        "training, the mean of two mirrored answers. In brackets, of the others: parameters, "
+        "windows, minutes. Better: equal 0.9 (120, 900, 12). Worse: longer 1.1 (100, 1000, 20). "
+        "Intervals overlap: larger 1.01 (200, 1000, 10). Of equal size, windows and minutes, "
+        "within a quarter: equal (better). Of equal size and windows, but for other minutes: "
+        "longer (worse)."
+    )
+
+
+def test_what_is_slow_and_how_it_was_timed_is_said() -> None:
+    fast = learned_entry(1.0, 10, 10, 1)
+    slow = learned_entry(0.5, 10, 10, 1, seconds=3.1)
+    assert "More than" not in notes_of({"fast": fast, "exact": {**fast, "seconds": 3.0}})
+    found = notes_of({"fast": fast, "slow": slow})
+    assert "on 2 cores, 30 ms a window, take slow 31 ms." in found
+    assert "The best learned row, slow, is among them." in found
+    found = notes_of({"fast": {**fast, "warm_up": 16}, "slow": {**slow, **fast, "seconds": 9.0}})
+    assert "row, fast, is not among them" in found
+    assert "after 16 windows as a warm-up; without one" in found
+    assert "of slow." in found
+    assert "of a single run, and contain compiling" in notes_of({"fast": fast})
+
+
+def test_what_the_record_of_a_training_says_is_said() -> None:
+    training = {"trained_as": "a part", "note": "with 5 iterations"}
+    found = notes_of({"one": learned_entry(1.0, 1, 1, 1, training=training)})
+    assert "- one: trained as a part; its minutes are those of the whole run." in found
+    assert "- one: with 5 iterations." in found
+
+
+def test_a_table_is_put_right_without_a_new_score(weights, tmp_path, monkeypatch) -> None:
+    """From the records of its weights; a regression loses scores that it cannot have."""
+    small(monkeypatch, "table1", "fsgd", "genn-conv", "direct")
+    model(prior="rk4", solver="regression").save(weights / "lorenz63-blanked-direct")
+    found = tables.reproduce_table("table1", tmp_path, windows=2)
+    stale = json.loads(json.dumps(found))
+    for row in stale["rows"]:
+        for entry in row["results"].values():
+            entry.pop("mirrored", None)
+            entry["scores"]["ode_score"] = entry["scores"]["r_score"]
+    stale["rows"][1]["prior"] = "?"
+    stale["rows"][1]["results"]["lorenz63"]["sha256"] = "of other weights"
+    path = tmp_path / "table1.json"
+    path.write_text(json.dumps(stale))
+    monkeypatch.setattr(tables, "assimilated", None)
+    record = {"parameters": {"prior": 7}, "distinct_windows_seen": 5}
+    (weights / "lorenz63-blanked-direct" / "training.json").write_text(json.dumps(record))
+    after = tables.refresh_table("table1", tmp_path)
+    assert after == json.loads(path.read_text())
+    assert markdown.table(after) == path.with_suffix(".md").read_text()
+    fsgd, genn, direct = after["rows"]
+    assert fsgd == stale["rows"][0]
+    assert genn["prior"] == "GENN"
+    assert genn["results"]["lorenz63"] == stale["rows"][1]["results"]["lorenz63"]
+    assert genn["results"]["lorenz63-blanked"]["mirrored"] is False
+    entry = direct["results"]["lorenz63-blanked"]
+    assert "ode_score" not in entry["scores"]
+    assert entry["parameters"] == {"prior": 7}
+    assert entry["training"] == {"distinct_windows_seen": 5}
+    assert "| 7 | 2 | 5 |" in markdown.table(after)
+
+
+def run_record(windows: int, started_from: dict | None = None, **data) -> dict:
+    """Return what `training.json` says of a run that saw so many windows."""
+    configuration = {"data": {"preset": "lorenz63", "seed": 1, "fresh": True, **data}}
+    record = {"epochs": 2, "steps": 20, "wall_seconds": 5.0, "configuration": configuration}
+    return {**record, "distinct_windows_seen": windows, "started_from": started_from or {}}
+
+
+@pytest.mark.parametrize(
+    ("others", "windows"),
+    [
+        ({}, 30),  # the same seed draws the same windows
+        ({"preset": "lorenz63-blanked"}, 30),  # of which other steps are observed
+        ({"fresh": False}, 30),  # those of the first epoch
+        ({"seed": 3}, 50),
+        ({"steps": 100}, 50),
+        ({"preset": "lorenz96"}, 50),
+    ],
+)
+def test_a_training_counts_those_that_it_started_from(others, windows) -> None:
+    first = run_record(20, **others)
+    second = run_record(10, first)
+    third = run_record(30, second)
+    whole = provenance.with_earlier(third)
     assert (whole["epochs"], whole["steps"], whole["wall_seconds"]) == (6, 60, 15.0)
     assert whole["distinct_windows_seen"] == windows
+    assert provenance.with_earlier(first) == first
+
+
+def test_equal_seeds_draw_equal_windows() -> None:
+    """What the count above rests on: in the first and in a later epoch of two trainings."""
+    blanked = {"preset": "lorenz63-blanked", "windows": 3, "validation": 1, "fresh": True}
+    one, other = (
+        data.TwinData(validated(Data, values, "x"))
+        for values in (blanked, {**blanked, "preset": "lorenz63", "windows": 2})
+    )
+    for epoch in (0, 1):
+        (a, order_a), (b, order_b) = (of.epoch(epoch) for of in (one, other))
+        truth_a = a.truth[np.argsort(order_a)][:2]
+        np.testing.assert_array_equal(truth_a, b.truth[np.argsort(order_b)])

@@ -57,6 +57,9 @@ def test_wheel_holds_package_and_julia_and_nothing_else(wheel: Path) -> None:
         "pyvda/juliapkg.json",
         "pyvda/julia/Project.toml",
     } | {f"pyvda/{path.relative_to(ROOT)}" for path in ROOT.glob("julia/src/**/*.jl")}
+    weights = {str(path.relative_to(ROOT)) for path in ROOT.glob("pyvda/weights/*/*")}
+    assert weights
+    expected |= weights
     assert expected <= names
     assert "pyvda/julia/src/VDA.jl" in names
     assert {name.split("/")[0] for name in names} == {

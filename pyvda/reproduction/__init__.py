@@ -1,8 +1,9 @@
 """The paper's tables and figures, made again by `pyvda reproduce`.
 
 `held_out` has the test windows, `rows` what stands in the tables, `scoring` the scores of one row,
-`tables` runs the rows and keeps them as JSON, `markdown` writes them to be read, `illustrate`
-runs what `pyvda.figures` draws, and `shipping` puts a trained model into the package.
+`tables` runs the rows and keeps them as JSON, with what `provenance` knows of their weights,
+`retraining` trains these again; `markdown`, `cells` and `notes` write a table to be read,
+`illustrate` runs what `pyvda.figures` draws, and `shipping` puts a trained model into the package.
 """
 
 from __future__ import annotations

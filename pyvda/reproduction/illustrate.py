@@ -210,7 +210,8 @@ def _pathway(
     for k in counts:
         analysis, _ = assimilated(observed, iterations=int(k), **settings)
         found = scored(analysis, truth, checkpoint, settings.get("engine"))
-        rows.append((_mean(found["r_score"]), _mean(found["four_dvar_score"])))
+        cost = found.get("four_dvar_score", found["four_dvar_score_rk4"])
+        rows.append((_mean(found["r_score"]), _mean(cost)))
         report(len(rows), len(counts))
     errors, costs = np.array(rows).T
     return Pathway(look, counts + float(before), errors, costs)

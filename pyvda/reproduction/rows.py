@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pyvda import shipped
+from pyvda.configuration import Architecture
+from pyvda.description import read_description
 from pyvda.methods import METHODS
 
 
@@ -85,7 +87,10 @@ class Table:
             if name in named or setting not in self.settings:
                 continue
             rest = name.removeprefix(f"{setting}-")
-            further[rest] = Row(rest, "learned, further", "", rest, weights=rest)
+            prior, solver = _columns(read_description(shipped.FOLDER / name).architecture)
+            further[rest] = Row(
+                rest, "learned, further", prior, f"{solver} (`{rest}`)", weights=rest
+            )
         first_classical = next((i for i, r in enumerate(rows) if r.scheme == _CLASSICAL), len(rows))
         return (*rows[:first_classical], *further.values(), *rows[first_classical:])
 
@@ -108,6 +113,21 @@ def _setting_of(name: str) -> str:
     return next((p for p in presets if name.startswith(f"{p}-")), "")
 
 
+def _columns(architecture: Architecture) -> tuple[str, str]:
+    """Return what stands under Φ and solver for a shipped model."""
+    prior = {"genn": "GENN", "two-scale-genn": "GENN"}.get(
+        architecture.prior.kind, architecture.prior.kind.upper()
+    )
+    kind = architecture.solver.kind
+    return ("none" if kind == "regression" else prior), _SOLVERS.get(kind, kind)
+
+
+_SOLVERS = {
+    "conv": "aG-Conv",
+    "lstm": "aG-LSTM",
+    "regression": "direct regression",
+    "shooting": "regression, then shooting",
+}
 _CLASSICAL = "model known"
 
 _FSGD = Row(
@@ -131,8 +151,8 @@ def _learned(scheme: str, prior: str, solver: str, *paper: str) -> Row:
 
 # The yardstick; and what refines it by runs of the known model.
 _OURS = (
-    Row("direct", "supervised", "none", "direct regression", weights="direct"),
-    Row("shooting", "supervised", "RK4", "regression, then shooting", weights="shooting"),
+    Row("direct", "supervised", "none", _SOLVERS["regression"], weights="direct"),
+    Row("shooting", "supervised", "RK4", _SOLVERS["shooting"], weights="shooting"),
 )
 
 

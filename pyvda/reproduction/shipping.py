@@ -18,6 +18,7 @@ from pyvda.errors import InputError
 from pyvda.learned import LearnedModel
 from pyvda.reproduction.held_out import HELD_OUT, check_not_trained_on
 from pyvda.reproduction.machine import machine
+from pyvda.reproduction.retraining import runs
 from pyvda.reproduction.scoring import assimilated, scored
 from pyvda.scores import score_table
 
@@ -63,7 +64,8 @@ def ship(
             f"not {name}"
         )
     training = shipped.record(run, shipped.TRAINING_FILE)
-    check_not_trained_on(training.get("configuration", {}))
+    for one in runs(training):
+        check_not_trained_on(one.get("configuration", {}))
     target = (folder or shipped.FOLDER) / name
     target.mkdir(parents=True, exist_ok=True)
     LearnedModel.load(run).save(target)
