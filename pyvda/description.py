@@ -13,7 +13,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from pyvda.configuration import Architecture, Section
+from pyvda.configuration import Architecture
+from pyvda.data_settings import Section
 from pyvda.errors import InputError
 from pyvda.models import Model
 from pyvda.presets import Preset

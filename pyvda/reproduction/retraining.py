@@ -58,7 +58,7 @@ def retrained(
     check_not_trained_on(configuration.model_dump(mode="json"))
     from pyvda.train import train
 
-    out = folder / (name or f"{configuration.data.preset}-{row.weights}")
+    out = folder / (name or f"{configuration.data.name()}-{row.weights}")
     out.parent.mkdir(parents=True, exist_ok=True)
 
     def report(epoch: dict[str, Any]) -> None:
