@@ -116,7 +116,7 @@ def assimilate(
     bound: list[Options] = [checked_options] if warm is None else [checked_options, warm]
     model = _model(model, bound)
     observed = _checked(observations, variable)
-    step = _time_step(observed, told.time_step, model)
+    step = netcdf.model_time_step(observed, told.time_step, model)
     for one in bound:
         one.check_time_step(step)
     in_windows, is_series = _in_windows(observed, told)
@@ -213,27 +213,9 @@ def _checked(observations: xr.Dataset, variable: str | None) -> xr.Dataset:
     return irregular.located(ds)
 
 
-def _time_step(ds: xr.Dataset, given: float | None, model: Model) -> float:
-    found = given if given is not None else netcdf.time_step(ds)
-    if found is None:
-        raise InputError(
-            "the time axis holds dates or nothing, so the step in model time units is not known; "
-            f"give time_step (--time-step), for example {model.time_step} for {model.name}"
-        )
-    if not 0 < found < np.inf:
-        raise InputError(
-            f"the time step is {found}, expected a positive number of model time units"
-        )
-    return found
-
-
 def _in_windows(ds: xr.Dataset, told: Settings) -> tuple[xr.Dataset, bool]:
     """Return the windows, with dask chunks if they are worked off in blocks; were they a series?"""
-    is_series = names.WINDOW not in ds.dims
-    if is_series:
-        ds = windows.cut(ds, told.window or ds.sizes[names.TIME], told.overlap)
-    elif told.window is not None:
-        raise InputError("the observations have windows already; leave out window (--window)")
+    ds, is_series = windows.in_windows(ds, told.window, told.overlap)
     blocks = told.block or ds[names.OBSERVATION].chunksizes.get(names.WINDOW)
     if blocks is not None:
         # All variables in the same blocks, those in memory (a truth), too.

@@ -7,76 +7,18 @@ configuration is written beside the weights.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from pyvda.data_settings import AnyData, Data, Section
 from pyvda.errors import InputError
 from pyvda.models import MIRROR_SIGNS
-from pyvda.presets import PRESETS, Preset, get_preset
 from pyvda.refusals import validated
 
 Rate = Annotated[float, Field(ge=0.0)]
-
-
-class Section(BaseModel):
-    """A part of a configuration: fixed once read, unknown keys refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Data(Section):
-    """Windows to train on and to select by.
-
-    Attributes
-    ----------
-    preset : str
-        Model, window, observation pattern: one of `pyvda.presets`.
-    steps : int, optional
-        Steps of a window, in place of the preset's.
-    windows : int
-        Training windows; with `fresh`, windows of one epoch.
-    fresh : bool
-        Simulate new windows for every epoch, in place of a fixed set.
-    fresh_noise : bool
-        Draw observation errors (and random components) anew in every epoch.
-    validation : int
-        Windows that select the best weights; never trained on.
-    seed, validation_seed : int
-        Of the two sets.
-    symmetries : bool
-        Augment by what the model is invariant under: the sign of two components of Lorenz-63, the
-        rotations of Lorenz-96.
-    normalisation : {"scalar", "component"}
-        One mean and deviation of the training states, or one for each component.
-    """
-
-    preset: str = "lorenz63"
-    steps: int | None = Field(default=None, ge=2)
-    windows: int = Field(default=10_000, ge=1)
-    fresh: bool = False
-    fresh_noise: bool = True
-    validation: int = Field(default=512, ge=1)
-    seed: int = Field(default=1, ge=0, lt=2**32)
-    validation_seed: int = Field(default=2, ge=0, lt=2**32)
-    symmetries: bool = False
-    normalisation: Literal["scalar", "component"] = "scalar"
-
-    @model_validator(mode="after")
-    def _check(self) -> Data:
-        if self.preset not in PRESETS:
-            raise ValueError(f"the presets are {', '.join(PRESETS)}")
-        if self.seed == self.validation_seed:
-            raise ValueError("seed and validation_seed are equal, which validates on training data")
-        return self
-
-    def setting(self) -> Preset:
-        """Return the twin experiment."""
-        preset = get_preset(self.preset)
-        return preset if self.steps is None else replace(preset, steps=self.steps)
 
 
 class ODE(Section):
@@ -307,8 +249,8 @@ class Training(Section):
     patience : int, optional
         Epochs without a better score after which training stops.
     select : {"r_score", "cost", "ode_score"}, optional
-        The validation score that the best weights have lowest; by default the R-score, and the
-        ODE-score for identification.
+        The validation score that the best weights have lowest; by default the R-score, the
+        ODE-score for identification, and the cost where there is no truth.
     averaging : float
         Decay of an average of the weights, which is then what is validated and kept; 0: none.
     checkpoint_every, detach_every : int
@@ -324,7 +266,7 @@ class Training(Section):
     epochs: int = Field(default=100, ge=1)
     batch_size: int = Field(default=128, ge=1)
     pretraining: int = Field(default=0, ge=0)
-    iterations: dict[int, int] = {0: 20}
+    iterations: dict[int, int] = Field(default={0: 20})
     patience: int | None = Field(default=None, ge=1)
     select: Literal["r_score", "cost", "ode_score"] | None = None
     averaging: float = Field(default=0.0, ge=0, lt=1)
@@ -379,7 +321,7 @@ class Architecture(Section):
 class Configuration(Architecture):
     """A whole training."""
 
-    data: Data = Data()
+    data: AnyData = Data()
     loss: AnyLoss
     optimiser: Optimiser = Optimiser()
     training: Training = Training()
@@ -392,11 +334,38 @@ class Configuration(Architecture):
             raise ValueError(
                 f"a shooting solver needs a known model, the prior {self.prior.kind} is none"
             )
-        if self.mirrored and self.data.setting().model.name not in MIRROR_SIGNS:
-            raise ValueError(f"the model of {self.data.preset} has no mirror image")
+        if self.mirrored and self.data.dynamics().name not in MIRROR_SIGNS:
+            raise ValueError(f"the model of {self.data.name()} has no mirror image")
         if self.optimiser.schedule == "step" and not self.optimiser.steps_at:
             raise ValueError("the schedule step needs epochs in steps_at")
+        self._check_known()
         return self
+
+    def _check_known(self) -> None:
+        """Refuse to learn from a truth or from observations that the files do not have."""
+        loss, training = self.loss.kind, self.training
+        if not self.data.has_observations() and loss != "identification":
+            raise ValueError(
+                f"the loss {loss} needs observations, and data has true states alone; add "
+                "data.observations, or choose the loss identification"
+            )
+        if self.data.has_truth():
+            return
+        if loss != "unsupervised":
+            raise ValueError(
+                f"the loss {loss} needs true states, and data has observations alone; add "
+                "data.truth, or choose the loss unsupervised"
+            )
+        if training.pretraining:
+            raise ValueError(
+                "pretraining needs true states, and data has observations alone; add data.truth, "
+                "or remove training.pretraining"
+            )
+        if training.select not in (None, "cost"):
+            raise ValueError(
+                f"select is {training.select}, which needs true states, and data has observations "
+                "alone; add data.truth, or select by cost"
+            )
 
     def architecture(self) -> Architecture:
         """Return what the weights belong to."""
@@ -406,8 +375,11 @@ class Configuration(Architecture):
 
     def select(self) -> str:
         """Return the name of the score that the best weights have lowest."""
-        by_loss = "ode_score" if self.loss.kind == "identification" else "r_score"
-        return self.training.select or by_loss
+        if self.training.select is not None:
+            return self.training.select
+        if self.loss.kind == "identification":
+            return "ode_score"
+        return "r_score" if self.data.has_truth() else "cost"
 
 
 def read_configuration(path: str | Path) -> Configuration:

@@ -80,6 +80,30 @@ def cut(ds: xr.Dataset, length: int, overlap: int = 0) -> xr.Dataset:
     return xr.Dataset(data, coords, ds.attrs)
 
 
+def in_windows(
+    ds: xr.Dataset, length: int | None = None, overlap: int = 0
+) -> tuple[xr.Dataset, bool]:
+    """Return the windows of a file's observations, and whether they were a series.
+
+    Parameters
+    ----------
+    ds : Dataset
+        Observations `(time, state)`, which are cut, or `(window, time, state)`.
+    length, overlap : int, optional
+        See `cut`. Default: the whole series is one window.
+
+    Raises
+    ------
+    InputError
+        As `cut`, or when windows are to be cut again.
+    """
+    if names.WINDOW not in ds.dims:
+        return cut(ds, length or ds.sizes[names.TIME], overlap), True
+    if length is not None:
+        raise InputError("the observations have windows already; leave out window (--window)")
+    return ds, False
+
+
 def merge(ds: xr.Dataset, series_like: xr.Dataset) -> xr.Dataset:
     """Put windows that `cut` made, or what was computed of them, together to a series.
 

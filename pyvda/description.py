@@ -13,7 +13,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from pyvda.configuration import Architecture, Section
+from pyvda.configuration import Architecture
+from pyvda.data_settings import Section
 from pyvda.errors import InputError
 from pyvda.models import Model
 from pyvda.presets import Preset
@@ -28,7 +29,7 @@ class Pattern(Section):
     Attributes
     ----------
     name : str
-        Of the preset.
+        Of the preset, or of the file of observations.
     model, parameters, state_size : str, tuple of float, int
         See `pyvda.models.Model`.
     time_step : float
@@ -36,7 +37,10 @@ class Pattern(Section):
     steps : int
         Steps of a window.
     every, first, last, components, random_components, variance
-        See `pyvda.presets.Preset`.
+        See `pyvda.presets.Preset`; no variance: it was not known.
+    coverage : tuple of float, optional
+        Of observations in files that follow no such rule: the share of steps at which each
+        component is observed. Empty: there were none, Φ was trained on states alone.
     """
 
     name: str
@@ -50,7 +54,8 @@ class Pattern(Section):
     last: int
     components: tuple[int, ...] | None
     random_components: int
-    variance: float
+    variance: float | None
+    coverage: tuple[float, ...] | None = None
 
     @staticmethod
     def of(name: str, preset: Preset) -> Pattern:

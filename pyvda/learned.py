@@ -24,8 +24,9 @@ from torch import Tensor, nn
 from pyvda import dynamics, priors, solvers
 from pyvda.atomic import replacing
 from pyvda.batch import Batch
-from pyvda.configuration import GENN, ODE, Architecture, AutoEncoder, Cost, Section
+from pyvda.configuration import GENN, ODE, Architecture, AutoEncoder, Cost
 from pyvda.cost import VariationalCost
+from pyvda.data_settings import Section
 from pyvda.description import MODEL_FILE, Description, Pattern, read_description
 from pyvda.errors import InputError
 from pyvda.models import MIRROR_SIGNS
@@ -278,7 +279,13 @@ Normalisation = Literal["scalar", "component"]
 
 
 def normalisation(states: Any, kind: Normalisation) -> tuple[Tensor, Tensor]:
-    """Return mean and centred deviation of true states (W, T, D), scalar or for each component."""
+    """Return mean and centred deviation of states (W, T, D), scalar or for each component.
+
+    States that are not known (NaN) are left out.
+    """
     states = torch.as_tensor(states, dtype=torch.float64)
     axes = (0, 1, 2) if kind == "scalar" else (0, 1)
+    if bool(states.isnan().any()):
+        mean = states.nanmean(axes)
+        return mean, (states - mean).square().nanmean(axes).sqrt()
     return states.mean(axes), states.std(axes, correction=0)

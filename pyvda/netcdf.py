@@ -25,6 +25,7 @@ from pyvda import conventions, names, validation
 from pyvda.atomic import replacing
 from pyvda.classic import announced_size
 from pyvda.errors import InputError
+from pyvda.models import Model
 
 _CHUNK_BYTES = 1 << 20  # small enough for HDF5's cache, large enough for a disk
 _IN_MEMORY_BYTES = 128 << 20  # a file with more than this is read in blocks
@@ -126,6 +127,27 @@ def time_step(ds: xr.Dataset) -> float | None:
     time = ds[names.TIME].values
     digits = 6 if time.dtype.itemsize < 8 else 12
     return float(f"{validation.elapsed(time)[-1] / (len(time) - 1):.{digits}g}")
+
+
+def model_time_step(ds: xr.Dataset, given: float | None, model: Model) -> float:
+    """Return the step in model time units: `given`, else that of the time axis.
+
+    Raises
+    ------
+    InputError
+        When neither says it, or it is not positive.
+    """
+    found = given if given is not None else time_step(ds)
+    if found is None:
+        raise InputError(
+            "the time axis holds dates or nothing, so the step in model time units is not known; "
+            f"give time_step (--time-step), for example {model.time_step} for {model.name}"
+        )
+    if not 0 < found < np.inf:
+        raise InputError(
+            f"the time step is {found}, expected a positive number of model time units"
+        )
+    return found
 
 
 def stated_variance(ds: xr.Dataset) -> float | None:

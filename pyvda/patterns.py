@@ -1,4 +1,4 @@
-"""Which observations a learned model was trained for, and whether a file has others.
+"""Which observations a learned model is trained for, and whether a file has others.
 
 A learned solver knows the gaps that it was trained on; on others it answers just as readily, only
 worse. So the difference is said, in one sentence, and the assimilation goes on.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from pyvda.description import Pattern
 
 # A datum missing here and there is no other pattern.
 TOLERATED = 0.05
+# Of data at irregular times two files of one kind have shares that differ by chance.
+_TOLERATED_COVERAGE = 0.2
 
 
 class PatternWarning(UserWarning):
@@ -65,14 +68,94 @@ def differences(observed: np.ndarray, variance: float | None, pattern: Pattern) 
     if steps != pattern.steps:
         found.append(f"windows of {steps} steps, trained on {pattern.steps}")
     observed = observed[observed.any((1, 2))]  # empty windows have a status of their own
-    if len(observed):
+    if pattern.coverage is not None:
+        found += _coverage(observed, pattern.coverage)
+    elif len(observed):
         named = [*_times(observed, pattern), *_components(observed, pattern)]
         if not named and (share := _missing(observed, pattern)) > TOLERATED:
             named = [f"{100 * share:.0f} % of the trained data missing"]
         found += named
-    if variance is not None and abs(variance - pattern.variance) > TOLERATED * pattern.variance:
-        found.append(f"error variance {variance:.4g}, trained on {pattern.variance:.4g}")
+    trained = pattern.variance
+    if variance is None or trained is None:
+        return found
+    if abs(variance - trained) > TOLERATED * trained:
+        found.append(f"error variance {variance:.4g}, trained on {trained:.4g}")
     return found
+
+
+def rule(observed: np.ndarray) -> dict[str, Any]:
+    """Return the fields of a `Pattern` that say when and what a file observes.
+
+    Parameters
+    ----------
+    observed : (W, T, D) of bool
+        Where there is a datum.
+
+    Returns
+    -------
+    dict
+        `every`, `first`, `last` and `components` or `random_components`, as a preset has them,
+        where the file is no different from what they say; else `coverage`, too.
+    """
+    observed = np.asarray(observed, dtype=bool)
+    _, steps, size = observed.shape
+    there = observed[observed.any((1, 2))]
+    if not len(there):
+        return _described(components=tuple(range(size)), coverage=())
+    at: np.ndarray = np.asarray(there.any(2))
+    times = np.flatnonzero(at.mean(0) > 0.5)  # those of the usual window
+    gaps = np.diff(np.nonzero(at)[1])
+    gaps = gaps[gaps > 0]  # within a window
+    every = int(np.median(gaps)) if len(gaps) else steps
+    coverage = tuple(round(float(share), 4) for share in there.mean((0, 1)))
+    if len(times):
+        first, last = int(times[0]), int(times[-1])
+        last = -1 if last + every >= steps else last
+        data = there[at]  # (times of all windows, D)
+        fixed = tuple(int(c) for c in np.flatnonzero(data.mean(0) > 0.5))
+        drawn = round(float(data.sum(1).mean()))
+        for components, number in ((fixed, 0), (None, drawn)):
+            found = _described(every, first, last, components, number)
+            if _follows(there, found):
+                return found
+    return _described(every, coverage=coverage)
+
+
+def _described(
+    every: int = 1,
+    first: int = 0,
+    last: int = -1,
+    components: tuple[int, ...] | None = None,
+    random_components: int = 0,
+    coverage: tuple[float, ...] | None = None,
+) -> dict[str, Any]:
+    return {
+        "every": every, "first": first, "last": last, "components": components,
+        "random_components": random_components, "coverage": coverage,
+    }  # fmt: skip
+
+
+def _follows(observed: np.ndarray, fields: dict[str, Any]) -> bool:
+    """Tell whether windows are observed when and where these fields of a pattern say."""
+    size = observed.shape[2]
+    pattern = Pattern(
+        name="", model="", parameters=(), state_size=size, time_step=1.0,
+        steps=observed.shape[1], variance=None, **fields,
+    )  # fmt: skip
+    return _at_times(np.asarray(observed.any(2)), pattern) and not differences(
+        observed, None, pattern
+    )
+
+
+def _coverage(observed: np.ndarray, trained: tuple[float, ...]) -> list[str]:
+    """Compare the share of steps at which each component is observed with the trained one."""
+    found = observed.mean((0, 1)) if len(observed) else np.zeros(observed.shape[2])
+    return [
+        f"component {component} observed at {100 * share:.3g} % of the steps, trained on "
+        f"{100 * was:.3g} %"
+        for component, (share, was) in enumerate(zip(found, trained, strict=False))
+        if abs(share - was) > _TOLERATED_COVERAGE * max(was, TOLERATED)
+    ][:1]
 
 
 def trained_times(pattern: Pattern, steps: int) -> np.ndarray:
@@ -84,12 +167,9 @@ def trained_times(pattern: Pattern, steps: int) -> np.ndarray:
 def _times(observed: np.ndarray, pattern: Pattern) -> list[str]:
     """Compare spacing, first and last observed step with the trained ones."""
     at: np.ndarray = np.asarray(observed.any(2))
-    trained = trained_times(pattern, at.shape[1])
-    expected = np.zeros(at.shape[1], bool)
-    expected[trained] = True
-    budget = TOLERATED * max(len(trained), 1) * len(at)
-    if (at & ~expected).sum() <= budget and (~at & expected).sum() <= budget:
+    if _at_times(at, pattern):
         return []
+    trained = trained_times(pattern, at.shape[1])
     gaps = np.concatenate([np.diff(np.flatnonzero(row)) for row in at])
     if not len(gaps):
         return ["one observation time in each window"]
@@ -109,6 +189,15 @@ def _times(observed: np.ndarray, pattern: Pattern) -> list[str]:
         if len(was_at) and abs(is_at - int(was_at[0])) > (every if len(at) < 3 else 0):
             found.append(f"{name} observed at step {is_at}, trained on {was_at[0]}")
     return found
+
+
+def _at_times(at: np.ndarray, pattern: Pattern) -> bool:
+    """Tell whether something is observed, (W, T), at the trained times, give or take a few."""
+    trained = trained_times(pattern, at.shape[1])
+    expected = np.zeros(at.shape[1], bool)
+    expected[trained] = True
+    budget = TOLERATED * max(len(trained), 1) * len(at)
+    return bool((at & ~expected).sum() <= budget and (~at & expected).sum() <= budget)
 
 
 def _components(observed: np.ndarray, pattern: Pattern) -> list[str]:

@@ -37,7 +37,8 @@ def _sentence(error: pydantic.ValidationError, kind: type[Any], values: Any) -> 
     for part in first["loc"]:
         # A part that is no key of the values names the kind of a section, or a type of several.
         if isinstance(found, dict):
-            if part not in found and part != first["loc"][-1]:
+            of_value = first["type"] == "value_error"  # then even the last part is no key
+            if part not in found and (of_value or part != first["loc"][-1]):
                 continue
             found = found.get(part, found)
         elif isinstance(found, list | tuple) and isinstance(part, int):

@@ -27,7 +27,7 @@ import yaml
 import pyvda
 from pyvda.atomic import replacing
 from pyvda.configuration import Configuration, read_configuration
-from pyvda.description import MODEL_FILE, Pattern
+from pyvda.description import MODEL_FILE
 from pyvda.engine import get_engine
 from pyvda.errors import InputError
 from pyvda.learned import LearnedModel, normalisation
@@ -35,7 +35,7 @@ from pyvda.progress import Report, silent
 from pyvda.shipped import TRAINING_FILE, checkpoint_folder, record
 from pyvda.signals import handlers_kept
 from pyvda.training import state
-from pyvda.training.data import TwinData
+from pyvda.training.data import Source, source
 from pyvda.training.module import Assimilator
 from pyvda.training.state import Progress
 
@@ -91,7 +91,10 @@ def train(
     progress, tensors = _start(out, configuration, resume)
     if not progress.finished:
         get_engine(engine)  # before, so that a resumed run computes with the same kernels
-        module = _module(configuration, out, progress, tensors, start, engine, report, step)
+        data = source(configuration.data, engine)
+        if tensors is None:
+            _make_folder(out, configuration)  # now that the windows can be used
+        module = _module(configuration, data, out, progress, tensors, start, engine, report, step)
         settings = configuration.training
         # When it ends, Lightning resets every signal to the handler that Python knows of. Julia's
         # threads stop for the garbage collector by a SIGSEGV that Julia handles in C: without that
@@ -127,28 +130,36 @@ def _start(
     out: Path, configuration: Configuration, resume: bool
 ) -> tuple[Progress, dict[str, torch.Tensor] | None]:
     """Return where to start: at the stored state, or at the beginning in a folder of its own."""
-    resolved = configuration.model_dump(mode="json")
     stored = out / state.RESUME_FILE
     if resume and stored.is_file():
-        return state.read(stored, resolved)
-    # Further processes of a distributed run find the folder that the first one has just made.
-    first = int(os.environ.get("LOCAL_RANK", "0")) == 0
-    if first and not resume and (stored.exists() or (out / MODEL_FILE).exists()):
+        return state.read(stored, configuration.model_dump(mode="json"))
+    if _first_process() and not resume and (stored.exists() or (out / MODEL_FILE).exists()):
         raise InputError(
             f"{out} holds a training already; add --resume to go on with it, or name another folder"
         )
+    return Progress(), None
+
+
+def _make_folder(out: Path, configuration: Configuration) -> None:
+    """Make the folder of a run, with its resolved configuration."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot make the folder {out} ({error.strerror})") from error
-    if first:
+    if _first_process():
+        resolved = configuration.model_dump(mode="json")
         with replacing(out / CONFIGURATION_FILE) as temporary:
             temporary.write_text(yaml.safe_dump(resolved, sort_keys=False), "utf-8")
-    return Progress(), None
+
+
+def _first_process() -> bool:
+    """Tell the first process of a distributed run from those that find the folder it has made."""
+    return int(os.environ.get("LOCAL_RANK", "0")) == 0
 
 
 def _module(
     configuration: Configuration,
+    data: Source,
     out: Path,
     progress: Progress,
     tensors: dict[str, torch.Tensor] | None,
@@ -157,17 +168,17 @@ def _module(
     report: Callable[[dict[str, Any]], None] | None,
     step: Report,
 ) -> Assimilator:
-    settings = configuration.data
-    data = TwinData(settings, engine)
     torch.manual_seed(configuration.training.seed)
     model = LearnedModel(
         configuration.architecture(),
-        Pattern.of(settings.preset, settings.setting()),
-        *normalisation(data.states, settings.normalisation),
+        data.pattern,
+        *normalisation(data.states, configuration.data.normalisation),
         configuration.training.iterations_at(0),
     )
     if start is not None and tensors is None:
         progress.started_from = _start_from(model, start)
+    if tensors is not None and not progress.started_from:
+        _check_unchanged(model, tensors, out)
 
     def on_epoch(progress: Progress) -> None:
         text = json.dumps(_record(configuration, progress, data, model, engine), indent=2)
@@ -177,6 +188,22 @@ def _module(
             report(progress.curve[-1] | {"best": progress.best_epoch == progress.epoch - 1})
 
     return Assimilator(model, configuration, data, out, progress, tensors, on_epoch, step)
+
+
+def _check_unchanged(model: LearnedModel, tensors: dict[str, torch.Tensor], out: Path) -> None:
+    """Refuse to go on with other windows, which a file of the same name may hold by now."""
+    for name in ("mean", "std"):
+        before, now = tensors[f"model.{name}"].double(), getattr(model, name)
+        if not torch.allclose(before, now, rtol=1e-6):
+            raise InputError(
+                f"the training windows have the {name} {_listed(now)}, and had {_listed(before)} "
+                f"when the training in {out} was started; give the same files, or train into "
+                "another folder"
+            )
+
+
+def _listed(values: torch.Tensor) -> str:
+    return ", ".join(f"{value:.6g}" for value in values.reshape(-1).tolist())
 
 
 def _start_from(model: LearnedModel, start: str | Path) -> dict[str, Any]:
@@ -198,7 +225,7 @@ def _start_from(model: LearnedModel, start: str | Path) -> dict[str, Any]:
 def _record(
     configuration: Configuration,
     progress: Progress,
-    data: TwinData,
+    data: Source,
     model: LearnedModel,
     engine: str | None,
 ) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import xarray as xr
 
 from pyvda import names
 from pyvda.batch import Batch
-from pyvda.cutting import cut, merge
+from pyvda.cutting import cut, in_windows, merge
 from pyvda.errors import InputError
 from pyvda.irregular import to_points
 from pyvda.points import nearest_steps
@@ -26,6 +26,7 @@ __all__ = [
     "cut",
     "first_guess",
     "flags",
+    "in_windows",
     "merge",
     "reference_variance",
     "to_batch",

@@ -14,7 +14,7 @@ from pyvda.configuration import Architecture, validated
 from pyvda.description import Pattern
 from pyvda.learned import LearnedModel
 from pyvda.netcdf import open_dataset
-from pyvda.patterns import PatternWarning, differences
+from pyvda.patterns import PatternWarning, differences, rule
 from pyvda.presets import get_preset
 
 PRESETS = ("lorenz63", "lorenz63-blanked", "lorenz96")
@@ -158,3 +158,54 @@ def test_the_command_line_says_it_in_one_line(folder, tmp_path, monkeypatch, cap
     assert line.startswith("pyvda: the observations are not those that the checkpoint")
     attrs = open_dataset(tmp_path / "analysis.nc").attrs
     assert attrs["pyvda_pattern_difference"] in line
+
+
+# The pattern of a file that is trained on.
+
+
+def of_file(observed: np.ndarray, variance: float | None = None) -> Pattern:
+    own = {"steps": observed.shape[1], "state_size": observed.shape[2], "variance": variance}
+    return pattern("lorenz63").model_copy(update=own | rule(observed))
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("windows", [2, 12])
+def test_a_files_rule_is_that_of_its_preset(name, windows) -> None:
+    """Also where a datum is missing here and there."""
+    expected = pattern(name).model_dump()
+    observed = mask(name, windows)
+    gappy = observed & (RNG.random(observed.shape) > 0.02)
+    for found in (rule(observed), rule(gappy)):
+        assert found == {field: expected[field] for field in found}
+
+
+def test_irregular_times_are_known_by_their_share() -> None:
+    def observed(share: float, component: int = 0) -> np.ndarray:
+        found = RNG.random((40, 100, 3)) < share
+        found[..., np.arange(3) != component] = False
+        return found
+
+    trained = of_file(observed(0.1))
+    assert trained.coverage == (pytest.approx(0.1, abs=0.01), 0.0, 0.0)
+    assert differences(observed(0.1), 2.0, trained) == []  # the trained variance is not known
+    (fewer,) = differences(observed(0.05), None, trained)
+    assert re.match(r"component 0 observed at (4|5)\.?\d* % of the steps, trained on", fewer)
+    assert len(differences(observed(0.1, component=1), None, trained)) == 1
+    assert differences(observed(0.1)[:, :50], None, trained) == [
+        "windows of 50 steps, trained on 100"
+    ]
+
+
+def test_windows_cut_at_any_phase_are_no_difference() -> None:
+    """A series observed every 8 steps, in windows that start every 100."""
+    series = np.arange(40_000) % 8 == 3
+    windows = np.zeros((400, 100, 3), bool)
+    windows[..., 0] = series.reshape(400, 100)
+    assert differences(windows[200:], None, of_file(windows[:200])) == []
+    assert differences(windows[300:301], None, of_file(windows[:200])) == []
+
+
+def test_states_alone_have_no_observations_to_differ_from() -> None:
+    trained = of_file(np.zeros((4, 20, 3), bool))
+    assert trained.coverage == ()
+    assert differences(RNG.random((4, 20, 3)) < 0.3, 2.0, trained) == []

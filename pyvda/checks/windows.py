@@ -57,10 +57,7 @@ def own_windows(
             f"{model.state_size}; choose the model that they are of"
         )
     observations = irregular.located(observations)
-    if names.WINDOW not in observations.dims:
-        observations = windows.cut(observations, window or observations.sizes[names.TIME])
-    elif window is not None:
-        raise InputError("the observations have windows already; leave out window (--window)")
+    observations, _ = windows.in_windows(observations, window)
     step = time_step or netcdf.time_step(observations) or model.time_step
     if not step > 0:
         raise InputError(f"the time step is {step}, expected a positive number")

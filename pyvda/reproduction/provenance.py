@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pyvda import shipped
-from pyvda.configuration import Data
+from pyvda.data_settings import Data
 from pyvda.description import read_description
 from pyvda.refusals import validated
 from pyvda.reproduction.retraining import runs

@@ -138,7 +138,7 @@ def _stages(setting: str, row: Row, name: str | None) -> list[_Stage]:
     configuration = _experiment(setting, row)
     if configuration is None:
         return []
-    out = name or f"{configuration.data.preset}-{row.weights}"
+    out = name or f"{configuration.data.name()}-{row.weights}"
     return [_Stage(out, configuration, configuration.training.epochs)]
 
 

@@ -1,4 +1,4 @@
-"""Windows for training: a truth from the engine, observed anew each epoch.
+"""Windows for training: a truth from the engine, observed anew each epoch, or a user's files.
 
 Everything random about an epoch (new windows, noise, symmetries, order) comes from the seed and the
 number of the epoch alone, so that a resumed training sees what an uninterrupted one would have.
@@ -18,10 +18,12 @@ from torch.utils.data import Dataset
 from pyvda import names, twin, windows
 from pyvda.batch import Batch
 from pyvda.climatology import climatology
-from pyvda.configuration import Data
+from pyvda.data_settings import Data, Files
+from pyvda.description import Pattern
 from pyvda.engine import get_engine
 from pyvda.engine.interface import Array
 from pyvda.models import MIRROR_SIGNS
+from pyvda.training.files import FileData
 
 # Seeds of epochs have three words of 32 bits, the last a 1, those that users give have one: numpy
 # fills missing words with zeros, so that no window of an epoch is one of a user's seed.
@@ -69,6 +71,8 @@ class TwinData:
 
     Attributes
     ----------
+    pattern : Pattern
+        Of its observations.
     states : (W, T, D)
         True states of the fixed training windows, or of the first epoch: what the normalisation is
         made of.
@@ -80,6 +84,7 @@ class TwinData:
         self.settings = settings
         self.engine = engine
         self.setting = settings.setting()
+        self.pattern = Pattern.of(settings.preset, self.setting)
         self._mean = climatology(self.setting.model, get_engine(engine)).mean
         self._truth = self._simulate(settings.windows, self._seed(0))
         self.states: Array = self._truth[names.TRUTH].values
@@ -134,3 +139,10 @@ def _rotations(states: Array, random: np.random.Generator) -> Array:
 
 
 SYMMETRIES = {"lorenz63": _signs, "lorenz96": _rotations}
+
+Source = TwinData | FileData
+
+
+def source(settings: Data | Files, engine: str | None = None) -> Source:
+    """Return the windows that a configuration asks for."""
+    return FileData(settings, engine) if isinstance(settings, Files) else TwinData(settings, engine)

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from pyvda.batch import Batch
-from pyvda.configuration import Section, Supervised, Unsupervised
+from pyvda.configuration import Supervised, Unsupervised
 from pyvda.cost import as_tensor
+from pyvda.data_settings import Section
 from pyvda.learned import LearnedModel
 
 
@@ -59,15 +60,14 @@ def residual(model: LearnedModel, z: Tensor) -> Tensor:
 
 @torch.no_grad()
 def scores(model: LearnedModel, z: Tensor, batch: Batch, loss: Section) -> Scores:
-    """Return the scores of normalised analyses z, in physical units."""
+    """Return the scores of normalised analyses z, in physical units; NaN: the truth is unknown."""
     weights = loss if isinstance(loss, Unsupervised) else Unsupervised(kind="unsupervised")
-    std = model.std.to(z)
-    truth = _truth(batch)
-    return Scores(
-        _mean_square(std * (z - truth)),
-        unsupervised(model, z, batch, weights),
-        _mean_square(std * residual(model, truth)),
-    )
+    cost = unsupervised(model, z, batch, weights)
+    if batch.truth is None:
+        unknown = torch.full_like(cost, torch.nan)
+        return Scores(unknown, cost, unknown)
+    std, truth = model.std.to(z), _truth(batch)
+    return Scores(_mean_square(std * (z - truth)), cost, _mean_square(std * residual(model, truth)))
 
 
 def _truth(batch: Batch) -> Tensor:

@@ -23,7 +23,7 @@ from pyvda.progress import Report, silent
 from pyvda.scores import score_table
 from pyvda.solvers import SolverResult
 from pyvda.training import losses, state
-from pyvda.training.data import TwinData, Windows
+from pyvda.training.data import Source, Windows
 from pyvda.training.schedule import rates
 from pyvda.training.state import Progress
 
@@ -37,7 +37,7 @@ class Assimilator(lightning.LightningModule):
     ----------
     model : LearnedModel
     configuration : Configuration
-    data : TwinData
+    data : TwinData or FileData
     folder : path
         Where the best model and the state go.
     progress : Progress
@@ -54,7 +54,7 @@ class Assimilator(lightning.LightningModule):
         self,
         model: LearnedModel,
         configuration: Configuration,
-        data: TwinData,
+        data: Source,
         folder: Path,
         progress: Progress,
         tensors: dict[str, Tensor] | None,
@@ -204,7 +204,7 @@ class Assimilator(lightning.LightningModule):
     def _normalised(self, tensors: dict[str, Tensor]) -> Batch:
         t = tensors
         return self.model.normalised(
-            Batch(t["observation"], t["mask"], t["first_guess"], t["truth"])
+            Batch(t["observation"], t["mask"], t["first_guess"], t.get("truth"))
         )
 
     def _stop(self, what: str, windows: list[int]) -> None:
@@ -241,7 +241,7 @@ class Assimilator(lightning.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Keep the best weights, then the state, then tell."""
-        found = self._gathered()
+        found = {name: values for name, values in self._gathered().items() if name in self._known()}
         means = {name: float(values.mean()) for name, values in found.items()}
         progress, training = self.progress, self.configuration.training
         entry: dict[str, Any] = {
@@ -251,16 +251,12 @@ class Assimilator(lightning.LightningModule):
             "loss": _finite(float(torch.stack(self._losses).mean())),
             **{name: _finite(value) for name, value in means.items()},
         }
-        if self.prior_alone:
-            del entry["r_score"], entry["cost"]  # the solver did not run
         progress.curve.append(entry)
         score = entry.get(self.configuration.select())
         pretrained = progress.epoch >= training.pretraining
         better = progress.best_score is None or (score is not None and score < progress.best_score)
         if pretrained and score is not None and better:
             progress.best_score, progress.best_epoch = score, progress.epoch
-            if self.prior_alone:
-                found = {"ode_score": found["ode_score"]}
             progress.best_scores = score_table(found)
             if self.trainer.is_global_zero:
                 self.scored.save(self.folder)
@@ -276,6 +272,12 @@ class Assimilator(lightning.LightningModule):
         if self.trainer.is_global_zero:
             self._save_state()
             self.on_epoch(progress)
+
+    def _known(self) -> tuple[str, ...]:
+        """Return the scores that say something of this epoch."""
+        if self.prior_alone:
+            return ("ode_score",)  # the solver did not run
+        return losses.Scores._fields if self.data.validation.truth is not None else ("cost",)
 
     def _save_state(self) -> None:
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)

@@ -1,0 +1,225 @@
+"""Windows for training from files: observations, true states, or both, as `assimilate` reads them.
+
+They are what they are: no engine simulates further ones, and no noise is drawn anew.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from pyvda import conventions, names, netcdf, patterns, validation, windows
+from pyvda.batch import Batch
+from pyvda.climatology import climatology
+from pyvda.data_settings import Files
+from pyvda.description import Pattern
+from pyvda.engine import get_engine
+from pyvda.engine.interface import Array
+from pyvda.errors import InputError
+from pyvda.models import MODELS
+
+_VALIDATION_SHARE = 0.2
+
+
+class FileData:
+    """Training and validation windows of a user's files; see `TwinData` for the interface.
+
+    Parameters
+    ----------
+    settings : Files
+    engine : str, optional
+        Makes the climatology for first guesses; see `pyvda.engine.get_engine`.
+
+    Attributes
+    ----------
+    pattern : Pattern
+        Of the files' observations.
+    states : (W, T, D)
+        True states of the training windows; without a truth their observations, NaN where there
+        are none.
+    validation : Batch
+        The windows that select the best weights.
+
+    Raises
+    ------
+    InputError
+        When a file cannot be read, or the files do not belong together.
+    """
+
+    def __init__(self, settings: Files, engine: str | None = None) -> None:
+        self.settings = settings
+        model = settings.dynamics()
+        everything, time_step = self._read(settings.observations, settings.truth)
+        # Data weigh relative to the mean variance of their file, as when the file is assimilated.
+        variance = weighing = windows.reference_variance(everything)
+        if settings.has_files_to_select_by():
+            files = settings.validation_observations, settings.validation_truth
+            training, (last, other) = everything, self._read(*files)
+            _check_alike(everything, time_step, last, other)
+            weighing = windows.reference_variance(last)
+        else:
+            training, last = _split(everything, settings.validation)
+        known = names.TRUTH if settings.has_truth() else names.OBSERVATION
+        self.states: Array = training[known].values
+        self._check_states()
+        mean = climatology(model, get_engine(engine)).mean
+        self._training = windows.to_batch(training, mean, variance)
+        self.validation = windows.to_batch(last, mean, weighing)
+        self.pattern = Pattern(
+            name=settings.name(), model=model.name, parameters=model.parameters,
+            state_size=model.state_size, time_step=time_step, steps=self.states.shape[1],
+            variance=variance or netcdf.stated_variance(everything),
+            **patterns.rule(np.asarray(self._training.mask) > 0),
+        )  # fmt: skip
+
+    def epoch(self, epoch: int) -> tuple[Batch, Array]:
+        """Return the windows of an epoch in their order, and their numbers."""
+        random = np.random.default_rng([self.settings.seed, epoch, 2])
+        order = random.permutation(len(self._training))
+        return self._training[order], order
+
+    def distinct(self, epochs: int) -> int:
+        """Return how many different windows were seen in so many epochs."""
+        return len(self._training) * min(epochs, 1)
+
+    def _read(self, observations: str | None, truth: str | None) -> tuple[xr.Dataset, float]:
+        """Return the windows of a pair of files, and their time step."""
+        settings, model = self.settings, self.settings.dynamics()
+        ds = _opened(observations, truth, settings)
+        stated = str(ds.attrs.get("model"))
+        if stated in MODELS and stated != model.name:
+            raise InputError(
+                f"{observations or truth} says that it is of {stated}, and data.model is "
+                f"{model.name}; correct one of them"
+            )
+        time_step = netcdf.model_time_step(ds, settings.time_step, model)
+        ds, _ = windows.in_windows(ds, settings.window, settings.overlap)
+        windows.check_state_size(ds, model.state_size, model.name)
+        return ds, time_step
+
+    def _check_states(self) -> None:
+        """Refuse states whose spread is not known, or zero: they cannot be normalised."""
+        by_component = self.settings.normalisation == "component"
+        states = self.states.reshape(-1, self.states.shape[2] if by_component else 1)
+        known = np.isfinite(states)
+        for component, there in enumerate(known.T):
+            values = states[there, component]
+            if not len(values) or np.ptp(values) == 0:
+                of = f"component {component} has" if by_component else "the training windows have"
+                raise InputError(
+                    f"{of} no two different values, so that there is no spread to normalise by; "
+                    + ("choose normalisation: scalar" if by_component else "give other windows")
+                )
+
+
+def _opened(observations: str | None, truth: str | None, settings: Files) -> xr.Dataset:
+    """Return observations with their truth; what is left out is not there, or NaN.
+
+    A truth in the file of the observations counts only if the configuration names that file.
+    """
+    true = None if truth is None else _states(truth, settings.truth_variable)
+    if observations is None:
+        if true is None:
+            raise ValueError("neither observations nor truth are given")
+        return true.assign({names.OBSERVATION: true[names.TRUTH].where(False)})
+    ds = netcdf.open_observations(observations, settings.variable)
+    if names.POINT_OBSERVATION in ds:
+        raise InputError(
+            f"{observations} has observations between the steps ({names.POINT_OBSERVATION}), and "
+            "training takes those at the steps alone; put them on steps, or leave them out"
+        )
+    ds = ds.drop_vars(names.TRUTH, errors="ignore")
+    if true is None:
+        return ds
+    states = true[names.TRUTH]
+    _check_pair(
+        states, ds[names.OBSERVATION], f"truth in {truth}", f"observation in {observations}"
+    )
+    return ds.assign({names.TRUTH: (states.dims, states.values)})
+
+
+def _states(path: str, variable: str | None) -> xr.Dataset:
+    """Return `truth` and its coordinates, complete."""
+    source = netcdf.open_dataset(path)
+    if variable is None and names.TRUTH in source:
+        variable = names.TRUTH
+    found = conventions.as_float64(conventions.normalise(source, variable))
+    validation.check_time(found)
+    states = found[[names.OBSERVATION]].rename({names.OBSERVATION: names.TRUTH})
+    missing = int((~np.isfinite(states[names.TRUTH].values)).sum())
+    if missing:
+        raise InputError(
+            f"the truth in {path} has {missing} missing or infinite values, expected a number at "
+            "every step; fill them, or leave out these windows or steps in all files"
+        )
+    return states
+
+
+def _check_pair(
+    states: xr.DataArray, observed: xr.DataArray, truth: str, observations: str
+) -> None:
+    """Refuse a truth of other steps, components or units than the observations."""
+    if (states.dims, states.shape) != (observed.dims, observed.shape):
+        raise InputError(
+            f"the {truth} is {_shape(states)}, the {observations} {_shape(observed)}; give the "
+            "truth of these observations"
+        )
+    for name in states.dims:
+        if name in states.coords and name in observed.coords:
+            differ = _differ(states[name].values, observed[name].values)
+            if differ.any():
+                at = int(np.argmax(differ))
+                raise InputError(
+                    f"the {truth} has {name} {states[name].values[at]} where the {observations} "
+                    f"has {observed[name].values[at]}; give the truth of these observations"
+                )
+    units = states.attrs.get("units"), observed.attrs.get("units")
+    if None not in units and units[0] != units[1]:
+        raise InputError(
+            f"the {truth} is in units of {units[0]}, the {observations} in {units[1]}; convert one "
+            "of them"
+        )
+
+
+def _differ(labels: Array, others: Array) -> Array:
+    """Tell which labels differ; of numbers, by more than the rounding of a stored time."""
+    if labels.dtype.kind == others.dtype.kind == "f":
+        step = np.abs(np.diff(others)).min(initial=np.inf)
+        return np.asarray(np.abs(labels - others) > 1e-2 * step)
+    return np.broadcast_to(labels != others, labels.shape)
+
+
+def _shape(array: xr.DataArray) -> str:
+    return " x ".join(f"{size} {name}" for name, size in array.sizes.items())
+
+
+def _check_alike(training: xr.Dataset, step: float, selecting: xr.Dataset, other: float) -> None:
+    """Refuse windows to select by that are of another length or step than those to train on."""
+    steps, others = training.sizes[names.TIME], selecting.sizes[names.TIME]
+    if steps != others or abs(step - other) > 1e-6 * step:
+        raise InputError(
+            f"the validation files have windows of {others} steps of {other:.6g}, the training "
+            f"files of {steps} steps of {step:.6g}; give windows of one kind"
+        )
+
+
+def _split(ds: xr.Dataset, validation: int | None) -> tuple[xr.Dataset, xr.Dataset]:
+    """Return the windows to train on and the last ones, to select by.
+
+    The last, because neighbours in a series resemble each other: weights that are selected by
+    later times than were trained on do not get away with remembering.
+    """
+    count = ds.sizes[names.WINDOW]
+    held = validation or max(1, round(_VALIDATION_SHARE * count))
+    first = max(count - held, 0)
+    before = np.arange(first)
+    if names.WINDOW_START in ds.coords:
+        starts = ds[names.WINDOW_START].values
+        before = before[starts[before] + ds.sizes[names.TIME] <= starts[first]]
+    if not len(before):
+        raise InputError(
+            f"the files make {count} windows, of which {held} are for validation and none of the "
+            "others has its steps for itself; give a longer series, cut it into shorter windows "
+            "(data.window, data.overlap), or lower data.validation"
+        )
+    return ds.isel(window=before), ds.isel(window=slice(first, None))
