@@ -192,6 +192,14 @@ class WrongTangent(Lorenz63):
         return right * torch.tensor([1.0, 1.0, 1.0 + 1e-6], dtype=x.dtype)
 
 
+class WrongInFloat32(Lorenz63):
+    """Right in float64, which every other check computes in."""
+
+    def forward(self, x):
+        right = super().forward(x)
+        return right * (1 + 1e-2) if x.dtype == torch.float32 else right
+
+
 class NoneOfItsOwn(torch.nn.Module):
     def forward(self, x):
         return Lorenz63()(x)
@@ -217,6 +225,14 @@ def test_a_tangent_linear_wrong_in_the_sixth_digit_fails() -> None:
     assert names(failed(checks)) == {
         "torch tendency: tangent linear, by differences",
         "torch tendency: adjoint, in ulps",
+    }
+
+
+def test_a_tendency_wrong_in_float32_alone_fails() -> None:
+    checks = check_model(get_model("lorenz63"), engine="torch", tendency=WrongInFloat32())
+    assert names(failed(checks)) == {
+        "torch euler: float32 against float64",
+        "torch rk4: float32 against float64",
     }
 
 

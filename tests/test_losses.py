@@ -55,9 +55,7 @@ def mean_square(difference: np.ndarray) -> np.ndarray:
 def test_supervised_loss_is_that_of_the_formula(
     model, arrays, batch, prior_analysis, prior_truth
 ) -> None:
-    weights = Supervised(
-        kind="supervised", prior_analysis=prior_analysis, prior_truth=prior_truth
-    )
+    weights = Supervised(kind="supervised", prior_analysis=prior_analysis, prior_truth=prior_truth)
     found = losses.supervised(model, batch.first_guess, batch, weights).detach().numpy()
     expected = (
         mean_square(arrays["z"] - arrays["truth"])
@@ -77,7 +75,5 @@ def test_unsupervised_loss_is_the_cost_in_physical_units(model, arrays, batch) -
     found = losses.unsupervised(model, batch.first_guess, batch, weights).detach().numpy()
     misfit = arrays["mask"] * (STD * (arrays["z"] - arrays["observation"])) ** 2
     observed = arrays["mask"].sum((1, 2))
-    expected = 0.02 * misfit.sum((1, 2)) / observed + 1.5 * mean_square(
-        STD * residual(arrays["z"])
-    )
+    expected = 0.02 * misfit.sum((1, 2)) / observed + 1.5 * mean_square(STD * residual(arrays["z"]))
     np.testing.assert_allclose(found, expected, rtol=1e-12)
