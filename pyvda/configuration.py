@@ -244,10 +244,11 @@ class Training(Section):
     pretraining : int
         First epochs, in which Φ alone learns to predict true states.
     iterations : mapping of epoch to int
-        Solver iterations from that epoch on: `{0: 5, 20: 10, 40: 20}`. The last is the number that
-        the trained model makes.
+        Solver iterations from that epoch on: `{0: 5, 20: 10, 40: 20}`. The trained model
+        makes as many as in the epoch of its best weights: with those it was scored.
     patience : int, optional
-        Epochs without a better score after which training stops.
+        Epochs without a better score after which training stops; counted anew from the end of
+        pretraining and from the last change of `iterations`.
     select : {"r_score", "cost", "ode_score"}, optional
         The validation score that the best weights have lowest; by default the R-score, the
         ODE-score for identification, and the cost where there is no truth.

@@ -23,6 +23,7 @@ from typing import Any
 import lightning
 import torch
 import yaml
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 import pyvda
 from pyvda.atomic import replacing
@@ -90,22 +91,31 @@ def train(
     out = Path(out)
     progress, tensors = _start(out, configuration, resume)
     if not progress.finished:
+        trainer = _trainer(out, configuration, configuration.training.epochs - progress.epoch)
         get_engine(engine)  # before, so that a resumed run computes with the same kernels
         data = source(configuration.data, engine)
-        if tensors is None:
-            _make_folder(out, configuration)  # now that the windows can be used
         module = _module(configuration, data, out, progress, tensors, start, engine, report, step)
-        settings = configuration.training
+        if tensors is None:
+            _make_folder(out, configuration)  # last, so that what is refused leaves nothing behind
         # When it ends, Lightning resets every signal to the handler that Python knows of. Julia's
         # threads stop for the garbage collector by a SIGSEGV that Julia handles in C: without that
         # handler, the next collection ends the process.
         with _quiet(), handlers_kept():
-            lightning.Trainer(
+            trainer.fit(module)
+    return LearnedModel.load(out) if (out / MODEL_FILE).is_file() else None
+
+
+def _trainer(out: Path, configuration: Configuration, epochs: int) -> lightning.Trainer:
+    """Return Lightning's trainer; refuse what it, or this machine, does not have."""
+    settings = configuration.training
+    try:
+        with _quiet():
+            return lightning.Trainer(
                 accelerator=settings.accelerator,
                 devices=settings.devices,
                 strategy=_strategy(configuration),
                 precision=settings.precision,
-                max_epochs=settings.epochs - progress.epoch,
+                max_epochs=epochs,
                 gradient_clip_val=configuration.optimiser.clip,
                 reload_dataloaders_every_n_epochs=1,
                 num_sanity_val_steps=0,
@@ -115,8 +125,14 @@ def train(
                 enable_progress_bar=False,
                 enable_model_summary=False,
                 default_root_dir=out,
-            ).fit(module)
-    return LearnedModel.load(out) if (out / MODEL_FILE).is_file() else None
+            )
+    except (MisconfigurationException, ImportError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split()).partition(". ")[0].rstrip(".!")
+        raise InputError(
+            f"training: accelerator {settings.accelerator!r} with devices {settings.devices!r} and "
+            f"strategy {settings.strategy!r} cannot be used ({reason}), expected what Lightning "
+            "finds on this machine; correct them, or leave them out for one device of its choice"
+        ) from error
 
 
 def _strategy(configuration: Configuration) -> str:
@@ -133,6 +149,7 @@ def _start(
     stored = out / state.RESUME_FILE
     if resume and stored.is_file():
         return state.read(stored, configuration.model_dump(mode="json"))
+    # Further processes of a distributed run find the folder that the first one has just made.
     if _first_process() and not resume and (stored.exists() or (out / MODEL_FILE).exists()):
         raise InputError(
             f"{out} holds a training already; add --resume to go on with it, or name another folder"

@@ -218,6 +218,14 @@ class Recorder(Lorenz63):
         return super().tangent_linear(x, dx)
 
 
+class WrongInFloat32(Lorenz63):
+    """Right in float64, which every other check computes in."""
+
+    def forward(self, x):
+        right = super().forward(x)
+        return right * (1 + 1e-2) if x.dtype == torch.float32 else right
+
+
 class NoneOfItsOwn(torch.nn.Module):
     def forward(self, x):
         return Lorenz63()(x)
@@ -274,6 +282,14 @@ def test_progress_counts_what_is_checked(l63_batch) -> None:
     check_model(get_model("lorenz63"), l63_batch, engine="torch", report=report)
     assert [done for done, _ in told] == list(range(1, len(told) + 1))
     assert {total for _, total in told} == {len(told)}
+
+
+def test_a_tendency_wrong_in_float32_alone_fails() -> None:
+    checks = check_model(get_model("lorenz63"), engine="torch", tendency=WrongInFloat32())
+    assert names(failed(checks)) == {
+        "torch euler: float32 against float64",
+        "torch rk4: float32 against float64",
+    }
 
 
 def test_a_tendency_without_derivatives_of_its_own(l63_batch) -> None:

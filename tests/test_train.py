@@ -8,10 +8,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import lightning
 import numpy as np
 import pytest
 import torch
 import yaml
+from lightning.pytorch.plugins import MixedPrecision
+from safetensors import safe_open
 
 from pyvda.cli import main
 from pyvda.configuration import Configuration, Data, validated
@@ -52,8 +55,13 @@ def configured(prior: str, solver: str, loss: str, /, **sections: Any) -> Config
     return validated(Configuration, values, "here")
 
 
-def held_out(data: Data, model: LearnedModel | None, iterations: int = 0) -> float:
-    """R-score on the validation windows, of a learned model or of FSGD."""
+def held_out(data: Data) -> Data:
+    """Return the same setting with other windows in place of those that select the weights."""
+    return data.model_copy(update={"validation_seed": 3})
+
+
+def r_score(data: Data, model: LearnedModel | None, iterations: int = 0) -> float:
+    """R-score on the validation windows of `data`, of a learned model or of FSGD."""
     found = TwinData(data)
     batch = found.validation
     if model is None:
@@ -72,41 +80,78 @@ def curve(out: Path) -> list[dict[str, Any]]:
     return json.loads((out / "training.json").read_text())["curve"]
 
 
+def r_scores(out: Path) -> list[float]:
+    return [epoch["r_score"] for epoch in curve(out) if "r_score" in epoch]
+
+
 PRETRAINED = {"training": {"pretraining": 1}}
+BILINEAR = {
+    "optimiser": {"pretraining_rate": 1.0}, "training": {"pretraining": 10, "epochs": 24},
+}  # fmt: skip
+CELLS = {"prior": {"every": 8, "width": 5}, "solver": {"every": 8, "hidden": [10, 16]}}
+SMALL = {"data": {"preset": "lorenz96", "steps": 16, "windows": 32, "validation": 16}}
+
+# R on the held-out windows: of the first guess, and of FSGD after 20 iterations, which is four
+# times as many as the trained solvers make. Its limit is 3.3 and 2.8, which is out of reach of
+# trainings of seconds; `test_supervised_training_beats_a_converged_descent` trains for longer.
+KNOWN = {"lorenz63": (49.43, 45.98), "lorenz96": (8.87, 6.89)}
+
+# The score that each stays below: what it was when this was written, and 3 to 20 % more.
 ROWS = [
-    ("rk4", "lstm", {}),
-    ("rk4", "conv", {"data": {"windows": 128}, "training": {"epochs": 14}}),
-    ("euler", "lstm", {}),
-    ("bilinear-rk4", "lstm", {
-        "optimiser": {"pretraining_rate": 1.0}, "training": {"pretraining": 10, "epochs": 16},
+    ("rk4", "lstm", 45.0, {}),
+    ("rk4", "conv", 36.0, {"data": {"windows": 128}, "training": {"epochs": 14}}),
+    ("euler", "lstm", 45.0, {}),
+    ("bilinear-rk4", "lstm", 35.0, BILINEAR),
+    ("genn", "lstm", 28.0, PRETRAINED),
+    ("two-scale-genn", "lstm", 28.0, PRETRAINED),
+    ("two-scale-genn", "conv", 25.0, PRETRAINED),
+    ("autoencoder", "conv", 32.0, PRETRAINED),
+    ("genn", "conv", 43.0, PRETRAINED | CELLS),
+    ("rk4", "lstm", 7.8, SMALL),
+    ("rk4", "conv", 5.8, SMALL | {"training": {"epochs": 8}}),
+    ("two-scale-genn", "conv", 8.2, SMALL | PRETRAINED | {
+        "prior": {"width": 5, "features": 12, "latent": 8, "merge": 8},
     }),
-    ("genn", "lstm", PRETRAINED),
-    ("two-scale-genn", "lstm", PRETRAINED),
-    ("two-scale-genn", "conv", PRETRAINED),
-    ("autoencoder", "conv", PRETRAINED),
-    ("genn", "conv", PRETRAINED | {
-        "prior": {"every": 8, "width": 5}, "solver": {"every": 8, "hidden": [10, 16]},
-    }),
+    ("autoencoder", "conv", 8.4, SMALL | PRETRAINED | {"prior": {"features": 12}}),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("prior", "solver", "sections"), ROWS)
-def test_every_architecture_trains(prior, solver, sections, tmp_path) -> None:
-    """Below the untrained one, and below FSGD with four times as many iterations."""
+def windows_of(preset: str) -> Data:
+    small = SMALL["data"] if preset == "lorenz96" else {}
+    return held_out(configured("rk4", "lstm", "supervised", data=small).data)
+
+
+@pytest.mark.parametrize("preset", KNOWN)
+def test_what_the_scores_are_compared_with(preset) -> None:
+    data = windows_of(preset)
+    windows = TwinData(data).validation
+    guess, fsgd = KNOWN[preset]
+    found = np.square(np.asarray(windows.first_guess) - windows.truth).mean()
+    assert found == pytest.approx(guess, rel=0.01)
+    assert r_score(data, None, 20) == pytest.approx(fsgd, rel=0.01)
+
+
+@pytest.mark.parametrize(("prior", "solver", "score", "sections"), ROWS)
+def test_every_architecture_trains(prior, solver, score, sections, tmp_path) -> None:
+    """To the stated score, and below the same model with the weights that it started from."""
     configuration = configured(prior, solver, "supervised", **sections)
     model = train(configuration, tmp_path)
-    trained = held_out(configuration.data, model)
+    data = held_out(configuration.data)
+    trained = r_score(data, model)
     torch.manual_seed(configuration.training.seed)
-    untrained = LearnedModel(
-        model.architecture, model.pattern, model.mean, model.std, model.iterations
+    untrained = r_score(
+        data,
+        LearnedModel(model.architecture, model.pattern, model.mean, model.std, model.iterations),
     )
-    assert trained < 0.8 * held_out(configuration.data, untrained)
-    assert trained < 0.95 * held_out(configuration.data, None, 4 * model.iterations)
+    assert trained < score
+    assert trained < (0.8 if data.preset == "lorenz63" else 0.97) * untrained
 
 
 @pytest.mark.slow
 def test_supervised_training_beats_a_converged_descent(tmp_path) -> None:
-    """On the setting of Table 1, where the weak constraint leaves the edges to extrapolation."""
+    """On windows of 48 steps whose first 16 are not observed, which the weak constraint has to
+    extrapolate to. The windows of Table 1 are like that at both ends, and have 200 steps.
+    """
     configuration = configured(
         "two-scale-genn",
         "lstm",
@@ -117,7 +162,8 @@ def test_supervised_training_beats_a_converged_descent(tmp_path) -> None:
         training={"epochs": 16, "batch_size": 16, "pretraining": 1},
     )
     model = train(configuration, tmp_path)
-    assert held_out(configuration.data, model) < 0.95 * held_out(configuration.data, None, 20_000)
+    data = held_out(configuration.data)
+    assert r_score(data, model) < 0.95 * r_score(data, None, 20_000)
 
 
 @pytest.mark.parametrize("solver", ["lstm", "conv"])
@@ -214,22 +260,26 @@ def test_a_killed_training_resumes_to_the_same_curve(tmp_path) -> None:
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(tmp_path, monkeypatch) -> None:
-    wrong = losses.supervised
+    right = losses.supervised
+
+    truths = []
 
     def poisoned(model, z, batch, weights):
-        loss = wrong(model, z, batch, weights)
-        if len(calls := poisoned.__dict__.setdefault("calls", [])) == 7:
+        loss = right(model, z, batch, weights)
+        if len(truths) == 7:
             loss = loss * torch.tensor([1.0, float("nan"), 1.0, 1.0])
-        calls.append(1)
+        truths.append(model.to_physical(batch.truth[1]).numpy())
         return loss
 
     monkeypatch.setattr(losses, "supervised", poisoned)
-    fixed = quick(data={"fresh": False}, training={"pretraining": 0})
+    fixed = quick(data={"fresh": False, "symmetries": False}, training={"pretraining": 0})
     out = tmp_path / "run"
-    with pytest.raises(
-        TrainingError, match=r"not finite at step 7 \(epoch 2, window \d+, .*solver 0\.0\d+"
-    ):
+    with pytest.raises(TrainingError, match=r"not finite at step 7 \(epoch 2, ") as stopped:
         train(fixed, out)
+    # The window is the one among the training states whose loss was spoilt.
+    far = np.abs(TwinData(fixed.data).states - truths[7]).max((1, 2))
+    assert np.sort(far)[:2] == pytest.approx([0.0, 5.0], abs=4.99)
+    assert f", window {far.argmin()}, learning rates: solver 0.0" in str(stopped.value)
     assert len(curve(out)) == 2
     LearnedModel.load(out)
     monkeypatch.undo()
@@ -261,9 +311,7 @@ def test_what_is_written_beside_the_weights(tmp_path) -> None:
     assert record["best_epoch"] == best["epoch"]
     kept = record["validation"]["scores"]["r_score"]["mean"]
     assert kept == pytest.approx(best["r_score"], rel=1e-9)
-    assert held_out(configuration.data, LearnedModel.load(tmp_path)) == pytest.approx(
-        kept, rel=1e-4
-    )
+    assert r_score(configuration.data, LearnedModel.load(tmp_path)) == pytest.approx(kept, rel=1e-4)
     stored = yaml.safe_load((tmp_path / "configuration.yaml").read_text())
     assert validated(Configuration, stored, "stored") == configuration
 
@@ -278,6 +326,25 @@ def test_early_stopping(tmp_path) -> None:
     assert record["finished"]
 
 
+def test_early_stopping_counts_from_the_end_of_pretraining(tmp_path) -> None:
+    training = {"epochs": 9, "pretraining": 5, "iterations": {0: 2}, "patience": 2, "averaging": 0}
+    still = {"solver_rate": 0.0, "prior_rate": 0.0}
+    assert train(quick(optimiser=still, training=training), tmp_path) is not None
+    record = json.loads((tmp_path / "training.json").read_text())
+    assert record["best_epoch"] == 5
+    assert record["epochs"] == 8
+
+
+def test_the_model_makes_the_iterations_that_it_was_scored_with(tmp_path) -> None:
+    """Not the last: without learning, more iterations of random weights lead further away."""
+    still = {"solver_rate": 0.0, "prior_rate": 0.0}
+    training = {"epochs": 3, "pretraining": 0, "iterations": {0: 2, 2: 9}, "averaging": 0}
+    model = train(quick(optimiser=still, training=training), tmp_path)
+    assert json.loads((tmp_path / "training.json").read_text())["best_epoch"] == 0
+    assert model is not None
+    assert model.iterations == 2
+
+
 def test_a_fixed_prior_is_not_trained(tmp_path) -> None:
     fixed = quick(optimiser={"prior_rate": 0.0}, training={"pretraining": 0, "averaging": 0.0})
     model = train(fixed, tmp_path)
@@ -289,11 +356,64 @@ def test_a_fixed_prior_is_not_trained(tmp_path) -> None:
     assert any(not torch.equal(after, before) for after, before in moved)
 
 
-@pytest.mark.parametrize("precision", ["64-true", "bf16-mixed"])
-def test_other_precisions(precision, tmp_path) -> None:
-    model = train(quick(training={"precision": precision, "checkpoint_every": 1}), tmp_path)
-    expected = torch.float64 if precision == "64-true" else torch.float32
-    assert {p.dtype for p in model.parameters()} == {expected}
+def test_other_precisions(tmp_path) -> None:
+    """Close to float32, as far away as their rounding makes them, and kept as what was trained."""
+    found = {}
+    for precision in ("32-true", "64-true", "bf16-mixed"):
+        settings = {"precision": precision, "checkpoint_every": 1, "pretraining": 0, "epochs": 2}
+        model = train(quick(training=settings), tmp_path / precision)
+        assert model is not None
+        expected = torch.float64 if precision == "64-true" else torch.float32
+        assert {p.dtype for p in model.parameters()} == {expected}
+        found[precision] = np.array(r_scores(tmp_path / precision))
+    far = {k: np.abs(v / found["32-true"] - 1).max() for k, v in found.items()}
+    assert 0 < far["64-true"] < 1e-4
+    assert 1e-4 < far["bf16-mixed"] < 0.1
+
+
+def scaled_training(on: str, monkeypatch) -> Configuration:
+    """A training in float16, whose loss is scaled: Lightning does that on a GPU alone."""
+    if on == "cuda":
+        if not torch.cuda.is_available():
+            pytest.skip("no CUDA device")
+        return quick(training={"precision": "16-mixed", "accelerator": "gpu"})
+    trainer = lightning.Trainer
+
+    def with_scaler(*, precision, **options):
+        scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, growth_interval=4)
+        return trainer(**options, plugins=[MixedPrecision(precision, "cpu", scaler)])
+
+    monkeypatch.setattr(lightning, "Trainer", with_scaler)
+    return quick(training={"precision": "16-mixed", "accelerator": "cpu"})
+
+
+@pytest.mark.parametrize("on", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_a_training_with_a_scaled_loss_resumes_with_its_scale(on, tmp_path, monkeypatch) -> None:
+    configuration = scaled_training(on, monkeypatch)
+    whole = train(configuration, tmp_path / "whole")
+    assert whole is not None
+
+    class Stopped(Exception):
+        pass
+
+    def stop(epoch: dict[str, Any]) -> None:
+        if epoch["epoch"] == 2:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        train(configuration, tmp_path / "stopped", report=stop)
+
+    def scaler(out: str) -> dict[str, Any]:
+        with safe_open(tmp_path / out / RESUME_FILE, "pt") as file:
+            return json.loads(file.metadata()["pyvda"])["progress"]["scaler"]
+
+    middle = scaler("stopped")
+    assert middle["_growth_tracker"] or middle["scale"] != 1024.0  # else it need not be kept
+    resumed = train(configuration, tmp_path / "stopped", resume=True)
+    assert resumed is not None
+    assert scaler("stopped") == scaler("whole")
+    assert curve(tmp_path / "stopped") == curve(tmp_path / "whole")
+    assert resumed.digest() == whole.digest()
 
 
 def test_resuming_what_cannot_be_resumed(tmp_path, monkeypatch, capsys) -> None:
@@ -314,6 +434,32 @@ def test_resuming_what_cannot_be_resumed(tmp_path, monkeypatch, capsys) -> None:
     assert "another optimiser.solver_rate" in refused("--resume")
     (out / RESUME_FILE).write_bytes((out / RESUME_FILE).read_bytes()[:100])
     assert "cannot be read" in refused("--resume")
+
+
+@pytest.mark.parametrize(
+    ("training", "said"),
+    [
+        ({"strategy": "nonsense"}, "strategy 'nonsense' cannot be used (You selected an invalid"),
+        ({"accelerator": "abacus"}, "accelerator 'abacus' with devices 1"),
+        pytest.param(
+            {"accelerator": "gpu"}, "accelerator 'gpu' with devices 1",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU"),
+        ),
+    ],
+)  # fmt: skip
+def test_what_the_machine_does_not_have_is_refused(
+    training, said, tmp_path, monkeypatch, capsys
+) -> None:
+    path, out = tmp_path / "configuration.yaml", tmp_path / "run"
+    path.write_text(yaml.safe_dump(quick(training=training).model_dump(mode="json")))
+    monkeypatch.setattr("sys.argv", ["pyvda", "train", str(path), "--out", str(out)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    errors = capsys.readouterr().err
+    assert said in " ".join(errors.split())
+    assert "Traceback" not in errors
+    assert not out.exists()
 
 
 def test_the_command_line_trains(tmp_path, monkeypatch, capsys) -> None:
@@ -356,15 +502,25 @@ def test_training_leaves_the_handlers_of_signals_as_they_were(tmp_path) -> None:
 
 @pytest.mark.slow
 def test_two_processes_train_together(tmp_path) -> None:
-    """DDP on two processes, through the epochs in which Φ alone is trained, too."""
-    settings = quick(
-        prior={"kind": "genn", "width": 3, "features": 4, "latent": 2},
-        training={
-            "epochs": 2, "pretraining": 1, "batch_size": 4, "accelerator": "cpu", "devices": 2,
-            "strategy": "ddp",
-        },
-    ).model_dump(mode="json")  # fmt: skip
-    (tmp_path / "run.yaml").write_text(yaml.safe_dump(settings))
+    """DDP on two processes takes the steps of one with twice the batch, to rounding.
+
+    Processes that each train on all windows would take twice as many; without the mean of their
+    gradients, the weights would be those of half of the windows. In the first epoch Φ alone is
+    trained.
+    """
+    common = {
+        "epochs": 2, "pretraining": 1, "accelerator": "cpu", "precision": "64-true",
+    }  # fmt: skip
+
+    def settings(**training: Any) -> Configuration:
+        return quick(
+            data={"windows": 16},
+            prior={"kind": "genn", "width": 3, "features": 4, "latent": 2},
+            training=common | training,
+        )
+
+    ddp = settings(batch_size=2, devices=2, strategy="ddp").model_dump(mode="json")
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(ddp))
     command = [Path(sys.executable).with_name("pyvda"), "train", "run.yaml", "--out", "run"]
     environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
@@ -373,7 +529,15 @@ def test_two_processes_train_together(tmp_path) -> None:
     assert [line.split("  ")[0] for line in said[:2]] == ["epoch 0", "epoch 1"]
     assert said[2:] == ["run: the best weights, to use as --checkpoint run"]
     assert [epoch["iterations"] for epoch in curve(tmp_path / "run")] == [0, 2]
-    LearnedModel.load(tmp_path / "run")
+    assert [epoch["step"] for epoch in curve(tmp_path / "run")] == [4, 8]
+
+    one = train(settings(batch_size=4), tmp_path / "one")
+    assert one is not None
+    weights = LearnedModel.load(tmp_path / "run").state_dict()
+    for name, expected in one.state_dict().items():
+        torch.testing.assert_close(weights[name], expected, rtol=1e-7, atol=1e-9, msg=name)
+    together, alone = (r_scores(tmp_path / run) for run in ("run", "one"))
+    assert together == pytest.approx(alone, rel=1e-8)
 
 
 def test_epochs_depend_on_seed_and_number_alone() -> None:
@@ -435,6 +599,7 @@ def test_weights_of_another_architecture_are_no_start(tmp_path) -> None:
     other = quick(solver={"kind": "lstm", "hidden": 4})
     with pytest.raises(InputError, match="another architecture"):
         train(other, tmp_path / "second", start=tmp_path / "first")
+    assert not (tmp_path / "second").exists()
 
 
 def test_no_window_of_an_epoch_is_one_of_validation_or_of_the_first_epoch() -> None:

@@ -261,8 +261,9 @@ class Assimilator(lightning.LightningModule):
             if self.trainer.is_global_zero:
                 self.scored.save(self.folder)
         progress.epoch += 1
-        # The schedule of iterations starts over the count: a score with fewer is no standstill.
-        since = progress.epoch - 1 - max(progress.best_epoch, max(training.iterations))
+        # Pretraining has no score that selects, and one with fewer iterations is no standstill.
+        started = max(training.pretraining, *training.iterations)
+        since = progress.epoch - 1 - max(progress.best_epoch, started)
         stale = training.patience is not None and since >= training.patience
         progress.finished = stale or progress.epoch >= training.epochs
         self.trainer.should_stop = self.trainer.should_stop or progress.finished
