@@ -199,6 +199,10 @@ def test_data_weigh_as_in_an_assimilation() -> None:
     assert data.pattern.variance == pytest.approx(5.0)
     weights = [np.unique(w[w > 0]).tolist() for w in data.validation.mask]
     assert weights == [pytest.approx([5 / 9]), pytest.approx([5.0])]
+    three = observed.assign(observation_error=3 + 0 * observed.observation_error)
+    pyvda.save_analysis(three, "later.nc")
+    data = FileData(Files(observations="obs.nc", validation_observations="later.nc"))
+    assert np.unique(data.validation.mask) == pytest.approx([0.0, 1.0])  # of its own file
 
 
 def test_normalisation_without_a_truth_is_that_of_the_observations() -> None:
