@@ -103,7 +103,7 @@ def rule(observed: np.ndarray) -> dict[str, Any]:
     if not len(there):
         return _described(components=tuple(range(size)), coverage=())
     at: np.ndarray = np.asarray(there.any(2))
-    times = np.flatnonzero(at.mean(0) > 0.5)  # those of the usual window
+    times = np.flatnonzero(at.mean(0) >= 0.5)  # those of the usual window
     gaps = np.diff(np.nonzero(at)[1])
     gaps = gaps[gaps > 0]  # within a window
     every = int(np.median(gaps)) if len(gaps) else steps
