@@ -22,9 +22,14 @@ from pyvda.shipped import checkpoint_folder
 if TYPE_CHECKING:
     from pyvda.learned import LearnedModel
 
-# Windows times iterations from which Julia, where it does not run yet, is started for its kernels:
-# to start it and to compile takes some five seconds, as long as torch takes for half of this.
-_WORTH_STARTING = 40_000
+# Numbers of all windows times iterations from which Julia, where it does not run yet, is started
+# for its kernels: to start it and to compile takes some five seconds, as long as torch takes for
+# half of this.
+_WORTH_STARTING = 24_000_000
+
+# Numbers that a CPU computes at once: of larger batches, what stands between two operations of
+# torch leaves the cache, and Lorenz-96 takes up to three times as long.
+_AT_ONCE = 1 << 18
 
 
 class LearnedOptions(Options):
@@ -37,8 +42,8 @@ class LearnedOptions(Options):
     iterations : int, optional
         Of the solver, in place of the trained number.
     precision : {"float32", "float64"}
-    batch_size : int
-        Windows computed at once.
+    batch_size : int, optional
+        Windows computed at once; by default 256, on a CPU as many as its caches hold.
     device : str
         "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1".
     """
@@ -46,7 +51,7 @@ class LearnedOptions(Options):
     checkpoint: str
     iterations: int | None = Field(None, ge=0)
     precision: Literal["float32", "float64"] = "float32"
-    batch_size: int = Field(256, ge=1)
+    batch_size: int | None = Field(None, ge=1)
     device: str = "auto"
 
     def description(self) -> Description:
@@ -99,10 +104,11 @@ def solve(problem: Problem, options: LearnedOptions) -> Solution:
     x = np.empty(problem.batch.observation.shape)
     status = np.full(windows, Status.CONVERGED, dtype=int)
     iterations = model.iterations if options.iterations is None else options.iterations
-    if device == "cpu" and windows * iterations >= _WORTH_STARTING:
+    if device == "cpu" and x.size * iterations >= _WORTH_STARTING:
         get_engine()
-    for first in range(0, windows, options.batch_size):
-        block = slice(first, first + options.batch_size)
+    size = options.batch_size or _batch_size(x.size // max(1, windows), device)
+    for first in range(0, windows, size):
+        block = slice(first, first + size)
         batch = problem.batch[block].to(device, getattr(torch, options.precision))
         with torch.no_grad():
             found = model(batch, iterations)
@@ -110,8 +116,13 @@ def solve(problem: Problem, options: LearnedOptions) -> Solution:
         ended = found.status.cpu().numpy()
         # The iterations that it was trained for are all that a learned solver has to make.
         status[block] = np.where(ended == Status.ITERATION_LIMIT, Status.CONVERGED, ended)
-        problem.report(min(first + options.batch_size, windows), windows)
+        problem.report(min(first + size, windows), windows)
     return Solution(x, status, np.full(windows, iterations))
+
+
+def _batch_size(numbers: int, device: str) -> int:
+    """Return how many windows of so many numbers are computed at once."""
+    return 256 if device != "cpu" else max(1, _AT_ONCE // max(1, numbers))
 
 
 @functools.lru_cache(maxsize=4)
