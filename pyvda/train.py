@@ -118,6 +118,7 @@ def _trainer(out: Path, configuration: Configuration, epochs: int) -> lightning.
                 max_epochs=epochs,
                 gradient_clip_val=configuration.optimiser.clip,
                 reload_dataloaders_every_n_epochs=1,
+                use_distributed_sampler=False,  # the module has one of its own
                 num_sanity_val_steps=0,
                 inference_mode=False,  # Φ's gradient is taken in validation too
                 logger=False,

@@ -13,7 +13,7 @@ import lightning
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, DistributedSampler
 
 from pyvda.batch import Batch
 from pyvda.configuration import Configuration, Supervised, Unsupervised
@@ -87,9 +87,17 @@ class Assimilator(lightning.LightningModule):
         return self._loader(self.data.validation, np.arange(len(self.data.validation)))
 
     def _loader(self, batch: Batch, numbers: np.ndarray) -> DataLoader[Any]:
+        dataset = Windows(batch, numbers, self.windows_dtype)
+        processes = self.trainer.world_size
+        # Lightning's own sampler would shuffle: together the processes take the windows of a step
+        # that one process with the whole batch takes.
+        sampler: DistributedSampler[Any] | None = None
+        if processes > 1:
+            sampler = DistributedSampler(dataset, processes, self.trainer.global_rank, False)
         return DataLoader(
-            Windows(batch, numbers, self.windows_dtype),
+            dataset,
             batch_size=self.configuration.training.batch_size,
+            sampler=sampler,
             collate_fn=lambda fetched: fetched,
         )
 
@@ -273,6 +281,7 @@ class Assimilator(lightning.LightningModule):
         if self.trainer.is_global_zero:
             self._save_state()
             self.on_epoch(progress)
+        self.trainer.strategy.barrier()  # the others look for the weights when they end
 
     def _known(self) -> tuple[str, ...]:
         """Return the scores that say something of this epoch."""
