@@ -64,7 +64,7 @@ class Convolution(nn.Module):
         device = grid.device.type
         if device == "cpu" and not torch.is_autocast_enabled(device):
             grid = grid.to(self.weight.dtype)
-            engine = _engine(grid, [self])
+            engine = self.engine(grid)
             if self.space.dimension == 1 and self.width == 1 and self.bias is None:
                 mixed = F.linear(grid.permute(1, 2, 0), self.weight.flatten(1)).permute(2, 0, 1)
                 return mixed.relu() if self.relu else mixed
@@ -82,6 +82,10 @@ class Convolution(nn.Module):
         padded = self.space.pad(grid, reach).transpose(0, 1)
         result = convolve(padded, self.weight, self.bias).transpose(0, 1)
         return result.relu() if self.relu else result
+
+    def engine(self, grid: Tensor) -> JuliaEngine | None:
+        """Return the engine that computes this for such grids, None where torch does."""
+        return _engine(grid, [self])
 
 
 class Chain(nn.Sequential):

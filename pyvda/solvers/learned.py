@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from pyvda.cost import BoundCost
+from pyvda.engine.julia import JuliaEngine
 from pyvda.priors.spacetime import SpaceTime
 from pyvda.solvers.convolution import Chain, Convolution
 from pyvda.solvers.solver import Carry, GradientSolver
@@ -77,6 +78,10 @@ class LSTMSolver(_OnGrids):
         h = grid.new_zeros(self.hidden, *grid.shape[1:])
         return h, h, _unknown_scale(x0)
 
+    def on_engine(self, cost: BoundCost, x: Tensor) -> bool:
+        """Return whether the engine computes both the prior's gradient and the gates."""
+        return _both(cost, x, self.gates.engine(self._grid(x)))
+
     def step(self, x: Tensor, carry: Carry, gradient: Tensor) -> tuple[Tensor, Carry]:
         """Return the next x and (h, c, scale)."""
         h, c, scale = carry
@@ -134,8 +139,7 @@ class ConvSolver(_OnGrids):
 
     def on_engine(self, cost: BoundCost, x: Tensor) -> bool:
         """Return whether the engine computes both the prior's gradient and C."""
-        engine = getattr(cost.prior, "engine", None)
-        return engine is not None and None not in (engine(x), self.network.engine(self._grid(x)))
+        return _both(cost, x, self.network.engine(self._grid(x)))
 
     def step(self, x: Tensor, carry: Carry, gradient: Tensor) -> tuple[Tensor, Carry]:
         """Return the next x and (g, scale)."""
@@ -144,6 +148,12 @@ class ConvSolver(_OnGrids):
         grid = self._grid(gradient / scale)
         g = self.network(torch.cat((g, grid))) + grid
         return x - self._windows(5.0 * torch.atan(0.2 * self.update(g))), (g, scale)
+
+
+def _both(cost: BoundCost, x: Tensor, of_solver: JuliaEngine | None) -> bool:
+    """Return whether the prior's gradient at x is the engine's, as the solver's part is."""
+    of_prior = getattr(cost.prior, "engine", None)
+    return of_solver is not None and of_prior is not None and of_prior(x) is not None
 
 
 def _unknown_scale(x: Tensor) -> Tensor:
