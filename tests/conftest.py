@@ -36,6 +36,14 @@ REQUIRE_JULIA = os.environ.get("PYVDA_REQUIRE_JULIA", "") not in ("", "0")
 START_JULIA = "from pyvda.engine import get_engine; get_engine('libjulia')"
 
 
+@pytest.fixture
+def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What computes, fixed: else it would be Julia after a test that started it."""
+    chosen: str = getattr(request, "param", "torch")
+    monkeypatch.setenv("PYVDA_KERNELS", chosen)
+    return chosen
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     if not REQUIRE_JULIA or session.config.option.collectonly:
         return

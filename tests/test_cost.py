@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from kernels import with_both_kernels
 
 from pyvda.batch import Batch
 from pyvda.cost import Background, VariationalCost
@@ -13,18 +14,7 @@ from pyvda.dynamics import Lorenz63, bilinear
 from pyvda.errors import InputError
 from pyvda.priors import GENN, EulerPrior, RK4Prior, ScaledPrior, TwoScaleGENN
 
-
-@pytest.fixture(autouse=True)
-def kernels(request, monkeypatch):
-    """What computes, fixed: else it would be Julia after a test that started it."""
-    chosen = getattr(request, "param", "torch")
-    monkeypatch.setenv("PYVDA_KERNELS", chosen)
-    return chosen
-
-
-with_both_kernels = pytest.mark.parametrize(
-    "kernels", ["torch", pytest.param("julia", marks=pytest.mark.julia)], indirect=True
-)
+pytestmark = pytest.mark.usefixtures("kernels")
 
 
 def make_batch(windows=3, steps=9, size=3, seed=0):

@@ -43,9 +43,7 @@ both = pytest.mark.parametrize(
 )
 
 
-@pytest.fixture(autouse=True)
-def kernels_of_torch(monkeypatch):
-    monkeypatch.setenv("PYVDA_KERNELS", "torch")  # what a GPU runs
+pytestmark = pytest.mark.usefixtures("kernels")  # of torch, as a GPU runs them
 
 
 def problem(prior: str, solver: str) -> tuple[torch.nn.ModuleList, Batch]:

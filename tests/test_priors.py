@@ -7,6 +7,7 @@ import pytest
 import scipy.integrate
 import torch
 import torch.nn.functional as F
+from kernels import with_both_kernels
 
 from pyvda.dynamics import Lorenz63, Lorenz96, bilinear
 from pyvda.errors import InputError
@@ -25,18 +26,7 @@ from pyvda.priors import (
 from pyvda.priors.patches import fold, gather, pool, pool_transpose, spread, unfold
 from pyvda.priors.spacetime import SpaceTime
 
-
-@pytest.fixture(autouse=True)
-def kernels(request, monkeypatch):
-    """What computes, fixed: else it would be Julia after a test that started it."""
-    chosen = getattr(request, "param", "torch")
-    monkeypatch.setenv("PYVDA_KERNELS", chosen)
-    return chosen
-
-
-with_both_kernels = pytest.mark.parametrize(
-    "kernels", ["torch", pytest.param("julia", marks=pytest.mark.julia)], indirect=True
-)
+pytestmark = pytest.mark.usefixtures("kernels")
 
 
 def normal(*shape, seed=0):

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from kernels import with_both_kernels
 
 from pyvda import load
 from pyvda.batch import Batch
@@ -18,18 +19,7 @@ from pyvda.priors import GENN, RK4Prior, TwoScaleGENN
 from pyvda.priors.spacetime import SpaceTime
 from pyvda.solvers import ConvSolver, GradientDescent, LSTMSolver, Regression, convolution
 
-
-@pytest.fixture(autouse=True)
-def kernels(request, monkeypatch):
-    """What computes, fixed: else it would be Julia after a test that started it."""
-    chosen = getattr(request, "param", "torch")
-    monkeypatch.setenv("PYVDA_KERNELS", chosen)
-    return chosen
-
-
-with_both_kernels = pytest.mark.parametrize(
-    "kernels", ["torch", pytest.param("julia", marks=pytest.mark.julia)], indirect=True
-)
+pytestmark = pytest.mark.usefixtures("kernels")
 
 
 def make_batch(windows=5, steps=12, size=3):
