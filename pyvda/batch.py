@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +73,19 @@ class Batch:
         """Return the chosen windows (a slice, or an array of indices or booleans)."""
         points = None if self.points is None else self.points[windows]
         return replace(self._map(lambda array: array[windows]), points=points)
+
+    @staticmethod
+    def join(parts: Sequence[Batch]) -> Batch:
+        """Return the windows of all `parts`, numpy arrays without points, one after the other."""
+        first = parts[0]
+        if len(parts) == 1:
+            return first
+        arrays = {
+            name: np.concatenate([getattr(part, name) for part in parts])
+            for name in ("observation", "mask", "first_guess", "truth")
+            if getattr(first, name) is not None
+        }
+        return Batch(**arrays)
 
     def to(self, device: Any = None, dtype: Any = None) -> Batch:
         """Return the same batch as torch tensors on `device` with `dtype`; points stay behind."""

@@ -2,11 +2,13 @@
 
 Everything random about an epoch (new windows, noise, symmetries, order) comes from the seed and the
 number of the epoch alone, so that a resumed training sees what an uninterrupted one would have.
-The engine is called here, in the main process between two epochs, never in a data loader's worker.
+The engine is called here, in the main thread between two epochs, never in a data loader's worker;
+windows that need no engine are made in a thread while the epoch before them is trained on.
 """
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from pyvda.climatology import climatology
 from pyvda.data_settings import Data, Files
 from pyvda.description import Pattern
 from pyvda.engine import get_engine
+from pyvda.engine.choice import thread_count
 from pyvda.engine.interface import Array
 from pyvda.models import MIRROR_SIGNS
 from pyvda.training.files import FileData
@@ -28,6 +31,9 @@ from pyvda.training.files import FileData
 # Seeds of epochs have three words of 32 bits, the last a 1, those that users give have one: numpy
 # fills missing words with zeros, so that no window of an epoch is one of a user's seed.
 _WORD = 1 << 32
+
+# Windows that a thread observes and interpolates at a time.
+_BLOCK = 256
 
 
 class Windows(Dataset[Any]):
@@ -78,6 +84,8 @@ class TwinData:
         made of.
     validation : Batch
         The windows that select the best weights.
+    calls_engine : bool
+        Whether `epoch` does, so that only the main thread may call it.
     """
 
     def __init__(self, settings: Data, engine: str | None = None) -> None:
@@ -90,6 +98,7 @@ class TwinData:
         self.states: Array = self._truth[names.TRUTH].values
         seed = settings.validation_seed
         self.validation = self._batch(self._simulate(settings.validation, seed), seed)
+        self.calls_engine = settings.fresh
         self.symmetry = SYMMETRIES[self.setting.model.name] if settings.symmetries else None
 
     def epoch(self, epoch: int) -> tuple[Batch, Array]:
@@ -104,9 +113,10 @@ class TwinData:
             # Before observing: only then may the observed components stay where they are.
             turned = self.symmetry(truth[names.TRUTH].values, random)
             truth = truth.assign({names.TRUTH: (names.DIMENSIONS, turned)})
-        batch = self._batch(truth, self._seed(epoch) if settings.fresh_noise else settings.seed)
-        order = random.permutation(len(batch))
-        return batch[order], order + (epoch * settings.windows if settings.fresh else 0)
+        order = random.permutation(truth.sizes[names.WINDOW])
+        seed = self._seed(epoch) if settings.fresh_noise else settings.seed
+        batch = self._batch(truth, seed, order)
+        return batch, order + (epoch * settings.windows if settings.fresh else 0)
 
     def distinct(self, epochs: int) -> int:
         """Return how many different true windows were seen in so many epochs."""
@@ -120,9 +130,17 @@ class TwinData:
     def _simulate(self, count: int, seed: int) -> xr.Dataset:
         return twin.simulate(self.setting, count, seed, engine=self.engine)
 
-    def _batch(self, truth: xr.Dataset, seed: int) -> Batch:
-        observed = twin.observe(truth, self.setting, seed)
-        return windows.to_batch(observed.assign(truth=truth[names.TRUTH]), self._mean)
+    def _batch(self, truth: xr.Dataset, seed: int, order: Array | None = None) -> Batch:
+        """Return the windows observed, in that order; blocks of them by threads."""
+        observed = twin.observe(truth, self.setting, seed).assign(truth=truth[names.TRUTH])
+        order = np.arange(truth.sizes[names.WINDOW]) if order is None else order
+
+        def block(start: int) -> Batch:
+            chosen = observed.isel(window=order[start : start + _BLOCK])
+            return windows.to_batch(chosen, self._mean)
+
+        with ThreadPoolExecutor(thread_count()) as threads:
+            return Batch.join(list(threads.map(block, range(0, len(order), _BLOCK))))
 
 
 def _signs(states: Array, random: np.random.Generator) -> Array:
@@ -133,9 +151,8 @@ def _signs(states: Array, random: np.random.Generator) -> Array:
 
 def _rotations(states: Array, random: np.random.Generator) -> Array:
     """Lorenz-96 is the same when its circle is turned."""
-    size = states.shape[2]
-    by = random.integers(size, size=(len(states), 1, 1))
-    return np.take_along_axis(states, (np.arange(size) + by) % size, axis=2)
+    by = random.integers(states.shape[2], size=len(states))
+    return np.stack([np.roll(x, -int(n), axis=1) for x, n in zip(states, by, strict=True)])
 
 
 SYMMETRIES = {"lorenz63": _signs, "lorenz96": _rotations}

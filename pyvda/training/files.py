@@ -39,12 +39,16 @@ class FileData:
         are none.
     validation : Batch
         The windows that select the best weights.
+    calls_engine : bool
+        Whether `epoch` does; it does not.
 
     Raises
     ------
     InputError
         When a file cannot be read, or the files do not belong together.
     """
+
+    calls_engine = False
 
     def __init__(self, settings: Files, engine: str | None = None) -> None:
         self.settings = settings

@@ -6,6 +6,7 @@ import copy
 import math
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,7 @@ class Assimilator(lightning.LightningModule):
         self.on_epoch = on_epoch
         self.on_step = on_step
         self.windows_dtype = _DTYPE.get(configuration.training.precision, torch.float32)
+        self._ahead: dict[int, Future[Windows]] = {}
         self._losses: list[Tensor] = []
         self._scores: list[losses.Scores] = []
         self._started = time.monotonic()
@@ -79,15 +81,25 @@ class Assimilator(lightning.LightningModule):
     # What to train on.
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Return the windows of the next epoch, in their order."""
-        return self._loader(*self.data.epoch(self.progress.epoch))
+        """Return the windows of the next epoch, in their order; have those after it made."""
+        epoch = self.progress.epoch
+        made = self._ahead.pop(epoch, None)
+        windows = self._windows(epoch) if made is None else made.result()
+        if not self.data.calls_engine and epoch + 1 < self.configuration.training.epochs:
+            executor = ThreadPoolExecutor(1)
+            self._ahead[epoch + 1] = executor.submit(self._windows, epoch + 1)
+            executor.shutdown(wait=False)
+        return self._loader(windows)
+
+    def _windows(self, epoch: int) -> Windows:
+        return Windows(*self.data.epoch(epoch), self.windows_dtype)
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Return the windows that select the best weights."""
-        return self._loader(self.data.validation, np.arange(len(self.data.validation)))
+        batch = self.data.validation
+        return self._loader(Windows(batch, np.arange(len(batch)), self.windows_dtype))
 
-    def _loader(self, batch: Batch, numbers: np.ndarray) -> DataLoader[Any]:
-        dataset = Windows(batch, numbers, self.windows_dtype)
+    def _loader(self, dataset: Windows) -> DataLoader[Any]:
         processes = self.trainer.world_size
         # Lightning's own sampler would shuffle: together the processes take the windows of a step
         # that one process with the whole batch takes.
