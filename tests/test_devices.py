@@ -138,14 +138,17 @@ def test_a_training_on_a_gpu_resumes(tmp_path, precision):
         }
         return validated(Configuration, values, "here")
 
+    class Stopped(Exception):
+        pass
+
     curve = []
 
     def stop(epoch):
         curve.append(epoch["r_score"])
         if len(curve) == 1:
-            raise KeyboardInterrupt
+            raise Stopped
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Stopped):
         train(configured(3), tmp_path / "run", report=stop)
     model = train(configured(3), tmp_path / "run", resume=True, report=stop)
     assert model is not None
