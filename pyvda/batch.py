@@ -77,15 +77,14 @@ class Batch:
     @staticmethod
     def join(parts: Sequence[Batch]) -> Batch:
         """Return the windows of all `parts`, numpy arrays without points, one after the other."""
-        first = parts[0]
         if len(parts) == 1:
-            return first
-        arrays = {
-            name: np.concatenate([getattr(part, name) for part in parts])
-            for name in ("observation", "mask", "first_guess", "truth")
-            if getattr(first, name) is not None
-        }
-        return Batch(**arrays)
+            return parts[0]
+
+        def of(name: str) -> np.ndarray:
+            return np.concatenate([getattr(part, name) for part in parts])
+
+        truth = None if parts[0].truth is None else of("truth")
+        return Batch(of("observation"), of("mask"), of("first_guess"), truth)
 
     def to(self, device: Any = None, dtype: Any = None) -> Batch:
         """Return the same batch as torch tensors on `device` with `dtype`; points stay behind."""

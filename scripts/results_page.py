@@ -2,9 +2,9 @@
 
     python scripts/results_page.py
 
-Run it after `pyvda reproduce table1 --shipped -o docs/results`, benchmarks/patterns.py and the
-like. The tables are rewritten first with what the records of the weights say now. Descents that
-were run to their end there become what quick runs show beside their own.
+Run it after `pyvda reproduce table1 --shipped -o docs/results`, benchmarks/patterns.py and
+benchmarks/regimes.py. The tables are rewritten first with what the records of the weights say now.
+Descents that were run to their end there become what quick runs show beside their own.
 """
 
 from __future__ import annotations
@@ -42,9 +42,10 @@ def page(text: str, docs: Path = DOCS) -> str:
         path = docs / "results" / f"{name}.json"
         if path.exists():
             text = between(text, name, markdown.table(json.loads(path.read_text("utf-8"))))
-    path = docs / "results" / "patterns.json"
-    if path.exists():
-        text = between(text, "patterns", markdown.patterns(json.loads(path.read_text("utf-8"))))
+    for name, written in (("patterns", markdown.patterns), ("regimes", markdown.regimes)):
+        path = docs / "results" / f"{name}.json"
+        if path.exists():
+            text = between(text, name, written(json.loads(path.read_text("utf-8"))))
     drawn = [n for n in FIGURES if (docs / "figures" / f"{n}.png").exists()]
     if drawn:
         images = (f"![{FIGURES[name]}](figures/{name}.png)" for name in drawn)

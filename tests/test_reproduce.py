@@ -508,6 +508,32 @@ def test_the_page_takes_tables_and_figures(weights, tmp_path, monkeypatch) -> No
     assert kept["lorenz63"]["iterations"] == 30
 
 
+def test_regimes_say_which_model_is_ahead() -> None:
+    def row(model: str, windows: int, low: float, high: float, fresh: bool = False):
+        return {
+            "preset": "lorenz63", "model": model, "fresh": fresh, "wall_seconds": 120.0,
+            "parameters": {"prior": 3, "solver_and_cost": 4},
+            "configuration": {"data": {"windows": windows}},
+            "scores": {"r_score": {"mean": (low + high) / 2, "low": low, "high": high}},
+        }  # fmt: skip
+
+    rows = [
+        row("a", 50, 1.0, 2.0),
+        row("b", 50, 2.5, 3.5),
+        row("a", 9, 1.0, 2.0),
+        row("b", 9, 1.5, 2.5),
+        row("b", 9, 1.0, 2.0, fresh=True),
+    ]
+    lines = markdown.regimes({"rows": rows}).splitlines()
+    assert lines[0] == "| setting | training windows | a | b | ahead |"
+    first = "1.5 [1, 2]; 2 min, 7 par."
+    assert lines[2:] == [
+        f"| `lorenz63` | 50 | {first} | 3 [2.5, 3.5]; 2 min, 7 par. | a |",
+        f"| `lorenz63` | 9 | {first} | 2 [1.5, 2.5]; 2 min, 7 par. | — |",
+        f"| `lorenz63` | 9 new ones an epoch | — | {first} | — |",
+    ]
+
+
 def test_a_diverged_window_is_named(tmp_path) -> None:
     entry = {
         "state": "scored", "note": "", "windows": 2, "ended": {"diverged": 1}, "iterations": 5.0,

@@ -118,6 +118,19 @@ def test_a_window_knows_nothing_of_its_batch_mates(name, kind):
     assert model(batch).status.tolist() == [1, 1, 2, 1, 1]
 
 
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("kind", ["regression", "shooting"])
+def test_the_numbers_of_a_window_are_those_of_the_widest_layer(name, kind):
+    model, batch = solver_of(name, kind), batch_of(name, steps=19)
+    seen = []
+    for network in model.modules():
+        if isinstance(network, CellNetwork):
+            network.first.register_forward_hook(lambda _, taken, given: seen.append(given.numel()))
+    with torch.no_grad():
+        model(batch, 2)
+    assert model.solver.numbers(*batch.truth.shape[1:]) == max(seen) / len(batch)
+
+
 @pytest.mark.parametrize("kind", ["regression", "shooting"])
 def test_what_was_not_observed_is_not_seen(kind):
     model = solver_of("lorenz63", kind)

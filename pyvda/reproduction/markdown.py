@@ -31,6 +31,36 @@ def patterns(results: dict[str, Any]) -> str:
     return _grid(["setting", "observations", *methods], rows)
 
 
+def regimes(results: dict[str, Any]) -> str:
+    """Return the JSON of benchmarks/regimes.py: R-scores and minutes, a column for each model."""
+    models = list(dict.fromkeys(row["model"] for row in results["rows"]))
+    found: dict[tuple[str, int, bool], dict[str, dict[str, Any]]] = {}
+    for row in results["rows"]:
+        windows = row["configuration"]["data"]["windows"]
+        found.setdefault((row["preset"], windows, row["fresh"]), {})[row["model"]] = row
+    rows = []
+    for (preset, windows, fresh), of in found.items():
+        rows.append(
+            [f"`{preset}`", f"{windows} new ones an epoch" if fresh else str(windows)]
+            + [_regime(of[model]) if model in of else DASH for model in models]
+            + [_ahead(of)]
+        )
+    return _grid(["setting", "training windows", *models, "ahead"], rows)
+
+
+def _regime(row: dict[str, Any]) -> str:
+    score = cells.interval(row["scores"]["r_score"])
+    return f"{score}; {row['wall_seconds'] / 60:.0f} min, {sum(row['parameters'].values())} par."
+
+
+def _ahead(of: dict[str, dict[str, Any]]) -> str:
+    """Return the model whose interval is below all others', a dash where it is not alone."""
+    best = min(of, key=lambda model: float(of[model]["scores"]["r_score"]["mean"]))
+    high = of[best]["scores"]["r_score"]["high"]
+    clear = all(high < row["scores"]["r_score"]["low"] for m, row in of.items() if m != best)
+    return best if clear and len(of) > 1 else DASH
+
+
 def line(setting: str, row: str, entry: dict[str, Any]) -> str:
     """Return one result in a line, for the screen."""
     if entry["state"] != "scored":

@@ -46,6 +46,10 @@ class Cells:
         steps = self.every if steps is None else steps
         return steps * state_size if self.dimension == 1 else steps
 
+    def points(self, steps: int, state_size: int) -> int:
+        """Return the points of the grid of a window."""
+        return -(-steps // self.every) * (1 if self.dimension == 1 else state_size)
+
     def split(self, x: Tensor) -> Tensor:
         """Return windows as cells of states, (B, T, D) to (B, K, every, D)."""
         steps = x.shape[1]
@@ -101,6 +105,7 @@ class CellNetwork(nn.Module):
         self, inputs: int, outputs: int, width: int, dilations: Sequence[int], dimension: int
     ) -> None:
         super().__init__()
+        self.width = width
         convolution = (nn.Conv1d, nn.Conv2d)[dimension - 1]
         self.first = convolution(inputs, width, 3)
         self.blocks = nn.ModuleList(

@@ -81,6 +81,10 @@ class Solver(nn.Module):
     ) -> SolverResult:
         """Return the analyses of a batch after so many iterations."""
 
+    def numbers(self, steps: int, size: int) -> int:
+        """Return about how many numbers of a window of states stand between two operations."""
+        return steps * size
+
 
 class GradientSolver(Solver):
     """A solver that iterates on the gradient of U; subclasses give `init` and `step`."""
