@@ -229,9 +229,10 @@ def quick(**sections: Any) -> Configuration:
     return configured("genn", "lstm", "supervised", **merged)
 
 
-def test_a_killed_training_resumes_to_the_same_curve(tmp_path) -> None:
+@pytest.mark.parametrize("fresh", [True, False])  # fixed windows are made an epoch ahead
+def test_a_killed_training_resumes_to_the_same_curve(fresh, tmp_path) -> None:
     path = tmp_path / "configuration.yaml"
-    path.write_text(yaml.safe_dump(quick().model_dump(mode="json")))
+    path.write_text(yaml.safe_dump(quick(data={"fresh": fresh}).model_dump(mode="json")))
     whole = train(path, tmp_path / "whole")
 
     # The process stops inside the fourth epoch and is then killed there.
@@ -257,6 +258,23 @@ def test_a_killed_training_resumes_to_the_same_curve(tmp_path) -> None:
     assert resumed.digest() == whole.digest()
     # And once more at the end, where nothing is left to do.
     assert train(path, tmp_path / "killed", resume=True).digest() == whole.digest()
+
+
+def test_an_epoch_has_its_own_windows_in_their_order(tmp_path, monkeypatch) -> None:
+    seen: list[list[int]] = []
+    step = Assimilator.training_step
+
+    def noted(self, batch, index):
+        if index == 0:
+            seen.append([])
+        seen[-1] += batch["number"].tolist()
+        return step(self, batch, index)
+
+    monkeypatch.setattr(Assimilator, "training_step", noted)
+    fixed = quick(data={"fresh": False}, training={"epochs": 3})
+    train(fixed, tmp_path)
+    data = TwinData(fixed.data)
+    assert seen == [data.epoch(epoch)[1].tolist() for epoch in range(3)]
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(tmp_path, monkeypatch) -> None:
