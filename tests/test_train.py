@@ -25,6 +25,7 @@ from pyvda.methods import METHODS, Problem
 from pyvda.train import train
 from pyvda.training import losses
 from pyvda.training.data import TwinData
+from pyvda.training.module import Assimilator
 from pyvda.training.state import RESUME_FILE
 
 PLAIN = {"lambda1": 0.01, "lambda2": 1.0, "learnable": False}
