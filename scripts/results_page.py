@@ -2,9 +2,9 @@
 
     python scripts/results_page.py
 
-Run it after `pyvda reproduce table1 --shipped -o docs/results`, benchmarks/patterns.py and
-benchmarks/regimes.py. The tables are rewritten first with what the records of the weights say now.
-Descents that were run to their end there become what quick runs show beside their own.
+Run it after `pyvda reproduce table1 --shipped -o docs/results`, benchmarks/patterns.py, regimes.py
+and levers.py. The tables are rewritten first with what the records of the weights say now. Descents
+that were run to their end there become what quick runs show beside their own.
 """
 
 from __future__ import annotations
@@ -42,7 +42,11 @@ def page(text: str, docs: Path = DOCS) -> str:
         path = docs / "results" / f"{name}.json"
         if path.exists():
             text = between(text, name, markdown.table(json.loads(path.read_text("utf-8"))))
-    for name, written in (("patterns", markdown.patterns), ("regimes", markdown.regimes)):
+    for name, written in (
+        ("patterns", markdown.patterns),
+        ("regimes", markdown.regimes),
+        ("levers", markdown.levers),
+    ):
         path = docs / "results" / f"{name}.json"
         if path.exists():
             text = between(text, name, written(json.loads(path.read_text("utf-8"))))

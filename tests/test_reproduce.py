@@ -508,6 +508,20 @@ def test_the_page_takes_tables_and_figures(weights, tmp_path, monkeypatch) -> No
     assert kept["lorenz63"]["iterations"] == 30
 
 
+def test_levers_stand_below_the_training_that_has_all() -> None:
+    def row(mean: float, **labels: str):
+        score = {"mean": mean, "low": mean - 0.5, "high": mean + 0.5}
+        counts = {"prior": 3, "solver_and_cost": 4}
+        return labels | {"scores": {"r_score": score}, "wall_seconds": 90, "parameters": counts}
+
+    text = markdown.levers({"rows": [row(1.0, preset="lorenz63"), row(2.0, lever="no noise")]})
+    assert text.splitlines()[0] == "| changed | R-score | minutes | parameters |"
+    assert text.splitlines()[2:] == [
+        "| none | 1 [0.5, 1.5] | 1.5 | 7 |",
+        "| no noise | 2 [1.5, 2.5] | 1.5 | 7 |",
+    ]
+
+
 def test_regimes_say_which_model_is_ahead() -> None:
     def row(model: str, windows: int, low: float, high: float, fresh: bool = False):
         return {

@@ -61,6 +61,20 @@ def _ahead(of: dict[str, dict[str, Any]]) -> str:
     return best if clear and len(of) > 1 else DASH
 
 
+def levers(results: dict[str, Any]) -> str:
+    """Return the JSON of benchmarks/levers.py: R-scores without a lever, after those with all."""
+    rows = [
+        [
+            row.get("lever", "none"),
+            cells.interval(row["scores"]["r_score"]),
+            f"{row['wall_seconds'] / 60:.1f}",
+            str(sum(row["parameters"].values())),
+        ]
+        for row in results["rows"]
+    ]
+    return _grid(["changed", "R-score", "minutes", "parameters"], rows)
+
+
 def line(setting: str, row: str, entry: dict[str, Any]) -> str:
     """Return one result in a line, for the screen."""
     if entry["state"] != "scored":

@@ -1,0 +1,46 @@
+"""What each lever of a training brings: one is left out at a time, all else stays.
+
+    python benchmarks/levers.py [--runs DIR] [--only TEXT]
+
+The model is the GENN with aG-Conv of `lorenz63-blanked`, trained for 30 epochs of 9984 windows (the
+shipped weights for 100). Trainings are kept in DIR and resumed; with --only, those whose name has
+TEXT are. What DIR has at the end is written to docs/results/levers.json.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from regimes import CASES as REGIMES
+from trainings import ROOT, Case, main
+
+BASE = next(case for case in REGIMES if case.name == "lorenz63-blanked-genn-conv-9984")
+CHANGES: dict[str, dict[str, dict[str, Any]]] = {
+    "no mirrored windows": {"data": {"symmetries": False}},
+    "the same noise in every epoch": {"data": {"fresh_noise": False}},
+    "no average of the weights": {"training": {"averaging": 0.0}},
+    "constant learning rates": {"optimiser": {"schedule": "constant"}},
+    "ten iterations from the start": {"training": {"iterations": {0: 10}}},
+    "graph cut after five iterations": {"training": {"detach_every": 5}},
+    # What the paper has; an epoch takes longer, so there are fewer.
+    "two scales of single steps, in as many minutes": {
+        "prior": {"kind": "two-scale-genn", "every": 1, "features": None},
+        "solver": {"every": 1, "hidden": None},
+        "training": {"epochs": 7, "iterations": {0: 5, 1: 7, 2: 10}},
+    },
+}
+
+
+def changed(what: str, changes: dict[str, dict[str, Any]]) -> Case:
+    """Return the base with these changes."""
+    sections = {name: dict(settings) for name, settings in BASE.changes.items()}
+    for section, settings in changes.items():
+        sections[section] = sections.get(section, {}) | settings
+    name = f"lever-{what.replace(',', '').replace(' ', '-')}"
+    return Case(name, BASE.experiment, {"lever": what}, sections)
+
+
+CASES = [BASE, *(changed(what, changes) for what, changes in CHANGES.items())]
+
+if __name__ == "__main__":
+    main(__doc__, CASES, ROOT / "docs" / "results" / "levers.json")

@@ -1,0 +1,108 @@
+"""Trainings that differ in a few settings, scored on the whole test set: what benchmarks compare.
+
+Each is kept in a folder of its own, where it is resumed, with its result beside the weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pyvda.atomic import replacing
+from pyvda.configuration import Configuration, read_configuration
+from pyvda.refusals import validated
+from pyvda.reproduction.held_out import HELD_OUT
+from pyvda.reproduction.scoring import assimilated, scored
+from pyvda.scores import score_table
+from pyvda.shipped import TRAINING_FILE, record
+from pyvda.train import train
+
+ROOT = Path(__file__).parents[1]
+RESULT = "result.json"
+_KEPT = ("best_epoch", "epochs", "steps", "distinct_windows_seen", "wall_seconds", "parameters",
+         "hardware", "versions", "engine", "configuration")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Case:
+    """A training.
+
+    Attributes
+    ----------
+    name : str
+        Of its folder.
+    experiment : str
+        The file of `experiments/` that it varies.
+    labels : mapping
+        What its result is called in the JSON.
+    changes : mapping of section to settings
+    """
+
+    name: str
+    experiment: str
+    labels: Mapping[str, Any]
+    changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def configuration(self) -> Configuration:
+        """Return the experiment with the changes."""
+        path = ROOT / "experiments" / f"{self.experiment}.yaml"
+        settings = read_configuration(path).model_dump(mode="json")
+        for section, changed in self.changes.items():
+            settings[section] |= changed
+        return validated(Configuration, settings, self.name)
+
+
+def run(case: Case, folder: Path) -> None:
+    """Train and score a case, and keep the result in its folder."""
+
+    def report(epoch: dict[str, Any]) -> None:
+        print(f"{case.name}: epoch {epoch['epoch']}, R {epoch.get('r_score')}", flush=True)
+
+    configuration = case.configuration()
+    if train(configuration, folder, resume=True, report=report) is None:
+        raise SystemExit(f"{case.name}: no epoch had a finite score")
+    held_out = HELD_OUT[configuration.data.name()]
+    truth, observed = held_out.make(None)
+    analysis, _ = assimilated(observed, checkpoint=folder, device="cpu")
+    training = record(folder, TRAINING_FILE)
+    result = {
+        **case.labels,
+        "test": {
+            "windows": truth.sizes["window"],
+            "truth_seed": held_out.truth_seed,
+            "observation_seed": held_out.observation_seed,
+        },
+        "scores": score_table(scored(analysis, truth, folder))["scores"],
+        **{name: training[name] for name in _KEPT},
+    }
+    with replacing(folder / RESULT) as temporary:
+        temporary.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+
+
+def main(description: str, cases: Iterable[Case], out: Path) -> None:
+    """Train what is not trained, then print and write what there is."""
+    parser = argparse.ArgumentParser(description=description.split("\n")[0])
+    parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "benchmarks")
+    parser.add_argument("--only", default="", help="train the cases whose name has this")
+    arguments = parser.parse_args()
+    arguments.runs.mkdir(parents=True, exist_ok=True)
+    found = []
+    for case in cases:
+        result = arguments.runs / case.name / RESULT
+        if arguments.only in case.name and not result.exists():
+            run(case, result.parent)
+        if result.exists():
+            row = json.loads(result.read_text("utf-8"))
+            found.append(row)
+            r = row["scores"]["r_score"]
+            print(
+                f"{case.name:40s} {row['distinct_windows_seen']:7d} windows "
+                f"{row['wall_seconds'] / 60:5.1f} min  R {r['mean']:.3f} [{r['low']:.3f}, "
+                f"{r['high']:.3f}]"
+            )
+    with replacing(out) as temporary:
+        temporary.write_text(json.dumps({"rows": found}, indent=1) + "\n", "utf-8")
