@@ -56,7 +56,6 @@ def lorenz96(fresh: bool) -> list[Case]:
 
 CASES = [
     *lorenz63(256, 700, 3600),
-    *lorenz63(1024, 220, 1500),
     *lorenz63(9984, 30, 180),
     *lorenz63(29952, 10, 60),
     *lorenz96(fresh=False),

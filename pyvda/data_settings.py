@@ -40,6 +40,9 @@ class Data(Section):
         Windows that select the best weights; never trained on.
     seed, validation_seed : int
         Of the two sets.
+    missing : float
+        Largest share of the data that is left out, at random: each window draws its share between
+        0 and this, anew with the noise. A model then copes with files that have gaps.
     symmetries : bool
         Augment by what the model is invariant under: the sign of two components of Lorenz-63, the
         rotations of Lorenz-96.
@@ -55,6 +58,7 @@ class Data(Section):
     validation: int = Field(default=512, ge=1)
     seed: int = Field(default=1, ge=0, lt=2**32)
     validation_seed: int = Field(default=2, ge=0, lt=2**32)
+    missing: float = Field(default=0.0, ge=0, lt=1)
     symmetries: bool = False
     normalisation: Literal["scalar", "component"] = "scalar"
 

@@ -41,6 +41,8 @@ class Pattern(Section):
     coverage : tuple of float, optional
         Of observations in files that follow no such rule: the share of steps at which each
         component is observed. Empty: there were none, Φ was trained on states alone.
+    missing : float
+        Largest share of the data that windows lacked in training.
     """
 
     name: str
@@ -56,16 +58,17 @@ class Pattern(Section):
     random_components: int
     variance: float | None
     coverage: tuple[float, ...] | None = None
+    missing: float = Field(default=0.0, ge=0, lt=1)
 
     @staticmethod
-    def of(name: str, preset: Preset) -> Pattern:
+    def of(name: str, preset: Preset, missing: float = 0.0) -> Pattern:
         """Return the pattern of a twin experiment."""
         model = preset.model
         return Pattern(
             name=name, model=model.name, parameters=model.parameters, state_size=model.state_size,
             time_step=model.time_step, steps=preset.steps, every=preset.every, first=preset.first,
             last=preset.last, components=preset.components,
-            random_components=preset.random_components, variance=preset.variance,
+            random_components=preset.random_components, variance=preset.variance, missing=missing,
         )  # fmt: skip
 
     def dynamics(self) -> Model:

@@ -72,8 +72,9 @@ def differences(observed: np.ndarray, variance: float | None, pattern: Pattern) 
         found += _coverage(observed, pattern.coverage)
     elif len(observed):
         named = [*_times(observed, pattern), *_components(observed, pattern)]
-        if not named and (share := _missing(observed, pattern)) > TOLERATED:
-            named = [f"{100 * share:.0f} % of the trained data missing"]
+        if not named and (share := _missing(observed, pattern)) > pattern.missing + TOLERATED:
+            most = f", trained on up to {100 * pattern.missing:.0f} %" if pattern.missing else ""
+            named = [f"{100 * share:.0f} % of the trained data missing{most}"]
         found += named
     trained = pattern.variance
     if variance is None or trained is None:
@@ -182,11 +183,13 @@ def _times(observed: np.ndarray, pattern: Pattern) -> list[str]:
     if every != pattern.every:
         return [f"observed every {_steps(every)}, trained on every {_steps(pattern.every)}"]
     found = []
-    first = int(np.median(at.argmax(1)))
-    last = int(np.median(at.shape[1] - 1 - at[:, ::-1].argmax(1)))
+    share = at.mean(0)
+    usual = np.median(share[share > 0])
+    ends = np.flatnonzero(share >= usual / 2)
     # One missing datum at an end moves the end by one interval; that is no other pattern.
-    for name, is_at, was_at in (("first", first, trained[:1]), ("last", last, trained[-1:])):
-        if len(was_at) and abs(is_at - int(was_at[0])) > (every if len(at) < 3 else 0):
+    spare = every if usual * len(at) < 3 else 0
+    for name, is_at, was_at in (("first", ends[0], trained[:1]), ("last", ends[-1], trained[-1:])):
+        if len(was_at) and abs(int(is_at) - int(was_at[0])) > spare:
             found.append(f"{name} observed at step {is_at}, trained on {was_at[0]}")
     return found
 
@@ -196,8 +199,9 @@ def _at_times(at: np.ndarray, pattern: Pattern) -> bool:
     trained = trained_times(pattern, at.shape[1])
     expected = np.zeros(at.shape[1], bool)
     expected[trained] = True
-    budget = TOLERATED * max(len(trained), 1) * len(at)
-    return bool((at & ~expected).sum() <= budget and (~at & expected).sum() <= budget)
+    number = max(len(trained), 1) * len(at)
+    fewer = (pattern.missing + TOLERATED) * number
+    return bool((at & ~expected).sum() <= TOLERATED * number and (~at & expected).sum() <= fewer)
 
 
 def _components(observed: np.ndarray, pattern: Pattern) -> list[str]:
@@ -215,11 +219,13 @@ def _components(observed: np.ndarray, pattern: Pattern) -> list[str]:
         return [f"components {are} observed, trained on {were}"]
     number = data.sum(1).mean()
     wanted = pattern.random_components
-    if abs(number - wanted) > TOLERATED * wanted:
+    fewest = (1 - pattern.missing - TOLERATED) * wanted
+    if not fewest <= number <= (1 + TOLERATED) * wanted:
         return [f"{number:.3g} components observed at a time, trained on {wanted}"]
     # Of n draws with probability p a component gets n p, give or take; far outside, none are drawn.
-    spread = np.sqrt(max(wanted / size * (1 - wanted / size), 0.0) / len(data))
-    if np.abs(share - wanted / size).max() > 6 * spread + TOLERATED:
+    p = (number if pattern.missing else wanted) / size
+    spread = np.sqrt(max(p * (1 - p), 0.0) / len(data))
+    if np.abs(share - p).max() > 6 * spread + TOLERATED:
         return [f"always the same components observed, trained on {wanted} drawn at each time"]
     return []
 

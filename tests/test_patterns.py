@@ -116,6 +116,32 @@ def test_each_difference_is_named_and_nothing_else(observed, variance, trained, 
         assert re.search(match, text)
 
 
+@pytest.mark.parametrize("name", PRESETS)
+def test_gaps_that_were_trained_are_no_difference(name) -> None:
+    trained = Pattern.of(name, get_preset(name), missing=0.5)
+    everything = mask(name, 40)
+    assert differences(everything, 2.0, trained) == []
+    for share in (0.25, 0.5):
+        kept = everything & (RNG.random(everything.shape) >= share)
+        assert differences(kept, 2.0, trained) == []
+        assert differences(kept, 2.0, pattern(name)) != []
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("lorenz63", r"^(6|7)\d % of the trained data missing, trained on up to 50 %$"),
+        ("lorenz96", r"^6\.\d+ components observed at a time, trained on 20$"),
+    ],
+)
+def test_more_gaps_than_were_trained_are_named(name, said) -> None:
+    observed = mask(name, 40)
+    observed &= RNG.random(observed.shape) >= 0.67
+    found = differences(observed, 2.0, Pattern.of(name, get_preset(name), missing=0.5))
+    assert len(found) == 1
+    assert re.search(said, found[0]), found
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A learned model for `lorenz63`, its observations, and others."""

@@ -16,6 +16,7 @@ import yaml
 from lightning.pytorch.plugins import MixedPrecision
 from safetensors import safe_open
 
+from pyvda.batch import Batch
 from pyvda.cli import main
 from pyvda.configuration import Configuration, Data, validated
 from pyvda.engine import CostSettings, get_engine
@@ -597,6 +598,29 @@ def test_noise_is_drawn_anew_each_epoch_or_not() -> None:
     fresh, fixed = TwinData(Data(**small)), TwinData(Data(**small, fresh_noise=False))
     assert not np.allclose(noise(fresh, 1), noise(fresh, 2))
     np.testing.assert_allclose(noise(fixed, 1), noise(fixed, 2), atol=1e-12)
+
+
+@pytest.mark.parametrize("preset", ["lorenz63", "lorenz96"])
+def test_windows_lose_a_share_of_their_data_up_to_the_largest(preset) -> None:
+    same = {"preset": preset, "windows": 40, "validation": 40}
+    whole, lacking = TwinData(Data(**same)), TwinData(Data(**same, missing=0.6))
+    assert (whole.pattern.missing, lacking.pattern.missing) == (0.0, 0.6)
+
+    def shares(all_data: Batch, kept: Batch) -> np.ndarray:
+        there, still = all_data.mask > 0, kept.mask > 0
+        assert not (still & ~there).any()
+        np.testing.assert_array_equal(kept.observation, np.where(still, all_data.observation, 0.0))
+        np.testing.assert_array_equal(kept.truth, all_data.truth)
+        return 1 - still.sum((1, 2)) / there.sum((1, 2))
+
+    first, second = (shares(whole.epoch(e)[0], lacking.epoch(e)[0]) for e in (1, 2))
+    validation = shares(whole.validation, lacking.validation)
+    for lost in (first, second, validation):
+        noise = 3 * np.sqrt(0.25 / (whole.validation.mask[0] > 0).sum())
+        assert -1e-12 <= lost.min() < 0.05 + noise
+        assert 0.55 - noise < lost.max() < 0.6 + noise
+    assert not np.allclose(np.sort(first), np.sort(second))
+    assert shares(whole.epoch(1)[0], lacking.epoch(1)[0]).tolist() == first.tolist()
 
 
 def test_training_goes_on_from_other_weights(tmp_path) -> None:

@@ -92,7 +92,7 @@ class TwinData:
         self.settings = settings
         self.engine = engine
         self.setting = settings.setting()
-        self.pattern = Pattern.of(settings.preset, self.setting)
+        self.pattern = Pattern.of(settings.preset, self.setting, settings.missing)
         self._mean = climatology(self.setting.model, get_engine(engine)).mean
         self._truth = self._simulate(settings.windows, self._seed(0))
         self.states: Array = self._truth[names.TRUTH].values
@@ -133,6 +133,10 @@ class TwinData:
     def _batch(self, truth: xr.Dataset, seed: int, order: Array | None = None) -> Batch:
         """Return the windows observed, in that order; blocks of them by threads."""
         observed = twin.observe(truth, self.setting, seed).assign(truth=truth[names.TRUTH])
+        if self.settings.missing:
+            data = observed[names.OBSERVATION]
+            kept = _kept(data.shape, self.settings.missing, seed)
+            observed = observed.assign({names.OBSERVATION: data.where(kept)})
         order = np.arange(truth.sizes[names.WINDOW]) if order is None else order
 
         def block(start: int) -> Batch:
@@ -141,6 +145,13 @@ class TwinData:
 
         with ThreadPoolExecutor(thread_count()) as threads:
             return Batch.join(list(threads.map(block, range(0, len(order), _BLOCK))))
+
+
+def _kept(shape: tuple[int, ...], missing: float, seed: int) -> Array:
+    """Return which data stay where each window loses a share between 0 and `missing`."""
+    random = np.random.default_rng([seed, 0, 3])  # no other numbers are drawn from these
+    shares = missing * random.random((shape[0], 1, 1))
+    return np.asarray(random.random(shape) >= shares)
 
 
 def _signs(states: Array, random: np.random.Generator) -> Array:
