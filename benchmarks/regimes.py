@@ -50,7 +50,7 @@ def lorenz96(fresh: bool) -> list[Case]:
     growing = {0: 5, 4: 6, 5: 7, 6: 8, 7: 9, 8: 10}
     return [
         case("lorenz96", "genn-conv", 2000, 10, fresh, growing),
-        case("lorenz96", "direct-small", 2000, 180, fresh),
+        case("lorenz96", "direct-small", 2000, 66, fresh),
     ]
 
 
