@@ -1,14 +1,15 @@
-"""What each lever of a training brings: one is left out at a time, all else stays.
+"""What each lever of a training brings: one is left out at a time.
 
     python benchmarks/levers.py [--runs DIR] [--only TEXT]
 
 The model is the GENN with aG-Conv of `lorenz63-blanked`, trained for 30 epochs of 9984 windows (the
 shipped weights for 100). Trainings are kept in DIR and resumed; with --only, those whose name has
-TEXT are. What DIR has at the end is written to docs/results/levers.json.
+TEXT are. When all are there, docs/results/levers.json is written.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from regimes import CASES as REGIMES
@@ -21,9 +22,9 @@ CHANGES: dict[str, dict[str, dict[str, Any]]] = {
     "no average of the weights": {"training": {"averaging": 0.0}},
     "constant learning rates": {"optimiser": {"schedule": "constant"}},
     "ten iterations from the start": {"training": {"iterations": {0: 10}}},
-    "graph cut after five iterations": {"training": {"detach_every": 5}},
+    "backpropagation truncated to five iterations": {"training": {"detach_every": 5}},
     # What the paper has; an epoch takes longer, so there are fewer.
-    "two scales of single steps, in as many minutes": {
+    "the paper's GENN and solver on single steps, in as many minutes": {
         "prior": {"kind": "two-scale-genn", "every": 1, "features": None},
         "solver": {"every": 1, "hidden": None},
         "training": {"epochs": 12, "iterations": {0: 5, 2: 7, 4: 10}},
@@ -36,7 +37,7 @@ def changed(what: str, changes: dict[str, dict[str, Any]]) -> Case:
     sections = {name: dict(settings) for name, settings in BASE.changes.items()}
     for section, settings in changes.items():
         sections[section] = sections.get(section, {}) | settings
-    name = f"lever-{what.replace(',', '').replace(' ', '-')}"
+    name = "lever-" + re.sub(r"[^a-z]+", "-", what.lower())
     return Case(name, BASE.experiment, {"lever": what}, sections)
 
 

@@ -4,8 +4,8 @@
 
 Both are trained for about as long on the same windows: few, the paper's number of them, and many or
 ever new ones. The weights that validation windows select are scored on the whole test set.
-Trainings are kept in DIR and resumed; with --only, those whose name has TEXT are. What DIR has at
-the end is written to docs/results/regimes.json.
+Trainings are kept in DIR and resumed; with --only, those whose name has TEXT are. When all are
+there, docs/results/regimes.json is written.
 """
 
 from __future__ import annotations

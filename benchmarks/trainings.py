@@ -15,6 +15,7 @@ from typing import Any
 from pyvda.atomic import replacing
 from pyvda.configuration import Configuration, read_configuration
 from pyvda.refusals import validated
+from pyvda.reproduction import paired
 from pyvda.reproduction.held_out import HELD_OUT
 from pyvda.reproduction.scoring import assimilated, scored
 from pyvda.scores import score_table
@@ -69,6 +70,7 @@ def run(case: Case, folder: Path) -> None:
     truth, observed = held_out.make(None)
     analysis, _ = assimilated(observed, checkpoint=folder, device="cpu")
     training = record(folder, TRAINING_FILE)
+    by_window = scored(analysis, truth, folder)
     result = {
         **case.labels,
         "test": {
@@ -76,33 +78,52 @@ def run(case: Case, folder: Path) -> None:
             "truth_seed": held_out.truth_seed,
             "observation_seed": held_out.observation_seed,
         },
-        "scores": score_table(scored(analysis, truth, folder))["scores"],
+        "scores": score_table(by_window)["scores"],
+        paired.KEY: paired.in_a_line(by_window["r_score"]),
         **{name: training[name] for name in _KEPT},
     }
     with replacing(folder / RESULT) as temporary:
         temporary.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
 
 
+def known(case: Case, folder: Path) -> dict[str, Any] | None:
+    """Return the result that a folder holds, None where there is none yet.
+
+    A result of other settings ends the benchmark: what is to happen to it is not for us to say.
+    """
+    if not (folder / RESULT).exists():
+        return None
+    result: dict[str, Any] = json.loads((folder / RESULT).read_text("utf-8"))
+    if result["configuration"] != json.loads(case.configuration().model_dump_json()):
+        raise SystemExit(f"{folder} holds a training with other settings; remove it, or name DIR")
+    return result
+
+
 def main(description: str, cases: Iterable[Case], out: Path) -> None:
-    """Train what is not trained, then print and write what there is."""
+    """Train what is not trained, print what there is, and write it once it is complete."""
     parser = argparse.ArgumentParser(description=description.split("\n")[0])
-    parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "benchmarks")
+    parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "benchmarks", metavar="DIR")
     parser.add_argument("--only", default="", help="train the cases whose name has this")
     arguments = parser.parse_args()
     arguments.runs.mkdir(parents=True, exist_ok=True)
-    found = []
+    cases = tuple(cases)
+    rows = []
     for case in cases:
-        result = arguments.runs / case.name / RESULT
-        if arguments.only in case.name and not result.exists():
-            run(case, result.parent)
-        if result.exists():
-            row = json.loads(result.read_text("utf-8"))
-            found.append(row)
-            r = row["scores"]["r_score"]
-            print(
-                f"{case.name:40s} {row['distinct_windows_seen']:7d} windows "
-                f"{row['wall_seconds'] / 60:5.1f} min  R {r['mean']:.3f} [{r['low']:.3f}, "
-                f"{r['high']:.3f}]"
-            )
+        folder = arguments.runs / case.name
+        if arguments.only in case.name and known(case, folder) is None:
+            run(case, folder)
+        row = known(case, folder)
+        if row is None:
+            continue
+        rows.append(row)
+        r = row["scores"]["r_score"]
+        print(
+            f"{case.name:40s} {row['distinct_windows_seen']:7d} windows "
+            f"{row['wall_seconds'] / 60:5.1f} min  R {r['mean']:.3f} [{r['low']:.3f}, "
+            f"{r['high']:.3f}]"
+        )
+    if len(rows) < len(cases):
+        print(f"{len(rows)} of {len(cases)} trainings: {out} stays as it is")
+        return
     with replacing(out) as temporary:
-        temporary.write_text(json.dumps({"rows": found}, indent=1) + "\n", "utf-8")
+        temporary.write_text(json.dumps({"rows": rows}, indent=1) + "\n", "utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -73,18 +72,6 @@ class Batch:
         """Return the chosen windows (a slice, or an array of indices or booleans)."""
         points = None if self.points is None else self.points[windows]
         return replace(self._map(lambda array: array[windows]), points=points)
-
-    @staticmethod
-    def join(parts: Sequence[Batch]) -> Batch:
-        """Return the windows of all `parts`, numpy arrays without points, one after the other."""
-        if len(parts) == 1:
-            return parts[0]
-
-        def of(name: str) -> np.ndarray:
-            return np.concatenate([getattr(part, name) for part in parts])
-
-        truth = None if parts[0].truth is None else of("truth")
-        return Batch(of("observation"), of("mask"), of("first_guess"), truth)
 
     def to(self, device: Any = None, dtype: Any = None) -> Batch:
         """Return the same batch as torch tensors on `device` with `dtype`; points stay behind."""

@@ -41,8 +41,8 @@ class Data(Section):
     seed, validation_seed : int
         Of the two sets.
     missing : float
-        Largest share of the data that is left out, at random: each window draws its share between
-        0 and this, anew with the noise. A model then copes with files that have gaps.
+        Largest share of the data that is left out, each datum independently: each window draws its
+        share between 0 and this, anew with the noise. For files in which data are missing so.
     symmetries : bool
         Augment by what the model is invariant under: the sign of two components of Lorenz-63, the
         rotations of Lorenz-96.

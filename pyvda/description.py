@@ -42,7 +42,7 @@ class Pattern(Section):
         Of observations in files that follow no such rule: the share of steps at which each
         component is observed. Empty: there were none, Φ was trained on states alone.
     missing : float
-        Largest share of the data that windows lacked in training.
+        Largest share of the data that windows lacked in training, each datum independently.
     """
 
     name: str

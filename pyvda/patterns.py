@@ -16,6 +16,8 @@ from pyvda.description import Pattern
 
 # A datum missing here and there is no other pattern.
 TOLERATED = 0.05
+# Standard deviations by which the number of runs may differ from that of independent losses.
+_SIGMAS = 4.0
 # Of data at irregular times two files of one kind have shares that differ by chance.
 _TOLERATED_COVERAGE = 0.2
 
@@ -72,9 +74,11 @@ def differences(observed: np.ndarray, variance: float | None, pattern: Pattern) 
         found += _coverage(observed, pattern.coverage)
     elif len(observed):
         named = [*_times(observed, pattern), *_components(observed, pattern)]
-        if not named and (share := _missing(observed, pattern)) > pattern.missing + TOLERATED:
+        if not named and (share := _missing(observed, pattern)) > _most(pattern, observed):
             most = f", trained on up to {100 * pattern.missing:.0f} %" if pattern.missing else ""
             named = [f"{100 * share:.0f} % of the trained data missing{most}"]
+        elif not named and pattern.missing:
+            named = _runs(observed, pattern)
         found += named
     trained = pattern.variance
     if variance is None or trained is None:
@@ -200,8 +204,32 @@ def _at_times(at: np.ndarray, pattern: Pattern) -> bool:
     expected = np.zeros(at.shape[1], bool)
     expected[trained] = True
     number = max(len(trained), 1) * len(at)
-    fewer = (pattern.missing + TOLERATED) * number
+    fewer = _most(pattern, at) * number
     return bool((at & ~expected).sum() <= TOLERATED * number and (~at & expected).sum() <= fewer)
+
+
+def _most(pattern: Pattern, observed: np.ndarray) -> float:
+    """Return the largest share of the data that may be missing, chance in few windows included."""
+    number = max(len(trained_times(pattern, observed.shape[1])), 1) * len(observed)
+    m = pattern.missing
+    return float(m + TOLERATED + 2.0 * np.sqrt(m * (1.0 - m) / number))
+
+
+def _runs(observed: np.ndarray, pattern: Pattern) -> list[str]:
+    """Tell whether times are missing independently, as in training: the test of Wald and Wolfowitz.
+
+    Of n times of which k are observed, the number of runs of observed and missing ones has mean
+    1 + μ and variance μ (μ − 1) / (n − 1) with μ = 2 k (n − k) / n, if they come in any order.
+    """
+    at: np.ndarray = np.asarray(observed[:, trained_times(pattern, observed.shape[1])].any(2))
+    n, k = at.shape[1], at.sum(1)
+    mean = 2.0 * k * (n - k) / n
+    variance = float((mean * (mean - 1.0)).clip(min=0.0).sum() / max(n - 1, 1))
+    changes = float((at[:, 1:] != at[:, :-1]).sum() - mean.sum())
+    if variance == 0.0 or abs(changes) < _SIGMAS * np.sqrt(variance):
+        return []
+    how = "in a row" if changes < 0 else "at regular intervals"
+    return [f"data missing {how}, trained on data missing here and there"]
 
 
 def _components(observed: np.ndarray, pattern: Pattern) -> list[str]:

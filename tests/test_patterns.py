@@ -127,6 +127,40 @@ def test_gaps_that_were_trained_are_no_difference(name) -> None:
         assert differences(kept, 2.0, pattern(name)) != []
 
 
+@pytest.mark.parametrize("windows", [1, 12])
+@pytest.mark.parametrize(
+    ("gone", "said"),
+    [
+        (slice(100, None), "in a row"),
+        (slice(50, 150), "in a row"),
+        ([t for t in range(200) if t % 16], "at regular intervals"),
+    ],
+)
+def test_gaps_of_another_kind_than_were_trained_are_named(gone, said, windows) -> None:
+    trained = Pattern.of("lorenz63", get_preset("lorenz63"), missing=0.6)
+    observed = mask("lorenz63", windows)
+    observed[:, gone] = False
+    found = differences(observed, 2.0, trained)
+    assert found == [f"data missing {said}, trained on data missing here and there"]
+
+
+def test_edges_without_data_are_no_independent_losses() -> None:
+    trained = Pattern.of("lorenz63", get_preset("lorenz63"), missing=0.6)
+    assert "in a row" in "".join(differences(mask("lorenz63-blanked"), 2.0, trained))
+
+
+@pytest.mark.parametrize("windows", [1, 4])
+def test_chance_in_few_windows_is_no_difference(windows) -> None:
+    trained = Pattern.of("lorenz63", get_preset("lorenz63"), missing=0.6)
+    everything = mask("lorenz63", windows)
+    found = [
+        differences(everything & (RNG.random(everything.shape) >= share), 2.0, trained)
+        for share in (0.1, 0.3, 0.5)
+        for _ in range(100)
+    ]
+    assert sum(map(bool, found)) <= 6
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [

@@ -120,7 +120,7 @@ def test_a_window_knows_nothing_of_its_batch_mates(name, kind):
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("kind", ["regression", "shooting"])
-def test_the_numbers_of_a_window_are_those_of_the_widest_layer(name, kind):
+def test_the_widest_layer_is_counted(name, kind):
     model, batch = solver_of(name, kind), batch_of(name, steps=19)
     seen = []
     for network in model.modules():
@@ -128,7 +128,7 @@ def test_the_numbers_of_a_window_are_those_of_the_widest_layer(name, kind):
             network.first.register_forward_hook(lambda _, taken, given: seen.append(given.numel()))
     with torch.no_grad():
         model(batch, 2)
-    assert model.solver.numbers(*batch.truth.shape[1:]) == max(seen) / len(batch)
+    assert model.solver.widest(*batch.truth.shape[1:]) == max(seen) / len(batch)
 
 
 @pytest.mark.parametrize("kind", ["regression", "shooting"])

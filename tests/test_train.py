@@ -264,19 +264,33 @@ def test_a_killed_training_resumes_to_the_same_curve(fresh, tmp_path) -> None:
 
 def test_an_epoch_has_its_own_windows_in_their_order(tmp_path, monkeypatch) -> None:
     seen: list[list[int]] = []
+    truths: list[np.ndarray] = []
     step = Assimilator.training_step
 
     def noted(self, batch, index):
         if index == 0:
             seen.append([])
         seen[-1] += batch["number"].tolist()
+        truths.extend(batch["truth"].numpy())
         return step(self, batch, index)
 
     monkeypatch.setattr(Assimilator, "training_step", noted)
-    fixed = quick(data={"fresh": False}, training={"epochs": 3})
+    monkeypatch.setattr("pyvda.training.data._BLOCK", 5)  # of 12 windows
+    fixed = quick(data={"fresh": False, "symmetries": False}, training={"epochs": 3})
     train(fixed, tmp_path)
     data = TwinData(fixed.data)
     assert seen == [data.epoch(epoch)[1].tolist() for epoch in range(3)]
+    assert len({tuple(numbers) for numbers in seen}) == 3
+    np.testing.assert_allclose(truths, data.states[np.concatenate(seen)], rtol=1e-5, atol=1e-5)
+
+
+def test_blocks_of_an_epoch_are_put_together_in_their_order(monkeypatch) -> None:
+    whole = TwinData(Data(windows=12, validation=7)).epoch(1)
+    monkeypatch.setattr("pyvda.training.data._BLOCK", 5)
+    blocks = TwinData(Data(windows=12, validation=7)).epoch(1)
+    np.testing.assert_array_equal(blocks[1], whole[1])
+    for name in ("observation", "mask", "first_guess", "truth"):
+        np.testing.assert_array_equal(getattr(blocks[0], name), getattr(whole[0], name))
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(tmp_path, monkeypatch) -> None:
@@ -619,6 +633,8 @@ def test_windows_lose_a_share_of_their_data_up_to_the_largest(preset) -> None:
         noise = 3 * np.sqrt(0.25 / (whole.validation.mask[0] > 0).sum())
         assert -1e-12 <= lost.min() < 0.05 + noise
         assert 0.55 - noise < lost.max() < 0.6 + noise
+        assert np.mean(lost) == pytest.approx(0.3, abs=0.1)
+        assert np.std(lost) > 0.13  # of shares between 0 and 0.6, 0.17; of 0.3 alone, 0.09
     assert not np.allclose(np.sort(first), np.sort(second))
     assert shares(whole.epoch(1)[0], lacking.epoch(1)[0]).tolist() == first.tolist()
 

@@ -106,7 +106,7 @@ def solve(problem: Problem, options: LearnedOptions) -> Solution:
     iterations = model.iterations if options.iterations is None else options.iterations
     if device == "cpu" and x.size * iterations >= _WORTH_STARTING:
         get_engine()
-    size = options.batch_size or _batch_size(model.solver.numbers(*x.shape[1:]), device)
+    size = options.batch_size or _batch_size(model.solver.widest(*x.shape[1:]), device)
     for first in range(0, windows, size):
         block = slice(first, first + size)
         batch = problem.batch[block].to(device, getattr(torch, options.precision))
@@ -120,9 +120,9 @@ def solve(problem: Problem, options: LearnedOptions) -> Solution:
     return Solution(x, status, np.full(windows, iterations))
 
 
-def _batch_size(numbers: int, device: str) -> int:
-    """Return how many windows with so many numbers between operations are computed at once."""
-    return 256 if device != "cpu" else max(1, _AT_ONCE // max(1, numbers))
+def _batch_size(widest: int, device: str) -> int:
+    """Return how many windows are computed at once, by the values of the widest layer."""
+    return 256 if device != "cpu" else max(1, _AT_ONCE // max(1, widest))
 
 
 @functools.lru_cache(maxsize=4)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pyvda.scores import Score
+
 DASH = "—"
 DAGGER = "†"  # the weights were trained for another setting than the cell's
 
@@ -35,6 +37,11 @@ def marked(entry: dict[str, Any], of: str, setting: str) -> str:
 def interval(one: dict[str, Any]) -> str:
     """Return mean and interval."""
     return f"{short(one['mean'])} [{short(one['low'])}, {short(one['high'])}]"
+
+
+def signed_interval(found: Score) -> str:
+    """Return a difference and its interval, with signs."""
+    return f"{found.mean:+.3g} [{found.low:+.3g}, {found.high:+.3g}]"
 
 
 def median(entry: dict[str, Any]) -> str:

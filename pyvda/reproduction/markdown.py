@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pyvda.reproduction import cells
+from pyvda.reproduction import cells, paired
 from pyvda.reproduction.cells import DASH
 from pyvda.reproduction.notes import notes, other_setting
 
@@ -32,47 +32,46 @@ def patterns(results: dict[str, Any]) -> str:
 
 
 def regimes(results: dict[str, Any]) -> str:
-    """Return the JSON of benchmarks/regimes.py: R-scores and minutes, a column for each model."""
-    models = list(dict.fromkeys(row["model"] for row in results["rows"]))
+    """Return the JSON of benchmarks/regimes.py: a row for each two models on the same windows."""
     found: dict[tuple[str, int, bool], dict[str, dict[str, Any]]] = {}
     for row in results["rows"]:
         windows = row["configuration"]["data"]["windows"]
         found.setdefault((row["preset"], windows, row["fresh"]), {})[row["model"]] = row
+    models = list(dict.fromkeys(row["model"] for row in results["rows"]))
     rows = []
     for (preset, windows, fresh), of in found.items():
+        both = [of[model] for model in models if model in of]
+        apart = paired.difference(*both) if len(both) == 2 else None
         rows.append(
             [f"`{preset}`", f"{windows} new ones an epoch" if fresh else str(windows)]
-            + [_regime(of[model]) if model in of else DASH for model in models]
-            + [_ahead(of)]
+            + [_trained(of[model]) if model in of else DASH for model in models]
+            + [DASH if apart is None else cells.signed_interval(apart)]
         )
-    return _grid(["setting", "training windows", *models, "ahead"], rows)
-
-
-def _regime(row: dict[str, Any]) -> str:
-    score = cells.interval(row["scores"]["r_score"])
-    return f"{score}; {row['wall_seconds'] / 60:.0f} min, {sum(row['parameters'].values())} par."
-
-
-def _ahead(of: dict[str, dict[str, Any]]) -> str:
-    """Return the model whose interval is below all others', a dash where it is not alone."""
-    best = min(of, key=lambda model: float(of[model]["scores"]["r_score"]["mean"]))
-    high = of[best]["scores"]["r_score"]["high"]
-    clear = all(high < row["scores"]["r_score"]["low"] for m, row in of.items() if m != best)
-    return best if clear and len(of) > 1 else DASH
+    return _grid(["setting", "training windows", *models, "difference"], rows)
 
 
 def levers(results: dict[str, Any]) -> str:
-    """Return the JSON of benchmarks/levers.py: R-scores without a lever, after those with all."""
-    rows = [
-        [
-            row.get("lever", "none"),
-            cells.interval(row["scores"]["r_score"]),
-            f"{row['wall_seconds'] / 60:.1f}",
-            str(sum(row["parameters"].values())),
-        ]
-        for row in results["rows"]
-    ]
-    return _grid(["changed", "R-score", "minutes", "parameters"], rows)
+    """Return the JSON of benchmarks/levers.py: first the base, then each change of it."""
+    base = results["rows"][0]
+    rows = []
+    for row in results["rows"]:
+        apart = None if row is base else paired.difference(row, base)
+        rows.append(
+            [
+                row.get("lever", "none"),
+                _trained(row),
+                DASH if apart is None else cells.signed_interval(apart),
+            ]
+        )
+    return _grid(["changed", "R-score", "difference"], rows)
+
+
+def _trained(row: dict[str, Any]) -> str:
+    """Return a training's R-score, and what it took."""
+    return (
+        f"{cells.interval(row['scores']['r_score'])}; {row['distinct_windows_seen']} windows, "
+        f"{row['steps']} steps, {row['wall_seconds'] / 60:.0f} min"
+    )
 
 
 def line(setting: str, row: str, entry: dict[str, Any]) -> str:

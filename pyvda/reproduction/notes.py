@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pyvda.reproduction import cells
+from pyvda.reproduction import cells, paired
 from pyvda.reproduction.cells import short
 
 EQUAL = 1.25  # sizes, windows and minutes are called equal when none is larger by more
@@ -63,29 +63,32 @@ def _yardsticks(learned: Entries) -> list[str]:
 
 
 def _yardstick(name: str, yardstick: dict[str, Any], others: Entries) -> str:
-    size, windows, minutes = _costs(yardstick)
+    size, windows, steps, minutes = _costs(yardstick)
     text = (
         f"Yardstick {name}: R {short(_r(yardstick)['mean'])} with {size} parameters, {windows} "
-        f"training windows, {minutes} minutes of training{_mirrored(yardstick)}. In brackets, of "
-        "the others: parameters, windows, minutes."
+        f"training windows, {steps} steps, {minutes} minutes of training{_mirrored(yardstick)}. In "
+        "brackets, of the others: mean difference of R window by window with its 95 % interval; "
+        "parameters, windows, steps, minutes."
     )
-    by_verdict: dict[str, list[str]] = {"Better": [], "Worse": [], "Intervals overlap": []}
+    by_verdict: dict[str, list[str]] = {"better": [], "worse": [], "no difference shown": []}
     equal: list[str] = []
     but_for_time: list[str] = []
     for other, entry in others:
-        verdict = _verdict(entry, yardstick)
-        costs = ", ".join(_costs(entry))
+        found = paired.difference(entry, yardstick)
+        verdict = paired.verdict(found)
+        apart = f"{cells.signed_interval(found)}; " if found is not None else ""
         by_verdict[verdict].append(
-            f"{other} {short(_r(entry)['mean'])} ({costs}{_mirrored(entry)})"
+            f"{other} {short(_r(entry)['mean'])} ({apart}{', '.join(_costs(entry))}"
+            f"{_mirrored(entry)})"
         )
         size_near, windows_near, minutes_near = (
             _near(a, b) for a, b in zip(_amounts(entry), _amounts(yardstick), strict=True)
         )
         if size_near and windows_near:
-            (equal if minutes_near else but_for_time).append(f"{other} ({verdict.lower()})")
-    for verdict, found in by_verdict.items():
-        if found:
-            text += f" {verdict}: {'; '.join(found)}."
+            (equal if minutes_near else but_for_time).append(f"{other} ({verdict})")
+    for verdict, listed in by_verdict.items():
+        if listed:
+            text += f" {verdict.capitalize()}: {'; '.join(listed)}."
     text += f" Of equal size, windows and minutes, within a quarter: {_listed(equal)}."
     if but_for_time:
         text += f" Of equal size and windows, but for other minutes: {_listed(but_for_time)}."
@@ -96,19 +99,15 @@ def _listed(names: list[str]) -> str:
     return "; ".join(names) or "no row"
 
 
-def _verdict(entry: dict[str, Any], yardstick: dict[str, Any]) -> str:
-    if _r(entry)["high"] < _r(yardstick)["low"]:
-        return "Better"
-    return "Worse" if _r(entry)["low"] > _r(yardstick)["high"] else "Intervals overlap"
-
-
 def _r(entry: dict[str, Any]) -> dict[str, float]:
     found: dict[str, float] = entry["scores"]["r_score"]
     return found
 
 
-def _costs(entry: dict[str, Any]) -> tuple[str, str, str]:
-    return cells.parameters(entry), cells.windows_seen(entry), cells.training_minutes(entry)
+def _costs(entry: dict[str, Any]) -> tuple[str, str, str, str]:
+    steps = cells.number(entry["training"].get("steps"))
+    minutes = cells.training_minutes(entry)
+    return cells.parameters(entry), cells.windows_seen(entry), steps, minutes
 
 
 def _amounts(entry: dict[str, Any]) -> tuple[float, float, float]:

@@ -26,9 +26,10 @@ import xarray as xr
 from pyvda import names, shipped
 from pyvda.atomic import replacing
 from pyvda.description import read_description
+from pyvda.engine.interface import Array
 from pyvda.errors import InputError, TrainingError
 from pyvda.progress import Report, silent
-from pyvda.reproduction import markdown
+from pyvda.reproduction import markdown, paired
 from pyvda.reproduction.held_out import HELD_OUT
 from pyvda.reproduction.machine import machine
 from pyvda.reproduction.provenance import of_weights, refreshed
@@ -181,7 +182,7 @@ def results_file(name: str, out: Path, quick: bool) -> Path:
 
 # Raised when what is scored or how it is timed changes: what was found before is then run again.
 # (How the descent is timed has not changed: beside its minutes, compiling is nothing.)
-_SCORED, _SCORED_DESCENT = 3, 2
+_SCORED, _SCORED_OTHERWISE = 3, {"fsgd": 2, "learned": 4}
 WARM_UP = 16  # windows that are assimilated before the clock starts, two lanes of the engine
 
 
@@ -235,7 +236,7 @@ class _Run:
         """Return what the scores depend on."""
         held_out = HELD_OUT[self.setting]
         windows = self.windows or held_out.windows
-        scored_as = _SCORED_DESCENT if self.row.method == "fsgd" else _SCORED
+        scored_as = _SCORED_OTHERWISE.get(self.row.method, _SCORED)
         parts: list[Any] = [scored_as, self.row.method, self.options, windows,
                             held_out.truth_seed, held_out.observation_seed]  # fmt: skip
         if self.options.get("warm_start") in shipped.names():
@@ -275,10 +276,16 @@ class _Run:
             "seconds": round(seconds, 3),
             "warm_up": WARM_UP,
             "options": self.options,
-            **(of_weights(self.checkpoint, self.checkpoint_name) if self.checkpoint else {}),
+            **(self._of_weights(by_window["r_score"]) if self.checkpoint else {}),
             **self._cut_short(),
             "machine": machine(self.engine),
         }
+
+    def _of_weights(self, r_scores: Array) -> dict[str, Any]:
+        """Return what is known of the weights, and what they are compared by."""
+        assert self.checkpoint is not None
+        known = of_weights(self.checkpoint, self.checkpoint_name)
+        return {**known, paired.KEY: paired.in_a_line(r_scores)}
 
     def _cut_short(self) -> dict[str, Any]:
         """Return the stored scores of the full descent beside those of a cut one."""

@@ -46,7 +46,7 @@ class Cells:
         steps = self.every if steps is None else steps
         return steps * state_size if self.dimension == 1 else steps
 
-    def points(self, steps: int, state_size: int) -> int:
+    def cell_points(self, steps: int, state_size: int) -> int:
         """Return the points of the grid of a window."""
         return -(-steps // self.every) * (1 if self.dimension == 1 else state_size)
 

@@ -57,8 +57,8 @@ class Regression(Solver):
         inputs = 2 * channels + 2 * _WAVES
         self.network = CellNetwork(inputs, channels, width, dilations, dimension)
 
-    def numbers(self, steps: int, size: int) -> int:
-        return self.network.width * self.on.points(steps, size)
+    def widest(self, steps: int, size: int) -> int:
+        return self.network.width * self.on.cell_points(steps, size)
 
     def regress(self, batch: Batch) -> Tensor:
         """Return the states that the observations suggest, (B, T, D)."""
@@ -102,9 +102,9 @@ class ShootingSolver(Solver):
             for _ in range(stages)
         )
 
-    def numbers(self, steps: int, size: int) -> int:
+    def widest(self, steps: int, size: int) -> int:
         wide = max(network.width for network in (self.start.network, *self.stages))
-        return wide * self.start.on.points(steps, size)
+        return wide * self.start.on.cell_points(steps, size)
 
     def solve(
         self, cost: VariationalCost, batch: Batch, iterations: int, **unused: Any

@@ -81,8 +81,8 @@ class Solver(nn.Module):
     ) -> SolverResult:
         """Return the analyses of a batch after so many iterations."""
 
-    def numbers(self, steps: int, size: int) -> int:
-        """Return about how many numbers of a window of states stand between two operations."""
+    def widest(self, steps: int, size: int) -> int:
+        """Return how many values of one window the widest layer has; those of its states."""
         return steps * size
 
 

@@ -138,13 +138,22 @@ class TwinData:
             kept = _kept(data.shape, self.settings.missing, seed)
             observed = observed.assign({names.OBSERVATION: data.where(kept)})
         order = np.arange(truth.sizes[names.WINDOW]) if order is None else order
+        shape = (len(order), *truth[names.TRUTH].shape[1:])
+        batch = Batch(np.empty(shape), np.empty(shape), np.empty(shape), np.empty(shape))
 
-        def block(start: int) -> Batch:
-            chosen = observed.isel(window=order[start : start + _BLOCK])
-            return windows.to_batch(chosen, self._mean)
+        def fill(start: int) -> None:
+            part = slice(start, start + _BLOCK)
+            made = windows.to_batch(observed.isel(window=order[part]), self._mean)
+            for array, values in zip(_arrays(batch), _arrays(made), strict=True):
+                array[part] = values
 
         with ThreadPoolExecutor(thread_count()) as threads:
-            return Batch.join(list(threads.map(block, range(0, len(order), _BLOCK))))
+            list(threads.map(fill, range(0, len(order), _BLOCK)))
+        return batch
+
+
+def _arrays(batch: Batch) -> tuple[Any, ...]:
+    return batch.observation, batch.mask, batch.first_guess, batch.truth
 
 
 def _kept(shape: tuple[int, ...], missing: float, seed: int) -> Array:
