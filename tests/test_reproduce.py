@@ -5,6 +5,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,16 @@ from pyvda.errors import InputError
 from pyvda.learned import LearnedModel
 from pyvda.methods import METHODS
 from pyvda.presets import get_preset
-from pyvda.reproduction import markdown, notes, provenance, retraining, rows, scoring, tables
+from pyvda.reproduction import (
+    markdown,
+    notes,
+    paired,
+    provenance,
+    retraining,
+    rows,
+    scoring,
+    tables,
+)
 from pyvda.reproduction.held_out import HELD_OUT, check_not_trained_on
 from pyvda.training import data
 
@@ -508,44 +518,54 @@ def test_the_page_takes_tables_and_figures(weights, tmp_path, monkeypatch) -> No
     assert kept["lorenz63"]["iterations"] == 30
 
 
-def test_levers_stand_below_the_training_that_has_all() -> None:
-    def row(mean: float, **labels: str):
-        score = {"mean": mean, "low": mean - 0.5, "high": mean + 0.5}
-        counts = {"prior": 3, "solver_and_cost": 4}
-        return labels | {"scores": {"r_score": score}, "wall_seconds": 90, "parameters": counts}
+def trained_row(mean: float, **labels: Any) -> dict[str, Any]:
+    """Return a result of benchmarks/trainings.py."""
+    return {
+        "scores": {"r_score": {"mean": mean, "low": mean - 0.5, "high": mean + 0.5}},
+        "r_scores": r_scores(mean), "wall_seconds": 90, "steps": 70, "distinct_windows_seen": 5,
+        "configuration": {"data": {"windows": 5}}, **labels,
+    }  # fmt: skip
 
-    text = markdown.levers({"rows": [row(1.0, preset="lorenz63"), row(2.0, lever="no noise")]})
-    assert text.splitlines()[0] == "| changed | R-score | minutes | parameters |"
+
+def test_levers_are_held_against_the_training_that_has_all() -> None:
+    text = markdown.levers({"rows": [trained_row(1.0), trained_row(1.2, lever="no noise")]})
+    assert text.splitlines()[0] == "| changed | R-score | difference |"
     assert text.splitlines()[2:] == [
-        "| none | 1 [0.5, 1.5] | 1.5 | 7 |",
-        "| no noise | 2 [1.5, 2.5] | 1.5 | 7 |",
+        "| none | 1 [0.5, 1.5]; 5 windows, 70 steps, 2 min | — |",
+        "| no noise | 1.2 [0.7, 1.7]; 5 windows, 70 steps, 2 min | +0.2 [+0.2, +0.2] |",
     ]
 
 
-def test_regimes_say_which_model_is_ahead() -> None:
-    def row(model: str, windows: int, low: float, high: float, fresh: bool = False):
-        return {
-            "preset": "lorenz63", "model": model, "fresh": fresh, "wall_seconds": 120.0,
-            "parameters": {"prior": 3, "solver_and_cost": 4},
-            "configuration": {"data": {"windows": windows}},
-            "scores": {"r_score": {"mean": (low + high) / 2, "low": low, "high": high}},
-        }  # fmt: skip
+def test_regimes_set_two_models_side_by_side() -> None:
+    def row(model: str, mean: float, windows: int = 5, fresh: bool = False) -> dict[str, Any]:
+        settings = {"data": {"windows": windows}}
+        labels = {"preset": "lorenz63", "model": model, "fresh": fresh}
+        return trained_row(mean, configuration=settings, **labels)
 
-    rows = [
-        row("a", 50, 1.0, 2.0),
-        row("b", 50, 2.5, 3.5),
-        row("a", 9, 1.0, 2.0),
-        row("b", 9, 1.5, 2.5),
-        row("b", 9, 1.0, 2.0, fresh=True),
-    ]
+    rows = [row("a", 1.0), row("b", 1.2), row("a", 2.0, 9), row("b", 2.0, 9, fresh=True)]
     lines = markdown.regimes({"rows": rows}).splitlines()
-    assert lines[0] == "| setting | training windows | a | b | ahead |"
-    first = "1.5 [1, 2]; 2 min, 7 par."
+    assert lines[0] == "| setting | training windows | a | b | difference |"
+    took = "5 windows, 70 steps, 2 min"
+    first, second, third = (f"{m:.3g} [{m - 0.5:.3g}, {m + 0.5:.3g}]; {took}" for m in (1, 1.2, 2))
     assert lines[2:] == [
-        f"| `lorenz63` | 50 | {first} | 3 [2.5, 3.5]; 2 min, 7 par. | a |",
-        f"| `lorenz63` | 9 | {first} | 2 [1.5, 2.5]; 2 min, 7 par. | — |",
-        f"| `lorenz63` | 9 new ones an epoch | — | {first} | — |",
+        f"| `lorenz63` | 5 | {first} | {second} | -0.2 [-0.2, -0.2] |",
+        f"| `lorenz63` | 9 | {third} | — | — |",
+        f"| `lorenz63` | 9 new ones an epoch | — | {third} | — |",
     ]
+
+
+def test_differences_are_paired() -> None:
+    """Of two methods of which one is a little better on every window, hard or easy."""
+    one, other = ({"r_scores": r_scores(mean)} for mean in (1.0, 1.01))
+    found = paired.difference(one, other)
+    assert found is not None
+    assert found.mean == pytest.approx(-0.01, abs=1e-3)
+    assert paired.verdict(found) == "better"
+    assert paired.verdict(paired.difference(other, one)) == "worse"
+    assert paired.verdict(paired.difference(one, one)) == "no difference shown"
+    assert paired.difference(one, {"r_scores": "1.0 2.0"}) is None
+    assert paired.difference({}, {}) is None
+    assert paired.verdict(None) == "no difference shown"
 
 
 def test_a_diverged_window_is_named(tmp_path) -> None:
@@ -569,16 +589,22 @@ def test_a_diverged_window_is_named(tmp_path) -> None:
 
 
 def learned_entry(r_score: float, size: int, windows: int, minutes: float, **more) -> dict:
-    """Return an entry of a learned row, its interval a hundredth to either side."""
-    score = {"mean": r_score, "low": r_score - 0.01, "high": r_score + 0.01, "not_finite": 0}
-    training = {"distinct_windows_seen": windows, "wall_seconds": 60 * minutes}
+    """Return an entry of a learned row, of hard and easy windows."""
+    score = {"mean": r_score, "low": r_score - 0.5, "high": r_score + 0.5, "not_finite": 0}
+    training = {"distinct_windows_seen": windows, "wall_seconds": 60 * minutes, "steps": 70}
     entry = {
         "state": "scored", "note": "", "windows": 100, "ended": {}, "iterations": 5.0,
         "seconds": 1.0, "options": {}, "scores": {"r_score": score}, "checkpoint": "some",
         "trained_for": "lorenz96", "solver": "conv", "parameters": {"prior": size},
-        "training": training, "machine": {"cores": 2},
+        "training": training, "machine": {"cores": 2}, "r_scores": r_scores(r_score),
     }  # fmt: skip
     return entry | more
+
+
+def r_scores(mean: float, spread: float = 0.0) -> str:
+    """Return the R-scores of twenty windows, whose difficulty all methods share."""
+    own = np.where(np.arange(20) % 2, spread, -spread)
+    return paired.in_a_line(mean + np.linspace(-0.8, 0.8, 20) + own)
 
 
 def notes_of(entries: dict[str, dict]) -> str:
@@ -595,19 +621,20 @@ def test_the_yardstick_is_held_against_every_learned_row() -> None:
             "yardstick": learned_entry(1.0, 100, 1000, 10, solver="regression", mirrored=True),
             "equal": learned_entry(0.9, 120, 900, 12),
             "longer": learned_entry(1.1, 100, 1000, 20),
-            "larger": learned_entry(1.015, 200, 1000, 10),
+            "larger": learned_entry(1.02, 200, 1000, 10, r_scores=r_scores(1.02, 0.2)),
             "elsewhere": learned_entry(0.1, 100, 1000, 10, trained_for="lorenz63"),
             "known": {**learned_entry(0.1, 0, 0, 0), "checkpoint": None, "training": {}},
         }
     )
     (line,) = (line for line in text.splitlines() if line.startswith("- Yardstick"))
     assert line == (
-        "- Yardstick yardstick: R 1 with 100 parameters, 1000 training windows, 10 minutes of "
-        "training, the mean of two mirrored answers. In brackets, of the others: parameters, "
-        "windows, minutes. Better: equal 0.9 (120, 900, 12). Worse: longer 1.1 (100, 1000, 20). "
-        "Intervals overlap: larger 1.01 (200, 1000, 10). Of equal size, windows and minutes, "
-        "within a quarter: equal (better). Of equal size and windows, but for other minutes: "
-        "longer (worse)."
+        "- Yardstick yardstick: R 1 with 100 parameters, 1000 training windows, 70 steps, 10 "
+        "minutes of training, the mean of two mirrored answers. In brackets, of the others: mean "
+        "difference of R window by window with its 95 % interval; parameters, windows, steps, "
+        "minutes. Better: equal 0.9 (-0.1 [-0.1, -0.1]; 120, 900, 70, 12). Worse: longer 1.1 "
+        "(+0.1 [+0.1, +0.1]; 100, 1000, 70, 20). No difference shown: larger 1.02 (+0.02 [-0.08, "
+        "+0.12]; 200, 1000, 70, 10). Of equal size, windows and minutes, within a quarter: equal "
+        "(better). Of equal size and windows, but for other minutes: longer (worse)."
     )
 
 
