@@ -251,6 +251,7 @@ def train(
 ) -> None:
     """Train a prior and a solver, and keep the best weights."""
     from pyvda.train import train as run
+    from pyvda.training.state import RESUME_FILE
 
     quiet = quiet or os.environ.get("LOCAL_RANK", "0") != "0"  # the first process of DDP speaks
 
@@ -260,10 +261,16 @@ def train(
         best = "  best" if epoch["best"] else ""
         _say(quiet, f"epoch {epoch['epoch']}  {epoch['iterations']} iterations  {scores}{best}")
 
-    with shown("train", quiet) as step:
-        best = run(
-            configuration, out, resume=resume, start=start, engine=engine, report=report, step=step
-        )
+    try:
+        with shown("train", quiet) as step:
+            best = run(
+                configuration, out, resume=resume, start=start, engine=engine, report=report,
+                step=step,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        if (out / RESUME_FILE).is_file():
+            print(f"pyvda: {out} has the epochs so far; go on with --resume", file=sys.stderr)
+        raise
     if best is None:
         raise TrainingError(f"no epoch had a finite score; see training.json in {out}")
     _say(quiet, f"{out}: the best weights, to use as --checkpoint {out}")

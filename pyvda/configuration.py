@@ -345,6 +345,11 @@ class Configuration(Architecture):
     def _check_known(self) -> None:
         """Refuse to learn from a truth or from observations that the files do not have."""
         loss, training = self.loss.kind, self.training
+        if isinstance(self.data, Data) and self.data.missing and loss == "identification":
+            raise ValueError(
+                f"data.missing is {self.data.missing}, and the loss identification looks at states "
+                "alone; remove it"
+            )
         if not self.data.has_observations() and loss != "identification":
             raise ValueError(
                 f"the loss {loss} needs observations, and data has true states alone; add "

@@ -180,9 +180,12 @@ def _times(observed: np.ndarray, pattern: Pattern) -> list[str]:
         return ["one observation time in each window"]
     values, counts = np.unique(gaps, return_counts=True)
     every = int(values[counts.argmax()])
-    # Missing data leave multiples of the spacing, and few of those are large.
-    regular = np.mean(gaps % every == 0) > 1 - 2 * TOLERATED and gaps.mean() < 3 * every
-    if not regular:
+    # Missing data leave multiples of the spacing, and few of those are large; where many data are
+    # missing, of the trained spacing.
+    off_grid = np.delete(at, trained, axis=1).sum()
+    if off_grid <= TOLERATED * at.sum() and counts.max() < 0.7 * len(gaps):
+        every = pattern.every
+    elif np.mean(gaps % every == 0) <= 1 - 2 * TOLERATED or gaps.mean() >= 3 * every:
         return [f"observed at irregular times, trained on every {_steps(pattern.every)}"]
     if every != pattern.every:
         return [f"observed every {_steps(every)}, trained on every {_steps(pattern.every)}"]

@@ -85,6 +85,8 @@ def train(
         When the configuration is wrong, or the folder is of another run.
     TrainingError
         When the loss or its gradient is not finite; the last good weights are kept.
+    KeyboardInterrupt
+        At Ctrl-C; what was done up to the last epoch is kept.
     """
     if not isinstance(configuration, Configuration):
         configuration = read_configuration(configuration)
@@ -101,7 +103,12 @@ def train(
         # threads stop for the garbage collector by a SIGSEGV that Julia handles in C: without that
         # handler, the next collection ends the process.
         with _quiet(), handlers_kept():
-            trainer.fit(module)
+            try:
+                trainer.fit(module)
+            except SystemExit:
+                if not trainer.interrupted:
+                    raise
+                raise KeyboardInterrupt from None  # which Lightning has made an exit of
     return LearnedModel.load(out) if (out / MODEL_FILE).is_file() else None
 
 

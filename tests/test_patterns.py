@@ -161,6 +161,15 @@ def test_chance_in_few_windows_is_no_difference(windows) -> None:
     assert sum(map(bool, found)) <= 6
 
 
+@pytest.mark.parametrize("share", [0.6, 0.77])
+@pytest.mark.parametrize("windows", [3, 40])
+def test_many_data_missing_on_the_trained_grid_are_missing(share, windows) -> None:
+    observed = mask("lorenz63", windows)
+    observed &= np.random.default_rng(1).random(observed.shape) >= share
+    (found,) = differences(observed, 2.0, pattern("lorenz63"))
+    assert re.fullmatch(r"\d\d % of the trained data missing", found)
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [

@@ -614,6 +614,26 @@ def test_noise_is_drawn_anew_each_epoch_or_not() -> None:
     np.testing.assert_allclose(noise(fixed, 1), noise(fixed, 2), atol=1e-12)
 
 
+def test_ctrl_c_ends_a_training_in_words(tmp_path) -> None:
+    path, out = tmp_path / "configuration.yaml", tmp_path / "run"
+    path.write_text(yaml.safe_dump(quick(training={"epochs": 1000}).model_dump(mode="json")))
+    script = "import sys; from pyvda.cli import main; main()"
+    command = [sys.executable, "-c", script, "train", str(path), "--out", str(out)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes, env=os.environ | {"PYVDA_ENGINE": "torch"}) as running:
+        assert running.stdout is not None
+        while not running.stdout.readline().startswith("epoch 1"):
+            assert running.poll() is None
+        os.kill(running.pid, signal.SIGINT)
+        _, said = running.communicate(timeout=60)
+    assert running.returncode == 1
+    hint, end = said.strip().splitlines()[-2:]
+    assert (hint, end) == (
+        f"pyvda: {out} has the epochs so far; go on with --resume", "pyvda: interrupted",
+    )  # fmt: skip
+    assert len(curve(out)) >= 2
+
+
 @pytest.mark.parametrize("preset", ["lorenz63", "lorenz96"])
 def test_windows_lose_a_share_of_their_data_up_to_the_largest(preset) -> None:
     same = {"preset": preset, "windows": 40, "validation": 40}
