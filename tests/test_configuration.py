@@ -52,6 +52,14 @@ def test_the_resolved_configuration_reads_back_as_itself(tmp_path: Path) -> None
         ({"data": {"preset": "lorenz64"}}, "the presets are lorenz63"),
         ({"data": {"seed": 2}}, "validates on training data"),
         ({"loss": {"kind": "identification"}}, "nothing to identify"),
+        (
+            {
+                "loss": {"kind": "identification"},
+                "prior": {"kind": "bilinear-rk4"},
+                "data": {"missing": 0.5},
+            },
+            r"data.missing is 0.5, .* at states alone; remove it",
+        ),
         ({"optimiser": {"schedule": "step"}}, "steps_at"),
         ({"prior": {"kind": "rk5"}}, "rk5"),
     ],
