@@ -69,7 +69,9 @@ def main() -> None:
             for name, settings in methods.items():
                 analysis = pyvda.assimilate(observed, **settings)
                 scores = score_table(pyvda.evaluate(analysis, truth))["scores"]["r_score"]
-                rows.append({"preset": preset, "pattern": pattern, "method": name, **scores})
+                doubtful = int((analysis["status"] == names.Status.DOUBTFUL).sum())
+                labels = {"preset": preset, "pattern": pattern, "method": name}
+                rows.append({**labels, **scores, "doubtful": doubtful})
                 print(f"{preset:18s} {pattern:26s} {name:18s} R {scores['mean']:.3f}", flush=True)
     with replacing(OUT) as temporary:
         content = {"windows": count, "seed": SEED, "machine": machine(), "rows": rows}

@@ -1,12 +1,14 @@
 """Learned models: to the disk and back, in physical units, and as a method of assimilation."""
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import xarray as xr
+from scipy.stats import chi2
 
 import pyvda
 from pyvda import twin
@@ -19,6 +21,7 @@ from pyvda.errors import InputError
 from pyvda.learned import LearnedModel, normalisation
 from pyvda.methods.learned import LearnedOptions
 from pyvda.models import lorenz63
+from pyvda.patterns import PatternWarning
 from pyvda.presets import get_preset
 
 RNG = np.random.default_rng(3)
@@ -266,6 +269,27 @@ def test_options_and_a_window_without_observations(files) -> None:
     assert analysis["status"].values.tolist() == [0, 2, 0, 0, 0]
     options = json.loads(analysis.attrs["pyvda_configuration"])["options"]
     assert LearnedOptions(**options).batch_size == 2
+
+
+def test_a_window_far_from_its_observations_is_in_doubt() -> None:
+    truth = pyvda.simulate("lorenz63", windows=3, seed=5)
+    observed = pyvda.observe(truth, "lorenz63", 6)
+    observed["observation"][1, 40, 0] += 60.0
+    for variance in (None, 2.0, 0.01):
+        if variance is None:  # that of the training
+            del observed.attrs["observation_error_variance"]
+        else:
+            observed.attrs["observation_error_variance"] = variance
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PatternWarning)
+            analysis = pyvda.assimilate(observed, checkpoint="lorenz63-genn-conv")
+        innovation = observed["observation"] - analysis["analysis"]
+        misfit = 0.5 * (innovation**2).sum(("time", "state")) / (variance or 2.0)
+        limit = chi2.isf(1 / 2450, 25) / 2  # 25 data
+        np.testing.assert_allclose(analysis["misfit"], misfit, rtol=1e-6)
+        np.testing.assert_allclose(analysis["chi_square_limit"], limit, rtol=0.02)
+        expected = [0, 4, 0] if variance != 0.01 else [4, 4, 4]
+        assert analysis["status"].values.tolist() == expected
 
 
 @pytest.mark.gpu

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field
 
+from pyvda import names
 from pyvda.description import Description, Pattern, read_description
 from pyvda.engine import get_engine
+from pyvda.engine.interface import Array
 from pyvda.errors import InputError
+from pyvda.methods.classical import judged, precision_of
 from pyvda.methods.problem import Options, Problem, Solution, Status
 from pyvda.models import Model
 from pyvda.shipped import checkpoint_folder
@@ -76,13 +79,21 @@ class LearnedOptions(Options):
         """Return the observations that the checkpoint was trained for."""
         return self.description().pattern
 
+    def window_outputs(self) -> tuple[str, ...]:
+        """Return what says whether an analysis fits its observations."""
+        return (names.MISFIT, names.CHI_SQUARE_LIMIT)
+
     def provenance(self) -> dict[str, str]:
         """Return the checkpoint's hash."""
         return {"pyvda_checkpoint_sha256": self.description().digest()}
 
 
 def solve(problem: Problem, options: LearnedOptions) -> Solution:
-    """Run the learned solver from the first guess of every window."""
+    """Run the learned solver from the first guess of every window.
+
+    A window is DOUBTFUL when its analysis is farther from the observations than their error
+    variance lets expect: that of the file, else the trained one.
+    """
     import torch
 
     device = options.device
@@ -117,7 +128,26 @@ def solve(problem: Problem, options: LearnedOptions) -> Solution:
         # The iterations that it was trained for are all that a learned solver has to make.
         status[block] = np.where(ended == Status.ITERATION_LIMIT, Status.CONVERGED, ended)
         problem.report(min(first + size, windows), windows)
-    return Solution(x, status, np.full(windows, iterations))
+    status, fit = _judged(problem, x, status, options.pattern().variance)
+    return Solution(x, status, np.full(windows, iterations), per_window=fit)
+
+
+def _judged(
+    problem: Problem, x: Array, status: Array, trained: float | None
+) -> tuple[Array, dict[str, Array]]:
+    """Return the status with the windows in doubt, and what they are in doubt by.
+
+    Not a number where neither the file nor the training knows the variance of the errors.
+    """
+    known = trained if problem.observation_variance is None else problem.observation_variance
+    if known is None:
+        unknown = np.full(len(x), np.nan)
+        return status, {names.MISFIT: unknown, names.CHI_SQUARE_LIMIT: unknown}
+    precision = precision_of(problem, known)
+    with np.errstate(over="ignore", invalid="ignore"):
+        misfit = 0.5 * (precision * (x - problem.batch.observation) ** 2).sum((1, 2))
+    status, limit = judged(status, misfit, problem.data())
+    return status, {names.MISFIT: misfit, names.CHI_SQUARE_LIMIT: limit}
 
 
 def _batch_size(widest: int, device: str) -> int:

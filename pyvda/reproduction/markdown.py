@@ -23,6 +23,8 @@ def patterns(results: dict[str, Any]) -> str:
     found: dict[tuple[str, str], dict[str, str]] = {}
     for row in results["rows"]:
         cell = f"{cells.interval(row)}, {cells.short(row['median'])}"
+        if row.get("doubtful"):
+            cell += f", {row['doubtful']} in doubt"
         found.setdefault((row["preset"], row["pattern"]), {})[row["method"]] = cell
     rows = [
         [f"`{preset}`", pattern, *(of.get(method, DASH) for method in methods)]
