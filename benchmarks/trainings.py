@@ -94,7 +94,7 @@ def known(case: Case, folder: Path) -> dict[str, Any] | None:
     if not (folder / RESULT).exists():
         return None
     result: dict[str, Any] = json.loads((folder / RESULT).read_text("utf-8"))
-    if result["configuration"] != json.loads(case.configuration().model_dump_json()):
+    if validated(Configuration, result["configuration"], str(folder)) != case.configuration():
         raise SystemExit(f"{folder} holds a training with other settings; remove it, or name DIR")
     return result
 

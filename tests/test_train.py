@@ -15,6 +15,7 @@ import torch
 import yaml
 from lightning.pytorch.plugins import MixedPrecision
 from safetensors import safe_open
+from safetensors.torch import save_file
 
 from pyvda.batch import Batch
 from pyvda.cli import main
@@ -612,6 +613,22 @@ def test_noise_is_drawn_anew_each_epoch_or_not() -> None:
     fresh, fixed = TwinData(Data(**small)), TwinData(Data(**small, fresh_noise=False))
     assert not np.allclose(noise(fresh, 1), noise(fresh, 2))
     np.testing.assert_allclose(noise(fixed, 1), noise(fixed, 2), atol=1e-12)
+
+
+def test_a_state_from_before_an_option_came_is_resumed(tmp_path) -> None:
+    whole = train(quick(), tmp_path)
+    assert whole is not None
+    path = tmp_path / RESUME_FILE
+    with safe_open(path, "pt") as file:
+        known = json.loads(file.metadata()["pyvda"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    del known["configuration"]["data"]["missing"]
+    save_file(tensors, path, metadata={"pyvda": json.dumps(known)})
+    again = train(quick(), tmp_path, resume=True)
+    assert again is not None
+    assert again.digest() == whole.digest()
+    with pytest.raises(InputError, match=r"another data\.missing"):
+        train(quick(data={"missing": 0.5}), tmp_path, resume=True)
 
 
 def test_ctrl_c_ends_a_training_in_words(tmp_path) -> None:

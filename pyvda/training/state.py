@@ -17,7 +17,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pyvda.atomic import replacing
+from pyvda.configuration import Configuration
 from pyvda.errors import InputError
+from pyvda.refusals import validated
 
 RESUME_FILE = "resume.safetensors"
 _KEY = "pyvda"
@@ -101,13 +103,21 @@ def read(path: Path, configuration: dict[str, Any]) -> tuple[Progress, dict[str,
         raise InputError(
             f"{path} cannot be read ({error}); remove it to start the training afresh"
         ) from error
-    name = _difference(stored["configuration"], configuration)
+    name = _difference(_resolved(stored["configuration"]), configuration)
     if name is not None:
         raise InputError(
             f"{path} is of a training with another {name}; resume with the configuration that it "
             "was started with, or train into another folder"
         )
     return progress, tensors
+
+
+def _resolved(stored: dict[str, Any]) -> dict[str, Any]:
+    """Return a stored configuration with the defaults of options that have come since."""
+    try:
+        return validated(Configuration, stored, "the state").model_dump(mode="json")
+    except InputError:
+        return stored
 
 
 def restore(
