@@ -623,9 +623,11 @@ def test_the_yardstick_is_held_against_every_learned_row() -> None:
             "longer": learned_entry(1.1, 100, 1000, 20),
             "larger": learned_entry(1.02, 200, 1000, 10, r_scores=r_scores(1.02, 0.2)),
             "elsewhere": learned_entry(0.1, 100, 1000, 10, trained_for="lorenz63"),
+            "gaps": learned_entry(1.3, 100, 1000, 10, missing=0.6),
             "known": {**learned_entry(0.1, 0, 0, 0), "checkpoint": None, "training": {}},
         }
     )
+    assert "- gaps: trained for files with gaps, up to 60 % of the data; here none" in text
     (line,) = (line for line in text.splitlines() if line.startswith("- Yardstick"))
     assert line == (
         "- Yardstick yardstick: R 1 with 100 parameters, 1000 training windows, 70 steps, 10 "

@@ -56,7 +56,10 @@ def other_setting(results: dict[str, Any], *settings: str) -> str:
 
 def _yardsticks(learned: Entries) -> list[str]:
     """Say which rows are better than a regression, and which of them are its equals otherwise."""
-    costed = [(n, e) for n, e in learned if e.get("training") and e.get("parameters")]
+    costed = [
+        (name, entry) for name, entry in learned
+        if entry.get("training") and entry.get("parameters") and not entry.get("missing")
+    ]  # fmt: skip
     regressions = [(n, e) for n, e in costed if e.get("solver") == "regression"]
     others = [(n, e) for n, e in costed if e.get("solver") != "regression"]
     return [_yardstick(name, entry, others) for name, entry in regressions] if others else []
@@ -162,6 +165,11 @@ def _of_row(entry: dict[str, Any]) -> list[str]:
         found.append(f"trained as {training['trained_as']}; its minutes are those of the whole run")
     if "note" in training:
         found.append(training["note"])
+    if entry.get("missing"):
+        share = f"{100 * entry['missing']:.0f} %"
+        found.append(
+            f"trained for files with gaps, up to {share} of the data; here none is missing"
+        )
     ended = {k: n for k, n in entry["ended"].items() if k in ("diverged", "doubtful")}
     if ended:
         found.append(", ".join(f"{n} windows {k}" for k, n in ended.items()))

@@ -24,8 +24,9 @@ _OF_TRAINING = (
 def of_weights(checkpoint: Path, name: str) -> dict[str, Any]:
     """Return what an entry of a table has of the learned model `name` in the folder `checkpoint`.
 
-    `solver` is the kind of Γ; `mirrored`, whether an answer is the mean of two; `training`, the
-    cost of all runs that the weights come from.
+    `missing` is the largest share of the data that training left out; `solver`, the kind of Γ;
+    `mirrored`, whether an answer is the mean of two; `training`, the cost of all runs that the
+    weights come from.
     """
     description = read_description(checkpoint)
     training = with_earlier(shipped.record(checkpoint, shipped.TRAINING_FILE))
@@ -33,6 +34,7 @@ def of_weights(checkpoint: Path, name: str) -> dict[str, Any]:
         "checkpoint": name,
         "sha256": description.digest(),
         "trained_for": description.pattern.name,
+        "missing": description.pattern.missing,
         "solver": description.architecture.solver.kind,
         "mirrored": description.architecture.mirrored,
         "parameters": training.get("parameters", {}),
