@@ -20,9 +20,7 @@ CHANGES: dict[str, dict[str, dict[str, Any]]] = {
     "no mirrored windows": {"data": {"symmetries": False}},
     "the same noise in every epoch": {"data": {"fresh_noise": False}},
     "no average of the weights": {"training": {"averaging": 0.0}},
-    "constant learning rates": {"optimiser": {"schedule": "constant"}},
     "ten iterations from the start": {"training": {"iterations": {0: 10}}},
-    "backpropagation truncated to five iterations": {"training": {"detach_every": 5}},
     # What the paper has; an epoch takes longer, so there are fewer.
     "the paper's GENN and solver on single steps, in as many minutes": {
         "prior": {"kind": "two-scale-genn", "every": 1, "features": None},
