@@ -110,9 +110,10 @@ def main(description: str, cases: Iterable[Case], out: Path) -> None:
     rows = []
     for case in cases:
         folder = arguments.runs / case.name
-        if arguments.only in case.name and known(case, folder) is None:
-            run(case, folder)
         row = known(case, folder)
+        if row is None and arguments.only in case.name:
+            run(case, folder)
+            row = known(case, folder)
         if row is None:
             continue
         rows.append(row)

@@ -87,6 +87,19 @@ def without_observations(problem: Problem) -> tuple[Array, Array, Array]:
     return x, stdev, np.full(shape[0], int(Status.NO_OBSERVATIONS))
 
 
+def half_misfit(precision: Array, x: Array, observation: Array) -> Array:
+    """Return half the squared errors of the data in units of their standard deviation, (W,).
+
+    Parameters
+    ----------
+    precision : (W, T, D)
+        As `precision_of`.
+    x, observation : (W, T, D)
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(0.5 * (precision * (x - observation) ** 2).sum((1, 2)))
+
+
 def judged(status: Array, misfit: Array, data: Array) -> tuple[Array, Array]:
     """Return the status with the windows in doubt flagged, and the misfit above which they are.
 

@@ -15,6 +15,7 @@ from pyvda.engine.ensemble import ensemble_smoother
 from pyvda.engine.interface import Array
 from pyvda.methods.classical import (
     StatisticalOptions,
+    half_misfit,
     judged,
     julia_engine,
     precision_of,
@@ -130,8 +131,7 @@ def solve(problem: Problem, options: EnsembleSmootherOptions) -> Solution:
         problem.report(first + len(block), len(chosen))
     status[chosen] = Status.CONVERGED
     status[~np.isfinite(x).all((1, 2))] = Status.DIVERGED
-    with np.errstate(over="ignore"):
-        misfit = 0.5 * (precision * (x - observation) ** 2).sum((1, 2))
+    misfit = half_misfit(precision, x, observation)
     status, limit = judged(status, misfit, problem.data())
     passes = problem.has_observations().astype(int)
     return Solution(

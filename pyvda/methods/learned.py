@@ -17,7 +17,7 @@ from pyvda.description import Description, Pattern, read_description
 from pyvda.engine import get_engine
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
-from pyvda.methods.classical import judged, precision_of
+from pyvda.methods.classical import half_misfit, judged, precision_of
 from pyvda.methods.problem import Options, Problem, Solution, Status
 from pyvda.models import Model
 from pyvda.shipped import checkpoint_folder
@@ -143,9 +143,8 @@ def _judged(
     if known is None:
         unknown = np.full(len(x), np.nan)
         return status, {names.MISFIT: unknown, names.CHI_SQUARE_LIMIT: unknown}
-    precision = precision_of(problem, known)
-    with np.errstate(over="ignore", invalid="ignore"):
-        misfit = 0.5 * (precision * (x - problem.batch.observation) ** 2).sum((1, 2))
+    observation = np.asarray(problem.batch.observation)
+    misfit = half_misfit(precision_of(problem, known), x, observation)
     status, limit = judged(status, misfit, problem.data())
     return status, {names.MISFIT: misfit, names.CHI_SQUARE_LIMIT: limit}
 
