@@ -28,11 +28,11 @@ import torch
 from published import EndToEnd
 from record import write
 
-from pyvda.batch import Batch
 from pyvda.cost import VariationalCost
 from pyvda.engine import get_engine
 from pyvda.priors import TwoScaleGENN
 from pyvda.solvers import ConvSolver, LSTMSolver
+from pyvda.state.batch import Batch
 
 
 def lorenz63() -> tuple[TwoScaleGENN, ConvSolver, tuple[int, int, int]]:

@@ -19,11 +19,12 @@ import numpy as np
 import xarray as xr
 
 import pyvda
-from pyvda import names, shipped
-from pyvda.atomic import replacing
-from pyvda.patterns import PatternWarning
-from pyvda.reproduction.held_out import HELD_OUT
-from pyvda.reproduction.machine import machine
+from pyvda import names
+from pyvda.io.atomic import replacing
+from pyvda.learned import shipped
+from pyvda.learned.patterns import PatternWarning
+from pyvda.paper.held_out import HELD_OUT
+from pyvda.paper.machine import machine
 from pyvda.scores import score_table
 
 SEED = 7

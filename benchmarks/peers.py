@@ -35,13 +35,13 @@ import record
 import xarray as xr
 
 import pyvda
-from pyvda.climatology import climatology
+from pyvda.climate.climatology import climatology
+from pyvda.climate.library import LOW_DIMENSIONAL
 from pyvda.engine import CostSettings, get_engine
-from pyvda.library import LOW_DIMENSIONAL
 from pyvda.methods.ensemble_smoother import members
 from pyvda.methods.problem import Problem
-from pyvda.presets import get_preset
-from pyvda.windows import to_batch
+from pyvda.models.presets import get_preset
+from pyvda.state.windows import to_batch
 
 HERE = Path(__file__).parent
 PEERS = HERE.parent / ".venv-peers/bin/python"

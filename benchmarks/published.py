@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pyvda.batch import Batch
 from pyvda.priors.genn import Scale, TwoScaleGENN
 from pyvda.solvers import ConvSolver, LSTMSolver
+from pyvda.state.batch import Batch
 
 
 def convolution(weight: Tensor, dimension: int) -> nn.Module:

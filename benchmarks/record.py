@@ -10,8 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pyvda.atomic import replacing
 from pyvda.engine import get_engine
+from pyvda.io.atomic import replacing
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -24,11 +24,11 @@ import record
 from scipy.integrate import solve_ivp
 
 import pyvda
-from pyvda import windows
-from pyvda.climatology import climatology
+from pyvda.climate.climatology import climatology
 from pyvda.engine import CostSettings, get_engine
-from pyvda.engine.libjulia import julia_command
-from pyvda.presets import get_preset
+from pyvda.engine.julia.start_libjulia import julia_command
+from pyvda.models.presets import get_preset
+from pyvda.state import windows
 
 # preset, windows, iterations timed on Julia and on torch
 CASES = (("lorenz63", 2000, 2000, 8), ("lorenz96", 256, 300, 6))
@@ -114,7 +114,7 @@ def memory() -> dict:
     script = """
 import numpy as np
 from pyvda.engine import CostSettings, get_engine
-from pyvda.models import get_model
+from pyvda.models.model import get_model
 
 def kib(field):
     lines = dict(line.split(":", 1) for line in open("/proc/self/status"))

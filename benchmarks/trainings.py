@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pyvda.atomic import replacing
-from pyvda.configuration import Configuration, read_configuration
-from pyvda.refusals import validated
-from pyvda.reproduction import paired
-from pyvda.reproduction.held_out import HELD_OUT
-from pyvda.reproduction.scoring import assimilated, scored
+from pyvda.io.atomic import replacing
+from pyvda.learned.shipped import TRAINING_FILE, record
+from pyvda.paper import paired_differences
+from pyvda.paper.held_out import HELD_OUT
+from pyvda.paper.scoring import assimilated, scored
 from pyvda.scores import score_table
-from pyvda.shipped import TRAINING_FILE, record
-from pyvda.train import train
+from pyvda.training.configuration import Configuration, read_configuration
+from pyvda.training.train import train
+from pyvda.validation_errors import validated
 
 ROOT = Path(__file__).parents[1]
 RESULT = "result.json"
@@ -79,7 +79,7 @@ def run(case: Case, folder: Path) -> None:
             "observation_seed": held_out.observation_seed,
         },
         "scores": score_table(by_window)["scores"],
-        paired.KEY: paired.in_a_line(by_window["r_score"]),
+        paired_differences.KEY: paired_differences.in_a_line(by_window["r_score"]),
         **{name: training[name] for name in _KEPT},
     }
     with replacing(folder / RESULT) as temporary:

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from pyvda.engine import get_engine
     from pyvda.errors import EngineError, InputError
     from pyvda.evaluate import evaluate
-    from pyvda.irregular import on_grid
-    from pyvda.models import get_model
-    from pyvda.netcdf import open_observations, save_analysis
-    from pyvda.shipped import load
+    from pyvda.io.netcdf import open_observations, save_analysis
+    from pyvda.io.tables import on_grid
+    from pyvda.learned.shipped import load
+    from pyvda.models.model import get_model
     from pyvda.twin import observe, simulate
 
 _HOME = {
@@ -32,12 +32,12 @@ _HOME = {
     "assimilate": "assimilate",
     "evaluate": "evaluate",
     "get_engine": "engine",
-    "get_model": "models",
-    "load": "shipped",
+    "get_model": "models.model",
+    "load": "learned.shipped",
     "observe": "twin",
-    "on_grid": "irregular",
-    "open_observations": "netcdf",
-    "save_analysis": "netcdf",
+    "on_grid": "io.tables",
+    "open_observations": "io.netcdf",
+    "save_analysis": "io.netcdf",
     "simulate": "twin",
 }
 

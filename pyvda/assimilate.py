@@ -17,16 +17,19 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from pyvda import conventions, irregular, names, netcdf, patterns, validation, windows
-from pyvda.analysis import POSITION, labelled, template, with_provenance
-from pyvda.climatology import climatology
+from pyvda import names
+from pyvda.climate.climatology import climatology
 from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError
+from pyvda.io import conventions, netcdf, tables, validation
+from pyvda.io.analysis import POSITION, labelled, template, with_provenance
+from pyvda.learned import patterns
 from pyvda.methods import METHODS, Options, Problem
 from pyvda.methods.learned import LearnedOptions
-from pyvda.models import Model, get_model
+from pyvda.models.model import Model, get_model
 from pyvda.progress import OfBlocks, heard, silent
 from pyvda.settings import Settings, configured, settled
+from pyvda.state import windows
 
 
 def assimilate(
@@ -65,7 +68,7 @@ def assimilate(
     checkpoint : path, optional
         A learned model, which is the method then: a folder made by `pyvda train`, or the name of a
         shipped one. Observations unlike those that it was trained for are assimilated with a
-        `pyvda.patterns.PatternWarning`.
+        `pyvda.learned.patterns.PatternWarning`.
     warm_start : path or str, optional
         A learned model whose analysis the method starts from, in place of interpolation: the
         learned solver finds the basin, the classical method the last digits.
@@ -210,7 +213,7 @@ def _warmed(problem: Problem, warm: LearnedOptions) -> Problem:
 def _checked(observations: xr.Dataset, variable: str | None) -> xr.Dataset:
     ds = conventions.as_float64(conventions.normalise(observations, variable))
     validation.check(ds)
-    return irregular.located(ds)
+    return tables.located(ds)
 
 
 def _in_windows(ds: xr.Dataset, told: Settings) -> tuple[xr.Dataset, bool]:

@@ -22,9 +22,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pyvda.batch import Batch
 from pyvda.errors import InputError
 from pyvda.priors.linearise import Pullback, linearise
+from pyvda.state.batch import Batch
 
 HalfGradient = Callable[[Any, Tensor, int], Tensor]
 

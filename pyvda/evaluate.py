@@ -11,7 +11,7 @@ from pyvda import names, scores
 from pyvda.engine import get_engine
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
-from pyvda.models import Model
+from pyvda.models.model import Model
 
 INNER_STEPS = slice(20, 180)
 

@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, InstanceOf, model_validator
 
 from pyvda.errors import InputError
 from pyvda.methods import METHODS, Method
-from pyvda.models import Model
-from pyvda.refusals import validated
+from pyvda.models.model import Model
+from pyvda.validation_errors import validated
 
 Weight = Annotated[float, Field(ge=0)]
 

@@ -15,10 +15,10 @@ import json
 import sys
 from pathlib import Path
 
-from pyvda.configuration import Architecture, Shooting
 from pyvda.errors import InputError
-from pyvda.learned import LearnedModel
-from pyvda.train import TRAINING_FILE
+from pyvda.learned.model import LearnedModel
+from pyvda.training.configuration import Architecture, Shooting
+from pyvda.training.train import TRAINING_FILE
 
 
 def main() -> int:

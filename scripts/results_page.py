@@ -13,9 +13,9 @@ import json
 import sys
 from pathlib import Path
 
-from pyvda.atomic import replacing
-from pyvda.reproduction import markdown
-from pyvda.reproduction.tables import STORED_FSGD, full_descents, refresh_table
+from pyvda.io.atomic import replacing
+from pyvda.paper import markdown
+from pyvda.paper.tables import STORED_FSGD, full_descents, refresh_table
 
 DOCS = Path(__file__).parents[1] / "docs"
 FIGURES = {

@@ -17,7 +17,7 @@ from collections.abc import Generator
 import hypothesis
 import pytest
 
-from pyvda.engine import juliacall, libjulia
+from pyvda.engine.julia import start_juliacall, start_libjulia
 
 # Plots are drawn into files only; a display would make the outcome depend on the machine.
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -59,9 +59,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if item.get_closest_marker("julia") and libjulia.julia_command() is None:
+    if item.get_closest_marker("julia") and start_libjulia.julia_command() is None:
         pytest.skip("no julia on PATH or in PYVDA_JULIA")
-    if item.get_closest_marker("juliacall") and (why := juliacall.ready_without_download()):
+    if item.get_closest_marker("juliacall") and (why := start_juliacall.ready_without_download()):
         pytest.skip(why)
 
 

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 import pyvda
-from pyvda import names, windows
-from pyvda.batch import Batch
-from pyvda.climatology import climatology
+from pyvda import names
+from pyvda.climate.climatology import climatology
 from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError
 from pyvda.methods import METHODS, Problem, Status, gauss_newton
 from pyvda.methods.annealed import AnnealedOptions, solve
-from pyvda.models import get_model
+from pyvda.models.model import get_model
+from pyvda.state import windows
+from pyvda.state.batch import Batch
 
 pytestmark = pytest.mark.julia
 ONE_START = AnnealedOptions(restarts=0, hops=0)

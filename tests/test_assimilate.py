@@ -9,13 +9,13 @@ import pytest
 import xarray as xr
 
 import pyvda
+import pyvda.io.netcdf
 import pyvda.methods
-import pyvda.netcdf
-import pyvda.presets
+import pyvda.models.presets
 from pyvda import names
 from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError
-from pyvda.models import get_model
+from pyvda.models.model import get_model
 
 ITERATIONS = 400
 
@@ -83,7 +83,7 @@ def test_dask_blocks_give_the_same_bits(observed, analysis, tmp_path) -> None:
     assert result["analysis"].chunks is not None
     assert result["analysis"].chunks[0] == (4, 4, 1)
     pyvda.save_analysis(result, tmp_path / "analysis.nc")
-    stored = pyvda.netcdf.open_dataset(tmp_path / "analysis.nc")
+    stored = pyvda.io.netcdf.open_dataset(tmp_path / "analysis.nc")
     for name in ("analysis", "innovation", "flag", "cost", "status", "iterations"):
         np.testing.assert_array_equal(stored[name].values, analysis[name].values)
 
@@ -106,7 +106,7 @@ def test_blocks_are_assimilated_one_at_a_time(observed, monkeypatch) -> None:
 
 @pytest.mark.parametrize("chunks", [None, {"time": 150}])
 def test_a_series_is_cut_and_merged(tmp_path, chunks) -> None:
-    setting = pyvda.presets.get_preset("lorenz63")
+    setting = pyvda.models.presets.get_preset("lorenz63")
     x = get_engine().simulate(
         setting.model, np.array([[1.0, 2.0, 20.0]]), time_step=0.01, steps=1000, spinup=20.0
     )[0]

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from pyvda.atomic import replacing
 from pyvda.errors import InputError
+from pyvda.io.atomic import replacing
 
 
 @pytest.mark.parametrize("folder", [False, True])

@@ -5,10 +5,10 @@ import pytest
 from scipy.optimize import approx_fprime
 from scipy.stats import multivariate_normal
 
-from pyvda.background import Background, get_background
-from pyvda.climatology import climatology
+from pyvda.climate.background import Background, get_background
+from pyvda.climate.climatology import climatology
 from pyvda.errors import InputError
-from pyvda.models import get_model
+from pyvda.models.model import get_model
 
 MODEL = get_model("lorenz63")
 RANDOM = np.random.default_rng(5)

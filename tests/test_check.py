@@ -15,7 +15,10 @@ import torch
 import xarray as xr
 
 import pyvda
-from pyvda.check import (
+from pyvda.checks import derivatives, on_objectives
+from pyvda.checks.on_points import drawn, operator_checks
+from pyvda.checks.on_torch import torch_cost
+from pyvda.checks.run import (
     Check,
     check_cost,
     check_learned,
@@ -25,23 +28,20 @@ from pyvda.check import (
     summary,
     table,
 )
-from pyvda.checks import derivatives, on_objectives
-from pyvda.checks.on_points import drawn, operator_checks
-from pyvda.checks.on_torch import torch_cost
-from pyvda.checks.subject import fresh_genn
+from pyvda.checks.target import fresh_genn
 from pyvda.checks.windows import own_windows, twin_windows
-from pyvda.configuration import Architecture, validated
 from pyvda.cost import VariationalCost
-from pyvda.description import Pattern
-from pyvda.dynamics import Lorenz63, Lorenz96
 from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError
-from pyvda.learned import LearnedModel
-from pyvda.models import get_model
+from pyvda.learned.description import Pattern
+from pyvda.learned.model import LearnedModel
+from pyvda.models.model import get_model
+from pyvda.models.presets import get_preset
+from pyvda.models.tendencies import Lorenz63, Lorenz96
 from pyvda.names import DIMENSIONS
-from pyvda.presets import get_preset
 from pyvda.priors import GENN, RK4Prior
 from pyvda.priors.folded import FoldedGENN
+from pyvda.training.configuration import Architecture, validated
 
 ROOT = Path(__file__).parents[1]
 MODELS = ["lorenz63", "lorenz96"]
@@ -127,7 +127,7 @@ def test_any_prior_can_be_checked() -> None:
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     x, mask = rng.standard_normal((3, 12, 3)), (rng.random((3, 12, 3)) < 0.4).astype(float)
-    batch = pyvda.batch.Batch(x * mask, mask, x)
+    batch = pyvda.state.batch.Batch(x * mask, mask, x)
     cost = VariationalCost(GENN(3, features=8, latent=4).double())
     before = {name: value.clone() for name, value in cost.state_dict().items()}
     checks = check_cost(cost, batch, smooth=False)
@@ -325,7 +325,7 @@ from pathlib import Path
 from pyvda.engine import libjulia
 source = Path(sys.argv.pop(1))
 libjulia.julia_source = lambda: source
-from pyvda.cli import main
+from pyvda.cli.main import main
 main()
 """
 
@@ -459,7 +459,7 @@ def test_a_broken_derivative_in_julia_fails(broken, edit) -> None:
 
 
 def command(monkeypatch, *arguments: object) -> int:
-    from pyvda.cli import main
+    from pyvda.cli.main import main
 
     monkeypatch.setattr(sys, "argv", ["pyvda", "check", *map(str, arguments), "--engine", "torch"])
     with pytest.raises(SystemExit) as ended:
@@ -501,7 +501,7 @@ def test_command_on_a_file_of_ones_own(series, tmp_path, monkeypatch, capsys) ->
 
 
 def test_failure_is_exit_code_1(monkeypatch, capsys, tmp_path) -> None:
-    monkeypatch.setattr("pyvda.check.from_model", lambda model: WrongSign())
+    monkeypatch.setattr("pyvda.checks.run.from_model", lambda model: WrongSign())
     json_file = tmp_path / "checks.json"
     assert command(monkeypatch, "--model", "lorenz63", "--json", json_file) == 1
     captured = capsys.readouterr()

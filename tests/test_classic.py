@@ -4,7 +4,7 @@ import netCDF4
 import numpy as np
 import pytest
 
-from pyvda.classic import announced_size
+from pyvda.io.netcdf3 import announced_size
 
 FORMATS = ["NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF3_64BIT_DATA"]
 

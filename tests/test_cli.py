@@ -11,8 +11,8 @@ import xarray as xr
 from typer.testing import CliRunner
 
 import pyvda
-from pyvda.cli import app, main
-from pyvda.netcdf import open_dataset
+from pyvda.cli.main import app, main
+from pyvda.io.netcdf import open_dataset
 
 COMMANDS = sorted(command.callback.__name__ for command in app.registered_commands)
 
@@ -169,7 +169,7 @@ def test_a_folder_that_does_not_exist(folder, tmp_path, monkeypatch, capsys) -> 
     def read(*_: object, **__: object) -> None:
         pytest.fail("the file was read before the output was looked at")
 
-    monkeypatch.setattr("pyvda.netcdf.open_observations", read)
+    monkeypatch.setattr("pyvda.io.netcdf.open_observations", read)
     out = tmp_path / "no" / "a.nc"
     assert run(monkeypatch, "assimilate", folder / "obs.nc", "-o", out) == 2
     assert "does not exist; create it first" in capsys.readouterr().err

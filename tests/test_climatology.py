@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from pyvda.climatology import climatology
+from pyvda.climate.climatology import climatology
 from pyvda.engine import get_engine
 from pyvda.errors import InputError
-from pyvda.models import Model, get_model
+from pyvda.models.model import Model, get_model
 
 pytestmark = pytest.mark.julia
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from pyvda.batch import Batch
 from pyvda.cost import VariationalCost
 from pyvda.engine import get_engine
 from pyvda.engine.choice import kernel_engine
-from pyvda.engine.learned import GENNScales, convolutions, residual_gradient
+from pyvda.engine.julia.kernels import GENNScales, convolutions, residual_gradient
 from pyvda.errors import InputError
 from pyvda.priors import GENN, TwoScaleGENN
 from pyvda.solvers import ConvSolver, LSTMSolver
+from pyvda.state.batch import Batch
 
 pytestmark = pytest.mark.julia
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pyvda.configuration import Configuration, Training, read_configuration, validated
 from pyvda.errors import InputError
+from pyvda.training.configuration import Configuration, Training, read_configuration, validated
 from pyvda.training.schedule import rates
 
 EXPERIMENTS = sorted((Path(__file__).parents[1] / "experiments").rglob("*.yaml"))

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pyvda.conventions import normalise
 from pyvda.errors import InputError
+from pyvda.io.conventions import normalise
 
 WINDOWS, STEPS, STATE = 2, 5, 3
 VALUES = np.arange(30.0).reshape(WINDOWS, STEPS, STATE)

@@ -8,11 +8,11 @@ import pytest
 import torch
 from kernels import with_both_kernels
 
-from pyvda.batch import Batch
 from pyvda.cost import Background, VariationalCost
-from pyvda.dynamics import Lorenz63, bilinear
 from pyvda.errors import InputError
+from pyvda.models.tendencies import Lorenz63, bilinear
 from pyvda.priors import GENN, EulerPrior, RK4Prior, ScaledPrior, TwoScaleGENN
+from pyvda.state.batch import Batch
 
 pytestmark = pytest.mark.usefixtures("kernels")
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 import pyvda
-from pyvda import windows
-from pyvda.batch import Batch
-from pyvda.climatology import climatology
+from pyvda.climate.climatology import climatology
 from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError
 from pyvda.methods import METHODS, Problem, Solution, Status
-from pyvda.models import get_model
+from pyvda.models.model import get_model
+from pyvda.state import windows
+from pyvda.state.batch import Batch
 
 pytestmark = pytest.mark.julia
 MODEL = get_model("lorenz63")

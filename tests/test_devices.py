@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pyvda.batch import Batch
-from pyvda.configuration import Configuration, validated
 from pyvda.cost import Background, VariationalCost
-from pyvda.dynamics import Lorenz63, Lorenz96, bilinear
+from pyvda.models.tendencies import Lorenz63, Lorenz96, bilinear
 from pyvda.priors import GENN, AutoEncoderPrior, EulerPrior, RK4Prior, TwoScaleGENN
 from pyvda.solvers import ConvSolver, GradientDescent, LSTMSolver
-from pyvda.train import train
+from pyvda.state.batch import Batch
+from pyvda.training.configuration import Configuration, validated
+from pyvda.training.train import train
 
 cuda = pytest.param(
     "cuda",

@@ -7,9 +7,9 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from pyvda.engine import CostSettings, get_engine
-from pyvda.engine import julia as julia_engine
+from pyvda.engine.julia import engine as julia_engine
 from pyvda.errors import EngineError, InputError
-from pyvda.models import Model, get_model
+from pyvda.models.model import Model, get_model
 
 MODELS = [("lorenz63", 0.01), ("lorenz96", 0.05)]
 SCHEMES = ["euler", "rk4"]

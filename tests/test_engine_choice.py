@@ -10,9 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pyvda.engine import choice, juliacall, libjulia
+from pyvda.engine import choice
 from pyvda.engine.choice import get_engine, thread_count
-from pyvda.engine.julia import StartedJulia
+from pyvda.engine.julia import start_juliacall, start_libjulia
+from pyvda.engine.julia.engine import StartedJulia
 from pyvda.errors import EngineError, InputError
 
 
@@ -39,15 +40,15 @@ def starts(monkeypatch) -> list[str]:
 
         return start
 
-    for way in (juliacall, libjulia):
+    for way in (start_juliacall, start_libjulia):
         monkeypatch.setattr(way, "start", stand_in(way.__name__.split(".")[-1]))
-    monkeypatch.setattr(juliacall, "ready_without_download", lambda: None)
-    monkeypatch.setattr(libjulia, "julia_command", lambda: "/usr/bin/julia")
+    monkeypatch.setattr(start_juliacall, "ready_without_download", lambda: None)
+    monkeypatch.setattr(start_libjulia, "julia_command", lambda: "/usr/bin/julia")
     return used
 
 
 def not_ready(monkeypatch) -> None:
-    monkeypatch.setattr(juliacall, "ready_without_download", lambda: "its Julia is not there")
+    monkeypatch.setattr(start_juliacall, "ready_without_download", lambda: "its Julia is not there")
 
 
 def fails(message: str):
@@ -77,13 +78,13 @@ def test_libjulia_comes_next_and_says_why(starts, monkeypatch) -> None:
 
 
 def test_a_juliacall_that_fails_gives_way(starts, monkeypatch) -> None:
-    monkeypatch.setattr(juliacall, "start", fails("no PythonCall"))
+    monkeypatch.setattr(start_juliacall, "start", fails("no PythonCall"))
     assert get_engine().info.reason == "not juliacall: no PythonCall; libjulia works"
 
 
 def test_without_julia_torch_runs_and_one_line_says_so(starts, monkeypatch, caplog) -> None:
     not_ready(monkeypatch)
-    monkeypatch.setattr(libjulia, "julia_command", lambda: None)
+    monkeypatch.setattr(start_libjulia, "julia_command", lambda: None)
     with caplog.at_level(logging.WARNING, "pyvda"):
         engine = get_engine()
         assert get_engine() is engine
@@ -100,7 +101,7 @@ def test_without_julia_torch_runs_and_one_line_says_so(starts, monkeypatch, capl
 
 def test_a_broken_julia_is_no_reason_to_stop(starts, monkeypatch, caplog) -> None:
     not_ready(monkeypatch)
-    monkeypatch.setattr(libjulia, "start", fails("/usr/bin/julia does not run: broken"))
+    monkeypatch.setattr(start_libjulia, "start", fails("/usr/bin/julia does not run: broken"))
     assert get_engine().info.name == "torch"
     assert "does not run: broken" in caplog.text
 
@@ -123,7 +124,7 @@ def test_the_argument_comes_before_the_environment(starts, monkeypatch) -> None:
 
 
 def test_what_was_asked_for_and_fails_is_an_error(starts, monkeypatch) -> None:
-    monkeypatch.setattr(libjulia, "start", fails("no julia found"))
+    monkeypatch.setattr(start_libjulia, "start", fails("no julia found"))
     with pytest.raises(EngineError, match="no julia found"):
         get_engine("libjulia")
     assert get_engine("juliacall").info.start == "juliacall"  # the failure left nothing behind
@@ -195,38 +196,38 @@ def test_juliacall_is_ready_only_without_a_download(monkeypatch) -> None:
         monkeypatch.setattr(deps, "can_skip_resolve", can_skip_resolve)
 
     resolved(True)
-    assert juliacall.ready_without_download() is None
+    assert start_juliacall.ready_without_download() is None
     resolved(False)
-    assert "not installed yet" in juliacall.ready_without_download()
+    assert "not installed yet" in start_juliacall.ready_without_download()
     resolved(OSError("read-only"))
-    assert "not usable (read-only)" in juliacall.ready_without_download()
+    assert "not usable (read-only)" in start_juliacall.ready_without_download()
     assert asked_offline == ["yes"] * 3
     assert "PYTHON_JULIAPKG_OFFLINE" not in os.environ
     monkeypatch.setenv("PYTHON_JULIACALL_EXE", "/opt/julia")
     monkeypatch.setenv("PYTHON_JULIACALL_PROJECT", "/opt/project")
-    assert juliacall.ready_without_download() is None  # the user says so
+    assert start_juliacall.ready_without_download() is None  # the user says so
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert juliacall.ready_without_download() == "juliacall is not installed"
+    assert start_juliacall.ready_without_download() == "juliacall is not installed"
 
 
 def test_which_julia(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("PYVDA_JULIA", raising=False)
-    assert libjulia.julia_command() is None
+    assert start_libjulia.julia_command() is None
     with pytest.raises(EngineError, match="no julia found: put it on PATH or name it"):
-        libjulia.start()
+        start_libjulia.start()
     for name in ("julia", "other"):
         (tmp_path / name).write_text("#!/bin/sh\necho boom >&2\nexit 3\n")
         (tmp_path / name).chmod(0o755)
-    assert libjulia.julia_command() == str(tmp_path / "julia")
+    assert start_libjulia.julia_command() == str(tmp_path / "julia")
     monkeypatch.setenv("PYVDA_JULIA", str(tmp_path / "other"))
-    assert libjulia.julia_command() == str(tmp_path / "other")
+    assert start_libjulia.julia_command() == str(tmp_path / "other")
     with pytest.raises(EngineError, match="other does not run: boom"):
-        libjulia.start()
+        start_libjulia.start()
 
 
 def test_text_for_julia_is_quoted() -> None:
-    assert libjulia.quoted('a "b" $c \\ ä') == r'"a \"b\" \$c \\ ä"'
+    assert start_libjulia.quoted('a "b" $c \\ ä') == r'"a \"b\" \$c \\ ä"'
 
 
 # --- a real Julia, in a process of its own -------------------------------------------------------
@@ -235,7 +236,7 @@ LONG_DESCENT = """
 import sys, threading
 import numpy as np
 from pyvda.engine import CostSettings, get_engine
-from pyvda.models import get_model
+from pyvda.models.model import get_model
 if sys.argv[1] == "thread":
     starter = threading.Thread(target=get_engine)
     starter.start()
@@ -280,7 +281,7 @@ def test_ctrl_c_reaches_python_while_julia_works(started_by) -> None:
 COST = """
 import numpy as np
 from pyvda.engine import CostSettings, get_engine
-from pyvda.models import get_model
+from pyvda.models.model import get_model
 x = np.random.default_rng(0).standard_normal((9, 20, 3))
 args = get_model("lorenz63"), CostSettings(0.01), x, 0 * x, x > 1
 julia, torch = (get_engine(name).cost(*args) for name in ("juliacall", "torch"))

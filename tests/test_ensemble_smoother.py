@@ -7,13 +7,13 @@ import pytest
 from scipy.stats import chi2
 
 import pyvda
-from pyvda import windows
-from pyvda.climatology import climatology
+from pyvda.climate.climatology import climatology
 from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError
 from pyvda.methods import METHODS, Problem, Status
 from pyvda.methods.ensemble_smoother import EnsembleSmootherOptions, reflections, solve
-from pyvda.models import get_model
+from pyvda.models.model import get_model
+from pyvda.state import windows
 
 pytestmark = pytest.mark.julia
 

@@ -12,23 +12,23 @@ import torch
 from matplotlib.image import imread
 
 import pyvda
-from pyvda import shipped
-from pyvda.cli import main
-from pyvda.configuration import Architecture, validated
-from pyvda.densities import error_density
-from pyvda.description import Pattern, read_description
-from pyvda.figures import (
+from pyvda.cli.main import main
+from pyvda.learned import shipped
+from pyvda.learned.description import Pattern, read_description
+from pyvda.learned.model import LearnedModel
+from pyvda.models.presets import get_preset
+from pyvda.paper import illustrate
+from pyvda.paper.densities import error_density
+from pyvda.paper.figures import (
     Drawn,
     Pathway,
     Reconstruction,
     energy_pathways,
     errors_and_examples,
 )
-from pyvda.learned import LearnedModel
-from pyvda.presets import get_preset
-from pyvda.reproduction import illustrate
-from pyvda.reproduction.held_out import HELD_OUT
-from pyvda.reproduction.rows import TABLES
+from pyvda.paper.held_out import HELD_OUT
+from pyvda.paper.rows import TABLES
+from pyvda.training.configuration import Architecture, validated
 
 RNG = np.random.default_rng(11)
 ONE, TWO = Drawn("one", "#D55E00"), Drawn("two", "#56B4E9", (0, (4, 1)))

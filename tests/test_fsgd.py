@@ -13,16 +13,16 @@ import pytest
 from scipy.optimize import minimize
 
 import pyvda
+import pyvda.io.netcdf
 import pyvda.methods
-import pyvda.netcdf
-import pyvda.presets
-from pyvda import windows
-from pyvda.batch import Batch
+import pyvda.models.presets
 from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError
 from pyvda.methods import METHODS, Problem, Status
 from pyvda.methods.fsgd import FSGDOptions, solve
-from pyvda.models import get_model
+from pyvda.models.model import get_model
+from pyvda.state import windows
+from pyvda.state.batch import Batch
 
 MODEL = get_model("lorenz63")
 
@@ -183,7 +183,7 @@ def test_a_killed_command_goes_on_from_its_checkpoint(by, tmp_path) -> None:
     truth = pyvda.simulate("lorenz63", 4, 5)
     pyvda.save_analysis(pyvda.observe(truth, "lorenz63", 6), tmp_path / "obs.nc")
     script = (
-        "from pyvda.cli import main; import sys, pyvda.methods.fsgd as f; "
+        "from pyvda.cli.main import main; import sys, pyvda.methods.fsgd as f; "
         "f.solve.__kwdefaults__['checkpoint_seconds'] = 0.0; "
         "sys.argv = ['pyvda', *sys.argv[1:]]; main()"
     )
@@ -204,7 +204,7 @@ def test_a_killed_command_goes_on_from_its_checkpoint(by, tmp_path) -> None:
     assert (tmp_path / "state.npz").exists()
     assert not (tmp_path / "analysis.nc").exists()
     subprocess.run(command, check=True)
-    resumed = pyvda.netcdf.open_dataset(tmp_path / "analysis.nc")
+    resumed = pyvda.io.netcdf.open_dataset(tmp_path / "analysis.nc")
     whole = pyvda.assimilate(
         pyvda.open_observations(tmp_path / "obs.nc"), model="lorenz63", iterations=60_000
     )

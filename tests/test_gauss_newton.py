@@ -8,17 +8,18 @@ from scipy.optimize import minimize
 from scipy.stats import chi2
 
 import pyvda
-from pyvda import names, windows
-from pyvda.batch import Batch
-from pyvda.climatology import climatology
+from pyvda import names
+from pyvda.climate.climatology import climatology
 from pyvda.engine import CostSettings, get_engine
-from pyvda.engine.objectives import shooting_objective
+from pyvda.engine.julia.objectives import shooting_objective
 from pyvda.errors import InputError
 from pyvda.methods import METHODS, Problem, Status, fsgd
 from pyvda.methods.gauss_newton import GaussNewtonOptions, solve, spacing
-from pyvda.models import get_model
-from pyvda.points import Points
+from pyvda.models.model import get_model
+from pyvda.operators.points import Points
 from pyvda.settings import configured
+from pyvda.state import windows
+from pyvda.state.batch import Batch
 
 pytestmark = pytest.mark.julia
 STATISTICAL = GaussNewtonOptions(form="statistical", every=8, model_error=1e-2)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import pyvda
-from pyvda.reproduction.held_out import HELD_OUT
-from pyvda.reproduction.rows import TABLES
+from pyvda.paper.held_out import HELD_OUT
+from pyvda.paper.rows import TABLES
 
 RESULTS = Path(__file__).parents[1] / "docs/results/table1.json"
 

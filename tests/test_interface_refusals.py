@@ -10,14 +10,14 @@ import pytest
 import xarray as xr
 
 import pyvda
-from pyvda import netcdf
-from pyvda.cli import main
+from pyvda.cli.main import main
 from pyvda.errors import InputError
+from pyvda.io import netcdf
+from pyvda.io.netcdf import open_dataset
+from pyvda.learned.patterns import PatternWarning
 from pyvda.methods import METHODS
-from pyvda.netcdf import open_dataset
-from pyvda.patterns import PatternWarning
-from pyvda.refusals import validated
 from pyvda.settings import configured, settled
+from pyvda.validation_errors import validated
 
 SHIPPED = "lorenz63-blanked-shooting"
 

@@ -12,17 +12,17 @@ from scipy.stats import chi2
 
 import pyvda
 from pyvda import twin
-from pyvda.batch import Batch
-from pyvda.cli import main
-from pyvda.configuration import Architecture, validated
-from pyvda.description import MODEL_FILE, Pattern, read_description
+from pyvda.cli.main import main
 from pyvda.engine import get_engine
 from pyvda.errors import InputError
-from pyvda.learned import LearnedModel, normalisation
+from pyvda.learned.description import MODEL_FILE, Pattern, read_description
+from pyvda.learned.model import LearnedModel, normalisation
+from pyvda.learned.patterns import PatternWarning
 from pyvda.methods.learned import LearnedOptions
-from pyvda.models import lorenz63
-from pyvda.patterns import PatternWarning
-from pyvda.presets import get_preset
+from pyvda.models.model import lorenz63
+from pyvda.models.presets import get_preset
+from pyvda.state.batch import Batch
+from pyvda.training.configuration import Architecture, validated
 
 RNG = np.random.default_rng(3)
 PRIORS = ("rk4", "euler", "bilinear-rk4", "genn", "two-scale-genn", "autoencoder")
@@ -102,7 +102,7 @@ def test_descent_in_normalised_units_is_descent_in_physical_ones(kind) -> None:
     pattern = Pattern.of("lorenz63", get_preset("lorenz63"))
     model = LearnedModel(architecture, pattern, mean, std, iterations=4)
 
-    from pyvda.dynamics import Lorenz63
+    from pyvda.models.tendencies import Lorenz63
     from pyvda.priors import RK4Prior
 
     phi = RK4Prior(Lorenz63(), 0.01)
@@ -217,8 +217,8 @@ def test_the_command_line_assimilates_with_a_checkpoint(files, tmp_path, monkeyp
 
     observed = pyvda.open_observations(files / "obs.nc")
     model = LearnedModel.load(files / "checkpoint")
-    from pyvda.climatology import climatology
-    from pyvda.windows import to_batch
+    from pyvda.climate.climatology import climatology
+    from pyvda.state.windows import to_batch
 
     mean = climatology(lorenz63(), get_engine()).mean
     with torch.no_grad():

@@ -12,7 +12,7 @@ import xarray as xr
 
 from pyvda import names
 from pyvda.errors import InputError
-from pyvda.netcdf import append_history, open_observations, save_analysis, time_step
+from pyvda.io.netcdf import append_history, open_observations, save_analysis, time_step
 
 RNG = np.random.default_rng(7)
 
@@ -306,7 +306,7 @@ def test_killed_writer_leaves_nothing_readable(tmp_path, name):
     """A process killed while it writes leaves the old file, whole, or none."""
     program = f"""
 import os, signal, numpy as np, dask.array as da, xarray as xr
-from pyvda.netcdf import save_analysis
+from pyvda.io.netcdf import save_analysis
 blocks = []
 def block(block_info=None):
     blocks.append(1)
@@ -358,5 +358,5 @@ def test_memory_stays_bounded(tmp_path):
 
 
 def test_neither_torch_nor_julia_is_imported():
-    program = "import sys, pyvda.netcdf; assert not {'torch', 'juliacall'} & set(sys.modules)"
+    program = "import sys, pyvda.io.netcdf; assert not {'torch', 'juliacall'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)

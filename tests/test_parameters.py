@@ -7,14 +7,15 @@ import pytest
 from scipy.optimize import least_squares
 
 import pyvda
-from pyvda import names, windows
-from pyvda.climatology import climatology
+from pyvda import names
+from pyvda.climate.climatology import climatology
 from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError
 from pyvda.methods import Problem, Status
 from pyvda.methods.control import Common, Prior, common, factors, moved, parameter_stdev
 from pyvda.methods.strong_constraint import StrongConstraintOptions, minima, solve
-from pyvda.models import Model, get_model
+from pyvda.models.model import Model, get_model
+from pyvda.state import windows
 
 WRONG = {
     "lorenz63": get_model("lorenz63", rho=27.0),

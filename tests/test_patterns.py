@@ -9,13 +9,13 @@ import xarray as xr
 
 import pyvda
 from pyvda import twin
-from pyvda.cli import main
-from pyvda.configuration import Architecture, validated
-from pyvda.description import Pattern
-from pyvda.learned import LearnedModel
-from pyvda.netcdf import open_dataset
-from pyvda.patterns import PatternWarning, differences, rule
-from pyvda.presets import get_preset
+from pyvda.cli.main import main
+from pyvda.io.netcdf import open_dataset
+from pyvda.learned.description import Pattern
+from pyvda.learned.model import LearnedModel
+from pyvda.learned.patterns import PatternWarning, differences, rule
+from pyvda.models.presets import get_preset
+from pyvda.training.configuration import Architecture, validated
 
 PRESETS = ("lorenz63", "lorenz63-blanked", "lorenz96")
 RNG = np.random.default_rng(8)

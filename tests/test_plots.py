@@ -11,8 +11,8 @@ import xarray as xr
 
 from pyvda import names
 from pyvda.errors import InputError
-from pyvda.plots import plot_analysis, plot_descent, plot_reconstruction, save_figure
-from pyvda.windows import analysis_dataset
+from pyvda.plotting.analysis import plot_analysis, plot_descent, plot_reconstruction, save_figure
+from pyvda.state.windows import analysis_dataset
 
 RNG = np.random.default_rng(5)
 pytestmark = pytest.mark.filterwarnings("error")
@@ -194,5 +194,7 @@ def test_wrong_files():
 
 
 def test_matplotlib_is_imported_late():
-    program = "import sys, pyvda.plots; assert not {'torch', 'matplotlib'} & set(sys.modules)"
+    program = (
+        "import sys, pyvda.plotting.analysis; assert not {'torch', 'matplotlib'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", program], check=True)

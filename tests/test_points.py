@@ -7,11 +7,12 @@ import pytest
 import xarray as xr
 
 import pyvda
-from pyvda import irregular, names
+from pyvda import names
 from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError
-from pyvda.models import get_model
-from pyvda.points import Points
+from pyvda.io import tables
+from pyvda.models.model import get_model
+from pyvda.operators.points import Points
 
 
 def random_points(model, windows, steps, count=6, seed=0):
@@ -160,8 +161,8 @@ def test_strong_constraint_finds_the_window_of_irregular_times(table, fine_truth
 
 
 def test_every_datum_is_in_the_window_of_its_time(table):
-    located = irregular.located(pyvda.on_grid(table, 0.01, 3, start=0.0, stop=4.0))
-    windows = pyvda.windows.cut(located, 100, 20)
+    located = tables.located(pyvda.on_grid(table, 0.01, 3, start=0.0, stop=4.0))
+    windows = pyvda.state.windows.cut(located, 100, 20)
     position = windows["point_position"].values
     start = windows["window_start"].values[:, None]
     chosen = np.isfinite(position)
@@ -286,7 +287,7 @@ def test_methods_that_take_the_grid_alone_say_so(table, method):
 
 def test_names_of_the_file_format_are_those_documented():
     for name in names.POINTS[:-1]:
-        assert name in irregular.__doc__
+        assert name in tables.__doc__
 
 
 def test_the_command_line_takes_a_table(table, tmp_path, monkeypatch, capsys):

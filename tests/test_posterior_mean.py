@@ -8,17 +8,18 @@ import pytest
 from scipy.stats import chi2
 
 import pyvda
-from pyvda import names, windows
-from pyvda.climatology import climatology
+from pyvda import names
+from pyvda.climate.climatology import climatology
+from pyvda.climate.library import library
 from pyvda.engine import CostSettings, get_engine
-from pyvda.engine.posterior import posterior_mean
+from pyvda.engine.julia.posterior_mean import posterior_mean
 from pyvda.errors import InputError
-from pyvda.library import library
 from pyvda.methods import METHODS, Problem, Status, strong_constraint
-from pyvda.methods.classical import precision_of
 from pyvda.methods.posterior_mean import PosteriorMeanOptions, solve, unbiased
+from pyvda.methods.statistics import precision_of
 from pyvda.methods.strong_constraint import StrongConstraintOptions, minima
-from pyvda.models import get_model
+from pyvda.models.model import get_model
+from pyvda.state import windows
 
 pytestmark = pytest.mark.julia
 MODEL = get_model("lorenz63")

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from kernels import with_both_kernels
 
-from pyvda.dynamics import Lorenz63, Lorenz96, bilinear
 from pyvda.errors import InputError
+from pyvda.models.tendencies import Lorenz63, Lorenz96, bilinear
 from pyvda.priors import (
     GENN,
     AutoEncoderPrior,

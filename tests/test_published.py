@@ -8,10 +8,10 @@ import pytest
 import torch
 from published import EndToEnd
 
-from pyvda.batch import Batch
 from pyvda.cost import VariationalCost
 from pyvda.priors import TwoScaleGENN
 from pyvda.solvers import ConvSolver, LSTMSolver
+from pyvda.state.batch import Batch
 
 ITERATIONS = 4
 

@@ -12,32 +12,33 @@ import pytest
 import torch
 
 import pyvda
-from pyvda import names, shipped
-from pyvda.cli import main
-from pyvda.configuration import (
-    Architecture,
-    Configuration,
-    Data,
-    read_configuration,
-    validated,
-)
-from pyvda.description import Pattern
+from pyvda import names
+from pyvda.cli.main import main
 from pyvda.errors import InputError
-from pyvda.learned import LearnedModel
+from pyvda.learned import shipped
+from pyvda.learned.description import Pattern
+from pyvda.learned.model import LearnedModel
 from pyvda.methods import METHODS
-from pyvda.presets import get_preset
-from pyvda.reproduction import (
+from pyvda.models.presets import get_preset
+from pyvda.paper import (
     markdown,
     notes,
-    paired,
+    paired_differences,
     provenance,
     retraining,
     rows,
     scoring,
     tables,
 )
-from pyvda.reproduction.held_out import HELD_OUT, check_not_trained_on
+from pyvda.paper.held_out import HELD_OUT, check_not_trained_on
 from pyvda.training import data
+from pyvda.training.configuration import (
+    Architecture,
+    Configuration,
+    Data,
+    read_configuration,
+    validated,
+)
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))
@@ -378,7 +379,7 @@ def test_training_again_is_the_shipped_training(weights, tmp_path, monkeypatch) 
 def test_weights_of_two_runs_are_trained_by_two_again(weights, tmp_path, monkeypatch) -> None:
     """The second from the weights of the first, which was stopped before its last epoch."""
     first, second = tiny(epochs=3), tiny(seed=1, iterations={0: 2})
-    from pyvda.train import train
+    from pyvda.training.train import train
 
     by_hand = [tmp_path / "first", tmp_path / "second"]
 
@@ -557,15 +558,17 @@ def test_regimes_set_two_models_side_by_side() -> None:
 def test_differences_are_paired() -> None:
     """Of two methods of which one is a little better on every window, hard or easy."""
     one, other = ({"r_scores": r_scores(mean)} for mean in (1.0, 1.01))
-    found = paired.difference(one, other)
+    found = paired_differences.difference(one, other)
     assert found is not None
     assert found.mean == pytest.approx(-0.01, abs=1e-3)
-    assert paired.verdict(found) == "better"
-    assert paired.verdict(paired.difference(other, one)) == "worse"
-    assert paired.verdict(paired.difference(one, one)) == "no difference shown"
-    assert paired.difference(one, {"r_scores": "1.0 2.0"}) is None
-    assert paired.difference({}, {}) is None
-    assert paired.verdict(None) == "no difference shown"
+    assert paired_differences.verdict(found) == "better"
+    assert paired_differences.verdict(paired_differences.difference(other, one)) == "worse"
+    assert (
+        paired_differences.verdict(paired_differences.difference(one, one)) == "no difference shown"
+    )
+    assert paired_differences.difference(one, {"r_scores": "1.0 2.0"}) is None
+    assert paired_differences.difference({}, {}) is None
+    assert paired_differences.verdict(None) == "no difference shown"
 
 
 def test_a_diverged_window_is_named(tmp_path) -> None:
@@ -604,7 +607,7 @@ def learned_entry(r_score: float, size: int, windows: int, minutes: float, **mor
 def r_scores(mean: float, spread: float = 0.0) -> str:
     """Return the R-scores of twenty windows, whose difficulty all methods share."""
     own = np.where(np.arange(20) % 2, spread, -spread)
-    return paired.in_a_line(mean + np.linspace(-0.8, 0.8, 20) + own)
+    return paired_differences.in_a_line(mean + np.linspace(-0.8, 0.8, 20) + own)
 
 
 def notes_of(entries: dict[str, dict]) -> str:

@@ -12,17 +12,17 @@ import pytest
 import torch
 
 import pyvda
-from pyvda import shipped
-from pyvda.cli import main
-from pyvda.configuration import Architecture, read_configuration, validated
-from pyvda.description import Pattern, read_description
+from pyvda.cli.main import main
 from pyvda.errors import InputError
-from pyvda.learned import LearnedModel
-from pyvda.presets import get_preset
-from pyvda.reproduction import illustrate
-from pyvda.reproduction.held_out import HELD_OUT
-from pyvda.reproduction.rows import TABLES, checkpoint_name
-from pyvda.reproduction.shipping import CURVE_POINTS, ship, subset_means, trimmed
+from pyvda.learned import shipped
+from pyvda.learned.description import Pattern, read_description
+from pyvda.learned.model import LearnedModel
+from pyvda.models.presets import get_preset
+from pyvda.paper import illustrate
+from pyvda.paper.held_out import HELD_OUT
+from pyvda.paper.rows import TABLES, checkpoint_name
+from pyvda.paper.shipping import CURVE_POINTS, ship, subset_means, trimmed
+from pyvda.training.configuration import Architecture, read_configuration, validated
 
 ROOT = Path(__file__).parents[1]
 NAMES = shipped.names()
@@ -219,7 +219,7 @@ def test_a_name_loads_and_assimilates(made, tmp_path, monkeypatch, capsys) -> No
         with pytest.raises(SystemExit) as ended:
             main()
         assert ended.value.code in (None, 0)
-    by_name, by_path = (pyvda.netcdf.open_dataset(p) for p in sorted(tmp_path.glob("[0-9]*.nc")))
+    by_name, by_path = (pyvda.io.netcdf.open_dataset(p) for p in sorted(tmp_path.glob("[0-9]*.nc")))
     np.testing.assert_array_equal(by_name["analysis"], by_path["analysis"])
     digest = read_description(made / name).digest()
     assert by_name.attrs["pyvda_checkpoint_sha256"] == digest

@@ -4,17 +4,23 @@ import numpy as np
 import pytest
 import torch
 
-from pyvda.batch import Batch
-from pyvda.configuration import Architecture, Configuration, Regression, Shooting, validated
 from pyvda.cost import VariationalCost
-from pyvda.description import Pattern
-from pyvda.dynamics import from_model
 from pyvda.errors import InputError
-from pyvda.learned import LearnedModel
-from pyvda.models import lorenz63, lorenz96
-from pyvda.presets import get_preset
+from pyvda.learned.description import Pattern
+from pyvda.learned.model import LearnedModel
+from pyvda.models.model import lorenz63, lorenz96
+from pyvda.models.presets import get_preset
+from pyvda.models.tendencies import from_model
 from pyvda.priors import GENN, ODEPrior, ScaledPrior
-from pyvda.solvers.cells import CellNetwork, Cells
+from pyvda.solvers.step_groups import CellNetwork, Cells
+from pyvda.state.batch import Batch
+from pyvda.training.configuration import (
+    Architecture,
+    Configuration,
+    Regression,
+    Shooting,
+    validated,
+)
 
 MODELS = {"lorenz63": lorenz63(), "lorenz96": lorenz96()}
 

@@ -7,17 +7,17 @@ import torch
 from kernels import with_both_kernels
 
 from pyvda import load
-from pyvda.batch import Batch
 from pyvda.cost import Background, VariationalCost
-from pyvda.dynamics import Lorenz63, Lorenz96
 from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError
 from pyvda.methods import Problem
-from pyvda.models import lorenz63
+from pyvda.models.model import lorenz63
+from pyvda.models.tendencies import Lorenz63, Lorenz96
 from pyvda.names import Status
 from pyvda.priors import GENN, RK4Prior, TwoScaleGENN
 from pyvda.priors.spacetime import SpaceTime
 from pyvda.solvers import ConvSolver, GradientDescent, LSTMSolver, Regression, convolution
+from pyvda.state.batch import Batch
 
 pytestmark = pytest.mark.usefixtures("kernels")
 

@@ -8,15 +8,16 @@ from scipy.optimize import minimize
 from scipy.stats import chi2
 
 import pyvda
-from pyvda import names, windows
-from pyvda.climatology import climatology
+from pyvda import names
+from pyvda.climate.climatology import climatology
 from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError
 from pyvda.methods import METHODS, Problem, Status
 from pyvda.methods import strong_constraint as strong
 from pyvda.methods.strong_constraint import StrongConstraintOptions, minima, solve
-from pyvda.models import get_model
+from pyvda.models.model import get_model
 from pyvda.settings import configured
+from pyvda.state import windows
 
 pytestmark = pytest.mark.julia
 MODEL = get_model("lorenz63")

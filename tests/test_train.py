@@ -17,18 +17,18 @@ from lightning.pytorch.plugins import MixedPrecision
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from pyvda.batch import Batch
-from pyvda.cli import main
-from pyvda.configuration import Configuration, Data, validated
+from pyvda.cli.main import main
 from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError, TrainingError
-from pyvda.learned import LearnedModel
+from pyvda.learned.model import LearnedModel
 from pyvda.methods import METHODS, Problem
-from pyvda.train import train
+from pyvda.state.batch import Batch
 from pyvda.training import losses
+from pyvda.training.configuration import Configuration, Data, validated
 from pyvda.training.data import TwinData
 from pyvda.training.module import Assimilator
 from pyvda.training.state import RESUME_FILE
+from pyvda.training.train import train
 
 PLAIN = {"lambda1": 0.01, "lambda2": 1.0, "learnable": False}
 
@@ -248,7 +248,7 @@ def test_a_killed_training_resumes_to_the_same_curve(fresh, tmp_path) -> None:
         "        print('inside', flush=True); time.sleep(600)\n"
         "    return step(self, batch, i)\n"
         "Assimilator.training_step = wait\n"
-        "from pyvda.train import train\n"
+        "from pyvda.training.train import train\n"
         f"train({str(path)!r}, {str(tmp_path / 'killed')!r})\n"
     )
     with subprocess.Popen([sys.executable, "-c", waits], stdout=subprocess.PIPE) as process:
@@ -513,9 +513,9 @@ def test_training_leaves_the_handlers_of_signals_as_they_were(tmp_path) -> None:
     """Julia's garbage collector dies of the first collection after its handler is gone."""
     look = (
         "import ctypes, signal, sys, yaml\n"
-        "from pyvda.configuration import Configuration, validated\n"
+        "from pyvda.training.configuration import Configuration, validated\n"
         "from pyvda.engine import get_engine\n"
-        "from pyvda.train import train\n"
+        "from pyvda.training.train import train\n"
         "get_engine()\n"
         "def handler(number):\n"
         "    action = ctypes.create_string_buffer(256)\n"
@@ -634,7 +634,7 @@ def test_a_state_from_before_an_option_came_is_resumed(tmp_path) -> None:
 def test_ctrl_c_ends_a_training_in_words(tmp_path) -> None:
     path, out = tmp_path / "configuration.yaml", tmp_path / "run"
     path.write_text(yaml.safe_dump(quick(training={"epochs": 1000}).model_dump(mode="json")))
-    script = "import sys; from pyvda.cli import main; main()"
+    script = "import sys; from pyvda.cli.main import main; main()"
     command = [sys.executable, "-c", script, "train", str(path), "--out", str(out)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     env = os.environ | {"PYVDA_ENGINE": "torch", "PYTHONUNBUFFERED": "1"}

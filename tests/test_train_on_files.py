@@ -15,16 +15,16 @@ import yaml
 
 import pyvda
 from pyvda import names, twin
-from pyvda.cli import main
-from pyvda.configuration import Configuration, validated
-from pyvda.data_settings import Files
-from pyvda.description import read_description
+from pyvda.cli.main import main
 from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError
-from pyvda.learned import normalisation
-from pyvda.presets import get_preset
-from pyvda.train import train
+from pyvda.learned.description import read_description
+from pyvda.learned.model import normalisation
+from pyvda.models.presets import get_preset
+from pyvda.training.configuration import Configuration, validated
+from pyvda.training.data_settings import Files
 from pyvda.training.files import FileData
+from pyvda.training.train import train
 
 ROOT = Path(__file__).parents[1]
 

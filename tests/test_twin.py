@@ -8,7 +8,7 @@ from scipy.integrate import solve_ivp
 
 import pyvda
 from pyvda.errors import InputError
-from pyvda.presets import PRESETS, get_preset
+from pyvda.models.presets import PRESETS, get_preset
 
 
 def rhs63(t, x):

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from pyvda.errors import InputError
-from pyvda.validation import check, elapsed
+from pyvda.io.validation import check, elapsed
 
 
 def dataset(time=None, values=None, **variables):

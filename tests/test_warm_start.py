@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import pyvda
-from pyvda.cli import main
+from pyvda.cli.main import main
 from pyvda.errors import InputError
 
 SHIPPED = "lorenz63-blanked-shooting"

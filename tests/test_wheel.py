@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 import pyvda
-from pyvda.engine.libjulia import julia_command
+from pyvda.engine.julia.start_libjulia import julia_command
 
 ROOT = Path(__file__).parents[1]
 
@@ -57,7 +57,7 @@ def test_wheel_holds_package_and_julia_and_nothing_else(wheel: Path) -> None:
         "pyvda/juliapkg.json",
         "pyvda/julia/Project.toml",
     } | {f"pyvda/{path.relative_to(ROOT)}" for path in ROOT.glob("julia/src/**/*.jl")}
-    weights = {str(path.relative_to(ROOT)) for path in ROOT.glob("pyvda/weights/*/*")}
+    weights = {str(path.relative_to(ROOT)) for path in ROOT.glob("pyvda/learned/weights/*/*")}
     assert weights
     expected |= weights
     assert expected <= names
@@ -117,8 +117,8 @@ def test_wheel_is_imported_from_where_it_was_installed(installed: Path, tmp_path
 FIXED_POINT = """
 import numpy as np
 from pyvda.engine import CostSettings, get_engine
-from pyvda.engine.libjulia import julia_source
-from pyvda.models import get_model
+from pyvda.engine.julia.start_libjulia import julia_source
+from pyvda.models.model import get_model
 
 root = np.sqrt(8 / 3 * 27)
 x = np.tile([root, root, 27.0], (2, 5, 1))

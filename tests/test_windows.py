@@ -8,8 +8,15 @@ from hypothesis import strategies as st
 
 from pyvda import names
 from pyvda.errors import InputError
-from pyvda.netcdf import open_observations, save_analysis
-from pyvda.windows import analysis_dataset, blocks, first_guess, flags, reference_variance, to_batch
+from pyvda.io.netcdf import open_observations, save_analysis
+from pyvda.state.windows import (
+    analysis_dataset,
+    blocks,
+    first_guess,
+    flags,
+    reference_variance,
+    to_batch,
+)
 
 RNG = np.random.default_rng(3)
 NAN = np.nan

@@ -1,4 +1,4 @@
-"""What `pyvda.check` is made of.
+"""What `pyvda.checks.run` is made of.
 
 `derivatives` measures, `single` judges by a tolerance, the files `on_...` say of which functions,
 `windows` on which observations.

@@ -7,16 +7,16 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from pyvda.background import Background
+from pyvda.checks.derivative_check import Check, agreement, not_run, taylor_check
 from pyvda.checks.derivatives import EPS, Function
 from pyvda.checks.on_objectives import drawn_background
-from pyvda.checks.single import Check, agreement, not_run, taylor_check
+from pyvda.climate.background import Background
 from pyvda.cost import Background as TorchBackground
 from pyvda.engine import CostSettings, Engine
 from pyvda.engine.interface import Array
-from pyvda.engine.julia import JuliaEngine
-from pyvda.engine.objectives import shooting_objective, strong_objective
-from pyvda.models import Model
+from pyvda.engine.julia.engine import JuliaEngine
+from pyvda.engine.julia.objectives import shooting_objective, strong_objective
+from pyvda.models.model import Model
 
 
 class _Term(NamedTuple):

@@ -6,10 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pyvda.batch import Batch
-from pyvda.checks.derivatives import EPS
-from pyvda.checks.on_torch import EPS32, TorchCost
-from pyvda.checks.single import (
+from pyvda.checks.derivative_check import (
     Check,
     agreement,
     amplification,
@@ -17,9 +14,12 @@ from pyvda.checks.single import (
     step_checks,
     taylor_check,
 )
+from pyvda.checks.derivatives import EPS
+from pyvda.checks.on_torch import EPS32, TorchCost
 from pyvda.engine import CostResult, CostSettings, Engine
 from pyvda.engine.interface import Array
-from pyvda.models import Model
+from pyvda.models.model import Model
+from pyvda.state.batch import Batch
 
 _NAMES = (
     "tangent linear, by differences",

@@ -12,14 +12,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pyvda.background import Background
+from pyvda.checks.derivative_check import (
+    Check,
+    agreement,
+    amplification,
+    not_run,
+    spread,
+    taylor_check,
+)
 from pyvda.checks.derivatives import EPS
-from pyvda.checks.single import Check, agreement, amplification, not_run, spread, taylor_check
+from pyvda.climate.background import Background
 from pyvda.engine import CostSettings, Engine
 from pyvda.engine.interface import Array
-from pyvda.engine.julia import JuliaEngine
-from pyvda.engine.objectives import shooting_objective, strong_objective
-from pyvda.models import Model
+from pyvda.engine.julia.engine import JuliaEngine
+from pyvda.engine.julia.objectives import shooting_objective, strong_objective
+from pyvda.models.model import Model
 
 _STEPS, _EVERY, _LEAD = 5, 2, 2
 # Over several steps the model bends: nearer by, what is left is of second order all the same.

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from pyvda.checks.derivative_check import Check, agreement, not_run, step_checks
 from pyvda.checks.derivatives import EPS
-from pyvda.checks.single import Check, agreement, not_run, step_checks
-from pyvda.dynamics import from_model
 from pyvda.engine import CostSettings, Engine
 from pyvda.engine.interface import Array
-from pyvda.engine.julia import JuliaEngine
-from pyvda.engine.parameters import adjoint, forecast, tangent_linear
-from pyvda.models import PARAMETER_NAMES, Model
+from pyvda.engine.julia.engine import JuliaEngine
+from pyvda.engine.julia.parameters import adjoint, forecast, tangent_linear
+from pyvda.models.model import PARAMETER_NAMES, Model
+from pyvda.models.tendencies import from_model
 from pyvda.priors.ode import ODEPrior
 
 _NAMES = (

@@ -10,9 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from pyvda.batch import Batch
-from pyvda.checks.derivatives import EPS
-from pyvda.checks.single import (
+from pyvda.checks.derivative_check import (
     Check,
     agreement,
     amplification,
@@ -20,12 +18,14 @@ from pyvda.checks.single import (
     not_run,
     taylor_check,
 )
+from pyvda.checks.derivatives import EPS
 from pyvda.engine import CostResult, CostSettings, Engine
 from pyvda.engine.interface import Array
-from pyvda.engine.julia import JuliaEngine
-from pyvda.engine.objectives import shooting_objective
-from pyvda.models import Model
-from pyvda.points import Points
+from pyvda.engine.julia.engine import JuliaEngine
+from pyvda.engine.julia.objectives import shooting_objective
+from pyvda.models.model import Model
+from pyvda.operators.points import Points
+from pyvda.state.batch import Batch
 
 _NAMES = (
     "between steps, by differences",
@@ -53,7 +53,7 @@ def point_checks(
     names = [f"julia {settings.scheme}: {name}" for name in _NAMES]
     if not isinstance(engine, JuliaEngine):
         return not_run(names, engine)
-    from pyvda.engine.torch_engine import TorchEngine
+    from pyvda.engine.torch.engine import TorchEngine
 
     points = batch.points or drawn(np.asarray(batch.first_guess), seed)
 

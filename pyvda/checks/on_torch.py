@@ -10,9 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from pyvda.batch import Batch
-from pyvda.checks.derivatives import EPS, Function
-from pyvda.checks.single import (
+from pyvda.checks.derivative_check import (
     Check,
     agreement,
     amplification,
@@ -20,9 +18,11 @@ from pyvda.checks.single import (
     step_checks,
     taylor_check,
 )
+from pyvda.checks.derivatives import EPS, Function
 from pyvda.cost import VariationalCost
 from pyvda.engine.interface import Array
 from pyvda.priors.ode import ODEPrior
+from pyvda.state.batch import Batch
 
 EPS32 = float(np.finfo(np.float32).eps)
 

@@ -7,11 +7,13 @@ from dataclasses import replace
 import numpy as np
 import xarray as xr
 
-from pyvda import irregular, names, netcdf, twin, windows
-from pyvda.batch import Batch
+from pyvda import names, twin
 from pyvda.errors import InputError
-from pyvda.models import Model
-from pyvda.presets import PRESETS
+from pyvda.io import netcdf, tables
+from pyvda.models.model import Model
+from pyvda.models.presets import PRESETS
+from pyvda.state import windows
+from pyvda.state.batch import Batch
 
 _WINDOWS, _STEPS, _SPINUP = 4, 40, 20.0
 _OWN_WINDOWS = 16
@@ -56,7 +58,7 @@ def own_windows(
             f"the observations have a state of {size} components, {model.name} has "
             f"{model.state_size}; choose the model that they are of"
         )
-    observations = irregular.located(observations)
+    observations = tables.located(observations)
     observations, _ = windows.in_windows(observations, window)
     step = time_step or netcdf.time_step(observations) or model.time_step
     if not step > 0:

@@ -8,9 +8,9 @@ import signal
 import threading
 from collections.abc import Callable
 
-from pyvda.engine import juliacall, libjulia
 from pyvda.engine.interface import Engine
-from pyvda.engine.julia import JuliaEngine, StartedJulia
+from pyvda.engine.julia import start_juliacall, start_libjulia
+from pyvda.engine.julia.engine import JuliaEngine, StartedJulia
 from pyvda.errors import EngineError, InputError
 from pyvda.signals import handlers_kept
 
@@ -83,8 +83,8 @@ def _choose(name: str) -> Engine:
     asked = name not in ("auto", "julia")
     refused: list[str] = []
     for way, obstacle, start in (
-        ("juliacall", juliacall.ready_without_download, juliacall.start),
-        ("libjulia", _no_julia_command, libjulia.start),
+        ("juliacall", start_juliacall.ready_without_download, start_juliacall.start),
+        ("libjulia", _no_julia_command, start_libjulia.start),
     ):
         if name not in ("auto", "julia", way):
             continue
@@ -105,7 +105,7 @@ def _choose(name: str) -> Engine:
 
 
 def _no_julia_command() -> str | None:
-    return None if libjulia.julia_command() else "no julia on PATH or in PYVDA_JULIA"
+    return None if start_libjulia.julia_command() else "no julia on PATH or in PYVDA_JULIA"
 
 
 def _julia(way: str, start: Callable[[], StartedJulia], reason: str) -> Engine:
@@ -121,7 +121,7 @@ def _julia(way: str, start: Callable[[], StartedJulia], reason: str) -> Engine:
 
 
 def _torch(reason: str) -> Engine:
-    from pyvda.engine.torch_engine import TorchEngine
+    from pyvda.engine.torch.engine import TorchEngine
 
     return TorchEngine(reason)
 

@@ -12,8 +12,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from pyvda.models import Model
-from pyvda.points import Points
+from pyvda.models.model import Model
+from pyvda.operators.points import Points
 
 Array = NDArray[Any]
 Scheme = Literal["euler", "rk4"]

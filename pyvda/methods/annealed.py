@@ -19,22 +19,22 @@ import numpy as np
 from pydantic import Field
 
 from pyvda import names
-from pyvda.background import CLIMATOLOGY, Background, get_background
-from pyvda.climatology import Climatology, climatology
-from pyvda.engine.ensemble import ensemble_smoother
+from pyvda.climate.background import CLIMATOLOGY, Background, get_background
+from pyvda.climate.climatology import Climatology, climatology
 from pyvda.engine.interface import Array
-from pyvda.engine.julia import JuliaEngine
-from pyvda.engine.weak_constraint import GIVEN_UP, Minimum, Shooting, weak_constraint
-from pyvda.methods.classical import (
+from pyvda.engine.julia.engine import JuliaEngine
+from pyvda.engine.julia.ensemble_smoother import ensemble_smoother
+from pyvda.engine.julia.weak_constraint import GIVEN_UP, Minimum, Shooting, weak_constraint
+from pyvda.methods.ensemble_smoother import members, reflections
+from pyvda.methods.gauss_newton import spacing
+from pyvda.methods.problem import Positive, Problem, Seed, Solution, Status
+from pyvda.methods.statistics import (
     StatisticalOptions,
     judged,
     julia_engine,
     precision_of,
     without_observations,
 )
-from pyvda.methods.ensemble_smoother import members, reflections
-from pyvda.methods.gauss_newton import spacing
-from pyvda.methods.problem import Positive, Problem, Seed, Solution, Status
 
 # Model-error variances, in units of the mean climatological variance (13.3 of Lorenz-96): from a
 # smoother's mean; from less; after a hop; where the windows are compared; where a start is given
@@ -74,7 +74,7 @@ class AnnealedOptions(StatisticalOptions):
         the climatological variance, 1e-5 for Lorenz-96. In `state_stdev` it counts as 1.5e-5 of
         that variance (2e-4) when it is less.
     background : str
-        Of the first node: see `pyvda.background.get_background`.
+        Of the first node: see `pyvda.climate.background.get_background`.
     observation_variance : float, optional
         See `StatisticalOptions`.
     """

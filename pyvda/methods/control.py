@@ -14,7 +14,7 @@ import numpy as np
 
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
-from pyvda.models import PARAMETER_NAMES, Model
+from pyvda.models.model import PARAMETER_NAMES, Model
 
 
 class Prior(NamedTuple):

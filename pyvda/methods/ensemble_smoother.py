@@ -10,10 +10,11 @@ import numpy as np
 from pydantic import Field
 
 from pyvda import names
-from pyvda.climatology import climatology
-from pyvda.engine.ensemble import ensemble_smoother
+from pyvda.climate.climatology import climatology
 from pyvda.engine.interface import Array
-from pyvda.methods.classical import (
+from pyvda.engine.julia.ensemble_smoother import ensemble_smoother
+from pyvda.methods.problem import Problem, Seed, Solution, Status
+from pyvda.methods.statistics import (
     StatisticalOptions,
     half_misfit,
     judged,
@@ -21,7 +22,6 @@ from pyvda.methods.classical import (
     precision_of,
     without_observations,
 )
-from pyvda.methods.problem import Problem, Seed, Solution, Status
 
 _REFLECTIONS = 16
 _MIXING = 20

@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import Field
 
 from pyvda.engine.interface import Array
-from pyvda.methods.checkpoint import Checkpoint, fingerprint
+from pyvda.methods.descent_state import Checkpoint, fingerprint
 from pyvda.methods.problem import Options, Problem, Solution, Status
 from pyvda.progress import silent
 from pyvda.signals import interrupt_deferred

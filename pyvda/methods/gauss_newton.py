@@ -16,18 +16,18 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from pyvda import names
-from pyvda.background import CLIMATOLOGY, get_background
+from pyvda.climate.background import CLIMATOLOGY, get_background
 from pyvda.engine.interface import Array
-from pyvda.engine.weak_constraint import Shooting, weak_constraint
+from pyvda.engine.julia.weak_constraint import Shooting, weak_constraint
 from pyvda.errors import InputError
-from pyvda.methods.classical import (
+from pyvda.methods.problem import Positive, Problem, Solution, Status
+from pyvda.methods.statistics import (
     StatisticalOptions,
     judged,
     julia_engine,
     variance_of,
     without_observations,
 )
-from pyvda.methods.problem import Positive, Problem, Solution, Status
 
 _BLOCK = {"lorenz63": 512}  # windows between two reports: less than a second of work
 _SMALL_BLOCK = 16
@@ -51,7 +51,7 @@ class GaussNewtonOptions(StatisticalOptions):
         q of the statistical form: the variance that the model adds in each component from one node
         to the next, in the state's units squared.
     background : str
-        Of the statistical form: see `pyvda.background.get_background`.
+        Of the statistical form: see `pyvda.climate.background.get_background`.
     substeps : int
         Steps of the scheme to a step of the window.
     observation_variance : float, optional

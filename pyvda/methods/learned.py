@@ -13,17 +13,17 @@ import numpy as np
 from pydantic import Field
 
 from pyvda import names
-from pyvda.description import Description, Pattern, read_description
 from pyvda.engine import get_engine
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
-from pyvda.methods.classical import half_misfit, judged, precision_of
+from pyvda.learned.description import Description, Pattern, read_description
+from pyvda.learned.shipped import checkpoint_folder
 from pyvda.methods.problem import Options, Problem, Solution, Status
-from pyvda.models import Model
-from pyvda.shipped import checkpoint_folder
+from pyvda.methods.statistics import half_misfit, judged, precision_of
+from pyvda.models.model import Model
 
 if TYPE_CHECKING:
-    from pyvda.learned import LearnedModel
+    from pyvda.learned.model import LearnedModel
 
 # Numbers of all windows times iterations from which Julia, where it does not run yet, is started
 # for its kernels: to start it and to compile takes some five seconds, as long as torch takes for
@@ -159,7 +159,7 @@ def _model(folder: str, digest: str, precision: str, device: str) -> LearnedMode
     """Return the model, once for all blocks; the digest tells a checkpoint that was replaced."""
     import torch
 
-    from pyvda.learned import LearnedModel
+    from pyvda.learned.model import LearnedModel
 
     model = LearnedModel.load(folder).to(device, getattr(torch, precision))
     return model.requires_grad_(False)

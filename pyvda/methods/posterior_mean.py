@@ -11,18 +11,18 @@ import numpy as np
 from pydantic import Field
 
 from pyvda import names
-from pyvda.climatology import climatology
+from pyvda.climate.climatology import climatology
+from pyvda.climate.library import library
 from pyvda.engine.interface import Array
-from pyvda.engine.posterior import posterior_mean
-from pyvda.library import library
-from pyvda.methods.classical import (
+from pyvda.engine.julia.posterior_mean import posterior_mean
+from pyvda.methods.problem import Positive, Problem, Seed, Solution, Status
+from pyvda.methods.statistics import (
     StatisticalOptions,
     chi_square_limit,
     julia_engine,
     precision_of,
     without_observations,
 )
-from pyvda.methods.problem import Positive, Problem, Seed, Solution, Status
 
 _BLOCK = 128  # windows between two reports: less than a second of work
 

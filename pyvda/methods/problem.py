@@ -8,14 +8,14 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from pyvda.batch import Batch
-from pyvda.description import Pattern
 from pyvda.engine import CostSettings, Engine
 from pyvda.engine.interface import Array
-from pyvda.models import Model
+from pyvda.learned.description import Pattern
+from pyvda.models.model import Model
 from pyvda.names import Status
-from pyvda.points import Points
+from pyvda.operators.points import Points
 from pyvda.progress import Report, silent
+from pyvda.state.batch import Batch
 
 __all__ = ["Options", "Positive", "Problem", "Seed", "Solution", "Status"]
 

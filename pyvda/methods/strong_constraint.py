@@ -13,15 +13,18 @@ import numpy as np
 from pydantic import Field
 
 from pyvda import names
-from pyvda.background import CLIMATOLOGY, NONE, get_background
-from pyvda.climatology import Climatology, climatology
+from pyvda.climate.background import CLIMATOLOGY, NONE, get_background
+from pyvda.climate.climatology import Climatology, climatology
+from pyvda.climate.library import LOW_DIMENSIONAL, library
 from pyvda.engine.interface import Array
-from pyvda.engine.julia import JuliaEngine
-from pyvda.engine.posterior import best_starts
-from pyvda.engine.strong_constraint import Minima, strong_constraint, trajectories
+from pyvda.engine.julia.engine import JuliaEngine
+from pyvda.engine.julia.posterior_mean import best_starts
+from pyvda.engine.julia.strong_constraint import Minima, strong_constraint, trajectories
 from pyvda.errors import InputError
-from pyvda.library import LOW_DIMENSIONAL, library
-from pyvda.methods.classical import (
+from pyvda.methods.control import Prior, parameter_stdev, with_parameters
+from pyvda.methods.problem import Positive, Problem, Seed, Solution, Status
+from pyvda.methods.shared_parameters import in_common
+from pyvda.methods.statistics import (
     StatisticalOptions,
     chi_square_limit,
     judged,
@@ -30,10 +33,7 @@ from pyvda.methods.classical import (
     variance_of,
     without_observations,
 )
-from pyvda.methods.common_parameters import in_common
-from pyvda.methods.control import Prior, parameter_stdev, with_parameters
-from pyvda.methods.problem import Positive, Problem, Seed, Solution, Status
-from pyvda.points import nearest_steps
+from pyvda.operators.points import nearest_steps
 
 _WORK = 4_000_000  # numbers in a block of windows: about a second of work
 _APART = 0.1  # climatological standard deviations between two starts from the library
@@ -58,7 +58,8 @@ class StrongConstraintOptions(StatisticalOptions):
         Steps by which the window grows (quasi-static); 0: the whole window at once. Default: 0 from
         a library or a first guess, else 16.
     background : str
-        "climatology" (Gaussian), "flat" (none), or a file: see `pyvda.background.get_background`.
+        "climatology" (Gaussian), "flat" (none), or a file: see
+        `pyvda.climate.background.get_background`.
     background_lead : int, optional
         Steps before the window at which the background stands, so that the flow brings it onto the
         attractor. Default: 20 for low-dimensional models, else 0.

@@ -22,9 +22,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from pyvda.engine.julia import JuliaEngine
-from pyvda.engine.learned import GENNScales
-from pyvda.priors.compiled import ResidualGradient, engine_for
+from pyvda.engine.julia.engine import JuliaEngine
+from pyvda.engine.julia.kernels import GENNScales
+from pyvda.kernels.operations import ResidualGradient, engine_for
 from pyvda.priors.heads import Head, QuadraticHead
 from pyvda.priors.linearise import Pullback
 from pyvda.priors.patches import fold, gather, pool, pool_transpose, spread, unfold

@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pyvda.engine.julia import JuliaEngine
-from pyvda.priors.compiled import Convolutions, engine_for
+from pyvda.engine.julia.engine import JuliaEngine
+from pyvda.kernels.operations import Convolutions, engine_for
 from pyvda.priors.patches import fold, unfold
 from pyvda.priors.spacetime import SpaceTime
 

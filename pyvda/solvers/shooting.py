@@ -23,11 +23,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pyvda.batch import Batch
 from pyvda.cost import VariationalCost, as_tensor
 from pyvda.errors import InputError
-from pyvda.solvers.cells import _WAVES, CellNetwork, Cells
 from pyvda.solvers.solver import Solver, SolverResult, status_of
+from pyvda.solvers.step_groups import _WAVES, CellNetwork, Cells
+from pyvda.state.batch import Batch
 
 
 class Regression(Solver):

@@ -18,11 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from pyvda.batch import Batch
 from pyvda.cost import BoundCost, VariationalCost, as_tensor
 from pyvda.errors import InputError
+from pyvda.kernels.operations import torch_on_one_thread
 from pyvda.names import Status
-from pyvda.priors.compiled import torch_on_one_thread
+from pyvda.state.batch import Batch
 
 Carry = tuple[Tensor, ...]
 

@@ -1,1 +1,1 @@
-"""What `pyvda.train` is made of: data, losses, Lightning module, state to resume from, record."""
+"""Training of priors and solvers: configuration, data, losses, Lightning module, state."""

@@ -17,15 +17,16 @@ import xarray as xr
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from pyvda import names, twin, windows
-from pyvda.batch import Batch
-from pyvda.climatology import climatology
-from pyvda.data_settings import Data, Files
-from pyvda.description import Pattern
+from pyvda import names, twin
+from pyvda.climate.climatology import climatology
 from pyvda.engine import get_engine
 from pyvda.engine.choice import thread_count
 from pyvda.engine.interface import Array
-from pyvda.models import MIRROR_SIGNS
+from pyvda.learned.description import Pattern
+from pyvda.models.model import MIRROR_SIGNS
+from pyvda.state import windows
+from pyvda.state.batch import Batch
+from pyvda.training.data_settings import Data, Files
 from pyvda.training.files import FileData
 
 # Seeds of epochs have three words of 32 bits, the last a 1, those that users give have one: numpy

@@ -8,15 +8,18 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from pyvda import conventions, names, netcdf, patterns, validation, windows
-from pyvda.batch import Batch
-from pyvda.climatology import climatology
-from pyvda.data_settings import Files
-from pyvda.description import Pattern
+from pyvda import names
+from pyvda.climate.climatology import climatology
 from pyvda.engine import get_engine
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
-from pyvda.models import MODELS
+from pyvda.io import conventions, netcdf, validation
+from pyvda.learned import patterns
+from pyvda.learned.description import Pattern
+from pyvda.models.model import MODELS
+from pyvda.state import windows
+from pyvda.state.batch import Batch
+from pyvda.training.data_settings import Files
 
 _VALIDATION_SHARE = 0.2
 

@@ -7,11 +7,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pyvda.batch import Batch
-from pyvda.configuration import Supervised, Unsupervised
 from pyvda.cost import as_tensor
-from pyvda.data_settings import Section
-from pyvda.learned import LearnedModel
+from pyvda.learned.model import LearnedModel
+from pyvda.state.batch import Batch
+from pyvda.training.configuration import Supervised, Unsupervised
+from pyvda.training.data_settings import Section
 
 
 class Scores(NamedTuple):

@@ -16,14 +16,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler
 
-from pyvda.batch import Batch
-from pyvda.configuration import Configuration, Supervised, Unsupervised
 from pyvda.errors import TrainingError
-from pyvda.learned import LearnedModel
+from pyvda.learned.model import LearnedModel
 from pyvda.progress import Report, silent
 from pyvda.scores import score_table
 from pyvda.solvers import SolverResult
+from pyvda.state.batch import Batch
 from pyvda.training import losses, state
+from pyvda.training.configuration import Configuration, Supervised, Unsupervised
 from pyvda.training.data import Source, Windows
 from pyvda.training.schedule import rates
 from pyvda.training.state import Progress

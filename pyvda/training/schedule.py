@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from pyvda.configuration import Configuration
+from pyvda.training.configuration import Configuration
 
 
 def rates(configuration: Configuration, step: int, per_epoch: int) -> dict[str, float]:

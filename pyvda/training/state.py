@@ -16,10 +16,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from pyvda.atomic import replacing
-from pyvda.configuration import Configuration
 from pyvda.errors import InputError
-from pyvda.refusals import validated
+from pyvda.io.atomic import replacing
+from pyvda.training.configuration import Configuration
+from pyvda.validation_errors import validated
 
 RESUME_FILE = "resume.safetensors"
 _KEY = "pyvda"

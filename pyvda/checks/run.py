@@ -1,0 +1,219 @@
+"""Tests of derivatives that a user can run: on a model, on observations of one's own, on weights.
+
+    from pyvda import check
+    checks = check.check_model(get_model("lorenz63"))    # both engines, Euler and Runge-Kutta
+    checks += check.check_learned(LearnedModel.load("runs/l63"), batch)
+    check.failed(checks)
+
+Each check is a value and the tolerance that it must not exceed; `checks/single.py` says where the
+tolerances come from.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+from pyvda.checks.derivative_check import Check, spread
+from pyvda.checks.on_background import background_checks
+from pyvda.checks.on_engine import engine_checks
+from pyvda.checks.on_objectives import objective_checks
+from pyvda.checks.on_parameters import parameter_checks
+from pyvda.checks.on_points import point_checks
+from pyvda.checks.on_torch import cost_checks, prior_step_checks, tendency_checks, torch_cost
+from pyvda.cost import VariationalCost
+from pyvda.engine import CostSettings, get_engine
+from pyvda.engine.interface import Array, Scheme
+from pyvda.models.model import Model
+from pyvda.models.tendencies import from_model
+from pyvda.priors.ode import ODEPrior
+from pyvda.progress import Report, silent
+from pyvda.state.batch import Batch
+from pyvda.training.configuration import ODE
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from pyvda.learned.model import LearnedModel
+
+__all__ = [
+    "Check",
+    "check_cost",
+    "check_learned",
+    "check_model",
+    "failed",
+    "point",
+    "summary",
+    "table",
+]
+
+SCHEMES: tuple[Scheme, ...] = ("euler", "rk4")
+_NOISE = 0.1  # of the states' spread: the point of the checks lies off the first guess
+
+
+def check_model(
+    model: Model,
+    batch: Batch | None = None,
+    *,
+    time_step: float | None = None,
+    engine: str | None = None,
+    tendency: nn.Module | None = None,
+    seed: int = 0,
+    report: Report = silent,
+) -> list[Check]:
+    """Check the derivatives of a model, by hand and by autograd, in Julia and in torch.
+
+    Parameters
+    ----------
+    model : Model
+    batch : Batch, optional
+        numpy arrays (W, T, D) with the observations to check the cost on. Default: a small twin
+        experiment.
+    time_step : float, optional
+        Of the batch, in model time units. Default: the model's usual one.
+    engine : str, optional
+        See `pyvda.engine.get_engine`; without a Julia its checks are listed as not run.
+    tendency : nn.Module, optional
+        Another module for the model's equations in torch, with or without `tangent_linear` and
+        `adjoint` of its own.
+    seed : int
+        Of the random directions.
+    report : callable(done, total, note)
+        Told of every group of checks that is done.
+
+    Returns
+    -------
+    list of Check
+    """
+    running = get_engine(engine)
+    if batch is None:
+        from pyvda.checks.windows import twin_windows
+
+        batch = twin_windows(model, engine=engine, seed=seed)
+    step = model.time_step if time_step is None else time_step
+    tendency = from_model(model) if tendency is None else tendency
+    x = point(batch, seed)
+
+    # The tendency is the same for all schemes; it is checked along the gradient of one cost.
+    of_rk4 = torch_cost(VariationalCost(ODEPrior(tendency, step, "rk4")), batch)
+    groups: list[Callable[[], list[Check]]] = [
+        partial(tendency_checks, tendency, x, of_rk4.gradient(x), seed)
+    ]
+    for scheme in SCHEMES:
+        prior = ODEPrior(tendency, step, scheme)
+        cost = VariationalCost(prior)
+        in_torch = torch_cost(cost, batch)
+        name, settings = f"torch {scheme}", CostSettings(step, scheme=scheme)
+        groups += [
+            partial(prior_step_checks, prior, name, x, in_torch.gradient(x), seed),
+            partial(check_cost, cost, batch, name=name, x=x, seed=seed),
+            partial(engine_checks, running, model, settings, batch, x, in_torch, seed),
+            partial(point_checks, running, model, settings, batch, x, seed),
+            partial(objective_checks, running, model, settings, x, seed),
+            partial(parameter_checks, running, model, settings, x, seed),
+        ]
+    groups.append(partial(background_checks, running, model, CostSettings(step), x, seed))
+
+    checks: list[Check] = []
+    for done, group in enumerate(groups, 1):
+        checks += group()
+        report(done, len(groups))
+    return checks
+
+
+def check_learned(learned: LearnedModel, batch: Batch, *, seed: int = 0) -> list[Check]:
+    """Check the gradient of a learned prior's cost, in the units that it was trained in.
+
+    Parameters
+    ----------
+    learned : LearnedModel
+        It is left as it is.
+    batch : Batch
+        numpy arrays (W, T, D) in physical units.
+    seed : int
+        Of the random directions.
+    """
+    model = copy.deepcopy(learned).double()
+    normalised = model.normalised(batch.to(device="cpu", dtype=torch.float64))
+    smooth = isinstance(learned.architecture.prior, ODE)  # the others have rectifiers
+    return check_cost(model.cost, normalised, name="learned", seed=seed, smooth=smooth)
+
+
+def check_cost(
+    cost: VariationalCost,
+    batch: Batch,
+    *,
+    name: str = "cost",
+    x: Array | None = None,
+    seed: int = 0,
+    smooth: bool = True,
+) -> list[Check]:
+    """Check the gradient of a cost in torch, of any prior.
+
+    Parameters
+    ----------
+    cost : VariationalCost
+    batch : Batch
+        Arrays (W, T, D) of numpy or tensors on the CPU, in the units of the cost.
+    name : str
+        Put before the name of each check.
+    x : (W, T, D), optional
+        Where the gradient is checked. Default: `point(batch)`.
+    seed : int
+        Of the random directions.
+    smooth : bool
+        Whether the prior has a second derivative; differences tell less of one with kinks (ReLU).
+    """
+    return cost_checks(cost, batch, name, point(batch, seed) if x is None else x, seed, smooth)
+
+
+def point(batch: Batch, seed: int = 0) -> Array:
+    """Return states (W, T, D) to check at: the first guess with noise on it.
+
+    At the first guess itself the misfit is zero wherever something was observed, which would hide
+    a wrong observation term.
+    """
+    guess = np.asarray(batch.first_guess, dtype=float)
+    noise = np.random.default_rng([seed, 0]).standard_normal(guess.shape)
+    return guess + _NOISE * spread(guess) * noise
+
+
+def failed(checks: Sequence[Check]) -> list[Check]:
+    """Return the checks that were run and did not pass."""
+    return [check for check in checks if check.passed is False]
+
+
+def summary(checks: Sequence[Check]) -> str:
+    """Say in a line how many checks passed, and why some were not run."""
+    passed = sum(check.passed is True for check in checks)
+    said = f"{passed} of {len(checks)} checks passed"
+    if failing := len(failed(checks)):
+        said += f", {failing} failed"
+    skipped = [check.detail for check in checks if check.passed is None]
+    if skipped:
+        said += f", {len(skipped)} not run: {'; '.join(dict.fromkeys(skipped))}"
+    return said
+
+
+def table(checks: Sequence[Check], title: str) -> Table:
+    """Return the checks as a table for `rich`; what was not run is listed too."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    # Without vertical lines it fits into 80 columns, which is what a file or a pipe gets.
+    result = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    result.add_column("check", no_wrap=True)
+    for column in ("value", "tolerance"):
+        result.add_column(column, justify="right", no_wrap=True)
+    result.add_column("", no_wrap=True)
+    words = {True: "[green]pass[/]", False: "[bold red]FAIL[/]", None: "[dim]not run[/]"}
+    for check in checks:
+        numbers = ("" if x is None else f"{x:.1e}" for x in (check.value, check.tolerance))
+        result.add_row(check.name, *numbers, words[check.passed])
+    return result

@@ -1,0 +1,139 @@
+"""What `pyvda check` is asked to check: a model, windows of observations, a learned model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pyvda.checks.derivative_check import spread
+from pyvda.checks.windows import own_windows, twin_windows
+from pyvda.errors import InputError
+from pyvda.io.netcdf import open_dataset, open_observations
+from pyvda.io.tables import on_grid
+from pyvda.learned import shipped
+from pyvda.learned.description import Pattern
+from pyvda.learned.model import LearnedModel
+from pyvda.models.model import Model, get_model
+from pyvda.models.presets import PRESETS
+from pyvda.state.batch import Batch
+from pyvda.training.configuration import Architecture
+from pyvda.validation_errors import validated
+
+# Small: a check is of the code, which is the same for any number of features.
+_FRESH = {"kind": "genn", "width": 5, "features": 16, "latent": 8}
+_FRESH_SEED = 0
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model with windows to check its cost on.
+
+    Attributes
+    ----------
+    title : str
+        All that in words.
+    batch : Batch
+        numpy arrays, (W, T, D).
+    time_step : float
+        In model time units.
+    learned : LearnedModel
+        The checkpoint, or a GENN with fresh weights.
+    """
+
+    title: str
+    model: Model
+    batch: Batch
+    time_step: float
+    learned: LearnedModel
+
+
+def subject(
+    model: str | None,
+    observations: Path | None,
+    checkpoint: Path | None,
+    *,
+    variable: str | None = None,
+    window: int | None = None,
+    time_step: float | None = None,
+    grid_step: str | None = None,
+    engine: str | None = None,
+    seed: int = 0,
+) -> Subject:
+    """Return what these options name; see `pyvda check --help`.
+
+    Raises
+    ------
+    InputError
+        When neither a model nor a checkpoint is named, when they are not of the same system, or
+        when a file cannot be used.
+    """
+    learned = None
+    if checkpoint is not None:
+        learned = shipped.load(checkpoint)
+    chosen = _model(model, learned)
+    if observations is None:
+        of_a_file = {
+            "variable": variable, "window": window, "time-step": time_step, "grid-step": grid_step,
+        }  # fmt: skip
+        for name, value in of_a_file.items():
+            if value is not None:
+                raise InputError(f"--{name} is of a file of observations; give that with --obs")
+        batch, step = twin_windows(chosen, engine=engine, seed=seed), chosen.time_step
+        source = "a twin experiment"
+    else:
+        if grid_step is None:
+            observed = open_observations(observations, variable, chunks={})
+        else:
+            table = open_dataset(observations)
+            observed = on_grid(table, grid_step, chosen.state_size, variable=variable)
+        batch, step = own_windows(
+            observed,
+            chosen,
+            window=window,
+            time_step=time_step,
+            engine=engine,
+        )
+        source = observations.name
+    count, steps, _ = batch.observation.shape
+    title = f"{chosen.name}, {count} windows of {steps} steps of {step:g} from {source}"
+    if learned is None:
+        learned = fresh_genn(chosen, batch)
+        title += f"; learned prior: a GENN with fresh weights, seed {_FRESH_SEED}"
+    else:
+        title += f"; learned prior: that of {checkpoint}"
+    return Subject(title, chosen, batch, step, learned)
+
+
+def fresh_genn(model: Model, batch: Batch) -> LearnedModel:
+    """Return a small GENN with aG-Conv of the model's state size, its weights always the same.
+
+    Parameters
+    ----------
+    model : Model
+    batch : Batch
+        numpy arrays (W, T, D), whose first guess gives the normalisation.
+    """
+    sections = {"prior": _FRESH, "solver": {"kind": "conv"}}
+    architecture = validated(Architecture, sections, "pyvda check")
+    pattern = Pattern.of(model.name, replace(PRESETS[model.name], model=model))
+    guess = np.asarray(batch.first_guess, dtype=float)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_FRESH_SEED)
+        return LearnedModel(architecture, pattern, guess.mean(), spread(guess), iterations=1)
+
+
+def _model(name: str | None, learned: LearnedModel | None) -> Model:
+    if learned is None:
+        if name is None:
+            raise InputError("nothing to check was named; give --model lorenz63 or lorenz96")
+        return get_model(name)
+    trained = learned.pattern.dynamics()
+    if name is not None and get_model(name).name != trained.name:
+        raise InputError(
+            f"the checkpoint was trained for {trained.name}, not for {name}; leave out --model, or "
+            "take another checkpoint"
+        )
+    return trained

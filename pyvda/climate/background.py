@@ -1,0 +1,186 @@
+"""The background: what is known of the first state of a window before it was observed.
+
+Its term in the cost is half the squared Mahalanobis distance (x - b)ᵀ B⁻¹ (x - b). By name it is
+the model's climatology or nothing; from a file it is a mean b and a covariance B, in full, by its
+diagonal, or by a factor.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pyvda.climate.climatology import climatology
+from pyvda.engine import Engine
+from pyvda.engine.interface import Array
+from pyvda.errors import InputError
+from pyvda.models.model import Model
+
+CLIMATOLOGY, NONE = "climatology", "none"
+_FORMS = ("covariance", "variance", "factor")
+# A covariance whose correlation matrix is worse conditioned than this says of some combination of
+# components that it is known exactly.
+_WORST_CONDITION = 1e13
+
+
+@dataclass(frozen=True)
+class Background:
+    """A Gaussian, by its mean and the inverse of its covariance.
+
+    Attributes
+    ----------
+    mean : (D,)
+        b, in the state's units.
+    precision : (D, D)
+        B⁻¹, in their inverse square; zeros: nothing is known.
+    """
+
+    mean: Array
+    precision: Array
+
+    @classmethod
+    def full(cls, mean: Array, covariance: Array) -> Background:
+        """Take the covariance B, (D, D), symmetric and positive definite.
+
+        Raises
+        ------
+        InputError
+            Shapes do not match, or B is singular or not symmetric.
+
+        Examples
+        --------
+        >>> float(Background.full([0.0, 1.0], [[1.0, 0.0], [0.0, 4.0]]).precision[1, 1])
+        0.25
+        """
+        mean, B = _checked(mean, covariance, "covariance", 2)
+        if not np.allclose(B, B.T, rtol=1e-8, atol=1e-12 * np.abs(B).max(initial=0.0)):
+            raise InputError(
+                "the background's covariance is not symmetric; give a symmetric matrix"
+            )
+        B = (B + B.T) / 2
+        deviation = np.sqrt(np.maximum(np.diag(B), 0.0))
+        if (deviation > 0).all():
+            correlation = B / np.outer(deviation, deviation)
+            values = np.linalg.eigvalsh(correlation)
+            if values[0] * _WORST_CONDITION > values[-1]:
+                return cls(mean, np.linalg.inv(correlation) / np.outer(deviation, deviation))
+        raise InputError(
+            "the background's covariance is singular or not positive; give one whose eigenvalues "
+            "are all positive, for example with a small number added to its diagonal"
+        )
+
+    @classmethod
+    def diagonal(cls, mean: Array, variance: Array) -> Background:
+        """Take the diagonal of B, (D,), all positive."""
+        mean, variance = _checked(mean, variance, "variance", 1)
+        if not (variance > 0).all():
+            raise InputError(
+                f"the background's smallest variance is {variance.min()}, expected positive numbers"
+            )
+        return cls(mean, np.diag(1 / variance))
+
+    @classmethod
+    def factor(cls, mean: Array, factor: Array) -> Background:
+        """Take a square factor L of B = L Lᵀ, (D, D), such as a Cholesky factor."""
+        mean, L = _checked(mean, factor, "factor", 2)
+        return cls.full(mean, L @ L.T)
+
+    @classmethod
+    def none(cls, size: int) -> Background:
+        """Know nothing: the term is zero."""
+        return cls(np.zeros(size), np.zeros((size, size)))
+
+    def cost(self, x: Array) -> Array:
+        """Return half the squared Mahalanobis distance of states (..., D).
+
+        >>> float(Background.diagonal([0.0], [4.0]).cost(np.array([2.0])))
+        0.5
+        """
+        d = np.asarray(x, float) - self.mean
+        return np.asarray(0.5 * np.einsum("...i,ij,...j->...", d, self.precision, d))
+
+    def gradient(self, x: Array) -> Array:
+        """Return B⁻¹ (x - b), (..., D)."""
+        return np.asarray((np.asarray(x, float) - self.mean) @ self.precision)
+
+
+def get_background(name: str, model: Model, engine: Engine | None = None) -> Background:
+    """Return a background by its name.
+
+    Parameters
+    ----------
+    name : str
+        "climatology": mean and covariance of the model's attractor; "none"; or a NumPy file (.npz)
+        with `mean` (D,) and one of `covariance` (D, D), `variance` (D,), `factor` (D, D).
+    model : Model
+    engine : Engine, optional
+        To make the climatology with.
+
+    Raises
+    ------
+    InputError
+        The name is neither, the file cannot be read, or what it holds is no background.
+    """
+    if name == NONE:
+        return Background.none(model.state_size)
+    if name == CLIMATOLOGY:
+        known = climatology(model, engine)
+        return Background.full(known.mean, known.covariance)
+    return _checked_size(_read(Path(name)), model, name)
+
+
+def _read(path: Path) -> Background:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            raise ValueError("it holds one array without a name")
+        with loaded as file:
+            arrays = {key: file[key] for key in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+        raise InputError(
+            f"the background {str(path)!r} is no name and cannot be read as a file ({error}); "
+            f"choose {CLIMATOLOGY}, {NONE}, or an .npz file with mean and covariance"
+        ) from None
+    forms = [form for form in _FORMS if form in arrays]
+    if "mean" not in arrays or len(forms) != 1:
+        raise InputError(
+            f"the background {str(path)!r} holds {', '.join(sorted(arrays)) or 'nothing'}, "
+            f"expected mean and one of {', '.join(_FORMS)}"
+        )
+    make = {
+        "covariance": Background.full,
+        "variance": Background.diagonal,
+        "factor": Background.factor,
+    }
+    return make[forms[0]](arrays["mean"], arrays[forms[0]])
+
+
+def _checked_size(found: Background, model: Model, name: str) -> Background:
+    if len(found.mean) != model.state_size:
+        raise InputError(
+            f"the background {name!r} is of {len(found.mean)} components, and {model.name} has "
+            f"{model.state_size}; give one of the model's size"
+        )
+    return found
+
+
+def _checked(mean: Array, second: Array, name: str, dimensions: int) -> tuple[Array, Array]:
+    mean, second = np.asarray(mean), np.asarray(second)
+    for of, kind in (("mean", mean.dtype), (name, second.dtype)):
+        if kind.kind not in "fiu":
+            raise InputError(f"the background's {of} is of type {kind}, expected real numbers")
+    mean, second = mean.astype(float), second.astype(float)
+    expected = mean.shape * dimensions
+    if mean.ndim != 1 or second.shape != expected:
+        raise InputError(
+            f"the background has a mean of shape {mean.shape} and a {name} of shape "
+            f"{second.shape}, expected (state,) and ({', '.join(['state'] * dimensions)})"
+        )
+    if not (np.isfinite(mean).all() and np.isfinite(second).all()):
+        raise InputError(
+            f"the background's mean or {name} has NaN or infinite values; give finite ones"
+        )
+    return mean, second

@@ -1,0 +1,114 @@
+"""The library of a low-dimensional model: attractor states, each with the trajectory that follows.
+
+It is the prior of the posterior mean and where strong-constraint 4D-Var finds its starts. A few
+long trajectories hold it, of which every 4th state starts a member; they start from the
+climatology's states and stay in the same cache folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import zipfile
+from dataclasses import dataclass
+
+import numpy as np
+
+from pyvda.climate.climatology import cache_folder, climatology
+from pyvda.engine import Engine
+from pyvda.engine.interface import Array
+from pyvda.errors import InputError
+from pyvda.io.atomic import replacing
+from pyvda.models.model import Model
+
+log = logging.getLogger("pyvda")
+
+LOW_DIMENSIONAL = 10
+"""Largest state size that a library can stand for."""
+
+EVERY = 4  # as in julia/src/posterior.jl
+_TRAJECTORIES = 32
+_RTOL = 1e-7
+_VERSION = 1  # of the recipe: a change makes the cached files of before unused
+
+# (x₁, x₂, x₃) → (-x₁, -x₂, x₃) leaves Lorenz-63 what it is.
+_SIGNS = {"lorenz63": (-1.0, -1.0, 1.0)}
+
+
+@dataclass(frozen=True)
+class Library:
+    """Trajectories on the attractor.
+
+    Attributes
+    ----------
+    states : (N, L, D)
+        N trajectories of L states, a time step apart.
+    lead : int
+        States before the first member's first.
+    signs : (D,)
+        The mirror symmetry that doubles the library; ones where there is none.
+    """
+
+    states: Array
+    lead: int
+    signs: Array
+
+
+def library(
+    model: Model, engine: Engine, time_step: float, steps: int, members: int, lead: int = 20
+) -> Library:
+    """Return a library for windows of `steps` steps, from the cache or made by `engine`.
+
+    Parameters
+    ----------
+    time_step : float
+        Model time units.
+    members : int
+        How many states start a member, mirrored ones included.
+    lead : int
+        How many states each member has before its first.
+
+    Raises
+    ------
+    InputError
+        The model's state is too large, or the model diverges.
+    """
+    if model.state_size > LOW_DIMENSIONAL:
+        raise InputError(
+            f"{model.name} has a state of {model.state_size} components, and a library of states "
+            f"can stand for at most {LOW_DIMENSIONAL}; choose another method, such as "
+            "ensemble-smoother"
+        )
+    signs = np.array(_SIGNS.get(model.name, (1.0,) * model.state_size))
+    own = members / (2 if (signs < 0).any() else 1)
+    each = int(np.ceil(own / _TRAJECTORIES))
+    length = lead + EVERY * (each - 1) + steps
+    parameters = " ".join(value.hex() for value in model.parameters)
+    key = (f"{_VERSION} {model.name} {model.state_size} {parameters} {float(time_step).hex()} "
+           f"{length} {_TRAJECTORIES} {_RTOL}")  # fmt: skip
+    path = cache_folder() / (
+        f"library-{model.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
+    )
+    shape = (_TRAJECTORIES, length, model.state_size)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            states = file["states"] if str(file["key"]) == key else np.empty(0)
+        if states.shape == shape and np.isfinite(states).all():
+            return Library(states, lead, signs)
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        log.warning("making %s again, it cannot be read (%s)", path, error)
+    start = climatology(model, engine).states[:_TRAJECTORIES]
+    states = engine.simulate(
+        model, start, time_step=time_step, steps=length, rtol=_RTOL, atol=_RTOL
+    )
+    if not np.isfinite(states).all():
+        raise InputError(f"{model.name} diverges from its climatology; choose other parameters")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as partial, open(partial, "wb") as file:
+            np.savez(file, key=key, states=states)
+    except (OSError, InputError) as error:
+        log.info("the library is not kept for the next run (%s)", error)
+    return Library(states, lead, signs)

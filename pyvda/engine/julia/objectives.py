@@ -1,0 +1,119 @@
+"""J of the methods and its gradient at given controls, in Julia: `julia/src/objectives.jl`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pyvda.engine.interface import Array, CostSettings, checked
+from pyvda.engine.julia.engine import (
+    _F,
+    _I,
+    _P,
+    POINTS,
+    JuliaEngine,
+    described,
+    point_arguments,
+    pointer,
+    scheme_number,
+)
+from pyvda.models.model import Model
+from pyvda.operators.points import Points
+
+_SHOOTING = (
+    _I, _P, _I, _I, _I, _I, _F, _I, _I, _P, _P, _P, _P, _P, _P, _P, _F, *POINTS,
+)  # fmt: skip
+_STRONG = (_I, _P, _I, _I, _I, _I, _F, _I, _P, _P, _P, _P, _P, _P, _P, *POINTS)
+_REAL = np.dtype(float)
+
+
+def shooting_objective(
+    engine: JuliaEngine,
+    model: Model,
+    settings: CostSettings,
+    x: Array,
+    observation: Array,
+    precision: Array,
+    background: Array,
+    background_precision: Array,
+    *,
+    weight: float,
+    every: int = 1,
+    substeps: int = 1,
+    gradient: bool = True,
+    points: Points | None = None,
+) -> tuple[Array, Array | None]:
+    """Return J (W,) that `weak_constraint` minimises and its gradient by the nodes (W, K, D).
+
+    Parameters
+    ----------
+    x, observation, precision : (W, T, D)
+        Of `x` the nodes count, every `every`-th step.
+    background, background_precision : (W, D), (D, D)
+        b and B⁻¹.
+    weight : float
+        w of the model between two nodes.
+    gradient : bool
+        Without it J is computed as a trial step is judged by.
+    points : Points, optional
+        Further data; `weight` is one over the error variance.
+    """
+    windows, steps, size = shape = (*np.shape(x)[:2], model.state_size)
+    x = checked("x", x, shape, _REAL)
+    observation = checked("observation", observation, shape, _REAL)
+    precision = checked("precision", precision, shape, _REAL)
+    background = checked("background", background, (windows, size), _REAL)
+    inverse = checked("background_precision", background_precision, (size, size), _REAL)
+    J = np.empty(windows)
+    g = np.empty((windows, -(-steps // every), size)) if gradient else None
+    number, parameters, _ = described(model)
+    engine.call(
+        "shooting_objective", _SHOOTING,
+        number, pointer(parameters), size, steps, windows, scheme_number(settings.scheme),
+        settings.time_step, substeps, every, pointer(x), pointer(J),
+        None if g is None else pointer(g), pointer(observation), pointer(precision),
+        pointer(background), pointer(inverse), weight, *point_arguments(points, x),
+    )  # fmt: skip
+    return J, g
+
+
+def strong_objective(
+    engine: JuliaEngine,
+    model: Model,
+    settings: CostSettings,
+    start: Array,
+    observation: Array,
+    precision: Array,
+    background: Array,
+    background_precision: Array,
+    *,
+    lead: int = 0,
+    points: Points | None = None,
+) -> tuple[Array, Array]:
+    """Return J (W,) that `strong_constraint` minimises and its gradient (W, D).
+
+    Parameters
+    ----------
+    start : (W, D)
+        The control, `lead` steps before the window.
+    observation, precision : (W, T, D)
+    background, background_precision : (D,), (D, D)
+        b and B⁻¹.
+    points : Points, optional
+        Further data; `weight` is one over the error variance.
+    """
+    windows, steps, size = shape = (*np.shape(observation)[:2], model.state_size)
+    start = checked("start", start, (windows, size), _REAL)
+    observation = checked("observation", observation, shape, _REAL)
+    precision = checked("precision", precision, shape, _REAL)
+    background = checked("background", background, (size,), _REAL)
+    inverse = checked("background_precision", background_precision, (size, size), _REAL)
+    J, g = np.empty(windows), np.empty((windows, size))
+    number, parameters, _ = described(model)
+    engine.call(
+        "strong_objective", _STRONG,
+        number, pointer(parameters), size, steps, windows, scheme_number(settings.scheme),
+        settings.time_step, lead, pointer(start), pointer(J), pointer(g), pointer(observation),
+        pointer(precision), pointer(background), pointer(inverse),
+        *point_arguments(points, observation),
+    )  # fmt: skip
+    return J, g

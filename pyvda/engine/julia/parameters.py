@@ -1,0 +1,52 @@
+"""One step of a model with its parameters as part of the state, in the Julia engine.
+
+The extended state (x, θ) has the model's D components and behind them its P parameters, which a
+step leaves as they are: `julia/src/models/with_parameters.jl`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pyvda.engine.interface import Array, CostSettings, checked
+from pyvda.engine.julia.engine import _F, _I, _P, JuliaEngine, described, pointer, scheme_number
+from pyvda.models.model import Model
+
+_STEP = (_I, _P, _I, _I, _I, _I, _F, _I, _P, _P, _P)
+_FORECAST, _TANGENT_LINEAR, _ADJOINT = 0, 1, 2
+
+
+def forecast(engine: JuliaEngine, model: Model, settings: CostSettings, z: Array) -> Array:
+    """Return the extended states (..., D + P) one step later."""
+    return _step(engine, model, settings, z, z, _FORECAST)
+
+
+def tangent_linear(
+    engine: JuliaEngine, model: Model, settings: CostSettings, z: Array, dz: Array
+) -> Array:
+    """Return the step's tangent linear at z, applied to dz, all (..., D + P)."""
+    return _step(engine, model, settings, z, dz, _TANGENT_LINEAR)
+
+
+def adjoint(engine: JuliaEngine, model: Model, settings: CostSettings, z: Array, v: Array) -> Array:
+    """Return the step's adjoint at z, applied to v, all (..., D + P)."""
+    return _step(engine, model, settings, z, v, _ADJOINT)
+
+
+def _step(
+    engine: JuliaEngine, model: Model, settings: CostSettings, z: Array, v: Array, what: int
+) -> Array:
+    estimated = len(model.parameters)
+    size = model.state_size + estimated
+    shape = (*np.shape(z)[:-1], size)
+    z = checked("z", z, shape, np.dtype(float))
+    v = checked("v", v, shape, np.dtype(float))
+    out = np.empty_like(z)
+    number, parameters, _ = described(model)
+    engine.call(
+        "step_with_parameters", _STEP,
+        number, pointer(parameters), size, estimated, z.size // size,
+        scheme_number(settings.scheme), settings.time_step, what, pointer(z), pointer(v),
+        pointer(out),
+    )  # fmt: skip
+    return out

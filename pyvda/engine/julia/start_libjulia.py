@@ -1,0 +1,116 @@
+"""Start Julia from its shared library: no Julia package, no registry, no network.
+
+For offline machines: HPC nodes, CI, a distribution's own Julia (>= 1.5). Everything is asked of
+the `julia` command itself, since distributions put the library and the system image where
+they like.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from pyvda.engine.julia.engine import StartedJulia
+from pyvda.errors import EngineError
+
+_ASK = r"""
+using Libdl
+println(abspath(first(filter(p -> occursin(r"^libjulia\.", basename(p)), dllist()))))
+println(Sys.BINDIR)
+println(abspath(Sys.BINDIR, unsafe_string(Base.JLOptions().image_file)))
+"""
+
+
+def julia_command() -> str | None:
+    """Return the `julia` to use: PYVDA_JULIA if set, else the one on PATH, else None."""
+    return shutil.which(os.environ.get("PYVDA_JULIA") or "julia")
+
+
+def julia_source() -> Path:
+    """Return the file VDA.jl: inside the package when installed, beside it in a checkout."""
+    package = Path(__file__).resolve().parents[2]
+    for folder in (package / "julia", package.parent / "julia"):
+        if (folder / "src" / "VDA.jl").is_file():
+            return folder / "src" / "VDA.jl"
+    raise EngineError(f"no julia/src/VDA.jl in {package} or beside it; reinstall pyvda")
+
+
+def loading() -> str:
+    """Return the Julia code that loads VDA into Main.
+
+    As a package from version 1.9 on, since Julia then keeps its machine code from process to
+    process (`julia/src/precompile.jl`); from its source before, and where nothing can be kept.
+    """
+    source = julia_source()
+    include = f"include({quoted(source)})"
+    package = (
+        f"pushfirst!(LOAD_PATH, {quoted(source.parents[1])}); "
+        f"try; @eval Main import VDA; catch; {include}; finally; popfirst!(LOAD_PATH); end"
+    )
+    return f'(if VERSION < v"1.9"; {include}; else; {package}; end; nothing)'
+
+
+def quoted(text: object) -> str:
+    """Return `text` as a Julia string literal."""
+    return json.dumps(str(text), ensure_ascii=False).replace("$", "\\$")
+
+
+def start() -> StartedJulia:
+    """Start Julia on the calling thread, load VDA, and return its entry points."""
+    command = julia_command()
+    if command is None:
+        raise EngineError("no julia found: put it on PATH or name it in PYVDA_JULIA")
+    asked = subprocess.run(
+        [command, "--startup-file=no", "-e", _ASK], capture_output=True, text=True, check=False
+    )
+    if asked.returncode != 0:
+        reason = (asked.stderr.strip().splitlines() or [f"exit code {asked.returncode}"])[-1]
+        raise EngineError(f"{command} does not run: {reason}")
+    library, bindir, image = asked.stdout.split("\n")[:3]
+    # Debian's libjulia brings a libunwind whose _Unwind_Resume must not come before the compiler's:
+    # a C++ exception in any library loaded later (matplotlib's, say) would abort the process.
+    with contextlib.suppress(OSError):
+        ctypes.CDLL("libgcc_s.so.1", mode=ctypes.RTLD_GLOBAL)
+    # RTLD_GLOBAL: the system image looks its symbols up in the process.
+    julia = ctypes.CDLL(library, mode=ctypes.RTLD_GLOBAL)
+    _initialise(julia, bindir, image)
+    julia.jl_eval_string.restype = ctypes.c_void_p
+    julia.jl_string_ptr.restype = ctypes.c_char_p
+    julia.jl_string_ptr.argtypes = [ctypes.c_void_p]
+
+    def evaluate(code: str) -> str:
+        """Evaluate `code` in Main and return its value as text, or raise an EngineError."""
+        wrapped = (
+            f"try; string({code}); "
+            'catch e; "!" * sprint(showerror, e); end'
+        )  # fmt: skip
+        value = julia.jl_eval_string(wrapped.encode())
+        if not value:
+            raise EngineError(f"Julia could not evaluate {code!r}")
+        text = (julia.jl_string_ptr(value) or b"").decode()
+        if text.startswith("!"):
+            raise EngineError(f"Julia: {text[1:]}")
+        return text
+
+    evaluate(loading())
+    return StartedJulia(
+        version=evaluate("VERSION"),
+        threads=int(evaluate("Threads.nthreads()")),
+        address=lambda name: int(evaluate(f"VDA.entry_point({quoted(name)})")),
+    )
+
+
+def _initialise(julia: ctypes.CDLL, bindir: str, image: str) -> None:
+    for name in ("jl_init_with_image", "jl_init_with_image__threading", "jl_init_with_image_file"):
+        function = getattr(julia, name, None)
+        if function is not None:
+            function.argtypes = [ctypes.c_char_p, ctypes.c_char_p]
+            function.restype = None
+            function(bindir.encode(), image.encode())
+            return
+    raise EngineError(f"{julia._name} has no jl_init_with_image; use Julia 1.5 or newer")

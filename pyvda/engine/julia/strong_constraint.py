@@ -1,0 +1,178 @@
+"""Strong-constraint 4D-Var in the Julia engine: `julia/src/strong_constraint.jl`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from pyvda.engine.interface import Array, CostSettings, checked
+from pyvda.engine.julia.engine import (
+    _F,
+    _I,
+    _P,
+    POINTS,
+    JuliaEngine,
+    described,
+    point_arguments,
+    pointer,
+    scheme_number,
+)
+from pyvda.errors import InputError
+from pyvda.models.model import Model
+from pyvda.operators.points import Points
+
+_MINIMISE = (
+    _I, _P, _I, _I, _I, _I, _I, _F, _P, _P, _P, _I, _P, _P, _P, _I, _I, _I, _F, _P, _P, _P, *POINTS,
+)  # fmt: skip
+_FOLLOW = (_I, _P, _I, _I, _I, _I, _I, _F, _P, _P, _I, _P, _P)
+
+
+class Minima(NamedTuple):
+    """What each start of each window led to.
+
+    Attributes
+    ----------
+    control : (W, S, C)
+        The state, `lead` steps before the window; behind it the parameters, where the starts have
+        them.
+    hessian : (W, S, C, C)
+        Of Gauss-Newton, the inverse of the posterior covariance of the control.
+    objective : (W, S)
+        J; not finite when the start diverged.
+    iterations, status : (W, S) of int
+        `status` is a `pyvda.names.Status`.
+    """
+
+    control: Array
+    hessian: Array
+    objective: Array
+    iterations: Array
+    status: Array
+
+
+def strong_constraint(
+    engine: JuliaEngine,
+    model: Model,
+    settings: CostSettings,
+    observation: Array,
+    precision: Array,
+    starts: Array,
+    *,
+    background: Array,
+    background_precision: Array,
+    variance: Array,
+    lead: int,
+    growth: int,
+    iterations: int,
+    tolerance: float,
+    points: Points | None = None,
+) -> Minima:
+    """Minimise ½ |x₀ - b|² in B⁻¹ + ½ Σ (y - x(t))² / R over x₀, for every window and start.
+
+    The control x₀ is the state alone, C = D, or the state and behind it the model's P parameters,
+    C = D + P; then the parameters that `model` itself has are not used.
+
+    Parameters
+    ----------
+    observation : (W, T, D)
+    precision : (W, T, D)
+        One over the error variance of a datum; 0 where nothing was observed.
+    starts : (W, S, C)
+    background : (C,)
+    background_precision : (C, C)
+        B⁻¹, zero for none.
+    variance : (C,)
+        Of the climatology and of the parameters: the measure of the damping.
+    lead : int
+        Steps from the control to the window's first.
+    growth : int
+        Steps by which the window grows; 0: the whole at once.
+    iterations : int
+        At most so many for a start.
+    tolerance : float
+        On twice what J could still fall by, to second order.
+    points : Points, optional
+        Further data, at arbitrary times; `weight` is one over the error variance.
+    """
+    windows, steps, size = shape = np.shape(observation)
+    observation = checked("observation", observation, shape, np.dtype(float))
+    precision = checked("precision", precision, shape, np.dtype(float))
+    _, count, control_size = starts.shape
+    estimated = _estimated(model, control_size)
+    if estimated:  # no datum is of a parameter
+        none = ((0, 0), (0, 0), (0, estimated))
+        observation, precision = np.pad(observation, none), np.pad(precision, none)
+        if points is not None:
+            points = replace(points, operator=np.pad(np.asarray(points.operator), none))
+    size = control_size
+    starts = checked("starts", starts, (windows, count, size), np.dtype(float))
+    background = checked("background", background, (size,), np.dtype(float))
+    background_precision = checked(
+        "background_precision", background_precision, (size, size), np.dtype(float)
+    )
+    metric = 1 / checked("variance", variance, (size,), np.dtype(float))
+    control = np.empty((windows, count, size))
+    hessian = np.empty((windows, count, size, size))
+    info = np.empty((windows, count, 4))
+    if windows:
+        number, parameters, _ = described(model)
+        engine.call(
+            "strong_constraint", _MINIMISE,
+            number, pointer(parameters), size, estimated, steps, windows,
+            scheme_number(settings.scheme), settings.time_step, pointer(observation),
+            pointer(precision), pointer(starts), count, pointer(background),
+            pointer(background_precision), pointer(metric), lead, growth, iterations, tolerance,
+            pointer(control), pointer(hessian), pointer(info),
+            *point_arguments(points, np.empty((windows, steps, size))),
+        )  # fmt: skip
+    return Minima(
+        control, hessian, info[..., 0], info[..., 2].astype(int), info[..., 3].astype(int)
+    )
+
+
+def trajectories(
+    engine: JuliaEngine,
+    model: Model,
+    settings: CostSettings,
+    control: Array,
+    hessian: Array,
+    *,
+    lead: int,
+    steps: int,
+) -> tuple[Array, Array]:
+    """Return the states that follow from each control and their standard deviations, (W, T, C).
+
+    Parameters
+    ----------
+    control : (W, C)
+        The state, or the state and behind it the model's parameters, which every step then has.
+    hessian : (W, C, C)
+        Where it is not positive definite the standard deviation is NaN.
+    """
+    windows, size = control.shape
+    control = checked("control", control, (windows, size), np.dtype(float))
+    hessian = checked("hessian", hessian, (windows, size, size), np.dtype(float))
+    x, stdev = np.empty((windows, steps, size)), np.empty((windows, steps, size))
+    if windows:
+        number, parameters, _ = described(model)
+        engine.call(
+            "trajectories", _FOLLOW,
+            number, pointer(parameters), size, _estimated(model, size), steps, windows,
+            scheme_number(settings.scheme), settings.time_step, pointer(control), pointer(hessian),
+            lead, pointer(x), pointer(stdev),
+        )  # fmt: skip
+    return x, stdev
+
+
+def _estimated(model: Model, control_size: int) -> int:
+    """Return how many parameters a control of this size has: none, or all that the model has."""
+    estimated = control_size - model.state_size
+    if estimated not in (0, len(model.parameters)):
+        raise InputError(
+            f"a control of {control_size} components was given; {model.name} has a state of "
+            f"{model.state_size} and {len(model.parameters)} parameters: give the state alone, or "
+            "both"
+        )
+    return estimated

@@ -1,0 +1,1 @@
+"""Files: netCDF and zarr in and out, CF conventions, tables of data, atomic writes."""

@@ -1,0 +1,140 @@
+"""What an analysis file holds: the solution under its names, costs, status, configuration."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+
+import pyvda
+from pyvda import names
+from pyvda.engine import CostSettings, Engine
+from pyvda.io import netcdf, optional_outputs
+from pyvda.methods import Options, Problem, Solution
+from pyvda.models.model import Model
+from pyvda.state import windows
+
+__all__ = ["labelled", "template", "with_provenance"]
+
+POSITION = "window_position"  # of a window in the file, while blocks of windows are worked off
+_PER_WINDOW = (names.COST, names.COST_OBSERVATION, names.COST_DYNAMICS, names.GRADIENT_NORM,
+               names.STATUS, names.ITERATIONS)  # fmt: skip
+
+
+def labelled(
+    block: xr.Dataset, problem: Problem, solution: Solution, with_history: bool
+) -> xr.Dataset:
+    """Give the solution names, with the cost (4) of every window and its terms."""
+    final = _final_cost(problem, solution)
+    per_window = {**final, names.STATUS: solution.status, names.ITERATIONS: solution.iterations,
+                  **solution.per_window}  # fmt: skip
+    per_window, more = optional_outputs.separated(per_window)
+    analysis = windows.analysis_dataset(
+        block, solution.x, per_window,
+        stdev=solution.stdev, point_innovation=_point_innovation(problem, solution),
+    )  # fmt: skip
+    analysis = optional_outputs.labelled(analysis, problem.model, more)
+    if with_history and solution.history is not None:
+        iteration = xr.Variable(names.ITERATION, solution.history["iteration"].astype(int),
+                                names.attributes(names.ITERATION))  # fmt: skip
+        analysis = analysis.assign_coords({names.ITERATION: iteration})
+        units = block[names.OBSERVATION].attrs.get("units")
+        for name, values in solution.history.items():
+            if name != "iteration":
+                full = f"history_{name}"
+                analysis[full] = (names.ITERATION, values, names.attributes(full, units))
+    return analysis.drop_vars(POSITION, errors="ignore")
+
+
+def template(ds: xr.Dataset, options: Options, model: Model) -> xr.Dataset:
+    """Return the lazy shape of what `solve` makes of chunked windows."""
+    one = ds.isel(window=slice(0, 1)).compute(scheduler="synchronous")
+    outputs = (*_PER_WINDOW, *options.window_outputs())
+    per_window, more = optional_outputs.separated({name: np.zeros(1) for name in outputs})
+    sizes = {
+        names.PARAMETER: len(model.parameters),
+        names.MINIMUM: getattr(options, "count", 0),
+        names.STATE: model.state_size,
+    }
+    more = {
+        name: np.zeros((1, *(sizes[d] for d in names.FURTHER_DIMENSIONS[name]))) for name in more
+    }
+    per_window[names.ITERATIONS] = np.zeros(1, int)
+    shape = tuple(one.sizes[d] for d in names.DIMENSIONS)
+    stdev = np.zeros(shape) if options.has_stdev() else None
+    points = one[names.POINT_POSITION].values if names.POINT_POSITION in one else None
+    sample = windows.analysis_dataset(
+        one, np.zeros(shape), per_window, stdev=stdev, point_innovation=points
+    )
+    sample = optional_outputs.labelled(sample, model, more)
+    blocks = ds[names.OBSERVATION].chunksizes[names.WINDOW]
+    data = {name: _repeated(v.variable, blocks) for name, v in sample.data_vars.items()}
+    coords = dict(ds.drop_vars(POSITION).coords)
+    if names.PARAMETER in sample.coords:
+        coords[names.PARAMETER] = sample[names.PARAMETER]
+    return xr.Dataset(data, coords, sample.attrs)
+
+
+def _repeated(one: xr.Variable, blocks: tuple[int, ...]) -> xr.Variable:
+    """Return a variable of one window as that of all, without any memory."""
+    rest = one.shape[1:]
+    data = da.empty((sum(blocks), *rest), one.dtype, chunks=(blocks, *rest))
+    return xr.Variable(one.dims, data, one.attrs)
+
+
+def with_provenance(
+    analysis: xr.Dataset,
+    model: Model,
+    method: str,
+    options: Options,
+    cost: CostSettings,
+    engine: Engine,
+) -> xr.Dataset:
+    """Add what made the analysis: versions, the whole configuration, a line of history."""
+    configuration = {
+        "method": method,
+        "model": asdict(model),
+        "cost": asdict(cost),
+        "options": options.model_dump(),
+    }
+    analysis = analysis.assign_attrs(
+        Conventions="CF-1.11",
+        pyvda_version=pyvda.__version__,
+        pyvda_engine=str(engine.info),
+        pyvda_configuration=json.dumps(configuration),
+        **options.provenance(),
+    )
+    return netcdf.append_history(
+        analysis, f"pyvda {pyvda.__version__} assimilate, {method} on {model.name}"
+    )
+
+
+def _point_innovation(problem: Problem, solution: Solution) -> np.ndarray | None:
+    """Return observation minus analysis of the data at arbitrary times, NaN where there is none."""
+    points = problem.batch.points
+    if points is None:
+        return None
+    x = np.where(np.isfinite(solution.x), solution.x, 0.0)
+    said = problem.engine.observed(problem.model, problem.cost, x, points)
+    difference = np.asarray(points.value) - said
+    known = np.asarray(np.isfinite(solution.x).all((1, 2)))[:, None]
+    return np.where((np.asarray(points.weight) > 0) & known, difference, np.nan)
+
+
+def _final_cost(problem: Problem, solution: Solution) -> dict[str, np.ndarray]:
+    finite = np.asarray(np.isfinite(solution.x).all((1, 2)))
+    usable = slice(None) if finite.all() else finite  # a slice copies nothing
+    result = problem.engine.cost(
+        problem.model, problem.cost, solution.x[usable],
+        np.asarray(problem.batch.observation)[usable], np.asarray(problem.batch.mask)[usable],
+        gradient=False, points=problem.points(usable),
+    )  # fmt: skip
+    values = (result.total, result.observation, result.dynamics, result.gradient_norm)
+    final = {}
+    for name, value in zip(_PER_WINDOW, values, strict=False):
+        final[name] = np.full(len(finite), np.nan)
+        final[name][usable] = value
+    return final

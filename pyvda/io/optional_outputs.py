@@ -1,0 +1,32 @@
+"""What an analysis has of a window beside numbers: parameters of the model, distinct minima."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+
+from pyvda import names
+from pyvda.models.model import PARAMETER_NAMES, Model
+
+
+def separated(
+    per_window: Mapping[str, np.ndarray],
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return what has one value for each window, (W,), and what has the dimensions it needs."""
+    further = {n: v for n, v in per_window.items() if n in names.FURTHER_DIMENSIONS}
+    return {n: v for n, v in per_window.items() if n not in further}, further
+
+
+def labelled(analysis: xr.Dataset, model: Model, further: Mapping[str, np.ndarray]) -> xr.Dataset:
+    """Add arrays (W, ...) that `names.FURTHER_DIMENSIONS` knows, and the coordinate they need."""
+    units = analysis[names.ANALYSIS].attrs.get("units")
+    for name, values in further.items():
+        dims = (names.WINDOW, *names.FURTHER_DIMENSIONS[name])
+        analysis[name] = (dims, np.asarray(values, float), names.attributes(name, units))
+    if names.PARAMETER not in analysis.dims:
+        return analysis
+    known = np.array(PARAMETER_NAMES[model.name], dtype=object)
+    attributes = names.attributes(names.PARAMETER)
+    return analysis.assign_coords({names.PARAMETER: (names.PARAMETER, known, attributes)})

@@ -1,0 +1,1 @@
+"""Torch operations that run in Julia."""

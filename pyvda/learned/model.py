@@ -1,0 +1,292 @@
+"""A learned model: normalisation, prior, cost and solver, that takes physical observations.
+
+On the disk it is a folder with two files:
+
+    model.json              what was trained for which observations, and the name and the SHA-256 of
+    weights-<hash>.safetensors
+
+The JSON is replaced last and whole, so that a folder holds one complete model at any time. Nothing
+in it is pickled, nothing in it is run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as read_weights
+from safetensors.torch import save as write_weights
+from torch import Tensor, nn
+
+from pyvda import priors, solvers
+from pyvda.cost import VariationalCost
+from pyvda.errors import InputError
+from pyvda.io.atomic import replacing
+from pyvda.learned.description import MODEL_FILE, Description, Pattern, read_description
+from pyvda.models import tendencies
+from pyvda.models.model import MIRROR_SIGNS
+from pyvda.solvers import Solver, SolverResult
+from pyvda.state.batch import Batch
+from pyvda.training.configuration import GENN, ODE, Architecture, AutoEncoder, Cost
+from pyvda.training.data_settings import Section
+
+
+class LearnedModel(nn.Module):
+    """A prior Φ and a solver Γ with what they need to work on states in physical units.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        Prior, cost and solver; their weights start at random.
+    pattern : Pattern
+        Model and observations that it is (to be) trained for.
+    mean, std : (D,) or scalar
+        Of the training states, in their units: z = (x − mean) / std is what Φ and Γ see.
+    iterations : int
+        Solver iterations.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        pattern: Pattern,
+        mean: Any,
+        std: Any,
+        iterations: int,
+    ) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.pattern = pattern
+        self.iterations = iterations
+        self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float64))
+        self.register_buffer("std", torch.as_tensor(std, dtype=torch.float64))
+        prior = build_prior(architecture.prior, pattern)
+        if isinstance(architecture.prior, ODE):
+            prior = priors.ScaledPrior(prior, self.mean, self.std)
+        settings: Cost = architecture.cost
+        self.cost = VariationalCost(prior, settings.lambda1, settings.lambda2, settings.learnable)
+        self.solver = build_solver(architecture.solver, pattern)
+
+    @property
+    def prior(self) -> nn.Module:
+        """Φ, for normalised states."""
+        return self.cost.prior
+
+    def normalised(self, batch: Batch) -> Batch:
+        """Return a batch of torch tensors in normalised units."""
+        truth = None if batch.truth is None else self.to_normalised(batch.truth)  # type: ignore
+        return Batch(
+            self.to_normalised(batch.observation),  # type: ignore[arg-type]
+            batch.mask,
+            self.to_normalised(batch.first_guess),  # type: ignore[arg-type]
+            truth,
+        )
+
+    def to_normalised(self, x: Tensor) -> Tensor:
+        """Return z of physical states x, both (B, T, D)."""
+        return (x - self.mean.to(x)) / self.std.to(x)
+
+    def to_physical(self, z: Tensor) -> Tensor:
+        """Return x of normalised states z, both (B, T, D)."""
+        return z * self.std.to(z) + self.mean.to(z)
+
+    def forward(self, batch: Batch, iterations: int | None = None) -> SolverResult:
+        """Return the analyses of windows, in physical units.
+
+        Parameters
+        ----------
+        batch : Batch
+            Torch tensors (B, T, D) in physical units; the computation happens on their device, in
+            their dtype.
+        iterations : int, optional
+            In place of the trained number.
+
+        Raises
+        ------
+        InputError
+            When the state has another size than the trained one.
+        """
+        batch.expect_components("a trained model")
+        size = batch.observation.shape[2]
+        if size != self.pattern.state_size:
+            raise InputError(
+                f"the observations have a state of {size} components, the learned model was "
+                f"trained for {self.pattern.state_size}; choose a checkpoint of the same model"
+            )
+        count = self.iterations if iterations is None else iterations
+        found = self.solver.solve(self.cost, self.normalised(batch), count)
+        x = self.to_physical(found.x)
+        if self.architecture.mirrored:
+            signs = torch.tensor(MIRROR_SIGNS[self.pattern.model]).to(x)
+            image = self.normalised(
+                Batch(signs * batch.observation, batch.mask, signs * batch.first_guess)
+            )
+            x_image = self.to_physical(self.solver.solve(self.cost, image, count).x)
+            x = 0.5 * (x + signs * x_image)
+        return SolverResult(x, found.iterations, found.status)
+
+    def describe(self, weights: bytes) -> Description:
+        """Return what model.json says beside these serialised weights."""
+        digest = hashlib.sha256(weights).hexdigest()
+        return Description(
+            format=1,
+            pattern=self.pattern,
+            architecture=self.architecture,
+            normalisation="scalar" if self.mean.ndim == 0 else "component",
+            iterations=self.iterations,
+            weights=f"weights-{digest[:12]}.safetensors",
+            sha256=digest,
+        )
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the model: of its description, which has that of its weights."""
+        return self.describe(self._serialised()).digest()
+
+    def save(self, folder: str | Path) -> str:
+        """Write the model to a folder, made if need be, and return its SHA-256.
+
+        A model that the folder holds already is replaced in one moment.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        weights = self._serialised()
+        description = self.describe(weights)
+        with replacing(folder / description.weights) as temporary:
+            temporary.write_bytes(weights)
+        with replacing(folder / MODEL_FILE) as temporary:
+            temporary.write_text(description.text(), "utf-8")
+        for other in folder.glob("weights-*.safetensors"):
+            if other.name != description.weights:
+                other.unlink(missing_ok=True)
+        return description.digest()
+
+    @classmethod
+    def load(cls, folder: str | Path) -> LearnedModel:
+        """Read a model that `save` wrote.
+
+        Raises
+        ------
+        InputError
+            When a file is missing, damaged, or of another architecture, or a key is unknown.
+        """
+        folder = Path(folder)
+        description = read_description(folder)
+        path = folder / description.weights
+        try:
+            weights = path.read_bytes()
+        except OSError as error:
+            raise InputError(
+                f"the weights {path} cannot be read ({error.strerror}); copy the whole folder"
+            ) from error
+        if hashlib.sha256(weights).hexdigest() != description.sha256:
+            raise InputError(
+                f"{path} is damaged: its SHA-256 is not the one in {MODEL_FILE}; copy it again"
+            )
+        try:
+            tensors = read_weights(weights)
+        except SafetensorError as error:
+            raise InputError(f"{path} is no safetensors file ({error}); copy it again") from error
+        size = () if description.normalisation == "scalar" else (description.pattern.state_size,)
+        model = cls(
+            description.architecture,
+            description.pattern,
+            torch.zeros(size),
+            torch.ones(size),
+            description.iterations,
+        )
+        try:
+            model.load_state_dict(tensors, assign=True)  # keeps the precision that was trained
+        except RuntimeError as error:
+            first = str(error).splitlines()[-1].strip()
+            raise InputError(
+                f"the weights {path} do not belong to the architecture in {MODEL_FILE} ({first}); "
+                "use the two files of one training"
+            ) from None
+        return model.eval()
+
+    def _serialised(self) -> bytes:
+        # Copies, because an ODE prior shares the normalisation's memory.
+        tensors = {k: v.detach().cpu().clone() for k, v in self.state_dict().items()}
+        return write_weights(tensors)
+
+
+def build_prior(section: Section, pattern: Pattern) -> nn.Module:
+    """Return Φ as configured, in physical units for ODE priors, else in normalised ones."""
+    model = pattern.dynamics()
+    layout = _layout(pattern)
+    if isinstance(section, ODE):
+        if section.kind == "bilinear-rk4":
+            tendency = tendencies.bilinear(model.name, section.scale)
+        else:
+            tendency = tendencies.from_model(model)
+        return priors.ODEPrior(
+            tendency, pattern.time_step, "euler" if section.kind == "euler" else "rk4"
+        )
+    if isinstance(section, GENN):
+        one = layout["dimension"] == 1
+        features = section.features or (60 if one else 50)
+        latent = section.latent or (30 if one else 50)
+        common = {"width": section.width, "features": features, "latent": latent, **layout}
+        if section.kind == "genn":
+            return priors.GENN(**common, every=section.every)
+        merge = section.merge if section.merge or one else 50
+        return priors.TwoScaleGENN(**common, factors=section.factor, merge=merge)
+    if isinstance(section, AutoEncoder):
+        return priors.AutoEncoderPrior(
+            **layout, width=section.width, features=section.features, code=section.code,
+            factors=section.factor,
+        )  # fmt: skip
+    raise TypeError(f"no prior for a {type(section).__name__}")
+
+
+def build_solver(section: Any, pattern: Pattern) -> Solver:
+    """Return Γ as configured."""
+    if section.kind == "regression":
+        return _regression(section, pattern)
+    if section.kind == "shooting":
+        start = _regression(section.start, pattern)
+        return solvers.ShootingSolver(start, section.stages, section.width, section.dilations)
+    layout = _layout(pattern)
+    if section.kind == "gradient-descent":
+        return solvers.GradientDescent(section.step)
+    kind = solvers.LSTMSolver if section.kind == "lstm" else solvers.ConvSolver
+    solver = kind(**layout, hidden=section.hidden, width=section.width, every=section.every)
+    with torch.no_grad():
+        solver.update.weight.mul_(section.start)
+    return solver
+
+
+def _regression(section: Any, pattern: Pattern) -> solvers.Regression:
+    return solvers.Regression(
+        pattern.state_size, _layout(pattern)["dimension"], section.every or pattern.every,
+        section.width, section.dilations,
+    )  # fmt: skip
+
+
+def _layout(pattern: Pattern) -> dict[str, Any]:
+    """Few components are channels; many on a circle are an axis of their own, as in the paper."""
+    if pattern.model == "lorenz96":
+        return {"channels": 1, "dimension": 2, "periodic": True}
+    return {"channels": pattern.state_size, "dimension": 1, "periodic": False}
+
+
+Normalisation = Literal["scalar", "component"]
+
+
+def normalisation(states: Any, kind: Normalisation) -> tuple[Tensor, Tensor]:
+    """Return mean and centred deviation of states (W, T, D), scalar or for each component.
+
+    States that are not known (NaN) are left out.
+    """
+    states = torch.as_tensor(states, dtype=torch.float64)
+    axes = (0, 1, 2) if kind == "scalar" else (0, 1)
+    if bool(states.isnan().any()):
+        mean = states.nanmean(axes)
+        return mean, (states - mean).square().nanmean(axes).sqrt()
+    return states.mean(axes), states.std(axes, correction=0)

@@ -1,0 +1,279 @@
+"""Which observations a learned model is trained for, and whether a file has others.
+
+A learned solver knows the gaps that it was trained on; on others it answers just as readily, only
+worse. So the difference is said, in one sentence, and the assimilation goes on.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from pyvda.learned.description import Pattern
+
+# A datum missing here and there is no other pattern.
+TOLERATED = 0.05
+# Standard deviations by which the number of runs may differ from that of independent losses.
+_SIGMAS = 4.0
+# Of data at irregular times two files of one kind have shares that differ by chance.
+_TOLERATED_COVERAGE = 0.2
+
+
+class PatternWarning(UserWarning):
+    """Observations that are not those that the learned model was trained for."""
+
+
+def warn(found: list[str], stacklevel: int = 1) -> str:
+    """Warn of what `differences` found, in one sentence, and return it as one text, empty if none.
+
+    Parameters
+    ----------
+    found : list of str
+    stacklevel : int
+        Whose line the warning points at: 1 is the caller's.
+    """
+    text = "; ".join(found)
+    if found:
+        warnings.warn(
+            f"the observations are not those that the checkpoint was trained for ({text}), so the "
+            "analysis may be worse than its scores say",
+            PatternWarning,
+            stacklevel=stacklevel + 1,
+        )
+    return text
+
+
+def differences(observed: np.ndarray, variance: float | None, pattern: Pattern) -> list[str]:
+    """Return in words how observations differ from the trained ones.
+
+    Parameters
+    ----------
+    observed : (W, T, D) of bool
+        Where there is a datum.
+    variance : float, optional
+        Of the observation errors, in the state's units squared; None: not known, not compared.
+    pattern : Pattern
+        What was trained.
+
+    Returns
+    -------
+    list of str
+        Window length, observation times, components, error variance: those that differ. A few
+        percent of missing or further data are no difference.
+    """
+    observed = np.asarray(observed, dtype=bool)
+    found = []
+    steps = observed.shape[1]
+    if steps != pattern.steps:
+        found.append(f"windows of {steps} steps, trained on {pattern.steps}")
+    observed = observed[observed.any((1, 2))]  # empty windows have a status of their own
+    if pattern.coverage is not None:
+        found += _coverage(observed, pattern.coverage)
+    elif len(observed):
+        named = [*_times(observed, pattern), *_components(observed, pattern)]
+        if not named and (share := _missing(observed, pattern)) > _most(pattern, observed):
+            most = f", trained on up to {100 * pattern.missing:.0f} %" if pattern.missing else ""
+            named = [f"{100 * share:.0f} % of the trained data missing{most}"]
+        elif not named and pattern.missing:
+            named = _runs(observed, pattern)
+        found += named
+    trained = pattern.variance
+    if variance is None or trained is None:
+        return found
+    if abs(variance - trained) > TOLERATED * trained:
+        found.append(f"error variance {variance:.4g}, trained on {trained:.4g}")
+    return found
+
+
+def rule(observed: np.ndarray) -> dict[str, Any]:
+    """Return the fields of a `Pattern` that say when and what a file observes.
+
+    Parameters
+    ----------
+    observed : (W, T, D) of bool
+        Where there is a datum.
+
+    Returns
+    -------
+    dict
+        `every`, `first`, `last` and `components` or `random_components`, as a preset has them,
+        where the file is no different from what they say; else `coverage`, too.
+    """
+    observed = np.asarray(observed, dtype=bool)
+    _, steps, size = observed.shape
+    there = observed[observed.any((1, 2))]
+    if not len(there):
+        return _described(components=tuple(range(size)), coverage=())
+    at: np.ndarray = np.asarray(there.any(2))
+    times = np.flatnonzero(at.mean(0) >= 0.5)  # those of the usual window
+    gaps = np.diff(np.nonzero(at)[1])
+    gaps = gaps[gaps > 0]  # within a window
+    every = int(np.median(gaps)) if len(gaps) else steps
+    coverage = tuple(round(float(share), 4) for share in there.mean((0, 1)))
+    if len(times):
+        first, last = int(times[0]), int(times[-1])
+        last = -1 if last + every >= steps else last
+        data = there[at]  # (times of all windows, D)
+        fixed = tuple(int(c) for c in np.flatnonzero(data.mean(0) > 0.5))
+        drawn = round(float(data.sum(1).mean()))
+        for components, number in ((fixed, 0), (None, drawn)):
+            found = _described(every, first, last, components, number)
+            if _follows(there, found):
+                return found
+    return _described(every, coverage=coverage)
+
+
+def _described(
+    every: int = 1,
+    first: int = 0,
+    last: int = -1,
+    components: tuple[int, ...] | None = None,
+    random_components: int = 0,
+    coverage: tuple[float, ...] | None = None,
+) -> dict[str, Any]:
+    return {
+        "every": every, "first": first, "last": last, "components": components,
+        "random_components": random_components, "coverage": coverage,
+    }  # fmt: skip
+
+
+def _follows(observed: np.ndarray, fields: dict[str, Any]) -> bool:
+    """Tell whether windows are observed when and where these fields of a pattern say."""
+    size = observed.shape[2]
+    pattern = Pattern(
+        name="", model="", parameters=(), state_size=size, time_step=1.0,
+        steps=observed.shape[1], variance=None, **fields,
+    )  # fmt: skip
+    return _at_times(np.asarray(observed.any(2)), pattern) and not differences(
+        observed, None, pattern
+    )
+
+
+def _coverage(observed: np.ndarray, trained: tuple[float, ...]) -> list[str]:
+    """Compare the share of steps at which each component is observed with the trained one."""
+    found = observed.mean((0, 1)) if len(observed) else np.zeros(observed.shape[2])
+    return [
+        f"component {component} observed at {100 * share:.3g} % of the steps, trained on "
+        f"{100 * was:.3g} %"
+        for component, (share, was) in enumerate(zip(found, trained, strict=False))
+        if abs(share - was) > _TOLERATED_COVERAGE * max(was, TOLERATED)
+    ][:1]
+
+
+def trained_times(pattern: Pattern, steps: int) -> np.ndarray:
+    """Return the steps that the trained pattern observes in a window of so many steps."""
+    last = steps - 1 if pattern.last < 0 else min(pattern.last, steps - 1)
+    return np.arange(pattern.first, last + 1, pattern.every)
+
+
+def _times(observed: np.ndarray, pattern: Pattern) -> list[str]:
+    """Compare spacing, first and last observed step with the trained ones."""
+    at: np.ndarray = np.asarray(observed.any(2))
+    if _at_times(at, pattern):
+        return []
+    trained = trained_times(pattern, at.shape[1])
+    gaps = np.concatenate([np.diff(np.flatnonzero(row)) for row in at])
+    if not len(gaps):
+        return ["one observation time in each window"]
+    values, counts = np.unique(gaps, return_counts=True)
+    every = int(values[counts.argmax()])
+    # Missing data leave multiples of the spacing, and few of those are large; where many data are
+    # missing, of the trained spacing.
+    off_grid = np.delete(at, trained, axis=1).sum()
+    if off_grid <= TOLERATED * at.sum() and counts.max() < 0.7 * len(gaps):
+        every = pattern.every
+    elif np.mean(gaps % every == 0) <= 1 - 2 * TOLERATED or gaps.mean() >= 3 * every:
+        return [f"observed at irregular times, trained on every {_steps(pattern.every)}"]
+    if every != pattern.every:
+        return [f"observed every {_steps(every)}, trained on every {_steps(pattern.every)}"]
+    found = []
+    share = at.mean(0)
+    usual = np.median(share[share > 0])
+    ends = np.flatnonzero(share >= usual / 2)
+    # One missing datum at an end moves the end by one interval; that is no other pattern.
+    spare = every if usual * len(at) < 3 else 0
+    for name, is_at, was_at in (("first", ends[0], trained[:1]), ("last", ends[-1], trained[-1:])):
+        if len(was_at) and abs(int(is_at) - int(was_at[0])) > spare:
+            found.append(f"{name} observed at step {is_at}, trained on {was_at[0]}")
+    return found
+
+
+def _at_times(at: np.ndarray, pattern: Pattern) -> bool:
+    """Tell whether something is observed, (W, T), at the trained times, give or take a few."""
+    trained = trained_times(pattern, at.shape[1])
+    expected = np.zeros(at.shape[1], bool)
+    expected[trained] = True
+    number = max(len(trained), 1) * len(at)
+    fewer = _most(pattern, at) * number
+    return bool((at & ~expected).sum() <= TOLERATED * number and (~at & expected).sum() <= fewer)
+
+
+def _most(pattern: Pattern, observed: np.ndarray) -> float:
+    """Return the largest share of the data that may be missing, chance in few windows included."""
+    number = max(len(trained_times(pattern, observed.shape[1])), 1) * len(observed)
+    m = pattern.missing
+    return float(m + TOLERATED + 2.0 * np.sqrt(m * (1.0 - m) / number))
+
+
+def _runs(observed: np.ndarray, pattern: Pattern) -> list[str]:
+    """Tell whether times are missing independently, as in training: the test of Wald and Wolfowitz.
+
+    Of n times of which k are observed, the number of runs of observed and missing ones has mean
+    1 + μ and variance μ (μ − 1) / (n − 1) with μ = 2 k (n − k) / n, if they come in any order.
+    """
+    at: np.ndarray = np.asarray(observed[:, trained_times(pattern, observed.shape[1])].any(2))
+    n, k = at.shape[1], at.sum(1)
+    mean = 2.0 * k * (n - k) / n
+    variance = float((mean * (mean - 1.0)).clip(min=0.0).sum() / max(n - 1, 1))
+    changes = float((at[:, 1:] != at[:, :-1]).sum() - mean.sum())
+    if variance == 0.0 or abs(changes) < _SIGMAS * np.sqrt(variance):
+        return []
+    how = "in a row" if changes < 0 else "at regular intervals"
+    return [f"data missing {how}, trained on data missing here and there"]
+
+
+def _components(observed: np.ndarray, pattern: Pattern) -> list[str]:
+    """Compare which components are observed, at the times when something is."""
+    data = observed[observed.any(2)]  # (times of all windows, D)
+    share = data.mean(0)
+    size = data.shape[1]
+    if pattern.components is not None:
+        expected = np.zeros(size, bool)
+        expected[[c for c in pattern.components if c < size]] = True
+        seen = share > TOLERATED
+        if np.array_equal(seen, expected):
+            return []
+        are, were = _listed(np.flatnonzero(seen)), _listed(pattern.components)
+        return [f"components {are} observed, trained on {were}"]
+    number = data.sum(1).mean()
+    wanted = pattern.random_components
+    fewest = (1 - pattern.missing - TOLERATED) * wanted
+    if not fewest <= number <= (1 + TOLERATED) * wanted:
+        return [f"{number:.3g} components observed at a time, trained on {wanted}"]
+    # Of n draws with probability p a component gets n p, give or take; far outside, none are drawn.
+    p = (number if pattern.missing else wanted) / size
+    spread = np.sqrt(max(p * (1 - p), 0.0) / len(data))
+    if np.abs(share - p).max() > 6 * spread + TOLERATED:
+        return [f"always the same components observed, trained on {wanted} drawn at each time"]
+    return []
+
+
+def _missing(observed: np.ndarray, pattern: Pattern) -> float:
+    """Return the share of the trained data that the windows lack."""
+    number = pattern.random_components if pattern.components is None else len(pattern.components)
+    expected = len(trained_times(pattern, observed.shape[1])) * number * len(observed)
+    return 1.0 - float(observed.sum()) / expected if expected else 0.0
+
+
+def _steps(every: int) -> str:
+    return "step" if every == 1 else f"{every} steps"
+
+
+def _listed(components: Iterable[int]) -> str:
+    found = [int(c) for c in components]
+    if len(found) > 6:
+        return f"{found[0]}, {found[1]}, ... {found[-1]} ({len(found)} of them)"
+    return ", ".join(str(c) for c in found) or "none"

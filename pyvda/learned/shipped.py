@@ -1,0 +1,105 @@
+"""The trained models that come with pyvda, by name.
+
+    pyvda.load("lorenz63-genn-conv")
+    pyvda assimilate obs.nc --checkpoint lorenz63-genn-conv -o analysis.nc
+
+Each is a folder of `pyvda/learned/weights/`, as `LearnedModel.save` writes it, with two files more:
+`training.json` (configuration, cost and curve of its training) and `scores.json` (what it scores on
+the test set). `scripts/ship_weights.py` puts them there.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pyvda.errors import InputError
+from pyvda.learned.description import MODEL_FILE
+
+if TYPE_CHECKING:
+    from pyvda.learned.model import LearnedModel
+
+FOLDER = Path(__file__).parent / "weights"
+TRAINING_FILE = "training.json"
+SCORES_FILE = "scores.json"
+
+
+def names() -> list[str]:
+    """Return the names of the shipped models, sorted."""
+    return sorted(path.parent.name for path in FOLDER.glob(f"*/{MODEL_FILE}"))
+
+
+def checkpoint_folder(name_or_path: str | Path) -> Path:
+    """Return the folder of a learned model: a path that exists wins over a shipped name.
+
+    Raises
+    ------
+    InputError
+        When it is neither.
+    """
+    path = Path(name_or_path)
+    if path.is_file():
+        raise InputError(
+            f"{path} is a file, and a learned model is a folder; give the folder made by "
+            "`pyvda train`, or one of the names that `pyvda info` lists"
+        )
+    if path.exists():
+        return path
+    known = names()
+    if str(name_or_path) in known:
+        return FOLDER / str(name_or_path)
+    among = f"one of the shipped models {', '.join(known)}" if known else "train one first"
+    raise InputError(
+        f"there is no learned model {str(name_or_path)!r}; give a folder made by `pyvda train`, "
+        f"or {among}"
+    )
+
+
+def load(name_or_folder: str | Path) -> LearnedModel:
+    """Return a learned model, shipped with pyvda or made by `pyvda train`.
+
+    Parameters
+    ----------
+    name_or_folder : str or path
+        A folder that exists, or one of the names that `pyvda info` lists.
+
+    Raises
+    ------
+    InputError
+        When there is no such model, or a file of it is missing or damaged.
+
+    Examples
+    --------
+    >>> import pyvda
+    >>> model = pyvda.load("lorenz63-genn-conv")  # doctest: +SKIP
+    """
+    from pyvda.learned.model import LearnedModel
+
+    return LearnedModel.load(checkpoint_folder(name_or_folder))
+
+
+def record(folder: Path, file: str) -> dict[str, Any]:
+    """Return the JSON beside the weights in a folder, empty where there is none.
+
+    Parameters
+    ----------
+    folder : path
+    file : str
+        `TRAINING_FILE` or `SCORES_FILE`.
+
+    Raises
+    ------
+    InputError
+        When it is damaged.
+    """
+    path = folder / file
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}); copy the folder again") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{path} holds no table, expected that of `pyvda train`; copy it again")
+    return found

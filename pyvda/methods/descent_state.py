@@ -1,0 +1,82 @@
+"""The state of a long descent in a file: all it takes to go on with the same bits."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pyvda.engine.interface import Array
+from pyvda.errors import InputError
+from pyvda.io.atomic import replacing
+from pyvda.methods.problem import Options, Problem
+
+
+@dataclass
+class Checkpoint:
+    """State of a descent of W windows at a stop.
+
+    Attributes
+    ----------
+    key : str
+        Fingerprint of the problem and the options.
+    x : (W, T, D)
+    active, diverged : (W,) bool
+    first_norm : (W,)
+        Gradient norm at the first guess.
+    iterations : (W,) int
+    records : (n, 4)
+        Rows of iteration, mean cost, mean gradient norm, mean square error.
+    done : int
+        The stop at which this was saved; -1 before the first guess was visited.
+    """
+
+    key: str
+    x: Array
+    active: Array
+    diverged: Array
+    first_norm: Array
+    iterations: Array
+    records: Array
+    done: int = -1
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint completely or not at all."""
+        arrays: dict[str, Any] = {f.name: np.asarray(getattr(self, f.name)) for f in fields(self)}
+        with replacing(path) as temporary, open(temporary, "wb") as file:
+            np.savez(file, **arrays)
+
+    def resumed_from(self, path: Path) -> Checkpoint:
+        """Return the checkpoint in `path`, which must be of this problem."""
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                arrays: dict[str, Any] = {f.name: stored[f.name] for f in fields(self)}
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise InputError(
+                f"{path} is not a checkpoint of this program or is damaged ({error}); "
+                "remove it to start afresh"
+            ) from error
+        if str(arrays["key"]) != self.key:
+            raise InputError(
+                f"the checkpoint {path} is of other observations or options; "
+                "name another file, or remove it to start afresh"
+            )
+        arrays["key"], arrays["done"] = self.key, int(arrays["done"])
+        return Checkpoint(**arrays)
+
+
+def fingerprint(problem: Problem, options: Options, step: float) -> str:
+    """Return a digest of all that the iterations depend on."""
+    digest = hashlib.sha256()
+    described = (problem.model, problem.cost, options.model_dump_json(), step)
+    digest.update(repr(described).encode())
+    digest.update(problem.engine.info.name.encode())
+    batch = problem.batch
+    points = () if batch.points is None else vars(batch.points).values()
+    for array in (batch.observation, batch.mask, batch.first_guess, *points):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

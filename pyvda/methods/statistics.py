@@ -1,0 +1,131 @@
+"""What the classical methods share: their engine, the observations' errors, and empty windows."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import chdtri
+
+from pyvda.climate.climatology import climatology
+from pyvda.engine.interface import Array
+from pyvda.engine.julia.engine import JuliaEngine
+from pyvda.errors import InputError
+from pyvda.methods.problem import Options, Positive, Problem, Status
+
+# Of right windows; 3.5 standard deviations of the misfit of a thousand data.
+_EXCEEDED = 1 / 2450
+
+
+class StatisticalOptions(Options):
+    """Options of a method that weighs observations by their error variance.
+
+    Attributes
+    ----------
+    observation_variance : float, optional
+        R of a datum with weight 1, in the state's units squared. Default: the file's.
+    """
+
+    observation_variance: Positive | None = None
+
+
+def julia_engine(problem: Problem, method: str) -> JuliaEngine:
+    """Return the problem's engine, which must be Julia."""
+    if not isinstance(problem.engine, JuliaEngine):
+        raise InputError(
+            f"{method} runs on Julia only and the engine is {problem.engine.info.name}; install "
+            "Julia, or choose another method, such as fsgd"
+        )
+    return problem.engine
+
+
+def precision_of(problem: Problem, given: float | None) -> Array:
+    """Return one over the error variance of each datum, 0 where there is none, (W, T, D).
+
+    Raises
+    ------
+    InputError
+        As `variance_of`.
+    """
+    return np.asarray(problem.batch.mask, float) / variance_of(problem, given)
+
+
+def variance_of(problem: Problem, given: float | None) -> float:
+    """Return the error variance of a datum with weight 1, `given` or else the file's.
+
+    Raises
+    ------
+    InputError
+        Neither the option nor the file gives the variance, or it is not positive.
+    """
+    variance = problem.observation_variance if given is None else given
+    if variance is None:
+        raise InputError(
+            "the file does not say how large the observation errors are; give their variance, in "
+            "the state's units squared, as observation_variance (--set observation_variance=2)"
+        )
+    if not (np.isfinite(variance) and variance > 0):
+        raise InputError(
+            f"the variance of the observations is {variance}, expected a positive number; give "
+            "observation_variance (--set observation_variance=2)"
+        )
+    return variance
+
+
+def without_observations(problem: Problem) -> tuple[Array, Array, Array]:
+    """Return what is known of a window before its observations: its climatology.
+
+    Returns
+    -------
+    x, stdev : (W, T, D)
+        Climatological mean and standard deviation.
+    status : (W,) int
+        NO_OBSERVATIONS.
+    """
+    known = climatology(problem.model, problem.engine)
+    shape = np.shape(problem.batch.observation)
+    x = np.broadcast_to(known.mean, shape).copy()
+    stdev = np.broadcast_to(np.sqrt(np.diag(known.covariance)), shape).copy()
+    return x, stdev, np.full(shape[0], int(Status.NO_OBSERVATIONS))
+
+
+def half_misfit(precision: Array, x: Array, observation: Array) -> Array:
+    """Return half the squared errors of the data in units of their standard deviation, (W,).
+
+    Parameters
+    ----------
+    precision : (W, T, D)
+        As `precision_of`.
+    x, observation : (W, T, D)
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(0.5 * (precision * (x - observation) ** 2).sum((1, 2)))
+
+
+def judged(status: Array, misfit: Array, data: Array) -> tuple[Array, Array]:
+    """Return the status with the windows in doubt flagged, and the misfit above which they are.
+
+    Parameters
+    ----------
+    status : (W,) int
+        Those that diverged or had nothing observed stay what they are.
+    misfit : (W,)
+        Half the squared errors in units of their standard deviation, at least those of the data.
+    data : (W,) int
+        How many there are.
+    """
+    limit = chi_square_limit(data)
+    lost = (status == Status.DIVERGED) | (status == Status.NO_OBSERVATIONS)
+    return np.where((misfit > limit) & ~lost, Status.DOUBTFUL, status), limit
+
+
+def chi_square_limit(data: Array) -> Array:
+    """Return the half misfit that `data` right observations exceed once in 2450 windows.
+
+    Twice the misfit is then a chi-square variable of n degrees of freedom, and the limit half of
+    its quantile: for n = 1000 the familiar (n/2)(1 + 3.5 √(2/n)), which for fewer data would be
+    exceeded more often (once in 68 windows of one datum).
+
+    >>> float(round(chi_square_limit(np.array(1000)).item(), 1))
+    578.3
+    """
+    n = np.asarray(data, float)
+    return np.where(n > 0, chdtri(np.maximum(n, 1), _EXCEEDED) / 2, 0.0)

@@ -1,0 +1,227 @@
+"""Run what the figures draw: the solvers of the tables on the first test windows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from pyvda import names
+from pyvda.engine.interface import Array
+from pyvda.errors import InputError
+from pyvda.learned import shipped
+from pyvda.learned.description import read_description
+from pyvda.paper import figure_numbers, figures
+from pyvda.paper.figures import Drawn, Pathway, Reconstruction
+from pyvda.paper.held_out import HELD_OUT
+from pyvda.paper.rows import TABLES, Row, checkpoint_name
+from pyvda.paper.scoring import assimilated, scored
+from pyvda.plotting import analysis as plots
+from pyvda.plotting import error_maps
+from pyvda.progress import Report
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_DASHED, _DOTTED, _MIXED = (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2))
+_LONG, _TWO_DOTS = (0, (8, 1.5)), (0, (4, 1.2, 1, 1.2, 1, 1.2))
+LOOKS = {
+    "fsgd": Drawn("FSGD", "#CC79A7", _DASHED),
+    "rk4-conv-unsupervised": Drawn("RK4 + Conv, unsupervised", "#E69F00", _TWO_DOTS),
+    "rk4-conv": Drawn("RK4 + Conv", "#D55E00", _MIXED),
+    "genn-conv": Drawn("GENN + Conv", "#56B4E9", width=1.6),
+    "direct": Drawn("direct regression", "#999999", width=2.6),
+    "shooting": Drawn("regression, then shooting", "#009E73", _LONG),
+    "annealed": Drawn("annealed 4D-Var", "#882255", _DASHED),
+    "posterior-mean": Drawn("posterior mean", "#332288", _DOTTED),
+}
+
+
+class Source(NamedTuple):
+    """Rows of a table, by their keys, on the first windows of the test set of a setting."""
+
+    table: str
+    setting: str
+    title: str
+    keys: tuple[str, ...]
+    windows: int
+
+
+_LEARNED = ("rk4-conv-unsupervised", "rk4-conv", "genn-conv", "direct", "shooting")
+_BLANKED = "Lorenz-63, blanked windows"
+FIGURES = {
+    "figure2": (
+        Source("table1", "lorenz63-blanked", _BLANKED, ("fsgd", *_LEARNED), 256),
+        Source("table2", "lorenz96", "Lorenz-96", ("fsgd", *_LEARNED), 32),
+    ),
+    "figure3": (
+        Source(
+            "table1", "lorenz63-blanked", _BLANKED,
+            ("fsgd", "rk4-conv", "genn-conv", "direct", "shooting", "posterior-mean"), 512,
+        ),
+    ),
+    "figure4": (
+        Source("table2", "lorenz96", "Lorenz-96", ("fsgd", *_LEARNED, "annealed"), 16),
+    ),
+}  # fmt: skip
+EXAMPLES = ("FSGD", "GENN + Conv", "regression, then shooting")
+
+
+def reproduce_figure(
+    what: str,
+    out: Path,
+    *,
+    progress: Callable[[str], Any],
+    say: Callable[[str], None],
+    quick: bool = False,
+    windows: int | None = None,
+    engine: str | None = None,
+) -> list[Path]:
+    """Draw a figure in the folder `out`, and return the files: PNG, SVG, and a JSON of its numbers.
+
+    Parameters
+    ----------
+    what : str
+        Of `FIGURES`.
+    out : path
+        Made if need be.
+    progress, say
+        See `pyvda.paper.reproduce`.
+    quick : bool
+        Cut long descents short, and leave out methods that take long.
+    windows : int, optional
+        Of the test set, the first so many.
+    engine : str, optional
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {out} ({error.strerror})") from error
+    pathways: dict[str, list[Pathway]] = {}
+    weights: dict[str, str] = {}
+    for source in FIGURES[what]:
+        count = windows or source.windows
+        truth, observed = HELD_OUT[source.setting].make(count, engine)
+        found: list[Reconstruction] = []
+        for row, checkpoint in _solvers(source.table, source.setting, source.keys, quick, say):
+            if checkpoint is not None:
+                weights[checkpoint.name] = read_description(checkpoint).digest()
+            settings = _settings(row, checkpoint, truth, quick) | {"engine": engine}
+            with progress(f"{row.key}, {source.setting}") as report:
+                if what == "figure2":
+                    line = _pathway(row, checkpoint, truth, observed, settings, report)
+                    pathways.setdefault(source.title, []).append(line)
+                else:
+                    analysis, _ = assimilated(observed, report=report, **settings)
+                    found.append(Reconstruction(LOOKS[row.key], analysis[names.ANALYSIS].values))
+    if what == "figure2":
+        figure, numbers = figures.energy_pathways(pathways), figure_numbers.of_pathways(pathways)
+    else:
+        draw = _errors_and_examples if what == "figure3" else _maps
+        figure, numbers = draw(found, truth, observed)
+    written = [out / f"{what}.{ending}" for ending in ("png", "svg", "json")]
+    for path in written[:2]:
+        plots.save_figure(figure, path)
+    sets = {source.setting: windows or source.windows for source in FIGURES[what]}
+    figure_numbers.write(
+        written[2], written[0], sets=sets, quick=quick, weights=weights, numbers=numbers
+    )
+    return written
+
+
+def _errors_and_examples(
+    found: list[Reconstruction], truth: xr.Dataset, observed: xr.Dataset
+) -> tuple[Figure, dict[str, Any]]:
+    true, seen = truth[names.TRUTH].values, observed[names.OBSERVATION].values
+    shown = range(min(4, len(true)))
+    figure = figures.errors_and_examples(
+        found, true, seen, time_step=_time_step(truth), windows=shown, examples=EXAMPLES
+    )
+    return figure, figure_numbers.of_errors(found, true)
+
+
+def _maps(
+    found: list[Reconstruction], truth: xr.Dataset, observed: xr.Dataset
+) -> tuple[Figure, dict[str, Any]]:
+    true, seen = truth[names.TRUTH].values, observed[names.OBSERVATION].values
+    window = error_maps.typical_window(found, true)
+    figure = error_maps.state_and_error_maps(
+        found, true, seen, time_step=_time_step(truth), window=window
+    )
+    return figure, figure_numbers.of_maps(found, true, window)
+
+
+def _time_step(truth: xr.Dataset) -> float:
+    return float(np.diff(truth[names.TIME].values[:2])[0])
+
+
+def _solvers(
+    table: str, setting: str, keys: tuple[str, ...], quick: bool, say: Callable[[str], None]
+) -> list[tuple[Row, Path | None]]:
+    """Return the rows that can be run, with the weights of the learned ones; name the others."""
+    by_key = {row.key: row for row in TABLES[table].all_rows()}
+    found: list[tuple[Row, Path | None]] = []
+    for key in keys:
+        row = by_key.get(key)
+        if row is None or (quick and row.quick is None):
+            continue
+        if row.method != "learned":
+            found.append((row, None))
+        elif (name := checkpoint_name(setting, row)) is not None:
+            found.append((row, shipped.FOLDER / name))
+        else:
+            say(f"{LOOKS[key].label} is left out: not trained")
+    return found
+
+
+def _settings(row: Row, checkpoint: Path | None, truth: xr.Dataset, quick: bool) -> dict[str, Any]:
+    """Return what `pyvda.assimilate` is to do."""
+    if checkpoint is not None:
+        return {"checkpoint": checkpoint}
+    return {"method": row.method, "model": truth.attrs["model"], **row.settings_of(quick)}
+
+
+def _pathway(
+    row: Row,
+    checkpoint: Path | None,
+    truth: xr.Dataset,
+    observed: xr.Dataset,
+    settings: dict[str, Any],
+    report: Report,
+) -> Pathway:
+    """Return error and cost of a solver along its iterations.
+
+    The cost is under the solver's own Φ, which for all but the learned priors is the model's RK4;
+    a regression, which has none, takes that too.
+    """
+    look = LOOKS[row.key]
+    if checkpoint is None:
+        known = observed.assign(truth=truth[names.TRUTH])
+        analysis, _ = assimilated(known, report=report, **settings)
+        history = (names.ITERATION, names.HISTORY_R_SCORE, names.HISTORY_COST)
+        return Pathway(look, *(np.asarray(analysis[name].values, float) for name in history))
+    description = read_description(checkpoint)
+    kind, last = description.architecture.solver.kind, description.iterations
+    # A regression does not start from the interpolation that the others start from: it is the first
+    # iteration, and what refines it goes on from there.
+    first = 1 if kind == "regression" else 0
+    before = 1 if kind == "shooting" else 0
+    # A solver of k iterations is the beginning of one of more.
+    counts = np.arange(first, last + 1)
+    rows: list[tuple[float, float]] = []
+    for k in counts:
+        analysis, _ = assimilated(observed, iterations=int(k), **settings)
+        found = scored(analysis, truth, checkpoint, settings.get("engine"))
+        cost = found.get("four_dvar_score", found["four_dvar_score_rk4"])
+        rows.append((_mean(found["r_score"]), _mean(cost)))
+        report(len(rows), len(counts))
+    errors, costs = np.array(rows).T
+    return Pathway(look, counts + float(before), errors, costs)
+
+
+def _mean(values: Array) -> float:
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if len(finite) else np.nan

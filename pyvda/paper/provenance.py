@@ -1,0 +1,88 @@
+"""What a table says of the weights of a learned row: what was trained, how large, at what cost.
+
+All of it comes from the records beside the weights, so that a table is put right when these are,
+without a new score.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pyvda.learned import shipped
+from pyvda.learned.description import read_description
+from pyvda.paper.retraining import runs
+from pyvda.paper.scoring import own_prior
+from pyvda.training.data_settings import Data
+from pyvda.validation_errors import validated
+
+_OF_TRAINING = (
+    "distinct_windows_seen", "epochs", "steps", "wall_seconds", "hardware", "trained_as", "note",
+)  # fmt: skip
+
+
+def of_weights(checkpoint: Path, name: str) -> dict[str, Any]:
+    """Return what an entry of a table has of the learned model `name` in the folder `checkpoint`.
+
+    `missing` is the largest share of the data that training left out; `solver`, the kind of Γ;
+    `mirrored`, whether an answer is the mean of two; `training`, the cost of all runs that the
+    weights come from.
+    """
+    description = read_description(checkpoint)
+    training = with_earlier(shipped.record(checkpoint, shipped.TRAINING_FILE))
+    return {
+        "checkpoint": name,
+        "sha256": description.digest(),
+        "trained_for": description.pattern.name,
+        "missing": description.pattern.missing,
+        "solver": description.architecture.solver.kind,
+        "mirrored": description.architecture.mirrored,
+        "parameters": training.get("parameters", {}),
+        "training": {one: training[one] for one in _OF_TRAINING if one in training},
+    }
+
+
+def refreshed(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return an entry of a table with what the records of its shipped weights say now.
+
+    Entries of other weights, and of none, are returned as they are. Scores are not made again;
+    those under the method's own Φ go where it has none.
+    """
+    name = entry.get("checkpoint")
+    if name not in shipped.names():
+        return entry
+    folder = shipped.FOLDER / name
+    if read_description(folder).digest() != entry.get("sha256"):
+        return entry
+    found = entry | of_weights(folder, name)
+    if own_prior(folder) is None:
+        without = {"four_dvar_score", "ode_score"}
+        scores = {one: value for one, value in entry["scores"].items() if one not in without}
+        found |= {"scores": scores}
+    return found
+
+
+def with_earlier(training: dict[str, Any]) -> dict[str, Any]:
+    """Return the record of a training with the cost of those whose weights it started from.
+
+    Distinct windows are counted once: runs whose windows come from one seed saw the same ones, as
+    far as the shorter run went, even where they observed them at other steps.
+    """
+    all_runs = runs(training)
+    if len(all_runs) == 1:
+        return training
+    costs = {name: sum(one[name] for one in all_runs) for name in ("epochs", "steps")}
+    costs["wall_seconds"] = round(sum(one["wall_seconds"] for one in all_runs), 1)
+    seen: dict[Any, int] = {}
+    for one in all_runs:
+        truths = _truths(one["configuration"])
+        seen[truths] = max(seen.get(truths, 0), one["distinct_windows_seen"])
+    return training | costs | {"distinct_windows_seen": sum(seen.values())}
+
+
+def _truths(configuration: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what the true windows of a training depend on."""
+    data = validated(Data, configuration["data"], "the record of a training")
+    setting = data.setting()
+    start = (setting.spinup, setting.start_mean, setting.start_stdev)
+    return (setting.model, setting.steps, *start, data.seed)

@@ -1,0 +1,195 @@
+"""Figures of analyses: reconstruction against truth and observations, descent of the cost.
+
+Figures are made without pyplot, so that no display and no global state is touched; matplotlib is
+imported by the first call. Colours are those of Okabe and Ito, told apart by all colour vision.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from pyvda import names
+from pyvda.errors import InputError
+from pyvda.io.atomic import replacing
+from pyvda.plotting import window_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, FigureBase
+
+WINDOWS = (0, 1, 2, 3)
+STYLE: dict[Any, Any] = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "lines.linewidth": 1.2,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "legend.frameon": False,
+    "svg.hashsalt": "pyvda",
+}
+_COST, _ERROR = "#0072B2", "#D55E00"
+
+
+NO_DESCENT = "which only fsgd records, and only of windows that are in memory as one block"
+
+
+def has_descent(analysis: xr.Dataset) -> bool:
+    """Tell whether an analysis carries the history of a descent."""
+    return names.HISTORY_COST in analysis and names.ITERATION in analysis.coords
+
+
+def plot_analysis(
+    analysis: xr.Dataset,
+    truth: xr.Dataset | None = None,
+    windows: Sequence[int] = WINDOWS,
+) -> Figure:
+    """Draw the reconstruction, and below it the descent if the analysis carries its history.
+
+    Parameters and errors are those of `plot_reconstruction`.
+    """
+    if not has_descent(analysis):
+        return plot_reconstruction(analysis, truth, windows)
+    shown = window_axes.panels_of(analysis, truth, windows)
+    with _figure() as figure:
+        width, height = window_axes.size_of(shown)
+        below = 2.4
+        figure.set_size_inches(max(width, 4.5), height + below)
+        upper, lower = figure.subfigures(
+            2, 1, squeeze=False, height_ratios=[height, below], hspace=0.03
+        ).ravel()
+        window_axes.draw(upper, shown, analysis)
+        _draw_descent(lower, analysis, across=True)
+    return figure
+
+
+def plot_reconstruction(
+    analysis: xr.Dataset,
+    truth: xr.Dataset | None = None,
+    windows: Sequence[int] = WINDOWS,
+) -> Figure:
+    """Draw the analysis of some windows against observations and truth.
+
+    Small states are drawn in the layout of the paper's figure 3: a column for each window, a row
+    for each component. Larger ones as maps over time and state, as in the lower part of figure 4,
+    with the absolute error on the scale of the states.
+
+    Parameters
+    ----------
+    analysis : Dataset
+        `analysis` and `innovation`, (window, time, state) or (time, state).
+    truth : Dataset, optional
+        `truth`, of the same shape.
+    windows : sequence of int, optional
+        Which windows; of a long series, which stretches of 200 steps. Those beyond the end are
+        left out.
+
+    Raises
+    ------
+    InputError
+        When variables are missing, the truth has another shape, or no window is left.
+    """
+    shown = window_axes.panels_of(analysis, truth, windows)
+    with _figure() as figure:
+        figure.set_size_inches(*window_axes.size_of(shown))
+        window_axes.draw(figure, shown, analysis)
+    return figure
+
+
+def plot_descent(history: xr.Dataset) -> Figure:
+    """Draw cost and, where known, R-score along the iterations, as in the paper's figure 2.
+
+    Parameters
+    ----------
+    history : Dataset
+        `history_cost` and perhaps `history_r_score`, (iteration,), with the coordinate
+        `iteration`. Iteration 0, which a logarithmic axis cannot show, is drawn as a dotted line.
+
+    Raises
+    ------
+    InputError
+        When there is no history.
+    """
+    if not has_descent(history):
+        raise InputError(
+            f"the file has no {names.HISTORY_COST!r} along {names.ITERATION!r}, {NO_DESCENT}; "
+            "assimilate the windows to be drawn by fsgd, in one block"
+        )
+    with _figure() as figure:
+        figure.set_size_inches(3.6, 4.2 if names.HISTORY_R_SCORE in history else 2.4)
+        _draw_descent(figure, history)
+    return figure
+
+
+def save_figure(figure: Figure, path: str | os.PathLike[str], *, dpi: float = 200) -> None:
+    """Write a figure as PNG, SVG or PDF, by the ending of `path`, completely or not at all."""
+    from matplotlib import rc_context
+
+    path = Path(path)
+    kind = path.suffix.lower().lstrip(".")
+    if kind not in ("png", "svg", "pdf"):
+        raise InputError(f"cannot write a figure to {path}; let the name end in .png, .svg or .pdf")
+    dated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}  # equal figures, equal files
+    with replacing(path) as temporary, rc_context(STYLE):
+        figure.savefig(temporary, format=kind, dpi=dpi, metadata=dated.get(kind))
+
+
+@contextmanager
+def _figure() -> Iterator[Figure]:
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context(STYLE):
+        yield Figure(layout="constrained")
+
+
+def _draw_descent(figure: FigureBase, history: xr.Dataset, *, across: bool = False) -> None:
+    curves = [(names.HISTORY_COST, "cost", _COST)]
+    if names.HISTORY_R_SCORE in history:
+        curves.append((names.HISTORY_R_SCORE, "R-score", _ERROR))
+    shape = (1, len(curves)) if across else (len(curves), 1)
+    axes = figure.subplots(*shape, sharex=True, squeeze=False).ravel()
+    iteration = history[names.ITERATION].values
+    for axis, (name, label, colour) in zip(axes, curves, strict=True):
+        values = history[name].values.astype(np.float64)
+        shown = (iteration > 0) & (values > 0)
+        axis.loglog(iteration[shown], values[shown], color=colour)
+        plain_ticks(axis, values[shown])
+        for start in values[(iteration == 0) & (values > 0)]:
+            axis.axhline(start, color=colour, linestyle=":", linewidth=0.9)
+            axis.annotate(
+                "first guess",
+                (1.0, start),
+                xycoords=("axes fraction", "data"),
+                xytext=(0, -2),
+                textcoords="offset points",
+                ha="right",
+                va="top",
+                color=colour,
+            )
+        axis.set_ylabel(label)
+        axis.grid(which="major", color="0.9", linewidth=0.6)
+    for axis in axes if across else axes[-1:]:
+        axis.set_xlabel("iteration")
+    if not across:
+        figure.align_ylabels(list(axes))
+
+
+def plain_ticks(axis: Axes, values: np.ndarray) -> None:
+    """Label a logarithmic axis by plain numbers; by 1, 2, 5 in each decade if they are few."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    few = len(values) > 0 and values.max() < 100.0 * values.min()
+    axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,)))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.yaxis.set_minor_formatter(NullFormatter())

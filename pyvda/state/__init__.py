@@ -1,0 +1,1 @@
+"""From labelled Datasets to windows and plain arrays, and back."""

@@ -1,0 +1,239 @@
+"""Cut a long series into overlapping windows, and put what came of the windows together again.
+
+Windows start every `length - overlap` steps; the last one ends with the series. Dask-backed series
+stay lazy: a task makes a block of contiguous windows, so that neither memory nor the graph grows
+with the number of windows in a block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+
+import dask.array
+import numpy as np
+import xarray as xr
+
+from pyvda import names
+from pyvda.errors import InputError
+from pyvda.io.tables import cut_points
+
+_BLOCK_BYTES = 32 << 20
+
+
+def cut(ds: xr.Dataset, length: int, overlap: int = 0) -> xr.Dataset:
+    """Cut a `(time, state)` series into windows.
+
+    Parameters
+    ----------
+    ds : Dataset
+        Variables with a `time` dimension are cut, others kept.
+    length : int
+        Steps of a window, at least 2.
+    overlap : int, optional
+        Steps that a window shares with the next, less than `length`. The last window ends at the
+        last step of the series and may share more.
+
+    Returns
+    -------
+    Dataset
+        Variables of shape `(window, time, ...)`; `time` counts from the start of each window, in
+        the unit of the series (dates become durations); the new coordinate `window_start` (W,) is
+        the index in the series of each window's first step.
+
+    Raises
+    ------
+    InputError
+        When `length` or `overlap` do not fit.
+    """
+    steps = ds.sizes.get(names.TIME, 0)
+    if names.WINDOW in ds.dims:
+        raise InputError("the observations are windows already; they cannot be cut again")
+    if not 2 <= length <= steps:
+        raise InputError(
+            f"window length {length} does not fit a series of {steps} steps; "
+            f"choose between 2 and {steps}"
+        )
+    if not 0 <= overlap < length:
+        raise InputError(
+            f"overlap {overlap} does not fit windows of {length} steps; "
+            f"choose between 0 and {length - 1}"
+        )
+    starts = _starts(steps, length, overlap)
+
+    def cut_one(name: Hashable) -> xr.Variable:
+        variable = ds.variables[name].to_base_variable()
+        if names.TIME not in variable.dims:
+            return variable
+        others = [dim for dim in variable.dims if dim != names.TIME]
+        data = _cut_array(variable.transpose(names.TIME, *others).data, starts, length)
+        return xr.Variable((names.WINDOW, names.TIME, *others), data, variable.attrs)
+
+    coords = {name: cut_one(name) for name in ds.coords if name != names.TIME}
+    coords[names.WINDOW_START] = xr.Variable(
+        names.WINDOW, starts, names.attributes(names.WINDOW_START)
+    )
+    if names.TIME in ds.coords:
+        coords[names.TIME] = _relative_time(ds[names.TIME], length)
+    data = {name: cut_one(name) for name in ds.data_vars}
+    for name, variable in cut_points(ds, starts, length).items():
+        (coords if name in coords else data)[name] = variable
+    return xr.Dataset(data, coords, ds.attrs)
+
+
+def in_windows(
+    ds: xr.Dataset, length: int | None = None, overlap: int = 0
+) -> tuple[xr.Dataset, bool]:
+    """Return the windows of a file's observations, and whether they were a series.
+
+    Parameters
+    ----------
+    ds : Dataset
+        Observations `(time, state)`, which are cut, or `(window, time, state)`.
+    length, overlap : int, optional
+        See `cut`. Default: the whole series is one window.
+
+    Raises
+    ------
+    InputError
+        As `cut`, or when windows are to be cut again.
+    """
+    if names.WINDOW not in ds.dims:
+        return cut(ds, length or ds.sizes[names.TIME], overlap), True
+    if length is not None:
+        raise InputError("the observations have windows already; leave out window (--window)")
+    return ds, False
+
+
+def merge(ds: xr.Dataset, series_like: xr.Dataset) -> xr.Dataset:
+    """Put windows that `cut` made, or what was computed of them, together to a series.
+
+    Each step is taken from the one window in which it lies farthest from an edge. Overlapping
+    windows are not averaged: they may have found different minima, and the mean of two modes is
+    no state of the model.
+
+    Parameters
+    ----------
+    ds : Dataset
+        Variables with dimensions `window` and `time` are merged; those with `window` alone (costs,
+        status) are kept. Needs the coordinate `window_start`.
+    series_like : Dataset
+        The series that was cut: its length and its time coordinates are restored.
+
+    Raises
+    ------
+    InputError
+        When the windows do not cover the series.
+    """
+    if names.WINDOW_START not in ds.coords:
+        raise InputError(
+            "the windows have no coordinate 'window_start'; only windows cut from one series "
+            "can be merged"
+        )
+    ds = ds.sortby(names.WINDOW_START)
+    starts = ds[names.WINDOW_START].values
+    length, steps = ds.sizes[names.TIME], series_like.sizes[names.TIME]
+    bounds = _core_bounds(starts, length, steps)
+
+    def merge_one(name: Hashable) -> xr.Variable:
+        variable = ds.variables[name].to_base_variable()
+        if not {names.WINDOW, names.TIME} <= set(variable.dims):
+            return variable
+        others = [dim for dim in variable.dims if dim not in (names.WINDOW, names.TIME)]
+        windows = variable.transpose(names.WINDOW, names.TIME, *others).data
+        data = _merge_array(windows, starts, bounds)
+        return xr.Variable((names.TIME, *others), data, variable.attrs)
+
+    of_time_alone = [n for n, v in ds.variables.items() if v.dims == (names.TIME,)]
+    coords = {name: merge_one(name) for name in ds.coords if name not in of_time_alone}
+    coords |= {n: c.variable for n, c in series_like.coords.items() if c.dims == (names.TIME,)}
+    data = {name: merge_one(name) for name in ds.data_vars if name not in of_time_alone}
+    return xr.Dataset(data, coords, ds.attrs)
+
+
+def _starts(steps: int, length: int, overlap: int) -> np.ndarray:
+    """Return the first step of every window, (W,): 0, s, 2s ... and one that ends the series."""
+    starts = np.arange(0, steps - length + 1, length - overlap)
+    if starts[-1] + length < steps:
+        starts = np.append(starts, steps - length)
+    return starts
+
+
+def _core_bounds(starts: np.ndarray, length: int, steps: int) -> np.ndarray:
+    """Return the bounds (W + 1,) of the steps taken from each window.
+
+    A step lies farthest from the edges of the window whose centre is nearest, so that the bounds
+    lie midway between centres; ties go to the earlier window.
+    """
+    gaps = np.diff(starts)
+    if starts[0] != 0 or starts[-1] + length != steps or np.any((gaps < 1) | (gaps > length)):
+        raise InputError(
+            f"the {len(starts)} windows of {length} steps do not cover the series of {steps} "
+            "steps; merge all the windows that were cut from it"
+        )
+    middle = (starts[:-1] + starts[1:] + length - 1) // 2 + 1
+    return np.concatenate([[0], middle, [steps]])
+
+
+def _cut_array(series: object, starts: np.ndarray, length: int) -> object:
+    def windows_of(segment: np.ndarray, starts: np.ndarray) -> np.ndarray:
+        return segment[starts[:, None] + np.arange(length)]
+
+    if not isinstance(series, dask.array.Array):
+        return windows_of(np.asarray(series), starts)
+    window_bytes = length * int(np.prod(series.shape[1:])) * series.dtype.itemsize
+    size = max(1, _BLOCK_BYTES // max(1, window_bytes))
+    blocks = []
+    for first in range(0, len(starts), size):
+        some = starts[first : first + size]
+        segment = series[some[0] : some[-1] + length]
+        shape = (len(some), length, *series.shape[1:])
+        blocks.append(_one_task(windows_of, segment, shape, starts=some - some[0]))
+    return dask.array.concatenate(blocks)
+
+
+def _merge_array(windows: object, starts: np.ndarray, bounds: np.ndarray) -> object:
+    def series_of(block: np.ndarray, starts: np.ndarray, bounds: np.ndarray) -> np.ndarray:
+        window = np.repeat(np.arange(len(starts)), np.diff(bounds))
+        return block[window, np.arange(bounds[0], bounds[-1]) - starts[window]]
+
+    if not isinstance(windows, dask.array.Array):
+        return series_of(np.asarray(windows), starts, bounds)
+    ends = np.cumsum(windows.chunks[0])
+    blocks = []
+    for first, last in zip(ends - windows.chunks[0], ends, strict=True):
+        own = bounds[first : last + 1]
+        shape = (int(own[-1] - own[0]), *windows.shape[2:])
+        block = windows[first:last]
+        blocks.append(_one_task(series_of, block, shape, starts=starts[first:last], bounds=own))
+    return dask.array.concatenate(blocks)
+
+
+def _one_task(
+    function: Callable[..., np.ndarray],
+    array: dask.array.Array,
+    shape: tuple[int, ...],
+    **arguments: np.ndarray,
+) -> dask.array.Array:
+    """Return function(array, **arguments) as one lazy chunk of the given shape."""
+    whole = array.rechunk(-1)
+    axes_out, axes_in = range(len(shape)), range(len(shape), len(shape) + whole.ndim)
+    return dask.array.blockwise(
+        function,
+        tuple(axes_out),
+        whole,
+        tuple(axes_in),
+        new_axes=dict(zip(axes_out, shape, strict=True)),
+        concatenate=True,
+        dtype=whole.dtype,
+        meta=np.empty((0,) * len(shape), whole.dtype),
+        **arguments,
+    )
+
+
+def _relative_time(time: xr.DataArray, length: int) -> xr.Variable:
+    values = time.values[:length]
+    attrs = {key: value for key, value in time.attrs.items() if key != "standard_name"}
+    relative = values - values[0]
+    if relative.dtype.kind == "O":  # differences of cftime dates
+        relative = relative.astype("timedelta64[us]")
+    return xr.Variable(names.TIME, relative, {**attrs, "axis": "T"})

@@ -1,0 +1,412 @@
+"""The training configuration: a YAML file as a validated model.
+
+Unknown keys are refused everywhere, because a misspelt option that is silently ignored trains
+something else than was asked for. What is left out has the default given here; the resolved
+configuration is written beside the weights.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, model_validator
+
+from pyvda.errors import InputError
+from pyvda.models.model import MIRROR_SIGNS
+from pyvda.training.data_settings import AnyData, Data, Section
+from pyvda.validation_errors import validated
+
+Rate = Annotated[float, Field(ge=0.0)]
+
+
+class ODE(Section):
+    """Φ from the model's known equation (7), (8), or its bilinear form with 9 trained parameters.
+
+    Attributes
+    ----------
+    scale : float
+        Deviation of the random start of the bilinear form's parameters.
+    """
+
+    kind: Literal["rk4", "euler", "bilinear-rk4"]
+    scale: float = Field(default=0.1, gt=0)
+
+
+class GENN(Section):
+    """Φ of section 3.2 on one scale, or on two scales (10).
+
+    Left out, `features`, `latent`, and `merge` are those of the paper for the model. On one scale,
+    `every` steps can be a cell.
+    """
+
+    kind: Literal["genn", "two-scale-genn"]
+    every: int = Field(default=1, ge=1)
+    width: int = Field(default=11, ge=1)
+    features: int | None = Field(default=None, ge=1)
+    latent: int | None = Field(default=None, ge=1)
+    merge: int | None = Field(default=None, ge=1)
+    factor: int = Field(default=4, ge=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> GENN:
+        if self.kind == "two-scale-genn" and self.every != 1:
+            raise ValueError("cells of several steps (every) are for kind: genn, on one scale")
+        return self
+
+
+class AutoEncoder(Section):
+    """Φ as a convolutional autoencoder (9)."""
+
+    kind: Literal["autoencoder"]
+    width: int = Field(default=5, ge=1)
+    features: int = Field(default=32, ge=1)
+    code: int = Field(default=4, ge=1)
+    factor: int = Field(default=8, ge=1)
+
+
+class Cost(Section):
+    """Weights of U (4) inside the solver, which sees normalised states.
+
+    Attributes
+    ----------
+    lambda1, lambda2 : float
+        Start values where `learnable`, else fixed.
+    """
+
+    lambda1: float = Field(default=1.0, ge=0)
+    lambda2: float = Field(default=1.0, ge=0)
+    learnable: bool = True
+
+
+class LSTM(Section):
+    """Γ as a convolutional LSTM (11).
+
+    Attributes
+    ----------
+    start : float
+        L starts as this times random weights; with small ones the first steps are small.
+    hidden : int, optional
+        Channels of h and c; five times the channels if left out.
+    every : int
+        Steps of a cell.
+    """
+
+    kind: Literal["lstm"]
+    start: float = Field(default=1.0, gt=0)
+    hidden: int | None = Field(default=None, ge=1)
+    width: int = Field(default=3, ge=1)
+    every: int = Field(default=1, ge=1)
+
+
+class Conv(Section):
+    """Γ as a convolutional network (12).
+
+    Attributes
+    ----------
+    start : float
+        W starts as this times the identity. With 1, as the authors have it, the first steps
+        overshoot far, and much of the training is spent on shortening them.
+    hidden : pair of int, optional
+        Channels between its convolutions; 8 and 16 times the channels if left out.
+    every : int
+        Steps of a cell.
+    """
+
+    kind: Literal["conv"]
+    start: float = Field(default=0.02, gt=0)
+    width: int = Field(default=3, ge=1)
+    hidden: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
+    every: int = Field(default=1, ge=1)
+
+
+class Descent(Section):
+    """Γ as gradient descent with a fixed step (5): nothing to train."""
+
+    kind: Literal["gradient-descent"]
+    step: float = Field(default=0.13, gt=0)
+
+
+class Regression(Section):
+    """A network from observations to states, without prior or iterations: the yardstick.
+
+    Attributes
+    ----------
+    every : int, optional
+        Steps of a cell; the preset's interval between observations if left out.
+    width : int
+        Channels.
+    dilations : sequence of int
+        Of the gated residual blocks.
+    """
+
+    kind: Literal["regression"]
+    every: int | None = Field(default=None, ge=1)
+    width: int = Field(default=64, ge=1)
+    dilations: tuple[Annotated[int, Field(ge=1)], ...] = (1, 2, 4, 8, 1, 2, 4, 8)
+
+
+class Shooting(Section):
+    """A regression, then learned corrections of the known model's runs between nodes.
+
+    Attributes
+    ----------
+    start : Regression
+        The first guess.
+    stages : int
+        Networks, one for each iteration.
+    width, dilations
+        Of each of them.
+    """
+
+    kind: Literal["shooting"]
+    start: Regression = Regression(kind="regression")
+    stages: int = Field(default=3, ge=1)
+    width: int = Field(default=64, ge=1)
+    dilations: tuple[Annotated[int, Field(ge=1)], ...] = (1, 2, 4, 1)
+
+
+AnyPrior = Annotated[ODE | GENN | AutoEncoder, Field(discriminator="kind")]
+AnySolver = Annotated[LSTM | Conv | Descent | Regression | Shooting, Field(discriminator="kind")]
+
+
+class Supervised(Section):
+    """Loss (14) in normalised units, and two terms that hold Φ to the analysis and to the truth.
+
+    Of a solver that is trained stage by stage, every stage's states have to be close to the truth.
+    """
+
+    kind: Literal["supervised"]
+    prior_analysis: float = Field(default=0.05, ge=0)
+    prior_truth: float = Field(default=0.05, ge=0)
+
+
+class Unsupervised(Section):
+    """Loss (13): U (4) of the analysis itself, in physical units, with these fixed weights."""
+
+    kind: Literal["unsupervised"]
+    lambda1: float = Field(default=0.01, ge=0)
+    lambda2: float = Field(default=1.0, ge=0)
+
+
+class Identification(Section):
+    """The squared one-step error of Φ on true states: Φ alone is trained."""
+
+    kind: Literal["identification"]
+
+
+AnyLoss = Annotated[Supervised | Unsupervised | Identification, Field(discriminator="kind")]
+
+
+class Optimiser(Section):
+    """How the weights are moved.
+
+    Attributes
+    ----------
+    kind : {"adam", "adamw"}
+    solver_rate, prior_rate : float
+        Learning rates of the solver with the weights of its cost, and of Φ; with rate 0, Φ is
+        kept as it is.
+    pretraining_rate : float
+        Constant rate of Φ in the epochs of pretraining.
+    schedule : {"constant", "cosine", "step"}
+        Cosine from 1 to `final`; or times `factor` at each epoch of `steps_at`.
+    warmup : int
+        Steps over which the rates rise from zero.
+    weight_decay : float
+        Of AdamW.
+    clip : float, optional
+        Largest norm of the gradient.
+    """
+
+    kind: Literal["adam", "adamw"] = "adam"
+    solver_rate: Rate = 1e-3
+    prior_rate: Rate = 5e-4
+    pretraining_rate: Rate = 1e-3
+    schedule: Literal["constant", "cosine", "step"] = "cosine"
+    final: float = Field(default=0.01, ge=0)
+    steps_at: tuple[int, ...] = ()
+    factor: float = Field(default=0.1, gt=0)
+    warmup: int = Field(default=0, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    clip: float | None = Field(default=None, gt=0)
+
+
+class Training(Section):
+    """How long, in what batches, and on what.
+
+    Attributes
+    ----------
+    epochs : int
+        Those of pretraining included.
+    batch_size : int
+    pretraining : int
+        First epochs, in which Φ alone learns to predict true states.
+    iterations : mapping of epoch to int
+        Solver iterations from that epoch on: `{0: 5, 20: 10, 40: 20}`. The trained model
+        makes as many as in the epoch of its best weights: with those it was scored.
+    patience : int, optional
+        Epochs without a better score after which training stops; counted anew from the end of
+        pretraining and from the last change of `iterations`.
+    select : {"r_score", "cost", "ode_score"}, optional
+        The validation score that the best weights have lowest; by default the R-score, the
+        ODE-score for identification, and the cost where there is no truth.
+    averaging : float
+        Decay of an average of the weights, which is then what is validated and kept; 0: none.
+    checkpoint_every, detach_every : int
+        See `pyvda.solvers.Solver.solve`.
+    compile : bool
+        Compile the gradient of a cost with a known equation (`VariationalCost.compile`).
+    precision, accelerator, devices, strategy
+        Of Lightning's Trainer.
+    seed : int
+        Of the start of the weights and the order of the windows.
+    """
+
+    epochs: int = Field(default=100, ge=1)
+    batch_size: int = Field(default=128, ge=1)
+    pretraining: int = Field(default=0, ge=0)
+    iterations: dict[int, int] = Field(default={0: 20})
+    patience: int | None = Field(default=None, ge=1)
+    select: Literal["r_score", "cost", "ode_score"] | None = None
+    averaging: float = Field(default=0.0, ge=0, lt=1)
+    checkpoint_every: int = Field(default=0, ge=0)
+    detach_every: int = Field(default=0, ge=0)
+    compile: bool = False
+    precision: Literal["32-true", "64-true", "16-mixed", "bf16-mixed"] = "32-true"
+    accelerator: str = "auto"
+    devices: int | Literal["auto"] = 1
+    strategy: str = "auto"
+    seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> Training:
+        epochs = list(self.iterations)
+        if not epochs or min(epochs) != 0 or sorted(epochs) != epochs:
+            raise ValueError("iterations needs growing epochs from 0 on, such as {0: 5, 20: 20}")
+        if min(self.iterations.values()) < 1:
+            raise ValueError("iterations must be positive numbers")
+        if self.pretraining and self.pretraining >= self.epochs:
+            raise ValueError(
+                f"all {self.epochs} epochs are pretraining, which trains no solver; epochs counts "
+                "those of pretraining, too: raise it"
+            )
+        return self
+
+    def iterations_at(self, epoch: int) -> int:
+        """Return the solver iterations of an epoch.
+
+        >>> Training(iterations={0: 5, 10: 20}).iterations_at(9)
+        5
+        """
+        return [n for first, n in self.iterations.items() if first <= epoch][-1]
+
+
+class Architecture(Section):
+    """What the weights belong to: prior, cost, solver.
+
+    Attributes
+    ----------
+    mirrored : bool
+        The trained model answers with the mean of its answers to the observations and to their
+        mirror image, under which Lorenz-63 is the same; training and validation do without.
+    """
+
+    prior: AnyPrior
+    cost: Cost = Cost()
+    solver: AnySolver
+    mirrored: bool = False
+
+
+class Configuration(Architecture):
+    """A whole training."""
+
+    data: AnyData = Data()
+    loss: AnyLoss
+    optimiser: Optimiser = Optimiser()
+    training: Training = Training()
+
+    @model_validator(mode="after")
+    def _check(self) -> Configuration:
+        if self.loss.kind == "identification" and self.prior.kind in ("rk4", "euler"):
+            raise ValueError(f"a prior {self.prior.kind} has nothing to identify")
+        if self.solver.kind == "shooting" and self.prior.kind not in ("rk4", "euler"):
+            raise ValueError(
+                f"a shooting solver needs a known model, the prior {self.prior.kind} is none"
+            )
+        if self.mirrored and self.data.dynamics().name not in MIRROR_SIGNS:
+            raise ValueError(f"the model of {self.data.name()} has no mirror image")
+        if self.optimiser.schedule == "step" and not self.optimiser.steps_at:
+            raise ValueError("the schedule step needs epochs in steps_at")
+        self._check_known()
+        return self
+
+    def _check_known(self) -> None:
+        """Refuse to learn from a truth or from observations that the files do not have."""
+        loss, training = self.loss.kind, self.training
+        if isinstance(self.data, Data) and self.data.missing and loss == "identification":
+            raise ValueError(
+                f"data.missing is {self.data.missing}, and the loss identification looks at states "
+                "alone; remove it"
+            )
+        if not self.data.has_observations() and loss != "identification":
+            raise ValueError(
+                f"the loss {loss} needs observations, and data has true states alone; add "
+                "data.observations, or choose the loss identification"
+            )
+        if self.data.has_truth():
+            return
+        if loss != "unsupervised":
+            raise ValueError(
+                f"the loss {loss} needs true states, and data has observations alone; add "
+                "data.truth, or choose the loss unsupervised"
+            )
+        if training.pretraining:
+            raise ValueError(
+                "pretraining needs true states, and data has observations alone; add data.truth, "
+                "or remove training.pretraining"
+            )
+        if training.select not in (None, "cost"):
+            raise ValueError(
+                f"select is {training.select}, which needs true states, and data has observations "
+                "alone; add data.truth, or select by cost"
+            )
+
+    def architecture(self) -> Architecture:
+        """Return what the weights belong to."""
+        return Architecture(
+            prior=self.prior, cost=self.cost, solver=self.solver, mirrored=self.mirrored
+        )
+
+    def select(self) -> str:
+        """Return the name of the score that the best weights have lowest."""
+        if self.training.select is not None:
+            return self.training.select
+        if self.loss.kind == "identification":
+            return "ode_score"
+        return "r_score" if self.data.has_truth() else "cost"
+
+
+def read_configuration(path: str | Path) -> Configuration:
+    """Read a YAML training configuration.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read, or a key is unknown, missing or has a wrong value.
+    """
+    loaded = read_yaml(Path(path), "configuration", "sections such as data and prior")
+    return validated(Configuration, loaded, str(path))
+
+
+def read_yaml(path: Path, kind: str, expected: str) -> dict[str, Any]:
+    """Return the mapping in a YAML file, which is to hold a `kind` in `expected` form."""
+    try:
+        loaded = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path} cannot be read as YAML ({reason}); check the file") from error
+    if not isinstance(loaded, dict):
+        raise InputError(f"{path} holds no {kind}, expected {expected}")
+    return {str(name): value for name, value in loaded.items()}

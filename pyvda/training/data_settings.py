@@ -1,0 +1,218 @@
+"""The section `data` of a training configuration: a preset's twin experiment, or files.
+
+Which of the two is decided by the keys that are there; a mixture is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+
+from pyvda.models.model import MODELS, Model, get_model
+from pyvda.models.presets import PRESETS, Preset, get_preset
+
+
+class Section(BaseModel):
+    """A part of a configuration: fixed once read, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Data(Section):
+    """Windows to train on and to select by.
+
+    Attributes
+    ----------
+    preset : str
+        Model, window, observation pattern: one of `pyvda.models.presets`.
+    steps : int, optional
+        Steps of a window, in place of the preset's.
+    windows : int
+        Training windows; with `fresh`, windows of one epoch.
+    fresh : bool
+        Simulate new windows for every epoch, in place of a fixed set.
+    fresh_noise : bool
+        Draw observation errors (and random components) anew in every epoch.
+    validation : int
+        Windows that select the best weights; never trained on.
+    seed, validation_seed : int
+        Of the two sets.
+    missing : float
+        Largest share of the data that is left out, each datum independently: each window draws its
+        share between 0 and this, anew with the noise. For files in which data are missing so.
+    symmetries : bool
+        Augment by what the model is invariant under: the sign of two components of Lorenz-63, the
+        rotations of Lorenz-96.
+    normalisation : {"scalar", "component"}
+        One mean and deviation of the training states, or one for each component.
+    """
+
+    preset: str = "lorenz63"
+    steps: int | None = Field(default=None, ge=2)
+    windows: int = Field(default=10_000, ge=1)
+    fresh: bool = False
+    fresh_noise: bool = True
+    validation: int = Field(default=512, ge=1)
+    seed: int = Field(default=1, ge=0, lt=2**32)
+    validation_seed: int = Field(default=2, ge=0, lt=2**32)
+    missing: float = Field(default=0.0, ge=0, lt=1)
+    symmetries: bool = False
+    normalisation: Literal["scalar", "component"] = "scalar"
+
+    @model_validator(mode="after")
+    def _check(self) -> Data:
+        if self.preset not in PRESETS:
+            raise ValueError(f"the presets are {', '.join(PRESETS)}")
+        if self.seed == self.validation_seed:
+            raise ValueError("seed and validation_seed are equal, which validates on training data")
+        return self
+
+    def setting(self) -> Preset:
+        """Return the twin experiment."""
+        preset = get_preset(self.preset)
+        return preset if self.steps is None else replace(preset, steps=self.steps)
+
+    def name(self) -> str:
+        """Return what the windows are called."""
+        return self.preset
+
+    def dynamics(self) -> Model:
+        """Return the model that the states are of."""
+        return self.setting().model
+
+    def has_truth(self) -> bool:
+        """Tell whether true states are known."""
+        return True
+
+    def has_observations(self) -> bool:
+        """Tell whether there is something to assimilate."""
+        return True
+
+
+class Files(Section):
+    """Windows to train on and to select by, from files.
+
+    Files are read and cut as `pyvda assimilate` does it; relative paths start at the working
+    directory.
+
+    Attributes
+    ----------
+    observations : str, optional
+        File of observations. Left out, Φ alone can be identified, from the truth.
+    truth : str, optional
+        File of their true states (or of analyses to learn from), of the same shape, times and
+        components. Left out, the loss can only be unsupervised.
+    validation : int, optional
+        Windows at the end of the files that select the best weights, by default a fifth of all.
+        Windows before them that share a step with them are not trained on: of a series, nothing
+        of what the weights are selected by was seen in training.
+    validation_observations, validation_truth : str, optional
+        Files to select by, in place of the last windows.
+    model : str
+        That the states are of, as in `pyvda.assimilate`.
+    variable, truth_variable : str, optional
+        Which variables to read, by name or CF standard_name; of the truth by default `truth`.
+    window, overlap, time_step
+        See `pyvda.assimilate`.
+    seed : int
+        Of the order of the windows in an epoch.
+    normalisation : {"scalar", "component"}
+        One mean and deviation of the true states, or one for each component; without a truth, of
+        the observations.
+    """
+
+    observations: str | None = None
+    truth: str | None = None
+    validation: int | None = Field(default=None, ge=1)
+    validation_observations: str | None = None
+    validation_truth: str | None = None
+    model: str = "lorenz63"
+    variable: str | None = None
+    truth_variable: str | None = None
+    window: int | None = Field(default=None, ge=2)
+    overlap: int = Field(default=0, ge=0)
+    time_step: float | None = Field(default=None, ge=1e-12, le=1e12)
+    seed: int = Field(default=1, ge=0, lt=2**32)
+    normalisation: Literal["scalar", "component"] = "scalar"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_source(cls, values: Any) -> Any:
+        """Refuse what only a model that simulates can give, with more to say than `unknown key`."""
+        own = [name for name in Data.model_fields if name not in cls.model_fields]
+        found = [name for name in own if isinstance(values, dict) and name in values]
+        if "preset" in found:
+            of_files = ", ".join(name for name in values if name in _FILES_ALONE)
+            raise ValueError(
+                f"there are both preset and keys of files ({of_files}); keep one of the two"
+            )
+        if found:
+            raise ValueError(
+                f"{', '.join(found)}: only windows that a preset's model simulates and observes "
+                "anew can be chosen, files have those that they have; remove what a preset needs "
+                "(the steps of a window are window, in a series)"
+            )
+        return values
+
+    @model_validator(mode="after")
+    def _check(self) -> Files:
+        if self.model not in MODELS:
+            raise ValueError(f"model is {self.model!r}, the models are {', '.join(MODELS)}")
+        if self.observations is None and self.truth is None:
+            raise ValueError("there are neither observations nor truth; name a file, or a preset")
+        if self.overlap and (self.window is None or self.overlap >= self.window):
+            raise ValueError(
+                f"overlap is {self.overlap} and window {self.window}, expected a longer window "
+                "that a series is cut into; change one of them"
+            )
+        if not self.has_files_to_select_by():
+            return self
+        for name in ("observations", "truth"):
+            if (getattr(self, name) is None) != (getattr(self, f"validation_{name}") is None):
+                raise ValueError(
+                    f"{name} is {getattr(self, name)} and validation_{name} is "
+                    f"{getattr(self, f'validation_{name}')}, expected a file for both or for none"
+                )
+        if self.validation is not None:
+            raise ValueError(
+                "validation counts the last windows of the training files, but there are files to "
+                "select by, too; remove one of the two"
+            )
+        return self
+
+    def has_files_to_select_by(self) -> bool:
+        """Tell whether the windows to select by have files of their own."""
+        return self.validation_observations is not None or self.validation_truth is not None
+
+    def name(self) -> str:
+        """Return what the windows are called: the file's name."""
+        return Path(self.observations or self.truth or "").name
+
+    def dynamics(self) -> Model:
+        """Return the model that the states are of."""
+        return get_model(self.model)
+
+    def has_truth(self) -> bool:
+        """Tell whether true states are known."""
+        return self.truth is not None
+
+    def has_observations(self) -> bool:
+        """Tell whether there is something to assimilate."""
+        return self.observations is not None
+
+
+_FILES_ALONE = Files.model_fields.keys() - Data.model_fields.keys()
+
+
+def _source(values: Any) -> str:
+    if isinstance(values, dict):
+        return "files" if _FILES_ALONE & values.keys() else "twin"
+    return "files" if isinstance(values, Files) else "twin"
+
+
+AnyData = Annotated[
+    Annotated[Data, Tag("twin")] | Annotated[Files, Tag("files")], Discriminator(_source)
+]
