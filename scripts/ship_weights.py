@@ -3,8 +3,8 @@
     python scripts/ship_weights.py RUN_FOLDER NAME
 
 copies model and weights to pyvda/learned/weights/NAME with the record of the training (curve
-trimmed), scores it on the whole test set and on the subset that tests/test_shipped.py repeats, and
-writes scores.json. A name is the preset, then what was trained: lorenz63-blanked-genn-conv,
+trimmed), scores it on the test set and on the subset that tests/learned/test_shipped.py repeats,
+and writes scores.json. A name is the preset, then what was trained: lorenz63-blanked-genn-conv,
 lorenz96-rk4-lstm-unsupervised, lorenz63-direct. Rows of the tables find their weights by it; a name
 that no row has becomes a row of its own.
 """

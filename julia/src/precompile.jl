@@ -1,6 +1,6 @@
 # What a process would otherwise compile on its first calls, compiled once with the package: from
 # version 1.9 Julia keeps the machine code of what runs while a package is being precompiled. The
-# arguments are of the types that boundary.jl makes; the sizes do not matter.
+# arguments are of the types that boundary/boundary.jl makes; the sizes do not matter.
 
 function run_once(m, h)
     (D, T, windows, count) = (length(m), 24, 2, 12)

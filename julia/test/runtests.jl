@@ -1,16 +1,17 @@
-# The tests of VDA by itself: every other file of this folder, each in a process of its own, so that
-# one that ends without a word (see boundary.jl) is named and the others still run.
+# The tests of VDA by itself: every other file of this folder and those below it, each in a process of its own, so that
+# one that ends without a word (see boundary/boundary.jl) is named and the others still run.
 #
 #     julia --startup-file=no --threads=2 --project=julia julia/test/runtests.jl [file ...]
 
 using VDA           # here, where it may be compiled before the others load it
 
 const HERE = @__DIR__
-const FILES = isempty(ARGS) ? sort(filter(endswith(".jl"), readdir(HERE))) : ARGS
+test_files() = sort([relpath(joinpath(folder, file), HERE) for (folder, _, files) in walkdir(HERE)
+                     for file in files if endswith(file, ".jl") && basename(folder) != "shared" && file != "runtests.jl"])
+const FILES = isempty(ARGS) ? test_files() : ARGS
 
 failed = String[]
 for file in FILES
-    file == "runtests.jl" && continue
     println("julia/test/", file)
     flush(stdout)
     path = joinpath(HERE, file)

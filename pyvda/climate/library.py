@@ -26,7 +26,7 @@ log = logging.getLogger("pyvda")
 LOW_DIMENSIONAL = 10
 """Largest state size that a library can stand for."""
 
-EVERY = 4  # as in julia/src/posterior.jl
+EVERY = 4  # as in julia/src/methods/posterior_mean.jl
 _TRAJECTORIES = 32
 _RTOL = 1e-7
 _VERSION = 1  # of the recipe: a change makes the cached files of before unused

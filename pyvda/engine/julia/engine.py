@@ -1,4 +1,4 @@
-"""The Julia engine: the entry points of `julia/src/boundary.jl`, called through ctypes.
+"""The Julia engine: the entry points of `julia/src/boundary/boundary.jl`, called through ctypes.
 
 1. Only numbers and pointers to numpy's own memory cross; shapes, dtypes and finiteness are
    checked here, before.

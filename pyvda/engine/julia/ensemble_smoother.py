@@ -1,4 +1,4 @@
-"""The ensemble smoother of the Julia engine: `julia/src/ensemble.jl`."""
+"""The ensemble smoother of the Julia engine: `julia/src/methods/ensemble_smoother.jl`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Learned priors and solvers in Julia: `julia/src/residual_gradient.jl`, `convolutions.jl`.
+"""Learned priors and solvers in Julia: `julia/src/learned/residual_gradient.jl`, `convolutions.jl`.
 
 Arrays are numpy, C-ordered `(window, time, channel)`, or `(window, time, channel, point)` for a
 prior with a second axis, float32 or float64 and all of one type. They may hold what is not finite:

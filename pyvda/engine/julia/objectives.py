@@ -1,4 +1,4 @@
-"""J of the methods and its gradient at given controls, in Julia: `julia/src/objectives.jl`."""
+"""J of the methods and its gradient at given controls, in Julia: `julia/src/cost/objectives.jl`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The library's part of the Julia engine: `julia/src/posterior.jl`."""
+"""The library's part of the Julia engine: `julia/src/methods/posterior_mean.jl`."""
 
 from __future__ import annotations
 

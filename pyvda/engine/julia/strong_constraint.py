@@ -1,4 +1,4 @@
-"""Strong-constraint 4D-Var in the Julia engine: `julia/src/strong_constraint.jl`."""
+"""Strong-constraint 4D-Var in the Julia engine: `julia/src/methods/strong_constraint.jl`."""
 
 from __future__ import annotations
 

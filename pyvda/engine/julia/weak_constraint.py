@@ -1,4 +1,4 @@
-"""Weak-constraint 4D-Var of the Julia engine: `julia/src/weak_constraint.jl`."""
+"""Weak-constraint 4D-Var of the Julia engine: `julia/src/methods/weak_constraint.jl`."""
 
 from __future__ import annotations
 

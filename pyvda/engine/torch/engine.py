@@ -1,7 +1,7 @@
 """The torch engine: the same verbs by autograd, for machines without Julia, and to check Julia by.
 
 Gradients and linearised steps come from autograd alone, with no hand-derived adjoint in between.
-The simulation follows `julia/src/dormand_prince.jl` operation by operation, all windows in step,
+The simulation follows `dormand_prince.jl` operation by operation, all windows in step,
 and gives the same bits; only the tendency is torch's there, since numpy rounds square roots and
 quotients of scalars as IEEE 754 asks and torch (2.13, AVX2) does not.
 """

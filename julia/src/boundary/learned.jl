@@ -1,0 +1,92 @@
+# What Python calls for learned priors and solvers, by the rules of boundary/boundary.jl. `weights` and `totals` are
+# lists of addresses, `sizes` three or four numbers a scale or layer; `totals` may be null.
+
+each_array(f, p, n) = [f(k, unsafe_load(Ptr{Ptr{Cvoid}}(p), k)) for k in 1:n]
+number_in(sizes, per, k, i) = unsafe_load(sizes, per * (k - 1) + i)
+
+"The arrays W, M, O (S, l) of every scale; `sizes` has features, latent (0 for a quadratic head) and factor."
+function genn_arrays(::Type{T}, grid, scales, sizes, p) where {T}
+    arrays = each_array(p, 3scales) do k, at
+        (F, L, f) = (number_in(sizes, 3, cld(k, 3), i) for i in 1:3)
+        (which, N) = (mod1(k, 3), grid.channels * f)
+        which == 1 ? array_at(at, T, grid.channels * grid.taps * grid.across, F) :
+        which == 2 ? array_at(at, T, F, L == 0 ? F * N : 2L + N) : array_at(at, T, L == 0 ? F : L, N)
+    end
+    return [(arrays[3k-2], arrays[3k-1], arrays[3k]) for k in 1:scales]
+end
+genn_scales(memory, grid, sizes, arrays) =
+    [Scale(memory, grid, Int(number_in(sizes, 3, k, 3)), number_in(sizes, 3, k, 2) == 0, a...)
+     for (k, a) in enumerate(arrays)]
+
+"`grid` has channels, taps, points, taps across, and 1 where the second axis is a circle."
+grid_at(p) = Grid((Int(unsafe_load(p, k)) for k in 1:4)..., unsafe_load(p, 5) == 1)
+
+function c_genn(bytes, grid, steps, windows, scales, sizes, weights, x, g, v, message, capacity)
+    guarded(message, capacity, refusal(63, 4, bytes)) do
+        genn(type_of(bytes), grid_at(grid), steps, windows, scales, sizes, weights, x, g, v)
+    end
+end
+function genn(::Type{T}, grid, steps, windows, scales, sizes, weights, x, g, v) where {T}
+    memory = Memory{T}()
+    own = genn_scales(memory, grid, sizes, genn_arrays(T, grid, scales, sizes, weights))
+    at(p) = array_at(p, T, state_size(grid), steps, windows)
+    GC.@preserve memory residual_gradient!(at(g), at(v), at(x), own)
+    return nothing
+end
+
+function c_genn_back(bytes, grid, steps, windows, scales, sizes, weights, x, v, g_bar, x_bar, totals, message, capacity)
+    guarded(message, capacity, refusal(63, 4, bytes)) do
+        genn_back(type_of(bytes), grid_at(grid), steps, windows, scales, sizes, weights, x, v, g_bar, x_bar, totals)
+    end
+end
+function genn_back(::Type{T}, grid, steps, windows, scales, sizes, weights, x, v, g_bar, x_bar, totals) where {T}
+    memory = Memory{T}()
+    own = genn_scales(memory, grid, sizes, genn_arrays(T, grid, scales, sizes, weights))
+    at(p) = array_at(p, T, state_size(grid), steps, windows)
+    sums = totals == C_NULL ? nothing : genn_arrays(T, grid, scales, sizes, totals)
+    GC.@preserve memory residual_gradient_back!(at(x_bar), sums, at(x), at(v), at(g_bar), own)
+    return nothing
+end
+
+"The weights of every layer; `sizes` has inputs, outputs, taps across strips and along them, and 1 where a ReLU follows."
+layer_arrays(::Type{T}, layers, sizes, p) where {T} = each_array(p, layers) do k, at
+    array_at(at, T, number_in(sizes, 5, k, 3) * number_in(sizes, 5, k, 4), number_in(sizes, 5, k, 1), number_in(sizes, 5, k, 2))
+end
+chain_layers(memory, sizes, arrays) =
+    [Layer(memory, number_in(sizes, 5, k, 5) == 1, w, (Int(number_in(sizes, 5, k, 3)), Int(number_in(sizes, 5, k, 4))))
+     for (k, w) in enumerate(arrays)]
+"`field` has strips, positions along one, and 1 where that is a circle."
+field_at(p) = Field(Int(unsafe_load(p, 1)), Int(unsafe_load(p, 2)), unsafe_load(p, 3) == 1)
+
+function c_convolutions(bytes, field, windows, layers, sizes, weights, x, y, message, capacity)
+    guarded(message, capacity, refusal(63, 4, bytes)) do
+        chain(type_of(bytes), field_at(field), windows, layers, sizes, weights, x, y)
+    end
+end
+function chain(::Type{T}, field, windows, layers, sizes, weights, x, y) where {T}
+    memory = Memory{T}()
+    own = chain_layers(memory, sizes, layer_arrays(T, layers, sizes, weights))
+    at(p, channels) = array_at(p, T, channels, positions(field), windows)
+    GC.@preserve memory convolutions!(at(y, last(own).outputs), at(x, first(own).inputs), own, field)
+    return nothing
+end
+
+function c_convolutions_back(bytes, field, windows, layers, sizes, weights, x, y_bar, x_bar, totals, message, capacity)
+    guarded(message, capacity, refusal(63, 4, bytes)) do
+        chain_back(type_of(bytes), field_at(field), windows, layers, sizes, weights, x, y_bar, x_bar, totals)
+    end
+end
+function chain_back(::Type{T}, field, windows, layers, sizes, weights, x, y_bar, x_bar, totals) where {T}
+    memory = Memory{T}()
+    own = chain_layers(memory, sizes, layer_arrays(T, layers, sizes, weights))
+    sums = totals == C_NULL ? nothing : layer_arrays(T, layers, sizes, totals)
+    at(p, channels) = array_at(p, T, channels, positions(field), windows)
+    (inputs, outputs) = (first(own).inputs, last(own).outputs)
+    GC.@preserve memory convolutions_back!(at(x_bar, inputs), sums, at(x, inputs), at(y_bar, outputs), own, field)
+    return nothing
+end
+
+address(::Val{:genn}) = @cfunction(c_genn, Cint, (Int64, Ptr{Int64}, Int64, Int64, Int64, Ptr{Int64}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{UInt8}, Int64))
+address(::Val{:genn_back}) = @cfunction(c_genn_back, Cint, (Int64, Ptr{Int64}, Int64, Int64, Int64, Ptr{Int64}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{UInt8}, Int64))
+address(::Val{:convolutions}) = @cfunction(c_convolutions, Cint, (Int64, Ptr{Int64}, Int64, Int64, Ptr{Int64}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{UInt8}, Int64))
+address(::Val{:convolutions_back}) = @cfunction(c_convolutions_back, Cint, (Int64, Ptr{Int64}, Int64, Int64, Ptr{Int64}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{UInt8}, Int64))

@@ -1,0 +1,458 @@
+# The posterior mean of a low-dimensional model, by importance sampling from its climatology.
+#
+# The prior is the model's attractor: a library of states, each with the trajectory that follows it. A
+# window's posterior weighs every member j by its likelihood,
+#
+#     wⱼ ∝ exp(-Jⱼ),   Jⱼ = ½ Σ (y - hⱼ)² / R over the window's data.
+#
+# The library is a few long trajectories of which every 4th state starts a member. For the sweep over
+# members they are kept a phase at a time (states 0, 4, 8, ..., then 1, 5, 9, ...): then the values of
+# consecutive members at one step of the window lie side by side, and the compiler vectorises. Where a
+# model stays what it is under a change of signs, each member counts twice, as it is and mirrored.
+#
+# Where few members carry the weight, a second stage draws around them. A member is chosen with the
+# probability vⱼ ∝ exp(-β Jⱼ), β < 1 such that enough members have a part in it; its state `lead` steps
+# before the window is moved by a normal deviate, and the flow brings it back onto the attractor until
+# the window starts. On pairs of member and deviate the weight of a draw is exp(-J) / vⱼ exactly, for a
+# prior that is the library smoothed by the deviates.
+
+using LinearAlgebra: dot
+
+const EVERY = 4
+const SMALLEST_β = 1 / 32
+const HOPELESS = 100           # by so much more than the least J no start is tried
+const NEGLIGIBLE = 25.0         # exp(-25): weights below this part of the largest are left out
+
+"""
+    Library(states, lead, signs)
+
+- `states`: `(state, time, trajectory)`, of equal spacing in time
+- `lead`: the first member of a trajectory starts at the step `lead + 1`
+- `signs`: `(state)`, the mirror symmetry; all 1 where there is none
+"""
+struct Library
+    states::Array{Float64,3}
+    phases::Array{Float32,4}            # (position, phase, state, trajectory)
+    lead::Int
+    signs::Vector{Float64}
+    mirrored::Bool
+end
+function Library(states, lead, signs)
+    D, T, trajectories = size(states)
+    phases = zeros(Float32, cld(T, EVERY), EVERY, D, trajectories)
+    @inbounds for q in 1:trajectories, i in 1:D, t in 0:T-1
+        phases[t÷EVERY+1, t%EVERY+1, i, q] = states[i, t+1, q]
+    end
+    return Library(states, phases, lead, collect(signs), any(<(0), signs))
+end
+
+"Members of one trajectory, for windows of T steps."
+members_each(l::Library, T) = (size(l.states, 2) - l.lead - T) ÷ EVERY + 1
+"Members in all, without the mirrored ones."
+members(l::Library, T) = members_each(l, T) * size(l.states, 3)
+
+"    place(l, j, T) -> trajectory and step (from 1) at which the member j starts, and is it mirrored"
+@inline function place(l::Library, j, T)
+    n = members_each(l, T)
+    all = n * size(l.states, 3)
+    mirrored = j > all
+    k = mirrored ? j - all : j
+    return (k - 1) ÷ n + 1, l.lead + EVERY * ((k - 1) % n) + 1, mirrored
+end
+
+"The data of a window: steps, components, values, precisions."
+struct Data
+    t::Vector{Int}
+    i::Vector{Int}
+    y::Vector{Float64}
+    π::Vector{Float64}
+end
+function Data(y, precision, window)
+    found = [(t, i) for t in axes(y, 2) for i in axes(y, 1) if precision[i, t, window] > 0]
+    return Data([t for (t, _) in found], [i for (_, i) in found], [y[i, t, window] for (t, i) in found],
+                [precision[i, t, window] for (t, i) in found])
+end
+
+"    misfits!(J, l, data, T) -> Jⱼ of all members, then of all mirrored ones"
+function misfits!(J::Vector{Float32}, l::Library, data::Data, T)
+    n = members_each(l, T)
+    trajectories = size(l.states, 3)
+    fill!(J, 0.0f0)
+    for q in 1:trajectories
+        plain = (q - 1) * n
+        mirror = plain + n * trajectories
+        for k in eachindex(data.t)
+            s = l.lead + data.t[k] - 1
+            i = data.i[k]
+            place = (s ÷ EVERY, s % EVERY + 1, i, q, n)
+            a = Float32(data.π[k] / 2)
+            y = Float32(data.y[k])
+            if l.mirrored
+                add_misfits!(J, plain, mirror, l.phases, place, y, Float32(l.signs[i]) * y, a)
+            else
+                add_misfit!(J, plain, l.phases, place, y, a)
+            end
+        end
+    end
+    return J
+end
+
+function add_misfit!(J, at, phases, (shift, phase, i, q, n), y, a)
+    @inbounds @simd for j in 1:n
+        d = y - phases[j+shift, phase, i, q]
+        J[at+j] = muladd(a * d, d, J[at+j])
+    end
+    return nothing
+end
+
+function add_misfits!(J, at, mirror, phases, (shift, phase, i, q, n), y, y′, a)
+    @inbounds @simd ivdep for j in 1:n
+        h = phases[j+shift, phase, i, q]
+        d = y - h
+        d′ = y′ - h
+        J[at+j] = muladd(a * d, d, J[at+j])
+        J[mirror+j] = muladd(a * d′, d′, J[mirror+j])
+    end
+    return nothing
+end
+
+"""
+The least of J; `minimum` looks for NaN and is several times slower. `Inf` when no member has a J that
+Float32 can hold: then nothing can be said of the window, and no member may be chosen.
+"""
+function least_of(J)
+    least = Inf32
+    @inbounds @simd for j in eachindex(J)
+        least = ifelse(J[j] < least, J[j], least)
+    end
+    return least
+end
+
+# --- sums of weighted samples ---------------------------------------------------------------------
+
+"Sums over samples with the weight exp(-J), relative to the largest weight so far."
+mutable struct Sums
+    least::Float64
+    w::Float64
+    w²::Float64
+    x::Matrix{Float64}          # (state, time)
+    x²::Matrix{Float64}
+end
+Sums(D, T) = Sums(Inf, 0.0, 0.0, zeros(D, T), zeros(D, T))
+
+function clear!(s::Sums)
+    s.least = Inf
+    s.w = s.w² = 0.0
+    fill!(s.x, 0.0)
+    fill!(s.x², 0.0)
+    return s
+end
+
+"    weight!(s, J) -> the weight of a sample; the sums are scaled when it is the largest so far"
+@inline function weight!(s::Sums, J)
+    if J < s.least
+        c = exp(J - s.least)
+        s.least = J
+        s.w *= c
+        s.w² *= c^2
+        s.x .*= c
+        s.x² .*= c
+    end
+    w = J - s.least < NEGLIGIBLE ? exp(s.least - J) : 0.0
+    s.w += w
+    s.w² += w^2
+    return w
+end
+
+effective(s::Sums) = s.w > 0 ? s.w^2 / s.w² : 0.0
+
+# --- the two stages -------------------------------------------------------------------------------
+
+struct PosteriorWorkspace{M}
+    m::M
+    J::Vector{Float32}
+    order::Vector{Int}                  # members whose weight is not negligible
+    v::Vector{Float64}                  # their probabilities, cumulated
+    chosen::Vector{Int}                 # the member of each draw
+    sums::Sums
+    better::Sums
+    x::Matrix{Lanes{8,Float64}}         # (state, time): eight draws
+end
+PosteriorWorkspace(m, l, T, draws) = PosteriorWorkspace(
+    m, zeros(Float32, members(l, T) * (1 + l.mirrored)), Int[], Float64[], zeros(Int, draws),
+    Sums(length(m), T), Sums(length(m), T), zeros(Lanes{8,Float64}, length(m), T),
+)
+
+"""
+    posterior_mean!(mean, stdev, info, y, precision, library, noise, scheme, m, h, enough, spread)
+
+Mean and standard deviation of the posterior of each window.
+
+- `mean`, `stdev`: `(state, time, window)`, out
+- `info`: `(3, window)`, out: effective sample size, the least J of the samples that `mean` is made of,
+  draws of the second stage
+
+A window whose J are all too large for Float32 (absurd data) has NaN throughout.
+
+- `y`, `precision`: `(state, time, window)`; `precision` is one over a datum's error variance, 0: none
+- `noise`: `(state, draw)`, standard normal, of the second stage; a multiple of eight draws
+- `enough`: the effective sample size below which the second stage is entered
+- `spread`: `(state)`, standard deviation of the deviates `library.lead` steps before the window
+"""
+function posterior_mean!(mean, stdev, info, y, precision, l::Library, noise, scheme, m, h, enough, spread)
+    T, windows = size(y, 2), size(y, 3)
+    threads = min(Threads.nthreads(), windows)
+    Threads.@threads for k in 1:threads
+        ws = PosteriorWorkspace(m, l, T, size(noise, 2))
+        for w in k:threads:windows
+            posterior_window!(mean, stdev, info, ws, y, precision, l, noise, scheme, h, enough, spread, w)
+        end
+    end
+    return mean
+end
+
+function posterior_window!(mean, stdev, info, ws, y, precision, l, noise, scheme, h, enough, spread, window)
+    data = Data(y, precision, window)
+    misfits!(ws.J, l, data, size(y, 2))
+    least = Float64(least_of(ws.J))
+    info[3, window] = 0
+    if !isfinite(least)
+        fill!(view(mean, :, :, window), NaN)
+        fill!(view(stdev, :, :, window), NaN)
+        info[1, window] = info[2, window] = NaN
+        return nothing
+    end
+    from_library!(ws, l, size(y, 2))
+    s = ws.sums
+    if effective(s) < enough && !isempty(noise)
+        least_draw = from_draws!(ws, l, data, noise, scheme, h, enough, spread)
+        info[3, window] = size(noise, 2)
+        if effective(ws.better) > effective(s)
+            s = ws.better
+            least = least_draw
+        end
+    end
+    info[1, window] = effective(s)
+    info[2, window] = least
+    @inbounds for t in axes(s.x, 2), i in axes(s.x, 1)
+        x̄ = s.x[i, t] / s.w
+        mean[i, t, window] = x̄
+        stdev[i, t, window] = sqrt(max(s.x²[i, t] / s.w - x̄^2, 0.0))
+    end
+    return nothing
+end
+
+function from_library!(ws, l, T)
+    s = clear!(ws.sums)
+    least = least_of(ws.J)
+    empty!(ws.order)
+    for j in eachindex(ws.J)
+        @inbounds ws.J[j] - least < NEGLIGIBLE && push!(ws.order, j)
+    end
+    s.least = least
+    for j in ws.order
+        w = weight!(s, Float64(ws.J[j]))
+        q, from, mirrored = place(l, j, T)
+        @inbounds for t in 1:T, i in axes(s.x, 1)
+            x = l.states[i, from+t-1, q]
+            mirrored && (x *= l.signs[i])
+            wx = w * x
+            s.x[i, t] += wx
+            s.x²[i, t] = muladd(wx, x, s.x²[i, t])
+        end
+    end
+    return s
+end
+
+"    tempered!(ws, enough) -> the β ≤ 1 at which the members' weights exp(-β J) have that effective size"
+function tempered!(ws, enough)
+    least = least_of(ws.J)
+    empty!(ws.order)
+    for j in eachindex(ws.J)
+        @inbounds SMALLEST_β * (ws.J[j] - least) < NEGLIGIBLE && push!(ws.order, j)
+    end
+    low, high = SMALLEST_β, 1.0
+    for _ in 1:8
+        β = (low + high) / 2
+        size_at(β, ws.J, ws.order, least) > enough ? (low = β) : (high = β)
+    end
+    return low
+end
+
+function size_at(β, J, order, least)
+    w = w² = 0.0
+    @inbounds for j in order
+        e = β * (J[j] - least)
+        p = e < NEGLIGIBLE ? exp(-e) : 0.0
+        w += p
+        w² += p^2
+    end
+    return w^2 / w²
+end
+
+function choose!(ws, β)
+    least = least_of(ws.J)
+    empty!(ws.order)
+    empty!(ws.v)
+    total = 0.0
+    @inbounds for j in eachindex(ws.J)
+        e = β * (ws.J[j] - least)
+        e < NEGLIGIBLE || continue
+        total += exp(-e)
+        push!(ws.order, j)
+        push!(ws.v, total)
+    end
+    n = length(ws.chosen)
+    k = 1
+    for d in 1:n                        # at equal distances of the cumulated probabilities
+        u = (d - 0.5) / n * total
+        while k < length(ws.v) && ws.v[k] < u
+            k += 1
+        end
+        ws.chosen[d] = ws.order[k]
+    end
+    return ws.chosen
+end
+
+"""
+    from_draws!(ws, ...) -> the least J of the draws
+
+Fill `ws.better`. There `least` is not a J: it is of J less the logarithm of what a draw is chosen with.
+"""
+function from_draws!(ws, l, data, noise, scheme, h, enough, spread)
+    T = size(ws.x, 2)
+    s = clear!(ws.better)
+    least = least_of(ws.J)
+    β = tempered!(ws, enough)
+    choose!(ws, β)
+    least_draw = Inf
+    for first in 1:8:size(noise, 2)
+        fly!(ws, l, first, noise, scheme, h, spread)
+        J = misfit_of(ws.x, data)
+        for lane_ in 1:8
+            Jₗ = lane(J, lane_) - β * (ws.J[ws.chosen[first+lane_-1]] - least)
+            isfinite(Jₗ) || continue
+            least_draw = min(least_draw, lane(J, lane_))
+            w = weight!(s, Jₗ)
+            w > 0 && add_sample!(s, w, ws.x, lane_)
+        end
+    end
+    return least_draw
+end
+
+"Eight draws, from `lead` steps before the window to its end."
+function fly!(ws, l, first, noise, scheme, h, spread)
+    D = size_of(ws.m)
+    T = size(ws.x, 2)
+    x = ntuple(i -> Lanes{8,Float64}(ntuple(k -> VecElement(start_of(ws, l, first + k - 1, noise, spread, i, T)), Val(8))), D)
+    for _ in 1:l.lead
+        x, _ = step(scheme, ws.m, x, h)
+    end
+    for t in 1:T
+        put!(ws.x, t, x)
+        x, _ = step(scheme, ws.m, x, h)
+    end
+    return nothing
+end
+@inline put!(a, t, x::NTuple{D,Any}) where {D} = (ntuple(i -> ((@inbounds a[i, t] = x[i]); nothing), Val(D)); nothing)
+
+@inline function start_of(ws, l, draw, noise, spread, i, T)
+    q, from, mirrored = place(l, ws.chosen[draw], T)
+    x = l.states[i, from-l.lead, q]
+    return (mirrored ? l.signs[i] * x : x) + spread[i] * noise[i, draw]
+end
+
+function misfit_of(x, data)
+    J = zero(eltype(x))
+    @inbounds for k in eachindex(data.t)
+        d = data.y[k] - x[data.i[k], data.t[k]]
+        J = muladd(data.π[k] / 2 * d, d, J)
+    end
+    return J
+end
+
+function add_sample!(s, w, x, lane_)
+    @inbounds for t in axes(x, 2), i in axes(x, 1)
+        xₗ = lane(x[i, t], lane_)
+        wx = w * xₗ
+        s.x[i, t] += wx
+        s.x²[i, t] = muladd(wx, xₗ, s.x²[i, t])
+    end
+    return nothing
+end
+
+# --- the best members, as starts of a minimisation ------------------------------------------------
+
+"""
+    best_starts!(starts, y, precision, library, apart)
+
+Fill `(state, start, window)` with the states, `library.lead` steps before the window, of the members
+of least J that lie more than `apart` from each other there, a distance for each component. When there
+are fewer, the best one is repeated; when there is none (see `least_of`), it is the library's first.
+"""
+function best_starts!(starts, y, precision, l::Library, apart)
+    T, windows = size(y, 2), size(y, 3)
+    threads = min(Threads.nthreads(), windows)
+    Threads.@threads for k in 1:threads
+        J = zeros(Float32, members(l, T) * (1 + l.mirrored))
+        near = Int[]
+        for w in k:threads:windows
+            best_of_window!(starts, J, near, y, precision, l, apart, w)
+        end
+    end
+    return starts
+end
+
+function best_of_window!(starts, J, near, y, precision, l, apart, window)
+    T = size(y, 2)
+    misfits!(J, l, Data(y, precision, window), T)
+    shortlist!(near, J, least_of(J), size(starts, 2))
+    for k in axes(starts, 2)
+        j = least_in(near, J)
+        k == 1 && j == 0 && (j = 1)
+        @inbounds for i in axes(starts, 1)
+            starts[i, k, window] = j == 0 ? starts[i, 1, window] : before(l, j, i, T)
+        end
+        j > 0 && filter!(j -> !is_near(l, j, starts, k, window, apart, T), near)
+    end
+    return nothing
+end
+
+"Component i of the member j, `lead` steps before the window."
+@inline function before(l, j, i, T)
+    q, from, mirrored = place(l, j, T)
+    return (mirrored ? l.signs[i] : 1.0) * l.states[i, from-l.lead, q]
+end
+
+"The members that may be starts: of one start the best alone, of several those that are not hopeless."
+function shortlist!(near, J, least, count)
+    empty!(near)
+    margin = count == 1 ? 0 : HOPELESS
+    for j in eachindex(J)
+        @inbounds J[j] <= least + margin && push!(near, j)
+    end
+    return near
+end
+
+"The one of least J among them; 0 when there is none."
+function least_in(near, J)
+    found = 0
+    least = Inf32
+    @inbounds for j in near
+        J[j] < least && ((found, least) = (j, J[j]))
+    end
+    return found
+end
+
+function is_near(l, j, starts, k, window, apart, T)
+    near = true
+    @inbounds for i in axes(starts, 1)
+        near &= abs(before(l, j, i, T) - starts[i, k, window]) < apart[i]
+    end
+    return near
+end
+
+# --- what Python calls ----------------------------------------------------------------------------
+
+library_at(states, D, length_, trajectories, lead, signs) =
+    Library(array_at(states, Float64, D, length_, trajectories), Int(lead), array_at(signs, Float64, D))

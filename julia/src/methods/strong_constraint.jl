@@ -1,0 +1,425 @@
+# Strong-constraint 4D-Var: the model is exact, the control is one state x₀, `lead` steps before the
+# window, so that the flow brings the Gaussian background onto the attractor until the window starts:
+#
+#     J(x₀) = ½ (x₀ - b)ᵀ B⁻¹ (x₀ - b) + ½ Σ (y - x(t))² / R,      x(t) = Φᵗ(x₀).
+#
+# Gauss-Newton with the tangent linear columns, damped as by Levenberg and Marquardt. Far from the
+# minimum J has many others; it has few while the window is short, so the window can be grown by some
+# steps at a time, each from the last minimum (Pires, Vautard & Talagrand 1996: quasi-static).
+#
+# A job is one minimisation: a window and a start. A lane holds one job and takes the next when it has
+# done, so that a long minimisation does not keep seven short ones waiting. What costs time is the
+# evaluation of J with gradient and Hessian, on all lanes at once; the decisions are made a job at a
+# time. A large model has one job, and its columns in lanes (schemes/segment.jl).
+#
+# The model's parameters may belong to the control: all of this is then about `WithParameters(m)`,
+# whose state they are part of. No datum is of them.
+
+"One minimisation on its way."
+mutable struct Minimisation
+    job::Int                    # 0: none
+    horizon::Int                # steps of the window that count so far
+    stop::Int                   # the last of them with a datum: how far to evaluate; 0: none has
+    reach::Int                  # as far as that in a longer window, or `stop`
+    fresh::Bool                 # x itself is to be evaluated, with a new horizon
+    looked::Bool                # `ahead` is at x
+    iterations::Int
+    since::Int                  # iterations since the window has this length
+    μ::Float64                  # damping
+    decrement::Float64
+    here::Quadratic             # at x
+    found::Quadratic            # at the trial
+    ahead::Quadratic            # at the trial, with the data up to `reach`
+    x::Vector{Float64}
+    δ::Vector{Float64}
+    trial::Vector{Float64}      # x + δ: where J is asked for
+    L::Matrix{Float64}
+end
+Minimisation(D) = Minimisation(0, 0, -1, -1, true, false, 0, 0, 0.0, Inf, Quadratic(D), Quadratic(D), Quadratic(D),
+                               zeros(D), zeros(D), zeros(D), zeros(D, D))
+
+struct StrongConstraint{M,S,A,P}
+    m::M
+    scheme::S
+    h::Float64
+    lead::Int
+    growth::Int                 # 0: the whole window at once
+    iterations::Int             # for each length of the window
+    tolerance::Float64          # on the decrement: twice what J could still fall by
+    b::Vector{Float64}
+    B⁻¹::Matrix{Float64}
+    metric::Vector{Float64}     # of the damping: one over the variance of each component
+    y::A                        # (state, time, window)
+    precision::A
+    starts::A                   # (state, start, window)
+    points::P                   # data at arbitrary times (cost/point_observations.jl), of weight 1/R; or nothing
+    observed::Matrix{Bool}      # (time, window): has it data there
+end
+StrongConstraint(m, scheme, h, lead, growth, iterations, tolerance, b, B⁻¹, metric, y, precision, starts, points = nothing) =
+    StrongConstraint(m, scheme, h, lead, growth, iterations, tolerance, b, B⁻¹, metric, y, precision, starts, points,
+                     data_steps(precision, points))
+
+const LOOSE = 0.1               # decrement at which a window that has not its full length is grown
+const LOST_IN_SUM = 1e-12       # relative to J: what falls by less is not seen
+const IN_HAND = 1024            # minimisations that a thread has begun, at most
+
+"""
+    strong_constraint!(x, H, info, problem)
+
+Minimise J for every window and start.
+
+- `x`: `(state, start, window)`, out: the minima
+- `H`: `(state, state, start, window)`, out: the Gauss-Newton Hessian there, the inverse covariance
+- `info`: `(4, start, window)`, out: J, the decrement, iterations, status
+"""
+function strong_constraint!(x, H, info, p::StrongConstraint)
+    jobs = size(p.starts, 2) * size(p.starts, 3)
+    BLAS.set_num_threads(1)
+    threads = min(Threads.nthreads(), jobs)
+    next = Threads.Atomic{Int}(1)
+    Threads.@threads for _ in 1:threads
+        e = evaluator(p.m, size(p.y, 2), p.points)
+        # A window that does not grow needs no others of its length.
+        count = p.growth == 0 || width(e) == 1 ? width(e) : clamp(cld(jobs, threads), width(e), IN_HAND)
+        minimise!(x, H, info, p, e, next, jobs, count)
+    end
+    return x
+end
+
+function minimise!(x, H, info, p, e, next, jobs, count)
+    none = Minimisation(length(p.m))
+    lanes = fill(none, width(e))
+    queue = [Minimisation(length(p.m)) for _ in 1:count]
+    filter!(s -> take_job!(s, p, next, jobs), queue)
+    while true
+        for l in eachindex(lanes)
+            if lanes[l] === none && !isempty(queue)
+                lanes[l] = popfirst!(queue)
+                hold!(e, p, l, window_of(lanes[l].job, p))
+            end
+        end
+        all(s -> s === none, lanes) && return nothing
+        evaluate!(e, p, lanes)
+        for l in eachindex(lanes)
+            s = lanes[l]
+            s === none && continue
+            horizon = s.horizon
+            done = decide!(s, p)
+            done && leave!(x, H, info, s, p)
+            (done || s.horizon > horizon) || continue
+            lanes[l] = none
+            (!done || take_job!(s, p, next, jobs)) && push!(queue, s)
+        end
+    end
+end
+
+window_of(job, p) = (job - 1) ÷ size(p.starts, 2) + 1
+start_of(job, p) = (job - 1) % size(p.starts, 2) + 1
+
+"    take_job!(s, p, next, jobs) -> was there another job for s"
+function take_job!(s::Minimisation, p, next, jobs)
+    job = Threads.atomic_add!(next, 1)
+    job <= jobs || return false
+    s.job = job
+    s.horizon = 0
+    s.stop = s.reach = -1
+    s.looked = false
+    s.iterations = 0
+    @inbounds for i in eachindex(s.x)
+        s.x[i] = p.starts[i, start_of(job, p), window_of(job, p)]
+    end
+    grow!(s, p)
+    return true
+end
+
+"    grow!(s, p) -> a longer window, or the whole; is J known there, or must x be evaluated again"
+function grow!(s, p)
+    s.horizon = longer(s.horizon, p)
+    s.since = 0
+    s.μ = 0.0
+    stop = last_datum(p, window_of(s.job, p), s.horizon)
+    stop == s.stop && return true           # nothing new was observed
+    s.stop = stop
+    if s.looked && stop == s.reach
+        s.looked = false
+        (s.here, s.ahead) = (s.ahead, s.here)
+        s.decrement = newton_decrement!(s)
+        return true
+    end
+    s.fresh = true
+    copyto!(s.trial, s.x)
+    look_ahead!(s, p)
+    return false
+end
+
+longer(horizon, p) = p.growth == 0 ? size(p.y, 2) : min(size(p.y, 2), horizon + p.growth)
+
+"    last_datum(p, window, horizon) -> the last step with a datum up to there; 0: there is none"
+function last_datum(p, window, horizon)
+    t = horizon
+    while t > 0 && !p.observed[t, window]
+        t -= 1
+    end
+    return t
+end
+
+"Evaluate as far as the first longer window that has more data, too."
+function look_ahead!(s, p)
+    (horizon, s.reach) = (s.horizon, s.stop)
+    while s.reach == s.stop && horizon < size(p.y, 2)
+        horizon = longer(horizon, p)
+        s.reach = last_datum(p, window_of(s.job, p), horizon)
+    end
+    return nothing
+end
+
+"After an evaluation at the trial: accept or refuse it, and choose the next. True: the job is done."
+function decide!(s::Minimisation, p)
+    J = s.found.J
+    s.looked = false
+    stuck = false
+    if s.fresh || J < s.here.J
+        s.fresh || adapt_damping!(s, J)
+        s.fresh = false
+        s.looked = s.reach > s.stop
+        copyto!(s.x, s.trial)
+        (s.here, s.found) = (s.found, s.here)
+        s.decrement = newton_decrement!(s)
+    else
+        stuck = s.decrement <= LOST_IN_SUM * (1 + s.here.J)     # J is at its rounding error
+        s.μ = max(5s.μ, 1.0)
+    end
+    while true
+        isfinite(s.here.J) || return true
+        whole = s.horizon == size(p.y, 2)
+        arrived = stuck || s.decrement <= (whole ? p.tolerance : LOOSE)
+        if !arrived && s.since < p.iterations && try_step!(s, p.metric)
+            look_ahead!(s, p)
+            return false
+        end
+        whole && return true
+        grow!(s, p) || return false
+        stuck = false
+    end
+end
+
+"    try_step!(s, metric) -> was there a damping at which a step could be found"
+function try_step!(s, metric)
+    s.μ <= 1e12 || return false
+    while !damped_step!(s, metric)
+        s.μ = max(5s.μ, 1.0)
+        s.μ <= 1e12 || return false
+    end
+    s.iterations += 1
+    s.since += 1
+    return true
+end
+
+"""
+    adapt_damping!(s, J)
+
+After a step that was accepted: less damping only when J fell by as much as the Gauss-Newton model
+says. Where that model misses curvature (large noise, strongly curved flow) full steps overshoot, and
+the damping at which they do not is kept.
+"""
+function adapt_damping!(s, J)
+    (g, H) = (s.here.g, s.here.H)
+    linear = quadratic = 0.0
+    @inbounds for i in eachindex(g)
+        linear -= g[i] * s.δ[i]
+        for j in eachindex(g)
+            quadratic += s.δ[i] * H[i, j] * s.δ[j]
+        end
+    end
+    gain = (s.here.J - J) / (linear - quadratic / 2)
+    gain < 0.5 && (s.μ = max(2s.μ, 0.5))
+    gain > 0.8 && (s.μ = s.μ < 0.1 ? 0.0 : s.μ / 4)
+    return nothing
+end
+
+"""
+    damped_step!(s, metric) -> is H + μ W positive definite; solve it for the next trial
+
+The damping W is in the units of the climatology, not of H: where the directions of small and large
+curvature are oblique, the diagonal of H is large everywhere and would hold back the former.
+"""
+function damped_step!(s, metric)
+    (g, H) = (s.here.g, s.here.H)
+    D = length(g)
+    @inbounds for j in 1:D, i in j:D
+        s.L[i, j] = H[i, j] + (i == j) * s.μ * metric[i]
+    end
+    cholesky_in_place!(s.L) || return false
+    @inbounds for i in 1:D
+        s.δ[i] = -g[i]
+    end
+    forward!(s.δ, s.L)
+    backward!(s.δ, s.L)
+    @inbounds for i in 1:D
+        s.trial[i] = s.x[i] + s.δ[i]
+    end
+    return true
+end
+
+"gᵀ H⁻¹ g, infinite where H is singular."
+function newton_decrement!(s)
+    copyto!(s.L, s.here.H)
+    cholesky_in_place!(s.L) || return Inf
+    copyto!(s.δ, s.here.g)
+    forward!(s.δ, s.L)
+    return sum(abs2, s.δ)
+end
+
+function leave!(x, H, info, s, p)
+    (k, w) = (start_of(s.job, p), window_of(s.job, p))
+    @inbounds for j in eachindex(s.x)
+        x[j, k, w] = s.x[j]
+        for i in eachindex(s.x)
+            H[i, j, k, w] = s.here.H[i, j]
+        end
+    end
+    J = s.here.J
+    converged = s.horizon == size(p.y, 2) && (s.decrement <= p.tolerance || s.decrement <= LOST_IN_SUM * (1 + J))
+    info[1, k, w] = J
+    info[2, k, w] = s.decrement
+    info[3, k, w] = s.iterations
+    info[4, k, w] = !isfinite(J) ? DIVERGED : converged ? CONVERGED : ITERATION_LIMIT
+    return nothing
+end
+
+# --- small dense triangles, without exceptions ----------------------------------------------------
+
+"    cholesky_in_place!(A) -> is A positive definite; its lower triangle is then the factor"
+function cholesky_in_place!(A)
+    D = size(A, 1)
+    @inbounds for j in 1:D
+        d = A[j, j]
+        scale = d
+        for k in 1:j-1
+            d -= A[j, k]^2
+        end
+        d > 1e-14 * scale || return false
+        A[j, j] = sqrt(d)
+        for i in j+1:D
+            a = A[i, j]
+            for k in 1:j-1
+                a -= A[i, k] * A[j, k]
+            end
+            A[i, j] = a / A[j, j]
+        end
+    end
+    return true
+end
+function forward!(v, L)
+    @inbounds for i in eachindex(v)
+        a = v[i]
+        for k in 1:i-1
+            a -= L[i, k] * v[k]
+        end
+        v[i] = a / L[i, i]
+    end
+    return v
+end
+function backward!(v, L)
+    @inbounds for i in length(v):-1:1
+        a = v[i]
+        for k in i+1:length(v)
+            a -= L[k, i] * v[k]
+        end
+        v[i] = a / L[i, i]
+    end
+    return v
+end
+
+# --- the analysis and its spread ------------------------------------------------------------------
+
+"""
+    trajectories!(x, stdev, x₀, H, scheme, m, h, lead)
+
+The states of each window that follow from its minimum, and their standard deviations: with H⁻¹ = CCᵀ
+the covariance at a step is (𝚽C)(𝚽C)ᵀ. NaN where H is not positive definite.
+
+- `x`, `stdev`: `(state, time, window)`, out
+- `x₀`, `H`: `(state, window)`, `(state, state, window)`
+"""
+function trajectories!(x, stdev, x₀, H, scheme, m::SmallModel, h, lead)
+    D, T, windows = size(x)
+    each_block(lanes_for(Float64), windows) do ranges
+        N = lanes_for(Float64)
+        (states, spread) = (zeros(N, D, T), zeros(N, D, T))
+        (from, C) = (zeros(N, D, 1), zeros(N, D, D))
+        for range in ranges
+            for (l, w) in enumerate(range)
+                root = root_of_inverse(view(H, :, :, w))
+                GC.@preserve from C begin
+                    unsafe_scalars(from)[l, :, 1] .= view(x₀, :, w)
+                    unsafe_scalars(C)[l, :, :] .= root
+                end
+            end
+            columns = ntuple(j -> column(C, j, size_of(m)), size_of(m))
+            follow!(states, spread, column(from, 1, size_of(m)), columns, scheme, m, h, lead)
+            scatter!(x, states, range)
+            scatter!(stdev, spread, range)
+        end
+    end
+    return x
+end
+
+function follow!(x, stdev, state::NTuple{D,Any}, columns, scheme, m, h, lead) where {D}
+    state, columns = segment(scheme, m, state, columns, h, lead)
+    for t in axes(x, 2)
+        @inbounds for i in 1:D
+            x[i, t] = state[i]
+            s = zero(state[i])
+            for j in 1:D
+                s = muladd(columns[j][i], columns[j][i], s)
+            end
+            stdev[i, t] = sqrt(s)
+        end
+        state, columns = advance(scheme, m, state, columns, h)
+    end
+    return nothing
+end
+
+function trajectories!(x, stdev, x₀, H, scheme, m::LargeModel, h, lead)
+    windows = size(x, 3)
+    threads = min(Threads.nthreads(), windows)
+    Threads.@threads for k in 1:threads
+        ws = SegmentWorkspace(m)
+        for w in k:threads:windows
+            start!(ws, view(x₀, :, w))
+            C = root_of_inverse(view(H, :, :, w))
+            for j in axes(C, 2), i in axes(C, 1)
+                ws.transposed[j, i] = C[i, j]
+            end
+            segment!(ws, scheme, m, h, lead)
+            for t in axes(x, 2)
+                for i in axes(x, 1)
+                    x[i, t, w] = ws.x[i]
+                    stdev[i, t, w] = sqrt(sum(abs2, view(ws.transposed, :, i)))
+                end
+                advance!(ws, scheme, m, h)
+            end
+        end
+    end
+    return x
+end
+
+"C with CCᵀ = H⁻¹; NaN where there is none."
+function root_of_inverse(H)
+    D = size(H, 1)
+    L = Matrix(H)
+    C = zeros(D, D)
+    cholesky_in_place!(L) || return fill!(C, NaN)
+    for j in 1:D
+        C[j, j] = 1
+        backward!(view(C, :, j), L)
+    end
+    return C
+end
+
+# --- what Python calls ----------------------------------------------------------------------------
+
+# D is the size of the control, of which the last `estimated` are parameters.
+control_model(model, p, D, estimated) =
+    estimated == 0 ? model_of(model, p, D) : WithParameters(model_of(model, p, D - estimated))

@@ -1,0 +1,623 @@
+"""The checks themselves: right derivatives pass, every kind of wrong one fails in its own row."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+import pyvda
+from pyvda.checks import derivatives, on_objectives
+from pyvda.checks.on_points import drawn, operator_checks
+from pyvda.checks.on_torch import torch_cost
+from pyvda.checks.run import (
+    Check,
+    check_cost,
+    check_learned,
+    check_model,
+    failed,
+    point,
+    summary,
+    table,
+)
+from pyvda.checks.target import fresh_genn
+from pyvda.checks.windows import own_windows, twin_windows
+from pyvda.cost import VariationalCost
+from pyvda.engine import CostSettings, get_engine
+from pyvda.errors import InputError
+from pyvda.learned.description import Pattern
+from pyvda.learned.model import LearnedModel
+from pyvda.models.model import get_model
+from pyvda.models.presets import get_preset
+from pyvda.models.tendencies import Lorenz63, Lorenz96
+from pyvda.names import DIMENSIONS
+from pyvda.priors import GENN, RK4Prior
+from pyvda.priors.folded import FoldedGENN
+from pyvda.training.configuration import Architecture, validated
+
+ROOT = Path(__file__).parents[2]
+MODELS = ["lorenz63", "lorenz96"]
+
+
+def names(checks: list[Check]) -> set[str]:
+    return {check.name for check in checks}
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def on_torch(request) -> list[Check]:
+    return check_model(get_model(request.param), engine="torch")
+
+
+@pytest.fixture(scope="module")
+def l63_batch():
+    return twin_windows(get_model("lorenz63"), engine="torch")
+
+
+# --- right derivatives ---------------------------------------------------------------------------
+
+
+def test_torch_passes_and_julia_is_listed_as_not_run(on_torch) -> None:
+    assert failed(on_torch) == []
+    not_run = {check.name for check in on_torch if check.passed is None}
+    assert not_run == {name for name in names(on_torch) if name.startswith("julia")}
+    assert {"julia euler: adjoint, in ulps", "julia rk4: adjoint, in ulps"} <= not_run
+    assert "40 not run: the torch engine runs (asked for)" in summary(on_torch)
+
+
+@pytest.mark.julia
+@pytest.mark.parametrize("model", MODELS)
+def test_both_engines_pass(model) -> None:
+    checks = check_model(get_model(model), engine="julia", seed=3)
+    assert [check for check in checks if not check.passed] == []
+    # Passing means something: what a wrong derivative gives is powers of ten away.
+    for check in checks:
+        if "Taylor" not in check.name and "ulps" not in check.name:
+            assert check.tolerance < 1e-3
+
+
+@pytest.mark.julia
+def test_states_that_grow_without_bound_are_no_failure() -> None:
+    x = 30 * np.random.default_rng(0).standard_normal((2, 5, 3))
+    model = get_model("lorenz63")
+    checks = on_objectives.objective_checks(get_engine(), model, CostSettings(3.0), x, 0)
+    assert [check.passed for check in checks[-2:]] == [None, None]
+    assert "grow without bound" in summary(checks)
+
+
+@pytest.mark.julia
+@pytest.mark.parametrize("wrong", [np.nan, 1e12])
+def test_an_objective_that_is_wrong_by_far_is_a_failure(monkeypatch, wrong) -> None:
+    right = on_objectives.strong_objective
+
+    def broken(*arguments, **options):
+        J, g = right(*arguments, **options)
+        return wrong * J, g
+
+    monkeypatch.setattr(on_objectives, "strong_objective", broken)
+    x = np.random.default_rng(0).standard_normal((2, 12, 3))
+    model = get_model("lorenz63")
+    checks = on_objectives.objective_checks(get_engine(), model, CostSettings(0.01), x, 0)
+    assert len(failed(checks)) == 2
+    assert all("strong constraint" in check.name for check in failed(checks))
+
+
+@pytest.mark.julia
+@pytest.mark.parametrize("size", [1e-4, 1.0, 1e6])
+def test_data_between_steps_pass_for_operators_of_any_size_and_windows_without(size) -> None:
+    x = 5 * np.random.default_rng(1).standard_normal((3, 20, 3))
+    points = drawn(x, 0)
+    weight = np.asarray(points.weight).copy()
+    weight[1] = 0  # a window without a datum
+    points = replace(points, operator=size * np.asarray(points.operator), weight=weight)
+    model = get_model("lorenz63")
+    checks = operator_checks(("differences", "adjoint"), get_engine(), model,
+                             CostSettings(0.05), points, x, 1)  # fmt: skip
+    assert not failed(checks)
+
+
+def test_any_prior_can_be_checked() -> None:
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    x, mask = rng.standard_normal((3, 12, 3)), (rng.random((3, 12, 3)) < 0.4).astype(float)
+    batch = pyvda.state.batch.Batch(x * mask, mask, x)
+    cost = VariationalCost(GENN(3, features=8, latent=4).double())
+    before = {name: value.clone() for name, value in cost.state_dict().items()}
+    checks = check_cost(cost, batch, smooth=False)
+    assert [check for check in checks if not check.passed] == []
+    assert len(checks) == 4
+    for name, value in cost.state_dict().items():  # neither precision nor weights were touched
+        assert torch.equal(value, before[name])
+
+
+LEARNED = [("genn", "lorenz63"), ("two-scale-genn", "lorenz96"), ("autoencoder", "lorenz63"),
+           ("bilinear-rk4", "lorenz96")]  # fmt: skip
+
+
+def learned(prior: str, preset: str) -> LearnedModel:
+    torch.manual_seed(1)
+    sections = {"prior": {"kind": prior}, "solver": {"kind": "gradient-descent"}}
+    pattern = Pattern.of(preset, get_preset(preset))
+    return LearnedModel(validated(Architecture, sections, "here"), pattern, 3.0, 7.0, iterations=1)
+
+
+@pytest.mark.parametrize(("prior", "preset"), LEARNED)
+def test_learned_priors_pass(prior, preset) -> None:
+    model = learned(prior, preset)
+    checks = check_learned(model, twin_windows(model.pattern.dynamics(), engine="torch"))
+    assert [check for check in checks if not check.passed] == []
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+def test_a_learned_prior_with_a_wrong_product_fails(monkeypatch) -> None:
+    model = learned("genn", "lorenz63")
+    batch = twin_windows(model.pattern.dynamics(), engine="torch")
+    right = FoldedGENN.residual_gradient
+    monkeypatch.setattr(FoldedGENN, "residual_gradient", lambda self, x: right(self, x) * 1.02)
+    assert names(failed(check_learned(model, batch))) == {
+        "learned: gradient, by differences",
+        "learned: gradient, Taylor test",
+        "learned: gradient, by autograd",
+    }
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_fresh_genn_passes_from_any_seed(model) -> None:
+    batch = twin_windows(get_model(model), engine="torch")
+    one, same = (fresh_genn(get_model(model), batch) for _ in range(2))
+    assert one.digest() == same.digest()
+    assert one.pattern.state_size == get_model(model).state_size
+    for seed in range(8):
+        checks = check_learned(one, batch, seed=seed)
+        assert [check for check in checks if not check.passed] == []
+        assert len(checks) == 4
+
+
+def test_the_point_of_the_checks_is_off_the_first_guess(l63_batch) -> None:
+    misfit = (point(l63_batch) - l63_batch.observation)[l63_batch.mask > 0]
+    assert np.abs(misfit).min() > 0
+
+
+# --- wrong derivatives, in torch -----------------------------------------------------------------
+
+
+class WrongSign(Lorenz63):
+    def adjoint(self, x, dy):
+        right = super().adjoint(x, dy)
+        x1, _, _ = x.split(1, -1)
+        return right - torch.cat((0 * x1, 2 * x1 * dy[..., 2:], 0 * x1), -1)
+
+
+class DroppedTerm(Lorenz96):
+    def adjoint(self, x, dy):
+        return super().adjoint(x, dy) + dy
+
+
+class WrongTangent(Lorenz63):
+    def tangent_linear(self, x, dx):
+        right = super().tangent_linear(x, dx)
+        return right * torch.tensor([1.0, 1.0, 1.0 + 1e-6], dtype=x.dtype)
+
+
+class Recorder(Lorenz63):
+    """A tendency that keeps the directions of its tangent linear."""
+
+    def __init__(self):
+        super().__init__()
+        self.directions = []
+
+    def tangent_linear(self, x, dx):
+        self.directions.append(dx)
+        return super().tangent_linear(x, dx)
+
+
+class WrongInFloat32(Lorenz63):
+    """Right in float64, which every other check computes in."""
+
+    def forward(self, x):
+        right = super().forward(x)
+        return right * (1 + 1e-2) if x.dtype == torch.float32 else right
+
+
+class NoneOfItsOwn(torch.nn.Module):
+    def forward(self, x):
+        return Lorenz63()(x)
+
+
+@pytest.mark.parametrize(
+    ("model", "tendency"), [("lorenz63", WrongSign), ("lorenz96", DroppedTerm)]
+)
+def test_a_broken_adjoint_in_torch_fails(model, tendency) -> None:
+    checks = check_model(get_model(model), engine="torch", tendency=tendency())
+    schemes = ("torch euler", "torch rk4")
+    assert names(failed(checks)) == {
+        "torch tendency: adjoint, in ulps",
+        *(f"{scheme}: adjoint, in ulps" for scheme in schemes),
+        *(f"{scheme}: gradient, by differences" for scheme in schemes),
+        *(f"{scheme}: gradient, Taylor test" for scheme in schemes),
+        *(f"{scheme}: gradient, by autograd" for scheme in schemes),
+    }
+
+
+def test_a_tangent_linear_wrong_in_the_sixth_digit_fails() -> None:
+    checks = check_model(get_model("lorenz63"), engine="torch", tendency=WrongTangent())
+    assert names(failed(checks)) == {
+        "torch tendency: tangent linear, by differences",
+        "torch tendency: adjoint, in ulps",
+    }
+
+
+def test_every_derivative_is_checked_in_two_directions(on_torch) -> None:
+    along = ("adjoint, in ulps", "by differences", "Taylor test")
+    checked = [c for c in on_torch if c.passed is not None and c.name.endswith(along)]
+    assert len(checked) == 2 + 2 * 4 + 1  # tendency, schemes, background
+    for check in checked:
+        assert "random " in check.detail, check.name
+        assert ", gradient " in check.detail, check.name
+
+
+def test_the_tendency_is_checked_along_the_gradient_of_the_cost(l63_batch) -> None:
+    tendency = Recorder()
+    check_model(get_model("lorenz63"), l63_batch, engine="torch", tendency=tendency)
+    _, along = (direction.numpy() for direction in tendency.directions[:2])
+    cost = torch_cost(VariationalCost(RK4Prior(Lorenz63(), 0.01)), l63_batch)
+    gradient = cost.gradient(point(l63_batch)).reshape(-1, 3)
+    cosine = (along * gradient).sum(1) / np.linalg.norm(along, axis=1)
+    np.testing.assert_allclose(cosine / np.linalg.norm(gradient, axis=1), 1.0)
+
+
+def test_progress_counts_what_is_checked(l63_batch) -> None:
+    told: list[tuple[int, int]] = []
+
+    def report(done: int, total: int, note: str = "") -> None:
+        told.append((done, total))
+
+    check_model(get_model("lorenz63"), l63_batch, engine="torch", report=report)
+    assert [done for done, _ in told] == list(range(1, len(told) + 1))
+    assert {total for _, total in told} == {len(told)}
+
+
+def test_a_tendency_wrong_in_float32_alone_fails() -> None:
+    checks = check_model(get_model("lorenz63"), engine="torch", tendency=WrongInFloat32())
+    assert names(failed(checks)) == {
+        "torch euler: float32 against float64",
+        "torch rk4: float32 against float64",
+    }
+
+
+def test_a_tendency_without_derivatives_of_its_own(l63_batch) -> None:
+    checks = check_model(get_model("lorenz63"), l63_batch, engine="torch", tendency=NoneOfItsOwn())
+    assert failed(checks) == []
+    not_run = [check for check in checks if check.name.startswith("torch tendency")]
+    assert [check.passed for check in not_run] == [None, None]
+    assert "no tangent_linear of its own" in not_run[0].detail
+
+
+def test_a_cost_without_its_data_fails(l63_batch) -> None:
+    class Forgetful(VariationalCost):
+        def bind(self, batch):
+            bound = super().bind(batch)
+            object.__setattr__(bound, "_add_data", lambda x, half: half)
+            return bound
+
+    class Right(VariationalCost):
+        pass
+
+    prior = RK4Prior(Lorenz63(), 0.01)
+    assert failed(check_cost(Right(prior), l63_batch)) == []
+    failing = names(failed(check_cost(Forgetful(prior), l63_batch)))
+    assert {"cost: gradient, Taylor test", "cost: gradient, by autograd"} <= failing
+
+
+# --- wrong derivatives, in Julia -----------------------------------------------------------------
+
+# Runs the command on a copy of julia/, in a process of its own: one process has one Julia.
+RUN = """
+import sys
+from pathlib import Path
+from pyvda.engine import libjulia
+source = Path(sys.argv.pop(1))
+libjulia.julia_source = lambda: source
+from pyvda.cli.main import main
+main()
+"""
+
+BETWEEN_STEPS = {
+    f"between steps, {name}"
+    for name in ("by differences", "adjoint", "Taylor test", "torch autograd")
+}
+FORMS = ("statistical form", "multiple shooting", "strong constraint")
+OBJECTIVES = {f"{form}, {kind}" for form in FORMS for kind in ("Taylor test", "by the adjoint")}
+WRONG_ADJOINT = {
+    "adjoint, in ulps",
+    "gradient, Taylor test",
+    "cost and gradient, torch autograd",
+    "parameters, adjoint in ulps",
+    *(BETWEEN_STEPS - {"between steps, by differences"}),
+    *(f"{form}, by the adjoint" for form in FORMS),
+}
+
+
+def background(kind: str) -> frozenset[str]:
+    return frozenset(
+        f"julia background, {kind}: {name}" for name in ("Taylor test", "Mahalanobis distance")
+    )
+
+
+class Edit(NamedTuple):
+    """Changes of Julia's sources, (file, right, wrong), and what fails: each scheme's, and once."""
+
+    model: str
+    changes: list[tuple[str, str, str]]
+    fails: set[str]
+    fails_once: frozenset[str] = frozenset()
+
+
+# Wrong adjoints alone, since much fails of them; the others together, each in rows of its own: a
+# process of Julia takes half a minute.
+EDITS = {
+    "sign-of-adjoint": Edit(
+        "lorenz63",
+        [("models/lorenz63.jl", "muladd(x₁, v₃, σv₁ - v₂)", "muladd(x₁, v₃, σv₁ + v₂)")],
+        WRONG_ADJOINT,
+    ),
+    "term-of-adjoint": Edit(
+        "lorenz96",
+        [("models/lorenz96.jl", "muladd(x[s.ll], v[s.l], -muladd", "(-muladd")],
+        WRONG_ADJOINT,
+    ),
+    "terms-of-small-models": Edit(
+        "lorenz63",
+        [
+            ("models/lorenz63.jl", "ρ′ * x₁", "ρ′ * x₂"),
+            # Data between steps: for the descent as if at the step, for Gauss-Newton in one part.
+            ("cost/point_observations.jl", "step_adjoint(scheme, m, stages, a, hθ), g)", "a, g)"),
+            (
+                "cost/point_observations.jl",
+                "muladd_sum(a, column, zero(N)), there",
+                "a[1] * column[1], there",
+            ),
+            # A background as if its errors were not correlated.
+            (
+                "cost/shooting.jl",
+                "for j in 1:D\n                    g[i, 1]",
+                "for j in i:i\n g[i, 1]",
+            ),
+            # Misfits of the strong constraint that are not carried back.
+            (
+                "cost/strong_constraint_cost.jl",
+                "muladd(πr, columns[k][i], e.g[k])",
+                "k == i ? e.g[k] + πr : e.g[k]",
+            ),
+        ],
+        {
+            "parameters, by differences",
+            "parameters, adjoint in ulps",
+            "parameters, torch autograd",
+            *BETWEEN_STEPS,
+            *OBJECTIVES,
+        },
+        background("weak"),
+    ),
+    "terms-of-large-models": Edit(
+        "lorenz96",
+        [
+            ("models/lorenz96.jl", "for i in 2:m.D\n", "for i in 3:m.D\n"),
+            # The sign of the jumps between nodes; the strong constraint's background, twice.
+            ("cost/shooting.jl", "g[j, k] -= w * r[i]", "g[j, k] += w * r[i]"),
+            (
+                "cost/strong_constraint_cost.jl",
+                "(s.trial[j] - p.b[j]) / 2",
+                "(s.trial[j] - p.b[j])",
+            ),
+        ],
+        {"parameters, adjoint in ulps", *OBJECTIVES},
+        background("strong"),
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory):
+    """Start the command on each broken copy of Julia's sources, all at once."""
+    running = {}
+    for edit, (model, changes, *_) in EDITS.items():
+        folder = tmp_path_factory.mktemp(edit)
+        shutil.copytree(ROOT / "julia" / "src", folder / "src")
+        for file, right, wrong in changes:
+            text = (folder / "src" / file).read_text("utf-8")
+            assert text.count(right) == 1
+            (folder / "src" / file).write_text(text.replace(right, wrong), "utf-8")
+        found = folder / "checks.json"
+        arguments = (folder / "src" / "VDA.jl", "check", "--model", model, "--json", found)
+        process = subprocess.Popen(
+            [sys.executable, "-c", RUN, *arguments],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYVDA_ENGINE": "libjulia", "OMP_NUM_THREADS": "1"},
+        )
+        running[edit] = process, found
+    yield running
+    for process, _ in running.values():
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.julia
+@pytest.mark.parametrize("edit", EDITS)
+def test_a_broken_derivative_in_julia_fails(broken, edit) -> None:
+    process, file = broken[edit]
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 1, errors
+    result = json.loads(file.read_text())
+    assert result["passed"] is False
+    failing = {check["name"] for check in result["checks"] if check["passed"] is False}
+    expected = EDITS[edit].fails
+    each = {f"julia {scheme}: {name}" for scheme in ("euler", "rk4") for name in expected}
+    assert failing == each | EDITS[edit].fails_once
+    for name in failing:
+        assert f"{name} failed" in errors
+
+
+# --- the command ---------------------------------------------------------------------------------
+
+
+def command(monkeypatch, *arguments: object) -> int:
+    from pyvda.cli.main import main
+
+    monkeypatch.setattr(sys, "argv", ["pyvda", "check", *map(str, arguments), "--engine", "torch"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture(scope="module")
+def series(tmp_path_factory) -> Path:
+    """A series of 120 steps with errors, time in the middle of nowhere, mostly unobserved."""
+    rng = np.random.default_rng(5)
+    y = np.where(rng.random((120, 3)) < 0.2, 10 * rng.standard_normal((120, 3)) + 5, np.nan)
+    y[:, 2] = np.nan
+    ds = xr.Dataset(
+        {
+            "observation": (DIMENSIONS[1:], y),
+            "observation_error": (DIMENSIONS[1:], 0.5 + rng.random((120, 3))),
+        },
+        {"time": 3.0 + 0.02 * np.arange(120)},
+    )
+    path = tmp_path_factory.mktemp("series") / "series.nc"
+    pyvda.save_analysis(ds, path)
+    return path
+
+
+def test_command_on_a_file_of_ones_own(series, tmp_path, monkeypatch, capsys) -> None:
+    json_file = tmp_path / "checks.json"
+    arguments = ("--model", "lorenz63", "--obs", series, "--window", 30, "--json", json_file)
+    assert command(monkeypatch, *arguments) == 0
+    printed = capsys.readouterr().out
+    assert "learned prior: a GENN with fresh weights, seed 0" in printed
+    assert "learned: gradient, by differences" in printed
+    assert "lorenz63, 4 windows of 30 steps of 0.02 from series.nc" in printed
+    found = json.loads(json_file.read_text())
+    assert found["passed"] is True
+    for check in found["checks"]:
+        assert check["name"] in printed
+        assert set(check) == {"name", "value", "tolerance", "passed", "detail"}
+
+
+def test_failure_is_exit_code_1(monkeypatch, capsys, tmp_path) -> None:
+    monkeypatch.setattr("pyvda.checks.run.from_model", lambda model: WrongSign())
+    json_file = tmp_path / "checks.json"
+    assert command(monkeypatch, "--model", "lorenz63", "--json", json_file) == 1
+    captured = capsys.readouterr()
+    assert "FAIL" in captured.out
+    assert "pyvda: torch tendency: adjoint, in ulps failed: random" in captured.err
+    assert json.loads(json_file.read_text())["passed"] is False
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_broken_learned_gradient_fails_without_a_checkpoint(model, monkeypatch, capsys) -> None:
+    right = FoldedGENN.residual_gradient
+    monkeypatch.setattr(FoldedGENN, "residual_gradient", lambda self, x: right(self, x) * 1.02)
+    assert command(monkeypatch, "--model", model) == 1
+    assert "pyvda: learned: gradient, by differences failed: random" in capsys.readouterr().err
+
+
+def test_command_with_a_checkpoint(monkeypatch, capsys, tmp_path) -> None:
+    learned("genn", "lorenz63").save(tmp_path)
+    assert command(monkeypatch, "--checkpoint", tmp_path) == 0
+    printed = capsys.readouterr().out
+    assert "learned: gradient, by differences" in printed
+    assert "20 of 60 checks passed, 40 not run" in printed
+    assert f"learned prior: that of {tmp_path}" in printed
+    assert command(monkeypatch, "--checkpoint", tmp_path, "--model", "lorenz96") == 2
+    assert "trained for lorenz63, not for lorenz96" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "give --model lorenz63"),
+        (("--model", "lorenz84"), "unknown model 'lorenz84'"),
+        (("--model", "lorenz63", "--obs", "none.nc"), "none.nc"),
+        (("--model", "lorenz63", "--window", "20"), "give that with --obs"),
+        (("--model", "lorenz63", "--json", "no/such/folder.json"), "does not exist"),
+        (("--model", "lorenz63", "--checkpoint", "none"), "none"),
+    ],
+)
+def test_bad_input_is_exit_code_2(tmp_path, monkeypatch, capsys, arguments, said) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert command(monkeypatch, *arguments) == 2
+    captured = capsys.readouterr()
+    assert said in captured.err
+    assert captured.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_windows_of_a_file(series) -> None:
+    model = get_model("lorenz63")
+    ds = pyvda.open_observations(series)
+    batch, step = own_windows(ds, model, window=30, engine="torch")
+    assert step == pytest.approx(0.02)
+    np.testing.assert_array_equal(
+        batch.observation[batch.mask > 0],
+        ds["observation"].values.reshape(4, 30, 3)[batch.mask > 0],
+    )
+    assert batch.mask.max() > 1  # the errors weigh
+    assert own_windows(ds, model, time_step=0.5, engine="torch")[1] == 0.5
+    with pytest.raises(InputError, match="3 components, lorenz96 has 40"):
+        own_windows(ds, get_model("lorenz96"))
+    many = xr.concat([ds] * 40, "window")
+    batch, _ = own_windows(many, model, engine="torch")
+    assert len(batch) == 16
+    with pytest.raises(InputError, match="have windows already"):
+        own_windows(many, model, window=10)
+
+
+# --- the measures --------------------------------------------------------------------------------
+
+
+def test_difference_is_right_to_its_error() -> None:
+    x, d = np.array([0.3, 1.1]), np.array([1.0, -0.5])
+    found = derivatives.difference(np.sin, x, d)
+    assert np.abs(found - np.cos(x) * d).max() < 10 * derivatives.DIFFERENCE_ERROR
+
+
+def test_taylor_orders_tell_right_from_slightly_wrong() -> None:
+    rng = np.random.default_rng(1)
+    x, d = rng.standard_normal((2, 4, 5, 3))
+
+    def f(x):
+        return (x**2).sum((1, 2)) + np.sin(x).sum((1, 2))
+
+    right = 2 * x + np.cos(x)
+    orders, noise = derivatives.taylor_orders(f, x, right, d)
+    assert np.abs(orders - 2).max() < 0.01
+    assert noise.max() < 1e-3
+    orders, _ = derivatives.taylor_orders(f, x, right + 0.01 * d, d)
+    assert orders.max() < 1.5
+
+
+def test_adjoint_mismatch_is_relative_to_the_norms() -> None:
+    rng = np.random.default_rng(2)
+    matrix = rng.standard_normal((7, 7))
+    d, v = rng.standard_normal((2, 10, 7))
+    right = derivatives.adjoint_mismatch(d @ matrix.T, v, d, v @ matrix)
+    wrong = derivatives.adjoint_mismatch(d @ matrix.T, v, d, v @ matrix.T)
+    assert right.max() < 1e-14
+    assert wrong.max() > 1e-2
+
+
+def test_what_is_not_a_number_fails_and_can_be_written() -> None:
+    checks = [Check("a", float("nan"), 1.0, ""), Check("b", float("inf"), 1.0, "")]
+    assert [check.passed for check in checks] == [False, False]
+    written = json.dumps([check.as_dict() for check in checks], allow_nan=False)
+    assert json.loads(written)[0]["value"] is None
+    assert table(checks, "title").row_count == 2

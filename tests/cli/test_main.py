@@ -1,0 +1,210 @@
+"""The command line: the README's commands; bad input: one sentence, exit code 2, no output."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from command_line import run
+from typer.testing import CliRunner
+
+import pyvda
+from pyvda.cli.main import app
+from pyvda.io.netcdf import open_dataset
+
+COMMANDS = sorted(command.callback.__name__ for command in app.registered_commands)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("files")
+    truth = pyvda.simulate("lorenz63", 5, 1)
+    pyvda.save_analysis(truth, folder / "truth.nc")
+    pyvda.save_analysis(pyvda.observe(truth, "lorenz63", 2), folder / "obs.nc")
+    return folder
+
+
+def test_the_commands_of_the_readme(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    for line in (
+        "simulate lorenz63 --windows 4 --seed 1 -o truth.nc",
+        "observe truth.nc --preset lorenz63 --seed 2 -o obs.nc",
+        "assimilate obs.nc --model lorenz63 --method fsgd --iterations 200 -o analysis.nc",
+        "score analysis.nc --truth truth.nc --json scores.json",
+        "plot analysis.nc --truth truth.nc -o analysis.png",
+        "info",
+    ):
+        assert run(monkeypatch, *line.split()) == 0, capsys.readouterr().err
+    printed = capsys.readouterr().out
+    assert "r_score" in printed
+    assert "4 windows: 4 iteration limit" in printed
+    assert str(pyvda.get_engine().info) in printed
+    scores = json.loads(Path("scores.json").read_text())["scores"]
+    truth, analysis = open_dataset("truth.nc")["truth"], open_dataset("analysis.nc")["analysis"]
+    assert scores["r_score"]["mean"] == pytest.approx(float(((analysis - truth) ** 2).mean()))
+    assert scores["r_score"]["low"] < scores["r_score"]["mean"] < scores["r_score"]["high"]
+    assert Path("analysis.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_analyses_side_by_side(folder, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    for count, name in ((5, "short.nc"), (500, "long.nc")):
+        assert (
+            run(monkeypatch, "assimilate", folder / "obs.nc", "--iterations", count, "-o", name)
+            == 0
+        )
+    capsys.readouterr()
+    truth = folder / "truth.nc"
+    arguments = ("score", "short.nc", "long.nc", "--truth", truth, "--json", "both.json")
+    assert run(monkeypatch, *arguments) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line[:2] for line in lines[:2]] == [["r_score", "short.nc"], ["r_score", "long.nc"]]
+    assert float(lines[0][2]) > float(lines[1][2])
+    scores = json.loads(Path("both.json").read_text())
+    assert scores["long.nc"]["scores"]["r_score"]["mean"] == pytest.approx(float(lines[1][2]), 1e-3)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command) -> None:
+    result = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"})
+    assert result.exit_code == 0
+    assert f"pyvda {command}" in result.output.split("Example")[1]
+
+
+def test_quiet_prints_nothing(folder, tmp_path, monkeypatch, capfd) -> None:
+    arguments = ["assimilate", folder / "obs.nc", "--iterations", 5, "-q", "-o", tmp_path / "a.nc"]
+    assert run(monkeypatch, *arguments) == 0
+    assert run(monkeypatch, "score", tmp_path / "a.nc", "--truth", folder / "truth.nc", "-q") == 0
+    captured = capfd.readouterr()
+    assert captured.out == captured.err == ""
+
+
+def test_a_configuration_file_gives_the_options(folder, tmp_path, monkeypatch) -> None:
+    config = tmp_path / "options.yaml"
+    config.write_text("model: lorenz63\niterations: 7\nlambda1: 0.02\n")
+    out = tmp_path / "a.nc"
+    arguments = ["assimilate", folder / "obs.nc", "--config", config, "-q", "-o", out]
+    assert run(monkeypatch, *arguments, "--set", "check_every=3") == 0
+    configuration = json.loads(open_dataset(out).attrs["pyvda_configuration"])
+    assert configuration["options"]["iterations"] == 7
+    assert configuration["options"]["check_every"] == 3
+    assert configuration["cost"]["lambda1"] == 0.02
+
+
+def test_blocks_from_the_command_line(folder, tmp_path, monkeypatch) -> None:
+    common = ["assimilate", folder / "obs.nc", "--iterations", 50, "-q"]
+    assert run(monkeypatch, *common, "-o", tmp_path / "whole.nc") == 0
+    state = ["--checkpoint", tmp_path / "state"]
+    assert run(monkeypatch, *common, *state, "--block", 2, "-o", tmp_path / "blocks.nc") == 0
+    whole, blocks = open_dataset(tmp_path / "whole.nc"), open_dataset(tmp_path / "blocks.nc")
+    np.testing.assert_array_equal(whole["analysis"].values, blocks["analysis"].values)
+    assert sorted(p.name for p in tmp_path.glob("state*")) == ["state", "state.2", "state.4"]
+
+
+def _without_values(ds: xr.Dataset) -> xr.Dataset:
+    return ds.assign(observation=ds["observation"] * np.nan)
+
+
+BAD_FILES = {
+    "infinite": (lambda ds: ds.assign(observation=ds["observation"].fillna(np.inf)), "infinite"),
+    "nothing": (_without_values, "no value at all"),
+    "state": (lambda ds: ds.isel(state=slice(0, 2)), "state of 2 components, lorenz63 has 3"),
+    "backwards": (lambda ds: ds.isel(time=slice(None, None, -1)), "time"),
+    "uneven": (lambda ds: ds.isel(time=[0, 1, 2, 8, 9, 10, 16]), "time"),
+    "variable": (lambda ds: ds.rename(observation="a").assign(b=ds["observation"]), "a, b"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_a_bad_file_gets_one_sentence(name, folder, tmp_path, monkeypatch, capsys) -> None:
+    spoil, message = BAD_FILES[name]
+    pyvda.save_analysis(spoil(open_dataset(folder / "obs.nc")), tmp_path / "bad.nc")
+    _refused(monkeypatch, capsys, tmp_path, message, tmp_path / "bad.nc")
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--model", "lorenz96"], "state of 3 components, lorenz96 has 40"),
+        (["--variable", "nothing"], "nothing"),
+        (["--set", "iteration=5"], "unknown key iteration;"),
+        (["--set", "iterations"], "name=value"),
+        (["--method", "4dvar"], "choose one of"),
+        (["--engine", "fortran"], "unknown engine"),
+        (["--config", "missing.yaml"], "missing.yaml"),
+        (["--truth", "missing.nc"], "does not exist"),
+    ],
+)
+def test_a_bad_option_gets_one_sentence(more, message, folder, tmp_path, monkeypatch, capsys):
+    _refused(monkeypatch, capsys, tmp_path, message, folder / "obs.nc", *more)
+
+
+def test_an_unknown_key_in_a_configuration(folder, tmp_path, monkeypatch, capsys) -> None:
+    for text, message in (
+        ("model: lorenz63\niteratons: 7\n", "unknown key iteratons;"),
+        ("- a list\n", "holds no options"),
+        ("a: [1,\n", "cannot be read as YAML"),
+    ):
+        config = tmp_path / "options.yaml"
+        config.write_text(text)
+        _refused(monkeypatch, capsys, tmp_path, message, folder / "obs.nc", "--config", config)
+
+
+def test_a_truncated_file(folder, tmp_path, monkeypatch, capsys) -> None:
+    whole = (folder / "obs.nc").read_bytes()
+    (tmp_path / "cut.nc").write_bytes(whole[: len(whole) // 2])
+    _refused(monkeypatch, capsys, tmp_path, "cannot be read", tmp_path / "cut.nc")
+
+
+def test_a_folder_that_does_not_exist(folder, tmp_path, monkeypatch, capsys) -> None:
+    def read(*_: object, **__: object) -> None:
+        pytest.fail("the file was read before the output was looked at")
+
+    monkeypatch.setattr("pyvda.io.netcdf.open_observations", read)
+    out = tmp_path / "no" / "a.nc"
+    assert run(monkeypatch, "assimilate", folder / "obs.nc", "-o", out) == 2
+    assert "does not exist; create it first" in capsys.readouterr().err
+
+
+def test_a_full_disk(folder, tmp_path, monkeypatch, capsys) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("a small tmpfs needs root")
+    try:
+        arguments = ["assimilate", folder / "obs.nc", "--iterations", 5, "-o", disk / "a.nc"]
+        assert run(monkeypatch, *arguments) == 2
+        assert "no space left" in capsys.readouterr().err
+        assert list(disk.iterdir()) == []
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)  # HDF5 may hold the file
+
+
+def test_unknown_presets_and_wrong_files(folder, tmp_path, monkeypatch, capsys) -> None:
+    for arguments, message in (
+        (["simulate", "lorenz", "-o", tmp_path / "t.nc"], "unknown preset"),
+        (["observe", folder / "obs.nc", "--preset", "lorenz63", "-o", tmp_path / "o.nc"], "truth"),
+        (["score", folder / "obs.nc", "--truth", folder / "truth.nc"], "'analysis'"),
+        (["plot", folder / "obs.nc", "-o", tmp_path / "p.png"], "'analysis'"),
+        (["plot", folder / "obs.nc", "--windows", "x", "-o", tmp_path / "p.png"], "0,1,2"),
+    ):
+        assert run(monkeypatch, *arguments) == 2
+        error = capsys.readouterr().err.strip()
+        assert message in error
+        assert "\n" not in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def _refused(monkeypatch, capsys, tmp_path, message, *arguments) -> None:
+    out = tmp_path / "out" / "analysis.nc"
+    out.parent.mkdir(exist_ok=True)
+    assert run(monkeypatch, "assimilate", *arguments, "-o", out) == 2
+    error = capsys.readouterr().err.strip()
+    assert message in error
+    assert "\n" not in error, error
+    assert list(out.parent.iterdir()) == []
