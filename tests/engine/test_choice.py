@@ -41,7 +41,7 @@ def starts(monkeypatch) -> list[str]:
         return start
 
     for way in (start_juliacall, start_libjulia):
-        monkeypatch.setattr(way, "start", stand_in(way.__name__.split(".")[-1]))
+        monkeypatch.setattr(way, "start", stand_in(way.__name__.rsplit("start_", 1)[-1]))
     monkeypatch.setattr(start_juliacall, "ready_without_download", lambda: None)
     monkeypatch.setattr(start_libjulia, "julia_command", lambda: "/usr/bin/julia")
     return used
