@@ -1,0 +1,73 @@
+# The best members of the library, as starts of a minimisation.
+
+"""
+    best_starts!(starts, y, precision, library, apart)
+
+Fill `(state, start, window)` with the states, `library.lead` steps before the window, of the members
+of least J that lie more than `apart` from each other there, a distance for each component. When there
+are fewer, the best one is repeated; when there is none (see `least_of`), it is the library's first.
+"""
+function best_starts!(starts, y, precision, l::Library, apart)
+    T, windows = size(y, 2), size(y, 3)
+    threads = min(Threads.nthreads(), windows)
+    Threads.@threads for k in 1:threads
+        J = zeros(Float32, members(l, T) * (1 + l.mirrored))
+        near = Int[]
+        for w in k:threads:windows
+            best_of_window!(starts, J, near, y, precision, l, apart, w)
+        end
+    end
+    return starts
+end
+
+function best_of_window!(starts, J, near, y, precision, l, apart, window)
+    T = size(y, 2)
+    misfits!(J, l, Data(y, precision, window), T)
+    shortlist!(near, J, least_of(J), size(starts, 2))
+    for k in axes(starts, 2)
+        j = least_in(near, J)
+        k == 1 && j == 0 && (j = 1)
+        @inbounds for i in axes(starts, 1)
+            starts[i, k, window] = j == 0 ? starts[i, 1, window] : before(l, j, i, T)
+        end
+        j > 0 && filter!(j -> !is_near(l, j, starts, k, window, apart, T), near)
+    end
+    return nothing
+end
+
+"Component i of the member j, `lead` steps before the window."
+@inline function before(l, j, i, T)
+    q, from, mirrored = place(l, j, T)
+    return (mirrored ? l.signs[i] : 1.0) * l.states[i, from-l.lead, q]
+end
+
+"The members that may be starts: of one start the best alone, of several those that are not hopeless."
+function shortlist!(near, J, least, count)
+    empty!(near)
+    margin = count == 1 ? 0 : HOPELESS
+    for j in eachindex(J)
+        @inbounds J[j] <= least + margin && push!(near, j)
+    end
+    return near
+end
+
+"The one of least J among them; 0 when there is none."
+function least_in(near, J)
+    found = 0
+    least = Inf32
+    @inbounds for j in near
+        J[j] < least && ((found, least) = (j, J[j]))
+    end
+    return found
+end
+
+function is_near(l, j, starts, k, window, apart, T)
+    near = true
+    @inbounds for i in axes(starts, 1)
+        near &= abs(before(l, j, i, T) - starts[i, k, window]) < apart[i]
+    end
+    return near
+end
+
+library_at(states, D, length_, trajectories, lead, signs) =
+    Library(array_at(states, Float64, D, length_, trajectories), Int(lead), array_at(signs, Float64, D))

@@ -1,0 +1,91 @@
+# The analysis of strong-constraint 4D-Var and its spread: the trajectory from each control, and the standard
+# deviations that the tangent linear carries along it.
+
+"""
+    trajectories!(x, stdev, x₀, H, scheme, m, h, lead)
+
+The states of each window that follow from its minimum, and their standard deviations: with H⁻¹ = CCᵀ
+the covariance at a step is (𝚽C)(𝚽C)ᵀ. NaN where H is not positive definite.
+
+- `x`, `stdev`: `(state, time, window)`, out
+- `x₀`, `H`: `(state, window)`, `(state, state, window)`
+"""
+function trajectories!(x, stdev, x₀, H, scheme, m::SmallModel, h, lead)
+    D, T, windows = size(x)
+    each_block(lanes_for(Float64), windows) do ranges
+        N = lanes_for(Float64)
+        (states, spread) = (zeros(N, D, T), zeros(N, D, T))
+        (from, C) = (zeros(N, D, 1), zeros(N, D, D))
+        for range in ranges
+            for (l, w) in enumerate(range)
+                root = root_of_inverse(view(H, :, :, w))
+                GC.@preserve from C begin
+                    unsafe_scalars(from)[l, :, 1] .= view(x₀, :, w)
+                    unsafe_scalars(C)[l, :, :] .= root
+                end
+            end
+            columns = ntuple(j -> column(C, j, size_of(m)), size_of(m))
+            follow!(states, spread, column(from, 1, size_of(m)), columns, scheme, m, h, lead)
+            scatter!(x, states, range)
+            scatter!(stdev, spread, range)
+        end
+    end
+    return x
+end
+
+function follow!(x, stdev, state::NTuple{D,Any}, columns, scheme, m, h, lead) where {D}
+    state, columns = segment(scheme, m, state, columns, h, lead)
+    for t in axes(x, 2)
+        @inbounds for i in 1:D
+            x[i, t] = state[i]
+            s = zero(state[i])
+            for j in 1:D
+                s = muladd(columns[j][i], columns[j][i], s)
+            end
+            stdev[i, t] = sqrt(s)
+        end
+        state, columns = advance(scheme, m, state, columns, h)
+    end
+    return nothing
+end
+
+function trajectories!(x, stdev, x₀, H, scheme, m::LargeModel, h, lead)
+    windows = size(x, 3)
+    threads = min(Threads.nthreads(), windows)
+    Threads.@threads for k in 1:threads
+        ws = SegmentWorkspace(m)
+        for w in k:threads:windows
+            start!(ws, view(x₀, :, w))
+            C = root_of_inverse(view(H, :, :, w))
+            for j in axes(C, 2), i in axes(C, 1)
+                ws.transposed[j, i] = C[i, j]
+            end
+            segment!(ws, scheme, m, h, lead)
+            for t in axes(x, 2)
+                for i in axes(x, 1)
+                    x[i, t, w] = ws.x[i]
+                    stdev[i, t, w] = sqrt(sum(abs2, view(ws.transposed, :, i)))
+                end
+                advance!(ws, scheme, m, h)
+            end
+        end
+    end
+    return x
+end
+
+"C with CCᵀ = H⁻¹; NaN where there is none."
+function root_of_inverse(H)
+    D = size(H, 1)
+    L = Matrix(H)
+    C = zeros(D, D)
+    cholesky_in_place!(L) || return fill!(C, NaN)
+    for j in 1:D
+        C[j, j] = 1
+        backward!(view(C, :, j), L)
+    end
+    return C
+end
+
+# D is the size of the control, of which the last `estimated` are parameters.
+control_model(model, p, D, estimated) =
+    estimated == 0 ? model_of(model, p, D) : WithParameters(model_of(model, p, D - estimated))
