@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from kernels import with_both_kernels
+from problems import random_batch
 
 from pyvda.cost import Background, VariationalCost
 from pyvda.errors import InputError
@@ -17,16 +18,10 @@ from pyvda.state.batch import Batch
 pytestmark = pytest.mark.usefixtures("kernels")
 
 
-def make_batch(windows=3, steps=9, size=3, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-
-    def normal():
-        return torch.randn(windows, steps, size, dtype=torch.float64, generator=generator)
-
-    weights = torch.rand(windows, steps, size, dtype=torch.float64, generator=generator) + 0.5
-    mask = weights * (normal() > 0.3)
-    mask[1:2] = 0.0  # one window without observations
-    return Batch(normal() * (mask > 0), mask, normal()), normal()
+def make_batch(count=3):
+    """Return windows, the second of them without observations, and states to take the cost at."""
+    batch = random_batch(count, 9)
+    return batch, batch.truth
 
 
 def make_priors():
@@ -101,7 +96,7 @@ def test_the_second_derivatives_are_double_backward_s(prior):
 
 @each_prior
 def test_the_gradient_passes_the_taylor_test(prior):
-    batch, x = make_batch(windows=1)
+    batch, x = make_batch(1)
     cost = VariationalCost(prior, 0.3, 0.7)
     direction = torch.sin(torch.arange(x.numel(), dtype=torch.float64)).reshape(x.shape)
     slope = (cost.gradient(x, batch) * direction).sum()
@@ -115,7 +110,7 @@ def test_the_gradient_passes_the_taylor_test(prior):
 
 @with_both_kernels
 def test_a_window_s_gradient_does_not_depend_on_its_batch():
-    batch, x = make_batch(windows=4)
+    batch, x = make_batch(4)
     cost = VariationalCost(PRIORS["two scales"])
     together = cost.gradient(x, batch)
     for w in range(4):

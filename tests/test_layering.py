@@ -60,6 +60,11 @@ def offences(names: list[str], forbidden: list[str]) -> dict[str, str]:
             id="files-engine-scores-without-torch",
         ),
         pytest.param(
+            ["plotting"],
+            ["torch", "lightning", *JULIA, "matplotlib.pyplot"],
+            id="plots-without-pyplot",
+        ),
+        pytest.param(
             ["state.batch", "models", "errors", "cost", "priors", "solvers"],
             ["xarray", "netCDF4", *JULIA],
             id="costs-priors-solvers-without-xarray",

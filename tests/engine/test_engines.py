@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from problems import TIME_STEPS, random_windows
 from scipy.integrate import solve_ivp
 
 from pyvda.engine import CostSettings, get_engine
@@ -11,17 +12,14 @@ from pyvda.engine.julia import engine as julia_engine
 from pyvda.errors import EngineError, InputError
 from pyvda.models.model import Model, get_model
 
-MODELS = [("lorenz63", 0.01), ("lorenz96", 0.05)]
+MODELS = list(TIME_STEPS.items())
 SCHEMES = ["euler", "rk4"]
 ENGINES = [pytest.param("libjulia", marks=pytest.mark.julia), "torch"]
 
 
 def problem(name: str) -> tuple:
     model = get_model(name)
-    rng = np.random.default_rng(1)
-    x = 5.0 * rng.standard_normal((9, 30, model.state_size)) + 2.0
-    mask = (rng.random(x.shape) < 0.3) * rng.random(x.shape)
-    return model, x, (mask > 0) * rng.standard_normal(x.shape), mask, rng
+    return model, *random_windows(model.state_size), np.random.default_rng(2)
 
 
 def relative(a: np.ndarray, b: np.ndarray) -> float:

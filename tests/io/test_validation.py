@@ -15,15 +15,18 @@ def dataset(time=None, values=None, **variables):
 
 
 HOURS = np.arange(10).astype("M8[h]").astype("M8[ns]")
-GOOD_TIMES = {
-    "none": None,
-    "float64": 1000.0 + 0.01 * np.arange(10),
-    "float32": (100.0 + 0.01 * np.arange(10)).astype("f4"),  # rounded by 1e-3 of the step
-    "integer": np.arange(10),
-    "dates": HOURS,
-    "cftime": xr.date_range("2000-02-25", periods=10, calendar="noleap", use_cftime=True).values,
-    "duration": HOURS - HOURS[0],
-    "tolerated": np.arange(10) + 1e-7 * np.sin(np.arange(10)),
+GOOD_TIMES = {  # the coordinate, and its step in seconds or in its own unit
+    "float64": (1000.0 + 0.01 * np.arange(10), 0.01),
+    "float32": ((100.0 + 0.01 * np.arange(10)).astype("f4"), 0.01),  # rounded by 1e-3 of the step
+    "integer": (np.arange(10), 1.0),
+    "dates": (HOURS, 3600.0),
+    # No 29 February in this calendar.
+    "cftime": (
+        xr.date_range("2000-02-25", periods=10, calendar="noleap", use_cftime=True).values,
+        86400.0,
+    ),
+    "duration": (HOURS - HOURS[0], 3600.0),
+    "tolerated": (np.arange(10) + 1e-7 * np.sin(np.arange(10)), 1.0),
 }
 SHUFFLED = [0, 1, 2, 4, 3, 5, 6, 7, 8, 9]
 BAD_TIMES = {
@@ -41,8 +44,22 @@ BAD_TIMES = {
 
 
 @pytest.mark.parametrize("time", GOOD_TIMES)
-def test_uniform_times(time):
-    check(dataset(GOOD_TIMES[time]))
+def test_uniform_times_are_accepted_and_a_step_off_by_a_hundredth_is_not(time):
+    values, step = GOOD_TIMES[time]
+    check(dataset(values))
+    np.testing.assert_allclose(elapsed(values), step * np.arange(10), atol=2e-3 * step)
+    late = elapsed(values).astype("f8")
+    late[7] += 0.01 * step
+    with pytest.raises(InputError, match="time step is not uniform"):
+        check(dataset(late))
+
+
+def test_steps_without_times_are_accepted():
+    check(dataset())
+    with pytest.raises(
+        InputError, match="no value at all"
+    ):  # the values are looked at all the same
+        check(dataset(values=np.full((10, 2), np.nan)))
 
 
 @pytest.mark.parametrize("time", BAD_TIMES)
@@ -56,12 +73,6 @@ def test_other_times(time):
 def test_one_step():
     with pytest.raises(InputError, match="has 1 steps, expected at least 2"):
         check(dataset(values=np.ones((1, 2))))
-
-
-def test_elapsed():
-    np.testing.assert_array_equal(elapsed(HOURS), 3600.0 * np.arange(10))
-    np.testing.assert_array_equal(elapsed(GOOD_TIMES["cftime"]), 86400.0 * np.arange(10))
-    np.testing.assert_array_equal(elapsed(np.array([5, 7])), [0.0, 2.0])
 
 
 @pytest.mark.parametrize("chunks", [None, 3])

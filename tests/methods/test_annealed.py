@@ -4,29 +4,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from problems import twin_problem
 
 import pyvda
 from pyvda import names
 from pyvda.climate.climatology import climatology
-from pyvda.engine import CostSettings, get_engine
+from pyvda.engine import get_engine
 from pyvda.errors import InputError
-from pyvda.methods import METHODS, Problem, Status, gauss_newton
+from pyvda.methods import Problem, Status, gauss_newton
 from pyvda.methods.annealed import AnnealedOptions, solve
-from pyvda.models.model import get_model
-from pyvda.state import windows
 from pyvda.state.batch import Batch
 
 pytestmark = pytest.mark.julia
 ONE_START = AnnealedOptions(restarts=0, hops=0)
-
-
-def problem_of(preset: str, count: int, seed: int = 5) -> Problem:
-    truth = pyvda.simulate(preset, count, seed)
-    observed = pyvda.observe(truth, preset, seed + 1)
-    model = get_model(preset.removesuffix("-blanked"))
-    batch = windows.to_batch(observed, climatology(model).mean)
-    batch = replace(batch, truth=truth["truth"].values)
-    return Problem(batch, model, CostSettings(model.time_step), get_engine(), 2.0)
 
 
 def errors(problem: Problem, x: np.ndarray) -> np.ndarray:
@@ -35,7 +25,7 @@ def errors(problem: Problem, x: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def lorenz96() -> Problem:
-    return problem_of("lorenz96", 32)
+    return twin_problem("lorenz96", 32)
 
 
 def test_lorenz96_comes_home_and_the_spread_is_right(lorenz96: Problem) -> None:
@@ -58,7 +48,7 @@ def test_lorenz96_comes_home_and_the_spread_is_right(lorenz96: Problem) -> None:
 
 def test_restarts_and_hops_lower_the_cost_and_only_of_suspicious_windows() -> None:
     # Loosely observed: with one start some of these windows stay in wrong minima.
-    problem = problem_of("lorenz96", 12, seed=77)
+    problem = twin_problem("lorenz96", 12, seed=77)
     mask = np.asarray(problem.batch.mask).copy()
     mask[:, 4::8] = 0
     batch = Batch(problem.batch.observation * (mask > 0), mask, problem.batch.first_guess,
@@ -102,7 +92,7 @@ def replace_options(options: AnnealedOptions, **changes: object) -> AnnealedOpti
 
 
 def test_lorenz63_too() -> None:
-    problem = problem_of("lorenz63-blanked", 32)
+    problem = twin_problem("lorenz63-blanked", 32)
     found = solve(problem, AnnealedOptions(restarts=2, hops=2))
     assert np.median(errors(problem, found.x)) < 0.7
     assert (found.status != Status.DIVERGED).all()
@@ -120,7 +110,7 @@ def test_the_seed_decides(lorenz96: Problem) -> None:
 
 def suspicious_problem(preset: str) -> Problem:
     """Windows with errors a little too large: they start again and hop, but are not given up."""
-    problem = problem_of(preset, 4)
+    problem = twin_problem(preset, 4)
     mask = np.asarray(problem.batch.mask).copy()
     if preset == "lorenz96":
         mask[2, 4::8] = 0  # nodes every 8 steps, and a limit of its own
@@ -195,7 +185,6 @@ def test_in_a_file() -> None:
     analysis = pyvda.assimilate(observed, method="annealed", restarts=1, hops=1)
     assert names.STATE_STDEV in analysis
     assert (analysis[names.OBJECTIVE] < analysis[names.CHI_SQUARE_LIMIT]).all()
-    assert METHODS["annealed"].solve is solve
 
 
 @pytest.mark.parametrize("chunk", [1, 4])

@@ -7,10 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from problems import twin_problem
 
-import pyvda
 from pyvda.climate.climatology import climatology
-from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError
 from pyvda.methods import METHODS, Problem, Solution, Status
 from pyvda.models.model import get_model
@@ -29,10 +28,7 @@ each_method = pytest.mark.parametrize("method", OPTIONS)
 
 @pytest.fixture(scope="module")
 def problem() -> Problem:
-    truth = pyvda.simulate("lorenz63", 5, 5)
-    batch = windows.to_batch(pyvda.observe(truth, "lorenz63", 6), climatology(MODEL).mean)
-    batch = replace(batch, truth=truth["truth"].values)
-    return Problem(batch, MODEL, CostSettings(0.01), get_engine(), 2.0)
+    return twin_problem("lorenz63", 5)
 
 
 def solved(method: str, problem: Problem, **options: object) -> Solution:

@@ -4,32 +4,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from problems import twin_problem
 from scipy.stats import chi2
 
 import pyvda
 from pyvda.climate.climatology import climatology
-from pyvda.engine import CostSettings, get_engine
+from pyvda.engine import get_engine
 from pyvda.errors import InputError
-from pyvda.methods import METHODS, Problem, Status
+from pyvda.methods import Problem, Status
 from pyvda.methods.ensemble_smoother import EnsembleSmootherOptions, reflections, solve
-from pyvda.models.model import get_model
-from pyvda.state import windows
 
 pytestmark = pytest.mark.julia
 
 
-def twin(preset: str, count: int) -> Problem:
-    truth = pyvda.simulate(preset, count, 5)
-    observed = pyvda.observe(truth, preset, 6)
-    model = get_model(preset)
-    batch = windows.to_batch(observed, climatology(model).mean)
-    batch = replace(batch, truth=truth["truth"].values)
-    return Problem(batch, model, CostSettings(model.time_step), get_engine("libjulia"), 2.0)
-
-
 @pytest.fixture(scope="module")
 def problem() -> Problem:
-    return twin("lorenz63", 60)
+    return twin_problem("lorenz63", 60, engine="libjulia")
 
 
 def test_lorenz63_is_followed_and_the_spread_is_right(problem: Problem) -> None:
@@ -42,7 +32,7 @@ def test_lorenz63_is_followed_and_the_spread_is_right(problem: Problem) -> None:
 
 
 def test_lorenz96_is_followed(tmp_path) -> None:
-    problem = twin("lorenz96", 4)
+    problem = twin_problem("lorenz96", 4, engine="libjulia")
     options = EnsembleSmootherOptions(members=200, inflation=1.03, lag=8)
     found = solve(problem, options)
     assert np.mean((found.x - problem.batch.truth) ** 2) < 1.0  # climatology has 13
@@ -55,7 +45,7 @@ def test_lorenz96_is_followed(tmp_path) -> None:
 def test_going_back_is_better_than_the_plain_smoother(
     preset: str, count: int, common: dict[str, float]
 ) -> None:
-    problem = twin(preset, count)
+    problem = twin_problem(preset, count, engine="libjulia")
     plain = solve(problem, EnsembleSmootherOptions(depth=0, **common)).x - problem.batch.truth
     back = solve(problem, EnsembleSmootherOptions(**common)).x - problem.batch.truth
     assert np.mean(back**2) < 0.9 * np.mean(plain**2)
@@ -125,7 +115,6 @@ def test_what_is_missing_is_said(problem: Problem) -> None:
         solve(replace(problem, observation_variance=0.0), EnsembleSmootherOptions())
     with pytest.raises(InputError, match="Julia"):
         solve(replace(problem, engine=get_engine("torch")), EnsembleSmootherOptions())
-    assert METHODS["ensemble-smoother"].options is EnsembleSmootherOptions
     with pytest.raises(ValueError, match="inflation"):
         EnsembleSmootherOptions(inflation=0.9)
 

@@ -10,18 +10,17 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from problems import twin_problem
 from scipy.optimize import minimize
 
 import pyvda
 import pyvda.io.netcdf
 import pyvda.methods
 import pyvda.models.presets
-from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError
 from pyvda.methods import METHODS, Problem, Status
 from pyvda.methods.fsgd import FSGDOptions, solve
 from pyvda.models.model import get_model
-from pyvda.state import windows
 from pyvda.state.batch import Batch
 
 MODEL = get_model("lorenz63")
@@ -29,11 +28,7 @@ MODEL = get_model("lorenz63")
 
 @pytest.fixture(scope="module")
 def problem() -> Problem:
-    truth = pyvda.simulate("lorenz63", 6, 5)
-    observed = pyvda.observe(truth, "lorenz63", 6)
-    batch = windows.to_batch(observed, np.array([0.0, 0.0, 23.5]))
-    batch = replace(batch, truth=truth["truth"].values)
-    return Problem(batch, MODEL, CostSettings(0.01), get_engine())
+    return twin_problem("lorenz63", 6)
 
 
 def test_descends_to_the_minimum_that_scipy_finds(problem: Problem) -> None:

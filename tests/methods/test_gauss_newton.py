@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from problems import FEW_WINDOWS, MODELS, random_points, random_windows, twin_problem
 from scipy.optimize import minimize
 from scipy.stats import chi2
 
@@ -13,10 +14,9 @@ from pyvda.climate.climatology import climatology
 from pyvda.engine import CostSettings, get_engine
 from pyvda.engine.julia.objectives import shooting_objective
 from pyvda.errors import InputError
-from pyvda.methods import METHODS, Problem, Status, fsgd
+from pyvda.methods import Problem, Status, fsgd
 from pyvda.methods.gauss_newton import GaussNewtonOptions, solve, spacing
 from pyvda.models.model import get_model
-from pyvda.operators.points import Points
 from pyvda.settings import configured
 from pyvda.state import windows
 from pyvda.state.batch import Batch
@@ -25,18 +25,9 @@ pytestmark = pytest.mark.julia
 STATISTICAL = GaussNewtonOptions(form="statistical", every=8, model_error=1e-2)
 
 
-def problem_of(preset: str, count: int) -> Problem:
-    truth = pyvda.simulate(preset, count, 5)
-    observed = pyvda.observe(truth, preset, 6)
-    model = get_model(preset)
-    batch = windows.to_batch(observed, climatology(model).mean)
-    batch = replace(batch, truth=truth["truth"].values)
-    return Problem(batch, model, CostSettings(model.time_step), get_engine(), 2.0)
-
-
 @pytest.fixture(scope="module")
 def problem() -> Problem:
-    return problem_of("lorenz63", 12)
+    return twin_problem("lorenz63", 12)
 
 
 def cost_of(problem: Problem, x: np.ndarray):
@@ -44,9 +35,9 @@ def cost_of(problem: Problem, x: np.ndarray):
     return problem.engine.cost(problem.model, problem.cost, x, batch.observation, batch.mask)
 
 
-@pytest.mark.parametrize("preset", ["lorenz63", "lorenz96"])
-def test_the_gradient_of_the_cost_vanishes(preset: str) -> None:
-    problem = problem_of(preset, 12 if preset == "lorenz63" else 2)
+@pytest.mark.parametrize(("preset", "count"), FEW_WINDOWS.items())
+def test_the_gradient_of_the_cost_vanishes(preset: str, count: int) -> None:
+    problem = twin_problem(preset, count)
     found = solve(problem, GaussNewtonOptions())
     assert (found.status == Status.CONVERGED).all()
     first, last = cost_of(problem, problem.batch.first_guess), cost_of(problem, found.x)
@@ -55,26 +46,19 @@ def test_the_gradient_of_the_cost_vanishes(preset: str) -> None:
 
 
 @pytest.mark.parametrize("between_steps", [False, True])
-@pytest.mark.parametrize("name", ["lorenz63", "lorenz96"])
+@pytest.mark.parametrize("name", MODELS)
 def test_its_gradient_is_that_of_fsgd_and_of_torch(name: str, between_steps: bool) -> None:
-    model, rng = get_model(name), np.random.default_rng(11)
-    x = 8 * rng.standard_normal((9, 14, model.state_size))
-    mask = (rng.random(x.shape) < 0.3) * rng.uniform(0.5, 2.0, x.shape)
-    y = (x + rng.standard_normal(x.shape)) * (mask > 0)
-    points = None
-    if between_steps:
-        shape = (9, 5)
-        points = Points(
-            rng.integers(0, 14, shape), rng.random(shape), rng.standard_normal(shape),
-            rng.uniform(0.5, 2.0, shape), rng.standard_normal((*shape, model.state_size)),
-        )  # fmt: skip
+    model = get_model(name)
+    x, y, mask = random_windows(model.state_size, 9, 14)
+    mask[0, 0, 0] = 1.0  # without data the weights of `solve` are not defined
+    points = random_points(model.state_size, 9, 14) if between_steps else None
     cost = CostSettings(model.time_step, 0.7, 1.3)
     julia, in_torch = (
         get_engine(engine).cost(model, cost, x, y, mask, points=points)
         for engine in ("libjulia", "torch")
     )
     # The weights of `solve`, each window's own.
-    data = (mask > 0).sum((1, 2)) + (5 if between_steps else 0)
+    data = (mask > 0).sum((1, 2)) + (points.counted() if points is not None else 0)
     factor = 2 * cost.lambda1 / data
     if points is not None:
         points = replace(points, weight=points.weight * factor[:, None])
@@ -91,7 +75,7 @@ def test_its_gradient_is_that_of_fsgd_and_of_torch(name: str, between_steps: boo
 
 def test_fsgd_tends_to_the_same_minimum() -> None:
     # Where the gradient has fallen to this, the cost may still fall by up to 5e-7 of itself.
-    problem = problem_of("lorenz63", 16)
+    problem = twin_problem("lorenz63", 16)
     descended = fsgd.solve(problem, fsgd.FSGDOptions(iterations=100_000, tolerance=2e-6))
     there = descended.status == Status.CONVERGED
     cost = cost_of(problem, descended.x).total
@@ -287,7 +271,3 @@ def test_spacing_of_observation_times() -> None:
     assert spacing(mask) == 4
     mask[1, 15, 2] = 1
     assert spacing(mask) == 1
-
-
-def test_is_registered() -> None:
-    assert METHODS["gauss-newton"].solve is solve

@@ -4,18 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from problems import twin_problem
 from scipy.optimize import least_squares
 
 import pyvda
 from pyvda import names
 from pyvda.climate.climatology import climatology
-from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError
 from pyvda.methods import Problem, Status
 from pyvda.methods.control import Common, Prior, common, factors, moved, parameter_stdev
 from pyvda.methods.strong_constraint import StrongConstraintOptions, minima, solve
-from pyvda.models.model import Model, get_model
-from pyvda.state import windows
+from pyvda.models.model import get_model
 
 WRONG = {
     "lorenz63": get_model("lorenz63", rho=27.0),
@@ -24,17 +23,9 @@ WRONG = {
 julia = pytest.mark.julia
 
 
-def twin(model: Model, count: int, steps: int = 200) -> Problem:
-    """Return windows of the true model, to be assimilated with `model`."""
-    truth = pyvda.simulate(model.name, count, 5)
-    batch = windows.to_batch(pyvda.observe(truth, model.name, 6), climatology(model).mean)
-    batch = replace(batch, truth=truth["truth"].values)._map(lambda a: a[:, :steps])
-    return Problem(batch, model, CostSettings(model.time_step), get_engine(), 2.0)
-
-
 @pytest.fixture(scope="module")
 def problem() -> Problem:
-    return twin(WRONG["lorenz63"], 80)
+    return twin_problem("lorenz63", 80, model=WRONG["lorenz63"])
 
 
 def error(problem: Problem, x: np.ndarray) -> np.ndarray:
@@ -94,7 +85,7 @@ def test_one_rho_for_all_windows_is_found_better(problem: Problem) -> None:
 
 @julia
 def test_a_wrong_forcing_is_found() -> None:
-    problem = twin(WRONG["lorenz96"], 12, steps=40)
+    problem = twin_problem("lorenz96", 12, model=WRONG["lorenz96"], steps=40)
     fixed = solve(problem, StrongConstraintOptions())
     found = solve(problem, StrongConstraintOptions(parameters=True))
     right = found.status == Status.CONVERGED

@@ -5,21 +5,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from problems import twin_problem
 from scipy.stats import chi2
 
 import pyvda
 from pyvda import names
 from pyvda.climate.climatology import climatology
 from pyvda.climate.library import library
-from pyvda.engine import CostSettings, get_engine
+from pyvda.engine import get_engine
 from pyvda.engine.julia.posterior_mean import posterior_mean
 from pyvda.errors import InputError
-from pyvda.methods import METHODS, Problem, Status, strong_constraint
+from pyvda.methods import Problem, Status, strong_constraint
 from pyvda.methods.posterior_mean import PosteriorMeanOptions, solve, unbiased
 from pyvda.methods.statistics import precision_of
 from pyvda.methods.strong_constraint import StrongConstraintOptions, minima
 from pyvda.models.model import get_model
-from pyvda.state import windows
 
 pytestmark = pytest.mark.julia
 MODEL = get_model("lorenz63")
@@ -32,21 +32,14 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
         yield
 
 
-def twin(preset: str, count: int) -> Problem:
-    truth = pyvda.simulate(preset, count, 5)
-    batch = windows.to_batch(pyvda.observe(truth, preset, 6), climatology(MODEL).mean)
-    batch = replace(batch, truth=truth["truth"].values)
-    return Problem(batch, MODEL, CostSettings(0.01), get_engine(), 2.0)
-
-
 @pytest.fixture(scope="module")
 def problem() -> Problem:
-    return twin("lorenz63", 100)
+    return twin_problem("lorenz63", 100)
 
 
 @pytest.mark.parametrize(("preset", "limit"), [("lorenz63", 0.39), ("lorenz63-blanked", 0.58)])
 def test_reaches_the_limit_of_the_observations(preset: str, limit: float) -> None:
-    problem = twin(preset, 750)
+    problem = twin_problem(preset, 750)
     found = solve(problem, PosteriorMeanOptions())
     square = (found.x - problem.batch.truth) ** 2
     # 750 windows scatter by 6 % about the limit; the predicted variance scatters less.
@@ -128,7 +121,7 @@ def test_a_window_that_no_state_explains_is_flagged(problem: Problem) -> None:
 
 
 def test_no_sample_is_nearer_than_a_trajectory_can_be_and_a_wrong_datum_is_flagged() -> None:
-    problem = twin("lorenz63", 16)
+    problem = twin_problem("lorenz63", 16)
     observation = np.asarray(problem.batch.observation).copy()
     steps = np.flatnonzero(problem.batch.mask[0, :, 0])
     rows = np.arange(8)
@@ -189,7 +182,6 @@ def test_what_cannot_be_is_said(problem: Problem) -> None:
     large = replace(problem, model=get_model("lorenz96"))
     with pytest.raises(InputError, match="40 components"):
         solve(large, PosteriorMeanOptions())
-    assert METHODS["posterior-mean"].options is PosteriorMeanOptions
     with pytest.raises(ValueError, match="multiple of 8"):
         PosteriorMeanOptions(draws=7)
 

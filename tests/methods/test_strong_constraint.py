@@ -4,41 +4,33 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from problems import twin_problem
 from scipy.optimize import minimize
 from scipy.stats import chi2
 
 import pyvda
 from pyvda import names
 from pyvda.climate.climatology import climatology
-from pyvda.engine import CostSettings, get_engine
+from pyvda.engine import get_engine
 from pyvda.errors import InputError
-from pyvda.methods import METHODS, Problem, Status
+from pyvda.methods import Problem, Status
 from pyvda.methods import strong_constraint as strong
 from pyvda.methods.strong_constraint import StrongConstraintOptions, minima, solve
 from pyvda.models.model import get_model
 from pyvda.settings import configured
-from pyvda.state import windows
 
 pytestmark = pytest.mark.julia
 MODEL = get_model("lorenz63")
 
 
-def twin(preset: str, count: int) -> Problem:
-    truth = pyvda.simulate(preset, count, 5)
-    model = get_model(preset.split("-")[0])
-    batch = windows.to_batch(pyvda.observe(truth, preset, 6), climatology(model).mean)
-    batch = replace(batch, truth=truth["truth"].values)
-    return Problem(batch, model, CostSettings(model.time_step), get_engine(), 2.0)
-
-
 @pytest.fixture(scope="module")
 def problem() -> Problem:
-    return twin("lorenz63", 120)
+    return twin_problem("lorenz63", 120)
 
 
 @pytest.mark.parametrize(("preset", "limit"), [("lorenz63", 0.39), ("lorenz63-blanked", 0.58)])
 def test_comes_near_the_limit_of_the_observations(preset: str, limit: float) -> None:
-    problem = twin(preset, 250)
+    problem = twin_problem(preset, 250)
     found = solve(problem, StrongConstraintOptions())
     square = (found.x - problem.batch.truth) ** 2
     assert square.mean() < 1.3 * limit
@@ -159,7 +151,7 @@ def test_a_window_that_nothing_explains_leaves_the_others_alone(problem: Problem
 
 
 def test_lorenz96_over_a_short_window() -> None:
-    problem = twin("lorenz96", 5)
+    problem = twin_problem("lorenz96", 5)
     short = replace(problem, batch=problem.batch._map(lambda a: a[:, :40]))
     found = solve(short, StrongConstraintOptions())
     square = (found.x - short.batch.truth) ** 2
@@ -172,10 +164,9 @@ def test_what_cannot_be_is_said(problem: Problem) -> None:
         solve(replace(problem, observation_variance=None), StrongConstraintOptions())
     with pytest.raises(InputError, match="Julia"):
         solve(replace(problem, engine=get_engine("torch")), StrongConstraintOptions())
-    large = twin("lorenz96", 1)
+    large = twin_problem("lorenz96", 1)
     with pytest.raises(InputError, match="40 components"):
         solve(large, StrongConstraintOptions(starts="library"))
-    assert METHODS["strong-constraint"].options is StrongConstraintOptions
 
 
 @pytest.mark.parametrize("starts", ["library", "mean", "climatology"])

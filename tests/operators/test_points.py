@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import xarray as xr
+from problems import MODELS, random_points, random_windows
 
 import pyvda
 from pyvda import names
@@ -15,34 +16,12 @@ from pyvda.models.model import get_model
 from pyvda.operators.points import Points
 
 
-def random_points(model, windows, steps, count=6, seed=0):
-    """Data at random times of random combinations; every fifth has weight 0."""
-    rng = np.random.default_rng(seed)
-    weight = rng.uniform(0.5, 2.0, (windows, count))
-    weight[:, ::5] = 0
-    return Points(
-        rng.integers(0, steps, (windows, count)),
-        rng.uniform(0, 1, (windows, count)),
-        5 * rng.standard_normal((windows, count)),
-        weight,
-        rng.standard_normal((windows, count, model.state_size)),
-    )
-
-
-def noisy(model, windows=5, steps=9, seed=1):
-    rng = np.random.default_rng(seed)
-    x = 5 * rng.standard_normal((windows, steps, model.state_size))
-    mask = rng.random(x.shape) < 0.3
-    mask[0] = False  # a window with points alone
-    return x, (x + rng.standard_normal(x.shape)) * mask, mask.astype(float)
-
-
 @pytest.mark.parametrize("scheme", ["rk4", "euler"])
-@pytest.mark.parametrize("name", ["lorenz63", "lorenz96"])
+@pytest.mark.parametrize("name", MODELS)
 def test_julia_agrees_with_autograd(name, scheme):
     model = get_model(name)
-    x, y, mask = noisy(model)
-    points = random_points(model, *x.shape[:2])
+    x, y, mask = random_windows(model.state_size, 5, 9)
+    points = random_points(model.state_size, *x.shape[:2])
     settings = CostSettings(model.time_step, 0.3, 2.0, scheme)
     found, expected = (
         get_engine(engine).cost(model, settings, x, y, mask, points=points)
@@ -59,8 +38,8 @@ def test_julia_agrees_with_autograd(name, scheme):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_both_engines_descend_alike(dtype):
     model = get_model("lorenz63")
-    x, y, mask = (a.astype(dtype) for a in noisy(model, windows=11))
-    points = random_points(model, *x.shape[:2])
+    x, y, mask = (a.astype(dtype) for a in random_windows(model.state_size, 11, 9))
+    points = random_points(model.state_size, *x.shape[:2])
     found, expected = (
         get_engine(engine).descend(
             model, CostSettings(0.01), x, y, mask, step=2.0, iterations=20, points=points
@@ -74,7 +53,7 @@ def test_both_engines_descend_alike(dtype):
 
 def test_chosen_windows_have_their_own_points():
     model = get_model("lorenz63")
-    points = random_points(model, 7, 9)
+    points = random_points(model.state_size, 7, 9)
     chosen = points[np.array([False, True, False, False, True, False, False])]
     np.testing.assert_array_equal(chosen.step, points.step[[1, 4]])
     np.testing.assert_array_equal(chosen.operator, points.operator[[1, 4]])
@@ -83,10 +62,10 @@ def test_chosen_windows_have_their_own_points():
 
 def test_arrays_that_do_not_fit_are_refused():
     model = get_model("lorenz63")
-    points = random_points(model, 2, 9)
+    points = random_points(model.state_size, 2, 9)
     with pytest.raises(ValueError, match="weight has shape"):
         Points(points.step, points.fraction, points.value, points.weight[:, :3], points.operator)
-    x, y, mask = noisy(model, windows=2)
+    x, y, mask = random_windows(model.state_size, 2, 9)
     with pytest.raises(ValueError, match="outside the 4 steps"):
         get_engine("torch").cost(
             model, CostSettings(0.01), x[:, :4], y[:, :4], mask[:, :4], points=points

@@ -1,8 +1,6 @@
 """Figures show the data they are given."""
 
 import os
-import subprocess
-import sys
 import xml.etree.ElementTree
 
 import numpy as np
@@ -191,10 +189,3 @@ def test_wrong_files():
         plot_reconstruction(analysis, analysis)
     with pytest.raises(InputError, match="give the truth of the same windows"):
         plot_reconstruction(analysis, truth.isel(window=slice(2)))
-
-
-def test_matplotlib_is_imported_late():
-    program = (
-        "import sys, pyvda.plotting.analysis; assert not {'torch', 'matplotlib'} & set(sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from kernels import with_both_kernels
+from problems import random_batch
 
 from pyvda import load
 from pyvda.cost import Background, VariationalCost
@@ -20,18 +21,6 @@ from pyvda.solvers import ConvSolver, GradientDescent, LSTMSolver, Regression, c
 from pyvda.state.batch import Batch
 
 pytestmark = pytest.mark.usefixtures("kernels")
-
-
-def make_batch(windows=5, steps=12, size=3):
-    """A batch of states of `size` components, or of fields of `size`, (y, x)."""
-    state = (size,) if isinstance(size, int) else size
-    generator = torch.Generator().manual_seed(sum(state))
-
-    def normal():
-        return torch.randn(windows, steps, *state, dtype=torch.float64, generator=generator)
-
-    mask = (normal() > 0.3).double()
-    return Batch(normal() * mask, mask, normal(), normal())
 
 
 def problems():
@@ -51,19 +40,19 @@ def problems():
     ):
         for solver in (LSTMSolver, ConvSolver):
             module = solver(channels, dimension, dimension == 2)
-            found[f"{solver.__name__}, {name}"] = (module, cost, make_batch(size=size))
-    found["LSTMSolver, cells"] = (LSTMSolver(3, hidden=4, every=4), ode63, make_batch())
+            found[f"{solver.__name__}, {name}"] = (module, cost, random_batch(state=size))
+    found["LSTMSolver, cells"] = (LSTMSolver(3, hidden=4, every=4), ode63, random_batch())
     found["ConvSolver, cells"] = (
         ConvSolver(1, 2, True, hidden=(3, 5), every=3),
         ode96,
-        make_batch(size=6),
+        random_batch(state=6),
     )
     fields = VariationalCost(GENN(1, 3, width=3, features=6, latent=4), 0.5, 1.0, learnable=True)
-    gridded = make_batch(steps=6, size=(4, 5))
+    gridded = random_batch(steps=6, state=(4, 5))
     found["LSTMSolver, fields"] = (LSTMSolver(1, 3), fields, gridded)
     found["ConvSolver, fields"] = (ConvSolver(1, 3, hidden=(3, 5)), fields, gridded)
     found["GradientDescent, fields"] = (GradientDescent(0.05), fields, gridded)
-    found["GradientDescent, lorenz63"] = (GradientDescent(0.05), ode63, make_batch())
+    found["GradientDescent, lorenz63"] = (GradientDescent(0.05), ode63, random_batch())
     return {n: (s.double(), c.double(), b) for n, (s, c, b) in found.items()}
 
 
@@ -189,7 +178,7 @@ def test_gradient_descent_is_the_power_of_a_matrix():
     # With a linear model U is quadratic: every iterate is known from dense algebra.
     matrix = torch.tensor([[0.0, 1.0], [-1.0, -0.1]], dtype=torch.float64)
     cost = VariationalCost(RK4Prior(lambda x: x @ matrix.T, 0.1), 0.5, 2.0)
-    batch = make_batch(1, 5, 2)
+    batch = random_batch(1, 5, 2)
     n, step, x = 10, 0.05, batch.first_guess
 
     def total(flat):
@@ -289,7 +278,7 @@ def test_half_precision_trains_with_a_gradient_in_full_precision(solver):
     torch.manual_seed(0)
     module = solver(3)
     cost = VariationalCost(TwoScaleGENN(3, width=3, features=6, latent=4), learnable=True)
-    batch = make_batch().to(dtype=torch.float32)
+    batch = random_batch().to(dtype=torch.float32)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         x = module.solve(cost, batch, 3).x
         gradient = cost.gradient(batch.first_guess, batch)
@@ -357,7 +346,7 @@ def test_the_gradient_that_a_solver_of_fields_follows_is_autograd_s(name):
 def test_what_takes_components_alone_refuses_fields():
     _, cost, batch = PROBLEMS["GradientDescent, fields"]
     with pytest.raises(ValueError, match=r"\(window, time, state\) or \(window, time, y, x\)"):
-        make_batch(size=(2, 2, 2))
+        random_batch(state=(2, 2, 2))
     with_background = VariationalCost(cost.prior, background=Background(precision=[1.0] * 5))
     with pytest.raises(InputError, match="a background term expects"):
         with_background.bind(batch)

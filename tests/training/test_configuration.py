@@ -14,9 +14,20 @@ SMALL = {"prior": {"kind": "rk4"}, "solver": {"kind": "lstm"}, "loss": {"kind": 
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
-def test_the_experiments_are_valid_and_say_what_they_are(path: Path) -> None:
-    read_configuration(path)
-    assert path.read_text("utf-8").startswith("# ")
+def test_an_experiment_is_what_its_name_says(path: Path) -> None:
+    """<system>[_blanked]_<prior>_<solver>_<loss>, or _<kind of solver>[_small][_gaps]."""
+    configuration = read_configuration(path)
+    parts = path.stem.split("_")
+    preset = configuration.data.preset.split("-")
+    assert preset[0] == parts[0]
+    assert "blanked" not in parts or preset[1] == "blanked"  # table 1's rows are blanked unnamed
+    kind = {"direct": "regression", "shooting": "shooting", "conv": "conv", "lstm": "lstm"}
+    named = [kind[part] for part in parts if part in kind]
+    assert [configuration.solver.kind] == (named or ["gradient-descent"])
+    assert ("genn" in parts) == configuration.prior.kind.endswith("genn")
+    losses = [part for part in parts if part in ("supervised", "unsupervised", "identification")]
+    assert [configuration.loss.kind] == (losses or ["supervised"])
+    assert ("gaps" in parts) == (configuration.data.missing > 0)
 
 
 def test_there_is_an_experiment_for_every_row_of_the_paper() -> None:

@@ -1,0 +1,177 @@
+"""The problems that tests share: twin experiments, random windows, linear models and point data.
+
+A test that needs windows of a published setting takes `twin_problem`; one that compares two
+computations takes random numbers (`random_windows`, `random_points`, `random_batch`); one that
+needs a known answer takes `linear_problem`, whose smoother is a dense least-squares solution.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+import pyvda
+from pyvda.climate.climatology import climatology
+from pyvda.engine import CostSettings, get_engine
+from pyvda.methods import Problem
+from pyvda.models.model import Model
+from pyvda.models.presets import PRESETS, get_preset
+from pyvda.operators.points import Points
+from pyvda.state import windows
+from pyvda.state.batch import Batch
+
+# Models with a published setting under the same name.
+MODELS = tuple(name for name in PRESETS if "-" not in name)
+TIME_STEPS = {name: get_preset(name).model.time_step for name in MODELS}
+OBSERVATION_VARIANCE = 2.0  # of every preset
+
+# Windows that a test of seconds can afford.
+FEW_WINDOWS = {"lorenz63": 12, "lorenz63-blanked": 12, "lorenz96": 2}
+
+
+def twin_problem(
+    preset: str,
+    count: int,
+    *,
+    seed: int = 5,
+    model: Model | None = None,
+    steps: int | None = None,
+    engine: str | None = None,
+) -> Problem:
+    """Return `count` windows of a twin experiment with their truth, ready for a method.
+
+    The data are drawn with `seed` and `seed` + 1. `model` assimilates them in place of the preset's
+    own, and only the first `steps` steps of each window are kept.
+    """
+    truth = pyvda.simulate(preset, count, seed)
+    observed = pyvda.observe(truth, preset, seed + 1)
+    model = model or get_preset(preset).model
+    batch = windows.to_batch(observed, climatology(model).mean)
+    batch = replace(batch, truth=truth["truth"].values)._map(lambda array: array[:, :steps])
+    cost = CostSettings(model.time_step)
+    return Problem(batch, model, cost, get_engine(engine), OBSERVATION_VARIANCE)
+
+
+def random_windows(
+    size: int, count: int = 9, steps: int = 30, *, seed: int = 1, observed: float = 0.3
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return states, observations and weights (count, steps, size) that fit no model.
+
+    The states are of the size of the Lorenz models'; the weights lie between 0.5 and 2; the first
+    window is not observed at all.
+    """
+    rng = np.random.default_rng(seed)
+    x = 5.0 * rng.standard_normal((count, steps, size)) + 2.0
+    mask = (rng.random(x.shape) < observed) * rng.uniform(0.5, 2.0, x.shape)
+    mask[0] = 0.0
+    return x, (x + rng.standard_normal(x.shape)) * (mask > 0), mask
+
+
+def random_points(
+    size: int, count: int = 9, steps: int = 30, *, data: int = 6, seed: int = 0
+) -> Points:
+    """Return data at random times of random combinations; every fifth is padding of weight 0."""
+    rng = np.random.default_rng(seed)
+    weight = rng.uniform(0.5, 2.0, (count, data))
+    weight[:, ::5] = 0
+    return Points(
+        rng.integers(0, steps, (count, data)),
+        rng.uniform(0, 1, (count, data)),
+        5 * rng.standard_normal((count, data)),
+        weight,
+        rng.standard_normal((count, data, size)),
+    )
+
+
+def random_batch(
+    count: int = 5,
+    steps: int = 12,
+    state: int | tuple[int, ...] = 3,
+    *,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float64,
+) -> Batch:
+    """Return a batch of torch tensors, normally distributed; of fields where `state` is (y, x).
+
+    The weights lie between 0.5 and 1.5; the second window is not observed at all.
+    """
+    size = (state,) if isinstance(state, int) else state
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(function: Any) -> torch.Tensor:
+        return function(count, steps, *size, dtype=torch.float64, generator=generator).to(dtype)
+
+    mask = (draw(torch.rand) + 0.5) * (draw(torch.randn) > 0.3)
+    mask[1:2] = 0.0
+    return Batch(draw(torch.randn) * (mask > 0), mask, draw(torch.randn), draw(torch.randn))
+
+
+# --- linear models, whose analysis is known -------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class LinearProblem:
+    """x(t+1) = M x(t) + N(0, Q), y(t) = H x(t) + N(0, R), x(0) from N(mean, B).
+
+    Attributes
+    ----------
+    M, Q, B : (D, D)
+    H : (P, D)
+    R : (P, P)
+    mean : (D,)
+    y : (T, P)
+    """
+
+    M: np.ndarray
+    Q: np.ndarray
+    H: np.ndarray
+    R: np.ndarray
+    mean: np.ndarray
+    B: np.ndarray
+    y: np.ndarray
+
+    def smoothed(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean (T, D) and covariance (T, D, T, D) of the states given all data.
+
+        From the dense precision matrix of all states at once, with no recursion in time.
+        """
+        T, D = len(self.y), len(self.mean)
+        precision, right = np.zeros((T, D, T, D)), np.zeros((T, D))
+        Q, R, B = (np.linalg.inv(a) for a in (self.Q, self.R, self.B))
+        precision[0, :, 0] += B
+        right[0] += B @ self.mean
+        for t in range(T):
+            precision[t, :, t] += self.H.T @ R @ self.H
+            right[t] += self.H.T @ R @ self.y[t]
+        for t in range(T - 1):
+            precision[t, :, t] += self.M.T @ Q @ self.M
+            precision[t + 1, :, t + 1] += Q
+            precision[t, :, t + 1] -= self.M.T @ Q
+            precision[t + 1, :, t] -= Q @ self.M
+        covariance = np.linalg.inv(precision.reshape(T * D, T * D))
+        mean = covariance @ right.ravel()
+        return mean.reshape(T, D), covariance.reshape(T, D, T, D)
+
+
+def linear_problem(
+    size: int = 3, steps: int = 12, observed: int = 2, *, seed: int = 0
+) -> LinearProblem:
+    """Return a random stable linear model with full covariances, and data drawn from it."""
+    rng = np.random.default_rng(seed)
+
+    def covariance(n: int, scale: float) -> np.ndarray:
+        root = rng.standard_normal((n, n + 2))
+        return scale * (root @ root.T / n + 0.1 * np.eye(n))
+
+    M = rng.standard_normal((size, size))
+    M *= 0.98 / np.abs(np.linalg.eigvals(M)).max()
+    Q, R, B = covariance(size, 0.1), covariance(observed, 0.5), covariance(size, 2.0)
+    H, mean = rng.standard_normal((observed, size)), rng.standard_normal(size)
+    x, y = rng.multivariate_normal(mean, B), np.empty((steps, observed))
+    for t in range(steps):
+        y[t] = rng.multivariate_normal(H @ x, R)
+        x = rng.multivariate_normal(M @ x, Q)
+    return LinearProblem(M, Q, H, R, mean, B, y)
