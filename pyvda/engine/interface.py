@@ -1,4 +1,4 @@
-"""What an engine does. Two exist: `julia` (julia.py, fast) and `torch` (torch_engine.py, slower).
+"""What an engine does. There are two: `julia` (fast) and `torch` (no Julia needed).
 
 Arrays are numpy, C-ordered `(window, time, state)`, in the state's units; nothing of Julia and no
 tensor is seen outside this folder.
@@ -7,15 +7,18 @@ tensor is seen outside this folder.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pyvda.engine.data import Array as Array
+from pyvda.engine.data import Minima, Minimum, Posterior, Shooting
 from pyvda.models.model import Model
 from pyvda.operators.points import Points
 
-Array = NDArray[Any]
+if TYPE_CHECKING:
+    from pyvda.climate.library import Library
+
 Scheme = Literal["euler", "rk4"]
 
 
@@ -83,7 +86,7 @@ class EngineInfo:
 
 @runtime_checkable
 class Engine(Protocol):
-    """Simulation, cost and gradient, descent, and linearised steps of a model."""
+    """Simulation, cost and gradient, the methods' numerics, and linearised steps of a model."""
 
     info: EngineInfo
 
@@ -165,6 +168,279 @@ class Engine(Protocol):
         self, model: Model, x: Array, v: Array, *, time_step: float, scheme: Scheme = "rk4"
     ) -> Array:
         """(∂Φ/∂x(x))ᵀ v, (..., D)."""
+
+    def weak_constraint(
+        self,
+        model: Model,
+        settings: CostSettings,
+        shooting: Shooting,
+        x: Array,
+        observation: Array,
+        mask: Array,
+        divisor: Array,
+        background: Array,
+        precision: Array,
+        *,
+        spread: bool = False,
+        points: Points | None = None,
+    ) -> Minimum:
+        """Minimise half of (x₁-b)ᵀB⁻¹(x₁-b) + Σ mask/divisor (x-y)² + w Σ |x_{k+1} - M(x_k)|².
+
+        Parameters
+        ----------
+        x, observation, mask : (W, T, D)
+            Of `x` the first guess of the nodes is taken.
+        divisor : (W,)
+            Positive.
+        background, precision : (W, D), (D, D)
+            b and B⁻¹; without a background zeros.
+        spread : bool
+            Whether the standard deviations are wanted, from the Hessian of the last stage.
+        points : Points, optional
+            Further data, at arbitrary times, with the weights weight / divisor.
+        """
+
+    def strong_constraint(
+        self,
+        model: Model,
+        settings: CostSettings,
+        observation: Array,
+        precision: Array,
+        starts: Array,
+        *,
+        background: Array,
+        background_precision: Array,
+        variance: Array,
+        lead: int,
+        growth: int,
+        iterations: int,
+        tolerance: float,
+        points: Points | None = None,
+    ) -> Minima:
+        """Minimise ½ |x₀ - b|² in B⁻¹ + ½ Σ (y - x(t))² / R over x₀, for every window and start.
+
+        The control x₀ is the state alone, C = D, or the state followed by the model's P parameters,
+        C = D + P; the values that `model` itself has for its parameters are then not used.
+
+        Parameters
+        ----------
+        observation : (W, T, D)
+        precision : (W, T, D)
+            One over the error variance of a datum; 0 where nothing was observed.
+        starts : (W, S, C)
+        background : (C,)
+        background_precision : (C, C)
+            B⁻¹, zero for none.
+        variance : (C,)
+            Of the climatology and of the parameters: the measure of the damping.
+        lead : int
+            Steps from the control to the window's first.
+        growth : int
+            Steps by which the window grows; 0: the whole window at once.
+        iterations : int
+            At most so many for a start.
+        tolerance : float
+            On twice what J could still fall by, to second order.
+        points : Points, optional
+            Further data, at arbitrary times; `weight` is one over the error variance.
+        """
+
+    def trajectories(
+        self,
+        model: Model,
+        settings: CostSettings,
+        control: Array,
+        hessian: Array,
+        *,
+        lead: int,
+        steps: int,
+    ) -> tuple[Array, Array]:
+        """Return the states that follow from each control and their standard deviations, (W, T, C).
+
+        Parameters
+        ----------
+        control : (W, C)
+            The state, or the state followed by the model's parameters, which every step then uses.
+        hessian : (W, C, C)
+            Where it is not positive definite the standard deviation is NaN.
+        """
+
+    def ensemble_smoother(
+        self,
+        model: Model,
+        settings: CostSettings,
+        observation: Array,
+        precision: Array,
+        members: Array,
+        *,
+        inflation: float = 1.0,
+        lag: int = 0,
+        depth: int = 0,
+        iterations: int = 1,
+        reflections: Array | None = None,
+        spread: bool = True,
+    ) -> tuple[Array, Array | None]:
+        """Smooth each window with an ensemble that starts from the same members.
+
+        Parameters
+        ----------
+        observation : (W, T, D)
+        precision : (W, T, D)
+            One over the error variance of a datum; 0 where nothing was observed.
+        members : (N, D)
+            States at the first step, N >= 2.
+        inflation : float
+            Factor on the anomalies when the members leave an observation time.
+        lag : int
+            Number of later observation times that a state learns from, `depth` at least; 0: all.
+        depth : int
+            Number of observation times that an analysis goes back, to change the members there.
+        iterations : int
+            Gauss-Newton steps of an analysis that goes back.
+        reflections : (count, r, N), optional
+            How members are mixed after the analyses, in turn: r orthonormal vectors, orthogonal to
+            the vector of ones, along which anomalies change their sign. Default: no mixing.
+        spread : bool
+            Whether the standard deviation is wanted; the mean alone is several times faster.
+
+        Returns
+        -------
+        mean, spread : (W, T, D)
+            NaN in a window that diverged; `spread` is None when not asked for.
+        """
+
+    def posterior_mean(
+        self,
+        model: Model,
+        settings: CostSettings,
+        observation: Array,
+        precision: Array,
+        library: Library,
+        *,
+        noise: Array,
+        enough: float,
+        spread: Array,
+    ) -> Posterior:
+        """Weigh the members of a library by their likelihood; draw around them if few have weight.
+
+        Parameters
+        ----------
+        observation : (W, T, D)
+        precision : (W, T, D)
+            One over the error variance of a datum; 0 where nothing was observed.
+        noise : (N, D)
+            Standard normal deviates of the second stage, N a multiple of eight; 0: no such stage.
+        enough : float
+            Effective sample size below which the second stage is entered.
+        spread : (D,)
+            Standard deviation of the moves, `library.lead` steps before the window.
+        """
+
+    def best_starts(
+        self,
+        observation: Array,
+        precision: Array,
+        library: Library,
+        *,
+        apart: Array,
+        count: int,
+    ) -> Array:
+        """Return the states, `library.lead` steps before the window, of the likeliest members.
+
+        Parameters
+        ----------
+        apart : (D,)
+            Members that are nearer than this to a likelier one in every component are passed over.
+
+        Returns
+        -------
+        (W, count, D)
+            The likeliest first; repeated where there are fewer.
+        """
+
+    def shooting_objective(
+        self,
+        model: Model,
+        settings: CostSettings,
+        x: Array,
+        observation: Array,
+        precision: Array,
+        background: Array,
+        background_precision: Array,
+        *,
+        weight: float,
+        every: int = 1,
+        substeps: int = 1,
+        gradient: bool = True,
+        points: Points | None = None,
+    ) -> tuple[Array, Array | None]:
+        """Return J (W,) that `weak_constraint` minimises and its gradient by the nodes (W, K, D).
+
+        Parameters
+        ----------
+        x, observation, precision : (W, T, D)
+            Of `x` the nodes count, every `every`-th step.
+        background, background_precision : (W, D), (D, D)
+            b and B⁻¹.
+        weight : float
+            w of the model between two nodes.
+        gradient : bool
+            Without it, J alone, computed by the code that judges a trial step.
+        points : Points, optional
+            Further data; `weight` is one over the error variance.
+        """
+
+    def strong_objective(
+        self,
+        model: Model,
+        settings: CostSettings,
+        start: Array,
+        observation: Array,
+        precision: Array,
+        background: Array,
+        background_precision: Array,
+        *,
+        lead: int = 0,
+        points: Points | None = None,
+    ) -> tuple[Array, Array]:
+        """Return J (W,) that `strong_constraint` minimises and its gradient (W, D).
+
+        Parameters
+        ----------
+        start : (W, D)
+            The control, `lead` steps before the window.
+        observation, precision : (W, T, D)
+        background, background_precision : (D,), (D, D)
+            b and B⁻¹.
+        points : Points, optional
+            Further data; `weight` is one over the error variance.
+        """
+
+    def forecast_with_parameters(
+        self,
+        model: Model,
+        settings: CostSettings,
+        z: Array,
+    ) -> Array:
+        """Return the states followed by the parameters, (..., D + P), one step later."""
+
+    def tangent_linear_with_parameters(
+        self,
+        model: Model,
+        settings: CostSettings,
+        z: Array,
+        dz: Array,
+    ) -> Array:
+        """Return the step's tangent linear at z, applied to dz, all (..., D + P)."""
+
+    def adjoint_with_parameters(
+        self,
+        model: Model,
+        settings: CostSettings,
+        z: Array,
+        v: Array,
+    ) -> Array:
+        """Return the step's adjoint at z, applied to v, all (..., D + P)."""
 
 
 def checked(name: str, array: Array, shape: tuple[int, ...], dtype: np.dtype) -> Array:

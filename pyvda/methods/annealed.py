@@ -21,17 +21,15 @@ from pydantic import Field
 from pyvda import names
 from pyvda.climate.background import CLIMATOLOGY, Background, get_background
 from pyvda.climate.climatology import Climatology, climatology
+from pyvda.engine import Engine
+from pyvda.engine.data import GIVEN_UP, Minimum, Shooting
 from pyvda.engine.interface import Array
-from pyvda.engine.julia.engine import JuliaEngine
-from pyvda.engine.julia.ensemble_smoother import ensemble_smoother
-from pyvda.engine.julia.weak_constraint import GIVEN_UP, Minimum, Shooting, weak_constraint
 from pyvda.methods.ensemble_smoother import members, reflections
 from pyvda.methods.gauss_newton import spacing
 from pyvda.methods.problem import Positive, Problem, Seed, Solution, Status
 from pyvda.methods.statistics import (
     StatisticalOptions,
     judged,
-    julia_engine,
     precision_of,
     without_observations,
 )
@@ -107,7 +105,7 @@ class _Search:
     """
 
     problem: Problem
-    engine: JuliaEngine
+    engine: Engine
     options: AnnealedOptions
     precision: Array
     background: Background
@@ -153,8 +151,8 @@ class _Search:
     def smoothed(self, windows: Array, round_: int) -> Array:
         """Return the mean of an ensemble smoother, another one each round, (W, T, D)."""
         seed = self.options.seed + 1000 * round_
-        mean, _ = ensemble_smoother(
-            self.engine, self.problem.model, self.problem.cost, self.observation(windows),
+        mean, _ = self.engine.ensemble_smoother(
+            self.problem.model, self.problem.cost, self.observation(windows),
             self.precision[windows], members(self.problem, _MEMBERS, seed), inflation=_INFLATION,
             lag=_LAG, reflections=reflections(_MEMBERS, _MIXING, seed), spread=False,
         )  # fmt: skip
@@ -187,9 +185,9 @@ class _Search:
     def minimum(
         self, windows: Array, x: Array, shooting: Shooting, *, spread: bool = False
     ) -> Minimum:
-        """Return what `weak_constraint` makes of these windows from `x`."""
-        return weak_constraint(
-            self.engine, self.problem.model, self.problem.cost, shooting, x,
+        """Minimise the cost of these windows from `x`."""
+        return self.engine.weak_constraint(
+            self.problem.model, self.problem.cost, shooting, x,
             self.observation(windows), self.precision[windows], np.ones(len(windows)),
             np.broadcast_to(self.background.mean, (len(windows), x.shape[2])),
             self.background.precision, spread=spread,
@@ -276,9 +274,9 @@ def solve(problem: Problem, options: AnnealedOptions) -> Solution:
     Raises
     ------
     InputError
-        The engine is not Julia, R is not known, or the background is singular.
+        R is not known, or the background is singular.
     """
-    engine = julia_engine(problem, "annealed")
+    engine = problem.engine
     x, stdev, status = without_observations(problem)
     precision = precision_of(problem, options.observation_variance)
     search = _Search(

@@ -12,13 +12,11 @@ from pydantic import Field
 from pyvda import names
 from pyvda.climate.climatology import climatology
 from pyvda.engine.interface import Array
-from pyvda.engine.julia.ensemble_smoother import ensemble_smoother
 from pyvda.methods.problem import Problem, Seed, Solution, Status
 from pyvda.methods.statistics import (
     StatisticalOptions,
     half_misfit,
     judged,
-    julia_engine,
     precision_of,
     without_observations,
 )
@@ -109,9 +107,8 @@ def solve(problem: Problem, options: EnsembleSmootherOptions) -> Solution:
     Raises
     ------
     InputError
-        The engine is not Julia, or the variance of the observations is not known.
+        The variance of the observations is not known.
     """
-    engine = julia_engine(problem, "ensemble-smoother")
     precision = precision_of(problem, options.observation_variance)
     observation = np.asarray(problem.batch.observation, float)
     start = members(problem, options.members, options.seed)
@@ -123,8 +120,8 @@ def solve(problem: Problem, options: EnsembleSmootherOptions) -> Solution:
     chosen = np.flatnonzero(problem.has_observations())
     for first in range(0, len(chosen), _BLOCK):
         block = chosen[first : first + _BLOCK]
-        x[block], stdev[block] = ensemble_smoother(
-            engine, problem.model, problem.cost, observation[block], precision[block], start,
+        x[block], stdev[block] = problem.engine.ensemble_smoother(
+            problem.model, problem.cost, observation[block], precision[block], start,
             inflation=options.inflation, lag=options.lag, depth=options.depth,
             iterations=options.iterations, reflections=mixed,
         )  # fmt: skip

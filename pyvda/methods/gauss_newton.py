@@ -17,14 +17,13 @@ from pydantic import Field, model_validator
 
 from pyvda import names
 from pyvda.climate.background import CLIMATOLOGY, get_background
+from pyvda.engine.data import Shooting
 from pyvda.engine.interface import Array
-from pyvda.engine.julia.weak_constraint import Shooting, weak_constraint
 from pyvda.errors import InputError
 from pyvda.methods.problem import Positive, Problem, Solution, Status
 from pyvda.methods.statistics import (
     StatisticalOptions,
     judged,
-    julia_engine,
     variance_of,
     without_observations,
 )
@@ -98,10 +97,10 @@ def solve(problem: Problem, options: GaussNewtonOptions) -> Solution:
     Raises
     ------
     InputError
-        The engine is not Julia; the statistical form is asked for and R is not known or B is
-        singular; the cost (4) is asked for with nodes apart.
+        The statistical form is asked for and R is not known or B is singular; the cost (4) is asked
+        for with nodes apart.
     """
-    engine = julia_engine(problem, "gauss-newton")
+    engine = problem.engine
     x = np.array(problem.batch.first_guess, float)
     observation = np.asarray(problem.batch.observation, float)
     mask = np.asarray(problem.batch.mask, float)
@@ -130,8 +129,8 @@ def solve(problem: Problem, options: GaussNewtonOptions) -> Solution:
     size_of_block = _BLOCK.get(problem.model.name, _SMALL_BLOCK)
     for first in range(0, len(chosen), size_of_block):
         block = chosen[first : first + size_of_block]
-        found = weak_constraint(
-            engine, problem.model, problem.cost, shooting, x[block], observation[block],
+        found = engine.weak_constraint(
+            problem.model, problem.cost, shooting, x[block], observation[block],
             mask[block], divisor[block], background[block], precision, spread=stdev is not None,
             points=problem.points(block),
         )  # fmt: skip

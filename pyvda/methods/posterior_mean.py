@@ -14,12 +14,10 @@ from pyvda import names
 from pyvda.climate.climatology import climatology
 from pyvda.climate.library import library
 from pyvda.engine.interface import Array
-from pyvda.engine.julia.posterior_mean import posterior_mean
 from pyvda.methods.problem import Positive, Problem, Seed, Solution, Status
 from pyvda.methods.statistics import (
     StatisticalOptions,
     chi_square_limit,
-    julia_engine,
     precision_of,
     without_observations,
 )
@@ -100,10 +98,9 @@ def solve(problem: Problem, options: PosteriorMeanOptions) -> Solution:
     Raises
     ------
     InputError
-        The model is not low-dimensional, the engine is not Julia, or the variance of the
-        observations is not known.
+        The model is not low-dimensional, or the variance of the observations is not known.
     """
-    engine = julia_engine(problem, "posterior-mean")
+    engine = problem.engine
     precision = precision_of(problem, options.observation_variance)
     observation = np.asarray(problem.batch.observation, float)
     windows, steps, size = observation.shape
@@ -117,8 +114,8 @@ def solve(problem: Problem, options: PosteriorMeanOptions) -> Solution:
     chosen = np.flatnonzero(problem.has_observations())
     for first in range(0, len(chosen), _BLOCK):
         block = chosen[first : first + _BLOCK]
-        found = posterior_mean(
-            engine, problem.model, problem.cost, observation[block], precision[block], prior,
+        found = engine.posterior_mean(
+            problem.model, problem.cost, observation[block], precision[block], prior,
             noise=noise, enough=options.enough, spread=options.bandwidth * deviation,
         )  # fmt: skip
         x[block], effective[block] = found.mean, found.effective

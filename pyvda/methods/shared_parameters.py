@@ -13,8 +13,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from pyvda.engine.data import Minima
 from pyvda.engine.interface import Array
-from pyvda.engine.julia.strong_constraint import Minima
 from pyvda.methods.control import Common, Prior, common, moved, with_all_windows, with_common
 from pyvda.names import Status
 

@@ -1,4 +1,4 @@
-"""What the classical methods share: their engine, the observations' errors, and empty windows."""
+"""Shared by the statistical methods: errors of observations, windows without any, doubt."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from scipy.special import chdtri
 
 from pyvda.climate.climatology import climatology
 from pyvda.engine.interface import Array
-from pyvda.engine.julia.engine import JuliaEngine
 from pyvda.errors import InputError
 from pyvda.methods.problem import Options, Positive, Problem, Status
 
@@ -25,16 +24,6 @@ class StatisticalOptions(Options):
     """
 
     observation_variance: Positive | None = None
-
-
-def julia_engine(problem: Problem, method: str) -> JuliaEngine:
-    """Return the problem's engine, which must be Julia."""
-    if not isinstance(problem.engine, JuliaEngine):
-        raise InputError(
-            f"{method} runs on Julia only and the engine is {problem.engine.info.name}; install "
-            "Julia, or choose another method, such as fsgd"
-        )
-    return problem.engine
 
 
 def precision_of(problem: Problem, given: float | None) -> Array:

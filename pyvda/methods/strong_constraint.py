@@ -16,10 +16,9 @@ from pyvda import names
 from pyvda.climate.background import CLIMATOLOGY, NONE, get_background
 from pyvda.climate.climatology import Climatology, climatology
 from pyvda.climate.library import LOW_DIMENSIONAL, library
+from pyvda.engine import Engine
+from pyvda.engine.data import Minima
 from pyvda.engine.interface import Array
-from pyvda.engine.julia.engine import JuliaEngine
-from pyvda.engine.julia.posterior_mean import best_starts
-from pyvda.engine.julia.strong_constraint import Minima, strong_constraint, trajectories
 from pyvda.errors import InputError
 from pyvda.methods.control import Prior, parameter_stdev, with_parameters
 from pyvda.methods.problem import Positive, Problem, Seed, Solution, Status
@@ -28,7 +27,6 @@ from pyvda.methods.statistics import (
     StatisticalOptions,
     chi_square_limit,
     judged,
-    julia_engine,
     precision_of,
     variance_of,
     without_observations,
@@ -132,7 +130,7 @@ def minima(problem: Problem, options: StrongConstraintOptions) -> tuple[Minima, 
     (W, S) of bool
         Converged, and not one of the minima before it.
     """
-    engine = julia_engine(problem, "strong-constraint")
+    engine = problem.engine
     precision = precision_of(problem, options.observation_variance)
     found = _minimised(problem, options, engine, precision)
     return _ordered(found)
@@ -159,10 +157,10 @@ def solve(problem: Problem, options: StrongConstraintOptions) -> Solution:
     Raises
     ------
     InputError
-        The engine is not Julia, the variance of the observations is not known, starts from a
-        library are asked for a model that cannot have one, or options contradict each other.
+        The variance of the observations is not known, starts from a library are asked for a model
+        that cannot have one, or options contradict each other.
     """
-    engine = julia_engine(problem, "strong-constraint")
+    engine = problem.engine
     precision = precision_of(problem, options.observation_variance)
     windows, steps, size = np.shape(problem.batch.observation)
     objective, iterations = np.full(windows, np.nan), np.zeros(windows, int)
@@ -173,8 +171,8 @@ def solve(problem: Problem, options: StrongConstraintOptions) -> Solution:
     rows = np.arange(windows)
     control, hessian = found.control[rows, best], found.hessian[rows, best]
     usable = observed & finite[rows, best]
-    followed, spread = trajectories(
-        engine, problem.model, problem.cost, control[usable], hessian[usable],
+    followed, spread = engine.trajectories(
+        problem.model, problem.cost, control[usable], hessian[usable],
         lead=_setting(problem, options).lead, steps=steps,
     )  # fmt: skip
     x, stdev, status = followed[..., :size], spread[..., :size], np.zeros(windows, int)
@@ -198,7 +196,7 @@ def solve(problem: Problem, options: StrongConstraintOptions) -> Solution:
 
 
 def _all_minima(
-    problem: Problem, options: StrongConstraintOptions, engine: JuliaEngine, found: Minima
+    problem: Problem, options: StrongConstraintOptions, engine: Engine, found: Minima
 ) -> dict[str, Array]:
     """Return objective and first state of each distinct minimum, `options.count` places a window.
 
@@ -211,8 +209,8 @@ def _all_minima(
     windows, starts = np.nonzero(distinct)
     places = (np.cumsum(distinct, axis=1) - 1)[windows, starts]
     objective[windows, places] = found.objective[windows, starts]
-    state[windows, places] = trajectories(
-        engine, problem.model, problem.cost, found.control[windows, starts],
+    state[windows, places] = engine.trajectories(
+        problem.model, problem.cost, found.control[windows, starts],
         found.hessian[windows, starts], lead=lead, steps=1,
     )[0][:, 0, :size]  # fmt: skip
     return {names.MINIMUM_OBJECTIVE: objective, names.MINIMUM_STATE: state}
@@ -238,7 +236,7 @@ def _setting(problem: Problem, options: StrongConstraintOptions) -> _Setting:
 
 
 def _minimised(
-    problem: Problem, options: StrongConstraintOptions, engine: JuliaEngine, precision: Array
+    problem: Problem, options: StrongConstraintOptions, engine: Engine, precision: Array
 ) -> Minima:
     """Minimise from every start; windows without observations keep the prior's mean."""
     setting = _setting(problem, options)
@@ -264,7 +262,7 @@ def _minimised(
 def _from_starts(
     problem: Problem,
     options: StrongConstraintOptions,
-    engine: JuliaEngine,
+    engine: Engine,
     precision: Array,
     prior: Prior,
     starts: Callable[[Array], Array],
@@ -289,8 +287,8 @@ def _from_starts(
         block = chosen[first : first + length]
         points = problem.points(block)
         rows = slice(first, first + length) if everything else block  # a slice copies nothing
-        part = strong_constraint(
-            engine, problem.model, problem.cost, observation[rows], precision[rows],
+        part = engine.strong_constraint(
+            problem.model, problem.cost, observation[rows], precision[rows],
             starts(block), background=prior.mean, background_precision=prior.precision,
             variance=prior.variance, lead=lead, growth=growth, iterations=options.iterations,
             tolerance=options.tolerance, points=points and points.weighed(weight),
@@ -306,7 +304,7 @@ def _from_starts(
 def _starts(
     problem: Problem,
     options: StrongConstraintOptions,
-    engine: JuliaEngine,
+    engine: Engine,
     precision: Array,
     known: Climatology,
     setting: _Setting,
@@ -342,8 +340,8 @@ def _starts(
             near = np.asarray(problem.batch.first_guess, float)[block]
             weight = np.zeros_like(near)
             weight[:, :: max(1, steps // _LOOKS)] = 1 / variance
-        return best_starts(
-            engine, near, weight, shelf,
+        return engine.best_starts(
+            near, weight, shelf,
             apart=_APART * np.sqrt(np.diag(known.covariance)), count=count,
         )  # fmt: skip
 
@@ -356,7 +354,7 @@ def _starts(
 
 
 def _prior(
-    problem: Problem, options: StrongConstraintOptions, engine: JuliaEngine, known: Climatology
+    problem: Problem, options: StrongConstraintOptions, engine: Engine, known: Climatology
 ) -> Prior:
     name = NONE if options.background == "flat" else options.background
     given = get_background(name, problem.model, engine)

@@ -24,21 +24,33 @@ from pyvda.engine.interface import (
     EngineInfo,
     Scheme,
     checked,
-    checked_points,
     checked_problem,
     moved,
 )
-from pyvda.errors import EngineError, InputError
+from pyvda.engine.julia import (
+    ensemble_smoother,
+    objectives,
+    parameters,
+    posterior_mean,
+    strong_constraint,
+    weak_constraint,
+)
+from pyvda.engine.julia.arguments import (
+    _F,
+    _I,
+    _P,
+    POINTS,
+    described,
+    point_arguments,
+    pointer,
+    scheme_number,
+)
+from pyvda.errors import EngineError
 from pyvda.models.model import Model
 from pyvda.operators.points import Points
 
-_MODEL_NUMBER = {"lorenz63": 63, "lorenz96": 96}
-_SCHEME_NUMBER = {"euler": 1, "rk4": 4}
 _FORECAST, _TANGENT_LINEAR, _ADJOINT = 0, 1, 2
 
-_I, _F, _P = ctypes.c_int64, ctypes.c_double, ctypes.c_void_p
-POINTS = (_I, _P, _P, _P, _P, _P)
-"""The arguments that `point_arguments` makes."""
 _SIGNATURES = {
     "simulate": (_I, _P, _I, _I, _I, _P, _P, _F, _F, _F, _F),
     "cost": (_I, _P, _I, _I, _I, _I, _I, _F, _F, _F, _P, _P, _P, _P, _P, *POINTS),
@@ -83,6 +95,19 @@ class JuliaEngine:
 
         if self._thread.submit(run).result() != 0:
             raise EngineError(f"Julia: {message.value.decode('utf-8', 'replace')}")
+
+    # The methods' verbs, a file each.
+    weak_constraint = weak_constraint.weak_constraint
+    trajectories = strong_constraint.trajectories
+    strong_constraint = strong_constraint.strong_constraint
+    ensemble_smoother = ensemble_smoother.ensemble_smoother
+    best_starts = posterior_mean.best_starts
+    posterior_mean = posterior_mean.posterior_mean
+    shooting_objective = objectives.shooting_objective
+    strong_objective = objectives.strong_objective
+    forecast_with_parameters = parameters.forecast
+    tangent_linear_with_parameters = parameters.tangent_linear
+    adjoint_with_parameters = parameters.adjoint
 
     def _call(self, name: str, *arguments: Any) -> None:
         self.call(name, _SIGNATURES[name], *arguments)
@@ -189,25 +214,6 @@ class JuliaEngine:
         return out
 
 
-def described(model: Model) -> tuple[int, Array, int]:
-    """Return the model's number, its parameters and its state size."""
-    number = _number("model", model.name, _MODEL_NUMBER)
-    return number, np.array(model.parameters, dtype=float), model.state_size
-
-
-def scheme_number(scheme: str) -> int:
-    """Return the number that the boundary has for a scheme."""
-    return _number("scheme", scheme, _SCHEME_NUMBER)
-
-
-def _number(what: str, name: str, numbers: dict[str, int]) -> int:
-    if name not in numbers:
-        raise InputError(
-            f"the Julia engine has no {what} {name!r}; choose one of {', '.join(numbers)}"
-        )
-    return numbers[name]
-
-
 def _problem_arguments(
     model: Model, settings: CostSettings, x: Array, observation: Array, mask: Array
 ) -> tuple[Any, ...]:
@@ -218,18 +224,3 @@ def _problem_arguments(
         scheme_number(settings.scheme), settings.time_step, settings.lambda1, settings.lambda2,
         pointer(x), pointer(observation), pointer(mask),
     )  # fmt: skip
-
-
-def point_arguments(points: Points | None, x: Array) -> tuple[Any, ...]:
-    """Return `points` of the windows x (W, T, D) as C arguments, in the precision of x."""
-    if points is None or not points.step.size:
-        return (0, None, None, None, None, None)
-    windows, steps, size = x.shape
-    p = checked_points(points, windows, size, steps, x.dtype)
-    arrays = (p.step, p.fraction, p.value, p.weight, p.operator)
-    return (p.step.shape[1], *(pointer(np.asarray(array)) for array in arrays))
-
-
-def pointer(array: Array) -> ctypes.c_void_p:
-    """Return the array's address in a pointer that keeps the array alive as long as itself."""
-    return array.ctypes.data_as(ctypes.c_void_p)

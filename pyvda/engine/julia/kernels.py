@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from pyvda.engine.interface import Array
-from pyvda.engine.julia.engine import _I, _P, JuliaEngine, pointer
+from pyvda.engine.julia.arguments import _I, _P, pointer
 from pyvda.errors import InputError
+
+if TYPE_CHECKING:
+    from pyvda.engine.julia.engine import JuliaEngine
 
 
 class GENNScales(NamedTuple):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from pyvda.engine.interface import Array, CostSettings, checked
-from pyvda.engine.julia.engine import (
+from pyvda.engine.julia.arguments import (
     _F,
     _I,
     _P,
     POINTS,
-    JuliaEngine,
     described,
     point_arguments,
     pointer,
@@ -18,6 +19,9 @@ from pyvda.engine.julia.engine import (
 )
 from pyvda.models.model import Model
 from pyvda.operators.points import Points
+
+if TYPE_CHECKING:
+    from pyvda.engine.julia.engine import JuliaEngine
 
 _SHOOTING = (
     _I, _P, _I, _I, _I, _I, _F, _I, _I, _P, _P, _P, _P, _P, _P, _P, _F, *POINTS,
@@ -42,21 +46,7 @@ def shooting_objective(
     gradient: bool = True,
     points: Points | None = None,
 ) -> tuple[Array, Array | None]:
-    """Return J (W,) that `weak_constraint` minimises and its gradient by the nodes (W, K, D).
-
-    Parameters
-    ----------
-    x, observation, precision : (W, T, D)
-        Of `x` the nodes count, every `every`-th step.
-    background, background_precision : (W, D), (D, D)
-        b and B⁻¹.
-    weight : float
-        w of the model between two nodes.
-    gradient : bool
-        Without it J is computed as a trial step is judged by.
-    points : Points, optional
-        Further data; `weight` is one over the error variance.
-    """
+    """See `Engine.shooting_objective`."""
     windows, steps, size = shape = (*np.shape(x)[:2], model.state_size)
     x = checked("x", x, shape, _REAL)
     observation = checked("observation", observation, shape, _REAL)
@@ -89,18 +79,7 @@ def strong_objective(
     lead: int = 0,
     points: Points | None = None,
 ) -> tuple[Array, Array]:
-    """Return J (W,) that `strong_constraint` minimises and its gradient (W, D).
-
-    Parameters
-    ----------
-    start : (W, D)
-        The control, `lead` steps before the window.
-    observation, precision : (W, T, D)
-    background, background_precision : (D,), (D, D)
-        b and B⁻¹.
-    points : Points, optional
-        Further data; `weight` is one over the error variance.
-    """
+    """See `Engine.strong_objective`."""
     windows, steps, size = shape = (*np.shape(observation)[:2], model.state_size)
     start = checked("start", start, (windows, size), _REAL)
     observation = checked("observation", observation, shape, _REAL)

@@ -6,30 +6,35 @@ step leaves as they are: `julia/src/models/with_parameters.jl`.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from pyvda.engine.interface import Array, CostSettings, checked
-from pyvda.engine.julia.engine import _F, _I, _P, JuliaEngine, described, pointer, scheme_number
+from pyvda.engine.julia.arguments import _F, _I, _P, described, pointer, scheme_number
 from pyvda.models.model import Model
+
+if TYPE_CHECKING:
+    from pyvda.engine.julia.engine import JuliaEngine
 
 _STEP = (_I, _P, _I, _I, _I, _I, _F, _I, _P, _P, _P)
 _FORECAST, _TANGENT_LINEAR, _ADJOINT = 0, 1, 2
 
 
 def forecast(engine: JuliaEngine, model: Model, settings: CostSettings, z: Array) -> Array:
-    """Return the extended states (..., D + P) one step later."""
+    """See `Engine.forecast_with_parameters`."""
     return _step(engine, model, settings, z, z, _FORECAST)
 
 
 def tangent_linear(
     engine: JuliaEngine, model: Model, settings: CostSettings, z: Array, dz: Array
 ) -> Array:
-    """Return the step's tangent linear at z, applied to dz, all (..., D + P)."""
+    """See `Engine.tangent_linear_with_parameters`."""
     return _step(engine, model, settings, z, dz, _TANGENT_LINEAR)
 
 
 def adjoint(engine: JuliaEngine, model: Model, settings: CostSettings, z: Array, v: Array) -> Array:
-    """Return the step's adjoint at z, applied to v, all (..., D + P)."""
+    """See `Engine.adjoint_with_parameters`."""
     return _step(engine, model, settings, z, v, _ADJOINT)
 
 

@@ -2,38 +2,21 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pyvda.climate.library import Library
+from pyvda.engine.data import Posterior
 from pyvda.engine.interface import Array, CostSettings, checked
-from pyvda.engine.julia.engine import _F, _I, _P, JuliaEngine, described, pointer, scheme_number
+from pyvda.engine.julia.arguments import _F, _I, _P, described, pointer, scheme_number
 from pyvda.models.model import Model
+
+if TYPE_CHECKING:
+    from pyvda.engine.julia.engine import JuliaEngine
 
 _POSTERIOR = (_I, _P, _I, _I, _I, _I, _F, _P, _P, _P, _I, _I, _I, _P, _P, _I, _F, _P, _P, _P, _P)
 _STARTS = (_I, _I, _I, _P, _P, _P, _I, _I, _I, _P, _P, _I, _P)
-
-
-class Posterior(NamedTuple):
-    """Posterior of each window; NaN where its data are so absurd that no member has a likelihood.
-
-    Attributes
-    ----------
-    mean, stdev : (W, T, D)
-    effective : (W,)
-        Effective sample size.
-    misfit : (W,)
-        The least of ½ Σ (y - h)² / R over the samples that the mean is made of.
-    draws : (W,)
-        Draws of the second stage.
-    """
-
-    mean: Array
-    stdev: Array
-    effective: Array
-    misfit: Array
-    draws: Array
 
 
 def posterior_mean(
@@ -48,20 +31,7 @@ def posterior_mean(
     enough: float,
     spread: Array,
 ) -> Posterior:
-    """Weigh the members of a library by their likelihood; where few have weight, draw around them.
-
-    Parameters
-    ----------
-    observation : (W, T, D)
-    precision : (W, T, D)
-        One over the error variance of a datum; 0 where nothing was observed.
-    noise : (N, D)
-        Standard normal deviates of the second stage, N a multiple of eight; N = 0: only one stage.
-    enough : float
-        Effective sample size below which the second stage is entered.
-    spread : (D,)
-        Standard deviation of the moves, `library.lead` steps before the window.
-    """
+    """See `Engine.posterior_mean`."""
     windows, steps, size = shape = np.shape(observation)
     observation = checked("observation", observation, shape, np.dtype(float))
     precision = checked("precision", precision, shape, np.dtype(float))
@@ -90,18 +60,7 @@ def best_starts(
     apart: Array,
     count: int,
 ) -> Array:
-    """Return the states, `library.lead` steps before the window, of the likeliest members.
-
-    Parameters
-    ----------
-    apart : (D,)
-        Members that are nearer than this to a likelier one in every component are passed over.
-
-    Returns
-    -------
-    (W, count, D)
-        The likeliest first; repeated where there are fewer.
-    """
+    """See `Engine.best_starts`."""
     windows, steps, size = shape = np.shape(observation)
     observation = checked("observation", observation, shape, np.dtype(float))
     precision = checked("precision", precision, shape, np.dtype(float))

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pyvda.engine.data import Minima
 from pyvda.engine.interface import Array, CostSettings, checked
-from pyvda.engine.julia.engine import (
+from pyvda.engine.julia.arguments import (
     _F,
     _I,
     _P,
     POINTS,
-    JuliaEngine,
     described,
     point_arguments,
     pointer,
@@ -23,33 +23,13 @@ from pyvda.errors import InputError
 from pyvda.models.model import Model
 from pyvda.operators.points import Points
 
+if TYPE_CHECKING:
+    from pyvda.engine.julia.engine import JuliaEngine
+
 _MINIMISE = (
     _I, _P, _I, _I, _I, _I, _I, _F, _P, _P, _P, _I, _P, _P, _P, _I, _I, _I, _F, _P, _P, _P, *POINTS,
 )  # fmt: skip
 _FOLLOW = (_I, _P, _I, _I, _I, _I, _I, _F, _P, _P, _I, _P, _P)
-
-
-class Minima(NamedTuple):
-    """What each start of each window led to.
-
-    Attributes
-    ----------
-    control : (W, S, C)
-        The state, `lead` steps before the window; behind it the parameters, where the starts have
-        them.
-    hessian : (W, S, C, C)
-        Of Gauss-Newton, the inverse of the posterior covariance of the control.
-    objective : (W, S)
-        J; not finite when the start diverged.
-    iterations, status : (W, S) of int
-        `status` is a `pyvda.names.Status`.
-    """
-
-    control: Array
-    hessian: Array
-    objective: Array
-    iterations: Array
-    status: Array
 
 
 def strong_constraint(
@@ -69,33 +49,7 @@ def strong_constraint(
     tolerance: float,
     points: Points | None = None,
 ) -> Minima:
-    """Minimise ½ |x₀ - b|² in B⁻¹ + ½ Σ (y - x(t))² / R over x₀, for every window and start.
-
-    The control x₀ is the state alone, C = D, or the state and behind it the model's P parameters,
-    C = D + P; then the parameters that `model` itself has are not used.
-
-    Parameters
-    ----------
-    observation : (W, T, D)
-    precision : (W, T, D)
-        One over the error variance of a datum; 0 where nothing was observed.
-    starts : (W, S, C)
-    background : (C,)
-    background_precision : (C, C)
-        B⁻¹, zero for none.
-    variance : (C,)
-        Of the climatology and of the parameters: the measure of the damping.
-    lead : int
-        Steps from the control to the window's first.
-    growth : int
-        Steps by which the window grows; 0: the whole at once.
-    iterations : int
-        At most so many for a start.
-    tolerance : float
-        On twice what J could still fall by, to second order.
-    points : Points, optional
-        Further data, at arbitrary times; `weight` is one over the error variance.
-    """
+    """See `Engine.strong_constraint`."""
     windows, steps, size = shape = np.shape(observation)
     observation = checked("observation", observation, shape, np.dtype(float))
     precision = checked("precision", precision, shape, np.dtype(float))
@@ -142,15 +96,7 @@ def trajectories(
     lead: int,
     steps: int,
 ) -> tuple[Array, Array]:
-    """Return the states that follow from each control and their standard deviations, (W, T, C).
-
-    Parameters
-    ----------
-    control : (W, C)
-        The state, or the state and behind it the model's parameters, which every step then has.
-    hessian : (W, C, C)
-        Where it is not positive definite the standard deviation is NaN.
-    """
+    """See `Engine.trajectories`."""
     windows, size = control.shape
     control = checked("control", control, (windows, size), np.dtype(float))
     hessian = checked("hessian", hessian, (windows, size, size), np.dtype(float))

@@ -27,11 +27,22 @@ from pyvda.engine.interface import (
     checked_problem,
     moved,
 )
+from pyvda.errors import InputError
 from pyvda.models.model import Model
 from pyvda.models.tendencies import from_model
 from pyvda.operators.points import Points
 from pyvda.priors.ode import ODEPrior
 from pyvda.state.batch import Batch
+
+
+def _only_in_julia(verb: str) -> Callable[..., Any]:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise InputError(
+            f"{verb} runs on Julia only and the engine is torch; install Julia, or choose another "
+            "method, such as fsgd"
+        )
+
+    return refuse
 
 
 class TorchEngine:
@@ -112,6 +123,18 @@ class TorchEngine:
         points = checked_points(points, shape[0], shape[2], shape[1], np.dtype(float))
         with torch.no_grad():
             return np.asarray(_at_points(model, settings, state, points).numpy())
+
+    weak_constraint = staticmethod(_only_in_julia("weak-constraint 4D-Var"))
+    strong_constraint = staticmethod(_only_in_julia("strong-constraint 4D-Var"))
+    trajectories = staticmethod(_only_in_julia("strong-constraint 4D-Var"))
+    ensemble_smoother = staticmethod(_only_in_julia("the ensemble smoother"))
+    posterior_mean = staticmethod(_only_in_julia("the posterior mean"))
+    best_starts = staticmethod(_only_in_julia("a search for starts"))
+    shooting_objective = staticmethod(_only_in_julia("the objective"))
+    strong_objective = staticmethod(_only_in_julia("the objective"))
+    forecast_with_parameters = staticmethod(_only_in_julia("a step with parameters"))
+    tangent_linear_with_parameters = staticmethod(_only_in_julia("a step with parameters"))
+    adjoint_with_parameters = staticmethod(_only_in_julia("a step with parameters"))
 
     def forecast(
         self, model: Model, x: Array, *, time_step: float, scheme: Scheme = "rk4"
