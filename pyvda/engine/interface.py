@@ -13,6 +13,7 @@ import numpy as np
 
 from pyvda.engine.data import Array as Array
 from pyvda.engine.data import Minima, Minimum, Posterior, Shooting
+from pyvda.errors import InputError
 from pyvda.models.model import Model
 from pyvda.operators.points import Points
 
@@ -497,3 +498,20 @@ def moved(x: Array, out: Array) -> Array:
 def working_dtype(x: Array) -> np.dtype:
     """float32 stays float32; everything else is computed in float64."""
     return np.dtype(np.float32 if np.asarray(x).dtype == np.float32 else np.float64)
+
+
+def estimated_parameters(model: Model, control_size: int) -> int:
+    """Return how many parameters a control of this size has: none, or all of the model.
+
+    Raises
+    ------
+    InputError
+        Another size.
+    """
+    estimated = control_size - model.state_size
+    if estimated not in (0, len(model.parameters)):
+        raise InputError(
+            f"the control has {control_size} components; {model.name} has {model.state_size} state "
+            f"components and {len(model.parameters)} parameters: give the state alone, or both"
+        )
+    return estimated

@@ -194,7 +194,7 @@ def test_a_background_too_far_ahead(problem: Problem) -> None:
 
 
 def test_a_hessian_that_is_not_finite_is_a_divergence(problem: Problem, monkeypatch) -> None:
-    minimise = strong.strong_constraint
+    minimise = problem.engine.strong_constraint
 
     def spoilt(*arguments, **options):
         found = minimise(*arguments, **options)
@@ -203,7 +203,7 @@ def test_a_hessian_that_is_not_finite_is_a_divergence(problem: Problem, monkeypa
 
     few = replace(problem, batch=problem.batch[:3])
     expected = solve(few, StrongConstraintOptions())
-    monkeypatch.setattr(strong, "strong_constraint", spoilt)
+    monkeypatch.setattr(problem.engine, "strong_constraint", spoilt)
     found = solve(few, StrongConstraintOptions())
     assert found.status[1] == Status.DIVERGED
     assert np.isnan(found.x[1]).all()

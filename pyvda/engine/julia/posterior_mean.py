@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pyvda.climate.library import Library
 from pyvda.engine.data import Posterior
 from pyvda.engine.interface import Array, CostSettings, checked
 from pyvda.engine.julia.arguments import _F, _I, _P, described, pointer, scheme_number
 from pyvda.models.model import Model
 
 if TYPE_CHECKING:
+    from pyvda.climate.library import Library
     from pyvda.engine.julia.engine import JuliaEngine
 
 _POSTERIOR = (_I, _P, _I, _I, _I, _I, _F, _P, _P, _P, _I, _I, _I, _P, _P, _I, _F, _P, _P, _P, _P)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pyvda.engine.data import Minima
-from pyvda.engine.interface import Array, CostSettings, checked
+from pyvda.engine.interface import Array, CostSettings, checked, estimated_parameters
 from pyvda.engine.julia.arguments import (
     _F,
     _I,
@@ -19,7 +19,6 @@ from pyvda.engine.julia.arguments import (
     pointer,
     scheme_number,
 )
-from pyvda.errors import InputError
 from pyvda.models.model import Model
 from pyvda.operators.points import Points
 
@@ -54,7 +53,7 @@ def strong_constraint(
     observation = checked("observation", observation, shape, np.dtype(float))
     precision = checked("precision", precision, shape, np.dtype(float))
     _, count, control_size = starts.shape
-    estimated = _estimated(model, control_size)
+    estimated = estimated_parameters(model, control_size)
     if estimated:  # no datum is of a parameter
         none = ((0, 0), (0, 0), (0, estimated))
         observation, precision = np.pad(observation, none), np.pad(precision, none)
@@ -105,20 +104,8 @@ def trajectories(
         number, parameters, _ = described(model)
         engine.call(
             "trajectories", _FOLLOW,
-            number, pointer(parameters), size, _estimated(model, size), steps, windows,
+            number, pointer(parameters), size, estimated_parameters(model, size), steps, windows,
             scheme_number(settings.scheme), settings.time_step, pointer(control), pointer(hessian),
             lead, pointer(x), pointer(stdev),
         )  # fmt: skip
     return x, stdev
-
-
-def _estimated(model: Model, control_size: int) -> int:
-    """Return how many parameters a control of this size has: none, or all that the model has."""
-    estimated = control_size - model.state_size
-    if estimated not in (0, len(model.parameters)):
-        raise InputError(
-            f"a control of {control_size} components was given; {model.name} has a state of "
-            f"{model.state_size} and {len(model.parameters)} parameters: give the state alone, or "
-            "both"
-        )
-    return estimated
