@@ -14,7 +14,6 @@ from pyvda.climate.climatology import climatology
 from pyvda.engine import get_engine
 from pyvda.errors import InputError
 from pyvda.methods import Problem, Status
-from pyvda.methods import strong_constraint as strong
 from pyvda.methods.strong_constraint import StrongConstraintOptions, minima, solve
 from pyvda.models.model import get_model
 from pyvda.settings import configured
