@@ -1,13 +1,14 @@
 # The weak-constraint cost with its control at nodes, every n-th step, and the model exact between
 # them (multiple shooting):
 #
-#     J = ½ (x₁ - b)ᵀ B⁻¹ (x₁ - b) + ½ Σ c (x(t) - y(t))² + w/2 Σₖ ‖xₖ₊₁ - M(xₖ)‖².
+#     J = ½ (x₁ - b)ᵀ B⁻¹ (x₁ - b) + ½ Σ c (x(t) - y(t))² + ½ Σₖ rₖᵀ w rₖ,     rₖ = xₖ₊₁ - M(xₖ).
 #
+# The weight w of the model is a number, 1/q, or a matrix, the inverse Q⁻¹ of a model-error covariance.
 # With a node at every step, c = 2λ₁ mask / number of observations, w = 2λ₂/n and no background it
 # is exactly the cost (4); with c = 1/R and w = 1/q it is the logarithm of a posterior density.
 # Its Gauss-Newton Hessian is block-tridiagonal: with the Jacobian Mₖ of a segment,
 #
-#     Aₖₖ = [k = 1: B⁻¹, else w I] + Σ c Mᵢᵀ Mᵢ + w Mₖᵀ Mₖ,     Aₖ₊₁,ₖ = -w Mₖ.
+#     Aₖₖ = [k = 1: B⁻¹, else w] + Σ c Mᵢᵀ Mᵢ + Mₖᵀ w Mₖ,     Aₖ₊₁,ₖ = -w Mₖ.
 #
 # `SmallShooting` holds the windows of a small model in lanes, `LargeShooting` one window.
 
@@ -24,7 +25,25 @@ nodes(T, every) = 1:every:T
 "    segment_end(k, K, T, every) -> the last step whose observations belong to node k"
 @inline segment_end(k, K, T, every) = k < K ? k * every : T
 
+using LinearAlgebra: dot, mul!
+
 # --- small models, windows in lanes -------------------------------------------------------------
+
+"    weighed(w, r) -> w r"
+@inline weighed(w::Float64, r) = times(w, r)
+@inline weighed(w::Matrix{Float64}, r::NTuple{D,N}) where {D,N} =
+    ntuple(i -> weighed_row(w, i, r), Val(D))
+@inline function weighed_row(w, i, r::NTuple{D,N}) where {D,N}
+    s = zero(N)
+    for j in 1:D
+        @inbounds s = muladd(N(w[i, j]), r[j], s)
+    end
+    return s
+end
+
+"    weight_entry(w, i, j) -> that of the matrix w, or of w I"
+@inline weight_entry(w::Float64, i, j) = i == j ? w : 0.0
+@inline weight_entry(w::Matrix{Float64}, i, j) = @inbounds w[i, j]
 
 struct SmallShooting{D,N}
     x::Matrix{N}                    # (state, node)
@@ -65,7 +84,7 @@ function cost_at(s::SmallShooting{D,N}, x, scheme, m, w) where {D,N}
         end
         if k < K
             r = map(-, column(x, k + 1, Val(D)), state)
-            J = muladd_sum(times(w, r), r, J)
+            J = muladd_sum(weighed(w, r), r, J)
         end
     end
     return J * 0.5
@@ -88,7 +107,7 @@ function linearise!(s::SmallShooting{D,N}, scheme, m, w) where {D,N}
     r = ntuple(_ -> zero(N), Val(D))
     @inbounds for k in 1:K
         for j in 1:D, i in 1:D
-            A[i, j, k] = k == 1 ? N(P[i, j]) : i == j ? N(w) : N(0)
+            A[i, j, k] = N(k == 1 ? P[i, j] : weight_entry(w, i, j))
         end
         if k == 1
             for i in 1:D
@@ -98,7 +117,7 @@ function linearise!(s::SmallShooting{D,N}, scheme, m, w) where {D,N}
                 end
             end
         else
-            store!(g, k, times(w, r))
+            store!(g, k, weighed(w, r))
         end
         state = column(x, k, Val(D))
         columns = unit_columns(N, Val(D))
@@ -131,19 +150,36 @@ function linearise!(s::SmallShooting{D,N}, scheme, m, w) where {D,N}
         end
         k == K && break
         r = map(-, column(x, k + 1, Val(D)), state)
-        J = muladd_sum(times(w, r), r, J)
+        J = muladd_sum(weighed(w, r), r, J)
         store_columns!(C, columns)
-        for j in 1:D
-            g[j, k] = g[j, k] - w * muladd_sum(column(C, j, Val(D)), r, zero(N))
-            for i in 1:D
-                B[i, j, k] = -w * C[i, j]
-            end
-            for l in j:D
-                A[l, j, k] = A[l, j, k] + w * muladd_sum(column(C, j, Val(D)), column(C, l, Val(D)), zero(N))
-            end
-        end
+        add_model_error!(s, k, w, r)
     end
     return J * 0.5
+end
+
+"Add the residual rₖ to the gradient and to the blocks of node k, the Jacobian being in `s.columns`."
+@inline function add_model_error!(s::SmallShooting{D,N}, k, w::Float64, r) where {D,N}
+    (A, B, C, g) = (s.blocks.diagonal, s.blocks.below, s.columns, s.gradient)
+    @inbounds for j in 1:D
+        g[j, k] = g[j, k] - w * muladd_sum(column(C, j, Val(D)), r, zero(N))
+        for i in 1:D
+            B[i, j, k] = -w * C[i, j]
+        end
+        for l in j:D
+            A[l, j, k] = A[l, j, k] + w * muladd_sum(column(C, j, Val(D)), column(C, l, Val(D)), zero(N))
+        end
+    end
+end
+function add_model_error!(s::SmallShooting{D,N}, k, w::Matrix{Float64}, r) where {D,N}
+    (A, B, C, g) = (s.blocks.diagonal, s.blocks.below, s.columns, s.gradient)
+    @inbounds for j in 1:D
+        b = map(-, weighed(w, column(C, j, Val(D))))
+        store!(view(B, :, :, k), j, b)
+        g[j, k] = muladd_sum(b, r, g[j, k])
+        for l in j:D
+            A[l, j, k] = A[l, j, k] - muladd_sum(column(C, l, Val(D)), b, zero(N))
+        end
+    end
 end
 
 @inline function store!(a, k, v::NTuple{D,Any}) where {D}
@@ -223,13 +259,14 @@ struct LargeShooting
     segment::SegmentWorkspace
     at_points::SegmentWorkspace
     residual::Vector{Float64}
+    weighed::Vector{Float64}        # w times the residual
     rows::LaneMatrix                # rows of the Jacobian that are observed, times √c
 end
 function shooting(b::WindowBlock{Float64}, background, cost, m::LargeModel)
     x = b.x[:, nodes(size(b.x, 2), cost.every)]
     K, P = size(x, 2), padded(m)
     return LargeShooting(x, similar(x), similar(x), [LaneVector(P) for _ in 1:K], DenseBlocks(P, K), b,
-                         background, cost, SegmentWorkspace(m), SegmentWorkspace(m), zeros(length(m)), LaneMatrix(P))
+                         background, cost, SegmentWorkspace(m), SegmentWorkspace(m), zeros(length(m)), zeros(length(m)), LaneMatrix(P))
 end
 
 function cost_at(s::LargeShooting, x, scheme, m, w)
@@ -244,14 +281,29 @@ function cost_at(s::LargeShooting, x, scheme, m, w)
             slot > 0 && (J += misfit(b, slot, ws.x) + point_misfit(s.at_points, b.points, t, ws.x, scheme, m, h, substeps))
             (t < last || k < K) && steps!(ws, scheme, m, h, substeps)
         end
-        if k < K
-            @inbounds @simd for i in eachindex(ws.x)
-                J += w * (x[i, k+1] - ws.x[i])^2
-            end
-        end
+        k < K && (J = add_model_cost!(s, J, x, k, w))
     end
     return J * 0.5
 end
+
+"    add_model_cost!(s, J, x, k, w) -> J + rᵀ w r of the residual r between the state in hand and node k + 1"
+function add_model_cost!(s::LargeShooting, J, x, k, w::Float64)
+    state = s.segment.x
+    @inbounds @simd for i in eachindex(state)
+        J += w * (x[i, k+1] - state[i])^2
+    end
+    return J
+end
+function add_model_cost!(s::LargeShooting, J, x, k, w::Matrix{Float64})
+    (r, state) = (s.residual, s.segment.x)
+    @inbounds for i in eachindex(state)
+        r[i] = x[i, k+1] - state[i]
+    end
+    return J + dot(r, weigh!(s, w))
+end
+"    weigh!(s, w) -> w times the residual, in `s.weighed`"
+weigh!(s::LargeShooting, w::Float64) = (s.weighed .= w .* s.residual)
+weigh!(s::LargeShooting, w::Matrix{Float64}) = mul!(s.weighed, w, s.residual)
 
 @inline function load!(state, x, k)
     @inbounds for i in eachindex(state)
@@ -298,8 +350,8 @@ function linearise!(s::LargeShooting, scheme, m, w)
                     g[i, 1] += P[j, i] * (x[j, 1] - s.background[j])
                 end
             else
-                A.scalars[i, i] = w
-                g[i, k] = w * r[i]
+                add_weight!(A, i, w)
+                g[i, k] = s.weighed[i]
             end
         end
         start_at!(ws, x, k)
@@ -311,22 +363,57 @@ function linearise!(s::LargeShooting, scheme, m, w)
             (t < last || k < K) && segment!(ws, scheme, m, h, substeps)
         end
         k == K && break
-        for i in 1:D
-            r[i] = x[i, k+1] - ws.x[i]
-            J += w * r[i]^2
-        end
+        J = add_residual!(s, J, k, w)
         for i in 1:D, j in 1:D                  # `transposed[j, i]` is the derivative of i by j
-            g[j, k] -= w * r[i] * ws.transposed[j, i]
+            g[j, k] -= s.weighed[i] * ws.transposed[j, i]
         end
-        X = LaneMatrix(ws.columns, ws.transposed)
-        add_gram!(A, w, X, D)
-        B = s.blocks.below[k].lanes
-        minus = ColumnLanes(-w)
-        for i in eachindex(B)
-            B[i] = minus * ws.columns[i]
-        end
+        add_model_error!(s, k, w)
     end
     return J * 0.5
+end
+
+"Row i of w, or of w I, to the block of a node."
+@inline add_weight!(A, i, w::Float64) = @inbounds A.scalars[i, i] = w
+@inline function add_weight!(A, i, w::Matrix{Float64})
+    @inbounds for j in axes(w, 1)
+        A.scalars[j, i] = w[j, i]
+    end
+end
+
+"    add_residual!(s, J, k, w) -> J + rₖᵀ w rₖ; rₖ and w rₖ are left in `s`"
+function add_residual!(s::LargeShooting, J, k, w)
+    (r, state) = (s.residual, s.segment.x)
+    @inbounds for i in eachindex(r)
+        r[i] = s.x[i, k+1] - state[i]
+    end
+    weigh!(s, w)
+    @inbounds for i in eachindex(r)
+        J += contribution(s, i, w)
+    end
+    return J
+end
+@inline contribution(s, i, w::Float64) = @inbounds w * s.residual[i]^2
+@inline contribution(s, i, w::Matrix{Float64}) = @inbounds s.residual[i] * s.weighed[i]
+
+"Add what the Jacobian in `s.segment` leaves in the blocks of node k and below it."
+function add_model_error!(s::LargeShooting, k, w::Float64)
+    ws = s.segment
+    X = LaneMatrix(ws.columns, ws.transposed)
+    add_gram!(s.blocks.diagonal[k], w, X, length(s.residual))
+    B = s.blocks.below[k].lanes
+    minus = ColumnLanes(-w)
+    @inbounds for i in eachindex(B)
+        B[i] = minus * ws.columns[i]
+    end
+end
+function add_model_error!(s::LargeShooting, k, w::Matrix{Float64})
+    (ws, A, B, D) = (s.segment, s.blocks.diagonal[k], s.blocks.below[k], length(s.residual))
+    X = LaneMatrix(ws.columns, ws.transposed)
+    fill!(B.scalars, 0.0)
+    BLAS.gemm!('N', 'N', -1.0, view(X.scalars, :, 1:D), w, 0.0, view(B.scalars, :, 1:D))
+    for a in 1:4:size(A.lanes, 2)
+        add_rows!(A, -1.0, X, B, a, cld(a, 8), 1, D)
+    end
 end
 
 @inline function start_at!(ws, x, k)

@@ -140,7 +140,7 @@ Minimise the cost of cost/shooting.jl for every window, from `x`, at each weight
 - `y`, `mask`: `(state, time, window)`; `divisor`: `(window)`, an observation has the weight
   mask / divisor
 - `background`: `(state, window)`
-- `weights`: w of each stage
+- `weights`: w of each stage, numbers or matrices
 - `points`: further data, at arbitrary times (cost/point_observations.jl), or `nothing`
 - `stop`: at most `iterations` a stage; a window leaves a stage when the norm of its gradient is
   below `tolerance` times its first, or a step lowers the cost by less than `drop`; it is given up

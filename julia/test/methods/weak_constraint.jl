@@ -3,7 +3,7 @@
 include("../shared/problems.jl")
 include("../shared/linear.jl")
 
-"Kalman filter and Rauch-Tung-Striebel smoother; the model error q enters where a node begins."
+"Kalman filter and Rauch-Tung-Striebel smoother; the model error q, a number or a matrix, enters where a node begins."
 function kalman_smoother(M, b, B, y, mask, R, q, every)
     D, T = size(y)
     forecast, filtered = Vector{Any}(undef, T), Vector{Any}(undef, T)
@@ -11,7 +11,7 @@ function kalman_smoother(M, b, B, y, mask, R, q, every)
     for t in 1:T
         if t > 1
             Q = (t - 1) % every == 0 ? q : 0.0
-            x, P = M * x, M * P * M' + Q * I
+            x, P = M * x, M * P * M' + (Q isa Number ? Q * I : Q)
         end
         forecast[t] = (x, P)
         seen = findall(mask[:, t] .> 0)
@@ -60,14 +60,21 @@ function solved(x, y, mask, divisor, b, B⁻¹, m, h, every, weights; iterations
     return x, stdev, result
 end
 
-@testset "linear: the Kalman smoother, $(name(m)), nodes every $every" for m in LINEAR, every in (1, 4)
+@testset "linear: the Kalman smoother, $(name(m)), nodes every $every, Q a $form" for
+        m in LINEAR, every in (1, 4), form in ("number", "matrix")
     rng = MersenneTwister(61)
-    D, T, W, h, q, R = length(m), 15, 11, 0.1, 0.07, 0.3
+    D, T, W, h, R = length(m), 15, 11, 0.1, 0.3
+    q = 0.07
+    if form == "matrix"
+        E = randn(rng, D, D)
+        q = 0.02 .* (E * E' + I)
+    end
+    weight = inv(q)
     x, y, mask = noisy_problem(rng, m, T, W)
     G = randn(rng, D, D)
     B = G * G' + I
     b = randn(rng, D, W)
-    analysis, stdev, result = solved(x, y, mask, fill(R, W), b, inv(B), m, h, every, [1 / q])
+    analysis, stdev, result = solved(x, y, mask, fill(R, W), b, inv(B), m, h, every, [weight])
     @test all(result[1, :] .== VDA.CONVERGED) && all(result[2, :] .<= 3)
     for w in 1:W
         mean, covariance = kalman_smoother(step_matrix(m, h), b[:, w], B, y[:, :, w], mask[:, :, w], R, q, every)
@@ -77,7 +84,7 @@ end
         # An analysis file has the standard deviations. They are made of the nodes' covariances, which
         # are compared in full; those between two times are nowhere computed.
         only = (analysis[:, :, w:w], y[:, :, w:w], mask[:, :, w:w])
-        found = node_covariances(only..., R, b[:, w:w], inv(B), m, h, every, 1 / q)
+        found = node_covariances(only..., R, b[:, w:w], inv(B), m, h, every, weight)
         for (P, expected) in zip(found, covariance[1:every:T])
             @test norm(P - expected) <= 1e-10 * norm(expected)
         end
@@ -109,13 +116,19 @@ end
 
 # Nodes every 3rd step, observations between them, a background: the cost written out, differentiated
 # by differences in random directions.
-@testset "gradient with nodes apart, $(name(m))" for m in (PAPER[1], Lorenz96(8.0, 13))
+@testset "gradient with nodes apart, $(name(m)), Q a $form" for
+        m in (PAPER[1], Lorenz96(8.0, 13)), form in ("number", "matrix")
     rng = MersenneTwister(63)
-    D, T, h, q, R = length(m), 11, usual_step(m), 0.5, 2.0
+    D, T, h, R = length(m), 11, usual_step(m), 2.0
+    weight = 2.0
     x, y, mask = noisy_problem(rng, m, T, 1)
     b = randn(rng, D, 1)
     G = randn(rng, D, D)
     P = G * G' + I
+    if form == "matrix"
+        E = randn(rng, D, D)
+        weight = E * E' + I
+    end
     function J(nodes)
         total = dot(nodes[:, 1] - b[:, 1], P * (nodes[:, 1] - b[:, 1]))
         state = nodes[:, 1]
@@ -124,7 +137,7 @@ end
                 state = paper_step(RungeKutta4(), m, paper_step(RungeKutta4(), m, state, h / 2), h / 2)
                 if (t - 1) % 3 == 0
                     node = nodes[:, (t-1)÷3+1]
-                    total += sum(abs2, node - state) / q
+                    total += dot(node - state, weight * (node - state))
                     state = node
                 end
             end
@@ -136,10 +149,10 @@ end
     block = VDA.gather!(VDA.WindowBlock{N}(D, T), x, y, mask, 1:1)
     VDA.reweigh!(block, mask, nothing, [R], 1:1)
     s = VDA.shooting(block, VDA.in_lanes(N, b, 1:1), VDA.ShootingCost(3, 2, h / 2, P), m)
-    cost = VDA.lane(VDA.linearise!(s, RungeKutta4(), m, 1 / q), 1)
+    cost = VDA.lane(VDA.linearise!(s, RungeKutta4(), m, weight), 1)
     nodes = x[:, 1:3:T, 1]
     @test cost ≈ J(nodes) rtol = 1e-12
-    @test VDA.lane(VDA.cost_at(s, s.x, RungeKutta4(), m, 1 / q), 1) ≈ cost rtol = 1e-12
+    @test VDA.lane(VDA.cost_at(s, s.x, RungeKutta4(), m, weight), 1) ≈ cost rtol = 1e-12
     gradient = VDA.scalars(s.gradient)[1, :, :]
     for _ in 1:3
         δ = randn(rng, size(nodes))
