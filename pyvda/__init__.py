@@ -4,74 +4,30 @@
     analysis = pyvda.assimilate(pyvda.open_observations("obs.nc"), model="lorenz63")
     pyvda.save_analysis(analysis, "analysis.nc")
 
-Importing pyvda loads next to nothing: a name is imported when it is first used, Julia is started
-when something is first computed with it, and torch when something learned is.
+The public names stand in `__init__.pyi` and are imported when they are first used: importing pyvda
+loads next to nothing, Julia starts with the first computation that needs it, and torch is loaded
+with the first learned model.
 """
 
-import importlib
 import sys
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+
+import lazy_loader
 
 __version__ = "0.1.0"
 
-if TYPE_CHECKING:
-    from pyvda.assimilate import assimilate
-    from pyvda.engine import get_engine
-    from pyvda.errors import EngineError, InputError
-    from pyvda.evaluate import evaluate
-    from pyvda.io.netcdf import open_observations, save_analysis
-    from pyvda.io.tables import on_grid
-    from pyvda.learned.shipped import load
-    from pyvda.models.model import get_model
-    from pyvda.twin import observe, simulate
-
-_HOME = {
-    "EngineError": "errors",
-    "InputError": "errors",
-    "assimilate": "assimilate",
-    "evaluate": "evaluate",
-    "get_engine": "engine",
-    "get_model": "models.model",
-    "load": "learned.shipped",
-    "observe": "twin",
-    "on_grid": "io.tables",
-    "open_observations": "io.netcdf",
-    "save_analysis": "io.netcdf",
-    "simulate": "twin",
-}
-
-__all__ = [
-    "EngineError",
-    "InputError",
-    "assimilate",
-    "evaluate",
-    "get_engine",
-    "get_model",
-    "load",
-    "observe",
-    "on_grid",
-    "open_observations",
-    "save_analysis",
-    "simulate",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'pyvda' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"pyvda.{_HOME[name]}"), name)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 
 class _Package(ModuleType):
-    """Keeps `pyvda.assimilate` and `pyvda.evaluate` the functions.
+    """Keeps a function that has the name of its module, such as `pyvda.assimilate`, callable.
 
     Importing a submodule sets the attribute of that name on its package, which would hide the
-    function behind the module that it is in.
+    function behind the module that defines it.
     """
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, ModuleType) and _HOME.get(name) == name:
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in __all__ and isinstance(value, ModuleType):
             value = getattr(value, name)
         super().__setattr__(name, value)
 

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import scipy.stats
 
 _BLOCK = 4_000_000  # random indices held at once while resampling
 
@@ -116,15 +117,18 @@ def bootstrap_interval(
         raise ValueError(f"values have shape {values.shape}, expected (window,), finite, not empty")
     if not 0.0 < level < 1.0:
         raise ValueError(f"the level is {level}, expected a number between 0 and 1, such as 0.95")
-    generator = np.random.default_rng(seed)
-    means = np.empty(resamples)
-    size = max(1, _BLOCK // len(values))
-    for first in range(0, resamples, size):
-        block = means[first : first + size]
-        drawn = generator.integers(len(values), size=(len(block), len(values)))
-        block[:] = values[drawn].mean(axis=1)
-    low, high = np.quantile(means, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
-    return float(low), float(high)
+    if len(values) == 1:  # SciPy refuses it
+        return float(values[0]), float(values[0])
+    found = scipy.stats.bootstrap(
+        (values,),
+        np.mean,
+        n_resamples=resamples,
+        batch=max(1, _BLOCK // len(values)),
+        confidence_level=level,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return float(found.low), float(found.high)
 
 
 def summarise(

@@ -83,11 +83,19 @@ def test_interval_agrees_with_scipy():
     assert bootstrap_interval(values) != bootstrap_interval(values, seed=1)
 
 
-def test_interval_in_blocks(monkeypatch):
-    values = RNG.normal(size=50)
-    whole = bootstrap_interval(values)
-    monkeypatch.setattr("pyvda.scores._BLOCK", 333)
-    assert bootstrap_interval(values) == whole
+@pytest.mark.parametrize("block", [333, 4_000_000])
+@pytest.mark.parametrize("count", [2, 50, 256])
+def test_interval_is_that_of_the_published_tables(monkeypatch, count, block):
+    """Quantiles of means over the windows that the generator draws, in blocks or at once."""
+    values = RNG.normal(size=count)
+    drawn = np.random.default_rng(7).integers(count, size=(2000, count))
+    expected = np.quantile(values[drawn].mean(axis=1), [0.025, 0.975])
+    monkeypatch.setattr("pyvda.scores._BLOCK", block)
+    np.testing.assert_allclose(bootstrap_interval(values, seed=7), expected, rtol=1e-13)
+
+
+def test_interval_of_one_window_is_its_value():
+    assert bootstrap_interval(np.array([2.5])) == (2.5, 2.5)
 
 
 def test_interval_arguments():

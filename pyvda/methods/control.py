@@ -145,18 +145,19 @@ def parameter_stdev(hessian: Array, size: int) -> Array:
 
 
 def factors(hessian: Array) -> Array:
-    """Return the Cholesky factors (W, C, C), NaN where a matrix is not positive definite.
+    """Return the Cholesky factors (W, C, C), lower, NaN where a matrix is not positive definite.
 
     The state's rows come first, so that the last rows and columns are the factor of the parameters'
     Schur complement: by the difference it is defined as, little but rounding would remain of it
     where a window is sensitive to its first state.
     """
-    L = np.zeros_like(hessian)
-    with np.errstate(invalid="ignore"):
-        for j in range(hessian.shape[1]):
-            column = hessian[:, j:, j] - (L[:, j:, :j] @ L[:, j, :j, None])[..., 0]
-            L[:, j:, j] = column / np.sqrt(np.where(column[:, :1] > 0, column[:, :1], np.nan))
-    return L
+    try:
+        return np.linalg.cholesky(hessian)
+    except np.linalg.LinAlgError:  # one bad matrix fails them all
+        if len(hessian) == 1:
+            return np.full_like(hessian, np.nan)
+        half = len(hessian) // 2
+        return np.concatenate([factors(hessian[:half]), factors(hessian[half:])])
 
 
 def block_diagonal(first: Array, second: Array) -> Array:

@@ -8,10 +8,10 @@ alone in a histogram.
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
+from scipy.stats import gaussian_kde, norm
 
 _WIDTH = 0.1  # standard deviation of the kernel in u
-_CELLS = 2000
+_BINS = 2000
 
 
 def error_density(error: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -30,10 +30,11 @@ def error_density(error: np.ndarray, at: np.ndarray) -> np.ndarray:
     """
     error = error.ravel()
     scale = float(np.median(np.abs(error))) or 1.0
-    u = np.arcsinh(error / scale)
-    end = float(np.abs(u).max()) + 5 * _WIDTH
-    counts, edges = np.histogram(u, _CELLS, (-end, end))
-    cell = edges[1] - edges[0]
-    smooth = gaussian_filter1d(counts / (len(u) * cell), _WIDTH / cell, mode="constant")
-    of_u = np.interp(np.arcsinh(at / scale), 0.5 * (edges[1:] + edges[:-1]), smooth, 0.0, 0.0)
+    counts, edges = np.histogram(np.arcsinh(error / scale), _BINS)
+    centres, u = 0.5 * (edges[1:] + edges[:-1]), np.arcsinh(at / scale)
+    if np.count_nonzero(counts) == 1:  # equal errors, of which SciPy knows no width
+        of_u = norm.pdf(u, centres[counts > 0], _WIDTH)
+    else:
+        spread = np.sqrt(np.cov(centres, aweights=counts))
+        of_u = gaussian_kde(centres, bw_method=_WIDTH / spread, weights=counts)(u)
     return np.asarray(of_u / np.hypot(at, scale))

@@ -1,0 +1,17 @@
+"""The public names of pyvda and the modules that they live in, read by `lazy_loader` and mypy."""
+
+from .assimilate import assimilate as assimilate
+from .engine import get_engine as get_engine
+from .errors import EngineError as EngineError
+from .errors import InputError as InputError
+from .evaluate import evaluate as evaluate
+from .io.netcdf import open_observations as open_observations
+from .io.netcdf import save_analysis as save_analysis
+from .io.tables import on_grid as on_grid
+from .learned.shipped import load as load
+from .models.model import get_model as get_model
+from .twin import observe as observe
+from .twin import simulate as simulate
+
+__version__: str
+__all__: list[str]

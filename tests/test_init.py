@@ -1,0 +1,58 @@
+"""The public names: listed, typed, and the functions whatever was imported before."""
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pyvda
+
+STUB = Path(pyvda.__file__).with_suffix(".pyi")
+HOME = {  # the module of each public name, as the stub gives it
+    name.name: f"pyvda.{statement.module}"
+    for statement in ast.parse(STUB.read_text("utf-8")).body
+    if isinstance(statement, ast.ImportFrom)
+    for name in statement.names
+}
+
+
+def in_a_process(program: str) -> str:
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_dir_lists_the_public_names_before_any_is_used() -> None:
+    assert in_a_process("import pyvda; print(*dir(pyvda))").split() == sorted(HOME)
+    assert {"assimilate", "evaluate", "get_engine", "get_model", "load", "observe", "on_grid",
+            "open_observations", "save_analysis", "simulate", "InputError", "EngineError",
+            } <= set(HOME)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOME)
+def test_a_public_name_is_what_its_module_defines(name: str) -> None:
+    assert getattr(pyvda, name) is getattr(importlib.import_module(HOME[name]), name)
+
+
+@pytest.mark.parametrize("name", [name for name, home in HOME.items() if home == f"pyvda.{name}"])
+@pytest.mark.parametrize("order", ["import pyvda.{0}", "pyvda.{0}; import pyvda.{0}"])
+def test_a_function_named_like_its_module_stays_the_function(name: str, order: str) -> None:
+    assert "assimilate" in HOME
+    program = "import pyvda; " + order.format(name) + f"; print(type(pyvda.{name}).__name__)"
+    assert in_a_process(program) == "function"
+
+
+def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="asimilate"):
+        _ = pyvda.asimilate
+
+
+def test_python_m_pyvda_is_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pyvda", "assimilate"], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "Missing argument" in done.stderr
