@@ -9,7 +9,7 @@ chunk of windows is assimilated when its results are asked for, so that memory s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,9 @@ from pyvda import names
 from pyvda.climate.climatology import climatology
 from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError
-from pyvda.io import conventions, netcdf, tables, validation
+from pyvda.io import layout, netcdf
 from pyvda.io.analysis import POSITION, labelled, template, with_provenance
+from pyvda.io.observations import prepared
 from pyvda.learned import patterns
 from pyvda.methods import METHODS, Options, Problem
 from pyvda.methods.learned import LearnedOptions
@@ -39,7 +40,7 @@ def assimilate(
     method: str = "fsgd",
     checkpoint: str | Path | None = None,
     warm_start: str | Path | None = None,
-    variable: str | None = None,
+    variable: str | Sequence[str] | None = None,
     window: int | None = None,
     overlap: int = 0,
     block: int | None = None,
@@ -72,8 +73,10 @@ def assimilate(
     warm_start : path or str, optional
         A learned model whose analysis the method starts from, in place of interpolation: the
         learned solver finds the basin, the classical method the last digits.
-    variable : str, optional
-        Which variable to assimilate, by name or CF standard_name.
+    variable : str or sequence of str, optional
+        Which variable to assimilate, or which variables make the state ("x,y,z"), by name or CF
+        standard_name. Default: `observation`, else the variables that have the names and
+        dimensions of the model's, else the only one over time and state.
     window, overlap : int, optional
         Cut a series into windows of `window` steps that share `overlap` steps. Default: the whole
         series is one window.
@@ -118,7 +121,7 @@ def assimilate(
     warm = _warm_start(warm_start, method, checked_options)
     bound: list[Options] = [checked_options] if warm is None else [checked_options, warm]
     model = _model(model, bound)
-    observed = _checked(observations, variable)
+    observed = prepared(observations, told.variable, model)
     step = netcdf.model_time_step(observed, told.time_step, model)
     for one in bound:
         one.check_time_step(step)
@@ -163,6 +166,7 @@ def assimilate(
         analysis = analysis.assign_attrs(pyvda_warm_start=warm.checkpoint, **warm.provenance())
     if unlike:
         analysis = analysis.assign_attrs(pyvda_pattern_difference=unlike)
+    analysis = layout.restored(analysis)
     return with_provenance(analysis, model, method, checked_options, cost, running)
 
 
@@ -208,12 +212,6 @@ def _warmed(problem: Problem, warm: LearnedOptions) -> Problem:
     finite = np.isfinite(found).all((1, 2), keepdims=True)
     guess = np.where(finite, found, problem.batch.first_guess)
     return replace(problem, batch=replace(problem.batch, first_guess=guess), warm=True)
-
-
-def _checked(observations: xr.Dataset, variable: str | None) -> xr.Dataset:
-    ds = conventions.as_float64(conventions.normalise(observations, variable))
-    validation.check(ds)
-    return tables.located(ds)
 
 
 def _in_windows(ds: xr.Dataset, told: Settings) -> tuple[xr.Dataset, bool]:

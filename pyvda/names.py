@@ -21,7 +21,7 @@ OBSERVATION_ERROR_VARIANCE = "observation_error_variance"  # an attribute of the
 TRUTH = "truth"
 WINDOW_START = "window_start"
 
-# Observations at arbitrary times; see irregular.py.
+# Observations at arbitrary times; see io/tables.py.
 DATUM = "datum"
 POINT_TIME = "point_time"
 POINT_OBSERVATION = "point_observation"
@@ -69,7 +69,7 @@ class Flag(IntEnum):
     GAP = 0
     OBSERVED = 1
     EDGE = 2
-    REJECTED = 3
+    LAND = 3
 
 
 class Status(IntEnum):
@@ -86,7 +86,7 @@ def flag_attributes(flags: type[IntEnum]) -> dict[str, Any]:
     """Return the CF attributes `flag_values` and `flag_meanings` of an enumeration.
 
     >>> flag_attributes(Flag)["flag_meanings"]
-    'gap observed edge rejected'
+    'gap observed edge land'
     """
     import numpy as np
 

@@ -32,7 +32,7 @@ class Settings(BaseModel):
     method: str = "fsgd"
     checkpoint: str | Path | None = None
     warm_start: str | Path | None = None
-    variable: str | None = None
+    variable: str | tuple[str, ...] | None = None
     window: int | None = Field(None, ge=2)
     overlap: int = Field(0, ge=0)
     block: int | None = Field(None, ge=1)

@@ -6,7 +6,7 @@ then plain names; where both are silent the user is asked.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 
 import cf_xarray  # noqa: F401  (registers the accessor Dataset.cf)
 import numpy as np
@@ -15,37 +15,88 @@ from xarray.indexes import PandasMultiIndex
 
 from pyvda import names
 from pyvda.errors import InputError
+from pyvda.io import layout, matching
+from pyvda.io.dimensions import axis, find_time, instance_of, is_window
+from pyvda.io.matching import Match
+from pyvda.state.space import StateSpace
 
-_TIME_NAMES = ("time", "t")
-_WINDOW_NAMES = ("window", "windows", "sample", "samples", "member", "batch")
-_STATE_NAMES = ("state", "component", "components", "variable", "x")
+# A dimension of one of these names is the state; the other one beside time then counts windows.
+_STATE_NAMES = ("state", "component", "components")
 
 
-def normalise(ds: xr.Dataset, variable: str | None = None) -> xr.Dataset:
+def normalise(
+    ds: xr.Dataset,
+    variable: str | Sequence[str] | None = None,
+    space: StateSpace | None = None,
+) -> xr.Dataset:
     """Return the observations of `ds` under pyvda's names, values unread.
 
     Parameters
     ----------
     ds : Dataset
-        Any Dataset with an observed variable over time and state, and perhaps window, in any order
-        and under any names.
-    variable : str, optional
-        The observed variable, by name or by CF `standard_name`. By default `observation`, else the
-        only floating-point variable with a time and a state dimension.
+        Any Dataset with one observed variable over time and state, and perhaps window, in any order
+        and under any names; or with the variables of a model's state, each over time and its own
+        dimensions.
+    variable : str or sequence of str, optional
+        The observed variable or variables ("x,y,z"), by name or by CF `standard_name`. By default
+        `observation`, else the variables of the model's state, else the only floating-point
+        variable with a time and a state dimension.
+    space : StateSpace, optional
+        The model's. Without it variables are recognised only when they are listed.
 
     Returns
     -------
     Dataset
         `observation`, and where `ds` has them `observation_error` (standard deviation) and `truth`,
         with dimensions `(time, state)` or `(window, time, state)`, with the attributes of `ds`, and
-        all coordinates along these dimensions.
+        all coordinates along its dimensions. Named variables are stacked to these, and the
+        attribute `pyvda_state` says how (see `layout`).
 
     Raises
     ------
     InputError
-        When the variable or the meaning of its dimensions cannot be found.
+        When the variables or the meaning of their dimensions cannot be found.
     """
-    name = _choose(ds, variable)
+    listed = matching.wanted(variable, ds)
+    if listed is not None and len(listed) > 1:
+        return _several(ds, matching.several(ds, listed, space))
+    chosen = _choose(ds, None if listed is None else listed[0], space)
+    return _several(ds, chosen) if isinstance(chosen, Match) else _one(ds, chosen)
+
+
+def _several(ds: xr.Dataset, match: Match) -> xr.Dataset:
+    """Return the variables of a match as state vectors."""
+    roles: dict[Hashable, str] = {match.time: names.TIME}
+    if match.window is not None:
+        roles[match.window] = names.WINDOW
+    for file in match.files.values():
+        _expect_numbers(ds.variables[file], file)
+    only = len(match.files) == 1
+    found = {name: _error_of(ds, file, shared=only) for name, file in match.files.items()}
+    errors = {name: file for name, file in found.items() if file is not None}
+    data, description = layout.stacked(ds, match, errors, roles)
+    for name in (names.TRUTH, *names.POINTS):
+        # What is stated for whole state vectors fits only under pyvda's own names.
+        if name in ds.variables and name not in data:
+            whole = _renamed(ds.variables[name], roles)
+            if whole.sizes.get(names.STATE, match.space.size) == match.space.size:
+                data[name] = whole
+    time = find_time(ds, (match.time,))[1]
+    kept: dict[Hashable, str] = {
+        dim: str(dim)
+        for found_dims in match.dims.values()
+        for dim in found_dims
+        if str(dim) != names.STATE
+    }
+    coords = _coordinates(ds, {**kept, **roles}, time)
+    if names.POINT_TIME in data:
+        coords[names.POINT_TIME] = data.pop(names.POINT_TIME)
+    described = layout.with_time(description, time)
+    return xr.Dataset(data, coords, {**ds.attrs, layout.STATE_ATTRIBUTE: described})
+
+
+def _one(ds: xr.Dataset, name: str) -> xr.Dataset:
+    """Return one variable over time and state, and perhaps window."""
     roles, time = _roles(ds, name)
     dims = tuple(role for role in names.DIMENSIONS if role in roles.values())
 
@@ -57,11 +108,7 @@ def normalise(ds: xr.Dataset, variable: str | None = None) -> xr.Dataset:
 
     data = {new: _renamed(ds.variables[old], roles) for new, old in chosen.items()}
     for new, values in data.items():
-        if values.dtype.kind not in "fiub":
-            raise InputError(
-                f"variable {chosen[new]!r} has type {values.dtype}, expected real numbers; "
-                "choose another variable"
-            )
+        _expect_numbers(values, chosen[new])
         missing = set(dims) - set(values.dims)
         sizes = {role: ds.sizes[dim] for dim, role in roles.items()}
         if missing:
@@ -75,10 +122,15 @@ def normalise(ds: xr.Dataset, variable: str | None = None) -> xr.Dataset:
     for kept in names.POINTS:
         if kept in ds.variables:
             data[kept] = _renamed(ds.variables[kept], roles)
-    coords = _coordinates(ds, roles, time)
+    # State vectors that were stacked before keep what belongs to their variables.
+    own = layout.own_dims(ds)
+    attrs = dict(ds.attrs)
+    if own is None:
+        attrs.pop(layout.STATE_ATTRIBUTE, None)
+    coords = _coordinates(ds, {**{dim: dim for dim in own or ()}, **roles}, time)
     if names.POINT_TIME in data:
         coords[names.POINT_TIME] = data.pop(names.POINT_TIME)
-    return xr.Dataset(data, coords, ds.attrs)
+    return xr.Dataset(data, coords, attrs)
 
 
 def as_float64(ds: xr.Dataset) -> xr.Dataset:
@@ -88,25 +140,24 @@ def as_float64(ds: xr.Dataset) -> xr.Dataset:
     )
 
 
-def _choose(ds: xr.Dataset, variable: str | None) -> str:
-    known = ", ".join(sorted(str(name) for name in ds.data_vars)) or "none"
+def _choose(ds: xr.Dataset, variable: str | None, space: StateSpace | None) -> str | Match:
+    """Return the one variable over time and state, or the variables of the model's state."""
+    if variable is None and names.OBSERVATION in ds.variables:
+        variable = names.OBSERVATION
     if variable is not None:
-        if variable in ds.variables:
-            return variable
-        found = [str(n) for n in ds.cf.standard_names.get(variable, []) if n in ds.variables]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise InputError(
-                f"standard_name {variable!r} belongs to {', '.join(found)}; "
-                "choose one of these names"
-            )
-        raise InputError(
-            f"no variable has the name or standard_name {variable!r}; the variables are {known}"
-        )
-    if names.OBSERVATION in ds.variables:
-        return names.OBSERVATION
+        name = matching.by_name(ds, variable)
+        match = None if space is None else matching.of_model(ds, space, only=name)
+        if match is not None and (not _is_flat(ds, name) or _as_the_model_has_it(ds, match)):
+            return match
+        _refuse_grid(ds, name, space)
+        return name
+    match = None if space is None or _is_table(ds) else matching.of_model(ds, space)
     candidates = [str(name) for name in ds.data_vars if _may_be_observed(ds, name)]
+    if match is not None:
+        others = [name for name in candidates if name not in match.files.values()]
+        whole = len(match.files) > 1 or not _is_flat(ds, next(iter(match.files.values())))
+        if not others and (whole or _as_the_model_has_it(ds, match)):
+            return match
     if len(candidates) == 1:
         return candidates[0]
     if candidates:
@@ -114,24 +165,47 @@ def _choose(ds: xr.Dataset, variable: str | None) -> str:
             f"several variables may be the observations: {', '.join(candidates)}; "
             "choose one by its name"
         )
+    raise _nothing_found(ds, space)
+
+
+def _nothing_found(ds: xr.Dataset, space: StateSpace | None) -> InputError:
+    known = ", ".join(sorted(str(name) for name in ds.data_vars)) or "none"
+    model = "" if space is None else f", and the model has {matching.written(space)}"
+    over_time = [
+        str(name)
+        for name, array in ds.data_vars.items()
+        if array.dtype.kind == "f" and find_time(ds, array.dims)[0] is not None
+    ]
+    for name in over_time:
+        if _grid_of(ds, name):
+            return matching.refused_grid(ds, name, space)
+    fields = [name for name in over_time if ds[name].ndim > 1]
+    if len(fields) == 1:
+        _roles(ds, fields[0])  # says what is wrong with it
     if ds.data_vars and all(array.ndim == 1 for array in ds.data_vars.values()):
-        raise InputError(
+        if len(over_time) > 1 and not _is_table(ds):
+            return InputError(
+                f"the variables {known} have one dimension each{model}; list those that make the "
+                f'state, in its order (variable="{",".join(over_time)}", --variable), or put a '
+                "table with one row a datum on a grid of analysis times by pyvda.on_grid "
+                "(--grid-step)"
+            )
+        return InputError(
             f"the variables {known} have one dimension each, a table with one row a datum; put it "
             "on a grid of analysis times by pyvda.on_grid (--grid-step)"
         )
-    raise InputError(
+    return InputError(
         "no variable called 'observation' and no other floating-point variable over time and "
-        f"state; choose one by its name (the variables are {known})"
+        f"state; choose one by its name (the variables are {known}{model})"
     )
 
 
-def _may_be_observed(ds: xr.Dataset, name: Hashable) -> bool:
-    bounds = {v.attrs.get("bounds", v.encoding.get("bounds")) for v in ds.variables.values()}
-    array = ds[name]
-    if name in (names.TRUTH, names.OBSERVATION_ERROR) or name in bounds or array.dtype.kind != "f":
-        return False
-    if _is_error(array):
-        return False
+def _is_table(ds: xr.Dataset) -> bool:
+    """Tell whether the file has one row a datum, see `tables.on_grid`."""
+    return any(name in ds.variables for name in ("component", "operator"))
+
+
+def _is_flat(ds: xr.Dataset, name: Hashable) -> bool:
     try:
         _roles(ds, name)
     except InputError:
@@ -139,7 +213,46 @@ def _may_be_observed(ds: xr.Dataset, name: Hashable) -> bool:
     return True
 
 
-def _error_of(ds: xr.Dataset, name: str) -> str | None:
+def _as_the_model_has_it(ds: xr.Dataset, match: Match) -> bool:
+    """Tell whether a variable over time and one dimension has the model's names for both.
+
+    Else it is a state without names, as is one with the dimension `state`.
+    """
+    return all(
+        name in (file, ds[file].attrs.get("standard_name"))
+        and all(str(dim) == to != names.STATE for dim, to in match.dims[name].items())
+        for name, file in match.files.items()
+    )
+
+
+def _grid_of(ds: xr.Dataset, name: Hashable) -> list[Hashable]:
+    """Return the dimensions of a field on a grid; none of another variable's."""
+    dims = ds[name].dims
+    time = find_time(ds, dims)[0]
+    own = [dim for dim in dims if dim != time and not is_window(ds, dim)]
+    directions = [dim for dim in own if axis(ds, dim) is not None]
+    states = [dim for dim in own if str(dim).lower() in _STATE_NAMES]
+    return own if time is not None and len(own) >= 2 and directions and not states else []
+
+
+def _refuse_grid(ds: xr.Dataset, name: str, space: StateSpace | None) -> None:
+    if not _is_flat(ds, name) and _grid_of(ds, name):
+        raise matching.refused_grid(ds, name, space)
+
+
+def _may_be_observed(ds: xr.Dataset, name: Hashable) -> bool:
+    bounds = {v.attrs.get("bounds", v.encoding.get("bounds")) for v in ds.variables.values()}
+    array = ds[name]
+    if name in (names.TRUTH, names.OBSERVATION_ERROR) or name in bounds or array.dtype.kind != "f":
+        return False
+    return not _is_error(array) and _is_flat(ds, name)
+
+
+def _error_of(ds: xr.Dataset, name: str, shared: bool = True) -> str | None:
+    """Return the variable with the standard deviations of another one's errors.
+
+    An ancillary variable, or where `shared`, `observation_error`.
+    """
     dims = set(ds[name].dims)
     related = str(ds[name].attrs.get("ancillary_variables", "")).split()
     for candidate in related:
@@ -148,6 +261,8 @@ def _error_of(ds: xr.Dataset, name: str) -> str | None:
     else:
         if names.OBSERVATION_ERROR not in ds.variables or name == names.OBSERVATION_ERROR:
             return None
+        if not shared:
+            return None
         candidate = names.OBSERVATION_ERROR
     if not set(ds[candidate].dims) <= dims:
         raise InputError(
@@ -155,6 +270,14 @@ def _error_of(ds: xr.Dataset, name: str) -> str | None:
             f"{name!r}, {ds[name].dims}, or some of them"
         )
     return candidate
+
+
+def _expect_numbers(values: xr.Variable, name: str) -> None:
+    if values.dtype.kind not in "fiub":
+        raise InputError(
+            f"variable {name!r} has type {values.dtype}, expected real numbers; "
+            "choose another variable"
+        )
 
 
 def _is_error(array: xr.DataArray) -> bool:
@@ -168,7 +291,7 @@ def _roles(ds: xr.Dataset, name: Hashable) -> tuple[dict[Hashable, str], Hashabl
     expected = "expected (time, state) or (window, time, state)"
     if len(dims) not in (2, 3):
         raise InputError(f"{found}, {expected}; select or stack the others")
-    time_dim, time = _time(ds, dims)
+    time_dim, time = find_time(ds, dims)
     if time_dim is None:
         raise InputError(
             f"{found} and none is recognised as time, {expected}; "
@@ -176,7 +299,7 @@ def _roles(ds: xr.Dataset, name: Hashable) -> tuple[dict[Hashable, str], Hashabl
         )
     roles: dict[Hashable, str] = {time_dim: names.TIME}
     others = [dim for dim in dims if dim != time_dim]
-    windows = [dim for dim in others if _is_window(ds, dim)]
+    windows = [dim for dim in others if is_window(ds, dim)]
     if len(others) == 2 and not windows:
         states = [dim for dim in others if str(dim).lower() in _STATE_NAMES]
         windows = [dim for dim in others if dim not in states] if len(states) == 1 else []
@@ -187,44 +310,13 @@ def _roles(ds: xr.Dataset, name: Hashable) -> tuple[dict[Hashable, str], Hashabl
         )
     for dim in others:
         roles[dim] = names.WINDOW if dim in windows else names.STATE
+        feature = instance_of(ds, dim) if roles[dim] == names.STATE else None
+        if feature is not None and str(dim).lower() not in _STATE_NAMES:
+            raise InputError(
+                f"{found}, and {dim!r} counts features of CF's kind {feature}, not the components "
+                f"of a model's state; rename {dim!r} to 'state' if that is what they are"
+            )
     return roles, time
-
-
-def _is_window(ds: xr.Dataset, dim: Hashable) -> bool:
-    standard_name = ds[dim].attrs.get("standard_name") if dim in ds.variables else None
-    return str(dim).lower() in _WINDOW_NAMES or standard_name == "realization"
-
-
-def _time(ds: xr.Dataset, dims: Iterable[Hashable]) -> tuple[Hashable | None, Hashable | None]:
-    """Return the time dimension among `dims` and the variable that holds the times, if any."""
-    dims = tuple(dims)
-    along = {n: v for n, v in ds.variables.items() if v.ndim == 1 and v.dims[0] in dims}
-    # Windows may be labelled by dates too.
-    declared = [n for n, v in along.items() if _declares_time(v) and not _is_window(ds, v.dims[0])]
-    named = [n for n in along if str(n).lower() in _TIME_NAMES]
-    time_dims = {along[n].dims[0] for n in declared} or {along[n].dims[0] for n in named}
-    if len(time_dims) != 1:
-        time_dims = {dim for dim in dims if str(dim).lower() in _TIME_NAMES}
-    if len(time_dims) != 1:
-        return None, None
-    dim = time_dims.pop()
-    # A coordinate called time counts before other dates along it, and these before a plain index.
-    order = [n for n in (dim,) if n in named] + [n for n in (dim,) if n in declared]
-    here = [n for n in order + declared + named if along[n].dims[0] == dim]
-    return dim, here[0] if here else None
-
-
-def _declares_time(variable: xr.Variable) -> bool:
-    attrs = variable.attrs
-    dated = variable.dtype.kind == "M" or (
-        variable.dtype.kind == "O" and variable.size > 0 and hasattr(variable.values[0], "calendar")
-    )
-    return (
-        dated
-        or attrs.get("axis") == "T"
-        or attrs.get("standard_name") == "time"
-        or " since " in str(attrs.get("units", ""))
-    )
 
 
 def _renamed(variable: xr.Variable, roles: Mapping[Hashable, str]) -> xr.Variable:

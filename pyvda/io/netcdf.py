@@ -37,9 +37,10 @@ _ZARR_MARKS = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
 
 def open_observations(
     path: str | os.PathLike[str],
-    variable: str | None = None,
+    variable: str | Sequence[str] | None = None,
     *,
     chunks: Any = None,
+    model: Model | None = None,
 ) -> xr.Dataset:
     """Open a file of observations under pyvda's names, checked.
 
@@ -47,13 +48,16 @@ def open_observations(
     ----------
     path : path
         A netCDF file, or the folder of a zarr store.
-    variable : str, optional
-        The observed variable, by name or by CF `standard_name`. By default `observation`, else the
+    variable : str or sequence of str, optional
+        The observed variable, or those that make the state ("x,y,z"), by name or by CF
+        `standard_name`. By default `observation`, else the variables of the model's state, else the
         only floating-point variable with a time and a state dimension.
     chunks : optional
         None to read the file into memory; else what `Dataset.chunk` takes, by pyvda's dimension
         names (`{"window": 256}`, "auto"), to leave the values on disk as dask arrays; or a function
         that returns either for the opened Dataset, such as `by_size`.
+    model : Model, optional
+        By whose names and dimensions the variables of the state are recognised.
 
     Returns
     -------
@@ -73,7 +77,7 @@ def open_observations(
     with _reading(path):
         source = _open(path)
     try:
-        ds = conventions.normalise(source, variable)
+        ds = conventions.normalise(source, variable, getattr(model, "state_space", None))
         if callable(chunks):
             chunks = chunks(ds)
         with _reading(path):

@@ -19,7 +19,8 @@ def dataset(window="window", time="time", state="state", order=(0, 1, 2), **coor
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0), (2, 1, 0)])
 @pytest.mark.parametrize(
-    ("window", "state"), [("window", "n"), ("sample", "state"), ("run", "x"), ("member", "station")]
+    ("window", "state"),
+    [("window", "n"), ("sample", "state"), ("run", "component"), ("member", "station")],
 )
 def test_any_order_and_names(order, window, state):
     ds = normalise(dataset(window, "time", state, order))
@@ -103,7 +104,7 @@ def test_stacked_state_keeps_its_levels():
         {"y": (("time", "lat", "lon"), np.zeros((5, 2, 3)))},
         coords={"lat": [0, 1], "lon": [0, 1, 2]},
     )
-    with pytest.raises(InputError, match="which are window and state is not clear"):
+    with pytest.raises(InputError, match=r"\(time=5, lat=2, lon=3\), a field on a grid"):
         normalise(grid, "y")
     ds = normalise(grid.stack(cell=("lat", "lon")))
     assert ds.observation.dims == ("time", "state")

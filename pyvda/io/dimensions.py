@@ -1,0 +1,85 @@
+"""What the dimensions of somebody's variables are: time, window, or a direction in space.
+
+Attributes of the CF conventions decide, then plain names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+
+import xarray as xr
+
+_TIME_NAMES = ("time", "t")
+_WINDOW_NAMES = ("window", "windows", "sample", "samples", "member", "batch")
+_AXES = {
+    "X": ("x", "lon", "longitude", "projection_x_coordinate", "grid_longitude", "degrees_east"),
+    "Y": ("y", "lat", "latitude", "projection_y_coordinate", "grid_latitude", "degrees_north"),
+    "Z": ("z", "lev", "level", "depth", "height", "altitude", "model_level_number"),
+}
+
+
+def is_window(ds: xr.Dataset, dim: Hashable) -> bool:
+    """Tell whether a dimension counts windows: by its name, or as a CF realization.
+
+    Nothing else makes one: a dimension of space must never be taken for windows.
+    """
+    standard_name = ds[dim].attrs.get("standard_name") if dim in ds.variables else None
+    return str(dim).lower() in _WINDOW_NAMES or standard_name == "realization"
+
+
+def find_time(ds: xr.Dataset, dims: Iterable[Hashable]) -> tuple[Hashable | None, Hashable | None]:
+    """Return the time dimension among `dims` and the variable that holds the times, if any."""
+    dims = tuple(dims)
+    along = {n: v for n, v in ds.variables.items() if v.ndim == 1 and v.dims[0] in dims}
+    # Windows may be labelled by dates too.
+    declared = [n for n, v in along.items() if _declares_time(v) and not is_window(ds, v.dims[0])]
+    named = [n for n in along if str(n).lower() in _TIME_NAMES]
+    time_dims = {along[n].dims[0] for n in declared} or {along[n].dims[0] for n in named}
+    if len(time_dims) != 1:
+        time_dims = {dim for dim in dims if str(dim).lower() in _TIME_NAMES}
+    if len(time_dims) != 1:
+        return None, None
+    dim = time_dims.pop()
+    # A coordinate called time counts before other dates along it, and these before a plain index.
+    order = [n for n in (dim,) if n in named] + [n for n in (dim,) if n in declared]
+    here = [n for n in order + declared + named if along[n].dims[0] == dim]
+    return dim, here[0] if here else None
+
+
+def _declares_time(variable: xr.Variable) -> bool:
+    attrs = variable.attrs
+    dated = variable.dtype.kind == "M" or (
+        variable.dtype.kind == "O" and variable.size > 0 and hasattr(variable.values[0], "calendar")
+    )
+    return (
+        dated
+        or attrs.get("axis") == "T"
+        or attrs.get("standard_name") == "time"
+        or " since " in str(attrs.get("units", ""))
+    )
+
+
+def axis(ds: xr.Dataset, dim: Hashable) -> str | None:
+    """Return the CF axis "X", "Y" or "Z" that a dimension stands for, None where nothing says so.
+
+    The coordinate's attribute `axis` decides, then its `standard_name` and units, then its name.
+    """
+    attrs = ds[dim].attrs if dim in ds.variables else {}
+    if attrs.get("axis") in _AXES:
+        return str(attrs["axis"])
+    for said in (attrs.get("standard_name"), attrs.get("units"), dim):
+        for letter, known in _AXES.items():
+            if str(said).lower() in known:
+                return letter
+    return None
+
+
+def instance_of(ds: xr.Dataset, dim: Hashable) -> str | None:
+    """Return what a dimension counts by CF's discrete sampling geometries (stations, profiles).
+
+    None where it is not declared to count such features.
+    """
+    for variable in ds.variables.values():
+        if "cf_role" in variable.attrs and dim in variable.dims[:1]:
+            return str(variable.attrs["cf_role"]).removesuffix("_id")
+    return None

@@ -1,0 +1,35 @@
+"""Observations as the pipeline takes them: under pyvda's names, validated, data placed in time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import xarray as xr
+
+from pyvda.io import conventions, tables, validation
+from pyvda.models.model import Model
+
+
+def prepared(
+    observations: xr.Dataset, variable: str | Sequence[str] | None, model: Model
+) -> xr.Dataset:
+    """Return observations as state vectors of the model, in float64, validated.
+
+    Parameters
+    ----------
+    observations : Dataset
+        See `pyvda.assimilate`.
+    variable : str or sequence of str, optional
+        See `conventions.normalise`.
+    model : Model
+        Its state space says which variables are meant.
+
+    Raises
+    ------
+    InputError
+        See `conventions.normalise`, `validation.check` and `tables.located`.
+    """
+    space = getattr(model, "state_space", None)
+    ds = conventions.as_float64(conventions.normalise(observations, variable, space))
+    validation.check(ds)
+    return tables.located(ds)
