@@ -13,7 +13,7 @@ window or in the whole series:
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,7 @@ def on_grid(
     *,
     start: Any = None,
     stop: Any = None,
-    variable: str | None = None,
+    variable: str | Sequence[str] | None = None,
 ) -> xr.Dataset:
     """Put a table of observations, one row a datum, onto a regular axis of analysis times.
 
@@ -185,12 +185,14 @@ def to_points(block: xr.Dataset, reference_variance: float | None) -> Points | N
     return Points(step, position - step, value, weight, operator)
 
 
-def _values_of(table: xr.Dataset, variable: str | None) -> str:
+def _values_of(table: xr.Dataset, variable: str | Sequence[str] | None) -> str:
     taken = ("time", "component", "operator", names.OBSERVATION_ERROR)
     candidates = [
         str(n) for n, v in table.data_vars.items()
         if v.ndim == 1 and v.dtype.kind == "f" and n not in taken
     ]  # fmt: skip
+    if variable is not None and not isinstance(variable, str):
+        variable = ",".join(variable)
     if variable is None and names.OBSERVATION in candidates:
         variable = names.OBSERVATION
     if variable is None and len(candidates) == 1:
