@@ -100,7 +100,7 @@ def test_a_wrong_setting_in_a_file(folder, tmp_path, monkeypatch, capsys) -> Non
         ("method: [fsgd]\n", "method is ['fsgd']"),
         ("method:\n", "method is None"),
         ("report: 3\n", "report is no option"),
-        ("variable: [a]\n", "variable is ['a']"),
+        ("variable: 3\n", "variable is 3"),
         ("block: 0\n", "block is 0"),
     ):
         config.write_text(text)
