@@ -28,6 +28,11 @@
 # iterations the members run from x̄ + A w, A T, and T⁻¹ = I + S G′ Sᵀ takes T out of the anomalies
 # at the datum; a Gauss-Newton step then has d + Sᵀw in place of d. Depth 0 is the plain smoother.
 #
+# Model error is noise that each member gets at each step, (member, state, step) numbers whose mean over
+# the members is zero. What earlier states learn from later data is then right as long as the noise of a
+# step is uncorrelated with the members, which the caller decides. A run that goes back would have to
+# repeat the noise as an analysis changes it, so the depth is then 0.
+#
 # In memory a member is a row, padded with zero anomalies to a multiple of eight: the forecast has
 # eight members in lanes, and BLAS has the same memory as a matrix.
 
@@ -104,7 +109,7 @@ end
 
 """
     ensemble_smoother!(mean, spread, y, precision, members, scheme, m, h; inflation = 1.0, lag = 0,
-                       depth = 0, iterations = 1, reflections)
+                       depth = 0, iterations = 1, reflections, noise = nothing)
 
 Smooth each window with an ensemble that starts from the same `members`.
 
@@ -120,14 +125,16 @@ Smooth each window with an ensemble that starts from the same `members`.
 - `iterations`: Gauss-Newton steps of an analysis; with depth 0 the first is the answer
 - `reflections`: `(member, column, count)`, the V of the observation times, in turn; no columns for no
   mixing
+- `noise`: `(member, state, step)`, added to the members when a step has brought them to its end; or `nothing`.
+  With noise `depth` is 0
 """
 function ensemble_smoother!(mean, spread, y, precision, members, scheme, m, h; inflation = 1.0, lag = 0,
-                            depth = 0, iterations = 1, reflections = zeros(size(members, 2), 0, 1))
+                            depth = 0, iterations = 1, reflections = zeros(size(members, 2), 0, 1), noise = nothing)
     windows = size(y, 3)
     T = size(y, 2)
     data = maximum(w -> count(>(0), view(precision, :, :, w)), 1:windows)
     times = maximum(w -> count(t -> any(>(0), view(precision, :, t, w)), 1:T), 1:windows)
-    how = (scheme = scheme, h = h, inflation = inflation, lag = lag, depth = depth, iterations = iterations)
+    how = (scheme = scheme, h = h, inflation = inflation, lag = lag, depth = depth, iterations = iterations, noise = noise)
     BLAS.set_num_threads(1)             # a thread here is a window
     threads = min(Threads.nthreads(), windows)
     Threads.@threads for k in 1:threads
@@ -262,10 +269,22 @@ end
 function move!(ws, from, to, how)
     for t in from+1:to
         forecast!(ws.standing, ws, ws.forecast, how.scheme, how.h)
+        disturb!(ws.standing, how.noise, t - 1)
         centre!(ws, ws.standing) || return false
         keep!(ws, t)
     end
     return true
+end
+
+"Add the noise of one step."
+disturb!(members::Members, ::Nothing, step) = nothing
+function disturb!(members::Members, noise, step)
+    @inbounds for i in axes(noise, 2)
+        @simd for j in axes(noise, 1)
+            members.A[j, i] += noise[j, i, step]
+        end
+    end
+    return nothing
 end
 
 "One step of mean and anomalies to members."

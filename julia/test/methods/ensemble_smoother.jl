@@ -15,6 +15,28 @@ function linear_problem(m, T, windows, N)
     return members, y, precision
 end
 
+"Kalman filter and Rauch-Tung-Striebel smoother with the model error Q at every step."
+function smoother_with_model_error(M, b, B, y, precision, Q)
+    D, T = size(y)
+    forecast, filtered = Vector{Any}(undef, T), Vector{Any}(undef, T)
+    (x, P) = (b, B)
+    for t in 1:T
+        t > 1 && ((x, P) = (M * x, M * P * M' + Q))
+        forecast[t] = (x, P)
+        seen = findall(precision[:, t] .> 0)
+        H = Matrix{Float64}(I, D, D)[seen, :]
+        G = P * H' / (H * P * H' + Diagonal(1 ./ precision[seen, t]))
+        filtered[t] = (x, P) = (x + G * (y[seen, t] - H * x), (I - G * H) * P)
+    end
+    smoothed = copy(filtered)
+    for t in T-1:-1:1
+        ((x, P), (x⁻, P⁻), (xˢ, Pˢ)) = (filtered[t], forecast[t+1], smoothed[t+1])
+        C = P * M' / P⁻
+        smoothed[t] = (x + C * (xˢ - x⁻), P + C * (Pˢ - P⁻) * C')
+    end
+    return reduce(hcat, first.(smoothed)), reduce(hcat, [sqrt.(diag(P)) for (_, P) in smoothed])
+end
+
 "Orthonormal columns that are orthogonal to the vector of ones."
 function reflections(N, columns, count)
     rng = MersenneTwister(55)
@@ -61,6 +83,30 @@ end
     limited = smoothed(m, y, precision, members, 0.1; lag = depth)
     @test norm(later[1] - limited[1]) <= 1e-10 * norm(limited[1])
     @test norm(later[2] - limited[2]) <= 1e-10 * norm(limited[2])
+end
+
+# The noise of all steps is orthogonal to the members and to itself, over the members, so that no sampling error is left.
+@testset "model error: the Kalman smoother, $(name(m)), $N members" for
+        (m, N) in ((Rotation(2.0, 0.3), 60), (Transport(1.5, 0.2, 11), 130))
+    T = 11
+    D = length(m)
+    members, y, precision = linear_problem(m, T, 3, N)
+    rng = MersenneTwister(58)
+    E = randn(rng, D, D)
+    Q = 0.05 .* (E * E' + I)
+    x̄ = vec(sum(members, dims = 2)) / N
+    A = Matrix((members .- x̄)')
+    V = Matrix(qr([ones(N) A randn(rng, N, D * (T - 1))]).Q)[:, D+2:D*T+1]
+    noise = zeros(N, D, T - 1)
+    for t in 1:T-1
+        noise[:, :, t] = sqrt(N - 1) .* V[:, D*(t-1)+1:D*t] * cholesky(Q).U
+    end
+    mean, spread = smoothed(m, y, precision, members, 0.1; noise = noise)
+    for w in 1:3
+        expected, stdev = smoother_with_model_error(step_matrix(m, 0.1), x̄, A'A / (N - 1), y[:, :, w], precision[:, :, w], Q)
+        @test norm(mean[:, :, w] - expected) <= 1e-10 * norm(expected)
+        @test norm(spread[:, :, w] - stdev) <= 1e-10 * norm(stdev)
+    end
 end
 
 "Minimise |w|² (N-1)/2 + |d(x̄ + A w)|²/2 by Gauss-Newton steps with derivatives by differences."
@@ -137,7 +183,7 @@ end
     V = reflections(24, 4, 3)
     for depth in (0, 2)
         (one, other) = (zero(y), zero(y))
-        how = (scheme = RungeKutta4(), h = h, inflation = 1.02, lag = 0, depth = depth, iterations = 2)
+        how = (scheme = RungeKutta4(), h = h, inflation = 1.02, lag = 0, depth = depth, iterations = 2, noise = nothing)
         ws = VDA.EnsembleWorkspace(m, 24, T, T, length(y), V)
         VDA.smooth_window!(zero(y), one, ws, y, precision, members, how, 1)
         @test size(ws.Ŵ, 1) == 24
@@ -188,7 +234,7 @@ end
     precision = Float64.(rand(rng, size(y)...) .< 0.2)
     mean, spread = zero(y), zero(y)
     ws = VDA.EnsembleWorkspace(m, 20, T, T, length(y), reflections(20, 4, 3))
-    how = (scheme = RungeKutta4(), h = usual_step(m), inflation = 1.0, lag = lag, depth = 3, iterations = 2)
+    how = (scheme = RungeKutta4(), h = usual_step(m), inflation = 1.0, lag = lag, depth = 3, iterations = 2, noise = nothing)
     run() = VDA.smooth_window!(mean, spread, ws, y, precision, members, how, 1)
     run()
     @test @allocated(run()) <= 1024         # a window, and nothing for its steps
