@@ -121,7 +121,7 @@ def assimilate(
     warm = _warm_start(warm_start, method, checked_options)
     bound: list[Options] = [checked_options] if warm is None else [checked_options, warm]
     model = _model(model, bound)
-    observed = prepared(observations, told.variable, model)
+    observed, statistics = prepared(observations, told.variable, model)
     step = netcdf.model_time_step(observed, told.time_step, model)
     for one in bound:
         one.check_time_step(step)
@@ -132,7 +132,7 @@ def assimilate(
     running = get_engine(engine)
     cost = CostSettings(step, told.lambda1, told.lambda2)
     mean = climatology(model, running).mean
-    variance = windows.reference_variance(in_windows)
+    variance = windows.reference_variance(in_windows, statistics)
     known = variance or netcdf.stated_variance(observed)
     unlike = _unlike_trained(bound, in_windows, known)
 
@@ -157,9 +157,9 @@ def assimilate(
     else:
         position = np.arange(in_windows.sizes[names.WINDOW])
         in_windows = in_windows.assign_coords({POSITION: (names.WINDOW, position)})
-        analysis = xr.map_blocks(
-            solve, in_windows, template=template(in_windows, checked_options, model)
-        )
+        shape = template(in_windows, checked_options, model)
+        # Through map_blocks even coordinates in memory become results of `solve`.
+        analysis = xr.map_blocks(solve, in_windows, template=shape).assign_coords(shape.coords)
     if is_series:
         analysis = windows.merge(analysis, observed)
     if warm is not None:

@@ -51,7 +51,7 @@ def labelled(
 
 def template(ds: xr.Dataset, options: Options, model: Model) -> xr.Dataset:
     """Return the lazy shape of what `solve` makes of chunked windows."""
-    one = ds.isel(window=slice(0, 1)).compute(scheduler="synchronous")
+    one = _unread(ds.isel(window=slice(0, 1)))
     outputs = (*_PER_WINDOW, *options.window_outputs())
     per_window, more = optional_outputs.separated({name: np.zeros(1) for name in outputs})
     sizes = {
@@ -76,6 +76,17 @@ def template(ds: xr.Dataset, options: Options, model: Model) -> xr.Dataset:
     if names.PARAMETER in sample.coords:
         coords[names.PARAMETER] = sample[names.PARAMETER]
     return xr.Dataset(data, coords, sample.attrs)
+
+
+def _unread(ds: xr.Dataset) -> xr.Dataset:
+    """Return `ds` with zeros in place of the values that are still in the file."""
+    return ds.assign(
+        {
+            name: (array.dims, np.zeros(array.shape, array.dtype), array.attrs)
+            for name, array in ds.variables.items()
+            if array.chunks is not None
+        }
+    )
 
 
 def _repeated(one: xr.Variable, blocks: tuple[int, ...]) -> xr.Variable:

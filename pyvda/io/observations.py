@@ -1,4 +1,8 @@
-"""Observations as the pipeline takes them: under pyvda's names, validated, data placed in time."""
+"""Observations as the pipeline takes them: under pyvda's names, validated, data placed in time.
+
+A large file is read twice: once for the statistics that the validation and the reference variance
+need, and once to be assimilated.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,13 @@ from collections.abc import Sequence
 import xarray as xr
 
 from pyvda.io import conventions, tables, validation
+from pyvda.io.validation import Statistics
 from pyvda.models.model import Model
 
 
 def prepared(
     observations: xr.Dataset, variable: str | Sequence[str] | None, model: Model
-) -> xr.Dataset:
+) -> tuple[xr.Dataset, Statistics]:
     """Return observations as state vectors of the model, in float64, validated.
 
     Parameters
@@ -31,5 +36,5 @@ def prepared(
     """
     space = getattr(model, "state_space", None)
     ds = conventions.as_float64(conventions.normalise(observations, variable, space))
-    validation.check(ds)
-    return tables.located(ds)
+    found = validation.check(ds)
+    return tables.located(ds), found

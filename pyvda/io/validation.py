@@ -5,6 +5,11 @@ Values are checked in one pass, block by block where they are dask-backed.
 
 from __future__ import annotations
 
+import weakref
+from collections import deque
+from dataclasses import dataclass
+
+import dask.array
 import numpy as np
 import xarray as xr
 
@@ -12,8 +17,8 @@ from pyvda import names
 from pyvda.errors import InputError
 
 
-def check(ds: xr.Dataset) -> None:
-    """Refuse normalised observations that cannot be assimilated.
+def check(ds: xr.Dataset) -> Statistics:
+    """Refuse normalised observations that cannot be assimilated; return their statistics.
 
     Raises
     ------
@@ -22,31 +27,79 @@ def check(ds: xr.Dataset) -> None:
         when nothing is observed, or when an error is not a positive number where something is.
     """
     check_time(ds)
-    observation = ds[names.OBSERVATION]
-    counts = xr.Dataset(
-        {"infinite": np.isinf(observation).sum(), "observed": observation.notnull().sum()}
-    )
-    if names.OBSERVATION_ERROR in ds:
-        error = ds[names.OBSERVATION_ERROR]
-        usable = (error > 0) & np.isfinite(error)
-        counts["bad_error"] = (observation.notnull() & ~usable).sum()
-    # One thread: the engine has the cores, and netCDF reads are serial anyway.
-    found = {name: int(n) for name, n in counts.compute(scheduler="synchronous").items()}
-    if found["infinite"]:
+    found = statistics(ds)
+    if found.infinite:
         raise InputError(
-            f"observation has {found['infinite']} infinite values; "
-            "mark missing data by NaN or _FillValue"
+            f"observation has {found.infinite} infinite values; mark missing data by NaN or "
+            "_FillValue"
         )
-    if not found["observed"] and names.POINT_OBSERVATION not in ds:
+    if not found.observed and names.POINT_OBSERVATION not in ds:
         raise InputError(
             "observation has no value at all, expected at least one; "
             "check the variable and its _FillValue"
         )
-    if found.get("bad_error"):
+    if found.bad_error:
         raise InputError(
-            f"observation_error is not a positive number at {found['bad_error']} observed points; "
+            f"observation_error is not a positive number at {found.bad_error} observed points; "
             "give the standard deviation of each observation"
         )
+    return found
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Counts and sums over observations, made in one pass over the file.
+
+    Attributes
+    ----------
+    infinite, observed, bad_error : int
+        Infinite values, values that are not NaN, and observed values without a positive error.
+    square, count : (T,)
+        Sum of squared errors and number of the data that have them, at each step; zeros where the
+        file gives no errors.
+    """
+
+    infinite: int
+    observed: int
+    bad_error: int
+    square: np.ndarray
+    count: np.ndarray
+
+
+def statistics(ds: xr.Dataset) -> Statistics:
+    """Return the statistics of normalised observations.
+
+    Those of dask-backed arrays are remembered, because to read a large file takes long: opening it
+    and assimilating it needs them, too.
+    """
+    arrays = [ds[n].data for n in (names.OBSERVATION, names.OBSERVATION_ERROR) if n in ds]
+    for of, known in _remembered:
+        if len(of) == len(arrays) and all(a() is b for a, b in zip(of, arrays, strict=True)):
+            return known
+    observation = ds[names.OBSERVATION]
+    there = observation.notnull()
+    wanted = xr.Dataset({"infinite": np.isinf(observation).sum(), "observed": there.sum()})
+    if names.OBSERVATION_ERROR in ds:
+        error = ds[names.OBSERVATION_ERROR]
+        wanted["bad_error"] = (there & ~((error > 0) & np.isfinite(error))).sum()
+        over = [dim for dim in observation.dims if dim != names.TIME]
+        square = (error**2).where(there)
+        wanted["square"], wanted["count"] = square.sum(over), square.count(over)
+    # One thread: the engine has the cores, and netCDF reads are serial anyway.
+    found = wanted.compute(scheduler="synchronous")
+    zeros = xr.DataArray(np.zeros(ds.sizes[names.TIME]))
+    made = Statistics(
+        int(found["infinite"]), int(found["observed"]), int(found.get("bad_error", 0)),
+        found.get("square", zeros).values, found.get("count", zeros).values,
+    )  # fmt: skip
+    if all(isinstance(array, dask.array.Array) for array in arrays):
+        _remembered.append(([weakref.ref(array) for array in arrays], made))
+    return made
+
+
+# By the arrays themselves and not by dask's names for them, which stay the same for another file of
+# the same name.
+_remembered: deque[tuple[list[weakref.ref], Statistics]] = deque(maxlen=16)
 
 
 def check_time(ds: xr.Dataset) -> None:

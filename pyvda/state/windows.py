@@ -15,6 +15,7 @@ import xarray as xr
 from pyvda import names
 from pyvda.errors import InputError
 from pyvda.io.tables import to_points
+from pyvda.io.validation import Statistics
 from pyvda.operators.points import nearest_steps
 from pyvda.state.batch import Batch
 from pyvda.state.cutting import cut, in_windows, merge
@@ -166,22 +167,48 @@ def flags(mask: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(np.swapaxes(found, 1, 2))
 
 
-def reference_variance(ds: xr.Dataset) -> float | None:
+def reference_variance(ds: xr.Dataset, of_series: Statistics | None = None) -> float | None:
     """Return the mean error variance of all that was observed, None where no errors are given.
 
     Dividing by it keeps the weights around 1, so that λ₁ means the same with errors and without.
+
+    Parameters
+    ----------
+    ds : Dataset
+        Windows. A step that lies in several counts as often.
+    of_series : Statistics, optional
+        Of the dask-backed series that was cut, or of the windows where none was: the values are
+        then not read once more.
     """
     pairs = (
         (names.OBSERVATION, names.OBSERVATION_ERROR), (names.POINT_OBSERVATION, names.POINT_ERROR),
     )  # fmt: skip
     total = count = 0.0
     for observed, error in pairs:
-        if error in ds:
-            there = (ds[error] ** 2).where(ds[observed].notnull())
-            found = xr.Dataset({"sum": there.sum(), "count": there.count()})
-            found = found.compute(scheduler="synchronous")
-            total, count = total + float(found["sum"]), count + float(found["count"])
+        if error not in ds:
+            continue
+        if of_series is not None and ds[error].chunks is not None and error != names.POINT_ERROR:
+            often = _windows_at_step(ds, len(of_series.square))
+            total += float(often @ of_series.square)
+            count += float(often @ of_series.count)
+            continue
+        there = (ds[error] ** 2).where(ds[observed].notnull())
+        found = xr.Dataset({"sum": there.sum(), "count": there.count()})
+        found = found.compute(scheduler="synchronous")
+        total, count = total + float(found["sum"]), count + float(found["count"])
     return total / count if count else None
+
+
+def _windows_at_step(ds: xr.Dataset, steps: int) -> np.ndarray:
+    """Return in how many windows each step of the series lies, (T,); 1 where nothing was cut."""
+    length = ds.sizes[names.TIME]
+    if steps == length or names.WINDOW_START not in ds.coords:
+        return np.ones(steps)
+    change = np.zeros(steps + 1)
+    starts = ds[names.WINDOW_START].values
+    np.add.at(change, starts, 1)
+    np.add.at(change, starts + length, -1)
+    return np.cumsum(change)[:-1]
 
 
 def analysis_dataset(
