@@ -40,7 +40,7 @@ from pyvda.climate.library import LOW_DIMENSIONAL
 from pyvda.engine import CostSettings, get_engine
 from pyvda.methods.ensemble_smoother import members
 from pyvda.methods.problem import Problem
-from pyvda.models.presets import get_preset
+from pyvda.models.registry import get_preset
 from pyvda.state.windows import to_batch
 
 HERE = Path(__file__).parent

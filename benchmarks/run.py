@@ -27,7 +27,7 @@ import pyvda
 from pyvda.climate.climatology import climatology
 from pyvda.engine import CostSettings, get_engine
 from pyvda.engine.julia.start_libjulia import julia_command
-from pyvda.models.presets import get_preset
+from pyvda.models.registry import get_preset
 from pyvda.state import windows
 
 # preset, windows, iterations timed on Julia and on torch
@@ -114,7 +114,7 @@ def memory() -> dict:
     script = """
 import numpy as np
 from pyvda.engine import CostSettings, get_engine
-from pyvda.models.model import get_model
+from pyvda.models.registry import get_model
 
 def kib(field):
     lines = dict(line.split(":", 1) for line in open("/proc/self/status"))

@@ -27,7 +27,8 @@ from pyvda.io.observations import prepared
 from pyvda.learned import patterns
 from pyvda.methods import METHODS, Options, Problem
 from pyvda.methods.learned import LearnedOptions
-from pyvda.models.model import Model, get_model
+from pyvda.models.model import Model
+from pyvda.models.registry import default_model, get_model
 from pyvda.progress import OfBlocks, heard, silent
 from pyvda.settings import Settings, configured, settled
 from pyvda.state import windows
@@ -182,7 +183,7 @@ def _model(given: str | Model | None, options: list[Options]) -> Model:
                 f"not for {model.name} with {model.parameters}; leave out model, or take another "
                 "checkpoint"
             )
-    return model or get_model("lorenz63")
+    return model or default_model()
 
 
 def _check_resumes(file: str | Path | None, method: str, options: Options) -> None:

@@ -17,7 +17,8 @@ from pyvda.engine import get_engine
 from pyvda.engine.interface import Array
 from pyvda.errors import EngineError, InputError
 from pyvda.io.netcdf import append_history
-from pyvda.models.presets import Preset, get_preset
+from pyvda.models.presets import Preset
+from pyvda.models.registry import get_preset
 
 # On the attractor within a millionth is enough for a start; the window itself is integrated tightly
 # (at rtol 1e-3 the truth would have an ODE-score of 1e-5, which is only integration error).

@@ -18,13 +18,13 @@ from pyvda.climate.climatology import climatology
 from pyvda.engine import CostSettings, get_engine
 from pyvda.methods import Problem
 from pyvda.models.model import Model
-from pyvda.models.presets import PRESETS, get_preset
+from pyvda.models.registry import get_preset, presets
 from pyvda.operators.points import Points
 from pyvda.state import windows
 from pyvda.state.batch import Batch
 
 # Models with a published setting under the same name.
-MODELS = tuple(name for name in PRESETS if "-" not in name)
+MODELS = tuple(name for name in presets() if "-" not in name)
 TIME_STEPS = {name: get_preset(name).model.time_step for name in MODELS}
 OBSERVATION_VARIANCE = 2.0  # of every preset
 

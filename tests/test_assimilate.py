@@ -15,7 +15,7 @@ import pyvda.models.presets
 from pyvda import names
 from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError
-from pyvda.models.model import get_model
+from pyvda.models.registry import get_model
 
 ITERATIONS = 400
 

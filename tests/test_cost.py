@@ -11,7 +11,7 @@ from problems import random_batch
 
 from pyvda.cost import Background, VariationalCost
 from pyvda.errors import InputError
-from pyvda.models.tendencies import Lorenz63, bilinear
+from pyvda.models.in_torch import bilinear, known
 from pyvda.priors import GENN, EulerPrior, RK4Prior, ScaledPrior, TwoScaleGENN
 from pyvda.state.batch import Batch
 
@@ -27,11 +27,11 @@ def make_batch(count=3):
 def make_priors():
     torch.manual_seed(1)
     return {
-        "euler": EulerPrior(Lorenz63(), 0.02),
-        "rk4": RK4Prior(Lorenz63(), 0.02),
+        "euler": EulerPrior(known("lorenz63"), 0.02),
+        "rk4": RK4Prior(known("lorenz63"), 0.02),
         "rk4 of a function": RK4Prior(lambda x: torch.sin(x).roll(1, -1), 0.1),
         "bilinear": RK4Prior(bilinear("lorenz63"), 0.1).double(),
-        "scaled": ScaledPrior(RK4Prior(Lorenz63(), 0.02), [0.1, 0.2, 2.0], [1.0, 2.0, 3.0]),
+        "scaled": ScaledPrior(RK4Prior(known("lorenz63"), 0.02), [0.1, 0.2, 2.0], [1.0, 2.0, 3.0]),
         "genn": GENN(3, width=5, features=6, latent=4).double(),
         "two scales": TwoScaleGENN(3, width=3, features=6, latent=4).double(),
         "plain module": torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Tanh()).double(),

@@ -7,7 +7,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pyvda.cost import Background, VariationalCost
-from pyvda.models.tendencies import Lorenz63, Lorenz96, bilinear
+from pyvda.models.in_torch import bilinear, known
 from pyvda.priors import GENN, AutoEncoderPrior, EulerPrior, RK4Prior, TwoScaleGENN
 from pyvda.solvers import ConvSolver, GradientDescent, LSTMSolver
 from pyvda.state.batch import Batch
@@ -24,8 +24,8 @@ cuda = pytest.param(
 on_devices = pytest.mark.parametrize("device", ["cpu", cuda])
 
 PRIORS = {  # Φ, and the components of its states
-    "euler": (lambda: EulerPrior(Lorenz63(), 0.01), 3),
-    "rk4": (lambda: RK4Prior(Lorenz96(), 0.05), 8),
+    "euler": (lambda: EulerPrior(known("lorenz63"), 0.01), 3),
+    "rk4": (lambda: RK4Prior(known("lorenz96", state_size=8), 0.05), 8),
     "bilinear": (lambda: RK4Prior(bilinear("lorenz63"), 0.01), 3),
     "bilinear circle": (lambda: RK4Prior(bilinear("lorenz96"), 0.05), 8),
     "genn": (lambda: GENN(3, width=3, features=6, latent=4, every=4), 3),

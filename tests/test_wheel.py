@@ -118,7 +118,7 @@ FIXED_POINT = """
 import numpy as np
 from pyvda.engine import CostSettings, get_engine
 from pyvda.engine.julia.start_libjulia import julia_source
-from pyvda.models.model import get_model
+from pyvda.models.registry import get_model
 
 root = np.sqrt(8 / 3 * 27)
 x = np.tile([root, root, 27.0], (2, 5, 1))

@@ -11,8 +11,8 @@ from pyvda.engine import CostSettings, Engine
 from pyvda.engine.interface import Array
 from pyvda.engine.julia.engine import JuliaEngine
 from pyvda.engine.julia.parameters import adjoint, forecast, tangent_linear
-from pyvda.models.model import PARAMETER_NAMES, Model
-from pyvda.models.tendencies import from_model
+from pyvda.models.in_torch import module_of
+from pyvda.models.model import Model
 from pyvda.priors.ode import ODEPrior
 
 _NAMES = (
@@ -67,10 +67,10 @@ def parameter_checks(
 
 def _by_autograd(model: Model, settings: CostSettings, z: Array, dz: Array) -> Array:
     """Return the tangent linear of a step in torch, (n, D)."""
-    tendency = from_model(model)
+    tendency = module_of(model)
 
     def step(x: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
-        each = dict(zip(PARAMETER_NAMES[model.name], theta[..., None].unbind(-2), strict=True))
+        each = dict(zip(model.parameter_names, theta[..., None].unbind(-2), strict=True))
         return ODEPrior(
             lambda state: torch.func.functional_call(tendency, each, (state,)),
             settings.time_step,

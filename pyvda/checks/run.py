@@ -30,8 +30,8 @@ from pyvda.checks.on_torch import cost_checks, prior_step_checks, tendency_check
 from pyvda.cost import VariationalCost
 from pyvda.engine import CostSettings, get_engine
 from pyvda.engine.interface import Array, Scheme
+from pyvda.models.in_torch import module_of
 from pyvda.models.model import Model
-from pyvda.models.tendencies import from_model
 from pyvda.priors.ode import ODEPrior
 from pyvda.progress import Report, silent
 from pyvda.state.batch import Batch
@@ -97,7 +97,7 @@ def check_model(
 
         batch = twin_windows(model, engine=engine, seed=seed)
     step = model.time_step if time_step is None else time_step
-    tendency = from_model(model) if tendency is None else tendency
+    tendency = module_of(model) if tendency is None else tendency
     x = point(batch, seed)
 
     # The tendency is the same for all schemes; it is checked along the gradient of one cost.

@@ -16,8 +16,8 @@ from pyvda.io.tables import on_grid
 from pyvda.learned import shipped
 from pyvda.learned.description import Pattern
 from pyvda.learned.model import LearnedModel
-from pyvda.models.model import Model, get_model
-from pyvda.models.presets import PRESETS
+from pyvda.models.model import Model
+from pyvda.models.registry import get_model, names, presets
 from pyvda.state.batch import Batch
 from pyvda.training.configuration import Architecture
 from pyvda.validation_errors import validated
@@ -118,7 +118,7 @@ def fresh_genn(model: Model, batch: Batch) -> LearnedModel:
     """
     sections = {"prior": _FRESH, "solver": {"kind": "conv"}}
     architecture = validated(Architecture, sections, "pyvda check")
-    pattern = Pattern.of(model.name, replace(PRESETS[model.name], model=model))
+    pattern = Pattern.of(model.name, replace(presets()[model.name], model=model))
     guess = np.asarray(batch.first_guess, dtype=float)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_FRESH_SEED)
@@ -128,7 +128,9 @@ def fresh_genn(model: Model, batch: Batch) -> LearnedModel:
 def _model(name: str | None, learned: LearnedModel | None) -> Model:
     if learned is None:
         if name is None:
-            raise InputError("nothing to check was named; give --model lorenz63 or lorenz96")
+            raise InputError(
+                f"nothing to check was named; give --model, one of {', '.join(names())}"
+            )
         return get_model(name)
     trained = learned.pattern.dynamics()
     if name is not None and get_model(name).name != trained.name:

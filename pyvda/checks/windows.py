@@ -11,7 +11,7 @@ from pyvda import names, twin
 from pyvda.errors import InputError
 from pyvda.io import netcdf, tables
 from pyvda.models.model import Model
-from pyvda.models.presets import PRESETS
+from pyvda.models.registry import presets
 from pyvda.state import windows
 from pyvda.state.batch import Batch
 
@@ -21,7 +21,7 @@ _OWN_WINDOWS = 16
 
 def twin_windows(model: Model, *, engine: str | None = None, seed: int = 0) -> Batch:
     """Return the observations of a small twin experiment, (4, 40, D)."""
-    preset = replace(PRESETS[model.name], model=model, steps=_STEPS, spinup=_SPINUP)
+    preset = replace(presets()[model.name], model=model, steps=_STEPS, spinup=_SPINUP)
     truth = twin.simulate(preset, _WINDOWS, seed, engine=engine)
     mean = truth[names.TRUTH].mean((names.WINDOW, names.TIME)).values
     return windows.to_batch(twin.observe(truth, preset, seed), mean)

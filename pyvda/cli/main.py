@@ -103,7 +103,7 @@ def _read(path: Path) -> Any:
 
 @app.command(epilog=_example("pyvda simulate lorenz63 --windows 2000 --seed 11 -o truth.nc"))
 def simulate(
-    preset: Annotated[str, typer.Argument(help="lorenz63, lorenz63-blanked or lorenz96.")],
+    preset: Annotated[str, typer.Argument(help="A preset, such as lorenz63.")],
     output: Output,
     windows: Annotated[int, typer.Option(min=1, help="Independent windows.")] = 2000,
     seed: Seed = 0,
@@ -126,7 +126,7 @@ def simulate(
 def observe(
     truth: Annotated[Path, typer.Argument(help="File with the variable truth.")],
     output: Output,
-    preset: Annotated[str, typer.Option(help="lorenz63, lorenz63-blanked or lorenz96.")],
+    preset: Annotated[str, typer.Option(help="A preset, such as lorenz63.")],
     seed: Seed = 0,
     variance: Annotated[
         float | None, typer.Option(help="Error variance, squared units of the state.")
@@ -201,7 +201,7 @@ def assimilate(
     from pyvda.engine import get_engine
     from pyvda.io import netcdf
     from pyvda.io.tables import on_grid
-    from pyvda.models.model import get_model
+    from pyvda.models.registry import default_model, get_model
     from pyvda.settings import settled
 
     check_folder(output)
@@ -217,7 +217,7 @@ def assimilate(
     settings |= _checkpoint(settings.pop("checkpoint", None), settings)
     settings.pop("variable", None)
     if grid_step is not None:
-        size = get_model(str(told.model or "lorenz63")).state_size
+        size = (get_model(str(told.model)) if told.model else default_model()).state_size
         table = netcdf.open_dataset(observations)
         observed = on_grid(table, grid_step, size, variable=told.variable)
     else:
@@ -462,7 +462,7 @@ def info(engine: EngineName = None, quiet: Quiet = False) -> None:
     from pyvda.engine import get_engine
     from pyvda.learned import shipped
     from pyvda.methods import METHODS
-    from pyvda.models.presets import PRESETS
+    from pyvda.models.registry import presets
 
     running = get_engine(engine).info
     packages = ("numpy", "scipy", "xarray", "netCDF4", "torch", "juliacall")
@@ -473,7 +473,7 @@ def info(engine: EngineName = None, quiet: Quiet = False) -> None:
         "engine": str(running),
         "because": running.reason,
         "methods": ", ".join(METHODS),
-        "presets": ", ".join(PRESETS),
+        "presets": ", ".join(presets()),
         "shipped": ", ".join(shipped.names()) or "no trained models",
     }
     for name, value in rows.items():

@@ -10,10 +10,8 @@ import hashlib
 import logging
 import os
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -21,7 +19,7 @@ from pyvda.engine import Engine, get_engine
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.io.atomic import replacing
-from pyvda.models.model import MIRROR_SIGNS, Model
+from pyvda.models.model import Model, Start
 
 log = logging.getLogger("pyvda")
 
@@ -45,41 +43,6 @@ class Climatology:
     states: Array
 
 
-class _Recipe(NamedTuple):
-    """How the attractor is reached, and the symmetries that its measure has.
-
-    `centre` and `spread` are those of the Gaussian start, which has the symmetries too;
-    `symmetrise` returns mean and covariance averaged over them.
-    """
-
-    centre: Callable[[Model], Array]
-    spread: float
-    spinup: float
-    symmetrise: Callable[[Array, Array], tuple[Array, Array]]
-
-
-def _mirrored(mean: Array, covariance: Array) -> tuple[Array, Array]:
-    """Average over the states of Lorenz-63 and their mirror images."""
-    sign = np.array(MIRROR_SIGNS["lorenz63"])
-    odd = mean - (mean + sign * mean) / 2
-    second = covariance + np.outer(odd, odd)
-    return mean - odd, (second + second * np.outer(sign, sign)) / 2
-
-
-def _rotated(mean: Array, covariance: Array) -> tuple[Array, Array]:
-    """Lorenz-96 stays what it is when its circle is turned."""
-    centred = np.full_like(mean, mean.mean())
-    second = covariance + np.outer(mean - centred, mean - centred)
-    turned = [np.roll(second, (k, k), (0, 1)) for k in range(len(mean))]
-    return centred, np.mean(turned, axis=0)
-
-
-# Lorenz-63 needs the long spin-up: trajectories that start near a fixed point spiral out of its
-# surroundings for tens of time units.
-_RECIPES = {
-    "lorenz63": _Recipe(lambda m: np.array([0.0, 0.0, 25.0]), 10.0, 200.0, _mirrored),
-    "lorenz96": _Recipe(lambda m: np.full(m.state_size, m.parameters[0]), 1.0, 60.0, _rotated),
-}
 _TRAJECTORIES, _SAMPLES, _INTERVAL = 64, 256, 0.25  # interval in model time units
 _VERSION = 1  # of the recipe: a change makes the cached files of before unused
 
@@ -119,16 +82,16 @@ def _key(model: Model) -> str:
 
 
 def _make(model: Model, engine: Engine) -> Climatology:
-    recipe = _RECIPES[model.name]
+    origin, spinup = model.start or Start(), model.spinup or 0.0
     random = np.random.default_rng(20210630)
     shape = (_TRAJECTORIES, model.state_size)
-    start = recipe.centre(model) + recipe.spread * random.standard_normal(shape)
+    start = np.asarray(origin.mean) + origin.spread * random.standard_normal(shape)
     x = engine.simulate(
         model,
         start,
         time_step=_INTERVAL,
         steps=_SAMPLES,
-        spinup=recipe.spinup,
+        spinup=spinup,
         rtol=1e-6,
         atol=1e-6,
     )
@@ -139,7 +102,9 @@ def _make(model: Model, engine: Engine) -> Climatology:
             "no climatology; choose other parameters"
         )
     states = random.permutation(x.reshape(-1, model.state_size))
-    mean, covariance = recipe.symmetrise(states.mean(0), np.cov(states, rowvar=False))
+    mean, covariance = states.mean(0), np.cov(states, rowvar=False)
+    for symmetry in model.symmetries:
+        mean, covariance = symmetry.averaged(mean, covariance)
     return Climatology(mean, covariance, states)
 
 

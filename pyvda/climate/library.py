@@ -31,9 +31,6 @@ _TRAJECTORIES = 32
 _RTOL = 1e-7
 _VERSION = 1  # of the recipe: a change makes the cached files of before unused
 
-# (x₁, x₂, x₃) → (-x₁, -x₂, x₃) leaves Lorenz-63 what it is.
-_SIGNS = {"lorenz63": (-1.0, -1.0, 1.0)}
-
 
 @dataclass(frozen=True)
 class Library:
@@ -79,7 +76,7 @@ def library(
             f"can stand for at most {LOW_DIMENSIONAL}; choose another method, such as "
             "ensemble-smoother"
         )
-    signs = np.array(_SIGNS.get(model.name, (1.0,) * model.state_size))
+    signs = np.array(model.mirror_signs or (1.0,) * model.state_size)
     own = members / (2 if (signs < 0).any() else 1)
     each = int(np.ceil(own / _TRAJECTORIES))
     length = lead + EVERY * (each - 1) + steps

@@ -107,7 +107,7 @@ def with_provenance(
     """Add what made the analysis: versions, the whole configuration, a line of history."""
     configuration = {
         "method": method,
-        "model": asdict(model),
+        "model": model.as_dict(),
         "cost": asdict(cost),
         "options": options.model_dump(),
     }

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from pyvda import names
-from pyvda.models.model import PARAMETER_NAMES, Model
+from pyvda.models.model import Model
 
 
 def separated(
@@ -27,6 +27,6 @@ def labelled(analysis: xr.Dataset, model: Model, further: Mapping[str, np.ndarra
         analysis[name] = (dims, np.asarray(values, float), names.attributes(name, units))
     if names.PARAMETER not in analysis.dims:
         return analysis
-    known = np.array(PARAMETER_NAMES[model.name], dtype=object)
+    known = np.array(model.parameter_names, dtype=object)
     attributes = names.attributes(names.PARAMETER)
     return analysis.assign_coords({names.PARAMETER: (names.PARAMETER, known, attributes)})

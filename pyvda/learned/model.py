@@ -26,8 +26,8 @@ from pyvda.cost import VariationalCost
 from pyvda.errors import InputError
 from pyvda.io.atomic import replacing
 from pyvda.learned.description import MODEL_FILE, Description, Pattern, read_description
-from pyvda.models import tendencies
-from pyvda.models.model import MIRROR_SIGNS
+from pyvda.models import in_torch
+from pyvda.models.symmetry import Rotation
 from pyvda.solvers import Solver, SolverResult
 from pyvda.state.batch import Batch
 from pyvda.training.configuration import GENN, ODE, Architecture, AutoEncoder, Cost
@@ -123,7 +123,7 @@ class LearnedModel(nn.Module):
         found = self.solver.solve(self.cost, self.normalised(batch), count)
         x = self.to_physical(found.x)
         if self.architecture.mirrored:
-            signs = torch.tensor(MIRROR_SIGNS[self.pattern.model]).to(x)
+            signs = torch.tensor(self.pattern.dynamics().mirror_signs).to(x)
             image = self.normalised(
                 Batch(signs * batch.observation, batch.mask, signs * batch.first_guess)
             )
@@ -222,9 +222,9 @@ def build_prior(section: Section, pattern: Pattern) -> nn.Module:
     layout = _layout(pattern)
     if isinstance(section, ODE):
         if section.kind == "bilinear-rk4":
-            tendency = tendencies.bilinear(model.name, section.scale)
+            tendency: nn.Module = in_torch.bilinear(model.name, section.scale)
         else:
-            tendency = tendencies.from_model(model)
+            tendency = in_torch.module_of(model)
         return priors.ODEPrior(
             tendency, pattern.time_step, "euler" if section.kind == "euler" else "rk4"
         )
@@ -271,7 +271,7 @@ def _regression(section: Any, pattern: Pattern) -> solvers.Regression:
 
 def _layout(pattern: Pattern) -> dict[str, Any]:
     """Few components are channels; many on a circle are an axis of their own, as in the paper."""
-    if pattern.model == "lorenz96":
+    if any(isinstance(s, Rotation) for s in pattern.dynamics().symmetries):
         return {"channels": 1, "dimension": 2, "periodic": True}
     return {"channels": pattern.state_size, "dimension": 1, "periodic": False}
 

@@ -48,8 +48,8 @@ _STAGE_ITERATIONS = 10
 _DROP = 0.1
 _MEMBERS, _INFLATION, _LAG, _MIXING = 100, 1.04, 8, 10
 _HOP_NODES = (4, 10)
-_BLOCK = {"lorenz63": 256}  # windows between two reports
-_LARGE_BLOCK = 16
+# Windows between two reports, for a state of this size and for a larger one.
+_SMALL_STATE, _LARGE_BLOCK, _SMALL_BLOCK = 10, 256, 16
 
 
 class AnnealedOptions(StatisticalOptions):
@@ -136,7 +136,7 @@ class _Search:
 
     def blocks(self, windows: Array) -> list[Array]:
         """Return windows in blocks, each of one spacing of nodes."""
-        size = _BLOCK.get(self.problem.model.name, _LARGE_BLOCK)
+        size = _LARGE_BLOCK if self.problem.model.state_size <= _SMALL_STATE else _SMALL_BLOCK
         alike = [windows[self.every[windows] == every] for every in np.unique(self.every[windows])]
         return [one[first : first + size] for one in alike for first in range(0, len(one), size)]
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
-from pyvda.models.model import PARAMETER_NAMES, Model
+from pyvda.models.model import Model
 
 
 class Prior(NamedTuple):
@@ -47,7 +47,7 @@ def with_parameters(state: Prior, model: Model, relative_stdev: float) -> Prior:
     InputError
         When a parameter is 0, so that no deviation is relative to it.
     """
-    names, mean = PARAMETER_NAMES[model.name], np.array(model.parameters)
+    names, mean = model.parameter_names, np.array(model.parameters)
     if not mean.all():
         zero = ", ".join(name for name, value in zip(names, mean, strict=True) if not value)
         raise InputError(

@@ -28,8 +28,8 @@ from pyvda.methods.statistics import (
     without_observations,
 )
 
-_BLOCK = {"lorenz63": 512}  # windows between two reports: less than a second of work
-_SMALL_BLOCK = 16
+# Windows between two reports: less than a second of work for a state of this size or a larger one.
+_SMALL_STATE, _LARGE_BLOCK, _SMALL_BLOCK = 10, 512, 16
 _STATISTICAL = ("model_error", "background", "observation_variance")  # of that form alone
 
 
@@ -126,7 +126,7 @@ def solve(problem: Problem, options: GaussNewtonOptions) -> Solution:
         (weight,), options.every, options.substeps, options.iterations, options.tolerance
     )
     chosen = np.flatnonzero(problem.has_observations())
-    size_of_block = _BLOCK.get(problem.model.name, _SMALL_BLOCK)
+    size_of_block = _LARGE_BLOCK if problem.model.state_size <= _SMALL_STATE else _SMALL_BLOCK
     for first in range(0, len(chosen), size_of_block):
         block = chosen[first : first + size_of_block]
         found = engine.weak_constraint(

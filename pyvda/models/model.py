@@ -1,70 +1,218 @@
-"""The dynamical models that both engines know, as plain data.
+"""A dynamical model, as plain data that engines, methods and files share.
 
-The equations stand twice, each to be read next to the paper: `julia/src/models/` (tendency,
-tangent linear and adjoint by hand) and `pyvda/models/tendencies.py` (torch).
+Equations stand elsewhere, once for each language: in the Julia file that `Model.julia` names and in
+the functions of `Model.torch`.
 """
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from pyvda.errors import InputError
+from pyvda.models.symmetry import Mirror, Symmetry
+
+if TYPE_CHECKING:
+    from pyvda.state.space import StateSpace
+
+Kind = Literal["tendency", "step"]
+
+
+@dataclass(frozen=True)
+class JuliaSource:
+    """Where a model's Julia form is.
+
+    Attributes
+    ----------
+    path : str
+        The file, for messages; "" for a model of pyvda's own.
+    text : str
+        The file's content; "" for a model of pyvda's own.
+    type_name : str
+        Name of the struct.
+    """
+
+    path: str
+    text: str
+    type_name: str
+
+
+@dataclass(frozen=True)
+class TorchSource:
+    """A model as functions of torch tensors.
+
+    Each takes the states x (..., D) first, then what it is applied to, and the model's parameters
+    and sizes by name, as far as `names` has them.
+
+    Attributes
+    ----------
+    function : callable
+        x to dx/dt or to the state a step later, both (..., D).
+    names : tuple of str
+        The fields that are passed to the functions.
+    tangent_linear, adjoint : callable, optional
+        (x, dx) to M(x) dx and (x, dy) to M(x)ᵀ dy. None: by automatic differentiation.
+    digest : str, optional
+        Of the source, the same in every process; None where there is no such thing.
+    """
+
+    function: Callable[..., Any]
+    names: tuple[str, ...] = ()
+    tangent_linear: Callable[..., Any] | None = None
+    adjoint: Callable[..., Any] | None = None
+    digest: str | None = None
+
+
+@dataclass(frozen=True)
+class Start:
+    """Normal random states from which a model runs to its attractor.
+
+    Attributes
+    ----------
+    mean : tuple of float
+        One for each component, or one for all.
+    spread : float
+        Standard deviation of each component.
+    """
+
+    mean: tuple[float, ...] = (0.0,)
+    spread: float = 1.0
 
 
 @dataclass(frozen=True)
 class Model:
-    """A dynamical model by name, with its parameters.
+    """A dynamical model with its parameters.
 
     Attributes
     ----------
     name : str
-        "lorenz63" (eq. 15) or "lorenz96" (eq. 16).
     state_size : int
         Number of components D of the state.
     parameters : tuple of float
-        (sigma, rho, beta) for Lorenz-63, (forcing,) for Lorenz-96; the model's own units.
+        Those that can be estimated, in the model's own units.
     time_step : float
         The usual assimilation step, in model time units.
+    parameter_names : tuple of str
+        In the order of `parameters`.
+    fields : tuple of (str, float or int)
+        All fields of the Julia struct in order: the parameters and, as integers, the sizes.
+    state_space : StateSpace, optional
+        Names and dimensions of the state's variables.
+    kind : {"tendency", "step"}
+        Whether the model is dx/dt or the map from one step to the next.
+    julia : JuliaSource, optional
+        None: only the torch engine runs the model.
+    torch : TorchSource, optional
+        None: only the Julia engine runs the model.
+    start : Start, optional
+        The way to the attractor: random states and
+    spinup : float, optional
+        model time units from there.
+    symmetries : tuple of Symmetry
+
+    Raises
+    ------
+    InputError
+        When a registered model is given another number of parameters or another size than it has,
+        a number is not finite, or nothing says how the model is computed.
     """
 
     name: str
     state_size: int
     parameters: tuple[float, ...]
     time_step: float
+    parameter_names: tuple[str, ...] = ()
+    fields: tuple[tuple[str, float | int], ...] = ()
+    state_space: StateSpace | None = None
+    kind: Kind = "tendency"
+    julia: JuliaSource | None = None
+    torch: TorchSource | None = None
+    start: Start | None = None
+    spinup: float | None = None
+    symmetries: tuple[Symmetry, ...] = ()
+
+    def __post_init__(self) -> None:
+        def put(name: str, value: Any) -> None:
+            object.__setattr__(self, name, value)
+
+        put("state_size", whole(f"the state size of {self.name}", self.state_size, 1))
+        put("time_step", number(f"the time step of {self.name}", self.time_step))
+        if self.time_step <= 0:
+            raise InputError(
+                f"the time step of {self.name} is {self.time_step}, expected a positive number"
+            )
+        parameters = tuple(number(f"a parameter of {self.name}", p) for p in self.parameters)
+        put("parameters", parameters)
+        if self.julia is None and self.torch is None:
+            from pyvda.models.registry import registered  # it knows this module
+
+            known = registered(self.name, self.state_size, parameters)
+            for name in ("parameter_names", "fields", "state_space", "kind", "julia", "torch",
+                         "start", "spinup", "symmetries"):  # fmt: skip
+                put(name, getattr(known, name))
+        if len(self.parameter_names) != len(parameters):
+            raise InputError(
+                f"{self.name} has {len(self.parameter_names)} parameters "
+                f"({', '.join(self.parameter_names) or 'none'}), found {len(parameters)} values"
+            )
+        own = dict(zip(self.parameter_names, parameters, strict=True))
+        fields = self.fields or tuple(own.items())
+        put("fields", tuple((name, own.get(name, value)) for name, value in fields))
+        if self.state_space is not None and self.state_space.size != self.state_size:
+            raise InputError(
+                f"the variables of {self.name} have {self.state_space.size} components together, "
+                f"and its state has {self.state_size}; make them the same"
+            )
+
+    @property
+    def mirror_signs(self) -> tuple[float, ...] | None:
+        """The signs of the mirror image under which the model is invariant; None without one."""
+        return next((s.signs for s in self.symmetries if isinstance(s, Mirror)), None)
+
+    def with_parameters(self, parameters: tuple[float, ...]) -> Model:
+        """Return the model with other values of its parameters."""
+        return replace(self, parameters=parameters)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what a file keeps of the model: name, size, parameters and time step."""
+        return {
+            "name": self.name,
+            "state_size": self.state_size,
+            "parameters": self.parameters,
+            "time_step": self.time_step,
+        }
 
 
-def lorenz63(sigma: float = 10.0, rho: float = 28.0, beta: float = 8.0 / 3.0) -> Model:
-    """Lorenz (1963), eq. (15) of the paper; step 0.01."""
-    return Model("lorenz63", 3, (float(sigma), float(rho), float(beta)), 0.01)
-
-
-def lorenz96(forcing: float = 8.0, state_size: int = 40) -> Model:
-    """Lorenz (1996) on a circle of `state_size` >= 4 points, eq. (16) of the paper; step 0.05."""
-    if state_size < 4:
-        raise InputError(f"lorenz96 needs at least 4 components, found state_size={state_size}")
-    return Model("lorenz96", int(state_size), (float(forcing),), 0.05)
-
-
-# Lorenz-63 stays what it is under (x₁, x₂, x₃) → (−x₁, −x₂, x₃).
-MIRROR_SIGNS = {"lorenz63": (-1.0, -1.0, 1.0)}
-
-MODELS = {"lorenz63": lorenz63, "lorenz96": lorenz96}
-
-PARAMETER_NAMES = {"lorenz63": ("sigma", "rho", "beta"), "lorenz96": ("forcing",)}
-"""Of `Model.parameters`, in their order."""
-
-
-def get_model(name: str, **parameters: float) -> Model:
-    """Return the model called `name`, with some parameters changed.
-
-    >>> get_model("lorenz63", rho=20.0).parameters[1]
-    20.0
-    """
-    if name not in MODELS:
-        raise InputError(f"unknown model {name!r}; choose one of {', '.join(MODELS)}")
+def number(what: str, value: Any) -> float:
+    """Return `value` as a float; raise InputError for anything but a finite real number."""
     try:
-        return MODELS[name](**parameters)  # type: ignore[operator]
-    except TypeError:
-        known = MODELS[name].__code__.co_varnames[: MODELS[name].__code__.co_argcount]
+        if isinstance(value, str | bytes | bool | complex):
+            raise TypeError
+        found = float(value)
+    except (TypeError, ValueError):
+        raise InputError(f"{what} is {value!r}, expected a number") from None
+    except OverflowError:
+        found = math.inf
+    if not math.isfinite(found):
+        raise InputError(f"{what} is {found}, expected a finite number")
+    return found
+
+
+def whole(what: str, value: Any, least: int) -> int:
+    """Return `value` as an int; raise InputError for anything but a whole number >= `least`."""
+    found = number(what, value)
+    if found != int(found) or found < least or found >= 2**31:
+        raise InputError(f"{what} is {value!r}, expected a whole number of at least {least}")
+    return int(found)
+
+
+def chosen(kind: str, given: Mapping[str, Any], known: Mapping[str, Any], of: str) -> None:
+    """Refuse names in `given` that are not in `known`."""
+    unknown = [name for name in given if name not in known]
+    if unknown:
         raise InputError(
-            f"unknown parameter for {name}: found {', '.join(parameters)}; "
-            f"{name} has {', '.join(known)}"
-        ) from None
+            f"unknown {kind} for {of}: found {', '.join(unknown)}; "
+            f"{of} has {', '.join(known) or 'none'}"
+        )

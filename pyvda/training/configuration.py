@@ -14,7 +14,6 @@ import yaml
 from pydantic import Field, model_validator
 
 from pyvda.errors import InputError
-from pyvda.models.model import MIRROR_SIGNS
 from pyvda.training.data_settings import AnyData, Data, Section
 from pyvda.validation_errors import validated
 
@@ -310,7 +309,7 @@ class Architecture(Section):
     ----------
     mirrored : bool
         The trained model answers with the mean of its answers to the observations and to their
-        mirror image, under which Lorenz-63 is the same; training and validation do without.
+        mirror image, under which the model must be invariant; training and validation do without.
     """
 
     prior: AnyPrior
@@ -335,7 +334,7 @@ class Configuration(Architecture):
             raise ValueError(
                 f"a shooting solver needs a known model, the prior {self.prior.kind} is none"
             )
-        if self.mirrored and self.data.dynamics().name not in MIRROR_SIGNS:
+        if self.mirrored and self.data.dynamics().mirror_signs is None:
             raise ValueError(f"the model of {self.data.name()} has no mirror image")
         if self.optimiser.schedule == "step" and not self.optimiser.steps_at:
             raise ValueError("the schedule step needs epochs in steps_at")

@@ -23,7 +23,6 @@ from pyvda.engine import get_engine
 from pyvda.engine.choice import thread_count
 from pyvda.engine.interface import Array
 from pyvda.learned.description import Pattern
-from pyvda.models.model import MIRROR_SIGNS
 from pyvda.state import windows
 from pyvda.state.batch import Batch
 from pyvda.training.data_settings import Data, Files
@@ -100,7 +99,7 @@ class TwinData:
         seed = settings.validation_seed
         self.validation = self._batch(self._simulate(settings.validation, seed), seed)
         self.calls_engine = settings.fresh
-        self.symmetry = SYMMETRIES[self.setting.model.name] if settings.symmetries else None
+        self.symmetries = self.setting.model.symmetries if settings.symmetries else ()
 
     def epoch(self, epoch: int) -> tuple[Batch, Array]:
         """Return the windows of an epoch in their order, and their numbers."""
@@ -110,9 +109,9 @@ class TwinData:
         else:
             truth = self._truth
         random = np.random.default_rng([settings.seed, epoch, 2])
-        if self.symmetry is not None:
+        for symmetry in self.symmetries:
             # Before observing: only then may the observed components stay where they are.
-            turned = self.symmetry(truth[names.TRUTH].values, random)
+            turned = symmetry.images(truth[names.TRUTH].values, random)
             truth = truth.assign({names.TRUTH: (names.DIMENSIONS, turned)})
         order = random.permutation(truth.sizes[names.WINDOW])
         seed = self._seed(epoch) if settings.fresh_noise else settings.seed
@@ -163,20 +162,6 @@ def _kept(shape: tuple[int, ...], missing: float, seed: int) -> Array:
     shares = missing * random.random((shape[0], 1, 1))
     return np.asarray(random.random(shape) >= shares)
 
-
-def _signs(states: Array, random: np.random.Generator) -> Array:
-    """Mirror half of the windows of Lorenz-63."""
-    mirrored = random.random((len(states), 1, 1)) < 0.5
-    return states * np.where(mirrored, MIRROR_SIGNS["lorenz63"], 1.0)
-
-
-def _rotations(states: Array, random: np.random.Generator) -> Array:
-    """Lorenz-96 is the same when its circle is turned."""
-    by = random.integers(states.shape[2], size=len(states))
-    return np.stack([np.roll(x, -int(n), axis=1) for x, n in zip(states, by, strict=True)])
-
-
-SYMMETRIES = {"lorenz63": _signs, "lorenz96": _rotations}
 
 Source = TwinData | FileData
 

@@ -11,8 +11,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from pyvda.models.model import MODELS, Model, get_model
-from pyvda.models.presets import PRESETS, Preset, get_preset
+from pyvda.models.model import Model
+from pyvda.models.presets import Preset
+from pyvda.models.registry import default_model, get_model, get_preset, presets
+from pyvda.models.registry import names as model_names
 
 
 class Section(BaseModel):
@@ -44,13 +46,12 @@ class Data(Section):
         Largest share of the data that is left out, each datum independently: each window draws its
         share between 0 and this, anew with the noise. For files in which data are missing so.
     symmetries : bool
-        Augment by what the model is invariant under: the sign of two components of Lorenz-63, the
-        rotations of Lorenz-96.
+        Augment by the symmetries of the model, such as mirror images and rotations.
     normalisation : {"scalar", "component"}
         One mean and deviation of the training states, or one for each component.
     """
 
-    preset: str = "lorenz63"
+    preset: str = Field(default_factory=lambda: default_model().name)
     steps: int | None = Field(default=None, ge=2)
     windows: int = Field(default=10_000, ge=1)
     fresh: bool = False
@@ -64,8 +65,8 @@ class Data(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Data:
-        if self.preset not in PRESETS:
-            raise ValueError(f"the presets are {', '.join(PRESETS)}")
+        if self.preset not in presets():
+            raise ValueError(f"the presets are {', '.join(presets())}")
         if self.seed == self.validation_seed:
             raise ValueError("seed and validation_seed are equal, which validates on training data")
         return self
@@ -129,7 +130,7 @@ class Files(Section):
     validation: int | None = Field(default=None, ge=1)
     validation_observations: str | None = None
     validation_truth: str | None = None
-    model: str = "lorenz63"
+    model: str = Field(default_factory=lambda: default_model().name)
     variable: str | None = None
     truth_variable: str | None = None
     window: int | None = Field(default=None, ge=2)
@@ -159,8 +160,8 @@ class Files(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Files:
-        if self.model not in MODELS:
-            raise ValueError(f"model is {self.model!r}, the models are {', '.join(MODELS)}")
+        if self.model not in model_names():
+            raise ValueError(f"model is {self.model!r}, the models are {', '.join(model_names())}")
         if self.observations is None and self.truth is None:
             raise ValueError("there are neither observations nor truth; name a file, or a preset")
         if self.overlap and (self.window is None or self.overlap >= self.window):

@@ -16,7 +16,7 @@ from pyvda.errors import InputError
 from pyvda.io import conventions, netcdf, validation
 from pyvda.learned import patterns
 from pyvda.learned.description import Pattern
-from pyvda.models.model import MODELS
+from pyvda.models.registry import names as model_names
 from pyvda.state import windows
 from pyvda.state.batch import Batch
 from pyvda.training.data_settings import Files
@@ -94,7 +94,7 @@ class FileData:
         settings, model = self.settings, self.settings.dynamics()
         ds = _opened(observations, truth, settings)
         stated = str(ds.attrs.get("model"))
-        if stated in MODELS and stated != model.name:
+        if stated in model_names() and stated != model.name:
             raise InputError(
                 f"{observations or truth} says that it is of {stated}, and data.model is "
                 f"{model.name}; correct one of them"

@@ -35,9 +35,8 @@ from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError
 from pyvda.learned.description import Pattern
 from pyvda.learned.model import LearnedModel
-from pyvda.models.model import get_model
-from pyvda.models.presets import get_preset
-from pyvda.models.tendencies import Lorenz63, Lorenz96
+from pyvda.models.in_torch import LinearisedDynamics, known
+from pyvda.models.registry import get_model, get_preset
 from pyvda.names import DIMENSIONS
 from pyvda.priors import GENN, RK4Prior
 from pyvda.priors.folded import FoldedGENN
@@ -188,6 +187,11 @@ def test_the_point_of_the_checks_is_off_the_first_guess(l63_batch) -> None:
 # --- wrong derivatives, in torch -----------------------------------------------------------------
 
 
+class Lorenz63(LinearisedDynamics):
+    def __init__(self):
+        super().__init__(get_model("lorenz63"))
+
+
 class WrongSign(Lorenz63):
     def adjoint(self, x, dy):
         right = super().adjoint(x, dy)
@@ -195,7 +199,10 @@ class WrongSign(Lorenz63):
         return right - torch.cat((0 * x1, 2 * x1 * dy[..., 2:], 0 * x1), -1)
 
 
-class DroppedTerm(Lorenz96):
+class DroppedTerm(LinearisedDynamics):
+    def __init__(self):
+        super().__init__(get_model("lorenz96"))
+
     def adjoint(self, x, dy):
         return super().adjoint(x, dy) + dy
 
@@ -228,7 +235,7 @@ class WrongInFloat32(Lorenz63):
 
 class NoneOfItsOwn(torch.nn.Module):
     def forward(self, x):
-        return Lorenz63()(x)
+        return known("lorenz63")(x)
 
 
 @pytest.mark.parametrize(
@@ -267,7 +274,7 @@ def test_the_tendency_is_checked_along_the_gradient_of_the_cost(l63_batch) -> No
     tendency = Recorder()
     check_model(get_model("lorenz63"), l63_batch, engine="torch", tendency=tendency)
     _, along = (direction.numpy() for direction in tendency.directions[:2])
-    cost = torch_cost(VariationalCost(RK4Prior(Lorenz63(), 0.01)), l63_batch)
+    cost = torch_cost(VariationalCost(RK4Prior(known("lorenz63"), 0.01)), l63_batch)
     gradient = cost.gradient(point(l63_batch)).reshape(-1, 3)
     cosine = (along * gradient).sum(1) / np.linalg.norm(along, axis=1)
     np.testing.assert_allclose(cosine / np.linalg.norm(gradient, axis=1), 1.0)
@@ -310,7 +317,7 @@ def test_a_cost_without_its_data_fails(l63_batch) -> None:
     class Right(VariationalCost):
         pass
 
-    prior = RK4Prior(Lorenz63(), 0.01)
+    prior = RK4Prior(known("lorenz63"), 0.01)
     assert failed(check_cost(Right(prior), l63_batch)) == []
     failing = names(failed(check_cost(Forgetful(prior), l63_batch)))
     assert {"cost: gradient, Taylor test", "cost: gradient, by autograd"} <= failing
@@ -513,7 +520,7 @@ def test_command_on_a_file_of_ones_own(series, tmp_path, monkeypatch, capsys) ->
 
 
 def test_failure_is_exit_code_1(monkeypatch, capsys, tmp_path) -> None:
-    monkeypatch.setattr("pyvda.checks.run.from_model", lambda model: WrongSign())
+    monkeypatch.setattr("pyvda.checks.run.module_of", lambda model: WrongSign())
     json_file = tmp_path / "checks.json"
     assert command(monkeypatch, "--model", "lorenz63", "--json", json_file) == 1
     captured = capsys.readouterr()

@@ -8,7 +8,7 @@ from scipy.stats import multivariate_normal
 from pyvda.climate.background import Background, get_background
 from pyvda.climate.climatology import climatology
 from pyvda.errors import InputError
-from pyvda.models.model import get_model
+from pyvda.models.registry import get_model
 
 MODEL = get_model("lorenz63")
 RANDOM = np.random.default_rng(5)

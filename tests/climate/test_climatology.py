@@ -9,7 +9,8 @@ from scipy.integrate import solve_ivp
 from pyvda.climate.climatology import climatology
 from pyvda.engine import get_engine
 from pyvda.errors import InputError
-from pyvda.models.model import Model, get_model
+from pyvda.models.model import Model
+from pyvda.models.registry import get_model
 
 pytestmark = pytest.mark.julia
 

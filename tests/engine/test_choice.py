@@ -236,7 +236,7 @@ LONG_DESCENT = """
 import sys, threading
 import numpy as np
 from pyvda.engine import CostSettings, get_engine
-from pyvda.models.model import get_model
+from pyvda.models.registry import get_model
 if sys.argv[1] == "thread":
     starter = threading.Thread(target=get_engine)
     starter.start()
@@ -281,7 +281,7 @@ def test_ctrl_c_reaches_python_while_julia_works(started_by) -> None:
 COST = """
 import numpy as np
 from pyvda.engine import CostSettings, get_engine
-from pyvda.models.model import get_model
+from pyvda.models.registry import get_model
 x = np.random.default_rng(0).standard_normal((9, 20, 3))
 args = get_model("lorenz63"), CostSettings(0.01), x, 0 * x, x > 1
 julia, torch = (get_engine(name).cost(*args) for name in ("juliacall", "torch"))

@@ -19,8 +19,7 @@ from pyvda.learned.description import MODEL_FILE, Pattern, read_description
 from pyvda.learned.model import LearnedModel, normalisation
 from pyvda.learned.patterns import PatternWarning
 from pyvda.methods.learned import LearnedOptions
-from pyvda.models.model import lorenz63
-from pyvda.models.presets import get_preset
+from pyvda.models.registry import get_model, get_preset
 from pyvda.state.batch import Batch
 from pyvda.training.configuration import Architecture, validated
 
@@ -102,10 +101,10 @@ def test_descent_in_normalised_units_is_descent_in_physical_ones(kind) -> None:
     pattern = Pattern.of("lorenz63", get_preset("lorenz63"))
     model = LearnedModel(architecture, pattern, mean, std, iterations=4)
 
-    from pyvda.models.tendencies import Lorenz63
+    from pyvda.models.in_torch import known
     from pyvda.priors import RK4Prior
 
-    phi = RK4Prior(Lorenz63(), 0.01)
+    phi = RK4Prior(known("lorenz63"), 0.01)
     x = batch.first_guess.clone()
     for _ in range(4):
         x.requires_grad_()
@@ -220,7 +219,7 @@ def test_the_command_line_assimilates_with_a_checkpoint(files, tmp_path, monkeyp
     from pyvda.climate.climatology import climatology
     from pyvda.state.windows import to_batch
 
-    mean = climatology(lorenz63(), get_engine()).mean
+    mean = climatology(get_model("lorenz63"), get_engine()).mean
     with torch.no_grad():
         expected = model(to_batch(observed, mean).to(dtype=torch.float32)).x
     np.testing.assert_allclose(whole["analysis"].values, expected.numpy(), rtol=1e-6)
@@ -248,7 +247,7 @@ def test_a_checkpoint_of_something_else_is_refused(files, tmp_path) -> None:
     with pytest.raises(InputError, match="trained for lorenz63"):
         pyvda.assimilate(observed, checkpoint=checkpoint, model="lorenz96")
     with pytest.raises(InputError, match="trained for lorenz63"):
-        pyvda.assimilate(observed, checkpoint=checkpoint, model=lorenz63(rho=20.0))
+        pyvda.assimilate(observed, checkpoint=checkpoint, model=get_model("lorenz63", rho=20.0))
     with pytest.raises(InputError, match="state of 2 components"):
         pyvda.assimilate(observed.isel(state=slice(2)), checkpoint=checkpoint)
     with pytest.raises(InputError, match="nothing to resume"):

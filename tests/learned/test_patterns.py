@@ -14,7 +14,7 @@ from pyvda.io.netcdf import open_dataset
 from pyvda.learned.description import Pattern
 from pyvda.learned.model import LearnedModel
 from pyvda.learned.patterns import PatternWarning, differences, rule
-from pyvda.models.presets import get_preset
+from pyvda.models.registry import get_preset
 from pyvda.training.configuration import Architecture, validated
 
 PRESETS = ("lorenz63", "lorenz63-blanked", "lorenz96")

@@ -17,7 +17,7 @@ from pyvda.errors import InputError
 from pyvda.learned import shipped
 from pyvda.learned.description import Pattern, read_description
 from pyvda.learned.model import LearnedModel
-from pyvda.models.presets import get_preset
+from pyvda.models.registry import get_preset
 from pyvda.paper import illustrate
 from pyvda.paper.held_out import HELD_OUT
 from pyvda.paper.rows import TABLES, checkpoint_name

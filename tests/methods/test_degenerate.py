@@ -12,7 +12,7 @@ from problems import twin_problem
 from pyvda.climate.climatology import climatology
 from pyvda.errors import InputError
 from pyvda.methods import METHODS, Problem, Solution, Status
-from pyvda.models.model import get_model
+from pyvda.models.registry import get_model
 from pyvda.state import windows
 from pyvda.state.batch import Batch
 

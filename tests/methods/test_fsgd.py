@@ -20,7 +20,7 @@ import pyvda.models.presets
 from pyvda.errors import InputError
 from pyvda.methods import METHODS, Problem, Status
 from pyvda.methods.fsgd import FSGDOptions, solve
-from pyvda.models.model import get_model
+from pyvda.models.registry import get_model
 from pyvda.state.batch import Batch
 
 MODEL = get_model("lorenz63")

@@ -16,7 +16,7 @@ from pyvda.engine.julia.objectives import shooting_objective
 from pyvda.errors import InputError
 from pyvda.methods import Problem, Status, fsgd
 from pyvda.methods.gauss_newton import GaussNewtonOptions, solve, spacing
-from pyvda.models.model import get_model
+from pyvda.models.registry import get_model
 from pyvda.settings import configured
 from pyvda.state import windows
 from pyvda.state.batch import Batch

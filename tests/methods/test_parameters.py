@@ -14,7 +14,7 @@ from pyvda.errors import InputError
 from pyvda.methods import Problem, Status
 from pyvda.methods.control import Common, Prior, common, factors, moved, parameter_stdev
 from pyvda.methods.strong_constraint import StrongConstraintOptions, minima, solve
-from pyvda.models.model import get_model
+from pyvda.models.registry import get_model
 
 WRONG = {
     "lorenz63": get_model("lorenz63", rho=27.0),

@@ -19,7 +19,7 @@ from pyvda.methods import Problem, Status, strong_constraint
 from pyvda.methods.posterior_mean import PosteriorMeanOptions, solve, unbiased
 from pyvda.methods.statistics import precision_of
 from pyvda.methods.strong_constraint import StrongConstraintOptions, minima
-from pyvda.models.model import get_model
+from pyvda.models.registry import get_model
 
 pytestmark = pytest.mark.julia
 MODEL = get_model("lorenz63")

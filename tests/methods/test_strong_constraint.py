@@ -15,7 +15,7 @@ from pyvda.engine import get_engine
 from pyvda.errors import InputError
 from pyvda.methods import Problem, Status
 from pyvda.methods.strong_constraint import StrongConstraintOptions, minima, solve
-from pyvda.models.model import get_model
+from pyvda.models.registry import get_model
 from pyvda.settings import configured
 
 pytestmark = pytest.mark.julia

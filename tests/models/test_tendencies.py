@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from pyvda.errors import InputError
-from pyvda.models import tendencies
-from pyvda.models.model import Model, get_model
+from pyvda.models import in_torch
+from pyvda.models.in_torch import known
+from pyvda.models.model import Model
+from pyvda.models.registry import get_model
 
 torch.manual_seed(0)
 
@@ -20,11 +22,11 @@ def randomised(module: torch.nn.Module) -> torch.nn.Module:
 
 
 TENDENCIES = {
-    "lorenz63": (tendencies.Lorenz63(9.0, 27.0, 2.5), 3),
-    "lorenz96": (tendencies.Lorenz96(7.5), 7),
-    "lorenz96 of four": (tendencies.Lorenz96(), 4),
-    "bilinear63": (randomised(tendencies.bilinear("lorenz63")), 3),
-    "bilinear96": (randomised(tendencies.bilinear("lorenz96")), 6),
+    "lorenz63": (known("lorenz63", sigma=9.0, rho=27.0, beta=2.5), 3),
+    "lorenz96": (known("lorenz96", forcing=7.5, state_size=7), 7),
+    "lorenz96 of four": (known("lorenz96", state_size=4), 4),
+    "bilinear63": (randomised(in_torch.bilinear("lorenz63")), 3),
+    "bilinear96": (randomised(in_torch.bilinear("lorenz96")), 6),
 }
 each_tendency = pytest.mark.parametrize(
     ("tendency", "size"), TENDENCIES.values(), ids=TENDENCIES.keys()
@@ -54,9 +56,11 @@ def numpy_lorenz96(x, forcing):
 def test_the_known_tendencies_give_the_bits_of_numpy():
     x = random_states(3, 50)
     expected = numpy_lorenz63(x.numpy(), 10.0, 28.0, 8.0 / 3.0)
-    assert np.array_equal(tendencies.Lorenz63()(x).numpy(), expected)
+    assert np.array_equal(known("lorenz63")(x).numpy(), expected)
     x = random_states(9, 50)
-    assert np.array_equal(tendencies.Lorenz96(8.0)(x).numpy(), numpy_lorenz96(x.numpy(), 8.0))
+    assert np.array_equal(
+        known("lorenz96", state_size=9)(x).numpy(), numpy_lorenz96(x.numpy(), 8.0)
+    )
 
 
 @each_tendency
@@ -105,25 +109,25 @@ def test_dtype_and_shape_follow_the_state(tendency, size, dtype, shape):
 @pytest.mark.parametrize("name", ["lorenz63", "lorenz96"])
 def test_the_bilinear_form_has_nine_parameters_and_contains_the_true_system(name):
     model = get_model(name)
-    bilinear = tendencies.bilinear(name).double()
+    bilinear = in_torch.bilinear(name).double()
     assert sum(parameter.numel() for parameter in bilinear.parameters()) == 9
     bilinear.set_to(*model.parameters)
     x = random_states(model.state_size, 20)
-    torch.testing.assert_close(bilinear(x), tendencies.from_model(model)(x), rtol=1e-13, atol=1e-11)
+    torch.testing.assert_close(bilinear(x), in_torch.module_of(model)(x), rtol=1e-13, atol=1e-11)
 
 
 def test_from_model_takes_the_parameters():
     x = random_states(3, 4)
-    tendency = tendencies.from_model(get_model("lorenz63", rho=20.0))
-    assert torch.equal(tendency(x), tendencies.Lorenz63(rho=20.0)(x))
+    tendency = in_torch.module_of(get_model("lorenz63", rho=20.0))
+    assert torch.equal(tendency(x), known("lorenz63", rho=20.0)(x))
 
 
 def test_unknown_models_and_wrong_sizes_are_refused():
-    with pytest.raises(InputError, match="lorenz63 and lorenz96"):
-        tendencies.from_model(Model("pendulum", 2, (), 0.1))
-    with pytest.raises(InputError, match="choose lorenz63 or lorenz96"):
-        tendencies.bilinear("pendulum")
+    with pytest.raises(InputError, match=r"choose one of .*lorenz63, lorenz96"):
+        Model("pendulum", 2, (), 0.1)
+    with pytest.raises(InputError, match=r"choose one of .*lorenz63, lorenz96"):
+        in_torch.bilinear("pendulum")
     with pytest.raises(InputError, match="3 components"):
-        tendencies.Lorenz63()(torch.zeros(5, 4))
-    with pytest.raises(InputError, match="at least 4"):
-        tendencies.Lorenz96()(torch.zeros(5, 3))
+        known("lorenz63")(torch.zeros(5, 4))
+    with pytest.raises(InputError, match="40 components"):
+        known("lorenz96")(torch.zeros(5, 3))

@@ -12,7 +12,7 @@ from pyvda import names
 from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError
 from pyvda.io import tables
-from pyvda.models.model import get_model
+from pyvda.models.registry import get_model
 from pyvda.operators.points import Points
 
 

@@ -16,7 +16,7 @@ from pyvda.cli.main import main
 from pyvda.learned import shipped
 from pyvda.learned.description import Pattern, read_description
 from pyvda.learned.model import LearnedModel
-from pyvda.models.presets import get_preset
+from pyvda.models.registry import get_preset
 from pyvda.paper import illustrate
 from pyvda.paper.densities import error_density
 from pyvda.paper.figures import (

@@ -19,7 +19,7 @@ from pyvda.learned import shipped
 from pyvda.learned.description import Pattern
 from pyvda.learned.model import LearnedModel
 from pyvda.methods import METHODS
-from pyvda.models.presets import get_preset
+from pyvda.models.registry import get_preset
 from pyvda.paper import (
     markdown,
     notes,

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from kernels import with_both_kernels
 
 from pyvda.errors import InputError
-from pyvda.models.tendencies import Lorenz63, Lorenz96, bilinear
+from pyvda.models.in_torch import LinearisedDynamics, bilinear, known
+from pyvda.models.registry import get_model
 from pyvda.priors import (
     GENN,
     AutoEncoderPrior,
@@ -44,7 +45,7 @@ def jacobian(prior, x):
 
 
 @pytest.mark.parametrize(
-    ("tendency", "size", "step"), [(Lorenz63(), 3, 0.01), (Lorenz96(), 40, 0.05)]
+    ("tendency", "size", "step"), [(known("lorenz63"), 3, 0.01), (known("lorenz96"), 40, 0.05)]
 )
 def test_rk4_is_close_to_scipy_and_of_fourth_order(tendency, size, step):
     x = 3.0 + 2.0 * normal(size)
@@ -64,7 +65,7 @@ def test_rk4_is_close_to_scipy_and_of_fourth_order(tendency, size, step):
 
 
 def test_euler_and_rk4_are_equations_7_and_8():
-    x, f, h = normal(2, 5, 3), Lorenz63(), 0.1
+    x, f, h = normal(2, 5, 3), known("lorenz63"), 0.1
     before = x[:, :-1]
     euler, rk4 = EulerPrior(f, h)(x), RK4Prior(f, h)(x)
     torch.testing.assert_close(euler[:, 1:], before + h * f(before))
@@ -79,7 +80,7 @@ def test_euler_and_rk4_are_equations_7_and_8():
 
 def test_any_explicit_tableau_will_do():
     heun = Tableau([[], [1.0]], [0.5, 0.5])
-    x, f, h = normal(1, 4, 3), Lorenz63(), 0.1
+    x, f, h = normal(1, 4, 3), known("lorenz63"), 0.1
     before = x[:, :-1]
     expected = before + h / 2 * (f(before) + f(before + h * f(before)))
     torch.testing.assert_close(ODEPrior(f, h, heun)(x)[:, 1:], expected)
@@ -99,7 +100,10 @@ FIFTH_ORDER = Tableau(
 def test_the_tableau_of_equation_8_is_the_rk4_prior():
     written_out = Tableau([[], [0.5], [0.0, 0.5], [0.0, 0.0, 1.0]], [1 / 6, 1 / 3, 1 / 3, 1 / 6])
     x, r = normal(2, 2, 5, 3)
-    by_tableau, rk4 = ODEPrior(Lorenz63(), 0.1, written_out), RK4Prior(Lorenz63(), 0.1)
+    by_tableau, rk4 = (
+        ODEPrior(known("lorenz63"), 0.1, written_out),
+        RK4Prior(known("lorenz63"), 0.1),
+    )
     torch.testing.assert_close(by_tableau(x), rk4(x), rtol=0, atol=0)
     torch.testing.assert_close(by_tableau.vjp(x, r), rk4.vjp(x, r), rtol=0, atol=0)
 
@@ -109,7 +113,7 @@ def test_the_tableau_of_equation_8_is_the_rk4_prior():
 )
 def test_a_tableau_has_its_order(tableau, order):
     """The error at a fixed time falls by 2ᵖ when the steps are halved."""
-    x, f, span = torch.tensor([1.0, 2.0, 20.0]).double(), Lorenz63(), 0.2
+    x, f, span = torch.tensor([1.0, 2.0, 20.0]).double(), known("lorenz63"), 0.2
     exact = scipy.integrate.solve_ivp(
         lambda t, y: f(torch.from_numpy(y)).numpy(),
         (0.0, span),
@@ -130,18 +134,24 @@ def ode_priors():
     torch.manual_seed(3)
     size = 6
     return {
-        "euler": (EulerPrior(Lorenz63(), 0.1), 3),
-        "rk4": (RK4Prior(Lorenz63(), 0.1), 3),
-        "rk4 of lorenz96": (RK4Prior(Lorenz96(), 0.1), size),
-        "heun": (ODEPrior(Lorenz96(), 0.1, Tableau([[], [1.0]], [0.5, 0.5])), size),
-        "three eighths": (ODEPrior(Lorenz63(), 0.1, THREE_EIGHTHS), 3),
-        "fifth order": (ODEPrior(Lorenz96(), 0.1, FIFTH_ORDER), size),
+        "euler": (EulerPrior(known("lorenz63"), 0.1), 3),
+        "rk4": (RK4Prior(known("lorenz63"), 0.1), 3),
+        "rk4 of lorenz96": (RK4Prior(known("lorenz96", state_size=size), 0.1), size),
+        "heun": (
+            ODEPrior(known("lorenz96", state_size=size), 0.1, Tableau([[], [1.0]], [0.5, 0.5])),
+            size,
+        ),
+        "three eighths": (ODEPrior(known("lorenz63"), 0.1, THREE_EIGHTHS), 3),
+        "fifth order": (ODEPrior(known("lorenz96", state_size=size), 0.1, FIFTH_ORDER), size),
         "midpoint of a bilinear form": (
             ODEPrior(bilinear("lorenz96").double(), 0.1, "midpoint"),
             size,
         ),
         "rk4 of a function": (RK4Prior(lambda x: torch.sin(x).roll(1, -1), 0.3), size),
-        "scaled": (ScaledPrior(RK4Prior(Lorenz63(), 0.1), [0.5, 1.0, 2.0], [1.0, 2.0, 3.0]), 3),
+        "scaled": (
+            ScaledPrior(RK4Prior(known("lorenz63"), 0.1), [0.5, 1.0, 2.0], [1.0, 2.0, 3.0]),
+            3,
+        ),
     }
 
 
@@ -166,17 +176,20 @@ def test_the_vjp_of_an_ode_prior_can_be_differentiated(prior, size):
 
 
 def test_an_adjoint_is_used_where_there_is_one():
-    class Broken(Lorenz63):
+    class Broken(LinearisedDynamics):
         def adjoint(self, x, dy):
             return -super().adjoint(x, dy)
 
     x, r = normal(2, 1, 4, 3)
-    right, wrong = RK4Prior(Lorenz63(), 0.1).vjp(x, r), RK4Prior(Broken(), 0.1).vjp(x, r)
+    right, wrong = (
+        RK4Prior(known("lorenz63"), 0.1).vjp(x, r),
+        RK4Prior(Broken(get_model("lorenz63")), 0.1).vjp(x, r),
+    )
     assert not torch.allclose(right, wrong)
 
 
 def test_a_scaled_prior_is_the_prior_in_other_units():
-    prior, x = RK4Prior(Lorenz63(), 0.01), 10.0 * normal(2, 5, 3)
+    prior, x = RK4Prior(known("lorenz63"), 0.01), 10.0 * normal(2, 5, 3)
     mean, std = torch.tensor([1.0, 2.0, 25.0]).double(), torch.tensor([8.0, 9.0, 8.5]).double()
     scaled = ScaledPrior(prior, mean.tolist(), std.tolist())
     z = (x - mean) / std
@@ -186,13 +199,13 @@ def test_a_scaled_prior_is_the_prior_in_other_units():
 
 def test_bad_tableaux_and_scales_are_refused():
     with pytest.raises(InputError, match="unknown tableau 'rk5'"):
-        ODEPrior(Lorenz63(), 0.1, "rk5")
+        ODEPrior(known("lorenz63"), 0.1, "rk5")
     with pytest.raises(InputError, match="lengths"):
         Tableau([[1.0]], [1.0])
     with pytest.raises(InputError, match="sum to"):
         Tableau([[]], [0.9])
     with pytest.raises(InputError, match="std is"):
-        ScaledPrior(RK4Prior(Lorenz63(), 0.1), 0.0, 0.0)
+        ScaledPrior(RK4Prior(known("lorenz63"), 0.1), 0.0, 0.0)
 
 
 # --- patches ------------------------------------------------------------------------------------

@@ -8,9 +8,8 @@ from pyvda.cost import VariationalCost
 from pyvda.errors import InputError
 from pyvda.learned.description import Pattern
 from pyvda.learned.model import LearnedModel
-from pyvda.models.model import lorenz63, lorenz96
-from pyvda.models.presets import get_preset
-from pyvda.models.tendencies import from_model
+from pyvda.models.in_torch import module_of
+from pyvda.models.registry import get_model, get_preset
 from pyvda.priors import GENN, ODEPrior, ScaledPrior
 from pyvda.solvers.step_groups import CellNetwork, Cells
 from pyvda.state.batch import Batch
@@ -22,7 +21,7 @@ from pyvda.training.configuration import (
     validated,
 )
 
-MODELS = {"lorenz63": lorenz63(), "lorenz96": lorenz96()}
+MODELS = {name: get_model(name) for name in ("lorenz63", "lorenz96")}
 
 
 def states(name, *shape, seed=0):
@@ -80,7 +79,7 @@ def test_cells_and_back(dimension, steps):
 @pytest.mark.parametrize("name", MODELS)
 def test_runs_are_steps_and_their_adjoint(name):
     model = MODELS[name]
-    physical = ODEPrior(from_model(model), model.time_step)
+    physical = ODEPrior(module_of(model), model.time_step)
     prior = ScaledPrior(physical, 2.0, 5.0).double()
     z = ((states(name, 4) - 2.0) / 5.0).requires_grad_()
     run, end, pullback = prior.run(z, 3)

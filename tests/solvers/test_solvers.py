@@ -12,8 +12,8 @@ from pyvda.cost import Background, VariationalCost
 from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError
 from pyvda.methods import Problem
-from pyvda.models.model import lorenz63
-from pyvda.models.tendencies import Lorenz63, Lorenz96
+from pyvda.models.in_torch import known
+from pyvda.models.registry import get_model
 from pyvda.names import Status
 from pyvda.priors import GENN, RK4Prior, TwoScaleGENN
 from pyvda.priors.spacetime import SpaceTime
@@ -29,8 +29,10 @@ def problems():
     small = {"width": 3, "features": 6, "latent": 4}
     line = VariationalCost(TwoScaleGENN(3, **small), 0.5, 1.0, learnable=True)
     plane = VariationalCost(TwoScaleGENN(1, 2, True, merge=3, **small), 0.5, 1.0, learnable=True)
-    ode63 = VariationalCost(RK4Prior(Lorenz63(), 0.01), 0.5, 1.0, learnable=True)
-    ode96 = VariationalCost(RK4Prior(Lorenz96(), 0.05), 0.5, 1.0, learnable=True)
+    ode63 = VariationalCost(RK4Prior(known("lorenz63"), 0.01), 0.5, 1.0, learnable=True)
+    ode96 = VariationalCost(
+        RK4Prior(known("lorenz96", state_size=6), 0.05), 0.5, 1.0, learnable=True
+    )
     found = {}
     for name, cost, channels, dimension, size in (
         ("line", line, 3, 1, 3),
@@ -197,7 +199,7 @@ def test_lorenz63_descends_at_the_usual_step():
     generator = torch.Generator().manual_seed(0)
     x = 8.0 * torch.randn(4, 50, 3, dtype=torch.float64, generator=generator)
     batch = Batch(x, torch.ones_like(x), x)
-    cost = VariationalCost(RK4Prior(Lorenz63(), 0.01))
+    cost = VariationalCost(RK4Prior(known("lorenz63"), 0.01))
     costs = GradientDescent(0.13).solve(cost, batch, 200, history=True).history.cost
     assert (costs[1:] <= costs[:-1] * (1 + 1e-12)).all()
     assert (costs[-1] < 0.05 * costs[0]).all()
@@ -354,7 +356,7 @@ def test_what_takes_components_alone_refuses_fields():
         Regression(5, 1, 2, 4, (1,)).double().solve(cost, batch)
     arrays = Batch(*(a.numpy() for a in (batch.observation, batch.mask, batch.first_guess)))
     with pytest.raises(InputError, match="an assimilation expects"):
-        Problem(arrays, lorenz63(), CostSettings(0.01), get_engine("torch"))
+        Problem(arrays, get_model("lorenz63"), CostSettings(0.01), get_engine("torch"))
     with pytest.raises(InputError, match="a trained model expects"):
         load("lorenz63-genn-conv")(batch)
 

@@ -20,7 +20,7 @@ from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError
 from pyvda.learned.description import read_description
 from pyvda.learned.model import normalisation
-from pyvda.models.presets import get_preset
+from pyvda.models.registry import get_preset
 from pyvda.training.configuration import Configuration, validated
 from pyvda.training.data_settings import Files
 from pyvda.training.files import FileData

@@ -6,7 +6,7 @@ import torch
 
 from pyvda.learned.description import Pattern
 from pyvda.learned.model import LearnedModel
-from pyvda.models.presets import get_preset
+from pyvda.models.registry import get_preset
 from pyvda.state.batch import Batch
 from pyvda.training import losses
 from pyvda.training.configuration import Architecture, Supervised, Unsupervised, validated

@@ -12,7 +12,7 @@ from pyvda.errors import InputError
 from pyvda.models.model import Model
 from pyvda.operators.points import Points
 
-_MODEL_NUMBER = {"lorenz63": 63, "lorenz96": 96}
+_MODEL_NUMBER = {"Lorenz63": 63, "Lorenz96": 96}  # of the struct
 _SCHEME_NUMBER = {"euler": 1, "rk4": 4}
 
 _I, _F, _P = ctypes.c_int64, ctypes.c_double, ctypes.c_void_p
@@ -22,7 +22,9 @@ POINTS = (_I, _P, _P, _P, _P, _P)
 
 def described(model: Model) -> tuple[int, Array, int]:
     """Return the model's number, its parameters and its state size."""
-    number = _number("model", model.name, _MODEL_NUMBER)
+    if model.julia is None:
+        raise InputError(f"{model.name} is not written in Julia; choose the engine torch")
+    number = _number("model", model.julia.type_name, _MODEL_NUMBER)
     return number, np.array(model.parameters, dtype=float), model.state_size
 
 

@@ -28,8 +28,8 @@ from pyvda.engine.interface import (
     moved,
 )
 from pyvda.errors import InputError
+from pyvda.models.in_torch import module_of
 from pyvda.models.model import Model
-from pyvda.models.tendencies import from_model
 from pyvda.operators.points import Points
 from pyvda.priors.ode import ODEPrior
 from pyvda.state.batch import Batch
@@ -64,7 +64,7 @@ class TorchEngine:
     ) -> Array:
         shape = (len(start), model.state_size)
         y = checked("start", start, shape, np.dtype(float))
-        tendency = from_model(model)
+        tendency = module_of(model)
 
         def f(state: Array) -> Array:
             return np.asarray(tendency(torch.from_numpy(state)).numpy())
@@ -161,7 +161,7 @@ def _double(x: Array) -> torch.Tensor:
 
 
 def _prior(model: Model, time_step: float, scheme: Scheme) -> ODEPrior:
-    return ODEPrior(from_model(model), time_step, scheme)
+    return ODEPrior(module_of(model), time_step, scheme)
 
 
 class _Cost:
@@ -210,7 +210,7 @@ def _at_points(
     )
     at = x[torch.arange(len(x))[:, None], step]
     length = (settings.time_step * fraction)[..., None]
-    tendency = from_model(model)
+    tendency = module_of(model)
     # A step of length 1 where time runs θΔ times as fast.
     there = ODEPrior(lambda s: length * tendency(s), 1.0, settings.scheme).step(at)
     return (operator * there).sum(-1)

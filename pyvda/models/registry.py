@@ -1,0 +1,162 @@
+"""Built-in models and presets by name, found by looking into the folder of the zoo.
+
+Other packages add models by an entry point of the group `pyvda.models`, whose object is a `Family`,
+a `Model`, or a function of parameters that returns a `Model`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import cache
+from importlib.metadata import entry_points
+from types import ModuleType
+from typing import Any
+
+from pyvda.errors import InputError
+from pyvda.models import zoo
+from pyvda.models.family import Family
+from pyvda.models.model import Model, chosen, number
+from pyvda.models.presets import Preset
+
+GROUP = "pyvda.models"
+
+
+@cache
+def _modules() -> tuple[ModuleType, ...]:
+    names = sorted(found.name for found in pkgutil.iter_modules(zoo.__path__))
+    return tuple(importlib.import_module(f"{zoo.__name__}.{name}") for name in names)
+
+
+@cache
+def families() -> dict[str, Family]:
+    """Return the built-in models by name."""
+    return {module.FAMILY.name: module.FAMILY for module in _modules()}
+
+
+@cache
+def presets() -> dict[str, Preset]:
+    """Return the presets by name."""
+    found: dict[str, Preset] = {}
+    for module in _modules():
+        found |= getattr(module, "PRESETS", {})
+    return found
+
+
+def get_preset(name: str) -> Preset:
+    """Return the preset called `name`."""
+    if name not in presets():
+        raise InputError(f"unknown preset {name!r}; choose one of {', '.join(presets())}")
+    return presets()[name]
+
+
+def default_model() -> Model:
+    """Return the model that stands in where none is named."""
+    (family,) = (family for family in families().values() if family.default)
+    return family.model()
+
+
+def get_model(name: str, **parameters: Any) -> Model:
+    """Return the model called `name`, with some parameters and sizes changed.
+
+    Parameters
+    ----------
+    name : str
+        Of a built-in model, or of one that an installed package adds.
+    **parameters : float or int
+
+    Raises
+    ------
+    InputError
+        For an unknown name, an unknown parameter, or a value that the model cannot have.
+
+    Examples
+    --------
+    >>> get_model("lorenz63", rho=20.0).parameters[1]
+    20.0
+    """
+    if isinstance(name, str) and name in families():
+        return families()[name].model(**parameters)
+    if isinstance(name, str) and (added := _added(name)) is not None:
+        return _made(name, added, parameters)
+    raise InputError(f"unknown model {name!r}; choose one of {', '.join(names())}")
+
+
+def names() -> list[str]:
+    """Return the names of all models that `get_model` knows."""
+    added = [point.name for point in entry_points(group=GROUP)]
+    return [*families(), *(name for name in added if name not in families())]
+
+
+def get_family(name: str) -> Family:
+    """Return the built-in model called `name`, its parameters and sizes still open."""
+    if name not in families():
+        raise InputError(f"unknown model {name!r}; choose one of {', '.join(families())}")
+    return families()[name]
+
+
+def registered(name: str, state_size: int, parameters: tuple[float, ...]) -> Model:
+    """Return the registered model with these numbers, as files say them.
+
+    Raises
+    ------
+    InputError
+        When there is no model of that name, or it has another number of parameters or another
+        state size.
+    """
+    if name not in families():
+        found = get_model(name)
+        return found.with_parameters(parameters)
+    family = families()[name]
+    if len(parameters) != len(family.parameters):
+        raise InputError(
+            f"{name} has {len(family.parameters)} parameters "
+            f"({', '.join(family.parameters)}), found {len(parameters)} values"
+        )
+    given: dict[str, Any] = dict(zip(family.parameters, parameters, strict=True))
+    if "state_size" in family.sizes:
+        given["state_size"] = state_size
+    found = family.model(**given)
+    if found.state_size != state_size:
+        raise InputError(
+            f"{name} has a state of {found.state_size} components, found a state size of "
+            f"{state_size}"
+        )
+    return found
+
+
+def _added(name: str) -> Any:
+    """Return what an installed package registered under `name`, or None."""
+    for point in entry_points(group=GROUP, name=name):
+        try:
+            return point.load()
+        except Exception as error:
+            raise InputError(
+                f"the model {name!r} of the package {point.dist and point.dist.name} cannot be "
+                f"loaded ({error}); repair or remove that package"
+            ) from error
+    return None
+
+
+def _made(name: str, made: Any, parameters: dict[str, Any]) -> Model:
+    if isinstance(made, Family):
+        return made.model(**parameters)
+    if not isinstance(made, Model):
+        try:
+            made = made(**parameters)
+        except TypeError as error:
+            raise InputError(f"{name} could not be made with {parameters} ({error})") from error
+        parameters = {}
+    if not isinstance(made, Model):
+        raise InputError(f"{name} is a {type(made).__name__}, expected a pyvda model")
+    return changed(made, parameters)
+
+
+def changed(model: Model, given: dict[str, Any]) -> Model:
+    """Return `model` with some parameters changed; its sizes are fixed."""
+    if not given:
+        return model
+    own = dict(zip(model.parameter_names, model.parameters, strict=True))
+    chosen("parameter", given, own, model.name)
+    numbers = {k: number(f"the parameter {k} of {model.name}", v) for k, v in given.items()}
+    return model.with_parameters(tuple((own | numbers).values()))
