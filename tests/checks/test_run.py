@@ -551,7 +551,7 @@ def test_command_with_a_checkpoint(monkeypatch, capsys, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "give --model lorenz63"),
+        ((), "give --model, one of"),
         (("--model", "lorenz84"), "unknown model 'lorenz84'"),
         (("--model", "lorenz63", "--obs", "none.nc"), "none.nc"),
         (("--model", "lorenz63", "--window", "20"), "give that with --obs"),

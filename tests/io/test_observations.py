@@ -12,7 +12,7 @@ import pyvda
 from pyvda.errors import InputError
 from pyvda.io.observations import prepared
 from pyvda.io.validation import statistics
-from pyvda.models.model import get_model
+from pyvda.models.registry import get_model
 from pyvda.state import windows
 
 READS: Counter = Counter()
