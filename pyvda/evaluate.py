@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import xarray as xr
@@ -11,13 +12,19 @@ from pyvda import names, scores
 from pyvda.engine import get_engine
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
-from pyvda.models.model import Model
+from pyvda.io.layout import restacked
+from pyvda.io.pairs import paired
+from pyvda.models.model import Model, get_model
 
 INNER_STEPS = slice(20, 180)
 
 
 def evaluate(
-    analysis: xr.Dataset, truth: xr.Dataset, *, engine: str | None = None
+    analysis: xr.Dataset,
+    truth: xr.Dataset,
+    *,
+    model: Model | None = None,
+    engine: str | None = None,
 ) -> dict[str, Array]:
     """Return the scores of each window.
 
@@ -26,7 +33,9 @@ def evaluate(
     analysis : Dataset
         As `assimilate` makes it; the model and the time step are taken from its attributes.
     truth : Dataset
-        `truth`, of the same shape as `analysis`.
+        `truth`, or the variables that were analysed, of the same windows as `analysis`.
+    model : Model, optional
+        That made the analysis. Default: pyvda's own of the name that the analysis states.
     engine : str, optional
         Makes the forecasts Φ(x); see `pyvda.engine.get_engine`.
 
@@ -41,9 +50,10 @@ def evaluate(
     InputError
         When one of the files is not what it should be, or they do not belong together.
     """
-    model, time_step = check(analysis, truth)
+    model, time_step = check(analysis, truth, model)
+    analysis, truth = restacked(analysis), restacked(truth, analysis)
     x = _windows(analysis[names.ANALYSIS])
-    true = _windows(truth[names.TRUTH])
+    true = _windows(paired(truth[names.TRUTH], analysis[names.ANALYSIS]))
     innovation = _windows(analysis[names.INNOVATION])
     observed = np.isfinite(innovation)
     running = get_engine(engine)
@@ -65,7 +75,9 @@ def evaluate(
     return found
 
 
-def check(analysis: xr.Dataset, truth: xr.Dataset) -> tuple[Model, float]:
+def check(
+    analysis: xr.Dataset, truth: xr.Dataset, model: Model | None = None
+) -> tuple[Model, float]:
     """Return the model and the time step of an analysis that can be scored by this truth.
 
     Raises
@@ -73,6 +85,8 @@ def check(analysis: xr.Dataset, truth: xr.Dataset) -> tuple[Model, float]:
     InputError
         As `evaluate`.
     """
+    model, time_step = _model(analysis, model)
+    truth, analysis = restacked(truth, analysis), restacked(analysis)
     for ds, name, hint in (
         (analysis, names.ANALYSIS, "`pyvda assimilate`"),
         (analysis, names.INNOVATION, "`pyvda assimilate`"),
@@ -80,12 +94,8 @@ def check(analysis: xr.Dataset, truth: xr.Dataset) -> tuple[Model, float]:
     ):
         if name not in ds:
             raise InputError(f"the file has no variable {name!r}; give one made by {hint}")
-    if truth[names.TRUTH].shape != analysis[names.ANALYSIS].shape:
-        raise InputError(
-            f"the truth has shape {truth[names.TRUTH].shape}, the analysis "
-            f"{analysis[names.ANALYSIS].shape}; give the truth of the same windows"
-        )
-    return _model(analysis)
+    paired(truth[names.TRUTH], analysis[names.ANALYSIS])
+    return model, time_step
 
 
 def _windows(array: xr.DataArray) -> Array:
@@ -93,15 +103,35 @@ def _windows(array: xr.DataArray) -> Array:
     return values[None] if values.ndim == 2 else values
 
 
-def _model(analysis: xr.Dataset) -> tuple[Model, float]:
+def _model(analysis: xr.Dataset, given: Model | None) -> tuple[Model, float]:
+    """Return the model and the time step that the attribute pyvda_configuration states."""
     try:
         configuration = json.loads(analysis.attrs["pyvda_configuration"])
-        described = configuration["model"] | {
-            "parameters": tuple(configuration["model"]["parameters"])
-        }
-        return Model(**described), float(configuration["cost"]["time_step"])
+        stated = configuration["model"]
+        name, size = str(stated["name"]), int(stated["state_size"])
+        parameters = tuple(float(value) for value in stated["parameters"])
+        time_step = float(configuration["cost"]["time_step"])
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             "the file does not say with which model it was made (attribute pyvda_configuration); "
             "give one made by `pyvda assimilate`"
         ) from error
+    model = get_model(name) if given is None else given
+    if len(parameters) != len(model.parameters) or not np.isfinite(parameters).all():
+        raise InputError(
+            f"the file says that it was made by {name} with the parameters {list(parameters)} "
+            f"(attribute pyvda_configuration), but {name} has {len(model.parameters)} numbers; "
+            "give the file as `pyvda assimilate` made it"
+        )
+    if not 0 < time_step < np.inf:
+        raise InputError(
+            f"the file says that its time step is {time_step} (attribute pyvda_configuration), "
+            "expected a positive number; give the file as `pyvda assimilate` made it"
+        )
+    found = restacked(analysis)
+    if names.ANALYSIS in found and found[names.ANALYSIS].shape[-1] != size:
+        raise InputError(
+            f"the analysis has a state of {found[names.ANALYSIS].shape[-1]} components, but says "
+            f"that it was made with {name} of {size}; give the file as `pyvda assimilate` made it"
+        )
+    return replace(model, parameters=parameters, state_size=size), time_step

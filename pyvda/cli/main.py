@@ -200,6 +200,7 @@ def assimilate(
     from pyvda.assimilate import assimilate as run
     from pyvda.engine import get_engine
     from pyvda.io import netcdf
+    from pyvda.io.pairs import with_truth
     from pyvda.io.tables import on_grid
     from pyvda.models.registry import default_model, get_model
     from pyvda.settings import settled
@@ -225,7 +226,7 @@ def assimilate(
             observations, told.variable, chunks=lambda ds: netcdf.by_size(ds, told.block)
         )
     if truth is not None:
-        observed = _with_truth(observed, _read(truth))
+        observed = with_truth(observed, _read(truth))
     with _warnings_in_a_line(), shown("assimilate", quiet) as report:
         analysis = run(observed, report=report, **settings)
         analysis.attrs["source"] = f"observations from {observations.name}"
@@ -528,12 +529,6 @@ def _checkpoint(given: str | Path | None, settings: dict[str, Any]) -> dict[str,
             "add --method fsgd"
         )
     return {"resume_file": path}
-
-
-def _with_truth(observed: Any, truth: Any) -> Any:
-    if "truth" not in truth or truth["truth"].shape != observed["observation"].shape:
-        raise InputError("the truth does not have the shape of the observations; give their truth")
-    return observed.assign(truth=(observed["observation"].dims, truth["truth"].data))
 
 
 def _summary(analysis: Any) -> str:

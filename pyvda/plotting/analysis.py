@@ -18,6 +18,7 @@ import xarray as xr
 from pyvda import names
 from pyvda.errors import InputError
 from pyvda.io.atomic import replacing
+from pyvda.io.layout import restacked
 from pyvda.plotting import window_axes
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ def plot_analysis(
 
     Parameters and errors are those of `plot_reconstruction`.
     """
+    truth = None if truth is None else restacked(truth, analysis)
+    analysis = restacked(analysis)
     if not has_descent(analysis):
         return plot_reconstruction(analysis, truth, windows)
     shown = window_axes.panels_of(analysis, truth, windows)
@@ -87,7 +90,8 @@ def plot_reconstruction(
     Parameters
     ----------
     analysis : Dataset
-        `analysis` and `innovation`, (window, time, state) or (time, state).
+        `analysis` and `innovation`, (window, time, state) or (time, state), or the variables that
+        were analysed.
     truth : Dataset, optional
         `truth`, of the same shape.
     windows : sequence of int, optional
@@ -99,6 +103,8 @@ def plot_reconstruction(
     InputError
         When variables are missing, the truth has another shape, or no window is left.
     """
+    truth = None if truth is None else restacked(truth, analysis)
+    analysis = restacked(analysis)
     shown = window_axes.panels_of(analysis, truth, windows)
     with _figure() as figure:
         figure.set_size_inches(*window_axes.size_of(shown))

@@ -12,6 +12,7 @@ import xarray as xr
 from pyvda import names
 from pyvda.errors import InputError
 from pyvda.io import validation
+from pyvda.io.pairs import paired
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,11 +50,7 @@ def panels_of(
     if truth is not None:
         if names.TRUTH not in truth:
             raise InputError("the file of the truth has no variable 'truth'")
-        if dict(truth[names.TRUTH].sizes) != dict(analysis[names.ANALYSIS].sizes):
-            raise InputError(
-                f"the truth has sizes {dict(truth[names.TRUTH].sizes)}, the analysis "
-                f"{dict(analysis[names.ANALYSIS].sizes)}; give the truth of the same windows"
-            )
+        paired(truth[names.TRUTH], analysis[names.ANALYSIS])
     in_windows = names.WINDOW in analysis[names.ANALYSIS].dims
     steps = analysis.sizes[names.TIME]
     count = analysis.sizes[names.WINDOW] if in_windows else -(-steps // _STRETCH)

@@ -14,6 +14,7 @@ from pyvda.engine import get_engine
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.io import conventions, netcdf, validation
+from pyvda.io.pairs import paired
 from pyvda.learned import patterns
 from pyvda.learned.description import Pattern
 from pyvda.models.registry import names as model_names
@@ -139,9 +140,10 @@ def _opened(observations: str | None, truth: str | None, settings: Files) -> xr.
     if true is None:
         return ds
     states = true[names.TRUTH]
-    _check_pair(
-        states, ds[names.OBSERVATION], f"truth in {truth}", f"observation in {observations}"
-    )
+    states = paired(
+        states, ds[names.OBSERVATION],
+        called=f"truth in {truth}", beside=f"observation in {observations}",
+    )  # fmt: skip
     return ds.assign({names.TRUTH: (states.dims, states.values)})
 
 
@@ -160,44 +162,6 @@ def _states(path: str, variable: str | None) -> xr.Dataset:
             "every step; fill them, or leave out these windows or steps in all files"
         )
     return states
-
-
-def _check_pair(
-    states: xr.DataArray, observed: xr.DataArray, truth: str, observations: str
-) -> None:
-    """Refuse a truth of other steps, components or units than the observations."""
-    if (states.dims, states.shape) != (observed.dims, observed.shape):
-        raise InputError(
-            f"the {truth} is {_shape(states)}, the {observations} {_shape(observed)}; give the "
-            "truth of these observations"
-        )
-    for name in states.dims:
-        if name in states.coords and name in observed.coords:
-            differ = _differ(states[name].values, observed[name].values)
-            if differ.any():
-                at = int(np.argmax(differ))
-                raise InputError(
-                    f"the {truth} has {name} {states[name].values[at]} where the {observations} "
-                    f"has {observed[name].values[at]}; give the truth of these observations"
-                )
-    units = states.attrs.get("units"), observed.attrs.get("units")
-    if None not in units and units[0] != units[1]:
-        raise InputError(
-            f"the {truth} is in units of {units[0]}, the {observations} in {units[1]}; convert one "
-            "of them"
-        )
-
-
-def _differ(labels: Array, others: Array) -> Array:
-    """Tell which labels differ; of numbers, by more than the rounding of a stored time."""
-    if labels.dtype.kind == others.dtype.kind == "f":
-        step = np.abs(np.diff(others)).min(initial=np.inf)
-        return np.asarray(np.abs(labels - others) > 1e-2 * step)
-    return np.broadcast_to(labels != others, labels.shape)
-
-
-def _shape(array: xr.DataArray) -> str:
-    return " x ".join(f"{size} {name}" for name, size in array.sizes.items())
 
 
 def _check_alike(training: xr.Dataset, step: float, selecting: xr.Dataset, other: float) -> None:

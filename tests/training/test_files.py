@@ -231,8 +231,8 @@ def _in_kelvin(ds: xr.Dataset) -> xr.Dataset:
     ("change", "data", "says"),
     [
         (lambda ds: ds.isel(time=slice(8)), BOTH, "is 6 window x 8 time x 3 state, the obs"),
-        (_shifted, BOTH, "has time 0.01 where the observation in obs.nc has 0.0"),
-        (lambda ds: ds.assign_coords(state=["u", "v", "w"]), BOTH, "has state u where"),
+        (_shifted, BOTH, "time is 0.01 in the truth in truth.nc and 0.0 in the"),
+        (lambda ds: ds.assign_coords(state=["u", "v", "w"]), BOTH, "state is u in the truth"),
         (_gap, BOTH, "has 18 missing or infinite values"),
         (_in_kelvin, BOTH, "in units of K, the observation in obs.nc in m"),
         (None, BOTH | {"validation": 6}, "6 windows, of which 6 are for validation"),

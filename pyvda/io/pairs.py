@@ -1,0 +1,99 @@
+"""Do two arrays describe the same windows, steps and components? Decided by their labels.
+
+Shape alone does not tell: windows that are shifted or in another order have the same shape.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from pyvda import names
+from pyvda.errors import InputError
+
+_LABELS = (*names.DIMENSIONS, names.WINDOW_START)
+
+
+def paired(
+    truth: xr.DataArray, other: xr.DataArray, *, called: str = "truth", beside: str = "analysis"
+) -> xr.DataArray:
+    """Return the truth in the order of dimensions of the array that it belongs to.
+
+    Parameters
+    ----------
+    truth, other : DataArray
+        (window, time, state) or (time, state) in any order. Labels (the coordinates window, time,
+        state and window_start) count where both have them.
+    called, beside : str, optional
+        What the two are, for messages.
+
+    Raises
+    ------
+    InputError
+        When sizes, labels or units differ.
+    """
+    if dict(truth.sizes) != dict(other.sizes):
+        raise InputError(
+            f"the {called} is {_shape(truth)}, the {beside} {_shape(other)}; give the truth of the "
+            "same windows"
+        )
+    truth = truth.transpose(*other.dims)
+    for name in _LABELS:
+        if name not in truth.coords or name not in other.coords:
+            continue
+        here, there = truth[name].values, other[name].values
+        if here.shape != there.shape:
+            continue  # along other dimensions: not labels of the same thing
+        different = _different(here, there)
+        if different.any():
+            at = int(np.argmax(different))
+            raise InputError(
+                f"{name} is {here[at]} in the {called} and {there[at]} in the {beside}; give the "
+                f"truth of the same windows, or put it into their order by {name}"
+            )
+    units = truth.attrs.get("units"), other.attrs.get("units")
+    if None not in units and units[0] != units[1]:
+        raise InputError(
+            f"the {called} is in units of {units[0]}, the {beside} in {units[1]}; convert one of "
+            "them"
+        )
+    return truth
+
+
+def with_truth(observed: xr.Dataset, truth: xr.Dataset) -> xr.Dataset:
+    """Return observations with the truth of the same windows added.
+
+    Parameters
+    ----------
+    observed : Dataset
+        As `open_observations` returns it.
+    truth : Dataset
+        `truth`, or the variables that the observations are of.
+
+    Raises
+    ------
+    InputError
+        When there is no truth, or it is not that of these observations.
+    """
+    from pyvda.io.layout import restacked
+
+    true = restacked(truth, observed)
+    if names.TRUTH not in true:
+        raise InputError("the file has no variable 'truth'; give one made by `pyvda simulate`")
+    found = paired(true[names.TRUTH], observed[names.OBSERVATION], beside="observations")
+    return observed.assign({names.TRUTH: (found.dims, found.data, found.attrs)})
+
+
+def _different(labels: Any, others: Any) -> np.ndarray:
+    """Tell which labels differ; of numbers, by more than the rounding of a stored time."""
+    if labels.dtype.kind in "fiu" and others.dtype.kind in "fiu":
+        step = np.abs(np.diff(others.astype(float))).min(initial=np.inf)
+        tolerance = 1e-2 * step if np.isfinite(step) else 0.0
+        return np.asarray(np.abs(labels.astype(float) - others.astype(float)) > tolerance)
+    return np.broadcast_to(labels != others, labels.shape)
+
+
+def _shape(array: xr.DataArray) -> str:
+    return " x ".join(f"{size} {name}" for name, size in array.sizes.items())

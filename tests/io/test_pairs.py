@@ -1,0 +1,70 @@
+"""Whether truth and analysis belong together is decided by labels."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from pyvda.errors import InputError
+from pyvda.io.pairs import paired, with_truth
+
+VALUES = np.random.default_rng(0).normal(size=(4, 6, 3))
+
+
+def array(**attrs):
+    coords = {
+        "window": np.arange(4),
+        "time": 0.01 * np.arange(6),
+        "state": list("xyz"),
+        "window_start": ("window", 6 * np.arange(4)),
+    }
+    return xr.DataArray(VALUES, coords, ("window", "time", "state"), attrs=attrs)
+
+
+def test_the_order_of_dimensions_does_not_matter():
+    found = paired(array().transpose("state", "window", "time"), array())
+    xr.testing.assert_identical(found, array())
+
+
+@pytest.mark.parametrize("name", ["window", "time", "state", "window_start"])
+def test_labels_that_only_one_side_has_do_not_count(name):
+    xr.testing.assert_identical(paired(array().drop_vars(name), array()), array().drop_vars(name))
+
+
+def test_rounding_of_times_does_not_count():
+    other = array().assign_coords(time=array().time.astype("f4"))
+    assert paired(other, array()) is not None
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            lambda a: a.isel(window=slice(None, None, -1)),
+            "window is 3 in the truth and 0 in the analysis",
+        ),
+        (
+            lambda a: a.assign_coords(window=a.window + 1),
+            "window is 1 in the truth and 0 in the analysis",
+        ),
+        (lambda a: a.assign_coords(time=a.time + 0.01), r"time is 0.01 in the truth and 0\.0 in"),
+        (lambda a: a.isel(state=[0, 2, 1]), "state is z in the truth and y in"),
+        (lambda a: a.assign_coords(window_start=a.window_start + 2), "window_start is 2 in"),
+        (lambda a: a.isel(window=slice(1, None)), "truth is 3 window x 6 time x 3 state, the"),
+        (lambda a: a.rename(state="component"), "the truth is 4 window x 6 time x 3 component"),
+        (lambda a: a.assign_attrs(units="K"), "in units of K, the analysis in m; convert"),
+    ],
+)
+def test_what_does_not_belong_together_is_refused_in_one_sentence(change, sentence):
+    with pytest.raises(InputError, match=sentence) as refused:
+        paired(change(array()), array(units="m"))
+    assert "\n" not in str(refused.value)
+
+
+def test_observations_get_their_truth():
+    observed = array().to_dataset(name="observation")
+    found = with_truth(observed, array().to_dataset(name="truth"))
+    np.testing.assert_array_equal(found.truth, VALUES)
+    with pytest.raises(InputError, match="window is 3 in the truth and 0 in the observations"):
+        with_truth(observed, array().isel(window=slice(None, None, -1)).to_dataset(name="truth"))
+    with pytest.raises(InputError, match="no variable 'truth'"):
+        with_truth(observed, xr.Dataset())
