@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import xarray as xr
@@ -14,7 +13,7 @@ from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.io.layout import restacked
 from pyvda.io.pairs import paired
-from pyvda.models.model import Model, get_model
+from pyvda.models.model import Model
 
 INNER_STEPS = slice(20, 180)
 
@@ -116,13 +115,16 @@ def _model(analysis: xr.Dataset, given: Model | None) -> tuple[Model, float]:
             "the file does not say with which model it was made (attribute pyvda_configuration); "
             "give one made by `pyvda assimilate`"
         ) from error
-    model = get_model(name) if given is None else given
-    if len(parameters) != len(model.parameters) or not np.isfinite(parameters).all():
-        raise InputError(
-            f"the file says that it was made by {name} with the parameters {list(parameters)} "
-            f"(attribute pyvda_configuration), but {name} has {len(model.parameters)} numbers; "
-            "give the file as `pyvda assimilate` made it"
-        )
+    if given is not None:
+        model = given.with_parameters(parameters)
+    else:
+        try:
+            model = Model(name, size, parameters, float(stated["time_step"]))
+        except (InputError, KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"the attribute pyvda_configuration describes no model of pyvda's ({error}); give "
+                "the file as `pyvda assimilate` made it, or the model that made it"
+            ) from error
     if not 0 < time_step < np.inf:
         raise InputError(
             f"the file says that its time step is {time_step} (attribute pyvda_configuration), "
@@ -134,4 +136,4 @@ def _model(analysis: xr.Dataset, given: Model | None) -> tuple[Model, float]:
             f"the analysis has a state of {found[names.ANALYSIS].shape[-1]} components, but says "
             f"that it was made with {name} of {size}; give the file as `pyvda assimilate` made it"
         )
-    return replace(model, parameters=parameters, state_size=size), time_step
+    return model, time_step

@@ -77,7 +77,7 @@ def open_observations(
     with _reading(path):
         source = _open(path)
     try:
-        ds = conventions.normalise(source, variable, getattr(model, "state_space", None))
+        ds = conventions.normalise(source, variable, None if model is None else model.state_space)
         if callable(chunks):
             chunks = chunks(ds)
         with _reading(path):

@@ -34,7 +34,7 @@ def prepared(
     InputError
         See `conventions.normalise`, `validation.check` and `tables.located`.
     """
-    space = getattr(model, "state_space", None)
-    ds = conventions.as_float64(conventions.normalise(observations, variable, space))
+    ds = conventions.normalise(observations, variable, model.state_space)
+    ds = conventions.as_float64(ds)
     found = validation.check(ds)
     return tables.located(ds), found
