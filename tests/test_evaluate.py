@@ -41,8 +41,11 @@ def test_parameters_that_are_not_the_models_are_refused(pair, parameters):
 
 def test_a_state_of_another_size_than_the_models_is_refused(pair):
     analysis, truth = pair
-    with pytest.raises(InputError, match=r"3 components, but says .* of 4"):
+    with pytest.raises(InputError, match="pyvda_configuration"):
         pyvda.evaluate(changed(analysis, state_size=4), truth)
+    other = changed(analysis, name="lorenz96", parameters=[8.0], state_size=40)
+    with pytest.raises(InputError, match="3 components, but says that it was made with lorenz96"):
+        pyvda.evaluate(other, truth)
 
 
 def test_named_variables_are_scored_like_a_state(pair):
