@@ -1,4 +1,4 @@
-"""Priors Φ: modules that map a window to what its dynamics predict of it, eqs. (7) to (10)."""
+"""Priors Φ: modules that map a window to the window its dynamics predict, eqs. (7) to (10)."""
 
 from pyvda.priors.autoencoder import AutoEncoderPrior
 from pyvda.priors.genn import GENN, TwoScaleGENN

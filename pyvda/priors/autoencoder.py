@@ -17,8 +17,8 @@ class AutoEncoderPrior(nn.Module):
     """A convolutional autoencoder; only its bottleneck keeps Φ from being the identity.
 
     ψ: convolution, ReLU, then a convolution whose kernel and stride are a cell of `factors` points,
-    to `code` channels. φ: transposed convolution from the cells back, ReLU, convolution. A window
-    that its cells do not fill is continued by zeros, and Φ(x) is cut back to its size.
+    to `code` channels. φ: transposed convolution back from the cells, ReLU, convolution. A window
+    that does not fill its last cell is padded with zeros, and Φ(x) is cropped to the window's size.
 
     Parameters
     ----------
@@ -27,7 +27,8 @@ class AutoEncoderPrior(nn.Module):
     dimension : int
         Axes the convolutions run over: 1 (time), 2 (time, component), 3 (time, y, x).
     periodic : bool
-        Whether the axes other than time are circles; they must then be multiples of their factors.
+        Whether the axes other than time are periodic; their sizes must then be multiples of the
+        factors.
     width : int
         Odd size of the two full-resolution kernels along every axis.
     features : int
@@ -41,7 +42,7 @@ class AutoEncoderPrior(nn.Module):
     Raises
     ------
     InputError
-        When the code is not smaller than what it encodes.
+        The code is not smaller than what it encodes, or a size is invalid.
     """
 
     first_predicted = 0
@@ -88,7 +89,7 @@ class AutoEncoderPrior(nn.Module):
         missing = [-size % factor for size, factor in zip(axes, self.factors, strict=True)]
         if self.space.periodic and any(missing[1:]):
             raise InputError(
-                f"the circles have sizes {tuple(axes[1:])}, expected multiples of "
+                f"the periodic axes have sizes {tuple(axes[1:])}, expected multiples of "
                 f"{self.factors[1:]}; change the factors"
             )
         h = torch.relu(self.first(self.space.pad(grid, self.reach)))

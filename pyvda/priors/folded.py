@@ -9,8 +9,8 @@ differentiate to any order.
 of g = ∇ₓ ½‖x − Φ(x)‖² for a cotangent ḡ is the gradient of the number ḡ·g, that is of the
 derivative of ½‖x − Φ‖² in the direction ḡ: a tangent pass forward, then one reverse pass. Windows
 are taken in blocks that stay in the cache, and nothing of the inner gradient's graph is recorded.
-On a CPU the Julia engine has this operation too (`compiled.py`), faster, over time or over time and
-component, with cells in time alone.
+On a CPU the Julia engine has the same, faster operation (`pyvda.kernels.operations`), for
+convolutions over time or over time and component, with coarse cells in time only.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from pyvda.priors.linearise import Pullback
 from pyvda.priors.patches import fold, gather, pool, pool_transpose, spread, unfold
 from pyvda.priors.spacetime import SpaceTime
 
-# What the widest layer of a block may take on a CPU: small enough for the last cache, large enough
-# that the calls take less time than the arithmetic.
+# Bytes of a block's widest layer on a CPU: small enough for the last-level cache, large enough that
+# calls take less time than arithmetic.
 _BLOCK_BYTES = 1 << 21
 
 
@@ -43,7 +43,7 @@ class Branch(NamedTuple):
     kernel : (features, C·Πtaps)
         W, the first layer, its centre tap zero.
     head : Head
-        What makes the outputs, C times the points of a cell, of the features.
+        Maps features to outputs, C times the points of a cell.
     """
 
     kernel: Tensor
@@ -51,12 +51,12 @@ class Branch(NamedTuple):
 
     @property
     def weights(self) -> tuple[Tensor, ...]:
-        """W and the head's two."""
+        """W and the two weights of the head."""
         return (self.kernel, *self.head)
 
 
 class Layout(NamedTuple):
-    """What the arithmetic must know besides the weights: grid, taps, and each scale's cells."""
+    """What the arithmetic needs besides the weights: grid, taps, and each scale's coarse cells."""
 
     space: SpaceTime
     taps: tuple[int, ...]
@@ -101,12 +101,12 @@ class FoldedGENN:
         result: Tensor
         if engine is not None:
             scales = self._scales()
-            cells = self.layout.space.split(x).transpose(1, 2).contiguous()
-            result = ResidualGradient.apply(cells, engine, scales, *weights).reshape(x.shape)
+            groups = self.layout.space.split(x).transpose(1, 2).contiguous()
+            result = ResidualGradient.apply(groups, engine, scales, *weights).reshape(x.shape)
         else:
             heads = tuple(type(branch.head) for branch in self.branches)
-            recorded = torch.is_grad_enabled()
-            result = _ResidualGradient.apply(x, layout, heads, recorded, *weights)
+            keep = torch.is_grad_enabled()
+            result = _ResidualGradient.apply(x, layout, heads, keep, *weights)
         return result
 
     def engine(self, x: Tensor) -> JuliaEngine | None:
@@ -120,7 +120,7 @@ class FoldedGENN:
         return engine_for(x, [weight for branch in self.branches for weight in branch.weights])
 
     def _scales(self) -> GENNScales:
-        """Return how the engine is told of all but the weights."""
+        """Return the engine's description of the prior, without the weights."""
         space, taps = self.layout.space, self.layout.taps
         return GENNScales(
             taps=(taps[0], taps[1] if space.dimension == 2 else 1),
@@ -166,7 +166,7 @@ class _ResidualGradient(torch.autograd.Function):
         x: Tensor,
         layout: Layout,
         heads: tuple[type[Head], ...],
-        recorded: bool,
+        keep: bool,
         *weights: Tensor,
     ) -> Tensor:
         ctx.layout, ctx.heads = layout, heads
@@ -190,9 +190,9 @@ class _ResidualGradient(torch.autograd.Function):
                 ):
                     da = through_relu(branch.head.reverse(r, state, gather(v, factors)), r)
                     g = g - put_patches(layout, branch.kernel.T @ da, factors, v.shape)
-                    if recorded:
+                    if keep:
                         saved += [r, state, da]
-                if recorded:
+                if keep:
                     saved.append(v)
                 parts.append(from_grid(layout.space, g))
         ctx.save_for_backward(x, *weights, *saved)
@@ -228,7 +228,7 @@ class _ResidualGradient(torch.autograd.Function):
                 tangents.append((r_dot, tangent))
                 if trained:
                     total[0].addmm_(da, patches.T)
-            # The reverse pass: ḡ·g has −v̄·Φ and −v·(∂Φ/∂x) ḡ, whose sign is put in at the end.
+            # The reverse pass: ḡ·g has −v̄·Φ and −v·(∂Φ/∂x) ḡ, whose sign is applied at the end.
             x_bar = v_bar
             for branch, factors, total, (r, state, _), (r_dot, tangent) in zip(
                 branches, layout.factors, sums, states, tangents, strict=True
@@ -290,7 +290,7 @@ def through_relu(cotangent: Tensor, output: Tensor) -> Tensor:
 
 
 def windows_in_block(space: SpaceTime, x: Tensor, branches: Sequence[Branch]) -> int:
-    """Return how many windows to treat at once."""
+    """Return how many windows to process at once."""
     if x.device.type != "cpu":
         return max(1, len(x))
     widest = max(max(weight.shape) for branch in branches for weight in branch.head)

@@ -1,20 +1,19 @@
-"""GENN priors (section 3.2): Φ(x)(s) is made from the neighbourhood of s, without x(s).
+"""GENN priors (section 3.2): Φ(x)(s) depends on the neighbourhood of s, but not on x(s).
 
-The first layer sees every position but the one it predicts: the centre of its kernels has no weight
-at all (none is stored, so none can be trained). All later layers have kernel size 1. What this
-guarantees:
+The first layer sees every position except the one it predicts: its kernels have no centre weight
+(none is stored, so none can be trained). All later layers have kernel size 1. This guarantees:
 
 - dimension 1 (time; the D components are channels): Φ(x)(t, ·) does not depend on x(t, ·), for
   every pair of components;
-- dimensions 2 and 3 (space-time, one channel): Φ(x)(t, k) does not depend on x(t, k), but may on
-  x(t, l);
-- with cells of several steps (`pyvda.priors.spacetime`): what is said of a step t holds for all
-  steps of its cell.
+- dimensions 2 and 3 (space-time, one channel): Φ(x)(t, k) does not depend on x(t, k), but may
+  depend on x(t, l);
+- with groups of several steps (`pyvda.priors.spacetime`): the statement about a step t holds for
+  all steps of its group.
 
 The coarse scale of (10) predicts a cell from the means of other cells, never from its own, and the
-upsampling gives each point what was predicted of its own cell: kernel and stride are equal, cells
-do not overlap. So the guarantee holds for two scales too. (An upsampling whose kernels overlap
-would break it: x(s) then comes back through its own cell's mean in a neighbour's prediction.)
+upsampling gives each point the prediction of its own cell: kernel and stride are equal, so cells do
+not overlap. The guarantee therefore holds for two scales too. (With overlapping upsampling kernels
+it would not: x(s) would return through its own cell's mean in a neighbour's prediction.)
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from pyvda.priors.spacetime import SpaceTime
 
 
 class Scale(nn.Module):
-    """The weights of one scale: first layer without its centre, then a bilinear block, no biases.
+    """The weights of one scale: first layer without a centre, then a bilinear block; no biases.
 
     Parameters
     ----------
@@ -67,7 +66,7 @@ class Scale(nn.Module):
         return torch.cat((before, torch.zeros_like(before[..., :1]), after), -1)
 
     def folded(self, last: Tensor | None = None) -> Branch:
-        """Return the scale multiplied out; `last` (rows, outputs) is one more 1×1 at its end."""
+        """Return the scale multiplied out; `last` (rows, outputs) is one more 1×1 at the end."""
         # Once per solve and small: in full precision under autocast too.
         with torch.autocast(self.reduce.device.type, enabled=False):
             return self._folded(None if last is None else last.to(self.reduce.dtype))
@@ -86,7 +85,7 @@ class Scale(nn.Module):
 
 
 class _Foldable(nn.Module):
-    """What is evaluated through its folded form, `prepare()`."""
+    """A prior that is evaluated through its folded form, `prepare()`."""
 
     first_predicted = 0
 
@@ -118,14 +117,14 @@ class GENN(_Foldable):
     dimension : int
         Axes the convolution runs over: 1 (time), 2 (time, component), 3 (time, y, x).
     periodic : bool
-        Whether the axes other than time are circles; beyond its other edges a window is zero.
+        Whether the axes other than time are periodic; beyond all other edges a window is zero.
     width : int or sequence of int
         Odd size of the first layer's kernels, for all axes or for each.
     features, latent : int
         Channels of the first layer and of the bilinear block.
     every : int
-        Steps of a cell. `GENN(3, features=40, every=8)` has the 14 940 parameters of the paper's
-        prior for Lorenz-63, sees 40 steps to either side, and takes a quarter of the arithmetic.
+        Steps of a group. `GENN(3, features=40, every=8)` has the 14 940 parameters of the paper's
+        prior for Lorenz-63, sees 40 steps to either side, and needs a quarter of the arithmetic.
     """
 
     def __init__(
@@ -142,7 +141,9 @@ class GENN(_Foldable):
         self.space = SpaceTime(channels, dimension, periodic, every)
         self.taps = _for_each_axis("width", width, dimension)
         if any(k % 2 == 0 for k in self.taps):
-            raise InputError(f"width is {width}, expected odd sizes, so that there is a centre")
+            raise InputError(
+                f"width is {width}, expected odd sizes, so that the kernel has a centre"
+            )
         size = self.space.grid_channels
         self.scale = Scale(size, self.taps, features, latent, size)
 
@@ -165,12 +166,12 @@ class TwoScaleGENN(_Foldable):
     Parameters
     ----------
     channels, dimension, periodic, width, features, latent
-        As of `GENN`; the width is the same number of points or cells on both scales.
+        As for `GENN`; the width is the same number of points or cells on both scales.
     factors : int or sequence of int
-        Size of a cell: in time only, or along each axis. A last cell that the window does not fill
-        is the mean of the points it has, and what is predicted beyond the window is dropped.
+        Size of a cell: in time only, or along each axis. An incomplete last
+        cell is the mean of the points it has; predictions beyond the window are discarded.
     merge : int, optional
-        Channels in which both scales are added before a last 1×1 to `channels`; without it each
+        Channels in which both scales are added before a final 1×1 to `channels`; without it, each
         scale ends in `channels`.
     """
 
@@ -212,7 +213,7 @@ class TwoScaleGENN(_Foldable):
 
 
 def _weight(*shape: int, fan: int | None = None) -> nn.Parameter:
-    """Return a weight started as torch starts its convolutions: uniform within 1/√(inputs)."""
+    """Return a weight initialised as torch does for convolutions: uniform within 1/√(inputs)."""
     bound = 1.0 / math.sqrt(math.prod(shape[1:]) if fan is None else fan)
     return nn.Parameter(torch.empty(*shape).uniform_(-bound, bound))
 

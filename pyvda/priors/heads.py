@@ -1,17 +1,17 @@
-"""What follows the first layer of a GENN scale: a quadratic function y of its features r.
+"""The layers after the first of a GENN scale: a quadratic function y of its features r.
 
-All the 1×1 convolutions after the first layer's ReLU are linear but for one product, so they are
-multiplied out once per solve, before the iterations. Two forms of the same function remain:
+The 1×1 convolutions after the first layer's ReLU are linear except for one product, so they are
+multiplied out once per solve, before the iterations. This leaves two forms of the same function:
 
     BilinearHead    (p, q, l) = M r,   y = O (p q) + l
     QuadraticHead   z_n = S_n r + l_n,   y_n = ½ rᵀ (z_n + l_n),   S_n symmetric
 
-The second has its own gradient, z_n = ∂y_n/∂r, for nothing; it is the smaller one where there are
+The second form computes its own gradient, z_n = ∂y_n/∂r, on the way; it is smaller when there are
 few outputs. Columns are positions: r (features, N), y (outputs, N).
 
-Each head has, besides y, the three products that a gradient and its backward pass take. With v the
-cotangent of y, dr = (∂y/∂r)ᵀ v; for a direction ṙ of r then ẏ = (∂y/∂r) ṙ, and `second` gives the
-gradient of v̄·y + v·ẏ with respect to r, adding that with respect to the weights to `totals`.
+Besides y, each head provides the three products that a gradient and its backward pass need. With v
+the cotangent of y, dr = (∂y/∂r)ᵀ v; for a direction ṙ of r then ẏ = (∂y/∂r) ṙ, and `second` gives
+the gradient of v̄·y + v·ẏ with respect to r, adding that with respect to the weights to `totals`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class BilinearHead(NamedTuple):
     product: Tensor
 
     def value(self, r: Tensor) -> tuple[Tensor, Tensor]:
-        """Return y and what the other methods take as `state`, M r."""
+        """Return y and M r, which the other methods take as `m`."""
         m = self.mix @ r
         p, q, linear = self._three(m)
         return torch.addmm(linear, self.product, p * q), m
@@ -41,7 +41,7 @@ class BilinearHead(NamedTuple):
         return self.mix.T @ torch.cat((s * q, s * p, v))
 
     def tangent(self, r: Tensor, m: Tensor, r_dot: Tensor) -> tuple[Tensor, Tensor]:
-        """Return ẏ and what `second` takes as `tangent`, M ṙ."""
+        """Return ẏ and M ṙ, which `second` takes as `m_dot`."""
         m_dot = self.mix @ r_dot
         p, q, _ = self._three(m)
         p_dot, q_dot, l_dot = self._three(m_dot)
@@ -83,7 +83,7 @@ class QuadraticHead(NamedTuple):
     linear: Tensor
 
     def value(self, r: Tensor) -> tuple[Tensor, Tensor]:
-        """Return y and what the other methods take as `state`, z (outputs, features, N)."""
+        """Return y and z (outputs, features, N), which the other methods take as `z`."""
         z = torch.addmm(self.linear.reshape(-1, 1), self.matrix, r)
         z = z.reshape(*self.linear.shape, -1)
         return 0.5 * ((z * r).sum(1) + self.linear @ r), z
@@ -93,7 +93,7 @@ class QuadraticHead(NamedTuple):
         return v * z[0] if len(z) == 1 else torch.einsum("nk,nfk->fk", v, z)
 
     def tangent(self, r: Tensor, z: Tensor, r_dot: Tensor) -> tuple[Tensor, Tensor]:
-        """Return ẏ; `second` needs nothing more."""
+        """Return ẏ and ṙ, which `second` takes as `tangent`."""
         return (z * r_dot).sum(1), r_dot
 
     def second(
@@ -131,7 +131,7 @@ def smaller_head(left: Tensor, right: Tensor, linear: Tensor, product: Tensor) -
     linear : (outputs, features)
         The linear part.
     product : (outputs, latent)
-        What becomes of the products.
+        Maps the products to the outputs.
     """
     outputs, features = linear.shape
     if outputs * features > 2 * len(left) + outputs:

@@ -1,4 +1,4 @@
-"""What a cost asks of a prior: Φ(x), and the product of its transposed Jacobian with a residual.
+"""Evaluation of a prior for a cost: Φ(x), and its transposed Jacobian times a residual.
 
 A prior that knows its vector-Jacobian product has a method
 

@@ -1,8 +1,8 @@
 """Priors from differential equations: Φ is one explicit Runge-Kutta step, eqs. (7) and (8).
 
-Φ(x)(t) is the state that the step makes of x(t − Δ); nothing predicts the first step of a window,
-so Φ(x)(0) = x(0) and `first_predicted` is 1. The vector-Jacobian product walks the stages backwards
-with the tendency's own `adjoint`; it is made of torch operations and can itself be differentiated.
+Φ(x)(t) is the result of the step from x(t − Δ); nothing predicts the first step of a window, so
+Φ(x)(0) = x(0) and `first_predicted` is 1. The vector-Jacobian product walks the stages backwards
+with the tendency's own `adjoint`; it consists of torch operations and can itself be differentiated.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class ODEPrior(nn.Module):
     Parameters
     ----------
     tendency : module or function
-        Maps states (..., D) to dx/dt (..., D); fixed or trainable. With a method
-        `adjoint(x, dy)` no inner graph is built for gradients.
+        Maps states (..., D) to dx/dt (..., D); fixed or trainable. If it has a method
+        `adjoint(x, dy)`, no inner graph is built for gradients.
     time_step : float
         Δ, in the tendency's unit of time.
     tableau : str or Tableau

@@ -2,8 +2,8 @@
 
 Grids are channel-major here, (C, B, *axes), so that a convolution is one matrix product
 (features, taps) × (taps, positions) over the positions of all windows of a block. A matrix of
-patches is made and used while it is in the processor's cache: that beats the library's own
-convolutions for the single input channel of the learned priors, most of all in the backward pass.
+patches is built and used while it is in the processor's cache, which is faster than the library's
+own convolutions for the single input channel of the learned priors, above all in the backward pass.
 
     unfold  <->  fold             every position with its neighbours
     pool    <->  pool_transpose   mean over cells of a coarser grid
@@ -70,7 +70,7 @@ class _Fold(torch.autograd.Function):
 
 
 def pool(grid: Tensor, factors: Sequence[int]) -> Tensor:
-    """Return the means over cells of `factors` points; an incomplete last cell over what it has."""
+    """Return means over cells of `factors` points; an incomplete last cell averages what it has."""
     for axis, factor in enumerate(factors, start=2):
         if factor == 1:
             continue

@@ -1,4 +1,4 @@
-"""Windows as grids: where convolutions find the channels, the axes, and the edges.
+"""Windows as grids: channels, axes and edges for convolutions.
 
 The learned priors and solvers work on three layouts of a window:
 
@@ -8,9 +8,9 @@ The learned priors and solvers work on three layouts of a window:
 
 Beyond its edges a window is zero in time, and periodic or zero along the other axes.
 
-With cells (`every` steps each) the steps of a cell are channels too, and the first axis of a grid
-counts cells: a convolution then costs a fraction of one over all steps, and reaches as many times
-farther. Observations that come every `every` steps have channels of their own.
+With `every` > 1, groups of `every` consecutive steps become channels as well, and the first axis of
+a grid counts groups: a convolution then costs a fraction of one over all steps, and reaches `every`
+times as far. Observations that come every `every` steps have channels of their own.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class SpaceTime:
     periodic : bool
         Whether the axes other than time are circles.
     every : int
-        Steps of a cell; the steps of a window are a multiple.
+        Steps of a group; the number of steps of a window must be a multiple of it.
     """
 
     channels: int
@@ -50,7 +50,7 @@ class SpaceTime:
         if self.dimension not in (1, 2, 3):
             raise InputError(f"dimension is {self.dimension}, expected 1, 2 or 3")
         if self.every < 1:
-            raise InputError(f"a cell of {self.every} steps, expected at least 1")
+            raise InputError(f"every is {self.every}, expected at least 1 step in a group")
         if self.channels < 1:
             raise InputError(f"channels is {self.channels}, expected at least 1")
         if self.dimension > 1 and self.channels != 1:
@@ -61,21 +61,21 @@ class SpaceTime:
 
     @property
     def grid_channels(self) -> int:
-        """Channels of a grid, every · C: the components, where they are channels, of each step."""
+        """Channels of a grid, every · C."""
         return self.every * self.channels
 
     def split(self, x: Tensor) -> Tensor:
         """Return windows (B, T, …) as grids (B, every · C, T / every, *axes)."""
         self._check(x)
-        cells = x.unflatten(1, (-1, self.every))
-        return cells.flatten(2).transpose(1, 2) if self.dimension == 1 else cells.transpose(1, 2)
+        groups = x.unflatten(1, (-1, self.every))
+        return groups.flatten(2).transpose(1, 2) if self.dimension == 1 else groups.transpose(1, 2)
 
     def join(self, grid: Tensor) -> Tensor:
         """Return grids (B, every · C, T / every, *axes) as windows (B, T, …)."""
-        cells = grid.transpose(1, 2)
-        return (cells.unflatten(2, (self.every, -1)) if self.dimension == 1 else cells).flatten(
-            1, 2
-        )
+        groups = grid.transpose(1, 2)
+        if self.dimension == 1:
+            groups = groups.unflatten(2, (self.every, -1))
+        return groups.flatten(1, 2)
 
     def pad(self, grid: Tensor, half: Sequence[int]) -> Tensor:
         """Return grids (…, *axes) with half[a] more points at both ends of each axis a."""
@@ -93,7 +93,7 @@ class SpaceTime:
         return F.pad(grid, widths) if any(widths) else grid
 
     def unpad(self, padded: Tensor, half: Sequence[int]) -> Tensor:
-        """Return the transpose of `pad`: what was added goes back to where it came from."""
+        """Return the transpose of `pad`: padded values are added back to the points they copy."""
         start = padded.ndim - self.dimension
         for axis in range(self.dimension):
             h, where = half[axis], start + axis
@@ -114,13 +114,13 @@ class SpaceTime:
             names = {1: f"(window, time, {self.channels})", 2: "(window, time, state)"}
             raise InputError(
                 f"the windows have shape {tuple(x.shape)}, expected "
-                f"{names.get(self.dimension, '(window, time, y, x)')}; this module was made for "
+                f"{names.get(self.dimension, '(window, time, y, x)')}; this module expects "
                 f"{self.channels} channels and convolutions over {self.dimension} axes"
             )
         if x.shape[1] % self.every:
             raise InputError(
-                f"the windows have {x.shape[1]} steps, expected a multiple of {self.every}, the "
-                "steps of a cell of this module; choose another length of the windows"
+                f"the windows have {x.shape[1]} steps, expected a multiple of {self.every}, "
+                "because this module groups that many steps; choose another window length"
             )
 
 

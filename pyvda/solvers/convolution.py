@@ -1,10 +1,10 @@
-"""Convolutions of the learned solvers, which keep the size of their grids.
+"""Convolutions of the learned solvers, which preserve the size of their grids.
 
-With a handful of channels a processor spends most of its time in a library convolution's overheads.
-On a CPU a convolution, or a `Chain` of them, is one operation of the Julia engine, where that is
-used; without it, the product of its weights with a matrix of patches, made for a block of windows
-at a time while it is in the cache, in the backward pass too. Elsewhere, and under autocast, it is
-torch's own.
+With few channels a library convolution spends most of its time on overhead. On a CPU a convolution,
+or a `Chain` of them, is therefore one operation of the Julia engine; without that engine it is the
+product of its weights with a matrix of patches, built for one block of windows at a time so that it
+stays in the cache, in the backward pass too. On other devices, and under autocast, torch's own
+convolution is used.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pyvda.kernels.operations import Convolutions, engine_for
 from pyvda.priors.patches import fold, unfold
 from pyvda.priors.spacetime import SpaceTime
 
-# What the patches of a block may take.
+# Bytes of the patches of one block.
 _BLOCK_BYTES = 1 << 21
 
 
@@ -37,7 +37,7 @@ class Convolution(nn.Module):
     width : int
         Odd size of the kernel along every axis.
     bias : bool
-        Whether to add one number a channel.
+        Whether to add one number per channel.
     relu : bool
         Whether to end with a ReLU.
     """
@@ -84,12 +84,12 @@ class Convolution(nn.Module):
         return result.relu() if self.relu else result
 
     def engine(self, grid: Tensor) -> JuliaEngine | None:
-        """Return the engine that computes this for such grids, None where torch does."""
+        """Return the engine that computes this for such grids; None if torch does."""
         return _engine(grid, [self])
 
 
 class Chain(nn.Sequential):
-    """Convolutions, one after the other, each of the grids that the last one gives."""
+    """Convolutions applied one after another."""
 
     def forward(self, grid: Tensor) -> Tensor:
         """Return (outputs, B, *axes) from channel-major grids (inputs, B, *axes)."""
@@ -100,7 +100,7 @@ class Chain(nn.Sequential):
         return _on_engine(engine, grid, layers, tuple(layer.relu for layer in layers))
 
     def engine(self, grid: Tensor) -> JuliaEngine | None:
-        """Return the engine that computes this for such grids, None where torch does."""
+        """Return the engine that computes this for such grids; None if torch does."""
         layers = self._layers()
         if any(layer.bias is not None for layer in layers):
             return None
@@ -111,7 +111,7 @@ class Chain(nn.Sequential):
 
 
 def _engine(grid: Tensor, layers: list[Convolution]) -> JuliaEngine | None:
-    """Return the engine that computes these convolutions, None where torch does."""
+    """Return the engine that computes these convolutions; None if torch does."""
     space = layers[0].space
     reach = max(layer.width // 2 for layer in layers)
     too_wide = space.dimension == 2 and space.periodic and reach > grid.shape[-1]
@@ -131,7 +131,7 @@ def _on_engine(
 
 
 class _Convolve(torch.autograd.Function):
-    """ReLU (if asked for) of weight times patches, block by block; patches are made again."""
+    """Weights times patches, block by block, with an optional ReLU; backward rebuilds patches."""
 
     @staticmethod
     def forward(ctx: Any, grid: Tensor, weight: Tensor, space: SpaceTime, relu: bool) -> Tensor:
@@ -181,8 +181,8 @@ class _Convolve(torch.autograd.Function):
 def _narrows(weight: Tensor) -> bool:
     """Return whether there are fewer channels out than in.
 
-    Then not the patches of what comes in are multiplied, but every point, and the products are
-    added where they belong: the wide matrix has the few channels out times the taps.
+    If so, every input point is multiplied and the products are added to the outputs they contribute
+    to, so that the wide matrix has the few output channels times the taps.
     """
     return weight.shape[0] < weight.shape[1]
 
@@ -191,7 +191,7 @@ def _matrix(weight: Tensor) -> Tensor:
     """Return the kernels (outputs, inputs, *taps) as the matrix of the form chosen."""
     if not _narrows(weight):
         return weight.flatten(1)
-    # (outputs · Πtaps, inputs): point s adds to point t by the tap s − t, so taps turn around.
+    # (outputs · Πtaps, inputs): point s adds to point t by the tap s − t, so the taps are reversed.
     return weight.flip(*range(2, weight.ndim)).movedim(1, -1).flatten(0, -2)
 
 

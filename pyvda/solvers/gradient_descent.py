@@ -13,8 +13,8 @@ from pyvda.solvers.solver import Carry, GradientSolver
 class GradientDescent(GradientSolver):
     """x ← x − α ∇U with α = step · n, n = T · D the number of values of a window.
 
-    U being a mean over the window, its curvature falls with n and the largest stable α grows with
-    it: counting α in n makes one step fit windows of every length.
+    Because U is a mean over the window, its curvature falls with n and the largest stable α grows
+    with n; measured in units of n, one step size suits windows of every length.
 
     Parameters
     ----------

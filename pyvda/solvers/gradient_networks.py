@@ -1,12 +1,12 @@
-"""Learned solvers: a convolutional LSTM (11) and a convolutional network (12) take the gradient.
+"""Learned solvers on the gradient: a convolutional LSTM (11) and a convolutional network (12).
 
 Both see the gradient of each window divided by the root mean square of that window's first
-gradient. The scale is the window's own, and both start from zero, so the answer for a window
-depends neither on the other windows of its batch nor on chance. Gradients fall as the iterations
-converge, and with a scale kept from the first one the steps fall with them.
+gradient. Each window has its own scale, and both solvers start from zero, so the analysis of a
+window depends neither on the other windows of its batch nor on chance. Because the scale stays that
+of the first gradient, steps shrink as the iterations converge.
 
-The paper counts the two weights of the cost among a solver's parameters (they are trained with it),
-here they are the cost's: `VariationalCost(..., learnable=True)`.
+The paper counts the two weights of the cost, which are trained jointly, among a solver's
+parameters; here they belong to the cost: `VariationalCost(..., learnable=True)`.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ class LSTMSolver(_OnGrids):
     dimension : int
         Axes the convolution runs over: 1 (time), 2 (time, component), 3 (time, y, x).
     periodic : bool
-        Whether the axes other than time are circles.
+        Whether the axes other than time are periodic.
     hidden : int, optional
         Channels of h and c; five times those of the grids if not given.
     width : int
         Odd size of the kernels.
     every : int
-        Steps of a cell (`pyvda.priors.spacetime`).
+        Steps of a group (`pyvda.priors.spacetime`).
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class LSTMSolver(_OnGrids):
         self.update = Convolution(self.space, self.hidden, size, 1)
 
     def init(self, x0: Tensor) -> Carry:
-        """Return h = c = 0 and a scale to be found."""
+        """Return h = c = 0 and a scale that is not known yet."""
         grid = self._grid(x0)
         h = grid.new_zeros(self.hidden, *grid.shape[1:])
         return h, h, _unknown_scale(x0)
@@ -88,9 +88,9 @@ class LSTMSolver(_OnGrids):
         scale = _scale(scale, gradient)
         grid = self._grid(self.alpha * (gradient / scale))
         gates, candidate = self.gates(torch.cat((grid, h))).split((3 * self.hidden, self.hidden))
-        keep_in, keep, keep_out = gates.sigmoid().chunk(3)
-        c = keep * c + keep_in * candidate.tanh()
-        h = keep_out * c.tanh()
+        input_gate, forget, output = gates.sigmoid().chunk(3)
+        c = forget * c + input_gate * candidate.tanh()
+        h = output * c.tanh()
         return x - self._windows(self.update(h)), (h, c, scale)
 
 
@@ -105,7 +105,7 @@ class ConvSolver(_OnGrids):
     Parameters
     ----------
     channels, dimension, periodic, width, every
-        As of `LSTMSolver`.
+        As for `LSTMSolver`.
     hidden : pair of int, optional
         Channels between the three convolutions; 8 and 16 times those of the grids if not given.
     """
@@ -134,7 +134,7 @@ class ConvSolver(_OnGrids):
             self.update.weight.copy_(torch.eye(size).reshape(self.update.weight.shape))
 
     def init(self, x0: Tensor) -> Carry:
-        """Return g = 0 and a scale to be found."""
+        """Return g = 0 and a scale that is not known yet."""
         return torch.zeros_like(self._grid(x0)), _unknown_scale(x0)
 
     def on_engine(self, cost: BoundCost, x: Tensor) -> bool:
@@ -151,22 +151,21 @@ class ConvSolver(_OnGrids):
 
 
 def _both(cost: BoundCost, x: Tensor, of_solver: JuliaEngine | None) -> bool:
-    """Return whether the prior's gradient at x is the engine's, as the solver's part is."""
+    """Return whether the engine computes the prior's gradient at x as well as the solver's part."""
     of_prior = getattr(cost.prior, "engine", None)
     return of_solver is not None and of_prior is not None and of_prior(x) is not None
 
 
 def _unknown_scale(x: Tensor) -> Tensor:
-    # Without an element: the iterations after the first then see from its shape alone, without
-    # asking the device, that the scale has been found.
+    # An empty tensor: later iterations see from the shape alone that the scale is known, without
+    # waiting for the device.
     return x.new_empty(0)
 
 
 def _scale(scale: Tensor, gradient: Tensor) -> Tensor:
-    """Return the scale, or if there is none yet the RMS of each window's gradient."""
+    """Return the scale if known, else the RMS of each window's gradient."""
     if scale.numel():
         return scale
     mean = gradient.square().mean(tuple(range(1, gradient.ndim)), keepdim=True)
-    # A window at its minimum has nothing to scale: one instead of zero, so that neither its step
-    # nor what the backward pass sends through it becomes infinite.
+    # At a minimum the gradient is zero: a scale of one keeps the step and its derivative finite.
     return torch.where(mean > torch.finfo(mean.dtype).tiny, mean, torch.ones_like(mean)).sqrt()

@@ -1,18 +1,18 @@
 """Solvers that start from a regression: `Regression` alone, and `ShootingSolver` that refines it.
 
 A regression maps masked observations to states in one pass. The shooting solver goes on from there
-with the known model, as multiple shooting does: the window is cut into cells, the model runs
-through each cell from the state at its start (its node), and a network corrects the states from
-what the runs leave unexplained:
+with the known model, as multiple shooting does: the window is cut into groups of steps, the model
+runs through each group from the state at its start (its node), and a network corrects the states
+from what the runs leave unexplained:
 
-    δ_k = z_k − M(z_{k−1})       the defect between the runs of two cells,
-    Mᵀ δ_{k+1}                   the same seen from the node before, by the adjoint,
+    δ_k = z_k − M(z_{k−1})       the defect between the runs of two groups,
+    Mᵀ δ_{k+1}                   the next defect, mapped back to this node by the adjoint,
     y − z                        the innovations along the runs.
 
-For a weak-constraint cost with controls at the nodes these are its whole gradient (eq. 4 with the
-model over a cell as Φ): a learned Gauss-Newton step, so to say. Each iteration has a network of its
-own, which is trained on the states that the ones before it leave, with no graph through them:
-training costs the memory of one network, whatever the number of iterations.
+They make up the whole gradient of a weak-constraint cost with controls at the nodes (eq. 4 with the
+model over a group as Φ), so an iteration resembles a learned Gauss-Newton step. Each iteration has
+a network of its own, trained on the states that the previous ones produce and without a graph
+through them, so training needs the memory of one network, whatever the number of iterations.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from pyvda.cost import VariationalCost, as_tensor
 from pyvda.errors import InputError
 from pyvda.solvers.solver import Solver, SolverResult, status_of
-from pyvda.solvers.step_groups import _WAVES, CellNetwork, Cells
+from pyvda.solvers.step_groups import POSITION_CHANNELS, StepGroupNetwork, StepGroups
 from pyvda.state.batch import Batch
 
 
@@ -38,13 +38,14 @@ class Regression(Solver):
     state_size : int
         D.
     dimension : int
-        1: components are channels; 2: they are a circle along which the network is shared.
+        1: components are channels; 2: components form a periodic axis along which weights are
+        shared.
     every : int
-        Steps of a cell.
+        Steps of a group.
     width : int
         Channels of the network.
     dilations : sequence of int
-        Of its blocks.
+        Dilations of its blocks.
     """
 
     def __init__(
@@ -52,22 +53,24 @@ class Regression(Solver):
     ) -> None:
         super().__init__()
         self.state_size = state_size
-        self.on = Cells(every, dimension)
-        channels = self.on.channels(state_size)
-        inputs = 2 * channels + 2 * _WAVES
-        self.network = CellNetwork(inputs, channels, width, dilations, dimension)
+        self.groups = StepGroups(every, dimension)
+        channels = self.groups.channels(state_size)
+        inputs = 2 * channels + POSITION_CHANNELS
+        self.network = StepGroupNetwork(inputs, channels, width, dilations, dimension)
 
     def widest(self, steps: int, size: int) -> int:
-        return self.network.width * self.on.cell_points(steps, size)
+        return self.network.width * self.groups.grid_points(steps, size)
 
     def regress(self, batch: Batch) -> Tensor:
         """Return the states that the observations suggest, (B, T, D)."""
         batch.expect_components("a regression")
-        mask = self.on.split(as_tensor("mask", batch.mask))
-        seen = mask * self.on.split(as_tensor("observation", batch.observation))
-        grid = torch.cat((self.on.grid(seen), self.on.grid(mask)), 1)
-        out = self.network(torch.cat((grid, self.on.position(grid)), 1))
-        return self.on.join(self.on.cells(out, self.state_size), batch.observation.shape[1])
+        mask = self.groups.split(as_tensor("mask", batch.mask))
+        seen = mask * self.groups.split(as_tensor("observation", batch.observation))
+        grid = torch.cat((self.groups.grid(seen), self.groups.grid(mask)), 1)
+        out = self.network(torch.cat((grid, self.groups.position(grid)), 1))
+        return self.groups.join(
+            self.groups.ungrid(out, self.state_size), batch.observation.shape[1]
+        )
 
     def solve(
         self, cost: VariationalCost, batch: Batch, iterations: int = 0, **unused: Any
@@ -78,16 +81,16 @@ class Regression(Solver):
 
 
 class ShootingSolver(Solver):
-    """A regression, then learned corrections of the model's runs through the cells.
+    """A regression, then learned corrections of the model's runs through the groups of steps.
 
     Parameters
     ----------
     start : Regression
         Where the iterations start.
     stages : int
-        Networks; a further iteration uses the last one again.
+        Number of networks; iterations beyond that reuse the last one.
     width, dilations
-        Of each of them.
+        Channels and dilations of each network.
     """
 
     def __init__(
@@ -95,63 +98,63 @@ class ShootingSolver(Solver):
     ) -> None:
         super().__init__()
         self.start = start
-        on, size = start.on, start.state_size
-        inputs = 3 * on.channels(size) + on.channels(size, 2) + 2 * _WAVES
+        groups, size = start.groups, start.state_size
+        inputs = 3 * groups.channels(size) + groups.channels(size, 2) + POSITION_CHANNELS
         self.stages = nn.ModuleList(
-            CellNetwork(inputs, on.channels(size), width, dilations, on.dimension)
+            StepGroupNetwork(inputs, groups.channels(size), width, dilations, groups.dimension)
             for _ in range(stages)
         )
 
     def widest(self, steps: int, size: int) -> int:
         wide = max(network.width for network in (self.start.network, *self.stages))
-        return wide * self.start.on.cell_points(steps, size)
+        return wide * self.start.groups.grid_points(steps, size)
 
     def solve(
         self, cost: VariationalCost, batch: Batch, iterations: int, **unused: Any
     ) -> SolverResult:
         """Return the states after the regression and `iterations` corrections.
 
-        `path` has the states before and after every correction, each with the graph of the network
-        that made it and of no other.
+        `path` holds the states before and after every correction, each with the graph of only the
+        network that produced it.
 
         Raises
         ------
         InputError
-            When the prior is not one step of a model after the other.
+            The prior does not step a model.
         """
         if not hasattr(cost.prior, "run"):
             raise InputError(
                 f"a shooting solver needs a prior that is a known model's step, the "
-                f"{type(cost.prior).__name__} is none; take a prior of kind rk4 or euler"
+                f"{type(cost.prior).__name__} is not; use a prior of kind rk4 or euler"
             )
-        on, size, steps = self.start.on, self.start.state_size, batch.observation.shape[1]
-        mask = on.split(as_tensor("mask", batch.mask))
-        observation = on.split(as_tensor("observation", batch.observation))
+        groups, size, steps = self.start.groups, self.start.state_size, batch.observation.shape[1]
+        mask = groups.split(as_tensor("mask", batch.mask))
+        observation = groups.split(as_tensor("observation", batch.observation))
         path = [self.start.regress(batch)]
         for k in range(iterations):
             base, features = self._linearised(cost.prior, path[-1].detach())
             innovation = mask * (observation - base)
-            grid = torch.cat([on.grid(f) for f in (base, innovation, mask, features)], 1)
+            grid = torch.cat([groups.grid(f) for f in (base, innovation, mask, features)], 1)
             network = self.stages[min(k, len(self.stages) - 1)]
-            out = network(torch.cat((grid, on.position(grid)), 1))
-            path.append(on.join(base + on.cells(out, size), steps))
+            out = network(torch.cat((grid, groups.position(grid)), 1))
+            path.append(groups.join(base + groups.ungrid(out, size), steps))
         x = path[-1]
         return SolverResult(x, iterations, status_of(x, batch), path=tuple(path))
 
     @torch.no_grad()
     def _linearised(self, prior: Any, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the model's runs from the nodes, and their defects seen from both sides.
+        """Return the model's runs from the nodes, and the defects at both ends of each run.
 
-        They are (B, K, every, D) and (B, K, 2, D). A run is bent towards the next node, so that the
-        window has no jumps.
+        Shapes are (B, K, every, D) and (B, K, 2, D). Each run is corrected linearly so that it ends
+        at the next node, and the window has no jumps.
         """
-        on = self.start.on
-        nodes = on.split(x)[:, :, 0]
-        run, end, pullback = prior.run(nodes, on.every)
+        groups = self.start.groups
+        nodes = groups.split(x)[:, :, 0]
+        run, end, pullback = prior.run(nodes, groups.every)
         defect = torch.zeros_like(nodes)
         defect[:, 1:] = nodes[:, 1:] - end[:, :-1]
         ahead = torch.zeros_like(nodes)
         ahead[:, :-1] = defect[:, 1:]
-        share = torch.arange(on.every, device=x.device, dtype=x.dtype)[:, None] / on.every
+        share = torch.arange(groups.every, device=x.device, dtype=x.dtype)[:, None] / groups.every
         run = run + share * ahead[:, :, None]
         return run, torch.stack((defect, pullback(ahead)), 2)

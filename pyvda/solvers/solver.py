@@ -1,11 +1,11 @@
-"""What a solver is; for those on the gradient of U, a start, a step, and the loop they share.
+"""The interface of a solver, and the loop that solvers on the gradient of U share.
 
     carry = solver.init(x)
     x, carry = solver.step(x, carry, gradient)          gradient = ∇ₓU at x, each window's own
 
-`solve` iterates that a number of times given at run time. Under `torch.no_grad()` nothing is
-recorded; otherwise the iterations are unrolled for training, with two ways to bound their memory.
-Nothing in the loop asks the device for a number, so a GPU is never waited for.
+`solve` repeats this as often as the caller asks. Under `torch.no_grad()` no graph is kept;
+otherwise the iterations are unrolled for training, with two ways to bound their memory. The loop
+never reads a value from the device, so it never waits for a GPU.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ Carry = tuple[Tensor, ...]
 
 @dataclass(frozen=True)
 class History:
-    """How the iterations went, window by window; row k is after k iterations.
+    """Cost, gradient norm and error of each window; row k is after k iterations.
 
     Attributes
     ----------
     cost : (iterations + 1, B)
         U of eq. (4).
     gradient_norm : (iterations, B)
-        Euclidean norm of the gradient each iteration started from.
+        Euclidean norm of the gradient at the start of each iteration.
     r_score : (iterations + 1, B), optional
         Mean squared error, when the truth is known.
     """
@@ -48,21 +48,21 @@ class History:
 
 @dataclass(frozen=True)
 class SolverResult:
-    """What a solver found.
+    """The analyses of a batch.
 
     Attributes
     ----------
     x : (B, T, D) or (B, T, Y, X)
         The analysis.
     iterations : int
-        Iterations made.
+        Iterations performed.
     status : (B,) of int8
-        A `pyvda.names.Status` for each window: ITERATION_LIMIT (the iterations asked for were
-        made), NO_OBSERVATIONS, or DIVERGED (the analysis is not finite).
+        A `pyvda.names.Status` for each window: ITERATION_LIMIT (all iterations were
+        performed), NO_OBSERVATIONS, or DIVERGED (the analysis is not finite).
     history : History, optional
-        When it was asked for.
+        If requested.
     path : tuple of (B, T, D)
-        States that a loss may look at beside the last, where a solver is trained stage by stage.
+        The states of all stages, for the loss of a solver that is trained stage by stage.
     """
 
     x: Tensor
@@ -79,10 +79,10 @@ class Solver(nn.Module):
     def solve(
         self, cost: VariationalCost, batch: Batch, iterations: int, **options: Any
     ) -> SolverResult:
-        """Return the analyses of a batch after so many iterations."""
+        """Return the analyses of a batch after `iterations` iterations."""
 
     def widest(self, steps: int, size: int) -> int:
-        """Return how many values of one window the widest layer has; those of its states."""
+        """Return the number of values per window in the widest layer; here those of the state."""
         return steps * size
 
 
@@ -115,39 +115,38 @@ class GradientSolver(Solver):
         Parameters
         ----------
         cost : VariationalCost
-            U; its parameters get gradients too when they are recorded.
+            U; with gradients enabled, its parameters receive gradients too.
         batch : Batch
-            Torch tensors, (B, T, D) or (B, T, Y, X); the computation happens on their device, in
-            their dtype.
+            Torch tensors, (B, T, D) or (B, T, Y, X), whose device and dtype are used.
         iterations : int
-            How many steps to make; training unrolls as many.
+            Number of steps; training unrolls all of them.
         history : bool
-            Record cost, gradient norm and, where the truth is known, error; costs one more
-            evaluation of U an iteration.
+            Whether to return cost, gradient norm and, with a truth, error; needs one more
+            evaluation of U per iteration.
         checkpoint_every : int
-            If positive, keep for the backward pass only the states between blocks of this many
-            iterations and compute each block again: memory of one block, one more forward pass.
+            If positive, store only the states between blocks of this many iterations and recompute
+            each block in the backward pass: memory of one block, one more forward pass.
         detach_every : int
             If positive, cut the graph of x and of the internal state after each block of this many
-            iterations (truncated unrolling): gradients then see the last block only.
+            iterations (truncated unrolling); gradients then come from the last block only.
 
         Raises
         ------
         InputError
-            When `iterations` is negative or the batch is not made of torch tensors.
+            `iterations` is negative, or the batch does not hold torch tensors.
         """
         if iterations < 0:
             raise InputError(f"iterations is {iterations}, expected 0 or more")
         bound = cost.bind(batch)
         x = as_tensor("first_guess", batch.first_guess)
         carry = self.init(x)
-        recorder = _Recorder(bound, batch, iterations) if history else None
+        writer = _HistoryWriter(bound, batch, iterations) if history else None
 
         def block(first: int, last: int, x: Tensor, *carry: Tensor) -> tuple[Tensor, ...]:
             for k in range(first, last):
                 gradient = bound.gradient(x)
-                if recorder is not None:
-                    recorder.at(k, x, gradient)
+                if writer is not None:
+                    writer.write(k, x, gradient)
                 x, carry = self.step(x, carry, gradient)
             return (x, *carry)
 
@@ -162,12 +161,12 @@ class GradientSolver(Solver):
                 if detach_every and last % detach_every == 0 and last < iterations:
                     x, carry = x.detach(), tuple(part.detach() for part in carry)
                 first = last
-        recorded = None if recorder is None else recorder.finish(x)
-        return SolverResult(x, iterations, status_of(x, batch), recorded)
+        written = None if writer is None else writer.finish(x)
+        return SolverResult(x, iterations, status_of(x, batch), written)
 
 
-class _Recorder:
-    """Writes each iteration to its own row, so that a block computed twice leaves the same rows."""
+class _HistoryWriter:
+    """Writes each iteration to its own row, so that a recomputed block leaves the same rows."""
 
     def __init__(self, bound: BoundCost, batch: Batch, iterations: int) -> None:
         self.bound = bound
@@ -178,7 +177,7 @@ class _Recorder:
         self.r_score = None if self.truth is None else torch.empty_like(self.cost)
 
     @torch.no_grad()
-    def at(self, k: int, x: Tensor, gradient: Tensor | None) -> None:
+    def write(self, k: int, x: Tensor, gradient: Tensor | None) -> None:
         self.cost[k] = self.bound.terms(x).total
         if gradient is not None:
             self.gradient_norm[k] = gradient.flatten(1).norm(dim=1)
@@ -186,12 +185,12 @@ class _Recorder:
             self.r_score[k] = (x - self.truth).square().flatten(1).mean(1)
 
     def finish(self, x: Tensor) -> History:
-        self.at(len(self.gradient_norm), x, None)
+        self.write(len(self.gradient_norm), x, None)
         return History(self.cost, self.gradient_norm, self.r_score)
 
 
 def _ends(iterations: int, *periods: int) -> list[int]:
-    """Return where blocks end: at multiples of the periods, and at the end."""
+    """Return where blocks end: at multiples of the periods, and after the last iteration."""
     ends = {k for period in periods if period > 0 for k in range(period, iterations, period)}
     return sorted(ends | ({iterations} if iterations else set()))
 

@@ -269,8 +269,8 @@ def genns():
             TwoScaleGENN(1, 3, width=3, factors=(1, 2, 3), **small, merge=2),
             (3, 5, 4),
         ),
-        "cells": (GENN(3, width=5, every=4, **small), (12, 3)),
-        "cells, periodic": (GENN(1, 2, True, width=3, every=2, **small), (8, 6)),
+        "groups": (GENN(3, width=5, every=4, **small), (12, 3)),
+        "groups, periodic": (GENN(1, 2, True, width=3, every=2, **small), (8, 6)),
     }
 
 
@@ -286,17 +286,17 @@ def test_the_prediction_of_a_point_does_not_depend_on_it(prior, shape):
     space = prior.prepare().layout.space
     if space.dimension == 1:
         steps, size = shape
-        cells, own = steps // space.every, space.every * size
-        blocks = dense.reshape(cells, own, cells, own)
-        assert not torch.stack([blocks[c, :, c] for c in range(cells)]).any()
+        groups, own = steps // space.every, space.every * size
+        blocks = dense.reshape(groups, own, groups, own)
+        assert not torch.stack([blocks[g, :, g] for g in range(groups)]).any()
     elif space.every > 1:
-        cells, size = shape[0] // space.every, shape[1]
-        blocks = dense.reshape(cells, space.every, size, cells, space.every, size)
-        own = [blocks[c, :, k, c, :, k] for c in range(cells) for k in range(size)]
+        groups, size = shape[0] // space.every, shape[1]
+        blocks = dense.reshape(groups, space.every, size, groups, space.every, size)
+        own = [blocks[g, :, k, g, :, k] for g in range(groups) for k in range(size)]
         assert not torch.stack(own).any()
 
 
-def test_the_channels_of_a_cell_are_its_steps():
+def test_the_channels_of_a_group_are_its_steps():
     x = normal(2, 6, 3)
     line, circle = SpaceTime(3, every=2), SpaceTime(1, 2, True, every=2)
     torch.testing.assert_close(line.split(x)[1, :, 1], x[1, 2:4].flatten(), rtol=0, atol=0)
@@ -411,7 +411,7 @@ def test_wrong_windows_and_settings_are_refused():
         GENN(3)(torch.zeros(2, 20, 4))
     with pytest.raises(InputError, match="20 steps, expected a multiple of 8"):
         GENN(3, every=8)(torch.zeros(2, 20, 3))
-    with pytest.raises(InputError, match="cell of 0 steps"):
+    with pytest.raises(InputError, match="every is 0"):
         GENN(3, every=0)
     with pytest.raises(InputError, match="odd"):
         GENN(3, width=4)

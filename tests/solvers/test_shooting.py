@@ -11,7 +11,7 @@ from pyvda.learned.model import LearnedModel
 from pyvda.models.in_torch import module_of
 from pyvda.models.registry import get_model, get_preset
 from pyvda.priors import GENN, ODEPrior, ScaledPrior
-from pyvda.solvers.step_groups import CellNetwork, Cells
+from pyvda.solvers.step_groups import StepGroupNetwork, StepGroups
 from pyvda.state.batch import Batch
 from pyvda.training.configuration import (
     Architecture,
@@ -55,25 +55,25 @@ def solver_of(name, kind, stages=2):
     model = LearnedModel(architecture, pattern, 2.0, 5.0, stages).double()
     with torch.no_grad():
         for network in model.modules():
-            if isinstance(network, CellNetwork):
+            if isinstance(network, StepGroupNetwork):
                 network.last.weight.normal_(std=0.1)
     return model
 
 
 @pytest.mark.parametrize("dimension", [1, 2])
 @pytest.mark.parametrize("steps", [24, 19])
-def test_cells_and_back(dimension, steps):
-    on = Cells(8, dimension)
+def test_step_groups_and_back(dimension, steps):
+    groups = StepGroups(8, dimension)
     x = torch.randn(3, steps, 5)
-    cells = on.split(x)
-    assert cells.shape == (3, 3, 8, 5)
-    assert torch.equal(cells[:, 1, 3], x[:, 11])
-    assert not cells.flatten(1, 2)[:, steps:].any()
-    grid = on.grid(cells)
+    split = groups.split(x)
+    assert split.shape == (3, 3, 8, 5)
+    assert torch.equal(split[:, 1, 3], x[:, 11])
+    assert not split.flatten(1, 2)[:, steps:].any()
+    grid = groups.grid(split)
     assert grid.shape == ((3, 40, 3) if dimension == 1 else (3, 8, 3, 5))
-    assert grid.shape[1] == on.channels(5)
-    assert torch.equal(on.cells(grid, 5), cells)
-    assert torch.equal(on.join(cells, steps), x)
+    assert grid.shape[1] == groups.channels(5)
+    assert torch.equal(groups.ungrid(grid, 5), split)
+    assert torch.equal(groups.join(split, steps), x)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -96,7 +96,7 @@ def test_runs_are_steps_and_their_adjoint(name):
 @pytest.mark.parametrize("name", MODELS)
 def test_the_truth_has_no_defect(name):
     model = solver_of(name, "shooting")
-    every = model.solver.start.on.every
+    every = model.solver.start.groups.every
     x = [states(name, 2)]
     for _ in range(3 * every):
         x.append(model.prior.prior.step(x[-1]))
@@ -104,7 +104,9 @@ def test_the_truth_has_no_defect(name):
     run, defects = model.solver._linearised(model.prior, z)
     assert defects.abs().max() < 1e-12
     steps = z.shape[1]
-    torch.testing.assert_close(model.solver.start.on.join(run, steps), z, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(
+        model.solver.start.groups.join(run, steps), z, rtol=1e-12, atol=1e-12
+    )
     z[:, every] += 0.01
     _, defects = model.solver._linearised(model.prior, z)
     assert defects[:, 1, 0].sub(0.01).abs().max() < 1e-12
@@ -129,7 +131,7 @@ def test_the_widest_layer_is_counted(name, kind):
     model, batch = solver_of(name, kind), batch_of(name, steps=19)
     seen = []
     for network in model.modules():
-        if isinstance(network, CellNetwork):
+        if isinstance(network, StepGroupNetwork):
             network.first.register_forward_hook(lambda _, taken, given: seen.append(given.numel()))
     with torch.no_grad():
         model(batch, 2)

@@ -43,8 +43,8 @@ def problems():
         for solver in (LSTMSolver, ConvSolver):
             module = solver(channels, dimension, dimension == 2)
             found[f"{solver.__name__}, {name}"] = (module, cost, random_batch(state=size))
-    found["LSTMSolver, cells"] = (LSTMSolver(3, hidden=4, every=4), ode63, random_batch())
-    found["ConvSolver, cells"] = (
+    found["LSTMSolver, groups"] = (LSTMSolver(3, hidden=4, every=4), ode63, random_batch())
+    found["ConvSolver, groups"] = (
         ConvSolver(1, 2, True, hidden=(3, 5), every=3),
         ode96,
         random_batch(state=6),
@@ -138,7 +138,7 @@ def test_checkpointing_keeps_less_for_the_backward_pass():
 
 
 @with_both_kernels
-@pytest.mark.parametrize("name", ["LSTMSolver, line", "ConvSolver, line", "ConvSolver, cells"])
+@pytest.mark.parametrize("name", ["LSTMSolver, line", "ConvSolver, line", "ConvSolver, groups"])
 def test_the_gradient_of_the_unrolled_solver_is_the_finite_difference(name):
     solver, cost, batch = PROBLEMS[name]
     parameters = [*solver.parameters(), *cost.parameters()]
