@@ -12,6 +12,8 @@ from pyvda.errors import InputError
 from pyvda.models.family import TrainableForm
 from pyvda.models.model import Model, TorchSource
 from pyvda.models.registry import get_family, get_model
+from pyvda.priors.ode import ODEPrior
+from pyvda.priors.step import StepPrior
 
 
 class Dynamics(nn.Module):
@@ -167,21 +169,37 @@ def stepper(
     InputError
         When a model that is a step itself is to make another.
     """
-    from pyvda.priors.ode import ODEPrior  # it loads what few users of this module need
-
+    if length is None:
+        return prior_of(model, time_step, scheme).step
     module = module_of(model)
     if model.kind == "tendency":
-        if length is None:
-            return ODEPrior(module, time_step, scheme).step
         # A step of length 1 where time runs as many times as fast.
         return ODEPrior(lambda x: length[..., None] * module(x), 1.0, scheme).step
-    if length is not None:
-        raise InputError(
-            f"{model.name} is given by its step and has no states between two steps; put the "
-            "observations on its steps"
-        )
+    raise InputError(
+        f"{model.name} is given by its step and has no states between two steps; put the "
+        "observations on its steps"
+    )
+
+
+def prior_of(
+    model: Model, time_step: float, scheme: str = "rk4", module: nn.Module | None = None
+) -> ODEPrior | StepPrior:
+    """Return Φ of windows for a model of either kind.
+
+    Parameters
+    ----------
+    time_step : float
+        Model time units.
+    scheme : {"rk4", "euler"}
+        For a model given by its tendency.
+    module : nn.Module, optional
+        In place of the model's own function.
+    """
+    function = module_of(model) if module is None else module
+    if model.kind == "tendency":
+        return ODEPrior(function, time_step, scheme)
     expect_own_step(model, time_step)
-    return module
+    return StepPrior(function, time_step)
 
 
 def expect_own_step(model: Model, time_step: float) -> None:

@@ -1,0 +1,264 @@
+"""Models from torch functions: against SciPy and autograd; malformed ones are refused in words."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scipy.integrate import solve_ivp
+
+import pyvda
+from pyvda.engine import get_engine
+from pyvda.errors import InputError
+from pyvda.models.from_torch import derivatives_verdict, torch_model
+from pyvda.models.in_torch import module_of, prior_of, stepper
+from pyvda.priors.ode import ODEPrior
+from pyvda.priors.step import StepPrior
+
+
+def rossler(x, a, b, c):
+    u, v, w = x.unbind(-1)
+    return torch.stack((-v - w, u + a * v, b + w * (u - c)), -1)
+
+
+def rossler_tangent_linear(x, dx, a, b, c):
+    u, _, w = x.unbind(-1)
+    du, dv, dw = dx.unbind(-1)
+    return torch.stack((-dv - dw, du + a * dv, w * du + (u - c) * dw), -1)
+
+
+def rossler_adjoint(x, dy, a, b, c):
+    u, _, w = x.unbind(-1)
+    p, q, r = dy.unbind(-1)
+    return torch.stack((q + w * r, -p + a * q, -p + (u - c) * r), -1)
+
+
+RULES = {
+    "variables": ("x", "y", "z"),
+    "time_step": 0.05,
+    "parameters": {"a": 0.2, "b": 0.2, "c": 5.7},
+}
+
+
+def made(function=rossler, **changed):
+    return torch_model(function, **{**RULES, **changed})
+
+
+def test_a_function_becomes_a_model_with_named_variables_and_parameters():
+    model = made()
+    assert (model.name, model.state_size, model.kind) == ("rossler", 3, "tendency")
+    assert model.parameter_names == ("a", "b", "c")
+    assert model.parameters == (0.2, 0.2, 5.7)
+    assert model.state_space.names == ("x", "y", "z")
+    assert model.julia is None
+    assert pyvda.torch_model is torch_model
+
+
+def test_its_simulation_is_scipy_s():
+    model = made()
+    found = get_engine("torch").simulate(
+        model, np.array([[1.0, 2.0, 0.5]]), time_step=0.05, steps=40
+    )[0]
+
+    def f(_, x):
+        return [-x[1] - x[2], x[0] + 0.2 * x[1], 0.2 + x[2] * (x[0] - 5.7)]
+
+    times = 0.05 * np.arange(40)
+    expected = solve_ivp(f, (0, 2), [1.0, 2.0, 0.5], t_eval=times, rtol=1e-11, atol=1e-11).y.T
+    np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-7)
+
+
+def test_derivatives_by_hand_are_used_and_agree_with_autograd():
+    model = made(tangent_linear=rossler_tangent_linear, adjoint=rossler_adjoint)
+    verdict = derivatives_verdict(model)
+    assert verdict.passed
+    assert len(verdict.worst) == 2
+    assert "tangent_linear and adjoint agree" in str(verdict)
+    x, dy = torch.randn(2, 4, 3, dtype=torch.float64)
+    plain = module_of(made())
+    torch.testing.assert_close(module_of(model).adjoint(x, dy), torch.func.vjp(plain, x)[1](dy)[0])
+    assert not hasattr(plain, "adjoint")
+
+
+def test_a_wrong_sign_is_refused_with_the_entry_named():
+    def wrong(x, dy, a, b, c):
+        u, _, w = x.unbind(-1)
+        p, q, r = dy.unbind(-1)
+        return torch.stack((q + w * r, p + a * q, -p + (u - c) * r), -1)
+
+    with pytest.raises(InputError) as refused:
+        made(adjoint=wrong)
+    assert (
+        "the adjoint of rossler is wrong: the entry of the Jacobian in row 1 (x), column 2 (y) is "
+        "-1 by automatic differentiation and 1 by adjoint"
+    ) in str(refused.value)
+    with pytest.raises(InputError, match=r"tangent_linear of rossler is wrong.*row 3 \(z\)"):
+        made(tangent_linear=lambda x, dx, a, b, c: rossler_tangent_linear(x, dx, a, b, c + 1e-3))
+
+
+def test_a_module_is_copied_with_its_weights():
+    network = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 4))
+    model = torch_model(network, variables=("s",), dimensions={"place": 4}, time_step=0.1)
+    x = torch.randn(5, 4, dtype=torch.float64)
+    before = module_of(model)(x)
+    with torch.no_grad():
+        network[0].weight.zero_()
+    torch.testing.assert_close(module_of(model)(x), before)
+    assert before.dtype == torch.float64
+    assert not before.requires_grad
+
+
+def test_a_field_of_two_dimensions_is_seen_as_one():
+    seen = []
+
+    def diffusion(u, kappa):
+        seen.append(tuple(u.shape[-2:]))
+        return kappa * (u.roll(1, -1) + u.roll(-1, -1) + u.roll(1, -2) + u.roll(-1, -2) - 4 * u)
+
+    model = torch_model(
+        diffusion,
+        variables=("u",),
+        dimensions={"y": 5, "x": 3},
+        time_step=0.1,
+        parameters={"kappa": 0.1},
+        adjoint=lambda u, v, kappa: diffusion(v, kappa),
+    )
+    assert model.state_size == 15
+    assert set(seen) == {(5, 3)}
+    assert model.state_space.variables[0].dims == ("y", "x")
+
+
+def test_a_step_model_steps_by_itself_and_by_no_other_step():
+    model = torch_model(
+        step=lambda x: x.roll(1, -1), variables=("x",), dimensions={"site": 6}, time_step=1.0
+    )
+    x = torch.arange(6.0, dtype=torch.float64)[None]
+    assert torch.equal(stepper(model, 1.0)(x), x.roll(1, -1))
+    assert isinstance(prior_of(model, 1.0), StepPrior)
+    assert isinstance(prior_of(made(), 0.05), ODEPrior)
+    with pytest.raises(InputError, match=r"given by its step of 1, found a time step of 0\.5"):
+        stepper(model, 0.5)
+    with pytest.raises(InputError, match="no states between two steps"):
+        stepper(model, 1.0, length=torch.ones(1))
+
+
+@pytest.mark.parametrize("adjoint", [None, lambda x, dy: -torch.sin(x) * dy.roll(-1, -1)])
+def test_the_prior_of_a_step_has_the_gradient_of_autograd(adjoint):
+    model = torch_model(
+        step=lambda x: torch.cos(x).roll(1, -1), adjoint=adjoint,
+        variables=("x",), dimensions={"site": 5}, time_step=1.0,
+    )  # fmt: skip
+    prior = prior_of(model, 1.0)
+    x, r = torch.randn(2, 3, 6, 5, dtype=torch.float64)
+    _, expected = torch.autograd.functional.vjp(prior, x, r)
+    torch.testing.assert_close(prior.vjp(x, r), expected)
+    states, end, pullback = prior.run(x[:, 0], 4)
+    assert states.shape == (3, 4, 5)
+
+    def four(y):
+        for _ in range(4):
+            y = prior.step(y)
+        return y
+
+    _, expected = torch.autograd.functional.vjp(four, x[:, 0], r[:, 0])
+    torch.testing.assert_close(pullback(r[:, 0]), expected)
+    torch.testing.assert_close(end, four(x[:, 0]))
+
+
+def in_numpy(x, **_):
+    return torch.from_numpy(np.sin(x.detach().numpy()))
+
+
+def half_detached(x, a, b, c):
+    return rossler(x, a, b, c) * x.detach().square().mean(-1, keepdim=True)
+
+
+def in_place(x, a, b, c):
+    x += 1.0
+    return x
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (lambda x, a, b, c: x[..., :2], "must keep the shape"),
+        (lambda x, a, b, c: x.float(), "torch.float32"),
+        (lambda x, a, b, c: x.sum(), "must keep the shape"),
+        (lambda x, a, b, c: None, "returns a NoneType"),
+        (lambda x, a, b, c: x / 0 * 0, "not finite"),
+        (lambda x, a, b, c: x - x.mean(0), "leading axes|keep the shape|alone"),
+        (lambda x, a, b, c: x * torch.rand(()), "different values"),
+        (lambda x: x, "unexpected keyword argument"),
+        (lambda x, a, b, c: x @ x.new_ones(2), "fails on states"),
+        (in_numpy, "does not depend on the states|cannot be differentiated"),
+        (half_detached, "is not the derivative"),
+        (in_place, "changes the states"),
+        (lambda x, a, b, c: [][1], r"IndexError.*test_from_torch.py, line \d+"),
+        (3.0, "expected a function"),
+    ],
+)
+def test_a_malformed_function_is_refused_in_one_sentence(function, said):
+    with pytest.raises(InputError, match=said) as refused:
+        made(function)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"variables": ()}, "expected names"),
+        ({"variables": ("x", "y")}, "unbind|shape|unpack"),
+        ({"variables": ("x", "x", "z")}, "different names"),
+        ({"time_step": 0.0}, "positive"),
+        ({"time_step": math.nan}, "finite"),
+        ({"time_step": "fast"}, "expected a number"),
+        ({"parameters": {"a": None, "b": 1.0, "c": 1.0}}, "parameter a of rossler is None"),
+        ({"parameters": {"a": 0.2, "b": 0.2}}, "missing"),
+        ({"dimensions": {"x": {"i": 2}, "u": {"i": 2}}}, "mapping"),
+        ({"dimensions": {"i": 0}}, "at least 1"),
+        ({"dimensions": 3}, "lengths by name"),
+        ({"start": (1.0, 2.0)}, "2 values"),
+        ({"spread": -1.0}, "at least 0"),
+        ({"spinup": math.inf}, "finite"),
+        ({"step": rossler}, "exactly one"),
+    ],
+)
+def test_malformed_settings_are_refused_in_one_sentence(changed, said):
+    with pytest.raises(InputError, match=said) as refused:
+        made(**changed)
+    assert "\n" not in str(refused.value)
+
+
+anything = st.one_of(
+    st.none(), st.booleans(), st.integers(-3, 5), st.floats(), st.text(max_size=3),
+    st.lists(st.one_of(st.integers(-2, 3), st.text(max_size=2)), max_size=4),
+    st.dictionaries(st.text(max_size=2), st.one_of(st.integers(-1, 3), st.none()), max_size=3),
+)  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "variables": anything, "time_step": anything, "dimensions": anything,
+            "parameters": anything, "start": anything, "spread": anything, "spinup": anything,
+            "tangent_linear": st.sampled_from([None, rossler_tangent_linear, rossler, 3]),
+            "adjoint": st.sampled_from([None, rossler_adjoint, lambda x: x, "a"]),
+        },
+    )
+)  # fmt: skip
+def test_no_settings_end_in_anything_but_a_right_model_or_a_sentence(changed):
+    model = sentence = None
+    try:
+        model = made(**changed)
+    except InputError as error:
+        sentence = str(error)
+    if model is None:
+        assert "\n" not in sentence
+        return
+    assert derivatives_verdict(model).passed
+    assert model.state_size == 3
+    assert np.isfinite(model.parameters).all()
