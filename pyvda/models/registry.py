@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import entry_points
 from types import ModuleType
@@ -16,6 +17,7 @@ from typing import Any
 from pyvda.errors import InputError
 from pyvda.models import zoo
 from pyvda.models.family import Family
+from pyvda.models.from_file import from_file
 from pyvda.models.model import Model, chosen, number
 from pyvda.models.presets import Preset
 
@@ -78,8 +80,54 @@ def get_model(name: str, **parameters: Any) -> Model:
     if isinstance(name, str) and name in families():
         return families()[name].model(**parameters)
     if isinstance(name, str) and (added := _added(name)) is not None:
-        return _made(name, added, parameters)
+        return made(name, added, parameters)
     raise InputError(f"unknown model {name!r}; choose one of {', '.join(names())}")
+
+
+def resolve(given: str | Model, parameters: Mapping[str, Any] | None = None) -> Model:
+    """Return the model that a word of the command line or an argument means.
+
+    Parameters
+    ----------
+    given : str or Model
+        The name of a model; `models.py:name`, a model or a function that returns one in a Python
+        file; `file.jl`, a model in Julia; or a model itself.
+    parameters : mapping, optional
+        Values by name, as numbers or as text, in place of the model's own.
+
+    Raises
+    ------
+    InputError
+        For an unknown model or parameter, or a file that cannot be used.
+    """
+    values = {name: _value(name, value) for name, value in (parameters or {}).items()}
+    if isinstance(given, Model):
+        return changed(given, values)
+    if not isinstance(given, str):
+        raise InputError(
+            f"the model is {given!r}, expected a name, a file, or a model such as "
+            "pyvda.torch_model returns"
+        )
+    if given.endswith(".jl"):
+        made_in_julia: Model = importlib.import_module("pyvda.models.from_julia").julia_model(
+            given, **values
+        )
+        return made_in_julia
+    path, colon, name = given.rpartition(":")
+    if colon and path.endswith(".py"):
+        return from_file(path, name, values)
+    if given.endswith(".py"):
+        raise InputError(f"{given} may hold several models; name one, as in {given}:name")
+    return get_model(given, **values)
+
+
+def _value(name: str, value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return int(value) if value.strip().lstrip("+-").isdecimal() else float(value)
+    except ValueError:
+        raise InputError(f"the parameter {name} is {value!r}, expected a number") from None
 
 
 def names() -> list[str]:
@@ -138,18 +186,35 @@ def _added(name: str) -> Any:
     return None
 
 
-def _made(name: str, made: Any, parameters: dict[str, Any]) -> Model:
-    if isinstance(made, Family):
-        return made.model(**parameters)
-    if not isinstance(made, Model):
+def made(name: str, found: Any, parameters: dict[str, Any]) -> Model:
+    """Return the model that an object of the user's or of a package is or makes.
+
+    Parameters
+    ----------
+    name : str
+        For messages.
+    found : Family, Model, or a function that returns a Model
+    parameters : dict
+        Given to the function, or changed in the model.
+    """
+    if isinstance(found, Family):
+        return found.model(**parameters)
+    if not isinstance(found, Model) and callable(found):
         try:
-            made = made(**parameters)
-        except TypeError as error:
-            raise InputError(f"{name} could not be made with {parameters} ({error})") from error
+            found = found(**parameters)
+        except InputError:
+            raise
+        except Exception as error:
+            message = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            with_them = f" with {parameters}" if parameters else ""
+            raise InputError(f"{name} could not be made{with_them} ({message})") from error
         parameters = {}
-    if not isinstance(made, Model):
-        raise InputError(f"{name} is a {type(made).__name__}, expected a pyvda model")
-    return changed(made, parameters)
+    if not isinstance(found, Model):
+        raise InputError(
+            f"{name} is a {type(found).__name__}, expected a model such as pyvda.torch_model "
+            "returns"
+        )
+    return changed(found, parameters)
 
 
 def changed(model: Model, given: dict[str, Any]) -> Model:

@@ -1,0 +1,81 @@
+"""Models that stand in a Python file of the user's own: `models.py:rossler`."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+from pyvda.errors import InputError
+from pyvda.models.model import Model
+
+
+def from_file(path: str | Path, name: str, parameters: Mapping[str, float] | None = None) -> Model:
+    """Return the model called `name` in a Python file, with some parameters changed.
+
+    Parameters
+    ----------
+    path : path
+        The file is run each time, so that a changed file gives a changed model.
+    name : str
+        Of a `Model` in the file, or of a function of parameters that returns one.
+    parameters : mapping of str to float, optional
+
+    Raises
+    ------
+    InputError
+        When the file cannot be run (with its line), or has no such model.
+    """
+    file = Path(path)
+    module = _run(file)
+    found = getattr(module, name, None)
+    if found is None:
+        models = [key for key, value in vars(module).items() if isinstance(value, Model)]
+        raise InputError(
+            f"{path} has no model {name!r}, found {', '.join(models) or 'none'}; name a model, or "
+            "a function that returns one"
+        )
+    from pyvda.models.registry import made
+
+    model = made(f"{path}:{name}", found, dict(parameters or {}))
+    if model.torch is None or model.torch.digest is not None:
+        return model
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    return replace(model, torch=replace(model.torch, digest=digest))
+
+
+def _run(file: Path) -> ModuleType:
+    if not file.is_file():
+        raise InputError(f"there is no file {file}; give the path of a Python file")
+    name = f"_pyvda_models_{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{file} is no Python file; give one whose name ends in .py")
+    module = importlib.util.module_from_spec(spec)
+    # Dataclasses look their module up while it runs. Afterwards it goes again: functions of a
+    # module that no other process can import must travel to workers by value.
+    sys.modules[name] = module
+    sys.path.insert(0, str(file.resolve().parent))
+    try:
+        spec.loader.exec_module(module)
+    except InputError:
+        raise
+    except SyntaxError as error:
+        raise InputError(f"{file}, line {error.lineno}: {error.msg}; correct the file") from error
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [f.lineno for f in frames if Path(f.filename).resolve() == file.resolve()]
+        at = f", line {lines[-1]}" if lines else ""
+        message = (str(error).strip().splitlines() or [""])[0]
+        raise InputError(
+            f"{file}{at}: {type(error).__name__}: {message}; correct the file"
+        ) from error
+    finally:
+        sys.path.remove(str(file.resolve().parent))
+        sys.modules.pop(name, None)
+    return module
