@@ -9,7 +9,6 @@ chunk of windows is assimilated when its results are asked for, so that memory s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,41 +17,23 @@ import numpy as np
 import xarray as xr
 
 from pyvda import names
-from pyvda.climate.climatology import climatology
 from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError
-from pyvda.io import layout, netcdf
+from pyvda.io import layout, model_attributes, netcdf
 from pyvda.io.analysis import POSITION, labelled, template, with_provenance
 from pyvda.io.observations import prepared
 from pyvda.learned import patterns
-from pyvda.methods import METHODS, Options, Problem
+from pyvda.methods import METHODS, Method, Options, Problem
 from pyvda.methods.learned import LearnedOptions
 from pyvda.models.model import Model
-from pyvda.models.registry import default_model, get_model
+from pyvda.models.registry import get_model
 from pyvda.progress import OfBlocks, heard, silent
-from pyvda.settings import Settings, configured, settled
+from pyvda.settings import Settings, chosen_method, settled, takes_settings
 from pyvda.state import windows
 
 
-def assimilate(
-    observations: xr.Dataset,
-    *,
-    model: str | Model | None = None,
-    method: str = "fsgd",
-    checkpoint: str | Path | None = None,
-    warm_start: str | Path | None = None,
-    variable: str | Sequence[str] | None = None,
-    window: int | None = None,
-    overlap: int = 0,
-    block: int | None = None,
-    time_step: float | None = None,
-    lambda1: float = 0.01,
-    lambda2: float = 1.0,
-    engine: str | None = None,
-    resume_file: str | Path | None = None,
-    report: Callable[..., None] | None = None,
-    **options: Any,
-) -> xr.Dataset:
+@takes_settings
+def assimilate(observations: xr.Dataset, **keywords: Any) -> xr.Dataset:
     """Assimilate observations, with a known model or a learned one.
 
     Parameters
@@ -62,38 +43,9 @@ def assimilate(
         NaN where nothing was observed; perhaps its errors (standard deviations) and, in a twin
         experiment, `truth`. Dimension names and order are free as far as CF tells them apart.
         Perhaps data at arbitrary times, see `pyvda.on_grid`.
-    model : str or Model
-        "lorenz63" or "lorenz96", or `get_model(name, parameter=...)`. Default: the checkpoint's,
-        else Lorenz-63.
-    method : str
-        One of `pyvda.methods.METHODS`; `options` are the fields of its options.
-    checkpoint : path, optional
-        A learned model, which is the method then: a folder made by `pyvda train`, or the name of a
-        shipped one. Observations unlike those that it was trained for are assimilated with a
-        `pyvda.learned.patterns.PatternWarning`.
-    warm_start : path or str, optional
-        A learned model whose analysis the method starts from, in place of interpolation: the
-        learned solver finds the basin, the classical method the last digits.
-    variable : str or sequence of str, optional
-        Which variable to assimilate, or which variables make the state ("x,y,z"), by name or CF
-        standard_name. Default: `observation`, else the variables that have the names and
-        dimensions of the model's, else the only one over time and state.
-    window, overlap : int, optional
-        Cut a series into windows of `window` steps that share `overlap` steps. Default: the whole
-        series is one window.
-    block : int, optional
-        Windows in memory at once. Default: the dask chunks of the observations, or all.
-    time_step : float, optional
-        Model time units between two steps of the file. Default: the spacing of its time axis, which
-        must then be a plain number.
-    lambda1, lambda2 : float
-        Weights of the observations and the dynamics in the cost (4).
-    engine : str, optional
-        See `pyvda.engine.get_engine`.
-    resume_file : path, optional
-        Where FSGD keeps its state; an interrupted run goes on from it.
-    report : callable(done, total) or callable(done, total, note), optional
-        Told of progress; FSGD notes the mean cost and gradient norm of its windows.
+    {settings}
+    **options
+        Fields of the options of the method, see `pyvda.methods`.
 
     Returns
     -------
@@ -114,30 +66,27 @@ def assimilate(
     >>> from pyvda import assimilate, open_observations                     # doctest: +SKIP
     >>> analysis = assimilate(open_observations("obs.nc"), model="lorenz63")  # doctest: +SKIP
     """
-    told = settled(locals())  # the keywords above, checked
-    if checkpoint is not None:
-        method, options = "learned", {"checkpoint": str(checkpoint), **options}
-    chosen, checked_options = configured(method, options)
-    _check_resumes(resume_file, method, checked_options)
-    warm = _warm_start(warm_start, method, checked_options)
-    bound: list[Options] = [checked_options] if warm is None else [checked_options, warm]
-    model = _model(model, bound)
-    observed, statistics = prepared(observations, told.variable, model)
-    step = netcdf.model_time_step(observed, told.time_step, model)
+    settings, method_options = settled(keywords)
+    method, options = chosen_method(settings, method_options)
+    warm = _warm_start(settings, method, options)
+    bound: list[Options] = [options] if warm is None else [options, warm]
+    model = model_for(settings, bound, observations)
+    observed, statistics = prepared(observations, settings.variable, model)
+    step = netcdf.model_time_step(observed, settings.time_step, model)
     for one in bound:
         one.check_time_step(step)
-    in_windows, is_series = _in_windows(observed, told)
+    in_windows, is_series = _in_windows(observed, settings)
     windows.check_state_size(in_windows, model.state_size, model.name)
-    _check_points(in_windows, method, bound)
+    _check_points(in_windows, method.name, bound)
     lazy = in_windows[names.OBSERVATION].chunks is not None
-    running = get_engine(engine)
-    cost = CostSettings(step, told.lambda1, told.lambda2)
-    mean = climatology(model, running).mean
+    running = get_engine(settings.engine)
+    cost = CostSettings(step, settings.lambda1, settings.lambda2)
+    mean = options.expected_state(model, running)
     variance = windows.reference_variance(in_windows, statistics)
     known = variance or netcdf.stated_variance(observed)
     unlike = _unlike_trained(bound, in_windows, known)
 
-    report_all = heard(report)
+    report_all = heard(settings.report)
     blocks = OfBlocks(report_all, in_windows.sizes[names.WINDOW])
 
     def solve(block: xr.Dataset) -> xr.Dataset:
@@ -149,8 +98,8 @@ def assimilate(
         problem = Problem(batch, model, cost, running, known, tell, numbers=numbers)
         if warm is not None:
             problem = _warmed(problem, warm)
-        resume = {} if resume_file is None else {"checkpoint": _resume_path(resume_file, block)}
-        solution = chosen.solve(problem, checked_options, **resume)
+        resumed = {} if settings.state is None else {"state": _state_path(settings.state, block)}
+        solution = method.solve(problem, options, **resumed)
         return labelled(block, problem, solution, with_history=not lazy)
 
     if not lazy:
@@ -158,7 +107,7 @@ def assimilate(
     else:
         position = np.arange(in_windows.sizes[names.WINDOW])
         in_windows = in_windows.assign_coords({POSITION: (names.WINDOW, position)})
-        shape = template(in_windows, checked_options, model)
+        shape = template(in_windows, options, model)
         # Through map_blocks even coordinates in memory become results of `solve`.
         analysis = xr.map_blocks(solve, in_windows, template=shape).assign_coords(shape.coords)
     if is_series:
@@ -168,11 +117,12 @@ def assimilate(
     if unlike:
         analysis = analysis.assign_attrs(pyvda_pattern_difference=unlike)
     analysis = layout.restored(analysis)
-    return with_provenance(analysis, model, method, checked_options, cost, running)
+    return with_provenance(analysis, model, method.name, options, cost, running)
 
 
-def _model(given: str | Model | None, options: list[Options]) -> Model:
-    """Return the model asked for, which must be the one that learned models are bound to."""
+def model_for(settings: Settings, options: list[Options], observations: xr.Dataset) -> Model:
+    """Return the model that was named, that learned models are bound to, or that made the file."""
+    given = settings.model
     model = get_model(given) if isinstance(given, str) else given
     for bound in (one.model() for one in options):
         if model is None or bound is None:
@@ -183,28 +133,19 @@ def _model(given: str | Model | None, options: list[Options]) -> Model:
                 f"not for {model.name} with {model.parameters}; leave out model, or take another "
                 "checkpoint"
             )
-    return model or default_model()
+    return model or model_attributes.required(observations)
 
 
-def _check_resumes(file: str | Path | None, method: str, options: Options) -> None:
-    if file is not None and not options.resumes:
-        able = ", ".join(name for name, m in METHODS.items() if m.options.resumes)
-        raise InputError(
-            f"{method} has nothing to resume: it keeps no state in a file; leave out resume_file "
-            f"(--checkpoint FILE), or choose {able}"
-        )
-
-
-def _warm_start(
-    checkpoint: str | Path | None, method: str, options: Options
-) -> LearnedOptions | None:
+def _warm_start(settings: Settings, method: Method, options: Options) -> LearnedOptions | None:
     """Return the learned model to start from."""
-    if checkpoint is None:
+    if settings.warm_start is None:
         return None
     if not options.starts_from_first_guess:
         able = ", ".join(n for n, m in METHODS.items() if m.options.starts_from_first_guess)
-        raise InputError(f"{method} does not start from a state; for a warm start choose {able}")
-    return LearnedOptions(checkpoint=str(checkpoint))
+        raise InputError(
+            f"{method.name} does not start from a state; for a warm start choose {able}"
+        )
+    return LearnedOptions(checkpoint=str(settings.warm_start))
 
 
 def _warmed(problem: Problem, warm: LearnedOptions) -> Problem:
@@ -215,12 +156,12 @@ def _warmed(problem: Problem, warm: LearnedOptions) -> Problem:
     return replace(problem, batch=replace(problem.batch, first_guess=guess), warm=True)
 
 
-def _in_windows(ds: xr.Dataset, told: Settings) -> tuple[xr.Dataset, bool]:
-    """Return the windows, with dask chunks if they are worked off in blocks; were they a series?"""
-    ds, is_series = windows.in_windows(ds, told.window, told.overlap)
-    blocks = told.block or ds[names.OBSERVATION].chunksizes.get(names.WINDOW)
+def _in_windows(ds: xr.Dataset, settings: Settings) -> tuple[xr.Dataset, bool]:
+    """Return windows, in dask chunks where blocks were asked for, and whether it was a series."""
+    ds, is_series = windows.in_windows(ds, settings.window, settings.overlap)
+    blocks = settings.block or ds[names.OBSERVATION].chunksizes.get(names.WINDOW)
     if blocks is not None:
-        # All variables in the same blocks, those in memory (a truth), too.
+        # Variables in memory, such as a truth, must have the same chunks.
         chunks = {names.WINDOW: blocks, names.TIME: -1, names.STATE: -1}
         ds = ds.assign(
             {
@@ -242,18 +183,18 @@ def _check_points(ds: xr.Dataset, method: str, options: list[Options]) -> None:
 
 
 def _unlike_trained(options: list[Options], ds: xr.Dataset, variance: float | None) -> str:
-    """Warn of observations that learned models were not trained for; return how they differ."""
+    """Warn of observations unlike those that learned models were trained for; say how."""
     trained = [pattern for one in options if (pattern := one.pattern()) is not None]
     if not trained:
         return ""
     first = ds[names.OBSERVATION].isel(window=slice(0, _SAMPLE_WINDOWS))
     observed = first.transpose(*names.DIMENSIONS).notnull().compute(scheduler="synchronous")
     found = [patterns.differences(observed.values, variance, pattern) for pattern in trained]
-    unlike = dict.fromkeys(text for texts in found for text in texts)  # said once
+    unlike = dict.fromkeys(text for texts in found for text in texts)
     return patterns.warn(list(unlike), stacklevel=3)
 
 
-def _resume_path(path: str | Path, block: xr.Dataset) -> Path:
+def _state_path(path: str | Path, block: xr.Dataset) -> Path:
     """Return the file of this block: `path` itself, or with the block's first window added."""
     first = int(block[POSITION].values[0]) if POSITION in block else 0
     return Path(path) if first == 0 else Path(f"{path}.{first}")

@@ -1,47 +1,107 @@
-"""The settings that all methods share, and the options of each, checked before any work.
+"""Keyword arguments of `pyvda.assimilate`: stated here once, with limits and descriptions.
 
-They come as keywords of `pyvda.assimilate`, from a YAML file or from `--set`, so that any of them
-may be anything.
+`assimilate` takes its signature and its docstring from the fields of `Settings`, and the command
+line its options (`pyvda.cli.derived`). A keyword that is no field of `Settings` is an option of the
+method.
 """
 
 from __future__ import annotations
 
+import inspect
+import types
+import typing
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, model_validator
 
 from pyvda.errors import InputError
-from pyvda.methods import METHODS, Method
 from pyvda.models.model import Model
 from pyvda.validation_errors import validated
 
+if TYPE_CHECKING:
+    from pyvda.methods import Method
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 Weight = Annotated[float, Field(ge=0)]
 
 
-class Settings(BaseModel):
-    """What `pyvda.assimilate` is told apart from the observations and the method's options.
+def _of_python(description: str) -> Any:
+    """Return a field that the command line has no option for."""
+    return Field(None, description=description, json_schema_extra={"command_line": False})
 
-    See there for what each is.
-    """
+
+class Settings(BaseModel):
+    """Keyword arguments of `pyvda.assimilate`, validated; their descriptions are their help."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    model: str | InstanceOf[Model] | None = None
-    method: str = "fsgd"
-    checkpoint: str | Path | None = None
-    warm_start: str | Path | None = None
-    variable: str | tuple[str, ...] | None = None
-    window: int | None = Field(None, ge=2)
-    overlap: int = Field(0, ge=0)
-    block: int | None = Field(None, ge=1)
-    time_step: float | None = Field(None, ge=1e-12, le=1e12)
-    lambda1: Weight = 0.01
-    lambda2: Weight = 1.0
-    engine: str | None = None
-    resume_file: str | Path | None = None
-    report: Callable[..., None] | None = None
+    model: str | InstanceOf[Model] | None = Field(
+        None,
+        description="Dynamical model: a name that `pyvda info` lists, or an "
+        "object such as `get_model(name, parameter=...)`. Default: the checkpoint's, else the "
+        "file's if pyvda made it.",
+    )
+    method: str = Field(
+        "fsgd",
+        description="One of the methods that `pyvda info` lists; each has options of its own.",
+    )
+    checkpoint: str | Path | None = Field(
+        None,
+        description="Learned model to assimilate with, in place of a method: a folder made by "
+        "`pyvda train`, or a name that `pyvda info` lists. Observations unlike those that it was "
+        "trained for cause a `pyvda.learned.patterns.PatternWarning`.",
+    )
+    warm_start: str | Path | None = Field(
+        None,
+        description="Learned model, folder or name, whose analysis the method starts from in place "
+        "of interpolated observations.",
+    )
+    variable: str | tuple[str, ...] | None = Field(
+        None,
+        description="Variable to assimilate, or the variables that make the state (x,y,z), by name "
+        "or CF standard_name. Default: `observation`, else the variables with the names and "
+        "dimensions of the model's, else the only one over time and state.",
+    )
+    window: int | None = Field(
+        None,
+        ge=2,
+        description="Cut a series into windows of this many steps. Default: the whole series is "
+        "one window.",
+    )
+    overlap: int = Field(0, ge=0, description="Steps that two neighbouring windows share.")
+    block: int | None = Field(
+        None,
+        ge=1,
+        description="Windows in memory at once. Default: the dask chunks of the observations, or "
+        "all; on the command line by the size of the file.",
+    )
+    time_step: float | None = Field(
+        None,
+        ge=1e-12,
+        le=1e12,
+        description="Model time between two steps of the file. Default: the spacing of its time "
+        "axis, which must then be a plain number.",
+    )
+    lambda1: Weight = Field(
+        0.01, description="Weight of the observations in the cost (4), where a method minimises it."
+    )
+    lambda2: Weight = Field(
+        1.0, description="Weight of the dynamics in the cost (4), where a method minimises it."
+    )
+    engine: str | None = Field(
+        None, description="auto, juliacall, libjulia or torch. Default: PYVDA_ENGINE, else auto."
+    )
+    state: str | Path | None = Field(
+        None,
+        description="File in which a long descent (fsgd) keeps its state; if it exists, the "
+        "descent goes on from it.",
+    )
+    report: Callable[..., None] | None = _of_python(
+        "Called with the work completed so far and the total, and with a status message if it "
+        "takes three arguments."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Settings:
@@ -58,28 +118,114 @@ class Settings(BaseModel):
         return self
 
 
-def settled(values: Mapping[str, Any]) -> Settings:
-    """Return the settings among `values`, checked; others are options of a method, and left alone.
+def settled(values: Mapping[str, Any]) -> tuple[Settings, dict[str, Any]]:
+    """Return the settings among `values`, validated, and the rest: options of the method.
+
+    Values may come from Python, a YAML file or `--set`, so that any of them may be anything.
 
     Raises
     ------
     InputError
-        As `validated`.
+        As `validated`; or a keyword of an earlier version.
     """
+    if "resume_file" in values:
+        raise InputError("resume_file is now called state; write state=FILE (--state FILE)")
     known = {name: value for name, value in values.items() if name in Settings.model_fields}
-    settings: Settings = validated(Settings, known, "settings")
-    return settings
+    options = {name: value for name, value in values.items() if name not in known}
+    return validated(Settings, known, "settings"), options
+
+
+def chosen_method(settings: Settings, options: Mapping[str, Any]) -> tuple[Method, Any]:
+    """Return the method and its validated options, which must have a use for the settings.
+
+    Raises
+    ------
+    InputError
+        As `configured`; a checkpoint is given beside another method; or a setting is given that
+        has no effect with this method.
+    """
+    from pyvda.methods import METHODS
+
+    name = settings.method
+    if settings.checkpoint is not None:
+        if "method" in settings.model_fields_set and name != "learned":
+            raise InputError(
+                f"the method is {name}, but a checkpoint is a learned model, which takes the place "
+                f"of a method; leave out method or checkpoint, or start {name} from the learned "
+                "analysis with warm_start (--warm-start)"
+            )
+        name, options = "learned", {"checkpoint": str(settings.checkpoint), **options}
+    method, checked = configured(name, options)
+    given = [one for one in ("lambda1", "lambda2") if one in settings.model_fields_set]
+    if given and not checked.minimises_weighted_cost():
+        raise InputError(
+            f"{', '.join(given)} would have no effect: {name} does not minimise the cost (4) with "
+            "these weights; leave them out, or choose fsgd or gauss-newton in its weighted form"
+        )
+    if settings.state is not None and not checked.resumes:
+        able = ", ".join(one for one, m in METHODS.items() if m.options.resumes)
+        raise InputError(
+            f"{name} keeps no state in a file that it could resume from; leave out state "
+            f"(--state), or choose {able}"
+        )
+    return method, checked
 
 
 def configured(method: str, options: Mapping[str, Any]) -> tuple[Method, Any]:
-    """Return the method of this name and its checked options.
+    """Return the method of this name and its validated options.
 
     Raises
     ------
     InputError
         The method is unknown, or it has no such options.
     """
+    from pyvda.methods import METHODS
+
     if method not in METHODS:
         raise InputError(f"unknown method {method!r}; choose one of {', '.join(METHODS)}")
     chosen = METHODS[method]
     return chosen, validated(chosen.options, dict(options), f"options of {method}")
+
+
+def takes_settings(function: Function) -> Function:
+    """Give a function of `**keywords` the signature and the documentation of `Settings`.
+
+    The line `{settings}` of its docstring is replaced by a numpydoc entry for each field.
+    """
+    signature = inspect.signature(function)
+    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    keywords = [
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=field.annotation
+        )
+        for name, field in Settings.model_fields.items()
+    ]
+    options = inspect.Parameter("options", inspect.Parameter.VAR_KEYWORD, annotation=Any)
+    function.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[*own, *keywords, options]
+    )
+    entries = "\n".join(_entry(name) for name in Settings.model_fields)
+    function.__doc__ = (function.__doc__ or "").replace("    {settings}", entries)
+    return function
+
+
+def _entry(name: str) -> str:
+    """Return the numpydoc entry of a field, indented like a function's docstring."""
+    field = Settings.model_fields[name]
+    given = [kind for kind in alternatives(field.annotation) if kind is not type(None)]
+    kinds = " or ".join(dict.fromkeys(_type_name(kind) for kind in given))
+    default = "optional" if field.default is None else f"default {field.default}"
+    return f"    {name} : {kinds}, {default}\n        {field.description}"
+
+
+def alternatives(annotation: Any) -> tuple[Any, ...]:
+    """Return the types of a union, or the one type."""
+    if typing.get_origin(annotation) is Annotated:
+        return alternatives(typing.get_args(annotation)[0])
+    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
+        return tuple(kind for one in typing.get_args(annotation) for kind in alternatives(one))
+    return (annotation,)
+
+
+def _type_name(kind: Any) -> str:
+    return "callable" if typing.get_origin(kind) else str(getattr(kind, "__name__", kind)).lower()

@@ -59,7 +59,7 @@ def refused(monkeypatch, capsys, tmp_path, message, *arguments) -> None:
     [
         (["--set", "report=3"], "report is no option"),
         (["--set", "observations=3"], "observations is no option"),
-        (["--set", "resume_file=a"], "resume_file is no option"),
+        (["--set", "resume_file=a"], "resume_file is now called state"),
         (["--set", "lambda1=abc"], "lambda1 is 'abc'"),
         (["--set", "lambda1=-1"], "lambda1 is -1"),
         (["--set", "lambda1=.nan"], "lambda1 is nan"),
@@ -82,7 +82,15 @@ def refused(monkeypatch, capsys, tmp_path, message, *arguments) -> None:
         (["--method", "annealed", "--set", "seed=99999999999999999999"], "seed is 9999"),
         (["--method", "ensemble-smoother", "--set", "inflation=.inf"], "inflation is inf"),
         (["--method", "ensemble-smoother", "--set", "seed=-1"], "seed is -1"),
-        (["--method", "gauss-newton", "--checkpoint", "st.npz"], "nothing to resume"),
+        (["--method", "gauss-newton", "--state", "st.npz"], "keeps no state in a file"),
+        (["--method", "gauss-newton", "--checkpoint", SHIPPED], "takes the place of a method"),
+        (["--checkpoint", "lorenz63-gen-conv.2"], "models lorenz63-genn-conv"),
+        (["--checkpoint", "lorenz63-gen-conv.2", "--iterations", "5"], "there is no learned model"),
+        (["--method", "annealed", "--set", "lambda1=0.5"], "lambda1 would have no effect"),
+        (["--method", "strong-constraint", "--lambda2", "2"], "lambda2 would have no effect"),
+        (["--checkpoint", SHIPPED, "--lambda1", "0.01"], "lambda1 would have no effect"),
+        (["--method", "gauss-newton", "--set", "form=statistical", "--lambda1", "0.01"],
+         "lambda1 would have no effect"),
         (["--warm-start", __file__], "is a file, and a learned model is a folder"),
         (["--checkpoint", "lorenz63-shooting", "--set", "device=mps"], "no such device here)"),
         (["--checkpoint", "lorenz63-shooting", "--set", "device=meta"], "no such device here)"),
@@ -124,8 +132,10 @@ def test_no_option_takes_what_is_not_a_number(method: str) -> None:
 
 
 def test_settings_are_told_from_options() -> None:
-    told = settled({"lambda1": np.float32(0.5), "window": np.int64(200), "iterations": 3})
-    assert (told.lambda1, told.window, told.method) == (0.5, 200, "fsgd")
+    values = {"lambda1": np.float32(0.5), "window": np.int64(200), "iterations": 3}
+    settings, options = settled(values)
+    assert (settings.lambda1, settings.window, settings.method) == (0.5, 200, "fsgd")
+    assert options == {"iterations": 3}
     with pytest.raises(InputError, match=r"^x.yaml: unknown key a; .*\(checkpoint, "):
         validated(METHODS["learned"].options, {"a": 1, "checkpoint": "b"}, "x.yaml")
 
@@ -200,10 +210,11 @@ def test_scores_are_not_begun_in_vain(folder, tmp_path, monkeypatch, capsys) -> 
 
 
 def test_a_series_in_blocks(folder, tmp_path, monkeypatch) -> None:
-    common = ["assimilate", folder / "series.nc", "--window", 200, "--overlap", 40,
+    common = ["assimilate", folder / "series.nc", "--model", "lorenz63", "--window", 200,
+              "--overlap", 40,
               "--iterations", 50, "-q"]  # fmt: skip
     assert run(monkeypatch, *common, "-o", tmp_path / "whole.nc") == 0
-    state = ["--checkpoint", tmp_path / "state"]
+    state = ["--state", tmp_path / "state"]
     assert run(monkeypatch, *common, *state, "--block", 2, "-o", tmp_path / "blocks.nc") == 0
     assert sorted(p.name for p in tmp_path.glob("state*")) == ["state", "state.2", "state.4"]
     monkeypatch.setattr(netcdf, "_IN_MEMORY_BYTES", 1000)
@@ -247,14 +258,15 @@ def test_blocks_with_a_truth(limit, folder, tmp_path, monkeypatch) -> None:
             truth = open_dataset(folder / "truth.nc")["truth"].values.reshape(1000, 3)
             long = xr.Dataset({"truth": (("time", "state"), truth)})
             pyvda.save_analysis(long, tmp_path / file)
-            more = ["--window", 200]
+            more = ["--model", "lorenz63", "--window", 200]
         path = tmp_path / file if more else folder / file
         common = ["assimilate", folder / name, *more, "--iterations", 1, "-q"]
         common += ["--truth", path, "--block", 2, "-o", tmp_path / "a.nc"]
         assert run(monkeypatch, *common) == 0
         plain = pyvda.assimilate(
-            open_dataset(folder / name), window=200 if more else None, iterations=1
-        )
+            open_dataset(folder / name), model="lorenz63", window=200 if more else None,
+            iterations=1,
+        )  # fmt: skip
         found = open_dataset(tmp_path / "a.nc")
         np.testing.assert_array_equal(found["analysis"].values, plain["analysis"].values)
 

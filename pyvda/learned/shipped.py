@@ -10,6 +10,7 @@ the test set). `scripts/ship_weights.py` puts them there.
 
 from __future__ import annotations
 
+import difflib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,14 +43,16 @@ def checkpoint_folder(name_or_path: str | Path) -> Path:
     if path.is_file():
         raise InputError(
             f"{path} is a file, and a learned model is a folder; give the folder made by "
-            "`pyvda train`, or one of the names that `pyvda info` lists"
+            "`pyvda train`, or one of the names that `pyvda info` lists (a descent keeps its state "
+            "in --state FILE)"
         )
     if path.exists():
         return path
     known = names()
     if str(name_or_path) in known:
         return FOLDER / str(name_or_path)
-    among = f"one of the shipped models {', '.join(known)}" if known else "train one first"
+    near = difflib.get_close_matches(str(name_or_path), known, n=3, cutoff=0.6) or known
+    among = f"one of the shipped models {', '.join(near)}" if near else "train one first"
     raise InputError(
         f"there is no learned model {str(name_or_path)!r}; give a folder made by `pyvda train`, "
         f"or {among}"

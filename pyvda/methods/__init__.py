@@ -23,18 +23,26 @@ __all__ = ["METHODS", "Method", "Options", "Problem", "Solution", "Status"]
 
 
 class Method(NamedTuple):
-    """A method's options and its solver."""
+    """A method's name, options and solver."""
 
+    name: str
     options: type[Options]
     solve: Callable[..., Solution]
 
 
 METHODS: dict[str, Method] = {
-    "fsgd": Method(fsgd.FSGDOptions, fsgd.solve),
-    "gauss-newton": Method(gauss_newton.GaussNewtonOptions, gauss_newton.solve),
-    "annealed": Method(annealed.AnnealedOptions, annealed.solve),
-    "strong-constraint": Method(strong_constraint.StrongConstraintOptions, strong_constraint.solve),
-    "posterior-mean": Method(posterior_mean.PosteriorMeanOptions, posterior_mean.solve),
-    "ensemble-smoother": Method(ensemble_smoother.EnsembleSmootherOptions, ensemble_smoother.solve),
-    "learned": Method(learned.LearnedOptions, learned.solve),
+    method.name: method
+    for method in (
+        Method("fsgd", fsgd.FSGDOptions, fsgd.solve),
+        Method("gauss-newton", gauss_newton.GaussNewtonOptions, gauss_newton.solve),
+        Method("annealed", annealed.AnnealedOptions, annealed.solve),
+        Method(
+            "strong-constraint", strong_constraint.StrongConstraintOptions, strong_constraint.solve
+        ),
+        Method("posterior-mean", posterior_mean.PosteriorMeanOptions, posterior_mean.solve),
+        Method(
+            "ensemble-smoother", ensemble_smoother.EnsembleSmootherOptions, ensemble_smoother.solve
+        ),
+        Method("learned", learned.LearnedOptions, learned.solve),
+    )
 }

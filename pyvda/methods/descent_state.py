@@ -17,7 +17,7 @@ from pyvda.methods.problem import Options, Problem
 
 
 @dataclass
-class Checkpoint:
+class DescentState:
     """State of a descent of W windows at a stop.
 
     Attributes
@@ -45,28 +45,28 @@ class Checkpoint:
     done: int = -1
 
     def save(self, path: Path) -> None:
-        """Write the checkpoint completely or not at all."""
+        """Write the state completely or not at all."""
         arrays: dict[str, Any] = {f.name: np.asarray(getattr(self, f.name)) for f in fields(self)}
         with replacing(path) as temporary, open(temporary, "wb") as file:
             np.savez(file, **arrays)
 
-    def resumed_from(self, path: Path) -> Checkpoint:
-        """Return the checkpoint in `path`, which must be of this problem."""
+    def resumed_from(self, path: Path) -> DescentState:
+        """Return the state in `path`, which must be of this problem."""
         try:
             with np.load(path, allow_pickle=False) as stored:
                 arrays: dict[str, Any] = {f.name: stored[f.name] for f in fields(self)}
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(
-                f"{path} is not a checkpoint of this program or is damaged ({error}); "
+                f"{path} is not the state of a descent of this program, or is damaged ({error}); "
                 "remove it to start afresh"
             ) from error
         if str(arrays["key"]) != self.key:
             raise InputError(
-                f"the checkpoint {path} is of other observations or options; "
+                f"the state in {path} is of other observations or options; "
                 "name another file, or remove it to start afresh"
             )
         arrays["key"], arrays["done"] = self.key, int(arrays["done"])
-        return Checkpoint(**arrays)
+        return DescentState(**arrays)
 
 
 def fingerprint(problem: Problem, options: Options, step: float) -> str:

@@ -1,7 +1,7 @@
 """Fixed-step gradient descent (FSGD) of the weak-constraint cost, eq. (5), in long runs.
 
 The engine runs the iterations in pieces; between two pieces the cost is recorded, windows that have
-converged or diverged are set aside, a checkpoint is written when one is due, and Ctrl-C is heard:
+converged or diverged are set aside, the state is saved when one is due, and Ctrl-C is heard:
 the engine works in the run's own memory, and only between two pieces is that a state to keep.
 An iteration knows nothing of the past but the state, and all stops lie at iterations fixed by the
 options, so that a run that was cut short and resumed ends with the same bits as one that was not.
@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import Field
 
 from pyvda.engine.interface import Array
-from pyvda.methods.descent_state import Checkpoint, fingerprint
+from pyvda.methods.descent_state import DescentState, fingerprint
 from pyvda.methods.problem import Options, Problem, Solution, Status
 from pyvda.progress import silent
 from pyvda.signals import interrupt_deferred
@@ -55,13 +55,17 @@ class FSGDOptions(Options):
     check_every: int = Field(500, ge=1)
     precision: Literal["float64", "float32"] = "float64"
 
+    def minimises_weighted_cost(self) -> bool:
+        """Tell whether the weights λ₁ and λ₂ of the cost (4) decide what the analysis is."""
+        return True
+
 
 def solve(
     problem: Problem,
     options: FSGDOptions,
     *,
-    checkpoint: Path | None = None,
-    checkpoint_seconds: float = 60.0,
+    state: Path | None = None,
+    save_seconds: float = 60.0,
 ) -> Solution:
     """Descend from the first guess of every window that has observations.
 
@@ -69,14 +73,14 @@ def solve(
     ----------
     problem : Problem
     options : FSGDOptions
-    checkpoint : path, optional
-        Written every `checkpoint_seconds`, at the end, and on Ctrl-C (not on a second one, which
+    state : path, optional
+        Written every `save_seconds`, at the end, and on Ctrl-C (not on a second one, which
         does not wait for a whole state). If the file exists the run resumes from it.
 
     Raises
     ------
     InputError
-        The checkpoint is of another problem or other options, or is damaged.
+        The state is of another problem or other options, or is damaged.
     """
     dtype = np.dtype(options.precision)
     observation = np.asarray(problem.batch.observation, dtype)
@@ -87,7 +91,7 @@ def solve(
         STABLE_STEP * (steps - 1) * size / max(problem.cost.lambda1, problem.cost.lambda2)
     )
 
-    run = Checkpoint(
+    run = DescentState(
         key=fingerprint(problem, options, alpha),
         x=x,
         active=problem.has_observations(),
@@ -96,8 +100,8 @@ def solve(
         iterations=np.zeros(windows, int),
         records=np.empty((0, 4)),
     )
-    if checkpoint is not None and checkpoint.exists():
-        run = run.resumed_from(checkpoint)
+    if state is not None and state.exists():
+        run = run.resumed_from(state)
     record_at = _record_points(options.iterations)
     stops = _stops(options, record_at)
     saved_at = time.monotonic()
@@ -151,14 +155,14 @@ def solve(
                 whole = True
                 problem.report(stop, options.iterations, note)
                 hear_interrupt()
-                if checkpoint is not None and time.monotonic() - saved_at > checkpoint_seconds:
-                    run.save(checkpoint)
+                if state is not None and time.monotonic() - saved_at > save_seconds:
+                    run.save(state)
                     saved_at = time.monotonic()
                 if not run.active.any():
                     break
     finally:
-        if checkpoint is not None and run.done >= 0 and whole:
-            run.save(checkpoint)
+        if state is not None and run.done >= 0 and whole:
+            run.save(state)
 
     status = np.where(run.active, Status.ITERATION_LIMIT, Status.CONVERGED)
     status[~problem.has_observations()] = Status.NO_OBSERVATIONS

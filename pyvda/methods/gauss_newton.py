@@ -78,6 +78,10 @@ class GaussNewtonOptions(StatisticalOptions):
             )
         return self
 
+    def minimises_weighted_cost(self) -> bool:
+        """Tell whether the weights λ₁ and λ₂ of the cost (4) decide what the analysis is."""
+        return self.form == "weighted"
+
     def has_stdev(self) -> bool:
         """Tell whether the method gives the analysis a standard deviation."""
         return self.form == "statistical"

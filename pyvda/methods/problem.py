@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from pyvda.climate.climatology import climatology
 from pyvda.engine import CostSettings, Engine
 from pyvda.engine.interface import Array
 from pyvda.learned.description import Pattern
@@ -34,7 +35,7 @@ class Options(BaseModel):
     takes_points : bool
         Whether the method takes observations at arbitrary times, `Batch.points`.
     resumes : bool
-        Whether the method keeps its state in a file, the keyword `checkpoint` of its `solve`.
+        Whether the method keeps its state in a file, the keyword `state` of its `solve`.
     """
 
     starts_from_first_guess: ClassVar[bool] = False
@@ -48,6 +49,14 @@ class Options(BaseModel):
 
     def check_time_step(self, time_step: float) -> None:
         """Refuse a step, in model time units, that the method cannot work on."""
+
+    def minimises_weighted_cost(self) -> bool:
+        """Tell whether the weights λ₁ and λ₂ of the cost (4) decide what the analysis is."""
+        return False
+
+    def expected_state(self, model: Model, engine: Engine) -> Array:
+        """Return the state (D,) to expect where nothing was observed: the climatological mean."""
+        return climatology(model, engine).mean
 
     def pattern(self) -> Pattern | None:
         """Return the observations that the method was trained for; None: it was not trained."""
@@ -83,7 +92,7 @@ class Problem:
         file gives (`observation_error`, or the attribute `observation_error_variance`); a datum's
         own is this divided by its mask. None: the file gives none.
     report : Report
-        Told of progress from time to time.
+        Called with the progress from time to time.
     warm : bool
         Whether the first guess is an analysis already.
     numbers : (W,) int, optional

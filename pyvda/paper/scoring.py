@@ -38,7 +38,7 @@ def assimilated(
         warnings.simplefilter("ignore", PatternWarning)
         if warm_up:
             first = observed.isel(window=slice(0, warm_up))
-            once = {name: v for name, v in settings.items() if name != "resume_file"}
+            once = {name: v for name, v in settings.items() if name != "state"}
             pyvda.assimilate(first, **once)
         start = time.perf_counter()
         analysis = pyvda.assimilate(observed, report=report, **settings)

@@ -126,8 +126,8 @@ def reproduce_table(
                     data[setting] = HELD_OUT[setting].make(windows, engine)
                 entry["results"][setting] = {"key": key, **run.result(*data[setting])}
             _write(path, results)
-            if run.resume_file is not None:
-                run.resume_file.unlink(missing_ok=True)
+            if run.state_file is not None:
+                run.state_file.unlink(missing_ok=True)
             say(markdown.line(setting, row.key, entry["results"][setting]))
     _write(path, results)
     return results
@@ -211,13 +211,13 @@ class _Run:
         self.options = row.settings_of(quick)
         if "warm_start" in self.options:
             self.options["warm_start"] = f"{setting}-{self.options['warm_start']}"
-        self.resume_file = None
+        self.state_file = None
         self.note = ""
         self.checkpoint: Path | None = None
         self.checkpoint_name = ""
         if row.method == "fsgd":
             identity = hashlib.sha256(json.dumps([self.options, windows]).encode()).hexdigest()[:8]
-            self.resume_file = out / f"fsgd-{setting}-{identity}.npz"
+            self.state_file = out / f"fsgd-{setting}-{identity}.npz"
         if row.method == "learned":
             try:
                 self._find_weights(out, retrain, say)
@@ -255,8 +255,8 @@ class _Run:
             settings["checkpoint"] = self.checkpoint
         else:
             settings |= {"method": self.row.method, "model": truth.attrs["model"]}
-        if self.resume_file is not None:
-            settings["resume_file"] = self.resume_file
+        if self.state_file is not None:
+            settings["state"] = self.state_file
         try:
             analysis, seconds = assimilated(
                 observed, report=self.report, warm_up=WARM_UP, **settings

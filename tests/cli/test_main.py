@@ -96,7 +96,7 @@ def test_a_configuration_file_gives_the_options(folder, tmp_path, monkeypatch) -
 def test_blocks_from_the_command_line(folder, tmp_path, monkeypatch) -> None:
     common = ["assimilate", folder / "obs.nc", "--iterations", 50, "-q"]
     assert run(monkeypatch, *common, "-o", tmp_path / "whole.nc") == 0
-    state = ["--checkpoint", tmp_path / "state"]
+    state = ["--state", tmp_path / "state"]
     assert run(monkeypatch, *common, *state, "--block", 2, "-o", tmp_path / "blocks.nc") == 0
     whole, blocks = open_dataset(tmp_path / "whole.nc"), open_dataset(tmp_path / "blocks.nc")
     np.testing.assert_array_equal(whole["analysis"].values, blocks["analysis"].values)

@@ -227,16 +227,23 @@ def test_the_command_line_assimilates_with_a_checkpoint(files, tmp_path, monkeyp
     assert run(monkeypatch, *scored) == 0
 
 
-def test_a_file_is_still_the_state_of_a_descent(files, tmp_path, monkeypatch, capsys) -> None:
+def test_a_checkpoint_is_a_learned_model_and_nothing_else(
+    files, tmp_path, monkeypatch, capsys
+) -> None:
     common = ["assimilate", files / "obs.nc", "-q", "-o", tmp_path / "a.nc"]
     state = tmp_path / "state.npz"
-    assert run(monkeypatch, *common, "--iterations", 3, "--checkpoint", state) == 0
+    assert run(monkeypatch, *common, "--iterations", 3, "--state", state) == 0
     assert state.is_file()
-    assert run(monkeypatch, *common, "--checkpoint", tmp_path / "misspelt") == 2
-    assert "there is no" in capsys.readouterr().err
+    for checkpoint, message in (
+        (state, "--state FILE"),
+        (tmp_path / "misspelt", "there is no learned model"),
+        (tmp_path / "misspelt.npz", "there is no learned model"),
+    ):
+        assert run(monkeypatch, *common, "--iterations", 3, "--checkpoint", checkpoint) == 2
+        assert message in capsys.readouterr().err
     clash = ["--method", "fsgd", "--checkpoint", files / "checkpoint"]
     assert run(monkeypatch, *common, *clash) == 2
-    assert "is a folder" in capsys.readouterr().err
+    assert "takes the place of a method" in capsys.readouterr().err
 
 
 def test_a_checkpoint_of_something_else_is_refused(files, tmp_path) -> None:
@@ -250,8 +257,10 @@ def test_a_checkpoint_of_something_else_is_refused(files, tmp_path) -> None:
         pyvda.assimilate(observed, checkpoint=checkpoint, model=get_model("lorenz63", rho=20.0))
     with pytest.raises(InputError, match="state of 2 components"):
         pyvda.assimilate(observed.isel(state=slice(2)), checkpoint=checkpoint)
-    with pytest.raises(InputError, match="nothing to resume"):
-        pyvda.assimilate(observed, checkpoint=checkpoint, resume_file=tmp_path / "s.npz")
+    with pytest.raises(InputError, match="keeps no state in a file"):
+        pyvda.assimilate(observed, checkpoint=checkpoint, state=tmp_path / "s.npz")
+    with pytest.raises(InputError, match="now called state"):
+        pyvda.assimilate(observed, resume_file=tmp_path / "s.npz")
     with pytest.raises(InputError, match="options of learned: unknown key iteration;"):
         pyvda.assimilate(observed, checkpoint=checkpoint, iteration=3)
     with pytest.raises(InputError, match="device 'tpu9'"):

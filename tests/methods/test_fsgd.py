@@ -122,11 +122,11 @@ def test_interrupted_and_resumed_gives_the_same_bits(problem, precision, tmp_pat
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        solve(replace(problem, report=interrupt), options, checkpoint=file)
+        solve(replace(problem, report=interrupt), options, state=file)
     assert file.exists()
     seen = []
     resumed = solve(
-        replace(problem, report=lambda done, *_: seen.append(done)), options, checkpoint=file
+        replace(problem, report=lambda done, *_: seen.append(done)), options, state=file
     )
     assert min(seen) > 700
     np.testing.assert_array_equal(resumed.x, whole.x)
@@ -154,23 +154,23 @@ def test_ctrl_c_within_a_piece_keeps_a_whole_state(problem, signals, tmp_path, m
     given = problem.engine
     engine = SimpleNamespace(descend=interrupted, cost=given.cost, info=given.info)
     with pytest.raises(KeyboardInterrupt):
-        solve(replace(problem, engine=engine), options, checkpoint=file)
+        solve(replace(problem, engine=engine), options, state=file)
     assert signal.getsignal(signal.SIGINT) is handler
     # The first one waits for the end of the piece and keeps it, the second throws it away.
     assert file.exists() == (signals == 1)
-    resumed = solve(problem, options, checkpoint=file)
+    resumed = solve(problem, options, state=file)
     np.testing.assert_array_equal(resumed.x, whole.x)
     np.testing.assert_array_equal(resumed.iterations, whole.iterations)
 
 
 def test_a_checkpoint_of_something_else_is_refused(problem: Problem, tmp_path) -> None:
     file = tmp_path / "state.npz"
-    solve(problem, FSGDOptions(iterations=10), checkpoint=file)
+    solve(problem, FSGDOptions(iterations=10), state=file)
     with pytest.raises(InputError, match="other observations or options"):
-        solve(problem, FSGDOptions(iterations=11), checkpoint=file)
+        solve(problem, FSGDOptions(iterations=11), state=file)
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(InputError, match="damaged"):
-        solve(problem, FSGDOptions(iterations=10), checkpoint=file)
+        solve(problem, FSGDOptions(iterations=10), state=file)
 
 
 @pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGINT])
@@ -179,12 +179,12 @@ def test_a_killed_command_goes_on_from_its_checkpoint(by, tmp_path) -> None:
     pyvda.save_analysis(pyvda.observe(truth, "lorenz63", 6), tmp_path / "obs.nc")
     script = (
         "from pyvda.cli.main import main; import sys, pyvda.methods.fsgd as f; "
-        "f.solve.__kwdefaults__['checkpoint_seconds'] = 0.0; "
+        "f.solve.__kwdefaults__['save_seconds'] = 0.0; "
         "sys.argv = ['pyvda', *sys.argv[1:]]; main()"
     )
     command = [
         sys.executable, "-c", script, "assimilate", str(tmp_path / "obs.nc"), "-q",
-        "--iterations", "60000", "--checkpoint", str(tmp_path / "state.npz"),
+        "--iterations", "60000", "--state", str(tmp_path / "state.npz"),
         "-o", str(tmp_path / "analysis.nc"),
     ]  # fmt: skip
     running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)

@@ -159,12 +159,12 @@ def test_the_clock_starts_after_a_warm_up(monkeypatch) -> None:
     at = iter((10.0, 11.5))
 
     def run(data, *, report=None, **settings):
-        runs.append((data.sizes["window"], "resume_file" in settings))
+        runs.append((data.sizes["window"], "state" in settings))
         return data
 
     monkeypatch.setattr(scoring.pyvda, "assimilate", run)
     monkeypatch.setattr(scoring.time, "perf_counter", lambda: runs and next(at))
-    _, seconds = scoring.assimilated(observed, warm_up=2, resume_file="state.npz")
+    _, seconds = scoring.assimilated(observed, warm_up=2, state="state.npz")
     assert runs == [(2, False), (3, True)]
     assert seconds == 1.5
 

@@ -1,0 +1,145 @@
+"""`pyvda assimilate`: a file of observations in, a file of analyses out."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pyvda.cli.derived import on_command_line, with_settings
+from pyvda.cli.options import GridStep, Output, Quiet, read, say
+from pyvda.errors import InputError
+from pyvda.io.atomic import check_folder
+from pyvda.progress import shown
+from pyvda.settings import Settings, chosen_method, settled
+
+EXAMPLES = (
+    "pyvda assimilate obs.nc --model lorenz63 --iterations 150000 --state descent.npz "
+    "-o analysis.nc",
+    "pyvda assimilate series.nc --model lorenz63 --window 200 --overlap 40 --time-step 0.01 "
+    "-o analysis.nc",
+    "pyvda assimilate table.nc --model lorenz63 --grid-step 0.01 --method gauss-newton "
+    "-o analysis.nc",
+    "pyvda assimilate obs.nc --checkpoint runs/l63 -o analysis.nc",
+)
+
+
+@with_settings
+def assimilate(
+    observations: Annotated[Path, typer.Argument(help="netCDF file or zarr store.")],
+    output: Output,
+    settings: dict[str, Any],
+    grid_step: GridStep = None,
+    iterations: Annotated[
+        int | None, typer.Option(help="Of the method, at most so many for each window.")
+    ] = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(help="Stop a window at this fraction of its first gradient norm."),
+    ] = None,
+    precision: Annotated[str | None, typer.Option(help="float64 or float32.")] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any other option of the method: name=value."),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="YAML file of options; the command line wins.")
+    ] = None,
+    truth: Annotated[
+        Path | None,
+        typer.Option(help="Truth, to record the error of the analysis along the iterations."),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Assimilate a file of observations."""
+    from pyvda.assimilate import assimilate as run
+    from pyvda.assimilate import model_for
+    from pyvda.engine import get_engine
+    from pyvda.io import netcdf
+    from pyvda.io.tables import on_grid
+
+    check_folder(output)
+    common = {"iterations": iterations, "tolerance": tolerance, "precision": precision}
+    keywords = _read_settings(config, option) | settings
+    keywords |= {name: value for name, value in common.items() if value is not None}
+    checked, options = settled(keywords)  # before anything is read
+    _, method_options = chosen_method(checked, options)
+    keywords.pop("variable", None)
+    if grid_step is not None:
+        table = netcdf.open_dataset(observations)
+        size = model_for(checked, [method_options], table).state_size
+        observed = on_grid(table, grid_step, size, variable=checked.variable)
+    else:
+        observed = netcdf.open_observations(
+            observations, checked.variable, chunks=lambda ds: netcdf.by_size(ds, checked.block)
+        )
+    if truth is not None:
+        observed = _with_truth(observed, read(truth))
+    with _warnings_in_a_line(), shown("assimilate", quiet) as report:
+        analysis = run(observed, report=report, **keywords)
+        analysis.attrs["source"] = f"observations from {observations.name}"
+        netcdf.save_analysis(analysis, output)
+    say(quiet, f"{output}: on {get_engine(checked.engine).info}")
+    say(quiet, _summary(netcdf.open_dataset(output, ["status", "cost"])))
+
+
+def _read_settings(config: Path | None, option: list[str] | None) -> dict[str, Any]:
+    """Return the options of a YAML file and of `--set name=value`, the latter winning."""
+    import yaml
+
+    from pyvda.training.configuration import read_yaml
+
+    found: dict[str, Any] = {}
+    if config is not None:
+        found |= read_yaml(config, "options", "lines such as `method: fsgd`")
+    for text in option or []:
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise InputError(f"--set {text} has no value, expected name=value")
+        try:
+            found[name] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise InputError(f"--set {text} cannot be read, expected name=value") from None
+    of_python = {"observations", *Settings.model_fields} - on_command_line().keys()
+    for name in of_python & found.keys():
+        raise InputError(f"{name} is no option of the command line; leave it out")
+    return found
+
+
+def _with_truth(observed: Any, truth: Any) -> Any:
+    if "truth" not in truth or truth["truth"].shape != observed["observation"].shape:
+        raise InputError("the truth does not have the shape of the observations; give their truth")
+    return observed.assign(truth=(observed["observation"].dims, truth["truth"].data))
+
+
+@contextmanager
+def _warnings_in_a_line() -> Iterator[None]:
+    """Print pyvda's own warnings as one line each, without the place in the source."""
+    from pyvda.learned.patterns import PatternWarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, PatternWarning):
+            print(f"pyvda: {message}", file=sys.stderr)
+        else:
+            before(message, category, *where, **more)
+
+    with warnings.catch_warnings():
+        before = warnings.showwarning
+        warnings.simplefilter("always", PatternWarning)
+        warnings.showwarning = show
+        yield
+
+
+def _summary(analysis: Any) -> str:
+    """Count the windows by status."""
+    from pyvda.names import Status
+
+    status = analysis["status"].values
+    counts = {s.name.lower().replace("_", " "): int((status == s).sum()) for s in Status}
+    ended = ", ".join(f"{n} {name}" for name, n in counts.items() if n)
+    return f"{len(status)} windows: {ended}; mean cost {float(analysis['cost'].mean()):.4g}"

@@ -1,0 +1,90 @@
+"""`pyvda check`: a verdict on the derivatives of a model and of a learned prior."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pyvda.cli.options import (
+    EngineName,
+    GridStep,
+    JsonFile,
+    Quiet,
+    Seed,
+    check_json_file,
+    say,
+    write_json,
+)
+from pyvda.progress import shown
+
+EXAMPLES = (
+    "pyvda check --model lorenz63",
+    "pyvda check --model lorenz63 --obs obs.nc --checkpoint runs/l63 --json checks.json",
+)
+
+
+def check(
+    model: Annotated[
+        str | None, typer.Option(help="lorenz63 or lorenz96. Default: the checkpoint's.")
+    ] = None,
+    obs: Annotated[
+        Path | None, typer.Option(help="Observations to check the cost on, netCDF or zarr.")
+    ] = None,
+    variable: Annotated[
+        str | None, typer.Option(help="Observed variable, by name or standard_name.")
+    ] = None,
+    window: Annotated[
+        int | None, typer.Option(help="Cut a series into windows of this many steps.")
+    ] = None,
+    time_step: Annotated[
+        float | None, typer.Option(help="Model time between two steps of the file.")
+    ] = None,
+    grid_step: GridStep = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            help="Learned model whose prior is checked, folder or name. Default: a small GENN with "
+            "fresh weights."
+        ),
+    ] = None,
+    json_file: JsonFile = None,
+    seed: Seed = 0,
+    engine: EngineName = None,
+    quiet: Quiet = False,
+) -> None:
+    """Test adjoints, tangent linears and gradients of a model, on your own file if given.
+
+    The gradient of a learned prior is tested, too: of a small GENN with fresh weights, or of the
+    checkpoint.
+    """
+    from rich.console import Console
+
+    from pyvda.checks import run as checking
+    from pyvda.checks.target import subject
+
+    check_json_file(json_file)
+    of = subject(
+        model, obs, checkpoint,
+        variable=variable, window=window, time_step=time_step, grid_step=grid_step, engine=engine,
+        seed=seed,
+    )  # fmt: skip
+    with shown("check", quiet) as report:
+        checks = checking.check_model(
+            of.model, of.batch, time_step=of.time_step, engine=engine, seed=seed, report=report
+        )
+    checks += checking.check_learned(of.learned, of.batch, seed=seed)
+    wrong = checking.failed(checks)
+    write_json(
+        json_file,
+        {"subject": of.title, "passed": not wrong, "checks": [one.as_dict() for one in checks]},
+    )
+    if not quiet:
+        Console(soft_wrap=True).print(checking.table(checks, of.title))
+    say(quiet, checking.summary(checks))
+    for one in wrong:
+        print(f"pyvda: {one.name} failed: {one.detail}", file=sys.stderr)
+    if wrong:
+        raise typer.Exit(1)

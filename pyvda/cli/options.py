@@ -1,0 +1,55 @@
+"""What several commands share: their options, printing, and reading pyvda's own files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pyvda.io.atomic import check_folder, replacing
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+Output = Annotated[Path, typer.Option("--output", "-o", help="File to write; replaced whole.")]
+EngineName = Annotated[
+    str | None,
+    typer.Option(help="auto, juliacall, libjulia or torch. Default: PYVDA_ENGINE, else auto."),
+]
+GridStep = Annotated[
+    str | None,
+    typer.Option(
+        help="The file is a table with one observation per row (time, component, value): the step "
+        "of the analysis times, in its unit of time; for dates such as 6h."
+    ),
+]
+JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the results here, as JSON.")]
+Seed = Annotated[
+    int, typer.Option(min=0, max=2**63 - 1, help="The same seed gives the same result.")
+]
+
+
+def say(quiet: bool, text: str) -> None:
+    """Print a line of results, unless --quiet."""
+    if not quiet:
+        print(text)  # rich, which shows progress meanwhile, does not redirect typer's echo
+
+
+def read(path: Path) -> Any:
+    """Open one of pyvda's own files (truth, analysis) whole."""
+    from pyvda.io.netcdf import open_dataset
+
+    return open_dataset(path)
+
+
+def check_json_file(path: Path | None) -> None:
+    """Refuse a --json file that could not be written, before any work."""
+    if path is not None:
+        check_folder(path)
+
+
+def write_json(path: Path | None, content: Any) -> None:
+    """Write --json, completely or not at all."""
+    if path is not None:
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")

@@ -1,0 +1,44 @@
+"""`pyvda score`: scores of analyses against their truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pyvda.cli.options import EngineName, JsonFile, Quiet, check_json_file, read, say, write_json
+
+EXAMPLES = (
+    "pyvda score analysis.nc --truth truth.nc --json scores.json",
+    "pyvda score fsgd.nc learned.nc --truth truth.nc",
+)
+
+
+def score(
+    analyses: Annotated[list[Path], typer.Argument(help="Files made by `pyvda assimilate`.")],
+    truth: Annotated[Path, typer.Option(help="File with the variable truth.")],
+    json_file: JsonFile = None,
+    level: Annotated[
+        float, typer.Option(min=0.5, max=0.999, help="Confidence level of the intervals.")
+    ] = 0.95,
+    engine: EngineName = None,
+    quiet: Quiet = False,
+) -> None:
+    """Score analyses: R-score, 4DVar-score, ODE-score, with bootstrap intervals over windows."""
+    from pyvda import scores
+    from pyvda.evaluate import check, evaluate
+
+    check_json_file(json_file)
+    true = read(truth)
+    opened = {str(path): read(path) for path in analyses}
+    for analysis in opened.values():
+        check(analysis, true)
+    found = {path: evaluate(analysis, true, engine=engine) for path, analysis in opened.items()}
+    tables = {path: scores.score_table(of, level=level) for path, of in found.items()}
+    write_json(json_file, tables if len(analyses) > 1 else tables[str(analyses[0])])
+    width = max(len(path) for path in found) + 2 if len(found) > 1 else 0
+    for name in next(iter(found.values())):
+        for path, of in found.items():
+            of_file = f"{path:{width}s}" if width else ""
+            say(quiet, f"{name:22s} {of_file}{scores.summarise(of[name], level=level)}")

@@ -1,0 +1,69 @@
+"""The command line has an option for every setting, and every option of every command has help."""
+
+import subprocess
+import sys
+
+import pytest
+import typer
+from command_line import run
+
+from pyvda.cli.derived import on_command_line
+from pyvda.cli.main import app
+from pyvda.settings import Settings
+
+COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_option_has_help(name: str) -> None:
+    silent = [p.name for p in COMMANDS[name].params if not (p.help or "").strip()]
+    assert silent == []
+
+
+def test_the_options_are_the_settings() -> None:
+    options = {p.name: p for p in COMMANDS["assimilate"].params}
+    for name, field in Settings.model_fields.items():
+        if name == "report":
+            assert name not in options
+        else:
+            assert options[name].opts == [f"--{name.replace('_', '-')}"]
+            assert options[name].help == field.description
+
+
+def test_what_is_given_arrives(tmp_path, monkeypatch) -> None:
+    """Each option alone, as the keyword of that name and of its type."""
+    types = {p.name: p.type.name for p in COMMANDS["assimilate"].params}
+    kinds = {"integer": int, "float": float, "text": str}
+    for name in on_command_line():
+        kind = kinds[types[name]]
+        text = {int: "7", float: "0.5", str: "a"}[kind]
+        seen: list[dict[str, object]] = []
+
+        def spy(values: dict[str, object], seen: list[dict[str, object]] = seen) -> None:
+            seen.append(dict(values))
+            raise SystemExit(3)
+
+        monkeypatch.setattr("pyvda.cli.assimilate.settled", spy)
+        arguments = ["assimilate", "obs.nc", "-o", tmp_path / "a.nc"]
+        assert run(monkeypatch, *arguments, f"--{name.replace('_', '-')}", text) == 3
+        assert seen == [{name: kind(text)}]
+
+
+def test_python_m_pyvda_is_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pyvda", "--help"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0
+    assert "Usage: pyvda" in done.stdout
+    assert "assimilate" in done.stdout
+
+
+def test_help_loads_no_numerics() -> None:
+    look = (
+        "import sys, pyvda.cli.main; "
+        "print(*sorted({'torch', 'xarray', 'scipy', 'juliacall', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", look], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.split() == []
