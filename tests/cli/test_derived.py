@@ -9,7 +9,7 @@ from command_line import run
 
 from pyvda.cli.derived import on_command_line
 from pyvda.cli.main import app
-from pyvda.settings import Settings
+from pyvda.settings import Settings, alternatives
 
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
@@ -32,11 +32,11 @@ def test_the_options_are_the_settings() -> None:
 
 def test_what_is_given_arrives(tmp_path, monkeypatch) -> None:
     """Each option alone, as the keyword of that name and of its type."""
-    types = {p.name: p.type.name for p in COMMANDS["assimilate"].params}
-    kinds = {"integer": int, "float": float, "text": str}
     for name in on_command_line():
-        kind = kinds[types[name]]
-        text = {int: "7", float: "0.5", str: "a"}[kind]
+        kinds = alternatives(Settings.model_fields[name].annotation)
+        kind, text = next(
+            ((k, t) for k, t in ((int, "7"), (float, "0.5")) if k in kinds), (str, "a")
+        )
         seen: list[dict[str, object]] = []
 
         def spy(values: dict[str, object], seen: list[dict[str, object]] = seen) -> None:

@@ -115,7 +115,9 @@ def test_irregular_times_bring_the_truth_back(table, fine_truth, shuffled):
     ds = pyvda.on_grid(table, 0.01, 3, start=0.0, stop=4.0)
     assert ds.sizes == {"time": 401, "state": 3, "datum": 120}
     options = {"form": "statistical", "model_error": 1e-6}
-    analysis = pyvda.assimilate(ds, method="gauss-newton", window=101, overlap=1, **options)
+    analysis = pyvda.assimilate(
+        ds, model="lorenz63", method="gauss-newton", window=101, overlap=1, **options
+    )
     error = analysis["analysis"].values - fine_truth[::10]
     assert np.sqrt(np.mean(error**2)) < 0.15
     # The innovations are about as large as the errors: between the steps, not at the nearest one,
@@ -123,7 +125,9 @@ def test_irregular_times_bring_the_truth_back(table, fine_truth, shuffled):
     assert np.nanstd(analysis["point_innovation"]) < 0.12
     rounded = table.assign_coords(time=("obs", np.rint(table["time"].values / 0.01) * 0.01))
     coarse = pyvda.on_grid(rounded, 0.01, 3, start=0.0, stop=4.0)
-    worse = pyvda.assimilate(coarse, method="gauss-newton", window=101, overlap=1, **options)
+    worse = pyvda.assimilate(
+        coarse, model="lorenz63", method="gauss-newton", window=101, overlap=1, **options
+    )
     assert np.nanstd(worse["point_innovation"]) > 1.5 * np.nanstd(analysis["point_innovation"])
 
 
@@ -131,7 +135,9 @@ def test_irregular_times_bring_the_truth_back(table, fine_truth, shuffled):
 def test_strong_constraint_finds_the_window_of_irregular_times(table, fine_truth, parameters):
     ds = pyvda.on_grid(table, 0.01, 3, start=0.0, stop=2.0)
     # In the truth's basin the error is that of the noise, 0.1, over what 60 data leave of it.
-    found = pyvda.assimilate(ds, method="strong-constraint", parameters=parameters, count=5)
+    found = pyvda.assimilate(
+        ds, model="lorenz63", method="strong-constraint", parameters=parameters, count=5
+    )
     assert found["status"].values == 0
     error = found["analysis"].values - fine_truth[:2001:10]
     assert np.sqrt(np.mean(error**2)) < 0.1
@@ -163,8 +169,9 @@ def test_a_linear_operator_is_observed(fine_truth):
     )
     ds = pyvda.on_grid(table, 0.01, 3, start=0.0, stop=1.0)
     analysis = pyvda.assimilate(
-        ds, method="gauss-newton", form="statistical", observation_variance=1e-4, model_error=1e-2
-    )
+        ds, model="lorenz63", method="gauss-newton", form="statistical", observation_variance=1e-4,
+        model_error=1e-2,
+    )  # fmt: skip
     assert np.sqrt(np.mean((analysis["analysis"].values - fine_truth[:1001:10]) ** 2)) < 0.05
 
 
@@ -189,8 +196,8 @@ def test_a_datum_at_a_step_is_an_observation_of_the_grid():
     )
     methods = (("fsgd", {"iterations": 200}), ("gauss-newton", {}), ("strong-constraint", {}))
     for method, options in methods:
-        found = pyvda.assimilate(as_points, method=method, **options)
-        expected = pyvda.assimilate(observed, method=method, **options)
+        found = pyvda.assimilate(as_points, model="lorenz63", method=method, **options)
+        expected = pyvda.assimilate(observed, model="lorenz63", method=method, **options)
         tolerance = 1e-6 * np.abs(expected["analysis"]).max().item()
         np.testing.assert_allclose(found["analysis"], expected["analysis"], atol=tolerance)
         np.testing.assert_allclose(found["cost"], expected["cost"], rtol=1e-6)
@@ -198,8 +205,10 @@ def test_a_datum_at_a_step_is_an_observation_of_the_grid():
 
 def test_lazy_windows_keep_their_points(table):
     ds = pyvda.on_grid(table, 0.01, 3, start=0.0, stop=4.0)
-    eager = pyvda.assimilate(ds, iterations=20, window=50, overlap=10)
-    lazy = pyvda.assimilate(ds.chunk(time=150), iterations=20, window=50, overlap=10)
+    eager = pyvda.assimilate(ds, model="lorenz63", iterations=20, window=50, overlap=10)
+    lazy = pyvda.assimilate(
+        ds.chunk(time=150), model="lorenz63", iterations=20, window=50, overlap=10
+    )
     assert lazy["analysis"].chunks is not None
     xr.testing.assert_allclose(eager[["analysis", "point_innovation"]],
                                lazy[["analysis", "point_innovation"]].compute())  # fmt: skip
@@ -212,8 +221,8 @@ def test_dates_are_times_too(table):
     dated = pyvda.on_grid(table.assign_coords(time=("obs", hours)), "36s", 3)
     plain = pyvda.on_grid(table, 0.01, 3)
     assert dated.sizes == plain.sizes
-    found = pyvda.assimilate(dated, time_step=0.01, iterations=10)
-    expected = pyvda.assimilate(plain, iterations=10)
+    found = pyvda.assimilate(dated, model="lorenz63", time_step=0.01, iterations=10)
+    expected = pyvda.assimilate(plain, model="lorenz63", iterations=10)
     np.testing.assert_allclose(found["analysis"], expected["analysis"], atol=1e-6)
 
 
@@ -254,14 +263,14 @@ def test_steps_that_make_no_axis_are_refused(table, step):
 def test_data_that_cannot_be_assimilated_are_refused(table, change, message):
     ds = pyvda.on_grid(table, 0.01, 3)
     with pytest.raises(InputError, match=message):
-        pyvda.assimilate(change(ds), iterations=1)
+        pyvda.assimilate(change(ds), model="lorenz63", iterations=1)
 
 
 @pytest.mark.parametrize("method", ["posterior-mean", "annealed", "ensemble-smoother"])
 def test_methods_that_take_the_grid_alone_say_so(table, method):
     said = rf"^{method} takes .* choose fsgd, gauss-newton, strong-constraint without"
     with pytest.raises(InputError, match=said):
-        pyvda.assimilate(pyvda.on_grid(table, 0.01, 3), method=method)
+        pyvda.assimilate(pyvda.on_grid(table, 0.01, 3), model="lorenz63", method=method)
 
 
 def test_names_of_the_file_format_are_those_documented():
@@ -274,10 +283,10 @@ def test_the_command_line_takes_a_table(table, tmp_path, monkeypatch, capsys):
 
     table.to_netcdf(tmp_path / "table.nc")
     out = tmp_path / "analysis.nc"
-    common = ["assimilate", tmp_path / "table.nc", "-o", out, "--quiet"]
+    common = ["assimilate", tmp_path / "table.nc", "-o", out, "--quiet", "--model", "lorenz63"]
     assert run(monkeypatch, *common, "--grid-step", "0.01", "--iterations", "10") == 0
     found = xr.open_dataset(out)
-    expected = pyvda.assimilate(pyvda.on_grid(table, 0.01, 3), iterations=10)
+    expected = pyvda.assimilate(pyvda.on_grid(table, 0.01, 3), model="lorenz63", iterations=10)
     np.testing.assert_allclose(found["analysis"], expected["analysis"], atol=1e-9)
     assert found["point_innovation"].dims == ("window", "datum")
     out.unlink()
