@@ -70,7 +70,7 @@ def assimilate(observations: xr.Dataset, **keywords: Any) -> xr.Dataset:
     method, options = chosen_method(settings, method_options)
     warm = _warm_start(settings, method, options)
     bound: list[Options] = [options] if warm is None else [options, warm]
-    model = model_for(settings, bound, observations)
+    model = named_model(settings, bound) or model_attributes.required(observations)
     observed, statistics = prepared(observations, settings.variable, model)
     step = netcdf.model_time_step(observed, settings.time_step, model)
     for one in bound:
@@ -120,8 +120,8 @@ def assimilate(observations: xr.Dataset, **keywords: Any) -> xr.Dataset:
     return with_provenance(analysis, model, method.name, options, cost, running)
 
 
-def model_for(settings: Settings, options: list[Options], observations: xr.Dataset) -> Model:
-    """Return the model that was named, that learned models are bound to, or that made the file."""
+def named_model(settings: Settings, options: list[Options]) -> Model | None:
+    """Return the model that was named or that learned models are bound to; None: neither."""
     given = settings.model
     model = get_model(given) if isinstance(given, str) else given
     for bound in (one.model() for one in options):
@@ -133,7 +133,7 @@ def model_for(settings: Settings, options: list[Options], observations: xr.Datas
                 f"not for {model.name} with {model.parameters}; leave out model, or take another "
                 "checkpoint"
             )
-    return model or model_attributes.required(observations)
+    return model
 
 
 def _warm_start(settings: Settings, method: Method, options: Options) -> LearnedOptions | None:

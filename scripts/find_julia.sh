@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Find a Julia (>= 1.5) for the engine, or get one; leave its path in .venv/julia and say in one
 # line which it is. In this order: PYVDA_JULIA, `julia` on PATH, the one that an earlier run got,
-# juliapkg's, Debian's own (as root). Without any, .venv/julia is empty and the torch engine runs.
+# juliapkg's, Debian 11's (as root). Without any, .venv/julia is empty and the torch engine runs.
+# Before anything is downloaded or installed it says what; PYVDA_JULIA=none declines all of it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 found=.venv/julia
@@ -14,6 +15,11 @@ take() { # path, where it came from
     exit 0
 }
 
+if [ "${PYVDA_JULIA:-}" = none ]; then
+    : > "$found"
+    say "PYVDA_JULIA=none: nothing is installed, the torch engine will run (rm $found to look for a Julia again)"
+    exit 0
+fi
 if [ -n "${PYVDA_JULIA:-}" ]; then
     works "$PYVDA_JULIA" && take "$PYVDA_JULIA" "named by PYVDA_JULIA"
     say "PYVDA_JULIA=$PYVDA_JULIA is not a Julia >= 1.5 that starts; correct it or unset it"
@@ -26,8 +32,15 @@ if [ -e "$found" ] && [ ! -s "$found" ]; then
     exit 0
 fi
 
+# What comes next changes the machine: say so, and give a person at a terminal time to stop it.
+announce() {
+    say "$1"
+    say "to decline, stop this (Ctrl-C) and set PYVDA_JULIA=none (torch engine, slower), or PYVDA_JULIA=/path/to/julia"
+    if [ -t 2 ]; then sleep "${PYVDA_SETUP_WAIT:-10}"; fi
+}
+
 # Offline, juliapkg must give up in seconds: it sets no time limit on its downloads itself.
-say "no julia on PATH, asking juliapkg for one (a large download the first time)"
+announce "no julia on PATH: juliapkg is going to download the newest Julia into .venv (some 200 MB, once)"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 if .venv/bin/python - >"$log" 2>&1 <<'PYTHON'

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Install Debian 11's Julia (1.5.3) on a Debian machine, as root, without touching the
+# Install Debian 11's Julia (1.5.3) on a Debian machine, as root, after saying so, without touching the
 # system's own package lists: apt runs with lists, cache and sources of its own, reads the
 # mirror's address from the machine's sources, and knows the suite "bullseye" in addition.
 set -euo pipefail
 
 say() { printf 'install_julia_debian: %s\n' "$*" >&2; }
+[ "${PYVDA_JULIA:-}" != none ] || { say "PYVDA_JULIA=none: nothing is installed"; exit 1; }
 command -v julia >/dev/null && { say "julia is already on PATH"; exit 0; }
 [ "$(id -u)" = 0 ] || { say "needs root, found user $(id -un); use a Julia of your own"; exit 1; }
 [ -r /etc/os-release ] && . /etc/os-release
@@ -16,6 +17,10 @@ mirror=$(printf '%s\n' "$sources" |
     sed -nE 's#^(URIs:|deb( \[[^]]*\])?)[[:space:]]+([a-z]+://[^[:space:]]*/debian)/?([[:space:]].*)?$#\3#p' |
     head -n 1)
 [ -n "$mirror" ] || { say "no Debian mirror found in /etc/apt; use a Julia of your own"; exit 1; }
+
+say "going to install Debian 11's package julia 1.5.3 and what it depends on, system-wide (apt, some 300 MB) from $mirror"
+say "to decline, stop this (Ctrl-C) and set PYVDA_JULIA=none (torch engine, slower), or PYVDA_JULIA=/path/to/julia"
+if [ -t 2 ]; then sleep "${PYVDA_SETUP_WAIT:-10}"; fi
 
 apt_home=$(mktemp -d)
 trap 'rm -rf "$apt_home"' EXIT

@@ -58,9 +58,9 @@ def assimilate(
 ) -> None:
     """Assimilate a file of observations."""
     from pyvda.assimilate import assimilate as run
-    from pyvda.assimilate import model_for
+    from pyvda.assimilate import named_model
     from pyvda.engine import get_engine
-    from pyvda.io import netcdf
+    from pyvda.io import model_attributes, netcdf
     from pyvda.io.tables import on_grid
 
     check_folder(output)
@@ -69,14 +69,18 @@ def assimilate(
     keywords |= {name: value for name, value in common.items() if value is not None}
     checked, options = settled(keywords)  # before anything is read
     _, method_options = chosen_method(checked, options)
+    named = named_model(checked, [method_options])
     keywords.pop("variable", None)
     if grid_step is not None:
         table = netcdf.open_dataset(observations)
-        size = model_for(checked, [method_options], table).state_size
-        observed = on_grid(table, grid_step, size, variable=checked.variable)
+        model = named or model_attributes.required(table)
+        observed = on_grid(table, grid_step, model.state_size, variable=checked.variable)
     else:
         observed = netcdf.open_observations(
-            observations, checked.variable, chunks=lambda ds: netcdf.by_size(ds, checked.block)
+            observations,
+            checked.variable,
+            chunks=lambda ds: netcdf.by_size(ds, checked.block),
+            model=named,
         )
     if truth is not None:
         observed = _with_truth(observed, read(truth))

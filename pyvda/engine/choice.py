@@ -100,11 +100,14 @@ def _choose(name: str) -> Engine:
         refused.append(f"not {way}: {why_not}")
     if name == "julia":
         raise EngineError(f"no Julia can start: {'; '.join(refused)}")
-    log.warning("running on the torch engine, slower than Julia (%s)", "; ".join(refused))
+    level = logging.INFO if start_libjulia.declined() else logging.WARNING
+    log.log(level, "running on the torch engine, slower than Julia (%s)", "; ".join(refused))
     return _torch("; ".join(refused))
 
 
 def _no_julia_command() -> str | None:
+    if start_libjulia.declined():
+        return "PYVDA_JULIA is none"
     return None if start_libjulia.julia_command() else "no julia on PATH or in PYVDA_JULIA"
 
 

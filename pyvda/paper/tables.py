@@ -277,15 +277,14 @@ class _Run:
             "seconds": round(seconds, 3),
             "warm_up": WARM_UP,
             "options": self.options,
-            **(self._of_weights(by_window["r_score"]) if self.checkpoint else {}),
+            **(self._of_weights(self.checkpoint, by_window["r_score"]) if self.checkpoint else {}),
             **self._cut_short(),
             "machine": machine(self.engine),
         }
 
-    def _of_weights(self, r_scores: Array) -> dict[str, Any]:
+    def _of_weights(self, checkpoint: Path, r_scores: Array) -> dict[str, Any]:
         """Return what is known of the weights, and what they are compared by."""
-        assert self.checkpoint is not None
-        known = of_weights(self.checkpoint, self.checkpoint_name)
+        known = of_weights(checkpoint, self.checkpoint_name)
         return {**known, paired_differences.KEY: paired_differences.in_a_line(r_scores)}
 
     def _cut_short(self) -> dict[str, Any]:

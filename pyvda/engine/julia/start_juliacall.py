@@ -7,12 +7,14 @@ import importlib.util
 import os
 
 from pyvda.engine.julia.engine import StartedJulia
-from pyvda.engine.julia.start_libjulia import loading, quoted
+from pyvda.engine.julia.start_libjulia import declined, loading, quoted
 from pyvda.errors import EngineError
 
 
 def ready_without_download() -> str | None:
     """Return None if juliacall can start as it is, else the reason why it cannot."""
+    if declined():
+        return "PYVDA_JULIA is none"
     if importlib.util.find_spec("juliacall") is None:
         return "juliacall is not installed"
     if os.environ.get("PYTHON_JULIACALL_EXE") and os.environ.get("PYTHON_JULIACALL_PROJECT"):
@@ -30,6 +32,8 @@ def ready_without_download() -> str | None:
 
 def start() -> StartedJulia:
     """Start Julia on the calling thread, load VDA, and return its entry points."""
+    if declined():
+        raise EngineError("PYVDA_JULIA is none, which declines Julia; unset it to start Julia")
     # juliacall reads its options once, at its first import. With more than one thread Julia needs
     # its own signal handlers.
     os.environ.setdefault("PYTHON_JULIACALL_HANDLE_SIGNALS", "yes")

@@ -26,8 +26,18 @@ println(abspath(Sys.BINDIR, unsafe_string(Base.JLOptions().image_file)))
 """
 
 
+_ANSWER_SECONDS = 120  # a Julia on a network file system may take half a minute to start
+
+
+def declined() -> bool:
+    """Tell whether the user wants no Julia: PYVDA_JULIA=none."""
+    return os.environ.get("PYVDA_JULIA", "").lower() == "none"
+
+
 def julia_command() -> str | None:
     """Return the `julia` to use: PYVDA_JULIA if set, else the one on PATH, else None."""
+    if declined():
+        return None
     return shutil.which(os.environ.get("PYVDA_JULIA") or "julia")
 
 
@@ -64,10 +74,16 @@ def start() -> StartedJulia:
     """Start Julia on the calling thread, load VDA, and return its entry points."""
     command = julia_command()
     if command is None:
+        if declined():
+            raise EngineError("PYVDA_JULIA is none, which declines Julia; unset it to start Julia")
         raise EngineError("no julia found: put it on PATH or name it in PYVDA_JULIA")
-    asked = subprocess.run(
-        [command, "--startup-file=no", "-e", _ASK], capture_output=True, text=True, check=False
-    )
+    question = [command, "--startup-file=no", "-e", _ASK]
+    try:
+        asked = subprocess.run(
+            question, capture_output=True, text=True, check=False, timeout=_ANSWER_SECONDS
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise EngineError(f"{command} does not run: {error}") from None
     if asked.returncode != 0:
         reason = (asked.stderr.strip().splitlines() or [f"exit code {asked.returncode}"])[-1]
         raise EngineError(f"{command} does not run: {reason}")
