@@ -11,11 +11,10 @@ import xarray as xr
 import pyvda
 import pyvda.io.netcdf
 import pyvda.methods
-import pyvda.models.presets
 from pyvda import names
 from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError
-from pyvda.models.registry import get_model
+from pyvda.models.registry import get_model, get_preset
 
 ITERATIONS = 400
 
@@ -106,7 +105,7 @@ def test_blocks_are_assimilated_one_at_a_time(observed, monkeypatch) -> None:
 
 @pytest.mark.parametrize("chunks", [None, {"time": 150}])
 def test_a_series_is_cut_and_merged(tmp_path, chunks) -> None:
-    setting = pyvda.models.presets.get_preset("lorenz63")
+    setting = get_preset("lorenz63")
     x = get_engine().simulate(
         setting.model, np.array([[1.0, 2.0, 20.0]]), time_step=0.01, steps=1000, spinup=20.0
     )[0]

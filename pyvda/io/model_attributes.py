@@ -33,8 +33,11 @@ def find(ds: xr.Dataset) -> Model | None:
     name = str(ds.attrs[_MODEL])
     try:
         parameters = tuple(float(value) for value in np.atleast_1d(ds.attrs[_PARAMETERS]))
-        size = ds.sizes.get(names.STATE) or get_model(name).state_size
-        return registered(name, size, parameters)
+        usual = get_model(name)
+        try:
+            return registered(name, ds.sizes.get(names.STATE) or usual.state_size, parameters)
+        except InputError:  # of another size, which is said when the state is looked at
+            return usual.with_parameters(parameters)
     except (TypeError, ValueError) as error:
         reason = error if isinstance(error, InputError) else "they are not numbers"
         raise InputError(

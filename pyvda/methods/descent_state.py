@@ -14,6 +14,7 @@ from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.io.atomic import replacing
 from pyvda.methods.problem import Options, Problem
+from pyvda.models.model import Model
 
 
 @dataclass
@@ -72,11 +73,22 @@ class DescentState:
 def fingerprint(problem: Problem, options: Options, step: float) -> str:
     """Return a digest of all that the iterations depend on."""
     digest = hashlib.sha256()
-    described = (problem.model, problem.cost, options.model_dump_json(), step)
-    digest.update(repr(described).encode())
+    described = (problem.cost, options.model_dump_json(), step)
+    digest.update(f"({_described(problem.model)}, {repr(described)[1:]}".encode())
     digest.update(problem.engine.info.name.encode())
     batch = problem.batch
     points = () if batch.points is None else vars(batch.points).values()
     for array in (batch.observation, batch.mask, batch.first_guess, *points):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+def _described(model: Model) -> str:
+    """Return a model in words that are the same in every process.
+
+    The digests of built-in models are those of earlier versions, so that their states go on.
+    """
+    numbers = ", ".join(f"{name}={value!r}" for name, value in model.as_dict().items())
+    built_in = model.julia is not None and not model.julia.text
+    sources = (model.julia and model.julia.text, model.torch and model.torch.digest)
+    return f"Model({numbers})" + ("" if built_in else repr((model.fields, *sources)))

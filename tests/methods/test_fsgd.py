@@ -19,6 +19,7 @@ import pyvda.methods
 import pyvda.models.presets
 from pyvda.errors import InputError
 from pyvda.methods import METHODS, Problem, Status
+from pyvda.methods.descent_state import _described
 from pyvda.methods.fsgd import FSGDOptions, solve
 from pyvda.models.registry import get_model
 from pyvda.state.batch import Batch
@@ -211,3 +212,11 @@ def test_options_are_checked() -> None:
     for bad in ({"iterations": -1}, {"step": 0.0}, {"precision": "float16"}, {"iteration": 3}):
         with pytest.raises(ValueError, match=next(iter(bad))):
             FSGDOptions(**bad)
+
+
+def test_a_built_in_model_is_described_as_by_earlier_versions() -> None:
+    """Otherwise the states of their descents could not be resumed."""
+    assert _described(get_model("lorenz96")) == (
+        "Model(name='lorenz96', state_size=40, parameters=(8.0,), time_step=0.05)"
+    )
+    assert _described(get_model("lorenz96")) != _described(get_model("lorenz96", forcing=7.0))
