@@ -61,6 +61,7 @@ def assimilate(
     from pyvda.assimilate import named_model
     from pyvda.engine import get_engine
     from pyvda.io import model_attributes, netcdf
+    from pyvda.io.pairs import with_truth
     from pyvda.io.tables import on_grid
 
     check_folder(output)
@@ -83,7 +84,7 @@ def assimilate(
             model=named,
         )
     if truth is not None:
-        observed = _with_truth(observed, read(truth))
+        observed = with_truth(observed, read(truth))
     with _warnings_in_a_line(), shown("assimilate", quiet) as report:
         analysis = run(observed, report=report, **keywords)
         analysis.attrs["source"] = f"observations from {observations.name}"
@@ -113,12 +114,6 @@ def _read_settings(config: Path | None, option: list[str] | None) -> dict[str, A
     for name in of_python & found.keys():
         raise InputError(f"{name} is no option of the command line; leave it out")
     return found
-
-
-def _with_truth(observed: Any, truth: Any) -> Any:
-    if "truth" not in truth or truth["truth"].shape != observed["observation"].shape:
-        raise InputError("the truth does not have the shape of the observations; give their truth")
-    return observed.assign(truth=(observed["observation"].dims, truth["truth"].data))
 
 
 @contextmanager

@@ -189,7 +189,7 @@ def test_unknown_presets_and_wrong_files(folder, tmp_path, monkeypatch, capsys) 
     for arguments, message in (
         (["simulate", "lorenz", "-o", tmp_path / "t.nc"], "unknown preset"),
         (["observe", folder / "obs.nc", "--preset", "lorenz63", "-o", tmp_path / "o.nc"], "truth"),
-        (["score", folder / "obs.nc", "--truth", folder / "truth.nc"], "'analysis'"),
+        (["score", folder / "obs.nc", "--truth", folder / "truth.nc"], "pyvda assimilate"),
         (["plot", folder / "obs.nc", "-o", tmp_path / "p.png"], "'analysis'"),
         (["plot", folder / "obs.nc", "--windows", "x", "-o", tmp_path / "p.png"], "0,1,2"),
     ):

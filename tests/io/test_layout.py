@@ -235,7 +235,7 @@ def test_three_variables_are_assimilated_like_one(tmp_path, lazy, how):
     one = pyvda.observe(truth, "lorenz63", 2).isel(window=0, drop=True)
     ds = xr.Dataset({n: one.observation.isel(state=i, drop=True) for i, n in enumerate("xyz")})
     ds.x.attrs["units"] = "K"
-    common = {"iterations": 20, "window": 100, "overlap": 20}
+    common = {"model": "lorenz63", "iterations": 20, "window": 100, "overlap": 20}
     expected = pyvda.assimilate(one, **common)
     if how == "listed":
         found = pyvda.assimilate(ds.chunk(time=60) if lazy else ds, variable="x,y,z", **common)

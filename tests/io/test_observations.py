@@ -58,7 +58,7 @@ def on_disk(errors, series):
 def test_a_chunked_file_is_read_twice(errors, series):
     ds, size = on_disk(errors, series)
     chunks, options = ({"time": 400}, {"window": 200}) if series else ({"window": 2}, {})
-    analysis = pyvda.assimilate(ds.chunk(chunks), iterations=3, **options)
+    analysis = pyvda.assimilate(ds.chunk(chunks), model="lorenz63", iterations=3, **options)
     assert set(READS.values()) == {size}
     analysis.compute()
     assert set(READS.values()) == {2 * size}
@@ -71,7 +71,7 @@ def test_what_was_opened_is_not_validated_again(tmp_path, errors, monkeypatch):
     monkeypatch.setattr("pyvda.io.netcdf._open", lambda path: on_disk(errors, False)[0])
     opened = pyvda.open_observations(tmp_path / "obs.nc", chunks={"window": 2})
     assert set(READS.values()) == {size}
-    pyvda.assimilate(opened, iterations=3).compute()
+    pyvda.assimilate(opened, model="lorenz63", iterations=3).compute()
     assert set(READS.values()) == {2 * size}
 
 
