@@ -1,30 +1,40 @@
 """The climatology of a model: where its states lie when nothing was observed.
 
-Made once by the engine and kept in the user's cache folder; first guesses, backgrounds, ensembles
-and the library of the posterior mean all take it from here.
+Made once by the engine and kept in the user's cache folder, or given by the user; first guesses,
+backgrounds, ensembles and the library of the posterior mean all take it from here.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
-import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyvda import names
+from pyvda.climate.cache import kept
 from pyvda.engine import Engine, get_engine
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
-from pyvda.io.atomic import replacing
 from pyvda.models.model import Model, Start
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 log = logging.getLogger("pyvda")
 
+_TRAJECTORIES, _SAMPLES = 64, 256
+_RTOL = 1e-6
+_NUMBERS = 1 << 26  # of all states together: large ones are fewer
+_VERSION = 2  # of the recipe: a change makes the cached files of before unused
 
-@dataclass(frozen=True)
+# For models that say nothing: most dissipative systems have forgotten a normal start by then.
+_SPINUP_STEPS, _INTERVAL_STEPS = 4000, 10
+
+
+@dataclass(frozen=True, eq=False)
 class Climatology:
     """Mean and covariance of a model's attractor, and states drawn from it.
 
@@ -35,7 +45,8 @@ class Climatology:
     covariance : (D, D)
         In their square.
     states : (N, D)
-        Attractor states in random order, N = 16384: any part of them is a sample.
+        Attractor states in random order, N = 16384 where the engine made them: any part of them is
+        a sample.
     """
 
     mean: Array
@@ -43,92 +54,227 @@ class Climatology:
     states: Array
 
 
-_TRAJECTORIES, _SAMPLES, _INTERVAL = 64, 256, 0.25  # interval in model time units
-_VERSION = 1  # of the recipe: a change makes the cached files of before unused
-
-
 def climatology(model: Model, engine: Engine | None = None) -> Climatology:
-    """Return the climatology of `model`, from the cache or made by `engine` in about a second.
+    """Return the climatology of `model`: its own, from the cache, or made by `engine`.
 
-    The cache is $PYVDA_CACHE, else $XDG_CACHE_HOME/pyvda, else ~/.cache/pyvda. Both engines give
-    the same states, so that it does not matter which of them filled it.
+    Both engines give the same states, so that it does not matter which of them filled the cache.
 
     Raises
     ------
     InputError
-        The model diverges from every start.
+        The model diverges from every start, or comes to rest.
     """
-    key = _key(model)
-    digest = hashlib.sha256(key.encode()).hexdigest()[:16]
-    path = cache_folder() / f"climatology-{model.name}-{digest}.npz"
-    found = _load(path, key, model)
-    if found is None:
-        found = _make(model, engine or get_engine())
-        _save(path, key, found)
-    return found
+    if isinstance(model.climatology, Climatology):
+        return model.climatology
+    recipe = f"{_VERSION} {_TRAJECTORIES} {_SAMPLES} {_RTOL}"
+    D = model.state_size
+    shapes = {"mean": (D,), "covariance": (D, D)}
+
+    def valid(found: Any) -> bool:
+        return (
+            set(found) == {*shapes, "states"}
+            and all(found[name].shape == shape for name, shape in shapes.items())
+            and found["states"].shape[1:] == (D,)
+        )
+
+    found = kept(
+        "climatology", model, recipe, lambda: vars(_made(model, engine or get_engine())), valid
+    )
+    return Climatology(**found)
 
 
-def cache_folder() -> Path:
-    """Return the folder for what can be made again."""
-    own = os.environ.get("PYVDA_CACHE")
-    if own:
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pyvda"
+def with_climatology(model: Model, given: Any) -> Model:
+    """Return `model` with a climatology of the user's in place of its own.
+
+    Parameters
+    ----------
+    given : Climatology, Dataset, (mean, covariance), or path
+        A Dataset of states has the model's variables, or `truth` or another variable (..., state).
+        A path is that of a netCDF file of the same, or of a NumPy file (.npz) with `states` (N, D),
+        or `mean` (D,) and `covariance` (D, D).
+
+    Raises
+    ------
+    InputError
+        When it cannot be read, or is of another size than the model's state.
+    """
+    found = given if isinstance(given, Climatology) else _given(model, given)
+    D = model.state_size
+    if (found.mean.shape, found.covariance.shape) != ((D,), (D, D)) or (
+        found.states.shape[1:] != (D,)
+    ):
+        raise InputError(
+            f"the climatology has {found.mean.shape[-1] if found.mean.ndim else 1} components, "
+            f"{model.name} has {D}; give one of the model's own state"
+        )
+    if not all(np.isfinite(a).all() for a in vars(found).values()):
+        raise InputError("the climatology has NaN or infinite values; give finite ones")
+    return replace(model, climatology=found)
 
 
-def _key(model: Model) -> str:
-    parameters = " ".join(value.hex() for value in model.parameters)
-    return f"{_VERSION} {model.name} {model.state_size} {parameters}"
-
-
-def _make(model: Model, engine: Engine) -> Climatology:
-    origin, spinup = model.start or Start(), model.spinup or 0.0
+def _made(model: Model, engine: Engine) -> Climatology:
+    origin = model.start or Start()
     random = np.random.default_rng(20210630)
     shape = (_TRAJECTORIES, model.state_size)
     start = np.asarray(origin.mean) + origin.spread * random.standard_normal(shape)
-    x = engine.simulate(
-        model,
-        start,
-        time_step=_INTERVAL,
-        steps=_SAMPLES,
-        spinup=spinup,
-        rtol=1e-6,
-        atol=1e-6,
-    )
-    x = x[np.isfinite(x).all((1, 2))]
-    if not len(x):
+    x = attractor_states(model, engine, start)
+    inside = np.isfinite(x).all((1, 2))
+    if not inside.any():
         raise InputError(
             f"{model.name} with parameters {model.parameters} diverges from every start and has "
-            "no climatology; choose other parameters"
+            "no climatology; choose other parameters, or give start, spread and spinup, or a "
+            "climatology"
         )
+    if not inside.all():
+        log.warning(
+            "%d of %d runs of %s diverged on the way to its climatology and are left out",
+            (~inside).sum(), len(x), model.name,
+        )  # fmt: skip
+        x = x[inside]
     states = random.permutation(x.reshape(-1, model.state_size))
-    mean, covariance = states.mean(0), np.cov(states, rowvar=False)
+    return _with_moments(model, states)
+
+
+def attractor_states(model: Model, engine: Engine, start: Array) -> Array:
+    """Run a model to its attractor and along it.
+
+    Parameters
+    ----------
+    start : (W, D)
+
+    Returns
+    -------
+    (W, N, D)
+        States after the spin-up, at equal intervals; NaN in a run that diverged.
+    """
+    count = max(2, min(_SAMPLES, _NUMBERS // start.size))
+    spinup = _SPINUP_STEPS * model.time_step if model.spinup is None else model.spinup
+    interval = model.interval or _INTERVAL_STEPS * model.time_step
+    if model.kind == "step":
+        # Its states exist at its own steps alone.
+        every = max(1, round(interval / model.time_step))
+        x = engine.simulate(
+            model,
+            start,
+            time_step=model.time_step,
+            steps=every * (count - 1) + 1,
+            spinup=round(spinup / model.time_step) * model.time_step,
+        )
+        return x[:, ::every]
+    return engine.simulate(
+        model,
+        start,
+        time_step=interval,
+        steps=count,
+        spinup=spinup,
+        rtol=_RTOL,
+        atol=_RTOL,
+    )
+
+
+def _with_moments(model: Model, states: Array) -> Climatology:
+    mean, covariance = states.mean(0), np.atleast_2d(np.cov(states, rowvar=False))
     for symmetry in model.symmetries:
         mean, covariance = symmetry.averaged(mean, covariance)
+    if not (np.diag(covariance) > 0).all():
+        raise InputError(
+            f"{model.name} comes to rest: a component of its state does not vary on the attractor, "
+            "so there is no climatology to assimilate with; give one (climatology)"
+        )
     return Climatology(mean, covariance, states)
 
 
-def _load(path: Path, key: str, model: Model) -> Climatology | None:
-    """Return what the file holds, or None if there is none or it is not what `key` says."""
+def _given(model: Model, given: Any) -> Climatology:
+    if isinstance(given, str | Path):
+        given = _read(Path(given))
+    if isinstance(given, dict) and "states" in given:
+        states = _real("states", given["states"], 2)
+        return _moments_of(model, states)
+    if isinstance(given, dict) and {"mean", "covariance"} <= set(given):
+        given = (given["mean"], given["covariance"])
+    if isinstance(given, tuple) and len(given) == 2:
+        return _normal(_real("mean", given[0], 1), _real("covariance", given[1], 2))
+    if hasattr(given, "data_vars"):
+        return _moments_of(model, _states_of(model, given))
+    raise InputError(
+        f"the climatology is {type(given).__name__}, expected a Dataset of states, a pair of mean "
+        "and covariance, or the path of a file with them"
+    )
+
+
+def _read(path: Path) -> Any:
+    if not path.exists():
+        raise InputError(f"there is no file {path}; give a climatology that exists")
+    if path.suffix != ".npz":
+        from pyvda.io.netcdf import open_dataset
+
+        return open_dataset(path)
     try:
         with np.load(path, allow_pickle=False) as file:
-            if str(file["key"]) != key:
-                return None
-            found = Climatology(file["mean"], file["covariance"], file["states"])
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        log.warning("making %s again, it cannot be read (%s)", path, error)
-        return None
-    D = model.state_size
-    shapes = (found.mean.shape, found.covariance.shape, found.states.shape[1:])
-    return found if shapes == ((D,), (D, D), (D,)) else None
+            found = {name: file[name] for name in file.files}
+    except Exception as error:
+        raise InputError(f"{path} cannot be read as a NumPy file ({error})") from None
+    if "states" not in found and not {"mean", "covariance"} <= set(found):
+        raise InputError(
+            f"{path} has {', '.join(found) or 'nothing'}, expected states, or mean and covariance"
+        )
+    return found
 
 
-def _save(path: Path, key: str, made: Climatology) -> None:
+def _states_of(model: Model, ds: xr.Dataset) -> Array:
+    space = model.state_space
+    if space is not None and set(space.names) <= set(ds.data_vars):
+        states = np.asarray(space.stack(ds), dtype=float)
+    else:
+        flat = [v for v in ds.data_vars.values() if v.dims and v.dims[-1] == names.STATE]
+        if names.TRUTH in ds:
+            flat = [ds[names.TRUTH]]
+        if len(flat) != 1:
+            raise InputError(
+                f"the climatology has the variables {', '.join(map(str, ds.data_vars))}, expected "
+                f"those of the model ({', '.join(space.names) if space else names.STATE}), or one "
+                f"variable (..., {names.STATE})"
+            )
+        states = np.asarray(flat[0].values, dtype=float)
+    states = states.reshape(-1, states.shape[-1])
+    return states[np.isfinite(states).all(1)]
+
+
+def _moments_of(model: Model, states: Array) -> Climatology:
+    if states.shape[-1] != model.state_size or len(states) < 2:
+        raise InputError(
+            f"the climatology has {len(states)} states of {states.shape[-1]} components, expected "
+            f"at least 2 of {model.state_size}"
+        )
+    random = np.random.default_rng(20210630)
+    return _with_moments(model, random.permutation(states))
+
+
+def _normal(mean: Array, covariance: Array) -> Climatology:
+    size = len(mean)
+    if covariance.shape != (size, size) or not np.allclose(covariance, covariance.T):
+        raise InputError(
+            f"the covariance of the climatology has shape {covariance.shape}, expected a symmetric "
+            f"matrix ({size}, {size})"
+        )
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as partial, open(partial, "wb") as file:
-            np.savez(file, key=key, mean=made.mean, covariance=made.covariance, states=made.states)
-    except (OSError, InputError) as error:
-        log.info("the climatology is not kept for the next run (%s)", error)
+        factor = np.linalg.cholesky(covariance)
+    except np.linalg.LinAlgError:
+        raise InputError(
+            "the covariance of the climatology is not positive definite; give one with a positive "
+            "variance in every direction"
+        ) from None
+    count = max(2, min(_TRAJECTORIES * _SAMPLES, _NUMBERS // size))
+    noise = np.random.default_rng(20210630).standard_normal((count, size))
+    return Climatology(mean, covariance, mean + noise @ factor.T)
+
+
+def _real(what: str, values: Any, dimensions: int) -> Array:
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiu" or array.ndim != dimensions or not np.isfinite(array).all():
+        raise InputError(
+            f"the {what} of the climatology has type {array.dtype} and shape {array.shape}, "
+            f"expected finite real numbers of {dimensions} dimension"
+            + ("s" if dimensions > 1 else "")
+        )
+    return array.astype(float)

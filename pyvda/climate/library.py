@@ -7,21 +7,17 @@ climatology's states and stay in the same cache folder.
 
 from __future__ import annotations
 
-import hashlib
-import logging
-import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from pyvda.climate.climatology import cache_folder, climatology
+from pyvda.climate.cache import kept
+from pyvda.climate.climatology import climatology
 from pyvda.engine import Engine
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
-from pyvda.io.atomic import replacing
 from pyvda.models.model import Model
-
-log = logging.getLogger("pyvda")
 
 LOW_DIMENSIONAL = 10
 """Largest state size that a library can stand for."""
@@ -29,7 +25,7 @@ LOW_DIMENSIONAL = 10
 EVERY = 4  # as in julia/src/methods/posterior_mean.jl
 _TRAJECTORIES = 32
 _RTOL = 1e-7
-_VERSION = 1  # of the recipe: a change makes the cached files of before unused
+_VERSION = 2  # of the recipe: a change makes the cached files of before unused
 
 
 @dataclass(frozen=True)
@@ -80,32 +76,22 @@ def library(
     own = members / (2 if (signs < 0).any() else 1)
     each = int(np.ceil(own / _TRAJECTORIES))
     length = lead + EVERY * (each - 1) + steps
-    parameters = " ".join(value.hex() for value in model.parameters)
-    key = (f"{_VERSION} {model.name} {model.state_size} {parameters} {float(time_step).hex()} "
-           f"{length} {_TRAJECTORIES} {_RTOL}")  # fmt: skip
-    path = cache_folder() / (
-        f"library-{model.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
-    )
+    recipe = f"{_VERSION} {float(time_step).hex()} {length} {_TRAJECTORIES} {_RTOL}"
     shape = (_TRAJECTORIES, length, model.state_size)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            states = file["states"] if str(file["key"]) == key else np.empty(0)
-        if states.shape == shape and np.isfinite(states).all():
-            return Library(states, lead, signs)
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        log.warning("making %s again, it cannot be read (%s)", path, error)
-    start = climatology(model, engine).states[:_TRAJECTORIES]
-    states = engine.simulate(
-        model, start, time_step=time_step, steps=length, rtol=_RTOL, atol=_RTOL
-    )
-    if not np.isfinite(states).all():
-        raise InputError(f"{model.name} diverges from its climatology; choose other parameters")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as partial, open(partial, "wb") as file:
-            np.savez(file, key=key, states=states)
-    except (OSError, InputError) as error:
-        log.info("the library is not kept for the next run (%s)", error)
-    return Library(states, lead, signs)
+
+    def make() -> dict[str, Array]:
+        start = climatology(model, engine).states[:_TRAJECTORIES]
+        states = engine.simulate(
+            model, start, time_step=time_step, steps=length, rtol=_RTOL, atol=_RTOL
+        )
+        if not np.isfinite(states).all():
+            raise InputError(f"{model.name} diverges from its climatology; choose other parameters")
+        return {"states": states}
+
+    def valid(found: Mapping[str, Array]) -> bool:
+        states = found.get("states")
+        return states is not None and states.shape == shape and bool(np.isfinite(states).all())
+
+    if model.climatology is not None:  # it is where the trajectories start
+        return Library(make()["states"], lead, signs)
+    return Library(kept("library", model, recipe, make, valid)["states"], lead, signs)

@@ -76,6 +76,8 @@ class Family:
         (**parameters and sizes) to the `Start` of runs to the attractor.
     spinup : float, optional
         Model time units from the start to the attractor.
+    interval : float, optional
+        Model time units between two states of a sample from the attractor.
     least_parameters : mapping of str to float
         Exclusive lower bounds, where the equations have some.
     default : bool
@@ -95,6 +97,7 @@ class Family:
     kind: Kind = "tendency"
     start: Callable[..., Start] | None = None
     spinup: float | None = None
+    interval: float | None = None
     symmetries: tuple[Symmetry, ...] = ()
     trainable: TrainableForm | None = None
     least_parameters: Mapping[str, float] = field(default_factory=dict)
@@ -139,6 +142,7 @@ class Family:
             None if self.start is None else self.start(**fields),
             self.spinup,
             self.symmetries,
+            self.interval,
         )
 
     def _torch(self) -> TorchSource:

@@ -111,6 +111,10 @@ class Model:
     spinup : float, optional
         model time units from there.
     symmetries : tuple of Symmetry
+    interval : float, optional
+        Model time units between two states of a sample from the attractor.
+    climatology : Climatology, optional
+        Given by the user in place of what simulations give.
 
     Raises
     ------
@@ -132,6 +136,8 @@ class Model:
     start: Start | None = None
     spinup: float | None = None
     symmetries: tuple[Symmetry, ...] = ()
+    interval: float | None = None
+    climatology: Any = None
 
     def __post_init__(self) -> None:
         def put(name: str, value: Any) -> None:
@@ -150,7 +156,7 @@ class Model:
 
             known = registered(self.name, self.state_size, parameters)
             for name in ("parameter_names", "fields", "state_space", "kind", "julia", "torch",
-                         "start", "spinup", "symmetries"):  # fmt: skip
+                         "start", "spinup", "symmetries", "interval"):  # fmt: skip
                 put(name, getattr(known, name))
         if len(self.parameter_names) != len(parameters):
             raise InputError(

@@ -4,13 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import xarray as xr
 from scipy.integrate import solve_ivp
 
-from pyvda.climate.climatology import climatology
+from pyvda.climate.climatology import climatology, with_climatology
 from pyvda.engine import get_engine
 from pyvda.errors import InputError
+from pyvda.models.from_torch import torch_model
 from pyvda.models.model import Model
-from pyvda.models.registry import get_model
+from pyvda.models.registry import get_model, resolve
 
 pytestmark = pytest.mark.julia
 
@@ -101,3 +104,116 @@ def test_a_model_that_diverges_has_none() -> None:
     runaway = Model("lorenz63", 3, (10.0, 28.0, -50.0), 0.01)
     with pytest.raises(InputError, match="diverges"):
         climatology(runaway, get_engine())
+
+
+# --- models of the user's own --------------------------------------------------------------------
+
+
+def oscillators(**changed):
+    """Return limit cycles of radius 1 at three amplitudes of start: mean 0, covariance I / 2."""
+
+    def f(x):
+        u, v = x.unbind(-1)
+        growth = 1 - u * u - v * v
+        return torch.stack((growth * u - v, growth * v + u), -1)
+
+    return torch_model(f, variables=("u", "v"), time_step=0.1, **changed)
+
+
+def test_a_model_that_says_nothing_gets_a_climatology(cache: Path) -> None:
+    found = climatology(oscillators(), get_engine("torch"))
+    np.testing.assert_allclose(np.hypot(*found.states.T), 1, atol=1e-5)
+    np.testing.assert_allclose(found.covariance, np.eye(2) / 2, atol=0.03)
+    assert not cache.exists()
+
+
+def test_a_function_is_remembered_in_the_process() -> None:
+    model = oscillators()
+    made = climatology(model, get_engine("torch"))
+    np.testing.assert_array_equal(climatology(model, NoEngine()).states, made.states)
+
+
+def test_a_model_of_a_file_is_kept_under_its_source(cache: Path, tmp_path: Path) -> None:
+    path = tmp_path / "models.py"
+    text = """
+import torch, pyvda
+def f(x):
+    return torch.stack((x[..., 1], -x[..., 0]), -1)
+model = pyvda.torch_model(f, variables=("u", "v"), time_step=0.1, spinup=1.0)
+"""
+    path.write_text(text)
+    made = climatology(resolve(f"{path}:model"), get_engine("torch"))
+    again = climatology(resolve(f"{path}:model"), NoEngine())
+    np.testing.assert_array_equal(again.states, made.states)
+    path.write_text(text.replace("-x[", "-2 * x["))
+    with pytest.raises(AssertionError, match="not used"):
+        climatology(resolve(f"{path}:model"), NoEngine())
+
+
+def test_runs_that_diverge_are_left_out_and_said(caplog) -> None:
+    def f(x):  # from beyond 1 it runs away, from below it swings around 0
+        u, v = x.unbind(-1)
+        return torch.stack((v, -u + u.clamp(min=1.5) ** 5 - 1.5**5), -1)
+
+    model = torch_model(f, variables=("u", "v"), time_step=0.1, spread=0.7, spinup=5.0)
+    found = climatology(model, get_engine("torch"))
+    (record,) = [r for r in caplog.records if "left out" in r.getMessage()]
+    assert "diverged on the way to its climatology" in record.getMessage()
+    assert 0 < len(found.states) < 16384
+    assert np.abs(found.states).max() < 3
+
+
+def test_a_model_that_comes_to_rest_is_refused() -> None:
+    model = torch_model(lambda x: -x, variables=("x",), time_step=1.0, spinup=1e5)
+    with pytest.raises(InputError, match="comes to rest"):
+        climatology(model, get_engine("torch"))
+
+
+def test_a_step_model_is_sampled_at_its_steps() -> None:
+    def turn(x):
+        u, v = x.unbind(-1)
+        return torch.stack((0.6 * u - 0.8 * v, 0.8 * u + 0.6 * v), -1)
+
+    model = torch_model(step=turn, variables=("u", "v"), time_step=2.0, spinup=4.0)
+    found = climatology(model, get_engine("torch"))
+    assert found.states.shape == (16384, 2)
+    np.testing.assert_allclose(found.covariance, np.eye(2), atol=0.3)
+
+
+def test_a_climatology_of_the_user_s(tmp_path: Path) -> None:
+    model, rng = oscillators(), np.random.default_rng(0)
+    states = rng.standard_normal((50, 2)) @ [[2.0, 0.5], [0.0, 1.0]] + [1.0, -1.0]
+    mean, covariance = states.mean(0), np.cov(states.T)
+    ds = xr.Dataset({"u": ("time", states[:, 0]), "v": ("time", states[:, 1])})
+    ds.to_netcdf(tmp_path / "states.nc")
+    np.savez(tmp_path / "states.npz", states=states)
+    np.savez(tmp_path / "moments.npz", mean=mean, covariance=covariance)
+    flat = xr.Dataset({"truth": (("window", "time", "state"), states[None])})
+    for given in (ds, tmp_path / "states.nc", tmp_path / "states.npz", (mean, covariance),
+                  tmp_path / "moments.npz", flat):  # fmt: skip
+        mine = with_climatology(model, given)
+        found = climatology(mine, NoEngine())
+        np.testing.assert_allclose(found.mean, mean)
+        np.testing.assert_allclose(found.covariance, covariance)
+        np.testing.assert_allclose(np.cov(found.states.T), covariance, rtol=0.05, atol=0.05)
+        assert mine.with_parameters(()).climatology is found
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("missing.nc", "no file"),
+        (3, "expected a Dataset"),
+        ((np.zeros(3), np.eye(3)), "3 components"),
+        ((np.zeros(2), np.eye(3)), r"symmetric matrix \(2, 2\)"),
+        ((np.zeros(2), -np.eye(2)), "positive definite"),
+        ((np.zeros(2), np.full((2, 2), np.nan)), "finite"),
+        (({"a": 1}, np.eye(2)), "real numbers"),
+        (xr.Dataset({"w": ("time", np.zeros(3))}), "expected those of the model"),
+        (xr.Dataset({"u": ("time", [1.0]), "v": ("time", [1.0])}), "1 states"),
+        (xr.Dataset({"u": ("time", [1.0, 1]), "v": ("time", [1.0, 2])}), "comes to rest"),
+    ],
+)
+def test_a_climatology_that_is_none_is_refused(given, said) -> None:
+    with pytest.raises(InputError, match=said):
+        with_climatology(oscillators(), given)

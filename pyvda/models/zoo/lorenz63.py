@@ -114,6 +114,7 @@ FAMILY = Family(
     start=lambda **fields: Start((0.0, 0.0, 25.0), 10.0),
     # Trajectories that start near a fixed point spiral out of its surroundings for tens of units.
     spinup=200.0,
+    interval=0.25,
     symmetries=(Mirror((-1.0, -1.0, 1.0)),),
     trainable=TrainableForm(
         {"own": (3,), "neighbour": (3,), "product": (3,)},

@@ -102,6 +102,7 @@ FAMILY = Family(
     adjoint=adjoint,
     start=lambda forcing, state_size: Start((forcing,), 1.0),
     spinup=60.0,
+    interval=0.25,
     symmetries=(Rotation(),),
     trainable=TrainableForm(
         {"first": (5,), "second": (3,), "forcing": ()},

@@ -1,0 +1,125 @@
+"""What a model's simulations gave, kept for the next run: one file each in the user's cache folder.
+
+A file is found again by everything that its numbers depend on: the recipe, the model's source and
+its parameters. A model whose source has no stable digest (a function typed at a prompt) is kept for
+the life of the process only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pyvda.engine.interface import Array
+from pyvda.errors import InputError
+from pyvda.io.atomic import replacing
+from pyvda.models.model import Model
+
+log = logging.getLogger("pyvda")
+
+Arrays = Mapping[str, Array]
+_of_this_process: dict[tuple[str, Model, str], Arrays] = {}
+
+
+def cache_folder() -> Path:
+    """Return the folder for what can be made again.
+
+    It is $PYVDA_CACHE, else $XDG_CACHE_HOME/pyvda, else the platform's folder for caches.
+    """
+    own = os.environ.get("PYVDA_CACHE")
+    if own:
+        return Path(own)
+    shared = os.environ.get("XDG_CACHE_HOME")
+    if shared:
+        return Path(shared) / "pyvda"
+    import platformdirs
+
+    return platformdirs.user_cache_path("pyvda", appauthor=False)
+
+
+def kept(
+    kind: str,
+    model: Model,
+    recipe: str,
+    make: Callable[[], Arrays],
+    valid: Callable[[Arrays], bool],
+) -> Arrays:
+    """Return arrays from the cache, or make and keep them.
+
+    Parameters
+    ----------
+    kind : str
+        First part of the file's name.
+    model : Model
+    recipe : str
+        Everything besides the model that the arrays depend on.
+    make : callable
+        () to the arrays by name.
+    valid : callable
+        Whether arrays that were read have the shapes that are expected.
+    """
+    identity = _identity(model)
+    if identity is None:
+        place = (kind, model, recipe)
+        if place not in _of_this_process:
+            _of_this_process[place] = make()
+        return _of_this_process[place]
+    key = f"{recipe} {identity}"
+    digest = hashlib.sha256(key.encode()).hexdigest()[:16]
+    name = re.sub(r"[^\w.-]+", "_", model.name)[:40]
+    path = cache_folder() / f"{kind}-{name}-{digest}.npz"
+    found = _load(path, key)
+    if found is None or not valid(found):
+        found = make()
+        _save(path, key, found, kind)
+    return found
+
+
+def _identity(model: Model) -> str | None:
+    """Return everything that makes the model, as text; None where there is no such text."""
+    sources = []
+    if model.julia is not None and model.julia.text:
+        sources.append(hashlib.sha256(model.julia.text.encode()).hexdigest()[:16])
+    if model.torch is not None:
+        if model.torch.digest is None:
+            return None
+        sources.append(model.torch.digest)
+    fields = " ".join(
+        f"{name}={value.hex() if isinstance(value, float) else value}"
+        for name, value in model.fields
+    )
+    way = f"{model.start} {model.spinup} {model.interval}"
+    step = model.time_step.hex() if model.kind == "step" else ""
+    return f"{model.name} {model.state_size} {fields} {' '.join(sources)} {way} {step}"
+
+
+def _load(path: Path, key: str) -> Arrays | None:
+    """Return what the file holds, or None if there is none or it is not what `key` says."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if str(file["key"]) != key:
+                return None
+            found: dict[str, Any] = {name: file[name] for name in file.files if name != "key"}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        log.warning("making %s again, it cannot be read (%s)", path, error)
+        return None
+    return found
+
+
+def _save(path: Path, key: str, arrays: Arrays, kind: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as partial, open(partial, "wb") as file:
+            np.savez(file, allow_pickle=False, **{"key": np.array(key), **arrays})
+    except (OSError, InputError) as error:
+        log.info("the %s is not kept for the next run (%s)", kind, error)
