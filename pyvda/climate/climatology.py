@@ -132,6 +132,9 @@ def _made(model: Model, engine: Engine) -> Climatology:
         )  # fmt: skip
         x = x[inside]
     states = random.permutation(x.reshape(-1, model.state_size))
+    # What varies less than the simulation's own tolerance does not vary.
+    if (states.std(0) <= 10 * _RTOL * (1 + np.abs(states.mean(0)))).any():
+        raise _at_rest(model.name)
     return _with_moments(model, states)
 
 
@@ -177,11 +180,15 @@ def _with_moments(model: Model, states: Array) -> Climatology:
     for symmetry in model.symmetries:
         mean, covariance = symmetry.averaged(mean, covariance)
     if not (np.diag(covariance) > 0).all():
-        raise InputError(
-            f"{model.name} comes to rest: a component of its state does not vary on the attractor, "
-            "so there is no climatology to assimilate with; give one (climatology)"
-        )
+        raise _at_rest(model.name)
     return Climatology(mean, covariance, states)
+
+
+def _at_rest(name: str) -> InputError:
+    return InputError(
+        f"{name} comes to rest: a component of its state does not vary on the attractor, so there "
+        "is no climatology to assimilate with; give one (climatology)"
+    )
 
 
 def _given(model: Model, given: Any) -> Climatology:

@@ -169,17 +169,6 @@ def test_a_model_that_comes_to_rest_is_refused() -> None:
         climatology(model, get_engine("torch"))
 
 
-def test_a_step_model_is_sampled_at_its_steps() -> None:
-    def turn(x):
-        u, v = x.unbind(-1)
-        return torch.stack((0.6 * u - 0.8 * v, 0.8 * u + 0.6 * v), -1)
-
-    model = torch_model(step=turn, variables=("u", "v"), time_step=2.0, spinup=4.0)
-    found = climatology(model, get_engine("torch"))
-    assert found.states.shape == (16384, 2)
-    np.testing.assert_allclose(found.covariance, np.eye(2), atol=0.3)
-
-
 def test_a_climatology_of_the_user_s(tmp_path: Path) -> None:
     model, rng = oscillators(), np.random.default_rng(0)
     states = rng.standard_normal((50, 2)) @ [[2.0, 0.5], [0.0, 1.0]] + [1.0, -1.0]
