@@ -23,8 +23,8 @@ from pyvda import names
 from pyvda.io.atomic import replacing
 from pyvda.learned import shipped
 from pyvda.learned.patterns import PatternWarning
+from pyvda.machine import machine
 from pyvda.paper.held_out import HELD_OUT
-from pyvda.paper.machine import machine
 from pyvda.scores import score_table
 
 SEED = 7

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pyvda.io.atomic import replacing
-from pyvda.learned.shipped import TRAINING_FILE, record
+from pyvda.learned.shipped import TRAINING_FILE, read_json
 from pyvda.paper import paired_differences
 from pyvda.paper.held_out import HELD_OUT
 from pyvda.paper.scoring import assimilated, scored
@@ -69,7 +69,7 @@ def run(case: Case, folder: Path) -> None:
     held_out = HELD_OUT[configuration.data.name()]
     truth, observed = held_out.make(None)
     analysis, _ = assimilated(observed, checkpoint=folder, device="cpu")
-    training = record(folder, TRAINING_FILE)
+    training = read_json(folder, TRAINING_FILE)
     by_window = scored(analysis, truth, folder)
     result = {
         **case.labels,

@@ -11,8 +11,9 @@ from pyvda.models.in_torch import bilinear, known
 from pyvda.priors import GENN, AutoEncoderPrior, EulerPrior, RK4Prior, TwoScaleGENN
 from pyvda.solvers import ConvSolver, GradientDescent, LSTMSolver
 from pyvda.state.batch import Batch
-from pyvda.training.configuration import Configuration, validated
+from pyvda.training.configuration import Configuration
 from pyvda.training.train import train
+from pyvda.validation_errors import validated
 
 cuda = pytest.param(
     "cuda",

@@ -30,12 +30,12 @@ from pyvda.checks.on_torch import cost_checks, prior_step_checks, tendency_check
 from pyvda.cost import VariationalCost
 from pyvda.engine import CostSettings, get_engine
 from pyvda.engine.interface import Array, Scheme
+from pyvda.learned.architecture import ODE
 from pyvda.models.in_torch import module_of
 from pyvda.models.model import Model
 from pyvda.priors.ode import ODEPrior
 from pyvda.progress import Report, silent
 from pyvda.state.batch import Batch
-from pyvda.training.configuration import ODE
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -14,12 +14,12 @@ from pyvda.errors import InputError
 from pyvda.io.netcdf import open_dataset, open_observations
 from pyvda.io.tables import on_grid
 from pyvda.learned import shipped
+from pyvda.learned.architecture import Architecture
 from pyvda.learned.description import Pattern
 from pyvda.learned.model import LearnedModel
 from pyvda.models.model import Model
 from pyvda.models.registry import get_model, names, presets
 from pyvda.state.batch import Batch
-from pyvda.training.configuration import Architecture
 from pyvda.validation_errors import validated
 
 # Small: a check is of the code, which is the same for any number of features.

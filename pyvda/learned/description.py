@@ -14,10 +14,9 @@ from typing import Literal
 from pydantic import Field
 
 from pyvda.errors import InputError
+from pyvda.learned.architecture import Architecture, Section
 from pyvda.models.model import Model
 from pyvda.models.presets import Preset
-from pyvda.training.configuration import Architecture
-from pyvda.training.data_settings import Section
 from pyvda.validation_errors import validated
 
 MODEL_FILE = "model.json"

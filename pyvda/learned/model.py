@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -21,17 +21,15 @@ from safetensors.torch import load as read_weights
 from safetensors.torch import save as write_weights
 from torch import Tensor, nn
 
-from pyvda import priors, solvers
+from pyvda import priors
 from pyvda.cost import VariationalCost
 from pyvda.errors import InputError
 from pyvda.io.atomic import replacing
+from pyvda.learned.architecture import ODE, Architecture, Cost
+from pyvda.learned.build import build_prior, build_solver
 from pyvda.learned.description import MODEL_FILE, Description, Pattern, read_description
-from pyvda.models import in_torch
-from pyvda.models.symmetry import Rotation
-from pyvda.solvers import Solver, SolverResult
+from pyvda.solvers import SolverResult
 from pyvda.state.batch import Batch
-from pyvda.training.configuration import GENN, ODE, Architecture, AutoEncoder, Cost
-from pyvda.training.data_settings import Section
 
 
 class LearnedModel(nn.Module):
@@ -214,79 +212,3 @@ class LearnedModel(nn.Module):
         # Copies, because an ODE prior shares the normalisation's memory.
         tensors = {k: v.detach().cpu().clone() for k, v in self.state_dict().items()}
         return write_weights(tensors)
-
-
-def build_prior(section: Section, pattern: Pattern) -> nn.Module:
-    """Return Φ as configured, in physical units for ODE priors, else in normalised ones."""
-    model = pattern.dynamics()
-    layout = _layout(pattern)
-    if isinstance(section, ODE):
-        if section.kind == "bilinear-rk4":
-            tendency: nn.Module = in_torch.bilinear(model.name, section.scale)
-        else:
-            tendency = in_torch.module_of(model)
-        return priors.ODEPrior(
-            tendency, pattern.time_step, "euler" if section.kind == "euler" else "rk4"
-        )
-    if isinstance(section, GENN):
-        one = layout["dimension"] == 1
-        features = section.features or (60 if one else 50)
-        latent = section.latent or (30 if one else 50)
-        common = {"width": section.width, "features": features, "latent": latent, **layout}
-        if section.kind == "genn":
-            return priors.GENN(**common, every=section.every)
-        merge = section.merge if section.merge or one else 50
-        return priors.TwoScaleGENN(**common, factors=section.factor, merge=merge)
-    if isinstance(section, AutoEncoder):
-        return priors.AutoEncoderPrior(
-            **layout, width=section.width, features=section.features, code=section.code,
-            factors=section.factor,
-        )  # fmt: skip
-    raise TypeError(f"no prior for a {type(section).__name__}")
-
-
-def build_solver(section: Any, pattern: Pattern) -> Solver:
-    """Return Γ as configured."""
-    if section.kind == "regression":
-        return _regression(section, pattern)
-    if section.kind == "shooting":
-        start = _regression(section.start, pattern)
-        return solvers.ShootingSolver(start, section.stages, section.width, section.dilations)
-    layout = _layout(pattern)
-    if section.kind == "gradient-descent":
-        return solvers.GradientDescent(section.step)
-    kind = solvers.LSTMSolver if section.kind == "lstm" else solvers.ConvSolver
-    solver = kind(**layout, hidden=section.hidden, width=section.width, every=section.every)
-    with torch.no_grad():
-        solver.update.weight.mul_(section.start)
-    return solver
-
-
-def _regression(section: Any, pattern: Pattern) -> solvers.Regression:
-    return solvers.Regression(
-        pattern.state_size, _layout(pattern)["dimension"], section.every or pattern.every,
-        section.width, section.dilations,
-    )  # fmt: skip
-
-
-def _layout(pattern: Pattern) -> dict[str, Any]:
-    """Few components are channels; many on a circle are an axis of their own, as in the paper."""
-    if any(isinstance(s, Rotation) for s in pattern.dynamics().symmetries):
-        return {"channels": 1, "dimension": 2, "periodic": True}
-    return {"channels": pattern.state_size, "dimension": 1, "periodic": False}
-
-
-Normalisation = Literal["scalar", "component"]
-
-
-def normalisation(states: Any, kind: Normalisation) -> tuple[Tensor, Tensor]:
-    """Return mean and centred deviation of states (W, T, D), scalar or for each component.
-
-    States that are not known (NaN) are left out.
-    """
-    states = torch.as_tensor(states, dtype=torch.float64)
-    axes = (0, 1, 2) if kind == "scalar" else (0, 1)
-    if bool(states.isnan().any()):
-        mean = states.nanmean(axes)
-        return mean, (states - mean).square().nanmean(axes).sqrt()
-    return states.mean(axes), states.std(axes, correction=0)

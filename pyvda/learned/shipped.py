@@ -82,7 +82,7 @@ def load(name_or_folder: str | Path) -> LearnedModel:
     return LearnedModel.load(checkpoint_folder(name_or_folder))
 
 
-def record(folder: Path, file: str) -> dict[str, Any]:
+def read_json(folder: Path, file: str) -> dict[str, Any]:
     """Return the JSON beside the weights in a folder, empty where there is none.
 
     Parameters

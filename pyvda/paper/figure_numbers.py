@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from pyvda.io.atomic import replacing
+from pyvda.paper.error_maps import error_limit
 from pyvda.paper.figures import Pathway, Reconstruction
-from pyvda.plotting.error_maps import error_limit
 
 _QUANTILES = (0.5, 0.9, 0.99, 0.999)
 

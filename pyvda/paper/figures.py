@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyvda.paper.densities import error_density
+from pyvda.paper.error_density import error_density
 from pyvda.plotting.analysis import STYLE, plain_ticks
 
 if TYPE_CHECKING:

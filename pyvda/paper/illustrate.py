@@ -14,13 +14,12 @@ from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.learned import shipped
 from pyvda.learned.description import read_description
-from pyvda.paper import figure_numbers, figures
+from pyvda.paper import error_maps, figure_numbers, figures
 from pyvda.paper.figures import Drawn, Pathway, Reconstruction
 from pyvda.paper.held_out import HELD_OUT
 from pyvda.paper.rows import TABLES, Row, checkpoint_name
 from pyvda.paper.scoring import assimilated, scored
 from pyvda.plotting import analysis as plots
-from pyvda.plotting import error_maps
 from pyvda.progress import Report
 
 if TYPE_CHECKING:

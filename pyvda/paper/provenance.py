@@ -29,7 +29,7 @@ def of_weights(checkpoint: Path, name: str) -> dict[str, Any]:
     weights come from.
     """
     description = read_description(checkpoint)
-    training = with_earlier(shipped.record(checkpoint, shipped.TRAINING_FILE))
+    training = with_earlier(shipped.read_json(checkpoint, shipped.TRAINING_FILE))
     return {
         "checkpoint": name,
         "sha256": description.digest(),

@@ -120,7 +120,7 @@ def _trained(
             raise _Enough
 
     # What was trained far enough is not trained on: the report comes after a further epoch.
-    if shipped.record(out, shipped.TRAINING_FILE).get("epochs", 0) < stage.epochs:
+    if shipped.read_json(out, shipped.TRAINING_FILE).get("epochs", 0) < stage.epochs:
         with suppress(_Enough):
             train(stage.configuration, out, resume=True, start=start, engine=engine, report=report)
     return out if (out / MODEL_FILE).is_file() else None
@@ -129,7 +129,7 @@ def _trained(
 def _stages(setting: str, row: Row, name: str | None) -> list[_Stage]:
     """Return the runs that make a row's model, none where nothing says how to train it."""
     if name is not None:
-        stored = runs(shipped.record(shipped.FOLDER / name, shipped.TRAINING_FILE))
+        stored = runs(shipped.read_json(shipped.FOLDER / name, shipped.TRAINING_FILE))
         if all("configuration" in one for one in stored):
             return [
                 _stage(one, _folder_name(one, f"{name}-{n}") if n < len(stored) else name)

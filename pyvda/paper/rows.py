@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pyvda.learned import shipped
+from pyvda.learned.architecture import Architecture
 from pyvda.learned.description import read_description
 from pyvda.methods import METHODS
-from pyvda.training.configuration import Architecture
 
 
 @dataclass(frozen=True)

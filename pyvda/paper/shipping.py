@@ -16,8 +16,8 @@ from pyvda.io.atomic import replacing
 from pyvda.learned import shipped
 from pyvda.learned.description import read_description
 from pyvda.learned.model import LearnedModel
+from pyvda.machine import machine
 from pyvda.paper.held_out import HELD_OUT, check_not_trained_on
-from pyvda.paper.machine import machine
 from pyvda.paper.retraining import runs
 from pyvda.paper.scoring import assimilated, scored
 from pyvda.scores import score_table
@@ -63,7 +63,7 @@ def ship(
             f"{run} was trained for {preset}, so its name is {preset}-..., in small letters, and "
             f"not {name}"
         )
-    training = shipped.record(run, shipped.TRAINING_FILE)
+    training = shipped.read_json(run, shipped.TRAINING_FILE)
     for one in runs(training):
         check_not_trained_on(one.get("configuration", {}))
     target = (folder or shipped.FOLDER) / name

@@ -29,9 +29,9 @@ from pyvda.errors import InputError, TrainingError
 from pyvda.io.atomic import replacing
 from pyvda.learned import shipped
 from pyvda.learned.description import read_description
+from pyvda.machine import machine
 from pyvda.paper import markdown, paired_differences
 from pyvda.paper.held_out import HELD_OUT
-from pyvda.paper.machine import machine
 from pyvda.paper.provenance import of_weights, refreshed
 from pyvda.paper.retraining import retrained
 from pyvda.paper.rows import TABLES, Row, checkpoint_name

@@ -1,7 +1,8 @@
 """Figures of analyses: reconstruction against truth and observations, descent of the cost.
 
-Figures are made without pyplot, so that no display and no global state is touched; matplotlib is
-imported by the first call. Colours are those of Okabe and Ito, told apart by all colour vision.
+Figures are made without pyplot, so that neither a display nor global state is touched; matplotlib
+is imported by the first call. Colours are those of Okabe and Ito, distinguishable with any colour
+vision.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ NO_DESCENT = "which only fsgd records, and only of windows that are in memory as
 
 
 def has_descent(analysis: xr.Dataset) -> bool:
-    """Tell whether an analysis carries the history of a descent."""
+    """Return whether an analysis contains the history of a descent."""
     return names.HISTORY_COST in analysis and names.ITERATION in analysis.coords
 
 
@@ -55,7 +56,7 @@ def plot_analysis(
     truth: xr.Dataset | None = None,
     windows: Sequence[int] = WINDOWS,
 ) -> Figure:
-    """Draw the reconstruction, and below it the descent if the analysis carries its history.
+    """Draw the reconstruction, and below it the descent if the analysis contains its history.
 
     Parameters and errors are those of `plot_reconstruction`.
     """
@@ -63,9 +64,9 @@ def plot_analysis(
     analysis = restacked(analysis)
     if not has_descent(analysis):
         return plot_reconstruction(analysis, truth, windows)
-    shown = window_axes.panels_of(analysis, truth, windows)
+    shown = window_axes.excerpts_of(analysis, truth, windows)
     with _figure() as figure:
-        width, height = window_axes.size_of(shown)
+        width, height = window_axes.figure_size(shown)
         below = 2.4
         figure.set_size_inches(max(width, 4.5), height + below)
         upper, lower = figure.subfigures(
@@ -84,8 +85,8 @@ def plot_reconstruction(
     """Draw the analysis of some windows against observations and truth.
 
     Small states are drawn in the layout of the paper's figure 3: a column for each window, a row
-    for each component. Larger ones as maps over time and state, as in the lower part of figure 4,
-    with the absolute error on the scale of the states.
+    for each component. Larger states are drawn as maps over time and component, as in the lower
+    part of figure 4, with the absolute error on the scale of the states.
 
     Parameters
     ----------
@@ -95,19 +96,19 @@ def plot_reconstruction(
     truth : Dataset, optional
         `truth`, of the same shape.
     windows : sequence of int, optional
-        Which windows; of a long series, which stretches of 200 steps. Those beyond the end are
-        left out.
+        Numbers of the windows or, for a series, of stretches of 200 steps. Those beyond the end are
+        ignored.
 
     Raises
     ------
     InputError
-        When variables are missing, the truth has another shape, or no window is left.
+        Variables are missing, the truth has another shape, or none of the windows exists.
     """
     truth = None if truth is None else restacked(truth, analysis)
     analysis = restacked(analysis)
-    shown = window_axes.panels_of(analysis, truth, windows)
+    shown = window_axes.excerpts_of(analysis, truth, windows)
     with _figure() as figure:
-        figure.set_size_inches(*window_axes.size_of(shown))
+        figure.set_size_inches(*window_axes.figure_size(shown))
         window_axes.draw(figure, shown, analysis)
     return figure
 
@@ -118,13 +119,13 @@ def plot_descent(history: xr.Dataset) -> Figure:
     Parameters
     ----------
     history : Dataset
-        `history_cost` and perhaps `history_r_score`, (iteration,), with the coordinate
+        `history_cost` and optionally `history_r_score`, (iteration,), with the coordinate
         `iteration`. Iteration 0, which a logarithmic axis cannot show, is drawn as a dotted line.
 
     Raises
     ------
     InputError
-        When there is no history.
+        There is no history.
     """
     if not has_descent(history):
         raise InputError(
@@ -138,14 +139,16 @@ def plot_descent(history: xr.Dataset) -> Figure:
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str], *, dpi: float = 200) -> None:
-    """Write a figure as PNG, SVG or PDF, by the ending of `path`, completely or not at all."""
+    """Write a figure as PNG, SVG or PDF, by the suffix of `path`, completely or not at all."""
     from matplotlib import rc_context
 
     path = Path(path)
     kind = path.suffix.lower().lstrip(".")
     if kind not in ("png", "svg", "pdf"):
-        raise InputError(f"cannot write a figure to {path}; let the name end in .png, .svg or .pdf")
-    dated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}  # equal figures, equal files
+        raise InputError(
+            f"cannot write a figure to {path}; its name must end in .png, .svg or .pdf"
+        )
+    dated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}  # equal figures give equal files
     with replacing(path) as temporary, rc_context(STYLE):
         figure.savefig(temporary, format=kind, dpi=dpi, metadata=dated.get(kind))
 
@@ -192,7 +195,7 @@ def _draw_descent(figure: FigureBase, history: xr.Dataset, *, across: bool = Fal
 
 
 def plain_ticks(axis: Axes, values: np.ndarray) -> None:
-    """Label a logarithmic axis by plain numbers; by 1, 2, 5 in each decade if they are few."""
+    """Label a logarithmic axis with plain numbers, at 1, 2 and 5 if it spans few decades."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     few = len(values) > 0 and values.max() < 100.0 * values.min()

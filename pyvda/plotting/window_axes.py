@@ -1,4 +1,4 @@
-"""Windows side by side: components as lines if they are few, else the state as a map."""
+"""Windows side by side: few components as lines, large states as maps over time and component."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import FigureBase
 
 _MOST_LINES = 6  # components drawn as lines; larger states are drawn as maps
-_STRETCH = 200  # steps of a long series shown in one panel
+_STRETCH = 200  # steps of a long series in one excerpt
 _TRUTH, _OBSERVATION, _ANALYSIS = "#000000", "#0072B2", "#D55E00"
 
 
 @dataclass(frozen=True)
-class Panel:
-    """One window, or one stretch of a series: arrays (T, D), NaN where there is nothing."""
+class Excerpt:
+    """One window, or one stretch of a series: arrays (T, D), NaN where nothing is known."""
 
     title: str
     time: np.ndarray
@@ -34,15 +34,15 @@ class Panel:
     truth: np.ndarray | None
 
 
-def panels_of(
+def excerpts_of(
     analysis: xr.Dataset, truth: xr.Dataset | None, windows: Iterable[int]
-) -> list[Panel]:
-    """Return the panels of the chosen windows, or stretches of a series, that exist.
+) -> list[Excerpt]:
+    """Return the chosen windows, or stretches of a series, that exist.
 
     Raises
     ------
     InputError
-        When variables are missing, the truth has another shape, or no window is left.
+        Variables are missing, the truth has another shape, or none of the windows exists.
     """
     for name in (names.ANALYSIS, names.INNOVATION):
         if name not in analysis:
@@ -54,7 +54,7 @@ def panels_of(
     in_windows = names.WINDOW in analysis[names.ANALYSIS].dims
     steps = analysis.sizes[names.TIME]
     count = analysis.sizes[names.WINDOW] if in_windows else -(-steps // _STRETCH)
-    panels = []
+    excerpts = []
     for index in windows:
         if not 0 <= index < count:
             continue
@@ -78,10 +78,10 @@ def panels_of(
         if true is not None:
             title += f", R = {np.mean((state - true) ** 2):.3g}"
         observed = state + _values(part[names.INNOVATION])
-        panels.append(Panel(title, _times(analysis, part)[0], state, observed, true))
-    if not panels:
+        excerpts.append(Excerpt(title, _times(analysis, part)[0], state, observed, true))
+    if not excerpts:
         raise InputError(f"none of the windows {tuple(windows)} is among the {count} of the file")
-    return panels
+    return excerpts
 
 
 def _values(array: xr.DataArray) -> np.ndarray:
@@ -103,26 +103,26 @@ def _times(whole: xr.Dataset, part: xr.Dataset) -> tuple[np.ndarray, str]:
     return days, "days" if time.dtype.kind == "m" else f"days since {start}"
 
 
-def size_of(panels: list[Panel]) -> tuple[float, float]:
+def figure_size(excerpts: list[Excerpt]) -> tuple[float, float]:
     """Return width and height of the drawing, in inches."""
-    size = panels[0].analysis.shape[1]
+    size = excerpts[0].analysis.shape[1]
     if size <= _MOST_LINES:
-        return 1.2 + 1.7 * len(panels), 0.9 + 1.15 * size
-    rows = 2 if panels[0].truth is None else 4
-    return 1.6 + 1.7 * len(panels), 0.6 + 1.15 * rows
+        return 1.2 + 1.7 * len(excerpts), 0.9 + 1.15 * size
+    rows = 2 if excerpts[0].truth is None else 4
+    return 1.6 + 1.7 * len(excerpts), 0.6 + 1.15 * rows
 
 
-def draw(figure: FigureBase, panels: list[Panel], analysis: xr.Dataset) -> None:
-    """Draw the panels as columns; `analysis` gives names and units."""
+def draw(figure: FigureBase, excerpts: list[Excerpt], analysis: xr.Dataset) -> None:
+    """Draw the excerpts as columns; `analysis` gives names and units."""
     units = str(analysis[names.ANALYSIS].attrs.get("units", "1"))
     units = "" if units == "1" else f" ({units})"
     label = _times(analysis, analysis)[1]
-    draw_rows = _draw_lines if panels[0].analysis.shape[1] <= _MOST_LINES else _draw_maps
-    axes = draw_rows(figure, panels, _component_names(analysis), units)
-    for panel, axis in zip(panels, axes[0], strict=True):
-        axis.set_title(panel.title)
+    draw_rows = _draw_lines if excerpts[0].analysis.shape[1] <= _MOST_LINES else _draw_maps
+    axes = draw_rows(figure, excerpts, _component_names(analysis), units)
+    for excerpt, axis in zip(excerpts, axes[0], strict=True):
+        axis.set_title(excerpt.title)
     for axis in axes[-1]:
-        if panels[0].time.dtype.kind == "M":
+        if excerpts[0].time.dtype.kind == "M":
             _date_axis(axis)
         axis.set_xlabel(label)
 
@@ -134,26 +134,26 @@ def _component_names(analysis: xr.Dataset) -> list[str]:
 
 
 def _draw_lines(
-    figure: FigureBase, panels: list[Panel], components: list[str], units: str
+    figure: FigureBase, excerpts: list[Excerpt], components: list[str], units: str
 ) -> np.ndarray:
     rows = len(components)
-    axes = figure.subplots(rows, len(panels), sharex="col", sharey="row", squeeze=False)
+    axes = figure.subplots(rows, len(excerpts), sharex="col", sharey="row", squeeze=False)
     handles: dict[str, Any] = {}
-    for column, panel in enumerate(panels):
+    for column, excerpt in enumerate(excerpts):
         for row, axis in enumerate(axes[:, column]):
-            if panel.truth is not None:
-                (handles["truth"],) = axis.plot(panel.time, panel.truth[:, row], color=_TRUTH)
+            if excerpt.truth is not None:
+                (handles["truth"],) = axis.plot(excerpt.time, excerpt.truth[:, row], color=_TRUTH)
             (handles["analysis"],) = axis.plot(
-                panel.time, panel.analysis[:, row], color=_ANALYSIS, linestyle=(0, (4, 1.2))
+                excerpt.time, excerpt.analysis[:, row], color=_ANALYSIS, linestyle=(0, (4, 1.2))
             )
-            if np.any(np.isfinite(panel.observation[:, row])):
+            if np.any(np.isfinite(excerpt.observation[:, row])):
                 (handles["observations"],) = axis.plot(
-                    panel.time, panel.observation[:, row], ".", color=_OBSERVATION, markersize=4
+                    excerpt.time, excerpt.observation[:, row], ".", color=_OBSERVATION, markersize=4
                 )
             axis.margins(x=0.01)
     for row, name in enumerate(components):
         axes[row, 0].set_ylabel(name + units)
-        _limit_to_known(axes[row, 0], panels, row)
+        _limit_to_known(axes[row, 0], excerpts, row)
     order = [name for name in ("truth", "observations", "analysis") if name in handles]
     figure.legend(
         [handles[name] for name in order], order, loc="outside upper center", ncols=len(order)
@@ -163,20 +163,20 @@ def _draw_lines(
 
 
 def _draw_maps(
-    figure: FigureBase, panels: list[Panel], components: list[str], units: str
+    figure: FigureBase, excerpts: list[Excerpt], components: list[str], units: str
 ) -> np.ndarray:
-    def rows(panel: Panel) -> dict[str, np.ndarray]:
-        shown = {"observations": panel.observation, "analysis": panel.analysis}
-        if panel.truth is not None:
-            error = np.abs(panel.analysis - panel.truth)
-            shown = {"truth": panel.truth, **shown, "absolute error": error}
+    def rows(excerpt: Excerpt) -> dict[str, np.ndarray]:
+        shown = {"observations": excerpt.observation, "analysis": excerpt.analysis}
+        if excerpt.truth is not None:
+            error = np.abs(excerpt.analysis - excerpt.truth)
+            shown = {"truth": excerpt.truth, **shown, "absolute error": error}
         return shown
 
-    states = np.concatenate([p.analysis if p.truth is None else p.truth for p in panels])
+    states = np.concatenate([p.analysis if p.truth is None else p.truth for p in excerpts])
     states = states[np.isfinite(states)]
     low, high = (states.min(), states.max()) if len(states) else (-1.0, 1.0)
-    # A state on both sides of zero shares one scale with its error, on which zero is white; the
-    # error of temperatures around 280 K would be invisible on theirs.
+    # A state with both signs shares one scale with its error, with zero in white. The error of,
+    # say, temperatures around 280 K would be invisible on their scale and gets one of its own.
     one_scale = min(-low, high) > 0.2 * max(-low, high)
     largest = max(-low, high)
     state_scale: dict[str, Any] = (
@@ -185,17 +185,17 @@ def _draw_maps(
         else {"cmap": "viridis", "vmin": low, "vmax": high}
     )
     error_scale = dict(state_scale)
-    shown = [rows(panel) for panel in panels]
-    if not one_scale and panels[0].truth is not None:
+    shown = [rows(excerpt) for excerpt in excerpts]
+    if not one_scale and excerpts[0].truth is not None:
         top = max(float(np.nanmax(part["absolute error"])) for part in shown)
         error_scale = {"cmap": "magma_r", "vmin": 0.0, "vmax": top or 1.0}
 
-    axes = figure.subplots(len(shown[0]), len(panels), sharex="col", sharey=True, squeeze=False)
+    axes = figure.subplots(len(shown[0]), len(excerpts), sharex="col", sharey=True, squeeze=False)
     images: dict[str, Any] = {}
-    for column, (panel, part) in enumerate(zip(panels, shown, strict=True)):
+    for column, (excerpt, part) in enumerate(zip(excerpts, shown, strict=True)):
         for axis, (name, values) in zip(axes[:, column], part.items(), strict=True):
             axis.set_facecolor("0.88")  # where nothing was observed
-            time = panel.time
+            time = excerpt.time
             if name == "observations":
                 time, values = without_gaps(time, values)
             images[name] = axis.imshow(
@@ -236,13 +236,13 @@ def _date_axis(axis: Axes) -> None:
     axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))
 
 
-def _limit_to_known(axis: Axes, panels: list[Panel], row: int) -> None:
-    """Keep a diverged analysis from flattening the curves of all the other windows."""
+def _limit_to_known(axis: Axes, excerpts: list[Excerpt], row: int) -> None:
+    """Limit the axis to known values, so that a diverged analysis does not flatten other curves."""
     known = np.concatenate(
-        [p.observation[:, row] if p.truth is None else p.truth[:, row] for p in panels]
+        [p.observation[:, row] if p.truth is None else p.truth[:, row] for p in excerpts]
     )
     known = known[np.isfinite(known)]
-    found = np.concatenate([p.analysis[:, row] for p in panels])
+    found = np.concatenate([p.analysis[:, row] for p in excerpts])
     if not len(known) or np.nanmax(np.abs(found - known.mean()), initial=0.0) < 5 * np.ptp(known):
         return
     margin = 0.3 * np.ptp(known) or 1.0
@@ -250,9 +250,9 @@ def _limit_to_known(axis: Axes, panels: list[Panel], row: int) -> None:
 
 
 def without_gaps(time: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Draw each datum as wide as the interval between observation times, if that is regular.
+    """Return only the observed steps if these are regular, so that each is drawn as wide as a gap.
 
-    Observations of every fourth step would be lines thinner than a pixel.
+    Otherwise observations of every fourth step would be lines thinner than a pixel.
     """
     observed = np.flatnonzero(np.any(np.isfinite(values), axis=1))
     if len(observed) < 2:

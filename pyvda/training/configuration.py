@@ -14,160 +14,11 @@ import yaml
 from pydantic import Field, model_validator
 
 from pyvda.errors import InputError
-from pyvda.training.data_settings import AnyData, Data, Section
+from pyvda.learned.architecture import Architecture, Section
+from pyvda.training.data_settings import AnyData, Data
 from pyvda.validation_errors import validated
 
 Rate = Annotated[float, Field(ge=0.0)]
-
-
-class ODE(Section):
-    """Φ from the model's known equation (7), (8), or its bilinear form with 9 trained parameters.
-
-    Attributes
-    ----------
-    scale : float
-        Deviation of the random start of the bilinear form's parameters.
-    """
-
-    kind: Literal["rk4", "euler", "bilinear-rk4"]
-    scale: float = Field(default=0.1, gt=0)
-
-
-class GENN(Section):
-    """Φ of section 3.2 on one scale, or on two scales (10).
-
-    Left out, `features`, `latent`, and `merge` are those of the paper for the model. On one scale,
-    `every` steps can be a cell.
-    """
-
-    kind: Literal["genn", "two-scale-genn"]
-    every: int = Field(default=1, ge=1)
-    width: int = Field(default=11, ge=1)
-    features: int | None = Field(default=None, ge=1)
-    latent: int | None = Field(default=None, ge=1)
-    merge: int | None = Field(default=None, ge=1)
-    factor: int = Field(default=4, ge=1)
-
-    @model_validator(mode="after")
-    def _check(self) -> GENN:
-        if self.kind == "two-scale-genn" and self.every != 1:
-            raise ValueError("cells of several steps (every) are for kind: genn, on one scale")
-        return self
-
-
-class AutoEncoder(Section):
-    """Φ as a convolutional autoencoder (9)."""
-
-    kind: Literal["autoencoder"]
-    width: int = Field(default=5, ge=1)
-    features: int = Field(default=32, ge=1)
-    code: int = Field(default=4, ge=1)
-    factor: int = Field(default=8, ge=1)
-
-
-class Cost(Section):
-    """Weights of U (4) inside the solver, which sees normalised states.
-
-    Attributes
-    ----------
-    lambda1, lambda2 : float
-        Start values where `learnable`, else fixed.
-    """
-
-    lambda1: float = Field(default=1.0, ge=0)
-    lambda2: float = Field(default=1.0, ge=0)
-    learnable: bool = True
-
-
-class LSTM(Section):
-    """Γ as a convolutional LSTM (11).
-
-    Attributes
-    ----------
-    start : float
-        L starts as this times random weights; with small ones the first steps are small.
-    hidden : int, optional
-        Channels of h and c; five times the channels if left out.
-    every : int
-        Steps of a cell.
-    """
-
-    kind: Literal["lstm"]
-    start: float = Field(default=1.0, gt=0)
-    hidden: int | None = Field(default=None, ge=1)
-    width: int = Field(default=3, ge=1)
-    every: int = Field(default=1, ge=1)
-
-
-class Conv(Section):
-    """Γ as a convolutional network (12).
-
-    Attributes
-    ----------
-    start : float
-        W starts as this times the identity. With 1, as the authors have it, the first steps
-        overshoot far, and much of the training is spent on shortening them.
-    hidden : pair of int, optional
-        Channels between its convolutions; 8 and 16 times the channels if left out.
-    every : int
-        Steps of a cell.
-    """
-
-    kind: Literal["conv"]
-    start: float = Field(default=0.02, gt=0)
-    width: int = Field(default=3, ge=1)
-    hidden: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
-    every: int = Field(default=1, ge=1)
-
-
-class Descent(Section):
-    """Γ as gradient descent with a fixed step (5): nothing to train."""
-
-    kind: Literal["gradient-descent"]
-    step: float = Field(default=0.13, gt=0)
-
-
-class Regression(Section):
-    """A network from observations to states, without prior or iterations: the yardstick.
-
-    Attributes
-    ----------
-    every : int, optional
-        Steps of a cell; the preset's interval between observations if left out.
-    width : int
-        Channels.
-    dilations : sequence of int
-        Of the gated residual blocks.
-    """
-
-    kind: Literal["regression"]
-    every: int | None = Field(default=None, ge=1)
-    width: int = Field(default=64, ge=1)
-    dilations: tuple[Annotated[int, Field(ge=1)], ...] = (1, 2, 4, 8, 1, 2, 4, 8)
-
-
-class Shooting(Section):
-    """A regression, then learned corrections of the known model's runs between nodes.
-
-    Attributes
-    ----------
-    start : Regression
-        The first guess.
-    stages : int
-        Networks, one for each iteration.
-    width, dilations
-        Of each of them.
-    """
-
-    kind: Literal["shooting"]
-    start: Regression = Regression(kind="regression")
-    stages: int = Field(default=3, ge=1)
-    width: int = Field(default=64, ge=1)
-    dilations: tuple[Annotated[int, Field(ge=1)], ...] = (1, 2, 4, 1)
-
-
-AnyPrior = Annotated[ODE | GENN | AutoEncoder, Field(discriminator="kind")]
-AnySolver = Annotated[LSTM | Conv | Descent | Regression | Shooting, Field(discriminator="kind")]
 
 
 class Supervised(Section):
@@ -300,22 +151,6 @@ class Training(Section):
         5
         """
         return [n for first, n in self.iterations.items() if first <= epoch][-1]
-
-
-class Architecture(Section):
-    """What the weights belong to: prior, cost, solver.
-
-    Attributes
-    ----------
-    mirrored : bool
-        The trained model answers with the mean of its answers to the observations and to their
-        mirror image, under which the model must be invariant; training and validation do without.
-    """
-
-    prior: AnyPrior
-    cost: Cost = Cost()
-    solver: AnySolver
-    mirrored: bool = False
 
 
 class Configuration(Architecture):

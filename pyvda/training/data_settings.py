@@ -9,18 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
+from pyvda.learned.architecture import Section
 from pyvda.models.model import Model
 from pyvda.models.presets import Preset
 from pyvda.models.registry import default_model, get_model, get_preset, presets
 from pyvda.models.registry import names as model_names
-
-
-class Section(BaseModel):
-    """A part of a configuration: fixed once read, unknown keys refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Data(Section):

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from pyvda.cost import as_tensor
+from pyvda.learned.architecture import Section
 from pyvda.learned.model import LearnedModel
 from pyvda.state.batch import Batch
 from pyvda.training.configuration import Supervised, Unsupervised
-from pyvda.training.data_settings import Section
 
 
 class Scores(NamedTuple):

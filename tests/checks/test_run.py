@@ -33,6 +33,7 @@ from pyvda.checks.windows import own_windows, twin_windows
 from pyvda.cost import VariationalCost
 from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError
+from pyvda.learned.architecture import Architecture
 from pyvda.learned.description import Pattern
 from pyvda.learned.model import LearnedModel
 from pyvda.models.in_torch import LinearisedDynamics, known
@@ -40,7 +41,7 @@ from pyvda.models.registry import get_model, get_preset
 from pyvda.names import DIMENSIONS
 from pyvda.priors import GENN, RK4Prior
 from pyvda.priors.folded import FoldedGENN
-from pyvda.training.configuration import Architecture, validated
+from pyvda.validation_errors import validated
 
 ROOT = Path(__file__).parents[2]
 MODELS = ["lorenz63", "lorenz96"]

@@ -15,13 +15,15 @@ from pyvda import twin
 from pyvda.cli.main import main
 from pyvda.engine import get_engine
 from pyvda.errors import InputError
+from pyvda.learned.architecture import Architecture
 from pyvda.learned.description import MODEL_FILE, Pattern, read_description
-from pyvda.learned.model import LearnedModel, normalisation
+from pyvda.learned.model import LearnedModel
+from pyvda.learned.normalisation import normalisation
 from pyvda.learned.patterns import PatternWarning
 from pyvda.methods.learned import LearnedOptions
 from pyvda.models.registry import get_model, get_preset
 from pyvda.state.batch import Batch
-from pyvda.training.configuration import Architecture, validated
+from pyvda.validation_errors import validated
 
 RNG = np.random.default_rng(3)
 PRIORS = ("rk4", "euler", "bilinear-rk4", "genn", "two-scale-genn", "autoencoder")

@@ -11,11 +11,12 @@ import pyvda
 from pyvda import twin
 from pyvda.cli.main import main
 from pyvda.io.netcdf import open_dataset
+from pyvda.learned.architecture import Architecture
 from pyvda.learned.description import Pattern
 from pyvda.learned.model import LearnedModel
 from pyvda.learned.patterns import PatternWarning, differences, rule
 from pyvda.models.registry import get_preset
-from pyvda.training.configuration import Architecture, validated
+from pyvda.validation_errors import validated
 
 PRESETS = ("lorenz63", "lorenz63-blanked", "lorenz96")
 RNG = np.random.default_rng(8)

@@ -15,6 +15,7 @@ import pyvda
 from pyvda.cli.main import main
 from pyvda.errors import InputError
 from pyvda.learned import shipped
+from pyvda.learned.architecture import Architecture
 from pyvda.learned.description import Pattern, read_description
 from pyvda.learned.model import LearnedModel
 from pyvda.models.registry import get_preset
@@ -22,7 +23,8 @@ from pyvda.paper import illustrate
 from pyvda.paper.held_out import HELD_OUT
 from pyvda.paper.rows import TABLES, checkpoint_name
 from pyvda.paper.shipping import CURVE_POINTS, ship, subset_means, trimmed
-from pyvda.training.configuration import Architecture, read_configuration, validated
+from pyvda.training.configuration import read_configuration
+from pyvda.validation_errors import validated
 
 ROOT = Path(__file__).parents[2]
 NAMES = shipped.names()
@@ -60,7 +62,7 @@ def made(run, tmp_path_factory) -> Path:
 
 def rescored(folder: Path) -> tuple[dict[str, float], dict[str, float]]:
     """Return what a shipped model scores now on the subset, and what is stored."""
-    stored = shipped.record(folder, shipped.SCORES_FILE)
+    stored = shipped.read_json(folder, shipped.SCORES_FILE)
     truth, observed = HELD_OUT[stored["preset"]].make(HELD_OUT[stored["preset"]].subset)
     return subset_means(folder, truth, observed), stored["subset"]
 
@@ -115,12 +117,12 @@ def test_a_shipped_model_is_whole(name) -> None:
     (weights,) = (file for file in files if file.endswith(".safetensors"))
     assert files == FILES | {weights}
     assert sum(path.stat().st_size for path in folder.iterdir()) < 4_000_000
-    scores = shipped.record(folder, shipped.SCORES_FILE)
+    scores = shipped.read_json(folder, shipped.SCORES_FILE)
     description = read_description(folder)
     assert scores["sha256"] == description.digest()
     assert scores["windows"] == HELD_OUT[description.pattern.name].windows
     assert name.startswith(f"{description.pattern.name}-")
-    training = shipped.record(folder, shipped.TRAINING_FILE)
+    training = shipped.read_json(folder, shipped.TRAINING_FILE)
     for section in ("prior", "solver", "cost"):
         of_run = validated(Architecture, _architecture(training["configuration"]), name)
         assert getattr(of_run, section) == getattr(description.architecture, section)
@@ -139,13 +141,13 @@ def test_shipping_keeps_model_training_and_scores(run, made) -> None:
     (weights,) = folder.glob("*.safetensors")
     assert {path.name for path in folder.iterdir()} == FILES | {weights.name}
     assert LearnedModel.load(folder).digest() == LearnedModel.load(run).digest()
-    training = shipped.record(folder, shipped.TRAINING_FILE)
+    training = shipped.read_json(folder, shipped.TRAINING_FILE)
     epochs = [point["epoch"] for point in training["curve"]]
     assert len(epochs) <= CURVE_POINTS
     assert {0, 317, 499} <= set(epochs)
     assert epochs == sorted(epochs)
     assert training["curve_of"] == 500
-    scores = shipped.record(folder, shipped.SCORES_FILE)
+    scores = shipped.read_json(folder, shipped.SCORES_FILE)
     assert scores["windows"] == SUBSET + 6
     assert scores["full"]["scores"]["r_score"]["n"] == SUBSET + 6
 
@@ -157,7 +159,7 @@ def test_the_stored_scores_are_found_again(made) -> None:
     truth, observed = HELD_OUT["lorenz63-blanked"].make(SUBSET)
     analysis = pyvda.assimilate(observed, checkpoint=folder)
     error = np.mean((analysis["analysis"].values - truth["truth"].values) ** 2)
-    stored = shipped.record(folder, shipped.SCORES_FILE)["subset"]["r_score"]
+    stored = shipped.read_json(folder, shipped.SCORES_FILE)["subset"]["r_score"]
     assert error == pytest.approx(stored, rel=1e-4)
 
 
@@ -254,8 +256,8 @@ def test_an_unknown_name_is_answered_by_the_known_ones(made, tmp_path, monkeypat
 def test_a_damaged_record_is_named(made, tmp_path) -> None:
     (tmp_path / shipped.SCORES_FILE).write_text("{")
     with pytest.raises(InputError, match=r"scores\.json cannot be read"):
-        shipped.record(tmp_path, shipped.SCORES_FILE)
+        shipped.read_json(tmp_path, shipped.SCORES_FILE)
     (tmp_path / shipped.SCORES_FILE).write_text("[]")
     with pytest.raises(InputError, match=r"scores\.json holds no table"):
-        shipped.record(tmp_path, shipped.SCORES_FILE)
-    assert shipped.record(tmp_path, shipped.TRAINING_FILE) == {}
+        shipped.read_json(tmp_path, shipped.SCORES_FILE)
+    assert shipped.read_json(tmp_path, shipped.TRAINING_FILE) == {}

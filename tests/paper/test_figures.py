@@ -14,11 +14,12 @@ from matplotlib.image import imread
 import pyvda
 from pyvda.cli.main import main
 from pyvda.learned import shipped
+from pyvda.learned.architecture import Architecture
 from pyvda.learned.description import Pattern, read_description
 from pyvda.learned.model import LearnedModel
 from pyvda.models.registry import get_preset
 from pyvda.paper import illustrate
-from pyvda.paper.densities import error_density
+from pyvda.paper.error_density import error_density
 from pyvda.paper.figures import (
     Drawn,
     Pathway,
@@ -28,7 +29,7 @@ from pyvda.paper.figures import (
 )
 from pyvda.paper.held_out import HELD_OUT
 from pyvda.paper.rows import TABLES
-from pyvda.training.configuration import Architecture, validated
+from pyvda.validation_errors import validated
 
 RNG = np.random.default_rng(11)
 ONE, TWO = Drawn("one", "#D55E00"), Drawn("two", "#56B4E9", (0, (4, 1)))

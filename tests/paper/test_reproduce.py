@@ -16,6 +16,7 @@ from pyvda import names
 from pyvda.cli.main import main
 from pyvda.errors import InputError
 from pyvda.learned import shipped
+from pyvda.learned.architecture import Architecture
 from pyvda.learned.description import Pattern
 from pyvda.learned.model import LearnedModel
 from pyvda.methods import METHODS
@@ -32,13 +33,8 @@ from pyvda.paper import (
 )
 from pyvda.paper.held_out import HELD_OUT, check_not_trained_on
 from pyvda.training import data
-from pyvda.training.configuration import (
-    Architecture,
-    Configuration,
-    Data,
-    read_configuration,
-    validated,
-)
+from pyvda.training.configuration import Configuration, Data, read_configuration
+from pyvda.validation_errors import validated
 
 ROOT = Path(__file__).parents[2]
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))
@@ -432,7 +428,7 @@ def test_an_earlier_run_that_is_shipped_too_is_trained_once(weights) -> None:
 def test_the_weights_of_several_runs_have_records_of_all() -> None:
     """Each shipped model can be trained again: its record holds every run, none on test windows."""
     for name in shipped.names():
-        record = shipped.record(shipped.FOLDER / name, shipped.TRAINING_FILE)
+        record = shipped.read_json(shipped.FOLDER / name, shipped.TRAINING_FILE)
         for run in retraining.runs(record):
             check_not_trained_on(run["configuration"])
             found = validated(Configuration, run["configuration"], name)

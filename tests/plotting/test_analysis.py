@@ -174,7 +174,7 @@ def test_saved_files(tmp_path, kind):
 
 def test_saving_fails_in_one_sentence(tmp_path):
     figure = plot_reconstruction(made()[0])
-    with pytest.raises(InputError, match=r"end in \.png, \.svg or \.pdf"):
+    with pytest.raises(InputError, match=r"must end in \.png, \.svg or \.pdf"):
         save_figure(figure, tmp_path / "a.jpeg")
     with pytest.raises(InputError, match="missing does not exist"):
         save_figure(figure, tmp_path / "missing" / "a.png")

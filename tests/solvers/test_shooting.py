@@ -6,6 +6,7 @@ import torch
 
 from pyvda.cost import VariationalCost
 from pyvda.errors import InputError
+from pyvda.learned.architecture import Architecture, Regression, Shooting
 from pyvda.learned.description import Pattern
 from pyvda.learned.model import LearnedModel
 from pyvda.models.in_torch import module_of
@@ -13,13 +14,8 @@ from pyvda.models.registry import get_model, get_preset
 from pyvda.priors import GENN, ODEPrior, ScaledPrior
 from pyvda.solvers.step_groups import StepGroupNetwork, StepGroups
 from pyvda.state.batch import Batch
-from pyvda.training.configuration import (
-    Architecture,
-    Configuration,
-    Regression,
-    Shooting,
-    validated,
-)
+from pyvda.training.configuration import Configuration
+from pyvda.validation_errors import validated
 
 MODELS = {name: get_model(name) for name in ("lorenz63", "lorenz96")}
 

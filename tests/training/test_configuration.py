@@ -6,8 +6,9 @@ import pytest
 import yaml
 
 from pyvda.errors import InputError
-from pyvda.training.configuration import Configuration, Training, read_configuration, validated
+from pyvda.training.configuration import Configuration, Training, read_configuration
 from pyvda.training.schedule import rates
+from pyvda.validation_errors import validated
 
 EXPERIMENTS = sorted((Path(__file__).parents[2] / "experiments").rglob("*.yaml"))
 SMALL = {"prior": {"kind": "rk4"}, "solver": {"kind": "lstm"}, "loss": {"kind": "supervised"}}

@@ -19,12 +19,13 @@ from pyvda.cli.main import main
 from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError
 from pyvda.learned.description import read_description
-from pyvda.learned.model import normalisation
+from pyvda.learned.normalisation import normalisation
 from pyvda.models.registry import get_preset
-from pyvda.training.configuration import Configuration, validated
+from pyvda.training.configuration import Configuration
 from pyvda.training.data_settings import Files
 from pyvda.training.files import FileData
 from pyvda.training.train import train
+from pyvda.validation_errors import validated
 
 ROOT = Path(__file__).parents[2]
 

@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 import torch
 
+from pyvda.learned.architecture import Architecture
 from pyvda.learned.description import Pattern
 from pyvda.learned.model import LearnedModel
 from pyvda.models.registry import get_preset
 from pyvda.state.batch import Batch
 from pyvda.training import losses
-from pyvda.training.configuration import Architecture, Supervised, Unsupervised, validated
+from pyvda.training.configuration import Supervised, Unsupervised
+from pyvda.validation_errors import validated
 
 MEAN, STD = np.array([0.5, -1.0, 23.0]), np.array([8.0, 9.0, 7.0])
 STEP = get_preset("lorenz63").model.time_step

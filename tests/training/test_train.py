@@ -24,11 +24,12 @@ from pyvda.learned.model import LearnedModel
 from pyvda.methods import METHODS, Problem
 from pyvda.state.batch import Batch
 from pyvda.training import losses
-from pyvda.training.configuration import Configuration, Data, validated
+from pyvda.training.configuration import Configuration, Data
 from pyvda.training.data import TwinData
 from pyvda.training.module import Assimilator
 from pyvda.training.state import RESUME_FILE
 from pyvda.training.train import train
+from pyvda.validation_errors import validated
 
 PLAIN = {"lambda1": 0.01, "lambda2": 1.0, "learnable": False}
 
@@ -513,7 +514,8 @@ def test_training_leaves_the_handlers_of_signals_as_they_were(tmp_path) -> None:
     """Julia's garbage collector dies of the first collection after its handler is gone."""
     look = (
         "import ctypes, signal, sys, yaml\n"
-        "from pyvda.training.configuration import Configuration, validated\n"
+        "from pyvda.training.configuration import Configuration\n"
+        "from pyvda.validation_errors import validated\n"
         "from pyvda.engine import get_engine\n"
         "from pyvda.training.train import train\n"
         "get_engine()\n"

@@ -1,11 +1,10 @@
-"""Take the regression that a shooting model starts from as a model of its own.
+"""Extract the regression that a shooting model starts from, as a model of its own.
 
-    python scripts/first_stage.py RUN_FOLDER OUT
+    python scripts/extract_regression.py RUN_FOLDER OUT
 
-The stages of a shooting solver are trained side by side, each by its own loss, and no gradient goes
-from one to another: its regression is what `kind: regression` would have become on these windows in
-as many steps. OUT is a folder as `pyvda train` makes it; its training.json says where it comes
-from.
+The stages of a shooting solver are trained side by side, each by its own loss, with no gradient
+between them: its regression is the same as that of `kind: regression` after as many steps on the
+same windows. OUT becomes a folder like those of `pyvda train`; its training.json names the origin.
 """
 
 from __future__ import annotations
@@ -16,26 +15,26 @@ import sys
 from pathlib import Path
 
 from pyvda.errors import InputError
+from pyvda.learned.architecture import Architecture, Shooting
 from pyvda.learned.model import LearnedModel
-from pyvda.training.configuration import Architecture, Shooting
-from pyvda.training.train import TRAINING_FILE
+from pyvda.learned.shipped import TRAINING_FILE
 
 
 def main() -> int:
-    """Write the model and its record."""
+    """Write the model and its training.json."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("run", type=Path, help="folder of a shooting model")
-    parser.add_argument("out", type=Path, help="folder to make")
+    parser.add_argument("out", type=Path, help="folder to create")
     arguments = parser.parse_args()
     try:
-        first_stage(arguments.run, arguments.out)
+        extract_regression(arguments.run, arguments.out)
     except InputError as error:
-        print(f"first_stage: {error}", file=sys.stderr)
+        print(f"extract_regression: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def first_stage(run: Path, out: Path) -> LearnedModel:
+def extract_regression(run: Path, out: Path) -> LearnedModel:
     """Write the regression of the shooting model in `run` to `out`, and return it."""
     whole = LearnedModel.load(run)
     section = whole.architecture.solver
@@ -50,13 +49,13 @@ def first_stage(run: Path, out: Path) -> LearnedModel:
     model = LearnedModel(architecture, whole.pattern, whole.mean, whole.std, 1)
     model.solver.load_state_dict(whole.solver.start.state_dict())
     model.save(out)
-    record = json.loads((run / TRAINING_FILE).read_text("utf-8"))
-    configuration = {**record["configuration"], "solver": section.start.model_dump(mode="json")}
+    training = json.loads((run / TRAINING_FILE).read_text("utf-8"))
+    configuration = {**training["configuration"], "solver": section.start.model_dump(mode="json")}
     configuration["training"] = {**configuration["training"], "iterations": {0: 1}}
     kept = ("steps", "distinct_windows_seen", "wall_seconds", "hardware", "versions", "engine")
     made = {
         "trained_as": "the first stage of a shooting solver, by its own loss, within its time",
-        **{key: record[key] for key in kept},
+        **{key: training[key] for key in kept},
         "parameters": {
             "prior": 0,
             "solver_and_cost": sum(p.numel() for p in model.solver.parameters()),

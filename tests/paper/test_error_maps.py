@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from pyvda.paper.error_maps import error_limit, state_and_error_maps, typical_window
 from pyvda.paper.figures import Drawn, Reconstruction
-from pyvda.plotting.error_maps import error_limit, state_and_error_maps, typical_window
 
 pytestmark = pytest.mark.filterwarnings("error")
 RNG = np.random.default_rng(12)

@@ -1,4 +1,4 @@
-"""On what and when a row was run: stands beside its seconds."""
+"""The machine and software that a result was computed with."""
 
 from __future__ import annotations
 
@@ -14,12 +14,16 @@ from pyvda.engine import get_engine
 
 
 def machine(engine: str | None = None) -> dict[str, Any]:
-    """Return processor, cores, versions, engine and date."""
+    """Return processor, cores, versions, engine and date, ready for JSON.
+
+    Parameters
+    ----------
+    engine : str, optional
+        See `pyvda.engine.get_engine`.
+    """
     return {
-        "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "processor": processor_name(),
+        "cores": available_cores(),
         "pyvda": pyvda.__version__,
         "python": platform.python_version(),
         **{name: version(name) for name in ("numpy", "torch")},
@@ -28,7 +32,15 @@ def machine(engine: str | None = None) -> dict[str, Any]:
     }
 
 
-def _processor() -> str:
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def processor_name() -> str:
+    """Return the processor's model name, as far as the system tells."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
         return next(line.partition(":")[2].strip() for line in lines if "model name" in line)

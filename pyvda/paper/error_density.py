@@ -1,8 +1,8 @@
-"""Densities of errors, whose middle is sharp and whose tails are rare and long.
+"""Density of errors with a sharp peak and long, sparse tails.
 
-A kernel estimate of u = asinh(e / s), s the median of |e|: the kernel is as narrow as the errors
-in the middle and as wide as their distance from zero in the tails, where single errors would stand
-alone in a histogram.
+A kernel density estimate of u = asinh(e / s), with s the median of |e|: in e, the kernel is narrow
+in the middle and as wide as the distance from zero in the tails, where a histogram would show
+single errors.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ _BINS = 2000
 
 
 def error_density(error: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Return the density of errors at some places.
+    """Return the probability density of errors.
 
     Parameters
     ----------
     error : any shape
     at : (K,)
-        In units of the error.
+        Places to evaluate it at, in units of the error.
 
     Returns
     -------
     density : (K,)
-        Its integral over all places is 1.
+        Per unit of the error; its integral is 1.
     """
     error = error.ravel()
     scale = float(np.median(np.abs(error))) or 1.0

@@ -1,7 +1,7 @@
 """The paper's figure 4: states and absolute errors of one window as maps of time and component.
 
-All states have one colour scale, and all errors another that ends where their largest begin: on
-the scale of the states they would hardly be seen.
+All states share one colour scale, and all errors another one that ends at a high percentile: on the
+scale of the states they would hardly be visible.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from pyvda.plotting.window_axes import without_gaps
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_LIMIT = 99  # percent of the absolute errors that the colours tell apart
+_LIMIT = 99  # percentile of the absolute errors at which the colours end
 _ACROSS = 4  # maps side by side
 
 
 def typical_window(reconstructions: Sequence[Reconstruction], truth: np.ndarray) -> int:
-    """Return the window in which the best solver, by its median, errs nearest to that median."""
+    """Return the window whose error is nearest to the median of the best solver by median."""
     each = [one.r_score(truth) for one in reconstructions]
     best = min(each, key=lambda r: float(np.median(r)))
     return int(np.abs(best - np.median(best)).argmin())
 
 
 def error_limit(reconstructions: Sequence[Reconstruction], truth: np.ndarray, window: int) -> float:
-    """Return where the colours of the error maps end: at a high percentile of all of them."""
+    """Return where the colours of the error maps end: a high percentile of all absolute errors."""
     errors = [np.abs(one.x[window] - truth[window]) for one in reconstructions]
     return float(np.percentile(errors, _LIMIT)) if errors else 1.0
 
@@ -44,8 +44,8 @@ def state_and_error_maps(
 ) -> Figure:
     """Draw states and absolute errors of a window over time and component.
 
-    First comes the truth over its observations, then each analysis over its error. Parameters are
-    those of `pyvda.paper.figures.errors_and_examples`.
+    The truth comes first, above its observations; then each analysis above its error. Parameters
+    are those of `pyvda.paper.figures.errors_and_examples`.
     """
     true, seen = truth[window], observation[window]
     pairs = [("truth", true, "observations", without_gaps(np.arange(len(seen)), seen)[1])]

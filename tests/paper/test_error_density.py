@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pyvda.paper.densities import error_density
+from pyvda.paper.error_density import error_density
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 50.0])

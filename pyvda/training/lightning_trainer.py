@@ -1,0 +1,75 @@
+"""Lightning's trainer as a configuration asks for it, without its own output."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import lightning
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+from pyvda.errors import InputError
+from pyvda.training.configuration import Configuration
+
+
+def make_trainer(out: Path, configuration: Configuration, epochs: int) -> lightning.Trainer:
+    """Return a trainer for at most `epochs` epochs.
+
+    Raises
+    ------
+    InputError
+        The accelerator, devices or strategy are not available on this machine.
+    """
+    settings = configuration.training
+    try:
+        with quiet():
+            return lightning.Trainer(
+                accelerator=settings.accelerator,
+                devices=settings.devices,
+                strategy=_strategy(configuration),
+                precision=settings.precision,
+                max_epochs=epochs,
+                gradient_clip_val=configuration.optimiser.clip,
+                reload_dataloaders_every_n_epochs=1,
+                use_distributed_sampler=False,  # the module has one of its own
+                num_sanity_val_steps=0,
+                inference_mode=False,  # Φ's gradient is taken in validation too
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                default_root_dir=out,
+            )
+    except (MisconfigurationException, ImportError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split()).partition(". ")[0].rstrip(".!")
+        raise InputError(
+            f"training: accelerator {settings.accelerator!r} with devices {settings.devices!r} and "
+            f"strategy {settings.strategy!r} cannot be used ({reason}), expected devices of this "
+            "machine; correct them, or leave them out to let Lightning choose one device"
+        ) from error
+
+
+def _strategy(configuration: Configuration) -> str:
+    """Return Lightning's strategy; DDP must expect unused weights in epochs that train Φ alone."""
+    chosen = configuration.training.strategy
+    alone = configuration.training.pretraining or configuration.loss.kind == "identification"
+    return "ddp_find_unused_parameters_true" if chosen == "ddp" and alone else chosen
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Suppress Lightning's tips and its advice about data loaders."""
+    loggers = [logging.getLogger(n) for n in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\..*")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
