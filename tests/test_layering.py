@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-TORCH_ENGINE = "pyvda.engine.torch.engine"
+TORCH_ENGINE = "pyvda.engine.torch."
 
 LOOK = f"""
 import importlib, json, pkgutil, sys
@@ -28,7 +28,7 @@ def load(name):
         if package in sys.modules:
             offences.setdefault(package, name)
     for child in pkgutil.iter_modules(getattr(module, "__path__", ()), name + "."):
-        if child.name != "{TORCH_ENGINE}":
+        if not child.name.startswith("{TORCH_ENGINE}"):
             load(child.name)
 for name in names:
     load(name)

@@ -27,22 +27,19 @@ from pyvda.engine.interface import (
     checked_problem,
     moved,
 )
-from pyvda.errors import InputError
+from pyvda.engine.torch import (
+    ensemble_smoother,
+    objectives,
+    parameters,
+    posterior_mean,
+    strong_constraint,
+    weak_constraint,
+)
 from pyvda.models.in_torch import module_of
 from pyvda.models.model import Model
 from pyvda.operators.points import Points
 from pyvda.priors.ode import ODEPrior
 from pyvda.state.batch import Batch
-
-
-def _only_in_julia(verb: str) -> Callable[..., Any]:
-    def refuse(*_: Any, **__: Any) -> Any:
-        raise InputError(
-            f"{verb} runs on Julia only and the engine is torch; install Julia, or choose another "
-            "method, such as fsgd"
-        )
-
-    return refuse
 
 
 class TorchEngine:
@@ -124,17 +121,18 @@ class TorchEngine:
         with torch.no_grad():
             return np.asarray(_at_points(model, settings, state, points).numpy())
 
-    weak_constraint = staticmethod(_only_in_julia("weak-constraint 4D-Var"))
-    strong_constraint = staticmethod(_only_in_julia("strong-constraint 4D-Var"))
-    trajectories = staticmethod(_only_in_julia("strong-constraint 4D-Var"))
-    ensemble_smoother = staticmethod(_only_in_julia("the ensemble smoother"))
-    posterior_mean = staticmethod(_only_in_julia("the posterior mean"))
-    best_starts = staticmethod(_only_in_julia("a search for starts"))
-    shooting_objective = staticmethod(_only_in_julia("the objective"))
-    strong_objective = staticmethod(_only_in_julia("the objective"))
-    forecast_with_parameters = staticmethod(_only_in_julia("a step with parameters"))
-    tangent_linear_with_parameters = staticmethod(_only_in_julia("a step with parameters"))
-    adjoint_with_parameters = staticmethod(_only_in_julia("a step with parameters"))
+    # The methods' verbs, a file each.
+    trajectories = staticmethod(strong_constraint.trajectories)
+    strong_constraint = staticmethod(strong_constraint.strong_constraint)
+    weak_constraint = staticmethod(weak_constraint.weak_constraint)
+    ensemble_smoother = staticmethod(ensemble_smoother.ensemble_smoother)
+    best_starts = staticmethod(posterior_mean.best_starts)
+    posterior_mean = staticmethod(posterior_mean.posterior_mean)
+    shooting_objective = staticmethod(objectives.shooting_objective)
+    strong_objective = staticmethod(objectives.strong_objective)
+    forecast_with_parameters = staticmethod(parameters.forecast)
+    tangent_linear_with_parameters = staticmethod(parameters.tangent_linear)
+    adjoint_with_parameters = staticmethod(parameters.adjoint)
 
     def forecast(
         self, model: Model, x: Array, *, time_step: float, scheme: Scheme = "rk4"
