@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -247,22 +247,6 @@ class BoundCost:
         if at_once is not None and not self.first_predicted:
             return self._add_data(x, at_once(x))
         return self._add_data(x, self.half_gradient(self.prior, x, self.first_predicted))
-
-    def terms_and_gradient(self, x: Tensor) -> tuple[CostTerms, Tensor]:
-        """Return both at the price of little more than the gradient."""
-        phi, pullback = linearise(self.prior, x)
-        return self._terms(x, phi), self._add_data(
-            x, _half_of(x, phi, pullback, self.first_predicted)
-        )
-
-    def block(self, windows: slice) -> BoundCost:
-        """Return the cost of some of the windows; what was prepared is shared."""
-        return replace(
-            self,
-            observation=self.observation[windows],
-            weight=self.weight[windows],
-            first_guess=self.first_guess[windows],
-        )
 
     def _terms(self, x: Tensor, phi: Tensor) -> CostTerms:
         observation = (self.weight * (x - self.observation).square()).flatten(1).sum(1)

@@ -175,3 +175,30 @@ def linear_problem(
         y[t] = rng.multivariate_normal(H @ x, R)
         x = rng.multivariate_normal(M @ x, Q)
     return LinearProblem(M, Q, H, R, mean, B, y)
+
+
+def drawn_problem(
+    model: Model,
+    count: int = 2,
+    steps: int = 41,
+    *,
+    every: int = 4,
+    variance: float = 0.25,
+    seed: int = 3,
+    engine: str | None = None,
+) -> Problem:
+    """Return windows of any model: from its climatology, most components seen every few steps.
+
+    They are short and well observed, so that each minimisation has one minimum to end in.
+    """
+    rng = np.random.default_rng(seed)
+    running = get_engine(engine)
+    known = climatology(model, running)
+    start = known.states[rng.integers(0, len(known.states), count)]
+    truth = running.simulate(model, start, time_step=model.time_step, steps=steps)
+    mask = np.zeros_like(truth)
+    mask[:, ::every] = rng.random(mask[:, ::every].shape) < 0.7
+    observation = mask * (truth + np.sqrt(variance) * rng.standard_normal(truth.shape))
+    guess = np.broadcast_to(known.mean, truth.shape)
+    batch = Batch(observation, mask, np.where(mask > 0, observation, guess), truth)
+    return Problem(batch, model, CostSettings(model.time_step), running, variance)

@@ -70,9 +70,12 @@ class DescentState:
         return DescentState(**arrays)
 
 
-def fingerprint(problem: Problem, options: Options, step: float) -> str:
-    """Return a digest of all that the iterations depend on."""
+def fingerprint(problem: Problem, options: Options, steps: Array) -> str:
+    """Return a digest of all that the iterations depend on, the windows' steps (W,) among it."""
     digest = hashlib.sha256()
+    alike = np.unique(steps).tolist()
+    # One number where all windows have the same step, as in the files of earlier versions.
+    step = alike[0] if len(alike) == 1 else steps.tolist()
     described = (problem.cost, options.model_dump_json(), step)
     digest.update(f"({_described(problem.model)}, {repr(described)[1:]}".encode())
     digest.update(problem.engine.info.name.encode())

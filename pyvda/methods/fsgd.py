@@ -20,12 +20,10 @@ from pydantic import Field
 from pyvda.engine.interface import Array
 from pyvda.methods.descent_state import DescentState, fingerprint
 from pyvda.methods.problem import Options, Problem, Solution, Status
+from pyvda.methods.stable_step import stable_steps
 from pyvda.progress import silent
 from pyvda.signals import interrupt_deferred
 
-# About the largest stable step, in units of the number of residuals n = (T - 1) D: the Hessian of
-# the dynamical term is at most (1 + ‖∂Φ‖)² 2/n, and 0.22 n diverges on Lorenz-63 and -96.
-STABLE_STEP = 0.15
 RECORDS = 60
 
 
@@ -37,7 +35,8 @@ class FSGDOptions(Options):
     iterations : int
         At most so many for each window.
     step : float, optional
-        α of eq. (5). Default: 0.15 (T - 1) D / max(λ₂, λ₁), near the largest stable step.
+        α of eq. (5). Default: 0.15 (T - 1) D / max(λ₂, λ₁), or less where few data make the
+        observations' curvature large (`pyvda.methods.stable_step`).
     tolerance : float, optional
         Stop a window when its gradient norm has fallen below this fraction of the first.
     check_every : int
@@ -86,10 +85,8 @@ def solve(
     observation = np.asarray(problem.batch.observation, dtype)
     mask = np.asarray(problem.batch.mask, dtype)
     x = np.array(problem.batch.first_guess, dtype)
-    windows, steps, size = x.shape
-    alpha = options.step or (
-        STABLE_STEP * (steps - 1) * size / max(problem.cost.lambda1, problem.cost.lambda2)
-    )
+    windows = len(x)
+    alpha = stable_steps(problem) if options.step is None else np.full(windows, options.step)
 
     run = DescentState(
         key=fingerprint(problem, options, alpha),
@@ -141,12 +138,13 @@ def solve(
                 if stop <= run.done:
                     continue
                 whole = False
-                if run.active.any():
-                    chosen = slice(None) if run.active.all() else np.flatnonzero(run.active)
+                for step in np.unique(alpha[run.active]):
+                    alike = run.active & (alpha == step)
+                    chosen = slice(None) if alike.all() else np.flatnonzero(alike)
                     some = run.x[chosen]  # run.x itself while all windows are active
                     run.x[chosen] = problem.engine.descend(
                         problem.model, problem.cost, some, observation[chosen], mask[chosen],
-                        step=alpha, iterations=stop - start, out=some,
+                        step=float(step), iterations=stop - start, out=some,
                         points=problem.points(chosen),
                     )  # fmt: skip
                     run.iterations[chosen] += stop - start

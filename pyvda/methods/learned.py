@@ -19,7 +19,7 @@ from pyvda.errors import InputError
 from pyvda.learned.description import Description, Pattern, read_description
 from pyvda.learned.shipped import checkpoint_folder
 from pyvda.methods.problem import Options, Problem, Solution, Status
-from pyvda.methods.statistics import half_misfit, judged, precision_of
+from pyvda.methods.statistics import half_misfit, judged, precision_of, without_observations
 from pyvda.models.model import Model
 
 if TYPE_CHECKING:
@@ -128,8 +128,15 @@ def solve(problem: Problem, options: LearnedOptions) -> Solution:
         # The iterations that it was trained for are all that a learned solver has to make.
         status[block] = np.where(ended == Status.ITERATION_LIMIT, Status.CONVERGED, ended)
         problem.report(min(first + size, windows), windows)
+    made = np.full(windows, iterations)
+    unobserved = ~problem.has_observations()
+    if unobserved.any():
+        # What a solver makes of its first guess alone is not what is known of such a window.
+        known, _, nothing = without_observations(problem)
+        x[unobserved], status[unobserved] = known[unobserved], nothing[unobserved]
+        made[unobserved] = 0
     status, fit = _judged(problem, x, status, options.pattern().variance)
-    return Solution(x, status, np.full(windows, iterations), per_window=fit)
+    return Solution(x, status, made, per_window=fit)
 
 
 def _judged(

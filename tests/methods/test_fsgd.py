@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from problems import twin_problem
+from problems import random_points, twin_problem
 from scipy.optimize import minimize
 
 import pyvda
@@ -220,3 +220,50 @@ def test_a_built_in_model_is_described_as_by_earlier_versions() -> None:
         "Model(name='lorenz96', state_size=40, parameters=(8.0,), time_step=0.05)"
     )
     assert _described(get_model("lorenz96")) != _described(get_model("lorenz96", forcing=7.0))
+
+
+def sparse(name: str, data: int, *, lambda1: float = 0.01, steps: int = 200) -> Problem:
+    """Return windows of a model of which only `data` numbers were observed."""
+    whole = twin_problem(name, 2, steps=steps)
+    mask = np.zeros_like(np.asarray(whole.batch.mask))
+    seen = np.argwhere(np.asarray(whole.batch.mask[0]) > 0)
+    for step, component in seen[:: max(1, len(seen) // data)][:data]:
+        mask[:, step, component] = 1.0
+    observation = mask * np.asarray(whole.batch.truth)
+    batch = replace(whole.batch, mask=mask, observation=observation)
+    return replace(whole, batch=batch, cost=replace(whole.cost, lambda1=lambda1))
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "lambda1"),
+    [("lorenz96", 5, 0.01), ("lorenz96", 12, 0.01), ("lorenz63", 1, 0.01), ("lorenz63", 25, 1.0)],
+)
+def test_the_default_step_is_stable_with_few_data(name: str, data: int, lambda1: float) -> None:
+    few = sparse(name, data, lambda1=lambda1)
+    found = solve(few, FSGDOptions(iterations=1000))
+    assert (found.status == Status.ITERATION_LIMIT).all()
+    assert (np.diff(found.history["cost"]) <= 0).all()
+    assert found.history["cost"][-1] < 0.2 * found.history["cost"][0]
+
+
+def test_a_window_keeps_its_step_beside_one_with_fewer_data(problem: Problem) -> None:
+    one = sparse("lorenz63", 1).batch
+    both = problem.batch._map(lambda a: np.asarray(a)[:1])
+    both = Batch(*(np.concatenate([getattr(each, name) for each in (both, one)])
+                   for name in ("observation", "mask", "first_guess", "truth")))  # fmt: skip
+    options = FSGDOptions(iterations=300)
+    together = solve(replace(problem, batch=both), options)
+    for rows in (slice(0, 1), slice(1, 3)):
+        alone = solve(replace(problem, batch=both[rows]), options)
+        np.testing.assert_array_equal(alone.x, together.x[rows])
+
+
+def test_data_between_steps_count_for_the_default_step(problem: Problem) -> None:
+    batch = problem.batch[:2]
+    points = random_points(3, 2, 200, data=3)
+    strong = replace(points, operator=10 * np.asarray(points.operator))
+    none = np.zeros_like(np.asarray(batch.mask))
+    few = replace(problem, batch=replace(batch, mask=none, observation=none, points=strong))
+    found = solve(few, FSGDOptions(iterations=500))
+    assert np.isfinite(found.x).all()
+    assert (np.diff(found.history["cost"]) <= 0).all()

@@ -1,0 +1,137 @@
+"""Each deterministic method, model by model: the torch engine gives what the Julia engine gives."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from inspect import signature
+from typing import Any
+
+import numpy as np
+import pytest
+from problems import drawn_problem, random_points
+
+from pyvda.engine import CostSettings, Engine, get_engine
+from pyvda.engine.julia.engine import JuliaEngine
+from pyvda.engine.torch.engine import TorchEngine
+from pyvda.methods import Solution
+from pyvda.models.model import get_model
+from pyvda.settings import configured
+
+MODELS = {"lorenz63": {}, "lorenz96": {"state_size": 6}}
+# Minimisations are taken to where rounding ends them: what is compared is the minimum.
+TIGHT = {"tolerance": 1e-12}
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "fsgd": ("fsgd", {"iterations": 200}),
+    "weighted": ("gauss-newton", TIGHT),
+    "statistical": ("gauss-newton", {"form": "statistical", **TIGHT}),
+    "nodes apart": (
+        "gauss-newton", {"form": "statistical", "every": 3, "substeps": 2, **TIGHT},
+    ),
+    "annealed": ("annealed", {"restarts": 1, "hops": 1}),
+    "from a library": ("strong-constraint", {"members": 2000}),
+    "grown": ("strong-constraint", {"starts": "mean", "growth": 8, **TIGHT}),
+    "many minima": ("strong-constraint", {"starts": "climatology", "minima": True, "growth": 8}),
+    "own parameters": ("strong-constraint", {"parameters": True, "members": 2000}),
+    "shared parameters": ("strong-constraint", {"parameters": "shared", "members": 2000}),
+    "plain smoother": ("ensemble-smoother", {"members": 12, "depth": 0, "mixing": 0}),
+    "smoother that goes back": ("ensemble-smoother", {"members": 12, "depth": 2, "lag": 4}),
+    "members alone": ("posterior-mean", {"members": 4000, "draws": 0}),
+    "with draws": ("posterior-mean", {"members": 4000, "draws": 64}),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def drawn(request: pytest.FixtureRequest):
+    return drawn_problem(get_model(request.param, **MODELS[request.param]), engine="libjulia")
+
+
+def assert_close(found: np.ndarray, expected: np.ndarray, what: str, tolerance: float) -> None:
+    np.testing.assert_allclose(
+        found, expected, rtol=0, atol=tolerance * np.nanmax(np.abs(expected), initial=1.0),
+        err_msg=what,
+    )  # fmt: skip
+
+
+@pytest.mark.julia
+@pytest.mark.parametrize("case", CASES)
+def test_methods_agree(drawn, case: str) -> None:
+    name, options = CASES[case]
+    method, checked = configured(name, options)
+    julia, torch = (
+        method.solve(replace(drawn, engine=get_engine(engine)), checked)
+        for engine in ("libjulia", "torch")
+    )
+    assert isinstance(julia, Solution)
+    assert np.isfinite(julia.x).all()
+    assert_close(torch.x, julia.x, "analysis", 1e-9)
+    np.testing.assert_array_equal(torch.status, julia.status)
+    if julia.stdev is not None:
+        assert_close(torch.stdev, julia.stdev, "standard deviation", 1e-8)
+    assert set(torch.per_window) == set(julia.per_window)
+    for key, expected in julia.per_window.items():
+        assert_close(torch.per_window[key], expected, key, 1e-8)
+
+
+def engines() -> list[Engine]:
+    return [get_engine(name) for name in ("libjulia", "torch")]
+
+
+@pytest.mark.julia
+@pytest.mark.parametrize("every", [1, 3, 100])
+def test_objectives_agree_with_data_between_steps(drawn, every: int) -> None:
+    batch, model = drawn.batch, drawn.model
+    rng = np.random.default_rng(0)
+    windows, steps, size = batch.observation.shape
+    points = random_points(size, windows, steps)
+    x = np.asarray(batch.truth) + 0.1 * rng.standard_normal(batch.observation.shape)
+    b, precision = rng.standard_normal((windows, size)), np.diag(rng.random(size))
+    settings = CostSettings(model.time_step)
+    (value, gradient), (value_, gradient_) = (
+        engine.shooting_objective(
+            model, settings, x, batch.observation, batch.mask, b, precision, weight=3.0,
+            every=every, points=points,
+        )
+        for engine in engines()
+    )  # fmt: skip
+    np.testing.assert_allclose(value_, value, rtol=1e-12)
+    assert_close(gradient_, gradient, "gradient", 1e-11)
+    (value, gradient), (value_, gradient_) = (
+        engine.strong_objective(
+            model, settings, x[:, 0], batch.observation, batch.mask, b[0], precision, lead=2,
+            points=points,
+        )
+        for engine in engines()
+    )  # fmt: skip
+    np.testing.assert_allclose(value_, value, rtol=1e-12)
+    assert_close(gradient_, gradient, "gradient", 1e-11)
+
+
+@pytest.mark.julia
+@pytest.mark.parametrize("scheme", ["euler", "rk4"])
+def test_steps_with_parameters_agree(drawn, scheme: str) -> None:
+    model, settings = drawn.model, CostSettings(drawn.model.time_step, scheme=scheme)
+    rng = np.random.default_rng(0)
+    states = np.asarray(drawn.batch.truth)
+    parameters = np.broadcast_to(model.parameters, (*states.shape[:2], len(model.parameters)))
+    z = np.concatenate([states, parameters * rng.uniform(0.9, 1.1, parameters.shape)], -1)
+    v = rng.standard_normal(z.shape)
+    julia, torch = engines()
+    for verb, arguments in (
+        ("forecast_with_parameters", (z,)),
+        ("tangent_linear_with_parameters", (z, v)),
+        ("adjoint_with_parameters", (z, v)),
+    ):
+        expected = getattr(julia, verb)(model, settings, *arguments)
+        assert_close(getattr(torch, verb)(model, settings, *arguments), expected, verb, 1e-13)
+
+
+@pytest.mark.parametrize("engine", [JuliaEngine, TorchEngine])
+def test_engines_have_the_verbs_of_the_protocol(engine: type) -> None:
+    verbs = {name for name, value in vars(Engine).items() if callable(value) and name[0] != "_"}
+    assert "weak_constraint" in verbs
+    for verb in verbs:
+        wanted = list(signature(getattr(Engine, verb)).parameters.values())[1:]
+        found = list(signature(getattr(engine, verb)).parameters.values())
+        static = isinstance(vars(engine)[verb], staticmethod)
+        described = [[(p.name, p.kind, p.default) for p in each] for each in (found, wanted)]
+        assert (described[0] if static else described[0][1:]) == described[1], verb
