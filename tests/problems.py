@@ -180,10 +180,10 @@ def linear_problem(
 def drawn_problem(
     model: Model,
     count: int = 2,
-    steps: int = 41,
+    steps: int = 33,
     *,
-    every: int = 4,
-    variance: float = 0.25,
+    every: int = 2,
+    variance: float = 0.04,
     seed: int = 3,
     engine: str | None = None,
 ) -> Problem:

@@ -63,7 +63,7 @@ class Steps:
     def step(self, x: Tensor) -> Tensor:
         """Return the controls (N, C) one step of the window later."""
         if self._prior is None:
-            return self._function(x)  # type: ignore[no-any-return]
+            return self._function(x)
         for _ in range(self.substeps):
             x = self._prior.step(x)
         return x
@@ -108,7 +108,9 @@ class Steps:
     def _pullback(self, x: Tensor) -> tuple[Tensor, Pullback]:
         adjoint = getattr(self._function, "adjoint", None)
         if adjoint is None:
-            return pullback_by_autograd(self._function if self._prior is None else self._prior.step, x)
+            return pullback_by_autograd(
+                self._function if self._prior is None else self._prior.step, x
+            )
         if self._prior is None:
             return self._function(x), lambda v: adjoint(x, v)
         return self._prior.run(x, 1)[1:]

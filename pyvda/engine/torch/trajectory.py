@@ -68,12 +68,21 @@ class PointData:
     operator: Tensor
 
     @classmethod
-    def of(cls, points: Points | None, windows: int, size: int, steps: int) -> PointData | None:
+    def of(
+        cls,
+        points: Points | None,
+        windows: int,
+        size: int,
+        steps: int,
+        dtype: torch.dtype = torch.float64,
+    ) -> PointData | None:
         """Return the data of `windows` windows of `steps` steps, checked; None: there are none."""
         if points is None or not points.step.size:
             return None
         p = checked_points(points, windows, size, steps, np.dtype(float))
-        rest = (tensor(np.asarray(a)) for a in (p.fraction, p.value, p.weight, p.operator))
+        rest = (
+            tensor(np.asarray(a)).to(dtype) for a in (p.fraction, p.value, p.weight, p.operator)
+        )
         return cls(torch.as_tensor(np.array(p.step)), *rest)
 
     def __getitem__(self, chosen: Tensor) -> PointData:
