@@ -24,6 +24,7 @@ from pyvda.climate.climatology import Climatology, climatology
 from pyvda.engine import Engine
 from pyvda.engine.data import GIVEN_UP, Minimum, Shooting
 from pyvda.engine.interface import Array
+from pyvda.methods.blocks import blocks
 from pyvda.methods.ensemble_smoother import members, reflections
 from pyvda.methods.gauss_newton import spacing
 from pyvda.methods.problem import Positive, Problem, Seed, Solution, Status
@@ -49,7 +50,7 @@ _DROP = 0.1
 _MEMBERS, _INFLATION, _LAG, _MIXING = 100, 1.04, 8, 10
 _HOP_NODES = (4, 10)
 # Windows between two reports, for a state of this size and for a larger one.
-_SMALL_STATE, _LARGE_BLOCK, _SMALL_BLOCK = 10, 256, 16
+_BLOCK = 256  # windows at most between two reports
 
 
 class AnnealedOptions(StatisticalOptions):
@@ -136,9 +137,9 @@ class _Search:
 
     def blocks(self, windows: Array) -> list[Array]:
         """Return windows in blocks, each of one spacing of nodes."""
-        size = _LARGE_BLOCK if self.problem.model.state_size <= _SMALL_STATE else _SMALL_BLOCK
+        steps, size = self.x.shape[1:]
         alike = [windows[self.every[windows] == every] for every in np.unique(self.every[windows])]
-        return [one[first : first + size] for one in alike for first in range(0, len(one), size)]
+        return [block for one in alike for block in blocks(one, steps, size, at_most=_BLOCK)]
 
     def suspicious(self, windows: Array) -> Array:
         """Return those of `windows` that may be in a wrong minimum."""

@@ -20,6 +20,7 @@ from pyvda.climate.background import CLIMATOLOGY, get_background
 from pyvda.engine.data import Shooting
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
+from pyvda.methods.blocks import blocks
 from pyvda.methods.problem import Positive, Problem, Solution, Status
 from pyvda.methods.statistics import (
     StatisticalOptions,
@@ -29,7 +30,6 @@ from pyvda.methods.statistics import (
 )
 
 # Windows between two reports: less than a second of work for a state of this size or a larger one.
-_SMALL_STATE, _LARGE_BLOCK, _SMALL_BLOCK = 10, 512, 16
 _STATISTICAL = ("model_error", "background", "observation_variance")  # of that form alone
 
 
@@ -130,9 +130,8 @@ def solve(problem: Problem, options: GaussNewtonOptions) -> Solution:
         (weight,), options.every, options.substeps, options.iterations, options.tolerance
     )
     chosen = np.flatnonzero(problem.has_observations())
-    size_of_block = _LARGE_BLOCK if problem.model.state_size <= _SMALL_STATE else _SMALL_BLOCK
-    for first in range(0, len(chosen), size_of_block):
-        block = chosen[first : first + size_of_block]
+    done = 0
+    for block in blocks(chosen, steps, size):
         found = engine.weak_constraint(
             problem.model, problem.cost, shooting, x[block], observation[block],
             mask[block], divisor[block], background[block], precision, spread=stdev is not None,
@@ -142,7 +141,8 @@ def solve(problem: Problem, options: GaussNewtonOptions) -> Solution:
         objective[block] = found.cost
         if stdev is not None and found.stdev is not None:
             stdev[block] = found.stdev
-        problem.report(first + len(block), len(chosen))
+        done += len(block)
+        problem.report(done, len(chosen))
     status[~np.isfinite(x).all((1, 2))] = Status.DIVERGED
     if options.form == "weighted":
         return Solution(x, status, iterations)

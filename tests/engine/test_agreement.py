@@ -14,7 +14,7 @@ from pyvda.engine import CostSettings, Engine, get_engine
 from pyvda.engine.julia.engine import JuliaEngine
 from pyvda.engine.torch.engine import TorchEngine
 from pyvda.methods import Solution
-from pyvda.models.model import get_model
+from pyvda.models.registry import get_model
 from pyvda.settings import configured
 
 MODELS = {"lorenz63": {}, "lorenz96": {"state_size": 6}}

@@ -161,8 +161,6 @@ def test_lorenz96_over_a_short_window() -> None:
 def test_what_cannot_be_is_said(problem: Problem) -> None:
     with pytest.raises(InputError, match="observation_variance"):
         solve(replace(problem, observation_variance=None), StrongConstraintOptions())
-    with pytest.raises(InputError, match="Julia"):
-        solve(replace(problem, engine=get_engine("torch")), StrongConstraintOptions())
     large = twin_problem("lorenz96", 1)
     with pytest.raises(InputError, match="40 components"):
         solve(large, StrongConstraintOptions(starts="library"))

@@ -1,11 +1,11 @@
 """The weak-constraint cost with nodes every n-th step and its Gauss-Newton Hessian, many windows.
 
-    J = ½ (x₁ - b)ᵀ B⁻¹ (x₁ - b) + ½ Σ c (x(t) - y(t))² + w/2 Σₖ |xₖ₊₁ - M(xₖ)|²
+    J = ½ (x₁ - b)ᵀ B⁻¹ (x₁ - b) + ½ Σ c (x(t) - y(t))² + w/2 Σₖ rₖᵀ Q⁻¹ rₖ,   rₖ = xₖ₊₁ - M(xₖ)
 
 All segments of all windows run side by side. With G(t) the derivative of the state at t by its node
 the Hessian is block-tridiagonal:
 
-    Aₖₖ = [k = 1: B⁻¹, else w I] + Σ Gᵀ c G + w MₖᵀMₖ,     Aₖ₊₁,ₖ = -w Mₖ.
+    Aₖₖ = [k = 1: B⁻¹, else w Q⁻¹] + Σ Gᵀ c G + w Mₖᵀ Q⁻¹ Mₖ,     Aₖ₊₁,ₖ = -w Q⁻¹ Mₖ.
 """
 
 from __future__ import annotations
@@ -60,6 +60,8 @@ class ShootingCost:
         Steps from one node to the next.
     points : PointData, optional
         Further data, with their own weights c.
+    model_precision : (D, D), optional
+        Q⁻¹. Default: I.
     """
 
     steps: Steps
@@ -69,6 +71,7 @@ class ShootingCost:
     precision: Tensor
     every: int
     points: PointData | None = None
+    model_precision: Tensor | None = None
 
     def __getitem__(self, windows: Tensor) -> ShootingCost:
         """Return the cost of the chosen windows."""
@@ -97,7 +100,13 @@ class ShootingCost:
         states = follow(self.steps, nodes.flatten(0, 1), reach).reshape(windows, count, reach, size)
         jump = nodes[:, 1:] - states[:, :-1, -1]
         J = self._misfit(states[:, :, : self.every].flatten(1, 2), nodes)
-        return 0.5 * (J + w * jump.square().sum((1, 2)))
+        return 0.5 * (J + w * quadratic(self._model_precision, jump).sum(1))
+
+    @property
+    def _model_precision(self) -> Tensor:
+        if self.model_precision is None:
+            return torch.eye(len(self.precision), dtype=self.precision.dtype)
+        return self.model_precision
 
     def _misfit(self, states: Tensor, nodes: Tensor) -> Tensor:
         states = states[:, : self.observation.shape[1]]
@@ -127,7 +136,8 @@ class ShootingCost:
         gradient[:, 0] = d @ self.precision
         diagonal = torch.zeros(windows, count, size, size, dtype=nodes.dtype)
         diagonal[:, 0] = self.precision
-        diagonal[:, 1:] += w * unit
+        W = w * self._model_precision
+        diagonal[:, 1:] += W
 
         missing = count * every - length
         weight = torch.nn.functional.pad(self.weight, (0, 0, 0, missing))
@@ -144,11 +154,12 @@ class ShootingCost:
             cost = cost + self._add_points(gradient, diagonal, states[:, :, :every], G)
         M = carried[:, :-1, -1]
         jump = nodes[:, 1:] - states[:, :-1, -1]
-        cost = cost + w * jump.square().sum((1, 2))
-        gradient[:, 1:] += w * jump
-        gradient[:, :-1] -= w * (M.mT @ jump[..., None])[..., 0]
-        diagonal[:, :-1] += w * (M.mT @ M)
-        return Linearised(0.5 * cost, gradient, diagonal, -w * M, G)
+        pull = jump @ W
+        cost = cost + (pull * jump).sum((1, 2))
+        gradient[:, 1:] += pull
+        gradient[:, :-1] -= (M.mT @ pull[..., None])[..., 0]
+        diagonal[:, :-1] += M.mT @ W @ M
+        return Linearised(0.5 * cost, gradient, diagonal, -W @ M, G)
 
     def _add_points(self, gradient: Tensor, diagonal: Tensor, states: Tensor, G: Tensor) -> Tensor:
         """Add the data at arbitrary times to gradient and Hessian; return Σ c d², (W,)."""

@@ -28,6 +28,7 @@ from pyvda.operators.points import Points
 _LOOSE = 0.1  # decrement at which a window that has not its full length is grown
 _LOST_IN_SUM = 1e-12  # relative to J: a smaller decrease is not seen
 _LARGEST_DAMPING = 1e12
+_AT_ONCE = 1 << 24  # numbers in the derivatives of the states: 128 MiB
 _REAL = np.dtype(float)
 
 
@@ -57,28 +58,28 @@ def strong_constraint(
     background = checked("background", background, (size,), _REAL)
     B_inverse = checked("background_precision", background_precision, (size, size), _REAL)
     variance = checked("variance", variance, (size,), _REAL)
-    cost = StrongCost(
-        Steps(model, settings, estimated=estimated > 0),
-        tensor(np.repeat(observation, count, axis=0)),
-        tensor(np.repeat(precision, count, axis=0)),
-        tensor(background),
-        tensor(B_inverse),
-        lead,
-        PointData.of(_repeated(points, count, estimated), windows * count, size, length),
-    )
-    with torch.no_grad():
-        run = _Minimisations(
-            cost, tensor(starts.reshape(-1, size)), 1 / tensor(variance), growth, iterations,
-            tolerance,
+    steps = Steps(model, settings, estimated=estimated > 0)
+
+    def minimised(rows: slice) -> Minima:
+        y, c, x = observation[rows], precision[rows], starts[rows]
+        data = None if points is None else points[rows]
+        cost = StrongCost(
+            steps, tensor(np.repeat(y, count, axis=0)), tensor(np.repeat(c, count, axis=0)),
+            tensor(background), tensor(B_inverse), lead,
+            PointData.of(_repeated(data, count, estimated), len(x) * count, size, length),
         )  # fmt: skip
+        run = _Minimisations(
+            cost, tensor(x.reshape(-1, size)), 1 / tensor(variance), growth, iterations, tolerance
+        )
         run.run()
-    return Minima(
-        array(run.x).reshape(windows, count, size),
-        array(run.hessian).reshape(windows, count, size, size),
-        array(run.objective).reshape(windows, count),
-        run.iterations.numpy().reshape(windows, count),
-        run.status().numpy().reshape(windows, count),
-    )
+        found = (run.x, run.hessian, run.objective, run.iterations, run.status())
+        return Minima(*(array(each).reshape(len(x), count, *each.shape[1:]) for each in found))
+
+    at_once = max(1, _AT_ONCE // (count * length * size**2))
+    with torch.no_grad():
+        # One part even of no windows, for the shapes.
+        parts = [minimised(slice(k, k + at_once)) for k in range(0, max(windows, 1), at_once)]
+    return Minima(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 
 
 def trajectories(

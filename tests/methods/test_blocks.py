@@ -1,0 +1,29 @@
+"""Blocks of windows: all of them in order, as many as memory and patience allow."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from problems import twin_problem
+
+from pyvda.errors import InputError
+from pyvda.methods import blocks as module
+from pyvda.methods.blocks import blocks
+from pyvda.methods.gauss_newton import GaussNewtonOptions, solve
+
+
+@pytest.mark.parametrize(("steps", "size", "length"), [(200, 3, 512), (200, 40, 16), (200, 300, 1)])
+def test_blocks_are_all_windows_in_order(steps: int, size: int, length: int) -> None:
+    chosen = np.arange(7, 1207)
+    found = list(blocks(chosen, steps, size))
+    assert max(len(block) for block in found) == length
+    np.testing.assert_array_equal(np.concatenate(found), chosen)
+
+
+def test_a_hessian_that_does_not_fit_is_refused(monkeypatch) -> None:
+    with pytest.raises(InputError, match=r"takes \d+ GiB, and this machine has \d+ GiB; choose"):
+        next(blocks(np.arange(1), 1000, 1_500_000))
+    problem = twin_problem("lorenz63", 1, engine="torch")
+    monkeypatch.setattr(module.os, "sysconf", lambda name: 64)
+    with pytest.raises(InputError, match="choose fsgd or ensemble-smoother"):
+        solve(problem, GaussNewtonOptions())
