@@ -8,7 +8,6 @@ from problems import TIME_STEPS, random_windows
 from scipy.integrate import solve_ivp
 
 from pyvda.engine import CostSettings, get_engine
-from pyvda.engine.julia import arguments as julia_engine
 from pyvda.errors import EngineError, InputError
 from pyvda.models.model import Model
 from pyvda.models.registry import get_model
@@ -218,7 +217,7 @@ def test_unknown_models_and_schemes_are_refused(engine) -> None:
 def test_what_julia_refuses_is_an_error_with_its_words(monkeypatch) -> None:
     model, x, y, mask, _ = problem("lorenz63")
     running = get_engine("libjulia")
-    monkeypatch.setitem(julia_engine._MODEL_NUMBER, "Lorenz63", 7)
+    monkeypatch.setitem(arguments._MODEL_NUMBER, "Lorenz63", 7)
     with pytest.raises(EngineError, match=r"^Julia: unknown model number 7$"):
         running.cost(model, CostSettings(0.01), x, y, mask)
     monkeypatch.undo()

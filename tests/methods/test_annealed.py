@@ -9,7 +9,6 @@ from problems import twin_problem
 import pyvda
 from pyvda import names
 from pyvda.climate.climatology import climatology
-from pyvda.engine import get_engine
 from pyvda.errors import InputError
 from pyvda.methods import Problem, Status, gauss_newton
 from pyvda.methods.annealed import AnnealedOptions, solve
@@ -171,8 +170,6 @@ def test_budget_and_refusals(lorenz96: Problem) -> None:
     np.testing.assert_array_equal(hurried.x, solve(few, ONE_START).x)
     with pytest.raises(InputError, match="--set observation_variance=2"):
         solve(replace(few, observation_variance=None), ONE_START)
-    with pytest.raises(InputError, match="Julia"):
-        solve(replace(few, engine=get_engine("torch")), ONE_START)
     with pytest.raises(InputError, match="climatology"):
         solve(few, replace_options(ONE_START, background="weather"))
     for bad in ({"restarts": -1}, {"budget": 0.0}, {"every": 0}, {"model_error": -1.0}):

@@ -9,7 +9,6 @@ from scipy.stats import chi2
 
 import pyvda
 from pyvda.climate.climatology import climatology
-from pyvda.engine import get_engine
 from pyvda.errors import InputError
 from pyvda.methods import Problem, Status
 from pyvda.methods.ensemble_smoother import EnsembleSmootherOptions, reflections, solve
@@ -113,8 +112,6 @@ def test_what_is_missing_is_said(problem: Problem) -> None:
         solve(replace(problem, observation_variance=None), EnsembleSmootherOptions())
     with pytest.raises(InputError, match="variance of the observations is 0"):
         solve(replace(problem, observation_variance=0.0), EnsembleSmootherOptions())
-    with pytest.raises(InputError, match="Julia"):
-        solve(replace(problem, engine=get_engine("torch")), EnsembleSmootherOptions())
     with pytest.raises(ValueError, match="inflation"):
         EnsembleSmootherOptions(inflation=0.9)
 

@@ -229,8 +229,6 @@ def test_what_cannot_be_done_is_refused(problem: Problem) -> None:
         solve(replace(problem, observation_variance=None), STATISTICAL)
     with pytest.raises(InputError, match="variance of the observations is 0"):
         solve(replace(problem, observation_variance=0.0), STATISTICAL)
-    with pytest.raises(InputError, match="Julia"):
-        solve(replace(problem, engine=get_engine("torch")), GaussNewtonOptions())
     for bad in ({"every": 0}, {"model_error": 0.0}, {"form": "exact"}, {"tolerance": -1.0},
                 {"tolerance": np.inf}):  # fmt: skip
         with pytest.raises(ValueError, match=next(iter(bad))):

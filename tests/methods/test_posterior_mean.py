@@ -177,8 +177,6 @@ def test_data_that_are_all_but_exact_diverge_too(problem: Problem) -> None:
 def test_what_cannot_be_is_said(problem: Problem) -> None:
     with pytest.raises(InputError, match="observation_variance"):
         solve(replace(problem, observation_variance=None), PosteriorMeanOptions())
-    with pytest.raises(InputError, match="Julia"):
-        solve(replace(problem, engine=get_engine("torch")), PosteriorMeanOptions())
     large = replace(problem, model=get_model("lorenz96"))
     with pytest.raises(InputError, match="40 components"):
         solve(large, PosteriorMeanOptions())

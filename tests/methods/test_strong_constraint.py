@@ -11,7 +11,6 @@ from scipy.stats import chi2
 import pyvda
 from pyvda import names
 from pyvda.climate.climatology import climatology
-from pyvda.engine import get_engine
 from pyvda.errors import InputError
 from pyvda.methods import Problem, Status
 from pyvda.methods.strong_constraint import StrongConstraintOptions, minima, solve
