@@ -8,6 +8,7 @@ from problems import TIME_STEPS, random_windows
 from scipy.integrate import solve_ivp
 
 from pyvda.engine import CostSettings, get_engine
+from pyvda.engine.julia import arguments
 from pyvda.errors import EngineError, InputError
 from pyvda.models.model import Model
 from pyvda.models.registry import get_model
