@@ -49,7 +49,7 @@ function operations(m, D, observed)
         Counted.(randn(D, T)), Counted.(randn(D, length(observed))), Counted.(ones(D, length(observed))),
         [something(findfirst(==(t), observed), 0) for t in 1:T], VDA.PointBlock{Counted}(T),
     )
-    ws = VDA.workspace(Counted, m)
+    ws = VDA.sweep_workspace(Counted, m)
     h = 0.01
     OPERATIONS[] = 0
     VDA.iterate!(b, ws, RungeKutta4(), m, h, 1e-3, 1e-3, 1)

@@ -1,48 +1,67 @@
 """
     VDA
 
-The classical half of pyvda: simulation of a dynamical model and weak-constraint 4D-Var with
-hand-derived adjoints. It needs nothing but Julia (>= 1.5). Equation numbers are those of Fablet
-et al., "End-to-end learning for variational data assimilation models and solvers".
+The classical half of pyvda: dynamical models, their simulation, and variational and ensemble data
+assimilation with hand-derived adjoints. It needs nothing but Julia (>= 1.5). Equation numbers are
+those of Fablet et al., "End-to-end learning for variational data assimilation models and solvers".
 
-The verbs, and the file where each is told:
+| verb                                      | file                           | what it does                              |
+|:------------------------------------------|:-------------------------------|:------------------------------------------|
+| tendency, tangent_linear, adjoint         | models/model.jl, models/zoo/   | a model and its derivatives               |
+| step, step_tangent, step_adjoint          | schemes/steps.jl               | Euler (7), Runge-Kutta 4 (8)              |
+| simulate!                                 | schemes/dormand_prince.jl      | a trajectory to a tolerance               |
+| verdict                                   | models/verdict.jl              | are a model's derivatives right           |
+| cost_gradient!                            | cost/weak_constraint_cost.jl   | U of (2), (4) and its gradient            |
+| descend!                                  | methods/descent.jl             | fixed-step gradient descent (FSGD), (5)   |
+| weak_constraint!                          | methods/weak_constraint.jl     | Gauss-Newton on blocks in time            |
+| strong_constraint!                        | methods/strong_constraint.jl   | the model exact, the control its start    |
+| ensemble_smoother!                        | methods/ensemble_smoother.jl   | covariances from an ensemble              |
+| posterior_mean!                           | methods/posterior_mean.jl      | the posterior, from a library of states   |
+| residual_gradient!, ..._back!             | learned/residual_gradient.jl   | of a learned prior (GENN)                 |
+| convolutions!, convolutions_back!         | learned/convolutions.jl        | of a learned solver                       |
 
-    tendency, tangent_linear, adjoint              models/      eqs. (15), (16) and their derivatives
-    step, step_tangent, step_adjoint               schemes/steps.jl     Euler (7) and Runge-Kutta 4 (8)
-    simulate!                                      schemes/dormand_prince.jl   the truth, to a tolerance
-    cost_gradient!                                 cost/weak_constraint_cost.jl      U of eqs. (2), (4) and its gradient
-    descend!                                       methods/descent.jl   FSGD, eq. (5)
-    weak_constraint!                               methods/weak_constraint.jl    Gauss-Newton on blocks
-    strong_constraint!                             methods/strong_constraint.jl  the model exact
-    posterior_mean!                                methods/posterior_mean.jl  the limit, from a library
-    ensemble_smoother!                             methods/ensemble_smoother.jl   covariances from an ensemble
-    residual_gradient!, residual_gradient_back!    learned/residual_gradient.jl  of a learned prior, a GENN
-    convolutions!, convolutions_back!              learned/convolutions.jl  of a learned solver
+How the parts combine. A model is written once, for one window, in plain arithmetic; the type of the
+numbers decides what is computed. `Float64` is one window; `Lanes` (numbers/lanes.jl) hold the 8 or 16
+windows that fill 64 bytes; `Unfused` rounds after every operation, so that a simulation gives the same
+bits on every machine; `Dual` carries derivatives along.
 
-How the parts combine. A model is written once, for one window, in plain arithmetic. What a number
-is decides what is computed: `Float64` is one window, `Lanes` (numbers/lanes.jl) are the 8 or 16 windows
-that 64 bytes hold, and `Unfused` (numbers/unfused.jl) rounds after every operation, so that
-a simulation gives the same bits on every machine. A small model (Lorenz-63) works on tuples that
-stay in registers; a large one (Lorenz-96) works on vectors, one component at a time. Learned priors and
-solvers are products of small matrices (linalg/small_products.jl), whose lanes hold channels in place of windows.
+There are three kinds of models. A SmallModel (Lorenz-63) works on tuples that stay in registers. A
+LargeModel (Lorenz-96) works on vectors, one component at a time. A VectorModel works on whole arrays of
+Float64, one window at a time. Every method runs on all three.
 
-Arrays that come from outside are `(state, time, window)` in Julia's order, which is C's
-`(window, time, state)`; cost/window_block.jl moves them to lanes and back. `boundary/boundary.jl` and `boundary/learned.jl` are
-what Python calls, and precompile.jl runs both once while the package is compiled.
+Learned priors and solvers are products of small matrices (linalg/small_products.jl), whose lanes hold
+channels in place of windows.
+
+Arrays from outside are `(state, time, window)` in Julia's order, which is C's `(window, time, state)`;
+cost/window_block.jl moves them to lanes and back. Python calls the functions of boundary/, where
+registry.jl knows the models and signatures.txt the arguments of each function. precompile.jl runs
+everything once while the package is compiled.
 """
 module VDA
 
-export Lorenz63, Lorenz96, Euler, RungeKutta4
+using LinearAlgebra: dot, norm
+using Printf: @sprintf
+using Random: MersenneTwister
+
+export Euler, RungeKutta4
 export tendency, tangent_linear, adjoint, step, step_tangent, step_adjoint
 export simulate!, cost_gradient!, descend!
 
+include("boundary/exceptions.jl")
+include("numbers/elementary.jl")
 include("numbers/lanes.jl")
 include("numbers/unfused.jl")
+include("numbers/dual.jl")
 include("models/model.jl")
-include("models/lorenz63.jl")
-include("models/lorenz96.jl")
-include("models/with_parameters.jl")
+include("models/fields.jl")
+include("models/circle.jl")
+include("models/missing_derivatives.jl")
+for file in sort(readdir(joinpath(@__DIR__, "models", "zoo")))
+    endswith(file, ".jl") && include(joinpath("models", "zoo", file))
+end
 include("schemes/steps.jl")
+include("schemes/vector_steps.jl")
+include("models/with_parameters.jl")
 include("schemes/segment.jl")
 include("schemes/dormand_prince.jl")
 include("cost/point_observations.jl")
@@ -68,9 +87,13 @@ include("learned/heads.jl")
 include("learned/genn_cells.jl")
 include("learned/residual_gradient.jl")
 include("learned/convolutions.jl")
+include("boundary/registry.jl")
+include("models/verdict.jl")
 include("boundary/boundary.jl")
 include("boundary/methods.jl")
 include("boundary/learned.jl")
+include("boundary/table.jl")
+prepare_own_models()
 include("precompile.jl")
 
 end

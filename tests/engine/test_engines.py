@@ -8,8 +8,7 @@ from problems import TIME_STEPS, random_windows
 from scipy.integrate import solve_ivp
 
 from pyvda.engine import CostSettings, get_engine
-from pyvda.engine.julia import arguments
-from pyvda.errors import EngineError, InputError
+from pyvda.errors import InputError
 from pyvda.models.model import Model
 from pyvda.models.registry import get_model
 
@@ -215,11 +214,15 @@ def test_unknown_models_and_schemes_are_refused(engine) -> None:
 
 
 @pytest.mark.julia
-def test_what_julia_refuses_is_an_error_with_its_words(monkeypatch) -> None:
+def test_what_julia_refuses_is_bad_input_in_its_words(monkeypatch) -> None:
     model, x, y, mask, _ = problem("lorenz63")
     running = get_engine("libjulia")
-    monkeypatch.setitem(arguments._MODEL_NUMBER, "Lorenz63", 7)
-    with pytest.raises(EngineError, match=r"^Julia: unknown model number 7$"):
+    monkeypatch.setattr(running._registry, "handle", lambda model: 7777)
+    with pytest.raises(InputError, match=r"^no model has the handle 7777; expected what"):
+        running.cost(model, CostSettings(0.01), x, y, mask)
+    monkeypatch.undo()
+    monkeypatch.setattr(running._registry, "values", lambda model: np.ones(1))
+    with pytest.raises(InputError, match=r"^Lorenz63 has 3 fields \(σ, ρ, β\), found 1 values$"):
         running.cost(model, CostSettings(0.01), x, y, mask)
     monkeypatch.undo()
     assert np.isfinite(running.cost(model, CostSettings(0.01), x, y, mask).total).all()

@@ -1,16 +1,13 @@
 # What Python calls. Three rules:
-#   1. Only C numbers and pointers cross: sizes, doubles, and arrays that the caller owns.
-#   2. No exception crosses: a call returns 0, or 1 and one line in the caller's message buffer.
-#      What can be foreseen is refused by a sentence and not by an exception: with another libunwind
-#      than Julia was built with (Debian 11's Julia on Debian 12), an exception that unwinds compiled
-#      code ends the process.
-#   3. The caller has checked shapes, types and finiteness; pointers are trusted here.
-# Arrays are C-ordered (window, time, state), which is (state, time, window) here.
+#   1. Only C numbers and pointers cross: sizes, doubles, and arrays that the caller owns. A model is a
+#      handle that `register` returned, with the values of its fields.
+#   2. No exception crosses: a call returns 0, or another status and one line in the caller's message
+#      buffer. What can be foreseen is refused by a sentence, found without an exception: where those do
+#      not work (boundary/exceptions.jl) the process would end.
+#   3. Handles, counts and sizes are checked here; the caller has checked the arrays behind the pointers.
+# Arrays are C-ordered (window, time, state), which is (state, time, window) here. boundary/signatures.txt
+# has the arguments of each entry point.
 
-# Asked after `refusal` has found nothing.
-model_of(id, p, D) =
-    id == 63 ? Lorenz63(unsafe_load(p, 1), unsafe_load(p, 2), unsafe_load(p, 3)) :
-    Lorenz96(unsafe_load(p, 1), Int(D))
 scheme_of(id) = id == 1 ? Euler() : RungeKutta4()
 type_of(bytes) = bytes == 8 ? Float64 : Float32
 array_at(p, ::Type{T}, dims...) where {T} = unsafe_wrap(Array, Ptr{T}(p), Int.(dims))
@@ -22,99 +19,233 @@ points_at_address(::Type{S}, D, windows, count, step, fraction, y, weight, opera
               array_at(y, S, count, windows), array_at(weight, S, count, windows),
               array_at(operator, S, D, count, windows))
 
-"    refusal(model, scheme, bytes) -> what is wrong with these numbers, or nothing"
-function refusal(model, scheme = 4, bytes = 8)
-    model in (63, 96) || return "unknown model number $model"
+"    refusal(; scheme, bytes, counts...) -> what is wrong with these numbers, or nothing"
+function refusal(; scheme = 4, bytes = 8, counts...)
     scheme in (1, 4) || return "unknown scheme number $scheme"
     bytes in (4, 8) || return "numbers of $bytes bytes"
+    for (name, n) in counts
+        least = name in (:T, :substeps, :every) ? 1 : 0
+        least <= n < 1 << 40 || return "$name is $n, expected at least $least"
+    end
     return nothing
 end
 
-"""
-    guarded(f, message, capacity, refused = nothing) -> 0, or 1 and a message
+const DONE, REFUSED, FAILED = Cint(0), Cint(1), Cint(2)
 
-Run `f`, unless it is `refused`; write why that was, or what went wrong, into the message buffer.
 """
-function guarded(f, message, capacity, refused = nothing)
+    guarded(f, message, capacity, refused = nothing, file = "") -> a status, and a message
+
+Run `f`, unless it is `refused`; write why that was, the sentence that `f` returned, or the message of an
+exception into the buffer. `file` is that of the model at hand.
+"""
+function guarded(f, message, capacity, refused = nothing, file = "")
+    status = REFUSED
     if refused === nothing
         try
-            f()
-            return Cint(0)
+            found = f()
+            found isa String || return DONE
+            refused = found
         catch e
-            refused = sprint(showerror, e)
+            (status, refused) = (FAILED, located(e, catch_backtrace(), file))
         end
     end
-    text = codeunits(refused)
-    n = min(length(text), capacity - 1)
+    put_text!(message, capacity, refused)
+    return status
+end
+
+"    located(e, backtrace, file) -> the message of an exception, before it the file and the line where known"
+function located(e, backtrace, file)
+    isempty(file) && return message_of(e)
+    line = line_of(backtrace, file, 0)
+    return "$(basename(file))$(line > 0 ? ":$line" : ""): $(message_of(e))"
+end
+
+"    put_text!(buffer, capacity, text): as much of it as there is room for, in whole characters, and a zero"
+function put_text!(buffer, capacity, text)
+    bytes = codeunits(text)
+    n = min(length(bytes), capacity - 1)
+    while 0 < n < length(bytes) && bytes[n+1] & 0xc0 == 0x80
+        n -= 1
+    end
     for i in 1:n
-        unsafe_store!(message, text[i], i)
+        unsafe_store!(buffer, bytes[i], i)
     end
-    unsafe_store!(message, 0x00, n + 1)
-    return Cint(1)
+    unsafe_store!(buffer, 0x00, n + 1)
+    return n
 end
 
-function c_simulate(model, p, D, T, windows, start, x, dt, spinup, rtol, atol, message, capacity)
-    guarded(message, capacity, refusal(model)) do
-        simulate!(array_at(x, Float64, D, T, windows), array_at(start, Float64, D, windows),
-                  model_of(model, p, D), dt, spinup, rtol, atol)
+"""
+    with_model(f, message, capacity, model, refused = nothing; ...) -> a status, and a message
+
+Run `f(m, D)` with the model of `(handle, values, fields, D)`; with `estimated` parameters in its state,
+which are all of them. `h` and `substeps` are the step that is asked for, `data` what `data_refusal` looks at.
+"""
+function with_model(f, message, capacity, (handle, p, n, D), refused = nothing; estimated = 0, h = nothing, substeps = 1, data = nothing)
+    refused === nothing && (refused = handle_refusal(handle, p, n))
+    return guarded(message, capacity, refused, file_of(handle)) do
+        m = model_at(handle, p)
+        refused = size_refusal(m, D - estimated)
+        refused === nothing && (refused = parameter_refusal(m, estimated))
+        refused === nothing && (refused = step_refusal(m, h, substeps))
+        refused === nothing && data !== nothing && (refused = data_refusal(m, data...))
+        refused === nothing || return refused
+        f(estimated == 0 ? m : WithParameters(m), Int(D))
     end
 end
 
-function c_cost(model, p, D, T, windows, bytes, scheme, h, λ₁, λ₂, x, y, mask, cost, gradient,
+file_of(handle) = 1 <= handle <= length(REGISTERED) ? REGISTERED[handle].file : ""
+
+function parameter_refusal(m, estimated)
+    estimated == 0 && return nothing
+    name = nameof(typeof(m))
+    estimated == length(parameters(m)) || return "$name has $(length(parameters(m))) parameters, found $estimated"
+    knows_parameters(m) || return "write parameter_tangent!(dy, m::$name, x, dθ, work) and parameter_adjoint!(m::$name, x, ybar, work) to estimate parameters of $name"
+    return nothing
+end
+
+# A model with a scheme of its own has one step, and no fractions of it.
+function step_refusal(m, h, substeps)
+    has_own_step(m) && h !== nothing || return nothing
+    name = nameof(typeof(m))
+    (h, wanted) = (Float64(h), Float64(time_step(m)))
+    substeps == 1 && abs(h - wanted) <= 1e-9 * abs(wanted) || return "$name has a scheme of its own with the step $wanted, found $(h / substeps)"
+    return nothing
+end
+
+"Data at arbitrary times have to lie in the window, and at the steps of a model that has no fractions of one."
+function data_refusal(m, ::Type{S}, T, windows, count, step, fraction) where {S}
+    count == 0 && return nothing
+    all(t -> 0 <= t < T, array_at(step, Int64, count, windows)) || return "data lie outside the $T steps of a window"
+    has_own_step(m) && any(θ -> θ != 0 && θ != 1, array_at(fraction, S, count, windows)) &&
+        return "$(nameof(typeof(m))) has a scheme of its own, so that data lie at its steps; found some between two"
+    return nothing
+end
+
+# --- models -----------------------------------------------------------------------------------------
+
+function c_register(source, source_bytes, file, file_bytes, type, type_bytes, handle, message, capacity)
+    guarded(message, capacity, refusal(; source_bytes = source_bytes, file_bytes = file_bytes, type_bytes = type_bytes)) do
+        found = register(text_at(source, source_bytes), text_at(file, file_bytes), text_at(type, type_bytes))
+        found isa String && return found
+        unsafe_store!(handle, found)
+        return nothing
+    end
+end
+text_at(p, bytes) = bytes == 0 ? "" : unsafe_string(p, bytes)
+
+# `values` may be null: then it is about the defaults.
+function c_describe(handle, values, fields, text, text_bytes, message, capacity)
+    known = 1 <= handle <= length(REGISTERED)
+    refused = known && values == C_NULL ? nothing : handle_refusal(handle, values, fields)
+    guarded(message, capacity, refused, file_of(handle)) do
+        m = values == C_NULL ? default_model(handle) : model_at(handle, values)
+        m isa String && return m
+        refused = size_refusal(m, length(m))
+        refused === nothing || return refused
+        found = description(handle, m)
+        put_text!(text, text_bytes, found) == ncodeunits(found) || return "the description of the model is longer than $text_bytes bytes"
+        return nothing
+    end
+end
+
+# States from the model's own `start`.
+function c_starts(handle, values, fields, D, count, seed, states, message, capacity)
+    with_model(message, capacity, (handle, values, fields, D), refusal(; count = count, seed = seed)) do m, D
+        gives(start, wrapper(typeof(m)), 1, 2) || return "write start(m::$(nameof(typeof(m))), rng), a state to start from"
+        rng = MersenneTwister(seed)
+        found = array_at(states, Float64, D, count)
+        for k in 1:count
+            x = start(m, rng)
+            length(x) == D || return "start(m::$(nameof(typeof(m))), rng) has $(length(x)) components, expected $D"
+            found[:, k] .= vec(collect(x))
+        end
+        return nothing
+    end
+end
+
+function c_mask(handle, values, fields, D, land_, message, capacity)
+    with_model(message, capacity, (handle, values, fields, D)) do m, D
+        found = land(m)
+        found === nothing && return "write land(m::$(nameof(typeof(m)))), a mask that is true on land"
+        length(found) == D || return "land(m::$(nameof(typeof(m)))) has $(length(found)) components, expected $D"
+        array_at(land_, UInt8, D) .= vec(collect(Bool, found))
+        return nothing
+    end
+end
+
+function c_verdict(handle, values, fields, D, with_parameters, text, text_bytes, message, capacity)
+    with_model(message, capacity, (handle, values, fields, D)) do m, D
+        found = verdict(m, with_parameters != 0)
+        found isa String && return found
+        put_text!(text, text_bytes, report(found, m))
+        return nothing
+    end
+end
+
+# --- simulation, cost, descent, steps -----------------------------------------------------------------
+
+function c_simulate(handle, values, fields, D, T, windows, start, x, dt, spinup, rtol, atol, message, capacity)
+    with_model(message, capacity, (handle, values, fields, D), refusal(; T = T, windows = windows); h = dt) do m, D
+        simulate!(array_at(x, Float64, D, T, windows), array_at(start, Float64, D, windows), m, dt, spinup, rtol, atol)
+    end
+end
+
+function c_cost(handle, values, fields, D, T, windows, bytes, scheme, h, λ₁, λ₂, x, y, mask, cost, gradient,
                 count, step, fraction, value, weight, operator, message, capacity)
-    guarded(message, capacity, refusal(model, scheme, bytes)) do
-        S = type_of(bytes)
+    refused = refusal(; scheme = scheme, bytes = bytes, T = T, windows = windows, count = count)
+    S = type_of(bytes)
+    with_model(message, capacity, (handle, values, fields, D), refused; h = h, data = (S, T, windows, count, step, fraction)) do m, D
         g = gradient == C_NULL ? nothing : array_at(gradient, S, D, T, windows)
         cost_gradient!(array_at(cost, Float64, 3, windows), g, array_at(x, S, D, T, windows),
                        array_at(y, S, D, T, windows), array_at(mask, S, D, T, windows),
-                       scheme_of(scheme), model_of(model, p, D), h, λ₁, λ₂,
+                       scheme_of(scheme), m, h, λ₁, λ₂,
                        points_at_address(S, D, windows, count, step, fraction, value, weight, operator))
     end
 end
 
-function c_descend(model, p, D, T, windows, bytes, scheme, h, λ₁, λ₂, x, y, mask, α, iterations,
+function c_descend(handle, values, fields, D, T, windows, bytes, scheme, h, λ₁, λ₂, x, y, mask, α, iterations,
                    count, step, fraction, value, weight, operator, message, capacity)
-    guarded(message, capacity, refusal(model, scheme, bytes)) do
-        S = type_of(bytes)
+    refused = refusal(; scheme = scheme, bytes = bytes, T = T, windows = windows, count = count, iterations = iterations)
+    S = type_of(bytes)
+    with_model(message, capacity, (handle, values, fields, D), refused; h = h, data = (S, T, windows, count, step, fraction)) do m, D
         descend!(array_at(x, S, D, T, windows), array_at(y, S, D, T, windows),
-                 array_at(mask, S, D, T, windows), scheme_of(scheme), model_of(model, p, D),
-                 h, λ₁, λ₂, α, iterations,
+                 array_at(mask, S, D, T, windows), scheme_of(scheme), m, h, λ₁, λ₂, α, iterations,
                  points_at_address(S, D, windows, count, step, fraction, value, weight, operator))
     end
 end
 
 # `what`: 0 the step Φ(x), 1 its tangent linear applied to v, 2 its adjoint applied to v.
-function c_step(model, p, D, n, scheme, h, what, x, v, out, message, capacity)
-    guarded(message, capacity, refusal(model, scheme)) do
-        linearised_steps!(array_at(out, Float64, D, n), array_at(x, Float64, D, n),
-                          array_at(v, Float64, D, n), scheme_of(scheme), model_of(model, p, D), h, what)
+function c_step(handle, values, fields, D, n, scheme, h, what, x, v, out, message, capacity)
+    c_step_with_parameters(handle, values, fields, D, 0, n, scheme, h, what, x, v, out, message, capacity)
+end
+# The same, with x, v, out: state and parameters.
+function c_step_with_parameters(handle, values, fields, D, estimated, n, scheme, h, what, x, v, out, message, capacity)
+    refused = refusal(; scheme = scheme, n = n, estimated = estimated)
+    with_model(message, capacity, (handle, values, fields, D), refused; estimated = estimated, h = h) do m, D
+        linearised_steps!(array_at(out, Float64, D, n), array_at(x, Float64, D, n), array_at(v, Float64, D, n),
+                          scheme_of(scheme), m, h, what)
     end
 end
 
 function linearised_steps!(out, x, v, scheme, m, h, what)
-    ws = StepWorkspace{Vector{Float64}}(length(m))
+    ws = single_step_workspace(m)
     for j in axes(x, 2)
         out[:, j] .= linearised_step(ws, scheme, m, x[:, j], v[:, j], h, what)
     end
     return out
 end
+single_step_workspace(::SmallModel) = nothing
+single_step_workspace(m::ArrayModel) = step_workspace(Float64, m)
 
 function linearised_step(_, scheme, m::SmallModel, x, v, h, what)
-    x̂, stages = step(scheme, m, Tuple(x), h)
+    D = size_of(m)
+    x̂, stages = step(scheme, m, tuple_of(x, D), h)
     what == 0 && return x̂
-    return what == 1 ? step_tangent(scheme, m, stages, Tuple(v), h) :
-           step_adjoint(scheme, m, stages, Tuple(v), h)
+    return what == 1 ? step_tangent(scheme, m, stages, tuple_of(v, D), h) :
+           step_adjoint(scheme, m, stages, tuple_of(v, D), h)
 end
-function linearised_step(ws, scheme, m::LargeModel, x, v, h, what)
+function linearised_step(ws, scheme, m::ArrayModel, x, v, h, what)
     x̂ = step!(ws, scheme, m, x, h)
     what == 0 && return x̂
     return what == 1 ? step_tangent!(similar(v), ws, scheme, m, x, v, h) : step_adjoint!(ws, scheme, m, x, v, h)
 end
-
-"    entry_point(name) -> address of a function for C, which has a method of `address`"
-entry_point(name::AbstractString) = UInt64(UInt(address(Val(Symbol(name)))))
-
-address(::Val{:simulate}) = @cfunction(c_simulate, Cint, (Int64, Ptr{Float64}, Int64, Int64, Int64, Ptr{Float64}, Ptr{Float64}, Float64, Float64, Float64, Float64, Ptr{UInt8}, Int64))
-address(::Val{:cost}) = @cfunction(c_cost, Cint, (Int64, Ptr{Float64}, Int64, Int64, Int64, Int64, Int64, Float64, Float64, Float64, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Float64}, Ptr{Cvoid}, Int64, Ptr{Int64}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{UInt8}, Int64))
-address(::Val{:descend}) = @cfunction(c_descend, Cint, (Int64, Ptr{Float64}, Int64, Int64, Int64, Int64, Int64, Float64, Float64, Float64, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Float64, Int64, Int64, Ptr{Int64}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{UInt8}, Int64))
-address(::Val{:step}) = @cfunction(c_step, Cint, (Int64, Ptr{Float64}, Int64, Int64, Int64, Float64, Int64, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Ptr{UInt8}, Int64))

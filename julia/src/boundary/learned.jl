@@ -22,7 +22,7 @@ genn_scales(memory, grid, sizes, arrays) =
 grid_at(p) = Grid((Int(unsafe_load(p, k)) for k in 1:4)..., unsafe_load(p, 5) == 1)
 
 function c_genn(bytes, grid, steps, windows, scales, sizes, weights, x, g, v, message, capacity)
-    guarded(message, capacity, refusal(63, 4, bytes)) do
+    guarded(message, capacity, refusal(; bytes = bytes)) do
         genn(type_of(bytes), grid_at(grid), steps, windows, scales, sizes, weights, x, g, v)
     end
 end
@@ -35,7 +35,7 @@ function genn(::Type{T}, grid, steps, windows, scales, sizes, weights, x, g, v) 
 end
 
 function c_genn_back(bytes, grid, steps, windows, scales, sizes, weights, x, v, g_bar, x_bar, totals, message, capacity)
-    guarded(message, capacity, refusal(63, 4, bytes)) do
+    guarded(message, capacity, refusal(; bytes = bytes)) do
         genn_back(type_of(bytes), grid_at(grid), steps, windows, scales, sizes, weights, x, v, g_bar, x_bar, totals)
     end
 end
@@ -59,7 +59,7 @@ chain_layers(memory, sizes, arrays) =
 field_at(p) = Field(Int(unsafe_load(p, 1)), Int(unsafe_load(p, 2)), unsafe_load(p, 3) == 1)
 
 function c_convolutions(bytes, field, windows, layers, sizes, weights, x, y, message, capacity)
-    guarded(message, capacity, refusal(63, 4, bytes)) do
+    guarded(message, capacity, refusal(; bytes = bytes)) do
         chain(type_of(bytes), field_at(field), windows, layers, sizes, weights, x, y)
     end
 end
@@ -72,7 +72,7 @@ function chain(::Type{T}, field, windows, layers, sizes, weights, x, y) where {T
 end
 
 function c_convolutions_back(bytes, field, windows, layers, sizes, weights, x, y_bar, x_bar, totals, message, capacity)
-    guarded(message, capacity, refusal(63, 4, bytes)) do
+    guarded(message, capacity, refusal(; bytes = bytes)) do
         chain_back(type_of(bytes), field_at(field), windows, layers, sizes, weights, x, y_bar, x_bar, totals)
     end
 end
@@ -85,8 +85,3 @@ function chain_back(::Type{T}, field, windows, layers, sizes, weights, x, y_bar,
     GC.@preserve memory convolutions_back!(at(x_bar, inputs), sums, at(x, inputs), at(y_bar, outputs), own, field)
     return nothing
 end
-
-address(::Val{:genn}) = @cfunction(c_genn, Cint, (Int64, Ptr{Int64}, Int64, Int64, Int64, Ptr{Int64}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{UInt8}, Int64))
-address(::Val{:genn_back}) = @cfunction(c_genn_back, Cint, (Int64, Ptr{Int64}, Int64, Int64, Int64, Ptr{Int64}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{UInt8}, Int64))
-address(::Val{:convolutions}) = @cfunction(c_convolutions, Cint, (Int64, Ptr{Int64}, Int64, Int64, Ptr{Int64}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{UInt8}, Int64))
-address(::Val{:convolutions_back}) = @cfunction(c_convolutions_back, Cint, (Int64, Ptr{Int64}, Int64, Int64, Ptr{Int64}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{UInt8}, Int64))

@@ -111,7 +111,7 @@ add_points!(g, ws, ::Nothing, t, x, scheme, m, h) = zero(eltype(g))
 end
 
 "    add_points!(g, ws, p, t, x, scheme, m, h) -> Σ c d² of the data after t; g: Σ c d 𝚽ᵀa"
-@noinline function add_points!(g::Vector{N}, ws::StepWorkspace, p::PointBlock{N}, t, x::AbstractVector{N}, scheme, m, h) where {N}
+@noinline function add_points!(g::Vector{N}, ws, p::PointBlock{N}, t, x::AbstractVector{N}, scheme, m, h) where {N}
     misfit = zero(N)
     fill!(g, zero(N))
     D = length(g)
@@ -222,7 +222,7 @@ end
 
 "    observed!(out, x, points, scheme, m, h) -> aᵀ Φ_θ(x(t)) of every datum, `(datum, window)`"
 function observed!(out, x, points, scheme, m, h)
-    ws = StepWorkspace{Vector{Float64}}(length(m))
+    ws = single_step_workspace(m)
     for w in axes(out, 2), k in axes(out, 1)
         at = x[:, points.step[k, w]+1, w]
         there = linearised_step(ws, scheme, m, at, at, points.fraction[k, w] * h, 0)

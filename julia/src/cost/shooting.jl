@@ -247,7 +247,7 @@ end
 
 # --- large models, one window -------------------------------------------------------------------
 
-struct LargeShooting
+struct LargeShooting{S<:SegmentWorkspace}
     x::Matrix{Float64}              # (state, node)
     trial::Matrix{Float64}
     gradient::Matrix{Float64}
@@ -256,13 +256,13 @@ struct LargeShooting
     b::WindowBlock{Float64}
     background::Vector{Float64}
     cost::ShootingCost
-    segment::SegmentWorkspace
-    at_points::SegmentWorkspace
+    segment::S
+    at_points::S
     residual::Vector{Float64}
     weighed::Vector{Float64}        # w times the residual
     rows::LaneMatrix                # rows of the Jacobian that are observed, times √c
 end
-function shooting(b::WindowBlock{Float64}, background, cost, m::LargeModel)
+function shooting(b::WindowBlock{Float64}, background, cost, m::ArrayModel)
     x = b.x[:, nodes(size(b.x, 2), cost.every)]
     K, P = size(x, 2), padded(m)
     return LargeShooting(x, similar(x), similar(x), [LaneVector(P) for _ in 1:K], DenseBlocks(P, K), b,

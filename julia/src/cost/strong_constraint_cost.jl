@@ -168,16 +168,16 @@ end
 
 # --- one window, columns in lanes -----------------------------------------------------------------
 
-struct ColumnEvaluator
+struct ColumnEvaluator{S<:SegmentWorkspace}
     window::Base.RefValue{Int}
-    segment::SegmentWorkspace
+    segment::S
     points::PointBlock{Float64}
-    at_points::SegmentWorkspace
+    at_points::S
     J::Base.RefValue{Float64}
     g::Vector{Float64}
     H::Matrix{Float64}
 end
-evaluator(m::LargeModel, T, points = nothing) =
+evaluator(m::ArrayModel, T, points = nothing) =
     ColumnEvaluator(Ref(0), SegmentWorkspace(m), PointBlock{Float64}(T), SegmentWorkspace(m), Ref(0.0), zeros(length(m)), zeros(length(m), length(m)))
 width(::ColumnEvaluator) = 1
 

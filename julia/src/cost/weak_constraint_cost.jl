@@ -10,16 +10,22 @@
 # the stages are still in registers or in the first-level cache.
 
 "Room for a sweep: nothing for a small model."
-workspace(::Type{N}, ::SmallModel) where {N} = nothing
+sweep_workspace(::Type{N}, ::SmallModel) where {N} = nothing
 
-struct SweepWorkspace{N}
-    step::StepWorkspace{Vector{N}}
+struct SweepWorkspace{N,S}
+    step::S
     r::Vector{N}
     r⁺::Vector{N}
     points::Vector{N}       # gradient of the data after a step; zeros where there are none
 end
-workspace(::Type{N}, m::LargeModel) where {N} =
-    SweepWorkspace{N}(StepWorkspace{Vector{N}}(m.D), ntuple(_ -> zeros(N, m.D), Val(3))...)
+function sweep_workspace(::Type{N}, m::ArrayModel) where {N}
+    step = step_workspace(N, m)
+    return SweepWorkspace{N,typeof(step)}(step, ntuple(_ -> zeros(N, length(m)), Val(3))...)
+end
+
+"    numbers_for(S, m) -> the numbers that kernels work with on arrays of S: lanes, or one window at a time"
+numbers_for(::Type{S}, ::Model) where {S} = lanes_for(S)
+numbers_for(::Type{S}, ::VectorModel) where {S} = Float64
 
 """
     sweep!(f, block, ws, scheme, m, h, γ₁, γ₂, points = block.points) -> Σ c (x - y)², Σ r²
@@ -60,7 +66,7 @@ where the block has none, for code that need not ask.
     return misfit, residual
 end
 
-@inline function sweep!(f::F, b::WindowBlock{N}, ws::SweepWorkspace{N}, scheme, m::LargeModel, h, γ₁, γ₂, points = b.points) where {F,N}
+@inline function sweep!(f::F, b::WindowBlock{N}, ws::SweepWorkspace{N}, scheme, m::ArrayModel, h, γ₁, γ₂, points = b.points) where {F,N}
     T = size(b.x, 2)
     (r, r⁺) = (ws.r, ws.r⁺)
     fill!(r, zero(N))
@@ -114,13 +120,14 @@ Evaluate U and ∂U/∂x of each window.
 function cost_gradient!(cost, gradient, x::AbstractArray{S,3}, y, mask, scheme, m, h, λ₁, λ₂, points = nothing) where {S}
     D, T, windows = size(x)
     n = (T - 1) * D
-    each_block(lanes_for(S), windows) do ranges
-        N = lanes_for(S)                # here, since a type that a closure captures is not inferred
-        (b, ws, g) = (WindowBlock{N}(D, T), workspace(N, m), zeros(N, D, T))
+    each_block(numbers_for(S, m), windows) do ranges
+        N = numbers_for(S, m)           # here, since a type that a closure captures is not inferred
+        R = scalar_type(N)
+        (b, ws, g) = (WindowBlock{N}(D, T), sweep_workspace(N, m), zeros(N, D, T))
         for range in ranges
             gather!(b, x, y, mask, range, points)
             misfit, residual =
-                store_gradient!(g, b, ws, scheme, retype(S, m), S(h), S(2λ₁), S(2λ₂ / n))
+                store_gradient!(g, b, ws, scheme, retype(R, m), R(h), R(2λ₁), R(2λ₂ / n))
             for (l, w) in enumerate(range)
                 cost[1, w] = λ₁ * lane(misfit, l)
                 cost[2, w] = λ₂ / n * lane(residual, l)

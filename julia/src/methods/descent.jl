@@ -11,14 +11,15 @@ Run `iterations` of FSGD with step `α` on every window of `x`, `(state, time, w
 """
 function descend!(x::AbstractArray{S,3}, y, mask, scheme, m, h, λ₁, λ₂, α, iterations, points = nothing) where {S}
     D, T, windows = size(x)
-    γ₁ = S(2λ₁ * α)
-    γ₂ = S(2λ₂ * α / ((T - 1) * D))
-    each_block(lanes_for(S), windows) do ranges
-        N = lanes_for(S)                # here, since a type that a closure captures is not inferred
-        (b, ws) = (WindowBlock{N}(D, T), workspace(N, m))
+    R = scalar_type(numbers_for(S, m))
+    γ₁ = R(2λ₁ * α)
+    γ₂ = R(2λ₂ * α / ((T - 1) * D))
+    each_block(numbers_for(S, m), windows) do ranges
+        N = numbers_for(S, m)           # here, since a type that a closure captures is not inferred
+        (b, ws) = (WindowBlock{N}(D, T), sweep_workspace(N, m))
         for range in ranges
             gather!(b, x, y, mask, range, points)
-            iterate!(b, ws, scheme, retype(S, m), S(h), γ₁, γ₂, iterations)
+            iterate!(b, ws, scheme, retype(scalar_type(N), m), scalar_type(N)(h), γ₁, γ₂, iterations)
             scatter!(x, b.x, range)
         end
     end

@@ -87,7 +87,8 @@ const PIECE = 8     # steps whose spread is computed together
 
 forecast_workspace(::SmallModel) = nothing
 forecast_workspace(m::LargeModel) =
-    (StepWorkspace{Vector{MemberLanes}}(length(m)), zeros(MemberLanes, length(m)))
+    (step_workspace(MemberLanes, m), zeros(MemberLanes, length(m)))
+forecast_workspace(m::VectorModel) = (step_workspace(Float64, m), zeros(length(m)))
 
 function EnsembleWorkspace(m, members, T, times, data, reflections = zeros(members, 0, 1))
     D = length(m)
@@ -296,6 +297,20 @@ end
         x = ntuple(i -> (@inbounds lanes[g, i] + x̄[i]), D)
         x̂, _ = step(scheme, ws.m, x, h)
         ntuple(i -> (@inbounds lanes[g, i] = x̂[i]; nothing), D)
+    end
+    return nothing
+end
+# A VectorModel takes one member at a time.
+function forecast!(members, ws, (step_ws, x)::Tuple{VectorStepWorkspace,Vector{Float64}}, scheme, h)
+    A = members.A
+    for j in 1:ws.members
+        @inbounds for i in eachindex(x)
+            x[i] = A[j, i] + members.x̄[i]
+        end
+        x̂ = step!(step_ws, scheme, ws.m, x, h)
+        @inbounds for i in eachindex(x)
+            A[j, i] = x̂[i]
+        end
     end
     return nothing
 end

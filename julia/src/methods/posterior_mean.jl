@@ -16,7 +16,7 @@
 # the window starts. On pairs of member and deviate the weight of a draw is exp(-J) / vⱼ exactly, for a
 # prior that is the library smoothed by the deviates.
 
-using LinearAlgebra: dot
+
 
 const EVERY = 4
 const SMALLEST_β = 1 / 32
@@ -168,7 +168,7 @@ effective(s::Sums) = s.w > 0 ? s.w^2 / s.w² : 0.0
 
 # --- the two stages -------------------------------------------------------------------------------
 
-struct PosteriorWorkspace{M}
+struct PosteriorWorkspace{M,R}
     m::M
     J::Vector{Float32}
     order::Vector{Int}                  # members whose weight is not negligible
@@ -177,11 +177,16 @@ struct PosteriorWorkspace{M}
     sums::Sums
     better::Sums
     x::Matrix{Lanes{8,Float64}}         # (state, time): eight draws
+    room::R                             # for the steps of a model that works on vectors
 end
 PosteriorWorkspace(m, l, T, draws) = PosteriorWorkspace(
     m, zeros(Float32, members(l, T) * (1 + l.mirrored)), Int[], Float64[], zeros(Int, draws),
-    Sums(length(m), T), Sums(length(m), T), zeros(Lanes{8,Float64}, length(m), T),
+    Sums(length(m), T), Sums(length(m), T), zeros(Lanes{8,Float64}, length(m), T), draw_workspace(m),
 )
+draw_workspace(::SmallModel) = nothing
+draw_workspace(m::LargeModel) = step_workspace(Lanes{8,Float64}, m)
+draw_workspace(m::VectorModel) = step_workspace(Float64, m)
+
 
 """
     posterior_mean!(mean, stdev, info, y, precision, library, noise, scheme, m, h, enough, spread)
@@ -341,8 +346,9 @@ function from_draws!(ws, l, data, noise, scheme, h, enough, spread)
 end
 
 "Eight draws, from `lead` steps before the window to its end."
-function fly!(ws, l, first, noise, scheme, h, spread)
-    D = size_of(ws.m)
+fly!(ws, l, first, noise, scheme, h, spread) = fly!(ws, ws.m, l, first, noise, scheme, h, spread)
+function fly!(ws, m::SmallModel, l, first, noise, scheme, h, spread)
+    D = size_of(m)
     T = size(ws.x, 2)
     x = ntuple(i -> Lanes{8,Float64}(ntuple(k -> VecElement(start_of(ws, l, first + k - 1, noise, spread, i, T)), Val(8))), D)
     for _ in 1:l.lead
@@ -351,6 +357,27 @@ function fly!(ws, l, first, noise, scheme, h, spread)
     for t in 1:T
         put!(ws.x, t, x)
         x, _ = step(scheme, ws.m, x, h)
+    end
+    return nothing
+end
+function fly!(ws, m::LargeModel, l, first, noise, scheme, h, spread)
+    (D, T) = size(ws.x)
+    x = [Lanes{8,Float64}(ntuple(k -> VecElement(start_of(ws, l, first + k - 1, noise, spread, i, T)), Val(8))) for i in 1:D]
+    for t in 1-l.lead:T
+        t > 0 && (ws.x[:, t] .= x)
+        copyto!(x, step!(ws.room, scheme, m, x, h))
+    end
+    return nothing
+end
+function fly!(ws, m::VectorModel, l, first, noise, scheme, h, spread)
+    (D, T) = size(ws.x)
+    states = scalars(ws.x)
+    for k in 1:8
+        x = [start_of(ws, l, first + k - 1, noise, spread, i, T) for i in 1:D]
+        for t in 1-l.lead:T
+            t > 0 && (states[k, :, t] .= x)
+            copyto!(x, step!(ws.room, scheme, m, x, h))
+        end
     end
     return nothing
 end

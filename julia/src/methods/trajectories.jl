@@ -49,7 +49,7 @@ function follow!(x, stdev, state::NTuple{D,Any}, columns, scheme, m, h, lead) wh
     return nothing
 end
 
-function trajectories!(x, stdev, x₀, H, scheme, m::LargeModel, h, lead)
+function trajectories!(x, stdev, x₀, H, scheme, m::ArrayModel, h, lead)
     windows = size(x, 3)
     threads = min(Threads.nthreads(), windows)
     Threads.@threads for k in 1:threads

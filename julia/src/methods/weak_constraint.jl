@@ -158,7 +158,7 @@ function weak_constraint!(x, stdev, result, y, mask, divisor, background, scheme
 end
 
 numbers_of(::SmallModel) = lanes_for(Float64)
-numbers_of(::LargeModel) = Float64
+numbers_of(::ArrayModel) = Float64
 
 function work!(x, stdev, result, y, mask, divisor, background, scheme, m, cost, weights, stop, points, next, jobs)
     W = lanes(numbers_of(m))

@@ -5,10 +5,13 @@ The model `m` with its parameters θ as part of the state: (x, θ), dx/dt = f(x;
 works on a model then works on state and parameters together; the values that `m` itself has for its
 parameters are not used. A model that can stand here has
 
-    parameters(m)                       θ, a tuple
+    parameters(m)                       θ, a tuple (models/fields.jl)
     with_parameters(m, θ)               the model with these
     parameter_tangent(m, x, θ′[, s])    ∂f/∂θ θ′
     parameter_adjoint(m, x, v)          (∂f/∂θ)ᵀ v
+
+and as a VectorModel `parameter_tangent!(dy, m, x, θ′, work)` and `parameter_adjoint!(m, x, v, work)`, of
+its tendency or of its step.
 """
 struct SmallWithParameters{M<:SmallModel} <: SmallModel
     m::M
@@ -16,10 +19,14 @@ end
 struct LargeWithParameters{M<:LargeModel} <: LargeModel
     m::M
 end
+struct VectorWithParameters{M<:VectorModel} <: VectorModel
+    m::M
+end
 WithParameters(m::SmallModel) = SmallWithParameters(m)
 WithParameters(m::LargeModel) = LargeWithParameters(m)
+WithParameters(m::VectorModel) = VectorWithParameters(m)
 
-const AnyWithParameters = Union{SmallWithParameters,LargeWithParameters}
+const AnyWithParameters = Union{SmallWithParameters,LargeWithParameters,VectorWithParameters}
 Base.length(m::AnyWithParameters) = length(m.m) + length(parameters(m.m))
 retype(::Type{T}, m::AnyWithParameters) where {T} = WithParameters(retype(T, m.m))
 
@@ -79,3 +86,73 @@ end
 @inline tendency(m::LargeWithParameters, z, s::ParameterPlace) = zero(eltype(z))
 @inline tangent_linear(m::LargeWithParameters, z, δ, s::ParameterPlace) = zero(at_end(m, δ)[1])
 @inline adjoint(m::LargeWithParameters, z, v, s::ParameterPlace) = parameter_adjoint(m.m, z, v)[s.k]
+
+# --- whole arrays -----------------------------------------------------------------------------------
+
+# What a model prepares in its workspace may depend on its parameters (coefficients of a scheme): it is
+# made again when they have changed.
+mutable struct WorkWithParameters{A}
+    θ::Vector{Float64}
+    work::Any
+    x::Shaped{A}
+    δ::Shaped{A}
+    out::Shaped{A}
+end
+workspace(::Type{Float64}, m::VectorWithParameters) =
+    WorkWithParameters(Float64[], nothing, ntuple(_ -> Shaped(array_shape(m.m)), Val(3))...)
+array_shape(m::VectorWithParameters) = (length(m),)
+has_own_step(m::VectorWithParameters) = has_own_step(m.m)
+
+"    unpacked!(ws, m, z) -> the model with the parameters of z, its state and its workspace in ws"
+function unpacked!(ws, m::VectorWithParameters, z)
+    D = length(m.m)
+    copyto!(ws.x.flat, view(z, 1:D))
+    here = with_parameters(m.m, ntuple(k -> z[D+k], length(parameters(m.m))))
+    if ws.θ != view(z, D+1:length(z))
+        ws.θ = z[D+1:end]
+        ws.work = workspace(Float64, here)
+    end
+    return here
+end
+
+for f in (:tendency!, :step!)
+    rest = f === :tendency! ? :(zero(eltype(z))) : :(z[i])
+    @eval function $f(dz, m::VectorWithParameters, z, ws::WorkWithParameters)
+        here = unpacked!(ws, m, z)
+        $f(ws.out.array, here, ws.x.array, ws.work)
+        copyto!(dz, ws.out.flat)
+        for i in length(m.m)+1:length(z)
+            dz[i] = $rest
+        end
+        return dz
+    end
+end
+
+function tangent_linear!(dy, m::VectorWithParameters, z, δ, ws::WorkWithParameters)
+    here = unpacked!(ws, m, z)
+    D = length(m.m)
+    copyto!(ws.δ.flat, view(δ, 1:D))
+    tangent_linear!(ws.out.array, here, ws.x.array, ws.δ.array, ws.work)
+    copyto!(dy, ws.out.flat)
+    parameter_tangent!(ws.out.array, here, ws.x.array, ntuple(k -> δ[D+k], length(δ) - D), ws.work)
+    for i in 1:D
+        dy[i] += ws.out.flat[i]
+    end
+    for i in D+1:length(δ)
+        dy[i] = has_own_step(m) ? δ[i] : 0.0
+    end
+    return dy
+end
+
+function adjoint!(z̄, m::VectorWithParameters, z, v, ws::WorkWithParameters)
+    here = unpacked!(ws, m, z)
+    D = length(m.m)
+    copyto!(ws.δ.flat, view(v, 1:D))
+    adjoint!(ws.out.array, here, ws.x.array, ws.δ.array, ws.work)
+    copyto!(z̄, ws.out.flat)
+    θ̄ = parameter_adjoint!(here, ws.x.array, ws.δ.array, ws.work)
+    for k in eachindex(θ̄)
+        z̄[D+k] = θ̄[k] + (has_own_step(m) ? v[D+k] : 0.0)
+    end
+    return z̄
+end

@@ -41,8 +41,7 @@ end
 @inline Lanes{W,T}(x::Lanes{W,T}) where {W,T<:AbstractFloat} = x
 @inline Base.:-(a::Lanes{W,T}) where {W,T} = Lanes{W,T}(-zero(T)) - a
 @inline Base.zero(::Type{Lanes{W,T}}) where {W,T} = Lanes{W,T}(zero(T))
-Base.promote_rule(::Type{Lanes{W,T}}, ::Type{T}) where {W,T<:AbstractFloat} = Lanes{W,T}
-Base.promote_rule(::Type{Lanes{W,T}}, ::Type{Int}) where {W,T<:AbstractFloat} = Lanes{W,T}
+Base.promote_rule(::Type{Lanes{W,T}}, ::Type{<:Constant}) where {W,T<:AbstractFloat} = Lanes{W,T}
 
 "A window's value: `x[w]` for lanes, `x` itself for a plain number (then w = 1)."
 @inline lane(x::Lanes, w) = x.v[w].value
@@ -57,3 +56,19 @@ lanes_for(::Type{Float64}) = Lanes{8,Float64}
 lanes_for(::Type{Float32}) = Lanes{16,Float32}
 half_lanes(::Type{Lanes{W,T}}) where {W,T} = Lanes{W ÷ 2,T}
 double_lanes(::Type{Lanes{W,T}}) where {W,T} = Lanes{2W,T}
+
+# What models may use beside sums, products and quotients: a lane at a time, with no vector instruction.
+for f in ELEMENTARY
+    @eval @inline Base.$f(a::Lanes{W,T}) where {W,T} = Lanes{W,T}(ntuple(w -> VecElement{T}(quietly($f, a.v[w].value)), Val(W)))
+end
+for f in (:abs, :floor, :ceil, :round, :sign)
+    @eval @inline Base.$f(a::Lanes{W,T}) where {W,T} = Lanes{W,T}(ntuple(w -> VecElement{T}($f(a.v[w].value)), Val(W)))
+end
+for f in (:max, :min, :atan)
+    @eval @inline Base.$f(a::Lanes{W,T}, b::Lanes{W,T}) where {W,T} =
+        Lanes{W,T}(ntuple(w -> VecElement{T}($f(a.v[w].value, b.v[w].value)), Val(W)))
+end
+@inline Base.:^(a::Lanes{W,T}, b::Lanes{W,T}) where {W,T} =
+    Lanes{W,T}(ntuple(w -> VecElement{T}(quiet_power(a.v[w].value, b.v[w].value)), Val(W)))
+@inline Base.:^(a::Lanes, n::Integer) = whole_power(a, n)
+@inline Base.literal_pow(::typeof(^), a::Lanes, n::Val) = whole_power(a, n)

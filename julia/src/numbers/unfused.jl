@@ -21,4 +21,19 @@ end
 @inline Base.max(a::Unfused{T}, b::Unfused{T}) where {T} = Unfused{T}(max(a.value, b.value))
 @inline Unfused{T}(a::Real) where {T<:AbstractFloat} = Unfused{T}(T(a))
 @inline Unfused{T}(a::Unfused{T}) where {T<:AbstractFloat} = a
-Base.promote_rule(::Type{Unfused{T}}, ::Type{T}) where {T<:AbstractFloat} = Unfused{T}
+Base.promote_rule(::Type{Unfused{T}}, ::Type{<:Constant}) where {T<:AbstractFloat} = Unfused{T}
+
+# What the models of users may need; these functions need not round alike on every machine.
+for f in ELEMENTARY
+    @eval @inline Base.$f(a::Unfused{T}) where {T} = Unfused{T}(quietly($f, a.value))
+end
+for f in (:floor, :ceil, :round, :sign)
+    @eval @inline Base.$f(a::Unfused{T}) where {T} = Unfused{T}($f(a.value))
+end
+@inline Base.atan(a::Unfused{T}, b::Unfused{T}) where {T} = Unfused{T}(atan(a.value, b.value))
+@inline Base.min(a::Unfused{T}, b::Unfused{T}) where {T} = Unfused{T}(min(a.value, b.value))
+@inline Base.:^(a::Unfused{T}, b::Unfused{T}) where {T} = Unfused{T}(quiet_power(a.value, b.value))
+@inline Base.:^(a::Unfused, n::Integer) = whole_power(a, n)
+@inline Base.:<(a::Unfused{T}, b::Unfused{T}) where {T} = a.value < b.value
+@inline Base.:<=(a::Unfused{T}, b::Unfused{T}) where {T} = a.value <= b.value
+@inline Base.literal_pow(::typeof(^), a::Unfused, n::Val) = whole_power(a, n)

@@ -35,17 +35,25 @@ is filled with NaN.
 """
 function simulate!(x, start, m, dt, spinup, rtol, atol)
     D, T, windows = size(x)
-    m = retype(Real64, m)
+    N = simulated_as(m)
+    m = retype(N, m)
     finite = fill(true, windows)
     Threads.@threads for w in 1:windows
-        finite[w] = trajectory!(view(x, :, :, w), Real64.(start[:, w]), m, dt, spinup, rtol, atol)
+        finite[w] = trajectory!(view(x, :, :, w), N.(start[:, w]), m, dt, spinup, rtol, atol)
         finite[w] || fill!(view(x, :, :, w), NaN)
     end
     return count(!, finite)
 end
 
-function trajectory!(out, start::Vector{Real64}, m, dt, spinup, rtol, atol)
-    a₂, a₃, a₄, a₅, a₆, a₇, e, p = map(c -> Real64.(c), (A₂, A₃, A₄, A₅, A₆, A₇, E, P))
+simulated_as(::Model) = Real64
+simulated_as(::VectorModel) = Float64       # whose functions may call a library
+@inline plain(x::Unfused) = x.value
+@inline plain(x::AbstractFloat) = x
+
+function trajectory!(out, start::Vector{N}, m, dt, spinup, rtol, atol) where {N}
+    has_own_step(m) && return repeat_step!(out, start, m, dt, spinup)
+    a₂, a₃, a₄, a₅, a₆, a₇, e, p = map(c -> N.(c), (A₂, A₃, A₄, A₅, A₆, A₇, E, P))
+    m = with_room(m)
     # `start` and not `y`: a variable that a closure holds and that is assigned again gets boxed.
     y, k₁, k₂, k₃, k₄, k₅, k₆, k₇, z, y⁺ = ntuple(_ -> copy(start), Val(10))
     T = size(out, 2)
@@ -55,18 +63,18 @@ function trajectory!(out, start::Vector{Real64}, m, dt, spinup, rtol, atol)
     left = STEPS_AT_MOST * (spinup / dt + T)
     tendency!(k₁, m, y)
     while saved < T
-        η = Real64(h)
+        η = N(h)
         tendency!(k₂, m, stage!(z, m, y, η, a₂, (k₁,)))
         tendency!(k₃, m, stage!(z, m, y, η, a₃, (k₁, k₂)))
         tendency!(k₄, m, stage!(z, m, y, η, a₄, (k₁, k₂, k₃)))
         tendency!(k₅, m, stage!(z, m, y, η, a₅, (k₁, k₂, k₃, k₄)))
         tendency!(k₆, m, stage!(z, m, y, η, a₆, (k₁, k₂, k₃, k₄, k₅)))
         tendency!(k₇, m, stage!(y⁺, m, y, η, a₇, (k₁, k₃, k₄, k₅, k₆)))
-        err = error_norm(m, y, y⁺, η, e, (k₁, k₃, k₄, k₅, k₆, k₇), Real64(rtol), Real64(atol))
+        err = error_norm(m, y, y⁺, η, e, (k₁, k₃, k₄, k₅, k₆, k₇), N(rtol), N(atol))
         if err <= 1
             t⁺ = t + h
             while saved < T && saved * dt <= t⁺
-                θ = Real64((saved * dt - t) / h)
+                θ = N((saved * dt - t) / h)
                 interpolate!(view(out, :, saved + 1), y, y⁺, η, θ, p, (k₁, k₃, k₄, k₅, k₆, k₇))
                 saved += 1
             end
@@ -92,7 +100,7 @@ end
     worst = 0.0
     for i in 1:length(m)
         scale = @inbounds atol + rtol * max(abs(y[i]), abs(y⁺[i]))
-        ratio = (abs(h * combination(e, k, i)) / scale).value
+        ratio = plain(abs(h * combination(e, k, i)) / scale)
         worst = ifelse(ratio <= worst, worst, ratio)        # a NaN stays
     end
     return worst
@@ -105,12 +113,36 @@ end
 end
 
 @inline function interpolate!(out, y, y⁺, h, θ, p, k)
-    one_minus = Real64(1) - θ
+    one_minus = one(θ) - θ
     for i in eachindex(y)
         @inbounds difference = y⁺[i] - y[i]
         @inbounds c₃ = h * k[1][i] - difference
         @inbounds c₄ = difference - h * k[6][i] - c₃
         c₅ = h * combination(p, k, i)
-        @inbounds out[i] = (y[i] + θ * (difference + one_minus * (c₃ + θ * (c₄ + one_minus * c₅)))).value
+        @inbounds out[i] = plain(y[i] + θ * (difference + one_minus * (c₃ + θ * (c₄ + one_minus * c₅))))
     end
+end
+
+# --- whole arrays -----------------------------------------------------------------------------------
+
+"A VectorModel with room for its functions, which `tendency!` then takes on vectors."
+struct WithRoom{M,W}
+    m::M
+    ws::W
+end
+with_room(m::Model) = m
+with_room(m::VectorModel) = WithRoom(m, VectorStepWorkspace(m))
+Base.length(m::WithRoom) = length(m.m)
+tendency!(dx, r::WithRoom, x) = copyto!(dx, rate!(tendency!, r.ws, r.m, x, nothing))
+
+"A model with a scheme of its own: the step repeated, `spinup` rounded to whole steps."
+function repeat_step!(out, start, m, dt, spinup)
+    ws = VectorStepWorkspace(m)
+    x = copy(start)
+    before = round(Int, spinup / dt)
+    for t in 1-before:size(out, 2)
+        t > 0 && (out[:, t] .= x)
+        copyto!(x, own_step!(ws, m, x, dt))
+    end
+    return all(isfinite, out)
 end

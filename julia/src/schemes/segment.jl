@@ -68,26 +68,30 @@ State and tangent columns of one window of a large model.
 - `x`: `(state)`, the state
 - `transposed`: `(column, component)`, the transposed Jacobian, of `padded(m)` columns and rows
 """
-struct SegmentWorkspace
+struct SegmentWorkspace{S,V}
     x::Vector{Float64}
     transposed::Matrix{Float64}
     columns::Matrix{ColumnLanes}        # the memory of `transposed`
     next::Vector{ColumnLanes}
     row::Vector{Float64}                # (state)
-    step::StepWorkspace{Vector{Float64}}
-    stages::TangentStages
+    step::S
+    stages::V                           # of a large model
 end
-function SegmentWorkspace(m::LargeModel)
+function SegmentWorkspace(m::ArrayModel)
     D, P = length(m), padded(m)
     columns = zeros(ColumnLanes, P ÷ 8, P)
     transposed = unsafe_wrap(Array, Ptr{Float64}(pointer(columns)), (P, P))
-    step = StepWorkspace{Vector{Float64}}(D)
-    stages = TangentStages(step.x₂, step.x₃, step.x₄, ntuple(_ -> zeros(ColumnLanes, D), Val(3))...)
+    step = step_workspace(Float64, m)
+    stages = tangent_stages(m, step)
     return SegmentWorkspace(zeros(D), transposed, columns, zeros(ColumnLanes, D), zeros(D), step, stages)
 end
 
+tangent_stages(m::LargeModel, step) =
+    TangentStages(step.x₂, step.x₃, step.x₄, ntuple(_ -> zeros(ColumnLanes, length(m)), Val(3))...)
+tangent_stages(m::VectorModel, step) = nothing
+
 "    padded(m) -> the size of the state, up to a multiple of eight"
-padded(m::LargeModel) = 8 * cld(length(m), 8)
+padded(m::ArrayModel) = 8 * cld(length(m), 8)
 
 "    start!(ws, x) -> ws at the state x, with the columns of the identity"
 function start!(ws::SegmentWorkspace, x)
@@ -112,9 +116,24 @@ function advance!(ws::SegmentWorkspace, scheme, m::LargeModel, h)
     copyto!(ws.x, x̂)
     return ws
 end
+# A VectorModel takes one column at a time.
+function advance!(ws::SegmentWorkspace, scheme, m::VectorModel, h)
+    x̂ = step!(ws.step, scheme, m, ws.x, h)
+    for j in eachindex(ws.x)
+        @inbounds for i in eachindex(ws.row)
+            ws.row[i] = ws.transposed[j, i]
+        end
+        step_tangent!(ws.row, ws.step, scheme, m, ws.x, ws.row, h)
+        @inbounds for i in eachindex(ws.row)
+            ws.transposed[j, i] = ws.row[i]
+        end
+    end
+    copyto!(ws.x, x̂)
+    return ws
+end
 
 "    segment!(ws, scheme, m, h, k) -> ws after k steps"
-function segment!(ws::SegmentWorkspace, scheme, m::LargeModel, h, k)
+function segment!(ws::SegmentWorkspace, scheme, m::ArrayModel, h, k)
     for _ in 1:k
         advance!(ws, scheme, m, h)
     end

@@ -1,99 +1,117 @@
 # The entry points, called as C calls them.
 
 include("../shared/problems.jl")
-const NAMES = ("simulate", "cost", "descend", "step")
+include("../shared/exceptions.jl")
 const CAPACITY = 64
 
-function message_of(f, refused = nothing)
+function message_of(f, refused = nothing, file = "")
     buffer = fill(0xff, CAPACITY + 8)
-    code = GC.@preserve buffer VDA.guarded(f, pointer(buffer), CAPACITY, refused)
+    code = GC.@preserve buffer VDA.guarded(f, pointer(buffer), CAPACITY, refused, file)
     @test all(==(0xff), buffer[CAPACITY+1:end])        # nothing beyond the caller's buffer
     return code, String(buffer[1:findfirst(iszero, [buffer; 0x00])-1])
 end
 
-# With another libunwind than Julia was built with, as for Debian 11's Julia on Debian 12, any
-# exception that unwinds compiled code ends the process; nothing can be caught there.
-const EXCEPTIONS_WORK = success(`$(Base.julia_cmd()) --startup-file=no -e "f() = try; error(); catch; 1; end; f()"`)
-EXCEPTIONS_WORK || @info "this Julia crashes when compiled code throws: tests of caught exceptions are left out"
+"Call an entry point with numbers and arrays; the types are those of the table."
+function called(name, arguments...)
+    types = Tuple(VDA.C_TYPES[t] for (t, _) in Dict(VDA.signatures())[name])
+    @test length(arguments) + 2 == length(types)
+    buffer = zeros(UInt8, 400)
+    code = ccall_with(Ptr{Cvoid}(UInt(VDA.entry_point(name))), Val(Tuple{types...}), (arguments..., buffer, 400))
+    return code, String(buffer[1:findfirst(iszero, buffer)-1])
+end
+@generated ccall_with(f, ::Val{types}, arguments) where {types} =
+    :(ccall(f, Cint, $(Expr(:tuple, types.parameters...)), $((:(arguments[$k]) for k in 1:length(types.parameters))...)))
+const NO_POINTS = (0, C_NULL, C_NULL, C_NULL, C_NULL, C_NULL)
 
 @testset "addresses" begin
-    addresses = [VDA.entry_point(name) for name in NAMES]
+    names = first.(VDA.signatures())
+    addresses = [VDA.entry_point(name) for name in names]
     @test all(a -> a isa UInt64 && a != 0, addresses)
-    @test allunique(addresses)
+    @test allunique(addresses) && "register" in names
     EXCEPTIONS_WORK && @test_throws MethodError VDA.entry_point("nothing")
 end
 
 @testset "what is refused does not run" begin
     code, text = message_of(() -> exit(3), "three words long")
-    @test code === Cint(1) && text == "three words long"
+    @test code === VDA.REFUSED && text == "three words long"
     code, text = message_of(() -> exit(3), "long "^100)
-    @test code === Cint(1) && ncodeunits(text) == CAPACITY - 1 && startswith(text, "long long")
+    @test code === VDA.REFUSED && ncodeunits(text) == CAPACITY - 1 && startswith(text, "long long")
+    code, text = message_of(() -> "a sentence that was returned")
+    @test code === VDA.REFUSED && text == "a sentence that was returned"
+    code, text = message_of(() -> exit(3), "a"^(CAPACITY - 2) * "é")    # never half a character
+    @test text == "a"^(CAPACITY - 2)
     buffer = fill(0xff, CAPACITY)
-    @test (GC.@preserve buffer VDA.guarded(() -> 1, pointer(buffer), CAPACITY)) === Cint(0)
+    @test (GC.@preserve buffer VDA.guarded(() -> 1, pointer(buffer), CAPACITY)) === VDA.DONE
     @test all(==(0xff), buffer)
 end
 
 EXCEPTIONS_WORK && @testset "no exception crosses" begin
     code, text = message_of(() -> error("three words long"))
-    @test code === Cint(1) && text == "three words long"
-    code, text = message_of(() -> [1, 2][3])
-    @test code === Cint(1) && occursin("BoundsError", text)
+    @test code === VDA.FAILED && text == "three words long"
+    code, text = message_of(() -> [1, 2][3], nothing, "folder/mine.jl")
+    @test code === VDA.FAILED && occursin("BoundsError", text) && startswith(text, "mine.jl")
 end
 
-# As pyvda calls: numbers, pointers to the caller's memory, and a buffer for the message.
-function c_cost(number, bytes, scheme_number, m, p, x, y, mask)
-    D, T, windows = size(x)
-    terms, gradient, buffer = zeros(3, windows), zero(x), zeros(UInt8, 200)
-    code = ccall(
-        Ptr{Cvoid}(UInt(VDA.entry_point("cost"))), Cint,
-        (Int64, Ptr{Float64}, Int64, Int64, Int64, Int64, Int64, Float64, Float64, Float64, Ptr{Cvoid},
-         Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Float64}, Ptr{Cvoid}, Int64, Ptr{Int64}, Ptr{Cvoid}, Ptr{Cvoid},
-         Ptr{Cvoid}, Ptr{Cvoid}, Ptr{UInt8}, Int64),
-        number, p, D, T, windows, bytes, scheme_number, usual_step(m), 0.01, 1.0, x, y, mask, terms, gradient,
-        0, C_NULL, C_NULL, C_NULL, C_NULL, C_NULL, buffer, 200,     # no data at arbitrary times
-    )
-    return code, String(buffer[1:findfirst(iszero, buffer)-1]), terms, gradient
+const KNOWN = (("Lorenz63", PAPER[1], [10.0, 28.0, 8 / 3]), ("Lorenz96", PAPER[2], [8.0, 40.0]))
+
+function cost_at_address(handle, p, D, bytes, scheme_number, m, x, y, mask; windows = size(x, 3), points = NO_POINTS)
+    terms, gradient = zeros(3, size(x, 3)), zero(x)
+    code, text = called("cost", handle, p, length(p), D, size(x, 2), windows, bytes, scheme_number, usual_step(m), 0.01,
+                        1.0, x, y, mask, terms, gradient, points...)
+    return code, text, terms, gradient
 end
 
-@testset "cost through its address, $(name(m))" for (number, m, p) in ((63, PAPER[1], [10.0, 28.0, 8 / 3]), (96, PAPER[2], [8.0]))
+@testset "cost through its address, $(name(m))" for (type, m, p) in KNOWN
+    handle = VDA.register("", "", type)
+    D = length(m)
     x, y, mask = noisy_problem(MersenneTwister(26), m, 5, 9)
     for (scheme_number, scheme) in ((1, Euler()), (4, RungeKutta4()))
-        code, text, terms, gradient = c_cost(number, 8, scheme_number, m, p, x, y, mask)
-        @test code === Cint(0) && isempty(text)
+        code, text, terms, gradient = cost_at_address(handle, p, D, 8, scheme_number, m, x, y, mask)
+        @test code === VDA.DONE && isempty(text)
         @test (terms, gradient) == cost_of(x, y, mask, scheme, m, usual_step(m))
     end
-    for (arguments, complaint) in (
-        ((7, 8, 4), "unknown model number 7"),
-        ((number, 2, 4), "numbers of 2 bytes"),
-        ((number, 8, 3), "unknown scheme number 3"),
+    outside = (1, fill(5, 1, 9), zeros(1, 9), zeros(1, 9), ones(1, 9), zeros(D, 1, 9))
+    for (changed, complaint) in (
+        ((0, p, D, 8, 4), "no model has the handle 0"),
+        ((-1, p, D, 8, 4), "no model has the handle -1"),
+        ((99, p, D, 8, 4), "no model has the handle 99"),
+        ((handle, p[1:end-1], D, 8, 4), "fields"),
+        ((handle, [p; 1.0], D, 8, 4), "fields"),
+        ((handle, [NaN; p[2:end]], D, 8, 4), "expected a finite number"),
+        ((handle, p, D + 1, 8, 4), "a state of $type has $D components, found $(D + 1)"),
+        ((handle, p, -1, 8, 4), "components, found -1"),
+        ((handle, p, D, 2, 4), "numbers of 2 bytes"),
+        ((handle, p, D, 8, 3), "unknown scheme number 3"),
     )
-        code, text, terms, _ = c_cost(arguments..., m, p, x, y, mask)
-        @test code === Cint(1) && occursin(complaint, text) && iszero(terms)
+        code, text, terms, _ = cost_at_address(changed..., m, x, y, mask)
+        @test code === VDA.REFUSED && occursin(complaint, text) && iszero(terms)
+    end
+    code, text, = cost_at_address(handle, p, D, 8, 4, m, x, y, mask; windows = -3)
+    @test code === VDA.REFUSED && occursin("windows is -3", text)
+    code, text, = cost_at_address(handle, p, D, 8, 4, m, x, y, mask; points = outside)
+    @test code === VDA.REFUSED && occursin("outside the 5 steps", text)
+end
+
+@testset "sizes that a circle cannot have" begin
+    handle = VDA.register("", "", "Lorenz96")
+    for (size, complaint) in ((3.0, "at least 4 components"), (0.0, "sizes of at least 1"), (-5.0, "sizes of at least 1"), (4.5, "a whole number"))
+        x = zeros(3, 6, 1)
+        code, text = called("simulate", handle, [8.0, size], 2, floor(Int, size), 6, 1, zeros(8), x, 0.05, 0.0, 1e-9, 1e-9)
+        @test code === VDA.REFUSED && occursin(complaint, text) && iszero(x)
     end
 end
 
 @testset "simulation and descent through their addresses" begin
-    m, p = PAPER[1], [10.0, 28.0, 8 / 3]
+    (m, p, handle) = (PAPER[1], [10.0, 28.0, 8 / 3], VDA.register("", "", "Lorenz63"))
     start = states(MersenneTwister(27), m, 3) ./ 4
-    x, buffer = zeros(3, 6, 3), zeros(UInt8, 200)
-    code = ccall(
-        Ptr{Cvoid}(UInt(VDA.entry_point("simulate"))), Cint,
-        (Int64, Ptr{Float64}, Int64, Int64, Int64, Ptr{Float64}, Ptr{Float64}, Float64, Float64, Float64, Float64, Ptr{UInt8}, Int64),
-        63, p, 3, 6, 3, start, x, 0.01, 0.5, 1e-9, 1e-9, buffer, 200,
-    )
+    x = zeros(3, 6, 3)
+    code, _ = called("simulate", handle, p, 3, 3, 6, 3, start, x, 0.01, 0.5, 1e-9, 1e-9)
     expected = similar(x)
     simulate!(expected, start, m, 0.01, 0.5, 1e-9, 1e-9)
-    @test code === Cint(0) && x == expected
+    @test code === VDA.DONE && x == expected
 
     x, y, mask = noisy_problem(MersenneTwister(28), m, 6, 3)
     expected = descend!(copy(x), y, mask, RungeKutta4(), m, 0.01, 0.01, 1.0, 1.5, 10)
-    code = ccall(
-        Ptr{Cvoid}(UInt(VDA.entry_point("descend"))), Cint,
-        (Int64, Ptr{Float64}, Int64, Int64, Int64, Int64, Int64, Float64, Float64, Float64, Ptr{Cvoid}, Ptr{Cvoid},
-         Ptr{Cvoid}, Float64, Int64, Int64, Ptr{Int64}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid},
-         Ptr{UInt8}, Int64),
-        63, p, 3, 6, 3, 8, 4, 0.01, 0.01, 1.0, x, y, mask, 1.5, 10,
-        0, C_NULL, C_NULL, C_NULL, C_NULL, C_NULL, buffer, 200,
-    )
-    @test code === Cint(0) && x == expected
+    code, _ = called("descend", handle, p, 3, 3, 6, 3, 8, 4, 0.01, 0.01, 1.0, x, y, mask, 1.5, 10, NO_POINTS...)
+    @test code === VDA.DONE && x == expected
 end

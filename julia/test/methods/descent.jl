@@ -1,7 +1,7 @@
 # Fixed-step gradient descent: its steps, its pieces, its memory.
 
 include("../shared/problems.jl")
-using VDA: Lanes, WindowBlock, iterate!, workspace, retype
+using VDA: Lanes, WindowBlock, iterate!, retype
 
 # Near the largest stable step, in units of the number of residuals.
 stable_step(x) = 0.15 * (size(x, 2) - 1) * size(x, 1)
@@ -53,7 +53,7 @@ end
 function allocated(::Type{N}, ::Type{S}, scheme, m, n) where {N,S}
     x, y, mask = noisy_problem(MersenneTwister(20), m, 6, VDA.lanes(N), S)
     block = WindowBlock{N}(x, y, mask, axes(x, 3))
-    ws, mₛ, h, γ = workspace(N, m), retype(S, m), S(usual_step(m)), S(1e-3)
+    ws, mₛ, h, γ = VDA.sweep_workspace(N, m), retype(S, m), S(usual_step(m)), S(1e-3)
     iterate!(block, ws, scheme, mₛ, h, γ, γ, 1)
     return @allocated iterate!(block, ws, scheme, mₛ, h, γ, γ, n)
 end

@@ -40,7 +40,7 @@ function swept(::Type{N}, x::Array{S}, y, mask, scheme, m, h) where {N,S}
         for range in ranges
             block = VDA.WindowBlock{N}(x, y, mask, range)
             out = zeros(N, size(x, 1), size(x, 2))
-            VDA.store_gradient!(out, block, VDA.workspace(N, m), scheme, VDA.retype(S, m), S(h), S(0.02), S(0.1))
+            VDA.store_gradient!(out, block, VDA.sweep_workspace(N, m), scheme, VDA.retype(S, m), S(h), S(0.02), S(0.1))
             VDA.scatter!(g, out, range)
         end
     end

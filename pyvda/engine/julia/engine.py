@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -36,28 +37,20 @@ from pyvda.engine.julia import (
     weak_constraint,
 )
 from pyvda.engine.julia.arguments import (
-    _F,
-    _I,
-    _P,
-    POINTS,
-    described,
     point_arguments,
     pointer,
     scheme_number,
 )
-from pyvda.errors import EngineError
-from pyvda.models.model import Model
+from pyvda.engine.julia.registry import Description, Registry
+from pyvda.engine.julia.signatures import prototype
+from pyvda.errors import EngineError, InputError
+from pyvda.models.model import JuliaSource, Model
+from pyvda.models.verdict import Verdict
 from pyvda.operators.points import Points
 
 _FORECAST, _TANGENT_LINEAR, _ADJOINT = 0, 1, 2
 
-_SIGNATURES = {
-    "simulate": (_I, _P, _I, _I, _I, _P, _P, _F, _F, _F, _F),
-    "cost": (_I, _P, _I, _I, _I, _I, _I, _F, _F, _F, _P, _P, _P, _P, _P, *POINTS),
-    "descend": (_I, _P, _I, _I, _I, _I, _I, _F, _F, _F, _P, _P, _P, _F, _I, *POINTS),
-    "observed": (_I, _P, _I, _I, _I, _I, _F, _P, _P, *POINTS),
-    "step": (_I, _P, _I, _I, _I, _F, _I, _P, _P, _P),
-}
+_REFUSED = 1
 _MESSAGE_BYTES = 2048
 
 
@@ -80,21 +73,73 @@ class JuliaEngine:
             self._thread.shutdown(wait=False)
             raise
         self.info = EngineInfo("julia", how, started.version, started.threads, reason)
+        self._process = os.getpid()
         self._address = started.address
         self._functions: dict[str, Any] = {}
+        self._registry = Registry(self.call)
 
-    def call(self, name: str, signature: tuple[Any, ...], *arguments: Any) -> None:
-        """Call the entry point `name`, whose C arguments are `signature`; wait for it."""
+    def call(self, name: str, *arguments: Any) -> None:
+        """Call the entry point `name` and wait for it.
+
+        Raises
+        ------
+        InputError
+            When Julia refuses the arguments.
+        EngineError
+            When Julia code raised an exception, and in a forked child.
+        """
+        if os.getpid() != self._process:
+            raise EngineError(
+                f"Julia was started in process {self._process}, of which this process is a fork, "
+                'and works only there; start processes by "spawn" '
+                '(multiprocessing.get_context("spawn"))'
+            )
         message = ctypes.create_string_buffer(_MESSAGE_BYTES)
 
         def run() -> int:
             if name not in self._functions:
-                prototype = ctypes.CFUNCTYPE(ctypes.c_int, *signature, ctypes.c_char_p, _I)
-                self._functions[name] = prototype(self._address(name))
+                self._functions[name] = prototype(name)(self._address(name))
             return int(self._functions[name](*arguments, message, _MESSAGE_BYTES))
 
-        if self._thread.submit(run).result() != 0:
-            raise EngineError(f"Julia: {message.value.decode('utf-8', 'replace')}")
+        status = self._thread.submit(run).result()
+        if status != 0:
+            said = message.value.decode("utf-8", "replace")
+            raise InputError(said) if status == _REFUSED else EngineError(f"Julia: {said}")
+
+    def handle(self, model: Model) -> int:
+        """Return Julia's handle of the model, whose derivatives were checked once.
+
+        Raises
+        ------
+        InputError
+            When the model has no Julia form, its file is not one of a model, or its tangent linear
+            or adjoint is wrong.
+        """
+        return self._registry.handle(model)
+
+    def model_arguments(self, model: Model, size: int | None = None) -> tuple[Any, ...]:
+        """Return the C arguments that stand for a model, with `size` components of the control."""
+        values = self._registry.values(model)
+        size = model.state_size if size is None else size
+        return (self._registry.handle(model), pointer(values), len(values), size)
+
+    def describe(self, source: JuliaSource, values: Array | None = None) -> Description:
+        """Return what a file says of its model, with these values of all fields or its defaults."""
+        return self._registry.describe(source, values)
+
+    def verdict(self, model: Model, *, parameters: bool = False) -> Verdict:
+        """Return what a comparison of the model's derivatives found.
+
+        Parameters
+        ----------
+        parameters : bool
+            Whether to look at the derivatives by its parameters, too.
+        """
+        return self._registry.verdict(model, parameters)
+
+    def starts(self, model: Model, count: int, seed: int) -> Array:
+        """Return states (count, D) from the `start` of the model's file."""
+        return self._registry.starts(model, count, seed)
 
     # The methods' verbs, a file each.
     weak_constraint = weak_constraint.weak_constraint
@@ -108,9 +153,6 @@ class JuliaEngine:
     forecast_with_parameters = parameters.forecast
     tangent_linear_with_parameters = parameters.tangent_linear
     adjoint_with_parameters = parameters.adjoint
-
-    def _call(self, name: str, *arguments: Any) -> None:
-        self.call(name, _SIGNATURES[name], *arguments)
 
     def simulate(
         self,
@@ -126,9 +168,8 @@ class JuliaEngine:
         windows = len(start)
         start = checked("start", start, (windows, model.state_size), np.dtype(float))
         x = np.empty((windows, steps, model.state_size))
-        number, parameters, size = described(model)
-        self._call(
-            "simulate", number, pointer(parameters), size, steps, windows, pointer(start),
+        self.call(
+            "simulate", *self.model_arguments(model), steps, windows, pointer(start),
             pointer(x), time_step, spinup, rtol, atol,
         )  # fmt: skip
         return x
@@ -147,7 +188,7 @@ class JuliaEngine:
         x, observation, mask = checked_problem(model, x, observation, mask)
         terms = np.empty((len(x), 3))
         g = np.empty_like(x) if gradient else None
-        self._call("cost", *_problem_arguments(model, settings, x, observation, mask),
+        self.call("cost", *self._problem_arguments(model, settings, x, observation, mask),
                    pointer(terms), None if g is None else pointer(g),
                    *point_arguments(points, x))  # fmt: skip
         return CostResult(terms[:, 0], terms[:, 1], np.sqrt(terms[:, 2]), g)
@@ -167,7 +208,7 @@ class JuliaEngine:
     ) -> Array:
         x, observation, mask = checked_problem(model, x, observation, mask)
         x = x.copy() if out is None else moved(x, out)
-        self._call("descend", *_problem_arguments(model, settings, x, observation, mask),
+        self.call("descend", *self._problem_arguments(model, settings, x, observation, mask),
                    step, iterations, *point_arguments(points, x))  # fmt: skip
         return x
 
@@ -175,10 +216,9 @@ class JuliaEngine:
         x = checked("x", x, (*np.shape(x)[:2], model.state_size), np.dtype(float))
         out = np.zeros(points.step.shape)
         if out.size:
-            number, parameters, size = described(model)
             windows, steps, _ = x.shape
-            self._call(
-                "observed", number, pointer(parameters), size, steps, windows,
+            self.call(
+                "observed", *self.model_arguments(model), steps, windows,
                 scheme_number(settings.scheme), settings.time_step, pointer(x), pointer(out),
                 *point_arguments(points, x),
             )  # fmt: skip
@@ -206,21 +246,18 @@ class JuliaEngine:
         x = checked("x", x, shape, np.dtype(float))
         v = checked("v", v, shape, np.dtype(float))
         out = np.empty_like(x)
-        number, parameters, size = described(model)
-        self._call(
-            "step", number, pointer(parameters), size, x.size // size, scheme_number(scheme),
+        self.call(
+            "step", *self.model_arguments(model), x.size // model.state_size, scheme_number(scheme),
             time_step, what, pointer(x), pointer(v), pointer(out),
         )  # fmt: skip
         return out
 
-
-def _problem_arguments(
-    model: Model, settings: CostSettings, x: Array, observation: Array, mask: Array
-) -> tuple[Any, ...]:
-    number, parameters, size = described(model)
-    windows, steps, _ = x.shape
-    return (
-        number, pointer(parameters), size, steps, windows, x.itemsize,
-        scheme_number(settings.scheme), settings.time_step, settings.lambda1, settings.lambda2,
-        pointer(x), pointer(observation), pointer(mask),
-    )  # fmt: skip
+    def _problem_arguments(
+        self, model: Model, settings: CostSettings, x: Array, observation: Array, mask: Array
+    ) -> tuple[Any, ...]:
+        windows, steps, _ = x.shape
+        return (
+            *self.model_arguments(model), steps, windows, x.itemsize,
+            scheme_number(settings.scheme), settings.time_step, settings.lambda1, settings.lambda2,
+            pointer(x), pointer(observation), pointer(mask),
+        )  # fmt: skip

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pyvda.engine.interface import Array, CostSettings, checked
-from pyvda.engine.julia.arguments import _F, _I, _P, described, pointer, scheme_number
+from pyvda.engine.julia.arguments import pointer, scheme_number
 from pyvda.models.model import Model
 
 if TYPE_CHECKING:
     from pyvda.engine.julia.engine import JuliaEngine
-
-_SIGNATURE = (_I, _P, _I, _I, _I, _I, _F, _P, _P, _P, _I, _F, _I, _I, _I, _P, _I, _I, _P, _P)
 
 
 def ensemble_smoother(
@@ -32,7 +30,7 @@ def ensemble_smoother(
     spread: bool = True,
 ) -> tuple[Array, Array | None]:
     """See `Engine.ensemble_smoother`."""
-    windows, steps, size = shape = np.shape(observation)
+    windows, steps, _ = shape = np.shape(observation)
     observation = checked("observation", observation, shape, np.dtype(float))
     precision = checked("precision", precision, shape, np.dtype(float))
     members = checked("members", members, (len(members), model.state_size), np.dtype(float))
@@ -45,10 +43,9 @@ def ensemble_smoother(
     mean = np.empty(shape)
     stdev = np.empty(shape) if spread else None
     if windows:
-        number, parameters, _ = described(model)
         engine.call(
-            "ensemble_smoother", _SIGNATURE,
-            number, pointer(parameters), size, steps, windows, scheme_number(settings.scheme),
+            "ensemble_smoother",
+            *engine.model_arguments(model), steps, windows, scheme_number(settings.scheme),
             settings.time_step, pointer(observation), pointer(precision), pointer(members),
             len(members), inflation, lag, depth, iterations, pointer(reflections), columns, count,
             pointer(mean), None if stdev is None else pointer(stdev),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from pyvda.engine.interface import Array
-from pyvda.engine.julia.arguments import _I, _P, pointer
+from pyvda.engine.julia.arguments import pointer
 from pyvda.errors import InputError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def residual_gradient(engine: JuliaEngine, scales: GENNScales, x: Array) -> tupl
     scales = scales.check(x)
     g, v = np.empty_like(x), np.empty_like(x)
     if x.size:
-        engine.call("genn", (*_GENN, _P, _P), *_genn_arguments(scales, x), pointer(g), pointer(v))
+        engine.call("genn", *_genn_arguments(scales, x), pointer(g), pointer(v))
     return g, v
 
 
@@ -103,7 +103,7 @@ def residual_gradient_back(
     totals = [tuple(map(np.zeros_like, weights)) for weights in scales.weights]
     if x.size:
         engine.call(
-            "genn_back", (*_GENN, _P, _P, _P, _P), *_genn_arguments(scales, x), pointer(v),
+            "genn_back", *_genn_arguments(scales, x), pointer(v),
             pointer(g_bar), pointer(x_bar),
             _addresses([total for three in totals for total in three]) if trained else None,
         )  # fmt: skip
@@ -128,7 +128,7 @@ def convolutions(
     y = np.empty((*x.shape[:-1], len(weights[-1])), x.dtype)
     if x.size:
         arguments = _chain_arguments(weights, relus, x, periodic)
-        engine.call("convolutions", (*_CHAIN, _P), *arguments, pointer(y))
+        engine.call("convolutions", *arguments, pointer(y))
     return y
 
 
@@ -149,15 +149,11 @@ def convolutions_back(
     totals = list(map(np.zeros_like, weights))
     if x.size:
         engine.call(
-            "convolutions_back", (*_CHAIN, _P, _P, _P),
+            "convolutions_back",
             *_chain_arguments(weights, relus, x, periodic),
             pointer(y_bar), pointer(x_bar), _addresses(totals) if trained else None,
         )  # fmt: skip
     return x_bar, totals if trained else None
-
-
-_GENN = (_I, _P, _I, _I, _I, _P, _P, _P)
-_CHAIN = (_I, _P, _I, _I, _P, _P, _P)
 
 
 def _genn_arguments(scales: GENNScales, x: Array) -> tuple[Any, ...]:

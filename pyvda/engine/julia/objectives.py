@@ -8,11 +8,6 @@ import numpy as np
 
 from pyvda.engine.interface import Array, CostSettings, checked
 from pyvda.engine.julia.arguments import (
-    _F,
-    _I,
-    _P,
-    POINTS,
-    described,
     point_arguments,
     pointer,
     scheme_number,
@@ -23,10 +18,6 @@ from pyvda.operators.points import Points
 if TYPE_CHECKING:
     from pyvda.engine.julia.engine import JuliaEngine
 
-_SHOOTING = (
-    _I, _P, _I, _I, _I, _I, _F, _I, _I, _P, _P, _P, _P, _P, _P, _P, _F, *POINTS,
-)  # fmt: skip
-_STRONG = (_I, _P, _I, _I, _I, _I, _F, _I, _P, _P, _P, _P, _P, _P, _P, *POINTS)
 _REAL = np.dtype(float)
 
 
@@ -55,10 +46,9 @@ def shooting_objective(
     inverse = checked("background_precision", background_precision, (size, size), _REAL)
     J = np.empty(windows)
     g = np.empty((windows, -(-steps // every), size)) if gradient else None
-    number, parameters, _ = described(model)
     engine.call(
-        "shooting_objective", _SHOOTING,
-        number, pointer(parameters), size, steps, windows, scheme_number(settings.scheme),
+        "shooting_objective",
+        *engine.model_arguments(model), steps, windows, scheme_number(settings.scheme),
         settings.time_step, substeps, every, pointer(x), pointer(J),
         None if g is None else pointer(g), pointer(observation), pointer(precision),
         pointer(background), pointer(inverse), weight, *point_arguments(points, x),
@@ -87,10 +77,9 @@ def strong_objective(
     background = checked("background", background, (size,), _REAL)
     inverse = checked("background_precision", background_precision, (size, size), _REAL)
     J, g = np.empty(windows), np.empty((windows, size))
-    number, parameters, _ = described(model)
     engine.call(
-        "strong_objective", _STRONG,
-        number, pointer(parameters), size, steps, windows, scheme_number(settings.scheme),
+        "strong_objective",
+        *engine.model_arguments(model), steps, windows, scheme_number(settings.scheme),
         settings.time_step, lead, pointer(start), pointer(J), pointer(g), pointer(observation),
         pointer(precision), pointer(background), pointer(inverse),
         *point_arguments(points, observation),

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pyvda.engine.interface import Array, CostSettings, checked
-from pyvda.engine.julia.arguments import _F, _I, _P, described, pointer, scheme_number
+from pyvda.engine.julia.arguments import pointer, scheme_number
 from pyvda.models.model import Model
 
 if TYPE_CHECKING:
     from pyvda.engine.julia.engine import JuliaEngine
 
-_STEP = (_I, _P, _I, _I, _I, _I, _F, _I, _P, _P, _P)
 _FORECAST, _TANGENT_LINEAR, _ADJOINT = 0, 1, 2
 
 
@@ -47,10 +46,9 @@ def _step(
     z = checked("z", z, shape, np.dtype(float))
     v = checked("v", v, shape, np.dtype(float))
     out = np.empty_like(z)
-    number, parameters, _ = described(model)
     engine.call(
-        "step_with_parameters", _STEP,
-        number, pointer(parameters), size, estimated, z.size // size,
+        "step_with_parameters",
+        *engine.model_arguments(model, size), estimated, z.size // size,
         scheme_number(settings.scheme), settings.time_step, what, pointer(z), pointer(v),
         pointer(out),
     )  # fmt: skip

@@ -8,15 +8,12 @@ import numpy as np
 
 from pyvda.engine.data import Posterior
 from pyvda.engine.interface import Array, CostSettings, checked
-from pyvda.engine.julia.arguments import _F, _I, _P, described, pointer, scheme_number
+from pyvda.engine.julia.arguments import pointer, scheme_number
 from pyvda.models.model import Model
 
 if TYPE_CHECKING:
     from pyvda.climate.library import Library
     from pyvda.engine.julia.engine import JuliaEngine
-
-_POSTERIOR = (_I, _P, _I, _I, _I, _I, _F, _P, _P, _P, _I, _I, _I, _P, _P, _I, _F, _P, _P, _P, _P)
-_STARTS = (_I, _I, _I, _P, _P, _P, _I, _I, _I, _P, _P, _I, _P)
 
 
 def posterior_mean(
@@ -40,10 +37,9 @@ def posterior_mean(
     mean, stdev, info = np.empty(shape), np.empty(shape), np.empty((windows, 3))
     trajectories, length, _ = library.states.shape
     if windows:
-        number, parameters, _ = described(model)
         engine.call(
-            "posterior_mean", _POSTERIOR,
-            number, pointer(parameters), size, steps, windows, scheme_number(settings.scheme),
+            "posterior_mean",
+            *engine.model_arguments(model), steps, windows, scheme_number(settings.scheme),
             settings.time_step, pointer(observation), pointer(precision), pointer(library.states),
             length, trajectories, library.lead, pointer(library.signs), pointer(noise), len(noise),
             enough, pointer(spread), pointer(mean), pointer(stdev), pointer(info),
@@ -69,7 +65,7 @@ def best_starts(
     trajectories, length, _ = library.states.shape
     if windows:
         engine.call(
-            "best_starts", _STARTS,
+            "best_starts",
             size, steps, windows, pointer(observation), pointer(precision),
             pointer(library.states), length, trajectories, library.lead, pointer(library.signs),
             pointer(apart), count, pointer(starts),

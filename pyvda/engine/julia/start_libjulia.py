@@ -10,22 +10,26 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
+import logging
 import os
 import shutil
 import subprocess
-from pathlib import Path
 
 from pyvda.engine.julia.engine import StartedJulia
+from pyvda.engine.julia.source import julia_source
 from pyvda.errors import EngineError
+
+log = logging.getLogger("pyvda")
 
 _ASK = r"""
 using Libdl
 println(abspath(first(filter(p -> occursin(r"^libjulia\.", basename(p)), dllist()))))
 println(Sys.BINDIR)
 println(abspath(Sys.BINDIR, unsafe_string(Base.JLOptions().image_file)))
+flush(stdout)
+f() = try; error(); catch; println("exceptions work"); end
+f()
 """
-
-
 _ANSWER_SECONDS = 120  # a Julia on a network file system may take half a minute to start
 
 
@@ -39,15 +43,6 @@ def julia_command() -> str | None:
     if declined():
         return None
     return shutil.which(os.environ.get("PYVDA_JULIA") or "julia")
-
-
-def julia_source() -> Path:
-    """Return the file VDA.jl: inside the package when installed, beside it in a checkout."""
-    package = Path(__file__).resolve().parents[2]
-    for folder in (package / "julia", package.parent / "julia"):
-        if (folder / "src" / "VDA.jl").is_file():
-            return folder / "src" / "VDA.jl"
-    raise EngineError(f"no julia/src/VDA.jl in {package} or beside it; reinstall pyvda")
 
 
 def loading() -> str:
@@ -84,10 +79,11 @@ def start() -> StartedJulia:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise EngineError(f"{command} does not run: {error}") from None
-    if asked.returncode != 0:
+    answers = asked.stdout.splitlines()
+    if len(answers) < 3:
         reason = (asked.stderr.strip().splitlines() or [f"exit code {asked.returncode}"])[-1]
         raise EngineError(f"{command} does not run: {reason}")
-    library, bindir, image = asked.stdout.split("\n")[:3]
+    library, bindir, image = answers[:3]
     # Debian's libjulia brings a libunwind whose _Unwind_Resume must not come before the compiler's:
     # a C++ exception in any library loaded later (matplotlib's, say) would abort the process.
     with contextlib.suppress(OSError):
@@ -114,6 +110,9 @@ def start() -> StartedJulia:
         return text
 
     evaluate(loading())
+    # Debian 11's Julia on Debian 12 ends the process at an exception: boundary/exceptions.jl.
+    if asked.returncode != 0 and evaluate("VDA.forget_compiled_code!()") != "true":
+        log.warning("exceptions of this Julia end the process (libunwind does not fit)")
     return StartedJulia(
         version=evaluate("VERSION"),
         threads=int(evaluate("Threads.nthreads()")),

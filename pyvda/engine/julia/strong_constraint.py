@@ -10,11 +10,6 @@ import numpy as np
 from pyvda.engine.data import Minima
 from pyvda.engine.interface import Array, CostSettings, checked, estimated_parameters
 from pyvda.engine.julia.arguments import (
-    _F,
-    _I,
-    _P,
-    POINTS,
-    described,
     point_arguments,
     pointer,
     scheme_number,
@@ -24,11 +19,6 @@ from pyvda.operators.points import Points
 
 if TYPE_CHECKING:
     from pyvda.engine.julia.engine import JuliaEngine
-
-_MINIMISE = (
-    _I, _P, _I, _I, _I, _I, _I, _F, _P, _P, _P, _I, _P, _P, _P, _I, _I, _I, _F, _P, _P, _P, *POINTS,
-)  # fmt: skip
-_FOLLOW = (_I, _P, _I, _I, _I, _I, _I, _F, _P, _P, _I, _P, _P)
 
 
 def strong_constraint(
@@ -70,10 +60,9 @@ def strong_constraint(
     hessian = np.empty((windows, count, size, size))
     info = np.empty((windows, count, 4))
     if windows:
-        number, parameters, _ = described(model)
         engine.call(
-            "strong_constraint", _MINIMISE,
-            number, pointer(parameters), size, estimated, steps, windows,
+            "strong_constraint",
+            *engine.model_arguments(model, size), estimated, steps, windows,
             scheme_number(settings.scheme), settings.time_step, pointer(observation),
             pointer(precision), pointer(starts), count, pointer(background),
             pointer(background_precision), pointer(metric), lead, growth, iterations, tolerance,
@@ -101,10 +90,9 @@ def trajectories(
     hessian = checked("hessian", hessian, (windows, size, size), np.dtype(float))
     x, stdev = np.empty((windows, steps, size)), np.empty((windows, steps, size))
     if windows:
-        number, parameters, _ = described(model)
         engine.call(
-            "trajectories", _FOLLOW,
-            number, pointer(parameters), size, estimated_parameters(model, size), steps, windows,
+            "trajectories",
+            *engine.model_arguments(model), estimated_parameters(model, size), steps, windows,
             scheme_number(settings.scheme), settings.time_step, pointer(control), pointer(hessian),
             lead, pointer(x), pointer(stdev),
         )  # fmt: skip

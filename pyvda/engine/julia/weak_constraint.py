@@ -9,11 +9,6 @@ import numpy as np
 from pyvda.engine.data import Minimum, Shooting
 from pyvda.engine.interface import Array, CostSettings, checked
 from pyvda.engine.julia.arguments import (
-    _F,
-    _I,
-    _P,
-    POINTS,
-    described,
     point_arguments,
     pointer,
     scheme_number,
@@ -23,11 +18,6 @@ from pyvda.operators.points import Points
 
 if TYPE_CHECKING:
     from pyvda.engine.julia.engine import JuliaEngine
-
-_SIGNATURE = (
-    _I, _P, _I, _I, _I, _I, _F, _I, _I, _P, _P, _P, _P, _P, _P, _P, _P, _P, _I, _I, _F, _F, _I, _P,
-    *POINTS,
-)  # fmt: skip
 
 
 def weak_constraint(
@@ -61,10 +51,9 @@ def weak_constraint(
     result = np.empty((windows, 4))
     stdev = np.empty(shape) if spread else None
     if windows:
-        number, parameters, _ = described(model)
         engine.call(
-            "weak_constraint", _SIGNATURE,
-            number, pointer(parameters), size, steps, windows, scheme_number(settings.scheme),
+            "weak_constraint",
+            *engine.model_arguments(model), steps, windows, scheme_number(settings.scheme),
             settings.time_step, shooting.substeps, shooting.every, pointer(x),
             None if stdev is None else pointer(stdev), pointer(result), pointer(observation),
             pointer(mask), pointer(divisor), pointer(background), pointer(precision),

@@ -9,9 +9,9 @@ struct Lorenz63{T} <: SmallModel
     β::T
 end
 
-Base.length(::Lorenz63) = 3
-@inline size_of(::Lorenz63) = Val(3)
-retype(::Type{T}, m::Lorenz63) where {T} = Lorenz63{T}(m.σ, m.ρ, m.β)
+Lorenz63(; σ = 10.0, ρ = 28.0, β = 8 / 3) = Lorenz63(σ, ρ, β)
+variables(::Type{<:Lorenz63}) = ("x", "y", "z")
+time_step(::Type{<:Lorenz63}) = 0.01
 
 "    tendency(m, x) -> dx/dt"
 @inline function tendency(m::Lorenz63, (x₁, x₂, x₃))
@@ -36,9 +36,6 @@ end
         -muladd(x₁, v₂, m.β * v₃),
     )
 end
-
-parameters(m::Lorenz63) = (m.σ, m.ρ, m.β)
-@inline with_parameters(::Lorenz63, (σ, ρ, β)) = Lorenz63(σ, ρ, β)
 
 "    parameter_tangent(m, x, θ′) -> ∂f/∂θ θ′, with θ = (σ, ρ, β)"
 @inline parameter_tangent(::Lorenz63, (x₁, x₂, x₃), (σ′, ρ′, β′)) = (σ′ * (x₂ - x₁), ρ′ * x₁, -(β′ * x₃))

@@ -1,15 +1,5 @@
-"""
-    Lorenz96(F, D)
-
-Lorenz (1996), eq. (16): D points on a circle (40 in the paper), forcing F (8 in the paper).
-"""
-struct Lorenz96{T} <: LargeModel
-    F::T
-    D::Int
-end
-
-Base.length(m::Lorenz96) = m.D
-retype(::Type{T}, m::Lorenz96) where {T} = Lorenz96{T}(m.F, m.D)
+# A circle of D >= 4 places with two neighbours to either side: the stencil of a LargeModel that does not
+# define `each_place`.
 
 "The neighbours of the point i: i-2, i-1, i, i+1, i+2 on the circle."
 struct Neighbours
@@ -21,8 +11,7 @@ struct Neighbours
 end
 
 # The circle is closed at its two ends only, so that the long loop in the middle has no wrap-around.
-@inline function each_place(f::F, m::Lorenz96) where {F}
-    D = m.D
+@inline function each_circle_place(f::F, D::Int) where {F}
     f(Neighbours(D - 1, D, 1, 2, 3))
     f(Neighbours(D, 1, 2, 3, 4))
     for i in 3:D-2
@@ -36,8 +25,7 @@ end
 # Four places at a time, with the eight values around them in registers: half of these are still
 # there from the four places before. Place by place, the compiler has to load every neighbour from
 # memory again, since what it has just stored might be one; loads then take longer than the arithmetic.
-@inline function map_places!(f::F, out, m::Lorenz96, around::Tuple, here::Tuple) where {F}
-    D = m.D
+@inline function map_circle!(f::F, out, D::Int, around::Tuple, here::Tuple) where {F}
     last = first_four(around, D)
     for group in 0:D÷4-1
         i = 4group + 1
@@ -76,30 +64,6 @@ const FOUR = ntuple(k -> Neighbours(k, k + 1, k + 2, k + 3, k + 4), 4)
     ((eight[1][5], eight[1][6], eight[1][7], eight[1][8]), last_four(Base.tail(eight))...)
 @inline last_four(::Tuple{}) = ()
 
-"    tendency(m, x, s) -> component s.i of dx/dt"
-@inline tendency(m::Lorenz96, x, s::Neighbours) =
-    @inbounds muladd(x[s.r] - x[s.ll], x[s.l], m.F - x[s.i])
+@inline each_place(f::F, m::LargeModel) where {F} = each_circle_place(f, length(m))
 
-"    tangent_linear(m, x, δ, s) -> component s.i of 𝐌(x) δ"
-@inline tangent_linear(m::Lorenz96, x, δ, s::Neighbours) =
-    @inbounds muladd(x[s.r] - x[s.ll], δ[s.l], muladd(x[s.l], δ[s.r] - δ[s.ll], -δ[s.i]))
-
-# Row i of 𝐌ᵀ collects the three equations in which xᵢ stands as x_{i+1}, x_{i-2}, x_{i-1}.
-"    adjoint(m, x, v, s) -> component s.i of 𝐌(x)ᵀ v"
-@inline adjoint(m::Lorenz96, x, v, s::Neighbours) =
-    @inbounds muladd(x[s.rr] - x[s.l], v[s.r], muladd(x[s.ll], v[s.l], -muladd(x[s.r], v[s.rr], v[s.i])))
-
-parameters(m::Lorenz96) = (m.F,)
-@inline with_parameters(m::Lorenz96, (F,)) = Lorenz96(F, m.D)
-
-"    parameter_tangent(m, x, θ′, s) -> component s.i of ∂f/∂θ θ′, with θ = (F,)"
-@inline parameter_tangent(::Lorenz96, x, (F′,), ::Neighbours) = F′
-
-"    parameter_adjoint(m, x, v) -> (∂f/∂θ)ᵀ v"
-@inline function parameter_adjoint(m::Lorenz96, x, v)
-    F̄ = v[1]
-    for i in 2:m.D
-        F̄ += @inbounds v[i]
-    end
-    return (F̄,)
-end
+const SMALLEST_CIRCLE = 4

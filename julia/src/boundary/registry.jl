@@ -1,0 +1,293 @@
+# Models by handle. `register` evaluates the file of a model in a module of its own, where the contract of
+# models/model.jl is imported already, looks for its struct, and answers with a handle: the place of the
+# model's type in a list. What is called with a handle afterwards runs in the newest world age, since Julia
+# enters an @cfunction there.
+
+struct Registered
+    type::Any                   # Rossler: without its type parameter
+    name::String
+    file::String
+    fields::Vector{Symbol}
+end
+
+const REGISTERED = Registered[]
+const HANDLES = Dict{NTuple{3,String},Int}()        # of source, file and type
+
+"    register(source, file, type) -> a handle, or a sentence; an empty source is for VDA's own models"
+function register(source, file, type)
+    key = (String(source), String(file), String(type))
+    haskey(HANDLES, key) && return HANDLES[key]
+    home = VDA
+    if !isempty(source)
+        home = model_module()
+        refused = evaluate!(home, key[1], key[2])
+        refused === nothing || return refused
+    end
+    found = Base.invokelatest(only_model, home, key[2], key[3])
+    found isa String && return found
+    refused = Base.invokelatest(missing_function, found)
+    refused === nothing || return "$(isempty(file) ? type : basename(key[2])): $refused"
+    isempty(source) || prepare(found)
+    push!(REGISTERED, Registered(found, string(nameof(found)), key[2], collect(Symbol, fieldnames(found))))
+    return HANDLES[key] = length(REGISTERED)
+end
+
+"A module for the file of a model."
+function model_module()
+    home = Module(:UserModel)
+    Core.eval(home, Expr(:const, Expr(:(=), :VDA, VDA)))
+    for name in CONTRACT
+        Core.eval(home, Expr(:import, Expr(:(:), Expr(:., :., :VDA), Expr(:., name))))
+    end
+    return home
+end
+
+# An expression at a time: then the line of the one that fails is known, and functions can be inlined.
+"    evaluate!(home, source, file) -> nothing, or what is wrong, with file and line"
+function evaluate!(home, source, file)
+    short = basename(file)
+    program = Base.parse_input_line(source; filename = file)
+    bad = unparsed(program)
+    bad === nothing || return "$short:$(failing_line(source)): $bad"
+    line = 1
+    for ex in (program isa Expr && program.head === :toplevel ? program.args : Any[program])
+        if ex isa LineNumberNode
+            line = ex.line
+            continue
+        end
+        try
+            Core.eval(home, inlined(ex))
+        catch e
+            return "$short:$(line_of(catch_backtrace(), file, line)): $(message_of(e))"
+        end
+    end
+    return nothing
+end
+
+"    unparsed(ex) -> the parser's message, where it could not read the text"
+unparsed(ex) = nothing
+function unparsed(ex::Expr)
+    ex.head in (:error, :incomplete) && return replace(message_of(first(ex.args)), r"^incomplete: " => "")
+    for a in ex.args
+        a isa Expr && a.head in (:error, :incomplete) && return unparsed(a)
+    end
+    return nothing
+end
+
+"The line on which the first expression begins that the parser cannot read."
+function failing_line(source)
+    (at, last) = (firstindex(source), lastindex(source))
+    while at <= last
+        while at <= last && isspace(source[at])
+            at = nextind(source, at)
+        end
+        start = at
+        at <= last || break
+        ex, at = Meta.parse(source, at; raise = false)
+        ex isa Expr && ex.head in (:error, :incomplete) && return 1 + count(==('\n'), SubString(source, 1, prevind(source, start)))
+    end
+    return 1 + count(==('\n'), source)
+end
+
+# Where the kernels call a model's functions they have to become part of them.
+const KERNEL_FUNCTIONS = (:tendency, :tangent_linear, :adjoint, :parameter_tangent, :parameter_adjoint, :each_place, :map_places!)
+inlined(ex) = ex
+function inlined(ex::Expr)
+    ex.head in (:function, :(=)) && defined_name(ex.args[1]) in KERNEL_FUNCTIONS || return ex
+    return Expr(:macrocall, GlobalRef(Base, Symbol("@inline")), LineNumberNode(0), ex)
+end
+defined_name(ex) = nothing
+defined_name(ex::Expr) =
+    ex.head === :where || ex.head === :(::) ? defined_name(ex.args[1]) :
+    ex.head === :call ? (ex.args[1] isa Symbol ? ex.args[1] : ex.args[1] isa Expr && ex.args[1].head === :. ? ex.args[1].args[2].value : nothing) :
+    nothing
+
+"    line_of(backtrace, file, line) -> the line of the file at which it went wrong, as far as is known"
+function line_of(backtrace, file, line)
+    for frame in stacktrace(backtrace)
+        String(frame.file) == file && frame.line > 0 && return frame.line
+    end
+    return line
+end
+
+"    message_of(e) -> Julia's message, on one line, without our frames"
+message_of(e::String) = one_line(e)
+message_of(e::TaskFailedException) = message_of(e.task.exception)
+message_of(e::LoadError) = message_of(e.error)
+message_of(e) = one_line(sprint(showerror, e))
+function one_line(text)
+    text = first(split(text, r"\n(Stacktrace|Closest candidates|The applicable method)"))
+    return join(filter(!isempty, Base.strip.(split(text, '\n'))), "; ")
+end
+
+# --- what a file must have --------------------------------------------------------------------------
+
+function is_model(home, name)
+    isdefined(home, name) && !Base.isdeprecated(home, name) || return false
+    T = getfield(home, name)
+    return T isa Type && T <: Model && T !== Union{} && !isabstracttype(T) && Base.unwrap_unionall(T) isa DataType &&
+           parentmodule(T) === home && !(T <: AnyWithParameters)
+end
+
+"    only_model(home, file, type) -> the struct of this name, or the only one, or a sentence"
+function only_model(home, file, type)
+    found = [getfield(home, name) for name in names(home; all = true) if is_model(home, name)]
+    if !isempty(type)
+        named = filter(T -> string(nameof(T)) == type, found)
+        isempty(named) || return first(named)
+        return home === VDA ? "the Julia engine has no model $type" :
+               "$(basename(file)) has no model $type; found $(isempty(found) ? "none" : join(nameof.(found), ", "))"
+    end
+    isempty(found) && return "$(basename(file)) defines no model: expected a struct <: SmallModel, LargeModel or VectorModel"
+    length(found) == 1 || return "$(basename(file)) defines several models ($(join(nameof.(found), ", "))); expected one struct a file"
+    return first(found)
+end
+
+"    gives(f, W, position, count) -> is there a method of f for the model W, its argument at `position`"
+gives(f, W, position, count) = any(methods(f)) do method
+    types = Base.unwrap_unionall(method.sig).parameters
+    length(types) == count + 1 || return false
+    T = types[position+1]
+    T isa TypeVar && (T = T.ub)
+    T = Base.unwrap_unionall(T)
+    return T isa DataType && T.name === Base.typename(W)
+end
+
+# What is fitting for all numbers of a model may be written with fewer or more variables.
+"    missing_function(W) -> a sentence about what the struct or its functions lack, or nothing"
+function missing_function(W)
+    name = nameof(W)
+    body = Base.unwrap_unionall(W)
+    length(body.parameters) <= 1 || return "$name has $(length(body.parameters)) type parameters, expected one, that of its parameters"
+    for (k, field) in enumerate(fieldnames(W))
+        F = body.types[k]
+        F isa TypeVar || F <: Integer && F !== Bool || W <: VectorModel && F <: AbstractFloat ||
+            return "the field $field of $name has the type $F, expected the struct's type parameter (struct $name{T}, $field::T) for a parameter or Int for a size"
+    end
+    hasmethod(variables, Tuple{Type{W}}) || hasmethod(variables, Tuple{Type{concrete(W)}}) ||
+        return "write variables(::Type{<:$name}), the names of its variables, as (\"x\", \"y\")"
+    hasmethod(time_step, Tuple{Type{concrete(W)}}) || return "write time_step(::Type{<:$name}), its assimilation step"
+    if W <: SmallModel
+        gives(tendency, W, 1, 2) || return "write tendency(m::$name, (x, y, ...)), which returns dx/dt as a tuple"
+    elseif W <: LargeModel
+        gives(tendency, W, 1, 3) || return "write tendency(m::$name, x, s), the tendency at the place s.i"
+        gives(tangent_linear, W, 1, 4) || return "write tangent_linear(m::$name, x, dx, s): a LargeModel has no derivatives by default"
+        gives(adjoint, W, 1, 4) || return "write adjoint(m::$name, x, v, s): a LargeModel has no derivatives by default"
+        gives(dimensions, W, 1, 1) || return "write dimensions(m::$name), as (site = m.n,)"
+    else
+        (tends, steps) = (gives(tendency!, W, 2, 4), gives(step!, W, 2, 4))
+        tends || steps || return "write tendency!(dx, m::$name, x, work), or step!(x1, m::$name, x, work)"
+        tends && steps && return "$name has tendency! and step!; expected one of them, of which tangent_linear! and adjoint! are the derivatives"
+        gives(tangent_linear!, W, 2, 5) || return "write tangent_linear!(dy, m::$name, x, dx, work): a VectorModel has no derivatives by default"
+        gives(adjoint!, W, 2, 5) || return "write adjoint!(xbar, m::$name, x, ybar, work): a VectorModel has no derivatives by default"
+        gives(dimensions, W, 1, 1) || return "write dimensions(m::$name), as (y = m.n, x = m.n)"
+    end
+    return nothing
+end
+concrete(W) = W isa UnionAll ? W{Float64} : W
+
+"    prepare(W): methods that follow from what the file of W has and has not"
+function prepare(W)
+    if W <: VectorModel && gives(step!, W, 2, 4)
+        @eval has_own_step(::$W) = true
+    elseif W <: LargeModel && !gives(each_place, W, 2, 2) && !gives(map_places!, W, 3, 5)
+        @eval @inline map_places!(f::F, out, m::$W, around::Tuple, here::Tuple) where {F} =
+            map_circle!(f, out, length(m), around, here)
+    end
+    return nothing
+end
+needs_circle(m::Model) = false
+needs_circle(m::LargeModel) = !gives(each_place, wrapper(typeof(m)), 2, 2)
+
+# --- a model at a handle ------------------------------------------------------------------------------
+
+"    handle_refusal(handle, p, n) -> why there is no model of n fields at the handle, or nothing"
+function handle_refusal(handle, p, n)
+    1 <= handle <= length(REGISTERED) || return "no model has the handle $handle; expected what `register` returned"
+    r = REGISTERED[handle]
+    n == length(r.fields) || return "$(r.name) has $(length(r.fields)) fields ($(join(r.fields, ", "))), found $n values"
+    n > 0 && p == C_NULL && return "the values of the fields of $(r.name) are missing"
+    for (k, field) in enumerate(r.fields)
+        v = unsafe_load(p, k)
+        isfinite(v) || return "the field $field of $(r.name) is $v, expected a finite number"
+        is_parameter(r.type, k) || (v == round(v) && abs(v) < 1e15) || return "the field $field of $(r.name) is $v, expected a whole number"
+    end
+    return nothing
+end
+
+"    model_at(handle, p) -> the model, after `handle_refusal`"
+function model_at(handle, p)
+    W = REGISTERED[handle].type
+    return W((is_parameter(W, k) ? unsafe_load(p, k) : Int(unsafe_load(p, k)) for k in 1:fieldcount(Base.unwrap_unionall(W)))...)
+end
+
+"    size_refusal(m, D) -> why the model cannot have a state of D components, or nothing"
+function size_refusal(m, D)
+    name = nameof(typeof(m))
+    dims = dimensions_of(m)
+    all(sizes -> all(>(0), values(sizes)), dims) || return "$name has dimensions $(join(dims, ", ")), expected sizes of at least 1"
+    length(m) == D || return "a state of $name has $(length(m)) components, found $D"
+    if needs_circle(m)
+        length(dims) == 1 && length(first(dims)) == 1 ||
+            return "write each_place(f, m::$name): its state is no single line of places, for which there is a default"
+        D >= SMALLEST_CIRCLE || return "$name needs at least $SMALLEST_CIRCLE components, found $D"
+    end
+    return nothing
+end
+
+# --- what Python asks about a model -------------------------------------------------------------------
+
+"""
+    description(handle, m) -> lines of words separated by tabs
+
+    kind        small, large or vector
+    form        tendency or step
+    time_step   in the model's units
+    spinup      the same; nothing where the model does not say
+    field       name, real or size, the value
+    variable    name, then name=size of each dimension, slowest first
+    gives       of start, land, parameters (derivatives by them): those that there are
+"""
+function description(handle, m)
+    r = REGISTERED[handle]
+    W = r.type
+    lines = ["type\t$(r.name)",
+             "kind\t$(m isa SmallModel ? "small" : m isa LargeModel ? "large" : "vector")",
+             "form\t$(has_own_step(m) ? "step" : "tendency")",
+             "time_step\t$(Float64(time_step(m)))",
+             "spinup\t$(gives(spinup, W, 1, 1) ? string(Float64(spinup(m))) : "")"]
+    for (k, field) in enumerate(r.fields)
+        push!(lines, "field\t$field\t$(is_parameter(W, k) ? "real" : "size")\t$(Float64(getfield(m, k)))")
+    end
+    for (name, dims) in zip(variables(typeof(m)), dimensions_of(m))
+        push!(lines, join(["variable", string(name), ("$k=$n" for (k, n) in pairs(dims))...], "\t"))
+    end
+    known = ["start" => gives(start, W, 1, 2), "land" => gives(land, W, 1, 1), "parameters" => knows_parameters(m)]
+    push!(lines, join(["gives", (name for (name, does) in known if does)...], "\t"))
+    return join(lines, "\n")
+end
+
+"Has the model derivatives by its parameters, given or by dual numbers?"
+knows_parameters(m::Model) = !isempty(parameters(m))
+knows_parameters(m::VectorModel) = !isempty(parameters(m)) &&
+    gives(parameter_tangent!, wrapper(typeof(m)), 2, 5) && gives(parameter_adjoint!, wrapper(typeof(m)), 1, 4)
+
+"    default_model(handle) -> the model that the keyword constructor makes, or a sentence"
+function default_model(handle)
+    r = REGISTERED[handle]
+    hasmethod(r.type, Tuple{}) && return r.type()
+    return "$(r.name) has no defaults for its fields ($(join(r.fields, ", "))): write $(r.name)(; $(first(r.fields)) = ..., ...) or give all of them"
+end
+
+# --- the models of models/zoo, each of which was included as a file ------------------------------------
+
+function prepare_own_models()
+    for name in names(VDA; all = true)
+        is_model(VDA, name) || continue
+        W = getfield(VDA, name)
+        refused = missing_function(W)
+        refused === nothing || error("models/zoo: $refused")
+        prepare(W)
+        @eval export $name
+    end
+end

@@ -1,0 +1,173 @@
+"""Models in Julia: registered once for each process, and then known by a handle.
+
+The handle stands for the struct; the values of its fields travel with every call. Where Julia
+evaluates a user's file and how it finds the struct: `julia/src/boundary/registry.jl`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from pyvda.engine.interface import Array
+from pyvda.engine.julia.arguments import pointer
+from pyvda.errors import EngineError, InputError
+from pyvda.models.model import JuliaSource, Model
+from pyvda.models.verdict import Entry, Verdict, refuse_wrong
+
+_TEXT_BYTES = 1 << 20
+
+
+@dataclass
+class Description:
+    """What Julia says of a model.
+
+    Attributes
+    ----------
+    type_name : str
+    kind : {"small", "large", "vector"}
+    form : {"tendency", "step"}
+    time_step : float
+    spinup : float or None
+    fields : dict of float or int
+        The values of all fields of the struct in order; a size is an int.
+    variables : dict of dict of int
+        Of each variable its dimensions with their lengths, slowest first.
+    gives : set of str
+        Of "start", "land" and "parameters" (derivatives by them) those that the model has.
+    """
+
+    type_name: str = ""
+    kind: Literal["small", "large", "vector"] = "small"
+    form: Literal["tendency", "step"] = "tendency"
+    time_step: float = 1.0
+    spinup: float | None = None
+    fields: dict[str, float | int] = field(default_factory=dict)
+    variables: dict[str, dict[str, int]] = field(default_factory=dict)
+    gives: set[str] = field(default_factory=set)
+
+
+class Registry:
+    """The models of one running Julia, through the entry points that `call` calls."""
+
+    def __init__(self, call: Callable[..., None]) -> None:
+        self._call = call
+        self._handles: dict[JuliaSource, int] = {}
+        self._checked: set[tuple[Any, ...]] = set()
+
+    def handle(self, model: Model) -> int:
+        """Return the handle; check the derivatives of a user's model when it is first asked for."""
+        source = _source(model)
+        found = self.register(source)
+        key = (source, tuple(self.values(model)), model.state_size)
+        if source.text and key not in self._checked:
+            refuse_wrong(self.verdict(model, False))
+            self._checked.add(key)
+        return found
+
+    def register(self, source: JuliaSource) -> int:
+        """Return the handle without a check of the derivatives."""
+        if source not in self._handles:
+            texts = [text.encode() for text in (source.text, source.path, source.type_name)]
+            handle = np.zeros(1, np.int64)
+            arguments = [a for text in texts for a in (ctypes.c_char_p(text), len(text))]
+            try:
+                self._call("register", *arguments, pointer(handle))
+            except EngineError as error:
+                raise InputError(f"{_name(source)}: {error}") from error
+            self._handles[source] = int(handle[0])
+        return self._handles[source]
+
+    def values(self, model: Model) -> Array:
+        """Return the values of all fields of the model's struct."""
+        return np.array([value for _, value in model.fields], dtype=float)
+
+    def describe(self, source: JuliaSource, values: Array | None) -> Description:
+        """Return what Julia says of the model with these values of its fields, or its defaults."""
+        handle = self.register(source)
+        text = ctypes.create_string_buffer(_TEXT_BYTES)
+        count = 0 if values is None else len(values)
+        try:
+            self._call(
+                "describe", handle, None if values is None else pointer(values), count, text,
+                _TEXT_BYTES,
+            )  # fmt: skip
+        except EngineError as error:
+            raise InputError(f"{_name(source)}: {error}") from error
+        return _read(text.value.decode())
+
+    def verdict(self, model: Model, parameters: bool) -> Verdict:
+        """Return what a comparison of the model's derivatives found."""
+        source = _source(model)
+        handle, values = self.register(source), self.values(model)
+        text = ctypes.create_string_buffer(_TEXT_BYTES)
+        try:
+            self._call(
+                "verdict", handle, pointer(values), len(values), model.state_size,
+                int(parameters), text, _TEXT_BYTES,
+            )  # fmt: skip
+        except EngineError as error:
+            raise InputError(f"{_name(source)}: {error}") from error
+        reference, *entries = text.value.decode().splitlines()
+        return Verdict(model.name, reference.split("\t")[1], tuple(map(_entry, entries)))
+
+    def starts(self, model: Model, count: int, seed: int) -> Array:
+        """Return states (count, D) from the model's own `start`."""
+        handle, values = self.handle(model), self.values(model)
+        states = np.empty((count, model.state_size))
+        self._call(
+            "starts", handle, pointer(values), len(values), model.state_size, count, seed,
+            pointer(states),
+        )  # fmt: skip
+        return states
+
+    def land(self, source: JuliaSource, values: Array, size: int) -> Array:
+        """Return the mask (D,) of the model's file, true on land."""
+        found = np.zeros(size, np.uint8)
+        handle = self.register(source)
+        self._call("mask", handle, pointer(values), len(values), size, pointer(found))
+        return found.astype(bool)
+
+
+def _source(model: Model) -> JuliaSource:
+    if model.julia is None:
+        raise InputError(f"{model.name} is not written in Julia; choose the engine torch")
+    return model.julia
+
+
+def _name(source: JuliaSource) -> str:
+    return source.path or source.type_name
+
+
+def _entry(line: str) -> Entry:
+    _, what, row, column, *numbers, row_name, column_name = line.split("\t")
+    return Entry(what, int(row), int(column), *map(float, numbers), names=(row_name, column_name))  # type: ignore[arg-type]
+
+
+def _read(text: str) -> Description:
+    found = Description()
+    for line in text.splitlines():
+        word, *rest = line.split("\t")
+        if word == "type":
+            found.type_name = rest[0]
+        elif word == "kind":
+            found.kind = rest[0]  # type: ignore[assignment]
+        elif word == "form":
+            found.form = rest[0]  # type: ignore[assignment]
+        elif word == "time_step":
+            found.time_step = float(rest[0])
+        elif word == "spinup":
+            found.spinup = float(rest[0]) if rest and rest[0] else None
+        elif word == "field":
+            name, kind, value = rest
+            found.fields[name] = float(value) if kind == "real" else int(float(value))
+        elif word == "variable":
+            name, *dims = rest
+            found.variables[name] = {d.partition("=")[0]: int(d.partition("=")[2]) for d in dims}
+        elif word == "gives":
+            found.gives = set(rest)
+    return found
