@@ -145,7 +145,9 @@ def _name(source: JuliaSource) -> str:
 
 def _entry(line: str) -> Entry:
     _, what, row, column, *numbers, row_name, column_name = line.split("\t")
-    return Entry(what, int(row), int(column), *map(float, numbers), names=(row_name, column_name))  # type: ignore[arg-type]
+    expected, found, error, tolerance = map(float, numbers)
+    names = (row_name, column_name)
+    return Entry(what, int(row), int(column), expected, found, error, tolerance, names)
 
 
 def _read(text: str) -> Description:
