@@ -1,7 +1,6 @@
 # The entry points, called as C calls them.
 
 include("../shared/problems.jl")
-include("../shared/exceptions.jl")
 const CAPACITY = 64
 
 function message_of(f, refused = nothing, file = "")
