@@ -1,5 +1,6 @@
 """The public names of pyvda and the modules that they live in, read by `lazy_loader` and mypy."""
 
+from . import operators as operators
 from .assimilate import assimilate as assimilate
 from .engine import get_engine as get_engine
 from .errors import EngineError as EngineError

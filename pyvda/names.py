@@ -31,6 +31,13 @@ POINT_POSITION = "point_position"
 POINT_INNOVATION = "point_innovation"
 POINTS = (POINT_TIME, POINT_OBSERVATION, POINT_OPERATOR, POINT_ERROR, POINT_POSITION)
 
+# Observations that are a function of the state; see io/channels.py.
+CHANNEL = "channel"
+CHANNEL_OBSERVATION = "channel_observation"
+CHANNEL_ERROR = "channel_error"
+CHANNEL_INNOVATION = "channel_innovation"
+CHANNELS = (CHANNEL_OBSERVATION, CHANNEL_ERROR)
+
 ANALYSIS = "analysis"
 INNOVATION = "innovation"
 STATE_STDEV = "state_stdev"
@@ -104,6 +111,9 @@ _LONG_NAMES = {
     POINT_OPERATOR: "row of the linear observation operator",
     POINT_ERROR: "standard deviation of the observation error",
     POINT_INNOVATION: "observation minus analysis",
+    CHANNEL_OBSERVATION: "observed function of the state",
+    CHANNEL_ERROR: "standard deviation of the observation error",
+    CHANNEL_INNOVATION: "observation minus function of the analysis",
     WINDOW_START: "index in the series of the first step of the window",
     ANALYSIS: "analysed state",
     INNOVATION: "observation minus analysis",

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, InstanceOf, model_validator
 
 from pyvda.errors import InputError
 from pyvda.models.model import Model
+from pyvda.operators.observation import ObservationOperator
 from pyvda.validation_errors import validated
 
 if TYPE_CHECKING:
@@ -63,6 +64,10 @@ class Settings(BaseModel):
         description="Variable to assimilate, or the variables that make the state (x,y,z), by name "
         "or CF standard_name. Default: `observation`, else the variables with the names and "
         "dimensions of the model's, else the only one over time and state.",
+    )
+    operator: InstanceOf[ObservationOperator] | None = _of_python(
+        "How the observed values follow from the state, an object of `pyvda.operators`. Default: "
+        "they are components of the state."
     )
     window: int | None = Field(
         None,

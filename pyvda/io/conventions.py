@@ -72,10 +72,10 @@ def _several(ds: xr.Dataset, match: Match) -> xr.Dataset:
     for file in match.files.values():
         _expect_numbers(ds.variables[file], file)
     only = len(match.files) == 1
-    found = {name: _error_of(ds, file, shared=only) for name, file in match.files.items()}
+    found = {name: error_of(ds, file, shared=only) for name, file in match.files.items()}
     errors = {name: file for name, file in found.items() if file is not None}
     data, description = layout.stacked(ds, match, errors, roles)
-    for name in (names.TRUTH, *names.POINTS):
+    for name in (names.TRUTH, *names.POINTS, *names.CHANNELS):
         # What is stated for whole state vectors fits only under pyvda's own names.
         if name in ds.variables and name not in data:
             whole = _renamed(ds.variables[name], roles)
@@ -101,7 +101,7 @@ def _one(ds: xr.Dataset, name: str) -> xr.Dataset:
     dims = tuple(role for role in names.DIMENSIONS if role in roles.values())
 
     chosen = {names.OBSERVATION: name}
-    if (error := _error_of(ds, name)) is not None:
+    if (error := error_of(ds, name)) is not None:
         chosen[names.OBSERVATION_ERROR] = error
     if names.TRUTH in ds and name != names.TRUTH and set(ds[names.TRUTH].dims) == set(roles):
         chosen[names.TRUTH] = names.TRUTH
@@ -119,7 +119,7 @@ def _one(ds: xr.Dataset, name: str) -> xr.Dataset:
     data[names.OBSERVATION].attrs.pop("ancillary_variables", None)
     if error is not None:
         data[names.OBSERVATION].attrs["ancillary_variables"] = names.OBSERVATION_ERROR
-    for kept in names.POINTS:
+    for kept in (*names.POINTS, *names.CHANNELS):
         if kept in ds.variables:
             data[kept] = _renamed(ds.variables[kept], roles)
     # State vectors that were stacked before keep what belongs to their variables.
@@ -245,10 +245,10 @@ def _may_be_observed(ds: xr.Dataset, name: Hashable) -> bool:
     array = ds[name]
     if name in (names.TRUTH, names.OBSERVATION_ERROR) or name in bounds or array.dtype.kind != "f":
         return False
-    return not _is_error(array) and _is_flat(ds, name)
+    return not is_error(array) and _is_flat(ds, name)
 
 
-def _error_of(ds: xr.Dataset, name: str, shared: bool = True) -> str | None:
+def error_of(ds: xr.Dataset, name: str, shared: bool = True) -> str | None:
     """Return the variable with the standard deviations of another one's errors.
 
     An ancillary variable, or where `shared`, `observation_error`.
@@ -256,7 +256,7 @@ def _error_of(ds: xr.Dataset, name: str, shared: bool = True) -> str | None:
     dims = set(ds[name].dims)
     related = str(ds[name].attrs.get("ancillary_variables", "")).split()
     for candidate in related:
-        if candidate in ds.variables and _is_error(ds[candidate]):
+        if candidate in ds.variables and is_error(ds[candidate]):
             break
     else:
         if names.OBSERVATION_ERROR not in ds.variables or name == names.OBSERVATION_ERROR:
@@ -280,7 +280,8 @@ def _expect_numbers(values: xr.Variable, name: str) -> None:
         )
 
 
-def _is_error(array: xr.DataArray) -> bool:
+def is_error(array: xr.DataArray) -> bool:
+    """Tell whether a variable has standard deviations of errors, by its standard_name."""
     return str(array.attrs.get("standard_name", "")).endswith("standard_error")
 
 

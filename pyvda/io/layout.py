@@ -18,6 +18,7 @@ import xarray as xr
 from pyvda import names
 from pyvda.errors import InputError
 from pyvda.io.matching import Match
+from pyvda.models.model import Model
 from pyvda.state.space import StateSpace, Variable
 
 STATE_ATTRIBUTE = "pyvda_state"
@@ -94,6 +95,28 @@ def restored(ds: xr.Dataset) -> xr.Dataset:
     dims = dict(layout["leading"])
     labels = {**dims, **({names.TIME: layout["time"]} if layout["time"] else {})}
     return _relabelled(data, coords, ds.attrs, dims, labels)
+
+
+def of_model(ds: xr.Dataset, model: Model) -> xr.Dataset:
+    """Return state vectors that came from no variables of a file, to be restored to the model's.
+
+    A state without structure (scalars, or one variable along one dimension) stays a vector.
+    """
+    space = model.state_space
+    if space is None:
+        return ds
+    structured = any(len(v.dims) > 1 for v in space.variables)
+    several = len(space.variables) > 1 and any(v.dims for v in space.variables)
+    if not (structured or several):
+        return ds
+    leading = [dim for dim in (names.WINDOW, names.TIME) if dim in ds[names.OBSERVATION].dims]
+    roles: dict[Hashable, str] = {dim: dim for dim in leading}
+    window = names.WINDOW if names.WINDOW in leading else None
+    description = _description(ds, Match(space, {}, {}, names.TIME, window), roles)
+    for variable in space.variables:
+        description["variables"][variable.name]["inverse"] = {d: d for d in variable.dims}
+        description["dims"][variable.name] = {d: d for d in variable.dims}
+    return ds.assign_attrs({STATE_ATTRIBUTE: with_time(json.dumps(description), names.TIME)})
 
 
 def with_time(description: str, time: Hashable | None) -> str:

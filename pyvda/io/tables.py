@@ -13,7 +13,7 @@ window or in the whole series:
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,11 @@ import xarray as xr
 
 from pyvda import names
 from pyvda.errors import InputError
+from pyvda.io import conventions, layout, matching
+from pyvda.io.dimensions import find_time, is_window
 from pyvda.io.validation import elapsed
+from pyvda.models.model import Model
+from pyvda.operators.correlated_errors import CorrelatedErrors
 from pyvda.operators.points import SNAP, Points
 
 
@@ -64,39 +68,237 @@ def on_grid(
     InputError
         When something of this is missing or does not fit.
     """
-    name = _values_of(table, variable)
+    name = values_of(table, variable)
+    if table[name].ndim != 1:
+        raise InputError(
+            f"{name!r} has dimensions {table[name].dims}, but a table has one value a row; stack "
+            "them (Dataset.stack)"
+        )
+    operator = _operator(table, table[name].dims[0], size)
+    return _placed(table, name, operator, step, start, stop, None)
+
+
+def from_rows(
+    table: xr.Dataset,
+    name: str,
+    rows: np.ndarray,
+    model: Model,
+    *,
+    step: float | str | None = None,
+    start: Any = None,
+    stop: Any = None,
+    errors: CorrelatedErrors | None = None,
+) -> xr.Dataset:
+    """Put a table whose n-th value is a linear combination of the state onto analysis times.
+
+    Parameters
+    ----------
+    table : Dataset
+        `name` and `time` along one dimension, perhaps `observation_error`.
+    rows : (N, D)
+    step, start, stop : optional
+        See `on_grid`. Default of the step: the model's, for times that are numbers.
+    errors : CorrelatedErrors, optional
+
+    Raises
+    ------
+    InputError
+        See `on_grid`.
+    """
+    time = column(table, "time", table[name].dims[0])
+    if step is None and time.dtype.kind not in "fiu":
+        raise InputError(
+            f"the data have times of type {time.dtype}, so that the spacing of the analysis times "
+            "is not known; give the operator step, such as '6h'"
+        )
+    step = model.time_step if step is None else step
+    return layout.of_model(_placed(table, name, rows, step, start, stop, errors), model)
+
+
+def at_steps(
+    ds: xr.Dataset,
+    name: str,
+    operator: Any,
+    model: Model,
+    errors: CorrelatedErrors | None = None,
+) -> xr.Dataset:
+    """Turn observations (time, k) or (window, time, k) of H x into point observations.
+
+    Parameters
+    ----------
+    ds : Dataset
+        `name` over time, one other dimension and perhaps window; NaN where there is no observation.
+        Its errors are those of `observation_error` or of an ancillary variable.
+    operator : sparse matrix (K, D)
+        Row k belongs to index k of the other dimension.
+    errors : CorrelatedErrors, optional
+
+    Raises
+    ------
+    InputError
+        When the dimensions do not fit.
+    """
+    values, error, (time_dim, window, other) = over_steps(ds, name)
+    if values.shape[-1] != operator.shape[0]:
+        raise InputError(
+            f"{name!r} has {values.shape[-1]} values along {other!r}, but the observation operator "
+            f"has {operator.shape[0]} rows; give one row for each"
+        )
+    time = find_time(ds, (time_dim,))[1]
+    if time is None:
+        raise InputError(f"{name!r} has no coordinate of times along {time_dim!r}; add 'time'")
+    step, k = np.nonzero(np.isfinite(values).any(0))
+    rows = np.asarray(operator[k].todense() if hasattr(operator, "todense") else operator[k])
+    value = values[:, step, k]
+    sigma = None if error is None else error[:, step, k]
+    all_rows = np.broadcast_to(rows, (len(value), *rows.shape))
+    if errors is not None:
+        along = [_position_of(ds, c, time_dim, other)[step, k] for c in errors.coordinates]
+        positions = np.stack(along, -1)
+        all_rows, value = all_rows.copy(), value.copy()
+        sigma = np.ones_like(value) if sigma is None else sigma.copy()
+        for w in range(len(value)):
+            there = np.isfinite(value[w])
+            value[w, there], all_rows[w, there], sigma[w, there] = errors.whitened(
+                value[w, there], all_rows[w, there], sigma[w, there], positions[there], step[there]
+            )
+    leading = () if window is None else (names.WINDOW,)
+    first = 0 if window is None else slice(None)  # a series has no dimension of windows
+    unobserved = np.full((*values.shape[:2], model.state_size), np.nan)
+    attrs = {k: v for k, v in ds[name].attrs.items() if k != "ancillary_variables"}
+    data: dict[str, Any] = {
+        names.OBSERVATION: (
+            (*leading, names.TIME, names.STATE), unobserved[first], attrs,
+        ),
+        names.POINT_OBSERVATION: ((*leading, names.DATUM), value[first]),
+        names.POINT_OPERATOR: ((*leading, names.DATUM, names.STATE), all_rows[first]),
+    }  # fmt: skip
+    if sigma is not None:
+        data[names.POINT_ERROR] = ((*leading, names.DATUM), sigma[first])
+    axis = ds[time]
+    when = np.broadcast_to(axis.values[step], value.shape)
+    coords: dict[str, Any] = {
+        names.TIME: (names.TIME, axis.values, axis.attrs),
+        names.POINT_TIME: ((*leading, names.DATUM), when[first], axis.attrs),
+    }
+    if window in ds.coords:
+        coords[names.WINDOW] = (names.WINDOW, ds[window].values, ds[window].attrs)
+    return layout.of_model(xr.Dataset(data, coords, ds.attrs), model)
+
+
+def over_steps(
+    ds: xr.Dataset, name: str
+) -> tuple[np.ndarray, np.ndarray | None, tuple[Hashable, Hashable | None, Hashable]]:
+    """Return values and errors (W, T, K) of a variable over time and one other dimension.
+
+    W is 1 without a dimension of windows.
+
+    Returns
+    -------
+    values, errors : (W, T, K)
+        errors are None where the file gives none.
+    dimensions : tuple
+        Those of time, window (or None) and the other one.
+    """
+    dims = ds[name].dims
+    time = find_time(ds, dims)[0]
+    windows = [dim for dim in dims if dim != time and is_window(ds, dim)]
+    others = [dim for dim in dims if dim != time and dim not in windows]
+    if time is None or len(others) != 1 or len(windows) > 1:
+        raise InputError(
+            f"variable {name!r} has dimensions ({', '.join(map(str, dims))}), expected time, one "
+            "dimension of the observed values, and perhaps window; select or stack the others"
+        )
+    order = (*windows, time, others[0])
+
+    def array(name: str) -> np.ndarray:
+        whole = ds[name].broadcast_like(ds[given]).transpose(*order)
+        values = np.asarray(whole.values, float)
+        return values if windows else values[None]
+
+    given = name
+    error = conventions.error_of(ds, name)
+    return (
+        array(name),
+        None if error is None else array(error),
+        (time, windows[0] if windows else None, others[0]),
+    )
+
+
+def _position_of(ds: xr.Dataset, name: str, time: Hashable, other: Hashable) -> np.ndarray:
+    """Return a coordinate of the data at each step, (T, K)."""
+    if name not in ds.variables or not set(ds[name].dims) <= {time, other}:
+        raise InputError(
+            f"the errors are correlated along {name!r}, but the file has no such coordinate over "
+            f"{time!r} and {other!r}; add it"
+        )
+    whole = (
+        ds[name]
+        .astype(float)
+        .expand_dims({d: ds.sizes[d] for d in (time, other) if d not in ds[name].dims})
+    )
+    return np.asarray(whole.transpose(time, other).values)
+
+
+def _placed(
+    table: xr.Dataset,
+    name: str,
+    operator: np.ndarray,
+    step: float | str,
+    start: Any,
+    stop: Any,
+    errors: CorrelatedErrors | None,
+) -> xr.Dataset:
     (dimension,) = table[name].dims
-    time = _along(table, "time", dimension)
+    time = column(table, "time", dimension)
     value = np.asarray(table[name].values, float)
-    operator = _operator(table, dimension, size)
+    size = operator.shape[1]
     kept = np.isfinite(value) & ~pd.isnull(time)
     if not kept.any():
         raise InputError(f"{name} has no value with a time; check the table")
-    first, last = (time[kept].min() if start is None else start), stop
-    axis = _axis(time.dtype, first, time[kept].max() if last is None else last, step)
+    first = time[kept].min() if start is None else start
+    last = time[kept].max() if stop is None else stop
+    axis, end = _axis(time.dtype, first, last, step)
     position = _positions(time, axis)
-    kept &= (position > -SNAP) & (position < len(axis) - 1 + SNAP)
+    kept &= (position > -SNAP) & (position < end + SNAP)
     if not kept.any():
         raise InputError(
             f"no datum lies between {axis[0]} and {axis[-1]}; choose other analysis times"
         )
     order = np.flatnonzero(kept)[np.argsort(time[kept], kind="stable")]
+    value, operator = value[order], operator[order]
+    error = None
+    if names.OBSERVATION_ERROR in table:
+        error = np.asarray(column(table, names.OBSERVATION_ERROR, dimension), float)[order]
+    if errors is not None:
+        along = [column(table, c, dimension)[order].astype(float) for c in errors.coordinates]
+        # Numbers that are equal exactly for data whose times are, up to rounding.
+        group = np.rint(position[order] / SNAP).astype(np.int64)
+        value, operator, error = errors.whitened(
+            value, operator, np.ones(len(value)) if error is None else error,
+            np.stack(along, -1), group,
+        )  # fmt: skip
     data: dict[str, Any] = {
         names.OBSERVATION: (
             (names.TIME, names.STATE), np.full((len(axis), size), np.nan), table[name].attrs,
         ),
-        names.POINT_OBSERVATION: (names.DATUM, value[order]),
-        names.POINT_OPERATOR: ((names.DATUM, names.STATE), operator[order]),
+        names.POINT_OBSERVATION: (names.DATUM, value),
+        names.POINT_OPERATOR: ((names.DATUM, names.STATE), operator),
     }  # fmt: skip
-    if names.OBSERVATION_ERROR in table:
-        error = np.asarray(_along(table, names.OBSERVATION_ERROR, dimension), float)
-        data[names.POINT_ERROR] = (names.DATUM, error[order])
+    if error is not None:
+        data[names.POINT_ERROR] = (names.DATUM, error)
     attrs = table["time"].attrs
     coords = {
         names.TIME: (names.TIME, axis, attrs),
         names.POINT_TIME: (names.DATUM, time[order], attrs),
     }
     return xr.Dataset(data, coords, table.attrs)
+
+
+def with_coordinates(ds: xr.Dataset, coordinates: Mapping[str, np.ndarray]) -> xr.Dataset:
+    """Return observations with the model's coordinates, for an analysis on its grid."""
+    own = layout.own_dims(ds) or set()
+    return ds.assign_coords({dim: (dim, v) for dim, v in coordinates.items() if dim in own})
 
 
 def located(ds: xr.Dataset) -> xr.Dataset:
@@ -185,27 +387,39 @@ def to_points(block: xr.Dataset, reference_variance: float | None) -> Points | N
     return Points(step, position - step, value, weight, operator)
 
 
-def _values_of(table: xr.Dataset, variable: str | Sequence[str] | None) -> str:
-    taken = ("time", "component", "operator", names.OBSERVATION_ERROR)
+def values_of(ds: xr.Dataset, variable: str | Sequence[str] | None) -> str:
+    """Return the name of the observed variable of a table, or of observations with an operator.
+
+    Raises
+    ------
+    InputError
+        When there is none, or several and none is chosen.
+    """
+    if variable is not None:
+        listed = matching.wanted(variable, ds) or []
+        if len(listed) != 1:
+            raise InputError(
+                f"{len(listed)} variables are chosen ({', '.join(listed)}), but an operator or a "
+                "table has one variable of values; choose one"
+            )
+        return matching.by_name(ds, listed[0])
+    taken = ("time", "component", "operator", names.OBSERVATION_ERROR, names.TRUTH)
     candidates = [
-        str(n) for n, v in table.data_vars.items()
-        if v.ndim == 1 and v.dtype.kind == "f" and n not in taken
+        str(n) for n, v in ds.data_vars.items()
+        if v.ndim and v.dtype.kind == "f" and n not in taken and not conventions.is_error(v)
     ]  # fmt: skip
-    if variable is not None and not isinstance(variable, str):
-        variable = ",".join(variable)
-    if variable is None and names.OBSERVATION in candidates:
-        variable = names.OBSERVATION
-    if variable is None and len(candidates) == 1:
-        variable = candidates[0]
-    if variable not in table.variables or table[variable].ndim != 1:
+    if names.OBSERVATION in candidates:
+        return names.OBSERVATION
+    if len(candidates) != 1:
         raise InputError(
             "the table needs one variable of values along one dimension, found "
             f"{', '.join(candidates) or 'none'}; choose one by its name"
         )
-    return str(variable)
+    return candidates[0]
 
 
-def _along(table: xr.Dataset, name: str, dimension: Hashable) -> np.ndarray:
+def column(table: xr.Dataset, name: str, dimension: Hashable) -> np.ndarray:
+    """Return a column of a table; refuse a table without it."""
     if name not in table.variables or table[name].dims != (dimension,):
         raise InputError(f"the table needs {name!r} along {dimension!r}; add it")
     return np.asarray(table[name].values)
@@ -225,7 +439,7 @@ def _operator(table: xr.Dataset, dimension: Hashable, size: int) -> np.ndarray:
             "the table does not say what was observed; add 'component', counted from 0, or the "
             "rows of a linear operator, 'operator'"
         )
-    component = _along(table, "component", dimension)
+    component = column(table, "component", dimension)
     if component.dtype.kind not in "iu" or ((component < 0) | (component >= size)).any():
         raise InputError(
             f"'component' must be integers from 0 to {size - 1}, found {component.min()} to "
@@ -234,7 +448,8 @@ def _operator(table: xr.Dataset, dimension: Hashable, size: int) -> np.ndarray:
     return np.eye(size)[component]
 
 
-def _axis(kind: np.dtype, first: Any, last: Any, step: float | str) -> np.ndarray:
+def _axis(kind: np.dtype, first: Any, last: Any, step: float | str) -> tuple[np.ndarray, float]:
+    """Return the analysis times, (T,), and how many steps `last` lies from the first of them."""
     try:
         if kind.kind == "M":
             first, last, by = np.datetime64(first), np.datetime64(last), pd.Timedelta(step)
@@ -248,11 +463,12 @@ def _axis(kind: np.dtype, first: Any, last: Any, step: float | str) -> np.ndarra
         ) from error
     if not by > type(by)(0) or not last > first:
         raise InputError(
-            f"analysis times from {first} to {last} by {by} are none; expected at least two"
+            f"the range {first} to {last} with step {by} contains fewer than two analysis times; "
+            "choose a shorter step or a longer range"
         )
-    count = max(int(np.ceil((last - first) / by - SNAP)), 1) + 1
-    axis: np.ndarray = first + np.arange(count) * by
-    return axis
+    end = float((last - first) / by)
+    count = max(int(np.ceil(end - SNAP)), 1) + 1
+    return first + np.arange(count) * by, end
 
 
 def _positions(time: np.ndarray, axis: np.ndarray) -> np.ndarray:

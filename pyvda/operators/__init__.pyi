@@ -1,0 +1,10 @@
+"""The public names of `pyvda.operators`, read by `lazy_loader` and mypy."""
+
+from .correlated_errors import CorrelatedErrors as CorrelatedErrors
+from .function import FunctionOperator as FunctionOperator
+from .interpolation import Interpolation as Interpolation
+from .observation import Mask as Mask
+from .observation import ObservationOperator as ObservationOperator
+from .sparse_linear import SparseLinear as SparseLinear
+
+__all__: list[str]

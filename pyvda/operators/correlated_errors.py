@@ -1,0 +1,115 @@
+"""Observation errors that are correlated among data of the same time, such as along a track.
+
+The errors of the data of one time have the covariance R = Σ C Σ, with their standard deviations on
+the diagonal of Σ. With its Cholesky factor, R = L Lᵀ, the data L⁻¹ y with the rows L⁻¹ H have
+independent errors of variance 1 and the same cost ½ (y - Hx)ᵀ R⁻¹ (y - Hx), so that every method
+takes them as point observations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyvda.errors import InputError
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class CorrelatedErrors:
+    """Correlation of observation errors that falls with distance.
+
+    Attributes
+    ----------
+    length : float
+        L, in the units of the coordinates: the correlation at distance d is exp(-d / L), or
+        exp(-d² / 2L²).
+    coordinates : sequence of str
+        The coordinates of the data in whose space distance is measured.
+    shape : {"exponential", "gaussian"}
+        A Gaussian is nearly singular where data lie much closer together than L.
+    """
+
+    length: float
+    coordinates: Sequence[str]
+    shape: Literal["exponential", "gaussian"] = "exponential"
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.length) and self.length > 0):
+            raise InputError(
+                f"the correlation length is {self.length}, expected a positive number in the units "
+                "of the coordinates"
+            )
+        if isinstance(self.coordinates, str):
+            object.__setattr__(self, "coordinates", (self.coordinates,))
+        object.__setattr__(self, "coordinates", tuple(self.coordinates))
+        if not self.coordinates:
+            raise InputError(
+                "correlated errors need the names of the coordinates between which distance is "
+                "measured; give coordinates"
+            )
+        if self.shape not in ("exponential", "gaussian"):
+            raise InputError(
+                f"the shape of the correlation is {self.shape!r}; choose exponential or gaussian"
+            )
+
+    def correlation(self, positions: Array) -> Array:
+        """Return the correlations (K, K) of data at `positions` (K, number of coordinates)."""
+        distance = np.sqrt(((positions[:, None] - positions[None]) ** 2).sum(-1))
+        if self.shape == "gaussian":
+            return np.asarray(np.exp(-0.5 * (distance / self.length) ** 2))
+        return np.asarray(np.exp(-distance / self.length))
+
+    def whitened(
+        self, value: Array, rows: Array, error: Array, positions: Array, group: Array
+    ) -> tuple[Array, Array, Array]:
+        """Return data with independent errors that have the same cost.
+
+        Parameters
+        ----------
+        value : (N,)
+        rows : (N, D)
+            Of the linear operator.
+        error : (N,)
+            Standard deviations.
+        positions : (N, number of coordinates)
+        group : (N,)
+            Data with the same number have the same time.
+
+        Returns
+        -------
+        value : (N,)
+        rows : (N, D)
+        error : (N,)
+            Of a group the root mean square of its errors, for all its data, so that the scale of
+            the values stays.
+
+        Raises
+        ------
+        InputError
+            When a group's covariance is not positive definite.
+        """
+        value, rows, error = value.astype(float), rows.astype(float), error.astype(float)
+        order = np.argsort(group, kind="stable")
+        for own in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
+            if len(own) < 2:
+                continue
+            covariance = self.correlation(positions[own]) * np.outer(error[own], error[own])
+            try:
+                factor = np.linalg.cholesky(covariance)
+            except np.linalg.LinAlgError:
+                raise InputError(
+                    f"the errors of {len(own)} data of the same time have a covariance that is not "
+                    "positive definite: some lie at one place, or much closer together than the "
+                    f"correlation length {self.length}; average them, shorten the length, or take "
+                    "the shape exponential"
+                ) from None
+            scale = np.sqrt(np.mean(error[own] ** 2))
+            solved = np.linalg.solve(factor, np.column_stack([value[own], rows[own]]))
+            value[own], rows[own], error[own] = scale * solved[:, 0], scale * solved[:, 1:], scale
+        return value, rows, error

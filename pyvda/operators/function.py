@@ -1,0 +1,229 @@
+"""Observations that are any function of the state, in torch.
+
+At each step with observations the K channels are y = h(x) + error. The derivatives come from
+autograd, or from an adjoint written by hand, which is tested against autograd before it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pyvda.errors import InputError
+from pyvda.operators.observation import ObservationOperator
+
+if TYPE_CHECKING:
+    import torch
+    import xarray as xr
+
+    from pyvda.models.model import Model
+
+    Array = np.ndarray | torch.Tensor
+
+_TOLERANCE = 1e-9  # of the two sides of a dot product, in double precision
+_STEP, _OF_DIFFERENCES = 1e-5, 1e-6
+
+
+class FunctionOperator(ObservationOperator):
+    """A function of the state, nonlinear or not.
+
+    The observations are a variable over time and one other dimension (the channels), and perhaps
+    window; NaN where a channel has no observation.
+
+    Parameters
+    ----------
+    function : callable
+        h, from states (..., D) to channels (..., K), made of torch operations.
+    adjoint : callable, optional
+        (x, v) to H(x)ᵀ v, (..., D), with v (..., K). Default: by autograd.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        adjoint: Callable[..., Any] | None = None,
+    ) -> None:
+        if not callable(function) or not (adjoint is None or callable(adjoint)):
+            raise InputError(
+                "a FunctionOperator takes a function h(x) of torch tensors and perhaps its adjoint "
+                "(x, v); give functions"
+            )
+        self.function, self.adjoint = function, adjoint
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Return h(x), (..., K), for states x (..., D); autograd goes through it."""
+        if self.adjoint is None:
+            return self.function(x)
+        return _with_adjoint(self.function, self.adjoint)(x)
+
+    def check(self, size: int, channels: int, states: Any = None) -> None:
+        """Test the function and its derivatives at some states.
+
+        Parameters
+        ----------
+        size, channels : int
+            D and K.
+        states : (N, D), optional
+            Default: three random states.
+
+        Raises
+        ------
+        InputError
+            When a result has another shape, type or is not finite, when no gradient comes out, or
+            when the adjoint is not that of the function, with both sides of the dot product.
+        """
+        import torch
+
+        generator = torch.Generator().manual_seed(0)
+        x = torch.randn(3, size, generator=generator, dtype=torch.float64)
+        if states is not None:
+            x = torch.as_tensor(np.asarray(states), dtype=torch.float64)
+        found = self._evaluated(x, (len(x), channels))
+        one = self._evaluated(x[0], (channels,))
+        if not torch.allclose(found[0], one, rtol=1e-10, atol=1e-12):
+            raise InputError(
+                "the observation function gives a state another result alone than among others; "
+                "make it act on the last axis of (..., D)"
+            )
+        dx = torch.randn(x.shape, generator=generator, dtype=torch.float64)
+        v = torch.randn(found.shape, generator=generator, dtype=torch.float64)
+        try:
+            forward, tolerance = self._forward(x, dx)
+            point = x.clone().requires_grad_()
+            (backward,) = torch.autograd.grad(self(point), point, v)
+        except (RuntimeError, TypeError) as error:
+            raise InputError(
+                f"autograd cannot differentiate the observation function ({_line(error)}); make it "
+                "of differentiable torch operations, without detach() or numpy"
+            ) from error
+        if backward.shape != x.shape:
+            raise InputError(
+                f"the adjoint of the observation function returns shape {tuple(backward.shape)}, "
+                f"expected that of the states, {tuple(x.shape)}"
+            )
+        left, right = float((forward * v).sum()), float((dx * backward).sum())
+        scale = float(forward.abs().mul(v.abs()).sum() + dx.abs().mul(backward.abs()).sum())
+        if not abs(left - right) <= tolerance * max(scale, 1e-300):
+            raise InputError(
+                "the adjoint of the observation function is wrong: ⟨H dx, v⟩ is "
+                f"{left:.9g} and ⟨dx, Hᵀ v⟩ is {right:.9g}; correct it, or leave it out"
+            )
+
+    def observations(
+        self, ds: xr.Dataset, model: Model, variable: str | Sequence[str] | None = None
+    ) -> xr.Dataset:
+        """Return the data as channels; see `ObservationOperator.observations`."""
+        from pyvda import names
+        from pyvda.io import channels
+
+        made = channels.observations(ds, model, variable)
+        self.check(model.state_size, made.sizes[names.CHANNEL])
+        return made
+
+    def _forward(self, x: torch.Tensor, dx: torch.Tensor) -> tuple[torch.Tensor, float]:
+        """Return H dx and how exact it is; by differences where only the adjoint is known."""
+        import torch
+
+        try:
+            _, found = torch.autograd.functional.jvp(self.function, x, dx, strict=False)
+            return found, _TOLERANCE
+        except (RuntimeError, TypeError):
+            if self.adjoint is None:
+                raise
+        with torch.no_grad():
+            ahead, behind = self.function(x + _STEP * dx), self.function(x - _STEP * dx)
+        return (ahead - behind) / (2 * _STEP), _OF_DIFFERENCES
+
+    def _evaluated(self, x: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+        import torch
+
+        try:
+            found = self(x)
+        except Exception as error:  # whatever a user's function raises
+            raise InputError(
+                f"the observation function fails on states of shape {tuple(x.shape)} "
+                f"({_line(error)}); make it take (..., D)"
+            ) from error
+        if not isinstance(found, torch.Tensor) or tuple(found.shape) != shape:
+            what = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
+            raise InputError(
+                f"the observation function returns {what} for states of shape {tuple(x.shape)}, "
+                f"expected a tensor of shape {shape}, one value a channel"
+            )
+        if not found.is_floating_point() or not torch.isfinite(found).all():
+            raise InputError(
+                "the observation function gives NaN, infinite or no real values at some states; "
+                "make it finite for every state, for example by clamping its argument"
+            )
+        return found
+
+
+@dataclass(frozen=True)
+class Channels:
+    """Observations of W windows that are a function of the state at their steps.
+
+    Attributes
+    ----------
+    value : (W, T, K)
+        y; 0 where there is no observation.
+    weight : (W, T, K)
+        0, 1, or the reference error variance divided by the datum's own, as in `Batch.mask`.
+    operator : FunctionOperator
+        h.
+    """
+
+    value: Array
+    weight: Array
+    operator: FunctionOperator
+
+    def __post_init__(self) -> None:
+        if self.value.ndim != 3 or self.value.shape != self.weight.shape:
+            raise ValueError(
+                f"value has shape {tuple(self.value.shape)} and weight {tuple(self.weight.shape)}, "
+                "expected (window, time, channel) for both"
+            )
+
+    def __getitem__(self, windows: Any) -> Channels:
+        """Return the data of the chosen windows (a slice, or an array of indices or booleans)."""
+        return replace(self, value=self.value[windows], weight=self.weight[windows])
+
+    def counted(self) -> Array:
+        """Return how many data each window has, (W,)."""
+        return (self.weight > 0).sum((1, 2))
+
+    def predicted(self, x: Any) -> np.ndarray:
+        """Return h of states x (W, T, D), (W, T, K), as numpy."""
+        import torch
+
+        with torch.no_grad():
+            return np.asarray(self.operator(torch.as_tensor(np.asarray(x, float))).numpy())
+
+
+def _with_adjoint(function: Callable[..., Any], adjoint: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function whose backward pass is the adjoint."""
+
+    def call(x: Any) -> Any:
+        import torch
+
+        class Observation(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx: Any, state: Any) -> Any:
+                ctx.save_for_backward(state)
+                return function(state)
+
+            @staticmethod
+            def backward(ctx: Any, v: Any) -> Any:
+                (state,) = ctx.saved_tensors
+                return adjoint(state, v)
+
+        return Observation.apply(x)
+
+    return call
+
+
+def _line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:160]}" if lines else type(error).__name__

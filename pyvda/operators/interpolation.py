@@ -1,0 +1,217 @@
+"""Observations at points: linear interpolation between the model's coordinates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pyvda.errors import InputError
+from pyvda.operators.correlated_errors import CorrelatedErrors
+from pyvda.operators.observation import ObservationOperator
+from pyvda.state.space import StateSpace, Variable
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from pyvda.models.model import Model
+
+
+class Interpolation(ObservationOperator):
+    """Each datum is the value of a variable of the state at a point.
+
+    The observations are a table, one value a row: along its one dimension lie the values, `time`,
+    for each dimension of the model's variables a coordinate of that name and, where the model has
+    several variables, `variable` with the name of the observed one. In space the operator is linear
+    interpolation of the model's values; between two analysis times the model itself interpolates.
+
+    Parameters
+    ----------
+    coordinates : mapping, optional
+        For each dimension of the model the coordinates of its points, increasing or decreasing.
+        Default: 0, 1, 2, ...
+    periodic : mapping, optional
+        For each dimension that is a circle its circumference, such as {"lon": 360.0}.
+    step, start, stop : optional
+        The analysis times: spacing, first and last; see `pyvda.on_grid`. Default: the model's time
+        step, the first and the last datum.
+    errors : CorrelatedErrors, optional
+        How the errors of data of the same time are correlated. Default: not at all.
+    """
+
+    def __init__(
+        self,
+        coordinates: Mapping[str, Any] | None = None,
+        *,
+        periodic: Mapping[str, float] | None = None,
+        step: float | str | None = None,
+        start: Any = None,
+        stop: Any = None,
+        errors: CorrelatedErrors | None = None,
+    ) -> None:
+        self.coordinates = {
+            str(dim): np.asarray(values, float) for dim, values in (coordinates or {}).items()
+        }
+        self.periodic = {str(dim): float(length) for dim, length in (periodic or {}).items()}
+        self.step, self.start, self.stop, self.errors = step, start, stop, errors
+
+    def rows(self, model: Model, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return the operator's rows (N, D) for data at points.
+
+        Parameters
+        ----------
+        columns : mapping
+            For each dimension the positions (N,), and perhaps `variable` (N,).
+
+        Raises
+        ------
+        InputError
+            When a point lies outside the model's coordinates or amid land, or a column is missing.
+        """
+        space = model.state_space
+        if space is None:
+            raise InputError(
+                f"{model.name} has no named variables to interpolate; give rows by SparseLinear"
+            )
+        self._check(space, model)
+        count = len(next(iter(columns.values()))) if columns else 0
+        named = _variables(space, columns, count, model)
+        found = np.zeros((count, space.size))
+        for variable in space.variables:
+            own = np.flatnonzero(named == variable.name)
+            if len(own):
+                found[np.ix_(own, np.arange(space.size)[space.slices()[variable.name]])] = (
+                    self._of_variable(variable, {d: v[own] for d, v in columns.items()})
+                )
+        if space.land is not None:
+            found[:, ~space.sea] = 0.0
+            kept = found.sum(1, keepdims=True)
+            if (kept == 0).any():
+                at = int(np.argmin(kept[:, 0]))
+                raise InputError(
+                    f"{int((kept == 0).sum())} data lie amid land, the first is datum {at}; leave "
+                    "them out"
+                )
+            found /= kept
+        return found
+
+    def observations(
+        self, ds: xr.Dataset, model: Model, variable: str | Sequence[str] | None = None
+    ) -> xr.Dataset:
+        """Return the data as point observations; see `ObservationOperator.observations`."""
+        from pyvda.io import tables
+
+        name = tables.values_of(ds, variable)
+        if ds[name].ndim != 1:
+            raise InputError(
+                f"{name!r} has dimensions {ds[name].dims}, but interpolation takes a table with "
+                "one value a row; stack them (Dataset.stack), or leave out the operator"
+            )
+        dims = () if model.state_space is None else model.state_space.sizes
+        columns = {
+            dim: tables.column(ds, dim, ds[name].dims[0])
+            for dim in (*dims, "variable")
+            if dim in ds.variables
+        } or {"": np.zeros(ds[name].size)}
+        rows = self.rows(model, columns)
+        made = tables.from_rows(
+            ds, name, rows, model,
+            step=self.step, start=self.start, stop=self.stop, errors=self.errors,
+        )  # fmt: skip
+        return tables.with_coordinates(made, self.coordinates)
+
+    def _check(self, space: StateSpace, model: Model) -> None:
+        for dim, values in self.coordinates.items():
+            size = space.sizes.get(dim)
+            if size is None:
+                raise InputError(
+                    f"{model.name} has no dimension {dim!r}, it has "
+                    f"{', '.join(space.sizes) or 'none'}; give coordinates of these"
+                )
+            steps = np.diff(values)
+            if values.shape != (size,) or not (np.all(steps > 0) or np.all(steps < 0)):
+                raise InputError(
+                    f"the coordinate {dim!r} must have {size} increasing or decreasing numbers, "
+                    f"found an array of shape {values.shape}"
+                )
+        for dim, length in self.periodic.items():
+            values = self._coordinate(dim, space.sizes.get(dim, 1))
+            if dim not in space.sizes or not length > np.ptp(values):
+                raise InputError(
+                    f"the circumference of {dim!r} is {length}, expected that of a dimension of "
+                    f"{model.name}, larger than the extent of its coordinate, {np.ptp(values):g}"
+                )
+
+    def _coordinate(self, dim: str, size: int) -> np.ndarray:
+        return self.coordinates.get(dim, np.arange(float(size)))
+
+    def _of_variable(self, variable: Variable, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return the weights (N, size of the variable)."""
+        corners = []
+        for dim, size in variable.sizes.items():
+            if dim not in columns:
+                raise InputError(
+                    f"the variable {variable.name!r} has the dimension {dim!r}, but the table has "
+                    f"no column {dim!r}; add the position of each datum"
+                )
+            corners.append(self._neighbours(dim, size, columns[dim].astype(float)))
+        count = len(next(iter(columns.values())))
+        found = np.zeros((count, variable.size))
+        for chosen in product((0, 1), repeat=len(corners)):
+            weight, index = np.ones(count), []
+            for side, (places, weights) in zip(chosen, corners, strict=True):
+                weight = weight * weights[side]
+                index.append(places[side])
+            flat = np.zeros(count, np.intp)
+            if index:
+                flat = np.ravel_multi_index(tuple(index), variable.shape)
+            np.add.at(found, (np.arange(count), flat), weight)
+        return found
+
+    def _neighbours(
+        self, dim: str, size: int, position: np.ndarray
+    ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+        """Return the two neighbours of each point along a dimension, and their weights."""
+        coordinate = self._coordinate(dim, size)
+        order = np.argsort(coordinate)
+        points = coordinate[order]
+        if dim in self.periodic:
+            position = points[0] + np.mod(position - points[0], self.periodic[dim])
+            points, order = (
+                np.append(points, points[0] + self.periodic[dim]),
+                np.append(order, order[0]),
+            )
+        outside = ~((position >= points[0]) & (position <= points[-1]))
+        if outside.any():
+            raise InputError(
+                f"{int(outside.sum())} data lie outside the model's coordinate {dim!r} from "
+                f"{points[0]:g} to {points[-1]:g}, one at {position[outside][0]:g}; leave them "
+                "out, or give the model's coordinates"
+            )
+        if len(points) == 1:
+            nowhere = np.zeros(len(position), int)
+            return (nowhere, nowhere), (np.ones(len(position)), np.zeros(len(position)))
+        left = np.clip(np.searchsorted(points, position, side="right") - 1, 0, len(points) - 2)
+        share = (position - points[left]) / (points[left + 1] - points[left])
+        return (order[left], order[left + 1]), (1 - share, share)
+
+
+def _variables(
+    space: StateSpace, columns: Mapping[str, np.ndarray], count: int, model: Model
+) -> np.ndarray:
+    if "variable" not in columns:
+        if len(space.variables) > 1:
+            raise InputError(
+                f"the state of {model.name} has the variables {', '.join(space.names)}; name the "
+                "one of each datum in a column 'variable'"
+            )
+        return np.full(count, space.names[0])
+    named = columns["variable"].astype(str)
+    unknown = sorted(set(named.tolist()) - set(space.names))
+    if unknown:
+        raise InputError(
+            f"{unknown[0]!r} is no variable of {model.name}; it has {', '.join(space.names)}"
+        )
+    return np.asarray(named)

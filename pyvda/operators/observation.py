@@ -1,0 +1,55 @@
+"""Observation operators: how the observed values follow from the state.
+
+    Mask                the observations are components of the state, NaN where there are none
+    SparseLinear        each datum is a linear combination of components, a row of a sparse matrix
+    Interpolation       each datum lies at a point, between the model's coordinates
+    FunctionOperator    any function in torch, nonlinear too
+
+An operator is given to `pyvda.assimilate(ds, operator=...)`. It turns the Dataset into the form
+that methods take: state vectors, point observations (see `pyvda.io.tables`), or channels (see
+`pyvda.io.channels`).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from pyvda.models.model import Model
+
+
+class ObservationOperator(ABC):
+    """What was observed, as an operator on states."""
+
+    @abstractmethod
+    def observations(
+        self, ds: xr.Dataset, model: Model, variable: str | Sequence[str] | None = None
+    ) -> xr.Dataset:
+        """Return the observations in `ds` in the form that `pyvda.assimilate` takes.
+
+        Parameters
+        ----------
+        ds : Dataset
+        model : Model
+        variable : str or sequence of str, optional
+            The observed variable, where `ds` leaves a choice.
+
+        Raises
+        ------
+        InputError
+            When `ds` does not fit the operator, or the operator the model.
+        """
+
+
+class Mask(ObservationOperator):
+    """Components of the state, NaN where there is no observation: the default."""
+
+    def observations(
+        self, ds: xr.Dataset, model: Model, variable: str | Sequence[str] | None = None
+    ) -> xr.Dataset:
+        """Return `ds` as it is."""
+        return ds

@@ -1,0 +1,191 @@
+"""Observations of linear combinations of the state: y = H x, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pyvda.errors import InputError
+from pyvda.operators.correlated_errors import CorrelatedErrors
+from pyvda.operators.observation import ObservationOperator
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from pyvda.models.model import Model
+
+
+class SparseLinear(ObservationOperator):
+    """Each datum is a linear combination of the state's components.
+
+    The observations are a variable over time and one other dimension, whose k-th value at every
+    time is row k of H; or a table with one value a row, at times of its own between those of the
+    analysis, the n-th value being row n.
+
+    Parameters
+    ----------
+    rows : sparse matrix, array (K, D) or Dataset
+        H. A Dataset lists its entries, one a row along one dimension: `row` (from 0), `weight`, and
+        which component it multiplies: `component` (from 0), or `variable`, the name of a variable
+        of the model, and for each of its dimensions an index of that name.
+    step, start, stop : optional
+        The analysis times for a table: spacing, first and last; see `pyvda.on_grid`. Default: the
+        model's time step, the first and the last datum.
+    errors : CorrelatedErrors, optional
+        How the errors of data of the same time are correlated. Default: not at all.
+    """
+
+    def __init__(
+        self,
+        rows: Any,
+        *,
+        step: float | str | None = None,
+        start: Any = None,
+        stop: Any = None,
+        errors: CorrelatedErrors | None = None,
+    ) -> None:
+        self.rows, self.step, self.start, self.stop = rows, step, start, stop
+        self.errors = errors
+
+    def matrix(self, model: Model) -> Any:
+        """Return H as a scipy sparse matrix in rows, (K, D).
+
+        Raises
+        ------
+        InputError
+            When it is no matrix of the model's state, or has a row of zeros, NaN or infinities.
+        """
+        from scipy import sparse
+
+        if hasattr(self.rows, "data_vars"):
+            found = _from_entries(self.rows, model)
+        else:
+            try:
+                found = sparse.csr_matrix(self.rows, dtype=float)
+            except (TypeError, ValueError) as error:
+                raise InputError(
+                    f"rows of type {type(self.rows).__name__} are no matrix ({error}); give a "
+                    "sparse matrix, an array (K, D), or a Dataset of its entries"
+                ) from None
+        if found.shape[1] != model.state_size:
+            raise InputError(
+                f"the observation operator has {found.shape[1]} columns, but the state of "
+                f"{model.name} has {model.state_size} components; give one column for each"
+            )
+        if not np.isfinite(found.data).all():
+            raise InputError("the observation operator has NaN or infinite entries; correct them")
+        empty = np.flatnonzero(np.asarray(abs(found).sum(1)).ravel() == 0)
+        if len(empty):
+            raise InputError(
+                f"row {empty[0]} of the observation operator is zero, so that it observes nothing; "
+                "leave out this row and its data"
+            )
+        return found
+
+    def observations(
+        self, ds: xr.Dataset, model: Model, variable: str | Sequence[str] | None = None
+    ) -> xr.Dataset:
+        """Return the data as point observations; see `ObservationOperator.observations`."""
+        from pyvda.io import tables
+
+        H = self.matrix(model)
+        name = tables.values_of(ds, variable)
+        if ds[name].ndim > 1:
+            return tables.at_steps(ds, name, H, model, self.errors)
+        if H.shape[0] != ds[name].size:
+            raise InputError(
+                f"the observation operator has {H.shape[0]} rows, but {name!r} has "
+                f"{ds[name].size} values; give one row for each"
+            )
+        return tables.from_rows(
+            ds, name, H.toarray(), model,
+            step=self.step, start=self.start, stop=self.stop, errors=self.errors,
+        )  # fmt: skip
+
+
+def _from_entries(table: xr.Dataset, model: Model) -> Any:
+    from scipy import sparse
+
+    def column(name: str) -> np.ndarray:
+        if name not in table.variables or table[name].ndim != 1:
+            raise InputError(
+                f"the table of the operator's entries has no column {name!r}; give row, weight, "
+                "and component or variable with an index for each of its dimensions"
+            )
+        return np.asarray(table[name].values)
+
+    row, weight = column("row"), column("weight").astype(float)
+    if "component" in table.variables:
+        component = column("component")
+    else:
+        component = components(model, {n: column(n) for n in _columns(table)})
+    for what, index, size in (("row", row, None), ("component", component, model.state_size)):
+        whole = index.dtype.kind in "iu"
+        if not whole or (index < 0).any() or (size is not None and (index >= size).any()):
+            raise InputError(
+                f"{what!r} of the operator's entries must be integers from 0"
+                f"{'' if size is None else f' to {size - 1}'}; correct the table"
+            )
+    shape = (int(row.max()) + 1 if row.size else 0, model.state_size)
+    return sparse.csr_matrix((weight, (row, component)), shape)
+
+
+def _columns(table: xr.Dataset) -> list[str]:
+    return [
+        str(n) for n, v in table.variables.items() if v.ndim == 1 and n not in ("row", "weight")
+    ]
+
+
+def components(model: Model, columns: dict[str, np.ndarray]) -> np.ndarray:
+    """Return the components of the state that names of variables and indices stand for, (N,).
+
+    Parameters
+    ----------
+    columns : dict
+        `variable` (N,), which may be missing where the model has one variable, and for each
+        dimension integers (N,).
+
+    Raises
+    ------
+    InputError
+        When a variable is not the model's, or an index is missing or too large.
+    """
+    space = model.state_space
+    if space is None:
+        raise InputError(f"{model.name} has no named variables; give the column 'component'")
+    count = len(next(iter(columns.values()))) if columns else 0
+    if "variable" in columns:
+        names = columns["variable"].astype(str)
+    elif len(space.variables) == 1:
+        names = np.full(count, space.names[0])
+    else:
+        raise InputError(
+            f"the state of {model.name} has the variables {', '.join(space.names)}; name one for "
+            "each row in a column 'variable'"
+        )
+    unknown = sorted(set(names.tolist()) - set(space.names))
+    if unknown:
+        raise InputError(
+            f"{unknown[0]!r} is no variable of {model.name}; it has {', '.join(space.names)}"
+        )
+    found = np.zeros(count, int)
+    for variable in space.variables:
+        own = names == variable.name
+        index = []
+        for dim, size in variable.sizes.items():
+            if dim not in columns:
+                raise InputError(
+                    f"the variable {variable.name!r} has the dimension {dim!r}; add a column "
+                    f"{dim!r} with integers from 0 to {size - 1}"
+                )
+            place = columns[dim][own]
+            if place.dtype.kind not in "iu" or (place < 0).any() or (place >= size).any():
+                raise InputError(
+                    f"the column {dim!r} must have integers from 0 to {size - 1}; correct it"
+                )
+            index.append(place)
+        offset = np.ravel_multi_index(tuple(index), variable.shape) if index else 0
+        found[own] = space.slices()[variable.name].start + offset
+    return found
