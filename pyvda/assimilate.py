@@ -71,13 +71,13 @@ def assimilate(observations: xr.Dataset, **keywords: Any) -> xr.Dataset:
     warm = _warm_start(settings, method, options)
     bound: list[Options] = [options] if warm is None else [options, warm]
     model = named_model(settings, bound) or model_attributes.required(observations)
-    observed, statistics = prepared(observations, settings.variable, model)
+    observed, statistics = prepared(observations, settings.variable, model, settings.operator)
     step = netcdf.model_time_step(observed, settings.time_step, model)
     for one in bound:
         one.check_time_step(step)
     in_windows, is_series = _in_windows(observed, settings)
     windows.check_state_size(in_windows, model.state_size, model.name)
-    _check_points(in_windows, method.name, bound)
+    _check_operators(in_windows, method.name, bound)
     lazy = in_windows[names.OBSERVATION].chunks is not None
     running = get_engine(settings.engine)
     cost = CostSettings(step, settings.lambda1, settings.lambda2)
@@ -90,7 +90,7 @@ def assimilate(observations: xr.Dataset, **keywords: Any) -> xr.Dataset:
     blocks = OfBlocks(report_all, in_windows.sizes[names.WINDOW])
 
     def solve(block: xr.Dataset) -> xr.Dataset:
-        batch = windows.to_batch(block, mean, variance)
+        batch = windows.to_batch(block, mean, variance, settings.operator)
         numbers = block[POSITION].values if POSITION in block else None
         tell = report_all
         if report_all is not silent and numbers is not None and numbers.size:
@@ -173,7 +173,13 @@ def _in_windows(ds: xr.Dataset, settings: Settings) -> tuple[xr.Dataset, bool]:
     return ds, is_series
 
 
-def _check_points(ds: xr.Dataset, method: str, options: list[Options]) -> None:
+def _check_operators(ds: xr.Dataset, method: str, options: list[Options]) -> None:
+    if names.CHANNEL_OBSERVATION in ds and not all(one.takes_channels for one in options):
+        able = ", ".join(name for name, m in METHODS.items() if m.options.takes_channels)
+        raise InputError(
+            f"{method} takes linear observation operators alone, but this one is a function; "
+            f"choose {able or 'a linear one'} without a warm start"
+        )
     if names.POINT_OBSERVATION in ds and not all(one.takes_points for one in options):
         able = ", ".join(name for name, m in METHODS.items() if m.options.takes_points)
         raise InputError(

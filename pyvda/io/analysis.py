@@ -35,6 +35,7 @@ def labelled(
     analysis = windows.analysis_dataset(
         block, solution.x, per_window,
         stdev=solution.stdev, point_innovation=_point_innovation(problem, solution),
+        channel_innovation=_channel_innovation(problem, solution),
     )  # fmt: skip
     analysis = optional_outputs.labelled(analysis, problem.model, more)
     if with_history and solution.history is not None:
@@ -66,9 +67,11 @@ def template(ds: xr.Dataset, options: Options, model: Model) -> xr.Dataset:
     shape = tuple(one.sizes[d] for d in names.DIMENSIONS)
     stdev = np.zeros(shape) if options.has_stdev() else None
     points = one[names.POINT_POSITION].values if names.POINT_POSITION in one else None
+    channels = one[names.CHANNEL_OBSERVATION].values if names.CHANNEL_OBSERVATION in one else None
     sample = windows.analysis_dataset(
-        one, np.zeros(shape), per_window, stdev=stdev, point_innovation=points
-    )
+        one, np.zeros(shape), per_window,
+        stdev=stdev, point_innovation=points, channel_innovation=channels,
+    )  # fmt: skip
     sample = optional_outputs.labelled(sample, model, more)
     blocks = ds[names.OBSERVATION].chunksizes[names.WINDOW]
     data = {name: _repeated(v.variable, blocks) for name, v in sample.data_vars.items()}
@@ -133,6 +136,17 @@ def _point_innovation(problem: Problem, solution: Solution) -> np.ndarray | None
     difference = np.asarray(points.value) - said
     known = np.asarray(np.isfinite(solution.x).all((1, 2)))[:, None]
     return np.where((np.asarray(points.weight) > 0) & known, difference, np.nan)
+
+
+def _channel_innovation(problem: Problem, solution: Solution) -> np.ndarray | None:
+    """Return observation minus function of the analysis, NaN where there is no observation."""
+    channels = problem.batch.channels
+    if channels is None:
+        return None
+    x = np.where(np.isfinite(solution.x), solution.x, 0.0)
+    difference = np.asarray(channels.value) - channels.predicted(x)
+    known = np.asarray(np.isfinite(solution.x).all((1, 2)))[:, None, None]
+    return np.where((np.asarray(channels.weight) > 0) & known, difference, np.nan)
 
 
 def _final_cost(problem: Problem, solution: Solution) -> dict[str, np.ndarray]:

@@ -13,10 +13,14 @@ import xarray as xr
 from pyvda.io import conventions, tables, validation
 from pyvda.io.validation import Statistics
 from pyvda.models.model import Model
+from pyvda.operators.observation import Mask, ObservationOperator
 
 
 def prepared(
-    observations: xr.Dataset, variable: str | Sequence[str] | None, model: Model
+    observations: xr.Dataset,
+    variable: str | Sequence[str] | None,
+    model: Model,
+    operator: ObservationOperator | None = None,
 ) -> tuple[xr.Dataset, Statistics]:
     """Return observations as state vectors of the model, in float64, validated.
 
@@ -28,12 +32,16 @@ def prepared(
         See `conventions.normalise`.
     model : Model
         Its state space says which variables are meant.
+    operator : ObservationOperator, optional
+        How the observed values follow from the state. Default: they are its components.
 
     Raises
     ------
     InputError
         See `conventions.normalise`, `validation.check` and `tables.located`.
     """
+    if operator is not None and not isinstance(operator, Mask):
+        observations, variable = operator.observations(observations, model, variable), None
     ds = conventions.normalise(observations, variable, model.state_space)
     ds = conventions.as_float64(ds)
     found = validation.check(ds)

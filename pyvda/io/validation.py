@@ -33,7 +33,8 @@ def check(ds: xr.Dataset) -> Statistics:
             f"observation has {found.infinite} infinite values; mark missing data by NaN or "
             "_FillValue"
         )
-    if not found.observed and names.POINT_OBSERVATION not in ds:
+    elsewhere = names.POINT_OBSERVATION in ds or names.CHANNEL_OBSERVATION in ds
+    if not found.observed and not elsewhere:
         raise InputError(
             "observation has no value at all, expected at least one; "
             "check the variable and its _FillValue"

@@ -34,12 +34,15 @@ class Options(BaseModel):
         Whether the method starts from a state, which may be another method's analysis.
     takes_points : bool
         Whether the method takes observations at arbitrary times, `Batch.points`.
+    takes_channels : bool
+        Whether the method takes observations of a function of the state, `Batch.channels`.
     resumes : bool
         Whether the method keeps its state in a file, the keyword `state` of its `solve`.
     """
 
     starts_from_first_guess: ClassVar[bool] = False
     takes_points: ClassVar[bool] = False
+    takes_channels: ClassVar[bool] = False
     resumes: ClassVar[bool] = False
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -118,9 +121,10 @@ class Problem:
 
     def data(self) -> Array:
         """Return how many data each window has, (W,)."""
-        points = self.batch.points
-        at_steps = (np.asarray(self.batch.mask) > 0).sum((1, 2))
-        return at_steps if points is None else at_steps + np.asarray(points.counted())
+        found = (np.asarray(self.batch.mask) > 0).sum((1, 2))
+        for more in (self.batch.points, self.batch.channels):
+            found = found if more is None else found + np.asarray(more.counted())
+        return np.asarray(found)
 
     def window_numbers(self) -> Array:
         """Return the windows' numbers in their file, (W,)."""

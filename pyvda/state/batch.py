@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyvda.errors import InputError
+from pyvda.operators.function import Channels
 from pyvda.operators.points import Points
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ class Batch:
         The true states of a twin experiment; only scores and supervised training look at it.
     points : Points, optional
         Further data, at arbitrary times; numpy arrays. Only some methods take them.
+    channels : Channels, optional
+        Further data, of a function of the state at its steps; numpy arrays. Only some methods take
+        them.
     """
 
     observation: Array
@@ -43,6 +47,7 @@ class Batch:
     first_guess: Array
     truth: Array | None = None
     points: Points | None = None
+    channels: Channels | None = None
 
     def __post_init__(self) -> None:
         shape = tuple(self.observation.shape)
@@ -71,10 +76,12 @@ class Batch:
     def __getitem__(self, windows: Any) -> Batch:
         """Return the chosen windows (a slice, or an array of indices or booleans)."""
         points = None if self.points is None else self.points[windows]
-        return replace(self._map(lambda array: array[windows]), points=points)
+        channels = None if self.channels is None else self.channels[windows]
+        chosen = self._map(lambda array: array[windows])
+        return replace(chosen, points=points, channels=channels)
 
     def to(self, device: Any = None, dtype: Any = None) -> Batch:
-        """Return the same batch as torch tensors on `device` with `dtype`; points stay behind."""
+        """Return the batch as torch tensors; points and channels stay behind."""
         import torch
 
         return self._map(lambda array: torch.as_tensor(array, device=device, dtype=dtype))

@@ -14,8 +14,11 @@ import xarray as xr
 
 from pyvda import names
 from pyvda.errors import InputError
+from pyvda.io.channels import to_channels
 from pyvda.io.tables import to_points
 from pyvda.io.validation import Statistics
+from pyvda.operators.function import FunctionOperator
+from pyvda.operators.observation import ObservationOperator
 from pyvda.operators.points import nearest_steps
 from pyvda.state.batch import Batch
 from pyvda.state.cutting import cut, in_windows, merge
@@ -66,6 +69,7 @@ def to_batch(
     ds: xr.Dataset,
     climatological_mean: np.ndarray,
     reference_variance: float | None = None,
+    operator: ObservationOperator | None = None,
 ) -> Batch:
     """Turn one in-memory block of windows into the arrays of an assimilation problem.
 
@@ -77,6 +81,8 @@ def to_batch(
         The model's mean state, in the observations' units.
     reference_variance : float, optional
         A datum weighs this over its squared `observation_error`; without it, 1.
+    operator : ObservationOperator, optional
+        The function that channels are observations of.
 
     Raises
     ------
@@ -98,7 +104,10 @@ def to_batch(
     if points is not None:
         values, there = nearest_steps(points, *observation.shape[1:])
         near, seen = np.where(mask > 0, observation, values), np.maximum(mask, there)
-    return Batch(observation, mask, first_guess(near, seen, mean), truth, points)
+    channels = None
+    if names.CHANNEL_OBSERVATION in ds and isinstance(operator, FunctionOperator):
+        channels = to_channels(ds, operator, reference_variance)
+    return Batch(observation, mask, first_guess(near, seen, mean), truth, points, channels)
 
 
 def check_state_size(ds: xr.Dataset, expected: int, model: str) -> None:
@@ -182,12 +191,17 @@ def reference_variance(ds: xr.Dataset, of_series: Statistics | None = None) -> f
     """
     pairs = (
         (names.OBSERVATION, names.OBSERVATION_ERROR), (names.POINT_OBSERVATION, names.POINT_ERROR),
+        (names.CHANNEL_OBSERVATION, names.CHANNEL_ERROR),
     )  # fmt: skip
     total = count = 0.0
     for observed, error in pairs:
         if error not in ds:
             continue
-        if of_series is not None and ds[error].chunks is not None and error != names.POINT_ERROR:
+        if (
+            of_series is not None
+            and ds[error].chunks is not None
+            and error == names.OBSERVATION_ERROR
+        ):
             often = _windows_at_step(ds, len(of_series.square))
             total += float(often @ of_series.square)
             count += float(often @ of_series.count)
@@ -218,6 +232,7 @@ def analysis_dataset(
     *,
     stdev: np.ndarray | None = None,
     point_innovation: np.ndarray | None = None,
+    channel_innovation: np.ndarray | None = None,
 ) -> xr.Dataset:
     """Label the analysis of a block of windows.
 
@@ -233,6 +248,8 @@ def analysis_dataset(
         Standard deviation of the analysis.
     point_innovation : (W, K), optional
         Observation minus analysis of the data at arbitrary times.
+    channel_innovation : (W, T, K), optional
+        Observation minus function of the analysis.
 
     Returns
     -------
@@ -275,6 +292,12 @@ def analysis_dataset(
         attributes = {**names.attributes(names.POINT_INNOVATION), **units}
         along = (names.WINDOW, names.DATUM)
         data[names.POINT_INNOVATION] = (along, point_innovation, attributes)
+    if channel_innovation is not None:
+        attributes = dict(names.attributes(names.CHANNEL_INNOVATION))
+        if "units" in windows[names.CHANNEL_OBSERVATION].attrs:
+            attributes["units"] = windows[names.CHANNEL_OBSERVATION].attrs["units"]
+        along_channels = (names.WINDOW, names.TIME, names.CHANNEL)
+        data[names.CHANNEL_INNOVATION] = (along_channels, channel_innovation, attributes)
     for name, values in (per_window or {}).items():
         values = np.asarray(values, dtype=np.int8 if name == names.STATUS else None)
         data[name] = (names.WINDOW, values, names.attributes(name, units.get("units")))

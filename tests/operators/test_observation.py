@@ -1,0 +1,119 @@
+"""Observation operators in `pyvda.assimilate`: every method and engine takes the linear ones."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import pyvda
+from pyvda.errors import InputError
+from pyvda.operators import CorrelatedErrors, Interpolation, Mask, SparseLinear
+
+
+@pytest.fixture(scope="module")
+def truth():
+    return pyvda.simulate("lorenz63", 2, 1)
+
+
+@pytest.fixture(scope="module")
+def observed(truth):
+    return pyvda.observe(truth, "lorenz63", 2)
+
+
+def as_columns(observed):
+    """The observed component as a variable over time and one column."""
+    column = observed.observation.isel(state=[0]).rename(state="column")
+    return observed.drop_vars("observation").assign(y=column)
+
+
+def test_the_mask_is_the_default(observed):
+    found = pyvda.assimilate(observed, operator=Mask(), iterations=10)
+    xr.testing.assert_equal(found, pyvda.assimilate(observed, iterations=10))
+
+
+@pytest.mark.parametrize("engine", ["julia", "torch"])
+def test_a_row_that_is_a_component_is_that_component_in_fsgd(observed, engine):
+    operator = SparseLinear(np.eye(3)[:1])
+    found = pyvda.assimilate(as_columns(observed), operator=operator, iterations=50, engine=engine)
+    expected = pyvda.assimilate(observed, iterations=50, engine=engine)
+    np.testing.assert_allclose(found.analysis, expected.analysis, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(found.cost, expected.cost, rtol=1e-9)
+
+
+@pytest.mark.parametrize("method", ["gauss-newton", "strong-constraint"])
+def test_a_row_that_is_a_component_is_that_component(observed, method):
+    operator = SparseLinear(np.eye(3)[:1])
+    found = pyvda.assimilate(as_columns(observed), operator=operator, method=method)
+    expected = pyvda.assimilate(observed, method=method)
+    tolerance = 1e-5 * float(abs(expected.analysis).max())
+    np.testing.assert_allclose(found.analysis, expected.analysis, atol=tolerance)
+
+
+def test_rows_of_every_component_bring_the_truth_back(truth):
+    """A full rank H without noise leaves nothing unknown."""
+    H = np.random.default_rng(0).normal(size=(3, 3))
+    y = np.einsum("kd,wtd->wtk", H, truth.truth.values)
+    ds = xr.Dataset({"y": (("window", "time", "k"), y)}, {"time": truth.time})
+    options = {"form": "statistical", "observation_variance": 1e-6, "model_error": 1e-3}
+    found = pyvda.assimilate(ds, operator=SparseLinear(H), method="gauss-newton", **options)
+    np.testing.assert_allclose(found.analysis, truth.truth, atol=0.01)
+    assert np.nanmax(np.abs(found.point_innovation)) < 0.01
+
+
+def test_points_of_named_variables(truth):
+    rng = np.random.default_rng(1)
+    series = truth.truth.isel(window=0)
+    step, component = rng.integers(0, 200, 300), rng.integers(0, 3, 300)
+    table = xr.Dataset(
+        {"value": ("obs", series.values[step, component])},
+        {
+            "time": ("obs", series.time.values[step]),
+            "variable": ("obs", np.array(["x", "y", "z"])[component]),
+        },
+    )
+    operator = Interpolation(start=0.0, stop=1.99)
+    options = {"form": "statistical", "observation_variance": 1e-4, "model_error": 1e-2}
+    found = pyvda.assimilate(table, operator=operator, method="gauss-newton", **options)
+    np.testing.assert_allclose(found.analysis, series, atol=0.1)
+
+
+def test_correlated_errors_weigh_less(truth):
+    """Of ten copies of one datum whose errors are one error, each counts a tenth."""
+    x = truth.truth.isel(window=0).values[::8, 0]
+    time = truth.time.values[::8]
+
+    def table(copies):
+        return xr.Dataset(
+            {
+                "y": ("obs", np.repeat(x + 1.0, copies)),
+                "observation_error": ("obs", np.ones(len(x) * copies)),
+            },
+            {
+                "time": ("obs", np.repeat(time, copies)),
+                "km": ("obs", np.tile(np.arange(copies) * 1e-6, len(x))),
+            },
+        )
+
+    def rows(copies):
+        return np.tile(np.eye(3)[:1], (len(x) * copies, 1))
+
+    common = {"method": "gauss-newton", "form": "statistical", "model_error": 0.1}
+    alone = pyvda.assimilate(table(1), operator=SparseLinear(rows(1)), **common)
+    errors = CorrelatedErrors(1.0, "km")
+    same = SparseLinear(rows(10), errors=errors)
+    correlated = pyvda.assimilate(table(10), operator=same, **common)
+    independent = pyvda.assimilate(table(10), operator=SparseLinear(rows(10)), **common)
+    np.testing.assert_allclose(correlated.analysis, alone.analysis, atol=1e-3)
+    np.testing.assert_allclose(correlated.state_stdev, alone.state_stdev, rtol=1e-3)
+    first = {"time": 0, "state": 0}
+    assert float(independent.state_stdev[first]) < 0.5 * float(alone.state_stdev[first])
+
+
+@pytest.mark.parametrize("method", ["posterior-mean", "annealed"])
+def test_methods_without_point_observations_say_so(observed, method):
+    with pytest.raises(InputError, match="choose fsgd"):
+        pyvda.assimilate(as_columns(observed), operator=SparseLinear(np.eye(3)[:1]), method=method)
+
+
+def test_something_else_than_an_operator_is_refused(observed):
+    with pytest.raises(InputError, match="operator"):
+        pyvda.assimilate(observed, operator=np.eye(3))
