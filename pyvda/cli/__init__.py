@@ -1,1 +1,5 @@
-"""The command line."""
+"""The command line; `pyvda.cli.main` is the function that runs it."""
+
+from pyvda.cli.main import main
+
+__all__ = ["main"]

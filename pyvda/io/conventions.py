@@ -186,9 +186,9 @@ def _nothing_found(ds: xr.Dataset, space: StateSpace | None) -> InputError:
         if len(over_time) > 1 and not _is_table(ds):
             return InputError(
                 f"the variables {known} have one dimension each{model}; list those that make the "
-                f'state, in its order (variable="{",".join(over_time)}", --variable), or put a '
-                "table with one row a datum on a grid of analysis times by pyvda.on_grid "
-                "(--grid-step)"
+                f'state, in its order (variable="{",".join(over_time)}", --variable), stack them '
+                "to one (Dataset.to_array), or put a table with one row a datum on a grid of "
+                "analysis times by pyvda.on_grid (--grid-step)"
             )
         return InputError(
             f"the variables {known} have one dimension each, a table with one row a datum; put it "

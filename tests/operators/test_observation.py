@@ -54,7 +54,9 @@ def test_rows_of_every_component_bring_the_truth_back(truth):
     y = np.einsum("kd,wtd->wtk", H, truth.truth.values)
     ds = xr.Dataset({"y": (("window", "time", "k"), y)}, {"time": truth.time})
     options = {"form": "statistical", "observation_variance": 1e-6, "model_error": 1e-3}
-    found = pyvda.assimilate(ds, operator=SparseLinear(H), method="gauss-newton", **options)
+    found = pyvda.assimilate(
+        ds, model="lorenz63", operator=SparseLinear(H), method="gauss-newton", **options
+    )
     np.testing.assert_allclose(found.analysis, truth.truth, atol=0.01)
     assert np.nanmax(np.abs(found.point_innovation)) < 0.01
 
@@ -72,7 +74,9 @@ def test_points_of_named_variables(truth):
     )
     operator = Interpolation(start=0.0, stop=1.99)
     options = {"form": "statistical", "observation_variance": 1e-4, "model_error": 1e-2}
-    found = pyvda.assimilate(table, operator=operator, method="gauss-newton", **options)
+    found = pyvda.assimilate(
+        table, model="lorenz63", operator=operator, method="gauss-newton", **options
+    )
     np.testing.assert_allclose(found.analysis, series, atol=0.1)
 
 
@@ -96,7 +100,12 @@ def test_correlated_errors_weigh_less(truth):
     def rows(copies):
         return np.tile(np.eye(3)[:1], (len(x) * copies, 1))
 
-    common = {"method": "gauss-newton", "form": "statistical", "model_error": 0.1}
+    common = {
+        "model": "lorenz63",
+        "method": "gauss-newton",
+        "form": "statistical",
+        "model_error": 0.1,
+    }
     alone = pyvda.assimilate(table(1), operator=SparseLinear(rows(1)), **common)
     errors = CorrelatedErrors(1.0, "km")
     same = SparseLinear(rows(10), errors=errors)
