@@ -12,7 +12,7 @@ import pyvda
 
 STUB = Path(pyvda.__file__).with_suffix(".pyi")
 HOME = {  # the module of each public name, as the stub gives it
-    name.name: f"pyvda.{statement.module}"
+    name.name: f"pyvda.{statement.module}" if statement.module else "pyvda"
     for statement in ast.parse(STUB.read_text("utf-8")).body
     if isinstance(statement, ast.ImportFrom)
     for name in statement.names
