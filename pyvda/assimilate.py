@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 
 from pyvda import names
-from pyvda.engine import CostSettings, get_engine
+from pyvda.engine import CostSettings, engine_for
 from pyvda.errors import InputError
 from pyvda.io import layout, model_attributes, netcdf
 from pyvda.io.analysis import POSITION, labelled, template, with_provenance
@@ -26,7 +26,7 @@ from pyvda.learned import patterns
 from pyvda.methods import METHODS, Method, Options, Problem
 from pyvda.methods.learned import LearnedOptions
 from pyvda.models.model import Model
-from pyvda.models.registry import get_model
+from pyvda.models.registry import resolve
 from pyvda.progress import OfBlocks, heard, silent
 from pyvda.settings import Settings, chosen_method, settled, takes_settings
 from pyvda.state import windows
@@ -79,7 +79,7 @@ def assimilate(observations: xr.Dataset, **keywords: Any) -> xr.Dataset:
     windows.check_state_size(in_windows, model.state_size, model.name)
     _check_operators(in_windows, method.name, bound)
     lazy = in_windows[names.OBSERVATION].chunks is not None
-    running = get_engine(settings.engine)
+    running = engine_for(model, settings.engine)
     cost = CostSettings(step, settings.lambda1, settings.lambda2)
     mean = options.expected_state(model, running)
     variance = windows.reference_variance(in_windows, statistics)
@@ -123,7 +123,7 @@ def assimilate(observations: xr.Dataset, **keywords: Any) -> xr.Dataset:
 def named_model(settings: Settings, options: list[Options]) -> Model | None:
     """Return the model that was named or that learned models are bound to; None: neither."""
     given = settings.model
-    model = get_model(given) if isinstance(given, str) else given
+    model = None if given is None else resolve(given)
     for bound in (one.model() for one in options):
         if model is None or bound is None:
             model = model or bound

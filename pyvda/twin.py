@@ -6,19 +6,25 @@ many windows are asked for, on either engine and on every machine.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
 import pyvda
 from pyvda import names
-from pyvda.engine import get_engine
+from pyvda.climate.climatology import usual_spinup
+from pyvda.engine import engine_for
 from pyvda.engine.interface import Array
 from pyvda.errors import EngineError, InputError
 from pyvda.io.netcdf import append_history
+from pyvda.models.model import Model, Start, number, whole
 from pyvda.models.presets import Preset
-from pyvda.models.registry import get_preset
+from pyvda.models.registry import get_preset, presets, resolve
+from pyvda.models.registry import names as model_names
+from pyvda.state.space import StateSpace, Variable
 
 # On the attractor within a millionth is enough for a start; the window itself is integrated tightly
 # (at rtol 1e-3 the truth would have an ODE-score of 1e-5, which is only integration error).
@@ -28,10 +34,12 @@ _BLOCK = 128
 
 
 def simulate(
-    preset: str | Preset,
+    preset: str | Preset | Model,
     windows: int,
-    seed: int,
+    seed: int = 0,
     *,
+    steps: int | None = None,
+    parameters: Mapping[str, Any] | None = None,
     engine: str | None = None,
     report: Callable[[int, int], None] | None = None,
 ) -> xr.Dataset:
@@ -39,27 +47,40 @@ def simulate(
 
     Parameters
     ----------
-    preset : str or Preset
-        Model, steps, spin-up and distribution of the starts.
+    preset : str, Preset or Model
+        A preset has a model, steps, spin-up and distribution of the starts. Of a model, or of a
+        word that names one (see `pyvda.models.registry.resolve`), windows have 200 steps and start
+        as the model says, else as its climatology does.
     windows : int
         Number of independent windows.
     seed : int
+    steps : int, optional
+        Of a window, in place of the preset's.
+    parameters : mapping, optional
+        Parameters and sizes of the model by name, in place of its own.
     engine : str, optional
         See `pyvda.engine.get_engine`.
     report : callable(done, total), optional
-        Told of progress.
+        Called with the number of windows completed so far and their total.
 
     Returns
     -------
     Dataset
-        `truth` (window, time, state), time in model time units from the start of the window.
+        `truth` (window, time, state) of a preset, or the model's own variables (window, time,
+        ...); time in model time units from the start of the window.
+
+    Raises
+    ------
+    InputError
+        For an unknown name or a number that is out of range.
+    EngineError
+        When the model diverges.
     """
-    name, setting = _named(preset)
+    name, setting, flat = _experiment(preset, parameters, steps)
     _check_seed(seed)
     model = setting.model
-    if windows < 1:
-        raise InputError(f"{windows} windows were asked for, expected at least 1")
-    running = get_engine(engine)
+    windows = whole("the number of windows", windows, 1)
+    running = engine_for(model, engine)
     start = np.stack([_start(setting, seed, window) for window in range(windows)])
     truth = np.empty((windows, setting.steps, model.state_size))
     for first in range(0, windows, _BLOCK):
@@ -81,13 +102,19 @@ def simulate(
     if not np.isfinite(truth).all():
         raise EngineError(f"the simulation of {model.name} diverged; check its parameters")
     time = np.arange(setting.steps) * model.time_step
+    coords = {
+        names.WINDOW: np.arange(windows),
+        names.TIME: (names.TIME, time, {"long_name": "model time", "units": "1", "axis": "T"}),
+    }
+    data: dict[str, Any]
+    if flat or model.state_space is None:
+        data = {names.TRUTH: (names.DIMENSIONS, truth, names.attributes(names.TRUTH))}
+        coords[names.STATE] = np.arange(model.state_size)
+    else:
+        data = dict(model.state_space.unstack(truth))
     ds = xr.Dataset(
-        {names.TRUTH: (names.DIMENSIONS, truth, names.attributes(names.TRUTH))},
-        {
-            names.WINDOW: np.arange(windows),
-            names.TIME: (names.TIME, time, {"long_name": "model time", "units": "1", "axis": "T"}),
-            names.STATE: np.arange(model.state_size),
-        },
+        data,
+        coords,
         {"Conventions": "CF-1.11", "title": f"twin experiment {name}: truth", "seed": seed,
          "model": model.name, "parameters": list(model.parameters)},
     )  # fmt: skip
@@ -96,65 +123,180 @@ def simulate(
 
 def observe(
     truth: xr.Dataset,
-    preset: str | Preset,
-    seed: int,
+    preset: str | Preset | None = None,
+    seed: int = 0,
     *,
     variance: float | None = None,
     every: int | None = None,
+    components: Sequence[int] | None = None,
+    variables: Sequence[str] | None = None,
 ) -> xr.Dataset:
     """Observe a truth, with noise.
 
     Parameters
     ----------
     truth : Dataset
-        With `truth` (window, time, state).
-    preset : str or Preset
-        Which steps and components are observed, and the error variance.
+        With `truth` (window, time, state), or with the variables (window, time, ...) of a model.
+    preset : str or Preset, optional
+        Which steps and components are observed, and the error variance. Without one, half of all
+        components are observed at every fourth step, drawn anew each time.
     seed : int
         Of the noise, and of the choice of components where that is random.
     variance : float, optional
         Error variance in the state's units squared, in place of the preset's.
     every : int, optional
         Steps between two observation times, in place of the preset's.
+    components : sequence of int, optional
+        The components of the state vector, from 0, that are observed at each of these times.
+    variables : sequence of str, optional
+        The variables that are observed at each of these times, in place of `components`.
 
     Returns
     -------
     Dataset
-        `observation`, NaN where nothing is observed.
+        `observation`, or the variables of the truth, NaN where nothing is observed.
+
+    Raises
+    ------
+    InputError
+        When the truth is of another model than the preset's, without a preset no variance is
+        given, or a number or name is out of range.
     """
-    name, setting = _named(preset)
+    name, setting = ("custom", None) if preset is None else _named(preset)
     _check_seed(seed)
-    if names.TRUTH not in truth or truth[names.TRUTH].dims != names.DIMENSIONS:
-        raise InputError(
-            "no variable truth (window, time, state) found; make one with `pyvda simulate`"
-        )
-    state = truth[names.TRUTH].values
-    if state.shape[2] != setting.model.state_size:
+    state, space = _true_states(truth)
+    if setting is not None and state.shape[2] != setting.model.state_size:
         raise InputError(
             f"the truth has a state of {state.shape[2]} components, the preset {name} is for "
             f"{setting.model.state_size}; choose the preset of the same model"
         )
-    if variance is None:
-        variance = setting.variance
-    if not 0 <= variance < np.inf:
-        raise InputError(f"the error variance is {variance}, expected a number of at least 0")
-    if every is not None and every < 1:
-        raise InputError(f"observations every {every} steps were asked for, expected at least 1")
+    if variance is None and setting is None:
+        raise InputError(
+            "neither a preset nor an error variance was given; give one of them (variance)"
+        )
+    rule = _rule(setting, state.shape[2], variance, every, _chosen(space, components, variables))
     observation = np.full(state.shape, np.nan)
     for window, x in enumerate(state):
-        observation[window] = _observed(setting, x, seed, window, variance, every or setting.every)
+        observation[window] = _observed(rule, x, seed, window)
     attrs = {**truth.attrs, "title": f"twin experiment {name}: observations", "preset": name,
-             "observation_seed": seed, "observation_error_variance": variance}  # fmt: skip
-    ds = xr.Dataset(
-        {names.OBSERVATION: (names.DIMENSIONS, observation, names.attributes(names.OBSERVATION))},
-        truth[names.TRUTH].coords,
-        attrs,
-    )
+             "observation_seed": seed, "observation_error_variance": rule.variance}  # fmt: skip
+    data: dict[str, Any]
+    if space is None:
+        attributes = names.attributes(names.OBSERVATION)
+        data = {names.OBSERVATION: (names.DIMENSIONS, observation, attributes)}
+        ds = xr.Dataset(data, truth[names.TRUTH].coords, attrs)
+    else:
+        ds = xr.Dataset(dict(space.unstack(observation, truth)), truth.coords, attrs)
     return append_history(ds, f"pyvda {pyvda.__version__} observe {name}, seed {seed}")
+
+
+class _Rule(NamedTuple):
+    """When and what is observed; see `Preset`."""
+
+    every: int
+    first: int
+    last: int
+    variance: float
+    components: tuple[int, ...] | None
+    random_components: int
+
+
+def _rule(
+    preset: Preset | None,
+    size: int,
+    variance: float | None,
+    every: int | None,
+    components: tuple[int, ...] | None,
+) -> _Rule:
+    if preset is None:
+        found = _Rule(4, 0, -1, 0.0, None, max(1, size // 2))
+    else:
+        found = _Rule(preset.every, preset.first, preset.last, preset.variance,
+                      preset.components, preset.random_components)  # fmt: skip
+    if variance is not None:
+        found = found._replace(variance=number("the error variance", variance))
+    if found.variance < 0:
+        raise InputError(f"the error variance is {found.variance}, expected at least 0")
+    if every is not None:
+        found = found._replace(every=whole("the number of steps between observations", every, 1))
+    if components is not None:
+        found = found._replace(components=components)
+    return found
+
+
+def _true_states(truth: xr.Dataset) -> tuple[Array, StateSpace | None]:
+    """Return the states (window, time, state), and the space of a truth with named variables."""
+    if names.TRUTH in truth and truth[names.TRUTH].dims == names.DIMENSIONS:
+        return truth[names.TRUTH].values, None
+    leading = (names.WINDOW, names.TIME)
+    variables = tuple(
+        Variable(str(key), tuple(map(str, v.dims[2:])), v.shape[2:])
+        for key, v in truth.data_vars.items()
+        if v.dims[:2] == leading and names.STATE not in v.dims and v.dtype.kind == "f"
+    )
+    if names.TRUTH in truth or not variables:
+        raise InputError(
+            "no variable truth (window, time, state) found, nor variables (window, time, ...); "
+            "make them with `pyvda simulate`"
+        )
+    space = StateSpace(variables)
+    return np.asarray(space.stack(truth)), space
+
+
+def _chosen(
+    space: StateSpace | None, components: Sequence[int] | None, variables: Sequence[str] | None
+) -> tuple[int, ...] | None:
+    """Return the components to observe; None: as the preset has it."""
+    if variables is None:
+        return None if components is None else tuple(components)
+    if components is not None:
+        raise InputError("both components and variables were given; give one of them")
+    known = {} if space is None else space.slices()
+    unknown = [name for name in variables if name not in known]
+    if unknown or not variables:
+        raise InputError(
+            f"the truth has no variable {', '.join(unknown) or 'of no name'}, found "
+            f"{', '.join(known) or names.TRUTH}"
+        )
+    return tuple(i for name in variables for i in range(known[name].start, known[name].stop))
 
 
 def _named(preset: str | Preset) -> tuple[str, Preset]:
     return (preset, get_preset(preset)) if isinstance(preset, str) else ("custom", preset)
+
+
+def _experiment(
+    what: str | Preset | Model, parameters: Mapping[str, Any] | None, steps: int | None
+) -> tuple[str, Preset, bool]:
+    """Return the name and the setting of an experiment, and whether its truth is one variable."""
+    flat = not isinstance(what, Model) and (isinstance(what, Preset) or what in presets())
+    if flat:
+        name, setting = _named(what)  # type: ignore[arg-type]
+        if parameters:
+            own = dict(setting.model.fields) | dict(parameters)
+            setting = replace(setting, model=resolve(setting.model.name, own))
+    else:
+        try:
+            model = resolve(what, parameters)  # type: ignore[arg-type]
+        except InputError as error:
+            if isinstance(what, str) and str(error).startswith("unknown model"):
+                raise InputError(
+                    f"unknown preset or model {what!r}; choose one of "
+                    f"{', '.join([*presets(), *model_names()])}, or give a file"
+                ) from None
+            raise
+        name, setting = model.name, _of_model(model)
+    if steps is not None:
+        setting = replace(setting, steps=whole("the number of steps", steps, 2))
+    return name, setting, flat
+
+
+def _of_model(model: Model) -> Preset:
+    start = model.start or Start()
+    return Preset(
+        model, 200, usual_spinup(model), start.mean, start.spread, 4, 0, -1, 1.0, None,
+        max(1, model.state_size // 2),
+    )  # fmt: skip
 
 
 def _check_seed(seed: int) -> None:
@@ -169,19 +311,22 @@ def _start(setting: Preset, seed: int, window: int) -> Array:
     return np.asarray(setting.start_mean) + setting.start_stdev * noise
 
 
-def _observed(
-    setting: Preset, x: Array, seed: int, window: int, variance: float, every: int
-) -> Array:
+def _observed(rule: _Rule, x: Array, seed: int, window: int) -> Array:
     rng = np.random.default_rng([seed, window, 1])
     steps, size = x.shape
-    times = np.arange(setting.first, (steps if setting.last < 0 else setting.last + 1), every)
+    times = np.arange(rule.first, (steps if rule.last < 0 else rule.last + 1), rule.every)
     times = times[times < steps]
-    if setting.components is not None:
-        components = np.broadcast_to(setting.components, (len(times), len(setting.components)))
+    if rule.components is not None:
+        if any(not 0 <= component < size for component in rule.components):
+            raise InputError(
+                f"the components to observe are {rule.components}, expected numbers from 0 to "
+                f"{size - 1}"
+            )
+        components = np.broadcast_to(rule.components, (len(times), len(rule.components)))
     else:
         order = rng.random((len(times), size)).argsort(1)
-        components = np.sort(order[:, : setting.random_components], 1)
-    noise = np.sqrt(variance) * rng.standard_normal(components.shape)
+        components = np.sort(order[:, : rule.random_components], 1)
+    noise = np.sqrt(rule.variance) * rng.standard_normal(components.shape)
     observation = np.full(x.shape, np.nan)
     observation[times[:, None], components] = x[times[:, None], components] + noise
     return observation

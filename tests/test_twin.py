@@ -4,10 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from scipy.integrate import solve_ivp
 
 import pyvda
 from pyvda.errors import InputError
+from pyvda.models.from_torch import torch_model
+from pyvda.models.model import Model
 from pyvda.models.registry import get_preset, presets
 
 
@@ -97,3 +100,81 @@ def test_bad_requests_are_refused() -> None:
     with pytest.raises(InputError, match="no variable truth"):
         pyvda.observe(truth.rename(truth="other"), "lorenz63", 1)
     assert set(presets()) >= {"lorenz63", "lorenz63-blanked", "lorenz96"}
+
+
+# --- models of the user's own --------------------------------------------------------------------
+
+
+def turning(**changed) -> Model:
+    def f(x, rate):
+        u, v = x[..., :2], x[..., 2:]
+        return torch.cat((-rate * v, rate * u), -1)
+
+    return torch_model(
+        f, variables=("u", "v"), dimensions={"place": 2}, time_step=0.1, spinup=1.0,
+        parameters={"rate": 2.0}, **changed,
+    )  # fmt: skip
+
+
+def test_a_model_is_simulated_with_its_own_variables() -> None:
+    truth = pyvda.simulate(turning(), 3, 4, steps=30, parameters={"rate": 1.0})
+    assert {name: v.dims for name, v in truth.data_vars.items()} == {
+        "u": ("window", "time", "place"),
+        "v": ("window", "time", "place"),
+    }
+    assert dict(truth.sizes) == {"window": 3, "time": 30, "place": 2}
+    # A circle, one radian a unit of time.
+    phase = np.exp(1j * truth["time"])
+    start = (truth["u"] + 1j * truth["v"]).isel(time=0, drop=True)
+    np.testing.assert_allclose(truth["u"] + 1j * truth["v"], (start * phase).transpose("window", "time", "place"), atol=1e-7)
+
+
+def test_a_step_model_is_simulated_by_its_steps() -> None:
+    model = torch_model(step=lambda x: x.roll(1, -1), variables=("u",), dimensions={"i": 5},
+                        time_step=1.0, spinup=3.0)  # fmt: skip
+    truth = pyvda.simulate(model, 2, 1, steps=7)["u"]
+    for k in range(7):
+        np.testing.assert_array_equal(truth[:, k], np.roll(truth[:, 0], k, -1))
+
+
+def test_a_truth_with_named_variables_is_observed() -> None:
+    truth = pyvda.simulate(turning(), 40, 4, steps=40)
+    half = pyvda.observe(truth, seed=5, variance=0.04)
+    seen = np.stack([np.isfinite(half[name]) for name in ("u", "v")])
+    assert set(half.data_vars) == {"u", "v"}
+    assert (seen.sum((0, 3))[:, ::4] == 2).all()
+    assert seen.sum() == 2 * 40 * 10
+    assert 0.3 < seen[:, :, ::4].mean((1, 2)).min() < 0.7
+    error = np.concatenate([(half[n] - truth[n]).values.ravel() for n in ("u", "v")])
+    error = error[np.isfinite(error)]
+    assert abs(error.var() / 0.04 - 1) < 4 * np.sqrt(2 / error.size)
+    assert half.attrs["observation_error_variance"] == 0.04
+    one = pyvda.observe(truth, seed=5, variance=0.0, every=10, variables=["v"])
+    assert int(one["u"].notnull().sum()) == 0
+    np.testing.assert_array_equal(one["v"].isel(time=slice(None, None, 10)), truth["v"][:, ::10])
+    two = pyvda.observe(truth, seed=5, variance=0.0, components=[1, 2])
+    assert [int(two[n].notnull().sum()) for n in ("u", "v")] == [400, 400]
+
+
+def test_parameters_and_steps_of_a_preset() -> None:
+    truth = pyvda.simulate("lorenz96", 1, 1, steps=5, parameters={"state_size": "12"})
+    assert truth["truth"].shape == (1, 5, 12)
+    assert truth.attrs["parameters"] == [8.0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"variance": None}, "neither a preset nor an error variance"),
+        ({"variance": -1.0}, "at least 0"),
+        ({"variance": "much"}, "expected a number"),
+        ({"every": 0}, "at least 1"),
+        ({"variables": ["w"]}, "no variable w, found u, v"),
+        ({"components": [4]}, "expected numbers from 0 to 3"),
+        ({"components": [0], "variables": ["u"]}, "give one of them"),
+    ],
+)
+def test_bad_observations_are_refused(arguments, said) -> None:
+    truth = pyvda.simulate(turning(), 1, 1, steps=8)
+    with pytest.raises(InputError, match=said):
+        pyvda.observe(truth, **{"variance": 1.0, **arguments})

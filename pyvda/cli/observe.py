@@ -7,29 +7,48 @@ from typing import Annotated
 
 import typer
 
-from pyvda.cli.options import Output, Quiet, Seed, read, say
+from pyvda.cli.options import Output, Quiet, Seed, component_numbers, listed, read, say
 from pyvda.io.atomic import check_folder
 
-EXAMPLES = ("pyvda observe truth.nc --preset lorenz63 --seed 12 -o obs.nc",)
+EXAMPLES = (
+    "pyvda observe truth.nc --preset lorenz63 --seed 12 -o obs.nc",
+    "pyvda observe truth.nc --variance 0.5 --every 4 --variable x,z --seed 2 -o obs.nc",
+)
 
 
 def observe(
     truth: Annotated[Path, typer.Argument(help="File with the variable truth.")],
     output: Output,
-    preset: Annotated[str, typer.Option(help="A preset, such as lorenz63.")],
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="A preset, such as lorenz63. Without one: half of the components, drawn at random "
+            "at each time."
+        ),
+    ] = None,
     seed: Seed = 0,
     variance: Annotated[
         float | None, typer.Option(help="Error variance, squared units of the state.")
     ] = None,
     every: Annotated[int | None, typer.Option(help="Steps between observation times.")] = None,
+    variable: Annotated[
+        str | None, typer.Option(help="Observed variables of the truth, separated by commas.")
+    ] = None,
+    component: Annotated[
+        str | None,
+        typer.Option(help="Observed components of the state, from 0, separated by commas."),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Observe a truth, with noise, as a preset describes."""
+    """Observe a truth, with noise, as a preset or the options describe."""
     from pyvda import twin
     from pyvda.io import netcdf
 
     check_folder(output)
-    observed = twin.observe(read(truth), preset, seed, variance=variance, every=every)
+    observed = twin.observe(
+        read(truth), preset, seed, variance=variance, every=every,
+        variables=listed(variable), components=component_numbers(component),
+    )  # fmt: skip
     netcdf.save_analysis(observed, output)
-    count = int(observed["observation"].notnull().sum())
+    count = sum(int(v.notnull().sum()) for v in observed.data_vars.values())
     say(quiet, f"{output}: {count} observations in {observed.sizes['window']} windows")

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pyvda.errors import InputError
 from pyvda.io.atomic import check_folder, replacing
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
@@ -27,6 +28,35 @@ JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the results
 Seed = Annotated[
     int, typer.Option(min=0, max=2**63 - 1, help="The same seed gives the same result.")
 ]
+
+Parameters = Annotated[
+    list[str] | None,
+    typer.Option("--parameter", help="A parameter or a size of the model: name=value."),
+]
+
+
+def named_values(given: list[str] | None) -> dict[str, str]:
+    """Return what `--parameter name=value` says, value by name."""
+    found: dict[str, str] = {}
+    for text in given or []:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise InputError(f"--parameter {text!r} is not understood, expected name=value")
+        found[name.strip()] = value.strip()
+    return found
+
+
+def listed(text: str | None) -> list[str] | None:
+    """Return words separated by commas."""
+    return None if text is None else [word.strip() for word in text.split(",")]
+
+
+def component_numbers(text: str | None) -> list[int] | None:
+    """Return whole numbers separated by commas."""
+    words = listed(text)
+    if words is not None and not all(word.isdecimal() for word in words):
+        raise InputError(f"--component {text!r} is not understood, expected numbers such as 0,2")
+    return None if words is None else [int(word) for word in words]
 
 
 def say(quiet: bool, text: str) -> None:

@@ -6,28 +6,43 @@ from typing import Annotated
 
 import typer
 
-from pyvda.cli.options import EngineName, Output, Quiet, Seed, say
+from pyvda.cli.options import EngineName, Output, Parameters, Quiet, Seed, named_values, say
 from pyvda.io.atomic import check_folder
 from pyvda.progress import shown
 
-EXAMPLES = ("pyvda simulate lorenz63 --windows 2000 --seed 11 -o truth.nc",)
+EXAMPLES = (
+    "pyvda simulate lorenz63 --windows 2000 --seed 11 -o truth.nc",
+    "pyvda simulate rossler.jl --parameter c=6.0 --windows 200 --steps 200 --seed 1 -o truth.nc",
+)
 
 
 def simulate(
-    preset: Annotated[str, typer.Argument(help="A preset, such as lorenz63.")],
+    preset: Annotated[
+        str,
+        typer.Argument(
+            help="A preset or a model, such as lorenz63, or the file of one: rossler.jl or "
+            "models.py:rossler."
+        ),
+    ],
     output: Output,
     windows: Annotated[int, typer.Option(min=1, help="Independent windows.")] = 2000,
+    steps: Annotated[
+        int | None, typer.Option(min=2, help="Steps of a window. Default: the preset's, else 200.")
+    ] = None,
+    parameter: Parameters = None,
     seed: Seed = 0,
     engine: EngineName = None,
     quiet: Quiet = False,
 ) -> None:
     """Simulate the truth of a twin experiment."""
     from pyvda import twin
-    from pyvda.engine import get_engine
     from pyvda.io import netcdf
 
     check_folder(output)
     with shown("simulate", quiet) as report:
-        truth = twin.simulate(preset, windows, seed, engine=engine, report=report)
+        truth = twin.simulate(
+            preset, windows, seed, steps=steps, parameters=named_values(parameter), engine=engine,
+            report=report,
+        )  # fmt: skip
     netcdf.save_analysis(truth, output)
-    say(quiet, f"{output}: {windows} windows of {preset}, on {get_engine(engine).info}")
+    say(quiet, f"{output}: {windows} windows of {preset}")

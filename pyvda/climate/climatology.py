@@ -15,7 +15,7 @@ import numpy as np
 
 from pyvda import names
 from pyvda.climate.cache import kept
-from pyvda.engine import Engine, get_engine
+from pyvda.engine import Engine, engine_for
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.models.model import Model, Start
@@ -78,7 +78,7 @@ def climatology(model: Model, engine: Engine | None = None) -> Climatology:
         )
 
     found = kept(
-        "climatology", model, recipe, lambda: vars(_made(model, engine or get_engine())), valid
+        "climatology", model, recipe, lambda: vars(_made(model, engine or engine_for(model))), valid
     )
     return Climatology(**found)
 
@@ -138,6 +138,11 @@ def _made(model: Model, engine: Engine) -> Climatology:
     return _with_moments(model, states)
 
 
+def usual_spinup(model: Model) -> float:
+    """Return the model time from random states to the attractor; a long one where not stated."""
+    return _SPINUP_STEPS * model.time_step if model.spinup is None else model.spinup
+
+
 def attractor_states(model: Model, engine: Engine, start: Array) -> Array:
     """Run a model to its attractor and along it.
 
@@ -151,7 +156,7 @@ def attractor_states(model: Model, engine: Engine, start: Array) -> Array:
         States after the spin-up, at equal intervals; NaN in a run that diverged.
     """
     count = max(2, min(_SAMPLES, _NUMBERS // start.size))
-    spinup = _SPINUP_STEPS * model.time_step if model.spinup is None else model.spinup
+    spinup = usual_spinup(model)
     interval = model.interval or _INTERVAL_STEPS * model.time_step
     if model.kind == "step":
         # Its states exist at its own steps alone.

@@ -3,7 +3,7 @@
 Only this folder knows that Julia exists.
 """
 
-from pyvda.engine.choice import get_engine
+from pyvda.engine.choice import engine_for, get_engine
 from pyvda.engine.interface import CostResult, CostSettings, Engine, EngineInfo
 
-__all__ = ["CostResult", "CostSettings", "Engine", "EngineInfo", "get_engine"]
+__all__ = ["CostResult", "CostSettings", "Engine", "EngineInfo", "engine_for", "get_engine"]

@@ -12,6 +12,7 @@ from pyvda.engine.interface import Engine
 from pyvda.engine.julia import start_juliacall, start_libjulia
 from pyvda.engine.julia.engine import JuliaEngine, StartedJulia
 from pyvda.errors import EngineError, InputError
+from pyvda.models.model import Model
 from pyvda.signals import handlers_kept
 
 log = logging.getLogger("pyvda")
@@ -45,6 +46,30 @@ def get_engine(name: str | None = None) -> Engine:
         if name not in _engines:
             _engines[name] = _choose(name)
         return _engines[name]
+
+
+def engine_for(model: Model, name: str | None = None) -> Engine:
+    """Return the engine that runs `model`: as `get_engine`, but torch for a model in torch alone.
+
+    Raises
+    ------
+    InputError
+        The engine asked for, or the only one that can start, cannot run the model.
+    """
+    if model.julia is None:
+        if name not in (None, "auto", "torch"):
+            raise InputError(
+                f"{model.name} is written in torch alone and the engine {name} cannot run it; "
+                "leave the engine out, or choose torch"
+            )
+        return get_engine("torch")
+    running = get_engine(name)
+    if running.info.name == "torch" and model.torch is None:
+        raise InputError(
+            f"{model.name} is written in Julia alone and the engine is torch "
+            f"({running.info.reason}); install Julia, or write the model in torch"
+        )
+    return running
 
 
 def kernel_engine() -> JuliaEngine | None:
