@@ -126,7 +126,11 @@ def test_a_model_is_simulated_with_its_own_variables() -> None:
     # A circle, one radian a unit of time.
     phase = np.exp(1j * truth["time"])
     start = (truth["u"] + 1j * truth["v"]).isel(time=0, drop=True)
-    np.testing.assert_allclose(truth["u"] + 1j * truth["v"], (start * phase).transpose("window", "time", "place"), atol=1e-7)
+    np.testing.assert_allclose(
+        truth["u"] + 1j * truth["v"],
+        (start * phase).transpose("window", "time", "place"),
+        atol=1e-7,
+    )
 
 
 def test_a_step_model_is_simulated_by_its_steps() -> None:

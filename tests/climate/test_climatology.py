@@ -206,3 +206,14 @@ def test_a_climatology_of_the_user_s(tmp_path: Path) -> None:
 def test_a_climatology_that_is_none_is_refused(given, said) -> None:
     with pytest.raises(InputError, match=said):
         with_climatology(oscillators(), given)
+
+
+def test_a_step_model_is_sampled_at_its_steps() -> None:
+    def turn(x):
+        u, v = x.unbind(-1)
+        return torch.stack((0.6 * u - 0.8 * v, 0.8 * u + 0.6 * v), -1)
+
+    model = torch_model(step=turn, variables=("u", "v"), time_step=2.0, spinup=4.0)
+    found = climatology(model, get_engine("torch"))
+    assert found.states.shape == (16384, 2)
+    np.testing.assert_allclose(found.covariance, np.eye(2), atol=0.3)
