@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Section(BaseModel):
-    """A part of a configuration: fixed once read, unknown keys refused."""
+    """A section of a configuration: immutable, unknown keys refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -23,7 +23,7 @@ class ODE(Section):
     Attributes
     ----------
     scale : float
-        Deviation of the random start of the bilinear form's parameters.
+        Standard deviation of the initial random parameters of the bilinear form.
     """
 
     kind: Literal["rk4", "euler", "bilinear-rk4"]
@@ -33,8 +33,8 @@ class ODE(Section):
 class GENN(Section):
     """Φ of section 3.2 on one scale, or on two scales (10).
 
-    Left out, `features`, `latent`, and `merge` are those of the paper for the model. On one scale,
-    `every` steps can be a cell.
+    Defaults of `features`, `latent` and `merge` are those of the paper for the model. On one scale,
+    `every` consecutive steps can form a group.
     """
 
     kind: Literal["genn", "two-scale-genn"]
@@ -48,7 +48,7 @@ class GENN(Section):
     @model_validator(mode="after")
     def _check(self) -> GENN:
         if self.kind == "two-scale-genn" and self.every != 1:
-            raise ValueError("cells of several steps (every) are for kind: genn, on one scale")
+            raise ValueError("groups of several steps (every) are for kind: genn, on one scale")
         return self
 
 
@@ -63,12 +63,12 @@ class AutoEncoder(Section):
 
 
 class Cost(Section):
-    """Weights of U (4) inside the solver, which sees normalised states.
+    """Weights of U (4) inside the solver, which works on normalised states.
 
     Attributes
     ----------
     lambda1, lambda2 : float
-        Start values where `learnable`, else fixed.
+        Initial values if `learnable`, else fixed.
     """
 
     lambda1: float = Field(default=1.0, ge=0)
@@ -82,11 +82,11 @@ class LSTM(Section):
     Attributes
     ----------
     start : float
-        L starts as this times random weights; with small ones the first steps are small.
+        Factor on the initial random weights of L; small values make the first steps small.
     hidden : int, optional
-        Channels of h and c; five times the channels if left out.
+        Channels of h and c; default: five times the channels.
     every : int
-        Steps of a cell.
+        Steps of a group.
     """
 
     kind: Literal["lstm"]
@@ -102,12 +102,12 @@ class Conv(Section):
     Attributes
     ----------
     start : float
-        W starts as this times the identity. With 1, as the authors have it, the first steps
-        overshoot far, and much of the training is spent on shortening them.
+        W is initialised as this times the identity. With 1, the authors' choice, the first steps
+        overshoot, and much of the training is spent on shortening them.
     hidden : pair of int, optional
-        Channels between its convolutions; 8 and 16 times the channels if left out.
+        Channels between its convolutions; default: 8 and 16 times the channels.
     every : int
-        Steps of a cell.
+        Steps of a group.
     """
 
     kind: Literal["conv"]
@@ -118,23 +118,23 @@ class Conv(Section):
 
 
 class Descent(Section):
-    """Γ as gradient descent with a fixed step (5): nothing to train."""
+    """Γ as gradient descent with a fixed step (5), which has no weights."""
 
     kind: Literal["gradient-descent"]
     step: float = Field(default=0.13, gt=0)
 
 
 class Regression(Section):
-    """A network from observations to states, without prior or iterations: the yardstick.
+    """A network from observations to states, without prior or iterations, as a baseline.
 
     Attributes
     ----------
     every : int, optional
-        Steps of a cell; the preset's interval between observations if left out.
+        Steps of a group; default: the preset's interval between observations.
     width : int
         Channels.
     dilations : sequence of int
-        Of the gated residual blocks.
+        Dilations of the gated residual blocks.
     """
 
     kind: Literal["regression"]
@@ -151,9 +151,9 @@ class Shooting(Section):
     start : Regression
         The first guess.
     stages : int
-        Networks, one for each iteration.
+        Number of networks, one for each iteration.
     width, dilations
-        Of each of them.
+        Channels and dilations of each network.
     """
 
     kind: Literal["shooting"]
@@ -168,13 +168,13 @@ AnySolver = Annotated[LSTM | Conv | Descent | Regression | Shooting, Field(discr
 
 
 class Architecture(Section):
-    """What the weights belong to: prior, cost, solver.
+    """The modules that weights belong to: prior, cost, solver.
 
     Attributes
     ----------
     mirrored : bool
-        The trained model answers with the mean of its answers to the observations and to their
-        mirror image, under which the model must be invariant; training and validation do without.
+        Whether the trained model averages its analyses of the observations and of their mirror
+        image, under which the dynamical model must be invariant. Training and validation do not.
     """
 
     prior: AnyPrior

@@ -69,7 +69,7 @@ def _regression(section: Any, pattern: Pattern) -> solvers.Regression:
 
 
 def _layout(pattern: Pattern) -> dict[str, Any]:
-    """Few components are channels; many on a circle are an axis of their own, as in the paper."""
+    """Return the layout for convolutions: components are channels, or a periodic axis of many."""
     if any(isinstance(s, Rotation) for s in pattern.dynamics().symmetries):
         return {"channels": 1, "dimension": 2, "periodic": True}
     return {"channels": pattern.state_size, "dimension": 1, "periodic": False}

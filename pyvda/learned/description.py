@@ -1,7 +1,7 @@
-"""What a learned model is, as plain data: the file model.json beside its weights.
+"""The description of a learned model as plain data: the file model.json beside its weights.
 
-Reading it needs neither torch nor the weights, so that a file can be checked against a checkpoint
-before anything is loaded.
+Reading it needs neither torch nor the weights, so that observations can be checked against a
+checkpoint before anything is loaded.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Pattern(Section):
     Attributes
     ----------
     name : str
-        Of the preset, or of the file of observations.
+        Name of the preset, or of the file of observations.
     model, parameters, state_size : str, tuple of float, int
         See `pyvda.models.model.Model`.
     time_step : float
@@ -36,12 +36,12 @@ class Pattern(Section):
     steps : int
         Steps of a window.
     every, first, last, components, random_components, variance
-        See `pyvda.models.presets.Preset`; no variance: it was not known.
+        See `pyvda.models.presets.Preset`; the variance is None if it was unknown.
     coverage : tuple of float, optional
-        Of observations in files that follow no such rule: the share of steps at which each
-        component is observed. Empty: there were none, Φ was trained on states alone.
+        For files whose observations follow no such rule: the share of steps at which each component
+        is observed. Empty if Φ was trained on states alone.
     missing : float
-        Largest share of the data that windows lacked in training, each datum independently.
+        Largest share of missing data in training windows, each datum missing independently.
     """
 
     name: str
@@ -83,7 +83,7 @@ class Description(Section):
     format : int
         Version of this description.
     weights, sha256 : str
-        Name of the file beside it, and what it must hash to.
+        Name of the file with the weights, and the SHA-256 it must have.
     """
 
     format: Literal[1]
@@ -101,7 +101,7 @@ class Description(Section):
     def digest(self) -> str:
         """Return the SHA-256 of the whole model, weights included.
 
-        What is at its default is left out: an option that a later version adds changes no digest.
+        Options at their defaults are omitted, so that an option added later changes no digest.
         """
         content = self.model_dump(mode="json", exclude_defaults=True)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -113,7 +113,7 @@ def read_description(folder: str | Path) -> Description:
     Raises
     ------
     InputError
-        When there is none, it is damaged, or it has unknown keys.
+        It does not exist, is damaged, or has unknown keys.
     """
     path = Path(folder) / MODEL_FILE
     try:

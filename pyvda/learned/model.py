@@ -1,12 +1,12 @@
-"""A learned model: normalisation, prior, cost and solver, that takes physical observations.
+"""A learned model: normalisation, prior, cost and solver, applied to physical observations.
 
 On the disk it is a folder with two files:
 
-    model.json              what was trained for which observations, and the name and the SHA-256 of
+    model.json              architecture, observation pattern, name and SHA-256 of the weights
     weights-<hash>.safetensors
 
-The JSON is replaced last and whole, so that a folder holds one complete model at any time. Nothing
-in it is pickled, nothing in it is run.
+The JSON is replaced last, in one atomic step, so that a folder always holds one complete model.
+Nothing is pickled, so loading a model runs no code from its folder.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from pyvda.state.batch import Batch
 
 
 class LearnedModel(nn.Module):
-    """A prior Φ and a solver Γ with what they need to work on states in physical units.
+    """A prior Φ and a solver Γ, with the normalisation between physical units and theirs.
 
     Parameters
     ----------
     architecture : Architecture
-        Prior, cost and solver; their weights start at random.
+        Prior, cost and solver; their initial weights are random.
     pattern : Pattern
-        Model and observations that it is (to be) trained for.
+        Dynamical model and observations that it is trained for.
     mean, std : (D,) or scalar
-        Of the training states, in their units: z = (x − mean) / std is what Φ and Γ see.
+        Mean and standard deviation of the training states; Φ and Γ work on z = (x − mean) / std.
     iterations : int
         Solver iterations.
     """
@@ -100,15 +100,14 @@ class LearnedModel(nn.Module):
         Parameters
         ----------
         batch : Batch
-            Torch tensors (B, T, D) in physical units; the computation happens on their device, in
-            their dtype.
+            Torch tensors (B, T, D) in physical units, whose device and dtype are used.
         iterations : int, optional
-            In place of the trained number.
+            Number of iterations; default: the trained number.
 
         Raises
         ------
         InputError
-            When the state has another size than the trained one.
+            The state has another size than the trained one.
         """
         batch.expect_components("a trained model")
         size = batch.observation.shape[2]
@@ -130,7 +129,7 @@ class LearnedModel(nn.Module):
         return SolverResult(x, found.iterations, found.status)
 
     def describe(self, weights: bytes) -> Description:
-        """Return what model.json says beside these serialised weights."""
+        """Return the content of model.json for these serialised weights."""
         digest = hashlib.sha256(weights).hexdigest()
         return Description(
             format=1,
@@ -143,13 +142,13 @@ class LearnedModel(nn.Module):
         )
 
     def digest(self) -> str:
-        """Return the SHA-256 of the model: of its description, which has that of its weights."""
+        """Return the SHA-256 of the model's description, which includes that of its weights."""
         return self.describe(self._serialised()).digest()
 
     def save(self, folder: str | Path) -> str:
-        """Write the model to a folder, made if need be, and return its SHA-256.
+        """Write the model to a folder, created if necessary, and return its SHA-256.
 
-        A model that the folder holds already is replaced in one moment.
+        An existing model in the folder is replaced in one atomic step.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -171,7 +170,7 @@ class LearnedModel(nn.Module):
         Raises
         ------
         InputError
-            When a file is missing, damaged, or of another architecture, or a key is unknown.
+            A file is missing, damaged, or of another architecture, or a key is unknown.
         """
         folder = Path(folder)
         description = read_description(folder)
@@ -189,7 +188,9 @@ class LearnedModel(nn.Module):
         try:
             tensors = read_weights(weights)
         except SafetensorError as error:
-            raise InputError(f"{path} is no safetensors file ({error}); copy it again") from error
+            raise InputError(
+                f"{path} is not a safetensors file ({error}); copy it again"
+            ) from error
         size = () if description.normalisation == "scalar" else (description.pattern.state_size,)
         model = cls(
             description.architecture,
@@ -209,6 +210,6 @@ class LearnedModel(nn.Module):
         return model.eval()
 
     def _serialised(self) -> bytes:
-        # Copies, because an ODE prior shares the normalisation's memory.
+        # Copies, because an ODE prior shares the memory of the normalisation.
         tensors = {k: v.detach().cpu().clone() for k, v in self.state_dict().items()}
         return write_weights(tensors)

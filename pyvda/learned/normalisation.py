@@ -13,7 +13,7 @@ Normalisation = Literal["scalar", "component"]
 def normalisation(states: Any, kind: Normalisation) -> tuple[Tensor, Tensor]:
     """Return mean and centred deviation of states (W, T, D), scalar or for each component.
 
-    States that are not known (NaN) are left out.
+    NaN marks unknown states, which are ignored.
     """
     states = torch.as_tensor(states, dtype=torch.float64)
     axes = (0, 1, 2) if kind == "scalar" else (0, 1)

@@ -14,26 +14,26 @@ import numpy as np
 
 from pyvda.learned.description import Pattern
 
-# A datum missing here and there is no other pattern.
+# Share of missing or additional data that does not make a different pattern.
 TOLERATED = 0.05
-# Standard deviations by which the number of runs may differ from that of independent losses.
+# Standard deviations by which the number of runs may differ from its mean for independent gaps.
 _SIGMAS = 4.0
-# Of data at irregular times two files of one kind have shares that differ by chance.
+# Files of one kind with irregular times have shares of observed steps that differ by chance.
 _TOLERATED_COVERAGE = 0.2
 
 
 class PatternWarning(UserWarning):
-    """Observations that are not those that the learned model was trained for."""
+    """Observations differ from those that the learned model was trained for."""
 
 
 def warn(found: list[str], stacklevel: int = 1) -> str:
-    """Warn of what `differences` found, in one sentence, and return it as one text, empty if none.
+    """Warn of the differences in one sentence, and return them as one string, empty if none.
 
     Parameters
     ----------
     found : list of str
     stacklevel : int
-        Whose line the warning points at: 1 is the caller's.
+        Which caller the warning points at: 1 is the direct caller.
     """
     text = "; ".join(found)
     if found:
@@ -47,22 +47,22 @@ def warn(found: list[str], stacklevel: int = 1) -> str:
 
 
 def differences(observed: np.ndarray, variance: float | None, pattern: Pattern) -> list[str]:
-    """Return in words how observations differ from the trained ones.
+    """Return descriptions of how observations differ from the trained ones.
 
     Parameters
     ----------
     observed : (W, T, D) of bool
         Where there is a datum.
     variance : float, optional
-        Of the observation errors, in the state's units squared; None: not known, not compared.
+        Variance of the observation errors, in the state's units squared; None if unknown.
     pattern : Pattern
-        What was trained.
+        The pattern that was trained.
 
     Returns
     -------
     list of str
-        Window length, observation times, components, error variance: those that differ. A few
-        percent of missing or further data are no difference.
+        One item for each of window length, observation times, components and error variance that
+        differs. A few percent of missing or additional data do not count.
     """
     observed = np.asarray(observed, dtype=bool)
     found = []
@@ -89,7 +89,7 @@ def differences(observed: np.ndarray, variance: float | None, pattern: Pattern) 
 
 
 def rule(observed: np.ndarray) -> dict[str, Any]:
-    """Return the fields of a `Pattern` that say when and what a file observes.
+    """Return the fields of a `Pattern` that describe when and what a file observes.
 
     Parameters
     ----------
@@ -99,8 +99,8 @@ def rule(observed: np.ndarray) -> dict[str, Any]:
     Returns
     -------
     dict
-        `every`, `first`, `last` and `components` or `random_components`, as a preset has them,
-        where the file is no different from what they say; else `coverage`, too.
+        `every`, `first`, `last` and `components` or `random_components` as in a preset, if the file
+        follows such a rule; otherwise also `coverage`.
     """
     observed = np.asarray(observed, dtype=bool)
     _, steps, size = observed.shape
@@ -141,7 +141,7 @@ def _described(
 
 
 def _follows(observed: np.ndarray, fields: dict[str, Any]) -> bool:
-    """Tell whether windows are observed when and where these fields of a pattern say."""
+    """Return whether windows are observed as these fields of a pattern say."""
     size = observed.shape[2]
     pattern = Pattern(
         name="", model="", parameters=(), state_size=size, time_step=1.0,
@@ -164,7 +164,7 @@ def _coverage(observed: np.ndarray, trained: tuple[float, ...]) -> list[str]:
 
 
 def trained_times(pattern: Pattern, steps: int) -> np.ndarray:
-    """Return the steps that the trained pattern observes in a window of so many steps."""
+    """Return the steps that the trained pattern observes in a window of `steps` steps."""
     last = steps - 1 if pattern.last < 0 else min(pattern.last, steps - 1)
     return np.arange(pattern.first, last + 1, pattern.every)
 
@@ -180,8 +180,8 @@ def _times(observed: np.ndarray, pattern: Pattern) -> list[str]:
         return ["one observation time in each window"]
     values, counts = np.unique(gaps, return_counts=True)
     every = int(values[counts.argmax()])
-    # Missing data leave multiples of the spacing, and few of those are large; where many data are
-    # missing, of the trained spacing.
+    # Missing data leave gaps that are multiples of the spacing, few of them large; if many data are
+    # missing, compare with the trained spacing.
     off_grid = np.delete(at, trained, axis=1).sum()
     if off_grid <= TOLERATED * at.sum() and counts.max() < 0.7 * len(gaps):
         every = pattern.every
@@ -193,7 +193,7 @@ def _times(observed: np.ndarray, pattern: Pattern) -> list[str]:
     share = at.mean(0)
     usual = np.median(share[share > 0])
     ends = np.flatnonzero(share >= usual / 2)
-    # One missing datum at an end moves the end by one interval; that is no other pattern.
+    # One missing datum at an end moves that end by one interval, which is not a difference.
     spare = every if usual * len(at) < 3 else 0
     for name, is_at, was_at in (("first", ends[0], trained[:1]), ("last", ends[-1], trained[-1:])):
         if len(was_at) and abs(int(is_at) - int(was_at[0])) > spare:
@@ -202,7 +202,7 @@ def _times(observed: np.ndarray, pattern: Pattern) -> list[str]:
 
 
 def _at_times(at: np.ndarray, pattern: Pattern) -> bool:
-    """Tell whether something is observed, (W, T), at the trained times, give or take a few."""
+    """Return whether the observed steps `at` (W, T) are the trained ones, within the tolerance."""
     trained = trained_times(pattern, at.shape[1])
     expected = np.zeros(at.shape[1], bool)
     expected[trained] = True
@@ -212,14 +212,14 @@ def _at_times(at: np.ndarray, pattern: Pattern) -> bool:
 
 
 def _most(pattern: Pattern, observed: np.ndarray) -> float:
-    """Return the largest share of the data that may be missing, chance in few windows included."""
+    """Return the largest share of data that may be missing, with a margin for few windows."""
     number = max(len(trained_times(pattern, observed.shape[1])), 1) * len(observed)
     m = pattern.missing
     return float(m + TOLERATED + 2.0 * np.sqrt(m * (1.0 - m) / number))
 
 
 def _runs(observed: np.ndarray, pattern: Pattern) -> list[str]:
-    """Tell whether times are missing independently, as in training: the test of Wald and Wolfowitz.
+    """Return whether gaps are independent, as in training, by the runs test of Wald and Wolfowitz.
 
     Of n times of which k are observed, the number of runs of observed and missing ones has mean
     1 + μ and variance μ (μ − 1) / (n − 1) with μ = 2 k (n − k) / n, if they come in any order.
@@ -236,7 +236,7 @@ def _runs(observed: np.ndarray, pattern: Pattern) -> list[str]:
 
 
 def _components(observed: np.ndarray, pattern: Pattern) -> list[str]:
-    """Compare which components are observed, at the times when something is."""
+    """Compare which components are observed at the observed times."""
     data = observed[observed.any(2)]  # (times of all windows, D)
     share = data.mean(0)
     size = data.shape[1]
@@ -253,7 +253,7 @@ def _components(observed: np.ndarray, pattern: Pattern) -> list[str]:
     fewest = (1 - pattern.missing - TOLERATED) * wanted
     if not fewest <= number <= (1 + TOLERATED) * wanted:
         return [f"{number:.3g} components observed at a time, trained on {wanted}"]
-    # Of n draws with probability p a component gets n p, give or take; far outside, none are drawn.
+    # n draws with probability p give a component about n p; far from that, it was not drawn.
     p = (number if pattern.missing else wanted) / size
     spread = np.sqrt(max(p * (1 - p), 0.0) / len(data))
     if np.abs(share - p).max() > 6 * spread + TOLERATED:

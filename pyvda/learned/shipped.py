@@ -3,9 +3,9 @@
     pyvda.load("lorenz63-genn-conv")
     pyvda assimilate obs.nc --checkpoint lorenz63-genn-conv -o analysis.nc
 
-Each is a folder of `pyvda/learned/weights/`, as `LearnedModel.save` writes it, with two files more:
-`training.json` (configuration, cost and curve of its training) and `scores.json` (what it scores on
-the test set). `scripts/ship_weights.py` puts them there.
+Each is a folder of `pyvda/learned/weights/`, written by `LearnedModel.save`, with two more files:
+`training.json` (configuration, cost and learning curve of its training) and `scores.json` (its
+scores on the test set). `scripts/ship_weights.py` adds them.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def load(name_or_folder: str | Path) -> LearnedModel:
     Raises
     ------
     InputError
-        When there is no such model, or a file of it is missing or damaged.
+        There is no such model, or one of its files is missing or damaged.
 
     Examples
     --------
@@ -83,7 +83,7 @@ def load(name_or_folder: str | Path) -> LearnedModel:
 
 
 def read_json(folder: Path, file: str) -> dict[str, Any]:
-    """Return the JSON beside the weights in a folder, empty where there is none.
+    """Return the content of a JSON file beside the weights, empty if there is none.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def read_json(folder: Path, file: str) -> dict[str, Any]:
     Raises
     ------
     InputError
-        When it is damaged.
+        It is damaged.
     """
     path = folder / file
     if not path.is_file():
@@ -104,5 +104,5 @@ def read_json(folder: Path, file: str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read ({error}); copy the folder again") from error
     if not isinstance(found, dict):
-        raise InputError(f"{path} holds no table, expected that of `pyvda train`; copy it again")
+        raise InputError(f"{path} does not hold the table that `pyvda train` writes; copy it again")
     return found

@@ -1,8 +1,8 @@
 """The training configuration: a YAML file as a validated model.
 
-Unknown keys are refused everywhere, because a misspelt option that is silently ignored trains
-something else than was asked for. What is left out has the default given here; the resolved
-configuration is written beside the weights.
+Unknown keys are refused everywhere: a misspelt option that is silently ignored would train
+something else. Missing keys take the defaults given here; the resolved configuration is written
+beside the weights.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Rate = Annotated[float, Field(ge=0.0)]
 class Supervised(Section):
     """Loss (14) in normalised units, and two terms that hold Φ to the analysis and to the truth.
 
-    Of a solver that is trained stage by stage, every stage's states have to be close to the truth.
+    For a solver that is trained stage by stage, the loss covers the states of every stage.
     """
 
     kind: Literal["supervised"]
@@ -50,22 +50,22 @@ AnyLoss = Annotated[Supervised | Unsupervised | Identification, Field(discrimina
 
 
 class Optimiser(Section):
-    """How the weights are moved.
+    """How the weights are updated.
 
     Attributes
     ----------
     kind : {"adam", "adamw"}
     solver_rate, prior_rate : float
-        Learning rates of the solver with the weights of its cost, and of Φ; with rate 0, Φ is
-        kept as it is.
+        Learning rates of the solver, including the weights of its cost, and of Φ; with rate 0, Φ
+        is not trained.
     pretraining_rate : float
-        Constant rate of Φ in the epochs of pretraining.
+        Constant rate of Φ during pretraining.
     schedule : {"constant", "cosine", "step"}
-        Cosine from 1 to `final`; or times `factor` at each epoch of `steps_at`.
+        Cosine from 1 to `final`, or multiplication by `factor` at each epoch in `steps_at`.
     warmup : int
-        Steps over which the rates rise from zero.
+        Number of steps over which the rates rise from zero.
     weight_decay : float
-        Of AdamW.
+        Weight decay of AdamW.
     clip : float, optional
         Largest norm of the gradient.
     """
@@ -84,34 +84,34 @@ class Optimiser(Section):
 
 
 class Training(Section):
-    """How long, in what batches, and on what.
+    """Length, batches and hardware of a training.
 
     Attributes
     ----------
     epochs : int
-        Those of pretraining included.
+        Number of epochs, including pretraining.
     batch_size : int
     pretraining : int
-        First epochs, in which Φ alone learns to predict true states.
+        Number of first epochs in which Φ alone is trained, on true states.
     iterations : mapping of epoch to int
-        Solver iterations from that epoch on: `{0: 5, 20: 10, 40: 20}`. The trained model
-        makes as many as in the epoch of its best weights: with those it was scored.
+        Solver iterations from each epoch on: `{0: 5, 20: 10, 40: 20}`. The trained model uses those
+        of the epoch of its best weights, with which it was scored.
     patience : int, optional
-        Epochs without a better score after which training stops; counted anew from the end of
-        pretraining and from the last change of `iterations`.
+        Epochs without a better score after which training stops; the count restarts at the end of
+        pretraining and at each change of `iterations`.
     select : {"r_score", "cost", "ode_score"}, optional
-        The validation score that the best weights have lowest; by default the R-score, the
-        ODE-score for identification, and the cost where there is no truth.
+        The validation score that selects the best weights, the lowest being best. Default: the
+        R-score, the ODE-score for identification, the cost without a truth.
     averaging : float
-        Decay of an average of the weights, which is then what is validated and kept; 0: none.
+        Decay of an average of the weights, which is then validated and stored; 0: no average.
     checkpoint_every, detach_every : int
         See `pyvda.solvers.Solver.solve`.
     compile : bool
         Compile the gradient of a cost with a known equation (`VariationalCost.compile`).
     precision, accelerator, devices, strategy
-        Of Lightning's Trainer.
+        See Lightning's Trainer.
     seed : int
-        Of the start of the weights and the order of the windows.
+        Seed of the initial weights.
     """
 
     epochs: int = Field(default=100, ge=1)
@@ -177,7 +177,7 @@ class Configuration(Architecture):
         return self
 
     def _check_known(self) -> None:
-        """Refuse to learn from a truth or from observations that the files do not have."""
+        """Refuse losses and options that need a truth or observations that the data lack."""
         loss, training = self.loss.kind, self.training
         if isinstance(self.data, Data) and self.data.missing and loss == "identification":
             raise ValueError(
@@ -208,13 +208,13 @@ class Configuration(Architecture):
             )
 
     def architecture(self) -> Architecture:
-        """Return what the weights belong to."""
+        """Return the architecture of the trained model."""
         return Architecture(
             prior=self.prior, cost=self.cost, solver=self.solver, mirrored=self.mirrored
         )
 
     def select(self) -> str:
-        """Return the name of the score that the best weights have lowest."""
+        """Return the name of the score that selects the best weights."""
         if self.training.select is not None:
             return self.training.select
         if self.loss.kind == "identification":
@@ -228,14 +228,14 @@ def read_configuration(path: str | Path) -> Configuration:
     Raises
     ------
     InputError
-        When the file cannot be read, or a key is unknown, missing or has a wrong value.
+        The file cannot be read, or a key is unknown, missing or has an invalid value.
     """
     loaded = read_yaml(Path(path), "configuration", "sections such as data and prior")
     return validated(Configuration, loaded, str(path))
 
 
 def read_yaml(path: Path, kind: str, expected: str) -> dict[str, Any]:
-    """Return the mapping in a YAML file, which is to hold a `kind` in `expected` form."""
+    """Return the mapping in a YAML file; `kind` and `expected` describe it in messages."""
     try:
         loaded = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -1,9 +1,9 @@
-"""Windows for training: a truth from the engine, observed anew each epoch, or a user's files.
+"""Windows for training: simulated and observed anew in each epoch, or read from files.
 
-Everything random about an epoch (new windows, noise, symmetries, order) comes from the seed and the
-number of the epoch alone, so that a resumed training sees what an uninterrupted one would have.
-The engine is called here, in the main thread between two epochs, never in a data loader's worker;
-windows that need no engine are made in a thread while the epoch before them is trained on.
+Everything random in an epoch (new windows, noise, symmetries, order) depends only on the seed and
+the number of the epoch, so that a resumed training sees the same data as an uninterrupted one. The
+engine is called here, in the main thread between two epochs, never in a data loader's worker;
+windows that need no engine are prepared in a thread during the previous epoch.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from pyvda.state.batch import Batch
 from pyvda.training.data_settings import Data, Files
 from pyvda.training.files import FileData
 
-# Seeds of epochs have three words of 32 bits, the last a 1, those that users give have one: numpy
-# fills missing words with zeros, so that no window of an epoch is one of a user's seed.
+# Seeds of epochs have three 32-bit words, the last of them 1; users' seeds have one word, which
+# numpy pads with zeros. So no epoch repeats the windows of a user's seed.
 _WORD = 1 << 32
 
-# Windows that a thread observes and interpolates at a time.
+# Windows that a thread observes and interpolates in one block.
 _BLOCK = 256
 
 
 class Windows(Dataset[Any]):
-    """A batch of windows as a data set of torch tensors; items are fetched a batch at a time.
+    """A data set of windows as torch tensors, fetched one batch at a time.
 
     Parameters
     ----------
     batch : Batch
         numpy arrays (W, T, D), with the truth.
     numbers : (W,)
-        What to call each window in messages.
+        Number of each window, for messages.
     dtype : torch.dtype
     """
 
@@ -78,14 +78,13 @@ class TwinData:
     Attributes
     ----------
     pattern : Pattern
-        Of its observations.
+        The pattern of its observations.
     states : (W, T, D)
-        True states of the fixed training windows, or of the first epoch: what the normalisation is
-        made of.
+        True states of the fixed training windows, or of the first epoch, for the normalisation.
     validation : Batch
         The windows that select the best weights.
     calls_engine : bool
-        Whether `epoch` does, so that only the main thread may call it.
+        Whether `epoch` calls the engine, so that only the main thread may call it.
     """
 
     def __init__(self, settings: Data, engine: str | None = None) -> None:
@@ -102,7 +101,7 @@ class TwinData:
         self.symmetries = self.setting.model.symmetries if settings.symmetries else ()
 
     def epoch(self, epoch: int) -> tuple[Batch, Array]:
-        """Return the windows of an epoch in their order, and their numbers."""
+        """Return the windows of an epoch in training order, and their numbers."""
         settings = self.settings
         if settings.fresh and epoch > 0:
             truth = self._simulate(settings.windows, self._seed(epoch))
@@ -119,7 +118,7 @@ class TwinData:
         return batch, order + (epoch * settings.windows if settings.fresh else 0)
 
     def distinct(self, epochs: int) -> int:
-        """Return how many different true windows were seen in so many epochs."""
+        """Return the number of distinct true windows in the first `epochs` epochs."""
         return self.settings.windows * (epochs if self.settings.fresh else min(epochs, 1))
 
     def _seed(self, epoch: int) -> int:
@@ -131,7 +130,7 @@ class TwinData:
         return twin.simulate(self.setting, count, seed, engine=self.engine)
 
     def _batch(self, truth: xr.Dataset, seed: int, order: Array | None = None) -> Batch:
-        """Return the windows observed, in that order; blocks of them by threads."""
+        """Return the observed windows in the given order; threads process blocks of them."""
         observed = twin.observe(truth, self.setting, seed).assign(truth=truth[names.TRUTH])
         if self.settings.missing:
             data = observed[names.OBSERVATION]
@@ -157,7 +156,7 @@ def _arrays(batch: Batch) -> tuple[Any, ...]:
 
 
 def _kept(shape: tuple[int, ...], missing: float, seed: int) -> Array:
-    """Return which data stay where each window loses a share between 0 and `missing`."""
+    """Return which data remain when each window loses a random share between 0 and `missing`."""
     random = np.random.default_rng([seed, 0, 3])  # no other numbers are drawn from these
     shares = missing * random.random((shape[0], 1, 1))
     return np.asarray(random.random(shape) >= shares)
@@ -167,5 +166,5 @@ Source = TwinData | FileData
 
 
 def source(settings: Data | Files, engine: str | None = None) -> Source:
-    """Return the windows that a configuration asks for."""
+    """Return the training data of a configuration."""
     return FileData(settings, engine) if isinstance(settings, Files) else TwinData(settings, engine)

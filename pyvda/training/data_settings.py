@@ -1,6 +1,6 @@
 """The section `data` of a training configuration: a preset's twin experiment, or files.
 
-Which of the two is decided by the keys that are there; a mixture is refused.
+The keys decide which of the two it is; a mixture is refused.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ from pyvda.models.registry import names as model_names
 
 
 class Data(Section):
-    """Windows to train on and to select by.
+    """Windows of a twin experiment, for training and for selecting the best weights.
 
     Attributes
     ----------
     preset : str
         Model, window, observation pattern: one of `pyvda.models.presets`.
     steps : int, optional
-        Steps of a window, in place of the preset's.
+        Steps of a window; default: those of the preset.
     windows : int
-        Training windows; with `fresh`, windows of one epoch.
+        Number of training windows; with `fresh`, of windows in each epoch.
     fresh : bool
-        Simulate new windows for every epoch, in place of a fixed set.
+        Simulate new windows for every epoch instead of using a fixed set.
     fresh_noise : bool
         Draw observation errors (and random components) anew in every epoch.
     validation : int
-        Windows that select the best weights; never trained on.
+        Number of windows that select the best weights; they are never trained on.
     seed, validation_seed : int
-        Of the two sets.
+        Seeds of the two sets.
     missing : float
-        Largest share of the data that is left out, each datum independently: each window draws its
-        share between 0 and this, anew with the noise. For files in which data are missing so.
+        Largest share of the data that is left out, each datum independently: each window draws a
+        share between 0 and this, anew with the noise. Prepares for files with such gaps.
     symmetries : bool
         Augment by the symmetries of the model, such as mirror images and rotations.
     normalisation : {"scalar", "component"}
-        One mean and deviation of the training states, or one for each component.
+        One mean and standard deviation of the training states, or one for each component.
     """
 
     preset: str = Field(default_factory=lambda: default_model().name)
@@ -72,52 +72,52 @@ class Data(Section):
         return preset if self.steps is None else replace(preset, steps=self.steps)
 
     def name(self) -> str:
-        """Return what the windows are called."""
+        """Return the name of the data: that of the preset."""
         return self.preset
 
     def dynamics(self) -> Model:
-        """Return the model that the states are of."""
+        """Return the model whose states these are."""
         return self.setting().model
 
     def has_truth(self) -> bool:
-        """Tell whether true states are known."""
+        """Return whether true states are known."""
         return True
 
     def has_observations(self) -> bool:
-        """Tell whether there is something to assimilate."""
+        """Return whether there are observations."""
         return True
 
 
 class Files(Section):
-    """Windows to train on and to select by, from files.
+    """Windows from files, for training and for selecting the best weights.
 
-    Files are read and cut as `pyvda assimilate` does it; relative paths start at the working
-    directory.
+    Files are read and cut in the same way as by `pyvda assimilate`; relative paths start at the
+    working directory.
 
     Attributes
     ----------
     observations : str, optional
-        File of observations. Left out, Φ alone can be identified, from the truth.
+        File of observations. Without it, only Φ can be identified, from the truth.
     truth : str, optional
-        File of their true states (or of analyses to learn from), of the same shape, times and
-        components. Left out, the loss can only be unsupervised.
+        File of the true states (or of analyses to learn from), of the same shape, times and
+        components. Without it, only the unsupervised loss is possible.
     validation : int, optional
-        Windows at the end of the files that select the best weights, by default a fifth of all.
-        Windows before them that share a step with them are not trained on: of a series, nothing
-        of what the weights are selected by was seen in training.
+        Number of windows at the end of the files that select the best weights; default: a fifth.
+        Earlier windows that share a step with them are not trained on, so that no step of a series
+        serves both purposes.
     validation_observations, validation_truth : str, optional
-        Files to select by, in place of the last windows.
+        Files of the windows that select the best weights, in place of the last windows.
     model : str
-        That the states are of, as in `pyvda.assimilate`.
+        The model of the states, as in `pyvda.assimilate`.
     variable, truth_variable : str, optional
-        Which variables to read, by name or CF standard_name; of the truth by default `truth`.
+        Variables to read, by name or CF standard_name; default for the truth: `truth`.
     window, overlap, time_step
         See `pyvda.assimilate`.
     seed : int
-        Of the order of the windows in an epoch.
+        Seed of the order of the windows in an epoch.
     normalisation : {"scalar", "component"}
-        One mean and deviation of the true states, or one for each component; without a truth, of
-        the observations.
+        One mean and standard deviation of the true states (without a truth, of the observations),
+        or one for each component.
     """
 
     observations: str | None = None
@@ -137,7 +137,7 @@ class Files(Section):
     @model_validator(mode="before")
     @classmethod
     def _check_source(cls, values: Any) -> Any:
-        """Refuse what only a model that simulates can give, with more to say than `unknown key`."""
+        """Refuse keys of simulated windows, with a better message than `unknown key`."""
         own = [name for name in Data.model_fields if name not in cls.model_fields]
         found = [name for name in own if isinstance(values, dict) and name in values]
         if "preset" in found:
@@ -180,23 +180,23 @@ class Files(Section):
         return self
 
     def has_files_to_select_by(self) -> bool:
-        """Tell whether the windows to select by have files of their own."""
+        """Return whether the windows that select the best weights have files of their own."""
         return self.validation_observations is not None or self.validation_truth is not None
 
     def name(self) -> str:
-        """Return what the windows are called: the file's name."""
+        """Return the name of the data: that of the file."""
         return Path(self.observations or self.truth or "").name
 
     def dynamics(self) -> Model:
-        """Return the model that the states are of."""
+        """Return the model whose states these are."""
         return get_model(self.model)
 
     def has_truth(self) -> bool:
-        """Tell whether true states are known."""
+        """Return whether true states are known."""
         return self.truth is not None
 
     def has_observations(self) -> bool:
-        """Tell whether there is something to assimilate."""
+        """Return whether there are observations."""
         return self.observations is not None
 
 

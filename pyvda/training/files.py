@@ -1,6 +1,6 @@
 """Windows for training from files: observations, true states, or both, as `assimilate` reads them.
 
-They are what they are: no engine simulates further ones, and no noise is drawn anew.
+The windows are fixed: no engine simulates new ones, and no noise is drawn.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ class FileData:
     ----------
     settings : Files
     engine : str, optional
-        Makes the climatology for first guesses; see `pyvda.engine.get_engine`.
+        Engine that computes the climatology for first guesses; see `pyvda.engine.get_engine`.
 
     Attributes
     ----------
     pattern : Pattern
-        Of the files' observations.
+        The pattern of the files' observations.
     states : (W, T, D)
-        True states of the training windows; without a truth their observations, NaN where there
+        True states of the training windows; without a truth, their observations, NaN where there
         are none.
     validation : Batch
         The windows that select the best weights.
     calls_engine : bool
-        Whether `epoch` does; it does not.
+        Whether `epoch` calls the engine; it does not.
 
     Raises
     ------
     InputError
-        When a file cannot be read, or the files do not belong together.
+        A file cannot be read, or the files do not belong together.
     """
 
     calls_engine = False
@@ -58,7 +58,7 @@ class FileData:
         self.settings = settings
         model = settings.dynamics()
         everything, time_step = self._read(settings.observations, settings.truth)
-        # Data weigh relative to the mean variance of their file, as when the file is assimilated.
+        # Data are weighted relative to the mean variance of their file, as in an assimilation.
         variance = weighing = windows.reference_variance(everything)
         if settings.has_files_to_select_by():
             files = settings.validation_observations, settings.validation_truth
@@ -81,13 +81,13 @@ class FileData:
         )  # fmt: skip
 
     def epoch(self, epoch: int) -> tuple[Batch, Array]:
-        """Return the windows of an epoch in their order, and their numbers."""
+        """Return the windows of an epoch in training order, and their numbers."""
         random = np.random.default_rng([self.settings.seed, epoch, 2])
         order = random.permutation(len(self._training))
         return self._training[order], order
 
     def distinct(self, epochs: int) -> int:
-        """Return how many different windows were seen in so many epochs."""
+        """Return the number of distinct windows in the first `epochs` epochs."""
         return len(self._training) * min(epochs, 1)
 
     def _read(self, observations: str | None, truth: str | None) -> tuple[xr.Dataset, float]:
@@ -106,7 +106,7 @@ class FileData:
         return ds, time_step
 
     def _check_states(self) -> None:
-        """Refuse states whose spread is not known, or zero: they cannot be normalised."""
+        """Refuse states of unknown or zero spread, which cannot be normalised."""
         by_component = self.settings.normalisation == "component"
         states = self.states.reshape(-1, self.states.shape[2] if by_component else 1)
         known = np.isfinite(states)

@@ -45,7 +45,7 @@ def unsupervised(model: LearnedModel, z: Tensor, batch: Batch, weights: Unsuperv
     """Loss (13): U (4) of normalised analyses z, in physical units, (B,)."""
     mask, observation = as_tensor("mask", batch.mask), as_tensor("y", batch.observation)
     observed = (mask > 0).flatten(1).sum(1).clamp(min=1)
-    # The observations are compared in normalised units and weighed back, which is the same.
+    # Normalised differences times std are the differences in physical units.
     misfit = mask * (model.std.to(z) * (z - observation)).square()
     dynamics = _mean_square(model.std.to(z) * residual(model, z))
     return weights.lambda1 * misfit.flatten(1).sum(1) / observed + weights.lambda2 * dynamics
@@ -60,7 +60,7 @@ def residual(model: LearnedModel, z: Tensor) -> Tensor:
 
 @torch.no_grad()
 def scores(model: LearnedModel, z: Tensor, batch: Batch, loss: Section) -> Scores:
-    """Return the scores of normalised analyses z, in physical units; NaN: the truth is unknown."""
+    """Return the scores of normalised analyses z in physical units, NaN without a truth."""
     weights = loss if isinstance(loss, Unsupervised) else Unsupervised(kind="unsupervised")
     cost = unsupervised(model, z, batch, weights)
     if batch.truth is None:
@@ -72,7 +72,7 @@ def scores(model: LearnedModel, z: Tensor, batch: Batch, loss: Section) -> Score
 
 def _truth(batch: Batch) -> Tensor:
     if batch.truth is None:
-        raise ValueError("the batch has no truth; only the loss (13) is possible without one")
+        raise ValueError("the batch has no truth, which every loss but (13) needs")
     return batch.truth  # type: ignore[return-value]
 
 

@@ -32,7 +32,7 @@ _DTYPE = {"64-true": torch.float64}
 
 
 class Assimilator(lightning.LightningModule):
-    """Trains a learned model; at the end of each epoch keeps the best weights and the whole state.
+    """Trains a learned model; stores the best weights and the whole state after each epoch.
 
     Parameters
     ----------
@@ -40,15 +40,15 @@ class Assimilator(lightning.LightningModule):
     configuration : Configuration
     data : TwinData or FileData
     folder : path
-        Where the best model and the state go.
+        Where the best model and the state are stored.
     progress : Progress
-        Where the training stands.
+        Numbers of the training so far, updated in place.
     tensors : dict, optional
-        Of the state to go on from.
+        Tensors of the state to resume from.
     on_epoch : callable(Progress)
-        Told after every epoch.
+        Called after every epoch.
     on_step : Report
-        Told after every optimiser step.
+        Called after every optimiser step.
     """
 
     def __init__(
@@ -78,10 +78,10 @@ class Assimilator(lightning.LightningModule):
         self._scores: list[losses.Scores] = []
         self._started = time.monotonic()
 
-    # What to train on.
+    # Data.
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Return the windows of the next epoch, in their order; have those after it made."""
+        """Return the windows of the next epoch in order, and prepare those after it in a thread."""
         epoch = self.progress.epoch
         made = self._ahead.pop(epoch, None)
         windows = self._windows(epoch) if made is None else made.result()
@@ -101,8 +101,8 @@ class Assimilator(lightning.LightningModule):
 
     def _loader(self, dataset: Windows) -> DataLoader[Any]:
         processes = self.trainer.world_size
-        # Lightning's own sampler would shuffle: together the processes take the windows of a step
-        # that one process with the whole batch takes.
+        # Lightning's own sampler would shuffle. Without, the processes together take the same
+        # windows in a step as one process with the whole batch.
         sampler: DistributedSampler[Any] | None = None
         if processes > 1:
             sampler = DistributedSampler(dataset, processes, self.trainer.global_rank, False)
@@ -116,7 +116,7 @@ class Assimilator(lightning.LightningModule):
     # One step.
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Return the optimiser, with the solver and the prior as two groups."""
+        """Return the optimiser with two groups of parameters, solver and prior."""
         settings = self.configuration.optimiser
         prior = list(self.model.prior.parameters())
         in_prior = {id(p) for p in prior}
@@ -131,7 +131,7 @@ class Assimilator(lightning.LightningModule):
         return torch.optim.Adam(groups, lr=0.0)
 
     def on_fit_start(self) -> None:
-        """Go on from the stored state, if there is one."""
+        """Restore the stored state, if there is one."""
         if self.configuration.training.compile:
             for model in (self.model, self.average):
                 if model is not None:
@@ -145,7 +145,7 @@ class Assimilator(lightning.LightningModule):
         self.stored = None
 
     def on_train_epoch_start(self) -> None:
-        """Set the solver's iterations, and what learns in this epoch."""
+        """Set the solver's iterations and which parameters are trained in this epoch."""
         self._losses = []
         settings = self.configuration
         iterations = settings.training.iterations_at(self.progress.epoch)
@@ -165,7 +165,7 @@ class Assimilator(lightning.LightningModule):
 
     @property
     def prior_alone(self) -> bool:
-        """Whether Φ alone is trained in this epoch, by its error on true states."""
+        """Whether this epoch trains Φ alone, by its error on true states."""
         return (
             self.configuration.loss.kind == "identification"
             or self.progress.epoch < self.configuration.training.pretraining
@@ -180,7 +180,7 @@ class Assimilator(lightning.LightningModule):
         return loss.mean()
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Refuse a gradient that is not finite, unless mixed precision rescales and repeats."""
+        """Refuse a gradient that is not finite, unless mixed precision rescales and retries."""
         if getattr(self.trainer.precision_plugin, "scaler", None) is not None:
             return
         for name, parameter in self.model.named_parameters():
@@ -188,13 +188,13 @@ class Assimilator(lightning.LightningModule):
                 self._stop(f"the gradient of {name} is not finite", [])
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Count the step and average the weights."""
+        """Count the step and update the average of the weights."""
         self.progress.step += 1
         epochs = self.configuration.training.epochs
         self.on_step(self.progress.step, epochs * int(self.trainer.num_training_batches))
         if self.average is None:
             return
-        # A short memory at first, or the average would long remember the random start.
+        # Decays faster at first; otherwise the random start would stay in the average for long.
         wanted = self.configuration.training.averaging
         decay = min(wanted, (1 + self.progress.step) / (10 + self.progress.step))
         with torch.no_grad():
@@ -245,11 +245,11 @@ class Assimilator(lightning.LightningModule):
 
     @property
     def scored(self) -> LearnedModel:
-        """The weights that are validated and kept: the average, where there is one."""
+        """The model that is validated and stored: the average, if there is one."""
         return self.model if self.average is None else self.average
 
     def on_validation_epoch_start(self) -> None:
-        """Forget the scores of the last epoch."""
+        """Discard the scores of the previous epoch."""
         self._scores = []
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
@@ -260,7 +260,7 @@ class Assimilator(lightning.LightningModule):
         self._scores.append(losses.scores(model, z, windows, self.configuration.loss))  # type: ignore
 
     def on_train_epoch_end(self) -> None:
-        """Keep the best weights, then the state, then tell."""
+        """Store the best weights, then the state, then report."""
         found = {name: values for name, values in self._gathered().items() if name in self._known()}
         means = {name: float(values.mean()) for name, values in found.items()}
         progress, training = self.progress, self.configuration.training
@@ -281,7 +281,8 @@ class Assimilator(lightning.LightningModule):
             if self.trainer.is_global_zero:
                 self.scored.save(self.folder)
         progress.epoch += 1
-        # Pretraining has no score that selects, and one with fewer iterations is no standstill.
+        # Patience counts from the end of pretraining, whose scores do not select, and from the last
+        # change of the iterations.
         started = max(training.pretraining, *training.iterations)
         since = progress.epoch - 1 - max(progress.best_epoch, started)
         stale = training.patience is not None and since >= training.patience
@@ -293,10 +294,10 @@ class Assimilator(lightning.LightningModule):
         if self.trainer.is_global_zero:
             self._save_state()
             self.on_epoch(progress)
-        self.trainer.strategy.barrier()  # the others look for the weights when they end
+        self.trainer.strategy.barrier()  # other processes read the weights at their end
 
     def _known(self) -> tuple[str, ...]:
-        """Return the scores that say something of this epoch."""
+        """Return the names of the scores that are meaningful in this epoch."""
         if self.prior_alone:
             return ("ode_score",)  # the solver did not run
         return losses.Scores._fields if self.data.validation.truth is not None else ("cost",)
@@ -312,7 +313,7 @@ class Assimilator(lightning.LightningModule):
         )  # fmt: skip
 
     def _gathered(self) -> dict[str, np.ndarray]:
-        """Return the validation scores of all windows, of all processes."""
+        """Return the validation scores of all windows from all processes."""
         columns = [torch.cat(column) for column in zip(*self._scores, strict=True)]
         together = self.all_gather(torch.stack(columns).double())
         if not isinstance(together, Tensor):

@@ -1,4 +1,4 @@
-"""Learning rates as a function of the step alone, so that there is no schedule to restore."""
+"""Learning rates as a function of the step alone: a resumed training has no schedule to restore."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from pyvda.training.configuration import Configuration
 def rates(configuration: Configuration, step: int, per_epoch: int) -> dict[str, float]:
     """Return the learning rates of the groups "solver" and "prior" at an optimiser step.
 
-    In the epochs of pretraining Φ has its constant rate and the solver none; the schedule starts
-    after them.
+    During pretraining Φ has a constant rate and the solver rate 0; the schedule starts afterwards.
 
     Parameters
     ----------
     step : int
-        Optimiser steps done.
+        Completed optimiser steps.
     per_epoch : int
-        Optimiser steps of an epoch.
+        Optimiser steps in an epoch.
     """
     settings, training = configuration.optimiser, configuration.training
     first = training.pretraining * per_epoch

@@ -1,7 +1,8 @@
-"""All that a killed training needs to go on to the same weights, in one file that holds no code.
+"""The state from which a killed training resumes to the same weights, in one file without code.
 
-`resume.safetensors` has the tensors (weights, their average, the optimiser's moments, the random
-generators) and, as JSON in its header, the numbers. It is replaced whole at the end of every epoch.
+`resume.safetensors` holds the tensors (weights, their average, the optimiser's moments, the state
+of the random generators) and, as JSON in its header, the numbers. It is replaced at the end of
+every epoch, completely or not at all.
 """
 
 from __future__ import annotations
@@ -32,22 +33,22 @@ class Progress:
     Attributes
     ----------
     epoch, step : int
-        Epochs and optimiser steps done.
+        Completed epochs and optimiser steps.
     best_score : float, optional
-        Lowest so far of the score that selects; None before the first.
+        Lowest value so far of the score that selects the weights; None before the first.
     best_epoch : int
         Epoch of the best weights, from 0; -1 before the first.
     best_scores : dict
-        Its validation scores, as `pyvda.scores.score_table` gives them.
+        Validation scores of that epoch, as returned by `pyvda.scores.score_table`.
     seconds : float
-        Wall time in training, over all parts of an interrupted run.
+        Wall time of training, over all parts of an interrupted run.
     finished : bool
     curve : list of dict
         Scores of every epoch.
     scaler : dict
-        Of mixed precision.
+        State of the gradient scaler in mixed precision.
     started_from : dict
-        The training whose weights this one started from, where there is one.
+        The training whose weights this one started from, if any.
     """
 
     epoch: int = 0
@@ -91,7 +92,7 @@ def read(path: Path, configuration: dict[str, Any]) -> tuple[Progress, dict[str,
     Raises
     ------
     InputError
-        When the file is damaged or of another configuration.
+        The file is damaged or belongs to another configuration.
     """
     try:
         with safe_open(path, "pt") as file:
@@ -101,19 +102,19 @@ def read(path: Path, configuration: dict[str, Any]) -> tuple[Progress, dict[str,
         progress = Progress(**{f.name: numbers[f.name] for f in fields(Progress)})
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"{path} cannot be read ({error}); remove it to start the training afresh"
+            f"{path} cannot be read ({error}); remove it to start the training again"
         ) from error
     name = _difference(_resolved(stored["configuration"]), configuration)
     if name is not None:
         raise InputError(
-            f"{path} is of a training with another {name}; resume with the configuration that it "
-            "was started with, or train into another folder"
+            f"{path} belongs to a training with another {name}; resume with its configuration, or "
+            "train into another folder"
         )
     return progress, tensors
 
 
 def _resolved(stored: dict[str, Any]) -> dict[str, Any]:
-    """Return a stored configuration with the defaults of options that have come since."""
+    """Return a stored configuration completed by the defaults of options added since."""
     try:
         return validated(Configuration, stored, "the state").model_dump(mode="json")
     except InputError:
@@ -126,7 +127,7 @@ def restore(
     average: nn.Module | None,
     optimiser: torch.optim.Optimizer,
 ) -> None:
-    """Put the tensors of a state back where they were."""
+    """Load the tensors of a state into model, average, optimiser and random generators."""
     model.load_state_dict(_under("model.", tensors))
     if average is not None:
         average.load_state_dict(_under("average.", tensors))

@@ -174,7 +174,7 @@ def damage(path: Path, how: str) -> None:
         ("key", "unknown key colour"),
         ("architecture", "do not belong to the architecture"),
         ("outside", "weights is"),
-        ("no-safetensors", "no safetensors file"),
+        ("no-safetensors", "not a safetensors file"),
     ],
 )
 def test_a_damaged_checkpoint_is_refused(how, says, tmp_path) -> None:

@@ -258,6 +258,6 @@ def test_a_damaged_record_is_named(made, tmp_path) -> None:
     with pytest.raises(InputError, match=r"scores\.json cannot be read"):
         shipped.read_json(tmp_path, shipped.SCORES_FILE)
     (tmp_path / shipped.SCORES_FILE).write_text("[]")
-    with pytest.raises(InputError, match=r"scores\.json holds no table"):
+    with pytest.raises(InputError, match=r"scores\.json does not hold"):
         shipped.read_json(tmp_path, shipped.SCORES_FILE)
     assert shipped.read_json(tmp_path, shipped.TRAINING_FILE) == {}
