@@ -1,9 +1,9 @@
-"""Operations of learned priors and solvers that the Julia engine computes, as torch sees them.
+"""Torch operations of learned priors and solvers that the Julia engine computes.
 
-Matrices with some sixty columns, and what stands between them, take a processor twice as long in
-torch as in kernels of their own. Each operation here is one torch operation with a backward of its
-own, on CPU tensors; where `engine_for` finds no engine, the caller's torch code computes the same
-to rounding. No torch is called from Julia.
+Products of matrices with some sixty columns, and the element-wise operations between them, take
+twice as long in torch as in specialised kernels. Each operation here is one torch operation on CPU
+tensors with its own backward pass; if `engine_for` finds no engine, the caller's torch code
+computes the same to rounding. Julia never calls torch.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _alone = threading.local()
 
 @contextlib.contextmanager
 def torch_on_one_thread(wanted: bool) -> Iterator[None]:
-    """Leave the cores to the engine, if that is `wanted`: in the block and in its backward pass.
+    """Limit torch to one thread, if `wanted`, in the block and in its backward pass.
 
-    After an operation on several threads torch's (OpenMP's) others spin for milliseconds, waiting
-    for the next one, on the cores that the engine's threads need: iterations that go to and fro
-    take twice as long. Of use where torch has little to do between the engine's operations.
+    After a parallel operation torch's OpenMP threads spin for milliseconds, waiting for the next
+    one, on the cores that the engine's threads need; iterations that alternate between the two then
+    take twice as long. Useful if torch has little to do between the engine's operations.
     """
     _restore_threads()
     threads = torch.get_num_threads()
@@ -53,13 +53,13 @@ def torch_on_one_thread(wanted: bool) -> Iterator[None]:
 
 
 def _one_thread_until_the_end() -> None:
-    """Leave the cores to the engine until the backward pass that is running ends."""
+    """Limit torch to one thread until the current backward pass ends."""
     threads = torch.get_num_threads()
     if threads > 1:
         torch.set_num_threads(1)
         _alone.threads = threads
-        # How torch's own distributed training hears of the end of a backward pass. One that fails
-        # has no end: the next solve restores the threads then.
+        # Torch's distributed training uses the same callback for the end of a backward pass. After
+        # a failed pass it is not called, and the next solve restores the threads.
         torch.autograd.Variable._execution_engine.queue_callback(_restore_threads)
 
 
@@ -70,7 +70,7 @@ def _restore_threads() -> None:
 
 
 def engine_for(x: Tensor, weights: Sequence[Tensor]) -> JuliaEngine | None:
-    """Return the engine for windows x and these weights, if it is to be used."""
+    """Return the engine for windows x and these weights; None if torch is to be used."""
     plain = x.dtype in _TYPES and not torch.compiler.is_compiling()
     if not plain or any(t.device.type != "cpu" or t.dtype != x.dtype for t in (x, *weights)):
         return None

@@ -1,9 +1,10 @@
-"""The paper's tables and figures, made again by `pyvda reproduce`.
+"""The paper's tables and figures, reproduced by `pyvda reproduce`.
 
-`held_out` has the test windows, `rows` what stands in the tables, `scoring` the scores of one row,
-`tables` runs the rows and keeps them as JSON, with what `provenance` knows of their weights,
-`retraining` trains these again; `markdown`, `table_cells` and `notes` write a table to be read,
-`illustrate` runs what `figures` draws, and `shipping` puts a trained model into the package.
+`held_out` defines the test windows and `rows` the rows of the tables; `scoring` scores one row;
+`tables` runs the rows and stores them as JSON, with facts about their weights from `provenance`;
+`retraining` trains these again; `markdown`, `table_cells` and `notes` format a table; `illustrate`
+runs the solvers that `figures` and `error_maps` draw; `shipping` adds a trained model to the
+package.
 """
 
 from __future__ import annotations
@@ -26,25 +27,25 @@ def reproduce(
     say: Callable[[str], None],
     **settings: Any,
 ) -> list[Path]:
-    """Make a table or a figure of the paper in the folder `out`, and return the files.
+    """Reproduce a table or a figure of the paper in the folder `out`, and return the files.
 
     Parameters
     ----------
     what : str
         One of `TABLES` or `FIGURES`.
     out : path
-        Made if need be.
+        Created if necessary.
     progress : callable(str) -> context manager of callable(done, total)
-        Shows how far a part is.
+        Shows the progress of one part.
     say : callable(str)
-        Told of each part that is done.
+        Called with a line for each completed part.
     settings
-        Of `tables.reproduce_table`, or of `figures.reproduce_figure`.
+        Further keywords of `tables.reproduce_table` or `illustrate.reproduce_figure`.
 
     Raises
     ------
     InputError
-        When there is no such table or figure, or an input cannot be used.
+        There is no such table or figure, or an input is invalid.
     """
     if what in TABLES:
         from pyvda.paper.tables import reproduce_table, results_file

@@ -1,6 +1,6 @@
-"""What stands behind a figure, as JSON beside it: of which weights it is, and its numbers.
+"""The numbers of a figure and the weights it was made with, as JSON beside it.
 
-A test compares the weights with the shipped ones, so that no figure outlives them.
+A test compares the weights with the shipped ones, so that no figure becomes outdated unnoticed.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ def write(
     weights: Mapping[str, str],
     numbers: Mapping[str, Any],
 ) -> None:
-    """Write the record of a figure.
+    """Write the JSON of a figure.
 
     Parameters
     ----------
     path : path
     image : path
-        The PNG, whose SHA-256 says that the two belong together.
+        The PNG; its SHA-256 is stored to identify it.
     sets : mapping
         Setting to number of its test windows.
     quick : bool
@@ -76,7 +76,7 @@ def of_pathways(pathways: Mapping[str, Sequence[Pathway]]) -> dict[str, Any]:
 
 
 def of_errors(found: Sequence[Reconstruction], truth: np.ndarray) -> dict[str, Any]:
-    """Return the numbers of figure 3: how large the errors of each component are."""
+    """Return the numbers of figure 3: quantiles of the errors of each component."""
     return {
         "quantiles": list(_QUANTILES),
         "solvers": {
@@ -107,7 +107,7 @@ def of_maps(found: Sequence[Reconstruction], truth: np.ndarray, window: int) -> 
 
 
 def _plain(values: Any) -> Any:
-    """Return numbers to six digits, null for what is not finite."""
+    """Return numbers to six digits, None if not finite."""
     if np.ndim(values):
         return [_plain(value) for value in values]
     return float(f"{values:.6g}") if np.isfinite(values) else None

@@ -1,7 +1,7 @@
-"""The paper's figures 2 and 3, drawn from plain data; `pyvda reproduce` makes that data.
+"""The paper's figures 2 and 3, drawn from plain data that `pyvda reproduce` computes.
 
-One colour is one solver in every figure. Colours are told apart by all colour vision, and every
-line style is used once.
+A solver has the same colour in every figure. Colours are distinguishable with any colour vision,
+and every line style is used once.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, FigureBase
 
 _TRUTH, _OBSERVATION = "#000000", "#0072B2"
-_PLACES = 241  # where a density is drawn
-_RARE = 0.001  # of the errors, at most so many lie beyond the ends of a density's axis
+_PLACES = 241  # points at which a density is drawn
+_RARE = 0.001  # largest share of errors beyond the ends of a density's axis
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """How a solver looks: its name in legends, its colour, its line and how wide that is.
+    """The appearance of a solver: label, colour, line style and line width.
 
-    The wider of two lines is drawn first, so that both are seen where they agree.
+    Wider lines are drawn first, so that lines that coincide are all visible.
     """
 
     label: str
@@ -38,7 +38,7 @@ class Drawn:
     width: float = 1.2
 
     def how(self) -> dict[str, Any]:
-        """Return this as arguments of `Axes.plot`."""
+        """Return the keywords of `Axes.plot`."""
         return {
             "label": self.label, "color": self.colour, "linestyle": self.line,
             "linewidth": self.width, "zorder": 3 - 0.1 * self.width,
@@ -69,15 +69,15 @@ class Reconstruction:
     x: np.ndarray
 
     def r_score(self, truth: np.ndarray) -> np.ndarray:
-        """Return the mean square of the error in each window, (W,)."""
+        """Return the mean squared error of each window, (W,)."""
         return np.asarray(np.mean((self.x - truth) ** 2, axis=(1, 2)))
 
 
 def energy_pathways(pathways: Mapping[str, Sequence[Pathway]]) -> Figure:
     """Draw the reconstruction error and the variational cost along the iterations (figure 2).
 
-    Logarithmic axes, with room for iteration 0; a row of panels for each key, which is its title.
-    Each pathway ends in a dot; that of a solver of one step is nothing else.
+    Axes are logarithmic, with room for iteration 0; each key is the title of a row of axes. A
+    pathway ends in a dot, and consists of it alone for a solver of one step.
     """
     with page(6.8, 0.6 + 2.3 * len(pathways)) as figure:
         axes = figure.subplots(len(pathways), 2, sharex=True, squeeze=False)
@@ -126,9 +126,9 @@ def errors_and_examples(
     time_step : float
         Model time units.
     windows : sequence of int
-        Which are shown below.
+        Windows shown below the densities.
     examples : sequence of str
-        Labels of the solvers that are shown below; by default all.
+        Labels of the solvers shown there; default: all.
     """
     size = truth.shape[2]
     with page(7.2, 2.3 + 1.1 * size) as figure:
@@ -192,7 +192,7 @@ def _few_or_power(value: float, _: int) -> str:
 
 
 def _legend(figure: FigureBase, axes: Sequence[Axes]) -> None:
-    """Put one legend of all that the axes show above them."""
+    """Place one legend for all axes above them."""
     known: dict[str, Any] = {}
     for axis in axes:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
@@ -206,7 +206,7 @@ def _legend(figure: FigureBase, axes: Sequence[Axes]) -> None:
 
 @contextmanager
 def page(width: float, height: float) -> Iterator[Figure]:
-    """Give a figure of so many inches, in the style of all figures."""
+    """Yield a figure of the given size in inches, in the common style."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 

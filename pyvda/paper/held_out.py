@@ -1,4 +1,4 @@
-"""The test windows of the tables: of the paper's number, from seeds that no training uses."""
+"""The test windows of the tables: as many as in the paper, with seeds that no training uses."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class HeldOut:
     ----------
     preset : str
     windows : int
-        As many as the paper has, independent of each other.
+        Number of independent windows, that of the paper.
     truth_seed, observation_seed : int
     subset : int
-        The first so many windows are what the tests score again.
+        Number of first windows that tests score again.
     """
 
     preset: str
@@ -34,16 +34,16 @@ class HeldOut:
     def make(
         self, windows: int | None = None, engine: str | None = None
     ) -> tuple[xr.Dataset, xr.Dataset]:
-        """Return truth and observations of the first windows, all by default.
+        """Return truth and observations of the first `windows` windows; default: all.
 
-        The first windows are the same however many are asked for.
+        A window does not depend on how many are requested.
         """
         truth = twin.simulate(self.preset, windows or self.windows, self.truth_seed, engine=engine)
         return truth, twin.observe(truth, self.preset, self.observation_seed)
 
 
-# Both Lorenz-63 settings observe the same true windows. Trainings take small seeds for their sets,
-# and for fresh epochs numbers above 2³² whose lower part counts the epochs: none comes here.
+# Both Lorenz-63 settings observe the same true windows. Trainings use small seeds for fixed sets
+# and seeds above 2³² for new windows in each epoch, so none of them coincides with these.
 HELD_OUT = {
     "lorenz63-blanked": HeldOut("lorenz63-blanked", 2000, 1_963_000_001, 1_963_000_002),
     "lorenz63": HeldOut("lorenz63", 2000, 1_963_000_001, 1_963_000_002),
@@ -52,12 +52,12 @@ HELD_OUT = {
 
 
 def check_not_trained_on(configuration: dict[str, Any]) -> None:
-    """Refuse a training configuration, as `training.json` has it, that uses a test set's seed.
+    """Refuse a training configuration, as stored in `training.json`, that uses a test set's seed.
 
     Raises
     ------
     InputError
-        When it does.
+        It uses one.
     """
     data = configuration.get("data", {})
     tested = {seed for one in HELD_OUT.values() for seed in (one.truth_seed, one.observation_seed)}

@@ -1,4 +1,4 @@
-"""Run what the figures draw: the solvers of the tables on the first test windows."""
+"""Run the solvers that the figures show, on the first test windows."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ LOOKS = {
 
 
 class Source(NamedTuple):
-    """Rows of a table, by their keys, on the first windows of the test set of a setting."""
+    """Rows of a table, by their keys, on the first test windows of a setting."""
 
     table: str
     setting: str
@@ -84,15 +84,15 @@ def reproduce_figure(
     Parameters
     ----------
     what : str
-        Of `FIGURES`.
+        A key of `FIGURES`.
     out : path
-        Made if need be.
+        Created if necessary.
     progress, say
         See `pyvda.paper.reproduce`.
     quick : bool
-        Cut long descents short, and leave out methods that take long.
+        Shorten long descents and omit slow methods.
     windows : int, optional
-        Of the test set, the first so many.
+        Number of test windows, the first ones.
     engine : str, optional
     """
     try:
@@ -160,7 +160,7 @@ def _time_step(truth: xr.Dataset) -> float:
 def _solvers(
     table: str, setting: str, keys: tuple[str, ...], quick: bool, say: Callable[[str], None]
 ) -> list[tuple[Row, Path | None]]:
-    """Return the rows that can be run, with the weights of the learned ones; name the others."""
+    """Return the rows that can be run, with the weights of the learned ones; report the others."""
     by_key = {row.key: row for row in TABLES[table].all_rows()}
     found: list[tuple[Row, Path | None]] = []
     for key in keys:
@@ -177,7 +177,7 @@ def _solvers(
 
 
 def _settings(row: Row, checkpoint: Path | None, truth: xr.Dataset, quick: bool) -> dict[str, Any]:
-    """Return what `pyvda.assimilate` is to do."""
+    """Return the keywords of `pyvda.assimilate` for a row."""
     if checkpoint is not None:
         return {"checkpoint": checkpoint}
     return {"method": row.method, "model": truth.attrs["model"], **row.settings_of(quick)}
@@ -193,8 +193,8 @@ def _pathway(
 ) -> Pathway:
     """Return error and cost of a solver along its iterations.
 
-    The cost is under the solver's own Φ, which for all but the learned priors is the model's RK4;
-    a regression, which has none, takes that too.
+    The cost is that under the solver's own Φ: the model's RK4 except for learned priors. A
+    regression has no Φ, and RK4 is used.
     """
     look = LOOKS[row.key]
     if checkpoint is None:
@@ -204,11 +204,11 @@ def _pathway(
         return Pathway(look, *(np.asarray(analysis[name].values, float) for name in history))
     description = read_description(checkpoint)
     kind, last = description.architecture.solver.kind, description.iterations
-    # A regression does not start from the interpolation that the others start from: it is the first
-    # iteration, and what refines it goes on from there.
+    # A regression does not start from the interpolated observations as the others do: it counts as
+    # the first iteration, and its refinement continues from there.
     first = 1 if kind == "regression" else 0
     before = 1 if kind == "shooting" else 0
-    # A solver of k iterations is the beginning of one of more.
+    # The first k iterations do not depend on how many follow.
     counts = np.arange(first, last + 1)
     rows: list[tuple[float, float]] = []
     for k in counts:

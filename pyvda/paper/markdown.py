@@ -1,4 +1,4 @@
-"""The results of a table as Markdown: the R-scores of all settings, then each setting in full."""
+"""Results as Markdown tables: the R-scores of all settings, then each setting in full."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pyvda.paper.table_cells import DASH
 
 
 def table(results: dict[str, Any]) -> str:
-    """Return the whole text of a table's JSON."""
+    """Return the complete text for the JSON of a table."""
     parts = [_overview(results), other_setting(results, *results["settings"]), _sets(results)]
     for setting in results["settings"]:
         parts += [f"### `{setting}`", _detail(results, setting), notes(results, setting)]
@@ -18,7 +18,7 @@ def table(results: dict[str, Any]) -> str:
 
 
 def patterns(results: dict[str, Any]) -> str:
-    """Return the JSON of benchmarks/patterns.py: R-scores, a column for each method."""
+    """Return a table for the JSON of benchmarks/patterns.py: R-scores, one column per method."""
     methods = list(dict.fromkeys(row["method"] for row in results["rows"]))
     found: dict[tuple[str, str], dict[str, str]] = {}
     for row in results["rows"]:
@@ -34,7 +34,7 @@ def patterns(results: dict[str, Any]) -> str:
 
 
 def regimes(results: dict[str, Any]) -> str:
-    """Return the JSON of benchmarks/regimes.py: a row for each two models on the same windows."""
+    """Return a table for the JSON of benchmarks/regimes.py: one row per pair of models."""
     found: dict[tuple[str, int, bool], dict[str, dict[str, Any]]] = {}
     for row in results["rows"]:
         windows = row["configuration"]["data"]["windows"]
@@ -53,7 +53,7 @@ def regimes(results: dict[str, Any]) -> str:
 
 
 def levers(results: dict[str, Any]) -> str:
-    """Return the JSON of benchmarks/levers.py: first the base, then each change of it."""
+    """Return a table for the JSON of benchmarks/levers.py: the base case, then each change."""
     base = results["rows"][0]
     rows = []
     for row in results["rows"]:
@@ -69,7 +69,7 @@ def levers(results: dict[str, Any]) -> str:
 
 
 def _trained(row: dict[str, Any]) -> str:
-    """Return a training's R-score, and what it took."""
+    """Return the R-score and the cost of a training."""
     return (
         f"{table_cells.interval(row['scores']['r_score'])}; {row['distinct_windows_seen']} "
         f"windows, {row['steps']} steps, {row['wall_seconds'] / 60:.0f} min"
@@ -77,7 +77,7 @@ def _trained(row: dict[str, Any]) -> str:
 
 
 def line(setting: str, row: str, entry: dict[str, Any]) -> str:
-    """Return one result in a line, for the screen."""
+    """Return one result as a line for the screen."""
     if entry["state"] != "scored":
         note = f": {entry['note']}" if entry["note"] else ""
         return f"{setting:17s} {row:24s} {entry['state']}{note}"
@@ -154,7 +154,7 @@ def _sets(results: dict[str, Any]) -> str:
 
 
 def _windows(results: dict[str, Any], setting: str) -> int:
-    """Return how many windows were scored, the fewest where rows differ."""
+    """Return the number of scored windows, the smallest if rows differ."""
     found = [r["results"].get(setting, {}).get("windows") for r in results["rows"]]
     counted = [int(n) for n in found if n]
     return min(counted, default=int(results["settings"][setting]["windows"]))

@@ -1,7 +1,4 @@
-"""What is said under a table: what its numbers mean, and what could be taken for something else.
-
-Every sentence is made from the numbers of the table.
-"""
+"""The notes under a table, generated from its numbers: what they mean and how rows compare."""
 
 from __future__ import annotations
 
@@ -10,14 +7,14 @@ from typing import Any
 from pyvda.paper import paired_differences, table_cells
 from pyvda.paper.table_cells import short
 
-EQUAL = 1.25  # sizes, windows and minutes are called equal when none is larger by more
-LIMIT_MS = 30.0  # a window: 2000 windows in a minute
+EQUAL = 1.25  # largest ratio of sizes, windows and minutes that are called equal
+LIMIT_MS = 30.0  # per window: 2000 windows in a minute
 
 Entries = list[tuple[str, dict[str, Any]]]
 
 
 def notes(results: dict[str, Any], setting: str) -> str:
-    """Return the list under the table of a setting."""
+    """Return the list of notes for a setting."""
     known = [(table_cells.name(r), r["results"][setting]) for r in results["rows"]
              if setting in r["results"]]  # fmt: skip
     scored = [(name, entry) for name, entry in known if entry["state"] == "scored"]
@@ -41,7 +38,7 @@ def notes(results: dict[str, Any], setting: str) -> str:
 
 
 def other_setting(results: dict[str, Any], *settings: str) -> str:
-    """Return what the dagger means, where there is one."""
+    """Return the meaning of the dagger if it is used."""
     cases = [(one, row["results"].get(one, {})) for row in results["rows"] for one in settings]
     trained = {
         f"`{entry['trained_for']}`"
@@ -57,7 +54,7 @@ def other_setting(results: dict[str, Any], *settings: str) -> str:
 
 
 def _yardsticks(learned: Entries) -> list[str]:
-    """Say which rows are better than a regression, and which of them are its equals otherwise."""
+    """Compare rows with each regression, and name those of equal size, windows and minutes."""
     costed = [
         (name, entry) for name, entry in learned
         if entry.get("training") and entry.get("parameters") and not entry.get("missing")
@@ -130,7 +127,7 @@ def _mirrored(entry: dict[str, Any]) -> str:
 
 
 def _slow(learned: Entries) -> str:
-    """Say which learned rows take over a minute for 2000 windows, and whether the best does."""
+    """Name the learned rows that take over a minute for 2000 windows."""
     slow = [(name, entry) for name, entry in learned if table_cells.milliseconds(entry) > LIMIT_MS]
     if not slow:
         return ""
@@ -146,7 +143,7 @@ def _slow(learned: Entries) -> str:
 
 
 def _clock(scored: Entries) -> str:
-    """Say what the seconds contain."""
+    """State what the seconds include."""
     if not scored:
         return ""
     cold = [name for name, entry in scored if not entry.get("warm_up")]
@@ -160,7 +157,7 @@ def _clock(scored: Entries) -> str:
 
 
 def _of_row(entry: dict[str, Any]) -> list[str]:
-    """Return what is to be said of one row."""
+    """Return the notes for one row."""
     found = [_cut(entry)] if "cut" in entry else []
     training = entry.get("training", {})
     if "trained_as" in training:

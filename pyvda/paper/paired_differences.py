@@ -1,7 +1,7 @@
-"""Two methods on the same windows: their difference window by window, and whether it is clear.
+"""Paired comparison of two methods on the same windows.
 
-How hard a window is moves the scores of all methods together, so that intervals of two means say
-little of which is better; that of the mean difference does.
+The difficulty of a window affects all methods alike, so the intervals of two means say little about
+which method is better; the interval of the mean difference does.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ KEY = "r_scores"
 
 
 def in_a_line(values: Array) -> str:
-    """Return scores of windows as they are kept in JSON: four digits each, one line for all."""
+    """Return the scores of windows as one string for JSON, four digits each."""
     return " ".join(f"{value:.4g}" for value in values)
 
 
 def difference(one: dict[str, Any], other: dict[str, Any]) -> Score | None:
     """Return the mean of the R-scores of `one` less those of `other`, with its 95 % interval.
 
-    Entries of tables and benchmarks that hold the scores of the same windows under `KEY`; None
-    where one does not, or theirs are not as many. Windows that diverged in either are left out.
+    Both are entries of tables or benchmarks that hold the scores of the same windows under `KEY`;
+    the result is None if one does not, or if their numbers differ. Windows that diverged in either
+    are ignored.
     """
     scores = [np.array([float(v) for v in entry.get(KEY, "").split()]) for entry in (one, other)]
     if not len(scores[0]) or len(scores[0]) != len(scores[1]):

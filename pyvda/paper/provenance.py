@@ -1,7 +1,7 @@
-"""What a table says of the weights of a learned row: what was trained, how large, at what cost.
+"""Facts about the weights of a learned row in a table: data, size and cost of their training.
 
-All of it comes from the records beside the weights, so that a table is put right when these are,
-without a new score.
+All of them come from the files beside the weights, so that a table can be corrected without scoring
+again.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _OF_TRAINING = (
 
 
 def of_weights(checkpoint: Path, name: str) -> dict[str, Any]:
-    """Return what an entry of a table has of the learned model `name` in the folder `checkpoint`.
+    """Return the facts about the learned model `name` in the folder `checkpoint` for a table.
 
     `missing` is the largest share of the data that training left out; `solver`, the kind of Γ;
-    `mirrored`, whether an answer is the mean of two; `training`, the cost of all runs that the
-    weights come from.
+    `mirrored`, whether an analysis is the mean of two mirrored ones; `training`, the cost of all
+    runs that the weights come from.
     """
     description = read_description(checkpoint)
     training = with_earlier(shipped.read_json(checkpoint, shipped.TRAINING_FILE))
@@ -43,10 +43,10 @@ def of_weights(checkpoint: Path, name: str) -> dict[str, Any]:
 
 
 def refreshed(entry: dict[str, Any]) -> dict[str, Any]:
-    """Return an entry of a table with what the records of its shipped weights say now.
+    """Return an entry of a table with the current facts about its shipped weights.
 
-    Entries of other weights, and of none, are returned as they are. Scores are not made again;
-    those under the method's own Φ go where it has none.
+    Entries with other weights or none are returned unchanged. Scores are not computed again; those
+    under the method's own Φ are dropped if it has none.
     """
     name = entry.get("checkpoint")
     if name not in shipped.names():
@@ -63,10 +63,10 @@ def refreshed(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_earlier(training: dict[str, Any]) -> dict[str, Any]:
-    """Return the record of a training with the cost of those whose weights it started from.
+    """Return the content of training.json with the cost of all runs that its weights come from.
 
-    Distinct windows are counted once: runs whose windows come from one seed saw the same ones, as
-    far as the shorter run went, even where they observed them at other steps.
+    Distinct windows are counted once: runs with the same seed saw the same true windows, even if
+    they observed them at other steps.
     """
     all_runs = runs(training)
     if len(all_runs) == 1:
@@ -81,7 +81,7 @@ def with_earlier(training: dict[str, Any]) -> dict[str, Any]:
 
 
 def _truths(configuration: dict[str, Any]) -> tuple[Any, ...]:
-    """Return what the true windows of a training depend on."""
+    """Return everything that determines the true windows of a training."""
     data = validated(Data, configuration["data"], "the record of a training")
     setting = data.setting()
     start = (setting.spinup, setting.start_mean, setting.start_stdev)

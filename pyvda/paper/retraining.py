@@ -1,7 +1,7 @@
-"""Train the model of a row again, as its weights were trained.
+"""Repeat the training of a row's model.
 
-Weights that come from several runs, each from the weights of the one before, are made by as many,
-in a folder each.
+If its weights come from several runs, each starting from the weights of the previous one, all of
+them are repeated, each in a folder of its own.
 """
 
 from __future__ import annotations
@@ -31,32 +31,32 @@ def retrained(
     engine: str | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Path | None:
-    """Return the folder of a row's model, trained or trained to its end there.
+    """Return the folder of a row's model after training it, or completing its training.
 
     Parameters
     ----------
     setting : str
     row : Row
     name : str, optional
-        Of the shipped model, whose own configurations are then taken; else that of `experiments/`
-        in a working copy.
+        Name of the shipped model whose configurations are used; without it, that of `experiments/`
+        in a working copy is used.
     folder : path
-        Of all trainings; an interrupted one is resumed.
+        Folder of all trainings; an interrupted one is resumed.
     engine : str, optional
     say : callable(str)
-        Told of each epoch.
+        Called with a line for each epoch.
 
     Returns
     -------
     path or None
-        None when nothing says how to train this row.
+        None if there is no configuration for this row.
 
     Raises
     ------
     InputError
-        When a configuration uses a test set's seed.
+        A configuration uses the seed of a test set.
     TrainingError
-        When the training fails.
+        The training failed.
     """
     stages = _stages(setting, row, name)
     for one in stages:
@@ -70,27 +70,27 @@ def retrained(
     return start
 
 
-def runs(record: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the records of all runs that a model's weights come from, the first one first.
+def runs(training: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the summaries of all runs that a model's weights come from, in order.
 
-    `record` is the content of `training.json`, which holds that of the training whose weights it
-    started from, and so on.
+    `training` is the content of `training.json`, which contains that of the run whose weights it
+    started from, recursively.
     """
-    earlier = record.get("started_from")
-    return [*(runs(earlier) if earlier else []), record]
+    earlier = training.get("started_from")
+    return [*(runs(earlier) if earlier else []), training]
 
 
 @dataclass(frozen=True)
 class _Stage:
-    """A run of those that a model's weights come from.
+    """One of the runs that a model's weights come from.
 
     Attributes
     ----------
     name : str
-        Of its folder.
+        Name of its folder.
     configuration : Configuration
     epochs : int
-        That were made: a run that was stopped made fewer than its configuration asks for.
+        Completed epochs, fewer than configured if the run was stopped.
     """
 
     name: str
@@ -99,13 +99,13 @@ class _Stage:
 
 
 class _Enough(Exception):
-    """Ends a training where the recorded one was stopped."""
+    """Ends a training where the original one was stopped."""
 
 
 def _trained(
     stage: _Stage, out: Path, start: Path | None, engine: str | None, say: Callable[[str], None]
 ) -> Path | None:
-    """Train a stage from the weights in `start`, or resume it; None when it gave no weights."""
+    """Train or resume a stage from the weights in `start`; return None if it gave no weights."""
     from pyvda.training.train import train
 
     selected = stage.configuration.select()
@@ -119,7 +119,7 @@ def _trained(
         if epoch["epoch"] + 1 >= stage.epochs:
             raise _Enough
 
-    # What was trained far enough is not trained on: the report comes after a further epoch.
+    # A completed stage is not resumed: `report` would be called only after one more epoch.
     if shipped.read_json(out, shipped.TRAINING_FILE).get("epochs", 0) < stage.epochs:
         with suppress(_Enough):
             train(stage.configuration, out, resume=True, start=start, engine=engine, report=report)
@@ -127,7 +127,7 @@ def _trained(
 
 
 def _stages(setting: str, row: Row, name: str | None) -> list[_Stage]:
-    """Return the runs that make a row's model, none where nothing says how to train it."""
+    """Return the runs that produce a row's model, empty if there is no configuration for it."""
     if name is not None:
         stored = runs(shipped.read_json(shipped.FOLDER / name, shipped.TRAINING_FILE))
         if all("configuration" in one for one in stored):
@@ -142,20 +142,20 @@ def _stages(setting: str, row: Row, name: str | None) -> list[_Stage]:
     return [_Stage(out, configuration, configuration.training.epochs)]
 
 
-def _stage(record: dict[str, Any], name: str) -> _Stage:
-    configuration: Configuration = validated(Configuration, record["configuration"], name)
+def _stage(training: dict[str, Any], name: str) -> _Stage:
+    configuration: Configuration = validated(Configuration, training["configuration"], name)
     epochs = configuration.training.epochs
-    return _Stage(name, configuration, min(epochs, record.get("epochs", epochs)))
+    return _Stage(name, configuration, min(epochs, training.get("epochs", epochs)))
 
 
-def _folder_name(record: dict[str, Any], otherwise: str) -> str:
-    """Return the name of the shipped model that an earlier run made, where it is shipped too."""
+def _folder_name(training: dict[str, Any], otherwise: str) -> str:
+    """Return the shipped name of an earlier run's model, or `otherwise` if it is not shipped."""
     digests = {read_description(shipped.FOLDER / name).digest(): name for name in shipped.names()}
-    return digests.get(record.get("sha256", ""), otherwise)
+    return digests.get(training.get("sha256", ""), otherwise)
 
 
 def _experiment(setting: str, row: Row) -> Configuration | None:
-    """Return what `experiments/` of a working copy has for a row."""
+    """Return the configuration of a row in `experiments/` of a working copy, if any."""
     weights = row.weights.removesuffix("-unsupervised").replace("-", "_")
     starts = (setting.replace("-", "_"), setting.partition("-")[0])
     stems = [f"{start}_{weights}{end}" for start in starts for end in ("", f"_{row.scheme}")]

@@ -1,4 +1,4 @@
-"""What stands in the tables, as data: the paper's rows with its numbers, and ours beneath."""
+"""The rows of the tables as data: the paper's rows with its numbers, and our additions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pyvda.methods import METHODS
 
 @dataclass(frozen=True)
 class Paper:
-    """The paper's numbers of a row, as printed; empty where it has none."""
+    """The paper's numbers of a row, as printed; empty if it has none."""
 
     r_score: str = ""
     four_dvar: str = ""
@@ -28,15 +28,15 @@ class Row:
     Attributes
     ----------
     key : str
-        Names the row in the JSON and on the command line.
+        Name of the row in the JSON and on the command line.
     scheme, prior, solver : str
         The paper's first three columns.
     method : str
-        Of `pyvda.methods.METHODS`.
+        A key of `pyvda.methods.METHODS`.
     options : mapping
-        Of the method; a `warm_start` is completed by the setting's name.
+        Options of the method; a `warm_start` is prefixed with the name of the setting.
     quick : mapping, optional
-        Options that differ in a quick run; None: a quick run leaves the row out.
+        Options that differ in a quick run; None if a quick run omits the row.
     weights : str
         For the method "learned": the shipped model is called `<setting>-<weights>`.
     paper : Paper
@@ -65,7 +65,7 @@ class Table:
     ----------
     name, title : str
     settings : tuple of str
-        Presets, side by side; the paper's numbers are of the first.
+        Presets shown side by side; the paper's numbers belong to the first.
     rows : tuple of Row
     """
 
@@ -75,30 +75,30 @@ class Table:
     rows: tuple[Row, ...]
 
     def all_rows(self) -> tuple[Row, ...]:
-        """Return the rows with those of shipped models that the table does not name.
+        """Return the rows, including those of shipped models that the table does not name.
 
-        Rows of methods that this pyvda does not have are left out.
+        Rows of methods that this version of pyvda lacks are omitted.
         """
         rows = tuple(row for row in self.rows if row.method in METHODS)
         named = {f"{setting}-{row.weights}" for row in rows for setting in self.settings}
-        further: dict[str, Row] = {}
+        additional: dict[str, Row] = {}
         for name in shipped.names():
             setting = _setting_of(name)
             if name in named or setting not in self.settings:
                 continue
             rest = name.removeprefix(f"{setting}-")
             prior, solver = _columns(read_description(shipped.FOLDER / name).architecture)
-            further[rest] = Row(
+            additional[rest] = Row(
                 rest, "learned, further", prior, f"{solver} (`{rest}`)", weights=rest
             )
         first_classical = next((i for i, r in enumerate(rows) if r.scheme == _CLASSICAL), len(rows))
-        return (*rows[:first_classical], *further.values(), *rows[first_classical:])
+        return (*rows[:first_classical], *additional.values(), *rows[first_classical:])
 
 
 def checkpoint_name(setting: str, row: Row) -> str | None:
-    """Return the shipped model of a row in a setting, None when there is none.
+    """Return the name of the shipped model of a row in a setting, None if there is none.
 
-    Where `lorenz63` has none of its own, that of `lorenz63-blanked` is tried on it.
+    For `lorenz63`, that of `lorenz63-blanked` is used if it has none of its own.
     """
     known = shipped.names()
     wanted = [f"{setting}-{row.weights}"]
@@ -108,13 +108,13 @@ def checkpoint_name(setting: str, row: Row) -> str | None:
 
 
 def _setting_of(name: str) -> str:
-    """Return the preset that the name of a shipped model starts with, the longest that fits."""
+    """Return the preset that the name of a shipped model starts with, the longest match."""
     presets = ("lorenz63-blanked", "lorenz63", "lorenz96")
     return next((p for p in presets if name.startswith(f"{p}-")), "")
 
 
 def _columns(architecture: Architecture) -> tuple[str, str]:
-    """Return what stands under Φ and solver for a shipped model."""
+    """Return the labels of prior and solver of a shipped model."""
     prior = {"genn": "GENN", "two-scale-genn": "GENN"}.get(
         architecture.prior.kind, architecture.prior.kind.upper()
     )
@@ -149,7 +149,7 @@ def _learned(scheme: str, prior: str, solver: str, *paper: str) -> Row:
     return Row(weights, scheme, prior, solver, weights=weights, paper=Paper(*paper))
 
 
-# The yardstick; and what refines it by runs of the known model.
+# A baseline without a prior, and its refinement by runs of the known model.
 _OURS = (
     Row("direct", "supervised", "none", _SOLVERS["regression"], weights="direct"),
     Row("shooting", "supervised", "RK4", _SOLVERS["shooting"], weights="shooting"),
@@ -157,7 +157,7 @@ _OURS = (
 
 
 def _classical(method: str, title: str, quick: bool = True, key: str = "", **options: Any) -> Row:
-    """Return the row of a method that knows the model; `quick`: it takes seconds."""
+    """Return the row of a method that knows the model; `quick` if it takes only seconds."""
     return Row(key or method, _CLASSICAL, "RK4", title, method, options, {} if quick else None)
 
 

@@ -1,4 +1,4 @@
-"""The scores of one analysis of test windows, under the known model and under a learned prior."""
+"""Scores of an analysis of test windows, under the known model and under a learned prior."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pyvda.learned.description import read_description
 from pyvda.learned.patterns import PatternWarning
 from pyvda.progress import Report
 
-_BLOCK = 64  # windows whose forecast by a learned prior is computed at once
+_BLOCK = 64  # windows per call of a learned prior
 
 
 def assimilated(
@@ -30,9 +30,9 @@ def assimilated(
 ) -> tuple[xr.Dataset, float]:
     """Return the analysis of test windows and the seconds it took.
 
-    `settings` are those of `pyvda.assimilate`. Weights of another setting are no surprise here: the
-    table says so. The first `warm_up` windows are assimilated before the clock starts: compiling,
-    and loading weights and libraries of states, is then done.
+    `settings` are those of `pyvda.assimilate`. Warnings about weights of another setting are
+    suppressed, because the table says so. The first `warm_up` windows are assimilated before the
+    clock starts, so that compiling and loading weights and libraries of states is not timed.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PatternWarning)
@@ -64,10 +64,9 @@ def scored(
     -------
     dict of (W,) arrays
         `r_score`, `r_score_steps_20_179`; `four_dvar_score` and `ode_score` under the method's own
-        Φ, which for a classical method is the model's RK4; these two again under RK4 as
-        `four_dvar_score_rk4` and `ode_score_rk4`. A regression has no Φ, so not the former.
-        `normalised_error`, the mean square of the error over its standard deviation, 1 where that
-        is right; of methods that give one.
+        Φ, which for a classical method is the model's RK4 (a regression has none); the same two
+        under RK4 as `four_dvar_score_rk4` and `ode_score_rk4`; for methods with a standard
+        deviation `normalised_error`, the mean square of error over standard deviation, ideally 1.
     """
     found = pyvda.evaluate(analysis, truth, engine=engine)
     four_dvar, ode = found.pop("four_dvar_score"), found.pop("ode_score")
@@ -89,10 +88,7 @@ def scored(
 
 
 def own_prior(checkpoint: Path) -> str | None:
-    """Return what Φ of a learned model is; None for a regression, which has none.
-
-    (A regression's configuration names a prior, as all do, that nothing uses.)
-    """
+    """Return the kind of Φ of a learned model; None for a regression, which has no Φ."""
     architecture = read_description(checkpoint).architecture
     return None if architecture.solver.kind == "regression" else str(architecture.prior.kind)
 
@@ -100,7 +96,7 @@ def own_prior(checkpoint: Path) -> str | None:
 def _own_forecast(checkpoint: Path) -> Callable[[Array], Array]:
     """Return Φ of a learned model, on states (W, T, D) in physical units.
 
-    In double precision: a residual is a small difference of large numbers.
+    In double precision, because a residual is a small difference of large numbers.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Put a trained model into the package, with the scores that the tests hold it to."""
+"""Add a trained model to the package, with the scores that tests compare it with."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ def ship(
     windows: int | None = None,
     engine: str | None = None,
 ) -> dict[str, Any]:
-    """Copy a model and what is known of its training, score it, and keep the scores beside it.
+    """Copy a model with its training.json, score it, and store the scores beside it.
 
     Parameters
     ----------
     run : path
-        Folder made by `pyvda train`.
+        Folder written by `pyvda train`.
     name : str
-        That it is to have; it starts with the preset it was trained for.
+        Name of the shipped model; it starts with the preset that it was trained for.
     folder : path, optional
-        Of all shipped models; by default those of the package.
+        Folder of all shipped models; default: that of the package.
     windows : int, optional
-        Test windows to score, by default all of the test set.
+        Number of test windows to score; default: all of the test set.
     engine : str, optional
 
     Returns
@@ -55,7 +55,7 @@ def ship(
     Raises
     ------
     InputError
-        When the run has no model, was trained on a test set, or the name does not fit.
+        The run has no model, was trained on a test set, or the name does not fit.
     """
     preset = read_description(run).pattern.name
     if not re.fullmatch(rf"{re.escape(preset)}(-[a-z0-9]+)+", name) or preset not in HELD_OUT:
@@ -81,7 +81,7 @@ def score(
 ) -> dict[str, Any]:
     """Return the scores of a learned model on its test set, and on the subset that tests repeat.
 
-    Float32 on the CPU, so that every machine finds nearly the same.
+    They are computed in float32 on the CPU, so that all machines nearly agree.
     """
     description = read_description(checkpoint)
     held_out = HELD_OUT[description.pattern.name]
@@ -105,7 +105,7 @@ def score(
 def subset_means(
     checkpoint: Path, truth: xr.Dataset, observed: xr.Dataset, engine: str | None = None
 ) -> dict[str, float]:
-    """Return the mean scores on the first windows of a test set, assimilated alone."""
+    """Return the mean scores on the first windows of a test set, assimilated on their own."""
     held_out = HELD_OUT[read_description(checkpoint).pattern.name]
     first = {"window": slice(0, held_out.subset)}
     analysis, _ = assimilated(
@@ -116,9 +116,9 @@ def subset_means(
 
 
 def trimmed(training: dict[str, Any]) -> dict[str, Any]:
-    """Return a training's record with at most `CURVE_POINTS` points of its curve.
+    """Return the content of a training.json with at most `CURVE_POINTS` points of its curve.
 
-    The first, the last and the best epoch are among them.
+    The first, the last and the best epoch are kept.
     """
     curve = training.get("curve", [])
     if len(curve) <= CURVE_POINTS:

@@ -1,4 +1,4 @@
-"""What stands in one cell of a table, from an entry of its JSON."""
+"""The text of a cell in a table, from an entry of its JSON."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 from pyvda.scores import Score
 
 DASH = "—"
-DAGGER = "†"  # the weights were trained for another setting than the cell's
+DAGGER = "†"  # the weights were trained for another setting
 
 
 def name(row: dict[str, Any]) -> str:
-    """Return scheme, Φ and solver of a row in a line."""
+    """Return scheme, Φ and solver of a row as one string."""
     return " ".join(
         p for p in (row["scheme"], row["prior"], row["solver"]) if p not in ("", "none")
     )
@@ -29,7 +29,7 @@ def score(entry: dict[str, Any], of: str) -> str:
 
 
 def marked(entry: dict[str, Any], of: str, setting: str) -> str:
-    """Return a score, with a dagger where the weights were trained for another setting."""
+    """Return a score, with a dagger if the weights were trained for another setting."""
     text = score(entry, of)
     return f"{text} {DAGGER}" if text != DASH and elsewhere(entry, setting) else text
 
@@ -45,7 +45,7 @@ def signed_interval(found: Score) -> str:
 
 
 def median(entry: dict[str, Any]) -> str:
-    """Return the R-score of the window in the middle, which no lost window moves."""
+    """Return the median R-score, which is robust to diverged windows."""
     found = entry.get("r_score_median")
     return DASH if found is None else short(found)
 
@@ -62,29 +62,29 @@ def short(value: float) -> str:
 
 
 def parameters(entry: dict[str, Any]) -> str:
-    """Return how many were trained."""
+    """Return the number of trained parameters."""
     counts = entry.get("parameters")
     return number(sum(counts.values())) if counts else DASH
 
 
 def windows_seen(entry: dict[str, Any]) -> str:
-    """Return how many distinct windows the training saw."""
+    """Return the number of distinct training windows."""
     return number(entry.get("training", {}).get("distinct_windows_seen"))
 
 
 def training_minutes(entry: dict[str, Any]) -> str:
-    """Return how long the training took."""
+    """Return the duration of the training in minutes."""
     seconds = entry.get("training", {}).get("wall_seconds")
     return DASH if seconds is None else f"{seconds / 60:.0f}"
 
 
 def milliseconds(entry: dict[str, Any]) -> float:
-    """Return what the assimilation of a window took."""
+    """Return the duration of the assimilation per window."""
     return float(1e3 * entry["seconds"] / entry["windows"])
 
 
 def seconds(entry: dict[str, Any]) -> list[str]:
-    """Return what the assimilation of all windows took, and of one in ms."""
+    """Return the duration of the assimilation in s, and per window in ms."""
     if entry["state"] != "scored":
         return [DASH, DASH]
     return [f"{entry['seconds']:.3g}", f"{milliseconds(entry):.3g}"]

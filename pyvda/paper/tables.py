@@ -1,13 +1,13 @@
-"""Run the rows of a table, one after the other, and keep what is known so far as JSON.
+"""Run the rows of a table one after another, and store the results so far as JSON.
 
-    out/table1.json     scores, costs and machine of every row; rewritten whole after each row
-    out/table1.md       the same to be read
+    out/table1.json     scores, costs and machine of every row; rewritten after each row
+    out/table1.md       the same as Markdown
     out/trainings/      a folder for each model that is trained again
 
-(table1-quick.json for a quick run, which so leaves the results of a full one alone.)
+A quick run writes table1-quick.json, so that the results of a full run remain.
 
-A row that the JSON holds already, of the same weights, options and windows, is not run again: so a
-table that was interrupted goes on where it was.
+Rows in the JSON with the same weights, options and windows are not run again, so that an
+interrupted table continues where it stopped.
 """
 
 from __future__ import annotations
@@ -60,27 +60,27 @@ def reproduce_table(
     progress: Progress = _no_progress,
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """Run a table, or what is missing of it.
+    """Run a table, or its missing rows.
 
     Parameters
     ----------
     name : str
-        Of `TABLES`.
+        A key of `TABLES`.
     out : path
-        Folder of the results, made if need be.
+        Folder of the results, created if necessary.
     quick : bool
-        Cut the long descents short.
+        Shorten the long descents.
     retrain : bool
-        Train the models of the learned rows again, in place of taking the shipped weights.
+        Train the models of the learned rows again instead of using the shipped weights.
     windows : int, optional
-        Test windows, the first so many; by default all.
+        Number of test windows, the first ones; default: all.
     only : collection of str
-        Keys of the rows to run; by default all. The other rows are left as they are.
+        Keys of the rows to run; default: all. The other rows remain unchanged.
     engine : str, optional
     progress : callable(str) -> context manager of callable(done, total)
-        Shows how far a row is.
+        Shows the progress of a row.
     say : callable(str)
-        Told of each row that is done.
+        Called with a line for each completed row.
 
     Returns
     -------
@@ -90,7 +90,7 @@ def reproduce_table(
     Raises
     ------
     InputError
-        When a row of `only` is not in the table, or the results in `out` cannot be read.
+        A row of `only` is not in the table, or the results in `out` cannot be read.
     """
     table = TABLES[name]
     rows = table.all_rows()
@@ -134,9 +134,9 @@ def reproduce_table(
 
 
 def refresh_table(name: str, out: Path) -> dict[str, Any]:
-    """Rewrite the full results of a table in `out`, and return them; nothing is scored again.
+    """Rewrite the full results of a table in `out`, and return them, without scoring again.
 
-    Rows are called as they are now, and what is said of weights is what their records say now.
+    Labels of rows and facts about weights are updated.
     """
     path = results_file(name, out, quick=False)
     before = _results(path)
@@ -147,10 +147,10 @@ def refresh_table(name: str, out: Path) -> dict[str, Any]:
 
 
 def full_descents(results: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the FSGD runs of a table's JSON that were not cut, a short record for each setting.
+    """Return a summary of the complete FSGD runs in a table's JSON, by setting.
 
-    Only those on the whole test set count. They are what quick runs show beside their own, from
-    the file `STORED_FSGD`.
+    Only runs on the whole test set count. Quick runs show them beside their own results, from the
+    file `STORED_FSGD`.
     """
     found = {}
     for row in results["rows"]:
@@ -177,14 +177,14 @@ def full_descents(results: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def results_file(name: str, out: Path, quick: bool) -> Path:
-    """Return where the results of a table are kept."""
+    """Return the path of the results of a table."""
     return out / (f"{name}-quick.json" if quick else f"{name}.json")
 
 
-# Raised when what is scored or how it is timed changes: what was found before is then run again.
-# (How the descent is timed has not changed: beside its minutes, compiling is nothing.)
+# Increased when scores or their timing change, so that older results are computed again. (The
+# timing of the descent has not changed: compared with its minutes, compiling is negligible.)
 _SCORED, _SCORED_OTHERWISE = 3, {"fsgd": 2, "learned": 4}
-WARM_UP = 16  # windows that are assimilated before the clock starts, two lanes of the engine
+WARM_UP = 16  # windows assimilated before the clock starts: two lanes of the engine
 
 
 def _finite(value: float) -> float | None:
@@ -234,7 +234,7 @@ class _Run:
             self.checkpoint, self.checkpoint_name = shipped.FOLDER / name, name
 
     def key(self) -> str:
-        """Return what the scores depend on."""
+        """Return a hash of everything that the scores depend on."""
         held_out = HELD_OUT[self.setting]
         windows = self.windows or held_out.windows
         scored_as = _SCORED_OTHERWISE.get(self.row.method, _SCORED)
@@ -247,7 +247,7 @@ class _Run:
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     def result(self, truth: xr.Dataset, observed: xr.Dataset) -> dict[str, Any]:
-        """Return the row's scores and costs, or why there are none."""
+        """Return the row's scores and costs, or the reason why there are none."""
         if self.row.method == "learned" and self.checkpoint is None:
             return {"state": "not trained", "note": self.note}
         settings: dict[str, Any] = {"engine": self.engine, **self.options}
@@ -283,12 +283,12 @@ class _Run:
         }
 
     def _of_weights(self, checkpoint: Path, r_scores: Array) -> dict[str, Any]:
-        """Return what is known of the weights, and what they are compared by."""
+        """Return facts about the weights, and the R-scores for paired comparisons."""
         known = of_weights(checkpoint, self.checkpoint_name)
         return {**known, paired_differences.KEY: paired_differences.in_a_line(r_scores)}
 
     def _cut_short(self) -> dict[str, Any]:
-        """Return the stored scores of the full descent beside those of a cut one."""
+        """Return the stored scores of the full descent, for a shortened one."""
         if not self.quick or self.row.method != "fsgd":
             return {}
         stored = json.loads(STORED_FSGD.read_text("utf-8"))
@@ -296,7 +296,7 @@ class _Run:
 
 
 def _row(row: Row, before: dict[str, Any], retrain: bool) -> dict[str, Any]:
-    """Return a row as the JSON has it, with what was found before."""
+    """Return a row for the JSON, with its previous results."""
     known = {one["row"]: one["results"] for one in before.get("rows", [])}
     found = known.get(row.key, {})
     if not retrain:
@@ -316,8 +316,8 @@ def _results(path: Path) -> dict[str, Any]:
             raise ValueError(f"format {found['format']}")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{path} holds no results of `pyvda reproduce` ({error}); remove it, or name another "
-            "folder"
+            f"{path} does not hold results of `pyvda reproduce` ({error}); remove it, or name "
+            "another folder"
         ) from error
     return dict(found)
 
