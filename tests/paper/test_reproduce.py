@@ -439,7 +439,7 @@ def test_the_weights_of_several_runs_have_records_of_all() -> None:
     ("arguments", "message"),
     [
         (["table3"], "choose one of table1, table2, figure2"),
-        (["figure2", "--only", "fsgd"], "--only are of tables"),
+        (["figure2", "--only", "fsgd"], "--only apply to tables"),
         (["table1", "--quick", "--only", "fsgd,lstm"], "has no row lstm; its rows are fsgd"),
     ],
 )
@@ -459,7 +459,7 @@ def test_other_files_are_not_taken_for_results(tmp_path, monkeypatch) -> None:
     small(monkeypatch, "table1", "fsgd")
     for text in ("[]", "{", '{"format": 7}'):
         (tmp_path / "table1.json").write_text(text)
-        with pytest.raises(InputError, match="no results of"):
+        with pytest.raises(InputError, match="does not hold results of"):
             tables.reproduce_table("table1", tmp_path, windows=1)
         assert (tmp_path / "table1.json").read_text() == text
 
