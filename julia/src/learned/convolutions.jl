@@ -1,14 +1,16 @@
-# A chain of convolutions that keep a window's size, with ReLUs between: what a learned solver takes a
-# gradient through. They run over time, or over time and an axis of points. Beyond its edges a window is
-# zero, or closed along the second axis.
+# A chain of size-preserving convolutions with optional ReLUs: the network that a learned solver applies to
+# a gradient. They run over time, or over time and an axis of points. Beyond its edges a window is zero, or
+# periodic along the second axis.
 #
-# A layer is a product of the patches of its inputs, as they lie in memory, with its weights (tap and
-# input down, outputs across). The backward pass computes the layers again: that takes less time than to
-# store what is between them.
+# A layer is a product of the patches of its inputs, read where they are in memory, with its weights (rows:
+# tap and input, columns: outputs). The backward pass recomputes the layers, which takes less time than
+# storing their results.
 
 """
-What a window is: `strips` of as many positions as `along`, which lie one after the other; a strip is a
-step with its points, or all the steps where time is the only axis.
+    Field(strips, along, periodic)
+
+Layout of a window: `strips` consecutive strips of `along` positions each. A strip is a step with its points,
+or all steps if time is the only axis.
 """
 struct Field
     strips::Int
@@ -19,9 +21,11 @@ Field(steps) = Field(1, steps, false)
 positions(f::Field) = f.strips * f.along
 
 """
-`taps` are how many strips and how many positions along them a kernel sees. `forward` has the weights with
-(tap, input) down and outputs across, or with inputs down and (tap, output) across (`splits`); `back` those
-with (tap, output) down, the taps turned around.
+    Layer(memory, relu, weights, taps)
+
+`taps` is the size of the kernel: strips, and positions along a strip. `forward` holds the weights with rows
+(tap, input) and columns outputs, or rows inputs and columns (tap, output) if the layer `splits`; `back` holds
+them with rows (tap, output) and reversed taps.
 """
 struct Layer{T}
     inputs::Int
@@ -33,7 +37,7 @@ struct Layer{T}
 end
 tap_count(l::Layer) = prod(l.taps)
 
-"The weights are (tap, input, output), in Julia's order; taps along a strip go first."
+"The weights are (tap, input, output) in Julia's order; taps along a strip vary fastest."
 function Layer(memory::Memory{T}, relu, w::Array{T,3}, taps = (1, size(w, 1))) where {T}
     (K, I, O) = size(w)
     split = splits(T, K, I, O)
@@ -46,20 +50,20 @@ function Layer(memory::Memory{T}, relu, w::Array{T,3}, taps = (1, size(w, 1))) w
     end
     return Layer{T}(I, O, taps, relu, forward, back)
 end
-"Whether the outputs, which are much fewer than a register holds, are computed tap by tap and then added."
+"Whether outputs, much fewer than a register holds, are computed for each tap and then added."
 splits(::Type{T}, width, inputs, outputs) where {T} = width > 1 && outputs < inputs && outputs <= lanes(half_lanes(lanes_for(T)))
 splits(l::Layer{T}) where {T} = splits(T, tap_count(l), l.inputs, l.outputs)
-"Whether sums for the weights' gradient go as `back`: with the patches of the few outputs."
+"Whether the weights' gradient is summed in the layout of `back`, with patches of the few outputs."
 narrows(l::Layer) = l.outputs < l.inputs
 
 """
-A window's channels, a row a position, and around them what is beyond the edges; `patch` is of the layer
-that takes it.
+Channels of a padded window, one row per position; `patch` has the offsets of a patch of the layer that reads
+them.
 """
 struct Channels{T}
-    inside::Panel{T}                # its first row is the first position's
-    reach::Tuple{Int,Int}           # strips and positions beyond the edges
-    breadth::Int                    # rows from a strip to the next
+    inside::Panel{T}                # begins with the first position inside
+    reach::Tuple{Int,Int}           # width of the padding: strips, positions
+    breadth::Int                    # rows from one strip to the next
     rows::Ptr{Int}
     patch::Ptr{Int}
 end
@@ -75,15 +79,15 @@ end
 @inline strip(c::Channels{T}, s) where {T} = Panel{T}(row(c.inside, s * c.breadth), c.inside.stride)
 @inline patches(c::Channels{T}, s) where {T} =
     Entries{T}(row(strip(c, s - c.reach[1]), -c.reach[2]), c.rows, c.patch)
-"The channels alone: a patch begins with those of one position."
+"The channels without neighbours: the beginning of a patch."
 @inline center(c::Channels{T}, s) where {T} = Entries{T}(strip(c, s).at, c.rows, c.patch)
 
-"A thread's room: values and cotangents between the layers, and sums of the weights' gradients."
+"Workspace of a thread: values and cotangents between the layers, and sums of the weights' gradients."
 struct ChainRoom{T}
     values::Vector{Channels{T}}
-    cotangents::Vector{Channels{T}}     # of the result of each layer, and of the input behind them
+    cotangents::Vector{Channels{T}}     # of each layer's result, then of the input
     sums::Vector{Panel{T}}
-    taps::Vector{Channels{T}}           # of a layer that splits: what each tap adds, (tap, output) across
+    taps::Vector{Channels{T}}           # contribution of each tap in a layer that splits, columns (tap, output)
 end
 function ChainRoom(memory::Memory{T}, layers, field) where {T}
     input = first(layers)
@@ -96,7 +100,7 @@ function ChainRoom(memory::Memory{T}, layers, field) where {T}
         [Channels(memory, splits(l) ? field : Field(0), tap_count(l) * l.outputs, l.taps) for l in layers])
 end
 
-"The memory and the rooms, one a thread, for these windows."
+"Memory and workspaces, one per thread, for these windows."
 function chain_rooms(layers::Vector{Layer{T}}, field, windows) where {T}
     threads = threads_for(windows)
     shapes = [(l.inputs, l.outputs, l.taps) for l in layers]
@@ -123,7 +127,7 @@ end
 """
     convolutions_back!(x_bar, totals, x, y_bar, layers, field)
 
-The gradients of y_bar·y with respect to x and, unless `totals` is nothing, the weights.
+Gradients of y_bar·y with respect to x and, unless `totals` is nothing, to the weights.
 """
 function convolutions_back!(x_bar::Array{T,3}, totals, x::Array{T,3}, y_bar::Array{T,3}, layers, field = Field(size(x, 2))) where {T}
     windows = size(x, 3)
@@ -145,7 +149,7 @@ function convolutions_back!(x_bar::Array{T,3}, totals, x::Array{T,3}, y_bar::Arr
     return x_bar
 end
 
-"The first `count` layers."
+"Apply the first `count` layers."
 function chain!(room, layers, count, field)
     for k in 1:count
         (l, from, to) = (layers[k], room.values[k], room.values[k+1])
@@ -165,7 +169,7 @@ function chain!(room, layers, count, field)
     end
 end
 
-"What the taps add at every position, with ReLU. Behind the last output a row is not looked at."
+"Add the contributions of the taps at every position, with an optional ReLU. Entries past the last output are not used."
 function add_taps!(to::Channels{T}, taps, l, field) where {T}
     half = half_lanes(lanes_for(T))
     (across, along) = l.taps
@@ -192,7 +196,7 @@ function chain_back!(room, layers, trained, field)
     end
 end
 
-"Add what a strip adds to the gradient of the weights."
+"Add the contribution of a strip to the gradient of the weights."
 function add_weights!(sums, l::Layer, value, cotangent, s, field)
     if narrows(l)
         product!(sums, transpose(patches(cotangent, s)), strip(value, s), tap_count(l) * l.outputs, l.inputs, field.along, ADD)
@@ -202,8 +206,8 @@ function add_weights!(sums, l::Layer, value, cotangent, s, field)
 end
 
 """
-What is beyond the edges: zero, or along a circle what is at the other end. Whole tiles wrote there, too,
-behind a strip as far as into the next, which was computed later.
+Fill the padding: with zeros, or with the other end of a periodic axis. Products of whole tiles have written
+there, past the end of a strip and into the next one, which is computed later.
 """
 function surround!(c::Channels, field)
     for s in 0:field.strips-1

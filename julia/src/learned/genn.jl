@@ -1,22 +1,22 @@
 # g = (I - ∂Φ/∂x)ᵀ (x - Φ(x)) of a GENN prior Φ, and the backward pass of this.
 #
-# Φ is a sum of scales. With u the patches of a scale's cells (means over `factor` steps), centre left
-# out, a scale is r = relu(u W) and a head y of r (learned/heads.jl), which holds the values of all channels and
-# steps of a cell. For a cotangent ḡ the backward pass is the gradient of the number ḡ·g, that of
-# ½|x - Φ|² in the direction ḡ: a tangent pass, then a reverse pass (pyvda/priors/folded.py has the same in
-# torch). What the forward pass computed is computed again there: to store it takes 25 MB for 128 windows,
-# and memory fresh from the system costs more time.
+# Φ is a sum of scales. With u the patches of a scale's cells (means over `factor` steps) without their
+# centres, a scale is r = relu(u W) and a head y of r (learned/heads.jl), which holds the values of all
+# channels and steps of a cell. For a cotangent ḡ the backward pass is the gradient of ḡ·g, the derivative
+# of ½|x - Φ|² in the direction ḡ: a tangent pass, then a reverse pass (pyvda/priors/folded.py has the same
+# in torch). It recomputes the forward pass: storing the results would take 25 MB for 128 windows, and
+# newly allocated memory costs more time.
 #
-# A thread takes one window after the other, and goes through it in stretches of positions whose panels
-# stay in the cache. A position is a cell, or a point of one where the components are an axis.
+# A thread processes one window after another, in stretches of positions whose panels stay in the cache. A
+# position is a cell, or a point of a cell if the components are an axis.
 
 const STRETCH = 96
 
 """
     Grid(channels, taps, points = 1, across = 1, periodic = false)
 
-What convolutions run over: time, with `taps` steps or cells, and an axis of `points`, with `across` of
-them. Beyond its edges a window is zero, or closed along the second axis.
+Axes and kernel of the convolutions: time with `taps` cells, and an axis of `points` with `across` taps. Beyond
+its edges a window is zero, or periodic along the second axis.
 """
 struct Grid
     channels::Int
@@ -30,19 +30,19 @@ state_size(g::Grid) = g.channels * g.points
 halo(g::Grid) = g.across ÷ 2
 breadth(g::Grid) = g.points + 2halo(g)
 patch(g::Grid) = g.channels * (g.taps * g.across - 1)
-"Where in a kernel of all taps, (channel, tap, tap across), the numbers of a patch are: all but the centre."
+"Indices of a patch in a kernel of all taps (channel, tap, tap across): all but the centre."
 function patch_places(g::Grid)
     taps = g.taps * g.across
     return [taps * c + k + 1 for c in 0:g.channels-1 for k in 0:taps-1 if k != taps ÷ 2]
 end
-"Where in a grid, (time, channel, point), they are from its first."
+"Offsets of a patch's entries in a grid (time, channel, point)."
 patch_offsets(g::Grid) =
     [(k ÷ g.across * g.channels + c) * breadth(g) + k % g.across
      for (c, k) in (divrem(place - 1, g.taps * g.across) for place in patch_places(g))]
 
 """
-Weights of a scale, packed for products from both sides: `first` is W, `first_back` Wᵀ, and so on. A head
-without `latent` is quadratic, with S for M and l for O.
+Weights of a scale, packed for products with them and their transposes: `first` is W, `first_back` Wᵀ, and so
+on. With `latent == 0` the head is quadratic, and M and O are S and l.
 """
 struct Scale{T}
     grid::Grid
@@ -62,8 +62,8 @@ patch(s::Scale) = patch(s.grid)
 """
     Scale(memory, grid, factor, quadratic, W, M, O)
 
-From the weights as torch has them, transposed by Julia's order: W (taps · channels, features) and
-M (features, 2 latent + outputs), O (latent, outputs), or S (features, features · outputs),
+A scale with torch's weights, transposed by Julia's order: W (taps · channels, features), and either
+M (features, 2 latent + outputs) and O (latent, outputs), or S (features, features · outputs) and
 l (features, outputs).
 """
 function Scale(memory::Memory{T}, grid, factor, quadratic, W, M, O) where {T}
@@ -75,19 +75,19 @@ function Scale(memory::Memory{T}, grid, factor, quadratic, W, M, O) where {T}
                     packed!(memory, last), packed!(memory, permutedims(last)))
 end
 
-"A thread's room for one scale: grids of a window, padded, and panels with a row a position."
+"Workspace of a thread for one scale: padded grids of a window, and panels with one row per position."
 struct ScaleRoom{T}
-    cells::Int                      # of a window
+    cells::Int                      # in a window
     positions::Int
-    stretch::Int                    # as many at once
-    kept::Int                       # 1 where r, m and their derivatives are those of a window, else 0
-    offsets::Ptr{Int}               # the numbers of a patch
-    places::Ptr{Int}                # the patches of a grid
+    stretch::Int                    # positions processed at once
+    kept::Int                       # 1 if r, m and their derivatives are stored for a whole window, else 0
+    offsets::Ptr{Int}               # offsets of a patch's entries
+    places::Ptr{Int}                # addresses of a grid's patches
     rows::Ptr{Int}                  # of the panels
     columns::Ptr{Int}
     x::Ptr{T}                       # means over cells
-    direction::Ptr{T}               # of ḡ
-    back::Ptr{T}                    # what is put back
+    direction::Ptr{T}               # the same of ḡ
+    back::Ptr{T}                    # cotangent of x
     r::Panel{T}                     # relu(u W)
     m::Panel{T}
     r_dot::Panel{T}                 # the derivatives in the direction ḡ
@@ -113,7 +113,7 @@ function ScaleRoom(memory::Memory{T}, s::Scale, steps, kept) where {T}
     (grid, bytes) = (s.grid, sizeof(T))
     cells = cld(steps, s.factor)
     positions = cells * grid.points
-    # Stretches of whole tiles, none much shorter than the others.
+    # Stretches are whole tiles of nearly equal length.
     stretch = TILE_ROWS * cld(cld(positions, cld(positions, STRETCH)), TILE_ROWS)
     wide = panel_columns(T, s)
     room() = numbers!(memory, (cells + grid.taps) * grid.channels * breadth(grid))
@@ -131,31 +131,31 @@ function ScaleRoom(memory::Memory{T}, s::Scale, steps, kept) where {T}
         panel!(memory, rows_of_last(s), outputs(s)))
 end
 
-"The patches of the positions after the first `a` of a grid."
+"Patches of a grid, from position `a` on."
 @inline patches(room::ScaleRoom{T}, grid, a) where {T} = Entries{T}(grid, room.places + a * sizeof(Int), room.offsets)
 @inline entries(room::ScaleRoom{T}, panel) where {T} = Entries{T}(panel.at, room.rows, room.columns)
-"The rows of these positions in a panel that may be of a window."
+"The rows of these positions in a panel of a stretch or of a window."
 @inline after(room::ScaleRoom{T}, panel, a) where {T} = Panel{T}(row(panel, room.kept * a), panel.stride)
 
 # --- a stretch of n positions, after the first a ----------------------------------------------------
-# Rows are worked on in ascending order, in whole lanes: what reaches beyond a row's last column is
-# overwritten by the next row, or is beyond what any product reads.
+# Rows are processed in ascending order and in whole lanes. Values past a row's last column are overwritten
+# by the next row, or lie where no product reads.
 
-"r and m of x."
+"Compute r and m of x."
 function features!(room, s, a, n)
     (r, m) = (after(room, room.r, a), after(room, room.m, a))
     product!(r, patches(room, room.x, a), s.first, n, s.features, patch(s), RELU)
     mix!(m, entries(room, r), s, n)
 end
 
-"The derivatives of r and m in the direction ḡ."
+"Compute the derivatives of r and m in the direction ḡ."
 function tangent_features!(room, s, a, n)
     (r_dot, m_dot) = (after(room, room.r_dot, a), after(room, room.m_dot, a))
     product!(r_dot, patches(room, room.direction, a), s.first, n, s.features, patch(s), MASK, after(room, room.r, a))
     mix_tangent!(m_dot, entries(room, r_dot), s, n)
 end
 
-"Add to the grid `back` what a cotangent of u W is for the grid that u was taken from."
+"Add the cotangent of the grid, from that of u W, to `back`."
 function put_back!(room::ScaleRoom{T}, s, cotangent, a, n) where {T}
     product!(room.patches, entries(room, cotangent), s.first_back, n, patch(s), s.features, STORE)
     for i in 0:n-1

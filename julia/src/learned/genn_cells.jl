@@ -1,22 +1,22 @@
-# Windows and the cells of a GENN's scale, `factor` steps each; of a window's last cell some may be missing.
-# In memory a window is (step, channel, point), and so is a grid, with more points and cells around.
-
-# What follows takes the grid and the factor out of a scale first: a field of it would be read again
-# after every store.
+# Transfers between windows and the cells of a GENN's scale, `factor` steps each; the last cell of a window may
+# be incomplete. Windows are (step, channel, point) in memory, and so are grids, which have padding around.
+#
+# Functions here copy the grid and the factor of a scale to local variables first: Julia would read its
+# fields again after every store.
 
 @inline steps_in(factor, cell, steps) = min(factor, steps - cell * factor)
-"Where in a grid the row of a cell's channel c, from 0, begins, without what is before the first point."
+"Offset in a grid of the first point of channel c (from 0) of a cell."
 @inline inside(g, cell, c) = ((g.taps ÷ 2 + cell) * g.channels + c) * breadth(g) + halo(g)
-"Where in a window point k of a step's channel c is, all from 0."
+"Index in a window of point k, channel c of a step (all from 0)."
 @inline in_window(g, step, c, k) = (step * g.channels + c) * g.points + k + 1
 
-"The position after point k of a cell."
+"The position following point k of a cell."
 @inline next(g, cell, k) = k + 1 < g.points ? (cell, k + 1) : (cell + 1, 0)
 
-"Where rows have nothing beyond their edges: a grid of one row a step, as it lies in memory."
+"Without padding along the second axis, the same grid with one row per step."
 merged(g) = halo(g) > 0 ? g : Grid(1, g.taps, state_size(g), 1, false)
 
-"The means over cells of a window."
+"Compute the means of a window over cells."
 function pool!(grid, s::Scale, room, x::Ptr{T}, steps) where {T}
     (g, factor) = (merged(s.grid), s.factor)
     for cell in 0:room.cells-1
@@ -36,7 +36,7 @@ function pool!(grid, s::Scale, room, x::Ptr{T}, steps) where {T}
     end
 end
 
-"What is beyond the edges of a row, on a circle."
+"Fill the padding of a row on a periodic axis."
 @inline function close!(grid, start, g)
     for k in 1:halo(g)
         unsafe_store!(grid, unsafe_load(grid, start + g.points + 1 - k), start + 1 - k)
@@ -51,7 +51,7 @@ end
     end
 end
 
-"Subtract from a window the transpose of `pool!` of what was put back."
+"Subtract the transpose of `pool!`, applied to `back`, from a window."
 function subtract_back!(x::Ptr{T}, s::Scale, room, steps) where {T}
     (g, factor) = (merged(s.grid), s.factor)
     for cell in 0:room.cells-1
@@ -71,7 +71,7 @@ function subtract_back!(x::Ptr{T}, s::Scale, room, steps) where {T}
     end
 end
 
-"Subtract the outputs y of the n positions after the first `a` from a window."
+"Subtract the outputs y of n positions, from `a` on, from a window."
 function subtract_outputs!(x::Ptr{T}, s::Scale, y, a, n, steps) where {T}
     (g, factor) = (s.grid, s.factor)
     (cell, k) = divrem(a, g.points)
@@ -84,7 +84,7 @@ function subtract_outputs!(x::Ptr{T}, s::Scale, y, a, n, steps) where {T}
     end
 end
 
-"All steps of the n positions after the first `a` of a window, in the order of y."
+"Collect all steps of n positions of a window, from `a` on, in the order of y."
 function gather_outputs!(panel, s::Scale, x::Ptr{T}, a, n, steps) where {T}
     (g, factor) = (s.grid, s.factor)
     (cell, k) = divrem(a, g.points)
@@ -98,7 +98,7 @@ function gather_outputs!(panel, s::Scale, x::Ptr{T}, a, n, steps) where {T}
     end
 end
 
-"Zeros for what is to be put back."
+"Set `back` to zero."
 function clear_back!(s::Scale{T}, room) where {T}
     for k in 1:(room.cells + s.grid.taps) * s.grid.channels * breadth(s.grid)
         unsafe_store!(room.back, zero(T), k)

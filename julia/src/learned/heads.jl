@@ -3,18 +3,18 @@
 #     bilinear     (p, q, l) = r M,          y = (p q) O + l
 #     quadratic    z_n = r S_n + l_n,        y_n = ½ r·(z_n + l_n),   S_n symmetric
 #
-# The second has its own gradient, z_n = ∂y_n/∂r, and is the smaller one where there are few outputs: m is
+# The second form computes its own gradient, z_n = ∂y_n/∂r, and is smaller when there are few outputs. m is
 # (p, q, l) or the z_n of all outputs n. Rows are positions.
 
 is_quadratic(s::Scale) = s.latent == 0
 mixed(s::Scale) = is_quadratic(s) ? s.features * outputs(s) : 2s.latent + outputs(s)
 rows_of_last(s::Scale) = is_quadratic(s) ? s.features : s.latent
-"Columns of the panels: the last z_n in whole lanes, which the features do not fill, lies in its row."
+"Columns of the panels: the last z_n, padded to whole lanes, still lies in its row."
 panel_columns(::Type{T}, s::Scale) where {T} = is_quadratic(s) ?
     whole_lanes(T, s.features * (outputs(s) - 1) + whole_lanes(T, s.features)) :
     whole_lanes(T, max(s.features, mixed(s)))
 
-"m of r."
+"Compute m of r."
 function mix!(m::Panel{T}, r, s, n) where {T}
     product!(m, r, s.mix, n, mixed(s), s.features, STORE)
     is_quadratic(s) || return
@@ -23,11 +23,11 @@ function mix!(m::Panel{T}, r, s, n) where {T}
         in_lanes!(row(m, i) + g, in_lanes(N, row(m, i) + g) + in_lanes(N, s.product.at + g))
     end
 end
-"Its derivative; that of z is not needed."
+"Compute the derivative of m; that of z is not needed."
 mix_tangent!(m_dot, r_dot, s, n) =
     is_quadratic(s) || product!(m_dot, r_dot, s.mix, n, mixed(s), s.features, STORE)
 
-"y of r and m, and p q."
+"Compute y of r and m, and p q."
 function value!(room::ScaleRoom{T}, s, a, n) where {T}
     if !is_quadratic(s)
         multiply!(room, s, a, n)
@@ -42,7 +42,7 @@ function value!(room::ScaleRoom{T}, s, a, n) where {T}
     end
 end
 
-"The derivative of y, in its place, of those of r, m and p q."
+"Compute the derivative of y from those of r, m and p q, in the panel of y."
 function tangent!(room::ScaleRoom{T}, s, a, n) where {T}
     if !is_quadratic(s)
         product!(room.y, entries(room, room.pq_dot), s.product, n, outputs(s), s.latent, STORE)
@@ -56,7 +56,7 @@ function tangent!(room::ScaleRoom{T}, s, a, n) where {T}
     end
 end
 
-"a·(b + c), in lanes: behind the features a is zero. Without c where that is null."
+"Return a·(b + c), or a·b if c is null. Past the features a is zero."
 @inline function row_sum(a::Ptr{T}, b, c, s) where {T}
     N = lanes_for(T)
     sum = zero(N)
@@ -72,7 +72,7 @@ end
     return total
 end
 
-"p q, of a bilinear head."
+"Compute p q of a bilinear head."
 function multiply!(room::ScaleRoom{T}, s, a, n) where {T}
     (N, L, m) = (lanes_for(T), s.latent * sizeof(T), after(room, room.m, a))
     for i in 0:n-1, g in 0:sizeof(N):L-1
@@ -91,18 +91,18 @@ function multiply_tangent!(room::ScaleRoom{T}, s, a, n) where {T}
     end
 end
 
-"Add l, at the end of m."
+"Add l, the end of m, to y."
 function add_linear!(y, m::Panel{T}, s, n) where {T}
     for i in 0:n-1, k in 1:outputs(s)
         unsafe_store!(row(y, i), unsafe_load(row(y, i), k) + unsafe_load(row(m, i), 2s.latent + k), k)
     end
 end
 
-"The cotangent of u W from that of m."
+"Compute the cotangent of u W from that of m."
 first_back!(to, room, s, mixed_cotangent, a, n) =
     product!(to, entries(room, mixed_cotangent), s.mix_back, n, s.features, mixed(s), MASK, after(room, room.r, a))
 
-"a_back of v; with (s q, s p, v) in m_back."
+"Compute a_back from v, and leave (s q, s p, v) in m_back."
 function reverse!(room::ScaleRoom{T}, s, a, n) where {T}
     if is_quadratic(s)
         clear!(room.a_back, n)
@@ -124,7 +124,7 @@ function reverse!(room::ScaleRoom{T}, s, a, n) where {T}
     first_back!(room.a_back, room, s, room.m_back, a, n)
 end
 
-"Add Σ v_n z_n, where r is positive."
+"Add Σ v_n z_n where r is positive."
 function add_gradient!(to, room::ScaleRoom{T}, s, v, a, n) where {T}
     (N, r, z) = (lanes_for(T), after(room, room.r, a), after(room, room.m, a))
     for i in 0:n-1, g in 0:sizeof(N):s.features*sizeof(T)-1
@@ -138,7 +138,7 @@ function add_gradient!(to, room::ScaleRoom{T}, s, v, a, n) where {T}
     end
 end
 
-"a_bar: the gradient of v_bar·y + v·y_dot with respect to u W; with that with respect to m in m_bar."
+"Compute a_bar, the gradient of v_bar·y + v·y_dot with respect to u W, and leave that with respect to m in m_bar."
 function second!(room::ScaleRoom{T}, s, a, n) where {T}
     is_quadratic(s) && return second_quadratic!(room, s, a, n)
     product!(room.s_bar, entries(room, room.v_bar), s.product_back, n, s.latent, outputs(s), STORE)
@@ -159,7 +159,7 @@ function second!(room::ScaleRoom{T}, s, a, n) where {T}
     first_back!(room.a_bar, room, s, room.m_bar, a, n)
 end
 
-"With v_n r_dot, the gradient with respect to z, in m_bar, and that plus ½ v_bar_n r in m_back."
+"As `second!`; leaves the gradient with respect to z, v_n r_dot, in m_bar and that plus ½ v_bar_n r in m_back."
 function second_quadratic!(room::ScaleRoom{T}, s, a, n) where {T}
     (N, half) = (lanes_for(T), T(0.5))
     for i in 0:n-1

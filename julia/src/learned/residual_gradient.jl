@@ -1,6 +1,6 @@
-# The passes of learned/genn.jl over all windows, on all threads.
+# The passes of learned/genn.jl over all windows, in parallel.
 
-"What a thread works in: room for each scale, and a window."
+"Workspace of a thread: one for each scale, and a window."
 struct GENNRoom{T}
     scales::Vector{ScaleRoom{T}}
     window::Ptr{T}
@@ -9,7 +9,7 @@ GENNRoom(memory::Memory{T}, scales, steps) where {T} = GENNRoom{T}(
     [ScaleRoom(memory, s, steps, k > 1) for (k, s) in enumerate(scales)],
     numbers!(memory, steps * state_size(first(scales).grid)))
 
-"The memory and the rooms, one a thread, for these windows."
+"Memory and workspaces, one per thread, for these windows."
 function genn_rooms(scales::Vector{Scale{T}}, steps, windows) where {T}
     threads = threads_for(windows)
     shapes = [(s.grid, s.features, s.latent, s.factor) for s in scales]
@@ -23,8 +23,8 @@ end
 """
     residual_gradient!(g, v, x, scales) -> g = (I - ∂Φ/∂x)ᵀ v and v = x - Φ(x) in place
 
-Arrays are `(state, time, window)`, a state (point, channel); `scales` is a vector of `Scale`, whose memory
-the caller keeps.
+Arrays are `(state, time, window)`, a state being (point, channel); `scales` is a vector of `Scale`, whose memory
+the caller must preserve.
 """
 function residual_gradient!(g::Array{T,3}, v::Array{T,3}, x::Array{T,3}, scales) where {T}
     (C, steps, windows) = size(x)
@@ -49,7 +49,7 @@ function residual_gradient!(g::Ptr, v, x, scales, room, steps)
             k == 1 && pullback!(s, own, v, a, n, steps)
         end
     end
-    # The first scale's v is complete stretch by stretch, that of the others only now.
+    # The first scale's v was complete after each stretch; that of the others is complete only now.
     for k in 2:length(scales)
         (s, own) = (scales[k], room.scales[k])
         each_stretch((a, n) -> pullback!(s, own, v, a, n, steps), own)
@@ -76,8 +76,8 @@ end
 """
     residual_gradient_back!(x_bar, totals, x, v, g_bar, scales)
 
-The gradient x_bar of ḡ·g with respect to x. `totals` is nothing, or for each scale the arrays W, M, O of
-its gradients, shaped as the weights that `Scale` takes; v comes from `residual_gradient!`.
+Gradient x_bar of ḡ·g with respect to x. `totals` is nothing, or holds for each scale the gradients of W, M and
+O, shaped as the weights that `Scale` takes; v is the result of `residual_gradient!`.
 """
 function residual_gradient_back!(x_bar::Array{T,3}, totals, x::Array{T,3}, v::Array{T,3}, g_bar::Array{T,3}, scales) where {T}
     (C, steps, windows) = size(x)
@@ -129,7 +129,7 @@ function tangent_pass!(v_bar, s, room, v, a, n, steps)
     subtract_outputs!(v_bar, s, room.y, a, n, steps)
 end
 
-"What the tangent pass has of a stretch only until the next."
+"Recompute the results of the tangent pass that are kept for one stretch only."
 function again!(s, room, v, a, n, steps)
     gather_outputs!(room.v, s, v, a, n, steps)
     reverse!(room, s, a, n)
@@ -151,7 +151,7 @@ function clear_sums!(s::Scale, room)
     clear!(room.product, rows_of_last(s))
 end
 
-"ḡ·g has -v_bar·Φ and -v·(∂Φ/∂x) ḡ: the sums, subtracted, are its gradient."
+"Subtract the sums: ḡ·g contains -v_bar·Φ and -v·(∂Φ/∂x) ḡ."
 function subtract_sums!(total, s::Scale, room)
     (W, M, O) = total
     for (j, place) in enumerate(patch_places(s.grid)), f in 1:s.features

@@ -6,11 +6,11 @@
 #
 #     Zₖ = Lₖ⁻ᵀ (I + Eₖᵀ Zₖ₊₁ Eₖ) Lₖ⁻¹.
 #
-# `LaneBlocks` holds small blocks of numbers that may be the lanes of several windows; a window
-# whose matrix is not positive definite gets NaN, the others know nothing of it. `DenseBlocks` is
-# one window of large blocks by rows in lanes, and is eliminated from the last block to the first:
-# then the block that a tangent linear leaves beside the diagonal is wanted in the order in which
-# its columns were made. Nothing here throws, and no factorisation or solution allocates.
+# `LaneBlocks` holds small blocks whose numbers may be lanes of several windows; a window whose matrix
+# is not positive definite gets NaN, without effect on the others. `DenseBlocks` holds the large blocks
+# of one window, by rows in lanes, and is eliminated from the last block to the first: the block that a
+# tangent linear contributes beside the diagonal is then needed in the order in which its columns are
+# computed. Nothing here throws, and no factorisation or solve allocates.
 
 using LinearAlgebra: BLAS
 
@@ -21,9 +21,9 @@ using LinearAlgebra: BLAS
 
 K × K blocks of D × D numbers.
 
-- `diagonal`: `(D, D, K)`, the blocks Aₖₖ, of which the lower triangles count
+- `diagonal`: `(D, D, K)`, the blocks Aₖₖ; only the lower triangles are used
 - `below`: `(D, D, K)`, the blocks Aₖ₊₁,ₖ; the last is not used
-- `factor`, `coupling`: the same places, Lₖ and Eₖᵀ
+- `factor`, `coupling`: `(D, D, K)`, Lₖ and Eₖᵀ
 - `reciprocal`: `(D, K)`, 1 / diag(Lₖ)
 """
 struct LaneBlocks{D,N}
@@ -36,7 +36,7 @@ end
 LaneBlocks{D,N}(K::Integer) where {D,N} =
     LaneBlocks{D,N}(ntuple(_ -> zeros(N, D, D, K), Val(4))..., zeros(N, D, K))
 
-"    factorise!(A, damping) -> whether A + damping I may be positive definite (NaN tells, by lane)"
+"    factorise!(A, damping) -> true; lanes that are not positive definite become NaN"
 function factorise!(A::LaneBlocks{D,N}, damping) where {D,N}
     (L, R, E, B) = (A.factor, A.reciprocal, A.coupling, A.below)
     K = size(L, 3)
@@ -161,7 +161,7 @@ end
 
 K × K blocks of P × P numbers, P a multiple of eight.
 
-- `diagonal`: the blocks Aₖₖ, of which what is right of the diagonal counts
+- `diagonal`: the blocks Aₖₖ; only the upper triangles are used
 - `below`: the blocks Aₖ₊₁,ₖ; the last is not used
 - `factor`: Uₖ with UₖᵀUₖ = Aₖₖ - XₖᵀXₖ;  `coupling`: Xₖ = Uₖ₊₁⁻ᵀ Aₖ₊₁,ₖ
 """

@@ -1,8 +1,8 @@
-# Square matrices of one window, eight numbers of a row in one: the kernels of dense Cholesky.
+# Square matrices of one window with rows in lanes of eight numbers: the kernels of dense Cholesky.
 #
-# BLAS needs tens of microseconds for a factorisation of 40 x 40 numbers, most of them before it
-# begins. A `LaneMatrix` has its rows in lanes, `lanes[g, i]` = numbers 8g-7 ... 8g of row i, so
-# `scalars`, on the same memory, is the transposed matrix in Julia's order.
+# BLAS needs tens of microseconds to factorise 40 x 40 numbers, mostly overhead. In a `LaneMatrix`
+# `lanes[g, i]` holds numbers 8g-7 ... 8g of row i, so that `scalars`, on the same memory, is the
+# transposed matrix in Julia's order.
 
 "P x P numbers, P a multiple of eight, by rows in lanes."
 struct LaneMatrix
@@ -68,7 +68,7 @@ end
     return nothing
 end
 
-"Add to the rows a, a+1, a+2, a+3 of C those of α Aᵀ B, columns from group `g` on, rows n₁:n₂ of A, B."
+"Add rows a:a+3 of α Aᵀ B, using rows n₁:n₂ of A and B, to those of C, from group `g` of columns on."
 function add_rows!(C, α, A, B, a, g, n₁, n₂)
     α = ColumnLanes(α)
     G = size(C.lanes, 1)
@@ -80,7 +80,7 @@ function add_rows!(C, α, A, B, a, g, n₁, n₂)
     return C
 end
 
-"    add_gram!(C, α, X, n) -> C + α XᵀX in place, of the first n rows of X, right of C's diagonal"
+"    add_gram!(C, α, X, n) -> C + α XᵀX in place, with the first n rows of X, in C's upper triangle"
 function add_gram!(C::LaneMatrix, α, X::LaneMatrix, n = size(X.lanes, 2))
     for a in 1:4:size(C.lanes, 2)
         add_rows!(C, α, X, X, a, cld(a, 8), 1, n)
@@ -88,7 +88,11 @@ function add_gram!(C::LaneMatrix, α, X::LaneMatrix, n = size(X.lanes, 2))
     return C
 end
 
-"    eliminate!(U, X) -> whether U, right of its diagonal, could become R with RᵀR = U, and X R⁻ᵀX"
+"""
+    eliminate!(U, X) -> whether U is positive definite
+
+U becomes R with RᵀR = U, and X becomes R⁻ᵀX. Only the upper triangle of U is used.
+"""
 function eliminate!(U::LaneMatrix, X::Union{LaneMatrix,Nothing})
     P = size(U.lanes, 2)
     for first in 1:8:P
@@ -155,14 +159,14 @@ end
            ((lane(s, 5) + lane(s, 6)) + (lane(s, 7) + lane(s, 8)))
 end
 
-"    solve_transposed!(y, U) -> U⁻ᵀ y in place, U right of its diagonal"
+"    solve_transposed!(y, U) -> U⁻ᵀ y in place, with the upper triangle of U"
 function solve_transposed!(y::LaneVector, U::LaneMatrix)
     P = size(U.lanes, 2)
     @inbounds for n in 1:P
         z = y.scalars[n] / U.scalars[n, n]
         f = ColumnLanes(-z)
         g = cld(n, 8)
-        for c in n+1:8g             # what stands left of the diagonal is no part of U
+        for c in n+1:8g             # the lower triangle is not part of U
             y.scalars[c] = muladd(-z, U.scalars[c, n], y.scalars[c])
         end
         for k in g+1:size(U.lanes, 1)
@@ -173,7 +177,7 @@ function solve_transposed!(y::LaneVector, U::LaneMatrix)
     return y
 end
 
-"    solve_upper!(y, U) -> U⁻¹ y in place, U right of its diagonal"
+"    solve_upper!(y, U) -> U⁻¹ y in place, with the upper triangle of U"
 function solve_upper!(y::LaneVector, U::LaneMatrix)
     P = size(U.lanes, 2)
     @inbounds for n in P:-1:1

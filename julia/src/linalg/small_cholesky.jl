@@ -1,6 +1,6 @@
 # Cholesky factors of small dense matrices and their triangular solves, without allocation and without exceptions.
 
-"    cholesky_in_place!(A) -> is A positive definite; its lower triangle is then the factor"
+"    cholesky_in_place!(A) -> whether A is positive definite; its lower triangle becomes the factor"
 function cholesky_in_place!(A)
     D = size(A, 1)
     @inbounds for j in 1:D
@@ -21,6 +21,7 @@ function cholesky_in_place!(A)
     end
     return true
 end
+"    forward!(v, L) -> L⁻¹ v in place"
 function forward!(v, L)
     @inbounds for i in eachindex(v)
         a = v[i]
@@ -31,6 +32,7 @@ function forward!(v, L)
     end
     return v
 end
+"    backward!(v, L) -> L⁻ᵀ v in place"
 function backward!(v, L)
     @inbounds for i in length(v):-1:1
         a = v[i]

@@ -1,31 +1,30 @@
-# Products of small matrices: what learned priors and solvers spend their time on.
+# Products of small matrices, which take most of the time of learned priors and solvers.
 #
-# A library's product begins with copies of its factors; for matrices of some sixty columns these take
-# as long as the arithmetic. Here the right factor and the result are `Panel`s, rows of whole lanes,
-# and the left factor is `Entries`: numbers anywhere, entry (i, k) at the address of row i plus that of
-# column k. So the patches of a convolution, in every order, and the transpose of a panel are left
-# factors as they lie in memory, and one loop serves a layer, its pullback and the gradient of its
-# weights.
+# A library's product first copies its factors; with some sixty columns this takes as long as the
+# arithmetic. Here the right factor and the result are `Panel`s, rows of whole lanes, and the left factor
+# is `Entries`, with entry (i, k) at the address of row i plus the offset of column k. The patches of a
+# convolution, in any order, and the transpose of a panel can then be left factors without a copy, and
+# one loop serves a layer, its pullback and the gradient of its weights.
 #
-# Everything here works on addresses. Whoever calls owns the memory, in a `Memory` that is preserved.
+# Everything here works on addresses. The caller owns the memory, in a `Memory` that it preserves.
 
-"What a product does with its result: store it, add it, or store it after a ReLU or through one's derivative."
+"What a product does with its result: store it, add it, store its ReLU, or store it where a ReLU is active."
 @enum Finish STORE ADD RELU MASK
 
-# A tile of results stays in registers: six rows of two registers are twelve of the sixteen that AVX2
-# has, and as many of the 32 twice as wide ones of AVX-512. With one register a row, that would wait for
-# the latency of six fused multiply-adds.
+# A tile of results stays in registers: six rows of two registers are twelve of the sixteen of AVX2, and
+# as many of the 32 wider ones of AVX-512. With one register per row, six fused multiply-adds would not
+# hide their latency.
 const TILE_ROWS = 6
 const HAS_AVX512 = Ref(false)
 __init__() = HAS_AVX512[] = Sys.islinux() && occursin(" avx512f", read("/proc/cpuinfo", String))
 
-"Rows of whole lanes, one every `stride` bytes."
+"A matrix with rows of whole lanes, `stride` bytes apart."
 struct Panel{T}
     at::Ptr{T}
     stride::Int
 end
 
-"Numbers of a matrix, entry (i, k) `rows[i] + columns[k]` bytes behind `at`."
+"A matrix with entry (i, k) at `at + rows[i] + columns[k]` bytes."
 struct Entries{T}
     at::Ptr{T}
     rows::Ptr{Int}
@@ -33,7 +32,7 @@ struct Entries{T}
 end
 Base.transpose(a::Entries) = Entries(a.at, a.columns, a.rows)
 
-"What panels and lists of addresses lie in, for as long as this is preserved."
+"The memory of panels and lists of addresses, which must be preserved while they are used."
 struct Memory{T}
     numbers::Vector{Vector{T}}
     addresses::Vector{Vector{Int}}
@@ -43,8 +42,8 @@ Memory{T}() where {T} = Memory{T}(Vector{T}[], Vector{Int}[])
 """
     numbers!(memory, n) -> address of n zeros
 
-With room for a whole tile before the next number: tiles are not cut at a panel's end. On a cache line
-where Julia does not put them there itself.
+They are followed by room for a whole tile, because tiles are not cut at the end of a panel, and aligned to a
+cache line, which Julia does not guarantee.
 """
 function numbers!(memory::Memory{T}, n) where {T}
     line = 64 ÷ sizeof(T)
@@ -53,7 +52,7 @@ function numbers!(memory::Memory{T}, n) where {T}
     return at + mod(-Int(UInt(at) % 64), 64)
 end
 
-"    addresses!(memory, bytes) -> address of these numbers, filled up to whole tiles by the last"
+"    addresses!(memory, bytes) -> address of these numbers, padded to whole tiles with the last one"
 function addresses!(memory::Memory, bytes)
     filled = [bytes[min(i, length(bytes))] for i in 1:length(bytes)+TILE_ROWS]
     push!(memory.addresses, filled)
@@ -69,7 +68,7 @@ function panel!(memory::Memory{T}, rows, columns) where {T}
     return Panel{T}(numbers!(memory, rows * width), width * sizeof(T))
 end
 
-"    packed!(memory, A) -> the panel with the numbers of a matrix"
+"    packed!(memory, A) -> a panel with the numbers of a matrix"
 function packed!(memory::Memory, A::Matrix)
     panel = panel!(memory, size(A)...)
     for i in axes(A, 1), j in axes(A, 2)
@@ -85,9 +84,9 @@ end
 """
     product!(C, A, B, n, m, K, finish, like = C) -> n rows, m columns of C from A B
 
-`A` has K columns. The result is stored, added, stored as max(0, ·), or stored where `like` is positive
-and 0 elsewhere. Whole tiles are computed: rows up to a multiple of six, columns up to half lanes. How
-wide the tiles are changes no bit of the result.
+`A` has K columns. The result is stored, added, stored as max(0, ·), or stored where `like` is positive and 0
+elsewhere (`Finish`). Whole tiles are computed: rows up to a multiple of six, columns up to half lanes. The
+width of the tiles does not change a bit of the result.
 """
 @noinline function product!(C::Panel{T}, A::Entries{T}, B::Panel{T}, n::Int, m::Int, K::Int, finish::Finish, like::Panel{T} = C) where {T}
     N = lanes_for(T)
@@ -145,19 +144,19 @@ end
     in_lanes!(at, v)
 end
 
-# Fresh memory costs as much as the work in it, and brings on the garbage collector: what was made for
-# some sizes serves the next call with the same. One call runs at a time.
+# Allocating memory would take as long as the work in it and trigger garbage collections, so workspaces
+# are kept for the next call with the same sizes. Calls do not run concurrently.
 const WORKSPACES = Dict{Any,Any}()
 const MOST_WORKSPACES = 8
 
-"    workspace(make, key) -> what make() gave for this key"
+"    workspace(make, key) -> make(), or its earlier result for the same key"
 function workspace(make, key)
     haskey(WORKSPACES, key) && return WORKSPACES[key]
     length(WORKSPACES) < MOST_WORKSPACES || empty!(WORKSPACES)
     return WORKSPACES[key] = make()
 end
 
-"Zeros in place of sums of n rows."
+"Set n rows to zero."
 function clear!(p::Panel{T}, n) where {T}
     for i in 0:n-1, k in 1:p.stride÷sizeof(T)
         unsafe_store!(row(p, i), zero(T), k)
@@ -166,7 +165,7 @@ end
 
 threads_for(windows) = min(Threads.nthreads(), windows)
 
-"    each_window(f, rooms, windows): call f(room, w) for all windows w, on a thread for each room"
+"    each_window(f, rooms, windows): call f(room, w) for all windows w, with one thread per room"
 function each_window(f, rooms, windows)
     Threads.@threads for k in eachindex(rooms)
         for w in (k - 1) * windows ÷ length(rooms) + 1:k * windows ÷ length(rooms)

@@ -3,8 +3,8 @@
 """
     eigenvectors!(U, C) -> U
 
-Eigenvectors of the symmetric C by Jacobi's rotations, in the columns of U; the eigenvalues are left on
-C's diagonal. (LAPACK allocates, and answers a NaN with an exception.)
+Compute the eigenvectors of the symmetric C by Jacobi rotations, in the columns of U; the eigenvalues
+are left on C's diagonal. (LAPACK allocates, and throws an exception if there is a NaN.)
 """
 function eigenvectors!(U, C)
     n = size(C, 1)
