@@ -139,8 +139,7 @@ function c_describe(handle, values, fields, text, text_bytes, message, capacity)
     refused = known && values == C_NULL ? nothing : handle_refusal(handle, values, fields)
     guarded(message, capacity, refused, file_of(handle)) do
         m = values == C_NULL ? default_model(handle) : model_at(handle, values)
-        m isa String && return m
-        refused = size_refusal(m, length(m))
+        refused = m === nothing ? nothing : size_refusal(m, length(m))
         refused === nothing || return refused
         found = description(handle, m)
         put_text!(text, text_bytes, found) == ncodeunits(found) || return "the description of the model is longer than $text_bytes bytes"

@@ -267,16 +267,22 @@ function description(handle, m)
     return join(lines, "\n")
 end
 
+"Without defaults: the fields alone, of which no value is known."
+function description(handle, ::Nothing)
+    r = REGISTERED[handle]
+    fields = ["field\t$name\t$(is_parameter(r.type, k) ? "real" : "size")\tNaN" for (k, name) in enumerate(r.fields)]
+    return join(["type\t$(r.name)"; fields], "\n")
+end
+
 "Has the model derivatives by its parameters, given or by dual numbers?"
 knows_parameters(m::Model) = !isempty(parameters(m))
 knows_parameters(m::VectorModel) = !isempty(parameters(m)) &&
     gives(parameter_tangent!, wrapper(typeof(m)), 2, 5) && gives(parameter_adjoint!, wrapper(typeof(m)), 1, 4)
 
-"    default_model(handle) -> the model that the keyword constructor makes, or a sentence"
+"    default_model(handle) -> the model that the keyword constructor makes; nothing where there is none"
 function default_model(handle)
-    r = REGISTERED[handle]
-    hasmethod(r.type, Tuple{}) && return r.type()
-    return "$(r.name) has no defaults for its fields ($(join(r.fields, ", "))): write $(r.name)(; $(first(r.fields)) = ..., ...) or give all of them"
+    W = REGISTERED[handle].type
+    return hasmethod(W, Tuple{}) ? W() : nothing
 end
 
 # --- the models of models/zoo, each of which was included as a file ------------------------------------

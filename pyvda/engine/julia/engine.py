@@ -137,6 +137,10 @@ class JuliaEngine:
         """
         return self._registry.verdict(model, parameters)
 
+    def land(self, source: JuliaSource, values: Array, size: int) -> Array:
+        """Return the mask (size,) of a model's file, true on land."""
+        return self._registry.land(source, values, size)
+
     def starts(self, model: Model, count: int, seed: int) -> Array:
         """Return states (count, D) from the `start` of the model's file."""
         return self._registry.starts(model, count, seed)

@@ -34,7 +34,7 @@ class Description:
     time_step : float
     spinup : float or None
     fields : dict of float or int
-        The values of all fields of the struct in order; a size is an int.
+        The values of all fields of the struct in order; a size is an int, an unknown value NaN.
     variables : dict of dict of int
         Of each variable its dimensions with their lengths, slowest first.
     gives : set of str
@@ -166,7 +166,8 @@ def _read(text: str) -> Description:
             found.spinup = float(rest[0]) if rest and rest[0] else None
         elif word == "field":
             name, kind, value = rest
-            found.fields[name] = float(value) if kind == "real" else int(float(value))
+            known = value != "NaN"
+            found.fields[name] = int(float(value)) if known and kind == "size" else float(value)
         elif word == "variable":
             name, *dims = rest
             found.variables[name] = {d.partition("=")[0]: int(d.partition("=")[2]) for d in dims}

@@ -1,0 +1,121 @@
+"""Models of the user's own in Julia: one file with one struct (`julia/src/models/model.jl`)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from math import isnan
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pyvda.errors import InputError
+from pyvda.models.model import JuliaSource, Model, Start, chosen, number, whole
+from pyvda.state.space import StateSpace, Variable
+
+if TYPE_CHECKING:
+    from pyvda.engine.julia.engine import JuliaEngine
+    from pyvda.engine.julia.registry import Description
+
+_STARTS = 64  # states from the file's `start` that stand for it
+_MOST_BYTES = 1 << 20
+
+
+def julia_model(path: str | os.PathLike[str], **fields: Any) -> Model:
+    """Return the model of a Julia file.
+
+    The file is evaluated where `SmallModel`, `LargeModel`, `VectorModel` and the functions to extend
+    are imported already. It is read each time: a file that was changed gives a changed model.
+
+    Parameters
+    ----------
+    path : path
+        A file with one struct <: SmallModel, LargeModel or VectorModel.
+    **fields : float or int
+        Values of the struct's fields, by name, in place of the file's defaults.
+
+    Raises
+    ------
+    InputError
+        When there is no such file; for an error in it, with the line and Julia's message; when it
+        does not define one model with the functions that it needs; for an unknown field or a value
+        that the model cannot have.
+    EngineError
+        When no Julia can start.
+
+    Examples
+    --------
+    >>> model = julia_model("rossler.jl", a=0.2)  # doctest: +SKIP
+    """
+    from pyvda.engine import get_engine  # starts Julia
+
+    engine: JuliaEngine = get_engine("julia")  # type: ignore[assignment]
+    source = JuliaSource(str(path), _text(Path(path)), "")
+    default = engine.describe(source)
+    chosen("field", fields, default.fields, default.type_name)
+    values = dict(default.fields)
+    for name, value in fields.items():
+        what = f"the field {name} of {default.type_name}"
+        size = isinstance(values[name], int)
+        values[name] = whole(what, value, -(2**31)) if size else number(what, value)
+    missing = [name for name, value in values.items() if isnan(value)]
+    if missing:
+        raise InputError(
+            f"{path}: {default.type_name} has no default for {', '.join(missing)}; give values, or "
+            f"write {default.type_name}(; {missing[0]} = ..., ...) in the file"
+        )
+    numbers = np.array(list(values.values()), dtype=float)
+    found = engine.describe(source, numbers)
+    parameters = {name: v for name, v in values.items() if not isinstance(v, int)}
+    model = Model(
+        name=found.type_name,
+        state_size=_space(found, None).size,
+        parameters=tuple(parameters.values()),
+        time_step=found.time_step,
+        parameter_names=tuple(parameters),
+        fields=tuple(values.items()),
+        state_space=_space(found, _land(engine, source, numbers, found)),
+        kind=found.form,
+        julia=source,
+        spinup=found.spinup,
+    )
+    if "start" not in found.gives:
+        return model
+    states = engine.starts(model, _STARTS, seed=0)
+    spread = float(states.std(axis=0).mean())
+    return replace(model, start=Start(tuple(states.mean(axis=0).tolist()), spread))
+
+
+def _text(path: Path) -> str:
+    if not path.is_file():
+        raise InputError(f"there is no file {path}; give the path of a Julia file")
+    if path.stat().st_size > _MOST_BYTES:
+        raise InputError(
+            f"{path} has {path.stat().st_size} bytes, expected a Julia file of a model"
+        )
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is no text in UTF-8, expected a Julia file") from None
+    if not text.strip() or "\0" in text:
+        raise InputError(f"{path} is empty or no text, expected a Julia file of a model")
+    return text
+
+
+def _land(
+    engine: JuliaEngine, source: JuliaSource, numbers: np.ndarray, found: Description
+) -> np.ndarray | None:
+    if "land" not in found.gives:
+        return None
+    return engine.land(source, numbers, _space(found, None).size)
+
+
+def _space(found: Description, land: np.ndarray | None) -> StateSpace:
+    return StateSpace(
+        tuple(
+            Variable(name, tuple(dims), tuple(dims.values()))
+            for name, dims in found.variables.items()
+        ),
+        land,
+    )

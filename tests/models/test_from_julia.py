@@ -1,0 +1,306 @@
+"""Models of the user's own in Julia: what their files may hold, and what is said of a wrong one."""
+
+import multiprocessing
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import pyvda
+from pyvda.engine.data import Shooting
+from pyvda.engine.interface import CostSettings
+from pyvda.errors import EngineError, InputError
+from pyvda.models.verdict import Verdict
+
+pytestmark = pytest.mark.julia
+
+ROSSLER = """\
+struct Rossler{T} <: SmallModel
+    a::T
+    b::T
+    c::T
+end
+Rossler(; a = 0.2, b = 0.2, c = 5.7) = Rossler(a, b, c)
+variables(::Type{<:Rossler}) = ("x", "y", "z")
+time_step(::Type{<:Rossler}) = 0.05
+tendency(m::Rossler, (x, y, z)) = (-y - z, x + m.a * y, m.b + z * (x - m.c))
+tangent_linear(m::Rossler, (x, y, z), (dx, dy, dz)) = (-dy - dz, dx + m.a * dy, z * dx + (x - m.c) * dz)
+adjoint(m::Rossler, (x, y, z), (u, v, w)) = (v + z * w, -u + m.a * v, -u + (x - m.c) * w)
+"""  # noqa: E501
+
+LARGE = """\
+struct Waves{T} <: LargeModel
+    c::T
+    n::Int
+end
+Waves(; c = 1.5, n = 11) = Waves(c, n)
+dimensions(m::Waves) = (site = m.n,)
+time_step(::Type{<:Waves}) = 0.05
+tendency(m::Waves, x, s) = m.c * (x[s.l] - x[s.r]) - x[s.i]^3
+tangent_linear(m::Waves, x, dx, s) = m.c * (dx[s.l] - dx[s.r]) - 3 * x[s.i]^2 * dx[s.i]
+adjoint(m::Waves, x, v, s) = m.c * (v[s.r] - v[s.l]) - 3 * x[s.i]^2 * v[s.i]
+"""
+
+VECTOR = """\
+struct Waves{T} <: VectorModel
+    c::T
+    n::Int
+end
+Waves(; c = 1.5, n = 11) = Waves(c, n)
+dimensions(m::Waves) = (site = m.n,)
+time_step(::Type{<:Waves}) = 0.05
+workspace(::Type{T}, m::Waves) where {T} = zeros(T, m.n)
+around(x) = circshift(x, 1) .- circshift(x, -1)
+tendency!(dx, m::Waves, x, work) = dx .= m.c .* around(x) .- x .^ 3
+tangent_linear!(dy, m::Waves, x, dx, work) = dy .= m.c .* around(dx) .- 3 .* x .^ 2 .* dx
+adjoint!(xbar, m::Waves, x, ybar, work) = xbar .= -m.c .* around(ybar) .- 3 .* x .^ 2 .* ybar
+parameter_tangent!(dy, m::Waves, x, (dc,), work) = dy .= dc .* around(x)
+parameter_adjoint!(m::Waves, x, ybar, work) = (sum(ybar .* around(x)),)
+"""
+
+STEP = """\
+struct Logistic{T} <: VectorModel
+    r::T
+    n::Int
+end
+Logistic(; r = 3.2, n = 6) = Logistic(r, n)
+dimensions(m::Logistic) = (y = 2, x = m.n ÷ 2)
+time_step(::Type{<:Logistic}) = 1.0
+step!(x1, m::Logistic, x, work) = x1 .= m.r .* x .* (1 .- x)
+tangent_linear!(dy, m::Logistic, x, dx, work) = dy .= m.r .* (1 .- 2 .* x) .* dx
+adjoint!(xbar, m::Logistic, x, ybar, work) = xbar .= m.r .* (1 .- 2 .* x) .* ybar
+land(m::Logistic) = [false true; false false; true false]
+start(m::Logistic, rng) = fill(0.4, 3, 2)
+spinup(m::Logistic) = 100.0
+"""
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Write a file and return its path."""
+
+    def write(text, name="mine.jl"):
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return pyvda.get_engine("julia")
+
+
+def verdict(engine, model) -> Verdict:
+    return engine.verdict(model, parameters=True)
+
+
+def test_fields_are_parameters(written, engine) -> None:
+    model = pyvda.julia_model(written(ROSSLER), a=0.1)
+    assert (model.name, model.state_size, model.time_step) == ("Rossler", 3, 0.05)
+    assert model.parameters == (0.1, 0.2, 5.7) and model.parameter_names == ("a", "b", "c")
+    assert [v.name for v in model.state_space.variables] == ["x", "y", "z"]
+    assert model.kind == "tendency" and model.start is None and model.spinup is None
+    x = np.array([[1.0, 2.0, 3.0]])
+    dx = (engine.forecast(model, x, time_step=1e-6) - x) / 1e-6
+    np.testing.assert_allclose(dx, [[-5.0, 1.2, 0.2 + 3 * (1 - 5.7)]], rtol=1e-4)
+
+
+def test_a_changed_file_is_another_model(written, engine) -> None:
+    x = np.ones((1, 3))
+    first = pyvda.julia_model(written(ROSSLER))
+    again = pyvda.julia_model(written(ROSSLER))
+    assert engine.handle(first) == engine.handle(again)
+    changed = ROSSLER.replace("0.2, c = 5.7", "0.3, c = 5.7").replace("m.a *", "2 * m.a *")
+    other = pyvda.julia_model(written(changed))
+    assert other.parameters == (0.2, 0.3, 5.7) and engine.handle(other) != engine.handle(first)
+    before, after = (engine.forecast(m, x, time_step=0.05) for m in (first, other))
+    assert abs(before - after).max() > 1e-3
+    np.testing.assert_array_equal(before, engine.forecast(first, x, time_step=0.05))
+
+
+def test_the_large_and_the_vector_model_compute_the_same(written, engine) -> None:
+    large = pyvda.julia_model(written(LARGE), n=9)
+    vector = pyvda.julia_model(written(VECTOR), n=9)
+    assert large.fields == (("c", 1.5), ("n", 9)) and large.state_size == vector.state_size == 9
+    assert str(verdict(engine, large)).count("dual numbers") == 1
+    assert verdict(engine, large).passed and verdict(engine, vector).passed
+    rng = np.random.default_rng(3)
+    x = 0.5 * rng.normal(size=(3, 8, 9))
+    y, mask = x + 0.1 * rng.normal(size=x.shape), (rng.random(x.shape) < 0.4) * 1.0
+    settings = CostSettings(0.05)
+
+    def results(model):
+        cost = engine.cost(model, settings, x, y, mask)
+        found = engine.weak_constraint(
+            model, settings, Shooting((1.0, 10.0)), x, y, mask, np.ones(3), x[:, 0], np.eye(9),
+            spread=True,
+        )  # fmt: skip
+        run = engine.simulate(model, x[:, 0], time_step=0.05, steps=4, spinup=0.2)
+        return run, cost.total, cost.gradient, found.x, found.stdev
+
+    for a, b in zip(results(large), results(vector), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-11)
+
+
+def test_a_model_with_a_step_of_its_own(written, engine) -> None:
+    model = pyvda.julia_model(written(STEP))
+    variable = model.state_space.variables[0]
+    assert model.kind == "step" and variable.dims == ("y", "x") and variable.shape == (2, 3)
+    assert model.spinup == 100.0 and model.start.mean == (0.4,) * 6
+    # Julia's array is (x, y): the mask that is (3, 2) there is (2, 3) in the file.
+    assert list(model.state_space.land) == [0, 0, 1, 1, 0, 0]
+    assert verdict(engine, model).passed
+    x = np.full((1, 6), 0.3)
+    run = engine.simulate(model, x, time_step=1.0, steps=3, spinup=2.0)
+    expected = [0.3]
+    for _ in range(4):
+        expected.append(3.2 * expected[-1] * (1 - expected[-1]))
+    np.testing.assert_allclose(run[0, :, 0], expected[2:], rtol=1e-14)
+    with pytest.raises(InputError, match=r"scheme of its own with the step 1\.0, found 0\.5"):
+        engine.forecast(model, x, time_step=0.5)
+    with pytest.raises(InputError, match="write parameter_tangent!"):
+        engine.forecast_with_parameters(model, CostSettings(1.0), np.full((1, 7), 0.3))
+
+
+def test_missing_derivatives_of_a_small_model_are_exact(written, engine) -> None:
+    given = pyvda.julia_model(written(ROSSLER))
+    lines = ROSSLER.splitlines(keepends=True)
+    bare = pyvda.julia_model(written("".join(lines[:-2])))
+    rng = np.random.default_rng(5)
+    x, y, mask = rng.normal(size=(3, 2, 6, 3))
+    mask = (mask > 0) * 1.0
+    settings = CostSettings(0.05)
+    expected = engine.cost(given, settings, x, y, mask)
+    found = engine.cost(bare, settings, x, y, mask)
+    np.testing.assert_allclose(found.gradient, expected.gradient, rtol=1e-12, atol=1e-13)
+    z, dz = rng.normal(size=(2, 4, 6))
+    how = (settings, z, dz)
+    np.testing.assert_allclose(
+        engine.adjoint_with_parameters(bare, *how),
+        engine.adjoint_with_parameters(given, *how),
+        rtol=1e-12,
+    )
+    assert verdict(engine, bare).worst == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "right", "wrong", "row", "column"),
+    [
+        (ROSSLER, "(v + z * w, -u", "(v + z * w, u", 1, 2),
+        (ROSSLER, "(-dy - dz, dx", "(-dy + dz, dx", 1, 3),
+        (LARGE, "(v[s.r] - v[s.l])", "(v[s.r] + v[s.l])", None, None),
+        (LARGE, "(dx[s.l] - dx[s.r])", "(dx[s.l] + dx[s.r])", None, None),
+        (VECTOR, "xbar .= -m.c", "xbar .= m.c", None, None),
+        (VECTOR, "dy .= m.c", "dy .= -m.c", None, None),
+        (STEP, "xbar .= m.r .* (1 .- 2", "xbar .= m.r .* (1 .+ 2", None, None),
+    ],
+)
+def test_a_wrong_sign_is_refused_with_its_entry(
+    written, engine, text, right, wrong, row, column
+) -> None:
+    assert right in text
+    model = pyvda.julia_model(written(text.replace(right, wrong)))
+    with pytest.raises(InputError, match="is wrong: the entry of the Jacobian in row") as refused:
+        engine.forecast(model, np.full((1, model.state_size), 0.3), time_step=model.time_step)
+    entry = next(e for e in engine.verdict(model).worst if not e.passed)
+    assert entry.names[0] in str(refused.value) and entry.names[1] in str(refused.value)
+    assert row is None or (entry.row, entry.column) == (row, column)
+    assert entry.expected == pytest.approx(-entry.found, rel=1e-4) or text in (STEP,)
+
+
+def test_a_wrong_entry_of_a_model_with_many_components_is_found(written, engine) -> None:
+    wrong = LARGE.replace("adjoint(m", "adj(m") + (
+        "adjoint(m::Waves, x, v, s) = adj(m, x, v, s) + (s.i == 700 ? v[s.ll] : 0 * v[s.i])\n"
+    )
+    entry = engine.verdict(pyvda.julia_model(written(wrong), n=1000)).worst[1]
+    assert not entry.passed and (entry.row, entry.column) == (698, 700)
+    assert engine.verdict(pyvda.julia_model(written(LARGE), n=1000)).passed
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("x = 1\ny = )\n", r'mine\.jl:2: .*unexpected "\)"'),
+        ("x = 1\n\nfoo(1)\n", r"mine\.jl:3: UndefVarError: `?foo`? not defined"),
+        ("x = 1\nerror(\"two\\nlines\")\n", r"mine\.jl:2: two; lines"),
+        ("module M\nusing NoSuchPackage\nend\n", "NoSuchPackage"),
+        ("struct A <: SmalModel end\n", r"mine\.jl:1: UndefVarError"),
+        ("f(x) = x\n", "defines no model: expected a struct <: SmallModel"),
+        (ROSSLER + "struct B <: SmallModel end\n", r"several models \(B, Rossler\)"),
+        (ROSSLER.replace("time_step", "timestep"), r"write time_step\(::Type{<:Rossler}\)"),
+        (ROSSLER.replace("variables(", "variable("), r"write variables\(::Type{<:Rossler}\)"),
+        (ROSSLER.replace("tendency(", "tendenci("), r"write tendency\(m::Rossler"),
+        (ROSSLER.replace("b::T", "b::String"), "the field b of Rossler has the type String"),
+        (ROSSLER.replace("= 5.7)", '= error("no c"))'), r"mine\.jl.*: no c"),
+        (LARGE.replace("adjoint(", "adj("), r"write adjoint\(m::Waves, x, v, s\)"),
+        (LARGE.replace("dimensions(", "dims("), r"write dimensions\(m::Waves\)"),
+        (VECTOR.replace("tangent_linear!(", "tl!("), r"write tangent_linear!\(dy, m::Waves"),
+        (VECTOR.replace("tendency!(", "tend!("), r"write tendency!\(dx, m::Waves, x, work\), or step!"),
+        (LARGE.replace("(site = m.n,)", "(y = m.n, x = 2)"), r"write each_place\(f, m::Waves\)"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_file_is_said_in_a_sentence(written, text, said) -> None:
+    with pytest.raises(InputError, match=said) as refused:
+        pyvda.julia_model(written(text))
+    assert "\n" not in str(refused.value) and "Stacktrace" not in str(refused.value)
+
+
+def test_values_that_a_model_cannot_have(written, engine) -> None:
+    path = written(LARGE)
+    for fields, said in (
+        ({"d": 1.0}, "unknown field for Waves: found d; Waves has c, n"),
+        ({"c": float("nan")}, "expected a finite number"),
+        ({"c": "fast"}, "expected a number"),
+        ({"n": 2.5}, "whole number"),
+        ({"n": 3}, "needs at least 4 components, found 3"),
+        ({"n": -4}, "sizes of at least 1"),
+        ({"n": 0}, "sizes of at least 1"),
+    ):
+        with pytest.raises(InputError, match=said):
+            pyvda.julia_model(path, **fields)
+    with pytest.raises(InputError, match="there is no file"):
+        pyvda.julia_model(path.with_name("none.jl"))
+    bare = written(ROSSLER.replace("Rossler(;", "Nothing_(;"))
+    with pytest.raises(InputError, match="no default for a, c; give values"):
+        pyvda.julia_model(bare, b=0.1)
+    assert pyvda.julia_model(bare, a=1, b=0.1, c=2).parameters == (1.0, 0.1, 2.0)
+
+
+def test_wrong_counts_are_refused_by_julia_itself(engine) -> None:
+    model = pyvda.get_model("lorenz63")
+    four = np.ones((1, 4))
+    with pytest.raises(InputError, match="a state of Lorenz63 has 3 components, found 4"):
+        wrong = replace(model, state_size=4, state_space=None)
+        engine.simulate(wrong, four, time_step=0.01, steps=2)
+    with pytest.raises(InputError, match=r"Lorenz63 has 3 fields .*, found 1 values"):
+        wrong = replace(model, parameters=(10.0,), parameter_names=("sigma",), fields=())
+        engine.simulate(wrong, four[:, :3], time_step=0.01, steps=2)
+
+
+def _in_child(run) -> str:
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            run()
+            said = "no error"
+        except BaseException as error:
+            said = f"{type(error).__name__}: {error}"
+        os.write(write, said.encode())
+        os._exit(0)
+    os.close(write)
+    os.waitpid(child, 0)
+    with os.fdopen(read) as stream:
+        return stream.read()
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork")
+def test_a_forked_child_is_told_to_spawn(engine) -> None:
+    model, x = pyvda.get_model("lorenz63"), np.ones((1, 3))
+    engine.forecast(model, x, time_step=0.01)
+    said = _in_child(lambda: engine.forecast(model, x, time_step=0.01))
+    assert said.startswith(EngineError.__name__) and '"spawn"' in said and "\n" not in said
+    assert np.isfinite(engine.forecast(model, x, time_step=0.01)).all()
