@@ -25,8 +25,8 @@ _MOST_BYTES = 1 << 20
 def julia_model(path: str | os.PathLike[str], **fields: Any) -> Model:
     """Return the model of a Julia file.
 
-    The file is evaluated where `SmallModel`, `LargeModel`, `VectorModel` and the functions to extend
-    are imported already. It is read each time: a file that was changed gives a changed model.
+    The file is evaluated where `SmallModel`, `LargeModel`, `VectorModel` and the functions to
+    extend are imported already. It is read each time: a changed file gives a changed model.
 
     Parameters
     ----------

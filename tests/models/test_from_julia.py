@@ -100,9 +100,12 @@ def verdict(engine, model) -> Verdict:
 def test_fields_are_parameters(written, engine) -> None:
     model = pyvda.julia_model(written(ROSSLER), a=0.1)
     assert (model.name, model.state_size, model.time_step) == ("Rossler", 3, 0.05)
-    assert model.parameters == (0.1, 0.2, 5.7) and model.parameter_names == ("a", "b", "c")
+    assert model.parameters == (0.1, 0.2, 5.7)
+    assert model.parameter_names == ("a", "b", "c")
     assert [v.name for v in model.state_space.variables] == ["x", "y", "z"]
-    assert model.kind == "tendency" and model.start is None and model.spinup is None
+    assert model.kind == "tendency"
+    assert model.start is None
+    assert model.spinup is None
     x = np.array([[1.0, 2.0, 3.0]])
     dx = (engine.forecast(model, x, time_step=1e-6) - x) / 1e-6
     np.testing.assert_allclose(dx, [[-5.0, 1.2, 0.2 + 3 * (1 - 5.7)]], rtol=1e-4)
@@ -115,7 +118,8 @@ def test_a_changed_file_is_another_model(written, engine) -> None:
     assert engine.handle(first) == engine.handle(again)
     changed = ROSSLER.replace("0.2, c = 5.7", "0.3, c = 5.7").replace("m.a *", "2 * m.a *")
     other = pyvda.julia_model(written(changed))
-    assert other.parameters == (0.2, 0.3, 5.7) and engine.handle(other) != engine.handle(first)
+    assert other.parameters == (0.2, 0.3, 5.7)
+    assert engine.handle(other) != engine.handle(first)
     before, after = (engine.forecast(m, x, time_step=0.05) for m in (first, other))
     assert abs(before - after).max() > 1e-3
     np.testing.assert_array_equal(before, engine.forecast(first, x, time_step=0.05))
@@ -124,9 +128,11 @@ def test_a_changed_file_is_another_model(written, engine) -> None:
 def test_the_large_and_the_vector_model_compute_the_same(written, engine) -> None:
     large = pyvda.julia_model(written(LARGE), n=9)
     vector = pyvda.julia_model(written(VECTOR), n=9)
-    assert large.fields == (("c", 1.5), ("n", 9)) and large.state_size == vector.state_size == 9
+    assert large.fields == (("c", 1.5), ("n", 9))
+    assert large.state_size == vector.state_size == 9
     assert str(verdict(engine, large)).count("dual numbers") == 1
-    assert verdict(engine, large).passed and verdict(engine, vector).passed
+    assert verdict(engine, large).passed
+    assert verdict(engine, vector).passed
     rng = np.random.default_rng(3)
     x = 0.5 * rng.normal(size=(3, 8, 9))
     y, mask = x + 0.1 * rng.normal(size=x.shape), (rng.random(x.shape) < 0.4) * 1.0
@@ -148,8 +154,11 @@ def test_the_large_and_the_vector_model_compute_the_same(written, engine) -> Non
 def test_a_model_with_a_step_of_its_own(written, engine) -> None:
     model = pyvda.julia_model(written(STEP))
     variable = model.state_space.variables[0]
-    assert model.kind == "step" and variable.dims == ("y", "x") and variable.shape == (2, 3)
-    assert model.spinup == 100.0 and model.start.mean == (0.4,) * 6
+    assert model.kind == "step"
+    assert variable.dims == ("y", "x")
+    assert variable.shape == (2, 3)
+    assert model.spinup == 100.0
+    assert model.start.mean == pytest.approx((0.4,) * 6)
     # Julia's array is (x, y): the mask that is (3, 2) there is (2, 3) in the file.
     assert list(model.state_space.land) == [0, 0, 1, 1, 0, 0]
     assert verdict(engine, model).passed
@@ -206,7 +215,8 @@ def test_a_wrong_sign_is_refused_with_its_entry(
     with pytest.raises(InputError, match="is wrong: the entry of the Jacobian in row") as refused:
         engine.forecast(model, np.full((1, model.state_size), 0.3), time_step=model.time_step)
     entry = next(e for e in engine.verdict(model).worst if not e.passed)
-    assert entry.names[0] in str(refused.value) and entry.names[1] in str(refused.value)
+    assert entry.names[0] in str(refused.value)
+    assert entry.names[1] in str(refused.value)
     assert row is None or (entry.row, entry.column) == (row, column)
     assert entry.expected == pytest.approx(-entry.found, rel=1e-4) or text in (STEP,)
 
@@ -216,7 +226,8 @@ def test_a_wrong_entry_of_a_model_with_many_components_is_found(written, engine)
         "adjoint(m::Waves, x, v, s) = adj(m, x, v, s) + (s.i == 700 ? v[s.ll] : 0 * v[s.i])\n"
     )
     entry = engine.verdict(pyvda.julia_model(written(wrong), n=1000)).worst[1]
-    assert not entry.passed and (entry.row, entry.column) == (698, 700)
+    assert not entry.passed
+    assert (entry.row, entry.column) == (698, 700)
     assert engine.verdict(pyvda.julia_model(written(LARGE), n=1000)).passed
 
 
@@ -238,14 +249,15 @@ def test_a_wrong_entry_of_a_model_with_many_components_is_found(written, engine)
         (LARGE.replace("adjoint(", "adj("), r"write adjoint\(m::Waves, x, v, s\)"),
         (LARGE.replace("dimensions(", "dims("), r"write dimensions\(m::Waves\)"),
         (VECTOR.replace("tangent_linear!(", "tl!("), r"write tangent_linear!\(dy, m::Waves"),
-        (VECTOR.replace("tendency!(", "tend!("), r"write tendency!\(dx, m::Waves, x, work\), or step!"),
+        (VECTOR.replace("tendency!(", "tend!("), r"write tendency!\(dx, m::Waves, x, work\), or"),
         (LARGE.replace("(site = m.n,)", "(y = m.n, x = 2)"), r"write each_place\(f, m::Waves\)"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_file_is_said_in_a_sentence(written, text, said) -> None:
     with pytest.raises(InputError, match=said) as refused:
         pyvda.julia_model(written(text))
-    assert "\n" not in str(refused.value) and "Stacktrace" not in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert "Stacktrace" not in str(refused.value)
 
 
 def test_values_that_a_model_cannot_have(written, engine) -> None:
@@ -272,11 +284,11 @@ def test_values_that_a_model_cannot_have(written, engine) -> None:
 def test_wrong_counts_are_refused_by_julia_itself(engine) -> None:
     model = pyvda.get_model("lorenz63")
     four = np.ones((1, 4))
+    wrong = replace(model, state_size=4, state_space=None)
     with pytest.raises(InputError, match="a state of Lorenz63 has 3 components, found 4"):
-        wrong = replace(model, state_size=4, state_space=None)
         engine.simulate(wrong, four, time_step=0.01, steps=2)
+    wrong = replace(model, parameters=(10.0,), parameter_names=("sigma",), fields=())
     with pytest.raises(InputError, match=r"Lorenz63 has 3 fields .*, found 1 values"):
-        wrong = replace(model, parameters=(10.0,), parameter_names=("sigma",), fields=())
         engine.simulate(wrong, four[:, :3], time_step=0.01, steps=2)
 
 
@@ -302,5 +314,7 @@ def test_a_forked_child_is_told_to_spawn(engine) -> None:
     model, x = pyvda.get_model("lorenz63"), np.ones((1, 3))
     engine.forecast(model, x, time_step=0.01)
     said = _in_child(lambda: engine.forecast(model, x, time_step=0.01))
-    assert said.startswith(EngineError.__name__) and '"spawn"' in said and "\n" not in said
+    assert said.startswith(EngineError.__name__)
+    assert '"spawn"' in said
+    assert "\n" not in said
     assert np.isfinite(engine.forecast(model, x, time_step=0.01)).all()

@@ -117,7 +117,7 @@ class Registry:
 
     def starts(self, model: Model, count: int, seed: int) -> Array:
         """Return states (count, D) from the model's own `start`."""
-        handle, values = self.handle(model), self.values(model)
+        handle, values = self.register(_source(model)), self.values(model)
         states = np.empty((count, model.state_size))
         self._call(
             "starts", handle, pointer(values), len(values), model.state_size, count, seed,
