@@ -23,6 +23,8 @@ class Shooting:
     ----------
     weights : sequence of float
         w of the model, one a stage: 1/q for a model-error variance q between two nodes.
+    model_precision : (D, D), optional
+        Q⁻¹ of a model-error covariance Q between two nodes, which w multiplies. Default: I.
     every : int
         Steps from one node to the next; between nodes the model is exact.
     substeps : int
@@ -46,6 +48,7 @@ class Shooting:
     drop: float = 0.0
     give_up_stage: int = 0
     give_up_cost: float | Array = np.inf
+    model_precision: Array | None = None
 
 
 class Minimum(NamedTuple):

@@ -279,6 +279,8 @@ class Engine(Protocol):
         depth: int = 0,
         iterations: int = 1,
         reflections: Array | None = None,
+        noise: Array | None = None,
+        points: Points | None = None,
         spread: bool = True,
     ) -> tuple[Array, Array | None]:
         """Smooth each window with an ensemble that starts from the same members.
@@ -301,6 +303,10 @@ class Engine(Protocol):
         reflections : (count, r, N), optional
             How members are mixed after the analyses, in turn: r orthonormal vectors, orthogonal to
             the vector of ones, along which anomalies change their sign. Default: no mixing.
+        noise : (T - 1, D, N), optional
+            Model error, added to the members after each step; `depth` is 0 then.
+        points : Points, optional
+            Further data, at arbitrary times; `weight` is one over the error variance.
         spread : bool
             Whether the standard deviation is wanted; the mean alone is several times faster.
 
@@ -370,6 +376,7 @@ class Engine(Protocol):
         background_precision: Array,
         *,
         weight: float,
+        model_precision: Array | None = None,
         every: int = 1,
         substeps: int = 1,
         gradient: bool = True,
@@ -385,6 +392,8 @@ class Engine(Protocol):
             b and B⁻¹.
         weight : float
             w of the model between two nodes.
+        model_precision : (D, D), optional
+            Q⁻¹, which w multiplies; see `Shooting`.
         gradient : bool
             Without it, J alone, computed by the code that judges a trial step.
         points : Points, optional

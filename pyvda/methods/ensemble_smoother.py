@@ -6,20 +6,26 @@ are assimilated on their own, all from the same members.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pyvda import names
 from pyvda.climate.climatology import climatology
 from pyvda.engine.interface import Array
+from pyvda.methods.model_error import model_noise
 from pyvda.methods.problem import Problem, Seed, Solution, Status
 from pyvda.methods.statistics import (
     StatisticalOptions,
     half_misfit,
+    half_point_misfit,
     judged,
     precision_of,
+    variance_of,
     without_observations,
 )
+from pyvda.operators.covariance_input import CovarianceOption, as_covariance
 
 _REFLECTIONS = 16
 _MIXING = 20
@@ -52,11 +58,17 @@ class EnsembleSmootherOptions(StatisticalOptions):
         reflected after each analysis, against outliers (on Lorenz-63 and on Lorenz-96 the error
         falls by 6 and 14 %, and the spread is then right). Default: a tenth of the members, at
         most 20.
+    model_error : float, (D,), (D, D), str or Covariance, optional
+        Q, in the state's units squared: the covariance of the error that the model makes in a step,
+        drawn for each member at each step (`pyvda.methods.model_error.model_noise`). An analysis
+        then does not go back, and the default of `mixing` is 0. Default: the model is exact.
     seed : int
-        Of the draw of the members, and of the reflections.
+        Of the draw of the members, of the reflections and of the model error.
     observation_variance : float, optional
         See `StatisticalOptions`.
     """
+
+    takes_points: ClassVar[bool] = True
 
     members: int = Field(100, ge=3, le=16384)
     inflation: float = Field(1.0, ge=1.0, le=100.0)
@@ -64,7 +76,17 @@ class EnsembleSmootherOptions(StatisticalOptions):
     depth: int = Field(1, ge=0)
     iterations: int = Field(3, ge=1)
     mixing: int | None = Field(None, ge=0)
+    model_error: CovarianceOption | None = None
     seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _check(self) -> EnsembleSmootherOptions:
+        if self.model_error is not None and self.depth and "depth" in self.model_fields_set:
+            raise ValueError(
+                f"depth is {self.depth}, but with model_error an analysis cannot go back; leave "
+                "out one of them"
+            )
+        return self
 
     def has_stdev(self) -> bool:
         """Tell whether the method gives the analysis a standard deviation."""
@@ -109,26 +131,34 @@ def solve(problem: Problem, options: EnsembleSmootherOptions) -> Solution:
     InputError
         The variance of the observations is not known.
     """
+    variance = variance_of(problem, options.observation_variance)
     precision = precision_of(problem, options.observation_variance)
     observation = np.asarray(problem.batch.observation, float)
     start = members(problem, options.members, options.seed)
     mixing = options.mixing
     if mixing is None:
-        mixing = min(options.members // 10, _MIXING)
+        # Noise keeps the members from forming an outlier and a cluster.
+        mixing = 0 if options.model_error is not None else min(options.members // 10, _MIXING)
     mixed = reflections(options.members, mixing, options.seed)
+    depth, noise = options.depth, None
+    if options.model_error is not None:
+        Q = as_covariance(options.model_error, problem.model.state_size, "model_error")
+        depth, noise = 0, model_noise(Q, start, observation.shape[1] - 1, options.seed)
     x, stdev, status = without_observations(problem)
     chosen = np.flatnonzero(problem.has_observations())
     for first in range(0, len(chosen), _BLOCK):
         block = chosen[first : first + _BLOCK]
+        points = problem.points(block)
         x[block], stdev[block] = problem.engine.ensemble_smoother(
             problem.model, problem.cost, observation[block], precision[block], start,
-            inflation=options.inflation, lag=options.lag, depth=options.depth,
-            iterations=options.iterations, reflections=mixed,
+            inflation=options.inflation, lag=options.lag, depth=depth,
+            iterations=options.iterations, reflections=mixed, noise=noise,
+            points=points and points.weighed(1 / variance),
         )  # fmt: skip
         problem.report(first + len(block), len(chosen))
     status[chosen] = Status.CONVERGED
     status[~np.isfinite(x).all((1, 2))] = Status.DIVERGED
-    misfit = half_misfit(precision, x, observation)
+    misfit = half_misfit(precision, x, observation) + half_point_misfit(problem, x, variance)
     status, limit = judged(status, misfit, problem.data())
     passes = problem.has_observations().astype(int)
     return Solution(

@@ -2,7 +2,7 @@
 
 It minimises either exactly the cost (4), which FSGD descends, or its statistical form: half of
 
-    (x₁ - b)ᵀ B⁻¹ (x₁ - b) + Σ (x - y)² / R + Σₖ |x_{k+1} - M(x_k)|² / q
+    (x₁ - b)ᵀ B⁻¹ (x₁ - b) + Σ (x - y)² / R + Σₖ rₖᵀ Q⁻¹ rₖ,    rₖ = x_{k+1} - M(x_k)
 
 over states at nodes, every step or every n-th (then the model is exact in between). The inverse
 Hessian of the second is the covariance of the analysis.
@@ -21,13 +21,15 @@ from pyvda.engine.data import Shooting
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.methods.blocks import blocks
-from pyvda.methods.problem import Positive, Problem, Solution, Status
+from pyvda.methods.model_error import model_weight
+from pyvda.methods.problem import Problem, Solution, Status
 from pyvda.methods.statistics import (
     StatisticalOptions,
     judged,
     variance_of,
     without_observations,
 )
+from pyvda.operators.covariance_input import CovarianceOption
 
 # Windows between two reports: less than a second of work for a state of this size or a larger one.
 _STATISTICAL = ("model_error", "background", "observation_variance")  # of that form alone
@@ -46,9 +48,10 @@ class GaussNewtonOptions(StatisticalOptions):
         A window has converged when its gradient norm has fallen below this fraction of the first.
     every : int
         Steps from one node to the next; only 1 gives the cost (4).
-    model_error : float
-        q of the statistical form: the variance that the model adds in each component from one node
-        to the next, in the state's units squared.
+    model_error : float, (D,), (D, D), str or Covariance
+        Q of the statistical form, in the state's units squared: the covariance of the error that
+        the model makes from one node to the next. A number is the variance of each component; see
+        `pyvda.operators.covariance_input.as_covariance`.
     background : str
         Of the statistical form: see `pyvda.climate.background.get_background`.
     substeps : int
@@ -64,7 +67,7 @@ class GaussNewtonOptions(StatisticalOptions):
     iterations: int = Field(200, ge=1)
     tolerance: float = Field(1e-8, gt=0)
     every: int = Field(1, ge=1)
-    model_error: Positive = 1e-3
+    model_error: CovarianceOption = 1e-3
     background: str = CLIMATOLOGY
     substeps: int = Field(1, ge=1)
 
@@ -112,10 +115,10 @@ def solve(problem: Problem, options: GaussNewtonOptions) -> Solution:
     status = np.full(windows, int(Status.NO_OBSERVATIONS))
     iterations = np.zeros(windows, int)
     objective = np.full(windows, np.nan)
-    stdev = None
+    stdev, model_precision = None, None
     background, precision = np.zeros((windows, size)), np.zeros((size, size))
     if options.form == "statistical":
-        weight = 1 / options.model_error
+        weight, model_precision = model_weight(options.model_error, size)
         divisor = np.full(windows, variance_of(problem, options.observation_variance))
         known = get_background(options.background, problem.model, engine)
         background[:], precision = known.mean, known.precision
@@ -127,8 +130,9 @@ def solve(problem: Problem, options: GaussNewtonOptions) -> Solution:
         weight = 2 * problem.cost.lambda2 / ((steps - 1) * size)
         divisor = np.maximum(problem.data(), 1) / (2 * problem.cost.lambda1)
     shooting = Shooting(
-        (weight,), options.every, options.substeps, options.iterations, options.tolerance
-    )
+        (weight,), options.every, options.substeps, options.iterations, options.tolerance,
+        model_precision=model_precision,
+    )  # fmt: skip
     chosen = np.flatnonzero(problem.has_observations())
     done = 0
     for block in blocks(chosen, steps, size):

@@ -65,12 +65,15 @@ def without_observations(problem: Problem) -> tuple[Array, Array, Array]:
     Returns
     -------
     x, stdev : (W, T, D)
-        Climatological mean and standard deviation.
+        Climatological mean and standard deviation; NaN where every window has observations.
     status : (W,) int
         NO_OBSERVATIONS.
     """
-    known = climatology(problem.model, problem.engine)
     shape = np.shape(problem.batch.observation)
+    if problem.has_observations().all():  # then a model without an attractor needs no climatology
+        unknown = np.full(shape, np.nan)
+        return unknown, unknown.copy(), np.full(shape[0], int(Status.NO_OBSERVATIONS))
+    known = climatology(problem.model, problem.engine)
     x = np.broadcast_to(known.mean, shape).copy()
     stdev = np.broadcast_to(np.sqrt(np.diag(known.covariance)), shape).copy()
     return x, stdev, np.full(shape[0], int(Status.NO_OBSERVATIONS))
@@ -87,6 +90,26 @@ def half_misfit(precision: Array, x: Array, observation: Array) -> Array:
     """
     with np.errstate(over="ignore", invalid="ignore"):
         return np.asarray(0.5 * (precision * (x - observation) ** 2).sum((1, 2)))
+
+
+def half_point_misfit(problem: Problem, x: Array, variance: float) -> Array:
+    """Return `half_misfit` of the data at arbitrary times, (W,), NaN where x is not finite.
+
+    Parameters
+    ----------
+    x : (W, T, D)
+    variance : float
+        R of a datum with weight 1.
+    """
+    points = problem.batch.points
+    if points is None:
+        return np.zeros(len(x))
+    finite = np.asarray(np.isfinite(x).all((1, 2)))
+    said = problem.engine.observed(
+        problem.model, problem.cost, np.where(finite[:, None, None], x, 0.0), points
+    )
+    squares = np.asarray(points.weight) * (said - np.asarray(points.value)) ** 2
+    return np.where(finite, 0.5 * squares.sum(1) / variance, np.nan)
 
 
 def judged(status: Array, misfit: Array, data: Array) -> tuple[Array, Array]:

@@ -10,17 +10,18 @@ from collections.abc import Callable
 from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pyvda import names
 from pyvda.climate.background import CLIMATOLOGY, NONE, get_background
-from pyvda.climate.climatology import Climatology, climatology
+from pyvda.climate.climatology import climatology
 from pyvda.climate.library import LOW_DIMENSIONAL, library
 from pyvda.engine import Engine
 from pyvda.engine.data import Minima
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.methods.control import Prior, parameter_stdev, with_parameters
+from pyvda.methods.forcing import with_forcing
 from pyvda.methods.problem import Positive, Problem, Seed, Solution, Status
 from pyvda.methods.shared_parameters import in_common
 from pyvda.methods.statistics import (
@@ -31,6 +32,7 @@ from pyvda.methods.statistics import (
     variance_of,
     without_observations,
 )
+from pyvda.operators.covariance_input import CovarianceOption
 from pyvda.operators.points import nearest_steps
 
 _WORK = 4_000_000  # numbers in a block of windows: about a second of work
@@ -46,7 +48,7 @@ class StrongConstraintOptions(StatisticalOptions):
     Attributes
     ----------
     starts : {"library", "climatology", "mean", "first-guess"}, optional
-        The likeliest states of a library; climatological states; the climatological mean; the state
+        The likeliest states of a library; climatological states; the background's mean; the state
         of a library whose trajectory is nearest to the first guess (of other models the first
         guess at t₀). The last two are one start. Default: "first-guess" with a warm start, else
         "library" for low-dimensional models, else "mean".
@@ -77,6 +79,11 @@ class StrongConstraintOptions(StatisticalOptions):
     minima : bool
         Keep every distinct minimum that the starts led to, not the best alone: objective and first
         state, `(window, minimum)`, the least first and NaN behind the last.
+    model_error : float, (D,), (D, D), str or Covariance, optional
+        Q, in the state's units squared: the covariance of an error that the model makes at every
+        step, which then belongs to the control (`pyvda.methods.forcing`). The minima of the exact
+        model are the first guesses, the background stands at t₀, and `tolerance` is relative to the
+        first gradient norm. Default: the model is exact.
     parameter_stdev : float
         Of their Gaussian prior, relative to the model's values, around which it stands.
     observation_variance : float, optional
@@ -98,6 +105,16 @@ class StrongConstraintOptions(StatisticalOptions):
     parameters: bool | Literal["shared"] = False
     parameter_stdev: Positive = 0.1
     minima: bool = False
+    model_error: CovarianceOption | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> StrongConstraintOptions:
+        for name in ("parameters", "minima", "background_lead"):
+            if self.model_error is not None and getattr(self, name):
+                raise ValueError(
+                    f"{name} cannot be combined with model_error; leave out one of them"
+                )
+        return self
 
     def has_stdev(self) -> bool:
         """Tell whether the method gives the analysis a standard deviation."""
@@ -166,6 +183,8 @@ def solve(problem: Problem, options: StrongConstraintOptions) -> Solution:
     objective, iterations = np.full(windows, np.nan), np.zeros(windows, int)
     observed = problem.has_observations()
     found = _minimised(problem, options, engine, precision)
+    if options.model_error is not None:
+        return _with_model_error(problem, options, engine, found)
     finite = np.isfinite(found.objective) & np.isfinite(found.hessian).all((2, 3))
     best = np.where(finite, found.objective, np.inf).argmin(1)
     rows = np.arange(windows)
@@ -192,6 +211,35 @@ def solve(problem: Problem, options: StrongConstraintOptions) -> Solution:
         per_window[names.PARAMETER_STDEV] = parameter_stdev(hessian, size)
     if options.minima:
         per_window |= _all_minima(problem, options, engine, found)
+    return Solution(x, status, iterations, stdev=stdev, per_window=per_window)
+
+
+def _with_model_error(
+    problem: Problem, options: StrongConstraintOptions, engine: Engine, found: Minima
+) -> Solution:
+    """Start from the minima of the exact model, and let it make errors."""
+    windows, steps, size = np.shape(problem.batch.observation)
+    chosen = np.flatnonzero(problem.has_observations())
+    starts = found.control.shape[1]
+    guess, _ = engine.trajectories(
+        problem.model, problem.cost, found.control[chosen].reshape(-1, size),
+        found.hessian[chosen].reshape(-1, size, size), lead=0, steps=steps,
+    )  # fmt: skip
+    prior = _prior(problem, options, engine)
+    released = with_forcing(
+        problem, guess.reshape(len(chosen), starts, steps, size), chosen,
+        background=prior.mean, background_precision=prior.precision,
+        variance=variance_of(problem, options.observation_variance),
+        model_error=options.model_error, iterations=options.iterations,
+        tolerance=options.tolerance,
+    )  # fmt: skip
+    x, stdev, status = without_observations(problem)
+    objective, iterations = np.full(windows, np.nan), np.zeros(windows, int)
+    x[chosen], stdev[chosen], status[chosen] = released.x, released.stdev, released.status
+    objective[chosen] = released.cost
+    iterations[chosen] = found.iterations[chosen].sum(1) + released.iterations
+    status, limit = judged(status, objective, problem.data())
+    per_window = {names.OBJECTIVE: objective, names.CHI_SQUARE_LIMIT: limit}
     return Solution(x, status, iterations, stdev=stdev, per_window=per_window)
 
 
@@ -232,6 +280,8 @@ def _setting(problem: Problem, options: StrongConstraintOptions) -> _Setting:
     at_once = starts in ("library", "first-guess")
     growth = (0 if at_once else 16) if options.growth is None else options.growth
     lead = (20 if low else 0) if options.background_lead is None else options.background_lead
+    if options.model_error is not None:
+        lead = 0
     return _Setting(starts, growth, lead)
 
 
@@ -240,9 +290,8 @@ def _minimised(
 ) -> Minima:
     """Minimise from every start; windows without observations keep the prior's mean."""
     setting = _setting(problem, options)
-    known = climatology(problem.model, engine)
-    prior = _prior(problem, options, engine, known)
-    starts, count = _starts(problem, options, engine, precision, known, setting)
+    prior = _prior(problem, options, engine)
+    starts, count = _starts(problem, options, engine, precision, prior, setting)
     found = _from_starts(
         problem, options, engine, precision, prior, starts, count, setting.growth
     )  # fmt: skip
@@ -306,7 +355,7 @@ def _starts(
     options: StrongConstraintOptions,
     engine: Engine,
     precision: Array,
-    known: Climatology,
+    prior: Prior,
     setting: _Setting,
 ) -> tuple[Callable[[Array], Array], int]:
     """Return what gives some windows their starts (W, count, C), and the count."""
@@ -314,22 +363,25 @@ def _starts(
     variance = variance_of(problem, options.observation_variance)
     _, steps, size = observation.shape
     count = 1 if setting.starts in _SINGLE else options.count
-    drawn = np.random.default_rng(options.seed).permutation(len(known.states))[:count]
-    shelf = None
+    shelf, drawn, apart = None, None, None
+    if setting.starts == "climatology":
+        known = climatology(problem.model, engine).states
+        drawn = known[np.random.default_rng(options.seed).permutation(len(known))[:count]]
     low = problem.model.state_size <= LOW_DIMENSIONAL
     if setting.starts == "library" or (low and setting.starts == "first-guess"):
         shelf = library(
             problem.model, engine, problem.cost.time_step, steps, options.members, setting.lead
         )
+        apart = _APART * np.sqrt(np.diag(climatology(problem.model, engine).covariance))
 
     def states(block: Array) -> Array:
         shape = (len(block), count, size)
-        if setting.starts == "climatology":
-            return np.broadcast_to(known.states[drawn], shape)
+        if drawn is not None:
+            return np.broadcast_to(drawn, shape)
         if setting.starts == "first-guess" and shelf is None:
             return np.asarray(problem.batch.first_guess, float)[block, :1]
-        if shelf is None:
-            return np.broadcast_to(known.mean, shape)
+        if shelf is None or apart is None:
+            return np.broadcast_to(prior.mean[:size], shape)
         near, weight = observation[block], precision[block]
         points = problem.points(block)
         if points is not None:
@@ -340,10 +392,7 @@ def _starts(
             near = np.asarray(problem.batch.first_guess, float)[block]
             weight = np.zeros_like(near)
             weight[:, :: max(1, steps // _LOOKS)] = 1 / variance
-        return engine.best_starts(
-            near, weight, shelf,
-            apart=_APART * np.sqrt(np.diag(known.covariance)), count=count,
-        )  # fmt: skip
+        return engine.best_starts(near, weight, shelf, apart=apart, count=count)
 
     def controls(block: Array) -> Array:
         found = states(block)
@@ -353,13 +402,15 @@ def _starts(
     return controls, count
 
 
-def _prior(
-    problem: Problem, options: StrongConstraintOptions, engine: Engine, known: Climatology
-) -> Prior:
+def _prior(problem: Problem, options: StrongConstraintOptions, engine: Engine) -> Prior:
     name = NONE if options.background == "flat" else options.background
     given = get_background(name, problem.model, engine)
-    mean = known.mean if name == NONE else given.mean
-    state = Prior(mean, given.precision, np.diag(known.covariance))
+    if name in (NONE, CLIMATOLOGY):
+        known = climatology(problem.model, engine)
+        mean = known.mean if name == NONE else given.mean
+        state = Prior(mean, given.precision, np.diag(known.covariance))
+    else:  # a model without an attractor has a background all the same
+        state = Prior(given.mean, given.precision, np.diag(np.linalg.inv(given.precision)))
     if not options.parameters:
         return state
     return with_parameters(state, problem.model, options.parameter_stdev)

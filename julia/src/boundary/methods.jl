@@ -13,9 +13,9 @@ end
 
 # --- methods/weak_constraint.jl --------------------------------------------------------------------
 
-# What Python calls; `stdev` may be null.
+# What Python calls; `stdev` and `model_precision` may be null.
 function c_weak_constraint(handle, values, fields, D, T, windows, scheme, h, substeps, every, x, stdev, result, y, mask,
-                           divisor, background, precision, weights, stages, iterations, tolerance, drop,
+                           divisor, background, precision, model_precision, weights, stages, iterations, tolerance, drop,
                            give_up_stage, give_up_cost, count, step, fraction, value, weight, operator, message, capacity)
     with_model(message, capacity, (handle, values, fields, D), refusal(; scheme = scheme, T = T, windows = windows, substeps = substeps, every = every, stages = stages, count = count);
                h = h, substeps = substeps, data = (Float64, T, windows, count, step, fraction)) do m, D
@@ -25,11 +25,16 @@ function c_weak_constraint(handle, values, fields, D, T, windows, scheme, h, sub
                          array_at(y, Float64, D, T, windows), array_at(mask, Float64, D, T, windows),
                          array_at(divisor, Float64, windows), array_at(background, Float64, D, windows),
                          scheme_of(scheme), m,
-                         ShootingCost(every, substeps, h / substeps, B⁻¹), array_at(weights, Float64, stages),
+                         ShootingCost(every, substeps, h / substeps, B⁻¹),
+                         model_weights(array_at(weights, Float64, stages), model_precision, D),
                          Stopping(iterations, tolerance, drop, give_up_stage, array_at(give_up_cost, Float64, windows)),
                          points_at_address(Float64, D, windows, count, step, fraction, value, weight, operator))
     end
 end
+
+"The weights of the stages, numbers; or, where there is a matrix Q⁻¹, its multiples."
+model_weights(w, model_precision, D) =
+    model_precision == C_NULL ? w : [wᵢ * array_at(model_precision, Float64, D, D) for wᵢ in w]
 
 # --- methods/strong_constraint.jl ------------------------------------------------------------------
 
@@ -60,16 +65,18 @@ end
 # --- methods/ensemble_smoother.jl ------------------------------------------------------------------
 
 function c_ensemble_smoother(handle, values, fields, D, T, windows, scheme, h, y, precision, members, N, inflation,
-                             lag, depth, iterations, reflections, columns, count, mean, spread,
-                             message, capacity)
-    with_model(message, capacity, (handle, values, fields, D), refusal(; scheme = scheme, T = T, windows = windows, N = N, columns = columns, count = count);
-               h = h) do m, D
+                             lag, depth, iterations, reflections, columns, reflection_count, noise, mean, spread,
+                             count, step, fraction, value, weight, operator, message, capacity)
+    with_model(message, capacity, (handle, values, fields, D), refusal(; scheme = scheme, T = T, windows = windows, N = N, columns = columns, reflection_count = reflection_count, count = count);
+               h = h, data = (Float64, T, windows, count, step, fraction)) do m, D
         sd = spread == C_NULL ? nothing : array_at(spread, Float64, D, T, windows)
         ensemble_smoother!(array_at(mean, Float64, D, T, windows), sd, array_at(y, Float64, D, T, windows),
                            array_at(precision, Float64, D, T, windows), array_at(members, Float64, D, N),
                            scheme_of(scheme), m, h; inflation = inflation,
                            lag = lag, depth = depth, iterations = iterations,
-                           reflections = array_at(reflections, Float64, N, columns, count))
+                           reflections = array_at(reflections, Float64, N, columns, reflection_count),
+                           noise = noise == C_NULL ? nothing : array_at(noise, Float64, N, D, T - 1),
+                           points = points_at_address(Float64, D, windows, count, step, fraction, value, weight, operator))
     end
 end
 
@@ -101,14 +108,14 @@ end
 
 # `gradient` may be null.
 function c_shooting_objective(handle, values, fields, D, T, windows, scheme, h, substeps, every, x, J, gradient, y, precision, background,
-                              B⁻¹, w, count, step, fraction, value, weight, operator, message, capacity)
+                              B⁻¹, w, model_precision, count, step, fraction, value, weight, operator, message, capacity)
     with_model(message, capacity, (handle, values, fields, D), refusal(; scheme = scheme, T = T, windows = windows, substeps = substeps, every = every, count = count);
                h = h, substeps = substeps, data = (Float64, T, windows, count, step, fraction)) do m, D
         g = gradient == C_NULL ? nothing : array_at(gradient, Float64, D, length(nodes(T, every)), windows)
         shooting_objective!(array_at(J, Float64, windows), g, array_at(x, Float64, D, T, windows),
                             array_at(y, Float64, D, T, windows), array_at(precision, Float64, D, T, windows),
                             array_at(background, Float64, D, windows), scheme_of(scheme), m,
-                            ShootingCost(every, substeps, h / substeps, copy(array_at(B⁻¹, Float64, D, D))), w,
+                            ShootingCost(every, substeps, h / substeps, copy(array_at(B⁻¹, Float64, D, D))), model_weights([w], model_precision, D)[1],
                             points_at_address(Float64, D, windows, count, step, fraction, value, weight, operator))
     end
 end

@@ -61,6 +61,7 @@ struct EnsembleWorkspace{M,W}
     x̄::Matrix{Float64}                  # (state, time): their means
     standing::Members                   # where the next analysis starts
     trial::Members                      # what runs from there to the datum
+    between::Members                    # and on over a fraction of a step
     S::Matrix{Float64}                  # (member, datum), all observation times
     G::Array{Float64,3}                 # (datum, datum, observation time)
     G′::Matrix{Float64}                 # (datum, datum): of T⁻¹
@@ -90,7 +91,8 @@ forecast_workspace(m::LargeModel) =
     (step_workspace(MemberLanes, m), zeros(MemberLanes, length(m)))
 forecast_workspace(m::VectorModel) = (step_workspace(Float64, m), zeros(length(m)))
 
-function EnsembleWorkspace(m, members, T, times, data, reflections = zeros(members, 0, 1))
+# `data` in a window, at most `most` at one of its `times`.
+function EnsembleWorkspace(m, members, T, times, data, reflections = zeros(members, 0, 1), most = length(m))
     D = length(m)
     groups = cld(members, 8)
     P = 8groups
@@ -98,19 +100,20 @@ function EnsembleWorkspace(m, members, T, times, data, reflections = zeros(membe
     V[1:members, :, :] .= reflections
     lanes = zeros(MemberLanes, groups, D, T)
     squared = data + times * size(V, 2) >= members ? P : 0
-    widest = max(D, size(V, 2))
+    widest = max(D, size(V, 2), most)
+    columns = max(D * PIECE, most)
     return EnsembleWorkspace(
         m, members, lanes, as_scalars(lanes, (P, D, T)), as_scalars(lanes, (P, D * T)), zeros(D, T), Members(groups, D),
-        Members(groups, D), zeros(P, data), zeros(D, D, times), zeros(D, D), zeros(P, times),
-        zeros(Int, times), zeros(Int, times + 1), zeros(D), zeros(D, D), zeros(D, D), zeros(P), zeros(squared, squared),
-        zeros(P, widest), zeros(P, widest), zeros(widest, widest), V, zeros(P, D * PIECE),
-        zeros(D, D * PIECE), zeros(D, D * PIECE), zeros(size(V, 2), D * PIECE), forecast_workspace(m),
+        Members(groups, D), Members(groups, D), zeros(P, data), zeros(most, most, times), zeros(most, most),
+        zeros(P, times), zeros(Int, times), zeros(Int, times + 1), zeros(most), zeros(most, most), zeros(most, most),
+        zeros(P), zeros(squared, squared), zeros(P, widest), zeros(P, widest), zeros(widest, widest), V,
+        zeros(P, columns), zeros(most, columns), zeros(most, columns), zeros(size(V, 2), columns), forecast_workspace(m),
     )
 end
 
 """
     ensemble_smoother!(mean, spread, y, precision, members, scheme, m, h; inflation = 1.0, lag = 0,
-                       depth = 0, iterations = 1, reflections, noise = nothing)
+                       depth = 0, iterations = 1, reflections, noise = nothing, points = nothing)
 
 Smooth each window with an ensemble that starts from the same `members`.
 
@@ -128,18 +131,23 @@ Smooth each window with an ensemble that starts from the same `members`.
   mixing
 - `noise`: `(member, state, step)`, added to the members when a step has brought them to its end; or `nothing`.
   With noise `depth` is 0
+- `points`: further data, at arbitrary times (cost/point_observations.jl), of weight 1/R; or `nothing`
 """
 function ensemble_smoother!(mean, spread, y, precision, members, scheme, m, h; inflation = 1.0, lag = 0,
-                            depth = 0, iterations = 1, reflections = zeros(size(members, 2), 0, 1), noise = nothing)
+                            depth = 0, iterations = 1, reflections = zeros(size(members, 2), 0, 1), noise = nothing,
+                            points = nothing)
     windows = size(y, 3)
     T = size(y, 2)
-    data = maximum(w -> count(>(0), view(precision, :, :, w)), 1:windows)
-    times = maximum(w -> count(t -> any(>(0), view(precision, :, t, w)), 1:T), 1:windows)
-    how = (scheme = scheme, h = h, inflation = inflation, lag = lag, depth = depth, iterations = iterations, noise = noise)
+    observed = data_steps(precision, points)
+    count_at = data_counts(precision, points)
+    data = maximum(sum(count_at, dims = 1))
+    times = maximum(count(observed, dims = 1))
+    how = (scheme = scheme, h = h, inflation = inflation, lag = lag, depth = depth, iterations = iterations, noise = noise,
+           points = points, observed = observed)
     BLAS.set_num_threads(1)             # a thread here is a window
     threads = min(Threads.nthreads(), windows)
     Threads.@threads for k in 1:threads
-        ws = EnsembleWorkspace(m, size(members, 2), T, times, data, reflections)
+        ws = EnsembleWorkspace(m, size(members, 2), T, times, data, reflections, max(size(y, 1), maximum(count_at)))
         for w in k:threads:windows
             smooth_window!(mean, spread, ws, y, precision, members, how, w)
         end
@@ -147,8 +155,18 @@ function ensemble_smoother!(mean, spread, y, precision, members, scheme, m, h; i
     return mean
 end
 
+"    data_counts(precision, points) -> how many data each window has at each step, `(time, window)`"
+function data_counts(precision, points)
+    found = [count(>(0), view(precision, :, t, w)) for t in axes(precision, 2), w in axes(precision, 3)]
+    points === nothing && return found
+    for w in axes(points.step, 2), k in axes(points.step, 1)
+        found[points.step[k, w]+1, w] += points.weight[k, w] > 0
+    end
+    return found
+end
+
 function smooth_window!(mean, spread, ws, y, precision, members, how, window)
-    K = observation_times!(ws, precision, window)
+    K = observation_times!(ws, how.observed, window)
     if !forward_pass!(ws, y, precision, members, how, K, window)
         fill!(view(mean, :, :, window), NaN)
         spread === nothing || fill!(view(spread, :, :, window), NaN)
@@ -181,11 +199,11 @@ function identity!(A)
     return A
 end
 
-"    observation_times!(ws, precision, window) -> their number"
-function observation_times!(ws, precision, window)
+"    observation_times!(ws, observed, window) -> their number"
+function observation_times!(ws, observed, window)
     K = 0
     for t in axes(ws.x̄, 2)
-        any(>(0), view(precision, :, t, window)) || continue
+        observed[t, window] || continue
         K += 1
         ws.steps[K] = t
     end
@@ -339,6 +357,7 @@ function analyse!(ws, k, start, y, precision, how, window)
     @inbounds for i in 1:D
         p += precision[i, t, window] > 0
     end
+    p += count_points(how.points, t, window)
     ws.first[k+1] = n + p
     w = view(ws.w, :, k)
     fill!(w, 0.0)
@@ -354,7 +373,7 @@ function analyse!(ws, k, start, y, precision, how, window)
             forecast!(trial, ws, ws.forecast, how.scheme, how.h)
             centre!(ws, trial) || return false
         end
-        sensitivities!(ws, k, t, y, precision, iteration > 1, window)
+        sensitivities!(ws, k, t, y, precision, iteration > 1, how, window) || return false
         weights!(ws, k, p)
     end
     add_weighted!(standing.x̄, standing.A, w)
@@ -374,8 +393,17 @@ function add_weighted!(x, A, w)
     return x
 end
 
-"S and d of the analysis k, from the trial members at its time t."
-function sensitivities!(ws, k, t, y, precision, transformed, window)
+count_points(::Nothing, t, window) = 0
+function count_points(points::Points, t, window)
+    found = 0
+    @inbounds for k in axes(points.step, 1)
+        found += points.step[k, window] + 1 == t && points.weight[k, window] > 0
+    end
+    return found
+end
+
+"    sensitivities!(ws, k, t, ...) -> S and d of the analysis k, from the trial members at t; false when not finite"
+function sensitivities!(ws, k, t, y, precision, transformed, how, window)
     S = data_of(ws, k)
     Y = view(ws.Z, :, axes(S, 2))
     p = 0
@@ -389,12 +417,48 @@ function sensitivities!(ws, k, t, y, precision, transformed, window)
             Y[j, p] = root * ws.trial.A[j, i]
         end
     end
+    point_sensitivities!(Y, ws, how.points, p, t, how, window) || return false
+    p = size(S, 2)
     transformed && apply_symmetric!(ws, Y, S, view(ws.G′, 1:p, 1:p))
     copyto!(S, Y)
     if transformed
         BLAS.gemv!('T', 1.0, S, view(ws.w, :, k), 1.0, view(ws.d, 1:p))
     end
-    return nothing
+    return true
+end
+
+point_sensitivities!(Y, ws, ::Nothing, p, t, how, window) = true
+"Columns of Y and numbers of d, after the first p, of the data between the steps t and t + 1."
+function point_sensitivities!(Y, ws, points::Points, p, t, how, window)
+    reached = 0.0                       # the fraction of a step at which `between` stands
+    for k in axes(points.step, 1)
+        π = points.weight[k, window]
+        (points.step[k, window] + 1 == t && π > 0) || continue
+        θ = points.fraction[k, window]
+        if θ > 0 && θ != reached
+            copyto!(ws.between.A, ws.trial.A)
+            copyto!(ws.between.x̄, ws.trial.x̄)
+            forecast!(ws.between, ws, ws.forecast, how.scheme, how.h * θ)
+            centre!(ws, ws.between) || return false
+            reached = θ
+        end
+        members = θ > 0 ? ws.between : ws.trial
+        p += 1
+        root = sqrt(π)
+        column = view(Y, :, p)
+        fill!(column, 0.0)
+        said = 0.0
+        @inbounds for i in axes(ws.x̄, 1)
+            a = points.operator[i, k, window]
+            a == 0 && continue
+            said += a * members.x̄[i]
+            @simd for j in axes(Y, 1)
+                column[j] += root * a * members.A[j, i]
+            end
+        end
+        ws.d[p] = root * (points.y[k, window] - said)
+    end
+    return true
 end
 
 "The weights w of the analysis k, of p data, and the matrices G of T and of its inverse."

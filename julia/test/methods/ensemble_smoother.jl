@@ -109,6 +109,44 @@ end
     end
 end
 
+# A datum of one component at a step is a datum of the grid; one of a combination between two steps sees the model's flow.
+@testset "data at arbitrary times: the Kalman smoother, $(name(m)), depth $depth" for
+        m in (Rotation(2.0, 0.3), Transport(1.5, 0.2, 11)), depth in (0, 2)
+    (T, N, K, h) = (13, 40, 9, 0.1)
+    D = length(m)
+    members, y, precision = linear_problem(m, T, 3, N)
+    rng = MersenneTwister(59)
+    points = VDA.Points(rand(rng, 0:T-1, K, 3), rand(rng, K, 3) .* (rand(rng, K, 3) .< 0.7), randn(rng, K, 3),
+                        (rand(rng, K, 3) .< 0.8) ./ (0.2 .+ rand(rng, K, 3)), randn(rng, D, K, 3))
+    mean, spread = smoothed(m, y, precision, members, h; points = points, depth = depth, iterations = 3, V = reflections(N, 4, 3))
+    x̄ = vec(sum(members, dims = 2)) / N
+    B = (members .- x̄) * (members .- x̄)' / (N - 1)
+    for w in 1:3
+        rows, values, weights = Vector{Float64}[], Float64[], Float64[]
+        for t in 1:T, i in 1:D
+            precision[i, t, w] > 0 || continue
+            push!(rows, power(step_matrix(m, h), t - 1)[i, :])
+            push!(values, y[i, t, w])
+            push!(weights, precision[i, t, w])
+        end
+        for k in 1:K
+            points.weight[k, w] > 0 || continue
+            flow = step_matrix(m, h * points.fraction[k, w]) * power(step_matrix(m, h), points.step[k, w])
+            push!(rows, flow' * points.operator[:, k, w])
+            push!(values, points.y[k, w])
+            push!(weights, points.weight[k, w])
+        end
+        G = Matrix(reduce(hcat, rows)')
+        P = inv(inv(B) + G' * Diagonal(weights) * G)
+        x₀ = P * (inv(B) * x̄ + G' * (weights .* values))
+        for t in 1:T
+            M = power(step_matrix(m, h), t - 1)
+            @test norm(mean[:, t, w] - M * x₀) <= 1e-9 * norm(x₀)
+            @test norm(spread[:, t, w] - sqrt.(diag(M * P * M'))) <= 1e-9 * norm(sqrt.(diag(P)))
+        end
+    end
+end
+
 "Minimise |w|² (N-1)/2 + |d(x̄ + A w)|²/2 by Gauss-Newton steps with derivatives by differences."
 function by_differences(m, members, y, precision, t, h)
     N = size(members, 2)
@@ -183,7 +221,8 @@ end
     V = reflections(24, 4, 3)
     for depth in (0, 2)
         (one, other) = (zero(y), zero(y))
-        how = (scheme = RungeKutta4(), h = h, inflation = 1.02, lag = 0, depth = depth, iterations = 2, noise = nothing)
+        how = (scheme = RungeKutta4(), h = h, inflation = 1.02, lag = 0, depth = depth, iterations = 2, noise = nothing, points = nothing,
+               observed = VDA.data_steps(precision, nothing))
         ws = VDA.EnsembleWorkspace(m, 24, T, T, length(y), V)
         VDA.smooth_window!(zero(y), one, ws, y, precision, members, how, 1)
         @test size(ws.Ŵ, 1) == 24
@@ -234,7 +273,8 @@ end
     precision = Float64.(rand(rng, size(y)...) .< 0.2)
     mean, spread = zero(y), zero(y)
     ws = VDA.EnsembleWorkspace(m, 20, T, T, length(y), reflections(20, 4, 3))
-    how = (scheme = RungeKutta4(), h = usual_step(m), inflation = 1.0, lag = lag, depth = 3, iterations = 2, noise = nothing)
+    how = (scheme = RungeKutta4(), h = usual_step(m), inflation = 1.0, lag = lag, depth = 3, iterations = 2, noise = nothing, points = nothing,
+           observed = VDA.data_steps(precision, nothing))
     run() = VDA.smooth_window!(mean, spread, ws, y, precision, members, how, 1)
     run()
     @test @allocated(run()) <= 1024         # a window, and nothing for its steps

@@ -36,3 +36,8 @@ def point_arguments(points: Points | None, x: Array) -> tuple[Any, ...]:
 def pointer(array: Array) -> ctypes.c_void_p:
     """Return the array's address in a pointer that keeps the array alive as long as itself."""
     return array.ctypes.data_as(ctypes.c_void_p)
+
+
+def pointer_or_null(array: Array | None) -> ctypes.c_void_p | None:
+    """Return the array's address, or a null pointer where there is no array."""
+    return None if array is None else pointer(array)

@@ -7,8 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pyvda.engine.interface import Array, CostSettings, checked
-from pyvda.engine.julia.arguments import pointer, scheme_number
+from pyvda.engine.julia.arguments import (
+    point_arguments,
+    pointer,
+    pointer_or_null,
+    scheme_number,
+)
 from pyvda.models.model import Model
+from pyvda.operators.points import Points
 
 if TYPE_CHECKING:
     from pyvda.engine.julia.engine import JuliaEngine
@@ -27,6 +33,8 @@ def ensemble_smoother(
     depth: int = 0,
     iterations: int = 1,
     reflections: Array | None = None,
+    noise: Array | None = None,
+    points: Points | None = None,
     spread: bool = True,
 ) -> tuple[Array, Array | None]:
     """See `Engine.ensemble_smoother`."""
@@ -40,6 +48,10 @@ def ensemble_smoother(
     reflections = checked(
         "reflections", reflections, (count, columns, len(members)), np.dtype(float)
     )
+    if noise is not None:
+        noise = checked("noise", noise, (steps - 1, shape[2], len(members)), np.dtype(float))
+        if depth:
+            raise ValueError(f"depth is {depth}, expected 0 with noise")
     mean = np.empty(shape)
     stdev = np.empty(shape) if spread else None
     if windows:
@@ -48,6 +60,7 @@ def ensemble_smoother(
             *engine.model_arguments(model), steps, windows, scheme_number(settings.scheme),
             settings.time_step, pointer(observation), pointer(precision), pointer(members),
             len(members), inflation, lag, depth, iterations, pointer(reflections), columns, count,
-            pointer(mean), None if stdev is None else pointer(stdev),
+            pointer_or_null(noise), pointer(mean), pointer_or_null(stdev),
+            *point_arguments(points, observation),
         )  # fmt: skip
     return mean, stdev

@@ -10,6 +10,7 @@ from pyvda.engine.interface import Array, CostSettings, checked
 from pyvda.engine.julia.arguments import (
     point_arguments,
     pointer,
+    pointer_or_null,
     scheme_number,
 )
 from pyvda.models.model import Model
@@ -32,6 +33,7 @@ def shooting_objective(
     background_precision: Array,
     *,
     weight: float,
+    model_precision: Array | None = None,
     every: int = 1,
     substeps: int = 1,
     gradient: bool = True,
@@ -44,14 +46,18 @@ def shooting_objective(
     precision = checked("precision", precision, shape, _REAL)
     background = checked("background", background, (windows, size), _REAL)
     inverse = checked("background_precision", background_precision, (size, size), _REAL)
+    Q = model_precision
+    if Q is not None:
+        Q = checked("model_precision", Q, (size, size), _REAL)
     J = np.empty(windows)
     g = np.empty((windows, -(-steps // every), size)) if gradient else None
     engine.call(
         "shooting_objective",
         *engine.model_arguments(model), steps, windows, scheme_number(settings.scheme),
         settings.time_step, substeps, every, pointer(x), pointer(J),
-        None if g is None else pointer(g), pointer(observation), pointer(precision),
-        pointer(background), pointer(inverse), weight, *point_arguments(points, x),
+        pointer_or_null(g), pointer(observation), pointer(precision),
+        pointer(background), pointer(inverse), weight,
+        pointer_or_null(Q), *point_arguments(points, x),
     )  # fmt: skip
     return J, g
 

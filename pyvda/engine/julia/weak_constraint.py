@@ -11,6 +11,7 @@ from pyvda.engine.interface import Array, CostSettings, checked
 from pyvda.engine.julia.arguments import (
     point_arguments,
     pointer,
+    pointer_or_null,
     scheme_number,
 )
 from pyvda.models.model import Model
@@ -46,6 +47,8 @@ def weak_constraint(
     divisor = checked("divisor", divisor, (windows,), real)
     background = checked("background", background, (windows, size), real)
     precision = checked("precision", precision, (size, size), real)
+    given = shooting.model_precision
+    Q = None if given is None else checked("model_precision", given, (size, size), real)
     weights = checked("weights", np.asarray(shooting.weights), (len(shooting.weights),), real)
     give_up_cost = np.array(np.broadcast_to(shooting.give_up_cost, windows), real)
     result = np.empty((windows, 4))
@@ -55,8 +58,8 @@ def weak_constraint(
             "weak_constraint",
             *engine.model_arguments(model), steps, windows, scheme_number(settings.scheme),
             settings.time_step, shooting.substeps, shooting.every, pointer(x),
-            None if stdev is None else pointer(stdev), pointer(result), pointer(observation),
-            pointer(mask), pointer(divisor), pointer(background), pointer(precision),
+            pointer_or_null(stdev), pointer(result), pointer(observation), pointer(mask),
+            pointer(divisor), pointer(background), pointer(precision), pointer_or_null(Q),
             pointer(weights), len(weights), shooting.iterations, shooting.tolerance, shooting.drop,
             shooting.give_up_stage, pointer(give_up_cost), *point_arguments(points, x),
         )  # fmt: skip

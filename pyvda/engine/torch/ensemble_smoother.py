@@ -23,7 +23,9 @@ from torch import Tensor
 from pyvda.engine.interface import Array, CostSettings, checked
 from pyvda.engine.torch.arrays import array, tensor
 from pyvda.engine.torch.steps import Steps
+from pyvda.engine.torch.trajectory import PointData
 from pyvda.models.model import Model
+from pyvda.operators.points import Points
 
 _REAL = np.dtype(float)
 
@@ -40,6 +42,8 @@ def ensemble_smoother(
     depth: int = 0,
     iterations: int = 1,
     reflections: Array | None = None,
+    noise: Array | None = None,
+    points: Points | None = None,
     spread: bool = True,
 ) -> tuple[Array, Array | None]:
     """See `Engine.ensemble_smoother`."""
@@ -50,12 +54,20 @@ def ensemble_smoother(
     if reflections is None:
         reflections = np.empty((1, 0, len(members)))
     reflections = checked("reflections", reflections, np.shape(reflections), _REAL)
+    errors = None
+    if noise is not None:
+        sized = (shape[1] - 1, shape[2], len(members))
+        errors = tensor(checked("noise", noise, sized, _REAL)).mT
+        if depth:
+            raise ValueError(f"depth is {depth}, expected 0 with noise")
+    data = PointData.of(points, shape[0], shape[2], shape[1])
     mean, stdev = np.full(shape, np.nan), np.full(shape, np.nan)
     with torch.no_grad():
         for w in range(len(mean)):
             window = _Window(
                 Steps(model, settings), tensor(observation[w]), tensor(precision[w]),
-                tensor(reflections), inflation, depth, iterations,
+                tensor(reflections), inflation, depth, iterations, errors,
+                None if data is None else data[torch.tensor([w])],
             )  # fmt: skip
             if window.forward(tensor(members)):
                 x, variance = window.smoothed(lag, spread)
@@ -100,11 +112,17 @@ class _Window:
         inflation: float,
         depth: int,
         iterations: int,
+        noise: Tensor | None,
+        points: PointData | None,
     ) -> None:
         self.steps, self.observation, self.precision = steps, observation, precision
         self.reflections, self.inflation = reflections, inflation
         self.iterations = iterations
-        self.times = (precision > 0).any(1).nonzero()[:, 0].tolist()
+        self.noise, self.points = noise, points
+        observed = (precision > 0).any(1)
+        if points is not None:
+            observed[points.step[points.weight > 0]] = True
+        self.times = observed.nonzero()[:, 0].tolist()
         # Where the members stand for each analysis; not before the first observation, where they
         # are as good as at the first step.
         self.stands = [self.times[max(k - depth, 0)] for k in range(len(self.times))]
@@ -143,7 +161,10 @@ class _Window:
 
     def _run(self, mean: Tensor, A: Tensor, to: int) -> tuple[Tensor, Tensor]:
         while self.now < to:
-            mean, A = _centred(self.steps.step(mean + A))
+            members = self.steps.step(mean + A)
+            if self.noise is not None:
+                members = members + self.noise[self.now]
+            mean, A = _centred(members)
             self._keep(mean, A)
         return mean, A
 
@@ -165,12 +186,26 @@ class _Window:
                 return None
             S = root * trial[:, seen]
             d = root * (self.observation[time][seen] - trial_mean[seen])
+            S, d = self._with_points(S, d, trial_mean + trial, time)
             if found is not None and back is not None:
                 # T⁻¹ takes what the last iteration did to the members out of their anomalies.
                 S = S + found.S @ (back @ (found.S.T @ S))
                 d = d + S.T @ found.w
             found, back = _weights(S, d, V)
         return found
+
+    def _with_points(
+        self, S: Tensor, d: Tensor, members: Tensor, time: int
+    ) -> tuple[Tensor, Tensor]:
+        """Add the data at arbitrary times after the step `time`, as the members (N, D) see them."""
+        if self.points is None:
+            return S, d
+        here = ((self.points.weight > 0) & (self.points.step == time))[0].nonzero()[:, 0]
+        points = self.points.of_step(here, len(members))
+        mean, anomalies = _centred(points.predicted(self.steps, members[:, None]))
+        root = points.weight[0].sqrt()
+        innovation = root * (points.value[0] - mean)
+        return torch.cat((S, root * anomalies), 1), torch.cat((d, innovation))
 
     def smoothed(self, lag: int, spread: bool) -> tuple[Tensor, Tensor]:
         """Return the mean and the variance at every step, (T, D)."""

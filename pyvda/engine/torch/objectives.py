@@ -10,7 +10,7 @@ import torch
 
 from pyvda.engine.interface import Array, CostSettings, checked
 from pyvda.engine.torch.arrays import array, quadratic, tensor
-from pyvda.engine.torch.shooting import ShootingCost
+from pyvda.engine.torch.shooting import ShootingCost, as_model_precision
 from pyvda.engine.torch.steps import Steps
 from pyvda.engine.torch.trajectory import PointData, follow
 from pyvda.models.model import Model
@@ -29,6 +29,7 @@ def shooting_objective(
     background_precision: Array,
     *,
     weight: float,
+    model_precision: Array | None = None,
     every: int = 1,
     substeps: int = 1,
     gradient: bool = True,
@@ -44,6 +45,7 @@ def shooting_objective(
         tensor(checked("background_precision", background_precision, (size, size), _REAL)),
         min(every, length),
         PointData.of(points, windows, size, length),
+        as_model_precision(model_precision, size),
     )
     nodes = cost.nodes(tensor(checked("x", x, shape, _REAL))).requires_grad_(gradient)
     J = cost.value(nodes, weight)

@@ -12,13 +12,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from pyvda.engine.torch.arrays import quadratic
+from pyvda.engine.interface import Array, checked
+from pyvda.engine.torch.arrays import quadratic, tensor
 from pyvda.engine.torch.block_tridiagonal import Factors
 from pyvda.engine.torch.steps import Steps
 from pyvda.engine.torch.trajectory import PointData, follow, follow_linearised
+
+
+def as_model_precision(given: Array | None, size: int) -> Tensor | None:
+    """Return Q⁻¹ (D, D) as a tensor, checked; None: the weight of the model is a number."""
+    if given is None:
+        return None
+    return tensor(checked("model_precision", given, (size, size), np.dtype(float)))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -88,6 +88,12 @@ class PointData:
     def __getitem__(self, chosen: Tensor) -> PointData:
         """Return the data of the chosen trajectories."""
         return PointData(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
+
+    def of_step(self, data: Tensor, states: int) -> PointData:
+        """Return the data (n,) of one step of one trajectory, repeated for `states` states."""
+        chosen = (getattr(self, name)[:1, data] for name in self.__dataclass_fields__)
+        found = PointData(*(part.expand(states, *part.shape[1:]) for part in chosen))
+        return replace(found, step=torch.zeros_like(found.step))
 
     def predicted(self, steps: Steps, states: Tensor) -> Tensor:
         """Return aᵀ Φ_θ(x(t)) of every datum, (N, K), from the states (N, T, C)."""

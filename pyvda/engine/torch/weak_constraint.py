@@ -16,7 +16,7 @@ from torch import Tensor
 from pyvda.engine.data import GIVEN_UP, Minimum, Shooting
 from pyvda.engine.interface import Array, CostSettings, checked
 from pyvda.engine.torch.arrays import array, tensor
-from pyvda.engine.torch.shooting import ShootingCost
+from pyvda.engine.torch.shooting import ShootingCost, as_model_precision
 from pyvda.engine.torch.steps import Steps
 from pyvda.engine.torch.trajectory import PointData
 from pyvda.models.model import Model
@@ -61,6 +61,7 @@ def weak_constraint(
         tensor(checked("precision", precision, (size, size), _REAL)),
         min(shooting.every, length),
         data,
+        as_model_precision(shooting.model_precision, size),
     )
     if not windows:
         none = np.zeros(0)
