@@ -92,7 +92,7 @@ def trajectories(
     if windows:
         engine.call(
             "trajectories",
-            *engine.model_arguments(model), estimated_parameters(model, size), steps, windows,
+            *engine.model_arguments(model, size), estimated_parameters(model, size), steps, windows,
             scheme_number(settings.scheme), settings.time_step, pointer(control), pointer(hessian),
             lead, pointer(x), pointer(stdev),
         )  # fmt: skip
