@@ -180,7 +180,7 @@ def linear_problem(
 def drawn_problem(
     model: Model,
     count: int = 2,
-    steps: int = 33,
+    steps: int = 17,
     *,
     every: int = 2,
     variance: float = 0.04,

@@ -45,9 +45,14 @@ def with_parameters(state: Prior, model: Model, relative_stdev: float) -> Prior:
     Raises
     ------
     InputError
-        When a parameter is 0, so that no deviation is relative to it.
+        When the model has no parameters, or one is 0, so that no deviation is relative to it.
     """
     names, mean = model.parameter_names, np.array(model.parameters)
+    if not len(mean):
+        raise InputError(
+            f"{model.name} has no parameters to estimate; leave out parameters, or give the model "
+            "some"
+        )
     if not mean.all():
         zero = ", ".join(name for name, value in zip(names, mean, strict=True) if not value)
         raise InputError(
