@@ -1,4 +1,4 @@
-"""Which engine runs: PYVDA_ENGINE, or the first of juliacall, libjulia, torch that works."""
+"""The choice of the engine: PYVDA_ENGINE, or the first of juliacall, libjulia, torch that works."""
 
 from __future__ import annotations
 
@@ -75,9 +75,9 @@ def engine_for(model: Model, name: str | None = None) -> Engine:
 def kernel_engine() -> JuliaEngine | None:
     """Return the engine that computes learned priors and solvers on a CPU, or None for torch.
 
-    The environment variable PYVDA_KERNELS says which: "auto" (the default) is Julia where it runs
-    already, since to start it and to compile takes as long as some thousand windows in torch. Those
-    who know of more work than that start it before: training does, and `assimilate` for many
+    The environment variable PYVDA_KERNELS decides: "auto" (the default) uses Julia if it runs
+    already, since starting and compiling it takes as long as some thousand windows in torch.
+    Callers with more work than that start it first: training does, and `assimilate` for many
     windows. "julia" starts it, "torch" never uses it.
     """
     wanted = os.environ.get("PYVDA_KERNELS") or "auto"

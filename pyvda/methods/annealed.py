@@ -1,11 +1,12 @@
 """Annealed weak-constraint 4D-Var: many minima, and a way past most of them.
 
 The cost is the statistical form of gauss_newton.py with nodes at the observation times. Its model
-error q starts so large that the observations alone decide, and is halved stage by stage until the
-model is all but exact; each stage starts from the last. The first start is the mean of an ensemble
-smoother. Windows whose cost exceeds what right observations would cause start again otherwise, and
-then hop: a stretch of a few nodes is replaced by that of another smoother, and the result kept if
-its cost is lower. What still costs too much in the end is flagged as doubtful.
+error q starts so large that the observations alone determine the states, and is halved stage by
+stage until the model is almost exact; each stage starts from the minimum of the last. The first
+start is the mean of an ensemble smoother. Windows whose cost is larger than correct observations
+would cause start again from other states, and then hop: a stretch of a few nodes is replaced by
+that of another smoother, and the result is kept if its cost is lower. Windows whose cost is still
+too large at the end are flagged as doubtful.
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ from pyvda.methods.statistics import (
     without_observations,
 )
 
-# Model-error variances, in units of the mean climatological variance (13.3 of Lorenz-96): from a
-# smoother's mean; from less; after a hop; where the windows are compared; where a start is given
-# up; at the end.
+# Model-error variances, in units of the mean climatological variance (13.3 for Lorenz-96): at the
+# start from a smoother's mean; from anything worse; after a hop; where costs are compared; where a
+# start is given up; at the end.
 _FROM_MEAN, _FROM_LESS, _FROM_HOP = 0.075, 0.3, 0.0225
 _COMPARED, _GIVE_UP, _END = 7.5e-5, 2.25e-3, 7.5e-7
-# Of the Hessian that the standard deviations come from. Seen from its maximum, the posterior of a
-# nearly exact model looks tighter than it is; measured on Lorenz-96, the squares of normalised
-# errors have the mean 1.4 with the model error at the end.
+# For the Hessian that gives the standard deviations. At its maximum the posterior of a nearly exact
+# model looks tighter than it is: on Lorenz-96 the squared normalised errors have a mean of 1.4 with
+# the final model error.
 _SPREAD = 1.5e-5
 _GIVE_UP_COST = 1.3  # in units of half the number of data
 _STAGE_ITERATIONS = 10
@@ -59,13 +60,13 @@ class AnnealedOptions(StatisticalOptions):
     Attributes
     ----------
     restarts : int
-        Further starts of a window whose cost is suspicious.
+        Additional starts of a window whose cost is suspicious.
     hops : int
-        Failures in a row after which a suspicious window hops no more.
+        Consecutive failed hops after which a suspicious window is left as it is.
     seed : int
         Of the ensembles, the noise of the starts and the stretches.
     budget : float, optional
-        Seconds after which no restart and no hop begins. Default: as many as it takes.
+        Seconds after which no restart and no hop begins. Default: no limit.
     every : int, optional
         Steps between two nodes. Default: the spacing of the observation times.
     model_error : float, optional
@@ -99,10 +100,10 @@ class AnnealedOptions(StatisticalOptions):
 
 @dataclass
 class _Search:
-    """The best that was found of each window, and how to look for better.
+    """The best trajectory found for each window so far, and the ways to improve it.
 
-    What a window finds is its own: its random numbers, limits and spacing of nodes do not depend on
-    the windows that are worked off with it.
+    A window's result does not depend on the other windows of its block: random numbers, limits and
+    node spacing are its own.
     """
 
     problem: Problem
@@ -122,7 +123,7 @@ class _Search:
     def __post_init__(self) -> None:
         self.variance = float(np.diag(self.climate.covariance).mean())
         self.data = (self.precision > 0).sum((1, 2))
-        # About one right window in six is looked at again, and few wrong ones are not.
+        # About one correct window in six is tried again, and few wrong ones are missed.
         self.suspicious_above = self.data / 2 + np.sqrt(self.data / 2)
         self.numbers = self.problem.window_numbers()
 
@@ -132,7 +133,7 @@ class _Search:
         return np.random.default_rng(key)
 
     def spacing(self, windows: Array) -> int:
-        """Return the steps between two nodes, of which these windows have the same."""
+        """Return the steps between two nodes, the same for all of these windows."""
         return int(self.every[windows[0]])
 
     def blocks(self, windows: Array) -> list[Array]:
@@ -168,9 +169,10 @@ class _Search:
         return self.variance * np.maximum(start / ratio ** np.arange(max(count, 1)), end)
 
     def anneal(self, windows: Array, x: Array, start: float) -> tuple[Array, Array]:
-        """Return the trajectories and costs that annealing from `x` leads to; infinite: given up.
+        """Return the trajectories that annealing from `x` leads to and their costs.
 
-        Where windows are compared the model is as in the window, one step of the scheme a step.
+        The cost of a start that was given up is infinite. Costs are compared with one step of the
+        scheme to a step of the window.
         """
         q = self.stages(start, _COMPARED)
         give_up = int((q >= _GIVE_UP * self.variance * (1 - 1e-9)).sum())
@@ -195,7 +197,7 @@ class _Search:
         )  # fmt: skip
 
     def keep(self, windows: Array, x: Array, cost: Array, margin: float = 0.0) -> Array:
-        """Keep what is better by more than `margin`; return where it was, (len(windows),) bool."""
+        """Keep trajectories whose cost is lower by more than `margin`; return which, (n,) bool."""
         better = cost < self.cost[windows] - margin
         self.x[windows[better]] = x[better]
         self.cost[windows[better]] = cost[better]
@@ -225,7 +227,7 @@ class _Search:
         self.keep(windows, found, cost)
 
     def hop(self, windows: Array, round_: int) -> Array:
-        """Replace a stretch of each window and anneal; return where that was better."""
+        """Replace a stretch of each window and anneal; return which windows improved."""
         x = self.x[windows].copy()
         other = self.smoothed(windows, round_)
         every = self.spacing(windows)
@@ -288,7 +290,7 @@ def solve(problem: Problem, options: AnnealedOptions) -> Solution:
     )  # fmt: skip
     chosen = np.flatnonzero(problem.has_observations())
     rounds = 1 + options.restarts + options.hops
-    # Magnitudes that no state has: they diverge whatever the start, and are left alone.
+    # Observations of magnitudes that no state has diverge from every start.
     sane = np.abs(search.observation(chosen)).max((1, 2), initial=0.0) < 1e100
     search.x[chosen[~sane]], search.stdev[chosen[~sane]] = np.nan, np.nan
     search.status[chosen[~sane]] = Status.DIVERGED

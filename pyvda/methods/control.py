@@ -1,9 +1,9 @@
-"""What strong-constraint 4D-Var determines: a state, or a state and the model's parameters.
+"""The control of strong-constraint 4D-Var: a state, or a state and the model's parameters.
 
-A control is a vector: the state's D components and behind them, where parameters are estimated, the
-P of the model. Its prior is Gaussian, the parameters' independent of the state's. Parameters that
-all windows have in common are found from what each window alone says of them: its Hessian with the
-state eliminated (a Schur complement) is what it adds to their precision.
+A control is a vector of the state's D components followed, where parameters are estimated, by the
+model's P parameters. Its prior is Gaussian, with state and parameters independent. A window's
+information on parameters that all windows share is its Hessian with the state eliminated (a Schur
+complement), which it adds to their precision.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class Prior(NamedTuple):
     ----------
     mean : (C,)
     precision : (C, C)
-        The inverse covariance; zero where nothing is known.
+        The inverse covariance; zero for no prior information.
     variance : (C,)
-        About how far the control may lie from the mean, whatever the precision says.
+        Typical squared distance of the control from the mean, the unit of the damping.
     """
 
     mean: Array
@@ -77,7 +77,7 @@ def with_common(prior: Prior, mean: Array, precision: Array) -> Prior:
 
 
 class Common(NamedTuple):
-    """What all windows together say of the parameters.
+    """A Gaussian of the shared parameters.
 
     Attributes
     ----------
@@ -90,7 +90,7 @@ class Common(NamedTuple):
 
 
 def common(control: Array, hessian: Array, used: Prior, before: Common) -> Common:
-    """Return the parameters that suit all windows best, to second order around the minima.
+    """Return the parameters that fit all windows best, to second order around the minima.
 
     At a window's minimum θ the slope of its own cost, the state eliminated, balances that of the
     prior it was found with, -Q (θ - c), and its curvature there is the Schur complement less Q.
@@ -99,9 +99,9 @@ def common(control: Array, hessian: Array, used: Prior, before: Common) -> Commo
     ----------
     control : (W, C)
     hessian : (W, C, C)
-        The windows' minima, found with the prior `used`, and their Hessians.
+        The windows' minima with the prior `used`, and the Hessians there.
     before : Common
-        The parameters' prior, which counts once.
+        The parameters' prior, counted once and not in every window.
     """
     size = control.shape[1] - len(before.mean)
     prior_precision = used.precision[size:, size:]
@@ -126,7 +126,7 @@ def moved(control: Array, hessian: Array, mean: Array) -> Array:
 
 
 def with_all_windows(hessian: Array, precision: Array) -> Array:
-    """Return the Hessians (W, C, C) to which the other windows have added what they say.
+    """Return the Hessians (W, C, C) with the other windows' information on the parameters added.
 
     The parameters' precision, the state eliminated, is then `precision` (P, P) in every window.
     """
@@ -153,8 +153,8 @@ def factors(hessian: Array) -> Array:
     """Return the Cholesky factors (W, C, C), lower, NaN where a matrix is not positive definite.
 
     The state's rows come first, so that the last rows and columns are the factor of the parameters'
-    Schur complement: by the difference it is defined as, little but rounding would remain of it
-    where a window is sensitive to its first state.
+    Schur complement. Computed as the difference that defines it, the complement would be mostly
+    rounding error where a window is sensitive to its first state.
     """
     try:
         return np.linalg.cholesky(hessian)
@@ -166,7 +166,7 @@ def factors(hessian: Array) -> Array:
 
 
 def block_diagonal(first: Array, second: Array) -> Array:
-    """Return the matrix with these two on its diagonal and zeros beside them."""
+    """Return the block-diagonal matrix of these two."""
     size, whole = len(first), len(first) + len(second)
     matrix = np.zeros((whole, whole))
     matrix[:size, :size], matrix[size:, size:] = first, second

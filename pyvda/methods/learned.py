@@ -1,7 +1,7 @@
 """A trained prior and solver from a checkpoint, as a method like the others.
 
-Only solving loads torch. What the checkpoint was trained for is read from its description before
-anything is computed.
+torch is loaded only to solve. The settings of the training are read from the checkpoint's
+description before anything is computed.
 """
 
 from __future__ import annotations
@@ -25,13 +25,12 @@ from pyvda.models.model import Model
 if TYPE_CHECKING:
     from pyvda.learned.model import LearnedModel
 
-# Numbers of all windows times iterations from which Julia, where it does not run yet, is started
-# for its kernels: to start it and to compile takes some five seconds, as long as torch takes for
-# half of this.
+# Values of all windows times iterations above which Julia is started for its kernels: starting and
+# compiling takes some five seconds, in which torch does half of this.
 _WORTH_STARTING = 24_000_000
 
-# Numbers that a CPU computes at once: of larger batches, what stands between two operations of
-# torch leaves the cache, and Lorenz-96 takes up to three times as long.
+# Values that a CPU computes at once: the intermediate results of larger batches do not fit in its
+# cache, and Lorenz-96 takes up to three times as long.
 _AT_ONCE = 1 << 18
 
 
@@ -58,7 +57,7 @@ class LearnedOptions(Options):
     device: str = "auto"
 
     def description(self) -> Description:
-        """Return what the checkpoint is."""
+        """Return the checkpoint's description."""
         return read_description(checkpoint_folder(self.checkpoint))
 
     def model(self) -> Model:
@@ -80,7 +79,7 @@ class LearnedOptions(Options):
         return self.description().pattern
 
     def window_outputs(self) -> tuple[str, ...]:
-        """Return what says whether an analysis fits its observations."""
+        """Return the names of the outputs that measure the fit to the observations."""
         return (names.MISFIT, names.CHI_SQUARE_LIMIT)
 
     def provenance(self) -> dict[str, str]:
@@ -92,7 +91,7 @@ def solve(problem: Problem, options: LearnedOptions) -> Solution:
     """Run the learned solver from the first guess of every window.
 
     A window is DOUBTFUL when its analysis is farther from the observations than their error
-    variance lets expect: that of the file, else the trained one.
+    variance suggests: that of the file, or else that of the training.
     """
     import torch
 
@@ -103,7 +102,7 @@ def solve(problem: Problem, options: LearnedOptions) -> Solution:
         device = str(torch.device(device))
         torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError, ImportError) as error:
-        # Of a device that torch was built without, it says much about itself and little more.
+        # For a device that torch was built without, its message is long and mostly internal.
         unknown = isinstance(error, NotImplementedError | ImportError)
         reason = "torch has no such device here" if unknown else str(error).splitlines()[0][:80]
         raise InputError(
@@ -125,7 +124,7 @@ def solve(problem: Problem, options: LearnedOptions) -> Solution:
             found = model(batch, iterations)
         x[block] = found.x.double().cpu().numpy()
         ended = found.status.cpu().numpy()
-        # The iterations that it was trained for are all that a learned solver has to make.
+        # A learned solver has done its work after the iterations it was trained for.
         status[block] = np.where(ended == Status.ITERATION_LIMIT, Status.CONVERGED, ended)
         problem.report(min(first + size, windows), windows)
     made = np.full(windows, iterations)
@@ -142,9 +141,9 @@ def solve(problem: Problem, options: LearnedOptions) -> Solution:
 def _judged(
     problem: Problem, x: Array, status: Array, trained: float | None
 ) -> tuple[Array, dict[str, Array]]:
-    """Return the status with the windows in doubt, and what they are in doubt by.
+    """Return the status with doubtful windows flagged, and their misfits and limits.
 
-    Not a number where neither the file nor the training knows the variance of the errors.
+    These are NaN where neither the file nor the training gives the variance of the errors.
     """
     known = trained if problem.observation_variance is None else problem.observation_variance
     if known is None:

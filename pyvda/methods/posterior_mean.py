@@ -1,8 +1,9 @@
 """The posterior mean of a low-dimensional model, with its attractor as the prior.
 
-No analysis has a smaller mean squared error than the posterior mean, so it says how much is left
-to gain for every other method. Importance sampling from a library of attractor states gives it with
-its standard deviation; where few members of the library carry the weight, draws around them do.
+No analysis has a smaller mean squared error than the posterior mean, so it bounds what any other
+method can reach. Importance sampling from a library of attractor states gives the mean and its
+standard deviation; where few members of the library carry most of the weight, draws around them are
+used instead.
 """
 
 from __future__ import annotations
@@ -67,10 +68,10 @@ class PosteriorMeanOptions(StatisticalOptions):
 
 
 def unbiased(stdev: Array, effective: Array) -> Array:
-    """Return the standard deviation of the posterior that few samples underestimate.
+    """Correct a standard deviation that few samples underestimate.
 
     With weights that sum to one, E[Σ w (x - Σ w x)²] = σ² (1 - Σ w²), and Σ w² is one over the
-    effective sample size. A single sample tells nothing: NaN.
+    effective sample size. For a single sample the result is NaN.
 
     Parameters
     ----------
@@ -92,8 +93,8 @@ def unbiased(stdev: Array, effective: Array) -> Array:
 def solve(problem: Problem, options: PosteriorMeanOptions) -> Solution:
     """Compute mean, standard deviation and effective sample size of every window with observations.
 
-    A window is DOUBTFUL when its effective sample size stays small, or when no sample comes as
-    near to its observations as their error variance lets expect.
+    A window is DOUBTFUL when its effective sample size stays small, or when no sample is as close
+    to its observations as their error variance suggests.
 
     Raises
     ------

@@ -1,10 +1,10 @@
-"""Parameters that all windows have in common, by rounds of one Gaussian for all of them.
+"""Parameters that all windows share, estimated in rounds.
 
 A round minimises every window with a Gaussian around the last round's parameters as their prior,
-and adds up what the windows say (`control.common`). What a window says is exact to second order
-around its own minimum; the Gaussian is narrow, so that the minimum lies where the window is asked,
-and the common parameters are those of the one large problem. The last round holds the parameters,
-and the states follow.
+and combines the windows' information on them (`control.common`). That information is exact to
+second order around the window's own minimum; the Gaussian is narrow, so that this minimum lies
+close to the common parameters, which are then those of the one large problem. The last round holds
+the parameters fixed, and the states adjust.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from pyvda.methods.control import Common, Prior, common, moved, with_all_windows
 from pyvda.names import Status
 
 _ROUNDS = 10
-_STILL = 3e-3  # standard deviations by which the common parameters may still move
-# Times the precision of the common parameters. With more, the windows' slopes, which are what is
-# left of a minimum's tolerance, would be lost; the last round needs no slopes.
+_STILL = 3e-3  # standard deviations that the common parameters may move in the last round
+# Factors on the precision of the common parameters. A larger first one would lose the windows'
+# slopes in the tolerance of their minima; the last round needs no slopes.
 _NARROW, _HELD = 30.0, 1e6
 
 
@@ -32,42 +32,45 @@ def in_common(
     limit: Array,
     minimise: Callable[[Array, Prior], Minima],
 ) -> Minima:
-    """Return the minima with the parameters that suit all windows best, one for each window.
+    """Return the minimum of each window with the parameters that fit all windows best.
 
-    Windows that did not converge, or whose objective is above `limit`, have no say.
+    Windows that did not converge, or whose objective is above `limit`, do not count.
 
     Parameters
     ----------
     found : Minima
         With parameters of each window's own, from any number of starts.
     prior : Prior
-        With which they were found.
+        With which `found` was minimised.
     size : int
         Of the state, D.
     limit : (W,)
-        Objective above which a window is in doubt.
+        Objective above which a window is doubtful.
     minimise : function
         Of starting controls (W, S, C) and a prior.
 
     Returns
     -------
     Minima
-        (W, 1, ...). The Hessians count what the other windows say of the parameters; iterations are
-        those of all rounds.
+        (W, 1, ...). The Hessians include the other windows' information on the parameters;
+        iterations are summed over all rounds.
     """
     before = Common(prior.mean[size:], prior.precision[size:, size:])
     best, iterations = _best(found), found.iterations.sum(1)
     used, known = prior, before
     for _ in range(_ROUNDS):
-        say = (best.status[:, 0] == Status.CONVERGED) & (best.objective[:, 0] <= limit)
-        last, known = known, common(best.control[say, 0], best.hessian[say, 0], used, before)
+        counted = (best.status[:, 0] == Status.CONVERGED) & (best.objective[:, 0] <= limit)
+        last, known = (
+            known,
+            common(best.control[counted, 0], best.hessian[counted, 0], used, before),
+        )
         shift = known.mean - last.mean
         if used is not prior and shift @ known.precision @ shift < _STILL**2:
             break
         used = with_common(prior, known.mean, _NARROW * known.precision)
         best = minimise(_there(best, used.mean, size), used)
         iterations += best.iterations[:, 0]
-    # From every start's minimum: with these parameters another one may be the lowest.
+    # From the minima of all starts: with these parameters another one may be the lowest.
     held = with_common(prior, known.mean, _HELD * known.precision)
     starts = (_there(best, held.mean, size), _there(found, held.mean, size))
     at_last = minimise(np.concatenate(starts, axis=1), held)
@@ -79,7 +82,7 @@ def in_common(
 
 
 def _there(found: Minima, mean: Array, size: int) -> Array:
-    """Return controls (W, S, C) where the minima lead with the parameters of the prior's mean."""
+    """Return the minima's controls (W, S, C), moved to the parameters of the prior's mean."""
     size_of_all = found.control.shape
     control = found.control.reshape(-1, size_of_all[2])
     hessian = found.hessian.reshape(len(control), *found.hessian.shape[2:])
