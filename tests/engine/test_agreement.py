@@ -63,13 +63,15 @@ def test_methods_agree(drawn, case: str) -> None:
     )
     assert isinstance(julia, Solution)
     assert np.isfinite(julia.x).all()
-    assert_close(torch.x, julia.x, "analysis", 1e-9)
+    # Members of a library are weighed in single precision, which adds up differently here and there.
+    exact = name != "posterior-mean"
+    assert_close(torch.x, julia.x, "analysis", 1e-9 if exact else 1e-4)
     np.testing.assert_array_equal(torch.status, julia.status)
     if julia.stdev is not None:
-        assert_close(torch.stdev, julia.stdev, "standard deviation", 1e-8)
+        assert_close(torch.stdev, julia.stdev, "standard deviation", 1e-8 if exact else 1e-4)
     assert set(torch.per_window) == set(julia.per_window)
     for key, expected in julia.per_window.items():
-        assert_close(torch.per_window[key], expected, key, 1e-8)
+        assert_close(torch.per_window[key], expected, key, 1e-8 if exact else 1e-4)
 
 
 def engines() -> list[Engine]:

@@ -32,7 +32,7 @@ def problem() -> Problem:
 
 
 def solved(method: str, problem: Problem, **options: object) -> Solution:
-    kind, solve = METHODS[method]
+    _, kind, solve = METHODS[method]
     return solve(problem, kind(**(OPTIONS[method] | options)))
 
 
