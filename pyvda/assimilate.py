@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from pyvda import names
+from pyvda import cycling, names
 from pyvda.engine import CostSettings, engine_for
 from pyvda.errors import InputError
 from pyvda.io import layout, model_attributes, netcdf
@@ -79,9 +79,11 @@ def assimilate(observations: xr.Dataset, **keywords: Any) -> xr.Dataset:
     windows.check_state_size(in_windows, model.state_size, model.name)
     _check_operators(in_windows, method.name, bound)
     lazy = in_windows[names.OBSERVATION].chunks is not None
+    options = options.for_problem(in_windows.sizes[names.WINDOW], model.state_size)
     running = engine_for(model, settings.engine)
     cost = CostSettings(step, settings.lambda1, settings.lambda2)
-    mean = options.expected_state(model, running)
+    own = cycling.backgrounds(options, in_windows, model, cost, running)
+    mean = own[0].mean if own else options.expected_state(model, running)
     variance = windows.reference_variance(in_windows, statistics)
     known = variance or netcdf.stated_variance(observed)
     unlike = _unlike_trained(bound, in_windows, known)
@@ -99,7 +101,7 @@ def assimilate(observations: xr.Dataset, **keywords: Any) -> xr.Dataset:
         if warm is not None:
             problem = _warmed(problem, warm)
         resumed = {} if settings.state is None else {"state": _state_path(settings.state, block)}
-        solution = method.solve(problem, options, **resumed)
+        solution = cycling.solve(method, problem, options, own, **resumed)
         return labelled(block, problem, solution, with_history=not lazy)
 
     if not lazy:

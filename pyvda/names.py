@@ -13,6 +13,9 @@ STATE = "state"
 PARAMETER = "parameter"
 MINIMUM = "minimum"
 ITERATION = "iteration"
+MEMBER = "member"
+# Rows and columns of a covariance: state vectors, whatever variables the file has.
+STATE_ROW, STATE_COLUMN = "state1", "state2"
 DIMENSIONS = (WINDOW, TIME, STATE)
 
 OBSERVATION = "observation"
@@ -58,7 +61,11 @@ OF_PARAMETERS = (PARAMETER_ANALYSIS, PARAMETER_STDEV)
 MINIMUM_OBJECTIVE = "minimum_objective"
 MINIMUM_STATE = "minimum_state"
 OF_MINIMA = (MINIMUM_OBJECTIVE, MINIMUM_STATE)
+FINAL_COVARIANCE = "final_covariance"
+FINAL_ENSEMBLE = "final_ensemble"
 FURTHER_DIMENSIONS = {  # behind that of the windows
+    FINAL_COVARIANCE: (STATE_ROW, STATE_COLUMN),
+    FINAL_ENSEMBLE: (MEMBER, STATE_COLUMN),
     PARAMETER_ANALYSIS: (PARAMETER,),
     PARAMETER_STDEV: (PARAMETER,),
     MINIMUM_OBJECTIVE: (MINIMUM,),
@@ -134,6 +141,8 @@ _LONG_NAMES = {
     PARAMETER_STDEV: "standard deviation of the error of the analysed parameters",
     MINIMUM_OBJECTIVE: "objective at each distinct minimum that was found, the least first",
     MINIMUM_STATE: "state at the window's first step at each distinct minimum",
+    FINAL_COVARIANCE: "covariance of the error of the analysis at the last step of the window",
+    FINAL_ENSEMBLE: "ensemble at the last step of the window",
     ITERATION: "iteration",
     HISTORY_COST: "cost along the iterations, mean over windows",
     HISTORY_GRADIENT_NORM: "gradient norm along the iterations, mean over windows",
@@ -144,8 +153,9 @@ _DIMENSIONLESS = (WINDOW_START, ITERATIONS, ITERATION, OBJECTIVE, MISFIT, CHI_SQ
 
 
 # The weights of the cost have no units, so that it has those of the state, squared.
-_SQUARED = (COST, COST_OBSERVATION, COST_DYNAMICS, HISTORY_COST, HISTORY_R_SCORE)
-_LIKE_STATE = (GRADIENT_NORM, HISTORY_GRADIENT_NORM, MINIMUM_STATE)
+_SQUARED = (COST, COST_OBSERVATION, COST_DYNAMICS, HISTORY_COST, HISTORY_R_SCORE,
+            FINAL_COVARIANCE)  # fmt: skip
+_LIKE_STATE = (GRADIENT_NORM, HISTORY_GRADIENT_NORM, MINIMUM_STATE, FINAL_ENSEMBLE)
 
 
 def attributes(name: str, state_units: str | None = None) -> dict[str, Any]:

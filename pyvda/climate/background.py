@@ -2,7 +2,7 @@
 
 Its term in the cost is half the squared Mahalanobis distance (x - b)ᵀ B⁻¹ (x - b). By name it is
 the model's climatology or nothing; from a file it is a mean b and a covariance B, in full, by its
-diagonal, or by a factor.
+diagonal, or by a factor; or it is the end of an earlier analysis (`pyvda.cycling`).
 """
 
 from __future__ import annotations
@@ -10,16 +10,23 @@ from __future__ import annotations
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+from pydantic import BeforeValidator, PlainSerializer
 
+from pyvda import names
 from pyvda.climate.climatology import climatology
 from pyvda.engine import Engine
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.models.model import Model
 
-CLIMATOLOGY, NONE = "climatology", "none"
+if TYPE_CHECKING:
+    import xarray as xr
+
+CLIMATOLOGY, NONE, FLAT = "climatology", "none", "flat"
+_ANALYSIS_FILES = (".nc", ".nc4", ".cdf", ".zarr")
 _FORMS = ("covariance", "variance", "factor")
 # A covariance whose correlation matrix is worse conditioned than this says of some combination of
 # components that it is known exactly.
@@ -107,14 +114,18 @@ class Background:
         return np.asarray((np.asarray(x, float) - self.mean) @ self.precision)
 
 
-def get_background(name: str, model: Model, engine: Engine | None = None) -> Background:
-    """Return a background by its name.
+def get_background(
+    given: str | Background | xr.Dataset, model: Model, engine: Engine | None = None
+) -> Background:
+    """Return the background that an option means.
 
     Parameters
     ----------
-    name : str
-        "climatology": mean and covariance of the model's attractor; "none"; or a NumPy file (.npz)
-        with `mean` (D,) and one of `covariance` (D, D), `variance` (D,), `factor` (D, D).
+    given : str, Background or Dataset
+        "climatology": mean and covariance of the model's attractor; "none"; a NumPy file (.npz)
+        with `mean` (D,) and one of `covariance` (D, D), `variance` (D,), `factor` (D, D); an
+        analysis of one window with its `final_covariance`, as a Dataset or its file; or a
+        background itself.
     model : Model
     engine : Engine, optional
         To make the climatology with.
@@ -124,12 +135,90 @@ def get_background(name: str, model: Model, engine: Engine | None = None) -> Bac
     InputError
         The name is neither, the file cannot be read, or what it holds is no background.
     """
-    if name == NONE:
+    if isinstance(given, Background):
+        return _checked_size(given, model, "given")
+    if not isinstance(given, str):
+        return _checked_size(of_analysis(given)[0], model, "given")
+    if given in (NONE, FLAT):
         return Background.none(model.state_size)
-    if name == CLIMATOLOGY:
+    if given == CLIMATOLOGY:
         known = climatology(model, engine)
         return Background.full(known.mean, known.covariance)
-    return _checked_size(_read(Path(name)), model, name)
+    path = Path(given)
+    found = of_analysis(_opened(path))[0] if is_analysis(given) else _read(path)
+    return _checked_size(found, model, given)
+
+
+def is_name(given: Any) -> bool:
+    """Tell whether a background is one of those that have a name: it is not given by the user."""
+    return isinstance(given, str) and given in (CLIMATOLOGY, NONE, FLAT)
+
+
+def is_analysis(given: Any) -> bool:
+    """Tell whether a background is an analysis, as a Dataset or in a file."""
+    if isinstance(given, str):
+        return Path(given).suffix in _ANALYSIS_FILES
+    return not isinstance(given, Background)
+
+
+def of_analysis(analysis: xr.Dataset) -> list[Background]:
+    """Return the state of each window at its last step and its covariance.
+
+    Raises
+    ------
+    InputError
+        The Dataset is not an analysis with `final_covariance`, or a window has no finite one.
+    """
+    from pyvda.io.layout import restacked
+
+    ds = restacked(analysis)
+    if names.ANALYSIS not in ds or names.FINAL_COVARIANCE not in ds:
+        missing = names.ANALYSIS if names.ANALYSIS not in ds else names.FINAL_COVARIANCE
+        raise InputError(
+            f"the background has no variable {missing}; give an analysis of gauss-newton (form "
+            "statistical) or strong-constraint, with final_covariance (--set final_covariance=true)"
+        )
+    last = ds[names.ANALYSIS].isel({names.TIME: -1})
+    covariance = ds[names.FINAL_COVARIANCE].transpose(..., names.STATE_ROW, names.STATE_COLUMN)
+    B = covariance.values.reshape(-1, *covariance.shape[-2:])
+    if names.WINDOW not in last.dims:  # windows of a series, merged: its end is that of the last
+        B = B[-1:]
+    mean = last.transpose(..., names.STATE).values.reshape(-1, last.sizes[names.STATE])
+    bad = ~(np.isfinite(B).all((1, 2)) & np.isfinite(mean).all(1))
+    if bad.any():
+        raise InputError(
+            f"window {int(bad.argmax())} of the analysis has no finite state and covariance at its "
+            "end, so that it cannot be a background; leave the window out"
+        )
+    return [Background.full(m, C) for m, C in zip(mean, B, strict=True)]
+
+
+def _opened(path: Path) -> xr.Dataset:
+    from pyvda.io.netcdf import open_dataset
+
+    return open_dataset(path)
+
+
+def _option(given: Any) -> Any:
+    """Check an option's value when options are made; files are read later, by the method."""
+    if isinstance(given, str | Path):
+        return str(given)
+    if isinstance(given, Background) or hasattr(given, "data_vars"):
+        return given
+    raise ValueError(
+        f"found {given!r}, expected {CLIMATOLOGY}, {NONE}, a file, an analysis or a Background"
+    )
+
+
+def _plain(given: Any) -> Any:
+    """Return the value as it is written into an analysis file."""
+    if isinstance(given, Background):
+        return f"a background of {len(given.mean)} components"
+    return given if isinstance(given, str) else "an analysis"
+
+
+BackgroundOption = Annotated[Any, BeforeValidator(_option), PlainSerializer(_plain)]
+"""An option of a method that `get_background` understands."""
 
 
 def _read(path: Path) -> Background:

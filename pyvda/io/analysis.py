@@ -59,6 +59,9 @@ def template(ds: xr.Dataset, options: Options, model: Model) -> xr.Dataset:
         names.PARAMETER: len(model.parameters),
         names.MINIMUM: getattr(options, "count", 0),
         names.STATE: model.state_size,
+        names.STATE_ROW: model.state_size,
+        names.STATE_COLUMN: model.state_size,
+        names.MEMBER: getattr(options, "members", 0),
     }
     more = {
         name: np.zeros((1, *(sizes[d] for d in names.FURTHER_DIMENSIONS[name]))) for name in more

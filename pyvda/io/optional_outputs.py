@@ -1,4 +1,4 @@
-"""What an analysis has of a window beside numbers: parameters of the model, distinct minima."""
+"""Optional outputs of a window that are arrays: parameters, distinct minima, final covariance."""
 
 from __future__ import annotations
 

@@ -16,26 +16,29 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from pyvda import names
-from pyvda.climate.background import CLIMATOLOGY, get_background
+from pyvda.climate.background import get_background
 from pyvda.engine.data import Shooting
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
+from pyvda.methods import final_covariance
 from pyvda.methods.blocks import blocks
 from pyvda.methods.model_error import model_weight
 from pyvda.methods.problem import Problem, Solution, Status
 from pyvda.methods.statistics import (
-    StatisticalOptions,
+    CyclingOptions,
     judged,
+    precision_of,
     variance_of,
     without_observations,
 )
-from pyvda.operators.covariance_input import CovarianceOption
+from pyvda.operators.covariance_input import CovarianceOption, as_covariance
 
 # Windows between two reports: less than a second of work for a state of this size or a larger one.
-_STATISTICAL = ("model_error", "background", "observation_variance")  # of that form alone
+# Of the statistical form alone.
+_STATISTICAL = ("model_error", "background", "observation_variance", "final_covariance")
 
 
-class GaussNewtonOptions(StatisticalOptions):
+class GaussNewtonOptions(CyclingOptions):
     """Options of Gauss-Newton.
 
     Attributes
@@ -68,7 +71,6 @@ class GaussNewtonOptions(StatisticalOptions):
     tolerance: float = Field(1e-8, gt=0)
     every: int = Field(1, ge=1)
     model_error: CovarianceOption = 1e-3
-    background: str = CLIMATOLOGY
     substeps: int = Field(1, ge=1)
 
     @model_validator(mode="after")
@@ -91,8 +93,16 @@ class GaussNewtonOptions(StatisticalOptions):
 
     def window_outputs(self) -> tuple[str, ...]:
         """Return the names of `Solution.per_window`."""
-        # The weighted form's objective is the cost (4), which every analysis has.
-        return (names.OBJECTIVE, names.CHI_SQUARE_LIMIT) if self.form == "statistical" else ()
+        if self.form == "weighted":  # its objective is the cost (4), which every analysis has
+            return ()
+        final = (names.FINAL_COVARIANCE,) if self.final_covariance else ()
+        return (names.OBJECTIVE, names.CHI_SQUARE_LIMIT, *final)
+
+    def model_error_per_step(self, state_size: int) -> Array:
+        """Return the covariance (D, D) that the model adds to a state's error in a step."""
+        if isinstance(self.model_error, int | float):
+            return self.model_error / self.every * np.eye(state_size)
+        return as_covariance(self.model_error, state_size, "model_error").dense() / self.every
 
 
 def solve(problem: Problem, options: GaussNewtonOptions) -> Solution:
@@ -122,9 +132,11 @@ def solve(problem: Problem, options: GaussNewtonOptions) -> Solution:
         divisor = np.full(windows, variance_of(problem, options.observation_variance))
         known = get_background(options.background, problem.model, engine)
         background[:], precision = known.mean, known.precision
-        unobserved, stdev, _ = without_observations(problem)
+        stdev = np.full(x.shape, np.nan)
         empty = ~problem.has_observations()
-        x[empty] = unobserved[empty]
+        if empty.any():
+            unobserved, spread, _ = without_observations(problem)
+            x[empty], stdev[empty] = unobserved[empty], spread[empty]
     else:
         _check_weighted(problem, options)
         weight = 2 * problem.cost.lambda2 / ((steps - 1) * size)
@@ -152,6 +164,12 @@ def solve(problem: Problem, options: GaussNewtonOptions) -> Solution:
         return Solution(x, status, iterations)
     status, limit = judged(status, objective, problem.data())
     per_window = {names.OBJECTIVE: objective, names.CHI_SQUARE_LIMIT: limit}
+    if options.final_covariance:
+        per_window[names.FINAL_COVARIANCE] = final_covariance.of_windows(
+            problem, x, precision_of(problem, options.observation_variance), precision,
+            options.every * options.model_error_per_step(size), every=options.every,
+            substeps=options.substeps,
+        )  # fmt: skip
     return Solution(x, status, iterations, stdev=stdev, per_window=per_window)
 
 

@@ -61,6 +61,14 @@ class Options(BaseModel):
         """Return the state (D,) to expect where nothing was observed: the climatological mean."""
         return climatology(model, engine).mean
 
+    def for_problem(self, windows: int, state_size: int) -> Options:
+        """Return the options with the defaults that depend on the size of the problem."""
+        return self
+
+    def model_error_per_step(self, state_size: int) -> Array:
+        """Return the covariance (D, D) that the model adds to a state's error in a step."""
+        return np.zeros((state_size, state_size))
+
     def pattern(self) -> Pattern | None:
         """Return the observations that the method was trained for; None: it was not trained."""
         return None

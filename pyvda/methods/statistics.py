@@ -5,13 +5,18 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import chdtri
 
+from pyvda.climate.background import CLIMATOLOGY, BackgroundOption, get_background, is_name
 from pyvda.climate.climatology import climatology
+from pyvda.engine import Engine
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.methods.problem import Options, Positive, Problem, Status
+from pyvda.models.model import Model
 
 # Of right windows; 3.5 standard deviations of the misfit of a thousand data.
 _EXCEEDED = 1 / 2450
+
+_CYCLED = 100  # windows and components up to which covariances are written without being asked for
 
 
 class StatisticalOptions(Options):
@@ -24,6 +29,35 @@ class StatisticalOptions(Options):
     """
 
     observation_variance: Positive | None = None
+
+
+class CyclingOptions(StatisticalOptions):
+    """Options of a method whose analysis can be the background of the next window.
+
+    Attributes
+    ----------
+    background : str, path, Dataset or Background
+        See `pyvda.climate.background.get_background`; a given one is for the window's first step.
+    final_covariance : bool, optional
+        Whether the analysis has the covariance of its last step, `final_covariance`, from which the
+        next window can start. Default: for up to 100 windows of up to 100 components.
+    """
+
+    background: BackgroundOption = CLIMATOLOGY
+    final_covariance: bool | None = None
+
+    def for_problem(self, windows: int, state_size: int) -> CyclingOptions:
+        """Return the options with the defaults that depend on the size of the problem."""
+        if self.final_covariance is not None:
+            return self
+        wanted = self.has_stdev() and windows <= _CYCLED and state_size <= _CYCLED
+        return self.model_copy(update={"final_covariance": wanted})
+
+    def expected_state(self, model: Model, engine: Engine) -> Array:
+        """Return the state (D,) to expect where nothing was observed: the background's mean."""
+        if is_name(self.background):
+            return climatology(model, engine).mean
+        return get_background(self.background, model, engine).mean
 
 
 def precision_of(problem: Problem, given: float | None) -> Array:

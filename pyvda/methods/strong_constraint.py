@@ -13,26 +13,27 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from pyvda import names
-from pyvda.climate.background import CLIMATOLOGY, NONE, get_background
+from pyvda.climate.background import CLIMATOLOGY, get_background, is_name
 from pyvda.climate.climatology import climatology
 from pyvda.climate.library import LOW_DIMENSIONAL, library
 from pyvda.engine import Engine
 from pyvda.engine.data import Minima
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
+from pyvda.methods import final_covariance
 from pyvda.methods.control import Prior, parameter_stdev, with_parameters
 from pyvda.methods.forcing import with_forcing
 from pyvda.methods.problem import Positive, Problem, Seed, Solution, Status
 from pyvda.methods.shared_parameters import in_common
 from pyvda.methods.statistics import (
-    StatisticalOptions,
+    CyclingOptions,
     chi_square_limit,
     judged,
     precision_of,
     variance_of,
     without_observations,
 )
-from pyvda.operators.covariance_input import CovarianceOption
+from pyvda.operators.covariance_input import CovarianceOption, as_covariance
 from pyvda.operators.points import nearest_steps
 
 _WORK = 4_000_000  # numbers in a block of windows: about a second of work
@@ -42,7 +43,7 @@ _LOOKS = 25  # steps at which a library is compared with a first guess
 _SAME = 1e-3  # standard deviations of the posterior between two distinct minima
 
 
-class StrongConstraintOptions(StatisticalOptions):
+class StrongConstraintOptions(CyclingOptions):
     """Options of strong-constraint 4D-Var.
 
     Attributes
@@ -61,8 +62,9 @@ class StrongConstraintOptions(StatisticalOptions):
         "climatology" (Gaussian), "flat" (none), or a file: see
         `pyvda.climate.background.get_background`.
     background_lead : int, optional
-        Steps before the window at which the background stands, so that the flow brings it onto the
-        attractor. Default: 20 for low-dimensional models, else 0.
+        Steps before the window at which the background stands. Default: 0 for a given one; for the
+        climatology 20 for low-dimensional models, so that the flow brings it onto the attractor,
+        else 0.
     members : int
         Of the library, mirrored ones included.
     iterations : int
@@ -96,7 +98,6 @@ class StrongConstraintOptions(StatisticalOptions):
     starts: Literal["library", "climatology", "mean", "first-guess"] | None = None
     count: int = Field(3, ge=1)
     growth: int | None = Field(None, ge=0)
-    background: str = CLIMATOLOGY
     background_lead: int | None = Field(None, ge=0, le=1000)
     members: int = Field(120_000, ge=100, le=20_000_000)
     iterations: int = Field(100, ge=1)
@@ -124,7 +125,15 @@ class StrongConstraintOptions(StatisticalOptions):
         """Return the names of `Solution.per_window`."""
         of_parameters = names.OF_PARAMETERS if self.parameters else ()
         of_minima = names.OF_MINIMA if self.minima else ()
-        return (names.OBJECTIVE, names.CHI_SQUARE_LIMIT, *of_parameters, *of_minima)
+        # With the parameters estimated the state alone does not follow from its covariance.
+        final = (names.FINAL_COVARIANCE,) if self.final_covariance and not self.parameters else ()
+        return (names.OBJECTIVE, names.CHI_SQUARE_LIMIT, *of_parameters, *of_minima, *final)
+
+    def model_error_per_step(self, state_size: int) -> Array:
+        """Return the covariance (D, D) that the model adds to a state's error in a step."""
+        if self.model_error is None:
+            return np.zeros((state_size, state_size))
+        return as_covariance(self.model_error, state_size, "model_error").dense()
 
 
 class _Setting(NamedTuple):
@@ -209,6 +218,14 @@ def solve(problem: Problem, options: StrongConstraintOptions) -> Solution:
         control[lost], hessian[lost] = np.nan, np.nan
         per_window[names.PARAMETER_ANALYSIS] = control[:, size:]
         per_window[names.PARAMETER_STDEV] = parameter_stdev(hessian, size)
+    if names.FINAL_COVARIANCE in options.window_outputs():
+        final = final_covariance.unknown(windows, size)
+        final[usable] = final_covariance.of_start(
+            problem, control[usable], final_covariance.inverse_of(hessian[usable]),
+            steps=_setting(problem, options).lead + steps - 1,
+        )  # fmt: skip
+        final[~np.isfinite(stdev[:, -1]).all(1)] = np.nan
+        per_window[names.FINAL_COVARIANCE] = final
     if options.minima:
         per_window |= _all_minima(problem, options, engine, found)
     return Solution(x, status, iterations, stdev=stdev, per_window=per_window)
@@ -240,6 +257,11 @@ def _with_model_error(
     iterations[chosen] = found.iterations[chosen].sum(1) + released.iterations
     status, limit = judged(status, objective, problem.data())
     per_window = {names.OBJECTIVE: objective, names.CHI_SQUARE_LIMIT: limit}
+    if names.FINAL_COVARIANCE in options.window_outputs():
+        per_window[names.FINAL_COVARIANCE] = final_covariance.of_windows(
+            problem, x, precision_of(problem, options.observation_variance), prior.precision,
+            options.model_error_per_step(size),
+        )  # fmt: skip
     return Solution(x, status, iterations, stdev=stdev, per_window=per_window)
 
 
@@ -279,7 +301,9 @@ def _setting(problem: Problem, options: StrongConstraintOptions) -> _Setting:
         )
     at_once = starts in ("library", "first-guess")
     growth = (0 if at_once else 16) if options.growth is None else options.growth
-    lead = (20 if low else 0) if options.background_lead is None else options.background_lead
+    lead = options.background_lead
+    if lead is None:
+        lead = 20 if low and is_name(options.background) else 0
     if options.model_error is not None:
         lead = 0
     return _Setting(starts, growth, lead)
@@ -403,11 +427,10 @@ def _starts(
 
 
 def _prior(problem: Problem, options: StrongConstraintOptions, engine: Engine) -> Prior:
-    name = NONE if options.background == "flat" else options.background
-    given = get_background(name, problem.model, engine)
-    if name in (NONE, CLIMATOLOGY):
+    given = get_background(options.background, problem.model, engine)
+    if is_name(options.background):
         known = climatology(problem.model, engine)
-        mean = known.mean if name == NONE else given.mean
+        mean = given.mean if options.background == CLIMATOLOGY else known.mean
         state = Prior(mean, given.precision, np.diag(known.covariance))
     else:  # a model without an attractor has a background all the same
         state = Prior(given.mean, given.precision, np.diag(np.linalg.inv(given.precision)))

@@ -1,0 +1,166 @@
+"""Cycling: the end of an analysis is the background of the windows that follow.
+
+    analysis = pyvda.assimilate(monday, model=model, method="gauss-newton", form="statistical")
+    analysis = pyvda.assimilate(tuesday, model=model, method="gauss-newton", form="statistical",
+                                background=analysis)
+
+The background belongs to the first step of a window. Where the time axes say that this is later
+than the last step of the analysis, mean and covariance are brought there by the model and its
+tangent linear, P ← M P Mᵀ + Q for each step, as in the Kalman filter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from pyvda import names
+from pyvda.climate.background import Background, is_analysis, of_analysis
+from pyvda.engine import CostSettings, Engine
+from pyvda.engine.interface import Array
+from pyvda.errors import InputError
+from pyvda.io import netcdf
+from pyvda.io.layout import restacked
+from pyvda.methods import Method, Options, Problem, Solution
+from pyvda.models.model import Model
+
+_ALIGNED = 1e-3  # of a step: times closer than this are the same
+
+
+def backgrounds(
+    options: Options, in_windows: xr.Dataset, model: Model, cost: CostSettings, engine: Engine
+) -> list[Background] | None:
+    """Return the background of each window where an analysis was given as background, else None.
+
+    Parameters
+    ----------
+    options : Options
+    in_windows : Dataset
+        The observations, in windows.
+    model, cost, engine
+        What brings the end of the analysis to the first step of the windows.
+
+    Raises
+    ------
+    InputError
+        The analysis has no covariance, is of other windows or another model's state, or ends after
+        the windows begin.
+    """
+    given = getattr(options, "background", None)
+    if given is None or not is_analysis(given):
+        return None
+    analysis = netcdf.open_dataset(Path(given)) if isinstance(given, str) else given
+    found = of_analysis(analysis)
+    windows = in_windows.sizes[names.WINDOW]
+    if len(found) not in (1, windows) or (windows > 1 and names.WINDOW_START in in_windows):
+        raise InputError(
+            f"the background is an analysis of {len(found)} windows, and the observations make "
+            f"{windows}; give the analysis of as many independent windows, or assimilate one "
+            "window after the other"
+        )
+    if len(found[0].mean) != model.state_size:
+        raise InputError(
+            f"the background is of {len(found[0].mean)} components, and {model.name} has "
+            f"{model.state_size}; give an analysis of this model"
+        )
+    found *= windows if len(found) == 1 else 1
+    steps = _steps_between(restacked(analysis), in_windows)
+    model_error = options.model_error_per_step(model.state_size)
+    return [_moved(one, steps, model_error, model, cost, engine) for one in found]
+
+
+def solve(
+    method: Method, problem: Problem, options: Options, own: list[Background] | None, **more: Any
+) -> Solution:
+    """Return what a method makes of windows, each of which may have a background of its own.
+
+    Parameters
+    ----------
+    own : list of Background, optional
+        Of all windows of the file; `problem.numbers` says which of them these are.
+    """
+    if own is None:
+        return method.solve(problem, options, **more)
+    parts = []
+    for row, number in enumerate(problem.window_numbers()):
+        one = slice(row, row + 1)
+        part = replace(problem, batch=problem.batch[one], numbers=np.array([number]))
+        background = {"background": own[int(number)]}
+        parts.append(method.solve(part, options.model_copy(update=background), **more))
+    return parts[0] if len(parts) == 1 else _joined(parts)
+
+
+def _joined(parts: list[Solution]) -> Solution:
+    joined: dict[str, Any] = {}
+    for field in fields(Solution):
+        values = [getattr(part, field.name) for part in parts]
+        if field.name == "history" or values[0] is None:
+            joined[field.name] = None
+        elif isinstance(values[0], dict):
+            joined[field.name] = {n: np.concatenate([v[n] for v in values]) for n in values[0]}
+        else:
+            joined[field.name] = np.concatenate(values)
+    return Solution(**joined)
+
+
+def _steps_between(analysis: xr.Dataset, in_windows: xr.Dataset) -> int:
+    """Return the steps from the end of the analysis to the first step of the windows.
+
+    Windows of a file that are independent of each other count their time from their own start; the
+    background is then that of the first step.
+    """
+    if names.TIME not in analysis.coords or names.TIME not in in_windows.coords:
+        return 0
+    ended, times = analysis[names.TIME].values, in_windows[names.TIME].values
+    if ended.dtype.kind != times.dtype.kind or times.ndim != 1 or len(times) < 2:
+        return 0
+    between = float((times[0] - ended[-1]) / (times[1] - times[0]))
+    steps = round(between)
+    independent = names.WINDOW in analysis[names.ANALYSIS].dims
+    if independent and between < -_ALIGNED:
+        return 0
+    if abs(between - steps) > _ALIGNED or steps < 0:
+        raise InputError(
+            f"the analysis given as background ends at {ended[-1]}, {between:.6g} steps before the "
+            f"first analysis time {times[0]}; expected a whole number of steps from 0"
+        )
+    return steps
+
+
+def _moved(
+    background: Background, steps: int, model_error: Array, model: Model, cost: CostSettings,
+    engine: Engine,
+) -> Background:  # fmt: skip
+    """Return the background some steps later."""
+    mean, covariance = background.mean, np.linalg.inv(background.precision)
+    for _ in range(steps):
+        mean, covariance = propagated(mean, covariance, model, cost, engine)
+        covariance = covariance + model_error
+    return Background.full(mean, covariance) if steps else background
+
+
+def propagated(
+    mean: Array, covariance: Array, model: Model, cost: CostSettings, engine: Engine
+) -> tuple[Array, Array]:
+    """Return state (..., D) and covariance (..., D, D) a step later, M P Mᵀ."""
+    states = np.ascontiguousarray(np.broadcast_to(mean[..., None, :], covariance.shape))
+    # Rows of P are what M acts on: (M P)ᵀ, and that once more.
+    half = engine.tangent_linear(
+        model,
+        states,
+        np.ascontiguousarray(covariance),
+        time_step=cost.time_step,
+        scheme=cost.scheme,
+    )
+    turned = np.ascontiguousarray(np.swapaxes(half, -1, -2))
+    found = engine.tangent_linear(
+        model, states, turned, time_step=cost.time_step, scheme=cost.scheme
+    )
+    later = engine.forecast(
+        model, np.ascontiguousarray(mean), time_step=cost.time_step, scheme=cost.scheme
+    )
+    return later, np.asarray((found + np.swapaxes(found, -1, -2)) / 2)
