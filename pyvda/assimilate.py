@@ -79,23 +79,26 @@ def assimilate(observations: xr.Dataset, **keywords: Any) -> xr.Dataset:
     windows.check_state_size(in_windows, model.state_size, model.name)
     _check_operators(in_windows, method.name, bound)
     lazy = in_windows[names.OBSERVATION].chunks is not None
-    options = options.for_problem(in_windows.sizes[names.WINDOW], model.state_size)
+    count = in_windows.sizes[names.WINDOW]
+    in_windows = in_windows.assign_coords({POSITION: (names.WINDOW, np.arange(count))})
+    options = options.for_problem(count, model.state_size)
     running = engine_for(model, settings.engine)
     cost = CostSettings(step, settings.lambda1, settings.lambda2)
-    own = cycling.backgrounds(options, in_windows, model, cost, running)
-    mean = own[0].mean if own else options.expected_state(model, running)
+    own = cycling.backgrounds(options, observed, count, model, cost, running)
+    mean = options.expected_state(model, running) if own is None else None
     variance = windows.reference_variance(in_windows, statistics)
     known = variance or netcdf.stated_variance(observed)
     unlike = _unlike_trained(bound, in_windows, known)
 
     report_all = heard(settings.report)
-    blocks = OfBlocks(report_all, in_windows.sizes[names.WINDOW])
+    blocks = OfBlocks(report_all, count)
 
     def solve(block: xr.Dataset) -> xr.Dataset:
-        batch = windows.to_batch(block, mean, variance, settings.operator)
-        numbers = block[POSITION].values if POSITION in block else None
+        numbers = block[POSITION].values
+        expected = cycling.means(own, numbers) if mean is None else mean
+        batch = windows.to_batch(block, expected, variance, settings.operator)
         tell = report_all
-        if report_all is not silent and numbers is not None and numbers.size:
+        if lazy and report_all is not silent and numbers.size:
             tell = blocks.block(int(numbers[0]), numbers.size)
         problem = Problem(batch, model, cost, running, known, tell, numbers=numbers)
         if warm is not None:
@@ -107,8 +110,6 @@ def assimilate(observations: xr.Dataset, **keywords: Any) -> xr.Dataset:
     if not lazy:
         analysis = solve(in_windows)
     else:
-        position = np.arange(in_windows.sizes[names.WINDOW])
-        in_windows = in_windows.assign_coords({POSITION: (names.WINDOW, position)})
         shape = template(in_windows, options, model)
         # Through map_blocks even coordinates in memory become results of `solve`.
         analysis = xr.map_blocks(solve, in_windows, template=shape).assign_coords(shape.coords)
@@ -204,7 +205,7 @@ def _unlike_trained(options: list[Options], ds: xr.Dataset, variance: float | No
 
 def _state_path(path: str | Path, block: xr.Dataset) -> Path:
     """Return the file of this block: `path` itself, or with the block's first window added."""
-    first = int(block[POSITION].values[0]) if POSITION in block else 0
+    first = int(block[POSITION].values[0])
     return Path(path) if first == 0 else Path(f"{path}.{first}")
 
 

@@ -32,15 +32,22 @@ _ALIGNED = 1e-3  # of a step: times closer than this are the same
 
 
 def backgrounds(
-    options: Options, in_windows: xr.Dataset, model: Model, cost: CostSettings, engine: Engine
+    options: Options,
+    observed: xr.Dataset,
+    windows: int,
+    model: Model,
+    cost: CostSettings,
+    engine: Engine,
 ) -> list[Background] | None:
     """Return the background of each window where an analysis was given as background, else None.
 
     Parameters
     ----------
     options : Options
-    in_windows : Dataset
-        The observations, in windows.
+    observed : Dataset
+        The observations, a series or independent windows.
+    windows : int
+        How many windows they make.
     model, cost, engine
         What brings the end of the analysis to the first step of the windows.
 
@@ -55,8 +62,8 @@ def backgrounds(
         return None
     analysis = netcdf.open_dataset(Path(given)) if isinstance(given, str) else given
     found = of_analysis(analysis)
-    windows = in_windows.sizes[names.WINDOW]
-    if len(found) not in (1, windows) or (windows > 1 and names.WINDOW_START in in_windows):
+    is_series = names.WINDOW not in observed.dims
+    if len(found) not in (1, windows) or (is_series and windows > 1):
         raise InputError(
             f"the background is an analysis of {len(found)} windows, and the observations make "
             f"{windows}; give the analysis of as many independent windows, or assimilate one "
@@ -68,9 +75,14 @@ def backgrounds(
             f"{model.state_size}; give an analysis of this model"
         )
     found *= windows if len(found) == 1 else 1
-    steps = _steps_between(restacked(analysis), in_windows)
+    steps = _steps_between(restacked(analysis), observed)
     model_error = options.model_error_per_step(model.state_size)
     return [_moved(one, steps, model_error, model, cost, engine) for one in found]
+
+
+def means(own: list[Background] | None, numbers: Array) -> Array:
+    """Return the means of the backgrounds of the windows with these numbers, (W, D)."""
+    return np.stack([one.mean for one in own or ()])[numbers]
 
 
 def solve(
@@ -107,15 +119,15 @@ def _joined(parts: list[Solution]) -> Solution:
     return Solution(**joined)
 
 
-def _steps_between(analysis: xr.Dataset, in_windows: xr.Dataset) -> int:
+def _steps_between(analysis: xr.Dataset, observed: xr.Dataset) -> int:
     """Return the steps from the end of the analysis to the first step of the windows.
 
     Windows of a file that are independent of each other count their time from their own start; the
     background is then that of the first step.
     """
-    if names.TIME not in analysis.coords or names.TIME not in in_windows.coords:
+    if names.TIME not in analysis.coords or names.TIME not in observed.coords:
         return 0
-    ended, times = analysis[names.TIME].values, in_windows[names.TIME].values
+    ended, times = analysis[names.TIME].values, observed[names.TIME].values
     if ended.dtype.kind != times.dtype.kind or times.ndim != 1 or len(times) < 2:
         return 0
     between = float((times[0] - ended[-1]) / (times[1] - times[0]))
@@ -125,8 +137,8 @@ def _steps_between(analysis: xr.Dataset, in_windows: xr.Dataset) -> int:
         return 0
     if abs(between - steps) > _ALIGNED or steps < 0:
         raise InputError(
-            f"the analysis given as background ends at {ended[-1]}, {between:.6g} steps before the "
-            f"first analysis time {times[0]}; expected a whole number of steps from 0"
+            f"the analysis given as background ends at {ended[-1]} and the windows begin at "
+            f"{times[0]}, {between:.6g} steps later; expected a whole number of steps from 0"
         )
     return steps
 

@@ -43,6 +43,13 @@ def assimilate(
         typer.Option(help="Stop a window at this fraction of its first gradient norm."),
     ] = None,
     precision: Annotated[str | None, typer.Option(help="float64 or float32.")] = None,
+    background: Annotated[
+        str | None,
+        typer.Option(
+            help="What is known of the first state: climatology, none, an analysis made with "
+            "final_covariance, or a NumPy file with mean and covariance."
+        ),
+    ] = None,
     option: Annotated[
         list[str] | None,
         typer.Option("--set", help="Any other option of the method: name=value."),
@@ -65,7 +72,10 @@ def assimilate(
     from pyvda.io.tables import on_grid
 
     check_folder(output)
-    common = {"iterations": iterations, "tolerance": tolerance, "precision": precision}
+    common = {
+        "iterations": iterations, "tolerance": tolerance, "precision": precision,
+        "background": background,
+    }  # fmt: skip
     keywords = _read_settings(config, option) | settings
     keywords |= {name: value for name, value in common.items() if value is not None}
     checked, options = settled(keywords)  # before anything is read

@@ -77,7 +77,7 @@ def to_batch(
     ----------
     ds : Dataset
         `observation` (window, time, state), perhaps `observation_error` and `truth`.
-    climatological_mean : (D,)
+    climatological_mean : (D,) or (W, D)
         The model's mean state, in the observations' units.
     reference_variance : float, optional
         A datum weighs this over its squared `observation_error`; without it, 1.
@@ -91,7 +91,7 @@ def to_batch(
     """
     observation = _array(ds, names.OBSERVATION)
     mean = np.asarray(climatological_mean, dtype=np.float64)
-    check_state_size(ds, mean.size, "the model")
+    check_state_size(ds, mean.shape[-1], "the model")
     observed = ~np.isnan(observation)
     mask = observed.astype(np.float64)
     if reference_variance is not None and names.OBSERVATION_ERROR in ds:
@@ -129,7 +129,7 @@ def first_guess(
     ----------
     observation, mask : (W, T, D)
         As in `Batch`.
-    climatological_mean : (D,)
+    climatological_mean : (D,) or (W, D)
         Before the first and after the last observation that a window has of a component. (To hold
         the nearest observation there has a larger error as soon as it is some way off: on the
         paper's Lorenz-96 windows the descent of (4) then ends at R 1.13 instead of 0.98.)
@@ -152,7 +152,7 @@ def first_guess(
     slope /= np.maximum(right - left, 1)
     values += slope * (steps - left)
     mean = np.asarray(climatological_mean, dtype=np.float64)
-    found = np.broadcast_to(mean, mask.shape).copy()
+    found = np.broadcast_to(mean[..., None, :], mask.shape).copy()
     outside_values = np.broadcast_to(mean, there.shape)[there][:, None]
     np.swapaxes(found, 1, 2)[there] = np.where(outside, outside_values, values)
     return found

@@ -1,0 +1,144 @@
+"""The end of an analysis as the background of the next window: a Kalman filter if linear."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import pyvda
+from pyvda.cli.main import main
+from pyvda.climate.background import Background, of_analysis
+from pyvda.errors import InputError
+
+A = np.array([[0.95, 0.2, 0.0], [-0.2, 0.9, 0.1], [0.0, -0.1, 1.02]])
+Q, R, STEPS = 0.04, 0.25, 13
+START = Background.full([1.0, -1.0, 0.5], np.diag([2.0, 1.0, 3.0]))
+STATISTICAL = {"method": "gauss-newton", "form": "statistical", "model_error": Q}
+
+
+def linear_model():
+    torch = pytest.importorskip("torch")
+    M = torch.as_tensor(A)
+    return pyvda.torch_model(step=lambda x: x @ M.T.to(x), variables=("x", "y", "z"), time_step=1.0)
+
+
+def observations(steps: int = 2 * STEPS) -> xr.Dataset:
+    rng = np.random.default_rng(4)
+    y = rng.normal(0, 2, (steps, 3))
+    y[rng.random(y.shape) < 0.5] = np.nan
+    y[0], y[STEPS] = np.nan, np.nan  # a window may begin without any
+    return xr.Dataset({"observation": (("time", "state"), y)}, {"time": np.arange(float(steps))})
+
+
+def kalman_filter(y: np.ndarray, model_error: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the filter's mean and covariance at the last step."""
+    mean, P = START.mean, np.linalg.inv(START.precision)
+    for t, row in enumerate(y):
+        if t:
+            mean, P = A @ mean, A @ P @ A.T + model_error * np.eye(3)
+        H = np.eye(3)[np.isfinite(row)]
+        K = P @ H.T @ np.linalg.inv(H @ P @ H.T + R * np.eye(len(H)))
+        mean, P = mean + K @ (row[np.isfinite(row)] - H @ mean), P - K @ H @ P
+    return mean, P
+
+
+@pytest.mark.parametrize(
+    ("options", "model_error"),
+    [(STATISTICAL, Q), ({"method": "strong-constraint", "starts": "mean"}, 0.0)],
+)
+def test_two_windows_of_a_linear_model_are_one_kalman_filter(options, model_error) -> None:
+    """The end of the second is that of a filter over both, and so is its covariance."""
+    ds = observations()
+    common = {"model": linear_model(), "observation_variance": R, "engine": "torch",
+              "tolerance": 1e-14, **options}  # fmt: skip
+    first = pyvda.assimilate(ds.isel(time=slice(STEPS)), background=START, **common)
+    second = pyvda.assimilate(ds.isel(time=slice(STEPS, None)), background=first, **common)
+    for count, found in ((STEPS, first), (2 * STEPS, second)):
+        mean, P = kalman_filter(ds["observation"].values[:count], model_error)
+        np.testing.assert_allclose(found["analysis"].values[-1], mean, rtol=0, atol=1e-10)
+        np.testing.assert_allclose(found["final_covariance"].values[0], P, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {**STATISTICAL, "model_error": 1e-2},
+        {**STATISTICAL, "model_error": 1e-2, "every": 4, "substeps": 2},
+        {"method": "strong-constraint", "members": 10000},
+    ],
+)
+def test_the_final_covariance_has_the_standard_deviation_of_the_last_step(options) -> None:
+    """Which the engine computes by a way of its own, from the Hessian of the whole window."""
+    truth = pyvda.simulate("lorenz63", 3, 1)
+    observed = pyvda.observe(truth, "lorenz63", 2)
+    found = pyvda.assimilate(observed, **options)
+    variance = np.einsum("wii->wi", found["final_covariance"].values)
+    np.testing.assert_allclose(np.sqrt(variance), found["state_stdev"].values[:, -1], rtol=1e-5)
+    lazy = pyvda.assimilate(observed.chunk(window=2), **options).compute()
+    xr.testing.assert_allclose(lazy["final_covariance"], found["final_covariance"])
+
+
+def test_every_window_has_its_own_background() -> None:
+    truth = pyvda.simulate("lorenz63", 3, 1)
+    observed = pyvda.observe(truth, "lorenz63", 2)
+    options = {**STATISTICAL, "model_error": 1e-2}
+    first = pyvda.assimilate(observed, **options)
+    found = pyvda.assimilate(observed, background=first, **options)
+    lazy = pyvda.assimilate(observed.chunk(window=2), background=first, **options)
+    np.testing.assert_allclose(lazy["analysis"], found["analysis"], atol=1e-8)
+    for w, one in enumerate(of_analysis(first)):
+        alone = pyvda.assimilate(observed.isel(window=[w]), background=one, **options)
+        np.testing.assert_allclose(alone["analysis"][0], found["analysis"][w], atol=1e-8)
+
+
+@pytest.mark.parametrize("method", ["strong-constraint", "gauss-newton"])
+def test_a_given_background_is_for_the_first_step(method, tmp_path) -> None:
+    """Whatever the method; a background at the truth brings the analysis there."""
+    truth = pyvda.simulate("lorenz63", 1, 1)
+    observed = pyvda.observe(truth, "lorenz63", 2)
+    x = truth["truth"].values[0]
+    np.savez(tmp_path / "b.npz", mean=x[0], variance=np.full(3, 1e-4))
+    options = {"form": "statistical", "model_error": 1e-6} if method == "gauss-newton" else {}
+    found = pyvda.assimilate(observed, method=method, background=tmp_path / "b.npz", **options)[
+        "analysis"
+    ].values[0]
+    assert np.abs(found[0] - x[0]).max() < 0.05
+    assert np.mean((found - x) ** 2) < 0.1
+
+
+def test_the_file_of_an_analysis_is_a_background(tmp_path, monkeypatch, capsys) -> None:
+    truth = pyvda.simulate("lorenz63", 2, 1)
+    pyvda.save_analysis(pyvda.observe(truth, "lorenz63", 2), tmp_path / "obs.nc")
+    common = ["pyvda", "assimilate", str(tmp_path / "obs.nc"), "--method", "gauss-newton", "-q",
+              "--set", "form=statistical", "-o"]  # fmt: skip
+    first, second = str(tmp_path / "a.nc"), str(tmp_path / "b.nc")
+    for arguments in ([*common, first], [*common, second, "--background", first]):
+        monkeypatch.setattr("sys.argv", arguments)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert not ended.value.code, capsys.readouterr().err
+    observed = pyvda.open_observations(tmp_path / "obs.nc")
+    expected = pyvda.assimilate(
+        observed, method="gauss-newton", form="statistical",
+        background=xr.load_dataset(first),
+    )  # fmt: skip
+    np.testing.assert_allclose(xr.load_dataset(second)["analysis"], expected["analysis"], atol=1e-9)
+
+
+def test_an_analysis_that_is_no_background_is_refused() -> None:
+    model, ds = linear_model(), observations()
+    common = {**STATISTICAL, "model": model, "observation_variance": R, "engine": "torch"}
+    first = ds.isel(time=slice(STEPS))
+    analysis = pyvda.assimilate(first, background=START, **common)
+    for background, observed, message in (
+        (analysis.drop_vars("final_covariance"), ds, "no variable final_covariance"),
+        (analysis * np.nan, ds, "no finite state and covariance"),
+        (analysis, first, "-12 steps later"),
+        (analysis, ds.assign_coords(time=ds.time + 0.5), "expected a whole number of steps"),
+        (5, ds, "background: found 5"),
+        ("missing.nc", ds, "missing.nc"),
+    ):
+        with pytest.raises(InputError, match=message) as refused:
+            pyvda.assimilate(observed, background=background, **common)
+        assert "\n" not in str(refused.value)
+    with pytest.raises(InputError, match="one window after the other"):
+        pyvda.assimilate(ds.isel(time=slice(STEPS, None)), background=analysis, window=4, **common)
