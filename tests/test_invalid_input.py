@@ -200,7 +200,7 @@ def test_scores_are_not_begun_in_vain(folder, tmp_path, monkeypatch, capsys) -> 
     monkeypatch.setattr(importlib.import_module("pyvda.evaluate"), "evaluate", worked)
     common = ["score", analysis, "--truth", folder / "truth.nc"]
     for arguments, message in (
-        ([*common, folder / "obs.nc"], "'analysis'"),
+        ([*common, folder / "obs.nc"], "pyvda assimilate"),
         ([*common, tmp_path / "half.nc"], "'innovation'"),
         ([*common, tmp_path / "missing.nc"], "does not exist"),
         ([*common, "--json", tmp_path / "no" / "s.json"], "create it first"),

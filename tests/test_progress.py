@@ -96,7 +96,7 @@ def run(windows):
     open("/proc/self/clear_refs", "w").write("5")
     before = peak("VmRSS")
     observed = pyvda.open_observations(f"{folder}/obs.nc", chunks={"window": 500})
-    analysis = pyvda.assimilate(observed, iterations=1, block=500)
+    analysis = pyvda.assimilate(observed, model="lorenz63", iterations=1, block=500)
     pyvda.save_analysis(analysis, f"{folder}/analysis.nc")
     return peak("VmHWM") - before
 

@@ -17,12 +17,24 @@ from pyvda.engine.interface import Array
 from pyvda.methods.problem import Problem
 
 
-def of_windows(problem: Problem, x: Array, precision: Array, *covariances: Array, **nodes: int) -> Array:
+def of_windows(
+    problem: Problem,
+    x: Array,
+    precision: Array,
+    background_precision: Array,
+    model_error: Array,
+    *,
+    every: int = 1,
+    substeps: int = 1,
+) -> Array:
     """Return `of_nodes` of the windows with observations and a finite analysis, else NaN."""
     found = unknown(*x.shape[::2])
     if can_be_followed(problem):
         known = problem.has_observations() & np.isfinite(x).all((1, 2))
-        found[known] = of_nodes(problem, x[known], precision[known], *covariances, **nodes)
+        found[known] = of_nodes(
+            problem, x[known], precision[known], background_precision, model_error,
+            every=every, substeps=substeps,
+        )  # fmt: skip
     return found
 
 
