@@ -110,7 +110,8 @@ def test_the_background_may_come_from_a_file(problem: Problem, tmp_path) -> None
     file = tmp_path / "background.npz"
     np.savez(file, mean=known.mean, covariance=known.covariance)
     expected = solve(part, StrongConstraintOptions())
-    found = solve(part, StrongConstraintOptions(background=str(file)))
+    # A given background is for the first step, the climatology for 20 steps before it.
+    found = solve(part, StrongConstraintOptions(background=str(file), background_lead=20))
     np.testing.assert_array_equal(found.x, expected.x)
     np.savez(file, mean=known.mean, variance=1e-8 * np.ones(3))
     found = solve(part, StrongConstraintOptions(background=str(file), background_lead=0))
