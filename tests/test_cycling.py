@@ -43,7 +43,11 @@ def kalman_filter(y: np.ndarray, model_error: float) -> tuple[np.ndarray, np.nda
 
 @pytest.mark.parametrize(
     ("options", "model_error"),
-    [(STATISTICAL, Q), ({"method": "strong-constraint", "starts": "mean"}, 0.0)],
+    [
+        (STATISTICAL, Q),
+        ({"method": "strong-constraint", "starts": "mean"}, 0.0),
+        ({"method": "strong-constraint", "starts": "mean", "model_error": Q * np.eye(3)}, Q),
+    ],
 )
 def test_two_windows_of_a_linear_model_are_one_kalman_filter(options, model_error) -> None:
     """The end of the second is that of a filter over both, and so is its covariance."""
