@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import time
 
-import record
+import store
 
 import pyvda
 from pyvda import scores
@@ -60,7 +60,7 @@ def main() -> None:
                 flush=True,
             )
     if divisor == 1:
-        print(f"\nwritten to {record.write('fsgd_table', {'rows': rows})}")
+        print(f"\nwritten to {store.write('fsgd_table', {'rows': rows})}")
 
 
 if __name__ == "__main__":

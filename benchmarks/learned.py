@@ -1,13 +1,14 @@
-"""One training step and inference with 20 iterations, beside the published way on the same weights.
+"""A training step and inference with 20 iterations, compared with the published form.
 
     python benchmarks/learned.py [--threads N] [--seconds S] [--iterations N] [--device cuda]
 
-Three ways take the same batch in float32 in one process, in turn, with the same threads; of each
-the best counts, as what else the machine does can only add:
+Three implementations process the same batch in float32, in turn, in one process with the same
+number of threads and the same weights. The best time of each counts, because other load can only
+add to it:
 
     published   autograd for the inner gradient, every convolution one of torch's (published.py)
     torch       pyvda without the engine: linear chains multiplied out, hand-derived backward passes
-    julia       the same in the engine's kernels, where these have the prior and the solver (CPU)
+    julia       the same in the engine's kernels, where they support the prior and the solver (CPU)
 
 The losses must agree to 1e-5, of inference as of training, and the gradient by the solver's last
 layer to 5e-2 of its largest entry: in float32 that of 20 iterations is no better itself (in float64
@@ -26,7 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 from published import EndToEnd
-from record import write
+from store import write
 
 from pyvda.cost import VariationalCost
 from pyvda.engine import get_engine

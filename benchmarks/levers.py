@@ -1,10 +1,10 @@
-"""What each lever of a training brings: one is left out at a time.
+"""The effect of each option of a training: one is omitted at a time.
 
     python benchmarks/levers.py [--runs DIR] [--only TEXT]
 
 The model is the GENN with aG-Conv of `lorenz63-blanked`, trained for 30 epochs of 9984 windows (the
-shipped weights for 100). Trainings are kept in DIR and resumed; with --only, those whose name has
-TEXT are. When all are there, docs/results/levers.json is written.
+shipped weights for 100). Trainings are stored in DIR and resumed; with --only, those whose name
+contains TEXT. When all are complete, docs/results/levers.json is written.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 
 The regression, the learned prior and solver and the shooting solver were trained on one pattern,
 those called "gaps" on windows that lack up to six tenths of its data; nothing is trained again
-here. Observed are the test windows' truths with noise of their own.
+here. The truths of the test windows are observed with new noise.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import record
+import store
 import xarray as xr
 
 import pyvda
@@ -267,7 +267,7 @@ def main() -> None:
     )
     if not quick:
         results = {"cores_a_side": cores, "load_before": load, "rows": rows}
-        print(f"written to {record.write('peers', results)}")
+        print(f"written to {store.write('peers', results)}")
 
 
 if __name__ == "__main__":

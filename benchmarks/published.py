@@ -1,8 +1,8 @@
-"""The published way of the learned approach, plainly restated: eqs. (4), (10), (11) and (12).
+"""The published form of the learned approach, restated plainly: eqs. (4), (10), (11) and (12).
 
 The inner gradient comes from autograd with `create_graph=True`, each branch of a bilinear block is
-a convolution of its own, and nothing is multiplied out. Of pyvda's modules it takes the weights
-alone, so that both start from the same and must give the same loss: benchmarks/learned.py measures
+a convolution of its own, and no linear chains are multiplied out. From pyvda it takes only the
+weights, so that both have the same and must give the same loss: benchmarks/learned.py measures
 both, and tests/test_published.py compares their values and gradients.
 """
 

@@ -1,11 +1,11 @@
-"""How many training windows a learned prior and solver needs, beside a regression of its size.
+"""Training windows needed by a learned prior and solver, compared with a regression of its size.
 
     python benchmarks/regimes.py [--runs DIR] [--only TEXT]
 
-Both are trained for about as long on the same windows: few, the paper's number of them, and many or
-ever new ones. The weights that validation windows select are scored on the whole test set.
-Trainings are kept in DIR and resumed; with --only, those whose name has TEXT are. When all are
-there, docs/results/regimes.json is written.
+Both are trained for about the same time on the same windows: few, as many as in the paper, many, or
+new ones in each epoch. The weights selected by validation windows are scored on the whole test set.
+Trainings are stored in DIR and resumed; with --only, those whose name contains TEXT. When all are
+complete, docs/results/regimes.json is written.
 """
 
 from __future__ import annotations

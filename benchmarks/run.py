@@ -1,4 +1,4 @@
-"""What the engine does in a second, beside its baselines, in one run: `make bench`.
+"""The speed of the engine compared with baselines, in one run: `make bench`.
 
 Prints one table and writes benchmarks/results/engine.json. Every line is a ratio on the same
 windows, with the same float type and all cores; times are the best of several.
@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import record
+import store
 from scipy.integrate import solve_ivp
 
 import pyvda
@@ -166,7 +166,7 @@ def lorenz96_rhs(_: float, x: np.ndarray) -> np.ndarray:
 
 def main() -> None:
     """Run everything, print the table, write the JSON."""
-    print(f"{get_engine('julia').info}; {record.machine()['vector_instructions']}\n")
+    print(f"{get_engine('julia').info}; {store.machine()['vector_instructions']}\n")
     rows = [row for case in CASES for row in descent(*case)]
     rows.append(simulation("lorenz63", lorenz63_rhs, 4))
     rows.append(simulation("lorenz96", lorenz96_rhs, 4))
@@ -194,7 +194,7 @@ def main() -> None:
     )
     print(f"FMA peak {counted['fma_peak'] / 1e9:.1f} Gflop/s in float64, all threads")
     results = {"rows": rows, "kernels": counted, "memory": used, "posterior_mean": limit}
-    print(f"written to {record.write('engine', results)}")
+    print(f"written to {store.write('engine', results)}")
 
 
 if __name__ == "__main__":

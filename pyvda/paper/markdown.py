@@ -139,16 +139,16 @@ def _sets(results: dict[str, Any]) -> str:
         )
     text = " ".join(lines) + " In brackets the 95 % bootstrap interval of the mean over windows."
     text += (
-        " (error / σ)²: mean square of the error over the standard deviation that the method gives "
-        "it, 1 where that is right. 4DVar-score and ODE-score are of the method's own Φ; a "
-        "regression has none. The columns called paper have the paper's numbers, all others ours. "
-        "Training windows are distinct true windows, over all runs that the weights come from."
+        " (error / σ)²: mean square of the error divided by the standard deviation that the method "
+        "states, ideally 1. 4DVar-score and ODE-score are under the method's own Φ; a regression "
+        "has none. Columns headed paper show the paper's numbers, all others ours. Training "
+        "windows are distinct true windows, over all runs that the weights come from."
     )
     if len(results["settings"]) > 1:
         text += (
             " The paper's Table 1 was almost certainly made with observations at steps 16 to 184 "
-            "only, the first setting, which its text does not say; the second is what the text "
-            "says. The paper's numbers therefore stand beside the first."
+            "only, which its text does not mention (the first setting); the second setting is that "
+            "of the text. The paper's numbers are therefore shown with the first."
         )
     return text
 

@@ -23,7 +23,7 @@ def notes(results: dict[str, Any], setting: str) -> str:
         if "checkpoint" in entry and not table_cells.elsewhere(entry, setting)
         and entry["scores"]["r_score"]["mean"] is not None
     ]  # fmt: skip
-    found = [other_setting(results, setting), *_yardsticks(learned), _slow(learned)]
+    found = [other_setting(results, setting), *_baselines(learned), _slow(learned)]
     found.append(_clock(scored))
     for name, entry in scored:
         found += [f"{name}: {text}." for text in _of_row(entry)]
@@ -49,11 +49,11 @@ def other_setting(results: dict[str, Any], *settings: str) -> str:
         return ""
     return (
         f"{table_cells.DAGGER} Weights trained for {', '.join(sorted(trained))}, whose "
-        "observations are at other steps: no score of a model that was trained for this setting."
+        "observations are at other steps; not a score of a model trained for this setting."
     )
 
 
-def _yardsticks(learned: Entries) -> list[str]:
+def _baselines(learned: Entries) -> list[str]:
     """Compare rows with each regression, and name those of equal size, windows and minutes."""
     costed = [
         (name, entry) for name, entry in learned
@@ -61,22 +61,22 @@ def _yardsticks(learned: Entries) -> list[str]:
     ]  # fmt: skip
     regressions = [(n, e) for n, e in costed if e.get("solver") == "regression"]
     others = [(n, e) for n, e in costed if e.get("solver") != "regression"]
-    return [_yardstick(name, entry, others) for name, entry in regressions] if others else []
+    return [_baseline(name, entry, others) for name, entry in regressions] if others else []
 
 
-def _yardstick(name: str, yardstick: dict[str, Any], others: Entries) -> str:
-    size, windows, steps, minutes = _costs(yardstick)
+def _baseline(name: str, baseline: dict[str, Any], others: Entries) -> str:
+    size, windows, steps, minutes = _costs(baseline)
     text = (
-        f"Yardstick {name}: R {short(_r(yardstick)['mean'])} with {size} parameters, {windows} "
-        f"training windows, {steps} steps, {minutes} minutes of training{_mirrored(yardstick)}. In "
-        "brackets, of the others: mean difference of R window by window with its 95 % interval; "
+        f"Baseline {name}: R {short(_r(baseline)['mean'])} with {size} parameters, {windows} "
+        f"training windows, {steps} steps, {minutes} minutes of training{_mirrored(baseline)}. In "
+        "brackets, for the other rows: mean paired difference of R with its 95 % interval; "
         "parameters, windows, steps, minutes."
     )
     by_verdict: dict[str, list[str]] = {"better": [], "worse": [], "no difference shown": []}
     equal: list[str] = []
     but_for_time: list[str] = []
     for other, entry in others:
-        found = paired_differences.difference(entry, yardstick)
+        found = paired_differences.difference(entry, baseline)
         verdict = paired_differences.verdict(found)
         apart = f"{table_cells.signed_interval(found)}; " if found is not None else ""
         by_verdict[verdict].append(
@@ -84,7 +84,7 @@ def _yardstick(name: str, yardstick: dict[str, Any], others: Entries) -> str:
             f"{_mirrored(entry)})"
         )
         size_near, windows_near, minutes_near = (
-            _near(a, b) for a, b in zip(_amounts(entry), _amounts(yardstick), strict=True)
+            _near(a, b) for a, b in zip(_amounts(entry), _amounts(baseline), strict=True)
         )
         if size_near and windows_near:
             (equal if minutes_near else but_for_time).append(f"{other} ({verdict})")
@@ -93,7 +93,7 @@ def _yardstick(name: str, yardstick: dict[str, Any], others: Entries) -> str:
             text += f" {verdict.capitalize()}: {'; '.join(listed)}."
     text += f" Of equal size, windows and minutes, within a quarter: {_listed(equal)}."
     if but_for_time:
-        text += f" Of equal size and windows, but for other minutes: {_listed(but_for_time)}."
+        text += f" Of equal size and windows, but other minutes: {_listed(but_for_time)}."
     return text
 
 
@@ -123,7 +123,7 @@ def _near(one: float, other: float) -> bool:
 
 
 def _mirrored(entry: dict[str, Any]) -> str:
-    return ", the mean of two mirrored answers" if entry.get("mirrored") else ""
+    return ", the mean of two mirrored analyses" if entry.get("mirrored") else ""
 
 
 def _slow(learned: Entries) -> str:
@@ -149,10 +149,12 @@ def _clock(scored: Entries) -> str:
     cold = [name for name, entry in scored if not entry.get("warm_up")]
     warm = {entry["warm_up"] for _, entry in scored if entry.get("warm_up")}
     if not warm:
-        return "Seconds are of a single run, and contain compiling and loading in part."
-    text = f"Seconds are of one run, after {max(warm)} windows as a warm-up"
+        return "Seconds are those of a single run and include part of the compiling and loading."
+    text = f"Seconds are those of one run after a warm-up of {max(warm)} windows"
     if cold:
-        text += f"; without one, compiling and loading included in part, of {'; '.join(cold)}"
+        text += (
+            f"; without a warm-up, and so with part of the compiling and loading: {'; '.join(cold)}"
+        )
     return f"{text}."
 
 
@@ -167,7 +169,7 @@ def _of_row(entry: dict[str, Any]) -> list[str]:
     if entry.get("missing"):
         share = f"{100 * entry['missing']:.0f} %"
         found.append(
-            f"trained for files with gaps, up to {share} of the data; here none is missing"
+            f"trained for files with gaps, up to {share} of the data; here no data are missing"
         )
     ended = {k: n for k, n in entry["ended"].items() if k in ("diverged", "doubtful")}
     if ended:

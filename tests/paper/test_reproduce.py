@@ -278,7 +278,7 @@ def test_a_table_from_the_command_line(weights, tmp_path, monkeypatch, capsys) -
     assert "- Not trained: supervised GENN aG-LSTM." in blanked
     assert "- † Weights" in plain
     assert "- † Weights" not in blanked
-    assert "after 16 windows as a warm-up." in text
+    assert "after a warm-up of 16 windows." in text
     assert "not say" in text  # that the paper's setting is not in its text
     assert sorted(p.name for p in out.iterdir()) == ["table1-quick.json", "table1-quick.md"]
 
@@ -614,10 +614,10 @@ def notes_of(entries: dict[str, dict]) -> str:
     return notes.notes({"settings": {"lorenz96": {}}, "rows": rows_of}, "lorenz96")
 
 
-def test_the_yardstick_is_held_against_every_learned_row() -> None:
+def test_the_baseline_is_compared_with_every_learned_row() -> None:
     text = notes_of(
         {
-            "yardstick": learned_entry(1.0, 100, 1000, 10, solver="regression", mirrored=True),
+            "baseline": learned_entry(1.0, 100, 1000, 10, solver="regression", mirrored=True),
             "equal": learned_entry(0.9, 120, 900, 12),
             "longer": learned_entry(1.1, 100, 1000, 20),
             "larger": learned_entry(1.02, 200, 1000, 10, r_scores=r_scores(1.02, 0.2)),
@@ -626,16 +626,16 @@ def test_the_yardstick_is_held_against_every_learned_row() -> None:
             "known": {**learned_entry(0.1, 0, 0, 0), "checkpoint": None, "training": {}},
         }
     )
-    assert "- gaps: trained for files with gaps, up to 60 % of the data; here none" in text
-    (line,) = (line for line in text.splitlines() if line.startswith("- Yardstick"))
+    assert "- gaps: trained for files with gaps, up to 60 % of the data; here no data" in text
+    (line,) = (line for line in text.splitlines() if line.startswith("- Baseline"))
     assert line == (
-        "- Yardstick yardstick: R 1 with 100 parameters, 1000 training windows, 70 steps, 10 "
+        "- Baseline baseline: R 1 with 100 parameters, 1000 training windows, 70 steps, 10 "
         "minutes of training, the mean of two mirrored answers. In brackets, of the others: mean "
         "difference of R window by window with its 95 % interval; parameters, windows, steps, "
         "minutes. Better: equal 0.9 (-0.1 [-0.1, -0.1]; 120, 900, 70, 12). Worse: longer 1.1 "
         "(+0.1 [+0.1, +0.1]; 100, 1000, 70, 20). No difference shown: larger 1.02 (+0.02 [-0.08, "
         "+0.12]; 200, 1000, 70, 10). Of equal size, windows and minutes, within a quarter: equal "
-        "(better). Of equal size and windows, but for other minutes: longer (worse)."
+        "(better). Of equal size and windows, but other minutes: longer (worse)."
     )
 
 
@@ -648,7 +648,7 @@ def test_what_is_slow_and_how_it_was_timed_is_said() -> None:
     assert "The best learned row, slow, is among them." in found
     found = notes_of({"fast": {**fast, "warm_up": 16}, "slow": {**slow, **fast, "seconds": 9.0}})
     assert "row, fast, is not among them" in found
-    assert "after 16 windows as a warm-up; without one" in found
+    assert "after a warm-up of 16 windows; without" in found
     assert "of slow." in found
     assert "of a single run, and contain compiling" in notes_of({"fast": fast})
 

@@ -1,4 +1,4 @@
-"""Where and when a benchmark ran: goes into every JSON beside the numbers."""
+"""Store the results of a benchmark as JSON, with the machine it ran on."""
 
 from __future__ import annotations
 
