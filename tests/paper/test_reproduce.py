@@ -630,8 +630,8 @@ def test_the_baseline_is_compared_with_every_learned_row() -> None:
     (line,) = (line for line in text.splitlines() if line.startswith("- Baseline"))
     assert line == (
         "- Baseline baseline: R 1 with 100 parameters, 1000 training windows, 70 steps, 10 "
-        "minutes of training, the mean of two mirrored answers. In brackets, of the others: mean "
-        "difference of R window by window with its 95 % interval; parameters, windows, steps, "
+        "minutes of training, the mean of two mirrored analyses. In brackets, for the other rows: "
+        "mean paired difference of R with its 95 % interval; parameters, windows, steps, "
         "minutes. Better: equal 0.9 (-0.1 [-0.1, -0.1]; 120, 900, 70, 12). Worse: longer 1.1 "
         "(+0.1 [+0.1, +0.1]; 100, 1000, 70, 20). No difference shown: larger 1.02 (+0.02 [-0.08, "
         "+0.12]; 200, 1000, 70, 10). Of equal size, windows and minutes, within a quarter: equal "
@@ -649,8 +649,8 @@ def test_what_is_slow_and_how_it_was_timed_is_said() -> None:
     found = notes_of({"fast": {**fast, "warm_up": 16}, "slow": {**slow, **fast, "seconds": 9.0}})
     assert "row, fast, is not among them" in found
     assert "after a warm-up of 16 windows; without" in found
-    assert "of slow." in found
-    assert "of a single run, and contain compiling" in notes_of({"fast": fast})
+    assert "loading: slow." in found
+    assert "of a single run and include part of the compiling" in notes_of({"fast": fast})
 
 
 def test_what_the_record_of_a_training_says_is_said() -> None:
