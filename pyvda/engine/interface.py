@@ -15,6 +15,7 @@ from pyvda.engine.data import Array as Array
 from pyvda.engine.data import Minima, Minimum, Posterior, Shooting
 from pyvda.errors import InputError
 from pyvda.models.model import Model
+from pyvda.operators.data import Data
 from pyvda.operators.points import Points
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class Engine(Protocol):
         mask: Array,
         *,
         gradient: bool = True,
-        points: Points | None = None,
+        points: Data | None = None,
     ) -> CostResult:
         """Evaluate (4) and its gradient, in the precision of `x`; all arrays (W, T, D).
 
@@ -144,7 +145,7 @@ class Engine(Protocol):
         step: float,
         iterations: int,
         out: Array | None = None,
-        points: Points | None = None,
+        points: Data | None = None,
     ) -> Array:
         """Return `x` after `iterations` of x ← x - `step` ∂U/∂x, eq. (5).
 
@@ -183,7 +184,7 @@ class Engine(Protocol):
         precision: Array,
         *,
         spread: bool = False,
-        points: Points | None = None,
+        points: Data | None = None,
     ) -> Minimum:
         """Minimise half of (x₁-b)ᵀB⁻¹(x₁-b) + Σ mask/divisor (x-y)² + w Σ |x_{k+1} - M(x_k)|².
 
@@ -216,7 +217,7 @@ class Engine(Protocol):
         growth: int,
         iterations: int,
         tolerance: float,
-        points: Points | None = None,
+        points: Data | None = None,
     ) -> Minima:
         """Minimise ½ |x₀ - b|² in B⁻¹ + ½ Σ (y - x(t))² / R over x₀, for every window and start.
 
@@ -280,7 +281,7 @@ class Engine(Protocol):
         iterations: int = 1,
         reflections: Array | None = None,
         noise: Array | None = None,
-        points: Points | None = None,
+        points: Data | None = None,
         spread: bool = True,
     ) -> tuple[Array, Array | None]:
         """Smooth each window with an ensemble that starts from the same members.
@@ -380,7 +381,7 @@ class Engine(Protocol):
         every: int = 1,
         substeps: int = 1,
         gradient: bool = True,
-        points: Points | None = None,
+        points: Data | None = None,
     ) -> tuple[Array, Array | None]:
         """Return J (W,) that `weak_constraint` minimises and its gradient by the nodes (W, K, D).
 
@@ -411,7 +412,7 @@ class Engine(Protocol):
         background_precision: Array,
         *,
         lead: int = 0,
-        points: Points | None = None,
+        points: Data | None = None,
     ) -> tuple[Array, Array]:
         """Return J (W,) that `strong_constraint` minimises and its gradient (W, D).
 

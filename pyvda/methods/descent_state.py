@@ -81,7 +81,9 @@ def fingerprint(problem: Problem, options: Options, steps: Array) -> str:
     digest.update(problem.engine.info.name.encode())
     batch = problem.batch
     points = () if batch.points is None else vars(batch.points).values()
-    for array in (batch.observation, batch.mask, batch.first_guess, *points):
+    channels = batch.channels
+    more = () if channels is None else (channels.value, channels.weight)
+    for array in (batch.observation, batch.mask, batch.first_guess, *points, *more):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 

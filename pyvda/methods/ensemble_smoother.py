@@ -69,6 +69,7 @@ class EnsembleSmootherOptions(StatisticalOptions):
     """
 
     takes_points: ClassVar[bool] = True
+    takes_channels: ClassVar[bool] = True
 
     members: int = Field(100, ge=3, le=16384)
     inflation: float = Field(1.0, ge=1.0, le=100.0)

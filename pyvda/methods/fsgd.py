@@ -46,6 +46,7 @@ class FSGDOptions(Options):
 
     starts_from_first_guess: ClassVar[bool] = True
     takes_points: ClassVar[bool] = True
+    takes_channels: ClassVar[bool] = True
     resumes: ClassVar[bool] = True
 
     iterations: int = Field(20_000, ge=0)

@@ -65,6 +65,7 @@ class GaussNewtonOptions(CyclingOptions):
 
     starts_from_first_guess: ClassVar[bool] = True
     takes_points: ClassVar[bool] = True
+    takes_channels: ClassVar[bool] = True
 
     form: Literal["weighted", "statistical"] = "weighted"
     iterations: int = Field(200, ge=1)

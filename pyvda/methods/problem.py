@@ -14,7 +14,7 @@ from pyvda.engine.interface import Array
 from pyvda.learned.description import Pattern
 from pyvda.models.model import Model
 from pyvda.names import Status
-from pyvda.operators.points import Points
+from pyvda.operators.data import Data
 from pyvda.progress import Report, silent
 from pyvda.state.batch import Batch
 
@@ -138,9 +138,15 @@ class Problem:
         """Return the windows' numbers in their file, (W,)."""
         return np.arange(len(self.batch)) if self.numbers is None else np.asarray(self.numbers)
 
-    def points(self, windows: Any) -> Points | None:
-        """Return the data at arbitrary times of the chosen windows."""
-        return None if self.batch.points is None else self.batch.points[windows]
+    def points(self, windows: Any) -> Data | None:
+        """Return the data beside the state's components of the chosen windows.
+
+        An observation operator makes either data at arbitrary times or channels, never both.
+        """
+        data: Data | None = self.batch.points
+        if self.batch.channels is not None:
+            data = self.batch.channels
+        return None if data is None else data[windows]
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ the sum of two:
     2 λ₁ max(mask)/n_obs   of the observations,    2 λ₂ (1 + ‖∂Φ‖)²/n   of the dynamics,
 
 n = (T - 1) D. A datum between two steps adds its weight times the squared norm of its operator,
-carried back by Φ. ‖∂Φ‖ stands for the models of the paper: without observations the largest stable
-step on Lorenz-63 and Lorenz-96 is 0.22 n.
+carried back by Φ; a function of the state counts by its derivatives at the first guess. ‖∂Φ‖
+stands for the models of the paper: without observations the largest stable step on Lorenz-63 and
+Lorenz-96 is 0.22 n.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 
 from pyvda.engine.interface import Array
 from pyvda.methods.problem import Problem
+from pyvda.operators.function import Channels
 
 _USUAL = 0.15  # of n / max(λ₁, λ₂): the step where the observations' curvature is small
 _LARGEST = 0.22  # of n, without observations, for λ₂ = 1
@@ -40,7 +42,9 @@ def _heaviest_datum(problem: Problem) -> Array:
     mask = np.asarray(problem.batch.mask, float)
     weight = mask.max(2)
     points = problem.points(slice(None))
-    if points is not None:
+    if isinstance(points, Channels):
+        weight += points.curvature(problem.batch.first_guess)
+    elif points is not None:
         each = np.asarray(points.weight) * (np.asarray(points.operator) ** 2).sum(2)
         rows = np.arange(len(mask))[:, None]
         np.add.at(weight, (rows, np.asarray(points.step)), _SPREADING * each)

@@ -12,6 +12,7 @@ from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.methods.problem import Options, Positive, Problem, Status
 from pyvda.models.model import Model
+from pyvda.operators.function import Channels
 
 # Of right windows; 3.5 standard deviations of the misfit of a thousand data.
 _EXCEEDED = 1 / 2450
@@ -127,7 +128,7 @@ def half_misfit(precision: Array, x: Array, observation: Array) -> Array:
 
 
 def half_point_misfit(problem: Problem, x: Array, variance: float) -> Array:
-    """Return `half_misfit` of the data at arbitrary times, (W,), NaN where x is not finite.
+    """Return `half_misfit` of the data of `Problem.points`, (W,), NaN where x is not finite.
 
     Parameters
     ----------
@@ -135,14 +136,17 @@ def half_point_misfit(problem: Problem, x: Array, variance: float) -> Array:
     variance : float
         R of a datum with weight 1.
     """
-    points = problem.batch.points
+    points = problem.points(slice(None))
     if points is None:
         return np.zeros(len(x))
     finite = np.asarray(np.isfinite(x).all((1, 2)))
-    said = problem.engine.observed(
-        problem.model, problem.cost, np.where(finite[:, None, None], x, 0.0), points
-    )
+    usable = np.where(finite[:, None, None], x, 0.0)
+    if isinstance(points, Channels):
+        said = points.predicted(usable)
+    else:
+        said = problem.engine.observed(problem.model, problem.cost, usable, points)
     squares = np.asarray(points.weight) * (said - np.asarray(points.value)) ** 2
+    squares = squares.reshape(len(x), -1)
     return np.where(finite, 0.5 * squares.sum(1) / variance, np.nan)
 
 

@@ -34,7 +34,7 @@ from pyvda.methods.statistics import (
     without_observations,
 )
 from pyvda.operators.covariance_input import CovarianceOption, as_covariance
-from pyvda.operators.points import nearest_steps
+from pyvda.operators.points import Points, nearest_steps
 
 _WORK = 4_000_000  # numbers in a block of windows: about a second of work
 _APART = 0.1  # climatological standard deviations between two starts from the library
@@ -94,6 +94,7 @@ class StrongConstraintOptions(CyclingOptions):
 
     starts_from_first_guess: ClassVar[bool] = True
     takes_points: ClassVar[bool] = True
+    takes_channels: ClassVar[bool] = True
 
     starts: Literal["library", "climatology", "mean", "first-guess"] | None = None
     count: int = Field(3, ge=1)
@@ -288,7 +289,14 @@ def _all_minima(
 
 def _setting(problem: Problem, options: StrongConstraintOptions) -> _Setting:
     low = problem.model.state_size <= LOW_DIMENSIONAL
-    starts = options.starts or ("first-guess" if problem.warm else "library" if low else "mean")
+    # How likely a library's states make a function's values is not known.
+    usual = "library" if low and problem.batch.channels is None else "mean"
+    starts = options.starts or ("first-guess" if problem.warm else usual)
+    if starts == "library" and problem.batch.channels is not None:
+        raise InputError(
+            "starts is library, which knows components of the state alone, but the observations "
+            "are a function of it; choose starts climatology or mean"
+        )
     if problem.warm and starts != "first-guess":
         raise InputError(
             f"a warm start was given, but starts is {starts}, which would ignore it; leave out one "
@@ -408,7 +416,7 @@ def _starts(
             return np.broadcast_to(prior.mean[:size], shape)
         near, weight = observation[block], precision[block]
         points = problem.points(block)
-        if points is not None:
+        if isinstance(points, Points):
             values, there = nearest_steps(points, steps, size)
             near = np.where(weight > 0, near, values)
             weight = np.maximum(weight, there / variance)

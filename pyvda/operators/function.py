@@ -194,6 +194,25 @@ class Channels:
         """Return how many data each window has, (W,)."""
         return (self.weight > 0).sum((1, 2))
 
+    def weighed(self, factor: float) -> Channels:
+        """Return the data with `factor` times their weights."""
+        return replace(self, weight=factor * self.weight)
+
+    def curvature(self, x: Any) -> np.ndarray:
+        """Return Σ weight |∂h/∂x|² over the channels at states x (W, T, D), (W, T)."""
+        import torch
+
+        state = torch.as_tensor(np.asarray(x, float)).requires_grad_()
+        said = self.operator(state)
+        weight = torch.as_tensor(np.asarray(self.weight, float))
+        total = torch.zeros(weight.shape[:2], dtype=weight.dtype)
+        for k in range(said.shape[-1]):
+            one = said[..., k].sum()
+            (row,) = torch.autograd.grad(one, state, retain_graph=True, allow_unused=True)
+            if row is not None:
+                total += weight[..., k] * row.square().sum(-1)
+        return np.asarray(total.numpy())
+
     def predicted(self, x: Any) -> np.ndarray:
         """Return h of states x (W, T, D), (W, T, K), as numpy."""
         import torch

@@ -9,7 +9,8 @@ import numpy as np
 
 from pyvda.engine.interface import Array, checked_points
 from pyvda.errors import InputError
-from pyvda.operators.points import Points
+from pyvda.operators.data import Data
+from pyvda.operators.function import Channels
 
 _SCHEME_NUMBER = {"euler": 1, "rk4": 4}
 
@@ -23,8 +24,13 @@ def scheme_number(scheme: str) -> int:
     return _SCHEME_NUMBER[scheme]
 
 
-def point_arguments(points: Points | None, x: Array) -> tuple[Any, ...]:
+def point_arguments(points: Data | None, x: Array) -> tuple[Any, ...]:
     """Return `points` of the windows x (W, T, D) as C arguments, in the precision of x."""
+    if isinstance(points, Channels):
+        raise InputError(
+            "the observation operator is a function in torch, which the engine julia cannot call; "
+            "choose the engine torch"
+        )
     if points is None or not points.step.size:
         return (0, None, None, None, None, None)
     windows, steps, size = x.shape

@@ -46,6 +46,7 @@ from pyvda.engine.julia.signatures import prototype
 from pyvda.errors import EngineError, InputError
 from pyvda.models.model import JuliaSource, Model
 from pyvda.models.verdict import Verdict
+from pyvda.operators.data import Data
 from pyvda.operators.points import Points
 
 _FORECAST, _TANGENT_LINEAR, _ADJOINT = 0, 1, 2
@@ -187,7 +188,7 @@ class JuliaEngine:
         mask: Array,
         *,
         gradient: bool = True,
-        points: Points | None = None,
+        points: Data | None = None,
     ) -> CostResult:
         x, observation, mask = checked_problem(model, x, observation, mask)
         terms = np.empty((len(x), 3))
@@ -208,7 +209,7 @@ class JuliaEngine:
         step: float,
         iterations: int,
         out: Array | None = None,
-        points: Points | None = None,
+        points: Data | None = None,
     ) -> Array:
         x, observation, mask = checked_problem(model, x, observation, mask)
         x = x.copy() if out is None else moved(x, out)

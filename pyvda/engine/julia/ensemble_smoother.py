@@ -14,7 +14,7 @@ from pyvda.engine.julia.arguments import (
     scheme_number,
 )
 from pyvda.models.model import Model
-from pyvda.operators.points import Points
+from pyvda.operators.data import Data
 
 if TYPE_CHECKING:
     from pyvda.engine.julia.engine import JuliaEngine
@@ -34,7 +34,7 @@ def ensemble_smoother(
     iterations: int = 1,
     reflections: Array | None = None,
     noise: Array | None = None,
-    points: Points | None = None,
+    points: Data | None = None,
     spread: bool = True,
 ) -> tuple[Array, Array | None]:
     """See `Engine.ensemble_smoother`."""

@@ -14,7 +14,7 @@ from pyvda.engine.julia.arguments import (
     scheme_number,
 )
 from pyvda.models.model import Model
-from pyvda.operators.points import Points
+from pyvda.operators.data import Data
 
 if TYPE_CHECKING:
     from pyvda.engine.julia.engine import JuliaEngine
@@ -37,7 +37,7 @@ def shooting_objective(
     every: int = 1,
     substeps: int = 1,
     gradient: bool = True,
-    points: Points | None = None,
+    points: Data | None = None,
 ) -> tuple[Array, Array | None]:
     """See `Engine.shooting_objective`."""
     windows, steps, size = shape = (*np.shape(x)[:2], model.state_size)
@@ -73,7 +73,7 @@ def strong_objective(
     background_precision: Array,
     *,
     lead: int = 0,
-    points: Points | None = None,
+    points: Data | None = None,
 ) -> tuple[Array, Array]:
     """See `Engine.strong_objective`."""
     windows, steps, size = shape = (*np.shape(observation)[:2], model.state_size)

@@ -15,6 +15,7 @@ from pyvda.engine.julia.arguments import (
     scheme_number,
 )
 from pyvda.models.model import Model
+from pyvda.operators.data import Data
 from pyvda.operators.points import Points
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def strong_constraint(
     growth: int,
     iterations: int,
     tolerance: float,
-    points: Points | None = None,
+    points: Data | None = None,
 ) -> Minima:
     """See `Engine.strong_constraint`."""
     windows, steps, size = shape = np.shape(observation)
@@ -47,7 +48,7 @@ def strong_constraint(
     if estimated:  # no datum is of a parameter
         none = ((0, 0), (0, 0), (0, estimated))
         observation, precision = np.pad(observation, none), np.pad(precision, none)
-        if points is not None:
+        if isinstance(points, Points):
             points = replace(points, operator=np.pad(np.asarray(points.operator), none))
     size = control_size
     starts = checked("starts", starts, (windows, count, size), np.dtype(float))

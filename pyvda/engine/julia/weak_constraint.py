@@ -15,7 +15,7 @@ from pyvda.engine.julia.arguments import (
     scheme_number,
 )
 from pyvda.models.model import Model
-from pyvda.operators.points import Points
+from pyvda.operators.data import Data
 
 if TYPE_CHECKING:
     from pyvda.engine.julia.engine import JuliaEngine
@@ -34,7 +34,7 @@ def weak_constraint(
     precision: Array,
     *,
     spread: bool = False,
-    points: Points | None = None,
+    points: Data | None = None,
 ) -> Minimum:
     """See `Engine.weak_constraint`."""
     windows, steps, _ = np.shape(x)

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from pyvda.cost import VariationalCost
 from pyvda.engine.interface import Array, CostResult, CostSettings, checked_problem, moved
+from pyvda.engine.torch.channels import listed
 from pyvda.engine.torch.steps import Steps
-from pyvda.engine.torch.trajectory import PointData
 from pyvda.models.model import Model
-from pyvda.operators.points import Points
+from pyvda.operators.data import Data
 from pyvda.state.batch import Batch
 
 
@@ -23,7 +23,7 @@ def cost(
     mask: Array,
     *,
     gradient: bool = True,
-    points: Points | None = None,
+    points: Data | None = None,
 ) -> CostResult:
     """See `Engine.cost`."""
     bound = _Cost(model, settings, x, observation, mask, points)
@@ -46,7 +46,7 @@ def descend(
     step: float,
     iterations: int,
     out: Array | None = None,
-    points: Points | None = None,
+    points: Data | None = None,
 ) -> Array:
     """See `Engine.descend`."""
     bound = _Cost(model, settings, x, observation, mask, points)
@@ -80,7 +80,7 @@ class _Cost:
         x: Array,
         observation: Array,
         mask: Array,
-        points: Points | None,
+        points: Data | None,
     ) -> None:
         x, observation, mask = checked_problem(model, x, observation, mask)
         batch = Batch(observation, mask, x).to()
@@ -88,7 +88,7 @@ class _Cost:
         self.start = torch.as_tensor(batch.first_guess)
         prior = _Prediction(self.steps)
         self.bound = VariationalCost(prior, settings.lambda1, settings.lambda2).bind(batch)
-        self.points = PointData.of(points, len(x), model.state_size, x.shape[1], self.start.dtype)
+        self.points = listed(points, len(x), model.state_size, x.shape[1], self.start.dtype)
         if points is not None:
             on_grid = (mask > 0).sum((1, 2))
             count = np.maximum(on_grid + np.asarray(points.counted()), 1)

@@ -21,8 +21,8 @@ from pyvda.engine.torch import (
     weak_constraint,
 )
 from pyvda.engine.torch.arrays import array, tensor
+from pyvda.engine.torch.channels import listed
 from pyvda.engine.torch.steps import Steps
-from pyvda.engine.torch.trajectory import PointData
 from pyvda.models.model import Model
 from pyvda.operators.points import Points
 
@@ -50,7 +50,7 @@ class TorchEngine:
         """See `Engine.observed`."""
         windows, length, size = shape = (*np.shape(x)[:2], model.state_size)
         states = tensor(checked("x", x, shape, np.dtype(float)))
-        data = PointData.of(points, windows, size, length)
+        data = listed(points, windows, size, length)
         if data is None:
             return np.zeros(points.step.shape)
         with torch.no_grad():

@@ -22,10 +22,10 @@ from torch import Tensor
 
 from pyvda.engine.interface import Array, CostSettings, checked
 from pyvda.engine.torch.arrays import array, tensor
+from pyvda.engine.torch.channels import ListedData, listed
 from pyvda.engine.torch.steps import Steps
-from pyvda.engine.torch.trajectory import PointData
 from pyvda.models.model import Model
-from pyvda.operators.points import Points
+from pyvda.operators.data import Data
 
 _REAL = np.dtype(float)
 
@@ -43,7 +43,7 @@ def ensemble_smoother(
     iterations: int = 1,
     reflections: Array | None = None,
     noise: Array | None = None,
-    points: Points | None = None,
+    points: Data | None = None,
     spread: bool = True,
 ) -> tuple[Array, Array | None]:
     """See `Engine.ensemble_smoother`."""
@@ -60,7 +60,7 @@ def ensemble_smoother(
         errors = tensor(checked("noise", noise, sized, _REAL)).mT
         if depth:
             raise ValueError(f"depth is {depth}, expected 0 with noise")
-    data = PointData.of(points, shape[0], shape[2], shape[1])
+    data = listed(points, shape[0], shape[2], shape[1])
     mean, stdev = np.full(shape, np.nan), np.full(shape, np.nan)
     with torch.no_grad():
         for w in range(len(mean)):
@@ -113,7 +113,7 @@ class _Window:
         depth: int,
         iterations: int,
         noise: Tensor | None,
-        points: PointData | None,
+        points: ListedData | None,
     ) -> None:
         self.steps, self.observation, self.precision = steps, observation, precision
         self.reflections, self.inflation = reflections, inflation

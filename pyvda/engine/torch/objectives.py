@@ -10,11 +10,12 @@ import torch
 
 from pyvda.engine.interface import Array, CostSettings, checked
 from pyvda.engine.torch.arrays import array, quadratic, tensor
+from pyvda.engine.torch.channels import listed
 from pyvda.engine.torch.shooting import ShootingCost, as_model_precision
 from pyvda.engine.torch.steps import Steps
-from pyvda.engine.torch.trajectory import PointData, follow
+from pyvda.engine.torch.trajectory import follow
 from pyvda.models.model import Model
-from pyvda.operators.points import Points
+from pyvda.operators.data import Data
 
 _REAL = np.dtype(float)
 
@@ -33,7 +34,7 @@ def shooting_objective(
     every: int = 1,
     substeps: int = 1,
     gradient: bool = True,
-    points: Points | None = None,
+    points: Data | None = None,
 ) -> tuple[Array, Array | None]:
     """See `Engine.shooting_objective`."""
     windows, length, size = shape = (*np.shape(x)[:2], model.state_size)
@@ -44,7 +45,7 @@ def shooting_objective(
         tensor(checked("background", background, (windows, size), _REAL)),
         tensor(checked("background_precision", background_precision, (size, size), _REAL)),
         min(every, length),
-        PointData.of(points, windows, size, length),
+        listed(points, windows, size, length),
         as_model_precision(model_precision, size),
     )
     nodes = cost.nodes(tensor(checked("x", x, shape, _REAL))).requires_grad_(gradient)
@@ -62,7 +63,7 @@ def strong_objective(
     background_precision: Array,
     *,
     lead: int = 0,
-    points: Points | None = None,
+    points: Data | None = None,
 ) -> tuple[Array, Array]:
     """See `Engine.strong_objective`."""
     windows, length, size = shape = (*np.shape(observation)[:2], model.state_size)
@@ -74,7 +75,7 @@ def strong_objective(
     steps = Steps(model, settings)
     states = follow(steps, x, lead + length)[:, lead:]
     J = quadratic(B_inverse, x - b) + (c * (states - y).square()).sum((1, 2))
-    data = PointData.of(points, windows, size, length)
+    data = listed(points, windows, size, length)
     if data is not None:
         J = J + data.squares(data.predicted(steps, states)).sum(1)
     J = J / 2

@@ -19,8 +19,9 @@ from torch import Tensor
 from pyvda.engine.interface import Array, checked
 from pyvda.engine.torch.arrays import quadratic, tensor
 from pyvda.engine.torch.block_tridiagonal import Factors
+from pyvda.engine.torch.channels import ListedData
 from pyvda.engine.torch.steps import Steps
-from pyvda.engine.torch.trajectory import PointData, follow, follow_linearised
+from pyvda.engine.torch.trajectory import follow, follow_linearised
 
 
 def as_model_precision(given: Array | None, size: int) -> Tensor | None:
@@ -79,7 +80,7 @@ class ShootingCost:
     background: Tensor
     precision: Tensor
     every: int
-    points: PointData | None = None
+    points: ListedData | None = None
     model_precision: Tensor | None = None
 
     def __getitem__(self, windows: Tensor) -> ShootingCost:

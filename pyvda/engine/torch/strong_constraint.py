@@ -19,11 +19,13 @@ from torch import Tensor
 from pyvda.engine.data import Minima
 from pyvda.engine.interface import Array, CostSettings, checked, estimated_parameters
 from pyvda.engine.torch.arrays import array, cholesky, quadratic, tensor
+from pyvda.engine.torch.channels import ListedData, listed
 from pyvda.engine.torch.steps import Steps
-from pyvda.engine.torch.trajectory import PointData, advanced, follow_linearised
+from pyvda.engine.torch.trajectory import advanced, follow_linearised
 from pyvda.models.model import Model
 from pyvda.names import Status
-from pyvda.operators.points import Points
+from pyvda.operators.data import Data
+from pyvda.operators.function import Channels
 
 _LOOSE = 0.1  # decrement at which a window that has not its full length is grown
 _LOST_IN_SUM = 1e-12  # relative to J: a smaller decrease is not seen
@@ -46,7 +48,7 @@ def strong_constraint(
     growth: int,
     iterations: int,
     tolerance: float,
-    points: Points | None = None,
+    points: Data | None = None,
 ) -> Minima:
     """See `Engine.strong_constraint`."""
     windows, length, _ = shape = np.shape(observation)
@@ -66,7 +68,10 @@ def strong_constraint(
         cost = StrongCost(
             steps, tensor(np.repeat(y, count, axis=0)), tensor(np.repeat(c, count, axis=0)),
             tensor(background), tensor(B_inverse), lead,
-            PointData.of(_repeated(data, count, estimated), len(x) * count, size, length),
+            listed(
+                _repeated(data, count, estimated), len(x) * count, size, length,
+                state_size=model.state_size,
+            ),
         )  # fmt: skip
         run = _Minimisations(
             cost, tensor(x.reshape(-1, size)), 1 / tensor(variance), growth, iterations, tolerance
@@ -104,10 +109,12 @@ def trajectories(
         return array(states), array(carried.square().sum(-1).sqrt())
 
 
-def _repeated(points: Points | None, count: int, estimated: int) -> Points | None:
+def _repeated(points: Data | None, count: int, estimated: int) -> Data | None:
     """Return the data of every window for each of its starts; no datum is of a parameter."""
     if points is None:
         return None
+    if isinstance(points, Channels):
+        return points[np.repeat(np.arange(len(points.value)), count)]
     operator = np.pad(np.asarray(points.operator), ((0, 0), (0, 0), (0, estimated)))
     widened = replace(points, operator=operator)
     return widened[np.repeat(np.arange(len(operator)), count)]
@@ -132,7 +139,7 @@ class StrongCost:
         background: Tensor,
         background_precision: Tensor,
         lead: int,
-        points: PointData | None,
+        points: ListedData | None,
     ) -> None:
         self.steps, self.lead, self.points = steps, lead, points
         self.observation, self.precision = observation, precision

@@ -9,6 +9,8 @@ through the arithmetic together; each has its own damping and stops on its own.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -16,12 +18,12 @@ from torch import Tensor
 from pyvda.engine.data import GIVEN_UP, Minimum, Shooting
 from pyvda.engine.interface import Array, CostSettings, checked
 from pyvda.engine.torch.arrays import array, tensor
+from pyvda.engine.torch.channels import listed
 from pyvda.engine.torch.shooting import ShootingCost, as_model_precision
 from pyvda.engine.torch.steps import Steps
-from pyvda.engine.torch.trajectory import PointData
 from pyvda.models.model import Model
 from pyvda.names import Status
-from pyvda.operators.points import Points
+from pyvda.operators.data import Data
 
 _FIRST_DAMPING, _SMALLEST_DAMPING, _LARGEST_DAMPING = 1e-2, 1e-6, 1e12
 _ROUNDING = 1e-13  # relative rise of a cost that rounding may cause
@@ -40,7 +42,7 @@ def weak_constraint(
     precision: Array,
     *,
     spread: bool = False,
-    points: Points | None = None,
+    points: Data | None = None,
 ) -> Minimum:
     """See `Engine.weak_constraint`."""
     windows, length, _ = np.shape(x)
@@ -48,11 +50,9 @@ def weak_constraint(
     shape = (windows, length, size)
     start = tensor(checked("x", x, shape, _REAL))
     divide = tensor(checked("divisor", divisor, (windows,), _REAL))
-    data = PointData.of(points, windows, size, length)
+    data = listed(points, windows, size, length)
     if data is not None:
-        data = PointData(
-            data.step, data.fraction, data.value, data.weight / divide[:, None], data.operator
-        )
+        data = replace(data, weight=data.weight / divide[:, None])
     cost = ShootingCost(
         Steps(model, settings, shooting.substeps),
         tensor(checked("observation", observation, shape, _REAL)),
