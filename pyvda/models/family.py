@@ -59,7 +59,7 @@ class Family:
     name, summary : str
         `summary` is a line for lists of models: what it is and its source.
     julia : str
-        Name of the struct in `julia/src/models/zoo/`.
+        Name of the struct in `julia/src/models/zoo/`; "" for a model in torch alone.
     parameters : mapping of str to float
         Names and defaults, in the order of the struct's fields, before the sizes.
     sizes : mapping of str to (int, int)
@@ -80,6 +80,8 @@ class Family:
         Model time units between two states of a sample from the attractor.
     least_parameters : mapping of str to float
         Exclusive lower bounds, where the equations have some.
+    nonzero : tuple of str
+        Parameters that the equations divide by.
     default : bool
         Whether this model stands in where none is named.
     """
@@ -101,6 +103,7 @@ class Family:
     symmetries: tuple[Symmetry, ...] = ()
     trainable: TrainableForm | None = None
     least_parameters: Mapping[str, float] = field(default_factory=dict)
+    nonzero: tuple[str, ...] = ()
     default: bool = False
 
     def model(self, **given: Any) -> Model:
@@ -122,6 +125,11 @@ class Family:
                     f"the parameter {name} of {self.name} is {parameters[name]}, expected more "
                     f"than {least}"
                 )
+        for name in self.nonzero:
+            if parameters[name] == 0:
+                raise InputError(
+                    f"the parameter {name} of {self.name} is 0, expected another value"
+                )
         sizes = {
             name: whole(f"the size {name} of {self.name}", given.get(name, default), least)
             for name, (default, least) in self.sizes.items()
@@ -137,7 +145,7 @@ class Family:
             tuple(fields.items()),
             space,
             self.kind,
-            JuliaSource("", "", self.julia),
+            JuliaSource("", "", self.julia) if self.julia else None,
             self._torch(),
             None if self.start is None else self.start(**fields),
             self.spinup,

@@ -1,0 +1,53 @@
+"""Linear advection around a circle, by central differences on a grid of spacing 1.
+
+    dx_i/dt = −speed (x_{i+1} − x_{i−1}) / 2
+
+The tendency is antisymmetric: the sum of squares is constant, and with it the analysis of a linear
+Gaussian problem is known (Kalman). Reference: the wave number k turns by speed · sin(2πk/N) radians
+a unit of time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pyvda.models.family import Family
+from pyvda.models.model import Start
+from pyvda.models.symmetry import Rotation
+from pyvda.state.space import flat
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def tendency(x: Tensor, speed: Any) -> Tensor:
+    """Return dx/dt at the states x, (..., D)."""
+    return -0.5 * speed * (x.roll(-1, -1) - x.roll(1, -1))
+
+
+def tangent_linear(x: Tensor, dx: Tensor, speed: Any) -> Tensor:
+    """Return M dx, (..., D)."""
+    return -0.5 * speed * (dx.roll(-1, -1) - dx.roll(1, -1))
+
+
+def adjoint(x: Tensor, dy: Tensor, speed: Any) -> Tensor:
+    """Return Mᵀ dy, (..., D)."""
+    return 0.5 * speed * (dy.roll(-1, -1) - dy.roll(1, -1))
+
+
+FAMILY = Family(
+    name="advection",
+    summary="linear advection on a circle, 40 components",
+    julia="",
+    parameters={"speed": 1.0},
+    sizes={"state_size": (40, 5)},
+    state_space=lambda state_size: flat(state_size),
+    time_step=0.1,
+    function=tendency,
+    tangent_linear=tangent_linear,
+    adjoint=adjoint,
+    start=lambda **fields: Start((0.0,), 1.0),
+    spinup=0.0,
+    interval=1.0,
+    symmetries=(Rotation(),),
+)
