@@ -54,7 +54,6 @@ end
 # Julia is writing a package image: the only time at which this file does anything.
 if ccall(:jl_generating_output, Cint, ()) == 1 && VERSION >= v"1.9"
     println(stderr, "pyvda: compiling its Julia code for this machine, once: about half a minute")
-    run_once(Lorenz63(10.0, 28.0, 8 / 3), 0.01)
-    run_once(Lorenz96(8.0, 40), 0.05)
+    foreach(((m, h),) -> run_once(m, h), PRECOMPILED)
     foreach(run_learned_once, (Float32, Float64))
 end

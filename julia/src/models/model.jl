@@ -50,6 +50,9 @@ abstract type LargeModel <: Model end
 abstract type VectorModel <: Model end
 const ArrayModel = Union{LargeModel,VectorModel}
 
+"Models of the zoo with a time step, whose methods are compiled with the package: see precompile.jl."
+const PRECOMPILED = Tuple{Model,Float64}[]
+
 "    variables(M) -> the names of the model's variables"
 function variables end
 variables(::Type{<:LargeModel}) = ("x",)

@@ -1,6 +1,7 @@
 """Kuramoto-Sivashinsky against an implicit solver by SciPy, and the variance of its attractor."""
 
 import numpy as np
+import pytest
 import torch
 from scipy.integrate import solve_ivp
 
@@ -55,6 +56,7 @@ def test_the_length_can_be_differentiated() -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_mean_is_conserved_and_the_variance_is_the_attractor_s() -> None:
     model = get_model("kuramoto-sivashinsky")
     start = np.random.default_rng(0).standard_normal((16, 64))

@@ -42,3 +42,5 @@ end
 
 "    parameter_adjoint(m, x, v) -> (∂f/∂θ)ᵀ v"
 @inline parameter_adjoint(::Lorenz63, (x₁, x₂, x₃), (v₁, v₂, v₃)) = (v₁ * (x₂ - x₁), v₂ * x₁, -(v₃ * x₃))
+
+push!(PRECOMPILED, (Lorenz63(10.0, 28.0, 8 / 3), 0.01))

@@ -36,3 +36,5 @@ dimensions(m::Lorenz96) = (site = m.D,)
     end
     return (F̄,)
 end
+
+push!(PRECOMPILED, (Lorenz96(8.0, 40), 0.05))
