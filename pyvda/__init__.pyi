@@ -6,8 +6,8 @@ from .engine import get_engine as get_engine
 from .errors import EngineError as EngineError
 from .errors import InputError as InputError
 from .evaluate import evaluate as evaluate
-from .io.netcdf import open_observations as open_observations
-from .io.netcdf import save_analysis as save_analysis
+from .io.open import open_observations as open_observations
+from .io.save import save_analysis as save_analysis
 from .io.tables import on_grid as on_grid
 from .learned.shipped import load as load
 from .models.from_julia import julia_model as julia_model

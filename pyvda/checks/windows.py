@@ -8,8 +8,8 @@ import numpy as np
 import xarray as xr
 
 from pyvda import names, twin
-from pyvda.errors import InputError
-from pyvda.io import netcdf, tables
+from pyvda.io import tables
+from pyvda.io.time_step import model_time_step
 from pyvda.models.model import Model
 from pyvda.models.registry import presets
 from pyvda.state import windows
@@ -52,17 +52,10 @@ def own_windows(
     InputError
         When the state has another size than the model's, or windows are to be cut again.
     """
-    size = observations.sizes[names.STATE]
-    if size != model.state_size:
-        raise InputError(
-            f"the observations have a state of {size} components, {model.name} has "
-            f"{model.state_size}; choose the model that they are of"
-        )
+    windows.check_state_size(observations, model.state_size, model.name)
     observations = tables.located(observations)
     observations, _ = windows.in_windows(observations, window)
-    step = time_step or netcdf.time_step(observations) or model.time_step
-    if not step > 0:
-        raise InputError(f"the time step is {step}, expected a positive number")
+    step = model_time_step(observations, time_step, model, usual=True)
     variance = windows.reference_variance(observations)
     count = observations.sizes[names.WINDOW]
     chosen = np.unique(np.linspace(0, count - 1, _OWN_WINDOWS).astype(int))

@@ -3,7 +3,8 @@
 The netCDF library reads zeros, without any error, where a classic file (CDF-1, 2 or 5) was cut
 short: a download that broke off would look like observations of zero. So we read the header, whose
 grammar is in the appendix "File Format Specifications" of the netCDF user's guide, and compare the
-file's size with what it announces. (HDF5 does this itself.)
+file's size with what it announces. (HDF5 does this itself; `scipy.io.netcdf_file` does it for CDF-1
+and 2, but cannot read CDF-5.)
 """
 
 from __future__ import annotations
