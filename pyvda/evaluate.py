@@ -84,17 +84,17 @@ def check(
     InputError
         As `evaluate`.
     """
-    model, time_step = _model(analysis, model)
-    truth, analysis = restacked(truth, analysis), restacked(analysis)
+    truth, whole = restacked(truth, analysis), restacked(analysis)
     for ds, name, hint in (
-        (analysis, names.ANALYSIS, "`pyvda assimilate`"),
-        (analysis, names.INNOVATION, "`pyvda assimilate`"),
+        (whole, names.ANALYSIS, "`pyvda assimilate`"),
+        (whole, names.INNOVATION, "`pyvda assimilate`"),
         (truth, names.TRUTH, "`pyvda simulate`"),
     ):
         if name not in ds:
             raise InputError(f"the file has no variable {name!r}; give one made by {hint}")
-    paired(truth[names.TRUTH], analysis[names.ANALYSIS])
-    return model, time_step
+    found = _model(whole, model)
+    paired(truth[names.TRUTH], whole[names.ANALYSIS])
+    return found
 
 
 def _windows(array: xr.DataArray) -> Array:
@@ -130,10 +130,9 @@ def _model(analysis: xr.Dataset, given: Model | None) -> tuple[Model, float]:
             f"the file says that its time step is {time_step} (attribute pyvda_configuration), "
             "expected a positive number; give the file as `pyvda assimilate` made it"
         )
-    found = restacked(analysis)
-    if names.ANALYSIS in found and found[names.ANALYSIS].shape[-1] != size:
+    if analysis[names.ANALYSIS].shape[-1] != size:
         raise InputError(
-            f"the analysis has a state of {found[names.ANALYSIS].shape[-1]} components, but says "
-            f"that it was made with {name} of {size}; give the file as `pyvda assimilate` made it"
+            f"the analysis has a state of {analysis[names.ANALYSIS].shape[-1]} components, but "
+            f"says that it was made with {name} of {size}; give one that `pyvda assimilate` made"
         )
     return model, time_step

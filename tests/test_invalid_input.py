@@ -13,6 +13,7 @@ import pyvda
 from pyvda.cli.main import main
 from pyvda.errors import InputError
 from pyvda.io import netcdf
+from pyvda.io import open as opening
 from pyvda.io.netcdf import open_dataset
 from pyvda.learned.patterns import PatternWarning
 from pyvda.methods import METHODS
@@ -200,7 +201,7 @@ def test_scores_are_not_begun_in_vain(folder, tmp_path, monkeypatch, capsys) -> 
     monkeypatch.setattr(importlib.import_module("pyvda.evaluate"), "evaluate", worked)
     common = ["score", analysis, "--truth", folder / "truth.nc"]
     for arguments, message in (
-        ([*common, folder / "obs.nc"], "pyvda assimilate"),
+        ([*common, folder / "obs.nc"], "'analysis'"),
         ([*common, tmp_path / "half.nc"], "'innovation'"),
         ([*common, tmp_path / "missing.nc"], "does not exist"),
         ([*common, "--json", tmp_path / "no" / "s.json"], "create it first"),
@@ -217,8 +218,8 @@ def test_a_series_in_blocks(folder, tmp_path, monkeypatch) -> None:
     state = ["--state", tmp_path / "state"]
     assert run(monkeypatch, *common, *state, "--block", 2, "-o", tmp_path / "blocks.nc") == 0
     assert sorted(p.name for p in tmp_path.glob("state*")) == ["state", "state.2", "state.4"]
-    monkeypatch.setattr(netcdf, "_IN_MEMORY_BYTES", 1000)
-    monkeypatch.setattr(netcdf, "_SERIES_STEPS", 300)
+    monkeypatch.setattr(opening, "_IN_MEMORY_BYTES", 1000)
+    monkeypatch.setattr(opening, "_SERIES_STEPS", 300)
     assert run(monkeypatch, *common, "-o", tmp_path / "large.nc") == 0
     whole = open_dataset(tmp_path / "whole.nc")
     for name in ("blocks.nc", "large.nc"):
@@ -243,15 +244,15 @@ def test_a_large_zarr_store_is_read_in_blocks(folder, tmp_path, monkeypatch) -> 
     assert run(monkeypatch, *common) == 0
     assert sizes == [5]
     sizes.clear()
-    monkeypatch.setattr(netcdf, "_IN_MEMORY_BYTES", 1000)
-    monkeypatch.setattr(netcdf, "_BLOCK_WINDOWS", 3)
+    monkeypatch.setattr(opening, "_IN_MEMORY_BYTES", 1000)
+    monkeypatch.setattr(opening, "_BLOCK_WINDOWS", 3)
     assert run(monkeypatch, *common) == 0
     assert sorted(sizes) == [2, 3]
 
 
 @pytest.mark.parametrize("limit", [1 << 30, 1000])
 def test_blocks_with_a_truth(limit, folder, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(netcdf, "_IN_MEMORY_BYTES", limit)
+    monkeypatch.setattr(opening, "_IN_MEMORY_BYTES", limit)
     for name, file in (("obs.nc", "truth.nc"), ("series.nc", "long.nc")):
         more: list[object] = []
         if name == "series.nc":
