@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import xarray as xr
+from fields import advection
+from scipy.interpolate import RegularGridInterpolator
 
 import pyvda
 from pyvda.errors import InputError
@@ -126,3 +128,51 @@ def test_methods_without_point_observations_say_so(observed, method):
 def test_something_else_than_an_operator_is_refused(observed):
     with pytest.raises(InputError, match="operator"):
         pyvda.assimilate(observed, operator=np.eye(3))
+
+
+@pytest.fixture(scope="module")
+def field():
+    """A field that moves along x on a circle, (12, y, x)."""
+    start = np.random.default_rng(0).normal(size=(4, 5))
+    return np.stack([np.roll(start, k, -1) for k in range(12)])
+
+
+FIELD_METHODS = [
+    ("gauss-newton", {}),
+    ("strong-constraint", {"observation_variance": 1e-4}),
+    ("ensemble-smoother", {"observation_variance": 1e-4, "members": 50}),
+]
+
+
+@pytest.mark.parametrize(("method", "options"), FIELD_METHODS)
+def test_a_model_of_fields_takes_a_variable_with_its_dimensions(field, method, options):
+    rng = np.random.default_rng(1)
+    y = np.where(rng.random(field.shape) < 0.4, field + 0.01 * rng.normal(size=field.shape), np.nan)
+    ds = xr.Dataset(
+        {"u": (("x", "time", "y"), y.transpose(2, 0, 1), {"units": "m"})},
+        {"time": np.arange(12.0), "x": ("x", 10.0 * np.arange(5), {"units": "km"})},
+    )
+    found = pyvda.assimilate(ds, model=advection(), method=method, **options)
+    assert found.u.dims == ("x", "time", "y")
+    assert found.u.attrs["units"] == "m"
+    xr.testing.assert_identical(found.x, ds.x)
+    np.testing.assert_allclose(found.u.transpose("time", "y", "x"), field, atol=0.05)
+    np.testing.assert_array_equal(found.u_flag == 1, np.isfinite(ds.u))
+
+
+def test_points_in_a_field_bring_it_back_on_the_models_coordinates(field):
+    rng = np.random.default_rng(2)
+    x = 10.0 * np.arange(5)
+    time, at_y, at_x = rng.integers(0, 12, 300), rng.uniform(0, 3, 300), rng.uniform(0, 40, 300)
+    values = [
+        float(RegularGridInterpolator((np.arange(4.0), x), field[t])((b, a)))
+        for t, b, a in zip(time, at_y, at_x, strict=True)
+    ]
+    columns = {"time": time.astype(float), "y": at_y, "x": at_x}
+    table = xr.Dataset({"v": ("obs", values)}, {n: ("obs", c) for n, c in columns.items()})
+    found = pyvda.assimilate(
+        table, model=advection(), method="strong-constraint", observation_variance=1e-4,
+        operator=Interpolation({"x": x}, start=0.0, stop=11.0),
+    )  # fmt: skip
+    np.testing.assert_allclose(found.u.transpose("time", "y", "x"), field, atol=1e-3)
+    np.testing.assert_array_equal(found.x, x)
