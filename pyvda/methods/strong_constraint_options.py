@@ -1,0 +1,183 @@
+"""Options of strong-constraint 4D-Var, and their defaults for a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from pyvda import names
+from pyvda.climate.background import is_name
+from pyvda.climate.library import LOW_DIMENSIONAL
+from pyvda.engine.interface import Array
+from pyvda.errors import InputError
+from pyvda.methods.problem import Positive, Problem, Seed
+from pyvda.methods.statistics import CyclingOptions
+from pyvda.operators.covariance_input import CovarianceOption, as_covariance
+
+ONE_START = ("mean", "first-guess")
+"""Values of `starts` that are a single state."""
+_LEAD = 20  # steps of the default lead
+
+
+class StrongConstraintOptions(CyclingOptions):
+    """Options of strong-constraint 4D-Var.
+
+    Attributes
+    ----------
+    starts : {"library", "climatology", "mean", "first-guess"}, optional
+        The likeliest states of a library; climatological states; the background's mean; the state
+        of a library whose trajectory is nearest to the first guess (of other models the first
+        guess at t₀). The last two are one start. Default: "first-guess" with a warm start, else
+        "library" for low-dimensional models, else "mean".
+    count : int
+        Number of starts; the minimum of least cost is kept.
+    growth : int, optional
+        Steps by which the window grows (quasi-static); 0: the whole window at once. Default: 0 from
+        a library or a first guess, else 16.
+    background : str
+        "climatology" (Gaussian), "flat" (none), or a file: see
+        `pyvda.climate.background.get_background`.
+    background_lead : int, optional
+        Steps before the window at which the background stands. Default: 0 for a given one; for the
+        climatology 20 for low-dimensional models, so that the flow brings it onto the attractor,
+        else 0.
+    members : int
+        Of the library, mirrored ones included.
+    iterations : int
+        Of Gauss-Newton, at most so many for a start and a length of the window.
+    tolerance : float
+        On twice what the cost could still fall by.
+    seed : int
+        Of the climatological starts.
+    parameters : bool or "shared"
+        Whether the model's parameters belong to the control, too: of each window its own, or one
+        vector that all windows share which are assimilated together (those of a block, where a file
+        is read in blocks). Their deviation counts the observations' errors alone; of hundreds of
+        windows it is small, and that a minimum is not the mean (1-2 %) then counts for more.
+    minima : bool
+        Keep every distinct minimum that the starts led to, not the best alone: objective and first
+        state, `(window, minimum)`, the least first and NaN behind the last.
+    model_error : float, (D,), (D, D), str or Covariance, optional
+        Q, in the state's units squared: the covariance of an error that the model makes at every
+        step, which then belongs to the control (`pyvda.methods.forcing`). The minima of the exact
+        model are the first guesses, the background stands at t₀, and `tolerance` is relative to the
+        first gradient norm. Default: the model is exact.
+    parameter_stdev : float
+        Of their Gaussian prior, relative to the model's values, around which it stands.
+    observation_variance : float, optional
+        See `StatisticalOptions`.
+    """
+
+    starts_from_first_guess: ClassVar[bool] = True
+    takes_points: ClassVar[bool] = True
+    takes_channels: ClassVar[bool] = True
+
+    starts: Literal["library", "climatology", "mean", "first-guess"] | None = None
+    count: int = Field(3, ge=1)
+    growth: int | None = Field(None, ge=0)
+    background_lead: int | None = Field(None, ge=0, le=1000)
+    members: int = Field(120_000, ge=100, le=20_000_000)
+    iterations: int = Field(100, ge=1)
+    tolerance: float = Field(1e-8, gt=0)
+    seed: Seed = 0
+    parameters: bool | Literal["shared"] = False
+    parameter_stdev: Positive = 0.1
+    minima: bool = False
+    model_error: CovarianceOption | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> StrongConstraintOptions:
+        for name in ("parameters", "minima", "background_lead"):
+            if self.model_error is not None and getattr(self, name):
+                raise ValueError(
+                    f"{name} cannot be combined with model_error; leave out one of them"
+                )
+        return self
+
+    def has_stdev(self) -> bool:
+        """Tell whether the method gives the analysis a standard deviation."""
+        return True
+
+    def window_outputs(self) -> tuple[str, ...]:
+        """Return the names of `Solution.per_window`."""
+        of_parameters = names.OF_PARAMETERS if self.parameters else ()
+        of_minima = names.OF_MINIMA if self.minima else ()
+        # With the parameters estimated the state alone does not follow from its covariance.
+        final = (names.FINAL_COVARIANCE,) if self.final_covariance and not self.parameters else ()
+        return (names.OBJECTIVE, names.CHI_SQUARE_LIMIT, *of_parameters, *of_minima, *final)
+
+    def model_error_per_step(self, state_size: int) -> Array:
+        """Return the covariance (D, D) that the model adds to a state's error in a step."""
+        if self.model_error is None:
+            return np.zeros((state_size, state_size))
+        return as_covariance(self.model_error, state_size, "model_error").dense()
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The options that have defaults, with these filled in for a problem.
+
+    Attributes
+    ----------
+    starts : str
+    count : int
+    growth : int
+    lead : int
+        `background_lead`.
+    """
+
+    starts: str
+    count: int
+    growth: int
+    lead: int
+
+
+def setting_of(problem: Problem, options: StrongConstraintOptions) -> Setting:
+    """Fill in the defaults of the options.
+
+    Raises
+    ------
+    InputError
+        Options contradict each other or the warm start.
+    """
+    low = problem.model.state_size <= LOW_DIMENSIONAL
+    # How likely a library's states make a function's values is not known.
+    usual = "library" if low and problem.batch.channels is None else "mean"
+    starts = options.starts or ("first-guess" if problem.warm else usual)
+    if starts == "library" and problem.batch.channels is not None:
+        raise InputError(
+            "starts is library, which knows components of the state alone, but the observations "
+            "are a function of it; choose starts climatology or mean"
+        )
+    if problem.warm and starts != "first-guess":
+        raise InputError(
+            f"a warm start was given, but starts is {starts}, which would ignore it; leave out one "
+            "of them"
+        )
+    if starts in ONE_START and options.count > 1 and "count" in options.model_fields_set:
+        raise InputError(
+            f"count is {options.count}, but starts {starts} is one start; leave out count, or "
+            "choose starts library or climatology"
+        )
+    at_once = starts in ("library", "first-guess")
+    growth = (0 if at_once else 16) if options.growth is None else options.growth
+    count = 1 if starts in ONE_START else options.count
+    return Setting(starts, count, growth, _lead(problem, options))
+
+
+def _lead(problem: Problem, options: StrongConstraintOptions) -> int:
+    """Return the steps from the control to the window's first.
+
+    The climatology holds at any time, so that it can stand before the window, and the flow brings
+    the control onto the attractor. A background of the user's own is that of the first step.
+    """
+    if options.model_error is not None:
+        return 0
+    if options.background_lead is not None:
+        return options.background_lead
+    return (
+        _LEAD if is_name(options.background) and problem.model.state_size <= LOW_DIMENSIONAL else 0
+    )
