@@ -6,6 +6,7 @@ from .engine import get_engine as get_engine
 from .errors import EngineError as EngineError
 from .errors import InputError as InputError
 from .evaluate import evaluate as evaluate
+from .forecast import forecast as forecast
 from .io.open import open_observations as open_observations
 from .io.save import save_analysis as save_analysis
 from .io.tables import on_grid as on_grid

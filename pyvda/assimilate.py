@@ -17,6 +17,7 @@ import numpy as np
 import xarray as xr
 
 from pyvda import cycling, names
+from pyvda.climate.climatology import with_climatology
 from pyvda.engine import CostSettings, engine_for
 from pyvda.errors import InputError
 from pyvda.io import layout, model_attributes, netcdf
@@ -71,6 +72,8 @@ def assimilate(observations: xr.Dataset, **keywords: Any) -> xr.Dataset:
     warm = _warm_start(settings, method, options)
     bound: list[Options] = [options] if warm is None else [options, warm]
     model = named_model(settings, bound) or model_attributes.required(observations)
+    if settings.climatology is not None:
+        model = with_climatology(model, settings.climatology)
     observed, statistics = prepared(observations, settings.variable, model, settings.operator)
     step = netcdf.model_time_step(observed, settings.time_step, model)
     for one in bound:

@@ -132,7 +132,8 @@ def _steps_between(analysis: xr.Dataset, observed: xr.Dataset) -> int:
         return 0
     between = float((times[0] - ended[-1]) / (times[1] - times[0]))
     steps = round(between)
-    independent = names.WINDOW in analysis[names.ANALYSIS].dims
+    ended_in = names.ANALYSIS if names.ANALYSIS in analysis else names.FORECAST
+    independent = names.WINDOW in analysis[ended_in].dims
     if independent and between < -_ALIGNED:
         return 0
     if abs(between - steps) > _ALIGNED or steps < 0:

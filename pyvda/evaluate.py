@@ -92,7 +92,7 @@ def check(
     ):
         if name not in ds:
             raise InputError(f"the file has no variable {name!r}; give one made by {hint}")
-    found = _model(whole, model)
+    found = model_of(whole, model)
     paired(truth[names.TRUTH], whole[names.ANALYSIS])
     return found
 
@@ -102,7 +102,7 @@ def _windows(array: xr.DataArray) -> Array:
     return values[None] if values.ndim == 2 else values
 
 
-def _model(analysis: xr.Dataset, given: Model | None) -> tuple[Model, float]:
+def model_of(analysis: xr.Dataset, given: Model | None) -> tuple[Model, float]:
     """Return the model and the time step that the attribute pyvda_configuration states."""
     try:
         configuration = json.loads(analysis.attrs["pyvda_configuration"])

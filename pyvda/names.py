@@ -42,6 +42,7 @@ CHANNEL_INNOVATION = "channel_innovation"
 CHANNELS = (CHANNEL_OBSERVATION, CHANNEL_ERROR)
 
 ANALYSIS = "analysis"
+FORECAST = "forecast"
 INNOVATION = "innovation"
 STATE_STDEV = "state_stdev"
 FLAG = "flag"
@@ -123,6 +124,7 @@ _LONG_NAMES = {
     CHANNEL_INNOVATION: "observation minus function of the analysis",
     WINDOW_START: "index in the series of the first step of the window",
     ANALYSIS: "analysed state",
+    FORECAST: "forecast state",
     INNOVATION: "observation minus analysis",
     STATE_STDEV: "standard deviation of the error of the analysis",
     FLAG: "what the analysis rests on at this step",

@@ -40,8 +40,9 @@ class Settings(BaseModel):
 
     model: str | InstanceOf[Model] | None = Field(
         None,
-        description="Dynamical model: a name that `pyvda info` lists, or an "
-        "object such as `get_model(name, parameter=...)`. Default: the checkpoint's, else the "
+        description="Dynamical model: a name that `pyvda info` lists, a file in Julia "
+        "(rossler.jl), a model in a Python file (models.py:rossler), or an object such as "
+        "`get_model(name, parameter=...)`. Default: the checkpoint's, else the "
         "file's if pyvda made it.",
     )
     method: str = Field(
@@ -53,6 +54,11 @@ class Settings(BaseModel):
         description="Learned model to assimilate with, in place of a method: a folder made by "
         "`pyvda train`, or a name that `pyvda info` lists. Observations unlike those that it was "
         "trained for cause a `pyvda.learned.patterns.PatternWarning`.",
+    )
+    climatology: Any = Field(
+        None,
+        description="Climatology in place of the model's own: states in a Dataset, a pair of mean "
+        "and covariance, or a file with either (netCDF or .npz).",
     )
     warm_start: str | Path | None = Field(
         None,

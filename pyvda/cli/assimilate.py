@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from pyvda.cli.derived import on_command_line, with_settings
-from pyvda.cli.options import GridStep, Output, Quiet, read, say
+from pyvda.cli.options import GridStep, Output, Parameters, Quiet, named_values, read, say
 from pyvda.errors import InputError
 from pyvda.io.atomic import check_folder
 from pyvda.progress import shown
@@ -26,6 +26,10 @@ EXAMPLES = (
     "pyvda assimilate table.nc --model lorenz63 --grid-step 0.01 --method gauss-newton "
     "-o analysis.nc",
     "pyvda assimilate obs.nc --checkpoint runs/l63 -o analysis.nc",
+    "pyvda assimilate obs.nc --model rossler.jl --parameter c=6.0 --method gauss-newton "
+    "-o analysis.nc",
+    "pyvda assimilate tuesday.nc --method strong-constraint --background monday_analysis.nc "
+    "-o analysis.nc",
 )
 
 
@@ -34,6 +38,7 @@ def assimilate(
     observations: Annotated[Path, typer.Argument(help="netCDF file or zarr store.")],
     output: Output,
     settings: dict[str, Any],
+    parameter: Parameters = None,
     grid_step: GridStep = None,
     iterations: Annotated[
         int | None, typer.Option(help="Of the method, at most so many for each window.")
@@ -66,10 +71,10 @@ def assimilate(
     """Assimilate a file of observations."""
     from pyvda.assimilate import assimilate as run
     from pyvda.assimilate import named_model
-    from pyvda.engine import get_engine
     from pyvda.io import model_attributes, netcdf
     from pyvda.io.pairs import with_truth
     from pyvda.io.tables import on_grid
+    from pyvda.models.registry import resolve
 
     check_folder(output)
     common = {
@@ -81,10 +86,15 @@ def assimilate(
     checked, options = settled(keywords)  # before anything is read
     _, method_options = chosen_method(checked, options)
     named = named_model(checked, [method_options])
+    values = named_values(parameter)
+    if named is not None and values:
+        named = keywords["model"] = resolve(
+            named if checked.model is None else checked.model, values
+        )
     keywords.pop("variable", None)
     if grid_step is not None:
         table = netcdf.open_dataset(observations)
-        model = named or model_attributes.required(table)
+        model = named or resolve(model_attributes.required(table), values)
         observed = on_grid(table, grid_step, model.state_size, variable=checked.variable)
     else:
         observed = netcdf.open_observations(
@@ -93,14 +103,17 @@ def assimilate(
             chunks=lambda ds: netcdf.by_size(ds, checked.block),
             model=named,
         )
+    if named is None and values:
+        keywords["model"] = resolve(model_attributes.required(observed), values)
     if truth is not None:
         observed = with_truth(observed, read(truth))
     with _warnings_in_a_line(), shown("assimilate", quiet) as report:
         analysis = run(observed, report=report, **keywords)
         analysis.attrs["source"] = f"observations from {observations.name}"
         netcdf.save_analysis(analysis, output)
-    say(quiet, f"{output}: on {get_engine(checked.engine).info}")
-    say(quiet, _summary(netcdf.open_dataset(output, ["status", "cost"])))
+    written = netcdf.open_dataset(output, ["status", "cost"])
+    say(quiet, f"{output}: on {written.attrs['pyvda_engine']}")
+    say(quiet, _summary(written))
 
 
 def _read_settings(config: Path | None, option: list[str] | None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import typer
 from pyvda.cli import (
     assimilate,
     check,
+    forecast,
     info,
     observe,
     plot,
@@ -23,7 +24,9 @@ from pyvda.cli import (
 )
 from pyvda.errors import EngineError, InputError, TrainingError
 
-_COMMANDS = (simulate, observe, assimilate, train, score, check, plot, reproduce, info)
+_COMMANDS = (
+    simulate, observe, assimilate, forecast, train, score, check, plot, reproduce, info,
+)  # fmt: skip
 _INTERRUPTED = 130  # typer's exit code for Ctrl-C
 
 app = typer.Typer(

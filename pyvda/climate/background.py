@@ -171,6 +171,8 @@ def of_analysis(analysis: xr.Dataset) -> list[Background]:
     """
     from pyvda.io.layout import restacked
 
+    if names.FORECAST in analysis and names.ANALYSIS not in analysis:
+        analysis = analysis.rename({names.FORECAST: names.ANALYSIS})
     ds = restacked(analysis)
     if names.ANALYSIS not in ds or names.FINAL_COVARIANCE not in ds:
         missing = names.ANALYSIS if names.ANALYSIS not in ds else names.FINAL_COVARIANCE

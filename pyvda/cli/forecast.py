@@ -1,0 +1,42 @@
+"""`pyvda forecast`: continue an analysis with its model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pyvda.cli.options import EngineName, Output, Parameters, Quiet, named_values, read, say
+from pyvda.errors import InputError
+from pyvda.io.atomic import check_folder
+
+EXAMPLES = ("pyvda forecast analysis.nc --steps 100 -o forecast.nc",)
+
+
+def forecast(
+    analysis: Annotated[Path, typer.Argument(help="File made by `pyvda assimilate`.")],
+    output: Output,
+    steps: Annotated[int, typer.Option(min=1, help="Steps after the last one of the analysis.")],
+    model: Annotated[
+        str | None,
+        typer.Option(help="The model that made the analysis, where it is not one of pyvda's own."),
+    ] = None,
+    parameter: Parameters = None,
+    engine: EngineName = None,
+    quiet: Quiet = False,
+) -> None:
+    """Continue the model from the last analysed state of each window."""
+    from pyvda.forecast import forecast as run
+    from pyvda.io import netcdf
+    from pyvda.models.registry import resolve
+
+    check_folder(output)
+    values = named_values(parameter)
+    if values and model is None:
+        raise InputError("--parameter is of a model; name it with --model, or leave it out")
+    chosen = None if model is None else resolve(model, values)
+    found = run(read(analysis), steps, model=chosen, engine=engine)
+    netcdf.save_analysis(found, output)
+    known = "with" if "final_covariance" in found else "without"
+    say(quiet, f"{output}: {steps} steps, {known} standard deviations")

@@ -1,0 +1,146 @@
+"""Continue an analysis: the model from the last analysed state of each window.
+
+Where the analysis has the covariance of its last step, the forecast has standard deviations, by
+the tangent linear along the trajectory: P ← M P Mᵀ + Q, with the model error Q of the analysis.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+import pyvda
+from pyvda import names
+from pyvda.cycling import propagated
+from pyvda.engine import CostSettings, engine_for
+from pyvda.engine.interface import Array
+from pyvda.errors import InputError
+from pyvda.evaluate import model_of
+from pyvda.io import layout, netcdf
+from pyvda.models.model import Model, whole
+from pyvda.models.registry import resolve
+from pyvda.settings import configured
+
+
+def forecast(
+    analysis: xr.Dataset,
+    steps: int,
+    *,
+    model: str | Model | None = None,
+    engine: str | None = None,
+) -> xr.Dataset:
+    """Return the forecast of each window.
+
+    Parameters
+    ----------
+    analysis : Dataset
+        As `assimilate` makes it. Of a series in several windows, its end is continued.
+    steps : int
+        Number of steps after the last one of the analysis.
+    model : str or Model, optional
+        The model that made the analysis. Default: pyvda's own of the name that the analysis states.
+    engine : str, optional
+        See `pyvda.engine.get_engine`.
+
+    Returns
+    -------
+    Dataset
+        `forecast` (window, time, state), or the variables of the analysis, NaN where the analysis
+        is; where covariances are known also `state_stdev` and, at the last step,
+        `final_covariance`, so that a forecast can be the background of an analysis. Time goes on
+        from that of the analysis.
+
+    Raises
+    ------
+    InputError
+        The analysis is none of pyvda's, or the number of steps is not positive.
+
+    Examples
+    --------
+    >>> forecast(analysis, 100)  # doctest: +SKIP
+    """
+    steps = whole("the number of steps", steps, 1)
+    chosen, step = model_of(analysis, None if model is None else resolve(model))
+    ds = layout.restacked(analysis)
+    if names.ANALYSIS not in ds:
+        raise InputError("the file has no variable 'analysis'; give one made by `pyvda assimilate`")
+    windowed = names.WINDOW in ds[names.ANALYSIS].dims
+    order = names.DIMENSIONS if windowed else names.DIMENSIONS[1:]
+    last = ds[names.ANALYSIS].transpose(*order).values[..., -1, :]
+    state = np.ascontiguousarray(np.atleast_2d(last), dtype=float)
+    covariance = _covariance(ds, len(state), windowed)
+    known = np.isfinite(state).all(1)
+    cost = CostSettings(step)
+    running = engine_for(chosen, engine)
+    model_error = _model_error(analysis, chosen.state_size)
+    found = np.full((len(state), steps, chosen.state_size), np.nan)
+    stdev = np.full_like(found, np.nan)
+    x, P = state[known], None if covariance is None else covariance[known]
+    for t in range(steps):
+        if P is None:
+            x = running.forecast(chosen, x, time_step=step)
+        else:
+            x, P = propagated(x, P, chosen, cost, running)
+            P = P + model_error
+            stdev[known, t] = np.sqrt(np.maximum(np.einsum("wii->wi", P), 0.0))
+        found[known, t] = x
+    data: dict[str, Any] = {
+        names.ANALYSIS: (names.DIMENSIONS, found, dict(ds[names.ANALYSIS].attrs))
+    }
+    if covariance is not None and P is not None:
+        covariance = np.full_like(covariance, np.nan)
+        covariance[known] = P
+        attributes = dict(ds[names.FINAL_COVARIANCE].attrs)
+        dims = (names.WINDOW, names.STATE_ROW, names.STATE_COLUMN)
+        data[names.FINAL_COVARIANCE] = (dims, covariance, attributes)
+        data[names.STATE_STDEV] = (
+            names.DIMENSIONS, stdev, names.attributes(names.STATE_STDEV),
+        )  # fmt: skip
+    return _labelled(ds, xr.Dataset(data), steps, windowed)
+
+
+def _covariance(ds: xr.Dataset, windows: int, windowed: bool) -> Array | None:
+    """Return the covariance of the last step of each window, None where it is not known."""
+    if names.FINAL_COVARIANCE not in ds:
+        return None
+    array = ds[names.FINAL_COVARIANCE].transpose(..., names.STATE_ROW, names.STATE_COLUMN)
+    found = np.asarray(array.values, dtype=float).reshape(-1, *array.shape[-2:])
+    return found if windowed else found[-windows:]
+
+
+def _model_error(analysis: xr.Dataset, state_size: int) -> Array:
+    """Return Q of a step as the options of the analysis state it."""
+    try:
+        stated = json.loads(analysis.attrs["pyvda_configuration"])
+        _, options = configured(stated["method"], stated["options"])
+        return np.asarray(options.model_error_per_step(state_size))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"the options of the analysis (pyvda_configuration) cannot be read ({error}); "
+            "give a file as `pyvda assimilate` made it"
+        ) from None
+
+
+def _labelled(ds: xr.Dataset, found: xr.Dataset, steps: int, windowed: bool) -> xr.Dataset:
+    """Give the forecast the coordinates that follow those of the analysis, and its attributes."""
+    found.attrs = {**ds.attrs, "title": f"forecast of {steps} steps"}
+    coords = {n: c for n, c in ds.coords.items() if names.TIME not in c.dims and windowed}
+    if names.TIME in ds.coords and ds[names.TIME].ndim == 1 and ds.sizes[names.TIME] > 1:
+        time = ds[names.TIME].values
+        later = time[-1] + (time[-1] - time[-2]) * np.arange(1, steps + 1)
+        coords[names.TIME] = xr.DataArray(later, dims=names.TIME, attrs=ds[names.TIME].attrs)
+    found = found.assign_coords({n: c for n, c in coords.items() if set(c.dims) <= set(found.dims)})
+    if not windowed:
+        covariance = found.get(names.FINAL_COVARIANCE)
+        found = found.isel({names.WINDOW: 0}, drop=True)
+        if covariance is not None:
+            found[names.FINAL_COVARIANCE] = covariance
+    found = layout.restored(found)
+    if names.ANALYSIS in found:
+        found = found.rename({names.ANALYSIS: names.FORECAST})
+        found[names.FORECAST].attrs |= names.attributes(names.FORECAST)
+        found[names.FORECAST].attrs.pop("ancillary_variables", None)
+    return netcdf.append_history(found, f"pyvda {pyvda.__version__} forecast, {steps} steps")

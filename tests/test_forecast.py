@@ -1,0 +1,92 @@
+"""A forecast goes on where the analysis ends."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from command_line import run
+from test_cycling import START, STATISTICAL, A, Q, R, kalman_filter, linear_model, observations
+
+import pyvda
+from pyvda.engine import get_engine
+from pyvda.errors import InputError
+
+STEPS = 7
+
+
+def test_a_linear_forecast_is_that_of_a_kalman_filter() -> None:
+    ds, model = observations(), linear_model()
+    analysis = pyvda.assimilate(
+        ds, model=model, engine="torch", background=START, observation_variance=R,
+        tolerance=1e-14, **STATISTICAL,
+    )  # fmt: skip
+    found = pyvda.forecast(analysis, STEPS, model=model, engine="torch")
+    mean, P = kalman_filter(ds["observation"].values, Q)
+    for t in range(STEPS):
+        mean, P = A @ mean, A @ P @ A.T + Q * np.eye(3)
+        np.testing.assert_allclose(found["forecast"].values[t], mean, atol=1e-10)
+        np.testing.assert_allclose(found["state_stdev"].values[t], np.sqrt(np.diag(P)), atol=1e-10)
+    np.testing.assert_allclose(found["final_covariance"].values[0], P, atol=1e-10)
+    np.testing.assert_array_equal(found["time"], ds["time"].values[-1] + np.arange(1, STEPS + 1))
+
+
+def test_a_forecast_is_a_background_too() -> None:
+    """Of the windows that begin with its last step."""
+    ds, model = observations(), linear_model()
+    common = {"model": model, "engine": "torch", "observation_variance": R, "tolerance": 1e-14,
+              **STATISTICAL}  # fmt: skip
+    first = pyvda.assimilate(ds.isel(time=slice(13)), background=START, **common)
+    later = pyvda.forecast(first, 1, model=model, engine="torch")
+    rest = ds.isel(time=slice(13, None))
+    found = pyvda.assimilate(rest, background=later, **common)
+    expected = pyvda.assimilate(rest, background=first, **common)
+    np.testing.assert_allclose(found["analysis"], expected["analysis"], atol=1e-10)
+
+
+def test_windows_are_continued_by_the_model() -> None:
+    truth = pyvda.simulate("lorenz63", 3, 1)
+    analysis = pyvda.assimilate(pyvda.observe(truth, "lorenz63", 2), iterations=5)
+    found = pyvda.forecast(analysis, STEPS)
+    assert found["forecast"].dims == ("window", "time", "state")
+    assert "state_stdev" not in found
+    x = analysis["analysis"].values[:, -1]
+    for t in range(STEPS):
+        x = get_engine().forecast(pyvda.get_model("lorenz63"), x, time_step=0.01)
+        np.testing.assert_array_equal(found["forecast"].values[:, t], x)
+    np.testing.assert_allclose(found["time"], analysis["time"].values[-1] + 0.01 * np.arange(1, 8))
+    assert "forecast, 7 steps" in found.attrs["history"].splitlines()[-1]
+
+
+def test_named_variables_keep_their_names() -> None:
+    truth = pyvda.simulate("lorenz63", 1, 1)["truth"].isel(window=0, drop=True)
+    ds = xr.Dataset({n: truth.isel(state=i, drop=True) for i, n in enumerate("xyz")})
+    analysis = pyvda.assimilate(
+        ds, model="lorenz63", variable="x,y,z", method="gauss-newton", form="statistical",
+        observation_variance=0.1, model_error=1e-3,
+    )  # fmt: skip
+    found = pyvda.forecast(analysis, STEPS)
+    assert {"x", "y", "z", "x_stdev"} <= set(found.data_vars)
+    assert found["x"].dims == ("time",)
+    again = pyvda.assimilate(
+        ds.assign_coords(time=ds.time + ds.time[-1] + 0.01), model="lorenz63", variable="x,y,z",
+        method="gauss-newton", form="statistical", observation_variance=0.1, background=analysis,
+    )  # fmt: skip
+    assert np.isfinite(again["x"]).all()
+
+
+def test_the_command(tmp_path, monkeypatch, capsys) -> None:
+    truth = pyvda.simulate("lorenz63", 2, 1)
+    pyvda.save_analysis(
+        pyvda.assimilate(pyvda.observe(truth, "lorenz63", 2), iterations=5), tmp_path / "a.nc"
+    )
+    arguments = ["forecast", tmp_path / "a.nc", "--steps", 5, "-o", tmp_path / "f.nc"]
+    assert run(monkeypatch, *arguments) == 0, capsys.readouterr().err
+    assert xr.load_dataset(tmp_path / "f.nc").sizes["time"] == 5
+    pyvda.save_analysis(truth, tmp_path / "truth.nc")
+    assert run(monkeypatch, "forecast", tmp_path / "truth.nc", *arguments[2:]) == 2
+    assert "pyvda_configuration" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("steps", [0, -1, 2.5, "many"])
+def test_a_number_of_steps_that_cannot_be_is_refused(steps) -> None:
+    with pytest.raises(InputError, match="the number of steps is"):
+        pyvda.forecast(xr.Dataset(), steps)
