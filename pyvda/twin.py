@@ -285,13 +285,14 @@ def _experiment(
                     f"{', '.join([*presets(), *model_names()])}, or give a file"
                 ) from None
             raise
-        name, setting = model.name, _of_model(model)
+        name, setting = model.name, of_model(model)
     if steps is not None:
         setting = replace(setting, steps=whole("the number of steps", steps, 2))
     return name, setting, flat
 
 
-def _of_model(model: Model) -> Preset:
+def of_model(model: Model) -> Preset:
+    """Return a twin experiment with `model`, from its own start and spin-up."""
     start = model.start or Start()
     return Preset(
         model, 200, usual_spinup(model), start.mean, start.spread, 4, 0, -1, 1.0, None,

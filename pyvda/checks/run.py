@@ -1,9 +1,9 @@
 """Tests of derivatives that a user can run: on a model, on observations of one's own, on weights.
 
-    from pyvda import check
-    checks = check.check_model(get_model("lorenz63"))    # both engines, Euler and Runge-Kutta
-    checks += check.check_learned(LearnedModel.load("runs/l63"), batch)
-    check.failed(checks)
+    from pyvda.checks import run
+    checks = run.check_model(get_model("lorenz63"))    # both engines, Euler and Runge-Kutta
+    checks += run.check_learned(LearnedModel.load("runs/l63"), batch)
+    run.failed(checks)
 
 Each check is a value and the tolerance that it must not exceed; `checks/single.py` says where the
 tolerances come from.
@@ -22,13 +22,15 @@ from torch import nn
 
 from pyvda.checks.derivative_check import Check, spread
 from pyvda.checks.on_background import background_checks
+from pyvda.checks.on_derivatives import check as verdict_of
+from pyvda.checks.on_derivatives import checks_in_one_engine, verdict_checks
 from pyvda.checks.on_engine import engine_checks
 from pyvda.checks.on_objectives import objective_checks
 from pyvda.checks.on_parameters import parameter_checks
 from pyvda.checks.on_points import point_checks
 from pyvda.checks.on_torch import cost_checks, prior_step_checks, tendency_checks, torch_cost
 from pyvda.cost import VariationalCost
-from pyvda.engine import CostSettings, get_engine
+from pyvda.engine import CostSettings, engine_for
 from pyvda.engine.interface import Array, Scheme
 from pyvda.learned.architecture import ODE
 from pyvda.models.in_torch import module_of
@@ -51,6 +53,7 @@ __all__ = [
     "point",
     "summary",
     "table",
+    "verdict_checks",
 ]
 
 SCHEMES: tuple[Scheme, ...] = ("euler", "rk4")
@@ -91,14 +94,20 @@ def check_model(
     -------
     list of Check
     """
-    running = get_engine(engine)
+    running = engine_for(model, engine)
     if batch is None:
         from pyvda.checks.windows import twin_windows
 
         batch = twin_windows(model, engine=engine, seed=seed)
     step = model.time_step if time_step is None else time_step
-    tendency = module_of(model) if tendency is None else tendency
     x = point(batch, seed)
+    if model.kind == "step" or (model.torch is None and tendency is None):
+        checks = verdict_checks(verdict_of(model))
+        report(1, 2)
+        checks += checks_in_one_engine(running, model, batch, x, step, seed)
+        report(2, 2)
+        return checks
+    tendency = module_of(model) if tendency is None else tendency
 
     # The tendency is the same for all schemes; it is checked along the gradient of one cost.
     of_rk4 = torch_cost(VariationalCost(ODEPrior(tendency, step, "rk4")), batch)
@@ -120,7 +129,7 @@ def check_model(
         ]
     groups.append(partial(background_checks, running, model, CostSettings(step), x, seed))
 
-    checks: list[Check] = []
+    checks = []
     for done, group in enumerate(groups, 1):
         checks += group()
         report(done, len(groups))

@@ -18,7 +18,7 @@ from pyvda.learned.architecture import Architecture
 from pyvda.learned.description import Pattern
 from pyvda.learned.model import LearnedModel
 from pyvda.models.model import Model
-from pyvda.models.registry import get_model, names, presets
+from pyvda.models.registry import names, presets, resolve
 from pyvda.state.batch import Batch
 from pyvda.validation_errors import validated
 
@@ -40,18 +40,18 @@ class Subject:
     time_step : float
         In model time units.
     learned : LearnedModel
-        The checkpoint, or a GENN with fresh weights.
+        The checkpoint, or a GENN with fresh weights; None for a model that no checkpoint knows.
     """
 
     title: str
     model: Model
     batch: Batch
     time_step: float
-    learned: LearnedModel
+    learned: LearnedModel | None
 
 
 def subject(
-    model: str | None,
+    model: str | Model | None,
     observations: Path | None,
     checkpoint: Path | None,
     *,
@@ -99,10 +99,10 @@ def subject(
         source = observations.name
     count, steps, _ = batch.observation.shape
     title = f"{chosen.name}, {count} windows of {steps} steps of {step:g} from {source}"
-    if learned is None:
+    if learned is None and chosen.is_registered and chosen.name in presets():
         learned = fresh_genn(chosen, batch)
         title += f"; learned prior: a GENN with fresh weights, seed {_FRESH_SEED}"
-    else:
+    elif learned is not None:
         title += f"; learned prior: that of {checkpoint}"
     return Subject(title, chosen, batch, step, learned)
 
@@ -125,15 +125,15 @@ def fresh_genn(model: Model, batch: Batch) -> LearnedModel:
         return LearnedModel(architecture, pattern, guess.mean(), spread(guess), iterations=1)
 
 
-def _model(name: str | None, learned: LearnedModel | None) -> Model:
+def _model(name: str | Model | None, learned: LearnedModel | None) -> Model:
     if learned is None:
         if name is None:
             raise InputError(
                 f"nothing to check was named; give --model, one of {', '.join(names())}"
             )
-        return get_model(name)
+        return resolve(name)
     trained = learned.pattern.dynamics()
-    if name is not None and get_model(name).name != trained.name:
+    if name is not None and resolve(name).name != trained.name:
         raise InputError(
             f"the checkpoint was trained for {trained.name}, not for {name}; leave out --model, or "
             "take another checkpoint"

@@ -21,7 +21,10 @@ _OWN_WINDOWS = 16
 
 def twin_windows(model: Model, *, engine: str | None = None, seed: int = 0) -> Batch:
     """Return the observations of a small twin experiment, (4, 40, D)."""
-    preset = replace(presets()[model.name], model=model, steps=_STEPS, spinup=_SPINUP)
+    if model.name in presets():
+        preset = replace(presets()[model.name], model=model, steps=_STEPS, spinup=_SPINUP)
+    else:
+        preset = replace(twin.of_model(model), steps=_STEPS)
     truth = twin.simulate(preset, _WINDOWS, seed, engine=engine)
     mean = truth[names.TRUTH].mean((names.WINDOW, names.TIME)).values
     return windows.to_batch(twin.observe(truth, preset, seed), mean)

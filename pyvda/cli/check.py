@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,24 +12,35 @@ from pyvda.cli.options import (
     EngineName,
     GridStep,
     JsonFile,
+    Parameters,
     Quiet,
     Seed,
     check_json_file,
+    named_values,
     say,
     write_json,
 )
 from pyvda.progress import shown
 
+if TYPE_CHECKING:
+    from pyvda.checks.derivative_check import Check
+
 EXAMPLES = (
     "pyvda check --model lorenz63",
+    "pyvda check --model rossler.jl --parameter c=6.0",
     "pyvda check --model lorenz63 --obs obs.nc --checkpoint runs/l63 --json checks.json",
 )
 
 
 def check(
     model: Annotated[
-        str | None, typer.Option(help="lorenz63 or lorenz96. Default: the checkpoint's.")
+        str | None,
+        typer.Option(
+            help="A model such as lorenz63, or the file of one: rossler.jl or models.py:rossler. "
+            "Default: the checkpoint's."
+        ),
     ] = None,
+    parameter: Parameters = None,
     obs: Annotated[
         Path | None, typer.Option(help="Observations to check the cost on, netCDF or zarr.")
     ] = None,
@@ -60,14 +71,19 @@ def check(
     The gradient of a learned prior is tested, too: of a small GENN with fresh weights, or of the
     checkpoint.
     """
-    from rich.console import Console
-
     from pyvda.checks import run as checking
+    from pyvda.checks.on_derivatives import check as verdict_of
     from pyvda.checks.target import subject
+    from pyvda.models.registry import resolve
 
     check_json_file(json_file)
+    named = None if model is None else resolve(model, named_values(parameter))
+    if named is not None and not named.is_registered and not (verdict := verdict_of(named)).passed:
+        # Nothing could be simulated with it: engines refuse such a model.
+        _finish(checking.verdict_checks(verdict), named.name, json_file, quiet)
+        return
     of = subject(
-        model, obs, checkpoint,
+        named, obs, checkpoint,
         variable=variable, window=window, time_step=time_step, grid_step=grid_step, engine=engine,
         seed=seed,
     )  # fmt: skip
@@ -75,14 +91,24 @@ def check(
         checks = checking.check_model(
             of.model, of.batch, time_step=of.time_step, engine=engine, seed=seed, report=report
         )
-    checks += checking.check_learned(of.learned, of.batch, seed=seed)
+    if of.learned is not None:
+        checks += checking.check_learned(of.learned, of.batch, seed=seed)
+    _finish(checks, of.title, json_file, quiet)
+
+
+def _finish(checks: list[Check], title: str, json_file: Path | None, quiet: bool) -> None:
+    """Print and write what was found; exit with 1 when a check failed."""
+    from rich.console import Console
+
+    from pyvda.checks import run as checking
+
     wrong = checking.failed(checks)
     write_json(
         json_file,
-        {"subject": of.title, "passed": not wrong, "checks": [one.as_dict() for one in checks]},
+        {"subject": title, "passed": not wrong, "checks": [one.as_dict() for one in checks]},
     )
     if not quiet:
-        Console(soft_wrap=True).print(checking.table(checks, of.title))
+        Console(soft_wrap=True).print(checking.table(checks, title))
     say(quiet, checking.summary(checks))
     for one in wrong:
         print(f"pyvda: {one.name} failed: {one.detail}", file=sys.stderr)

@@ -177,6 +177,14 @@ class Model:
         """The signs of the mirror image under which the model is invariant; None without one."""
         return next((s.signs for s in self.symmetries if isinstance(s, Mirror)), None)
 
+    @property
+    def is_registered(self) -> bool:
+        """Whether the model is one of pyvda's own, which files find again by its name."""
+        from pyvda.models.registry import families
+
+        own = families().get(self.name)
+        return own is not None and self.torch is not None and self.torch.function is own.function
+
     def with_parameters(self, parameters: tuple[float, ...]) -> Model:
         """Return the model with other values of its parameters."""
         return replace(self, parameters=parameters)
