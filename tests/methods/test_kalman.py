@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 
 import pyvda
+from pyvda import names
 from pyvda.engine import CostSettings, Engine, get_engine
 from pyvda.errors import InputError
 from pyvda.methods import METHODS, Problem
 from pyvda.methods.model_error import model_noise
-from pyvda.models.model import JuliaSource, Model
+from pyvda.models.model import Model
 from pyvda.operators.covariance import Dense, FromEnsemble
 from pyvda.operators.points import Points
 from pyvda.state.batch import Batch
@@ -75,26 +76,17 @@ def step_matrix(name: str, length: float = STEP) -> np.ndarray:
     return M
 
 
-def in_julia(name: str) -> Model:
-    fields: dict[str, float | int] = {"omega": OMEGA, "decay": DECAY}
-    if name == "advection":
-        fields = {"speed": SPEED, "decay": DECAY, "n": SIZE}
-    text, type_name = (ROTATION, "Rotation") if name == "rotation" else (ADVECTION, "Transport")
-    parameters = {key: value for key, value in fields.items() if isinstance(value, float)}
-    return Model(
-        name, 2 if name == "rotation" else SIZE, tuple(parameters.values()), STEP,
-        parameter_names=tuple(parameters), fields=tuple(fields.items()),
-        julia=JuliaSource(f"{name}.jl", text, type_name),
-    )  # fmt: skip
-
-
 @pytest.fixture(scope="module", params=["julia-rotation", "julia-advection", "torch-rotation",
                                         "torch-advection"])  # fmt: skip
-def linear(request: pytest.FixtureRequest) -> tuple[str, Model, Engine]:
+def linear(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, Model, Engine]:
     """Return the name of a linear model, the model, and the engine to run it on."""
     language, name = request.param.split("-")
     if language == "julia":
-        return name, in_julia(name), get_engine("julia")
+        path = tmp_path_factory.mktemp("models") / f"{name}.jl"
+        path.write_text(ROTATION if name == "rotation" else ADVECTION)
+        return name, pyvda.julia_model(path), get_engine("julia")
     import torch
 
     A = torch.tensor(tendency_matrix(name))
@@ -166,6 +158,10 @@ class Case:
             scale = np.abs(expected.mean).max()
             assert np.abs(solution.x[w] - expected.mean).max() < tolerance * scale
             assert np.abs(solution.stdev[w] / expected.stdev - 1).max() < tolerance
+            if names.FINAL_COVARIANCE in solution.per_window and self.points is None:
+                last = solution.per_window[names.FINAL_COVARIANCE][w]
+                final = expected.covariance[-1]
+                assert np.abs(last - final).max() < tolerance * np.abs(final).max()
 
 
 @pytest.mark.parametrize("points", [False, True], ids=["at steps", "between steps"])
@@ -173,8 +169,10 @@ def test_weak_constraint(linear: tuple, tmp_path: Path, points: bool) -> None:
     case = Case(linear, tmp_path, points=points)
     for model_error, Q in ((case.Q, case.Q), (0.05, 0.05 * np.eye(len(case.b)))):
         found = case.solved(
-            "gauss-newton", form="statistical", model_error=model_error, background=case.background
-        )
+            "gauss-newton", form="statistical", model_error=model_error,
+            background=case.background, final_covariance=True,
+        )  # fmt: skip
+        assert names.FINAL_COVARIANCE in found.per_window
         case.compare(found, Q)
 
 
@@ -182,16 +180,19 @@ def test_weak_constraint(linear: tuple, tmp_path: Path, points: bool) -> None:
 def test_strong_constraint_with_a_forcing(linear: tuple, tmp_path: Path, points: bool) -> None:
     case = Case(linear, tmp_path, points=points)
     found = case.solved(
-        "strong-constraint", starts="mean", model_error=Dense(case.Q), background=case.background
-    )
+        "strong-constraint", starts="mean", model_error=Dense(case.Q),
+        background=case.background, final_covariance=True,
+    )  # fmt: skip
     case.compare(found, case.Q)
 
 
 def test_strong_constraint_without_model_error(linear: tuple, tmp_path: Path) -> None:
     case = Case(linear, tmp_path)
     found = case.solved(
-        "strong-constraint", starts="mean", background_lead=0, background=case.background
-    )
+        "strong-constraint", starts="mean", background_lead=0, background=case.background,
+        final_covariance=True,
+    )  # fmt: skip
+    assert names.FINAL_COVARIANCE in found.per_window
     case.compare(found, np.zeros_like(case.Q), 1e-9)
 
 
