@@ -24,7 +24,7 @@ OBSERVATION_ERROR_VARIANCE = "observation_error_variance"  # an attribute of the
 TRUTH = "truth"
 WINDOW_START = "window_start"
 
-# Observations at arbitrary times; see io/tables.py.
+# Point observations, at arbitrary times; see io/point_observations.py.
 DATUM = "datum"
 POINT_TIME = "point_time"
 POINT_OBSERVATION = "point_observation"
@@ -64,7 +64,7 @@ MINIMUM_STATE = "minimum_state"
 OF_MINIMA = (MINIMUM_OBJECTIVE, MINIMUM_STATE)
 FINAL_COVARIANCE = "final_covariance"
 FINAL_ENSEMBLE = "final_ensemble"
-FURTHER_DIMENSIONS = {  # behind that of the windows
+OUTPUT_DIMENSIONS = {  # after that of the windows
     FINAL_COVARIANCE: (STATE_ROW, STATE_COLUMN),
     FINAL_ENSEMBLE: (MEMBER, STATE_COLUMN),
     PARAMETER_ANALYSIS: (PARAMETER,),
@@ -163,7 +163,7 @@ _LIKE_STATE = (GRADIENT_NORM, HISTORY_GRADIENT_NORM, MINIMUM_STATE, FINAL_ENSEMB
 def attributes(name: str, state_units: str | None = None) -> dict[str, Any]:
     """Return a new dictionary of the CF attributes of pyvda's variable `name` ({} if not ours).
 
-    With the units of the state, those of costs and of their gradient's norm are told, too.
+    With the units of the state given, costs and the norms of their gradients have units, too.
 
     >>> attributes("cost", "m s-1")["units"]
     '(m s-1)2'

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from pyvda import names, twin
-from pyvda.io import tables
+from pyvda.io import point_observations
 from pyvda.io.time_step import model_time_step
 from pyvda.models.model import Model
 from pyvda.models.registry import presets
@@ -56,7 +56,7 @@ def own_windows(
         When the state has another size than the model's, or windows are to be cut again.
     """
     windows.check_state_size(observations, model.state_size, model.name)
-    observations = tables.located(observations)
+    observations = point_observations.located(observations)
     observations, _ = windows.in_windows(observations, window)
     step = model_time_step(observations, time_step, model, usual=True)
     variance = windows.reference_variance(observations)

@@ -64,7 +64,7 @@ def template(ds: xr.Dataset, options: Options, model: Model) -> xr.Dataset:
         names.MEMBER: getattr(options, "members", 0),
     }
     more = {
-        name: np.zeros((1, *(sizes[d] for d in names.FURTHER_DIMENSIONS[name]))) for name in more
+        name: np.zeros((1, *(sizes[d] for d in names.OUTPUT_DIMENSIONS[name]))) for name in more
     }
     per_window[names.ITERATIONS] = np.zeros(1, int)
     shape = tuple(one.sizes[d] for d in names.DIMENSIONS)

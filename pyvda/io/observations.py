@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import xarray as xr
 
-from pyvda.io import conventions, tables, validation
+from pyvda.io import conventions, point_observations, validation
 from pyvda.io.validation import Statistics
 from pyvda.models.model import Model
 from pyvda.operators.observation import Mask, ObservationOperator
@@ -38,11 +38,11 @@ def prepared(
     Raises
     ------
     InputError
-        See `conventions.normalise`, `validation.check` and `tables.located`.
+        See `conventions.normalise`, `validation.check` and `point_observations.located`.
     """
     if operator is not None and not isinstance(operator, Mask):
         observations, variable = operator.observations(observations, model, variable), None
     ds = conventions.normalise(observations, variable, model.state_space)
     ds = conventions.as_float64(ds)
     found = validation.check(ds)
-    return tables.located(ds), found
+    return point_observations.located(ds), found

@@ -15,15 +15,15 @@ def separated(
     per_window: Mapping[str, np.ndarray],
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Return what has one value for each window, (W,), and what has the dimensions it needs."""
-    further = {n: v for n, v in per_window.items() if n in names.FURTHER_DIMENSIONS}
-    return {n: v for n, v in per_window.items() if n not in further}, further
+    arrays = {n: v for n, v in per_window.items() if n in names.OUTPUT_DIMENSIONS}
+    return {n: v for n, v in per_window.items() if n not in arrays}, arrays
 
 
-def labelled(analysis: xr.Dataset, model: Model, further: Mapping[str, np.ndarray]) -> xr.Dataset:
-    """Add arrays (W, ...) that `names.FURTHER_DIMENSIONS` knows, and the coordinate they need."""
+def labelled(analysis: xr.Dataset, model: Model, arrays: Mapping[str, np.ndarray]) -> xr.Dataset:
+    """Add arrays (W, ...) that `names.OUTPUT_DIMENSIONS` knows, and the coordinate they need."""
     units = analysis[names.ANALYSIS].attrs.get("units")
-    for name, values in further.items():
-        dims = (names.WINDOW, *names.FURTHER_DIMENSIONS[name])
+    for name, values in arrays.items():
+        dims = (names.WINDOW, *names.OUTPUT_DIMENSIONS[name])
         analysis[name] = (dims, np.asarray(values, float), names.attributes(name, units))
     if names.PARAMETER not in analysis.dims:
         return analysis

@@ -1,13 +1,13 @@
 """Observation operators: how the observed values follow from the state.
 
-    Mask                the observations are components of the state, NaN where there are none
+    Mask                the observations are components of the state, NaN in gaps
     SparseLinear        each datum is a linear combination of components, a row of a sparse matrix
     Interpolation       each datum lies at a point, between the model's coordinates
     FunctionOperator    any function in torch, nonlinear too
 
 An operator is given to `pyvda.assimilate(ds, operator=...)`. It turns the Dataset into the form
-that methods take: state vectors, point observations (see `pyvda.io.tables`), or channels (see
-`pyvda.io.channels`).
+that methods take: state vectors, point observations (see `pyvda.io.point_observations`), or
+channels (see `pyvda.io.channels`).
 """
 
 from __future__ import annotations

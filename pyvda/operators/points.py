@@ -1,4 +1,4 @@
-"""Observations at arbitrary times, of any linear combination of the state, as plain arrays.
+"""Point observations as arrays: at arbitrary times, of any linear combination of the state.
 
 A datum of a window is y = aᵀ Φ_θ(x(t)) + error: t is the last step before it, Φ_θ the model over
 the fraction θ of a step, a the operator's row. It depends on the state at one step only, like a
@@ -23,7 +23,7 @@ SNAP = 1e-6  # of a step: nearer to a step than that is at the step
 
 @dataclass(frozen=True)
 class Points:
-    """Up to K data in each of W windows; one with weight 0 is none.
+    """At most K point observations per window; zero weight marks padding.
 
     Attributes
     ----------

@@ -15,7 +15,7 @@ import xarray as xr
 
 from pyvda import names
 from pyvda.errors import InputError
-from pyvda.io.tables import cut_points
+from pyvda.io.point_observations import cut_points
 
 _BLOCK_BYTES = 32 << 20
 

@@ -15,7 +15,7 @@ import xarray as xr
 from pyvda import names
 from pyvda.errors import InputError
 from pyvda.io.channels import to_channels
-from pyvda.io.tables import to_points
+from pyvda.io.point_observations import to_points
 from pyvda.io.validation import Statistics
 from pyvda.operators.function import FunctionOperator
 from pyvda.operators.observation import ObservationOperator

@@ -11,7 +11,7 @@ import pyvda
 from pyvda import names
 from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError
-from pyvda.io import tables
+from pyvda.io import point_observations
 from pyvda.models.registry import get_model
 from pyvda.operators.points import Points
 
@@ -146,7 +146,7 @@ def test_strong_constraint_finds_the_window_of_irregular_times(table, fine_truth
 
 
 def test_every_datum_is_in_the_window_of_its_time(table):
-    located = tables.located(pyvda.on_grid(table, 0.01, 3, start=0.0, stop=4.0))
+    located = point_observations.located(pyvda.on_grid(table, 0.01, 3, start=0.0, stop=4.0))
     windows = pyvda.state.windows.cut(located, 100, 20)
     position = windows["point_position"].values
     start = windows["window_start"].values[:, None]
@@ -241,6 +241,18 @@ def test_a_table_that_does_not_fit_is_refused(table, change, message):
         pyvda.on_grid(change(table), 0.01, 3)
 
 
+def test_data_beyond_the_last_time_asked_for_are_left_out():
+    table = xr.Dataset(
+        {"value": ("obs", [1.0, 2.0, 3.0, 4.0]), "component": ("obs", [0, 0, 0, 0])},
+        {"time": ("obs", [0.0, 0.5, 0.95, 0.97])},
+    )
+    found = pyvda.on_grid(table, 0.1, 3, stop=0.95)
+    np.testing.assert_array_equal(found.point_time, [0.0, 0.5, 0.95])
+    assert float(found.time[-1]) >= 0.95
+    found = pyvda.on_grid(table, 0.1, 3, start=0.5, stop=0.97)
+    np.testing.assert_array_equal(found.point_time, [0.5, 0.95, 0.97])
+
+
 @pytest.mark.parametrize("step", [0.0, -1.0, "6h", 1e9])
 def test_steps_that_make_no_axis_are_refused(table, step):
     if step == 1e9:
@@ -275,7 +287,7 @@ def test_methods_that_take_the_grid_alone_say_so(table, method):
 
 def test_names_of_the_file_format_are_those_documented():
     for name in names.POINTS[:-1]:
-        assert name in tables.__doc__
+        assert name in point_observations.__doc__
 
 
 def test_the_command_line_takes_a_table(table, tmp_path, monkeypatch, capsys):
