@@ -133,9 +133,10 @@ def _model(name: str | Model | None, learned: LearnedModel | None) -> Model:
             )
         return resolve(name)
     trained = learned.pattern.dynamics()
-    if name is not None and resolve(name).name != trained.name:
+    given = trained if name is None else resolve(name)
+    if given.name != trained.name:
         raise InputError(
-            f"the checkpoint was trained for {trained.name}, not for {name}; leave out --model, or "
-            "take another checkpoint"
+            f"the checkpoint was trained for {trained.name}, not for {given.name}; leave out "
+            "--model, or take another checkpoint"
         )
     return trained

@@ -553,7 +553,7 @@ def test_command_with_a_checkpoint(monkeypatch, capsys, tmp_path) -> None:
     ("arguments", "said"),
     [
         ((), "give --model, one of"),
-        (("--model", "lorenz84"), "unknown model 'lorenz84'"),
+        (("--model", "pendulum"), "unknown model 'pendulum'"),
         (("--model", "lorenz63", "--obs", "none.nc"), "none.nc"),
         (("--model", "lorenz63", "--window", "20"), "give that with --obs"),
         (("--model", "lorenz63", "--json", "no/such/folder.json"), "does not exist"),
