@@ -4,7 +4,7 @@ BIN := .venv/bin
 JULIA = $(shell cat .venv/julia 2>/dev/null)
 WITH_JULIA = $(if $(JULIA),PYVDA_JULIA='$(JULIA)')
 
-.PHONY: setup demo test bench bench-peers lint
+.PHONY: setup demo test test-fast bench bench-peers lint
 
 setup:
 	@scripts/setup.sh
@@ -24,6 +24,10 @@ test: setup
 	$(WITH_JULIA) $(BIN)/python -m pytest
 	@if [ -s .venv/julia ]; then set -x; "$$(cat .venv/julia)" --startup-file=no --threads=2 --project=julia julia/test/runtests.jl; \
 	else echo "julia/test was not run: no Julia"; [ -z "$$PYVDA_REQUIRE_JULIA" ]; fi
+
+# A few minutes: no whole trainings or tables, and nothing whose subject is Julia's part.
+test-fast: setup
+	PYVDA_KERNELS=torch $(WITH_JULIA) $(BIN)/python -m pytest -m "not slow and not julia"
 
 bench: setup
 	$(WITH_JULIA) $(BIN)/python benchmarks/run.py

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Generator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -31,6 +32,20 @@ hypothesis.settings.load_profile("pyvda")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REQUIRE_JULIA = os.environ.get("PYVDA_REQUIRE_JULIA", "") not in ("", "0")
+
+# Whole trainings, tables, figures and commands, and what runs on every method: `make test-fast` leaves
+# these files out, as it does tests that carry the marker `slow`.
+SLOW = (
+    "checks",
+    "methods",
+    "paper/test_reproduce.py",
+    "test_devices.py",
+    "test_invalid_input.py",
+    "test_reference.py",
+    "test_wheel.py",
+    "training/test_files.py",
+    "training/test_train.py",
+)
 
 # In a process of its own: a process can start Julia once, and the tests want to choose how.
 START_JULIA = "from pyvda.engine import get_engine; get_engine('libjulia')"
@@ -56,6 +71,15 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             f"PYVDA_REQUIRE_JULIA is set, but the libjulia engine does not start: {last}",
             returncode=1,
         )
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest deselects by marker
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    tests = Path(__file__).parent
+    slow = [tests / name for name in SLOW]
+    for item in items:
+        if any(item.path.is_relative_to(path) for path in slow):
+            item.add_marker("slow")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
