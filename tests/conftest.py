@@ -39,6 +39,8 @@ SLOW = (
     "checks",
     "methods",
     "paper/test_reproduce.py",
+    "priors",
+    "solvers/test_solvers.py",
     "test_devices.py",
     "test_invalid_input.py",
     "test_reference.py",
