@@ -33,8 +33,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REQUIRE_JULIA = os.environ.get("PYVDA_REQUIRE_JULIA", "") not in ("", "0")
 
-# Whole trainings, tables, figures and commands, and what runs on every method: `make test-fast` leaves
-# these files out, as it does tests that carry the marker `slow`.
+# Whole trainings, tables, figures and commands, and what runs on every method: `make test-fast`
+# leaves these files out, as it does tests that carry the marker `slow`.
 SLOW = (
     "checks",
     "methods",
