@@ -12,6 +12,7 @@ from .io.open import open_observations as open_observations
 from .io.save import save_analysis as save_analysis
 from .io.tables import on_grid as on_grid
 from .learned.shipped import load as load
+from .models.from_jax import jax_model as jax_model
 from .models.from_julia import julia_model as julia_model
 from .models.from_torch import torch_model as torch_model
 from .models.registry import get_model as get_model

@@ -108,7 +108,7 @@ def torch_model(
             "function of states"
         )
     space = state_space(variables, dimensions)
-    named = _name(function) if name is None else str(name)
+    named = name_of(function) if name is None else str(name)
     values = parameter_values(named, parameters)
     for what, derivative in (("tangent_linear", tangent_linear), ("adjoint", adjoint)):
         if derivative is not None and not callable(derivative):
@@ -242,7 +242,8 @@ def _described(found: Any) -> str:
     return f"a {type(found).__name__}"
 
 
-def _name(function: Any) -> str:
+def name_of(function: Any) -> str:
+    """Return what a model made of `function` is called where nothing else is said."""
     found = getattr(function, "__name__", type(function).__name__)
     return "model" if found == "<lambda>" else str(found)
 
