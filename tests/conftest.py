@@ -37,7 +37,9 @@ REQUIRE_JULIA = os.environ.get("PYVDA_REQUIRE_JULIA", "") not in ("", "0")
 # leaves these files out, as it does tests that carry the marker `slow`.
 SLOW = (
     "checks",
+    "learned/test_model.py",
     "methods",
+    "paper/test_figures.py",
     "paper/test_reproduce.py",
     "priors",
     "solvers/test_solvers.py",

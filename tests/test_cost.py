@@ -188,6 +188,7 @@ def test_bad_input_is_refused():
         Background(precision=[1.0, -1.0])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 def test_a_compiled_gradient_is_the_same():
     cost, (batch, x) = VariationalCost(PRIORS["rk4"]), make_batch()
