@@ -63,10 +63,10 @@ def forecast(
     >>> forecast(analysis, 100)  # doctest: +SKIP
     """
     steps = whole("the number of steps", steps, 1)
-    chosen, step = model_of(analysis, None if model is None else resolve(model))
     ds = layout.restacked(analysis)
     if names.ANALYSIS not in ds:
         raise InputError("the file has no variable 'analysis'; give one made by `pyvda assimilate`")
+    chosen, step = model_of(ds, None if model is None else resolve(model))
     windowed = names.WINDOW in ds[names.ANALYSIS].dims
     order = names.DIMENSIONS if windowed else names.DIMENSIONS[1:]
     last = ds[names.ANALYSIS].transpose(*order).values[..., -1, :]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 from command_line import run
 from test_cycling import START, STATISTICAL, A, Q, R, kalman_filter, linear_model, observations
@@ -90,3 +91,23 @@ def test_the_command(tmp_path, monkeypatch, capsys) -> None:
 def test_a_number_of_steps_that_cannot_be_is_refused(steps) -> None:
     with pytest.raises(InputError, match="the number of steps is"):
         pyvda.forecast(xr.Dataset(), steps)
+
+
+def test_an_analysis_of_named_variables_is_continued() -> None:
+    def tendency(state):
+        x, y, z = state.unbind(-1)
+        return torch.stack((-y - z, x + 0.2 * y, 0.2 + z * (x - 5.7)), -1)
+
+    model = pyvda.torch_model(tendency, variables=("x", "y", "z"), time_step=0.05)
+    rng = np.random.default_rng(4)
+    ds = xr.Dataset(
+        {name: (("window", "time"), rng.standard_normal((2, 8))) for name in "xyz"},
+        {"time": 0.05 * np.arange(8)},
+    )
+    analysis = pyvda.assimilate(ds, model=model, iterations=3, engine="torch")
+    found = pyvda.forecast(analysis, 2, model=model, engine="torch")
+    last = np.stack([analysis[name].values[:, -1] for name in "xyz"], -1)
+    expected = get_engine("torch").forecast(model, last, time_step=0.05)
+    for k, name in enumerate("xyz"):
+        np.testing.assert_allclose(found[name].values[:, 0], expected[:, k], rtol=1e-12)
+    np.testing.assert_allclose(found["time"], [0.4, 0.45])
