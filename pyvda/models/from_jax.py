@@ -122,7 +122,12 @@ class _Apply(torch.autograd.Function):
             torch.zeros_like(t) if d is None else d
             for t, d in zip(tensors, tangents[1:], strict=True)
         ]
-        found: Tensor = _Tangent.apply(ctx.function, len(tensors), *tensors, *moved)
+        count, tangent = len(tensors), ctx.function.tangent
+
+        def along(*arrays: Any) -> tuple[Any]:
+            return (tangent(arrays[:count], arrays[count:]),)
+
+        found: Tensor = _Call.apply(along, *tensors, *moved)[0]
         return found
 
     @staticmethod
@@ -130,25 +135,20 @@ class _Apply(torch.autograd.Function):
         return _one_by_one(info, in_dims[1:], tensors, lambda *row: _Apply.apply(function, *row))
 
 
-class _Tangent(torch.autograd.Function):
-    """(x, parameters, and a direction of each) to the derivative in that direction."""
+class _Call(torch.autograd.Function):
+    """A function of JAX arrays to a tuple of them, without derivatives."""
 
     @staticmethod
-    def forward(function: _InTorch, count: int, *tensors: Tensor) -> Tensor:
-        arrays = tuple(map(_to_jax, tensors))
-        return _to_torch(function.tangent(arrays[:count], arrays[count:]), tensors[0])
+    def forward(function: Callable[..., Any], *tensors: Tensor) -> tuple[Tensor, ...]:
+        return tuple(_to_torch(found, tensors[0]) for found in function(*map(_to_jax, tensors)))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         pass
 
     @staticmethod
-    def vmap(
-        info: Any, in_dims: tuple[Any, ...], function: _InTorch, count: int, *tensors: Tensor
-    ) -> Any:
-        return _one_by_one(
-            info, in_dims[2:], tensors, lambda *row: _Tangent.apply(function, count, *row)
-        )
+    def vmap(info: Any, in_dims: tuple[Any, ...], function: Any, *tensors: Tensor) -> Any:
+        return _one_by_one(info, in_dims[1:], tensors, lambda *row: _Call.apply(function, *row))
 
 
 class _Pullback(torch.autograd.Function):
@@ -166,19 +166,16 @@ class _Pullback(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Any, ...]:
-        jax = _jax()
-        v, *tensors = map(_to_jax, ctx.saved_tensors)
-        moved = tuple(
-            _to_jax(torch.zeros_like(t) if g is None else g)
-            for g, t in zip(grads, ctx.saved_tensors[1:], strict=True)
-        )
+        jax, pullback, saved = _jax(), ctx.function.pullback, ctx.saved_tensors
+        moved = [
+            torch.zeros_like(t) if g is None else g for g, t in zip(grads, saved[1:], strict=True)
+        ]
 
-        def pulled(v: Any, *arrays: Any) -> Any:
-            return ctx.function.pullback(arrays, v)
+        def again(*arrays: Any) -> Any:
+            at, along = arrays[: len(saved)], arrays[len(saved) :]
+            return jax.vjp(lambda v, *x: pullback(x, v), *at)[1](along)
 
-        found = jax.vjp(pulled, v, *tensors)[1](moved)
-        both = zip(found, ctx.saved_tensors, strict=True)
-        return (None, *(_to_torch(g, t) for g, t in both))
+        return (None, *_Call.apply(again, *saved, *moved))
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], function: _InTorch, *tensors: Tensor) -> Any:
