@@ -30,7 +30,7 @@ class DescentState:
     first_norm : (W,)
         Gradient norm at the first guess.
     iterations : (W,) int
-    records : (n, 4)
+    history : (n, 4)
         Rows of iteration, mean cost, mean gradient norm, mean square error.
     done : int
         The stop at which this was saved; -1 before the first guess was visited.
@@ -42,20 +42,20 @@ class DescentState:
     diverged: Array
     first_norm: Array
     iterations: Array
-    records: Array
+    history: Array
     done: int = -1
 
     def save(self, path: Path) -> None:
         """Write the state completely or not at all."""
-        arrays: dict[str, Any] = {f.name: np.asarray(getattr(self, f.name)) for f in fields(self)}
+        arrays = {_stored_as(f.name): np.asarray(getattr(self, f.name)) for f in fields(self)}
         with replacing(path) as temporary, open(temporary, "wb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, **arrays)  # type: ignore[arg-type]
 
     def resumed_from(self, path: Path) -> DescentState:
         """Return the state in `path`, which must be of this problem."""
         try:
             with np.load(path, allow_pickle=False) as stored:
-                arrays: dict[str, Any] = {f.name: stored[f.name] for f in fields(self)}
+                arrays: dict[str, Any] = {f.name: stored[_stored_as(f.name)] for f in fields(self)}
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(
                 f"{path} is not the state of a descent of this program, or is damaged ({error}); "
@@ -68,6 +68,11 @@ class DescentState:
             )
         arrays["key"], arrays["done"] = self.key, int(arrays["done"])
         return DescentState(**arrays)
+
+
+def _stored_as(name: str) -> str:
+    """Return an attribute's name in the file, the same as in earlier versions."""
+    return "records" if name == "history" else name
 
 
 def fingerprint(problem: Problem, options: Options, steps: Array) -> str:

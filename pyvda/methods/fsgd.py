@@ -24,7 +24,7 @@ from pyvda.methods.stable_step import stable_steps
 from pyvda.progress import silent
 from pyvda.signals import interrupt_deferred
 
-RECORDS = 60
+HISTORY_POINTS = 60
 
 
 class FSGDOptions(Options):
@@ -96,22 +96,22 @@ def solve(
         diverged=np.zeros(windows, bool),
         first_norm=np.full(windows, np.nan),
         iterations=np.zeros(windows, int),
-        records=np.empty((0, 4)),
+        history=np.empty((0, 4)),
     )
     if state is not None and state.exists():
         run = run.resumed_from(state)
-    record_at = _record_points(options.iterations)
-    stops = _stops(options, record_at)
+    history_at = _history_points(options.iterations)
+    stops = _stops(options, history_at)
     saved_at = time.monotonic()
 
     watched = problem.report is not silent
 
     def visit(done: int) -> str:
-        """Set diverged and converged windows aside, record the means and say them, at a stop."""
+        """At a stop, set diverged and converged windows aside; note the means over the others."""
         run.diverged |= ~np.isfinite(run.x).all((1, 2))
         run.active &= ~run.diverged
         note = ""
-        if watched or done in record_at or options.tolerance is not None:
+        if watched or done in history_at or options.tolerance is not None:
             usable = ~run.diverged
             cost = problem.engine.cost(
                 problem.model, problem.cost, run.x[usable], observation[usable], mask[usable],
@@ -124,9 +124,9 @@ def solve(
             if options.tolerance is not None:
                 limit = options.tolerance * run.first_norm[usable]
                 run.active[np.flatnonzero(usable)[cost.gradient_norm <= limit]] = False
-            if done in record_at:
+            if done in history_at:
                 row = [done, *means, _mean_square_error(problem, run.x, usable)]
-                run.records = np.vstack([run.records, row])
+                run.history = np.vstack([run.history, row])
         return note
 
     whole = True
@@ -167,7 +167,7 @@ def solve(
     status[~problem.has_observations()] = Status.NO_OBSERVATIONS
     status[run.diverged] = Status.DIVERGED
     names = ("iteration", "cost", "gradient_norm", "r_score")
-    history = dict(zip(names, run.records.T, strict=True))
+    history = dict(zip(names, run.history.T, strict=True))
     if problem.batch.truth is None:
         del history["r_score"]
     return Solution(run.x.astype(float), status, run.iterations, history=history)
@@ -186,12 +186,12 @@ def _mean_square_error(problem: Problem, x: Array, usable: Array) -> float:
         return _mean((x[usable] - np.asarray(problem.batch.truth)[usable]) ** 2)
 
 
-def _record_points(iterations: int) -> set[int]:
-    """Return about RECORDS iterations at equal ratios, the first and the last among them."""
-    points = np.geomspace(1, max(iterations, 1), RECORDS).round().astype(int)
+def _history_points(iterations: int) -> set[int]:
+    """Return about HISTORY_POINTS iterations at equal ratios, the first and the last among them."""
+    points = np.geomspace(1, max(iterations, 1), HISTORY_POINTS).round().astype(int)
     return {0, iterations, *(int(p) for p in points if p <= iterations)}
 
 
-def _stops(options: FSGDOptions, record_at: set[int]) -> list[int]:
+def _stops(options: FSGDOptions, history_at: set[int]) -> list[int]:
     checks = range(0, options.iterations, options.check_every)
-    return sorted(record_at | set(checks))
+    return sorted(history_at | set(checks))
