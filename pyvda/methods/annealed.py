@@ -244,16 +244,20 @@ class _Search:
         return self.keep(windows, found, cost, _DROP)
 
     def polish(self, windows: Array) -> None:
-        """Tighten the model to the end, with half the time step; then the standard deviations."""
+        """Tighten the model to the end, with half the time step; then the standard deviations.
+
+        A model that is given by its step keeps that.
+        """
+        substeps = 1 if self.problem.model.kind == "step" else 2
         end = self.options.model_error or _END * self.variance
         relative = end / self.variance
         q = self.stages(max(_COMPARED / 2, relative), relative, 4.0)
         every = self.spacing(windows)
-        shooting = Shooting(1 / q, every, 2, 2 * _STAGE_ITERATIONS, 0.0, _DROP / 10)
+        shooting = Shooting(1 / q, every, substeps, 2 * _STAGE_ITERATIONS, 0.0, _DROP / 10)
         found = self.minimum(windows, self.x[windows], shooting)
         usable = np.isfinite(found.x).all((1, 2)) & np.isfinite(found.cost)
         self.x[windows[usable]] = found.x[usable]
-        loose = Shooting((1 / max(end, _SPREAD * self.variance),), every, 2, 0)
+        loose = Shooting((1 / max(end, _SPREAD * self.variance),), every, substeps, 0)
         at_minimum = self.minimum(windows, self.x[windows], loose, spread=True)
         if at_minimum.stdev is not None:
             self.stdev[windows[usable]] = at_minimum.stdev[usable]
