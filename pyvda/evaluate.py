@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from pyvda import names, scores
-from pyvda.engine import get_engine
+from pyvda.engine import engine_for
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.io.layout import restacked
@@ -55,7 +55,7 @@ def evaluate(
     true = _windows(paired(truth[names.TRUTH], analysis[names.ANALYSIS]))
     innovation = _windows(analysis[names.INNOVATION])
     observed = np.isfinite(innovation)
-    running = get_engine(engine)
+    running = engine_for(model, engine)
 
     def forecast(states: Array) -> Array:
         """Φ: step t from step t - 1; the first step predicts itself. NaN where the state is."""

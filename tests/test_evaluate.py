@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import xarray as xr
+from fields import advection
 
 import pyvda
 from pyvda.errors import InputError
@@ -62,3 +63,18 @@ def test_named_variables_are_scored_like_a_state(pair):
         scores = pyvda.evaluate(found, true)
         for name in expected:
             np.testing.assert_array_equal(scores[name], expected[name])
+
+
+def test_a_model_of_ones_own_is_scored_by_the_engine_that_has_it():
+    model = advection()
+    start = np.random.default_rng(0).normal(size=(2, 4, 5))
+    states = np.stack([np.roll(start, k, -1) for k in range(8)], 1)
+    truth = xr.Dataset({"u": (("window", "time", "y", "x"), states)}, {"time": np.arange(8.0)})
+    observed = truth.where(np.random.default_rng(1).random(states.shape) < 0.5)
+    analysis = pyvda.assimilate(observed, model=model, method="gauss-newton")
+    scores = pyvda.evaluate(analysis, truth.transpose("x", ...), model=model)
+    expected = ((analysis.u - truth.u) ** 2).mean(("time", "y", "x"))
+    np.testing.assert_allclose(scores["r_score"], expected)
+    np.testing.assert_allclose(scores["ode_score"], 0.0, atol=1e-20)
+    with pytest.raises(InputError, match="describes no model of pyvda's"):
+        pyvda.evaluate(analysis, truth)
