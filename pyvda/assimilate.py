@@ -22,6 +22,7 @@ from pyvda.engine import CostSettings, engine_for
 from pyvda.errors import InputError
 from pyvda.io import layout, model_attributes, netcdf
 from pyvda.io.analysis import POSITION, labelled, template, with_provenance
+from pyvda.io.datasets import expect_dataset
 from pyvda.io.observations import prepared
 from pyvda.learned import patterns
 from pyvda.methods import METHODS, Method, Options, Problem
@@ -67,6 +68,7 @@ def assimilate(observations: xr.Dataset, **keywords: Any) -> xr.Dataset:
     >>> from pyvda import assimilate, open_observations                     # doctest: +SKIP
     >>> analysis = assimilate(open_observations("obs.nc"), model="lorenz63")  # doctest: +SKIP
     """
+    expect_dataset(observations, "the argument observations")
     settings, method_options = settled(keywords)
     method, options = chosen_method(settings, method_options)
     warm = _warm_start(settings, method, options)

@@ -11,6 +11,7 @@ from pyvda import names, scores
 from pyvda.engine import engine_for
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
+from pyvda.io.datasets import expect_dataset
 from pyvda.io.layout import restacked
 from pyvda.io.pairs import paired
 from pyvda.models.model import Model
@@ -84,6 +85,8 @@ def check(
     InputError
         As `evaluate`.
     """
+    expect_dataset(analysis, "the argument analysis")
+    expect_dataset(truth, "the argument truth")
     truth, whole = restacked(truth, analysis), restacked(analysis)
     for ds, name, hint in (
         (whole, names.ANALYSIS, "`pyvda assimilate`"),

@@ -20,6 +20,7 @@ from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.evaluate import model_of
 from pyvda.io import layout, netcdf
+from pyvda.io.datasets import expect_dataset
 from pyvda.models.model import Model, whole
 from pyvda.models.registry import resolve
 from pyvda.settings import configured
@@ -62,10 +63,14 @@ def forecast(
     --------
     >>> forecast(analysis, 100)  # doctest: +SKIP
     """
+    expect_dataset(analysis, "the argument analysis")
     steps = whole("the number of steps", steps, 1)
     ds = layout.restacked(analysis)
     if names.ANALYSIS not in ds:
-        raise InputError("the file has no variable 'analysis'; give one made by `pyvda assimilate`")
+        raise InputError(
+            "the file has no variable 'analysis', nor the variables that pyvda_configuration and "
+            "pyvda_state describe; give one made by `pyvda assimilate`"
+        )
     chosen, step = model_of(ds, None if model is None else resolve(model))
     windowed = names.WINDOW in ds[names.ANALYSIS].dims
     order = names.DIMENSIONS if windowed else names.DIMENSIONS[1:]

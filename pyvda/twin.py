@@ -6,7 +6,7 @@ many windows are asked for, on either engine and on every machine.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from pyvda.climate.climatology import usual_spinup
 from pyvda.engine import engine_for
 from pyvda.engine.interface import Array
 from pyvda.errors import EngineError, InputError
+from pyvda.io.datasets import expect_dataset
 from pyvda.io.netcdf import append_history
 from pyvda.models.model import Model, Start, number, whole
 from pyvda.models.presets import Preset
@@ -164,7 +165,7 @@ def observe(
     """
     name, setting = ("custom", None) if preset is None else _named(preset)
     _check_seed(seed)
-    state, space = _true_states(truth)
+    state, space = _true_states(expect_dataset(truth, "the argument truth"))
     if setting is not None and state.shape[2] != setting.model.state_size:
         raise InputError(
             f"the truth has a state of {state.shape[2]} components, the preset {name} is for "
@@ -247,10 +248,16 @@ def _chosen(
     space: StateSpace | None, components: Sequence[int] | None, variables: Sequence[str] | None
 ) -> tuple[int, ...] | None:
     """Return the components to observe; None: as the preset has it."""
+    for what, given in (("components", components), ("variables", variables)):
+        if given is not None and (
+            isinstance(given, str | bytes) or not isinstance(given, Iterable)
+        ):
+            raise InputError(f"the {what} are {_brief(given)}, expected a sequence")
     if variables is None:
-        return None if components is None else tuple(components)
+        return None if components is None else tuple(_component(c) for c in components)
     if components is not None:
         raise InputError("both components and variables were given; give one of them")
+    variables = [str(name) for name in variables]
     known = {} if space is None else space.slices()
     unknown = [name for name in variables if name not in known]
     if unknown or not variables:
@@ -262,7 +269,20 @@ def _chosen(
 
 
 def _named(preset: str | Preset) -> tuple[str, Preset]:
-    return (preset, get_preset(preset)) if isinstance(preset, str) else ("custom", preset)
+    if isinstance(preset, str):
+        return preset, get_preset(preset)
+    if not isinstance(preset, Preset):
+        raise InputError(
+            f"the preset is {_brief(preset)}, expected a name, one of {', '.join(presets())}, or a "
+            "Preset"
+        )
+    return "custom", preset
+
+
+def _brief(value: object) -> str:
+    """Return a value in one short line."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 100 else f"{text[:100]}..."
 
 
 def _experiment(
@@ -302,6 +322,8 @@ def of_model(model: Model) -> Preset:
 
 def _check_seed(seed: int) -> None:
     # From 2^64 on they are those of the epochs of a training, which no file has.
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+        raise InputError(f"the seed is {_brief(seed)}, expected an integer from 0 to 2^63 - 1")
     if not (0 <= seed < 2**63 or seed >= 2**64):
         raise InputError(f"the seed is {seed}, expected an integer from 0 to 2^63 - 1")
 
@@ -310,6 +332,10 @@ def _start(setting: Preset, seed: int, window: int) -> Array:
     rng = np.random.default_rng([seed, window, 0])
     noise = rng.standard_normal(setting.model.state_size)
     return np.asarray(setting.start_mean) + setting.start_stdev * noise
+
+
+def _component(given: Any) -> int:
+    return whole("a component to observe", given, 0)
 
 
 def _observed(rule: _Rule, x: Array, seed: int, window: int) -> Array:

@@ -19,6 +19,10 @@ def score(
     analyses: Annotated[list[Path], typer.Argument(help="Files made by `pyvda assimilate`.")],
     truth: Annotated[Path, typer.Option(help="File with the variable truth.")],
     json_file: JsonFile = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="The model that made the analyses, where it is not one of pyvda's own."),
+    ] = None,
     level: Annotated[
         float, typer.Option(min=0.5, max=0.999, help="Confidence level of the intervals.")
     ] = 0.95,
@@ -28,13 +32,18 @@ def score(
     """Score analyses: R-score, 4DVar-score, ODE-score, with bootstrap intervals over windows."""
     from pyvda import scores
     from pyvda.evaluate import check, evaluate
+    from pyvda.models.registry import resolve
 
     check_json_file(json_file)
+    chosen = None if model is None else resolve(model)
     true = read(truth)
     opened = {str(path): read(path) for path in analyses}
     for analysis in opened.values():
-        check(analysis, true)
-    found = {path: evaluate(analysis, true, engine=engine) for path, analysis in opened.items()}
+        check(analysis, true, chosen)
+    found = {
+        path: evaluate(analysis, true, model=chosen, engine=engine)
+        for path, analysis in opened.items()
+    }
     tables = {path: scores.score_table(of, level=level) for path, of in found.items()}
     write_json(json_file, tables if len(analyses) > 1 else tables[str(analyses[0])])
     width = max(len(path) for path in found) + 2 if len(found) > 1 else 0

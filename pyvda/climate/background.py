@@ -31,6 +31,7 @@ _FORMS = ("covariance", "variance", "factor")
 # A covariance whose correlation matrix is worse conditioned than this says of some combination of
 # components that it is known exactly.
 _WORST_CONDITION = 1e13
+_LEAST_VARIANCE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,24 @@ def of_analysis(analysis: xr.Dataset) -> list[Background]:
             f"window {int(bad.argmax())} of the analysis has no finite state and covariance at its "
             "end, so that it cannot be a background; leave the window out"
         )
-    return [Background.full(m, C) for m, C in zip(mean, B, strict=True)]
+    return [Background.full(m, _regular(C)) for m, C in zip(mean, B, strict=True)]
+
+
+def _regular(covariance: Array) -> Array:
+    """Return a covariance that can be inverted, close to one that is singular to rounding.
+
+    A strongly contracting model leaves hardly any variance in some directions: at least a
+    trillionth of the largest, in units of the standard deviations, is then taken.
+    """
+    deviation = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    if not (deviation > 0).all():
+        return covariance
+    scale = np.outer(deviation, deviation)
+    values, vectors = np.linalg.eigh(covariance / scale)
+    least = _LEAST_VARIANCE * values[-1]
+    if values[0] >= least:
+        return covariance
+    return np.asarray((vectors * np.maximum(values, least)) @ vectors.T * scale)
 
 
 def _opened(path: Path) -> xr.Dataset:

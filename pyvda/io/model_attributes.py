@@ -41,8 +41,9 @@ def find(ds: xr.Dataset) -> Model | None:
     except (TypeError, ValueError) as error:
         reason = error if isinstance(error, InputError) else "they are not numbers"
         raise InputError(
-            f"the file's attributes model {name!r} and parameters {ds.attrs[_PARAMETERS]!r} cannot "
-            f"be used ({reason}); name the model (--model)"
+            f"the file's attributes model {_brief(name)} and parameters "
+            f"{_brief(ds.attrs[_PARAMETERS])} cannot be used ({_brief(reason)}); name the model "
+            "(--model)"
         ) from None
 
 
@@ -55,3 +56,9 @@ def required(ds: xr.Dataset) -> Model:
             "(--model), or a learned one with checkpoint (--checkpoint)"
         )
     return found
+
+
+def _brief(value: object) -> str:
+    """Return a value in one short line."""
+    text = " ".join((str(value) if isinstance(value, Exception) else repr(value)).split())
+    return text if len(text) <= 200 else f"{text[:200]}..."
