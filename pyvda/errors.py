@@ -1,16 +1,16 @@
-"""Errors a user can mend: the command line prints them in one sentence and exits with code 2."""
+"""Errors with one-line messages, which the command line prints without a traceback."""
 
 
 class InputError(ValueError):
-    """Something the user gave cannot be used.
+    """Invalid input (exit code 2).
 
-    The message is one sentence that says what was found, what was expected, and the remedy.
+    The message is one sentence: what was found, what was expected, and the remedy.
     """
 
 
 class EngineError(RuntimeError):
-    """The numerical engine could not be started, or failed while it ran."""
+    """The numerical engine could not be started or failed (exit code 1)."""
 
 
 class TrainingError(RuntimeError):
-    """A training cannot go on: its loss or gradient is not finite."""
+    """A training run cannot continue: its loss or gradient is not finite (exit code 1)."""

@@ -1,4 +1,4 @@
-"""How far long work is: what it calls from time to time, and what the command line shows of it."""
+"""Progress of long computations: the function they call, and what the command line shows."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-# Where no bar can be drawn, in a batch job's log, a line so often, in seconds.
+# Seconds between two lines where no bar can be drawn, as in the log of a batch job.
 LINE_EVERY = 60.0
 
 
 class Report(Protocol):
-    """Is told that `done` of `total` is done; `note` says how it goes."""
+    """Called with the work completed so far, the total, and an optional status message."""
 
     def __call__(self, done: int, total: int, note: str = "") -> None: ...
 
 
 def silent(done: int, total: int, note: str = "") -> None:
-    """Tell nobody."""
+    """Ignore the progress."""
 
 
 def heard(report: Callable[..., None] | None) -> Report:
-    """Return `report`, which may take two arguments or three, as one that takes three."""
+    """Return `report`, a function of two or three arguments, as one of three."""
     if report is None:
         return silent
     try:
@@ -36,28 +36,28 @@ def heard(report: Callable[..., None] | None) -> Report:
 
 
 class OfBlocks:
-    """Reports of blocks of windows, in any order or at once, as one in thousandths of the file."""
+    """Combines the progress of blocks of windows, in any order, into thousandths of the file."""
 
     def __init__(self, report: Report, windows: int) -> None:
         self.report = report
         self.windows = windows
-        self._done: dict[int, float] = {}  # windows of a block, by its first one
+        self._done: dict[int, float] = {}  # completed windows by the first window of their block
         self._lock = threading.Lock()
 
     def block(self, first: int, size: int) -> Report:
         """Return the report of the block of `size` windows from the `first`."""
 
-        def told(done: int, total: int, note: str = "") -> None:
+        def combined(done: int, total: int, note: str = "") -> None:
             with self._lock:
                 self._done[first] = size * done / max(total, 1)
                 self.report(round(1000 * sum(self._done.values()) / self.windows), 1000, note)
 
-        return told
+        return combined
 
 
 @contextmanager
 def shown(what: str, quiet: bool = False) -> Iterator[Report]:
-    """Show a bar with the time left on a terminal, elsewhere a line a minute; nothing if quiet."""
+    """Show a progress bar on a terminal, a line per minute elsewhere, nothing if quiet."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
@@ -67,7 +67,7 @@ def shown(what: str, quiet: bool = False) -> Iterator[Report]:
     elif console.is_terminal:
         note = "{task.fields[note]}"
         columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        # What is printed meanwhile comes above the bar, if it goes to the same terminal.
+        # Output printed meanwhile appears above the bar if it goes to the same terminal.
         with Progress(*columns, note, console=console, redirect_stdout=sys.stdout.isatty()) as bar:
             task = bar.add_task(what, total=None, note="")
             yield lambda done, total, note="": bar.update(
@@ -78,11 +78,13 @@ def shown(what: str, quiet: bool = False) -> Iterator[Report]:
 
 
 def _lines(what: str) -> Report:
-    """Return a report that prints a line when the last one is a minute old."""
+    """Return a report that prints at most one line per minute."""
     last = time.monotonic()
-    begun: tuple[float, int] | None = None  # when, and at what: resumed work begins at more than 0
+    begun: tuple[float, int] | None = (
+        None  # time and progress of the first call: resumed work does not start at 0
+    )
 
-    def told(done: int, total: int, note: str = "") -> None:
+    def printed(done: int, total: int, note: str = "") -> None:
         nonlocal last, begun
         now = time.monotonic()
         if begun is None:
@@ -95,4 +97,4 @@ def _lines(what: str) -> Report:
         parts = [f"{what} {done}/{total}", f"{left / 60:.0f} min left", *filter(None, [note])]
         print("pyvda: " + ", ".join(parts), file=sys.stderr, flush=True)
 
-    return told
+    return printed

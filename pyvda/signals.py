@@ -1,7 +1,7 @@
-"""Signals: handlers kept while something else installs its own, and Ctrl-C heard at safe points.
+"""Signals: restore handlers that other libraries replace, and defer Ctrl-C to safe points.
 
 Handlers are kept at the level of the C library: Python's `signal` works in the main thread only,
-and does not know of handlers that were installed in C, such as Julia's.
+and cannot see handlers installed from C, such as Julia's.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SIZE = 256  # larger than any struct sigaction
 
 @contextmanager
 def handlers_kept(numbers: Iterable[int] | None = None) -> Iterator[None]:
-    """Put back, at the end, the handlers of these signals (default: of all), whoever set them."""
+    """Restore the handlers of these signals (default: all) on exit."""
     if os.name != "posix":
         yield
         return
@@ -39,10 +39,10 @@ def handlers_kept(numbers: Iterable[int] | None = None) -> Iterator[None]:
 
 @contextmanager
 def interrupt_deferred() -> Iterator[Callable[[], None]]:
-    """Hold Ctrl-C back until the function that is yielded is called, which then raises it.
+    """Defer Ctrl-C until the yielded function is called, which then raises KeyboardInterrupt.
 
-    For work in pieces whose result is whole between two of them only. A second Ctrl-C does not
-    wait. Where Ctrl-C is not Python's own KeyboardInterrupt, nothing is changed.
+    For work in pieces whose state is consistent only between two pieces. A second Ctrl-C is
+    raised at once. If the handler of Ctrl-C is not Python's own, nothing is changed.
     """
     asked = False
 
@@ -52,17 +52,17 @@ def interrupt_deferred() -> Iterator[Callable[[], None]]:
             raise KeyboardInterrupt
         asked = True
 
-    def heard() -> None:
+    def raise_if_asked() -> None:
         if asked:
             raise KeyboardInterrupt
 
     in_main = threading.current_thread() is threading.main_thread()
     if not in_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield heard
+        yield raise_if_asked
         return
     signal.signal(signal.SIGINT, remember)
     try:
-        yield heard
+        yield raise_if_asked
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    heard()
+    raise_if_asked()

@@ -26,6 +26,7 @@ from pyvda.models.presets import Preset
 from pyvda.models.registry import get_preset, presets, resolve
 from pyvda.models.registry import names as model_names
 from pyvda.state.space import StateSpace, Variable
+from pyvda.validation_errors import brief
 
 # On the attractor within a millionth is enough for a start; the window itself is integrated tightly
 # (at rtol 1e-3 the truth would have an ODE-score of 1e-5, which is only integration error).
@@ -252,7 +253,7 @@ def _chosen(
         if given is not None and (
             isinstance(given, str | bytes) or not isinstance(given, Iterable)
         ):
-            raise InputError(f"the {what} are {_brief(given)}, expected a sequence")
+            raise InputError(f"the {what} are {brief(given)}, expected a sequence")
     if variables is None:
         return None if components is None else tuple(_component(c) for c in components)
     if components is not None:
@@ -273,16 +274,10 @@ def _named(preset: str | Preset) -> tuple[str, Preset]:
         return preset, get_preset(preset)
     if not isinstance(preset, Preset):
         raise InputError(
-            f"the preset is {_brief(preset)}, expected a name, one of {', '.join(presets())}, or a "
+            f"the preset is {brief(preset)}, expected a name, one of {', '.join(presets())}, or a "
             "Preset"
         )
     return "custom", preset
-
-
-def _brief(value: object) -> str:
-    """Return a value in one short line."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 100 else f"{text[:100]}..."
 
 
 def _experiment(
@@ -323,7 +318,7 @@ def of_model(model: Model) -> Preset:
 def _check_seed(seed: int) -> None:
     # From 2^64 on they are those of the epochs of a training, which no file has.
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
-        raise InputError(f"the seed is {_brief(seed)}, expected an integer from 0 to 2^63 - 1")
+        raise InputError(f"the seed is {brief(seed)}, expected an integer from 0 to 2^63 - 1")
     if not (0 <= seed < 2**63 or seed >= 2**64):
         raise InputError(f"the seed is {seed}, expected an integer from 0 to 2^63 - 1")
 

@@ -1,4 +1,4 @@
-"""What pydantic refuses, as one sentence: found, expected, remedy."""
+"""Convert validation errors to one-line messages: found, expected, remedy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pyvda.errors import InputError
 
 
 def validated(kind: type[Any], values: Any, where: str) -> Any:
-    """Return `values` as a model of `kind`, or say in one sentence what is wrong with them.
+    """Return `values` as a model of `kind`, or raise an error with a one-line message.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ def validated(kind: type[Any], values: Any, where: str) -> Any:
     Raises
     ------
     InputError
-        A key is unknown or missing, or a value is none that it can have.
+        A key is unknown or missing, or a value is invalid.
     """
     try:
         return kind.model_validate(values)
@@ -35,7 +35,7 @@ def _sentence(error: pydantic.ValidationError, kind: type[Any], values: Any) -> 
     path: list[str] = []
     found = values
     for part in first["loc"]:
-        # A part that is no key of the values names the kind of a section, or a type of several.
+        # A part that is no key of the values names the kind of a section, or one type of a union.
         if isinstance(found, dict):
             of_value = first["type"] == "value_error"  # then even the last part is no key
             if part not in found and (of_value or part != first["loc"][-1]):
@@ -56,4 +56,14 @@ def _sentence(error: pydantic.ValidationError, kind: type[Any], values: Any) -> 
     if first["type"] == "value_error":
         return f"{name + ': ' if name else ''}{message}"
     given = first["input"]
-    return f"{name} is {given!r}, but {message[0].lower()}{message[1:]}"
+    return f"{name} is {brief(given)}, but {message[0].lower()}{message[1:]}"
+
+
+def brief(value: object, length: int = 100) -> str:
+    """Return a value as it is written in Python, in one short line.
+
+    >>> brief(list(range(100)), 12)
+    '[0, 1, 2, 3,...'
+    """
+    text = " ".join(repr(value).split())
+    return text if len(text) <= length else f"{text[:length]}..."

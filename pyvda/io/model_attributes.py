@@ -11,6 +11,7 @@ from pyvda import names
 from pyvda.errors import InputError
 from pyvda.models.model import Model
 from pyvda.models.registry import get_model, registered
+from pyvda.validation_errors import brief
 
 _MODEL, _PARAMETERS = "model", "parameters"
 
@@ -41,8 +42,8 @@ def find(ds: xr.Dataset) -> Model | None:
     except (TypeError, ValueError) as error:
         reason = error if isinstance(error, InputError) else "they are not numbers"
         raise InputError(
-            f"the file's attributes model {_brief(name)} and parameters "
-            f"{_brief(ds.attrs[_PARAMETERS])} cannot be used ({_brief(reason)}); name the model "
+            f"the file's attributes model {brief(name)} and parameters "
+            f"{brief(ds.attrs[_PARAMETERS])} cannot be used ({reason}); name the model "
             "(--model)"
         ) from None
 
@@ -56,9 +57,3 @@ def required(ds: xr.Dataset) -> Model:
             "(--model), or a learned one with checkpoint (--checkpoint)"
         )
     return found
-
-
-def _brief(value: object) -> str:
-    """Return a value in one short line."""
-    text = " ".join((str(value) if isinstance(value, Exception) else repr(value)).split())
-    return text if len(text) <= 200 else f"{text[:200]}..."

@@ -81,11 +81,11 @@ class AnnealedOptions(StatisticalOptions):
 
     starts_from_first_guess: ClassVar[bool] = True
 
-    restarts: int = Field(4, ge=0)
-    hops: int = Field(12, ge=0)
+    restarts: int = Field(4, ge=0, le=10**9)
+    hops: int = Field(12, ge=0, le=10**9)
     seed: Seed = 0
     budget: float | None = Field(None, gt=0)
-    every: int | None = Field(None, ge=1)
+    every: int | None = Field(None, ge=1, le=10**9)
     model_error: Positive | None = None
     background: str = CLIMATOLOGY
 

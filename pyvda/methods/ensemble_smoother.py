@@ -73,10 +73,10 @@ class EnsembleSmootherOptions(StatisticalOptions):
 
     members: int = Field(100, ge=3, le=16384)
     inflation: float = Field(1.0, ge=1.0, le=100.0)
-    lag: int = Field(0, ge=0)
-    depth: int = Field(1, ge=0)
-    iterations: int = Field(3, ge=1)
-    mixing: int | None = Field(None, ge=0)
+    lag: int = Field(0, ge=0, le=10**9)
+    depth: int = Field(1, ge=0, le=10**9)
+    iterations: int = Field(3, ge=1, le=10**9)
+    mixing: int | None = Field(None, ge=0, le=10**9)
     model_error: CovarianceOption | None = None
     seed: Seed = 0
 

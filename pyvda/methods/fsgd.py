@@ -49,10 +49,10 @@ class FSGDOptions(Options):
     takes_channels: ClassVar[bool] = True
     resumes: ClassVar[bool] = True
 
-    iterations: int = Field(20_000, ge=0)
+    iterations: int = Field(20_000, ge=0, le=10**12)
     step: float | None = Field(None, gt=0)
     tolerance: float | None = Field(None, gt=0)
-    check_every: int = Field(500, ge=1)
+    check_every: int = Field(500, ge=1, le=10**12)
     precision: Literal["float64", "float32"] = "float64"
 
     def minimises_weighted_cost(self) -> bool:

@@ -68,11 +68,11 @@ class GaussNewtonOptions(CyclingOptions):
     takes_channels: ClassVar[bool] = True
 
     form: Literal["weighted", "statistical"] = "weighted"
-    iterations: int = Field(200, ge=1)
+    iterations: int = Field(200, ge=1, le=10**9)
     tolerance: float = Field(1e-8, gt=0)
-    every: int = Field(1, ge=1)
+    every: int = Field(1, ge=1, le=10**9)
     model_error: CovarianceOption = 1e-3
-    substeps: int = Field(1, ge=1)
+    substeps: int = Field(1, ge=1, le=10**9)
 
     @model_validator(mode="after")
     def _check(self) -> GaussNewtonOptions:

@@ -51,9 +51,9 @@ class LearnedOptions(Options):
     """
 
     checkpoint: str
-    iterations: int | None = Field(None, ge=0)
+    iterations: int | None = Field(None, ge=0, le=10**9)
     precision: Literal["float32", "float64"] = "float32"
-    batch_size: int | None = Field(None, ge=1)
+    batch_size: int | None = Field(None, ge=1, le=10**9)
     device: str = "auto"
 
     def description(self) -> Description:

@@ -76,11 +76,11 @@ class StrongConstraintOptions(CyclingOptions):
     takes_channels: ClassVar[bool] = True
 
     starts: Literal["library", "climatology", "mean", "first-guess"] | None = None
-    count: int = Field(3, ge=1)
-    growth: int | None = Field(None, ge=0)
+    count: int = Field(3, ge=1, le=10**9)
+    growth: int | None = Field(None, ge=0, le=10**9)
     background_lead: int | None = Field(None, ge=0, le=1000)
     members: int = Field(120_000, ge=100, le=20_000_000)
-    iterations: int = Field(100, ge=1)
+    iterations: int = Field(100, ge=1, le=10**9)
     tolerance: float = Field(1e-8, gt=0)
     seed: Seed = 0
     parameters: bool | Literal["shared"] = False
