@@ -21,6 +21,7 @@ from pyvda.engine import Engine
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.models.model import Model
+from pyvda.operators.covariance_input import as_covariance
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -225,8 +226,12 @@ def _option(given: Any) -> Any:
         return str(given)
     if isinstance(given, Background) or hasattr(given, "data_vars"):
         return given
+    if isinstance(given, tuple | list) and len(given) == 2:
+        mean = np.asarray(given[0])
+        return Background.full(mean, as_covariance(given[1], mean.size, "background").dense())
     raise ValueError(
-        f"found {given!r}, expected {CLIMATOLOGY}, {NONE}, a file, an analysis or a Background"
+        f"found {given!r}, expected {CLIMATOLOGY}, {NONE}, a file, an analysis, a Background, or a "
+        "pair of mean and covariance"
     )
 
 

@@ -6,15 +6,18 @@ are assimilated on their own, all from the same members.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from pyvda import names
+from pyvda.climate.background import CLIMATOLOGY, BackgroundOption, get_background, is_name
 from pyvda.climate.climatology import climatology
+from pyvda.engine import Engine
 from pyvda.engine.interface import Array
-from pyvda.methods.model_error import model_noise
+from pyvda.errors import InputError
+from pyvda.methods.model_error import drawn, model_noise
 from pyvda.methods.problem import Problem, Seed, Solution, Status
 from pyvda.methods.statistics import (
     StatisticalOptions,
@@ -25,6 +28,8 @@ from pyvda.methods.statistics import (
     variance_of,
     without_observations,
 )
+from pyvda.models.model import Model
+from pyvda.operators.covariance import Dense
 from pyvda.operators.covariance_input import CovarianceOption, as_covariance
 
 _REFLECTIONS = 16
@@ -38,7 +43,11 @@ class EnsembleSmootherOptions(StatisticalOptions):
     Attributes
     ----------
     members : int
-        Drawn from the model's climatology, for all windows the same.
+        Drawn from the background, for all windows the same.
+    background : str, path, Dataset or Background
+        "climatology": members are states of the model's climatology. Otherwise they are drawn from
+        the Gaussian that `pyvda.climate.background.get_background` returns, at the window's first
+        step; where there are more members than components, with exactly its moments.
     inflation : float
         Factor on the anomalies when the members leave an observation time; 1.04 and a lag of 8
         suit 100 members of Lorenz-96, 1.03 suits 400.
@@ -72,6 +81,7 @@ class EnsembleSmootherOptions(StatisticalOptions):
     takes_channels: ClassVar[bool] = True
 
     members: int = Field(100, ge=3, le=16384)
+    background: BackgroundOption = CLIMATOLOGY
     inflation: float = Field(1.0, ge=1.0, le=100.0)
     lag: int = Field(0, ge=0, le=10**9)
     depth: int = Field(1, ge=0, le=10**9)
@@ -93,13 +103,39 @@ class EnsembleSmootherOptions(StatisticalOptions):
         """Tell whether the method gives the analysis a standard deviation."""
         return True
 
+    def expected_state(self, model: Model, engine: Engine) -> Array:
+        """Return the state (D,) to expect where nothing was observed: the background's mean."""
+        if is_name(self.background):
+            return climatology(model, engine).mean
+        return get_background(self.background, model, engine).mean
+
+    def model_error_per_step(self, state_size: int) -> Array:
+        """Return the covariance (D, D) that the model adds to a state's error in a step."""
+        if self.model_error is None:
+            return np.zeros((state_size, state_size))
+        return as_covariance(self.model_error, state_size, "model_error").dense()
+
     def window_outputs(self) -> tuple[str, ...]:
         """Return the names of `Solution.per_window`."""
         return (names.MISFIT, names.CHI_SQUARE_LIMIT)
 
 
-def members(problem: Problem, count: int, seed: int) -> Array:
-    """Return `count` climatological states in an order that the seed decides, (N, D)."""
+def members(problem: Problem, count: int, seed: int, background: Any = CLIMATOLOGY) -> Array:
+    """Return `count` states at the first step, (N, D): climatological ones, or of a Gaussian.
+
+    Raises
+    ------
+    InputError
+        The background is none, so that nothing says how the members differ.
+    """
+    if not is_name(background):
+        known = get_background(background, problem.model, problem.engine)
+        return drawn(known.mean, Dense(np.linalg.inv(known.precision)), count, seed)
+    if background != CLIMATOLOGY:
+        raise InputError(
+            f"the background is {background}, and an ensemble needs one to draw its members from; "
+            "give a mean and a covariance, or leave background out for the climatology"
+        )
     states = climatology(problem.model, problem.engine).states
     order = np.random.default_rng(seed).permutation(len(states))
     return np.asarray(states[order[:count]])
@@ -135,7 +171,7 @@ def solve(problem: Problem, options: EnsembleSmootherOptions) -> Solution:
     variance = variance_of(problem, options.observation_variance)
     precision = precision_of(problem, options.observation_variance)
     observation = np.asarray(problem.batch.observation, float)
-    start = members(problem, options.members, options.seed)
+    start = members(problem, options.members, options.seed, options.background)
     mixing = options.mixing
     if mixing is None:
         # Noise keeps the members from forming an outlier and a cluster.

@@ -35,6 +35,25 @@ def model_weight(given: Any, size: int) -> tuple[float, Array | None]:
     return 1.0, as_covariance(given, size, "model_error").precision()
 
 
+def drawn(mean: Array, covariance: Covariance, count: int, seed: int) -> Array:
+    """Return states of a Gaussian, (N, D), whose mean is exact, and with N > rank the covariance.
+
+    Parameters
+    ----------
+    mean : (D,)
+    count : int
+        N.
+    seed : int
+    """
+    random = np.random.default_rng([seed, 3])
+    deviates = random.standard_normal((count, covariance.rank))
+    deviates -= deviates.mean(0)
+    if covariance.rank < count:
+        columns = np.linalg.qr(np.hstack([np.ones((count, 1)), deviates]))[0][:, 1:]
+        deviates = np.sqrt(count - 1) * columns
+    return np.asarray(mean + covariance.sqrt(deviates))
+
+
 def model_noise(Q: Covariance, members: Array, steps: int, seed: int) -> Array:
     """Return noise for each member and step whose sample covariance over the members is Q.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import kalman
 import numpy as np
 import pytest
+import xarray as xr
 
 import pyvda
 from pyvda import names
@@ -291,24 +292,59 @@ def test_noise_has_the_covariance(tmp_path: Path) -> None:
     assert np.isfinite(few).all()
 
 
-def test_the_method_adds_the_model_error(linear: tuple, tmp_path: Path, monkeypatch) -> None:
-    # Through the method: its members are drawn from a climatology, which is given here.
-    from pyvda.methods import ensemble_smoother as method
+def test_the_method_ensemble_smoother(linear: tuple, tmp_path: Path) -> None:
+    # With as many members the moments of background and model error are exact.
+    case = Case(linear, tmp_path, points=True)
+    for background in (case.background, (case.b, Dense(case.B)), (case.b, case.B)):
+        found = case.solved(
+            "ensemble-smoother", members=len(case.b) * (STEPS + 1) + 3, background=background,
+            model_error=case.Q, seed=4,
+        )  # fmt: skip
+        case.compare(found, case.Q, 1e-9)
+    few = case.solved("ensemble-smoother", members=400, background=case.background, seed=4)
+    case.compare(few, np.zeros_like(case.Q), 1e-9)
+    with pytest.raises(InputError, match="an ensemble needs one"):
+        case.solved("ensemble-smoother", background="none")
 
+
+def test_a_background_as_mean_and_covariance(linear: tuple, tmp_path: Path) -> None:
     case = Case(linear, tmp_path)
+    for background in ((case.b, Dense(case.B)), (case.b.tolist(), case.B.tolist())):
+        for method, options in (
+            ("gauss-newton", {"form": "statistical"}),
+            ("strong-constraint", {"starts": "mean"}),
+        ):
+            found = case.solved(method, background=background, model_error=case.Q, **options)
+            case.compare(found, case.Q)
+
+
+@pytest.mark.parametrize("method", ["gauss-newton", "strong-constraint"])
+def test_two_cycled_windows_are_one_filter(linear: tuple, tmp_path: Path, method: str) -> None:
+    case = Case(linear, tmp_path)
+    random = np.random.default_rng(11)
     D = len(case.b)
-    draws = np.random.default_rng(2).standard_normal((200, D))
-    states = case.b + draws @ np.linalg.cholesky(case.B).T
-    monkeypatch.setattr(method, "members", lambda problem, count, seed: states[:count])
-    found = case.solved("ensemble-smoother", members=200, model_error=case.Q, seed=4)
-    sample = np.cov(states, rowvar=False)
-    worst = 0.0
-    for w in range(WINDOWS):
-        expected = case.smoothed(w, case.Q, states.mean(0), sample)
-        worst = max(worst, np.abs(found.x[w] - expected.mean).max() / expected.stdev.max())
-        exact = case.smoothed(w, np.zeros_like(case.Q), states.mean(0), sample)
-        assert found.stdev[w].mean() > 1.02 * exact.stdev.mean()
-    assert worst < (1e-9 if D * STEPS + 1 <= 200 else 0.5)
+    y = random.standard_normal((2 * STEPS, D))
+    y[random.random(y.shape) < 0.5] = np.nan
+    y[[0, STEPS], 0] = 1.0
+    ds = xr.Dataset({"observation": (("time", "state"), y)}, {"time": STEP * np.arange(2 * STEPS)})
+    options = {"form": "statistical"} if method == "gauss-newton" else {"starts": "mean"}
+    common = {
+        "model": case.model, "engine": case.problem.engine.info.name, "method": method,
+        "model_error": case.Q, "observation_variance": case.R, "final_covariance": True,
+    }  # fmt: skip
+    first = pyvda.assimilate(
+        ds.isel(time=slice(STEPS)), background=(case.b, case.B), **common, **options
+    )
+    second = pyvda.assimilate(
+        ds.isel(time=slice(STEPS, None)), background=first, **common, **options
+    )
+    variance = np.where(np.isfinite(y), case.R, np.inf)
+    expected = kalman.of_mask(case.M, case.b, case.B, y, variance, case.Q)
+    end, covariance = expected.mean[-1], expected.covariance[-1]
+    found = second[names.ANALYSIS].values.reshape(STEPS, D)[-1]
+    assert np.abs(found - end).max() < 1e-10 * np.abs(end).max()
+    last = second[names.FINAL_COVARIANCE].values.reshape(D, D)
+    assert np.abs(last - covariance).max() < 1e-10 * np.abs(covariance).max()
 
 
 def test_a_singular_model_error_is_refused(linear: tuple, tmp_path: Path) -> None:
