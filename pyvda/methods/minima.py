@@ -11,6 +11,7 @@ from pyvda.climate.background import CLIMATOLOGY, get_background, is_name
 from pyvda.climate.climatology import climatology
 from pyvda.engine.data import Minima
 from pyvda.engine.interface import Array
+from pyvda.methods.blocks import expect_memory
 from pyvda.methods.control import Prior, with_parameters
 from pyvda.methods.problem import Problem, Status
 from pyvda.methods.shared_parameters import in_common
@@ -67,6 +68,7 @@ def _from_starts(
     observation = np.asarray(problem.batch.observation, float)
     windows, steps, _ = observation.shape
     size = len(prior.mean)
+    expect_memory(2 * windows * count * size**2, f"a Hessian of {size} numbers for every start")
     control = np.broadcast_to(prior.mean, (windows, count, size)).copy()
     hessian = np.broadcast_to(prior.precision, (windows, count, size, size)).copy()
     objective = np.zeros((windows, count))

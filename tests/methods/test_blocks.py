@@ -8,8 +8,10 @@ from problems import twin_problem
 
 from pyvda.errors import InputError
 from pyvda.methods import blocks as module
+from pyvda.methods import strong_constraint
 from pyvda.methods.blocks import blocks
 from pyvda.methods.gauss_newton import GaussNewtonOptions, solve
+from pyvda.methods.strong_constraint import StrongConstraintOptions
 
 
 @pytest.mark.parametrize(("steps", "size", "length"), [(200, 3, 512), (200, 40, 16), (200, 300, 1)])
@@ -27,3 +29,5 @@ def test_a_hessian_that_does_not_fit_is_refused(monkeypatch) -> None:
     monkeypatch.setattr(module.os, "sysconf", lambda name: 64)
     with pytest.raises(InputError, match="choose fsgd or ensemble-smoother"):
         solve(problem, GaussNewtonOptions())
+    with pytest.raises(InputError, match="a Hessian of 3 numbers for every start takes"):
+        strong_constraint.solve(problem, StrongConstraintOptions(starts="climatology", count=200))
