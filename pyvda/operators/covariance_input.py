@@ -7,6 +7,7 @@ A file is a NumPy file: `.npy` with a vector of variances or a matrix; `.npz` wi
 from __future__ import annotations
 
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -95,6 +96,9 @@ def _read(path: Path) -> Covariance:
 
 def _validated(given: Any) -> Any:
     """Check an option's value when the options are made; files are read later, by the method."""
+    if isinstance(given, str) and not Path(given).exists():
+        with suppress(ValueError):  # YAML and the command line read 1e-4 as text
+            given = float(given)
     if isinstance(given, (str, Path)):
         return str(given)
     if isinstance(given, Covariance):

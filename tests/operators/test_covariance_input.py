@@ -118,3 +118,15 @@ def test_an_operator_of_ones_own_is_taken_as_it_is() -> None:
     own = Twice()
     assert as_covariance(Options(model_error=own).model_error, 2, "model_error") is own
     assert np.array_equal(own.precision(), np.eye(2) / 2)
+
+
+def test_a_number_in_scientific_notation_is_a_number() -> None:
+    """YAML reads `1e-4`, without a point, as text."""
+
+    class Options(BaseModel):
+        model_error: CovarianceOption = 1.0
+
+    assert Options(model_error="1e-4").model_error == 1e-4
+    with pytest.raises(ValidationError, match="expected a number from"):
+        Options(model_error="-1e3")
+    assert Options(model_error="Q.npz").model_error == "Q.npz"
