@@ -1,6 +1,10 @@
 """The public names of `pyvda.operators`, read by `lazy_loader` and mypy."""
 
 from .correlated_errors import CorrelatedErrors as CorrelatedErrors
+from .covariance import Covariance as Covariance
+from .covariance import Dense as Dense
+from .covariance import Diagonal as Diagonal
+from .covariance import FromEnsemble as FromEnsemble
 from .function import FunctionOperator as FunctionOperator
 from .interpolation import Interpolation as Interpolation
 from .observation import Mask as Mask

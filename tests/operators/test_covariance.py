@@ -129,3 +129,10 @@ def test_invalid_covariances_are_refused_in_one_sentence(make, sentence: str) ->
 def test_a_vector_of_another_length_is_refused() -> None:
     with pytest.raises(ValueError, match=r"expected \(\.\.\., 2\)"):
         Diagonal([1.0, 1.0]).apply([1.0, 2.0, 3.0])
+
+
+def test_covariances_are_public() -> None:
+    import pyvda.operators
+
+    assert {"Covariance", "Dense", "Diagonal", "FromEnsemble"} <= set(dir(pyvda.operators))
+    assert pyvda.operators.Dense is Dense
