@@ -200,3 +200,15 @@ def test_the_file_has_the_sample_size() -> None:
     analysis = pyvda.assimilate(observed, method="posterior-mean", members=10_000)
     assert (analysis["effective_sample_size"] >= 1).all()
     assert (analysis["state_stdev"] >= 0).all()
+
+
+def test_a_model_on_a_circle_of_few_components_in_both_engines() -> None:
+    model = get_model("lorenz96", state_size=5)  # a large model in Julia, in spite of its size
+    truth = pyvda.simulate("lorenz96", 2, 3, steps=40, parameters={"state_size": 5}, engine="torch")
+    observed = pyvda.observe(truth, seed=1, variance=1.0, every=2, components=[0, 2, 4])
+    julia, torch = (
+        pyvda.assimilate(observed, model=model, method="posterior-mean", engine=engine)["analysis"]
+        for engine in ("libjulia", "torch")
+    )
+    np.testing.assert_allclose(julia, torch, atol=1e-8)
+    assert float(np.sqrt(((julia - truth["truth"]) ** 2).mean())) < 0.5  # the noise is 1
