@@ -287,13 +287,13 @@ end
 
 # --- the models of models/zoo, each of which was included as a file ------------------------------------
 
+own_models() = [getfield(VDA, name) for name in names(VDA; all = true) if is_model(VDA, name)]
+
 function prepare_own_models()
-    for name in names(VDA; all = true)
-        is_model(VDA, name) || continue
-        W = getfield(VDA, name)
+    for W in own_models()
         refused = missing_function(W)
         refused === nothing || error("models/zoo: $refused")
         prepare(W)
-        @eval export $name
+        @eval export $(nameof(W))
     end
 end

@@ -1,0 +1,139 @@
+"""
+    KuramotoSivashinsky(length, state_size)
+
+uₜ = -u uₓ - uₓₓ - uₓₓₓₓ on a circle, at equidistant points. Kuramoto, Y. & Tsuzuki, T. (1976), Prog. Theor.
+Phys. 55, 356; Sivashinsky, G. I. (1977), Acta Astronautica 4, 1177.
+
+Pseudo-spectral in space and ETDRK4 in time, with the step 0.25 and the contour of 32 points of Kassam,
+A.-K. & Trefethen, L. N. (2005): Fourth-order time-stepping for stiff PDEs. SIAM J. Sci. Comput. 26,
+1214-1233. All multipliers are functions of the wave number alone, so that each is a circulant matrix: at
+some hundred points a product with it takes a few microseconds, and Julia's standard library has no FFT.
+"""
+struct KuramotoSivashinsky{T} <: VectorModel
+    length::T
+    state_size::Int
+end
+KuramotoSivashinsky(; length = 22.0, state_size = 64) = KuramotoSivashinsky(length, state_size)
+variables(::Type{<:KuramotoSivashinsky}) = ("u",)
+dimensions(m::KuramotoSivashinsky) = (x = m.state_size,)
+time_step(::Type{<:KuramotoSivashinsky}) = 0.25
+
+"The matrices of a step, and the states at which its nonlinear term is evaluated."
+struct ETDRK4
+    E::Matrix{Float64}          # exp(hL), exp(hL/2)
+    E₂::Matrix{Float64}
+    Q::Matrix{Float64}
+    F₁::Matrix{Float64}
+    F₂::Matrix{Float64}
+    F₃::Matrix{Float64}
+    G::Matrix{Float64}          # -∂ₓ/2, antisymmetric: the others are symmetric
+    a::Vector{Float64}
+    b::Vector{Float64}
+    s::Vector{Float64}
+    gᵤ::Vector{Float64}         # the nonlinear terms G u², or their derivatives
+    gₐ::Vector{Float64}
+    g_b::Vector{Float64}
+    g_s::Vector{Float64}
+    square::Vector{Float64}
+    t::Vector{Float64}
+end
+
+const KS_CONTOUR = 32
+
+function workspace(::Type{T}, m::KuramotoSivashinsky) where {T}
+    (N, h) = (m.state_size, time_step(typeof(m)))
+    k = [2π / m.length * n for n in 0:N÷2]
+    L = h .* (k .^ 2 .- k .^ 4)
+    circle = [cis(π * (n - 0.5) / KS_CONTOUR) for n in 1:KS_CONTOUR]
+    mean(f) = [h * sum(real(f(l + r)) for r in circle) / KS_CONTOUR for l in L]
+    multipliers = (
+        exp.(L), exp.(L ./ 2), mean(z -> (exp(z / 2) - 1) / z), mean(z -> (-4 - z + exp(z) * (4 - 3z + z^2)) / z^3),
+        mean(z -> (2 + z + exp(z) * (z - 2)) / z^3), mean(z -> (-4 - 3z - z^2 + exp(z) * (4 - z)) / z^3),
+    )
+    slopes = [2n == N ? 0.0 : -k[n+1] / 2 for n in 0:N÷2]
+    return ETDRK4((circulant(N, c, cospi) for c in multipliers)..., circulant(N, -slopes, sinpi), (zeros(N) for _ in 1:9)...)
+end
+
+"    circulant(N, c, wave) -> the matrix that multiplies the wave number k by c[k+1], with cospi; by i c[k+1], with -sinpi"
+function circulant(N, c, wave)
+    column = [sum((k == 0 || 2k == N ? 1 : 2) * c[k+1] * wave(2 * mod(k * j, N) / N) for k in 0:N÷2) / N for j in 0:N-1]
+    return [column[mod(i - j, N)+1] for i in 1:N, j in 1:N]
+end
+
+"    add_product!(y, α, A, x) -> y + α A x in place of y"
+function add_product!(y, α, A, x)
+    @inbounds for j in eachindex(x)
+        αx = α * x[j]
+        @simd for i in eachindex(y)
+            y[i] = muladd(αx, A[i, j], y[i])
+        end
+    end
+    return y
+end
+product!(y, A, x) = add_product!(fill!(y, 0.0), 1.0, A, x)
+
+nonlinear!(g, w, u) = (w.square .= u .* u; product!(g, w.G, w.square))
+nonlinear_tangent!(g, w, u, du) = (w.square .= 2 .* u .* du; product!(g, w.G, w.square))
+
+"The states a, b, s of a step from u, and the nonlinear terms there."
+function stages!(w::ETDRK4, u)
+    nonlinear!(w.gᵤ, w, u)
+    add_product!(product!(w.a, w.E₂, u), 1.0, w.Q, w.gᵤ)
+    nonlinear!(w.gₐ, w, w.a)
+    add_product!(product!(w.b, w.E₂, u), 1.0, w.Q, w.gₐ)
+    nonlinear!(w.g_b, w, w.b)
+    w.t .= 2 .* w.g_b .- w.gᵤ
+    add_product!(product!(w.s, w.E₂, w.a), 1.0, w.Q, w.t)
+    nonlinear!(w.g_s, w, w.s)
+    return w
+end
+
+function finish!(out, w::ETDRK4, u)
+    add_product!(product!(out, w.E, u), 1.0, w.F₁, w.gᵤ)
+    w.t .= w.gₐ .+ w.g_b
+    add_product!(out, 2.0, w.F₂, w.t)
+    return add_product!(out, 1.0, w.F₃, w.g_s)
+end
+
+step!(u1, m::KuramotoSivashinsky, u, w::ETDRK4) = finish!(u1, stages!(w, u), u)
+
+function tangent_linear!(dy, m::KuramotoSivashinsky, u, du, w::ETDRK4)
+    stages!(w, u)
+    d = dy                      # where the derivatives of a, b and s stand in turn
+    nonlinear_tangent!(w.gᵤ, w, u, du)
+    add_product!(product!(d, w.E₂, du), 1.0, w.Q, w.gᵤ)
+    nonlinear_tangent!(w.gₐ, w, w.a, d)
+    da = w.a                    # no longer needed
+    copyto!(da, d)
+    add_product!(product!(d, w.E₂, du), 1.0, w.Q, w.gₐ)
+    nonlinear_tangent!(w.g_b, w, w.b, d)
+    w.t .= 2 .* w.g_b .- w.gᵤ
+    add_product!(product!(d, w.E₂, da), 1.0, w.Q, w.t)
+    nonlinear_tangent!(w.g_s, w, w.s, d)
+    return finish!(dy, w, du)
+end
+
+"    nonlinear_adjoint!(ū, w, u, ḡ) -> 2 u Gᵀḡ"
+function nonlinear_adjoint!(ū, w, u, ḡ)
+    product!(ū, w.G, ḡ)
+    ū .= -2 .* u .* ū
+    return ū
+end
+
+function adjoint!(xbar, m::KuramotoSivashinsky, u, v, w::ETDRK4)
+    stages!(w, u)
+    (s̄, b̄, ā, ḡ) = (w.g_s, w.g_b, w.gₐ, w.gᵤ)
+    nonlinear_adjoint!(s̄, w, w.s, product!(ḡ, w.F₃, v))
+    add_product!(product!(ḡ, w.F₂, v), 1.0, w.Q, s̄)
+    nonlinear_adjoint!(b̄, w, w.b, ḡ .*= 2)
+    product!(ḡ, w.F₂, v)
+    ḡ .*= 2
+    nonlinear_adjoint!(ā, w, w.a, add_product!(ḡ, 1.0, w.Q, b̄))
+    add_product!(ā, 1.0, w.E₂, s̄)
+    product!(ḡ, w.F₁, v)
+    w.t .= ā .- s̄
+    nonlinear_adjoint!(xbar, w, u, add_product!(ḡ, 1.0, w.Q, w.t))
+    add_product!(xbar, 1.0, w.E, v)
+    w.t .= ā .+ b̄
+    return add_product!(xbar, 1.0, w.E₂, w.t)
+end
