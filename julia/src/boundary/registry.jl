@@ -56,7 +56,7 @@ function evaluate!(home, source, file)
             continue
         end
         try
-            Core.eval(home, inlined(ex))
+            Core.eval(home, for_kernels(ex))
         catch e
             return "$short:$(line_of(catch_backtrace(), file, line)): $(message_of(e))"
         end
@@ -88,19 +88,6 @@ function failing_line(source)
     end
     return 1 + count(==('\n'), source)
 end
-
-# Where the kernels call a model's functions they have to become part of them.
-const KERNEL_FUNCTIONS = (:tendency, :tangent_linear, :adjoint, :parameter_tangent, :parameter_adjoint, :each_place, :map_places!)
-inlined(ex) = ex
-function inlined(ex::Expr)
-    ex.head in (:function, :(=)) && defined_name(ex.args[1]) in KERNEL_FUNCTIONS || return ex
-    return Expr(:macrocall, GlobalRef(Base, Symbol("@inline")), LineNumberNode(0), ex)
-end
-defined_name(ex) = nothing
-defined_name(ex::Expr) =
-    ex.head === :where || ex.head === :(::) ? defined_name(ex.args[1]) :
-    ex.head === :call ? (ex.args[1] isa Symbol ? ex.args[1] : ex.args[1] isa Expr && ex.args[1].head === :. ? ex.args[1].args[2].value : nothing) :
-    nothing
 
 "    line_of(backtrace, file, line) -> the line of the file at which it went wrong, as far as is known"
 function line_of(backtrace, file, line)
