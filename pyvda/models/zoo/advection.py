@@ -38,7 +38,7 @@ def adjoint(x: Tensor, dy: Tensor, speed: Any) -> Tensor:
 FAMILY = Family(
     name="advection",
     summary="linear advection on a circle, 40 components",
-    julia="",
+    julia="Advection",
     parameters={"speed": 1.0},
     sizes={"state_size": (40, 5)},
     state_space=lambda state_size: flat(state_size),

@@ -148,7 +148,7 @@ def _coefficients(x: Tensor, length: Any, n: int) -> _Coefficients:
 FAMILY = Family(
     name="kuramoto-sivashinsky",
     summary="flame fronts on a circle, 64 points (Kuramoto and Sivashinsky)",
-    julia="",
+    julia="KuramotoSivashinsky",
     parameters={"length": 22.0},
     sizes={"state_size": (64, 8)},
     state_space=lambda state_size: StateSpace((Variable("u", ("x",), (state_size,)),)),

@@ -65,7 +65,7 @@ def adjoint(x: Tensor, dy: Tensor, a: Any, b: Any, F: Any, G: Any) -> Tensor:
 FAMILY = Family(
     name="lorenz84",
     summary="westerlies and a wave, 3 components (Lorenz 1984)",
-    julia="",
+    julia="Lorenz84",
     parameters={"a": 0.25, "b": 4.0, "F": 8.0, "G": 1.0},
     state_space=lambda: flat(3, ("x", "y", "z")),
     time_step=0.05,

@@ -86,7 +86,7 @@ def _at(x: Tensor, offset: int) -> Tensor:
 FAMILY = Family(
     name="lorenz96-two-scale",
     summary="slow and fast waves on a circle, 36 + 360 components (Lorenz 1996)",
-    julia="",
+    julia="Lorenz96TwoScale",
     parameters={"F": 10.0, "h": 1.0, "c": 10.0, "b": 10.0},
     sizes={"K": (36, 4), "J": (10, 1)},
     state_space=lambda K, J: StateSpace(
