@@ -284,7 +284,7 @@ def _experiment(
     what: str | Preset | Model, parameters: Mapping[str, Any] | None, steps: int | None
 ) -> tuple[str, Preset, bool]:
     """Return the name and the setting of an experiment, and whether its truth is one variable."""
-    flat = not isinstance(what, Model) and (isinstance(what, Preset) or what in presets())
+    flat = isinstance(what, Preset) or (isinstance(what, str) and what in presets())
     if flat:
         name, setting = _named(what)  # type: ignore[arg-type]
         if parameters:
