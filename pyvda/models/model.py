@@ -206,7 +206,7 @@ def number(what: str, value: Any) -> float:
             raise TypeError
         found = float(value)
     except (TypeError, ValueError):
-        raise InputError(f"{what} is {value!r}, expected a number") from None
+        raise InputError(f"{what} is {_brief(value)}, expected a number") from None
     except OverflowError:
         found = math.inf
     if not math.isfinite(found):
@@ -218,7 +218,7 @@ def whole(what: str, value: Any, least: int) -> int:
     """Return `value` as an int; raise InputError for anything but a whole number >= `least`."""
     found = number(what, value)
     if found != int(found) or found < least or found >= 2**31:
-        raise InputError(f"{what} is {value!r}, expected a whole number of at least {least}")
+        raise InputError(f"{what} is {_brief(value)}, expected a whole number of at least {least}")
     return int(found)
 
 
@@ -230,3 +230,9 @@ def chosen(kind: str, given: Mapping[str, Any], known: Mapping[str, Any], of: st
             f"unknown {kind} for {of}: found {', '.join(unknown)}; "
             f"{of} has {', '.join(known) or 'none'}"
         )
+
+
+def _brief(value: object) -> str:
+    """Return a value in one short line; without pydantic, which this module does not load."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 100 else f"{text[:100]}..."

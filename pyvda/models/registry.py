@@ -20,6 +20,7 @@ from pyvda.models.family import Family
 from pyvda.models.from_file import from_file
 from pyvda.models.model import Model, chosen, number
 from pyvda.models.presets import Preset
+from pyvda.validation_errors import brief
 
 GROUP = "pyvda.models"
 
@@ -105,7 +106,7 @@ def resolve(given: str | Model, parameters: Mapping[str, Any] | None = None) -> 
         return changed(given, values)
     if not isinstance(given, str):
         raise InputError(
-            f"the model is {given!r}, expected a name, a file, or a model such as "
+            f"the model is {brief(given)}, expected a name, a file, or a model such as "
             "pyvda.torch_model returns"
         )
     if given.endswith(".jl"):
