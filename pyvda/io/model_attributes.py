@@ -10,7 +10,7 @@ import xarray as xr
 from pyvda import names
 from pyvda.errors import InputError
 from pyvda.models.model import Model
-from pyvda.models.registry import get_model, registered
+from pyvda.models.registry import default_model, get_model, registered
 from pyvda.validation_errors import brief
 
 _MODEL, _PARAMETERS = "model", "parameters"
@@ -49,11 +49,32 @@ def find(ds: xr.Dataset) -> Model | None:
 
 
 def required(ds: xr.Dataset) -> Model:
-    """Return the model that made a file, which must say so."""
+    """Return the model that made a file: the one that it names, or the default one.
+
+    The default model is taken only for a Dataset in pyvda's own layout, a variable `observation`
+    over (time, state) or (window, time, state), whose state has the size of that model's.
+
+    Raises
+    ------
+    InputError
+        As `find`; or the file is neither.
+    """
     found = find(ds)
+    if found is None and _has_own_layout(ds, default_model().state_size):
+        found = default_model()
     if found is None:
         raise InputError(
             "no model was named, and the file does not say which one made it; give one with model "
             "(--model), or a learned one with checkpoint (--checkpoint)"
         )
     return found
+
+
+def _has_own_layout(ds: xr.Dataset, state_size: int) -> bool:
+    if names.OBSERVATION not in ds:
+        return False
+    observation = ds[names.OBSERVATION]
+    dims = set(observation.dims)
+    return {names.TIME, names.STATE} <= dims <= set(names.DIMENSIONS) and observation.sizes[
+        names.STATE
+    ] == state_size

@@ -7,6 +7,7 @@ import xarray as xr
 import pyvda
 from pyvda.errors import InputError
 from pyvda.io import model_attributes
+from pyvda.models.registry import default_model
 
 
 @pytest.mark.parametrize(
@@ -33,11 +34,24 @@ def test_the_analysis_is_of_the_model_that_made_the_file() -> None:
     np.testing.assert_array_equal(found["analysis"].values, expected["analysis"].values)
 
 
-def test_a_file_of_unknown_origin_needs_a_model() -> None:
-    ds = xr.Dataset(
-        {"observation": (("time", "state"), np.zeros((4, 3)))}, {"time": np.arange(4.0)}
-    )
+def test_the_layout_of_pyvda_with_the_default_model_s_size_needs_no_name() -> None:
+    values = np.zeros((4, default_model().state_size))
+    ds = xr.Dataset({"observation": (("time", "state"), values)})
     assert model_attributes.find(ds) is None
+    assert model_attributes.required(ds) == default_model()
+
+
+@pytest.mark.parametrize(
+    ("name", "dims", "size"),
+    [
+        ("observation", ("time", "state"), 5),
+        ("observation", ("time", "station"), 3),
+        ("sst", ("time", "state"), 3),
+    ],
+)
+def test_a_file_of_unknown_origin_needs_a_model(name, dims, size) -> None:
+    time = np.arange(4) * default_model().time_step
+    ds = xr.Dataset({name: (dims, np.zeros((4, size)))}, {"time": time})
     with pytest.raises(InputError, match=r"no model was named.*\(--model\)"):
         pyvda.assimilate(ds)
 
