@@ -2,7 +2,8 @@
 
 It is the prior of the posterior mean and where strong-constraint 4D-Var finds its starts. A few
 long trajectories hold it, of which every 4th state starts a member; they start from the
-climatology's states and stay in the same cache folder.
+climatology's states and stay in the same cache folder. A climatology that the user gives holds at
+one time only: then every one of its states starts a trajectory with one member.
 """
 
 from __future__ import annotations
@@ -22,9 +23,13 @@ from pyvda.models.model import Model
 LOW_DIMENSIONAL = 10
 """Largest state size that a library can stand for."""
 
+LEAD = 20
+"""Usual number of states before a member's first: the flow brings them onto the attractor."""
+
 EVERY = 4  # as in julia/src/methods/posterior_mean.jl
 _TRAJECTORIES = 32
 _RTOL = 1e-7
+_NUMBERS = 1 << 26  # of all states together, where each member has a trajectory of its own
 _VERSION = 2  # of the recipe: a change makes the cached files of before unused
 
 
@@ -48,7 +53,7 @@ class Library:
 
 
 def library(
-    model: Model, engine: Engine, time_step: float, steps: int, members: int, lead: int = 20
+    model: Model, engine: Engine, time_step: float, steps: int, members: int, lead: int = LEAD
 ) -> Library:
     """Return a library for windows of `steps` steps, from the cache or made by `engine`.
 
@@ -72,6 +77,8 @@ def library(
             f"can stand for at most {LOW_DIMENSIONAL}; choose another method, such as "
             "ensemble-smoother"
         )
+    if model.climatology is not None:
+        return _of_given(model, engine, time_step, steps, members, lead)
     signs = np.array(model.mirror_signs or (1.0,) * model.state_size)
     own = members / (2 if (signs < 0).any() else 1)
     each = int(np.ceil(own / _TRAJECTORIES))
@@ -92,6 +99,30 @@ def library(
         states = found.get("states")
         return states is not None and states.shape == shape and bool(np.isfinite(states).all())
 
-    if model.climatology is not None:  # it is where the trajectories start
-        return Library(make()["states"], lead, signs)
     return Library(kept("library", model, recipe, make, valid)["states"], lead, signs)
+
+
+def _of_given(
+    model: Model, engine: Engine, time_step: float, steps: int, members: int, lead: int
+) -> Library:
+    """Return a library whose members start `lead` steps after the states of a given climatology."""
+    known, length = climatology(model, engine), lead + steps
+    signs = np.array(model.mirror_signs or (1.0,) * model.state_size)
+    mirror = np.outer(signs, signs)
+    if not (
+        np.allclose(known.mean * signs, known.mean)
+        and np.allclose(known.covariance * mirror, known.covariance)
+    ):
+        signs = np.ones(model.state_size)
+    own = members // (2 if (signs < 0).any() else 1)
+    count = max(1, min(own, len(known.states), _NUMBERS // (length * model.state_size)))
+    states = engine.simulate(
+        model, known.states[:count], time_step=time_step, steps=length, rtol=_RTOL, atol=_RTOL
+    )
+    # A state from which the model diverges explains no observation.
+    states = states[np.isfinite(states).all((1, 2))]
+    if not len(states):
+        raise InputError(
+            f"{model.name} diverges from every state of the given climatology; give another one"
+        )
+    return Library(states, lead, signs)

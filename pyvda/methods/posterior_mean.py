@@ -13,7 +13,7 @@ from pydantic import Field
 
 from pyvda import names
 from pyvda.climate.climatology import climatology
-from pyvda.climate.library import library
+from pyvda.climate.library import LEAD, library
 from pyvda.engine.interface import Array
 from pyvda.methods.problem import Positive, Problem, Seed, Solution, Status
 from pyvda.methods.statistics import (
@@ -39,9 +39,9 @@ class PosteriorMeanOptions(StatisticalOptions):
         Of the second stage, a multiple of eight; 0: no second stage.
     bandwidth : float
         Standard deviation of the moves of the second stage, in climatological standard deviations.
-    lead : int
+    lead : int, optional
         Steps before the window at which draws are moved, so that the flow brings them back onto
-        the attractor.
+        the attractor. Default: 20, or 0 for a given climatology, which is that of the first step.
     doubtful : float
         A window is flagged while its effective sample size is below this.
     seed : int
@@ -54,7 +54,7 @@ class PosteriorMeanOptions(StatisticalOptions):
     enough: float = Field(50.0, ge=1)
     draws: int = Field(1024, ge=0, multiple_of=8)
     bandwidth: Positive = 0.01
-    lead: int = Field(20, ge=0)
+    lead: int | None = Field(None, ge=0)
     doubtful: float = Field(5.0, ge=0)
     seed: Seed = 0
 
@@ -105,9 +105,10 @@ def solve(problem: Problem, options: PosteriorMeanOptions) -> Solution:
     precision = precision_of(problem, options.observation_variance)
     observation = np.asarray(problem.batch.observation, float)
     windows, steps, size = observation.shape
-    prior = library(
-        problem.model, engine, problem.cost.time_step, steps, options.members, options.lead
-    )
+    lead = options.lead
+    if lead is None:
+        lead = LEAD if problem.model.climatology is None else 0
+    prior = library(problem.model, engine, problem.cost.time_step, steps, options.members, lead)
     noise = np.random.default_rng(options.seed).standard_normal((options.draws, size))
     deviation = np.sqrt(np.diag(climatology(problem.model, engine).covariance))
     x, stdev, status = without_observations(problem)

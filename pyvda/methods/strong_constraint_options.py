@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from pyvda import names
 from pyvda.climate.background import is_name
-from pyvda.climate.library import LOW_DIMENSIONAL
+from pyvda.climate.library import LEAD, LOW_DIMENSIONAL
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.methods.problem import Positive, Problem, Seed
@@ -19,7 +19,6 @@ from pyvda.operators.covariance_input import CovarianceOption, as_covariance
 
 ONE_START = ("mean", "first-guess")
 """Values of `starts` that are a single state."""
-_LEAD = 20  # steps of the default lead
 
 
 class StrongConstraintOptions(CyclingOptions):
@@ -41,9 +40,9 @@ class StrongConstraintOptions(CyclingOptions):
         "climatology" (Gaussian), "flat" (none), or a file: see
         `pyvda.climate.background.get_background`.
     background_lead : int, optional
-        Steps before the window at which the background stands. Default: 0 for a given one; for the
-        climatology 20 for low-dimensional models, so that the flow brings it onto the attractor,
-        else 0.
+        Steps before the window at which the background stands. Default: 0 for a given one, and for
+        a given climatology; for the model's own 20 for low-dimensional models, so that the flow
+        brings it onto the attractor, else 0.
     members : int
         Of the library, mirrored ones included.
     iterations : int
@@ -172,12 +171,13 @@ def _lead(problem: Problem, options: StrongConstraintOptions) -> int:
     """Return the steps from the control to the window's first.
 
     The climatology holds at any time, so that it can stand before the window, and the flow brings
-    the control onto the attractor. A background of the user's own is that of the first step.
+    the control onto the attractor. A background or climatology of the user's own is that of the
+    first step.
     """
     if options.model_error is not None:
         return 0
     if options.background_lead is not None:
         return options.background_lead
-    return (
-        _LEAD if is_name(options.background) and problem.model.state_size <= LOW_DIMENSIONAL else 0
-    )
+    model = problem.model
+    anytime = is_name(options.background) and model.climatology is None
+    return LEAD if anytime and model.state_size <= LOW_DIMENSIONAL else 0
