@@ -74,6 +74,12 @@ def backgrounds(
             f"the background is of {len(found[0].mean)} components, and {model.name} has "
             f"{model.state_size}; give an analysis of this model"
         )
+    if windows > 1 and getattr(options, "parameters", False) == "shared":
+        raise InputError(
+            "the windows start from an analysis and are solved one by one, so that they cannot "
+            f"share parameters, but parameters is 'shared' for {windows} windows; give parameters "
+            "true for one vector a window, or another background"
+        )
     found *= windows if len(found) == 1 else 1
     steps = _steps_between(restacked(analysis), observed)
     model_error = options.model_error_per_step(model.state_size)
@@ -124,12 +130,26 @@ def _steps_between(analysis: xr.Dataset, observed: xr.Dataset) -> int:
 
     Windows of a file that are independent of each other count their time from their own start; the
     background is then that of the first step.
+
+    Raises
+    ------
+    InputError
+        One has dates and the other numbers, or the windows do not begin a whole number of steps
+        after the end of the analysis.
     """
     if names.TIME not in analysis.coords or names.TIME not in observed.coords:
         return 0
     ended, times = analysis[names.TIME].values, observed[names.TIME].values
-    if ended.dtype.kind != times.dtype.kind or times.ndim != 1 or len(times) < 2:
+    if times.ndim != 1 or len(times) < 2:
         return 0
+    if ended.dtype.kind in "fiu" and times.dtype.kind in "fiu":
+        ended, times = ended.astype(float), times.astype(float)
+    elif ended.dtype.kind != times.dtype.kind:
+        raise InputError(
+            f"the analysis given as background has times of type {ended.dtype} and the "
+            f"observations of type {times.dtype}; give both as dates of one type, or both as "
+            "numbers"
+        )
     between = float((times[0] - ended[-1]) / (times[1] - times[0]))
     steps = round(between)
     ended_in = names.ANALYSIS if names.ANALYSIS in analysis else names.FORECAST

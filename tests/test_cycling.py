@@ -146,3 +146,39 @@ def test_an_analysis_that_is_no_background_is_refused() -> None:
         assert "\n" not in str(refused.value)
     with pytest.raises(InputError, match="one window after the other"):
         pyvda.assimilate(ds.isel(time=slice(STEPS, None)), background=analysis, window=4, **common)
+
+
+@pytest.mark.parametrize("kind", [int, np.int32, np.uint8, "f4"])
+def test_times_of_other_kinds_of_numbers_are_compared(kind) -> None:
+    """A model step of 1; the windows begin three steps after the end of the analysis."""
+    ds, model = observations(), linear_model()
+    common = {**STATISTICAL, "model": model, "observation_variance": R, "engine": "torch"}
+    first = pyvda.assimilate(ds.isel(time=slice(STEPS)), background=START, **common)
+    later = ds.isel(time=slice(STEPS + 2, None))
+    expected = pyvda.assimilate(later, background=first, **common)
+    found = pyvda.assimilate(
+        later.assign_coords(time=later.time.astype(kind)), background=first, **common
+    )
+    np.testing.assert_allclose(found["analysis"], expected["analysis"], rtol=0, atol=1e-12)
+
+
+def test_dates_after_numbers_are_refused() -> None:
+    ds, model = observations(), linear_model()
+    common = {**STATISTICAL, "model": model, "observation_variance": R, "engine": "torch"}
+    first = pyvda.assimilate(ds.isel(time=slice(STEPS)), background=START, **common)
+    dates = np.datetime64("2020-01-01", "ns") + np.arange(STEPS) * np.timedelta64(1, "D")
+    later = ds.isel(time=slice(STEPS, None)).assign_coords(time=dates)
+    with pytest.raises(InputError, match="float64 and the observations of type datetime64") as said:
+        pyvda.assimilate(later, background=first, time_step=1.0, **common)
+    assert "\n" not in str(said.value)
+
+
+def test_windows_with_their_own_backgrounds_share_no_parameters() -> None:
+    """They are solved one by one, so that each would get parameters of its own."""
+    observed = pyvda.observe(pyvda.simulate("lorenz63", 2, 1), "lorenz63", 2)
+    first = pyvda.assimilate(observed, **STATISTICAL)
+    common = {"method": "strong-constraint", "background": first, "parameters": "shared",
+              "starts": "mean"}  # fmt: skip
+    with pytest.raises(InputError, match="'shared' for 2 windows") as refused:
+        pyvda.assimilate(observed, **common)
+    assert "\n" not in str(refused.value)

@@ -5,8 +5,8 @@
     checks += run.check_learned(LearnedModel.load("runs/l63"), batch)
     run.failed(checks)
 
-Each check is a value and the tolerance that it must not exceed; `checks/single.py` says where the
-tolerances come from.
+Each check is a value and the tolerance that it must not exceed; `derivative_check.py` says where
+the tolerances come from.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from pyvda.models.model import Model
 from pyvda.state.space import StateSpace, Variable
 
 STATE_ATTRIBUTE = "pyvda_state"
+_NUMBERS = "fiu"  # kinds of arrays that an attribute may be
 _SUFFIXES = {
     names.ANALYSIS: "",
     names.INNOVATION: "_innovation",
@@ -195,10 +196,8 @@ def _stack(
             missing = np.broadcast_to(np.nan, (*shape, variable.size))
             columns.append(xr.Variable((*leading, names.STATE), missing))
             continue
-        # `dims` is set on a shallow copy because other ways of renaming would read lazy values.
-        one = ds.variables[files[variable.name]].to_base_variable().copy(deep=False)
         to = {**roles, **match.dims[variable.name]}
-        one.dims = tuple(to.get(dim, str(dim)) for dim in one.dims)
+        one = _with_dims(ds.variables[files[variable.name]], to)
         absent = {dim: {**sizes, **variable.sizes}[dim] for dim in whole if dim not in one.dims}
         one = one.set_dims({**absent, **one.sizes}) if absent else one
         one = one.transpose(*whole).astype(np.float64, copy=False)
@@ -271,18 +270,19 @@ def _relabelled(
     labels: Mapping[str, str],
 ) -> xr.Dataset:
     """Return a Dataset with other names of dimensions and of their coordinates."""
-
-    def renamed(variable: xr.Variable) -> xr.Variable:
-        # `dims` is set on a shallow copy because other ways of renaming would read lazy values.
-        one = variable.to_base_variable().copy(deep=False)
-        one.dims = tuple(dims.get(str(dim), dim) for dim in variable.dims)
-        return one
-
     return xr.Dataset(
-        {name: renamed(v) for name, v in data.items()},
-        {labels.get(str(name), name): renamed(v) for name, v in coords.items()},
+        {name: _with_dims(v, dims) for name, v in data.items()},
+        {labels.get(str(name), name): _with_dims(v, dims) for name, v in coords.items()},
         attrs,
     )
+
+
+def _with_dims(variable: xr.Variable, to: Mapping[Any, str]) -> xr.Variable:
+    """Return the variable with other names of dimensions."""
+    # `dims` is set on a shallow copy because other ways of renaming would read lazy values.
+    one = variable.to_base_variable().copy(deep=False)
+    one.dims = tuple(to.get(dim, to.get(str(dim), dim)) for dim in variable.dims)
+    return one
 
 
 def _parts(array: xr.Variable, space: StateSpace) -> dict[str, xr.Variable]:
@@ -342,6 +342,8 @@ def _finished(
 
 
 def _as_json(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic) and np.asarray(value).dtype.kind not in _NUMBERS:
+        return np.asarray(value).astype(str).tolist()
     if isinstance(value, np.ndarray | np.generic):
         return {"dtype": np.asarray(value).dtype.str, "value": np.asarray(value).tolist()}
     return str(value)
@@ -349,6 +351,11 @@ def _as_json(value: Any) -> Any:
 
 def _from_json(found: dict[str, Any]) -> Any:
     if set(found) == {"dtype", "value"}:
-        array = np.array(found["value"], dtype=found["dtype"])
+        dtype = np.dtype(found["dtype"])
+        if dtype.kind == "U":  # of files by earlier versions
+            return found["value"]
+        if dtype.kind not in _NUMBERS:
+            raise ValueError(f"an attribute of type {dtype}")
+        array = np.array(found["value"], dtype=dtype)
         return array if array.ndim else array[()]
     return found

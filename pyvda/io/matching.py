@@ -85,15 +85,15 @@ def several(ds: xr.Dataset, listed: Sequence[str], space: StateSpace | None) -> 
     Parameters
     ----------
     listed : sequence of str
-        Names or standard names. Where they are not the model's names they are taken in the
-        model's order.
+        Names or standard names. Where none of them is the model's they are taken in the model's
+        order.
     space : StateSpace, optional
         The model's. Default: what the variables themselves make.
 
     Raises
     ------
     InputError
-        When one is missing, or they do not make the model's state.
+        When one is missing, only some of them are the model's, or they do not make its state.
     """
     files = [by_name(ds, name) for name in listed]
     time, window = _leading(ds, files)
@@ -238,6 +238,13 @@ def _paired(ds: xr.Dataset, files: list[str], space: StateSpace) -> dict[str, st
         raise InputError(
             f"{len(files)} variables are chosen ({', '.join(files)}), but the model has "
             f"{written(space)}; choose one for each, in this order"
+        )
+    if named:
+        other = [file for file in files if file not in named.values()]
+        raise InputError(
+            f"of the chosen variables {', '.join(named.values())} have names of the model's, but "
+            f"{', '.join(other)} not, so that it is unclear which is which; rename them to the "
+            f"model's names ({', '.join(space.names)})"
         )
     return dict(zip(space.names, files, strict=True))
 

@@ -50,7 +50,6 @@ _STAGE_ITERATIONS = 10
 _DROP = 0.1
 _MEMBERS, _INFLATION, _LAG, _MIXING = 100, 1.04, 8, 10
 _HOP_NODES = (4, 10)
-# Windows between two reports, for a state of this size and for a larger one.
 _BLOCK = 256  # windows at most between two reports
 
 

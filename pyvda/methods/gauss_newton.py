@@ -33,7 +33,6 @@ from pyvda.methods.statistics import (
 )
 from pyvda.operators.covariance_input import CovarianceOption, as_covariance
 
-# Windows between two reports: less than a second of work for a state of this size or a larger one.
 # Of the statistical form alone.
 _STATISTICAL = ("model_error", "background", "observation_variance", "final_covariance")
 

@@ -254,3 +254,27 @@ def test_three_variables_are_assimilated_like_one(tmp_path, lazy, how):
     pyvda.save_analysis(found, tmp_path / "analysis.nc")
     again = restacked(xr.open_dataset(tmp_path / "analysis.nc"))
     np.testing.assert_array_equal(again.analysis, expected.analysis)
+
+
+@pytest.mark.parametrize("dtype", ["O", "<U100000000", "V8", "M8[s]", "no type"])
+def test_an_attribute_of_another_type_than_a_number_is_refused(dtype):
+    """A type in an attribute must not decide how much memory is taken, or what is executed."""
+    ds = normalise(three(), "x,y,z", XYZ)
+    layout = json.loads(ds.attrs["pyvda_state"])
+    layout["variables"]["x"]["attrs"]["valid_range"] = {"dtype": dtype, "value": [0, 1]}
+    changed = analysed(ds).assign_attrs(pyvda_state=json.dumps(layout))
+    if dtype.startswith("<U"):  # the list as it is, without an array of that type
+        assert restored(changed).x.attrs["valid_range"] == [0, 1]
+        return
+    with pytest.raises(InputError, match="not what pyvda wrote"):
+        restored(changed)
+
+
+def test_attributes_that_are_arrays_come_back():
+    attrs = {"valid_range": np.array([0, 9], "i2"), "scale": np.float32(0.1), "of": np.array(["a"])}
+    found = restored(analysed(normalise(three(**attrs), "x,y,z", XYZ))).x.attrs
+    np.testing.assert_array_equal(found["valid_range"], attrs["valid_range"])
+    assert found["valid_range"].dtype == "i2"
+    assert found["scale"] == attrs["scale"]
+    assert found["scale"].dtype == "f4"
+    assert found["of"] == ["a"]

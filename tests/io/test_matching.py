@@ -117,3 +117,21 @@ def test_text_is_no_state():
     ds = xr.Dataset({n: ("time", ["a", "b"]) for n in "xyz"})
     with pytest.raises(InputError, match="expected real numbers"):
         normalise(ds, "x,y,z", XYZ)
+
+
+def test_known_names_in_another_order_are_matched_by_name():
+    ds = xr.Dataset({name: ("time", np.full(6, k)) for k, name in enumerate("xyz")},
+                    {"time": 0.01 * np.arange(6)})  # fmt: skip
+    found = normalise(ds, "z,x,y", flat(3, ("x", "y", "z")))
+    np.testing.assert_array_equal(found.observation[0], [0.0, 1.0, 2.0])
+
+
+@pytest.mark.parametrize("chosen", ["y,x,w", "x,y,w", "w,v,z"])
+def test_names_of_which_only_some_are_the_models_are_refused(chosen):
+    ds = xr.Dataset({name: ("time", np.ones(6)) for name in "vwxyz"},
+                    {"time": 0.01 * np.arange(6)})  # fmt: skip
+    with pytest.raises(
+        InputError, match=r"unclear which is which; rename .*\(x, y, z\)"
+    ) as refused:
+        normalise(ds, chosen, flat(3, ("x", "y", "z")))
+    assert "\n" not in str(refused.value)
