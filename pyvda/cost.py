@@ -1,14 +1,14 @@
-"""The variational cost U of eq. (4), one value a window, and its gradient.
+"""The variational cost U of eq. (4), one value per window, and its gradient.
 
     U_w = λ1 Σ mask (x − y)² / n_obs  +  λ2 mean over the predicted steps of (x − Φ(x))²
           [ + λb (x(t0) − xb)ᵀ P (x(t0) − xb) / D ]
 
 n_obs is the number of observed values of the window (the term is 0 where there are none); a mask
-entry other than 1 weighs its datum. The steps before `prior.first_predicted` have no residual and
+entry other than 1 weights its datum. The steps before `prior.first_predicted` have no residual and
 are not counted. A window's cost and gradient do not depend on the other windows of its batch.
 
-`VariationalCost.bind(batch)` does once what all evaluations on the same batch share: weights of the
-data, and whatever the prior can prepare. Solvers iterate on the bound cost.
+`VariationalCost.bind(batch)` performs the work common to all evaluations on a batch: it computes
+the weights of the data and prepares the prior. Solvers iterate on the bound cost.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class CostTerms(NamedTuple):
 class Background(nn.Module):
     """The term (x(t0) − mean)ᵀ P (x(t0) − mean) / D on the first state of a window.
 
-    Only x(t0) is held to the background: the later states have the dynamics to hold them.
+    Only x(t0) is constrained by the background; the dynamics constrain the later states.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class Background(nn.Module):
     ) -> None:
         super().__init__()
         if (precision is None) == (cholesky is None):
-            raise InputError("a background needs one of precision and cholesky; give exactly one")
+            raise InputError("a background needs either precision or cholesky; give exactly one")
         self.weight = _not_negative("the weight of the background", weight)
         factor = torch.as_tensor(precision if cholesky is None else cholesky, dtype=torch.float64)
         size = factor.shape[-1] if mean is None else len(mean)
@@ -75,7 +75,7 @@ class Background(nn.Module):
         if tuple(factor.shape) != expected:
             raise InputError(
                 f"the precision of the background has shape {tuple(factor.shape)}, expected "
-                f"{expected}; give D variances' inverses or a factor of D × D"
+                f"{expected}; give D inverse variances or a D × D factor"
             )
         if cholesky is None:
             if bool((factor < 0).any()):
@@ -90,7 +90,7 @@ class Background(nn.Module):
         )
 
     def forward(self, x: Tensor, first_guess: Tensor) -> Tensor:
-        """Return the weighted term of each window, (B,), from (B, T, D) both."""
+        """Return the weighted term of each window, (B,); `x` and `first_guess` are (B, T, D)."""
         return self.weight * self._whitened(x, first_guess).square().mean(-1)
 
     def gradient(self, x: Tensor, first_guess: Tensor) -> Tensor:
@@ -148,23 +148,23 @@ class VariationalCost(nn.Module):
                 self.register_buffer(f"fixed_{name}", torch.tensor(value, dtype=torch.float64))
 
     def compile(self) -> None:
-        """Evaluate gradients by `torch.compile`d code from now on, where the prior is an equation.
+        """Compile the gradient by `torch.compile`, where the prior is a differential equation.
 
         The many small operations of a Runge-Kutta step and its adjoint then run as a few loops. The
-        first gradients of each batch size take a minute, and a C++ compiler; where none can be
-        compiled, a warning says so and the operations run as they are.
+        first gradients of each batch size take a minute and need a C++ compiler; where compilation
+        fails, a warning is issued and the operations run uncompiled.
         """
-        if not hasattr(self.prior, "prepare"):  # those that prepare have code of their own
+        if not hasattr(self.prior, "prepare"):  # priors with `prepare` have kernels of their own
             self._half_gradient = _Compiled(_half_gradient)
 
     @property
     def lambda1(self) -> Tensor:
-        """Weight of the observation term, without dimensions."""
+        """Dimensionless weight of the observation term."""
         return self.log_lambda1.double().exp() if self.learnable else self.fixed_lambda1  # type: ignore
 
     @property
     def lambda2(self) -> Tensor:
-        """Weight of the dynamical term, without dimensions."""
+        """Dimensionless weight of the dynamical term."""
         return self.log_lambda2.double().exp() if self.learnable else self.fixed_lambda2  # type: ignore
 
     def bind(self, batch: Batch) -> BoundCost:
@@ -206,12 +206,12 @@ class VariationalCost(nn.Module):
 class BoundCost:
     """U as a function of the states alone; made by `VariationalCost.bind`.
 
-    Shapes are those of states of components; fields (B, T, Y, X) have theirs throughout.
+    Shapes are given for states of components; for fields, (B, T, Y, X) replaces (B, T, D).
 
     Attributes
     ----------
     prior : callable
-        Φ, prepared where it can be.
+        Φ, prepared if it has a method `prepare`.
     observation : (B, T, D)
         y.
     weight : (B, T, D)
@@ -225,7 +225,7 @@ class BoundCost:
     background : Background, optional
         The term on the first state.
     half_gradient : callable(prior, x, first_predicted)
-        Of half the sum of squared residuals.
+        Gradient of half the sum of squared residuals.
     """
 
     prior: Any
@@ -271,7 +271,7 @@ class BoundCost:
 
 
 class _Compiled:
-    """A function that runs compiled, or as it is once that has failed."""
+    """A compiled function that falls back to the original once compilation has failed."""
 
     def __init__(self, function: HalfGradient) -> None:
         self.eager = function
@@ -285,9 +285,9 @@ class _Compiled:
         except Exception as error:
             if self.chosen is self.eager:
                 raise
-            found = self.eager(prior, x, first)  # raises if it was not the compilation
+            found = self.eager(prior, x, first)  # raises if compilation was not the cause
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
-            warnings.warn(f"torch.compile failed, going on without it: {reason}", stacklevel=2)
+            warnings.warn(f"torch.compile failed, continuing without it: {reason}", stacklevel=2)
             self.chosen = self.eager
             return found
 
@@ -311,7 +311,7 @@ def _not_negative(name: str, value: float) -> float:
 
 
 def as_tensor(name: str, array: Any) -> Tensor:
-    """Return the array `name` of a batch, refusing what is not a torch tensor."""
+    """Return the array `name` of a batch; raise InputError unless it is a torch tensor."""
     if not isinstance(array, Tensor):
         raise InputError(
             f"the batch's {name} is of type {type(array).__name__}, expected a torch tensor; "

@@ -31,13 +31,13 @@ def evaluate(
     Parameters
     ----------
     analysis : Dataset
-        As `assimilate` makes it; the model and the time step are taken from its attributes.
+        As made by `assimilate`; the model and the time step are read from its attributes.
     truth : Dataset
-        `truth`, or the variables that were analysed, of the same windows as `analysis`.
+        The variable `truth`, or the analysed variables, of the same windows as `analysis`.
     model : Model, optional
-        That made the analysis. Default: pyvda's own of the name that the analysis states.
+        The model that made the analysis. Default: the built-in model named in its attributes.
     engine : str, optional
-        Makes the forecasts Φ(x); see `pyvda.engine.get_engine`.
+        The engine that computes the forecasts Φ(x); see `pyvda.engine.get_engine`.
 
     Returns
     -------
@@ -48,7 +48,7 @@ def evaluate(
     Raises
     ------
     InputError
-        When one of the files is not what it should be, or they do not belong together.
+        When a dataset is not an analysis or a truth, or the two do not belong together.
     """
     model, time_step = check(analysis, truth, model)
     analysis, truth = restacked(analysis), restacked(truth, analysis)
@@ -59,7 +59,7 @@ def evaluate(
     running = engine_for(model, engine)
 
     def forecast(states: Array) -> Array:
-        """Φ: step t from step t - 1; the first step predicts itself. NaN where the state is."""
+        """Return Φ: step t from step t - 1, step 0 unchanged; windows with NaN are unchanged."""
         predicted = np.array(states)
         finite = np.isfinite(states).all((1, 2))
         predicted[finite, 1:] = running.forecast(model, states[finite, :-1], time_step=time_step)
@@ -78,12 +78,12 @@ def evaluate(
 def check(
     analysis: xr.Dataset, truth: xr.Dataset, model: Model | None = None
 ) -> tuple[Model, float]:
-    """Return the model and the time step of an analysis that can be scored by this truth.
+    """Check that `truth` can score `analysis`; return the model and the time step of the analysis.
 
     Raises
     ------
     InputError
-        As `evaluate`.
+        See `evaluate`.
     """
     expect_dataset(analysis, "the argument analysis")
     expect_dataset(truth, "the argument truth")
@@ -106,7 +106,7 @@ def _windows(array: xr.DataArray) -> Array:
 
 
 def model_of(analysis: xr.Dataset, given: Model | None) -> tuple[Model, float]:
-    """Return the model and the time step that the attribute pyvda_configuration states."""
+    """Return the model and the time step stated by the attribute pyvda_configuration."""
     try:
         configuration = json.loads(analysis.attrs["pyvda_configuration"])
         stated = configuration["model"]
@@ -115,7 +115,7 @@ def model_of(analysis: xr.Dataset, given: Model | None) -> tuple[Model, float]:
         time_step = float(configuration["cost"]["time_step"])
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
-            "the file does not say with which model it was made (attribute pyvda_configuration); "
+            "the file does not state which model made it (attribute pyvda_configuration); "
             "give one made by `pyvda assimilate`"
         ) from error
     if given is not None:
@@ -125,17 +125,18 @@ def model_of(analysis: xr.Dataset, given: Model | None) -> tuple[Model, float]:
             model = Model(name, size, parameters, float(stated["time_step"]))
         except (InputError, KeyError, TypeError, ValueError) as error:
             raise InputError(
-                f"the attribute pyvda_configuration describes no model of pyvda's ({error}); give "
+                f"the attribute pyvda_configuration describes no built-in model ({error}); give "
                 "the file as `pyvda assimilate` made it, or the model that made it"
             ) from error
     if not 0 < time_step < np.inf:
         raise InputError(
-            f"the file says that its time step is {time_step} (attribute pyvda_configuration), "
+            f"the file states a time step of {time_step} (attribute pyvda_configuration), "
             "expected a positive number; give the file as `pyvda assimilate` made it"
         )
     if analysis[names.ANALYSIS].shape[-1] != size:
         raise InputError(
             f"the analysis has a state of {analysis[names.ANALYSIS].shape[-1]} components, but "
-            f"says that it was made with {name} of {size}; give one that `pyvda assimilate` made"
+            f"states that it was made with {name} of size {size}; give one made by `pyvda "
+            "assimilate`"
         )
     return model, time_step

@@ -1,7 +1,7 @@
 """Names of dimensions and variables in pyvda's files, and their CF attributes.
 
 Everything that reads or writes a file takes its names from here. The `units` of state variables
-come from the user's own file; those given here are only of quantities pyvda defines.
+come from the user's own file; only quantities that pyvda defines have units here.
 """
 
 from enum import IntEnum
@@ -14,7 +14,7 @@ PARAMETER = "parameter"
 MINIMUM = "minimum"
 ITERATION = "iteration"
 MEMBER = "member"
-# Rows and columns of a covariance: state vectors, whatever variables the file has.
+# Rows and columns of a covariance, indices of the state vector whatever variables the file has.
 STATE_ROW, STATE_COLUMN = "state1", "state2"
 DIMENSIONS = (WINDOW, TIME, STATE)
 
@@ -58,13 +58,13 @@ CHI_SQUARE_LIMIT = "chi_square_limit"
 EFFECTIVE_SAMPLE_SIZE = "effective_sample_size"
 PARAMETER_ANALYSIS = "parameter_analysis"
 PARAMETER_STDEV = "parameter_stdev"
-OF_PARAMETERS = (PARAMETER_ANALYSIS, PARAMETER_STDEV)
+PARAMETER_OUTPUTS = (PARAMETER_ANALYSIS, PARAMETER_STDEV)
 MINIMUM_OBJECTIVE = "minimum_objective"
 MINIMUM_STATE = "minimum_state"
-OF_MINIMA = (MINIMUM_OBJECTIVE, MINIMUM_STATE)
+MINIMUM_OUTPUTS = (MINIMUM_OBJECTIVE, MINIMUM_STATE)
 FINAL_COVARIANCE = "final_covariance"
 FINAL_ENSEMBLE = "final_ensemble"
-OUTPUT_DIMENSIONS = {  # after that of the windows
+OUTPUT_DIMENSIONS = {  # after the window dimension
     FINAL_COVARIANCE: (STATE_ROW, STATE_COLUMN),
     FINAL_ENSEMBLE: (MEMBER, STATE_COLUMN),
     PARAMETER_ANALYSIS: (PARAMETER,),
@@ -79,7 +79,7 @@ HISTORY_R_SCORE = "history_r_score"
 
 
 class Flag(IntEnum):
-    """What is known about one component at one step."""
+    """Origin of the analysis of one component at one step."""
 
     GAP = 0
     OBSERVED = 1
@@ -88,7 +88,7 @@ class Flag(IntEnum):
 
 
 class Status(IntEnum):
-    """How the assimilation of one window ended."""
+    """Outcome of the assimilation of one window."""
 
     CONVERGED = 0
     ITERATION_LIMIT = 1
@@ -127,21 +127,21 @@ _LONG_NAMES = {
     FORECAST: "forecast state",
     INNOVATION: "observation minus analysis",
     STATE_STDEV: "standard deviation of the error of the analysis",
-    FLAG: "what the analysis rests on at this step",
+    FLAG: "origin of the analysis of a component at a step",
     COST: "variational cost of the analysis",
     COST_OBSERVATION: "observation term of the cost",
     COST_DYNAMICS: "dynamical term of the cost",
     GRADIENT_NORM: "Euclidean norm of the gradient of the cost",
-    STATUS: "how the assimilation of the window ended",
-    ITERATIONS: "iterations made",
-    OBJECTIVE: "negative log density of the analysis up to a constant, which was minimised",
+    STATUS: "outcome of the assimilation of the window",
+    ITERATIONS: "number of iterations",
+    OBJECTIVE: "minimised negative log density of the analysis, up to a constant",
     MISFIT: "half the sum of squared innovations in units of the observation errors",
-    CHI_SQUARE_LIMIT: "objective, or misfit, above which the window is in doubt",
-    EFFECTIVE_SAMPLE_SIZE: "number of equally weighted samples that would say as much",
+    CHI_SQUARE_LIMIT: "objective, or misfit, above which the window is doubtful",
+    EFFECTIVE_SAMPLE_SIZE: "number of equally weighted samples with the same information",
     PARAMETER: "parameter of the model",
     PARAMETER_ANALYSIS: "analysed parameters of the model",
     PARAMETER_STDEV: "standard deviation of the error of the analysed parameters",
-    MINIMUM_OBJECTIVE: "objective at each distinct minimum that was found, the least first",
+    MINIMUM_OBJECTIVE: "objective at each distinct minimum, in increasing order",
     MINIMUM_STATE: "state at the window's first step at each distinct minimum",
     FINAL_COVARIANCE: "covariance of the error of the analysis at the last step of the window",
     FINAL_ENSEMBLE: "ensemble at the last step of the window",
@@ -151,19 +151,19 @@ _LONG_NAMES = {
     HISTORY_R_SCORE: "R-score along the iterations, mean over windows",
 }
 _DIMENSIONLESS = (WINDOW_START, ITERATIONS, ITERATION, OBJECTIVE, MISFIT, CHI_SQUARE_LIMIT,
-                  EFFECTIVE_SAMPLE_SIZE, MINIMUM_OBJECTIVE, *OF_PARAMETERS)  # fmt: skip
+                  EFFECTIVE_SAMPLE_SIZE, MINIMUM_OBJECTIVE, *PARAMETER_OUTPUTS)  # fmt: skip
 
 
-# The weights of the cost have no units, so that it has those of the state, squared.
+# The weights of the cost are dimensionless, so its units are those of the state squared.
 _SQUARED = (COST, COST_OBSERVATION, COST_DYNAMICS, HISTORY_COST, HISTORY_R_SCORE,
             FINAL_COVARIANCE)  # fmt: skip
 _LIKE_STATE = (GRADIENT_NORM, HISTORY_GRADIENT_NORM, MINIMUM_STATE, FINAL_ENSEMBLE)
 
 
 def attributes(name: str, state_units: str | None = None) -> dict[str, Any]:
-    """Return a new dictionary of the CF attributes of pyvda's variable `name` ({} if not ours).
+    """Return a new dictionary of the CF attributes of pyvda's variable `name`, else an empty one.
 
-    With the units of the state given, costs and the norms of their gradients have units, too.
+    If the units of the state are given, costs and the norms of their gradients have units, too.
 
     >>> attributes("cost", "m s-1")["units"]
     '(m s-1)2'

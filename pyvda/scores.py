@@ -1,8 +1,8 @@
-"""R-score, 4DVar-score and ODE-score, one value a window, and their means with confidence.
+"""R-score, 4DVar-score and ODE-score of each window, and their means with confidence intervals.
 
 Definitions as in the paper's section 4: mean squared errors in physical units over all components
-and steps. A score of a window is a mean over that window, so that windows are the independent
-samples that confidence intervals are made of.
+and steps. Each score is a mean over one window, so that windows are the independent samples from
+which confidence intervals are computed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Score:
     n : int
         Windows with a finite value.
     not_finite : int
-        Windows without one (their analysis diverged): they are in no other number here.
+        Windows without a finite value (their analysis diverged); the other attributes exclude them.
     """
 
     mean: float
@@ -41,7 +41,8 @@ class Score:
     def __str__(self) -> str:
         text = f"{self.mean:.4g} [{self.low:.4g}, {self.high:.4g}]"
         if self.not_finite:
-            text += f" without {self.not_finite} of {self.n + self.not_finite} windows: not finite"
+            windows = self.n + self.not_finite
+            text += f" ({self.not_finite} of {windows} windows excluded: not finite)"
         return text
 
 
@@ -52,7 +53,7 @@ def r_score(analysis: np.ndarray, truth: np.ndarray, *, steps: slice | None = No
     ----------
     analysis, truth : (W, T, D)
     steps : slice, optional
-        Only these steps count, such as `slice(20, 180)` where the edges are not observed.
+        Restricts the mean to these steps: `slice(20, 180)` where the edges are not observed.
     """
     analysis, truth = _same_shape(analysis=analysis, truth=truth)
     part = slice(None) if steps is None else steps
@@ -76,7 +77,7 @@ def four_dvar_score(
     Parameters
     ----------
     analysis, observation, mask : (W, T, D)
-        As in `Batch`; `observation` may be anything, NaN too, where `mask` is 0.
+        As in `Batch`; `observation` may have any value, including NaN, where `mask` is 0.
     forecast : (W, T, D)
         Φ(x): step t predicted from step t−1 of the analysis.
     """
@@ -107,7 +108,7 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Return the percentile bootstrap interval of the mean of `values` (W,), all finite.
 
-    The seed makes equal files give equal intervals.
+    With a fixed seed, equal values give equal intervals.
 
     >>> bootstrap_interval(np.array([1.0, 1.0, 1.0]))
     (1.0, 1.0)
@@ -134,7 +135,7 @@ def bootstrap_interval(
 def summarise(
     values: np.ndarray, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> Score:
-    """Return mean, interval and median of a score (W,), and how many windows have none."""
+    """Return mean, interval and median of a score (W,), and how many windows are not finite."""
     values = np.asarray(values, dtype=np.float64)
     finite = values[np.isfinite(values)]
     missing = len(values) - len(finite)
@@ -166,7 +167,7 @@ def score_table(
 
 def _mean_square(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     if first[:1].size == 0 and len(first):
-        raise ValueError(f"no steps are left of shape {first.shape}; choose others")
+        raise ValueError(f"no steps are left, the shape is {first.shape}; choose other steps")
     with np.errstate(over="ignore", invalid="ignore"):  # diverged windows are counted later
         squares: np.ndarray = np.mean((first - second) ** 2, axis=(1, 2))
     return squares

@@ -1,7 +1,7 @@
-"""Twin experiments: a truth from the model, and noisy, partial observations of it.
+"""Twin experiments: a truth simulated by the model, and noisy, partial observations of it.
 
-Windows are independent, each with its own start and spin-up. Window k of a seed is the same however
-many windows are asked for, on either engine and on every machine.
+Windows are independent, each with its own start and spin-up. For a given seed, window k is the same
+for any number of windows, with either engine and on every machine.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from pyvda.models.registry import names as model_names
 from pyvda.state.space import StateSpace, Variable
 from pyvda.validation_errors import brief
 
-# On the attractor within a millionth is enough for a start; the window itself is integrated tightly
-# (at rtol 1e-3 the truth would have an ODE-score of 1e-5, which is only integration error).
+# A start needs to lie on the attractor only to within a millionth; the window itself is integrated
+# tightly (at rtol 1e-3 the integration error alone would give the truth an ODE-score of 1e-5).
 SPINUP_RTOL = 1e-6
 RTOL = 1e-9
 _BLOCK = 128
@@ -50,16 +50,16 @@ def simulate(
     Parameters
     ----------
     preset : str, Preset or Model
-        A preset has a model, steps, spin-up and distribution of the starts. Of a model, or of a
-        word that names one (see `pyvda.models.registry.resolve`), windows have 200 steps and start
-        as the model says, else as its climatology does.
+        A preset specifies the model, number of steps, spin-up and distribution of starts. For a
+        model, or a string that names one (see `pyvda.models.registry.resolve`), windows have 200
+        steps and start as the model specifies, or as its climatology does by default.
     windows : int
         Number of independent windows.
     seed : int
     steps : int, optional
-        Of a window, in place of the preset's.
+        Steps per window, overriding the preset.
     parameters : mapping, optional
-        Parameters and sizes of the model by name, in place of its own.
+        Parameters and sizes by name, overriding those of the model.
     engine : str, optional
         See `pyvda.engine.get_engine`.
     report : callable(done, total), optional
@@ -68,13 +68,13 @@ def simulate(
     Returns
     -------
     Dataset
-        `truth` (window, time, state) of a preset, or the model's own variables (window, time,
+        `truth` (window, time, state) for a preset, or the model's own variables (window, time,
         ...); time in model time units from the start of the window.
 
     Raises
     ------
     InputError
-        For an unknown name or a number that is out of range.
+        When a name is unknown or a number is out of range.
     EngineError
         When the model diverges.
     """
@@ -140,18 +140,18 @@ def observe(
     truth : Dataset
         With `truth` (window, time, state), or with the variables (window, time, ...) of a model.
     preset : str or Preset, optional
-        Which steps and components are observed, and the error variance. Without one, half of all
-        components are observed at every fourth step, drawn anew each time.
+        Specifies the observed steps and components, and the error variance. Without one, half of
+        all components, drawn anew each time, are observed at every fourth step.
     seed : int
-        Of the noise, and of the choice of components where that is random.
+        Seed of the noise, and of the choice of components where it is random.
     variance : float, optional
-        Error variance in the state's units squared, in place of the preset's.
+        Error variance in the state's units squared, overriding the preset.
     every : int, optional
-        Steps between two observation times, in place of the preset's.
+        Steps between two observation times, overriding the preset.
     components : sequence of int, optional
-        The components of the state vector, from 0, that are observed at each of these times.
+        Indices, from 0, of the components of the state vector observed at each of these times.
     variables : sequence of str, optional
-        The variables that are observed at each of these times, in place of `components`.
+        Names of the variables observed at each of these times; an alternative to `components`.
 
     Returns
     -------
@@ -161,8 +161,8 @@ def observe(
     Raises
     ------
     InputError
-        When the truth is of another model than the preset's, without a preset no variance is
-        given, or a number or name is out of range.
+        When the truth is of a model other than the preset's, neither a preset nor a variance is
+        given, a number is out of range or a name is unknown.
     """
     name, setting = ("custom", None) if preset is None else _named(preset)
     _check_seed(seed)
@@ -193,7 +193,7 @@ def observe(
 
 
 class _Rule(NamedTuple):
-    """When and what is observed; see `Preset`."""
+    """The observed steps and components, and the error variance; see `Preset`."""
 
     every: int
     first: int
@@ -248,7 +248,7 @@ def _true_states(truth: xr.Dataset) -> tuple[Array, StateSpace | None]:
 def _chosen(
     space: StateSpace | None, components: Sequence[int] | None, variables: Sequence[str] | None
 ) -> tuple[int, ...] | None:
-    """Return the components to observe; None: as the preset has it."""
+    """Return the components to observe; None leaves the choice to the preset."""
     for what, given in (("components", components), ("variables", variables)):
         if given is not None and (
             isinstance(given, str | bytes) or not isinstance(given, Iterable)
@@ -261,11 +261,11 @@ def _chosen(
     variables = [str(name) for name in variables]
     known = {} if space is None else space.slices()
     unknown = [name for name in variables if name not in known]
-    if unknown or not variables:
-        raise InputError(
-            f"the truth has no variable {', '.join(unknown) or 'of no name'}, found "
-            f"{', '.join(known) or names.TRUTH}"
-        )
+    found = ", ".join(known) or names.TRUTH
+    if not variables:
+        raise InputError(f"variables is empty, expected names of variables to observe: {found}")
+    if unknown:
+        raise InputError(f"the truth has no variable {', '.join(unknown)}, found {found}")
     return tuple(i for name in variables for i in range(known[name].start, known[name].stop))
 
 
@@ -283,7 +283,7 @@ def _named(preset: str | Preset) -> tuple[str, Preset]:
 def _experiment(
     what: str | Preset | Model, parameters: Mapping[str, Any] | None, steps: int | None
 ) -> tuple[str, Preset, bool]:
-    """Return the name and the setting of an experiment, and whether its truth is one variable."""
+    """Return the name and preset of an experiment, and whether its truth is one variable."""
     flat = isinstance(what, Preset) or (isinstance(what, str) and what in presets())
     if flat:
         name, setting = _named(what)  # type: ignore[arg-type]
@@ -307,7 +307,7 @@ def _experiment(
 
 
 def of_model(model: Model) -> Preset:
-    """Return a twin experiment with `model`, from its own start and spin-up."""
+    """Return the default twin experiment of `model`, with the model's own start and spin-up."""
     start = model.start or Start()
     return Preset(
         model, 200, usual_spinup(model), start.mean, start.spread, 4, 0, -1, 1.0, None,
@@ -316,7 +316,7 @@ def of_model(model: Model) -> Preset:
 
 
 def _check_seed(seed: int) -> None:
-    # From 2^64 on they are those of the epochs of a training, which no file has.
+    # Seeds from 2^64 on are those of training epochs, which are never written to a file.
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
         raise InputError(f"the seed is {brief(seed)}, expected an integer from 0 to 2^63 - 1")
     if not (0 <= seed < 2**63 or seed >= 2**64):

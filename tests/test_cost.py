@@ -218,7 +218,9 @@ def test_without_a_compiler_the_gradient_is_computed_all_the_same(monkeypatch):
 
     monkeypatch.setattr(torch, "compile", broken)
     cost.compile()
-    with pytest.warns(UserWarning, match="torch.compile failed, going on without it: no C.. comp"):
+    with pytest.warns(
+        UserWarning, match="torch.compile failed, continuing without it: no C.. comp"
+    ):
         found = cost.gradient(x, batch)
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
     with warnings.catch_warnings():

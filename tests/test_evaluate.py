@@ -45,7 +45,7 @@ def test_a_state_of_another_size_than_the_models_is_refused(pair):
     with pytest.raises(InputError, match="pyvda_configuration"):
         pyvda.evaluate(changed(analysis, state_size=4), truth)
     other = changed(analysis, name="lorenz96", parameters=[8.0], state_size=40)
-    with pytest.raises(InputError, match="3 components, but says that it was made with lorenz96"):
+    with pytest.raises(InputError, match="3 components, but states that it was made with lorenz96"):
         pyvda.evaluate(other, truth)
 
 
@@ -76,5 +76,5 @@ def test_a_model_of_ones_own_is_scored_by_the_engine_that_has_it():
     expected = ((analysis.u - truth.u) ** 2).mean(("time", "y", "x"))
     np.testing.assert_allclose(scores["r_score"], expected)
     np.testing.assert_allclose(scores["ode_score"], 0.0, atol=1e-20)
-    with pytest.raises(InputError, match="describes no model of pyvda's"):
+    with pytest.raises(InputError, match="describes no built-in model"):
         pyvda.evaluate(analysis, truth)

@@ -113,7 +113,7 @@ def test_windows_that_are_not_finite_are_counted():
     analysis[2, 0, 0] = 1e200  # its square overflows
     score = summarise(r_score(analysis, TRUTH))
     assert score == Score(1.0, 1.0, 1.0, 1.0, n=2, not_finite=2)
-    assert str(score) == "1 [1, 1] without 2 of 4 windows: not finite"
+    assert str(score) == "1 [1, 1] (2 of 4 windows excluded: not finite)"
     assert "without" not in str(summarise(np.ones(3)))
     nothing = summarise(np.full(3, np.nan))
     assert nothing.n == 0

@@ -1,5 +1,5 @@
-"""What `pyvda.checks.run` is made of.
+"""Checks of derivatives; `pyvda.checks.run` is the entry point.
 
-`derivatives` measures, `derivative_check` judges by a tolerance, the files `on_...` say of which
-functions, `windows` on which observations.
+`derivatives` measures errors, `derivative_check` compares them with a tolerance, the files `on_...`
+select the functions to check, and `target` and `windows` select the model and the observations.
 """

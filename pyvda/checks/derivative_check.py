@@ -1,9 +1,9 @@
-"""One check of a derivative: what it compares, and the tolerance that its rounding justifies.
+"""Checks of one derivative each, with tolerances justified by rounding.
 
-Functions of float64 arrays in, a `Check` out. A check passes when its value is at most its
-tolerance. Tolerances scale with the machine epsilon, with the number of operations, and with how
-much larger the states are than what is computed from their differences (`amplification`). A wrong
-sign or a dropped term misses them by many powers of ten.
+They take functions of float64 arrays and return a `Check`, which passes when its value is at most
+its tolerance. Tolerances scale with the machine epsilon, with the number of operations, and with
+the ratio of the states to the differences between them (`amplification`). A wrong sign or a dropped
+term exceeds them by many orders of magnitude.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ from pyvda.engine import Engine
 from pyvda.engine.interface import Array
 
 _TINY = float(np.finfo(float).tiny)
-_STATES = 256  # at so many states steps are linearised
+_STATES = 256  # states at which steps are linearised
 
-# A derivative passes through some 60 operations for each component of a step (four stages with
-# their combinations), a cost through as many and a sum; they do not all err the same way.
+# A derivative takes about 60 operations for each component of a step (four stages with their
+# combinations), a cost as many and a sum; their rounding errors partly cancel.
 _OPERATIONS = 100
 
-# Orders of the Taylor remainder: the third-order term at a step of 2⁻¹⁰ moves them by 1e-3.
+# Orders of the Taylor remainder: the third-order term at a step of 2⁻¹⁰ changes them by 1e-3.
 _ORDER = 0.02
-# Crossing kinks adds to the remainder what is of second order on the average only.
+# Crossing kinks adds terms to the remainder that are of second order only on average.
 _ORDER_WITH_KINKS = 0.4
 
 
 @dataclass(frozen=True)
 class Check:
-    """What one check found.
+    """Result of one check.
 
     Attributes
     ----------
     name : str
     value, tolerance : float or None
-        None where it was not run.
+        None if it was not run.
     detail : str
-        What the value is made of, or why the check was not run.
+        The components of the value, or the reason why the check was not run.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Check:
         return bool(self.value <= self.tolerance)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the check as JSON can hold it: null for what is not a finite number."""
+        """Return the check for JSON, where values that are not finite become null."""
         finite = self.value is not None and np.isfinite(self.value)
         return {
             "name": self.name,
@@ -70,7 +70,7 @@ class Check:
 
 
 def not_run(names: list[str], engine: Engine) -> list[Check]:
-    """Return checks of hand-derived code that this engine does not have."""
+    """Return checks marked as not run, for hand-derived code that this engine does not have."""
     why = f"the {engine.info.name} engine runs ({engine.info.reason})"
     return [Check(name, None, None, why) for name in names]
 
@@ -85,10 +85,10 @@ def step_checks(
     seed: int,
     second: str = "gradient",
 ) -> list[Check]:
-    """Check a map of states (n, D): its tangent linear by differences, and the adjoint of that.
+    """Check a map of states (n, D): its tangent linear by differences, its adjoint by products.
 
-    The directions are random ones and those of `gradient`, which like `x` is (W, T, D); `second`
-    is what they are called, if they are other than a gradient's.
+    The directions are random, and those of `gradient`, which has the shape (W, T, D) of `x`;
+    `second` names the latter if they are not a gradient.
     """
     size = x.shape[2]
     chosen = np.unique(np.linspace(0, x[..., 0].size - 1, _STATES).astype(int))
@@ -100,7 +100,7 @@ def step_checks(
         exact = derivatives.difference(f, states, direction)
         by_hand = tangent_linear(states, direction)
         errors[kind] = derivatives.relative(by_hand, exact)
-        # Rounding of f shows in its differences magnified by the ratio of f to them.
+        # In the differences the rounding of f is magnified by the ratio of f to them.
         size_of_f = np.linalg.norm(f(states), axis=1) + np.linalg.norm(states, axis=1)
         ratio = size_of_f / np.maximum(np.linalg.norm(exact, axis=1), _TINY)
         tolerance = max(tolerance, _difference_tolerance(ratio))
@@ -109,7 +109,7 @@ def step_checks(
     largest = EPS * max(float(mismatch.max()) for mismatch in mismatches.values())
     return [
         _worst(names[0], errors, tolerance),
-        # One rounding is an ulp; those of the D products of a scalar product add up like √D.
+        # Each rounding is one ulp; those of the D products of a scalar product grow like √D.
         _worst(names[1], mismatches, 16 * float(np.sqrt(size)), f"; {largest:.1e} relative"),
     ]
 
@@ -125,8 +125,8 @@ def difference_check(
 ) -> Check:
     """Check the slope of costs (W,) along a random direction and the gradient's, by differences.
 
-    Where the cost is not smooth, the step that suits a window best decides. `reach` is how far the
-    test goes, in units of the usual.
+    If the cost is not smooth, the most accurate step of each window counts. `reach` scales the
+    usual length of the direction.
     """
     g = gradient(x)
     errors, tolerance = {}, 0.0
@@ -134,7 +134,7 @@ def difference_check(
     for kind, usual in _directions(x, g, np.random.default_rng([seed, 3])):
         direction = reach * usual
         slope = (g * direction).sum((1, 2))
-        # A random slope may be near zero; what it is of N components at random is its scale.
+        # A random slope may be near zero; its scale is that of N random components.
         norms = np.sqrt((g**2).sum((1, 2)) * (direction**2).sum((1, 2)))
         scale = np.maximum(np.maximum(np.abs(slope), norms / np.sqrt(x[0].size)), _TINY)
         found = np.array([derivatives.difference(value, x, direction, step) for step in steps])
@@ -154,7 +154,7 @@ def taylor_check(
 ) -> Check:
     """Check that the remainder of the first-order expansion of costs (W,) is of second order.
 
-    `reach` is how far the test goes, in units of the usual: less where a third order comes soon.
+    `reach` scales the usual length of the direction: below 1 where third-order terms are large.
     """
     g = gradient(x)
     least = _ORDER if smooth else _ORDER_WITH_KINKS
@@ -162,7 +162,7 @@ def taylor_check(
     for kind, direction in _directions(x, g, np.random.default_rng([seed, 4])):
         order, noise = derivatives.taylor_orders(value, x, g, reach * direction)
         errors[kind] = np.abs(order - 2)
-        # A wrong gradient has the order 1: beyond half of that, no rounding is an excuse.
+        # A wrong gradient has order 1: rounding cannot explain more than half of the difference.
         tolerance = max(tolerance, min(0.5, least + 64 * float(noise.max())))
         orders += [order.min(), order.max()]
     seen = f"; orders {min(orders):.4f} to {max(orders):.4f} over six halvings"
@@ -176,10 +176,11 @@ def agreement(
     magnified: float,
     smooth: bool = True,
 ) -> Check:
-    """Check that two computations of the same, in a precision of `epsilon`, agree up to rounding.
+    """Check that two computations of the same quantity agree up to rounding.
 
-    `magnified` says how much: see `amplification`. Where rounding may switch a rectifier, a part
-    of that size of all rectifiers switches, and the gradient moves by the root of that part.
+    `epsilon` is the machine epsilon of the precision, `magnified` the factor on the rounding (see
+    `amplification`). Without `smooth`, rounding may switch a rectifier: the fraction that switches
+    is of the size of the rounding, and the gradient changes by the root of that fraction.
     """
     errors = {
         kind: derivatives.relative(found, expected) for kind, (found, expected) in pairs.items()
@@ -189,10 +190,10 @@ def agreement(
 
 
 def amplification(x: Array, residual: Array) -> float:
-    """Return how many times larger the states are than the residuals x - Φ(x), at the worst.
+    """Return the largest ratio of the states to the residuals x - Φ(x).
 
-    A residual is a difference of numbers as large as the states: so much larger than its own is
-    its rounding, and that of the cost and the gradient made of it.
+    A residual is a difference of numbers as large as the states, so this ratio magnifies its
+    relative rounding error, and that of the cost and gradient computed from it.
 
     Parameters
     ----------
@@ -214,7 +215,7 @@ def _difference_tolerance(ratio: Array) -> float:
 
 
 def _worst(name: str, errors: dict[str, Array], tolerance: float, more: str = "") -> Check:
-    """Return the check whose value is the largest of all windows and kinds, NaN if one is."""
+    """Return a check of the largest error over all windows and kinds, NaN if any is NaN."""
     worst = {kind: float(np.max(error)) for kind, error in errors.items()}
     detail = ", ".join(f"{kind} {error:.1e}" for kind, error in worst.items())
     return Check(name, float(np.max(list(worst.values()))), float(tolerance), detail + more)
@@ -223,7 +224,7 @@ def _worst(name: str, errors: dict[str, Array], tolerance: float, more: str = ""
 def _directions(
     x: Array, gradient: Array, rng: np.random.Generator, second: str = "gradient"
 ) -> Iterator[tuple[str, Array]]:
-    """Yield a random direction and the gradient's, in each window as large as x varies."""
+    """Yield a random direction and the gradient's, scaled in each window to the spread of x."""
     size = spread(x)
     yield "random", derivatives.as_large_as(rng.standard_normal(x.shape), size)
     yield second, derivatives.as_large_as(gradient, size)

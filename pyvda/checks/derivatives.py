@@ -1,7 +1,7 @@
-"""How far a derivative is from what differences say, and an adjoint from its tangent linear.
+"""Errors of a derivative measured by differences, and of an adjoint by its tangent linear.
 
-Everything is float64 numpy and knows functions only: `f` maps states to values, a direction δ is as
-large as the states vary, so that steps and tolerances are numbers without units.
+All arrays are float64 numpy. `f` maps states to values; a direction δ has the size of the states'
+variability, so that steps and tolerances are dimensionless.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ Function = Callable[[Array], Array]
 
 EPS = float(np.finfo(np.float64).eps)
 
-# Central differences with steps h and 2h, extrapolated, err by O(h⁴) + O(ε/h): least at
-# h = ε^(1/5), where both are about ε^(4/5) = 3e-13.
+# Extrapolated central differences with steps h and 2h have the error O(h⁴) + O(ε/h), which is
+# smallest at h = ε^(1/5), where both terms are about ε^(4/5) = 3e-13.
 DIFFERENCE_STEP = EPS ** (1 / 5)
 DIFFERENCE_ERROR = EPS ** (4 / 5)
 
-# Where f has kinks (rectifiers), a difference across one is wrong by the jump of the slope there.
-# Smaller steps cross fewer, down to where rounding takes over at about 3e-9; one rectifier of many
-# moves the slope by some 1e-4 of its size.
+# Where f has kinks (rectifiers), a difference across one has an error of the jump in slope.
+# Smaller steps cross fewer kinks, until rounding dominates at about 3e-9; one rectifier of many
+# changes the slope by about 1e-4 of its size.
 KINK_STEPS = DIFFERENCE_STEP / 2.0 ** np.arange(0, 19, 6)
 KINK_ERROR = 3e-3
 
-# Steps of the Taylor test: six halvings. They start small, so that the second-order remainder has
-# not yet a third-order part to speak of, and end large enough to stay far above rounding.
+# Steps of the Taylor test: six halvings. The largest is small enough for the third-order part of
+# the remainder to be negligible, the smallest large enough to stay far above rounding.
 TAYLOR_STEPS = 2.0 ** -np.arange(10.0, 17.0)
 
 
@@ -38,7 +38,7 @@ def difference(f: Function, x: Array, direction: Array, step: float = DIFFERENCE
     Parameters
     ----------
     f : function
-        Of arrays like `x`; its value may have any shape.
+        Function of arrays like `x`; its value may have any shape.
     x, direction : same shape
         State, and direction of about the states' own size.
     step : float
@@ -53,12 +53,12 @@ def difference(f: Function, x: Array, direction: Array, step: float = DIFFERENCE
 def taylor_orders(f: Function, x: Array, gradient: Array, direction: Array) -> tuple[Array, Array]:
     """Return the order of |f(x + εδ) - f(x) - ε ⟨∇f, δ⟩| in ε, for each window.
 
-    2 for a right gradient; towards 1 for a wrong one, however little wrong it is.
+    The order is 2 for a correct gradient and tends to 1 for a wrong one, however small its error.
 
     Parameters
     ----------
     f : function
-        Of states (W, T, D), with values (W,).
+        Function of states (W, T, D), with values (W,).
     x, gradient, direction : (W, T, D)
 
     Returns
@@ -66,7 +66,7 @@ def taylor_orders(f: Function, x: Array, gradient: Array, direction: Array) -> t
     orders : (W,)
         Slope of the line through the logarithms at `TAYLOR_STEPS`.
     noise : (W,)
-        Rounding of f over the smallest remainder: about how wrong the orders are from it.
+        Rounding of f divided by the smallest remainder: the resulting error of the orders.
     """
     start = f(x)
     slope = (gradient * direction).sum((1, 2))
@@ -85,7 +85,7 @@ def taylor_orders(f: Function, x: Array, gradient: Array, direction: Array) -> t
 def adjoint_mismatch(tangent: Array, v: Array, direction: Array, adjoint: Array) -> Array:
     """Return |⟨Mδ, v⟩ - ⟨δ, Mᵀv⟩| in units of ‖Mδ‖ ‖v‖, for each state.
 
-    Relative to the norms and not to the product, which may be anything near zero.
+    It is relative to the norms and not to the product, which may be close to zero.
 
     Parameters
     ----------

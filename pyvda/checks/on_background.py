@@ -34,7 +34,7 @@ def background_checks(
     Parameters
     ----------
     x : (W, T, D)
-        The first states are what is held to the background.
+        States, of which the first of each window is compared with the background.
     """
     background = drawn_background(x, seed)
     first = x[:, :1]
@@ -60,7 +60,7 @@ def _checks(name: str, term: _Term, background: Background, first: Array, seed: 
         "cost": (term.value(first), background.cost(first)[:, 0]),
         "gradient": (term.gradient(first), background.gradient(first)),
     }
-    # What B⁻¹ d loses where its terms cancel.
+    # The precision lost in B⁻¹ d by cancellation.
     lost = (
         np.abs(d)
         @ np.abs(background.precision)
@@ -76,7 +76,7 @@ def _in_torch(background: Background) -> _Term:
     term = TorchBackground(
         torch.as_tensor(background.mean),
         cholesky=torch.as_tensor(np.linalg.cholesky(background.precision)),
-        weight=len(background.mean) / 2,  # its own is over the number of components
+        weight=len(background.mean) / 2,  # torch's term is divided by the number of components
     )
 
     def value(states: Array) -> Array:
@@ -94,10 +94,10 @@ def _weak(
     engine: JuliaEngine, model: Model, settings: CostSettings, background: Background
 ) -> _Term:
     def objective(states: Array) -> tuple[Array, Array | None]:
-        none = np.zeros_like(states)
+        zero = np.zeros_like(states)
         mean = np.broadcast_to(background.mean, states[:, 0].shape)
         return shooting_objective(
-            engine, model, settings, states, none, none, mean, background.precision, weight=0.0
+            engine, model, settings, states, zero, zero, mean, background.precision, weight=0.0
         )
 
     return _Term(lambda x: objective(x)[0], lambda x: np.asarray(objective(x)[1]))
@@ -107,9 +107,9 @@ def _strong(
     engine: JuliaEngine, model: Model, settings: CostSettings, background: Background
 ) -> _Term:
     def objective(states: Array) -> tuple[Array, Array]:
-        none = np.zeros_like(states)
+        zero = np.zeros_like(states)
         return strong_objective(
-            engine, model, settings, states[:, 0], none, none, background.mean, background.precision
+            engine, model, settings, states[:, 0], zero, zero, background.mean, background.precision
         )
 
     return _Term(lambda x: objective(x)[0], lambda x: objective(x)[1][:, None])

@@ -70,7 +70,7 @@ def verdict_checks(verdict: Verdict) -> list[Check]:
         detail = f"{at}: expected {entry.expected:.6g}, found {entry.found:.6g}"
         rows.append(Check(f"{entry.what}, worst entry", entry.error, entry.tolerance, detail))
     if not rows:
-        why = f"none is written by hand: they come from {verdict.reference}"
+        why = f"no derivative is written by hand: they come from {verdict.reference}"
         rows.append(Check("tangent_linear and adjoint, worst entry", None, None, why))
     return rows
 
@@ -78,14 +78,14 @@ def verdict_checks(verdict: Verdict) -> list[Check]:
 def checks_in_one_engine(
     engine: Engine, model: Model, batch: Batch, x: Array, time_step: float, seed: int
 ) -> list[Check]:
-    """Check the steps and the cost's gradient of a model that runs in this engine alone.
+    """Check the steps and the cost's gradient of a model that runs in this engine only.
 
     Parameters
     ----------
     batch : Batch
         numpy arrays (W, T, D).
     x : (W, T, D)
-        The states to check at.
+        The states at which to check.
     """
     name = engine.info.name
     mask, observation = (np.asarray(a, float) for a in (batch.mask, batch.observation))

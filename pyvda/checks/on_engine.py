@@ -1,4 +1,4 @@
-"""Checks of the Julia engine: its steps, its cost, and its gradient against that of torch."""
+"""Checks of the Julia engine: its steps, its cost, and its gradient compared with torch's."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def engine_checks(
     in_torch: TorchCost,
     seed: int,
 ) -> list[Check]:
-    """Check an engine with derivatives by hand; list the checks as not run where it has none.
+    """Check the hand-written derivatives of the Julia engine; other engines are listed as not run.
 
     Parameters
     ----------
@@ -47,9 +47,9 @@ def engine_checks(
     batch : Batch
         numpy arrays, (W, T, D).
     x : (W, T, D)
-        Where the cost is checked.
+        The states at which the cost is checked.
     in_torch : TorchCost
-        The same cost.
+        The same cost in torch.
     """
     names = [f"julia {settings.scheme}: {name}" for name in _NAMES]
     if engine.info.name != "julia":
@@ -60,7 +60,7 @@ def engine_checks(
         arrays = (np.asarray(a, dtype) for a in (states, batch.observation, batch.mask))
         return engine.cost(model, settings, *arrays, gradient=gradient)
 
-    double, single = cost(x), cost(x, np.float32)
+    double, float32 = cost(x), cost(x, np.float32)
     by_hand = np.asarray(double.gradient)
     magnified = amplification(x, np.sqrt(double.dynamics / settings.lambda2))
     return [
@@ -92,8 +92,8 @@ def engine_checks(
         agreement(
             names[4],
             {
-                "cost": (single.total, double.total),
-                "gradient": (np.asarray(single.gradient, dtype=float), by_hand),
+                "cost": (float32.total, double.total),
+                "gradient": (np.asarray(float32.gradient, dtype=float), by_hand),
             },
             EPS32,
             magnified,

@@ -1,8 +1,8 @@
-"""Checks of what the methods with Gauss-Newton steps minimise, at drawn states with drawn data.
+"""Checks of the objectives of the Gauss-Newton methods, at random states with random data.
 
-The statistical form has a node at every step, multiple shooting one at every second, and the strong
-constraint is the case of one node, some steps before the window. Their gradients are made by the
-tangent linear; here the model's adjoint carries the misfits back.
+The statistical form has a node at every step, multiple shooting one at every second step, and the
+strong constraint is the case of one node, some steps before the window. The engine computes their
+gradients by the tangent linear; here the model's adjoint propagates the misfits backwards.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from pyvda.engine.julia.objectives import shooting_objective, strong_objective
 from pyvda.models.model import Model
 
 _STEPS, _EVERY, _LEAD = 5, 2, 2
-# Over several steps the model bends: nearer by, what is left is of second order all the same.
+# Over several steps the model is strongly nonlinear: with short directions the remainder is still
+# of second order.
 _REACH = 1 / 16
 _OBSERVED = 0.4
 _RUNAWAY = 1e9  # all misfits are of the order of their deviations
@@ -38,7 +39,7 @@ _KINDS = ("Taylor test", "by the adjoint")
 
 
 class _Drawn(NamedTuple):
-    """States, data and a background about as large as each other; all but the last (W, T, D)."""
+    """States, data and precisions, all (W, T, D), and a background of similar size."""
 
     x: Array
     observation: Array
@@ -54,7 +55,7 @@ def objective_checks(
     Parameters
     ----------
     x : (W, T, D)
-        Of which the first steps are the control.
+        States whose first steps are the control.
     """
     names = [f"julia {settings.scheme}: {form}, {kind}" for form in _FORMS for kind in _KINDS]
     if not isinstance(engine, JuliaEngine):
@@ -108,7 +109,7 @@ def _strong_checks(
             drawn.background.mean, drawn.background.precision, lead=_LEAD,
         )  # fmt: skip
 
-    # The steps before the window are steps without data.
+    # The steps before the window have no data.
     before = ((0, 0), (_LEAD, 0), (0, 0))
     longer = drawn._replace(
         observation=np.pad(drawn.observation, before), precision=np.pad(drawn.precision, before)
@@ -155,7 +156,7 @@ def by_adjoint(
 ) -> tuple[Array, Array]:
     """Return J (W,) and its gradient by the nodes (W, K, D), from steps and their adjoints.
 
-    J is infinite where the states run away.
+    J is infinite if the states grow without bound.
     """
     y, precision, background = drawn.observation, drawn.precision, drawn.background
     how: dict[str, Any] = {"time_step": settings.time_step, "scheme": settings.scheme}
@@ -173,7 +174,7 @@ def by_adjoint(
     J = J + 0.5 * weight * (jump**2).sum((1, 2))
     gradient = weight * jump
     gradient[:, 0] += background.gradient(nodes[:, 0])
-    later = np.zeros_like(x[:, 0])  # slope by the state that the model makes of this one
+    later = np.zeros_like(x[:, 0])  # slope with respect to the state one step later
     for t in reversed(range(y.shape[1])):
         k, since = divmod(t, every)
         slope = precision[:, t] * (x[:, t] - y[:, t]) + engine.adjoint(model, x[:, t], later, **how)
@@ -193,7 +194,7 @@ def _drawn(x: Array, seed: int) -> _Drawn:
 
 
 def drawn_background(x: Array, seed: int) -> Background:
-    """Return a Gaussian about as wide as `x` (W, T, D) varies, its components correlated."""
+    """Return a Gaussian with the spread of `x` (W, T, D) and correlated components."""
     rng = np.random.default_rng([seed, 7])
     state = x.shape[2]
     mixed = rng.standard_normal((state, state)) / np.sqrt(state)

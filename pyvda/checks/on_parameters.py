@@ -1,4 +1,4 @@
-"""Checks of what a step owes to the parameters of the model, as part of the state."""
+"""Checks of the derivatives of a step with respect to the parameters of the model."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _NAMES = (
     "parameters, adjoint in ulps",
     "parameters, torch autograd",
 )
-_SPREAD = 0.1  # of the parameters' own size: they differ from state to state
+_SPREAD = 0.1  # relative spread of the parameters, which differ from state to state
 
 
 def parameter_checks(
     engine: Engine, model: Model, settings: CostSettings, x: Array, seed: int
 ) -> list[Check]:
-    """Check a step's derivatives by state and parameters; list them as not run without Julia.
+    """Check a step's derivatives by state and parameters; without Julia, list them as not run.
 
     Parameters
     ----------
     x : (W, T, D)
-        States to check at, each with parameters of its own around the model's.
+        States at which to check, each with its own parameters around the model's.
     """
     names = [f"julia {settings.scheme}: {name}" for name in _NAMES]
     if not isinstance(engine, JuliaEngine):
@@ -41,7 +41,7 @@ def parameter_checks(
     size = np.maximum(np.abs(own), 1.0)
     theta = own + _SPREAD * size * rng.standard_normal((*x.shape[:2], len(own)))
     z = np.concatenate([x, theta], axis=2)
-    # A direction of the parameters alone: in others the state's part may hide what is wrong.
+    # A direction of the parameters alone, since the state's part may hide errors of theirs.
     alone = np.concatenate([np.zeros_like(x), rng.standard_normal(theta.shape)], axis=2)
     chosen = z.reshape(-1, z.shape[2]), alone.reshape(-1, z.shape[2])
     by_hand = tangent_linear(engine, model, settings, *chosen)[:, : model.state_size]

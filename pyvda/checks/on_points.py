@@ -1,7 +1,7 @@
-"""Checks of observations at arbitrary times, the file's own or some drawn, and of their cost.
+"""Checks of observations at arbitrary times, given by the file or random, and of their cost.
 
-The descent carries their misfits back by the adjoint of a shorter step, Gauss-Newton by its tangent
-linear. Data v away from what the states say make both gradients Hᵀv, up to what is subtracted.
+The descent propagates their misfits backwards by the adjoint of a shorter step, Gauss-Newton by its
+tangent linear. With data that differ by v from the predicted values, both gradients are Hᵀv.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _NAMES = (
     "between steps, torch autograd",
 )
 _LARGE = 1024
-_COUNT = 12  # data of a window, where the file has none
+_COUNT = 12  # number of data per window if the file has none
 
 
 def point_checks(
@@ -48,7 +48,7 @@ def point_checks(
     batch : Batch
         numpy arrays, (W, T, D).
     x : (W, T, D)
-        Where the cost is checked.
+        The states at which the cost is checked.
     """
     names = [f"julia {settings.scheme}: {name}" for name in _NAMES]
     if not isinstance(engine, JuliaEngine):
@@ -92,40 +92,40 @@ def operator_checks(
     x: Array,
     seed: int,
 ) -> list[Check]:
-    """Check Gauss-Newton's tangent linear H of the data by differences, the descent's Hᵀ by H."""
+    """Check Gauss-Newton's tangent linear H by differences, and the descent's Hᵀ by H."""
     counted = np.asarray(points.weight) > 0
     v = counted * np.random.default_rng([seed, 8]).standard_normal(counted.shape)
-    none = np.zeros_like(x)
-    flat, nothing = none[:, 0], np.zeros((x.shape[2],) * 2)  # no background
-    # A power of two so large that little is lost in the difference to what the states say.
+    zero = np.zeros_like(x)
+    mean, precision = zero[:, 0], np.zeros((x.shape[2],) * 2)  # no background
+    # A power of two so large that little is lost in the difference from the predicted values.
     scale = 2.0 ** np.ceil(np.log2(_LARGE * np.abs(x).max()))
 
-    def said(states: Array) -> Array:
+    def predicted(states: Array) -> Array:
         return engine.observed(model, settings, states, points)
 
-    def away(states: Array) -> Points:
+    def displaced(states: Array) -> Points:
         return replace(
-            points, value=counted * (said(states) - scale * v), weight=counted.astype(float)
+            points, value=counted * (predicted(states) - scale * v), weight=counted.astype(float)
         )
 
     def by_tangent_linear(states: Array) -> Array:
         _, g = shooting_objective(
-            engine, model, settings, states, none, none, flat, nothing, weight=0.0,
-            points=away(states),
+            engine, model, settings, states, zero, zero, mean, precision, weight=0.0,
+            points=displaced(states),
         )  # fmt: skip
         return np.asarray(g) / scale
 
     def by_adjoint(states: Array) -> Array:
-        # The descent's observation term is a mean over the data, without the half of a square.
+        # The descent's observation term is a mean over the data, without the factor one half.
         data = float(counted.sum(1).max())
         only = replace(settings, lambda1=data / 2, lambda2=0.0)
-        g = engine.cost(model, only, states, none, none, points=away(states)).gradient
+        g = engine.cost(model, only, states, zero, zero, points=displaced(states)).gradient
         return np.asarray(g) * (counted.sum(1) / data)[:, None, None] / scale
 
     return [
-        # The gradient's direction has all its length in the few states that were observed.
+        # The whole length of the gradient's direction is in the few observed states.
         difference_check(
-            names[0], lambda states: (v * said(states)).sum(1), by_tangent_linear, x, seed,
+            names[0], lambda states: (v * predicted(states)).sum(1), by_tangent_linear, x, seed,
             reach=1 / 16,
         ),
         agreement(

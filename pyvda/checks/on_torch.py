@@ -1,4 +1,4 @@
-"""Checks of what is written in torch: tendencies, Runge-Kutta steps, and the cost of any prior."""
+"""Checks of the code in torch: tendencies, Runge-Kutta steps, and the cost with any prior."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class TorchCost(NamedTuple):
     value : function
         U, (W,).
     gradient : function
-        As solvers use it: with the prior's own vector-Jacobian product where it has one.
+        The gradient as solvers use it, with the prior's own vector-Jacobian product if it has one.
     by_autograd : function
-        The gradient from a recorded graph of U alone.
+        The gradient by autograd alone.
     """
 
     value: Function
@@ -71,7 +71,7 @@ def cost_checks(
     cost: VariationalCost, batch: Batch, name: str, x: Array, seed: int, smooth: bool
 ) -> list[Check]:
     """Check the gradient of a cost at `x`, in four ways."""
-    double, single = torch_cost(cost, batch), torch_cost(cost, batch, torch.float32)
+    double, float32 = torch_cost(cost, batch), torch_cost(cost, batch, torch.float32)
     magnified = amplification(x, _residual(cost, x))
     by_hand = double.gradient(x)
     return [
@@ -89,7 +89,10 @@ def cost_checks(
         ),
         agreement(
             f"{name}: float32 against float64",
-            {"cost": (single.value(x), double.value(x)), "gradient": (single.gradient(x), by_hand)},
+            {
+                "cost": (float32.value(x), double.value(x)),
+                "gradient": (float32.gradient(x), by_hand),
+            },
             EPS32,
             magnified,
             smooth,
@@ -103,7 +106,7 @@ def tendency_checks(tendency: nn.Module, x: Array, gradient: Array, seed: int) -
     Parameters
     ----------
     x, gradient : (W, T, D)
-        Where, and the gradient of a cost there: one of the directions.
+        States, and the gradient of a cost at them, which is one of the directions.
     """
     names = (
         "torch tendency: tangent linear, by differences",
@@ -113,7 +116,7 @@ def tendency_checks(tendency: nn.Module, x: Array, gradient: Array, seed: int) -
     adjoint = getattr(tendency, "adjoint", None)
     if tangent_linear is None or adjoint is None:
         missing = "tangent_linear" if tangent_linear is None else "adjoint"
-        why = f"{type(tendency).__name__} has no {missing} of its own"
+        why = f"{type(tendency).__name__} does not define {missing}"
         return [Check(name, None, None, why) for name in names]
     return step_checks(
         names,
@@ -129,14 +132,14 @@ def tendency_checks(tendency: nn.Module, x: Array, gradient: Array, seed: int) -
 def prior_step_checks(
     prior: ODEPrior, name: str, x: Array, gradient: Array, seed: int
 ) -> list[Check]:
-    """Check one step of a prior: its tangent linear by autograd, its adjoint as it has it."""
+    """Check one step of a prior: its tangent linear by autograd, and its own adjoint."""
 
     def tangent_linear(states: Array, direction: Array) -> Array:
         pair = (torch.as_tensor(states),), (torch.as_tensor(direction),)
         return np.asarray(torch.func.jvp(prior.step, *pair)[1].detach().numpy())
 
     def adjoint(states: Array, v: Array) -> Array:
-        # Windows of two steps: what is put on the second comes back on the first.
+        # Windows of two steps: the product for the second step appears at the first.
         two = torch.as_tensor(np.stack([states, states], 1))
         residual = torch.as_tensor(np.stack([np.zeros_like(v), v], 1))
         with torch.no_grad():

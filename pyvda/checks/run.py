@@ -1,12 +1,12 @@
-"""Tests of derivatives that a user can run: on a model, on observations of one's own, on weights.
+"""Checks of derivatives that a user can run on a model, on observations, or on trained weights.
 
     from pyvda.checks import run
     checks = run.check_model(get_model("lorenz63"))    # both engines, Euler and Runge-Kutta
     checks += run.check_learned(LearnedModel.load("runs/l63"), batch)
     run.failed(checks)
 
-Each check is a value and the tolerance that it must not exceed; `derivative_check.py` says where
-the tolerances come from.
+Each check is a value and a tolerance that it must not exceed; `checks/derivative_check.py` derives
+the tolerances.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ __all__ = [
 ]
 
 SCHEMES: tuple[Scheme, ...] = ("euler", "rk4")
-_NOISE = 0.1  # of the states' spread: the point of the checks lies off the first guess
+_NOISE = 0.1  # in units of the states' spread: distance of the checked states from the first guess
 
 
 def check_model(
@@ -79,16 +79,16 @@ def check_model(
         numpy arrays (W, T, D) with the observations to check the cost on. Default: a small twin
         experiment.
     time_step : float, optional
-        Of the batch, in model time units. Default: the model's usual one.
+        Time step of the batch, in model time units. Default: the model's.
     engine : str, optional
-        See `pyvda.engine.get_engine`; without a Julia its checks are listed as not run.
+        See `pyvda.engine.get_engine`; without Julia, its checks are listed as not run.
     tendency : nn.Module, optional
-        Another module for the model's equations in torch, with or without `tangent_linear` and
-        `adjoint` of its own.
+        Another module for the model's equations in torch, with or without the methods
+        `tangent_linear` and `adjoint`.
     seed : int
-        Of the random directions.
-    report : callable(done, total, note)
-        Told of every group of checks that is done.
+        Seed of the random directions.
+    report : callable(done, total)
+        Called with the number of groups of checks completed so far and their total.
 
     Returns
     -------
@@ -142,15 +142,15 @@ def check_learned(learned: LearnedModel, batch: Batch, *, seed: int = 0) -> list
     Parameters
     ----------
     learned : LearnedModel
-        It is left as it is.
+        Not modified.
     batch : Batch
         numpy arrays (W, T, D) in physical units.
     seed : int
-        Of the random directions.
+        Seed of the random directions.
     """
     model = copy.deepcopy(learned).double()
     normalised = model.normalised(batch.to(device="cpu", dtype=torch.float64))
-    smooth = isinstance(learned.architecture.prior, ODE)  # the others have rectifiers
+    smooth = isinstance(learned.architecture.prior, ODE)  # other priors have rectifiers
     return check_cost(model.cost, normalised, name="learned", seed=seed, smooth=smooth)
 
 
@@ -163,30 +163,30 @@ def check_cost(
     seed: int = 0,
     smooth: bool = True,
 ) -> list[Check]:
-    """Check the gradient of a cost in torch, of any prior.
+    """Check the gradient of a cost in torch, with any prior.
 
     Parameters
     ----------
     cost : VariationalCost
     batch : Batch
-        Arrays (W, T, D) of numpy or tensors on the CPU, in the units of the cost.
+        numpy arrays or CPU tensors (W, T, D), in the units of the cost.
     name : str
-        Put before the name of each check.
+        Prefix of the name of each check.
     x : (W, T, D), optional
-        Where the gradient is checked. Default: `point(batch)`.
+        States at which the gradient is checked. Default: `point(batch)`.
     seed : int
-        Of the random directions.
+        Seed of the random directions.
     smooth : bool
-        Whether the prior has a second derivative; differences tell less of one with kinks (ReLU).
+        Whether the prior has a second derivative; with kinks (ReLU) differences are less accurate.
     """
     return cost_checks(cost, batch, name, point(batch, seed) if x is None else x, seed, smooth)
 
 
 def point(batch: Batch, seed: int = 0) -> Array:
-    """Return states (W, T, D) to check at: the first guess with noise on it.
+    """Return states (W, T, D) at which to check: the first guess with noise added.
 
-    At the first guess itself the misfit is zero wherever something was observed, which would hide
-    a wrong observation term.
+    At the first guess itself the misfit is zero at every observation, which would hide a wrong
+    observation term.
     """
     guess = np.asarray(batch.first_guess, dtype=float)
     noise = np.random.default_rng([seed, 0]).standard_normal(guess.shape)
@@ -199,23 +199,23 @@ def failed(checks: Sequence[Check]) -> list[Check]:
 
 
 def summary(checks: Sequence[Check]) -> str:
-    """Say in a line how many checks passed, and why some were not run."""
+    """Return a line with the number of checks that passed, and why some were not run."""
     passed = sum(check.passed is True for check in checks)
-    said = f"{passed} of {len(checks)} checks passed"
+    text = f"{passed} of {len(checks)} checks passed"
     if failing := len(failed(checks)):
-        said += f", {failing} failed"
+        text += f", {failing} failed"
     skipped = [check.detail for check in checks if check.passed is None]
     if skipped:
-        said += f", {len(skipped)} not run: {'; '.join(dict.fromkeys(skipped))}"
-    return said
+        text += f", {len(skipped)} not run: {'; '.join(dict.fromkeys(skipped))}"
+    return text
 
 
 def table(checks: Sequence[Check], title: str) -> Table:
-    """Return the checks as a table for `rich`; what was not run is listed too."""
+    """Return the checks as a table for `rich`, including those that were not run."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    # Without vertical lines it fits into 80 columns, which is what a file or a pipe gets.
+    # Without vertical lines it fits into 80 columns, the width of output to a file or pipe.
     result = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     result.add_column("check", no_wrap=True)
     for column in ("value", "tolerance"):

@@ -1,4 +1,4 @@
-"""What `pyvda check` is asked to check: a model, windows of observations, a learned model."""
+"""The target of `pyvda check`: a model, windows of observations, and a learned model."""
 
 from __future__ import annotations
 
@@ -22,25 +22,26 @@ from pyvda.models.registry import names, presets, resolve
 from pyvda.state.batch import Batch
 from pyvda.validation_errors import validated
 
-# Small: a check is of the code, which is the same for any number of features.
+# Small, because the checked code is the same for any number of features.
 _FRESH = {"kind": "genn", "width": 5, "features": 16, "latent": 8}
 _FRESH_SEED = 0
 
 
 @dataclass(frozen=True)
-class Subject:
+class CheckTarget:
     """A model with windows to check its cost on.
 
     Attributes
     ----------
     title : str
-        All that in words.
+        Description in one line.
+    model : Model
     batch : Batch
         numpy arrays, (W, T, D).
     time_step : float
         In model time units.
-    learned : LearnedModel
-        The checkpoint, or a GENN with fresh weights; None for a model that no checkpoint knows.
+    learned : LearnedModel, optional
+        The checkpoint, or a GENN with fresh weights; None for a model without presets.
     """
 
     title: str
@@ -50,7 +51,7 @@ class Subject:
     learned: LearnedModel | None
 
 
-def subject(
+def check_target(
     model: str | Model | None,
     observations: Path | None,
     checkpoint: Path | None,
@@ -61,26 +62,26 @@ def subject(
     grid_step: str | None = None,
     engine: str | None = None,
     seed: int = 0,
-) -> Subject:
-    """Return what these options name; see `pyvda check --help`.
+) -> CheckTarget:
+    """Return the target that these options specify; see `pyvda check --help`.
 
     Raises
     ------
     InputError
-        When neither a model nor a checkpoint is named, when they are not of the same system, or
-        when a file cannot be used.
+        When neither a model nor a checkpoint is named, when they do not belong to the same model,
+        or when a file cannot be used.
     """
     learned = None
     if checkpoint is not None:
         learned = shipped.load(checkpoint)
     chosen = _model(model, learned)
     if observations is None:
-        of_a_file = {
+        file_options = {
             "variable": variable, "window": window, "time-step": time_step, "grid-step": grid_step,
         }  # fmt: skip
-        for name, value in of_a_file.items():
+        for name, value in file_options.items():
             if value is not None:
-                raise InputError(f"--{name} is of a file of observations; give that with --obs")
+                raise InputError(f"--{name} applies to a file of observations; give it by --obs")
         batch, step = twin_windows(chosen, engine=engine, seed=seed), chosen.time_step
         source = "a twin experiment"
     else:
@@ -104,11 +105,11 @@ def subject(
         title += f"; learned prior: a GENN with fresh weights, seed {_FRESH_SEED}"
     elif learned is not None:
         title += f"; learned prior: that of {checkpoint}"
-    return Subject(title, chosen, batch, step, learned)
+    return CheckTarget(title, chosen, batch, step, learned)
 
 
 def fresh_genn(model: Model, batch: Batch) -> LearnedModel:
-    """Return a small GENN with aG-Conv of the model's state size, its weights always the same.
+    """Return a small GENN with aG-Conv of the model's state size, with fixed random weights.
 
     Parameters
     ----------
@@ -128,15 +129,13 @@ def fresh_genn(model: Model, batch: Batch) -> LearnedModel:
 def _model(name: str | Model | None, learned: LearnedModel | None) -> Model:
     if learned is None:
         if name is None:
-            raise InputError(
-                f"nothing to check was named; give --model, one of {', '.join(names())}"
-            )
+            raise InputError(f"no model was given; give --model, one of {', '.join(names())}")
         return resolve(name)
     trained = learned.pattern.dynamics()
     given = trained if name is None else resolve(name)
     if given.name != trained.name:
         raise InputError(
             f"the checkpoint was trained for {trained.name}, not for {given.name}; leave out "
-            "--model, or take another checkpoint"
+            "--model, or choose another checkpoint"
         )
     return trained

@@ -1,4 +1,4 @@
-"""Windows to check derivatives on: a small twin experiment, or some of the user's own."""
+"""Windows on which to check derivatives: a small twin experiment, or some of the user's file."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def own_windows(
     time_step: float | None = None,
     engine: str | None = None,
 ) -> tuple[Batch, float]:
-    """Return some windows of a file, at most 16 from its beginning to its end, and their time step.
+    """Return at most 16 windows, spread evenly over a file, and their time step.
 
     Parameters
     ----------
@@ -46,14 +46,15 @@ def own_windows(
         As `open_observations` returns it.
     model : Model
     window : int, optional
-        Cut a series into windows of so many steps. Default: the whole series.
+        Steps per window into which a series is cut. Default: the whole series.
     time_step : float, optional
         In model time units. Default: the spacing of a numerical time axis, else the model's own.
 
     Raises
     ------
     InputError
-        When the state has another size than the model's, or windows are to be cut again.
+        When the size of the state differs from the model's, or `window` is given for observations
+        that are windows already.
     """
     windows.check_state_size(observations, model.state_size, model.name)
     observations = point_observations.located(observations)
@@ -63,6 +64,6 @@ def own_windows(
     count = observations.sizes[names.WINDOW]
     chosen = np.unique(np.linspace(0, count - 1, _OWN_WINDOWS).astype(int))
     some = observations.isel(window=chosen).drop_vars(names.TRUTH, errors="ignore").load()
-    # Only components that a window never observes take it: nothing to simulate a climatology for.
+    # Only components without observations use the mean, so an approximate one is good enough.
     mean = twin_windows(model, engine=engine).first_guess.mean((0, 1))
     return windows.to_batch(some, np.asarray(mean), variance), step

@@ -73,7 +73,7 @@ def check(
     """
     from pyvda.checks import run as checking
     from pyvda.checks.on_derivatives import check as verdict_of
-    from pyvda.checks.target import subject
+    from pyvda.checks.target import check_target
     from pyvda.models.registry import resolve
 
     check_json_file(json_file)
@@ -82,18 +82,23 @@ def check(
         # Nothing could be simulated with it: engines refuse such a model.
         _finish(checking.verdict_checks(verdict), named.name, json_file, quiet)
         return
-    of = subject(
+    target = check_target(
         named, obs, checkpoint,
         variable=variable, window=window, time_step=time_step, grid_step=grid_step, engine=engine,
         seed=seed,
     )  # fmt: skip
     with shown("check", quiet) as report:
         checks = checking.check_model(
-            of.model, of.batch, time_step=of.time_step, engine=engine, seed=seed, report=report
+            target.model,
+            target.batch,
+            time_step=target.time_step,
+            engine=engine,
+            seed=seed,
+            report=report,
         )
-    if of.learned is not None:
-        checks += checking.check_learned(of.learned, of.batch, seed=seed)
-    _finish(checks, of.title, json_file, quiet)
+    if target.learned is not None:
+        checks += checking.check_learned(target.learned, target.batch, seed=seed)
+    _finish(checks, target.title, json_file, quiet)
 
 
 def _finish(checks: list[Check], title: str, json_file: Path | None, quiet: bool) -> None:

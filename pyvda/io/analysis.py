@@ -1,4 +1,4 @@
-"""What an analysis file holds: the solution under its names, costs, status, configuration."""
+"""Contents of an analysis file: the labelled solution, costs, status and configuration."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pyvda.state import windows
 
 __all__ = ["labelled", "template", "with_provenance"]
 
-POSITION = "window_position"  # of a window in the file, while blocks of windows are worked off
+POSITION = "window_position"  # index of a window in the file, while blocks are processed
 _PER_WINDOW = (names.COST, names.COST_OBSERVATION, names.COST_DYNAMICS, names.GRADIENT_NORM,
                names.STATUS, names.ITERATIONS)  # fmt: skip
 
@@ -27,7 +27,7 @@ _PER_WINDOW = (names.COST, names.COST_OBSERVATION, names.COST_DYNAMICS, names.GR
 def labelled(
     block: xr.Dataset, problem: Problem, solution: Solution, with_history: bool
 ) -> xr.Dataset:
-    """Give the solution names, with the cost (4) of every window and its terms."""
+    """Return the solution as a Dataset, with the cost (4) of every window and its terms."""
     final = _final_cost(problem, solution)
     per_window = {**final, names.STATUS: solution.status, names.ITERATIONS: solution.iterations,
                   **solution.per_window}  # fmt: skip
@@ -51,7 +51,7 @@ def labelled(
 
 
 def template(ds: xr.Dataset, options: Options, model: Model) -> xr.Dataset:
-    """Return the lazy shape of what `solve` makes of chunked windows."""
+    """Return a lazy Dataset with the variables and shapes of the analysis of chunked windows."""
     one = _unread(ds.isel(window=slice(0, 1)))
     outputs = (*_PER_WINDOW, *options.window_outputs())
     per_window, more = optional_outputs.separated({name: np.zeros(1) for name in outputs})
@@ -85,7 +85,7 @@ def template(ds: xr.Dataset, options: Options, model: Model) -> xr.Dataset:
 
 
 def _unread(ds: xr.Dataset) -> xr.Dataset:
-    """Return `ds` with zeros in place of the values that are still in the file."""
+    """Return `ds` with zeros in place of lazy values."""
     return ds.assign(
         {
             name: (array.dims, np.zeros(array.shape, array.dtype), array.attrs)
@@ -96,7 +96,7 @@ def _unread(ds: xr.Dataset) -> xr.Dataset:
 
 
 def _repeated(one: xr.Variable, blocks: tuple[int, ...]) -> xr.Variable:
-    """Return a variable of one window as that of all, without any memory."""
+    """Return a lazy variable of all windows, shaped like that of one window."""
     rest = one.shape[1:]
     data = da.empty((sum(blocks), *rest), one.dtype, chunks=(blocks, *rest))
     return xr.Variable(one.dims, data, one.attrs)
@@ -110,7 +110,7 @@ def with_provenance(
     cost: CostSettings,
     engine: Engine,
 ) -> xr.Dataset:
-    """Add what made the analysis: versions, the whole configuration, a line of history."""
+    """Add the provenance of the analysis: versions, the configuration, a line of history."""
     configuration = {
         "method": method,
         "model": model.as_dict(),
@@ -130,19 +130,19 @@ def with_provenance(
 
 
 def _point_innovation(problem: Problem, solution: Solution) -> np.ndarray | None:
-    """Return observation minus analysis of the data at arbitrary times, NaN where there is none."""
+    """Return observation minus analysis of the data at arbitrary times, NaN without a datum."""
     points = problem.batch.points
     if points is None:
         return None
     x = np.where(np.isfinite(solution.x), solution.x, 0.0)
-    said = problem.engine.observed(problem.model, problem.cost, x, points)
-    difference = np.asarray(points.value) - said
+    predicted = problem.engine.observed(problem.model, problem.cost, x, points)
+    difference = np.asarray(points.value) - predicted
     known = np.asarray(np.isfinite(solution.x).all((1, 2)))[:, None]
     return np.where((np.asarray(points.weight) > 0) & known, difference, np.nan)
 
 
 def _channel_innovation(problem: Problem, solution: Solution) -> np.ndarray | None:
-    """Return observation minus function of the analysis, NaN where there is no observation."""
+    """Return observation minus function of the analysis, NaN without an observation."""
     channels = problem.batch.channels
     if channels is None:
         return None

@@ -1,8 +1,8 @@
-"""Write a file or a folder completely or not at all.
+"""Write a file or a folder atomically.
 
-The output is made under a hidden temporary name in the same folder, forced to the disk, and then
-renamed: whoever looks at the final name, at any time and after any crash, sees the old output, the
-new one, or none, but never a part.
+The output is written under a hidden temporary name in the same folder, synchronised to disk, and
+then renamed. At any time and after any crash, the final name refers to the complete old output, the
+complete new output, or nothing.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from pathlib import Path
 
 from pyvda.errors import InputError
 
-# HDF5 loses the system's error number on a full disk: what is left free then tells.
+# HDF5 loses the system's error number on a full disk; the free space then reveals it.
 _NEARLY_NOTHING = 64 * 1024
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary path to write to; on success it becomes `path`, on any failure it goes.
+    """Yield a temporary path to write to; rename it to `path` on success, remove it on failure.
 
     Parameters
     ----------
@@ -46,8 +46,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         _synchronise(temporary)
         _rename(temporary, path)
     except (OSError, RuntimeError) as error:
-        # A full disk comes as OSError ENOSPC, or from netCDF4 as RuntimeError "NetCDF: HDF
-        # error", or even as PermissionError when not even the header fits. Ask before removing.
+        # A full disk appears as OSError ENOSPC, from netCDF4 as RuntimeError "NetCDF: HDF error",
+        # or as PermissionError when not even the header fits. Check before the file is removed.
         full = getattr(error, "errno", None) in _NO_SPACE or _free(folder) < _NEARLY_NOTHING
         _remove(temporary)
         if full:
@@ -66,7 +66,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def check_folder(path: Path) -> None:
-    """Refuse an output whose folder does not exist: before the work, and not after it."""
+    """Raise InputError, before any work is done, if the folder of an output does not exist."""
     if not path.parent.is_dir():
         raise InputError(
             f"cannot write {path}: the folder {path.parent} does not exist; create it first"
@@ -75,7 +75,7 @@ def check_folder(path: Path) -> None:
 
 def _rename(temporary: Path, path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
-        # A folder cannot be renamed over another one: move the old one aside, and back on failure.
+        # A folder cannot be renamed over another: move the old one away, and back on failure.
         old = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old")
         os.rename(path, old)
         try:
@@ -112,7 +112,7 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
         return
     with contextlib.suppress(OSError):
-        # HDF5 keeps a file open for good after a failed write: only emptying it frees the disk.
+        # HDF5 never closes a file after a failed write: only truncating it frees the disk space.
         os.truncate(path, 0)
     with contextlib.suppress(OSError):
         path.unlink()

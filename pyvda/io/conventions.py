@@ -1,7 +1,7 @@
-"""What the variables and dimensions of somebody's file mean.
+"""Recognise the variables and dimensions of a user's file.
 
-`normalise` renames and reorders without reading values. Attributes of the CF conventions decide,
-then plain names; where both are silent the user is asked.
+`normalise` renames and reorders without reading values. CF attributes take precedence over names;
+where neither identifies a variable or dimension, the error asks the user to choose.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pyvda.io.dimensions import axis, find_time, instance_of, is_window
 from pyvda.io.matching import Match
 from pyvda.state.space import StateSpace
 
-# A dimension of one of these names is the state; the other one beside time then counts windows.
+# A dimension with one of these names is the state; a third dimension then counts windows.
 _STATE_NAMES = ("state", "component", "components")
 
 
@@ -42,15 +42,15 @@ def normalise(
         `observation`, else the variables of the model's state, else the only floating-point
         variable with a time and a state dimension.
     space : StateSpace, optional
-        The model's. Without it variables are recognised only when they are listed.
+        State space of the model. Without it, variables are recognised only when they are listed.
 
     Returns
     -------
     Dataset
         `observation`, and where `ds` has them `observation_error` (standard deviation) and `truth`,
         with dimensions `(time, state)` or `(window, time, state)`, with the attributes of `ds`, and
-        all coordinates along its dimensions. Named variables are stacked to these, and the
-        attribute `pyvda_state` says how (see `layout`).
+        all coordinates along its dimensions. Named variables are stacked into state vectors, as
+        described by the attribute `pyvda_state` (see `layout`).
 
     Raises
     ------
@@ -76,7 +76,7 @@ def _several(ds: xr.Dataset, match: Match) -> xr.Dataset:
     errors = {name: file for name, file in found.items() if file is not None}
     data, description = layout.stacked(ds, match, errors, roles)
     for name in (names.TRUTH, *names.POINTS, *names.CHANNELS):
-        # What is stated for whole state vectors fits only under pyvda's own names.
+        # Variables given for whole state vectors are recognised only under pyvda's own names.
         if name in ds.variables and name not in data:
             whole = _renamed(ds.variables[name], roles)
             if whole.sizes.get(names.STATE, match.space.size) == match.space.size:
@@ -115,14 +115,14 @@ def _one(ds: xr.Dataset, name: str) -> xr.Dataset:
             values = values.set_dims({d: sizes[d] for d in dims})
         data[new] = values.transpose(*dims)
 
-    # What described the file it came from does not describe the file it will go to.
+    # These attributes refer to variables of the original file.
     data[names.OBSERVATION].attrs.pop("ancillary_variables", None)
     if error is not None:
         data[names.OBSERVATION].attrs["ancillary_variables"] = names.OBSERVATION_ERROR
     for kept in (*names.POINTS, *names.CHANNELS):
         if kept in ds.variables:
             data[kept] = _renamed(ds.variables[kept], roles)
-    # State vectors that were stacked before keep what belongs to their variables.
+    # State vectors that were stacked before keep the coordinates of their variables.
     own = layout.own_dims(ds)
     attrs = dict(ds.attrs)
     if own is None:
@@ -181,18 +181,18 @@ def _nothing_found(ds: xr.Dataset, space: StateSpace | None) -> InputError:
             return matching.refused_grid(ds, name, space)
     fields = [name for name in over_time if ds[name].ndim > 1]
     if len(fields) == 1:
-        _roles(ds, fields[0])  # says what is wrong with it
+        _roles(ds, fields[0])  # raises the reason
     if ds.data_vars and all(array.ndim == 1 for array in ds.data_vars.values()):
         if len(over_time) > 1 and not _is_table(ds):
             return InputError(
-                f"the variables {known} have one dimension each{model}; list those that make the "
-                f'state, in its order (variable="{",".join(over_time)}", --variable), stack them '
-                "to one (Dataset.to_array), or put a table with one row a datum on a grid of "
-                "analysis times by pyvda.on_grid (--grid-step)"
+                f"the variables {known} have one dimension each{model}; list those that make up "
+                f'the state, in its order (variable="{",".join(over_time)}", --variable), stack '
+                "them into one (Dataset.to_array), or put a table with one row per datum on a grid "
+                "of analysis times by pyvda.on_grid (--grid-step)"
             )
         return InputError(
-            f"the variables {known} have one dimension each, a table with one row a datum; put it "
-            "on a grid of analysis times by pyvda.on_grid (--grid-step)"
+            f"the variables {known} have one dimension each, as in a table with one row per datum; "
+            "put it on a grid of analysis times by pyvda.on_grid (--grid-step)"
         )
     return InputError(
         "no variable called 'observation' and no other floating-point variable over time and "
@@ -201,7 +201,7 @@ def _nothing_found(ds: xr.Dataset, space: StateSpace | None) -> InputError:
 
 
 def _is_table(ds: xr.Dataset) -> bool:
-    """Tell whether the file has one row a datum, see `tables.on_grid`."""
+    """Tell whether the file has one row per datum, see `tables.on_grid`."""
     return any(name in ds.variables for name in ("component", "operator"))
 
 
@@ -214,9 +214,9 @@ def _is_flat(ds: xr.Dataset, name: Hashable) -> bool:
 
 
 def _as_the_model_has_it(ds: xr.Dataset, match: Match) -> bool:
-    """Tell whether a variable over time and one dimension has the model's names for both.
+    """Tell whether a variable over time and one dimension has the model's name and dimension.
 
-    Else it is a state without names, as is one with the dimension `state`.
+    Otherwise, or if the dimension is `state`, it is an unnamed state vector.
     """
     return all(
         name in (file, ds[file].attrs.get("standard_name"))
@@ -226,7 +226,7 @@ def _as_the_model_has_it(ds: xr.Dataset, match: Match) -> bool:
 
 
 def _grid_of(ds: xr.Dataset, name: Hashable) -> list[Hashable]:
-    """Return the dimensions of a field on a grid; none of another variable's."""
+    """Return the dimensions of a field on a grid; empty for other variables."""
     dims = ds[name].dims
     time = find_time(ds, dims)[0]
     own = [dim for dim in dims if dim != time and not is_window(ds, dim)]
@@ -249,9 +249,9 @@ def _may_be_observed(ds: xr.Dataset, name: Hashable) -> bool:
 
 
 def error_of(ds: xr.Dataset, name: str, shared: bool = True) -> str | None:
-    """Return the variable with the standard deviations of another one's errors.
+    """Return the variable with the standard deviations of the errors of `name`, None without one.
 
-    An ancillary variable, or where `shared`, `observation_error`.
+    It is an ancillary variable or, if `shared`, `observation_error`.
     """
     dims = set(ds[name].dims)
     related = str(ds[name].attrs.get("ancillary_variables", "")).split()
@@ -281,7 +281,7 @@ def _expect_numbers(values: xr.Variable, name: str) -> None:
 
 
 def is_error(array: xr.DataArray) -> bool:
-    """Tell whether a variable has standard deviations of errors, by its standard_name."""
+    """Tell whether a variable holds standard deviations of errors, by its standard_name."""
     return str(array.attrs.get("standard_name", "")).endswith("standard_error")
 
 
@@ -323,10 +323,10 @@ def _roles(ds: xr.Dataset, name: Hashable) -> tuple[dict[Hashable, str], Hashabl
 def _renamed(variable: xr.Variable, roles: Mapping[Hashable, str]) -> xr.Variable:
     # `dims` is set on a shallow copy because other ways of renaming would read lazy values.
     renamed = variable.to_base_variable().copy(deep=False)
-    if variable.dtype.kind == "T":  # zarr's strings, which not every writer knows
+    if variable.dtype.kind == "T":  # zarr's strings, which not every writer supports
         renamed = renamed.astype(object)
     renamed.dims = tuple(roles.get(dim, dim) for dim in variable.dims)
-    # Packing, chunk sizes and compression belong to the old file; calendar and units to the time.
+    # Packing, chunk sizes and compression apply to the old file only; calendar and units are kept.
     renamed.encoding = {
         key: value for key, value in variable.encoding.items() if key in ("units", "calendar")
     }
@@ -342,7 +342,7 @@ def _coordinates(
         kept[names.TIME].attrs.pop("bounds", None)
     for name in ds.coords:
         variable = ds.variables[name]
-        # netCDF knows no MultiIndex; its levels are coordinates of their own and stay.
+        # netCDF has no MultiIndex; its levels are coordinates themselves and are kept.
         stacked = isinstance(ds.xindexes.get(name), PandasMultiIndex)
         if name == time or not set(variable.dims) <= set(roles):
             continue

@@ -1,4 +1,4 @@
-"""Point observations from tables with one row a datum, and from values at each step.
+"""Point observations from tables with one row per datum, and from values at each step.
 
 `on_grid` takes a table that names components or rows; `from_rows` and `at_steps` take the rows of
 an observation operator. All return Datasets with point observations, see `point_observations`.
@@ -32,7 +32,7 @@ def on_grid(
     stop: Any = None,
     variable: str | Sequence[str] | None = None,
 ) -> xr.Dataset:
-    """Put a table of observations, one row a datum, onto a regular axis of analysis times.
+    """Put a table of observations, one row per datum, onto a regular axis of analysis times.
 
     Parameters
     ----------

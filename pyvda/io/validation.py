@@ -1,4 +1,4 @@
-"""Can these observations be assimilated? One sentence if not.
+"""Check that observations can be assimilated.
 
 Values are checked in one pass, block by block where they are dask-backed.
 """
@@ -18,13 +18,14 @@ from pyvda.errors import InputError
 
 
 def check(ds: xr.Dataset) -> Statistics:
-    """Refuse normalised observations that cannot be assimilated; return their statistics.
+    """Check that normalised observations can be assimilated; return their statistics.
 
     Raises
     ------
     InputError
-        When time does not increase by one uniform step (to 1e-6 of it), when values are infinite,
-        when nothing is observed, or when an error is not a positive number where something is.
+        When time does not increase by a uniform step (to a relative 1e-6), when values are
+        infinite, when nothing is observed, or when the error of an observation is not a positive
+        number.
     """
     check_time(ds)
     found = statistics(ds)
@@ -36,7 +37,7 @@ def check(ds: xr.Dataset) -> Statistics:
     elsewhere = names.POINT_OBSERVATION in ds or names.CHANNEL_OBSERVATION in ds
     if not found.observed and not elsewhere:
         raise InputError(
-            "observation has no value at all, expected at least one; "
+            "observation has no values, expected at least one; "
             "check the variable and its _FillValue"
         )
     if found.bad_error:
@@ -54,10 +55,11 @@ class Statistics:
     Attributes
     ----------
     infinite, observed, bad_error : int
-        Infinite values, values that are not NaN, and observed values without a positive error.
+        Number of infinite values, of values that are not NaN, and of observed values without a
+        positive error.
     square, count : (T,)
-        Sum of squared errors and number of the data that have them, at each step; zeros where the
-        file gives no errors.
+        Sum of squared errors and number of data with an error, at each step; zeros if the file
+        gives no errors.
     """
 
     infinite: int
@@ -70,8 +72,8 @@ class Statistics:
 def statistics(ds: xr.Dataset) -> Statistics:
     """Return the statistics of normalised observations.
 
-    Those of dask-backed arrays are remembered, because to read a large file takes long: opening it
-    and assimilating it needs them, too.
+    Those of dask-backed arrays are cached, because reading a large file takes long and both opening
+    and assimilating it need them.
     """
     arrays = [ds[n].data for n in (names.OBSERVATION, names.OBSERVATION_ERROR) if n in ds]
     for of, known in _remembered:
@@ -98,13 +100,13 @@ def statistics(ds: xr.Dataset) -> Statistics:
     return made
 
 
-# By the arrays themselves and not by dask's names for them, which stay the same for another file of
-# the same name.
+# Keyed by the arrays themselves and not by dask's names, which stay the same when a file is
+# replaced.
 _remembered: deque[tuple[list[weakref.ref], Statistics]] = deque(maxlen=16)
 
 
 def check_time(ds: xr.Dataset) -> None:
-    """Refuse a time coordinate that does not increase by one uniform step."""
+    """Raise InputError unless the time coordinate increases by a uniform step."""
     steps = ds.sizes[names.TIME]
     if steps < 2:
         raise InputError(f"the time dimension has {steps} steps, expected at least 2")

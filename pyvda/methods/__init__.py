@@ -1,6 +1,6 @@
-"""Methods of assimilation, by name: on a known model, or learned.
+"""Registry of the assimilation methods, classical and learned.
 
-Each is a file with its `Options` and a function `solve(problem, options) -> Solution`.
+Each method is a file with its `Options` and a function `solve(problem, options) -> Solution`.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Annealed weak-constraint 4D-Var: many minima, and a way past most of them.
+"""Annealed weak-constraint 4D-Var, which avoids most wrong minima of a cost that has many.
 
 The cost is the statistical form of gauss_newton.py with nodes at the observation times. Its model
 error q starts so large that the observations alone determine the states, and is halved stage by
-stage until the model is almost exact; each stage starts from the minimum of the last. The first
-start is the mean of an ensemble smoother. Windows whose cost is larger than correct observations
-would cause start again from other states, and then hop: a stretch of a few nodes is replaced by
-that of another smoother, and the result is kept if its cost is lower. Windows whose cost is still
-too large at the end are flagged as doubtful.
+stage until the model is almost exact; each stage starts from the minimum of the previous one. The
+first start is the mean of an ensemble smoother. Windows whose cost is larger than expected of
+correct observations are restarted from other states and then hop: a stretch of a few nodes is
+replaced by that of another smoother, and the result is kept if its cost is lower. Windows whose
+cost is still too large at the end are flagged as doubtful.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from pyvda.methods.statistics import (
     without_observations,
 )
 
-# Model-error variances, in units of the mean climatological variance (13.3 for Lorenz-96): at the
-# start from a smoother's mean; from anything worse; after a hop; where costs are compared; where a
-# start is given up; at the end.
+# Model-error variances, in units of the mean climatological variance (13.3 for Lorenz-96): for a
+# start from a smoother's mean, a worse start, and a start after a hop; where costs are compared;
+# where a start is given up; at the end.
 _FROM_MEAN, _FROM_LESS, _FROM_HOP = 0.075, 0.3, 0.0225
 _COMPARED, _GIVE_UP, _END = 7.5e-5, 2.25e-3, 7.5e-7
 # For the Hessian that gives the standard deviations. At its maximum the posterior of a nearly exact
@@ -50,7 +50,7 @@ _STAGE_ITERATIONS = 10
 _DROP = 0.1
 _MEMBERS, _INFLATION, _LAG, _MIXING = 100, 1.04, 8, 10
 _HOP_NODES = (4, 10)
-_BLOCK = 256  # windows at most between two reports
+_BLOCK = 256  # maximum number of windows between two progress reports
 
 
 class AnnealedOptions(StatisticalOptions):
@@ -61,19 +61,19 @@ class AnnealedOptions(StatisticalOptions):
     restarts : int
         Additional starts of a window whose cost is suspicious.
     hops : int
-        Consecutive failed hops after which a suspicious window is left as it is.
+        Consecutive failed hops after which the search in a suspicious window ends.
     seed : int
-        Of the ensembles, the noise of the starts and the stretches.
+        Seed of the ensembles, the noise of the starts and the choice of stretches.
     budget : float, optional
-        Seconds after which no restart and no hop begins. Default: no limit.
+        Seconds after which no further restart or hop begins. Default: no limit.
     every : int, optional
         Steps between two nodes. Default: the spacing of the observation times.
     model_error : float, optional
-        Its variance between two nodes at the end, in the state's units squared. Default: 7.5e-7 of
-        the climatological variance, 1e-5 for Lorenz-96. In `state_stdev` it counts as 1.5e-5 of
-        that variance (2e-4) when it is less.
+        Final variance of the model error between two nodes, in the state's units squared. Default:
+        7.5e-7 of the climatological variance (1e-5 for Lorenz-96). For `state_stdev` a smaller
+        value than 1.5e-5 of that variance (2e-4) is replaced by it.
     background : str
-        Of the first node: see `pyvda.climate.background.get_background`.
+        Background of the first node: see `pyvda.climate.background.get_background`.
     observation_variance : float, optional
         See `StatisticalOptions`.
     """
@@ -101,8 +101,8 @@ class AnnealedOptions(StatisticalOptions):
 class _Search:
     """The best trajectory found for each window so far, and the ways to improve it.
 
-    A window's result does not depend on the other windows of its block: random numbers, limits and
-    node spacing are its own.
+    A window's result does not depend on the other windows of its block, because each window has its
+    own random numbers, limits and node spacing.
     """
 
     problem: Problem
@@ -122,7 +122,7 @@ class _Search:
     def __post_init__(self) -> None:
         self.variance = float(np.diag(self.climate.covariance).mean())
         self.data = (self.precision > 0).sum((1, 2))
-        # About one correct window in six is tried again, and few wrong ones are missed.
+        # This retries about one correct window in six and misses few wrong ones.
         self.suspicious_above = self.data / 2 + np.sqrt(self.data / 2)
         self.numbers = self.problem.window_numbers()
 
@@ -150,7 +150,7 @@ class _Search:
         return budget is None or time.monotonic() - self.began < budget
 
     def smoothed(self, windows: Array, round_: int) -> Array:
-        """Return the mean of an ensemble smoother, another one each round, (W, T, D)."""
+        """Return the mean of an ensemble smoother with new members each round, (W, T, D)."""
         seed = self.options.seed + 1000 * round_
         mean, _ = self.engine.ensemble_smoother(
             self.problem.model, self.problem.cost, self.observation(windows),
@@ -170,8 +170,8 @@ class _Search:
     def anneal(self, windows: Array, x: Array, start: float) -> tuple[Array, Array]:
         """Return the trajectories that annealing from `x` leads to and their costs.
 
-        The cost of a start that was given up is infinite. Costs are compared with one step of the
-        scheme to a step of the window.
+        The cost of a start that was given up is infinite. All costs that are compared use one step
+        of the scheme per step of the window.
         """
         q = self.stages(start, _COMPARED)
         give_up = int((q >= _GIVE_UP * self.variance * (1 - 1e-9)).sum())
@@ -243,9 +243,9 @@ class _Search:
         return self.keep(windows, found, cost, _DROP)
 
     def polish(self, windows: Array) -> None:
-        """Tighten the model to the end, with half the time step; then the standard deviations.
+        """Anneal to the final model error with half the time step, then compute `stdev`.
 
-        A model that is given by its step keeps that.
+        A model that is given by its step keeps its time step.
         """
         substeps = 1 if self.problem.model.kind == "step" else 2
         end = self.options.model_error or _END * self.variance
@@ -280,7 +280,7 @@ def solve(problem: Problem, options: AnnealedOptions) -> Solution:
     Raises
     ------
     InputError
-        R is not known, or the background is singular.
+        R is unknown, or the background is singular.
     """
     engine = problem.engine
     x, stdev, status = without_observations(problem)
@@ -293,7 +293,7 @@ def solve(problem: Problem, options: AnnealedOptions) -> Solution:
     )  # fmt: skip
     chosen = np.flatnonzero(problem.has_observations())
     rounds = 1 + options.restarts + options.hops
-    # Observations of magnitudes that no state has diverge from every start.
+    # With observations of absurd magnitude every start diverges.
     sane = np.abs(search.observation(chosen)).max((1, 2), initial=0.0) < 1e100
     search.x[chosen[~sane]], search.stdev[chosen[~sane]] = np.nan, np.nan
     search.status[chosen[~sane]] = Status.DIVERGED

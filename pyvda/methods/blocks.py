@@ -1,4 +1,4 @@
-"""How many windows a method works on at once, by the size of their Hessians."""
+"""Blocks of windows that a method processes together, by the size of their Hessians."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def blocks(chosen: Array, steps: int, size: int, *, at_most: int = 512) -> Itera
     ----------
     chosen : (n,) of int
     steps, size : int
-        Of a window: T steps of D components.
+        T and D of a window.
     at_most : int
-        Windows of a block.
+        Maximum number of windows in a block.
 
     Raises
     ------
     InputError
-        The Hessian of a single window does not fit.
+        The Hessian of one window does not fit.
 
     Examples
     --------
@@ -44,15 +44,22 @@ def blocks(chosen: Array, steps: int, size: int, *, at_most: int = 512) -> Itera
 
 
 def expect_memory(numbers: int, what: str) -> None:
-    """Refuse what takes more float64 `numbers` than this machine's memory holds.
+    """Check that as many float64 `numbers` fit in this machine's memory.
+
+    Parameters
+    ----------
+    numbers : int
+    what : str
+        Subject of the message, such as "the Hessian of a window".
 
     Raises
     ------
     InputError
+        They do not fit.
     """
     try:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # not every system says
+    except (AttributeError, ValueError, OSError):  # not available on every system
         return
     if 8 * numbers > memory:
         raise InputError(

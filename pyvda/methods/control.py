@@ -18,7 +18,7 @@ from pyvda.models.model import Model
 
 
 class Prior(NamedTuple):
-    """A Gaussian of the control.
+    """A Gaussian distribution of the control.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ def with_parameters(state: Prior, model: Model, relative_stdev: float) -> Prior:
     Raises
     ------
     InputError
-        When the model has no parameters, or one is 0, so that no deviation is relative to it.
+        When the model has no parameters, or one is 0, so that a relative deviation is undefined.
     """
     names, mean = model.parameter_names, np.array(model.parameters)
     if not len(mean):
@@ -68,7 +68,7 @@ def with_parameters(state: Prior, model: Model, relative_stdev: float) -> Prior:
 
 
 def with_common(prior: Prior, mean: Array, precision: Array) -> Prior:
-    """Return `prior` with another Gaussian of the parameters: mean (P,) and precision (P, P)."""
+    """Replace the Gaussian of the parameters by one of this mean (P,) and precision (P, P)."""
     size = len(prior.mean) - len(mean)
     return prior._replace(
         mean=np.concatenate([prior.mean[:size], mean]),
@@ -77,7 +77,7 @@ def with_common(prior: Prior, mean: Array, precision: Array) -> Prior:
 
 
 class Common(NamedTuple):
-    """A Gaussian of the shared parameters.
+    """A Gaussian distribution of the shared parameters.
 
     Attributes
     ----------
@@ -92,16 +92,19 @@ class Common(NamedTuple):
 def common(control: Array, hessian: Array, used: Prior, before: Common) -> Common:
     """Return the parameters that fit all windows best, to second order around the minima.
 
-    At a window's minimum θ the slope of its own cost, the state eliminated, balances that of the
-    prior it was found with, -Q (θ - c), and its curvature there is the Schur complement less Q.
+    Let c and Q be mean and precision of the prior that was used. At a window's minimum θ, with the
+    state eliminated, the window's own cost has the slope -Q (θ - c) and, as curvature, the Schur
+    complement minus Q.
 
     Parameters
     ----------
     control : (W, C)
+        The windows' minima with the prior `used`.
     hessian : (W, C, C)
-        The windows' minima with the prior `used`, and the Hessians there.
+        The Hessians at these minima.
+    used : Prior
     before : Common
-        The parameters' prior, counted once and not in every window.
+        Prior of the parameters, counted once for all windows.
     """
     size = control.shape[1] - len(before.mean)
     prior_precision = used.precision[size:, size:]
@@ -115,7 +118,7 @@ def common(control: Array, hessian: Array, used: Prior, before: Common) -> Commo
 
 
 def moved(control: Array, hessian: Array, mean: Array) -> Array:
-    """Return controls (W, C) with the parameters `mean` and states that follow to first order."""
+    """Return controls (W, C) with the parameters `mean` and states adjusted to first order."""
     size = control.shape[1] - len(mean)
     shift = mean - control[:, size:]
     L = factors(hessian)
@@ -126,9 +129,10 @@ def moved(control: Array, hessian: Array, mean: Array) -> Array:
 
 
 def with_all_windows(hessian: Array, precision: Array) -> Array:
-    """Return the Hessians (W, C, C) with the other windows' information on the parameters added.
+    """Add the other windows' information on the parameters to the Hessians, (W, C, C).
 
-    The parameters' precision, the state eliminated, is then `precision` (P, P) in every window.
+    With the state eliminated, the precision of the parameters is then `precision` (P, P) in every
+    window.
     """
     size = hessian.shape[1] - len(precision)
     mixed = factors(hessian)[:, size:, :size]
@@ -138,9 +142,10 @@ def with_all_windows(hessian: Array, precision: Array) -> Array:
 
 
 def parameter_stdev(hessian: Array, size: int) -> Array:
-    """Return the parameters' posterior standard deviations, (W, P), behind a state of `size`.
+    """Return the parameters' posterior standard deviations, (W, P).
 
-    NaN where a Hessian (W, C, C) is not positive definite.
+    They are NaN where a Hessian (W, C, C) is not positive definite. `size` is D, the number of
+    components of the state, which precede the parameters.
     """
     root = factors(hessian)[:, size:, size:]
     inverse = np.linalg.inv(np.where(np.isfinite(root), root, np.eye(root.shape[1])))
@@ -153,12 +158,12 @@ def factors(hessian: Array) -> Array:
     """Return the Cholesky factors (W, C, C), lower, NaN where a matrix is not positive definite.
 
     The state's rows come first, so that the last rows and columns are the factor of the parameters'
-    Schur complement. Computed as the difference that defines it, the complement would be mostly
-    rounding error where a window is sensitive to its first state.
+    Schur complement. If the complement were computed from the difference that defines it, it would
+    be mostly rounding error in windows that are sensitive to their first state.
     """
     try:
         return np.linalg.cholesky(hessian)
-    except np.linalg.LinAlgError:  # one bad matrix fails them all
+    except np.linalg.LinAlgError:  # one matrix makes NumPy reject the whole batch
         if len(hessian) == 1:
             return np.full_like(hessian, np.nan)
         half = len(hessian) // 2

@@ -1,4 +1,4 @@
-"""The state of a long descent in a file: all it takes to go on with the same bits."""
+"""The state of a long descent in a file, from which it resumes bit-identically."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pyvda.models.model import Model
 
 @dataclass
 class DescentState:
-    """State of a descent of W windows at a stop.
+    """State of a descent of W windows between two pieces of its run.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class DescentState:
     history : (n, 4)
         Rows of iteration, mean cost, mean gradient norm, mean square error.
     done : int
-        The stop at which this was saved; -1 before the first guess was visited.
+        Iterations completed; -1 before the first guess has been evaluated.
     """
 
     key: str
@@ -46,24 +46,30 @@ class DescentState:
     done: int = -1
 
     def save(self, path: Path) -> None:
-        """Write the state completely or not at all."""
+        """Write the state atomically."""
         arrays = {_stored_as(f.name): np.asarray(getattr(self, f.name)) for f in fields(self)}
         with replacing(path) as temporary, open(temporary, "wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
 
     def resumed_from(self, path: Path) -> DescentState:
-        """Return the state in `path`, which must be of this problem."""
+        """Return the state stored in `path`.
+
+        Raises
+        ------
+        InputError
+            The file is damaged, or belongs to another problem or other options.
+        """
         try:
             with np.load(path, allow_pickle=False) as stored:
                 arrays: dict[str, Any] = {f.name: stored[_stored_as(f.name)] for f in fields(self)}
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(
-                f"{path} is not the state of a descent of this program, or is damaged ({error}); "
+                f"{path} is not the state of a descent by pyvda, or is damaged ({error}); "
                 "remove it to start afresh"
             ) from error
         if str(arrays["key"]) != self.key:
             raise InputError(
-                f"the state in {path} is of other observations or options; "
+                f"the state in {path} belongs to other observations or options; "
                 "name another file, or remove it to start afresh"
             )
         arrays["key"], arrays["done"] = self.key, int(arrays["done"])
@@ -71,15 +77,15 @@ class DescentState:
 
 
 def _stored_as(name: str) -> str:
-    """Return an attribute's name in the file, the same as in earlier versions."""
+    """Return an attribute's name in the file, unchanged from earlier versions."""
     return "records" if name == "history" else name
 
 
 def fingerprint(problem: Problem, options: Options, steps: Array) -> str:
-    """Return a digest of all that the iterations depend on, the windows' steps (W,) among it."""
+    """Return a digest of everything the iterations depend on, including the step sizes (W,)."""
     digest = hashlib.sha256()
     alike = np.unique(steps).tolist()
-    # One number where all windows have the same step, as in the files of earlier versions.
+    # If all windows have the same step, one number, as in the files of earlier versions.
     step = alike[0] if len(alike) == 1 else steps.tolist()
     described = (problem.cost, options.model_dump_json(), step)
     digest.update(f"({_described(problem.model)}, {repr(described)[1:]}".encode())
@@ -94,9 +100,9 @@ def fingerprint(problem: Problem, options: Options, steps: Array) -> str:
 
 
 def _described(model: Model) -> str:
-    """Return a model in words that are the same in every process.
+    """Return a description of a model that is the same in every process.
 
-    The digests of built-in models are those of earlier versions, so that their states go on.
+    The digests of built-in models are those of earlier versions, whose states can be resumed.
     """
     numbers = ", ".join(f"{name}={value!r}" for name, value in model.as_dict().items())
     built_in = model.julia is not None and not model.julia.text

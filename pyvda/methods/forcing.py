@@ -1,11 +1,11 @@
-"""Strong-constraint 4D-Var with a forcing: the model makes an error η at every step.
+"""Strong-constraint 4D-Var with a forcing η, the error of the model at every step.
 
     J(x₀, η) = ½ (x₀ - b)ᵀ B⁻¹ (x₀ - b) + ½ Σ (y - x(t))² / R + ½ Σ ηₜᵀ Q⁻¹ ηₜ,
     x(t + 1) = Φ(x(t)) + ηₜ
 
-The control (x₀, η) and the states at all steps determine each other, so that the minimum over the
-one is the minimum over the other. It is computed over the states, whose Hessian is
-block-tridiagonal: the weak constraint with a node at every step (Trémolet 2006).
+The control (x₀, η) and the states at all steps determine each other, so that the minimum over
+either is the same. It is computed over the states, whose Hessian is block-tridiagonal: the weak
+constraint with a node at every step (Trémolet 2006).
 
 References
 ----------
@@ -38,12 +38,12 @@ def with_forcing(
     iterations: int,
     tolerance: float,
 ) -> Minimum:
-    """Minimise J from each guess and keep the least of each window.
+    """Minimise J from each guess and keep the lowest minimum of each window.
 
     Parameters
     ----------
     guess : (n, S, T, D)
-        Trajectories to start from; one that is not finite is passed over.
+        Trajectories to start from; those that are not finite are skipped.
     chosen : (n,) of int
         The windows that they belong to.
     background, background_precision : (D,), (D, D)
@@ -58,8 +58,8 @@ def with_forcing(
     Returns
     -------
     Minimum
-        Of the n windows; `iterations` is the sum over the starts. A window none of whose guesses is
-        finite has NaN and the status DIVERGED.
+        Minima of the n windows; `iterations` is the sum over the starts. A window without a finite
+        guess has NaN and the status DIVERGED.
     """
     windows, starts, steps, size = guess.shape
     weight, model_precision = model_weight(model_error, size)

@@ -1,10 +1,10 @@
 """Fixed-step gradient descent (FSGD) of the weak-constraint cost, eq. (5), in long runs.
 
-The engine runs the iterations in pieces; between two pieces the cost is recorded, windows that have
-converged or diverged are set aside, the state is saved when one is due, and Ctrl-C is heard:
-the engine works in the run's own memory, and only between two pieces is that a state to keep.
-An iteration knows nothing of the past but the state, and all stops lie at iterations fixed by the
-options, so that a run that was cut short and resumed ends with the same bits as one that was not.
+The engine runs the iterations in pieces. Between two pieces the cost is recorded, converged and
+diverged windows are removed, the state is saved when a save is due, and Ctrl-C takes effect: the
+engine works in the run's own memory, which holds a consistent state only between two pieces.
+An iteration depends on the past only through the state, and the options alone determine where the
+pieces end, so that an interrupted and resumed run gives the same bits as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class FSGDOptions(Options):
     Attributes
     ----------
     iterations : int
-        At most so many for each window.
+        Maximum number of iterations of each window.
     step : float, optional
         α of eq. (5). Default: 0.15 (T - 1) D / max(λ₂, λ₁), or less where few data make the
         observations' curvature large (`pyvda.methods.stable_step`).
@@ -56,7 +56,7 @@ class FSGDOptions(Options):
     precision: Literal["float64", "float32"] = "float64"
 
     def minimises_weighted_cost(self) -> bool:
-        """Tell whether the weights λ₁ and λ₂ of the cost (4) decide what the analysis is."""
+        """Tell whether the analysis depends on the weights λ₁ and λ₂ of the cost (4)."""
         return True
 
 
@@ -74,13 +74,13 @@ def solve(
     problem : Problem
     options : FSGDOptions
     state : path, optional
-        Written every `save_seconds`, at the end, and on Ctrl-C (not on a second one, which
-        does not wait for a whole state). If the file exists the run resumes from it.
+        Written every `save_seconds`, at the end, and on Ctrl-C (a second Ctrl-C stops at once,
+        without saving). If the file exists the run resumes from it.
 
     Raises
     ------
     InputError
-        The state is of another problem or other options, or is damaged.
+        The state belongs to another problem or other options, or is damaged.
     """
     dtype = np.dtype(options.precision)
     observation = np.asarray(problem.batch.observation, dtype)
@@ -107,7 +107,7 @@ def solve(
     watched = problem.report is not silent
 
     def visit(done: int) -> str:
-        """At a stop, set diverged and converged windows aside; note the means over the others."""
+        """Deactivate diverged and converged windows; return a note of the means over the rest."""
         run.diverged |= ~np.isfinite(run.x).all((1, 2))
         run.active &= ~run.diverged
         note = ""
@@ -174,7 +174,7 @@ def solve(
 
 
 def _mean(values: Array) -> float:
-    """Return the mean, NaN where all windows have diverged."""
+    """Return the mean, NaN if all windows have diverged."""
     with np.errstate(over="ignore"):  # windows on their way to divergence
         return float(values.mean()) if values.size else np.nan
 
@@ -187,7 +187,7 @@ def _mean_square_error(problem: Problem, x: Array, usable: Array) -> float:
 
 
 def _history_points(iterations: int) -> set[int]:
-    """Return about HISTORY_POINTS iterations at equal ratios, the first and the last among them."""
+    """Return about HISTORY_POINTS iterations at equal ratios, including the first and the last."""
     points = np.geomspace(1, max(iterations, 1), HISTORY_POINTS).round().astype(int)
     return {0, iterations, *(int(p) for p in points if p <= iterations)}
 

@@ -1,11 +1,11 @@
-"""Weak-constraint 4D-Var by Gauss-Newton steps, damped after Levenberg and Marquardt.
+"""Weak-constraint 4D-Var by Gauss-Newton steps with Levenberg-Marquardt damping.
 
 It minimises either exactly the cost (4), which FSGD descends, or its statistical form: half of
 
     (x₁ - b)ᵀ B⁻¹ (x₁ - b) + Σ (x - y)² / R + Σₖ rₖᵀ Q⁻¹ rₖ,    rₖ = x_{k+1} - M(x_k)
 
-over states at nodes, every step or every n-th (then the model is exact in between). The inverse
-Hessian of the second is the covariance of the analysis.
+over states at nodes, at every step or every n-th step (the model is exact in between). The inverse
+Hessian of the statistical form is the covariance of the analysis.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from pyvda.methods.statistics import (
 )
 from pyvda.operators.covariance_input import CovarianceOption, as_covariance
 
-# Of the statistical form alone.
+# Options of the statistical form only.
 _STATISTICAL = ("model_error", "background", "observation_variance", "final_covariance")
 
 
@@ -45,21 +45,21 @@ class GaussNewtonOptions(CyclingOptions):
     form : {"weighted", "statistical"}
         The cost (4) with its weights, or its statistical form.
     iterations : int
-        At most so many for each window.
+        Maximum number of iterations of each window.
     tolerance : float
         A window has converged when its gradient norm has fallen below this fraction of the first.
     every : int
-        Steps from one node to the next; only 1 gives the cost (4).
+        Steps from one node to the next; the weighted form requires 1.
     model_error : float, (D,), (D, D), str or Covariance
         Q of the statistical form, in the state's units squared: the covariance of the error that
         the model makes from one node to the next. A number is the variance of each component; see
         `pyvda.operators.covariance_input.as_covariance`.
     background : str
-        Of the statistical form: see `pyvda.climate.background.get_background`.
+        Background of the statistical form: see `pyvda.climate.background.get_background`.
     substeps : int
-        Steps of the scheme to a step of the window.
+        Steps of the scheme per step of the window.
     observation_variance : float, optional
-        R of the statistical form, see `StatisticalOptions`.
+        R of the statistical form: see `StatisticalOptions`.
     """
 
     starts_from_first_guess: ClassVar[bool] = True
@@ -78,13 +78,13 @@ class GaussNewtonOptions(CyclingOptions):
         given = [name for name in _STATISTICAL if name in self.model_fields_set]
         if given and self.form == "weighted":
             raise ValueError(
-                f"{', '.join(given)} given, but the weighted form has lambda1 and lambda2 in their "
-                "place; ask for the statistical form (--set form=statistical), or leave them out"
+                f"{', '.join(given)} given, but the weighted form uses lambda1 and lambda2 "
+                "instead; choose the statistical form (--set form=statistical), or leave them out"
             )
         return self
 
     def minimises_weighted_cost(self) -> bool:
-        """Tell whether the weights λ₁ and λ₂ of the cost (4) decide what the analysis is."""
+        """Tell whether the analysis depends on the weights λ₁ and λ₂ of the cost (4)."""
         return self.form == "weighted"
 
     def has_stdev(self) -> bool:
@@ -108,14 +108,14 @@ class GaussNewtonOptions(CyclingOptions):
 def solve(problem: Problem, options: GaussNewtonOptions) -> Solution:
     """Minimise from the first guess of every window that has observations.
 
-    In the statistical form a window is DOUBTFUL when its objective is above what the observations'
-    error variance lets expect.
+    In the statistical form a window is DOUBTFUL when its objective is larger than expected from the
+    observations' error variance.
 
     Raises
     ------
     InputError
-        The statistical form is asked for and R is not known or B is singular; the cost (4) is asked
-        for with nodes apart.
+        In the statistical form, R is unknown or B is singular; in the weighted form, `every` or
+        `substeps` is not 1.
     """
     engine = problem.engine
     x = np.array(problem.batch.first_guess, float)
@@ -177,8 +177,8 @@ def _check_weighted(problem: Problem, options: GaussNewtonOptions) -> None:
     if options.every != 1 or options.substeps != 1:
         raise InputError(
             f"the cost (4) has a node at every step and one step of the scheme in between, but "
-            f"every is {options.every} and substeps {options.substeps}; leave them out, or ask for "
-            "form statistical (--set form=statistical)"
+            f"every is {options.every} and substeps {options.substeps}; leave them out, or choose "
+            "the statistical form (--set form=statistical)"
         )
     if not (problem.cost.lambda1 > 0 and problem.cost.lambda2 > 0):
         raise InputError(

@@ -1,6 +1,6 @@
-"""A trained prior and solver from a checkpoint, as a method like the others.
+"""A trained prior and solver from a checkpoint, as an assimilation method.
 
-torch is loaded only to solve. The settings of the training are read from the checkpoint's
+torch is imported only by `solve`. The settings of the training are read from the checkpoint's
 description before anything is computed.
 """
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from pyvda.learned.model import LearnedModel
 
 # Values of all windows times iterations above which Julia is started for its kernels: starting and
-# compiling takes some five seconds, in which torch does half of this.
+# compiling takes about five seconds, in which torch processes half as many.
 _WORTH_STARTING = 24_000_000
 
-# Values that a CPU computes at once: the intermediate results of larger batches do not fit in its
-# cache, and Lorenz-96 takes up to three times as long.
+# Values in a batch on a CPU: the intermediate results of larger batches do not fit in its cache,
+# and Lorenz-96 then takes up to three times as long.
 _AT_ONCE = 1 << 18
 
 
@@ -42,12 +42,12 @@ class LearnedOptions(Options):
     checkpoint : str
         Folder made by `pyvda train`, or the name of a shipped model.
     iterations : int, optional
-        Of the solver, in place of the trained number.
+        Iterations of the solver, overriding the trained number.
     precision : {"float32", "float64"}
     batch_size : int, optional
-        Windows computed at once; by default 256, on a CPU as many as its caches hold.
+        Windows computed together. Default: 256; on a CPU, as many as its caches hold.
     device : str
-        "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1".
+        "auto" (CUDA if available), "cpu", "cuda", "cuda:1".
     """
 
     checkpoint: str
@@ -65,7 +65,7 @@ class LearnedOptions(Options):
         return self.pattern().dynamics()
 
     def check_time_step(self, time_step: float) -> None:
-        """Refuse another step than the trained one: Φ would be wrong for it."""
+        """Raise InputError unless the step is the trained one, the only one that Φ is right for."""
         trained = self.pattern().time_step
         if abs(time_step - trained) > 1e-6 * trained:
             raise InputError(
@@ -91,7 +91,7 @@ def solve(problem: Problem, options: LearnedOptions) -> Solution:
     """Run the learned solver from the first guess of every window.
 
     A window is DOUBTFUL when its analysis is farther from the observations than their error
-    variance suggests: that of the file, or else that of the training.
+    variance suggests. The variance is the file's, or else that of the training.
     """
     import torch
 
@@ -102,7 +102,7 @@ def solve(problem: Problem, options: LearnedOptions) -> Solution:
         device = str(torch.device(device))
         torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError, ImportError) as error:
-        # For a device that torch was built without, its message is long and mostly internal.
+        # For a device that torch was built without, torch's message is long and mostly internal.
         unknown = isinstance(error, NotImplementedError | ImportError)
         reason = "torch has no such device here" if unknown else str(error).splitlines()[0][:80]
         raise InputError(
@@ -124,13 +124,13 @@ def solve(problem: Problem, options: LearnedOptions) -> Solution:
             found = model(batch, iterations)
         x[block] = found.x.double().cpu().numpy()
         ended = found.status.cpu().numpy()
-        # A learned solver has done its work after the iterations it was trained for.
+        # A learned solver is finished after the iterations it was trained for.
         status[block] = np.where(ended == Status.ITERATION_LIMIT, Status.CONVERGED, ended)
         problem.report(min(first + size, windows), windows)
     made = np.full(windows, iterations)
     unobserved = ~problem.has_observations()
     if unobserved.any():
-        # What a solver makes of its first guess alone is not what is known of such a window.
+        # Without observations the climatology is a better analysis than the solver's output.
         known, _, nothing = without_observations(problem)
         x[unobserved], status[unobserved] = known[unobserved], nothing[unobserved]
         made[unobserved] = 0
@@ -143,7 +143,7 @@ def _judged(
 ) -> tuple[Array, dict[str, Array]]:
     """Return the status with doubtful windows flagged, and their misfits and limits.
 
-    These are NaN where neither the file nor the training gives the variance of the errors.
+    Misfits and limits are NaN if neither the file nor the training gives the error variance.
     """
     known = trained if problem.observation_variance is None else problem.observation_variance
     if known is None:
@@ -156,13 +156,13 @@ def _judged(
 
 
 def _batch_size(widest: int, device: str) -> int:
-    """Return how many windows are computed at once, by the values of the widest layer."""
+    """Return how many windows are computed together, from the number of values in a layer."""
     return 256 if device != "cpu" else max(1, _AT_ONCE // max(1, widest))
 
 
 @functools.lru_cache(maxsize=4)
 def _model(folder: str, digest: str, precision: str, device: str) -> LearnedModel:
-    """Return the model, once for all blocks; the digest tells a checkpoint that was replaced."""
+    """Return the model, cached for all blocks; the digest detects a replaced checkpoint."""
     import torch
 
     from pyvda.learned.model import LearnedModel

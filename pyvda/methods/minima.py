@@ -1,4 +1,4 @@
-"""The minima of strong-constraint 4D-Var: one for each start, ordered, and told apart."""
+"""The minima of strong-constraint 4D-Var: one for each start, ordered by cost, duplicates found."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pyvda.methods.starts import starts
 from pyvda.methods.statistics import chi_square_limit, precision_of, variance_of
 from pyvda.methods.strong_constraint_options import StrongConstraintOptions, setting_of
 
-_WORK = 4_000_000  # numbers in a block of windows: about a second of work
+_WORK = 4_000_000  # numbers in the Hessians of a block of windows: about a second of work
 _SAME = 1e-3  # standard deviations of the posterior between two distinct minima
 
 
@@ -33,7 +33,7 @@ def minima(problem: Problem, options: StrongConstraintOptions) -> tuple[Minima, 
     Minima
         The best of each window first.
     (W, S) of bool
-        Converged, and not one of the minima before it.
+        Whether the minimum converged and differs from all minima before it.
     """
     return ordered(minimised(problem, options))
 
@@ -104,7 +104,7 @@ def prior_of(problem: Problem, options: StrongConstraintOptions) -> Prior:
         known = climatology(problem.model, problem.engine)
         mean = given.mean if options.background == CLIMATOLOGY else known.mean
         state = Prior(mean, given.precision, np.diag(known.covariance))
-    else:  # a model without an attractor has a background all the same
+    else:  # needs no climatology, which a model without an attractor does not have
         state = Prior(given.mean, given.precision, np.diag(np.linalg.inv(given.precision)))
     if not options.parameters:
         return state
@@ -128,9 +128,9 @@ def ordered(found: Minima) -> tuple[Minima, Array]:
 def all_minima(
     problem: Problem, options: StrongConstraintOptions, found: Minima
 ) -> dict[str, Array]:
-    """Return objective and first state of each distinct minimum, `options.count` for each window.
+    """Return objective and first state of the distinct minima, up to `options.count` per window.
 
-    Windows without observations, and those in which every start failed, have NaN.
+    Missing minima are NaN, as are windows without observations or in which every start failed.
     """
     found, distinct = ordered(found)
     lead, size = setting_of(problem, options).lead, problem.model.state_size

@@ -1,4 +1,4 @@
-"""The model error: its weight in a cost, and its noise on the members of an ensemble."""
+"""The model error: its weight in a cost, and the noise it adds to the members of an ensemble."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def model_weight(given: Any, size: int) -> tuple[float, Array | None]:
     Returns
     -------
     float, (D, D) or None
-        `Shooting.weights` and `Shooting.model_precision`: 1/q and None for a number, which the
-        engines treat faster, otherwise 1 and Q⁻¹.
+        `Shooting.weights` and `Shooting.model_precision`: 1/q and None for a number, for which the
+        engines are faster, otherwise 1 and Q⁻¹.
 
     Raises
     ------
@@ -36,11 +36,14 @@ def model_weight(given: Any, size: int) -> tuple[float, Array | None]:
 
 
 def drawn(mean: Array, covariance: Covariance, count: int, seed: int) -> Array:
-    """Return states of a Gaussian, (N, D), whose mean is exact, and with N > rank the covariance.
+    """Draw N states from a Gaussian, (N, D), so that their sample mean is exactly `mean`.
+
+    With N > rank their sample covariance is exact, too.
 
     Parameters
     ----------
     mean : (D,)
+    covariance : Covariance
     count : int
         N.
     seed : int
@@ -64,10 +67,11 @@ def model_noise(Q: Covariance, members: Array, steps: int, seed: int) -> Array:
 
     Parameters
     ----------
+    Q : Covariance
     members : (N, D)
         The states at the start.
     steps : int
-        Number of steps that get noise.
+        Number of steps to which noise is added.
     seed : int
 
     Returns
@@ -78,7 +82,7 @@ def model_noise(Q: Covariance, members: Array, steps: int, seed: int) -> Array:
     random = np.random.default_rng([seed, 2])
     deviates = random.standard_normal((steps, N, rank))
     deviates -= deviates.mean(1, keepdims=True)
-    # The model propagates the anomalies of the members in D directions of the N - 1 that there are.
+    # The anomalies of the members occupy D of the N - 1 available directions.
     known = np.hstack([np.ones((N, 1)), members - members.mean(0)])
     if known.shape[1] + steps * rank <= N:
         drawn = np.moveaxis(deviates, 0, 1).reshape(N, steps * rank)

@@ -1,9 +1,9 @@
 """The posterior mean of a low-dimensional model, with its attractor as the prior.
 
-No analysis has a smaller mean squared error than the posterior mean, so it bounds what any other
-method can reach. Importance sampling from a library of attractor states gives the mean and its
-standard deviation; where few members of the library carry most of the weight, draws around them are
-used instead.
+No analysis has a smaller expected squared error than the posterior mean, which therefore bounds
+every other method. Importance sampling from a library of attractor states gives the mean and
+standard deviation; where few members of the library carry most of the weight, a second stage uses
+draws around them instead.
 """
 
 from __future__ import annotations
@@ -32,20 +32,22 @@ class PosteriorMeanOptions(StatisticalOptions):
     Attributes
     ----------
     members : int
-        Of the library, mirrored ones included.
+        Number of members of the library, including mirrored ones.
     enough : float
-        Effective sample size below which the second stage is entered.
+        Effective sample size below which the second stage runs.
     draws : int
-        Of the second stage, a multiple of eight; 0: no second stage.
+        Number of draws of the second stage, a multiple of eight; 0: no second stage.
     bandwidth : float
-        Standard deviation of the moves of the second stage, in climatological standard deviations.
+        Standard deviation of the perturbations of the second stage, in climatological standard
+        deviations.
     lead : int, optional
-        Steps before the window at which draws are moved, so that the flow brings them back onto
-        the attractor. Default: 20, or 0 for a given climatology, which is that of the first step.
+        Steps before the window at which draws are perturbed, so that the flow brings them back
+        onto the attractor. Default: 20, or 0 for a given climatology, which applies at the first
+        step.
     doubtful : float
-        A window is flagged while its effective sample size is below this.
+        Effective sample size below which a window is flagged.
     seed : int
-        Of the moves.
+        Seed of the perturbations.
     observation_variance : float, optional
         See `StatisticalOptions`.
     """
@@ -68,7 +70,7 @@ class PosteriorMeanOptions(StatisticalOptions):
 
 
 def unbiased(stdev: Array, effective: Array) -> Array:
-    """Correct a standard deviation that few samples underestimate.
+    """Correct a standard deviation for the bias of small samples.
 
     With weights that sum to one, E[Σ w (x - Σ w x)²] = σ² (1 - Σ w²), and Σ w² is one over the
     effective sample size. For a single sample the result is NaN.
@@ -94,12 +96,12 @@ def solve(problem: Problem, options: PosteriorMeanOptions) -> Solution:
     """Compute mean, standard deviation and effective sample size of every window with observations.
 
     A window is DOUBTFUL when its effective sample size stays small, or when no sample is as close
-    to its observations as their error variance suggests.
+    to its observations as their error variance suggests it should be.
 
     Raises
     ------
     InputError
-        The model is not low-dimensional, or the variance of the observations is not known.
+        The model is not low-dimensional, or the error variance of the observations is unknown.
     """
     engine = problem.engine
     precision = precision_of(problem, options.observation_variance)

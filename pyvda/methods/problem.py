@@ -1,4 +1,4 @@
-"""What a method gets and what it gives back. A method is one file of this folder."""
+"""Input (`Problem`, `Options`) and output (`Solution`) of a method."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pyvda.state.batch import Batch
 
 __all__ = ["Options", "Positive", "Problem", "Seed", "Solution", "Status"]
 
-# A quantity in the state's units, or a factor on one, whose inverse and square are numbers, too.
+# A quantity in the state's units, or a factor on one, whose inverse and square do not overflow.
 Positive = Annotated[float, Field(ge=1e-30, le=1e30)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
@@ -31,11 +31,11 @@ class Options(BaseModel):
     Attributes
     ----------
     starts_from_first_guess : bool
-        Whether the method starts from a state, which may be another method's analysis.
+        Whether the method starts from a first guess, which may be another method's analysis.
     takes_points : bool
-        Whether the method takes observations at arbitrary times, `Batch.points`.
+        Whether the method accepts observations at arbitrary times, `Batch.points`.
     takes_channels : bool
-        Whether the method takes observations of a function of the state, `Batch.channels`.
+        Whether the method accepts observations of a function of the state, `Batch.channels`.
     resumes : bool
         Whether the method keeps its state in a file, the keyword `state` of its `solve`.
     """
@@ -47,18 +47,18 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     def model(self) -> Model | None:
-        """Return the model that the method is bound to; None: any."""
+        """Return the only model that the method works with, or None if it works with any."""
         return None
 
     def check_time_step(self, time_step: float) -> None:
-        """Refuse a step, in model time units, that the method cannot work on."""
+        """Raise InputError for a time step, in model time units, that the method cannot use."""
 
     def minimises_weighted_cost(self) -> bool:
-        """Tell whether the weights λ₁ and λ₂ of the cost (4) decide what the analysis is."""
+        """Tell whether the analysis depends on the weights λ₁ and λ₂ of the cost (4)."""
         return False
 
     def expected_state(self, model: Model, engine: Engine) -> Array:
-        """Return the state (D,) to expect where nothing was observed: the climatological mean."""
+        """Return the state (D,) expected without observations: the climatological mean."""
         return climatology(model, engine).mean
 
     def for_problem(self, windows: int, state_size: int) -> Options:
@@ -70,7 +70,7 @@ class Options(BaseModel):
         return np.zeros((state_size, state_size))
 
     def pattern(self) -> Pattern | None:
-        """Return the observations that the method was trained for; None: it was not trained."""
+        """Return the observation pattern that a learned method was trained for, else None."""
         return None
 
     def has_stdev(self) -> bool:
@@ -82,13 +82,13 @@ class Options(BaseModel):
         return ()
 
     def provenance(self) -> dict[str, str]:
-        """Return further attributes of the analysis file: what the options name but do not hold."""
+        """Return attributes for the analysis file that identify files named by the options."""
         return {}
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Windows to assimilate, the model that links their steps, and the engine to do it on.
+    """Windows to assimilate, the model that links their steps, and the engine to use.
 
     Attributes
     ----------
@@ -96,19 +96,19 @@ class Problem:
         numpy arrays (W, T, D).
     model : Model
     cost : CostSettings
-        The cost (4) that is minimised, or at least reported.
+        The cost (4), which is reported and, by some methods, minimised.
     engine : Engine
     observation_variance : float, optional
-        R of a datum with mask 1, in the state's units squared: the mean error variance that the
-        file gives (`observation_error`, or the attribute `observation_error_variance`); a datum's
-        own is this divided by its mask. None: the file gives none.
+        R of a datum with mask 1, in the state's units squared: the mean error variance given by the
+        file (`observation_error`, or the attribute `observation_error_variance`), None if the file
+        has neither. The error variance of a datum is this divided by its mask.
     report : Report
         Called with the progress from time to time.
     warm : bool
-        Whether the first guess is an analysis already.
+        Whether the first guess is the analysis of another method.
     numbers : (W,) int, optional
-        The windows' numbers in their file, which decide their random numbers, so that the result of
-        a window is its own, in whatever block. Default: 0, 1, ...
+        The windows' numbers in their file, which seed their random numbers, so that a window's
+        result does not depend on the block it is in. Default: 0, 1, ...
     """
 
     batch: Batch
@@ -124,11 +124,11 @@ class Problem:
         self.batch.expect_components("an assimilation")
 
     def has_observations(self) -> Array:
-        """Tell for each window whether anything was observed, (W,) bool."""
+        """Return whether each window has observations, (W,) bool."""
         return self.data() > 0
 
     def data(self) -> Array:
-        """Return how many data each window has, (W,)."""
+        """Return the number of observations of each window, (W,)."""
         found = (np.asarray(self.batch.mask) > 0).sum((1, 2))
         for more in (self.batch.points, self.batch.channels):
             found = found if more is None else found + np.asarray(more.counted())
@@ -139,7 +139,7 @@ class Problem:
         return np.arange(len(self.batch)) if self.numbers is None else np.asarray(self.numbers)
 
     def points(self, windows: Any) -> Data | None:
-        """Return the data beside the state's components of the chosen windows.
+        """Return the observations, other than of components on the grid, of the chosen windows.
 
         An observation operator makes either data at arbitrary times or channels, never both.
         """
@@ -161,11 +161,11 @@ class Solution:
         A `Status` for each window.
     iterations : (W,) int
     history : dict, optional
-        Arrays over `iteration`, for the descent plot: means over the windows.
+        Means over the windows, arrays over `iteration`, for the descent plot.
     stdev : (W, T, D), optional
         Standard deviation of the analysis, when `Options.has_stdev()`.
     per_window : dict
-        Further arrays (W,), with the names `Options.window_outputs()` of `pyvda.names`.
+        Additional arrays (W, ...) by the names that `Options.window_outputs()` lists.
     """
 
     x: Array

@@ -1,10 +1,10 @@
 """Parameters that all windows share, estimated in rounds.
 
-A round minimises every window with a Gaussian around the last round's parameters as their prior,
-and combines the windows' information on them (`control.common`). That information is exact to
-second order around the window's own minimum; the Gaussian is narrow, so that this minimum lies
-close to the common parameters, which are then those of the one large problem. The last round holds
-the parameters fixed, and the states adjust.
+A round minimises every window with a Gaussian around the previous round's parameters as their
+prior, and combines the windows' information on them (`control.common`). That information is exact
+to second order around the window's own minimum. The Gaussian is narrow, so that this minimum lies
+close to the common parameters, and the rounds converge to the solution of the joint problem of all
+windows. The last round holds the parameters fixed, and the states adjust.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from pyvda.names import Status
 
 _ROUNDS = 10
 _STILL = 3e-3  # standard deviations that the common parameters may move in the last round
-# Factors on the precision of the common parameters. A larger first one would lose the windows'
-# slopes in the tolerance of their minima; the last round needs no slopes.
+# Factors on the precision of the common parameters. With a larger _NARROW the windows' slopes would
+# vanish in the tolerance of their minima; the last round needs no slopes.
 _NARROW, _HELD = 30.0, 1e6
 
 
@@ -34,20 +34,20 @@ def in_common(
 ) -> Minima:
     """Return the minimum of each window with the parameters that fit all windows best.
 
-    Windows that did not converge, or whose objective is above `limit`, do not count.
+    Windows that did not converge, or whose objective is above `limit`, are excluded.
 
     Parameters
     ----------
     found : Minima
-        With parameters of each window's own, from any number of starts.
+        Minima with separate parameters for each window, from any number of starts.
     prior : Prior
-        With which `found` was minimised.
+        The prior with which `found` was minimised.
     size : int
-        Of the state, D.
+        D, the size of the state.
     limit : (W,)
         Objective above which a window is doubtful.
-    minimise : function
-        Of starting controls (W, S, C) and a prior.
+    minimise : callable(controls, prior)
+        Minimises every window from starting controls (W, S, C).
 
     Returns
     -------
@@ -70,7 +70,7 @@ def in_common(
         used = with_common(prior, known.mean, _NARROW * known.precision)
         best = minimise(_there(best, used.mean, size), used)
         iterations += best.iterations[:, 0]
-    # From the minima of all starts: with these parameters another one may be the lowest.
+    # Start from the minima of all starts: with these parameters another one may be the lowest.
     held = with_common(prior, known.mean, _HELD * known.precision)
     starts = (_there(best, held.mean, size), _there(found, held.mean, size))
     at_last = minimise(np.concatenate(starts, axis=1), held)
@@ -82,7 +82,7 @@ def in_common(
 
 
 def _there(found: Minima, mean: Array, size: int) -> Array:
-    """Return the minima's controls (W, S, C), moved to the parameters of the prior's mean."""
+    """Return the controls of the minima, (W, S, C), moved to the parameters in `mean`, (C,)."""
     size_of_all = found.control.shape
     control = found.control.reshape(-1, size_of_all[2])
     hessian = found.hessian.reshape(len(control), *found.hessian.shape[2:])

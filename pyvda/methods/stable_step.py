@@ -1,14 +1,14 @@
-"""The default step of FSGD: as long as the curvature of the cost (4) allows.
+"""The default step of FSGD, limited by the curvature of the cost (4).
 
-Descent with a fixed step is stable below 2 over the largest curvature. That of a window is at most
-the sum of two:
+Descent with a fixed step is stable below 2 over the largest curvature. The curvature of a window is
+at most the sum of two:
 
     2 λ₁ max(mask)/n_obs   of the observations,    2 λ₂ (1 + ‖∂Φ‖)²/n   of the dynamics,
 
-n = (T - 1) D. A datum between two steps adds its weight times the squared norm of its operator,
-carried back by Φ; a function of the state counts by its derivatives at the first guess. ‖∂Φ‖
-stands for the models of the paper: without observations the largest stable step on Lorenz-63 and
-Lorenz-96 is 0.22 n.
+n = (T - 1) D. A datum between two steps contributes its weight times the squared norm of its
+operator, carried back by Φ; a function of the state contributes by its derivatives at the first
+guess. ‖∂Φ‖ is calibrated for the models of the paper: without observations the largest stable step
+on Lorenz-63 and Lorenz-96 is 0.22 n.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ _MARGIN = 0.9
 
 
 def stable_steps(problem: Problem) -> Array:
-    """Return for each window the usual step, or less where its few data do not allow that, (W,)."""
+    """Return the step of each window, (W,): the usual one, or less where few data require it."""
     windows, steps, size = np.shape(problem.batch.observation)
     lambda1, lambda2 = problem.cost.lambda1, problem.cost.lambda2
     usual = _USUAL * (steps - 1) * size / max(lambda1, lambda2)
     half_curvature = lambda1 * _heaviest_datum(problem) + lambda2 / (_LARGEST * (steps - 1) * size)
-    # Without observations and without dynamics nothing is curved, and nothing moves.
+    # Without observations and dynamics the cost is flat, and any step is stable.
     allowed = np.full(windows, np.inf)
     np.divide(_MARGIN, half_curvature, out=allowed, where=half_curvature > 0)
     return np.minimum(usual, allowed)
 
 
 def _heaviest_datum(problem: Problem) -> Array:
-    """Return the largest weight that a state has in the mean over a window's data, (W,)."""
+    """Return the largest weight of a state in the mean over a window's data, (W,)."""
     mask = np.asarray(problem.batch.mask, float)
     weight = mask.max(2)
     points = problem.points(slice(None))

@@ -22,12 +22,12 @@ _LOOKS = 25  # steps at which a library is compared with a first guess
 def starts(
     problem: Problem, options: StrongConstraintOptions, prior: Prior, setting: Setting
 ) -> Callable[[Array], Array]:
-    """Return the function that gives the windows of a block their starts, (n, count, C).
+    """Return a function that maps a block of n windows to their starting controls, (n, count, C).
 
     Parameters
     ----------
     prior : Prior
-        Of the control; its mean is the start "mean".
+        Prior of the control; its mean is the start "mean".
     """
     engine, count = problem.engine, setting.count
     precision = precision_of(problem, options.observation_variance)

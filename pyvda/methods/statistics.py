@@ -1,4 +1,4 @@
-"""Shared by the statistical methods: errors of observations, windows without any, doubt."""
+"""Shared by the statistical methods: observation errors, windows without observations, doubt."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from pyvda.methods.problem import Options, Positive, Problem, Status
 from pyvda.models.model import Model
 from pyvda.operators.function import Channels
 
-# Of right windows; 3.5 standard deviations of the misfit of a thousand data.
+# Fraction of correct windows above the limit: 3.5 standard deviations for a thousand data.
 _EXCEEDED = 1 / 2450
 
-_CYCLED = 100  # windows and components up to which covariances are written without being asked for
+_CYCLED = 100  # windows and components up to which covariances are written by default
 
 
 class StatisticalOptions(Options):
@@ -38,7 +38,8 @@ class CyclingOptions(StatisticalOptions):
     Attributes
     ----------
     background : str, path, Dataset or Background
-        See `pyvda.climate.background.get_background`; a given one is for the window's first step.
+        See `pyvda.climate.background.get_background`; a given background applies at the window's
+        first step.
     final_covariance : bool, optional
         Whether the analysis has the covariance of its last step, `final_covariance`, from which the
         next window can start. Default: for up to 100 windows of up to 100 components.
@@ -55,25 +56,25 @@ class CyclingOptions(StatisticalOptions):
         return self.model_copy(update={"final_covariance": wanted})
 
     def expected_state(self, model: Model, engine: Engine) -> Array:
-        """Return the state (D,) to expect where nothing was observed: the background's mean."""
+        """Return the state (D,) expected without observations: the background's mean."""
         if is_name(self.background):
             return climatology(model, engine).mean
         return get_background(self.background, model, engine).mean
 
 
 def precision_of(problem: Problem, given: float | None) -> Array:
-    """Return one over the error variance of each datum, 0 where there is none, (W, T, D).
+    """Return one over the error variance of each datum, (W, T, D), 0 where nothing is observed.
 
     Raises
     ------
     InputError
-        As `variance_of`.
+        See `variance_of`.
     """
     return np.asarray(problem.batch.mask, float) / variance_of(problem, given)
 
 
 def variance_of(problem: Problem, given: float | None) -> float:
-    """Return the error variance of a datum with weight 1, `given` or else the file's.
+    """Return the error variance of a datum with weight 1: `given`, or else the file's.
 
     Raises
     ------
@@ -83,7 +84,7 @@ def variance_of(problem: Problem, given: float | None) -> float:
     variance = problem.observation_variance if given is None else given
     if variance is None:
         raise InputError(
-            "the file does not say how large the observation errors are; give their variance, in "
+            "the file does not state how large the observation errors are; give their variance, in "
             "the state's units squared, as observation_variance (--set observation_variance=2)"
         )
     if not (np.isfinite(variance) and variance > 0):
@@ -95,7 +96,7 @@ def variance_of(problem: Problem, given: float | None) -> float:
 
 
 def without_observations(problem: Problem) -> tuple[Array, Array, Array]:
-    """Return what is known of a window before its observations: its climatology.
+    """Return the analysis of windows without observations: the climatology.
 
     Returns
     -------
@@ -105,7 +106,7 @@ def without_observations(problem: Problem) -> tuple[Array, Array, Array]:
         NO_OBSERVATIONS.
     """
     shape = np.shape(problem.batch.observation)
-    if problem.has_observations().all():  # then a model without an attractor needs no climatology
+    if problem.has_observations().all():  # the model may have no attractor, hence no climatology
         unknown = np.full(shape, np.nan)
         return unknown, unknown.copy(), np.full(shape[0], int(Status.NO_OBSERVATIONS))
     known = climatology(problem.model, problem.engine)
@@ -120,7 +121,7 @@ def half_misfit(precision: Array, x: Array, observation: Array) -> Array:
     Parameters
     ----------
     precision : (W, T, D)
-        As `precision_of`.
+        See `precision_of`.
     x, observation : (W, T, D)
     """
     with np.errstate(over="ignore", invalid="ignore"):
@@ -128,7 +129,7 @@ def half_misfit(precision: Array, x: Array, observation: Array) -> Array:
 
 
 def half_point_misfit(problem: Problem, x: Array, variance: float) -> Array:
-    """Return `half_misfit` of the data of `Problem.points`, (W,), NaN where x is not finite.
+    """Return the `half_misfit` of the data `Problem.points`, (W,), NaN where x is not finite.
 
     Parameters
     ----------
@@ -142,25 +143,26 @@ def half_point_misfit(problem: Problem, x: Array, variance: float) -> Array:
     finite = np.asarray(np.isfinite(x).all((1, 2)))
     usable = np.where(finite[:, None, None], x, 0.0)
     if isinstance(points, Channels):
-        said = points.predicted(usable)
+        predicted = points.predicted(usable)
     else:
-        said = problem.engine.observed(problem.model, problem.cost, usable, points)
-    squares = np.asarray(points.weight) * (said - np.asarray(points.value)) ** 2
+        predicted = problem.engine.observed(problem.model, problem.cost, usable, points)
+    squares = np.asarray(points.weight) * (predicted - np.asarray(points.value)) ** 2
     squares = squares.reshape(len(x), -1)
     return np.where(finite, 0.5 * squares.sum(1) / variance, np.nan)
 
 
 def judged(status: Array, misfit: Array, data: Array) -> tuple[Array, Array]:
-    """Return the status with the windows in doubt flagged, and the misfit above which they are.
+    """Return the status with doubtful windows flagged, and the misfit above which they are.
 
     Parameters
     ----------
     status : (W,) int
-        Those that diverged or had nothing observed stay what they are.
+        Windows that diverged or have no observations keep their status.
     misfit : (W,)
-        Half the squared errors in units of their standard deviation, at least those of the data.
+        Half the sum of squared errors in units of their standard deviation: those of the data, and
+        possibly others.
     data : (W,) int
-        How many there are.
+        Number of observations.
     """
     limit = chi_square_limit(data)
     lost = (status == Status.DIVERGED) | (status == Status.NO_OBSERVATIONS)
@@ -168,11 +170,11 @@ def judged(status: Array, misfit: Array, data: Array) -> tuple[Array, Array]:
 
 
 def chi_square_limit(data: Array) -> Array:
-    """Return the half misfit that `data` right observations exceed once in 2450 windows.
+    """Return the half misfit that `data` correct observations exceed once in 2450 windows.
 
-    Twice the misfit is then a chi-square variable of n degrees of freedom, and the limit half of
-    its quantile: for n = 1000 the familiar (n/2)(1 + 3.5 √(2/n)), which for fewer data would be
-    exceeded more often (once in 68 windows of one datum).
+    Twice the misfit is then a chi-square variable with n degrees of freedom, and the limit is half
+    its quantile. For n = 1000 it equals the familiar (n/2)(1 + 3.5 √(2/n)), which would be exceeded
+    more often for fewer data (once in 68 windows of one datum).
 
     >>> float(round(chi_square_limit(np.array(1000)).item(), 1))
     578.3

@@ -1,9 +1,9 @@
 """Strong-constraint 4D-Var: the model is exact, and one state determines the whole window.
 
-Its cost has many minima. Two ways lead to the right one: to start from the likeliest states of a
-library (low-dimensional models), or to grow the window from a short one, whose cost has few minima.
-Options and their defaults are in strong_constraint_options.py, the starts in starts.py, the minima
-in minima.py; here the best minimum becomes an analysis.
+Its cost has many minima. There are two ways to the right one: starting from the likeliest states of
+a library (low-dimensional models), or growing the window from a short one, whose cost has few
+minima. Options and their defaults are in strong_constraint_options.py, the starts in starts.py, the
+minima in minima.py; this file turns the best minimum into an analysis.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def solve(problem: Problem, options: StrongConstraintOptions) -> Solution:
     Raises
     ------
     InputError
-        The variance of the observations is not known, starts from a library are asked for a model
-        that cannot have one, or options contradict each other.
+        The error variance of the observations is unknown, starts from a library are requested for a
+        model that cannot have one, or options contradict each other.
     """
     windows, steps, size = np.shape(problem.batch.observation)
     objective, iterations = np.full(windows, np.nan), np.zeros(windows, int)
@@ -85,7 +85,7 @@ def solve(problem: Problem, options: StrongConstraintOptions) -> Solution:
 def _with_model_error(
     problem: Problem, options: StrongConstraintOptions, found: Minima
 ) -> Solution:
-    """Start from the minima of the exact model, and allow for model errors."""
+    """Minimise with model errors, starting from the minima of the exact model."""
     windows, steps, size = np.shape(problem.batch.observation)
     chosen = np.flatnonzero(problem.has_observations())
     starts = found.control.shape[1]

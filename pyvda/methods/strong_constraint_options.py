@@ -18,7 +18,7 @@ from pyvda.methods.statistics import CyclingOptions
 from pyvda.operators.covariance_input import CovarianceOption, as_covariance
 
 ONE_START = ("mean", "first-guess")
-"""Values of `starts` that are a single state."""
+"""Values of `starts` that give one start."""
 
 
 class StrongConstraintOptions(CyclingOptions):
@@ -28,11 +28,11 @@ class StrongConstraintOptions(CyclingOptions):
     ----------
     starts : {"library", "climatology", "mean", "first-guess"}, optional
         The likeliest states of a library; climatological states; the background's mean; the state
-        of a library whose trajectory is nearest to the first guess (of other models the first
-        guess at t₀). The last two are one start. Default: "first-guess" with a warm start, else
-        "library" for low-dimensional models, else "mean".
+        of a library whose trajectory is nearest to the first guess (for models without a library,
+        the first guess at t₀). The last two give one start. Default: "first-guess" with a warm
+        start, else "library" for low-dimensional models, else "mean".
     count : int
-        Number of starts; the minimum of least cost is kept.
+        Number of starts; the minimum with the lowest cost is kept.
     growth : int, optional
         Steps by which the window grows (quasi-static); 0: the whole window at once. Default: 0 from
         a library or a first guess, else 16.
@@ -40,32 +40,34 @@ class StrongConstraintOptions(CyclingOptions):
         "climatology" (Gaussian), "flat" (none), or a file: see
         `pyvda.climate.background.get_background`.
     background_lead : int, optional
-        Steps before the window at which the background stands. Default: 0 for a given one, and for
-        a given climatology; for the model's own 20 for low-dimensional models, so that the flow
-        brings it onto the attractor, else 0.
+        Steps before the window at which the background applies. Default: 0 for a given background
+        or climatology; for the model's own climatology, 20 for low-dimensional models, so that the
+        flow brings the state onto the attractor, else 0.
     members : int
-        Of the library, mirrored ones included.
+        Number of members of the library, including mirrored ones.
     iterations : int
-        Of Gauss-Newton, at most so many for a start and a length of the window.
+        Maximum number of Gauss-Newton iterations for each start and length of the window.
     tolerance : float
-        On twice what the cost could still fall by.
+        Converged when twice the predicted remaining decrease of the cost is below this.
     seed : int
-        Of the climatological starts.
+        Seed of the climatological starts.
     parameters : bool or "shared"
-        Whether the model's parameters belong to the control, too: of each window its own, or one
-        vector that all windows share which are assimilated together (those of a block, where a file
-        is read in blocks). Their deviation counts the observations' errors alone; of hundreds of
-        windows it is small, and that a minimum is not the mean (1-2 %) then counts for more.
+        Whether the control includes the model's parameters: separate ones for each window (True),
+        or one vector shared by all windows that are assimilated together (those of a block, where a
+        file is read in blocks). Their standard deviation accounts only for observation errors. With
+        hundreds of windows it is so small that the difference between minimum and mean (1-2 %)
+        exceeds it.
     minima : bool
-        Keep every distinct minimum that the starts led to, not the best alone: objective and first
-        state, `(window, minimum)`, the least first and NaN behind the last.
+        Keep every distinct minimum found, not only the best: objective and first state,
+        `(window, minimum)`, in increasing order, padded with NaN.
     model_error : float, (D,), (D, D), str or Covariance, optional
         Q, in the state's units squared: the covariance of an error that the model makes at every
         step, which then belongs to the control (`pyvda.methods.forcing`). The minima of the exact
-        model are the first guesses, the background stands at t₀, and `tolerance` is relative to the
-        first gradient norm. Default: the model is exact.
+        model are the first guesses, the background applies at t₀, and `tolerance` is relative to
+        the first gradient norm. Default: the model is exact.
     parameter_stdev : float
-        Of their Gaussian prior, relative to the model's values, around which it stands.
+        Standard deviation of the Gaussian prior of the parameters, which is centred on the model's
+        values, relative to these.
     observation_variance : float, optional
         See `StatisticalOptions`.
     """
@@ -102,9 +104,9 @@ class StrongConstraintOptions(CyclingOptions):
 
     def window_outputs(self) -> tuple[str, ...]:
         """Return the names of `Solution.per_window`."""
-        of_parameters = names.OF_PARAMETERS if self.parameters else ()
-        of_minima = names.OF_MINIMA if self.minima else ()
-        # With the parameters estimated the state alone does not follow from its covariance.
+        of_parameters = names.PARAMETER_OUTPUTS if self.parameters else ()
+        of_minima = names.MINIMUM_OUTPUTS if self.minima else ()
+        # With estimated parameters the next state depends on them, too, not on the state alone.
         final = (names.FINAL_COVARIANCE,) if self.final_covariance and not self.parameters else ()
         return (names.OBJECTIVE, names.CHI_SQUARE_LIMIT, *of_parameters, *of_minima, *final)
 
@@ -117,7 +119,7 @@ class StrongConstraintOptions(CyclingOptions):
 
 @dataclass(frozen=True)
 class Setting:
-    """The options that have defaults, with these filled in for a problem.
+    """Options whose defaults depend on the problem, resolved.
 
     Attributes
     ----------
@@ -135,21 +137,21 @@ class Setting:
 
 
 def setting_of(problem: Problem, options: StrongConstraintOptions) -> Setting:
-    """Fill in the defaults of the options.
+    """Return the options with defaults that depend on the problem.
 
     Raises
     ------
     InputError
-        Options contradict each other or the warm start.
+        Options contradict each other, or contradict the warm start.
     """
     low = problem.model.state_size <= LOW_DIMENSIONAL
-    # How likely a library's states make a function's values is not known.
+    # The likelihood of library states is not implemented for functions of the state.
     usual = "library" if low and problem.batch.channels is None else "mean"
     starts = options.starts or ("first-guess" if problem.warm else usual)
     if starts == "library" and problem.batch.channels is not None:
         raise InputError(
-            "starts is library, which knows components of the state alone, but the observations "
-            "are a function of it; choose starts climatology or mean"
+            "starts is library, which supports only observations of components of the state, but "
+            "the observations are a function of it; choose starts climatology or mean"
         )
     if problem.warm and starts != "first-guess":
         raise InputError(
@@ -158,7 +160,7 @@ def setting_of(problem: Problem, options: StrongConstraintOptions) -> Setting:
         )
     if starts in ONE_START and options.count > 1 and "count" in options.model_fields_set:
         raise InputError(
-            f"count is {options.count}, but starts {starts} is one start; leave out count, or "
+            f"count is {options.count}, but starts {starts} gives one start; leave out count, or "
             "choose starts library or climatology"
         )
     at_once = starts in ("library", "first-guess")
@@ -168,10 +170,10 @@ def setting_of(problem: Problem, options: StrongConstraintOptions) -> Setting:
 
 
 def _lead(problem: Problem, options: StrongConstraintOptions) -> int:
-    """Return the steps from the control to the window's first.
+    """Return the number of steps from the control to the first step of the window.
 
-    The climatology holds at any time, so that it can stand before the window, and the flow brings
-    the control onto the attractor. A background or climatology of the user's own is that of the
+    The climatology holds at any time, so it can apply before the window, and the flow then brings
+    the control onto the attractor. A background or climatology given by the user applies at the
     first step.
     """
     if options.model_error is not None:

@@ -1,4 +1,4 @@
-"""The arrays of one assimilation problem: what a cost needs and a solver gets."""
+"""The arrays of one assimilation problem, as costs and solvers use them."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class Batch:
     first_guess : as observation
         Where solvers start, x⁽⁰⁾.
     truth : as observation, optional
-        The true states of a twin experiment; only scores and supervised training look at it.
+        The true states of a twin experiment, used only by scores and supervised training.
     points : Points, optional
-        Further data, at arbitrary times; numpy arrays. Only some methods take them.
+        Observations at arbitrary times; numpy arrays. Only some methods accept them.
     channels : Channels, optional
-        Further data, of a function of the state at its steps; numpy arrays. Only some methods take
+        Observations of a function of the state at its steps; numpy arrays. Only some methods accept
         them.
     """
 
@@ -62,7 +62,7 @@ class Batch:
                 raise ValueError(f"{name} has shape {tuple(array.shape)}, expected {shape}")
 
     def expect_components(self, who: str) -> None:
-        """Refuse fields on a grid for `who`, which takes states of components."""
+        """Raise InputError for fields on a grid, because `who` requires states of components."""
         shape = tuple(self.observation.shape)
         if len(shape) != 3:
             raise InputError(
@@ -81,7 +81,7 @@ class Batch:
         return replace(chosen, points=points, channels=channels)
 
     def to(self, device: Any = None, dtype: Any = None) -> Batch:
-        """Return the batch as torch tensors; points and channels stay behind."""
+        """Return the batch as torch tensors, without points and channels."""
         import torch
 
         return self._map(lambda array: torch.as_tensor(array, device=device, dtype=dtype))

@@ -1,7 +1,7 @@
-"""Cut a long series into overlapping windows, and put what came of the windows together again.
+"""Cut a long series into overlapping windows, and merge their analyses into a series.
 
 Windows start every `length - overlap` steps; the last one ends with the series. Dask-backed series
-stay lazy: a task makes a block of contiguous windows, so that neither memory nor the graph grows
+stay lazy: one task makes a block of contiguous windows, so that neither memory nor the graph grows
 with the number of windows in a block.
 """
 
@@ -31,7 +31,7 @@ def cut(ds: xr.Dataset, length: int, overlap: int = 0) -> xr.Dataset:
         Steps of a window, at least 2.
     overlap : int, optional
         Steps that a window shares with the next, less than `length`. The last window ends at the
-        last step of the series and may share more.
+        last step of the series and may share more with its predecessor.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def cut(ds: xr.Dataset, length: int, overlap: int = 0) -> xr.Dataset:
     Raises
     ------
     InputError
-        When `length` or `overlap` do not fit.
+        When `length` or `overlap` does not fit the series.
     """
     steps = ds.sizes.get(names.TIME, 0)
     if names.WINDOW in ds.dims:
@@ -83,7 +83,7 @@ def cut(ds: xr.Dataset, length: int, overlap: int = 0) -> xr.Dataset:
 def in_windows(
     ds: xr.Dataset, length: int | None = None, overlap: int = 0
 ) -> tuple[xr.Dataset, bool]:
-    """Return the windows of a file's observations, and whether they were a series.
+    """Return the windows of observations, and whether these were a series.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def in_windows(
     Raises
     ------
     InputError
-        As `cut`, or when windows are to be cut again.
+        See `cut`; also when the observations are windows and `length` is given.
     """
     if names.WINDOW not in ds.dims:
         return cut(ds, length or ds.sizes[names.TIME], overlap), True
@@ -105,11 +105,10 @@ def in_windows(
 
 
 def merge(ds: xr.Dataset, series_like: xr.Dataset) -> xr.Dataset:
-    """Put windows that `cut` made, or what was computed of them, together to a series.
+    """Merge windows made by `cut`, or results computed from them, into a series.
 
-    Each step is taken from the one window in which it lies farthest from an edge. Overlapping
-    windows are not averaged: they may have found different minima, and the mean of two modes is
-    no state of the model.
+    Each step is taken from the window in which it lies farthest from an edge. Overlapping windows
+    are not averaged: they may have found different minima, whose mean is not a state of the model.
 
     Parameters
     ----------
@@ -117,7 +116,7 @@ def merge(ds: xr.Dataset, series_like: xr.Dataset) -> xr.Dataset:
         Variables with dimensions `window` and `time` are merged; those with `window` alone (costs,
         status) are kept. Needs the coordinate `window_start`.
     series_like : Dataset
-        The series that was cut: its length and its time coordinates are restored.
+        The series that was cut; its length and time coordinates are restored.
 
     Raises
     ------
@@ -151,7 +150,7 @@ def merge(ds: xr.Dataset, series_like: xr.Dataset) -> xr.Dataset:
 
 
 def _starts(steps: int, length: int, overlap: int) -> np.ndarray:
-    """Return the first step of every window, (W,): 0, s, 2s ... and one that ends the series."""
+    """Return the first step of every window, (W,): 0, s, 2s, ...; the last ends the series."""
     starts = np.arange(0, steps - length + 1, length - overlap)
     if starts[-1] + length < steps:
         starts = np.append(starts, steps - length)

@@ -1,4 +1,4 @@
-"""The bridge between labelled windows (xarray) and the plain arrays that solvers work on.
+"""Conversion between labelled windows (xarray) and the plain arrays that solvers work on.
 
 `open_observations` → `cut` → `blocks` → `to_batch` → a solver → `analysis_dataset` → `merge` →
 `save_analysis`.
@@ -38,10 +38,10 @@ __all__ = [
 
 
 def blocks(ds: xr.Dataset, size: int) -> Iterator[xr.Dataset]:
-    """Iterate over `ds` by at most `size` windows, each block in memory, in order.
+    """Yield blocks of at most `size` windows of `ds`, in order and in memory.
 
-    Memory holds one block, or one dask chunk of windows where that is larger: a chunk is computed
-    once, however many blocks it makes.
+    Memory holds one block, or one dask chunk of windows if that is larger. Each chunk is computed
+    once, even if it makes several blocks.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def blocks(ds: xr.Dataset, size: int) -> Iterator[xr.Dataset]:
     if names.WINDOW not in ds.dims:
         raise InputError("the observations are a series without windows; cut them first")
     if size < 1:
-        raise InputError(f"blocks of {size} windows were asked for, expected at least 1")
+        raise InputError(f"the block size is {size}, expected at least 1 window")
     total = ds.sizes[names.WINDOW]
     chunks = ds[names.OBSERVATION].chunksizes.get(names.WINDOW, (total,))
     first = last = 0
@@ -76,18 +76,19 @@ def to_batch(
     Parameters
     ----------
     ds : Dataset
-        `observation` (window, time, state), perhaps `observation_error` and `truth`.
+        `observation` (window, time, state), optionally `observation_error` and `truth`.
     climatological_mean : (D,) or (W, D)
         The model's mean state, in the observations' units.
     reference_variance : float, optional
-        A datum weighs this over its squared `observation_error`; without it, 1.
+        The weight of a datum is this divided by its squared `observation_error`. Default: all
+        weights are 1.
     operator : ObservationOperator, optional
-        The function that channels are observations of.
+        The function of the state that channels observe.
 
     Raises
     ------
     InputError
-        When the state has another size than the model's.
+        When the size of the state differs from the model's.
     """
     observation = _array(ds, names.OBSERVATION)
     mean = np.asarray(climatological_mean, dtype=np.float64)
@@ -111,28 +112,28 @@ def to_batch(
 
 
 def check_state_size(ds: xr.Dataset, expected: int, model: str) -> None:
-    """Refuse observations whose state has another size than that of `model`."""
+    """Raise InputError unless the state of the observations has the size that `model` expects."""
     size = ds.sizes[names.STATE]
     if size != expected:
         raise InputError(
             f"the observations have a state of {size} components, {model} has {expected}; "
-            "choose the model that they are of"
+            "choose the model that was observed"
         )
 
 
 def first_guess(
     observation: np.ndarray, mask: np.ndarray, climatological_mean: np.ndarray
 ) -> np.ndarray:
-    """Return where solvers start: what is observed, interpolated linearly in time.
+    """Return where solvers start: the observations, interpolated linearly in time.
 
     Parameters
     ----------
     observation, mask : (W, T, D)
         As in `Batch`.
     climatological_mean : (D,) or (W, D)
-        Before the first and after the last observation that a window has of a component. (To hold
-        the nearest observation there has a larger error as soon as it is some way off: on the
-        paper's Lorenz-96 windows the descent of (4) then ends at R 1.13 instead of 0.98.)
+        Used before the first and after the last observation of a component in a window. (Persisting
+        the nearest observation has a larger error after a few steps: on the paper's Lorenz-96
+        windows the descent of (4) then ends at R 1.13 instead of 0.98.)
 
     Returns
     -------
@@ -159,10 +160,10 @@ def first_guess(
 
 
 def flags(mask: np.ndarray) -> np.ndarray:
-    """Return what the analysis rests on, int8 (W, T, D): the values of `names.Flag`.
+    """Return the origin of the analysis, int8 (W, T, D): values of `names.Flag`.
 
-    OBSERVED where `mask` > 0; EDGE before the first and after the last observation that a window
-    has of a component; GAP elsewhere, also where a component is never observed.
+    OBSERVED where `mask` > 0; EDGE before the first and after the last observation of a component
+    in a window; GAP elsewhere, including components that are never observed.
     """
     observed, there = _series(mask)
     steps = np.arange(mask.shape[1])
@@ -177,17 +178,17 @@ def flags(mask: np.ndarray) -> np.ndarray:
 
 
 def reference_variance(ds: xr.Dataset, of_series: Statistics | None = None) -> float | None:
-    """Return the mean error variance of all that was observed, None where no errors are given.
+    """Return the mean error variance of all observations, None if no errors are given.
 
     Dividing by it keeps the weights around 1, so that λ₁ means the same with errors and without.
 
     Parameters
     ----------
     ds : Dataset
-        Windows. A step that lies in several counts as often.
+        Windows. A step that lies in several windows counts once for each.
     of_series : Statistics, optional
-        Of the dask-backed series that was cut, or of the windows where none was: the values are
-        then not read once more.
+        Statistics of the dask-backed series that was cut, or of the windows if they were not cut,
+        so that the values are not read again.
     """
     pairs = (
         (names.OBSERVATION, names.OBSERVATION_ERROR), (names.POINT_OBSERVATION, names.POINT_ERROR),
@@ -214,7 +215,7 @@ def reference_variance(ds: xr.Dataset, of_series: Statistics | None = None) -> f
 
 
 def _windows_at_step(ds: xr.Dataset, steps: int) -> np.ndarray:
-    """Return in how many windows each step of the series lies, (T,); 1 where nothing was cut."""
+    """Return the number of windows that contain each step of the series, (T,); 1 if not cut."""
     length = ds.sizes[names.TIME]
     if steps == length or names.WINDOW_START not in ds.coords:
         return np.ones(steps)
@@ -255,7 +256,7 @@ def analysis_dataset(
     -------
     Dataset
         `analysis`, `innovation` (observation minus analysis, NaN where nothing was observed),
-        `flag`, `state_stdev` where it is known, and what `per_window` gives.
+        `flag`, `state_stdev` if given, and the variables of `per_window`.
     """
     observation = _array(windows, names.OBSERVATION)
     dims = names.DIMENSIONS
@@ -309,15 +310,16 @@ def _array(ds: xr.Dataset, name: str) -> np.ndarray:
 
 
 def _series(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return when the components that a window has data of were observed, and which these are.
+    """Return when each observed component of a window was observed, and which components these are.
 
-    Often they are few of all, and one behind the other in memory they are gone through faster.
+    Often few components are observed, and storing only these contiguously is faster.
 
     Returns
     -------
     (N, T) of bool
+        Whether the component was observed at each step.
     (W, D) of bool
-        N of them True.
+        The observed components, N in total.
     """
     observed = np.ascontiguousarray(np.swapaxes(mask > 0, 1, 2))
     there = np.asarray(observed.any(2))

@@ -305,7 +305,7 @@ def test_a_tendency_without_derivatives_of_its_own(l63_batch) -> None:
     assert failed(checks) == []
     not_run = [check for check in checks if check.name.startswith("torch tendency")]
     assert [check.passed for check in not_run] == [None, None]
-    assert "no tangent_linear of its own" in not_run[0].detail
+    assert "does not define tangent_linear" in not_run[0].detail
 
 
 def test_a_cost_without_its_data_fails(l63_batch) -> None:
@@ -555,7 +555,7 @@ def test_command_with_a_checkpoint(monkeypatch, capsys, tmp_path) -> None:
         ((), "give --model, one of"),
         (("--model", "pendulum"), "unknown model 'pendulum'"),
         (("--model", "lorenz63", "--obs", "none.nc"), "none.nc"),
-        (("--model", "lorenz63", "--window", "20"), "give that with --obs"),
+        (("--model", "lorenz63", "--window", "20"), "give it by --obs"),
         (("--model", "lorenz63", "--json", "no/such/folder.json"), "does not exist"),
         (("--model", "lorenz63", "--checkpoint", "none"), "none"),
     ],

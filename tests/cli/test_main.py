@@ -109,7 +109,7 @@ def _without_values(ds: xr.Dataset) -> xr.Dataset:
 
 BAD_FILES = {
     "infinite": (lambda ds: ds.assign(observation=ds["observation"].fillna(np.inf)), "infinite"),
-    "nothing": (_without_values, "no value at all"),
+    "nothing": (_without_values, "observation has no values"),
     "state": (lambda ds: ds.isel(state=slice(0, 2)), "state of 2 components, lorenz63 has 3"),
     "backwards": (lambda ds: ds.isel(time=slice(None, None, -1)), "time"),
     "uneven": (lambda ds: ds.isel(time=[0, 1, 2, 8, 9, 10, 16]), "time"),

@@ -229,7 +229,7 @@ def test_undecodable_time_units(tmp_path):
 
 BAD_VALUES = {
     "infinite": (lambda ds: ds.observation.values.__setitem__((3, 0), np.inf), "1 infinite value"),
-    "nothing": (lambda ds: ds.observation.values.fill(np.nan), "no value at all"),
+    "nothing": (lambda ds: ds.observation.values.fill(np.nan), "observation has no values"),
 }
 
 

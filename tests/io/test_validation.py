@@ -57,7 +57,7 @@ def test_uniform_times_are_accepted_and_a_step_off_by_a_hundredth_is_not(time):
 def test_steps_without_times_are_accepted():
     check(dataset())
     with pytest.raises(
-        InputError, match="no value at all"
+        InputError, match="observation has no values"
     ):  # the values are looked at all the same
         check(dataset(values=np.full((10, 2), np.nan)))
 
@@ -90,10 +90,10 @@ def test_errors_must_be_positive_where_observed(bad, chunks):
 
 def test_infinite_and_absent_values():
     values = np.full((10, 2), np.nan)
-    with pytest.raises(InputError, match="no value at all"):
+    with pytest.raises(InputError, match="observation has no values"):
         check(dataset(values=values))
     values[0, 0] = -np.inf
     with pytest.raises(InputError, match="1 infinite value"):
         check(dataset(values=values))
-    with pytest.raises(InputError, match="no value at all"):
+    with pytest.raises(InputError, match="observation has no values"):
         check(dataset(values=np.ones((10, 0))))

@@ -83,7 +83,7 @@ def test_a_linear_function_is_a_linear_operator(truth: np.ndarray, method: str) 
     options = dict(OPTIONS[method])
     if method == "fsgd":
         options["step"] = 0.5
-    if method == "strong-constraint":  # from the library, which knows the points, others differ
+    if method == "strong-constraint":  # a library supports points, not channels: starts differ
         options = {"starts": "climatology", "count": 2, "growth": 4}
     given = problem(truth, linear)
     found = chosen.solve(given, chosen.options(**options))
