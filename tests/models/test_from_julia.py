@@ -168,7 +168,7 @@ def test_a_model_with_a_step_of_its_own(written, engine) -> None:
     for _ in range(4):
         expected.append(3.2 * expected[-1] * (1 - expected[-1]))
     np.testing.assert_allclose(run[0, :, 0], expected[2:], rtol=1e-14)
-    with pytest.raises(InputError, match=r"scheme of its own with the step 1\.0, found 0\.5"):
+    with pytest.raises(InputError, match=r"its own scheme with the step 1\.0, found 0\.5"):
         engine.forecast(model, x, time_step=0.5)
     with pytest.raises(InputError, match="write parameter_tangent!"):
         engine.forecast_with_parameters(model, CostSettings(1.0), np.full((1, 7), 0.3))

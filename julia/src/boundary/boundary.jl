@@ -1,9 +1,9 @@
-# What Python calls. Three rules:
+# The functions that Python calls. Three rules:
 #   1. Only C numbers and pointers cross: sizes, doubles, and arrays that the caller owns. A model is a
 #      handle that `register` returned, with the values of its fields.
 #   2. No exception crosses: a call returns 0, or another status and one line in the caller's message
-#      buffer. What can be foreseen is refused by a sentence, found without an exception: where those do
-#      not work (boundary/exceptions.jl) the process would end.
+#      buffer. Foreseeable errors are reported by a sentence without raising an exception, because
+#      where exceptions do not work (boundary/exceptions.jl) one would end the process.
 #   3. Handles, counts and sizes are checked here; the caller has checked the arrays behind the pointers.
 # Arrays are C-ordered (window, time, state), which is (state, time, window) here. boundary/signatures.txt
 # has the arguments of each entry point.
@@ -12,17 +12,17 @@ scheme_of(id) = id == 1 ? Euler() : RungeKutta4()
 type_of(bytes) = bytes == 8 ? Float64 : Float32
 array_at(p, ::Type{T}, dims...) where {T} = unsafe_wrap(Array, Ptr{T}(p), Int.(dims))
 
-"What of cost/point_observations.jl comes as `(datum, window)` arrays of this many data; nothing where there are none."
+"The Points of cost/point_observations.jl from `(datum, window)` arrays with `count` data; nothing if it is 0."
 points_at_address(::Type{S}, D, windows, count, step, fraction, y, weight, operator) where {S} =
     count == 0 ? nothing :
     Points{S}(array_at(step, Int64, count, windows), array_at(fraction, S, count, windows),
               array_at(y, S, count, windows), array_at(weight, S, count, windows),
               array_at(operator, S, D, count, windows))
 
-"    refusal(; scheme, bytes, counts...) -> what is wrong with these numbers, or nothing"
+"    refusal(; scheme, bytes, counts...) -> a message if one of these numbers is invalid, or nothing"
 function refusal(; scheme = 4, bytes = 8, counts...)
     scheme in (1, 4) || return "unknown scheme number $scheme"
-    bytes in (4, 8) || return "numbers of $bytes bytes"
+    bytes in (4, 8) || return "numbers have $bytes bytes, expected 4 or 8"
     for (name, n) in counts
         least = name in (:T, :substeps, :every) ? 1 : 0
         least <= n < 1 << 40 || return "$name is $n, expected at least $least"
@@ -35,8 +35,8 @@ const DONE, REFUSED, FAILED = Cint(0), Cint(1), Cint(2)
 """
     guarded(f, message, capacity, refused = nothing, file = "") -> a status, and a message
 
-Run `f`, unless it is `refused`; write why that was, the sentence that `f` returned, or the message of an
-exception into the buffer. `file` is that of the model at hand.
+Run `f`, unless `refused` gives a reason not to. Write that reason, the sentence that `f` returned, or the
+message of an exception into the buffer. `file` is the file of the model.
 """
 function guarded(f, message, capacity, refused = nothing, file = "")
     status = REFUSED
@@ -53,14 +53,14 @@ function guarded(f, message, capacity, refused = nothing, file = "")
     return status
 end
 
-"    located(e, backtrace, file) -> the message of an exception, before it the file and the line where known"
+"    located(e, backtrace, file) -> the message of an exception, preceded by the file and line if known"
 function located(e, backtrace, file)
     isempty(file) && return message_of(e)
     line = line_of(backtrace, file, 0)
     return "$(basename(file))$(line > 0 ? ":$line" : ""): $(message_of(e))"
 end
 
-"    put_text!(buffer, capacity, text): as much of it as there is room for, in whole characters, and a zero"
+"    put_text!(buffer, capacity, text): write as many whole characters as fit, and a terminating zero"
 function put_text!(buffer, capacity, text)
     bytes = codeunits(text)
     n = min(length(bytes), capacity - 1)
@@ -77,8 +77,9 @@ end
 """
     with_model(f, message, capacity, model, refused = nothing; ...) -> a status, and a message
 
-Run `f(m, D)` with the model of `(handle, values, fields, D)`; with `estimated` parameters in its state,
-which are all of them. `h` and `substeps` are the step that is asked for, `data` what `data_refusal` looks at.
+Run `f(m, D)` with the model of `(handle, values, fields, D)`. If `estimated` is positive, it is the number
+of parameters, which are then part of the state. `h` and `substeps` are the requested step, `data` the
+arguments of `data_refusal`.
 """
 function with_model(f, message, capacity, (handle, p, n, D), refused = nothing; estimated = 0, h = nothing, substeps = 1, data = nothing)
     refused === nothing && (refused = handle_refusal(handle, p, n))
@@ -103,21 +104,21 @@ function parameter_refusal(m, estimated)
     return nothing
 end
 
-# A model with a scheme of its own has one step, and no fractions of it.
+# A model with its own scheme has one step, without fractions or substeps.
 function step_refusal(m, h, substeps)
     has_own_step(m) && h !== nothing || return nothing
     name = nameof(typeof(m))
     (h, wanted) = (Float64(h), Float64(time_step(m)))
-    substeps == 1 && abs(h - wanted) <= 1e-9 * abs(wanted) || return "$name has a scheme of its own with the step $wanted, found $(h / substeps)"
+    substeps == 1 && abs(h - wanted) <= 1e-9 * abs(wanted) || return "$name has its own scheme with the step $wanted, found $(h / substeps)"
     return nothing
 end
 
-"Data at arbitrary times have to lie in the window, and at the steps of a model that has no fractions of one."
+"Data at arbitrary times have to lie in the window and, if the model has its own scheme, at its steps."
 function data_refusal(m, ::Type{S}, T, windows, count, step, fraction) where {S}
     count == 0 && return nothing
     all(t -> 0 <= t < T, array_at(step, Int64, count, windows)) || return "data lie outside the $T steps of a window"
     has_own_step(m) && any(θ -> θ != 0 && θ != 1, array_at(fraction, S, count, windows)) &&
-        return "$(nameof(typeof(m))) has a scheme of its own, so that data lie at its steps; found some between two"
+        return "$(nameof(typeof(m))) has its own scheme, so that data have to lie at its steps; found data between two steps"
     return nothing
 end
 
@@ -133,7 +134,7 @@ function c_register(source, source_bytes, file, file_bytes, type, type_bytes, ha
 end
 text_at(p, bytes) = bytes == 0 ? "" : unsafe_string(p, bytes)
 
-# `values` may be null: then it is about the defaults.
+# `values` may be null for the default values of the fields.
 function c_describe(handle, values, fields, text, text_bytes, message, capacity)
     known = 1 <= handle <= length(REGISTERED)
     refused = known && values == C_NULL ? nothing : handle_refusal(handle, values, fields)
@@ -217,7 +218,7 @@ end
 function c_step(handle, values, fields, D, n, scheme, h, what, x, v, out, message, capacity)
     c_step_with_parameters(handle, values, fields, D, 0, n, scheme, h, what, x, v, out, message, capacity)
 end
-# The same, with x, v, out: state and parameters.
+# The same, where x, v and out contain state and parameters.
 function c_step_with_parameters(handle, values, fields, D, estimated, n, scheme, h, what, x, v, out, message, capacity)
     refused = refusal(; scheme = scheme, n = n, estimated = estimated)
     with_model(message, capacity, (handle, values, fields, D), refused; estimated = estimated, h = h) do m, D

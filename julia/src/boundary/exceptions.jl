@@ -1,19 +1,19 @@
-# Exceptions under a libunwind that does not fit.
+# Exceptions with an incompatible libunwind.
 #
-# Debian 11's Julia 1.5.3 tells libunwind of the code it compiles in the layout of libunwind 1.3. With
-# Debian 12's libunwind 1.6, whose record has one field more, the first exception that passes through
-# compiled code reads wild addresses and ends the process. Julia needs these records for the backtrace
-# alone: without them exceptions work, and a backtrace ends at the first compiled function.
+# Debian 11's Julia 1.5.3 registers the code that it compiles with libunwind, in the layout of libunwind
+# 1.3. With Debian 12's libunwind 1.6, whose record has one more field, the first exception that passes
+# through compiled code reads invalid addresses and ends the process. Julia needs these records only for
+# backtraces: without them exceptions work, and a backtrace ends at the first compiled function.
 
 using Libdl: dlopen_e, dlsym_e
 
 const RETURN = 0xc3             # the instruction, of x86-64
 
 """
-    forget_compiled_code!() -> whether libunwind keeps no more records of Julia's compiled code
+    forget_compiled_code!() -> whether the records of Julia's compiled code were removed from libunwind
 
-Drops the records that it has, and makes the function that adds one return at once. For a process in
-which exceptions were seen not to work.
+Removes the existing records, and makes the functions that add or cancel one return immediately. For a
+process in which exceptions do not work.
 """
 function forget_compiled_code!()
     library = dlopen_e("libunwind.so.8")
@@ -30,6 +30,6 @@ function forget_compiled_code!()
     address = dlsym_e(library, :_U_dyn_info_list_addr)
     address == C_NULL && return false
     list = ccall(address, Ptr{Ptr{Cvoid}}, ())
-    unsafe_store!(list, C_NULL, 2)              # behind two numbers of 32 bits: the first record
+    unsafe_store!(list, C_NULL, 2)              # the first record, after two numbers of 32 bits
     return true
 end

@@ -1,18 +1,18 @@
-# What is done to the functions of a user's file that the kernels call. They become part of the loop that
-# calls them, and a product with a sum one instruction, as the models in models/zoo have it written out by
-# `@inline` and `muladd`: together this halves the time of a descent. A processor without such an
-# instruction, and a simulation (numbers/unfused.jl), round the product as written.
+# Transformation of the functions in a user's file that the kernels call. They are inlined into the loop
+# that calls them, and a product plus a sum becomes one instruction, as the models in models/zoo do
+# explicitly by `@inline` and `muladd`; together this halves the time of a descent. A processor without
+# such an instruction, and a simulation (numbers/unfused.jl), round the product as written.
 
 const KERNEL_FUNCTIONS = (:tendency, :tangent_linear, :adjoint, :parameter_tangent, :parameter_adjoint, :each_place, :map_places!)
 
-"    for_kernels(ex) -> the expression; inlined and fused where it defines a function of the kernels"
+"    for_kernels(ex) -> the expression, inlined and fused if it defines a function that the kernels call"
 for_kernels(ex) = ex
 function for_kernels(ex::Expr)
     ex.head in (:function, :(=)) && length(ex.args) == 2 && defined_name(ex.args[1]) in KERNEL_FUNCTIONS || return ex
     return Expr(:macrocall, GlobalRef(Base, Symbol("@inline")), LineNumberNode(0), Expr(ex.head, ex.args[1], fused(ex.args[2])))
 end
 
-"    defined_name(ex) -> the name of the function that a method with this head belongs to, or nothing"
+"    defined_name(ex) -> the name of the function that a method with this signature belongs to, or nothing"
 defined_name(ex) = nothing
 function defined_name(ex::Expr)
     ex.head in (:where, :(::)) && return defined_name(ex.args[1])
@@ -22,7 +22,7 @@ function defined_name(ex::Expr)
     return f isa Symbol ? f : nothing
 end
 
-"    fused(ex) -> the same with `muladd(a, b, c)` for a * b + c, a * b - c and c - a * b"
+"    fused(ex) -> the expression with `muladd` in place of a * b + c, a * b - c and c - a * b"
 fused(ex) = ex
 function fused(ex::Expr)
     ex.head === :quote && return ex

@@ -1,5 +1,5 @@
-# What Python calls for learned priors and solvers, by the rules of boundary/boundary.jl. `weights` and `totals` are
-# lists of addresses, `sizes` three or four numbers a scale or layer; `totals` may be null.
+# Entry points for learned priors and solvers, which follow the rules of boundary/boundary.jl. `weights` and
+# `totals` are lists of addresses, `sizes` has three numbers per scale or five per layer; `totals` may be null.
 
 each_array(f, p, n) = [f(k, unsafe_load(Ptr{Ptr{Cvoid}}(p), k)) for k in 1:n]
 number_in(sizes, per, k, i) = unsafe_load(sizes, per * (k - 1) + i)
@@ -18,7 +18,7 @@ genn_scales(memory, grid, sizes, arrays) =
     [Scale(memory, grid, Int(number_in(sizes, 3, k, 3)), number_in(sizes, 3, k, 2) == 0, a...)
      for (k, a) in enumerate(arrays)]
 
-"`grid` has channels, taps, points, taps across, and 1 where the second axis is a circle."
+"`grid` has channels, taps, points, taps across, and 1 if the second axis is a circle."
 grid_at(p) = Grid((Int(unsafe_load(p, k)) for k in 1:4)..., unsafe_load(p, 5) == 1)
 
 function c_genn(bytes, grid, steps, windows, scales, sizes, weights, x, g, v, message, capacity)
@@ -48,14 +48,14 @@ function genn_back(::Type{T}, grid, steps, windows, scales, sizes, weights, x, v
     return nothing
 end
 
-"The weights of every layer; `sizes` has inputs, outputs, taps across strips and along them, and 1 where a ReLU follows."
+"The weights of every layer; `sizes` has inputs, outputs, taps across strips and along them, and 1 if a ReLU follows."
 layer_arrays(::Type{T}, layers, sizes, p) where {T} = each_array(p, layers) do k, at
     array_at(at, T, number_in(sizes, 5, k, 3) * number_in(sizes, 5, k, 4), number_in(sizes, 5, k, 1), number_in(sizes, 5, k, 2))
 end
 chain_layers(memory, sizes, arrays) =
     [Layer(memory, number_in(sizes, 5, k, 5) == 1, w, (Int(number_in(sizes, 5, k, 3)), Int(number_in(sizes, 5, k, 4))))
      for (k, w) in enumerate(arrays)]
-"`field` has strips, positions along one, and 1 where that is a circle."
+"`field` has the number of strips, of positions along a strip, and 1 if a strip is a circle."
 field_at(p) = Field(Int(unsafe_load(p, 1)), Int(unsafe_load(p, 2)), unsafe_load(p, 3) == 1)
 
 function c_convolutions(bytes, field, windows, layers, sizes, weights, x, y, message, capacity)

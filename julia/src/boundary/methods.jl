@@ -1,4 +1,4 @@
-# Entry points of the methods, by the rules of boundary.jl.
+# Entry points of the methods, which follow the rules of boundary.jl.
 
 # --- cost/point_observations.jl --------------------------------------------------------------------
 
@@ -13,7 +13,7 @@ end
 
 # --- methods/weak_constraint.jl --------------------------------------------------------------------
 
-# What Python calls; `stdev` and `model_precision` may be null.
+# `stdev` and `model_precision` may be null.
 function c_weak_constraint(handle, values, fields, D, T, windows, scheme, h, substeps, every, x, stdev, result, y, mask,
                            divisor, background, precision, model_precision, weights, stages, iterations, tolerance, drop,
                            give_up_stage, give_up_cost, count, step, fraction, value, weight, operator, message, capacity)
@@ -32,7 +32,7 @@ function c_weak_constraint(handle, values, fields, D, T, windows, scheme, h, sub
     end
 end
 
-"The weights of the stages, numbers; or, where there is a matrix Q⁻¹, its multiples."
+"The weights of the stages: numbers or, if a matrix Q⁻¹ is given, its multiples."
 model_weights(w, model_precision, D) =
     model_precision == C_NULL ? w : [wᵢ * array_at(model_precision, Float64, D, D) for wᵢ in w]
 

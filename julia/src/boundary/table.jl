@@ -1,11 +1,11 @@
-# Addresses of the entry points, made from boundary/signatures.txt: `name` there is `c_name` here.
+# Addresses of the entry points, generated from boundary/signatures.txt: `name` there is `c_name` here.
 
 const C_TYPES = Dict("int" => Int64, "real" => Float64, "ints" => Ptr{Int64}, "reals" => Ptr{Float64},
                      "numbers" => Ptr{Cvoid}, "bytes" => Ptr{UInt8}, "addresses" => Ptr{Cvoid})
 const SIGNATURES = joinpath(@__DIR__, "signatures.txt")
 include_dependency(SIGNATURES)
 
-"    signatures() -> of each entry point its name and its arguments, pairs of type and name"
+"    signatures() -> the name of each entry point with its arguments, pairs of type and name"
 function signatures()
     groups = Dict{String,String}()
     found = Pair{String,Vector{Pair{String,String}}}[]

@@ -1,13 +1,13 @@
-# What the minimisations of methods/weak_constraint.jl and methods/strong_constraint.jl take for J and its gradient, at
-# controls that are given: for `pyvda check`, and for tests. Nothing is minimised.
+# J and its gradient at given controls, exactly as methods/weak_constraint.jl and methods/strong_constraint.jl
+# compute them: for `pyvda check`, and for tests. Nothing is minimised.
 
 """
     shooting_objective!(J, gradient, x, y, precision, background, scheme, m, cost, w, points = nothing)
 
-J of cost/shooting.jl and its gradient; with `nothing` for a gradient J as a trial step is judged by.
+J of cost/shooting.jl and its gradient. If `gradient` is `nothing`, J is computed as for a trial step.
 
 - `J`, `gradient`: `(window)`, `(state, node, window)`, out
-- `x`, `y`, `precision`: `(state, time, window)`; of `x` the nodes count
+- `x`, `y`, `precision`: `(state, time, window)`; only the nodes of `x` are used
 - `background`: `(state, window)`
 """
 function shooting_objective!(J, gradient, x, y, precision, background, scheme, m, cost, w, points = nothing)

@@ -2,14 +2,15 @@
 #
 #     y = aᵀ Φ_θ(x(t)) + error,
 #
-# with t the last step before and Φ_θ the model over the fraction θ of a step (θ = 0: the state at
-# the step itself). A datum depends on one state only, as one at a step does, so that the gradient
-# stays local in time and the Hessian block-tridiagonal; the adjoint of Φ_θ is that of a shorter step.
+# where t is the last step before the datum and Φ_θ the model over the fraction θ of a step (θ = 0:
+# the state at the step itself). Like a datum at a step, it depends on one state only, so that the
+# gradient stays local in time and the Hessian block-tridiagonal; the adjoint of Φ_θ is that of a
+# shorter step.
 
 """
     Points(step, fraction, y, weight, operator)
 
-Data of all windows; a datum with weight 0 is none.
+Data of all windows; zero weight marks padding.
 
 - `step`: `(datum, window)`, t, counted from 0
 - `fraction`, `y`, `weight`: `(datum, window)`
@@ -23,14 +24,14 @@ struct Points{S}
     operator::Array{S,3}
 end
 
-"    count_data(mask, points, w) -> how many data the window w has, at least 1"
+"    count_data(mask, points, w) -> number of data of the window w, at least 1"
 count_data(mask, ::Nothing, w) = max(count(!iszero, view(mask, :, :, w)), 1)
 count_data(mask, p::Points, w) =
     max(count(!iszero, view(mask, :, :, w)) + count(!iszero, view(p.weight, :, w)), 1)
 
-"The data of a block of windows by step; a lane with fewer than another at a step has weight 0."
+"The data of a block of windows, ordered by step; lanes with fewer data at a step are padded with weight 0."
 struct PointBlock{N<:Real}
-    first::Vector{Int}       # (time + 1): those of step t are first[t]:first[t+1]-1
+    first::Vector{Int}       # (time + 1): the data of step t are first[t]:first[t+1]-1
     fraction::Vector{N}
     y::Vector{N}
     c::Vector{N}
@@ -38,7 +39,7 @@ struct PointBlock{N<:Real}
 end
 PointBlock{N}(T::Integer) where {N} = PointBlock{N}(ones(Int, T + 1), N[], N[], N[], N[])
 
-"    make_room!(p, all, windows) -> p with as many places at each step as any of these windows needs"
+"    make_room!(p, all, windows) -> p with enough places at each step for each of these windows"
 make_room!(p::PointBlock, ::Nothing, windows) = p
 function make_room!(p::PointBlock, all::Points, windows)
     fill!(p.first, 0)
@@ -63,12 +64,12 @@ end
 """
     place_points!(p, lane, all, w, steps, n = 1)
 
-Put the data of the window w at some steps into a lane, whose weights there are zero. They become
-weight / n.
+Put the data of the window w at the given steps into a lane whose weights are zero at these steps. Each weight is
+divided by n.
 """
 place_points!(p::PointBlock, lane, ::Nothing, w, steps, n = 1) = p
 function place_points!(p::PointBlock, lane, all::Points, w, steps, n = 1)
-    # Of views: a vector that was reshaped itself could not be resized for the next block.
+    # Views, because a vector that has been reshaped cannot be resized for the next block.
     (θ, y, c, a) = map(v -> scalars(view(v, :)), (p.fraction, p.y, p.c, p.operator))
     D = size(all.operator, 1)
     for k in axes(all.step, 1)
@@ -96,7 +97,7 @@ end
 add_points(::Nothing, t, x, misfit, g, scheme, m, h, γ₁) = misfit, g
 add_points!(g, ws, ::Nothing, t, x, scheme, m, h) = zero(eltype(g))
 
-"    add_points(p, t, x, misfit, g, scheme, m, h, γ₁) -> misfit and g with the data after step t"
+"    add_points(p, t, x, misfit, g, scheme, m, h, γ₁) -> misfit and g, with the data after step t added"
 @noinline function add_points(p::PointBlock{N}, t, x::NTuple{D,N}, misfit, g, scheme, m, h, γ₁) where {D,N}
     for k in points_at(p, t)
         hθ = h * p.fraction[k]
@@ -110,7 +111,7 @@ add_points!(g, ws, ::Nothing, t, x, scheme, m, h) = zero(eltype(g))
     return misfit, g
 end
 
-"    add_points!(g, ws, p, t, x, scheme, m, h) -> Σ c d² of the data after t; g: Σ c d 𝚽ᵀa"
+"    add_points!(g, ws, p, t, x, scheme, m, h) -> Σ c d² of the data after step t; g becomes Σ c d 𝚽ᵀa"
 @noinline function add_points!(g::Vector{N}, ws, p::PointBlock{N}, t, x::AbstractVector{N}, scheme, m, h) where {N}
     misfit = zero(N)
     fill!(g, zero(N))
@@ -147,8 +148,8 @@ end
 """
     add_points!(g, A, p, t, x, columns, scheme, m, h, substeps) -> Σ c d² of the data after step t
 
-Add them to the gradient and the Gauss-Newton Hessian (its lower triangle) with respect to the
-control, of which `columns` are the derivatives of x.
+Add these data to the gradient and to the lower triangle of the Gauss-Newton Hessian with respect to
+the control; `columns` are the derivatives of x by the control.
 """
 @noinline function add_points!(g, A, p::PointBlock{N}, t, x::NTuple{D,N}, columns, scheme, m, h, substeps) where {D,N}
     J = zero(N)
@@ -190,7 +191,7 @@ function innovation(p::PointBlock{Float64}, k, x)
     return d
 end
 
-"As above; `from` has the state after step t and its derivatives, `ws` is room for others."
+"As above; `from` has the state at step t and its derivatives, `ws` is a workspace."
 function add_points!(g, A, ws, p::PointBlock{Float64}, t, from, scheme, m, h, substeps)
     J = 0.0
     D = length(from.x)
@@ -218,7 +219,7 @@ function add_points!(g, A, ws, p::PointBlock{Float64}, t, from, scheme, m, h, su
     return J
 end
 
-# --- what states say of each datum ----------------------------------------------------------------
+# --- predicted values of the data -----------------------------------------------------------------
 
 "    observed!(out, x, points, scheme, m, h) -> aᵀ Φ_θ(x(t)) of every datum, `(datum, window)`"
 function observed!(out, x, points, scheme, m, h)

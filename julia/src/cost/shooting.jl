@@ -1,5 +1,5 @@
-# The weak-constraint cost with its control at nodes, every n-th step, and the model exact between
-# them (multiple shooting):
+# The weak-constraint cost whose control is the states at nodes, every n-th step; between nodes the
+# model is exact (multiple shooting):
 #
 #     J = ½ (x₁ - b)ᵀ B⁻¹ (x₁ - b) + ½ Σ c (x(t) - y(t))² + ½ Σₖ rₖᵀ w rₖ,     rₖ = xₖ₊₁ - M(xₖ).
 #
@@ -12,15 +12,15 @@
 #
 # `SmallShooting` holds the windows of a small model in lanes, `LargeShooting` one window.
 
-"How the cost is made up, the same for every window."
+"Settings of the cost, the same for every window."
 struct ShootingCost
     every::Int                      # model steps between two nodes
-    substeps::Int                   # steps of the scheme to a model step
-    h::Float64                      # size of such a step
+    substeps::Int                   # steps of the scheme per model step
+    h::Float64                      # length of a step of the scheme
     precision::Matrix{Float64}      # B⁻¹, zeros without a background
 end
 
-"    nodes(T, every) -> the steps at which the nodes are"
+"    nodes(T, every) -> the steps that are nodes"
 nodes(T, every) = 1:every:T
 "    segment_end(k, K, T, every) -> the last step whose observations belong to node k"
 @inline segment_end(k, K, T, every) = k < K ? k * every : T
@@ -41,7 +41,7 @@ using LinearAlgebra: dot, mul!
     return s
 end
 
-"    weight_entry(w, i, j) -> that of the matrix w, or of w I"
+"    weight_entry(w, i, j) -> entry (i, j) of the matrix w, or of w I"
 @inline weight_entry(w::Float64, i, j) = i == j ? w : 0.0
 @inline weight_entry(w::Matrix{Float64}, i, j) = @inbounds w[i, j]
 
@@ -54,7 +54,7 @@ struct SmallShooting{D,N}
     b::WindowBlock{N}
     background::Vector{N}
     cost::ShootingCost
-    columns::Matrix{N}              # (state, column) of the Jacobian in hand
+    columns::Matrix{N}              # (state, column) of the current Jacobian
 end
 function SmallShooting{D,N}(b::WindowBlock{N}, background, cost::ShootingCost) where {D,N}
     x = b.x[:, nodes(size(b.x, 2), cost.every)]
@@ -98,7 +98,7 @@ function background_cost(s::SmallShooting{D,N}, x) where {D,N}
     return J
 end
 
-"    linearise!(s, scheme, m, w) -> J of the nodes `s.x`, its gradient and its Hessian in `s`"
+"    linearise!(s, scheme, m, w) -> J of the nodes `s.x`; its gradient and Hessian are stored in `s`"
 function linearise!(s::SmallShooting{D,N}, scheme, m, w) where {D,N}
     (b, x, g, every, substeps, h) = (s.b, s.x, s.gradient, s.cost.every, s.cost.substeps, s.cost.h)
     (A, B, C, P) = (s.blocks.diagonal, s.blocks.below, s.columns, s.cost.precision)
@@ -157,7 +157,7 @@ function linearise!(s::SmallShooting{D,N}, scheme, m, w) where {D,N}
     return J * 0.5
 end
 
-"Add the residual rₖ to the gradient and to the blocks of node k, the Jacobian being in `s.columns`."
+"Add the residual rₖ to the gradient and to the blocks of node k; `s.columns` holds the Jacobian."
 @inline function add_model_error!(s::SmallShooting{D,N}, k, w::Float64, r) where {D,N}
     (A, B, C, g) = (s.blocks.diagonal, s.blocks.below, s.columns, s.gradient)
     @inbounds for j in 1:D
@@ -193,7 +193,7 @@ end
     end
 end
 
-"    newton_step!(s, damping) -> whether `s.trial` is x - (A + damping I)⁻¹ ∂J/∂x (NaN tells, by lane)"
+"    newton_step!(s, damping) -> whether `s.trial` is x - (A + damping I)⁻¹ ∂J/∂x; lanes that failed hold NaN"
 function newton_step!(s::SmallShooting, damping)
     factorise!(s.blocks, damping)
     copyto!(s.step, s.gradient)
@@ -260,7 +260,7 @@ struct LargeShooting{S<:SegmentWorkspace}
     at_points::S
     residual::Vector{Float64}
     weighed::Vector{Float64}        # w times the residual
-    rows::LaneMatrix                # rows of the Jacobian that are observed, times √c
+    rows::LaneMatrix                # rows of the Jacobian of observed components, times √c
 end
 function shooting(b::WindowBlock{Float64}, background, cost, m::ArrayModel)
     x = b.x[:, nodes(size(b.x, 2), cost.every)]
@@ -286,7 +286,7 @@ function cost_at(s::LargeShooting, x, scheme, m, w)
     return J * 0.5
 end
 
-"    add_model_cost!(s, J, x, k, w) -> J + rᵀ w r of the residual r between the state in hand and node k + 1"
+"    add_model_cost!(s, J, x, k, w) -> J + rᵀ w r, with the residual r between the current state and node k + 1"
 function add_model_cost!(s::LargeShooting, J, x, k, w::Float64)
     state = s.segment.x
     @inbounds @simd for i in eachindex(state)
@@ -339,7 +339,7 @@ function linearise!(s::LargeShooting, scheme, m, w)
     @inbounds for k in 1:K
         A = s.blocks.diagonal[k]
         fill!(A.scalars, 0.0)
-        for i in D+1:size(A.scalars, 1)         # the padding: the identity, which nothing couples
+        for i in D+1:size(A.scalars, 1)         # padding: an uncoupled identity
             A.scalars[i, i] = 1.0
         end
         for i in 1:D
@@ -372,7 +372,7 @@ function linearise!(s::LargeShooting, scheme, m, w)
     return J * 0.5
 end
 
-"Row i of w, or of w I, to the block of a node."
+"Set row i of a node's block to that of w, or of w I."
 @inline add_weight!(A, i, w::Float64) = @inbounds A.scalars[i, i] = w
 @inline function add_weight!(A, i, w::Matrix{Float64})
     @inbounds for j in axes(w, 1)
@@ -380,7 +380,7 @@ end
     end
 end
 
-"    add_residual!(s, J, k, w) -> J + rₖᵀ w rₖ; rₖ and w rₖ are left in `s`"
+"    add_residual!(s, J, k, w) -> J + rₖᵀ w rₖ; rₖ and w rₖ are stored in `s`"
 function add_residual!(s::LargeShooting, J, k, w)
     (r, state) = (s.residual, s.segment.x)
     @inbounds for i in eachindex(r)
@@ -395,7 +395,7 @@ end
 @inline contribution(s, i, w::Float64) = @inbounds w * s.residual[i]^2
 @inline contribution(s, i, w::Matrix{Float64}) = @inbounds s.residual[i] * s.weighed[i]
 
-"Add what the Jacobian in `s.segment` leaves in the blocks of node k and below it."
+"Add the contribution of the Jacobian in `s.segment` to the block of node k and the block below it."
 function add_model_error!(s::LargeShooting, k, w::Float64)
     ws = s.segment
     X = LaneMatrix(ws.columns, ws.transposed)

@@ -1,13 +1,13 @@
-# J of strong-constraint 4D-Var with its gradient and its Gauss-Newton Hessian, of as many
-# minimisations at once as an evaluator is wide: windows in lanes for a small model, one window with
-# the columns of its tangent linear in lanes for a large one.
+# J of strong-constraint 4D-Var with its gradient and its Gauss-Newton Hessian, for as many concurrent
+# minimisations as the width of an evaluator: windows in lanes for a small model, one window with the
+# columns of its tangent linear in lanes for a large one.
 #
-# A window that is being grown counts up to a step, `stop`; the next time it is grown, up to another,
-# `reach`. A sweep goes as far as the latter, and what the sums are when it passes either is noted:
-# where the short window has its minimum, the long one needs no sweep of its own. What an evaluator
-# computes beyond that, for the other lanes, is nobody's.
+# A growing window currently ends at the step `stop`, and at the step `reach` after it has grown next.
+# A sweep goes as far as `reach` and stores the sums at both steps, so that once the short window is
+# minimised, the long one starts without a sweep of its own. Values computed past `reach` in a lane
+# are discarded.
 
-"J, its gradient and its Hessian at some point."
+"J, its gradient and its Hessian at a control."
 mutable struct Quadratic
     J::Float64
     g::Vector{Float64}
@@ -15,7 +15,7 @@ mutable struct Quadratic
 end
 Quadratic(D::Integer) = Quadratic(Inf, zeros(D), zeros(D, D))
 
-"The sums up to the step t, for those that wait for them."
+"Store the sums up to step t for the minimisations whose `stop` or `reach` it is."
 function note!(minimisations, e, t)
     for (l, s) in enumerate(minimisations)
         s.stop == t && read!(s.found, e, l)
@@ -24,7 +24,7 @@ function note!(minimisations, e, t)
     return nothing
 end
 
-"    data_steps(precision, points) -> at which steps each window has data, `(time, window)`"
+"    data_steps(precision, points) -> whether each window has data at each step, `(time, window)`"
 function data_steps(precision, points)
     found = fill(false, size(precision, 2), size(precision, 3))
     Threads.@threads for w in axes(found, 2)
@@ -48,12 +48,12 @@ end
 
 struct LaneEvaluator{N}
     y::Matrix{N}                # (state, time)
-    π::Matrix{N}                # 0 where a lane's window has no datum
+    π::Matrix{N}                # inverse error variance; 0 where the window has no datum
     ys::Array{Float64,3}        # (lane, state, time): the memory of y, and of π
     πs::Array{Float64,3}
-    window::Vector{Int}         # of each lane; 0: none yet
-    count::Vector{Int}          # (time): lanes with data
-    points::PointBlock{N}       # as many places for each step as any window needs
+    window::Vector{Int}         # the window in each lane; 0: none yet
+    count::Vector{Int}          # (time): number of lanes with data
+    points::PointBlock{N}       # with enough places at each step for every window
     x::Vector{N}
     xs::Matrix{Float64}         # (lane, state): the memory of x
     J::Base.RefValue{N}
@@ -82,7 +82,7 @@ function read!(q::Quadratic, e::LaneEvaluator, l)
     return q
 end
 
-"    hold!(e, p, l, window) -> e with the data of a window in the lane l"
+"    hold!(e, p, l, window) -> e with the data of a window in lane l"
 function hold!(e::LaneEvaluator, p, l, window)
     old = e.window[l]
     old == window && return e
@@ -108,7 +108,7 @@ function hold!(e::LaneEvaluator, p, l, window)
     return e
 end
 
-"    evaluate!(e, p, minimisations) -> what each is found to be at its trial, and ahead"
+"    evaluate!(e, p, minimisations): compute J, gradient and Hessian of each minimisation at its trial control"
 function evaluate!(e::LaneEvaluator{N}, p, minimisations) where {N}
     @inbounds for (l, s) in enumerate(minimisations), i in axes(e.xs, 2)
         e.xs[l, i] = s.trial[i]

@@ -1,4 +1,4 @@
-# The weak-constraint cost of eqs. (2), (4), one value a window:
+# The weak-constraint cost of eqs. (2), (4), one value per window:
 #
 #     U = λ₁ Σ c (x - y)² + λ₂/n Σₜ ‖x(t+1) - Φ(x(t))‖²,   c = mask / number of observations,
 #
@@ -9,30 +9,30 @@
 # so one sweep through time computes it, with the adjoint right after the step it belongs to while
 # the stages are still in registers or in the first-level cache.
 
-"Room for a sweep: nothing for a small model."
+"Workspace for a sweep: nothing for a small model."
 sweep_workspace(::Type{N}, ::SmallModel) where {N} = nothing
 
 struct SweepWorkspace{N,S}
     step::S
     r::Vector{N}
     r⁺::Vector{N}
-    points::Vector{N}       # gradient of the data after a step; zeros where there are none
+    points::Vector{N}       # gradient of the data after a step; zeros without data
 end
 function sweep_workspace(::Type{N}, m::ArrayModel) where {N}
     step = step_workspace(N, m)
     return SweepWorkspace{N,typeof(step)}(step, ntuple(_ -> zeros(N, length(m)), Val(3))...)
 end
 
-"    numbers_for(S, m) -> the numbers that kernels work with on arrays of S: lanes, or one window at a time"
+"    numbers_for(S, m) -> the number type of kernels on arrays of S: lanes, or one window at a time"
 numbers_for(::Type{S}, ::Model) where {S} = lanes_for(S)
 numbers_for(::Type{S}, ::VectorModel) where {S} = Float64
 
 """
     sweep!(f, block, ws, scheme, m, h, γ₁, γ₂, points = block.points) -> Σ c (x - y)², Σ r²
 
-Call `f(i, t, g)` with each component of the gradient for 2λ₁ = γ₁ and 2λ₂/n = γ₂. When it is
-called for the time t, x(t) is no longer needed: `f` may overwrite it. `points` may be `nothing`
-where the block has none, for code that need not ask.
+Call `f(i, t, g)` with each component of the gradient for 2λ₁ = γ₁ and 2λ₂/n = γ₂. At that point
+x(t) is no longer needed, so `f` may overwrite it. If the block has no points, `points` can be
+`nothing`, which compiles to code without them.
 """
 @inline function sweep!(f::F, b::WindowBlock{N}, ::Nothing, scheme, m::SmallModel, h, γ₁, γ₂, points = b.points) where {F,N}
     T = size(b.x, 2)
@@ -115,13 +115,13 @@ Evaluate U and ∂U/∂x of each window.
 - `cost`: `(3, window)`, out: λ₁ Σ c (x - y)², λ₂/n Σ r², and the squared norm of the gradient
 - `gradient`: `(state, time, window)`, out; `nothing` if only the costs are wanted
 - `x`, `y`, `mask`: `(state, time, window)`; `mask` is 0 where nothing was observed, else a weight
-- `points`: further data, at arbitrary times (cost/point_observations.jl)
+- `points`: data at arbitrary times (cost/point_observations.jl)
 """
 function cost_gradient!(cost, gradient, x::AbstractArray{S,3}, y, mask, scheme, m, h, λ₁, λ₂, points = nothing) where {S}
     D, T, windows = size(x)
     n = (T - 1) * D
     each_block(numbers_for(S, m), windows) do ranges
-        N = numbers_for(S, m)           # here, since a type that a closure captures is not inferred
+        N = numbers_for(S, m)           # inside, because a type captured by a closure is not inferred
         R = scalar_type(N)
         (b, ws, g) = (WindowBlock{N}(D, T), sweep_workspace(N, m), zeros(N, D, T))
         for range in ranges

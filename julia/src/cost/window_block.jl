@@ -1,7 +1,7 @@
-# A block of windows in lanes, with the window innermost, as the kernels want it.
+# A block of windows in lanes, with the window innermost, the layout that the kernels use.
 #
-# Observations are few: only the steps at which some window of the block has one are kept, and
-# `slot[t]` says where (0: none), so that a block stays in the processor's second-level cache.
+# Observations are sparse in time: only the steps at which a window of the block is observed are kept,
+# at the index `slot[t]` (0: not observed), so that a block fits in the processor's second-level cache.
 
 struct WindowBlock{N<:Real}
     x::Matrix{N}         # (state, time)
@@ -11,7 +11,7 @@ struct WindowBlock{N<:Real}
     points::PointBlock{N}
 end
 
-"    WindowBlock{N}(D, T): room for the windows that `gather!` puts there"
+"    WindowBlock{N}(D, T): an empty block, to be filled by `gather!`"
 WindowBlock{N}(D::Integer, T::Integer) where {N} =
     WindowBlock{N}(zeros(N, D, T), zeros(N, D, T), zeros(N, D, T), zeros(Int, T), PointBlock{N}(T))
 
@@ -22,7 +22,7 @@ WindowBlock{N}(x, y, mask, windows::AbstractUnitRange, points = nothing) where {
 """
     gather!(block, x, y, mask, windows, points = nothing)
 
-Take `windows` of the `(state, time, window)` arrays; lanes without a window hold zeros.
+Copy `windows` of the `(state, time, window)` arrays into a block; lanes without a window hold zeros.
 """
 function gather!(b::WindowBlock, x, y, mask, windows, points = nothing)
     D, T, _ = size(x)
@@ -65,10 +65,10 @@ scalars(a::AbstractArray{N}) where {N} =
     reshape(reinterpret(scalar_type(N), a), lanes(N), size(a)...)
 
 """
-    unsafe_scalars(a) -> the same, for where time counts: in Julia 1.5 a number of the former costs tens
+    unsafe_scalars(a) -> the same as `scalars(a)`, but fast: in Julia 1.5 an access to the latter takes tens
 of nanoseconds
 
-It does not keep `a` alive: it stands in a `GC.@preserve a`, or beside `a` in a struct.
+It does not keep `a` alive: use it inside `GC.@preserve a`, or store it beside `a` in a struct.
 """
 unsafe_scalars(a::Array{N}) where {N} =
     unsafe_wrap(Array, Ptr{scalar_type(N)}(pointer(a)), (lanes(N), size(a)...))
@@ -87,8 +87,8 @@ end
 """
     each_block(f, N, windows)
 
-Call `f(ranges)` on every thread, with its ranges of as many windows as the number type `N` holds:
-the room that `f` makes serves all of them.
+Call `f(ranges)` once per thread, with ranges of as many windows as the number type `N` holds, so that
+`f` can use one workspace for all of them.
 """
 function each_block(f, ::Type{N}, windows::Integer) where {N}
     W = lanes(N)

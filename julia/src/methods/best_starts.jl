@@ -4,8 +4,8 @@
     best_starts!(starts, y, precision, library, apart)
 
 Fill `(state, start, window)` with the states, `library.lead` steps before the window, of the members
-of least J that lie more than `apart` from each other there, a distance for each component. When there
-are fewer, the best one is repeated; when there is none (see `least_of`), it is the library's first.
+with the smallest J that differ from each other by at least `apart` in some component. If there are
+fewer, the best one is repeated; if there is none (see `least_of`), the library's first member is used.
 """
 function best_starts!(starts, y, precision, l::Library, apart)
     T, windows = size(y, 2), size(y, 3)
@@ -41,7 +41,7 @@ end
     return (mirrored ? l.signs[i] : 1.0) * l.states[i, from-l.lead, q]
 end
 
-"The members that may be starts: of one start the best alone, of several those that are not hopeless."
+"The members considered as starts: only the best for one start, all that are not hopeless for several."
 function shortlist!(near, J, least, count)
     empty!(near)
     margin = count == 1 ? 0 : HOPELESS
@@ -51,7 +51,7 @@ function shortlist!(near, J, least, count)
     return near
 end
 
-"The one of least J among them; 0 when there is none."
+"The member with the smallest J in the list, or 0 if it is empty."
 function least_in(near, J)
     found = 0
     least = Inf32

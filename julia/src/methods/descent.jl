@@ -1,8 +1,8 @@
 # Fixed-step gradient descent (FSGD), eq. (5): x ← x - α ∂U/∂x.
 #
 # A thread takes a block of windows and runs all the iterations over it before the next, so the
-# block stays in cache. The state x is all that an iteration knows of its past: a run cut into
-# pieces gives the same bits as a run in one.
+# block stays in cache. An iteration depends on the past only through the state x, so that a run in
+# several pieces gives the same bits as one without interruption.
 
 """
     descend!(x, y, mask, scheme, m, h, λ₁, λ₂, α, iterations, points = nothing)
@@ -15,7 +15,7 @@ function descend!(x::AbstractArray{S,3}, y, mask, scheme, m, h, λ₁, λ₂, α
     γ₁ = R(2λ₁ * α)
     γ₂ = R(2λ₂ * α / ((T - 1) * D))
     each_block(numbers_for(S, m), windows) do ranges
-        N = numbers_for(S, m)           # here, since a type that a closure captures is not inferred
+        N = numbers_for(S, m)           # inside, because a type captured by a closure is not inferred
         (b, ws) = (WindowBlock{N}(D, T), sweep_workspace(N, m))
         for range in ranges
             gather!(b, x, y, mask, range, points)

@@ -1,34 +1,32 @@
 # The posterior mean of a low-dimensional model, by importance sampling from its climatology.
 #
 # The prior is the model's attractor: a library of states, each with the trajectory that follows it. A
-# window's posterior weighs every member j by its likelihood,
+# window's posterior weights every member j by its likelihood,
 #
 #     wⱼ ∝ exp(-Jⱼ),   Jⱼ = ½ Σ (y - hⱼ)² / R over the window's data.
 #
 # The library is a few long trajectories of which every 4th state starts a member. For the sweep over
-# members they are kept a phase at a time (states 0, 4, 8, ..., then 1, 5, 9, ...): then the values of
-# consecutive members at one step of the window lie side by side, and the compiler vectorises. Where a
-# model stays what it is under a change of signs, each member counts twice, as it is and mirrored.
+# members they are stored phase by phase (states 0, 4, 8, ..., then 1, 5, 9, ...), so that the values of
+# consecutive members at one step of the window are contiguous, and the compiler vectorises. If a model
+# is invariant under a change of signs, each member counts twice, as it is and mirrored.
 #
 # Where few members carry the weight, a second stage draws around them. A member is chosen with the
-# probability vⱼ ∝ exp(-β Jⱼ), β < 1 such that enough members have a part in it; its state `lead` steps
-# before the window is moved by a normal deviate, and the flow brings it back onto the attractor until
-# the window starts. On pairs of member and deviate the weight of a draw is exp(-J) / vⱼ exactly, for a
-# prior that is the library smoothed by the deviates.
-
-
+# probability vⱼ ∝ exp(-β Jⱼ), with β < 1 such that enough members contribute; its state `lead` steps
+# before the window is perturbed by a normal deviate, and the flow brings it back onto the attractor
+# before the window starts. For pairs of member and deviate the weight of a draw is exactly exp(-J) / vⱼ,
+# if the prior is the library smoothed by the deviates.
 
 const EVERY = 4
 const SMALLEST_β = 1 / 32
-const HOPELESS = 100           # by so much more than the least J no start is tried
-const NEGLIGIBLE = 25.0         # exp(-25): weights below this part of the largest are left out
+const HOPELESS = 100            # members whose J exceeds the least by more are not tried as starts
+const NEGLIGIBLE = 25.0         # weights below exp(-25) of the largest are ignored
 
 """
     Library(states, lead, signs)
 
 - `states`: `(state, time, trajectory)`, of equal spacing in time
 - `lead`: the first member of a trajectory starts at the step `lead + 1`
-- `signs`: `(state)`, the mirror symmetry; all 1 where there is none
+- `signs`: `(state)`, the mirror symmetry; all 1 without one
 """
 struct Library
     states::Array{Float64,3}
@@ -48,10 +46,10 @@ end
 
 "Members of one trajectory, for windows of T steps."
 members_each(l::Library, T) = (size(l.states, 2) - l.lead - T) ÷ EVERY + 1
-"Members in all, without the mirrored ones."
+"Number of all members, without the mirrored ones."
 members(l::Library, T) = members_each(l, T) * size(l.states, 3)
 
-"    place(l, j, T) -> trajectory and step (from 1) at which the member j starts, and is it mirrored"
+"    place(l, j, T) -> trajectory and step (from 1) at which member j starts, and whether it is mirrored"
 @inline function place(l::Library, j, T)
     n = members_each(l, T)
     all = n * size(l.states, 3)
@@ -73,7 +71,7 @@ function Data(y, precision, window)
                 [precision[i, t, window] for (t, i) in found])
 end
 
-"    misfits!(J, l, data, T) -> Jⱼ of all members, then of all mirrored ones"
+"    misfits!(J, l, data, T) -> Jⱼ of all members, followed by those of all mirrored ones"
 function misfits!(J::Vector{Float32}, l::Library, data::Data, T)
     n = members_each(l, T)
     trajectories = size(l.states, 3)
@@ -117,8 +115,8 @@ function add_misfits!(J, at, mirror, phases, (shift, phase, i, q, n), y, y′, a
 end
 
 """
-The least of J; `minimum` looks for NaN and is several times slower. `Inf` when no member has a J that
-Float32 can hold: then nothing can be said of the window, and no member may be chosen.
+The least of J; `minimum` checks for NaN and is several times slower. `Inf` if J of every member overflows
+Float32: then no member can be chosen, and the window has no analysis.
 """
 function least_of(J)
     least = Inf32
@@ -177,7 +175,7 @@ struct PosteriorWorkspace{M,R}
     sums::Sums
     better::Sums
     x::Matrix{Lanes{8,Float64}}         # (state, time): eight draws
-    room::R                             # for the steps of a model that works on vectors
+    room::R                             # workspace for the steps of a model that works on vectors
 end
 PosteriorWorkspace(m, l, T, draws) = PosteriorWorkspace(
     m, zeros(Float32, members(l, T) * (1 + l.mirrored)), Int[], Float64[], zeros(Int, draws),
@@ -194,15 +192,15 @@ draw_workspace(m::VectorModel) = step_workspace(Float64, m)
 Mean and standard deviation of the posterior of each window.
 
 - `mean`, `stdev`: `(state, time, window)`, out
-- `info`: `(3, window)`, out: effective sample size, the least J of the samples that `mean` is made of,
+- `info`: `(3, window)`, out: effective sample size, the least J of the samples used for `mean`, number of
   draws of the second stage
 
-A window whose J are all too large for Float32 (absurd data) has NaN throughout.
+A window whose J all overflow Float32 (absurd data) is filled with NaN.
 
-- `y`, `precision`: `(state, time, window)`; `precision` is one over a datum's error variance, 0: none
-- `noise`: `(state, draw)`, standard normal, of the second stage; a multiple of eight draws
-- `enough`: the effective sample size below which the second stage is entered
-- `spread`: `(state)`, standard deviation of the deviates `library.lead` steps before the window
+- `y`, `precision`: `(state, time, window)`; `precision` is one over a datum's error variance, 0 without one
+- `noise`: `(state, draw)`, standard normal deviates of the second stage; a multiple of eight draws
+- `enough`: the effective sample size below which the second stage runs
+- `spread`: `(state)`, standard deviation of the perturbations, `library.lead` steps before the window
 """
 function posterior_mean!(mean, stdev, info, y, precision, l::Library, noise, scheme, m, h, enough, spread)
     T, windows = size(y, 2), size(y, 3)
@@ -269,7 +267,7 @@ function from_library!(ws, l, T)
     return s
 end
 
-"    tempered!(ws, enough) -> the β ≤ 1 at which the members' weights exp(-β J) have that effective size"
+"    tempered!(ws, enough) -> the β ≤ 1 at which the weights exp(-β J) have the effective size `enough`"
 function tempered!(ws, enough)
     least = least_of(ws.J)
     empty!(ws.order)
@@ -309,7 +307,7 @@ function choose!(ws, β)
     end
     n = length(ws.chosen)
     k = 1
-    for d in 1:n                        # at equal distances of the cumulated probabilities
+    for d in 1:n                        # equally spaced in the cumulated probabilities
         u = (d - 0.5) / n * total
         while k < length(ws.v) && ws.v[k] < u
             k += 1
@@ -322,7 +320,7 @@ end
 """
     from_draws!(ws, ...) -> the least J of the draws
 
-Fill `ws.better`. There `least` is not a J: it is of J less the logarithm of what a draw is chosen with.
+Fill `ws.better`, where `least` is not a J, but J plus the logarithm of the probability of the draw.
 """
 function from_draws!(ws, l, data, noise, scheme, h, enough, spread)
     T = size(ws.x, 2)
@@ -345,7 +343,7 @@ function from_draws!(ws, l, data, noise, scheme, h, enough, spread)
     return least_draw
 end
 
-"Eight draws, from `lead` steps before the window to its end."
+"Integrate eight draws from `lead` steps before the window to its end."
 fly!(ws, l, first, noise, scheme, h, spread) = fly!(ws, ws.m, l, first, noise, scheme, h, spread)
 function fly!(ws, m::SmallModel, l, first, noise, scheme, h, spread)
     D = size_of(m)

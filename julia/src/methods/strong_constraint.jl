@@ -1,30 +1,30 @@
 # Strong-constraint 4D-Var: the model is exact, the control is one state x₀, `lead` steps before the
-# window, so that the flow brings the Gaussian background onto the attractor until the window starts:
+# window, so that the flow brings the Gaussian background onto the attractor before the window starts:
 #
 #     J(x₀) = ½ (x₀ - b)ᵀ B⁻¹ (x₀ - b) + ½ Σ (y - x(t))² / R,      x(t) = Φᵗ(x₀).
 #
-# Gauss-Newton with the tangent linear columns, damped as by Levenberg and Marquardt. Far from the
-# minimum J has many others; it has few while the window is short, so the window can be grown by some
-# steps at a time, each from the last minimum (Pires, Vautard & Talagrand 1996: quasi-static).
+# Gauss-Newton with the tangent linear columns and Levenberg-Marquardt damping. J has many minima, but
+# few while the window is short, so the window can be grown by some steps at a time, each time starting
+# from the previous minimum (Pires, Vautard & Talagrand 1996: quasi-static).
 #
-# A job is one minimisation: a window and a start. A lane holds one job and takes the next when it has
-# done, so that a long minimisation does not keep seven short ones waiting. What costs time is the
-# evaluation of J with gradient and Hessian, on all lanes at once; the decisions are made a job at a
-# time. A large model has one job, and its columns in lanes (schemes/segment.jl).
+# A job is one minimisation: a window and a start. A lane holds one job and takes the next when it is
+# finished, so that a long minimisation does not keep seven short ones waiting. The expensive part, the
+# evaluation of J with gradient and Hessian, runs on all lanes together; decisions are made for each job
+# separately. A large model has one job, with its columns in lanes (schemes/segment.jl).
 #
-# The model's parameters may belong to the control: all of this is then about `WithParameters(m)`,
-# whose state they are part of. No datum is of them.
+# If the model's parameters belong to the control, the model is `WithParameters(m)`, whose state includes
+# them. No datum observes a parameter.
 
-"One minimisation on its way."
+"State of one minimisation."
 mutable struct Minimisation
     job::Int                    # 0: none
-    horizon::Int                # steps of the window that count so far
-    stop::Int                   # the last of them with a datum: how far to evaluate; 0: none has
-    reach::Int                  # as far as that in a longer window, or `stop`
-    fresh::Bool                 # x itself is to be evaluated, with a new horizon
-    looked::Bool                # `ahead` is at x
+    horizon::Int                # current length of the window
+    stop::Int                   # the last step with a datum up to the horizon, the end of evaluations; 0: none
+    reach::Int                  # the same in the next longer window that has more data, or `stop`
+    fresh::Bool                 # x itself has to be evaluated, with a new horizon
+    looked::Bool                # `ahead` is valid at x
     iterations::Int
-    since::Int                  # iterations since the window has this length
+    since::Int                  # iterations with the current length of the window
     μ::Float64                  # damping
     decrement::Float64
     here::Quadratic             # at x
@@ -32,7 +32,7 @@ mutable struct Minimisation
     ahead::Quadratic            # at the trial, with the data up to `reach`
     x::Vector{Float64}
     δ::Vector{Float64}
-    trial::Vector{Float64}      # x + δ: where J is asked for
+    trial::Vector{Float64}      # x + δ, where J is evaluated
     L::Matrix{Float64}
 end
 Minimisation(D) = Minimisation(0, 0, -1, -1, true, false, 0, 0, 0.0, Inf, Quadratic(D), Quadratic(D), Quadratic(D),
@@ -45,23 +45,23 @@ struct StrongConstraint{M,S,A,P}
     lead::Int
     growth::Int                 # 0: the whole window at once
     iterations::Int             # for each length of the window
-    tolerance::Float64          # on the decrement: twice what J could still fall by
+    tolerance::Float64          # on the decrement, twice the predicted remaining decrease of J
     b::Vector{Float64}
     B⁻¹::Matrix{Float64}
-    metric::Vector{Float64}     # of the damping: one over the variance of each component
+    metric::Vector{Float64}     # metric of the damping: one over the variance of each component
     y::A                        # (state, time, window)
     precision::A
     starts::A                   # (state, start, window)
     points::P                   # data at arbitrary times (cost/point_observations.jl), of weight 1/R; or nothing
-    observed::Matrix{Bool}      # (time, window): has it data there
+    observed::Matrix{Bool}      # (time, window): whether the window has data at the step
 end
 StrongConstraint(m, scheme, h, lead, growth, iterations, tolerance, b, B⁻¹, metric, y, precision, starts, points = nothing) =
     StrongConstraint(m, scheme, h, lead, growth, iterations, tolerance, b, B⁻¹, metric, y, precision, starts, points,
                      data_steps(precision, points))
 
-const LOOSE = 0.1               # decrement at which a window that has not its full length is grown
-const LOST_IN_SUM = 1e-12       # relative to J: what falls by less is not seen
-const IN_HAND = 1024            # minimisations that a thread has begun, at most
+const LOOSE = 0.1               # decrement at which a window below its full length is grown
+const LOST_IN_SUM = 1e-12       # relative to J: smaller decreases are lost in rounding
+const IN_HAND = 1024            # maximum number of minimisations that a thread has begun
 
 """
     strong_constraint!(x, H, info, problem)
@@ -79,7 +79,7 @@ function strong_constraint!(x, H, info, p::StrongConstraint)
     next = Threads.Atomic{Int}(1)
     Threads.@threads for _ in 1:threads
         e = evaluator(p.m, size(p.y, 2), p.points)
-        # A window that does not grow needs no others of its length.
+        # With growth, a larger queue lets windows of the same length be evaluated together.
         count = p.growth == 0 || width(e) == 1 ? width(e) : clamp(cld(jobs, threads), width(e), IN_HAND)
         minimise!(x, H, info, p, e, next, jobs, count)
     end
@@ -116,7 +116,7 @@ end
 window_of(job, p) = (job - 1) ÷ size(p.starts, 2) + 1
 start_of(job, p) = (job - 1) % size(p.starts, 2) + 1
 
-"    take_job!(s, p, next, jobs) -> was there another job for s"
+"    take_job!(s, p, next, jobs) -> whether there was another job for s"
 function take_job!(s::Minimisation, p, next, jobs)
     job = Threads.atomic_add!(next, 1)
     job <= jobs || return false
@@ -132,7 +132,7 @@ function take_job!(s::Minimisation, p, next, jobs)
     return true
 end
 
-"    grow!(s, p) -> a longer window, or the whole; is J known there, or must x be evaluated again"
+"    grow!(s, p): make the window longer -> whether J is known for it; otherwise x is evaluated again"
 function grow!(s, p)
     s.horizon = longer(s.horizon, p)
     s.since = 0
@@ -154,7 +154,7 @@ end
 
 longer(horizon, p) = p.growth == 0 ? size(p.y, 2) : min(size(p.y, 2), horizon + p.growth)
 
-"    last_datum(p, window, horizon) -> the last step with a datum up to there; 0: there is none"
+"    last_datum(p, window, horizon) -> the last step with a datum up to the horizon; 0 without one"
 function last_datum(p, window, horizon)
     t = horizon
     while t > 0 && !p.observed[t, window]
@@ -163,7 +163,7 @@ function last_datum(p, window, horizon)
     return t
 end
 
-"Evaluate as far as the first longer window that has more data, too."
+"Let the next evaluation reach as far as the first longer window that has more data."
 function look_ahead!(s, p)
     (horizon, s.reach) = (s.horizon, s.stop)
     while s.reach == s.stop && horizon < size(p.y, 2)
@@ -173,7 +173,7 @@ function look_ahead!(s, p)
     return nothing
 end
 
-"After an evaluation at the trial: accept or refuse it, and choose the next. True: the job is done."
+"After an evaluation at the trial, accept or reject it and choose the next; return whether the job is done."
 function decide!(s::Minimisation, p)
     J = s.found.J
     s.looked = false
@@ -203,7 +203,7 @@ function decide!(s::Minimisation, p)
     end
 end
 
-"    try_step!(s, metric) -> was there a damping at which a step could be found"
+"    try_step!(s, metric) -> whether a damping was found with which the step could be computed"
 function try_step!(s, metric)
     s.μ <= 1e12 || return false
     while !damped_step!(s, metric)
@@ -218,9 +218,9 @@ end
 """
     adapt_damping!(s, J)
 
-After a step that was accepted: less damping only when J fell by as much as the Gauss-Newton model
-says. Where that model misses curvature (large noise, strongly curved flow) full steps overshoot, and
-the damping at which they do not is kept.
+After an accepted step, reduce the damping only if J fell by as much as the Gauss-Newton model
+predicts. Where that model misses curvature (large noise, strongly nonlinear flow) full steps overshoot,
+and the damping that prevents it is kept.
 """
 function adapt_damping!(s, J)
     (g, H) = (s.here.g, s.here.H)
@@ -238,10 +238,11 @@ function adapt_damping!(s, J)
 end
 
 """
-    damped_step!(s, metric) -> is H + μ W positive definite; solve it for the next trial
+    damped_step!(s, metric) -> whether H + μ W is positive definite; if so, solve it for the next trial
 
-The damping W is in the units of the climatology, not of H: where the directions of small and large
-curvature are oblique, the diagonal of H is large everywhere and would hold back the former.
+The damping W is scaled by the climatology, not by H: where the directions of small and large curvature
+are oblique to the axes, the diagonal of H is large everywhere and would damp the directions of small
+curvature too strongly.
 """
 function damped_step!(s, metric)
     (g, H) = (s.here.g, s.here.H)

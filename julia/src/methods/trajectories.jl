@@ -1,11 +1,11 @@
 # The analysis of strong-constraint 4D-Var and its spread: the trajectory from each control, and the standard
-# deviations that the tangent linear carries along it.
+# deviations propagated along it by the tangent linear.
 
 """
     trajectories!(x, stdev, x₀, H, scheme, m, h, lead)
 
-The states of each window that follow from its minimum, and their standard deviations: with H⁻¹ = CCᵀ
-the covariance at a step is (𝚽C)(𝚽C)ᵀ. NaN where H is not positive definite.
+Compute the trajectory of each window from its minimum, and its standard deviations: with H⁻¹ = CCᵀ
+the covariance at a step is (𝚽C)(𝚽C)ᵀ. The deviations are NaN where H is not positive definite.
 
 - `x`, `stdev`: `(state, time, window)`, out
 - `x₀`, `H`: `(state, window)`, `(state, state, window)`
@@ -73,7 +73,7 @@ function trajectories!(x, stdev, x₀, H, scheme, m::ArrayModel, h, lead)
     return x
 end
 
-"C with CCᵀ = H⁻¹; NaN where there is none."
+"C with CCᵀ = H⁻¹; NaN if H is not positive definite."
 function root_of_inverse(H)
     D = size(H, 1)
     L = Matrix(H)
@@ -85,7 +85,3 @@ function root_of_inverse(H)
     end
     return C
 end
-
-# D is the size of the control, of which the last `estimated` are parameters.
-control_model(model, p, D, estimated) =
-    estimated == 0 ? model_of(model, p, D) : WithParameters(model_of(model, p, D - estimated))

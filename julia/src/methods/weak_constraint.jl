@@ -1,22 +1,22 @@
-# Weak-constraint 4D-Var by Levenberg-Marquardt, perhaps with the model error annealed.
+# Weak-constraint 4D-Var by Levenberg-Marquardt, optionally with annealing of the model error.
 #
-# The damping pretends that the present state was observed, with `damping` times the weight of the
-# best observation. It starts at zero, is 0.01 after the first step that does not lower the cost and
-# five times larger after the next ones, five times smaller after steps that do, and zero again
-# below 1e-6: in the curved valleys of windows with blanked edges the right size lies in between for
-# many steps. Every window has its own, also where several go through the arithmetic in lanes.
+# The damping acts like an observation of the current state with `damping` times the weight of the best
+# observation. It starts at zero, is 0.01 after the first step that does not lower the cost, five times
+# larger after each further one, five times smaller after steps that do, and zero again below 1e-6: in
+# the curved valleys of windows with blanked edges an intermediate value is right for many steps. Every
+# window has its own damping, even if several windows are processed in lanes.
 #
-# Annealing (weights w of the model growing from stage to stage) starts each stage where the last
-# one ended: with a loose model the observations alone decide, and the tight model at the end is
-# reached without the many minima that a tight model at once would have in between.
+# Annealing (weights w of the model that grow from stage to stage) starts each stage where the previous
+# one ended: with a loose model the observations alone decide, and the final tight model is reached
+# without being trapped in the many minima that it has.
 
-# Why a window stopped.
+# Reasons why a window stopped.
 const CONVERGED, ITERATION_LIMIT, DIVERGED, GIVEN_UP = 0, 1, 3, 5
 const FIRST_DAMPING, SMALLEST_DAMPING, LARGEST_DAMPING = 1e-2, 1e-6, 1e12
-# Relative rise of a cost that rounding may cause.
+# Relative increase of a cost that rounding may cause.
 const ROUNDING = 1e-13
 
-"When to stop: see `weak_constraint!`."
+"Stopping criteria: see `weak_constraint!`."
 struct Stopping
     iterations::Int
     tolerance::Float64
@@ -25,7 +25,7 @@ struct Stopping
     give_up_cost::Vector{Float64}       # of each window
 end
 
-"What is known of the windows of a block, by lane."
+"Progress of the windows of a block, by lane."
 struct Progress
     cost::Vector{Float64}
     norm::Vector{Float64}
@@ -45,7 +45,7 @@ pack(::Type{T}, v) where {T<:AbstractFloat} = T(v[1])
 """
     minimise!(s, p, scheme, m, w, stop)
 
-Levenberg-Marquardt on the windows of `s`, those of `p.active`, at one weight of the model.
+Run Levenberg-Marquardt on the active windows of `s` (see `p.active`), with one weight of the model.
 """
 function minimise!(s, p::Progress, scheme, m, w, stop::Stopping)
     N = eltype(s.x)
@@ -105,7 +105,7 @@ function evaluate!(s, p, scheme, m, w)
     return nothing
 end
 
-"Windows whose gradient is small enough have converged; those where it overflows never will."
+"Deactivate windows that have converged (small gradient) or diverged (gradient not finite)."
 function settle!(p, stop)
     for l in eachindex(p.active)
         p.active[l] || continue
@@ -141,8 +141,8 @@ Minimise the cost of cost/shooting.jl for every window, from `x`, at each weight
   mask / divisor
 - `background`: `(state, window)`
 - `weights`: w of each stage, numbers or matrices
-- `points`: further data, at arbitrary times (cost/point_observations.jl), or `nothing`
-- `stop`: at most `iterations` a stage; a window leaves a stage when the norm of its gradient is
+- `points`: data at arbitrary times (cost/point_observations.jl), or `nothing`
+- `stop`: at most `iterations` per stage; a window leaves a stage when the norm of its gradient is
   below `tolerance` times its first, or a step lowers the cost by less than `drop`; it is given up
   when its cost after the stage `give_up_stage` is above its own `give_up_cost`
 """
@@ -150,7 +150,7 @@ function weak_constraint!(x, stdev, result, y, mask, divisor, background, scheme
     windows = size(x, 3)
     W = lanes(numbers_of(m))
     jobs = cld(windows, W)
-    next = Threads.Atomic{Int}(1)           # windows differ in how long they take
+    next = Threads.Atomic{Int}(1)           # dynamic, because windows take different times
     Threads.@threads for _ in 1:min(Threads.nthreads(), jobs)
         work!(x, stdev, result, y, mask, divisor, background, scheme, m, cost, weights, stop, points, next, jobs)
     end
@@ -217,7 +217,7 @@ function spread!(stdev, b, s, scheme, m, w, range)
     return stdev
 end
 
-"Weights mask / divisor in place of mask / number of observations."
+"Replace the weights mask / number of observations by mask / divisor."
 function reweigh!(b, mask, points, divisor, range)
     (c, at_points) = (scalars(b.c), scalars(b.points.c))
     for (l, w) in enumerate(range)

@@ -1,5 +1,5 @@
-# A circle of D >= 4 places with two neighbours to either side: the stencil of a LargeModel that does not
-# define `each_place`.
+# A circle of D >= 4 places with two neighbours on either side: the default stencil of a LargeModel, used
+# unless it defines `each_place`.
 
 "The neighbours of the point i: i-2, i-1, i, i+1, i+2 on the circle."
 struct Neighbours
@@ -10,7 +10,7 @@ struct Neighbours
     rr::Int
 end
 
-# The circle is closed at its two ends only, so that the long loop in the middle has no wrap-around.
+# The ends of the circle are handled separately, so that the long loop in the middle has no wrap-around.
 @inline function each_circle_place(f::F, D::Int) where {F}
     f(Neighbours(D - 1, D, 1, 2, 3))
     f(Neighbours(D, 1, 2, 3, 4))
@@ -22,9 +22,9 @@ end
     return nothing
 end
 
-# Four places at a time, with the eight values around them in registers: half of these are still
-# there from the four places before. Place by place, the compiler has to load every neighbour from
-# memory again, since what it has just stored might be one; loads then take longer than the arithmetic.
+# Four places at a time, with the eight values around them in registers, half of which remain from the
+# previous four places. One place at a time, the compiler would reload every neighbour from memory, since
+# the value just stored might be one of them; loads would then take longer than the arithmetic.
 @inline function map_circle!(f::F, out, D::Int, around::Tuple, here::Tuple) where {F}
     last = first_four(around, D)
     for group in 0:D÷4-1
@@ -43,18 +43,18 @@ end
     return out
 end
 
-# Of the eight values around i, ..., i + 3: the neighbours of each of the four.
+# The neighbours of each of four places i, ..., i + 3 among the eight values around them.
 const FOUR = ntuple(k -> Neighbours(k, k + 1, k + 2, k + 3, k + 4), 4)
 
 @inline onto(i, D) = ifelse(i > D, i - D, i)
 
-"    first_four(around, D) -> of each vector, the values at D-1, D, 1, 2"
+"    first_four(around, D) -> the values of each vector at D-1, D, 1, 2"
 @inline first_four(around::Tuple, D) =
     (seam(around[1], D), first_four(Base.tail(around), D)...)
 @inline first_four(::Tuple{}, D) = ()
 @inline seam(x, D) = @inbounds (x[D-1], x[D], x[1], x[2])
 
-"    behind(last, around, i, D) -> of each vector, `last` and behind them the values at i+2, ..., i+5"
+"    behind(last, around, i, D) -> for each vector, `last` followed by the values at i+2, ..., i+5"
 @inline behind(last::Tuple, around::Tuple, i, D) =
     ((last[1]..., next_four(around[1], i, D)...), behind(Base.tail(last), Base.tail(around), i, D)...)
 @inline behind(::Tuple{}, ::Tuple{}, i, D) = ()

@@ -1,9 +1,9 @@
-# What follows from the fields of a model's struct and from the layout of its state, for every model.
+# Functions of every model that follow from the fields of its struct and from the layout of its state.
 #
 # A field whose type is the struct's type parameter, or Float64, is a parameter; an Int field is a
-# size. The functions are generated from the fields, so that they cost nothing in the kernels, and
-# build the struct without its constructors: a constructor that refuses a value would otherwise throw
-# in the middle of a minimisation.
+# size. The functions are generated from the fields, so that they cost nothing in the kernels. They
+# build the struct without calling its constructors, which might reject a value and throw in the middle
+# of a minimisation.
 
 wrapper(::Type{M}) where {M<:Model} = Base.typename(M).wrapper
 is_parameter(W, k) = (F = declared(W, k); F isa TypeVar || F <: AbstractFloat)
@@ -25,7 +25,7 @@ end
                 Expr(:tuple, (:(getfield(m, $k)) for k in 1:fieldcount(M) if is_parameter(W, k))...))
 end
 
-"    with_parameters(m, θ) -> the model with these"
+"    with_parameters(m, θ) -> the model with the parameters θ"
 @generated function with_parameters(m::M, θ::NTuple{P,T}) where {M<:Model,P,T}
     W = wrapper(M)
     taken = 0
@@ -46,7 +46,7 @@ const SharedDimensions = NamedTuple{names,<:Tuple{Vararg{Integer}}} where {names
 @inline components(names::Tuple, dims::NamedTuple) = sum(map(points, values(dims)))
 @inline points(dims::SharedDimensions) = reduce(*, values(dims); init = 1)
 
-"    dimensions_of(m) -> for each variable its dimensions, a named tuple of sizes, slowest first"
+"    dimensions_of(m) -> the dimensions of each variable, named tuples of sizes, slowest first"
 dimensions_of(m::Model) = dimensions_of(variables(typeof(m)), dimensions(m))
 dimensions_of(names::Tuple, dims::SharedDimensions) = [dims for _ in names]
 dimensions_of(names::Tuple, dims::NamedTuple) = [dims[Symbol(name)] for name in names]
@@ -54,8 +54,8 @@ dimensions_of(names::Tuple, dims::NamedTuple) = [dims[Symbol(name)] for name in 
 """
     array_shape(m) -> the size of the array that the functions of a VectorModel work on
 
-Julia's order, fastest first: of `dimensions(m) = (y = 3, x = 5)` it is (5, 3), with several variables
-(5, 3, variables). Variables with dimensions of their own stand one after the other in a vector.
+The order is Julia's, fastest first: for `dimensions(m) = (y = 3, x = 5)` it is (5, 3), with several
+variables (5, 3, variables). Variables with different dimensions are concatenated in a vector.
 """
 array_shape(m::Model) = array_shape(variables(typeof(m)), dimensions(m))
 array_shape(names::Tuple, dims::SharedDimensions) =

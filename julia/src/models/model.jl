@@ -1,13 +1,13 @@
-# What a model is: the contract that a user's file follows.
+# The contract of a model, which a user's file follows.
 #
 # A file defines one struct <: SmallModel, LargeModel or VectorModel. Its fields are the model's
 # parameters (of the struct's type parameter) and sizes (Int); a keyword constructor gives their
-# defaults. All kinds say
+# defaults. All kinds define
 #
-#     variables(::Type{<:M})              names; ("x",) where a large model does not say
+#     variables(::Type{<:M})              names; default of large and vector models: ("x",)
 #     time_step(::Type{<:M})              the usual assimilation step, in the model's units of time
 #
-# A `SmallModel` works on tuples, one number a variable, up to some twenty:
+# A `SmallModel` works on tuples, one number per variable, with up to about twenty variables:
 #
 #     tendency(m, x)                      dx/dt
 #     tangent_linear(m, x, δ)             𝐌(x) δ, with 𝐌 the Jacobian of `tendency`
@@ -18,28 +18,28 @@
 # All but the first have a default: models/missing_derivatives.jl.
 #
 # A `LargeModel` works on vectors, component by component: `tendency(m, x, s)` is the component at the
-# place `s` of its stencil; `each_place(f, m)` calls `f(s)` for every place, `s.i` its index. The default
-# is a circle with two neighbours to either side (models/circle.jl). `x` may be a vector or no more of it
-# than the stencil reaches: functions read `x[s.i]` and its neighbours.
+# place `s` of its stencil; `each_place(f, m)` calls `f(s)` for every place, whose index is `s.i`. The
+# default is a circle with two neighbours on either side (models/circle.jl). `x` may be the vector or only
+# the part within reach of the stencil: functions read `x[s.i]` and its neighbours.
 #
-#     dimensions(m)                       a named tuple of sizes, slowest first; of each variable, or
-#                                         a named tuple with those of each variable
+#     dimensions(m)                       a named tuple of sizes, slowest first, common to all variables,
+#                                         or a named tuple with such a tuple for each variable
 #     tendency(m, x, s), tangent_linear(m, x, δ, s), adjoint(m, x, v, s)
 #     parameter_tangent(m, x, θ′, s), parameter_adjoint(m, x, v)
 #
 # A `VectorModel` works on whole arrays of the shape `array_shape(m)`, one window at a time:
 #
-#     workspace(T, m)                     optional: what the functions may overwrite
-#     tendency!(dx, m, x, work)           or step!(x1, m, x, work), one time step by a scheme of its own
+#     workspace(T, m)                     optional: memory that the functions may overwrite
+#     tendency!(dx, m, x, work)           or step!(x1, m, x, work), one time step by the model's own scheme
 #     tangent_linear!(dy, m, x, dx, work) of the tendency, or of the step
 #     adjoint!(xbar, m, x, ybar, work)
 #     parameter_tangent!(dy, m, x, dθ, work), parameter_adjoint!(m, x, ybar, work) -> a tuple; optional
 #
-# What any model may add: `land(m)`, a mask of the state's array that is true on land; `start(m, rng)`, a
+# Optional for any model: `land(m)`, a mask of the state's array that is true on land; `start(m, rng)`, a
 # state from which the attractor is reached in `spinup(m)` units of time.
 
-# Makes the closure it stands in part of the loop that calls it; left to itself the compiler calls
-# such a closure for every component, which costs more than what it computes.
+# Inlines the closure that contains it into the loop that calls it; by default the compiler calls such a
+# closure for every component, which costs more than the computation itself.
 macro inlined()
     return Expr(:meta, :inline)
 end
@@ -62,18 +62,18 @@ variables(::Type{<:VectorModel}) = ("x",)
 function time_step end
 time_step(m::Model) = time_step(typeof(m))
 
-"    dimensions(m) -> a named tuple of sizes, slowest first, or one of these for each variable"
+"    dimensions(m) -> a named tuple of sizes, slowest first, or such a tuple for each variable"
 dimensions(::Model) = NamedTuple()
 
-"    workspace(T, m) -> what the functions of a VectorModel may overwrite, of numbers of type T"
+"    workspace(T, m) -> memory that the functions of a VectorModel may overwrite, of numbers of type T"
 workspace(::Type, ::VectorModel) = nothing
 
-"    land(m) -> a mask of the state's array, true on land; nothing where there is none"
+"    land(m) -> a mask of the state's array, true on land; nothing without land"
 land(::Model) = nothing
 
-"    start(m, rng) -> a state from which the model finds its attractor"
+"    start(m, rng) -> a state from which the model reaches its attractor"
 function start end
-"    spinup(m) -> how long that takes, in the model's units of time"
+"    spinup(m) -> the time it takes to reach the attractor from `start`, in the model's units of time"
 function spinup end
 
 function tendency end
@@ -89,7 +89,7 @@ function parameter_adjoint! end
 function step! end
 function each_place end
 
-"What the file of a model finds imported."
+"Names that are imported where the file of a model is evaluated."
 const CONTRACT = (
     :SmallModel, :LargeModel, :VectorModel, :variables, :time_step, :dimensions, :workspace, :land, :start, :spinup,
     :tendency, :tangent_linear, :adjoint, :parameter_tangent, :parameter_adjoint, :tendency!, :tangent_linear!,
@@ -99,7 +99,7 @@ const CONTRACT = (
 
 @inline tuple_of(x, ::Val{D}) where {D} = ntuple(i -> (@inbounds x[i]), Val(D))
 
-# On vectors, whatever the kind (schemes/dormand_prince.jl and tests).
+# The functions on vectors, for every kind of model (schemes/dormand_prince.jl and tests).
 
 @inline function tendency!(dx, m::SmallModel, x)
     dx .= tendency(m, tuple_of(x, size_of(m)))
@@ -118,7 +118,7 @@ end
     map_places!(f, out, m, around, here)
 
 Set `out[s.i] = f(s, around, values)` at every place `s`, where `values` are those of the vectors
-`here` at `s.i`. The vectors `around` are read at the neighbours too; `out` is none of them.
+`here` at `s.i`. The vectors `around` are also read at the neighbours; `out` must not be one of them.
 """
 @inline function map_places!(f::F, out, m::LargeModel, around::Tuple, here::Tuple) where {F}
     each_place(m) do s
@@ -127,7 +127,7 @@ Set `out[s.i] = f(s, around, values)` at every place `s`, where `values` are tho
     end
     return out
 end
-# By recursion, as all that goes through vectors of several types: it is inlined, `map` is not.
+# Recursive, as are all functions of tuples of mixed types here, because recursion is inlined and `map` is not.
 @inline values_at(here::Tuple, i) = (@inbounds(here[1][i]), values_at(Base.tail(here), i)...)
 @inline values_at(::Tuple{}, i) = ()
 

@@ -1,32 +1,32 @@
-# Are the derivatives of a model right? Its tangent linear and adjoint against the Jacobian by dual numbers,
-# or by differences where a model's functions do not work on dual numbers, at some states.
+# Checks the derivatives of a model: compares its tangent linear and adjoint at several states with the
+# Jacobian by dual numbers, or by differences if the model's functions do not work on dual numbers.
 
-"The entry of the Jacobian, counted from 1, that differs most from what it should be."
+"The entry of the Jacobian, counted from 1, with the largest error."
 struct Entry
-    what::String                        # the function that gives it
+    what::String                        # the function that computes it
     row::Int
     column::Int
     expected::Float64
     found::Float64
-    error::Float64                      # their difference, and what rounding explains
-    tolerance::Float64
+    error::Float64                      # |found - expected|
+    tolerance::Float64                  # the largest error that rounding explains
 end
 is_right(e::Entry) = e.error <= e.tolerance
 
-"What was found: an entry for each derivative that the model's file gives."
+"Result of the check: an entry for each derivative that the model's file defines."
 struct Verdict
-    reference::String                   # what the derivatives were compared with
+    reference::String                   # the method that the derivatives were compared with
     worst::Vector{Entry}
 end
 is_right(v::Verdict) = all(is_right, v.worst)
 
-const DENSE = 400                       # components up to which every entry is looked at
-const EXACT, ROUGH = 1e-8, 1e-5         # allowed error, of the size of the entries in question: dual numbers, differences
+const DENSE = 400                       # components up to which every entry is compared
+const EXACT, ROUGH = 1e-8, 1e-5         # allowed error relative to the compared entries: dual numbers, differences
 
 """
-    verdict(m, with_parameters = false) -> a Verdict, or a sentence where the model has no finite values
+    verdict(m, with_parameters = false) -> a Verdict, or a sentence if the model returns values that are not finite
 
-Check `tangent_linear` and `adjoint` of the model, and those by its parameters where they are wanted.
+Check `tangent_linear` and `adjoint` of the model and, if requested, the derivatives by its parameters.
 """
 function verdict(m, with_parameters = false)
     rng = MersenneTwister(20)
@@ -39,7 +39,7 @@ function verdict(m, with_parameters = false)
     return something(refused, found)
 end
 
-"    given_names(m) -> how the tangent linear and the adjoint are called; nothing for one that is not given"
+"    given_names(m) -> the names of the tangent linear and the adjoint; nothing for one that is not defined"
 given_names(m::SmallModel) = (gives(tangent_linear, wrapper(typeof(m)), 1, 3) ? "tangent_linear" : nothing,
                               gives(adjoint, wrapper(typeof(m)), 1, 3) ? "adjoint" : nothing)
 given_names(::LargeModel) = ("tangent_linear", "adjoint")
@@ -80,7 +80,7 @@ ratio(e::Entry) = isnan(e.error) ? Inf : e.error / e.tolerance
 report(v::Verdict, m) = join(["reference\t$(v.reference)"; [join(("entry", e.what, e.row, e.column, e.expected, e.found,
     e.error, e.tolerance, component_name(m, e.row), component_name(m, e.column)), "\t") for e in v.worst]], "\n")
 
-"A state as the model meets it: near one from which it starts, or standard normal numbers."
+"A realistic state: one from the model's `start`, or standard normal numbers."
 function test_state(m, rng)
     D = length(m)
     inner = m isa AnyWithParameters ? m.m : m
@@ -125,7 +125,7 @@ function linear_maps(m::VectorModel)
             tangent = (x, δ) -> copy(rate!(tangent_linear!, ws, m, x, δ)), adjoint = (x, v) -> copy(rate!(adjoint!, ws, m, x, v)))
 end
 
-"    difference(f, x, δ) -> ∂f/∂x δ by central differences of two widths, of fourth order"
+"    difference(f, x, δ) -> ∂f/∂x δ by central differences with two widths, of fourth order"
 function difference(f, x, δ)
     size = maximum(abs, δ)
     size == 0 && return zero(x)
@@ -139,7 +139,7 @@ end
 unit(D, j) = [i == j ? 1.0 : 0.0 for i in 1:D]
 matrix_of(f, D) = reduce(hcat, [f(unit(D, j)) for j in 1:D])
 
-"    worst_entry(what, D, rng, tolerance, expected, given) -> of two linear maps the entry that differs most"
+"    worst_entry(what, D, rng, tolerance, expected, given) -> the entry in which two linear maps differ most"
 function worst_entry(what, D, rng, tolerance, expected, given)
     D <= DENSE && return compare(what, tolerance, matrix_of(expected, D), matrix_of(given, D))
     δ = randn(rng, D)
@@ -152,7 +152,7 @@ function worst_entry(what, D, rng, tolerance, expected, given)
     return at_entry(what, tolerance, i, j, expected(unit(D, j))[i], given(unit(D, j))[i])
 end
 
-# The tangent linear has been looked at; the adjoint is its exact transpose.
+# The tangent linear has been checked already; the adjoint has to be its exact transpose.
 function worst_of_adjoint(what, D, rng, tangent, adjoint)
     D <= DENSE && return compare(what, EXACT, matrix_of(tangent, D), permutedims(matrix_of(adjoint, D)))
     (δ, v) = (randn(rng, D), randn(rng, D))
@@ -168,7 +168,7 @@ end
 at_entry(what, tolerance, i, j, expected, found) =
     Entry(what, i, j, expected, found, abs(found - expected), tolerance * max(abs(expected), abs(found)))
 
-"    responsible(D, rng, error) -> a component of which `error` is large, found by halves"
+"    responsible(D, rng, error) -> a component for which `error` is large, found by bisection"
 function responsible(D, rng, error)
     (low, high) = (1, D)
     weights = randn(rng, D)

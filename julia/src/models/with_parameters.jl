@@ -1,17 +1,17 @@
 """
     WithParameters(m)
 
-The model `m` with its parameters θ as part of the state: (x, θ), dx/dt = f(x; θ), dθ/dt = 0. All that
-works on a model then works on state and parameters together; the values that `m` itself has for its
-parameters are not used. A model that can stand here has
+The model `m` with its parameters θ as part of the state: (x, θ), dx/dt = f(x; θ), dθ/dt = 0. Everything
+that works on a model then works on state and parameters together; the parameter values of `m` itself are
+not used. It requires of the model
 
     parameters(m)                       θ, a tuple (models/fields.jl)
-    with_parameters(m, θ)               the model with these
+    with_parameters(m, θ)               the model with the parameters θ
     parameter_tangent(m, x, θ′[, s])    ∂f/∂θ θ′
     parameter_adjoint(m, x, v)          (∂f/∂θ)ᵀ v
 
-and as a VectorModel `parameter_tangent!(dy, m, x, θ′, work)` and `parameter_adjoint!(m, x, v, work)`, of
-its tendency or of its step.
+and of a VectorModel `parameter_tangent!(dy, m, x, θ′, work)` and `parameter_adjoint!(m, x, v, work)`, for
+its tendency or its step.
 """
 struct SmallWithParameters{M<:SmallModel} <: SmallModel
     m::M
@@ -35,7 +35,7 @@ retype(::Type{T}, m::AnyWithParameters) where {T} = WithParameters(retype(T, m.m
 @inline size_of(m::SmallWithParameters) = plus_count(size_of(m.m), parameters(m.m))
 @inline plus_count(::Val{D}, ::NTuple{P,Any}) where {D,P} = Val(D + P)
 
-"    parted(m, z) -> the first components of z, which are the state's, and the parameters' at its end"
+"    parted(m, z) -> z split into state and parameters"
 @inline parted(m::SmallWithParameters, z::Tuple) = parted(size_of(m.m), parameters(m.m), z)
 @inline parted(::Val{D}, ::NTuple{P,Any}, z::Tuple) where {D,P} =
     ntuple(i -> z[i], Val(D)), ntuple(k -> z[D+k], Val(P))
@@ -61,7 +61,7 @@ end
 
 # --- vectors --------------------------------------------------------------------------------------
 
-"The place of a parameter, behind those of the state: `i` in the whole, `k` among the parameters."
+"The place of a parameter, after those of the state: index `i` in the whole, `k` among the parameters."
 struct ParameterPlace
     i::Int
     k::Int
@@ -89,7 +89,7 @@ end
 
 # --- whole arrays -----------------------------------------------------------------------------------
 
-# What a model prepares in its workspace may depend on its parameters (coefficients of a scheme): it is
+# The workspace of a model may depend on its parameters (such as the coefficients of a scheme), so it is
 # made again when they have changed.
 mutable struct WorkWithParameters{A}
     θ::Vector{Float64}
@@ -103,7 +103,7 @@ workspace(::Type{Float64}, m::VectorWithParameters) =
 array_shape(m::VectorWithParameters) = (length(m),)
 has_own_step(m::VectorWithParameters) = has_own_step(m.m)
 
-"    unpacked!(ws, m, z) -> the model with the parameters of z, its state and its workspace in ws"
+"    unpacked!(ws, m, z) -> the model with the parameters of z; ws then has its state and workspace"
 function unpacked!(ws, m::VectorWithParameters, z)
     D = length(m.m)
     copyto!(ws.x.flat, view(z, 1:D))

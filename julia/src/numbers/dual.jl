@@ -1,5 +1,6 @@
 # Dual numbers: a value with its derivatives in P directions (forward differentiation, exact up to
-# rounding). They give a model the derivatives that its file does not, and check those that it does.
+# rounding). They supply the derivatives that a model's file does not define, and check those that it
+# does.
 
 struct Dual{P,V<:Real} <: Real
     value::V
@@ -15,7 +16,7 @@ Base.promote_rule(::Type{Dual{P,V}}, ::Type{Dual{P,S}}) where {P,V<:Real,S<:Real
 Base.zero(::Type{Dual{P,V}}) where {P,V<:Real} = Dual{P,V}(zero(V))
 Base.one(::Type{Dual{P,V}}) where {P,V<:Real} = Dual{P,V}(one(V))
 
-"    chain_rule(value, slope, a) -> a function's dual number, of its slope at `a`"
+"    chain_rule(value, slope, a) -> the dual number of a function with this value and slope at `a`"
 @inline chain_rule(value, slope, a::Dual{P}) where {P} = Dual(value, ntuple(k -> slope * a.partials[k], Val(P)))
 @inline chain_rule(value, slope_a, a::Dual{P}, slope_b, b::Dual{P}) where {P} =
     Dual(value, ntuple(k -> muladd(slope_a, a.partials[k], slope_b * b.partials[k]), Val(P)))
@@ -29,7 +30,7 @@ Base.one(::Type{Dual{P,V}}) where {P,V<:Real} = Dual{P,V}(one(V))
     return chain_rule(ratio, one(V) / b.value, a, -ratio / b.value, b)
 end
 @inline Base.muladd(a::Dual{P,V}, b::Dual{P,V}, c::Dual{P,V}) where {P,V} = a * b + c
-# A factor that is no dual number, as a model's parameter, has no derivatives to carry along.
+# A factor that is not a dual number, such as a model's parameter, has no derivatives.
 for S in (:Constant, :Lanes, :Unfused)
     @eval @inline Base.:*(a::$S, b::Dual) = chain_rule(a * b.value, a, b)
     @eval @inline Base.:*(a::Dual, b::$S) = b * a
@@ -46,7 +47,7 @@ end
     return chain_rule(a.value^oftype(a.value, b), b * a.value^oftype(a.value, b - 1), a)
 end
 
-# The slope of each function, of its argument x and its value y.
+# The slope of each function, in terms of its argument x and its value y.
 for (f, slope) in (
     (:exp, :y), (:expm1, :(y + 1)), (:log, :(1 / x)), (:log1p, :(1 / (1 + x))), (:sqrt, :(1 / (2 * y))),
     (:cbrt, :(1 / (3 * y * y))), (:sin, :(cos(x))), (:cos, :(-sin(x))), (:tan, :(1 + y * y)),
@@ -65,6 +66,6 @@ end
 for f in (:<, :<=, :isless, :(==))
     @eval @inline Base.$f(a::Dual, b::Dual) = $f(a.value, b.value)
 end
-# (a + b ± |a - b|) / 2 has no branch, so that it also holds for lanes; at a = b the slope is the mean of both.
+# (a + b ± |a - b|) / 2 has no branch, so that it also works for lanes; at a = b the slope is the mean of both.
 @inline Base.max(a::Dual{P,V}, b::Dual{P,V}) where {P,V} = 0.5 * (a + b + abs(a - b))
 @inline Base.min(a::Dual{P,V}, b::Dual{P,V}) where {P,V} = 0.5 * (a + b - abs(a - b))

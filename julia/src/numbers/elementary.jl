@@ -1,9 +1,9 @@
-# Functions of the standard library that models may use on every number of this folder.
+# Functions of the standard library that models can use with every number type of this folder.
 
 const ELEMENTARY = (:exp, :expm1, :log, :log1p, :sqrt, :cbrt, :sin, :cos, :tan, :asin, :acos, :atan, :sinh, :cosh, :tanh)
 const Constant = Union{AbstractFloat,Integer,Rational,AbstractIrrational}
 
-# Base throws outside a function's domain. A window that has left it must become NaN, alone.
+# Base throws outside a function's domain; here only the window that has left it becomes NaN.
 @inline quietly(f::F, x) where {F} = f(x)
 @inline quietly(::typeof(log), x) = x < 0 ? oftype(x, NaN) : log(x)
 @inline quietly(::typeof(log1p), x) = x < -1 ? oftype(x, NaN) : log1p(x)
@@ -28,7 +28,7 @@ end
     return power
 end
 
-"    whole_power(a, Val(n)) -> aⁿ, the exponent known to the compiler"
+"    whole_power(a, Val(n)) -> aⁿ, for an exponent known at compile time"
 @inline whole_power(a, ::Val{n}) where {n} =
     n < 0 ? one(a) / whole_power(a, Val(-n)) : n == 0 ? one(a) : n == 1 ? a :
     iseven(n) ? squared(whole_power(a, Val(n ÷ 2))) : a * whole_power(a, Val(n - 1))

@@ -1,7 +1,7 @@
 # Lanes: several windows in one number.
 #
-# `Lanes{W,T}` holds the same quantity of W windows and does arithmetic on all of them in one
-# machine instruction. Written against LLVM because the automatic vectoriser gives up on loop
+# `Lanes{W,T}` holds the same quantity of W windows and performs arithmetic on all of them in one
+# machine instruction. It calls LLVM directly because the automatic vectoriser gives up on loop
 # bodies as long as a Runge-Kutta step with its adjoint.
 
 struct Lanes{W,T<:AbstractFloat} <: Real
@@ -9,8 +9,8 @@ struct Lanes{W,T<:AbstractFloat} <: Real
     @inline Lanes{W,T}(v::NTuple{W,VecElement{T}}) where {W,T<:AbstractFloat} = new{W,T}(v)
 end
 
-# 64 bytes: one register with AVX-512, two with AVX2, which runs Lorenz-63 about as fast so as with
-# one, and Lorenz-96 faster: the work between two vector instructions is shared by more windows.
+# 64 bytes: one register with AVX-512, two with AVX2. With AVX2 two registers are about as fast as one
+# for Lorenz-63, and faster for Lorenz-96, as more windows share the work between vector instructions.
 const WIDTHS = ((8, Float64), (16, Float32), (4, Float64), (8, Float32),     # and halves
                 (16, Float64), (32, Float32))                                # and twice as many
 
@@ -26,13 +26,13 @@ for (W, T) in WIDTHS
     fused = "llvm.fmuladd.$suffix"
     @eval @inline Base.muladd(a::Lanes{$W,$T}, b::Lanes{$W,$T}, c::Lanes{$W,$T}) =
         Lanes{$W,$T}(ccall($fused, llvmcall, $V, ($V, $V, $V), a.v, b.v, c.v))
-    # Kept where `a` is NaN, as by torch's ReLU: a window that diverged must not look right.
+    # Keeps `b` where `a` is NaN, as torch's ReLU does, so that divergence is not hidden.
     kept = """%p = fcmp ugt $llvm_type %0, zeroinitializer
               %r = select <$W x i1> %p, $llvm_type %1, $llvm_type zeroinitializer
               ret $llvm_type %r"""
     @eval @inline where_positive(a::Lanes{$W,$T}, b::Lanes{$W,$T}) =
         Lanes{$W,$T}(Base.llvmcall($kept, $V, Tuple{$V,$V}, a.v, b.v))
-    root = "llvm.sqrt.$suffix"      # NaN below zero, in that lane alone, and no exception
+    root = "llvm.sqrt.$suffix"      # below zero NaN in that lane only, without an exception
     @eval @inline Base.sqrt(a::Lanes{$W,$T}) = Lanes{$W,$T}(ccall($root, llvmcall, $V, ($V,), a.v))
 end
 
@@ -47,7 +47,7 @@ Base.promote_rule(::Type{Lanes{W,T}}, ::Type{<:Constant}) where {W,T<:AbstractFl
 @inline lane(x::Lanes, w) = x.v[w].value
 @inline lane(x::AbstractFloat, w) = x
 
-"How many windows a number holds, and of which type each of them is."
+"Number of windows that a number type holds, and the type of each of them."
 lanes(::Type{Lanes{W,T}}) where {W,T} = W
 lanes(::Type{<:AbstractFloat}) = 1
 scalar_type(::Type{Lanes{W,T}}) where {W,T} = T
@@ -57,7 +57,7 @@ lanes_for(::Type{Float32}) = Lanes{16,Float32}
 half_lanes(::Type{Lanes{W,T}}) where {W,T} = Lanes{W ÷ 2,T}
 double_lanes(::Type{Lanes{W,T}}) where {W,T} = Lanes{2W,T}
 
-# What models may use beside sums, products and quotients: a lane at a time, with no vector instruction.
+# Functions for models beyond sums, products and quotients: one lane at a time, without vector instructions.
 for f in ELEMENTARY
     @eval @inline Base.$f(a::Lanes{W,T}) where {W,T} = Lanes{W,T}(ntuple(w -> VecElement{T}(quietly($f, a.v[w].value)), Val(W)))
 end

@@ -1,6 +1,6 @@
-# Unfused: arithmetic that rounds alike on every machine.
+# Unfused: arithmetic that rounds identically on every machine.
 #
-# `muladd` rounds once where the processor has a fused instruction and twice where it has none.
+# `muladd` rounds once if the processor has a fused instruction, and twice if not.
 # In a chaotic system that last bit grows to a different trajectory. Simulations therefore run on
 # `Unfused` numbers, whose `muladd` is always a product, rounded, then a sum, rounded: the same
 # seed gives the same file on every processor, and on the torch engine.
@@ -23,7 +23,7 @@ end
 @inline Unfused{T}(a::Unfused{T}) where {T<:AbstractFloat} = a
 Base.promote_rule(::Type{Unfused{T}}, ::Type{<:Constant}) where {T<:AbstractFloat} = Unfused{T}
 
-# What the models of users may need; these functions need not round alike on every machine.
+# Functions for users' models; they may round differently on different machines.
 for f in ELEMENTARY
     @eval @inline Base.$f(a::Unfused{T}) where {T} = Unfused{T}(quietly($f, a.value))
 end

@@ -2,8 +2,8 @@
 # interpolant is that of Hairer, Nørsett & Wanner, Solving ODEs I, II.6).
 #
 # Each window has its own start and its own steps. All arithmetic is on `Unfused` numbers, and the
-# controller replaces err^(-1/5) by err^(-3/16), made of square roots, which IEEE 754 rounds
-# exactly; so do the torch engine's tensors, and both give the same bits.
+# controller replaces err^(-1/5) by err^(-3/16), computed from square roots, which IEEE 754 rounds
+# exactly. The torch engine does the same, and both give the same bits.
 
 const A₂ = (1 / 5,)
 const A₃ = (3 / 40, 9 / 40)
@@ -17,7 +17,7 @@ const P = (
     701980252875 / 199316789632, -1453857185 / 822651844, 69997945 / 29380423,
 )
 
-# a₁ k₁ + a₂ k₂ + ... for the component i, from left to right
+# a₁ k₁ + a₂ k₂ + ... of component i, summed from left to right
 @inline combination(a, k, i) = more(@inbounds(a[1] * k[1][i]), Base.tail(a), Base.tail(k), i)
 @inline more(s, a::Tuple, k::Tuple, i) = more(@inbounds(s + a[1] * k[1][i]), Base.tail(a), Base.tail(k), i)
 @inline more(s, ::Tuple{}, ::Tuple{}, i) = s
@@ -30,8 +30,8 @@ const STEPS_AT_MOST = 1000
 
 Integrate from each column of `start`, `(state, window)`, over `spinup` model time units and then
 over the `T` steps of length `dt` whose states fill `x`, `(state, time, window)`; `x[:, 1, w]` is
-the state after the spin-up. A window that diverges, or whose steps shrink to nothing or are too many,
-is filled with NaN.
+the state after the spin-up. A window is filled with NaN if it diverges, if its steps become too small,
+or if there are too many.
 """
 function simulate!(x, start, m, dt, spinup, rtol, atol)
     D, T, windows = size(x)
@@ -46,7 +46,7 @@ function simulate!(x, start, m, dt, spinup, rtol, atol)
 end
 
 simulated_as(::Model) = Real64
-simulated_as(::VectorModel) = Float64       # whose functions may call a library
+simulated_as(::VectorModel) = Float64       # because its functions may call a library
 @inline plain(x::Unfused) = x.value
 @inline plain(x::AbstractFloat) = x
 
@@ -54,7 +54,7 @@ function trajectory!(out, start::Vector{N}, m, dt, spinup, rtol, atol) where {N}
     has_own_step(m) && return repeat_step!(out, start, m, dt, spinup)
     a₂, a₃, a₄, a₅, a₆, a₇, e, p = map(c -> N.(c), (A₂, A₃, A₄, A₅, A₆, A₇, E, P))
     m = with_room(m)
-    # `start` and not `y`: a variable that a closure holds and that is assigned again gets boxed.
+    # `start` and not `y`, because a variable that a closure captures and that is reassigned gets boxed.
     y, k₁, k₂, k₃, k₄, k₅, k₆, k₇, z, y⁺ = ntuple(_ -> copy(start), Val(10))
     T = size(out, 2)
     saved = 0
@@ -101,7 +101,7 @@ end
     for i in 1:length(m)
         scale = @inbounds atol + rtol * max(abs(y[i]), abs(y⁺[i]))
         ratio = plain(abs(h * combination(e, k, i)) / scale)
-        worst = ifelse(ratio <= worst, worst, ratio)        # a NaN stays
+        worst = ifelse(ratio <= worst, worst, ratio)        # keeps a NaN
     end
     return worst
 end
@@ -125,7 +125,7 @@ end
 
 # --- whole arrays -----------------------------------------------------------------------------------
 
-"A VectorModel with room for its functions, which `tendency!` then takes on vectors."
+"A VectorModel with its workspace, so that `tendency!` works on vectors."
 struct WithRoom{M,W}
     m::M
     ws::W
@@ -135,7 +135,7 @@ with_room(m::VectorModel) = WithRoom(m, VectorStepWorkspace(m))
 Base.length(m::WithRoom) = length(m.m)
 tendency!(dx, r::WithRoom, x) = copyto!(dx, rate!(tendency!, r.ws, r.m, x, nothing))
 
-"A model with a scheme of its own: the step repeated, `spinup` rounded to whole steps."
+"Simulate a model with its own scheme by repeating its step; `spinup` is rounded to whole steps."
 function repeat_step!(out, start, m, dt, spinup)
     ws = VectorStepWorkspace(m)
     x = copy(start)

@@ -1,10 +1,10 @@
-# A model over several steps with the columns of its tangent linear: what multiple shooting,
-# Gauss-Newton and the propagation of covariances are made of.
+# A model over several steps with the columns of its tangent linear, as used by multiple shooting,
+# Gauss-Newton and the propagation of covariances.
 #
-# Small models carry the state and D columns as tuples, each number perhaps the lanes of several
-# windows. Large models carry one window, and its columns in lanes: component i of eight columns is
-# one number. In memory the columns are then the transposed Jacobian, `(column, component)`, padded
-# with zero columns to a multiple of eight, and BLAS may have it as it is.
+# For small models the state and its D columns are tuples, whose numbers may be lanes of several
+# windows. For large models there is one window, with its columns in lanes: component i of eight
+# columns is one number. In memory the columns are then the transposed Jacobian, `(column, component)`,
+# padded with zero columns to a multiple of eight, which BLAS can use directly.
 
 # --- tuples -------------------------------------------------------------------------------------
 
@@ -30,7 +30,7 @@ end
     return x
 end
 
-"    segment(scheme, m, x, columns, h, k) -> Φᵏ(x), its tangent linear at x applied to the columns"
+"    segment(scheme, m, x, columns, h, k) -> Φᵏ(x), and its tangent linear at x applied to the columns"
 @inline function segment(scheme, m::SmallModel, x::Tuple, columns::Tuple, h, k)
     for _ in 1:k
         x, columns = advance(scheme, m, x, columns, h)
@@ -50,7 +50,7 @@ end
 @inline Base.getindex(v::ColumnGroup, i::Int) = @inbounds v.a[v.g, i]
 @inline Base.setindex!(v::ColumnGroup, δ, i::Int) = @inbounds v.a[v.g, i] = δ
 
-"The stages of a step, beside them room for the tangent linear of one group of columns."
+"The stages of a step, and a workspace for the tangent linear of one group of columns."
 struct TangentStages
     x₂::Vector{Float64}
     x₃::Vector{Float64}
@@ -66,7 +66,7 @@ end
 State and tangent columns of one window of a large model.
 
 - `x`: `(state)`, the state
-- `transposed`: `(column, component)`, the transposed Jacobian, of `padded(m)` columns and rows
+- `transposed`: `(column, component)`, the transposed Jacobian, with `padded(m)` columns and rows
 """
 struct SegmentWorkspace{S,V}
     x::Vector{Float64}
@@ -75,7 +75,7 @@ struct SegmentWorkspace{S,V}
     next::Vector{ColumnLanes}
     row::Vector{Float64}                # (state)
     step::S
-    stages::V                           # of a large model
+    stages::V                           # `nothing` for a VectorModel
 end
 function SegmentWorkspace(m::ArrayModel)
     D, P = length(m), padded(m)
@@ -90,10 +90,10 @@ tangent_stages(m::LargeModel, step) =
     TangentStages(step.x₂, step.x₃, step.x₄, ntuple(_ -> zeros(ColumnLanes, length(m)), Val(3))...)
 tangent_stages(m::VectorModel, step) = nothing
 
-"    padded(m) -> the size of the state, up to a multiple of eight"
+"    padded(m) -> the size of the state, rounded up to a multiple of eight"
 padded(m::ArrayModel) = 8 * cld(length(m), 8)
 
-"    start!(ws, x) -> ws at the state x, with the columns of the identity"
+"    start!(ws, x) -> ws with the state x and the columns of the identity"
 function start!(ws::SegmentWorkspace, x)
     fill!(ws.transposed, 0.0)
     @inbounds for i in eachindex(ws.x)
@@ -103,7 +103,7 @@ function start!(ws::SegmentWorkspace, x)
     return ws
 end
 
-"    advance!(ws, scheme, m, h) -> ws with Φ(x) in place of x and 𝚽(x) columns in place of columns"
+"    advance!(ws, scheme, m, h) -> ws with x replaced by Φ(x) and the columns by 𝚽(x) columns"
 function advance!(ws::SegmentWorkspace, scheme, m::LargeModel, h)
     x̂ = step!(ws.step, scheme, m, ws.x, h)
     for g in axes(ws.columns, 1)
@@ -132,7 +132,7 @@ function advance!(ws::SegmentWorkspace, scheme, m::VectorModel, h)
     return ws
 end
 
-"    segment!(ws, scheme, m, h, k) -> ws after k steps"
+"    segment!(ws, scheme, m, h, k) -> ws advanced by k steps"
 function segment!(ws::SegmentWorkspace, scheme, m::ArrayModel, h, k)
     for _ in 1:k
         advance!(ws, scheme, m, h)

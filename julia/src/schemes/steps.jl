@@ -1,13 +1,13 @@
 # One step Φ of an ODE model over h, with its tangent linear and its adjoint: Euler (7), RK4 (8).
 #
-# Small models: tuples in, tuples out; what the compiler sees is straight-line code in registers.
-# Large models: `step!(ws, scheme, m, x, h)` leaves Φ(x) in `ws.x̂` and the states at which the
-# stages were evaluated in `ws`, where `step_tangent!` and `step_adjoint!` find all but the first, x.
+# Small models: functions of tuples, which compile to straight-line code in registers.
+# Large models: `step!(ws, scheme, m, x, h)` stores Φ(x) in `ws.x̂`, and in `ws` the states at which the
+# stages were evaluated except the first, x, for `step_tangent!` and `step_adjoint!`.
 #
 # RK4 is x + h/6 (k₁ + 2k₂ + 2k₃ + k₄), kᵢ = f(xᵢ), x₁ = x, x₂ = x + h/2 k₁, x₃ = x + h/2 k₂,
-# x₄ = x + h k₃. Its adjoint walks back: k̄₄ = h/6 v, x̄₄ = 𝐌(x₄)ᵀ k̄₄, k̄₃ = h/3 v + h x̄₄, and so on;
+# x₄ = x + h k₃. Its adjoint goes backwards: k̄₄ = h/6 v, x̄₄ = 𝐌(x₄)ᵀ k̄₄, k̄₃ = h/3 v + h x̄₄, and so on;
 # the result is v + x̄₁ + x̄₂ + x̄₃ + x̄₄. That is RK4 again, from v, with 𝐌(x₄)ᵀ, 𝐌(x₃)ᵀ, 𝐌(x₂)ᵀ, 𝐌(x₁)ᵀ
-# in place of f: its weights 1, 2, 2, 1 read the same from both ends.
+# in place of f, because its weights 1, 2, 2, 1 are symmetric.
 
 struct Euler end
 struct RungeKutta4 end
@@ -59,7 +59,7 @@ end
 
 # --- vectors ------------------------------------------------------------------------------------
 
-"Room for one step of a large model: the stages, Φ(x), and the stages of its linearisation."
+"Workspace for one step of a large model: the stages, Φ(x), and the stages of its linearisation."
 struct StepWorkspace{V}
     x₂::V
     x₃::V
@@ -72,10 +72,10 @@ end
 StepWorkspace{V}(D::Integer) where {V<:AbstractVector} =
     StepWorkspace{V}(ntuple(_ -> fill!(V(undef, D), zero(eltype(V))), Val(7))...)
 
-# The rates are functions (m, xₖ, z, s): `tangent_linear` and `adjoint` as they are.
+# The rates are functions (m, xₖ, z, s), the signature of `tangent_linear` and `adjoint`.
 @inline tendency_at(m, _, x, s) = tendency(m, x, s)
 
-# What is stored of a step x̂: itself, or how far another state is from it.
+# What is stored of a step x̂: the state itself, or its residual from another state.
 @inline itself(x̂, _) = x̂
 @inline residual(x̂, x⁺) = x⁺ - x̂
 
@@ -86,9 +86,9 @@ StepWorkspace{V}(D::Integer) where {V<:AbstractVector} =
     end
 end
 
-# A stage stores one vector: k₁, k₂, k₃ come back from z₂, z₃, z₄ in the end,
-# ẑ = z + [(z₂ - z) + 2(z₃ - z) + (z₄ - z)]/3 + h/6 k₄. What a stage stores may take the place of
-# an xₖ of an earlier one.
+# A stage stores one vector: k₁, k₂, k₃ are recovered from z₂, z₃, z₄ at the end,
+# ẑ = z + [(z₂ - z) + 2(z₃ - z) + (z₄ - z)]/3 + h/6 k₄. A stage may overwrite an xₖ of an earlier
+# stage.
 @inline function runge_kutta!(
     rate::F, out, (z₂, z₃, z₄), m, z, h, (x₁, x₂, x₃, x₄), store::G = itself, x⁺ = z,
 ) where {F,G}
@@ -116,7 +116,7 @@ end
 @inline step!(ws, ::RungeKutta4, m::LargeModel, x, h) =
     runge_kutta!(tendency_at, ws.x̂, (ws.x₂, ws.x₃, ws.x₄), m, x, h, (x, ws.x₂, ws.x₃, ws.x₄))
 
-"    residual!(r, ws, scheme, m, x, x⁺, h) -> r = x⁺ - Φ(x), and the stages in ws"
+"    residual!(r, ws, scheme, m, x, x⁺, h) -> r = x⁺ - Φ(x), with the stages stored in ws"
 @inline residual!(r, ws, ::Euler, m::LargeModel, x, x⁺, h) =
     euler!(tendency_at, r, m, x, h, x, residual, x⁺)
 @inline residual!(r, ws, ::RungeKutta4, m::LargeModel, x, x⁺, h) =
@@ -128,7 +128,7 @@ end
 @inline step_tangent!(δ̂, ws, ::RungeKutta4, m::LargeModel, x, δ, h) =
     runge_kutta!(tangent_linear, δ̂, (ws.v₂, ws.v₃, ws.v₄), m, δ, h, (x, ws.x₂, ws.x₃, ws.x₄))
 
-# In the room of the stages it has done with, which are lost: less to keep in the first-level cache.
+# The adjoint overwrites the stages that it no longer needs, to use less of the first-level cache.
 @inline step_adjoint!(ws, ::Euler, m::LargeModel, x, v, h) = euler!(adjoint, ws.x₂, m, v, h, x)
 @inline step_adjoint!(ws, ::RungeKutta4, m::LargeModel, x, v, h) =
     runge_kutta!(adjoint, ws.x₂, (ws.v₂, ws.x₄, ws.x₃), m, v, h, (ws.x₄, ws.x₃, ws.x₂, x))

@@ -1,10 +1,10 @@
 # Steps of a VectorModel, whose functions work on whole arrays of plain numbers, one window at a time.
 #
-# Around the model everything is a vector; its functions get arrays of their own, of the model's shape.
-# A model with a scheme of its own (`step!`) has one step, of the length `time_step(m)`; its tangent
-# linear and adjoint are those of that step. The schemes of schemes/steps.jl are for the others.
+# States are vectors outside the model; its functions receive arrays of the model's shape.
+# A model with its own scheme (`step!`) has one step, of the length `time_step(m)`, and its tangent
+# linear and adjoint are those of that step. All others use the schemes of schemes/steps.jl.
 
-"A vector, and the same memory in the shape of a model's array."
+"A vector, and a view of its memory in the shape of a model's array."
 struct Shaped{A}
     flat::Vector{Float64}
     array::A
@@ -14,9 +14,9 @@ function Shaped(shape::Tuple)
     return Shaped(flat, reshape(flat, shape))
 end
 
-"Room for one step of a VectorModel and for its linearisation. A stage is where a rate was evaluated."
+"Workspace for one step of a VectorModel and for its linearisation; x₂, x₃, x₄ are the stages of the step."
 struct VectorStepWorkspace{A,W}
-    work::W                             # the model's own
+    work::W                             # the model's own workspace
     x₂::Vector{Float64}
     x₃::Vector{Float64}
     x₄::Vector{Float64}
@@ -24,7 +24,7 @@ struct VectorStepWorkspace{A,W}
     v₂::Vector{Float64}
     v₃::Vector{Float64}
     v₄::Vector{Float64}
-    x::Shaped{A}                        # what a function of the model gets, and what it fills
+    x::Shaped{A}                        # arguments (x, δ) and result (out) of the model's functions
     δ::Shaped{A}
     out::Shaped{A}
 end
@@ -34,11 +34,11 @@ function VectorStepWorkspace(m::VectorModel)
     return VectorStepWorkspace(workspace(Float64, m), room..., ntuple(_ -> Shaped(array_shape(m)), Val(3))...)
 end
 
-"    step_workspace(N, m) -> room for a step of numbers of type N"
+"    step_workspace(N, m) -> a workspace for a step of numbers of type N"
 step_workspace(::Type{N}, m::LargeModel) where {N} = StepWorkspace{Vector{N}}(length(m))
 step_workspace(::Type{Float64}, m::VectorModel) = VectorStepWorkspace(m)
 
-"    has_own_step(m) -> whether the model has a `step!`: said by its file's registration"
+"    has_own_step(m) -> whether the model has a `step!`; defined when its file is registered"
 has_own_step(::Model) = false
 
 # --- the model's functions on vectors ---------------------------------------------------------------
@@ -65,7 +65,7 @@ function add_scaled!(out, z, h, k)
     return out
 end
 
-# The stages of z in `stages`; those of the model's own trajectory are `xs`, for the tendency z's own.
+# Stages z₂, z₃, z₄ of z; the rate is evaluated at the stages xₖ of the trajectory, a tendency at those of z.
 function vector_euler!(f::F, out, ws, m, z, h, x) where {F}
     return add_scaled!(out, z, h, rate!(f, ws, m, f === tendency! ? z : x, z))
 end
@@ -117,7 +117,7 @@ step_tangent!(δ̂, ws, ::RungeKutta4, m::VectorModel, x, δ, h) =
     has_own_step(m) ? own_derivative!(tangent_linear!, δ̂, ws, m, x, δ, h) :
     vector_runge_kutta!(tangent_linear!, δ̂, ws, m, (ws.v₂, ws.v₃, ws.v₄), δ, h, (x, ws.x₂, ws.x₃, ws.x₄))
 
-# The stages stay as they are, other than those of a large model.
+# Unlike that of a large model, this adjoint keeps the stages.
 step_adjoint!(ws, ::Euler, m::VectorModel, x, v, h) =
     has_own_step(m) ? own_derivative!(adjoint!, ws.v₄, ws, m, x, v, h) : vector_euler!(adjoint!, ws.v₄, ws, m, v, h, x)
 step_adjoint!(ws, ::RungeKutta4, m::VectorModel, x, v, h) =

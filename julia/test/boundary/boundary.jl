@@ -79,7 +79,7 @@ end
         ((handle, [NaN; p[2:end]], D, 8, 4), "expected a finite number"),
         ((handle, p, D + 1, 8, 4), "a state of $type has $D components, found $(D + 1)"),
         ((handle, p, -1, 8, 4), "components, found -1"),
-        ((handle, p, D, 2, 4), "numbers of 2 bytes"),
+        ((handle, p, D, 2, 4), "numbers have 2 bytes, expected 4 or 8"),
         ((handle, p, D, 8, 3), "unknown scheme number 3"),
     )
         code, text, terms, _ = cost_at_address(changed..., m, x, y, mask)

@@ -1,4 +1,4 @@
-"""Numbers and pointers that the entry points of Julia take for schemes, points and arrays."""
+"""C arguments of Julia's entry points: numbers of schemes, points, and pointers to arrays."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SCHEME_NUMBER = {"euler": 1, "rk4": 4}
 
 
 def scheme_number(scheme: str) -> int:
-    """Return the number that the boundary has for a scheme."""
+    """Return the number of a scheme at the boundary."""
     if scheme not in _SCHEME_NUMBER:
         raise InputError(
             f"the Julia engine has no scheme {scheme!r}; choose one of {', '.join(_SCHEME_NUMBER)}"
@@ -40,10 +40,10 @@ def point_arguments(points: Data | None, x: Array) -> tuple[Any, ...]:
 
 
 def pointer(array: Array) -> ctypes.c_void_p:
-    """Return the array's address in a pointer that keeps the array alive as long as itself."""
+    """Return a pointer to the array's memory that keeps the array alive."""
     return array.ctypes.data_as(ctypes.c_void_p)
 
 
 def pointer_or_null(array: Array | None) -> ctypes.c_void_p | None:
-    """Return the array's address, or a null pointer where there is no array."""
+    """Return a pointer to the array's memory, or None (a null pointer) without an array."""
     return None if array is None else pointer(array)

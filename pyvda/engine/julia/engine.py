@@ -1,11 +1,11 @@
 """The Julia engine: the entry points of `julia/src/boundary/boundary.jl`, called through ctypes.
 
-1. Only numbers and pointers to numpy's own memory cross; shapes, dtypes and finiteness are
-   checked here, before.
-2. Julia lives on one thread of its own, which starts it and runs every call: any Python thread may
-   ask, the main thread stays free for Ctrl-C. (Calling from a second thread while the starting one
+1. Only numbers and pointers to numpy's own memory cross; shapes, dtypes and finiteness are checked
+   on this side before every call.
+2. Julia has one thread of its own, which starts it and runs every call: any Python thread may call,
+   and the main thread stays free for Ctrl-C. (Calling from a second thread while the starting one
    waits in Python deadlocks at the next garbage collection.)
-3. Which of the two ways of starting gave the entry points makes no difference from here on.
+3. The engine is the same for both ways of starting Julia.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _MESSAGE_BYTES = 2048
 
 
 class StartedJulia(NamedTuple):
-    """What a way of starting Julia returns, from the thread that started it."""
+    """Version, number of threads, and entry points of a Julia that has been started."""
 
     version: str
     threads: int
@@ -85,14 +85,14 @@ class JuliaEngine:
         Raises
         ------
         InputError
-            When Julia refuses the arguments.
+            When Julia rejects the arguments.
         EngineError
-            When Julia code raised an exception, and in a forked child.
+            When Julia code raised an exception, or in a forked child process.
         """
         if os.getpid() != self._process:
             raise EngineError(
                 f"Julia was started in process {self._process}, of which this process is a fork, "
-                'and works only there; start processes by "spawn" '
+                'and works only in the former; start processes by "spawn" '
                 '(multiprocessing.get_context("spawn"))'
             )
         message = ctypes.create_string_buffer(_MESSAGE_BYTES)
@@ -104,49 +104,49 @@ class JuliaEngine:
 
         status = self._thread.submit(run).result()
         if status != 0:
-            said = message.value.decode("utf-8", "replace")
-            raise InputError(said) if status == _REFUSED else EngineError(f"Julia: {said}")
+            text = message.value.decode("utf-8", "replace")
+            raise InputError(text) if status == _REFUSED else EngineError(f"Julia: {text}")
 
     def handle(self, model: Model) -> int:
-        """Return Julia's handle of the model, whose derivatives were checked once.
+        """Return Julia's handle of the model, after its derivatives have been checked once.
 
         Raises
         ------
         InputError
-            When the model has no Julia form, its file is not one of a model, or its tangent linear
-            or adjoint is wrong.
+            When the model has no Julia form, its file does not define a model, or its tangent
+            linear or adjoint is wrong.
         """
         return self._registry.handle(model)
 
     def model_arguments(self, model: Model, size: int | None = None) -> tuple[Any, ...]:
-        """Return the C arguments that stand for a model, with `size` components of the control."""
+        """Return the C arguments for a model, with `size` components of the control."""
         values = self._registry.values(model)
         size = model.state_size if size is None else size
         return (self._registry.handle(model), pointer(values), len(values), size)
 
     def describe(self, source: JuliaSource, values: Array | None = None) -> Description:
-        """Return what a file says of its model, with these values of all fields or its defaults."""
+        """Return the description of a file's model, with these values of its fields or defaults."""
         return self._registry.describe(source, values)
 
     def verdict(self, model: Model, *, parameters: bool = False) -> Verdict:
-        """Return what a comparison of the model's derivatives found.
+        """Return the verdict on the model's derivatives.
 
         Parameters
         ----------
         parameters : bool
-            Whether to look at the derivatives by its parameters, too.
+            Whether to check the derivatives by its parameters, too.
         """
         return self._registry.verdict(model, parameters)
 
     def land(self, source: JuliaSource, values: Array, size: int) -> Array:
-        """Return the mask (size,) of a model's file, true on land."""
+        """Return the land mask (size,) of a model's file, true on land."""
         return self._registry.land(source, values, size)
 
     def starts(self, model: Model, count: int, seed: int) -> Array:
         """Return states (count, D) from the `start` of the model's file."""
         return self._registry.starts(model, count, seed)
 
-    # The methods' verbs, a file each.
+    # The verbs of the methods, one file each.
     weak_constraint = weak_constraint.weak_constraint
     trajectories = strong_constraint.trajectories
     strong_constraint = strong_constraint.strong_constraint

@@ -1,9 +1,9 @@
 """Learned priors and solvers in Julia: `julia/src/learned/residual_gradient.jl`, `convolutions.jl`.
 
 Arrays are numpy, C-ordered `(window, time, channel)`, or `(window, time, channel, point)` for a
-prior with a second axis, float32 or float64 and all of one type. They may hold what is not finite:
-a window that diverged stays so, alone. pyvda.priors and pyvda.solvers make torch operations of
-these calls.
+prior with a second axis, all float32 or all float64. They may contain values that are not finite: a
+window that diverged does not affect the others. pyvda.priors and pyvda.solvers wrap these calls as
+torch operations.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
 
 
 class GENNScales(NamedTuple):
-    """A GENN prior over time, or time and a second axis, multiplied out.
+    """A GENN prior over time, or over time and a second axis, with its linear maps multiplied out.
 
     Attributes
     ----------
     taps : pair of odd int
-        Steps or cells, and points of the second axis, that a kernel sees, with its centre, whose
-        weights are not looked at; the second is 1 where time is the only axis.
+        Size of a kernel along time (in steps or cells) and along the second axis, including its
+        centre, whose weights are ignored; the second is 1 if time is the only axis.
     periodic : bool
-        Whether the second axis is a circle, which a kernel then reaches around once at most.
+        Whether the second axis is a circle, around which a kernel then reaches at most once.
     factors : sequence of int
-        Steps of a cell of each scale.
+        Steps per cell of each scale.
     quadratic : sequence of bool
         Whether a scale's head is quadratic (`pyvda.priors.heads`).
-    weights : sequence of arrays, three a scale
-        W (features, C·Πtaps), then M (2·latent + C·factor, features) and O (C·factor, latent); of a
-        quadratic head S (C·factor·features, features) and l (C·factor, features).
+    weights : sequence of arrays, three per scale
+        W (features, C·Πtaps), then M (2·latent + C·factor, features) and O (C·factor, latent) or,
+        for a quadratic head, S (C·factor·features, features) and l (C·factor, features).
     """
 
     taps: tuple[int, int]
@@ -58,7 +58,7 @@ class GENNScales(NamedTuple):
         ]
 
     def check(self, x: Array) -> GENNScales:
-        """Return them as the engine takes them, for windows x."""
+        """Return the scales with checked, contiguous weights, for windows x."""
         channels, points = x.shape[2], x.shape[3] if x.ndim == 4 else 1
         steps, across = self.taps
         if steps % 2 == 0 or across % 2 == 0 or (self.periodic and across // 2 > points):
@@ -120,8 +120,8 @@ def convolutions(
     """Return windows (W, T[, P], outputs) from x (W, T[, P], inputs) by a chain of convolutions.
 
     `weights` are (outputs, inputs, taps) or, with a second axis, (outputs, inputs, taps, taps),
-    numbers of taps odd; `relus` says which of them a ReLU follows; `periodic`, whether the second
-    axis is a circle, which a kernel then reaches around once at most.
+    with odd numbers of taps; `relus` tells which of them are followed by a ReLU; `periodic`,
+    whether the second axis is a circle, around which a kernel then reaches at most once.
     """
     x = _windows("x", x, 4)
     weights = _checked_chain(weights, x, periodic)
@@ -214,7 +214,7 @@ def _numbers(rows: Sequence[tuple[int, ...]]) -> ctypes.c_void_p:
 
 
 def _addresses(arrays: Sequence[Array]) -> Any:
-    """Return a C list of the arrays' addresses, which keeps the arrays alive as long as itself."""
+    """Return a C array of the arrays' addresses that keeps the arrays alive."""
     found = (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
     found.arrays = arrays  # type: ignore[attr-defined]
     return found

@@ -1,4 +1,4 @@
-"""J of the methods and its gradient at given controls, in Julia: `julia/src/cost/objectives.jl`."""
+"""Objectives of the methods with gradients, in Julia: `julia/src/cost/objectives.jl`."""
 
 from __future__ import annotations
 

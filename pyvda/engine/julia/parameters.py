@@ -1,7 +1,7 @@
 """One step of a model with its parameters as part of the state, in the Julia engine.
 
-The extended state (x, θ) has the model's D components and behind them its P parameters, which a
-step leaves as they are: `julia/src/models/with_parameters.jl`.
+The extended state (x, θ) has the model's D components followed by its P parameters, which a step
+does not change: `julia/src/models/with_parameters.jl`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The library's part of the Julia engine: `julia/src/methods/posterior_mean.jl`."""
+"""Posterior means and starts from a library: `posterior_mean.jl`, `best_starts.jl`."""
 
 from __future__ import annotations
 

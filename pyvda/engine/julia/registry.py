@@ -1,7 +1,7 @@
-"""Models in Julia: registered once for each process, and then known by a handle.
+"""Models in Julia: registered once per process, and then identified by a handle.
 
-The handle stands for the struct; the values of its fields travel with every call. Where Julia
-evaluates a user's file and how it finds the struct: `julia/src/boundary/registry.jl`.
+The handle identifies the struct; the values of its fields are passed with every call. For how Julia
+evaluates a user's file and finds the struct, see `julia/src/boundary/registry.jl`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _TEXT_BYTES = 1 << 20
 
 @dataclass
 class Description:
-    """What Julia says of a model.
+    """Julia's description of a model.
 
     Attributes
     ----------
@@ -34,11 +34,11 @@ class Description:
     time_step : float
     spinup : float or None
     fields : dict of float or int
-        The values of all fields of the struct in order; a size is an int, an unknown value NaN.
+        The values of all fields of the struct in order; sizes are int, unknown values NaN.
     variables : dict of dict of int
-        Of each variable its dimensions with their lengths, slowest first.
+        Dimensions of each variable with their lengths, slowest first.
     gives : set of str
-        Of "start", "land" and "parameters" (derivatives by them) those that the model has.
+        The optional parts that the model has: "start", "land", "parameters" (derivatives by them).
     """
 
     type_name: str = ""
@@ -52,7 +52,7 @@ class Description:
 
 
 class Registry:
-    """The models of one running Julia, through the entry points that `call` calls."""
+    """The models registered in one running Julia; `call` calls its entry points."""
 
     def __init__(self, call: Callable[..., None]) -> None:
         self._call = call
@@ -60,7 +60,7 @@ class Registry:
         self._checked: set[tuple[Any, ...]] = set()
 
     def handle(self, model: Model) -> int:
-        """Return the handle; check the derivatives of a user's model when it is first asked for."""
+        """Return the handle; check the derivatives of a user's model at its first use."""
         source = _source(model)
         found = self.register(source)
         key = (source, tuple(self.values(model)), model.state_size)
@@ -70,7 +70,7 @@ class Registry:
         return found
 
     def register(self, source: JuliaSource) -> int:
-        """Return the handle without a check of the derivatives."""
+        """Return the handle without checking the derivatives."""
         if source not in self._handles:
             texts = [text.encode() for text in (source.text, source.path, source.type_name)]
             handle = np.zeros(1, np.int64)
@@ -87,7 +87,7 @@ class Registry:
         return np.array([value for _, value in model.fields], dtype=float)
 
     def describe(self, source: JuliaSource, values: Array | None) -> Description:
-        """Return what Julia says of the model with these values of its fields, or its defaults."""
+        """Return Julia's description of the model with these values of its fields or defaults."""
         handle = self.register(source)
         text = ctypes.create_string_buffer(_TEXT_BYTES)
         count = 0 if values is None else len(values)
@@ -101,7 +101,7 @@ class Registry:
         return _read(text.value.decode())
 
     def verdict(self, model: Model, parameters: bool) -> Verdict:
-        """Return what a comparison of the model's derivatives found."""
+        """Return the verdict on the model's derivatives."""
         source = _source(model)
         handle, values = self.register(source), self.values(model)
         text = ctypes.create_string_buffer(_TEXT_BYTES)
@@ -126,7 +126,7 @@ class Registry:
         return states
 
     def land(self, source: JuliaSource, values: Array, size: int) -> Array:
-        """Return the mask (D,) of the model's file, true on land."""
+        """Return the land mask (D,) of the model's file, true on land."""
         found = np.zeros(size, np.uint8)
         handle = self.register(source)
         self._call("mask", handle, pointer(values), len(values), size, pointer(found))

@@ -1,6 +1,6 @@
 """ctypes prototypes of Julia's entry points, read from `julia/src/boundary/signatures.txt`.
 
-Julia makes its C functions from the same file, so that the two sides cannot differ.
+Julia generates its C functions from the same file, so that the two sides cannot differ.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ END = "bytes message, int capacity"
 
 
 def table() -> Path:
-    """Return the file with the signatures."""
+    """Return the path of the file with the signatures."""
     return julia_source().parent / "boundary" / "signatures.txt"
 
 

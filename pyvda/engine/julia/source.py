@@ -1,4 +1,4 @@
-"""Where the Julia half of pyvda lies."""
+"""Location of the Julia source of pyvda."""
 
 from __future__ import annotations
 

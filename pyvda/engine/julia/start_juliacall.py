@@ -1,4 +1,4 @@
-"""Start Julia through juliacall: the normal way on a networked machine, with Julia >= 1.10."""
+"""Start Julia through juliacall, the usual way on a machine with network access (Julia >= 1.10)."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def ready_without_download() -> str | None:
     try:
         from juliapkg.deps import can_skip_resolve
 
-        # juliapkg looks at the network even when nothing is to be done unless it is told not to.
+        # Without this option juliapkg accesses the network even if nothing has to be installed.
         with _environment(PYTHON_JULIAPKG_OFFLINE="yes"):
             resolved = bool(can_skip_resolve())
-    except Exception as error:  # juliapkg's internals: whatever they raise means "not ready"
+    except Exception as error:  # any exception from juliapkg's internals means "not ready"
         return f"juliapkg is not usable ({error})"
     return None if resolved else "its Julia is not installed yet (`python -m juliapkg resolve`)"
 

@@ -1,8 +1,8 @@
 """Start Julia from its shared library: no Julia package, no registry, no network.
 
-For offline machines: HPC nodes, CI, a distribution's own Julia (>= 1.5). Everything is asked of
-the `julia` command itself, since distributions put the library and the system image where
-they like.
+For offline machines: HPC nodes, CI, a distribution's own Julia (>= 1.5). The `julia` command itself
+is queried for its paths, since distributions place the library and the system image in different
+folders.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _ANSWER_SECONDS = 120  # a Julia on a network file system may take half a minute
 
 
 def declined() -> bool:
-    """Tell whether the user wants no Julia: PYVDA_JULIA=none."""
+    """Tell whether the user declines Julia by PYVDA_JULIA=none."""
     return os.environ.get("PYVDA_JULIA", "").lower() == "none"
 
 
@@ -48,8 +48,8 @@ def julia_command() -> str | None:
 def loading() -> str:
     """Return the Julia code that loads VDA into Main.
 
-    As a package from version 1.9 on, since Julia then keeps its machine code from process to
-    process (`julia/src/precompile.jl`); from its source before, and where nothing can be kept.
+    From version 1.9 on VDA is loaded as a package, whose machine code Julia then caches between
+    processes (`julia/src/precompile.jl`); before, or where it cannot be cached, from its source.
     """
     source = julia_source()
     include = f"include({quoted(source)})"
@@ -84,8 +84,8 @@ def start() -> StartedJulia:
         reason = (asked.stderr.strip().splitlines() or [f"exit code {asked.returncode}"])[-1]
         raise EngineError(f"{command} does not run: {reason}")
     library, bindir, image = answers[:3]
-    # Debian's libjulia brings a libunwind whose _Unwind_Resume must not come before the compiler's:
-    # a C++ exception in any library loaded later (matplotlib's, say) would abort the process.
+    # Debian's libjulia loads a libunwind whose _Unwind_Resume must not precede the compiler's: a
+    # C++ exception in any library loaded later (such as matplotlib's) would abort the process.
     with contextlib.suppress(OSError):
         ctypes.CDLL("libgcc_s.so.1", mode=ctypes.RTLD_GLOBAL)
     # RTLD_GLOBAL: the system image looks its symbols up in the process.
@@ -112,7 +112,7 @@ def start() -> StartedJulia:
     evaluate(loading())
     # Debian 11's Julia on Debian 12 ends the process at an exception: boundary/exceptions.jl.
     if asked.returncode != 0 and evaluate("VDA.forget_compiled_code!()") != "true":
-        log.warning("exceptions of this Julia end the process (libunwind does not fit)")
+        log.warning("exceptions of this Julia end the process (incompatible libunwind)")
     return StartedJulia(
         version=evaluate("VERSION"),
         threads=int(evaluate("Threads.nthreads()")),

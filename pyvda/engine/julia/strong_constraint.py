@@ -45,11 +45,11 @@ def strong_constraint(
     precision = checked("precision", precision, shape, np.dtype(float))
     _, count, control_size = starts.shape
     estimated = estimated_parameters(model, control_size)
-    if estimated:  # no datum is of a parameter
-        none = ((0, 0), (0, 0), (0, estimated))
-        observation, precision = np.pad(observation, none), np.pad(precision, none)
+    if estimated:  # parameters are not observed
+        width = ((0, 0), (0, 0), (0, estimated))
+        observation, precision = np.pad(observation, width), np.pad(precision, width)
         if isinstance(points, Points):
-            points = replace(points, operator=np.pad(np.asarray(points.operator), none))
+            points = replace(points, operator=np.pad(np.asarray(points.operator), width))
     size = control_size
     starts = checked("starts", starts, (windows, count, size), np.dtype(float))
     background = checked("background", background, (size,), np.dtype(float))

@@ -6,7 +6,7 @@ Linear advection around a circle by central differences on a grid of spacing 1,
     dxᵢ/dt = -speed (xᵢ₊₁ - xᵢ₋₁) / 2.
 
 The tendency is antisymmetric, so that Σ x² is constant, and the analysis of a Gaussian problem is known
-(Kalman). The wave number k turns by speed sin(2πk/N) radians a unit of time.
+exactly (Kalman). Wave number k rotates by speed sin(2πk/N) radians per unit of time.
 """
 struct Advection{T} <: LargeModel
     speed::T

@@ -6,8 +6,8 @@ Phys. 55, 356; Sivashinsky, G. I. (1977), Acta Astronautica 4, 1177.
 
 Pseudo-spectral in space and ETDRK4 in time, with the step 0.25 and the contour of 32 points of Kassam,
 A.-K. & Trefethen, L. N. (2005): Fourth-order time-stepping for stiff PDEs. SIAM J. Sci. Comput. 26,
-1214-1233. All multipliers are functions of the wave number alone, so that each is a circulant matrix: at
-some hundred points a product with it takes a few microseconds, and Julia's standard library has no FFT.
+1214-1233. All multipliers are functions of the wave number alone, hence circulant matrices: with about a
+hundred points a product with one takes a few microseconds, and Julia's standard library has no FFT.
 """
 struct KuramotoSivashinsky{T} <: VectorModel
     length::T
@@ -54,13 +54,13 @@ function workspace(::Type{T}, m::KuramotoSivashinsky) where {T}
     return ETDRK4((circulant(N, c, cospi) for c in multipliers)..., circulant(N, -slopes, sinpi), (zeros(N) for _ in 1:9)...)
 end
 
-"    circulant(N, c, wave) -> the matrix that multiplies the wave number k by c[k+1], with cospi; by i c[k+1], with -sinpi"
+"    circulant(N, c, wave) -> the matrix that multiplies wave number k by c[k+1] (with cospi) or i c[k+1] (with -sinpi)"
 function circulant(N, c, wave)
     column = [sum((k == 0 || 2k == N ? 1 : 2) * c[k+1] * wave(2 * mod(k * j, N) / N) for k in 0:N÷2) / N for j in 0:N-1]
     return [column[mod(i - j, N)+1] for i in 1:N, j in 1:N]
 end
 
-"    add_product!(y, α, A, x) -> y + α A x in place of y"
+"    add_product!(y, α, A, x) -> y + α A x, stored in y"
 function add_product!(y, α, A, x)
     @inbounds for j in eachindex(x)
         αx = α * x[j]
@@ -75,7 +75,7 @@ product!(y, A, x) = add_product!(fill!(y, 0.0), 1.0, A, x)
 nonlinear!(g, w, u) = (w.square .= u .* u; product!(g, w.G, w.square))
 nonlinear_tangent!(g, w, u, du) = (w.square .= 2 .* u .* du; product!(g, w.G, w.square))
 
-"The states a, b, s of a step from u, and the nonlinear terms there."
+"The states a, b, s of a step from u, and their nonlinear terms."
 function stages!(w::ETDRK4, u)
     nonlinear!(w.gᵤ, w, u)
     add_product!(product!(w.a, w.E₂, u), 1.0, w.Q, w.gᵤ)
@@ -99,7 +99,7 @@ step!(u1, m::KuramotoSivashinsky, u, w::ETDRK4) = finish!(u1, stages!(w, u), u)
 
 function tangent_linear!(dy, m::KuramotoSivashinsky, u, du, w::ETDRK4)
     stages!(w, u)
-    d = dy                      # where the derivatives of a, b and s stand in turn
+    d = dy                      # holds the derivatives of a, b and s in turn
     nonlinear_tangent!(w.gᵤ, w, u, du)
     add_product!(product!(d, w.E₂, du), 1.0, w.Q, w.gᵤ)
     nonlinear_tangent!(w.gₐ, w, w.a, d)

@@ -20,7 +20,7 @@ dimensions(m::Lorenz96) = (site = m.D,)
 @inline tangent_linear(m::Lorenz96, x, δ, s) =
     @inbounds muladd(x[s.r] - x[s.ll], δ[s.l], muladd(x[s.l], δ[s.r] - δ[s.ll], -δ[s.i]))
 
-# Row i of 𝐌ᵀ collects the three equations in which xᵢ stands as x_{i+1}, x_{i-2}, x_{i-1}.
+# Row i of 𝐌ᵀ collects the three equations in which xᵢ appears as x_{i+1}, x_{i-2}, x_{i-1}.
 "    adjoint(m, x, v, s) -> component s.i of 𝐌(x)ᵀ v"
 @inline adjoint(m::Lorenz96, x, v, s) =
     @inbounds muladd(x[s.rr] - x[s.l], v[s.r], muladd(x[s.ll], v[s.l], -muladd(x[s.r], v[s.rr], v[s.i])))

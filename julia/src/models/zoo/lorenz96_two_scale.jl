@@ -7,7 +7,7 @@ partly solved. Proc. Seminar on Predictability, ECMWF, vol. 1, 1-18, eqs. (2) an
     dXₖ/dt = Xₖ₋₁ (Xₖ₊₁ - Xₖ₋₂) - Xₖ + F - (hc/b) Σⱼ Yₖⱼ
     dYₖⱼ/dt = cb Yₖⱼ₊₁ (Yₖⱼ₋₁ - Yₖⱼ₊₂) - c Yₖⱼ + (hc/b) Xₖ
 
-The Y stand on one circle of K J places: after Y of (k, J) comes that of (k + 1, 1).
+The Y form one circle of K J places: Y of (k, J) is followed by that of (k + 1, 1).
 """
 struct Lorenz96TwoScale{T} <: LargeModel
     F::T
@@ -22,7 +22,7 @@ variables(::Type{<:Lorenz96TwoScale}) = ("X", "Y")
 dimensions(m::Lorenz96TwoScale) = (X = (k = m.K,), Y = (k = m.K, j = m.J))
 time_step(::Type{<:Lorenz96TwoScale}) = 0.005
 
-"A slow variable: its neighbours, and behind which place its J fast variables begin."
+"A slow variable: its neighbours, and the place before its J fast variables."
 struct SlowPlace
     ll::Int
     l::Int
@@ -71,7 +71,7 @@ end
 @inline tangent_linear(m::Lorenz96TwoScale, x, δ, s::FastPlace) =
     @inbounds m.c * m.b * (δ[s.r] * (x[s.l] - x[s.rr]) + x[s.r] * (δ[s.l] - δ[s.rr])) - m.c * δ[s.i] + coupling(m) * δ[s.slow]
 
-# Row i collects the three equations in which the component stands as the factor and in the difference.
+# Row i collects the three equations in which the component appears, as the factor or in the difference.
 @inline adjoint(m::Lorenz96TwoScale, x, v, s::SlowPlace) =
     @inbounds (x[s.rr] - x[s.l]) * v[s.r] + x[s.ll] * v[s.l] - x[s.r] * v[s.rr] - v[s.i] + coupling(m) * sum_of_fast(m, v, s)
 @inline adjoint(m::Lorenz96TwoScale, x, v, s::FastPlace) =
