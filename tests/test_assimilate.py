@@ -191,7 +191,7 @@ def test_errors_of_single_data_are_weights(observed) -> None:
         ({"engine": "fortran"}, "unknown engine 'fortran'"),
     ],
 )
-def test_what_cannot_be_used_is_refused_in_one_sentence(observed, arguments, message) -> None:
+def test_unusable_input_is_refused_in_one_sentence(observed, arguments, message) -> None:
     with pytest.raises(InputError, match=message) as error:
         pyvda.assimilate(observed, **{"model": "lorenz63", **arguments})
     assert "\n" not in str(error.value)

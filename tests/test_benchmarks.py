@@ -37,7 +37,7 @@ def test_losses_and_gradients_are_compared_with_the_published_way(monkeypatch):
         learned.refuse_differences("small", found)
 
 
-def test_what_is_not_a_number_is_a_difference():
+def test_nan_is_a_difference():
     value = learned.difference({"published": 1.0, "torch": float("nan")})
     with pytest.raises(SystemExit, match="the same loss, they differ by nan"):
         learned.refuse_differences("small", {"loss_difference": value})

@@ -206,7 +206,7 @@ def test_a_compiled_gradient_is_the_same():
     torch.testing.assert_close(also_second, second, rtol=1e-11, atol=1e-13)
 
 
-def test_without_a_compiler_the_gradient_is_computed_all_the_same(monkeypatch):
+def test_without_a_compiler_the_gradient_is_still_computed(monkeypatch):
     cost, (batch, x) = VariationalCost(PRIORS["rk4"]), make_batch()
     expected = cost.gradient(x, batch)
 

@@ -128,7 +128,7 @@ def test_the_file_of_an_analysis_is_a_background(tmp_path, monkeypatch, capsys) 
     np.testing.assert_allclose(xr.load_dataset(second)["analysis"], expected["analysis"], atol=1e-9)
 
 
-def test_an_analysis_that_is_no_background_is_refused() -> None:
+def test_an_analysis_without_a_covariance_is_refused_as_background() -> None:
     model, ds = linear_model(), observations()
     common = {**STATISTICAL, "model": model, "observation_variance": R, "engine": "torch"}
     first = ds.isel(time=slice(STEPS))

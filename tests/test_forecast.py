@@ -88,7 +88,7 @@ def test_the_command(tmp_path, monkeypatch, capsys) -> None:
 
 
 @pytest.mark.parametrize("steps", [0, -1, 2.5, "many"])
-def test_a_number_of_steps_that_cannot_be_is_refused(steps) -> None:
+def test_an_invalid_number_of_steps_is_refused(steps) -> None:
     with pytest.raises(InputError, match="the number of steps is"):
         pyvda.forecast(xr.Dataset(), steps)
 

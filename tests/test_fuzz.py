@@ -159,7 +159,7 @@ def test_observe(observed: xr.Dataset, given: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize("given", [None, 3, "obs.nc", [1.0], xr.DataArray([1.0]), np.zeros((3, 3))])
-def test_what_is_no_dataset_is_refused(observed: xr.Dataset, given: object) -> None:
+def test_anything_but_a_dataset_is_refused(observed: xr.Dataset, given: object) -> None:
     for call in (
         lambda: pyvda.assimilate(given, model="lorenz63"),
         lambda: pyvda.evaluate(given, observed),

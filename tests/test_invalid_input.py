@@ -117,7 +117,7 @@ def test_a_wrong_setting_in_a_file(folder, tmp_path, monkeypatch, capsys) -> Non
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_no_option_takes_what_is_not_a_number(method: str) -> None:
+def test_options_refuse_infinities_nan_and_negative_seeds(method: str) -> None:
     """Whatever the method: infinite, not a number, or a negative seed."""
     needed = {"checkpoint": SHIPPED} if method == "learned" else {}
     kind = METHODS[method].options
@@ -142,14 +142,14 @@ def test_settings_are_told_from_options() -> None:
 
 
 @pytest.mark.parametrize("given", ["two", [1.0, 2.0], np.nan, -1.0])
-def test_a_variance_that_is_no_number(given, folder) -> None:
+def test_an_invalid_variance(given, folder) -> None:
     observed = open_dataset(folder / "obs.nc")
     observed.attrs["observation_error_variance"] = given
     with pytest.raises(InputError, match="the attribute observation_error_variance is"):
         pyvda.assimilate(observed, iterations=1)
 
 
-def test_a_variance_that_is_a_number() -> None:
+def test_a_valid_variance() -> None:
     for given in (2, 2.0, np.float32(2.0), np.array([2.0])):
         ds = xr.Dataset(attrs={"observation_error_variance": given})
         assert netcdf.stated_variance(ds) == 2.0
@@ -189,7 +189,7 @@ def test_seeds_and_variances_of_a_twin(folder, tmp_path, monkeypatch, capsys) ->
             pyvda.observe(open_dataset(folder / "truth.nc"), "lorenz63", seed)
 
 
-def test_scores_are_not_begun_in_vain(folder, tmp_path, monkeypatch, capsys) -> None:
+def test_scores_refuse_bad_options_before_computing(folder, tmp_path, monkeypatch, capsys) -> None:
     analysis = tmp_path / "a.nc"
     pyvda.save_analysis(pyvda.assimilate(open_dataset(folder / "obs.nc"), iterations=1), analysis)
     half = open_dataset(analysis).drop_vars("innovation")
@@ -280,7 +280,7 @@ def test_a_descent_of_which_every_window_diverges_has_a_history(folder, recwarn)
     assert not [str(one.message) for one in recwarn if "empty" in str(one.message)]
 
 
-def test_a_plot_says_that_it_has_no_descent(folder, tmp_path, monkeypatch, capsys) -> None:
+def test_a_plot_without_a_descent_gives_the_reason(folder, tmp_path, monkeypatch, capsys) -> None:
     observed = pyvda.open_observations(folder / "obs.nc")
     for block, said in ((None, False), (2, True)):
         analysis = pyvda.assimilate(observed, iterations=1, block=block)
@@ -289,7 +289,7 @@ def test_a_plot_says_that_it_has_no_descent(folder, tmp_path, monkeypatch, capsy
         assert ("without a descent" in capsys.readouterr().out) is said
 
 
-def test_weights_to_start_from_are_looked_at_too(folder) -> None:
+def test_weights_to_start_from_are_checked_too(folder) -> None:
     observed = open_dataset(folder / "obs.nc").isel(window=slice(2))
     other = observed.assign(observation=observed["observation"].where(observed.time % 0.16 < 0.01))
     with pytest.warns(PatternWarning, match="trained on") as warned:

@@ -15,7 +15,7 @@ def observed():
     return pyvda.observe(pyvda.simulate("lorenz63", 6, 1), "lorenz63", 2)
 
 
-def test_a_descent_says_its_cost_and_gradient_norm(observed) -> None:
+def test_a_descent_reports_its_cost_and_gradient_norm(observed) -> None:
     told = []
     step = 50.0
     options = {"iterations": 300, "check_every": 40, "step": step}
@@ -32,7 +32,7 @@ def test_a_descent_says_its_cost_and_gradient_norm(observed) -> None:
     assert 280 in [done for done, _, _ in told]  # where nothing is recorded
 
 
-def test_a_callable_of_two_arguments_is_told_too(observed) -> None:
+def test_a_callable_of_two_arguments_is_called(observed) -> None:
     told = []
     two = {"report": lambda done, total: told.append((done, total)), "iterations": 2}
     pyvda.assimilate(observed, **two)

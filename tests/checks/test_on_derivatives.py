@@ -58,7 +58,7 @@ def test_a_step_model_in_torch_is_checked() -> None:
     assert all(check.passed for check in checks)
 
 
-def test_a_tendency_in_torch_alone_is_checked_as_the_known_ones() -> None:
+def test_a_tendency_only_in_torch_is_checked_like_a_built_in_one() -> None:
     def f(x, rate):
         u, v = x.unbind(-1)
         return torch.stack((v, -rate * torch.sin(u)), -1)

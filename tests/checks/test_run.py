@@ -84,7 +84,7 @@ def test_both_engines_pass(model) -> None:
 
 
 @pytest.mark.julia
-def test_states_that_grow_without_bound_are_no_failure() -> None:
+def test_states_that_grow_without_bound_are_not_a_failure() -> None:
     x = 30 * np.random.default_rng(0).standard_normal((2, 5, 3))
     model = get_model("lorenz63")
     checks = on_objectives.objective_checks(get_engine(), model, CostSettings(3.0), x, 0)
@@ -94,7 +94,7 @@ def test_states_that_grow_without_bound_are_no_failure() -> None:
 
 @pytest.mark.julia
 @pytest.mark.parametrize("wrong", [np.nan, 1e12])
-def test_an_objective_that_is_wrong_by_far_is_a_failure(monkeypatch, wrong) -> None:
+def test_a_grossly_wrong_objective_is_a_failure(monkeypatch, wrong) -> None:
     right = on_objectives.strong_objective
 
     def broken(*arguments, **options):
@@ -111,7 +111,7 @@ def test_an_objective_that_is_wrong_by_far_is_a_failure(monkeypatch, wrong) -> N
 
 @pytest.mark.julia
 @pytest.mark.parametrize("size", [1e-4, 1.0, 1e6])
-def test_data_between_steps_pass_for_operators_of_any_size_and_windows_without(size) -> None:
+def test_data_between_steps_pass_for_operators_of_any_size_and_empty_windows(size) -> None:
     x = 5 * np.random.default_rng(1).standard_normal((3, 20, 3))
     points = drawn(x, 0)
     weight = np.asarray(points.weight).copy()
@@ -234,7 +234,7 @@ class WrongInFloat32(Lorenz63):
         return right * (1 + 1e-2) if x.dtype == torch.float32 else right
 
 
-class NoneOfItsOwn(torch.nn.Module):
+class WithoutDerivatives(torch.nn.Module):
     def forward(self, x):
         return known("lorenz63")(x)
 
@@ -292,7 +292,7 @@ def test_progress_counts_what_is_checked(l63_batch) -> None:
     assert {total for _, total in told} == {len(told)}
 
 
-def test_a_tendency_wrong_in_float32_alone_fails() -> None:
+def test_a_tendency_wrong_only_in_float32_fails() -> None:
     checks = check_model(get_model("lorenz63"), engine="torch", tendency=WrongInFloat32())
     assert names(failed(checks)) == {
         "torch euler: float32 against float64",
@@ -300,8 +300,10 @@ def test_a_tendency_wrong_in_float32_alone_fails() -> None:
     }
 
 
-def test_a_tendency_without_derivatives_of_its_own(l63_batch) -> None:
-    checks = check_model(get_model("lorenz63"), l63_batch, engine="torch", tendency=NoneOfItsOwn())
+def test_a_tendency_without_hand_written_derivatives(l63_batch) -> None:
+    checks = check_model(
+        get_model("lorenz63"), l63_batch, engine="torch", tendency=WithoutDerivatives()
+    )
     assert failed(checks) == []
     not_run = [check for check in checks if check.name.startswith("torch tendency")]
     assert [check.passed for check in not_run] == [None, None]
@@ -505,7 +507,7 @@ def series(tmp_path_factory) -> Path:
     return path
 
 
-def test_command_on_a_file_of_ones_own(series, tmp_path, monkeypatch, capsys) -> None:
+def test_command_on_a_file_of_the_user(series, tmp_path, monkeypatch, capsys) -> None:
     json_file = tmp_path / "checks.json"
     arguments = ("--model", "lorenz63", "--obs", series, "--window", 30, "--json", json_file)
     assert command(monkeypatch, *arguments) == 0
@@ -598,7 +600,7 @@ def test_difference_is_right_to_its_error() -> None:
     assert np.abs(found - np.cos(x) * d).max() < 10 * derivatives.DIFFERENCE_ERROR
 
 
-def test_taylor_orders_tell_right_from_slightly_wrong() -> None:
+def test_taylor_orders_distinguish_correct_from_slightly_wrong() -> None:
     rng = np.random.default_rng(1)
     x, d = rng.standard_normal((2, 4, 5, 3))
 
@@ -623,7 +625,7 @@ def test_adjoint_mismatch_is_relative_to_the_norms() -> None:
     assert wrong.max() > 1e-2
 
 
-def test_what_is_not_a_number_fails_and_can_be_written() -> None:
+def test_nan_fails_and_is_written_as_null() -> None:
     checks = [Check("a", float("nan"), 1.0, ""), Check("b", float("inf"), 1.0, "")]
     assert [check.passed for check in checks] == [False, False]
     written = json.dumps([check.as_dict() for check in checks], allow_nan=False)

@@ -30,7 +30,7 @@ def test_the_options_are_the_settings() -> None:
             assert options[name].help == field.description
 
 
-def test_what_is_given_arrives(tmp_path, monkeypatch) -> None:
+def test_each_option_reaches_assimilate(tmp_path, monkeypatch) -> None:
     """Each option alone, as the keyword of that name and of its type."""
     for name in on_command_line():
         kinds = alternatives(Settings.model_fields[name].annotation)

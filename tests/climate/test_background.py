@@ -63,12 +63,12 @@ def test_by_name(tmp_path) -> None:
         (lambda: get_background("climate", MODEL), "climatology"),
     ],
 )
-def test_what_is_no_background_is_refused(make, message: str) -> None:
+def test_an_invalid_background_is_refused(make, message: str) -> None:
     with pytest.raises(InputError, match=message):
         make()
 
 
-def test_files_of_something_else_are_refused(tmp_path) -> None:
+def test_files_without_a_background_are_refused(tmp_path) -> None:
     file = tmp_path / "b.npz"
     for arrays, message in (
         ({"mean": MEAN}, "expected mean and one of"),

@@ -83,7 +83,7 @@ def test_a_damaged_file_is_made_again(cache: Path, damage) -> None:
     np.testing.assert_array_equal(climatology(model, NoEngine()).mean, made.mean)
 
 
-def test_another_models_file_is_not_taken(cache: Path) -> None:
+def test_the_file_of_another_model_is_not_used(cache: Path) -> None:
     climatology(get_model("lorenz63", rho=29.0))
     (other,) = cache.iterdir()
     mine = climatology(get_model("lorenz63"))
@@ -100,7 +100,7 @@ def test_a_cache_that_cannot_be_written_does_no_harm(
     assert np.isfinite(climatology(get_model("lorenz63")).covariance).all()
 
 
-def test_a_model_that_diverges_has_none() -> None:
+def test_a_model_that_diverges_has_no_climatology() -> None:
     runaway = Model("lorenz63", 3, (10.0, 28.0, -50.0), 0.01)
     with pytest.raises(InputError, match="diverges"):
         climatology(runaway, get_engine())
@@ -120,20 +120,20 @@ def oscillators(**changed):
     return torch_model(f, variables=("u", "v"), time_step=0.1, **changed)
 
 
-def test_a_model_that_says_nothing_gets_a_climatology(cache: Path) -> None:
+def test_a_model_without_a_start_gets_a_climatology(cache: Path) -> None:
     found = climatology(oscillators(), get_engine("torch"))
     np.testing.assert_allclose(np.hypot(*found.states.T), 1, atol=1e-5)
     np.testing.assert_allclose(found.covariance, np.eye(2) / 2, atol=0.03)
     assert not cache.exists()
 
 
-def test_a_function_is_remembered_in_the_process() -> None:
+def test_the_climatology_of_a_function_is_cached_in_the_process() -> None:
     model = oscillators()
     made = climatology(model, get_engine("torch"))
     np.testing.assert_array_equal(climatology(model, NoEngine()).states, made.states)
 
 
-def test_a_model_of_a_file_is_kept_under_its_source(cache: Path, tmp_path: Path) -> None:
+def test_the_climatology_of_a_file_is_cached_by_its_source(cache: Path, tmp_path: Path) -> None:
     path = tmp_path / "models.py"
     text = """
 import torch, pyvda
@@ -150,7 +150,7 @@ model = pyvda.torch_model(f, variables=("u", "v"), time_step=0.1, spinup=1.0)
         climatology(resolve(f"{path}:model"), NoEngine())
 
 
-def test_runs_that_diverge_are_left_out_and_said(caplog) -> None:
+def test_runs_that_diverge_are_dropped_and_reported(caplog) -> None:
     def f(x):  # from beyond 1 it runs away, from below it swings around 0
         u, v = x.unbind(-1)
         return torch.stack((v, -u + u.clamp(min=1.5) ** 5 - 1.5**5), -1)
@@ -169,7 +169,7 @@ def test_a_model_that_comes_to_rest_is_refused() -> None:
         climatology(model, get_engine("torch"))
 
 
-def test_a_climatology_of_the_user_s(tmp_path: Path) -> None:
+def test_a_climatology_given_by_the_user(tmp_path: Path) -> None:
     model, rng = oscillators(), np.random.default_rng(0)
     states = rng.standard_normal((50, 2)) @ [[2.0, 0.5], [0.0, 1.0]] + [1.0, -1.0]
     mean, covariance = states.mean(0), np.cov(states.T)
@@ -203,7 +203,7 @@ def test_a_climatology_of_the_user_s(tmp_path: Path) -> None:
         (xr.Dataset({"u": ("time", [1.0, 1]), "v": ("time", [1.0, 2])}), "comes to rest"),
     ],
 )
-def test_a_climatology_that_is_none_is_refused(given, said) -> None:
+def test_an_invalid_climatology_is_refused(given, said) -> None:
     with pytest.raises(InputError, match=said):
         with_climatology(oscillators(), given)
 

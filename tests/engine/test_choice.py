@@ -69,7 +69,7 @@ def test_juliacall_comes_first_if_it_is_ready(starts, name) -> None:
     assert str(engine.info) == "julia (juliacall) 1.10.0, 2 threads"
 
 
-def test_libjulia_comes_next_and_says_why(starts, monkeypatch) -> None:
+def test_libjulia_comes_next_and_gives_the_reason(starts, monkeypatch) -> None:
     not_ready(monkeypatch)
     engine = get_engine()
     assert starts == ["libjulia"]
@@ -77,12 +77,12 @@ def test_libjulia_comes_next_and_says_why(starts, monkeypatch) -> None:
     assert engine.info.reason == "not juliacall: its Julia is not there; libjulia works"
 
 
-def test_a_juliacall_that_fails_gives_way(starts, monkeypatch) -> None:
+def test_libjulia_replaces_a_juliacall_that_fails(starts, monkeypatch) -> None:
     monkeypatch.setattr(start_juliacall, "start", fails("no PythonCall"))
     assert get_engine().info.reason == "not juliacall: no PythonCall; libjulia works"
 
 
-def test_without_julia_torch_runs_and_one_line_says_so(starts, monkeypatch, caplog) -> None:
+def test_without_julia_torch_runs_and_one_line_tells_why(starts, monkeypatch, caplog) -> None:
     not_ready(monkeypatch)
     monkeypatch.setattr(start_libjulia, "julia_command", lambda: None)
     with caplog.at_level(logging.WARNING, "pyvda"):
@@ -99,7 +99,7 @@ def test_without_julia_torch_runs_and_one_line_says_so(starts, monkeypatch, capl
         get_engine("julia")
 
 
-def test_a_broken_julia_is_no_reason_to_stop(starts, monkeypatch, caplog) -> None:
+def test_a_broken_julia_does_not_stop_the_run(starts, monkeypatch, caplog) -> None:
     not_ready(monkeypatch)
     monkeypatch.setattr(start_libjulia, "start", fails("/usr/bin/julia does not run: broken"))
     assert get_engine().info.name == "torch"
@@ -123,7 +123,7 @@ def test_the_argument_comes_before_the_environment(starts, monkeypatch) -> None:
     assert starts == []
 
 
-def test_what_was_asked_for_and_fails_is_an_error(starts, monkeypatch) -> None:
+def test_a_requested_engine_that_fails_is_an_error(starts, monkeypatch) -> None:
     monkeypatch.setattr(start_libjulia, "start", fails("no julia found"))
     with pytest.raises(EngineError, match="no julia found"):
         get_engine("libjulia")
@@ -297,7 +297,7 @@ def test_juliacall_computes_the_same() -> None:
 
 
 @pytest.mark.julia
-def test_julia_starts_where_it_can_keep_no_machine_code() -> None:
+def test_julia_starts_where_it_cannot_cache_machine_code() -> None:
     code = "from pyvda.engine import get_engine; print(get_engine('libjulia').info.start)"
     done = subprocess.run(
         [sys.executable, "-c", code],

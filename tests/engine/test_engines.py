@@ -139,7 +139,7 @@ def test_forecast_converges_to_scipy(engine, name, scheme, order) -> None:
 @pytest.mark.julia
 @pytest.mark.parametrize(("name", "step"), MODELS)
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_engines_descend_alike(name, step, scheme) -> None:
+def test_engines_descend_equally(name, step, scheme) -> None:
     model, x, y, mask, _ = problem(name)
     settings, before = CostSettings(step, scheme=scheme), x.copy()
     alpha = 0.1 * x[0].size
@@ -153,7 +153,7 @@ def test_engines_descend_alike(name, step, scheme) -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_four_threads_may_ask_at_once(engine) -> None:
+def test_four_threads_can_call_concurrently(engine) -> None:
     def work(seed: int) -> list[np.ndarray]:
         name, step = MODELS[seed % 2]
         model, x, y, mask, _ = problem(name)
@@ -214,7 +214,7 @@ def test_unknown_models_and_schemes_are_refused(engine) -> None:
 
 
 @pytest.mark.julia
-def test_what_julia_refuses_is_bad_input_in_its_words(monkeypatch) -> None:
+def test_arguments_that_julia_rejects_are_bad_input_with_its_message(monkeypatch) -> None:
     model, x, y, mask, _ = problem("lorenz63")
     running = get_engine("libjulia")
     monkeypatch.setattr(running._registry, "handle", lambda model: 7777)

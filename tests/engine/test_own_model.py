@@ -69,7 +69,7 @@ def test_parameters_of_a_tendency_are_estimated_by_autograd(own: Problem) -> Non
     assert found["parameter_stdev"][0, 0] < 0.02  # of 0.044 before the data
 
 
-def test_a_model_without_parameters_has_none_to_estimate(own: Problem) -> None:
+def test_estimating_parameters_of_a_model_without_any_is_refused(own: Problem) -> None:
     model = pyvda.torch_model(
         lambda x: rossler(x, **PARAMETERS), variables=("x", "y", "z"), time_step=0.05
     )

@@ -111,7 +111,7 @@ def test_as_many_scalars_as_components_make_a_state_of_one_variable():
     np.testing.assert_array_equal(found.observation[0], np.arange(4.0))
 
 
-def test_standard_names_and_axes_count():
+def test_standard_names_and_axes_are_recognised():
     ds = xr.Dataset(
         {
             "t": (

@@ -57,7 +57,7 @@ def test_the_remedies_work(size, space):
         assert found.observation.shape == (size[0 if dim == "y" else 1], 6, space.size)
 
 
-def test_stations_are_no_components():
+def test_stations_are_not_components():
     ds = xr.Dataset(
         {"t": (("station", "time"), np.ones((3, 6)))},
         {"name": ("station", ["a", "b", "c"], {"cf_role": "timeseries_id"})},
@@ -113,7 +113,7 @@ def test_what_does_not_fit_is_refused_in_one_sentence(ds, variable, space, sente
     assert "\n" not in str(refused.value)
 
 
-def test_text_is_no_state():
+def test_text_is_not_a_state():
     ds = xr.Dataset({n: ("time", ["a", "b"]) for n in "xyz"})
     with pytest.raises(InputError, match="expected real numbers"):
         normalise(ds, "x,y,z", XYZ)

@@ -65,7 +65,7 @@ def test_a_chunked_file_is_read_twice(errors, series):
 
 
 @pytest.mark.parametrize("errors", [False, True])
-def test_what_was_opened_is_not_validated_again(tmp_path, errors, monkeypatch):
+def test_opened_observations_are_not_validated_again(tmp_path, errors, monkeypatch):
     ds, size = on_disk(errors, False)
     ds.to_netcdf(tmp_path / "obs.nc")
     monkeypatch.setattr("pyvda.io.open._open", lambda path: on_disk(errors, False)[0])

@@ -26,11 +26,11 @@ def test_the_order_of_dimensions_does_not_matter():
 
 
 @pytest.mark.parametrize("name", ["window", "time", "state", "window_start"])
-def test_labels_that_only_one_side_has_do_not_count(name):
+def test_labels_that_only_one_side_has_are_ignored(name):
     xr.testing.assert_identical(paired(array().drop_vars(name), array()), array().drop_vars(name))
 
 
-def test_rounding_of_times_does_not_count():
+def test_rounding_of_times_is_ignored():
     other = array().assign_coords(time=array().time.astype("f4"))
     assert paired(other, array()) is not None
 
@@ -54,7 +54,7 @@ def test_rounding_of_times_does_not_count():
         (lambda a: a.assign_attrs(units="K"), "in units of K, the analysis in m; convert"),
     ],
 )
-def test_what_does_not_belong_together_is_refused_in_one_sentence(change, sentence):
+def test_mismatched_pairs_are_refused_in_one_sentence(change, sentence):
     with pytest.raises(InputError, match=sentence) as refused:
         paired(change(array()), array(units="m"))
     assert "\n" not in str(refused.value)

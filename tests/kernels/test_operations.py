@@ -213,7 +213,7 @@ def test_the_threads_come_back_after_a_backward_pass_that_failed(monkeypatch):
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_a_window_does_not_depend_on_its_mates(monkeypatch, system):
+def test_a_window_does_not_depend_on_its_batch(monkeypatch, system):
     monkeypatch.setenv("PYVDA_KERNELS", "julia")
     torch.manual_seed(5)
     make_solver, make_prior, shape = SYSTEMS[system]
@@ -238,7 +238,7 @@ def test_a_window_does_not_depend_on_its_mates(monkeypatch, system):
     assert torch.equal(found[others], together[others])
 
 
-def test_what_the_engine_has_not_is_torchs(monkeypatch):
+def test_torch_computes_what_the_engine_does_not_support(monkeypatch):
     monkeypatch.setenv("PYVDA_KERNELS", "julia")
     x = torch.randn(2, 20, 3)
     assert TwoScaleGENN(3).prepare().engine(x) is not None

@@ -281,7 +281,7 @@ def test_options_and_a_window_without_observations(files) -> None:
     assert LearnedOptions(**options).batch_size == 2
 
 
-def test_a_window_far_from_its_observations_is_in_doubt() -> None:
+def test_a_window_far_from_its_observations_is_doubtful() -> None:
     truth = pyvda.simulate("lorenz63", windows=3, seed=5)
     observed = pyvda.observe(truth, "lorenz63", 6)
     observed["observation"][1, 40, 0] += 60.0

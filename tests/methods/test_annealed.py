@@ -27,7 +27,7 @@ def lorenz96() -> Problem:
     return twin_problem("lorenz96", 32)
 
 
-def test_lorenz96_comes_home_and_the_spread_is_right(lorenz96: Problem) -> None:
+def test_lorenz96_finds_the_truth_and_the_spread_is_right(lorenz96: Problem) -> None:
     found = solve(lorenz96, ONE_START)
     error = errors(lorenz96, found.x)
     assert np.median(error) < 0.11

@@ -54,7 +54,7 @@ def test_nothing_observed_is_the_climatology_and_flagged(problem: Problem, metho
 
 
 @each_method
-def test_one_observation_is_met_as_its_error_lets(problem: Problem, method: str) -> None:
+def test_one_observation_is_fitted_within_its_error(problem: Problem, method: str) -> None:
     mask = np.zeros_like(problem.batch.mask)
     mask[:, 100, 0] = 4.0  # an error variance of 0.5
     found = solved(method, with_data(problem, np.where(mask > 0, 5.0, 0.0), mask))
@@ -81,7 +81,7 @@ def test_everything_observed_is_followed_closely(problem: Problem, method: str) 
 
 @pytest.mark.parametrize("datum", [1e3, 1e20, 1e200])
 @each_method
-def test_an_absurd_datum_is_said_and_the_others_know_nothing_of_it(
+def test_an_absurd_datum_is_flagged_and_does_not_affect_other_windows(
     problem: Problem, method: str, datum: float
 ) -> None:
     observation = np.asarray(problem.batch.observation).copy()

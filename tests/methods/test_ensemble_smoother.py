@@ -85,7 +85,7 @@ def test_a_window_that_diverges_leaves_the_others_alone(problem: Problem) -> Non
     np.testing.assert_array_equal(found.x[[0, 1, 3]], expected.x[[0, 1, 3]])
 
 
-def test_a_window_that_contradicts_the_model_is_in_doubt(problem: Problem) -> None:
+def test_a_window_that_contradicts_the_model_is_doubtful(problem: Problem) -> None:
     observation = problem.batch.observation[:4].copy()
     at = np.flatnonzero(problem.batch.mask[2].any(1))
     observation[2, at[::2], 0] += 15.0
@@ -107,7 +107,7 @@ def test_reflections_keep_mean_and_covariance() -> None:
         np.testing.assert_allclose(v.sum(1), 0, atol=1e-13)
 
 
-def test_what_is_missing_is_said(problem: Problem) -> None:
+def test_missing_options_are_named(problem: Problem) -> None:
     with pytest.raises(InputError, match="observation_variance"):
         solve(replace(problem, observation_variance=None), EnsembleSmootherOptions())
     with pytest.raises(InputError, match="variance of the observations is 0"):

@@ -136,7 +136,9 @@ def test_interrupted_and_resumed_gives_the_same_bits(problem, precision, tmp_pat
 
 
 @pytest.mark.parametrize("signals", [1, 2])
-def test_ctrl_c_within_a_piece_keeps_a_whole_state(problem, signals, tmp_path, monkeypatch) -> None:
+def test_ctrl_c_within_a_piece_keeps_a_consistent_state(
+    problem, signals, tmp_path, monkeypatch
+) -> None:
     options = FSGDOptions(iterations=2000, check_every=500)
     whole = solve(problem, options)
     file, handler = tmp_path / "state.npz", signal.getsignal(signal.SIGINT)
@@ -175,7 +177,7 @@ def test_a_checkpoint_of_something_else_is_refused(problem: Problem, tmp_path) -
 
 
 @pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGINT])
-def test_a_killed_command_goes_on_from_its_checkpoint(by, tmp_path) -> None:
+def test_a_killed_command_resumes_from_its_state(by, tmp_path) -> None:
     truth = pyvda.simulate("lorenz63", 4, 5)
     pyvda.save_analysis(pyvda.observe(truth, "lorenz63", 6), tmp_path / "obs.nc")
     script = (

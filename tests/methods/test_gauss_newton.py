@@ -168,7 +168,7 @@ def test_windows_without_observations_and_windows_that_diverge(problem: Problem)
 
 
 @pytest.mark.parametrize("datum", [1e20, 1e60, 1e150])
-def test_an_absurd_datum_is_no_convergence(problem: Problem, datum: float) -> None:
+def test_an_absurd_datum_does_not_converge(problem: Problem, datum: float) -> None:
     # Where squares overflow on the way, an infinite norm is not small beside an infinite first one.
     few = replace(problem, batch=problem.batch[:3])
     observation = np.asarray(few.batch.observation).copy()
@@ -184,7 +184,7 @@ def test_an_absurd_datum_is_no_convergence(problem: Problem, datum: float) -> No
         np.testing.assert_array_equal(found.status[[0, 2]], expected.status[[0, 2]])
 
 
-def test_blanked_windows_converge_in_some_tens_of_steps() -> None:
+def test_blanked_windows_converge_in_tens_of_steps() -> None:
     """Their valleys are narrow and curved: damping must stay for several steps, and shrink."""
     truth = pyvda.simulate("lorenz63-blanked", 256, 1)
     observed = pyvda.observe(truth, "lorenz63-blanked", 2)
@@ -202,7 +202,7 @@ def test_everything_observed_is_followed(problem: Problem) -> None:
     assert np.abs(found.x - truth).max() < 0.02
 
 
-def test_iteration_limit_is_said(problem: Problem) -> None:
+def test_the_iteration_limit_is_a_status(problem: Problem) -> None:
     found = solve(problem, GaussNewtonOptions(iterations=1))
     assert (found.status == Status.ITERATION_LIMIT).all()
     assert (found.iterations == 1).all()
@@ -220,7 +220,7 @@ def test_in_a_file_with_standard_deviations(tmp_path) -> None:
     np.testing.assert_allclose(lazy["analysis"].values, analysis["analysis"].values, rtol=1e-12)
 
 
-def test_what_cannot_be_done_is_refused(problem: Problem) -> None:
+def test_impossible_requests_are_refused(problem: Problem) -> None:
     with pytest.raises(InputError, match="every is 2"):
         solve(problem, GaussNewtonOptions(every=2))
     with pytest.raises(InputError, match="positive weights"):
@@ -246,7 +246,7 @@ def test_options_of_the_other_form_are_refused(option) -> None:
     assert getattr(options, name) == option[name]
 
 
-def test_a_window_that_contradicts_the_model_is_in_doubt(problem: Problem) -> None:
+def test_a_window_that_contradicts_the_model_is_doubtful(problem: Problem) -> None:
     # Data far from any trajectory: with a nearly exact model the misfit cannot be small.
     observation = np.asarray(problem.batch.observation).copy()
     data = np.flatnonzero(np.asarray(problem.batch.mask)[3].any(1))

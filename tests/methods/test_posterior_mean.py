@@ -174,7 +174,7 @@ def test_data_that_are_all_but_exact_diverge_too(problem: Problem) -> None:
     assert set(found.status) <= {Status.DIVERGED, Status.DOUBTFUL}
 
 
-def test_what_cannot_be_is_said(problem: Problem) -> None:
+def test_impossible_options_are_refused(problem: Problem) -> None:
     with pytest.raises(InputError, match="observation_variance"):
         solve(replace(problem, observation_variance=None), PosteriorMeanOptions())
     large = replace(problem, model=get_model("lorenz96"))

@@ -122,7 +122,7 @@ def test_the_background_may_come_from_a_file(problem: Problem, tmp_path) -> None
         solve(part, StrongConstraintOptions(background=str(file)))
 
 
-def test_no_observation_is_climatology_and_one_is_met(problem: Problem) -> None:
+def test_no_observation_is_climatology_and_one_is_fitted(problem: Problem) -> None:
     mask = np.zeros_like(problem.batch.mask[:2])
     mask[1, 100, 0] = 4.0  # an error variance of 0.5
     observation = np.where(mask > 0, 5.0, 0.0)
@@ -159,7 +159,7 @@ def test_lorenz96_over_a_short_window() -> None:
     assert 0.4 < np.median(np.mean(square / found.stdev**2, (1, 2))) < 2
 
 
-def test_what_cannot_be_is_said(problem: Problem) -> None:
+def test_impossible_options_are_refused(problem: Problem) -> None:
     with pytest.raises(InputError, match="observation_variance"):
         solve(replace(problem, observation_variance=None), StrongConstraintOptions())
     large = twin_problem("lorenz96", 1)
@@ -173,7 +173,7 @@ def test_starts_that_ignore_a_warm_start_are_refused(problem: Problem, starts: s
         solve(replace(problem, warm=True), StrongConstraintOptions(starts=starts))
 
 
-def test_a_count_of_a_single_start_is_refused(problem: Problem) -> None:
+def test_a_count_with_one_start_is_refused(problem: Problem) -> None:
     with pytest.raises(InputError, match="count is 5, but starts mean gives one start"):
         solve(problem, StrongConstraintOptions(starts="mean", count=5))
     with pytest.raises(InputError, match="starts first-guess is one start"):

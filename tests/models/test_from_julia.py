@@ -151,7 +151,7 @@ def test_the_large_and_the_vector_model_compute_the_same(written, engine) -> Non
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-11)
 
 
-def test_a_model_with_a_step_of_its_own(written, engine) -> None:
+def test_a_model_with_its_own_step(written, engine) -> None:
     model = pyvda.julia_model(written(STEP))
     variable = model.state_space.variables[0]
     assert model.kind == "step"
@@ -253,14 +253,14 @@ def test_a_wrong_entry_of_a_model_with_many_components_is_found(written, engine)
         (LARGE.replace("(site = m.n,)", "(y = m.n, x = 2)"), r"write each_place\(f, m::Waves\)"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_with_a_file_is_said_in_a_sentence(written, text, said) -> None:
+def test_errors_in_a_file_are_reported_in_one_sentence(written, text, said) -> None:
     with pytest.raises(InputError, match=said) as refused:
         pyvda.julia_model(written(text))
     assert "\n" not in str(refused.value)
     assert "Stacktrace" not in str(refused.value)
 
 
-def test_values_that_a_model_cannot_have(written, engine) -> None:
+def test_invalid_values_of_fields_are_refused(written, engine) -> None:
     path = written(LARGE)
     for fields, said in (
         ({"d": 1.0}, "unknown field for Waves: found d; Waves has c, n"),
@@ -310,7 +310,7 @@ def _in_child(run) -> str:
 
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork")
-def test_a_forked_child_is_told_to_spawn(engine) -> None:
+def test_a_forked_child_gets_the_advice_to_spawn(engine) -> None:
     model, x = pyvda.get_model("lorenz63"), np.ones((1, 3))
     engine.forecast(model, x, time_step=0.01)
     said = _in_child(lambda: engine.forecast(model, x, time_step=0.01))

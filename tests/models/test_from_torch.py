@@ -250,7 +250,7 @@ anything = st.one_of(
         },
     )
 )  # fmt: skip
-def test_no_settings_end_in_anything_but_a_right_model_or_a_sentence(changed):
+def test_any_settings_give_a_correct_model_or_one_sentence(changed):
     model = sentence = None
     try:
         model = made(**changed)

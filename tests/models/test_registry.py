@@ -101,7 +101,7 @@ def test_every_family_makes_a_consistent_model(name) -> None:
     assert len(model.start.mean) in (1, model.state_size)
 
 
-def test_exactly_one_model_stands_in_where_none_is_named() -> None:
+def test_exactly_one_model_is_the_default() -> None:
     assert registry.default_model().name in registry.families()
 
 

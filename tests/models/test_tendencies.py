@@ -53,7 +53,7 @@ def numpy_lorenz96(x, forcing):
     return result
 
 
-def test_the_known_tendencies_give_the_bits_of_numpy():
+def test_the_built_in_tendencies_give_the_bits_of_numpy():
     x = random_states(3, 50)
     expected = numpy_lorenz63(x.numpy(), 10.0, 28.0, 8.0 / 3.0)
     assert np.array_equal(known("lorenz63")(x).numpy(), expected)

@@ -32,7 +32,7 @@ def test_whitened_data_have_the_least_squares_estimate_of_the_dense_covariance(s
         assert error[own][0] ** 2 == pytest.approx(np.mean(sigma[own] ** 2))
 
 
-def test_one_datum_alone_stays_as_it_is():
+def test_a_lone_datum_is_unchanged():
     y, H, sigma = np.array([1.0, 2.0]), np.eye(2), np.array([0.5, 2.0])
     found = CorrelatedErrors(1.0, "x").whitened(y, H, sigma, np.zeros((2, 1)), np.array([0, 1]))
     for one, expected in zip(found, (y, H, sigma), strict=True):
@@ -55,6 +55,6 @@ def test_data_at_one_place_and_time_are_refused():
         ((1.0, "x", "cubic"), "choose exponential or gaussian"),
     ],
 )
-def test_settings_that_make_no_covariance_are_refused(arguments, sentence):
+def test_settings_without_a_valid_covariance_are_refused(arguments, sentence):
     with pytest.raises(InputError, match=sentence):
         CorrelatedErrors(*arguments)

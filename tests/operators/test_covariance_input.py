@@ -67,7 +67,7 @@ def test_npy_files(tmp_path: Path) -> None:
         ([[[1.0]]], "model_error: expected the covariance in the shape"),
     ],
 )
-def test_what_is_no_covariance_is_refused(given, sentence: str) -> None:
+def test_an_invalid_covariance_is_refused(given, sentence: str) -> None:
     with pytest.raises(InputError) as refused:
         as_covariance(given, 2, "model_error")
     assert str(refused.value).startswith(sentence)
@@ -100,7 +100,7 @@ def test_the_option_is_written_into_a_file(value, plain) -> None:
     assert json.loads(json.dumps(Options(model_error=value).model_dump())) == {"model_error": plain}
 
 
-def test_an_operator_of_ones_own_is_taken_as_it_is() -> None:
+def test_a_user_defined_operator_is_used_unchanged() -> None:
     class Twice(Covariance):
         size = rank = 2
 

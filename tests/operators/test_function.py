@@ -78,7 +78,7 @@ def test_wrong_functions_are_refused_in_one_sentence(function, adjoint, sentence
     assert "\n" not in str(refused.value)
 
 
-def test_something_else_than_a_function_is_refused():
+def test_anything_but_a_function_is_refused():
     with pytest.raises(InputError, match="give functions"):
         FunctionOperator(3)
 

@@ -82,7 +82,7 @@ def test_points_of_named_variables(truth):
     np.testing.assert_allclose(found.analysis, series, atol=0.1)
 
 
-def test_correlated_errors_weigh_less(truth):
+def test_correlated_errors_have_less_weight(truth):
     """Of ten copies of one datum whose errors are one error, each counts a tenth."""
     x = truth.truth.isel(window=0).values[::8, 0]
     time = truth.time.values[::8]
@@ -120,12 +120,12 @@ def test_correlated_errors_weigh_less(truth):
 
 
 @pytest.mark.parametrize("method", ["posterior-mean", "annealed"])
-def test_methods_without_point_observations_say_so(observed, method):
+def test_methods_without_point_observations_refuse_them(observed, method):
     with pytest.raises(InputError, match="choose fsgd"):
         pyvda.assimilate(as_columns(observed), operator=SparseLinear(np.eye(3)[:1]), method=method)
 
 
-def test_something_else_than_an_operator_is_refused(observed):
+def test_anything_but_an_operator_is_refused(observed):
     with pytest.raises(InputError, match="operator"):
         pyvda.assimilate(observed, operator=np.eye(3))
 

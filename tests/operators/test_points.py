@@ -254,7 +254,7 @@ def test_data_beyond_the_last_time_asked_for_are_left_out():
 
 
 @pytest.mark.parametrize("step", [0.0, -1.0, "6h", 1e9])
-def test_steps_that_make_no_axis_are_refused(table, step):
+def test_invalid_steps_of_the_axis_are_refused(table, step):
     if step == 1e9:
         assert pyvda.on_grid(table, step, 3).sizes["time"] == 2
         return
@@ -279,7 +279,7 @@ def test_data_that_cannot_be_assimilated_are_refused(table, change, message):
 
 
 @pytest.mark.parametrize("method", ["posterior-mean", "annealed"])
-def test_methods_that_take_the_grid_alone_say_so(table, method):
+def test_methods_that_require_the_grid_refuse_points(table, method):
     said = rf"^{method} takes .* choose fsgd, gauss-newton, .*strong-constraint.* without"
     with pytest.raises(InputError, match=said):
         pyvda.assimilate(pyvda.on_grid(table, 0.01, 3), model="lorenz63", method=method)

@@ -26,7 +26,7 @@ def test_its_integral_is_one_and_its_place_that_of_the_errors() -> None:
     assert np.trapezoid(at * density, at) == pytest.approx(2.0, abs=0.05)
 
 
-def test_a_single_error_far_out_is_no_spike() -> None:
+def test_an_isolated_large_error_is_not_a_spike() -> None:
     errors = np.append(np.random.default_rng(5).normal(size=9999), 80.0)
     near = error_density(errors, np.linspace(70, 90, 201))
     assert near.max() < 2e-5  # in a histogram of cells of 0.5 it would be 2e-4

@@ -48,7 +48,7 @@ def test_states_share_one_scale_and_errors_another() -> None:
     assert labels[1] == f"absolute error (99 % are below {limit:.2g})"
 
 
-def test_error_colours_tell_the_errors_apart() -> None:
+def test_error_colours_distinguish_the_errors() -> None:
     found, truth, _ = windows()
     errors = np.concatenate([np.abs(one.x[0] - truth[0]).ravel() for one in found])
     limit = error_limit(found, truth, 0)

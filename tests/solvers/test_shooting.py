@@ -111,7 +111,7 @@ def test_the_truth_has_no_defect(name):
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("kind", ["regression", "shooting"])
-def test_a_window_knows_nothing_of_its_batch_mates(name, kind):
+def test_a_window_does_not_depend_on_its_batch(name, kind):
     model = solver_of(name, kind)
     batch = batch_of(name)
     together = model(batch).x
@@ -135,7 +135,7 @@ def test_the_widest_layer_is_counted(name, kind):
 
 
 @pytest.mark.parametrize("kind", ["regression", "shooting"])
-def test_what_was_not_observed_is_not_seen(kind):
+def test_unobserved_values_are_not_used(kind):
     model = solver_of("lorenz63", kind)
     batch = batch_of("lorenz63")
     other = Batch(batch.observation + 7.0 * (1 - batch.mask), batch.mask, batch.first_guess)
@@ -163,7 +163,7 @@ def test_each_stage_is_trained_by_its_own_states():
         assert moved == [j == k for j in range(len(networks))]
 
 
-def test_iterations_are_a_matter_of_the_run():
+def test_iterations_are_chosen_for_each_run():
     model = solver_of("lorenz63", "shooting")
     batch = batch_of("lorenz63")
     path = model.solver.solve(model.cost, model.normalised(batch), 4).path
@@ -173,7 +173,7 @@ def test_iterations_are_a_matter_of_the_run():
         torch.testing.assert_close(model.to_normalised(found.x), path[k], rtol=1e-12, atol=1e-12)
 
 
-def test_a_prior_that_is_no_model_is_refused():
+def test_a_prior_that_is_not_a_model_is_refused():
     model = solver_of("lorenz63", "shooting")
     cost = VariationalCost(GENN(3).double())
     with pytest.raises(InputError, match="needs a prior that is a known model's step, the GENN"):

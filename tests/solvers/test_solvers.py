@@ -160,7 +160,7 @@ def test_the_gradient_of_the_unrolled_solver_is_the_finite_difference(name):
     assert (loss(step) - loss(-step)) / (2 * step) == pytest.approx(slope.item(), rel=1e-4)
 
 
-def test_history_tells_the_cost_and_the_error_of_every_iteration():
+def test_history_has_the_cost_and_the_error_of_every_iteration():
     solver, cost, batch = PROBLEMS["LSTMSolver, line"]
     with torch.no_grad():
         history = solver.solve(cost, batch, 4, history=True).history
@@ -205,7 +205,7 @@ def test_lorenz63_descends_at_the_usual_step():
     assert (costs[-1] < 0.05 * costs[0]).all()
 
 
-def test_the_status_tells_windows_apart():
+def test_the_status_distinguishes_windows():
     solver, cost, batch = PROBLEMS["GradientDescent, lorenz63"]
     mask, guess = batch.mask.clone(), batch.first_guess.clone()
     mask[1] = 0.0
@@ -219,7 +219,7 @@ def test_the_status_tells_windows_apart():
 
 @with_both_kernels
 @pytest.mark.parametrize("solver", [LSTMSolver(3), ConvSolver(3)])
-def test_a_window_without_a_gradient_does_not_move_and_poisons_nothing(solver):
+def test_a_window_without_a_gradient_does_not_move_or_affect_others(solver):
     solver = solver.double()
     cost = VariationalCost(GENN(3, width=3, features=4, latent=2).double())
     zero = torch.zeros(2, 6, 3, dtype=torch.float64)
@@ -317,7 +317,7 @@ def test_gradient_descent_lowers_the_cost_of_fields():
 
 
 @pytest.mark.parametrize("name", [name for name in PROBLEMS if name.endswith("fields")])
-def test_what_is_masked_in_a_field_does_not_count(name):
+def test_masked_values_of_a_field_are_ignored(name):
     solver, cost, batch = PROBLEMS[name]
     other = replace(batch, observation=batch.observation + 7.0 * (batch.mask == 0))
     hidden = batch.mask.clone()
@@ -345,7 +345,7 @@ def test_the_gradient_that_a_solver_of_fields_follows_is_autograd_s(name):
         torch.testing.assert_close(solver.solve(cost, batch, 3).x, x)
 
 
-def test_what_takes_components_alone_refuses_fields():
+def test_functions_of_components_refuse_fields():
     _, cost, batch = PROBLEMS["GradientDescent, fields"]
     with pytest.raises(ValueError, match=r"\(window, time, state\) or \(window, time, y, x\)"):
         random_batch(state=(2, 2, 2))

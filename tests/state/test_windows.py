@@ -95,7 +95,7 @@ def test_batch_weights():
     assert set(np.unique(to_batch(ds, np.zeros(3)).mask)) == {0.0, 1.0}
 
 
-def test_errors_where_nothing_is_observed_do_not_count():
+def test_errors_without_an_observation_are_ignored():
     ds = windows()
     ds["observation_error"] = ds.observation.isnull() * 100.0 + 2.0
     assert reference_variance(ds) == pytest.approx(4.0)
