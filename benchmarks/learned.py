@@ -54,9 +54,9 @@ TOLERANCES = {"loss": 1e-5, "inference_loss": 1e-5, "gradient": 5e-2}
 
 
 def best(seconds: float, calls: dict[str, Callable[[], float]]) -> tuple[dict, dict]:
-    """Return the least wall-clock seconds of each call, and what each returned.
+    """Return the least wall-clock seconds of each call, and its result.
 
-    They are taken in turn for so many seconds, at least twice.
+    The calls are made in turn for this many seconds, at least twice.
     """
     times = dict.fromkeys(calls, float("inf"))
     values = {}
@@ -73,7 +73,7 @@ def best(seconds: float, calls: dict[str, Callable[[], float]]) -> tuple[dict, d
 def difference(values: dict[str, Any]) -> float:
     """Return the largest difference from the published way's value, relative to its largest entry.
 
-    Not a number where one of the values is not.
+    NaN if one of the values is NaN.
     """
     arrays = {way: np.asarray(torch.as_tensor(value).cpu()) for way, value in values.items()}
     reference = arrays["published"]
@@ -82,7 +82,7 @@ def difference(values: dict[str, Any]) -> float:
 
 
 def refuse_differences(name: str, found: dict[str, Any]) -> None:
-    """End the benchmark where the ways do not compute the same."""
+    """End the benchmark if the ways give different results."""
     for what, tolerance in TOLERANCES.items():
         value = found[f"{what}_difference"]
         if not value <= tolerance:
@@ -95,7 +95,7 @@ def refuse_differences(name: str, found: dict[str, Any]) -> None:
 def measure(
     make: Any, iterations: int, seconds: float, ways: tuple[str, ...], device: str
 ) -> dict[str, Any]:
-    """Return seconds of a training step and windows a second of inference, for each way."""
+    """Return seconds per training step and windows per second of inference, for each way."""
     torch.manual_seed(0)
     prior, solver, shape = make()
     cost = VariationalCost(prior, 1.0, 1.0, learnable=True).to(device)

@@ -21,7 +21,7 @@ CHANGES: dict[str, dict[str, dict[str, Any]]] = {
     "the same noise in every epoch": {"data": {"fresh_noise": False}},
     "no average of the weights": {"training": {"averaging": 0.0}},
     "ten iterations from the start": {"training": {"iterations": {0: 10}}},
-    # What the paper has; an epoch takes longer, so there are fewer.
+    # The paper's architecture; an epoch takes longer, so there are fewer.
     "the paper's GENN and solver on single steps, in as many minutes": {
         "prior": {"kind": "two-scale-genn", "every": 1, "features": None},
         "solver": {"every": 1, "hidden": None},
@@ -31,7 +31,7 @@ CHANGES: dict[str, dict[str, dict[str, Any]]] = {
 
 
 def changed(what: str, changes: dict[str, dict[str, Any]]) -> Case:
-    """Return the base with these changes."""
+    """Return the base case with these changes."""
     sections = {name: dict(settings) for name, settings in BASE.changes.items()}
     for section, settings in changes.items():
         sections[section] = sections.get(section, {}) | settings

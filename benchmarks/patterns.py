@@ -1,10 +1,10 @@
-"""Learned and classical methods on other observations than the trained ones, as a table and JSON.
+"""Learned and classical methods on observations unlike the trained ones, as a table and JSON.
 
     python benchmarks/patterns.py [--windows 256]
 
 The regression, the learned prior and solver and the shooting solver were trained on one pattern,
-those called "gaps" on windows that lack up to six tenths of its data; nothing is trained again
-here. The truths of the test windows are observed with new noise.
+those called "gaps" on windows that lack up to 60 % of its data; nothing is retrained here. The
+truths of the test windows are observed with new noise.
 """
 
 from __future__ import annotations

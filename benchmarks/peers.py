@@ -1,21 +1,22 @@
-"""pyvda beside JAX and DAPPER on the same files, in one run: `make bench-peers`.
+"""pyvda compared with JAX and DAPPER on the same files, in one run: `make bench-peers`.
 
     python benchmarks/peers.py [--quick]
 
-Strong-constraint 4D-Var against some lines of JAX (benchmarks/peers/strong_constraint_jax.py), with
-blocks of windows under vmap and with one window at a time; the ensemble smoother against DAPPER's
-EnKS (benchmarks/peers/enks_dapper.py) with the same members. The peers live in an environment of
-their own, .venv-peers, and get the observations as the netCDF file that pyvda wrote.
+Strong-constraint 4D-Var is compared with a short JAX program (benchmarks/peers/
+strong_constraint_jax.py), with blocks of windows under vmap and with one window at a time; the
+ensemble smoother with DAPPER's EnKS (benchmarks/peers/enks_dapper.py) and the same members. The
+peers have a separate environment, .venv-peers, and read the observations from the netCDF file that
+pyvda wrote.
 
-Every side uses all cores: Julia threads here, threads over blocks of windows in JAX, a process for
-each core in DAPPER. Times are wall times of the best of several runs, from observations in memory
-to trajectories in memory; what is compiled before is kept apart and not counted ("first call",
-which on pyvda's side starts Julia too). pyvda's include the standard deviation, the cost (4) and
-the checks of the input, the peers' do not. "core ms" is processor time of all cores: it suffers
-less from what else the machine does. Each case starts with the pyvda line that does what the peer
-does (for JAX: the same background, start and growth; for DAPPER: one pass, members that are not
-mixed), not the defaults, which follow; ratios are wall times over its, and its R-score is given
-again on the windows of each line, which may be fewer.
+Every side uses all cores: Julia threads here, threads over blocks of windows in JAX, one process
+per core in DAPPER. Times are wall times of the best of several runs, from observations in memory to
+trajectories in memory. Compilation is reported separately as "first call", which on pyvda's side
+includes starting Julia. pyvda's times include the standard deviation, the cost (4) and the checks
+of the input, the peers' do not. "core ms" is processor time of all cores, which depends less on other
+load. Each case starts with the pyvda line that is set up like the peer (for JAX: the same
+background, start and growth; for DAPPER: one pass, members that are not mixed), followed by the
+defaults. Ratios are relative to the wall time of that first line, whose R-score is repeated for the
+windows of each line, which may be fewer.
 
 Prints one table and writes benchmarks/results/peers.json.
 """
@@ -62,7 +63,7 @@ class Strong(NamedTuple):
 
 
 class Smoother(NamedTuple):
-    """Windows of pyvda and of DAPPER, and what both are told."""
+    """Windows of pyvda and of DAPPER, and the options of both."""
 
     preset: str
     windows: int
@@ -197,9 +198,9 @@ def smoother(case: Smoother, folder: Path, repeats: int) -> list[dict[str, Any]]
     given = files(case.preset, case.windows, folder)
     name = f"ensemble smoother of {case.members}, {case.preset}"
     model = get_preset(case.preset).model
-    told = {"members": case.members, "inflation": case.inflation}
+    options = {"members": case.members, "inflation": case.inflation}
     rows = [
-        ours(program, name, "ensemble-smoother", given, repeats, **told, **like)
+        ours(program, name, "ensemble-smoother", given, repeats, **options, **like)
         for program, like in (("pyvda, as DAPPER", LIKE_DAPPER), ("pyvda", {}))
     ]
     batch = to_batch(given.observed.isel(window=slice(0, 1)), climatology(model).mean)

@@ -108,7 +108,7 @@ class EndToEnd(nn.Module):
         self.update = convolution(solver.update.weight, self.dimension)
 
     def cost(self, x: Tensor, batch: Batch) -> Tensor:
-        # Summed over windows, each a mean of its own, as in pyvda: the same gradient.
+        # The sum of the windows' means, as in pyvda, so that the gradients are equal.
         observed = batch.mask.sum((1, 2)).clamp(min=1)
         data = ((x - batch.observation).square() * batch.mask).sum((1, 2)) / observed
         dynamics = (x - self.prior(x)).square().mean((1, 2))

@@ -28,7 +28,7 @@ def case(
     fresh: bool = False,
     iterations: dict[int, int] | None = None,
 ) -> Case:
-    """Return a training on so many windows an epoch; `iterations` are the solver's, by epoch."""
+    """Return a training on `windows` per epoch; `iterations` are the solver's, by epoch."""
     training = {"epochs": epochs} | ({"iterations": iterations} if iterations else {})
     return Case(
         f"{preset}-{model}-{'fresh' if fresh else windows}",

@@ -6,8 +6,8 @@ windows, with the same float type and all cores; times are the best of several.
     FSGD        Julia against autograd descent in PyTorch (the torch engine)
     simulation  Julia against a loop over scipy.integrate.solve_ivp(method="RK45")
     peak        operations of a descent against the measured fused multiply-add peak
-    memory      what a descent holds at its peak, in arrays of the state's size, and the peak of a
-                process that computes the posterior means of 2000 windows, library included (Linux)
+    memory      peak memory of a descent, in arrays of the state's size, and of a process that
+                computes the posterior means of 2000 windows, including the library (Linux)
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ CASES = (("lorenz63", 2000, 2000, 8), ("lorenz96", 256, 300, 6))
 
 
 def best(f: Callable[[], object], repeats: int = 3) -> float:
-    """Return the shortest of some runs, in seconds, after one that is not counted."""
+    """Return the shortest of several runs, in seconds, after a warm-up."""
     f()
     times = []
     for _ in range(repeats):
@@ -110,7 +110,7 @@ def simulation(preset: str, rhs: Callable, count: int) -> dict:
 
 
 def memory() -> dict:
-    """Measure what a descent of 40 000 windows holds at its peak, in a process of its own."""
+    """Measure the peak memory of a descent of 40 000 windows, in a separate process."""
     script = """
 import numpy as np
 from pyvda.engine import CostSettings, get_engine
@@ -139,7 +139,7 @@ print((kib("VmHWM") - without) * 1024 / x.nbytes, kib("VmHWM") / 1024)
 
 
 def posterior_mean() -> dict:
-    """Time the posterior means of 2000 windows in a process of its own, with its peak memory."""
+    """Time the posterior means of 2000 windows in a separate process, with its peak memory."""
     script = """
 import resource, time
 import pyvda

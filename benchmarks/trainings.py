@@ -1,6 +1,6 @@
-"""Trainings that differ in a few settings, scored on the whole test set: what benchmarks compare.
+"""Trainings that differ in a few settings, scored on the whole test set, for benchmarks to compare.
 
-Each is kept in a folder of its own, where it is resumed, with its result beside the weights.
+Each is stored in a separate folder, where it can be resumed, with its result beside the weights.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class Case:
     Attributes
     ----------
     name : str
-        Of its folder.
+        Name of its folder.
     experiment : str
-        The file of `experiments/` that it varies.
+        The file of `experiments/` that it modifies.
     labels : mapping
-        What its result is called in the JSON.
+        Labels of its result in the JSON.
     changes : mapping of section to settings
     """
 
@@ -87,9 +87,9 @@ def run(case: Case, folder: Path) -> None:
 
 
 def known(case: Case, folder: Path) -> dict[str, Any] | None:
-    """Return the result that a folder holds, None where there is none yet.
+    """Return the result stored in a folder, None if there is none yet.
 
-    A result of other settings ends the benchmark: what is to happen to it is not for us to say.
+    A result with other settings ends the benchmark, so that the user decides what to do with it.
     """
     if not (folder / RESULT).exists():
         return None
@@ -100,7 +100,7 @@ def known(case: Case, folder: Path) -> dict[str, Any] | None:
 
 
 def main(description: str, cases: Iterable[Case], out: Path) -> None:
-    """Train what is not trained, print what there is, and write it once it is complete."""
+    """Run the missing trainings, print the results, and write them once all are complete."""
     parser = argparse.ArgumentParser(description=description.split("\n")[0])
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "benchmarks", metavar="DIR")
     parser.add_argument("--only", default="", help="train the cases whose name has this")
@@ -124,7 +124,7 @@ def main(description: str, cases: Iterable[Case], out: Path) -> None:
             f"{r['high']:.3f}]"
         )
     if len(rows) < len(cases):
-        print(f"{len(rows)} of {len(cases)} trainings: {out} stays as it is")
+        print(f"{len(rows)} of {len(cases)} trainings are complete: {out} is not changed")
         return
     with replacing(out) as temporary:
         temporary.write_text(json.dumps({"rows": rows}, indent=1) + "\n", "utf-8")

@@ -1,4 +1,4 @@
-"""Extract the regression that a shooting model starts from, as a model of its own.
+"""Extract the regression that a shooting model starts from, as a separate model.
 
     python scripts/extract_regression.py RUN_FOLDER OUT
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Find a Julia (>= 1.5) for the engine, or get one; leave its path in .venv/julia and say in one
-# line which it is. In this order: PYVDA_JULIA, `julia` on PATH, the one that an earlier run got,
+# Find a Julia (>= 1.5) for the engine, or install one; write its path to .venv/julia and print it in
+# one line. In this order: PYVDA_JULIA, `julia` on PATH, the one that an earlier run installed,
 # juliapkg's, Debian 11's (as root). Without any, .venv/julia is empty and the torch engine runs.
-# Before anything is downloaded or installed it says what; PYVDA_JULIA=none declines all of it.
+# Every download or installation is announced before it starts; PYVDA_JULIA=none declines them all.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 found=.venv/julia
@@ -32,14 +32,14 @@ if [ -e "$found" ] && [ ! -s "$found" ]; then
     exit 0
 fi
 
-# What comes next changes the machine: say so, and give a person at a terminal time to stop it.
+# The next steps change the machine: announce them, and give a user at a terminal time to stop them.
 announce() {
     say "$1"
     say "to decline, stop this (Ctrl-C) and set PYVDA_JULIA=none (torch engine, slower), or PYVDA_JULIA=/path/to/julia"
     if [ -t 2 ]; then sleep "${PYVDA_SETUP_WAIT:-10}"; fi
 }
 
-# Offline, juliapkg must give up in seconds: it sets no time limit on its downloads itself.
+# Offline, juliapkg must fail within seconds, but sets no time limit on its downloads.
 announce "no julia on PATH: juliapkg is going to download the newest Julia into .venv (some 200 MB, once)"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Install Debian 11's Julia (1.5.3) on a Debian machine, as root, after saying so, without touching the
-# system's own package lists: apt runs with lists, cache and sources of its own, reads the
-# mirror's address from the machine's sources, and knows the suite "bullseye" in addition.
+# Install Debian 11's Julia (1.5.3) on a Debian machine, as root, after announcing it, without changing
+# the system's own package lists: apt runs with separate lists, cache and sources, takes the mirror's
+# address from the machine's sources, and uses the suite "bullseye" in addition.
 set -euo pipefail
 
 say() { printf 'install_julia_debian: %s\n' "$*" >&2; }

@@ -3,8 +3,8 @@
     python scripts/results_page.py
 
 Run it after `pyvda reproduce table1 --shipped -o docs/results`, benchmarks/patterns.py, regimes.py
-and levers.py. The tables are rewritten first with what the records of the weights say now. Descents
-that were run to their end there become what quick runs show beside their own.
+and levers.py. The tables are first updated from the current records of the weights. Full descents
+found there become the reference that quick runs show.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FIGURES = {
 
 
 def between(text: str, name: str, content: str) -> str:
-    """Return `text` with what stands between the markers of `name` replaced."""
+    """Return `text` with the content between the markers of `name` replaced."""
     first = f"<!-- {name}: written by scripts/results_page.py -->\n"
     last = f"<!-- end of {name} -->"
     before, found, rest = text.partition(first)

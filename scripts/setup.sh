@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Make .venv (pyvda, editable, with its development tools) and find or get a Julia.
-# Run again, it does nothing until pyproject.toml or constraints.txt changes.
+# Make .venv (pyvda, editable, with its development tools) and find or install a Julia.
+# Running it again has no effect until pyproject.toml or constraints.txt changes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
-# The first Python >= 3.11 that can make environments; PYTHON=... names another.
+# Find the first Python >= 3.11 that can make environments; PYTHON=... overrides the choice.
 find_python() {
     local python
     for python in "${PYTHON:-python3}" python3.13 python3.12 python3.11; do

@@ -4,9 +4,9 @@
 
 copies model and weights to pyvda/learned/weights/NAME with the record of the training (curve
 trimmed), scores it on the test set and on the subset that tests/learned/test_shipped.py repeats,
-and writes scores.json. A name is the preset, then what was trained: lorenz63-blanked-genn-conv,
-lorenz96-rk4-lstm-unsupervised, lorenz63-direct. Rows of the tables find their weights by it; a name
-that no row has becomes a row of its own.
+and writes scores.json. A name is the preset followed by the trained model, such as
+lorenz63-blanked-genn-conv, lorenz96-rk4-lstm-unsupervised or lorenz63-direct. Rows of the tables
+find their weights by it; a name without a row adds a row.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pyvda.scores import Score
 
 
 def main() -> int:
-    """Ship, and print the scores."""
+    """Ship the model, and print its scores."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("run", type=Path, help="folder made by `pyvda train`")
     parser.add_argument("name", help="preset and what was trained, such as lorenz63-direct")

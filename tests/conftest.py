@@ -1,4 +1,4 @@
-"""What every test shares: no screen, no deadlines, and no silently skipped Julia in CI.
+"""Set-up of all tests: no screen, no deadlines, and no silently skipped Julia in CI.
 
 A test marked `julia` is skipped where no julia command is found, one marked `juliacall` where
 juliacall could not start without a download.
@@ -23,7 +23,7 @@ from pyvda.engine.julia import start_juliacall, start_libjulia
 # Plots are drawn into files only; a display would make the outcome depend on the machine.
 os.environ.setdefault("MPLBACKEND", "Agg")
 
-# How long an example takes says nothing on a shared machine.
+# The time that an example takes is meaningless on a shared machine.
 hypothesis.settings.register_profile("pyvda", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("pyvda")
 
@@ -57,7 +57,7 @@ START_JULIA = "from pyvda.engine import get_engine; get_engine('libjulia')"
 
 @pytest.fixture
 def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """What computes, fixed: else it would be Julia after a test that started it."""
+    """Fix the kernels, which would otherwise be Julia's after a test that has started it."""
     chosen: str = getattr(request, "param", "torch")
     monkeypatch.setenv("PYVDA_KERNELS", chosen)
     return chosen

@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Smoothed(NamedTuple):
-    """Means (T, D) and covariances (T, D, D) given all data; the last are those of the filter."""
+    """Means (T, D) and covariances (T, D, D) given all data; a filter's at the last step."""
 
     mean: np.ndarray
     covariance: np.ndarray

@@ -1,4 +1,4 @@
-"""For tests of learned priors and solvers that run on either of the two kinds of kernels.
+"""Parametrisation of tests that run learned priors and solvers on both kinds of kernels.
 
 The fixture `kernels` of conftest.py fixes what computes: torch, or what this parametrises.
 """

@@ -43,8 +43,8 @@ def twin_problem(
 ) -> Problem:
     """Return `count` windows of a twin experiment with their truth, ready for a method.
 
-    The data are drawn with `seed` and `seed` + 1. `model` assimilates them in place of the preset's
-    own, and only the first `steps` steps of each window are kept.
+    The data are drawn with `seed` and `seed` + 1. `model` replaces the preset's model in the
+    assimilation, and only the first `steps` steps of each window are kept.
     """
     truth = pyvda.simulate(preset, count, seed)
     observed = pyvda.observe(truth, preset, seed + 1)
@@ -58,7 +58,7 @@ def twin_problem(
 def random_windows(
     size: int, count: int = 9, steps: int = 30, *, seed: int = 1, observed: float = 0.3
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return states, observations and weights (count, steps, size) that fit no model.
+    """Return random states, observations and weights (count, steps, size).
 
     The states are of the size of the Lorenz models'; the weights lie between 0.5 and 2; the first
     window is not observed at all.
@@ -73,7 +73,7 @@ def random_windows(
 def random_points(
     size: int, count: int = 9, steps: int = 30, *, data: int = 6, seed: int = 0
 ) -> Points:
-    """Return data at random times of random combinations; every fifth is padding of weight 0."""
+    """Return data at random times of random combinations; every fifth is padding with weight 0."""
     rng = np.random.default_rng(seed)
     weight = rng.uniform(0.5, 2.0, (count, data))
     weight[:, ::5] = 0
@@ -189,7 +189,7 @@ def drawn_problem(
 ) -> Problem:
     """Return windows of any model: from its climatology, most components seen every few steps.
 
-    They are short and well observed, so that each minimisation has one minimum to end in.
+    They are short and well observed, so that each cost has a single minimum.
     """
     rng = np.random.default_rng(seed)
     running = get_engine(engine)

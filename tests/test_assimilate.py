@@ -1,4 +1,4 @@
-"""The whole way from a file of observations to an analysis, on files that pyvda did not make."""
+"""From a file of observations to an analysis, also with files that pyvda did not make."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The benchmark of learned solvers: it compares what it times, and says when there is no GPU."""
+"""The benchmark of learned solvers compares the results that it times, and needs no GPU."""
 
 import learned
 import pytest

@@ -1,4 +1,4 @@
-"""The same modules on a GPU as on a CPU; what needs no GPU to be tested is tested on the CPU."""
+"""The same modules on a GPU as on a CPU; tests that need no GPU run on the CPU."""
 
 import copy
 
@@ -83,7 +83,7 @@ def test_a_training_step_gives_the_same_gradients(prior, solver, device):
 
 
 class _Asked(TorchDispatchMode):
-    """Counts the operations that make the host wait for a number of the device."""
+    """Counts the operations that make the host wait for a number from the device."""
 
     WAITS = ("_local_scalar_dense", "nonzero", "equal", "is_nonzero")
 

@@ -1,4 +1,4 @@
-"""Scores of analyses: only against the truth of their windows, by the model that is stated."""
+"""Scores of analyses, only against the truth of their windows, with the stated model."""
 
 import json
 

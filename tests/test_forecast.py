@@ -1,4 +1,4 @@
-"""A forecast goes on where the analysis ends."""
+"""A forecast continues from the end of the analysis."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def test_a_linear_forecast_is_that_of_a_kalman_filter() -> None:
 
 
 def test_a_forecast_is_a_background_too() -> None:
-    """Of the windows that begin with its last step."""
+    """It is the background of windows that begin with its last step."""
     ds, model = observations(), linear_model()
     common = {"model": model, "engine": "torch", "observation_variance": R, "tolerance": 1e-14,
               **STATISTICAL}  # fmt: skip

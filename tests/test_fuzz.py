@@ -1,9 +1,9 @@
 """Malformed input of every kind through the public functions: one sentence, never a crash.
 
-A call may succeed, since not everything that is odd is wrong. It may end in InputError or
-EngineError, whose message is one line. Any other exception fails, and so does a process that dies.
+A call may succeed, since unusual input can be valid. It may raise InputError or EngineError with a
+message of one line. Any other exception fails, as does a process that dies.
 
-PYVDA_FUZZ_EXAMPLES sets how many examples each function gets (default 20; a thousand take some
+PYVDA_FUZZ_EXAMPLES sets how many examples each function gets (default 20; a thousand take about
 ten minutes).
 """
 
@@ -43,7 +43,7 @@ ODD = st.one_of(
 
 
 def outcome(call, *arguments, **keywords):
-    """Call; where that is refused, look at the sentence."""
+    """Call; if the call is refused, check the message."""
     said = None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

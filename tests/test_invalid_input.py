@@ -1,4 +1,4 @@
-"""What the command line and `assimilate` cannot use: one sentence, exit code 2, nothing written."""
+"""Unusable input of the command line and `assimilate`: one sentence, exit code 2, no output."""
 
 import importlib
 import json
@@ -118,7 +118,7 @@ def test_a_wrong_setting_in_a_file(folder, tmp_path, monkeypatch, capsys) -> Non
 
 @pytest.mark.parametrize("method", METHODS)
 def test_options_refuse_infinities_nan_and_negative_seeds(method: str) -> None:
-    """Whatever the method: infinite, not a number, or a negative seed."""
+    """For every method: infinities, NaN, or a negative seed."""
     needed = {"checkpoint": SHIPPED} if method == "learned" else {}
     kind = METHODS[method].options
     for name, field in kind.model_fields.items():
@@ -196,7 +196,7 @@ def test_scores_refuse_bad_options_before_computing(folder, tmp_path, monkeypatc
     pyvda.save_analysis(half, tmp_path / "half.nc")
 
     def worked(*_: object, **__: object) -> None:
-        pytest.fail("scored before all was looked at")
+        pytest.fail("scored before all input was checked")
 
     monkeypatch.setattr(importlib.import_module("pyvda.evaluate"), "evaluate", worked)
     common = ["score", analysis, "--truth", folder / "truth.nc"]

@@ -1,4 +1,4 @@
-"""Which module may load what: looked up in sys.modules of a fresh process.
+"""Which packages a module may load, checked in sys.modules of a fresh process.
 
 A set of modules is imported one after the other in one process; the first of them after which a
 forbidden package is there is named in the failure. A package stands for all of its modules, but for

@@ -1,4 +1,4 @@
-"""What long work says of itself: lines in a log, counted over the blocks of a file."""
+"""Progress of long work: lines in a log, counted over the blocks of a file."""
 
 import re
 import subprocess

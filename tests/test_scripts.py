@@ -1,4 +1,4 @@
-"""What `make setup` does about Julia: it says what it is going to install, and can be told not to.
+"""How `make setup` gets Julia: it announces what it will install, and can be declined.
 
 The scripts run in a folder of their own with nothing on PATH but a few tools, so that there is no
 Julia; `python` and `apt-get` are stand-ins that say when they are called.

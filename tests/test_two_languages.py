@@ -1,4 +1,4 @@
-"""The same model in Julia and in torch gives the same analysis, whatever the method.
+"""The same model in Julia and in torch gives the same analysis with every method.
 
 Rössler's system (one tuple of components, nonlinear) and linear advection with an upstream
 difference (an array). The Julia engine runs hand-written adjoints and its own minimisers; the torch

@@ -1,4 +1,4 @@
-"""The wheel: what is in it, and that the engine runs from it, away from the sources."""
+"""The wheel: its contents, and the engine running from it, away from the sources."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""The verdict on derivatives, and `pyvda check`, for models of the user's own in both languages."""
+"""The verdict on derivatives, and `pyvda check`, for users' models in both languages."""
 
 import json
 

@@ -77,7 +77,7 @@ def test_torch_passes_and_julia_is_listed_as_not_run(on_torch) -> None:
 def test_both_engines_pass(model) -> None:
     checks = check_model(get_model(model), engine="julia", seed=3)
     assert [check for check in checks if not check.passed] == []
-    # Passing means something: what a wrong derivative gives is powers of ten away.
+    # A pass is significant: a wrong derivative exceeds the tolerance by orders of magnitude.
     for check in checks:
         if "Taylor" not in check.name and "ulps" not in check.name:
             assert check.tolerance < 1e-3
@@ -227,7 +227,7 @@ class Recorder(Lorenz63):
 
 
 class WrongInFloat32(Lorenz63):
-    """Right in float64, which every other check computes in."""
+    """Correct in float64, the precision of all other checks."""
 
     def forward(self, x):
         right = super().forward(x)
@@ -362,7 +362,7 @@ def background(kind: str) -> frozenset[str]:
 
 
 class Edit(NamedTuple):
-    """Changes of Julia's sources, (file, right, wrong), and what fails: each scheme's, and once."""
+    """Changes to Julia's sources, (file, right, wrong), and the checks that fail."""
 
     model: str
     changes: list[tuple[str, str, str]]
@@ -436,7 +436,7 @@ EDITS = {
 
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory):
-    """Start the command on each broken copy of Julia's sources, all at once."""
+    """Start the command on each broken copy of Julia's sources, all in parallel."""
     running = {}
     for edit, (model, changes, *_) in EDITS.items():
         folder = tmp_path_factory.mktemp(edit)
@@ -491,7 +491,7 @@ def command(monkeypatch, *arguments: object) -> int:
 
 @pytest.fixture(scope="module")
 def series(tmp_path_factory) -> Path:
-    """A series of 120 steps with errors, time in the middle of nowhere, mostly unobserved."""
+    """A mostly unobserved series of 120 steps with errors and an arbitrary start time."""
     rng = np.random.default_rng(5)
     y = np.where(rng.random((120, 3)) < 0.2, 10 * rng.standard_normal((120, 3)) + 5, np.nan)
     y[:, 2] = np.nan

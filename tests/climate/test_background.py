@@ -1,4 +1,4 @@
-"""Backgrounds: Mahalanobis distances against a dense solve, and what is no covariance."""
+"""Backgrounds: Mahalanobis distances against a dense solve, and invalid covariances."""
 
 import numpy as np
 import pytest

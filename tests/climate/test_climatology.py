@@ -19,7 +19,7 @@ pytestmark = pytest.mark.julia
 
 
 class NoEngine:
-    """An engine that must not be asked."""
+    """An engine that must not be used."""
 
     def simulate(self, *_: object, **__: object) -> None:
         raise AssertionError("the cache was not used")
@@ -106,7 +106,7 @@ def test_a_model_that_diverges_has_no_climatology() -> None:
         climatology(runaway, get_engine())
 
 
-# --- models of the user's own --------------------------------------------------------------------
+# --- users' models -------------------------------------------------------------------------------
 
 
 def oscillators(**changed):

@@ -1,4 +1,4 @@
-"""Each deterministic method, model by model: the torch engine gives what the Julia engine gives."""
+"""The torch and Julia engines agree for each deterministic method and model."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def rossler(x: Tensor, a: float, b: float, c: float) -> Tensor:
 
 
 def own_model(folder: Path, text: str, **in_torch: Any) -> Model:
-    """Return a model of the user's own that has both forms."""
+    """Return a user's model that has both forms."""
     file = folder / "model.jl"
     file.write_text(text)
     model = pyvda.julia_model(file)
@@ -75,7 +75,7 @@ MODELS: dict[str, Callable[[Path], Model]] = {
         folder, ADVECTION, step=lambda x: torch.roll(x, 1, -1), dimensions={"x": 6}
     ),
 }
-# Minimisations are taken to where rounding ends them: what is compared is the minimum.
+# Minimisations run until rounding stops them, so that the minima are compared.
 TIGHT = {"tolerance": 1e-12}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "fsgd": ("fsgd", {"iterations": 200}),

@@ -19,7 +19,7 @@ from pyvda.errors import EngineError, InputError
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch) -> None:
-    """A process that has not started anything, whatever the tests before it did."""
+    """A process that has not started an engine, regardless of earlier tests."""
     monkeypatch.setattr(choice, "_engines", {})
     monkeypatch.delenv("PYVDA_ENGINE", raising=False)
     monkeypatch.delenv("PYVDA_THREADS", raising=False)
@@ -29,7 +29,7 @@ def fresh(monkeypatch) -> None:
 
 @pytest.fixture
 def starts(monkeypatch) -> list[str]:
-    """Stand-ins for both ways of starting Julia; the names of those that were used are kept."""
+    """Stand-ins for both ways of starting Julia, which record the ways that were used."""
     used: list[str] = []
 
     def stand_in(name):

@@ -1,4 +1,4 @@
-"""Models of a user's own in torch: each method runs on them, by the torch engine alone."""
+"""Users' models in torch: each method runs on them with the torch engine alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of C signatures: what Python makes of it is what Julia makes of it."""
+"""The table of C signatures is read identically by Python and by Julia."""
 
 import ctypes
 

@@ -1,4 +1,4 @@
-"""Recognising somebody's variables and dimensions."""
+"""Recognising the variables and dimensions of a user's file."""
 
 import dask.array as da
 import numpy as np

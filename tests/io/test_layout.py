@@ -45,7 +45,7 @@ def two_scale(order=("window", "time", "k", "j"), seed=1):
 
 
 def analysed(ds, value=None):
-    """What the pipeline makes of normalised observations: here the observations themselves."""
+    """Return an analysis that equals the normalised observations."""
     series = names.WINDOW not in ds.dims
     windows = cut(ds, ds.sizes["time"]) if series else ds
     x = windows.observation.values if value is None else value

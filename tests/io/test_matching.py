@@ -1,4 +1,4 @@
-"""Which variables are the state; what is refused, with remedies that work."""
+"""Finding the variables of the state; errors name remedies that work."""
 
 import re
 

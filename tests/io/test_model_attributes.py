@@ -1,4 +1,4 @@
-"""A file that pyvda made says with which model; of others a model must be named."""
+"""Files made by pyvda state their model; for other files a model must be named."""
 
 import numpy as np
 import pytest

@@ -303,7 +303,7 @@ def test_full_disk_as_reported_by_the_system(tmp_path, monkeypatch, error):
 
 @pytest.mark.parametrize("name", ["a.nc", "a.zarr"])
 def test_killed_writer_leaves_nothing_readable(tmp_path, name):
-    """A process killed while it writes leaves the old file, whole, or none."""
+    """A process killed while it writes leaves the complete old file, or none."""
     program = f"""
 import os, signal, numpy as np, dask.array as da, xarray as xr
 from pyvda.io.netcdf import save_analysis

@@ -19,7 +19,7 @@ READS: Counter = Counter()
 
 
 class Counting(BackendArray):
-    """An array in a pretended file that counts how often each of its values is read."""
+    """An array in a simulated file that counts how often each of its values is read."""
 
     def __init__(self, values, name):
         self.values, self.name = values, name

@@ -1,4 +1,4 @@
-"""The step between two times of a file, and axes that only count."""
+"""The step between two times of a file, and time axes that are mere indices."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Observations that cannot be assimilated are refused, others are not."""
+"""Observations that cannot be assimilated are refused, and only those."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Learned models: to the disk and back, in physical units, and as a method of assimilation."""
+"""Learned models: saved and loaded, in physical units, and as a method of assimilation."""
 
 import json
 import warnings

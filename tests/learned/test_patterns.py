@@ -1,4 +1,4 @@
-"""A learned model is told from which observations it was trained for, and says so."""
+"""Observations that differ from those a learned model was trained for are reported."""
 
 import re
 import warnings

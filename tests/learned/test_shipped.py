@@ -1,4 +1,4 @@
-"""The shipped weights still score what is stored beside them, so that no change spoils a row."""
+"""The shipped weights reproduce the scores stored beside them."""
 
 import hashlib
 import json
@@ -61,7 +61,7 @@ def made(run, tmp_path_factory) -> Path:
 
 
 def rescored(folder: Path) -> tuple[dict[str, float], dict[str, float]]:
-    """Return what a shipped model scores now on the subset, and what is stored."""
+    """Return the scores of a shipped model on the subset, computed now and stored."""
     stored = shipped.read_json(folder, shipped.SCORES_FILE)
     truth, observed = HELD_OUT[stored["preset"]].make(HELD_OUT[stored["preset"]].subset)
     return subset_means(folder, truth, observed), stored["subset"]

@@ -1,4 +1,4 @@
-"""Annealing: to the truth's basin on Lorenz-96, calibrated, and doubt where there is doubt."""
+"""Annealing finds the truth's basin on Lorenz-96, with calibrated spread and flags."""
 
 from dataclasses import replace
 
@@ -108,7 +108,7 @@ def test_the_seed_decides(lorenz96: Problem) -> None:
 
 
 def suspicious_problem(preset: str) -> Problem:
-    """Windows with errors a little too large: they start again and hop, but are not given up."""
+    """Windows with slightly too large errors, which restart and hop but are not given up."""
     problem = twin_problem(preset, 4)
     mask = np.asarray(problem.batch.mask).copy()
     if preset == "lorenz96":

@@ -1,4 +1,4 @@
-"""Blocks of windows: all of them in order, as many as memory and patience allow."""
+"""Blocks of windows: all windows in order, in blocks limited by memory and time."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Windows with nothing, everything or one thing observed, or with absurd data: methods that sample.
+"""Sampling methods on windows with no, one or all data observed, or with absurd data.
 
-What the other methods make of them is in their own files.
+The other methods are tested on such windows in their own files.
 """
 
 from dataclasses import replace

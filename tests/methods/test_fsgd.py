@@ -1,4 +1,4 @@
-"""FSGD: against SciPy's minimiser, in pieces, with windows set aside, through kill -9."""
+"""FSGD: against SciPy's minimiser, in pieces, with windows deactivated, through kill -9."""
 
 import os
 import signal

@@ -185,7 +185,7 @@ def test_an_absurd_datum_does_not_converge(problem: Problem, datum: float) -> No
 
 
 def test_blanked_windows_converge_in_tens_of_steps() -> None:
-    """Their valleys are narrow and curved: damping must stay for several steps, and shrink."""
+    """Their valleys are narrow and curved: damping must persist for several steps, then shrink."""
     truth = pyvda.simulate("lorenz63-blanked", 256, 1)
     observed = pyvda.observe(truth, "lorenz63-blanked", 2)
     analysis = pyvda.assimilate(observed, method="gauss-newton")

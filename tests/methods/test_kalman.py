@@ -1,4 +1,4 @@
-"""Linear models of the user's own, in Julia and in torch: every method equals the Kalman smoother.
+"""Users' linear models in Julia and in torch: every method equals the Kalman smoother.
 
 The model errors have a full covariance Q, the background a full B, and a datum has its own error
 variance; `tests/kalman.py` is the reference, with dense matrices.

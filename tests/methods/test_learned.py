@@ -1,4 +1,4 @@
-"""The learned method as one of the others: windows without observations."""
+"""The learned method on windows without observations."""
 
 from __future__ import annotations
 

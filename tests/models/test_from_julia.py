@@ -1,4 +1,4 @@
-"""Models of the user's own in Julia: what their files may hold, and what is said of a wrong one."""
+"""Users' models in Julia: valid files, and the messages for invalid ones."""
 
 import multiprocessing
 import os

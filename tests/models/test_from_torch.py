@@ -1,4 +1,4 @@
-"""Models from torch functions: against SciPy and autograd; malformed ones are refused in words."""
+"""Models from torch functions, against SciPy and autograd; malformed ones are refused."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The registry: what it finds, what it refuses, and that nothing else names a model."""
+"""The registry: models found and refused, and no model named anywhere else."""
 
 import ast
 import dataclasses

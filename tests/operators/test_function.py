@@ -1,4 +1,4 @@
-"""Observation operators that are functions in torch: their tests catch what is wrong with them."""
+"""Observation operators that are functions in torch: errors in them are found."""
 
 import pickle
 

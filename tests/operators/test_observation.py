@@ -83,7 +83,7 @@ def test_points_of_named_variables(truth):
 
 
 def test_correlated_errors_have_less_weight(truth):
-    """Of ten copies of one datum whose errors are one error, each counts a tenth."""
+    """Ten copies of one datum with the same error weigh a tenth each."""
     x = truth.truth.isel(window=0).values[::8, 0]
     time = truth.time.values[::8]
 

@@ -1,4 +1,4 @@
-"""Observations at arbitrary times: the engines against each other; files; what is found."""
+"""Observations at arbitrary times: engines compared, files, and recovered truths."""
 
 import json
 

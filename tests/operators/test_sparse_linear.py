@@ -116,7 +116,7 @@ def test_observations_that_do_not_fit_are_refused_in_one_sentence(ds, sentence):
 
 
 def test_correlated_errors_at_each_step_leave_gaps_out():
-    """Data that are missing at a step take no part in its covariance."""
+    """Data that are missing at a step are excluded from its covariance."""
     values = np.array([[1.0, 2.0, 3.0], [4.0, np.nan, 6.0]])
     ds = xr.Dataset(
         {"y": (("time", "obs"), values)}, {"time": [0.0, 0.01], "km": ("obs", [0.0, 1.0, 3.0])}

@@ -1,4 +1,4 @@
-"""The maps of figure 4 show what they are given, states on one scale and errors on another."""
+"""The maps of figure 4 show the given data, states on one scale and errors on another."""
 
 import numpy as np
 import pytest

@@ -157,7 +157,7 @@ def test_a_regression_is_the_first_iteration(key) -> None:
 
 
 def test_the_pathway_of_a_regression_has_its_cost_under_rk4(tmp_path) -> None:
-    """It has no Φ of its own."""
+    """A regression has no Φ."""
     torch.manual_seed(0)
     sections = {"prior": {"kind": "rk4"}, "solver": {"kind": "regression"}}
     pattern = Pattern.of("lorenz63-blanked", get_preset("lorenz63-blanked"))

@@ -57,7 +57,7 @@ def weights(tmp_path, monkeypatch) -> Path:
 
 
 def small(monkeypatch, name="table1", *keys: str) -> None:
-    """Leave these rows in a table, and make the descent one of a moment."""
+    """Leave only these rows in a table, and shorten the descent."""
     table = rows.TABLES[name]
     kept = tuple(row for row in table.rows if row.key in keys)
     short = {"options": {"iterations": 30}, "quick": {"iterations": 10}}
@@ -346,7 +346,7 @@ def test_a_method_that_refuses_leaves_the_other_rows(tmp_path, monkeypatch, weig
 
 
 def tiny(**training) -> dict:
-    """Return the configuration of a training of moments."""
+    """Return the configuration of a very short training."""
     path = ROOT / "experiments" / "lorenz63_genn_conv_supervised.yaml"
     values = read_configuration(path).model_dump(mode="json")
     values["data"] |= {"windows": 8, "validation": 4, "steps": None}
@@ -552,7 +552,7 @@ def test_regimes_set_two_models_side_by_side() -> None:
 
 
 def test_differences_are_paired() -> None:
-    """Of two methods of which one is a little better on every window, hard or easy."""
+    """One of two methods is slightly better on every window, hard or easy."""
     one, other = ({"r_scores": r_scores(mean)} for mean in (1.0, 1.01))
     found = paired_differences.difference(one, other)
     assert found is not None

@@ -1,4 +1,4 @@
-"""Regression and shooting solver: what they are built from, and what must hold for any weights."""
+"""Regression and shooting solver: their parts, and properties that hold for any weights."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def batch_of(name, windows=5, steps=24, seed=0):
 
 
 def solver_of(name, kind, stages=2):
-    """Return a model whose networks do something; they start as what changes nothing."""
+    """Return a model whose networks have an effect; initially they change nothing."""
     start = Regression(kind="regression", width=6, dilations=(1, 2))
     section = (
         Shooting(kind="shooting", start=start, stages=stages, width=5, dilations=(1, 2))

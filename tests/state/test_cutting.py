@@ -90,7 +90,7 @@ def test_lazy_is_equal(sizes, chunk, block_bytes):
 
 
 def test_graph_does_not_grow_with_the_windows(monkeypatch):
-    """A hundred thousand windows, a few tasks each block of them."""
+    """A hundred thousand windows take a few tasks per block."""
     data = da.zeros((2_000_000, 3), chunks=(200_000, 3))
     windows = cut(xr.Dataset({"observation": (("time", "state"), data)}), 40, 20)
     assert windows.sizes["window"] == 99_999

@@ -1,4 +1,4 @@
-"""Linear advection: waves turn at the speed of the scheme, and nothing is lost."""
+"""Linear advection: waves travel at the speed of the scheme, and energy is conserved."""
 
 import numpy as np
 import torch
