@@ -12,7 +12,7 @@ Every side uses all cores: Julia threads here, threads over blocks of windows in
 per core in DAPPER. Times are wall times of the best of several runs, from observations in memory to
 trajectories in memory. Compilation is reported separately as "first call", which on pyvda's side
 includes starting Julia. pyvda's times include the standard deviation, the cost (4) and the checks
-of the input, the peers' do not. "core ms" is processor time of all cores, which depends less on other
+of the input, the peers' do not. "core ms" is processor time of all cores, less sensitive to other
 load. Each case starts with the pyvda line that is set up like the peer (for JAX: the same
 background, start and growth; for DAPPER: one pass, members that are not mixed), followed by the
 defaults. Ratios are relative to the wall time of that first line, whose R-score is repeated for the

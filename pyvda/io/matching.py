@@ -216,8 +216,12 @@ def _candidates(
         return [only] if alone or its_own else []
     found = [variable.name] if variable.name in ds.variables else []
     for name, array in ds.data_vars.items():
-        said = array.attrs.get("standard_name")
-        if said and said in (variable.standard_name, variable.name) and name not in found:
+        standard_name = array.attrs.get("standard_name")
+        if (
+            standard_name
+            and standard_name in (variable.standard_name, variable.name)
+            and name not in found
+        ):
             found.append(str(name))
     return found
 
@@ -228,9 +232,9 @@ def _paired(ds: xr.Dataset, files: list[str], space: StateSpace) -> dict[str, st
     known |= {v.standard_name: v.name for v in space.variables if v.standard_name}
     named = {}
     for file in files:
-        for said in (file, ds[file].attrs.get("standard_name")):
-            if said in known:
-                named[known[said]] = file
+        for label in (file, ds[file].attrs.get("standard_name")):
+            if label in known:
+                named[known[label]] = file
                 break
     if len(named) == len(files):
         return {name: named[name] for name in space.names if name in named}

@@ -74,24 +74,26 @@ class ChannelData:
 
     def predicted(self, steps: Steps, states: Tensor) -> Tensor:
         """Return h of the states (N, T, C) at every datum, (N, K)."""
-        said = self.function(states[..., : self.size])
-        return said[self._windows(), self.step, self.channel]
+        predicted = self.function(states[..., : self.size])
+        return predicted[self._windows(), self.step, self.channel]
 
     def linearised(self, steps: Steps, states: Tensor) -> tuple[Tensor, Tensor]:
         """Return `predicted` and its derivatives by the states at the data's steps, (N, K, C)."""
         with torch.enable_grad():
             x = states[..., : self.size].detach().requires_grad_()
-            said = self.function(x)
+            predicted = self.function(x)
             # The states are independent of each other: a pullback for each channel suffices.
             rows = [
-                torch.autograd.grad(said[..., k].sum(), x, retain_graph=True, allow_unused=True)[0]
-                for k in range(said.shape[-1])
+                torch.autograd.grad(
+                    predicted[..., k].sum(), x, retain_graph=True, allow_unused=True
+                )[0]
+                for k in range(predicted.shape[-1])
             ]
         rows = [torch.zeros_like(x) if row is None else row for row in rows]
         H = torch.stack(rows, 2).detach()  # (N, T, channel, D)
         H = torch.nn.functional.pad(H, (0, states.shape[-1] - self.size))
         at = (self._windows(), self.step, self.channel)
-        return said.detach()[at], H[at]
+        return predicted.detach()[at], H[at]
 
     def along(self, carried: Tensor, rows: Tensor) -> Tensor:
         """Return the derivatives (N, K, M) by the control; see `PointData.along`."""

@@ -117,7 +117,7 @@ class _Members:
         self.trajectory = np.repeat(np.arange(count), each)
         self.first = np.tile(first, count)
         self.mirrored = bool((library.signs < 0).any())
-        self.single = library.states.astype(np.float32)
+        self.rounded = library.states.astype(np.float32)
 
     def _place(self, members: Array) -> tuple[Array, Array, Array]:
         """Return trajectory, first step and signs (n, D) of members."""
@@ -143,7 +143,7 @@ class _Members:
         J = [np.zeros(len(self.first), np.float32) for _ in range(1 + self.mirrored)]
         with np.errstate(over="ignore", invalid="ignore"):
             for t, i in zip(*np.nonzero(precision > 0), strict=True):
-                h = self.single[self.trajectory, self.first + t, i]
+                h = self.rounded[self.trajectory, self.first + t, i]
                 y, half = np.float32(observation[t, i]), np.float32(precision[t, i] / 2)
                 for k, value in enumerate((y, signs[i] * y)[: len(J)]):
                     d = value - h
