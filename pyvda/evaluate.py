@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -15,6 +17,7 @@ from pyvda.io.datasets import expect_dataset
 from pyvda.io.layout import restacked
 from pyvda.io.pairs import paired
 from pyvda.models.model import Model
+from pyvda.models.registry import changed, numeric, resolve
 
 INNER_STEPS = slice(20, 180)
 
@@ -23,7 +26,8 @@ def evaluate(
     analysis: xr.Dataset,
     truth: xr.Dataset,
     *,
-    model: Model | None = None,
+    model: str | Model | None = None,
+    parameters: Mapping[str, Any] | None = None,
     engine: str | None = None,
 ) -> dict[str, Array]:
     """Return the scores of each window.
@@ -34,8 +38,11 @@ def evaluate(
         As made by `assimilate`; the model and the time step are read from its attributes.
     truth : Dataset
         The variable `truth`, or the analysed variables, of the same windows as `analysis`.
-    model : Model, optional
+    model : str or Model, optional
         The model that made the analysis. Default: the built-in model named in its attributes.
+    parameters : mapping, optional
+        Parameters and sizes by name, for a model given by name or file. Those not named are read
+        from the analysis.
     engine : str, optional
         The engine that computes the forecasts Φ(x); see `pyvda.engine.get_engine`.
 
@@ -48,9 +55,10 @@ def evaluate(
     Raises
     ------
     InputError
-        When a dataset is not an analysis or a truth, or the two do not belong together.
+        When a dataset is not an analysis or a truth, the two do not belong together, or the model
+        is not the one that made the analysis.
     """
-    model, time_step = check(analysis, truth, model)
+    model, time_step = check(analysis, truth, model, parameters)
     analysis, truth = restacked(analysis), restacked(truth, analysis)
     x = _windows(analysis[names.ANALYSIS])
     true = _windows(paired(truth[names.TRUTH], analysis[names.ANALYSIS]))
@@ -76,7 +84,10 @@ def evaluate(
 
 
 def check(
-    analysis: xr.Dataset, truth: xr.Dataset, model: Model | None = None
+    analysis: xr.Dataset,
+    truth: xr.Dataset,
+    model: str | Model | None = None,
+    parameters: Mapping[str, Any] | None = None,
 ) -> tuple[Model, float]:
     """Check that `truth` can score `analysis`; return the model and the time step of the analysis.
 
@@ -95,7 +106,7 @@ def check(
     ):
         if name not in ds:
             raise InputError(f"the file has no variable {name!r}; give one made by {hint}")
-    found = model_of(whole, model)
+    found = model_of(whole, model, parameters)
     paired(truth[names.TRUTH], whole[names.ANALYSIS])
     return found
 
@@ -105,13 +116,37 @@ def _windows(array: xr.DataArray) -> Array:
     return values[None] if values.ndim == 2 else values
 
 
-def model_of(analysis: xr.Dataset, given: Model | None) -> tuple[Model, float]:
-    """Return the model and the time step stated by the attribute pyvda_configuration."""
+def model_of(
+    analysis: xr.Dataset,
+    given: str | Model | None,
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    may_change: bool = False,
+) -> tuple[Model, float]:
+    """Return the model and the time step stated by the attribute pyvda_configuration.
+
+    Parameters
+    ----------
+    analysis : Dataset
+    given : str or Model, optional
+        The model that made the analysis. Default: the built-in model of the stated name.
+    parameters : mapping, optional
+        Values by name in place of those of `given`.
+    may_change : bool
+        Whether `parameters` may have other values than the analysis.
+
+    Raises
+    ------
+    InputError
+        The attribute is missing or wrong, `given` has another name, size, or number of parameters,
+        or a parameter has another value.
+    """
+    chosen = dict(parameters or {})
     try:
         configuration = json.loads(analysis.attrs["pyvda_configuration"])
         stated = configuration["model"]
         name, size = str(stated["name"]), int(stated["state_size"])
-        parameters = tuple(float(value) for value in stated["parameters"])
+        values = tuple(float(value) for value in stated["parameters"])
         time_step = float(configuration["cost"]["time_step"])
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
@@ -119,15 +154,25 @@ def model_of(analysis: xr.Dataset, given: Model | None) -> tuple[Model, float]:
             "give one made by `pyvda assimilate`"
         ) from error
     if given is not None:
-        model = given.with_parameters(parameters)
+        model = resolve(given, chosen)
+        if (model.name, model.state_size, len(model.parameters)) != (name, size, len(values)):
+            raise InputError(
+                f"the analysis was made with {name}, {size} components and {len(values)} "
+                f"parameters, but the model given is {model.name}, {model.state_size} components "
+                f"and {len(model.parameters)}; give the model that made it"
+            )
+        stated_by_user = model.parameter_names if isinstance(given, Model) else chosen
+        model = _with_values(model, values, stated_by_user, chosen if may_change else {})
     else:
         try:
-            model = Model(name, size, parameters, float(stated["time_step"]))
+            model = Model(name, size, values, float(stated["time_step"]))
         except (InputError, KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"the attribute pyvda_configuration describes no built-in model ({error}); give "
                 "the file as `pyvda assimilate` made it, or the model that made it"
             ) from error
+        own = changed(model, numeric(chosen))
+        model = _with_values(own, values, chosen, chosen if may_change else {})
     if not 0 < time_step < np.inf:
         raise InputError(
             f"the file states a time step of {time_step} (attribute pyvda_configuration), "
@@ -140,3 +185,32 @@ def model_of(analysis: xr.Dataset, given: Model | None) -> tuple[Model, float]:
             "assimilate`"
         )
     return model, time_step
+
+
+def _with_values(
+    model: Model, values: tuple[float, ...], stated: Collection[str], changing: Collection[str]
+) -> Model:
+    """Return the model with the analysis' parameters, except for those that are to change.
+
+    Parameters
+    ----------
+    model : Model
+        With the user's values.
+    values : tuple of float
+        The analysis'.
+    stated : collection of str
+        Parameters whose value the user gave.
+    changing : collection of str
+        Those that may differ.
+    """
+    own = dict(zip(model.parameter_names, model.parameters, strict=True))
+    made_with = dict(zip(model.parameter_names, values, strict=True))
+    for name, value in own.items():
+        if name in stated and name not in changing and value != made_with[name]:
+            raise InputError(
+                f"the analysis was made with {name} {made_with[name]}, but the model given has "
+                f"{value}; give the model that made it"
+            )
+    return model.with_parameters(
+        tuple(own[name] if name in changing else made_with[name] for name in own)
+    )

@@ -7,6 +7,7 @@ the tangent linear along the trajectory: P ← M P Mᵀ + Q, with the model erro
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,6 @@ from pyvda.evaluate import model_of
 from pyvda.io import layout, netcdf
 from pyvda.io.datasets import expect_dataset
 from pyvda.models.model import Model, whole
-from pyvda.models.registry import resolve
 from pyvda.settings import configured
 
 
@@ -31,6 +31,7 @@ def forecast(
     steps: int,
     *,
     model: str | Model | None = None,
+    parameters: Mapping[str, Any] | None = None,
     engine: str | None = None,
 ) -> xr.Dataset:
     """Return the forecast of each window.
@@ -43,6 +44,9 @@ def forecast(
         Number of steps after the last one of the analysis.
     model : str or Model, optional
         The model that made the analysis. Default: pyvda's own of the name that the analysis states.
+    parameters : mapping, optional
+        Values by name of parameters, which may differ from those of the analysis; the attribute
+        `pyvda_forecast_parameters` then says so. What is not named is as the analysis states.
     engine : str, optional
         See `pyvda.engine.get_engine`.
 
@@ -57,7 +61,8 @@ def forecast(
     Raises
     ------
     InputError
-        The analysis is none of pyvda's, or the number of steps is not positive.
+        The analysis is none of pyvda's, the model is not the one that made it, or the number of
+        steps is not positive.
 
     Examples
     --------
@@ -71,7 +76,8 @@ def forecast(
             "the file has no variable 'analysis', nor the variables that pyvda_configuration and "
             "pyvda_state describe; give one made by `pyvda assimilate`"
         )
-    chosen, step = model_of(ds, None if model is None else resolve(model))
+    chosen, step = model_of(ds, model, parameters, may_change=True)
+    ds = ds.assign_attrs(_changed_parameters(ds, chosen))
     windowed = names.WINDOW in ds[names.ANALYSIS].dims
     order = names.DIMENSIONS if windowed else names.DIMENSIONS[1:]
     last = ds[names.ANALYSIS].transpose(*order).values[..., -1, :]
@@ -105,6 +111,14 @@ def forecast(
             names.DIMENSIONS, stdev, names.attributes(names.STATE_STDEV),
         )  # fmt: skip
     return _labelled(ds, xr.Dataset(data), steps, windowed)
+
+
+def _changed_parameters(ds: xr.Dataset, model: Model) -> dict[str, str]:
+    """Return the attribute that says which parameters differ from those of the analysis."""
+    before = json.loads(ds.attrs["pyvda_configuration"])["model"]["parameters"]
+    both = zip(model.parameter_names, model.parameters, before, strict=True)
+    said = ", ".join(f"{name}={value!r}" for name, value, other in both if value != other)
+    return {"pyvda_forecast_parameters": said} if said else {}
 
 
 def _covariance(ds: xr.Dataset, windows: int, windowed: bool) -> Array | None:

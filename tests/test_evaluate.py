@@ -4,10 +4,13 @@ import json
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
+from command_line import run
 from fields import advection
 
 import pyvda
+from pyvda.engine import get_engine
 from pyvda.errors import InputError
 
 
@@ -78,3 +81,108 @@ def test_a_model_of_ones_own_is_scored_by_the_engine_that_has_it():
     np.testing.assert_allclose(scores["ode_score"], 0.0, atol=1e-20)
     with pytest.raises(InputError, match="describes no built-in model"):
         pyvda.evaluate(analysis, truth)
+
+
+def rossler_like(name="rossler", **parameters):
+    """A model of one's own with parameters, whose name and size may be another's."""
+
+    def tendency(state, a, c):
+        x, y, z = state.unbind(-1)
+        return torch.stack((-y - z, x + a * y, 0.2 + z * (x - c)), -1)
+
+    tendency.__name__ = name
+    return pyvda.torch_model(
+        tendency, variables=("x", "y", "z"), time_step=0.05,
+        parameters={"a": 0.2, "c": 5.7} | parameters,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def own():
+    """An analysis by a model of one's own with c = 9, and its truth."""
+    model = rossler_like(c=9.0)
+    x = np.random.default_rng(0).normal(size=(2, 6, 3))
+    times = {"time": 0.05 * np.arange(6)}
+    truth = xr.Dataset({"truth": (("window", "time", "state"), x)}, times)
+    observed = truth.rename(truth="observation")
+    return pyvda.assimilate(observed, model=model, iterations=3, engine="torch"), truth, model
+
+
+def test_another_model_than_the_analysis_states_is_refused(own):
+    analysis, truth, model = own
+    for other in ("lorenz63", pyvda.get_model("lorenz63"), pyvda.get_model("lorenz96"),
+                  rossler_like("other", c=9.0)):  # fmt: skip
+        with pytest.raises(InputError, match="give the model that made it") as refused:
+            pyvda.evaluate(analysis, truth, model=other)
+        assert "\n" not in str(refused.value)
+        with pytest.raises(InputError, match="give the model that made it"):
+            pyvda.forecast(analysis, 2, model=other)
+    assert np.isfinite(pyvda.evaluate(analysis, truth, model=model)["ode_score"]).all()
+
+
+def test_parameters_that_are_not_the_analysis_are_used_or_refused(own):
+    analysis, truth, model = own
+    for call in (lambda **k: pyvda.evaluate(analysis, truth, **k),
+                lambda **k: pyvda.forecast(analysis, 2, **k)):  # fmt: skip
+        with pytest.raises(InputError, match=r"made with c 9\.0, but the model given has 5\.7"):
+            call(model=rossler_like())
+    with pytest.raises(InputError, match=r"made with c 9\.0, but the model given has 8\.0"):
+        pyvda.evaluate(analysis, truth, model=rossler_like(), parameters={"c": 8.0, "a": 0.2})
+    same = pyvda.forecast(analysis, 2, model=model)
+    assert "pyvda_forecast_parameters" not in same.attrs
+    found = pyvda.forecast(analysis, 2, model=model, parameters={"c": "8.0"})
+    assert found.attrs["pyvda_forecast_parameters"] == "c=8.0"
+    last = analysis["analysis"].values[:, -1]
+    expected = get_engine("torch").forecast(rossler_like(c=8.0), last, time_step=0.05)
+    np.testing.assert_allclose(found["forecast"].values[:, 0], expected, rtol=1e-12)
+
+
+def test_parameters_of_a_built_in_model_may_be_changed_for_a_forecast(pair):
+    analysis, truth = pair
+    with pytest.raises(InputError, match=r"made with rho 28\.0, but the model given has 20\.0"):
+        pyvda.evaluate(analysis, truth, model="lorenz63", parameters={"rho": 20.0})
+    for model in (None, "lorenz63"):
+        found = pyvda.forecast(analysis, 1, model=model, parameters={"rho": 20})
+        expected = get_engine().forecast(
+            pyvda.get_model("lorenz63", rho=20.0), analysis["analysis"].values[:, -1],
+            time_step=0.01,
+        )  # fmt: skip
+        np.testing.assert_allclose(found["forecast"].values[:, 0], expected, rtol=1e-12)
+        assert found.attrs["pyvda_forecast_parameters"] == "rho=20.0"
+
+
+def test_the_commands_take_parameters_by_name(pair, tmp_path, monkeypatch, capsys):
+    analysis, truth = pair
+    pyvda.save_analysis(analysis, tmp_path / "a.nc")
+    pyvda.save_analysis(truth, tmp_path / "t.nc")
+    forecast = ["forecast", tmp_path / "a.nc", "--steps", 2, "-q", "-o", tmp_path / "f.nc"]
+    assert run(monkeypatch, *forecast, "--parameter", "rho=20") == 0
+    assert xr.load_dataset(tmp_path / "f.nc").attrs["pyvda_forecast_parameters"] == "rho=20.0"
+    score = ["score", tmp_path / "a.nc", "--truth", tmp_path / "t.nc", "--model", "lorenz63"]
+    assert run(monkeypatch, *score) == 0
+    assert run(monkeypatch, *score, "--parameter", "rho=20") == 2
+    assert "made with rho 28.0" in capsys.readouterr().err
+
+
+def test_a_truth_on_the_grid_in_another_order_is_put_into_that_of_the_analysis():
+    model = advection()
+    start = np.random.default_rng(0).normal(size=(2, 4, 5))
+    states = np.stack([np.roll(start, k, -1) for k in range(8)], 1)
+    coords = {"time": np.arange(8.0), "y": [0.0, 0.1, 0.2, 0.3], "x": list("abcde")}
+    truth = xr.Dataset({"u": (("window", "time", "y", "x"), states)}, coords)
+    observed = truth.where(np.random.default_rng(1).random(states.shape) < 0.5)
+    analysis = pyvda.assimilate(observed, model=model, method="gauss-newton")
+    expected = pyvda.evaluate(analysis, truth, model=model)
+    back = slice(None, None, -1)
+    for other in (truth.isel(y=back), truth.isel(y=[2, 0, 1, 3], x=back),
+                  truth.assign_coords(y=truth.y.astype("f4"))):  # fmt: skip
+        found = pyvda.evaluate(analysis, other, model=model)
+        for name in expected:
+            np.testing.assert_array_equal(found[name], expected[name])
+    for other, sentence in (
+        (truth.assign_coords(y=truth.y + 0.1), "along y the truth has the coordinate 0.1 where"),
+        (truth.assign_coords(x=list("abcdf")), "along x the truth has the coordinate f where"),
+    ):
+        with pytest.raises(InputError, match=sentence) as refused:
+            pyvda.evaluate(analysis, other, model=model)
+        assert "\n" not in str(refused.value)

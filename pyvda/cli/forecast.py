@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from pyvda.cli.options import EngineName, Output, Parameters, Quiet, named_values, read, say
-from pyvda.errors import InputError
 from pyvda.io.atomic import check_folder
 
 EXAMPLES = ("pyvda forecast analysis.nc --steps 100 -o forecast.nc",)
@@ -29,14 +28,10 @@ def forecast(
     """Continue the model from the last analysed state of each window."""
     from pyvda.forecast import forecast as run
     from pyvda.io import netcdf
-    from pyvda.models.registry import resolve
 
     check_folder(output)
     values = named_values(parameter)
-    if values and model is None:
-        raise InputError("--parameter is of a model; name it with --model, or leave it out")
-    chosen = None if model is None else resolve(model, values)
-    found = run(read(analysis), steps, model=chosen, engine=engine)
+    found = run(read(analysis), steps, model=model, parameters=values, engine=engine)
     netcdf.save_analysis(found, output)
     known = "with" if "final_covariance" in found else "without"
     say(quiet, f"{output}: {steps} steps, {known} standard deviations")

@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from pyvda.cli.options import EngineName, JsonFile, Quiet, check_json_file, read, say, write_json
+from pyvda.cli.options import (
+    EngineName,
+    JsonFile,
+    Parameters,
+    Quiet,
+    check_json_file,
+    named_values,
+    read,
+    say,
+    write_json,
+)
 
 EXAMPLES = (
     "pyvda score analysis.nc --truth truth.nc --json scores.json",
@@ -23,6 +33,7 @@ def score(
         str | None,
         typer.Option(help="The model that made the analyses, where it is not one of pyvda's own."),
     ] = None,
+    parameter: Parameters = None,
     level: Annotated[
         float, typer.Option(min=0.5, max=0.999, help="Confidence level of the intervals.")
     ] = 0.95,
@@ -32,16 +43,15 @@ def score(
     """Score analyses: R-score, 4DVar-score, ODE-score, with bootstrap intervals over windows."""
     from pyvda import scores
     from pyvda.evaluate import check, evaluate
-    from pyvda.models.registry import resolve
 
     check_json_file(json_file)
-    chosen = None if model is None else resolve(model)
+    values = named_values(parameter)
     true = read(truth)
     opened = {str(path): read(path) for path in analyses}
     for analysis in opened.values():
-        check(analysis, true, chosen)
+        check(analysis, true, model, values)
     found = {
-        path: evaluate(analysis, true, model=chosen, engine=engine)
+        path: evaluate(analysis, true, model=model, parameters=values, engine=engine)
         for path, analysis in opened.items()
     }
     tables = {path: scores.score_table(of, level=level) for path, of in found.items()}

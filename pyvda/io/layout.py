@@ -18,6 +18,7 @@ import xarray as xr
 from pyvda import names
 from pyvda.errors import InputError
 from pyvda.io.matching import Match
+from pyvda.io.pairs import aligned
 from pyvda.models.model import Model
 from pyvda.state.space import StateSpace, Variable
 
@@ -130,7 +131,7 @@ def own_dims(ds: xr.Dataset) -> set[str] | None:
     layout = _layout(ds)
     if layout is None or ds.sizes.get(names.STATE) != _space(layout).size:
         return None
-    return {dim for one in layout["variables"].values() for dim in one["inverse"].values()}
+    return _own_dims(layout)
 
 
 def restacked(ds: xr.Dataset, like: xr.Dataset | None = None) -> xr.Dataset:
@@ -145,12 +146,15 @@ def restacked(ds: xr.Dataset, like: xr.Dataset | None = None) -> xr.Dataset:
     Raises
     ------
     InputError
-        When a variable is missing or has other dimensions.
+        When a variable is missing or has other dimensions, or a dimension of the state has other
+        coordinates than in `like`.
     """
     layout = _layout(ds if like is None else like)
     if layout is None or names.ANALYSIS in ds or names.TRUTH in ds:
         return ds
     space = _space(layout)
+    if like is not None:
+        ds = aligned(ds, like, _own_dims(layout))
     dims = {old: new for new, old in layout["leading"].items()}
     labels = {**dims, **({layout["time"]: names.TIME} if layout["time"] else {})}
     back = _relabelled(
@@ -252,6 +256,10 @@ def _layout(ds: xr.Dataset) -> dict[str, Any] | None:
             f"the attribute {STATE_ATTRIBUTE} is not what pyvda wrote; give the file as pyvda "
             "made it, or remove the attribute"
         ) from error
+
+
+def _own_dims(layout: Mapping[str, Any]) -> set[str]:
+    return {dim for one in layout["variables"].values() for dim in one["inverse"].values()}
 
 
 def _space(layout: Mapping[str, Any]) -> StateSpace:

@@ -5,6 +5,7 @@ Shape alone does not tell: windows that are shifted or in another order have the
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,41 @@ def paired(
             f"the {called} is in units of {units[0]}, the {beside} in {units[1]}; convert one of "
             "them"
         )
+    return truth
+
+
+def aligned(truth: xr.Dataset, other: xr.Dataset, dims: Iterable[str]) -> xr.Dataset:
+    """Return the truth with its coordinates along some dimensions in the order of another Dataset.
+
+    Parameters
+    ----------
+    truth, other : Dataset
+    dims : iterable of str
+        Those along which coordinates count where both have them.
+
+    Raises
+    ------
+    InputError
+        The coordinates along a dimension are not the same set.
+    """
+    for dim in sorted(dims):
+        if dim not in truth.indexes or dim not in other.indexes:
+            continue
+        here, there = truth[dim].values, other[dim].values
+        if here.shape != there.shape:
+            continue  # of other sizes: refused when the variables are stacked
+        to_here, to_there = np.argsort(here, kind="stable"), np.argsort(there, kind="stable")
+        different = _different(here[to_here], there[to_there])
+        if different.any():
+            at = int(np.argmax(different))
+            raise InputError(
+                f"along {dim} the truth has the coordinate {here[to_here][at]} where the analysis "
+                f"has {there[to_there][at]}; give the truth on the grid of the analysis"
+            )
+        if (to_here != to_there).any():
+            order = np.empty_like(to_here)
+            order[to_there] = to_here
+            truth = truth.isel({dim: order})
     return truth
 
 

@@ -148,12 +148,14 @@ def at_steps(
         along = [_position_of(ds, c, time_dim, other)[step, k] for c in errors.coordinates]
         positions = np.stack(along, -1)
         all_rows, value = all_rows.copy(), value.copy()
-        sigma = np.ones_like(value) if sigma is None else sigma.copy()
+        # Errors of one size, which an attribute or an option states: correlated, they stay so.
+        scale = np.ones_like(value) if sigma is None else sigma.copy()
         for w in range(len(value)):
             there = np.isfinite(value[w])
-            value[w, there], all_rows[w, there], sigma[w, there] = errors.whitened(
-                value[w, there], all_rows[w, there], sigma[w, there], positions[there], step[there]
+            value[w, there], all_rows[w, there], scale[w, there] = errors.whitened(
+                value[w, there], all_rows[w, there], scale[w, there], positions[there], step[there]
             )
+        sigma = None if sigma is None else scale
     leading = () if window is None else (names.WINDOW,)
     first = 0 if window is None else slice(None)  # a series has no dimension of windows
     unobserved = np.full((*values.shape[:2], model.state_size), np.nan)
@@ -266,10 +268,12 @@ def _placed(
         along = [column(table, c, dimension)[order].astype(float) for c in errors.coordinates]
         # Numbers that are equal exactly for data whose times are, up to rounding.
         group = np.rint(position[order] / SNAP).astype(np.int64)
-        value, operator, error = errors.whitened(
+        # Errors of one size, which an attribute or an option states: correlated, they stay so.
+        value, operator, scale = errors.whitened(
             value, operator, np.ones(len(value)) if error is None else error,
             np.stack(along, -1), group,
         )  # fmt: skip
+        error = None if error is None else scale
     data: dict[str, Any] = {
         names.OBSERVATION: (
             (names.TIME, names.STATE), np.full((len(axis), size), np.nan), table[name].attrs,

@@ -101,7 +101,7 @@ def resolve(given: str | Model, parameters: Mapping[str, Any] | None = None) -> 
     InputError
         For an unknown model or parameter, or a file that cannot be used.
     """
-    values = {name: _value(name, value) for name, value in (parameters or {}).items()}
+    values = numeric(parameters or {})
     if isinstance(given, Model):
         return changed(given, values)
     if not isinstance(given, str):
@@ -120,6 +120,11 @@ def resolve(given: str | Model, parameters: Mapping[str, Any] | None = None) -> 
     if given.endswith(".py"):
         raise InputError(f"{given} may hold several models; name one, as in {given}:name")
     return get_model(given, **values)
+
+
+def numeric(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values by name, those that are text as numbers."""
+    return {name: _value(name, value) for name, value in given.items()}
 
 
 def _value(name: str, value: Any) -> Any:

@@ -92,9 +92,16 @@ class CorrelatedErrors:
         Raises
         ------
         InputError
-            When a group's covariance is not positive definite.
+            When an error is not a positive number, or a group's covariance is not positive
+            definite.
         """
         value, rows, error = value.astype(float), rows.astype(float), error.astype(float)
+        if not (np.isfinite(error) & (error > 0)).all():
+            wrong = error[~(np.isfinite(error) & (error > 0))][0]
+            raise InputError(
+                f"the observation error of a datum is {wrong}, expected a positive number, its "
+                "standard deviation; correct it, or mark the datum as missing by NaN"
+            )
         order = np.argsort(group, kind="stable")
         for own in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
             if len(own) < 2:

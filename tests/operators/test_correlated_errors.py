@@ -58,3 +58,13 @@ def test_data_at_one_place_and_time_are_refused():
 def test_settings_without_a_valid_covariance_are_refused(arguments, sentence):
     with pytest.raises(InputError, match=sentence):
         CorrelatedErrors(*arguments)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, 0.0, -0.5])
+def test_an_error_that_is_no_positive_number_is_refused(wrong):
+    """Before it spreads to all the data of its time."""
+    error = np.array([1.0, wrong, 1.0])
+    with pytest.raises(InputError, match=f"error of a datum is {wrong}, expected a positive"):
+        CorrelatedErrors(1.0, "x").whitened(
+            np.ones(3), np.eye(3), error, np.arange(3.0)[:, None], np.zeros(3, int)
+        )

@@ -6,6 +6,7 @@ import xarray as xr
 from fields import advection, lorenz63, two_variables
 from scipy import sparse
 
+import pyvda
 from pyvda.errors import InputError
 from pyvda.operators import CorrelatedErrors, SparseLinear
 
@@ -125,7 +126,7 @@ def test_correlated_errors_at_each_step_leave_gaps_out():
     found = SparseLinear(np.eye(3), errors=errors).observations(ds, lorenz63())
     x = np.array([0.3, -0.2, 0.7])
     misfit = found.point_observation.values - found.point_operator.values @ x
-    misfit = misfit / found.point_error.values
+    assert "point_error" not in found  # nothing says how large the errors are
     expected = 0.0
     for row in values:
         there = np.isfinite(row)
@@ -134,3 +135,36 @@ def test_correlated_errors_at_each_step_leave_gaps_out():
         d = row[there] - x[there]
         expected += d @ np.linalg.inv(covariance) @ d
     assert (misfit**2).sum() == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("at_steps", [True, False])
+def test_the_variance_that_a_file_states_is_that_of_correlated_errors(at_steps):
+    """The same analysis as with the errors written out, and refused without either."""
+    errors = CorrelatedErrors(2.0, ("km",))
+    km, y = np.array([0.0, 1.0, 3.0]), np.arange(9.0).reshape(3, 3)
+    time = 0.01 * np.arange(3)
+    if at_steps:
+        ds = xr.Dataset({"y": (("time", "obs"), y)}, {"time": time, "km": ("obs", km)})
+        operator = SparseLinear(np.eye(3), errors=errors)
+    else:
+        ds = xr.Dataset(
+            {"y": ("obs", y.ravel())},
+            {"time": ("obs", np.repeat(time, 3)), "km": ("obs", np.tile(km, 3))},
+        )
+        operator = SparseLinear(np.tile(np.eye(3), (3, 1)), errors=errors)
+    common = {"operator": operator, "model": lorenz63(), "method": "gauss-newton",
+              "form": "statistical"}  # fmt: skip
+    stated = pyvda.assimilate(ds.assign_attrs(observation_error_variance=0.01), **common)
+    written = ds.assign(observation_error=xr.full_like(ds.y, 0.1))
+    expected = pyvda.assimilate(written, **common)
+    np.testing.assert_allclose(stated.analysis, expected.analysis, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(stated.state_stdev, expected.state_stdev, rtol=1e-6)
+    optional = pyvda.assimilate(ds, observation_variance=0.01, **common)
+    np.testing.assert_allclose(optional.state_stdev, expected.state_stdev, rtol=1e-6)
+    with pytest.raises(InputError, match="how large the observation errors are"):
+        pyvda.assimilate(ds, **common)
+    for wrong in (np.nan, -0.1, 0.0):
+        error = written.observation_error.copy()
+        error[(0,) * error.ndim] = wrong
+        with pytest.raises(InputError, match=r"error of a datum is .*, expected a positive"):
+            pyvda.assimilate(written.assign(observation_error=error), **common)
