@@ -16,49 +16,49 @@ def observed():
 
 
 def test_a_descent_reports_its_cost_and_gradient_norm(observed) -> None:
-    told = []
+    reports = []
     step = 50.0
     options = {"iterations": 300, "check_every": 40, "step": step}
-    analysis = pyvda.assimilate(observed, report=lambda *how: told.append(how), **options)
-    told = told[-4:]
-    for done, total, note in told:
+    analysis = pyvda.assimilate(observed, report=lambda *how: reports.append(how), **options)
+    reports = reports[-4:]
+    for done, total, note in reports:
         at_that_time = analysis
         if done < total:
             at_that_time = pyvda.assimilate(observed, iterations=done, step=step)
         cost, gradient = map(float, re.fullmatch(r"cost (\S+), gradient (\S+)", note).groups())
         assert cost == pytest.approx(float(at_that_time.cost.mean()), rel=1e-3)
         assert gradient == pytest.approx(float(at_that_time.gradient_norm.mean()), rel=1e-2)
-    assert told[-1][:2] == (300, 300)
-    assert 280 in [done for done, _, _ in told]  # where nothing is recorded
+    assert reports[-1][:2] == (300, 300)
+    assert 280 in [done for done, _, _ in reports]  # where nothing is recorded
 
 
 def test_a_callable_of_two_arguments_is_called(observed) -> None:
-    told = []
-    two = {"report": lambda done, total: told.append((done, total)), "iterations": 2}
+    reports = []
+    two = {"report": lambda done, total: reports.append((done, total)), "iterations": 2}
     pyvda.assimilate(observed, **two)
-    assert told[-1] == (2, 2)
+    assert reports[-1] == (2, 2)
     pyvda.assimilate(observed.chunk(window=3), **two).compute()
-    assert told[-1] == (1000, 1000)
+    assert reports[-1] == (1000, 1000)
 
 
 def test_blocks_count_as_parts_of_the_file(observed) -> None:
-    told = []
+    reports = []
     lazy = observed.chunk(window=2)
-    pyvda.assimilate(lazy, report=lambda *how: told.append(how[:2]), iterations=3).compute(
+    pyvda.assimilate(lazy, report=lambda *how: reports.append(how[:2]), iterations=3).compute(
         scheduler="synchronous"
     )
-    assert told == sorted(told)
-    assert {done for done, _ in told} >= {333, 667, 1000}
-    assert {total for _, total in told} == {1000}
+    assert reports == sorted(reports)
+    assert {done for done, _ in reports} >= {333, 667, 1000}
+    assert {total for _, total in reports} == {1000}
 
 
 def test_blocks_may_come_at_once_and_again() -> None:
-    told = []
-    blocks = progress.OfBlocks(lambda done, total, note="": told.append(done), 10)
+    reports = []
+    blocks = progress.OfBlocks(lambda done, total, note="": reports.append(done), 10)
     last, first = blocks.block(6, 4), blocks.block(0, 6)
     for report, done in ((last, 1), (first, 1), (last, 2), (first, 2), (last, 1), (last, 2)):
         report(done, 2)
-    assert told == [200, 500, 700, 1000, 800, 1000]
+    assert reports == [200, 500, 700, 1000, 800, 1000]
 
 
 def test_a_log_gets_a_line_a_minute(monkeypatch, capsys) -> None:

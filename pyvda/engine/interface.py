@@ -131,7 +131,7 @@ class Engine(Protocol):
     ) -> CostResult:
         """Evaluate (4) and its gradient, in the precision of `x`; all arrays (W, T, D).
 
-        `points` are further data, at arbitrary times; they count among the observations.
+        `points` are data at arbitrary times; they count as observations.
         """
 
     def descend(

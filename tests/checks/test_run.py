@@ -282,14 +282,14 @@ def test_the_tendency_is_checked_along_the_gradient_of_the_cost(l63_batch) -> No
 
 
 def test_progress_counts_what_is_checked(l63_batch) -> None:
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
 
     def report(done: int, total: int, note: str = "") -> None:
-        told.append((done, total))
+        reported.append((done, total))
 
     check_model(get_model("lorenz63"), l63_batch, engine="torch", report=report)
-    assert [done for done, _ in told] == list(range(1, len(told) + 1))
-    assert {total for _, total in told} == {len(told)}
+    assert [done for done, _ in reported] == list(range(1, len(reported) + 1))
+    assert {total for _, total in reported} == {len(reported)}
 
 
 def test_a_tendency_wrong_only_in_float32_fails() -> None:
