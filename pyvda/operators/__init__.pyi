@@ -7,6 +7,7 @@ from .covariance import Diagonal as Diagonal
 from .covariance import FromEnsemble as FromEnsemble
 from .function import FunctionOperator as FunctionOperator
 from .interpolation import Interpolation as Interpolation
+from .julia_function import JuliaFunction as JuliaFunction
 from .observation import Mask as Mask
 from .observation import ObservationOperator as ObservationOperator
 from .sparse_linear import SparseLinear as SparseLinear

@@ -123,6 +123,28 @@ class FunctionOperator(ObservationOperator):
         self.check(model.state_size, made.sizes[names.CHANNEL])
         return made
 
+    def values(self, x: Any, channels: int) -> np.ndarray:
+        """Return h of states x (..., D), (..., K), as numpy, with K `channels`."""
+        import torch
+
+        with torch.no_grad():
+            return np.asarray(self(torch.as_tensor(np.asarray(x, float))).numpy())
+
+    def derivatives(self, x: Any, channels: int) -> np.ndarray:
+        """Return ∂h/∂x at states x (..., D), (..., K, D), as numpy, with K `channels`."""
+        import torch
+
+        state = torch.as_tensor(np.asarray(x, float)).requires_grad_()
+        with torch.enable_grad():
+            said = self(state)
+            # The states are independent of each other: a pullback for each channel suffices.
+            rows = [
+                torch.autograd.grad(said[..., k].sum(), state, retain_graph=True, allow_unused=True)
+                for k in range(channels)
+            ]
+        found = [torch.zeros_like(state) if row is None else row for (row,) in rows]
+        return np.asarray(torch.stack(found, -2).detach().numpy())
+
     def _forward(self, x: torch.Tensor, dx: torch.Tensor) -> tuple[torch.Tensor, float]:
         """Return H dx and how exact it is; by differences where only the adjoint is known."""
         import torch
@@ -200,25 +222,12 @@ class Channels:
 
     def curvature(self, x: Any) -> np.ndarray:
         """Return Σ weight |∂h/∂x|² over the channels at states x (W, T, D), (W, T)."""
-        import torch
-
-        state = torch.as_tensor(np.asarray(x, float)).requires_grad_()
-        said = self.operator(state)
-        weight = torch.as_tensor(np.asarray(self.weight, float))
-        total = torch.zeros(weight.shape[:2], dtype=weight.dtype)
-        for k in range(said.shape[-1]):
-            one = said[..., k].sum()
-            (row,) = torch.autograd.grad(one, state, retain_graph=True, allow_unused=True)
-            if row is not None:
-                total += weight[..., k] * row.square().sum(-1)
-        return np.asarray(total.numpy())
+        rows = self.operator.derivatives(x, self.value.shape[-1])
+        return np.asarray((np.asarray(self.weight, float) * (rows**2).sum(-1)).sum(-1))
 
     def predicted(self, x: Any) -> np.ndarray:
         """Return h of states x (W, T, D), (W, T, K), as numpy."""
-        import torch
-
-        with torch.no_grad():
-            return np.asarray(self.operator(torch.as_tensor(np.asarray(x, float))).numpy())
+        return self.operator.values(x, self.value.shape[-1])
 
 
 def _with_adjoint(function: Callable[..., Any], adjoint: Callable[..., Any]) -> Callable[..., Any]:

@@ -4,6 +4,7 @@
     SparseLinear        each datum is a linear combination of components, a row of a sparse matrix
     Interpolation       each datum lies at a point, between the model's coordinates
     FunctionOperator    any function in torch, nonlinear too
+    JuliaFunction       any function in a Julia file, nonlinear too
 
 An operator is given to `pyvda.assimilate(ds, operator=...)`. It turns the Dataset into the form
 that methods take: state vectors, point observations (see `pyvda.io.point_observations`), or

@@ -30,6 +30,7 @@ from pyvda.engine.interface import (
 )
 from pyvda.engine.julia import (
     ensemble_smoother,
+    nonlinear,
     objectives,
     parameters,
     posterior_mean,
@@ -41,12 +42,14 @@ from pyvda.engine.julia.arguments import (
     pointer,
     scheme_number,
 )
+from pyvda.engine.julia.observation_function import ObservationFunctions
 from pyvda.engine.julia.registry import Description, Registry
 from pyvda.engine.julia.signatures import prototype
 from pyvda.errors import EngineError, InputError
 from pyvda.models.model import JuliaSource, Model
 from pyvda.models.verdict import Verdict
 from pyvda.operators.data import Data
+from pyvda.operators.function import Channels
 from pyvda.operators.points import Points
 
 _FORECAST, _TANGENT_LINEAR, _ADJOINT = 0, 1, 2
@@ -78,6 +81,7 @@ class JuliaEngine:
         self._address = started.address
         self._functions: dict[str, Any] = {}
         self._registry = Registry(self.call)
+        self.observation_functions = ObservationFunctions(self.call)
 
     def call(self, name: str, *arguments: Any) -> None:
         """Call the entry point `name` and wait for it.
@@ -190,6 +194,10 @@ class JuliaEngine:
         gradient: bool = True,
         points: Data | None = None,
     ) -> CostResult:
+        if isinstance(points, Channels):
+            return nonlinear.cost(
+                self, model, settings, x, observation, mask, gradient=gradient, points=points
+            )
         x, observation, mask = checked_problem(model, x, observation, mask)
         terms = np.empty((len(x), 3))
         g = np.empty_like(x) if gradient else None
@@ -213,6 +221,12 @@ class JuliaEngine:
     ) -> Array:
         x, observation, mask = checked_problem(model, x, observation, mask)
         x = x.copy() if out is None else moved(x, out)
+        if isinstance(points, Channels):
+            nonlinear.descend(
+                self, model, settings, x, observation, mask, step=step, iterations=iterations,
+                points=points,
+            )  # fmt: skip
+            return x
         self.call("descend", *self._problem_arguments(model, settings, x, observation, mask),
                    step, iterations, *point_arguments(points, x))  # fmt: skip
         return x

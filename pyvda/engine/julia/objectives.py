@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pyvda.engine.interface import Array, CostSettings, checked
+from pyvda.engine.julia import nonlinear
 from pyvda.engine.julia.arguments import (
     point_arguments,
     pointer,
@@ -15,6 +16,7 @@ from pyvda.engine.julia.arguments import (
 )
 from pyvda.models.model import Model
 from pyvda.operators.data import Data
+from pyvda.operators.function import Channels
 
 if TYPE_CHECKING:
     from pyvda.engine.julia.engine import JuliaEngine
@@ -40,6 +42,12 @@ def shooting_objective(
     points: Data | None = None,
 ) -> tuple[Array, Array | None]:
     """See `Engine.shooting_objective`."""
+    if isinstance(points, Channels):
+        return nonlinear.shooting_objective(
+            engine, model, settings, x, observation, precision, background, background_precision,
+            weight=weight, model_precision=model_precision, every=every, substeps=substeps,
+            gradient=gradient, points=points,
+        )  # fmt: skip
     windows, steps, size = shape = (*np.shape(x)[:2], model.state_size)
     x = checked("x", x, shape, _REAL)
     observation = checked("observation", observation, shape, _REAL)
@@ -76,6 +84,11 @@ def strong_objective(
     points: Data | None = None,
 ) -> tuple[Array, Array]:
     """See `Engine.strong_objective`."""
+    if isinstance(points, Channels):
+        return nonlinear.strong_objective(
+            engine, model, settings, start, observation, precision, background,
+            background_precision, lead=lead, points=points,
+        )  # fmt: skip
     windows, steps, size = shape = (*np.shape(observation)[:2], model.state_size)
     start = checked("start", start, (windows, size), _REAL)
     observation = checked("observation", observation, shape, _REAL)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pyvda.engine.data import Minima
 from pyvda.engine.interface import Array, CostSettings, checked, estimated_parameters
+from pyvda.engine.julia import nonlinear
 from pyvda.engine.julia.arguments import (
     point_arguments,
     pointer,
@@ -16,6 +18,7 @@ from pyvda.engine.julia.arguments import (
 )
 from pyvda.models.model import Model
 from pyvda.operators.data import Data
+from pyvda.operators.function import Channels
 from pyvda.operators.points import Points
 
 if TYPE_CHECKING:
@@ -40,6 +43,39 @@ def strong_constraint(
     points: Data | None = None,
 ) -> Minima:
     """See `Engine.strong_constraint`."""
+    how: dict[str, Any] = {
+        "background": background, "background_precision": background_precision,
+        "variance": variance, "lead": lead, "growth": growth, "iterations": iterations,
+        "tolerance": tolerance,
+    }  # fmt: skip
+    if isinstance(points, Channels):
+        return nonlinear.strong_constraint(
+            engine, partial(_minimised, engine), model, settings, observation, precision, starts,
+            points=points, **how,
+        )  # fmt: skip
+    return _minimised(
+        engine, model, settings, observation, precision, starts, points=points, **how
+    )[0]
+
+
+def _minimised(
+    engine: JuliaEngine,
+    model: Model,
+    settings: CostSettings,
+    observation: Array,
+    precision: Array,
+    starts: Array,
+    *,
+    background: Array,
+    background_precision: Array,
+    variance: Array,
+    lead: int,
+    growth: int,
+    iterations: int,
+    tolerance: float,
+    points: Points | None,
+) -> tuple[Minima, Array]:
+    """Return the minima, and twice what J could still fall by to second order, (W, S)."""
     windows, steps, size = shape = np.shape(observation)
     observation = checked("observation", observation, shape, np.dtype(float))
     precision = checked("precision", precision, shape, np.dtype(float))
@@ -48,7 +84,7 @@ def strong_constraint(
     if estimated:  # parameters are not observed
         width = ((0, 0), (0, 0), (0, estimated))
         observation, precision = np.pad(observation, width), np.pad(precision, width)
-        if isinstance(points, Points):
+        if points is not None:
             points = replace(points, operator=np.pad(np.asarray(points.operator), width))
     size = control_size
     starts = checked("starts", starts, (windows, count, size), np.dtype(float))
@@ -70,9 +106,10 @@ def strong_constraint(
             pointer(control), pointer(hessian), pointer(info),
             *point_arguments(points, np.empty((windows, steps, size))),
         )  # fmt: skip
-    return Minima(
+    found = Minima(
         control, hessian, info[..., 0], info[..., 2].astype(int), info[..., 3].astype(int)
     )
+    return found, info[..., 1]
 
 
 def trajectories(

@@ -8,6 +8,7 @@ import numpy as np
 
 from pyvda.engine.data import Minimum, Shooting
 from pyvda.engine.interface import Array, CostSettings, checked
+from pyvda.engine.julia import nonlinear
 from pyvda.engine.julia.arguments import (
     point_arguments,
     pointer,
@@ -16,6 +17,7 @@ from pyvda.engine.julia.arguments import (
 )
 from pyvda.models.model import Model
 from pyvda.operators.data import Data
+from pyvda.operators.function import Channels
 
 if TYPE_CHECKING:
     from pyvda.engine.julia.engine import JuliaEngine
@@ -37,6 +39,11 @@ def weak_constraint(
     points: Data | None = None,
 ) -> Minimum:
     """See `Engine.weak_constraint`."""
+    if isinstance(points, Channels):
+        return nonlinear.weak_constraint(
+            engine, model, settings, shooting, x, observation, mask, divisor, background, precision,
+            spread=spread, points=points,
+        )  # fmt: skip
     windows, steps, _ = np.shape(x)
     size = model.state_size
     real = np.dtype(float)

@@ -1,0 +1,58 @@
+"""Observation functions of a user's Julia file: `julia/src/boundary/observation_function.jl`."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+
+import numpy as np
+
+from pyvda.engine.interface import Array
+from pyvda.engine.julia.arguments import pointer
+from pyvda.errors import EngineError, InputError
+
+_VALUES, _DERIVATIVES, _CHECK = 0, 1, 2
+
+
+class ObservationFunctions:
+    """The files of one running Julia, each evaluated once, through the entry points of `call`."""
+
+    def __init__(self, call: Callable[..., None]) -> None:
+        self._call = call
+        self._handles: dict[tuple[str, str], int] = {}
+
+    def values(self, path: str, text: str, x: Array, channels: int) -> Array:
+        """Return h of states x (N, D), (N, K)."""
+        return self._observe(path, text, x, channels, _VALUES, (len(x), channels))
+
+    def derivatives(self, path: str, text: str, x: Array, channels: int) -> Array:
+        """Return the derivatives of h at states x (N, D), (N, K, D)."""
+        return self._observe(path, text, x, channels, _DERIVATIVES, (len(x), channels, x.shape[1]))
+
+    def check(self, path: str, text: str, x: Array, channels: int) -> None:
+        """Refuse a function that has not K finite values or derivatives that are wrong at x."""
+        self._observe(path, text, x, channels, _CHECK, (0,))
+
+    def _observe(
+        self, path: str, text: str, x: Array, channels: int, what: int, shape: tuple[int, ...]
+    ) -> Array:
+        x = np.ascontiguousarray(x, dtype=float)
+        out = np.empty(shape)
+        try:
+            self._call(
+                "observe", self._handle(path, text), x.shape[1], channels, len(x), what,
+                pointer(x), pointer(out),
+            )  # fmt: skip
+        except EngineError as error:
+            raise InputError(f"the observation function fails ({error})") from error
+        return out
+
+    def _handle(self, path: str, text: str) -> int:
+        key = (path, text)
+        if key not in self._handles:
+            handle = np.zeros(1, np.int64)
+            texts = [part.encode() for part in (text, path)]
+            arguments = [a for part in texts for a in (ctypes.c_char_p(part), len(part))]
+            self._call("register_observation", *arguments, pointer(handle))
+            self._handles[key] = int(handle[0])
+        return self._handles[key]

@@ -1,0 +1,112 @@
+"""Observations that are any function of the state, written in Julia.
+
+    observe(x)                      the observed values of a state x, a tuple: (x[1]^2, x[2] * x[3])
+    observe_tangent_linear(x, dx)   may be missing
+    observe_adjoint(x, v)           may be missing
+
+Derivatives that the file does not give come from dual numbers; those that it does are compared to
+these first. x is a tuple of numbers, a vector where the state has more than 32 components.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pyvda.errors import InputError
+from pyvda.operators.function import FunctionOperator
+
+if TYPE_CHECKING:
+    import torch
+
+    from pyvda.engine.julia.observation_function import ObservationFunctions
+
+_MOST_BYTES = 1 << 20
+
+
+class JuliaFunction(FunctionOperator):
+    """A function of the state in a Julia file, nonlinear or not.
+
+    The observations are as those of a `FunctionOperator`. Both engines take it; `ensemble-smoother`
+    does in the engine torch alone.
+
+    Parameters
+    ----------
+    path : path
+        The file, which is read now and evaluated in a module of its own when it is first needed.
+
+    Raises
+    ------
+    InputError
+        When there is no such file, or no text in it.
+
+    Examples
+    --------
+    >>> operator = JuliaFunction("observe.jl")  # doctest: +SKIP
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        file = Path(path)
+        if not file.is_file():
+            raise InputError(f"there is no file {path}; give the path of a Julia file")
+        if file.stat().st_size > _MOST_BYTES:
+            raise InputError(
+                f"{path} has {file.stat().st_size} bytes, expected a Julia file with observe(x)"
+            )
+        try:
+            self.text = file.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise InputError(f"{path} is no text in UTF-8, expected a Julia file") from None
+        if not self.text.strip() or "\0" in self.text:
+            raise InputError(f"{path} is empty or no text, expected a Julia file with observe(x)")
+        self.path = str(path)
+        self._channels: int | None = None
+        super().__init__(self._in_torch, self._adjoint_in_torch)
+
+    def check(self, size: int, channels: int, states: Any = None) -> None:
+        """Test the function and its derivatives at some states; see `FunctionOperator.check`."""
+        x = np.random.default_rng(0).standard_normal((3, size))
+        if states is not None:
+            x = np.asarray(states, float)
+        _julia().check(self.path, self.text, x, channels)
+        self._channels = channels
+
+    def values(self, x: Any, channels: int) -> np.ndarray:
+        """Return h of states x (..., D), (..., K), with K `channels`."""
+        x = np.asarray(x, float)
+        found = _julia().values(self.path, self.text, x.reshape(-1, x.shape[-1]), channels)
+        return found.reshape(*x.shape[:-1], channels)
+
+    def derivatives(self, x: Any, channels: int) -> np.ndarray:
+        """Return ∂h/∂x at states x (..., D), (..., K, D), with K `channels`."""
+        x = np.asarray(x, float)
+        found = _julia().derivatives(self.path, self.text, x.reshape(-1, x.shape[-1]), channels)
+        return found.reshape(*x.shape[:-1], channels, x.shape[-1])
+
+    def _in_torch(self, x: torch.Tensor) -> torch.Tensor:
+        return _like(x, self.values(x.detach().cpu().numpy(), self._count()))
+
+    def _adjoint_in_torch(self, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        rows = self.derivatives(x.detach().cpu().numpy(), v.shape[-1])
+        return _like(x, np.einsum("...kd,...k->...d", rows, v.detach().cpu().numpy()))
+
+    def _count(self) -> int:
+        if self._channels is None:
+            raise ValueError("call check(size, channels) first: torch does not say how many values")
+        return self._channels
+
+
+def _julia() -> ObservationFunctions:
+    from pyvda.engine import get_engine  # starts Julia
+
+    functions: ObservationFunctions = get_engine("julia").observation_functions  # type: ignore[attr-defined]
+    return functions
+
+
+def _like(x: torch.Tensor, values: np.ndarray) -> torch.Tensor:
+    import torch
+
+    return torch.as_tensor(values, dtype=x.dtype, device=x.device)
