@@ -1,8 +1,8 @@
 """What a model's simulations gave, kept for the next run: one file each in the user's cache folder.
 
 A file is found again by everything that its numbers depend on: the recipe, the model's source and
-its parameters. A model whose source has no stable digest (a function typed at a prompt) is kept for
-the life of the process only.
+its parameters. What a model gave whose source does not say all (a function typed at a prompt, or
+one with a closure) is kept for the life of the process only, for that very object.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _identity(model: Model) -> str | None:
     if model.julia is not None and model.julia.text:
         sources.append(hashlib.sha256(model.julia.text.encode()).hexdigest()[:16])
     if model.torch is not None:
-        if model.torch.digest is None:
+        if model.torch.digest is None or not model.torch.complete:
             return None
         sources.append(model.torch.digest)
     fields = " ".join(
@@ -97,7 +97,9 @@ def _identity(model: Model) -> str | None:
         for name, value in model.fields
     )
     way = f"{model.start} {model.spinup} {model.interval}"
-    step = model.time_step.hex() if model.kind == "step" else ""
+    # Without a spin-up and an interval of its own the model's time step decides both.
+    dependent = model.kind == "step" or model.spinup is None or model.interval is None
+    step = model.time_step.hex() if dependent else ""
     return f"{model.name} {model.state_size} {fields} {' '.join(sources)} {way} {step}"
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib.util
+import json
 import sys
 import traceback
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
+from typing import Any
 
 from pyvda.errors import InputError
 from pyvda.models.model import Model
@@ -45,8 +48,45 @@ def from_file(path: str | Path, name: str, parameters: Mapping[str, float] | Non
     model = made(f"{path}:{name}", found, dict(parameters or {}))
     if model.torch is None or model.torch.digest is not None:
         return model
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
-    return replace(model, torch=replace(model.torch, digest=digest))
+    source = file.read_bytes()
+    of = json.dumps([name, dict(parameters or {})], sort_keys=True, default=repr)
+    digest = hashlib.sha256(source + b"\0" + of.encode()).hexdigest()[:16]
+    functions = (model.torch.function, model.torch.tangent_linear, model.torch.adjoint)
+    complete = not _has_neighbours(file, source) and all(
+        f is None or _stands_in(module, f) for f in functions
+    )
+    return replace(model, torch=replace(model.torch, digest=digest, complete=complete))
+
+
+def _stands_in(module: ModuleType, function: Any) -> bool:
+    """Tell whether the text of a module, and nothing else, says what a function computes.
+
+    It does of a plain function at the module's top: a closure has values that the text leaves
+    open, several lambdas have one name, and an object may hold anything.
+    """
+    inner = getattr(function, "function", function)  # a function of a field, or one of JAX
+    return (
+        isinstance(inner, FunctionType)
+        and inner.__module__ == module.__name__
+        and inner.__closure__ is None
+        and inner.__defaults__ is None
+        and inner.__kwdefaults__ is None
+        and vars(module).get(inner.__qualname__) is inner
+    )
+
+
+def _has_neighbours(file: Path, source: bytes) -> bool:
+    """Tell whether a file imports modules that stand beside it, whose text may change, too."""
+    imported = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                return True
+            imported.add((node.module or "").split(".")[0])
+    folder = file.resolve().parent
+    return any((folder / name).is_dir() or any(folder.glob(f"{name}.*")) for name in imported)
 
 
 def _run(file: Path) -> ModuleType:

@@ -56,6 +56,9 @@ class TorchSource:
         (x, dx) to M(x) dx and (x, dy) to M(x)ᵀ dy. None: by automatic differentiation.
     digest : str, optional
         Of the source, the same in every process; None where there is no such thing.
+    complete : bool
+        Whether the digest stands for everything that the functions depend on, so that what was
+        computed with them may be kept for other processes.
     """
 
     function: Callable[..., Any]
@@ -63,6 +66,7 @@ class TorchSource:
     tangent_linear: Callable[..., Any] | None = None
     adjoint: Callable[..., Any] | None = None
     digest: str | None = None
+    complete: bool = True
 
 
 @dataclass(frozen=True)
@@ -75,10 +79,14 @@ class Start:
         One for each component, or one for all.
     spread : float
         Standard deviation of each component.
+    drawn : bool
+        Whether the model's Julia file draws the states itself (its `start`); mean and spread then
+        only describe them.
     """
 
     mean: tuple[float, ...] = (0.0,)
     spread: float = 1.0
+    drawn: bool = False
 
 
 @dataclass(frozen=True)
