@@ -15,7 +15,7 @@ import xarray as xr
 
 import pyvda
 from pyvda import names
-from pyvda.climate.climatology import usual_spinup
+from pyvda.climate.climatology import drawn_starts, usual_spinup
 from pyvda.engine import engine_for
 from pyvda.engine.interface import Array
 from pyvda.errors import EngineError, InputError
@@ -324,6 +324,11 @@ def _check_seed(seed: int) -> None:
 
 
 def _start(setting: Preset, seed: int, window: int) -> Array:
+    own = setting.model.start
+    if own is not None and own.drawn and setting.start_mean == own.mean:
+        # The model's file draws them; a number that is the window's own seeds its generator.
+        number = np.random.SeedSequence([seed, window, 0]).generate_state(1)[0]
+        return drawn_starts(setting.model, 1, int(number) >> 1)[0]
     rng = np.random.default_rng([seed, window, 0])
     noise = rng.standard_normal(setting.model.state_size)
     return np.asarray(setting.start_mean) + setting.start_stdev * noise

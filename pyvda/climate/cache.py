@@ -96,7 +96,8 @@ def _identity(model: Model) -> str | None:
         f"{name}={value.hex() if isinstance(value, float) else value}"
         for name, value in model.fields
     )
-    way = f"{model.start} {model.spinup} {model.interval}"
+    drawn = " drawn" if model.start is not None and model.start.drawn else ""
+    way = f"{model.start}{drawn} {model.spinup} {model.interval}"
     # Without a spin-up and an interval of its own the model's time step decides both.
     dependent = model.kind == "step" or model.spinup is None or model.interval is None
     step = model.time_step.hex() if dependent else ""

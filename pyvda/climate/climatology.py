@@ -15,13 +15,15 @@ import numpy as np
 
 from pyvda import names
 from pyvda.climate.cache import kept
-from pyvda.engine import Engine, engine_for
+from pyvda.engine import Engine, engine_for, get_engine
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.models.model import Model, Start
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from pyvda.engine.julia.engine import JuliaEngine
 
 log = logging.getLogger("pyvda")
 
@@ -113,11 +115,8 @@ def with_climatology(model: Model, given: Any) -> Model:
 
 
 def _made(model: Model, engine: Engine) -> Climatology:
-    origin = model.start or Start()
     random = np.random.default_rng(20210630)
-    shape = (_TRAJECTORIES, model.state_size)
-    start = np.asarray(origin.mean) + origin.spread * random.standard_normal(shape)
-    x = attractor_states(model, engine, start)
+    x = attractor_states(model, engine, _origins(model, random))
     inside = np.isfinite(x).all((1, 2))
     if not inside.any():
         raise InputError(
@@ -136,6 +135,21 @@ def _made(model: Model, engine: Engine) -> Climatology:
     if (states.std(0) <= 10 * _RTOL * (1 + np.abs(states.mean(0)))).any():
         raise _at_rest(model.name)
     return _with_moments(model, states)
+
+
+def _origins(model: Model, random: np.random.Generator) -> Array:
+    """Return the states from which the trajectories run to the attractor."""
+    origin = model.start or Start()
+    if origin.drawn:
+        return drawn_starts(model, _TRAJECTORIES, int(random.integers(2**31)))
+    noise = random.standard_normal((_TRAJECTORIES, model.state_size))
+    return np.asarray(np.asarray(origin.mean) + origin.spread * noise)
+
+
+def drawn_starts(model: Model, count: int, seed: int) -> Array:
+    """Return states (count, D) that the function `start` of a model's Julia file draws."""
+    engine: JuliaEngine = get_engine("julia")  # type: ignore[assignment]
+    return engine.starts(model, count, seed)
 
 
 def usual_spinup(model: Model) -> float:

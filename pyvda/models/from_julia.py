@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pyvda.engine.julia.engine import JuliaEngine
     from pyvda.engine.julia.registry import Description
 
-_STARTS = 64  # states from the file's `start` that stand for it
+_STARTS = 64  # states from the file's `start` that describe it
 _MOST_BYTES = 1 << 20
 
 
@@ -84,7 +84,7 @@ def julia_model(path: str | os.PathLike[str], **fields: Any) -> Model:
         return model
     states = engine.starts(model, _STARTS, seed=0)
     spread = float(states.std(axis=0).mean())
-    return replace(model, start=Start(tuple(states.mean(axis=0).tolist()), spread))
+    return replace(model, start=Start(tuple(states.mean(axis=0).tolist()), spread, drawn=True))
 
 
 def _text(path: Path) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from pyvda.errors import InputError
@@ -86,7 +86,7 @@ class Start:
 
     mean: tuple[float, ...] = (0.0,)
     spread: float = 1.0
-    drawn: bool = False
+    drawn: bool = field(default=False, repr=False)
 
 
 @dataclass(frozen=True)

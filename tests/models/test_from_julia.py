@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import pyvda
+from pyvda.climate.climatology import climatology
 from pyvda.engine.data import Shooting
 from pyvda.engine.interface import CostSettings
 from pyvda.errors import EngineError, InputError
@@ -318,3 +319,35 @@ def test_a_forked_child_gets_the_advice_to_spawn(engine) -> None:
     assert '"spawn"' in said
     assert "\n" not in said
     assert np.isfinite(engine.forecast(model, x, time_step=0.01)).all()
+
+
+STARTING = """\
+struct Circles{T} <: SmallModel
+    a::T
+end
+Circles(; a = 1.0) = Circles(a)
+variables(::Type{<:Circles}) = ("x", "y", "z")
+time_step(::Type{<:Circles}) = 0.1
+tendency(m::Circles, (x, y, z)) = (-m.a * y, m.a * x, zero(z))
+tangent_linear(m::Circles, (x, y, z), (dx, dy, dz)) = (-m.a * dy, m.a * dx, zero(dz))
+adjoint(m::Circles, (x, y, z), (u, v, w)) = (m.a * v, -m.a * u, zero(w))
+# On the circle of radius 1 at either of two heights: no normal distribution has these states.
+start(m::Circles, rng) = (a = 2pi * rand(rng); (cos(a), sin(a), rand(rng, (-5.0, 5.0))))
+spinup(m::Circles) = 1.0
+"""
+
+
+def test_the_starts_of_the_file_are_those_that_run(written, monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("PYVDA_CACHE", str(tmp_path / "cache"))
+    model = pyvda.julia_model(written(STARTING))
+    states = climatology(model).states
+    np.testing.assert_allclose(np.hypot(states[:, 0], states[:, 1]), 1, atol=1e-4)
+    np.testing.assert_allclose(np.abs(states[:, 2]), 5)
+    truth = pyvda.simulate(model, 5, seed=3, steps=10)
+    np.testing.assert_allclose(np.hypot(truth.x, truth.y), 1, atol=1e-4)
+    np.testing.assert_allclose(np.abs(truth.z), 5)
+    assert len(np.unique(truth.x.values[:, 0])) == 5
+    again = pyvda.simulate(model, 2, seed=3, steps=10)
+    np.testing.assert_array_equal(again.x, truth.x[:2])
+    other = pyvda.simulate(model, 2, seed=4, steps=10)
+    assert not np.isin(other.x.values[:, 0], truth.x.values[:, 0]).any()
