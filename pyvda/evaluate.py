@@ -14,7 +14,7 @@ from pyvda.engine import engine_for
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.io.datasets import expect_dataset
-from pyvda.io.layout import restacked
+from pyvda.io.layout import restacked, sea
 from pyvda.io.pairs import paired
 from pyvda.models.model import Model
 from pyvda.models.registry import changed, numeric, resolve
@@ -65,21 +65,28 @@ def evaluate(
     innovation = _windows(analysis[names.INNOVATION])
     observed = np.isfinite(innovation)
     running = engine_for(model, engine)
+    scored = sea(analysis, x.shape[-1])
+    # Land is NaN in files and counts in no score; the model gets a number there.
+    x, true = np.where(scored, x, 0.0), np.where(scored, true, 0.0)
+    innovation = np.where(scored, innovation, np.nan)
 
     def forecast(states: Array) -> Array:
         """Return Φ: step t from step t - 1, step 0 unchanged; windows with NaN are unchanged."""
         predicted = np.array(states)
         finite = np.isfinite(states).all((1, 2))
         predicted[finite, 1:] = running.forecast(model, states[finite, :-1], time_step=time_step)
-        return predicted
+        return predicted[..., scored]
 
+    predicted, of_truth = forecast(x), forecast(true)
+    x, true, observed = x[..., scored], true[..., scored], observed[..., scored]
+    innovation = innovation[..., scored]
     found = {"r_score": scores.r_score(x, true)}
     if x.shape[1] == 200:
         found["r_score_steps_20_179"] = scores.r_score(x, true, steps=INNER_STEPS)
     found["four_dvar_score"] = scores.four_dvar_score(
-        x, x + innovation, observed.astype(float), forecast(x)
+        x, x + innovation, observed.astype(float), predicted
     )
-    found["ode_score"] = scores.ode_score(true, forecast(true))
+    found["ode_score"] = scores.ode_score(true, of_truth)
     return found
 
 

@@ -83,6 +83,8 @@ def forecast(
     last = ds[names.ANALYSIS].transpose(*order).values[..., -1, :]
     state = np.ascontiguousarray(np.atleast_2d(last), dtype=float)
     covariance = _covariance(ds, len(state), windowed)
+    on_land = ~layout.sea(ds, state.shape[1])
+    state[:, on_land] = 0.0  # NaN in the file, and again on output
     known = np.isfinite(state).all(1)
     cost = CostSettings(step)
     running = engine_for(chosen, engine)

@@ -84,6 +84,7 @@ def simulate(
     windows = whole("the number of windows", windows, 1)
     running = engine_for(model, engine)
     start = np.stack([_start(setting, seed, window) for window in range(windows)])
+    start[:, ~model.sea] = 0.0
     truth = np.empty((windows, setting.steps, model.state_size))
     for first in range(0, windows, _BLOCK):
         block = slice(first, first + _BLOCK)
@@ -91,6 +92,7 @@ def simulate(
             model, start[block], time_step=model.time_step, steps=1, spinup=setting.spinup,
             rtol=SPINUP_RTOL, atol=SPINUP_RTOL,
         )[:, 0]  # fmt: skip
+        on_attractor = np.where(model.sea, on_attractor, 0.0)
         truth[block] = running.simulate(
             model,
             on_attractor,
@@ -101,7 +103,7 @@ def simulate(
         )
         if report is not None:
             report(min(first + _BLOCK, windows), windows)
-    if not np.isfinite(truth).all():
+    if not np.isfinite(truth[..., model.sea]).all():
         raise EngineError(f"the simulation of {model.name} diverged; check its parameters")
     time = np.arange(setting.steps) * model.time_step
     coords = {

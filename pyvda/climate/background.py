@@ -171,7 +171,7 @@ def of_analysis(analysis: xr.Dataset) -> list[Background]:
     InputError
         The Dataset is not an analysis with `final_covariance`, or a window has no finite one.
     """
-    from pyvda.io.layout import restacked
+    from pyvda.io.layout import restacked, sea
 
     if names.FORECAST in analysis and names.ANALYSIS not in analysis:
         analysis = analysis.rename({names.FORECAST: names.ANALYSIS})
@@ -188,6 +188,11 @@ def of_analysis(analysis: xr.Dataset) -> list[Background]:
     if names.WINDOW not in last.dims:  # windows of a series, merged: its end is that of the last
         B = B[-1:]
     mean = last.transpose(..., names.STATE).values.reshape(-1, last.sizes[names.STATE])
+    land = ~sea(analysis, mean.shape[-1])
+    if land.any():
+        mean, B = np.where(land, 0.0, mean), B.copy()
+        B[:, land] = B[:, :, land] = 0.0
+        B[:, land, land] = 1.0
     bad = ~(np.isfinite(B).all((1, 2)) & np.isfinite(mean).all(1))
     if bad.any():
         raise InputError(

@@ -117,6 +117,7 @@ def with_climatology(model: Model, given: Any) -> Model:
 def _made(model: Model, engine: Engine) -> Climatology:
     random = np.random.default_rng(20210630)
     x = attractor_states(model, engine, _origins(model, random))
+    x[..., ~model.sea] = 0.0  # land is a constant, whatever the model leaves there
     inside = np.isfinite(x).all((1, 2))
     if not inside.any():
         raise InputError(
@@ -132,7 +133,8 @@ def _made(model: Model, engine: Engine) -> Climatology:
         x = x[inside]
     states = random.permutation(x.reshape(-1, model.state_size))
     # What varies less than the simulation's own tolerance does not vary.
-    if (states.std(0) <= 10 * _RTOL * (1 + np.abs(states.mean(0)))).any():
+    resting = states.std(0) <= 10 * _RTOL * (1 + np.abs(states.mean(0)))
+    if resting[model.sea].any():
         raise _at_rest(model.name)
     return _with_moments(model, states)
 
@@ -141,9 +143,13 @@ def _origins(model: Model, random: np.random.Generator) -> Array:
     """Return the states from which the trajectories run to the attractor."""
     origin = model.start or Start()
     if origin.drawn:
-        return drawn_starts(model, _TRAJECTORIES, int(random.integers(2**31)))
+        found = drawn_starts(model, _TRAJECTORIES, int(random.integers(2**31)))
+        found[:, ~model.sea] = 0.0
+        return found
     noise = random.standard_normal((_TRAJECTORIES, model.state_size))
-    return np.asarray(np.asarray(origin.mean) + origin.spread * noise)
+    start = np.asarray(np.asarray(origin.mean) + origin.spread * noise)
+    start[:, ~model.sea] = 0.0
+    return start
 
 
 def drawn_starts(model: Model, count: int, seed: int) -> Array:
@@ -198,6 +204,9 @@ def _with_moments(model: Model, states: Array) -> Climatology:
     mean, covariance = states.mean(0), np.atleast_2d(np.cov(states, rowvar=False))
     for symmetry in model.symmetries:
         mean, covariance = symmetry.averaged(mean, covariance)
+    # Nothing varies on land; a variance there keeps the covariance regular.
+    covariance[~model.sea] = covariance[:, ~model.sea] = 0.0
+    covariance[~model.sea, ~model.sea] = 1.0
     if not (np.diag(covariance) > 0).all():
         raise _at_rest(model.name)
     return Climatology(mean, covariance, states)
@@ -263,6 +272,8 @@ def _states_of(model: Model, ds: xr.Dataset) -> Array:
             )
         states = np.asarray(flat[0].values, dtype=float)
     states = states.reshape(-1, states.shape[-1])
+    if states.shape[-1] == model.state_size:
+        states = np.where(model.sea, states, 0.0)
     return states[np.isfinite(states).all(1)]
 
 

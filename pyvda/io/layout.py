@@ -121,6 +121,14 @@ def of_model(ds: xr.Dataset, model: Model) -> xr.Dataset:
     return ds.assign_attrs({STATE_ATTRIBUTE: with_time(json.dumps(description), names.TIME)})
 
 
+def sea(ds: xr.Dataset, state_size: int) -> np.ndarray:
+    """Return which components of the state of an analysis are not on land, (D,) bool."""
+    layout = _layout(ds)
+    if layout is None or _space(layout).size != state_size:
+        return np.ones(state_size, bool)
+    return _space(layout).sea
+
+
 def with_time(description: str, time: Hashable | None) -> str:
     """Return the value of `pyvda_state` with the name of the coordinate of times added."""
     return json.dumps({**json.loads(description), "time": None if time is None else str(time)})

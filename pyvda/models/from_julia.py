@@ -83,7 +83,8 @@ def julia_model(path: str | os.PathLike[str], **fields: Any) -> Model:
     if "start" not in found.gives:
         return model
     states = engine.starts(model, _STARTS, seed=0)
-    spread = float(states.std(axis=0).mean())
+    states[:, ~model.sea] = 0.0
+    spread = float(states.std(axis=0)[model.sea].mean()) if model.sea.any() else 0.0
     return replace(model, start=Start(tuple(states.mean(axis=0).tolist()), spread, drawn=True))
 
 

@@ -186,6 +186,13 @@ class Model:
         return next((s.signs for s in self.symmetries if isinstance(s, Mirror)), None)
 
     @property
+    def sea(self) -> Any:
+        """True for each component of the state that is not on land, (D,)."""
+        import numpy as np
+
+        return np.ones(self.state_size, bool) if self.state_space is None else self.state_space.sea
+
+    @property
     def is_registered(self) -> bool:
         """Whether the model is one of pyvda's own, which files find again by its name."""
         from pyvda.models.registry import families
