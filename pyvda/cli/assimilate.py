@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import warnings
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from pyvda.errors import InputError
 from pyvda.io.atomic import check_folder
 from pyvda.progress import shown
 from pyvda.settings import Settings, chosen_method, settled
+
+log = logging.getLogger("pyvda")
 
 EXAMPLES = (
     "pyvda assimilate obs.nc --model lorenz63 --iterations 150000 --state descent.npz "
@@ -105,6 +108,12 @@ def assimilate(
         )
     if named is None and values:
         keywords["model"] = resolve(model_attributes.required(observed), values)
+    unnamed = named is None and checked.warm_start is None
+    if unnamed and not quiet and model_attributes.find(observed) is None:
+        log.warning(
+            "no model was named: the default, %s, is used; --model names another",
+            model_attributes.required(observed).name,
+        )
     if truth is not None:
         observed = with_truth(observed, read(truth))
     with _warnings_in_a_line(), shown("assimilate", quiet) as report:

@@ -17,7 +17,7 @@ def info(engine: EngineName = None, quiet: Quiet = False) -> None:
     from pyvda.engine import get_engine
     from pyvda.learned import shipped
     from pyvda.methods import METHODS
-    from pyvda.models.registry import presets
+    from pyvda.models.registry import names, presets
 
     running = get_engine(engine).info
     packages = ("numpy", "scipy", "xarray", "netCDF4", "torch", "juliacall")
@@ -28,6 +28,7 @@ def info(engine: EngineName = None, quiet: Quiet = False) -> None:
         "engine": str(running),
         "because": running.reason,
         "methods": ", ".join(METHODS),
+        "models": ", ".join(names()),
         "presets": ", ".join(presets()),
         "shipped": ", ".join(shipped.names()) or "no trained models",
     }

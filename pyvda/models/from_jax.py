@@ -33,6 +33,9 @@ def jax_model(
 ) -> Model:
     """Return a model from a JAX function; see `pyvda.torch_model` for the arguments.
 
+    JAX computes in double precision for the whole process from the first call on: the setting
+    jax_enable_x64 is switched on and stays so, for other code that uses JAX, too.
+
     Parameters
     ----------
     tendency : callable

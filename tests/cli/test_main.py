@@ -41,6 +41,7 @@ def test_the_commands_of_the_readme(tmp_path, monkeypatch, capsys) -> None:
     assert "r_score" in printed
     assert "4 windows: 4 iteration limit" in printed
     assert str(pyvda.get_engine().info) in printed
+    assert "lorenz96_two_scale" in printed
     scores = json.loads(Path("scores.json").read_text())["scores"]
     truth, analysis = open_dataset("truth.nc")["truth"], open_dataset("analysis.nc")["analysis"]
     assert scores["r_score"]["mean"] == pytest.approx(float(((analysis - truth) ** 2).mean()))
@@ -208,3 +209,18 @@ def _refused(monkeypatch, capsys, tmp_path, message, *arguments) -> None:
     assert message in error
     assert "\n" not in error, error
     assert list(out.parent.iterdir()) == []
+
+
+def test_the_default_model_is_said_unless_quiet(tmp_path, monkeypatch, caplog) -> None:
+    monkeypatch.chdir(tmp_path)
+    values = np.random.default_rng(1).standard_normal((1, 20, 3))
+    ds = xr.Dataset({"observation": (("window", "time", "state"), values)})
+    ds.to_netcdf("obs.nc")
+    line = ("assimilate", "obs.nc", "--time-step", "0.01", "--iterations", "5", "-o", "analysis.nc")
+    said = "no model was named: the default, lorenz63, is used; --model names another"
+    assert run(monkeypatch, *line, "--quiet") == 0
+    assert said not in caplog.messages
+    assert run(monkeypatch, *line, "--model", "lorenz63") == 0
+    assert said not in caplog.messages
+    assert run(monkeypatch, *line) == 0
+    assert caplog.messages.count(said) == 1
