@@ -41,7 +41,7 @@ def test_the_commands_of_the_readme(tmp_path, monkeypatch, capsys) -> None:
     assert "r_score" in printed
     assert "4 windows: 4 iteration limit" in printed
     assert str(pyvda.get_engine().info) in printed
-    assert "lorenz96_two_scale" in printed
+    assert "lorenz96-two-scale" in printed
     scores = json.loads(Path("scores.json").read_text())["scores"]
     truth, analysis = open_dataset("truth.nc")["truth"], open_dataset("analysis.nc")["analysis"]
     assert scores["r_score"]["mean"] == pytest.approx(float(((analysis - truth) ** 2).mean()))
