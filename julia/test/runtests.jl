@@ -3,6 +3,7 @@
 #
 #     julia --startup-file=no --threads=2 --project=julia julia/test/runtests.jl [file ...]
 
+include("shared/exceptions.jl")
 using VDA           # here, where it may be compiled before the others load it
 
 const HERE = @__DIR__

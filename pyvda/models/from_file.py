@@ -107,7 +107,7 @@ def _run(file: Path) -> ModuleType:
         raise
     except SyntaxError as error:
         raise InputError(f"{file}, line {error.lineno}: {error.msg}; correct the file") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # sys.exit() in the file would end the program
         frames = traceback.extract_tb(error.__traceback__)
         lines = [f.lineno for f in frames if Path(f.filename).resolve() == file.resolve()]
         at = f", line {lines[-1]}" if lines else ""

@@ -6,6 +6,7 @@ fastest. Engines and methods see vectors only; files hold the variables.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 _LEADING = (names.WINDOW, names.TIME)
+_NAME = re.compile(r"\w[\w.+@-]*")  # what netCDF takes, without spaces
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,12 @@ class Variable:
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
         if not self.name:
             raise InputError("a variable of the state has no name; give it one")
+        if self.name in _LEADING or not _NAME.fullmatch(self.name):
+            raise InputError(
+                f"a variable of the state is called {self.name!r}; give it a name of letters, "
+                f"digits and underscores other than {_LEADING[0]!r} and {_LEADING[1]!r}, which "
+                "are added by pyvda"
+            )
         if len(self.dims) != len(self.shape):
             raise InputError(
                 f"variable {self.name!r} has {len(self.dims)} dimensions {self.dims} and a shape "

@@ -251,6 +251,17 @@ def test_a_wrong_entry_of_a_model_with_many_components_is_found(written, engine)
         (LARGE.replace("dimensions(", "dims("), r"write dimensions\(m::Waves\)"),
         (VECTOR.replace("tangent_linear!(", "tl!("), r"write tangent_linear!\(dy, m::Waves"),
         (VECTOR.replace("tendency!(", "tend!("), r"write tendency!\(dx, m::Waves, x, work\), or"),
+        (ROSSLER.replace("= 0.05", '= "fast"'), r'is "fast", expected a positive'),
+        (ROSSLER.replace("= 0.05", "= -0.05"), "is -0.05, expected a positive number"),
+        (ROSSLER.replace('("x", "y", "z")', '"xyz"'), r'is "xyz", expected a tuple of'),
+        (ROSSLER.replace('"y"', r'"y\ty"'), "expected names of letters"),
+        (ROSSLER.replace('"y"', r'"y\n"'), "expected names of letters"),
+        (ROSSLER.replace('"y"', '"time"'), "other than 'window' and 'time'"),
+        (ROSSLER.replace("(-y - z, ", "("), r"tendency\(m::.* returns 2 numbers, expected 3"),
+        (ROSSLER.replace("(v + z * w, ", "("), r"adjoint\(m::.* returns 2 numbers, expected 3"),
+        (ROSSLER.replace("= (-y - z", "= [x] #"), "returns Array, expected a tuple of 3"),
+        (ROSSLER + "exit(3)\n", r"mine\.jl:12: .* cannot end the process by exit\(\)"),
+        (ROSSLER.replace("= 0.05", "= exit()"), r"cannot end the process by exit\(\)"),
         (LARGE.replace("(site = m.n,)", "(y = m.n, x = 2)"), r"write each_place\(f, m::Waves\)"),
     ],
 )  # fmt: skip
@@ -259,6 +270,45 @@ def test_errors_in_a_file_are_reported_in_one_sentence(written, text, said) -> N
         pyvda.julia_model(written(text))
     assert "\n" not in str(refused.value)
     assert "Stacktrace" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "before", "after"),
+    [
+        (ROSSLER, 9, "(-y - z, x", '(error("boom\\nline2"), x'),
+        (ROSSLER, 11, "(v + z", '(error("boom\\nline2"), v + z'),
+        (LARGE, 9, "m.c * (dx[s.l] - dx[s.r])", 'error("boom\\nline2")'),
+        (VECTOR, 11, "dy .= m.c", 'dy .= error("boom\\nline2") * m.c'),
+    ],
+)
+def test_an_error_at_run_time_names_the_file_once_and_a_line(
+    written, engine, text, line, before, after
+) -> None:
+    assert before in text
+    model = pyvda.julia_model(written(text.replace(before, after, 1)))
+    with pytest.raises(InputError) as refused:
+        engine.forecast(model, np.full((1, model.state_size), 0.3), time_step=0.05)
+    assert str(refused.value) == f"mine.jl:{line}: boom; line2"
+
+
+def test_derivatives_by_parameters_are_taken_where_the_control_has_them(written, engine) -> None:
+    # The tendency is nonlinear in c: a derivative at the model's own c would be wrong.
+    model = pyvda.julia_model(written(LARGE.replace("m.c *", "m.c^2 *")))
+    assert verdict(engine, model).passed
+    rng = np.random.default_rng(9)
+    z, dz, v = rng.normal(size=(3, 2, 12))
+    z[:, -1] = (2.5, -0.7)
+    settings = CostSettings(0.01)
+    h = 1e-5
+
+    def forecast(z):
+        return engine.forecast_with_parameters(model, settings, z)
+
+    tangent = engine.tangent_linear_with_parameters(model, settings, z, dz)
+    difference = (forecast(z + h * dz) - forecast(z - h * dz)) / (2 * h)
+    np.testing.assert_allclose(tangent, difference, rtol=1e-7, atol=1e-9)
+    adjoint = engine.adjoint_with_parameters(model, settings, z, v)
+    np.testing.assert_allclose((tangent * v).sum(1), (dz * adjoint).sum(1), rtol=1e-12)
 
 
 def test_invalid_values_of_fields_are_refused(written, engine) -> None:

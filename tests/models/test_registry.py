@@ -233,6 +233,7 @@ def test_models_of_a_python_file(tmp_path) -> None:
     [
         ("x = (", r"line 1: "),
         ("import torch\n\nx = 1 / 0", r"models.py, line 3: ZeroDivisionError"),
+        ("import sys\nsys.exit(3)", r"models.py, line 2: SystemExit: 3"),
         ("import no_such_module_at_all", r"line 1: ModuleNotFoundError"),
     ],
 )

@@ -141,3 +141,12 @@ def test_impossible_spaces_and_states_are_refused_in_one_sentence(make, sentence
     with pytest.raises(InputError, match=sentence) as refused:
         make()
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["window", "time", "a\tb", "a\n", "\nb", "a b", "-x", "x=3"])
+def test_names_that_files_cannot_have_are_refused(name: str) -> None:
+    with pytest.raises(InputError, match="give it a name of letters") as refused:
+        Variable(name)
+    assert "\n" not in str(refused.value)
+    for fine in ("x", "θ", "t2m", "2m_temperature", "T_700-850"):
+        assert Variable(fine).name == fine

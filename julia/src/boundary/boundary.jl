@@ -19,14 +19,19 @@ points_at_address(::Type{S}, D, windows, count, step, fraction, y, weight, opera
               array_at(y, S, count, windows), array_at(weight, S, count, windows),
               array_at(operator, S, D, count, windows))
 
-"    refusal(; scheme, bytes, counts...) -> a message if one of these numbers is invalid, or nothing"
-function refusal(; scheme = 4, bytes = 8, counts...)
+"""
+    refusal(; scheme, bytes, steps, counts...) -> what is wrong with these numbers, or nothing
+
+`steps` are those of a library's trajectories, and how many a window and the time before it have.
+"""
+function refusal(; scheme = 4, bytes = 8, steps = (0, 0), counts...)
     scheme in (1, 4) || return "unknown scheme number $scheme"
     bytes in (4, 8) || return "numbers have $bytes bytes, expected 4 or 8"
     for (name, n) in counts
         least = name in (:T, :substeps, :every) ? 1 : 0
         least <= n < 1 << 40 || return "$name is $n, expected at least $least"
     end
+    steps[1] >= steps[2] || return "the trajectories have $(steps[1]) steps, expected at least $(steps[2]), a window's and those before it"
     return nothing
 end
 
@@ -56,8 +61,65 @@ end
 "    located(e, backtrace, file) -> the message of an exception, preceded by the file and line if known"
 function located(e, backtrace, file)
     isempty(file) && return message_of(e)
-    line = line_of(backtrace, file, 0)
-    return "$(basename(file))$(line > 0 ? ":$line" : ""): $(message_of(e))"
+    (line, said) = (line_of(backtrace, file, 0), message_of(e))
+    line == 0 && (line = line_of_function(file, said))
+    return "$(basename(file))$(line > 0 ? ":$line" : ""): $said"
+end
+
+"""
+    line_of_function(file, said) -> the first line of the function that fails with this message, or 0
+
+For a backtrace that ends before it reaches the file (exceptions.jl): the functions of the model with its
+default values are called one after the other.
+"""
+function line_of_function(file, said)
+    known = findlast(r -> r.file == file, REGISTERED)
+    known === nothing && return 0
+    W = REGISTERED[known].type
+    for call in (Any[W], Any[variables, concrete(W)], Any[time_step, concrete(W)])
+        line = line_if_it_fails(file, said, call...)
+        line > 0 && return line
+    end
+    m = default_model(known)
+    m === nothing && return 0
+    for call in calls_of(m)
+        line = line_if_it_fails(file, said, call...)
+        line > 0 && return line
+    end
+    return 0
+end
+
+function line_if_it_fails(file, said, f, arguments...)
+    try
+        hasmethod(f, Tuple{map(Core.Typeof, arguments)...}) && f(arguments...)
+        return 0
+    catch e
+        method = which(f, Tuple{map(Core.Typeof, arguments)...})
+        return message_of(e) == said && String(method.file) == file ? Int(method.line) : 0
+    end
+end
+
+"    calls_of(m) -> a function and its arguments, of each that a model's file may give"
+function calls_of(m::SmallModel)
+    x = ntuple(_ -> 0.1, size_of(m))
+    θ = parameters(m)
+    return [(spinup, m), (start, m, MersenneTwister(0)), (tendency, m, x), (tangent_linear, m, x, x), (adjoint, m, x, x),
+            (parameter_tangent, m, x, θ), (parameter_adjoint, m, x, x)]
+end
+function calls_of(m::LargeModel)
+    first = Any[(dimensions, m), (spinup, m), (land, m), (start, m, MersenneTwister(0)), (each_place, identity, m)]
+    works(() -> each_place(identity, m)) || return first
+    (x, θ, places) = (fill(0.1, length(m)), parameters(m), Any[])
+    each_place(s -> any(p -> p isa typeof(s), places) || push!(places, s), m)
+    return append!(first, [c for s in places for c in ((tendency, m, x, s), (tangent_linear, m, x, x, s), (adjoint, m, x, x, s),
+                                                       (parameter_tangent, m, x, θ, s))], [(parameter_adjoint, m, x, x)])
+end
+function calls_of(m::VectorModel)
+    first = Any[(dimensions, m), (spinup, m), (land, m), (start, m, MersenneTwister(0)), (workspace, Float64, m)]
+    works(() -> (dimensions(m), workspace(Float64, m))) || return first
+    (x, y, z, w) = (ntuple(_ -> fill(0.1, array_shape(m)), 3)..., workspace(Float64, m))
+    return append!(first, [(tendency!, z, m, x, w), (step!, z, m, x, w), (tangent_linear!, z, m, x, y, w), (adjoint!, z, m, x, y, w),
+                           (parameter_tangent!, z, m, x, parameters(m), w), (parameter_adjoint!, m, x, y, w)])
 end
 
 "    put_text!(buffer, capacity, text): write as many whole characters as fit, and a terminating zero"
@@ -117,6 +179,7 @@ end
 function data_refusal(m, ::Type{S}, T, windows, count, step, fraction) where {S}
     count == 0 && return nothing
     all(t -> 0 <= t < T, array_at(step, Int64, count, windows)) || return "data lie outside the $T steps of a window"
+    all(θ -> 0 <= θ <= 1, array_at(fraction, S, count, windows)) || return "the fractions of a step at which data lie are not all from 0 to 1"
     has_own_step(m) && any(θ -> θ != 0 && θ != 1, array_at(fraction, S, count, windows)) &&
         return "$(nameof(typeof(m))) has its own scheme, so that data have to lie at its steps; found data between two steps"
     return nothing
@@ -140,8 +203,8 @@ function c_describe(handle, values, fields, text, text_bytes, message, capacity)
     refused = known && values == C_NULL ? nothing : handle_refusal(handle, values, fields)
     guarded(message, capacity, refused, file_of(handle)) do
         m = values == C_NULL ? default_model(handle) : model_at(handle, values)
-        refused = m === nothing ? nothing : size_refusal(m, length(m))
-        refused === nothing || return refused
+        refused = m === nothing ? nothing : something(size_refusal(m, length(m)), value_refusal(m), Some(nothing))
+        refused === nothing || return "$(isempty(file_of(handle)) ? "" : basename(file_of(handle)) * ": ")$refused"
         found = description(handle, m)
         put_text!(text, text_bytes, found) == ncodeunits(found) || return "the description of the model is longer than $text_bytes bytes"
         return nothing

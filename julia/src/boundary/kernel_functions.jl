@@ -22,16 +22,23 @@ function defined_name(ex::Expr)
     return f isa Symbol ? f : nothing
 end
 
-"    fused(ex) -> the expression with `muladd` in place of a * b + c, a * b - c and c - a * b"
+# Through these the values of sums and products reach the result unchanged. Other calls (sqrt, ^, /, <)
+# keep their arguments: sqrt(x * x - y * y) of x = y is 0 as written, and may be NaN fused.
+const FUSED_INSIDE = (:block, :return, :tuple, :vect, :if, :elseif, :for, :while, :let, :(=), :->, :function, :local)
+const FUSED_MACROS = (Symbol("@inbounds"), Symbol("@simd"))
+
+"    fused(ex) -> the same with `muladd(a, b, c)` for a * b + c, a * b - c and c - a * b, not inside other calls"
 fused(ex) = ex
 function fused(ex::Expr)
-    ex.head === :quote && return ex
-    args = map(fused, ex.args)
-    ex.head === :call || return Expr(ex.head, args...)
-    (f, terms) = (args[1], args[2:end])
+    ex.head in (:if, :elseif, :while) && return Expr(ex.head, ex.args[1], map(fused, ex.args[2:end])...)
+    ex.head in FUSED_INSIDE && return Expr(ex.head, map(fused, ex.args)...)
+    ex.head === :macrocall && ex.args[1] in FUSED_MACROS && return Expr(:macrocall, map(fused, ex.args)...)
+    ex.head === :call || return ex
+    ex.args[1] in (:+, :-, :*) || return Expr(:call, fused(ex.args[1]), ex.args[2:end]...)
+    (f, terms) = (ex.args[1], map(fused, ex.args[2:end]))
     f === :+ && length(terms) > 1 && return foldl(sum_of, terms)
     f === :- && length(terms) == 2 && return difference_of(terms...)
-    return Expr(:call, args...)
+    return Expr(:call, f, terms...)
 end
 
 is_product(ex) = ex isa Expr && ex.head === :call && ex.args[1] === :* && length(ex.args) > 2

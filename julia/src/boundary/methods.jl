@@ -84,7 +84,7 @@ end
 
 function c_posterior_mean(handle, values, fields, D, T, windows, scheme, h, y, precision, states, length_, trajectories, lead,
                           signs, noise, draws, enough, spread, mean, stdev, info, message, capacity)
-    with_model(message, capacity, (handle, values, fields, D), refusal(; scheme = scheme, T = T, windows = windows, length = length_, trajectories = trajectories, lead = lead, draws = draws);
+    with_model(message, capacity, (handle, values, fields, D), refusal(; scheme = scheme, T = T, windows = windows, length = length_, trajectories = trajectories, lead = lead, draws = draws, steps = (length_, lead + T));
                h = h) do m, D
         posterior_mean!(array_at(mean, Float64, D, T, windows), array_at(stdev, Float64, D, T, windows),
                         array_at(info, Float64, 3, windows), array_at(y, Float64, D, T, windows),
@@ -97,7 +97,7 @@ end
 
 function c_best_starts(D, T, windows, y, precision, states, length_, trajectories, lead, signs, apart, count,
                        starts, message, capacity)
-    guarded(message, capacity, refusal(; D = D, T = T, windows = windows, trajectories = trajectories, lead = lead, count = count)) do
+    guarded(message, capacity, refusal(; D = D, T = T, windows = windows, trajectories = trajectories, length = length_, lead = lead, count = count, steps = (length_, lead + T))) do
         best_starts!(array_at(starts, Float64, D, count, windows), array_at(y, Float64, D, T, windows),
                      array_at(precision, Float64, D, T, windows),
                      library_at(states, D, length_, trajectories, lead, signs), array_at(apart, Float64, D))

@@ -39,6 +39,9 @@ function model_module()
     for name in CONTRACT
         Core.eval(home, Expr(:import, Expr(:(:), Expr(:., :., :VDA), Expr(:., name))))
     end
+    for name in (:exit, :quit)                          # they would end Python, too
+        Core.eval(home, :($name(_...) = error("the file of a model cannot end the process by $($(string(name)))()")))
+    end
     return home
 end
 
@@ -151,9 +154,13 @@ function missing_function(W)
         F isa TypeVar || F <: Integer && F !== Bool || W <: VectorModel && F <: AbstractFloat ||
             return "the field $field of $name has the type $F, expected the struct's type parameter (struct $name{T}, $field::T) for a parameter or Int for a size"
     end
-    hasmethod(variables, Tuple{Type{W}}) || hasmethod(variables, Tuple{Type{concrete(W)}}) ||
+    hasmethod(variables, Tuple{Type{concrete(W)}}) ||
         return "write variables(::Type{<:$name}), the names of its variables, as (\"x\", \"y\")"
     hasmethod(time_step, Tuple{Type{concrete(W)}}) || return "write time_step(::Type{<:$name}), its assimilation step"
+    refused = names_refusal(name, variables(concrete(W)))
+    refused === nothing || return refused
+    h = time_step(concrete(W))
+    h isa Real && isfinite(h) && h > 0 || return "time_step(::Type{<:$name}) is $(repr(h)), expected a positive number"
     if W <: SmallModel
         gives(tendency, W, 1, 2) || return "write tendency(m::$name, (x, y, ...)), which returns dx/dt as a tuple"
     elseif W <: LargeModel
@@ -172,6 +179,37 @@ function missing_function(W)
     return nothing
 end
 concrete(W) = W isa UnionAll ? W{Float64} : W
+
+names_refusal(type, found) =
+    !(found isa Tuple && !isempty(found) && all(v -> v isa Union{String,Symbol}, found)) ?
+    "variables(::Type{<:$type}) is $(one_line(repr(found))), expected a tuple of names, as (\"x\", \"y\")" :
+    !all(v -> occursin(r"^\w[\w.+@-]*\z", string(v)), found) ?
+    "variables(::Type{<:$type}) is $(one_line(repr(found))), expected names of letters, digits and underscores" : nothing
+
+"    value_refusal(m) -> what is wrong with what the model's functions return, as far as their code tells, or nothing"
+function value_refusal(m::SmallModel)
+    (name, D) = (nameof(typeof(m)), length(m))
+    x = NTuple{D,Float64}
+    for (f, rest) in ((tendency, ()), (tangent_linear, (x,)), (adjoint, (x,)))
+        T = returned(f, typeof(m), x, rest...)
+        T isa DataType && T !== Any || continue
+        T <: Tuple || return "$f(m::$name, ...) returns $(nameof(T)), expected a tuple of $D numbers"
+        n = length(T.parameters)
+        (n > 0 && Base.isvarargtype(T.parameters[end])) || n == D || return "$f(m::$name, ...) returns $n numbers, expected $D, one for each of variables($name)"
+    end
+    return nothing
+end
+function value_refusal(m::LargeModel)
+    (name, x) = (nameof(typeof(m)), Vector{Float64})
+    needs_circle(m) || return nothing
+    for (f, rest) in ((tendency, ()), (tangent_linear, (x,)), (adjoint, (x,)))
+        T = returned(f, typeof(m), x, rest..., Neighbours)
+        isconcretetype(T) && !(T <: Real) && return "$f(m::$name, ...) returns $(nameof(T)), expected the number of the place s.i"
+    end
+    return nothing
+end
+value_refusal(::VectorModel) = nothing
+returned(f, types...) = Core.Compiler.return_type(f, Tuple{types...})
 
 "    prepare(W): methods that follow from what the file of W has and has not"
 function prepare(W)

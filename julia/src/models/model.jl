@@ -35,6 +35,9 @@
 #     adjoint!(xbar, m, x, ybar, work)
 #     parameter_tangent!(dy, m, x, dθ, work), parameter_adjoint!(m, x, ybar, work) -> a tuple; optional
 #
+# In these functions products and sums may be contracted to fused multiply-adds, as C compilers do; not
+# inside other calls.
+#
 # Optional for any model: `land(m)`, a mask of the state's array that is true on land; `start(m, rng)`, a
 # state from which the attractor is reached in `spinup(m)` units of time.
 

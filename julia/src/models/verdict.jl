@@ -47,7 +47,8 @@ given_names(::VectorModel) = ("tangent_linear!", "adjoint!")
 function parameter_names_given(m::Model)
     W = wrapper(typeof(m))
     m isa VectorModel && return ("parameter_tangent!", "parameter_adjoint!")
-    return (gives(parameter_tangent, W, 1, m isa LargeModel ? 4 : 3) ? "parameter_tangent" : nothing,
+    m isa LargeModel && return ("parameter_tangent", "parameter_adjoint")   # those by dual numbers, too: place by place
+    return (gives(parameter_tangent, W, 1, 3) ? "parameter_tangent" : nothing,
             gives(parameter_adjoint, W, 1, 3) ? "parameter_adjoint" : nothing)
 end
 
@@ -80,12 +81,17 @@ ratio(e::Entry) = isnan(e.error) ? Inf : e.error / e.tolerance
 report(v::Verdict, m) = join(["reference\t$(v.reference)"; [join(("entry", e.what, e.row, e.column, e.expected, e.found,
     e.error, e.tolerance, component_name(m, e.row), component_name(m, e.column)), "\t") for e in v.worst]], "\n")
 
-"A realistic state: one from the model's `start`, or standard normal numbers."
+"""
+    test_state(m, rng) -> a state near one from which the model starts, or standard normal numbers
+
+Behind it stand the parameters where `m` has them in its state: other ones than its own, which would hide
+a derivative taken at those, and towards zero, so that they keep their sign and a bound on their size.
+"""
 function test_state(m, rng)
     D = length(m)
     inner = m isa AnyWithParameters ? m.m : m
     x = gives(start, wrapper(typeof(inner)), 1, 2) ? collect(Float64, vec(collect(start(inner, rng)))) : randn(rng, length(inner))
-    return m isa AnyWithParameters ? vcat(x, collect(Float64, parameters(inner))) : x
+    return m isa AnyWithParameters ? vcat(x, [(1 - 0.1 * rand(rng)) * θ for θ in parameters(inner)]) : x
 end
 
 # --- the maps: x, δ -> vectors -------------------------------------------------------------------------

@@ -79,13 +79,16 @@ end
 @inline at_end(D::Int, ::NTuple{P,Any}, z) where {P} = ntuple(k -> (@inbounds z[D+k]), Val(P))
 
 @inline tendency(m::LargeWithParameters, z, s) = tendency(with_parameters(m.m, at_end(m, z)), z, s)
-@inline tangent_linear(m::LargeWithParameters, z, δ, s) =
-    tangent_linear(with_parameters(m.m, at_end(m, z)), z, δ, s) + parameter_tangent(m.m, z, at_end(m, δ), s)
+@inline function tangent_linear(m::LargeWithParameters, z, δ, s)
+    here = with_parameters(m.m, at_end(m, z))
+    return tangent_linear(here, z, δ, s) + parameter_tangent(here, z, at_end(m, δ), s)
+end
 @inline adjoint(m::LargeWithParameters, z, v, s) = adjoint(with_parameters(m.m, at_end(m, z)), z, v, s)
 
 @inline tendency(m::LargeWithParameters, z, s::ParameterPlace) = zero(eltype(z))
 @inline tangent_linear(m::LargeWithParameters, z, δ, s::ParameterPlace) = zero(at_end(m, δ)[1])
-@inline adjoint(m::LargeWithParameters, z, v, s::ParameterPlace) = parameter_adjoint(m.m, z, v)[s.k]
+@inline adjoint(m::LargeWithParameters, z, v, s::ParameterPlace) =
+    parameter_adjoint(with_parameters(m.m, at_end(m, z)), z, v)[s.k]
 
 # --- whole arrays -----------------------------------------------------------------------------------
 

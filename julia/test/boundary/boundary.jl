@@ -87,6 +87,11 @@ end
     end
     code, text, = cost_at_address(handle, p, D, 8, 4, m, x, y, mask; windows = -3)
     @test code === VDA.REFUSED && occursin("windows is -3", text)
+    for θ in (-0.1, 1.5, NaN)
+        points = (1, fill(2, 1, 9), fill(θ, 1, 9), zeros(1, 9), ones(1, 9), zeros(D, 1, 9))
+        code, text, = cost_at_address(handle, p, D, 8, 4, m, x, y, mask; points = points)
+        @test code === VDA.REFUSED && occursin("not all from 0 to 1", text)
+    end
     code, text, = cost_at_address(handle, p, D, 8, 4, m, x, y, mask; points = outside)
     @test code === VDA.REFUSED && occursin("outside the 5 steps", text)
 end
@@ -113,4 +118,21 @@ end
     expected = descend!(copy(x), y, mask, RungeKutta4(), m, 0.01, 0.01, 1.0, 1.5, 10)
     code, _ = called("descend", handle, p, 3, 3, 6, 3, 8, 4, 0.01, 0.01, 1.0, x, y, mask, 1.5, 10, NO_POINTS...)
     @test code === VDA.DONE && x == expected
+end
+
+@testset "trajectories of a library that are too short" begin
+    (D, T, lead, count) = (3, 6, 4, 2)
+    (y, precision, signs, spread) = (zeros(D, T, 1), ones(D, T, 1), ones(D), ones(D))
+    for (steps, fits) in ((lead + T - 1, false), (lead + T, true))
+        states = randn(MersenneTwister(29), D, steps, 50)
+        starts = zeros(D, count, 1)
+        code, text = called("best_starts", D, T, 1, y, precision, states, steps, 50, lead, signs, spread, count, starts)
+        @test fits ? code === VDA.DONE : code === VDA.REFUSED && occursin("have 9 steps, expected at least 10", text)
+        @test iszero(starts) != fits
+        (handle, p) = (VDA.register("", "", "Lorenz63"), [10.0, 28.0, 8 / 3])
+        (mean, stdev, info) = (zeros(D, T, 1), zeros(D, T, 1), zeros(3, 1))
+        code, text = called("posterior_mean", handle, p, 3, D, T, 1, 4, 0.01, y, precision, states, steps, 50, lead, signs,
+                            zeros(D, 8), 8, 5.0, spread, mean, stdev, info)
+        @test fits ? code === VDA.DONE : code === VDA.REFUSED && occursin("have 9 steps, expected at least 10", text)
+    end
 end

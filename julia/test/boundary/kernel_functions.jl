@@ -17,6 +17,18 @@ const MULADD = GlobalRef(Base, :muladd)
     end
 end
 
+@testset "not inside other calls" begin
+    for ex in (:(sqrt(a * a - b * b)), :(log(a * b + c)), :((a * b + c)^2), :(a / (b * c + d)), :(a * b - c > 0),
+               :(a < a * b + c < d), :(ifelse(a * b - c > 0, a, b)), :(a * b - c > 0 ? a : b), :(x[2 * i + 1]),
+               :(max(a * b + c, d)), :(sum(a * b + c for a in 1:3)), :(map(x -> x * a + b, c)), :(a && b * c + d > 0))
+        @test fused(ex) == ex
+    end
+    mixed = :(@inbounds return (a * sqrt(b * b - c * c) + d, a * b + c))
+    @test calls(fused(mixed), MULADD) == 2
+    root(x, y) = Base.invokelatest(eval(:((x, y) -> $(fused(:(2 * sqrt(x * x - y * y) + x))))), x, y)
+    @test all(x -> root(x, x) === x, 0.1:0.1:10)    # fused inside the root, half of these are NaN
+end
+
 @testset "only functions of the kernels are changed" begin
     for (ex, changed) in (
         (:(tendency(m::A, (x,)) = x * x + m.a), true), (:(function adjoint(m, x, v) x * v + v end), true),

@@ -1,5 +1,6 @@
 # A chain of convolutions and its backward pass, against the sums of their definition.
 
+include("../shared/exceptions.jl")
 using Test, VDA, Random, LinearAlgebra
 
 # x is (channel, position, window); w (tap, input, output), with taps along a strip first.

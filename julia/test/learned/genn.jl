@@ -1,5 +1,6 @@
 # Parts of a GENN's scale, each against its definition: cells, patches, first layer and heads.
 
+include("../shared/exceptions.jl")
 using LinearAlgebra, Random, Test, VDA
 
 const STEPS = 10

@@ -1,5 +1,6 @@
 # The gradient of a GENN's residual and its backward pass, against the sums of its definition.
 
+include("../shared/exceptions.jl")
 using Test, VDA, Random, LinearAlgebra
 
 struct Weights{T}

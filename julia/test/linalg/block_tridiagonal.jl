@@ -1,5 +1,6 @@
 # The block-tridiagonal solver against a dense one.
 
+include("../shared/exceptions.jl")
 using LinearAlgebra, Random, Test, VDA
 
 "A random symmetric positive definite block-tridiagonal matrix, dense."

@@ -1,5 +1,6 @@
 # Dense kernels on rows in lanes against LinearAlgebra; what must not be read is NaN.
 
+include("../shared/exceptions.jl")
 using LinearAlgebra, Random, Test, VDA
 
 "The lane matrix of A, whose memory is A's transpose in Julia's order."

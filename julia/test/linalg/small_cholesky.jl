@@ -1,5 +1,6 @@
 # Factors and triangular solves against LAPACK; an indefinite matrix is reported, not thrown.
 
+include("../shared/exceptions.jl")
 using LinearAlgebra, Random, Test, VDA
 
 @testset "factor and solves, D = $D" for D in (1, 3, 8)

@@ -1,5 +1,6 @@
 # Products of panels against those of Julia's own matrices, with tiles of both widths.
 
+include("../shared/exceptions.jl")
 using Test, VDA, Random
 
 "C after `product!` of random integers, whose sums are exact, and what it should be."

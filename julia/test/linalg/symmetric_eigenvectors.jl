@@ -1,5 +1,6 @@
 # Jacobi's eigenvectors against LAPACK's eigenvalues.
 
+include("../shared/exceptions.jl")
 using LinearAlgebra, Random, Test, VDA
 
 @testset "eigenvectors by rotations" begin

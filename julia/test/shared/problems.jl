@@ -1,10 +1,9 @@
 # What the tests share: models and states to run over, and a cost written as it reads in the paper.
 
+include("exceptions.jl")
 using LinearAlgebra, Random, Test, VDA
 
 # 4 is the smallest circle, on which every place lies at a seam; 5 has one that does not.
-include("exceptions.jl")
-
 const MODELS = (
     Lorenz63(10.0, 28.0, 8 / 3), Lorenz63(9.0, 20.0, 2.0),
     Lorenz96(8.0, 4), Lorenz96(8.0, 5), Lorenz96(7.5, 40),

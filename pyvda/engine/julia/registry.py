@@ -7,8 +7,10 @@ evaluates a user's file and finds the struct, see `julia/src/boundary/registry.j
 from __future__ import annotations
 
 import ctypes
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -78,7 +80,7 @@ class Registry:
             try:
                 self._call("register", *arguments, pointer(handle))
             except EngineError as error:
-                raise InputError(f"{_name(source)}: {error}") from error
+                raise InputError(_in_file(source, error)) from error
             self._handles[source] = int(handle[0])
         return self._handles[source]
 
@@ -97,7 +99,7 @@ class Registry:
                 _TEXT_BYTES,
             )  # fmt: skip
         except EngineError as error:
-            raise InputError(f"{_name(source)}: {error}") from error
+            raise InputError(_in_file(source, error)) from error
         return _read(text.value.decode())
 
     def verdict(self, model: Model, parameters: bool) -> Verdict:
@@ -111,7 +113,7 @@ class Registry:
                 int(parameters), text, _TEXT_BYTES,
             )  # fmt: skip
         except EngineError as error:
-            raise InputError(f"{_name(source)}: {error}") from error
+            raise InputError(_in_file(source, error)) from error
         reference, *entries = text.value.decode().splitlines()
         return Verdict(model.name, reference.split("\t")[1], tuple(map(_entry, entries)))
 
@@ -141,6 +143,13 @@ def _source(model: Model) -> JuliaSource:
 
 def _name(source: JuliaSource) -> str:
     return source.path or source.type_name
+
+
+def _in_file(source: JuliaSource, error: EngineError) -> str:
+    """Return Julia's message with the file named once, with its line where Julia knows it."""
+    said = str(error).removeprefix("Julia: ")
+    file = re.escape(Path(source.path).name)
+    return said if source.path and re.match(rf"{file}:", said) else f"{_name(source)}: {said}"
 
 
 def _entry(line: str) -> Entry:

@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import shutil
+import signal
 import subprocess
 
 from pyvda.engine.julia.engine import StartedJulia
@@ -30,6 +31,13 @@ flush(stdout)
 f() = try; error(); catch; println("exceptions work"); end
 f()
 """
+_WORKS = "exceptions work"
+# A process of its own under the workaround of boundary/exceptions.jl, before this one is changed.
+_TRY = f"""
+include(ARGS[1])
+forget_compiled_code!() && survives_exceptions() && println("{_WORKS}")
+"""
+_CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS)
 _ANSWER_SECONDS = 120  # a Julia on a network file system may take half a minute to start
 
 
@@ -72,11 +80,8 @@ def start() -> StartedJulia:
         if declined():
             raise EngineError("PYVDA_JULIA is none, which declines Julia; unset it to start Julia")
         raise EngineError("no julia found: put it on PATH or name it in PYVDA_JULIA")
-    question = [command, "--startup-file=no", "-e", _ASK]
     try:
-        asked = subprocess.run(
-            question, capture_output=True, text=True, check=False, timeout=_ANSWER_SECONDS
-        )
+        asked = _run(command, _ASK)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise EngineError(f"{command} does not run: {error}") from None
     answers = asked.stdout.splitlines()
@@ -110,14 +115,48 @@ def start() -> StartedJulia:
         return text
 
     evaluate(loading())
-    # Debian 11's Julia on Debian 12 ends the process at an exception: boundary/exceptions.jl.
-    if asked.returncode != 0 and evaluate("VDA.forget_compiled_code!()") != "true":
-        log.warning("exceptions of this Julia end the process (incompatible libunwind)")
+    if _crashed(asked):
+        refused = _workaround_refusal(command)
+        if refused is None and evaluate("VDA.forget_compiled_code!()") != "true":
+            refused = "the workaround could not be applied"
+        if refused:
+            log.warning("an exception in Julia will end this process by a crash: %s", refused)
     return StartedJulia(
         version=evaluate("VERSION"),
         threads=int(evaluate("Threads.nthreads()")),
         address=lambda name: int(evaluate(f"VDA.entry_point({quoted(name)})")),
     )
+
+
+def _run(command: str, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    question = [command, "--startup-file=no", "-e", code, *arguments]
+    return subprocess.run(
+        question, capture_output=True, text=True, check=False, timeout=_ANSWER_SECONDS
+    )
+
+
+def _crashed(asked: subprocess.CompletedProcess[str]) -> bool:
+    """Tell whether Julia answered all questions and then crashed at the exception."""
+    code = asked.returncode
+    died = code in {-s for s in _CRASHES} or code in {128 + s for s in _CRASHES}
+    return died and len(asked.stdout.splitlines()) == 3
+
+
+def _workaround_refusal(command: str) -> str | None:
+    """Return why the workaround of `julia/src/boundary/exceptions.jl` is not for this process.
+
+    Debian 11's Julia crashes at exceptions on Debian 12. The workaround overwrites two functions of
+    libunwind in memory: another Julia process must survive exceptions under it first.
+    """
+    if os.environ.get("PYVDA_KEEP_LIBUNWIND") == "1":
+        return "PYVDA_KEEP_LIBUNWIND=1 declines the workaround"
+    try:
+        tried = _run(command, _TRY, str(julia_source().parent / "boundary" / "exceptions.jl"))
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"the workaround could not be tried ({error})"
+    if tried.returncode == 0 and tried.stdout.split("\n")[0] == _WORKS:
+        return None
+    return "its libunwind does not fit, and the workaround does not help; use another Julia"
 
 
 def _initialise(julia: ctypes.CDLL, bindir: str, image: str) -> None:
