@@ -332,9 +332,9 @@ def test_a_cost_without_its_data_fails(l63_batch) -> None:
 RUN = """
 import sys
 from pathlib import Path
-from pyvda.engine import libjulia
+from pyvda.engine.julia import signatures, start_libjulia
 source = Path(sys.argv.pop(1))
-libjulia.julia_source = lambda: source
+signatures.julia_source = start_libjulia.julia_source = lambda: source
 from pyvda.cli.main import main
 main()
 """
@@ -375,18 +375,18 @@ class Edit(NamedTuple):
 EDITS = {
     "sign-of-adjoint": Edit(
         "lorenz63",
-        [("models/lorenz63.jl", "muladd(x₁, v₃, σv₁ - v₂)", "muladd(x₁, v₃, σv₁ + v₂)")],
+        [("models/zoo/lorenz63.jl", "muladd(x₁, v₃, σv₁ - v₂)", "muladd(x₁, v₃, σv₁ + v₂)")],
         WRONG_ADJOINT,
     ),
     "term-of-adjoint": Edit(
         "lorenz96",
-        [("models/lorenz96.jl", "muladd(x[s.ll], v[s.l], -muladd", "(-muladd")],
+        [("models/zoo/lorenz96.jl", "muladd(x[s.ll], v[s.l], -muladd", "(-muladd")],
         WRONG_ADJOINT,
     ),
     "terms-of-small-models": Edit(
         "lorenz63",
         [
-            ("models/lorenz63.jl", "ρ′ * x₁", "ρ′ * x₂"),
+            ("models/zoo/lorenz63.jl", "ρ′ * x₁", "ρ′ * x₂"),
             # Data between steps: for the descent as if at the step, for Gauss-Newton in one part.
             ("cost/point_observations.jl", "step_adjoint(scheme, m, stages, a, hθ), g)", "a, g)"),
             (
@@ -419,9 +419,9 @@ EDITS = {
     "terms-of-large-models": Edit(
         "lorenz96",
         [
-            ("models/lorenz96.jl", "for i in 2:m.D\n", "for i in 3:m.D\n"),
+            ("models/zoo/lorenz96.jl", "for i in 2:m.D\n", "for i in 3:m.D\n"),
             # The sign of the jumps between nodes; the strong constraint's background, twice.
-            ("cost/shooting.jl", "g[j, k] -= w * r[i]", "g[j, k] += w * r[i]"),
+            ("cost/shooting.jl", "g[j, k] -= s.weighed[i]", "g[j, k] += s.weighed[i]"),
             (
                 "cost/strong_constraint_cost.jl",
                 "(s.trial[j] - p.b[j]) / 2",
