@@ -25,10 +25,12 @@ from pyvda.io.analysis import POSITION, labelled, template, with_provenance
 from pyvda.io.datasets import expect_dataset
 from pyvda.io.observations import prepared
 from pyvda.learned import patterns
+from pyvda.learned.description import expect_trained
 from pyvda.methods import METHODS, Method, Options, Problem
 from pyvda.methods.learned import LearnedOptions
 from pyvda.models.model import Model
 from pyvda.models.registry import resolve
+from pyvda.models.without_code import expect_code
 from pyvda.progress import OfBlocks, heard, silent
 from pyvda.settings import Settings, chosen_method, settled, takes_settings
 from pyvda.state import windows
@@ -74,6 +76,8 @@ def assimilate(observations: xr.Dataset, **keywords: Any) -> xr.Dataset:
     warm = _warm_start(settings, method, options)
     bound: list[Options] = [options] if warm is None else [options, warm]
     model = named_model(settings, bound) or model_attributes.required(observations)
+    if any(one.runs_model() for one in bound):
+        expect_code(model)
     if settings.climatology is not None:
         model = with_climatology(model, settings.climatology)
     observed, statistics = prepared(observations, settings.variable, model, settings.operator)
@@ -93,7 +97,7 @@ def assimilate(observations: xr.Dataset, **keywords: Any) -> xr.Dataset:
     mean = options.expected_state(model, running) if own is None else None
     variance = windows.reference_variance(in_windows, statistics)
     known = variance or netcdf.stated_variance(observed)
-    unlike = _unlike_trained(bound, in_windows, known)
+    unlike = _unlike_trained(bound, in_windows, known, model)
 
     report_all = heard(settings.report)
     blocks = OfBlocks(report_all, count)
@@ -135,12 +139,8 @@ def named_model(settings: Settings, options: list[Options]) -> Model | None:
     for bound in (one.model() for one in options):
         if model is None or bound is None:
             model = model or bound
-        elif (model.name, model.parameters) != (bound.name, bound.parameters):
-            raise InputError(
-                f"the checkpoint was trained for {bound.name} with parameters {bound.parameters}, "
-                f"not for {model.name} with {model.parameters}; leave out model, or take another "
-                "checkpoint"
-            )
+        else:
+            expect_trained(model, bound)
     return model
 
 
@@ -196,14 +196,18 @@ def _check_operators(ds: xr.Dataset, method: str, options: list[Options]) -> Non
         )
 
 
-def _unlike_trained(options: list[Options], ds: xr.Dataset, variance: float | None) -> str:
-    """Warn of observations unlike those that learned models were trained for; say how."""
+def _unlike_trained(
+    options: list[Options], ds: xr.Dataset, variance: float | None, model: Model
+) -> str:
+    """Warn of observations or a model unlike those of the training; say how, of observations."""
     trained = [pattern for one in options if (pattern := one.pattern()) is not None]
     if not trained:
         return ""
     first = ds[names.OBSERVATION].isel(window=slice(0, _SAMPLE_WINDOWS))
     observed = first.transpose(*names.DIMENSIONS).notnull().compute(scheduler="synchronous")
     found = [patterns.differences(observed.values, variance, pattern) for pattern in trained]
+    for pattern in trained:
+        patterns.warn_of_source(model, pattern, stacklevel=3)
     unlike = dict.fromkeys(text for texts in found for text in texts)
     return patterns.warn(list(unlike), stacklevel=3)
 

@@ -13,9 +13,9 @@ from pyvda.checks.windows import own_windows, twin_windows
 from pyvda.errors import InputError
 from pyvda.io.netcdf import open_dataset, open_observations
 from pyvda.io.tables import on_grid
-from pyvda.learned import shipped
+from pyvda.learned import patterns, shipped
 from pyvda.learned.architecture import Architecture
-from pyvda.learned.description import Pattern
+from pyvda.learned.description import OwnModel, Pattern
 from pyvda.learned.model import LearnedModel
 from pyvda.models.model import Model
 from pyvda.models.registry import names, presets, resolve
@@ -40,15 +40,15 @@ class CheckTarget:
         numpy arrays, (W, T, D).
     time_step : float
         In model time units.
-    learned : LearnedModel, optional
-        The checkpoint, or a GENN with fresh weights; None for a model without presets.
+    learned : LearnedModel
+        The checkpoint, or a GENN with fresh weights.
     """
 
     title: str
     model: Model
     batch: Batch
     time_step: float
-    learned: LearnedModel | None
+    learned: LearnedModel
 
 
 def check_target(
@@ -73,7 +73,7 @@ def check_target(
     """
     learned = None
     if checkpoint is not None:
-        learned = shipped.load(checkpoint)
+        learned = shipped.load(checkpoint, model)
     chosen = _model(model, learned)
     if observations is None:
         file_options = {
@@ -100,10 +100,10 @@ def check_target(
         source = observations.name
     count, steps, _ = batch.observation.shape
     title = f"{chosen.name}, {count} windows of {steps} steps of {step:g} from {source}"
-    if learned is None and chosen.is_registered and chosen.name in presets():
+    if learned is None:
         learned = fresh_genn(chosen, batch)
         title += f"; learned prior: a GENN with fresh weights, seed {_FRESH_SEED}"
-    elif learned is not None:
+    else:
         title += f"; learned prior: that of {checkpoint}"
     return CheckTarget(title, chosen, batch, step, learned)
 
@@ -119,8 +119,16 @@ def fresh_genn(model: Model, batch: Batch) -> LearnedModel:
     """
     sections = {"prior": _FRESH, "solver": {"kind": "conv"}}
     architecture = validated(Architecture, sections, "pyvda check")
-    pattern = Pattern.of(model.name, replace(presets()[model.name], model=model))
     guess = np.asarray(batch.first_guess, dtype=float)
+    if model.is_registered and model.name in presets():
+        pattern = Pattern.of(model.name, replace(presets()[model.name], model=model))
+    else:
+        own = None if model.is_registered else OwnModel.of(model, "", guess.mean((0, 1)))
+        pattern = Pattern(
+            name=model.name, model=model.name, parameters=model.parameters,
+            state_size=model.state_size, time_step=model.time_step, steps=guess.shape[1],
+            variance=None, own=own, **patterns.rule(np.asarray(batch.mask) > 0),
+        )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_FRESH_SEED)
         return LearnedModel(architecture, pattern, guess.mean(), spread(guess), iterations=1)
@@ -133,6 +141,8 @@ def _model(name: str | Model | None, learned: LearnedModel | None) -> Model:
         return resolve(name)
     trained = learned.pattern.dynamics()
     given = trained if name is None else resolve(name)
+    if learned.pattern.own is not None:
+        return learned.pattern.runnable(given)
     if given.name != trained.name:
         raise InputError(
             f"the checkpoint was trained for {trained.name}, not for {given.name}; leave out "

@@ -88,12 +88,13 @@ def assimilate(
     keywords |= {name: value for name, value in common.items() if value is not None}
     checked, options = settled(keywords)  # before anything is read
     _, method_options = chosen_method(checked, options)
-    named = named_model(checked, [method_options])
     values = named_values(parameter)
-    if named is not None and values:
-        named = keywords["model"] = resolve(
-            named if checked.model is None else checked.model, values
-        )
+    if checked.model is not None and values:  # before it is compared with a checkpoint's
+        keywords["model"] = resolve(checked.model, values)
+        checked = checked.model_copy(update={"model": keywords["model"]})
+    named = named_model(checked, [method_options])
+    if named is not None and checked.model is None and values:
+        named = keywords["model"] = resolve(named, values)
     keywords.pop("variable", None)
     if grid_step is not None:
         table = netcdf.open_dataset(observations)
@@ -168,9 +169,13 @@ def _warnings_in_a_line() -> Iterator[None]:
 
 def _summary(analysis: Any) -> str:
     """Count the windows by status."""
+    import numpy as np
+
     from pyvda.names import Status
 
     status = analysis["status"].values
     counts = {s.name.lower().replace("_", " "): int((status == s).sum()) for s in Status}
     ended = ", ".join(f"{n} {name}" for name, n in counts.items() if n)
-    return f"{len(status)} windows: {ended}; mean cost {float(analysis['cost'].mean()):.4g}"
+    cost = float(analysis["cost"].mean())
+    known = "unknown without the model's code (--model)" if np.isnan(cost) else f"{cost:.4g}"
+    return f"{len(status)} windows: {ended}; mean cost {known}"

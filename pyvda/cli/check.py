@@ -96,8 +96,7 @@ def check(
             seed=seed,
             report=report,
         )
-    if target.learned is not None:
-        checks += checking.check_learned(target.learned, target.batch, seed=seed)
+    checks += checking.check_learned(target.learned, target.batch, seed=seed)
     _finish(checks, target.title, json_file, quiet)
 
 

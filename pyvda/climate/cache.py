@@ -85,13 +85,9 @@ def kept(
 
 def _identity(model: Model) -> str | None:
     """Return everything that makes the model, as text; None where there is no such text."""
-    sources = []
-    if model.julia is not None and model.julia.text:
-        sources.append(hashlib.sha256(model.julia.text.encode()).hexdigest()[:16])
-    if model.torch is not None:
-        if model.torch.digest is None or not model.torch.complete:
-            return None
-        sources.append(model.torch.digest)
+    source = model.source_digest
+    if source is None:
+        return None
     fields = " ".join(
         f"{name}={value.hex() if isinstance(value, float) else value}"
         for name, value in model.fields
@@ -101,7 +97,7 @@ def _identity(model: Model) -> str | None:
     # Without a spin-up and an interval of its own the model's time step decides both.
     dependent = model.kind == "step" or model.spinup is None or model.interval is None
     step = model.time_step.hex() if dependent else ""
-    return f"{model.name} {model.state_size} {fields} {' '.join(sources)} {way} {step}"
+    return f"{model.name} {model.state_size} {fields} {source} {way} {step}"
 
 
 def _load(path: Path, key: str) -> Arrays | None:

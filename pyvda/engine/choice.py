@@ -13,6 +13,7 @@ from pyvda.engine.julia import start_juliacall, start_libjulia
 from pyvda.engine.julia.engine import JuliaEngine, StartedJulia
 from pyvda.errors import EngineError, InputError
 from pyvda.models.model import Model
+from pyvda.models.without_code import has_code
 from pyvda.signals import handlers_kept
 
 log = logging.getLogger("pyvda")
@@ -56,6 +57,8 @@ def engine_for(model: Model, name: str | None = None) -> Engine:
     InputError
         The engine asked for, or the only one that can start, cannot run the model.
     """
+    if not has_code(model):
+        return get_engine(name or os.environ.get("PYVDA_ENGINE") or "torch")  # it runs nothing
     if model.julia is None:
         if name not in (None, "auto", "torch"):
             raise InputError(

@@ -15,6 +15,7 @@ from pyvda.engine import CostSettings, Engine
 from pyvda.io import netcdf, optional_outputs
 from pyvda.methods import Options, Problem, Solution
 from pyvda.models.model import Model
+from pyvda.models.without_code import has_code
 from pyvda.state import windows
 
 __all__ = ["labelled", "template", "with_provenance"]
@@ -154,6 +155,8 @@ def _channel_innovation(problem: Problem, solution: Solution) -> np.ndarray | No
 
 def _final_cost(problem: Problem, solution: Solution) -> dict[str, np.ndarray]:
     finite = np.asarray(np.isfinite(solution.x).all((1, 2)))
+    if not has_code(problem.model):
+        return dict.fromkeys(_PER_WINDOW[:4], np.full(len(finite), np.nan))
     usable = slice(None) if finite.all() else finite  # a slice copies nothing
     result = problem.engine.cost(
         problem.model, problem.cost, solution.x[usable],

@@ -20,13 +20,15 @@ class Section(BaseModel):
 class ODE(Section):
     """Φ from the model's known equation (7), (8), or its bilinear form with 9 trained parameters.
 
+    `step` is for a model that is given by its step.
+
     Attributes
     ----------
     scale : float
         Standard deviation of the initial random parameters of the bilinear form.
     """
 
-    kind: Literal["rk4", "euler", "bilinear-rk4"]
+    kind: Literal["rk4", "euler", "step", "bilinear-rk4"]
     scale: float = Field(default=0.1, gt=0)
 
 

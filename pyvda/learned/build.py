@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pyvda import priors, solvers
+from pyvda.errors import InputError
 from pyvda.learned.architecture import GENN, ODE, AutoEncoder, Section
 from pyvda.learned.description import Pattern
 from pyvda.models import in_torch
+from pyvda.models.model import Model, TorchSource
 from pyvda.models.symmetry import Rotation
 from pyvda.solvers import Solver
 
 
-def build_prior(section: Section, pattern: Pattern) -> nn.Module:
-    """Return Φ as configured, in physical units for ODE priors, else in normalised ones."""
-    model = pattern.dynamics()
+def build_prior(section: Section, pattern: Pattern, model: Model | None = None) -> nn.Module:
+    """Return Φ as configured, in physical units for ODE priors, else in normalised ones.
+
+    Parameters
+    ----------
+    section : Section
+    pattern : Pattern
+    model : Model, optional
+        The dynamical model with its code, where it is not pyvda's own and Φ runs it.
+    """
     layout = _layout(pattern)
     if isinstance(section, ODE):
-        if section.kind == "bilinear-rk4":
-            tendency: nn.Module = in_torch.bilinear(model.name, section.scale)
-        else:
-            tendency = in_torch.module_of(model)
-        return priors.ODEPrior(
-            tendency, pattern.time_step, "euler" if section.kind == "euler" else "rk4"
-        )
+        return _ode_prior(section, pattern, pattern.runnable(model))
     if isinstance(section, GENN):
         one = layout["dimension"] == 1
         features = section.features or (60 if one else 50)
@@ -42,6 +48,52 @@ def build_prior(section: Section, pattern: Pattern) -> nn.Module:
             factors=section.factor,
         )  # fmt: skip
     raise TypeError(f"no prior for a {type(section).__name__}")
+
+
+def _ode_prior(section: ODE, pattern: Pattern, model: Model) -> nn.Module:
+    if section.kind == "bilinear-rk4":
+        return priors.ODEPrior(in_torch.bilinear(model.name, section.scale), pattern.time_step)
+    if (section.kind == "step") != (model.kind == "step"):
+        fitting = "step" if model.kind == "step" else "rk4 or euler"
+        raise InputError(
+            f"the prior is {section.kind}, and {model.name} is given by its {model.kind}; choose "
+            f"the prior {fitting}"
+        )
+    if model.torch is None:
+        raise InputError(
+            f"{model.name} is written in Julia alone, and the prior {section.kind} runs the model "
+            "in torch; write it in a Python file (models.py:name), or choose the prior genn"
+        )
+    module = in_torch.module_of(model if pattern.own is None else _in_double(model, model.torch))
+    scheme = "euler" if section.kind == "euler" else "rk4"
+    return in_torch.prior_of(model, pattern.time_step, scheme, module)
+
+
+def _in_double(model: Model, source: TorchSource) -> Model:
+    """Return a user's model computed in double precision, as it was tried; states keep theirs.
+
+    A module of the user's becomes a plain function, so that its weights are neither trained nor
+    stored, and is differentiated automatically.
+    """
+    inner = getattr(source.function, "function", source.function)
+    derivatives = (source.tangent_linear, source.adjoint)
+    if isinstance(inner, nn.Module):
+        derivatives = (None, None)
+    found = [None if f is None else _InDouble(f) for f in (source.function, *derivatives)]
+    return replace(model, torch=TorchSource(found[0], source.names, *found[1:]))  # type: ignore
+
+
+class _InDouble:
+    """A function of states (..., D) and perhaps perturbations, computed in double precision."""
+
+    def __init__(self, function: Callable[..., Tensor]) -> None:
+        self.function = copy.deepcopy(function)
+
+    def __call__(self, *states: Tensor, **fields: Any) -> Tensor:
+        inner = getattr(self.function, "function", self.function)
+        if isinstance(inner, nn.Module):
+            inner.to(states[0].device)
+        return self.function(*(x.double() for x in states), **fields).to(states[0])
 
 
 def build_solver(section: Any, pattern: Pattern) -> Solver:

@@ -8,18 +8,88 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 from pydantic import Field
 
 from pyvda.errors import InputError
-from pyvda.learned.architecture import Architecture, Section
-from pyvda.models.model import Model
+from pyvda.learned.architecture import ODE, Architecture, Section
+from pyvda.models.model import Model, TorchSource
 from pyvda.models.presets import Preset
+from pyvda.models.without_code import WithoutCode, expect_code, has_code
+from pyvda.state.space import StateSpace, Variable
 from pyvda.validation_errors import validated
 
 MODEL_FILE = "model.json"
+
+
+class OwnVariable(Section):
+    """A variable of the state, as `pyvda.state.space.Variable`."""
+
+    name: str
+    dims: tuple[str, ...] = ()
+    shape: tuple[int, ...] = ()
+    standard_name: str = ""
+    units: str = ""
+
+
+class OwnModel(Section):
+    """What a checkpoint keeps of a user's model, beside its name, parameters and state size.
+
+    It is enough to read files by and to know the model again, and no code.
+
+    Attributes
+    ----------
+    given : str
+        How the training configuration names it, such as rossler.jl or models.py:rossler.
+    source : str, optional
+        Digest of the source, see `pyvda.models.model.Model.source_digest`.
+    kind, parameter_names
+        See `pyvda.models.model.Model`.
+    sizes : dict of str to int
+        The fields that are no parameters.
+    variables : tuple of OwnVariable
+    land : tuple of int
+        Components of the state that lie on land.
+    expected_state : tuple of float
+        Climatological mean (D,) that first guesses take where nothing is observed.
+    """
+
+    given: str
+    source: str | None
+    kind: Literal["tendency", "step"]
+    parameter_names: tuple[str, ...]
+    sizes: dict[str, int]
+    variables: tuple[OwnVariable, ...]
+    land: tuple[int, ...] = ()
+    expected_state: tuple[float, ...]
+
+    @staticmethod
+    def of(model: Model, given: str, expected_state: Any) -> OwnModel:
+        """Return the description of a model that was named by `given`."""
+        space = model.state_space
+        if space is None:
+            raise InputError(f"the model {model.name} does not say which variables it has")
+        return OwnModel(
+            given=given, source=model.source_digest, kind=model.kind,
+            parameter_names=model.parameter_names,
+            sizes={n: v for n, v in model.fields if n not in model.parameter_names},
+            variables=tuple(OwnVariable(**asdict(variable)) for variable in space.variables),
+            land=tuple(np.flatnonzero(~space.sea).tolist()),
+            expected_state=tuple(np.asarray(expected_state, dtype=float).tolist()),
+        )  # fmt: skip
+
+    def state_space(self) -> StateSpace:
+        """Return the variables of the state."""
+        space = StateSpace(tuple(Variable(**one.model_dump()) for one in self.variables))
+        if not self.land:
+            return space
+        land = np.zeros(space.size, bool)
+        land[list(self.land)] = True
+        return StateSpace(space.variables, land)
 
 
 class Pattern(Section):
@@ -42,6 +112,8 @@ class Pattern(Section):
         is observed. Empty if Φ was trained on states alone.
     missing : float
         Largest share of missing data in training windows, each datum missing independently.
+    own : OwnModel, optional
+        For a model of the user's own, which is not found by its name.
     """
 
     name: str
@@ -58,6 +130,7 @@ class Pattern(Section):
     variance: float | None
     coverage: tuple[float, ...] | None = None
     missing: float = Field(default=0.0, ge=0, lt=1)
+    own: OwnModel | None = None
 
     @staticmethod
     def of(name: str, preset: Preset, missing: float = 0.0) -> Pattern:
@@ -71,8 +144,56 @@ class Pattern(Section):
         )  # fmt: skip
 
     def dynamics(self) -> Model:
-        """Return the model."""
-        return Model(self.model, self.state_size, self.parameters, self.time_step)
+        """Return the model; of a user's own, its description without code."""
+        own = self.own
+        if own is None:
+            return Model(self.model, self.state_size, self.parameters, self.time_step)
+        values = tuple(zip(own.parameter_names, self.parameters, strict=True))
+        return Model(
+            self.model, self.state_size, self.parameters, self.time_step,
+            parameter_names=own.parameter_names, fields=(*values, *own.sizes.items()),
+            state_space=own.state_space(), kind=own.kind,
+            torch=TorchSource(WithoutCode(self.model, own.given, values)),
+        )  # fmt: skip
+
+    def runnable(self, given: Model | None) -> Model:
+        """Return the model with its code: pyvda's own, or the given one if it is that model.
+
+        Raises
+        ------
+        InputError
+            The model is the user's own, and none or another one was given.
+        """
+        trained = self.dynamics()
+        if self.own is None:
+            return trained
+        if given is None:
+            expect_code(trained)
+            return trained
+        expect_trained(given, trained)
+        expect_code(given)
+        return given
+
+
+def expect_trained(given: Model, trained: Model) -> None:
+    """Refuse another model than the one that a checkpoint was trained for.
+
+    Raises
+    ------
+    InputError
+        Name or parameters differ; of a user's own model, also the number of components.
+    """
+    if (given.name, given.parameters) != (trained.name, trained.parameters):
+        raise InputError(
+            f"the checkpoint was trained for {trained.name} with parameters {trained.parameters}, "
+            f"not for {given.name} with {given.parameters}; leave out model, or take another "
+            "checkpoint"
+        )
+    if not has_code(trained) and given.state_size != trained.state_size:
+        raise InputError(
+            f"the checkpoint was trained for {trained.name} with {trained.state_size} components, "
+            f"not with {given.state_size}; name the model as in the training"
+        )
 
 
 class Description(Section):
@@ -93,6 +214,10 @@ class Description(Section):
     iterations: int = Field(ge=1)
     weights: str = Field(pattern=r"^weights-[0-9a-f]{12}\.safetensors$")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+    def needs_code(self) -> bool:
+        """Tell whether the prior runs a model of the user's own."""
+        return self.pattern.own is not None and isinstance(self.architecture.prior, ODE)
 
     def text(self) -> str:
         """Return the file's text."""

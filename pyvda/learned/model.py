@@ -28,6 +28,7 @@ from pyvda.io.atomic import replacing
 from pyvda.learned.architecture import ODE, Architecture, Cost
 from pyvda.learned.build import build_prior, build_solver
 from pyvda.learned.description import MODEL_FILE, Description, Pattern, read_description
+from pyvda.models.model import Model
 from pyvda.solvers import SolverResult
 from pyvda.state.batch import Batch
 
@@ -45,6 +46,8 @@ class LearnedModel(nn.Module):
         Mean and standard deviation of the training states; Φ and Γ work on z = (x − mean) / std.
     iterations : int
         Solver iterations.
+    model : Model, optional
+        The dynamical model, where an ODE prior runs one of the user's own.
     """
 
     mean: Tensor
@@ -57,6 +60,7 @@ class LearnedModel(nn.Module):
         mean: Any,
         std: Any,
         iterations: int,
+        model: Model | None = None,
     ) -> None:
         super().__init__()
         self.architecture = architecture
@@ -64,7 +68,7 @@ class LearnedModel(nn.Module):
         self.iterations = iterations
         self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float64))
         self.register_buffer("std", torch.as_tensor(std, dtype=torch.float64))
-        prior = build_prior(architecture.prior, pattern)
+        prior = build_prior(architecture.prior, pattern, model)
         if isinstance(architecture.prior, ODE):
             prior = priors.ScaledPrior(prior, self.mean, self.std)
         settings: Cost = architecture.cost
@@ -164,13 +168,20 @@ class LearnedModel(nn.Module):
         return description.digest()
 
     @classmethod
-    def load(cls, folder: str | Path) -> LearnedModel:
+    def load(cls, folder: str | Path, model: Model | None = None) -> LearnedModel:
         """Read a model that `save` wrote.
+
+        Parameters
+        ----------
+        folder : path
+        model : Model, optional
+            The dynamical model, where an ODE prior runs one of the user's own.
 
         Raises
         ------
         InputError
-            A file is missing, damaged, or of another architecture, or a key is unknown.
+            A file is missing, damaged, or of another architecture, a key is unknown, or the prior
+            needs a dynamical model that was not given.
         """
         folder = Path(folder)
         description = read_description(folder)
@@ -192,22 +203,23 @@ class LearnedModel(nn.Module):
                 f"{path} is not a safetensors file ({error}); copy it again"
             ) from error
         size = () if description.normalisation == "scalar" else (description.pattern.state_size,)
-        model = cls(
+        learned = cls(
             description.architecture,
             description.pattern,
             torch.zeros(size),
             torch.ones(size),
             description.iterations,
+            model,
         )
         try:
-            model.load_state_dict(tensors, assign=True)  # keeps the precision that was trained
+            learned.load_state_dict(tensors, assign=True)  # keeps the precision that was trained
         except RuntimeError as error:
             first = str(error).splitlines()[-1].strip()
             raise InputError(
                 f"the weights {path} do not belong to the architecture in {MODEL_FILE} ({first}); "
                 "use the two files of one training"
             ) from None
-        return model.eval()
+        return learned.eval()
 
     def _serialised(self) -> bytes:
         # Copies, because an ODE prior shares the memory of the normalisation.

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from pyvda.learned.description import Pattern
+from pyvda.models.model import Model
+from pyvda.models.without_code import has_code
 
 # Share of missing or additional data that does not make a different pattern.
 TOLERATED = 0.05
@@ -44,6 +46,27 @@ def warn(found: list[str], stacklevel: int = 1) -> str:
             stacklevel=stacklevel + 1,
         )
     return text
+
+
+def warn_of_source(model: Model, pattern: Pattern, stacklevel: int = 1) -> None:
+    """Warn where the source of a user's own model is another than in the training.
+
+    Parameters
+    ----------
+    model : Model
+        The model that was named, perhaps without code.
+    pattern : Pattern
+    stacklevel : int
+        As in `warn`.
+    """
+    trained = None if pattern.own is None else pattern.own.source
+    if trained and has_code(model) and model.source_digest not in (None, trained):
+        warnings.warn(
+            f"the source of the model {model.name} is not the one that the checkpoint was trained "
+            "with, so the analysis may be worse than its scores say",
+            PatternWarning,
+            stacklevel=stacklevel + 1,
+        )
 
 
 def differences(observed: np.ndarray, variance: float | None, pattern: Pattern) -> list[str]:

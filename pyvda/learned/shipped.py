@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from pyvda.errors import InputError
 from pyvda.learned.description import MODEL_FILE
+from pyvda.models.model import Model
+from pyvda.models.registry import resolve
 
 if TYPE_CHECKING:
     from pyvda.learned.model import LearnedModel
@@ -59,18 +61,22 @@ def checkpoint_folder(name_or_path: str | Path) -> Path:
     )
 
 
-def load(name_or_folder: str | Path) -> LearnedModel:
+def load(name_or_folder: str | Path, model: str | Model | None = None) -> LearnedModel:
     """Return a learned model, shipped with pyvda or made by `pyvda train`.
 
     Parameters
     ----------
     name_or_folder : str or path
         A folder that exists, or one of the names that `pyvda info` lists.
+    model : str or Model, optional
+        The dynamical model, where the prior runs one of the user's own: the checkpoint holds no
+        code of it.
 
     Raises
     ------
     InputError
-        There is no such model, or one of its files is missing or damaged.
+        There is no such model, one of its files is missing or damaged, or it needs a dynamical
+        model.
 
     Examples
     --------
@@ -79,7 +85,8 @@ def load(name_or_folder: str | Path) -> LearnedModel:
     """
     from pyvda.learned.model import LearnedModel
 
-    return LearnedModel.load(checkpoint_folder(name_or_folder))
+    named = None if model is None else resolve(model)
+    return LearnedModel.load(checkpoint_folder(name_or_folder), named)
 
 
 def read_json(folder: Path, file: str) -> dict[str, Any]:

@@ -14,12 +14,12 @@ from pydantic import Field
 
 from pyvda import names
 from pyvda.engine import get_engine
-from pyvda.engine.interface import Array
+from pyvda.engine.interface import Array, Engine
 from pyvda.errors import InputError
 from pyvda.learned.description import Description, Pattern, read_description
 from pyvda.learned.shipped import checkpoint_folder
 from pyvda.methods.problem import Options, Problem, Solution, Status
-from pyvda.methods.statistics import half_misfit, judged, precision_of, without_observations
+from pyvda.methods.statistics import half_misfit, judged, precision_of
 from pyvda.models.model import Model
 
 if TYPE_CHECKING:
@@ -63,6 +63,17 @@ class LearnedOptions(Options):
     def model(self) -> Model:
         """Return the model that the checkpoint was trained for."""
         return self.pattern().dynamics()
+
+    def runs_model(self) -> bool:
+        """Tell whether the prior runs a model of the user's own."""
+        return self.description().needs_code()
+
+    def expected_state(self, model: Model, engine: Engine) -> Array:
+        """Return the climatological mean (D,): of a user's own model, that of the training."""
+        own = self.pattern().own
+        if own is None or model.climatology is not None:
+            return super().expected_state(model, engine)
+        return np.asarray(own.expected_state)
 
     def check_time_step(self, time_step: float) -> None:
         """Raise InputError unless the step is the trained one, the only one that Φ is right for."""
@@ -109,7 +120,9 @@ def solve(problem: Problem, options: LearnedOptions) -> Solution:
             f"the device {options.device!r} cannot be used ({reason}); choose cpu"
         ) from None
     digest = options.description().digest()
-    model = _model(str(checkpoint_folder(options.checkpoint)), digest, options.precision, device)
+    folder = str(checkpoint_folder(options.checkpoint))
+    own = problem.model if options.runs_model() else None
+    model = _model(folder, digest, options.precision, device, own)
     windows = len(problem.batch)
     x = np.empty(problem.batch.observation.shape)
     status = np.full(windows, Status.CONVERGED, dtype=int)
@@ -131,8 +144,8 @@ def solve(problem: Problem, options: LearnedOptions) -> Solution:
     unobserved = ~problem.has_observations()
     if unobserved.any():
         # Without observations the climatology is a better analysis than the solver's output.
-        known, _, nothing = without_observations(problem)
-        x[unobserved], status[unobserved] = known[unobserved], nothing[unobserved]
+        x[unobserved] = options.expected_state(problem.model, problem.engine)
+        status[unobserved] = Status.NO_OBSERVATIONS
         made[unobserved] = 0
     status, fit = _judged(problem, x, status, options.pattern().variance)
     return Solution(x, status, made, per_window=fit)
@@ -161,11 +174,13 @@ def _batch_size(widest: int, device: str) -> int:
 
 
 @functools.lru_cache(maxsize=4)
-def _model(folder: str, digest: str, precision: str, device: str) -> LearnedModel:
+def _model(
+    folder: str, digest: str, precision: str, device: str, own: Model | None
+) -> LearnedModel:
     """Return the model, cached for all blocks; the digest detects a replaced checkpoint."""
     import torch
 
     from pyvda.learned.model import LearnedModel
 
-    model = LearnedModel.load(folder).to(device, getattr(torch, precision))
+    model = LearnedModel.load(folder, own).to(device, getattr(torch, precision))
     return model.requires_grad_(False)

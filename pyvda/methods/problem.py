@@ -50,6 +50,10 @@ class Options(BaseModel):
         """Return the only model that the method works with, or None if it works with any."""
         return None
 
+    def runs_model(self) -> bool:
+        """Tell whether the method needs the model's code, not only its description."""
+        return True
+
     def check_time_step(self, time_step: float) -> None:
         """Raise InputError for a time step, in model time units, that the method cannot use."""
 

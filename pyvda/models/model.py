@@ -6,6 +6,7 @@ the functions of `Model.torch`.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -199,6 +200,18 @@ class Model:
 
         own = families().get(self.name)
         return own is not None and self.torch is not None and self.torch.function is own.function
+
+    @property
+    def source_digest(self) -> str | None:
+        """A digest of the model's source, the same in every process; None where there is none."""
+        found = []
+        if self.julia is not None and self.julia.text:
+            found.append(hashlib.sha256(self.julia.text.encode()).hexdigest()[:16])
+        if self.torch is not None:
+            if self.torch.digest is None:
+                return None
+            found.append(self.torch.digest)
+        return " ".join(found)
 
     def with_parameters(self, parameters: tuple[float, ...]) -> Model:
         """Return the model with other values of its parameters."""

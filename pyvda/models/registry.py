@@ -109,7 +109,7 @@ def resolve(given: str | Model, parameters: Mapping[str, Any] | None = None) -> 
             f"the model is {brief(given)}, expected a name, a file, or a model such as "
             "pyvda.torch_model returns"
         )
-    if given.endswith(".jl"):
+    if is_in_julia(given):
         made_in_julia: Model = importlib.import_module("pyvda.models.from_julia").julia_model(
             given, **values
         )
@@ -125,6 +125,16 @@ def resolve(given: str | Model, parameters: Mapping[str, Any] | None = None) -> 
 def numeric(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return values by name, those that are text as numbers."""
     return {name: _value(name, value) for name, value in given.items()}
+
+
+def is_in_julia(given: str) -> bool:
+    """Tell whether a word that names a model means a file in Julia."""
+    return given.endswith(".jl")
+
+
+def is_file(given: str) -> bool:
+    """Tell whether a word that names a model means one in a file: rossler.jl, models.py:rossler."""
+    return is_in_julia(given) or given.rpartition(":")[0].endswith(".py") or given.endswith(".py")
 
 
 def _value(name: str, value: Any) -> Any:

@@ -15,8 +15,11 @@ from pydantic import Field, model_validator
 
 from pyvda.errors import InputError
 from pyvda.learned.architecture import Architecture, Section
-from pyvda.training.data_settings import AnyData, Data
+from pyvda.models.registry import is_in_julia
+from pyvda.training.data_settings import AnyData, Data, Files
 from pyvda.validation_errors import validated
+
+_KNOWN = ("rk4", "euler", "step")  # priors that run the model's own function
 
 Rate = Annotated[float, Field(ge=0.0)]
 
@@ -163,18 +166,35 @@ class Configuration(Architecture):
 
     @model_validator(mode="after")
     def _check(self) -> Configuration:
-        if self.loss.kind == "identification" and self.prior.kind in ("rk4", "euler"):
+        if self.loss.kind == "identification" and self.prior.kind in _KNOWN:
             raise ValueError(f"a prior {self.prior.kind} has nothing to identify")
-        if self.solver.kind == "shooting" and self.prior.kind not in ("rk4", "euler"):
+        if self.solver.kind == "shooting" and self.prior.kind not in _KNOWN:
             raise ValueError(
                 f"a shooting solver needs a known model, the prior {self.prior.kind} is none"
             )
-        if self.mirrored and self.data.dynamics().mirror_signs is None:
+        if isinstance(self.data, Files) and self.data.is_of_file():
+            self._check_own_model(self.data.model)
+        elif self.mirrored and self.data.dynamics().mirror_signs is None:
             raise ValueError(f"the model of {self.data.name()} has no mirror image")
         if self.optimiser.schedule == "step" and not self.optimiser.steps_at:
             raise ValueError("the schedule step needs epochs in steps_at")
         self._check_known()
         return self
+
+    def _check_own_model(self, model: str) -> None:
+        """Refuse what a model in a file cannot have; the file is not run for that."""
+        if self.mirrored:
+            raise ValueError(f"mirrored needs a model with a mirror image, and {model} states none")
+        if self.prior.kind == "bilinear-rk4":
+            raise ValueError(
+                f"the prior bilinear-rk4 is of built-in models alone, and data.model is {model}; "
+                "choose the prior rk4 or genn"
+            )
+        if is_in_julia(model) and self.prior.kind in _KNOWN:
+            raise ValueError(
+                f"data.model is {model}, in Julia, and the prior {self.prior.kind} runs the model "
+                "in torch; name a model in a Python file (models.py:name), or choose the prior genn"
+            )
 
     def _check_known(self) -> None:
         """Refuse losses and options that need a truth or observations that the data lack."""

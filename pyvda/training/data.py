@@ -79,6 +79,8 @@ class TwinData:
     ----------
     pattern : Pattern
         The pattern of its observations.
+    model : Model
+        The dynamical model of the states.
     states : (W, T, D)
         True states of the fixed training windows, or of the first epoch, for the normalisation.
     validation : Batch
@@ -92,6 +94,7 @@ class TwinData:
         self.engine = engine
         self.setting = settings.setting()
         self.pattern = Pattern.of(settings.preset, self.setting, settings.missing)
+        self.model = self.setting.model
         self._mean = climatology(self.setting.model, get_engine(engine)).mean
         self._truth = self._simulate(settings.windows, self._seed(0))
         self.states: Array = self._truth[names.TRUTH].values

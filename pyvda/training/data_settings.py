@@ -14,7 +14,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from pyvda.learned.architecture import Section
 from pyvda.models.model import Model
 from pyvda.models.presets import Preset
-from pyvda.models.registry import default_model, get_model, get_preset, presets
+from pyvda.models.registry import default_model, get_preset, is_file, presets, resolve
 from pyvda.models.registry import names as model_names
 
 
@@ -108,9 +108,13 @@ class Files(Section):
     validation_observations, validation_truth : str, optional
         Files of the windows that select the best weights, in place of the last windows.
     model : str
-        The model of the states, as in `pyvda.assimilate`.
+        The model of the states, as in `pyvda.assimilate`: a name, a file in Julia (rossler.jl), or
+        a model in a Python file (models.py:rossler).
+    parameters : mapping of str to number
+        Parameters and sizes of the model in place of its own.
     variable, truth_variable : str, optional
-        Variables to read, by name or CF standard_name; default for the truth: `truth`.
+        Variables to read, by name or CF standard_name, or those that make the state ("x,y,z").
+        Default: as in `pyvda.assimilate`, for the truth first `truth`.
     window, overlap, time_step
         See `pyvda.assimilate`.
     seed : int
@@ -126,6 +130,7 @@ class Files(Section):
     validation_observations: str | None = None
     validation_truth: str | None = None
     model: str = Field(default_factory=lambda: default_model().name)
+    parameters: dict[str, int | float] = Field(default_factory=dict)
     variable: str | None = None
     truth_variable: str | None = None
     window: int | None = Field(default=None, ge=2)
@@ -155,8 +160,11 @@ class Files(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Files:
-        if self.model not in model_names():
-            raise ValueError(f"model is {self.model!r}, the models are {', '.join(model_names())}")
+        if self.model not in model_names() and not self.is_of_file():
+            raise ValueError(
+                f"model is {self.model!r}, the models are {', '.join(model_names())}, and files "
+                "such as rossler.jl or models.py:rossler"
+            )
         if self.observations is None and self.truth is None:
             raise ValueError("there are neither observations nor truth; name a file, or a preset")
         if self.overlap and (self.window is None or self.overlap >= self.window):
@@ -189,7 +197,11 @@ class Files(Section):
 
     def dynamics(self) -> Model:
         """Return the model whose states these are."""
-        return get_model(self.model)
+        return resolve(self.model, self.parameters)
+
+    def is_of_file(self) -> bool:
+        """Return whether the model stands in a file of the user's."""
+        return self.model not in model_names() and is_file(self.model)
 
     def has_truth(self) -> bool:
         """Return whether true states are known."""

@@ -10,13 +10,14 @@ import xarray as xr
 
 from pyvda import names
 from pyvda.climate.climatology import climatology
-from pyvda.engine import get_engine
+from pyvda.engine import engine_for
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.io import conventions, netcdf, validation
 from pyvda.io.pairs import paired
 from pyvda.learned import patterns
-from pyvda.learned.description import Pattern
+from pyvda.learned.description import OwnModel, Pattern
+from pyvda.models.model import Model
 from pyvda.models.registry import names as model_names
 from pyvda.state import windows
 from pyvda.state.batch import Batch
@@ -38,6 +39,8 @@ class FileData:
     ----------
     pattern : Pattern
         The pattern of the files' observations.
+    model : Model
+        The dynamical model of the states.
     states : (W, T, D)
         True states of the training windows; without a truth, their observations, NaN where there
         are none.
@@ -56,7 +59,7 @@ class FileData:
 
     def __init__(self, settings: Files, engine: str | None = None) -> None:
         self.settings = settings
-        model = settings.dynamics()
+        model = self.model = settings.dynamics()
         everything, time_step = self._read(settings.observations, settings.truth)
         # Data are weighted relative to the mean variance of their file, as in an assimilation.
         variance = weighing = windows.reference_variance(everything)
@@ -70,13 +73,14 @@ class FileData:
         known = names.TRUTH if settings.has_truth() else names.OBSERVATION
         self.states: Array = training[known].values
         self._check_states()
-        mean = climatology(model, get_engine(engine)).mean
+        mean = climatology(model, engine_for(model, engine)).mean
         self._training = windows.to_batch(training, mean, variance)
         self.validation = windows.to_batch(last, mean, weighing)
         self.pattern = Pattern(
             name=settings.name(), model=model.name, parameters=model.parameters,
             state_size=model.state_size, time_step=time_step, steps=self.states.shape[1],
             variance=variance or netcdf.stated_variance(everything),
+            own=OwnModel.of(model, settings.model, mean) if settings.is_of_file() else None,
             **patterns.rule(np.asarray(self._training.mask) > 0),
         )  # fmt: skip
 
@@ -92,8 +96,8 @@ class FileData:
 
     def _read(self, observations: str | None, truth: str | None) -> tuple[xr.Dataset, float]:
         """Return the windows of a pair of files, and their time step."""
-        settings, model = self.settings, self.settings.dynamics()
-        ds = _opened(observations, truth, settings)
+        settings, model = self.settings, self.model
+        ds = _opened(observations, truth, settings, model)
         stated = str(ds.attrs.get("model"))
         if stated in model_names() and stated != model.name:
             raise InputError(
@@ -120,17 +124,19 @@ class FileData:
                 )
 
 
-def _opened(observations: str | None, truth: str | None, settings: Files) -> xr.Dataset:
+def _opened(
+    observations: str | None, truth: str | None, settings: Files, model: Model
+) -> xr.Dataset:
     """Return observations with their truth; what is left out is not there, or NaN.
 
     A truth in the file of the observations counts only if the configuration names that file.
     """
-    true = None if truth is None else _states(truth, settings.truth_variable)
+    true = None if truth is None else _states(truth, settings.truth_variable, model)
     if observations is None:
         if true is None:
             raise ValueError("neither observations nor truth are given")
         return true.assign({names.OBSERVATION: true[names.TRUTH].where(False)})
-    ds = netcdf.open_observations(observations, settings.variable)
+    ds = netcdf.open_observations(observations, settings.variable, model=model)
     if names.POINT_OBSERVATION in ds:
         raise InputError(
             f"{observations} has observations between the steps ({names.POINT_OBSERVATION}), and "
@@ -147,12 +153,12 @@ def _opened(observations: str | None, truth: str | None, settings: Files) -> xr.
     return ds.assign({names.TRUTH: (states.dims, states.values)})
 
 
-def _states(path: str, variable: str | None) -> xr.Dataset:
+def _states(path: str, variable: str | None, model: Model) -> xr.Dataset:
     """Return `truth` and its coordinates, complete."""
     source = netcdf.open_dataset(path)
     if variable is None and names.TRUTH in source:
         variable = names.TRUTH
-    found = conventions.as_float64(conventions.normalise(source, variable))
+    found = conventions.as_float64(conventions.normalise(source, variable, model.state_space))
     validation.check_time(found)
     states = found[[names.OBSERVATION]].rename({names.OBSERVATION: names.TRUTH})
     missing = int((~np.isfinite(states[names.TRUTH].values)).sum())

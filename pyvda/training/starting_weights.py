@@ -8,11 +8,13 @@ from typing import Any
 import torch
 
 from pyvda.errors import InputError
+from pyvda.learned.description import MODEL_FILE, read_description
 from pyvda.learned.model import LearnedModel
 from pyvda.learned.shipped import TRAINING_FILE, checkpoint_folder, read_json
+from pyvda.models.model import Model
 
 
-def start_from(model: LearnedModel, start: str | Path) -> dict[str, Any]:
+def start_from(model: LearnedModel, start: str | Path, dynamics: Model) -> dict[str, Any]:
     """Load the weights of another model into `model`, and return how those were trained.
 
     Parameters
@@ -20,6 +22,8 @@ def start_from(model: LearnedModel, start: str | Path) -> dict[str, Any]:
     model : LearnedModel
     start : path or str
         Folder or shipped name of the other model.
+    dynamics : Model
+        The dynamical model of this training, for a prior that runs it.
 
     Returns
     -------
@@ -32,7 +36,7 @@ def start_from(model: LearnedModel, start: str | Path) -> dict[str, Any]:
         The other model has another architecture, or cannot be read.
     """
     folder = checkpoint_folder(start)
-    other = LearnedModel.load(folder)
+    other = LearnedModel.load(folder, dynamics)
     if other.architecture != model.architecture:
         raise InputError(
             f"the weights of {start} do not fit the configuration: they belong to another "
@@ -51,8 +55,16 @@ def check_unchanged(model: LearnedModel, tensors: dict[str, torch.Tensor], out: 
     Raises
     ------
     InputError
-        Mean or deviation of the training states differ from those in the stored `tensors`.
+        Mean or deviation of the training states differ from those in the stored `tensors`, or the
+        source of the user's own model from the stored one.
     """
+    stored = read_description(out).pattern.own if (out / MODEL_FILE).is_file() else None
+    own = model.pattern.own
+    if stored is not None and own is not None and stored.source != own.source:
+        raise InputError(
+            f"the source of {own.given} is not the one that the training in {out} was started "
+            "with; restore the file, or train into another folder"
+        )
     for name in ("mean", "std"):
         before, now = tensors[f"model.{name}"].double(), getattr(model, name)
         if not torch.allclose(before, now, rtol=1e-6):

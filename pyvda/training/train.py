@@ -18,7 +18,7 @@ import torch
 
 from pyvda.engine import get_engine
 from pyvda.io.atomic import replacing
-from pyvda.learned.description import MODEL_FILE
+from pyvda.learned.description import MODEL_FILE, read_description
 from pyvda.learned.model import LearnedModel
 from pyvda.learned.normalisation import normalisation
 from pyvda.learned.shipped import TRAINING_FILE
@@ -100,7 +100,10 @@ def train(
                 if not trainer.interrupted:
                     raise
                 raise KeyboardInterrupt from None  # Lightning turns it into an exit
-    return LearnedModel.load(out) if (out / MODEL_FILE).is_file() else None
+    if not (out / MODEL_FILE).is_file():
+        return None
+    runs_model = read_description(out).needs_code()
+    return LearnedModel.load(out, configuration.data.dynamics() if runs_model else None)
 
 
 def _module(
@@ -120,9 +123,10 @@ def _module(
         data.pattern,
         *normalisation(data.states, configuration.data.normalisation),
         configuration.training.iterations_at(0),
+        data.model,
     )
     if start is not None and tensors is None:
-        progress.started_from = start_from(model, start)
+        progress.started_from = start_from(model, start, data.model)
     if tensors is not None and not progress.started_from:
         check_unchanged(model, tensors, out)
 
