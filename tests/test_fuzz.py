@@ -3,31 +3,24 @@
 A call may succeed, since unusual input can be valid. It may raise InputError or EngineError with a
 message of one line. Any other exception fails, as does a process that dies.
 
-PYVDA_FUZZ_EXAMPLES sets how many examples each function gets (default 20; a thousand take about
-ten minutes).
+Models, shapes and files: `models/test_malformed_*.py`, `io/test_malformed_files.py`,
+`test_shapes.py`. PYVDA_FUZZ_EXAMPLES: see `fuzzing.py`.
 """
 
-import os
 import warnings
 
 import hypothesis
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import HealthCheck
+from fuzzing import EXAMPLES, fuzzed, outcome
 from hypothesis import strategies as st
 
 import pyvda
 from pyvda.climate.background import Background
-from pyvda.errors import EngineError, InputError
+from pyvda.errors import InputError
 from pyvda.methods import METHODS
 from pyvda.settings import Settings
-
-EXAMPLES = int(os.environ.get("PYVDA_FUZZ_EXAMPLES", "20"))
-fuzzed = hypothesis.settings(
-    max_examples=EXAMPLES, deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-)  # fmt: skip
 
 # What no option expects of its value, among what some do.
 ODD = st.one_of(
@@ -40,20 +33,6 @@ ODD = st.one_of(
         Background.none(3), len,
     ]),
 )  # fmt: skip
-
-
-def outcome(call, *arguments, **keywords):
-    """Call; if the call is refused, check the message."""
-    said = None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            found = call(*arguments, **keywords)
-            if isinstance(found, xr.Dataset):
-                found.load()
-        except (InputError, EngineError) as error:
-            said = str(error).strip()
-    assert said is None or (said and "\n" not in said), said
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from math import isnan
+from math import inf, isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +67,19 @@ def julia_model(path: str | os.PathLike[str], **fields: Any) -> Model:
         )
     numbers = np.array(list(values.values()), dtype=float)
     found = engine.describe(source, numbers)
+    # Every call makes the struct from these values: a constructor that changes them would be
+    # applied again each time.
+    for name, value in found.fields.items():
+        if value != values[name]:
+            raise InputError(
+                f"{path}: {found.type_name} made with {name} = {values[name]} has {value}; "
+                "a constructor with all fields must keep them"
+            )
+    if found.spinup is not None and not 0 <= found.spinup < inf:
+        raise InputError(
+            f"{path}: spinup(m::{found.type_name}) is {found.spinup}, expected a finite number of "
+            "at least 0"
+        )
     parameters = {name: v for name, v in values.items() if not isinstance(v, int)}
     model = Model(
         name=found.type_name,

@@ -60,7 +60,9 @@ function check!(found, m, maps, rng, (tangent_name, adjoint_name))
         x = test_state(m, rng)
         values = maps.value(x)
         bad = findfirst(!isfinite, values)
-        bad === nothing || return "component $bad of the $(maps.form) at a random state is $(values[bad])"
+        bad === nothing || return "component $bad of the $(maps.form) at a random state is $(values[bad])$(m isa VectorModel ? ", or is not written" : "")"
+        isequal(maps.value(x), values) ||
+            return "the $(maps.form) of $(nameof(typeof(own(m)))) gives other values when it is called again with the same state; it must not be random and must not keep a state"
         tangent(δ) = maps.tangent(x, δ)
         for (name, e) in (
             tangent_name => tangent_name === nothing ? nothing :
@@ -75,6 +77,7 @@ function check!(found, m, maps, rng, (tangent_name, adjoint_name))
     append!(found.worst, (worst[name] for name in (tangent_name, adjoint_name) if name !== nothing))
     return nothing
 end
+own(m::Model) = m isa AnyWithParameters ? m.m : m
 ratio(e::Entry) = isnan(e.error) ? Inf : e.error / e.tolerance
 
 "    report(v, m) -> a Verdict as lines of words separated by tabs"
@@ -125,10 +128,12 @@ end
 function linear_maps(m::VectorModel)
     ws = VectorStepWorkspace(m)
     h = Float64(time_step(m isa AnyWithParameters ? m.m : m))
-    own = has_own_step(m)
-    value(x) = own ? copy(own_step!(ws, m, x, h)) : copy(rate!(tendency!, ws, m, x, nothing))
-    return (exact = false, form = own ? "step" : "tendency", value = value, expected = (x, δ) -> difference(value, x, δ),
-            tangent = (x, δ) -> copy(rate!(tangent_linear!, ws, m, x, δ)), adjoint = (x, v) -> copy(rate!(adjoint!, ws, m, x, v)))
+    steps = has_own_step(m)
+    # What a function does not write would keep the values of an earlier call.
+    blank() = (fill!(ws.out.flat, NaN); ws)
+    value(x) = steps ? copy(own_step!(blank(), m, x, h)) : copy(rate!(tendency!, blank(), m, x, nothing))
+    return (exact = false, form = steps ? "step" : "tendency", value = value, expected = (x, δ) -> difference(value, x, δ),
+            tangent = (x, δ) -> copy(rate!(tangent_linear!, blank(), m, x, δ)), adjoint = (x, v) -> copy(rate!(adjoint!, blank(), m, x, v)))
 end
 
 "    difference(f, x, δ) -> ∂f/∂x δ by central differences with two widths, of fourth order"
