@@ -31,6 +31,7 @@ from pyvda.methods.learned import LearnedOptions
 from pyvda.models.model import Model
 from pyvda.models.registry import resolve
 from pyvda.models.without_code import expect_code
+from pyvda.operators.function import FunctionOperator
 from pyvda.progress import OfBlocks, heard, silent
 from pyvda.settings import Settings, chosen_method, settled, takes_settings
 from pyvda.state import windows
@@ -95,6 +96,12 @@ def assimilate(observations: xr.Dataset, **keywords: Any) -> xr.Dataset:
     cost = CostSettings(step, settings.lambda1, settings.lambda2)
     own = cycling.backgrounds(options, observed, count, model, cost, running)
     mean = options.expected_state(model, running) if own is None else None
+    if isinstance(settings.operator, FunctionOperator):
+        if own is None:
+            states = options.likely_states(model, running)
+        else:
+            states = cycling.means(own, np.zeros(3, int))
+        settings.operator.check(model.state_size, in_windows.sizes[names.CHANNEL], states)
     variance = windows.reference_variance(in_windows, statistics)
     known = variance or netcdf.stated_variance(observed)
     unlike = _unlike_trained(bound, in_windows, known, model)

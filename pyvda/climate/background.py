@@ -102,6 +102,18 @@ class Background:
         """Know nothing: the term is zero."""
         return cls(np.zeros(size), np.zeros((size, size)))
 
+    def likely_states(self) -> Array:
+        """Return three states (3, D) about one standard deviation from the mean.
+
+        Where nothing is known of a component, its standard deviation counts as 1.
+        """
+        if not self.precision.any():
+            deviation = np.ones(len(self.mean))
+        else:
+            deviation = np.sqrt(np.diag(np.linalg.inv(self.precision)))
+        random = np.random.default_rng(0).standard_normal((3, len(self.mean)))
+        return np.asarray(self.mean + deviation * random)
+
     def cost(self, x: Array) -> Array:
         """Return half the squared Mahalanobis distance of states (..., D).
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from pyvda.climate.background import CLIMATOLOGY, Background, get_background, is_name
 from pyvda.climate.climatology import climatology
 from pyvda.engine import CostSettings, Engine
 from pyvda.engine.interface import Array
@@ -64,6 +65,16 @@ class Options(BaseModel):
     def expected_state(self, model: Model, engine: Engine) -> Array:
         """Return the state (D,) expected without observations: the climatological mean."""
         return climatology(model, engine).mean
+
+    def likely_states(self, model: Model, engine: Engine) -> Array:
+        """Return three states (3, D) to try functions of the state at."""
+        given = getattr(self, "background", CLIMATOLOGY)
+        if not is_name(given):
+            return get_background(given, model, engine).likely_states()
+        known = climatology(model, engine)
+        if len(known.states) >= 3:
+            return np.asarray(known.states[:3])
+        return Background.full(known.mean, known.covariance).likely_states()
 
     def for_problem(self, windows: int, state_size: int) -> Options:
         """Return the options with the defaults that depend on the size of the problem."""

@@ -144,6 +144,11 @@ def setting_of(problem: Problem, options: StrongConstraintOptions) -> Setting:
     InputError
         Options contradict each other, or contradict the warm start.
     """
+    if "parameter_stdev" in options.model_fields_set and not options.parameters:
+        raise InputError(
+            f"parameter_stdev is {options.parameter_stdev}, but no parameters are estimated; leave "
+            "it out, or give parameters (--set parameters=true)"
+        )
     low = problem.model.state_size <= LOW_DIMENSIONAL
     # The likelihood of library states is not implemented for functions of the state.
     usual = "library" if low and problem.batch.channels is None else "mean"

@@ -253,3 +253,9 @@ def test_deviations_are_those_of_the_dense_inverse() -> None:
     H[1] -= 50 * np.eye(5)
     H[2, 0, 0] = np.nan
     assert np.isnan(parameter_stdev(H, 3)).all(1).tolist() == [False, True, True, False]
+
+
+def test_a_deviation_of_parameters_that_are_not_estimated_is_refused(problem: Problem) -> None:
+    with pytest.raises(InputError, match=r"parameter_stdev is 0\.2, but no parameters are") as said:
+        solve(problem, StrongConstraintOptions(parameter_stdev=0.2))
+    assert "\n" not in str(said.value)

@@ -8,6 +8,7 @@ import torch
 import xarray as xr
 
 import pyvda
+from pyvda.climate.background import Background
 from pyvda.errors import InputError
 from pyvda.operators import FunctionOperator
 from pyvda.operators.function import Channels
@@ -104,3 +105,19 @@ def test_channels_of_chosen_windows():
     np.testing.assert_allclose(channels.predicted(x)[..., 0], x[..., 0] * x[..., 1])
     with pytest.raises(ValueError, match=r"expected .window, time, channel."):
         Channels(value, weight[..., :1], FunctionOperator(speed))
+
+
+def test_a_function_is_tried_at_states_of_the_problem():
+    """Temperatures near 300 K have a logarithm; standard normal states have none."""
+    model = pyvda.torch_model(
+        lambda x: -0.01 * (x - 300.0), variables=("a", "b", "c"), time_step=0.1
+    )
+    y = np.log(300.0) + np.zeros((6, 3))
+    ds = xr.Dataset({"y": (("time", "k"), y)}, {"time": 0.1 * np.arange(6)})
+    common = {"model": model, "method": "gauss-newton", "form": "statistical", "engine": "torch",
+              "observation_variance": 1e-6, "model_error": 1e-4,
+              "background": Background.full(np.full(3, 310.0), 25 * np.eye(3))}  # fmt: skip
+    found = pyvda.assimilate(ds, operator=FunctionOperator(torch.log), **common)
+    np.testing.assert_allclose(found["analysis"], 300.0, atol=1.0)
+    with pytest.raises(InputError, match="NaN, infinite"):
+        pyvda.assimilate(ds, operator=FunctionOperator(lambda x: torch.log(-x)), **common)
