@@ -131,6 +131,7 @@ def assimilate(observations: xr.Dataset, **keywords: Any) -> xr.Dataset:
         analysis = xr.map_blocks(solve, in_windows, template=shape).assign_coords(shape.coords)
     if is_series:
         analysis = windows.merge(analysis, observed)
+    analysis = cycling.counted(analysis, own)
     if warm is not None:
         analysis = analysis.assign_attrs(pyvda_warm_start=warm.checkpoint, **warm.provenance())
     if unlike:

@@ -6,11 +6,14 @@
 
 The background belongs to the first step of a window. Where the time axes say that this is later
 than the last step of the analysis, mean and covariance are brought there by the model and its
-tangent linear, P ← M P Mᵀ + Q for each step, as in the Kalman filter.
+tangent linear, P ← M P Mᵀ + Q for each step, as in the Kalman filter; members of an ensemble are
+run by the model, each with noise of covariance Q. A method that has no ensemble takes the members'
+mean and covariance.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ import xarray as xr
 
 from pyvda import names
 from pyvda.climate.background import Background, is_analysis, of_analysis
+from pyvda.climate.ensemble import CYCLE, Ensemble, ensembles_in
 from pyvda.engine import CostSettings, Engine
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
@@ -38,7 +42,7 @@ def backgrounds(
     model: Model,
     cost: CostSettings,
     engine: Engine,
-) -> list[Background] | None:
+) -> Sequence[Background | Ensemble] | None:
     """Return the background of each window where an analysis was given as background, else None.
 
     Parameters
@@ -54,14 +58,18 @@ def backgrounds(
     Raises
     ------
     InputError
-        The analysis has no covariance, is of other windows or another model's state, or ends after
-        the windows begin.
+        The analysis has no covariance and no ensemble, is of other windows or another model's
+        state, or ends after the windows begin.
     """
     given = getattr(options, "background", None)
     if given is None or not is_analysis(given):
         return None
     analysis = netcdf.open_dataset(Path(given)) if isinstance(given, str) else given
-    found = of_analysis(analysis)
+    found: Sequence[Background | Ensemble] | None = None
+    if options.takes_ensemble:
+        found = ensembles_in(analysis)
+    if found is None:
+        found = of_analysis(analysis)
     is_series = names.WINDOW not in observed.dims
     if len(found) not in (1, windows) or (is_series and windows > 1):
         raise InputError(
@@ -80,25 +88,33 @@ def backgrounds(
             f"share parameters, but parameters is 'shared' for {windows} windows; give parameters "
             "true for one vector a window, or another background"
         )
-    found *= windows if len(found) == 1 else 1
+    found = [*found] * (windows if len(found) == 1 else 1)
     steps = _steps_between(restacked(analysis), observed)
-    model_error = options.model_error_per_step(model.state_size)
-    return [_moved(one, steps, model_error, model, cost, engine) for one in found]
+    return [
+        _moved_members(one, steps, options, model, cost, engine)
+        if isinstance(one, Ensemble)
+        else _moved(one, steps, options, model, cost, engine)
+        for one in found
+    ]
 
 
-def means(own: list[Background] | None, numbers: Array) -> Array:
+def means(own: Sequence[Background | Ensemble] | None, numbers: Array) -> Array:
     """Return the means of the backgrounds of the windows with these numbers, (W, D)."""
     return np.stack([one.mean for one in own or ()])[numbers]
 
 
 def solve(
-    method: Method, problem: Problem, options: Options, own: list[Background] | None, **more: Any
+    method: Method,
+    problem: Problem,
+    options: Options,
+    own: Sequence[Background | Ensemble] | None,
+    **more: Any,
 ) -> Solution:
     """Return what a method makes of windows, each of which may have a background of its own.
 
     Parameters
     ----------
-    own : list of Background, optional
+    own : sequence of Background or Ensemble, optional
         Of all windows of the file; `problem.numbers` says which of them these are.
     """
     if own is None:
@@ -110,6 +126,15 @@ def solve(
         background = {"background": own[int(number)]}
         parts.append(method.solve(part, options.model_copy(update=background), **more))
     return parts[0] if len(parts) == 1 else _joined(parts)
+
+
+def counted(analysis: xr.Dataset, own: Sequence[Background | Ensemble] | None) -> xr.Dataset:
+    """Return the analysis with the number of analyses that led to its final ensemble, if any."""
+    if names.FINAL_ENSEMBLE not in analysis:
+        return analysis
+    before = own[0].cycle if own and isinstance(own[0], Ensemble) else 0
+    final = analysis[names.FINAL_ENSEMBLE].assign_attrs({CYCLE: before + 1})
+    return analysis.assign({names.FINAL_ENSEMBLE: final})
 
 
 def _joined(parts: list[Solution]) -> Solution:
@@ -165,15 +190,44 @@ def _steps_between(analysis: xr.Dataset, observed: xr.Dataset) -> int:
 
 
 def _moved(
-    background: Background, steps: int, model_error: Array, model: Model, cost: CostSettings,
+    background: Background, steps: int, options: Options, model: Model, cost: CostSettings,
     engine: Engine,
 ) -> Background:  # fmt: skip
     """Return the background some steps later."""
+    model_error = options.model_error_per_step(model.state_size)
     mean, covariance = background.mean, np.linalg.inv(background.precision)
     for _ in range(steps):
         mean, covariance = propagated(mean, covariance, model, cost, engine)
         covariance = covariance + model_error
     return Background.full(mean, covariance) if steps else background
+
+
+def _moved_members(
+    ensemble: Ensemble, steps: int, options: Options, model: Model, cost: CostSettings,
+    engine: Engine,
+) -> Ensemble:  # fmt: skip
+    """Return the ensemble some steps later."""
+    members = ensemble.members
+    for later in continued(ensemble, steps, options, model, cost, engine):
+        members = later
+    return replace(ensemble, members=members)
+
+
+def continued(
+    ensemble: Ensemble, steps: int, options: Options, model: Model, cost: CostSettings,
+    engine: Engine,
+) -> Iterator[Array]:  # fmt: skip
+    """Yield the members (N, D) after each of `steps` steps, with the model error of the options."""
+    members = ensemble.members
+    # A key of its own: the window that follows must not repeat this noise.
+    noise = options.model_noise(members, steps, ensemble.cycle, 1) if steps else None
+    for t in range(steps):
+        members = engine.forecast(
+            model, np.ascontiguousarray(members), time_step=cost.time_step, scheme=cost.scheme
+        )
+        if noise is not None:
+            members = members + noise[t].T
+        yield members
 
 
 def propagated(

@@ -2,6 +2,8 @@
 
 Where the analysis has the covariance of its last step, the forecast has standard deviations, by
 the tangent linear along the trajectory: P ← M P Mᵀ + Q, with the model error Q of the analysis.
+Where it has an ensemble, the model continues the members, with noise of covariance Q, and the
+forecast is their mean and standard deviation.
 """
 
 from __future__ import annotations
@@ -15,13 +17,15 @@ import xarray as xr
 
 import pyvda
 from pyvda import names
-from pyvda.cycling import propagated
-from pyvda.engine import CostSettings, engine_for
+from pyvda.climate.ensemble import CYCLE, Ensemble
+from pyvda.cycling import continued, propagated
+from pyvda.engine import CostSettings, Engine, engine_for
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.evaluate import model_of
 from pyvda.io import layout, netcdf
 from pyvda.io.datasets import expect_dataset
+from pyvda.methods import Options
 from pyvda.models.model import Model, whole
 from pyvda.settings import configured
 
@@ -54,9 +58,9 @@ def forecast(
     -------
     Dataset
         `forecast` (window, time, state), or the variables of the analysis, NaN where the analysis
-        is; where covariances are known also `state_stdev` and, at the last step,
-        `final_covariance`, so that a forecast can be the background of an analysis. Time goes on
-        from that of the analysis.
+        is; where covariances or ensembles are known also `state_stdev` and, at the last step,
+        `final_covariance` or `final_ensemble`, so that a forecast can be the background of an
+        analysis. Time goes on from that of the analysis.
 
     Raises
     ------
@@ -82,13 +86,17 @@ def forecast(
     order = names.DIMENSIONS if windowed else names.DIMENSIONS[1:]
     last = ds[names.ANALYSIS].transpose(*order).values[..., -1, :]
     state = np.ascontiguousarray(np.atleast_2d(last), dtype=float)
+    cost = CostSettings(step)
+    running = engine_for(chosen, engine)
+    options = _options(analysis)
+    if names.FINAL_ENSEMBLE in ds:
+        of_members = _of_ensembles(ds, len(state), steps, options, chosen, cost, running)
+        return _labelled(ds, xr.Dataset(of_members), steps, windowed)
     covariance = _covariance(ds, len(state), windowed)
     on_land = ~layout.sea(ds, state.shape[1])
     state[:, on_land] = 0.0  # NaN in the file, and again on output
     known = np.isfinite(state).all(1)
-    cost = CostSettings(step)
-    running = engine_for(chosen, engine)
-    model_error = _model_error(analysis, chosen.state_size)
+    model_error = options.model_error_per_step(chosen.state_size)
     found = np.full((len(state), steps, chosen.state_size), np.nan)
     stdev = np.full_like(found, np.nan)
     x, P = state[known], None if covariance is None else covariance[known]
@@ -123,6 +131,29 @@ def _changed_parameters(ds: xr.Dataset, model: Model) -> dict[str, str]:
     return {"pyvda_forecast_parameters": said} if said else {}
 
 
+def _of_ensembles(
+    ds: xr.Dataset, windows: int, steps: int, options: Options, model: Model, cost: CostSettings,
+    engine: Engine,
+) -> dict[str, Any]:  # fmt: skip
+    """Return mean and standard deviation of the members at each step, and the last members."""
+    attributes = ds[names.FINAL_ENSEMBLE].attrs
+    dims = (names.WINDOW, *names.OUTPUT_DIMENSIONS[names.FINAL_ENSEMBLE])
+    members = ds[names.FINAL_ENSEMBLE].transpose(*dims).values.astype(float)[-windows:]
+    cycle = int(attributes.get(CYCLE, 1))
+    mean = np.full((windows, steps, model.state_size), np.nan)
+    stdev, last = np.full_like(mean, np.nan), np.full_like(members, np.nan)
+    for w in np.flatnonzero(np.isfinite(members).all((1, 2))):
+        start = Ensemble(members[w], cycle)
+        for t, later in enumerate(continued(start, steps, options, model, cost, engine)):
+            mean[w, t], stdev[w, t], last[w] = later.mean(0), later.std(0, ddof=1), later
+    return {
+        names.ANALYSIS: (names.DIMENSIONS, mean, dict(ds[names.ANALYSIS].attrs)),
+        names.STATE_STDEV: (names.DIMENSIONS, stdev, names.attributes(names.STATE_STDEV)),
+        # One more cycle: an analysis that starts here must not repeat the noise.
+        names.FINAL_ENSEMBLE: (dims, last, {**attributes, CYCLE: cycle + 1}),
+    }
+
+
 def _covariance(ds: xr.Dataset, windows: int, windowed: bool) -> Array | None:
     """Return the covariance of the last step of each window, None where it is not known."""
     if names.FINAL_COVARIANCE not in ds:
@@ -132,12 +163,12 @@ def _covariance(ds: xr.Dataset, windows: int, windowed: bool) -> Array | None:
     return found if windowed else found[-windows:]
 
 
-def _model_error(analysis: xr.Dataset, state_size: int) -> Array:
-    """Return Q of a step as the options of the analysis state it."""
+def _options(analysis: xr.Dataset) -> Options:
+    """Return the options of the analysis, as its configuration states them."""
     try:
         stated = json.loads(analysis.attrs["pyvda_configuration"])
         _, options = configured(stated["method"], stated["options"])
-        return np.asarray(options.model_error_per_step(state_size))
+        return options
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"the options of the analysis (pyvda_configuration) cannot be read ({error}); "
@@ -155,10 +186,9 @@ def _labelled(ds: xr.Dataset, found: xr.Dataset, steps: int, windowed: bool) -> 
         coords[names.TIME] = xr.DataArray(later, dims=names.TIME, attrs=ds[names.TIME].attrs)
     found = found.assign_coords({n: c for n, c in coords.items() if set(c.dims) <= set(found.dims)})
     if not windowed:
-        covariance = found.get(names.FINAL_COVARIANCE)
-        found = found.isel({names.WINDOW: 0}, drop=True)
-        if covariance is not None:
-            found[names.FINAL_COVARIANCE] = covariance
+        ends = [n for n in (names.FINAL_COVARIANCE, names.FINAL_ENSEMBLE) if n in found]
+        kept = found[ends]
+        found = found.isel({names.WINDOW: 0}, drop=True).drop_vars(ends).assign(kept)
     found = layout.restored(found)
     if names.ANALYSIS in found:
         found = found.rename({names.ANALYSIS: names.FORECAST})

@@ -94,6 +94,128 @@ def test_every_window_has_its_own_background() -> None:
         np.testing.assert_allclose(alone["analysis"][0], found["analysis"][w], atol=1e-8)
 
 
+ENSEMBLE = {"method": "ensemble-smoother", "members": 100, "model_error": Q}
+
+
+@pytest.mark.parametrize("options", [{}, {"depth": 0, "inflation": 1.1}, {"lag": 3, "mixing": 0}])
+def test_the_final_members_have_the_moments_of_the_last_step(options) -> None:
+    truth = pyvda.simulate("lorenz63", 3, 1)
+    observed = pyvda.observe(truth, "lorenz63", 2)
+    found = pyvda.assimilate(observed, method="ensemble-smoother", members=20, **options)
+    members = found["final_ensemble"]
+    assert members.dims == ("window", "member", "state2")
+    np.testing.assert_allclose(members.mean("member"), found["analysis"][:, -1], atol=1e-9)
+    np.testing.assert_allclose(
+        members.std("member", ddof=1), found["state_stdev"][:, -1], rtol=1e-8
+    )
+    lazy = pyvda.assimilate(
+        observed.chunk(window=2), method="ensemble-smoother", members=20, **options
+    )
+    np.testing.assert_array_equal(lazy["final_ensemble"], members)
+    without = pyvda.assimilate(
+        observed, method="ensemble-smoother", members=20, final_ensemble=False, **options
+    )
+    assert "final_ensemble" not in without
+    np.testing.assert_array_equal(without["analysis"], found["analysis"])
+
+
+def test_every_window_continues_its_own_members() -> None:
+    truth = pyvda.simulate("lorenz63", 3, 1)
+    observed = pyvda.observe(truth, "lorenz63", 2)
+    first = pyvda.assimilate(observed, method="ensemble-smoother", members=20)
+    found = pyvda.assimilate(observed, method="ensemble-smoother", background=first)
+    lazy = pyvda.assimilate(observed.chunk(window=2), method="ensemble-smoother", background=first)
+    np.testing.assert_array_equal(lazy["final_ensemble"], found["final_ensemble"])
+    assert found.sizes["member"] == 20
+    for w in range(3):
+        alone = pyvda.assimilate(
+            observed.isel(window=[w]), method="ensemble-smoother",
+            background=first.isel(window=[w]),
+        )  # fmt: skip
+        np.testing.assert_array_equal(alone["analysis"][0], found["analysis"][w])
+    assert (np.ptp(found["analysis"].values[:, 0], axis=0) > 1e-3).all()
+
+
+def test_an_ensemble_is_a_gaussian_for_methods_without_members() -> None:
+    ds, model = observations(), linear_model()
+    common = {"model": model, "observation_variance": R, "engine": "torch"}
+    first = pyvda.assimilate(ds.isel(time=slice(STEPS)), background=START, **ENSEMBLE, **common)
+    rest = ds.isel(time=slice(STEPS, None))
+    second = pyvda.assimilate(rest, background=first, tolerance=1e-14, **STATISTICAL, **common)
+    mean, P = kalman_filter(ds["observation"].values, Q)
+    np.testing.assert_allclose(second["analysis"].values[-1], mean, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(second["final_covariance"].values[0], P, rtol=0, atol=1e-9)
+    few = first.isel(member=slice(3))
+    with pytest.raises(InputError, match="ensemble of 3 members, and a covariance of 3 components"):
+        pyvda.assimilate(rest, background=few, **STATISTICAL, **common)
+
+
+def test_no_window_repeats_the_noise_of_another() -> None:
+    """With few members noise is random, and the second window has other noise than the first."""
+    ds, model = observations(), linear_model()
+    common = {"model": model, "observation_variance": R, "engine": "torch",
+              **ENSEMBLE, "members": 5}  # fmt: skip
+    first = pyvda.assimilate(ds.isel(time=slice(STEPS)), background=START, **common)
+    assert first["final_ensemble"].attrs["cycle"] == 1
+    later = pyvda.forecast(first, 1, model=model, engine="torch")
+    assert later["final_ensemble"].attrs["cycle"] == 2
+    rest = ds.isel(time=slice(STEPS, None))
+    again = pyvda.assimilate(rest, background=first, **common)
+    assert again["final_ensemble"].attrs["cycle"] == 2
+    from_forecast = pyvda.assimilate(rest, background=later, **common)
+    # The same members one step later, so that the difference is in the noise of the window alone.
+    assert np.abs(from_forecast["analysis"] - again["analysis"]).max() > 1e-3
+    options = {"method": "ensemble-smoother", "members": 5, "observation_variance": R,
+               "model": model, "engine": "torch"}  # fmt: skip
+    exact = pyvda.assimilate(ds.isel(time=slice(STEPS)), background=START, **options)
+    moved = pyvda.forecast(exact, 1, model=model, engine="torch")
+    one, other = (pyvda.assimilate(rest, background=b, **options) for b in (exact, moved))
+    np.testing.assert_allclose(one["analysis"], other["analysis"], atol=1e-12)
+
+
+def test_the_file_of_an_ensemble_is_a_background(tmp_path, monkeypatch, capsys) -> None:
+    truth = pyvda.simulate("lorenz63", 2, 1)
+    pyvda.save_analysis(pyvda.observe(truth, "lorenz63", 2), tmp_path / "obs.nc")
+    common = ["pyvda", "assimilate", str(tmp_path / "obs.nc"), "--method", "ensemble-smoother",
+              "-q"]  # fmt: skip
+    first, second = str(tmp_path / "a.nc"), str(tmp_path / "b.nc")
+    runs = (
+        (["-o", first, "--set", "members=12"], 0),
+        (["-o", second, "--background", first], 0),
+        (["-o", second, "--background", first, "--set", "members=30"], 2),
+    )
+    for arguments, code in runs:
+        monkeypatch.setattr("sys.argv", [*common, *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert (ended.value.code or 0) == code, capsys.readouterr().err
+    assert "members is 30, but the background is an ensemble of 12" in capsys.readouterr().err
+    assert xr.load_dataset(second)["final_ensemble"].attrs["cycle"] == 2
+    expected = pyvda.assimilate(
+        pyvda.open_observations(tmp_path / "obs.nc"), method="ensemble-smoother",
+        background=xr.load_dataset(first),
+    )  # fmt: skip
+    np.testing.assert_allclose(xr.load_dataset(second)["analysis"], expected["analysis"], atol=1e-9)
+
+
+def test_an_ensemble_that_cannot_be_continued_is_refused() -> None:
+    ds, model = observations(), linear_model()
+    common = {"model": model, "observation_variance": R, "engine": "torch",
+              "method": "ensemble-smoother"}  # fmt: skip
+    first = pyvda.assimilate(ds.isel(time=slice(STEPS)), background=START, **common)
+    rest = ds.isel(time=slice(STEPS, None))
+    for background, message in (
+        (first.isel(member=slice(2)), "ensemble of 2 members, expected at least 3"),
+        (first.assign(final_ensemble=first.final_ensemble * np.nan), "no finite members"),
+        (first.assign(final_ensemble=first.final_ensemble[0]), "expected window, member, state2"),
+        (first.isel(state=slice(2), state2=slice(2)), "of 2 components"),
+        (first.drop_vars("final_ensemble"), "final_ensemble=true"),
+    ):
+        with pytest.raises(InputError, match=message) as refused:
+            pyvda.assimilate(rest, background=background, **common)
+        assert "\n" not in str(refused.value)
+
+
 @pytest.mark.parametrize("method", ["strong-constraint", "gauss-newton"])
 def test_a_given_background_is_for_the_first_step(method, tmp_path) -> None:
     """Whatever the method; a background at the truth brings the analysis there."""

@@ -30,6 +30,38 @@ def test_a_linear_forecast_is_that_of_a_kalman_filter() -> None:
     np.testing.assert_array_equal(found["time"], ds["time"].values[-1] + np.arange(1, STEPS + 1))
 
 
+def test_an_ensemble_is_continued_member_by_member() -> None:
+    """With as many members mean and spread are those of a Kalman filter."""
+    ds, model = observations(), linear_model()
+    analysis = pyvda.assimilate(
+        ds, model=model, engine="torch", background=START, observation_variance=R,
+        method="ensemble-smoother", members=120, model_error=Q,
+    )  # fmt: skip
+    found = pyvda.forecast(analysis, STEPS, model=model, engine="torch")
+    mean, P = kalman_filter(ds["observation"].values, Q)
+    for t in range(STEPS):
+        mean, P = A @ mean, A @ P @ A.T + Q * np.eye(3)
+        np.testing.assert_allclose(found["forecast"].values[t], mean, atol=1e-9)
+        np.testing.assert_allclose(found["state_stdev"].values[t], np.sqrt(np.diag(P)), atol=1e-9)
+    np.testing.assert_allclose(np.cov(found["final_ensemble"].values[0].T), P, atol=1e-9)
+
+
+def test_the_members_of_windows_are_continued_by_the_model() -> None:
+    truth = pyvda.simulate("lorenz63", 3, 1)
+    analysis = pyvda.assimilate(
+        pyvda.observe(truth, "lorenz63", 2), method="ensemble-smoother", members=10
+    )
+    analysis["final_ensemble"][1] = np.nan
+    found = pyvda.forecast(analysis, STEPS)
+    members = analysis["final_ensemble"].values[[0, 2]]
+    for t in range(STEPS):
+        members = get_engine().forecast(pyvda.get_model("lorenz63"), members, time_step=0.01)
+        mean = found["forecast"].values[[0, 2], t]
+        np.testing.assert_allclose(mean, members.mean(1), rtol=1e-12)
+    np.testing.assert_array_equal(found["final_ensemble"].values[[0, 2]], members)
+    np.testing.assert_array_equal(np.isnan(found["state_stdev"][:, 0, 0]), [False, True, False])
+
+
 def test_a_forecast_is_a_background_too() -> None:
     """It is the background of windows that begin with its last step."""
     ds, model = observations(), linear_model()

@@ -56,3 +56,18 @@ def test_a_masked_model_from_end_to_end(model) -> None:
         observed.isel(window=[0]), model=model, method="gauss-newton", background=first, **options
     )
     np.testing.assert_array_equal(np.isnan(again.t[0, 0]), LAND)
+
+
+def test_an_ensemble_of_a_masked_model_cycles(model) -> None:
+    truth = pyvda.simulate(model, 2, seed=1, steps=30)
+    observed = pyvda.observe(truth, seed=1, variance=0.01, every=3, components=range(6))
+    options = {"model": model, "method": "ensemble-smoother"}
+    analysis = pyvda.assimilate(observed, members=20, **options)
+    later = pyvda.forecast(analysis, 5, model=model)
+    np.testing.assert_array_equal(np.isnan(later.t[0, -1]), LAND)
+    np.testing.assert_array_equal(np.isnan(later.t_stdev[0, -1]), LAND)
+    (first, _) = of_analysis(later)
+    assert np.isfinite(first.precision).all()
+    again = pyvda.assimilate(observed, background=analysis, **options)
+    np.testing.assert_array_equal(np.isnan(again.t[0, 0]), LAND)
+    assert np.isfinite(again.final_ensemble).all()

@@ -55,7 +55,7 @@ def assimilate(
         str | None,
         typer.Option(
             help="What is known of the first state: climatology, none, an analysis made with "
-            "final_covariance, or a NumPy file with mean and covariance."
+            "final_covariance or final_ensemble, or a NumPy file with mean and covariance."
         ),
     ] = None,
     option: Annotated[

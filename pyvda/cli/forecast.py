@@ -33,5 +33,5 @@ def forecast(
     values = named_values(parameter)
     found = run(read(analysis), steps, model=model, parameters=values, engine=engine)
     netcdf.save_analysis(found, output)
-    known = "with" if "final_covariance" in found else "without"
+    known = "without" if {"final_covariance", "final_ensemble"}.isdisjoint(found) else "with"
     say(quiet, f"{output}: {steps} steps, {known} standard deviations")

@@ -17,6 +17,7 @@ from pydantic import BeforeValidator, PlainSerializer
 
 from pyvda import names
 from pyvda.climate.climatology import climatology
+from pyvda.climate.ensemble import ensembles_in
 from pyvda.engine import Engine
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
@@ -138,8 +139,8 @@ def get_background(
     given : str, Background or Dataset
         "climatology": mean and covariance of the model's attractor; "none"; a NumPy file (.npz)
         with `mean` (D,) and one of `covariance` (D, D), `variance` (D,), `factor` (D, D); an
-        analysis of one window with its `final_covariance`, as a Dataset or its file; or a
-        background itself.
+        analysis of one window with its `final_covariance` or `final_ensemble`, as a Dataset or its
+        file; or a background itself.
     model : Model
     engine : Engine, optional
         To make the climatology with.
@@ -172,34 +173,31 @@ def is_analysis(given: Any) -> bool:
     """Tell whether a background is an analysis, as a Dataset or in a file."""
     if isinstance(given, str):
         return Path(given).suffix in _ANALYSIS_FILES
-    return not isinstance(given, Background)
+    return hasattr(given, "data_vars")
 
 
 def of_analysis(analysis: xr.Dataset) -> list[Background]:
     """Return the state of each window at its last step and its covariance.
 
+    An ensemble gives its mean and its sample covariance.
+
     Raises
     ------
     InputError
-        The Dataset is not an analysis with `final_covariance`, or a window has no finite one.
+        The Dataset is not an analysis with `final_covariance` or `final_ensemble`, a window has no
+        finite one, or the members are too few for a covariance.
     """
     from pyvda.io.layout import restacked, sea
 
     if names.FORECAST in analysis and names.ANALYSIS not in analysis:
         analysis = analysis.rename({names.FORECAST: names.ANALYSIS})
     ds = restacked(analysis)
-    if names.ANALYSIS not in ds or names.FINAL_COVARIANCE not in ds:
-        missing = names.ANALYSIS if names.ANALYSIS not in ds else names.FINAL_COVARIANCE
-        raise InputError(
-            f"the background has no variable {missing}; give an analysis of gauss-newton (form "
-            "statistical) or strong-constraint, with final_covariance (--set final_covariance=true)"
-        )
-    last = ds[names.ANALYSIS].isel({names.TIME: -1})
-    covariance = ds[names.FINAL_COVARIANCE].transpose(..., names.STATE_ROW, names.STATE_COLUMN)
-    B = covariance.values.reshape(-1, *covariance.shape[-2:])
-    if names.WINDOW not in last.dims:  # windows of a series, merged: its end is that of the last
-        B = B[-1:]
-    mean = last.transpose(..., names.STATE).values.reshape(-1, last.sizes[names.STATE])
+    ensembles = None if names.FINAL_COVARIANCE in ds else ensembles_in(analysis)
+    if ensembles:
+        mean = np.stack([one.mean for one in ensembles])
+        B = np.stack([one.covariance() for one in ensembles])
+    else:
+        mean, B = _stated(ds)
     land = ~sea(analysis, mean.shape[-1])
     if land.any():
         mean, B = np.where(land, 0.0, mean), B.copy()
@@ -212,6 +210,24 @@ def of_analysis(analysis: xr.Dataset) -> list[Background]:
             "end, so that it cannot be a background; leave the window out"
         )
     return [Background.full(m, _regular(C)) for m, C in zip(mean, B, strict=True)]
+
+
+def _stated(ds: xr.Dataset) -> tuple[Array, Array]:
+    """Return the state of each window at its last step, (W, D), and its `final_covariance`."""
+    if names.ANALYSIS not in ds or names.FINAL_COVARIANCE not in ds:
+        missing = names.ANALYSIS if names.ANALYSIS not in ds else names.FINAL_COVARIANCE
+        raise InputError(
+            f"the background has no variable {missing}; give an analysis of gauss-newton (form "
+            "statistical) or strong-constraint with final_covariance (--set final_covariance=true),"
+            " or of ensemble-smoother with final_ensemble (--set final_ensemble=true)"
+        )
+    last = ds[names.ANALYSIS].isel({names.TIME: -1})
+    covariance = ds[names.FINAL_COVARIANCE].transpose(..., names.STATE_ROW, names.STATE_COLUMN)
+    B = covariance.values.reshape(-1, *covariance.shape[-2:])
+    if names.WINDOW not in last.dims:  # windows of a series, merged: its end is that of the last
+        B = B[-1:]
+    mean = last.transpose(..., names.STATE).values.reshape(-1, last.sizes[names.STATE])
+    return mean, B
 
 
 def _regular(covariance: Array) -> Array:

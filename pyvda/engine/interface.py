@@ -283,7 +283,8 @@ class Engine(Protocol):
         noise: Array | None = None,
         points: Data | None = None,
         spread: bool = True,
-    ) -> tuple[Array, Array | None]:
+        final: bool = False,
+    ) -> tuple[Array, Array | None, Array | None]:
         """Smooth each window with an ensemble that starts from the same members.
 
         Parameters
@@ -310,11 +311,16 @@ class Engine(Protocol):
             Further data, at arbitrary times; `weight` is one over the error variance.
         spread : bool
             Whether the standard deviation is wanted; the mean alone is several times faster.
+        final : bool
+            Whether the members at the last step are wanted.
 
         Returns
         -------
         mean, spread : (W, T, D)
             NaN in a window that diverged; `spread` is None when not asked for.
+        members : (W, N, D)
+            States at the last step, of the mean and standard deviation there; None when not asked
+            for.
         """
 
     def posterior_mean(

@@ -152,7 +152,7 @@ class _Search:
     def smoothed(self, windows: Array, round_: int) -> Array:
         """Return the mean of an ensemble smoother with new members each round, (W, T, D)."""
         seed = self.options.seed + 1000 * round_
-        mean, _ = self.engine.ensemble_smoother(
+        mean, _, _ = self.engine.ensemble_smoother(
             self.problem.model, self.problem.cost, self.observation(windows),
             self.precision[windows], members(self.problem, _MEMBERS, seed), inflation=_INFLATION,
             lag=_LAG, reflections=reflections(_MEMBERS, _MIXING, seed), spread=False,

@@ -1,7 +1,8 @@
 """The ensemble transform Kalman smoother, from a climatological ensemble.
 
 It needs no adjoint and no tangent linear, and its spread says how far to trust the mean. Windows
-are assimilated on their own, all from the same members.
+are assimilated on their own, all from the same members; but where the background is an earlier
+analysis with its members at the last step, from these (`pyvda.cycling`).
 """
 
 from __future__ import annotations
@@ -12,8 +13,15 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from pyvda import names
-from pyvda.climate.background import CLIMATOLOGY, BackgroundOption, get_background, is_name
+from pyvda.climate.background import (
+    CLIMATOLOGY,
+    BackgroundOption,
+    get_background,
+    is_analysis,
+    is_name,
+)
 from pyvda.climate.climatology import climatology
+from pyvda.climate.ensemble import Ensemble, ensembles_in
 from pyvda.engine import Engine
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
@@ -34,6 +42,7 @@ from pyvda.operators.covariance_input import CovarianceOption, as_covariance
 
 _REFLECTIONS = 16
 _MIXING = 20
+_MOST = 1_000_000  # numbers up to which the final members are written without being asked for
 _BLOCK = 32  # windows between two reports: less than a second of work
 
 
@@ -43,14 +52,15 @@ class EnsembleSmootherOptions(StatisticalOptions):
     Attributes
     ----------
     members : int
-        Drawn from the background, for all windows the same.
+        Drawn from the background, for all windows the same. Of a background that is an analysis
+        with `final_ensemble` its members are taken, as many as it has.
     background : str, path, Dataset or Background
         "climatology": members are states of the model's climatology. Otherwise they are drawn from
         the Gaussian that `pyvda.climate.background.get_background` returns, at the window's first
         step; where there are more members than components, with exactly its moments.
     inflation : float
-        Factor on the anomalies when the members leave an observation time; 1.04 and a lag of 8
-        suit 100 members of Lorenz-96, 1.03 suits 400.
+        Factor on the anomalies when the members leave an observation time within a window; 1.04 and
+        a lag of 8 suit 100 members of Lorenz-96, 1.03 suits 400.
     lag : int
         Number of later observation times that a state learns from, `depth` at least; 0: all of
         them.
@@ -70,7 +80,11 @@ class EnsembleSmootherOptions(StatisticalOptions):
     model_error : float, (D,), (D, D), str or Covariance, optional
         Q, in the state's units squared: the covariance of the error that the model makes in a step,
         drawn for each member at each step (`pyvda.methods.model_error.model_noise`). An analysis
-        then does not go back, and the default of `mixing` is 0. Default: the model is exact.
+        then does not go back: the default of `depth` is 0, and so is that of `mixing`. Default: the
+        model is exact.
+    final_ensemble : bool, optional
+        Whether the analysis has the members at the last step, `final_ensemble`, from which the next
+        window can start. Default: where these are at most a million numbers.
     seed : int
         Of the draw of the members, of the reflections and of the model error.
     observation_variance : float, optional
@@ -79,6 +93,7 @@ class EnsembleSmootherOptions(StatisticalOptions):
 
     takes_points: ClassVar[bool] = True
     takes_channels: ClassVar[bool] = True
+    takes_ensemble: ClassVar[bool] = True
 
     members: int = Field(100, ge=3, le=16384)
     background: BackgroundOption = CLIMATOLOGY
@@ -88,16 +103,47 @@ class EnsembleSmootherOptions(StatisticalOptions):
     iterations: int = Field(3, ge=1, le=10**9)
     mixing: int | None = Field(None, ge=0, le=10**9)
     model_error: CovarianceOption | None = None
+    final_ensemble: bool | None = None
     seed: Seed = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_depth(cls, given: Any) -> Any:
+        # Stated, so that the options in an analysis file can be read again.
+        if isinstance(given, dict) and given.get("model_error") is not None:
+            return {"depth": 0, **given}
+        return given
 
     @model_validator(mode="after")
     def _check(self) -> EnsembleSmootherOptions:
-        if self.model_error is not None and self.depth and "depth" in self.model_fields_set:
+        if self.model_error is not None and self.depth:
             raise ValueError(
                 f"depth is {self.depth}, but with model_error an analysis cannot go back; leave "
                 "out one of them"
             )
         return self
+
+    def for_problem(self, windows: int, state_size: int) -> EnsembleSmootherOptions:
+        """Return the options with the defaults that depend on the problem and the background.
+
+        Raises
+        ------
+        InputError
+            The background is an ensemble of another number of members than was asked for.
+        """
+        found: dict[str, Any] = {}
+        given = ensembles_in(self.background) if is_analysis(self.background) else None
+        count = len(given[0].members) if given else self.members
+        if count != self.members:
+            if "members" in self.model_fields_set:
+                raise InputError(
+                    f"members is {self.members}, but the background is an ensemble of {count}; "
+                    "leave members out"
+                )
+            found["members"] = count
+        if self.final_ensemble is None:
+            found["final_ensemble"] = windows * count * state_size <= _MOST
+        return self.model_copy(update=found)
 
     def has_stdev(self) -> bool:
         """Tell whether the method gives the analysis a standard deviation."""
@@ -115,19 +161,31 @@ class EnsembleSmootherOptions(StatisticalOptions):
             return np.zeros((state_size, state_size))
         return as_covariance(self.model_error, state_size, "model_error").dense()
 
+    def model_noise(self, members: Array, steps: int, *key: int) -> Array | None:
+        """Return the model error of ensemble members (N, D), (steps, D, N); None: there is none."""
+        if self.model_error is None:
+            return None
+        Q = as_covariance(self.model_error, members.shape[1], "model_error")
+        return model_noise(Q, members, steps, (self.seed, *key))
+
     def window_outputs(self) -> tuple[str, ...]:
         """Return the names of `Solution.per_window`."""
-        return (names.MISFIT, names.CHI_SQUARE_LIMIT)
+        final = (names.FINAL_ENSEMBLE,) if self.final_ensemble else ()
+        return (names.MISFIT, names.CHI_SQUARE_LIMIT, *final)
 
 
 def members(problem: Problem, count: int, seed: int, background: Any = CLIMATOLOGY) -> Array:
-    """Return `count` states at the first step, (N, D): climatological ones, or of a Gaussian.
+    """Return the states at the first step, (N, D): `count` of the climatology or of a Gaussian.
+
+    An ensemble gives its own members, however many they are.
 
     Raises
     ------
     InputError
         The background is none, so that nothing says how the members differ.
     """
+    if isinstance(background, Ensemble):
+        return background.members
     if not is_name(background):
         known = get_background(background, problem.model, problem.engine)
         return drawn(known.mean, Dense(np.linalg.inv(known.precision)), count, seed)
@@ -175,30 +233,33 @@ def solve(problem: Problem, options: EnsembleSmootherOptions) -> Solution:
     mixing = options.mixing
     if mixing is None:
         # Noise keeps the members from forming an outlier and a cluster.
-        mixing = 0 if options.model_error is not None else min(options.members // 10, _MIXING)
-    mixed = reflections(options.members, mixing, options.seed)
-    depth, noise = options.depth, None
-    if options.model_error is not None:
-        Q = as_covariance(options.model_error, problem.model.state_size, "model_error")
-        depth, noise = 0, model_noise(Q, start, observation.shape[1] - 1, options.seed)
+        mixing = 0 if options.model_error is not None else min(len(start) // 10, _MIXING)
+    mixed = reflections(len(start), mixing, options.seed)
+    cycle = (options.background.cycle,) if isinstance(options.background, Ensemble) else ()
+    noise = options.model_noise(start, observation.shape[1] - 1, *cycle)
     x, stdev, status = without_observations(problem)
+    final = None
+    if options.final_ensemble:
+        final = np.full((len(x), *start.shape), np.nan)
     chosen = np.flatnonzero(problem.has_observations())
     for first in range(0, len(chosen), _BLOCK):
         block = chosen[first : first + _BLOCK]
         points = problem.points(block)
-        x[block], stdev[block] = problem.engine.ensemble_smoother(
+        x[block], stdev[block], last = problem.engine.ensemble_smoother(
             problem.model, problem.cost, observation[block], precision[block], start,
-            inflation=options.inflation, lag=options.lag, depth=depth,
+            inflation=options.inflation, lag=options.lag, depth=options.depth,
             iterations=options.iterations, reflections=mixed, noise=noise,
-            points=points and points.weighed(1 / variance),
+            points=points and points.weighed(1 / variance), final=final is not None,
         )  # fmt: skip
+        if final is not None:
+            final[block] = last
         problem.report(first + len(block), len(chosen))
     status[chosen] = Status.CONVERGED
     status[~np.isfinite(x).all((1, 2))] = Status.DIVERGED
     misfit = half_misfit(precision, x, observation) + half_point_misfit(problem, x, variance)
     status, limit = judged(status, misfit, problem.data())
     passes = problem.has_observations().astype(int)
-    return Solution(
-        x, status, passes, stdev=stdev,
-        per_window={names.MISFIT: misfit, names.CHI_SQUARE_LIMIT: limit},
-    )  # fmt: skip
+    per_window = {names.MISFIT: misfit, names.CHI_SQUARE_LIMIT: limit}
+    if final is not None:
+        per_window[names.FINAL_ENSEMBLE] = final
+    return Solution(x, status, passes, stdev=stdev, per_window=per_window)

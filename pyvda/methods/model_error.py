@@ -57,7 +57,7 @@ def drawn(mean: Array, covariance: Covariance, count: int, seed: int) -> Array:
     return np.asarray(mean + covariance.sqrt(deviates))
 
 
-def model_noise(Q: Covariance, members: Array, steps: int, seed: int) -> Array:
+def model_noise(Q: Covariance, members: Array, steps: int, seed: int | tuple[int, ...]) -> Array:
     """Return noise for each member and step whose sample covariance over the members is Q.
 
     The noise of a step has mean zero over the members. Where N - 1 ≥ rank Q its sample covariance
@@ -72,14 +72,14 @@ def model_noise(Q: Covariance, members: Array, steps: int, seed: int) -> Array:
         The states at the start.
     steps : int
         Number of steps to which noise is added.
-    seed : int
+    seed : int or tuple of int
 
     Returns
     -------
     (steps, D, N)
     """
     N, rank = len(members), Q.rank
-    random = np.random.default_rng([seed, 2])
+    random = np.random.default_rng([*np.atleast_1d(seed), 2])
     deviates = random.standard_normal((steps, N, rank))
     deviates -= deviates.mean(1, keepdims=True)
     # The anomalies of the members occupy D of the N - 1 available directions.

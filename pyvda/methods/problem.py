@@ -37,6 +37,8 @@ class Options(BaseModel):
         Whether the method accepts observations at arbitrary times, `Batch.points`.
     takes_channels : bool
         Whether the method accepts observations of a function of the state, `Batch.channels`.
+    takes_ensemble : bool
+        Whether the method continues the members of an ensemble that is given as `background`.
     resumes : bool
         Whether the method keeps its state in a file, the keyword `state` of its `solve`.
     """
@@ -44,6 +46,7 @@ class Options(BaseModel):
     starts_from_first_guess: ClassVar[bool] = False
     takes_points: ClassVar[bool] = False
     takes_channels: ClassVar[bool] = False
+    takes_ensemble: ClassVar[bool] = False
     resumes: ClassVar[bool] = False
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -83,6 +86,13 @@ class Options(BaseModel):
     def model_error_per_step(self, state_size: int) -> Array:
         """Return the covariance (D, D) that the model adds to a state's error in a step."""
         return np.zeros((state_size, state_size))
+
+    def model_noise(self, members: Array, steps: int, *key: int) -> Array | None:
+        """Return the model error of ensemble members (N, D), (steps, D, N); None: there is none.
+
+        `key` tells apart draws that must differ, beside the option `seed`.
+        """
+        return None
 
     def pattern(self) -> Pattern | None:
         """Return the observation pattern that a learned method was trained for, else None."""

@@ -239,7 +239,7 @@ def test_ensemble_smoother_with_enough_members(linear: tuple, tmp_path: Path, po
     unit = np.linalg.qr(drawn)[0][:, 1:] * np.sqrt(count - 1)
     members = case.b + unit @ np.linalg.cholesky(case.B).T
     noise = model_noise(Dense(case.Q), members, STEPS - 1, 0)
-    mean, stdev = ensemble(case, members, noise)
+    mean, stdev, _ = ensemble(case, members, noise)
     for w in range(WINDOWS):
         expected = case.smoothed(w, case.Q)
         assert np.abs(mean[w] - expected.mean).max() < 1e-9 * np.abs(expected.mean).max()
@@ -263,7 +263,7 @@ def test_ensemble_smoother_converges_like_one_over_the_root(linear: tuple, tmp_p
                 @ np.linalg.cholesky(case.Q).T
             )
             noise -= noise.mean(1, keepdims=True)
-            mean, _ = ensemble(case, members, np.swapaxes(noise, 1, 2))
+            mean, _, _ = ensemble(case, members, np.swapaxes(noise, 1, 2))
             squares.append(((mean[0] - expected) ** 2).mean())
         errors.append(np.sqrt(np.mean(squares)))
     # A factor of 64 in members is one of 8 in the error; twelve draws leave some 20 % of doubt.
@@ -345,6 +345,43 @@ def test_two_cycled_windows_are_one_filter(linear: tuple, tmp_path: Path, method
     assert np.abs(found - end).max() < 1e-10 * np.abs(end).max()
     last = second[names.FINAL_COVARIANCE].values.reshape(D, D)
     assert np.abs(last - covariance).max() < 1e-10 * np.abs(covariance).max()
+
+
+@pytest.mark.parametrize("inexact", [False, True], ids=["exact model", "model error"])
+@pytest.mark.parametrize("gap", [0, 2])
+def test_two_cycled_ensembles_are_one_filter(
+    linear: tuple, tmp_path: Path, inexact: bool, gap: int
+) -> None:
+    """With as many members all moments are exact, also over steps between the two windows."""
+    case = Case(linear, tmp_path)
+    random = np.random.default_rng(12)
+    D, total = len(case.b), 2 * STEPS + gap
+    y = random.standard_normal((total, D))
+    y[random.random(y.shape) < 0.5] = np.nan
+    y[STEPS : STEPS + gap] = np.nan
+    y[[0, STEPS - 1, STEPS + gap], 0] = 1.0
+    ds = xr.Dataset({"observation": (("time", "state"), y)}, {"time": STEP * np.arange(total)})
+    common = {
+        "model": case.model, "engine": case.problem.engine.info.name,
+        "method": "ensemble-smoother", "observation_variance": case.R,
+        **({"model_error": case.Q} if inexact else {}),
+    }  # fmt: skip
+    first = pyvda.assimilate(
+        ds.isel(time=slice(STEPS)), background=(case.b, case.B), members=D * (total + 1) + 3,
+        **common,
+    )  # fmt: skip
+    second = pyvda.assimilate(ds.isel(time=slice(STEPS + gap, None)), background=first, **common)
+    variance = np.where(np.isfinite(y), case.R, np.inf)
+    Q = case.Q if inexact else 0 * case.Q
+    for end, analysis in ((STEPS, first), (total, second)):
+        expected = kalman.of_mask(case.M, case.b, case.B, y[:end], variance[:end], Q)
+        mean, covariance = expected.mean[-1], expected.covariance[-1]
+        members = analysis[names.FINAL_ENSEMBLE].values[0]
+        scale = np.abs(covariance).max()
+        found = analysis[names.ANALYSIS].values.reshape(STEPS, D)[-1]
+        assert np.abs(found - mean).max() < 1e-9 * np.abs(mean).max()
+        assert np.abs(members.mean(0) - mean).max() < 1e-9 * np.abs(mean).max()
+        assert np.abs(np.cov(members.T) - covariance).max() < 1e-9 * scale
 
 
 def test_a_singular_model_error_is_refused(linear: tuple, tmp_path: Path) -> None:

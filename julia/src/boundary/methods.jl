@@ -65,7 +65,7 @@ end
 # --- methods/ensemble_smoother.jl ------------------------------------------------------------------
 
 function c_ensemble_smoother(handle, values, fields, D, T, windows, scheme, h, y, precision, members, N, inflation,
-                             lag, depth, iterations, reflections, columns, reflection_count, noise, mean, spread,
+                             lag, depth, iterations, reflections, columns, reflection_count, noise, mean, spread, final,
                              count, step, fraction, value, weight, operator, message, capacity)
     with_model(message, capacity, (handle, values, fields, D), refusal(; scheme = scheme, T = T, windows = windows, N = N, columns = columns, reflection_count = reflection_count, count = count);
                h = h, data = (Float64, T, windows, count, step, fraction)) do m, D
@@ -76,6 +76,7 @@ function c_ensemble_smoother(handle, values, fields, D, T, windows, scheme, h, y
                            lag = lag, depth = depth, iterations = iterations,
                            reflections = array_at(reflections, Float64, N, columns, reflection_count),
                            noise = noise == C_NULL ? nothing : array_at(noise, Float64, N, D, T - 1),
+                           final = final == C_NULL ? nothing : array_at(final, Float64, D, N, windows),
                            points = points_at_address(Float64, D, windows, count, step, fraction, value, weight, operator))
     end
 end

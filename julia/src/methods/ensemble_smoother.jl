@@ -113,7 +113,8 @@ end
 
 """
     ensemble_smoother!(mean, spread, y, precision, members, scheme, m, h; inflation = 1.0, lag = 0,
-                       depth = 0, iterations = 1, reflections, noise = nothing, points = nothing)
+                       depth = 0, iterations = 1, reflections, noise = nothing, points = nothing,
+                       final = nothing)
 
 Smooth each window with an ensemble that starts from the same `members`.
 
@@ -132,10 +133,12 @@ Smooth each window with an ensemble that starts from the same `members`.
 - `noise`: `(member, state, step)`, added to the members when a step has brought them to its end; or `nothing`.
   With noise `depth` is 0
 - `points`: further data, at arbitrary times (cost/point_observations.jl), of weight 1/R; or `nothing`
+- `final`: `(state, member, window)`, out, the members at the last step, whose mean and standard deviation are
+  those that `mean` and `spread` have there; NaN in a window that diverged; `nothing` if they are not wanted
 """
 function ensemble_smoother!(mean, spread, y, precision, members, scheme, m, h; inflation = 1.0, lag = 0,
                             depth = 0, iterations = 1, reflections = zeros(size(members, 2), 0, 1), noise = nothing,
-                            points = nothing)
+                            points = nothing, final = nothing)
     windows = size(y, 3)
     T = size(y, 2)
     observed = data_steps(precision, points)
@@ -150,6 +153,7 @@ function ensemble_smoother!(mean, spread, y, precision, members, scheme, m, h; i
         ws = EnsembleWorkspace(m, size(members, 2), T, times, data, reflections, max(size(y, 1), maximum(count_at)))
         for w in k:threads:windows
             smooth_window!(mean, spread, ws, y, precision, members, how, w)
+            copy_members!(final, ws, mean, w)
         end
     end
     return mean
@@ -163,6 +167,16 @@ function data_counts(precision, points)
         found[points.step[k, w]+1, w] += points.weight[k, w] > 0
     end
     return found
+end
+
+copy_members!(::Nothing, ws, mean, window) = nothing
+"The members at the last step, to which the forward pass brought them; NaN where the mean is."
+function copy_members!(final, ws, mean, window)
+    diverged = isnan(mean[1, end, window])
+    @inbounds for j in axes(final, 2), i in axes(final, 1)
+        final[i, j, window] = diverged ? NaN : ws.standing.x̄[i] + ws.standing.A[j, i]
+    end
+    return nothing
 end
 
 function smooth_window!(mean, spread, ws, y, precision, members, how, window)
@@ -239,8 +253,9 @@ function forward_pass!(ws::EnsembleWorkspace, y, precision, members, how, K, win
         t = start
         analyse!(ws, k, t, y, precision, how, window) || return false
     end
-    K > 0 && inflate!(ws.standing, how.inflation)
-    return move!(ws, t, size(ws.x̄, 2), how)
+    T = size(ws.x̄, 2)
+    K > 0 && t < T && inflate!(ws.standing, how.inflation)
+    return move!(ws, t, T, how)
 end
 
 "Members as they stand at the time t, for the smoother."

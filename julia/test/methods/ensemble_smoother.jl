@@ -264,6 +264,31 @@ end
     @test isequal(only_mean, mean)
 end
 
+@testset "the final members have mean and spread of the last step, $(name(m)), depth $depth, inflation $inflation" for
+        m in PAPER, depth in (0, 2), inflation in (1.0, 1.05)
+    rng = MersenneTwister(61)
+    (T, N, h) = (15, 12, usual_step(m))
+    truth = zeros(length(m), T, 3)
+    simulate!(truth, states(rng, m, 3), m, h, 20.0, 1e-6, 1e-6)
+    y = truth .+ randn(rng, size(truth)...)
+    precision = Float64.(rand(rng, size(y)...) .< 0.2)
+    precision[1, T, 1] = 1.0
+    precision[:, T, 2] .= 0.0
+    (y[1, 3, 3], precision[1, 3, 3]) = (1e200, 1.0)
+    members = states(rng, m, N)
+    how = (depth = depth, inflation = inflation, iterations = 2, V = reflections(N, 3, 4))
+    mean, spread = smoothed(m, y, precision, members, h; how...)
+    final = zeros(length(m), N, 3)
+    again = smoothed(m, y, precision, members, h; final = final, how...)
+    @test isequal(again, (mean, spread))
+    @test all(isnan, final[:, :, 3])
+    for w in 1:2
+        x̄ = vec(sum(final[:, :, w], dims = 2)) / N
+        @test x̄ ≈ mean[:, T, w] rtol = 1e-9
+        @test sqrt.(vec(sum(abs2, final[:, :, w] .- x̄, dims = 2)) / (N - 1)) ≈ spread[:, T, w] rtol = 1e-9
+    end
+end
+
 @testset "a window allocates nothing, $(name(m)), lag $lag" for m in PAPER, lag in (0, 4)
     rng = MersenneTwister(54)
     T = 40

@@ -36,7 +36,8 @@ def ensemble_smoother(
     noise: Array | None = None,
     points: Data | None = None,
     spread: bool = True,
-) -> tuple[Array, Array | None]:
+    final: bool = False,
+) -> tuple[Array, Array | None, Array | None]:
     """See `Engine.ensemble_smoother`."""
     windows, steps, _ = shape = np.shape(observation)
     observation = checked("observation", observation, shape, np.dtype(float))
@@ -54,6 +55,7 @@ def ensemble_smoother(
             raise ValueError(f"depth is {depth}, expected 0 with noise")
     mean = np.empty(shape)
     stdev = np.empty(shape) if spread else None
+    last = np.empty((windows, *members.shape)) if final else None
     if windows:
         engine.call(
             "ensemble_smoother",
@@ -61,6 +63,7 @@ def ensemble_smoother(
             settings.time_step, pointer(observation), pointer(precision), pointer(members),
             len(members), inflation, lag, depth, iterations, pointer(reflections), columns, count,
             pointer_or_null(noise), pointer(mean), pointer_or_null(stdev),
+            pointer_or_null(last),
             *point_arguments(points, observation),
         )  # fmt: skip
-    return mean, stdev
+    return mean, stdev, last

@@ -45,7 +45,8 @@ def ensemble_smoother(
     noise: Array | None = None,
     points: Data | None = None,
     spread: bool = True,
-) -> tuple[Array, Array | None]:
+    final: bool = False,
+) -> tuple[Array, Array | None, Array | None]:
     """See `Engine.ensemble_smoother`."""
     shape = np.shape(observation)
     observation = checked("observation", observation, shape, _REAL)
@@ -62,6 +63,7 @@ def ensemble_smoother(
             raise ValueError(f"depth is {depth}, expected 0 with noise")
     data = listed(points, shape[0], shape[2], shape[1])
     mean, stdev = np.full(shape, np.nan), np.full(shape, np.nan)
+    last = np.full((len(mean), *members.shape), np.nan)
     with torch.no_grad():
         for w in range(len(mean)):
             window = _Window(
@@ -73,7 +75,8 @@ def ensemble_smoother(
                 x, variance = window.smoothed(lag, spread)
                 mean[w] = array(x)
                 stdev[w] = array(variance.sqrt())
-    return mean, stdev if spread else None
+                last[w] = array(window.final)
+    return mean, stdev if spread else None, last if final else None
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,7 @@ class _Window:
         self.means: list[Tensor] = []
         self.anomalies: list[Tensor] = []
         self.analyses: list[_Transform] = []
+        self.final: Tensor  # the members at the last step, (N, D)
 
     def forward(self, members: Tensor) -> bool:
         """Run the members through all observations; return whether they stayed finite."""
@@ -145,9 +149,11 @@ class _Window:
                 return False
             self.analyses.append(found)
             mean, A = mean + found.w @ A, found(A)
-        if self.times:
+        steps = len(self.observation)
+        if self.times and self.now < steps - 1:
             A = self.inflation * A
-        mean, _ = self._run(mean, A, len(self.observation) - 1)
+        mean, A = self._run(mean, A, steps - 1)
+        self.final = mean + A
         return bool(torch.isfinite(torch.stack(self.means)).all())
 
     @property
