@@ -131,7 +131,7 @@ def test_no_sample_is_nearer_than_a_trajectory_can_be_and_a_wrong_datum_is_flagg
     options = PosteriorMeanOptions(members=10_000)
     flat = StrongConstraintOptions(background="flat", background_lead=0, count=8)
     least = minima(problem, flat)[0].objective.min(1)
-    prior = library(MODEL, problem.engine, 0.01, 200, options.members, options.lead)
+    prior = library(MODEL, problem.engine, 0.01, 200, options.members)
     found = posterior_mean(
         problem.engine, MODEL, problem.cost, observation, precision_of(problem, None), prior,
         noise=np.random.default_rng(0).standard_normal((options.draws, 3)), enough=options.enough,
