@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,6 @@ from pyvda.state.cutting import cut, in_windows, merge
 
 __all__ = [
     "analysis_dataset",
-    "blocks",
     "check_state_size",
     "cut",
     "first_guess",
@@ -35,34 +34,6 @@ __all__ = [
     "reference_variance",
     "to_batch",
 ]
-
-
-def blocks(ds: xr.Dataset, size: int) -> Iterator[xr.Dataset]:
-    """Yield blocks of at most `size` windows of `ds`, in order and in memory.
-
-    Memory holds one block, or one dask chunk of windows if that is larger. Each chunk is computed
-    once, even if it makes several blocks.
-
-    Raises
-    ------
-    InputError
-        When `ds` has no windows, or `size` is below 1.
-    """
-    if names.WINDOW not in ds.dims:
-        raise InputError("the observations are a series without windows; cut them first")
-    if size < 1:
-        raise InputError(f"the block size is {size}, expected at least 1 window")
-    total = ds.sizes[names.WINDOW]
-    chunks = ds[names.OBSERVATION].chunksizes.get(names.WINDOW, (total,))
-    first = last = 0
-    for chunk in chunks:
-        last += chunk
-        if last - first < size and last < total:
-            continue
-        loaded = ds.isel(window=slice(first, last)).compute(scheduler="synchronous")
-        for start in range(0, last - first, size):
-            yield loaded.isel(window=slice(start, start + size))
-        first = last
 
 
 def to_batch(

@@ -11,7 +11,6 @@ from pyvda.errors import InputError
 from pyvda.io.netcdf import open_observations, save_analysis
 from pyvda.state.windows import (
     analysis_dataset,
-    blocks,
     first_guess,
     flags,
     reference_variance,
@@ -105,37 +104,6 @@ def test_errors_without_an_observation_are_ignored():
 def test_wrong_state_size():
     with pytest.raises(InputError, match="a state of 3 components, the model has 40"):
         to_batch(windows(), np.zeros(40))
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
-@pytest.mark.parametrize("chunks", [None, 1, 3, (2, 1, 4), 7])
-def test_blocks_are_all_windows_in_order(size, chunks):
-    ds = windows((7, 4, 2))
-    parts = list(blocks(ds if chunks is None else ds.chunk(window=chunks), size))
-    assert all(part.sizes["window"] <= size and part.observation.chunks is None for part in parts)
-    xr.testing.assert_identical(xr.concat(parts, "window", data_vars="minimal"), ds)
-
-
-def test_blocks_compute_every_chunk_once():
-    computed = []
-
-    def count(values):
-        computed.append(len(values))
-        return values
-
-    ds = windows((12, 4, 2)).chunk(window=6)
-    ds["observation"] = ds.observation.copy(
-        data=ds.observation.data.map_blocks(count, dtype=float, meta=np.zeros((0, 0, 0)))
-    )
-    assert [part.sizes["window"] for part in blocks(ds, 4)] == [4, 2, 4, 2]
-    assert computed == [6, 6]
-
-
-def test_blocks_need_windows():
-    with pytest.raises(InputError, match="cut them first"):
-        next(blocks(windows().isel(window=0), 3))
-    with pytest.raises(InputError, match="blocks of 0 windows"):
-        next(blocks(windows(), 0))
 
 
 def test_analysis_dataset(tmp_path):
