@@ -86,7 +86,7 @@ def kept(
 def _identity(model: Model) -> str | None:
     """Return everything that makes the model, as text; None where there is no such text."""
     source = model.source_digest
-    if source is None:
+    if source is None or not (model.torch is None or model.torch.complete):
         return None
     fields = " ".join(
         f"{name}={value.hex() if isinstance(value, float) else value}"
