@@ -6,6 +6,8 @@ forward recursion with the tangent linear of the model, so that any engine will 
     weak constraint    P⁻¹ ← (M P Mᵀ + Q)⁻¹ + Hᵀ R⁻¹ H      over the nodes, from B
     strong constraint  P  ← M P Mᵀ                           over the steps, from the control's
 
+A datum between two steps has the row aᵀ Φ_θ' in H (`pyvda.operators.points`).
+
 For a linear model this is the covariance of the Kalman filter.
 """
 
@@ -15,6 +17,7 @@ import numpy as np
 
 from pyvda.engine.interface import Array
 from pyvda.methods.problem import Problem
+from pyvda.operators.points import Points
 
 
 def of_windows(
@@ -24,6 +27,7 @@ def of_windows(
     background_precision: Array,
     model_error: Array,
     *,
+    points: Points | None = None,
     every: int = 1,
     substeps: int = 1,
 ) -> Array:
@@ -33,7 +37,7 @@ def of_windows(
         known = problem.has_observations() & np.isfinite(x).all((1, 2))
         found[known] = of_nodes(
             problem, x[known], precision[known], background_precision, model_error,
-            every=every, substeps=substeps,
+            points=None if points is None else points[known], every=every, substeps=substeps,
         )  # fmt: skip
     return found
 
@@ -45,6 +49,7 @@ def of_nodes(
     background_precision: Array,
     model_error: Array,
     *,
+    points: Points | None = None,
     every: int = 1,
     substeps: int = 1,
 ) -> Array:
@@ -53,7 +58,7 @@ def of_nodes(
     Parameters
     ----------
     problem : Problem
-        Its data must be components of the state at the steps (`can_be_followed`).
+        Its data must be linear in the state (`can_be_followed`).
     x : (W, T, D)
         The analysis, at whose nodes the model is linearised.
     precision : (W, T, D)
@@ -62,6 +67,8 @@ def of_nodes(
         B⁻¹ at the first step.
     model_error : (D, D)
         Q, added from one node to the next.
+    points : Points, optional
+        Data at arbitrary times; `weight` is one over the error variance.
     every, substeps : int
         As `pyvda.engine.data.Shooting`.
 
@@ -85,8 +92,10 @@ def of_nodes(
         information = information + np.swapaxes(tangent, 1, 2) @ (
             precision[:, t, :, None] * tangent
         )
+        if points is not None:
+            information += _of_points(problem, points, t, state, tangent, substeps)
         if t + 1 < steps:
-            state, tangent = _step(problem, state, tangent, substeps)
+            state, tangent = _step(problem, state, tangent, substeps=substeps)
     return _propagated(tangent, _inverse(information))
 
 
@@ -102,13 +111,13 @@ def of_start(problem: Problem, start: Array, covariance: Array, *, steps: int) -
     """
     tangent = np.broadcast_to(np.eye(start.shape[1]), covariance.shape).copy()
     for _ in range(steps):
-        start, tangent = _step(problem, start, tangent, 1)
+        start, tangent = _step(problem, start, tangent)
     return _propagated(tangent, covariance)
 
 
 def can_be_followed(problem: Problem) -> bool:
-    """Tell whether all data are components of the state at steps, which `of_nodes` needs."""
-    return problem.batch.points is None and getattr(problem.batch, "channels", None) is None
+    """Tell whether all data are linear in the state, which `of_nodes` needs."""
+    return getattr(problem.batch, "channels", None) is None
 
 
 def unknown(windows: int, size: int) -> Array:
@@ -121,10 +130,34 @@ def inverse_of(hessian: Array) -> Array:
     return _inverse(hessian)
 
 
-def _step(problem: Problem, state: Array, tangent: Array, substeps: int) -> tuple[Array, Array]:
-    """Return the next states (W, D) and the tangent linear (W, D, D) continued to them."""
+def _of_points(
+    problem: Problem, points: Points, t: int, state: Array, tangent: Array, substeps: int
+) -> Array:
+    """Return what the data between the steps t and t + 1 say of the last node, (W, D, D)."""
+    found = np.zeros_like(tangent)
+    here = (np.asarray(points.step) == t) & (np.asarray(points.weight) > 0)
+    fractions = np.asarray(points.fraction)
+    for fraction in np.unique(fractions[here]):
+        at = here & (fractions == fraction)
+        windows = at.any(1)
+        there = tangent[windows]
+        if fraction > 0:
+            _, there = _step(problem, state[windows], there, fraction, substeps)
+        rows = np.asarray(points.operator)[windows] @ there
+        weight = np.where(at, points.weight, 0.0)[windows]
+        found[windows] += np.swapaxes(rows, 1, 2) @ (weight[..., None] * rows)
+    return found
+
+
+def _step(
+    problem: Problem, state: Array, tangent: Array, fraction: float = 1.0, substeps: int = 1
+) -> tuple[Array, Array]:
+    """Return the states (W, D) a step, or a fraction of one, later, and the tangent linear there.
+
+    The tangent linear (W, D, D) is continued from the one that is given.
+    """
     engine, model, scheme = problem.engine, problem.model, problem.cost.scheme
-    step = problem.cost.time_step / substeps
+    step = float(fraction * problem.cost.time_step / substeps)
     for _ in range(substeps):
         columns = np.ascontiguousarray(np.swapaxes(tangent, 1, 2))
         states = np.ascontiguousarray(np.broadcast_to(state[:, None], columns.shape))

@@ -165,10 +165,11 @@ def solve(problem: Problem, options: GaussNewtonOptions) -> Solution:
     status, limit = judged(status, objective, problem.data())
     per_window = {names.OBJECTIVE: objective, names.CHI_SQUARE_LIMIT: limit}
     if options.final_covariance:
+        variance, points = variance_of(problem, options.observation_variance), problem.batch.points
         per_window[names.FINAL_COVARIANCE] = final_covariance.of_windows(
             problem, x, precision_of(problem, options.observation_variance), precision,
             options.every * options.model_error_per_step(size), every=options.every,
-            substeps=options.substeps,
+            points=points and points.weighed(1 / variance), substeps=options.substeps,
         )  # fmt: skip
     return Solution(x, status, iterations, stdev=stdev, per_window=per_window)
 

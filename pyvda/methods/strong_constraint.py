@@ -109,8 +109,9 @@ def _with_model_error(
     status, limit = judged(status, objective, problem.data())
     per_window = {names.OBJECTIVE: objective, names.CHI_SQUARE_LIMIT: limit}
     if names.FINAL_COVARIANCE in options.window_outputs():
+        variance, points = variance_of(problem, options.observation_variance), problem.batch.points
         per_window[names.FINAL_COVARIANCE] = final_covariance.of_windows(
             problem, x, precision_of(problem, options.observation_variance), prior.precision,
-            options.model_error_per_step(size),
+            options.model_error_per_step(size), points=points and points.weighed(1 / variance),
         )  # fmt: skip
     return Solution(x, status, iterations, stdev=stdev, per_window=per_window)

@@ -159,7 +159,7 @@ class Case:
             scale = np.abs(expected.mean).max()
             assert np.abs(solution.x[w] - expected.mean).max() < tolerance * scale
             assert np.abs(solution.stdev[w] / expected.stdev - 1).max() < tolerance
-            if names.FINAL_COVARIANCE in solution.per_window and self.points is None:
+            if names.FINAL_COVARIANCE in solution.per_window:
                 last = solution.per_window[names.FINAL_COVARIANCE][w]
                 final = expected.covariance[-1]
                 assert np.abs(last - final).max() < tolerance * np.abs(final).max()
