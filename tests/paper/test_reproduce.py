@@ -279,7 +279,7 @@ def test_a_table_from_the_command_line(weights, tmp_path, monkeypatch, capsys) -
     assert "- † Weights" in plain
     assert "- † Weights" not in blanked
     assert "after a warm-up of 16 windows." in text
-    assert "not say" in text  # that the paper's setting is not in its text
+    assert "which its text does not mention" in text  # the setting of the paper
     assert sorted(p.name for p in out.iterdir()) == ["table1-quick.json", "table1-quick.md"]
 
 
