@@ -195,3 +195,14 @@ def test_unusable_input_is_refused_in_one_sentence(observed, arguments, message)
     with pytest.raises(InputError, match=message) as error:
         pyvda.assimilate(observed, **{"model": "lorenz63", **arguments})
     assert "\n" not in str(error.value)
+
+
+def test_the_size_in_the_refusal_of_another_state_size_works() -> None:
+    ds = xr.Dataset(
+        {"observation": (("time", "state"), np.random.default_rng(3).standard_normal((10, 36)))},
+        {"time": 0.05 * np.arange(10)},
+    )
+    with pytest.raises(InputError, match=r"get_model\(name, state_size=36\)"):
+        pyvda.assimilate(ds, model="lorenz96", iterations=1)
+    model = get_model("lorenz96", state_size=36)
+    assert pyvda.assimilate(ds, model=model, iterations=1).sizes["state"] == 36

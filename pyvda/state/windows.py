@@ -88,7 +88,8 @@ def check_state_size(ds: xr.Dataset, expected: int, model: str) -> None:
     if size != expected:
         raise InputError(
             f"the observations have a state of {size} components, {model} has {expected}; "
-            "choose the model that was observed"
+            "choose the model that was observed or, where its size can be set, give that "
+            f"(--parameter state_size={size}, get_model(name, state_size={size}))"
         )
 
 
