@@ -18,6 +18,7 @@ import torch
 import xarray as xr
 from fuzzing import EXAMPLES, fuzzed, outcome
 from hypothesis import strategies as st
+from julia_files import ADVECTION
 
 import pyvda
 from pyvda.climate.climatology import Climatology
@@ -245,29 +246,6 @@ def test_the_file_without_a_change_is_compared(path: Path, parts: dict[str, str]
     difference = states(analysed(wrong, "torch")) - states(analysed(right, "torch"))
     assert abs(difference).max() > 1e-6
     assert math.isfinite(abs(difference).max())
-
-
-ADVECTION = """
-struct Advection{T} <: VectorModel
-    speed::T
-    n::Int
-end
-Advection(; speed = 1.2, n = 8) = Advection(speed, n)
-variables(::Type{<:Advection}) = ("u",)
-dimensions(m::Advection) = (x = m.n,)
-time_step(::Type{<:Advection}) = 0.05
-function tendency!(dx, m::Advection, x, work)
-    for i in 1:m.n
-        dx[i] = m.speed * (x[mod1(i - 1, m.n)] - x[i])
-    end
-end
-tangent_linear!(dy, m::Advection, x, dx, work) = tendency!(dy, m, dx, work)
-function adjoint!(xbar, m::Advection, x, ybar, work)
-    for i in 1:m.n
-        xbar[i] = m.speed * (ybar[mod1(i + 1, m.n)] - ybar[i])
-    end
-end
-"""
 
 
 def made(path: Path, text: str, *changes: tuple[str, str]) -> None:
