@@ -215,9 +215,9 @@ def _unlike_trained(
     observed = first.transpose(*names.DIMENSIONS).notnull().compute(scheduler="synchronous")
     found = [patterns.differences(observed.values, variance, pattern) for pattern in trained]
     for pattern in trained:
-        patterns.warn_of_source(model, pattern, stacklevel=3)
+        patterns.warn_of_source(model, pattern)
     unlike = dict.fromkeys(text for texts in found for text in texts)
-    return patterns.warn(list(unlike), stacklevel=3)
+    return patterns.warn(list(unlike))
 
 
 def _state_path(path: str | Path, block: xr.Dataset) -> Path:

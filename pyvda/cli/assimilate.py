@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -117,7 +113,7 @@ def assimilate(
         )
     if truth is not None:
         observed = with_truth(observed, read(truth))
-    with _warnings_in_a_line(), shown("assimilate", quiet) as report:
+    with shown("assimilate", quiet) as report:
         analysis = run(observed, report=report, **keywords)
         analysis.attrs["source"] = f"observations from {observations.name}"
         netcdf.save_analysis(analysis, output)
@@ -147,24 +143,6 @@ def _read_settings(config: Path | None, option: list[str] | None) -> dict[str, A
     for name in of_python & found.keys():
         raise InputError(f"{name} is no option of the command line; leave it out")
     return found
-
-
-@contextmanager
-def _warnings_in_a_line() -> Iterator[None]:
-    """Print pyvda's own warnings as one line each, without the place in the source."""
-    from pyvda.learned.patterns import PatternWarning
-
-    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-        if issubclass(category, PatternWarning):
-            print(f"pyvda: {message}", file=sys.stderr)
-        else:
-            before(message, category, *where, **more)
-
-    with warnings.catch_warnings():
-        before = warnings.showwarning
-        warnings.simplefilter("always", PatternWarning)
-        warnings.showwarning = show
-        yield
 
 
 def _summary(analysis: Any) -> str:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
+from typing import Any
 
 import typer
 
@@ -23,6 +25,7 @@ from pyvda.cli import (
     train,
 )
 from pyvda.errors import EngineError, InputError, TrainingError
+from pyvda.notices import Notice
 
 _COMMANDS = (
     simulate, observe, assimilate, forecast, train, score, check, plot, reproduce, info,
@@ -45,6 +48,7 @@ for _module in _COMMANDS:
 def main() -> None:
     """Run the command line and turn errors into one sentence and an exit code."""
     logging.basicConfig(level=logging.WARNING, format="pyvda: %(message)s", stream=sys.stderr)
+    _show_notices()
     try:
         app(prog_name="pyvda", standalone_mode=True)
     except InputError as error:
@@ -58,3 +62,17 @@ def main() -> None:
             raise
         print("pyvda: interrupted", file=sys.stderr)
         sys.exit(1)
+
+
+def _show_notices() -> None:
+    """Print pyvda's notices as one line each, without the place in the source."""
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, Notice):
+            print(f"pyvda: {message}", file=sys.stderr)
+        else:
+            before(message, category, *where, **more)
+
+    before = warnings.showwarning
+    warnings.simplefilter("always", Notice)
+    warnings.showwarning = show

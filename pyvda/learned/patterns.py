@@ -6,7 +6,6 @@ worse. So the difference is said, in one sentence, and the assimilation goes on.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 from pyvda.learned.description import Pattern
 from pyvda.models.model import Model
 from pyvda.models.without_code import has_code
+from pyvda.notices import Notice, notice
 
 # Share of missing or additional data that does not make a different pattern.
 TOLERATED = 0.05
@@ -24,31 +24,28 @@ _SIGMAS = 4.0
 _TOLERATED_COVERAGE = 0.2
 
 
-class PatternWarning(UserWarning):
+class PatternWarning(Notice):
     """Observations differ from those that the learned model was trained for."""
 
 
-def warn(found: list[str], stacklevel: int = 1) -> str:
+def warn(found: list[str]) -> str:
     """Warn of the differences in one sentence, and return them as one string, empty if none.
 
     Parameters
     ----------
     found : list of str
-    stacklevel : int
-        Which caller the warning points at: 1 is the direct caller.
     """
     text = "; ".join(found)
     if found:
-        warnings.warn(
+        notice(
             f"the observations are not those that the checkpoint was trained for ({text}), so the "
             "analysis may be worse than its scores say",
             PatternWarning,
-            stacklevel=stacklevel + 1,
         )
     return text
 
 
-def warn_of_source(model: Model, pattern: Pattern, stacklevel: int = 1) -> None:
+def warn_of_source(model: Model, pattern: Pattern) -> None:
     """Warn where the source of a user's own model is another than in the training.
 
     Parameters
@@ -56,16 +53,13 @@ def warn_of_source(model: Model, pattern: Pattern, stacklevel: int = 1) -> None:
     model : Model
         The model that was named, perhaps without code.
     pattern : Pattern
-    stacklevel : int
-        As in `warn`.
     """
     trained = None if pattern.own is None else pattern.own.source
     if trained and has_code(model) and model.source_digest not in (None, trained):
-        warnings.warn(
+        notice(
             f"the source of the model {model.name} is not the one that the checkpoint was trained "
             "with, so the analysis may be worse than its scores say",
             PatternWarning,
-            stacklevel=stacklevel + 1,
         )
 
 

@@ -1,0 +1,20 @@
+"""Notices point at the caller outside of pyvda."""
+
+import warnings
+
+import pytest
+
+from pyvda.notices import Notice, notice
+
+
+def test_a_notice_points_at_the_first_caller_outside_of_pyvda():
+    with pytest.warns(Notice, match="three values") as caught:
+        notice("three values were masked")
+    assert caught[0].filename == __file__
+
+
+def test_a_notice_can_be_an_error():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Notice)
+        with pytest.raises(Notice, match="masked"):
+            notice("masked")
