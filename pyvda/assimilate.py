@@ -1,32 +1,33 @@
 """The main idea on one page: a Dataset of observations in, a Dataset of analyses out.
 
-    observations ─ cut ▶ windows ─ to_batch ▶ Batch ─ method ▶ Solution ▶ analysis ─ merge ▶ out
+    observations ─ cut ▶ windows ─ blocks ▶ BlockTask (a method) ▶ analysis ─ merge ▶ out
 
 A method is either classical, on a known model (`pyvda.methods`), or a trained prior and solver from
-a checkpoint. Observations in memory are one block; observations in dask chunks stay lazy, and each
-chunk of windows is assimilated when its results are asked for, so that memory stays bounded.
+a checkpoint. Observations in memory are divided by their size; observations in dask chunks stay
+lazy, and each chunk of windows is a task that any process can run (`pyvda.block_task`).
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from pyvda import cycling, names
+from pyvda.block_task import Backgrounds, BlockTask
 from pyvda.climate.climatology import with_climatology
+from pyvda.cluster import Choice, with_engines
 from pyvda.engine import CostSettings, engine_for
 from pyvda.errors import InputError
-from pyvda.io import layout, model_attributes, netcdf
-from pyvda.io.analysis import POSITION, labelled, template, with_provenance
+from pyvda.io import blockwise, layout, model_attributes, netcdf
+from pyvda.io.analysis import POSITION, template, with_history, with_provenance
 from pyvda.io.datasets import expect_dataset
 from pyvda.io.observations import prepared
+from pyvda.lazy_blocks import lazily
 from pyvda.learned import patterns
 from pyvda.learned.description import expect_trained
-from pyvda.methods import METHODS, Method, Options, Problem
+from pyvda.methods import METHODS, Method, Options
 from pyvda.methods.learned import LearnedOptions
 from pyvda.models.model import Model
 from pyvda.models.registry import resolve
@@ -34,7 +35,7 @@ from pyvda.models.without_code import expect_code
 from pyvda.operators.function import FunctionOperator
 from pyvda.progress import OfBlocks, heard, silent
 from pyvda.settings import Settings, chosen_method, settled, takes_settings
-from pyvda.state import windows
+from pyvda.state import chunking, windows
 
 
 @takes_settings
@@ -57,9 +58,9 @@ def assimilate(observations: xr.Dataset, **keywords: Any) -> xr.Dataset:
     Dataset
         `analysis`, `innovation`, `flag`, and for each window its cost and the cost's terms, the
         gradient's norm, `status` and `iterations`, and what the method adds (`state_stdev`, ...);
-        the configuration as attributes. Of observations in memory as one block, FSGD also gives
-        its cost, gradient norm and error along the iterations (`history_cost`, ...); a run in
-        blocks does not, because each block has a history of its own.
+        the configuration as attributes. Lazy where the observations are, or where `block` is
+        given; otherwise FSGD also gives its mean cost, gradient norm and error along the
+        iterations (`history_cost`, ...).
 
     Raises
     ------
@@ -85,50 +86,37 @@ def assimilate(observations: xr.Dataset, **keywords: Any) -> xr.Dataset:
     step = netcdf.model_time_step(observed, settings.time_step, model)
     for one in bound:
         one.check_time_step(step)
-    in_windows, is_series = _in_windows(observed, settings)
+    lazy = settings.block is not None or observed[names.OBSERVATION].chunks is not None
+    in_windows, is_series = _in_windows(observed, settings, lazy or options.couples_windows())
     windows.check_state_size(in_windows, model.state_size, model.name)
     _check_operators(in_windows, method.name, bound)
-    lazy = in_windows[names.OBSERVATION].chunks is not None
     count = in_windows.sizes[names.WINDOW]
     in_windows = in_windows.assign_coords({POSITION: (names.WINDOW, np.arange(count))})
     options = options.for_problem(count, model.state_size)
     running = engine_for(model, settings.engine)
+    choice = Choice.here(model, settings.engine)
     cost = CostSettings(step, settings.lambda1, settings.lambda2)
     own = cycling.backgrounds(options, observed, count, model, cost, running)
     mean = options.expected_state(model, running) if own is None else None
     if isinstance(settings.operator, FunctionOperator):
-        if own is None:
-            states = options.likely_states(model, running)
-        else:
-            states = cycling.means(own, np.zeros(3, int))
+        states = options.likely_states(model, running) if own is None else _three_means(own)
         settings.operator.check(model.state_size, in_windows.sizes[names.CHANNEL], states)
     variance = windows.reference_variance(in_windows, statistics)
     known = variance or netcdf.stated_variance(observed)
     unlike = _unlike_trained(bound, in_windows, known, model)
 
-    report_all = heard(settings.report)
-    blocks = OfBlocks(report_all, count)
-
-    def solve(block: xr.Dataset) -> xr.Dataset:
-        numbers = block[POSITION].values
-        expected = cycling.means(own, numbers) if mean is None else mean
-        batch = windows.to_batch(block, expected, variance, settings.operator)
-        tell = report_all
-        if lazy and report_all is not silent and numbers.size:
-            tell = blocks.block(int(numbers[0]), numbers.size)
-        problem = Problem(batch, model, cost, running, known, tell, numbers=numbers)
-        if warm is not None:
-            problem = _warmed(problem, warm)
-        resumed = {} if settings.state is None else {"state": _state_path(settings.state, block)}
-        solution = cycling.solve(method, problem, options, own, **resumed)
-        return labelled(block, problem, solution, with_history=not lazy)
-
-    if not lazy:
-        analysis = solve(in_windows)
+    divided = in_windows[names.OBSERVATION].chunks is not None
+    report = heard(settings.report)
+    task = BlockTask(
+        method.name, options, choice, cost, mean, variance, known, settings.operator, warm,
+        settings.state, count,
+        histories=None if lazy else [],
+        report=OfBlocks(report, count) if divided and report is not silent else report,
+    )  # fmt: skip
+    if divided:
+        analysis = lazily(task, in_windows, template(in_windows, options, model), own)
     else:
-        shape = template(in_windows, options, model)
-        # Through map_blocks even coordinates in memory become results of `solve`.
-        analysis = xr.map_blocks(solve, in_windows, template=shape).assign_coords(shape.coords)
+        analysis = task(in_windows, own)
     if is_series:
         analysis = windows.merge(analysis, observed)
     analysis = cycling.counted(analysis, own)
@@ -137,7 +125,12 @@ def assimilate(observations: xr.Dataset, **keywords: Any) -> xr.Dataset:
     if unlike:
         analysis = analysis.assign_attrs(pyvda_pattern_difference=unlike)
     analysis = layout.restored(analysis)
-    return with_provenance(analysis, model, method.name, options, cost, running)
+    if not lazy:
+        analysis = blockwise.loaded(analysis)
+        units = in_windows[names.OBSERVATION].attrs.get("units")
+        analysis = with_history(analysis, task.histories or [], units)
+    analysis = with_provenance(analysis, model, method.name, options, cost, running)
+    return with_engines(analysis, choice) if lazy else analysis
 
 
 def named_model(settings: Settings, options: list[Options]) -> Model | None:
@@ -164,29 +157,26 @@ def _warm_start(settings: Settings, method: Method, options: Options) -> Learned
     return LearnedOptions(checkpoint=str(settings.warm_start))
 
 
-def _warmed(problem: Problem, warm: LearnedOptions) -> Problem:
-    """Return the problem with the learned analysis as first guess, where that is finite."""
-    found = METHODS["learned"].solve(replace(problem, report=silent), warm).x
-    finite = np.isfinite(found).all((1, 2), keepdims=True)
-    guess = np.where(finite, found, problem.batch.first_guess)
-    return replace(problem, batch=replace(problem.batch, first_guess=guess), warm=True)
+def _in_windows(ds: xr.Dataset, settings: Settings, given: bool) -> tuple[xr.Dataset, bool]:
+    """Return windows, in dask chunks where they are several blocks, and whether it was a series.
 
-
-def _in_windows(ds: xr.Dataset, settings: Settings) -> tuple[xr.Dataset, bool]:
-    """Return windows, in dask chunks where blocks were asked for, and whether it was a series."""
-    ds, is_series = windows.in_windows(ds, settings.window, settings.overlap)
-    blocks = settings.block or ds[names.OBSERVATION].chunksizes.get(names.WINDOW)
-    if blocks is not None:
+    Unless the blocks are `given`, observations in memory are divided by their size.
+    """
+    block = settings.block
+    if not given:
+        block = chunking.block_of(ds, settings.window, settings.overlap)
+        if block is not None:
+            ds = chunking.chunked(ds, {names.TIME: -1})
+    ds, is_series = windows.in_windows(ds, settings.window, settings.overlap, block)
+    chunks = block or ds[names.OBSERVATION].chunksizes.get(names.WINDOW)
+    if chunks is not None:
         # Variables in memory, such as a truth, must have the same chunks.
-        chunks = {names.WINDOW: blocks, names.TIME: -1, names.STATE: -1}
-        ds = ds.assign(
-            {
-                name: v.chunk({dim: n for dim, n in chunks.items() if dim in v.dims})
-                for name, v in ds.data_vars.items()
-                if names.WINDOW in v.dims
-            }
-        )
+        ds = chunking.chunked(ds, {names.WINDOW: chunks, names.TIME: -1, names.STATE: -1})
     return ds, is_series
+
+
+def _three_means(own: Backgrounds) -> np.ndarray:
+    return np.repeat(cycling.means(own[:1]), 3, axis=0)
 
 
 def _check_operators(ds: xr.Dataset, method: str, options: list[Options]) -> None:
@@ -212,18 +202,12 @@ def _unlike_trained(
     if not trained:
         return ""
     first = ds[names.OBSERVATION].isel(window=slice(0, _SAMPLE_WINDOWS))
-    observed = first.transpose(*names.DIMENSIONS).notnull().compute(scheduler="synchronous")
+    observed = first.transpose(*names.DIMENSIONS).notnull().compute()
     found = [patterns.differences(observed.values, variance, pattern) for pattern in trained]
     for pattern in trained:
         patterns.warn_of_source(model, pattern)
     unlike = dict.fromkeys(text for texts in found for text in texts)
     return patterns.warn(list(unlike))
-
-
-def _state_path(path: str | Path, block: xr.Dataset) -> Path:
-    """Return the file of this block: `path` itself, or with the block's first window added."""
-    first = int(block[POSITION].values[0])
-    return Path(path) if first == 0 else Path(f"{path}.{first}")
 
 
 _SAMPLE_WINDOWS = 256  # enough to know the pattern of a large file

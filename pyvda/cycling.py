@@ -98,9 +98,9 @@ def backgrounds(
     ]
 
 
-def means(own: Sequence[Background | Ensemble] | None, numbers: Array) -> Array:
-    """Return the means of the backgrounds of the windows with these numbers, (W, D)."""
-    return np.stack([one.mean for one in own or ()])[numbers]
+def means(own: Sequence[Background | Ensemble] | None) -> Array:
+    """Return the means of backgrounds, (W, D)."""
+    return np.stack([one.mean for one in own or ()])
 
 
 def solve(
@@ -115,7 +115,7 @@ def solve(
     Parameters
     ----------
     own : sequence of Background or Ensemble, optional
-        Of all windows of the file; `problem.numbers` says which of them these are.
+        Of each of the problem's windows.
     """
     if own is None:
         return method.solve(problem, options, **more)
@@ -123,7 +123,7 @@ def solve(
     for row, number in enumerate(problem.window_numbers()):
         one = slice(row, row + 1)
         part = replace(problem, batch=problem.batch[one], numbers=np.array([number]))
-        background = {"background": own[int(number)]}
+        background = {"background": own[row]}
         parts.append(method.solve(part, options.model_copy(update=background), **more))
     return parts[0] if len(parts) == 1 else _joined(parts)
 

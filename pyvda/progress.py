@@ -6,6 +6,8 @@ import inspect
 import sys
 import threading
 import time
+import uuid
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -36,13 +38,21 @@ def heard(report: Callable[..., None] | None) -> Report:
 
 
 class OfBlocks:
-    """Combines the progress of blocks of windows, in any order, into thousandths of the file."""
+    """Combines the progress of blocks of windows, in any order, into thousandths of the file.
+
+    It may be pickled: what comes out is the same object in this process, and silent in others.
+    """
 
     def __init__(self, report: Report, windows: int) -> None:
         self.report = report
         self.windows = windows
         self._done: dict[int, float] = {}  # completed windows by the first window of their block
         self._lock = threading.Lock()
+        self._name = uuid.uuid4().hex
+        _in_this_process[self._name] = self
+
+    def __reduce__(self) -> tuple[Callable[[str], OfBlocks | Report], tuple[str]]:
+        return _heard_here, (self._name,)
 
     def block(self, first: int, size: int) -> Report:
         """Return the report of the block of `size` windows from the `first`."""
@@ -53,6 +63,13 @@ class OfBlocks:
                 self.report(round(1000 * sum(self._done.values()) / self.windows), 1000, note)
 
         return combined
+
+
+_in_this_process: weakref.WeakValueDictionary[str, OfBlocks] = weakref.WeakValueDictionary()
+
+
+def _heard_here(name: str) -> OfBlocks | Report:
+    return _in_this_process.get(name, silent)
 
 
 @contextmanager

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import NamedTuple
 
 from pyvda.engine.interface import Engine
 from pyvda.engine.julia import start_juliacall, start_libjulia
@@ -22,6 +26,27 @@ KERNEL_CHOICES = ("auto", "julia", "torch")
 
 _lock = threading.Lock()
 _engines: dict[str, Engine] = {}
+
+
+class AsWorker(NamedTuple):
+    """What a worker of a cluster has in place of environment variables of its own.
+
+    Attributes
+    ----------
+    threads : int
+        Of an engine, unless PYVDA_THREADS says otherwise.
+    name : str, optional
+        Engine, where neither the task nor PYVDA_ENGINE names one.
+    julia_kernels : bool
+        Whether `kernel_engine` starts Julia, where it can.
+    """
+
+    threads: int | None = None
+    name: str | None = None
+    julia_kernels: bool = False
+
+
+_worker: ContextVar[AsWorker] = ContextVar("worker", default=AsWorker())  # noqa: B039
 
 
 def get_engine(name: str | None = None) -> Engine:
@@ -40,7 +65,7 @@ def get_engine(name: str | None = None) -> Engine:
     EngineError
         The engine asked for by name cannot start.
     """
-    name = name or os.environ.get("PYVDA_ENGINE") or "auto"
+    name = name or named_outside() or "auto"
     if name not in (*CHOICES, "julia"):
         raise InputError(f"unknown engine {name!r}; choose one of {', '.join(CHOICES)}")
     with _lock:
@@ -58,7 +83,7 @@ def engine_for(model: Model, name: str | None = None) -> Engine:
         The engine asked for, or the only one that can start, cannot run the model.
     """
     if not has_code(model):
-        return get_engine(name or os.environ.get("PYVDA_ENGINE") or "torch")  # it runs nothing
+        return get_engine(name or named_outside() or "torch")  # it runs nothing
     if model.julia is None:
         if name not in (None, "auto", "torch"):
             raise InputError(
@@ -73,6 +98,11 @@ def engine_for(model: Model, name: str | None = None) -> Engine:
             f"({running.info.reason}); install Julia, or write the model in torch"
         )
     return running
+
+
+def named_outside() -> str | None:
+    """Return PYVDA_ENGINE; on a worker without it, that of the process that gave it the task."""
+    return os.environ.get("PYVDA_ENGINE") or _worker.get().name
 
 
 def kernel_engine() -> JuliaEngine | None:
@@ -93,6 +123,9 @@ def kernel_engine() -> JuliaEngine | None:
     if wanted == "julia":
         engine = get_engine("julia")
         return engine if isinstance(engine, JuliaEngine) else None
+    if _worker.get().julia_kernels:
+        with contextlib.suppress(EngineError):
+            get_engine("julia")
     running = (engine for engine in tuple(_engines.values()) if isinstance(engine, JuliaEngine))
     return next(running, None)
 
@@ -141,8 +174,9 @@ def _no_julia_command() -> str | None:
 
 def _julia(way: str, start: Callable[[], StartedJulia], reason: str) -> Engine:
     # Julia reads its thread count once, when it starts. A Julia user's own setting is respected
-    # where pyvda's is not given.
-    if "PYVDA_THREADS" in os.environ or "JULIA_NUM_THREADS" not in os.environ:
+    # where neither pyvda's nor a worker's is given.
+    given = "PYVDA_THREADS" in os.environ or _worker.get().threads is not None
+    if given or "JULIA_NUM_THREADS" not in os.environ:
         os.environ["JULIA_NUM_THREADS"] = str(thread_count())
     # Julia installs a SIGINT handler of its own; Ctrl-C is to stay Python's.
     with handlers_kept([signal.SIGINT]):
@@ -157,15 +191,28 @@ def _torch(reason: str) -> Engine:
     return TorchEngine(reason)
 
 
+@contextmanager
+def as_worker(worker: AsWorker) -> Iterator[None]:
+    """Choose and start engines in this thread as on a worker of a cluster."""
+    token = _worker.set(worker)
+    try:
+        yield
+    finally:
+        _worker.reset(token)
+
+
 def thread_count() -> int:
-    """Return PYVDA_THREADS if set, else the number of cores this process may use."""
+    """Return PYVDA_THREADS if set, else a worker's threads, else the cores of this process."""
     wanted = os.environ.get("PYVDA_THREADS")
     if wanted is None:
-        return (
-            len(os.sched_getaffinity(0))
-            if hasattr(os, "sched_getaffinity")
-            else os.cpu_count() or 1
-        )
+        return _worker.get().threads or cores()
     if not wanted.isdigit() or int(wanted) < 1:
         raise InputError(f"PYVDA_THREADS is {wanted!r}, expected a whole number from 1")
     return int(wanted)
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -18,16 +18,16 @@ from pyvda.models.model import Model
 from pyvda.models.without_code import has_code
 from pyvda.state import windows
 
-__all__ = ["labelled", "template", "with_provenance"]
+__all__ = ["Histories", "labelled", "template", "with_history", "with_provenance"]
+
+Histories = list[tuple[float, dict[str, np.ndarray]]]
 
 POSITION = "window_position"  # index of a window in the file, while blocks are processed
 _PER_WINDOW = (names.COST, names.COST_OBSERVATION, names.COST_DYNAMICS, names.GRADIENT_NORM,
                names.STATUS, names.ITERATIONS)  # fmt: skip
 
 
-def labelled(
-    block: xr.Dataset, problem: Problem, solution: Solution, with_history: bool
-) -> xr.Dataset:
+def labelled(block: xr.Dataset, problem: Problem, solution: Solution) -> xr.Dataset:
     """Return the solution as a Dataset, with the cost (4) of every window and its terms."""
     final = _final_cost(problem, solution)
     per_window = {**final, names.STATUS: solution.status, names.ITERATIONS: solution.iterations,
@@ -39,16 +39,39 @@ def labelled(
         channel_innovation=_channel_innovation(problem, solution),
     )  # fmt: skip
     analysis = optional_outputs.labelled(analysis, problem.model, more)
-    if with_history and solution.history is not None:
-        iteration = xr.Variable(names.ITERATION, solution.history["iteration"].astype(int),
-                                names.attributes(names.ITERATION))  # fmt: skip
-        analysis = analysis.assign_coords({names.ITERATION: iteration})
-        units = block[names.OBSERVATION].attrs.get("units")
-        for name, values in solution.history.items():
-            if name != "iteration":
-                full = f"history_{name}"
-                analysis[full] = (names.ITERATION, values, names.attributes(full, units))
     return analysis.drop_vars(POSITION, errors="ignore")
+
+
+def with_history(
+    analysis: xr.Dataset, histories: Histories, units: str | None = None
+) -> xr.Dataset:
+    """Return the analysis with the means over all windows along the iterations.
+
+    Parameters
+    ----------
+    analysis : Dataset
+    histories : list of (float, dict)
+        Of each block of windows its number of windows and `Solution.history`. Blocks that ended
+        early stay at their last values.
+    units : str, optional
+        Of the state.
+    """
+    if not histories:
+        return analysis
+    longest = max((history for _, history in histories), key=lambda h: len(h["iteration"]))
+    iteration = xr.Variable(names.ITERATION, longest["iteration"].astype(int),
+                            names.attributes(names.ITERATION))  # fmt: skip
+    analysis = analysis.assign_coords({names.ITERATION: iteration})
+    count = len(iteration)
+    weights = [weight for weight, _ in histories]
+    for name in longest:
+        if name != "iteration":
+            rows = [history[name] for _, history in histories]
+            rows = [np.pad(row, (0, count - len(row)), mode="edge") for row in rows]
+            mean = rows[0] if len(rows) == 1 else np.average(rows, axis=0, weights=weights)
+            full = f"history_{name}"
+            analysis[full] = (names.ITERATION, mean, names.attributes(full, units))
+    return analysis
 
 
 def template(ds: xr.Dataset, options: Options, model: Model) -> xr.Dataset:

@@ -88,8 +88,7 @@ def statistics(ds: xr.Dataset) -> Statistics:
         over = [dim for dim in observation.dims if dim != names.TIME]
         square = (error**2).where(there)
         wanted["square"], wanted["count"] = square.sum(over), square.count(over)
-    # One thread: the engine has the cores, and netCDF reads are serial anyway.
-    found = wanted.compute(scheduler="synchronous")
+    found = wanted.compute()
     zeros = xr.DataArray(np.zeros(ds.sizes[names.TIME]))
     made = Statistics(
         int(found["infinite"]), int(found["observed"]), int(found.get("bad_error", 0)),

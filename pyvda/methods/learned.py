@@ -127,7 +127,8 @@ def solve(problem: Problem, options: LearnedOptions) -> Solution:
     x = np.empty(problem.batch.observation.shape)
     status = np.full(windows, Status.CONVERGED, dtype=int)
     iterations = model.iterations if options.iterations is None else options.iterations
-    if device == "cpu" and x.size * iterations >= _WORTH_STARTING:
+    work = (problem.windows or windows) * x[:1].size * iterations
+    if device == "cpu" and work >= _WORTH_STARTING:
         get_engine()
     size = options.batch_size or _batch_size(model.solver.widest(*x.shape[1:]), device)
     for first in range(0, windows, size):

@@ -94,6 +94,10 @@ class Options(BaseModel):
         """
         return None
 
+    def couples_windows(self) -> bool:
+        """Tell whether the analysis of a window depends on the others of its block."""
+        return False
+
     def pattern(self) -> Pattern | None:
         """Return the observation pattern that a learned method was trained for, else None."""
         return None
@@ -134,6 +138,8 @@ class Problem:
     numbers : (W,) int, optional
         The windows' numbers in their file, which seed their random numbers, so that a window's
         result does not depend on the block it is in. Default: 0, 1, ...
+    windows : int, optional
+        Number of windows in the file. Default: those of the batch.
     """
 
     batch: Batch
@@ -144,6 +150,7 @@ class Problem:
     report: Report = silent
     warm: bool = False
     numbers: Array | None = None
+    windows: int | None = None
 
     def __post_init__(self) -> None:
         self.batch.expect_components("an assimilation")

@@ -102,6 +102,10 @@ class StrongConstraintOptions(CyclingOptions):
         """Tell whether the method gives the analysis a standard deviation."""
         return True
 
+    def couples_windows(self) -> bool:
+        """Tell whether the analysis of a window depends on the others of its block."""
+        return self.parameters == "shared"
+
     def window_outputs(self) -> tuple[str, ...]:
         """Return the names of `Solution.per_window`."""
         of_parameters = names.PARAMETER_OUTPUTS if self.parameters else ()

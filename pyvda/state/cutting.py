@@ -8,6 +8,7 @@ with the number of windows in a block.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from typing import Any
 
 import dask.array
 import numpy as np
@@ -16,11 +17,10 @@ import xarray as xr
 from pyvda import names
 from pyvda.errors import InputError
 from pyvda.io.point_observations import cut_points
+from pyvda.state.chunking import block_size, window_bytes
 
-_BLOCK_BYTES = 32 << 20
 
-
-def cut(ds: xr.Dataset, length: int, overlap: int = 0) -> xr.Dataset:
+def cut(ds: xr.Dataset, length: int, overlap: int = 0, block: int | None = None) -> xr.Dataset:
     """Cut a `(time, state)` series into windows.
 
     Parameters
@@ -32,6 +32,8 @@ def cut(ds: xr.Dataset, length: int, overlap: int = 0) -> xr.Dataset:
     overlap : int, optional
         Steps that a window shares with the next, less than `length`. The last window ends at the
         last step of the series and may share more with its predecessor.
+    block : int, optional
+        Windows of a chunk where the series is lazy. Default: `chunking.block_size`.
 
     Returns
     -------
@@ -59,13 +61,14 @@ def cut(ds: xr.Dataset, length: int, overlap: int = 0) -> xr.Dataset:
             f"choose between 0 and {length - 1}"
         )
     starts = _starts(steps, length, overlap)
+    block = block or block_size(window_bytes(ds, length), len(starts))
 
     def cut_one(name: Hashable) -> xr.Variable:
         variable = ds.variables[name].to_base_variable()
         if names.TIME not in variable.dims:
             return variable
         others = [dim for dim in variable.dims if dim != names.TIME]
-        data = _cut_array(variable.transpose(names.TIME, *others).data, starts, length)
+        data = _cut_array(variable.transpose(names.TIME, *others).data, starts, length, block)
         return xr.Variable((names.WINDOW, names.TIME, *others), data, variable.attrs)
 
     coords = {name: cut_one(name) for name in ds.coords if name != names.TIME}
@@ -81,7 +84,7 @@ def cut(ds: xr.Dataset, length: int, overlap: int = 0) -> xr.Dataset:
 
 
 def in_windows(
-    ds: xr.Dataset, length: int | None = None, overlap: int = 0
+    ds: xr.Dataset, length: int | None = None, overlap: int = 0, block: int | None = None
 ) -> tuple[xr.Dataset, bool]:
     """Return the windows of observations, and whether these were a series.
 
@@ -89,7 +92,7 @@ def in_windows(
     ----------
     ds : Dataset
         Observations `(time, state)`, which are cut, or `(window, time, state)`.
-    length, overlap : int, optional
+    length, overlap, block : int, optional
         See `cut`. Default: the whole series is one window.
 
     Raises
@@ -98,7 +101,7 @@ def in_windows(
         See `cut`; also when the observations are windows and `length` is given.
     """
     if names.WINDOW not in ds.dims:
-        return cut(ds, length or ds.sizes[names.TIME], overlap), True
+        return cut(ds, length or ds.sizes[names.TIME], overlap, block), True
     if length is not None:
         raise InputError("the observations have windows already; leave out window (--window)")
     return ds, False
@@ -173,37 +176,38 @@ def _core_bounds(starts: np.ndarray, length: int, steps: int) -> np.ndarray:
     return np.concatenate([[0], middle, [steps]])
 
 
-def _cut_array(series: object, starts: np.ndarray, length: int) -> object:
-    def windows_of(segment: np.ndarray, starts: np.ndarray) -> np.ndarray:
-        return segment[starts[:, None] + np.arange(length)]
-
+def _cut_array(series: object, starts: np.ndarray, length: int, block: int) -> object:
     if not isinstance(series, dask.array.Array):
-        return windows_of(np.asarray(series), starts)
-    window_bytes = length * int(np.prod(series.shape[1:])) * series.dtype.itemsize
-    size = max(1, _BLOCK_BYTES // max(1, window_bytes))
+        return _windows_of(np.asarray(series), starts, length)
     blocks = []
-    for first in range(0, len(starts), size):
-        some = starts[first : first + size]
+    for first in range(0, len(starts), block):
+        some = starts[first : first + block]
         segment = series[some[0] : some[-1] + length]
         shape = (len(some), length, *series.shape[1:])
-        blocks.append(_one_task(windows_of, segment, shape, starts=some - some[0]))
+        relative = {"starts": some - some[0], "length": length}
+        blocks.append(_one_task(_windows_of, segment, shape, **relative))
     return dask.array.concatenate(blocks)
 
 
-def _merge_array(windows: object, starts: np.ndarray, bounds: np.ndarray) -> object:
-    def series_of(block: np.ndarray, starts: np.ndarray, bounds: np.ndarray) -> np.ndarray:
-        window = np.repeat(np.arange(len(starts)), np.diff(bounds))
-        return block[window, np.arange(bounds[0], bounds[-1]) - starts[window]]
+def _windows_of(segment: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
+    return segment[starts[:, None] + np.arange(length)]
 
+
+def _series_of(block: np.ndarray, starts: np.ndarray, bounds: np.ndarray) -> np.ndarray:
+    window = np.repeat(np.arange(len(starts)), np.diff(bounds))
+    return block[window, np.arange(bounds[0], bounds[-1]) - starts[window]]
+
+
+def _merge_array(windows: object, starts: np.ndarray, bounds: np.ndarray) -> object:
     if not isinstance(windows, dask.array.Array):
-        return series_of(np.asarray(windows), starts, bounds)
+        return _series_of(np.asarray(windows), starts, bounds)
     ends = np.cumsum(windows.chunks[0])
     blocks = []
     for first, last in zip(ends - windows.chunks[0], ends, strict=True):
         own = bounds[first : last + 1]
         shape = (int(own[-1] - own[0]), *windows.shape[2:])
         block = windows[first:last]
-        blocks.append(_one_task(series_of, block, shape, starts=starts[first:last], bounds=own))
+        blocks.append(_one_task(_series_of, block, shape, starts=starts[first:last], bounds=own))
     return dask.array.concatenate(blocks)
 
 
@@ -211,7 +215,7 @@ def _one_task(
     function: Callable[..., np.ndarray],
     array: dask.array.Array,
     shape: tuple[int, ...],
-    **arguments: np.ndarray,
+    **arguments: Any,
 ) -> dask.array.Array:
     """Return function(array, **arguments) as one lazy chunk of the given shape."""
     whole = array.rechunk(-1)

@@ -180,8 +180,7 @@ def reference_variance(ds: xr.Dataset, of_series: Statistics | None = None) -> f
             count += float(often @ of_series.count)
             continue
         there = (ds[error] ** 2).where(ds[observed].notnull())
-        found = xr.Dataset({"sum": there.sum(), "count": there.count()})
-        found = found.compute(scheduler="synchronous")
+        found = xr.Dataset({"sum": there.sum(), "count": there.count()}).compute()
         total, count = total + float(found["sum"]), count + float(found["count"])
     return total / count if count else None
 

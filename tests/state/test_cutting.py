@@ -7,10 +7,10 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import pyvda.state.cutting
 from pyvda.errors import InputError
 from pyvda.io.netcdf import time_step
 from pyvda.io.validation import check_time
+from pyvda.state import chunking
 from pyvda.state.cutting import cut, merge
 
 
@@ -74,14 +74,12 @@ def test_every_step_is_from_the_window_where_it_is_farthest_from_an_edge(sizes):
 
 
 @settings(max_examples=40, deadline=None)
-@given(lengths, st.integers(1, 20), st.sampled_from([1, 200, 1000]))
-def test_lazy_is_equal(sizes, chunk, block_bytes):
+@given(lengths, st.integers(1, 20), st.sampled_from([1, 3, 1000]))
+def test_lazy_is_equal(sizes, chunk, block):
     steps, length, overlap = sizes
     ds = series(steps)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pyvda.state.cutting, "_BLOCK_BYTES", block_bytes)
-        windows = cut(ds.chunk(time=chunk), length, overlap)
-        again = merge(windows, ds)
+    windows = cut(ds.chunk(time=chunk), length, overlap, block)
+    again = merge(windows, ds)
     assert windows.observation.chunks is not None
     assert again.observation.chunks is not None
     with_dask = {"scheduler": "synchronous"}
@@ -96,7 +94,7 @@ def test_graph_does_not_grow_with_the_windows(monkeypatch):
     assert windows.sizes["window"] == 99_999
     graph = windows.observation.data.__dask_graph__()
     assert len(graph) < 100
-    assert max(windows.observation.data.chunks[0]) * 40 * 3 * 8 <= pyvda.state.cutting._BLOCK_BYTES
+    assert max(windows.observation.data.chunks[0]) * 40 * 3 * 8 <= chunking._BLOCK_BYTES
     assert len(merge(windows, series(2_000_000, 1)).observation.data.__dask_graph__()) < 150
 
 
@@ -109,9 +107,7 @@ def test_lazy_blocks_read_only_their_part():
 
     data = da.zeros((1000, 3), chunks=(10, 3)).map_blocks(count, meta=np.zeros((0, 0)))
     ds = xr.Dataset({"observation": (("time", "state"), data)})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pyvda.state.cutting, "_BLOCK_BYTES", 20 * 3 * 8)  # a window a block
-        windows = cut(ds, 20, 0)
+    windows = cut(ds, 20, 0, block=1)
     windows.observation[3].compute(scheduler="synchronous")
     assert len(read) == 2
 

@@ -1,0 +1,126 @@
+"""Assimilation of one block of windows, as plain data that any process can run.
+
+A `BlockTask` holds settings, the description of the model and arrays, never an engine: it is
+pickled once for each worker, and the process that runs it starts an engine of its own.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from pyvda import cycling
+from pyvda.climate.background import Background
+from pyvda.climate.ensemble import Ensemble
+from pyvda.cluster import Choice
+from pyvda.engine import CostSettings, Engine
+from pyvda.engine.interface import Array
+from pyvda.io.analysis import POSITION, Histories, labelled
+from pyvda.methods import METHODS, Options, Problem
+from pyvda.methods.learned import LearnedOptions
+from pyvda.operators.observation import ObservationOperator
+from pyvda.progress import OfBlocks, Report, silent
+from pyvda.state import windows
+
+Backgrounds = Sequence[Background | Ensemble]
+
+# An engine has threads of its own, and a block is the unit of memory: one at a time in a process.
+_turn = threading.Lock()
+
+
+@dataclass(frozen=True)
+class BlockTask:
+    """Everything that the analysis of a block of windows depends on besides the observations.
+
+    Attributes
+    ----------
+    method : str
+    options : Options
+        Of the method.
+    choice : Choice
+        Of model and engine.
+    cost : CostSettings
+    mean : (D,), optional
+        State expected without observations; None where each window has a background of its own.
+    variance : float, optional
+        See `windows.to_batch`.
+    known_variance : float, optional
+        See `Problem.observation_variance`.
+    operator : ObservationOperator, optional
+    warm : LearnedOptions, optional
+        The learned model whose analysis is the first guess.
+    state : path, optional
+        File of the descent's state, for the block of the first window.
+    windows : int
+        Number of windows in the file.
+    histories : list, optional
+        Where it is given, each block adds its number of windows and its means along the iterations.
+    report : OfBlocks or Report
+        Heard in this process only: elsewhere it is silent.
+    """
+
+    method: str
+    options: Options
+    choice: Choice
+    cost: CostSettings
+    mean: Array | None
+    variance: float | None
+    known_variance: float | None
+    operator: ObservationOperator | None
+    warm: LearnedOptions | None
+    state: str | Path | None
+    windows: int
+    histories: Histories | None = None
+    report: OfBlocks | Report = silent
+
+    def __call__(self, block: xr.Dataset, own: Backgrounds | None = None) -> xr.Dataset:
+        """Return the analysis of a block in memory.
+
+        Parameters
+        ----------
+        block : Dataset
+            Windows, with their numbers in the file as `analysis.POSITION`.
+        own : sequence of Background or Ensemble, optional
+            Of each window of the block.
+        """
+        with _turn, self.choice.engine() as engine:
+            problem = self._problem(block, own, engine)
+            if self.warm is not None:
+                problem = _warmed(problem, self.warm)
+            more = {} if self.state is None else {"state": _state_path(self.state, block)}
+            solution = cycling.solve(METHODS[self.method], problem, self.options, own, **more)
+            if self.histories is not None and solution.history is not None:
+                finite = np.isfinite(solution.x).all((1, 2)).sum()
+                self.histories.append((max(1.0, float(finite)), solution.history))
+            return labelled(block, problem, solution)
+
+    def _problem(self, block: xr.Dataset, own: Backgrounds | None, engine: Engine) -> Problem:
+        numbers = block[POSITION].values
+        expected = cycling.means(own) if self.mean is None else self.mean
+        batch = windows.to_batch(block, expected, self.variance, self.operator)
+        report = self.report
+        if isinstance(report, OfBlocks):
+            report = report.block(int(numbers[0]), numbers.size)
+        return Problem(
+            batch, self.choice.model, self.cost, engine, self.known_variance, report,
+            numbers=numbers, windows=self.windows,
+        )  # fmt: skip
+
+
+def _warmed(problem: Problem, warm: LearnedOptions) -> Problem:
+    """Return the problem with the learned analysis as first guess, where that is finite."""
+    found = METHODS["learned"].solve(replace(problem, report=silent), warm).x
+    finite = np.isfinite(found).all((1, 2), keepdims=True)
+    guess = np.where(finite, found, problem.batch.first_guess)
+    return replace(problem, batch=replace(problem.batch, first_guess=guess), warm=True)
+
+
+def _state_path(path: str | Path, block: xr.Dataset) -> Path:
+    """Return the file of this block: `path` itself, or with the block's first window added."""
+    first = int(block[POSITION].values[0])
+    return Path(path) if first == 0 else Path(f"{path}.{first}")

@@ -1,0 +1,201 @@
+"""Workers of a dask cluster: the client in use, their engines and threads, a cluster of one's own.
+
+`distributed` is imported only where a cluster is started: a client in use has imported it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import dask.config
+import xarray as xr
+
+from pyvda.engine import Engine, engine_for
+from pyvda.engine.choice import AsWorker, as_worker, cores, kernel_engine, named_outside
+from pyvda.errors import EngineError, InputError
+from pyvda.models.model import Model
+from pyvda.notices import notice
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+_OF_CLIENTS = (None, "dask.distributed", "distributed")
+_CONNECT_SECONDS = 30
+
+
+def client() -> Client | None:
+    """Return the client whose workers compute lazy arrays, None where there is none."""
+    distributed = sys.modules.get("distributed")
+    if distributed is None or dask.config.get("scheduler", None) not in _OF_CLIENTS:
+        return None
+    if _worker() is not None:  # a task of a worker computes what it needs itself
+        return None
+    try:
+        found: Client = distributed.Client.current()
+    except ValueError:
+        return None
+    return found
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The choice of an engine, which travels to the process that computes.
+
+    Attributes
+    ----------
+    model : Model
+    name : str, optional
+        As in `get_engine`.
+    outside : str, optional
+        PYVDA_ENGINE of the process that made the choice.
+    julia_kernels : bool
+        Whether that process computes learned priors in Julia.
+    """
+
+    model: Model
+    name: str | None
+    outside: str | None
+    julia_kernels: bool
+
+    @classmethod
+    def here(cls, model: Model, name: str | None) -> Choice:
+        """Return the choice of this process, whose engine has been started."""
+        return cls(model, name, named_outside(), kernel_engine() is not None)
+
+    @contextmanager
+    def engine(self, worker: Any = None) -> Iterator[Engine]:
+        """Yield the engine of this process, started on first use.
+
+        Raises
+        ------
+        EngineError, InputError
+            See `engine_for`; on a worker with its address.
+        """
+        worker = worker or _worker()
+        if worker is None:
+            yield engine_for(self.model, self.name)
+            return
+        with as_worker(AsWorker(worker.state.nthreads, self.outside, self.julia_kernels)):
+            try:
+                engine = engine_for(self.model, self.name)
+            except (EngineError, InputError) as error:
+                raise type(error)(f"worker {worker.address}: {error}") from error
+            yield engine
+
+
+def with_engines(analysis: xr.Dataset, choice: Choice) -> xr.Dataset:
+    """Return a lazy analysis with the engines of the workers that will compute it, if any."""
+    using = client()
+    found = None if using is None else engines(using, choice)
+    return analysis if found is None else analysis.assign_attrs(pyvda_engine=found)
+
+
+def engines(using: Client, choice: Choice) -> str | None:
+    """Start the engines of all workers; return their description, None without a worker.
+
+    Workers that have no Julia run on torch. That is said in one sentence, because the analysis is
+    then made by two engines.
+
+    Raises
+    ------
+    EngineError
+        The engine asked for cannot start on a worker.
+    """
+    found = using.run(_answer, choice, on_error="return")
+    infos: dict[tuple[str, str], list[str]] = {}
+    for address, answer in found.items():
+        if isinstance(answer, EngineError | InputError):
+            raise answer
+        if isinstance(answer, tuple):  # else the worker has been lost meanwhile
+            infos.setdefault(answer[:2], []).append(f"{address} ({answer[2]})")
+    if len(infos) < 2:
+        return next((text for _, text in infos), None)
+    if len({engine for engine, _ in infos}) > 1:
+        on_torch = [who for (engine, _), all_ in infos.items() if engine == "torch" for who in all_]
+        notice(
+            f"{len(on_torch)} of {len(found)} workers run on torch, {on_torch[0]}, and the others "
+            "on Julia, so that the analysis is made by two engines, whose results differ by "
+            "rounding"
+        )
+    return "; ".join(f"{text} on {_workers(len(all_))}" for (_, text), all_ in infos.items())
+
+
+@contextmanager
+def started(workers: int | None, scheduler: str | None) -> Iterator[Client | None]:
+    """Connect to a cluster, or start one of processes on this machine; None where neither is asked.
+
+    Parameters
+    ----------
+    workers : int, optional
+        Processes to start, which share the cores.
+    scheduler : str, optional
+        Address of a scheduler that runs, such as tcp://10.0.0.1:8786.
+
+    Raises
+    ------
+    InputError
+        Both are given, or no scheduler answers.
+    """
+    if workers is None and scheduler is None:
+        yield None
+        return
+    if workers is not None and scheduler is not None:
+        raise InputError(
+            f"workers ({workers}) are started on this machine, and the scheduler {scheduler} has "
+            "its own; give one of --workers and --scheduler"
+        )
+    from distributed import Client, LocalCluster
+
+    if scheduler is not None:
+        try:
+            using = Client(scheduler, timeout=_CONNECT_SECONDS)
+        except (OSError, ValueError, TimeoutError) as error:
+            first = (str(error).splitlines() or [type(error).__name__])[0]
+            raise InputError(
+                f"no dask scheduler answers at {scheduler} ({first}); start one with "
+                "`dask scheduler`, or give --workers"
+            ) from error
+        with using:
+            yield using
+        return
+    count = workers or 1
+    with (
+        LocalCluster(
+            n_workers=count,
+            threads_per_worker=max(1, cores() // count),
+            host="127.0.0.1",
+            dashboard_address=None,
+        ) as local,
+        Client(local) as using,
+    ):
+        yield using
+
+
+def _worker() -> Any:
+    """Return the worker whose task runs in this thread, None elsewhere."""
+    distributed = sys.modules.get("distributed")
+    if distributed is None:
+        return None
+    try:
+        return distributed.get_worker()
+    except ValueError:
+        return None
+
+
+async def _answer(choice: Choice, dask_worker: Any = None) -> tuple[str, str, str]:
+    """Return name, description and reason of a worker's engine; its event loop goes on."""
+
+    def started() -> tuple[str, str, str]:
+        with choice.engine(dask_worker) as engine:
+            return engine.info.name, str(engine.info), engine.info.reason
+
+    return await asyncio.to_thread(started)
+
+
+def _workers(count: int) -> str:
+    return f"{count} worker" + ("s" if count != 1 else "")

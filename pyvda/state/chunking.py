@@ -1,0 +1,109 @@
+"""Blocks of windows: how many are assimilated together, and Datasets in chunks of as many.
+
+The arrays of a block, from its observations to its analysis, take some ten times the memory of its
+states, so that a block is small beside the memory, but gives every thread something to do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from pyvda import names
+from pyvda.engine.choice import thread_count
+
+_ONE_BLOCK_BYTES = 16 << 20  # smaller observations are not divided
+_BLOCK_BYTES = 8 << 20
+_WINDOWS_PER_THREAD = 16
+_PART_OF_FILE, _PART_OF_MEMORY = 12, 64
+_UNKNOWN = 8 << 30
+_LEADING = (names.WINDOW, names.TIME)
+
+
+def block_of(ds: xr.Dataset, length: int | None = None, overlap: int = 0) -> int | None:
+    """Return the windows of a block, None where observations are small enough to be one.
+
+    Parameters
+    ----------
+    ds : Dataset
+        Windows, or a series that is to be cut.
+    length, overlap : int, optional
+        See `cutting.cut`.
+    """
+    steps = ds.sizes[names.TIME]
+    length = length or steps
+    count = ds.sizes.get(names.WINDOW) or max(1, (steps - overlap) // max(1, length - overlap))
+    size = window_bytes(ds, length)
+    return None if count * size <= _ONE_BLOCK_BYTES else block_size(size, count)
+
+
+def block_size(window_bytes: int, windows: int) -> int:
+    """Return the number of windows of a block.
+
+    Parameters
+    ----------
+    window_bytes : int
+        Bytes of the observations of a window, in float64.
+    windows : int
+        Of the file.
+
+    Examples
+    --------
+    >>> block_size(window_bytes=200 * 3 * 8, windows=2_000_000) >= 1747
+    True
+    """
+    window_bytes = max(1, window_bytes)
+    for_threads = _WINDOWS_PER_THREAD * thread_count() * window_bytes
+    wanted = max(_BLOCK_BYTES, min(for_threads, windows * window_bytes // _PART_OF_FILE))
+    allowed = available_memory() // _PART_OF_MEMORY
+    return max(1, min(wanted, allowed) // window_bytes)
+
+
+def window_bytes(ds: xr.Dataset, length: int | None = None) -> int:
+    """Return the bytes, in float64, of one window of all variables with time.
+
+    Parameters
+    ----------
+    ds : Dataset
+        Windows, or a series that is to be cut.
+    length : int, optional
+        Steps of a window. Default: all of the Dataset.
+    """
+    steps = length or ds.sizes.get(names.TIME, 1)
+    numbers = sum(
+        int(np.prod([size for dim, size in v.sizes.items() if dim not in _LEADING]))
+        for v in ds.data_vars.values()
+        if names.TIME in v.dims
+    )
+    return numbers * steps * np.dtype(float).itemsize
+
+
+def chunked(ds: xr.Dataset, chunks: Mapping[str, Any]) -> xr.Dataset:
+    """Return `ds` with its variables in these chunks, those that have the first dimension."""
+    first = next(iter(chunks))
+    return ds.assign(
+        {
+            name: v.chunk({dim: n for dim, n in chunks.items() if dim in v.dims})
+            for name, v in ds.data_vars.items()
+            if first in v.dims
+        }
+    )
+
+
+def available_memory() -> int:
+    """Return the bytes that this process may still take, as far as the system tells."""
+    found = [_UNKNOWN]
+    with contextlib.suppress(OSError, KeyError, ValueError):
+        with open("/proc/meminfo") as file:
+            lines = dict(line.split(":", 1) for line in file)
+        found = [int(lines["MemAvailable"].split()[0]) * 1024]
+    with contextlib.suppress(OSError, ValueError):  # of a container or a batch job
+        group = Path("/sys/fs/cgroup")
+        limit = int((group / "memory.max").read_text())
+        found.append(limit - int((group / "memory.current").read_text()))
+    return max(0, min(found))
