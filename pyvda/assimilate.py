@@ -118,12 +118,18 @@ def assimilate(observations: xr.Dataset, **keywords: Any) -> xr.Dataset:
     else:
         analysis = task(in_windows, own)
     if is_series:
-        analysis = windows.merge(analysis, observed)
+        number = windows.window_numbers(
+            in_windows[names.WINDOW_START].values,
+            in_windows.sizes[names.TIME],
+            observed.sizes[names.TIME],
+        )
+        analysis = windows.merge(analysis, observed).assign_coords({names.WINDOW_NUMBER: number})
     analysis = cycling.counted(analysis, own)
     if warm is not None:
         analysis = analysis.assign_attrs(pyvda_warm_start=warm.checkpoint, **warm.provenance())
     if unlike:
         analysis = analysis.assign_attrs(pyvda_pattern_difference=unlike)
+    analysis.encoding = {"unlimited_dims": observed.encoding.get("unlimited_dims", ())}
     analysis = layout.restored(analysis)
     if not lazy:
         analysis = blockwise.loaded(analysis)

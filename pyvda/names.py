@@ -23,6 +23,7 @@ OBSERVATION_ERROR = "observation_error"
 OBSERVATION_ERROR_VARIANCE = "observation_error_variance"  # an attribute of the file
 TRUTH = "truth"
 WINDOW_START = "window_start"
+WINDOW_NUMBER = "window_number"  # of the window that a step of a series was taken from
 
 # Point observations, at arbitrary times; see io/point_observations.py.
 DATUM = "datum"
@@ -112,6 +113,8 @@ def flag_attributes(flags: type[IntEnum]) -> dict[str, Any]:
 
 
 _LONG_NAMES = {
+    WINDOW: "number of the window",
+    STATE: "number of the component of the state",
     OBSERVATION: "observed state",
     OBSERVATION_ERROR: "standard deviation of the observation error",
     TRUTH: "true state of a twin experiment",
@@ -123,6 +126,7 @@ _LONG_NAMES = {
     CHANNEL_ERROR: "standard deviation of the observation error",
     CHANNEL_INNOVATION: "observation minus function of the analysis",
     WINDOW_START: "index in the series of the first step of the window",
+    WINDOW_NUMBER: "index of the window that the step was taken from",
     ANALYSIS: "analysed state",
     FORECAST: "forecast state",
     INNOVATION: "observation minus analysis",
@@ -150,8 +154,9 @@ _LONG_NAMES = {
     HISTORY_GRADIENT_NORM: "gradient norm along the iterations, mean over windows",
     HISTORY_R_SCORE: "R-score along the iterations, mean over windows",
 }
-_DIMENSIONLESS = (WINDOW_START, ITERATIONS, ITERATION, OBJECTIVE, MISFIT, CHI_SQUARE_LIMIT,
-                  EFFECTIVE_SAMPLE_SIZE, MINIMUM_OBJECTIVE, *PARAMETER_OUTPUTS)  # fmt: skip
+_DIMENSIONLESS = (WINDOW_START, WINDOW_NUMBER, ITERATIONS, ITERATION, OBJECTIVE, MISFIT,
+                  CHI_SQUARE_LIMIT, EFFECTIVE_SAMPLE_SIZE, MINIMUM_OBJECTIVE,
+                  *PARAMETER_OUTPUTS)  # fmt: skip
 
 
 # The weights of the cost are dimensionless, so its units are those of the state squared.

@@ -107,13 +107,14 @@ def simulate(
         raise EngineError(f"the simulation of {model.name} diverged; check its parameters")
     time = np.arange(setting.steps) * model.time_step
     coords = {
-        names.WINDOW: np.arange(windows),
-        names.TIME: (names.TIME, time, {"long_name": "model time", "units": "1", "axis": "T"}),
+        names.WINDOW: (names.WINDOW, np.arange(windows), names.attributes(names.WINDOW)),
+        names.TIME: (names.TIME, time, {"long_name": "model time", "units": "1"}),
     }
     data: dict[str, Any]
     if flat or model.state_space is None:
         data = {names.TRUTH: (names.DIMENSIONS, truth, names.attributes(names.TRUTH))}
-        coords[names.STATE] = np.arange(model.state_size)
+        numbers = np.arange(model.state_size)
+        coords[names.STATE] = (names.STATE, numbers, names.attributes(names.STATE))
     else:
         data = dict(model.state_space.unstack(truth))
     ds = xr.Dataset(

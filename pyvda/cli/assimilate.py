@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,9 +10,18 @@ from typing import Annotated, Any
 import typer
 
 from pyvda.cli.derived import on_command_line, with_settings
-from pyvda.cli.options import GridStep, Output, Parameters, Quiet, named_values, read, say
-from pyvda.errors import InputError
-from pyvda.io.atomic import check_folder
+from pyvda.cli.options import (
+    GridStep,
+    Output,
+    Overwrite,
+    Parameters,
+    Quiet,
+    named_values,
+    read,
+    say,
+)
+from pyvda.errors import EngineError, InputError
+from pyvda.io.outputs import check_output, check_space
 from pyvda.progress import shown
 from pyvda.settings import Settings, chosen_method, settled
 
@@ -65,6 +75,7 @@ def assimilate(
         Path | None,
         typer.Option(help="Truth, to record the error of the analysis along the iterations."),
     ] = None,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Assimilate a file of observations."""
@@ -72,16 +83,17 @@ def assimilate(
     from pyvda.assimilate import named_model
     from pyvda.io import model_attributes, netcdf
     from pyvda.io.pairs import with_truth
+    from pyvda.io.save import check_can_be_saved
     from pyvda.io.tables import on_grid
     from pyvda.models.registry import resolve
 
-    check_folder(output)
     common = {
         "iterations": iterations, "tolerance": tolerance, "precision": precision,
         "background": background,
     }  # fmt: skip
     keywords = _read_settings(config, option) | settings
     keywords |= {name: value for name, value in common.items() if value is not None}
+    check_output(output, [observations, truth, config, *keywords.values()], overwrite=overwrite)
     checked, options = settled(keywords)  # before anything is read
     _, method_options = chosen_method(checked, options)
     values = named_values(parameter)
@@ -113,13 +125,16 @@ def assimilate(
         )
     if truth is not None:
         observed = with_truth(observed, read(truth))
+    check_can_be_saved(observed, output)
+    check_space(output, observed["observation"].nbytes)
     with shown("assimilate", quiet) as report:
         analysis = run(observed, report=report, **keywords)
-        analysis.attrs["source"] = f"observations from {observations.name}"
+        analysis.attrs.setdefault("source", f"observations from {observations.name}")
         netcdf.save_analysis(analysis, output)
     written = netcdf.open_dataset(output, ["status", "cost"])
     say(quiet, f"{output}: on {written.attrs['pyvda_engine']}")
     say(quiet, _summary(written))
+    _expect_result(written, output)
 
 
 def _read_settings(config: Path | None, option: list[str] | None) -> dict[str, Any]:
@@ -143,6 +158,23 @@ def _read_settings(config: Path | None, option: list[str] | None) -> dict[str, A
     for name in of_python & found.keys():
         raise InputError(f"{name} is no option of the command line; leave it out")
     return found
+
+
+def _expect_result(analysis: Any, output: Path) -> None:
+    """Raise EngineError, which --quiet does not silence, if no window with data has an analysis."""
+    from pyvda.names import Status
+
+    status = analysis["status"].values
+    tried = status[status != Status.NO_OBSERVATIONS]
+    if len(tried) and (tried == Status.DIVERGED).all():
+        configuration = json.loads(analysis.attrs["pyvda_configuration"])
+        model, step = configuration["model"], configuration["cost"]["time_step"]
+        usual = f"usual for {model['name']} is {model['time_step']:g}"
+        raise EngineError(
+            f"every window ({len(tried)}) diverged, so that {output} holds no usable analysis; the "
+            f"time step was {step:g} in the model's unit of time ({usual}): set it with "
+            "--time-step, and see that the observations have the units of the model"
+        )
 
 
 def _summary(analysis: Any) -> str:

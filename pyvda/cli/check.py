@@ -76,7 +76,7 @@ def check(
     from pyvda.checks.target import check_target
     from pyvda.models.registry import resolve
 
-    check_json_file(json_file)
+    check_json_file(json_file, [obs, model, checkpoint])
     named = None if model is None else resolve(model, named_values(parameter))
     if named is not None and not named.is_registered and not (verdict := verdict_of(named)).passed:
         # Nothing could be simulated with it: engines refuse such a model.

@@ -7,8 +7,17 @@ from typing import Annotated
 
 import typer
 
-from pyvda.cli.options import EngineName, Output, Parameters, Quiet, named_values, read, say
-from pyvda.io.atomic import check_folder
+from pyvda.cli.options import (
+    EngineName,
+    Output,
+    Overwrite,
+    Parameters,
+    Quiet,
+    named_values,
+    read,
+    say,
+)
+from pyvda.io.outputs import check_output
 
 EXAMPLES = ("pyvda forecast analysis.nc --steps 100 -o forecast.nc",)
 
@@ -23,13 +32,14 @@ def forecast(
     ] = None,
     parameter: Parameters = None,
     engine: EngineName = None,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Continue the model from the last analysed state of each window."""
     from pyvda.forecast import forecast as run
     from pyvda.io import netcdf
 
-    check_folder(output)
+    check_output(output, [analysis, model], overwrite=overwrite)
     values = named_values(parameter)
     found = run(read(analysis), steps, model=model, parameters=values, engine=engine)
     netcdf.save_analysis(found, output)

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from pyvda.cli.options import Output, Quiet, Seed, component_numbers, listed, read, say
-from pyvda.io.atomic import check_folder
+from pyvda.cli.options import Output, Overwrite, Quiet, Seed, component_numbers, listed, read, say
+from pyvda.io.outputs import check_output
 
 EXAMPLES = (
     "pyvda observe truth.nc --preset lorenz63 --seed 12 -o obs.nc",
@@ -38,13 +38,14 @@ def observe(
         str | None,
         typer.Option(help="Observed components of the state, from 0, separated by commas."),
     ] = None,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Observe a truth, with noise, as a preset or the options describe."""
     from pyvda import twin
     from pyvda.io import netcdf
 
-    check_folder(output)
+    check_output(output, [truth], overwrite=overwrite)
     observed = twin.observe(
         read(truth), preset, seed, variance=variance, every=every,
         variables=listed(variable), components=component_numbers(component),

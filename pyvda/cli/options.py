@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from pyvda.errors import InputError
-from pyvda.io.atomic import check_folder, replacing
+from pyvda.io.atomic import replacing
+from pyvda.io.outputs import check_output
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
-Output = Annotated[Path, typer.Option("--output", "-o", help="File to write; replaced whole.")]
+Output = Annotated[
+    Path,
+    typer.Option(
+        "--output", "-o", help="netCDF file, or zarr store (.zarr), to write; replaced whole."
+    ),
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Let the output replace an input of the same name.")
+]
 EngineName = Annotated[
     str | None,
     typer.Option(help="auto, juliacall, libjulia or torch. Default: PYVDA_ENGINE, else auto."),
@@ -72,10 +82,10 @@ def read(path: Path) -> Any:
     return open_dataset(path)
 
 
-def check_json_file(path: Path | None) -> None:
-    """Refuse a --json file that could not be written, before any work."""
+def check_json_file(path: Path | None, inputs: Iterable[Any] = ()) -> None:
+    """Refuse a --json file that could not be written or is an input, before any work."""
     if path is not None:
-        check_folder(path)
+        check_output(path, inputs, overwrite=None, suffixes=())
 
 
 def write_json(path: Path | None, content: Any) -> None:

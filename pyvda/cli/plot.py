@@ -7,18 +7,21 @@ from typing import Annotated
 
 import typer
 
-from pyvda.cli.options import Output, Quiet, read, say
+from pyvda.cli.options import Overwrite, Quiet, read, say
 from pyvda.errors import InputError
-from pyvda.io.atomic import check_folder
+from pyvda.io.outputs import check_output
 
 EXAMPLES = ("pyvda plot analysis.nc --truth truth.nc -o analysis.png",)
 
 
 def plot(
     analysis: Annotated[Path, typer.Argument(help="File made by `pyvda assimilate`.")],
-    output: Output,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Figure to write: .png, .pdf, .svg, ...")
+    ],
     truth: Annotated[Path | None, typer.Option(help="File with the variable truth.")] = None,
     windows: Annotated[str, typer.Option(help="Which windows, separated by commas.")] = "0,1,2,3",
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Draw reconstructions against truth and observations, and the descent."""
@@ -28,7 +31,7 @@ def plot(
         chosen = [int(w) for w in windows.split(",")]
     except ValueError:
         raise InputError(f"--windows is {windows!r}, expected numbers such as 0,1,2") from None
-    check_folder(output)
+    check_output(output, [analysis, truth], overwrite=overwrite, suffixes=())
     drawn = read(analysis)
     figure = plots.plot_analysis(drawn, None if truth is None else read(truth), chosen)
     plots.save_figure(figure, output)

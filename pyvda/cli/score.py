@@ -44,7 +44,7 @@ def score(
     from pyvda import scores
     from pyvda.evaluate import check, evaluate
 
-    check_json_file(json_file)
+    check_json_file(json_file, [analyses, truth, model])
     values = named_values(parameter)
     true = read(truth)
     opened = {str(path): read(path) for path in analyses}

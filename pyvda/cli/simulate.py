@@ -6,8 +6,17 @@ from typing import Annotated
 
 import typer
 
-from pyvda.cli.options import EngineName, Output, Parameters, Quiet, Seed, named_values, say
-from pyvda.io.atomic import check_folder
+from pyvda.cli.options import (
+    EngineName,
+    Output,
+    Overwrite,
+    Parameters,
+    Quiet,
+    Seed,
+    named_values,
+    say,
+)
+from pyvda.io.outputs import check_output
 from pyvda.progress import shown
 
 EXAMPLES = (
@@ -32,13 +41,14 @@ def simulate(
     parameter: Parameters = None,
     seed: Seed = 0,
     engine: EngineName = None,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Simulate the truth of a twin experiment."""
     from pyvda import twin
     from pyvda.io import netcdf
 
-    check_folder(output)
+    check_output(output, [preset], overwrite=overwrite)
     with shown("simulate", quiet) as report:
         truth = twin.simulate(
             preset, windows, seed, steps=steps, parameters=named_values(parameter), engine=engine,

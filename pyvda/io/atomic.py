@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pyvda.errors import InputError
+from pyvda.io.outputs import check_folder
 
 # HDF5 loses the system's error number on a full disk; the free space then reveals it.
 _NEARLY_NOTHING = 64 * 1024
@@ -29,16 +30,17 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     Parameters
     ----------
     path : path
-        The final name of a file or, for stores such as zarr, of a folder; replaced if it exists.
-        The caller decides whether an existing folder may be replaced.
+        The final name of a file or, for stores such as zarr, of a folder; replaced if it exists,
+        with its permissions kept. Of a link, what it points to is replaced. The caller decides
+        whether an existing folder may be replaced.
 
     Raises
     ------
     InputError
         When the folder of `path` does not exist, or the disk is full, or writing is not allowed.
     """
-    path = Path(path)
-    check_folder(path)
+    check_folder(Path(path))
+    path = Path(os.path.realpath(path))
     folder = path.parent
     temporary = folder / f".{path.name}.{uuid.uuid4().hex[:8]}.partial"
     try:
@@ -65,14 +67,6 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise
 
 
-def check_folder(path: Path) -> None:
-    """Raise InputError, before any work is done, if the folder of an output does not exist."""
-    if not path.parent.is_dir():
-        raise InputError(
-            f"cannot write {path}: the folder {path.parent} does not exist; create it first"
-        )
-
-
 def _rename(temporary: Path, path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         # A folder cannot be renamed over another: move the old one away, and back on failure.
@@ -85,6 +79,8 @@ def _rename(temporary: Path, path: Path) -> None:
             raise
         shutil.rmtree(old, ignore_errors=True)
     else:
+        with contextlib.suppress(OSError):
+            shutil.copymode(path, temporary)
         os.replace(temporary, path)
     _synchronise_one(path.parent)
 

@@ -6,7 +6,7 @@ where neither identifies a variable or dimension, the error asks the user to cho
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import cf_xarray  # noqa: F401  (registers the accessor Dataset.cf)
 import numpy as np
@@ -15,7 +15,7 @@ from xarray.indexes import PandasMultiIndex
 
 from pyvda import names
 from pyvda.errors import InputError
-from pyvda.io import layout, matching
+from pyvda.io import layout, matching, references
 from pyvda.io.dimensions import axis, find_time, instance_of, is_window
 from pyvda.io.matching import Match
 from pyvda.state.space import StateSpace
@@ -88,11 +88,12 @@ def _several(ds: xr.Dataset, match: Match) -> xr.Dataset:
         for dim in found_dims
         if str(dim) != names.STATE
     }
-    coords = _coordinates(ds, {**kept, **roles}, time)
+    coords = _coordinates(ds, {**kept, **roles}, time, match.files.values())
     if names.POINT_TIME in data:
         coords[names.POINT_TIME] = data.pop(names.POINT_TIME)
     described = layout.with_time(description, time)
-    return xr.Dataset(data, coords, {**ds.attrs, layout.STATE_ATTRIBUTE: described})
+    attrs = {**ds.attrs, layout.STATE_ATTRIBUTE: described}
+    return _of_file(xr.Dataset(data, coords, attrs), ds, roles)
 
 
 def _one(ds: xr.Dataset, name: str) -> xr.Dataset:
@@ -127,10 +128,10 @@ def _one(ds: xr.Dataset, name: str) -> xr.Dataset:
     attrs = dict(ds.attrs)
     if own is None:
         attrs.pop(layout.STATE_ATTRIBUTE, None)
-    coords = _coordinates(ds, {**{dim: dim for dim in own or ()}, **roles}, time)
+    coords = _coordinates(ds, {**{dim: dim for dim in own or ()}, **roles}, time, [name])
     if names.POINT_TIME in data:
         coords[names.POINT_TIME] = data.pop(names.POINT_TIME)
-    return xr.Dataset(data, coords, attrs)
+    return _of_file(xr.Dataset(data, coords, attrs), ds, roles)
 
 
 def as_float64(ds: xr.Dataset) -> xr.Dataset:
@@ -322,7 +323,7 @@ def _roles(ds: xr.Dataset, name: Hashable) -> tuple[dict[Hashable, str], Hashabl
 
 def _renamed(variable: xr.Variable, roles: Mapping[Hashable, str]) -> xr.Variable:
     # `dims` is set on a shallow copy because other ways of renaming would read lazy values.
-    renamed = variable.to_base_variable().copy(deep=False)
+    renamed = references.with_attributes(variable.to_base_variable().copy(deep=False))
     if variable.dtype.kind == "T":  # zarr's strings, which not every writer supports
         renamed = renamed.astype(object)
     renamed.dims = tuple(roles.get(dim, dim) for dim in variable.dims)
@@ -334,12 +335,16 @@ def _renamed(variable: xr.Variable, roles: Mapping[Hashable, str]) -> xr.Variabl
 
 
 def _coordinates(
-    ds: xr.Dataset, roles: Mapping[Hashable, str], time: Hashable | None
+    ds: xr.Dataset,
+    roles: Mapping[Hashable, str],
+    time: Hashable | None,
+    observed: Iterable[Hashable],
 ) -> dict[Hashable, xr.Variable]:
     kept: dict[Hashable, xr.Variable] = {}
+    sources = list(observed)
     if time is not None:
         kept[names.TIME] = _renamed(ds.variables[time], roles)
-        kept[names.TIME].attrs.pop("bounds", None)
+        sources.append(time)
     for name in ds.coords:
         variable = ds.variables[name]
         # netCDF has no MultiIndex; its levels are coordinates themselves and are kept.
@@ -352,4 +357,20 @@ def _coordinates(
         clash = new in names.DIMENSIONS and _renamed(variable, roles).dims != (new,)
         if new not in kept and not clash:
             kept[new] = _renamed(variable, roles)
+            sources.append(name)
+    for name, variable in references.belonging(ds, sources).items():
+        # Bounds have a dimension of their own, which must not be taken for one of pyvda's.
+        own = [dim for dim in variable.dims if dim not in roles]
+        taken = {*names.DIMENSIONS, *roles.values()}.intersection(map(str, own))
+        if name not in kept and name not in sources and len(own) <= 1 and not taken:
+            kept[name] = _renamed(variable, roles)
     return kept
+
+
+def _of_file(found: xr.Dataset, ds: xr.Dataset, roles: Mapping[Hashable, str]) -> xr.Dataset:
+    """Return the observations with what is known of their file: its path, unlimited dimensions."""
+    unlimited = {roles.get(dim, dim) for dim in ds.encoding.get("unlimited_dims", ())}
+    found.encoding = {"unlimited_dims": {dim for dim in unlimited if dim in found.dims}}
+    if "source" in ds.encoding:
+        found.encoding["source"] = ds.encoding["source"]
+    return found

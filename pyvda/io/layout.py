@@ -17,6 +17,7 @@ import xarray as xr
 
 from pyvda import names
 from pyvda.errors import InputError
+from pyvda.io import references
 from pyvda.io.matching import Match
 from pyvda.io.pairs import aligned
 from pyvda.models.model import Model
@@ -24,6 +25,11 @@ from pyvda.state.space import StateSpace, Variable
 
 STATE_ATTRIBUTE = "pyvda_state"
 _NUMBERS = "fiu"  # kinds of arrays that an attribute may be
+# Attributes that speak of the observations' file: how they are stored, which of them are valid.
+_OF_THE_FILE = frozenset(
+    ("ancillary_variables", "coordinates", "_FillValue", "missing_value", "scale_factor",
+     "add_offset", "_Unsigned")
+)  # fmt: skip
 _SUFFIXES = {
     names.ANALYSIS: "",
     names.INNOVATION: "_innovation",
@@ -96,7 +102,13 @@ def restored(ds: xr.Dataset) -> xr.Dataset:
     coords = {n: c.variable for n, c in ds.coords.items() if names.STATE not in c.dims}
     dims = dict(layout["leading"])
     labels = {**dims, **({names.TIME: layout["time"]} if layout["time"] else {})}
-    return _relabelled(data, coords, ds.attrs, dims, labels)
+    found = _relabelled(data, coords, ds.attrs, dims, labels)
+    found.encoding = dict(ds.encoding)
+    if "unlimited_dims" in ds.encoding:
+        found.encoding["unlimited_dims"] = {
+            dims.get(dim, dim) for dim in ds.encoding["unlimited_dims"]
+        }
+    return found
 
 
 def of_model(ds: xr.Dataset, model: Model) -> xr.Dataset:
@@ -229,10 +241,10 @@ def _description(ds: xr.Dataset, match: Match, roles: Mapping[Hashable, str]) ->
     for variable in match.space.variables:
         file = match.files.get(variable.name)
         inverse = {to: d for d, to in match.dims.get(variable.name, {}).items()}
-        attrs = dict(ds[file].attrs) if file is not None else {
+        attrs = dict(references.with_attributes(ds[file].variable).attrs) if file is not None else {
             k: v for k, v in asdict(variable).items() if k in ("standard_name", "units") and v
         }  # fmt: skip
-        attrs.pop("ancillary_variables", None)
+        attrs = {k: v for k, v in attrs.items() if k not in _OF_THE_FILE}
         leading = [dim for dim, role in sorted(roles.items(), key=lambda item: item[1] != "window")]
         variables[variable.name] = {
             "name": file or variable.name,

@@ -20,10 +20,10 @@ import numpy as np
 import xarray as xr
 
 from pyvda.errors import InputError
+from pyvda.io import encodings, outputs, references
 from pyvda.io.atomic import replacing
-
-_CHUNK_BYTES = 1 << 20  # small enough for HDF5's cache, large enough for a disk
-_ZARR_MARKS = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
+from pyvda.io.attributes import storable
+from pyvda.io.encodings import CHUNK_BYTES, Encoding, chunk_sizes
 
 
 def save_analysis(
@@ -34,12 +34,17 @@ def save_analysis(
 ) -> None:
     """Write a Dataset to netCDF, or to zarr where `path` ends in `.zarr`, completely or not at all.
 
+    Attributes that netCDF cannot hold are written as text, which a notice says; unlimited
+    dimensions stay unlimited; packing and chunk sizes of the file that a variable was read from are
+    not those of the new one.
+
     Parameters
     ----------
     ds : Dataset
-        Any Dataset; dask-backed variables are computed block by block, on one thread.
+        Any Dataset; dask-backed variables are computed block by block, on one thread, once it is
+        known that the rest can be written.
     path : path
-        Replaced if it exists, once the new file is complete and on the disk.
+        Replaced if it exists, once the new file is complete and on the disk; a link is followed.
     encoding : mapping, optional
         Per variable, as in `Dataset.to_netcdf`; added to light compression in netCDF files.
 
@@ -47,24 +52,112 @@ def save_analysis(
     ------
     InputError
         When the folder does not exist or cannot be written to, when `path` is a folder of something
-        else, or when the disk is full; nothing is left behind.
+        else or ends like a file of another format, when an attribute or an encoding cannot be
+        written, or when the disk is full; nothing is left behind.
     """
-    path = Path(path)
-    zarr = path.suffix == ".zarr"
-    if path.is_dir() and not (zarr and _is_store(path)):
-        raise InputError(f"cannot write {path}: it is a folder; choose another name")
-    chosen = _encoding(ds, zarr, encoding or {})
+    outputs.check_output(path)
+    zarr = outputs.is_zarr(path)
+    ds, chosen = _writable(ds, zarr, encoding)
+    lazy = [v for v in ds.variables.values() if v.chunks is not None]
+    if lazy:
+        outputs.check_space(path, sum(v.nbytes for v in lazy if v.dtype.kind == "f"))
+        _try(ds, path, encoding)
     with replacing(path) as temporary, dask.config.set(scheduler="synchronous"):
+        _write(ds, temporary, zarr, chosen)
+
+
+def check_can_be_saved(ds: xr.Dataset, path: str | os.PathLike[str]) -> None:
+    """Raise InputError, before a long computation, unless Datasets like `ds` can be written.
+
+    Parameters
+    ----------
+    ds : Dataset
+        With the coordinates, attributes and dtypes of what is to be saved; values are not read.
+    path : path
+    """
+    outputs.check_output(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they are shown when the file is written
+        prepared, _ = _writable(ds, outputs.is_zarr(path), None)
+        _try(prepared, path, None)
+
+
+def _writable(
+    ds: xr.Dataset, zarr: bool, given: Mapping[Hashable, Mapping[str, Any]] | None
+) -> tuple[xr.Dataset, Encoding]:
+    """Return the Dataset as it is handed to xarray, with the encoding of each variable."""
+    odd = [repr(n) for n in (*ds.variables, *ds.dims) if not isinstance(n, str) or "/" in n]
+    if odd:
+        raise InputError(
+            f"the name {odd[0]} of a variable or dimension cannot be written, expected text "
+            "without a slash; rename it (Dataset.rename)"
+        )
+    ds = encodings.with_encodable_times(references.written(storable(ds)))
+    unlimited = ds.encoding.get("unlimited_dims", ())
+    ds.encoding["unlimited_dims"] = {dim for dim in unlimited if dim in ds.dims}
+    return ds, encodings.chosen(ds, zarr, given)
+
+
+def _try(
+    ds: xr.Dataset,
+    path: str | os.PathLike[str],
+    given: Mapping[Hashable, Mapping[str, Any]] | None,
+) -> None:
+    """Write one value of each variable beside `path`, which shows what the libraries refuse."""
+    sample = ds.isel({dim: slice(0, 1) for dim in ds.dims})
+    for name, variable in sample.variables.items():
+        if variable.chunks is not None:
+            zeros = np.zeros(variable.shape, variable.dtype)
+            sample[name] = variable.copy(data=zeros)
+    sample.encoding = dict(ds.encoding)
+    zarr = outputs.is_zarr(path)
+    target = Path(os.path.realpath(path))
+    trial = target.with_name(f"{target.name}.trial{target.suffix}")
+    with _discarded(path, trial) as temporary:
+        _write(sample, temporary, zarr, encodings.chosen(sample, zarr, given))
+
+
+class _NotWantedError(Exception):
+    """A trial could be written, and its file is to be removed."""
+
+
+@contextlib.contextmanager
+def _discarded(path: str | os.PathLike[str], trial: Path) -> Iterator[Path]:
+    try:
+        with replacing(trial) as temporary:
+            yield temporary
+            raise _NotWantedError
+    except _NotWantedError:
+        return
+    except InputError as error:
+        raise InputError(str(error).replace(str(trial), str(path))) from error
+
+
+def _write(ds: xr.Dataset, path: Path, zarr: bool, encoding: Encoding) -> None:
+    try:
         if zarr:
-            with warnings.catch_warnings():
-                # Readers are slower, and warn, without consolidated metadata.
-                warnings.filterwarnings("ignore", message="Consolidated metadata")
-                _for_zarr(ds).to_zarr(temporary, mode="w-", encoding=chosen)
+            _to_zarr(ds, path, encoding)
         else:
-            _to_netcdf(ds, temporary, chosen)
+            _to_netcdf(ds, path, encoding)
+    except (TypeError, ValueError, NotImplementedError, OverflowError) as error:
+        if isinstance(error, InputError):
+            raise
+        said = [*str(error).strip().splitlines()[:1], *getattr(error, "__notes__", ())[:1]]
+        reason = ", ".join(line.splitlines()[0][:200].rstrip(". ") for line in said if line)
+        raise InputError(
+            f"the Dataset cannot be written ({reason or type(error).__name__}); change or remove "
+            "the variable, attribute or encoding"
+        ) from error
 
 
-def _to_netcdf(ds: xr.Dataset, path: Path, encoding: dict[Hashable, dict[str, Any]]) -> None:
+def _to_zarr(ds: xr.Dataset, path: Path, encoding: Encoding) -> None:
+    with warnings.catch_warnings():
+        # Readers are slower, and warn, without consolidated metadata.
+        warnings.filterwarnings("ignore", message="Consolidated metadata")
+        _for_zarr(ds).to_zarr(path, mode="w-", encoding=encoding)
+
+
+def _to_netcdf(ds: xr.Dataset, path: Path, encoding: Encoding) -> None:
     try:
         with _small_caches():
             ds.to_netcdf(path, engine="netcdf4", format="NETCDF4", encoding=encoding)
@@ -86,47 +179,11 @@ def _small_caches() -> Iterator[None]:
     Windows are written in their order, so a chunk that is complete is not needed again.
     """
     before = netCDF4.get_chunk_cache()
-    netCDF4.set_chunk_cache(4 * _CHUNK_BYTES)
+    netCDF4.set_chunk_cache(4 * CHUNK_BYTES)
     try:
         yield
     finally:
         netCDF4.set_chunk_cache(*before)
-
-
-def _is_store(path: Path) -> bool:
-    return any((path / mark).exists() for mark in _ZARR_MARKS)
-
-
-def _encoding(
-    ds: xr.Dataset, zarr: bool, given: Mapping[Hashable, Mapping[str, Any]]
-) -> dict[Hashable, dict[str, Any]]:
-    """Return each variable's encoding: compressed, no _FillValue in coordinates (CF 2.5.1)."""
-    chosen: dict[Hashable, dict[str, Any]] = {}
-    for name, variable in ds.variables.items():
-        # What is given to xarray replaces the variable's own encoding: keep the time's units.
-        entry = {k: v for k, v in variable.encoding.items() if k in ("units", "calendar")}
-        if name in ds.coords and variable.dtype.kind in "fmM":
-            entry["_FillValue"] = None
-        if not zarr and variable.ndim and variable.size and variable.dtype.kind in "fiu":
-            entry |= {"zlib": True, "complevel": 1, "shuffle": True}
-            entry["chunksizes"] = _chunk_sizes(variable.shape, variable.dtype.itemsize)
-        if zarr and name in ds.dims and variable.size:
-            entry["chunks"] = variable.shape
-        entry |= given.get(name, {})
-        if entry:
-            chosen[name] = entry
-    return chosen
-
-
-def _chunk_sizes(shape: tuple[int, ...], item_size: int) -> tuple[int, ...]:
-    """Return HDF5 chunks of at most 1 MiB, cut along the first dimensions first (whole windows)."""
-    sizes = list(shape)
-    for axis in range(len(sizes)):
-        rest = int(np.prod(sizes[axis + 1 :])) * item_size
-        sizes[axis] = max(1, min(sizes[axis], _CHUNK_BYTES // rest))
-        if sizes[axis] > 1:
-            break
-    return tuple(sizes)
 
 
 def _for_zarr(ds: xr.Dataset) -> xr.Dataset:
@@ -141,11 +198,9 @@ def _for_zarr(ds: xr.Dataset) -> xr.Dataset:
         if variable.dtype.kind == "U":
             regular[name] = ds[name].astype(object)
         if name not in ds.dims and variable.ndim and variable.size:
-            sizes = _chunk_sizes(variable.shape, variable.dtype.itemsize)
+            sizes = chunk_sizes(variable.shape, variable.dtype.itemsize)
             chunks: Mapping[Any, int] = dict(zip(variable.dims, sizes, strict=True))
             if variable.chunks is not None:
                 chunks = {dim: max(found) for dim, found in variable.chunksizes.items()}
             regular[name] = regular[name].chunk(chunks)
-        for key in ("chunks", "preferred_chunks"):
-            regular[name].encoding.pop(key, None)
     return regular

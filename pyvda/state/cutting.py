@@ -152,6 +152,21 @@ def merge(ds: xr.Dataset, series_like: xr.Dataset) -> xr.Dataset:
     return xr.Dataset(data, coords, ds.attrs)
 
 
+def window_numbers(starts: np.ndarray, length: int, steps: int) -> xr.Variable:
+    """Return the index of the window that `merge` takes each step of a series from, (T,).
+
+    Parameters
+    ----------
+    starts : (W,)
+        First step of each window, increasing.
+    length, steps : int
+        Of a window, and of the series.
+    """
+    bounds = _core_bounds(starts, length, steps)
+    number = np.repeat(np.arange(len(starts), dtype=np.int32), np.diff(bounds))
+    return xr.Variable(names.TIME, number, names.attributes(names.WINDOW_NUMBER))
+
+
 def _starts(steps: int, length: int, overlap: int) -> np.ndarray:
     """Return the first step of every window, (W,): 0, s, 2s, ...; the last ends the series."""
     starts = np.arange(0, steps - length + 1, length - overlap)
@@ -235,8 +250,13 @@ def _one_task(
 
 def _relative_time(time: xr.DataArray, length: int) -> xr.Variable:
     values = time.values[:length]
-    attrs = {key: value for key, value in time.attrs.items() if key != "standard_name"}
+    # The bounds remain dates, and an axis or a standard name asks for a reference date.
+    attrs = {
+        key: value
+        for key, value in time.attrs.items()
+        if key not in ("standard_name", "axis", "bounds", "climatology")
+    }
     relative = values - values[0]
     if relative.dtype.kind == "O":  # differences of cftime dates
         relative = relative.astype("timedelta64[us]")
-    return xr.Variable(names.TIME, relative, {**attrs, "axis": "T"})
+    return xr.Variable(names.TIME, relative, attrs)

@@ -21,7 +21,10 @@ from pyvda.operators.function import FunctionOperator
 from pyvda.operators.observation import ObservationOperator
 from pyvda.operators.points import nearest_steps
 from pyvda.state.batch import Batch
-from pyvda.state.cutting import cut, in_windows, merge
+from pyvda.state.cutting import cut, in_windows, merge, window_numbers
+
+# Attributes of the observations that hold for their analysis, too.
+_INHERITED = ("units", "standard_name", "cell_methods", "grid_mapping", "cell_measures")
 
 __all__ = [
     "analysis_dataset",
@@ -33,6 +36,7 @@ __all__ = [
     "merge",
     "reference_variance",
     "to_batch",
+    "window_numbers",
 ]
 
 
@@ -234,9 +238,7 @@ def analysis_dataset(
     if analysis.shape != observation.shape:
         raise ValueError(f"analysis has shape {analysis.shape}, expected {observation.shape}")
     inherited = {
-        key: value
-        for key, value in windows[names.OBSERVATION].attrs.items()
-        if key in ("units", "standard_name")
+        key: value for key, value in windows[names.OBSERVATION].attrs.items() if key in _INHERITED
     }
     units = {key: value for key, value in inherited.items() if key == "units"}
     data: dict[str, Any] = {

@@ -98,7 +98,9 @@ def test_foreign_file_survives_saving(tmp_path):
         assert file["time"].calendar == "noleap"
         np.testing.assert_array_equal(file["time"][:], 3.0 * np.arange(6))
         assert "_FillValue" not in file["time"].ncattrs()
-        assert "bounds" not in file["time"].ncattrs()
+        assert file["time"].bounds == "when_bounds"
+        np.testing.assert_array_equal(file["when_bounds"][:], np.zeros((6, 2)))
+        assert "coordinates" not in file["when_bounds"].ncattrs()
 
 
 def test_only_candidate_is_taken(tmp_path):
@@ -128,7 +130,11 @@ def test_round_trip(tmp_path, suffix, chunks):
             "truth": (dims, values**2, {"units": "K"}),
         },
         coords={
-            "time": xr.date_range("2001-02-03", periods=10, freq="6h"),
+            "time": (
+                "time",
+                xr.date_range("2001-02-03", periods=10, freq="6h"),
+                {"standard_name": "time"},
+            ),
             "state": ["north", "south"],
             "window_start": ("window", 5 * np.arange(7), names.attributes("window_start")),
         },

@@ -1,0 +1,157 @@
+"""Is this a place that an output can be written to? Asked before the computation.
+
+>>> check_output("analysis.nc", inputs=["observations.nc"])
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pyvda.errors import InputError
+
+ZARR = ".zarr"
+DATASETS = ("", ".nc", ".nc4", ".cdf", ".netcdf", ".h5", ".hdf5", ZARR)
+_ZARR_MARKS = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
+# Compressed, values that no analysis has may take nearly nothing; those of one take about this.
+_LEAST_COMPRESSED = 0.5
+
+
+def is_zarr(path: str | os.PathLike[str]) -> bool:
+    """Tell whether an output of this name is a zarr store."""
+    return Path(path).suffix.lower() == ZARR
+
+
+def check_output(
+    path: str | os.PathLike[str],
+    inputs: Iterable[Any] = (),
+    *,
+    overwrite: bool | None = False,
+    suffixes: Sequence[str] = DATASETS,
+) -> None:
+    """Raise InputError unless a Dataset can be written to `path`.
+
+    An output of an earlier run is replaced; what else stands there is not.
+
+    Parameters
+    ----------
+    path : path
+        Links are followed.
+    inputs : iterable, optional
+        What the output is computed from: paths, patterns of paths, lists of these. Anything else
+        (None, numbers, URLs) is passed over.
+    overwrite : bool, optional
+        Whether the output may replace an input; None: never, and there is no option for it.
+    suffixes : sequence of str
+        Ends of names that fit the format; empty for any.
+
+    Raises
+    ------
+    InputError
+        The suffix is that of another format; the folder is missing or cannot be written to; a
+        folder, or something that is no file, is in the way; or the output is one of the inputs.
+    """
+    path = Path(path)
+    check_suffix(path, suffixes)
+    target = Path(os.path.realpath(path))
+    check_folder(path)
+    if target.is_dir() and not (is_zarr(path) and _is_store(target)):
+        raise InputError(f"cannot write {path}: it is a folder; choose another name")
+    if target.exists() and not (target.is_file() or target.is_dir()):
+        raise InputError(f"cannot write {path}: it is no ordinary file; choose another name")
+    if not overwrite:
+        _check_not_input(path, inputs, "" if overwrite is None else ", or pass --overwrite")
+
+
+def check_suffix(path: Path, suffixes: Sequence[str] = DATASETS) -> None:
+    """Raise InputError if the name ends like that of a file in another format."""
+    if not suffixes or path.suffix.lower() in suffixes:
+        return
+    instead = path.name
+    while Path(instead).suffix and Path(instead).suffix.lower() not in suffixes:
+        instead = Path(instead).stem
+    if not Path(instead).suffix:
+        instead += next(suffix for suffix in suffixes if suffix)
+    raise InputError(
+        f"cannot write {path}: the output is {_formats(suffixes)}, whose name does not end in "
+        f"{path.suffix or 'nothing'}; write it to {path.with_name(instead)}"
+    )
+
+
+def check_folder(path: Path) -> None:
+    """Raise InputError if the folder of an output does not exist or cannot be written to."""
+    folder = Path(os.path.realpath(path)).parent
+    if not folder.is_dir():
+        shown = path.parent if folder == path.parent.resolve() else folder
+        raise InputError(f"cannot write {path}: the folder {shown} does not exist; create it first")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(
+            f"cannot write {path}: the folder {folder} cannot be written to (Permission denied, or "
+            "a read-only file system); choose another folder"
+        )
+
+
+def _check_not_input(output: Path, inputs: Iterable[Any], otherwise: str) -> None:
+    real = Path(os.path.realpath(output))
+    for one in _paths(inputs):
+        source = Path(os.path.realpath(one))
+        same = output.exists() and os.path.samefile(output, one)
+        inside = source.is_dir() and real.is_relative_to(source)
+        around = real.is_dir() and source.is_relative_to(real)
+        if same or inside or around:
+            how = "is the input" if same or real == source else (
+                f"lies inside the input {one}" if inside else f"contains the input {one}"
+            )  # fmt: skip
+            raise InputError(
+                f"the output {output} {how}, which would be lost; choose another name{otherwise}"
+            )
+
+
+def check_space(path: str | os.PathLike[str], values: int) -> None:
+    """Raise InputError if the disk is too full for an output.
+
+    Parameters
+    ----------
+    path : path
+    values : int
+        Bytes of its values in memory. Compression is taken to save half at most.
+    """
+    folder = Path(os.path.realpath(path)).parent
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:
+        return
+    needed = int(values * _LEAST_COMPRESSED)
+    if needed > free:
+        raise InputError(
+            f"no space left writing {path}; free space or choose another folder (at least "
+            f"{needed / 1e6:.0f} MB are needed, {free / 1e6:.0f} MB are free)"
+        )
+
+
+def _is_store(path: Path) -> bool:
+    return any((path / mark).exists() for mark in _ZARR_MARKS)
+
+
+def _formats(suffixes: Sequence[str]) -> str:
+    return "netCDF or zarr" if ZARR in suffixes else " or ".join(suffixes)
+
+
+def _paths(inputs: Iterable[Any]) -> Iterable[str]:
+    """Yield the existing files and folders among `inputs`."""
+    for one in inputs:
+        if isinstance(one, str | os.PathLike):
+            text = os.path.expanduser(os.fspath(one))
+            if os.path.exists(text):
+                yield text
+            elif "://" not in text:
+                yield from glob.glob(text)
+                # A model in a file may be followed by its name there: models.py:rossler.
+                if os.path.isfile(text.rpartition(":")[0]):
+                    yield text.rpartition(":")[0]
+        elif isinstance(one, Iterable) and not isinstance(one, bytes):
+            yield from _paths(one)
