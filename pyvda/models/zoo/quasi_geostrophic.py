@@ -1,0 +1,141 @@
+"""A wind-driven quasi-geostrophic ocean of one layer on the unit square.
+
+Sakov, P. & Oke, P. R. (2008): A deterministic formulation of the ensemble Kalman filter. Tellus A
+60, 361-371. The state is the stream function ψ at n × n points, the walls included; with
+q = ∇²ψ − Fψ,
+
+    ∂q/∂t = −r J(ψ, q) − ∂ψ/∂x − κ ∇⁶ψ − 2π sin(2πy),
+
+where ψ, whatever the state says, and each successive Laplacian are 0 on the walls and J is Arakawa's Jacobian (1966, J.
+Comput. Phys. 1, 119-143, eq. (45)). A step of 5 is four Runge-Kutta steps of 1.25.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from pyvda.errors import InputError
+from pyvda.models.family import Family
+from pyvda.models.model import Start
+from pyvda.state.space import StateSpace, Variable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+STEP = 5.0
+_STEPS = 4
+
+
+def step(x: Tensor, F: Any, r: Any, kappa: Any, n: int) -> Tensor:
+    """Return the states (..., n²) a time step of 5 after the states x."""
+    psi = _with_walls(x.reshape(*x.shape[:-1], n, n)[..., 1:-1, 1:-1])
+    h = STEP / _STEPS
+
+    def rate(psi: Tensor) -> Tensor:
+        return _rate(psi, F, r, kappa)
+
+    for _ in range(_STEPS):
+        k1 = rate(psi)
+        k2 = rate(psi + h / 2 * k1)
+        k3 = rate(psi + h / 2 * k2)
+        k4 = rate(psi + h * k3)
+        psi = psi + h / 6 * (k1 + 2 * (k2 + k3) + k4)
+    return psi.reshape(x.shape)
+
+
+def _rate(psi: Tensor, F: Any, r: Any, kappa: Any) -> Tensor:
+    """Return ∂ψ/∂t of fields (..., n, n)."""
+    import torch
+
+    n = psi.shape[-1]
+    laplacian = _laplacian(psi)
+    q = laplacian - F * psi
+    slope = 0.5 * (n - 1) * (_at(psi, 0, 1) - _at(psi, 0, -1))
+    friction = _laplacian(_laplacian(laplacian))[..., 1:-1, 1:-1]
+    y = torch.arange(1, n - 1, dtype=psi.dtype, device=psi.device)[:, None] / (n - 1)
+    wind = 2 * math.pi * torch.sin(2 * math.pi * y)
+    return _solve(-r * _jacobian(psi, q) - slope - kappa * friction - wind, F)
+
+
+def _at(field: Tensor, dy: int, dx: int) -> Tensor:
+    """Return the values beside the interior points, (..., n - 2, n - 2)."""
+    n = field.shape[-1]
+    return field[..., 1 + dy : n - 1 + dy, 1 + dx : n - 1 + dx]
+
+
+def _with_walls(inside: Tensor) -> Tensor:
+    import torch
+
+    return torch.nn.functional.pad(inside, (1, 1, 1, 1))
+
+
+def _laplacian(f: Tensor) -> Tensor:
+    """Return ∇²f, 0 on the walls, (..., n, n)."""
+    around = _at(f, 1, 0) + _at(f, -1, 0) + _at(f, 0, 1) + _at(f, 0, -1)
+    return _with_walls((f.shape[-1] - 1) ** 2 * (around - 4 * _at(f, 0, 0)))
+
+
+def _jacobian(a: Tensor, b: Tensor) -> Tensor:
+    """Return Arakawa's J(a, b) = a_x b_y − a_y b_x at the interior points."""
+
+    def one_way(a: Tensor, b: Tensor) -> Tensor:
+        north, south, east, west = _at(b, 1, 0), _at(b, -1, 0), _at(b, 0, 1), _at(b, 0, -1)
+        return (
+            _at(a, 0, 1) * (north - south + _at(b, 1, 1) - _at(b, -1, 1))
+            - _at(a, 0, -1) * (north - south + _at(b, 1, -1) - _at(b, -1, -1))
+            - _at(a, 1, 0) * (east - west + _at(b, 1, 1) - _at(b, 1, -1))
+            + _at(a, -1, 0) * (east - west + _at(b, -1, 1) - _at(b, -1, -1))
+        )
+
+    # The mixed products stand once in each of the two sums; the others must not stand twice.
+    plain = (_at(a, 0, 1) - _at(a, 0, -1)) * (_at(b, 1, 0) - _at(b, -1, 0))
+    plain = plain - (_at(a, 1, 0) - _at(a, -1, 0)) * (_at(b, 0, 1) - _at(b, 0, -1))
+    return (a.shape[-1] - 1) ** 2 / 12 * (one_way(a, b) - one_way(b, a) - plain)
+
+
+def _solve(f: Tensor, F: Any) -> Tensor:
+    """Return u with ∇²u − Fu = f at the interior points and 0 on the walls, (..., n, n)."""
+    import torch
+
+    m = f.shape[-1] + 1
+    sines = _sines(m).to(f)
+    k = torch.arange(1, m, dtype=f.dtype, device=f.device)
+    eigenvalues = -((2 * m * torch.sin(math.pi * k / (2 * m))) ** 2)
+    modes = sines @ f @ sines / (eigenvalues[:, None] + eigenvalues - F)
+    return _with_walls(sines @ modes @ sines)
+
+
+@cache
+def _sines(m: int) -> Tensor:
+    """Return the orthonormal sine transform of m − 1 interior points, its own inverse."""
+    import torch
+
+    k = torch.arange(1, m, dtype=torch.float64)
+    return math.sqrt(2 / m) * torch.sin(math.pi / m * torch.outer(k, k))
+
+
+def _state_space(n: int) -> StateSpace:
+    if (n - 1) & (n - 2):
+        raise InputError(
+            f"the size n of quasi-geostrophic is {n}, expected a power of two and 1, such as 65 or "
+            "129"
+        )
+    return StateSpace((Variable("psi", ("y", "x"), (n, n)),))
+
+
+FAMILY = Family(
+    name="quasi-geostrophic",
+    summary="wind-driven ocean on the unit square, 129 x 129 points (Sakov and Oke 2008)",
+    julia="QuasiGeostrophic",
+    parameters={"F": 1600.0, "r": 1e-5, "kappa": 2e-12},
+    sizes={"n": (129, 9)},
+    state_space=_state_space,
+    time_step=STEP,
+    kind="step",
+    function=step,
+    start=lambda **fields: Start((0.0,), 1e-3),
+    spinup=10000.0,
+    interval=50.0,
+)
