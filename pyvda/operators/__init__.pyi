@@ -5,11 +5,16 @@ from .covariance import Covariance as Covariance
 from .covariance import Dense as Dense
 from .covariance import Diagonal as Diagonal
 from .covariance import FromEnsemble as FromEnsemble
+from .diffusion import Diffusion as Diffusion
 from .function import FunctionOperator as FunctionOperator
 from .interpolation import Interpolation as Interpolation
 from .julia_function import JuliaFunction as JuliaFunction
 from .observation import Mask as Mask
 from .observation import ObservationOperator as ObservationOperator
 from .sparse_linear import SparseLinear as SparseLinear
+from .spectral import Spectral as Spectral
+from .spectral import gaussian as gaussian
+from .spectral import power as power
+from .sum import Sum as Sum
 
 __all__: list[str]

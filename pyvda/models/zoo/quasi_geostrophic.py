@@ -6,8 +6,9 @@ q = ∇²ψ − Fψ,
 
     ∂q/∂t = −r J(ψ, q) − ∂ψ/∂x − κ ∇⁶ψ − 2π sin(2πy),
 
-where ψ, whatever the state says, and each successive Laplacian are 0 on the walls and J is Arakawa's Jacobian (1966, J.
-Comput. Phys. 1, 119-143, eq. (45)). A step of 5 is four Runge-Kutta steps of 1.25.
+where ψ, whatever the state says, and each successive Laplacian are 0 on the walls and J is
+Arakawa's Jacobian (1966, J. Comput. Phys. 1, 119-143, eq. (45)). A step of 5 is four
+Runge-Kutta steps of 1.25.
 """
 
 from __future__ import annotations

@@ -1,0 +1,214 @@
+"""Covariances on a rectangle that are diagonal in a spectral transform.
+
+C = Σ F diag(c) Fᵀ Σ with F an orthonormal transform of the grid, c the variance of each of its
+modes and Σ the standard deviations of the points. A product with S or Sᵀ takes one transform.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import scipy.fft
+from numpy.typing import ArrayLike
+
+from pyvda.errors import InputError
+from pyvda.operators.covariance import Array, Covariance
+
+Boundary = Literal["wall", "open", "periodic"]
+
+
+class Spectral(Covariance):
+    """A covariance on a rectangular grid, homogeneous but for its boundary and standard deviation.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Points along each dimension, slowest first; D is their product.
+    spectrum : callable
+        Variance of the modes, up to a factor: a function of the wave number, in radians per grid
+        spacing, an array. See `gaussian` and `power`.
+    stdev : float or array of `shape`
+        Standard deviation of the points, in the state's units.
+    boundary : {"wall", "open", "periodic"}
+        "wall": the points of the boundary are 0 and have no variance (sine transform of the
+        others); "open": symmetric about the edges (cosine transform); "periodic" (Fourier
+        transform).
+    uniform : bool
+        Whether the variance is made `stdev`² everywhere. Otherwise it is so on average, and falls
+        towards a wall.
+
+    Raises
+    ------
+    InputError
+        The grid has a dimension of fewer than three points, the spectrum is not positive and
+        finite, or the standard deviation is negative or of another shape.
+
+    Examples
+    --------
+    >>> B = Spectral((8, 8), gaussian(2.0), stdev=0.5)
+    >>> bool(np.allclose(B.variance(), 0.25))
+    True
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        spectrum: Callable[[Array], ArrayLike],
+        stdev: ArrayLike = 1.0,
+        *,
+        boundary: Boundary = "open",
+        uniform: bool = True,
+    ) -> None:
+        self.shape = tuple(int(n) for n in shape)
+        if not self.shape or min(self.shape) < 3:
+            raise InputError(
+                f"the grid has the shape {self.shape}, expected at least three points along each "
+                "dimension"
+            )
+        self.size = int(np.prod(self.shape))
+        self._boundary = boundary
+        self._inner = tuple(n - 2 for n in self.shape) if boundary == "wall" else self.shape
+        self.rank = int(np.prod(self._inner))
+        modes = np.asarray(spectrum(_wave_number(self._inner, boundary)), float)
+        if modes.shape != self._inner or not (np.isfinite(modes) & (modes >= 0)).all():
+            raise InputError(
+                "the spectrum has negative or infinite values, or another shape than the wave "
+                "numbers; give the variance of each mode"
+            )
+        if not modes.any():
+            raise InputError("the spectrum is 0 everywhere; give at least one mode some variance")
+        variance = _point_variance(modes, boundary)
+        self._modes = np.sqrt(modes / variance.mean())
+        deviation = np.asarray(stdev, float)
+        if deviation.shape not in ((), self.shape) or not (deviation >= 0).all():
+            raise InputError(
+                f"the standard deviation has the shape {deviation.shape} and the smallest value "
+                f"{deviation.min(initial=np.inf)}, expected a number or {self.shape}, not negative"
+            )
+        scale = np.sqrt(variance.mean() / variance) if uniform else np.ones(self._inner)
+        self._deviation = self._inside(np.broadcast_to(deviation, self.shape)) * scale
+        self._variance = self._deviation**2 * variance / variance.mean()
+
+    def apply(self, v: ArrayLike) -> Array:
+        """Return C v, (..., D)."""
+        return self.sqrt(self.sqrt_adjoint(v))
+
+    def sqrt(self, w: ArrayLike) -> Array:
+        """Return S w, (..., D), with S = Σ F √diag(c)."""
+        controls = self._controls(w)
+        modes = self._modes * controls.reshape(*controls.shape[:-1], *self._inner)
+        return self._whole(self._deviation * _to_points(modes, self._axes(), self._boundary))
+
+    def sqrt_adjoint(self, v: ArrayLike) -> Array:
+        """Return Sᵀ v, (..., rank)."""
+        states = self._states(v)
+        inside = self._inside(states.reshape(*states.shape[:-1], *self.shape))
+        modes = self._modes * _to_modes(self._deviation * inside, self._axes(), self._boundary)
+        return np.asarray(modes.reshape(*states.shape[:-1], self.rank))
+
+    def solve(self, v: ArrayLike) -> Array:
+        """Return C⁻¹ v, (..., D).
+
+        Raises
+        ------
+        InputError
+            C is singular: it has walls, or a mode or a point without variance.
+        """
+        if self._boundary == "wall" or not (self._modes.all() and self._deviation.all()):
+            raise InputError(
+                "the covariance is singular (walls, or modes or points without variance) and has "
+                "no inverse; choose a method that needs none, or another boundary"
+            )
+        states = self._states(v)
+        inside = states.reshape(*states.shape[:-1], *self.shape) / self._deviation
+        modes = _to_modes(inside, self._axes(), self._boundary) / self._modes**2
+        points = _to_points(modes, self._axes(), self._boundary) / self._deviation
+        return np.asarray(points.reshape(states.shape))
+
+    def variance(self) -> Array:
+        """Return the diagonal of C, (D,)."""
+        return self._whole(self._variance)
+
+    def _axes(self) -> tuple[int, ...]:
+        return tuple(range(-len(self.shape), 0))
+
+    def _inside(self, field: Array) -> Array:
+        if self._boundary != "wall":
+            return field
+        inner: tuple[Any, ...] = (slice(1, -1),) * len(self.shape)
+        return np.asarray(field[(..., *inner)])
+
+    def _whole(self, inside: Array) -> Array:
+        leading = inside.shape[: inside.ndim - len(self.shape)]
+        if self._boundary == "wall":
+            inside = np.pad(inside, [(0, 0)] * len(leading) + [(1, 1)] * len(self.shape))
+        return np.asarray(inside.reshape(*leading, self.size))
+
+
+def gaussian(length: float) -> Callable[[Array], Array]:
+    """Return the spectrum of the correlation exp(−d²/2L²).
+
+    Parameters
+    ----------
+    length : float
+        L, in grid spacings.
+    """
+    return lambda k: np.exp(-0.5 * (k * length) ** 2)
+
+
+def power(length: float, exponent: float) -> Callable[[Array], Array]:
+    """Return the spectrum (1 + (k L)²)^−p, that of a Matérn correlation.
+
+    Parameters
+    ----------
+    length : float
+        L, in grid spacings.
+    exponent : float
+        p; in two dimensions the smoothness is ν = p − 1.
+    """
+    return lambda k: (1 + (k * length) ** 2) ** -exponent
+
+
+def _wave_number(inner: tuple[int, ...], boundary: Boundary) -> Array:
+    """Return the wave number of each mode, in radians per grid spacing."""
+    along = {
+        "wall": lambda n: np.pi * np.arange(1, n + 1) / (n + 1),
+        "open": lambda n: np.pi * np.arange(n) / n,
+        "periodic": lambda n: 2 * np.pi * np.minimum(np.arange(n), n - np.arange(n)) / n,
+    }[boundary]
+    return np.asarray(np.sqrt(sum(k**2 for k in np.ix_(*(along(n) for n in inner)))))
+
+
+def _to_modes(field: Array, axes: tuple[int, ...], boundary: Boundary) -> Array:
+    """Return Fᵀ applied to fields of points."""
+    if boundary == "wall":
+        return np.asarray(scipy.fft.dstn(field, 1, axes=axes, norm="ortho"))
+    if boundary == "open":
+        return np.asarray(scipy.fft.dctn(field, 2, axes=axes, norm="ortho"))
+    return np.asarray(_hartley(field, axes))
+
+
+def _to_points(modes: Array, axes: tuple[int, ...], boundary: Boundary) -> Array:
+    """Return F applied to modes."""
+    if boundary == "open":
+        return np.asarray(scipy.fft.idctn(modes, 2, axes=axes, norm="ortho"))
+    return _to_modes(modes, axes, boundary)  # symmetric transforms, their own inverse
+
+
+def _hartley(field: Array, axes: tuple[int, ...]) -> Array:
+    """Return the discrete Hartley transform along each axis, a Fourier transform of real modes."""
+    for axis in axes:
+        spectrum = scipy.fft.fft(field, axis=axis, norm="ortho")
+        field = spectrum.real - spectrum.imag
+    return field
+
+
+def _point_variance(modes: Array, boundary: Boundary) -> Array:
+    """Return the diagonal of F diag(c) Fᵀ, one axis after the other: F is separable."""
+    found = modes
+    for axis, n in enumerate(modes.shape):
+        squares = _to_points(np.eye(n), (-1,), boundary) ** 2  # (mode, point)
+        found = np.moveaxis(np.moveaxis(found, axis, -1) @ squares, -1, axis)
+    return np.asarray(found)
