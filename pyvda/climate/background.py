@@ -158,7 +158,7 @@ def get_background(
         return Background.none(model.state_size)
     if given == CLIMATOLOGY:
         known = climatology(model, engine)
-        return Background.full(known.mean, known.covariance)
+        return Background.full(known.mean, known.matrix())
     path = Path(given)
     found = of_analysis(_opened(path))[0] if is_analysis(given) else _read(path)
     return _checked_size(found, model, given)

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("pyvda")
 
 _TRAJECTORIES, _SAMPLES = 64, 256
+# Components above which no (D, D) matrix is made, and fewer trajectories are run.
+LARGE = 2000
+_LARGE_TRAJECTORIES, _LARGE_SAMPLES = 4, 64
 _RTOL = 1e-6
 _NUMBERS = 1 << 26  # of all states together: large ones are fewer
 _VERSION = 2  # of the recipe: a change makes the cached files of before unused
@@ -44,16 +47,40 @@ class Climatology:
     ----------
     mean : (D,)
         In the state's units.
-    covariance : (D, D)
-        In their square.
+    covariance : (D, D), optional
+        In their square; None for states of more than `LARGE` components.
     states : (N, D)
-        Attractor states in random order, N = 16384 where the engine made them: any part of them is
-        a sample.
+        Attractor states in random order, N = 16384 where the engine made them (256 of more than
+        `LARGE` components): any part of them is a sample.
     """
 
     mean: Array
-    covariance: Array
+    covariance: Array | None
     states: Array
+
+    @property
+    def variance(self) -> Array:
+        """Variance of each component, (D,); 1 on land."""
+        if self.covariance is not None:
+            return np.diag(self.covariance).copy()
+        found = self.states.var(0, ddof=1)
+        return np.where(found > 0, found, 1.0)
+
+    def matrix(self) -> Array:
+        """Return the covariance, (D, D).
+
+        Raises
+        ------
+        InputError
+            The state has more than `LARGE` components.
+        """
+        if self.covariance is None:
+            raise InputError(
+                f"the climatological covariance of {len(self.mean)} components is not made, "
+                "because the matrix would be too large; give background none or a file, or choose "
+                "fsgd or ensemble-smoother"
+            )
+        return self.covariance
 
 
 def climatology(model: Model, engine: Engine | None = None) -> Climatology:
@@ -70,7 +97,11 @@ def climatology(model: Model, engine: Engine | None = None) -> Climatology:
         return model.climatology
     recipe = f"{_VERSION} {_TRAJECTORIES} {_SAMPLES} {_RTOL}"
     D = model.state_size
-    shapes = {"mean": (D,), "covariance": (D, D)}
+    shapes = {"mean": (D,)} if D > LARGE else {"mean": (D,), "covariance": (D, D)}
+
+    def made() -> dict[str, Array]:
+        found = vars(_made(model, engine or engine_for(model)))
+        return {name: array for name, array in found.items() if array is not None}
 
     def valid(found: Any) -> bool:
         return (
@@ -79,10 +110,8 @@ def climatology(model: Model, engine: Engine | None = None) -> Climatology:
             and found["states"].shape[1:] == (D,)
         )
 
-    found = kept(
-        "climatology", model, recipe, lambda: vars(_made(model, engine or engine_for(model))), valid
-    )
-    return Climatology(**found)
+    found = kept("climatology", model, recipe, made, valid)
+    return Climatology(found["mean"], found.get("covariance"), found["states"])
 
 
 def with_climatology(model: Model, given: Any) -> Model:
@@ -102,14 +131,13 @@ def with_climatology(model: Model, given: Any) -> Model:
     """
     found = given if isinstance(given, Climatology) else _given(model, given)
     D = model.state_size
-    if (found.mean.shape, found.covariance.shape) != ((D,), (D, D)) or (
-        found.states.shape[1:] != (D,)
-    ):
+    square = found.covariance is None or found.covariance.shape == (D, D)
+    if found.mean.shape != (D,) or not square or found.states.shape[1:] != (D,):
         raise InputError(
             f"the climatology has {found.mean.shape[-1] if found.mean.ndim else 1} components, "
             f"{model.name} has {D}; give one of the model's own state"
         )
-    if not all(np.isfinite(a).all() for a in vars(found).values()):
+    if not all(np.isfinite(a).all() for a in vars(found).values() if a is not None):
         raise InputError("the climatology has NaN or infinite values; give finite ones")
     return replace(model, climatology=found)
 
@@ -142,11 +170,12 @@ def _made(model: Model, engine: Engine) -> Climatology:
 def _origins(model: Model, random: np.random.Generator) -> Array:
     """Return the states from which the trajectories run to the attractor."""
     origin = model.start or Start()
+    count = _LARGE_TRAJECTORIES if model.state_size > LARGE else _TRAJECTORIES
     if origin.drawn:
-        found = drawn_starts(model, _TRAJECTORIES, int(random.integers(2**31)))
+        found = drawn_starts(model, count, int(random.integers(2**31)))
         found[:, ~model.sea] = 0.0
         return found
-    noise = random.standard_normal((_TRAJECTORIES, model.state_size))
+    noise = random.standard_normal((count, model.state_size))
     start = np.asarray(np.asarray(origin.mean) + origin.spread * noise)
     start[:, ~model.sea] = 0.0
     return start
@@ -175,12 +204,15 @@ def attractor_states(model: Model, engine: Engine, start: Array) -> Array:
     (W, N, D)
         States after the spin-up, at equal intervals; NaN in a run that diverged.
     """
-    count = max(2, min(_SAMPLES, _NUMBERS // start.size))
+    large = model.state_size > LARGE
+    count = max(2, min(_LARGE_SAMPLES if large else _SAMPLES, _NUMBERS // start.size))
     spinup = usual_spinup(model)
     interval = model.interval or _INTERVAL_STEPS * model.time_step
     if model.kind == "step":
         # Its states exist at its own steps alone.
         every = max(1, round(interval / model.time_step))
+        if large:  # the steps between the samples would not fit in memory
+            return _every(model, engine, start, every, count, spinup)
         x = engine.simulate(
             model,
             start,
@@ -200,8 +232,25 @@ def attractor_states(model: Model, engine: Engine, start: Array) -> Array:
     )
 
 
+def _every(
+    model: Model, engine: Engine, start: Array, every: int, count: int, spinup: float
+) -> Array:
+    """Return every `every`-th state of a step model, `count` of them, without those between."""
+    found = np.empty((len(start), count, model.state_size))
+    step = model.time_step
+    x = engine.simulate(model, start, time_step=step, steps=1, spinup=round(spinup / step) * step)
+    found[:, 0] = x[:, -1]
+    for i in range(1, count):
+        later = np.ascontiguousarray(found[:, i - 1])
+        found[:, i] = engine.simulate(model, later, time_step=step, steps=every + 1)[:, -1]
+    return found
+
+
 def _with_moments(model: Model, states: Array) -> Climatology:
-    mean, covariance = states.mean(0), np.atleast_2d(np.cov(states, rowvar=False))
+    mean = states.mean(0)
+    if model.state_size > LARGE:
+        return Climatology(mean, None, states)
+    covariance = np.atleast_2d(np.cov(states, rowvar=False))
     for symmetry in model.symmetries:
         mean, covariance = symmetry.averaged(mean, covariance)
     # Nothing varies on land; a variance there keeps the covariance regular.

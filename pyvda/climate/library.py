@@ -111,7 +111,7 @@ def _of_given(
     mirror = np.outer(signs, signs)
     if not (
         np.allclose(known.mean * signs, known.mean)
-        and np.allclose(known.covariance * mirror, known.covariance)
+        and np.allclose(known.matrix() * mirror, known.matrix())
     ):
         signs = np.ones(model.state_size)
     own = members // (2 if (signs < 0).any() else 1)

@@ -120,7 +120,7 @@ class _Search:
     began: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        self.variance = float(np.diag(self.climate.covariance).mean())
+        self.variance = float(self.climate.variance.mean())
         self.data = (self.precision > 0).sum((1, 2))
         # This retries about one correct window in six and misses few wrong ones.
         self.suspicious_above = self.data / 2 + np.sqrt(self.data / 2)

@@ -103,7 +103,7 @@ def prior_of(problem: Problem, options: StrongConstraintOptions) -> Prior:
     if is_name(options.background):
         known = climatology(problem.model, problem.engine)
         mean = given.mean if options.background == CLIMATOLOGY else known.mean
-        state = Prior(mean, given.precision, np.diag(known.covariance))
+        state = Prior(mean, given.precision, known.variance)
     else:  # needs no climatology, which a model without an attractor does not have
         state = Prior(given.mean, given.precision, np.diag(np.linalg.inv(given.precision)))
     if not options.parameters:

@@ -112,7 +112,7 @@ def solve(problem: Problem, options: PosteriorMeanOptions) -> Solution:
         lead = LEAD if problem.model.climatology is None else 0
     prior = library(problem.model, engine, problem.cost.time_step, steps, options.members, lead)
     noise = np.random.default_rng(options.seed).standard_normal((options.draws, size))
-    deviation = np.sqrt(np.diag(climatology(problem.model, engine).covariance))
+    deviation = np.sqrt(climatology(problem.model, engine).variance)
     x, stdev, status = without_observations(problem)
     effective = np.full(windows, np.nan)
     chosen = np.flatnonzero(problem.has_observations())

@@ -77,7 +77,7 @@ class Options(BaseModel):
         known = climatology(model, engine)
         if len(known.states) >= 3:
             return np.asarray(known.states[:3])
-        return Background.full(known.mean, known.covariance).likely_states()
+        return Background.full(known.mean, known.matrix()).likely_states()
 
     def for_problem(self, windows: int, state_size: int) -> Options:
         """Return the options with the defaults that depend on the size of the problem."""

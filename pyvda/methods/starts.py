@@ -43,7 +43,7 @@ def starts(
         shelf = library(
             problem.model, engine, problem.cost.time_step, steps, options.members, setting.lead
         )
-        apart = _APART * np.sqrt(np.diag(climatology(problem.model, engine).covariance))
+        apart = _APART * np.sqrt(climatology(problem.model, engine).variance)
 
     def states(block: Array) -> Array:
         shape = (len(block), count, size)

@@ -111,7 +111,7 @@ def without_observations(problem: Problem) -> tuple[Array, Array, Array]:
         return unknown, unknown.copy(), np.full(shape[0], int(Status.NO_OBSERVATIONS))
     known = climatology(problem.model, problem.engine)
     x = np.broadcast_to(known.mean, shape).copy()
-    stdev = np.broadcast_to(np.sqrt(np.diag(known.covariance)), shape).copy()
+    stdev = np.broadcast_to(np.sqrt(known.variance), shape).copy()
     return x, stdev, np.full(shape[0], int(Status.NO_OBSERVATIONS))
 
 

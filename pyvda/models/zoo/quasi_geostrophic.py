@@ -123,7 +123,8 @@ def _state_space(n: int) -> StateSpace:
             f"the size n of quasi-geostrophic is {n}, expected a power of two and 1, such as 65 or "
             "129"
         )
-    return StateSpace((Variable("psi", ("y", "x"), (n, n)),))
+    walls = [1 if y in (0, n - 1) or x in (0, n - 1) else 0 for y in range(n) for x in range(n)]
+    return StateSpace((Variable("psi", ("y", "x"), (n, n)),), bytes(walls))
 
 
 FAMILY = Family(
