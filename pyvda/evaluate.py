@@ -172,7 +172,8 @@ def model_of(
         model = _with_values(model, values, stated_by_user, chosen if may_change else {})
     else:
         try:
-            model = Model(name, size, values, float(stated["time_step"]))
+            sizes = tuple((str(n), int(v)) for n, v in dict(stated.get("sizes", {})).items())
+            model = Model(name, size, values, float(stated["time_step"]), fields=sizes)
         except (InputError, KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"the attribute pyvda_configuration describes no built-in model ({error}); give "

@@ -19,6 +19,7 @@ from pyvda.climate.climatology import drawn_starts, usual_spinup
 from pyvda.engine import engine_for
 from pyvda.engine.interface import Array
 from pyvda.errors import EngineError, InputError
+from pyvda.io import model_attributes
 from pyvda.io.datasets import expect_dataset
 from pyvda.io.netcdf import append_history
 from pyvda.models.model import Model, Start, number, whole
@@ -120,9 +121,9 @@ def simulate(
     ds = xr.Dataset(
         data,
         coords,
-        {"Conventions": "CF-1.11", "title": f"twin experiment {name}: truth", "seed": seed,
-         "model": model.name, "parameters": list(model.parameters)},
-    )  # fmt: skip
+        {"Conventions": "CF-1.11", "title": f"twin experiment {name}: truth", "seed": seed}
+        | model_attributes.attributes(model),
+    )
     return append_history(ds, f"pyvda {pyvda.__version__} simulate {name}, seed {seed}")
 
 

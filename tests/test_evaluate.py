@@ -186,3 +186,17 @@ def test_a_truth_on_the_grid_in_another_order_is_put_into_that_of_the_analysis()
         with pytest.raises(InputError, match=sentence) as refused:
             pyvda.evaluate(analysis, other, model=model)
         assert "\n" not in str(refused.value)
+
+
+def test_the_sizes_of_a_built_in_model_are_found_again(tmp_path):
+    truth = pyvda.simulate(
+        "lorenz96-two-scale", windows=1, steps=6, seed=3, parameters={"K": 6, "J": 3}
+    )
+    observed = pyvda.observe(truth, variance=0.1, every=2, seed=4)
+    analysis = pyvda.assimilate(observed, method="fsgd", iterations=5, engine="torch")
+    pyvda.save_analysis(analysis, tmp_path / "analysis.nc")
+    with xr.open_dataset(tmp_path / "analysis.nc") as stored:
+        scores = pyvda.evaluate(stored, truth)
+        assert np.isfinite(scores["r_score"])
+        forecast = pyvda.forecast(stored, 2)
+    assert forecast.sizes["time"] == 2

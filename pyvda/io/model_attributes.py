@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,13 @@ from pyvda.models.model import Model
 from pyvda.models.registry import default_model, get_model, registered
 from pyvda.validation_errors import brief
 
-_MODEL, _PARAMETERS = "model", "parameters"
+_MODEL, _PARAMETERS, _SIZES = "model", "parameters", "model_sizes"
 
 
 def attributes(model: Model) -> dict[str, Any]:
     """Return the attributes that say which model made a file."""
-    return {_MODEL: model.name, _PARAMETERS: list(model.parameters)}
+    found = {_MODEL: model.name, _PARAMETERS: list(model.parameters)}
+    return found | ({_SIZES: json.dumps(model.sizes)} if model.sizes else {})
 
 
 def find(ds: xr.Dataset) -> Model | None:
@@ -34,9 +36,11 @@ def find(ds: xr.Dataset) -> Model | None:
     name = str(ds.attrs[_MODEL])
     try:
         parameters = tuple(float(value) for value in np.atleast_1d(ds.attrs[_PARAMETERS]))
-        usual = get_model(name)
+        sizes = {str(n): int(v) for n, v in dict(json.loads(ds.attrs.get(_SIZES, "{}"))).items()}
+        usual = get_model(name, **sizes)
         try:
-            return registered(name, ds.sizes.get(names.STATE) or usual.state_size, parameters)
+            size = ds.sizes.get(names.STATE) or usual.state_size
+            return registered(name, size, parameters, sizes)
         except InputError:  # of another size, which is said when the state is looked at
             return usual.with_parameters(parameters)
     except (TypeError, ValueError) as error:

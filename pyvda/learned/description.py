@@ -114,6 +114,8 @@ class Pattern(Section):
         Largest share of missing data in training windows, each datum missing independently.
     own : OwnModel, optional
         For a model of the user's own, which is not found by its name.
+    sizes : dict of str to int
+        Integer fields of a built-in model; empty in weights of earlier versions.
     """
 
     name: str
@@ -131,6 +133,7 @@ class Pattern(Section):
     coverage: tuple[float, ...] | None = None
     missing: float = Field(default=0.0, ge=0, lt=1)
     own: OwnModel | None = None
+    sizes: dict[str, int] = Field(default_factory=dict)
 
     @staticmethod
     def of(name: str, preset: Preset, missing: float = 0.0) -> Pattern:
@@ -141,13 +144,17 @@ class Pattern(Section):
             time_step=model.time_step, steps=preset.steps, every=preset.every, first=preset.first,
             last=preset.last, components=preset.components,
             random_components=preset.random_components, variance=preset.variance, missing=missing,
+            sizes=model.sizes,
         )  # fmt: skip
 
     def dynamics(self) -> Model:
         """Return the model; of a user's own, its description without code."""
         own = self.own
         if own is None:
-            return Model(self.model, self.state_size, self.parameters, self.time_step)
+            return Model(
+                self.model, self.state_size, self.parameters, self.time_step,
+                fields=tuple(self.sizes.items()),
+            )  # fmt: skip
         values = tuple(zip(own.parameter_names, self.parameters, strict=True))
         return Model(
             self.model, self.state_size, self.parameters, self.time_step,

@@ -163,7 +163,7 @@ class Model:
         if self.julia is None and self.torch is None:
             from pyvda.models.registry import registered  # it knows this module
 
-            known = registered(self.name, self.state_size, parameters)
+            known = registered(self.name, self.state_size, parameters, self.sizes)
             for name in ("parameter_names", "fields", "state_space", "kind", "julia", "torch",
                          "start", "spinup", "symmetries", "interval"):  # fmt: skip
                 put(name, getattr(known, name))
@@ -180,6 +180,11 @@ class Model:
                 f"the variables of {self.name} have {self.state_space.size} components together, "
                 f"and its state has {self.state_size}; make them the same"
             )
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The integer fields, by name."""
+        return {name: value for name, value in self.fields if isinstance(value, int)}
 
     @property
     def mirror_signs(self) -> tuple[float, ...] | None:
@@ -218,10 +223,11 @@ class Model:
         return replace(self, parameters=parameters)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what a file keeps of the model: name, size, parameters and time step."""
+        """Return what a file keeps of the model: name, sizes, parameters and time step."""
         return {
             "name": self.name,
             "state_size": self.state_size,
+            "sizes": self.sizes,
             "parameters": self.parameters,
             "time_step": self.time_step,
         }

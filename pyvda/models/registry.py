@@ -159,8 +159,22 @@ def get_family(name: str) -> Family:
     return families()[name]
 
 
-def registered(name: str, state_size: int, parameters: tuple[float, ...]) -> Model:
+def registered(
+    name: str,
+    state_size: int,
+    parameters: tuple[float, ...],
+    sizes: Mapping[str, int] | None = None,
+) -> Model:
     """Return the registered model with these numbers, as files say them.
+
+    Parameters
+    ----------
+    name : str
+    state_size : int
+        Number of components of the state.
+    parameters : tuple of float
+    sizes : mapping, optional
+        Integer fields by name, which files of earlier versions do not have.
 
     Raises
     ------
@@ -180,6 +194,7 @@ def registered(name: str, state_size: int, parameters: tuple[float, ...]) -> Mod
     given: dict[str, Any] = dict(zip(family.parameters, parameters, strict=True))
     if "state_size" in family.sizes:
         given["state_size"] = state_size
+    given |= sizes or {}
     found = family.model(**given)
     if found.state_size != state_size:
         raise InputError(

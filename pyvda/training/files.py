@@ -81,6 +81,7 @@ class FileData:
             state_size=model.state_size, time_step=time_step, steps=self.states.shape[1],
             variance=variance or netcdf.stated_variance(everything),
             own=OwnModel.of(model, settings.model, mean) if settings.is_of_file() else None,
+            sizes=model.sizes,
             **patterns.rule(np.asarray(self._training.mask) > 0),
         )  # fmt: skip
 
