@@ -22,8 +22,8 @@ from pyvda.engine import CostSettings, engine_for
 from pyvda.errors import InputError
 from pyvda.io import blockwise, layout, model_attributes, netcdf
 from pyvda.io.analysis import POSITION, template, with_history, with_provenance
-from pyvda.io.datasets import expect_dataset
 from pyvda.io.observations import prepared
+from pyvda.io.open import opened
 from pyvda.lazy_blocks import lazily
 from pyvda.learned import patterns
 from pyvda.learned.description import expect_trained
@@ -39,16 +39,17 @@ from pyvda.state import chunking, windows
 
 
 @takes_settings
-def assimilate(observations: xr.Dataset, **keywords: Any) -> xr.Dataset:
+def assimilate(observations: Any, **keywords: Any) -> xr.Dataset:
     """Assimilate observations, with a known model or a learned one.
 
     Parameters
     ----------
-    observations : Dataset
+    observations : Dataset, DataArray, DataFrame, DataTree, path, URL, or a list of these
         A variable of observations `(time, state)` or `(window, time, state)` in the model's units,
         NaN where nothing was observed; perhaps its errors (standard deviations) and, in a twin
         experiment, `truth`. Dimension names and order are free as far as CF tells them apart.
-        Perhaps data at arbitrary times, see `pyvda.on_grid`.
+        Perhaps data at arbitrary times, see `pyvda.on_grid`. Files are opened as by
+        `pyvda.open_observations`.
     {settings}
     **options
         Fields of the options of the method, see `pyvda.methods`.
@@ -72,9 +73,9 @@ def assimilate(observations: xr.Dataset, **keywords: Any) -> xr.Dataset:
     >>> from pyvda import assimilate, open_observations                     # doctest: +SKIP
     >>> analysis = assimilate(open_observations("obs.nc"), model="lorenz63")  # doctest: +SKIP
     """
-    expect_dataset(observations, "the argument observations")
     settings, method_options = settled(keywords)
     method, options = chosen_method(settings, method_options)
+    observations = opened(observations, group=settings.group, block=settings.block)
     warm = _warm_start(settings, method, options)
     bound: list[Options] = [options] if warm is None else [options, warm]
     model = named_model(settings, bound) or model_attributes.required(observations)
@@ -82,7 +83,9 @@ def assimilate(observations: xr.Dataset, **keywords: Any) -> xr.Dataset:
         expect_code(model)
     if settings.climatology is not None:
         model = with_climatology(model, settings.climatology)
-    observed, statistics = prepared(observations, settings.variable, model, settings.operator)
+    observed, statistics = prepared(
+        observations, settings.variable, model, settings.operator, settings.grid_step
+    )
     step = netcdf.model_time_step(observed, settings.time_step, model)
     for one in bound:
         one.check_time_step(step)

@@ -13,8 +13,8 @@ from pyvda import names, scores
 from pyvda.engine import engine_for
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
-from pyvda.io.datasets import expect_dataset
 from pyvda.io.layout import restacked, sea
+from pyvda.io.open import opened
 from pyvda.io.pairs import paired
 from pyvda.models.model import Model
 from pyvda.models.registry import changed, numeric, resolve
@@ -23,8 +23,8 @@ INNER_STEPS = slice(20, 180)
 
 
 def evaluate(
-    analysis: xr.Dataset,
-    truth: xr.Dataset,
+    analysis: Any,
+    truth: Any,
     *,
     model: str | Model | None = None,
     parameters: Mapping[str, Any] | None = None,
@@ -34,9 +34,9 @@ def evaluate(
 
     Parameters
     ----------
-    analysis : Dataset
+    analysis : Dataset or path
         As made by `assimilate`; the model and the time step are read from its attributes.
-    truth : Dataset
+    truth : Dataset or path
         The variable `truth`, or the analysed variables, of the same windows as `analysis`.
     model : str or Model, optional
         The model that made the analysis. Default: the built-in model named in its attributes.
@@ -58,6 +58,8 @@ def evaluate(
         When a dataset is not an analysis or a truth, the two do not belong together, or the model
         is not the one that made the analysis.
     """
+    analysis = opened(analysis, "the argument analysis")
+    truth = opened(truth, "the argument truth")
     model, time_step = check(analysis, truth, model, parameters)
     analysis, truth = restacked(analysis), restacked(truth, analysis)
     x = _windows(analysis[names.ANALYSIS])
@@ -103,8 +105,6 @@ def check(
     InputError
         See `evaluate`.
     """
-    expect_dataset(analysis, "the argument analysis")
-    expect_dataset(truth, "the argument truth")
     truth, whole = restacked(truth, analysis), restacked(analysis)
     for ds, name, hint in (
         (whole, names.ANALYSIS, "`pyvda assimilate`"),

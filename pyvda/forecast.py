@@ -24,14 +24,14 @@ from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.evaluate import model_of
 from pyvda.io import layout, netcdf
-from pyvda.io.datasets import expect_dataset
+from pyvda.io.open import opened
 from pyvda.methods import Options
 from pyvda.models.model import Model, whole
 from pyvda.settings import configured
 
 
 def forecast(
-    analysis: xr.Dataset,
+    analysis: Any,
     steps: int,
     *,
     model: str | Model | None = None,
@@ -42,7 +42,7 @@ def forecast(
 
     Parameters
     ----------
-    analysis : Dataset
+    analysis : Dataset or path
         As `assimilate` makes it. Of a series in several windows, its end is continued.
     steps : int
         Number of steps after the last one of the analysis.
@@ -72,7 +72,7 @@ def forecast(
     --------
     >>> forecast(analysis, 100)  # doctest: +SKIP
     """
-    expect_dataset(analysis, "the argument analysis")
+    analysis = opened(analysis, "the argument analysis")
     steps = whole("the number of steps", steps, 1)
     ds = layout.restacked(analysis)
     if names.ANALYSIS not in ds:

@@ -75,6 +75,17 @@ class Settings(BaseModel):
         "How the observed values follow from the state, an object of `pyvda.operators`. Default: "
         "they are components of the state."
     )
+    group: str | None = Field(
+        None,
+        description="Group of the netCDF file, zarr store or DataTree that holds the observations. "
+        "Default: the root, or the only group with data; of a file of IODA all of them.",
+    )
+    grid_step: str | float | None = Field(
+        None,
+        description="The observations are a table with one datum per row (time, component, value) "
+        "or a discrete sampling geometry: the step of the analysis times in its unit of time, of "
+        "dates such as 6h. Default: the spacing of the table's times, where it is uniform.",
+    )
     window: int | None = Field(
         None,
         ge=2,

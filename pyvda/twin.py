@@ -20,8 +20,8 @@ from pyvda.engine import engine_for
 from pyvda.engine.interface import Array
 from pyvda.errors import EngineError, InputError
 from pyvda.io import model_attributes
-from pyvda.io.datasets import expect_dataset
 from pyvda.io.netcdf import append_history
+from pyvda.io.open import opened
 from pyvda.models.model import Model, Start, number, whole
 from pyvda.models.presets import Preset
 from pyvda.models.registry import get_preset, presets, resolve
@@ -128,7 +128,7 @@ def simulate(
 
 
 def observe(
-    truth: xr.Dataset,
+    truth: Any,
     preset: str | Preset | None = None,
     seed: int = 0,
     *,
@@ -141,7 +141,7 @@ def observe(
 
     Parameters
     ----------
-    truth : Dataset
+    truth : Dataset or path
         With `truth` (window, time, state), or with the variables (window, time, ...) of a model.
     preset : str or Preset, optional
         Specifies the observed steps and components, and the error variance. Without one, half of
@@ -170,7 +170,8 @@ def observe(
     """
     name, setting = ("custom", None) if preset is None else _named(preset)
     _check_seed(seed)
-    state, space = _true_states(expect_dataset(truth, "the argument truth"))
+    truth = opened(truth, "the argument truth")
+    state, space = _true_states(truth)
     if setting is not None and state.shape[2] != setting.model.state_size:
         raise InputError(
             f"the truth has a state of {state.shape[2]} components, the preset {name} is for "

@@ -11,8 +11,7 @@ import torch
 from pyvda.checks.derivative_check import spread
 from pyvda.checks.windows import own_windows, twin_windows
 from pyvda.errors import InputError
-from pyvda.io.netcdf import open_dataset, open_observations
-from pyvda.io.tables import on_grid
+from pyvda.io.netcdf import open_observations
 from pyvda.learned import patterns, shipped
 from pyvda.learned.architecture import Architecture
 from pyvda.learned.description import OwnModel, Pattern
@@ -53,7 +52,7 @@ class CheckTarget:
 
 def check_target(
     model: str | Model | None,
-    observations: Path | None,
+    observations: str | Path | None,
     checkpoint: Path | None,
     *,
     variable: str | None = None,
@@ -85,11 +84,9 @@ def check_target(
         batch, step = twin_windows(chosen, engine=engine, seed=seed), chosen.time_step
         source = "a twin experiment"
     else:
-        if grid_step is None:
-            observed = open_observations(observations, variable, chunks={})
-        else:
-            table = open_dataset(observations)
-            observed = on_grid(table, grid_step, chosen.state_size, variable=variable)
+        observed = open_observations(
+            observations, variable, grid_step=grid_step, chunks={}, model=chosen
+        )
         batch, step = own_windows(
             observed,
             chosen,
@@ -97,7 +94,7 @@ def check_target(
             time_step=time_step,
             engine=engine,
         )
-        source = observations.name
+        source = Path(observations).name
     count, steps, _ = batch.observation.shape
     title = f"{chosen.name}, {count} windows of {steps} steps of {step:g} from {source}"
     if learned is None:

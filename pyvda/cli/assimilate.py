@@ -11,11 +11,11 @@ import typer
 
 from pyvda.cli.derived import on_command_line, with_settings
 from pyvda.cli.options import (
-    GridStep,
     Output,
     Overwrite,
     Parameters,
     Quiet,
+    base_name,
     named_values,
     read,
     say,
@@ -44,11 +44,16 @@ EXAMPLES = (
 
 @with_settings
 def assimilate(
-    observations: Annotated[Path, typer.Argument(help="netCDF file or zarr store.")],
+    observations: Annotated[
+        list[str],
+        typer.Argument(
+            help="netCDF file, zarr store, CSV table or URL; several files are joined along time "
+            "or windows."
+        ),
+    ],
     output: Output,
     settings: dict[str, Any],
     parameter: Parameters = None,
-    grid_step: GridStep = None,
     iterations: Annotated[
         int | None, typer.Option(help="Of the method, at most so many for each window.")
     ] = None,
@@ -72,7 +77,7 @@ def assimilate(
         Path | None, typer.Option(help="YAML file of options; the command line wins.")
     ] = None,
     truth: Annotated[
-        Path | None,
+        str | None,
         typer.Option(help="Truth, to record the error of the analysis along the iterations."),
     ] = None,
     overwrite: Overwrite = False,
@@ -84,7 +89,6 @@ def assimilate(
     from pyvda.io import model_attributes, netcdf
     from pyvda.io.pairs import with_truth
     from pyvda.io.save import check_can_be_saved
-    from pyvda.io.tables import on_grid
     from pyvda.models.registry import resolve
 
     common = {
@@ -103,18 +107,17 @@ def assimilate(
     named = named_model(checked, [method_options])
     if named is not None and checked.model is None and values:
         named = keywords["model"] = resolve(named, values)
-    keywords.pop("variable", None)
-    if grid_step is not None:
-        table = netcdf.open_dataset(observations)
-        model = named or resolve(model_attributes.required(table), values)
-        observed = on_grid(table, grid_step, model.state_size, variable=checked.variable)
-    else:
-        observed = netcdf.open_observations(
-            observations,
-            checked.variable,
-            chunks=lambda ds: netcdf.by_size(ds, checked.block),
-            model=named,
-        )
+    for name in ("variable", "group", "grid_step"):  # what is done on opening
+        keywords.pop(name, None)
+    source = observations[0] if len(observations) == 1 else observations
+    observed = netcdf.open_observations(
+        source,
+        checked.variable,
+        group=checked.group,
+        grid_step=checked.grid_step,
+        chunks=lambda ds: netcdf.by_size(ds, checked.block),
+        model=named,
+    )
     if named is None and values:
         keywords["model"] = resolve(model_attributes.required(observed), values)
     unnamed = named is None and checked.warm_start is None
@@ -129,7 +132,9 @@ def assimilate(
     check_space(output, observed["observation"].nbytes)
     with shown("assimilate", quiet) as report:
         analysis = run(observed, report=report, **keywords)
-        analysis.attrs.setdefault("source", f"observations from {observations.name}")
+        analysis.attrs.setdefault(
+            "source", f"observations from {', '.join(map(base_name, observations))}"
+        )
         netcdf.save_analysis(analysis, output)
     written = netcdf.open_dataset(output, ["status", "cost"])
     say(quiet, f"{output}: on {written.attrs['pyvda_engine']}")

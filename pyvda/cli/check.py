@@ -42,7 +42,8 @@ def check(
     ] = None,
     parameter: Parameters = None,
     obs: Annotated[
-        Path | None, typer.Option(help="Observations to check the cost on, netCDF or zarr.")
+        str | None,
+        typer.Option(help="Observations to check the cost on: netCDF, zarr, CSV or a URL."),
     ] = None,
     variable: Annotated[
         str | None, typer.Option(help="Observed variable, by name or standard_name.")

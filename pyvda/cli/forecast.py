@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,7 +22,7 @@ EXAMPLES = ("pyvda forecast analysis.nc --steps 100 -o forecast.nc",)
 
 
 def forecast(
-    analysis: Annotated[Path, typer.Argument(help="File made by `pyvda assimilate`.")],
+    analysis: Annotated[str, typer.Argument(help="File made by `pyvda assimilate`.")],
     output: Output,
     steps: Annotated[int, typer.Option(min=1, help="Steps after the last one of the analysis.")],
     model: Annotated[

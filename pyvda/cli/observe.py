@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,7 +16,7 @@ EXAMPLES = (
 
 
 def observe(
-    truth: Annotated[Path, typer.Argument(help="File with the variable truth.")],
+    truth: Annotated[str, typer.Argument(help="File with the variable truth.")],
     output: Output,
     preset: Annotated[
         str | None,

@@ -75,7 +75,12 @@ def say(quiet: bool, text: str) -> None:
         print(text)  # rich, which shows progress meanwhile, does not redirect typer's echo
 
 
-def read(path: Path) -> Any:
+def base_name(location: str) -> str:
+    """Return the last part of a path or URL."""
+    return location.rstrip("/").rpartition("/")[2]
+
+
+def read(path: str | Path) -> Any:
     """Open one of pyvda's own files (truth, analysis) whole."""
     from pyvda.io.netcdf import open_dataset
 

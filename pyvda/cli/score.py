@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,8 +25,8 @@ EXAMPLES = (
 
 
 def score(
-    analyses: Annotated[list[Path], typer.Argument(help="Files made by `pyvda assimilate`.")],
-    truth: Annotated[Path, typer.Option(help="File with the variable truth.")],
+    analyses: Annotated[list[str], typer.Argument(help="Files made by `pyvda assimilate`.")],
+    truth: Annotated[str, typer.Option(help="File with the variable truth.")],
     json_file: JsonFile = None,
     model: Annotated[
         str | None,

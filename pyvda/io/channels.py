@@ -20,7 +20,8 @@ from pyvda import names
 from pyvda.errors import InputError
 from pyvda.io import layout
 from pyvda.io.dimensions import find_time
-from pyvda.io.tables import over_steps, values_of
+from pyvda.io.rows import values_of
+from pyvda.io.tables import over_steps
 from pyvda.models.model import Model
 from pyvda.operators.function import Channels, FunctionOperator
 

@@ -15,7 +15,7 @@ from xarray.indexes import PandasMultiIndex
 
 from pyvda import names
 from pyvda.errors import InputError
-from pyvda.io import layout, matching, references
+from pyvda.io import layout, matching, references, sampling_geometry
 from pyvda.io.dimensions import axis, find_time, instance_of, is_window
 from pyvda.io.matching import Match
 from pyvda.state.space import StateSpace
@@ -183,6 +183,14 @@ def _nothing_found(ds: xr.Dataset, space: StateSpace | None) -> InputError:
     fields = [name for name in over_time if ds[name].ndim > 1]
     if len(fields) == 1:
         _roles(ds, fields[0])  # raises the reason
+    where = sampling_geometry.positions(ds)
+    if where and all(len(ds[name].dims) == 1 for name in where) and not fields:
+        return InputError(
+            f"the variables {known} are data at points ({', '.join(where)}){model}; for data of a "
+            f"field choose a model of it over {', '.join(where)} and give operator="
+            "pyvda.operators.Interpolation(coordinates={...}) with its coordinates, or add a "
+            "variable 'component' that says which component of the state each datum is"
+        )
     if ds.data_vars and all(array.ndim == 1 for array in ds.data_vars.values()):
         if len(over_time) > 1 and not _is_table(ds):
             return InputError(

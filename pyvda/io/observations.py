@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 import xarray as xr
 
-from pyvda.io import conventions, point_observations, validation
+from pyvda.io import analysis_times, conventions, point_observations, rows, validation
+from pyvda.io.components import in_model_order
 from pyvda.io.validation import Statistics
 from pyvda.models.model import Model
 from pyvda.operators.observation import Mask, ObservationOperator
@@ -21,6 +22,7 @@ def prepared(
     variable: str | Sequence[str] | None,
     model: Model,
     operator: ObservationOperator | None = None,
+    grid_step: float | str | None = None,
 ) -> tuple[xr.Dataset, Statistics]:
     """Return observations as state vectors of the model, in float64, validated.
 
@@ -34,6 +36,8 @@ def prepared(
         Its state space says which variables are meant.
     operator : ObservationOperator, optional
         How the observed values follow from the state. Default: they are its components.
+    grid_step : float or str, optional
+        The observations are a table, and this is the step of its analysis times.
 
     Raises
     ------
@@ -42,7 +46,10 @@ def prepared(
     """
     if operator is not None and not isinstance(operator, Mask):
         observations, variable = operator.observations(observations, model, variable), None
+    elif grid_step is not None or rows.is_table(observations, model):
+        observations = analysis_times.placed(observations, model, grid_step, variable)
+        variable = None
     ds = conventions.normalise(observations, variable, model.state_space)
-    ds = conventions.as_float64(ds)
+    ds = in_model_order(conventions.as_float64(ds), model)
     found = validation.check(ds)
     return point_observations.located(ds), found

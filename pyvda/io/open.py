@@ -5,52 +5,56 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import struct
-import warnings
-import zlib
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from pyvda import names
-from pyvda.errors import InputError
-from pyvda.io import conventions, validation
-from pyvda.io.netcdf3 import announced_size
+from pyvda.io import (
+    analysis_times,
+    conventions,
+    locations,
+    model_attributes,
+    rows,
+    sources,
+    validation,
+)
+from pyvda.io.dimensions import find_time, is_window
 from pyvda.models.model import Model
 
 _IN_MEMORY_BYTES = 128 << 20  # a file with more than this is read in blocks
 _BLOCK_WINDOWS = 4096
 _SERIES_STEPS = 500_000
-# What the libraries were seen to raise on files that are broken, cut short or of another kind.
-# MemoryError and errors of our own (NameError, AssertionError, ...) are not among them.
-_OF_BROKEN_FILES = (
-    OSError, EOFError, RuntimeError, ValueError, TypeError, LookupError, AttributeError,
-    struct.error, zlib.error,
-)  # fmt: skip
 
 
 def open_observations(
-    path: str | os.PathLike[str],
+    path: Any,
     variable: str | Sequence[str] | None = None,
     *,
+    group: str | None = None,
+    grid_step: float | str | None = None,
     chunks: Any = None,
     model: Model | None = None,
 ) -> xr.Dataset:
-    """Open a file of observations under pyvda's names, checked.
+    """Open observations under pyvda's names, checked.
 
     Parameters
     ----------
-    path : path
-        A netCDF file, or the folder of a zarr store.
+    path : path, URL, or a list of them
+        A netCDF file, a zarr store (a folder or a zip archive) or a CSV table; or files that make a
+        longer series or more windows, by a list or a pattern such as "obs_*.nc". A DataArray, a
+        DataFrame or a DataTree is taken, too.
     variable : str or sequence of str, optional
         The observed variable, or those that make the state ("x,y,z"), by name or by CF
         `standard_name`. By default `observation`, else the variables of the model's state, else the
         only floating-point variable with a time and a state dimension.
+    group : str, optional
+        Group of a netCDF file, zarr store or DataTree. Default: the root, or the only group with
+        data.
+    grid_step : float or str, optional
+        The file is a table with one datum per row, and this is the step of its analysis times; see
+        `pyvda.on_grid`.
     chunks : optional
         None to read the file into memory; else what `Dataset.chunk` takes, by pyvda's dimension
         names (`{"window": 256}`, "auto"), to leave the values on disk as dask arrays; or a function
@@ -72,17 +76,22 @@ def open_observations(
         When the file is missing, cut short or of another kind, when the variable or its dimensions
         cannot be found, or when its values cannot be assimilated (see `validation.check`).
     """
-    path = Path(path)
-    with _reading(path):
-        source = _open(path)
+    source = sources.as_dataset(path, "the first argument", group=group)
+    where = path if sources.is_location(path) else "the first argument"
     try:
-        ds = conventions.normalise(source, variable, None if model is None else model.state_space)
+        if grid_step is not None or rows.is_table(source, model):
+            known = model or model_attributes.required(source)
+            with locations.reading(where):
+                ds = analysis_times.placed(source, known, grid_step, variable)
+        else:
+            space = None if model is None else model.state_space
+            ds = conventions.normalise(source, variable, space)
         if callable(chunks):
             chunks = chunks(ds)
-        with _reading(path):
+        with locations.reading(where):
             ds = ds.load() if chunks is None else ds.chunk(chunks)
         ds = conventions.as_float64(ds)
-        with _reading(path):
+        with locations.reading(where):
             validation.check(ds)
     except BaseException:
         source.close()
@@ -107,47 +116,42 @@ def by_size(ds: xr.Dataset, block: int | None = None) -> dict[str, int] | None:
     values = sum(variable.size for variable in ds.data_vars.values())
     if values * np.dtype(float).itemsize <= _IN_MEMORY_BYTES:
         return None
-    chunks = {names.WINDOW: block or _BLOCK_WINDOWS, names.TIME: _SERIES_STEPS}
-    return {name: size for name, size in chunks.items() if name in ds.dims}
+    windows = {str(dim): block or _BLOCK_WINDOWS for dim in ds.dims if is_window(ds, dim)}
+    time = find_time(ds, ds.dims)[0]
+    return windows if time is None else {str(time): _SERIES_STEPS, **windows}
 
 
-def open_dataset(
-    path: str | os.PathLike[str], variables: Sequence[str] | None = None
+def opened(
+    given: Any,
+    what: str = "the argument observations",
+    *,
+    group: str | None = None,
+    block: int | None = None,
 ) -> xr.Dataset:
+    """Return what a user gave as a Dataset; a location is read, in blocks where it is large.
+
+    Parameters
+    ----------
+    given : Dataset, path, ...
+        See `sources.as_dataset`.
+    what : str, optional
+        What messages call it.
+    group : str, optional
+        Group of a file or DataTree.
+    block : int, optional
+        Windows of a block.
+    """
+    ds = sources.as_dataset(given, what, group=group)
+    if not sources.is_location(given):
+        return ds
+    chunks = by_size(ds, block)
+    if chunks is not None:
+        return ds.chunk(chunks)
+    with ds, locations.reading(given):
+        return ds.load()
+
+
+def open_dataset(path: locations.Location, variables: Sequence[str] | None = None) -> xr.Dataset:
     """Read a file of pyvda's own (a truth, an analysis) into memory, whole or some variables."""
-    path = Path(path)
-    with _reading(path), _open(path) as ds:
+    with locations.opened(path) as ds, locations.reading(path):
         return (ds if variables is None else ds[list(variables)]).load()
-
-
-def _open(path: Path) -> xr.Dataset:
-    # Only a variable that says it is a timedelta becomes one: "seconds" may be model time units.
-    timedeltas = xr.coders.CFTimedeltaCoder(decode_via_units=False)
-    if not path.exists():
-        raise InputError(f"{path} does not exist; check the path")
-    if path.is_dir():
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Failed to open Zarr store with consolidated")
-            return xr.open_dataset(
-                path, engine="zarr", cache=False, chunks=None, decode_timedelta=timedeltas
-            )
-    announced = announced_size(path)
-    if announced is not None and announced > path.stat().st_size:
-        raise EOFError(f"{path.stat().st_size} bytes, its header announces {announced}")
-    return xr.open_dataset(path, engine="netcdf4", cache=False, decode_timedelta=timedeltas)
-
-
-@contextlib.contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Refuse a file that a library cannot read; errors that refuse it already pass."""
-    try:
-        yield
-    except InputError:
-        raise
-    except _OF_BROKEN_FILES as error:
-        lines = str(error).strip().splitlines()
-        reason = f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
-        raise InputError(
-            f"{path} cannot be read as netCDF or zarr ({reason}); "
-            "check that it is such a file and complete"
-        ) from error

@@ -15,39 +15,44 @@ import xarray as xr
 
 from pyvda import names
 from pyvda.errors import InputError
-from pyvda.io import conventions, layout, matching
+from pyvda.io import conventions, layout, rows
+from pyvda.io.components import Components
 from pyvda.io.dimensions import find_time, is_window
 from pyvda.io.point_observations import positions
+from pyvda.io.rows import column
+from pyvda.io.sources import as_dataset
 from pyvda.models.model import Model
 from pyvda.operators.correlated_errors import CorrelatedErrors
 from pyvda.operators.points import SNAP
 
 
 def on_grid(
-    table: xr.Dataset,
+    table: Any,
     step: float | str,
-    size: int,
+    state: Any,
     *,
     start: Any = None,
     stop: Any = None,
     variable: str | Sequence[str] | None = None,
 ) -> xr.Dataset:
-    """Put a table of observations, one row per datum, onto a regular axis of analysis times.
+    """Put a table of observations onto a regular axis of analysis times.
 
     Parameters
     ----------
-    table : Dataset
-        Variables along one dimension: the values, `time` (numbers or dates, in any order), and
-        what was observed: `component` (int, counted from 0), or `operator` (datum, state), rows of
-        the linear operator H. Perhaps `observation_error` (standard deviations).
+    table : Dataset, DataFrame or path
+        With one row per datum: the values, `time` (numbers or dates, in any order), and what was
+        observed: `component` (numbers from 0, or names), or `operator` (datum, state), rows of the
+        linear operator H. Or with one row per time and a column for each component. Or a discrete
+        sampling geometry of CF. Perhaps `observation_error` (standard deviations).
     step : float or str
         From one analysis time to the next, in the unit of `time`; of dates such as "6h".
-    size : int
-        Components of the state.
+    state : int, sequence of str, Model or str
+        The number of components of the state, their names, a model, or the name of one.
     start, stop : optional
         First and last analysis time. Default: the first and the last datum's.
-    variable : str, optional
-        The values. Default: `observation`, else the only other variable of real numbers.
+    variable : str or sequence of str, optional
+        The values. Default: `observation`, else the only other variable of real numbers; or the
+        columns of the components, by default those with their names.
 
     Returns
     -------
@@ -59,21 +64,26 @@ def on_grid(
     ------
     InputError
         When something of this is missing or does not fit.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"time": [0.0, 0.013, 0.02], "x": [1.0, 2.0, 4.0]})
+    >>> on_grid(table, 0.01, "lorenz63").sizes["datum"]
+    3
     """
-    name = values_of(table, variable)
-    if table[name].ndim != 1:
-        raise InputError(
-            f"{name!r} has dimensions {table[name].dims}, but a table has one value a row; stack "
-            "them (Dataset.stack)"
-        )
-    operator = _operator(table, table[name].dims[0], size)
-    return _placed(table, name, operator, step, start, stop, None)
+    components = Components.of(state)
+    found = rows.of_table(as_dataset(table, "the table"), components, variable)
+    ds = on_axis(found.table, found.name, found.operator, step, start, stop)
+    if found.labels:  # the order of the components is the table's; `prepared` compares the names
+        ds = ds.assign_coords({names.STATE: list(found.labels)})
+    return ds
 
 
 def from_rows(
     table: xr.Dataset,
     name: str,
-    rows: np.ndarray,
+    operator: np.ndarray,
     model: Model,
     *,
     step: float | str | None = None,
@@ -87,7 +97,7 @@ def from_rows(
     ----------
     table : Dataset
         `name` and `time` along one dimension, perhaps `observation_error`.
-    rows : (N, D)
+    operator : (N, D)
     step, start, stop : optional
         See `on_grid`. Default of the step: the model's, for times that are numbers.
     errors : CorrelatedErrors, optional
@@ -97,6 +107,7 @@ def from_rows(
     InputError
         See `on_grid`.
     """
+    table = rows.with_time(table, table[name].dims[0])
     time = column(table, "time", table[name].dims[0])
     if step is None and time.dtype.kind not in "fiu":
         raise InputError(
@@ -104,7 +115,7 @@ def from_rows(
             "is not known; give the operator step, such as '6h'"
         )
     step = model.time_step if step is None else step
-    return layout.of_model(_placed(table, name, rows, step, start, stop, errors), model)
+    return layout.of_model(on_axis(table, name, operator, step, start, stop, errors), model)
 
 
 def at_steps(
@@ -140,10 +151,10 @@ def at_steps(
     if time is None:
         raise InputError(f"{name!r} has no coordinate of times along {time_dim!r}; add 'time'")
     step, k = np.nonzero(np.isfinite(values).any(0))
-    rows = np.asarray(operator[k].todense() if hasattr(operator, "todense") else operator[k])
+    chosen = np.asarray(operator[k].todense() if hasattr(operator, "todense") else operator[k])
     value = values[:, step, k]
     sigma = None if error is None else error[:, step, k]
-    all_rows = np.broadcast_to(rows, (len(value), *rows.shape))
+    all_rows = np.broadcast_to(chosen, (len(value), *chosen.shape))
     if errors is not None:
         along = [_position_of(ds, c, time_dim, other)[step, k] for c in errors.coordinates]
         positions = np.stack(along, -1)
@@ -234,11 +245,44 @@ def _position_of(ds: xr.Dataset, name: str, time: Hashable, other: Hashable) -> 
     return np.asarray(whole.transpose(time, other).values)
 
 
-def _placed(
+def on_axis(
     table: xr.Dataset,
     name: str,
     operator: np.ndarray,
-    step: float | str,
+    step: Any,
+    start: Any = None,
+    stop: Any = None,
+    errors: CorrelatedErrors | None = None,
+) -> xr.Dataset:
+    """Return the rows of a table as point observations on a regular axis; see `on_grid`.
+
+    A column `window` numbers independent windows, each with the same axis.
+    """
+    (dimension,) = table[name].dims
+    if names.WINDOW not in table.variables or table[names.WINDOW].dims != (dimension,):
+        return _on_axis(table, name, operator, step, start, stop, errors)
+    labels = column(table, names.WINDOW, dimension)
+    time = column(table, names.TIME, dimension)
+    start = time.min() if start is None else start
+    stop = time.max() if stop is None else stop
+    parts = []
+    for label in np.unique(labels):
+        own = labels == label
+        part = table.isel({dimension: own})
+        parts.append(_on_axis(part, name, operator[own], step, start, stop, errors))
+    most = max(part.sizes[names.DATUM] for part in parts)
+    padded = [p.pad({names.DATUM: (0, most - p.sizes[names.DATUM])}) for p in parts]
+    return xr.concat(
+        padded, xr.Variable(names.WINDOW, np.unique(labels)),
+        data_vars="all", coords=[names.POINT_TIME], compat="override", join="exact",
+    )  # fmt: skip
+
+
+def _on_axis(
+    table: xr.Dataset,
+    name: str,
+    operator: np.ndarray,
+    step: Any,
     start: Any,
     stop: Any,
     errors: CorrelatedErrors | None,
@@ -295,67 +339,6 @@ def with_coordinates(ds: xr.Dataset, coordinates: Mapping[str, np.ndarray]) -> x
     """Return observations with the model's coordinates, for an analysis on its grid."""
     own = layout.own_dims(ds) or set()
     return ds.assign_coords({dim: (dim, v) for dim, v in coordinates.items() if dim in own})
-
-
-def values_of(ds: xr.Dataset, variable: str | Sequence[str] | None) -> str:
-    """Return the name of the observed variable of a table, or of observations with an operator.
-
-    Raises
-    ------
-    InputError
-        When there is none, or several and none is chosen.
-    """
-    if variable is not None:
-        listed = matching.wanted(variable, ds) or []
-        if len(listed) != 1:
-            raise InputError(
-                f"{len(listed)} variables are chosen ({', '.join(listed)}), but an operator or a "
-                "table has one variable of values; choose one"
-            )
-        return matching.by_name(ds, listed[0])
-    taken = ("time", "component", "operator", names.OBSERVATION_ERROR, names.TRUTH)
-    candidates = [
-        str(n) for n, v in ds.data_vars.items()
-        if v.ndim and v.dtype.kind == "f" and n not in taken and not conventions.is_error(v)
-    ]  # fmt: skip
-    if names.OBSERVATION in candidates:
-        return names.OBSERVATION
-    if len(candidates) != 1:
-        raise InputError(
-            "the table needs one variable of values along one dimension, found "
-            f"{', '.join(candidates) or 'none'}; choose one by its name"
-        )
-    return candidates[0]
-
-
-def column(table: xr.Dataset, name: str, dimension: Hashable) -> np.ndarray:
-    """Return a column of a table; refuse a table without it."""
-    if name not in table.variables or table[name].dims != (dimension,):
-        raise InputError(f"the table needs {name!r} along {dimension!r}; add it")
-    return np.asarray(table[name].values)
-
-
-def _operator(table: xr.Dataset, dimension: Hashable, size: int) -> np.ndarray:
-    if "operator" in table:
-        found = table["operator"].transpose(dimension, ...).values.astype(float)
-        if found.shape[1:] != (size,):
-            raise InputError(
-                f"'operator' has rows of shape {found.shape[1:]}, expected {size} numbers, one for "
-                "each component of the state"
-            )
-        return found
-    if "component" not in table:
-        raise InputError(
-            "the table does not say what was observed; add 'component', counted from 0, or the "
-            "rows of a linear operator, 'operator'"
-        )
-    component = column(table, "component", dimension)
-    if component.dtype.kind not in "iu" or ((component < 0) | (component >= size)).any():
-        raise InputError(
-            f"'component' must be integers from 0 to {size - 1}, found {component.min()} to "
-            f"{component.max()} of type {component.dtype}"
-        )
-    return np.eye(size)[component]
 
 
 def _axis(kind: np.dtype, first: Any, last: Any, step: float | str) -> tuple[np.ndarray, float]:

@@ -101,23 +101,17 @@ class Interpolation(ObservationOperator):
         self, ds: xr.Dataset, model: Model, variable: str | Sequence[str] | None = None
     ) -> xr.Dataset:
         """Return the data as point observations; see `ObservationOperator.observations`."""
-        from pyvda.io import tables
+        from pyvda.io import rows, sampling_geometry, tables
 
-        name = tables.values_of(ds, variable)
-        if ds[name].ndim != 1:
-            raise InputError(
-                f"{name!r} has dimensions {ds[name].dims}, but interpolation takes a table with "
-                "one value a row; stack them (Dataset.stack), or leave out the operator"
-            )
-        dims = () if model.state_space is None else model.state_space.sizes
+        ds = sampling_geometry.table(ds)
+        dims = rows.model_dims(model)
+        ds, name = rows.of_fields(sampling_geometry.with_positions(ds, dims), model, variable)
+        along = ds[name].dims[0]
         columns = {
-            dim: tables.column(ds, dim, ds[name].dims[0])
-            for dim in (*dims, "variable")
-            if dim in ds.variables
+            dim: rows.column(ds, dim, along) for dim in (*dims, "variable") if dim in ds.variables
         } or {"": np.zeros(ds[name].size)}
-        rows = self.rows(model, columns)
         made = tables.from_rows(
-            ds, name, rows, model,
+            ds, name, self.rows(model, columns), model,
             step=self.step, start=self.start, stop=self.stop, errors=self.errors,
         )  # fmt: skip
         return tables.with_coordinates(made, self.coordinates)

@@ -88,10 +88,10 @@ class SparseLinear(ObservationOperator):
         self, ds: xr.Dataset, model: Model, variable: str | Sequence[str] | None = None
     ) -> xr.Dataset:
         """Return the data as point observations; see `ObservationOperator.observations`."""
-        from pyvda.io import tables
+        from pyvda.io import rows, tables
 
         H = self.matrix(model)
-        name = tables.values_of(ds, variable)
+        name = rows.values_of(ds, variable)
         if ds[name].ndim > 1:
             return tables.at_steps(ds, name, H, model, self.errors)
         if H.shape[0] != ds[name].size:
