@@ -90,7 +90,7 @@ def checked(path: Path, where: object) -> str:
     elif found in (None, "netcdf4"):
         size = path.stat().st_size
         if not size:
-            raise InputError(f"{where} is empty (0 bytes); check that it was written completely")
+            raise EOFError("the file has 0 bytes")
         if reason := locked(path):
             raise InputError(reason)
         announced = announced_size(path)

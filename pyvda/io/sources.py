@@ -118,7 +118,7 @@ def _refused(given: Any, what: str) -> InputError:
     if hasattr(given, "shape") or isinstance(given, list | tuple):
         try:
             shape = np.shape(given)
-        except ValueError:
+        except (TypeError, ValueError):
             shape = ()
         if 2 <= len(shape) <= 3:
             dims = names.DIMENSIONS[-len(shape) :]

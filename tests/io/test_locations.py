@@ -198,7 +198,7 @@ def test_a_compressed_file_is_unpacked_as_the_message_says(file):
 def test_a_zip_archive_of_a_netcdf_file(file):
     with zipfile.ZipFile(file.with_name("a.zip"), "w") as archive:
         archive.write(file, "obs.nc")
-    with pytest.raises(InputError, match="zip archive of obs.nc, expected a zarr store"):
+    with pytest.raises(InputError, match=r"zip archive of obs\.nc, expected a zarr"):
         open_observations(file.with_name("a.zip"))
 
 
@@ -219,7 +219,7 @@ def test_a_folder_of_files_is_read_as_the_message_says(series, tmp_path):
         ([], "expected an xarray Dataset"),
         (["obs.nc", "obs.nc"], "given more than once"),
         ("~nobody_has_this_name/obs.nc", "does not exist|cannot be resolved"),
-        ("empty.nc", r"empty \(0 bytes\)"),
+        ("empty.nc", "the file has 0 bytes"),
         ("text.nc", "cannot be read as netCDF or zarr"),
     ],
 )
