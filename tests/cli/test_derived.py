@@ -35,7 +35,7 @@ def test_each_option_reaches_assimilate(tmp_path, monkeypatch) -> None:
     for name in on_command_line():
         kinds = alternatives(Settings.model_fields[name].annotation)
         kind, text = next(
-            ((k, t) for k, t in ((int, "7"), (float, "0.5")) if k in kinds), (str, "a")
+            ((k, t) for k, t in ((str, "a"), (int, "7"), (float, "0.5")) if k in kinds), (str, "a")
         )
         seen: list[dict[str, object]] = []
 

@@ -232,7 +232,10 @@ def test_dates_are_times_too(table):
         (lambda t: t.drop_vars("component"), "what was observed"),
         (lambda t: t.drop_vars("time"), "needs 'time'"),
         (lambda t: t.assign(component=t["component"] + 2), "integers from 0 to 2"),
-        (lambda t: t.assign(other=t["value"]), "choose one by its name"),
+        (
+            lambda t: t.assign(other=t["value"]).rename(value="first"),
+            "found first, other; choose one by its name",
+        ),
         (lambda t: t.assign(value=t["value"] * np.nan), "no value with a time"),
     ],
 )
