@@ -20,14 +20,17 @@ demo: setup
 	$(WITH_JULIA) $(BIN)/pyvda plot demo/analysis.nc --truth demo/truth.nc -o demo/analysis.png
 	$(WITH_JULIA) $(BIN)/pyvda plot demo/learned.nc --truth demo/truth.nc -o demo/learned.png
 
+# Two workers on two cores, each with one thread of torch; the one that is done first takes tests of the other.
+PYTEST = OMP_NUM_THREADS=1 $(WITH_JULIA) $(BIN)/python -m pytest --numprocesses=2 --dist=worksteal
+
 test: setup
-	$(WITH_JULIA) $(BIN)/python -m pytest
+	$(PYTEST)
 	@if [ -s .venv/julia ]; then set -x; "$$(cat .venv/julia)" --startup-file=no --threads=2 --project=julia julia/test/runtests.jl; \
 	else echo "julia/test was not run: no Julia"; [ -z "$$PYVDA_REQUIRE_JULIA" ]; fi
 
 # A few minutes: no whole trainings or tables, and nothing whose subject is Julia's part.
 test-fast: setup
-	PYVDA_KERNELS=torch $(WITH_JULIA) $(BIN)/python -m pytest -m "not slow and not julia"
+	PYVDA_KERNELS=torch $(PYTEST) -m "not slow and not julia"
 
 bench: setup
 	$(WITH_JULIA) $(BIN)/python benchmarks/run.py

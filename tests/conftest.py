@@ -36,20 +36,31 @@ REQUIRE_JULIA = os.environ.get("PYVDA_REQUIRE_JULIA", "") not in ("", "0")
 # Whole trainings, tables, figures and commands, and what runs on every method: `make test-fast`
 # leaves these files out, as it does tests that carry the marker `slow`.
 SLOW = (
-    "checks",
+    "checks/test_run.py",
     "learned/test_model.py",
-    "methods",
+    *(f"methods/test_{name}.py" for name in (
+        "annealed", "channels", "degenerate", "ensemble_smoother", "fsgd", "gauss_newton",
+        "given_climatology", "kalman", "learned", "parameters", "posterior_mean",
+        "strong_constraint", "warm_start",
+    )),
     "paper/test_figures.py",
+    "paper/test_held_out.py",
     "paper/test_reproduce.py",
-    "priors",
-    "solvers/test_solvers.py",
+    "paper/test_retraining.py",
+    "priors/test_autoencoder.py",
+    "priors/test_genn.py",
+    "priors/test_ode.py",
+    "solvers/test_solver.py",
     "test_devices.py",
     "test_invalid_input.py",
     "test_reference.py",
     "test_wheel.py",
     "training/test_files.py",
+    "training/test_lightning_trainer.py",
+    "training/test_module.py",
+    "training/test_state.py",
     "training/test_train.py",
-)
+)  # fmt: skip
 
 # In a process of its own: a process can start Julia once, and the tests want to choose how.
 START_JULIA = "from pyvda.engine import get_engine; get_engine('libjulia')"
@@ -66,6 +77,8 @@ def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 def pytest_sessionstart(session: pytest.Session) -> None:
     if not REQUIRE_JULIA or session.config.option.collectonly:
         return
+    if hasattr(session.config, "workerinput"):  # a worker of pytest-xdist; its controller has tried
+        return
     started = subprocess.run(
         [sys.executable, "-c", START_JULIA], capture_output=True, text=True, timeout=300
     )
@@ -79,10 +92,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest deselects by marker
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    tests = Path(__file__).parent
-    slow = [tests / name for name in SLOW]
+    slow = {Path(__file__).parent / name for name in SLOW}
     for item in items:
-        if any(item.path.is_relative_to(path) for path in slow):
+        if item.path in slow:
             item.add_marker("slow")
 
 

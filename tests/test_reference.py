@@ -1,4 +1,4 @@
-"""FSGD on test sets of the paper's size, against the published Table 1 and known end points.
+"""FSGD with the paper's iterations, against the published Table 1 and known end points.
 
 References: Table 1's first row (R 3.55, cost 7.70e-3, reached on its way near 50 000 iterations on
 windows without observations at their edges); the end of the descent on `lorenz63` (R 1.34, cost
@@ -17,9 +17,9 @@ pytestmark = [pytest.mark.julia, pytest.mark.slow]
 @pytest.mark.parametrize(
     ("preset", "windows", "iterations", "r_score", "cost"),
     [
-        ("lorenz63-blanked", 2000, 50_000, (3.55, 0.25), (7.8e-3, 0.15e-3)),
-        ("lorenz63", 2000, 50_000, (1.33, 0.1), (8.3e-3, 0.2e-3)),
-        ("lorenz96", 256, 10_000, (1.04, 0.05), (1.47e-2, 0.05e-2)),
+        ("lorenz63-blanked", 500, 50_000, (3.55, 0.25), (7.8e-3, 0.15e-3)),
+        ("lorenz63", 500, 50_000, (1.33, 0.1), (8.3e-3, 0.2e-3)),
+        ("lorenz96", 64, 10_000, (1.04, 0.05), (1.47e-2, 0.05e-2)),
     ],
 )
 def test_descent_passes_the_reference(preset, windows, iterations, r_score, cost) -> None:

@@ -384,6 +384,7 @@ def _jacobian(model: Model, f: Callable[..., Any], x: Tensor) -> tuple[np.ndarra
     return np.stack(found), columns
 
 
+@torch.enable_grad()  # a model may be made where gradients are off
 def _jvp(f: Callable[..., Any], x: Tensor, dx: Tensor) -> Tensor:
     """Return M(x) dx by reverse differentiation twice, which every torch function has."""
     at = x.clone().requires_grad_()

@@ -15,7 +15,7 @@ import torch
 import xarray as xr
 
 import pyvda
-from pyvda.checks import derivatives, on_objectives
+from pyvda.checks import on_objectives
 from pyvda.checks.on_points import drawn, operator_checks
 from pyvda.checks.on_torch import torch_cost
 from pyvda.checks.run import (
@@ -589,40 +589,6 @@ def test_windows_of_a_file(series) -> None:
     assert len(batch) == 16
     with pytest.raises(InputError, match="have windows already"):
         own_windows(many, model, window=10)
-
-
-# --- the measures --------------------------------------------------------------------------------
-
-
-def test_difference_is_right_to_its_error() -> None:
-    x, d = np.array([0.3, 1.1]), np.array([1.0, -0.5])
-    found = derivatives.difference(np.sin, x, d)
-    assert np.abs(found - np.cos(x) * d).max() < 10 * derivatives.DIFFERENCE_ERROR
-
-
-def test_taylor_orders_distinguish_correct_from_slightly_wrong() -> None:
-    rng = np.random.default_rng(1)
-    x, d = rng.standard_normal((2, 4, 5, 3))
-
-    def f(x):
-        return (x**2).sum((1, 2)) + np.sin(x).sum((1, 2))
-
-    right = 2 * x + np.cos(x)
-    orders, noise = derivatives.taylor_orders(f, x, right, d)
-    assert np.abs(orders - 2).max() < 0.01
-    assert noise.max() < 1e-3
-    orders, _ = derivatives.taylor_orders(f, x, right + 0.01 * d, d)
-    assert orders.max() < 1.5
-
-
-def test_adjoint_mismatch_is_relative_to_the_norms() -> None:
-    rng = np.random.default_rng(2)
-    matrix = rng.standard_normal((7, 7))
-    d, v = rng.standard_normal((2, 10, 7))
-    right = derivatives.adjoint_mismatch(d @ matrix.T, v, d, v @ matrix)
-    wrong = derivatives.adjoint_mismatch(d @ matrix.T, v, d, v @ matrix.T)
-    assert right.max() < 1e-14
-    assert wrong.max() > 1e-2
 
 
 def test_nan_fails_and_is_written_as_null() -> None:

@@ -1,15 +1,14 @@
 """FSGD: against SciPy's minimiser, in pieces, with windows deactivated, through kill -9."""
 
-import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from command_line import run
 from problems import random_points, twin_problem
 from scipy.optimize import minimize
 
@@ -176,36 +175,45 @@ def test_a_checkpoint_of_something_else_is_refused(problem: Problem, tmp_path) -
         solve(problem, FSGDOptions(iterations=10), state=file)
 
 
+# The command, which receives a signal when it has written its state for the third time.
+STOPPED = """
+import os, sys
+from pyvda.cli.main import main
+from pyvda.methods import descent_state, fsgd
+by, save, saved = int(sys.argv.pop(1)), descent_state.DescentState.save, []
+def stopped(state, path):
+    save(state, path)
+    saved.append(state.done)
+    if len(saved) == 3:
+        os.kill(os.getpid(), by)
+descent_state.DescentState.save = stopped
+fsgd.solve.__kwdefaults__["save_seconds"] = 0.0
+main()
+"""
+
+
 @pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGINT])
-def test_a_killed_command_resumes_from_its_state(by, tmp_path) -> None:
-    truth = pyvda.simulate("lorenz63", 4, 5)
+def test_a_killed_command_resumes_from_its_state(by, tmp_path, monkeypatch) -> None:
+    truth = pyvda.simulate("lorenz63", 4, 5, engine="torch")
     pyvda.save_analysis(pyvda.observe(truth, "lorenz63", 6), tmp_path / "obs.nc")
-    script = (
-        "from pyvda.cli.main import main; import sys, pyvda.methods.fsgd as f; "
-        "f.solve.__kwdefaults__['save_seconds'] = 0.0; "
-        "sys.argv = ['pyvda', *sys.argv[1:]]; main()"
-    )
-    command = [
-        sys.executable, "-c", script, "assimilate", str(tmp_path / "obs.nc"), "-q",
-        "--iterations", "60000", "--state", str(tmp_path / "state.npz"),
-        "-o", str(tmp_path / "analysis.nc"),
+    state, output = tmp_path / "state.npz", tmp_path / "analysis.nc"
+    arguments = [
+        "assimilate", tmp_path / "obs.nc", "--model", "lorenz63", "--engine", "torch", "-q",
+        "--iterations", "400", "--state", state, "-o", output,
     ]  # fmt: skip
-    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    for _ in range(1200):
-        if (tmp_path / "state.npz").exists() or running.poll() is not None:
-            break
-        time.sleep(0.05)
-    os.kill(running.pid, by)
-    _, said = running.communicate()
+    command = [sys.executable, "-c", STOPPED, str(int(by)), *map(str, arguments)]
+    stopped = subprocess.run(command, capture_output=True, text=True, timeout=300)
     if by is signal.SIGINT:
-        assert (running.returncode, said) == (1, "pyvda: interrupted\n")
-    assert (tmp_path / "state.npz").exists()
-    assert not (tmp_path / "analysis.nc").exists()
-    subprocess.run(command, check=True)
-    resumed = pyvda.io.netcdf.open_dataset(tmp_path / "analysis.nc")
-    whole = pyvda.assimilate(
-        pyvda.open_observations(tmp_path / "obs.nc"), model="lorenz63", iterations=60_000
-    )
+        assert (stopped.returncode, stopped.stderr) == (1, "pyvda: interrupted\n")
+    else:
+        assert stopped.returncode == -by
+    assert not output.exists()
+    with np.load(state) as stored:
+        assert 0 < stored["done"] < 400
+    assert run(monkeypatch, *arguments) == 0
+    resumed = pyvda.io.netcdf.open_dataset(output)
+    observed = pyvda.open_observations(tmp_path / "obs.nc")
+    whole = pyvda.assimilate(observed, model="lorenz63", iterations=400, engine="torch")
     np.testing.assert_array_equal(resumed["analysis"].values, whole["analysis"].values)
 
 

@@ -270,28 +270,6 @@ def test_ensemble_smoother_converges_like_one_over_the_root(linear: tuple, tmp_p
     assert 5 < errors[0] / errors[1] < 13
 
 
-def test_noise_has_the_covariance(tmp_path: Path) -> None:
-    random = np.random.default_rng(3)
-    G = random.standard_normal((3, 3))
-    Q = Dense(G @ G.T + np.eye(3))
-    for count in (6, 40):
-        members = random.standard_normal((count, 3))
-        noise = model_noise(Q, members, 5, 1)
-        assert noise.shape == (5, 3, count)
-        assert np.abs(noise.mean(2)).max() < 1e-12
-        for of_step in noise:
-            assert np.allclose(np.cov(of_step), Q.dense(), rtol=1e-10)
-        if count == 40:  # enough for all steps: uncorrelated with each other and with the members
-            flat = noise.reshape(15, count)
-            between = flat @ flat.T / (count - 1) - np.kron(np.eye(5), Q.dense())
-            assert np.abs(between).max() < 1e-10
-            assert np.abs(flat @ (members - members.mean(0))).max() < 1e-10
-    assert np.array_equal(noise, model_noise(Q, members, 5, 1))
-    few = model_noise(Q, random.standard_normal((3, 3)), 2, 1)
-    assert few.shape == (2, 3, 3)
-    assert np.isfinite(few).all()
-
-
 def test_the_method_ensemble_smoother(linear: tuple, tmp_path: Path) -> None:
     # With as many members the moments of background and model error are exact.
     case = Case(linear, tmp_path, points=True)

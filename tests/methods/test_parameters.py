@@ -12,7 +12,7 @@ from pyvda import names
 from pyvda.climate.climatology import climatology
 from pyvda.errors import InputError
 from pyvda.methods import Problem, Status
-from pyvda.methods.control import Common, Prior, common, factors, moved, parameter_stdev
+from pyvda.methods.control import parameter_stdev
 from pyvda.methods.strong_constraint import StrongConstraintOptions, minima, solve
 from pyvda.models.registry import get_model
 
@@ -193,66 +193,6 @@ def test_the_file_has_the_parameters(tmp_path) -> None:
     without = pyvda.assimilate(observed, model=WRONG["lorenz63"], **options)
     assert "parameter" not in without.coords
     assert "parameter_analysis" not in without
-
-
-@julia
-def test_a_parameter_of_zero_has_no_relative_deviation(problem: Problem) -> None:
-    zero = replace(problem, model=replace(problem.model, parameters=(10.0, 0.0, 8 / 3)))
-    prior = Prior(np.zeros(3), np.eye(3), np.ones(3))
-    from pyvda.methods.control import with_parameters
-
-    with pytest.raises(InputError, match="rho of lorenz63 is 0"):
-        with_parameters(prior, zero.model, 0.1)
-
-
-# --- its sums, on random Gaussians ---------------------------------------------------------------
-
-
-def random_problem(windows: int, state: int, parameters: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return Hessians (W, C, C) and slopes (W, C) at zero of quadratic costs."""
-    rng = np.random.default_rng(8)
-    size = state + parameters
-    A = rng.standard_normal((windows, size + 2, size))
-    return np.swapaxes(A, 1, 2) @ A, rng.standard_normal((windows, size))
-
-
-def test_common_is_the_minimum_of_the_sum() -> None:
-    W, D, P = 5, 4, 2
-    H, g = random_problem(W, D, P)
-    before = Common(np.array([1.0, -2.0]), np.diag([3.0, 0.5]))
-    used = Prior(np.zeros(D + P), np.zeros((D + P, D + P)), np.ones(D + P))
-    used.mean[D:] = [0.3, 0.7]
-    used.precision[D:, D:] = [[2.0, 0.4], [0.4, 1.0]]
-    # Each window's own minimum, with the prior `used`.
-    hessian = H + used.precision
-    control = np.linalg.solve(hessian, (used.precision @ used.mean - g)[..., None])[..., 0]
-    found = common(control, hessian, used, before)
-    # All states and the parameters as one dense problem.
-    whole, right = np.zeros((W * D + P, W * D + P)), np.zeros(W * D + P)
-    for w in range(W):
-        place = np.r_[w * D : (w + 1) * D, W * D : W * D + P]
-        whole[np.ix_(place, place)] += H[w]
-        right[place] -= g[w]
-    whole[-P:, -P:] += before.precision
-    right[-P:] += before.precision @ before.mean
-    solved, covariance = np.linalg.solve(whole, right), np.linalg.inv(whole)
-    np.testing.assert_allclose(found.mean, solved[-P:], rtol=1e-10)
-    np.testing.assert_allclose(np.linalg.inv(found.precision), covariance[-P:, -P:], rtol=1e-9)
-    # The states that go with them.
-    np.testing.assert_allclose(
-        moved(control, hessian, found.mean)[:, :D], solved[:-P].reshape(W, D), rtol=1e-9
-    )
-
-
-def test_deviations_are_those_of_the_dense_inverse() -> None:
-    H, _ = random_problem(4, 3, 2)
-    expected = np.sqrt(np.diagonal(np.linalg.inv(H), axis1=1, axis2=2))[:, 3:]
-    np.testing.assert_allclose(parameter_stdev(H, 3), expected, rtol=1e-9)
-    L = factors(H)
-    np.testing.assert_allclose(L @ np.swapaxes(L, 1, 2), H, rtol=1e-12, atol=1e-12)
-    H[1] -= 50 * np.eye(5)
-    H[2, 0, 0] = np.nan
-    assert np.isnan(parameter_stdev(H, 3)).all(1).tolist() == [False, True, True, False]
 
 
 def test_a_deviation_of_parameters_that_are_not_estimated_is_refused(problem: Problem) -> None:

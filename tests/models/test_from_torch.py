@@ -262,3 +262,10 @@ def test_any_settings_give_a_correct_model_or_one_sentence(changed):
     assert derivatives_verdict(model).passed
     assert model.state_size == 3
     assert np.isfinite(model.parameters).all()
+
+
+def test_a_model_can_be_made_where_gradients_are_off() -> None:
+    with torch.no_grad():
+        model = pyvda.torch_model(lambda x: -x, variables=("x",), time_step=0.1)
+    found = get_engine("torch").adjoint(model, np.ones((1, 1)), np.ones((1, 1)), time_step=0.1)
+    np.testing.assert_allclose(found, np.exp(-0.1), rtol=1e-6)

@@ -1,4 +1,4 @@
-"""Solvers: descent against dense algebra, independence of batch mates, memory switches, history."""
+"""Solvers: windows on their own, unrolled gradients, checkpointing, histories, fields."""
 
 from dataclasses import replace
 
@@ -6,59 +6,21 @@ import pytest
 import torch
 from kernels import with_both_kernels
 from problems import random_batch
+from solver_problems import PROBLEMS
 
 from pyvda import load
 from pyvda.cost import Background, VariationalCost
 from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError
 from pyvda.methods import Problem
-from pyvda.models.in_torch import known
 from pyvda.models.registry import get_model
 from pyvda.names import Status
-from pyvda.priors import GENN, RK4Prior, TwoScaleGENN
-from pyvda.priors.spacetime import SpaceTime
-from pyvda.solvers import ConvSolver, GradientDescent, LSTMSolver, Regression, convolution
+from pyvda.solvers import GradientDescent, Regression
 from pyvda.state.batch import Batch
 
 pytestmark = pytest.mark.usefixtures("kernels")
 
 
-def problems():
-    """Return solver, cost and batch by name; float64."""
-    torch.manual_seed(2)
-    small = {"width": 3, "features": 6, "latent": 4}
-    line = VariationalCost(TwoScaleGENN(3, **small), 0.5, 1.0, learnable=True)
-    plane = VariationalCost(TwoScaleGENN(1, 2, True, merge=3, **small), 0.5, 1.0, learnable=True)
-    ode63 = VariationalCost(RK4Prior(known("lorenz63"), 0.01), 0.5, 1.0, learnable=True)
-    ode96 = VariationalCost(
-        RK4Prior(known("lorenz96", state_size=6), 0.05), 0.5, 1.0, learnable=True
-    )
-    found = {}
-    for name, cost, channels, dimension, size in (
-        ("line", line, 3, 1, 3),
-        ("plane", plane, 1, 2, 6),
-        ("lorenz63", ode63, 3, 1, 3),
-        ("lorenz96", ode96, 1, 2, 6),
-    ):
-        for solver in (LSTMSolver, ConvSolver):
-            module = solver(channels, dimension, dimension == 2)
-            found[f"{solver.__name__}, {name}"] = (module, cost, random_batch(state=size))
-    found["LSTMSolver, groups"] = (LSTMSolver(3, hidden=4, every=4), ode63, random_batch())
-    found["ConvSolver, groups"] = (
-        ConvSolver(1, 2, True, hidden=(3, 5), every=3),
-        ode96,
-        random_batch(state=6),
-    )
-    fields = VariationalCost(GENN(1, 3, width=3, features=6, latent=4), 0.5, 1.0, learnable=True)
-    gridded = random_batch(steps=6, state=(4, 5))
-    found["LSTMSolver, fields"] = (LSTMSolver(1, 3), fields, gridded)
-    found["ConvSolver, fields"] = (ConvSolver(1, 3, hidden=(3, 5)), fields, gridded)
-    found["GradientDescent, fields"] = (GradientDescent(0.05), fields, gridded)
-    found["GradientDescent, lorenz63"] = (GradientDescent(0.05), ode63, random_batch())
-    return {n: (s.double(), c.double(), b) for n, (s, c, b) in found.items()}
-
-
-PROBLEMS = problems()
 each_problem = pytest.mark.parametrize(
     ("solver", "cost", "batch"), PROBLEMS.values(), ids=PROBLEMS.keys()
 )
@@ -176,35 +138,6 @@ def test_history_has_the_cost_and_the_error_of_every_iteration():
     assert solver.solve(cost, batch, 2).history is None
 
 
-def test_gradient_descent_is_the_power_of_a_matrix():
-    # With a linear model U is quadratic: every iterate is known from dense algebra.
-    matrix = torch.tensor([[0.0, 1.0], [-1.0, -0.1]], dtype=torch.float64)
-    cost = VariationalCost(RK4Prior(lambda x: x @ matrix.T, 0.1), 0.5, 2.0)
-    batch = random_batch(1, 5, 2)
-    n, step, x = 10, 0.05, batch.first_guess
-
-    def total(flat):
-        return cost(flat.reshape(1, 5, 2), batch).total.sum()
-
-    hessian = torch.autograd.functional.hessian(total, torch.zeros(n, dtype=torch.float64))
-    offset = torch.autograd.functional.jacobian(total, torch.zeros(n, dtype=torch.float64))
-    minimum = torch.linalg.solve(hessian, -offset)
-    power = torch.matrix_power(torch.eye(n).double() - step * n * hessian, 7)
-    expected = minimum + power @ (x.flatten() - minimum)
-    got = GradientDescent(step).solve(cost, batch, 7).x
-    torch.testing.assert_close(got.flatten(), expected)
-
-
-def test_lorenz63_descends_at_the_usual_step():
-    generator = torch.Generator().manual_seed(0)
-    x = 8.0 * torch.randn(4, 50, 3, dtype=torch.float64, generator=generator)
-    batch = Batch(x, torch.ones_like(x), x)
-    cost = VariationalCost(RK4Prior(known("lorenz63"), 0.01))
-    costs = GradientDescent(0.13).solve(cost, batch, 200, history=True).history.cost
-    assert (costs[1:] <= costs[:-1] * (1 + 1e-12)).all()
-    assert (costs[-1] < 0.05 * costs[0]).all()
-
-
 def test_the_status_distinguishes_windows():
     solver, cost, batch = PROBLEMS["GradientDescent, lorenz63"]
     mask, guess = batch.mask.clone(), batch.first_guess.clone()
@@ -217,81 +150,6 @@ def test_the_status_distinguishes_windows():
     assert result.status.tolist() == [int(status) for status in expected]
 
 
-@with_both_kernels
-@pytest.mark.parametrize("solver", [LSTMSolver(3), ConvSolver(3)])
-def test_a_window_without_a_gradient_does_not_move_or_affect_others(solver):
-    solver = solver.double()
-    cost = VariationalCost(GENN(3, width=3, features=4, latent=2).double())
-    zero = torch.zeros(2, 6, 3, dtype=torch.float64)
-    batch = Batch(zero, zero, zero, zero)
-    if isinstance(solver, LSTMSolver):
-        with torch.no_grad():
-            solver.gates.bias.zero_()
-    result = solver.solve(cost, batch, 3)
-    assert torch.equal(result.x, zero)
-    parameters = [*solver.parameters(), *cost.parameters()]
-    found = torch.autograd.grad(
-        result.x.sum(), parameters, allow_unused=True, materialize_grads=True
-    )
-    assert all(value.isfinite().all() for value in found)
-
-
-def count(module):
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-def test_the_parameter_counts_are_the_authors_with_the_weights_of_the_cost():
-    assert count(LSTMSolver(3)) + 2 == 3_348
-    assert count(LSTMSolver(1, 2, True)) + 2 == 1_108
-    assert count(ConvSolver(3)) + 2 == 4_340
-    assert count(ConvSolver(1, 2, True)) + 2 == 1_444
-
-
-@pytest.mark.parametrize("channels", [(2, 4), (4, 2)])
-@pytest.mark.parametrize("relu", [False, True])
-@pytest.mark.parametrize("block", [1, 1 << 30])
-@pytest.mark.parametrize(
-    ("space", "axes"),
-    [(SpaceTime(3), (9,)), (SpaceTime(1, 2, True), (5, 6)), (SpaceTime(1, 3), (3, 4, 5))],
-)
-def test_a_convolution_is_torch_s_own(space, axes, block, relu, channels, monkeypatch):
-    monkeypatch.setattr(convolution, "_BLOCK_BYTES", block)
-    torch.manual_seed(0)
-    layer = convolution.Convolution(space, *channels, 3, bias=True, relu=relu).double()
-    grid = torch.randn(channels[0], 3, *axes, dtype=torch.float64, requires_grad=True)
-    native = (torch.nn.functional.conv1d, torch.nn.functional.conv2d, torch.nn.functional.conv3d)
-    padded = space.pad(grid, (1,) * space.dimension).transpose(0, 1)
-    expected = native[space.dimension - 1](padded, layer.weight, layer.bias).transpose(0, 1)
-    if relu:
-        expected = expected.relu()
-    got, inputs = layer(grid), [grid, layer.weight, layer.bias]
-    torch.testing.assert_close(got, expected)
-    cotangent = torch.randn_like(got)
-    for value, reference in zip(
-        torch.autograd.grad(got, inputs, cotangent),
-        torch.autograd.grad(expected, inputs, cotangent),
-        strict=True,
-    ):
-        torch.testing.assert_close(value, reference)
-
-
-@pytest.mark.parametrize("solver", [LSTMSolver, ConvSolver])
-def test_half_precision_trains_with_a_gradient_in_full_precision(solver):
-    torch.manual_seed(0)
-    module = solver(3)
-    cost = VariationalCost(TwoScaleGENN(3, width=3, features=6, latent=4), learnable=True)
-    batch = random_batch().to(dtype=torch.float32)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        x = module.solve(cost, batch, 3).x
-        gradient = cost.gradient(batch.first_guess, batch)
-    assert torch.equal(gradient, cost.gradient(batch.first_guess, batch))
-    x.float().square().mean().backward()
-    with torch.no_grad():
-        full = module.solve(cost, batch, 3).x
-    assert 0.0 < (x - full).norm() < 0.05 * full.norm()
-    assert all(p.grad is None or p.grad.isfinite().all() for p in module.parameters())
-
-
 @each_problem
 def test_float32_agrees_with_float64(solver, cost, batch):
     with torch.no_grad():
@@ -301,19 +159,6 @@ def test_float32_agrees_with_float64(solver, cost, batch):
         cost.double()
     assert single.dtype == torch.float32
     assert (single - double).norm() < 1e-3 * double.norm()
-
-
-def test_gradient_descent_lowers_the_cost_of_fields():
-    solver, cost, batch = PROBLEMS["GradientDescent, fields"]
-    with torch.no_grad():
-        result = solver.solve(cost, batch, 20, history=True)
-    costs = result.history.cost
-    assert result.x.shape == batch.observation.shape
-    assert (costs[1:] < costs[:-1]).all()
-    assert (costs[-1] < 0.2 * costs[0]).all()
-    observed = batch.mask > 0
-    misfit = (result.x - batch.observation)[observed].square().mean()
-    assert misfit < 0.2 * (batch.first_guess - batch.observation)[observed].square().mean()
 
 
 @pytest.mark.parametrize("name", [name for name in PROBLEMS if name.endswith("fields")])

@@ -1,0 +1,61 @@
+"""Observation functions are registered once and asked through the boundary."""
+
+import ctypes
+
+import numpy as np
+import pytest
+
+from pyvda.engine.julia.observation_function import ObservationFunctions
+from pyvda.errors import EngineError, InputError
+
+
+def doubles(pointer: ctypes.c_void_p, *shape: int) -> np.ndarray:
+    return np.ctypeslib.as_array(ctypes.cast(pointer, ctypes.POINTER(ctypes.c_double)), shape)
+
+
+class Julia:
+    """h(x) = (x₁ x₂, x₂) in place of Julia."""
+
+    def __init__(self) -> None:
+        self.texts: list[bytes] = []
+        self.fails = False
+
+    def __call__(self, name: str, *arguments) -> None:
+        if name == "register_observation":
+            text, count, _path, _, handle = arguments
+            assert len(text.value) == count
+            self.texts.append(text.value)
+            np.ctypeslib.as_array(ctypes.cast(handle, ctypes.POINTER(ctypes.c_int64)), (1,))[0] = 7
+            return
+        assert name == "observe"
+        handle, size, channels, count, what, x, out = arguments
+        assert (handle, size, channels) == (7, 2, 2)
+        if self.fails:
+            raise EngineError("Julia: observe.jl:1: DomainError")
+        a, b = doubles(x, count, 2).T
+        if what == 0:
+            doubles(out, count, 2)[:] = np.stack((a * b, b), 1)
+        elif what == 1:
+            rows = np.stack((np.stack((b, a), 1), np.stack((0 * a, 1 + 0 * a), 1)), 1)
+            doubles(out, count, 2, 2)[:] = rows
+
+
+def test_values_and_derivatives_of_states() -> None:
+    julia = Julia()
+    functions = ObservationFunctions(julia)
+    x = np.asfortranarray([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])  # any layout in memory
+    np.testing.assert_array_equal(functions.values("a.jl", "é", x, 2), [[2, 2], [12, 4], [30, 6]])
+    rows = functions.derivatives("a.jl", "é", x, 2)
+    np.testing.assert_array_equal(rows[1], [[4, 3], [0, 1]])
+    functions.check("a.jl", "é", x, 2)
+    assert julia.texts == ["é".encode()]
+    functions.values("a.jl", "changed", x, 2)
+    functions.values("b.jl", "é", x, 2)
+    assert len(julia.texts) == 3
+
+
+def test_its_errors_are_bad_input() -> None:
+    julia = Julia()
+    julia.fails = True
+    with pytest.raises(InputError, match=r"the observation function fails \(Julia: observe\.jl:1"):
+        ObservationFunctions(julia).values("a.jl", "x", np.ones((1, 2)), 2)
