@@ -15,7 +15,49 @@ NOTHING_TO_TEST = {
     "operators/data.py": "a union of two types",
 }
 # Modules that are one thing with another, whose tests exercise every line of theirs.
-ELSEWHERE: dict[str, str] = {}
+ELSEWHERE = {
+    # Each breaks a derivative, and its own rows must fail.
+    "checks/on_background.py": "checks/test_run.py",
+    "checks/on_engine.py": "checks/test_run.py",
+    "checks/on_objectives.py": "checks/test_run.py",
+    "checks/on_parameters.py": "checks/test_run.py",
+    "checks/on_points.py": "checks/test_run.py",
+    "checks/on_torch.py": "checks/test_run.py",
+    "checks/target.py": "checks/test_run.py",
+    "checks/windows.py": "checks/test_run.py",
+    # Commands of a few lines, run as from a terminal.
+    "cli/assimilate.py": "cli/test_main.py",
+    "cli/check.py": "checks/test_run.py",
+    "cli/forecast.py": "test_forecast.py",
+    "cli/info.py": "cli/test_main.py",
+    "cli/observe.py": "cli/test_main.py",
+    "cli/options.py": "cli/test_derived.py",
+    "cli/plot.py": "cli/test_main.py",
+    "cli/reproduce.py": "paper/test_reproduce.py",
+    "cli/score.py": "cli/test_main.py",
+    "cli/simulate.py": "cli/test_main.py",
+    "cli/train.py": "training/test_train.py",
+    # Calls of Julia, which both engines' agreement and Kalman smoothers test.
+    "engine/julia/engine.py": "engine/test_engines.py",
+    "engine/julia/ensemble_smoother.py": "engine/test_agreement.py",
+    "engine/julia/kernels.py": "kernels/test_operations.py",
+    "engine/julia/objectives.py": "engine/test_agreement.py",
+    "engine/julia/parameters.py": "engine/test_agreement.py",
+    "engine/julia/posterior_mean.py": "engine/test_agreement.py",
+    "engine/julia/start_juliacall.py": "engine/test_choice.py",
+    "engine/julia/strong_constraint.py": "engine/test_agreement.py",
+    "engine/julia/weak_constraint.py": "engine/test_agreement.py",
+    # Steps on the way of a file, which whole files go through.
+    "io/analysis.py": "test_assimilate.py",
+    "io/datasets.py": "io/test_netcdf.py",
+    "io/history.py": "io/test_netcdf.py",
+    "io/open.py": "io/test_netcdf.py",
+    "io/save.py": "io/test_netcdf.py",
+    "io/stated_variance.py": "io/test_conventions.py",
+    "io/tables.py": "operators/test_points.py",
+    "paper/illustrate.py": "learned/test_shipped.py",
+    "paper/shipping.py": "learned/test_shipped.py",
+}
 
 
 def modules() -> list[str]:

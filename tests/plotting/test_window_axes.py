@@ -1,0 +1,78 @@
+"""Excerpts of an analysis that are drawn: titles, times, observations, what is left out."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from pyvda.errors import InputError
+from pyvda.plotting.window_axes import excerpts_of, figure_size, without_gaps
+
+
+def analysis(shape: tuple[int, ...] = (3, 8, 2), **coords: object) -> tuple[xr.Dataset, xr.Dataset]:
+    dims = ("window", "time", "state")[-len(shape) :]
+    rng = np.random.default_rng(0)
+    x, truth = rng.standard_normal((2, *shape))
+    y = np.where(rng.random(shape) < 0.5, truth, np.nan)
+    ds = xr.Dataset({"analysis": (dims, x), "innovation": (dims, y - x)}, coords)
+    return ds, xr.Dataset({"truth": (dims, truth)}, coords)
+
+
+def test_a_window_with_its_truth() -> None:
+    ds, truth = analysis()
+    first, last = excerpts_of(ds, truth, (0, 2, 7))
+    np.testing.assert_array_equal(last.analysis, ds["analysis"][2])
+    np.testing.assert_array_equal(last.truth, truth["truth"][2])
+    observed = (ds["analysis"] + ds["innovation"])[0].values
+    np.testing.assert_allclose(first.observation, observed)
+    error = float(((ds["analysis"] - truth["truth"])[0] ** 2).mean())
+    assert first.title == f"window 0, R = {error:.3g}"
+    assert first.time.tolist() == list(range(8))
+    assert excerpts_of(ds, None, (1,))[0].title == "window 1"
+
+
+def test_windows_in_trouble_say_so() -> None:
+    ds, _ = analysis()
+    ds["status"] = ("window", [1, 3, 2])
+    titles = [excerpt.title for excerpt in excerpts_of(ds, None, (0, 1, 2))]
+    assert titles == ["window 0", "window 1, diverged", "window 2, no observations"]
+
+
+def test_a_series_is_drawn_in_stretches() -> None:
+    ds, _ = analysis((900, 2), time=0.1 * np.arange(900))
+    found = excerpts_of(ds, None, range(100))
+    assert np.concatenate([e.analysis for e in found]).shape == (900, 2)
+    steps = [int(word) for word in found[1].title.split() if word.isdigit()]
+    assert steps[1] - steps[0] + 1 == len(found[1].analysis)
+    np.testing.assert_allclose(found[1].time, 0.1 * np.arange(steps[0], steps[1] + 1))
+
+
+def test_what_cannot_be_drawn_is_refused() -> None:
+    ds, truth = analysis()
+    with pytest.raises(InputError, match=r"none of the windows \(5, 6\) is among the 3"):
+        excerpts_of(ds, None, (5, 6))
+    with pytest.raises(InputError, match="no variable 'innovation'"):
+        excerpts_of(ds.drop_vars("innovation"), None, (0,))
+    with pytest.raises(InputError, match="no variable 'truth'"):
+        excerpts_of(ds, truth.rename(truth="x"), (0,))
+
+
+def test_sizes_grow_with_what_is_drawn() -> None:
+    few, _ = analysis()
+    many, truth = analysis((3, 8, 40))
+    widths = [figure_size(excerpts_of(few, None, range(n)))[0] for n in (1, 2, 3)]
+    assert np.allclose(np.diff(widths), widths[1] - widths[0])
+    lines = figure_size(excerpts_of(few, None, (0,)))[1]
+    maps = figure_size(excerpts_of(many, None, (0,)))[1]
+    assert maps < 40 * lines / 2  # a map for all components, not a row for each
+    assert figure_size(excerpts_of(many, truth, (0,)))[1] > maps
+
+
+def test_regular_observations_fill_their_gaps() -> None:
+    time, values = np.arange(10.0), np.full((10, 2), np.nan)
+    values[1::4, 0] = 1.0
+    assert without_gaps(time, values)[0].tolist() == [1, 5, 9]
+    values[3, 1] = 1.0
+    assert without_gaps(time, values)[0].tolist() == [1, 3, 5, 7, 9]
+    values[4, 1] = 1.0
+    assert without_gaps(time, values)[0].tolist() == time.tolist()
+    assert without_gaps(time, np.full((10, 2), np.nan))[0].tolist() == time.tolist()
