@@ -256,11 +256,16 @@ def _chosen(
     """Return the components to observe; None leaves the choice to the preset."""
     for what, given in (("components", components), ("variables", variables)):
         if given is not None and (
-            isinstance(given, str | bytes) or not isinstance(given, Iterable)
+            isinstance(given, str | bytes) or not isinstance(given, Iterable) or _is_scalar(given)
         ):
             raise InputError(f"the {what} are {brief(given)}, expected a sequence")
     if variables is None:
-        return None if components is None else tuple(_component(c) for c in components)
+        if components is None:
+            return None
+        chosen = tuple(_component(c) for c in components)
+        if not chosen:
+            raise InputError("components is empty, expected numbers of components to observe")
+        return chosen
     if components is not None:
         raise InputError("both components and variables were given; give one of them")
     variables = [str(name) for name in variables]
@@ -272,6 +277,11 @@ def _chosen(
     if unknown:
         raise InputError(f"the truth has no variable {', '.join(unknown)}, found {found}")
     return tuple(i for name in variables for i in range(known[name].start, known[name].stop))
+
+
+def _is_scalar(given: Any) -> bool:
+    """Tell whether an array has no axis, so that it cannot be iterated over."""
+    return hasattr(given, "ndim") and given.ndim == 0
 
 
 def _named(preset: str | Preset) -> tuple[str, Preset]:

@@ -175,6 +175,8 @@ def test_parameters_and_steps_of_a_preset() -> None:
         ({"every": 0}, "at least 1"),
         ({"variables": ["w"]}, "no variable w, found u, v"),
         ({"components": [4]}, "expected numbers from 0 to 3"),
+        ({"components": []}, "components is empty, expected numbers"),
+        ({"components": np.array(1)}, "expected a sequence"),
         ({"components": [0], "variables": ["u"]}, "give one of them"),
     ],
 )

@@ -91,7 +91,7 @@ def test_solvers(preset: str) -> None:
     given = pattern(preset)
     lstm = build_solver(LSTM(kind="lstm", hidden=6, start=0.0001), given)
     assert lstm.update.weight.abs().max() < 1e-3
-    assert build_solver(Descent(kind="gradient-descent", step=0.25), given).step == 0.25
+    assert build_solver(Descent(kind="gradient-descent", step=0.25), given).step_size == 0.25
     conv = build_solver(Conv(kind="conv", hidden=(4, 5)), given)
     assert type(conv) is not type(lstm)
     regression = build_solver(Regression(kind="regression", width=4, dilations=(1,)), given)

@@ -25,7 +25,12 @@ def test_scores_have_three_digits_and_their_interval() -> None:
     assert cells.score(ENTRY, "four_dvar_score") == "1.23e-03 [1.10e-03, 1.30e-03]"
     assert cells.mean(ENTRY, "r_score") == "1.23"
     assert cells.median(ENTRY) == "0.457"
-    assert cells.signed_interval(Score(-0.5, -0.75, 0.25)) == "-0.5 [-0.75, +0.25]"
+    assert (
+        cells.signed_interval(
+            Score(mean=-0.5, low=-0.75, high=0.25, median=-0.4, n=8, not_finite=0)
+        )
+        == "-0.5 [-0.75, +0.25]"
+    )
 
 
 @pytest.mark.parametrize(
