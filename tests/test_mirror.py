@@ -84,3 +84,42 @@ def test_every_module_has_tests(module: str) -> None:
 
 def test_the_lists_are_of_modules_that_exist() -> None:
     assert {*NOTHING_TO_TEST, *ELSEWHERE} <= set(modules())
+
+
+# Julia's files: `julia/test/` mirrors `julia/src/`; these are tested through what calls them.
+JULIA_ELSEWHERE = {
+    "VDA.jl": "precompile.jl",
+    "boundary/exceptions.jl": "boundary/boundary.jl",
+    "boundary/learned.jl": "boundary/boundary.jl",
+    "boundary/methods.jl": "boundary/boundary.jl",
+    "boundary/registry.jl": "boundary/boundary.jl",
+    "cost/objectives.jl": "methods/weak_constraint.jl",
+    "cost/shooting.jl": "methods/weak_constraint.jl",
+    "cost/strong_constraint_cost.jl": "methods/strong_constraint.jl",
+    "learned/genn_cells.jl": "learned/genn.jl",
+    "learned/heads.jl": "learned/residual_gradient.jl",
+    "methods/best_starts.jl": "methods/posterior_mean.jl",
+    "methods/trajectories.jl": "methods/strong_constraint.jl",
+}
+
+
+def julia_files() -> list[str]:
+    source = ROOT / "julia" / "src"
+    found = (path.relative_to(source).as_posix() for path in source.rglob("*.jl"))
+    return sorted(name for name in found if not name.startswith("models/zoo/"))
+
+
+@pytest.mark.parametrize("file", julia_files())
+def test_every_julia_file_has_tests(file: str) -> None:
+    tests = ROOT / "julia" / "test"
+    own = tests / file
+    if file in JULIA_ELSEWHERE:
+        assert not own.exists(), "it has tests of its own: take it out of the list"
+        own = tests / JULIA_ELSEWHERE[file]
+    assert own.is_file(), f"write {own.relative_to(ROOT)}"
+
+
+def test_every_model_of_the_zoo_has_tests_and_both_languages() -> None:
+    in_julia = {path.stem for path in (ROOT / "julia/src/models/zoo").glob("*.jl")}
+    in_torch = {path.stem for path in (ROOT / "pyvda/models/zoo").glob("[a-z]*.py")}
+    assert in_julia == in_torch

@@ -8,7 +8,6 @@ using Test, VDA
     @test allunique(first.(table))
     for (name, arguments) in table
         @test all(haskey(VDA.C_TYPES, type) for (type, _) in arguments)
-        @test allunique(last.(arguments))
         @test arguments[end-1:end] == ["bytes" => "message", "int" => "capacity"]
         @test VDA.entry_point(name) != 0
     end

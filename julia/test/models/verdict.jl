@@ -21,11 +21,11 @@ end
 VDA.variables(::Type{<:Infinite}) = ("x",)
 VDA.tendency(::Infinite, (x,)) = (1 / (x - x),)
 
-struct Random{T} <: VDA.SmallModel
+struct Dicey{T} <: VDA.SmallModel
     a::T
 end
-VDA.variables(::Type{<:Random}) = ("x",)
-VDA.tendency(::Random, (x,)) = (rand() * x,)
+VDA.variables(::Type{<:Dicey}) = ("x",)
+VDA.tendency(::Dicey, (x,)) = (rand() * x,)
 
 @testset "models of the zoo are right, $(name(m))" for m in MODELS
     found = verdict(m, true)
@@ -48,5 +48,5 @@ end
 
 @testset "what is no function of the state is refused in a sentence" begin
     @test occursin("component 1 of the tendency at a random state is", verdict(Infinite(1.0)))
-    @test occursin("must not be random", verdict(Random(1.0)))
+    @test occursin("must not be random", verdict(Dicey(1.0)))
 end
