@@ -89,13 +89,17 @@ class Settings(BaseModel):
     window: int | None = Field(
         None,
         ge=2,
+        le=10**9,
         description="Cut a series into windows of this many steps. Default: the whole series is "
         "one window.",
     )
-    overlap: int = Field(0, ge=0, description="Steps that two neighbouring windows share.")
+    overlap: int = Field(
+        0, ge=0, le=10**9, description="Steps that two neighbouring windows share."
+    )
     block: int | None = Field(
         None,
         ge=1,
+        le=10**9,
         description="Windows in memory at once. Default: the dask chunks of the observations, or "
         "all; on the command line by the size of the file.",
     )

@@ -111,6 +111,7 @@ def test_a_wrong_setting_in_a_file(folder, tmp_path, monkeypatch, capsys) -> Non
         ("report: 3\n", "report is no option"),
         ("variable: 3\n", "variable is 3"),
         ("block: 0\n", "block is 0"),
+        (f"block: {2**70}\n", "block is 1180591620717411303424"),
     ):
         config.write_text(text)
         refused(monkeypatch, capsys, tmp_path, message, folder / "obs.nc", "--config", config)

@@ -49,6 +49,7 @@ ELSEWHERE = {
     "engine/julia/weak_constraint.py": "engine/test_agreement.py",
     # Steps on the way of a file, which whole files go through.
     "io/analysis.py": "test_assimilate.py",
+    "io/blockwise.py": "test_assimilate.py",
     "io/datasets.py": "io/test_netcdf.py",
     "io/history.py": "io/test_netcdf.py",
     "io/open.py": "io/test_netcdf.py",
