@@ -1,48 +1,72 @@
 """The command line: assembles the commands, one file each, and turns errors into exit codes.
 
+Only the module of the command that runs is imported: `pyvda --help` reads the others' first lines.
 Exit code 0 on success, 1 when something failed, 2 when the input cannot be used.
 """
 
 from __future__ import annotations
 
+import ast
 import logging
 import sys
 import warnings
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
-from pyvda.cli import (
-    assimilate,
-    check,
-    forecast,
-    info,
-    observe,
-    plot,
-    reproduce,
-    score,
-    simulate,
-    train,
-)
 from pyvda.errors import EngineError, InputError, TrainingError
 from pyvda.notices import Notice
 
 _COMMANDS = (
-    simulate, observe, assimilate, forecast, train, score, check, plot, reproduce, info,
+    "simulate", "observe", "assimilate", "forecast", "train", "score", "check", "plot", "reproduce",
+    "info",
 )  # fmt: skip
 _INTERRUPTED = 130  # typer's exit code for Ctrl-C
 
-app = typer.Typer(
-    help="Variational data assimilation of netCDF observations.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+
+class _Commands(TyperGroup):
+    """The commands, of which the one that is to run is replaced by that of its module."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command and command_of(command.name or ""), rest
+
+
+def _typer(**options: Any) -> typer.Typer:
+    return typer.Typer(
+        add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich", **options
+    )
+
+
+def command_of(name: str) -> Any:
+    """Return a command with its options, from its module."""
+    module = import_module(f"pyvda.cli.{name}")
+    examples = "\n\n".join(f"  {line}" for line in module.EXAMPLES)
+    one = _typer()
+    one.command(name, epilog=f"[bold]Example[/bold]\n\n{examples}")(getattr(module, name))
+    return typer.main.get_command(one)
+
+
+def _first_line(name: str) -> Callable[[], None]:
+    """Return a function with name and docstring of a command, read from its file."""
+    tree = ast.parse(Path(__file__).with_name(f"{name}.py").read_text("utf-8"))
+    found = next(f for f in tree.body if isinstance(f, ast.FunctionDef) and f.name == name)
+
+    def command() -> None: ...
+
+    command.__name__, command.__doc__ = name, ast.get_docstring(found)
+    return command
+
+
+app = _typer(
+    cls=_Commands, help="Variational data assimilation of netCDF observations.", no_args_is_help=True
 )
-for _module in _COMMANDS:
-    _name = _module.__name__.rpartition(".")[2]
-    _examples = "\n\n".join(f"  {line}" for line in _module.EXAMPLES)
-    app.command(_name, epilog=f"[bold]Example[/bold]\n\n{_examples}")(getattr(_module, _name))
+for _name in _COMMANDS:
+    app.command(_name)(_first_line(_name))
 
 
 def main() -> None:

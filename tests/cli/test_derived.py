@@ -4,14 +4,16 @@ import subprocess
 import sys
 
 import pytest
-import typer
 from command_line import run
 
 from pyvda.cli.derived import on_command_line
-from pyvda.cli.main import app
+from pyvda.cli.main import app, command_of
 from pyvda.settings import Settings, alternatives
 
-COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+COMMANDS = {
+    command.callback.__name__: command_of(command.callback.__name__)
+    for command in app.registered_commands
+}
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
@@ -58,12 +60,27 @@ def test_python_m_pyvda_is_the_command() -> None:
     assert "assimilate" in done.stdout
 
 
-def test_help_loads_no_numerics() -> None:
+def test_the_list_of_commands_has_the_first_line_of_each() -> None:
+    for command in app.registered_commands:
+        assert command.callback.__doc__.split() == COMMANDS[command.callback.__name__].help.split()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "absent"),
+    [
+        (["--help"], ["numpy", "pydantic", "torch", "xarray", "scipy", "juliacall", "matplotlib"]),
+        (["assimilate", "--help"], ["torch", "xarray", "scipy", "juliacall", "matplotlib"]),
+    ],
+)
+def test_help_loads_no_numerics(arguments: list[str], absent: list[str]) -> None:
     look = (
-        "import sys, pyvda.cli.main; "
-        "print(*sorted({'torch', 'xarray', 'scipy', 'juliacall', 'matplotlib'} & set(sys.modules)))"
+        "import sys; from pyvda.cli.main import main\n"
+        f"sys.argv = ['pyvda', *{arguments!r}]\n"
+        "try: main()\n"
+        f"except SystemExit: print('loaded:', *sorted({set(absent)!r} & set(sys.modules)))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", look], capture_output=True, text=True, check=True, timeout=60
     )
-    assert done.stdout.split() == []
+    assert "Usage: pyvda" in done.stdout
+    assert done.stdout.splitlines()[-1].split() == ["loaded:"]
