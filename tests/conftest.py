@@ -23,6 +23,9 @@ from pyvda.engine.julia import start_juliacall, start_libjulia
 # Plots are drawn into files only; a display would make the outcome depend on the machine.
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+# A system image that `make test` has made is used; none is made when a test's process ends.
+os.environ.setdefault("PYVDA_SYSIMAGE", "use")
+
 # The time that an example takes is meaningless on a shared machine.
 hypothesis.settings.register_profile("pyvda", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("pyvda")

@@ -63,7 +63,9 @@ def _first_line(name: str) -> Callable[[], None]:
 
 
 app = _typer(
-    cls=_Commands, help="Variational data assimilation of netCDF observations.", no_args_is_help=True
+    cls=_Commands,
+    help="Variational data assimilation of netCDF observations.",
+    no_args_is_help=True,
 )
 for _name in _COMMANDS:
     app.command(_name)(_first_line(_name))

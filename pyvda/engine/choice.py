@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import os
@@ -18,6 +19,7 @@ from pyvda.engine.julia.engine import JuliaEngine, StartedJulia
 from pyvda.errors import EngineError, InputError
 from pyvda.models.model import Model
 from pyvda.models.without_code import has_code
+from pyvda.notices import notice
 from pyvda.signals import handlers_kept
 
 log = logging.getLogger("pyvda")
@@ -182,7 +184,22 @@ def _julia(way: str, start: Callable[[], StartedJulia], reason: str) -> Engine:
     with handlers_kept([signal.SIGINT]):
         engine = JuliaEngine(start, way, reason)
     log.info("running on %s (%s)", engine.info, reason)
+    if way == "libjulia" and engine.image is None:
+        _make_image_afterwards(engine.info.version)
     return engine
+
+
+def _make_image_afterwards(version: str) -> None:
+    """Have the system image made when this process ends, where there can be one."""
+    from pyvda.engine.julia import build_image
+
+    command = start_libjulia.julia_command()
+    if command is not None and build_image.wanted(command, version):
+        notice(
+            "when this process ends, another one compiles pyvda's Julia code in the background, "
+            "once for this version (PYVDA_SYSIMAGE=use declines)"
+        )
+        atexit.register(build_image.in_background, command)
 
 
 def _torch(reason: str) -> Engine:

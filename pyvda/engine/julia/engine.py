@@ -59,11 +59,12 @@ _MESSAGE_BYTES = 2048
 
 
 class StartedJulia(NamedTuple):
-    """Version, number of threads, and entry points of a Julia that has been started."""
+    """Version, threads, entry points, and own system image of a Julia that has been started."""
 
     version: str
     threads: int
     address: Callable[[str], int]
+    image: str | None = None
 
 
 class JuliaEngine:
@@ -77,6 +78,7 @@ class JuliaEngine:
             self._thread.shutdown(wait=False)
             raise
         self.info = EngineInfo("julia", how, started.version, started.threads, reason)
+        self.image = started.image
         self._process = os.getpid()
         self._address = started.address
         self._functions: dict[str, Any] = {}

@@ -15,7 +15,9 @@ import os
 import shutil
 import signal
 import subprocess
+from typing import NamedTuple
 
+from pyvda.engine.julia import image
 from pyvda.engine.julia.engine import StartedJulia
 from pyvda.engine.julia.source import julia_source
 from pyvda.errors import EngineError
@@ -39,6 +41,23 @@ forget_compiled_code!() && survives_exceptions() && println("{_WORKS}")
 """
 _CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS)
 _ANSWER_SECONDS = 120  # a Julia on a network file system may take half a minute to start
+
+
+class Answers(NamedTuple):
+    """What a julia tells of itself.
+
+    Attributes
+    ----------
+    library, bindir, image : str
+        Julia's library, the folder of its command, and its system image.
+    crashes : bool
+        Whether an exception ends it.
+    """
+
+    library: str
+    bindir: str
+    image: str
+    crashes: bool
 
 
 def declined() -> bool:
@@ -80,22 +99,20 @@ def start() -> StartedJulia:
         if declined():
             raise EngineError("PYVDA_JULIA is none, which declines Julia; unset it to start Julia")
         raise EngineError("no julia found: put it on PATH or name it in PYVDA_JULIA")
-    try:
-        asked = _run(command, _ASK)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise EngineError(f"{command} does not run: {error}") from None
-    answers = asked.stdout.splitlines()
-    if len(answers) < 3:
-        reason = (asked.stderr.strip().splitlines() or [f"exit code {asked.returncode}"])[-1]
-        raise EngineError(f"{command} does not run: {reason}")
-    library, bindir, image = answers[:3]
+    found = image.find(command)
+    if found is not None and image.is_julia_itself(command, found[1].bindir):
+        answers = _answers(found[1])
+    else:
+        answers = ask(command)
+        if found is not None and answers != _answers(found[1]):
+            found = None
     # Debian's libjulia loads a libunwind whose _Unwind_Resume must not precede the compiler's: a
     # C++ exception in any library loaded later (such as matplotlib's) would abort the process.
     with contextlib.suppress(OSError):
         ctypes.CDLL("libgcc_s.so.1", mode=ctypes.RTLD_GLOBAL)
     # RTLD_GLOBAL: the system image looks its symbols up in the process.
-    julia = ctypes.CDLL(library, mode=ctypes.RTLD_GLOBAL)
-    _initialise(julia, bindir, image)
+    julia = ctypes.CDLL(answers.library, mode=ctypes.RTLD_GLOBAL)
+    _initialise(julia, answers.bindir, answers.image if found is None else str(found[0]))
     julia.jl_eval_string.restype = ctypes.c_void_p
     julia.jl_string_ptr.restype = ctypes.c_char_p
     julia.jl_string_ptr.argtypes = [ctypes.c_void_p]
@@ -114,18 +131,44 @@ def start() -> StartedJulia:
             raise EngineError(f"Julia: {text[1:]}")
         return text
 
-    evaluate(loading())
-    if _crashed(asked):
-        refused = _workaround_refusal(command)
+    if found is None:
+        evaluate(loading())
+    if answers.crashes:
+        refused = keeps_libunwind() or (workaround_refusal(command) if found is None else None)
         if refused is None and evaluate("VDA.forget_compiled_code!()") != "true":
             refused = "the workaround could not be applied"
         if refused:
             log.warning("an exception in Julia will end this process by a crash: %s", refused)
+    version = evaluate("VERSION")
     return StartedJulia(
-        version=evaluate("VERSION"),
+        version=version,
         threads=int(evaluate("Threads.nthreads()")),
         address=lambda name: int(evaluate(f"VDA.entry_point({quoted(name)})")),
+        image=None if found is None else str(found[0]),
     )
+
+
+def _answers(record: image.Record) -> Answers:
+    return Answers(record.library, record.bindir, record.base, record.crashes)
+
+
+def ask(command: str) -> Answers:
+    """Ask a julia for its files, and whether it survives an exception.
+
+    Raises
+    ------
+    EngineError
+        When it does not run.
+    """
+    try:
+        asked = _run(command, _ASK)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise EngineError(f"{command} does not run: {error}") from None
+    lines = asked.stdout.splitlines()
+    if len(lines) < 3:
+        reason = (asked.stderr.strip().splitlines() or [f"exit code {asked.returncode}"])[-1]
+        raise EngineError(f"{command} does not run: {reason}")
+    return Answers(*lines[:3], _crashed(asked))
 
 
 def _run(command: str, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -142,14 +185,14 @@ def _crashed(asked: subprocess.CompletedProcess[str]) -> bool:
     return died and len(asked.stdout.splitlines()) == 3
 
 
-def _workaround_refusal(command: str) -> str | None:
+def workaround_refusal(command: str) -> str | None:
     """Return why the workaround of `julia/src/boundary/exceptions.jl` is not for this process.
 
     Debian 11's Julia crashes at exceptions on Debian 12. The workaround overwrites two functions of
     libunwind in memory: another Julia process must survive exceptions under it first.
     """
-    if os.environ.get("PYVDA_KEEP_LIBUNWIND") == "1":
-        return "PYVDA_KEEP_LIBUNWIND=1 declines the workaround"
+    if refused := keeps_libunwind():
+        return refused
     try:
         tried = _run(command, _TRY, str(julia_source().parent / "boundary" / "exceptions.jl"))
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -157,6 +200,13 @@ def _workaround_refusal(command: str) -> str | None:
     if tried.returncode == 0 and tried.stdout.split("\n")[0] == _WORKS:
         return None
     return "its libunwind does not fit, and the workaround does not help; use another Julia"
+
+
+def keeps_libunwind() -> str | None:
+    """Return why the user does not want the workaround, or None."""
+    if os.environ.get("PYVDA_KEEP_LIBUNWIND") == "1":
+        return "PYVDA_KEEP_LIBUNWIND=1 declines the workaround"
+    return None
 
 
 def _initialise(julia: ctypes.CDLL, bindir: str, image: str) -> None:

@@ -35,7 +35,7 @@ def test_a_crash_at_the_exception_is_told_from_other_ends(code: int) -> None:
 
 def test_the_workaround_is_tried_in_a_process_of_its_own(tmp_path, monkeypatch) -> None:
     monkeypatch.delenv("PYVDA_KEEP_LIBUNWIND", raising=False)
-    refusal = start_libjulia._workaround_refusal
+    refusal = start_libjulia.workaround_refusal
     record = 'for a; do :; done; echo "$a" > "${0%/*}/file"'
     assert refusal(julia(tmp_path, f"{record}; echo exceptions work")) is None
     named = Path((tmp_path / "file").read_text().strip())
