@@ -24,7 +24,8 @@ case "$*" in
     [ ! -e "$here/broken" ] || { echo "no memory" >&2; exit 1; }
     while [ "$1" != --output-o ]; do shift; done
     echo code > "$2";;
-*"throw"*|*"exceptions work"*) echo "$here/libjulia.so"; echo "$here"; echo "$here/sys.so"; echo "exceptions work";;
+*"exceptions work"*)
+    printf '%s\\n' "$here/libjulia.so" "$here" "$here/sys.so" "exceptions work";;
 *VERSION\\)*) printf "$(cat "$here/version" 2>/dev/null || echo 1.5.3)";;
 *dllist*) echo "$here/libjulia.so";;
 *) exit 0;;
@@ -265,14 +266,16 @@ from pyvda.models.registry import get_model
 
 engine, model = get_engine("libjulia"), get_model("lorenz63")
 x = np.random.default_rng(0).standard_normal((2, 24, 3))
-y = engine.descend(model, CostSettings(0.01), x, np.ones_like(x), np.ones_like(x), step=1.0, iterations=9)
+y, mask = np.ones_like(x), np.ones_like(x)
+x = engine.descend(model, CostSettings(0.01), x, y, mask, step=1.0, iterations=9)
+handle = np.zeros(1, np.int64)
 try:
-    engine.call("register", b"error(1)", 8, b"f.jl", 4, b"", 0, np.zeros(1, np.int64).ctypes.data)
+    engine.call("register", b"error(1)", 8, b"f.jl", 4, b"", 0, handle.ctypes.data)
     said = "nothing"
 except Exception as error:
     said = str(error)
 used = resource.getrusage(resource.RUSAGE_SELF).ru_utime
-print(json.dumps([engine.image, engine.info.threads, said, y.tolist(), used]))
+print(json.dumps([engine.image, engine.info.threads, said, x.tolist(), used]))
 """
 
 
@@ -285,6 +288,11 @@ def started(**environment: str) -> list:
     return json.loads(done.stdout)
 
 
+def julia_version(command: str) -> str:
+    asked = [command, "--startup-file=no", "-e", "print(VERSION)"]
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+
+
 @pytest.mark.julia
 @pytest.mark.slow
 def test_julia_starts_from_its_image_and_computes_the_same(tmp_path) -> None:
@@ -292,11 +300,8 @@ def test_julia_starts_from_its_image_and_computes_the_same(tmp_path) -> None:
 
     command = julia_command()
     assert command is not None
-    try:
-        path = build_image.build(command)
-    except EngineError as error:
-        assert "keeps machine code by itself" in str(error) or "C compiler" in str(error)
-        path = None
+    may = build_image.may_have(julia_version(command)) and build_image.c_compiler()
+    path = build_image.build(command) if may else None
     with_image = started(PYVDA_SYSIMAGE="use")
     without = started(PYVDA_SYSIMAGE="none")
     elsewhere = started(PYVDA_SYSIMAGE="use", PYVDA_CACHE=str(tmp_path))

@@ -102,7 +102,7 @@ def in_background(command: str) -> None:
 
 def wanted(command: str, version: str) -> bool:
     """Tell whether an image of this version is to be made in the background, and may succeed."""
-    if choice() != "auto" or not _may_have(version) or c_compiler() is None:
+    if choice() != "auto" or not may_have(version) or c_compiler() is None:
         return False
     path = image_path(command)
     if not _own_folder(path.parent):
@@ -143,7 +143,7 @@ def _build(command: str, compiler: str, path: Path) -> None:
     if refused:
         raise EngineError(f"exceptions in Julia are crashes: {refused}")
     version = _run([command, "--startup-file=no", "-e", "print(VERSION)"])
-    if not _may_have(version):
+    if not may_have(version):
         raise EngineError(f"Julia {version} keeps machine code by itself")
     with tempfile.TemporaryDirectory(prefix="building-", dir=path.parent) as folder:
         objects, image = Path(folder) / "image.o", Path(folder) / path.name
@@ -174,7 +174,8 @@ def _build(command: str, compiler: str, path: Path) -> None:
         os.replace(written, record_path(path))
 
 
-def _may_have(version: str) -> bool:
+def may_have(version: str) -> bool:
+    """Tell whether an image is of use to this version of Julia."""
     return tuple(map(int, version.split(".")[:2])) < (1, 9)
 
 

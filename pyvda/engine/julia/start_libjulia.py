@@ -168,7 +168,7 @@ def ask(command: str) -> Answers:
     if len(lines) < 3:
         reason = (asked.stderr.strip().splitlines() or [f"exit code {asked.returncode}"])[-1]
         raise EngineError(f"{command} does not run: {reason}")
-    return Answers(*lines[:3], _crashed(asked))
+    return Answers(lines[0], lines[1], lines[2], _crashed(asked))
 
 
 def _run(command: str, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
