@@ -35,6 +35,7 @@ test-fast: setup
 bench: setup
 	$(WITH_JULIA) $(BIN)/python benchmarks/run.py
 	$(WITH_JULIA) $(BIN)/python benchmarks/learned.py
+	$(WITH_JULIA) $(BIN)/python benchmarks/startup.py
 
 # The peers have an environment of their own: what they need must not decide what pyvda gets.
 bench-peers: setup .venv-peers/installed

@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
+
+import typer
 
 from pyvda.cli.options import EngineName, Quiet, say
 
-EXAMPLES = ("pyvda info",)
+EXAMPLES = ("pyvda info", "pyvda info --build")
+
+Build = Annotated[
+    bool,
+    typer.Option(
+        "--build", help="First compile pyvda's Julia code for this machine, where Julia keeps none."
+    ),
+]
 
 
-def info(engine: EngineName = None, quiet: Quiet = False) -> None:
+def info(engine: EngineName = None, build: Build = False, quiet: Quiet = False) -> None:
     """Print versions, the engine that was chosen and why, and the methods."""
     from importlib.metadata import version
 
     import pyvda
     from pyvda.engine import get_engine
+    from pyvda.engine.julia import build_image
     from pyvda.learned import shipped
     from pyvda.methods import METHODS
     from pyvda.models.registry import names, presets
 
-    running = get_engine(engine).info
+    if build:
+        build_image.build_for_this_machine()
+    chosen = get_engine(engine)
+    running = chosen.info
     packages = ("numpy", "scipy", "xarray", "netCDF4", "torch", "juliacall")
     rows = {
         "pyvda": pyvda.__version__,
@@ -27,6 +41,7 @@ def info(engine: EngineName = None, quiet: Quiet = False) -> None:
         **{name: version(name) for name in packages},
         "engine": str(running),
         "because": running.reason,
+        "image": build_image.state_of(chosen),
         "methods": ", ".join(METHODS),
         "models": ", ".join(names()),
         "presets": ", ".join(presets()),

@@ -9,7 +9,6 @@ a time; an attempt that failed is kept in a file and not repeated by itself.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import fcntl
 import os
@@ -21,6 +20,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from pyvda.engine.interface import Engine
 from pyvda.engine.julia import start_libjulia as julia
 from pyvda.engine.julia.image import (
     Record,
@@ -128,7 +128,33 @@ def why_none(command: str) -> str:
         for line in _attempts(path).read_text("utf-8").splitlines():
             if line.startswith("failed"):
                 return line
-    return "not made yet" if c_compiler() else "no C compiler"
+    return "not made yet (pyvda info --build)" if c_compiler() else "no C compiler"
+
+
+def state_of(engine: Engine) -> str:
+    """Return in a few words from which image the engine started, for `pyvda info`."""
+    if engine.info.start != "libjulia":
+        return "none (the engine is not libjulia)"
+    if not may_have(engine.info.version):
+        return f"none (Julia {engine.info.version} keeps machine code by itself)"
+    command = julia.julia_command()
+    return getattr(engine, "image", None) or f"none ({why_none(command) if command else ''})"
+
+
+def build_for_this_machine() -> None:
+    """Make the image if there is none, for the julia that is found, and say so first.
+
+    Raises
+    ------
+    EngineError
+        When there is no julia, or no image can be made.
+    """
+    command = julia.julia_command()
+    if command is None:
+        raise EngineError("no julia found: put it on PATH or name it in PYVDA_JULIA")
+    if find(command) is None:
+        print("pyvda: compiling its Julia code, once: one to two minutes", file=sys.stderr)
+    build(command)
 
 
 def c_compiler() -> str | None:
@@ -250,19 +276,13 @@ def _remove_unused(path: Path) -> None:
 
 
 def main() -> None:
-    """Make the image for the julia that is given or found, and print where it is."""
-    parser = argparse.ArgumentParser(prog="python -m pyvda.engine.julia.build_image")
-    parser.add_argument("--background", action="store_true", help="give way to everything else")
-    parser.add_argument("julia", nargs="?", default=julia.julia_command())
-    given = parser.parse_args()
-    if given.background:
-        os.nice(19)
-    if given.julia is None:
-        sys.exit("pyvda: no julia, no system image")
+    """Make the image: `--background JULIA`, or for the julia that is found."""
     try:
-        if not given.background and find(given.julia) is None:
-            print("pyvda: compiling its Julia code, once: one to two minutes", file=sys.stderr)
-        print(build(given.julia, wait=not given.background))
+        if sys.argv[1:2] == ["--background"]:
+            os.nice(19)
+            build(sys.argv[2], wait=False)
+        else:
+            build_for_this_machine()
     except (EngineError, InputError) as error:
         sys.exit(f"pyvda: {error}")
 
