@@ -12,6 +12,8 @@ works() { "$1" --startup-file=no -e 'exit(VERSION >= v"1.5" ? 0 : 1)' >/dev/null
 take() { # path, where it came from
     printf '%s\n' "$1" > "$found"
     say "$("$1" --version), $2: $1"
+    # Compile pyvda's Julia code once, where Julia keeps none itself (pyvda/engine/julia/image.py).
+    PYVDA_JULIA=$1 .venv/bin/python -m pyvda.engine.julia.build_image || say "it compiles in every process"
     exit 0
 }
 

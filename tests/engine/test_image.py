@@ -47,6 +47,7 @@ def julia(tmp_path, monkeypatch) -> str:
         (folder / name).chmod(0o755)
     for name in ("libjulia.so", "sys.so"):
         (folder / name).write_text(name)
+    monkeypatch.setattr(build_image, "installed", lambda: True)
     monkeypatch.setenv("CC", str(folder / "cc"))
     monkeypatch.setenv("PYVDA_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PYVDA_SYSIMAGE", "auto")
@@ -192,6 +193,9 @@ def test_when_none_is_made(julia, monkeypatch) -> None:
     Path(julia).with_name("version").write_text("1.10.4")
     with pytest.raises(EngineError, match=r"1\.10\.4 keeps machine code by itself"):
         build_image.build(julia)
+    with monkeypatch.context() as working_copy:
+        working_copy.setattr(build_image, "installed", lambda: False)
+        assert not build_image.wanted(julia, "1.5.3")
     for chosen in ("use", "none"):
         monkeypatch.setenv("PYVDA_SYSIMAGE", chosen)
         assert not build_image.wanted(julia, "1.5.3")

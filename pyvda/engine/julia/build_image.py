@@ -2,9 +2,10 @@
 
 A Julia process writes the machine code of everything that `julia/src/precompile.jl` runs, together
 with that of Julia's own image, and a C compiler links it: one to two minutes of one core, once for
-a version of pyvda. The first process that starts Julia without an image begins this when it ends,
-in a process of its own with the lowest priority, and no command waits for it. One image is made at
-a time; an attempt that failed is kept in a file and not repeated by itself.
+a version of pyvda. The first process of an installed pyvda that starts Julia without an image
+begins this when it ends, in a process of its own with the lowest priority, and no command waits for
+it; in a working copy, whose source changes, `make setup` does. One image is made at a time; an
+attempt that failed is kept in a file and not repeated by itself.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from pyvda.engine.julia.image import (
     stamp_of,
     write,
 )
-from pyvda.engine.julia.source import julia_source
+from pyvda.engine.julia.source import installed, julia_source
 from pyvda.errors import EngineError, InputError
 
 _ATTEMPTS = 3  # of those that somebody else ended, as a batch system does at the end of a job
@@ -102,7 +103,7 @@ def in_background(command: str) -> None:
 
 def wanted(command: str, version: str) -> bool:
     """Tell whether an image of this version is to be made in the background, and may succeed."""
-    if choice() != "auto" or not may_have(version) or c_compiler() is None:
+    if choice() != "auto" or not may_have(version) or c_compiler() is None or not installed():
         return False
     path = image_path(command)
     if not _own_folder(path.parent):
@@ -152,6 +153,8 @@ def build_for_this_machine() -> None:
     command = julia.julia_command()
     if command is None:
         raise EngineError("no julia found: put it on PATH or name it in PYVDA_JULIA")
+    if choice() == "none":
+        raise EngineError("PYVDA_SYSIMAGE is none")
     if find(command) is None:
         print("pyvda: compiling its Julia code, once: one to two minutes", file=sys.stderr)
     build(command)

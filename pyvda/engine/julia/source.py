@@ -14,3 +14,8 @@ def julia_source() -> Path:
         if (folder / "src" / "VDA.jl").is_file():
             return folder / "src" / "VDA.jl"
     raise EngineError(f"no julia/src/VDA.jl in {package} or beside it; reinstall pyvda")
+
+
+def installed() -> bool:
+    """Tell whether the Julia source is that of an installed package, which does not change."""
+    return Path(__file__).resolve().parents[2] in julia_source().parents
