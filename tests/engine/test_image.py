@@ -48,6 +48,7 @@ def julia(tmp_path, monkeypatch) -> str:
     for name in ("libjulia.so", "sys.so"):
         (folder / name).write_text(name)
     monkeypatch.setattr(build_image, "installed", lambda: True)
+    monkeypatch.setattr(build_image, "_available_memory", lambda: 8 << 30)
     monkeypatch.setenv("CC", str(folder / "cc"))
     monkeypatch.setenv("PYVDA_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PYVDA_SYSIMAGE", "auto")
@@ -195,6 +196,9 @@ def test_when_none_is_made(julia, monkeypatch) -> None:
         build_image.build(julia)
     with monkeypatch.context() as working_copy:
         working_copy.setattr(build_image, "installed", lambda: False)
+        assert not build_image.wanted(julia, "1.5.3")
+    with monkeypatch.context() as small:
+        small.setattr(build_image, "_available_memory", lambda: 2 << 30)
         assert not build_image.wanted(julia, "1.5.3")
     for chosen in ("use", "none"):
         monkeypatch.setenv("PYVDA_SYSIMAGE", chosen)

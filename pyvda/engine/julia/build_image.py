@@ -39,6 +39,7 @@ from pyvda.errors import EngineError, InputError
 _ATTEMPTS = 3  # of those that somebody else ended, as a batch system does at the end of a job
 _KEPT = 4  # images of other versions, of which the unused ones go first
 _SECONDS = 3600
+_MEMORY = 4 << 30  # bytes that must be there for it to be made in the background: it takes 2 GiB
 _LIBRARIES = "using Libdl; foreach(println, filter(isfile, map(abspath, dllist())))"
 _LOADS = 'exit(VERSION < v"1.9" && VDA.entry_point("cost") != 0 ? 0 : 1)'
 
@@ -106,7 +107,7 @@ def wanted(command: str, version: str) -> bool:
     if choice() != "auto" or not may_have(version) or c_compiler() is None or not installed():
         return False
     path = image_path(command)
-    if not _own_folder(path.parent):
+    if not _own_folder(path.parent) or _available_memory() < _MEMORY:
         return False
     try:
         tried = _attempts(path).read_text("utf-8").splitlines()
@@ -225,6 +226,13 @@ def _whole(objects: Path) -> list[str]:
     if sys.platform == "darwin":
         return [f"-Wl,-force_load,{objects}"]
     return ["-Wl,--whole-archive", str(objects), "-Wl,--no-whole-archive"]
+
+
+def _available_memory() -> float:
+    with contextlib.suppress(OSError, StopIteration, ValueError):
+        lines = Path("/proc/meminfo").read_text("utf-8").splitlines()
+        return 1024 * int(next(x for x in lines if x.startswith("MemAvailable")).split()[1])
+    return float("inf")
 
 
 def _attempts(path: Path) -> Path:
