@@ -87,7 +87,8 @@ end
 
 "    run_everything_once(): what a first call would compile; nothing of it stays but the machine code"
 function run_everything_once()
-    foreach(entry_point, keys(ARGUMENTS))
+    map(string, (VERSION, Threads.nthreads(), map(entry_point, collect(keys(ARGUMENTS)))...))
+    precompile(forget_compiled_code!, ())
     foreach(((m, h),) -> run_once(m, h), PRECOMPILED)
     foreach(run_learned_once, (Float32, Float64))
     foreach(empty!, (REGISTERED, HANDLES, WORKSPACES))
