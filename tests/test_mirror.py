@@ -38,6 +38,7 @@ ELSEWHERE = {
     "cli/simulate.py": "cli/test_main.py",
     "cli/train.py": "training/test_train.py",
     # Calls of Julia, which both engines' agreement and Kalman smoothers test.
+    "engine/julia/build_image.py": "engine/julia/test_image.py",
     "engine/julia/engine.py": "engine/test_engines.py",
     "engine/julia/ensemble_smoother.py": "engine/test_agreement.py",
     "engine/julia/kernels.py": "kernels/test_operations.py",
@@ -108,6 +109,7 @@ JULIA_ELSEWHERE = {
     "cost/objectives.jl": "methods/weak_constraint.jl",
     "cost/shooting.jl": "methods/weak_constraint.jl",
     "cost/strong_constraint_cost.jl": "methods/strong_constraint.jl",
+    "image.jl": "precompile.jl",
     "learned/genn_cells.jl": "learned/genn.jl",
     "learned/heads.jl": "learned/residual_gradient.jl",
     "methods/best_starts.jl": "methods/posterior_mean.jl",
