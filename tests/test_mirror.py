@@ -19,12 +19,7 @@ ELSEWHERE = {
     # Each breaks a derivative, and its own rows must fail.
     "checks/on_background.py": "checks/test_run.py",
     "checks/on_engine.py": "checks/test_run.py",
-    "checks/on_objectives.py": "checks/test_run.py",
     "checks/on_parameters.py": "checks/test_run.py",
-    "checks/on_points.py": "checks/test_run.py",
-    "checks/on_torch.py": "checks/test_run.py",
-    "checks/target.py": "checks/test_run.py",
-    "checks/windows.py": "checks/test_run.py",
     # Commands of a few lines, run as from a terminal.
     "cli/assimilate.py": "cli/test_main.py",
     "cli/check.py": "checks/test_run.py",
