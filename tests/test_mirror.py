@@ -58,7 +58,6 @@ ELSEWHERE = {
     "lazy_blocks.py": "test_assimilate.py",
     "methods/stable_step.py": "methods/test_fsgd.py",
     "state/chunking.py": "state/test_cutting.py",
-    "io/datasets.py": "io/test_netcdf.py",
     "io/history.py": "io/test_netcdf.py",
     "io/open.py": "io/test_netcdf.py",
     "io/save.py": "io/test_netcdf.py",
