@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -170,6 +171,7 @@ def started(workers: int | None, scheduler: str | None) -> Iterator[Client | Non
             threads_per_worker=max(1, cores() // count),
             host="127.0.0.1",
             dashboard_address=None,
+            silence_logs=logging.ERROR,
         ) as local,
         Client(local) as using,
     ):

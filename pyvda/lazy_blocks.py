@@ -76,7 +76,8 @@ def _one_of(graph: HighLevelGraph, run: str, name: Hashable, like: xr.Variable) 
     layers, dependencies = dict(graph.layers), dict(graph.dependencies)
     layers[own], dependencies[own] = layer, {run}
     whole = HighLevelGraph(layers, dependencies)
-    return dask.array.Array(whole, own, like.data.chunks, like.dtype)
+    meta = np.empty((0,) * like.ndim, like.dtype)
+    return dask.array.Array(whole, own, like.data.chunks, meta=meta)
 
 
 def _analysed(

@@ -13,11 +13,11 @@ import pyvda
 from pyvda.cli.main import main
 from pyvda.errors import InputError
 from pyvda.io import netcdf
-from pyvda.io import open as opening
 from pyvda.io.netcdf import open_dataset
 from pyvda.learned.patterns import PatternWarning
 from pyvda.methods import METHODS
 from pyvda.settings import configured, settled
+from pyvda.state import chunking
 from pyvda.validation_errors import validated
 
 SHIPPED = "lorenz63-blanked-shooting"
@@ -211,6 +211,12 @@ def test_scores_refuse_bad_options_before_computing(folder, tmp_path, monkeypatc
         assert message in capsys.readouterr().err
 
 
+def small_blocks(monkeypatch) -> None:
+    """Let two windows of 200 steps of Lorenz-63 be a block."""
+    monkeypatch.setattr(chunking, "_ONE_BLOCK_BYTES", 1000)
+    monkeypatch.setattr(chunking, "block_size", lambda size, count: max(1, 9600 // size))
+
+
 def test_a_series_in_blocks(folder, tmp_path, monkeypatch) -> None:
     common = ["assimilate", folder / "series.nc", "--model", "lorenz63", "--window", 200,
               "--overlap", 40,
@@ -219,8 +225,7 @@ def test_a_series_in_blocks(folder, tmp_path, monkeypatch) -> None:
     state = ["--state", tmp_path / "state"]
     assert run(monkeypatch, *common, *state, "--block", 2, "-o", tmp_path / "blocks.nc") == 0
     assert sorted(p.name for p in tmp_path.glob("state*")) == ["state", "state.2", "state.4"]
-    monkeypatch.setattr(opening, "_IN_MEMORY_BYTES", 1000)
-    monkeypatch.setattr(opening, "_SERIES_STEPS", 300)
+    small_blocks(monkeypatch)
     assert run(monkeypatch, *common, "-o", tmp_path / "large.nc") == 0
     whole = open_dataset(tmp_path / "whole.nc")
     for name in ("blocks.nc", "large.nc"):
@@ -245,15 +250,15 @@ def test_a_large_zarr_store_is_read_in_blocks(folder, tmp_path, monkeypatch) -> 
     assert run(monkeypatch, *common) == 0
     assert sizes == [5]
     sizes.clear()
-    monkeypatch.setattr(opening, "_IN_MEMORY_BYTES", 1000)
-    monkeypatch.setattr(opening, "_BLOCK_WINDOWS", 3)
+    small_blocks(monkeypatch)
     assert run(monkeypatch, *common) == 0
-    assert sorted(sizes) == [2, 3]
+    assert sorted(sizes) == [1, 2, 2]
 
 
-@pytest.mark.parametrize("limit", [1 << 30, 1000])
-def test_blocks_with_a_truth(limit, folder, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(opening, "_IN_MEMORY_BYTES", limit)
+@pytest.mark.parametrize("small", [False, True])
+def test_blocks_with_a_truth(small, folder, tmp_path, monkeypatch) -> None:
+    if small:
+        small_blocks(monkeypatch)
     for name, file in (("obs.nc", "truth.nc"), ("series.nc", "long.nc")):
         more: list[object] = []
         if name == "series.nc":

@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 from typing import Annotated, Any
 
+import click
 import typer
 
 from pyvda.cli.derived import on_command_line, with_settings
@@ -37,6 +38,7 @@ EXAMPLES = (
     "pyvda assimilate obs.nc --checkpoint runs/l63 -o analysis.nc",
     "pyvda assimilate obs.nc --model rossler.jl --parameter c=6.0 --method gauss-newton "
     "-o analysis.nc",
+    "pyvda assimilate obs.zarr --model lorenz63 --workers 4 -o analysis.zarr",
     "pyvda assimilate tuesday.nc --method strong-constraint --background monday_analysis.nc "
     "-o analysis.nc",
 )
@@ -81,15 +83,26 @@ def assimilate(
         typer.Option(help="Truth, to record the error of the analysis along the iterations."),
     ] = None,
     overwrite: Overwrite = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes on this machine that share the windows and the cores."),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="Dask cluster whose workers share the windows: tcp://ADDRESS:PORT."),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Assimilate a file of observations."""
     from pyvda.assimilate import assimilate as run
     from pyvda.assimilate import named_model
+    from pyvda.cluster import started
     from pyvda.io import model_attributes, netcdf
+    from pyvda.io.identity import identity
     from pyvda.io.pairs import with_truth
     from pyvda.io.save import check_can_be_saved
     from pyvda.models.registry import resolve
+    from pyvda.state.chunking import for_workers
 
     common = {
         "iterations": iterations, "tolerance": tolerance, "precision": precision,
@@ -109,13 +122,17 @@ def assimilate(
         named = keywords["model"] = resolve(named, values)
     for name in ("variable", "group", "grid_step"):  # what is done on opening
         keywords.pop(name, None)
+    whole = method_options.couples_windows()
+    using = context.with_resource(started(workers, scheduler))
     source = observations[0] if len(observations) == 1 else observations
     observed = netcdf.open_observations(
         source,
         checked.variable,
         group=checked.group,
         grid_step=checked.grid_step,
-        chunks=lambda ds: netcdf.by_size(ds, checked.block),
+        chunks=lambda ds: netcdf.by_size(
+            ds, checked.block, whole=whole, workers=using is not None
+        ),
         model=named,
     )
     if named is None and values:
@@ -130,12 +147,20 @@ def assimilate(
         observed = with_truth(observed, read(truth))
     check_can_be_saved(observed, output)
     check_space(output, observed["observation"].nbytes)
+    if using is not None:
+        block = for_workers(observed, checked.window, checked.overlap)
+        keywords["block"] = checked.block or block
     with shown("assimilate", quiet) as report:
-        analysis = run(observed, report=report, **keywords)
+        heard = {"report": report} if using is None else {}  # else workers cannot be heard
+        analysis = run(observed, **heard, **keywords)
         analysis.attrs.setdefault(
             "source", f"observations from {', '.join(map(base_name, observations))}"
         )
-        netcdf.save_analysis(analysis, output)
+        if using is None:
+            netcdf.save_analysis(analysis, output)
+        else:
+            of_run = identity(analysis, observations)
+            netcdf.save_analysis(analysis, output, report=report, run=of_run)
     written = netcdf.open_dataset(output, ["status", "cost"])
     say(quiet, f"{output}: on {written.attrs['pyvda_engine']}")
     say(quiet, _summary(written))

@@ -122,7 +122,7 @@ def _unread(ds: xr.Dataset) -> xr.Dataset:
 def _repeated(one: xr.Variable, blocks: tuple[int, ...]) -> xr.Variable:
     """Return a lazy variable of all windows, shaped like that of one window."""
     rest = one.shape[1:]
-    data = da.empty((sum(blocks), *rest), one.dtype, chunks=(blocks, *rest))
+    data = da.empty((sum(blocks), *rest), dtype=one.dtype, chunks=(blocks, *rest))
     return xr.Variable(one.dims, data, one.attrs)
 
 

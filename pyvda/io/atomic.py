@@ -24,7 +24,7 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replacing(path: str | os.PathLike[str], *, keep: bool = False) -> Iterator[Path]:
     """Yield a temporary path to write to; rename it to `path` on success, remove it on failure.
 
     Parameters
@@ -33,6 +33,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         The final name of a file or, for stores such as zarr, of a folder; replaced if it exists,
         with its permissions kept. Of a link, what it points to is replaced. The caller decides
         whether an existing folder may be replaced.
+    keep : bool
+        Whether a folder that could not be completed is kept, under the name `partial(path)`.
 
     Raises
     ------
@@ -42,7 +44,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     check_folder(Path(path))
     path = Path(os.path.realpath(path))
     folder = path.parent
-    temporary = folder / f".{path.name}.{uuid.uuid4().hex[:8]}.partial"
+    temporary = partial(path) if keep else folder / f".{path.name}.{uuid.uuid4().hex[:8]}.partial"
+    remove = _leave if keep else _remove
     try:
         yield temporary
         _synchronise(temporary)
@@ -51,7 +54,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         # A full disk appears as OSError ENOSPC, from netCDF4 as RuntimeError "NetCDF: HDF error",
         # or as PermissionError when not even the header fits. Check before the file is removed.
         full = getattr(error, "errno", None) in _NO_SPACE or _free(folder) < _NEARLY_NOTHING
-        _remove(temporary)
+        remove(temporary)
         if full:
             raise InputError(
                 f"no space left writing {path}; free space or choose another folder"
@@ -63,8 +66,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             ) from error
         raise
     except BaseException:  # Ctrl-C too
-        _remove(temporary)
+        remove(temporary)
         raise
+
+
+def partial(path: str | os.PathLike[str]) -> Path:
+    """Return the name of an output that can be completed later: analysis.zarr.partial."""
+    path = Path(path)
+    return path.with_name(f"{path.name}.partial")
 
 
 def _rename(temporary: Path, path: Path) -> None:
@@ -112,6 +121,10 @@ def _remove(path: Path) -> None:
         os.truncate(path, 0)
     with contextlib.suppress(OSError):
         path.unlink()
+
+
+def _leave(path: Path) -> None:
+    """Keep what has been written so far."""
 
 
 def _free(folder: Path) -> int:

@@ -9,7 +9,7 @@ workers compute some blocks ahead.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import dask.array
@@ -34,26 +34,54 @@ class Writer:
 
     def add(self, source: Any, target: Any, region: Any = None) -> None:
         """Write `source` to `target[region]`, now if it is in memory."""
-        if isinstance(source, dask.array.Array):
+        if not isinstance(source, dask.array.Array):
+            target[region or ...] = source
+        elif source.size:
             self.sources.append(source)
             self.targets.append(target)
-        else:
-            target[region or ...] = source
 
     def write(self, report: Report = silent) -> None:
-        """Write the lazy sources; report completed blocks."""
+        """Write the lazy sources; report the completed blocks."""
         for rows in _alike(self.sources):
-            places = list(_places([self.sources[row] for row in rows]))
-            values = _computed(
-                [
-                    [self.sources[r].blocks[i] for r, (i, _) in zip(rows, place, strict=True)]
-                    for place in places
-                ]
+            sources = [self.sources[row] for row in rows]
+            targets = [self.targets[row] for row in rows]
+            total = sources[0].npartitions
+            blocks = (
+                [source.blocks[index] for source, (index, _) in zip(sources, place, strict=True)]
+                for place in places(sources)
             )
-            for done, (place, found) in enumerate(zip(places, values, strict=True)):
-                for row, (_, region), array in zip(rows, place, found, strict=True):
-                    self.targets[row][region] = array
-                report(done + 1, len(places))
+            found = zip(places(sources), computed(blocks), strict=True)
+            for done, (place, values) in enumerate(found, 1):
+                for target, (_, region), array in zip(targets, place, values, strict=True):
+                    target[region] = array
+                report(done, total)
+
+
+def to_netcdf(
+    ds: xr.Dataset,
+    path: str,
+    encoding: Mapping[Any, Mapping[str, Any]],
+    report: Report = silent,
+) -> None:
+    """Write a Dataset with lazy variables to a netCDF file, as `Dataset.to_netcdf` does.
+
+    Parameters
+    ----------
+    ds : Dataset
+    path : str
+    encoding : mapping
+        Per variable.
+    report : Report
+        Called with the number of blocks that are written.
+    """
+    store = xr.backends.NetCDF4DataStore.open(path, mode="w", format="NETCDF4")
+    try:
+        writer = Writer()
+        unlimited = ds.encoding.get("unlimited_dims", ())
+        ds.dump_to_store(store, writer=writer, encoding=encoding, unlimited_dims=unlimited)
+        writer.write(report)
+    finally:
+        store.close()
 
 
 def loaded(ds: xr.Dataset) -> xr.Dataset:
@@ -79,7 +107,7 @@ def _alike(sources: Sequence[dask.array.Array]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _places(sources: Sequence[dask.array.Array]) -> Iterator[list[Place]]:
+def places(sources: Sequence[dask.array.Array]) -> Iterator[list[Place]]:
     """Yield index and region of each source's next block."""
     bounds = [[np.cumsum([0, *sizes]) for sizes in source.chunks] for source in sources]
     for indices in zip(*(np.ndindex(*source.numblocks) for source in sources), strict=True):
@@ -92,7 +120,7 @@ def _places(sources: Sequence[dask.array.Array]) -> Iterator[list[Place]]:
         ]
 
 
-def _computed(blocks: Sequence[Sequence[dask.array.Array]]) -> Iterator[Sequence[np.ndarray]]:
+def computed(blocks: Iterable[Sequence[dask.array.Array]]) -> Iterator[Sequence[np.ndarray]]:
     """Yield the values of each block."""
     using = client()
     if using is None:

@@ -22,10 +22,8 @@ from pyvda.io import (
 )
 from pyvda.io.dimensions import find_time, is_window
 from pyvda.models.model import Model
+from pyvda.state import chunking
 
-_IN_MEMORY_BYTES = 128 << 20  # a file with more than this is read in blocks
-_BLOCK_WINDOWS = 4096
-_SERIES_STEPS = 500_000
 
 
 def open_observations(
@@ -103,8 +101,10 @@ def open_observations(
     return ds
 
 
-def by_size(ds: xr.Dataset, block: int | None = None) -> dict[str, int] | None:
-    """Return the chunks that a file is to be read in, None where it fits into memory.
+def by_size(
+    ds: xr.Dataset, block: int | None = None, *, whole: bool = False, workers: bool = False
+) -> dict[str, int] | None:
+    """Return the chunks that a file is to be read in, None where it is small enough to be one.
 
     Parameters
     ----------
@@ -112,13 +112,24 @@ def by_size(ds: xr.Dataset, block: int | None = None) -> dict[str, int] | None:
         Observations, not yet read. Their size is that in memory: files are packed and compressed.
     block : int, optional
         Windows of a chunk.
+    whole : bool
+        Whether the windows are needed together.
+    workers : bool
+        Whether several processes are to share the work, also on a small file.
     """
-    values = sum(variable.size for variable in ds.data_vars.values())
-    if values * np.dtype(float).itemsize <= _IN_MEMORY_BYTES:
+    total = sum(variable.size for variable in ds.data_vars.values()) * np.dtype(float).itemsize
+    if whole or (total <= chunking.ONE_BLOCK_BYTES and not workers):
         return None
-    windows = {str(dim): block or _BLOCK_WINDOWS for dim in ds.dims if is_window(ds, dim)}
+    windows = [str(dim) for dim in ds.dims if is_window(ds, dim)]
     time = find_time(ds, ds.dims)[0]
-    return windows if time is None else {str(time): _SERIES_STEPS, **windows}
+    size = chunking.shared_size if workers else chunking.block_size
+    if windows:
+        count = ds.sizes[windows[0]]
+        return {windows[0]: block or size(total // max(1, count), count)}
+    if time is None:
+        return {}
+    steps = ds.sizes[time]
+    return {str(time): chunking.block_size(total // max(1, steps), steps)}
 
 
 def opened(

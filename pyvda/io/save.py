@@ -14,16 +14,17 @@ from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import dask
 import netCDF4
 import numpy as np
 import xarray as xr
 
 from pyvda.errors import InputError
-from pyvda.io import encodings, outputs, references
+from pyvda.io import blockwise, encodings, outputs, references, regions
 from pyvda.io.atomic import replacing
 from pyvda.io.attributes import storable
 from pyvda.io.encodings import CHUNK_BYTES, Encoding, chunk_sizes
+from pyvda.notices import notice
+from pyvda.progress import Report, silent
 
 
 def save_analysis(
@@ -31,8 +32,13 @@ def save_analysis(
     path: str | os.PathLike[str],
     *,
     encoding: Mapping[Hashable, Mapping[str, Any]] | None = None,
+    report: Report = silent,
+    run: str | None = None,
 ) -> None:
     """Write a Dataset to netCDF, or to zarr where `path` ends in `.zarr`, completely or not at all.
+
+    Lazy variables are computed block by block. Under a `distributed.Client` its workers compute
+    them, and write the regions of a zarr store themselves.
 
     Attributes that netCDF cannot hold are written as text, which a notice says; unlimited
     dimensions stay unlimited; packing and chunk sizes of the file that a variable was read from are
@@ -41,12 +47,16 @@ def save_analysis(
     Parameters
     ----------
     ds : Dataset
-        Any Dataset; dask-backed variables are computed block by block, on one thread, once it is
-        known that the rest can be written.
+        Any Dataset; lazy variables are computed once it is known that the rest can be written.
     path : path
         Replaced if it exists, once the new file is complete and on the disk; a link is followed.
     encoding : mapping, optional
         Per variable, as in `Dataset.to_netcdf`; added to light compression in netCDF files.
+    report : callable, optional
+        Called with the number of written blocks and their total.
+    run : str, optional
+        Identity of what is computed. A zarr store that is interrupted is then kept beside `path`,
+        as `path` with `.partial` added, and the same run completes it.
 
     Raises
     ------
@@ -62,8 +72,13 @@ def save_analysis(
     if lazy:
         outputs.check_space(path, sum(v.nbytes for v in lazy if v.dtype.kind == "f"))
         _try(ds, path, encoding)
-    with replacing(path) as temporary, dask.config.set(scheduler="synchronous"):
-        _write(ds, temporary, zarr, chosen)
+    with replacing(path, keep=zarr and run is not None) as temporary:
+        try:
+            _write(ds, temporary, zarr, chosen, report, run)
+        except KeyboardInterrupt:
+            if zarr and run is not None:
+                notice(f"{temporary} has what is finished, and the same command completes it")
+            raise
 
 
 def check_can_be_saved(ds: xr.Dataset, path: str | os.PathLike[str]) -> None:
@@ -133,12 +148,19 @@ def _discarded(path: str | os.PathLike[str], trial: Path) -> Iterator[Path]:
         raise InputError(str(error).replace(str(trial), str(path))) from error
 
 
-def _write(ds: xr.Dataset, path: Path, zarr: bool, encoding: Encoding) -> None:
+def _write(
+    ds: xr.Dataset,
+    path: Path,
+    zarr: bool,
+    encoding: Encoding,
+    report: Report = silent,
+    run: str | None = None,
+) -> None:
     try:
         if zarr:
-            _to_zarr(ds, path, encoding)
+            _to_zarr(ds, path, encoding, report, run)
         else:
-            _to_netcdf(ds, path, encoding)
+            _to_netcdf(ds, path, encoding, report)
     except (TypeError, ValueError, NotImplementedError, OverflowError) as error:
         if isinstance(error, InputError):
             raise
@@ -150,17 +172,22 @@ def _write(ds: xr.Dataset, path: Path, zarr: bool, encoding: Encoding) -> None:
         ) from error
 
 
-def _to_zarr(ds: xr.Dataset, path: Path, encoding: Encoding) -> None:
+def _to_zarr(
+    ds: xr.Dataset, path: Path, encoding: Encoding, report: Report, run: str | None
+) -> None:
     with warnings.catch_warnings():
         # Readers are slower, and warn, without consolidated metadata.
         warnings.filterwarnings("ignore", message="Consolidated metadata")
-        _for_zarr(ds).to_zarr(path, mode="w-", encoding=encoding)
+        regions.write(ds, _for_zarr(ds), path, encoding, report, run)
 
 
-def _to_netcdf(ds: xr.Dataset, path: Path, encoding: Encoding) -> None:
+def _to_netcdf(ds: xr.Dataset, path: Path, encoding: Encoding, report: Report) -> None:
     try:
         with _small_caches():
-            ds.to_netcdf(path, engine="netcdf4", format="NETCDF4", encoding=encoding)
+            if any(v.chunks is not None for v in ds.variables.values()):
+                blockwise.to_netcdf(ds, os.fspath(path), encoding, report)
+            else:
+                ds.to_netcdf(path, engine="netcdf4", format="NETCDF4", encoding=encoding)
     except (OSError, RuntimeError) as error:
         # HDF5 never gives up a file that it cannot complete. Let it try now, while the disk is
         # still full, or it writes its buffers once more after the file was emptied and removed.
@@ -189,8 +216,7 @@ def _small_caches() -> Iterator[None]:
 def _for_zarr(ds: xr.Dataset) -> xr.Dataset:
     """Return `ds` as zarr's format 3 takes it.
 
-    Chunks equal, except the last of a dimension, and written one at a time: of several that zarr
-    writes at once, some go on after one has failed. Strings of variable length, because those of
+    Chunks equal, except the last of a dimension. Strings of variable length, because those of
     fixed length are no part of the format yet.
     """
     regular = ds.copy()

@@ -17,10 +17,11 @@ import xarray as xr
 from pyvda import names
 from pyvda.engine.choice import thread_count
 
-_ONE_BLOCK_BYTES = 16 << 20  # smaller observations are not divided
+ONE_BLOCK_BYTES = 16 << 20  # smaller observations are not divided
 _BLOCK_BYTES = 8 << 20
 _WINDOWS_PER_THREAD = 16
 _PART_OF_FILE, _PART_OF_MEMORY = 12, 64
+_LEAST_BLOCKS = 64  # on a cluster
 _UNKNOWN = 8 << 30
 _LEADING = (names.WINDOW, names.TIME)
 
@@ -35,11 +36,29 @@ def block_of(ds: xr.Dataset, length: int | None = None, overlap: int = 0) -> int
     length, overlap : int, optional
         See `cutting.cut`.
     """
-    steps = ds.sizes[names.TIME]
+    size, count = _windows(ds, length, overlap)
+    return None if count * size <= ONE_BLOCK_BYTES else block_size(size, count)
+
+
+def for_workers(ds: xr.Dataset, length: int | None = None, overlap: int = 0) -> int:
+    """Return the windows of a block for a cluster, whose size does not matter: see `block_of`.
+
+    Small observations are divided, too, so that as many as 64 workers have something to do.
+    """
+    return shared_size(*_windows(ds, length, overlap))
+
+
+def shared_size(window_bytes: int, windows: int) -> int:
+    """Return the number of windows of a block that many processes share; see `block_size`."""
+    return min(block_size(window_bytes, windows), max(1, -(-windows // _LEAST_BLOCKS)))
+
+
+def _windows(ds: xr.Dataset, length: int | None, overlap: int) -> tuple[int, int]:
+    """Return the bytes of a window and about how many there are."""
+    steps = ds.sizes.get(names.TIME, 1)
     length = length or steps
     count = ds.sizes.get(names.WINDOW) or max(1, (steps - overlap) // max(1, length - overlap))
-    size = window_bytes(ds, length)
-    return None if count * size <= _ONE_BLOCK_BYTES else block_size(size, count)
+    return window_bytes(ds, length), count
 
 
 def block_size(window_bytes: int, windows: int) -> int:
