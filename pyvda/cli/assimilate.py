@@ -7,7 +7,6 @@ import logging
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 
 from pyvda.cli.derived import on_command_line, with_settings
@@ -46,6 +45,7 @@ EXAMPLES = (
 
 @with_settings
 def assimilate(
+    context: typer.Context,
     observations: Annotated[
         list[str],
         typer.Argument(
