@@ -130,9 +130,7 @@ def assimilate(
         checked.variable,
         group=checked.group,
         grid_step=checked.grid_step,
-        chunks=lambda ds: netcdf.by_size(
-            ds, checked.block, whole=whole, workers=using is not None
-        ),
+        chunks=lambda ds: netcdf.by_size(ds, checked.block, whole=whole, workers=using is not None),
         model=named,
     )
     if named is None and values:

@@ -25,7 +25,6 @@ from pyvda.models.model import Model
 from pyvda.state import chunking
 
 
-
 def open_observations(
     path: Any,
     variable: str | Sequence[str] | None = None,
