@@ -36,6 +36,7 @@ bench: setup
 	$(WITH_JULIA) $(BIN)/python benchmarks/run.py
 	$(WITH_JULIA) $(BIN)/python benchmarks/learned.py
 	$(WITH_JULIA) $(BIN)/python benchmarks/startup.py
+	$(WITH_JULIA) $(BIN)/python benchmarks/workers.py
 
 # The peers have an environment of their own: what they need must not decide what pyvda gets.
 bench-peers: setup .venv-peers/installed

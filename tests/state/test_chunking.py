@@ -1,0 +1,156 @@
+"""Blocks of windows by their size, and the memory that whole commands take for a file."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import pyvda
+from pyvda.state import chunking
+
+WINDOW = 200 * 3 * 8
+
+
+@pytest.fixture
+def machine(monkeypatch) -> dict[str, int]:
+    """A machine whose memory and threads can be changed."""
+    chosen = {"memory": 64 << 30, "threads": 2}
+    monkeypatch.setattr(chunking, "available_memory", lambda: chosen["memory"])
+    monkeypatch.setattr(chunking, "thread_count", lambda: chosen["threads"])
+    return chosen
+
+
+def test_a_block_does_not_grow_with_the_file(machine) -> None:
+    sizes = [chunking.block_size(WINDOW, count) for count in (20_000, 2_000_000, 10**9)]
+    assert len(set(sizes)) == 1
+    assert sizes[0] * WINDOW <= 8 << 20
+
+
+def test_a_block_fits_into_little_memory(machine) -> None:
+    machine["memory"] = 64 << 20
+    assert chunking.block_size(WINDOW, 10**6) * WINDOW <= 1 << 20
+    assert chunking.block_size(1 << 40, 10) == 1
+
+
+def test_threads_have_something_to_do_in_large_files(machine) -> None:
+    machine["threads"] = 64
+    of_40 = 200 * 40 * 8
+    assert chunking.block_size(of_40, 100_000) >= 16 * 64
+    assert chunking.block_size(of_40, 1500) * of_40 <= 8 << 20
+
+
+def windows(count: int) -> xr.Dataset:
+    return xr.Dataset({"observation": (("window", "time", "state"), np.zeros((count, 200, 3)))})
+
+
+def test_small_observations_are_one_block_except_on_a_cluster(machine) -> None:
+    assert chunking.block_of(windows(3000)) is None
+    assert chunking.block_of(windows(4000)) == (8 << 20) // WINDOW
+    assert chunking.for_workers(windows(3000)) == 47
+    assert chunking.for_workers(windows(5)) == 1
+
+
+def test_windows_of_a_series_are_counted_before_it_is_cut(machine) -> None:
+    series = xr.Dataset({"observation": (("time", "state"), np.zeros((500_000, 3)))})
+    assert chunking.block_of(series) is None  # one window of the whole
+    assert chunking.block_of(series, 200, 0) is None
+    assert chunking.block_of(series, 200, 100) == (8 << 20) // WINDOW
+
+
+@pytest.mark.parametrize("is_series", [False, True])
+def test_large_observations_in_memory_are_divided_without_a_trace(is_series, monkeypatch) -> None:
+    observed = pyvda.observe(pyvda.simulate("lorenz63", 7, 1), "lorenz63", 2)
+    options = {"model": "lorenz63", "iterations": 20, "engine": "torch"}
+    if is_series:
+        values = np.concatenate(list(observed["observation"].values))
+        time = 0.01 * np.arange(len(values))
+        observed = xr.Dataset({"observation": (("time", "state"), values)}, {"time": time})
+        options |= {"window": 100, "overlap": 30}
+    whole = pyvda.assimilate(observed, **options)
+    monkeypatch.setattr(chunking, "ONE_BLOCK_BYTES", 1000)
+    monkeypatch.setattr(chunking, "block_size", lambda size, count: 2)
+    reports: list[tuple[int, int]] = []
+    divided = pyvda.assimilate(
+        observed, report=lambda done, total: reports.append((done, total)), **options
+    )
+    assert reports[-1] == (1000, 1000)
+    assert set(divided.variables) == set(whole.variables)
+    for name, variable in whole.variables.items():
+        assert divided[name].chunks is None
+        assert divided[name].attrs.keys() == variable.attrs.keys()
+        if str(name).startswith("history_"):  # sums in another order
+            np.testing.assert_allclose(divided[name], variable, rtol=1e-12)
+        else:
+            np.testing.assert_array_equal(divided[name].values, variable.values)
+
+
+def test_windows_that_share_parameters_stay_together(monkeypatch) -> None:
+    monkeypatch.setattr(chunking, "ONE_BLOCK_BYTES", 1000)
+    monkeypatch.setattr(chunking, "block_size", lambda size, count: 1)
+    observed = pyvda.observe(pyvda.simulate("lorenz63", 3, 1), "lorenz63", 2)
+    found = pyvda.assimilate(
+        observed.isel(time=slice(0, 60)), model="lorenz63", method="strong-constraint",
+        parameters="shared", starts="background", engine="torch",
+    )  # fmt: skip
+    assert len(np.unique(found["parameter"].values, axis=0)) == 1
+
+
+COMMAND = """
+import sys
+import numpy as np, xarray as xr
+from pyvda.cli.main import app
+
+def peak(field):
+    lines = dict(line.split(":", 1) for line in open("/proc/self/status"))
+    return int(lines[field].split()[0]) * 1024
+
+def run(windows):
+    values = np.full((windows, 200, 3), np.nan)
+    values[:, ::8] = 1.0
+    ds = xr.Dataset({"observation": (("window", "time", "state"), values)})
+    ds.assign_coords(time=0.01 * np.arange(200)).to_netcdf(sys.argv[1] + "/obs.nc")
+    size = values.nbytes
+    del values, ds
+    open("/proc/self/clear_refs", "w").write("5")
+    before = peak("VmRSS")
+    command = ["assimilate", sys.argv[1] + "/obs.nc", "--model", "lorenz63", "--iterations", "1",
+               "--engine", "torch", "-q", "-o", sys.argv[1] + "/analysis." + sys.argv[2]]
+    app(command, standalone_mode=False)
+    return (peak("VmHWM") - before) / size
+
+run(3000)
+print(run(20_000))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("suffix", ["nc", "zarr"])
+def test_a_command_takes_less_than_four_bytes_for_a_byte_of_state(suffix, tmp_path) -> None:
+    """20 000 windows in one variable without chunks; what is there before the command is its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", COMMAND, str(tmp_path), suffix],
+        capture_output=True, text=True, timeout=280, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout.split()[-1]) < 4
+
+
+IN_MEMORY = COMMAND.replace(
+    "app(command, standalone_mode=False)",
+    """import pyvda
+    observed = xr.open_dataset(sys.argv[1] + "/obs.nc").load()
+    analysis = pyvda.assimilate(observed, model="lorenz63", iterations=1, engine="torch")""",
+)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_observations_in_memory_take_less_than_four_times_theirs(tmp_path) -> None:
+    """Their own memory and that of the result included."""
+    done = subprocess.run(
+        [sys.executable, "-c", IN_MEMORY, str(tmp_path), "nc"],
+        capture_output=True, text=True, timeout=280, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout.split()[-1]) < 4
