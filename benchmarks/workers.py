@@ -174,7 +174,8 @@ def main() -> None:
     print(
         f"{large['windows']} windows ({large['megabytes']:.0f} MB): "
         f"{large['megabytes_per_worker']:.0f} MB for a worker above the "
-        f"{large['megabytes_before']:.0f} MB before, {large['windows_per_second']:.0f} windows a second"
+        f"{large['megabytes_before']:.0f} MB before, "
+        f"{large['windows_per_second']:.0f} windows a second"
     )
     print(f"written to {store.write('workers', {'rows': rows, 'tasks': cost, 'large': large})}")
 

@@ -152,6 +152,7 @@ def started(workers: int | None, scheduler: str | None) -> Iterator[Client | Non
         )
     from distributed import Client, LocalCluster
 
+    logging.getLogger("distributed").setLevel(logging.ERROR)
     if scheduler is not None:
         try:
             using = Client(scheduler, timeout=_CONNECT_SECONDS)

@@ -213,7 +213,7 @@ def test_scores_refuse_bad_options_before_computing(folder, tmp_path, monkeypatc
 
 def small_blocks(monkeypatch) -> None:
     """Let two windows of 200 steps of Lorenz-63 be a block."""
-    monkeypatch.setattr(chunking, "_ONE_BLOCK_BYTES", 1000)
+    monkeypatch.setattr(chunking, "ONE_BLOCK_BYTES", 1000)
     monkeypatch.setattr(chunking, "block_size", lambda size, count: max(1, 9600 // size))
 
 

@@ -92,7 +92,7 @@ def test_windows_that_share_parameters_stay_together(monkeypatch) -> None:
     observed = pyvda.observe(pyvda.simulate("lorenz63", 3, 1), "lorenz63", 2)
     found = pyvda.assimilate(
         observed.isel(time=slice(0, 60)), model="lorenz63", method="strong-constraint",
-        parameters="shared", starts="background", engine="torch",
+        parameters="shared", starts="mean", engine="torch",
     )  # fmt: skip
     assert len(np.unique(found["parameter"].values, axis=0)) == 1
 
@@ -128,7 +128,7 @@ print(run(20_000))
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("suffix", ["nc", "zarr"])
 def test_a_command_takes_less_than_four_bytes_for_a_byte_of_state(suffix, tmp_path) -> None:
-    """20 000 windows in one variable without chunks; what is there before the command is its own."""
+    """20 000 windows in one variable without chunks, without what the process held before."""
     done = subprocess.run(
         [sys.executable, "-c", COMMAND, str(tmp_path), suffix],
         capture_output=True, text=True, timeout=280, check=False,
