@@ -87,6 +87,7 @@ end
 
 "    run_everything_once(): what a first call would compile; nothing of it stays but the machine code"
 function run_everything_once()
+    __init__()                  # which chooses kernels, and does not run while code is written
     map(string, (VERSION, Threads.nthreads(), map(entry_point, collect(keys(ARGUMENTS)))...))
     precompile(forget_compiled_code!, ())
     foreach(((m, h),) -> run_once(m, h), PRECOMPILED)
