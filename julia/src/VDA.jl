@@ -14,6 +14,7 @@ those of Fablet et al., "End-to-end learning for variational data assimilation m
 | cost_gradient!                            | cost/weak_constraint_cost.jl   | U of (2), (4) and its gradient            |
 | descend!                                  | methods/descent.jl             | fixed-step gradient descent (FSGD), (5)   |
 | weak_constraint!                          | methods/weak_constraint.jl     | Gauss-Newton on blocks in time            |
+| run!, tangent_run!, adjoint_run!          | methods/linearised_runs.jl     | a run, its tangent linear and adjoint     |
 | strong_constraint!                        | methods/strong_constraint.jl   | the model exact, the control its start    |
 | ensemble_smoother!                        | methods/ensemble_smoother.jl   | covariances from an ensemble              |
 | posterior_mean!                           | methods/posterior_mean.jl      | the posterior, from a library of states   |
@@ -70,6 +71,7 @@ include("cost/point_observations.jl")
 include("cost/window_block.jl")
 include("cost/weak_constraint_cost.jl")
 include("methods/descent.jl")
+include("methods/linearised_runs.jl")
 include("linalg/lane_matrix.jl")
 include("linalg/block_tridiagonal.jl")
 include("linalg/small_cholesky.jl")

@@ -171,6 +171,38 @@ class Engine(Protocol):
     ) -> Array:
         """(∂Φ/∂x(x))ᵀ v, (..., D)."""
 
+    def run(self, model: Model, settings: CostSettings, start: Array, steps: int) -> Array:
+        """Return the trajectories (W, steps, D) from the states `start` (W, D)."""
+
+    def tangent_run(
+        self, model: Model, settings: CostSettings, x: Array, start: Array, memory: int = 0
+    ) -> Array:
+        """Return the tangent linear about trajectories x applied to `start`, (W, T, D).
+
+        Parameters
+        ----------
+        x : (W, T, D)
+        start : (W, D)
+            Perturbations of the first states.
+        memory : int
+            Bytes for linearisations of one window that may be kept for the next call.
+        """
+
+    def adjoint_run(
+        self, model: Model, settings: CostSettings, x: Array, gradient: Array, memory: int = 0
+    ) -> Array:
+        """Return the gradient with respect to the first states, (W, D).
+
+        Parameters
+        ----------
+        x : (W, T, D)
+            The trajectories to linearise about.
+        gradient : (W, T, D)
+            With respect to the states of all times.
+        memory : int
+            As in `tangent_run`.
+        """
+
     def weak_constraint(
         self,
         model: Model,

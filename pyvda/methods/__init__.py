@@ -13,6 +13,7 @@ from pyvda.methods import (
     ensemble_smoother,
     fsgd,
     gauss_newton,
+    incremental,
     learned,
     posterior_mean,
     strong_constraint,
@@ -39,6 +40,7 @@ METHODS: dict[str, Method] = {
         Method(
             "strong-constraint", strong_constraint.StrongConstraintOptions, strong_constraint.solve
         ),
+        Method("incremental", incremental.IncrementalOptions, incremental.solve),
         Method("posterior-mean", posterior_mean.PosteriorMeanOptions, posterior_mean.solve),
         Method(
             "ensemble-smoother", ensemble_smoother.EnsembleSmootherOptions, ensemble_smoother.solve

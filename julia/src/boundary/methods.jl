@@ -11,6 +11,17 @@ function c_observed(handle, values, fields, D, T, windows, scheme, h, x, out, co
     end
 end
 
+# --- methods/linearised_runs.jl --------------------------------------------------------------------
+
+function c_linearised_run(handle, values, fields, D, T, windows, scheme, h, what, memory, x, v, message, capacity)
+    with_model(message, capacity, (handle, values, fields, D), refusal(; scheme = scheme, T = T, windows = windows, memory = memory); h = h) do m, D
+        (x, v) = (array_at(x, Float64, D, T, windows), array_at(v, Float64, D, T, windows))
+        what == 0 && return run!(x, scheme_of(scheme), m, h)
+        kept = memory == 0 ? 1 : memory ÷ max(1, workspace_bytes(m))
+        (what == 1 ? tangent_run! : adjoint_run!)(v, x, scheme_of(scheme), m, h; kept = kept)
+    end
+end
+
 # --- methods/weak_constraint.jl --------------------------------------------------------------------
 
 # `stdev` and `model_precision` may be null.

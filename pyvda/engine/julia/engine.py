@@ -30,6 +30,7 @@ from pyvda.engine.interface import (
 )
 from pyvda.engine.julia import (
     ensemble_smoother,
+    linearised_runs,
     nonlinear,
     objectives,
     parameters,
@@ -259,6 +260,19 @@ class JuliaEngine:
         self, model: Model, x: Array, v: Array, *, time_step: float, scheme: Scheme = "rk4"
     ) -> Array:
         return self._step(model, x, v, time_step, scheme, _ADJOINT)
+
+    def run(self, model: Model, settings: CostSettings, start: Array, steps: int) -> Array:
+        return linearised_runs.run(self, model, settings, start, steps)
+
+    def tangent_run(
+        self, model: Model, settings: CostSettings, x: Array, start: Array, memory: int = 0
+    ) -> Array:
+        return linearised_runs.tangent_run(self, model, settings, x, start, memory)
+
+    def adjoint_run(
+        self, model: Model, settings: CostSettings, x: Array, gradient: Array, memory: int = 0
+    ) -> Array:
+        return linearised_runs.adjoint_run(self, model, settings, x, gradient, memory)
 
     def _step(
         self, model: Model, x: Array, v: Array, time_step: float, scheme: Scheme, what: int

@@ -13,6 +13,7 @@ from pyvda.engine.interface import Array, CostSettings, EngineInfo, Scheme, chec
 from pyvda.engine.torch import (
     cost,
     ensemble_smoother,
+    linearised_runs,
     objectives,
     one_step,
     posterior_mean,
@@ -45,6 +46,9 @@ class TorchEngine:
     posterior_mean = staticmethod(posterior_mean.posterior_mean)
     shooting_objective = staticmethod(objectives.shooting_objective)
     strong_objective = staticmethod(objectives.strong_objective)
+    run = staticmethod(linearised_runs.run)
+    tangent_run = staticmethod(linearised_runs.tangent_run)
+    adjoint_run = staticmethod(linearised_runs.adjoint_run)
 
     def observed(self, model: Model, settings: CostSettings, x: Array, points: Points) -> Array:
         """See `Engine.observed`."""

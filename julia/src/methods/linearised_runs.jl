@@ -1,0 +1,72 @@
+# Runs of a model over a window, and the tangent linear and adjoint of such a run applied to a vector: what
+# 4D-Var needs of a model whose Jacobian is too large to be a matrix.
+#
+# Windows are independent and run on all threads. With one window each step may keep a workspace of its own
+# from one call to the next, so that a model that remembers what it was linearised about, such as a
+# QuasiGeostrophic, does so once for all products with the same trajectory.
+
+"    run!(x, scheme, m, h): the trajectories from x[:, 1, :], (state, time, window)"
+run!(x, scheme, m, h; kept = 1) = over_windows!(step_forward!, x, x, scheme, m, h, kept)
+
+"    tangent_run!(δ, x, scheme, m, h): the tangent linear about the trajectories x, from δ[:, 1, :]"
+tangent_run!(δ, x, scheme, m, h; kept = 1) = over_windows!(step_tangent_forward!, δ, x, scheme, m, h, kept)
+
+"""
+    adjoint_run!(v, x, scheme, m, h)
+
+The adjoint about the trajectories x: v holds the gradient with respect to the state of each time, and
+becomes that with respect to all that follows; v[:, 1, :] is the gradient with respect to the first state.
+"""
+adjoint_run!(v, x, scheme, m, h; kept = 1) = over_windows!(step_adjoint_backward!, v, x, scheme, m, h, kept)
+
+function over_windows!(step_of_run!::F, v, x, scheme, m, h, kept) where {F}
+    (steps, windows) = (size(x, 2) - 1, size(x, 3))
+    threads = threads_for(windows)
+    rooms = run_rooms(m, threads, windows == 1 ? clamp(kept, 1, max(1, steps)) : 1)
+    times = F === typeof(step_adjoint_backward!) ? (steps:-1:1) : (1:steps)
+    each_window(rooms, windows) do room, w
+        for t in times
+            step_of_run!(view(v, :, :, w), view(x, :, :, w), room[min(t, length(room))], scheme, m, h, t)
+        end
+    end
+    return v
+end
+
+"The workspaces of the steps, for each thread; those of one window are kept."
+run_rooms(::SmallModel, threads, _) = fill([nothing], threads)
+function run_rooms(m::ArrayModel, threads, steps)
+    make() = [[step_workspace(Float64, m) for _ in 1:steps] for _ in 1:threads]
+    return steps == 1 ? make() : workspace(make, (:run_rooms, m, steps))
+end
+
+function step_forward!(_, x, ws, scheme, m::ArrayModel, h, t)
+    x[:, t+1] .= step!(ws, scheme, m, x[:, t], h)
+end
+function step_tangent_forward!(δ, x, ws, scheme, m::ArrayModel, h, t)
+    at = x[:, t]
+    stages!(ws, scheme, m, at, h)
+    δ[:, t+1] .= step_tangent!(similar(at), ws, scheme, m, at, δ[:, t], h)
+end
+function step_adjoint_backward!(v, x, ws, scheme, m::ArrayModel, h, t)
+    at = x[:, t]
+    stages!(ws, scheme, m, at, h)
+    v[:, t] .+= step_adjoint!(ws, scheme, m, at, v[:, t+1], h)
+end
+"The stages that a linearised step needs: those of the schemes; a model with its own step has them itself."
+stages!(ws, scheme, m, x, h) = has_own_step(m) || step!(ws, scheme, m, x, h)
+
+function step_forward!(_, x, _, scheme, m::SmallModel, h, t)
+    x[:, t+1] .= first(step(scheme, m, tuple_of(view(x, :, t), size_of(m)), h))
+end
+function step_tangent_forward!(δ, x, _, scheme, m::SmallModel, h, t)
+    (_, stages) = step(scheme, m, tuple_of(view(x, :, t), size_of(m)), h)
+    δ[:, t+1] .= step_tangent(scheme, m, stages, tuple_of(view(δ, :, t), size_of(m)), h)
+end
+function step_adjoint_backward!(v, x, _, scheme, m::SmallModel, h, t)
+    (_, stages) = step(scheme, m, tuple_of(view(x, :, t), size_of(m)), h)
+    v[:, t] .+= step_adjoint(scheme, m, stages, tuple_of(view(v, :, t+1), size_of(m)), h)
+end
+
+"    workspace_bytes(m) -> what a kept workspace of a step takes"
+workspace_bytes(::SmallModel) = 0
+workspace_bytes(m::ArrayModel) = Base.summarysize(step_workspace(Float64, m))

@@ -1,0 +1,41 @@
+"""Runs of a model over windows and their tangent linear and adjoint, step by step by autograd."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pyvda.engine.interface import Array, CostSettings
+from pyvda.engine.torch import one_step
+from pyvda.engine.torch.steps import Steps
+from pyvda.models.model import Model
+
+
+def run(model: Model, settings: CostSettings, start: Array, steps: int) -> Array:
+    """See `Engine.run`."""
+    step = Steps(model, settings)
+    x = [np.asarray(start, float)]
+    for _ in range(steps - 1):
+        x.append(one_step.forecast(step, x[-1]))
+    return np.stack(x, 1)
+
+
+def tangent_run(
+    model: Model, settings: CostSettings, x: Array, start: Array, memory: int = 0
+) -> Array:
+    """See `Engine.tangent_run`."""
+    step = Steps(model, settings)
+    v = [np.asarray(start, float)]
+    for t in range(x.shape[1] - 1):
+        v.append(one_step.tangent_linear(step, np.ascontiguousarray(x[:, t]), v[-1]))
+    return np.stack(v, 1)
+
+
+def adjoint_run(
+    model: Model, settings: CostSettings, x: Array, gradient: Array, memory: int = 0
+) -> Array:
+    """See `Engine.adjoint_run`."""
+    step = Steps(model, settings)
+    v = np.ascontiguousarray(gradient[:, -1])
+    for t in range(x.shape[1] - 2, -1, -1):
+        v = one_step.adjoint(step, np.ascontiguousarray(x[:, t]), v) + gradient[:, t]
+    return v

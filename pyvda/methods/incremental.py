@@ -1,0 +1,329 @@
+"""Incremental 4D-Var in control space: the strong constraint for states too large for matrices.
+
+The first state of a window is x₀ = x_b + S v with the background covariance B = S Sᵀ, and
+
+    J(v) = |v|² / 2 + Σ (H x_t − y_t)ᵀ R⁻¹ (H x_t − y_t) / 2.
+
+Outer loops compute the trajectory and the exact J; inner loops minimise the cost linearised about
+that trajectory by conjugate gradients (`inner_loop`), with the tangent linear and adjoint of the
+model and no matrix. A step that does not lower the exact J is shortened. Long windows of a chaotic
+model have many minima, so that the window grows from a short one (quasi-static).
+
+References
+----------
+P. Courtier, J.-N. Thépaut and A. Hollingsworth, Q. J. R. Meteorol. Soc. 120 (1994), 1367-1387;
+C. Pires, R. Vautard and O. Talagrand, Tellus A 48 (1996), 96-121, for the growing window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, NamedTuple
+
+import numpy as np
+from pydantic import BeforeValidator, Field, PlainSerializer
+
+from pyvda import names
+from pyvda.climate.background import CLIMATOLOGY, Background, get_background, is_name
+from pyvda.climate.climatology import climatology
+from pyvda.engine import Engine
+from pyvda.engine.interface import Array
+from pyvda.errors import InputError
+from pyvda.methods.inner_loop import Ritz
+from pyvda.methods.inner_loop import solve as solve_linear
+from pyvda.methods.problem import Problem, Seed, Solution, Status
+from pyvda.methods.statistics import (
+    StatisticalOptions,
+    judged,
+    precision_of,
+    without_observations,
+)
+from pyvda.models.model import Model
+from pyvda.operators.covariance import Covariance, Dense
+from pyvda.operators.covariance_input import CovarianceOption, as_covariance
+
+_SHORTEST = 2.0**-6  # of a step of Gauss-Newton
+_TOGETHER = 8  # draws that run at once
+_SPREAD_TOLERANCE = 1e-6
+_EARLY_ITERATIONS, _EARLY_INNER, _EARLY_TOLERANCE = 2, 20, 0.1  # of windows that grow
+
+
+def _option(given: Any) -> Any:
+    """Check the background when options are made; files are read later."""
+    if isinstance(given, str | Path):
+        return str(given)
+    if isinstance(given, Background) or hasattr(given, "data_vars"):
+        return given
+    if isinstance(given, tuple) and len(given) == 2:
+        return np.asarray(given[0], float).ravel(), given[1]
+    array = np.asarray(given)
+    if array.dtype.kind in "fiu" and array.ndim and np.isfinite(array).all():
+        return array.astype(float).ravel()
+    raise ValueError(
+        f"found {given!r}, expected {CLIMATOLOGY}, a state, a pair of state and covariance, a "
+        "file, an analysis with its covariance, or a Background"
+    )
+
+
+def _plain(given: Any) -> Any:
+    """Return the value as it is written into an analysis file."""
+    return given if isinstance(given, str) else f"a {type(given).__name__.lower()}"
+
+
+class IncrementalOptions(StatisticalOptions):
+    """Options of incremental 4D-Var.
+
+    Attributes
+    ----------
+    background : str, path, (D,), pair, Dataset or Background
+        Mean of the first state: "climatology", a state, a state and its covariance, or what
+        `pyvda.climate.background.get_background` takes.
+    covariance : float, (D,), (D, D), str or Covariance, optional
+        B, see `pyvda.operators`. Default: that of the background.
+    growth : int, optional
+        Steps by which the window grows; 0: the whole window at once. Default: 0.
+    iterations : int
+        Maximum number of outer loops for the whole window.
+    inner_iterations : int
+        Maximum number of conjugate gradient iterations in a loop.
+    inner_tolerance : float
+        A loop ends when the gradient has fallen to this fraction.
+    tolerance : float
+        Converged when J falls by less than this fraction in a loop.
+    members : int
+        Draws from the posterior that give the standard deviation; 0: none.
+    memory : float
+        GiB for linearisations of the window that are kept during a loop.
+    seed : int
+        Of the draws.
+    observation_variance : float, optional
+        See `StatisticalOptions`.
+    """
+
+    starts_from_first_guess: ClassVar[bool] = False
+
+    background: Annotated[Any, BeforeValidator(_option), PlainSerializer(_plain)] = CLIMATOLOGY
+    covariance: CovarianceOption | None = None
+    growth: int = Field(0, ge=0, le=10**9)
+    iterations: int = Field(10, ge=1, le=10**6)
+    inner_iterations: int = Field(50, ge=1, le=10**6)
+    inner_tolerance: float = Field(1e-2, gt=0, lt=1)
+    tolerance: float = Field(1e-3, gt=0, lt=1)
+    members: int = Field(30, ge=0, le=10**6)
+    memory: float = Field(1.0, ge=0, le=1e6)
+    seed: Seed = 0
+
+    def has_stdev(self) -> bool:
+        """Tell whether the method gives the analysis a standard deviation."""
+        return self.members > 0
+
+    def window_outputs(self) -> tuple[str, ...]:
+        """Return the names of `Solution.per_window`."""
+        return (names.OBJECTIVE, names.CHI_SQUARE_LIMIT)
+
+    def expected_state(self, model: Model, engine: Engine) -> Array:
+        """Return the state (D,) expected without observations: the background's mean."""
+        return _background(self, model, engine)[0]
+
+
+def solve(problem: Problem, options: IncrementalOptions) -> Solution:
+    """Minimise J of each window, one after the other.
+
+    Raises
+    ------
+    InputError
+        The error variance of the observations is unknown, or B is not given and no matrix.
+    """
+    mean, B = _background(options, problem.model, problem.engine)
+    if options.covariance is not None:
+        B = as_covariance(options.covariance, len(mean), "covariance")
+    if B is None:
+        raise InputError(
+            f"no covariance of the background is known for {len(mean)} components; give one as "
+            "covariance, such as pyvda.operators.Spectral"
+        )
+    precision = precision_of(problem, options.observation_variance)
+    observation = np.asarray(problem.batch.observation, float)
+    windows = len(observation)
+    x, stdev, status = without_observations(problem)
+    objective, iterations = np.full(windows, np.nan), np.zeros(windows, int)
+    chosen = np.flatnonzero(problem.has_observations())
+    for done, window in enumerate(chosen):
+        cost = _Cost(problem, options, mean, B, observation[window], precision[window])
+        found = _minimised(cost, options)
+        x[window], status[window] = found.x, found.status
+        objective[window], iterations[window] = found.objective, found.iterations
+        if options.members:
+            key = [options.seed, int(problem.window_numbers()[window])]
+            stdev[window] = _spread(cost, found, options.members, np.random.default_rng(key))
+        problem.report(done + 1, len(chosen))
+    status, limit = judged(status, objective, problem.data())
+    return Solution(
+        x, status, iterations, stdev=stdev if options.members else None,
+        per_window={names.OBJECTIVE: objective, names.CHI_SQUARE_LIMIT: limit},
+    )  # fmt: skip
+
+
+def _background(
+    options: IncrementalOptions, model: Model, engine: Engine
+) -> tuple[Array, Covariance | None]:
+    """Return the mean (D,) of the first state and the covariance that was given with it."""
+    given = options.background
+    if is_name(given):
+        if given != CLIMATOLOGY:
+            raise InputError(
+                f"the background is {given}, but incremental 4D-Var needs one; give climatology, "
+                "or a state and a covariance"
+            )
+        known = climatology(model, engine)
+        return known.mean, None if known.covariance is None else Dense(known.covariance)
+    if isinstance(given, tuple):
+        mean, B = given[0], as_covariance(given[1], model.state_size, "background")
+    elif isinstance(given, np.ndarray):
+        mean, B = given, None
+    else:
+        found = get_background(given, model, engine)
+        mean, B = found.mean, Dense(np.linalg.inv(found.precision))
+    if mean.size != model.state_size:
+        raise InputError(
+            f"the background has {mean.size} components, and {model.name} has {model.state_size}; "
+            "give a state of the model's size"
+        )
+    return mean, B
+
+
+@dataclass
+class _Cost:
+    """J of one window, and the products that its linearisation consists of.
+
+    Attributes
+    ----------
+    observation, precision : (T, D)
+    """
+
+    problem: Problem
+    options: IncrementalOptions
+    mean: Array
+    B: Covariance
+    observation: Array
+    precision: Array
+
+    def trajectory(self, v: Array, steps: int) -> Array:
+        """Return the states (steps, D) that belong to a control."""
+        start = (self.mean + self.B.sqrt(v))[None]
+        return self.problem.engine.run(self.problem.model, self.problem.cost, start, steps)[0]
+
+    def value(self, v: Array, x: Array) -> float:
+        """Return J, inf where the trajectory is not finite."""
+        misfit = x - self.observation[: len(x)]
+        J = 0.5 * float(v @ v) + 0.5 * float((self.precision[: len(x)] * misfit**2).sum())
+        return J if np.isfinite(J) else np.inf
+
+    def gradient(self, v: Array, x: Array) -> Array:
+        """Return ∂J/∂v."""
+        misfit = x - self.observation[: len(x)]
+        return v + self._adjoint(x, self.precision[: len(x)] * misfit)
+
+    def curvature(self, w: Array, x: Array) -> Array:
+        """Return A w, the Hessian of J linearised about x."""
+        return w + self._adjoint(x, self.precision[: len(x)] * self.tangent(w[None], x)[0])
+
+    def tangent(self, w: Array, x: Array) -> Array:
+        """Return the perturbations (n, T, D) of controls w (n, rank)."""
+        about = np.ascontiguousarray(np.broadcast_to(x, (len(w), *x.shape)))
+        return self.problem.engine.tangent_run(
+            self.problem.model, self.problem.cost, about, self.B.sqrt(w), self._memory
+        )
+
+    def _adjoint(self, x: Array, force: Array) -> Array:
+        back = self.problem.engine.adjoint_run(
+            self.problem.model, self.problem.cost, x[None], force[None], self._memory
+        )
+        return self.B.sqrt_adjoint(back[0])
+
+    @property
+    def _memory(self) -> int:
+        return int(self.options.memory * 2**30)
+
+
+class _Minimum(NamedTuple):
+    x: Array
+    status: int
+    objective: float
+    iterations: int
+
+
+def _minimised(cost: _Cost, options: IncrementalOptions) -> _Minimum:
+    """Minimise J of windows that grow to the whole one, each from the minimum before."""
+    v, ritz, count = np.zeros(cost.B.rank), Ritz.none(cost.B.rank), 0
+    status = Status.ITERATION_LIMIT
+    for steps, last in _lengths(len(cost.observation), options.growth):
+        x = cost.trajectory(v, steps)
+        J = cost.value(v, x)
+        status = Status.ITERATION_LIMIT
+        for _ in range(options.iterations if last else _EARLY_ITERATIONS):
+            if not np.isfinite(J):
+                break
+            inner = solve_linear(
+                partial(cost.curvature, x=x),
+                -cost.gradient(v, x),
+                ritz,
+                options.inner_iterations if last else min(_EARLY_INNER, options.inner_iterations),
+                options.inner_tolerance if last else max(_EARLY_TOLERANCE, options.inner_tolerance),
+            )
+            count += 1
+            # A loop that hardly had to iterate knows less of A than the one before.
+            ritz = inner.ritz if len(inner.ritz.values) >= len(ritz.values) else ritz
+            v, x, J, fell = _shortened(cost, v, x, J, inner.x)
+            if fell <= options.tolerance * J:
+                status = Status.CONVERGED
+                break
+    if not np.isfinite(J):
+        return _Minimum(np.full_like(x, np.nan), Status.DIVERGED, np.nan, count)
+    return _Minimum(x, status, J, count)
+
+
+def _shortened(
+    cost: _Cost, v: Array, x: Array, J: float, step: Array
+) -> tuple[Array, Array, float, float]:
+    """Return the control, trajectory and J after a step that lowers J, and by how much it fell."""
+    length = 1.0
+    while length >= _SHORTEST:
+        there = v + length * step
+        new = cost.trajectory(there, len(x))
+        value = cost.value(there, new)
+        if value < J:
+            return there, new, value, J - value
+        length /= 2
+    return v, x, J, 0.0
+
+
+def _lengths(steps: int, growth: int) -> Iterator[tuple[int, bool]]:
+    """Yield the lengths of the window while it grows, and whether it is the whole one."""
+    for length in range(growth, steps, growth) if growth else ():
+        if length > 1:
+            yield length, False
+    yield steps, True
+
+
+def _spread(cost: _Cost, found: _Minimum, members: int, random: np.random.Generator) -> Array:
+    """Return the posterior standard deviation (T, D) from draws of covariance A⁻¹.
+
+    The eigenvectors of A come from a loop of their own, with a random right-hand side: those of the
+    minimisation lie where the first guess was wrong.
+    """
+    if not np.isfinite(found.x).all():
+        return np.full_like(found.x, np.nan)
+    options = cost.options
+    known = solve_linear(
+        partial(cost.curvature, x=found.x), random.standard_normal(cost.B.rank),
+        Ritz.none(cost.B.rank), options.inner_iterations, _SPREAD_TOLERANCE,
+    ).ritz  # fmt: skip
+    draws = known.power(random.standard_normal((members, cost.B.rank)), -0.5)
+    total = np.zeros_like(found.x)
+    for first in range(0, members, _TOGETHER):
+        total += (cost.tangent(draws[first : first + _TOGETHER], found.x) ** 2).sum(0)
+    return np.asarray(np.sqrt(total / members))

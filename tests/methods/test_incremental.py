@@ -1,0 +1,126 @@
+"""Incremental 4D-Var against the dense strong constraint, a linear solution, and itself."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import pyvda
+from pyvda.errors import InputError
+from pyvda.names import Status
+from pyvda.operators import Dense, Spectral, power
+
+ENGINES = ["torch", pytest.param("julia", marks=pytest.mark.julia)]
+B = np.diag([9.0, 9.0, 9.0]) + 2.0
+
+
+def lorenz(steps=41, windows=2, seed=3):
+    truth = pyvda.simulate("lorenz63", windows=windows, steps=steps, seed=seed)
+    return truth, pyvda.observe(truth, variance=1.0, every=4, seed=4)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_minimum_is_that_of_the_dense_method(engine) -> None:
+    truth, observed = lorenz(steps=21)
+    start = truth["truth"].values[:, 0].mean(0)
+    how = {"model": "lorenz63", "background": (start, B), "engine": engine}
+    dense = pyvda.assimilate(
+        observed, method="strong-constraint", starts="mean", growth=0, tolerance=1e-20, **how
+    )
+    found = pyvda.assimilate(
+        observed, method="incremental", inner_tolerance=1e-14, tolerance=1e-16, iterations=60,
+        members=0, **how,
+    )  # fmt: skip
+    np.testing.assert_allclose(found["objective"], dense["objective"], rtol=1e-9)
+    np.testing.assert_allclose(found["analysis"], dense["analysis"], rtol=0, atol=1e-7)
+
+
+@pytest.mark.julia
+def test_the_spread_is_that_of_the_dense_hessian() -> None:
+    truth, observed = lorenz()
+    how = {"model": "lorenz63", "background": (truth["truth"].values[:, 0].mean(0), B)}
+    dense = pyvda.assimilate(
+        observed, method="strong-constraint", starts="mean", growth=0, tolerance=1e-14, **how
+    )
+    found = pyvda.assimilate(
+        observed, method="incremental", tolerance=1e-12, iterations=60, members=2000, **how
+    )
+    ratio = found["state_stdev"] / dense["state_stdev"]
+    assert 0.97 < float(ratio.mean()) < 1.03
+
+
+def test_a_linear_model_has_the_analysis_of_the_normal_equations() -> None:
+    import torch
+
+    M = torch.tensor([[0.9, 0.3, 0.0], [-0.3, 0.9, 0.1], [0.0, -0.1, 1.0]], dtype=torch.float64)
+    model = pyvda.torch_model(step=lambda x: x @ M.T, variables=("a", "b", "c"), time_step=1.0)
+    rng = np.random.default_rng(2)
+    y = np.where(rng.random((6, 3)) < 0.5, rng.normal(size=(6, 3)), np.nan)
+    ds = xr.Dataset({"observation": (("time", "state"), y)}, {"time": np.arange(6.0)})
+    start, R = np.array([1.0, -1.0, 0.5]), 0.3
+    found = pyvda.assimilate(
+        ds, model=model, method="incremental", background=(start, Dense(B)), members=0,
+        observation_variance=R, inner_tolerance=1e-14, tolerance=1e-15,
+    )  # fmt: skip
+    hessian, right, power_ = np.linalg.inv(B), np.linalg.solve(B, start), np.eye(3)
+    for row in y:
+        seen = np.isfinite(row)
+        H = power_[seen]
+        hessian, right = hessian + H.T @ H / R, right + H.T @ row[seen] / R
+        power_ = M.numpy() @ power_
+    np.testing.assert_allclose(
+        found["analysis"].values[0], np.linalg.solve(hessian, right), atol=1e-10
+    )
+
+
+@pytest.mark.julia
+def test_an_ocean_is_analysed_better_than_its_background() -> None:
+    """A quick version of the cycled experiment with the quasi-geostrophic model."""
+    n = 33
+    model = pyvda.get_model("quasi-geostrophic", n=n)
+    truth = pyvda.simulate(model, windows=1, steps=11, seed=1)
+    psi = np.nan_to_num(truth["psi"].values[0])
+    observed = pyvda.observe(truth, variance=1.0, every=2, seed=2).isel(window=0)
+    B = Spectral((n, n), power(2.0, 3.0), 1.0, boundary="wall", uniform=False)
+    start = psi[0] + B.sample(np.random.default_rng(3), 1).reshape(n, n)
+    found = pyvda.assimilate(
+        observed, model=model, method="incremental", background=start, covariance=B, growth=4,
+        members=20, observation_variance=1.0,
+    )  # fmt: skip
+    inside = np.s_[:, 1:-1, 1:-1]
+    error = (found["psi"].values - psi)[inside]
+    free = pyvda.engine.engine_for(model, None)
+    from pyvda.engine import CostSettings
+
+    unseen = free.run(model, CostSettings(5.0), start.reshape(1, -1), 11)[0].reshape(psi.shape)
+    assert np.sqrt((error**2).mean()) < 0.5 * np.sqrt(((unseen - psi)[inside] ** 2).mean())
+    assert int(found["status"].values.ravel()[0]) == Status.CONVERGED
+    spread = found["psi_stdev"].values[inside]
+    assert 0.5 < (error**2).mean() / (spread**2).mean() < 2.0
+
+
+def test_a_growing_window_ends_with_the_whole_one() -> None:
+    truth, observed = lorenz(windows=1)
+    how = {"background": (truth["truth"].values[0, 0] + 3.0, B), "members": 0, "engine": "torch"}
+    found = pyvda.assimilate(
+        observed, model="lorenz63", method="incremental", growth=10, tolerance=1e-12,
+        iterations=40, **how,
+    )  # fmt: skip
+    assert float(np.abs(found["analysis"] - truth["truth"]).max()) < 3.0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"background": "none"}, "incremental 4D-Var needs one"),
+        ({"background": np.ones(5)}, "has 5 components, and lorenz63 has 3"),
+        ({"background": np.ones(3)}, "no covariance of the background"),
+        ({"background": np.array([1.0, np.nan, 2.0])}, "expected climatology, a state"),
+        ({"background": (np.ones(3), np.eye(4))}, "a covariance of 4 components"),
+    ],
+)
+def test_invalid_backgrounds(options, message) -> None:
+    _, observed = lorenz(windows=1)
+    with pytest.raises(InputError, match=message):
+        pyvda.assimilate(
+            observed, model="lorenz63", method="incremental", engine="torch", **options
+        )
