@@ -47,7 +47,8 @@ from pyvda.operators.covariance_input import CovarianceOption, as_covariance
 
 _SHORTEST = 2.0**-6  # of a step of Gauss-Newton
 _TOGETHER = 8  # draws that run at once
-_SPREAD_TOLERANCE = 1e-6
+_KNOWN_WHOLE = 1e-6  # of the first residual: no direction of the data is left
+_EXACT_DRAWS, _EXACT_TOLERANCE = 8, 1e-2
 _EARLY_ITERATIONS, _EARLY_INNER, _EARLY_TOLERANCE = 2, 20, 0.1  # of windows that grow
 
 
@@ -231,6 +232,11 @@ class _Cost:
         """Return A w, the Hessian of J linearised about x."""
         return w + self._adjoint(x, self.precision[: len(x)] * self.tangent(w[None], x)[0])
 
+    def weighed_noise(self, x: Array, random: np.random.Generator) -> Array:
+        """Return Sᵀ Mᵀ Hᵀ R^−½ ε for independent normal numbers ε."""
+        precision = self.precision[: len(x)]
+        return self._adjoint(x, np.sqrt(precision) * random.standard_normal(x.shape))
+
     def tangent(self, w: Array, x: Array) -> Array:
         """Return the perturbations (n, T, D) of controls w (n, rank)."""
         about = np.ascontiguousarray(np.broadcast_to(x, (len(w), *x.shape)))
@@ -310,20 +316,32 @@ def _lengths(steps: int, growth: int) -> Iterator[tuple[int, bool]]:
 
 
 def _spread(cost: _Cost, found: _Minimum, members: int, random: np.random.Generator) -> Array:
-    """Return the posterior standard deviation (T, D) from draws of covariance A⁻¹.
+    """Return the posterior standard deviation (T, D).
 
-    The eigenvectors of A come from a loop of their own, with a random right-hand side: those of the
-    minimisation lie where the first guess was wrong.
+    Its pattern comes from draws with the covariance A⁻¹ on the known eigenvectors and the identity
+    elsewhere, which cost a run each. Where the eigenvectors are not all known, the identity is too
+    much, and a few exact draws, A⁻¹ (ξ + Sᵀ Mᵀ Hᵀ R^−½ ε), scale the variance of each time as a
+    whole. The eigenvectors come from a loop of their own, with a random right-hand side: those
+    of the minimisation lie where the first guess was wrong.
     """
-    if not np.isfinite(found.x).all():
-        return np.full_like(found.x, np.nan)
-    options = cost.options
-    known = solve_linear(
-        partial(cost.curvature, x=found.x), random.standard_normal(cost.B.rank),
-        Ritz.none(cost.B.rank), options.inner_iterations, _SPREAD_TOLERANCE,
-    ).ritz  # fmt: skip
-    draws = known.power(random.standard_normal((members, cost.B.rank)), -0.5)
-    total = np.zeros_like(found.x)
+    x = found.x
+    if not np.isfinite(x).all():
+        return np.full_like(x, np.nan)
+    rank, most = cost.B.rank, cost.options.inner_iterations
+    product = partial(cost.curvature, x=x)
+    nothing = Ritz.none(rank)
+    loop = solve_linear(product, random.standard_normal(rank), nothing, most, _KNOWN_WHOLE)
+    known = loop.ritz
+    draws = known.power(random.standard_normal((members, rank)), -0.5)
+    variance = np.zeros_like(x)
     for first in range(0, members, _TOGETHER):
-        total += (cost.tangent(draws[first : first + _TOGETHER], found.x) ** 2).sum(0)
-    return np.asarray(np.sqrt(total / members))
+        variance += (cost.tangent(draws[first : first + _TOGETHER], x) ** 2).sum(0) / members
+    if loop.residual <= _KNOWN_WHOLE:
+        return np.asarray(np.sqrt(variance))
+    exact = np.zeros_like(x)
+    for _ in range(_EXACT_DRAWS):
+        right = random.standard_normal(rank) + cost.weighed_noise(x, random)
+        w = solve_linear(product, right, known, most, _EXACT_TOLERANCE).x
+        exact += cost.tangent(w[None], x)[0] ** 2 / _EXACT_DRAWS
+    factor = exact.sum(1) / np.maximum(variance.sum(1), np.finfo(float).tiny)
+    return np.asarray(np.sqrt(variance * factor[:, None]))

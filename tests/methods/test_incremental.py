@@ -5,6 +5,7 @@ import pytest
 import xarray as xr
 
 import pyvda
+from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError
 from pyvda.names import Status
 from pyvda.operators import Dense, Spectral, power
@@ -88,10 +89,8 @@ def test_an_ocean_is_analysed_better_than_its_background() -> None:
     )  # fmt: skip
     inside = np.s_[:, 1:-1, 1:-1]
     error = (found["psi"].values - psi)[inside]
-    free = pyvda.engine.engine_for(model, None)
-    from pyvda.engine import CostSettings
-
-    unseen = free.run(model, CostSettings(5.0), start.reshape(1, -1), 11)[0].reshape(psi.shape)
+    free = get_engine("julia").run(model, CostSettings(5.0), start.reshape(1, -1), 11)
+    unseen = free[0].reshape(psi.shape)
     assert np.sqrt((error**2).mean()) < 0.5 * np.sqrt(((unseen - psi)[inside] ** 2).mean())
     assert int(found["status"].values.ravel()[0]) == Status.CONVERGED
     spread = found["psi_stdev"].values[inside]

@@ -1,0 +1,59 @@
+"""Runs and their derivatives: both engines, against single steps and each other."""
+
+import numpy as np
+import pytest
+
+from pyvda.engine import CostSettings, get_engine
+from pyvda.models.registry import get_model
+
+CASES = [("lorenz63", {}, 0.01), ("quasi-geostrophic", {"n": 9}, 5.0)]
+
+
+def case(name, fields, step, engine, windows=2, steps=4):
+    model, rng = get_model(name, **fields), np.random.default_rng(6)
+    run, settings = get_engine(engine), CostSettings(step)
+    start = rng.normal(size=(windows, model.state_size))
+    return model, run, settings, start, run.run(model, settings, start, steps), rng
+
+
+@pytest.mark.parametrize("engine", ["torch", pytest.param("julia", marks=pytest.mark.julia)])
+@pytest.mark.parametrize(("name", "fields", "step"), CASES)
+def test_runs_are_steps_after_one_another(name, fields, step, engine) -> None:
+    model, run, settings, start, x, rng = case(name, fields, step, engine)
+    np.testing.assert_array_equal(x[:, 0], start)
+    along = rng.normal(size=start.shape)
+    tangent = run.tangent_run(model, settings, x, along)
+    for t in range(x.shape[1] - 1):
+        here = np.ascontiguousarray(x[:, t])
+        np.testing.assert_allclose(
+            x[:, t + 1], run.forecast(model, here, time_step=step), rtol=1e-12, atol=1e-14
+        )
+        before = np.ascontiguousarray(tangent[:, t])
+        np.testing.assert_allclose(
+            tangent[:, t + 1], run.tangent_linear(model, here, before, time_step=step),
+            rtol=1e-12, atol=1e-14,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", ["torch", pytest.param("julia", marks=pytest.mark.julia)])
+@pytest.mark.parametrize(("name", "fields", "step"), CASES)
+@pytest.mark.parametrize("memory", [0, 1 << 24])
+def test_the_adjoint_is_the_transpose(name, fields, step, engine, memory) -> None:
+    model, run, settings, start, x, rng = case(name, fields, step, engine, windows=1)
+    along, v = rng.normal(size=start.shape), rng.normal(size=x.shape)
+    tangent = run.tangent_run(model, settings, x, along, memory)
+    gradient = run.adjoint_run(model, settings, x, v, memory)
+    assert np.sum(tangent * v) == pytest.approx(np.sum(along * gradient), rel=1e-11)
+
+
+@pytest.mark.julia
+@pytest.mark.parametrize(("name", "fields", "step"), CASES)
+def test_both_engines_agree(name, fields, step) -> None:
+    model, julia, settings, start, x, rng = case(name, fields, step, "julia")
+    torch = get_engine("torch")
+    np.testing.assert_allclose(torch.run(model, settings, start, 4), x, rtol=1e-10, atol=1e-12)
+    v = rng.normal(size=x.shape)
+    np.testing.assert_allclose(
+        julia.adjoint_run(model, settings, x, v), torch.adjoint_run(model, settings, x, v),
+        rtol=1e-9, atol=1e-11,
+    )  # fmt: skip
