@@ -41,6 +41,8 @@ ELSEWHERE = {
     "engine/julia/parameters.py": "engine/test_agreement.py",
     "engine/julia/posterior_mean.py": "engine/test_agreement.py",
     "engine/julia/start_juliacall.py": "engine/test_choice.py",
+    "engine/julia/linearised_runs.py": "engine/test_linearised_runs.py",
+    "engine/torch/linearised_runs.py": "engine/test_linearised_runs.py",
     "engine/julia/strong_constraint.py": "engine/test_agreement.py",
     "engine/julia/weak_constraint.py": "engine/test_agreement.py",
     # Steps on the way of a file, which whole files go through.

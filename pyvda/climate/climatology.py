@@ -77,8 +77,8 @@ class Climatology:
         if self.covariance is None:
             raise InputError(
                 f"the climatological covariance of {len(self.mean)} components is not made, "
-                "because the matrix would be too large; give background none or a file, or choose "
-                "fsgd or ensemble-smoother"
+                "because the matrix would be too large; give background and covariance, with the "
+                "method incremental, or choose fsgd"
             )
         return self.covariance
 

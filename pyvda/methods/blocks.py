@@ -64,6 +64,6 @@ def expect_memory(numbers: int, what: str) -> None:
     if 8 * numbers > memory:
         raise InputError(
             f"{what} takes {8 * numbers / 2**30:.0f} GiB, and this machine has "
-            f"{memory / 2**30:.0f} GiB; choose fsgd or ensemble-smoother, which need no Hessian, "
-            "or shorter windows (window)"
+            f"{memory / 2**30:.0f} GiB; choose incremental, fsgd or ensemble-smoother, which "
+            "need none, or shorter windows (window)"
         )

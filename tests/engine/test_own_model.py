@@ -23,6 +23,7 @@ METHOD_OPTIONS: list[tuple[str, dict[str, Any]]] = [
     ("gauss-newton", {"form": "statistical", "every": 2}),
     ("annealed", {"restarts": 0, "hops": 0}),
     ("strong-constraint", {"members": 2000}),
+    ("incremental", {"growth": 8, "iterations": 40, "members": 2}),
     ("posterior-mean", {"members": 8000, "draws": 64, "doubtful": 1}),
     ("ensemble-smoother", {"members": 20}),
 ]
