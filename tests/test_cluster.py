@@ -76,6 +76,7 @@ def test_a_lazy_analysis_is_plain_data(pickler, observed, expected) -> None:
     expect_same(pickler.loads(pickler.dumps(lazy)).compute(), expected)
 
 
+@pytest.mark.slow
 def test_the_scheduler_of_processes_works(observed, expected) -> None:
     lazy = pyvda.assimilate(observed.chunk(window=5), **SETTINGS)
     expect_same(lazy.compute(scheduler="processes", num_workers=1), expected)
@@ -112,7 +113,7 @@ def test_workers_write_what_one_process_writes(suffix, series, processes, tmp_pa
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
-@pytest.mark.parametrize("suffix", ["nc", "zarr"])
+@pytest.mark.parametrize("suffix", [pytest.param("nc", marks=pytest.mark.slow), "zarr"])
 def test_a_killed_worker_loses_nothing(suffix, observed, expected, tmp_path) -> None:
     path = tmp_path / f"analysis.{suffix}"
     killed: list[int] = []
