@@ -94,7 +94,7 @@ def test_windows_that_share_parameters_stay_together(monkeypatch) -> None:
         observed.isel(time=slice(0, 60)), model="lorenz63", method="strong-constraint",
         parameters="shared", starts="mean", engine="torch",
     )  # fmt: skip
-    assert len(np.unique(found["parameter"].values, axis=0)) == 1
+    assert len(np.unique(found["parameter_analysis"].values, axis=0)) == 1
 
 
 COMMAND = """
