@@ -84,7 +84,12 @@ def assimilate(observations: Any, **keywords: Any) -> xr.Dataset:
     if settings.climatology is not None:
         model = with_climatology(model, settings.climatology)
     observed, statistics = prepared(
-        observations, settings.variable, model, settings.operator, settings.grid_step
+        observations,
+        settings.variable,
+        model,
+        settings.operator,
+        settings.grid_step,
+        settings.good_flags,
     )
     step = netcdf.model_time_step(observed, settings.time_step, model)
     for one in bound:

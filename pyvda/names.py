@@ -21,6 +21,7 @@ DIMENSIONS = (WINDOW, TIME, STATE)
 OBSERVATION = "observation"
 OBSERVATION_ERROR = "observation_error"
 OBSERVATION_ERROR_VARIANCE = "observation_error_variance"  # an attribute of the file
+REJECTED = "rejected"  # which observations the file calls bad; see io/quality.py
 TRUTH = "truth"
 WINDOW_START = "window_start"
 WINDOW_NUMBER = "window_number"  # of the window that a step of a series was taken from
@@ -86,6 +87,7 @@ class Flag(IntEnum):
     OBSERVED = 1
     EDGE = 2
     LAND = 3
+    REJECTED = 4
 
 
 class Status(IntEnum):
@@ -102,7 +104,7 @@ def flag_attributes(flags: type[IntEnum]) -> dict[str, Any]:
     """Return the CF attributes `flag_values` and `flag_meanings` of an enumeration.
 
     >>> flag_attributes(Flag)["flag_meanings"]
-    'gap observed edge land'
+    'gap observed edge land rejected'
     """
     import numpy as np
 
@@ -117,6 +119,7 @@ _LONG_NAMES = {
     STATE: "number of the component of the state",
     OBSERVATION: "observed state",
     OBSERVATION_ERROR: "standard deviation of the observation error",
+    REJECTED: "why an observation is not used",
     TRUTH: "true state of a twin experiment",
     POINT_OBSERVATION: "observed value",
     POINT_OPERATOR: "row of the linear observation operator",

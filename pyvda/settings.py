@@ -71,6 +71,11 @@ class Settings(BaseModel):
         "or CF standard_name. Default: `observation`, else the variables with the names and "
         "dimensions of the model's, else the only one over time and state.",
     )
+    good_flags: int | str | tuple[int | str, ...] | None = Field(
+        None,
+        description="Quality flags of the data to use, by value or meaning, such as 0,1; all: data "
+        "of any flag. Default: those that the file calls good.",
+    )
     operator: InstanceOf[ObservationOperator] | None = _of_python(
         "How the observed values follow from the state, an object of `pyvda.operators`. Default: "
         "they are components of the state."

@@ -120,7 +120,7 @@ def assimilate(
     named = named_model(checked, [method_options])
     if named is not None and checked.model is None and values:
         named = keywords["model"] = resolve(named, values)
-    for name in ("variable", "group", "grid_step"):  # what is done on opening
+    for name in ("variable", "group", "grid_step", "good_flags"):  # what is done on opening
         keywords.pop(name, None)
     whole = method_options.couples_windows()
     using = context.with_resource(started(workers, scheduler))
@@ -132,6 +132,7 @@ def assimilate(
         grid_step=checked.grid_step,
         chunks=lambda ds: netcdf.by_size(ds, checked.block, whole=whole, workers=using is not None),
         model=named,
+        good_flags=checked.good_flags,
     )
     if named is None and values:
         keywords["model"] = resolve(model_attributes.required(observed), values)

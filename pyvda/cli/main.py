@@ -91,10 +91,14 @@ def main() -> None:
 
 
 def _show_notices() -> None:
-    """Print pyvda's notices as one line each, without the place in the source."""
+    """Print pyvda's notices as one line each, once, without the place in the source."""
+    said = set()
 
     def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
         if issubclass(category, Notice):
+            if str(message) in said:
+                return
+            said.add(str(message))
             print(f"pyvda: {message}", file=sys.stderr)
         else:
             before(message, category, *where, **more)

@@ -14,6 +14,7 @@ from pyvda.errors import InputError
 from pyvda.io import layout, rows, tables
 from pyvda.io.components import Components
 from pyvda.io.point_observations import positions
+from pyvda.io.quality_flags import GoodFlags
 from pyvda.io.validation import elapsed
 from pyvda.models.model import Model
 
@@ -25,6 +26,7 @@ def placed(
     model: Model,
     step: float | str | None = None,
     variable: str | Sequence[str] | None = None,
+    good_flags: GoodFlags | None = None,
 ) -> xr.Dataset:
     """Return a table as observations of a model's state on a regular axis of times.
 
@@ -37,6 +39,8 @@ def placed(
         From one analysis time to the next. Default: the spacing of the data's own times.
     variable : str or sequence of str, optional
         See `pyvda.on_grid`.
+    good_flags : optional
+        See `pyvda.open_observations`.
 
     Returns
     -------
@@ -49,6 +53,7 @@ def placed(
     InputError
         See `pyvda.on_grid`; or no step is given and the times are not equally spaced.
     """
+    table = rows.screened(table, variable, good_flags)
     found = rows.of_table(table, Components.of(model), variable)
     if step is None:
         step = _spacing(

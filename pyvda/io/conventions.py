@@ -15,9 +15,12 @@ from xarray.indexes import PandasMultiIndex
 
 from pyvda import names
 from pyvda.errors import InputError
-from pyvda.io import layout, matching, references, sampling_geometry
+from pyvda.io import layout, matching, references, sampling_geometry, times
 from pyvda.io.dimensions import axis, find_time, instance_of, is_window
+from pyvda.io.error_variables import is_error_of_another, with_errors
 from pyvda.io.matching import Match
+from pyvda.io.quality import screened
+from pyvda.io.quality_flags import GoodFlags, is_flag
 from pyvda.state.space import StateSpace
 
 # A dimension with one of these names is the state; a third dimension then counts windows.
@@ -28,6 +31,7 @@ def normalise(
     ds: xr.Dataset,
     variable: str | Sequence[str] | None = None,
     space: StateSpace | None = None,
+    good_flags: GoodFlags | None = None,
 ) -> xr.Dataset:
     """Return the observations of `ds` under pyvda's names, values unread.
 
@@ -43,28 +47,36 @@ def normalise(
         variable with a time and a state dimension.
     space : StateSpace, optional
         State space of the model. Without it, variables are recognised only when they are listed.
+    good_flags : int, str or tuple of them, optional
+        Quality flags of data to use, see `quality_flags.rules`. Default: what the file calls good.
 
     Returns
     -------
     Dataset
         `observation`, and where `ds` has them `observation_error` (standard deviation) and `truth`,
         with dimensions `(time, state)` or `(window, time, state)`, with the attributes of `ds`, and
-        all coordinates along its dimensions. Named variables are stacked into state vectors, as
-        described by the attribute `pyvda_state` (see `layout`).
+        all coordinates along its dimensions. Time increases. Values that the file calls bad are
+        NaN, and int8 `rejected` says why (see `quality.screened`). Named variables are stacked into
+        state vectors, as described by the attribute `pyvda_state` (see `layout`).
 
     Raises
     ------
     InputError
         When the variables or the meaning of their dimensions cannot be found.
     """
+    ds = times.recognised(ds)
     listed = matching.wanted(variable, ds)
+    chosen: str | Match
     if listed is not None and len(listed) > 1:
-        return _several(ds, matching.several(ds, listed, space))
-    chosen = _choose(ds, None if listed is None else listed[0], space)
-    return _several(ds, chosen) if isinstance(chosen, Match) else _one(ds, chosen)
+        chosen = matching.several(ds, listed, space)
+    else:
+        chosen = _choose(ds, None if listed is None else listed[0], space)
+    if isinstance(chosen, Match):
+        return times.in_order(_several(ds, chosen, good_flags))
+    return times.in_order(_one(ds, chosen, good_flags))
 
 
-def _several(ds: xr.Dataset, match: Match) -> xr.Dataset:
+def _several(ds: xr.Dataset, match: Match, good_flags: GoodFlags | None) -> xr.Dataset:
     """Return the variables of a match as state vectors."""
     roles: dict[Hashable, str] = {match.time: names.TIME}
     if match.window is not None:
@@ -72,9 +84,13 @@ def _several(ds: xr.Dataset, match: Match) -> xr.Dataset:
     for file in match.files.values():
         _expect_numbers(ds.variables[file], file)
     only = len(match.files) == 1
-    found = {name: error_of(ds, file, shared=only) for name, file in match.files.items()}
-    errors = {name: file for name, file in found.items() if file is not None}
-    data, description = layout.stacked(ds, match, errors, roles)
+    ds, codes = screened(ds, list(match.files.values()), good_flags)
+    errors = {}
+    for name, file in match.files.items():
+        ds, error = with_errors(ds, file, shared=only)
+        if error is not None:
+            errors[name] = error
+    data, description = layout.stacked(ds, match, errors, roles, codes)
     for name in (names.TRUTH, *names.POINTS, *names.CHANNELS):
         # Variables given for whole state vectors are recognised only under pyvda's own names.
         if name in ds.variables and name not in data:
@@ -96,13 +112,21 @@ def _several(ds: xr.Dataset, match: Match) -> xr.Dataset:
     return _of_file(xr.Dataset(data, coords, attrs), ds, roles)
 
 
-def _one(ds: xr.Dataset, name: str) -> xr.Dataset:
+def _one(ds: xr.Dataset, name: str, good_flags: GoodFlags | None) -> xr.Dataset:
     """Return one variable over time and state, and perhaps window."""
     roles, time = _roles(ds, name)
     dims = tuple(role for role in names.DIMENSIONS if role in roles.values())
 
+    _expect_numbers(ds.variables[name], name)
     chosen = {names.OBSERVATION: name}
-    if (error := error_of(ds, name)) is not None:
+    if good_flags is not None or not _has_codes(ds, name):
+        ds, codes = screened(ds, [name], good_flags)
+        if name in codes:
+            ds = ds.assign({names.REJECTED: codes[name]})
+    if _has_codes(ds, name):
+        chosen[names.REJECTED] = names.REJECTED
+    ds, error = with_errors(ds, name)
+    if error is not None:
         chosen[names.OBSERVATION_ERROR] = error
     if names.TRUTH in ds and name != names.TRUTH and set(ds[names.TRUTH].dims) == set(roles):
         chosen[names.TRUTH] = names.TRUTH
@@ -137,8 +161,18 @@ def _one(ds: xr.Dataset, name: str) -> xr.Dataset:
 def as_float64(ds: xr.Dataset) -> xr.Dataset:
     """Return `ds` with its data variables in float64; lazy where they are dask-backed."""
     return ds.assign(
-        {name: array.astype(np.float64, copy=False) for name, array in ds.data_vars.items()}
+        {
+            name: array.astype(np.float64, copy=False)
+            for name, array in ds.data_vars.items()
+            if name != names.REJECTED
+        }
     )
+
+
+def _has_codes(ds: xr.Dataset, name: str) -> bool:
+    """Tell whether the Dataset says what was rejected of a variable, which was screened before."""
+    found = ds.variables.get(names.REJECTED)
+    return found is not None and found.dtype.kind in "iu" and found.dims == ds[name].dims
 
 
 def _choose(ds: xr.Dataset, variable: str | None, space: StateSpace | None) -> str | Match:
@@ -252,33 +286,9 @@ def _refuse_grid(ds: xr.Dataset, name: str, space: StateSpace | None) -> None:
 def _may_be_observed(ds: xr.Dataset, name: Hashable) -> bool:
     bounds = {v.attrs.get("bounds", v.encoding.get("bounds")) for v in ds.variables.values()}
     array = ds[name]
-    if name in (names.TRUTH, names.OBSERVATION_ERROR) or name in bounds or array.dtype.kind != "f":
+    if name == names.TRUTH or name in bounds or array.dtype.kind != "f" or is_flag(array):
         return False
-    return not is_error(array) and _is_flat(ds, name)
-
-
-def error_of(ds: xr.Dataset, name: str, shared: bool = True) -> str | None:
-    """Return the variable with the standard deviations of the errors of `name`, None without one.
-
-    It is an ancillary variable or, if `shared`, `observation_error`.
-    """
-    dims = set(ds[name].dims)
-    related = str(ds[name].attrs.get("ancillary_variables", "")).split()
-    for candidate in related:
-        if candidate in ds.variables and is_error(ds[candidate]):
-            break
-    else:
-        if names.OBSERVATION_ERROR not in ds.variables or name == names.OBSERVATION_ERROR:
-            return None
-        if not shared:
-            return None
-        candidate = names.OBSERVATION_ERROR
-    if not set(ds[candidate].dims) <= dims:
-        raise InputError(
-            f"the errors {candidate!r} have dimensions {ds[candidate].dims}, expected those of "
-            f"{name!r}, {ds[name].dims}, or some of them"
-        )
-    return candidate
+    return not is_error_of_another(ds, str(name)) and _is_flat(ds, name)
 
 
 def _expect_numbers(values: xr.Variable, name: str) -> None:
@@ -287,11 +297,6 @@ def _expect_numbers(values: xr.Variable, name: str) -> None:
             f"variable {name!r} has type {values.dtype}, expected real numbers; "
             "choose another variable"
         )
-
-
-def is_error(array: xr.DataArray) -> bool:
-    """Tell whether a variable holds standard deviations of errors, by its standard_name."""
-    return str(array.attrs.get("standard_name", "")).endswith("standard_error")
 
 
 def _roles(ds: xr.Dataset, name: Hashable) -> tuple[dict[Hashable, str], Hashable | None]:

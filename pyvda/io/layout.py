@@ -40,7 +40,11 @@ _SUFFIXES = {
 
 
 def stacked(
-    ds: xr.Dataset, match: Match, errors: Mapping[str, str], roles: Mapping[Hashable, str]
+    ds: xr.Dataset,
+    match: Match,
+    errors: Mapping[str, str],
+    roles: Mapping[Hashable, str],
+    rejected: Mapping[str, xr.Variable] | None = None,
 ) -> tuple[dict[str, xr.Variable], str]:
     """Return `observation`, and where the file has them its errors and truth, as state vectors.
 
@@ -53,6 +57,8 @@ def stacked(
         For each of the match's variables the variable with its standard deviations, or nothing.
     roles : mapping
         {dimension in the file: window or time}.
+    rejected : mapping of variables, optional
+        Of the file's variables what was rejected, see `quality.screened`.
 
     Returns
     -------
@@ -74,6 +80,12 @@ def stacked(
                 f"but {', '.join(without)} has none; give all variables errors, or none"
             )
         data[names.OBSERVATION_ERROR] = _stack(ds, match, errors, roles)
+    if rejected:
+        codes = {name: file for name, file in match.files.items() if file in rejected}
+        whole = _stack(ds.assign(rejected), match, codes, roles)
+        data[names.REJECTED] = whole.fillna(0).astype(np.int8)
+        comments = dict.fromkeys(str(one.attrs.get("comment", "")) for one in rejected.values())
+        data[names.REJECTED].attrs = {"comment": "; ".join(comments)}
     truth = {name: f"{file}_{names.TRUTH}" for name, file in match.files.items()}
     if all(name in ds.variables for name in truth.values()):
         data[names.TRUTH] = _stack(ds, match, truth, roles)

@@ -22,7 +22,7 @@ from typing import Any
 import xarray as xr
 
 from pyvda.errors import InputError
-from pyvda.io import file_formats, groups, several_files
+from pyvda.io import file_formats, groups, several_files, times
 from pyvda.io.file_formats import UNREADABLE
 
 Location = str | os.PathLike[str]
@@ -236,9 +236,11 @@ def _opened(store: Any, engine: str, group: str | None, where: object, chunks: A
         "engine": engine,
         "cache": False,
         "chunks": chunks,
+        "decode_times": times.CODER,
         "decode_timedelta": xr.coders.CFTimedeltaCoder(decode_via_units=False),
     }
     with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*has multiple fill values")
         warnings.filterwarnings("ignore", message="Failed to open Zarr store with consolidated")
         # An archive or a chunked store may have names that zarr does not use.
         warnings.filterwarnings("ignore", message="Object at .* is not recognized")

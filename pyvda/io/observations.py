@@ -10,8 +10,10 @@ from collections.abc import Sequence
 
 import xarray as xr
 
+from pyvda import names
 from pyvda.io import analysis_times, conventions, point_observations, rows, validation
 from pyvda.io.components import in_model_order
+from pyvda.io.quality_flags import GoodFlags
 from pyvda.io.validation import Statistics
 from pyvda.models.model import Model
 from pyvda.operators.observation import Mask, ObservationOperator
@@ -23,6 +25,7 @@ def prepared(
     model: Model,
     operator: ObservationOperator | None = None,
     grid_step: float | str | None = None,
+    good_flags: GoodFlags | None = None,
 ) -> tuple[xr.Dataset, Statistics]:
     """Return observations as state vectors of the model, in float64, validated.
 
@@ -38,6 +41,8 @@ def prepared(
         How the observed values follow from the state. Default: they are its components.
     grid_step : float or str, optional
         The observations are a table, and this is the step of its analysis times.
+    good_flags : optional
+        See `quality_flags.rules`.
 
     Raises
     ------
@@ -45,11 +50,14 @@ def prepared(
         See `conventions.normalise`, `validation.check` and `point_observations.located`.
     """
     if operator is not None and not isinstance(operator, Mask):
+        observations = rows.screened(observations, variable, good_flags)
+        good_flags = None
         observations, variable = operator.observations(observations, model, variable), None
     elif grid_step is not None or rows.is_table(observations, model):
-        observations = analysis_times.placed(observations, model, grid_step, variable)
-        variable = None
-    ds = conventions.normalise(observations, variable, model.state_space)
+        observations = analysis_times.placed(observations, model, grid_step, variable, good_flags)
+        variable = good_flags = None
+    said = names.REJECTED in observations.variables
+    ds = conventions.normalise(observations, variable, model.state_space, good_flags)
     ds = in_model_order(conventions.as_float64(ds), model)
-    found = validation.check(ds)
+    found = validation.check(ds, said=said)
     return point_observations.located(ds), found

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from pyvda import names
 from pyvda.io import (
     analysis_times,
     conventions,
@@ -21,6 +22,7 @@ from pyvda.io import (
     validation,
 )
 from pyvda.io.dimensions import find_time, is_window
+from pyvda.io.quality_flags import GoodFlags
 from pyvda.models.model import Model
 from pyvda.state import chunking
 
@@ -33,6 +35,7 @@ def open_observations(
     grid_step: float | str | None = None,
     chunks: Any = None,
     model: Model | None = None,
+    good_flags: GoodFlags | None = None,
 ) -> xr.Dataset:
     """Open observations under pyvda's names, checked.
 
@@ -58,6 +61,9 @@ def open_observations(
         that returns either for the opened Dataset, such as `by_size`.
     model : Model, optional
         By whose names and dimensions the variables of the state are recognised.
+    good_flags : int, str or tuple of them, optional
+        Quality flags of the data to use, by value or meaning ("0,1", (0, 1), "good"); "all": data
+        of any flag. Default: those that the file calls good.
 
     Returns
     -------
@@ -75,21 +81,22 @@ def open_observations(
     """
     source = sources.as_dataset(path, "the first argument", group=group)
     where = path if sources.is_location(path) else "the first argument"
+    said = names.REJECTED in source.variables
     try:
         if grid_step is not None or rows.is_table(source, model):
             known = model or model_attributes.required(source)
             with locations.reading(where):
-                ds = analysis_times.placed(source, known, grid_step, variable)
+                ds = analysis_times.placed(source, known, grid_step, variable, good_flags)
         else:
             space = None if model is None else model.state_space
-            ds = conventions.normalise(source, variable, space)
+            ds = conventions.normalise(source, variable, space, good_flags)
         if callable(chunks):
             chunks = chunks(ds)
         with locations.reading(where):
             ds = ds.load() if chunks is None else ds.chunk(chunks)
         ds = conventions.as_float64(ds)
         with locations.reading(where):
-            validation.check(ds)
+            validation.check(ds, said=said)
     except BaseException:
         source.close()
         raise

@@ -21,9 +21,10 @@ import xarray as xr
 
 from pyvda import names
 from pyvda.errors import InputError
-from pyvda.io import columns, conventions, matching, sampling_geometry
+from pyvda.io import columns, error_variables, matching, quality, quality_flags, sampling_geometry
 from pyvda.io.components import Components
 from pyvda.io.dimensions import find_time, is_window
+from pyvda.io.quality_flags import GoodFlags
 from pyvda.models.model import Model
 
 
@@ -116,6 +117,26 @@ def of_table(
     if table[name].ndim == 1:
         raise InputError(not_said(table, name, components))
     return _of_array(table, name, components)
+
+
+def screened(
+    table: xr.Dataset,
+    variable: str | Sequence[str] | None = None,
+    good_flags: GoodFlags | None = None,
+) -> xr.Dataset:
+    """Return a table with NaN in place of values that it calls bad, which is said.
+
+    Parameters
+    ----------
+    table : Dataset
+    variable : str or sequence of str, optional
+        The columns of values. Default: all that may be.
+    good_flags : optional
+        See `quality_flags.rules`.
+    """
+    listed = matching.wanted(variable, table)
+    chosen = _numbers(table) if listed is None else [matching.by_name(table, n) for n in listed]
+    return quality.without_bad(table, chosen, good_flags)
 
 
 def of_fields(
@@ -238,7 +259,7 @@ def _numbers(ds: xr.Dataset) -> list[str]:
         (str(n), v.dtype.kind)
         for n, v in ds.data_vars.items()
         if v.ndim and v.dtype.kind in "fiu" and n not in taken | where
-        and not conventions.is_error(v) and find_time(ds, v.dims)[1] != n
+        and not error_variables.is_error(v) and not quality_flags.is_flag(v) and find_time(ds, v.dims)[1] != n
     ]  # fmt: skip
     ancillary = {
         one
@@ -390,7 +411,7 @@ def _finished(table: xr.Dataset, name: str, called: str | None = None) -> tuple[
 
 def _error_of(table: xr.Dataset, name: str, called: str | None = None) -> str | None:
     """Return the column with the standard deviations of another one."""
-    declared = conventions.error_of(table, name, shared=False)
+    declared = error_variables.error_of(table, name, shared=False)
     own = [f"{called or name}_{kind}" for kind in columns.ERRORS]
     candidates = [declared, *own, *columns.ERRORS]
     return next((one for one in candidates if one is not None and one in table.variables), None)

@@ -19,7 +19,7 @@ import numpy as np
 import xarray as xr
 
 from pyvda.errors import InputError
-from pyvda.io import blockwise, encodings, outputs, references, regions
+from pyvda.io import blockwise, encodings, outputs, references, regions, times
 from pyvda.io.atomic import replacing
 from pyvda.io.attributes import storable
 from pyvda.io.encodings import CHUNK_BYTES, Encoding, chunk_sizes
@@ -107,7 +107,7 @@ def _writable(
             f"the name {odd[0]} of a variable or dimension cannot be written, expected text "
             "without a slash; rename it (Dataset.rename)"
         )
-    ds = encodings.with_encodable_times(references.written(storable(ds)))
+    ds = encodings.with_encodable_times(references.written(storable(times.encodable(ds))))
     unlimited = ds.encoding.get("unlimited_dims", ())
     ds.encoding["unlimited_dims"] = {dim for dim in unlimited if dim in ds.dims}
     return ds, encodings.chosen(ds, zarr, given)

@@ -17,7 +17,7 @@ import xarray as xr
 
 from pyvda import names
 from pyvda.errors import InputError
-from pyvda.io import frames, groups, ioda, locations, several_files
+from pyvda.io import frames, groups, ioda, locations, several_files, times
 
 _OBSERVATIONS = "the argument observations"
 
@@ -78,8 +78,8 @@ def as_dataset(given: Any, what: str = _OBSERVATIONS, *, group: str | None = Non
 def _plain(ds: xr.Dataset) -> xr.Dataset:
     """Return `ds`; of IODA's first version, whose names contain their groups, the joined table."""
     if any(str(name).endswith(f"@{ioda.VALUES}") for name in ds.data_vars):
-        return ioda.joined(ioda.from_flat_names(ds))
-    return ds
+        ds = ioda.joined(ioda.from_flat_names(ds))
+    return times.recognised(ds)
 
 
 def _of_array(array: xr.DataArray) -> xr.Dataset:

@@ -15,10 +15,11 @@ import xarray as xr
 
 from pyvda import names
 from pyvda.errors import InputError
-from pyvda.io import conventions, layout, rows
+from pyvda.io import error_variables, layout, rows
 from pyvda.io.components import Components
 from pyvda.io.dimensions import find_time, is_window
 from pyvda.io.point_observations import positions
+from pyvda.io.quality_flags import GoodFlags
 from pyvda.io.rows import column
 from pyvda.io.sources import as_dataset
 from pyvda.models.model import Model
@@ -34,6 +35,7 @@ def on_grid(
     start: Any = None,
     stop: Any = None,
     variable: str | Sequence[str] | None = None,
+    good_flags: GoodFlags | None = None,
 ) -> xr.Dataset:
     """Put a table of observations onto a regular axis of analysis times.
 
@@ -53,6 +55,8 @@ def on_grid(
     variable : str or sequence of str, optional
         The values. Default: `observation`, else the only other variable of real numbers; or the
         columns of the components, by default those with their names.
+    good_flags : optional
+        Quality flags of the data to use, see `pyvda.open_observations`.
 
     Returns
     -------
@@ -73,7 +77,8 @@ def on_grid(
     3
     """
     components = Components.of(state)
-    found = rows.of_table(as_dataset(table, "the table"), components, variable)
+    table = rows.screened(as_dataset(table, "the table"), variable, good_flags)
+    found = rows.of_table(table, components, variable)
     ds = on_axis(found.table, found.name, found.operator, step, start, stop)
     if found.labels:  # the order of the components is the table's; `prepared` compares the names
         ds = ds.assign_coords({names.STATE: list(found.labels)})
@@ -222,7 +227,7 @@ def over_steps(
         return values if windows else values[None]
 
     given = name
-    error = conventions.error_of(ds, name)
+    ds, error = error_variables.with_errors(ds, name)
     return (
         array(name),
         None if error is None else array(error),

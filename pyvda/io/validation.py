@@ -15,10 +15,13 @@ import xarray as xr
 
 from pyvda import names
 from pyvda.errors import InputError
+from pyvda.io import quality, times
 
 
-def check(ds: xr.Dataset) -> Statistics:
+def check(ds: xr.Dataset, *, said: bool = False) -> Statistics:
     """Check that normalised observations can be assimilated; return their statistics.
+
+    What the file calls bad is said in a notice, unless it was `said` before.
 
     Raises
     ------
@@ -29,6 +32,8 @@ def check(ds: xr.Dataset) -> Statistics:
     """
     check_time(ds)
     found = statistics(ds)
+    if names.REJECTED in ds and not said:
+        quality.say(found.rejected, found.invalid, ds[names.REJECTED].attrs.get("comment", ""))
     if found.infinite:
         raise InputError(
             f"observation has {found.infinite} infinite values; mark missing data by NaN or "
@@ -36,9 +41,12 @@ def check(ds: xr.Dataset) -> Statistics:
         )
     elsewhere = names.POINT_OBSERVATION in ds or names.CHANNEL_OBSERVATION in ds
     if not found.observed and not elsewhere:
+        bad = found.rejected + found.invalid
+        reason = f" that the file calls good ({bad} it calls bad)" if bad else ""
+        remedy = "the valid range and the quality flags" if bad else "its _FillValue"
         raise InputError(
-            "observation has no values, expected at least one; "
-            "check the variable and its _FillValue"
+            f"observation has no values{reason}, expected at least one; check the variable and "
+            f"{remedy}"
         )
     if found.bad_error:
         raise InputError(
@@ -57,6 +65,8 @@ class Statistics:
     infinite, observed, bad_error : int
         Number of infinite values, of values that are not NaN, and of observed values without a
         positive error.
+    rejected, invalid : int
+        Number of values that the file calls bad, by a quality flag or the valid range.
     square, count : (T,)
         Sum of squared errors and number of data with an error, at each step; zeros if the file
         gives no errors.
@@ -65,6 +75,8 @@ class Statistics:
     infinite: int
     observed: int
     bad_error: int
+    rejected: int
+    invalid: int
     square: np.ndarray
     count: np.ndarray
 
@@ -88,10 +100,15 @@ def statistics(ds: xr.Dataset) -> Statistics:
         over = [dim for dim in observation.dims if dim != names.TIME]
         square = (error**2).where(there)
         wanted["square"], wanted["count"] = square.sum(over), square.count(over)
+    if names.REJECTED in ds:
+        codes = ds[names.REJECTED]
+        wanted["rejected"] = (codes == quality.REJECTED).sum()
+        wanted["invalid"] = (codes == quality.INVALID).sum()
     found = wanted.compute()
     zeros = xr.DataArray(np.zeros(ds.sizes[names.TIME]))
     made = Statistics(
         int(found["infinite"]), int(found["observed"]), int(found.get("bad_error", 0)),
+        int(found.get("rejected", 0)), int(found.get("invalid", 0)),
         found.get("square", zeros).values, found.get("count", zeros).values,
     )  # fmt: skip
     if all(isinstance(array, dask.array.Array) for array in arrays):
@@ -119,16 +136,27 @@ def check_time(ds: xr.Dataset) -> None:
             "also where nothing was observed"
         )
     differences = np.diff(seconds)
-    if np.any(differences <= 0):
-        step = int(np.argmax(differences <= 0)) + 1
+    if np.any(differences == 0):
+        step = int(np.argmax(differences == 0))
+        raise InputError(
+            f"the time {time[step]} occurs twice, at steps {step} and {step + 1}; keep one of them "
+            "(ds.drop_duplicates('time')), or give the dimension of several series the name "
+            "'window'"
+        )
+    if np.any(differences < 0):
+        step = int(np.argmax(differences < 0)) + 1
         raise InputError(
             f"time does not increase at step {step} ({time[step - 1]}, then {time[step]}); "
-            "sort the file by time and drop repeated times"
+            "sort the file by time (ds.sortby('time'))"
         )
+    dated = times.dates(ds[names.TIME])
+    if times.months_between(dated) is not None:
+        return
+    differences = np.diff(elapsed(dated))
     usual = float(np.median(differences))
     tolerance = 1e-6 * usual
     if time.dtype.kind == "f":
-        tolerance += 2 * float(np.spacing(np.abs(time).max()))  # rounding to the stored type
+        tolerance += 2 * float(np.spacing(np.abs(time).max())) * _unit(seconds, dated)
     off = np.abs(differences - usual) > tolerance
     if np.any(off):
         step = int(np.argmax(off))
@@ -137,6 +165,11 @@ def check_time(ds: xr.Dataset) -> None:
             f"step {step}); put the observations on a regular time axis with NaN where "
             "there are none"
         )
+
+
+def _unit(numbers: np.ndarray, dated: np.ndarray) -> float:
+    """Return how many seconds the unit of numbers has that stand for dates; 1 for others."""
+    return float(elapsed(dated)[-1] / numbers[-1])
 
 
 def elapsed(time: np.ndarray) -> np.ndarray:

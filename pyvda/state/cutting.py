@@ -256,6 +256,9 @@ def _relative_time(time: xr.DataArray, length: int) -> xr.Variable:
         for key, value in time.attrs.items()
         if key not in ("standard_name", "axis", "bounds", "climatology")
     }
+    if " since " in str(attrs.get("units", "")):
+        attrs["units"] = str(attrs["units"]).partition(" since ")[0]
+        attrs.pop("calendar", None)
     relative = values - values[0]
     if relative.dtype.kind == "O":  # differences of cftime dates
         relative = relative.astype("timedelta64[us]")

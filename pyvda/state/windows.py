@@ -14,6 +14,7 @@ import xarray as xr
 
 from pyvda import names
 from pyvda.errors import InputError
+from pyvda.io import quality
 from pyvda.io.channels import to_channels
 from pyvda.io.point_observations import to_points
 from pyvda.io.validation import Statistics
@@ -135,11 +136,12 @@ def first_guess(
     return found
 
 
-def flags(mask: np.ndarray) -> np.ndarray:
+def flags(mask: np.ndarray, rejected: np.ndarray | None = None) -> np.ndarray:
     """Return the origin of the analysis, int8 (W, T, D): values of `names.Flag`.
 
-    OBSERVED where `mask` > 0; EDGE before the first and after the last observation of a component
-    in a window; GAP elsewhere, including components that are never observed.
+    OBSERVED where `mask` > 0; REJECTED where `rejected`, bool (W, T, D), says that an observation
+    was not used; EDGE before the first and after the last observation of a component in a window;
+    GAP elsewhere, including components that are never observed.
     """
     observed, there = _series(mask)
     steps = np.arange(mask.shape[1])
@@ -150,7 +152,10 @@ def flags(mask: np.ndarray) -> np.ndarray:
     kinds[observed] = names.Flag.OBSERVED
     found = np.full((*there.shape, len(steps)), names.Flag.GAP, dtype=np.int8)
     found[there] = kinds
-    return np.ascontiguousarray(np.swapaxes(found, 1, 2))
+    found = np.ascontiguousarray(np.swapaxes(found, 1, 2))
+    if rejected is not None:
+        found[rejected] = names.Flag.REJECTED
+    return found
 
 
 def reference_variance(ds: xr.Dataset, of_series: Statistics | None = None) -> float | None:
@@ -237,6 +242,10 @@ def analysis_dataset(
     dims = names.DIMENSIONS
     if analysis.shape != observation.shape:
         raise ValueError(f"analysis has shape {analysis.shape}, expected {observation.shape}")
+    rejected = None
+    if names.REJECTED in windows:
+        codes = windows[names.REJECTED].transpose(*names.DIMENSIONS).values
+        rejected = codes == quality.REJECTED
     inherited = {
         key: value for key, value in windows[names.OBSERVATION].attrs.items() if key in _INHERITED
     }
@@ -252,7 +261,7 @@ def analysis_dataset(
             observation - analysis,
             {**names.attributes(names.INNOVATION), **units},
         ),
-        names.FLAG: (dims, flags(~np.isnan(observation)), names.attributes(names.FLAG)),
+        names.FLAG: (dims, flags(~np.isnan(observation), rejected), names.attributes(names.FLAG)),
     }
     if stdev is not None:
         attributes = {**names.attributes(names.STATE_STDEV), **units}

@@ -32,7 +32,10 @@ SHUFFLED = [0, 1, 2, 4, 3, 5, 6, 7, 8, 9]
 BAD_TIMES = {
     "order": (0.01 * np.array(SHUFFLED), "does not increase at step 4"),
     "dates": (HOURS[SHUFFLED], "does not increase at step 4"),
-    "repeated": (np.array([0, 1, 1, 2, 3, 4, 5, 6, 7, 8]), "does not increase at step 2"),
+    "repeated": (
+        np.array([0, 1, 1, 2, 3, 4, 5, 6, 7, 8]),
+        "the time 1 occurs twice, at steps 1 and 2",
+    ),
     "decreasing": (-np.arange(10.0), "does not increase at step 1"),
     "hole": (np.array([0, 1, 2, 3, 5, 6, 7, 8, 9, 10]), "usually 1, 2 after step 3"),
     "dates_hole": (np.delete(np.r_[HOURS, HOURS[-1:] + 3600 * 10**9], 5), "not uniform"),

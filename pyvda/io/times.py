@@ -1,0 +1,233 @@
+"""Time axes as people have them: dates, text, time zones, numbers with units, in any order.
+
+`CODER` is how files are opened: it decodes what can be encoded again, and leaves other times, such
+as "months since", as the numbers that they are. `recognised` makes dates of other spellings,
+`in_order` sorts, and `encodable` is the way back to a file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable
+from typing import Any
+
+import cftime
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from pyvda import names
+from pyvda.notices import notice
+
+# Units that xarray writes. It also reads those of cftime, but cannot write them again.
+_UNITS = re.compile(r"\s*(nano|micro|milli)?(second|minute|hour|day)s?\s+since\s", re.IGNORECASE)
+_TEXT_NAMES = ("time", "times", "t", "date", "dates", "datetime", "timestamp", "valid_time")
+_ZONE = re.compile(r"(Z|[+-]\d{2}:?\d{2})$")
+_PHYSICAL = re.compile(
+    r"(n|u|m|milli|micro|nano)?(s|sec|secs|second|seconds)|min|mins|minutes?|h|hr|hrs|hours?|"
+    r"d|days?|weeks?|months?|(common_)?years?", re.IGNORECASE,
+)  # fmt: skip
+
+
+class _Coder(xr.coders.CFDatetimeCoder):
+    """xarray's decoding of times, where it can also encode them."""
+
+    def decode(self, variable: xr.Variable, name: Hashable | None = None) -> xr.Variable:
+        if not _UNITS.match(str(variable.attrs.get("units", ""))):
+            return variable
+        try:
+            return super().decode(variable, name)
+        except (ValueError, OverflowError):  # dates that neither NumPy nor cftime can hold
+            return variable
+
+
+CODER = _Coder()
+
+
+def recognised(ds: xr.Dataset) -> xr.Dataset:
+    """Return `ds` with its times as dates without a zone (UTC), or as the numbers that they are.
+
+    Text in ISO format (also that of WRF, 2000-01-24_12:00:00) and dates with a time zone become
+    dates; `units` and `calendar` beside dates become their encoding. A conversion to UTC is said.
+    """
+    changed: dict[Hashable, xr.Variable] = {}
+    for name, variable in ds.variables.items():
+        if variable.ndim > 1:
+            continue
+        made = _recognised(variable, name)
+        if made is not None:
+            changed[name] = made
+    if not changed:
+        return ds
+    coords = {name: one for name, one in changed.items() if name in ds.coords}
+    return ds.assign_coords(coords).assign(
+        {name: one for name, one in changed.items() if name not in coords}
+    )
+
+
+def _recognised(variable: xr.Variable, name: Hashable) -> xr.Variable | None:
+    """Return a variable of dates; None where it is one already, or none."""
+    values: Any = None
+    zoned = getattr(variable.dtype, "tz", None) is not None
+    if zoned:
+        values = pd.DatetimeIndex(variable.values)
+    elif variable.dtype.kind in "OSUT" and variable.size and variable.ndim == 1:
+        values, zoned = _parsed(variable, name)
+    if values is not None:
+        if zoned:
+            values = values.tz_convert("UTC").tz_localize(None)
+            notice(f"the times {name} have a time zone; they are converted to UTC")
+        attrs = {"standard_name": "time", **variable.attrs}
+        return xr.Variable(variable.dims, values, attrs)
+    dated = variable.dtype.kind == "M" or is_cftime(variable)
+    said = {key for key in ("units", "calendar") if key in variable.attrs}
+    if not dated or not said:
+        return None
+    moved = variable.copy(deep=False)
+    given = {key: moved.attrs.pop(key) for key in said}
+    if " since " in str(given.get("units", "")):
+        moved.encoding = {**given, **moved.encoding}
+    return moved
+
+
+def _parsed(variable: xr.Variable, name: Hashable) -> tuple[pd.DatetimeIndex | None, bool]:
+    """Return the dates of text or of objects with time zones, and whether they had zones."""
+    declared = variable.attrs.get("standard_name") == "time" or variable.attrs.get("axis") == "T"
+    called = str(name).lower() in _TEXT_NAMES or (
+        name in variable.dims and str(name).lower() not in names.DIMENSIONS
+    )
+    if not declared and not called:
+        return None, False
+    found = variable.values
+    if variable.dtype.kind == "O" and getattr(found[0], "tzinfo", None) is not None:
+        return pd.DatetimeIndex(pd.to_datetime(found, utc=True)), True
+    if variable.dtype.kind == "O" and not isinstance(found[0], str | bytes):
+        return None, False
+    texts = [
+        one.decode("ascii", "replace") if isinstance(one, bytes) else str(one) for one in found
+    ]
+    texts = [text.strip().replace("_", "T") for text in texts]
+    try:
+        dates = pd.to_datetime(texts, utc=True, format="ISO8601")
+    except (ValueError, OverflowError):
+        return None, False
+    if not any(_ZONE.search(text[10:]) for text in texts):
+        return pd.DatetimeIndex(dates.tz_localize(None)), False
+    if all(text.endswith("Z") for text in texts):
+        return pd.DatetimeIndex(dates.tz_localize(None)), False  # UTC already
+    return pd.DatetimeIndex(dates), True
+
+
+def in_order(ds: xr.Dataset) -> xr.Dataset:
+    """Return normalised observations in the order of their times, which is said if it is another.
+
+    Times that repeat or are missing stay, to be refused.
+    """
+    if names.TIME not in ds.coords or ds.sizes[names.TIME] < 2:
+        return ds
+    time = ds[names.TIME].values
+    if time.dtype.kind not in "fiuMm" and not is_cftime(ds[names.TIME].variable):
+        return ds
+    missing = pd.isnull(time)
+    ordered = not missing.any() and bool(np.all(time[1:] >= time[:-1]))
+    if ordered or missing.any():
+        return ds
+    if np.all(time[1:] <= time[:-1]):
+        notice("time decreases along the file; the observations are sorted by time")
+        return ds.isel({names.TIME: slice(None, None, -1)})
+    notice("the times are not in order; the observations are sorted by time")
+    return ds.isel({names.TIME: np.argsort(time, kind="stable")})
+
+
+def encodable(ds: xr.Dataset) -> xr.Dataset:
+    """Return `ds` with dates in a form that xarray can write.
+
+    Dates that were decoded from units such as "months since" become these numbers again. `units`
+    and `calendar` among the attributes become the encoding.
+    """
+    changed = {
+        name: _encodable(variable)
+        for name, variable in ds.variables.items()
+        if variable.dtype.kind == "M" or is_cftime(variable)
+    }
+    coords = {name: one for name, one in changed.items() if name in ds.coords}
+    data = {name: one for name, one in changed.items() if name not in coords}
+    return ds.assign_coords(coords).assign(data) if changed else ds
+
+
+def _encodable(variable: xr.Variable) -> xr.Variable:
+    variable = _recognised(variable, names.TIME) or variable
+    units = variable.encoding.get("units")
+    if units is None or _UNITS.match(str(units)):
+        return variable
+    plain = variable.to_base_variable().copy(deep=False)
+    plain.encoding = {k: v for k, v in plain.encoding.items() if k not in ("units", "calendar")}
+    calendar = str(variable.encoding.get("calendar", "standard"))
+    numbers = _numbers(variable, str(units), calendar)
+    if numbers is None:
+        return plain
+    attrs = {**variable.attrs, "units": units, "calendar": calendar}
+    return xr.Variable(variable.dims, numbers, attrs)
+
+
+def _numbers(variable: xr.Variable, units: str, calendar: str) -> np.ndarray | None:
+    values = variable.values
+    if values.dtype.kind == "M":
+        values = values.astype("M8[us]").astype(object)
+    try:
+        return np.asarray(cftime.date2num(values, units, calendar), np.float64)
+    except (ValueError, TypeError):
+        return None
+
+
+def dates(time: xr.Variable | xr.DataArray) -> np.ndarray:
+    """Return times as dates where their units say which, else the numbers themselves, (T,)."""
+    values = time.values
+    units = str(time.attrs.get("units", ""))
+    if values.dtype.kind not in "fiu" or " since " not in units or not np.isfinite(values).all():
+        return np.asarray(values)
+    calendar = str(time.attrs.get("calendar", "standard"))
+    try:
+        found = cftime.num2date(values, units, calendar, only_use_cftime_datetimes=True)
+    except (ValueError, OverflowError):
+        return np.asarray(values)
+    return np.asarray(found)
+
+
+def are_dates(time: xr.Variable | xr.DataArray) -> bool:
+    """Tell whether times are dates or durations, or numbers with units that make them dates."""
+    number = time.dtype.kind in "fiu"
+    return not number or " since " in str(time.attrs.get("units", ""))
+
+
+def physical_unit(time: xr.Variable | xr.DataArray) -> str | None:
+    """Return the unit of times that are plain numbers, if it is one of physical time."""
+    units = str(time.attrs.get("units", "")).strip()
+    return units if _PHYSICAL.fullmatch(units) else None
+
+
+def months_between(dated: np.ndarray) -> int | None:
+    """Return k where dates lie k calendar months apart (12: years), None for others.
+
+    They need not be the same day of each month: the middles of months count too.
+    """
+    if dated.dtype.kind == "M":
+        months = dated.astype("M8[M]").astype(int)
+        days = np.diff(dated) / np.timedelta64(1, "D")
+    elif dated.dtype.kind == "O" and hasattr(dated[0], "calendar"):
+        months = np.array([12 * one.year + one.month for one in dated])
+        days = np.array([one.total_seconds() / 86400 for one in np.diff(dated)])
+    else:
+        return None
+    apart = np.diff(months)
+    k = int(apart[0]) if apart.size else 0
+    regular = k >= 1 and np.all(apart == k)
+    return k if regular and np.all((days >= 28 * k) & (days <= 31 * k)) else None
+
+
+def is_cftime(variable: xr.Variable) -> bool:
+    """Tell whether a variable holds cftime's dates."""
+    if variable.dtype.kind != "O" or not variable.size or variable.chunks is not None:
+        return False
+    first = variable.values.flat[0] if variable.ndim else variable.values.item()
+    return isinstance(first, cftime.datetime)
