@@ -11,7 +11,7 @@ import xarray as xr
 
 from pyvda import names
 from pyvda.errors import InputError
-from pyvda.io.quality import lazy
+from pyvda.io.elementwise import elementwise
 from pyvda.io.units import same, squared
 
 _DEVIATIONS = ("error", "uncertainty", "stdev", "std", "stddev", "standard_error",
@@ -55,9 +55,7 @@ def with_errors(ds: xr.Dataset, name: str, shared: bool = True) -> tuple[xr.Data
                 f"{name!r} has {units!r}; convert them, or correct their attribute units"
             )
     if variance:
-        deviation = xr.apply_ufunc(
-            _root, lazy(ds.variables[found]), dask="parallelized", output_dtypes=[np.float64]
-        )
+        deviation = elementwise(_root, np.float64, ds.variables[found])
         ds = ds.assign({found: (ds[found].dims, deviation.data, {"units": units or "1"})})
     return ds, found
 

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from pyvda.io.elementwise import elementwise
 from pyvda.notices import notice
 
 _SCALING = ("scale_factor", "add_offset", "_Unsigned")
@@ -39,10 +41,7 @@ def unpacked(ds: xr.Dataset) -> xr.Dataset:
             moved = {key: plain.attrs.pop(key) for key in given}
             plain.encoding = {**moved, **variable.encoding}
         else:
-            one = xr.Dataset({"values": variable.to_base_variable()})
-            plain = xr.decode_cf(
-                one, decode_times=False, decode_coords=False, concat_characters=False
-            ).variables["values"]
+            plain = _decoded(variable, {})
         changed[name] = plain
     return ds.assign(changed) if changed else ds
 
@@ -118,21 +117,39 @@ def without_packing(attrs: Mapping[Any, Any], bounds: Bounds | None) -> dict[Any
     return {key: own[key] if key in stated else value for key, value in kept.items()}
 
 
-def default_fill(variable: xr.Variable) -> float | None:
-    """Return what netCDF stores where nothing was written, in the values' units.
+def without_default_fill(variable: xr.Variable) -> xr.Variable:
+    """Return a variable with NaN where netCDF says that nothing was written.
 
-    None where the file states another value, where every number is valid, or outside of netCDF.
+    That is a value which the library stores there, where the file states none of its own. Any byte
+    is valid. Values are not read.
     """
     from netCDF4 import default_fillvals
 
     if any(key in variable.encoding for key in _MISSING):
-        return None
+        return variable
     of_netcdf = "contiguous" in variable.encoding or "original_shape" in variable.encoding
     stored = np.dtype(variable.encoding.get("dtype", variable.dtype))
-    key = stored.str[1:]
-    if not of_netcdf or key not in default_fillvals or stored.itemsize < 2:  # any byte is valid
-        return None
-    return float(_scaled(np.array([default_fillvals[key]]).astype(stored), variable)[0])
+    fill = default_fillvals.get(stored.str[1:])
+    if not of_netcdf or fill is None or stored.itemsize < 2:
+        return variable
+    if not _is_scaled(variable):
+        return _decoded(variable, {"_FillValue": stored.type(fill)})
+    packed = float(_scaled(np.array([fill]).astype(stored), variable)[0])
+    written = partial(_other_than, fill=packed, margin=0.5 * abs(_scale(variable)))
+    return elementwise(written, np.float64, variable)
+
+
+def _other_than(values: np.ndarray, fill: float, margin: float) -> np.ndarray:
+    return np.where(np.abs(values - fill) > margin, values, np.nan)
+
+
+def _decoded(variable: xr.Variable, more: Mapping[str, Any]) -> xr.Variable:
+    """Return a variable as xarray decodes it, with further attributes that describe its storage."""
+    plain = variable.to_base_variable().copy(deep=False)
+    plain.attrs = {**plain.attrs, **more}
+    ds = xr.Dataset({"values": plain})
+    found = xr.decode_cf(ds, decode_times=False, decode_coords=False, concat_characters=False)
+    return found.variables["values"]
 
 
 def _numbers(given: Any, count: int) -> np.ndarray | None:

@@ -6,9 +6,8 @@ Values are computed block by block, when they are read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -16,12 +15,12 @@ import xarray as xr
 from pyvda import names
 from pyvda.errors import InputError
 from pyvda.io import quality_flags
-from pyvda.io.packing import Bounds, default_fill, unpacked, valid_bounds, without_packing
+from pyvda.io.elementwise import elementwise
+from pyvda.io.packing import Bounds, unpacked, valid_bounds, without_default_fill, without_packing
 from pyvda.io.quality_flags import GoodFlags, Rule
 from pyvda.notices import notice
 
 REJECTED, INVALID = 1, 2
-_BLOCK_BYTES = 2 << 20
 
 
 def screened(
@@ -71,15 +70,13 @@ def screened(
             continue
         bounds = valid_bounds(variable, name)
         rules = quality_flags.rules(ds, name, good_flags)
-        values = variable
-        if (fill := default_fill(variable)) is not None:
-            values = _elementwise(partial(_without_fill, fill=fill), np.float64, values)
+        values = without_default_fill(variable)
         if bounds is not None or rules:
             flags = [ds.variables[rule.variable] for rule in rules]
             code = partial(_code, rules=rules, bounds=bounds)
-            codes[name] = _elementwise(code, np.int8, values, *flags)
+            codes[name] = elementwise(code, np.int8, values, *flags)
             codes[name].attrs = {"comment": _comment(rules, bounds)}
-            values = _elementwise(_without_bad, np.float64, values, codes[name])
+            values = elementwise(_without_bad, np.float64, values, codes[name])
         changed[name] = values.copy(deep=False)
         changed[name].attrs = without_packing(variable.attrs, bounds)
         changed[name].encoding = variable.encoding
@@ -121,24 +118,6 @@ def _comment(rules: Sequence[Rule], bounds: Bounds | None) -> str:
     return "; ".join(parts)
 
 
-def _elementwise(
-    function: Callable[..., np.ndarray], dtype: Any, first: xr.Variable, *others: xr.Variable
-) -> xr.Variable:
-    """Return a function of variables, with the dimensions of the first; lazy where it is."""
-    found = xr.apply_ufunc(
-        function, *map(lazy, (first, *others)), dask="parallelized", output_dtypes=[dtype]
-    )
-    return found.transpose(*first.dims)
-
-
-def lazy(variable: xr.Variable) -> xr.Variable:
-    """Return a variable in dask chunks along its first dimension if it is not in memory yet."""
-    if variable._in_memory or variable.chunks is not None or not variable.ndim:
-        return variable
-    row = variable.dtype.itemsize * max(1, variable.size) // max(1, variable.shape[0])
-    return variable.chunk({variable.dims[0]: max(1, _BLOCK_BYTES // max(1, row))})
-
-
 def _code(
     values: np.ndarray, *flags: np.ndarray, rules: Sequence[Rule], bounds: Bounds | None
 ) -> np.ndarray:
@@ -153,7 +132,3 @@ def _code(
 
 def _without_bad(values: np.ndarray, codes: np.ndarray) -> np.ndarray:
     return np.where(codes == 0, values.astype(np.float64, copy=False), np.nan)
-
-
-def _without_fill(values: np.ndarray, fill: float) -> np.ndarray:
-    return np.where(values == fill, np.nan, values.astype(np.float64, copy=False))
