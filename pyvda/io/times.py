@@ -140,10 +140,10 @@ def in_order(ds: xr.Dataset) -> xr.Dataset:
 
 
 def encodable(ds: xr.Dataset) -> xr.Dataset:
-    """Return `ds` with dates in a form that xarray can write.
+    """Return `ds` with dates that xarray can write.
 
-    Dates that were decoded from units such as "months since" become these numbers again. `units`
-    and `calendar` among the attributes become the encoding.
+    Those that were decoded from units such as "months since", which xarray cannot write, become
+    these numbers again.
     """
     changed = {
         name: _encodable(variable)
@@ -156,7 +156,6 @@ def encodable(ds: xr.Dataset) -> xr.Dataset:
 
 
 def _encodable(variable: xr.Variable) -> xr.Variable:
-    variable = _recognised(variable, names.TIME) or variable
     units = variable.encoding.get("units")
     if units is None or _UNITS.match(str(units)):
         return variable
