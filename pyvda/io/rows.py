@@ -259,7 +259,8 @@ def _numbers(ds: xr.Dataset) -> list[str]:
         (str(n), v.dtype.kind)
         for n, v in ds.data_vars.items()
         if v.ndim and v.dtype.kind in "fiu" and n not in taken | where
-        and not error_variables.is_error(v) and not quality_flags.is_flag(v) and find_time(ds, v.dims)[1] != n
+        and not error_variables.is_error(v) and not quality_flags.is_flag(v)
+        and find_time(ds, v.dims)[1] != n
     ]  # fmt: skip
     ancillary = {
         one
