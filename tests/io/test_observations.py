@@ -68,7 +68,9 @@ def test_a_chunked_file_is_read_twice(errors, series):
 def test_opened_observations_are_not_validated_again(tmp_path, errors, monkeypatch):
     ds, size = on_disk(errors, False)
     ds.to_netcdf(tmp_path / "obs.nc")
-    monkeypatch.setattr("pyvda.io.open._open", lambda path: on_disk(errors, False)[0])
+    monkeypatch.setattr(
+        "pyvda.io.locations.opened", lambda path, group=None: on_disk(errors, False)[0]
+    )
     opened = pyvda.open_observations(tmp_path / "obs.nc", chunks={"window": 2})
     assert set(READS.values()) == {size}
     pyvda.assimilate(opened, model="lorenz63", iterations=3).compute()
