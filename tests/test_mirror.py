@@ -48,13 +48,10 @@ ELSEWHERE = {
     # Steps on the way of a file, which whole files go through.
     "io/analysis.py": "test_assimilate.py",
     "io/analysis_times.py": "io/test_sources.py",
-    "io/blockwise.py": "test_cluster.py",
     "io/columns.py": "io/test_frames.py",
     "io/components.py": "io/test_frames.py",
     "io/file_formats.py": "io/test_sources.py",
-    "io/identity.py": "test_cluster.py",
     "io/ioda.py": "io/test_groups.py",
-    "io/regions.py": "test_cluster.py",
     "io/rows.py": "io/test_frames.py",
     "io/sampling_geometry.py": "io/test_locations.py",
     "block_task.py": "test_cluster.py",
