@@ -28,6 +28,7 @@ from pyvda.lazy_blocks import lazily
 from pyvda.learned import patterns
 from pyvda.learned.description import expect_trained
 from pyvda.methods import METHODS, Method, Options
+from pyvda.methods.effects import expect_effects
 from pyvda.methods.learned import LearnedOptions
 from pyvda.models.model import Model
 from pyvda.models.registry import resolve
@@ -98,6 +99,10 @@ def assimilate(observations: Any, **keywords: Any) -> xr.Dataset:
     in_windows, is_series = _in_windows(observed, settings, lazy or options.couples_windows())
     windows.check_state_size(in_windows, model.state_size, model.name)
     _check_operators(in_windows, method.name, bound)
+    expect_effects(
+        method.name, options, model, warm=warm is not None,
+        channels=names.CHANNEL_OBSERVATION in in_windows,
+    )  # fmt: skip
     count = in_windows.sizes[names.WINDOW]
     in_windows = in_windows.assign_coords({POSITION: (names.WINDOW, np.arange(count))})
     options = options.for_problem(count, model.state_size)

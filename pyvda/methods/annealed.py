@@ -33,8 +33,11 @@ from pyvda.methods.statistics import (
     StatisticalOptions,
     judged,
     precision_of,
+    variance_of,
     without_observations,
 )
+from pyvda.models.model import Model
+from pyvda.operators.data import Data
 
 # Model-error variances, in units of the mean climatological variance (13.3 for Lorenz-96): for a
 # start from a smoother's mean, a worse start, and a start after a hop; where costs are compared;
@@ -79,6 +82,7 @@ class AnnealedOptions(StatisticalOptions):
     """
 
     starts_from_first_guess: ClassVar[bool] = True
+    takes_channels: ClassVar[bool] = True
 
     restarts: int = Field(4, ge=0, le=10**9)
     hops: int = Field(12, ge=0, le=10**9)
@@ -87,6 +91,15 @@ class AnnealedOptions(StatisticalOptions):
     every: int | None = Field(None, ge=1, le=10**9)
     model_error: Positive | None = None
     background: str = CLIMATOLOGY
+
+    def without_effect(self, model: Model, *, warm: bool, channels: bool) -> dict[str, str]:
+        """Return the options that have no effect, and why."""
+        if self.restarts or self.hops:
+            return {}
+        return {
+            "budget": "there is no further start that it could prevent, since restarts and hops "
+            "are 0; leave it out, or give one of them"
+        }
 
     def has_stdev(self) -> bool:
         """Tell whether the method gives the analysis a standard deviation."""
@@ -121,7 +134,7 @@ class _Search:
 
     def __post_init__(self) -> None:
         self.variance = float(self.climate.variance.mean())
-        self.data = (self.precision > 0).sum((1, 2))
+        self.data = self.problem.data()
         # This retries about one correct window in six and misses few wrong ones.
         self.suspicious_above = self.data / 2 + np.sqrt(self.data / 2)
         self.numbers = self.problem.window_numbers()
@@ -156,8 +169,15 @@ class _Search:
             self.problem.model, self.problem.cost, self.observation(windows),
             self.precision[windows], members(self.problem, _MEMBERS, seed), inflation=_INFLATION,
             lag=_LAG, reflections=reflections(_MEMBERS, _MIXING, seed), spread=False,
+            points=self.points(windows),
         )  # fmt: skip
         return np.where(np.isfinite(mean), mean, self.climate.mean)
+
+    def points(self, windows: Array) -> Data | None:
+        """Return the observations of functions of the state, of weight one over their variance."""
+        points = self.problem.points(windows)
+        variance = variance_of(self.problem, self.options.observation_variance)
+        return points and points.weighed(1 / variance)
 
     def observation(self, windows: Array) -> Array:
         return np.asarray(self.problem.batch.observation, float)[windows]
@@ -192,7 +212,7 @@ class _Search:
             self.problem.model, self.problem.cost, shooting, x,
             self.observation(windows), self.precision[windows], np.ones(len(windows)),
             np.broadcast_to(self.background.mean, (len(windows), x.shape[2])),
-            self.background.precision, spread=spread,
+            self.background.precision, spread=spread, points=self.points(windows),
         )  # fmt: skip
 
     def keep(self, windows: Array, x: Array, cost: Array, margin: float = 0.0) -> Array:
@@ -269,6 +289,8 @@ class _Search:
 def _every(problem: Problem, options: AnnealedOptions) -> Array:
     """Return the steps between two nodes of each window, (W,)."""
     mask = np.asarray(problem.batch.mask)
+    if problem.batch.channels is not None:
+        mask = np.concatenate([mask, np.asarray(problem.batch.channels.weight)], axis=2)
     if options.every is not None:
         return np.full(len(mask), options.every)
     return np.array([spacing(mask[w : w + 1]) for w in range(len(mask))], int)
@@ -294,7 +316,10 @@ def solve(problem: Problem, options: AnnealedOptions) -> Solution:
     chosen = np.flatnonzero(problem.has_observations())
     rounds = 1 + options.restarts + options.hops
     # With observations of absurd magnitude every start diverges.
-    sane = np.abs(search.observation(chosen)).max((1, 2), initial=0.0) < 1e100
+    values = [search.observation(chosen)]
+    if problem.batch.channels is not None:
+        values.append(np.asarray(problem.batch.channels.value)[chosen])
+    sane = np.max([np.abs(each).max((1, 2), initial=0.0) for each in values], axis=0) < 1e100
     search.x[chosen[~sane]], search.stdev[chosen[~sane]] = np.nan, np.nan
     search.status[chosen[~sane]] = Status.DIVERGED
     chosen = chosen[sane]

@@ -123,6 +123,31 @@ class EnsembleSmootherOptions(StatisticalOptions):
             )
         return self
 
+    def without_effect(self, model: Model, *, warm: bool, channels: bool) -> dict[str, str]:
+        """Return the options that have no effect, and why."""
+        found = {}
+        if not self.depth:
+            found["iterations"] = (
+                "an analysis that does not go back (depth 0) has one; leave it out, or give depth"
+            )
+        if 0 < self.lag < self.depth:
+            found["lag"] = (
+                f"it counts as the depth where it is less, and depth is {self.depth}; give a "
+                "larger one, or a smaller depth"
+            )
+        if self.mixing is not None and self.mixing >= self.members:
+            found["mixing"] = (
+                f"{self.members} members have {self.members - 1} directions to mix; give at most "
+                "so many"
+            )
+        given = is_analysis(self.background) and ensembles_in(self.background) is not None
+        if given and self.mixing == 0 and self.model_error is None:
+            found["seed"] = (
+                "nothing is drawn: the background has members, mixing is 0 and there is no "
+                "model_error; leave it out"
+            )
+        return found
+
     def for_problem(self, windows: int, state_size: int) -> EnsembleSmootherOptions:
         """Return the options with the defaults that depend on the problem and the background.
 

@@ -21,10 +21,12 @@ from pyvda.engine.interface import Array
 from pyvda.methods.descent_state import DescentState, fingerprint
 from pyvda.methods.problem import Options, Problem, Solution, Status
 from pyvda.methods.stable_step import stable_steps
+from pyvda.models.model import Model
 from pyvda.progress import silent
 from pyvda.signals import interrupt_deferred
 
 HISTORY_POINTS = 60
+_RISEN = 100  # times its first cost: a window that costs more at the end has diverged
 
 
 class FSGDOptions(Options):
@@ -35,8 +37,8 @@ class FSGDOptions(Options):
     iterations : int
         Maximum number of iterations of each window.
     step : float, optional
-        α of eq. (5). Default: 0.15 (T - 1) D / max(λ₂, λ₁), or less where few data make the
-        observations' curvature large (`pyvda.methods.stable_step`).
+        α of eq. (5). Default: 0.15 (T - 1) D / max(λ₂, λ₁), or less where few data or a steep model
+        make the curvature large (`pyvda.methods.stable_step`).
     tolerance : float, optional
         Stop a window when its gradient norm has fallen below this fraction of the first.
     check_every : int
@@ -55,6 +57,13 @@ class FSGDOptions(Options):
     check_every: int = Field(500, ge=1, le=10**12)
     precision: Literal["float64", "float32"] = "float64"
 
+    def without_effect(self, model: Model, *, warm: bool, channels: bool) -> dict[str, str]:
+        """Return the options that have no effect, and why."""
+        if self.iterations:
+            return {}
+        why = "it would have no effect, since iterations is 0; leave it out, or give iterations"
+        return dict.fromkeys(("step", "tolerance", "check_every"), why)
+
     def minimises_weighted_cost(self) -> bool:
         """Tell whether the analysis depends on the weights λ₁ and λ₂ of the cost (4)."""
         return True
@@ -68,6 +77,8 @@ def solve(
     save_seconds: float = 60.0,
 ) -> Solution:
     """Descend from the first guess of every window that has observations.
+
+    A window whose cost is a hundred times its first at the end has diverged, too.
 
     Parameters
     ----------
@@ -163,6 +174,7 @@ def solve(
         if state is not None and run.done >= 0 and whole:
             run.save(state)
 
+    run.diverged |= _risen(problem, run)
     status = np.where(run.active, Status.ITERATION_LIMIT, Status.CONVERGED)
     status[~problem.has_observations()] = Status.NO_OBSERVATIONS
     status[run.diverged] = Status.DIVERGED
@@ -171,6 +183,30 @@ def solve(
     if problem.batch.truth is None:
         del history["r_score"]
     return Solution(run.x.astype(float), status, run.iterations, history=history)
+
+
+def _risen(problem: Problem, run: DescentState) -> Array:
+    """Return which windows ended with a cost far above that of their first guess, (W,) bool."""
+    rows = np.flatnonzero(problem.has_observations() & ~run.diverged & (run.iterations > 0))
+
+    def cost(x: Array) -> Array:
+        observation, mask = (
+            np.asarray(array, x.dtype)[rows]
+            for array in (problem.batch.observation, problem.batch.mask)
+        )
+        return problem.engine.cost(
+            problem.model, problem.cost, x[rows], observation, mask, gradient=False,
+            points=problem.points(rows),
+        ).total  # fmt: skip
+
+    found = np.zeros(len(run.x), bool)
+    first = np.array(problem.batch.first_guess, run.x.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        # The cost of a perfect first guess is rounding, which may rise.
+        scale = np.abs(first[rows]).max((1, 2), initial=0.0).astype(float)
+        rounding = (np.finfo(first.dtype).eps * scale) ** 2
+        found[rows] = cost(run.x) > _RISEN * (cost(first) + rounding)
+    return found
 
 
 def _mean(values: Array) -> float:

@@ -22,15 +22,18 @@ from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.methods import final_covariance
 from pyvda.methods.blocks import blocks
+from pyvda.methods.effects import was_given
 from pyvda.methods.model_error import model_weight
 from pyvda.methods.problem import Problem, Solution, Status
 from pyvda.methods.statistics import (
+    OF_A_FUNCTION,
     CyclingOptions,
     judged,
     precision_of,
     variance_of,
     without_observations,
 )
+from pyvda.models.model import Model
 from pyvda.operators.covariance_input import CovarianceOption, as_covariance
 
 # Options of the statistical form only.
@@ -75,13 +78,21 @@ class GaussNewtonOptions(CyclingOptions):
 
     @model_validator(mode="after")
     def _check(self) -> GaussNewtonOptions:
-        given = [name for name in _STATISTICAL if name in self.model_fields_set]
+        given = [
+            name
+            for name in _STATISTICAL
+            if was_given(self, name) and getattr(self, name) is not False
+        ]
         if given and self.form == "weighted":
             raise ValueError(
                 f"{', '.join(given)} given, but the weighted form uses lambda1 and lambda2 "
                 "instead; choose the statistical form (--set form=statistical), or leave them out"
             )
         return self
+
+    def without_effect(self, model: Model, *, warm: bool, channels: bool) -> dict[str, str]:
+        """Return the options that have no effect, and why."""
+        return {"final_covariance": OF_A_FUNCTION} if channels and self.final_covariance else {}
 
     def minimises_weighted_cost(self) -> bool:
         """Tell whether the analysis depends on the weights λ₁ and λ₂ of the cost (4)."""

@@ -22,6 +22,7 @@ from pyvda.methods.statistics import (
     precision_of,
     without_observations,
 )
+from pyvda.models.model import Model
 
 _BLOCK = 128  # windows between two reports: less than a second of work
 
@@ -59,6 +60,15 @@ class PosteriorMeanOptions(StatisticalOptions):
     lead: int | None = Field(None, ge=0)
     doubtful: float = Field(5.0, ge=0)
     seed: Seed = 0
+
+    def without_effect(self, model: Model, *, warm: bool, channels: bool) -> dict[str, str]:
+        """Return the options that have no effect, and why."""
+        if self.draws:
+            return {}
+        why = (
+            "it belongs to the second stage, which draws 0 leaves out; leave it out, or give draws"
+        )
+        return dict.fromkeys(("enough", "bandwidth", "seed"), why)
 
     def has_stdev(self) -> bool:
         """Tell whether the method gives the analysis a standard deviation."""

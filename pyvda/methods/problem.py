@@ -61,6 +61,13 @@ class Options(BaseModel):
     def check_time_step(self, time_step: float) -> None:
         """Raise InputError for a time step, in model time units, that the method cannot use."""
 
+    def without_effect(self, model: Model, *, warm: bool, channels: bool) -> dict[str, str]:
+        """Return the options that have no effect beside the others, and why (and the remedy).
+
+        A reason continues "but with METHOD"; see `pyvda.methods.effects`.
+        """
+        return {}
+
     def minimises_weighted_cost(self) -> bool:
         """Tell whether the analysis depends on the weights λ₁ and λ₂ of the cost (4)."""
         return False

@@ -7,12 +7,16 @@ from collections.abc import Callable
 import numpy as np
 
 from pyvda.climate.climatology import climatology
-from pyvda.climate.library import LOW_DIMENSIONAL, library
+from pyvda.climate.library import library
 from pyvda.engine.interface import Array
 from pyvda.methods.control import Prior
 from pyvda.methods.problem import Problem
 from pyvda.methods.statistics import precision_of, variance_of
-from pyvda.methods.strong_constraint_options import Setting, StrongConstraintOptions
+from pyvda.methods.strong_constraint_options import (
+    Setting,
+    StrongConstraintOptions,
+    uses_library,
+)
 from pyvda.operators.points import Points, nearest_steps
 
 _APART = 0.1  # climatological standard deviations between two starts from the library
@@ -38,8 +42,7 @@ def starts(
     if setting.starts == "climatology":
         known = climatology(problem.model, engine).states
         drawn = known[np.random.default_rng(options.seed).permutation(len(known))[:count]]
-    low = problem.model.state_size <= LOW_DIMENSIONAL
-    if setting.starts == "library" or (low and setting.starts == "first-guess"):
+    if uses_library(setting.starts, size):
         shelf = library(
             problem.model, engine, problem.cost.time_step, steps, options.members, setting.lead
         )

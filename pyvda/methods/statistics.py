@@ -17,6 +17,11 @@ from pyvda.operators.function import Channels
 # Fraction of correct windows above the limit: 3.5 standard deviations for a thousand data.
 _EXCEEDED = 1 / 2450
 
+OF_A_FUNCTION = (
+    "it cannot be computed where the observations are a function of the state; leave it out"
+)
+"""Why an option `final_covariance` has no effect."""
+
 _CYCLED = 100  # windows and components up to which covariances are written by default
 
 

@@ -13,8 +13,10 @@ from pyvda.climate.background import is_name
 from pyvda.climate.library import LEAD, LOW_DIMENSIONAL
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
+from pyvda.methods.effects import expect_effects
 from pyvda.methods.problem import Positive, Problem, Seed
-from pyvda.methods.statistics import CyclingOptions
+from pyvda.methods.statistics import OF_A_FUNCTION, CyclingOptions
+from pyvda.models.model import Model
 from pyvda.operators.covariance_input import CovarianceOption, as_covariance
 
 ONE_START = ("mean", "first-guess")
@@ -98,6 +100,47 @@ class StrongConstraintOptions(CyclingOptions):
                 )
         return self
 
+    def without_effect(self, model: Model, *, warm: bool, channels: bool) -> dict[str, str]:
+        """Return the options that have no effect, and why."""
+        starts, found = self.starts_for(model.state_size, warm, channels), {}
+        if starts != "climatology":
+            found["seed"] = (
+                f"starts {starts} draws nothing at random; leave it out, or choose starts "
+                "climatology"
+            )
+        if not uses_library(starts, model.state_size):
+            found["members"] = f"starts {starts} uses no library of {model.name}; leave it out" + (
+                ", or choose starts library" if model.state_size <= LOW_DIMENSIONAL else ""
+            )
+        if starts in ONE_START and self.count > 1:
+            found["count"] = (
+                f"starts {starts} gives one start; leave it out, or choose starts library or "
+                "climatology"
+            )
+        if not self.parameters:
+            found["parameter_stdev"] = (
+                "no parameters are estimated; leave it out, or give parameters (--set "
+                "parameters=true)"
+            )
+        if self.minima and self.parameters == "shared":
+            found["minima"] = (
+                "parameters that all windows share leave each window one minimum; leave out one "
+                "of them"
+            )
+        if self.final_covariance and self.parameters:
+            found["final_covariance"] = (
+                "the last step depends on the estimated parameters, too; leave out one of them"
+            )
+        if self.final_covariance and self.model_error is not None and channels:
+            found["final_covariance"] = OF_A_FUNCTION
+        return found
+
+    def starts_for(self, state_size: int, warm: bool, channels: bool) -> str:
+        """Return `starts`, or its default for a problem."""
+        # The likelihood of library states is not implemented for functions of the state.
+        usual = "library" if state_size <= LOW_DIMENSIONAL and not channels else "mean"
+        return self.starts or ("first-guess" if warm else usual)
+
     def has_stdev(self) -> bool:
         """Tell whether the method gives the analysis a standard deviation."""
         return True
@@ -148,16 +191,12 @@ def setting_of(problem: Problem, options: StrongConstraintOptions) -> Setting:
     InputError
         Options contradict each other, or contradict the warm start.
     """
-    if "parameter_stdev" in options.model_fields_set and not options.parameters:
-        raise InputError(
-            f"parameter_stdev is {options.parameter_stdev}, but no parameters are estimated; leave "
-            "it out, or give parameters (--set parameters=true)"
-        )
-    low = problem.model.state_size <= LOW_DIMENSIONAL
-    # The likelihood of library states is not implemented for functions of the state.
-    usual = "library" if low and problem.batch.channels is None else "mean"
-    starts = options.starts or ("first-guess" if problem.warm else usual)
-    if starts == "library" and problem.batch.channels is not None:
+    channels = problem.batch.channels is not None
+    expect_effects(
+        "strong-constraint", options, problem.model, warm=problem.warm, channels=channels
+    )
+    starts = options.starts_for(problem.model.state_size, problem.warm, channels)
+    if starts == "library" and channels:
         raise InputError(
             "starts is library, which supports only observations of components of the state, but "
             "the observations are a function of it; choose starts climatology or mean"
@@ -167,15 +206,15 @@ def setting_of(problem: Problem, options: StrongConstraintOptions) -> Setting:
             f"a warm start was given, but starts is {starts}, which would ignore it; leave out one "
             "of them"
         )
-    if starts in ONE_START and options.count > 1 and "count" in options.model_fields_set:
-        raise InputError(
-            f"count is {options.count}, but starts {starts} gives one start; leave out count, or "
-            "choose starts library or climatology"
-        )
     at_once = starts in ("library", "first-guess")
     growth = (0 if at_once else 16) if options.growth is None else options.growth
     count = 1 if starts in ONE_START else options.count
     return Setting(starts, count, growth, _lead(problem, options))
+
+
+def uses_library(starts: str, state_size: int) -> bool:
+    """Tell whether these starts come from, or are compared with, a library of states."""
+    return starts == "library" or (starts == "first-guess" and state_size <= LOW_DIMENSIONAL)
 
 
 def _lead(problem: Problem, options: StrongConstraintOptions) -> int:

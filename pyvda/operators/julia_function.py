@@ -4,6 +4,9 @@
     observe_tangent_linear(x, dx)   may be missing
     observe_adjoint(x, v)           may be missing
 
+or, for many numbers, in place on vectors: `observe!(y, x)`, `observe_tangent_linear!(dy, x, dx)`,
+`observe_adjoint!(xbar, x, v)`.
+
 Derivatives that the file does not give come from dual numbers; those that it does are compared to
 these first. x is a tuple of numbers, a vector where the state has more than 32 components.
 """
@@ -30,8 +33,7 @@ _MOST_BYTES = 1 << 20
 class JuliaFunction(FunctionOperator):
     """A function of the state in a Julia file, nonlinear or not.
 
-    The observations are as those of a `FunctionOperator`. Both engines take it; `ensemble-smoother`
-    does in the engine torch alone.
+    The observations are as those of a `FunctionOperator`. Both engines take it.
 
     Parameters
     ----------

@@ -174,7 +174,9 @@ def test_starts_that_ignore_a_warm_start_are_refused(problem: Problem, starts: s
 
 
 def test_a_count_with_one_start_is_refused(problem: Problem) -> None:
-    with pytest.raises(InputError, match="count is 5, but starts mean gives one start"):
+    with pytest.raises(
+        InputError, match="count is 5, but with strong-constraint starts mean gives one start"
+    ):
         solve(problem, StrongConstraintOptions(starts="mean", count=5))
     with pytest.raises(InputError, match="starts first-guess gives one start"):
         solve(replace(problem, warm=True), StrongConstraintOptions(count=2))

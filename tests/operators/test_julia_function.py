@@ -65,6 +65,50 @@ def test_a_long_state_is_a_vector(tmp_path: Path) -> None:
     assert np.count_nonzero(rows[:, 1]) == 6
 
 
+IN_PLACE = """\
+function observe!(y, x)
+    y[1] = x[1] * x[end] / 10
+    for k in 2:length(y)
+        y[k] = sqrt(1 + x[k]^2)
+    end
+end
+"""
+IN_PLACE_ADJOINT = """\
+function observe_adjoint!(xbar, x, v)
+    fill!(xbar, 0)
+    xbar[1] += v[1] * x[end] / 10
+    xbar[end] += v[1] * x[1] / 10
+    for k in 2:length(v)
+        xbar[k] += v[k] * x[k] / sqrt(1 + x[k]^2)
+    end
+end
+"""
+IN_PLACE_TANGENT = """\
+function observe_tangent_linear!(dy, x, dx)
+    dy[1] = (dx[1] * x[end] + x[1] * dx[end]) / 10
+    for k in 2:length(dy)
+        dy[k] = dx[k] * x[k] / sqrt(1 + x[k]^2)
+    end
+end
+"""
+
+
+@pytest.mark.parametrize("given", ["", IN_PLACE_ADJOINT, IN_PLACE_TANGENT])
+@pytest.mark.parametrize("size", [5, 50])
+def test_a_function_in_place(tmp_path: Path, given: str, size: int) -> None:
+    h = operator(tmp_path, IN_PLACE + given)
+    x = np.random.default_rng(4).standard_normal((3, size))
+    h.check(size, 4, x)
+    expected = np.sqrt(1 + x[:, :4] ** 2)
+    expected[:, 0] = x[:, 0] * x[:, -1] / 10
+    np.testing.assert_allclose(h.values(x, 4), expected, rtol=1e-14)
+    rows = np.zeros((3, 4, size))
+    rows[:, 0, 0], rows[:, 0, -1] = x[:, -1] / 10, x[:, 0] / 10
+    for k in range(1, 4):
+        rows[:, k, k] = x[:, k] / np.sqrt(1 + x[:, k] ** 2)
+    np.testing.assert_allclose(h.derivatives(x, 4), rows, rtol=1e-13, atol=1e-14)
+
+
 def test_an_operator_travels_to_other_processes(tmp_path: Path) -> None:
     h = operator(tmp_path, OBSERVE)
     h.check(3, 3)
@@ -88,6 +132,12 @@ def test_an_operator_travels_to_other_processes(tmp_path: Path) -> None:
         ('observe(x) = "no"\n', 1, "returns String, expected 1 real numbers"),
         ("observe(x) = (x[1] / 0,)\n", 1, "NaN or infinite values"),
         ("look(x) = (x[1],)\n", 1, r"does not define observe\(x\)"),
+        ("observe!(y, x) = (y[1] = x[1]; nothing)\n", 2, "NaN or infinite values"),
+        ("observe!(y, x) = push!(y, x[1])\n", 1, "changes the length of its first argument"),
+        (
+            IN_PLACE + IN_PLACE_ADJOINT.replace("x[k] / sqrt", "sqrt"), 3,
+            "observe_adjoint! is wrong: the derivative of observed value 3 by component 3 should",
+        ),
         ("observe(x) = (x[1],)\n\nobserve(x) = (\n", 1, r"^observe\.jl:3: "),
         ("\nlook(1)\n", 1, r"^observe\.jl:2: UndefVarError"),
         ("\n\nobserve(x) = (look(x[1]),)\n", 1, r"observe\.jl:3: UndefVarError"),

@@ -77,10 +77,15 @@ end
 
 function c_ensemble_smoother(handle, values, fields, D, T, windows, scheme, h, y, precision, members, N, inflation,
                              lag, depth, iterations, reflections, columns, reflection_count, noise, mean, spread, final,
+                             h_handle, channels, channel_value, channel_weight,
                              count, step, fraction, value, weight, operator, message, capacity)
-    with_model(message, capacity, (handle, values, fields, D), refusal(; scheme = scheme, T = T, windows = windows, N = N, columns = columns, reflection_count = reflection_count, count = count);
+    refused = refusal(; scheme = scheme, T = T, windows = windows, N = N, columns = columns, reflection_count = reflection_count, count = count)
+    refused === nothing && (refused = function_refusal(h_handle, channels))
+    with_model(message, capacity, (handle, values, fields, D), refused;
                h = h, data = (Float64, T, windows, count, step, fraction)) do m, D
         sd = spread == C_NULL ? nothing : array_at(spread, Float64, D, T, windows)
+        data = channels > 0 ? function_data(h_handle, D, channels, T, windows, channel_value, channel_weight) :
+               points_at_address(Float64, D, windows, count, step, fraction, value, weight, operator)
         ensemble_smoother!(array_at(mean, Float64, D, T, windows), sd, array_at(y, Float64, D, T, windows),
                            array_at(precision, Float64, D, T, windows), array_at(members, Float64, D, N),
                            scheme_of(scheme), m, h; inflation = inflation,
@@ -88,7 +93,7 @@ function c_ensemble_smoother(handle, values, fields, D, T, windows, scheme, h, y
                            reflections = array_at(reflections, Float64, N, columns, reflection_count),
                            noise = noise == C_NULL ? nothing : array_at(noise, Float64, N, D, T - 1),
                            final = final == C_NULL ? nothing : array_at(final, Float64, D, N, windows),
-                           points = points_at_address(Float64, D, windows, count, step, fraction, value, weight, operator))
+                           points = data)
     end
 end
 

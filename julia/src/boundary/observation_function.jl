@@ -4,9 +4,16 @@
 #     observe_tangent_linear(x, dx)   H(x) dx, K values; may be missing
 #     observe_adjoint(x, v)           H(x)ᵀ v, D values; may be missing
 #
-# x is a tuple for up to 32 components and a vector beyond. Without the derivatives H comes from
-# dual numbers; with them it is compared to these. A file is evaluated in a module of its own and stays
-# under a handle, as that of a model does (registry.jl).
+# or, for states and data of many numbers, the same in place:
+#
+#     observe!(y, x)    observe_tangent_linear!(dy, x, dx)    observe_adjoint!(xbar, x, v)
+#
+# x is a tuple for up to 32 components and a vector beyond, and always a vector in place. Without the
+# derivatives H comes from dual numbers; with them it is compared to these. A file is evaluated in a
+# module of its own and stays under a handle, as that of a model does (registry.jl).
+#
+# What the file defines is called through `Caller`, whose type says which function that is and how it
+# takes a state, so that the loops over states are compiled for it.
 
 struct ObservationFunction
     home::Module
@@ -24,8 +31,8 @@ function register_observation(source, file)
     home = Module(:UserObservation)
     refused = evaluate!(home, key...)
     refused === nothing || return refused
-    Base.invokelatest(defines, home, :observe, 1) ||
-        return "$(basename(file)) does not define observe(x), the observed values of a state x; write it"
+    Base.invokelatest(form_of, home, :observe) === nothing &&
+        return "$(basename(file)) does not define observe(x), the observed values of a state x (or observe!(y, x)); write it"
     push!(OBSERVATION_FUNCTIONS, ObservationFunction(home, key[2]))
     return OBSERVATION_HANDLES[key] = length(OBSERVATION_FUNCTIONS)
 end
@@ -34,24 +41,76 @@ end
 defines(home, name, count) = isdefined(home, name) && getfield(home, name) isa Function &&
     any(m -> length(Base.unwrap_unionall(m.sig).parameters) == count + 1, methods(getfield(home, name)))
 
-"The state, or a vector of as many values, as the user's functions take it."
-as_state(x) = length(x) <= LONGEST_TUPLE ? Tuple(x) : x
+const ARGUMENTS = (observe = 1, observe_tangent_linear = 2, observe_adjoint = 2)
 
-"    values_of(y, count, call) -> the values as a vector, or a sentence about what `call` returned"
-values_of(y, count, call) = "$call returns $(typeof(y)), expected $count real numbers, a tuple"
-values_of(y::Real, count, call) = values_of((y,), count, call)
-function values_of(y::Union{Tuple,AbstractVector}, count, call)
-    length(y) == count || return "$call returns $(length(y)) values, expected $count"
-    all(v -> v isa Real, y) || return "$call returns $(typeof(y)), expected $count real numbers"
-    return collect(y)
+"    form_of(home, name) -> the name of the function that returns values, else of that in place, else nothing"
+function form_of(home, name)
+    count = ARGUMENTS[name]
+    defines(home, name, count) && return name
+    in_place = Symbol(name, "!")
+    return defines(home, in_place, count + 1) ? in_place : nothing
+end
+
+"A user's function of a state of D numbers and perhaps of another vector, with `count` values."
+struct Caller{F,D,InPlace}
+    f::F
+    count::Int
+    call::String        # for messages
+end
+function Caller(f::ObservationFunction, name, D, count)
+    form = form_of(f.home, name)
+    in_place = form !== name
+    further = name === :observe ? "" : name === :observe_adjoint ? ", v" : ", dx"
+    call = "$form($(in_place ? "y, " : "")x$further)"
+    user = getfield(f.home, form)
+    size = in_place || D > LONGEST_TUPLE ? nothing : Int(D)
+    return Caller{typeof(user),size,in_place}(user, Int(count), call)
+end
+
+"    values!(y, caller, x, more...) -> nothing, or a sentence; y: the values for vectors x and more"
+@inline function values!(y, c::Caller{F,D,false}, x, more...) where {F,D}
+    return put_values!(y, c.f(as_state(x, Val(D)), map(as_state_or_vector, more)...), c)
+end
+@inline function values!(y, c::Caller{F,D,true}, x, more...) where {F,D}
+    fill!(y, NaN)                       # a value that the function does not set is none
+    c.f(y, x, more...)
+    length(y) == c.count || return "$(c.call) changes the length of its first argument"
+    return nothing
+end
+@inline as_state(x, ::Val{D}) where {D} = ntuple(i -> (@inbounds x[i]), Val(D))
+@inline as_state(x, ::Val{nothing}) = copy(x)
+as_state_or_vector(x) = length(x) <= LONGEST_TUPLE ? Tuple(x) : copy(x)
+
+put_values!(out, y, c) = "$(c.call) returns $(typeof(y)), expected $(c.count) real numbers, a tuple"
+put_values!(out, y::Real, c) = put_values!(out, (y,), c)
+function put_values!(out, y::AbstractVector, c)
+    length(y) == c.count || return "$(c.call) returns $(length(y)) values, expected $(c.count)"
+    all(v -> v isa Real, y) || return "$(c.call) returns $(typeof(y)), expected $(c.count) real numbers"
+    out .= y
+    return nothing
+end
+@inline function put_values!(out, y::Tuple, c)
+    length(y) == c.count || return "$(c.call) returns $(length(y)) values, expected $(c.count)"
+    y isa Tuple{Vararg{Real}} || return "$(c.call) returns $(typeof(y)), expected $(c.count) real numbers"
+    place!(out, 1, y)
+    return nothing
+end
+@inline place!(out, k, ::Tuple{}) = nothing
+@inline function place!(out, k, y::Tuple)
+    @inbounds out[k] = y[1]
+    return place!(out, k + 1, Base.tail(y))
 end
 
 "    observed_values!(out, f, x) -> nothing, or a sentence; out: h of each state, `(channel, state)`"
-function observed_values!(out, f::ObservationFunction, x)
-    observe = getfield(f.home, :observe)
+observed_values!(out, f::ObservationFunction, x) =
+    all_values!(out, Caller(f, :observe, size(x, 1), size(out, 1)), x)
+
+function all_values!(out, c::Caller, x)
+    at, y = zeros(size(x, 1)), zeros(size(out, 1))
     for n in axes(x, 2)
-        y = values_of(observe(as_state(x[:, n])), size(out, 1), "observe(x)")
-        y isa String && return y
+        copyto!(at, view(x, :, n))
+        refused = values!(y, c, at)
+        refused === nothing || return refused
         out[:, n] .= y
     end
     return nothing
@@ -60,32 +119,57 @@ end
 "    observation_rows!(out, f, x, how) -> nothing, or a sentence; out: ∂h/∂x, `(state, channel, state)`"
 function observation_rows!(out, f::ObservationFunction, x, how = preferred(f))
     (D, K, _) = size(out)
-    h = getfield(f.home, how)
-    unit(n, k) = as_state([Float64(i == k) for i in 1:n])
-    for n in axes(x, 2)
-        at = x[:, n]
-        for k in 1:(how === :observe_adjoint ? K : D)
-            if how === :observe_adjoint
-                column = values_of(h(as_state(at), unit(K, k)), D, "observe_adjoint(x, v)")
-                column isa String && return column
-                out[:, k, n] .= column
-            elseif how === :observe_tangent_linear
-                column = values_of(h(as_state(at), unit(D, k)), K, "observe_tangent_linear(x, dx)")
-                column isa String && return column
-                out[k, :, n] .= column
-            else
-                seeded = as_state([Dual(at[i], (Float64(i == k),)) for i in 1:D])
-                column = values_of(h(seeded), K, "observe(x)")
-                column isa String && return column
-                out[k, :, n] .= map(v -> partial(v, 1), column)
-            end
+    how === :observe_adjoint && return rows_by_adjoint!(out, Caller(f, how, D, D), x)
+    how === :observe_tangent_linear && return rows_by_tangent!(out, Caller(f, how, D, K), x)
+    return rows_by_duals!(out, Caller(f, how, D, K), x, Val(min(Int(D), DIRECTIONS)))
+end
+
+function rows_by_adjoint!(out, c::Caller, x)
+    (D, K, N) = size(out)
+    at, v, row = zeros(D), zeros(K), zeros(D)
+    for n in 1:N, k in 1:K
+        copyto!(at, view(x, :, n))
+        fill!(v, 0.0)[k] = 1.0
+        refused = values!(row, c, at, v)
+        refused === nothing || return refused
+        out[:, k, n] .= row
+    end
+    return nothing
+end
+
+function rows_by_tangent!(out, c::Caller, x)
+    (D, K, N) = size(out)
+    at, dx, column = zeros(D), zeros(D), zeros(K)
+    for n in 1:N, i in 1:D
+        copyto!(at, view(x, :, n))
+        fill!(dx, 0.0)[i] = 1.0
+        refused = values!(column, c, at, dx)
+        refused === nothing || return refused
+        out[i, :, n] .= column
+    end
+    return nothing
+end
+
+const DIRECTIONS = 8        # in which dual numbers differentiate at once
+
+function rows_by_duals!(out, c::Caller, x, ::Val{P}) where {P}
+    (D, K, N) = size(out)
+    at, y = zeros(Dual{P,Float64}, D), zeros(Dual{P,Float64}, K)
+    for n in 1:N, first in 1:P:D
+        @inbounds for i in 1:D
+            at[i] = Dual(x[i, n], ntuple(p -> Float64(first + p - 1 == i), Val(P)))
+        end
+        refused = values!(y, c, at)
+        refused === nothing || return refused
+        @inbounds for k in 1:K, i in first:min(first + P - 1, D)
+            out[i, k, n] = y[k].partials[i-first+1]
         end
     end
     return nothing
 end
 
-preferred(f) = defines(f.home, :observe_adjoint, 2) ? :observe_adjoint :
-               defines(f.home, :observe_tangent_linear, 2) ? :observe_tangent_linear : :observe
+preferred(f) = form_of(f.home, :observe_adjoint) !== nothing ? :observe_adjoint :
+               form_of(f.home, :observe_tangent_linear) !== nothing ? :observe_tangent_linear : :observe
 
 const OBSERVATION_TOLERANCE = 1e-9      # of derivatives, relative to the largest of a row
 
@@ -100,14 +184,14 @@ function check_observation(f::ObservationFunction, x, K)
     refused = observation_rows!(exact, f, x, :observe)
     refused === nothing || return refused
     for how in (:observe_tangent_linear, :observe_adjoint)
-        defines(f.home, how, 2) || continue
+        form_of(f.home, how) === nothing && continue
         given = similar(exact)
         refused = observation_rows!(given, f, x, how)
         refused === nothing || return refused
         (worst, at) = findmax(map((a, b) -> abs(a - b) <= Inf ? abs(a - b) : Inf, given, exact))
         worst <= OBSERVATION_TOLERANCE * (1 + maximum(abs, view(exact, :, at[2], at[3]))) && continue
         (expected, found) = map(v -> @sprintf("%.9g", v[at]), (exact, given))
-        return "$how is wrong: the derivative of observed value $(at[2]) by component $(at[1]) should be $expected, found $found; correct it, or leave it out"
+        return "$(form_of(f.home, how)) is wrong: the derivative of observed value $(at[2]) by component $(at[1]) should be $expected, found $found; correct it, or leave it out"
     end
     return nothing
 end
@@ -123,12 +207,22 @@ function c_register_observation(source, source_bytes, file, file_bytes, handle, 
     end
 end
 
+"    function_refusal(handle, K) -> what is wrong with the handle of a function of K values, or nothing; 0 values: none is given"
+function function_refusal(handle, K)
+    (K == 0 || 1 <= handle <= length(OBSERVATION_FUNCTIONS)) && return nothing
+    return "no observation function has the handle $handle; expected what `register_observation` returned"
+end
+
+"    function_data(handle, D, K, T, windows, value, weight) -> the data of a function, for a method"
+function function_data(handle, D, K, T, windows, value, weight)
+    caller = Caller(OBSERVATION_FUNCTIONS[handle], :observe, D, K)
+    return FunctionData((y, x) -> values!(y, caller, x), array_at(value, Float64, K, T, windows), array_at(weight, Float64, K, T, windows))
+end
+
 # `what`: 0 the values (state, channel), 1 the derivatives (state, channel, component), 2 a check alone.
 function c_observe(handle, D, K, count, what, x, out, message, capacity)
-    refused = refusal(; D = D, K = K, count = count)
-    known = 1 <= handle <= length(OBSERVATION_FUNCTIONS)
-    known || (refused = "no observation function has the handle $handle; expected what `register_observation` returned")
-    guarded(message, capacity, refused, known ? OBSERVATION_FUNCTIONS[handle].file : "") do
+    refused = something(refusal(; D = D, K = K, count = count), function_refusal(handle, K), Some(nothing))
+    guarded(message, capacity, refused, refused === nothing ? OBSERVATION_FUNCTIONS[handle].file : "") do
         f = OBSERVATION_FUNCTIONS[handle]
         states = array_at(x, Float64, D, count)
         found = what == 0 ? observed_values!(array_at(out, Float64, K, count), f, states) :

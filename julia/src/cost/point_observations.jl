@@ -24,6 +24,20 @@ struct Points{S}
     operator::Array{S,3}
 end
 
+"""
+    FunctionData(values!, y, weight)
+
+Data that are a function h of the state at a step, for methods that need its values alone.
+
+- `values!`: `values!(y, x)` puts h of the state x into y, and returns nothing or a sentence
+- `y`, `weight`: `(channel, time, window)`; zero weight marks padding
+"""
+struct FunctionData
+    values!::Any        # its type is known where it is called: one compilation of a method for all functions
+    y::Array{Float64,3}
+    weight::Array{Float64,3}
+end
+
 "    count_data(mask, points, w) -> number of data of the window w, at least 1"
 count_data(mask, ::Nothing, w) = max(count(!iszero, view(mask, :, :, w)), 1)
 count_data(mask, p::Points, w) =

@@ -37,6 +37,12 @@ function data_steps(precision, points)
 end
 
 mark_points!(found, ::Nothing, w) = nothing
+function mark_points!(found, data::FunctionData, w)
+    for t in axes(found, 1)
+        found[t, w] |= any(>(0), view(data.weight, :, t, w))
+    end
+    return nothing
+end
 function mark_points!(found, points::Points, w)
     for k in axes(points.step, 1)
         points.weight[k, w] != 0 && (found[points.step[k, w]+1, w] = true)

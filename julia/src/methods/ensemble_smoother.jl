@@ -132,7 +132,8 @@ Smooth each window with an ensemble that starts from the same `members`.
   mixing
 - `noise`: `(member, state, step)`, added to the members when a step has brought them to its end; or `nothing`.
   With noise `depth` is 0
-- `points`: further data, at arbitrary times (cost/point_observations.jl), of weight 1/R; or `nothing`
+- `points`: further data, at arbitrary times or of a function of the state (cost/point_observations.jl), of weight
+  1/R; or `nothing`
 - `final`: `(state, member, window)`, out, the members at the last step, whose mean and standard deviation are
   those that `mean` and `spread` have there; NaN in a window that diverged; `nothing` if they are not wanted
 """
@@ -162,11 +163,21 @@ end
 "    data_counts(precision, points) -> how many data each window has at each step, `(time, window)`"
 function data_counts(precision, points)
     found = [count(>(0), view(precision, :, t, w)) for t in axes(precision, 2), w in axes(precision, 3)]
-    points === nothing && return found
+    add_counts!(found, points)
+    return found
+end
+add_counts!(found, ::Nothing) = nothing
+function add_counts!(found, points::Points)
     for w in axes(points.step, 2), k in axes(points.step, 1)
         found[points.step[k, w]+1, w] += points.weight[k, w] > 0
     end
-    return found
+    return nothing
+end
+function add_counts!(found, data::FunctionData)
+    for w in axes(found, 2), t in axes(found, 1)
+        found[t, w] += count_points(data, t, w)
+    end
+    return nothing
 end
 
 copy_members!(::Nothing, ws, mean, window) = nothing
@@ -409,6 +420,7 @@ function add_weighted!(x, A, w)
 end
 
 count_points(::Nothing, t, window) = 0
+count_points(data::FunctionData, t, window) = count(>(0), view(data.weight, :, t, window))
 function count_points(points::Points, t, window)
     found = 0
     @inbounds for k in axes(points.step, 1)
@@ -474,6 +486,41 @@ function point_sensitivities!(Y, ws, points::Points, p, t, how, window)
         ws.d[p] = root * (points.y[k, window] - said)
     end
     return true
+end
+
+"The same of data that are a function of the state at t: each member sees the function itself."
+function point_sensitivities!(Y, ws, data::FunctionData, p, t, how, window)
+    N = ws.members
+    said = zeros(size(data.y, 1), N)
+    function_of_members!(said, data.values!, ws.trial, N)
+    for k in axes(said, 1)
+        π = data.weight[k, t, window]
+        π > 0 || continue
+        mean = sum(view(said, k, :)) / N
+        isfinite(mean) || return false
+        p += 1
+        root = sqrt(π)
+        ws.d[p] = root * (data.y[k, t, window] - mean)
+        for j in 1:N
+            Y[j, p] = root * (said[k, j] - mean)
+        end
+        Y[N+1:end, p] .= 0.0
+    end
+    return true
+end
+
+"    function_of_members!(out, values!, members, N) -> h of each of the N members, `(channel, member)`"
+function function_of_members!(out, values!::F, members, N) where {F}
+    (x, y) = (zeros(length(members.x̄)), zeros(size(out, 1)))
+    for j in 1:N
+        @inbounds for i in eachindex(x)
+            x[i] = members.A[j, i] + members.x̄[i]
+        end
+        refused = values!(y, x)
+        refused === nothing || error(refused)
+        out[:, j] .= y
+    end
+    return out
 end
 
 "The weights w of the analysis k, of p data, and the matrices G of T and of its inverse."

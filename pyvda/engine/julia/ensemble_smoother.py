@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,8 +13,10 @@ from pyvda.engine.julia.arguments import (
     pointer_or_null,
     scheme_number,
 )
+from pyvda.engine.julia.linearised_data import expect_julia
 from pyvda.models.model import Model
 from pyvda.operators.data import Data
+from pyvda.operators.function import Channels
 
 if TYPE_CHECKING:
     from pyvda.engine.julia.engine import JuliaEngine
@@ -63,7 +65,18 @@ def ensemble_smoother(
             settings.time_step, pointer(observation), pointer(precision), pointer(members),
             len(members), inflation, lag, depth, iterations, pointer(reflections), columns, count,
             pointer_or_null(noise), pointer(mean), pointer_or_null(stdev),
-            pointer_or_null(last),
-            *point_arguments(points, observation),
+            pointer_or_null(last), *_function_arguments(engine, points),
+            *point_arguments(None if isinstance(points, Channels) else points, observation),
         )  # fmt: skip
     return mean, stdev, last
+
+
+def _function_arguments(engine: JuliaEngine, data: Data | None) -> tuple[Any, ...]:
+    """Return the data of a function of the state as C arguments; of other data, none."""
+    if not isinstance(data, Channels):
+        return (0, 0, None, None)
+    operator = expect_julia(data)
+    arrays = [checked("channels", np.asarray(a), np.shape(data.value), np.dtype(float))
+              for a in (data.value, data.weight)]  # fmt: skip
+    handle = engine.observation_functions.handle(operator.path, operator.text)
+    return (handle, arrays[0].shape[-1], *(pointer(a) for a in arrays))

@@ -20,8 +20,8 @@ from pyvda.operators.julia_function import JuliaFunction
 from pyvda.operators.points import Points
 
 
-def expect_julia(channels: Channels) -> None:
-    """Refuse a function that is not in Julia.
+def expect_julia(channels: Channels) -> JuliaFunction:
+    """Return the observation operator, which must be a function in Julia.
 
     Raises
     ------
@@ -32,6 +32,7 @@ def expect_julia(channels: Channels) -> None:
             "the observation operator is a function in torch, which the engine julia cannot call; "
             "choose the engine torch, or give a pyvda.operators.JuliaFunction"
         )
+    return channels.operator
 
 
 def linearised(channels: Channels, x: Array) -> tuple[Points, Array]:

@@ -2,7 +2,7 @@
 
 What is asked at given states (cost, gradient, a step of descent) is exact with h linearised there;
 the minimisations linearise anew at every step (relinearised.py). `ensemble_smoother` is not among
-them: its members see h itself, each at its own state, and a linearisation is another method.
+them: its members see h itself, each at its own state, in Julia.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyvda.engine.data import Minima, Minimum, Shooting
+from pyvda.engine.data import GIVEN_UP, Minima, Minimum, Shooting
 from pyvda.engine.interface import Array, CostResult, CostSettings
 from pyvda.engine.julia.linearised_data import expect_julia, linearised
 from pyvda.engine.julia.relinearised import Value, minimised
-from pyvda.errors import InputError
 from pyvda.models.model import Model
 from pyvda.names import Status
 from pyvda.operators.function import Channels
@@ -92,11 +91,6 @@ def weak_constraint(
 ) -> Minimum:
     """See `Engine.weak_constraint`; the control is the states at the nodes."""
     expect_julia(points)
-    if len(shooting.weights) != 1:
-        raise InputError(
-            f"a function of the state is observed, with which the engine julia has one stage, "
-            f"found {len(shooting.weights)} weights of the model; choose the engine torch"
-        )
     if not len(x):
         return engine.weak_constraint(
             model, settings, shooting, x, observation, mask, divisor, background, precision,
@@ -104,8 +98,13 @@ def weak_constraint(
         )  # fmt: skip
     every = min(shooting.every, np.shape(x)[1])
 
+    stage = 0
+
     def called(rows: Array, states: Array, count: int, data: Any, sd: bool = False) -> Minimum:
-        limited = replace(shooting, iterations=count, tolerance=0.0, drop=0.0)
+        limited = replace(
+            shooting, weights=shooting.weights[stage : stage + 1], iterations=count, tolerance=0.0,
+            drop=0.0, give_up_stage=0, give_up_cost=np.inf,
+        )  # fmt: skip
         return engine.weak_constraint(
             model, settings, limited, states, observation[rows], mask[rows], divisor[rows],
             background[rows], precision, spread=sd, points=data,
@@ -128,12 +127,40 @@ def weak_constraint(
         states = states_of(rows, nodes)
         return called(rows, states, count, linearised(points[rows], states)[0]).x[:, ::every]
 
-    start = np.ascontiguousarray(x[:, ::every], float)
+    nodes = np.array(x[:, ::every], float, order="C")
     all_rows = np.arange(len(x))
-    limits = shooting.tolerance * value(all_rows, start).distance
-    found = minimised(start, value, proposed, limits, shooting.iterations)
-    states = states_of(all_rows, found.x)
-    lost = ~np.isfinite(found.cost)
+    limits = shooting.tolerance * value(all_rows, nodes).distance
+    status = np.full(len(x), int(Status.ITERATION_LIMIT))
+    J, norm = np.full((2, len(x)), np.inf)
+    taken, running = np.zeros(len(x), int), all_rows
+    give_up = np.broadcast_to(shooting.give_up_cost, len(x))
+    for stage in range(len(shooting.weights)):  # read by `called`
+        if not len(running):
+            break
+        rows = running
+
+        def value_of(some: Array, there: Array, rows: Array = rows) -> Value:
+            return value(rows[some], there)
+
+        def step_of(some: Array, there: Array, count: int, rows: Array = rows) -> Array:
+            return proposed(rows[some], there, count)
+
+        found = minimised(
+            nodes[rows], value_of, step_of, limits[rows], shooting.iterations, shooting.drop
+        )
+        nodes[rows], J[rows], norm[rows] = found.x, found.cost, found.distance
+        taken[rows] += found.iterations
+        arrived = found.settled | (found.distance <= limits[rows])
+        status[rows] = np.where(arrived, Status.CONVERGED, Status.ITERATION_LIMIT)
+        status[rows[~np.isfinite(found.cost)]] = Status.DIVERGED
+        running = rows[np.isfinite(found.cost)]
+        if stage + 1 == shooting.give_up_stage:
+            dear = J[running] > give_up[running]
+            status[running[dear]] = GIVEN_UP
+            running = running[~dear]
+    stage = len(shooting.weights) - 1
+    states = states_of(all_rows, nodes)
+    lost = ~np.isfinite(J)
     stdev = None
     if spread:
         stdev = np.full(states.shape, np.nan)
@@ -141,9 +168,7 @@ def weak_constraint(
         if len(kept):
             data, _ = linearised(points[kept], states[kept])
             stdev[kept] = called(kept, states[kept], 0, data, True).stdev
-    status = np.where(found.distance <= limits, Status.CONVERGED, Status.ITERATION_LIMIT)
-    status = np.where(lost, Status.DIVERGED, status).astype(int)
-    return Minimum(states, stdev, status, found.iterations, found.cost, found.distance)
+    return Minimum(states, stdev, status, taken, J, norm)
 
 
 def strong_constraint(

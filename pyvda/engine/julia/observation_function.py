@@ -40,14 +40,15 @@ class ObservationFunctions:
         out = np.empty(shape)
         try:
             self._call(
-                "observe", self._handle(path, text), x.shape[1], channels, len(x), what,
+                "observe", self.handle(path, text), x.shape[1], channels, len(x), what,
                 pointer(x), pointer(out),
             )  # fmt: skip
         except EngineError as error:
             raise InputError(f"the observation function fails ({error})") from error
         return out
 
-    def _handle(self, path: str, text: str) -> int:
+    def handle(self, path: str, text: str) -> int:
+        """Return Julia's handle of the function in a file of this content."""
         key = (path, text)
         if key not in self._handles:
             handle = np.zeros(1, np.int64)

@@ -44,12 +44,15 @@ class Found(NamedTuple):
     x : (N, ...)
     cost, distance : (N,)
     iterations : (N,) of int
+    settled : (N,) of bool
+        Whether the last step lowered the cost by less than `drop`.
     """
 
     x: Array
     cost: Array
     distance: Array
     iterations: Array
+    settled: Array
 
 
 def minimised(
@@ -58,6 +61,7 @@ def minimised(
     proposed: Callable[[Array, Array, int], Array],
     limit: Array,
     iterations: int,
+    drop: float = 0.0,
 ) -> Found:
     """Minimise from controls x (N, ...).
 
@@ -71,15 +75,19 @@ def minimised(
         The distance at which each has arrived.
     iterations : int
         At most so many steps.
+    drop : float
+        A control that a step improves by less is left; 0: none is for that.
     """
     x = x.copy()
     every = np.arange(len(x))
     cost, distance = (np.array(part, float) for part in value(every, x))
     at_once, taken = np.ones(len(x), int), np.zeros(len(x), int)
+    settled = np.zeros(len(x), bool)
 
     def under_way(rows: Array) -> Array:
         far = distance[rows] > limit[rows]
-        return rows[np.isfinite(cost[rows]) & far & (taken[rows] < iterations)]
+        able = np.isfinite(cost[rows]) & ~settled[rows]
+        return rows[able & far & (taken[rows] < iterations)]
 
     active = under_way(every)
     while len(active):
@@ -102,9 +110,10 @@ def minimised(
             alike = there.cost <= cost[rows] + _ROUNDING * np.abs(cost[rows])
             better = lower | (alike & (there.distance < distance[rows]))
             taker = rows[better]
+            settled[taker] = cost[taker] - there.cost[better] < drop if drop else False
             x[taker], cost[taker] = trial[better], there.cost[better]
             distance[taker], at_once[taker] = there.distance[better], 1
             going.append(taker)
             rows, step, part = rows[~better], step[~better], part / 2
         active = under_way(np.sort(np.concatenate(going)))
-    return Found(x, cost, distance, taken)
+    return Found(x, cost, distance, taken, settled)
