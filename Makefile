@@ -34,6 +34,7 @@ test-fast: setup
 
 bench: setup
 	$(WITH_JULIA) $(BIN)/python benchmarks/run.py
+	$(WITH_JULIA) $(BIN)/python benchmarks/own_models.py
 	$(WITH_JULIA) $(BIN)/python benchmarks/learned.py
 	$(WITH_JULIA) $(BIN)/python benchmarks/startup.py
 	$(WITH_JULIA) $(BIN)/python benchmarks/workers.py

@@ -18,6 +18,7 @@ from pyvda.io.open import opened
 from pyvda.io.pairs import paired
 from pyvda.models.model import Model
 from pyvda.models.registry import changed, numeric, resolve
+from pyvda.notices import notice
 
 INNER_STEPS = slice(20, 180)
 
@@ -168,6 +169,7 @@ def model_of(
                 f"parameters, but the model given is {model.name}, {model.state_size} components "
                 f"and {len(model.parameters)}; give the model that made it"
             )
+        _warn_of_source(model, stated.get("source"))
         stated_by_user = model.parameter_names if isinstance(given, Model) else chosen
         model = _with_values(model, values, stated_by_user, chosen if may_change else {})
     else:
@@ -193,6 +195,15 @@ def model_of(
             "assimilate`"
         )
     return model, time_step
+
+
+def _warn_of_source(model: Model, made_with: object) -> None:
+    """Warn where the source of a user's own model is not the one that made the analysis."""
+    if made_with and not model.is_registered and model.source_digest not in (None, made_with):
+        notice(
+            f"the source of {model.name} is not the one that the analysis was made with, although "
+            "name, size and parameters agree; the scores are those of the model given now"
+        )
 
 
 def _with_values(

@@ -1,6 +1,7 @@
 """Scores of analyses, only against the truth of their windows, with the stated model."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from fields import advection
 import pyvda
 from pyvda.engine import get_engine
 from pyvda.errors import InputError
+from pyvda.notices import Notice
 
 
 @pytest.fixture(scope="module")
@@ -200,3 +202,30 @@ def test_the_sizes_of_a_built_in_model_are_found_again(tmp_path):
         assert np.isfinite(scores["r_score"])
         forecast = pyvda.forecast(stored, 2)
     assert forecast.sizes["time"] == 2
+
+
+MODELS_FILE = """
+import pyvda
+import torch
+
+def tendency(s):
+    x, y = s[..., 0:1], s[..., 1:2]
+    return torch.cat((y, (1 - x * x) * y - {factor} * x), -1)
+
+oscillator = pyvda.torch_model(tendency, variables=("x", "y"), time_step=0.05, name="oscillator")
+"""
+
+
+def test_another_source_of_the_same_name_size_and_parameters_is_said(tmp_path) -> None:
+    path = tmp_path / "models.py"
+    path.write_text(MODELS_FILE.format(factor=1))
+    named = f"{path}:oscillator"
+    truth = pyvda.simulate(named, 2, 1, steps=20)
+    ds = truth[["x", "y"]].assign_attrs(observation_error_variance=0.1)
+    made = pyvda.assimilate(ds, model=named, iterations=5, engine="torch")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Notice)
+        pyvda.evaluate(made, truth, model=named)
+    path.write_text(MODELS_FILE.format(factor=2))
+    with pytest.warns(Notice, match="the source of oscillator is not the one"):
+        pyvda.evaluate(made, truth, model=named)

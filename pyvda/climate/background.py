@@ -22,6 +22,7 @@ from pyvda.engine import Engine
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.models.model import Model
+from pyvda.notices import notice
 from pyvda.operators.covariance_input import as_covariance
 
 if TYPE_CHECKING:
@@ -157,11 +158,28 @@ def get_background(
     if given in (NONE, FLAT):
         return Background.none(model.state_size)
     if given == CLIMATOLOGY:
-        known = climatology(model, engine)
-        return Background.full(known.mean, known.matrix())
+        return of_climatology(model, engine)
     path = Path(given)
     found = of_analysis(_opened(path))[0] if is_analysis(given) else _read(path)
     return _checked_size(found, model, given)
+
+
+def of_climatology(model: Model, engine: Engine | None = None) -> Background:
+    """Return mean and covariance of the model's attractor.
+
+    A covariance that is singular to rounding, as that of an equation that damps its short waves to
+    nothing, is made regular: see `_regular`. What varies by less than a millionth of a standard
+    deviation is below the tolerance of the simulation that the covariance was made from.
+    """
+    known = climatology(model, engine)
+    covariance = known.matrix()
+    regular = _regular(covariance)
+    if regular is not covariance:
+        notice(
+            f"the climatological covariance of {model.name} is singular to rounding; directions "
+            "that hardly vary count with a trillionth of the largest variance"
+        )
+    return Background.full(known.mean, regular)
 
 
 def is_name(given: Any) -> bool:

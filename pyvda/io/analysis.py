@@ -137,7 +137,7 @@ def with_provenance(
     """Add the provenance of the analysis: versions, the configuration, a line of history."""
     configuration = {
         "method": method,
-        "model": model.as_dict(),
+        "model": model.as_dict() | _source(model),
         "cost": asdict(cost),
         "options": options.model_dump(),
     }
@@ -151,6 +151,12 @@ def with_provenance(
     return netcdf.append_history(
         analysis, f"pyvda {pyvda.__version__} assimilate, {method} on {model.name}"
     )
+
+
+def _source(model: Model) -> dict[str, str]:
+    """Return the digest of the source of a user's own model, which its name does not tell."""
+    digest = None if model.is_registered else model.source_digest
+    return {"source": digest} if digest else {}
 
 
 def _point_innovation(problem: Problem, solution: Solution) -> np.ndarray | None:

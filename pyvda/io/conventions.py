@@ -228,7 +228,9 @@ def _nothing_found(ds: xr.Dataset, space: StateSpace | None) -> InputError:
     if ds.data_vars and all(array.ndim == 1 for array in ds.data_vars.values()):
         if len(over_time) > 1 and not _is_table(ds):
             return InputError(
-                f"the variables {known} have one dimension each{model}; list those that make up "
+                f"the variables {known} have one dimension each{model}; "
+                + ("name the model that has them (model, --model), " if space is None else "")
+                + "list those that make up "
                 f'the state, in its order (variable="{",".join(over_time)}", --variable), stack '
                 "them into one (Dataset.to_array), or put a table with one row per datum on a grid "
                 "of analysis times by pyvda.on_grid (--grid-step)"

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from pyvda.climate.background import CLIMATOLOGY, Background, get_background, is_name
+from pyvda.climate.background import CLIMATOLOGY, get_background, is_name, of_climatology
 from pyvda.climate.climatology import climatology
 from pyvda.engine import CostSettings, Engine
 from pyvda.engine.interface import Array
@@ -84,7 +84,7 @@ class Options(BaseModel):
         known = climatology(model, engine)
         if len(known.states) >= 3:
             return np.asarray(known.states[:3])
-        return Background.full(known.mean, known.matrix()).likely_states()
+        return of_climatology(model, engine).likely_states()
 
     def for_problem(self, windows: int, state_size: int) -> Options:
         """Return the options with the defaults that depend on the size of the problem."""

@@ -1,8 +1,8 @@
 """Priors from differential equations: Φ is one explicit Runge-Kutta step, eqs. (7) and (8).
 
-Φ(x)(t) is the result of the step from x(t − Δ); nothing predicts the first step of a window, so
-Φ(x)(0) = x(0) and `first_predicted` is 1. The vector-Jacobian product walks the stages backwards
-with the tendency's own `adjoint`; it consists of torch operations and can itself be differentiated.
+Φ(x)(t) is the result of the step from x(t − Δ). The vector-Jacobian product walks the stages
+backwards with the tendency's own `adjoint`; it consists of torch operations and can itself be
+differentiated.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pyvda.errors import InputError
 from pyvda.priors.linearise import Pullback, pullback_by_autograd
+from pyvda.priors.one_step import OneStepPrior
 
 Tendency = Callable[[Tensor], Tensor]
 
@@ -52,7 +53,7 @@ TABLEAUX = {
 }
 
 
-class ODEPrior(nn.Module):
+class ODEPrior(OneStepPrior):
     """Φ(x)(t) = one Runge-Kutta step of length Δ from x(t − Δ).
 
     Parameters
@@ -65,8 +66,6 @@ class ODEPrior(nn.Module):
     tableau : str or Tableau
         "euler" (7), "midpoint", "rk4" (8), or any explicit tableau.
     """
-
-    first_predicted = 1
 
     def __init__(
         self, tendency: Tendency, time_step: float, tableau: str | Tableau = "rk4"
@@ -83,63 +82,20 @@ class ODEPrior(nn.Module):
         self.time_step = float(time_step)
         self.tableau = tableau
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return Φ(x) of windows x, both (B, T, D)."""
-        return self.linearise(x)[0]
-
     def step(self, x: Tensor) -> Tensor:
         """Return the states (..., D) one time step after the states x."""
         return self._step(x)[0]
 
-    def run(self, x: Tensor, count: int) -> tuple[Tensor, Tensor, Pullback]:
-        """Return runs of the model from states x (..., D): the states, the end, the adjoint.
+    def adjoint_known(self) -> bool:
+        """Tell whether the tendency has an adjoint written by hand."""
+        return hasattr(self.tendency, "adjoint")
 
-        Parameters
-        ----------
-        x : (..., D)
-        count : int
-            Steps.
-
-        Returns
-        -------
-        (..., count, D)
-            x and the states after 1, ..., count − 1 steps.
-        (..., D)
-            The state after `count` steps.
-        function
-            v to (∂ end / ∂x)ᵀ v, both (..., D).
-        """
-        states, stages = [x], []
-        for _ in range(count):
-            end, of_step = self._step(states[-1])
-            states.append(end)
-            stages.append(of_step)
-
-        def pullback(v: Tensor) -> Tensor:
-            for of_step in reversed(stages):
-                v = self._step_adjoint(of_step, v)
-            return v
-
-        return torch.stack(states[:-1], -2), states[-1], pullback
-
-    def vjp(self, x: Tensor, r: Tensor) -> Tensor:
-        """Return (∂Φ/∂x)ᵀ r at x, all (B, T, D)."""
-        return self.linearise(x)[1](r)
-
-    def linearise(self, x: Tensor) -> tuple[Tensor, Pullback]:
-        """Return Φ(x) and the function r -> (∂Φ/∂x)ᵀ r, sharing the stages."""
-        if not hasattr(self.tendency, "adjoint"):
-            return pullback_by_autograd(self._predict, x)
-        states, stages = self._step(x[:, :-1])
-
-        def pullback(r: Tensor) -> Tensor:
-            back = self._step_adjoint(stages, r[:, 1:])
-            return torch.cat((r[:, :1] + back[:, :1], back[:, 1:], torch.zeros_like(r[:, :1])), 1)
-
-        return torch.cat((x[:, :1], states), 1), pullback
-
-    def _predict(self, x: Tensor) -> Tensor:
-        return torch.cat((x[:, :1], self._step(x[:, :-1])[0]), 1)
+    def linearised_step(self, x: Tensor) -> tuple[Tensor, Pullback]:
+        """Return the states a step later and v to the transposed Jacobian times v, (..., D)."""
+        if not self.adjoint_known():
+            return pullback_by_autograd(self.step, x)
+        states, stages = self._step(x)
+        return states, lambda v: self._step_adjoint(stages, v)
 
     def _step(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the next states and the states at which the tendency was evaluated."""

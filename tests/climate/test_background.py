@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 from scipy.optimize import approx_fprime
 from scipy.stats import multivariate_normal
 
 from pyvda.climate.background import Background, get_background
-from pyvda.climate.climatology import climatology
+from pyvda.climate.climatology import climatology, with_climatology
 from pyvda.errors import InputError
 from pyvda.models.registry import get_model
+from pyvda.notices import Notice
 
 MODEL = get_model("lorenz63")
 RANDOM = np.random.default_rng(5)
@@ -87,3 +89,20 @@ def test_files_without_a_background_are_refused(tmp_path) -> None:
     file.write_bytes(b"nothing of the sort")
     with pytest.raises(InputError, match="cannot be read"):
         get_background(str(file), MODEL)
+
+
+def test_a_singular_climatology_is_made_regular_and_said() -> None:
+    """A direction that hardly varies counts with a trillionth of the largest variance."""
+    rng = np.random.default_rng(3)
+    states = rng.standard_normal((500, 3)) * [1.0, 10.0, 1.0]
+    states[:, 2] = states[:, 0] + 1e-9 * states[:, 2]
+    ds = xr.Dataset({"truth": (("time", "state"), states)})
+    model = with_climatology(get_model("lorenz84"), ds)
+    with pytest.warns(Notice, match="lorenz84 is singular to rounding"):
+        found = get_background("climatology", model)
+    deviation = states.std(0, ddof=1)
+    values = 1 / np.linalg.eigvalsh(found.precision * np.outer(deviation, deviation))
+    assert values.min() == pytest.approx(1e-12 * values.max(), rel=1e-3)
+    along = np.array([1.0, 2.0, 1.0])
+    expected = along @ np.cov(states.T) @ along  # what varies is unchanged
+    assert along @ np.linalg.inv(found.precision) @ along == pytest.approx(expected, rel=1e-6)

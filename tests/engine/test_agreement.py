@@ -136,15 +136,15 @@ def test_methods_agree(drawn, case: str) -> None:
     )
     assert isinstance(julia, Solution)
     assert np.isfinite(julia.x).all()
-    # Members of a library are weighed in single precision, with or without fused operations.
-    exact = name != "posterior-mean"
-    assert_close(in_torch.x, julia.x, "analysis", 1e-9 if exact else 1e-4)
+    assert_close(in_torch.x, julia.x, "analysis", 1e-9)
     np.testing.assert_array_equal(in_torch.status, julia.status)
     if julia.stdev is not None:
-        assert_close(in_torch.stdev, julia.stdev, "standard deviation", 1e-8 if exact else 1e-4)
+        # One sample carries all weight: the difference of two equal squares is their rounding.
+        tolerance = 1e-7 if name == "posterior-mean" else 1e-8
+        assert_close(in_torch.stdev, julia.stdev, "standard deviation", tolerance)
     assert set(in_torch.per_window) == set(julia.per_window)
     for key, expected in julia.per_window.items():
-        assert_close(in_torch.per_window[key], expected, key, 1e-8 if exact else 1e-4)
+        assert_close(in_torch.per_window[key], expected, key, 1e-8)
 
 
 def engines() -> list[Engine]:

@@ -171,3 +171,10 @@ def test_shared_standard_name():
         ds[name].attrs["standard_name"] = "height"
     with pytest.raises(InputError, match="standard_name 'height' belongs to y, z"):
         normalise(ds, "height")
+
+
+def test_variables_of_a_state_name_the_ways_to_say_so() -> None:
+    """Without a model nothing says that x, y and z are one state."""
+    ds = xr.Dataset({name: ("time", np.zeros(5)) for name in "xyz"}, {"time": np.arange(5.0)})
+    with pytest.raises(InputError, match=r"\(model, --model\).*x,y,z.*--variable"):
+        normalise(ds)

@@ -154,7 +154,10 @@ def test_ctrl_c_within_a_piece_keeps_a_consistent_state(
                        **settings)  # fmt: skip
 
     given = problem.engine
-    engine = SimpleNamespace(descend=interrupted, cost=given.cost, info=given.info)
+    engine = SimpleNamespace(
+        descend=interrupted, cost=given.cost, info=given.info, adjoint=given.adjoint,
+        tangent_linear=given.tangent_linear,
+    )  # fmt: skip
     with pytest.raises(KeyboardInterrupt):
         solve(replace(problem, engine=engine), options, state=file)
     assert signal.getsignal(signal.SIGINT) is handler

@@ -262,6 +262,8 @@ def test_a_wrong_entry_of_a_model_with_many_components_is_found(written, engine)
         (ROSSLER.replace("= (-y - z", "= [x] #"), "returns Array, expected a tuple of 3"),
         (ROSSLER + "exit(3)\n", r"mine\.jl:12: .* cannot end the process by exit\(\)"),
         (ROSSLER.replace("= 0.05", "= exit()"), r"cannot end the process by exit\(\)"),
+        (ROSSLER.replace("= 0.05", "= Base.exit(3)"), r"cannot end the process by exit\(\)"),
+        (ROSSLER + "map(Base.quit, 1:2)\n", r"mine\.jl:12: .* cannot end the process by quit\(\)"),
         (LARGE.replace("(site = m.n,)", "(y = m.n, x = 2)"), r"write each_place\(f, m::Waves\)"),
     ],
 )  # fmt: skip

@@ -133,6 +133,8 @@ def test_an_operator_travels_to_other_processes(tmp_path: Path) -> None:
         ("observe(x) = (x[1] / 0,)\n", 1, "NaN or infinite values"),
         ("look(x) = (x[1],)\n", 1, r"does not define observe\(x\)"),
         ("observe!(y, x) = (y[1] = x[1]; nothing)\n", 2, "NaN or infinite values"),
+        ("observe(x) = (exit(3); x[1])\n", 1, r"cannot end the process by exit\(\)"),
+        ("observe(x) = (Base.exit(3); x[1])\n", 1, r"cannot end the process by exit\(\)"),
         ("observe!(y, x) = push!(y, x[1])\n", 1, "changes the length of its first argument"),
         (
             IN_PLACE + IN_PLACE_ADJOINT.replace("x[k] / sqrt", "sqrt"), 3,

@@ -28,7 +28,7 @@ const LONGEST_TUPLE = 32        # of longer ones the compiler makes no fast code
 function register_observation(source, file)
     key = (String(source), String(file))
     haskey(OBSERVATION_HANDLES, key) && return OBSERVATION_HANDLES[key]
-    home = Module(:UserObservation)
+    home = without_exit!(Module(:UserObservation))
     refused = evaluate!(home, key...)
     refused === nothing || return refused
     Base.invokelatest(form_of, home, :observe) === nothing &&

@@ -39,11 +39,24 @@ function model_module()
     for name in CONTRACT
         Core.eval(home, Expr(:import, Expr(:(:), Expr(:., :., :VDA), Expr(:., name))))
     end
-    for name in (:exit, :quit)                          # they would end Python, too
+    without_exit!(home)
+    return home
+end
+
+const ENDS = (:exit, :quit)                             # they would end Python, too
+"Functions of a module that a user's file finds in place of those that end the process."
+function without_exit!(home)
+    for name in ENDS
         Core.eval(home, :($name(_...) = error("the file of a model cannot end the process by $($(string(name)))()")))
     end
     return home
 end
+
+"    kept_alive(ex) -> the expression with the module's own `exit` in place of `Base.exit`"
+kept_alive(ex) = ex
+kept_alive(ex::Expr) = is_exit(ex) ? ex.args[2].value : Expr(ex.head, map(kept_alive, ex.args)...)
+is_exit(ex) = ex.head === :. && length(ex.args) == 2 && ex.args[1] in (:Base, :(Main.Base)) &&
+    ex.args[2] isa QuoteNode && ex.args[2].value in ENDS
 
 # An expression at a time: then the line of the one that fails is known, and functions can be inlined.
 "    evaluate!(home, source, file) -> nothing, or what is wrong, with file and line"
@@ -59,7 +72,7 @@ function evaluate!(home, source, file)
             continue
         end
         try
-            Core.eval(home, for_kernels(ex))
+            Core.eval(home, for_kernels(kept_alive(ex)))
         catch e
             return "$short:$(line_of(catch_backtrace(), file, line)): $(message_of(e))"
         end

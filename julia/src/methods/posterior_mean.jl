@@ -5,6 +5,9 @@
 #
 #     wⱼ ∝ exp(-Jⱼ),   Jⱼ = ½ Σ (y - hⱼ)² / R over the window's data.
 #
+# The sweep over all members is in single precision, which says which of them count; their weights are
+# then computed anew in double precision.
+#
 # The library is a few long trajectories of which every 4th state starts a member. For the sweep over
 # members they are stored phase by phase (states 0, 4, 8, ..., then 1, 5, 9, ...), so that the values of
 # consecutive members at one step of the window are contiguous, and the compiler vectorises. If a model
@@ -114,6 +117,19 @@ function add_misfits!(J, at, mirror, phases, (shift, phase, i, q, n), y, y′, a
     return nothing
 end
 
+"    misfit_of_member(l, j, data, T) -> J of one member, in double precision"
+function misfit_of_member(l::Library, j, data::Data, T)
+    q, from, mirrored = place(l, j, T)
+    J = 0.0
+    @inbounds for k in eachindex(data.t)
+        i = data.i[k]
+        x = l.states[i, from+data.t[k]-1, q]
+        d = data.y[k] - (mirrored ? l.signs[i] * x : x)
+        J = muladd(data.π[k] / 2 * d, d, J)
+    end
+    return J
+end
+
 """
 The least of J; `minimum` checks for NaN and is several times slower. `Inf` if J of every member overflows
 Float32: then no member can be chosen, and the window has no analysis.
@@ -170,15 +186,17 @@ struct PosteriorWorkspace{M,R}
     m::M
     J::Vector{Float32}
     order::Vector{Int}                  # members whose weight is not negligible
+    exact::Vector{Float64}              # their J
     v::Vector{Float64}                  # their probabilities, cumulated
     chosen::Vector{Int}                 # the member of each draw
+    bias::Vector{Float64}               # minus the logarithm of its probability, but for a constant
     sums::Sums
     better::Sums
     x::Matrix{Lanes{8,Float64}}         # (state, time): eight draws
     room::R                             # workspace for the steps of a model that works on vectors
 end
 PosteriorWorkspace(m, l, T, draws) = PosteriorWorkspace(
-    m, zeros(Float32, members(l, T) * (1 + l.mirrored)), Int[], Float64[], zeros(Int, draws),
+    m, zeros(Float32, members(l, T) * (1 + l.mirrored)), Int[], Float64[], Float64[], zeros(Int, draws), zeros(draws),
     Sums(length(m), T), Sums(length(m), T), zeros(Lanes{8,Float64}, length(m), T), draw_workspace(m),
 )
 draw_workspace(::SmallModel) = nothing
@@ -225,8 +243,9 @@ function posterior_window!(mean, stdev, info, ws, y, precision, l, noise, scheme
         info[1, window] = info[2, window] = NaN
         return nothing
     end
-    from_library!(ws, l, size(y, 2))
+    from_library!(ws, l, data, size(y, 2))
     s = ws.sums
+    least = s.least
     if effective(s) < enough && !isempty(noise)
         least_draw = from_draws!(ws, l, data, noise, scheme, h, enough, spread)
         info[3, window] = size(noise, 2)
@@ -245,16 +264,17 @@ function posterior_window!(mean, stdev, info, ws, y, precision, l, noise, scheme
     return nothing
 end
 
-function from_library!(ws, l, T)
+function from_library!(ws, l, data, T)
     s = clear!(ws.sums)
     least = least_of(ws.J)
     empty!(ws.order)
     for j in eachindex(ws.J)
         @inbounds ws.J[j] - least < NEGLIGIBLE && push!(ws.order, j)
     end
-    s.least = least
-    for j in ws.order
-        w = weight!(s, Float64(ws.J[j]))
+    exact!(ws, l, data, T)
+    s.least = minimum(ws.exact)
+    for (j, J) in zip(ws.order, ws.exact)
+        w = weight!(s, J)
         q, from, mirrored = place(l, j, T)
         @inbounds for t in 1:T, i in axes(s.x, 1)
             x = l.states[i, from+t-1, q]
@@ -265,6 +285,15 @@ function from_library!(ws, l, T)
         end
     end
     return s
+end
+
+"The J of the members in `order`, in double precision."
+function exact!(ws, l, data, T)
+    resize!(ws.exact, length(ws.order))
+    for (k, j) in enumerate(ws.order)
+        ws.exact[k] = misfit_of_member(l, j, data, T)
+    end
+    return ws.exact
 end
 
 "    tempered!(ws, enough) -> the β ≤ 1 at which the weights exp(-β J) have the effective size `enough`"
@@ -293,16 +322,17 @@ function size_at(β, J, order, least)
     return w^2 / w²
 end
 
-function choose!(ws, β)
+function choose!(ws, l, data, β, T)
     least = least_of(ws.J)
     empty!(ws.order)
     empty!(ws.v)
-    total = 0.0
     @inbounds for j in eachindex(ws.J)
-        e = β * (ws.J[j] - least)
-        e < NEGLIGIBLE || continue
-        total += exp(-e)
-        push!(ws.order, j)
+        β * (ws.J[j] - least) < NEGLIGIBLE && push!(ws.order, j)
+    end
+    least = minimum(exact!(ws, l, data, T))
+    total = 0.0
+    for J in ws.exact
+        total += exp(-β * (J - least))
         push!(ws.v, total)
     end
     n = length(ws.chosen)
@@ -313,6 +343,7 @@ function choose!(ws, β)
             k += 1
         end
         ws.chosen[d] = ws.order[k]
+        ws.bias[d] = β * (ws.exact[k] - least)
     end
     return ws.chosen
 end
@@ -325,15 +356,14 @@ Fill `ws.better`, where `least` is not a J, but J plus the logarithm of the prob
 function from_draws!(ws, l, data, noise, scheme, h, enough, spread)
     T = size(ws.x, 2)
     s = clear!(ws.better)
-    least = least_of(ws.J)
     β = tempered!(ws, enough)
-    choose!(ws, β)
+    choose!(ws, l, data, β, T)
     least_draw = Inf
     for first in 1:8:size(noise, 2)
         fly!(ws, l, first, noise, scheme, h, spread)
         J = misfit_of(ws.x, data)
         for lane_ in 1:8
-            Jₗ = lane(J, lane_) - β * (ws.J[ws.chosen[first+lane_-1]] - least)
+            Jₗ = lane(J, lane_) - ws.bias[first+lane_-1]
             isfinite(Jₗ) || continue
             least_draw = min(least_draw, lane(J, lane_))
             w = weight!(s, Jₗ)

@@ -59,10 +59,18 @@ def posterior_mean(
         least = _least(J)
         if not np.isfinite(least):
             continue
-        found = _weighed(J, members.trajectories)
-        misfit[w] = least
+        rows = np.flatnonzero(J - least < _NEGLIGIBLE)
+        likely = members.trajectories(rows)
+        exact = _double_misfits(likely, observation[w], precision[w])
+        found = _weighed(exact, likely.__getitem__)
+        misfit[w] = exact.min()
         if found.effective < enough and len(noise):
-            chosen, bias = _chosen(J, least, enough, len(noise))
+
+            def exactly(rows: Array, w: int = w) -> Array:
+                states = members.trajectories(rows)
+                return _double_misfits(states, observation[w], precision[w])
+
+            chosen, bias = _chosen(J, least, enough, len(noise), exactly)
             start = members.before(chosen) + spread * noise
             with torch.no_grad():
                 lead = follow(Steps(model, settings), tensor(start), library.lead + steps)
@@ -172,8 +180,12 @@ def _weighed(J: Array, samples: Callable[[Array], Array]) -> _Weighed:
     return _Weighed(mean, stdev, float(weight.sum() ** 2 / (weight**2).sum()))
 
 
-def _chosen(J: Array, least: float, enough: float, draws: int) -> tuple[Array, Array]:
+def _chosen(
+    J: Array, least: float, enough: float, draws: int, exactly: Callable[[Array], Array]
+) -> tuple[Array, Array]:
     """Return the member of each draw and β (Jⱼ - least), which its weight makes up for.
+
+    `exactly` returns J of members in double precision.
 
     β is the largest, of at most 1, at which the members' weights have the effective size `enough`;
     the draws lie at equal distances of the cumulated probabilities.
@@ -193,12 +205,13 @@ def _chosen(J: Array, least: float, enough: float, draws: int) -> tuple[Array, A
             low = power
         else:
             high = power
-    p = weights(low)
-    rows = np.flatnonzero(p)
-    cumulated = np.cumsum(p[rows])
+    rows = np.flatnonzero(weights(low))
+    exact = exactly(rows)
+    exact -= exact.min()
+    cumulated = np.cumsum(np.exp(-low * exact))
     at = (np.arange(1, draws + 1) - 0.5) / draws * cumulated[-1]
-    chosen = rows[np.minimum(np.searchsorted(cumulated, at), len(rows) - 1)]
-    return chosen, low * above[chosen]
+    chosen = np.minimum(np.searchsorted(cumulated, at), len(rows) - 1)
+    return rows[chosen], low * exact[chosen]
 
 
 def _double_misfits(x: Array, observation: Array, precision: Array) -> Array:

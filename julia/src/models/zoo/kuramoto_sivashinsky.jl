@@ -36,22 +36,47 @@ struct ETDRK4
     g_s::Vector{Float64}
     square::Vector{Float64}
     t::Vector{Float64}
+    by_length::Vector{Matrix{Float64}}      # derivatives of the matrices by the length; empty until they are needed
 end
 
 const KS_CONTOUR = 32
+# The functions of hL of the stages (times h), in the order of the matrices.
+const KS_STAGES = (
+    z -> (exp(z / 2) - 1) / z, z -> (-4 - z + exp(z) * (4 - 3z + z^2)) / z^3, z -> (2 + z + exp(z) * (z - 2)) / z^3,
+    z -> (-4 - 3z - z^2 + exp(z) * (4 - z)) / z^3,
+)
+ks_circle() = [cis(π * (n - 0.5) / KS_CONTOUR) for n in 1:KS_CONTOUR]
+ks_wavenumbers(m) = [2π / m.length * n for n in 0:m.state_size÷2]
 
 function workspace(::Type{T}, m::KuramotoSivashinsky) where {T}
     (N, h) = (m.state_size, time_step(typeof(m)))
-    k = [2π / m.length * n for n in 0:N÷2]
+    k = ks_wavenumbers(m)
     L = h .* (k .^ 2 .- k .^ 4)
-    circle = [cis(π * (n - 0.5) / KS_CONTOUR) for n in 1:KS_CONTOUR]
-    mean(f) = [h * sum(real(f(l + r)) for r in circle) / KS_CONTOUR for l in L]
-    multipliers = (
-        exp.(L), exp.(L ./ 2), mean(z -> (exp(z / 2) - 1) / z), mean(z -> (-4 - z + exp(z) * (4 - 3z + z^2)) / z^3),
-        mean(z -> (2 + z + exp(z) * (z - 2)) / z^3), mean(z -> (-4 - 3z - z^2 + exp(z) * (4 - z)) / z^3),
-    )
+    mean(f) = [h * sum(real(f(l + r)) for r in ks_circle()) / KS_CONTOUR for l in L]
+    multipliers = (exp.(L), exp.(L ./ 2), map(mean, KS_STAGES)...)
     slopes = [2n == N ? 0.0 : -k[n+1] / 2 for n in 0:N÷2]
-    return ETDRK4((circulant(N, c, cospi) for c in multipliers)..., circulant(N, -slopes, sinpi), (zeros(N) for _ in 1:9)...)
+    return ETDRK4((circulant(N, c, cospi) for c in multipliers)..., circulant(N, -slopes, sinpi), (zeros(N) for _ in 1:9)...,
+                  Matrix{Float64}[])
+end
+
+"""
+    by_length!(w, m) -> the derivatives by the length of E, E₂, Q, F₁, F₂, F₃ and G
+
+Those of the functions of hL come from Cauchy's formula on the contour: f′ is the mean of f(L + r) / r.
+"""
+function by_length!(w::ETDRK4, m)
+    isempty(w.by_length) || return w.by_length
+    (N, h) = (m.state_size, time_step(typeof(m)))
+    k = ks_wavenumbers(m)
+    L = h .* (k .^ 2 .- k .^ 4)
+    L′ = -h .* (2 .* k .^ 2 .- 4 .* k .^ 4) ./ m.length
+    mean(f) = [h * sum(real(f(l + r) / r) for r in ks_circle()) / KS_CONTOUR for l in L]
+    for c in (exp.(L), exp.(L ./ 2) ./ 2, map(mean, KS_STAGES)...)
+        push!(w.by_length, circulant(N, c .* L′, cospi))
+    end
+    slopes = [2n == N ? 0.0 : k[n+1] / (2 * m.length) for n in 0:N÷2]
+    push!(w.by_length, circulant(N, -slopes, sinpi))
+    return w.by_length
 end
 
 "    circulant(N, c, wave) -> the matrix that multiplies wave number k by c[k+1] (with cospi) or i c[k+1] (with -sinpi)"
@@ -137,3 +162,24 @@ function adjoint!(xbar, m::KuramotoSivashinsky, u, v, w::ETDRK4)
     w.t .= ā .+ b̄
     return add_product!(xbar, 1.0, w.E₂, w.t)
 end
+
+"    parameter_tangent!(dy, m, u, (dℓ,), w) -> ∂Φ/∂ℓ dℓ: the matrices of the step depend on the length"
+function parameter_tangent!(dy, m::KuramotoSivashinsky, u, (dℓ,), w::ETDRK4)
+    stages!(w, u)
+    (E′, E₂′, Q′, F₁′, F₂′, F₃′, G′) = by_length!(w, m)
+    nonlinear′(x, dx) = G′ * (x .* x) .+ w.G * (2 .* x .* dx)
+    gᵤ′ = G′ * (u .* u)
+    a′ = E₂′ * u .+ Q′ * w.gᵤ .+ w.Q * gᵤ′
+    gₐ′ = nonlinear′(w.a, a′)
+    b′ = E₂′ * u .+ Q′ * w.gₐ .+ w.Q * gₐ′
+    g_b′ = nonlinear′(w.b, b′)
+    s′ = E₂′ * w.a .+ w.E₂ * a′ .+ Q′ * (2 .* w.g_b .- w.gᵤ) .+ w.Q * (2 .* g_b′ .- gᵤ′)
+    g_s′ = nonlinear′(w.s, s′)
+    dy .= E′ * u .+ F₁′ * w.gᵤ .+ w.F₁ * gᵤ′ .+ 2 .* (F₂′ * (w.gₐ .+ w.g_b) .+ w.F₂ * (gₐ′ .+ g_b′)) .+
+          F₃′ * w.g_s .+ w.F₃ * g_s′
+    dy .*= dℓ
+    return dy
+end
+
+parameter_adjoint!(m::KuramotoSivashinsky, u, v, w::ETDRK4) =
+    (sum(v .* parameter_tangent!(similar(u), m, u, (1.0,), w)),)
