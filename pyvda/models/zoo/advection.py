@@ -4,7 +4,9 @@
 
 The tendency is antisymmetric: the sum of squares is constant, and with it the analysis of a linear
 Gaussian problem is known (Kalman). Reference: the wave number k turns by speed · sin(2πk/N) radians
-a unit of time.
+a unit of time. Strong-constraint 4D-Var of 8 twin windows of 41 steps, with 70 % of the components
+observed at every fourth step and the error variance 0.04, has the mean square error 0.0056 (pyvda
+0.1, the setting of tests/models/zoo/test_advection.py); the posterior variance is 0.0055.
 """
 
 from __future__ import annotations

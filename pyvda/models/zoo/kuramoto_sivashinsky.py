@@ -7,7 +7,13 @@ their contour of 32 points for the coefficients.
 
 A step model: the state holds u at N equidistant points, the step is 0.25. With the length 22 the
 largest Lyapunov exponent is about 0.05 (Edson et al. 2019). Reference: around its mean, which
-the equation conserves, u has the variance 1.41 on the attractor.
+the equation conserves, u has the variance 1.41 on the attractor. Strong-constraint 4D-Var of 8 twin
+windows of 25 steps at 32 points, 70 % of them observed at every fourth step with the error variance
+0.01, has the mean square error 0.0006 (pyvda 0.1, the setting of
+tests/models/zoo/test_kuramoto_sivashinsky.py).
+
+Short waves are damped to nothing, so that the climatological covariance is singular to rounding; as
+a background it is made regular (`pyvda.climate.background.of_climatology`).
 """
 
 from __future__ import annotations

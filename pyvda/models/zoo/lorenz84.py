@@ -6,6 +6,9 @@ Lorenz, E. N. (1984): Irregularity: a fundamental property of the atmosphere. Te
 
 with a = 1/4, b = 4, F = 8 and G = 1, where it is chaotic; the unit of time is five days. Reference:
 the attractor's mean is (1.01, 0.06, 0.27) and its standard deviations (0.59, 0.92, 0.91).
+Strong-constraint 4D-Var of 8 twin windows of 41 steps, with 70 % of the components observed at
+every fourth step and the error variance 0.01, has the mean square error 0.00137 (pyvda 0.1, the
+setting of tests/models/zoo/test_lorenz84.py).
 """
 
 from __future__ import annotations

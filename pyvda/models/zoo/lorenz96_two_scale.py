@@ -7,7 +7,10 @@ ECMWF, vol. 1, 1-18, eqs. (2) and (3):
     dY_{k,j}/dt = c b Y_{k,j+1} (Y_{k,j−1} − Y_{k,j+2}) − c Y_{k,j} + (h c / b) X_k
 
 The Y stand on one circle of K·J: after Y_{k,J} comes Y_{k+1,1}. Reference, with the defaults: X has
-the mean 2.56 and the standard deviation 3.54, Y 0.10 and 0.24.
+the mean 2.56 and the standard deviation 3.54, Y 0.10 and 0.24. With K = 8 and J = 4,
+strong-constraint 4D-Var of 8 twin windows of 41 steps, 70 % of the components observed at every
+fourth step with the error variance 0.01, has the mean square error 0.0012 (pyvda 0.1, the setting
+of tests/models/zoo/test_lorenz96_two_scale.py).
 """
 
 from __future__ import annotations

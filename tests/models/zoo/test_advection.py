@@ -1,9 +1,12 @@
 """Linear advection: waves travel at the speed of the scheme, and energy is conserved."""
 
 import numpy as np
+import pytest
 import torch
+from problems import drawn_problem
 
 from pyvda.engine import get_engine
+from pyvda.methods.strong_constraint import StrongConstraintOptions, solve
 from pyvda.models.from_torch import derivatives_verdict
 from pyvda.models.in_torch import known
 from pyvda.models.registry import get_model
@@ -27,3 +30,12 @@ def test_the_operator_is_antisymmetric_and_its_derivatives_are_right() -> None:
     matrix = module(torch.eye(7, dtype=torch.float64)).T
     torch.testing.assert_close(matrix, -matrix.T)
     assert derivatives_verdict(get_model("advection")).passed
+
+
+def test_the_reference_score_of_four_dvar() -> None:
+    """Twin windows, 70 % of the components seen at every fourth step; see the model's docstring."""
+    model = get_model("advection")
+    problem = drawn_problem(model, 8, 41, every=4, variance=0.04, engine="torch")
+    found = solve(problem, StrongConstraintOptions())
+    score = ((found.x - np.asarray(problem.batch.truth)) ** 2).mean()
+    assert score == pytest.approx(0.005606, rel=0.05)

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from problems import drawn_problem
 from scipy.integrate import solve_ivp
 
 from pyvda.climate.climatology import attractor_states
 from pyvda.engine import get_engine
+from pyvda.methods.strong_constraint import StrongConstraintOptions, solve
 from pyvda.models.from_torch import derivatives_verdict
 from pyvda.models.in_torch import known
 from pyvda.models.registry import get_model
@@ -63,3 +65,12 @@ def test_the_mean_is_conserved_and_the_variance_is_the_attractor_s() -> None:
     x = attractor_states(model, get_engine("torch"), start)
     np.testing.assert_allclose(x.mean(2), np.tile(start.mean(1)[:, None], x.shape[1]), atol=1e-9)
     assert abs(x.var(2).mean() - 1.41) < 0.06
+
+
+def test_the_reference_score_of_four_dvar() -> None:
+    """Twin windows, 70 % of the components seen at every fourth step; see the model's docstring."""
+    model = get_model("kuramoto-sivashinsky", state_size=32)
+    problem = drawn_problem(model, 8, 25, every=4, variance=0.01, engine="torch")
+    found = solve(problem, StrongConstraintOptions())
+    score = ((found.x - np.asarray(problem.batch.truth)) ** 2).mean()
+    assert score == pytest.approx(0.00058, rel=0.2)

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from problems import drawn_problem
 from scipy.integrate import solve_ivp
 
 from pyvda.climate.climatology import climatology
 from pyvda.engine import get_engine
+from pyvda.methods.strong_constraint import StrongConstraintOptions, solve
 from pyvda.models.from_torch import derivatives_verdict
 from pyvda.models.in_torch import known
 from pyvda.models.registry import get_model
@@ -48,3 +50,12 @@ def test_the_attractor_has_scipy_s_moments(tmp_path, monkeypatch) -> None:
     np.testing.assert_allclose(found.mean, x.mean(0), atol=0.03)
     np.testing.assert_allclose(np.sqrt(np.diag(found.covariance)), x.std(0), rtol=0.04)
     np.testing.assert_allclose(found.mean, [1.01, 0.06, 0.27], atol=0.02)
+
+
+def test_the_reference_score_of_four_dvar() -> None:
+    """Twin windows, 70 % of the components seen at every fourth step; see the model's docstring."""
+    model = get_model("lorenz84")
+    problem = drawn_problem(model, 8, 41, every=4, variance=0.01, engine="torch")
+    found = solve(problem, StrongConstraintOptions(members=5000, count=1))
+    score = ((found.x - np.asarray(problem.batch.truth)) ** 2).mean()
+    assert score == pytest.approx(0.001366, rel=0.05)

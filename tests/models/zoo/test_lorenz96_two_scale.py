@@ -1,10 +1,13 @@
 """The two-scale Lorenz-96 against NumPy, SciPy, and the one-scale model that it contains."""
 
 import numpy as np
+import pytest
 import torch
+from problems import drawn_problem
 from scipy.integrate import solve_ivp
 
 from pyvda.engine import get_engine
+from pyvda.methods.strong_constraint import StrongConstraintOptions, solve
 from pyvda.models.from_torch import derivatives_verdict
 from pyvda.models.in_torch import known
 from pyvda.models.registry import get_model
@@ -56,3 +59,13 @@ def test_the_simulation_is_scipy_s_and_the_state_has_two_variables() -> None:
         t_eval=0.005 * np.arange(101), rtol=1e-11, atol=1e-11,
     ).y.T  # fmt: skip
     np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.julia
+def test_the_reference_score_of_four_dvar() -> None:
+    """Twin windows, 70 % of the components seen at every fourth step; see the model's docstring."""
+    model = get_model("lorenz96-two-scale", K=8, J=4)
+    problem = drawn_problem(model, 8, 41, every=4, variance=0.01, engine="julia")
+    found = solve(problem, StrongConstraintOptions())
+    score = ((found.x - np.asarray(problem.batch.truth)) ** 2).mean()
+    assert score == pytest.approx(0.001201, rel=0.05)
