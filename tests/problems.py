@@ -202,3 +202,12 @@ def drawn_problem(
     guess = np.broadcast_to(known.mean, truth.shape)
     batch = Batch(observation, mask, np.where(mask > 0, observation, guess), truth)
     return Problem(batch, model, CostSettings(model.time_step), running, variance)
+
+
+def sine(slope: float) -> Model:
+    """Return the step x -> slope sin x, steep at a first guess near 0."""
+
+    def step(x: torch.Tensor) -> torch.Tensor:
+        return slope * torch.sin(x)
+
+    return pyvda.torch_model(step=step, variables=("x",), time_step=1.0)

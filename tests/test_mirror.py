@@ -56,7 +56,7 @@ ELSEWHERE = {
     "io/sampling_geometry.py": "io/test_locations.py",
     "block_task.py": "test_cluster.py",
     "lazy_blocks.py": "test_cluster.py",
-    "methods/stable_step.py": "methods/test_fsgd.py",
+    "priors/one_step.py": "priors/test_step.py",
     "io/history.py": "io/test_netcdf.py",
     "io/open.py": "io/test_netcdf.py",
     "io/save.py": "io/test_netcdf.py",

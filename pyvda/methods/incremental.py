@@ -117,6 +117,12 @@ class IncrementalOptions(StatisticalOptions):
     memory: float = Field(1.0, ge=0, le=1e6)
     seed: Seed = 0
 
+    def without_effect(self, model: Model, *, warm: bool, channels: bool) -> dict[str, str]:
+        """Return the options that have no effect, and why."""
+        if self.members:
+            return {}
+        return {"seed": "nothing is drawn, since members is 0; leave it out, or give members"}
+
     def has_stdev(self) -> bool:
         """Tell whether the method gives the analysis a standard deviation."""
         return self.members > 0

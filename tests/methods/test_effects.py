@@ -27,6 +27,8 @@ ALWAYS = {
     "posterior-mean": {"members", "draws", "lead", "doubtful", "observation_variance"},
     "ensemble-smoother": {"background", "inflation", "depth", "model_error", "final_ensemble",
                           "observation_variance"},
+    "incremental": {"background", "covariance", "growth", "iterations", "inner_iterations",
+                    "inner_tolerance", "tolerance", "members", "memory", "observation_variance"},
     "learned": {"checkpoint", "iterations", "precision", "batch_size", "device"},
 }  # fmt: skip
 
@@ -68,6 +70,7 @@ WITHOUT = [
     ("ensemble-smoother", "lorenz63", "mixing", {"mixing": 20, "members": 20}, "19 directions"),
     ("ensemble-smoother", "lorenz63", "seed", {"seed": 1, "mixing": 0, "background": "analysis"},
      "nothing is drawn"),
+    ("incremental", "lorenz63", "seed", {"seed": 1, "members": 0}, "members is 0"),
     ("ensemble-smoother", "lorenz63", "members", {"members": 30, "background": "analysis"},
      "an ensemble of 20"),
 ]  # fmt: skip

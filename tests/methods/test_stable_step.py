@@ -5,25 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from problems import drawn_problem, twin_problem
+from problems import drawn_problem, sine, twin_problem
 
 import pyvda
-from pyvda.engine import CostSettings, get_engine
-from pyvda.methods import Problem, Status
-from pyvda.methods.curvature import largest
+from pyvda.methods import Status
 from pyvda.methods.fsgd import FSGDOptions, solve
 from pyvda.methods.stable_step import stable_steps
 from pyvda.models.model import Model
 from pyvda.models.registry import get_model
-
-
-def sine(slope: float) -> Model:
-    """Return x -> slope sin x, chaotic, with slopes up to `slope`."""
-
-    def step(x: torch.Tensor) -> torch.Tensor:
-        return slope * torch.sin(x)
-
-    return pyvda.torch_model(step=step, variables=("x",), time_step=1.0)
 
 
 def stiff(rate: float) -> Model:
@@ -36,16 +25,6 @@ def stiff(rate: float) -> Model:
     return pyvda.torch_model(
         tendency, variables=("x", "y", "z"), time_step=0.05, spinup=10.0, spread=0.5
     )
-
-
-def jacobians(problem: Problem, x: np.ndarray) -> np.ndarray:
-    """Return ∂Φ at states (T, D), (T, D, D), by columns."""
-    unit = np.broadcast_to(np.eye(x.shape[-1]), (len(x), x.shape[-1], x.shape[-1]))
-    states = np.ascontiguousarray(np.broadcast_to(x[:, None], unit.shape))
-    found = problem.engine.tangent_linear(
-        problem.model, states, np.ascontiguousarray(unit), time_step=problem.cost.time_step
-    )
-    return np.swapaxes(found, 1, 2)
 
 
 @pytest.mark.parametrize("slope", [5.0, 40.0])
@@ -63,19 +42,6 @@ def test_a_stiff_tendency_descends() -> None:
     found = solve(problem, FSGDOptions(iterations=500))
     assert (found.status == Status.ITERATION_LIMIT).all()
     assert (np.diff(found.history["cost"]) <= 0).all()
-
-
-def test_the_measured_curvature_is_the_largest_eigenvalue() -> None:
-    problem = drawn_problem(sine(5.0), 3, 25, engine="torch")
-    x = np.asarray(problem.batch.truth)
-    found = largest(problem.engine, problem.model, problem.cost, x)
-    for window, eigenvalue in zip(x, found, strict=True):
-        steps, size = window.shape
-        L = np.zeros((steps - 1, size, steps, size))
-        for t, M in enumerate(jacobians(problem, window[:-1])):
-            L[t, :, t + 1], L[t, :, t] = np.eye(size), -M
-        L = L.reshape((steps - 1) * size, -1)
-        assert eigenvalue == pytest.approx(np.linalg.norm(L, 2) ** 2, rel=0.02)
 
 
 @pytest.mark.parametrize("name", ["lorenz63", "lorenz96"])
@@ -103,15 +69,3 @@ def test_a_perfect_first_guess_has_not_diverged() -> None:
                     first_guess=truth)  # fmt: skip
     found = solve(replace(problem, batch=batch), FSGDOptions(iterations=50))
     assert (found.status == Status.ITERATION_LIMIT).all()
-
-
-def test_a_first_guess_off_the_attractor_counts() -> None:
-    """x³ is flat on its attractor and steep outside."""
-
-    def tendency(x: torch.Tensor) -> torch.Tensor:
-        return x - x**3
-
-    model = pyvda.torch_model(tendency, variables=("x",), time_step=0.05)
-    states = np.array([[[1.0], [1.0], [1.0]], [[8.0], [8.0], [8.0]]])
-    found = largest(get_engine("torch"), model, CostSettings(0.05), states)
-    assert found[0] < 4 < 20 < found[1]
