@@ -62,6 +62,7 @@ ELSEWHERE = {
     "io/save.py": "io/test_netcdf.py",
     "io/stated_variance.py": "io/test_conventions.py",
     "io/tables.py": "operators/test_points.py",
+    "io/times.py": "io/test_time_step.py",
     "paper/illustrate.py": "learned/test_shipped.py",
     "paper/shipping.py": "learned/test_shipped.py",
 }
