@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,8 @@ class Components:
         InputError
             A label is no component.
         """
+        if labels.dtype.kind == "O" and all(isinstance(one, Real) for one in labels.flat):
+            labels = labels.astype(float)
         if labels.dtype.kind in "iu" or (
             labels.dtype.kind == "f" and np.isfinite(labels).all() and (labels % 1 == 0).all()
         ):

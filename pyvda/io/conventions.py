@@ -209,7 +209,9 @@ def _nothing_found(ds: xr.Dataset, space: StateSpace | None) -> InputError:
     over_time = [
         str(name)
         for name, array in ds.data_vars.items()
-        if array.dtype.kind == "f" and find_time(ds, array.dims)[0] is not None
+        if array.dtype.kind == "f"
+        and find_time(ds, array.dims)[0] is not None
+        and not is_error(array)
     ]
     for name in over_time:
         if _grid_of(ds, name):
