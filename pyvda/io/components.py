@@ -12,6 +12,7 @@ import xarray as xr
 
 from pyvda import names
 from pyvda.errors import InputError
+from pyvda.io import columns
 from pyvda.models.model import Model
 
 
@@ -143,17 +144,17 @@ def in_model_order(ds: xr.Dataset, model: Model) -> xr.Dataset:
     Names along `state` that are not the model's are labels of the user's own, and stay. Components
     of the model that the file does not have are not observed.
     """
-    if names.STATE not in ds.indexes or model.state_space is None:
+    along = [n for n in columns.LABELS if n in ds.coords and ds[n].dims == (names.STATE,)]
+    named = [name for name in along if ds[name].dtype.kind in "OUT"]
+    if not named or model.state_space is None:
         return ds
-    labels = ds[names.STATE].values
-    if labels.dtype.kind not in "OUT":
-        return ds
+    labels = ds[named[-1]].values
     components = Components.of(model)
     number = [components.number(label) for label in labels.tolist()]
     expected = list(range(components.size))
     if None in number or number == expected or len(set(number)) < len(number):
         return ds
-    ds = ds.assign_coords({names.STATE: number})
+    ds = ds.drop_vars(named).assign_coords({names.STATE: number})
     if len(number) < components.size:
         ds = ds.drop_vars(names.TRUTH, errors="ignore")
     ds = ds.reindex({names.STATE: expected}, fill_value={names.POINT_OPERATOR: 0.0})

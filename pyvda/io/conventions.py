@@ -308,6 +308,11 @@ def _roles(ds: xr.Dataset, name: Hashable) -> tuple[dict[Hashable, str], Hashabl
     dims = ds[name].dims
     found = f"variable {name!r} has dimensions ({', '.join(map(str, dims))})"
     expected = "expected (time, state) or (window, time, state)"
+    if len(dims) == 1:
+        raise InputError(
+            f"{found}, {expected}; rename it to the component of the state that it is, or add a "
+            "dimension 'state' (expand_dims)"
+        )
     if len(dims) not in (2, 3):
         raise InputError(f"{found}, {expected}; select or stack the others")
     time_dim, time = find_time(ds, dims)
@@ -329,7 +334,9 @@ def _roles(ds: xr.Dataset, name: Hashable) -> tuple[dict[Hashable, str], Hashabl
         )
     for dim in others:
         roles[dim] = names.WINDOW if dim in windows else names.STATE
-        feature = instance_of(ds, dim) if roles[dim] == names.STATE else None
+        feature = None
+        if roles[dim] == names.STATE:
+            feature = instance_of(ds, dim) or sampling_geometry.kind_of(ds)
         if feature is not None and str(dim).lower() not in _STATE_NAMES:
             raise InputError(
                 f"{found}, and {dim!r} counts features of CF's kind {feature}, not the components "

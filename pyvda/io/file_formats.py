@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import struct
 import zipfile
 import zlib
@@ -16,7 +17,7 @@ from pyvda.io.netcdf3 import announced_size
 # MemoryError and errors of our own (NameError, AssertionError, ...) are not among them.
 UNREADABLE = (
     OSError, EOFError, RuntimeError, ValueError, TypeError, LookupError, AttributeError,
-    struct.error, zlib.error, zipfile.BadZipFile,
+    struct.error, zlib.error, zipfile.BadZipFile, csv.Error,
 )  # fmt: skip
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"

@@ -48,7 +48,8 @@ def dataset(frame: pd.DataFrame | pd.Series, what: str) -> xr.Dataset:
     if not frame.columns.is_unique:
         twice = frame.columns[frame.columns.duplicated()][0]
         raise InputError(f"{what} has two columns called {twice!r}; rename one of them")
-    time = next((name for name in frame.columns if name.lower() in TIMES), None)
+    lower = {name.lower(): name for name in reversed(list(frame.columns))}
+    time = next((lower[name] for name in TIMES if name in lower), None)
     columns = {name: _array(frame[name], name == time) for name in frame.columns}
     if matrix:
         return _of_matrix(columns, time, attrs)

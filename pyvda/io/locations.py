@@ -88,6 +88,8 @@ def reading(where: object) -> Iterator[None]:
 def local_path(given: Location) -> Path | None:
     """Return the path of a file on this machine, with `~` and `file://` resolved; None of a URL."""
     text = os.fspath(given)
+    if not text:
+        raise InputError("the path is empty; give that of a file")
     if text.startswith("file:"):
         parsed = urllib.parse.urlparse(text)
         return Path(urllib.request.url2pathname(parsed.path))
@@ -214,7 +216,12 @@ def _table(path: Path) -> xr.Dataset:
 
     from pyvda.io import frames
 
-    return frames.dataset(pd.read_csv(path, sep=None, engine="python"), str(path))
+    frame = pd.read_csv(path, sep=None, engine="python")
+    if frame.columns[0].startswith("Unnamed: "):  # the index of a DataFrame, which had no name
+        frame = frame.set_index(frame.columns[0]).rename_axis(None)
+        if frame.index.dtype.kind not in "iuf":
+            frame = frame.rename_axis("time")
+    return frames.dataset(frame, str(path))
 
 
 def _in_zip(

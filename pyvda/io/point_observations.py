@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from pyvda import names
@@ -115,6 +116,10 @@ def positions(time: np.ndarray, axis: np.ndarray) -> np.ndarray:
     """Return where times lie on a uniform axis, in steps from its first; NaT: NaN."""
     if time.dtype.kind in "mM" and axis.dtype.kind == time.dtype.kind:
         since = (time - axis[0]) / np.timedelta64(1, "s")
+    elif time.dtype.kind == axis.dtype.kind == "O":  # dates of cftime
+        since = np.full(time.shape, np.nan)
+        there = ~pd.isnull(time)
+        since[there] = [moment.total_seconds() for moment in time[there] - axis[0]]
     elif time.dtype.kind in "fiu" and axis.dtype.kind in "fiu":
         since = time.astype(float) - float(axis[0])
     else:

@@ -57,11 +57,12 @@ def is_table(ds: xr.Dataset, model: Model | None = None) -> bool:
     """
     if names.POINT_OBSERVATION in ds or names.CHANNEL_OBSERVATION in ds:
         return False
+    rows_of = {v.dims for v in ds.data_vars.values() if v.ndim == 1 and v.dtype.kind in "fiu"}
     labelled = any(
-        name in ds.variables and name not in ds.dims and ds[name].ndim
-        for name in (*columns.LABELS, "operator")
+        name in ds.variables and name not in ds.dims and ds[name].dims in rows_of
+        for name in columns.LABELS
     )
-    if labelled or sampling_geometry.is_ragged(ds):
+    if labelled or "operator" in ds.data_vars or sampling_geometry.is_ragged(ds):
         return True
     return model is not None and _named_instances(ds, Components.of(model)) is not None
 
@@ -209,15 +210,21 @@ def with_time(table: xr.Dataset, dimension: Hashable) -> xr.Dataset:
     """Return a table whose times along a dimension are called `time`."""
     if _is_column(table, names.TIME) and table[names.TIME].dims == (dimension,):
         return table
-    found = find_time(table, (dimension,))[1]
-    if found is None:
-        along = {str(n).lower(): n for n, v in table.variables.items() if v.dims == (dimension,)}
-        found = next((along[name] for name in columns.TIMES if name in along), None)
+    found = _time_of(table, dimension)
     if found is None or table[found].dims != (dimension,):
         return table
     if found in table.dims:
         return table.rename({found: names.TIME})
     return table.assign_coords({names.TIME: table[found].variable}).drop_vars([found])
+
+
+def _time_of(table: xr.Dataset, dimension: Hashable) -> Hashable | None:
+    """Return the variable that holds the times along a dimension."""
+    found = find_time(table, (dimension,))[1]
+    if found is None:
+        along = {str(n).lower(): n for n, v in table.variables.items() if v.dims == (dimension,)}
+        found = next((along[name] for name in columns.TIMES if name in along), None)
+    return found
 
 
 def not_said(table: xr.Dataset, name: str, components: Components) -> str:
@@ -252,15 +259,16 @@ def _is_column(table: xr.Dataset, name: str) -> bool:
 def _numbers(ds: xr.Dataset) -> list[str]:
     """Return the variables that may be observed values."""
     where = set(sampling_geometry.positions(ds))
+    times = [_time_of(ds, dim) for dim in ds.dims]
     taken = {
-        *columns.TIMES, *columns.LABELS, *columns.ERRORS, "operator", names.TRUTH, names.WINDOW,
+        *columns.LABELS, *columns.ERRORS, "operator", names.TRUTH, names.WINDOW,
     }  # fmt: skip
     found = [
         (str(n), v.dtype.kind)
         for n, v in ds.data_vars.items()
         if v.ndim and v.dtype.kind in "fiu" and n not in taken | where
         and not error_variables.is_error(v) and not quality_flags.is_flag(v)
-        and find_time(ds, v.dims)[1] != n
+        and n not in (find_time(ds, v.dims)[1], *times)
     ]  # fmt: skip
     ancillary = {
         one

@@ -352,6 +352,8 @@ def _axis(kind: np.dtype, first: Any, last: Any, step: float | str) -> tuple[np.
         if kind.kind == "M":
             first, last, by = np.datetime64(first), np.datetime64(last), pd.Timedelta(step)
             by = by.to_timedelta64()
+        elif kind.kind == "O":  # dates of cftime
+            by = pd.Timedelta(step).to_pytimedelta()
         else:
             first, last, by = float(first), float(last), float(step)
     except (ValueError, TypeError) as error:

@@ -14,10 +14,12 @@ from pathlib import Path
 
 import fsspec
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 import zarr
 
+from pyvda import get_model
 from pyvda.errors import InputError
 from pyvda.io import locations
 from pyvda.io.open import by_size, open_dataset, open_observations, opened
@@ -216,6 +218,7 @@ def test_a_folder_of_files_is_read_as_the_message_says(series, tmp_path):
     [
         ("nothing.nc", "nothing.nc does not exist"),
         ("nothing_*.nc", "no file matches nothing_"),
+        ("", "the path is empty"),
         ([], "expected an xarray Dataset"),
         (["obs.nc", "obs.nc"], "given more than once"),
         ("~nobody_has_this_name/obs.nc", "does not exist|cannot be resolved"),
@@ -229,6 +232,19 @@ def test_what_is_not_there_is_refused(file, given, message, monkeypatch):
     Path("text.nc").write_text("time,x\n1,2\n" * 10)
     with pytest.raises(InputError, match=message):
         open_observations(given)
+
+
+@pytest.mark.parametrize("index", ["numbers", "dates"])
+def test_a_csv_file_of_a_frame_with_its_index(tmp_path, index):
+    time = 0.01 * np.arange(12) if index == "numbers" else pd.date_range("2020", periods=12)
+    frame = pd.DataFrame(VALUES, index=time, columns=list("xyz"))
+    frame.to_csv(tmp_path / "table.csv")
+    found = open_observations(tmp_path / "table.csv", model=get_model("lorenz63"))
+    np.testing.assert_allclose(found.observation, VALUES)
+    np.testing.assert_array_equal(found.time, time)
+    (tmp_path / "table.csv").write_text("")
+    with pytest.raises(InputError, match="cannot be read"):
+        open_observations(tmp_path / "table.csv")
 
 
 def test_a_large_file_stays_on_disk(file, monkeypatch):

@@ -139,6 +139,40 @@ def test_names_of_components_along_a_dimension():
     np.testing.assert_array_equal(found.observation, values)
 
 
+def test_dates_of_another_calendar():
+    dates = xr.date_range("2001-02-27", periods=5, freq="D", calendar="360_day", use_cftime=True)
+    values = RNG.normal(size=(5, 3))
+    table = pd.DataFrame(values, index=dates, columns=list("xyz")).rename_axis("time")
+    long = table.reset_index().melt("time")
+    np.testing.assert_array_equal(open_observations(long, model=MODEL).observation, values)
+    fine = open_observations(long, model=MODEL, grid_step="12h")
+    np.testing.assert_array_equal(fine.observation[::2], values)
+    apart = open_observations(long, model=MODEL, grid_step="16h")
+    assert apart.sizes["datum"] == 15
+
+
+def test_a_variable_called_t_beside_times_is_a_value():
+    table = pd.DataFrame({"time": [0.0, 0.01], "t": [280.0, 281.0], "component": ["x", "x"]})
+    np.testing.assert_array_equal(pyvda.on_grid(table, 0.01, MODEL).point_observation, [280, 281])
+
+
+def test_names_beside_the_dimension_of_components():
+    values = xr.DataArray(RNG.normal(size=(4, 3)), dims=("time", "site"))
+    named = values.assign_coords(component=("site", ["z", "y", "x"]), time=0.01 * np.arange(4))
+    ds = in_model_order(open_observations(named, model=MODEL), MODEL)
+    np.testing.assert_array_equal(ds.observation, values[:, ::-1])
+    assert list(ds.state.values) == ["x", "y", "z"]
+
+
+def test_one_component_without_a_name_is_read_as_the_message_says():
+    series = xr.DataArray(RNG.normal(size=4), {"time": 0.01 * np.arange(4)}, ("time",))
+    with pytest.raises(InputError, match="rename it to the component of the state"):
+        open_observations(series, model=MODEL)
+    found = open_observations(series.rename("z"), model=MODEL)
+    np.testing.assert_array_equal(found.observation[:, 2], series)
+    assert found.observation[:, :2].isnull().all()
+
+
 def test_in_model_order_leaves_labels_of_others_alone():
     ds = xr.Dataset({"observation": (("time", "state"), RNG.normal(size=(4, 3)))})
     for labels in (["north", "south", "x"], [0, 1, 2], ["x", "y", "y"]):

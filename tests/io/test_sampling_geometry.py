@@ -202,6 +202,16 @@ def test_stations_that_are_no_components_are_refused_until_they_are_called_so(pa
     np.testing.assert_array_equal(found.observation, EXPECTED)
 
 
+def test_a_declared_feature_needs_no_role_to_be_no_state():
+    ds = xr.Dataset(
+        {"t": (("time", "site"), VALUES)}, {"time": 0.01 * np.arange(STEPS)},
+        {"featureType": "timeSeries"},
+    )  # fmt: skip
+    with pytest.raises(InputError, match="rename 'site' to 'state'"):
+        open_observations(ds)
+    np.testing.assert_array_equal(open_observations(ds.rename(site="state")).observation, VALUES)
+
+
 def ring(positions: np.ndarray, hours: np.ndarray, value: np.ndarray) -> xr.Dataset:
     """Return a trajectory along the ring of Lorenz-96."""
     time = ("obs", hours, {"standard_name": "time"})
