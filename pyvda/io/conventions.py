@@ -211,7 +211,7 @@ def _nothing_found(ds: xr.Dataset, space: StateSpace | None) -> InputError:
         for name, array in ds.data_vars.items()
         if array.dtype.kind == "f"
         and find_time(ds, array.dims)[0] is not None
-        and not is_error(array)
+        and not is_error_of_another(ds, str(name))
     ]
     for name in over_time:
         if _grid_of(ds, name):

@@ -107,6 +107,8 @@ def of_table(
     if wide:
         return _of_columns(table, wide, components)
     several = [name for name in _numbers(table) if table[name].ndim == 1]
+    if variable is None and len(several) > 1 and sampling_geometry.positions(table):
+        raise InputError(not_said(table, several, components))
     if variable is None and components.names and len(several) > 1 and not dims:
         listed = ",".join(several)
         raise InputError(
@@ -116,7 +118,7 @@ def of_table(
         )
     name = values_of(table, variable)
     if table[name].ndim == 1:
-        raise InputError(not_said(table, name, components))
+        raise InputError(not_said(table, [name], components))
     return _of_array(table, name, components)
 
 
@@ -227,13 +229,13 @@ def _time_of(table: xr.Dataset, dimension: Hashable) -> Hashable | None:
     return found
 
 
-def not_said(table: xr.Dataset, name: str, components: Components) -> str:
-    """Return why it is not known what a column of values observes, with the remedies."""
+def not_said(table: xr.Dataset, values: Sequence[str], components: Components) -> str:
+    """Return why it is not known what columns of values observe, with the remedies."""
     where = sampling_geometry.positions(table)
     has = (
         f" at the positions {', '.join(where)}"
         if where
-        else f" along {', '.join(map(str, table[name].dims))}"
+        else f" along {', '.join(map(str, table[values[0]].dims))}"
     )
     known = ", ".join(components.names[:4]) + (", ..." if len(components.names) > 4 else "")
     of = f", names ({known})" if known else ""
@@ -244,8 +246,8 @@ def not_said(table: xr.Dataset, name: str, components: Components) -> str:
         else ""
     )
     return (
-        f"the table has the values {name!r}{has}, but does not say what was observed; add "
-        f"'component', counted from 0 to {components.size - 1}{of}, or the rows of a linear "
+        f"the table has the values {', '.join(map(repr, values))}{has}, but does not say what was "
+        f"observed; add 'component', counted from 0 to {components.size - 1}{of}, or the rows of a linear "
         f"operator, 'operator'{field}"
     )
 

@@ -160,10 +160,16 @@ def check_time(ds: xr.Dataset) -> None:
     off = np.abs(differences - usual) > tolerance
     if np.any(off):
         step = int(np.argmax(off))
+        as_table = (
+            ""
+            if names.WINDOW in ds.dims
+            else ", or give the spacing of analysis times between which the data may lie with "
+            "grid_step (--grid-step)"
+        )
         raise InputError(
             f"the time step is not uniform (usually {usual:.9g}, {differences[step]:.9g} after "
             f"step {step}); put the observations on a regular time axis with NaN where "
-            "there are none"
+            f"there are none{as_table}"
         )
 
 

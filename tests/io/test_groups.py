@@ -9,6 +9,7 @@ from pyvda import get_model
 from pyvda.errors import InputError
 from pyvda.io.open import open_observations
 from pyvda.io.sources import as_dataset
+from pyvda.notices import Notice
 
 VALUES = np.random.default_rng(3).normal(size=(12, 3))
 SERIES = xr.Dataset({"observation": (("time", "state"), VALUES)}, {"time": 0.01 * np.arange(12)})
@@ -84,7 +85,9 @@ def test_the_groups_of_ioda_are_joined(ioda):
     assert ds.x.attrs["ancillary_variables"] == "x_error x_preqc"
     np.testing.assert_allclose(ds.z, VALUES[:, 2], rtol=1e-6)
     assert ds.time.dtype.kind == "M"
-    found = open_observations(ioda, model=get_model("lorenz63"))
+    with pytest.warns(Notice, match="3 observations are not used"):
+        found = open_observations(ioda, model=get_model("lorenz63"))
+    assert found.observation[3].isnull().all()  # the flag PreQC is 9
     np.testing.assert_array_equal(found.observation_error[0], [0.5, 1.5, 2.5])
     expected = VALUES.astype("f4").copy()
     np.testing.assert_array_equal(found.observation.isel(time=[0, 1, 2, 4]), expected[[0, 1, 2, 4]])

@@ -173,6 +173,15 @@ def test_one_component_without_a_name_is_read_as_the_message_says():
     assert found.observation[:, :2].isnull().all()
 
 
+def test_uneven_times_are_assimilated_as_the_message_says():
+    array = xr.DataArray(COLUMNS.to_numpy(), {"time": TIME}, ("time", "state"), "observation")
+    for given in (COLUMNS, array):
+        with pytest.raises(InputError, match=r"not uniform.*with grid_step \(--grid-step\)"):
+            open_observations(given, model=MODEL)
+        found = open_observations(given, model=MODEL, grid_step=0.01)
+        np.testing.assert_allclose(sorted_data(found), EXPECTED)
+
+
 def test_in_model_order_leaves_labels_of_others_alone():
     ds = xr.Dataset({"observation": (("time", "state"), RNG.normal(size=(4, 3)))})
     for labels in (["north", "south", "x"], [0, 1, 2], ["x", "y", "y"]):
