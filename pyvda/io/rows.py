@@ -247,8 +247,8 @@ def not_said(table: xr.Dataset, values: Sequence[str], components: Components) -
     )
     return (
         f"the table has the values {', '.join(map(repr, values))}{has}, but does not say what was "
-        f"observed; add 'component', counted from 0 to {components.size - 1}{of}, or the rows of a linear "
-        f"operator, 'operator'{field}"
+        f"observed; add 'component', counted from 0 to {components.size - 1}{of}, or the rows of "
+        f"a linear operator, 'operator'{field}"
     )
 
 
