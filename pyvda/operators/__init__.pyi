@@ -1,11 +1,13 @@
 """The public names of `pyvda.operators`, read by `lazy_loader` and mypy."""
 
+from .blocks import Blocks as Blocks
 from .correlated_errors import CorrelatedErrors as CorrelatedErrors
 from .covariance import Covariance as Covariance
 from .covariance import Dense as Dense
 from .covariance import Diagonal as Diagonal
 from .covariance import FromEnsemble as FromEnsemble
 from .diffusion import Diffusion as Diffusion
+from .fitted import fitted_spectral as fitted_spectral
 from .function import FunctionOperator as FunctionOperator
 from .interpolation import Interpolation as Interpolation
 from .julia_function import JuliaFunction as JuliaFunction

@@ -87,7 +87,8 @@ class Spectral(Covariance):
                 f"the standard deviation has the shape {deviation.shape} and the smallest value "
                 f"{deviation.min(initial=np.inf)}, expected a number or {self.shape}, not negative"
             )
-        scale = np.sqrt(variance.mean() / variance) if uniform else np.ones(self._inner)
+        self._relative = np.sqrt(variance / variance.mean())
+        scale = 1 / self._relative if uniform else np.ones(self._inner)
         self._deviation = self._inside(np.broadcast_to(deviation, self.shape)) * scale
         self._variance = self._deviation**2 * variance / variance.mean()
 
@@ -131,6 +132,10 @@ class Spectral(Covariance):
         """Return the diagonal of C, (D,)."""
         return self._whole(self._variance)
 
+    def relative_deviation(self) -> Array:
+        """Return the standard deviation of F √diag(c) at the inner points, over its mean square."""
+        return self._relative
+
     def _axes(self) -> tuple[int, ...]:
         return tuple(range(-len(self.shape), 0))
 
@@ -169,6 +174,11 @@ def power(length: float, exponent: float) -> Callable[[Array], Array]:
         p; in two dimensions the smoothness is ν = p − 1.
     """
     return lambda k: (1 + (k * length) ** 2) ** -exponent
+
+
+def transform(fields: Array, boundary: Boundary, dimensions: int) -> Array:
+    """Return the modes of fields over the last `dimensions` axes; between walls without them."""
+    return _to_modes(fields, tuple(range(-dimensions, 0)), boundary)
 
 
 def _wave_number(inner: tuple[int, ...], boundary: Boundary) -> Array:
