@@ -42,6 +42,9 @@ const DONE, REFUSED, FAILED = Cint(0), Cint(1), Cint(2)
 
 Run `f`, unless `refused` gives a reason not to. Write that reason, the sentence that `f` returned, or the
 message of an exception into the buffer. `file` is the file of the model.
+
+What depends on the methods of models is called by `invokelatest` here and in `with_model`: a user's file adds
+methods, and what the compiler has concluded from those before would be compiled again.
 """
 function guarded(f, message, capacity, refused = nothing, file = "")
     status = REFUSED
@@ -51,7 +54,7 @@ function guarded(f, message, capacity, refused = nothing, file = "")
             found isa String || return DONE
             refused = found
         catch e
-            (status, refused) = (FAILED, located(e, catch_backtrace(), file))
+            (status, refused) = (FAILED, Base.invokelatest(located, e, catch_backtrace(), file))
         end
     end
     put_text!(message, capacity, refused)
@@ -146,14 +149,17 @@ arguments of `data_refusal`.
 function with_model(f, message, capacity, (handle, p, n, D), refused = nothing; estimated = 0, h = nothing, substeps = 1, data = nothing)
     refused === nothing && (refused = handle_refusal(handle, p, n))
     return guarded(message, capacity, refused, file_of(handle)) do
-        m = model_at(handle, p)
-        refused = size_refusal(m, D - estimated)
-        refused === nothing && (refused = parameter_refusal(m, estimated))
-        refused === nothing && (refused = step_refusal(m, h, substeps))
-        refused === nothing && data !== nothing && (refused = data_refusal(m, data...))
-        refused === nothing || return refused
-        f(estimated == 0 ? m : WithParameters(m), Int(D))
+        Base.invokelatest(run_with, f, model_at(handle, p), Int(D), Int(estimated), h, substeps, data)
     end
+end
+
+function run_with(f, m, D, estimated, h, substeps, data)
+    refused = size_refusal(m, D - estimated)
+    refused === nothing && (refused = parameter_refusal(m, estimated))
+    refused === nothing && (refused = step_refusal(m, h, substeps))
+    refused === nothing && data !== nothing && (refused = data_refusal(m, data...))
+    refused === nothing || return refused
+    return f(estimated == 0 ? m : WithParameters(m), D)
 end
 
 file_of(handle) = 1 <= handle <= length(REGISTERED) ? REGISTERED[handle].file : ""
