@@ -2,14 +2,14 @@
 # version 1.9 (image.jl), and while the package is precompiled from 1.9 on. The entry points are called as
 # Python calls them, so that the arguments have the types of boundary/boundary.jl; the sizes do not matter.
 
-const ARGUMENTS = Dict(name => [C_TYPES[type] for (type, _) in arguments] for (name, arguments) in signatures())
+const ARGUMENT_TYPES = Dict(name => [C_TYPES[type] for (type, _) in arguments] for (name, arguments) in signatures())
 
 "    call_once(name, arguments...): call the entry point with arrays in place of pointers, nothing in place of null"
 function call_once(name, arguments...)
     message = zeros(UInt8, 2048)
     given = Any[arguments..., message, length(message)]
     GC.@preserve given begin
-        converted = [c_argument(T, a) for (T, a) in zip(ARGUMENTS[name], given)]
+        converted = [c_argument(T, a) for (T, a) in zip(ARGUMENT_TYPES[name], given)]
         status = getfield(VDA, Symbol("c_", name))(converted...)
     end
     status == DONE || error("$name: $(unsafe_string(pointer(message)))")
@@ -58,7 +58,7 @@ function run_once(m, h)
               minima, hessian, zeros(4, 1, windows), none...)
     call_once("trajectories", model()..., 0, T, windows, 4, h, minima, hessian, 4, copy(x), other)
     call_once("ensemble_smoother", model()..., T, windows, 4, h, x, precision, states, count, 1.01, 0, 1, 3, zeros(0), 0, 1,
-              nothing, copy(x), other, nothing, none...)
+              nothing, copy(x), other, nothing, 0, 0, nothing, nothing, none...)
 
     m isa SmallModel || return
     library = (ones(D, 4T, windows), 4T, windows, 4, ones_)
@@ -88,7 +88,7 @@ end
 "    run_everything_once(): what a first call would compile; nothing of it stays but the machine code"
 function run_everything_once()
     __init__()                  # which chooses kernels, and does not run while code is written
-    map(string, (VERSION, Threads.nthreads(), map(entry_point, collect(keys(ARGUMENTS)))...))
+    map(string, (VERSION, Threads.nthreads(), map(entry_point, collect(keys(ARGUMENT_TYPES)))...))
     precompile(forget_compiled_code!, ())
     for_kernels(Base.parse_input_line("tendency(m::M, (x, y)) = (m.a * x - y, 2y + x * (y - m.b))").args[end])
     foreach(((m, h),) -> run_once(m, h), PRECOMPILED)
