@@ -16,6 +16,7 @@ from .models.from_jax import jax_model as jax_model
 from .models.from_julia import julia_model as julia_model
 from .models.from_torch import torch_model as torch_model
 from .models.registry import get_model as get_model
+from .rerun import rerun as rerun
 from .twin import observe as observe
 from .twin import simulate as simulate
 

@@ -35,6 +35,7 @@ from pyvda.models.registry import resolve
 from pyvda.models.without_code import expect_code
 from pyvda.operators.function import FunctionOperator
 from pyvda.progress import OfBlocks, heard, silent
+from pyvda.run_record import record
 from pyvda.settings import Settings, chosen_method, settled, takes_settings
 from pyvda.state import chunking, windows
 
@@ -148,8 +149,14 @@ def assimilate(observations: Any, **keywords: Any) -> xr.Dataset:
         analysis = blockwise.loaded(analysis)
         units = in_windows[names.OBSERVATION].attrs.get("units")
         analysis = with_history(analysis, task.histories or [], units)
-    analysis = with_provenance(analysis, model, method.name, options, cost, running)
+    run = record(observations, settings, method_options, running.info, _block_of(in_windows, lazy))
+    analysis = with_provenance(analysis, model, method.name, options, cost, running, run)
     return with_engines(analysis, choice) if lazy else analysis
+
+
+def _block_of(ds: xr.Dataset, lazy: bool) -> int | None:
+    """Return the windows of a block where the user chose them, by chunks or by `block`."""
+    return int(ds[names.OBSERVATION].chunksizes[names.WINDOW][0]) if lazy else None
 
 
 def named_model(settings: Settings, options: list[Options]) -> Model | None:

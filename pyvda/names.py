@@ -18,6 +18,7 @@ MEMBER = "member"
 STATE_ROW, STATE_COLUMN = "state1", "state2"
 DIMENSIONS = (WINDOW, TIME, STATE)
 
+OPENED = "pyvda_opened"  # key of a Dataset's encoding: how `open_observations` was called
 OBSERVATION = "observation"
 OBSERVATION_ERROR = "observation_error"
 OBSERVATION_ERROR_VARIANCE = "observation_error_variance"  # an attribute of the file
@@ -157,8 +158,8 @@ _LONG_NAMES = {
     HISTORY_GRADIENT_NORM: "gradient norm along the iterations, mean over windows",
     HISTORY_R_SCORE: "R-score along the iterations, mean over windows",
 }
-_DIMENSIONLESS = (WINDOW_START, WINDOW_NUMBER, ITERATIONS, ITERATION, OBJECTIVE, MISFIT,
-                  CHI_SQUARE_LIMIT, EFFECTIVE_SAMPLE_SIZE, MINIMUM_OBJECTIVE,
+_DIMENSIONLESS = (WINDOW, STATE, WINDOW_START, WINDOW_NUMBER, ITERATIONS, ITERATION, OBJECTIVE,
+                  MISFIT, CHI_SQUARE_LIMIT, EFFECTIVE_SAMPLE_SIZE, MINIMUM_OBJECTIVE,
                   *PARAMETER_OUTPUTS)  # fmt: skip
 
 

@@ -19,11 +19,12 @@ import typer
 from typer.core import TyperGroup
 
 from pyvda.errors import EngineError, InputError, TrainingError
+from pyvda.io.history import command_line
 from pyvda.notices import Notice
 
 _COMMANDS = (
-    "simulate", "observe", "assimilate", "forecast", "train", "score", "check", "plot", "reproduce",
-    "info",
+    "simulate", "observe", "assimilate", "rerun", "forecast", "train", "score", "check", "plot",
+    "reproduce", "info",
 )  # fmt: skip
 _INTERRUPTED = 130  # typer's exit code for Ctrl-C
 
@@ -76,7 +77,8 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="pyvda: %(message)s", stream=sys.stderr)
     _show_notices()
     try:
-        app(prog_name="pyvda", standalone_mode=True)
+        with command_line(sys.argv[1:]):
+            app(prog_name="pyvda", standalone_mode=True)
     except InputError as error:
         print(f"pyvda: {error}", file=sys.stderr)
         sys.exit(2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from typing import Any
 
 import dask.array as da
 import numpy as np
@@ -133,6 +134,7 @@ def with_provenance(
     options: Options,
     cost: CostSettings,
     engine: Engine,
+    run: dict[str, Any],
 ) -> xr.Dataset:
     """Add the provenance of the analysis: versions, the configuration, a line of history."""
     configuration = {
@@ -140,6 +142,7 @@ def with_provenance(
         "model": model.as_dict() | _source(model),
         "cost": asdict(cost),
         "options": options.model_dump(),
+        "run": run,
     }
     analysis = analysis.assign_attrs(
         Conventions="CF-1.11",

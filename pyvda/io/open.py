@@ -100,6 +100,7 @@ def open_observations(
     except BaseException:
         source.close()
         raise
+    ds.encoding |= {"source": str(path), names.OPENED: {"variable": variable}}
     if chunks is None:
         source.close()
     else:

@@ -97,7 +97,7 @@ def check_folder(path: Path) -> None:
 
 def _check_not_input(output: Path, inputs: Iterable[Any], otherwise: str) -> None:
     real = Path(os.path.realpath(output))
-    for one in _paths(inputs):
+    for one in existing(inputs):
         source = Path(os.path.realpath(one))
         same = output.exists() and os.path.samefile(output, one)
         inside = source.is_dir() and real.is_relative_to(source)
@@ -141,7 +141,7 @@ def _formats(suffixes: Sequence[str]) -> str:
     return "netCDF or zarr" if ZARR in suffixes else " or ".join(suffixes)
 
 
-def _paths(inputs: Iterable[Any]) -> Iterable[str]:
+def existing(inputs: Iterable[Any]) -> Iterable[str]:
     """Yield the existing files and folders among `inputs`."""
     for one in inputs:
         if isinstance(one, str | os.PathLike):
@@ -154,4 +154,4 @@ def _paths(inputs: Iterable[Any]) -> Iterable[str]:
                 if os.path.isfile(text.rpartition(":")[0]):
                     yield text.rpartition(":")[0]
         elif isinstance(one, Iterable) and not isinstance(one, bytes):
-            yield from _paths(one)
+            yield from existing(one)

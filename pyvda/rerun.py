@@ -1,0 +1,225 @@
+"""Repeat the run that made an analysis, from what its file says, and compare the results."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from pyvda import run_record
+from pyvda.errors import InputError
+from pyvda.io import netcdf
+from pyvda.io.outputs import check_output
+from pyvda.notices import notice
+
+_SAID_ONCE = 3  # names of files or variables in a message
+
+
+def rerun(
+    analysis: str | os.PathLike[str] | xr.Dataset,
+    output: str | os.PathLike[str] | None = None,
+    *,
+    observations: Any = None,
+    **keywords: Any,
+) -> xr.Dataset:
+    """Repeat the run that made an analysis.
+
+    From the same files, with the same version on the same machine, the result has the same bits
+    (see `differences`).
+
+    Parameters
+    ----------
+    analysis : path or Dataset
+        As `assimilate` made it.
+    output : path, optional
+        Where to save the new analysis.
+    observations : Dataset, optional
+        What was assimilated, where it was not a file that is still there.
+    **keywords
+        Keywords of `assimilate` in place of those of the run; needed for those that no file can
+        hold, such as a function.
+
+    Returns
+    -------
+    Dataset
+        The new analysis, in memory.
+
+    Raises
+    ------
+    InputError
+        The file does not say how it was made; a file that the run has read is missing or has
+        changed; or a keyword could not be recorded.
+
+    Examples
+    --------
+    >>> again = pyvda.rerun("analysis.nc")  # doctest: +SKIP
+    """
+    if output is not None:
+        check_output(output, overwrite=True)
+    made = analysis if isinstance(analysis, xr.Dataset) else netcdf.open_dataset(analysis)
+    run = _recorded(made)
+    _mention_versions(run)
+    place = None if isinstance(analysis, xr.Dataset) else Path(analysis)
+    folder = _folder(run, place, with_input=observations is None)
+    by_command = bool(run["command"]) and observations is None and not keywords
+    with contextlib.chdir(folder), _environment(run):
+        if by_command:
+            found = _by_command(run, None if output is None else Path(output).suffix)
+        else:
+            found = _by_call(run, observations, keywords)
+    if output is not None:
+        netcdf.save_analysis(found, output)
+    return found
+
+
+def differences(analysis: xr.Dataset, again: xr.Dataset) -> list[str]:
+    """Return the variables that do not have the same bits in both, those missing in one included.
+
+    Parameters
+    ----------
+    analysis, again : Dataset
+        An analysis, and that of `rerun`.
+    """
+    every = dict.fromkeys([*analysis.variables, *again.variables])
+    return [str(name) for name in every if not _same(analysis, again, str(name))]
+
+
+def _same(analysis: xr.Dataset, again: xr.Dataset, name: str) -> bool:
+    if name not in analysis.variables or name not in again.variables:
+        return False
+    one, other = analysis.variables[name], again.variables[name]
+    return one.dtype == other.dtype and one.equals(other)
+
+
+def _recorded(analysis: xr.Dataset) -> dict[str, Any]:
+    try:
+        run = json.loads(analysis.attrs["pyvda_configuration"])["run"]
+        return {
+            key: run[key]
+            for key in ("command", "settings", "options", "input", "files", "folder", "engine",
+                        "environment", "versions")
+        }  # fmt: skip
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            "the file does not say how it was made (attribute pyvda_configuration); give an "
+            "analysis by this or a later version of `pyvda assimilate`"
+        ) from error
+
+
+def _mention_versions(run: Mapping[str, Any]) -> None:
+    now = run_record.versions()
+    other = [
+        f"{name} {before} (now {now.get(name, 'absent')})"
+        for name, before in run["versions"].items()
+        if now.get(name) != before
+    ]
+    if other:
+        notice(
+            f"the analysis was made with {', '.join(other)}, so that the result may differ in its "
+            "last digits or more"
+        )
+
+
+def _folder(run: Mapping[str, Any], analysis: Path | None, with_input: bool) -> Path:
+    """Return the folder from which all files of the run are as they were.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
+    places = [Path(run["folder"]), Path.cwd(), *([analysis.resolve().parent] if analysis else [])]
+    wanted = dict(run["files"])
+    if not with_input:
+        wanted.pop(run["input"]["path"], None)
+    changed: list[str] = []
+    for place in dict.fromkeys(places):
+        found = run_record.unchanged({"files": wanted}, place) if place.is_dir() else list(wanted)
+        if not found and place.is_dir():
+            return place
+        changed = changed or found
+    raise InputError(
+        f"{_listed(changed)}, which the run has read, changed since or cannot be found in "
+        f"{run['folder']}; put it back as it was, or run `pyvda assimilate` anew: "
+        f"pyvda {' '.join(run['command']) or 'assimilate'}"
+    )
+
+
+def _listed(all_names: list[str]) -> str:
+    more = len(all_names) - _SAID_ONCE
+    return ", ".join(all_names[:_SAID_ONCE]) + (f" and {more} more" if more > 0 else "")
+
+
+@contextlib.contextmanager
+def _environment(run: Mapping[str, Any]) -> Iterator[None]:
+    """Choose the engine that the run had, and what else it found in its environment."""
+    wanted = {"PYVDA_ENGINE": run["engine"], **run["environment"]}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _by_command(run: Mapping[str, Any], suffix: str | None) -> xr.Dataset:
+    """Run the command line again, with an output of its own."""
+    from pyvda.cli.repeated import repeated
+
+    with tempfile.TemporaryDirectory(prefix="pyvda-") as folder:
+        path = Path(folder) / f"again{suffix or '.nc'}"
+        repeated(run["command"], path)
+        return netcdf.open_dataset(path)
+
+
+def _by_call(run: Mapping[str, Any], observations: Any, keywords: Mapping[str, Any]) -> xr.Dataset:
+    """Call `assimilate` again."""
+    from pyvda.assimilate import assimilate
+
+    recorded = {**run["settings"], **run["options"]}
+    chosen = {
+        name: run_record.decoded(name, value)
+        for name, value in recorded.items()
+        if name not in keywords and value is not None
+    }
+    chosen |= keywords
+    # Defaults are left out: some of them must not be stated beside others.
+    chosen = {n: v for n, v in chosen.items() if n in keywords or not _is_default(n, v)}
+    block = run["input"]["block"]
+    if observations is None:
+        observations = _opened(run["input"])
+    if block is not None and "block" not in chosen:
+        chosen["block"] = block
+    return assimilate(observations, **chosen).load()
+
+
+def _is_default(name: str, value: Any) -> bool:
+    from pyvda.settings import Settings
+
+    field = Settings.model_fields.get(name)
+    plain = isinstance(value, str | bool | int | float)
+    return field is not None and plain and field.default == value
+
+
+def _opened(given: Mapping[str, Any]) -> xr.Dataset:
+    if given["path"] is None:
+        raise InputError(
+            "the analysis was made of observations in memory; give them again in Python: "
+            "pyvda.rerun(analysis, observations=...)"
+        )
+    if "variable" in given:
+        variable = given["variable"]
+        return netcdf.open_observations(
+            given["path"], tuple(variable) if isinstance(variable, list) else variable
+        )
+    return netcdf.open_dataset(given["path"])

@@ -1,0 +1,173 @@
+"""What an analysis keeps of its run, so that `pyvda rerun` can repeat it.
+
+A record is plain data, a part of the attribute `pyvda_configuration`: every keyword of the call,
+the command line where there was one, the input and a digest of every file that the run read, the
+engine and the versions. Keywords that no text stands for (functions, models typed at a prompt) are
+recorded by their type.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+import pyvda
+from pyvda import names
+from pyvda.engine import EngineInfo
+from pyvda.errors import InputError
+from pyvda.io import digest, history
+from pyvda.io.outputs import existing
+from pyvda.models.model import Model
+from pyvda.models.registry import resolve
+from pyvda.operators.julia_function import JuliaFunction
+from pyvda.operators.observation import Mask
+from pyvda.settings import Settings
+
+_NOT_OF_THE_RESULT = ("report", "state")  # progress, and where an interrupted descent goes on
+_ENVIRONMENT = ("PYVDA_ENGINE", "PYVDA_KERNELS", "PYVDA_THREADS", "PYVDA_JULIA")
+_MOST_VALUES = 10_000  # of an array that is recorded
+_UNSAID = "unsaid"
+
+
+def record(
+    observations: xr.Dataset,
+    settings: Settings,
+    options: Mapping[str, Any],
+    engine: EngineInfo,
+    block: int | None = None,
+) -> dict[str, Any]:
+    """Return what repeats a call of `pyvda.assimilate`.
+
+    Parameters
+    ----------
+    observations : Dataset
+        As given to it. Its `encoding` tells which file it was opened from.
+    settings : Settings
+    options : mapping
+        Options of the method, as given.
+    engine : EngineInfo
+        Of the engine that ran.
+    block : int, optional
+        Windows of a dask chunk of the observations, if they were in chunks.
+    """
+    values = {
+        name: getattr(settings, name)
+        for name in Settings.model_fields
+        if name not in _NOT_OF_THE_RESULT
+    }
+    source = observations.encoding.get("source")
+    arguments = history.command()
+    read = [source, *values.values(), *options.values()]
+    read += [part for word in arguments for part in {word, word.partition("=")[2]}]
+    skipped = [settings.state, *_outputs(arguments)]
+    return {
+        "command": list(arguments),
+        "settings": {name: encoded(value) for name, value in values.items()},
+        "options": {name: encoded(value) for name, value in options.items()},
+        "input": {"path": source, "block": block, **observations.encoding.get(names.OPENED, {})},
+        "files": _digests(read, skipped),
+        "folder": os.getcwd(),
+        "engine": engine.start,
+        "environment": {n: os.environ[n] for n in _ENVIRONMENT if n in os.environ},
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what computes."""
+    numerics = {name: version(name) for name in ("numpy", "torch")}
+    return {"pyvda": pyvda.__version__, "python": platform.python_version(), **numerics}
+
+
+def encoded(value: Any) -> Any:
+    """Return plain data that `decoded` makes the value of again."""
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Model):
+        said = {"model": value.name, "values": dict(value.fields)}
+        return said if _is_registered(value) else {_UNSAID: f"the model {value.name}"}
+    if isinstance(value, Mask):
+        return {"operator": "mask"}
+    if isinstance(value, JuliaFunction):
+        return {"operator": "julia", "path": value.path}
+    if isinstance(value, np.ndarray) and value.size <= _MOST_VALUES and value.dtype.kind in "fiub":
+        return {"array": value.tolist(), "dtype": value.dtype.str}
+    if isinstance(value, list | tuple):
+        return [encoded(one) for one in value]
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return {"mapping": {key: encoded(one) for key, one in value.items()}}
+    kind = type(value)
+    return {_UNSAID: f"an object of type {kind.__module__}.{kind.__qualname__}"}
+
+
+def decoded(name: str, value: Any) -> Any:
+    """Return the value that `encoded` made plain data of.
+
+    Raises
+    ------
+    InputError
+        The value could not be recorded.
+    """
+    if isinstance(value, list):
+        return tuple(decoded(name, one) for one in value)
+    if not isinstance(value, dict):
+        return value
+    if _UNSAID in value:
+        raise InputError(
+            f"the keyword {name} of the run was {value[_UNSAID]}, which a file cannot hold; give "
+            f"it again in Python: pyvda.rerun(analysis, {name}=...)"
+        )
+    if "model" in value:
+        return resolve(value["model"], value["values"])
+    if "operator" in value:
+        return Mask() if value["operator"] == "mask" else JuliaFunction(value["path"])
+    if "array" in value:
+        return np.array(value["array"], dtype=value["dtype"])
+    return {key: decoded(name, one) for key, one in value["mapping"].items()}
+
+
+def _is_registered(model: Model) -> bool:
+    try:
+        return resolve(model.name, dict(model.fields)) == model
+    except InputError:
+        return False
+
+
+def _digests(read: Iterable[Any], skipped: Iterable[Any]) -> dict[str, str]:
+    """Return a digest for each existing file among what a run has read, by its path as given."""
+    not_read = {os.path.realpath(path) for path in skipped if path is not None}
+    found = {}
+    for path in existing(read):
+        if os.path.realpath(path) not in not_read and path not in found:
+            found[path] = digest.of_path(path)
+    return found
+
+
+def _outputs(arguments: Iterable[str]) -> list[str]:
+    """Return what follows -o or --output, or stands in the same word."""
+    words = list(arguments)
+    after = [b for a, b in itertools.pairwise(words) if a in ("-o", "--output")]
+    within = [word.partition("=")[2] for word in words if word.startswith("--output=")]
+    attached = [word[2:] for word in words if word.startswith("-o") and len(word) > 2]
+    return [*after, *within, *attached]
+
+
+def unchanged(run: Mapping[str, Any], folder: Path) -> list[str]:
+    """Return the files of a run that are not, or not as they were, when looked up from `folder`."""
+    return [
+        path
+        for path, before in run["files"].items()
+        if not (folder / path).exists() or digest.of_path(folder / path) != before
+    ]

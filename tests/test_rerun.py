@@ -1,0 +1,197 @@
+"""An analysis says how it was made, and the same run gives the same bits."""
+
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import pyvda
+from pyvda.errors import InputError
+from pyvda.io.digest import of_path
+from pyvda.notices import Notice
+from pyvda.operators.function import FunctionOperator
+from pyvda.rerun import differences
+from pyvda.run_record import decoded, encoded
+from pyvda.settings import Settings
+from tests.command_line import run
+
+PLAIN = {"engine": "torch", "iterations": 3}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Go to a folder with a series of observations of three components."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    values = 5 * rng.normal(size=(60, 3))
+    values[1::2] = np.nan
+    dims = ("time", "state")
+    ds = xr.Dataset({"temp": (dims, values, {"units": "K"}), "other": (dims, values + 1)})
+    ds.assign_coords(time=0.01 * np.arange(60)).to_netcdf("obs.nc")
+    return tmp_path
+
+
+def configuration(path):
+    with xr.open_dataset(path) as ds:
+        return json.loads(ds.attrs["pyvda_configuration"]), ds.attrs["history"]
+
+
+COMMANDS = {
+    "series": ("--window", 20, "--overlap", 5),
+    "whole": (),
+    "blocks": ("--window", 20, "--block", 1, "--set", "tolerance=0.001"),
+    "parameter": ("--parameter", "rho=27"),
+    "configuration": ("--config", "run.yaml"),
+}
+
+
+@pytest.mark.parametrize("options", COMMANDS.values(), ids=COMMANDS)
+def test_a_command_is_repeated_to_the_bit(folder, monkeypatch, capsys, options):
+    (folder / "run.yaml").write_text("window: 30\nlambda1: 0.5\n")
+    asked = (
+        "assimilate", "obs.nc", "--variable", "temp", "--model", "lorenz63", "--engine", "torch",
+        "--iterations", 3, *options,
+    )  # fmt: skip
+    assert run(monkeypatch, *asked, "-o", "a.nc") == 0
+    stated, history = configuration("a.nc")
+    assert stated["run"]["command"] == [*map(str, asked), "-o", "a.nc"]
+    assert "pyvda assimilate obs.nc --variable temp --model lorenz63" in history
+    assert set(stated["run"]["settings"]) == set(Settings.model_fields) - {"report", "state"}
+    monkeypatch.chdir("/")
+    assert run(monkeypatch, "rerun", folder / "a.nc", "-o", folder / "b.nc") == 0
+    assert "the same bits as" in capsys.readouterr().out
+    with xr.open_dataset(folder / "a.nc") as one, xr.open_dataset(folder / "b.nc") as other:
+        xr.testing.assert_equal(one, other)
+        assert differences(one, other) == []
+
+
+CALLS = {
+    "path and variable": lambda: (pyvda.open_observations("obs.nc", "temp"), {}),
+    "two settings": lambda: (
+        xr.open_dataset("obs.nc"), {"variable": "temp", "window": 20, "lambda1": 0.5},
+    ),
+    "chunks": lambda: (
+        pyvda.open_observations("obs.nc", "temp", chunks={"time": 10}), {"window": 15},
+    ),
+    "a model with parameters": lambda: (
+        xr.open_dataset("obs.nc"),
+        {"variable": "temp", "model": pyvda.get_model("lorenz63", rho=27.0)},
+    ),
+    "numpy": lambda: (
+        xr.open_dataset("obs.nc"),
+        {"variable": "temp", "climatology": (np.zeros(3), np.eye(3)), "lambda2": np.float64(2)},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_a_call_is_repeated_to_the_bit(folder, monkeypatch, call):
+    observations, keywords = call()
+    made = pyvda.assimilate(observations, **{"model": "lorenz63", **PLAIN, **keywords})
+    pyvda.save_analysis(made, "a.nc")
+    assert "pyvda assimilate" not in configuration("a.nc")[1] or made.attrs["history"]
+    monkeypatch.chdir("/")
+    again = pyvda.rerun(folder / "a.nc", folder / "b.nc")
+    assert differences(xr.open_dataset(folder / "a.nc"), xr.open_dataset(folder / "b.nc")) == []
+    np.testing.assert_array_equal(again.analysis, made.analysis)
+
+
+def analysed(**keywords):
+    ds = pyvda.open_observations("obs.nc", "temp")
+    pyvda.save_analysis(pyvda.assimilate(ds, model="lorenz63", **PLAIN, **keywords), "a.nc")
+
+
+def test_an_input_that_changed_or_is_gone_is_refused(folder):
+    analysed()
+    kept = (folder / "obs.nc").read_bytes()
+    (folder / "obs.nc").write_bytes(kept + b"\0")
+    with pytest.raises(InputError, match=r"obs\.nc, which the run has read, changed since"):
+        pyvda.rerun("a.nc")
+    (folder / "obs.nc").unlink()
+    with pytest.raises(InputError, match=r"cannot be found in"):
+        pyvda.rerun("a.nc")
+    (folder / "obs.nc").write_bytes(kept)
+    pyvda.rerun("a.nc")
+
+
+def test_a_folder_may_be_moved_as_a_whole(folder, monkeypatch, capsys):
+    inner = folder / "inner"
+    inner.mkdir()
+    (folder / "obs.nc").rename(inner / "obs.nc")
+    monkeypatch.chdir(inner)
+    asked = ("obs.nc", "--variable", "temp", "--model", "lorenz63", "--engine", "torch")
+    assert run(monkeypatch, "assimilate", *asked, "--iterations", 3, "-o", "a.nc") == 0
+    inner.rename(folder / "moved")
+    monkeypatch.chdir(folder)
+    assert run(monkeypatch, "rerun", "moved/a.nc") == 0
+    assert "the same bits" in capsys.readouterr().out
+
+
+def test_other_versions_are_mentioned():
+    analysed()
+    with xr.open_dataset("a.nc") as ds:
+        found = ds.load()
+    stated = json.loads(found.attrs["pyvda_configuration"])
+    stated["run"]["versions"]["pyvda"] = "0.0.1"
+    found.attrs["pyvda_configuration"] = json.dumps(stated)
+    with pytest.warns(Notice, match=r"was made with pyvda 0\.0\.1 \(now "):
+        pyvda.rerun(found)
+
+
+def test_a_result_that_differs_fails(monkeypatch, capsys):
+    analysed()
+    with xr.open_dataset("a.nc") as ds:
+        changed = ds.load().copy()
+    changed["analysis"][0, 0] += 1e-12
+    pyvda.save_analysis(changed, "b.nc")
+    assert run(monkeypatch, "rerun", "b.nc") == 1
+    assert "the result differs from b.nc in analysis;" in capsys.readouterr().err
+
+
+def test_observations_in_memory_are_given_again():
+    ds = pyvda.open_observations("obs.nc", "temp")
+    ds.encoding = {}
+    made = pyvda.assimilate(ds, model="lorenz63", **PLAIN)
+    with pytest.raises(InputError, match=r"in memory; give them again in Python"):
+        pyvda.rerun(made)
+    assert differences(made, pyvda.rerun(made, observations=ds)) == []
+
+
+def test_what_cannot_be_recorded_is_asked_for():
+    operator = FunctionOperator(lambda x: x[..., :1] ** 2)
+    value = encoded(operator)
+    assert "FunctionOperator" in value["unsaid"]
+    with pytest.raises(InputError, match=r"pyvda\.rerun\(analysis, operator=\.\.\.\)"):
+        decoded("operator", json.loads(json.dumps(value)))
+
+
+@pytest.mark.parametrize(
+    "value", [None, 1, 0.5, "a", True, ["x", "y"], {"a": {"b": [1]}}, np.eye(2), np.float32(2)]
+)
+def test_values_come_back(value):
+    found = decoded("x", json.loads(json.dumps(encoded(value))))
+    expected = tuple(value) if isinstance(value, list) else value
+    if isinstance(value, dict):
+        expected = {"a": {"b": (1,)}}
+    np.testing.assert_equal(found, expected)
+
+
+def test_other_files_are_refused(monkeypatch, capsys):
+    with pytest.raises(InputError, match="does not say how it was made"):
+        pyvda.rerun("obs.nc")
+    assert run(monkeypatch, "rerun", "obs.nc", "-o", "obs.nc") == 2
+    assert "which would be lost" in capsys.readouterr().err
+
+
+def test_a_digest_knows_every_file_of_a_folder(tmp_path):
+    folder = tmp_path / "store"
+    (folder / "a").mkdir(parents=True)
+    (folder / "a" / "0").write_text("x")
+    one = of_path(folder)
+    assert of_path(folder) == one
+    (folder / "a" / "0").write_text("y")
+    assert of_path(folder) != one
+    (folder / "a" / "0").write_text("x")
+    (folder / "a" / "0").rename(folder / "a" / "1")
+    assert of_path(folder) != one
