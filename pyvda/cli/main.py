@@ -10,7 +10,7 @@ import ast
 import logging
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -74,8 +74,8 @@ for _name in _COMMANDS:
 
 def main() -> None:
     """Run the command line and turn errors into one sentence and an exit code."""
-    logging.basicConfig(level=logging.WARNING, format="pyvda: %(message)s", stream=sys.stderr)
-    _show_notices()
+    _show_messages()
+    _show_notices(quiet={"-q", "--quiet"} & set(sys.argv))
     try:
         with command_line(sys.argv[1:]):
             app(prog_name="pyvda", standalone_mode=True)
@@ -92,17 +92,33 @@ def main() -> None:
         sys.exit(1)
 
 
-def _show_notices() -> None:
-    """Print pyvda's notices as one line each, once, without the place in the source."""
+def _show_messages() -> None:
+    """Print log messages of pyvda as one line each; of libraries, errors only."""
+    logging.basicConfig(level=logging.WARNING, format="pyvda: %(message)s", stream=sys.stderr)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_is_for_users)
+
+
+def _is_for_users(record: logging.LogRecord) -> bool:
+    return record.name.partition(".")[0] == "pyvda" or record.levelno >= logging.ERROR
+
+
+def _show_notices(*, quiet: Collection[str]) -> None:
+    """Print pyvda's notices as one line each, once, without the place in the source.
+
+    Of the warnings of libraries, those that speak of the user's file are printed as one line, too;
+    others only if Python was asked for warnings (-W, PYTHONWARNINGS).
+    """
+
     said = set()
 
     def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-        if issubclass(category, Notice):
-            if str(message) in said:
-                return
-            said.add(str(message))
-            print(f"pyvda: {message}", file=sys.stderr)
-        else:
+        if issubclass(category, Notice) or category.__name__ == "SerializationWarning":
+            text = " ".join(str(message).split()).rstrip(".")
+            if not quiet and text not in said:
+                print(f"pyvda: {text}", file=sys.stderr)
+            said.add(text)
+        elif sys.warnoptions:
             before(message, category, *where, **more)
 
     before = warnings.showwarning

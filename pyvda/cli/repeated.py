@@ -36,9 +36,11 @@ def repeated(arguments: Sequence[str], output: Path) -> None:
         )
     command = typer.main.get_command(app)
     try:
-        with command.make_context("pyvda", list(arguments), resilient_parsing=False) as whole:
-            own = command.commands["assimilate"]  # type: ignore[attr-defined]
-            with own.make_context("assimilate", list(arguments[1:]), parent=whole) as context:
+        with command.make_context("pyvda", list(arguments)) as whole:
+            assert isinstance(command, click.Group)
+            _, own, rest = command.resolve_command(whole, list(arguments))
+            assert own is not None
+            with own.make_context("assimilate", rest, parent=whole) as context:
                 context.params |= {"output": output, "quiet": True, "overwrite": True}
                 if "state" in context.params:  # where an interrupted descent goes on
                     context.params["state"] = None

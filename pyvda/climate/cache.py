@@ -7,6 +7,7 @@ one with a closure) is kept for the life of the process only, for that very obje
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
 import os
@@ -22,6 +23,7 @@ from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.io.atomic import replacing
 from pyvda.models.model import Model
+from pyvda.notices import notice
 
 log = logging.getLogger("pyvda")
 
@@ -32,7 +34,13 @@ _of_this_process: dict[tuple[str, Model, str], Arrays] = {}
 def cache_folder() -> Path:
     """Return the folder for what can be made again.
 
-    It is $PYVDA_CACHE, else $XDG_CACHE_HOME/pyvda, else the platform's folder for caches.
+    It is $PYVDA_CACHE, else $XDG_CACHE_HOME/pyvda, else the platform's folder for caches, which may
+    not exist yet.
+
+    Raises
+    ------
+    OSError
+        The user has no home folder: there is no place for a cache.
     """
     own = os.environ.get("PYVDA_CACHE")
     if own:
@@ -42,7 +50,13 @@ def cache_folder() -> Path:
         return Path(shared) / "pyvda"
     import platformdirs
 
-    return platformdirs.user_cache_path("pyvda", appauthor=False)
+    try:
+        found = platformdirs.user_cache_path("pyvda", appauthor=False)
+    except (KeyError, RuntimeError) as error:
+        raise OSError(f"the user has no home folder, {error}") from None
+    if not found.is_absolute():  # ~ stands for no folder
+        raise OSError("the user has no home folder")
+    return found
 
 
 def kept(
@@ -75,12 +89,23 @@ def kept(
     key = f"{recipe} {identity}"
     digest = hashlib.sha256(key.encode()).hexdigest()[:16]
     name = re.sub(r"[^\w.-]+", "_", model.name)[:40]
-    path = cache_folder() / f"{kind}-{name}-{digest}.npz"
-    found = _load(path, key)
+    file = f"{kind}-{name}-{digest}.npz"
+    found = _load(file, key)
     if found is None or not valid(found):
         found = make()
-        _save(path, key, found, kind)
+        try:
+            _save(file, key, found)
+        except (OSError, InputError) as error:
+            _say_once(str(error).partition(";")[0])
     return found
+
+
+@functools.cache
+def _say_once(reason: str) -> None:
+    notice(
+        "simulations of the model are not kept for the next run, which will take as long "
+        f"({reason}); set PYVDA_CACHE to a folder that can be written to"
+    )
 
 
 def _identity(model: Model) -> str | None:
@@ -100,14 +125,18 @@ def _identity(model: Model) -> str | None:
     return f"{model.name} {model.state_size} {fields} {source} {way} {step}"
 
 
-def _load(path: Path, key: str) -> Arrays | None:
+def _load(file_name: str, key: str) -> Arrays | None:
     """Return what the file holds, or None if there is none or it is not what `key` says."""
+    try:
+        path = cache_folder() / file_name
+    except OSError:
+        return None
     try:
         with np.load(path, allow_pickle=False) as file:
             if str(file["key"]) != key:
                 return None
             found: dict[str, Any] = {name: file[name] for name in file.files if name != "key"}
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         log.warning("making %s again, it cannot be read (%s)", path, error)
@@ -115,10 +144,8 @@ def _load(path: Path, key: str) -> Arrays | None:
     return found
 
 
-def _save(path: Path, key: str, arrays: Arrays, kind: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as partial, open(partial, "wb") as file:
-            np.savez(file, allow_pickle=False, **{"key": np.array(key), **arrays})
-    except (OSError, InputError) as error:
-        log.info("the %s is not kept for the next run (%s)", kind, error)
+def _save(file_name: str, key: str, arrays: Arrays) -> None:
+    path = cache_folder() / file_name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as partial, open(partial, "wb") as file:
+        np.savez(file, allow_pickle=False, **{"key": np.array(key), **arrays})

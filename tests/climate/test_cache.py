@@ -1,13 +1,18 @@
 """What simulations gave is found again by all that it depends on, for models of a Python file."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from pyvda.climate import cache
 from pyvda.climate.cache import kept
 from pyvda.models.registry import get_model, resolve
+from pyvda.notices import Notice
 
 FILE = """
 import torch, pyvda
@@ -111,3 +116,56 @@ def test_a_model_of_pyvda_s_own_is_kept_by_its_parameters(folder: Path) -> None:
     assert number_of(get_model("lorenz63"), 1) == 1
     assert number_of(get_model("lorenz63"), 2) == 1
     assert number_of(get_model("lorenz63", rho=20.0), 3) == 3
+
+
+NO_FOLDER = {
+    "not writable": {"PYVDA_CACHE": "/proc/cache"},
+    "a file": {"PYVDA_CACHE": "{file}"},
+    "no home": {"HOME": ""},
+    "home not writable": {"HOME": "/proc/self"},
+}
+
+
+@pytest.mark.parametrize("environment", NO_FOLDER.values(), ids=NO_FOLDER)
+def test_without_a_folder_nothing_is_kept_which_is_said_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]
+) -> None:
+    for name in ("PYVDA_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        if value:
+            monkeypatch.setenv(name, value.format(file=folder / "models.py"))
+    if "HOME" not in os.environ and "PYVDA_CACHE" not in os.environ:
+        monkeypatch.setattr("pwd.getpwuid", _unknown)
+    monkeypatch.chdir(folder)
+    cache._say_once.cache_clear()
+    model = resolve(f"{folder}/models.py:plain")
+    with pytest.warns(Notice, match=r"^simulations .* are not kept .*; set PYVDA_CACHE") as told:
+        found = [number_of(model, number) for number in (1, 2)]
+    assert found == [1, 2]
+    assert len(told) == 1
+    assert [path.name for path in folder.iterdir()] == ["models.py"]
+
+
+def _unknown(number: int) -> None:
+    raise KeyError(f"getpwuid(): uid not found: {number}")
+
+
+def test_two_processes_at_once_leave_one_whole_file(folder: Path) -> None:
+    program = (
+        "import sys, numpy as np\n"
+        "from pyvda.climate.cache import kept\n"
+        "from pyvda.models.registry import resolve\n"
+        "model = resolve(sys.argv[1])\n"
+        "for n in range(20):\n"
+        "    made = kept('k', model, str(n), lambda: {'n': np.full(1000, n)}, lambda found: True)\n"
+        "    assert (made['n'] == n).all()\n"
+    )
+    both = [
+        subprocess.Popen([sys.executable, "-c", program, f"{folder}/models.py:plain"])
+        for _ in range(2)
+    ]
+    assert [one.wait(timeout=120) for one in both] == [0, 0]
+    files = list((folder / "cache").iterdir())
+    assert len(files) == 20
+    assert not [path for path in files if path.name.startswith(".")]

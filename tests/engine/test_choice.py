@@ -226,6 +226,38 @@ def test_which_julia(tmp_path, monkeypatch) -> None:
         start_libjulia.start()
 
 
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (
+            "ERROR: no system image\nStacktrace:\n [1] top at none:1",
+            "ERROR: no system image",
+        ),
+        ("WARNING: old\n  error: no space\n in f() at g.jl:3", "error: no space"),
+        ("/usr/bin/julia: not found\n\n", "/usr/bin/julia: not found"),
+        ("", "exit code 3"),
+    ],
+)
+def test_of_a_julia_that_cannot_run_its_own_message_is_shown(tmp_path, monkeypatch, said, reason):
+    (tmp_path / "said").write_text(said)
+    command = tmp_path / "julia"
+    command.write_text(f"#!/bin/sh\ncat {tmp_path}/said >&2\nexit 3\n")
+    command.chmod(0o755)
+    monkeypatch.setenv("PYVDA_JULIA", str(command))
+    with pytest.raises(EngineError) as refused:
+        start_libjulia.start()
+    assert str(refused.value) == f"{command} does not run: {reason}"
+
+
+def test_a_library_that_cannot_be_loaded(tmp_path, monkeypatch):
+    command = tmp_path / "julia"
+    command.write_text(f"#!/bin/sh\necho {tmp_path}/libjulia.so\necho /bin\necho /sys.so\n")
+    command.chmod(0o755)
+    monkeypatch.setenv("PYVDA_JULIA", str(command))
+    with pytest.raises(EngineError, match=r"the library of .*julia cannot be loaded: .*libjulia"):
+        start_libjulia.start()
+
+
 def test_text_for_julia_is_quoted() -> None:
     assert start_libjulia.quoted('a "b" $c \\ ä') == r'"a \"b\" \$c \\ ä"'
 

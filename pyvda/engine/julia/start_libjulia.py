@@ -111,7 +111,10 @@ def start() -> StartedJulia:
     with contextlib.suppress(OSError):
         ctypes.CDLL("libgcc_s.so.1", mode=ctypes.RTLD_GLOBAL)
     # RTLD_GLOBAL: the system image looks its symbols up in the process.
-    julia = ctypes.CDLL(answers.library, mode=ctypes.RTLD_GLOBAL)
+    try:
+        julia = ctypes.CDLL(answers.library, mode=ctypes.RTLD_GLOBAL)
+    except OSError as error:
+        raise EngineError(f"the library of {command} cannot be loaded: {error}") from None
     _initialise(julia, answers.bindir, answers.image if found is None else str(found[0]))
     julia.jl_eval_string.restype = ctypes.c_void_p
     julia.jl_string_ptr.restype = ctypes.c_char_p
@@ -128,7 +131,7 @@ def start() -> StartedJulia:
             raise EngineError(f"Julia could not evaluate {code!r}")
         text = (julia.jl_string_ptr(value) or b"").decode()
         if text.startswith("!"):
-            raise EngineError(f"Julia: {text[1:]}")
+            raise EngineError(f"Julia: {text[1:].splitlines()[0] if text[1:] else 'no message'}")
         return text
 
     if found is None:
@@ -166,8 +169,7 @@ def ask(command: str) -> Answers:
         raise EngineError(f"{command} does not run: {error}") from None
     lines = asked.stdout.splitlines()
     if len(lines) < 3:
-        reason = (asked.stderr.strip().splitlines() or [f"exit code {asked.returncode}"])[-1]
-        raise EngineError(f"{command} does not run: {reason}")
+        raise EngineError(f"{command} does not run: {_reason(asked)}")
     return Answers(lines[0], lines[1], lines[2], _crashed(asked))
 
 
@@ -176,6 +178,13 @@ def _run(command: str, code: str, *arguments: str) -> subprocess.CompletedProces
     return subprocess.run(
         question, capture_output=True, text=True, check=False, timeout=_ANSWER_SECONDS
     )
+
+
+def _reason(asked: subprocess.CompletedProcess[str]) -> str:
+    """Return what Julia said of its failure, which comes before its stack trace."""
+    lines = [line.strip() for line in (asked.stderr + asked.stdout).splitlines() if line.strip()]
+    errors = [line for line in lines if line.lower().startswith(("error", "fatal"))]
+    return next(iter([*errors, *lines]), f"exit code {asked.returncode}")
 
 
 def _crashed(asked: subprocess.CompletedProcess[str]) -> bool:
