@@ -20,7 +20,7 @@ from pyvda.climate.climatology import with_climatology
 from pyvda.cluster import Choice, with_engines
 from pyvda.engine import CostSettings, engine_for
 from pyvda.errors import InputError
-from pyvda.io import blockwise, layout, model_attributes, netcdf
+from pyvda.io import attributes, blockwise, layout, model_attributes, netcdf
 from pyvda.io.analysis import POSITION, template, with_history, with_provenance
 from pyvda.io.observations import prepared
 from pyvda.io.open import opened
@@ -93,6 +93,7 @@ def assimilate(observations: Any, **keywords: Any) -> xr.Dataset:
         settings.grid_step,
         settings.good_flags,
     )
+    attributes.check(observed)
     step = netcdf.model_time_step(observed, settings.time_step, model)
     for one in bound:
         one.check_time_step(step)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,11 +15,12 @@ from typing import Any
 import xarray as xr
 
 from pyvda import run_record
-from pyvda.errors import InputError
-from pyvda.io import netcdf
-from pyvda.io.outputs import check_output
+from pyvda.errors import EngineError, InputError
+from pyvda.io import netcdf, sources
+from pyvda.io.outputs import check_output, existing
 from pyvda.notices import notice
 
+_INPUT_ERROR = 2  # exit code
 _SAID_ONCE = 3  # names of files or variables in a message
 
 
@@ -68,10 +71,10 @@ def rerun(
     place = None if isinstance(analysis, xr.Dataset) else Path(analysis)
     folder = _folder(run, place, with_input=observations is None)
     by_command = bool(run["command"]) and observations is None and not keywords
-    with contextlib.chdir(folder), _environment(run):
-        if by_command:
-            found = _by_command(run, None if output is None else Path(output).suffix)
-        else:
+    if by_command:
+        found = _by_command(run, folder)
+    else:
+        with contextlib.chdir(folder), _environment(run):
             found = _by_call(run, observations, keywords)
     if output is not None:
         netcdf.save_analysis(found, output)
@@ -137,7 +140,8 @@ def _folder(run: Mapping[str, Any], analysis: Path | None, with_input: bool) -> 
     places = [Path(run["folder"]), Path.cwd(), *([analysis.resolve().parent] if analysis else [])]
     wanted = dict(run["files"])
     if not with_input:
-        wanted.pop(run["input"]["path"], None)
+        for path in existing([run["input"]["path"]]):
+            wanted.pop(path, None)
     changed: list[str] = []
     for place in dict.fromkeys(places):
         found = run_record.unchanged({"files": wanted}, place) if place.is_dir() else list(wanted)
@@ -172,13 +176,31 @@ def _environment(run: Mapping[str, Any]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _by_command(run: Mapping[str, Any], suffix: str | None) -> xr.Dataset:
-    """Run the command line again, with an output of its own."""
-    from pyvda.cli.repeated import repeated
-
-    with tempfile.TemporaryDirectory(prefix="pyvda-") as folder:
-        path = Path(folder) / f"again{suffix or '.nc'}"
-        repeated(run["command"], path)
+def _by_command(run: Mapping[str, Any], folder: Path) -> xr.Dataset:
+    """Run the command line again, in a process of its own, with another output."""
+    asked = list(run["command"])
+    if asked[0] != "assimilate":
+        raise InputError(
+            f"the analysis was made by `pyvda {asked[0]}`, and only `pyvda assimilate` can be "
+            "repeated; give an analysis by it"
+        )
+    with tempfile.TemporaryDirectory(prefix="pyvda-") as own:
+        path = Path(own) / "again.nc"
+        # Of an option that is given twice, the last one counts.
+        asked += ["--output", str(path), "--overwrite", "--quiet"]
+        if any(word.partition("=")[0] == "--state" for word in asked):
+            asked += ["--state", str(Path(own) / "state")]
+        environment = {**os.environ, "PYVDA_ENGINE": run["engine"], **run["environment"]}
+        environment["PYTHONPATH"] = os.pathsep.join(os.path.abspath(p) for p in sys.path if p)
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "pyvda", *asked],
+            cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            text=True, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            said = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
+            kind = InputError if done.returncode == _INPUT_ERROR else EngineError
+            raise kind(f"the run could not be repeated: {said.removeprefix('pyvda: ')}")
         return netcdf.open_dataset(path)
 
 
@@ -197,7 +219,7 @@ def _by_call(run: Mapping[str, Any], observations: Any, keywords: Mapping[str, A
     chosen = {n: v for n, v in chosen.items() if n in keywords or not _is_default(n, v)}
     block = run["input"]["block"]
     if observations is None:
-        observations = _opened(run["input"])
+        observations = _opened(run["input"], chosen.pop("group", None))
     if block is not None and "block" not in chosen:
         chosen["block"] = block
     return assimilate(observations, **chosen).load()
@@ -211,15 +233,18 @@ def _is_default(name: str, value: Any) -> bool:
     return field is not None and plain and field.default == value
 
 
-def _opened(given: Mapping[str, Any]) -> xr.Dataset:
+def _opened(given: Mapping[str, Any], group: str | None) -> xr.Dataset:
     if given["path"] is None:
         raise InputError(
             "the analysis was made of observations in memory; give them again in Python: "
             "pyvda.rerun(analysis, observations=...)"
         )
-    if "variable" in given:
-        variable = given["variable"]
-        return netcdf.open_observations(
-            given["path"], tuple(variable) if isinstance(variable, list) else variable
-        )
-    return netcdf.open_dataset(given["path"])
+    if "variable" not in given:
+        return sources.as_dataset(given["path"], group=group).load()
+    variable = given["variable"]
+    return netcdf.open_observations(
+        given["path"],
+        tuple(variable) if isinstance(variable, list) else variable,
+        group=given["group"],
+        grid_step=given["grid_step"],
+    )

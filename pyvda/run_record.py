@@ -64,6 +64,7 @@ def record(
         if name not in _NOT_OF_THE_RESULT
     }
     source = observations.encoding.get("source")
+    opened = {k: encoded(v) for k, v in observations.encoding.get(names.OPENED, {}).items()}
     arguments = history.command()
     read = [source, *values.values(), *options.values()]
     read += [part for word in arguments for part in {word, word.partition("=")[2]}]
@@ -72,7 +73,7 @@ def record(
         "command": list(arguments),
         "settings": {name: encoded(value) for name, value in values.items()},
         "options": {name: encoded(value) for name, value in options.items()},
-        "input": {"path": source, "block": block, **observations.encoding.get(names.OPENED, {})},
+        "input": {"path": source, "block": block, **opened},
         "files": _digests(read, skipped),
         "folder": os.getcwd(),
         "engine": engine.start,

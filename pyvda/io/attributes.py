@@ -71,6 +71,13 @@ def storable(ds: xr.Dataset) -> xr.Dataset:
     return found
 
 
+def check(ds: xr.Dataset) -> None:
+    """Raise InputError as `storable` does, and convert nothing."""
+    _storable(ds.attrs, "", [])
+    for name, variable in ds.variables.items():
+        _storable(variable.attrs, f"{name}.", [])
+
+
 def _storable(attrs: Mapping[Any, Any], of: str, converted: list[str]) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     for key, value in attrs.items():

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -100,12 +101,19 @@ def open_observations(
     except BaseException:
         source.close()
         raise
-    ds.encoding |= {"source": str(path), names.OPENED: {"variable": variable}}
+    if sources.is_location(path):
+        opened = {"variable": variable, "group": group, "grid_step": grid_step}
+        ds.encoding |= {"source": _plain(path), names.OPENED: opened}
     if chunks is None:
         source.close()
     else:
         ds.set_close(source.close)
     return ds
+
+
+def _plain(path: Any) -> Any:
+    several = isinstance(path, list | tuple)
+    return [os.fspath(one) for one in path] if several else os.fspath(path)
 
 
 def by_size(

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from pyvda.assimilate import assimilate
 from pyvda.errors import InputError
 from pyvda.io.attributes import storable
 from pyvda.io.netcdf import save_analysis
@@ -133,6 +134,12 @@ def test_what_no_text_stands_for_is_refused_by_name(tmp_path, value):
         with pytest.raises(InputError, match=f"the attribute {name} is .*; turn it into text"):
             save_analysis(ds, tmp_path / "a.nc")
     assert not list(tmp_path.iterdir())
+
+
+def test_assimilate_refuses_before_the_work_what_cannot_be_saved():
+    ds = xr.Dataset({"observation": (("time", "state"), np.zeros((5, 3)))}, {"time": np.arange(5)})
+    with pytest.raises(InputError, match="the attribute made_by is"):
+        assimilate(ds.assign_attrs(made_by=object()), model="lorenz63")
 
 
 @pytest.mark.parametrize("name", ["", "a/b", " a", "a\n"])

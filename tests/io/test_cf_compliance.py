@@ -80,8 +80,9 @@ def of_variables():
     ds = ds.assign_coords(time=("time", DATES, {"bounds": "time_bnds"}))
     ds["time_bnds"] = (("time", "nv"), bounds)
     return pyvda.assimilate(
-        ds, model="lorenz63", time_step=0.01, method="strong-constraint", engine="torch"
-    )
+        ds, model="lorenz63", time_step=0.01, method="strong-constraint", engine="torch",
+        observation_variance=1.0,
+    )  # fmt: skip
 
 
 def of_twin():
