@@ -179,11 +179,13 @@ def _options(analysis: xr.Dataset) -> Options:
 def _labelled(ds: xr.Dataset, found: xr.Dataset, steps: int, windowed: bool) -> xr.Dataset:
     """Give the forecast the coordinates that follow those of the analysis, and its attributes."""
     found.attrs = {**ds.attrs, "title": f"forecast of {steps} steps"}
-    coords = {n: c for n, c in ds.coords.items() if names.TIME not in c.dims and windowed}
+    lost = {names.TIME} if windowed else {names.TIME, names.WINDOW}
+    coords = {n: c for n, c in ds.coords.items() if not lost & set(c.dims)}
     if names.TIME in ds.coords and ds[names.TIME].ndim == 1 and ds.sizes[names.TIME] > 1:
         time = ds[names.TIME].values
         later = time[-1] + (time[-1] - time[-2]) * np.arange(1, steps + 1)
         coords[names.TIME] = xr.DataArray(later, dims=names.TIME, attrs=ds[names.TIME].attrs)
+        coords[names.TIME].encoding = dict(ds[names.TIME].encoding)
     found = found.assign_coords({n: c for n, c in coords.items() if set(c.dims) <= set(found.dims)})
     if not windowed:
         ends = [n for n in (names.FINAL_COVARIANCE, names.FINAL_ENSEMBLE) if n in found]

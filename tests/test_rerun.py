@@ -38,11 +38,8 @@ def configuration(path):
 
 
 COMMANDS = {
-    "series": ("--window", 20, "--overlap", 5),
-    "whole": (),
-    "blocks": ("--window", 20, "--block", 1, "--set", "tolerance=0.001"),
-    "parameter": ("--parameter", "rho=27"),
-    "configuration": ("--config", "run.yaml"),
+    "series": ("--window", 20, "--overlap", 5, "--block", 1, "--set", "tolerance=0.001"),
+    "configuration": ("--config", "run.yaml", "--parameter", "rho=27"),
 }
 
 

@@ -52,8 +52,8 @@ def cache_folder() -> Path:
 
     try:
         found = platformdirs.user_cache_path("pyvda", appauthor=False)
-    except (KeyError, RuntimeError) as error:
-        raise OSError(f"the user has no home folder, {error}") from None
+    except (KeyError, RuntimeError):
+        raise OSError("the user has no home folder") from None
     if not found.is_absolute():  # ~ stands for no folder
         raise OSError("the user has no home folder")
     return found

@@ -99,6 +99,8 @@ def start() -> StartedJulia:
         if declined():
             raise EngineError("PYVDA_JULIA is none, which declines Julia; unset it to start Julia")
         raise EngineError("no julia found: put it on PATH or name it in PYVDA_JULIA")
+    if os.path.expanduser("~") == "~":  # an unknown user, for whom Julia ends the process
+        os.environ["HOME"] = os.sep
     found = image.find(command)
     if found is not None and image.is_julia_itself(command, found[1].bindir):
         answers = _answers(found[1])
