@@ -86,7 +86,7 @@ def of_variables():
         ds.coords[name] = ((), 10.0, {"standard_name": standard_name, "units": unit})
     return pyvda.assimilate(
         ds, model="lorenz63", time_step=0.01, method="gauss-newton", engine="torch",
-        observation_variance=1.0, iterations=2,
+        form="statistical", observation_variance=1.0, iterations=2,
     )  # fmt: skip
 
 
