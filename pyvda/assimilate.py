@@ -199,6 +199,13 @@ def _in_windows(ds: xr.Dataset, settings: Settings, given: bool) -> tuple[xr.Dat
     if chunks is not None:
         # Variables in memory, such as a truth, must have the same chunks.
         ds = chunking.chunked(ds, {names.WINDOW: chunks, names.TIME: -1, names.STATE: -1})
+    lazy = {name: c for name, c in ds.coords.items() if c.chunks is not None}
+    for name, coordinate in lazy.items():  # such as bounds, cut as the user's chunks were
+        if chunks is not None and names.WINDOW in coordinate.dims:
+            own = {dim: chunks if dim == names.WINDOW else -1 for dim in coordinate.dims}
+            ds = ds.assign_coords({name: coordinate.chunk(own)})
+        else:
+            ds = ds.assign_coords({name: coordinate.compute()})
     return ds, is_series
 
 

@@ -17,7 +17,7 @@ import xarray as xr
 from pyvda import run_record
 from pyvda.errors import EngineError, InputError
 from pyvda.io import netcdf, sources
-from pyvda.io.outputs import check_output, existing
+from pyvda.io.outputs import check_output, existing, is_zarr
 from pyvda.notices import notice
 
 _INPUT_ERROR = 2  # exit code
@@ -185,7 +185,8 @@ def _by_command(run: Mapping[str, Any], folder: Path) -> xr.Dataset:
             "repeated; give an analysis by it"
         )
     with tempfile.TemporaryDirectory(prefix="pyvda-") as own:
-        path = Path(own) / "again.nc"
+        before = run_record.outputs(asked)
+        path = Path(own) / f"again{'.zarr' if before and is_zarr(before[-1]) else '.nc'}"
         # Of an option that is given twice, the last one counts.
         asked += ["--output", str(path), "--overwrite", "--quiet"]
         if any(word.partition("=")[0] == "--state" for word in asked):

@@ -68,7 +68,7 @@ def record(
     arguments = history.command()
     read = [source, *values.values(), *options.values()]
     read += [part for word in arguments for part in {word, word.partition("=")[2]}]
-    skipped = [settings.state, *_outputs(arguments)]
+    skipped = [settings.state, *outputs(arguments)]
     return {
         "command": list(arguments),
         "settings": {name: encoded(value) for name, value in values.items()},
@@ -156,7 +156,7 @@ def _digests(read: Iterable[Any], skipped: Iterable[Any]) -> dict[str, str]:
     return found
 
 
-def _outputs(arguments: Iterable[str]) -> list[str]:
+def outputs(arguments: Iterable[str]) -> list[str]:
     """Return what follows -o or --output, or stands in the same word."""
     words = list(arguments)
     after = [b for a, b in itertools.pairwise(words) if a in ("-o", "--output")]

@@ -223,7 +223,13 @@ def _for_zarr(ds: xr.Dataset) -> xr.Dataset:
     for name, variable in ds.variables.items():
         if variable.dtype.kind == "U":
             regular[name] = ds[name].astype(object)
-        if name not in ds.dims and variable.ndim and variable.size:
+        # Dates, which are few, cannot be written from chunks.
+        if (
+            name not in ds.dims
+            and variable.ndim
+            and variable.size
+            and variable.dtype.kind not in "mMO"
+        ):
             sizes = chunk_sizes(variable.shape, variable.dtype.itemsize)
             chunks: Mapping[Any, int] = dict(zip(variable.dims, sizes, strict=True))
             if variable.chunks is not None:

@@ -14,7 +14,7 @@ import pyvda
 STEPS, COMPONENTS, WINDOWS = 12, 3, 2
 CLIMATOLOGY = (np.zeros(COMPONENTS), np.eye(COMPONENTS))
 CALENDARS = ("standard", "proleptic_gregorian", "noleap", "360_day", "julian", "all_leap")
-UNITS = ("hours since 2001-02-03", "days since 1990-01-01 12:00", "seconds since 2001-01-01")
+UNITS = ("hours since 2001-02-03", "days since 1990-01-01", "seconds since 2001-01-01")
 ATTRIBUTES = {
     "comment": "Grüße", "number": 3, "real": 0.25, "numbers": [1, 2], "words": ["a", "b"],
     "small": np.int8(3), "references": "doi:10.1", "source": "a buoy", "institution": "",
