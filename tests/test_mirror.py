@@ -29,6 +29,7 @@ ELSEWHERE = {
     "cli/options.py": "cli/test_derived.py",
     "cli/plot.py": "cli/test_main.py",
     "cli/reproduce.py": "paper/test_reproduce.py",
+    "cli/rerun.py": "test_rerun.py",
     "cli/score.py": "cli/test_main.py",
     "cli/simulate.py": "cli/test_main.py",
     "cli/train.py": "training/test_train.py",

@@ -8,11 +8,8 @@ import xarray as xr
 
 import pyvda
 from pyvda.errors import InputError
-from pyvda.io.digest import of_path
 from pyvda.notices import Notice
-from pyvda.operators.function import FunctionOperator
 from pyvda.rerun import differences
-from pyvda.run_record import decoded, encoded
 from pyvda.settings import Settings
 from tests.command_line import run
 
@@ -155,40 +152,8 @@ def test_observations_in_memory_are_given_again():
     assert differences(made, pyvda.rerun(made, observations=ds)) == []
 
 
-def test_what_cannot_be_recorded_is_asked_for():
-    operator = FunctionOperator(lambda x: x[..., :1] ** 2)
-    value = encoded(operator)
-    assert "FunctionOperator" in value["unsaid"]
-    with pytest.raises(InputError, match=r"pyvda\.rerun\(analysis, operator=\.\.\.\)"):
-        decoded("operator", json.loads(json.dumps(value)))
-
-
-@pytest.mark.parametrize(
-    "value", [None, 1, 0.5, "a", True, ["x", "y"], {"a": {"b": [1]}}, np.eye(2), np.float32(2)]
-)
-def test_values_come_back(value):
-    found = decoded("x", json.loads(json.dumps(encoded(value))))
-    expected = tuple(value) if isinstance(value, list) else value
-    if isinstance(value, dict):
-        expected = {"a": {"b": (1,)}}
-    np.testing.assert_equal(found, expected)
-
-
 def test_other_files_are_refused(monkeypatch, capsys):
     with pytest.raises(InputError, match="does not say how it was made"):
         pyvda.rerun("obs.nc")
     assert run(monkeypatch, "rerun", "obs.nc", "-o", "obs.nc") == 2
     assert "which would be lost" in capsys.readouterr().err
-
-
-def test_a_digest_knows_every_file_of_a_folder(tmp_path):
-    folder = tmp_path / "store"
-    (folder / "a").mkdir(parents=True)
-    (folder / "a" / "0").write_text("x")
-    one = of_path(folder)
-    assert of_path(folder) == one
-    (folder / "a" / "0").write_text("y")
-    assert of_path(folder) != one
-    (folder / "a" / "0").write_text("x")
-    (folder / "a" / "0").rename(folder / "a" / "1")
-    assert of_path(folder) != one

@@ -129,6 +129,7 @@ def _leave(path: Path) -> None:
 
 def _free(folder: Path) -> int:
     try:
-        return shutil.disk_usage(folder).free
+        total, _, free = shutil.disk_usage(folder)
+        return free if total else _NEARLY_NOTHING  # what is no disk has no size
     except OSError:
         return _NEARLY_NOTHING

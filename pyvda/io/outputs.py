@@ -122,11 +122,11 @@ def check_space(path: str | os.PathLike[str], values: int) -> None:
     """
     folder = Path(os.path.realpath(path)).parent
     try:
-        free = shutil.disk_usage(folder).free
+        total, _, free = shutil.disk_usage(folder)
     except OSError:
         return
     needed = int(values * _LEAST_COMPRESSED)
-    if needed > free:
+    if total and needed > free:  # a file system that is no disk has no size
         raise InputError(
             f"no space left writing {path}; free space or choose another folder (at least "
             f"{needed / 1e6:.0f} MB are needed, {free / 1e6:.0f} MB are free)"
