@@ -152,7 +152,7 @@ def started(workers: int | None, scheduler: str | None) -> Iterator[Client | Non
         )
     from distributed import Client, LocalCluster
 
-    logging.getLogger("distributed").setLevel(logging.ERROR)
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
     if scheduler is not None:
         try:
             using = Client(scheduler, timeout=_CONNECT_SECONDS)
@@ -172,7 +172,7 @@ def started(workers: int | None, scheduler: str | None) -> Iterator[Client | Non
             threads_per_worker=max(1, cores() // count),
             host="127.0.0.1",
             dashboard_address=None,
-            silence_logs=logging.ERROR,
+            silence_logs=logging.CRITICAL,
         ) as local,
         Client(local) as using,
     ):
