@@ -60,7 +60,7 @@ def observations(windows: int) -> xr.Dataset:
     )
 
 
-def seconds(ds: xr.Dataset, repeats: int = 3, **options: object) -> float:
+def seconds(ds: xr.Dataset, repeats: int = 2, **options: object) -> float:
     """Return the shortest time of an analysis on the running workers, of which the cost returns."""
     times = []
     for _ in range(repeats + 1):  # the first compiles
