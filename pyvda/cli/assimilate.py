@@ -158,7 +158,7 @@ def assimilate(
         if using is None:
             netcdf.save_analysis(analysis, output)
         else:
-            of_run = identity(analysis, observations)
+            of_run = identity(analysis, {"observations": observations, **keywords})
             netcdf.save_analysis(analysis, output, report=report, run=of_run)
     written = netcdf.open_dataset(output, ["status", "cost"])
     say(quiet, f"{output}: on {written.attrs['pyvda_engine']}")
