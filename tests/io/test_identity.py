@@ -29,16 +29,23 @@ def analysis(**attributes: object) -> xr.Dataset:
 
 def test_when_and_where_it_ran_do_not_count(file: Path) -> None:
     usual = identity(analysis(), {"observations": [str(file)]})
-    assert identity(analysis(history="tomorrow", source="there"), {"observations": [str(file)]}) == usual
+    assert (
+        identity(analysis(history="tomorrow", source="there"), {"observations": [str(file)]})
+        == usual
+    )
     assert identity(analysis(pyvda_engine="torch"), {"observations": [str(file)]}) == usual
 
 
 def test_whatever_changes_the_numbers_counts(file: Path) -> None:
     usual = identity(analysis(), {"observations": [str(file)]})
     found = {
-        "configuration": identity(analysis(pyvda_configuration='{"iterations": 3}'), {"observations": [str(file)]}),
+        "configuration": identity(
+            analysis(pyvda_configuration='{"iterations": 3}'), {"observations": [str(file)]}
+        ),
         "chunks": identity(analysis().chunk(window=1), {"observations": [str(file)]}),
-        "values in memory": identity(analysis().assign(error=("time", [1.0, 2, 4])), {"observations": [str(file)]}),
+        "values in memory": identity(
+            analysis().assign(error=("time", [1.0, 2, 4])), {"observations": [str(file)]}
+        ),
         "windows": identity(analysis().isel(window=slice(0, 3)), {"observations": [str(file)]}),
         "another location": identity(analysis(), {"observations": [str(file) + "2"]}),
     }
