@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from pyvda.engine.interface import Array, checked_points
+from pyvda.engine.julia.linearised_data import expect_julia
 from pyvda.errors import InputError
 from pyvda.operators.data import Data
 from pyvda.operators.function import Channels
@@ -27,6 +28,7 @@ def scheme_number(scheme: str) -> int:
 def point_arguments(points: Data | None, x: Array) -> tuple[Any, ...]:
     """Return `points` of the windows x (W, T, D) as C arguments, in the precision of x."""
     if isinstance(points, Channels):
+        expect_julia(points)
         raise TypeError("functions of the state have entry points or linearisations of their own")
     if points is None or not points.step.size:
         return (0, None, None, None, None, None)
