@@ -41,11 +41,11 @@ end
 defines(home, name, count) = isdefined(home, name) && getfield(home, name) isa Function &&
     any(m -> length(Base.unwrap_unionall(m.sig).parameters) == count + 1, methods(getfield(home, name)))
 
-const ARGUMENTS = (observe = 1, observe_tangent_linear = 2, observe_adjoint = 2)
+const OBSERVE_ARGUMENTS = (observe = 1, observe_tangent_linear = 2, observe_adjoint = 2)
 
 "    form_of(home, name) -> the name of the function that returns values, else of that in place, else nothing"
 function form_of(home, name)
-    count = ARGUMENTS[name]
+    count = OBSERVE_ARGUMENTS[name]
     defines(home, name, count) && return name
     in_place = Symbol(name, "!")
     return defines(home, in_place, count + 1) ? in_place : nothing
