@@ -228,6 +228,12 @@ def _nothing_found(ds: xr.Dataset, space: StateSpace | None) -> InputError:
             "variable 'component' that says which component of the state each datum is"
         )
     if ds.data_vars and all(array.ndim == 1 for array in ds.data_vars.values()):
+        dim = next(iter(ds.data_vars.values())).dims[0]
+        if find_time(ds, (dim,))[0] is None:
+            return InputError(
+                f"the variables {known} lie along {dim!r}, and none is recognised as its time"
+                f"{model}; add the times as a coordinate 'time' along {dim!r}"
+            )
         if len(over_time) > 1 and not _is_table(ds):
             return InputError(
                 f"the variables {known} have one dimension each{model}; "
@@ -352,9 +358,7 @@ def _renamed(variable: xr.Variable, roles: Mapping[Hashable, str]) -> xr.Variabl
         renamed = renamed.astype(object)
     renamed.dims = tuple(roles.get(dim, dim) for dim in variable.dims)
     # Packing, chunk sizes and compression apply to the old file only; calendar and units are kept.
-    renamed.encoding = {
-        key: value for key, value in variable.encoding.items() if key in ("units", "calendar")
-    }
+    renamed.encoding = times.encoding_of(variable)
     return renamed
 
 

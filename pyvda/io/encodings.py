@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from pyvda.errors import InputError
+from pyvda.io import times
 from pyvda.io.references import is_referred_to
 
 CHUNK_BYTES = 1 << 20  # small enough for HDF5's cache, large enough for a disk
@@ -34,7 +35,7 @@ def with_encodable_times(ds: xr.Dataset) -> xr.Dataset:
     ]:
         found[name] = found[name].compute(scheduler="synchronous")
     for name, variable in found.variables.items():
-        kept = {key: variable.encoding[key] for key in _OF_TIME if key in variable.encoding}
+        kept = times.encoding_of(variable)
         attrs = dict(variable.attrs)
         if _is_date(variable):
             if name in found.coords and not _has_time(found, variable.dims):
@@ -86,7 +87,7 @@ def chosen(
         )
     found: Encoding = {}
     for name, variable in ds.variables.items():
-        entry = {key: variable.encoding[key] for key in _OF_TIME if key in variable.encoding}
+        entry = times.encoding_of(variable)
         if name in ds.coords and variable.dtype.kind in "fmM":
             entry["_FillValue"] = None
         if not zarr and variable.ndim and variable.size and variable.dtype.kind in "fiu":

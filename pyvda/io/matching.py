@@ -186,7 +186,11 @@ def refused_grid(ds: xr.Dataset, file: Hashable, space: StateSpace | None) -> In
                 remedies.append(f"rename {one!r} to 'window' if it counts independent windows")
     if space is not None and _product(ds, grid) == space.size:
         remedies.append(f"stack them to one (ds.stack(state={tuple(map(str, grid))}))")
-    remedies.append(f"choose a model of fields over {', '.join(map(str, grid))}")
+    sizes = ", ".join(f"{dim}={ds.sizes[dim]}" for dim in grid)
+    remedies.append(
+        f"choose a model of fields over {sizes}, such as one of your own (model, --model "
+        "models.py:NAME)"
+    )
     has = "" if space is None else f", but the model has {written(space)}"
     return InputError(f"{described(ds, file)}, a field on a grid{has}; {', or '.join(remedies)}")
 

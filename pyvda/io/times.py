@@ -70,7 +70,7 @@ def _recognised(variable: xr.Variable, name: Hashable) -> xr.Variable | None:
     values: Any = None
     zoned = getattr(variable.dtype, "tz", None) is not None
     if zoned:
-        values = pd.DatetimeIndex(variable.values)
+        values = pd.DatetimeIndex(variable.to_index())
     elif variable.dtype.kind in "OSUT" and variable.size and variable.ndim == 1:
         values, zoned = _parsed(variable, name)
     if values is not None:
@@ -191,6 +191,17 @@ def dates(time: xr.Variable | xr.DataArray) -> np.ndarray:
     except (ValueError, OverflowError):
         return np.asarray(values)
     return np.asarray(found)
+
+
+def encoding_of(variable: xr.Variable) -> dict[str, Any]:
+    """Return what is kept of the encoding of a variable that was read: the units of its times.
+
+    And that they were floating-point numbers, without which xarray tries integers.
+    """
+    kept = {k: v for k, v in variable.encoding.items() if k in ("units", "calendar")}
+    if kept and np.dtype(variable.encoding.get("dtype", "O")).kind == "f":
+        kept["dtype"] = variable.encoding["dtype"]
+    return kept
 
 
 def are_dates(time: xr.Variable | xr.DataArray) -> bool:
