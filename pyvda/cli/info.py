@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import Annotated
 
@@ -31,7 +32,8 @@ def info(engine: EngineName = None, build: Build = False, quiet: Quiet = False) 
     from pyvda.models.registry import names, presets
 
     if build:
-        build_image.build_for_this_machine()
+        with contextlib.suppress(build_image.NotNeeded):
+            build_image.build_for_this_machine()
     chosen = get_engine(engine)
     running = chosen.info
     packages = ("numpy", "scipy", "xarray", "netCDF4", "torch", "juliacall")

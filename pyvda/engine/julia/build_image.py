@@ -48,6 +48,10 @@ class Busy(EngineError):
     """Another process is making the image."""
 
 
+class NotNeeded(EngineError):
+    """This Julia keeps machine code by itself."""
+
+
 def build(command: str, *, wait: bool = True) -> Path:
     """Make the image of this julia if there is none, and return its path.
 
@@ -62,6 +66,8 @@ def build(command: str, *, wait: bool = True) -> Path:
     ------
     Busy
         When another process is making it, without `wait`.
+    NotNeeded
+        When this Julia needs none.
     EngineError
         When it cannot be made, with the reason, which is kept in a file beside the image.
     """
@@ -73,10 +79,15 @@ def build(command: str, *, wait: bool = True) -> Path:
         compiler = c_compiler()
         if compiler is None:
             raise EngineError("a system image needs a C compiler; install one, or name it in CC")
+        version = _run([command, "--startup-file=no", "-e", "print(VERSION)"]).strip()
+        if not may_have(version):
+            raise NotNeeded(
+                f"Julia {version} needs no system image, it keeps machine code by itself"
+            )
         with _attempts(path).open("a", encoding="utf-8") as log:
             print("started", file=log, flush=True)
             try:
-                _build(command, compiler, path)
+                _build(command, version, compiler, path)
             except (OSError, subprocess.SubprocessError, EngineError) as error:
                 print(f"failed: {' '.join(str(error).split())[:2000]}", file=log)
                 raise EngineError(f"no system image of Julia could be made: {error}") from error
@@ -157,7 +168,7 @@ def build_for_this_machine() -> None:
     if choice() == "none":
         raise EngineError("PYVDA_SYSIMAGE is none")
     if find(command) is None:
-        print("pyvda: compiling its Julia code, once: one to two minutes", file=sys.stderr)
+        print("pyvda: compiling its Julia code, where Julia keeps none, once", file=sys.stderr)
     build(command)
 
 
@@ -167,14 +178,11 @@ def c_compiler() -> str | None:
     return next(filter(None, map(shutil.which, names)), None)
 
 
-def _build(command: str, compiler: str, path: Path) -> None:
+def _build(command: str, version: str, compiler: str, path: Path) -> None:
     answers = julia.ask(command)
     refused = julia.workaround_refusal(command) if answers.crashes else None
     if refused:
         raise EngineError(f"exceptions in Julia are crashes: {refused}")
-    version = _run([command, "--startup-file=no", "-e", "print(VERSION)"])
-    if not may_have(version):
-        raise EngineError(f"Julia {version} keeps machine code by itself")
     with tempfile.TemporaryDirectory(prefix="building-", dir=path.parent) as folder:
         objects, image = Path(folder) / "image.o", Path(folder) / path.name
         script = julia_source().parent / "image.jl"
@@ -294,6 +302,8 @@ def main() -> None:
             build(sys.argv[2], wait=False)
         else:
             build_for_this_machine()
+    except NotNeeded as reason:
+        print(f"pyvda: {reason}", file=sys.stderr)
     except (EngineError, InputError) as error:
         sys.exit(f"pyvda: {error}")
 

@@ -192,8 +192,9 @@ def test_when_none_is_made(julia, monkeypatch) -> None:
     assert build_image.wanted(julia, "1.5.3")
     assert not build_image.wanted(julia, "1.9.0")  # which keeps machine code by itself
     Path(julia).with_name("version").write_text("1.10.4")
-    with pytest.raises(EngineError, match=r"1\.10\.4 keeps machine code by itself"):
+    with pytest.raises(build_image.NotNeeded, match=r"1\.10\.4 needs no system image"):
         build_image.build(julia)
+    assert not image.image_path(julia).with_suffix(".attempts").exists()
     with monkeypatch.context() as working_copy:
         working_copy.setattr(build_image, "installed", lambda: False)
         assert not build_image.wanted(julia, "1.5.3")
