@@ -49,7 +49,7 @@ class Busy(EngineError):
 
 
 class NotNeeded(EngineError):
-    """This Julia keeps machine code by itself."""
+    """The Julia keeps machine code by itself."""
 
 
 def build(command: str, *, wait: bool = True) -> Path:
@@ -76,14 +76,14 @@ def build(command: str, *, wait: bool = True) -> Path:
         found = find(command)
         if found is not None:
             return found[0]
-        compiler = c_compiler()
-        if compiler is None:
-            raise EngineError("a system image needs a C compiler; install one, or name it in CC")
         version = _run([command, "--startup-file=no", "-e", "print(VERSION)"]).strip()
         if not may_have(version):
             raise NotNeeded(
                 f"Julia {version} needs no system image, it keeps machine code by itself"
             )
+        compiler = c_compiler()
+        if compiler is None:
+            raise EngineError("a system image needs a C compiler; install one, or name it in CC")
         with _attempts(path).open("a", encoding="utf-8") as log:
             print("started", file=log, flush=True)
             try:
