@@ -53,8 +53,6 @@ ELSEWHERE = {
     "io/components.py": "io/test_frames.py",
     "io/file_formats.py": "io/test_sources.py",
     "io/ioda.py": "io/test_groups.py",
-    "io/rows.py": "io/test_frames.py",
-    "io/sampling_geometry.py": "io/test_locations.py",
     "block_task.py": "test_cluster.py",
     "lazy_blocks.py": "test_cluster.py",
     "priors/one_step.py": "priors/test_step.py",
