@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -64,7 +63,7 @@ def backgrounds(
     given = getattr(options, "background", None)
     if given is None or not is_analysis(given):
         return None
-    analysis = netcdf.open_dataset(Path(given)) if isinstance(given, str) else given
+    analysis = netcdf.open_dataset(given) if isinstance(given, str) else given
     found: Sequence[Background | Ensemble] | None = None
     if options.takes_ensemble:
         found = ensembles_in(analysis)

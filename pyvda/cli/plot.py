@@ -15,11 +15,11 @@ EXAMPLES = ("pyvda plot analysis.nc --truth truth.nc -o analysis.png",)
 
 
 def plot(
-    analysis: Annotated[Path, typer.Argument(help="File made by `pyvda assimilate`.")],
+    analysis: Annotated[str, typer.Argument(help="File made by `pyvda assimilate`.")],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Figure to write: .png, .pdf, .svg, ...")
     ],
-    truth: Annotated[Path | None, typer.Option(help="File with the variable truth.")] = None,
+    truth: Annotated[str | None, typer.Option(help="File with the variable truth.")] = None,
     windows: Annotated[str, typer.Option(help="Which windows, separated by commas.")] = "0,1,2,3",
     overwrite: Overwrite = False,
     quiet: Quiet = False,

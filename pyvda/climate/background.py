@@ -160,7 +160,7 @@ def get_background(
     if given == CLIMATOLOGY:
         return of_climatology(model, engine)
     path = Path(given)
-    found = of_analysis(_opened(path))[0] if is_analysis(given) else _read(path)
+    found = of_analysis(_opened(given))[0] if is_analysis(given) else _read(path)
     return _checked_size(found, model, given)
 
 
@@ -265,7 +265,7 @@ def _regular(covariance: Array) -> Array:
     return np.asarray((vectors * np.maximum(values, least)) @ vectors.T * scale)
 
 
-def _opened(path: Path) -> xr.Dataset:
+def _opened(path: str | Path) -> xr.Dataset:
     from pyvda.io.netcdf import open_dataset
 
     return open_dataset(path)

@@ -270,7 +270,7 @@ def _at_rest(name: str) -> InputError:
 
 def _given(model: Model, given: Any) -> Climatology:
     if isinstance(given, str | Path):
-        given = _read(Path(given))
+        given = _read(given)
     if isinstance(given, dict) and "states" in given:
         states = _real("states", given["states"], 2)
         return _moments_of(model, states)
@@ -286,13 +286,14 @@ def _given(model: Model, given: Any) -> Climatology:
     )
 
 
-def _read(path: Path) -> Any:
-    if not path.exists():
-        raise InputError(f"there is no file {path}; give a climatology that exists")
+def _read(given: str | Path) -> Any:
+    path = Path(given)
     if path.suffix != ".npz":
         from pyvda.io.netcdf import open_dataset
 
-        return open_dataset(path)
+        return open_dataset(given)
+    if not path.exists():
+        raise InputError(f"there is no file {path}; give a climatology that exists")
     try:
         with np.load(path, allow_pickle=False) as file:
             found = {name: file[name] for name in file.files}

@@ -72,7 +72,7 @@ def ensembles_in(given: Any) -> list[Ensemble] | None:
     """
     from pyvda.io.netcdf import open_dataset
 
-    analysis: xr.Dataset = open_dataset(Path(given)) if isinstance(given, str | Path) else given
+    analysis: xr.Dataset = open_dataset(given) if isinstance(given, str | Path) else given
     if names.FINAL_ENSEMBLE not in analysis:
         return None
     array = analysis[names.FINAL_ENSEMBLE]
