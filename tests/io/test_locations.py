@@ -249,7 +249,8 @@ def test_a_csv_file_of_a_frame_with_its_index(tmp_path, index):
 
 def test_a_large_file_stays_on_disk(file, monkeypatch):
     assert opened(file).observation.chunks is None
-    monkeypatch.setattr("pyvda.io.open._IN_MEMORY_BYTES", 100)
-    monkeypatch.setattr("pyvda.io.open._SERIES_STEPS", 5)
-    assert by_size(locations.opened(file)) == {"time": 5}
-    assert opened(file).observation.chunksizes["time"] == (5, 5, 2)
+    monkeypatch.setattr("pyvda.state.chunking.ONE_BLOCK_BYTES", 100)
+    assert set(by_size(locations.opened(file))) == {"time"}
+    lazy = opened(file).observation
+    assert lazy.chunks is not None
+    np.testing.assert_array_equal(lazy, VALUES)
