@@ -61,6 +61,7 @@ def test_the_simulation_is_scipy_s_and_the_state_has_two_variables() -> None:
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.julia
 def test_the_reference_score_of_four_dvar() -> None:
     """Twin windows, 70 % of the components seen at every fourth step; see the model's docstring."""
