@@ -32,6 +32,11 @@ def configured(prior: str, solver: str, loss: str, /, **sections: Any) -> Config
     return validated(Configuration, values, "here")
 
 
+def held_out(data: Data) -> Data:
+    """Return the same setting with other windows in place of those that select the weights."""
+    return data.model_copy(update={"validation_seed": 3})
+
+
 def r_score(data: Data, model: LearnedModel | None, iterations: int = 0) -> float:
     """R-score on the validation windows of `data`, of a learned model or of FSGD."""
     found = TwinData(data)
