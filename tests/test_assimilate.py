@@ -206,3 +206,15 @@ def test_the_size_in_the_refusal_of_another_state_size_works() -> None:
         pyvda.assimilate(ds, model="lorenz96", iterations=1)
     model = get_model("lorenz96", state_size=36)
     assert pyvda.assimilate(ds, model=model, iterations=1).sizes["state"] == 36
+
+
+@pytest.mark.parametrize(("step", "diverged"), [(0.01, False), (1.0, True), (3600.0, True)])
+def test_an_analysis_that_the_model_leaves_at_once_has_diverged(step, diverged):
+    values = 5 * np.random.default_rng(0).normal(size=(40, 3))
+    values[1::2] = np.nan
+    ds = xr.Dataset({"observation": (("time", "state"), values)})
+    for method in ("fsgd", "gauss-newton"):
+        found = pyvda.assimilate(
+            ds, model="lorenz63", method=method, time_step=step, iterations=3, engine="torch"
+        )
+        assert (found.status.item() == names.Status.DIVERGED) == diverged

@@ -24,6 +24,7 @@ __all__ = ["Histories", "labelled", "template", "with_history", "with_provenance
 Histories = list[tuple[float, dict[str, np.ndarray]]]
 
 POSITION = "window_position"  # index of a window in the file, while blocks are processed
+_NO_TRAJECTORY = 1e6  # mean squared residual of the model, in mean squares of the state
 _PER_WINDOW = (names.COST, names.COST_OBSERVATION, names.COST_DYNAMICS, names.GRADIENT_NORM,
                names.STATUS, names.ITERATIONS)  # fmt: skip
 
@@ -31,7 +32,8 @@ _PER_WINDOW = (names.COST, names.COST_OBSERVATION, names.COST_DYNAMICS, names.GR
 def labelled(block: xr.Dataset, problem: Problem, solution: Solution) -> xr.Dataset:
     """Return the solution as a Dataset, with the cost (4) of every window and its terms."""
     final = _final_cost(problem, solution)
-    per_window = {**final, names.STATUS: solution.status, names.ITERATIONS: solution.iterations,
+    status = _status(problem, solution, final)
+    per_window = {**final, names.STATUS: status, names.ITERATIONS: solution.iterations,
                   **solution.per_window}  # fmt: skip
     per_window, more = optional_outputs.separated(per_window)
     analysis = windows.analysis_dataset(
@@ -73,6 +75,21 @@ def with_history(
             full = f"history_{name}"
             analysis[full] = (names.ITERATION, mean, names.attributes(full, units))
     return analysis
+
+
+def _status(problem: Problem, solution: Solution, final: dict[str, np.ndarray]) -> np.ndarray:
+    """Return the status of each window, DIVERGED where the model leaves the analysis at once.
+
+    With a time step that is far too long a descent may come to its end although a step of the model
+    leads from each analysed state to a multiple of its size, so that there is no trajectory.
+    """
+    weight = problem.cost.lambda2
+    if weight <= 0:
+        return solution.status
+    x = np.asarray(solution.x)
+    size = np.einsum("wtd,wtd->w", x, x) / max(1, x[0].size)
+    lost = final[names.COST_DYNAMICS] / weight > _NO_TRAJECTORY * size
+    return np.where(lost, names.Status.DIVERGED, solution.status)
 
 
 def template(ds: xr.Dataset, options: Options, model: Model) -> xr.Dataset:
