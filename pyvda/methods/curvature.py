@@ -60,16 +60,18 @@ def _lanczos(engine: Engine, model: Model, settings: CostSettings, x: Array) -> 
     matrix = np.zeros((len(x), _LANCZOS, _LANCZOS))
     with np.errstate(over="ignore", invalid="ignore"):
         for k in range(_LANCZOS):
+            v = _without_lost(v, matrix, k)
             at = np.ascontiguousarray(v[:, :-1])
             residual = v[:, 1:] - engine.tangent_linear(
                 model, states, at, time_step=h, scheme=scheme
             )
+            residual = _without_lost(residual, matrix, k)
             product = np.zeros_like(v)
             product[:, 1:] = residual
             product[:, :-1] -= engine.adjoint(model, states, residual, time_step=h, scheme=scheme)
             alpha = (product * v).sum((1, 2), keepdims=True)
             product -= alpha * v + beta * before
-            matrix[:, k, k] = alpha[:, 0, 0]
+            matrix[:, k, k] += alpha[:, 0, 0]
             beta = _norm(product)
             if k + 1 < _LANCZOS:
                 matrix[:, k, k + 1] = matrix[:, k + 1, k] = beta[:, 0, 0]
@@ -78,6 +80,13 @@ def _lanczos(engine: Engine, model: Model, settings: CostSettings, x: Array) -> 
     finite = np.isfinite(matrix).all((1, 2))
     found[finite] = np.linalg.eigvalsh(matrix[finite])[:, -1]
     return found
+
+
+def _without_lost(values: Array, matrix: Array, k: int) -> Array:
+    """Return windows with 0 in place of those that are not finite, whose matrix gets a NaN."""
+    lost = ~np.isfinite(values).all((1, 2))
+    matrix[lost, k, k] = np.nan
+    return np.where(lost[:, None, None], 0.0, values)
 
 
 def _norm(v: Array) -> Array:
