@@ -84,7 +84,7 @@ def _lanczos(engine: Engine, model: Model, settings: CostSettings, x: Array) -> 
 
 def _without_lost(values: Array, matrix: Array, k: int) -> Array:
     """Return windows with 0 in place of those that are not finite, whose matrix gets a NaN."""
-    lost = ~np.isfinite(values).all((1, 2))
+    lost = np.asarray(~np.isfinite(values).all((1, 2)))
     matrix[lost, k, k] = np.nan
     return np.where(lost[:, None, None], 0.0, values)
 
