@@ -124,7 +124,8 @@ def test_the_given_dataset_is_not_changed():
         {(1, 2): 3},
         np.longdouble("0.1"),
     ],
-    ids=str,
+    # Each process of a run of several must know a test by the same name.
+    ids=["object", "function", "list", "dict", "bytes", "key", "longdouble"],
 )
 def test_what_no_text_stands_for_is_refused_by_name(tmp_path, value):
     for ds, name in (
