@@ -21,7 +21,9 @@ def problem() -> Problem:
 
 
 def controls(problem: Problem, **options: object) -> np.ndarray:
-    checked = StrongConstraintOptions(members=4000, **options)
+    if options["starts"] in ("library", "first-guess"):
+        options["members"] = 4000
+    checked = StrongConstraintOptions(**options)
     setting = setting_of(problem, checked)
     return starts(problem, checked, prior_of(problem, checked), setting)(BLOCK)
 
