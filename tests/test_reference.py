@@ -23,11 +23,11 @@ pytestmark = [pytest.mark.julia, pytest.mark.slow]
     ],
 )
 def test_descent_passes_the_reference(preset, windows, iterations, r_score, cost) -> None:
-    truth = pyvda.simulate(preset, windows, 1, engine="libjulia")
+    truth = pyvda.simulate(preset, windows, 1, engine="julia")
     observed = pyvda.observe(truth, preset, 2)
     analysis = pyvda.assimilate(
-        observed, model=truth.attrs["model"], iterations=iterations, engine="libjulia"
+        observed, model=truth.attrs["model"], iterations=iterations, engine="julia"
     )
-    found = pyvda.evaluate(analysis, truth, engine="libjulia")
+    found = pyvda.evaluate(analysis, truth, engine="julia")
     assert found["r_score"].mean() == pytest.approx(r_score[0], abs=r_score[1])
     assert found["four_dvar_score"].mean() == pytest.approx(cost[0], abs=cost[1])

@@ -40,7 +40,7 @@ def test_truth_is_a_trajectory_of_the_model(preset, rhs) -> None:
 def test_both_engines_give_the_same_file(preset) -> None:
     # A short spin-up keeps the torch engine quick; the arithmetic is the same.
     setting = replace(get_preset(preset), spinup=3.0, steps=30)
-    julia = pyvda.simulate(setting, 3, 7, engine="libjulia")
+    julia = pyvda.simulate(setting, 3, 7, engine="julia")
     torch = pyvda.simulate(setting, 3, 7, engine="torch")
     np.testing.assert_array_equal(julia["truth"].values, torch["truth"].values)
     observed = [pyvda.observe(truth, setting, 8)["observation"].values for truth in (julia, torch)]

@@ -58,7 +58,8 @@ def get_engine(name: str | None = None) -> Engine:
     ----------
     name : {"auto", "juliacall", "libjulia", "torch"}, optional
         Without it, the environment variable PYVDA_ENGINE decides, else "auto": juliacall if it can
-        start without downloading, else libjulia, else torch. "julia" is either of the two Julias.
+        start without downloading, else libjulia, else torch. "julia" is either of the two Julias,
+        that of PYVDA_ENGINE if this names one.
 
     Raises
     ------
@@ -70,6 +71,8 @@ def get_engine(name: str | None = None) -> Engine:
     name = name or named_outside() or "auto"
     if name not in (*CHOICES, "julia"):
         raise InputError(f"unknown engine {name!r}; choose one of {', '.join(CHOICES)}")
+    if name == "julia" and (outside := named_outside()) in ("juliacall", "libjulia"):
+        name = outside
     with _lock:
         if name not in _engines:
             _engines[name] = _choose(name)

@@ -99,9 +99,9 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 
 @pytest.fixture(scope="module", params=MODELS)
 def drawn(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Problem:
-    get_engine("libjulia")
+    get_engine("julia")
     model = MODELS[request.param](tmp_path_factory.mktemp(request.param))
-    return drawn_problem(model, engine="libjulia")
+    return drawn_problem(model, engine="julia")
 
 
 def assert_close(found: np.ndarray, expected: np.ndarray, what: str, tolerance: float) -> None:
@@ -132,7 +132,7 @@ def test_methods_agree(drawn, case: str) -> None:
     method, checked = configured(name, options)
     julia, in_torch = (
         method.solve(replace(drawn, engine=get_engine(engine)), checked)
-        for engine in ("libjulia", "torch")
+        for engine in ("julia", "torch")
     )
     assert isinstance(julia, Solution)
     assert np.isfinite(julia.x).all()
@@ -148,7 +148,7 @@ def test_methods_agree(drawn, case: str) -> None:
 
 
 def engines() -> list[Engine]:
-    return [get_engine(name) for name in ("libjulia", "torch")]
+    return [get_engine(name) for name in ("julia", "torch")]
 
 
 @pytest.mark.julia

@@ -117,6 +117,15 @@ def test_the_environment_decides(starts, monkeypatch, way) -> None:
     assert starts == [way]
 
 
+@pytest.mark.parametrize("way", ["juliacall", "libjulia"])
+def test_either_julia_is_that_of_the_environment(starts, monkeypatch, way) -> None:
+    monkeypatch.setenv("PYVDA_ENGINE", way)
+    assert get_engine("julia") is get_engine()
+    monkeypatch.setenv("PYVDA_ENGINE", "torch")
+    assert get_engine("julia") is get_engine(way)
+    assert starts == [way]
+
+
 def test_the_argument_comes_before_the_environment(starts, monkeypatch) -> None:
     monkeypatch.setenv("PYVDA_ENGINE", "libjulia")
     assert get_engine("torch").info.name == "torch"

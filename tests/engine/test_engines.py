@@ -14,7 +14,7 @@ from pyvda.models.registry import get_model
 
 MODELS = list(TIME_STEPS.items())
 SCHEMES = ["euler", "rk4"]
-ENGINES = [pytest.param("libjulia", marks=pytest.mark.julia), "torch"]
+ENGINES = [pytest.param("julia", marks=pytest.mark.julia), "torch"]
 
 
 def problem(name: str) -> tuple:
@@ -34,7 +34,7 @@ def test_hand_adjoint_equals_autograd(name, step, scheme, dtype, tolerance) -> N
     model, x, y, mask, _ = problem(name)
     settings = CostSettings(step, scheme=scheme)
     julia, torch = (
-        get_engine(e).cost(model, settings, x.astype(dtype), y, mask) for e in ("libjulia", "torch")
+        get_engine(e).cost(model, settings, x.astype(dtype), y, mask) for e in ("julia", "torch")
     )
     np.testing.assert_allclose(julia.total, torch.total, rtol=tolerance)
     assert relative(julia.gradient, torch.gradient) < tolerance
@@ -63,7 +63,7 @@ def test_adjoint_is_the_transpose_of_the_tangent_linear(engine, name, step, sche
 @pytest.mark.parametrize(("name", "step"), MODELS)
 def test_taylor_remainder_is_of_second_order(name, step) -> None:
     model, x, y, mask, rng = problem(name)
-    settings, julia = CostSettings(step), get_engine("libjulia")
+    settings, julia = CostSettings(step), get_engine("julia")
     base = julia.cost(model, settings, x, y, mask)
     direction = rng.standard_normal(x.shape)
     slope = np.sum(base.gradient * direction, (1, 2))
@@ -116,7 +116,7 @@ def test_engines_simulate_the_same_bits(name, step, tolerance) -> None:
         get_engine(engine).simulate(
             model, start, time_step=step, steps=25, spinup=0.37, rtol=tolerance, atol=tolerance
         )
-        for engine in ("libjulia", "torch")
+        for engine in ("julia", "torch")
     )
     np.testing.assert_array_equal(julia, torch)
     diverged = np.isnan(julia).any((1, 2))
@@ -145,7 +145,7 @@ def test_engines_descend_equally(name, step, scheme) -> None:
     alpha = 0.1 * x[0].size
     julia, torch = (
         get_engine(e).descend(model, settings, x, y, mask, step=alpha, iterations=20)
-        for e in ("libjulia", "torch")
+        for e in ("julia", "torch")
     )
     assert relative(julia, torch) < 1e-11
     assert relative(julia, x) > 1e-2
@@ -216,7 +216,7 @@ def test_unknown_models_and_schemes_are_refused(engine) -> None:
 @pytest.mark.julia
 def test_arguments_that_julia_rejects_are_bad_input_with_its_message(monkeypatch) -> None:
     model, x, y, mask, _ = problem("lorenz63")
-    running = get_engine("libjulia")
+    running = get_engine("julia")
     monkeypatch.setattr(running._registry, "handle", lambda model: 7777)
     with pytest.raises(InputError, match=r"^no model has the handle 7777; expected what"):
         running.cost(model, CostSettings(0.01), x, y, mask)

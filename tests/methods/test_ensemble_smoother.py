@@ -18,7 +18,7 @@ pytestmark = pytest.mark.julia
 
 @pytest.fixture(scope="module")
 def problem() -> Problem:
-    return twin_problem("lorenz63", 60, engine="libjulia")
+    return twin_problem("lorenz63", 60, engine="julia")
 
 
 def test_lorenz63_is_followed_and_the_spread_is_right(problem: Problem) -> None:
@@ -31,7 +31,7 @@ def test_lorenz63_is_followed_and_the_spread_is_right(problem: Problem) -> None:
 
 
 def test_lorenz96_is_followed(tmp_path) -> None:
-    problem = twin_problem("lorenz96", 4, engine="libjulia")
+    problem = twin_problem("lorenz96", 4, engine="julia")
     options = EnsembleSmootherOptions(members=200, inflation=1.03, lag=8)
     found = solve(problem, options)
     assert np.mean((found.x - problem.batch.truth) ** 2) < 1.0  # climatology has 13
@@ -44,7 +44,7 @@ def test_lorenz96_is_followed(tmp_path) -> None:
 def test_going_back_is_better_than_the_plain_smoother(
     preset: str, count: int, common: dict[str, float]
 ) -> None:
-    problem = twin_problem(preset, count, engine="libjulia")
+    problem = twin_problem(preset, count, engine="julia")
     plain = solve(problem, EnsembleSmootherOptions(depth=0, **common)).x - problem.batch.truth
     back = solve(problem, EnsembleSmootherOptions(**common)).x - problem.batch.truth
     assert np.mean(back**2) < 0.9 * np.mean(plain**2)

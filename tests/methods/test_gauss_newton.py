@@ -55,7 +55,7 @@ def test_its_gradient_is_that_of_fsgd_and_of_torch(name: str, between_steps: boo
     cost = CostSettings(model.time_step, 0.7, 1.3)
     julia, in_torch = (
         get_engine(engine).cost(model, cost, x, y, mask, points=points)
-        for engine in ("libjulia", "torch")
+        for engine in ("julia", "torch")
     )
     # The weights of `solve`, each window's own.
     data = (mask > 0).sum((1, 2)) + (points.counted() if points is not None else 0)
@@ -64,7 +64,7 @@ def test_its_gradient_is_that_of_fsgd_and_of_torch(name: str, between_steps: boo
         points = replace(points, weight=points.weight * factor[:, None])
     none = np.zeros((model.state_size, model.state_size))
     value, gradient = shooting_objective(
-        get_engine("libjulia"), model, cost, x, y, mask * factor[:, None, None], x[:, 0], none,
+        get_engine("julia"), model, cost, x, y, mask * factor[:, None, None], x[:, 0], none,
         weight=2 * cost.lambda2 / x[0, 1:].size, points=points,
     )  # fmt: skip
     np.testing.assert_allclose(value, julia.total, rtol=1e-12)

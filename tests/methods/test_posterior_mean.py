@@ -208,7 +208,7 @@ def test_a_model_on_a_circle_of_few_components_in_both_engines() -> None:
     observed = pyvda.observe(truth, seed=1, variance=1.0, every=2, components=[0, 2, 4])
     julia, torch = (
         pyvda.assimilate(observed, model=model, method="posterior-mean", engine=engine)["analysis"]
-        for engine in ("libjulia", "torch")
+        for engine in ("julia", "torch")
     )
     np.testing.assert_allclose(julia, torch, atol=1e-8)
     assert float(np.sqrt(((julia - truth["truth"]) ** 2).mean())) < 0.5  # the noise is 1

@@ -45,7 +45,7 @@ def test_blocks_of_windows_start_warm_too(twin) -> None:
 def test_a_warm_start_costs_no_accuracy(twin, options) -> None:
     truth, observed = twin
     learned = pyvda.evaluate(pyvda.assimilate(observed, checkpoint=SHIPPED), truth)["r_score"]
-    warm = pyvda.assimilate(observed, warm_start=SHIPPED, engine="libjulia", **options)
+    warm = pyvda.assimilate(observed, warm_start=SHIPPED, engine="julia", **options)
     found = pyvda.evaluate(warm, truth)["r_score"]
     assert np.median(found) < 1.3 * np.median(learned)
     assert (warm["objective"] < 60).mean() > 0.9  # 22 data: 11 expected

@@ -235,7 +235,7 @@ def test_a_wrong_entry_of_a_model_with_many_components_is_found(written, engine)
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("x = 1\ny = )\n", r'mine\.jl:2: .*unexpected "\)"'),
+        ("x = 1\ny = )\n", r"""mine\.jl:2: (syntax: )?unexpected ["`]\)["`]"""),
         ("x = 1\n\nfoo(1)\n", r"mine\.jl:3: UndefVarError: `?foo`? not defined"),
         ("x = 1\nerror(\"two\\nlines\")\n", r"mine\.jl:2: two; lines"),
         ("module M\nusing NoSuchPackage\nend\n", "NoSuchPackage"),

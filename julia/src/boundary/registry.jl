@@ -83,11 +83,17 @@ end
 "    unparsed(ex) -> the parser's message, where it could not read the text"
 unparsed(ex) = nothing
 function unparsed(ex::Expr)
-    ex.head in (:error, :incomplete) && return replace(message_of(first(ex.args)), r"^incomplete: " => "")
+    ex.head in (:error, :incomplete) && return parser_message(first(ex.args))
     for a in ex.args
         a isa Expr && a.head in (:error, :incomplete) && return unparsed(a)
     end
     return nothing
+end
+
+# From version 1.10 on the parser draws the place below the text, with its message behind a dash.
+function parser_message(e)
+    drawn = match(r" ── (.+)", e isa Exception ? sprint(showerror, e) : "")
+    return drawn === nothing ? replace(message_of(e), r"^incomplete: " => "") : String(drawn[1])
 end
 
 "The line on which the first expression begins that the parser cannot read."
