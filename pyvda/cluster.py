@@ -172,6 +172,7 @@ def started(workers: int | None, scheduler: str | None) -> Iterator[Client | Non
             threads_per_worker=max(1, cores() // count),
             host="127.0.0.1",
             dashboard_address=None,
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # of its HTTP server
             silence_logs=logging.CRITICAL,
         ) as local,
         Client(local) as using,
