@@ -41,7 +41,12 @@ def unpacked(ds: xr.Dataset) -> xr.Dataset:
             moved = {key: plain.attrs.pop(key) for key in given}
             plain.encoding = {**moved, **variable.encoding}
         else:
-            plain = _decoded(variable, {})
+            try:
+                plain = _decoded(variable, {})
+            except (ValueError, TypeError) as error:
+                listed = ", ".join(given)
+                notice(f"the attributes {listed} of {name} cannot be used ({error}); they are not")
+                continue
         changed[name] = plain
     return ds.assign(changed) if changed else ds
 

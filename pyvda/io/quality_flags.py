@@ -154,10 +154,10 @@ def _flag_variables(ds: xr.Dataset, name: str) -> tuple[list[str], list[str]]:
 
 
 def _may_hold_flags(array: xr.DataArray) -> bool:
+    if array.dtype.kind != "f":
+        return array.dtype.kind in "iubOSUT"
     stored = np.dtype(array.encoding.get("dtype", array.dtype))
-    return array.dtype.kind in "iubOSUT" or (
-        array.dtype.kind == "f" and (stored.kind in "iub" or is_flag(array))
-    )
+    return stored.kind in "iub" or is_flag(array)
 
 
 def _given(array: xr.DataArray, chosen: list[str]) -> Rule | None:
@@ -260,8 +260,11 @@ def _values(array: xr.DataArray) -> list[Any]:
 def _masks(array: xr.DataArray) -> list[int]:
     given = array.attrs.get("flag_masks", [])
     if isinstance(given, str):
-        given = [int(one.strip("bBsSlL")) for one in given.replace(",", " ").split()]
-    return [int(one) for one in np.atleast_1d(given).tolist()]
+        given = [one.strip("bBsSlL") for one in given.replace(",", " ").split()]
+    try:
+        return [int(one) for one in np.atleast_1d(given).tolist()]
+    except (TypeError, ValueError, OverflowError):
+        return []
 
 
 def _listed(good_flags: GoodFlags) -> list[str]:

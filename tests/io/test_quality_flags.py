@@ -119,6 +119,14 @@ def test_flags_that_nothing_explains_are_not_used_and_the_remedy_works():
     assert bad(ds, (0,)) == [False, True]
 
 
+@pytest.mark.parametrize("key", ["flag_values", "flag_masks", "flag_meanings", "standard_name"])
+@pytest.mark.parametrize("value", [3, "x y", [np.nan], ["a", "b", "c"], 1e300, ""])
+@pytest.mark.filterwarnings("ignore::pyvda.notices.Notice")
+def test_spoilt_attributes_do_not_fail(key, value):
+    attrs = {"flag_values": [0, 4], "flag_meanings": "good bad", "standard_name": "status_flag"}
+    assert len(bad(flagged([0, 4], **{**attrs, key: value}))) == 2
+
+
 def test_flags_of_something_else():
     origin = {"flag_values": [0, 1], "flag_meanings": "ascending descending"}
     with pytest.warns(Notice, match=r"none of their meanings \(ascending, descending\)"):
