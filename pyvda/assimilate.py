@@ -94,12 +94,12 @@ def assimilate(observations: Any, **keywords: Any) -> xr.Dataset:
         settings.good_flags,
     )
     attributes.check(observed)
+    windows.check_state_size(observed, model.state_size, model.name)
     step = netcdf.model_time_step(observed, settings.time_step, model)
     for one in bound:
         one.check_time_step(step)
     lazy = settings.block is not None or observed[names.OBSERVATION].chunks is not None
     in_windows, is_series = _in_windows(observed, settings, lazy or options.couples_windows())
-    windows.check_state_size(in_windows, model.state_size, model.name)
     _check_operators(in_windows, method.name, bound)
     expect_effects(
         method.name, options, model, warm=warm is not None,

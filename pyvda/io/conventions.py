@@ -16,15 +16,12 @@ from xarray.indexes import PandasMultiIndex
 from pyvda import names
 from pyvda.errors import InputError
 from pyvda.io import layout, matching, references, sampling_geometry, times
-from pyvda.io.dimensions import axis, find_time, instance_of, is_window
+from pyvda.io.dimensions import STATE_NAMES, axis, find_time, instance_of, is_window
 from pyvda.io.error_variables import is_error_of_another, with_errors
 from pyvda.io.matching import Match
 from pyvda.io.quality import screened
 from pyvda.io.quality_flags import GoodFlags, is_flag
 from pyvda.state.space import StateSpace
-
-# A dimension with one of these names is the state; a third dimension then counts windows.
-_STATE_NAMES = ("state", "component", "components")
 
 
 def normalise(
@@ -220,7 +217,8 @@ def _nothing_found(ds: xr.Dataset, space: StateSpace | None) -> InputError:
     if len(fields) == 1:
         _roles(ds, fields[0])  # raises the reason
     where = sampling_geometry.positions(ds)
-    if where and all(len(ds[name].dims) == 1 for name in where) and not fields:
+    along = {ds[name].dims for name in where}
+    if len(along) == 1 and len(along.pop()) == 1 and not fields:
         return InputError(
             f"the variables {known} are data at points ({', '.join(where)}){model}; for data of a "
             f"field choose a model of it over {', '.join(where)} and give operator="
@@ -246,6 +244,14 @@ def _nothing_found(ds: xr.Dataset, space: StateSpace | None) -> InputError:
         return InputError(
             f"the variables {known} have one dimension each, as in a table with one row per datum; "
             "put it on a grid of analysis times by pyvda.on_grid (--grid-step)"
+        )
+    if not ds.data_vars:
+        return InputError("there are no variables; check that it is the right file, or group")
+    if all(find_time(ds, array.dims)[0] is None for array in ds.data_vars.values()):
+        has = ", ".join(f"{name}({', '.join(map(str, ds[name].dims))})" for name in ds.data_vars)
+        return InputError(
+            f"none of the variables {has} lies along a time{model}; if one of its dimensions is "
+            "time, call it 'time', or give its coordinate the attribute axis='T'"
         )
     return InputError(
         "no variable called 'observation' and no other floating-point variable over time and "
@@ -284,7 +290,7 @@ def _grid_of(ds: xr.Dataset, name: Hashable) -> list[Hashable]:
     time = find_time(ds, dims)[0]
     own = [dim for dim in dims if dim != time and not is_window(ds, dim)]
     directions = [dim for dim in own if axis(ds, dim) is not None]
-    states = [dim for dim in own if str(dim).lower() in _STATE_NAMES]
+    states = [dim for dim in own if str(dim).lower() in STATE_NAMES]
     return own if time is not None and len(own) >= 2 and directions and not states else []
 
 
@@ -331,7 +337,7 @@ def _roles(ds: xr.Dataset, name: Hashable) -> tuple[dict[Hashable, str], Hashabl
     others = [dim for dim in dims if dim != time_dim]
     windows = [dim for dim in others if is_window(ds, dim)]
     if len(others) == 2 and not windows:
-        states = [dim for dim in others if str(dim).lower() in _STATE_NAMES]
+        states = [dim for dim in others if str(dim).lower() in STATE_NAMES]
         windows = [dim for dim in others if dim not in states] if len(states) == 1 else []
     if len(windows) != len(others) - 1:
         raise InputError(
@@ -343,7 +349,7 @@ def _roles(ds: xr.Dataset, name: Hashable) -> tuple[dict[Hashable, str], Hashabl
         feature = None
         if roles[dim] == names.STATE:
             feature = instance_of(ds, dim) or sampling_geometry.kind_of(ds)
-        if feature is not None and str(dim).lower() not in _STATE_NAMES:
+        if feature is not None and str(dim).lower() not in STATE_NAMES:
             raise InputError(
                 f"{found}, and {dim!r} counts features of CF's kind {feature}, not the components "
                 f"of a model's state; rename {dim!r} to 'state' if that is what they are"
@@ -396,9 +402,15 @@ def _coordinates(
 
 
 def _of_file(found: xr.Dataset, ds: xr.Dataset, roles: Mapping[Hashable, str]) -> xr.Dataset:
-    """Return the observations with what is known of their file: its path, unlimited dimensions."""
+    """Return the observations with what is known of their file.
+
+    That is its path, its unlimited dimensions, and what it calls the dimension of the state.
+    """
     unlimited = {roles.get(dim, dim) for dim in ds.encoding.get("unlimited_dims", ())}
     found.encoding = {"unlimited_dims": {dim for dim in unlimited if dim in found.dims}}
     if "source" in ds.encoding:
         found.encoding["source"] = ds.encoding["source"]
+    for dim, role in roles.items():
+        if role == names.STATE and "state_dimension" not in ds.encoding:
+            found.encoding["state_dimension"] = str(dim)
     return found

@@ -9,6 +9,8 @@ from collections.abc import Hashable, Iterable
 
 import xarray as xr
 
+# A dimension with one of these names is the state; a third dimension then counts windows.
+STATE_NAMES = ("state", "component", "components")
 _TIME_NAMES = ("time", "t")
 _WINDOW_NAMES = ("window", "windows", "sample", "samples", "member", "batch")
 _AXES = {

@@ -10,6 +10,7 @@ import xarray as xr
 
 from pyvda import names
 from pyvda.errors import InputError
+from pyvda.io.dimensions import STATE_NAMES
 from pyvda.models.model import Model
 from pyvda.models.registry import default_model, get_model, registered
 from pyvda.validation_errors import brief
@@ -77,6 +78,8 @@ def required(ds: xr.Dataset) -> Model:
 def _has_own_layout(ds: xr.Dataset, state_size: int) -> bool:
     if names.OBSERVATION not in ds:
         return False
+    if ds.encoding.get("state_dimension", names.STATE).lower() not in STATE_NAMES:
+        return False  # `conventions.normalise` took another dimension, such as levels, for it
     observation = ds[names.OBSERVATION]
     dims = set(observation.dims)
     return {names.TIME, names.STATE} <= dims <= set(names.DIMENSIONS) and observation.sizes[

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+import pyvda
 from pyvda.errors import InputError
 from pyvda.io.conventions import normalise
 
@@ -156,7 +157,7 @@ def test_values_are_not_read():
         (dataset(time="n"), "y", "none is recognised as time"),
         (dataset("a", "time", "b"), "y", "which are window and state is not clear"),
         (dataset().isel(state=0), "y", "which are window and state is not clear"),
-        (xr.Dataset(), None, r"the variables are none"),
+        (xr.Dataset(), None, "there are no variables"),
     ],
 )
 def test_one_sentence_errors(ds, variable, message):
@@ -178,3 +179,45 @@ def test_variables_of_a_state_name_the_ways_to_say_so() -> None:
     ds = xr.Dataset({name: ("time", np.zeros(5)) for name in "xyz"}, {"time": np.arange(5.0)})
     with pytest.raises(InputError, match=r"\(model, --model\).*x,y,z.*--variable"):
         normalise(ds)
+
+
+def test_levels_of_somebody_are_no_state_of_the_default_model(tmp_path):
+    """Refused without a model, and assimilated once one is named."""
+    ds = dataset(state="level").isel(window=0).assign_coords(time=0.01 * np.arange(STEPS))
+    ds.to_netcdf(tmp_path / "a.nc")
+    opened = pyvda.open_observations(tmp_path / "a.nc")
+    for given in (ds, opened):
+        with pytest.raises(InputError, match="no model was named"):
+            pyvda.assimilate(given, iterations=1, engine="torch")
+        pyvda.assimilate(given, model="lorenz63", iterations=1, engine="torch")
+
+
+@pytest.mark.parametrize(
+    ("ds", "message"),
+    [
+        (xr.Dataset(), "there are no variables"),
+        (
+            xr.Dataset({"y": (("lat", "lon"), np.ones((5, 3)))}, {"lat": range(5)}),
+            r"y\(lat, lon\) lies along a time; .* call it 'time'",
+        ),
+        (xr.Dataset({"y": ("n", [1.0, 2.0])}), "lie along 'n', and none is recognised as its time"),
+    ],
+)
+def test_files_without_variables_or_times(ds, message):
+    with pytest.raises(InputError, match=message):
+        normalise(ds)
+
+
+def test_the_remedies_for_missing_times_work():
+    assert normalise(
+        xr.Dataset({"y": (("a", "b"), np.ones((5, 3)))}).rename(a="time")
+    ).observation.dims == ("time", "state")
+    columns = xr.Dataset({name: ("n", np.ones(5)) for name in "xyz"})
+    found = normalise(columns.assign_coords(time=("n", 0.01 * np.arange(5))), "x,y,z")
+    assert found.observation.shape == (5, 3)
+
+
+def test_the_size_of_the_state_is_refused_before_the_time_step():
+    ds = dataset().isel(window=0).isel(state=[0, 1])
+    with pytest.raises(InputError, match="state of 2 components, lorenz63 has 3"):
+        pyvda.assimilate(ds, model="lorenz63", engine="torch")
