@@ -218,7 +218,8 @@ def _nothing_found(ds: xr.Dataset, space: StateSpace | None) -> InputError:
         _roles(ds, fields[0])  # raises the reason
     where = sampling_geometry.positions(ds)
     along = {ds[name].dims for name in where}
-    if len(along) == 1 and len(along.pop()) == 1 and not fields:
+    flat = all(array.ndim <= 1 for array in ds.data_vars.values())
+    if len(along) == 1 and flat and not fields:
         return InputError(
             f"the variables {known} are data at points ({', '.join(where)}){model}; for data of a "
             f"field choose a model of it over {', '.join(where)} and give operator="
