@@ -20,7 +20,7 @@ import xarray as xr
 
 import pyvda
 from pyvda import names
-from pyvda.io.atomic import replacing
+from pyvda.io.writing.atomic import replacing
 from pyvda.learned import shipped
 from pyvda.learned.patterns import PatternWarning
 from pyvda.machine import machine

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pyvda.engine import get_engine
-from pyvda.io.atomic import replacing
+from pyvda.io.writing.atomic import replacing
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pyvda.io.atomic import replacing
+from pyvda.io.writing.atomic import replacing
 from pyvda.learned.shipped import TRAINING_FILE, read_json
 from pyvda.paper import paired_differences
 from pyvda.paper.held_out import HELD_OUT

@@ -8,9 +8,9 @@ from .errors import EngineError as EngineError
 from .errors import InputError as InputError
 from .evaluate import evaluate as evaluate
 from .forecast import forecast as forecast
-from .io.open import open_observations as open_observations
-from .io.save import save_analysis as save_analysis
-from .io.tables import on_grid as on_grid
+from .io.sources.open import open_observations as open_observations
+from .io.tables.tables import on_grid as on_grid
+from .io.writing.save import save_analysis as save_analysis
 from .learned.shipped import load as load
 from .models.from_jax import jax_model as jax_model
 from .models.from_julia import julia_model as julia_model

@@ -20,10 +20,12 @@ from pyvda.climate.climatology import with_climatology
 from pyvda.cluster import Choice, with_engines
 from pyvda.engine import CostSettings, engine_for
 from pyvda.errors import InputError
-from pyvda.io import attributes, blockwise, layout, model_attributes, netcdf
-from pyvda.io.analysis import POSITION, template, with_history, with_provenance
+from pyvda.io import netcdf
+from pyvda.io.cf import layout
 from pyvda.io.observations import prepared
-from pyvda.io.open import opened
+from pyvda.io.sources.open import opened
+from pyvda.io.writing import attributes, blockwise, model_attributes
+from pyvda.io.writing.analysis import POSITION, template, with_history, with_provenance
 from pyvda.lazy_blocks import lazily
 from pyvda.learned import patterns
 from pyvda.learned.description import expect_trained

@@ -20,7 +20,7 @@ from pyvda.climate.ensemble import Ensemble
 from pyvda.cluster import Choice
 from pyvda.engine import CostSettings, Engine
 from pyvda.engine.interface import Array
-from pyvda.io.analysis import POSITION, Histories, labelled
+from pyvda.io.writing.analysis import POSITION, Histories, labelled
 from pyvda.methods import METHODS, Options, Problem
 from pyvda.methods.learned import LearnedOptions
 from pyvda.operators.observation import ObservationOperator

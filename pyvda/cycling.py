@@ -27,7 +27,7 @@ from pyvda.engine import CostSettings, Engine
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.io import netcdf
-from pyvda.io.layout import restacked
+from pyvda.io.cf.layout import restacked
 from pyvda.methods import Method, Options, Problem, Solution
 from pyvda.models.model import Model
 

@@ -13,9 +13,9 @@ from pyvda import names, scores
 from pyvda.engine import engine_for
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
-from pyvda.io.layout import restacked, sea
-from pyvda.io.open import opened
+from pyvda.io.cf.layout import restacked, sea
 from pyvda.io.pairs import paired
+from pyvda.io.sources.open import opened
 from pyvda.models.model import Model
 from pyvda.models.registry import changed, numeric, resolve
 from pyvda.notices import notice

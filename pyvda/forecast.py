@@ -23,8 +23,9 @@ from pyvda.engine import CostSettings, Engine, engine_for
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.evaluate import model_of
-from pyvda.io import layout, netcdf
-from pyvda.io.open import opened
+from pyvda.io import netcdf
+from pyvda.io.cf import layout
+from pyvda.io.sources.open import opened
 from pyvda.methods import Options
 from pyvda.models.model import Model, whole
 from pyvda.settings import configured

@@ -32,7 +32,7 @@ def lazily(
         Windows; the lazy variables that have them share their chunks.
     like : Dataset
         An analysis of the same windows by variables, dimensions and dtypes; its values are not
-        read. See `pyvda.io.analysis.template`.
+        read. See `pyvda.io.writing.analysis.template`.
     own : sequence of Background or Ensemble, optional
         Of each window.
     """

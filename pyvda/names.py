@@ -22,12 +22,12 @@ OPENED = "pyvda_opened"  # key of a Dataset's encoding: how `open_observations` 
 OBSERVATION = "observation"
 OBSERVATION_ERROR = "observation_error"
 OBSERVATION_ERROR_VARIANCE = "observation_error_variance"  # an attribute of the file
-REJECTED = "rejected"  # which observations the file calls bad; see io/quality.py
+REJECTED = "rejected"  # which observations the file calls bad; see io/quality/bad_data.py
 TRUTH = "truth"
 WINDOW_START = "window_start"
 WINDOW_NUMBER = "window_number"  # of the window that a step of a series was taken from
 
-# Point observations, at arbitrary times; see io/point_observations.py.
+# Point observations, at arbitrary times; see io/tables/point_observations.py.
 DATUM = "datum"
 POINT_TIME = "point_time"
 POINT_OBSERVATION = "point_observation"
@@ -37,7 +37,7 @@ POINT_POSITION = "point_position"
 POINT_INNOVATION = "point_innovation"
 POINTS = (POINT_TIME, POINT_OBSERVATION, POINT_OPERATOR, POINT_ERROR, POINT_POSITION)
 
-# Observations that are a function of the state; see io/channels.py.
+# Observations that are a function of the state; see io/tables/channels.py.
 CHANNEL = "channel"
 CHANNEL_OBSERVATION = "channel_observation"
 CHANNEL_ERROR = "channel_error"

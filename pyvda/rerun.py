@@ -16,8 +16,9 @@ import xarray as xr
 
 from pyvda import run_record
 from pyvda.errors import EngineError, InputError
-from pyvda.io import netcdf, sources
-from pyvda.io.outputs import check_output, existing, is_zarr
+from pyvda.io import netcdf
+from pyvda.io.sources import sources
+from pyvda.io.writing.outputs import check_output, existing, is_zarr
 from pyvda.notices import notice
 
 _INPUT_ERROR = 2  # exit code

@@ -23,8 +23,9 @@ import pyvda
 from pyvda import names
 from pyvda.engine import EngineInfo
 from pyvda.errors import InputError
-from pyvda.io import digest, history
-from pyvda.io.outputs import existing
+from pyvda.io import digest
+from pyvda.io.writing import history
+from pyvda.io.writing.outputs import existing
 from pyvda.models.model import Model
 from pyvda.models.registry import resolve
 from pyvda.operators.julia_function import JuliaFunction

@@ -19,9 +19,9 @@ from pyvda.climate.climatology import drawn_starts, usual_spinup
 from pyvda.engine import engine_for
 from pyvda.engine.interface import Array
 from pyvda.errors import EngineError, InputError
-from pyvda.io import model_attributes
 from pyvda.io.netcdf import append_history
-from pyvda.io.open import opened
+from pyvda.io.sources.open import opened
+from pyvda.io.writing import model_attributes
 from pyvda.models.model import Model, Start, number, whole
 from pyvda.models.presets import Preset
 from pyvda.models.registry import get_preset, presets, resolve

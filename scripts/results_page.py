@@ -13,7 +13,7 @@ import json
 import sys
 from pathlib import Path
 
-from pyvda.io.atomic import replacing
+from pyvda.io.writing.atomic import replacing
 from pyvda.paper import markdown
 from pyvda.paper.tables import STORED_FSGD, full_descents, refresh_table
 

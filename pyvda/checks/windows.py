@@ -8,8 +8,8 @@ import numpy as np
 import xarray as xr
 
 from pyvda import names, twin
-from pyvda.io import point_observations
-from pyvda.io.time_step import model_time_step
+from pyvda.io.cf.time_step import model_time_step
+from pyvda.io.tables import point_observations
 from pyvda.models.model import Model
 from pyvda.models.registry import presets
 from pyvda.state import windows

@@ -21,7 +21,7 @@ from pyvda.cli.options import (
     say,
 )
 from pyvda.errors import EngineError, InputError
-from pyvda.io.outputs import check_output, check_space
+from pyvda.io.writing.outputs import check_output, check_space
 from pyvda.progress import shown
 from pyvda.settings import Settings, chosen_method, settled
 
@@ -97,10 +97,11 @@ def assimilate(
     from pyvda.assimilate import assimilate as run
     from pyvda.assimilate import named_model
     from pyvda.cluster import started
-    from pyvda.io import model_attributes, netcdf
-    from pyvda.io.identity import identity
+    from pyvda.io import netcdf
     from pyvda.io.pairs import with_truth
-    from pyvda.io.save import check_can_be_saved
+    from pyvda.io.writing import model_attributes
+    from pyvda.io.writing.identity import identity
+    from pyvda.io.writing.save import check_can_be_saved
     from pyvda.models.registry import resolve
     from pyvda.state.chunking import for_workers
 

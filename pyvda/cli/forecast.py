@@ -16,7 +16,7 @@ from pyvda.cli.options import (
     read,
     say,
 )
-from pyvda.io.outputs import check_output
+from pyvda.io.writing.outputs import check_output
 
 EXAMPLES = ("pyvda forecast analysis.nc --steps 100 -o forecast.nc",)
 

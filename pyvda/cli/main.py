@@ -19,7 +19,7 @@ import typer
 from typer.core import TyperGroup
 
 from pyvda.errors import EngineError, InputError, TrainingError
-from pyvda.io.history import command_line
+from pyvda.io.writing.history import command_line
 from pyvda.notices import Notice
 
 _COMMANDS = (

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pyvda.cli.options import Output, Overwrite, Quiet, Seed, component_numbers, listed, read, say
-from pyvda.io.outputs import check_output
+from pyvda.io.writing.outputs import check_output
 
 EXAMPLES = (
     "pyvda observe truth.nc --preset lorenz63 --seed 12 -o obs.nc",

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from pyvda.errors import InputError
-from pyvda.io.atomic import replacing
-from pyvda.io.outputs import check_output
+from pyvda.io.writing.atomic import replacing
+from pyvda.io.writing.outputs import check_output
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 Output = Annotated[

@@ -9,7 +9,7 @@ import typer
 
 from pyvda.cli.options import Overwrite, Quiet, read, say
 from pyvda.errors import InputError
-from pyvda.io.outputs import check_output
+from pyvda.io.writing.outputs import check_output
 
 EXAMPLES = ("pyvda plot analysis.nc --truth truth.nc -o analysis.png",)
 

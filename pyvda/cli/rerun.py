@@ -9,7 +9,7 @@ import typer
 
 from pyvda.cli.options import Overwrite, Quiet, read, say
 from pyvda.errors import EngineError
-from pyvda.io.outputs import check_output
+from pyvda.io.writing.outputs import check_output
 
 EXAMPLES = ("pyvda rerun analysis.nc", "pyvda rerun analysis.nc -o again.nc")
 

@@ -16,7 +16,7 @@ from pyvda.cli.options import (
     named_values,
     say,
 )
-from pyvda.io.outputs import check_output
+from pyvda.io.writing.outputs import check_output
 from pyvda.progress import shown
 
 EXAMPLES = (

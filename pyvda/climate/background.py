@@ -205,7 +205,7 @@ def of_analysis(analysis: xr.Dataset) -> list[Background]:
         The Dataset is not an analysis with `final_covariance` or `final_ensemble`, a window has no
         finite one, or the members are too few for a covariance.
     """
-    from pyvda.io.layout import restacked, sea
+    from pyvda.io.cf.layout import restacked, sea
 
     if names.FORECAST in analysis and names.ANALYSIS not in analysis:
         analysis = analysis.rename({names.FORECAST: names.ANALYSIS})

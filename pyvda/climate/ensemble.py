@@ -102,7 +102,7 @@ def ensembles_in(given: Any) -> list[Ensemble] | None:
 
 def is_merged(analysis: xr.Dataset) -> bool:
     """Tell whether windows of a series were merged, so that its end is that of the last window."""
-    from pyvda.io.layout import restacked
+    from pyvda.io.cf.layout import restacked
 
     if names.FORECAST in analysis:
         return names.WINDOW not in analysis[names.FORECAST].dims

@@ -11,10 +11,12 @@ from collections.abc import Sequence
 import xarray as xr
 
 from pyvda import names
-from pyvda.io import analysis_times, conventions, point_observations, rows, validation
-from pyvda.io.components import in_model_order
-from pyvda.io.quality_flags import GoodFlags
-from pyvda.io.validation import Statistics
+from pyvda.io.cf import conventions
+from pyvda.io.quality import validation
+from pyvda.io.quality.quality_flags import GoodFlags
+from pyvda.io.quality.validation import Statistics
+from pyvda.io.tables import analysis_times, point_observations, rows
+from pyvda.io.tables.components import in_model_order
 from pyvda.models.model import Model
 from pyvda.operators.observation import Mask, ObservationOperator
 

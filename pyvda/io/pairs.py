@@ -113,7 +113,7 @@ def with_truth(observed: xr.Dataset, truth: xr.Dataset) -> xr.Dataset:
     InputError
         When there is no truth, or it is not that of these observations.
     """
-    from pyvda.io.layout import restacked
+    from pyvda.io.cf.layout import restacked
 
     true = restacked(truth, observed)
     if names.TRUTH not in true:

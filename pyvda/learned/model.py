@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from pyvda import priors
 from pyvda.cost import VariationalCost
 from pyvda.errors import InputError
-from pyvda.io.atomic import replacing
+from pyvda.io.writing.atomic import replacing
 from pyvda.learned.architecture import ODE, Architecture, Cost
 from pyvda.learned.build import build_prior, build_solver
 from pyvda.learned.description import MODEL_FILE, Description, Pattern, read_description

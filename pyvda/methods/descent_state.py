@@ -12,7 +12,7 @@ import numpy as np
 
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
-from pyvda.io.atomic import replacing
+from pyvda.io.writing.atomic import replacing
 from pyvda.methods.problem import Options, Problem
 from pyvda.models.model import Model
 

@@ -116,7 +116,7 @@ class FunctionOperator(ObservationOperator):
         self, ds: xr.Dataset, model: Model, variable: str | Sequence[str] | None = None
     ) -> xr.Dataset:
         """Return the data as channels; see `ObservationOperator.observations`."""
-        from pyvda.io import channels
+        from pyvda.io.tables import channels
 
         return channels.observations(ds, model, variable)
 

@@ -101,7 +101,7 @@ class Interpolation(ObservationOperator):
         self, ds: xr.Dataset, model: Model, variable: str | Sequence[str] | None = None
     ) -> xr.Dataset:
         """Return the data as point observations; see `ObservationOperator.observations`."""
-        from pyvda.io import rows, sampling_geometry, tables
+        from pyvda.io.tables import rows, sampling_geometry, tables
 
         ds = sampling_geometry.table(ds)
         dims = rows.model_dims(model)

@@ -7,8 +7,8 @@
     JuliaFunction       any function in a Julia file, nonlinear too
 
 An operator is given to `pyvda.assimilate(ds, operator=...)`. It turns the Dataset into the form
-that methods take: state vectors, point observations (see `pyvda.io.point_observations`), or
-channels (see `pyvda.io.channels`).
+that methods take: state vectors, point observations (see `pyvda.io.tables.point_observations`), or
+channels (see `pyvda.io.tables.channels`).
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ class SparseLinear(ObservationOperator):
         self, ds: xr.Dataset, model: Model, variable: str | Sequence[str] | None = None
     ) -> xr.Dataset:
         """Return the data as point observations; see `ObservationOperator.observations`."""
-        from pyvda.io import rows, tables
+        from pyvda.io.tables import rows, tables
 
         H = self.matrix(model)
         name = rows.values_of(ds, variable)

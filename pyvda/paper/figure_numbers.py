@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from pyvda.io.atomic import replacing
+from pyvda.io.writing.atomic import replacing
 from pyvda.paper.error_maps import error_limit
 from pyvda.paper.figures import Pathway, Reconstruction
 

@@ -12,7 +12,7 @@ import xarray as xr
 
 import pyvda
 from pyvda.errors import InputError
-from pyvda.io.atomic import replacing
+from pyvda.io.writing.atomic import replacing
 from pyvda.learned import shipped
 from pyvda.learned.description import read_description
 from pyvda.learned.model import LearnedModel

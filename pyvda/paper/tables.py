@@ -26,7 +26,7 @@ import xarray as xr
 from pyvda import names
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError, TrainingError
-from pyvda.io.atomic import replacing
+from pyvda.io.writing.atomic import replacing
 from pyvda.learned import shipped
 from pyvda.learned.description import read_description
 from pyvda.machine import machine

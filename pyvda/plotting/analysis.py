@@ -18,8 +18,8 @@ import xarray as xr
 
 from pyvda import names
 from pyvda.errors import InputError
-from pyvda.io.atomic import replacing
-from pyvda.io.layout import restacked
+from pyvda.io.cf.layout import restacked
+from pyvda.io.writing.atomic import replacing
 from pyvda.plotting import window_axes
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import xarray as xr
 
 from pyvda import names
 from pyvda.errors import InputError
-from pyvda.io import validation
 from pyvda.io.pairs import paired
+from pyvda.io.quality import validation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

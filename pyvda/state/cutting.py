@@ -16,7 +16,7 @@ import xarray as xr
 
 from pyvda import names
 from pyvda.errors import InputError
-from pyvda.io.point_observations import cut_points
+from pyvda.io.tables.point_observations import cut_points
 from pyvda.state.chunking import block_size, window_bytes
 
 

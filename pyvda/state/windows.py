@@ -14,10 +14,10 @@ import xarray as xr
 
 from pyvda import names
 from pyvda.errors import InputError
-from pyvda.io import quality
-from pyvda.io.channels import to_channels
-from pyvda.io.point_observations import to_points
-from pyvda.io.validation import Statistics
+from pyvda.io.quality import bad_data
+from pyvda.io.quality.validation import Statistics
+from pyvda.io.tables.channels import to_channels
+from pyvda.io.tables.point_observations import to_points
 from pyvda.operators.function import FunctionOperator
 from pyvda.operators.observation import ObservationOperator
 from pyvda.operators.points import nearest_steps
@@ -245,7 +245,7 @@ def analysis_dataset(
     rejected = None
     if names.REJECTED in windows:
         codes = windows[names.REJECTED].transpose(*names.DIMENSIONS).values
-        rejected = codes == quality.REJECTED
+        rejected = codes == bad_data.REJECTED
     inherited = {
         key: value for key, value in windows[names.OBSERVATION].attrs.items() if key in _INHERITED
     }

@@ -13,8 +13,10 @@ from pyvda.climate.climatology import climatology
 from pyvda.engine import engine_for
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
-from pyvda.io import conventions, netcdf, validation
+from pyvda.io import netcdf
+from pyvda.io.cf import conventions
 from pyvda.io.pairs import paired
+from pyvda.io.quality import validation
 from pyvda.learned import patterns
 from pyvda.learned.description import OwnModel, Pattern
 from pyvda.models.model import Model

@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from pyvda.errors import InputError
-from pyvda.io.atomic import replacing
+from pyvda.io.writing.atomic import replacing
 from pyvda.learned.description import MODEL_FILE
 from pyvda.training import state
 from pyvda.training.configuration import Configuration

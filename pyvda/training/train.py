@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from pyvda.engine import get_engine
-from pyvda.io.atomic import replacing
+from pyvda.io.writing.atomic import replacing
 from pyvda.learned.description import MODEL_FILE, read_description
 from pyvda.learned.model import LearnedModel
 from pyvda.learned.normalisation import normalisation

@@ -16,7 +16,7 @@ from fuzzing import fuzzed, outcome
 from hypothesis import strategies as st
 
 import pyvda
-from pyvda.io.open import open_dataset
+from pyvda.io.sources.open import open_dataset
 
 ODD = [
     None, True, 0, -1, 3, 2**70, 0.5, float("nan"), float("inf"), "", "a", "two\nlines", [], [1],

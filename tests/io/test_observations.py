@@ -11,7 +11,7 @@ from xarray.core import indexing
 import pyvda
 from pyvda.errors import InputError
 from pyvda.io.observations import prepared
-from pyvda.io.validation import statistics
+from pyvda.io.quality.validation import statistics
 from pyvda.models.registry import get_model
 from pyvda.state import windows
 
@@ -69,7 +69,7 @@ def test_opened_observations_are_not_validated_again(tmp_path, errors, monkeypat
     ds, size = on_disk(errors, False)
     ds.to_netcdf(tmp_path / "obs.nc")
     monkeypatch.setattr(
-        "pyvda.io.locations.opened", lambda path, group=None: on_disk(errors, False)[0]
+        "pyvda.io.sources.locations.opened", lambda path, group=None: on_disk(errors, False)[0]
     )
     opened = pyvda.open_observations(tmp_path / "obs.nc", chunks={"window": 2})
     assert set(READS.values()) == {size}

@@ -11,7 +11,7 @@ import pyvda
 from pyvda import names
 from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError
-from pyvda.io import point_observations
+from pyvda.io.tables import point_observations
 from pyvda.models.registry import get_model
 from pyvda.operators.points import Points
 

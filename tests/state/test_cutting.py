@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pyvda.errors import InputError
 from pyvda.io.netcdf import time_step
-from pyvda.io.validation import check_time
+from pyvda.io.quality.validation import check_time
 from pyvda.state import chunking
 from pyvda.state.cutting import cut, merge
 

@@ -1,0 +1,418 @@
+"""Recognise the variables and dimensions of a user's file.
+
+`normalise` renames and reorders without reading values. CF attributes take precedence over names;
+where neither identifies a variable or dimension, the error asks the user to choose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+
+import cf_xarray  # noqa: F401  (registers the accessor Dataset.cf)
+import numpy as np
+import xarray as xr
+from xarray.indexes import PandasMultiIndex
+
+from pyvda import names
+from pyvda.errors import InputError
+from pyvda.io.cf import layout, matching, references, times
+from pyvda.io.cf.dimensions import STATE_NAMES, axis, find_time, instance_of, is_window
+from pyvda.io.cf.matching import Match
+from pyvda.io.quality.bad_data import screened
+from pyvda.io.quality.error_variables import is_error_of_another, with_errors
+from pyvda.io.quality.quality_flags import GoodFlags, is_flag
+from pyvda.io.tables import sampling_geometry
+from pyvda.state.space import StateSpace
+
+
+def normalise(
+    ds: xr.Dataset,
+    variable: str | Sequence[str] | None = None,
+    space: StateSpace | None = None,
+    good_flags: GoodFlags | None = None,
+) -> xr.Dataset:
+    """Return the observations of `ds` under pyvda's names, values unread.
+
+    Parameters
+    ----------
+    ds : Dataset
+        Any Dataset with one observed variable over time and state, and perhaps window, in any order
+        and under any names; or with the variables of a model's state, each over time and its own
+        dimensions.
+    variable : str or sequence of str, optional
+        The observed variable or variables ("x,y,z"), by name or by CF `standard_name`. By default
+        `observation`, else the variables of the model's state, else the only floating-point
+        variable with a time and a state dimension.
+    space : StateSpace, optional
+        State space of the model. Without it, variables are recognised only when they are listed.
+    good_flags : int, str or tuple of them, optional
+        Quality flags of data to use, see `quality_flags.rules`. Default: what the file calls good.
+
+    Returns
+    -------
+    Dataset
+        `observation`, and where `ds` has them `observation_error` (standard deviation) and `truth`,
+        with dimensions `(time, state)` or `(window, time, state)`, with the attributes of `ds`, and
+        all coordinates along its dimensions. Time increases. Values that the file calls bad are
+        NaN, and int8 `rejected` says why (see `quality.screened`). Named variables are stacked into
+        state vectors, as described by the attribute `pyvda_state` (see `layout`).
+
+    Raises
+    ------
+    InputError
+        When the variables or the meaning of their dimensions cannot be found.
+    """
+    ds = times.recognised(ds)
+    listed = matching.wanted(variable, ds)
+    chosen: str | Match
+    if listed is not None and len(listed) > 1:
+        chosen = matching.several(ds, listed, space)
+    else:
+        chosen = _choose(ds, None if listed is None else listed[0], space)
+    if isinstance(chosen, Match):
+        return times.in_order(_several(ds, chosen, good_flags))
+    return times.in_order(_one(ds, chosen, good_flags))
+
+
+def _several(ds: xr.Dataset, match: Match, good_flags: GoodFlags | None) -> xr.Dataset:
+    """Return the variables of a match as state vectors."""
+    roles: dict[Hashable, str] = {match.time: names.TIME}
+    if match.window is not None:
+        roles[match.window] = names.WINDOW
+    for file in match.files.values():
+        _expect_numbers(ds.variables[file], file)
+    only = len(match.files) == 1
+    ds, codes = screened(ds, list(match.files.values()), good_flags)
+    errors = {}
+    for name, file in match.files.items():
+        ds, error = with_errors(ds, file, shared=only)
+        if error is not None:
+            errors[name] = error
+    data, description = layout.stacked(ds, match, errors, roles, codes)
+    for name in (names.TRUTH, *names.POINTS, *names.CHANNELS):
+        # Variables given for whole state vectors are recognised only under pyvda's own names.
+        if name in ds.variables and name not in data:
+            whole = _renamed(ds.variables[name], roles)
+            if whole.sizes.get(names.STATE, match.space.size) == match.space.size:
+                data[name] = whole
+    time = find_time(ds, (match.time,))[1]
+    kept: dict[Hashable, str] = {
+        dim: str(dim)
+        for found_dims in match.dims.values()
+        for dim in found_dims
+        if str(dim) != names.STATE
+    }
+    coords = _coordinates(ds, {**kept, **roles}, time, match.files.values())
+    if names.POINT_TIME in data:
+        coords[names.POINT_TIME] = data.pop(names.POINT_TIME)
+    described = layout.with_time(description, time)
+    attrs = {**ds.attrs, layout.STATE_ATTRIBUTE: described}
+    return _of_file(xr.Dataset(data, coords, attrs), ds, roles)
+
+
+def _one(ds: xr.Dataset, name: str, good_flags: GoodFlags | None) -> xr.Dataset:
+    """Return one variable over time and state, and perhaps window."""
+    roles, time = _roles(ds, name)
+    dims = tuple(role for role in names.DIMENSIONS if role in roles.values())
+
+    _expect_numbers(ds.variables[name], name)
+    chosen = {names.OBSERVATION: name}
+    if good_flags is not None or not _has_codes(ds, name):
+        ds, codes = screened(ds, [name], good_flags)
+        if name in codes:
+            ds = ds.assign({names.REJECTED: codes[name]})
+    if _has_codes(ds, name):
+        chosen[names.REJECTED] = names.REJECTED
+    ds, error = with_errors(ds, name)
+    if error is not None:
+        chosen[names.OBSERVATION_ERROR] = error
+    if names.TRUTH in ds and name != names.TRUTH and set(ds[names.TRUTH].dims) == set(roles):
+        chosen[names.TRUTH] = names.TRUTH
+
+    data = {new: _renamed(ds.variables[old], roles) for new, old in chosen.items()}
+    for new, values in data.items():
+        _expect_numbers(values, chosen[new])
+        missing = set(dims) - set(values.dims)
+        sizes = {role: ds.sizes[dim] for dim, role in roles.items()}
+        if missing:
+            values = values.set_dims({d: sizes[d] for d in dims})
+        data[new] = values.transpose(*dims)
+
+    # These attributes refer to variables of the original file.
+    data[names.OBSERVATION].attrs.pop("ancillary_variables", None)
+    if error is not None:
+        data[names.OBSERVATION].attrs["ancillary_variables"] = names.OBSERVATION_ERROR
+    for kept in (*names.POINTS, *names.CHANNELS):
+        if kept in ds.variables:
+            data[kept] = _renamed(ds.variables[kept], roles)
+    # State vectors that were stacked before keep the coordinates of their variables.
+    own = layout.own_dims(ds)
+    attrs = dict(ds.attrs)
+    if own is None:
+        attrs.pop(layout.STATE_ATTRIBUTE, None)
+    coords = _coordinates(ds, {**{dim: dim for dim in own or ()}, **roles}, time, [name])
+    if names.POINT_TIME in data:
+        coords[names.POINT_TIME] = data.pop(names.POINT_TIME)
+    return _of_file(xr.Dataset(data, coords, attrs), ds, roles)
+
+
+def as_float64(ds: xr.Dataset) -> xr.Dataset:
+    """Return `ds` with its data variables in float64; lazy where they are dask-backed."""
+    return ds.assign(
+        {
+            name: array.astype(np.float64, copy=False)
+            for name, array in ds.data_vars.items()
+            if name != names.REJECTED
+        }
+    )
+
+
+def _has_codes(ds: xr.Dataset, name: str) -> bool:
+    """Tell whether the Dataset says what was rejected of a variable, which was screened before."""
+    found = ds.variables.get(names.REJECTED)
+    return found is not None and found.dtype.kind in "iu" and found.dims == ds[name].dims
+
+
+def _choose(ds: xr.Dataset, variable: str | None, space: StateSpace | None) -> str | Match:
+    """Return the one variable over time and state, or the variables of the model's state."""
+    if variable is None and names.OBSERVATION in ds.variables:
+        variable = names.OBSERVATION
+    if variable is not None:
+        name = matching.by_name(ds, variable)
+        match = None if space is None else matching.of_model(ds, space, only=name)
+        if match is not None and (not _is_flat(ds, name) or _as_the_model_has_it(ds, match)):
+            return match
+        _refuse_grid(ds, name, space)
+        return name
+    match = None if space is None or _is_table(ds) else matching.of_model(ds, space)
+    candidates = [str(name) for name in ds.data_vars if _may_be_observed(ds, name)]
+    if match is not None:
+        others = [name for name in candidates if name not in match.files.values()]
+        whole = len(match.files) > 1 or not _is_flat(ds, next(iter(match.files.values())))
+        if not others and (whole or _as_the_model_has_it(ds, match)):
+            return match
+    if len(candidates) == 1:
+        return candidates[0]
+    if candidates:
+        raise InputError(
+            f"several variables may be the observations: {', '.join(candidates)}; "
+            "choose one by its name"
+        )
+    raise _nothing_found(ds, space)
+
+
+def _nothing_found(ds: xr.Dataset, space: StateSpace | None) -> InputError:
+    known = ", ".join(sorted(str(name) for name in ds.data_vars)) or "none"
+    model = "" if space is None else f", and the model has {matching.written(space)}"
+    over_time = [
+        str(name)
+        for name, array in ds.data_vars.items()
+        if array.dtype.kind == "f"
+        and find_time(ds, array.dims)[0] is not None
+        and not is_error_of_another(ds, str(name))
+    ]
+    for name in over_time:
+        if _grid_of(ds, name):
+            return matching.refused_grid(ds, name, space)
+    fields = [name for name in over_time if ds[name].ndim > 1]
+    if len(fields) == 1:
+        _roles(ds, fields[0])  # raises the reason
+    where = sampling_geometry.positions(ds)
+    along = {ds[name].dims for name in where}
+    flat = all(array.ndim <= 1 for array in ds.data_vars.values())
+    if len(along) == 1 and flat and not fields:
+        return InputError(
+            f"the variables {known} are data at points ({', '.join(where)}){model}; for data of a "
+            f"field choose a model of it over {', '.join(where)} and give operator="
+            "pyvda.operators.Interpolation(coordinates={...}) with its coordinates, or add a "
+            "variable 'component' that says which component of the state each datum is"
+        )
+    if ds.data_vars and all(array.ndim == 1 for array in ds.data_vars.values()):
+        dim = next(iter(ds.data_vars.values())).dims[0]
+        if find_time(ds, (dim,))[0] is None:
+            return InputError(
+                f"the variables {known} lie along {dim!r}, and none is recognised as its time"
+                f"{model}; add the times as a coordinate 'time' along {dim!r}"
+            )
+        if len(over_time) > 1 and not _is_table(ds):
+            return InputError(
+                f"the variables {known} have one dimension each{model}; "
+                + ("name the model that has them (model, --model), " if space is None else "")
+                + "list those that make up "
+                f'the state, in its order (variable="{",".join(over_time)}", --variable), stack '
+                "them into one (Dataset.to_array), or put a table with one row per datum on a grid "
+                "of analysis times by pyvda.on_grid (--grid-step)"
+            )
+        return InputError(
+            f"the variables {known} have one dimension each, as in a table with one row per datum; "
+            "put it on a grid of analysis times by pyvda.on_grid (--grid-step)"
+        )
+    if not ds.data_vars:
+        return InputError("there are no variables; check that it is the right file, or group")
+    if all(find_time(ds, array.dims)[0] is None for array in ds.data_vars.values()):
+        has = ", ".join(f"{name}({', '.join(map(str, ds[name].dims))})" for name in ds.data_vars)
+        return InputError(
+            f"none of the variables {has} lies along a time{model}; if one of its dimensions is "
+            "time, call it 'time', or give its coordinate the attribute axis='T'"
+        )
+    return InputError(
+        "no variable called 'observation' and no other floating-point variable over time and "
+        f"state; choose one by its name (the variables are {known}{model})"
+    )
+
+
+def _is_table(ds: xr.Dataset) -> bool:
+    """Tell whether the file has one row per datum, see `tables.on_grid`."""
+    return any(name in ds.variables for name in ("component", "operator"))
+
+
+def _is_flat(ds: xr.Dataset, name: Hashable) -> bool:
+    try:
+        _roles(ds, name)
+    except InputError:
+        return False
+    return True
+
+
+def _as_the_model_has_it(ds: xr.Dataset, match: Match) -> bool:
+    """Tell whether a variable over time and one dimension has the model's name and dimension.
+
+    Otherwise, or if the dimension is `state`, it is an unnamed state vector.
+    """
+    return all(
+        name in (file, ds[file].attrs.get("standard_name"))
+        and all(str(dim) == to != names.STATE for dim, to in match.dims[name].items())
+        for name, file in match.files.items()
+    )
+
+
+def _grid_of(ds: xr.Dataset, name: Hashable) -> list[Hashable]:
+    """Return the dimensions of a field on a grid; empty for other variables."""
+    dims = ds[name].dims
+    time = find_time(ds, dims)[0]
+    own = [dim for dim in dims if dim != time and not is_window(ds, dim)]
+    directions = [dim for dim in own if axis(ds, dim) is not None]
+    states = [dim for dim in own if str(dim).lower() in STATE_NAMES]
+    return own if time is not None and len(own) >= 2 and directions and not states else []
+
+
+def _refuse_grid(ds: xr.Dataset, name: str, space: StateSpace | None) -> None:
+    if not _is_flat(ds, name) and _grid_of(ds, name):
+        raise matching.refused_grid(ds, name, space)
+
+
+def _may_be_observed(ds: xr.Dataset, name: Hashable) -> bool:
+    bounds = {v.attrs.get("bounds", v.encoding.get("bounds")) for v in ds.variables.values()}
+    array = ds[name]
+    if name == names.TRUTH or name in bounds or array.dtype.kind != "f" or is_flag(array):
+        return False
+    return not is_error_of_another(ds, str(name)) and _is_flat(ds, name)
+
+
+def _expect_numbers(values: xr.Variable, name: str) -> None:
+    if values.dtype.kind not in "fiub":
+        raise InputError(
+            f"variable {name!r} has type {values.dtype}, expected real numbers; "
+            "choose another variable"
+        )
+
+
+def _roles(ds: xr.Dataset, name: Hashable) -> tuple[dict[Hashable, str], Hashable | None]:
+    """Return {dimension: window, time or state} of a variable, and its time coordinate's name."""
+    dims = ds[name].dims
+    found = f"variable {name!r} has dimensions ({', '.join(map(str, dims))})"
+    expected = "expected (time, state) or (window, time, state)"
+    if len(dims) == 1:
+        raise InputError(
+            f"{found}, {expected}; rename it to the component of the state that it is, or add a "
+            "dimension 'state' (expand_dims)"
+        )
+    if len(dims) not in (2, 3):
+        raise InputError(f"{found}, {expected}; select or stack the others")
+    time_dim, time = find_time(ds, dims)
+    if time_dim is None:
+        raise InputError(
+            f"{found} and none is recognised as time, {expected}; "
+            "give its coordinate the attribute axis='T'"
+        )
+    roles: dict[Hashable, str] = {time_dim: names.TIME}
+    others = [dim for dim in dims if dim != time_dim]
+    windows = [dim for dim in others if is_window(ds, dim)]
+    if len(others) == 2 and not windows:
+        states = [dim for dim in others if str(dim).lower() in STATE_NAMES]
+        windows = [dim for dim in others if dim not in states] if len(states) == 1 else []
+    if len(windows) != len(others) - 1:
+        raise InputError(
+            f"{found} and which are window and state is not clear, {expected}; "
+            "rename them to 'window' and 'state'"
+        )
+    for dim in others:
+        roles[dim] = names.WINDOW if dim in windows else names.STATE
+        feature = None
+        if roles[dim] == names.STATE:
+            feature = instance_of(ds, dim) or sampling_geometry.kind_of(ds)
+        if feature is not None and str(dim).lower() not in STATE_NAMES:
+            raise InputError(
+                f"{found}, and {dim!r} counts features of CF's kind {feature}, not the components "
+                f"of a model's state; rename {dim!r} to 'state' if that is what they are"
+            )
+    return roles, time
+
+
+def _renamed(variable: xr.Variable, roles: Mapping[Hashable, str]) -> xr.Variable:
+    # `dims` is set on a shallow copy because other ways of renaming would read lazy values.
+    renamed = references.with_attributes(variable.to_base_variable().copy(deep=False))
+    if variable.dtype.kind == "T":  # zarr's strings, which not every writer supports
+        renamed = renamed.astype(object)
+    renamed.dims = tuple(roles.get(dim, dim) for dim in variable.dims)
+    # Packing, chunk sizes and compression apply to the old file only; calendar and units are kept.
+    renamed.encoding = times.encoding_of(variable)
+    return renamed
+
+
+def _coordinates(
+    ds: xr.Dataset,
+    roles: Mapping[Hashable, str],
+    time: Hashable | None,
+    observed: Iterable[Hashable],
+) -> dict[Hashable, xr.Variable]:
+    kept: dict[Hashable, xr.Variable] = {}
+    sources = list(observed)
+    if time is not None:
+        kept[names.TIME] = _renamed(ds.variables[time], roles)
+        sources.append(time)
+    for name in ds.coords:
+        variable = ds.variables[name]
+        # netCDF has no MultiIndex; its levels are coordinates themselves and are kept.
+        stacked = isinstance(ds.xindexes.get(name), PandasMultiIndex)
+        if name == time or not set(variable.dims) <= set(roles):
+            continue
+        if stacked and name in variable.dims:
+            continue
+        new: Hashable = roles.get(name, name) if name in variable.dims else name
+        clash = new in names.DIMENSIONS and _renamed(variable, roles).dims != (new,)
+        if new not in kept and not clash:
+            kept[new] = _renamed(variable, roles)
+            sources.append(name)
+    for name, variable in references.belonging(ds, sources).items():
+        # Bounds have a dimension of their own, which must not be taken for one of pyvda's.
+        own = [dim for dim in variable.dims if dim not in roles]
+        taken = {*names.DIMENSIONS, *roles.values()}.intersection(map(str, own))
+        if name not in kept and name not in sources and len(own) <= 1 and not taken:
+            kept[name] = _renamed(variable, roles)
+    return kept
+
+
+def _of_file(found: xr.Dataset, ds: xr.Dataset, roles: Mapping[Hashable, str]) -> xr.Dataset:
+    """Return the observations with what is known of their file.
+
+    That is its path, its unlimited dimensions, and what it calls the dimension of the state.
+    """
+    unlimited = {roles.get(dim, dim) for dim in ds.encoding.get("unlimited_dims", ())}
+    found.encoding = {"unlimited_dims": {dim for dim in unlimited if dim in found.dims}}
+    if "source" in ds.encoding:
+        found.encoding["source"] = ds.encoding["source"]
+    for dim, role in roles.items():
+        if role == names.STATE and "state_dimension" not in ds.encoding:
+            found.encoding["state_dimension"] = str(dim)
+    return found

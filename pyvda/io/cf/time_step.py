@@ -1,0 +1,103 @@
+"""The time between two steps of a file, in model time units."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from pyvda import names
+from pyvda.errors import InputError
+from pyvda.io.cf import times
+from pyvda.io.quality import validation
+from pyvda.models.model import Model
+from pyvda.notices import notice
+
+
+def time_step(ds: xr.Dataset) -> float | None:
+    """Return the step of a plain-number time, in model time units; None for dates or no times.
+
+    Numbers with units such as "hours since 2000-01-01" are dates.
+
+    The step is rounded to the digits that the coordinate's type carries, so that a file written
+    with steps of 0.01 gives 0.01 and not its neighbour.
+    """
+    if names.TIME not in ds.coords or times.are_dates(ds[names.TIME]):
+        return None
+    time = ds[names.TIME].values
+    digits = 6 if time.dtype.itemsize < 8 else 12
+    return float(f"{validation.elapsed(time)[-1] / (len(time) - 1):.{digits}g}")
+
+
+def model_time_step(
+    ds: xr.Dataset, given: float | None, model: Model, *, usual: bool = False
+) -> float:
+    """Return the step in model time units: `given`, else that of the time axis.
+
+    Parameters
+    ----------
+    ds : Dataset
+    given : float, optional
+    model : Model
+    usual : bool, optional
+        Take the model's usual step where the time axis does not say it.
+
+    Raises
+    ------
+    InputError
+        When nothing says it, it is not positive, or the time axis only counts the steps, or has a
+        unit of physical time, and the model's usual step is another.
+    """
+    found = given if given is not None else time_step(ds)
+    if found is None and usual:
+        found = model.time_step
+    if found is None and _is_uneven(ds):
+        found = model.time_step
+        notice(
+            "the dates are months apart, which are not equally long; each is one step of "
+            f"{model.name}, {found:g} model time units; time_step (--time-step) gives another"
+        )
+    if found is None:
+        raise InputError(
+            "the time axis holds dates or nothing, so the step in model time units is not known; "
+            f"give time_step (--time-step), for example {model.time_step} for {model.name}"
+        )
+    if not 0 < found < np.inf:
+        raise InputError(
+            f"the time step is {found}, expected a positive number of model time units"
+        )
+    unit = times.physical_unit(ds[names.TIME]) if names.TIME in ds.coords else None
+    if given is None and found != model.time_step and unit is not None:
+        raise InputError(
+            f"the time axis has steps of {found:g} {unit}, but the usual step of {model.name} is "
+            f"{model.time_step:g} model time units; give time_step={model.time_step:g} "
+            f"(--time-step {model.time_step:g}), or {found:g} if model time is in this unit"
+        )
+    if given is None and found != model.time_step and _counts_steps(ds):
+        time = ds[names.TIME].values
+        raise InputError(
+            f"the time axis counts its steps ({time[0]:g}, {time[1]:g}, ...), which would be a "
+            f"step of {found:g} model time units, but the usual step of {model.name} is "
+            f"{model.time_step:g}; give time_step={model.time_step:g} (--time-step "
+            f"{model.time_step:g}), or {found:g} if that is meant"
+        )
+    return found
+
+
+def _is_uneven(ds: xr.Dataset) -> bool:
+    """Tell whether the times are dates that are months apart, and not the same number of days."""
+    if names.TIME not in ds.coords:
+        return False
+    dated = times.dates(ds[names.TIME])
+    if times.months_between(dated) is None:
+        return False
+    return len(np.unique(np.diff(validation.elapsed(dated)))) > 1
+
+
+def _counts_steps(ds: xr.Dataset) -> bool:
+    """Tell whether the time axis looks like an index: 0, 1, 2, ..., or integers one apart."""
+    if names.TIME not in ds.coords:
+        return False
+    time = ds[names.TIME].values
+    if time.dtype.kind not in "fiu" or not np.all(np.diff(time.astype(float)) == 1):
+        return False
+    return time.dtype.kind in "iu" or bool(time[0] == 0)

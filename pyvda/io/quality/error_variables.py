@@ -1,0 +1,120 @@
+"""The errors of observations: which variable of a file gives them, as standard deviations.
+
+By CF's `ancillary_variables` and the standard_name modifier `standard_error`, by the name
+(`sst_error`, `sst_uncertainty`, `sst_stdev`, `sst_error_variance`), or as `observation_error`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from pyvda import names
+from pyvda.errors import InputError
+from pyvda.io.cf.units import same, squared
+from pyvda.io.writing.elementwise import elementwise
+
+_DEVIATIONS = ("error", "uncertainty", "stdev", "std", "stddev", "standard_error",
+               "standard_deviation", "standard_uncertainty", "total_uncertainty", "error_stdev",
+               "error_std", "error_standard_deviation", "obserror", "sigma", "se")  # fmt: skip
+_VARIANCES = ("error_variance", "variance", "var", "error_var")
+
+
+def with_errors(ds: xr.Dataset, name: str, shared: bool = True) -> tuple[xr.Dataset, str | None]:
+    """Return the variable with the standard deviations of the errors of `name`, None without one.
+
+    Parameters
+    ----------
+    ds : Dataset
+    name : str
+        The observed variable.
+    shared : bool
+        Whether `observation_error` may be its errors.
+
+    Returns
+    -------
+    Dataset
+        `ds`, with standard deviations in place of variances. Values are not read.
+    str or None
+
+    Raises
+    ------
+    InputError
+        When the errors have other dimensions, or other units.
+    """
+    found = error_of(ds, name, shared)
+    if found is None:
+        return ds, None
+    variance = _is_variance(found)
+    units, theirs = (ds[one].attrs.get("units") for one in (name, found))
+    if units is not None and theirs is not None:
+        wanted = squared(str(units)) if variance else str(units)
+        if not same(str(theirs), wanted, differences=True):
+            raise InputError(
+                f"the errors {found!r} have the units {theirs!r}, expected {wanted!r}, as "
+                f"{name!r} has {units!r}; convert them, or correct their attribute units"
+            )
+    if variance:
+        deviation = elementwise(_root, np.float64, ds.variables[found])
+        ds = ds.assign({found: (ds[found].dims, deviation.data, {"units": units or "1"})})
+    return ds, found
+
+
+def error_of(ds: xr.Dataset, name: str, shared: bool = True) -> str | None:
+    """Return the variable that gives the errors of `name`, None without one; see `with_errors`."""
+    related = str(ds[name].attrs.get("ancillary_variables", "")).split()
+    there = [one for one in related if one in ds.variables and one != name]
+    declared = [one for one in there if is_error(ds[one])]
+    declared += [one for one in there if _sounds_like_error(one) and one not in declared]
+    by_name = [one for one in _named_after(ds, name) if ds[one].dtype.kind in "fiu"]
+    own = names.OBSERVATION_ERROR if shared and names.OBSERVATION_ERROR in ds.variables else name
+    found = next((one for one in (*declared, own, *by_name) if one != name), None)
+    if found is not None and not set(ds[found].dims) <= set(ds[name].dims):
+        raise InputError(
+            f"the errors {found!r} have dimensions {ds[found].dims}, expected those of "
+            f"{name!r}, {ds[name].dims}, or some of them"
+        )
+    return found
+
+
+def is_error(array: xr.DataArray) -> bool:
+    """Tell whether a variable holds standard deviations of errors, by its standard_name."""
+    return str(array.attrs.get("standard_name", "")).endswith("standard_error")
+
+
+def is_error_of_another(ds: xr.Dataset, name: str) -> bool:
+    """Tell whether a variable gives the errors of another one of the file."""
+    if is_error(ds[name]) or name == names.OBSERVATION_ERROR:
+        return True
+    return any(
+        name in _named_after(ds, str(other))
+        or (
+            name in str(ds[other].attrs.get("ancillary_variables", "")).split()
+            and _sounds_like_error(name)
+        )
+        for other in ds.data_vars
+        if other != name
+    )
+
+
+def _named_after(ds: xr.Dataset, name: str) -> list[str]:
+    """Return the variables that are named as the errors of `name`, the likeliest first."""
+    known = {str(one).lower(): str(one) for one in ds.variables}
+    wanted = [f"{name.lower()}_{one}" for one in (*_DEVIATIONS, *_VARIANCES)]
+    return [known[one] for one in wanted if one in known]
+
+
+def _sounds_like_error(name: str) -> bool:
+    lower = name.lower()
+    return "uncertainty" in lower or any(
+        lower == one or lower.endswith(f"_{one}") for one in (*_DEVIATIONS, *_VARIANCES)
+    )
+
+
+def _is_variance(name: str) -> bool:
+    return any(name.lower() == one or name.lower().endswith(f"_{one}") for one in _VARIANCES)
+
+
+def _root(variance: np.ndarray) -> np.ndarray:
+    """Return standard deviations; NaN, which is refused where something was observed, if < 0."""
+    return np.sqrt(np.where(variance >= 0, variance, np.nan).astype(np.float64))

@@ -1,0 +1,195 @@
+"""Check that observations can be assimilated.
+
+Values are checked in one pass, block by block where they are dask-backed.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections import deque
+from dataclasses import dataclass
+
+import dask.array
+import numpy as np
+import xarray as xr
+
+from pyvda import names
+from pyvda.errors import InputError
+from pyvda.io.cf import times
+from pyvda.io.quality import bad_data
+
+
+def check(ds: xr.Dataset, *, said: bool = False) -> Statistics:
+    """Check that normalised observations can be assimilated; return their statistics.
+
+    What the file calls bad is said in a notice, unless it was `said` before.
+
+    Raises
+    ------
+    InputError
+        When time does not increase by a uniform step (to a relative 1e-6), when values are
+        infinite, when nothing is observed, or when the error of an observation is not a positive
+        number.
+    """
+    check_time(ds)
+    found = statistics(ds)
+    if names.REJECTED in ds and not said:
+        bad_data.say(found.rejected, found.invalid, ds[names.REJECTED].attrs.get("comment", ""))
+    if found.infinite:
+        raise InputError(
+            f"observation has {found.infinite} infinite values; mark missing data by NaN or "
+            "_FillValue"
+        )
+    elsewhere = names.POINT_OBSERVATION in ds or names.CHANNEL_OBSERVATION in ds
+    if not found.observed and not elsewhere:
+        bad = found.rejected + found.invalid
+        reason = f" that the file calls good ({bad} it calls bad)" if bad else ""
+        remedy = "the valid range and the quality flags" if bad else "its _FillValue"
+        raise InputError(
+            f"observation has no values{reason}, expected at least one; check the variable and "
+            f"{remedy}"
+        )
+    if found.bad_error:
+        raise InputError(
+            f"observation_error is not a positive number at {found.bad_error} observed points; "
+            "give the standard deviation of each observation"
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Counts and sums over observations, made in one pass over the file.
+
+    Attributes
+    ----------
+    infinite, observed, bad_error : int
+        Number of infinite values, of values that are not NaN, and of observed values without a
+        positive error.
+    rejected, invalid : int
+        Number of values that the file calls bad, by a quality flag or the valid range.
+    square, count : (T,)
+        Sum of squared errors and number of data with an error, at each step; zeros if the file
+        gives no errors.
+    """
+
+    infinite: int
+    observed: int
+    bad_error: int
+    rejected: int
+    invalid: int
+    square: np.ndarray
+    count: np.ndarray
+
+
+def statistics(ds: xr.Dataset) -> Statistics:
+    """Return the statistics of normalised observations.
+
+    Those of dask-backed arrays are cached, because reading a large file takes long and both opening
+    and assimilating it need them.
+    """
+    arrays = [ds[n].data for n in (names.OBSERVATION, names.OBSERVATION_ERROR) if n in ds]
+    for of, known in _remembered:
+        if len(of) == len(arrays) and all(a() is b for a, b in zip(of, arrays, strict=True)):
+            return known
+    observation = ds[names.OBSERVATION]
+    there = observation.notnull()
+    wanted = xr.Dataset({"infinite": np.isinf(observation).sum(), "observed": there.sum()})
+    if names.OBSERVATION_ERROR in ds:
+        error = ds[names.OBSERVATION_ERROR]
+        wanted["bad_error"] = (there & ~((error > 0) & np.isfinite(error))).sum()
+        over = [dim for dim in observation.dims if dim != names.TIME]
+        square = (error**2).where(there)
+        wanted["square"], wanted["count"] = square.sum(over), square.count(over)
+    if names.REJECTED in ds:
+        codes = ds[names.REJECTED]
+        wanted["rejected"] = (codes == bad_data.REJECTED).sum()
+        wanted["invalid"] = (codes == bad_data.INVALID).sum()
+    found = wanted.compute()
+    zeros = xr.DataArray(np.zeros(ds.sizes[names.TIME]))
+    made = Statistics(
+        int(found["infinite"]), int(found["observed"]), int(found.get("bad_error", 0)),
+        int(found.get("rejected", 0)), int(found.get("invalid", 0)),
+        found.get("square", zeros).values, found.get("count", zeros).values,
+    )  # fmt: skip
+    if all(isinstance(array, dask.array.Array) for array in arrays):
+        _remembered.append(([weakref.ref(array) for array in arrays], made))
+    return made
+
+
+# Keyed by the arrays themselves and not by dask's names, which stay the same when a file is
+# replaced.
+_remembered: deque[tuple[list[weakref.ref], Statistics]] = deque(maxlen=16)
+
+
+def check_time(ds: xr.Dataset) -> None:
+    """Raise InputError unless the time coordinate increases by a uniform step."""
+    steps = ds.sizes[names.TIME]
+    if steps < 2:
+        raise InputError(f"the time dimension has {steps} steps, expected at least 2")
+    if names.TIME not in ds.coords:
+        return
+    time = ds[names.TIME].values
+    seconds = elapsed(time)
+    if not np.all(np.isfinite(seconds)):
+        raise InputError(
+            "the time coordinate has missing values; give every step its time, "
+            "also where nothing was observed"
+        )
+    differences = np.diff(seconds)
+    if np.any(differences == 0):
+        step = int(np.argmax(differences == 0))
+        raise InputError(
+            f"the time {time[step]} occurs twice, at steps {step} and {step + 1}; keep one of them "
+            "(ds.drop_duplicates('time')), or give the dimension of several series the name "
+            "'window'"
+        )
+    if np.any(differences < 0):
+        step = int(np.argmax(differences < 0)) + 1
+        raise InputError(
+            f"time does not increase at step {step} ({time[step - 1]}, then {time[step]}); "
+            "sort the file by time (ds.sortby('time'))"
+        )
+    dated = times.dates(ds[names.TIME])
+    if times.months_between(dated) is not None:
+        return
+    differences = np.diff(elapsed(dated))
+    usual = float(np.median(differences))
+    tolerance = 1e-6 * usual
+    if time.dtype.kind == "f":
+        tolerance += 2 * float(np.spacing(np.abs(time).max())) * _unit(seconds, dated)
+    off = np.abs(differences - usual) > tolerance
+    if np.any(off):
+        step = int(np.argmax(off))
+        as_table = (
+            ""
+            if names.WINDOW in ds.dims
+            else ", or give the spacing of analysis times between which the data may lie with "
+            "grid_step (--grid-step)"
+        )
+        raise InputError(
+            f"the time step is not uniform (usually {usual:.9g}, {differences[step]:.9g} after "
+            f"step {step}); put the observations on a regular time axis with NaN where "
+            f"there are none{as_table}"
+        )
+
+
+def _unit(numbers: np.ndarray, dated: np.ndarray) -> float:
+    """Return how many seconds the unit of numbers has that stand for dates; 1 for others."""
+    return float(elapsed(dated)[-1] / numbers[-1])
+
+
+def elapsed(time: np.ndarray) -> np.ndarray:
+    """Return the time since the first step, (T,): seconds for dates, else the coordinate's unit."""
+    if time.dtype.kind in "mM":
+        seconds = (time - time[0]) / np.timedelta64(1, "s")
+        return np.asarray(seconds, dtype=np.float64)
+    if time.dtype.kind == "O" and hasattr(time[0], "calendar"):
+        return np.array([moment.total_seconds() for moment in time - time[0]])
+    if time.dtype.kind in "fiu":
+        values = time.astype(np.float64)
+        return values - values[0]
+    raise InputError(
+        f"the time coordinate has type {time.dtype}, expected CF time or numbers; "
+        "give it units such as 'hours since 2000-01-01'"
+    )

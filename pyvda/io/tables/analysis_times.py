@@ -1,0 +1,111 @@
+"""Tables at the analysis times: as an array where every datum is at one of them, else as points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from pyvda import names
+from pyvda.errors import InputError
+from pyvda.io.cf import layout
+from pyvda.io.quality.quality_flags import GoodFlags
+from pyvda.io.quality.validation import elapsed
+from pyvda.io.tables import rows, tables
+from pyvda.io.tables.components import Components
+from pyvda.io.tables.point_observations import positions
+from pyvda.models.model import Model
+
+_UNIFORM = 1e-6  # of a step
+
+
+def placed(
+    table: xr.Dataset,
+    model: Model,
+    step: float | str | None = None,
+    variable: str | Sequence[str] | None = None,
+    good_flags: GoodFlags | None = None,
+) -> xr.Dataset:
+    """Return a table as observations of a model's state on a regular axis of times.
+
+    Parameters
+    ----------
+    table : Dataset
+        See `pyvda.on_grid`.
+    model : Model
+    step : float or str, optional
+        From one analysis time to the next. Default: the spacing of the data's own times.
+    variable : str or sequence of str, optional
+        See `pyvda.on_grid`.
+    good_flags : optional
+        See `pyvda.open_observations`.
+
+    Returns
+    -------
+    Dataset
+        `observation` (time, state) with the data if each of them is one component at an analysis
+        time and no two are the same; else all NaN, beside the data as point observations.
+
+    Raises
+    ------
+    InputError
+        See `pyvda.on_grid`; or no step is given and the times are not equally spaced.
+    """
+    table = rows.screened(table, variable, good_flags)
+    found = rows.of_table(table, Components.of(model), variable)
+    if step is None:
+        step = _spacing(
+            rows.column(found.table, names.TIME, found.table[found.name].dims[0]), model
+        )
+    ds = tables.on_axis(found.table, found.name, found.operator, step)
+    return layout.of_model(_dense(ds), model)
+
+
+def _spacing(time: np.ndarray, model: Model) -> Any:
+    every = np.unique(time[~pd.isnull(time)])
+    remedy = "give the spacing of the analysis times with grid_step (--grid-step), such as "
+    if time.dtype.kind in "fiu":
+        remedy += f"{model.time_step:g}, the usual step of {model.name} in model time"
+    else:
+        remedy += "'6h'"
+    if len(every) < 2:
+        raise InputError(f"the table has {len(every)} different times, expected at least 2")
+    seconds = np.diff(elapsed(every))
+    if np.ptp(seconds) > _UNIFORM * seconds.max():
+        raise InputError(
+            f"the times of the table are not equally spaced (between {seconds.min():.6g} and "
+            f"{seconds.max():.6g} apart); {remedy}"
+        )
+    whole = every[-1] - every[0]
+    return whole / (len(every) - 1) if time.dtype.kind in "fiu" else pd.Timedelta(seconds[0], "s")
+
+
+def _dense(ds: xr.Dataset) -> xr.Dataset:
+    """Return point observations of components at analysis times as the array that they make."""
+    leading = ds[names.POINT_OBSERVATION].dims[:-1]
+    value = ds[names.POINT_OBSERVATION].values
+    there = np.isfinite(value)
+    operator = ds[names.POINT_OPERATOR].transpose(*leading, names.DATUM, names.STATE).values[there]
+    when = positions(ds[names.POINT_TIME].values, ds[names.TIME].values)[there]
+    alone = (np.count_nonzero(operator, axis=1) == 1).all() and (operator.max(1) == 1).all()
+    if not alone or (when % 1 != 0).any():
+        return ds
+    at = (*np.nonzero(there)[:-1], when.astype(int), operator.argmax(1))
+    filled = ds[names.OBSERVATION].transpose(*leading, names.TIME, names.STATE)
+    if len(np.unique(np.ravel_multi_index(at, filled.shape))) < len(when):
+        return ds
+    made = ds.drop_vars([n for n in names.POINTS if n in ds.variables])
+    made[names.OBSERVATION] = (filled.dims, _at(at, value[there], filled.shape), filled.attrs)
+    if names.POINT_ERROR in ds:
+        error = ds[names.POINT_ERROR].values[there]
+        made[names.OBSERVATION_ERROR] = (filled.dims, _at(at, error, filled.shape))
+    return made
+
+
+def _at(index: tuple[np.ndarray, ...], values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    found = np.full(shape, np.nan)
+    found[index] = values
+    return found

@@ -1,0 +1,168 @@
+"""A table of pandas as a Dataset.
+
+Columns stay variables. A table with a column for each component and unique times is a series along
+`time` (and `window`, if there is such a column); any other has a row for each datum, along `datum`.
+Time zones are converted to UTC, which CF knows alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from pyvda import names
+from pyvda.errors import InputError
+from pyvda.io.tables.columns import LABELS, TIMES
+from pyvda.notices import notice
+
+_UNNAMED = "level_"
+
+
+def dataset(frame: pd.DataFrame | pd.Series, what: str) -> xr.Dataset:
+    """Return a DataFrame or Series as a Dataset.
+
+    Parameters
+    ----------
+    frame : DataFrame or Series
+        Times in the index or in a column; see `pyvda.on_grid` for the columns.
+    what : str
+        What messages call it.
+
+    Raises
+    ------
+    InputError
+        Names of columns or levels of the index are missing or used twice.
+    """
+    if isinstance(frame, pd.Series):
+        frame = frame.to_frame(names.OBSERVATION if frame.name is None else frame.name)
+    attrs = {str(name): value for name, value in frame.attrs.items()}
+    frame = _with_plain_columns(frame, what)
+    if not len(frame):
+        raise InputError(f"{what} has no rows; expected at least two times")
+    matrix = all(isinstance(name, int | np.integer) for name in frame.columns)
+    frame = _index_as_columns(frame, what, matrix)
+    frame.columns = [str(name) for name in frame.columns]
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()][0]
+        raise InputError(f"{what} has two columns called {twice!r}; rename one of them")
+    lower = {name.lower(): name for name in reversed(list(frame.columns))}
+    time = next((lower[name] for name in TIMES if name in lower), None)
+    columns = {name: _array(frame[name], name == time) for name in frame.columns}
+    if matrix:
+        return _of_matrix(columns, time, attrs)
+    leading = [name for name in (names.WINDOW, time) if name in columns]
+    long = any(name in columns for name in LABELS)
+    if time is None or long or frame.duplicated(leading).any():
+        return xr.Dataset({n: (names.DATUM, v) for n, v in columns.items()}, attrs=attrs)
+    if len(leading) == 2:
+        dense = pd.DataFrame(columns).set_index(leading).to_xarray()
+        return dense.assign_attrs(attrs)
+    coords = {time: (time, columns.pop(time))}
+    return xr.Dataset({n: (time, v) for n, v in columns.items()}, coords, attrs)
+
+
+def _with_plain_columns(frame: pd.DataFrame, what: str) -> pd.DataFrame:
+    frame = frame.copy(deep=False)
+    while isinstance(frame.columns, pd.MultiIndex):
+        alike = [n for n in range(frame.columns.nlevels) if frame.columns.unique(n).size == 1]
+        if not alike:
+            raise InputError(
+                f"{what} has columns of {frame.columns.nlevels} levels, expected one name for each "
+                "column; join them (df.columns = ['_'.join(c) for c in df.columns])"
+            )
+        frame.columns = frame.columns.droplevel(alike[0])
+    return frame
+
+
+def _index_as_columns(frame: pd.DataFrame, what: str, matrix: bool) -> pd.DataFrame:
+    """Return the table with its index as columns, where it says something."""
+    index = frame.index
+    if isinstance(index, pd.PeriodIndex):
+        index = index.to_timestamp()
+    named = [str(name).lower() for name in frame.columns] + [str(n).lower() for n in index.names]
+    if any(name in TIMES for name in named):
+        renamed = list(index.names)
+    else:
+        renamed = [name or _guessed(index, n, matrix) for n, name in enumerate(index.names)]
+    if isinstance(index, pd.MultiIndex) and None in renamed:
+        raise InputError(
+            f"{what} has an index of {index.nlevels} levels of which one has no name; name them "
+            "(df.rename_axis(index=['time', 'component']))"
+        )
+    if renamed == [None]:
+        return frame.reset_index(drop=True)
+    frame.index = index.set_names(renamed) if isinstance(index, pd.MultiIndex) else index.rename(
+        renamed[0]
+    )  # fmt: skip
+    taken = [name for name in renamed if name in frame.columns]
+    if taken:
+        raise InputError(
+            f"{what} has a column and a level of its index called {taken[0]!r}; drop one of them "
+            "(df.reset_index(drop=True))"
+        )
+    return frame.reset_index()
+
+
+def _guessed(index: pd.Index, level: int, matrix: bool) -> str | None:
+    """Return "time" for an index without a name that holds dates or real numbers."""
+    values = index.get_level_values(level)
+    if values.dtype.kind in "Mf" or isinstance(values, xr.CFTimeIndex):
+        return names.TIME
+    return None
+
+
+def _array(column: pd.Series, is_time: bool) -> np.ndarray:
+    """Return a column as an array that a Dataset takes."""
+    if is_time:
+        return _times(column)
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(column.cat.categories.dtype)
+    if pd.api.types.is_bool_dtype(column.dtype) and column.dtype != bool:
+        return np.asarray(column.astype("Float64").to_numpy(float, na_value=np.nan))
+    if pd.api.types.is_numeric_dtype(column.dtype) and not isinstance(column.dtype, np.dtype):
+        exact = column.dtype.kind in "iu" and not column.isna().any()
+        return np.asarray(
+            column.to_numpy(np.int64) if exact else column.to_numpy(float, na_value=np.nan)
+        )
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        return _times(column)
+    if not isinstance(column.dtype, np.dtype):
+        return np.asarray(column.to_numpy(object))
+    return np.asarray(column.to_numpy())
+
+
+def _times(column: pd.Series) -> np.ndarray:
+    """Return times: numbers, dates without a zone, or dates of cftime."""
+    aware = isinstance(column.dtype, pd.DatetimeTZDtype)
+    if column.dtype.kind in "iufM" and not aware:
+        return np.asarray(column.to_numpy())
+    if not aware:
+        if any(hasattr(value, "calendar") for value in column[:1]):
+            return np.asarray(column.to_numpy(object))
+        read = pd.to_datetime(column, errors="coerce", utc=True, format="ISO8601")
+        if read.isna().any() and not column.isna().any():
+            example = column[read.isna()].iloc[0]
+            raise InputError(
+                f"the time {str(example)!r} is no date as in 2024-05-01T06:00; convert the column "
+                "(pandas.to_datetime)"
+            )
+        aware = any(getattr(value, "tzinfo", None) or _has_zone(value) for value in column[:1])
+        column = read
+    if aware:
+        notice("times with a time zone are converted to UTC")
+    return np.asarray(column.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy())
+
+
+def _has_zone(value: Any) -> bool:
+    text = str(value)
+    return isinstance(value, str) and (text.endswith("Z") or "+" in text or text.count("-") > 2)
+
+
+def _of_matrix(columns: dict[str, np.ndarray], time: str | None, attrs: Any) -> xr.Dataset:
+    """Return a table whose columns are numbered: the state vector of each time."""
+    coords = {} if time is None else {names.TIME: (names.TIME, columns.pop(time))}
+    values = np.stack([v.astype(float) for v in columns.values()], -1)
+    return xr.Dataset({names.OBSERVATION: ((names.TIME, names.STATE), values)}, coords, attrs)

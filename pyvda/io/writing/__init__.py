@@ -1,0 +1,1 @@
+"""Analyses and other Datasets to files: contents, attributes, encodings, atomic writes."""

@@ -1,0 +1,186 @@
+"""How variables are laid out in a new file: compression, chunks, units of time, fill values.
+
+What a variable's `encoding` says of the file that it was read from (packing, chunk sizes,
+compressors) belongs to that file; only the units of its times are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from pyvda.errors import InputError
+from pyvda.io.cf import times
+from pyvda.io.cf.references import is_referred_to
+
+CHUNK_BYTES = 1 << 20  # small enough for HDF5's cache, large enough for a disk
+_OF_TIME = ("units", "calendar")
+
+Encoding = dict[Hashable, dict[str, Any]]
+
+
+def with_encodable_times(ds: xr.Dataset) -> xr.Dataset:
+    """Return `ds` with the units of its dates where xarray expects them, and no other encoding.
+
+    Units and calendar of dates may stand among the attributes; there they would be written twice.
+    A coordinate of dates gets its `standard_name`. Dates that are dask arrays are read: xarray
+    cannot find units for them otherwise.
+    """
+    found = ds.copy(deep=False)
+    for name in [
+        n for n, v in ds.variables.items() if v.chunks is not None and v.dtype.kind in "MO"
+    ]:
+        found[name] = found[name].compute(scheduler="synchronous")
+    for name, variable in found.variables.items():
+        kept = times.encoding_of(variable)
+        attrs = dict(variable.attrs)
+        if _is_date(variable):
+            if name in found.coords and not _has_time(found, variable.dims):
+                attrs["standard_name"] = "time"
+            stated = {key: attrs.pop(key) for key in _OF_TIME if key in attrs}
+            kept = next((one for one in (kept, stated) if one and _encodes(variable, one)), {})
+            if "bounds" in attrs and not kept:  # which must have the same units
+                kept = {"units": xr.coders.CFDatetimeCoder().encode(variable).attrs["units"]}
+        elif "units" in attrs or variable.dtype.kind != "m":
+            kept = {}
+        if variable.dtype.kind == "m":
+            attrs.pop("units", None)
+        if "_FillValue" in attrs:
+            attrs |= {"_FillValue": _fill_value(variable, attrs.pop("_FillValue"))}
+            attrs = {key: value for key, value in attrs.items() if value is not None}
+        found[name].attrs = attrs
+        found[name].encoding = kept
+        if is_referred_to(name, ds):  # bounds have no coordinates of their own
+            found[name].encoding["coordinates"] = None
+    found.encoding = {key: v for key, v in ds.encoding.items() if key == "unlimited_dims"}
+    return found
+
+
+def chosen(
+    ds: xr.Dataset, zarr: bool, given: Mapping[Hashable, Mapping[str, Any]] | None = None
+) -> Encoding:
+    """Return each variable's encoding: compressed, no _FillValue in coordinates (CF 2.5.1).
+
+    Parameters
+    ----------
+    ds : Dataset
+        As `with_encodable_times` returns it.
+    zarr : bool
+        For a zarr store, in place of a netCDF file.
+    given : mapping, optional
+        The user's encodings, which take precedence.
+
+    Raises
+    ------
+    InputError
+        `given` has an encoding of a variable that is not there, or one that would lose values.
+    """
+    given = given or {}
+    unknown = [str(name) for name in given if name not in ds.variables]
+    if unknown:
+        raise InputError(
+            f"an encoding is given for {', '.join(unknown)}, but the variables are "
+            f"{', '.join(map(str, ds.variables))}; leave it out, or give it for one of these"
+        )
+    found: Encoding = {}
+    for name, variable in ds.variables.items():
+        entry = times.encoding_of(variable)
+        if name in ds.coords and variable.dtype.kind in "fmM":
+            entry["_FillValue"] = None
+        if not zarr and variable.ndim and variable.size and variable.dtype.kind in "fiu":
+            entry |= {"zlib": True, "complevel": 1, "shuffle": True}
+            entry["chunksizes"] = chunk_sizes(variable.shape, variable.dtype.itemsize)
+        if zarr and name in ds.dims and variable.size:
+            entry["chunks"] = variable.shape
+        entry |= _checked(name, variable, given.get(name, {}))
+        if entry:
+            found[name] = entry
+    return found
+
+
+def chunk_sizes(shape: tuple[int, ...], item_size: int) -> tuple[int, ...]:
+    """Return HDF5 chunks of at most 1 MiB, cut along the first dimensions first (whole windows)."""
+    sizes = list(shape)
+    for axis in range(len(sizes)):
+        rest = int(np.prod(sizes[axis + 1 :])) * item_size
+        sizes[axis] = max(1, min(sizes[axis], CHUNK_BYTES // rest))
+        if sizes[axis] > 1:
+            break
+    return tuple(sizes)
+
+
+def _checked(name: Hashable, variable: xr.Variable, given: Mapping[str, Any]) -> dict[str, Any]:
+    entry = dict(given)
+    if entry.get("contiguous"):
+        entry |= {"chunksizes": None, "zlib": False, "shuffle": False}
+    if entry.get("chunksizes") is not None:
+        sizes = tuple(entry["chunksizes"])
+        if len(sizes) != variable.ndim:
+            raise InputError(
+                f"the encoding of {name} has {len(sizes)} chunksizes, but the variable has "
+                f"{variable.ndim} dimensions; give as many"
+            )
+        entry["chunksizes"] = tuple(
+            max(1, min(int(chunk), size)) for chunk, size in zip(sizes, variable.shape, strict=True)
+        )
+    if "dtype" not in entry:
+        return entry
+    try:
+        dtype = np.dtype(entry["dtype"])
+    except TypeError:
+        raise InputError(
+            f"the encoding of {name} has the dtype {entry['dtype']!r}, which is no type of numbers "
+            "or text; give one such as float32"
+        ) from None
+    fill = entry.get("_FillValue")
+    if variable.dtype.kind == "f" and dtype.kind in "iu":
+        if fill is None:
+            raise InputError(
+                f"the encoding of {name} has the dtype {dtype}, which has no NaN; give a "
+                "_FillValue, too, or a floating-point dtype"
+            )
+        if not np.iinfo(dtype).min <= fill <= np.iinfo(dtype).max:
+            raise InputError(
+                f"the encoding of {name} has the _FillValue {fill}, which {dtype} cannot hold; "
+                f"give one from {np.iinfo(dtype).min} to {np.iinfo(dtype).max}"
+            )
+    return entry
+
+
+def _has_time(ds: xr.Dataset, dims: tuple[Hashable, ...]) -> bool:
+    """Tell whether no coordinate along these dimensions needs the standard name of times."""
+    along = [c for c in ds.coords.values() if c.dims == dims]
+    return len(dims) != 1 or any(c.attrs.get("standard_name") == "time" for c in along)
+
+
+def _is_date(variable: xr.Variable) -> bool:
+    if variable.dtype.kind == "M":
+        return True
+    return bool(variable.dtype.kind == "O" and variable.size and xr.Variable.notnull(variable).any()
+                and hasattr(variable.values.flat[0], "calendar"))  # fmt: skip
+
+
+def _encodes(variable: xr.Variable, units: Mapping[str, Any]) -> bool:
+    """Tell whether these are units and a calendar that the dates can be written in."""
+    first = variable[tuple(slice(0, 1) for _ in variable.dims)].copy(deep=False)
+    first.encoding = dict(units)
+    first.attrs = {}
+    try:
+        xr.coders.CFDatetimeCoder().encode(first)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
+        return False
+    return "units" in units
+
+
+def _fill_value(variable: xr.Variable, value: Any) -> Any:
+    """Return the attribute in the variable's own type, as netCDF demands, or None."""
+    if variable.dtype.kind not in "fiu":
+        return None
+    try:
+        cast = np.asarray(value).astype(variable.dtype)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return cast[()] if cast.ndim == 0 and (cast == value or cast != cast) else None

@@ -1,0 +1,87 @@
+"""Which model made a file: the attributes that `pyvda simulate` and `pyvda observe` leave in it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from pyvda import names
+from pyvda.errors import InputError
+from pyvda.io.cf.dimensions import STATE_NAMES
+from pyvda.models.model import Model
+from pyvda.models.registry import default_model, get_model, registered
+from pyvda.validation_errors import brief
+
+_MODEL, _PARAMETERS, _SIZES = "model", "parameters", "model_sizes"
+
+
+def attributes(model: Model) -> dict[str, Any]:
+    """Return the attributes that say which model made a file."""
+    found = {_MODEL: model.name, _PARAMETERS: list(model.parameters)}
+    return found | ({_SIZES: json.dumps(model.sizes)} if model.sizes else {})
+
+
+def find(ds: xr.Dataset) -> Model | None:
+    """Return the model that made a file of pyvda's; None: the file does not say.
+
+    Raises
+    ------
+    InputError
+        The attributes name no model, or not as many numbers as it has parameters.
+    """
+    if _MODEL not in ds.attrs or _PARAMETERS not in ds.attrs:
+        return None
+    name = str(ds.attrs[_MODEL])
+    try:
+        parameters = tuple(float(value) for value in np.atleast_1d(ds.attrs[_PARAMETERS]))
+        sizes = {str(n): int(v) for n, v in dict(json.loads(ds.attrs.get(_SIZES, "{}"))).items()}
+        usual = get_model(name, **sizes)
+        try:
+            size = ds.sizes.get(names.STATE) or usual.state_size
+            return registered(name, size, parameters, sizes)
+        except InputError:  # of another size, which is said when the state is looked at
+            return usual.with_parameters(parameters)
+    except (TypeError, ValueError) as error:
+        reason = error if isinstance(error, InputError) else "they are not numbers"
+        raise InputError(
+            f"the file's attributes model {brief(name)} and parameters "
+            f"{brief(ds.attrs[_PARAMETERS])} cannot be used ({reason}); name the model "
+            "(--model)"
+        ) from None
+
+
+def required(ds: xr.Dataset) -> Model:
+    """Return the model that made a file: the one that it names, or the default one.
+
+    The default model is taken only for a Dataset in pyvda's own layout, a variable `observation`
+    over (time, state) or (window, time, state), whose state has the size of that model's.
+
+    Raises
+    ------
+    InputError
+        As `find`; or the file is neither.
+    """
+    found = find(ds)
+    if found is None and _has_own_layout(ds, default_model().state_size):
+        found = default_model()
+    if found is None:
+        raise InputError(
+            "no model was named, and the file does not say which one made it; give one with model "
+            "(--model), or a learned one with checkpoint (--checkpoint)"
+        )
+    return found
+
+
+def _has_own_layout(ds: xr.Dataset, state_size: int) -> bool:
+    if names.OBSERVATION not in ds:
+        return False
+    if ds.encoding.get("state_dimension", names.STATE).lower() not in STATE_NAMES:
+        return False  # `conventions.normalise` took another dimension, such as levels, for it
+    observation = ds[names.OBSERVATION]
+    dims = set(observation.dims)
+    return {names.TIME, names.STATE} <= dims <= set(names.DIMENSIONS) and observation.sizes[
+        names.STATE
+    ] == state_size

@@ -1,0 +1,192 @@
+"""Zarr stores written region by region: each by the process that computed it.
+
+The metadata and what is in memory come first; then each region of the lazy variables is a task of
+its own, on a client's workers where there is one. A region consists of whole chunks, so that no two
+tasks write to the same file.
+
+A store that is to survive an interruption has a folder `.pyvda` meanwhile, with the identity of the
+run and a file for each finished region; the same run goes on with the rest.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dask.local
+import numpy as np
+import xarray as xr
+from dask.delayed import Delayed, delayed
+
+from pyvda.cluster import client
+from pyvda.errors import InputError
+from pyvda.io.writing.blockwise import Place, computed, places
+from pyvda.progress import Report, silent
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+_MARKS, _RUN = ".pyvda", "run"
+_SUBMITTED = 1000  # tasks that a scheduler has at a time
+_AGAIN = 500  # tasks left when it gets more
+
+Part = tuple[Place, xr.Variable]
+
+
+def write(
+    ds: xr.Dataset,
+    regular: xr.Dataset,
+    path: Path,
+    encoding: Mapping[Any, Mapping[str, Any]],
+    report: Report = silent,
+    run: str | None = None,
+) -> None:
+    """Write a Dataset to a zarr store.
+
+    Parameters
+    ----------
+    ds : Dataset
+        Its lazy variables are still to be computed.
+    regular : Dataset
+        The same in the store's chunks, which are equal, except the last of a dimension.
+    path : path
+        Must not exist, unless `run` is given.
+    encoding : mapping
+        Per variable.
+    report : Report
+        Called with the number of regions that are finished.
+    run : str, optional
+        Identity of what is written. Where it is given, an interrupted store is continued.
+
+    Raises
+    ------
+    InputError
+        The interrupted store is that of another run.
+    """
+    using = client()
+    lazy = [name for name, v in ds.variables.items() if v.chunks is not None]
+    if run is None or not (path / _MARKS / _RUN).exists():
+        _create(regular, path, encoding, lazy, run)
+    if using is not None or run is not None:
+        ds = regular  # else one writer, which may share the store's chunks with itself
+    done = set() if run is None else _finished(path, run)
+    rows = {name: [row[0] for row in places([ds[name].data])] for name in lazy}
+    total = max(map(len, rows.values()), default=0)
+    left = [number for number in range(total) if number not in done]
+    report(total - len(left), total)
+
+    def parts(number: int) -> dict[Hashable, Part]:
+        return {n: (rows[n][number], ds[n].variable) for n in rows if number < len(rows[n])}
+
+    written = _here(path, left, parts) if using is None else _there(using, path, left, parts)
+    for finished, number in enumerate(written, total - len(left) + 1):
+        if run is not None:
+            (path / _MARKS / str(number)).touch()
+        report(finished, total)
+    shutil.rmtree(path / _MARKS, ignore_errors=True)
+
+
+def check(path: Path, run: str) -> int:
+    """Return how many regions of an interrupted store are finished; 0 where there is none.
+
+    Raises
+    ------
+    InputError
+        The store is that of another run.
+    """
+    return len(_finished(path, run)) if path.exists() else 0
+
+
+def _create(
+    ds: xr.Dataset,
+    path: Path,
+    encoding: Mapping[Any, Mapping[str, Any]],
+    lazy: Collection[Hashable],
+    run: str | None,
+) -> None:
+    """Write the metadata of all variables, and the values of those in memory."""
+    shutil.rmtree(path, ignore_errors=True)  # interrupted before its first region
+    ds.to_zarr(path, mode="w-", compute=False, encoding=encoding)
+    here = [name for name, v in ds.variables.items() if v.chunks is not None and name not in lazy]
+    for name in here:
+        values = np.asarray(ds[name].data.compute(scheduler=dask.local.get_sync))
+        alone = xr.Dataset({name: (ds[name].dims, values)})
+        alone.to_zarr(path, mode="r+")
+    if run is not None:
+        (path / _MARKS).mkdir()
+        (path / _MARKS / _RUN).write_text(run)
+
+
+def _finished(path: Path, run: str) -> set[int]:
+    try:
+        of = (path / _MARKS / _RUN).read_text()
+    except OSError:
+        of = ""
+    if of != run:
+        raise InputError(
+            f"{path} was left by a run with other observations or settings; repeat that run to "
+            "complete it, remove the folder to start afresh, or choose another output"
+        )
+    return {int(mark.name) for mark in (path / _MARKS).iterdir() if mark.name.isdecimal()}
+
+
+def _here(
+    path: Path, numbers: Sequence[int], parts: Callable[[int], dict[Hashable, Part]]
+) -> Iterator[int]:
+    """Write regions in this process; yield their numbers."""
+    regions = [parts(number) for number in numbers]
+    blocks = ([v.data.blocks[i] for (i, _), v in region.values()] for region in regions)
+    for number, region, values in zip(numbers, regions, computed(blocks), strict=True):
+        _write(path, _described(region), values)
+        yield number
+
+
+def _there(
+    using: Client, path: Path, numbers: Sequence[int], parts: Callable[[int], dict[Hashable, Part]]
+) -> Iterator[int]:
+    """Write regions on the workers; yield their numbers in the order in which they finish."""
+    from distributed import as_completed
+
+    blocks: dict[str, Any] = {}  # of each array, as Delayed
+
+    def task(number: int) -> Delayed:
+        region = parts(number)
+        values = []
+        for (index, _), variable in region.values():
+            array = variable.data
+            if array.name not in blocks:
+                blocks[array.name] = array.to_delayed(optimize_graph=False)
+            values.append(blocks[array.name][index])
+        return delayed(_write, pure=False)(path, _described(region), values, number)
+
+    waiting = list(numbers)
+    futures = as_completed()
+    try:
+        while waiting or futures.count():
+            if waiting and futures.count() < _AGAIN:
+                some, waiting = waiting[:_SUBMITTED], waiting[_SUBMITTED:]
+                futures.update(using.compute([task(number) for number in some]))
+            yield next(futures).result()
+    finally:
+        using.cancel(list(futures.futures))
+
+
+Described = list[tuple[Hashable, tuple[Hashable, ...], tuple[slice, ...]]]
+
+
+def _described(region: Mapping[Hashable, Part]) -> Described:
+    return [(name, v.dims, place) for name, ((_, place), v) in region.items()]
+
+
+def _write(path: Path, described: Described, values: Sequence[np.ndarray], number: int = 0) -> int:
+    """Write the values of some variables to their place in the store; return `number`."""
+    together: dict[Any, dict[Hashable, Any]] = {}
+    for (name, dims, place), array in zip(described, values, strict=True):
+        key = tuple((dim, part.start, part.stop) for dim, part in zip(dims, place, strict=True))
+        together.setdefault(key, {})[name] = (dims, array)
+    for key, variables in together.items():
+        region = {dim: slice(start, stop) for dim, start, stop in key}
+        xr.Dataset(variables).to_zarr(path, region=region)
+    return number

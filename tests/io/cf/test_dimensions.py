@@ -1,0 +1,63 @@
+"""Which dimension is time, windows or a direction: attributes of CF decide, then plain names."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from pyvda.io.cf.dimensions import axis, find_time, instance_of, is_window
+
+DATES = np.datetime64("2000-01-01", "ns") + np.arange(3) * np.timedelta64(1, "h")
+
+
+def dataset(dims: tuple[str, ...] = ("case", "t", "y"), **coords: object) -> xr.Dataset:
+    return xr.Dataset({"u": (dims, np.zeros([3] * len(dims)))}, coords)
+
+
+@pytest.mark.parametrize(
+    ("dims", "coords", "expected"),
+    [
+        (("case", "t", "y"), {}, ("t", None)),
+        (("case", "step", "y"), {"step": ("step", DATES)}, ("step", "step")),
+        (("case", "n", "y"), {"valid": ("n", DATES)}, ("n", "valid")),
+        (("case", "n"), {"n": ("n", [0, 1, 2], {"units": "hours since 2000-01-01"})}, ("n", "n")),
+        (("case", "n", "y"), {"n": ("n", [0, 1, 2], {"axis": "T"})}, ("n", "n")),
+        (("case", "n", "y"), {"n": ("n", [0, 1, 2], {"standard_name": "time"})}, ("n", "n")),
+        (("window", "time", "y"), {"window": ("window", DATES)}, ("time", None)),
+        (("time", "y"), {"time": ("time", [0.0, 0.1, 0.2]), "issued": ("time", DATES)},
+         ("time", "time")),
+        (("a", "b"), {}, (None, None)),
+        (("a", "b"), {"a": ("a", DATES), "b": ("b", DATES)}, (None, None)),
+    ],
+)  # fmt: skip
+def test_time(dims, coords, expected) -> None:
+    ds = dataset(dims, **coords)
+    assert find_time(ds, dims) == expected
+
+
+def test_windows_are_named_so_or_realizations() -> None:
+    ds = dataset(("n", "Window", "lat"), n=("n", [0, 1, 2], {"standard_name": "realization"}))
+    assert [is_window(ds, dim) for dim in ("n", "Window", "lat")] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "name", "expected"),
+    [
+        ({"axis": "Y"}, "x", "Y"),
+        ({"standard_name": "longitude"}, "y", "X"),
+        ({"units": "degrees_north"}, "x", "Y"),
+        ({}, "Lon", "X"),
+        ({}, "level", "Z"),
+        ({"axis": "T"}, "n", None),
+        ({}, "n", None),
+    ],
+)
+def test_directions(attributes: dict, name: str, expected: str | None) -> None:
+    ds = dataset((name,), **{name: (name, np.arange(3.0), attributes)})
+    assert axis(ds, name) == expected
+    assert axis(dataset(("other",)), "other") is None
+
+
+def test_features_of_discrete_sampling_geometries() -> None:
+    ds = dataset(("station", "time"), name=("station", list("abc"), {"cf_role": "timeseries_id"}))
+    assert instance_of(ds, "station") == "timeseries"
+    assert instance_of(ds, "time") is None

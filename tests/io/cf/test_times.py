@@ -1,0 +1,199 @@
+"""Times in every spelling: the axis of an analysis is the user's own, and changes are said."""
+
+import cftime
+import netCDF4
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+import pyvda
+from pyvda.errors import InputError
+from pyvda.io.cf import times
+from pyvda.io.netcdf import open_observations, save_analysis
+from pyvda.notices import Notice
+
+STEPS = 6
+QUICK = {"model": "lorenz63", "engine": "torch", "iterations": 2}
+CALENDARS = ("standard", "proleptic_gregorian", "julian", "noleap", "all_leap", "360_day")
+UNITS = ("microseconds", "msec", "seconds", "min", "hours", "hrs", "days", "months", "years")
+
+
+def observed(time, dim="time", **attrs):
+    values = np.random.default_rng(0).normal(size=(STEPS, 3))
+    return xr.Dataset({"observation": ((dim, "state"), values)}, {dim: (dim, time, attrs)})
+
+
+def write(path, numbers, units, calendar="standard"):
+    with netCDF4.Dataset(path, "w") as file:
+        file.createDimension("time", STEPS)
+        file.createDimension("state", 3)
+        time = file.createVariable("time", "f8", ("time",))
+        time.units, time.calendar, time[:] = units, calendar, numbers
+        values = np.random.default_rng(0).normal(size=(STEPS, 3))
+        file.createVariable("observation", "f8", ("time", "state"))[:] = values
+    return path
+
+
+def stored(path):
+    with netCDF4.Dataset(path) as file:
+        time = file["time"]
+        return np.asarray(time[:]), time.units, time.calendar
+
+
+@pytest.mark.parametrize("calendar", CALENDARS)
+@pytest.mark.parametrize("unit", UNITS)
+def test_units_and_calendars_come_back(tmp_path, unit, calendar):
+    """Opened by pyvda or by xarray, saved, and read by another library: the same dates."""
+    steps = np.arange(STEPS) + (0.0 if unit == "microseconds" else 0.5)
+    path = write(tmp_path / "a.nc", steps, f"{unit} since 1960-01-01", calendar)
+    save_analysis(open_observations(path), tmp_path / "b.nc")
+    numbers, units, kept = stored(tmp_path / "b.nc")
+    assert units.startswith(f"{unit} since 1960-01-01")
+    assert kept == calendar
+    np.testing.assert_allclose(numbers, steps, rtol=1e-12)
+
+
+def test_months_that_xarray_decoded_come_back(tmp_path):
+    path = write(tmp_path / "a.nc", 0.5 + np.arange(STEPS), "months since 1960-01-01", "360_day")
+    ds = xr.open_dataset(path)
+    assert isinstance(ds.time.values[0], cftime.datetime)
+    analysis = pyvda.assimilate(ds, time_step=0.01, **QUICK)
+    save_analysis(analysis, tmp_path / "b.nc")
+    numbers, units, calendar = stored(tmp_path / "b.nc")
+    np.testing.assert_allclose(numbers, 0.5 + np.arange(STEPS))
+    assert (units, calendar) == ("months since 1960-01-01", "360_day")
+
+
+def test_numbers_with_units_are_dates():
+    ds = observed(np.arange(STEPS), units="days since 2000-01-01")
+    with pytest.raises(InputError, match="dates or nothing, so the step in model time units"):
+        pyvda.assimilate(ds, **QUICK)
+    found = pyvda.assimilate(ds, time_step=0.01, **QUICK)
+    xr.testing.assert_identical(found.time.variable, ds.time.variable)
+
+
+@pytest.mark.parametrize("unit", ["hours", "s", "days"])
+def test_numbers_of_physical_time_are_no_model_time(unit):
+    ds = observed(6.0 * np.arange(STEPS), units=unit)
+    with pytest.raises(InputError, match=f"steps of 6 {unit}, .* time_step=0.01"):
+        pyvda.assimilate(ds, **QUICK)
+    pyvda.assimilate(ds, time_step=6, **QUICK)
+    pyvda.assimilate(observed(0.01 * np.arange(STEPS), units=unit), **QUICK)
+
+
+MONTHLY = {
+    "starts": pd.date_range("2020-01-01", periods=STEPS, freq="MS"),
+    "ends": pd.date_range("2020-01-31", periods=STEPS, freq="ME"),
+    "middles": np.array(["2001-01-16T12", "2001-02-15", "2001-03-16T12", "2001-04-16",
+                         "2001-05-16T12", "2001-06-16"], "M8[ns]"),
+    "years": pd.date_range("2019-01-01", periods=STEPS, freq="YS"),
+    "noleap": xr.date_range("2020", periods=STEPS, freq="MS", calendar="noleap", use_cftime=True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", MONTHLY)
+def test_months_and_years_are_steps(kind):
+    ds = observed(MONTHLY[kind])
+    with pytest.warns(Notice, match="months apart, which are not equally long; each is one step"):
+        found = pyvda.assimilate(ds, **QUICK)
+    given = pyvda.assimilate(ds, time_step=0.01, **QUICK)
+    np.testing.assert_array_equal(found.analysis, given.analysis)
+    np.testing.assert_array_equal(found.time, ds.time)
+
+
+def test_a_month_that_is_left_out_is_refused():
+    time = MONTHLY["starts"].delete(2).append(pd.DatetimeIndex(["2020-07-01"]))
+    with pytest.raises(InputError, match="time step is not uniform"):
+        pyvda.assimilate(observed(time), time_step=0.01, **QUICK)
+
+
+@pytest.mark.parametrize("chunks", [None, {"time": 2}])
+@pytest.mark.parametrize(
+    ("order", "message"),
+    [
+        (slice(None, None, -1), "time decreases along the file"),
+        ([0, 3, 1, 5, 2, 4], "not in order"),
+    ],
+)
+def test_other_orders_are_sorted(order, message, chunks):
+    ds = observed(0.01 * np.arange(STEPS))
+    other = ds.isel(time=order)
+    with pytest.warns(Notice, match=f"{message}.*sorted by time"):
+        found = pyvda.assimilate(other if chunks is None else other.chunk(chunks), **QUICK)
+    xr.testing.assert_equal(found.analysis.compute(), pyvda.assimilate(ds, **QUICK).analysis)
+
+
+def test_repeated_times_name_the_first_pair_and_the_remedy_works():
+    ds = observed(pd.DatetimeIndex(["2020-01-01"] * 2 + ["2020-01-02"] * 2 + ["2020-01-03"] * 2))
+    with pytest.raises(InputError, match=r"time 2020-01-01.* occurs twice, at steps 0 and 1"):
+        pyvda.assimilate(ds, time_step=0.01, **QUICK)
+    pyvda.assimilate(ds.drop_duplicates("time"), time_step=0.01, **QUICK)
+
+
+ZONED = {
+    "index": pd.date_range("2020-01-01", periods=STEPS, tz="Europe/Paris"),
+    "objects": np.array(
+        list(pd.date_range("2020-01-01", periods=STEPS, tz="Europe/Paris")), object
+    ),
+    "text": np.array([f"2020-01-0{n}T00:00:00+01:00" for n in range(1, 1 + STEPS)]),
+}
+
+
+@pytest.mark.parametrize("kind", ZONED)
+def test_time_zones_become_utc(kind):
+    with pytest.warns(Notice, match="have a time zone; they are converted to UTC"):
+        found = pyvda.assimilate(observed(ZONED[kind]), time_step=0.01, **QUICK)
+    assert found.time.dtype.kind == "M"
+    assert found.time.values[0] == np.datetime64("2019-12-31T23")
+
+
+@pytest.mark.parametrize("form", ["2020-01-0{}", "2020-01-0{}T00:00", "2020-01-0{}T00:00:00Z",
+                                  "2020-01-0{}_00:00:00"])  # fmt: skip
+@pytest.mark.parametrize("dtype", ["U", "S", "O"])
+def test_iso_text_is_dates(form, dtype):
+    text = np.array([form.format(n) for n in range(1, 1 + STEPS)]).astype(dtype)
+    found = pyvda.assimilate(observed(text), time_step=0.01, **QUICK)
+    np.testing.assert_array_equal(found.time, np.arange("2020-01-01", "2020-01-07", dtype="M8[D]"))
+
+
+def test_wrf_times(tmp_path):
+    with netCDF4.Dataset(tmp_path / "a.nc", "w") as file:
+        for name, size in (("Time", STEPS), ("DateStrLen", 19), ("state", 3)):
+            file.createDimension(name, size)
+        text = np.array([f"2000-01-24_{hour:02}:00:00" for hour in range(STEPS)], "S19")
+        file.createVariable("Times", "S1", ("Time", "DateStrLen"))[:] = netCDF4.stringtochar(text)
+        file.createVariable("y", "f8", ("Time", "state"))[:] = 1.0
+    found = open_observations(tmp_path / "a.nc", "y")
+    hours = np.arange("2000-01-24T00", "2000-01-24T06", dtype="M8[h]")
+    np.testing.assert_array_equal(found.time, hours)
+
+
+def test_units_beside_dates_are_their_encoding(tmp_path):
+    ds = observed(pd.date_range("2020-01-01", periods=STEPS, freq="h"))
+    ds.time.attrs = {"units": "minutes since 2020-01-01", "calendar": "standard"}
+    found = pyvda.assimilate(ds, time_step=0.01, **QUICK)
+    found.to_netcdf(tmp_path / "a.nc")
+    save_analysis(found, tmp_path / "b.nc")
+    for name in "ab":
+        numbers, units, _ = stored(tmp_path / f"{name}.nc")
+        assert units == "minutes since 2020-01-01"
+        np.testing.assert_array_equal(numbers, 60 * np.arange(STEPS))
+
+
+def test_windows_of_numbers_with_units_have_durations():
+    ds = observed(np.arange(STEPS), units="hours since 2000-01-01")
+    windows = pyvda.state.windows.cut(open_like(ds), 3)
+    assert windows.time.attrs["units"] == "hours"
+
+
+def open_like(ds):
+    from pyvda.io.cf.conventions import normalise
+
+    return normalise(ds)
+
+
+def test_other_texts_and_objects_are_no_times():
+    for values in (["a", "b"], ["day 1", "day 2"]):
+        ds = xr.Dataset(coords={"time": ("time", values)})
+        assert times.recognised(ds).time.dtype.kind == ds.time.dtype.kind

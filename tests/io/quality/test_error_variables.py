@@ -1,0 +1,70 @@
+"""Errors of observations are found under the names that files give them."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from pyvda.errors import InputError
+from pyvda.io.cf.conventions import normalise
+
+STEPS, STATE = 5, 3
+DEVIATION = np.linspace(0.5, 2.0, STEPS * STATE).reshape(STEPS, STATE)
+
+
+def observed(name, values=DEVIATION, units="K", **attrs):
+    data = xr.Variable(("time", "state"), np.ones((STEPS, STATE)), {"units": "K", **attrs})
+    errors = xr.Variable(("time", "state"), values, {"units": units})
+    return xr.Dataset({"sst": data, name: errors}, {"time": 0.01 * np.arange(STEPS)})
+
+
+@pytest.mark.parametrize(
+    "name", ["sst_error", "sst_uncertainty", "sst_stdev", "SST_standard_error", "sst_ObsError"]
+)
+@pytest.mark.parametrize("variable", ["sst", None])
+def test_by_name(name, variable):
+    found = normalise(observed(name), variable)
+    np.testing.assert_array_equal(found.observation_error, DEVIATION)
+
+
+@pytest.mark.parametrize("chunks", [None, 2])
+@pytest.mark.parametrize("units", ["K2", "K^2", "(K)2", "K**2", "kelvin2"])
+def test_a_variance_becomes_a_standard_deviation(units, chunks):
+    ds = observed("sst_error_variance", DEVIATION**2, units)
+    found = normalise(ds if chunks is None else ds.chunk(chunks), "sst")
+    np.testing.assert_allclose(found.observation_error, DEVIATION, rtol=1e-15)
+
+
+def test_declared_ones_before_names():
+    ds = observed("sst_error", ancillary_variables="uncertainty")
+    ds["uncertainty"] = ("state", [1.0, 2.0, 3.0], {"units": "kelvin"})
+    assert normalise(ds, "sst").observation_error[0].values.tolist() == [1.0, 2.0, 3.0]
+    ds["sd"] = ("state", [4.0, 5.0, 6.0], {"standard_name": "temperature standard_error"})
+    ds.sst.attrs["ancillary_variables"] = "uncertainty sd"
+    assert normalise(ds, "sst").observation_error[0].values.tolist() == [4.0, 5.0, 6.0]
+
+
+def test_one_for_each_of_several_variables():
+    ds = xr.Dataset(coords={"time": 0.01 * np.arange(STEPS)})
+    for k, name in enumerate("xyz"):
+        ds[name] = ("time", np.ones(STEPS))
+        ds[f"{name}_error_variance"] = ("time", DEVIATION[:, k] ** 2)
+    found = normalise(ds, "x,y,z")
+    np.testing.assert_allclose(found.observation_error, DEVIATION)
+
+
+@pytest.mark.parametrize(
+    ("name", "units", "message"),
+    [
+        ("sst_error", "m", "the errors 'sst_error' have the units 'm', expected 'K', as 'sst'"),
+        ("sst_error_variance", "K", r"have the units 'K', expected '\(K\)2'"),
+        ("sst_uncertainty", "%", "have the units '%'"),
+    ],
+)
+def test_other_units(name, units, message):
+    with pytest.raises(InputError, match=message):
+        normalise(observed(name, units=units), "sst")
+
+
+def test_a_difference_of_degrees_celsius_is_one_of_kelvin():
+    found = normalise(observed("sst_error", units="degree_Celsius"), "sst")
+    np.testing.assert_array_equal(found.observation_error, DEVIATION)

@@ -1,0 +1,128 @@
+"""Stored values that are not valid are missing, as netCDF4's own reader has it."""
+
+import netCDF4
+import numpy as np
+import pytest
+import xarray as xr
+
+from pyvda.io.netcdf import open_observations, save_analysis
+from pyvda.io.quality.packing import valid_bounds
+from pyvda.notices import Notice
+
+STEPS, STATE = 8, 3
+RNG = np.random.default_rng(3)
+
+# Type stored, stored values, attributes.
+STORED = {
+    "float range": ("f4", [1, -999, 3], {"valid_range": np.array([-100, 100], "f4")}),
+    "float range of integers": ("f4", [1, -999, 3], {"valid_range": np.array([-100, 100], "i8")}),
+    "double bound of a float": ("f4", [0.1, 0.2, 0.3], {"valid_max": np.float32(0.2)}),
+    "minimum": ("f8", [1, -1e-9, 0], {"valid_min": 0.0}),
+    "maximum": ("f8", [1, 5, 6], {"valid_max": 5.0}),
+    "both": ("f8", [1, 5, 6], {"valid_min": 2.0, "valid_max": 5.0}),
+    "packed": ("i2", [0, 100, 101],
+               {"valid_range": np.array([0, 100], "i2"), "scale_factor": 0.01, "add_offset": 5.0}),
+    "packed, float32": ("i2", [-1, 0, 30000],
+                        {"valid_range": np.array([0, 29999], "i2"),
+                         "scale_factor": np.float32(0.001), "add_offset": np.float32(273.15)}),
+    "packed downwards": ("i2", [-7, 0, 7],
+                         {"valid_min": np.int16(0), "scale_factor": -0.5}),
+    "several missing values": ("i4", [1, -5, -7],
+                               {"missing_value": np.array([-5, -6, -7], "i4")}),
+    "missing and fill value": ("f4", [1, -999, 1e20],
+                               {"missing_value": np.float32(-999), "_FillValue": 1e20}),
+    "never written": ("f4", [1, netCDF4.default_fillvals["f4"], 3], {}),
+    "never written, packed": ("i2", [1, netCDF4.default_fillvals["i2"], 3],
+                              {"scale_factor": 0.1}),
+}  # fmt: skip
+
+
+def write(path, kind, stored, attrs):
+    attrs = dict(attrs)
+    with netCDF4.Dataset(path, "w") as file:
+        file.createDimension("time", STEPS)
+        file.createDimension("state", STATE)
+        file.createVariable("time", "f8", ("time",))[:] = 0.01 * np.arange(STEPS)
+        fill = attrs.pop("_FillValue", None)
+        variable = file.createVariable("y", kind, ("time", "state"), fill_value=fill)
+        variable.set_auto_maskandscale(False)
+        variable.setncatts(attrs)
+        variable[:] = np.broadcast_to(np.array(stored, kind), (STEPS, STATE))
+    return path
+
+
+@pytest.mark.filterwarnings("ignore::pyvda.notices.Notice")
+@pytest.mark.parametrize("chunks", [None, {"time": 3}])
+@pytest.mark.parametrize("case", STORED)
+def test_the_same_values_are_missing_as_for_netcdf4(tmp_path, case, chunks):
+    path = write(tmp_path / "a.nc", *STORED[case])
+    with netCDF4.Dataset(path) as file:
+        expected = np.ma.filled(file["y"][:].astype(float), np.nan)
+    assert np.isnan(expected).any()
+    found = open_observations(path, "y", chunks=chunks)
+    np.testing.assert_allclose(found.observation, expected, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::pyvda.notices.Notice")
+def test_a_range_of_floats_beside_packed_integers_is_unpacked(tmp_path):
+    """By the netCDF User Guide; netCDF4's reader takes all ranges to be packed."""
+    attrs = {"valid_range": np.array([5.0, 6.0]), "scale_factor": 0.01, "add_offset": 5.0}
+    found = open_observations(write(tmp_path / "a.nc", "i2", [0, 100, 101], attrs), "y")
+    np.testing.assert_allclose(found.observation[0], [5.0, 6.0, np.nan])
+
+
+@pytest.mark.filterwarnings("ignore::pyvda.notices.Notice")
+def test_unsigned_bytes(tmp_path):
+    attrs = {"valid_range": np.array([0, -2], "i1"), "_Unsigned": "true", "scale_factor": 0.5}
+    found = open_observations(write(tmp_path / "a.nc", "i1", [1, -1, -2], attrs), "y")
+    np.testing.assert_array_equal(found.observation[0], [0.5, np.nan, 127.0])
+
+
+@pytest.mark.filterwarnings("ignore::pyvda.notices.Notice")
+@pytest.mark.parametrize("case", [case for case in STORED if "never" not in case])
+def test_decoded_by_nobody_by_xarray_or_by_netcdf4(tmp_path, case):
+    """A Dataset that a user made of the file, in three ways, has the same missing values."""
+    import pyvda.io.cf.conventions as conventions
+
+    path = write(tmp_path / "a.nc", *STORED[case])
+    expected = conventions.normalise(open_observations(path, "y"))
+    raw = xr.open_dataset(path, mask_and_scale=False)
+    decoded = xr.open_dataset(path).load()
+    for ds in (raw, decoded):
+        found = conventions.normalise(ds, "y")
+        np.testing.assert_allclose(found.observation, expected.observation, rtol=1e-6)
+    with netCDF4.Dataset(path) as file:
+        if file["y"].ncattrs():
+            by_hand = xr.Dataset({"y": (("time", "state"), file["y"][:], file["y"].__dict__)})
+            found = conventions.normalise(by_hand, "y")
+            np.testing.assert_allclose(found.observation, expected.observation, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::pyvda.notices.Notice")
+def test_the_range_of_an_analysis_is_in_the_units_of_its_values(tmp_path):
+    kind, stored, attrs = STORED["packed"]
+    ds = open_observations(write(tmp_path / "a.nc", kind, stored, attrs), "y")
+    np.testing.assert_allclose(ds.observation.attrs["valid_range"], [5.0, 6.0])
+    save_analysis(ds, tmp_path / "b.nc")
+    again = open_observations(tmp_path / "b.nc")
+    np.testing.assert_array_equal(again.observation, ds.observation)
+
+
+@pytest.mark.parametrize("given", [[1.0], "low to high", [np.nan, 1.0], [[1.0, 2.0]]])
+def test_what_is_no_range_is_said_and_not_used(given):
+    variable = xr.Variable("t", [1.0, 2.0], {"valid_range": given})
+    with pytest.warns(Notice, match="valid_range of y is .* no range; it is not used"):
+        assert valid_bounds(variable, "y") is None
+
+
+def test_text_may_be_a_range():
+    variable = xr.Variable("t", [1.0, 2.0], {"valid_range": "-2, 7.5"})
+    bounds = valid_bounds(variable, "y")
+    assert (bounds.low, bounds.high) == (-2.0, 7.5)
+
+
+def test_a_packed_range_of_values_whose_packing_is_unknown():
+    """Arithmetic keeps attributes and loses the packing."""
+    variable = xr.Variable("t", [1.0, 2.0], {"valid_range": np.array([0, 9000], "i2")})
+    with pytest.warns(Notice, match="units of a packing that the values no longer have"):
+        assert valid_bounds(variable, "y") is None

@@ -1,0 +1,80 @@
+"""Several Datasets as one: along time, along windows, by variables; clashes are refused."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from pyvda.errors import InputError
+from pyvda.io.sources.several_files import combined
+
+RNG = np.random.default_rng(4)
+
+
+def series(first: float = 0.0, steps: int = 4, **variables: tuple) -> xr.Dataset:
+    values = RNG.normal(size=(steps, 3))
+    data = {"observation": (("time", "state"), values, {"units": "K"})}
+    return xr.Dataset(data, {"time": first + np.arange(float(steps))}, {"title": str(first)})
+
+
+def windows(labels: list[int] | None, count: int = 2) -> xr.Dataset:
+    values = RNG.normal(size=(count, 4, 3))
+    coords = {} if labels is None else {"window": labels}
+    return xr.Dataset({"observation": (("window", "time", "state"), values)}, coords)
+
+
+def test_times_decide_the_order():
+    late, early = series(4.0), series(0.0)
+    found = combined({"late": late, "early": early})
+    np.testing.assert_array_equal(found.time, np.arange(8.0))
+    expected = np.concatenate([early.observation, late.observation])
+    np.testing.assert_array_equal(found.observation, expected)
+    assert found.observation.attrs == {"units": "K"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (([5, 7], [1, 3]), [2, 3, 0, 1]),
+        ((None, None), [0, 1, 2, 3]),
+        (([0, 1], [0, 1]), [0, 1, 2, 3]),
+    ],
+)
+def test_windows_are_ordered_by_their_labels(labels, expected):
+    one, other = windows(labels[0]), windows(labels[1])
+    found = combined({"one": one, "other": other})
+    every = np.concatenate([one.observation, other.observation])
+    np.testing.assert_array_equal(found.observation, every[expected])
+
+
+def test_different_variables_of_the_same_times_are_merged():
+    x, y = (xr.Dataset({n: ("time", RNG.normal(size=5))}, {"time": range(5)}) for n in "xy")
+    xr.testing.assert_identical(combined({"x": x, "y": y}), x.assign(y=y.y))
+    with pytest.raises(InputError, match=r"x and y have different variables.*along 'time'"):
+        combined({"x": x, "y": y.assign_coords(time=np.arange(5) + 1)})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda ds: ds.assign_coords(time=ds.time - 2), "a ends at 3.0, but b begins at 2.0"),
+        (lambda ds: ds.assign(extra=ds.observation), "b has the variable 'extra', a has not"),
+        (
+            lambda ds: ds.assign(observation=ds.observation.assign_attrs(units="degC")),
+            "units of K in a and of degC in b",
+        ),
+        (lambda ds: ds.isel(state=0), "has dimensions"),
+        (lambda ds: ds.isel(state=[0, 1]), "cannot be joined along 'time'"),
+        (
+            lambda ds: ds.assign_coords(time=np.datetime64("2020") + np.arange(4)),
+            "times of different types",
+        ),
+    ],
+)
+def test_clashes_are_refused(change, message):
+    with pytest.raises(InputError, match=message):
+        combined({"a": series(), "b": change(series(4.0))})
+
+
+def test_a_window_in_two_files_is_refused():
+    with pytest.raises(InputError, match="one and other both have the window 2"):
+        combined({"one": windows([1, 2]), "other": windows([2, 3])})

@@ -1,0 +1,75 @@
+"""Outputs appear whole, replace whole, or do not appear."""
+
+import os
+
+import pytest
+
+from pyvda.errors import InputError
+from pyvda.io.writing.atomic import replacing
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_success_replaces(tmp_path, folder):
+    path = tmp_path / "out"
+    for text in ("first", "second"):
+        with replacing(path) as temporary:
+            assert temporary.parent == tmp_path
+            file = temporary / "data" if folder else temporary
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(text)
+            assert not path.exists() or text == "second"
+        assert (path / "data" if folder else path).read_text() == text
+        assert os.listdir(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("folder", [False, True])
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, RuntimeError, TypeError])
+def test_failure_leaves_the_old_output(tmp_path, folder, error):
+    (tmp_path / "out").write_text("old")
+
+    def fail(temporary):
+        if folder:
+            temporary.mkdir()
+        (temporary / "data" if folder else temporary).write_text("half")
+        raise error
+
+    with pytest.raises(error), replacing(tmp_path / "out") as temporary:
+        fail(temporary)
+    assert os.listdir(tmp_path) == ["out"]
+    assert (tmp_path / "out").read_text() == "old"
+
+
+def test_folder_that_cannot_take_its_place_is_put_back(tmp_path, monkeypatch):
+    path = tmp_path / "store"
+    path.mkdir()
+    (path / "data").write_text("old")
+    rename = os.rename
+
+    def refuse(source, target):
+        if str(source).endswith(".partial"):
+            raise PermissionError(13, "Permission denied")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", refuse)
+    with pytest.raises(InputError, match="Permission denied"), replacing(path) as temporary:
+        temporary.mkdir()
+    assert os.listdir(tmp_path) == ["store"]
+    assert (path / "data").read_text() == "old"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_full_disk(tmp_path):
+    def write(temporary):
+        temporary.write_text("begun")
+        with open("/dev/full", "w") as device:
+            device.write("x")
+
+    message = r"no space left writing .*/out; free space"
+    with pytest.raises(InputError, match=message), replacing(tmp_path / "out") as temporary:
+        write(temporary)
+    assert not os.listdir(tmp_path)
+
+
+def test_missing_folder(tmp_path):
+    with pytest.raises(InputError, match="nowhere does not exist"):
+        replacing(tmp_path / "nowhere" / "out").__enter__()

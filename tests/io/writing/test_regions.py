@@ -1,0 +1,70 @@
+"""Zarr stores written region by region: what was finished stays, another run is refused."""
+
+import dask.array as da
+import numpy as np
+import pytest
+import xarray as xr
+
+from pyvda.errors import InputError
+from pyvda.io.writing.regions import check, write
+
+
+class Lazy:
+    """Six windows in three blocks, of which one may fail."""
+
+    def __init__(self, fails: int | None = None) -> None:
+        self.fails, self.computed = fails, []
+        rows = da.arange(6, chunks=2).map_blocks(self._block, dtype=float, meta=np.empty(0))
+        self.ds = xr.Dataset(
+            {"analysis": ("window", rows), "known": ("time", [1.0, 2.0])},
+            attrs={"title": "an analysis"},
+        )
+
+    def _block(self, block: np.ndarray) -> np.ndarray:
+        if block.size:
+            if block[0] == self.fails:
+                raise RuntimeError("killed")
+            self.computed.append(int(block[0]))
+        return 10.0 * block
+
+    def write(self, path, run: str | None = None) -> list[tuple[int, int]]:
+        reported: list[tuple[int, int]] = []
+        write(self.ds, self.ds, path, {}, lambda d, n, note="": reported.append((d, n)), run)
+        return reported
+
+
+def assert_whole(path) -> None:
+    with xr.open_zarr(path) as found:
+        np.testing.assert_array_equal(found["analysis"], 10.0 * np.arange(6))
+        np.testing.assert_array_equal(found["known"], [1.0, 2.0])
+        assert found.attrs["title"] == "an analysis"
+    assert not (path / ".pyvda").exists()
+
+
+@pytest.mark.parametrize("run", [None, "a run"])
+def test_a_store_is_whole_and_each_block_is_computed_once(tmp_path, run) -> None:
+    lazy = Lazy()
+    assert lazy.write(tmp_path / "a.zarr", run) == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    assert lazy.computed == [0, 2, 4]
+    assert_whole(tmp_path / "a.zarr")
+
+
+def test_an_interrupted_store_goes_on_with_the_rest(tmp_path) -> None:
+    path = tmp_path / "a.zarr"
+    assert check(path, "a run") == 0
+    with pytest.raises(RuntimeError, match="killed"):
+        Lazy(fails=4).write(path, "a run")
+    assert check(path, "a run") == 2
+    with pytest.raises(InputError, match="left by a run with other observations or settings"):
+        check(path, "another run")
+    with pytest.raises(InputError, match="left by a run with other"):
+        Lazy().write(path, "another run")
+    lazy = Lazy()
+    assert lazy.write(path, "a run") == [(2, 3), (3, 3)]
+    assert lazy.computed == [4]
+    assert_whole(path)
+
+
+def test_a_folder_of_something_else_is_no_interrupted_store(tmp_path) -> None:
+    with pytest.raises(InputError, match="remove the folder to start afresh"):
+        check(tmp_path, "a run")
