@@ -43,8 +43,17 @@ def with_errors(ds: xr.Dataset, name: str, shared: bool = True) -> tuple[xr.Data
         When the errors have other dimensions, or other units.
     """
     found = error_of(ds, name, shared)
-    if found is None:
-        return ds, None
+    return (ds if found is None else as_deviations(ds, name, found)), found
+
+
+def as_deviations(ds: xr.Dataset, name: str, found: str) -> xr.Dataset:
+    """Return `ds` with standard deviations in the variable `found`, which has the errors of `name`.
+
+    Raises
+    ------
+    InputError
+        When the errors have other units.
+    """
     variance = _is_variance(found)
     units, theirs = (ds[one].attrs.get("units") for one in (name, found))
     if units is not None and theirs is not None:
@@ -57,7 +66,7 @@ def with_errors(ds: xr.Dataset, name: str, shared: bool = True) -> tuple[xr.Data
     if variance:
         deviation = elementwise(_root, np.float64, ds.variables[found])
         ds = ds.assign({found: (ds[found].dims, deviation.data, {"units": units or "1"})})
-    return ds, found
+    return ds
 
 
 def error_of(ds: xr.Dataset, name: str, shared: bool = True) -> str | None:

@@ -6,5 +6,6 @@ TIMES = ("time", "t", "date", "datetime", "timestamp", "valid_time", "when")
 LABELS = ("component", "variable", "state")
 # The observed value.
 VALUES = ("observation", "value", "obs")
-# The standard deviation of its error.
-ERRORS = ("observation_error", "error", "value_error", "sigma", "std", "stdev", "stddev")
+# The standard deviation or the variance of its error.
+ERRORS = ("observation_error", "error", "value_error", "sigma", "std", "stdev", "stddev",
+          "uncertainty", "error_variance", "variance")  # fmt: skip

@@ -163,8 +163,8 @@ def of_fields(
     parts = []
     for field in fields:
         one = table.drop_vars([other for other in fields if other != field])
-        one, _ = _finished(one.rename({field: names.OBSERVATION}), names.OBSERVATION, called=field)
-        one = one.rename({one[names.OBSERVATION].dims[0]: names.DATUM})
+        one, _ = _finished(one, field)
+        one = one.rename({field: names.OBSERVATION, one[field].dims[0]: names.DATUM})
         parts.append(one.assign(variable=(names.DATUM, np.full(one.sizes[names.DATUM], field))))
     return xr.concat(parts, names.DATUM, data_vars="all", coords="different", compat="equals",
                      join="outer", combine_attrs="override"), names.OBSERVATION  # fmt: skip
@@ -341,7 +341,13 @@ def _of_columns(table: xr.Dataset, chosen: dict[int, str], components: Component
         )
     ((along,),) = dims
     parts, number = [], []
-    names_of_errors = {name: _error_of(table, name) for name in chosen.values()}
+    names_of_errors: dict[str, str | None] = {}
+    deviations: dict[str, np.ndarray] = {}
+    for name in chosen.values():
+        own, error = _with_errors(table, name)
+        names_of_errors[name] = error
+        if error is not None:
+            deviations[name] = own[error].values
     without = [name for name, error in names_of_errors.items() if error is None]
     if len(without) not in (0, len(chosen)):
         raise InputError(
@@ -353,9 +359,9 @@ def _of_columns(table: xr.Dataset, chosen: dict[int, str], components: Component
     time = column(timed, names.TIME, timed[first].dims[0])
     for k, name in chosen.items():
         data = {names.OBSERVATION: (names.DATUM, np.asarray(timed[name].values, float))}
-        if names_of_errors[name] is not None:
-            error = np.broadcast_to(table[names_of_errors[name]].values, time.shape).astype(float)
-            data[names.OBSERVATION_ERROR] = (names.DATUM, error)
+        if name in deviations:
+            values = np.broadcast_to(deviations[name], time.shape).astype(float)
+            data[names.OBSERVATION_ERROR] = (names.DATUM, values)
         if _is_column(timed, names.WINDOW):
             data[names.WINDOW] = (names.DATUM, column(timed, names.WINDOW, timed[name].dims[0]))
         parts.append(xr.Dataset(data, {names.TIME: (names.DATUM, time)}))
@@ -387,7 +393,7 @@ def _of_array(table: xr.Dataset, name: str, components: Components) -> Rows:
     if labels.dtype.kind in "fiu" and not np.array_equal(labels, np.arange(len(labels))):
         labels = np.arange(len(labels))
     number = components.numbers(np.asarray(labels), str(other))
-    error = _error_of(table, name)
+    table, error = _with_errors(table, name)
     chosen = table[[n for n in (name, error) if n is not None]].reset_coords(drop=True)
     whole = chosen.broadcast_like(table[name]).transpose(time, other)
     size, count = whole.sizes[time], whole.sizes[other]
@@ -403,7 +409,7 @@ def _of_array(table: xr.Dataset, name: str, components: Components) -> Rows:
     )  # fmt: skip
 
 
-def _finished(table: xr.Dataset, name: str, called: str | None = None) -> tuple[xr.Dataset, str]:
+def _finished(table: xr.Dataset, name: str) -> tuple[xr.Dataset, str]:
     """Return a table with the times and errors of its values under pyvda's names, without gaps."""
     if table[name].ndim != 1:
         raise InputError(
@@ -412,7 +418,7 @@ def _finished(table: xr.Dataset, name: str, called: str | None = None) -> tuple[
         )
     table = with_time(table, table[name].dims[0])
     along = table[name].dims[0]
-    error = _error_of(table, name, called or name)
+    table, error = _with_errors(table, name)
     if error is not None and error != names.OBSERVATION_ERROR:
         table = table.drop_vars(names.OBSERVATION_ERROR, errors="ignore")
         table = table.rename({error: names.OBSERVATION_ERROR})
@@ -422,12 +428,13 @@ def _finished(table: xr.Dataset, name: str, called: str | None = None) -> tuple[
     return (table.isel({along: there}) if there.any() else table), name
 
 
-def _error_of(table: xr.Dataset, name: str, called: str | None = None) -> str | None:
-    """Return the column with the standard deviations of another one."""
-    declared = error_variables.error_of(table, name, shared=False)
-    own = [f"{called or name}_{kind}" for kind in columns.ERRORS]
-    candidates = [declared, *own, *columns.ERRORS]
-    return next((one for one in candidates if one is not None and one in table.variables), None)
+def _with_errors(table: xr.Dataset, name: str) -> tuple[xr.Dataset, str | None]:
+    """Return the table with the standard deviations of a column, and the name of their column."""
+    error = error_variables.error_of(table, name, shared=False)
+    if error is None:
+        own = [f"{name}_{kind}" for kind in columns.ERRORS]
+        error = next((one for one in (*own, *columns.ERRORS) if one in table.variables), None)
+    return (table if error is None else error_variables.as_deviations(table, name, error)), error
 
 
 def _operator(table: xr.Dataset, name: str, components: Components) -> np.ndarray:

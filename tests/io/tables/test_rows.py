@@ -79,6 +79,19 @@ def test_errors_of_rows(called):
     np.testing.assert_array_equal(found.point_error, error[order])
 
 
+@pytest.mark.parametrize("called", ["value_variance", "value_error_variance", "error_variance"])
+def test_variances_of_rows_become_standard_deviations(called):
+    error = RNG.uniform(1, 2, len(LONG))
+    found = pyvda.on_grid(LONG.assign(**{called: error**2}), 0.01, MODEL)
+    order = np.argsort(LONG.time, kind="stable")
+    np.testing.assert_allclose(found.point_error, error[order])
+
+
+def test_variances_of_columns_become_standard_deviations():
+    each = {f"{name}_error_variance": 4.0 for name in "xyz"}
+    assert (pyvda.on_grid(COLUMNS.assign(**each), 0.01, MODEL).point_error == 2.0).all()
+
+
 def test_errors_of_columns():
     each = {f"{name}_error": 0.5 + n for n, name in enumerate("xyz")}
     found = pyvda.on_grid(COLUMNS.assign(**each), 0.01, MODEL)
