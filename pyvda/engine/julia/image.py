@@ -127,12 +127,13 @@ def ours_alone(path: Path) -> bool:
 
 
 def _safe_above(folder: os.stat_result) -> bool:
-    if folder.st_mode & stat.S_ISVTX:  # as /tmp: only its owner can rename what is in it
-        return True
+    ours = folder.st_uid in (0, os.geteuid())
+    if folder.st_mode & stat.S_ISVTX:  # as /tmp: besides its owner, only that of a file renames it
+        return ours
     # A group of the same number is the user's own.
     private = folder.st_gid in (0, folder.st_uid)
     others = stat.S_IWOTH if private else _OTHERS_WRITE
-    return folder.st_uid in (0, os.geteuid()) and not folder.st_mode & others
+    return ours and not folder.st_mode & others
 
 
 def _key(command: str) -> list[str]:
