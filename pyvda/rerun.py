@@ -19,6 +19,7 @@ from pyvda.errors import EngineError, InputError
 from pyvda.io import netcdf
 from pyvda.io.sources import sources
 from pyvda.io.writing.outputs import check_output, existing, is_zarr
+from pyvda.models.registry import resolve
 from pyvda.notices import notice
 
 _INPUT_ERROR = 2  # exit code
@@ -164,7 +165,7 @@ def _listed(all_names: list[str]) -> str:
 @contextlib.contextmanager
 def _environment(run: Mapping[str, Any]) -> Iterator[None]:
     """Choose the engine that the run had, and what else it found in its environment."""
-    wanted = {"PYVDA_ENGINE": run["engine"], **run["environment"]}
+    wanted = _variables(run)
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     try:
@@ -175,6 +176,13 @@ def _environment(run: Mapping[str, Any]) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+def _variables(run: Mapping[str, Any]) -> dict[str, str]:
+    """Return the environment variables of a run; a file can set no others (LD_PRELOAD)."""
+    given = run["environment"]
+    known = {name: str(given[name]) for name in run_record.ENVIRONMENT if name in given}
+    return {"PYVDA_ENGINE": run["engine"], **known}
 
 
 def _by_command(run: Mapping[str, Any], folder: Path) -> xr.Dataset:
@@ -192,7 +200,7 @@ def _by_command(run: Mapping[str, Any], folder: Path) -> xr.Dataset:
         asked += ["--output", str(path), "--overwrite", "--quiet"]
         if any(word.partition("=")[0] == "--state" for word in asked):
             asked += ["--state", str(Path(own) / "state")]
-        environment = {**os.environ, "PYVDA_ENGINE": run["engine"], **run["environment"]}
+        environment = {**os.environ, **_variables(run)}
         environment["PYTHONPATH"] = os.pathsep.join(os.path.abspath(p) for p in sys.path if p)
         done = subprocess.run(
             [sys.executable, "-P", "-m", "pyvda", *asked],
@@ -221,7 +229,7 @@ def _by_call(run: Mapping[str, Any], observations: Any, keywords: Mapping[str, A
     chosen = {n: v for n, v in chosen.items() if n in keywords or not _is_default(n, v)}
     block = run["input"]["block"]
     if observations is None:
-        observations = _opened(run["input"], chosen.pop("group", None))
+        observations = _opened(run["input"], chosen.pop("group", None), keywords.get("model"))
     if block is not None and "block" not in chosen:
         chosen["block"] = block
     return assimilate(observations, **chosen).load()
@@ -235,7 +243,8 @@ def _is_default(name: str, value: Any) -> bool:
     return field is not None and plain and field.default == value
 
 
-def _opened(given: Mapping[str, Any], group: str | None) -> xr.Dataset:
+def _opened(given: Mapping[str, Any], group: str | None, model: Any) -> xr.Dataset:
+    """Open the observations as the run did; a `model` replaces the one they were opened with."""
     if given["path"] is None:
         raise InputError(
             "the analysis was made of observations in memory; give them again in Python: "
@@ -243,10 +252,10 @@ def _opened(given: Mapping[str, Any], group: str | None) -> xr.Dataset:
         )
     if "variable" not in given:
         return sources.as_dataset(given["path"], group=group).load()
-    variable = given["variable"]
-    return netcdf.open_observations(
-        given["path"],
-        tuple(variable) if isinstance(variable, list) else variable,
-        group=given["group"],
-        grid_step=given["grid_step"],
-    )
+    named = ("variable", "group", "grid_step", "good_flags")
+    how = {name: run_record.decoded(name, given.get(name)) for name in named}
+    opened_with = given.get("model")
+    if opened_with is not None:
+        model = run_record.decoded("model", opened_with) if model is None else resolve(model)
+        how["model"] = model
+    return netcdf.open_observations(given["path"], **how)

@@ -33,7 +33,7 @@ from pyvda.operators.observation import Mask
 from pyvda.settings import Settings
 
 _NOT_OF_THE_RESULT = ("report", "state")  # progress, and where an interrupted descent goes on
-_ENVIRONMENT = ("PYVDA_ENGINE", "PYVDA_KERNELS", "PYVDA_THREADS", "PYVDA_JULIA")
+ENVIRONMENT = ("PYVDA_ENGINE", "PYVDA_KERNELS", "PYVDA_THREADS", "PYVDA_JULIA")
 _MOST_VALUES = 10_000  # of an array that is recorded
 _UNSAID = "unsaid"
 
@@ -78,7 +78,7 @@ def record(
         "files": _digests(read, skipped),
         "folder": os.getcwd(),
         "engine": engine.start,
-        "environment": {n: os.environ[n] for n in _ENVIRONMENT if n in os.environ},
+        "environment": {n: os.environ[n] for n in ENVIRONMENT if n in os.environ},
         "versions": versions(),
     }
 

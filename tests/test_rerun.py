@@ -9,7 +9,7 @@ import xarray as xr
 import pyvda
 from pyvda.errors import InputError
 from pyvda.notices import Notice
-from pyvda.rerun import differences
+from pyvda.rerun import _variables, differences
 from pyvda.settings import Settings
 from tests.command_line import run
 
@@ -77,6 +77,25 @@ CALLS = {
         {"variable": "temp", "climatology": (np.zeros(3), np.eye(3)), "lambda2": np.float64(2)},
     ),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("kept", [{"good_flags": "all"}, {"good_flags": "good"}])
+def test_what_a_file_was_opened_with_is_repeated(folder, kept):
+    with xr.open_dataset("obs.nc") as ds:
+        flags = np.tile(np.array([0, 1, 0], np.int8), (ds.sizes["time"], 1))
+        described = {"flag_values": np.array([0, 1], np.int8), "flag_meanings": "good bad"}
+        ds["temp"].attrs["ancillary_variables"] = "temp_qc"
+        ds.assign(temp_qc=(ds.temp.dims, flags, described)).to_netcdf("flags.nc")
+    model = pyvda.get_model("lorenz63", rho=27.0)
+    ds = pyvda.open_observations("flags.nc", "temp", model=model, **kept)
+    made = pyvda.assimilate(ds, model="lorenz63", **PLAIN)
+    assert differences(made, pyvda.rerun(made)) == []
+
+
+def test_a_file_sets_no_other_environment_variables():
+    given = {"LD_PRELOAD": "evil.so", "PYVDA_KERNELS": "torch"}
+    known = _variables({"engine": "torch", "environment": given})
+    assert known == {"PYVDA_ENGINE": "torch", "PYVDA_KERNELS": "torch"}
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)

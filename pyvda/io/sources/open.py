@@ -98,7 +98,10 @@ def open_observations(
         source.close()
         raise
     if sources.is_location(path):
-        opened = {"variable": variable, "group": group, "grid_step": grid_step}
+        opened = {
+            "variable": variable, "group": group, "grid_step": grid_step, "model": model,
+            "good_flags": good_flags,
+        }  # fmt: skip
         ds.encoding |= {"source": _plain(path), names.OPENED: opened}
     if chunks is None:
         source.close()
