@@ -49,6 +49,8 @@ def combined(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
     first = next(iter(parts.values()))
     time_dim, time = find_time(first, first.dims)
     windows = [dim for dim in first.dims if is_window(first, dim)]
+    if time is not None:
+        _check_units_of_times(parts, time)
     if time is not None and not _same(parts, time):
         return _along_time(parts, time_dim, time)
     if not windows:
@@ -178,6 +180,17 @@ def _check_alike(parts: Mapping[str, xr.Dataset]) -> None:
                     f"{name!r} is in units of {units[0]} in {one} and of {units[1]} in {other}; "
                     "convert one of them"
                 )
+
+
+def _check_units_of_times(parts: Mapping[str, xr.Dataset], time: Hashable) -> None:
+    """Refuse numbers that count from different dates; times that were decoded have no units."""
+    (one, first), *others = [(n, ds[time].attrs.get("units")) for n, ds in parts.items()]
+    for other, units in others:
+        if units != first:
+            raise InputError(
+                f"{time!r} is in units of {first} in {one} and of {units} in {other}; convert one "
+                "of them"
+            )
 
 
 def _same(parts: Mapping[str, xr.Dataset], name: Hashable) -> bool:

@@ -75,6 +75,14 @@ def test_clashes_are_refused(change, message):
         combined({"a": series(), "b": change(series(4.0))})
 
 
+def test_numbers_that_count_from_different_dates_are_refused():
+    one, other = series(), series()
+    one.time.attrs["units"] = "months since 2000-01-01"
+    other.time.attrs["units"] = "months since 2001-01-01"
+    with pytest.raises(InputError, match="months since 2000-01-01 in a and of months since 2001"):
+        combined({"a": one, "b": other})
+
+
 def test_a_window_in_two_files_is_refused():
     with pytest.raises(InputError, match="one and other both have the window 2"):
         combined({"one": windows([1, 2]), "other": windows([2, 3])})
