@@ -35,3 +35,22 @@ def test_a_large_file_is_sampled_from_end_to_end(tmp_path, monkeypatch):
         before = of_path(path)
     path.write_bytes(path.read_bytes() + b"x")
     assert of_path(path) != before
+
+
+def test_a_large_folder_of_small_files_is_sampled(tmp_path, monkeypatch):
+    monkeypatch.setattr(digest, "_WHOLE", 1000)
+    monkeypatch.setattr(digest, "_PIECES", 4)
+    monkeypatch.setattr(digest, "_PIECE", 10)
+    for number in range(50):
+        (tmp_path / f"{number:02}").write_bytes(os.urandom(100))
+    opened = []
+    monkeypatch.setattr(
+        digest, "open", lambda file, mode: opened.append(file) or open(file, mode), raising=False
+    )
+    before = of_path(tmp_path)
+    assert len(opened) == 4
+    (tmp_path / "00").write_bytes(os.urandom(100))
+    changed = of_path(tmp_path)
+    assert changed != before
+    (tmp_path / "25").write_bytes(b"of another size")
+    assert of_path(tmp_path) != changed
