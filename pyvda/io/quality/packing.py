@@ -149,12 +149,16 @@ def _other_than(values: np.ndarray, fill: float, margin: float) -> np.ndarray:
 
 
 def _decoded(variable: xr.Variable, more: Mapping[str, Any]) -> xr.Variable:
-    """Return a variable as xarray decodes it, with further attributes that describe its storage."""
+    """Return a variable as xarray decodes it, with further attributes that describe its storage.
+
+    In memory if it was.
+    """
     plain = variable.to_base_variable().copy(deep=False)
     plain.attrs = {**plain.attrs, **more}
     ds = xr.Dataset({"values": plain})
     found = xr.decode_cf(ds, decode_times=False, decode_coords=False, concat_characters=False)
-    return found.variables["values"]
+    decoded = found.variables["values"]
+    return decoded.load() if variable._in_memory else decoded
 
 
 def _numbers(given: Any, count: int) -> np.ndarray | None:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from pyvda.io.cf.conventions import normalise
 from pyvda.io.netcdf import open_observations, save_analysis
 from pyvda.io.quality.packing import valid_bounds
 from pyvda.notices import Notice
@@ -126,3 +127,13 @@ def test_a_packed_range_of_values_whose_packing_is_unknown():
     variable = xr.Variable("t", [1.0, 2.0], {"valid_range": np.array([0, 9000], "i2")})
     with pytest.warns(Notice, match="units of a packing that the values no longer have"):
         assert valid_bounds(variable, "y") is None
+
+
+def test_what_is_in_memory_stays_there(tmp_path):
+    """A file without a _FillValue is decoded once more, for the default one of netCDF."""
+    data = {"observation": (("time", "state"), np.ones((4, 3)), {"valid_range": [-9.0, 9.0]})}
+    ds = xr.Dataset(data, {"time": np.arange(4.0)})
+    ds.to_netcdf(tmp_path / "a.nc", encoding={"observation": {"_FillValue": None}})
+    with xr.open_dataset(tmp_path / "a.nc") as opened:
+        found = normalise(opened.load())
+    assert found.observation.chunks is None
