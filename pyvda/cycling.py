@@ -28,6 +28,7 @@ from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.io import netcdf
 from pyvda.io.cf.layout import restacked
+from pyvda.io.cf.times import steps_until
 from pyvda.methods import Method, Options, Problem, Solution
 from pyvda.models.model import Model
 
@@ -174,7 +175,7 @@ def _steps_between(analysis: xr.Dataset, observed: xr.Dataset) -> int:
             f"observations of type {times.dtype}; give both as dates of one type, or both as "
             "numbers"
         )
-    between = float((times[0] - ended[-1]) / (times[1] - times[0]))
+    between = steps_until(ended, times)
     steps = round(between)
     ended_in = names.ANALYSIS if names.ANALYSIS in analysis else names.FORECAST
     independent = names.WINDOW in analysis[ended_in].dims

@@ -24,7 +24,7 @@ from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.evaluate import model_of
 from pyvda.io import netcdf
-from pyvda.io.cf import layout
+from pyvda.io.cf import layout, times
 from pyvda.io.sources.open import opened
 from pyvda.methods import Options
 from pyvda.models.model import Model, whole
@@ -183,9 +183,8 @@ def _labelled(ds: xr.Dataset, found: xr.Dataset, steps: int, windowed: bool) -> 
     lost = {names.TIME} if windowed else {names.TIME, names.WINDOW}
     coords = {n: c for n, c in ds.coords.items() if not lost & set(c.dims)}
     if names.TIME in ds.coords and ds[names.TIME].ndim == 1 and ds.sizes[names.TIME] > 1:
-        time = ds[names.TIME].values
-        later = time[-1] + (time[-1] - time[-2]) * np.arange(1, steps + 1)
-        coords[names.TIME] = xr.DataArray(later, dims=names.TIME, attrs=ds[names.TIME].attrs)
+        following = times.later(ds[names.TIME], steps)
+        coords[names.TIME] = xr.DataArray(following, dims=names.TIME, attrs=ds[names.TIME].attrs)
         coords[names.TIME].encoding = dict(ds[names.TIME].encoding)
     found = found.assign_coords({n: c for n, c in coords.items() if set(c.dims) <= set(found.dims)})
     if not windowed:

@@ -22,7 +22,7 @@ from pyvda.notices import notice
 # Units that xarray writes. It also reads those of cftime, but cannot write them again.
 _UNITS = re.compile(r"\s*(nano|micro|milli)?(second|minute|hour|day)s?\s+since\s", re.IGNORECASE)
 _TEXT_NAMES = ("time", "times", "t", "date", "dates", "datetime", "timestamp", "valid_time")
-_ZONE = re.compile(r"(Z|[+-]\d{2}:?\d{2})$")
+_ZONE = re.compile(r"(Z|[+-]\d{2}(:?\d{2})?)$")
 _PHYSICAL = re.compile(
     r"(n|u|m|milli|micro|nano)?(s|sec|secs|second|seconds)|min|mins|minutes?|h|hr|hrs|hours?|"
     r"d|days?|weeks?|months?|(common_)?years?", re.IGNORECASE,
@@ -233,6 +233,39 @@ def months_between(dated: np.ndarray) -> int | None:
     k = int(apart[0]) if apart.size else 0
     regular = k >= 1 and np.all(apart == k)
     return k if regular and np.all((days >= 28 * k) & (days <= 31 * k)) else None
+
+
+def later(time: xr.DataArray, steps: int) -> np.ndarray:
+    """Return the times of the steps after the last one of an axis: months later, where it has them.
+
+    The day of the month is that of the last time, or the last day of a shorter month.
+    """
+    values = time.values
+    number = np.arange(1, steps + 1)
+    months = None if values.dtype.kind in "fiu" else months_between(values)
+    if months is None:
+        return np.asarray(values[-1] + (values[-1] - values[-2]) * number)
+    if values.dtype.kind == "M":
+        first = pd.Timestamp(values[-1])
+        found = [first + pd.DateOffset(months=months * int(n)) for n in number]
+        return np.array([one.to_datetime64() for one in found]).astype(values.dtype)
+    return np.array([_months_later(values[-1], months * int(n)) for n in number])
+
+
+def _months_later(date: cftime.datetime, months: int) -> cftime.datetime:
+    count = date.month - 1 + months
+    first = date.replace(day=1, month=count % 12 + 1, year=date.year + count // 12)
+    return first.replace(day=min(date.day, first.daysinmonth))
+
+
+def steps_until(ended: np.ndarray, begin: np.ndarray) -> float:
+    """Return the steps from the end of one axis to the beginning of another; of months, months."""
+    months = months_between(begin)
+    if months is not None and len(ended):
+        apart = months_between(np.array([ended[-1], begin[0]], dtype=begin.dtype))
+        if apart is not None:
+            return apart / months
+    return float((begin[0] - ended[-1]) / (begin[1] - begin[0]))
 
 
 def is_cftime(variable: xr.Variable) -> bool:

@@ -197,3 +197,30 @@ def test_other_texts_and_objects_are_no_times():
     for values in (["a", "b"], ["day 1", "day 2"]):
         ds = xr.Dataset(coords={"time": ("time", values)})
         assert times.recognised(ds).time.dtype.kind == ds.time.dtype.kind
+
+
+@pytest.mark.parametrize("use_cftime", [False, True])
+def test_months_go_on_as_months(use_cftime):
+    axis = xr.date_range("2000-01-31", periods=14, freq="ME", use_cftime=use_cftime)
+    time = xr.DataArray(axis, dims="time")
+    following = times.later(time[:10], 4)  # after 31 October
+    assert [(d.year, d.month, d.day) for d in pd.Index(following)] == [
+        (2000, 11, 30), (2000, 12, 31), (2001, 1, 31), (2001, 2, 28),
+    ]  # fmt: skip
+    assert times.steps_until(time.values[:10], time.values[10:]) == 1.0
+    assert times.steps_until(time.values[:8], time.values[10:]) == 3.0
+
+
+def test_other_times_go_on_by_their_step():
+    days = xr.DataArray(pd.date_range("2000-01-01", periods=3), dims="time")
+    expected = pd.date_range("2000-01-04", periods=2)
+    np.testing.assert_array_equal(times.later(days, 2), expected)
+    np.testing.assert_allclose(times.later(xr.DataArray([0.0, 0.5]), 2), [1.0, 1.5])
+    assert times.steps_until(days.values[:1], days.values[1:]) == 1.0
+
+
+def test_a_zone_of_hours_alone_is_said():
+    texts = [f"2000-01-0{day}T00:00:00+05" for day in (1, 2, 3)]
+    ds = xr.Dataset(coords={"time": texts})
+    with pytest.warns(Notice, match="converted to UTC"):
+        times.recognised(ds)
