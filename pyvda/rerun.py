@@ -108,7 +108,7 @@ def _recorded(analysis: xr.Dataset) -> dict[str, Any]:
         return {
             key: run[key]
             for key in ("command", "settings", "options", "input", "files", "folder", "engine",
-                        "environment", "versions")
+                        "environment", "keeps_state", "versions")
         }  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
@@ -198,7 +198,7 @@ def _by_command(run: Mapping[str, Any], folder: Path) -> xr.Dataset:
         path = Path(own) / f"again{'.zarr' if before and is_zarr(before[-1]) else '.nc'}"
         # Of an option that is given twice, the last one counts.
         asked += ["--output", str(path), "--overwrite", "--quiet"]
-        if any(word.partition("=")[0] == "--state" for word in asked):
+        if run["keeps_state"]:  # by an option or in a file of options; the user's stays as it is
             asked += ["--state", str(Path(own) / "state")]
         environment = {**os.environ, **_variables(run)}
         environment["PYTHONPATH"] = os.pathsep.join(os.path.abspath(p) for p in sys.path if p)

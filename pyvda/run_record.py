@@ -79,6 +79,7 @@ def record(
         "folder": os.getcwd(),
         "engine": engine.start,
         "environment": {n: os.environ[n] for n in ENVIRONMENT if n in os.environ},
+        "keeps_state": settings.state is not None,
         "versions": versions(),
     }
 

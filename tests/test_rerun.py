@@ -60,6 +60,16 @@ def test_a_command_is_repeated_to_the_bit(folder, monkeypatch, capsys, options):
         assert differences(one, other) == []
 
 
+def test_the_state_of_a_descent_is_left_alone(folder, monkeypatch, capsys):
+    (folder / "run.yaml").write_text("state: descent.npz\n")
+    asked = ("assimilate", "obs.nc", "--variable", "temp", "--model", "lorenz63")
+    more = ("--engine", "torch", "--iterations", 3, "--config", "run.yaml", "-o", "a.nc")
+    assert run(monkeypatch, *asked, *more) == 0
+    (folder / "descent.npz").unlink()
+    assert run(monkeypatch, "rerun", "a.nc") == 0
+    assert not (folder / "descent.npz").exists()
+
+
 CALLS = {
     "path and variable": lambda: (pyvda.open_observations("obs.nc", "temp"), {}),
     "two settings": lambda: (
