@@ -59,7 +59,7 @@ def check_output(
     check_suffix(path, suffixes)
     target = Path(os.path.realpath(path))
     check_folder(path)
-    if target.is_dir() and not (is_zarr(path) and _is_store(target)):
+    if target.is_dir() and not (is_zarr(path) and is_store(target)):
         raise InputError(f"cannot write {path}: it is a folder; choose another name")
     if target.exists() and not (target.is_file() or target.is_dir()):
         raise InputError(f"cannot write {path}: it is no ordinary file; choose another name")
@@ -133,7 +133,8 @@ def check_space(path: str | os.PathLike[str], values: int) -> None:
         )
 
 
-def _is_store(path: Path) -> bool:
+def is_store(path: Path) -> bool:
+    """Tell whether a folder is a zarr store, by what its root has."""
     return any((path / mark).exists() for mark in _ZARR_MARKS)
 
 

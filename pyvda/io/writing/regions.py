@@ -23,6 +23,7 @@ from dask.delayed import Delayed, delayed
 from pyvda.cluster import client
 from pyvda.errors import InputError
 from pyvda.io.writing.blockwise import Place, computed, places
+from pyvda.io.writing.outputs import is_store
 from pyvda.progress import Report, silent
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def write(
     Raises
     ------
     InputError
-        The interrupted store is that of another run.
+        The interrupted store is that of another run, or `path` is a folder with other content.
     """
     using = client()
     lazy = [name for name, v in ds.variables.items() if v.chunks is not None]
@@ -88,17 +89,6 @@ def write(
     shutil.rmtree(path / _MARKS, ignore_errors=True)
 
 
-def check(path: Path, run: str) -> int:
-    """Return how many regions of an interrupted store are finished; 0 where there is none.
-
-    Raises
-    ------
-    InputError
-        The store is that of another run.
-    """
-    return len(_finished(path, run)) if path.exists() else 0
-
-
 def _create(
     ds: xr.Dataset,
     path: Path,
@@ -107,6 +97,11 @@ def _create(
     run: str | None,
 ) -> None:
     """Write the metadata of all variables, and the values of those in memory."""
+    if path.is_dir() and any(path.iterdir()) and not is_store(path):
+        raise InputError(
+            f"{path} is the name of the store until it is complete, but a folder with other "
+            "content; rename that folder, or choose another output"
+        )
     shutil.rmtree(path, ignore_errors=True)  # interrupted before its first region
     ds.to_zarr(path, mode="w-", compute=False, encoding=encoding)
     here = [name for name, v in ds.variables.items() if v.chunks is not None and name not in lazy]
