@@ -66,7 +66,7 @@ def recognised(ds: xr.Dataset) -> xr.Dataset:
 
 
 def _recognised(variable: xr.Variable, name: Hashable) -> xr.Variable | None:
-    """Return a variable of dates; None where it is one already, or none."""
+    """Return a variable as dates, or None if it needs no change or does not hold dates."""
     values: Any = None
     zoned = getattr(variable.dtype, "tz", None) is not None
     if zoned:

@@ -87,8 +87,11 @@ def valid_bounds(variable: xr.Variable, name: object) -> Bounds | None:
             continue
         numbers = _numbers(variable.attrs[key], 2 if key == "valid_range" else 1)
         if numbers is None:
-            given = variable.attrs[key]
-            notice(f"the attribute {key} of {name} is {given!r}, which is no range; it is not used")
+            expected = "two numbers" if key == "valid_range" else "a number"
+            notice(
+                f"the attribute {key} of {name} is {variable.attrs[key]!r}, expected {expected}; "
+                "it is ignored"
+            )
             continue
         if _lost_its_packing(variable, numbers):
             notice(

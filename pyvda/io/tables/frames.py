@@ -146,8 +146,8 @@ def _times(column: pd.Series) -> np.ndarray:
         if read.isna().any() and not column.isna().any():
             example = column[read.isna()].iloc[0]
             raise InputError(
-                f"the time {str(example)!r} is no date as in 2024-05-01T06:00; convert the column "
-                "(pandas.to_datetime)"
+                f"the time {str(example)!r} is not a date such as 2024-05-01T06:00; convert the "
+                "column (pandas.to_datetime)"
             )
         aware = any(getattr(value, "tzinfo", None) or _has_zone(value) for value in column[:1])
         column = read

@@ -456,7 +456,7 @@ def model_dims(model: Model | None) -> tuple[str, ...]:
 def _has_positions(table: xr.Dataset, dims: Sequence[str]) -> bool:
     """Tell whether a table has the model's own coordinates, numbers of its points from 0.
 
-    Degrees are none of them: where the model's points lie on Earth only the user knows.
+    Coordinates in degrees do not count: only the user knows where on Earth the model's points lie.
     """
     return all(
         dim in table.variables

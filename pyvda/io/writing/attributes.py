@@ -54,7 +54,7 @@ def storable(ds: xr.Dataset) -> xr.Dataset:
     Raises
     ------
     InputError
-        An attribute is of another type, or its name is none that netCDF can hold.
+        An attribute has another type, or a name that netCDF cannot hold.
     """
     converted: list[str] = []
     found = ds.copy(deep=False)

@@ -132,8 +132,8 @@ def _checked(name: Hashable, variable: xr.Variable, given: Mapping[str, Any]) ->
         dtype = np.dtype(entry["dtype"])
     except TypeError:
         raise InputError(
-            f"the encoding of {name} has the dtype {entry['dtype']!r}, which is no type of numbers "
-            "or text; give one such as float32"
+            f"the encoding of {name} has the dtype {entry['dtype']!r}, which is not a numeric or "
+            "text type; give one such as float32"
         ) from None
     fill = entry.get("_FillValue")
     if variable.dtype.kind == "f" and dtype.kind in "iu":

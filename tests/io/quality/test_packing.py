@@ -112,7 +112,7 @@ def test_the_range_of_an_analysis_is_in_the_units_of_its_values(tmp_path):
 @pytest.mark.parametrize("given", [[1.0], "low to high", [np.nan, 1.0], [[1.0, 2.0]]])
 def test_what_is_no_range_is_said_and_not_used(given):
     variable = xr.Variable("t", [1.0, 2.0], {"valid_range": given})
-    with pytest.warns(Notice, match="valid_range of y is .* no range; it is not used"):
+    with pytest.warns(Notice, match="valid_range of y is .*, expected two numbers; it is ignored"):
         assert valid_bounds(variable, "y") is None
 
 

@@ -88,7 +88,7 @@ def test_columns_of_two_levels():
     ("given", "message"),
     [
         (frame().iloc[:0], "has no rows"),
-        (frame(time=["yesterday"] * 6), "'yesterday' is no date"),
+        (frame(time=["yesterday"] * 6), "'yesterday' is not a date"),
         (pd.concat([frame(), frame()], axis=1), "two columns called 'x'"),
         (frame(time=DATES).set_index(pd.Index(DATES, name="time")), "a column and a level"),
         (

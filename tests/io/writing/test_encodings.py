@@ -98,7 +98,7 @@ REFUSED = {
     "fill value too large": (
         {"observation": {"dtype": "int8", "_FillValue": -9999}}, "int8 cannot hold; give one from",
     ),
-    "no dtype": ({"observation": {"dtype": "nothing"}}, "which is no type of numbers"),
+    "no dtype": ({"observation": {"dtype": "nothing"}}, "which is not a numeric or text type"),
     "chunks of other dimensions": ({"observation": {"chunksizes": (1,)}}, "has 1 chunksizes"),
     "unknown key": ({"observation": {"zip": True}}, "cannot be written .*zip"),
     "another library's": ({"observation": {"shards": None}}, "cannot be written .*shards"),
