@@ -20,6 +20,7 @@ from pyvda.errors import InputError
 from pyvda.notices import notice
 
 GoodFlags = str | int | tuple[str | int, ...]
+Bits = tuple[int, int, str]  # mask, value, meaning
 ALL = "all"
 
 _NAMES = ("qc", "flag", "flags", "quality", "quality_flag", "quality_flags", "quality_level",
@@ -52,29 +53,35 @@ class Rule:
     good : tuple
         Its good values, as numbers or text.
     bits : tuple of (mask, value)
-        Alternatively, what makes a datum bad: (flag & mask) == value.
+        Alternatively, what makes a datum bad, unless its flag is one of the good values:
+        (flag & mask) == value.
     said : str
         The good values, for messages.
+    fields : tuple of (mask, values)
+        With `bits`, what is required of a good datum: (flag & mask) is one of the values.
     """
 
     variable: str
     good: tuple[Any, ...]
     bits: tuple[tuple[int, int], ...] | None
     said: str
+    fields: tuple[tuple[int, tuple[int, ...]], ...] = ()
 
     def bad(self, flags: np.ndarray) -> np.ndarray:
         """Return where the flag variable does not call a datum good."""
         if flags.dtype.kind in "OSUT":
             return ~np.isin(_as_text(flags), [str(value) for value in self.good])
         known = np.isfinite(flags)
+        named = np.isin(flags, [float(value) for value in self.good if _is_number(value)])
         if self.bits is None:
-            good = [float(value) for value in self.good if _is_number(value)]
-            return np.asarray(~(known & np.isin(flags, good)))
+            return np.asarray(~(known & named))
         integers = np.where(known, flags, 0).astype(np.int64)
         found = ~known
         for mask, value in self.bits:
             found |= (integers & mask) == value
-        return np.asarray(found)
+        for mask, values in self.fields:
+            found |= ~np.isin(integers & mask, values)
+        return np.asarray(found & ~named)
 
 
 def rules(ds: xr.Dataset, name: str, good_flags: GoodFlags | None = None) -> list[Rule]:
@@ -163,6 +170,9 @@ def _may_hold_flags(array: xr.DataArray) -> bool:
 def _given(array: xr.DataArray, chosen: list[str]) -> Rule | None:
     """Return the rule that a user's choice makes."""
     meanings, values = _meanings(array), _values(array)
+    bits = None if _is_text(array) else _bits(array)
+    if bits is not None:
+        values = [value for _, value, _ in bits]
     by_meaning = dict(zip(meanings, values, strict=False))
     good = tuple(by_meaning.get(one, one) for one in chosen)
     unknown = [one for one in good if not _is_number(one) and not _is_text(array)]
@@ -178,29 +188,47 @@ def _given(array: xr.DataArray, chosen: list[str]) -> Rule | None:
             f"good_flags has {', '.join(map(str, unknown))}, which {array.name!r} does not have; "
             f"{known_flags}"
         )
-    return Rule(str(array.name), good, None, ", ".join(map(str, chosen)))
+    said = ", ".join(map(str, chosen))
+    if bits is not None and any(one in meanings for one in chosen):
+        return _of_chosen_bits(str(array.name), bits, chosen, said)
+    return Rule(str(array.name), good, None, said)
+
+
+def _of_chosen_bits(name: str, bits: list[Bits], chosen: list[str], said: str) -> Rule:
+    """Return the rule of chosen meanings, and flags by value, where flags are bits.
+
+    A bit of its own that is chosen makes no datum bad. Of bits that are a number together, the
+    number must be one that is chosen. The other bits say what they say by default.
+    """
+    masks = [mask for mask, _, _ in bits]
+    fields: dict[int, list[int]] = {}
+    for mask, value, meaning in bits:
+        if meaning in chosen and (value != mask or masks.count(mask) > 1):
+            fields.setdefault(mask, []).append(value)
+    rest = [one for one in bits if one[0] not in fields]
+    default = _of_bits(name, rest, [text in chosen or means_good(text) for *_, text in rest])
+    flags = tuple(_number(one) for one in chosen if one not in {text for *_, text in bits})
+    required = tuple((mask, tuple(values)) for mask, values in fields.items())
+    return Rule(name, flags, default.bits, said, required)
 
 
 def _by_meaning(array: xr.DataArray) -> Rule | None:
     """Return the rule of CF's flag_meanings; None where none of them says good."""
-    meanings, values, masks = _meanings(array), _values(array), _masks(array)
+    meanings, values, bits = _meanings(array), _values(array), _bits(array)
     good = [means_good(meaning) for meaning in meanings]
-    if masks and len(masks) == len(meanings):
-        values = [int(value) for value in values] if len(values) == len(masks) else masks
-        return _of_bits(str(array.name), meanings, good, masks, values)
+    if bits is not None:
+        return _of_bits(str(array.name), bits, good)
     if not any(good) or len(values) != len(meanings):
         return None
     chosen = [(v, m) for v, m, one in zip(values, meanings, good, strict=True) if one]
     return Rule(str(array.name), tuple(v for v, _ in chosen), None, ", ".join(m for _, m in chosen))
 
 
-def _of_bits(
-    name: str, meanings: list[str], good: list[bool], masks: list[int], values: list[int]
-) -> Rule:
+def _of_bits(name: str, bits: list[Bits], good: list[bool]) -> Rule:
     """Return the rule of flags that are bits: each that is set and not called good is bad."""
-    pairs = list(zip(masks, values, meanings, good, strict=True))
-    graded = {mask for mask, _, _, one in pairs if one}  # bits that together grade the quality
-    bad = [(m, v, text) for m, v, text, one in pairs if not one and (v != 0 or m in graded)]
+    pairs = list(zip(bits, good, strict=True))
+    graded = {mask for (mask, _, _), one in pairs if one}  # bits that together grade the quality
+    bad = [(m, v, text) for (m, v, text), one in pairs if not one and (v != 0 or m in graded)]
     said = f"none of {', '.join(text for *_, text in bad)}"
     return Rule(name, (), tuple((mask, value) for mask, value, _ in bad), said)
 
@@ -211,13 +239,21 @@ def _by_scheme(array: xr.DataArray) -> Rule | None:
     described = f"{array.attrs.get('conventions', '')} {array.attrs.get('Conventions', '')}".lower()
     if _meanings(array):
         return None
-    if _is_text(array) or any(one in described for one in ("argo", "reference table 2", "oceans")):
+    if _is_text(array):
+        return Rule(name, _ARGO, None, ", ".join(_ARGO)) if _are_digits(array) else None
+    if any(one in described for one in ("argo", "reference table 2", "oceans")):
         return Rule(name, _ARGO, None, ", ".join(_ARGO))
     if name.lower().endswith("quality_level"):
         return Rule(name, tuple(range(_LEAST_QUALITY_LEVEL, 6)), None, "4 and 5")
     if "preqc" in name.lower():
         return Rule(name, (0,), None, "0")
     return None
+
+
+def _are_digits(array: xr.DataArray) -> bool:
+    """Tell whether text flags are digits or empty; they are read."""
+    flags = _as_text(np.asarray(array.values))
+    return bool(np.isin(flags, [*"0123456789", "", "nan", "None"]).all())
 
 
 def means_good(meaning: str) -> bool:
@@ -255,6 +291,16 @@ def _values(array: xr.DataArray) -> list[Any]:
         if len(given) == 1 and _is_text(array) and len(given[0]) == len(_meanings(array)):
             given = list(given[0])  # characters, which netCDF joins to one text
     return [_number(one) for one in np.atleast_1d(given).tolist()]
+
+
+def _bits(array: xr.DataArray) -> list[Bits] | None:
+    """Return mask, value and meaning of flags that are bits, None of others."""
+    meanings, values, masks = _meanings(array), _values(array), _masks(array)
+    if not masks or len(masks) != len(meanings):
+        return None
+    numbers = len(values) == len(masks) and all(_is_number(one) for one in values)
+    values = [int(value) for value in values] if numbers else masks
+    return list(zip(masks, values, meanings, strict=True))
 
 
 def _masks(array: xr.DataArray) -> list[int]:

@@ -112,6 +112,46 @@ def test_a_choice_that_is_no_flag(good):
         rules(flagged([0, 4], **attrs), "y", good)
 
 
+MASKS = {"flag_masks": np.array([1, 2, 4], "i1"), "flag_meanings": "valid cloud ice"}
+FIELDS = {
+    "flag_masks": np.array([3, 3, 3, 4], "i1"), "flag_values": np.array([0, 1, 2, 4], "i1"),
+    "flag_meanings": "good suspect bad cloud",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("attrs", "good", "expected"),
+    [
+        (MASKS, "cloud", [0, 1, 2, 3]),
+        (MASKS, "cloud,ice", range(8)),
+        (MASKS, "valid", [0, 1]),
+        (MASKS, (0, 6), [0, 6]),
+        (MASKS, ("cloud", 6), [0, 1, 2, 3, 6]),
+        (FIELDS, "suspect", [1]),
+        (FIELDS, "good,suspect", [0, 1]),
+        (FIELDS, "good,cloud", [0, 4]),
+        (FIELDS, "cloud", [0, 3, 4, 7]),
+    ],
+)
+def test_the_choice_among_bits(attrs, good, expected):
+    flags = range(8)
+    rejected = bad(flagged(flags, **attrs), good)
+    assert [flag for flag in flags if not rejected[flag]] == list(expected)
+
+
+def test_a_choice_that_is_no_bit():
+    with pytest.raises(InputError, match=r"has snow, which 'y_qc' does not have.*2 \(cloud\)"):
+        rules(flagged([0, 1], **MASKS), "y", "cloud,snow")
+
+
+@pytest.mark.parametrize("kind", [object, "S4", "U4"])
+def test_words_are_not_the_characters_of_argo(kind):
+    ds = flagged(np.array(["good", "bad"], kind))
+    with pytest.warns(Notice, match="y_qc of y are not used, because no flag_meanings says"):
+        assert rules(ds, "y") == []
+    assert bad(ds, "good") == [False, True]
+
+
 def test_flags_that_nothing_explains_are_not_used_and_the_remedy_works():
     ds = flagged([0, 1])
     with pytest.warns(Notice, match="y_qc of y are not used, because no flag_meanings says"):
