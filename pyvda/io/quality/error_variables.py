@@ -11,8 +11,9 @@ import xarray as xr
 
 from pyvda import names
 from pyvda.errors import InputError
-from pyvda.io.cf.units import same, squared
+from pyvda.io.cf.units import recognised, same, squared
 from pyvda.io.writing.elementwise import elementwise
+from pyvda.notices import notice
 
 _DEVIATIONS = ("error", "uncertainty", "stdev", "std", "stddev", "standard_error",
                "standard_deviation", "standard_uncertainty", "total_uncertainty", "error_stdev",
@@ -40,7 +41,7 @@ def with_errors(ds: xr.Dataset, name: str, shared: bool = True) -> tuple[xr.Data
     Raises
     ------
     InputError
-        When the errors have other dimensions, or other units.
+        When the errors have other dimensions, or other units; see `as_deviations`.
     """
     found = error_of(ds, name, shared)
     return (ds if found is None else as_deviations(ds, name, found)), found
@@ -52,16 +53,21 @@ def as_deviations(ds: xr.Dataset, name: str, found: str) -> xr.Dataset:
     Raises
     ------
     InputError
-        When the errors have other units.
+        When both units are recognised and the errors have other ones.
     """
     variance = _is_variance(found)
     units, theirs = (ds[one].attrs.get("units") for one in (name, found))
     if units is not None and theirs is not None:
         wanted = squared(str(units)) if variance else str(units)
         if not same(str(theirs), wanted, differences=True):
-            raise InputError(
-                f"the errors {found!r} have the units {theirs!r}, expected {wanted!r}, as "
-                f"{name!r} has {units!r}; convert them, or correct their attribute units"
+            if recognised(str(theirs)) and recognised(wanted):
+                raise InputError(
+                    f"the errors {found!r} have the units {theirs!r}, expected {wanted!r}, as "
+                    f"{name!r} has {units!r}; convert them, or correct their attribute units"
+                )
+            notice(
+                f"the errors {found!r} have the units {theirs!r}, which cannot be compared with "
+                f"the expected {wanted!r}; they are used as they are"
             )
     if variance:
         deviation = elementwise(_root, np.float64, ds.variables[found])

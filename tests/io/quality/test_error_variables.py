@@ -6,13 +6,14 @@ import xarray as xr
 
 from pyvda.errors import InputError
 from pyvda.io.cf.conventions import normalise
+from pyvda.notices import Notice
 
 STEPS, STATE = 5, 3
 DEVIATION = np.linspace(0.5, 2.0, STEPS * STATE).reshape(STEPS, STATE)
 
 
-def observed(name, values=DEVIATION, units="K", **attrs):
-    data = xr.Variable(("time", "state"), np.ones((STEPS, STATE)), {"units": "K", **attrs})
+def observed(name, values=DEVIATION, units="K", of_data="K", **attrs):
+    data = xr.Variable(("time", "state"), np.ones((STEPS, STATE)), {"units": of_data, **attrs})
     errors = xr.Variable(("time", "state"), values, {"units": units})
     return xr.Dataset({"sst": data, name: errors}, {"time": 0.01 * np.arange(STEPS)})
 
@@ -63,6 +64,24 @@ def test_one_for_each_of_several_variables():
 def test_other_units(name, units, message):
     with pytest.raises(InputError, match=message):
         normalise(observed(name, units=units), "sst")
+
+
+@pytest.mark.parametrize(
+    ("units", "theirs"),
+    [("psu", "PSU"), ("degrees", "degree"), ("1e-3", "0.001"), ("ug m-3", "\u00b5g m-3"),
+     ("mm/day", "mm d-1")],
+)  # fmt: skip
+def test_other_spellings(units, theirs, recwarn):
+    found = normalise(observed("sst_error", units=theirs, of_data=units), "sst")
+    np.testing.assert_array_equal(found.observation_error, DEVIATION)
+    assert not [one for one in recwarn if "cannot be compared" in str(one.message)]
+
+
+@pytest.mark.parametrize("units", ["psu", "dBZ"])
+def test_units_that_are_not_known_are_used_and_said(units):
+    with pytest.warns(Notice, match=f"units '{units}', which cannot be compared with .* 'K'"):
+        found = normalise(observed("sst_error", units=units), "sst")
+    np.testing.assert_array_equal(found.observation_error, DEVIATION)
 
 
 def test_a_difference_of_degrees_celsius_is_one_of_kelvin():
