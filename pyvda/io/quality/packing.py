@@ -147,6 +147,48 @@ def without_default_fill(variable: xr.Variable) -> xr.Variable:
     return elementwise(written, np.float64, variable)
 
 
+def without_invalid(variable: xr.Variable, name: object) -> xr.Variable:
+    """Return a variable with NaN in place of values that are not valid or were never written.
+
+    Nothing is left that says how the values were stored, or which of them are valid. Values are
+    not read.
+
+    Parameters
+    ----------
+    variable : Variable
+        Decoded, with the encoding that it was decoded by.
+    name : object
+        For notices.
+    """
+    bounds = valid_bounds(variable, name)
+    found = without_default_fill(variable)
+    if bounds is not None:
+        found = elementwise(partial(_within, bounds=bounds), np.float64, found)
+    found = found.copy(deep=False)
+    stored = (*_SCALING, *_MISSING, *_BOUNDS)
+    found.attrs = {key: value for key, value in variable.attrs.items() if key not in stored}
+    found.encoding = {}
+    return found
+
+
+def storage(variable: xr.Variable) -> tuple[Any, ...]:
+    """Return what `without_invalid` reads of a variable's attributes and encoding, to compare."""
+    described = {**variable.encoding, **variable.attrs}
+    dtype = np.dtype(described.get("dtype", variable.dtype))
+    texts = [str(np.asarray(described[key]).tolist()) if key in described else None
+             for key in (*_SCALING, *_BOUNDS)]  # fmt: skip
+    return str(dtype), *texts, any(key in described for key in _MISSING)
+
+
+def states_range(variable: xr.Variable) -> bool:
+    """Tell whether attributes of a variable state which of its values are valid."""
+    return any(key in variable.attrs for key in _BOUNDS)
+
+
+def _within(values: np.ndarray, bounds: Bounds) -> np.ndarray:
+    return np.where(bounds.excluded(values), np.nan, values.astype(np.float64, copy=False))
+
+
 def _other_than(values: np.ndarray, fill: float, margin: float) -> np.ndarray:
     return np.where(np.abs(values - fill) > margin, values, np.nan)
 

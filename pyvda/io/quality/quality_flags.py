@@ -143,6 +143,11 @@ def is_flag(array: xr.DataArray) -> bool:
     )
 
 
+def is_named_as_flag(array: xr.DataArray) -> bool:
+    """Tell whether a variable's attributes or its name say that it holds flags."""
+    return is_flag(array) or str(array.name).lower().endswith(_NAMES)
+
+
 def _flag_variables(ds: xr.Dataset, name: str) -> tuple[list[str], list[str]]:
     """Return the flag variables that `name` declares, and those that are named after it."""
     related = str(ds[name].attrs.get("ancillary_variables", "")).split()

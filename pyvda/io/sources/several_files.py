@@ -16,6 +16,9 @@ import xarray as xr
 from pyvda import names
 from pyvda.errors import InputError
 from pyvda.io.cf.dimensions import find_time, is_window
+from pyvda.io.quality.error_variables import is_error_of_another
+from pyvda.io.quality.packing import states_range, storage, unpacked, without_invalid
+from pyvda.io.quality.quality_flags import is_named_as_flag
 from pyvda.notices import notice
 
 _AS_THEY_ARE: dict[str, Any] = {
@@ -149,6 +152,7 @@ def _sharing(parts: Mapping[str, xr.Dataset], dim: Hashable) -> list[tuple[str, 
 
 
 def _concatenated(parts: Mapping[str, xr.Dataset], dim: Hashable | None) -> xr.Dataset:
+    parts = _stored_alike(parts, dim)
     try:
         return xr.concat(parts.values(), dim=dim, data_vars="minimal", **_AS_THEY_ARE)
     except ValueError as error:  # coordinates along another dimension differ
@@ -157,6 +161,43 @@ def _concatenated(parts: Mapping[str, xr.Dataset], dim: Hashable | None) -> xr.D
             f"the {len(parts)} files cannot be joined along {dim!r} ({lines[0]}); give files whose "
             "other coordinates are the same"
         ) from error
+
+
+def _stored_alike(
+    parts: Mapping[str, xr.Dataset], dim: Hashable | None
+) -> Mapping[str, xr.Dataset]:
+    """Return files with their own invalid values as NaN, where they store a variable differently.
+
+    The joined variable has the packing and the valid range of the first file only.
+    """
+    (_, first), *_ = parts.items()
+    differing = [
+        name
+        for name, variable in first.data_vars.items()
+        if dim in variable.dims
+        and variable.dtype.kind in "fiu"
+        and not is_named_as_flag(variable)
+        and not is_error_of_another(first, str(name))
+        and len({storage(ds.variables[name]) for ds in parts.values()}) > 1
+    ]
+    if not differing:
+        return parts
+    found = {}
+    for part, ds in parts.items():
+        plain = unpacked(ds[differing])
+        changed = {
+            name: without_invalid(plain.variables[name], f"{name} in {part}") for name in differing
+        }
+        found[part] = ds.assign(changed)
+    ranged = [
+        str(n) for n in differing if any(states_range(ds.variables[n]) for ds in parts.values())
+    ]
+    if ranged:
+        notice(
+            f"the files store {', '.join(ranged)} differently; values outside of the valid range "
+            "of their own file are missing"
+        )
+    return found
 
 
 def _check_alike(parts: Mapping[str, xr.Dataset]) -> None:

@@ -1,11 +1,14 @@
 """Several Datasets as one: along time, along windows, by variables; clashes are refused."""
 
+import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
 
 from pyvda.errors import InputError
+from pyvda.io.netcdf import open_observations
 from pyvda.io.sources.several_files import combined
+from pyvda.notices import Notice
 
 RNG = np.random.default_rng(4)
 
@@ -73,6 +76,61 @@ def test_different_variables_of_the_same_times_are_merged():
 def test_clashes_are_refused(change, message):
     with pytest.raises(InputError, match=message):
         combined({"a": series(), "b": change(series(4.0))})
+
+
+def write_packed(path, first, stored, kind="i2", **attrs):
+    with netCDF4.Dataset(path, "w") as file:
+        file.createDimension("time", len(stored))
+        file.createDimension("state", 1)
+        time = file.createVariable("time", "f8", ("time",))
+        time.units, time[:] = "days since 2000-01-01", first + np.arange(len(stored))
+        for name, dtype in (("y", kind), ("y_qc", "i1")):
+            variable = file.createVariable(name, dtype, ("time", "state"))
+            variable.set_auto_maskandscale(False)
+            variable[:] = np.array(stored)[:, None] if name == "y" else 0
+        file["y"].setncatts(attrs)
+        file["y_qc"].setncatts({"flag_values": np.array([0, 1], "i1"), "flag_meanings": "good bad"})
+    return path
+
+
+FILL = netCDF4.default_fillvals["i2"]
+RANGE = {"valid_range": np.array([0, 4000], "i2")}
+PACKED = {
+    "scale": ([3000, 4001], {"scale_factor": 0.01, **RANGE}, "i2",
+              [3000, 4001, FILL], {"scale_factor": 0.1, **RANGE}, "i2"),
+    "offset": ([3000, -1], {"scale_factor": 0.1, "add_offset": 0.0, **RANGE}, "i2",
+               [10, -1, FILL], {"scale_factor": 0.1, "add_offset": 900.0, **RANGE}, "i2"),
+    "packed and not": ([3000, 4001], {"scale_factor": 0.01, **RANGE}, "i2",
+                       [300.0, 4001.0], {"valid_max": 4000.0}, "f4"),
+    "range": ([1, 9], {"valid_max": np.int16(5)}, "i2", [9, 60], {"valid_max": np.int16(50)}, "i2"),
+    "default fill": ([1, FILL], {"scale_factor": 0.01}, "i2",
+                     [FILL * 10, FILL], {"scale_factor": 0.001}, "i4"),
+    "only a type": ([1, FILL], {}, "i2", [FILL, 5], {}, "i4"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("chunks", [None, {}])
+@pytest.mark.parametrize("case", PACKED)
+@pytest.mark.filterwarnings("ignore::pyvda.notices.Notice")
+def test_files_that_are_packed_differently(tmp_path, case, chunks):
+    one, first, kind, other, second, kind2 = PACKED[case]
+    paths = [write_packed(tmp_path / "a.nc", 0, one, kind, **first),
+             write_packed(tmp_path / "b.nc", len(one), other, kind2, **second)]  # fmt: skip
+    expected = []
+    for path in paths:
+        with netCDF4.Dataset(path) as file:
+            expected.extend(np.ma.filled(file["y"][:, 0].astype(float), np.nan))
+    assert 0 < np.isnan(expected).sum() < len(expected)
+    found = open_observations([str(path) for path in paths], "y", chunks=chunks)
+    np.testing.assert_allclose(found.observation.values.ravel(), expected, rtol=1e-6)
+
+
+def test_values_beyond_the_range_of_their_own_file_are_said(tmp_path):
+    one, first, _, other, second, _ = PACKED["scale"]
+    a = write_packed(tmp_path / "a.nc", 0, one, **first)
+    b = write_packed(tmp_path / "b.nc", len(one), other, **second)
+    with pytest.warns(Notice, match="the files store y differently; values outside of the valid"):
+        open_observations([str(a), str(b)], "y")
 
 
 def test_numbers_that_count_from_different_dates_are_refused():
