@@ -44,7 +44,7 @@ _DEGREES = re.compile(
 )
 _OF_EARTH = re.compile(r"deg(?:ree)?s?_?(?:north|south|east|west|true|[nsewt])", re.IGNORECASE)
 _NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
-_POWER = re.compile(r"(.*?[^\d+\-^*.])(?:\*\*|\^)?([+-]?\d+)|(10)(?:\*\*|\^)?([+-]?\d+)")
+_POWER = re.compile(r"(.*?[^\d+\-^*.])(?:\*\*|\^)?([+-]?\d{1,3})|(10)(?:\*\*|\^)?([+-]?\d{1,3})")
 _SEPARATOR = re.compile(r"\s+|(?<=[a-zA-Z])\.(?=[a-zA-Z])|(?<=[\w%°])\*(?=[a-zA-Z])")
 
 
@@ -101,7 +101,7 @@ def _parsed(units: str) -> _Units:
     text = unicodedata.normalize("NFKC", units.replace("º", "°").replace("·", " "))
     text = text.replace("\N{GREEK SMALL LETTER MU}", "u").replace("\N{MINUS SIGN}", "-").strip()
     unknown = _Units(1.0, {text.lower(): 1}, False)
-    if whole := re.fullmatch(r"\((.*)\)\s*(?:\*\*|\^)?\s*(\d+)", text):
+    if whole := re.fullmatch(r"\((.*)\)\s*(?:\*\*|\^)?\s*(\d{1,3})", text):
         inner, power = _parsed(whole[1]), int(whole[2])
         if power > _LARGEST_POWER or not 1e-24 <= inner.number <= 1e24:
             return unknown
