@@ -38,6 +38,9 @@ def rerun(
     From the same files, with the same version on the same machine, the result has the same bits
     (see `differences`).
 
+    The run may execute code: models and operators in files (models.py:rossler) that the analysis
+    names. Repeat only runs of analyses that you trust. The julia is that of PYVDA_JULIA now.
+
     Parameters
     ----------
     analysis : path or Dataset
@@ -108,8 +111,8 @@ def _recorded(analysis: xr.Dataset) -> dict[str, Any]:
         return {
             key: run[key]
             for key in ("command", "settings", "options", "input", "files", "folder", "engine",
-                        "environment", "keeps_state", "versions")
-        }  # fmt: skip
+                        "environment", "versions")
+        } | {"keeps_state": run.get("keeps_state", False)}  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             "the file does not say how it was made (attribute pyvda_configuration); give an "
@@ -179,7 +182,7 @@ def _environment(run: Mapping[str, Any]) -> Iterator[None]:
 
 
 def _variables(run: Mapping[str, Any]) -> dict[str, str]:
-    """Return the environment variables of a run; a file can set no others (LD_PRELOAD)."""
+    """Return the environment variables of a run; a file can name no program (PYVDA_JULIA)."""
     given = run["environment"]
     known = {name: str(given[name]) for name in run_record.ENVIRONMENT if name in given}
     return {"PYVDA_ENGINE": run["engine"], **known}

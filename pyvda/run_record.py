@@ -33,7 +33,7 @@ from pyvda.operators.observation import Mask
 from pyvda.settings import Settings
 
 _NOT_OF_THE_RESULT = ("report", "state")  # progress, and where an interrupted descent goes on
-ENVIRONMENT = ("PYVDA_ENGINE", "PYVDA_KERNELS", "PYVDA_THREADS", "PYVDA_JULIA")
+ENVIRONMENT = ("PYVDA_ENGINE", "PYVDA_KERNELS", "PYVDA_THREADS")
 _MOST_VALUES = 10_000  # of an array that is recorded
 _UNSAID = "unsaid"
 

@@ -103,9 +103,26 @@ def test_what_a_file_was_opened_with_is_repeated(folder, kept):
 
 
 def test_a_file_sets_no_other_environment_variables():
-    given = {"LD_PRELOAD": "evil.so", "PYVDA_KERNELS": "torch"}
+    given = {"LD_PRELOAD": "evil.so", "PYVDA_JULIA": "/tmp/evil", "PYVDA_KERNELS": "torch"}
     known = _variables({"engine": "torch", "environment": given})
     assert known == {"PYVDA_ENGINE": "torch", "PYVDA_KERNELS": "torch"}
+
+
+def test_the_julia_is_that_of_now(folder, monkeypatch):
+    monkeypatch.setenv("PYVDA_JULIA", "/recorded/julia")
+    analysed()
+    stated, _ = configuration("a.nc")
+    assert "/recorded/julia" not in json.dumps(stated["run"])
+
+
+def test_a_record_that_says_nothing_of_a_state_is_repeated(folder, monkeypatch):
+    asked = ("assimilate", "obs.nc", "--variable", "temp", "--model", "lorenz63")
+    assert run(monkeypatch, *asked, "--engine", "torch", "--iterations", 3, "-o", "a.nc") == 0
+    made = xr.load_dataset("a.nc")
+    stated = json.loads(made.attrs["pyvda_configuration"])
+    del stated["run"]["keeps_state"]
+    made.attrs["pyvda_configuration"] = json.dumps(stated)
+    assert differences(made, pyvda.rerun(made)) == []
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)

@@ -26,6 +26,9 @@ def rerun(
     """Repeat the run that made an analysis; its file says how.
 
     A file that the run has read must be as it was. Fails if the result has other bits.
+
+    The run may execute code, of models and operators that the file names (models.py:rossler):
+    repeat only runs of files that you trust.
     """
     from pyvda.rerun import differences
     from pyvda.rerun import rerun as run
