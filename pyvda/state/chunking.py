@@ -64,6 +64,8 @@ def _windows(ds: xr.Dataset, length: int | None, overlap: int) -> tuple[int, int
 def block_size(window_bytes: int, windows: int) -> int:
     """Return the number of windows of a block.
 
+    It is the same in each run on a machine, so that a later run completes an interrupted store.
+
     Parameters
     ----------
     window_bytes : int
@@ -79,7 +81,7 @@ def block_size(window_bytes: int, windows: int) -> int:
     window_bytes = max(1, window_bytes)
     for_threads = _WINDOWS_PER_THREAD * thread_count() * window_bytes
     wanted = max(_BLOCK_BYTES, min(for_threads, windows * window_bytes // _PART_OF_FILE))
-    allowed = available_memory() // _PART_OF_MEMORY
+    allowed = total_memory() // _PART_OF_MEMORY
     return max(1, min(wanted, allowed) // window_bytes)
 
 
@@ -114,15 +116,13 @@ def chunked(ds: xr.Dataset, chunks: Mapping[str, Any]) -> xr.Dataset:
     )
 
 
-def available_memory() -> int:
-    """Return the bytes that this process may still take, as far as the system tells."""
+def total_memory() -> int:
+    """Return the bytes that this process and others may take, as far as the system tells."""
     found = [_UNKNOWN]
     with contextlib.suppress(OSError, KeyError, ValueError):
         with open("/proc/meminfo") as file:
             lines = dict(line.split(":", 1) for line in file)
-        found = [int(lines["MemAvailable"].split()[0]) * 1024]
+        found = [int(lines["MemTotal"].split()[0]) * 1024]
     with contextlib.suppress(OSError, ValueError):  # of a container or a batch job
-        group = Path("/sys/fs/cgroup")
-        limit = int((group / "memory.max").read_text())
-        found.append(limit - int((group / "memory.current").read_text()))
-    return max(0, min(found))
+        found.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return min(found)

@@ -1,7 +1,9 @@
 """Blocks of windows by their size, and the memory that whole commands take for a file."""
 
+import io
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ WINDOW = 200 * 3 * 8
 def machine(monkeypatch) -> dict[str, int]:
     """A machine whose memory and threads can be changed."""
     chosen = {"memory": 64 << 30, "threads": 2}
-    monkeypatch.setattr(chunking, "available_memory", lambda: chosen["memory"])
+    monkeypatch.setattr(chunking, "total_memory", lambda: chosen["memory"])
     monkeypatch.setattr(chunking, "thread_count", lambda: chosen["threads"])
     return chosen
 
@@ -32,6 +34,31 @@ def test_a_block_fits_into_little_memory(machine) -> None:
     machine["memory"] = 64 << 20
     assert chunking.block_size(WINDOW, 10**6) * WINDOW <= 1 << 20
     assert chunking.block_size(1 << 40, 10) == 1
+
+
+def test_a_block_does_not_depend_on_what_others_take(monkeypatch) -> None:
+    """A second run completes the store of an interrupted one in the same blocks."""
+    kibibytes = {"MemTotal": 64 << 10, "MemAvailable": 32 << 10}
+    in_cgroup = {"max": 1 << 30, "current": 0}
+
+    def told(path, *_, **__):
+        path = str(path)
+        if path == "/proc/meminfo":
+            return io.StringIO("".join(f"{k}: {v} kB\n" for k, v in kibibytes.items()))
+        return io.StringIO(str(in_cgroup[path.rpartition(".")[2]]))
+
+    class File(type(Path())):
+        def read_text(self, *_, **__):
+            return told(self).read()
+
+    monkeypatch.setattr(chunking, "open", told, raising=False)
+    monkeypatch.setattr(chunking, "Path", File)
+    before = chunking.for_workers(windows(15_000))
+    kibibytes["MemAvailable"] = 2 << 10
+    in_cgroup["current"] = (1 << 30) - 1000
+    assert chunking.for_workers(windows(15_000)) == before
+    in_cgroup["max"] = 1 << 20
+    assert chunking.for_workers(windows(15_000)) == (1 << 20) // 64 // WINDOW
 
 
 def test_threads_have_something_to_do_in_large_files(machine) -> None:
