@@ -25,7 +25,13 @@ from pyvda.io.cf import layout
 from pyvda.io.observations import prepared
 from pyvda.io.sources.open import opened
 from pyvda.io.writing import attributes, blockwise, model_attributes
-from pyvda.io.writing.analysis import POSITION, template, with_history, with_provenance
+from pyvda.io.writing.analysis import (
+    HISTORY,
+    POSITION,
+    template,
+    with_history,
+    with_provenance,
+)
 from pyvda.lazy_blocks import lazily
 from pyvda.learned import patterns
 from pyvda.learned.description import expect_trained
@@ -127,13 +133,16 @@ def assimilate(observations: Any, **keywords: Any) -> xr.Dataset:
     task = BlockTask(
         method.name, options, choice, cost, mean, variance, known, settings.operator, warm,
         settings.state, count,
-        histories=None if lazy else [],
+        history=not lazy,
         report=OfBlocks(report, count) if divided and report is not silent else report,
     )  # fmt: skip
     if divided:
-        analysis = lazily(task, in_windows, template(in_windows, options, model), own)
+        like = template(in_windows, options, model, history=not lazy)
+        analysis = lazily(task, in_windows, like, own)
     else:
         analysis = task(in_windows, own)
+    history = {} if lazy else {HISTORY: analysis.variables[HISTORY]}
+    analysis = analysis.drop_vars(list(history))
     if is_series:
         number = windows.window_numbers(
             in_windows[names.WINDOW_START].values,
@@ -149,9 +158,9 @@ def assimilate(observations: Any, **keywords: Any) -> xr.Dataset:
     analysis.encoding = {"unlimited_dims": observed.encoding.get("unlimited_dims", ())}
     analysis = layout.restored(analysis)
     if not lazy:
-        analysis = blockwise.loaded(analysis)
+        analysis = blockwise.loaded(analysis.assign(history))
         units = in_windows[names.OBSERVATION].attrs.get("units")
-        analysis = with_history(analysis, task.histories or [], units)
+        analysis = with_history(analysis, units)
     run = record(observations, settings, method_options, running.info, _block_of(in_windows, lazy))
     analysis = with_provenance(analysis, model, method.name, options, cost, running, run)
     return with_engines(analysis, choice) if lazy else analysis

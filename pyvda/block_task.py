@@ -20,7 +20,7 @@ from pyvda.climate.ensemble import Ensemble
 from pyvda.cluster import Choice
 from pyvda.engine import CostSettings, Engine
 from pyvda.engine.interface import Array
-from pyvda.io.writing.analysis import POSITION, Histories, labelled
+from pyvda.io.writing.analysis import POSITION, labelled, with_block_history
 from pyvda.methods import METHODS, Options, Problem
 from pyvda.methods.learned import LearnedOptions
 from pyvda.operators.observation import ObservationOperator
@@ -58,8 +58,8 @@ class BlockTask:
         File of the descent's state, for the block of the first window.
     windows : int
         Number of windows in the file.
-    histories : list, optional
-        Where it is given, each block adds its number of windows and its means along the iterations.
+    history : bool
+        Whether the result holds the means along the iterations, see `with_block_history`.
     report : OfBlocks or Report
         Heard in this process only: elsewhere it is silent.
     """
@@ -75,7 +75,7 @@ class BlockTask:
     warm: LearnedOptions | None
     state: str | Path | None
     windows: int
-    histories: Histories | None = None
+    history: bool = False
     report: OfBlocks | Report = silent
 
     def __call__(self, block: xr.Dataset, own: Backgrounds | None = None) -> xr.Dataset:
@@ -94,10 +94,8 @@ class BlockTask:
                 problem = _warmed(problem, self.warm)
             more = {} if self.state is None else {"state": _state_path(self.state, block)}
             solution = cycling.solve(METHODS[self.method], problem, self.options, own, **more)
-            if self.histories is not None and solution.history is not None:
-                finite = np.isfinite(solution.x).all((1, 2)).sum()
-                self.histories.append((max(1.0, float(finite)), solution.history))
-            return labelled(block, problem, solution)
+            analysis = labelled(block, problem, solution)
+            return with_block_history(analysis, solution) if self.history else analysis
 
     def _problem(self, block: xr.Dataset, own: Backgrounds | None, engine: Engine) -> Problem:
         numbers = block[POSITION].values

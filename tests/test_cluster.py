@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import cloudpickle
+import dask
 import numpy as np
 import pytest
 import xarray as xr
@@ -17,6 +18,7 @@ from pyvda import cluster
 from pyvda.errors import EngineError, InputError
 from pyvda.io.netcdf import open_dataset
 from pyvda.notices import Notice
+from pyvda.state import chunking
 
 SETTINGS = {"model": "lorenz63", "iterations": 30, "engine": "torch"}
 COMPARED = ("analysis", "innovation", "flag", "cost", "gradient_norm", "status", "iterations")
@@ -59,6 +61,23 @@ def expect_same(found: xr.Dataset, expected: xr.Dataset) -> None:
 def test_threads_of_a_cluster_give_the_same_bits(observed, expected) -> None:
     with Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None):
         expect_same(pyvda.assimilate(observed.chunk(window=2), **SETTINGS).compute(), expected)
+
+
+def test_observations_in_memory_have_the_same_history_anywhere(observed, monkeypatch) -> None:
+    monkeypatch.setattr(chunking, "ONE_BLOCK_BYTES", 1000)
+    monkeypatch.setattr(chunking, "block_size", lambda size, count: 2)
+    alone = pyvda.assimilate(observed, **SETTINGS)
+    assert alone["history_cost"].size > 1
+    with dask.config.set(scheduler="threads", num_workers=4):
+        found = pyvda.assimilate(observed, **SETTINGS)
+    xr.testing.assert_equal(of_history(found), of_history(alone))
+    with Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None):
+        found = pyvda.assimilate(observed, **SETTINGS)
+    xr.testing.assert_equal(of_history(found), of_history(alone))
+
+
+def of_history(analysis: xr.Dataset) -> xr.Dataset:
+    return analysis[[name for name in analysis if str(name).startswith("history_")]]
 
 
 def test_processes_give_the_same_bits(observed, expected, processes) -> None:

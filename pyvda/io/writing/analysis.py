@@ -20,11 +20,11 @@ from pyvda.models.model import Model
 from pyvda.models.without_code import has_code
 from pyvda.state import windows
 
-__all__ = ["Histories", "labelled", "template", "with_history", "with_provenance"]
+__all__ = ["labelled", "template", "with_block_history", "with_history", "with_provenance"]
 
-Histories = list[tuple[float, dict[str, np.ndarray]]]
-
-POSITION = "window_position"  # index of a window in the file, while blocks are processed
+# While blocks are processed: the index of a window in the file, and the history of each block.
+POSITION = "window_position"
+HISTORY, _BLOCK = "history_of_block", "block_of_windows"
 _NO_TRAJECTORY = 1e6  # mean squared residual of the model, in mean squares of the state
 _PER_WINDOW = (names.COST, names.COST_OBSERVATION, names.COST_DYNAMICS, names.GRADIENT_NORM,
                names.STATUS, names.ITERATIONS)  # fmt: skip
@@ -46,20 +46,32 @@ def labelled(block: xr.Dataset, problem: Problem, solution: Solution) -> xr.Data
     return analysis.drop_vars(POSITION, errors="ignore")
 
 
-def with_history(
-    analysis: xr.Dataset, histories: Histories, units: str | None = None
-) -> xr.Dataset:
+def with_block_history(analysis: xr.Dataset, solution: Solution) -> xr.Dataset:
+    """Return the analysis of a block with the variable HISTORY, (1,).
+
+    Its value is the number of windows that have an analysis (float) and `Solution.history` (dict),
+    or None for a method without a history.
+    """
+    history = np.empty(1, object)
+    if solution.history is not None:
+        finite = np.isfinite(solution.x).all((1, 2)).sum()
+        history[0] = (max(1.0, float(finite)), solution.history)
+    return analysis.assign({HISTORY: (_BLOCK, history)})
+
+
+def with_history(analysis: xr.Dataset, units: str | None = None) -> xr.Dataset:
     """Return the analysis with the means over all windows along the iterations.
 
     Parameters
     ----------
     analysis : Dataset
-    histories : list of (float, dict)
-        Of each block of windows its number of windows and `Solution.history`. Blocks that ended
+        With the variable HISTORY of all blocks, in the order of the windows. Blocks that ended
         early stay at their last values.
     units : str, optional
         Of the state.
     """
+    histories = [one for one in analysis[HISTORY].values if one is not None]
+    analysis = analysis.drop_vars(HISTORY)
     if not histories:
         return analysis
     longest = max((history for _, history in histories), key=lambda h: len(h["iteration"]))
@@ -93,8 +105,13 @@ def _status(problem: Problem, solution: Solution, final: dict[str, np.ndarray]) 
     return np.where(lost, names.Status.DIVERGED, solution.status)
 
 
-def template(ds: xr.Dataset, options: Options, model: Model) -> xr.Dataset:
-    """Return a lazy Dataset with the variables and shapes of the analysis of chunked windows."""
+def template(
+    ds: xr.Dataset, options: Options, model: Model, *, history: bool = False
+) -> xr.Dataset:
+    """Return a lazy Dataset with the variables and shapes of the analysis of chunked windows.
+
+    With `history`, the variable HISTORY is one of them.
+    """
     one = _unread(ds.isel(window=slice(0, 1)))
     outputs = (*_PER_WINDOW, *options.window_outputs())
     per_window, more = optional_outputs.separated({name: np.zeros(1) for name in outputs})
@@ -121,6 +138,8 @@ def template(ds: xr.Dataset, options: Options, model: Model) -> xr.Dataset:
     sample = optional_outputs.labelled(sample, model, more)
     blocks = ds[names.OBSERVATION].chunksizes[names.WINDOW]
     data = {name: _repeated(v.variable, blocks) for name, v in sample.data_vars.items()}
+    if history:
+        data[HISTORY] = xr.Variable(_BLOCK, da.empty(len(blocks), dtype=object, chunks=1))
     coords = dict(ds.drop_vars(POSITION).coords)
     if names.PARAMETER in sample.coords:
         coords[names.PARAMETER] = sample[names.PARAMETER]
