@@ -142,41 +142,40 @@ def started(workers: int | None, scheduler: str | None) -> Iterator[Client | Non
     InputError
         Both are given, or no scheduler answers.
     """
-    if workers is None and scheduler is None:
-        yield None
-        return
     if workers is not None and scheduler is not None:
         raise InputError(
             f"workers ({workers}) are started on this machine, and the scheduler {scheduler} has "
             "its own; give one of --workers and --scheduler"
         )
+    if workers is None and scheduler is None:
+        yield None
+        return
     from distributed import Client, LocalCluster
 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    if scheduler is not None:
-        try:
-            using = Client(scheduler, timeout=_CONNECT_SECONDS)
-        except (OSError, ValueError, TimeoutError) as error:
-            first = (str(error).splitlines() or [type(error).__name__])[0]
-            raise InputError(
-                f"no dask scheduler answers at {scheduler} ({first}); start one with "
-                "`dask scheduler`, or give --workers"
-            ) from error
-        with using:
+    if workers is not None:
+        with (
+            LocalCluster(
+                n_workers=workers,
+                threads_per_worker=max(1, cores() // workers),
+                host="127.0.0.1",
+                dashboard_address=None,
+                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # of its HTTP server
+                silence_logs=logging.CRITICAL,
+            ) as local,
+            Client(local) as using,
+        ):
             yield using
         return
-    count = workers or 1
-    with (
-        LocalCluster(
-            n_workers=count,
-            threads_per_worker=max(1, cores() // count),
-            host="127.0.0.1",
-            dashboard_address=None,
-            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # of its HTTP server
-            silence_logs=logging.CRITICAL,
-        ) as local,
-        Client(local) as using,
-    ):
+    try:
+        using = Client(scheduler, timeout=_CONNECT_SECONDS)
+    except (OSError, ValueError, TimeoutError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"no dask scheduler answers at {scheduler} ({first}); start one with "
+            "`dask scheduler`, or give --workers"
+        ) from error
+    with using:
         yield using
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -11,6 +10,7 @@ from typing import Any
 
 import pyvda
 from pyvda.engine import get_engine
+from pyvda.engine.choice import cores
 
 
 def machine(engine: str | None = None) -> dict[str, Any]:
@@ -23,20 +23,13 @@ def machine(engine: str | None = None) -> dict[str, Any]:
     """
     return {
         "processor": processor_name(),
-        "cores": available_cores(),
+        "cores": cores(),
         "pyvda": pyvda.__version__,
         "python": platform.python_version(),
         **{name: version(name) for name in ("numpy", "torch")},
         "engine": str(get_engine(engine).info),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def processor_name() -> str:

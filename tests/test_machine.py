@@ -20,9 +20,9 @@ def test_the_machine_of_a_result() -> None:
 
 def test_a_system_that_tells_little(monkeypatch) -> None:
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    assert machine.available_cores() == os.cpu_count()
+    assert machine.cores() == os.cpu_count()
     monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert machine.available_cores() == 1
+    assert machine.cores() == 1
     monkeypatch.setattr(Path, "read_text", lambda *_: "model name : A\tB\nmodel name : C\n")
     assert machine.processor_name() == "A\tB"
     monkeypatch.setattr(Path, "read_text", lambda *_: "cores: 3\n")

@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from pyvda.climate.cache import cache_folder
 from pyvda.engine.interface import Engine
 from pyvda.engine.julia import start_libjulia as julia
 from pyvda.engine.julia.image import (
@@ -101,6 +102,7 @@ def in_background(command: str) -> None:
     package = Path(__file__).resolve().parents[3]
     paths = [str(package), *filter(None, [os.environ.get("PYTHONPATH")])]
     with contextlib.suppress(OSError):
+        cache = str(cache_folder().absolute())  # a relative one is of this process's folder
         started = subprocess.Popen(
             [sys.executable, "-m", "pyvda.engine.julia.build_image", "--background", command],
             stdin=subprocess.DEVNULL,
@@ -108,7 +110,7 @@ def in_background(command: str) -> None:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
             cwd="/",
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            env={**os.environ, "PYVDA_CACHE": cache, "PYTHONPATH": os.pathsep.join(paths)},
         )
         started.returncode = 0  # nobody waits for it
 
@@ -166,7 +168,9 @@ def build_for_this_machine() -> None:
     if command is None:
         raise EngineError("no julia found: put it on PATH or name it in PYVDA_JULIA")
     if choice() == "none":
-        raise EngineError("PYVDA_SYSIMAGE is none")
+        raise EngineError(
+            "PYVDA_SYSIMAGE is none, which declines the image; unset it, or set it to auto or use"
+        )
     if find(command) is None:
         print("pyvda: compiling its Julia code, where Julia keeps none, once", file=sys.stderr)
     build(command)

@@ -222,6 +222,11 @@ def test_none_declines_one_that_is_there(julia, monkeypatch) -> None:
     monkeypatch.setenv("PYVDA_SYSIMAGE", "none")
     assert image.find(julia) is None
     assert build_image.why_none(julia) == "PYVDA_SYSIMAGE is none"
+    monkeypatch.setenv("PYVDA_JULIA", julia)
+    with pytest.raises(EngineError, match="unset it, or set it to auto or use"):
+        build_image.build_for_this_machine()
+    monkeypatch.setenv("PYVDA_SYSIMAGE", "auto")
+    build_image.build_for_this_machine()
 
 
 def test_images_of_other_versions_are_removed_the_unused_first(julia) -> None:
@@ -252,7 +257,14 @@ def test_a_launcher_is_asked_which_julia_it_chooses(julia, tmp_path) -> None:
     assert not image.is_julia_itself(str(launcher), record[1].bindir)
 
 
-def test_the_background_process_makes_it_after_its_parent(julia) -> None:
+@pytest.mark.parametrize("cache", [None, "relative"])
+def test_the_background_process_makes_it_after_its_parent(
+    julia, cache, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(build_image.__file__).parents[3]))
+    if cache is not None:
+        monkeypatch.setenv("PYVDA_CACHE", cache)
     code = (
         "import sys\n"
         "from pyvda.engine.julia import build_image\n"
