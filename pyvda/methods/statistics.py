@@ -58,7 +58,9 @@ class CyclingOptions(StatisticalOptions):
         if self.final_covariance is not None:
             return self
         wanted = self.has_stdev() and windows <= _CYCLED and state_size <= _CYCLED
-        return self.model_copy(update={"final_covariance": wanted})
+        found = self.model_copy(update={"final_covariance": wanted})
+        found.model_fields_set.discard("final_covariance")  # a default, which nobody gave
+        return found
 
     def expected_state(self, model: Model, engine: Engine) -> Array:
         """Return the state (D,) expected without observations: the background's mean."""
