@@ -145,5 +145,6 @@ def test_anything_but_a_dataset_is_refused(observed: xr.Dataset, given: object) 
         lambda: pyvda.observe(given, "lorenz63", 1),
         lambda: pyvda.forecast(given, 3),
     ):
-        with pytest.raises(InputError, match="expected an xarray Dataset"):
+        with pytest.raises(InputError) as refused:
             call()
+        assert "\n" not in str(refused.value)

@@ -44,6 +44,7 @@ from pyvda.methods.statistics import (
 from pyvda.models.model import Model
 from pyvda.operators.covariance import Covariance, Dense
 from pyvda.operators.covariance_input import CovarianceOption, as_covariance
+from pyvda.validation_errors import brief
 
 _SHORTEST = 2.0**-6  # of a step of Gauss-Newton
 _TOGETHER = 8  # draws that run at once
@@ -64,7 +65,7 @@ def _option(given: Any) -> Any:
     if array.dtype.kind in "fiu" and array.ndim and np.isfinite(array).all():
         return array.astype(float).ravel()
     raise ValueError(
-        f"found {given!r}, expected {CLIMATOLOGY}, a state, a pair of state and covariance, a "
+        f"found {brief(given)}, expected {CLIMATOLOGY}, a state, a pair of state and covariance, a "
         "file, an analysis with its covariance, or a Background"
     )
 

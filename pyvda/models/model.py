@@ -224,10 +224,11 @@ class Model:
 
     def as_dict(self) -> dict[str, Any]:
         """Return what a file keeps of the model: name, sizes, parameters and time step."""
+        sizes = {name: size for name, size in self.sizes.items() if name != "state_size"}
         return {
             "name": self.name,
             "state_size": self.state_size,
-            "sizes": self.sizes,
+            **({"sizes": sizes} if sizes else {}),
             "parameters": self.parameters,
             "time_step": self.time_step,
         }

@@ -106,5 +106,5 @@ def test_the_command_prints_the_verdict(tmp_path, monkeypatch, capsys) -> None:
 
 def test_a_model_without_a_way_to_run_is_refused(monkeypatch) -> None:
     model = torch_model(lambda x: -x, variables=("x",), time_step=1.0)
-    with pytest.raises(InputError, match="torch alone and the engine libjulia cannot run it"):
+    with pytest.raises(InputError, match="torch alone and the engine julia cannot run it"):
         check_model(model, engine="julia")

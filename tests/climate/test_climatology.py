@@ -191,7 +191,7 @@ def test_a_climatology_given_by_the_user(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("missing.nc", "no file"),
+        ("missing.nc", "does not exist"),
         (3, "expected a Dataset"),
         ((np.zeros(3), np.eye(3)), "3 components"),
         ((np.zeros(2), np.eye(3)), r"symmetric matrix \(2, 2\)"),

@@ -27,7 +27,7 @@ def test_a_hessian_that_does_not_fit_is_refused(monkeypatch) -> None:
         next(blocks(np.arange(1), 1000, 1_500_000))
     problem = twin_problem("lorenz63", 1, engine="torch")
     monkeypatch.setattr(module.os, "sysconf", lambda name: 64)
-    with pytest.raises(InputError, match="choose fsgd or ensemble-smoother"):
+    with pytest.raises(InputError, match="choose incremental, fsgd or"):
         solve(problem, GaussNewtonOptions())
     with pytest.raises(InputError, match="a Hessian of 3 numbers for every start takes"):
         strong_constraint.solve(problem, StrongConstraintOptions(starts="climatology", count=200))

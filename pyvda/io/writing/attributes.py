@@ -1,8 +1,8 @@
 """Attributes as netCDF holds them: text, numbers, and sequences of either.
 
 >>> import xarray as xr
->>> storable(xr.Dataset(attrs={"run": {"cycle": 3}})).attrs
-{'run': '{"cycle": 3}'}
+>>> storable(xr.Dataset(attrs={"cycle": 3, "stations": ["Brest", "Nice"]})).attrs
+{'cycle': 3, 'stations': ['Brest', 'Nice']}
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Any
 
+import cftime
 import numpy as np
 import xarray as xr
 
@@ -88,7 +89,7 @@ def chosen(
     found: Encoding = {}
     for name, variable in ds.variables.items():
         entry = times.encoding_of(variable)
-        if name in ds.coords and variable.dtype.kind in "fmM":
+        if name in ds.coords and (variable.dtype.kind in "fmM" or _has_dates(variable)):
             entry["_FillValue"] = None
         if not zarr and variable.ndim and variable.size and variable.dtype.kind in "fiu":
             entry |= {"zlib": True, "complevel": 1, "shuffle": True}
@@ -110,6 +111,13 @@ def chunk_sizes(shape: tuple[int, ...], item_size: int) -> tuple[int, ...]:
         if sizes[axis] > 1:
             break
     return tuple(sizes)
+
+
+def _has_dates(variable: xr.Variable) -> bool:
+    """Tell whether an array of objects holds dates of cftime."""
+    if variable.dtype.kind != "O" or not variable.size:
+        return False
+    return isinstance(np.asarray(variable[(0,) * variable.ndim].values).item(), cftime.datetime)
 
 
 def _checked(name: Hashable, variable: xr.Variable, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import glob
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -154,5 +154,5 @@ def existing(inputs: Iterable[Any]) -> Iterable[str]:
                 # A model in a file may be followed by its name there: models.py:rossler.
                 if os.path.isfile(text.rpartition(":")[0]):
                     yield text.rpartition(":")[0]
-        elif isinstance(one, Iterable) and not isinstance(one, bytes):
+        elif isinstance(one, Mapping | Sequence | Set) and not isinstance(one, bytes):
             yield from existing(one)
