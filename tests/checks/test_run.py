@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
-import xarray as xr
 
 import pyvda
 from pyvda.checks.run import (
@@ -31,7 +30,6 @@ from pyvda.learned.description import Pattern
 from pyvda.learned.model import LearnedModel
 from pyvda.models.in_torch import LinearisedDynamics
 from pyvda.models.registry import get_model, get_preset
-from pyvda.names import DIMENSIONS
 from pyvda.priors import GENN
 from pyvda.priors.folded import FoldedGENN
 from pyvda.validation_errors import validated
@@ -301,24 +299,6 @@ def command(monkeypatch, *arguments: object) -> int:
     with pytest.raises(SystemExit) as ended:
         main()
     return int(ended.value.code or 0)
-
-
-@pytest.fixture(scope="module")
-def series(tmp_path_factory) -> Path:
-    """A mostly unobserved series of 120 steps with errors and an arbitrary start time."""
-    rng = np.random.default_rng(5)
-    y = np.where(rng.random((120, 3)) < 0.2, 10 * rng.standard_normal((120, 3)) + 5, np.nan)
-    y[:, 2] = np.nan
-    ds = xr.Dataset(
-        {
-            "observation": (DIMENSIONS[1:], y),
-            "observation_error": (DIMENSIONS[1:], 0.5 + rng.random((120, 3))),
-        },
-        {"time": 3.0 + 0.02 * np.arange(120)},
-    )
-    path = tmp_path_factory.mktemp("series") / "series.nc"
-    pyvda.save_analysis(ds, path)
-    return path
 
 
 def test_command_on_a_file_of_the_user(series, tmp_path, monkeypatch, capsys) -> None:

@@ -1,7 +1,5 @@
 """The windows that derivatives are checked on."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import xarray as xr
@@ -10,25 +8,6 @@ import pyvda
 from pyvda.checks.windows import own_windows
 from pyvda.errors import InputError
 from pyvda.models.registry import get_model
-from pyvda.names import DIMENSIONS
-
-
-@pytest.fixture(scope="module")
-def series(tmp_path_factory) -> Path:
-    """A mostly unobserved series of 120 steps with errors and an arbitrary start time."""
-    rng = np.random.default_rng(5)
-    y = np.where(rng.random((120, 3)) < 0.2, 10 * rng.standard_normal((120, 3)) + 5, np.nan)
-    y[:, 2] = np.nan
-    ds = xr.Dataset(
-        {
-            "observation": (DIMENSIONS[1:], y),
-            "observation_error": (DIMENSIONS[1:], 0.5 + rng.random((120, 3))),
-        },
-        {"time": 3.0 + 0.02 * np.arange(120)},
-    )
-    path = tmp_path_factory.mktemp("series") / "series.nc"
-    pyvda.save_analysis(ds, path)
-    return path
 
 
 def test_windows_of_a_file(series) -> None:
