@@ -84,6 +84,8 @@ class Family:
         Parameters that the equations divide by.
     default : bool
         Whether this model stands in where none is named.
+    aliases : tuple of str
+        Further names under which the model is found; files record `name`.
     """
 
     name: str
@@ -105,6 +107,7 @@ class Family:
     least_parameters: Mapping[str, float] = field(default_factory=dict)
     nonzero: tuple[str, ...] = ()
     default: bool = False
+    aliases: tuple[str, ...] = ()
 
     def model(self, **given: Any) -> Model:
         """Return the model with some parameters and sizes changed.

@@ -164,8 +164,8 @@ class Model:
             from pyvda.models.registry import registered  # it knows this module
 
             known = registered(self.name, self.state_size, parameters, self.sizes)
-            for name in ("parameter_names", "fields", "state_space", "kind", "julia", "torch",
-                         "start", "spinup", "symmetries", "interval"):  # fmt: skip
+            for name in ("name", "parameter_names", "fields", "state_space", "kind", "julia",
+                         "torch", "start", "spinup", "symmetries", "interval"):  # fmt: skip
                 put(name, getattr(known, name))
         if len(self.parameter_names) != len(parameters):
             raise InputError(

@@ -37,6 +37,20 @@ def families() -> dict[str, Family]:
     return {module.FAMILY.name: module.FAMILY for module in _modules()}
 
 
+def recorded(name: Any) -> Any:
+    """Return the name that files record of a built-in model; other names as they are.
+
+    >>> recorded("lorenz63")
+    'lorenz63'
+    """
+    return _recorded().get(name, name) if isinstance(name, str) else name
+
+
+@cache
+def _recorded() -> dict[str, str]:
+    return {alias: family.name for family in families().values() for alias in family.aliases}
+
+
 @cache
 def presets() -> dict[str, Preset]:
     """Return the presets by name."""
@@ -65,7 +79,7 @@ def get_model(name: str, **parameters: Any) -> Model:
     Parameters
     ----------
     name : str
-        Of a built-in model, or of one that an installed package adds.
+        Of a built-in model or its alias, or of one that an installed package adds.
     **parameters : float or int
 
     Raises
@@ -78,8 +92,8 @@ def get_model(name: str, **parameters: Any) -> Model:
     >>> get_model("lorenz63", rho=20.0).parameters[1]
     20.0
     """
-    if isinstance(name, str) and name in families():
-        return families()[name].model(**parameters)
+    if isinstance(name, str) and recorded(name) in families():
+        return families()[recorded(name)].model(**parameters)
     if isinstance(name, str) and (added := _added(name)) is not None:
         return made(name, added, parameters)
     raise InputError(f"unknown model {name!r}; choose one of {', '.join(names())}")
@@ -154,9 +168,9 @@ def names() -> list[str]:
 
 def get_family(name: str) -> Family:
     """Return the built-in model called `name`, its parameters and sizes still open."""
-    if name not in families():
+    if recorded(name) not in families():
         raise InputError(f"unknown model {name!r}; choose one of {', '.join(families())}")
-    return families()[name]
+    return families()[recorded(name)]
 
 
 def registered(
@@ -182,6 +196,7 @@ def registered(
         When there is no model of that name, or it has another number of parameters or another
         state size.
     """
+    name = recorded(name)
     if name not in families():
         found = get_model(name)
         return found.with_parameters(parameters)

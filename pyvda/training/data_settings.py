@@ -14,7 +14,14 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from pyvda.learned.architecture import Section
 from pyvda.models.model import Model
 from pyvda.models.presets import Preset
-from pyvda.models.registry import default_model, get_preset, is_file, presets, resolve
+from pyvda.models.registry import (
+    default_model,
+    get_preset,
+    is_file,
+    presets,
+    recorded,
+    resolve,
+)
 from pyvda.models.registry import names as model_names
 
 
@@ -160,7 +167,7 @@ class Files(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Files:
-        if self.model not in model_names() and not self.is_of_file():
+        if recorded(self.model) not in model_names() and not self.is_of_file():
             raise ValueError(
                 f"model is {self.model!r}, the models are {', '.join(model_names())}, and files "
                 "such as rossler.jl or models.py:rossler"
@@ -201,7 +208,7 @@ class Files(Section):
 
     def is_of_file(self) -> bool:
         """Return whether the model stands in a file of the user's."""
-        return self.model not in model_names() and is_file(self.model)
+        return recorded(self.model) not in model_names() and is_file(self.model)
 
     def has_truth(self) -> bool:
         """Return whether true states are known."""

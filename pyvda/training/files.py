@@ -21,6 +21,7 @@ from pyvda.learned import patterns
 from pyvda.learned.description import OwnModel, Pattern
 from pyvda.models.model import Model
 from pyvda.models.registry import names as model_names
+from pyvda.models.registry import recorded
 from pyvda.state import windows
 from pyvda.state.batch import Batch
 from pyvda.training.data_settings import Files
@@ -101,7 +102,7 @@ class FileData:
         """Return the windows of a pair of files, and their time step."""
         settings, model = self.settings, self.model
         ds = _opened(observations, truth, settings, model)
-        stated = str(ds.attrs.get("model"))
+        stated = recorded(str(ds.attrs.get("model")))
         if stated in model_names() and stated != model.name:
             raise InputError(
                 f"{observations or truth} says that it is of {stated}, and data.model is "

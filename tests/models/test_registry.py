@@ -13,10 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyvda.errors import InputError
+from pyvda.io.writing import model_attributes
 from pyvda.models import registry
 from pyvda.models.model import Model
 from pyvda.models.registry import get_model, resolve
@@ -99,6 +101,40 @@ def test_every_family_makes_a_consistent_model(name) -> None:
     assert hash(model) == hash(get_model(name))
     assert model.torch.digest
     assert len(model.start.mean) in (1, model.state_size)
+
+
+def aliases() -> list[tuple[str, str]]:
+    return [(a, f.name) for f in registry.families().values() for a in f.aliases]
+
+
+def test_an_alias_is_another_name_of_the_same_model() -> None:
+    assert ("qg", "quasi-geostrophic") in aliases()
+    alone = [alias for alias, _ in aliases()]
+    assert len(set(alone)) == len(alone)
+    assert not set(alone) & ({*registry.names()} | {*registry.presets()})
+    for alias, name in aliases():
+        model = get_model(alias)
+        assert model == get_model(name)
+        assert model.name == name
+        assert resolve(alias) == model
+        assert registry.get_family(alias).name == name
+        numbers = (model.state_size, model.parameters)
+        assert registry.registered(alias, *numbers, model.sizes) == model
+        assert Model(alias, *numbers, model.time_step) == model
+
+
+def test_a_file_records_the_name_and_not_the_alias() -> None:
+    found = model_attributes.attributes(get_model("qg", n=9))
+    assert found["model"] == "quasi-geostrophic"
+    found["model"] = "qg"  # as somebody's own file may say
+    assert model_attributes.find(xr.Dataset(attrs=found)).name == "quasi-geostrophic"
+
+
+def test_python_names_no_alias_outside_the_zoo() -> None:
+    named = re.compile(r"\b(" + "|".join(re.escape(alias) for alias, _ in aliases()) + r")\b")
+    for path in sorted(ROOT.glob("pyvda/**/*.py")):
+        if not path.relative_to(ROOT).as_posix().startswith(MAY_NAME_MODELS):
+            assert not named.findall(words_of_code(path.read_text("utf-8"))), path
 
 
 def test_exactly_one_model_is_the_default() -> None:

@@ -129,6 +129,7 @@ def _state_space(n: int) -> StateSpace:
 
 FAMILY = Family(
     name="quasi-geostrophic",
+    aliases=("qg",),
     summary="wind-driven ocean on the unit square, 129 x 129 points (Sakov and Oke 2008)",
     julia="QuasiGeostrophic",
     parameters={"F": 1600.0, "r": 1e-5, "kappa": 2e-12},
