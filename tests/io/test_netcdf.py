@@ -13,6 +13,7 @@ import xarray as xr
 from pyvda import names
 from pyvda.errors import InputError
 from pyvda.io.netcdf import append_history, open_observations, save_analysis, time_step
+from pyvda.io.writing import blockwise
 
 RNG = np.random.default_rng(7)
 
@@ -303,7 +304,7 @@ def test_full_disk_as_reported_by_the_system(tmp_path, monkeypatch, error):
         open(args[1], "wb").close()
         raise error
 
-    monkeypatch.setattr(xr.Dataset, "to_netcdf", fail)
+    monkeypatch.setattr(blockwise, "to_netcdf", fail)
     with pytest.raises(InputError, match=r"no space left writing .*a\.nc"):
         save_analysis(series(), tmp_path / "a.nc")
     assert not list(tmp_path.iterdir())
@@ -338,7 +339,7 @@ def test_interrupted_writer_cleans_up(tmp_path, monkeypatch):
         open(args[1], "wb").close()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(xr.Dataset, "to_netcdf", interrupt)
+    monkeypatch.setattr(blockwise, "to_netcdf", interrupt)
     with pytest.raises(KeyboardInterrupt):
         save_analysis(series(), tmp_path / "a.nc")
     assert not list(tmp_path.iterdir())
@@ -363,3 +364,17 @@ def test_memory_stays_bounded(tmp_path):
     finally:
         tracemalloc.stop()
     assert peak < windows * steps * 3 * 8 / 3
+
+
+def test_writing_does_not_load_distributed(tmp_path):
+    """Importing it takes a fifth of a second, which every command would pay."""
+    program = f"""
+import sys, xarray as xr
+from pyvda.io.netcdf import save_analysis
+ds = xr.Dataset({{"observation": (("time", "state"), [[1.0]])}})
+save_analysis(ds, {str(tmp_path / "a.nc")!r})
+assert "distributed" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+    with xr.open_dataset(tmp_path / "a.nc") as written:
+        assert written["observation"].item() == 1

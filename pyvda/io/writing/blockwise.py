@@ -18,6 +18,7 @@ import dask.config
 import dask.local
 import numpy as np
 import xarray as xr
+from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
 
 from pyvda.cluster import client
 from pyvda.progress import Report, silent
@@ -63,7 +64,7 @@ def to_netcdf(
     encoding: Mapping[Any, Mapping[str, Any]],
     report: Report = silent,
 ) -> None:
-    """Write a Dataset with lazy variables to a netCDF file, as `Dataset.to_netcdf` does.
+    """Write a Dataset to a netCDF file, as `Dataset.to_netcdf` does, block by block.
 
     Parameters
     ----------
@@ -74,7 +75,11 @@ def to_netcdf(
     report : Report
         Called with the number of blocks that are written.
     """
-    store = xr.backends.NetCDF4DataStore.open(path, mode="w", format="NETCDF4")
+    # Without a lock given, xarray looks for a client of `distributed`, and imports that package
+    # (0.2 s) where nobody did. This process alone writes the file.
+    store = xr.backends.NetCDF4DataStore.open(
+        path, mode="w", format="NETCDF4", lock=NETCDF4_PYTHON_LOCK
+    )
     try:
         writer = Writer()
         unlimited = ds.encoding.get("unlimited_dims", ())

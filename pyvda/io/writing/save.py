@@ -185,10 +185,7 @@ def _to_zarr(
 def _to_netcdf(ds: xr.Dataset, path: Path, encoding: Encoding, report: Report) -> None:
     try:
         with _small_caches():
-            if any(v.chunks is not None for v in ds.variables.values()):
-                blockwise.to_netcdf(ds, os.fspath(path), encoding, report)
-            else:
-                ds.to_netcdf(path, engine="netcdf4", format="NETCDF4", encoding=encoding)
+            blockwise.to_netcdf(ds, os.fspath(path), encoding, report)
     except (OSError, RuntimeError) as error:
         # HDF5 never gives up a file that it cannot complete. Let it try now, while the disk is
         # still full, or it writes its buffers once more after the file was emptied and removed.
