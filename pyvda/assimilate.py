@@ -18,6 +18,7 @@ from pyvda import cycling, names
 from pyvda.block_task import Backgrounds, BlockTask
 from pyvda.climate.climatology import with_climatology
 from pyvda.cluster import Choice, with_engines
+from pyvda.cycled_windows import cycled
 from pyvda.engine import CostSettings, engine_for
 from pyvda.errors import InputError
 from pyvda.io import netcdf
@@ -119,7 +120,9 @@ def assimilate(observations: Any, **keywords: Any) -> xr.Dataset:
     running = engine_for(model, settings.engine)
     choice = Choice.here(model, settings.engine)
     cost = CostSettings(step, settings.lambda1, settings.lambda2)
-    own = cycling.backgrounds(options, observed, count, model, cost, running)
+    own: Backgrounds | None = cycling.backgrounds(options, observed, count, model, cost, running)
+    if own is None and settings.cycle is not None:
+        own = cycling.given(options, model, running)
     mean = options.expected_state(model, running) if own is None else None
     if isinstance(settings.operator, FunctionOperator):
         states = options.likely_states(model, running) if own is None else _three_means(own)
@@ -129,19 +132,23 @@ def assimilate(observations: Any, **keywords: Any) -> xr.Dataset:
     unlike = _unlike_trained(bound, in_windows, known, model)
 
     divided = in_windows[names.OBSERVATION].chunks is not None
+    divided = divided and settings.cycle is None
     report = heard(settings.report)
     task = BlockTask(
         method.name, options, choice, cost, mean, variance, known, settings.operator, warm,
-        settings.state, count,
+        settings.state if settings.cycle is None else None, count,
         history=not lazy,
         report=OfBlocks(report, count) if divided and report is not silent else report,
     )  # fmt: skip
-    if divided:
+    if settings.cycle is not None:
+        analysis = cycled(task, observed, settings.cycle, own, settings.state)
+        lazy = is_series = False
+    elif divided:
         like = template(in_windows, options, model, history=not lazy)
         analysis = lazily(task, in_windows, like, own)
     else:
         analysis = task(in_windows, own)
-    history = {} if lazy else {HISTORY: analysis.variables[HISTORY]}
+    history = {HISTORY: analysis.variables[HISTORY]} if HISTORY in analysis.variables else {}
     analysis = analysis.drop_vars(list(history))
     if is_series:
         number = windows.window_numbers(
@@ -150,7 +157,8 @@ def assimilate(observations: Any, **keywords: Any) -> xr.Dataset:
             observed.sizes[names.TIME],
         )
         analysis = windows.merge(analysis, observed).assign_coords({names.WINDOW_NUMBER: number})
-    analysis = cycling.counted(analysis, own)
+    if settings.cycle is None:
+        analysis = cycling.counted(analysis, own)
     if warm is not None:
         analysis = analysis.assign_attrs(pyvda_warm_start=warm.checkpoint, **warm.provenance())
     if unlike:
@@ -160,7 +168,7 @@ def assimilate(observations: Any, **keywords: Any) -> xr.Dataset:
     if not lazy:
         analysis = blockwise.loaded(analysis.assign(history))
         units = in_windows[names.OBSERVATION].attrs.get("units")
-        analysis = with_history(analysis, units)
+        analysis = with_history(analysis, units) if history else analysis
     run = record(observations, settings, method_options, running.info, _block_of(in_windows, lazy))
     analysis = with_provenance(analysis, model, method.name, options, cost, running, run)
     return with_engines(analysis, choice) if lazy else analysis

@@ -7,7 +7,8 @@ pickled once for each worker, and the process that runs it starts an engine of i
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,8 +16,6 @@ import numpy as np
 import xarray as xr
 
 from pyvda import cycling
-from pyvda.climate.background import Background
-from pyvda.climate.ensemble import Ensemble
 from pyvda.cluster import Choice
 from pyvda.engine import CostSettings, Engine
 from pyvda.engine.interface import Array
@@ -27,7 +26,7 @@ from pyvda.operators.observation import ObservationOperator
 from pyvda.progress import OfBlocks, Report, silent
 from pyvda.state import windows
 
-Backgrounds = Sequence[Background | Ensemble]
+Backgrounds = Sequence[cycling.Start]
 
 # An engine has threads of its own, and a block is the unit of memory: one at a time in a process.
 _turn = threading.Lock()
@@ -88,26 +87,32 @@ class BlockTask:
         own : sequence of Background or Ensemble, optional
             Of each window of the block.
         """
-        with _turn, self.choice.engine() as engine:
-            problem = self._problem(block, own, engine)
-            if self.warm is not None:
-                problem = _warmed(problem, self.warm)
+        with self.engine() as engine:
+            problem = self.problem(block, own, engine)
             more = {} if self.state is None else {"state": _state_path(self.state, block)}
             solution = cycling.solve(METHODS[self.method], problem, self.options, own, **more)
             analysis = labelled(block, problem, solution)
             return with_block_history(analysis, solution) if self.history else analysis
 
-    def _problem(self, block: xr.Dataset, own: Backgrounds | None, engine: Engine) -> Problem:
+    @contextmanager
+    def engine(self) -> Iterator[Engine]:
+        """Yield the engine of this process, which no other block uses meanwhile."""
+        with _turn, self.choice.engine() as engine:
+            yield engine
+
+    def problem(self, block: xr.Dataset, own: Backgrounds | None, engine: Engine) -> Problem:
+        """Return the problem that a block in memory poses, see `__call__`."""
         numbers = block[POSITION].values
-        expected = cycling.means(own) if self.mean is None else self.mean
+        expected = self.mean if own is None else cycling.means(own)
         batch = windows.to_batch(block, expected, self.variance, self.operator)
         report = self.report
         if isinstance(report, OfBlocks):
             report = report.block(int(numbers[0]), numbers.size)
-        return Problem(
+        found = Problem(
             batch, self.choice.model, self.cost, engine, self.known_variance, report,
             numbers=numbers, windows=self.windows,
         )  # fmt: skip
+        return found if self.warm is None else _warmed(found, self.warm)
 
 
 def _warmed(problem: Problem, warm: LearnedOptions) -> Problem:

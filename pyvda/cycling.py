@@ -21,7 +21,14 @@ import numpy as np
 import xarray as xr
 
 from pyvda import names
-from pyvda.climate.background import Background, is_analysis, of_analysis
+from pyvda.climate.background import (
+    Background,
+    ExpectedState,
+    get_background,
+    is_analysis,
+    is_name,
+    of_analysis,
+)
 from pyvda.climate.ensemble import CYCLE, Ensemble, ensembles_in
 from pyvda.engine import CostSettings, Engine
 from pyvda.engine.interface import Array
@@ -31,6 +38,9 @@ from pyvda.io.cf.layout import restacked
 from pyvda.io.cf.times import steps_until
 from pyvda.methods import Method, Options, Problem, Solution
 from pyvda.models.model import Model
+
+Start = Background | Ensemble | ExpectedState
+"""What is known of the first state of a window."""
 
 _ALIGNED = 1e-3  # of a step: times closer than this are the same
 
@@ -98,7 +108,50 @@ def backgrounds(
     ]
 
 
-def means(own: Sequence[Background | Ensemble] | None) -> Array:
+def given(options: Options, model: Model, engine: Engine) -> Sequence[Start] | None:
+    """Return the background of a cycle's first window where the user gave one, else None."""
+    background = getattr(options, "background", None)
+    if background is None or is_name(background):
+        return None
+    if options.has_own_covariance and not isinstance(background, Background | str):
+        mean = background[0] if isinstance(background, tuple) else background
+        return [ExpectedState(np.asarray(mean, float))]
+    return [get_background(background, model, engine)]
+
+
+def following(
+    analysis: xr.Dataset, options: Options, model: Model, cost: CostSettings, engine: Engine
+) -> Start:
+    """Return the background of the window that begins one step after the end of an analysis.
+
+    Parameters
+    ----------
+    analysis : Dataset
+        Of one window, (1, time, state), with its final covariance or ensemble; of a method with a
+        covariance of its own neither is needed.
+    options, model, cost, engine
+        As in `backgrounds`.
+    """
+    found: Sequence[Start] | None = ensembles_in(analysis) if options.takes_ensemble else None
+    if found is None and options.has_own_covariance:
+        found = [ExpectedState(analysis[names.ANALYSIS].values[0, -1].astype(float))]
+    one = (found or of_analysis(analysis))[0]
+    return later(one, 1, options, model, cost, engine)
+
+
+def later(
+    start: Start, steps: int, options: Options, model: Model, cost: CostSettings, engine: Engine
+) -> Start:
+    """Return a background some steps later."""
+    if isinstance(start, Ensemble):
+        return _moved_members(start, steps, options, model, cost, engine)
+    if isinstance(start, ExpectedState):
+        mean = engine.run(model, cost, start.mean[None], steps + 1)[0, -1]
+        return ExpectedState(np.ascontiguousarray(mean))
+    return _moved(start, steps, options, model, cost, engine)
+
+
+def means(own: Sequence[Start] | None) -> Array:
     """Return the means of backgrounds, (W, D)."""
     return np.stack([one.mean for one in own or ()])
 
@@ -107,14 +160,14 @@ def solve(
     method: Method,
     problem: Problem,
     options: Options,
-    own: Sequence[Background | Ensemble] | None,
+    own: Sequence[Start] | None,
     **more: Any,
 ) -> Solution:
     """Return what a method makes of windows, each of which may have a background of its own.
 
     Parameters
     ----------
-    own : sequence of Background or Ensemble, optional
+    own : sequence of Background, Ensemble or ExpectedState, optional
         Of each of the problem's windows.
     """
     if own is None:
@@ -128,7 +181,7 @@ def solve(
     return parts[0] if len(parts) == 1 else _joined(parts)
 
 
-def counted(analysis: xr.Dataset, own: Sequence[Background | Ensemble] | None) -> xr.Dataset:
+def counted(analysis: xr.Dataset, own: Sequence[Start] | None) -> xr.Dataset:
     """Return the analysis with the number of analyses that led to its final ensemble, if any."""
     if names.FINAL_ENSEMBLE not in analysis:
         return analysis

@@ -45,6 +45,7 @@ CHANNEL_INNOVATION = "channel_innovation"
 CHANNELS = (CHANNEL_OBSERVATION, CHANNEL_ERROR)
 
 ANALYSIS = "analysis"
+BACKGROUND = "background"
 FORECAST = "forecast"
 INNOVATION = "innovation"
 STATE_STDEV = "state_stdev"
@@ -57,6 +58,7 @@ STATUS = "status"
 ITERATIONS = "iterations"
 OBJECTIVE = "objective"
 MISFIT = "misfit"
+CHI_SQUARE = "chi_square"
 CHI_SQUARE_LIMIT = "chi_square_limit"
 EFFECTIVE_SAMPLE_SIZE = "effective_sample_size"
 PARAMETER_ANALYSIS = "parameter_analysis"
@@ -132,6 +134,7 @@ _LONG_NAMES = {
     WINDOW_START: "index in the series of the first step of the window",
     WINDOW_NUMBER: "index of the window that the step was taken from",
     ANALYSIS: "analysed state",
+    BACKGROUND: "forecast from the background of the window",
     FORECAST: "forecast state",
     INNOVATION: "observation minus analysis",
     STATE_STDEV: "standard deviation of the error of the analysis",
@@ -144,6 +147,7 @@ _LONG_NAMES = {
     ITERATIONS: "number of iterations",
     OBJECTIVE: "minimised negative log density of the analysis, up to a constant",
     MISFIT: "half the sum of squared innovations in units of the observation errors",
+    CHI_SQUARE: "twice the objective by the number of data, about 1 where B and R are right",
     CHI_SQUARE_LIMIT: "objective, or misfit, above which the window is doubtful",
     EFFECTIVE_SAMPLE_SIZE: "number of equally weighted samples with the same information",
     PARAMETER: "parameter of the model",
@@ -159,7 +163,7 @@ _LONG_NAMES = {
     HISTORY_R_SCORE: "R-score along the iterations, mean over windows",
 }
 _DIMENSIONLESS = (WINDOW, STATE, WINDOW_START, WINDOW_NUMBER, ITERATIONS, ITERATION, OBJECTIVE,
-                  MISFIT, CHI_SQUARE_LIMIT, EFFECTIVE_SAMPLE_SIZE, MINIMUM_OBJECTIVE,
+                  MISFIT, CHI_SQUARE, CHI_SQUARE_LIMIT, EFFECTIVE_SAMPLE_SIZE, MINIMUM_OBJECTIVE,
                   *PARAMETER_OUTPUTS)  # fmt: skip
 
 

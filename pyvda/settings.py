@@ -101,6 +101,14 @@ class Settings(BaseModel):
     overlap: int = Field(
         0, ge=0, le=10**9, description="Steps that two neighbouring windows share."
     )
+    cycle: int | None = Field(
+        None,
+        ge=2,
+        le=10**9,
+        description="Assimilate a series in windows of this many steps, one after the other, each "
+        "with its background from the forecast of the one before. Each step belongs to one window; "
+        "what is left at the end is a shorter window.",
+    )
     block: int | None = Field(
         None,
         ge=1,
@@ -126,8 +134,9 @@ class Settings(BaseModel):
     )
     state: str | Path | None = Field(
         None,
-        description="File in which a long descent (fsgd) keeps its state; if it exists, the "
-        "descent goes on from it.",
+        description="File in which a long descent (fsgd) keeps its state, or folder in which a "
+        "cycle keeps the windows that are finished; if it exists, the run goes on from it. Default "
+        "on the command line with cycle: beside the output.",
     )
     report: Callable[..., None] | None = _of_python(
         "Called with the work completed so far and the total, and with a status message if it "
@@ -141,6 +150,13 @@ class Settings(BaseModel):
                 f"overlap is {self.overlap}, but a series that is not cut has one window; give "
                 "window (--window), too, or leave it out"
             )
+        for name in ("window", "overlap", "block"):
+            if self.cycle is not None and getattr(self, name):
+                raise ValueError(
+                    f"{name} is {getattr(self, name)}, but cycle cuts the series itself, into "
+                    f"windows of {self.cycle} steps that follow one another; leave out {name} "
+                    f"(--{name})"
+                )
         if not (self.lambda1 or self.lambda2):
             raise ValueError(
                 "lambda1 and lambda2 are both 0, so that there is nothing to minimise; give one "
@@ -172,8 +188,8 @@ def chosen_method(settings: Settings, options: Mapping[str, Any]) -> tuple[Metho
     Raises
     ------
     InputError
-        As `configured`; a checkpoint is given beside another method; or a setting is given that
-        has no effect with this method.
+        As `configured`; a checkpoint is given beside another method; the method cannot be cycled;
+        or a setting is given that has no effect with this method.
     """
     from pyvda.methods import METHODS
 
@@ -193,11 +209,19 @@ def chosen_method(settings: Settings, options: Mapping[str, Any]) -> tuple[Metho
             f"{', '.join(given)} would have no effect: {name} does not minimise the cost (4) with "
             "these weights; leave them out, or choose fsgd or gauss-newton in its weighted form"
         )
-    if settings.state is not None and not checked.resumes:
+    if settings.cycle is not None:
+        if not checked.cycles:
+            able = ", ".join(one for one, m in METHODS.items() if m.options.cycles)
+            raise InputError(
+                f"{name} takes no background from an earlier window, so that it cannot be cycled; "
+                f"leave out cycle (--cycle), or choose {able}"
+            )
+        checked = checked.cycled()
+    elif settings.state is not None and not checked.resumes:
         able = ", ".join(one for one, m in METHODS.items() if m.options.resumes)
         raise InputError(
             f"{name} keeps no state in a file that it could resume from; leave out state "
-            f"(--state), or choose {able}"
+            f"(--state), or choose {able}, or cycle (--cycle)"
         )
     return method, checked
 

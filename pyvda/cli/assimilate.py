@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,6 +39,8 @@ EXAMPLES = (
     "pyvda assimilate obs.nc --model rossler.jl --parameter c=6.0 --method gauss-newton "
     "-o analysis.nc",
     "pyvda assimilate obs.zarr --model lorenz63 --workers 4 -o analysis.zarr",
+    "pyvda assimilate series.nc --model lorenz63 --method strong-constraint --cycle 50 "
+    "-o analysis.nc",
     "pyvda assimilate tuesday.nc --method strong-constraint --background monday_analysis.nc "
     "-o analysis.nc",
 )
@@ -124,6 +127,15 @@ def assimilate(
     for name in ("variable", "group", "grid_step", "good_flags"):  # what is done on opening
         keywords.pop(name, None)
     whole = method_options.couples_windows()
+    beside = None
+    if checked.cycle is not None:
+        if workers is not None or scheduler is not None:
+            raise InputError(
+                "the windows of a cycle follow from one another, so that workers cannot share "
+                "them; leave out --workers and --scheduler, or --cycle"
+            )
+        if checked.state is None:
+            beside = keywords["state"] = output.with_name(f"{output.name}.cycle")
     using = context.with_resource(started(workers, scheduler))
     source = observations[0] if len(observations) == 1 else observations
     observed = netcdf.open_observations(
@@ -158,6 +170,8 @@ def assimilate(
         )
         if using is None:
             netcdf.save_analysis(analysis, output)
+            if beside is not None:
+                shutil.rmtree(beside, ignore_errors=True)
         else:
             of_run = identity(analysis, {"observations": observations, **keywords})
             netcdf.save_analysis(analysis, output, report=report, run=of_run)

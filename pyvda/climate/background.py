@@ -130,6 +130,19 @@ class Background:
         return np.asarray((np.asarray(x, float) - self.mean) @ self.precision)
 
 
+@dataclass(frozen=True)
+class ExpectedState:
+    """A state alone, for methods that have the covariance of its error as an option.
+
+    Attributes
+    ----------
+    mean : (D,)
+        In the state's units.
+    """
+
+    mean: Array
+
+
 def get_background(
     given: str | Background | xr.Dataset, model: Model, engine: Engine | None = None
 ) -> Background:

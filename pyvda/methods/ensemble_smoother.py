@@ -94,6 +94,7 @@ class EnsembleSmootherOptions(StatisticalOptions):
     takes_points: ClassVar[bool] = True
     takes_channels: ClassVar[bool] = True
     takes_ensemble: ClassVar[bool] = True
+    cycles: ClassVar[bool] = True
 
     members: int = Field(100, ge=3, le=16384)
     background: BackgroundOption = CLIMATOLOGY
@@ -192,6 +193,15 @@ class EnsembleSmootherOptions(StatisticalOptions):
             return None
         Q = as_covariance(self.model_error, members.shape[1], "model_error")
         return model_noise(Q, members, steps, (self.seed, *key))
+
+    def cycled(self) -> EnsembleSmootherOptions:
+        """Return the options with the final members."""
+        if self.final_ensemble is False:
+            raise InputError(
+                "final_ensemble is false, but in a cycle the next window starts from it; leave it "
+                "out, or cycle (--cycle)"
+            )
+        return self.model_copy(update={"final_ensemble": True})
 
     def window_outputs(self) -> tuple[str, ...]:
         """Return the names of `Solution.per_window`."""

@@ -94,6 +94,15 @@ class GaussNewtonOptions(CyclingOptions):
         """Return the options that have no effect, and why."""
         return {"final_covariance": OF_A_FUNCTION} if channels and self.final_covariance else {}
 
+    def cycled(self) -> CyclingOptions:
+        """Return the options with the final covariance, which the statistical form has."""
+        if self.form == "weighted":
+            raise InputError(
+                "the weighted form of gauss-newton has no background that a cycle could give it; "
+                "choose the statistical form (--set form=statistical)"
+            )
+        return super().cycled()
+
     def minimises_weighted_cost(self) -> bool:
         """Tell whether the analysis depends on the weights λ₁ and λ₂ of the cost (4)."""
         return self.form == "weighted"

@@ -18,23 +18,32 @@ C. Pires, R. Vautard and O. Talagrand, Tellus A 48 (1996), 96-121, for the growi
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
-from pydantic import BeforeValidator, Field, PlainSerializer
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from pyvda import names
-from pyvda.climate.background import CLIMATOLOGY, Background, get_background, is_name
+from pyvda.climate.background import (
+    CLIMATOLOGY,
+    Background,
+    ExpectedState,
+    get_background,
+    is_analysis,
+    is_name,
+)
 from pyvda.climate.climatology import climatology
+from pyvda.climate.ensemble import Ensemble
 from pyvda.engine import Engine
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
+from pyvda.methods.ensemble_covariance import Localisation, blended, of_climatology
 from pyvda.methods.inner_loop import Ritz
 from pyvda.methods.inner_loop import solve as solve_linear
-from pyvda.methods.problem import Problem, Seed, Solution, Status
+from pyvda.methods.problem import Positive, Problem, Seed, Solution, Status
 from pyvda.methods.statistics import (
     StatisticalOptions,
     judged,
@@ -44,20 +53,26 @@ from pyvda.methods.statistics import (
 from pyvda.models.model import Model
 from pyvda.operators.covariance import Covariance, Dense
 from pyvda.operators.covariance_input import CovarianceOption, as_covariance
+from pyvda.operators.sum import Sum
 from pyvda.validation_errors import brief
 
 _SHORTEST = 2.0**-6  # of a step of Gauss-Newton
 _TOGETHER = 8  # draws that run at once
+_FEWEST = 3  # members of an ensemble
 _KNOWN_WHOLE = 1e-6  # of the first residual: no direction of the data is left
 _EXACT_DRAWS, _EXACT_TOLERANCE = 8, 1e-2
 _EARLY_ITERATIONS, _EARLY_INNER, _EARLY_TOLERANCE = 2, 20, 0.1  # of windows that grow
+
+
+COLD_START = (2, 4, 8, *range(12, 1000, 4))
+_Steps = Annotated[int, Field(ge=0, le=10**9)]
 
 
 def _option(given: Any) -> Any:
     """Check the background when options are made; files are read later."""
     if isinstance(given, str | Path):
         return str(given)
-    if isinstance(given, Background) or hasattr(given, "data_vars"):
+    if isinstance(given, Background | Ensemble) or hasattr(given, "data_vars"):
         return given
     if isinstance(given, tuple) and len(given) == 2:
         return np.asarray(given[0], float).ravel(), given[1]
@@ -85,8 +100,10 @@ class IncrementalOptions(StatisticalOptions):
         `pyvda.climate.background.get_background` takes.
     covariance : float, (D,), (D, D), str or Covariance, optional
         B, see `pyvda.operators`. Default: that of the background.
-    growth : int, optional
-        Steps by which the window grows; 0: the whole window at once. Default: 0.
+    growth : int or tuple of int
+        Steps by which the window grows, or the lengths through which it grows; 0: the whole window
+        at once. The first window of a cycle that starts from the climatology grows through 2, 4, 8,
+        12, ... steps by default.
     iterations : int
         Maximum number of outer loops for the whole window.
     inner_iterations : int
@@ -97,6 +114,20 @@ class IncrementalOptions(StatisticalOptions):
         Converged when J falls by less than this fraction in a loop.
     members : int
         Draws from the posterior that give the standard deviation; 0: none.
+    ensemble : int
+        Members at the last step, `final_ensemble`, from which the next window takes a part of B; 0:
+        none, and B is static.
+    ensemble_of : {"draws", "analyses"}
+        Whether the members are draws from the posterior, which cost hardly more than the standard
+        deviation, or an ensemble of 4D-Vars with perturbed observations and backgrounds, whose
+        spread is then the standard deviation.
+    ensemble_weight : float
+        Of the ensemble in B, 0 to 1; the rest is that of `covariance`.
+    localisation : float or Covariance
+        Length L, in grid spacings, of the taper exp(−d²/2L²) of the ensemble's covariance, or a
+        correlation operator; 0: none.
+    inflation : float
+        Factor on B.
     memory : float
         GiB for linearisations of the window that are kept during a loop.
     seed : int
@@ -106,31 +137,75 @@ class IncrementalOptions(StatisticalOptions):
     """
 
     starts_from_first_guess: ClassVar[bool] = False
+    takes_ensemble: ClassVar[bool] = True
+    cycles: ClassVar[bool] = True
+    has_own_covariance: ClassVar[bool] = True
 
     background: Annotated[Any, BeforeValidator(_option), PlainSerializer(_plain)] = CLIMATOLOGY
     covariance: CovarianceOption | None = None
-    growth: int = Field(0, ge=0, le=10**9)
+    growth: _Steps | tuple[_Steps, ...] = 0
     iterations: int = Field(10, ge=1, le=10**6)
     inner_iterations: int = Field(50, ge=1, le=10**6)
     inner_tolerance: float = Field(1e-2, gt=0, lt=1)
     tolerance: float = Field(1e-3, gt=0, lt=1)
     members: int = Field(30, ge=0, le=10**6)
+    ensemble: int = Field(0, ge=0, le=10**6)
+    ensemble_of: Literal["draws", "analyses"] = "draws"
+    ensemble_weight: float = Field(0.5, gt=0, le=1)
+    localisation: Localisation = 10.0
+    inflation: Positive = 1.0
     memory: float = Field(1.0, ge=0, le=1e6)
     seed: Seed = 0
 
     def without_effect(self, model: Model, *, warm: bool, channels: bool) -> dict[str, str]:
         """Return the options that have no effect, and why."""
-        if self.members:
-            return {}
-        return {"seed": "nothing is drawn, since members is 0; leave it out, or give members"}
+        found = {}
+        if not (self.members or self.ensemble):
+            found["seed"] = "nothing is drawn, since members is 0; leave it out, or give members"
+        if not self.ensemble:
+            found["ensemble_of"] = "ensemble is 0; leave it out, or give ensemble"
+            if not is_analysis(self.background):
+                for name in ("ensemble_weight", "localisation"):
+                    found[name] = "there is no ensemble; leave it out, or give ensemble"
+        elif self.ensemble_of == "analyses":
+            found["members"] = "the analyses give the standard deviation; leave it out"
+        return found
+
+    @model_validator(mode="after")
+    def _check(self) -> IncrementalOptions:
+        if 0 < self.ensemble < _FEWEST:
+            raise ValueError(
+                f"ensemble is {self.ensemble}, expected 0 or at least {_FEWEST} members"
+            )
+        return self
+
+    def cycled(self) -> IncrementalOptions:
+        """Return the options with B as `covariance`, which holds for every window."""
+        if self.covariance is not None:
+            return self
+        if isinstance(self.background, tuple):
+            mean, B = self.background
+            return self.model_copy(update={"covariance": as_covariance(B, mean.size, "background")})
+        raise InputError(
+            "a cycle of incremental 4D-Var needs B, the covariance of the errors of its forecasts; "
+            "give it as covariance (--set covariance=B.nc), such as pyvda.operators.Spectral"
+        )
+
+    def for_first_window(self) -> IncrementalOptions:
+        """Return the options of the first window: the climatology has a covariance of its own."""
+        if not (is_name(self.background) and self.background == CLIMATOLOGY):
+            return self
+        cold: dict[str, Any] = {"covariance": None, "inflation": 1.0}
+        return self.model_copy(update=cold | ({} if self.growth else {"growth": COLD_START}))
 
     def has_stdev(self) -> bool:
         """Tell whether the method gives the analysis a standard deviation."""
-        return self.members > 0
+        return self.members > 0 or (self.ensemble > 0 and self.ensemble_of == "analyses")
 
     def window_outputs(self) -> tuple[str, ...]:
         """Return the names of `Solution.per_window`."""
-        return (names.OBJECTIVE, names.CHI_SQUARE_LIMIT)
+        final = (names.FINAL_ENSEMBLE,) if self.ensemble else ()
+        return (names.OBJECTIVE, names.CHI_SQUARE_LIMIT, *final)
 
     def expected_state(self, model: Model, engine: Engine) -> Array:
         """Return the state (D,) expected without observations: the background's mean."""
@@ -146,40 +221,36 @@ def solve(problem: Problem, options: IncrementalOptions) -> Solution:
         The error variance of the observations is unknown, or B is not given and no matrix.
     """
     mean, B = _background(options, problem.model, problem.engine)
-    if options.covariance is not None:
-        B = as_covariance(options.covariance, len(mean), "covariance")
-    if B is None:
-        raise InputError(
-            f"no covariance of the background is known for {len(mean)} components; give one as "
-            "covariance, such as pyvda.operators.Spectral"
-        )
     precision = precision_of(problem, options.observation_variance)
     observation = np.asarray(problem.batch.observation, float)
     windows = len(observation)
     x, stdev, status = without_observations(problem)
     objective, iterations = np.full(windows, np.nan), np.zeros(windows, int)
+    final = np.full((windows, options.ensemble, len(mean)), np.nan)
     chosen = np.flatnonzero(problem.has_observations())
     for done, window in enumerate(chosen):
         cost = _Cost(problem, options, mean, B, observation[window], precision[window])
         found = _minimised(cost, options)
         x[window], status[window] = found.x, found.status
         objective[window], iterations[window] = found.objective, found.iterations
-        if options.members:
-            key = [options.seed, int(problem.window_numbers()[window])]
-            stdev[window] = _spread(cost, found, options.members, np.random.default_rng(key))
+        key = [options.seed, int(problem.window_numbers()[window])]
+        stdev[window], final[window] = _uncertainty(cost, found, np.random.default_rng(key))
         problem.report(done + 1, len(chosen))
     status, limit = judged(status, objective, problem.data())
+    per_window = {names.OBJECTIVE: objective, names.CHI_SQUARE_LIMIT: limit}
+    if options.ensemble:
+        per_window[names.FINAL_ENSEMBLE] = final
     return Solution(
-        x, status, iterations, stdev=stdev if options.members else None,
-        per_window={names.OBJECTIVE: objective, names.CHI_SQUARE_LIMIT: limit},
-    )  # fmt: skip
+        x, status, iterations, stdev=stdev if options.has_stdev() else None, per_window=per_window
+    )
 
 
 def _background(
     options: IncrementalOptions, model: Model, engine: Engine
-) -> tuple[Array, Covariance | None]:
-    """Return the mean (D,) of the first state and the covariance that was given with it."""
-    given = options.background
+) -> tuple[Array, Covariance]:
+    """Return the mean (D,) of the first state and the covariance B of its error."""
+    given, size = options.background, model.state_size
+    B: Covariance | None = None
     if is_name(given):
         if given != CLIMATOLOGY:
             raise InputError(
@@ -187,20 +258,35 @@ def _background(
                 "or a state and a covariance"
             )
         known = climatology(model, engine)
-        return known.mean, None if known.covariance is None else Dense(known.covariance)
-    if isinstance(given, tuple):
-        mean, B = given[0], as_covariance(given[1], model.state_size, "background")
+        mean = known.mean
+        if options.covariance is None:
+            large = known.covariance is None
+            B = of_climatology(model, engine) if large else Dense(known.matrix())
+    elif isinstance(given, tuple):
+        mean, B = given[0], as_covariance(given[1], size, "background")
     elif isinstance(given, np.ndarray):
-        mean, B = given, None
+        mean = given
+    elif isinstance(given, ExpectedState | Ensemble):
+        mean = given.mean
     else:
         found = get_background(given, model, engine)
         mean, B = found.mean, Dense(np.linalg.inv(found.precision))
-    if mean.size != model.state_size:
+    if mean.size != size:
         raise InputError(
-            f"the background has {mean.size} components, and {model.name} has {model.state_size}; "
+            f"the background has {mean.size} components, and {model.name} has {size}; "
             "give a state of the model's size"
         )
-    return mean, B
+    if options.covariance is not None:
+        B = as_covariance(options.covariance, size, "covariance")
+    if isinstance(given, Ensemble):
+        weight, localisation = options.ensemble_weight, options.localisation
+        B = blended(B, given.members, weight, localisation, model)
+    if B is None:
+        raise InputError(
+            f"no covariance of the background is known for {size} components; give one as "
+            "covariance, such as pyvda.operators.Spectral"
+        )
+    return mean, B if options.inflation == 1 else Sum([B], [options.inflation])
 
 
 @dataclass
@@ -267,13 +353,22 @@ class _Minimum(NamedTuple):
     status: int
     objective: float
     iterations: int
+    control: Array
+    ritz: Ritz
 
 
-def _minimised(cost: _Cost, options: IncrementalOptions) -> _Minimum:
-    """Minimise J of windows that grow to the whole one, each from the minimum before."""
+def _minimised(
+    cost: _Cost, options: IncrementalOptions, near: _Minimum | None = None
+) -> _Minimum:
+    """Minimise J of windows that grow to the whole one, each from the minimum before.
+
+    From the minimum of a cost that differs little, the window need not grow.
+    """
     v, ritz, count = np.zeros(cost.B.rank), Ritz.none(cost.B.rank), 0
+    if near is not None:
+        v, ritz = near.control, near.ritz
     status = Status.ITERATION_LIMIT
-    for steps, last in _lengths(len(cost.observation), options.growth):
+    for steps, last in _lengths(len(cost.observation), options.growth if near is None else 0):
         x = cost.trajectory(v, steps)
         J = cost.value(v, x)
         status = Status.ITERATION_LIMIT
@@ -295,8 +390,8 @@ def _minimised(cost: _Cost, options: IncrementalOptions) -> _Minimum:
                 status = Status.CONVERGED
                 break
     if not np.isfinite(J):
-        return _Minimum(np.full_like(x, np.nan), Status.DIVERGED, np.nan, count)
-    return _Minimum(x, status, J, count)
+        return _Minimum(np.full_like(x, np.nan), Status.DIVERGED, np.nan, count, v, ritz)
+    return _Minimum(x, status, J, count, v, ritz)
 
 
 def _shortened(
@@ -314,16 +409,64 @@ def _shortened(
     return v, x, J, 0.0
 
 
-def _lengths(steps: int, growth: int) -> Iterator[tuple[int, bool]]:
+def _lengths(steps: int, growth: int | tuple[int, ...]) -> Iterator[tuple[int, bool]]:
     """Yield the lengths of the window while it grows, and whether it is the whole one."""
-    for length in range(growth, steps, growth) if growth else ():
-        if length > 1:
+    if isinstance(growth, int):
+        growth = tuple(range(growth, steps, growth)) if growth else ()
+    for length in growth:
+        if 1 < length < steps:
             yield length, False
     yield steps, True
 
 
-def _spread(cost: _Cost, found: _Minimum, members: int, random: np.random.Generator) -> Array:
-    """Return the posterior standard deviation (T, D).
+def _uncertainty(
+    cost: _Cost, found: _Minimum, random: np.random.Generator
+) -> tuple[Array, Array]:
+    """Return the standard deviation (T, D) and the members at the last step, (N, D).
+
+    NaN where the options ask for none, or the minimum is not finite.
+    """
+    options, x = cost.options, found.x
+    nothing = np.full_like(x, np.nan), np.full((options.ensemble, x.shape[1]), np.nan)
+    if not np.isfinite(x).all() or not (options.members or options.ensemble):
+        return nothing
+    if options.ensemble and options.ensemble_of == "analyses":
+        return _analyses(cost, found, random)
+    count = max(options.members, options.ensemble)
+    stdev, ends = _draws(cost, found, count, random)
+    ends = ends[: options.ensemble]
+    return stdev, x[-1] + ends - ends.mean(0) if options.ensemble else ends
+
+
+def _analyses(cost: _Cost, found: _Minimum, random: np.random.Generator) -> tuple[Array, Array]:
+    """Return the spread of an ensemble of 4D-Vars and its members at the last step, (N, D).
+
+    Each has observations and a background with errors drawn from R and B, or the background of its
+    own member; a member that diverged is left out, and the minimum stands for it.
+    """
+    options, given = cost.options, cost.options.background
+    noise = np.sqrt(1 / np.where(cost.precision > 0, cost.precision, np.inf))
+    if isinstance(given, Ensemble) and len(given.members) == options.ensemble:
+        perturbation = np.sqrt(options.inflation) * (given.members - given.mean)
+    else:
+        perturbation = cost.B.sample(random, options.ensemble)
+    variance, count = np.zeros_like(found.x), 0
+    ends = np.tile(found.x[-1], (options.ensemble, 1))
+    for i, shift in enumerate(perturbation):
+        observed = cost.observation + noise * random.standard_normal(noise.shape)
+        one = _minimised(
+            replace(cost, mean=cost.mean + shift, observation=observed), options, near=found
+        )
+        if np.isfinite(one.x).all():
+            variance += (one.x - found.x) ** 2
+            count, ends[i] = count + 1, one.x[-1]
+    return np.sqrt(variance / max(count, 1)), found.x[-1] + ends - ends.mean(0)
+
+
+def _draws(
+    cost: _Cost, found: _Minimum, members: int, random: np.random.Generator
+) -> tuple[Array, Array]:
+    """Return the posterior standard deviation (T, D) and errors of the last step, (members, D).
 
     Its pattern comes from draws with the covariance A⁻¹ on the known eigenvectors and the identity
     elsewhere, which cost a run each. Where the eigenvectors are not all known, the identity is too
@@ -332,23 +475,23 @@ def _spread(cost: _Cost, found: _Minimum, members: int, random: np.random.Genera
     of the minimisation lie where the first guess was wrong.
     """
     x = found.x
-    if not np.isfinite(x).all():
-        return np.full_like(x, np.nan)
     rank, most = cost.B.rank, cost.options.inner_iterations
     product = partial(cost.curvature, x=x)
     nothing = Ritz.none(rank)
     loop = solve_linear(product, random.standard_normal(rank), nothing, most, _KNOWN_WHOLE)
     known = loop.ritz
     draws = known.power(random.standard_normal((members, rank)), -0.5)
-    variance = np.zeros_like(x)
+    variance, ends = np.zeros_like(x), np.empty((members, x.shape[1]))
     for first in range(0, members, _TOGETHER):
-        variance += (cost.tangent(draws[first : first + _TOGETHER], x) ** 2).sum(0) / members
+        some = cost.tangent(draws[first : first + _TOGETHER], x)
+        variance += (some**2).sum(0) / members
+        ends[first : first + _TOGETHER] = some[:, -1]
     if loop.residual <= _KNOWN_WHOLE:
-        return np.asarray(np.sqrt(variance))
+        return np.sqrt(variance), ends
     exact = np.zeros_like(x)
     for _ in range(_EXACT_DRAWS):
         right = random.standard_normal(rank) + cost.weighed_noise(x, random)
         w = solve_linear(product, right, known, most, _EXACT_TOLERANCE).x
         exact += cost.tangent(w[None], x)[0] ** 2 / _EXACT_DRAWS
     factor = exact.sum(1) / np.maximum(variance.sum(1), np.finfo(float).tiny)
-    return np.asarray(np.sqrt(variance * factor[:, None]))
+    return np.sqrt(variance * factor[:, None]), ends * np.sqrt(factor[-1])

@@ -41,6 +41,10 @@ class Options(BaseModel):
         Whether the method continues the members of an ensemble that is given as `background`.
     resumes : bool
         Whether the method keeps its state in a file, the keyword `state` of its `solve`.
+    cycles : bool
+        Whether an analysis of the method can be the background of the next.
+    has_own_covariance : bool
+        Whether the method has an option for B, so that a background needs none.
     """
 
     starts_from_first_guess: ClassVar[bool] = False
@@ -48,6 +52,8 @@ class Options(BaseModel):
     takes_channels: ClassVar[bool] = False
     takes_ensemble: ClassVar[bool] = False
     resumes: ClassVar[bool] = False
+    cycles: ClassVar[bool] = False
+    has_own_covariance: ClassVar[bool] = False
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     def model(self) -> Model | None:
@@ -88,6 +94,20 @@ class Options(BaseModel):
 
     def for_problem(self, windows: int, state_size: int) -> Options:
         """Return the options with the defaults that depend on the size of the problem."""
+        return self
+
+    def cycled(self) -> Options:
+        """Return the options with which each analysis has what the next window starts from.
+
+        Raises
+        ------
+        InputError
+            The other options rule that out.
+        """
+        return self
+
+    def for_first_window(self) -> Options:
+        """Return the options of the first window of a cycle, which has no forecast."""
         return self
 
     def model_error_per_step(self, state_size: int) -> Array:

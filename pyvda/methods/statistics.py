@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from scipy.special import chdtri
 
@@ -50,6 +52,8 @@ class CyclingOptions(StatisticalOptions):
         next window can start. Default: for up to 100 windows of up to 100 components.
     """
 
+    cycles: ClassVar[bool] = True
+
     background: BackgroundOption = CLIMATOLOGY
     final_covariance: bool | None = None
 
@@ -61,6 +65,15 @@ class CyclingOptions(StatisticalOptions):
         found = self.model_copy(update={"final_covariance": wanted})
         found.model_fields_set.discard("final_covariance")  # a default, which nobody gave
         return found
+
+    def cycled(self) -> CyclingOptions:
+        """Return the options with the final covariance."""
+        if self.final_covariance is False:
+            raise InputError(
+                "final_covariance is false, but in a cycle the next window starts from it; leave "
+                "it out, or cycle (--cycle)"
+            )
+        return self.model_copy(update={"final_covariance": True})
 
     def expected_state(self, model: Model, engine: Engine) -> Array:
         """Return the state (D,) expected without observations: the background's mean."""

@@ -141,6 +141,15 @@ class StrongConstraintOptions(CyclingOptions):
         usual = "library" if state_size <= LOW_DIMENSIONAL and not channels else "mean"
         return self.starts or ("first-guess" if warm else usual)
 
+    def cycled(self) -> CyclingOptions:
+        """Return the options with the final covariance, which fixed parameters leave defined."""
+        if self.parameters:
+            raise InputError(
+                "the parameters that a window estimates are not carried to the next, so that a "
+                "cycle cannot estimate any; leave out parameters or cycle (--cycle)"
+            )
+        return super().cycled()
+
     def has_stdev(self) -> bool:
         """Tell whether the method gives the analysis a standard deviation."""
         return True

@@ -7,7 +7,8 @@ with the number of windows in a block.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+import itertools
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import dask.array
@@ -60,7 +61,80 @@ def cut(ds: xr.Dataset, length: int, overlap: int = 0, block: int | None = None)
             f"overlap {overlap} does not fit windows of {length} steps; "
             f"choose between 0 and {length - 1}"
         )
-    starts = _starts(steps, length, overlap)
+    return _cut_at(ds, _starts(steps, length, overlap), length, block)
+
+
+def consecutive(ds: xr.Dataset, length: int) -> list[slice]:
+    """Return the steps of the windows of a series that share none: [0, L), [L, 2L), ...
+
+    The last window has what is left, at least two steps; a single one is added to the window before.
+
+    Raises
+    ------
+    InputError
+        When the observations are windows already, or the series is shorter than a window.
+    """
+    steps = ds.sizes.get(names.TIME, 0)
+    if names.WINDOW in ds.dims:
+        raise InputError(
+            f"the observations are {ds.sizes[names.WINDOW]} windows already, which do not follow "
+            "one another; give a series, or leave out cycle (--cycle)"
+        )
+    if not 2 <= length <= steps:
+        raise InputError(
+            f"windows of {length} steps (--cycle) do not fit a series of {steps} steps; choose "
+            f"between 2 and {steps}"
+        )
+    bounds = [*range(0, steps, length), steps]
+    if bounds[-1] - bounds[-2] == 1:
+        del bounds[-2]
+    return [slice(*pair) for pair in itertools.pairwise(bounds)]
+
+
+def cut_out(ds: xr.Dataset, steps: slice) -> xr.Dataset:
+    """Return one window of a series, (1, time, ...), as `cut` does."""
+    return _cut_at(ds, np.array([steps.start]), steps.stop - steps.start, 1)
+
+
+def joined(parts: Sequence[xr.Dataset], series_like: xr.Dataset) -> xr.Dataset:
+    """Return the results of `consecutive` windows, each (1, time, ...), as a series.
+
+    Variables with `window` alone keep it, as in `merge`; where windows have different numbers of
+    data, those of fewer are padded with NaN.
+    """
+    first = parts[0]
+    window = {names.WINDOW}
+
+    def join_one(name: Hashable) -> xr.Variable:
+        variables = [part.variables[name].to_base_variable() for part in parts]
+        if not window <= set(variables[0].dims):
+            return variables[0]
+        along = names.WINDOW
+        if names.TIME in variables[0].dims:
+            along = names.TIME
+            variables = [one.isel({names.WINDOW: 0}) for one in variables]
+        return xr.Variable.concat(_alike(variables, along), along)
+
+    of_time_alone = [n for n, v in first.variables.items() if v.dims == (names.TIME,)]
+    coords = {name: join_one(name) for name in first.coords if name not in of_time_alone}
+    coords |= {n: c.variable for n, c in series_like.coords.items() if c.dims == (names.TIME,)}
+    data = {name: join_one(name) for name in first.data_vars if name not in of_time_alone}
+    return xr.Dataset(data, coords, first.attrs)
+
+
+def _alike(variables: Sequence[xr.Variable], along: str) -> list[xr.Variable]:
+    """Return the variables padded to the same length of each dimension but `along`."""
+    longest = {
+        dim: max(one.sizes[dim] for one in variables) for dim in variables[0].dims if dim != along
+    }
+    missing = [{dim: n - one.sizes[dim] for dim, n in longest.items()} for one in variables]
+    return [
+        one.pad({dim: (0, n) for dim, n in short.items() if n}) if any(short.values()) else one
+        for one, short in zip(variables, missing, strict=True)
+    ]
+
+
+def _cut_at(ds: xr.Dataset, starts: np.ndarray, length: int, block: int | None) -> xr.Dataset:
     block = block or block_size(window_bytes(ds, length), len(starts))
 
     def cut_one(name: Hashable) -> xr.Variable:
@@ -76,7 +150,7 @@ def cut(ds: xr.Dataset, length: int, overlap: int = 0, block: int | None = None)
         names.WINDOW, starts, names.attributes(names.WINDOW_START)
     )
     if names.TIME in ds.coords:
-        coords[names.TIME] = _relative_time(ds[names.TIME], length)
+        coords[names.TIME] = _relative_time(ds[names.TIME], int(starts[0]), length)
     data = {name: cut_one(name) for name in ds.data_vars}
     for name, variable in cut_points(ds, starts, length).items():
         (coords if name in coords else data)[name] = variable
@@ -248,8 +322,8 @@ def _one_task(
     )
 
 
-def _relative_time(time: xr.DataArray, length: int) -> xr.Variable:
-    values = time.values[:length]
+def _relative_time(time: xr.DataArray, start: int, length: int) -> xr.Variable:
+    values = time.values[start : start + length]
     # The bounds remain dates, and an axis or a standard name asks for a reference date.
     attrs = {
         key: value

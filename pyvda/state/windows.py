@@ -22,7 +22,15 @@ from pyvda.operators.function import FunctionOperator
 from pyvda.operators.observation import ObservationOperator
 from pyvda.operators.points import nearest_steps
 from pyvda.state.batch import Batch
-from pyvda.state.cutting import cut, in_windows, merge, window_numbers
+from pyvda.state.cutting import (
+    consecutive,
+    cut,
+    cut_out,
+    in_windows,
+    joined,
+    merge,
+    window_numbers,
+)
 
 # Attributes of the observations that hold for their analysis, too.
 _INHERITED = ("units", "standard_name", "cell_methods", "grid_mapping", "cell_measures")
@@ -30,10 +38,13 @@ _INHERITED = ("units", "standard_name", "cell_methods", "grid_mapping", "cell_me
 __all__ = [
     "analysis_dataset",
     "check_state_size",
+    "consecutive",
     "cut",
+    "cut_out",
     "first_guess",
     "flags",
     "in_windows",
+    "joined",
     "merge",
     "reference_variance",
     "to_batch",

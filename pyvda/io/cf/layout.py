@@ -34,6 +34,7 @@ _SUFFIXES = {
     names.ANALYSIS: "",
     names.INNOVATION: "_innovation",
     names.FLAG: "_flag",
+    names.BACKGROUND: "_background",
     names.STATE_STDEV: "_stdev",
     names.MINIMUM_STATE: "_minimum",
 }

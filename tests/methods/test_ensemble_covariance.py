@@ -1,0 +1,47 @@
+"""B of a static operator and an ensemble, against matrices."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import pyvda
+from pyvda.climate.climatology import Climatology
+from pyvda.errors import InputError
+from pyvda.methods.ensemble_covariance import blended, of_climatology, taper_of
+from pyvda.operators import Dense
+from pyvda.state.space import StateSpace, Variable
+
+MEMBERS = np.random.default_rng(0).normal(size=(6, 3))
+
+
+def test_the_weights_are_those_of_the_matrices() -> None:
+    model, static = pyvda.get_model("lorenz63"), Dense(np.diag([1.0, 2.0, 3.0]))
+    found = blended(static, MEMBERS, 0.25, 0.0, model)
+    np.testing.assert_allclose(found.dense(), 0.75 * static.dense() + 0.25 * np.cov(MEMBERS.T))
+    np.testing.assert_allclose(blended(None, MEMBERS, 1.0, 0.0, model).dense(), np.cov(MEMBERS.T))
+    with pytest.raises(InputError, match="no covariance for the rest"):
+        blended(None, MEMBERS, 0.5, 0.0, model)
+
+
+def test_the_taper_has_the_grid_of_the_model() -> None:
+    assert taper_of(pyvda.get_model("quasi-geostrophic", n=9), 2.0).shape == (9, 9)
+    assert taper_of(pyvda.get_model("lorenz96"), 0.0) is None
+    unlike = StateSpace((Variable("a", ("x",), (3,)), Variable("b", ("z",), (4,))))
+    with pytest.raises(InputError, match="different shapes"):
+        taper_of(SimpleNamespace(name="two", state_size=7, state_space=unlike), 2.0)
+
+
+def test_a_large_climatology_has_the_variance_of_its_states() -> None:
+    n = 17
+    model = pyvda.get_model("quasi-geostrophic", n=n)
+    states = np.random.default_rng(1).normal(size=(200, n, n))
+    states[:, [0, -1]] = states[:, :, [0, -1]] = 0.0
+    states = states.reshape(200, -1)
+    model = pyvda.get_model("quasi-geostrophic", n=n)
+    object.__setattr__(model, "climatology", Climatology(states.mean(0), None, states))
+    variance = of_climatology(model, None).variance().reshape(n, n)
+    assert 0.9 < variance[1:-1, 1:-1].mean() < 1.1
+    assert not variance[0].any()
+    with pytest.raises(InputError, match="not known as an operator"):
+        of_climatology(pyvda.get_model("lorenz96"), None)
