@@ -103,7 +103,7 @@ class BlockTask:
     def problem(self, block: xr.Dataset, own: Backgrounds | None, engine: Engine) -> Problem:
         """Return the problem that a block in memory poses, see `__call__`."""
         numbers = block[POSITION].values
-        expected = self.mean if own is None else cycling.means(own)
+        expected = cycling.means(own) if self.mean is None or own is not None else self.mean
         batch = windows.to_batch(block, expected, self.variance, self.operator)
         report = self.report
         if isinstance(report, OfBlocks):

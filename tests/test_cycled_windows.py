@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 import xarray as xr
-from test_cycling import STATISTICAL, A, Q, R, START, kalman_filter, linear_model, observations
+from test_cycling import START, STATISTICAL, A, Q, R, kalman_filter, linear_model, observations
 
 import pyvda
 from pyvda import cycling

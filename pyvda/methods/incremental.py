@@ -357,9 +357,7 @@ class _Minimum(NamedTuple):
     ritz: Ritz
 
 
-def _minimised(
-    cost: _Cost, options: IncrementalOptions, near: _Minimum | None = None
-) -> _Minimum:
+def _minimised(cost: _Cost, options: IncrementalOptions, near: _Minimum | None = None) -> _Minimum:
     """Minimise J of windows that grow to the whole one, each from the minimum before.
 
     From the minimum of a cost that differs little, the window need not grow.
@@ -419,9 +417,7 @@ def _lengths(steps: int, growth: int | tuple[int, ...]) -> Iterator[tuple[int, b
     yield steps, True
 
 
-def _uncertainty(
-    cost: _Cost, found: _Minimum, random: np.random.Generator
-) -> tuple[Array, Array]:
+def _uncertainty(cost: _Cost, found: _Minimum, random: np.random.Generator) -> tuple[Array, Array]:
     """Return the standard deviation (T, D) and the members at the last step, (N, D).
 
     NaN where the options ask for none, or the minimum is not finite.

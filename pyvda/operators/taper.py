@@ -17,8 +17,8 @@ class Taper(Covariance):
     """The correlation exp(−d² / 2L²) on a grid, the same between all variables: ρ = E Eᵀ.
 
     E is a product of factors along the axes, each of the leading eigenvectors of the correlation
-    along it with rows of norm 1, so that ρ has ones on its diagonal. A control vector of an ensemble
-    localised by it has some hundred numbers for each member instead of one for each point.
+    along it with rows of norm 1, so that ρ has ones on its diagonal. The control vector of an
+    ensemble then has some hundred numbers for each member instead of one for each point.
 
     Parameters
     ----------

@@ -67,7 +67,7 @@ def cut(ds: xr.Dataset, length: int, overlap: int = 0, block: int | None = None)
 def consecutive(ds: xr.Dataset, length: int) -> list[slice]:
     """Return the steps of the windows of a series that share none: [0, L), [L, 2L), ...
 
-    The last window has what is left, at least two steps; a single one is added to the window before.
+    The last window has what is left, at least two steps; a single one goes to the window before.
 
     Raises
     ------
