@@ -9,7 +9,9 @@ loads next to nothing, Julia starts with the first computation that needs it, an
 with the first learned model.
 """
 
+import importlib.util
 import sys
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 import lazy_loader
@@ -33,3 +35,31 @@ class _Package(ModuleType):
 
 
 sys.modules[__name__].__class__ = _Package
+
+
+class _AfterXarray:
+    """Registers the accessor `vda` when xarray is imported, which pyvda itself does not do here.
+
+    Importing xarray takes many times as long as importing pyvda.
+    """
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        if name != "xarray":
+            return None
+        sys.meta_path.remove(self)  # type: ignore[arg-type]
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def execute_and_register(module: ModuleType) -> None:
+                execute(module)
+                importlib.import_module("pyvda.accessor")
+
+            spec.loader.exec_module = execute_and_register  # type: ignore[method-assign]
+        return spec
+
+
+if "xarray" in sys.modules:
+    importlib.import_module("pyvda.accessor")
+else:
+    sys.meta_path.insert(0, _AfterXarray())  # type: ignore[arg-type]

@@ -75,6 +75,11 @@ class LearnedModel(nn.Module):
         self.cost = VariationalCost(prior, settings.lambda1, settings.lambda2, settings.learnable)
         self.solver = build_solver(architecture.solver, pattern)
 
+    def _repr_html_(self) -> str:
+        from pyvda.html_tables import of_learned_model
+
+        return of_learned_model(self)
+
     @property
     def prior(self) -> nn.Module:
         """Φ, for normalised states."""

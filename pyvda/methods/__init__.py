@@ -30,6 +30,11 @@ class Method(NamedTuple):
     options: type[Options]
     solve: Callable[..., Solution]
 
+    def _repr_html_(self) -> str:
+        from pyvda.html_tables import of_method
+
+        return of_method(self)
+
 
 METHODS: dict[str, Method] = {
     method.name: method

@@ -218,6 +218,11 @@ class Model:
             found.append(self.torch.digest)
         return " ".join(found)
 
+    def _repr_html_(self) -> str:
+        from pyvda.html_tables import of_model
+
+        return of_model(self)
+
     def with_parameters(self, parameters: tuple[float, ...]) -> Model:
         """Return the model with other values of its parameters."""
         return replace(self, parameters=parameters)
