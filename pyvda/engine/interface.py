@@ -171,13 +171,32 @@ class Engine(Protocol):
     ) -> Array:
         """(∂Φ/∂x(x))ᵀ v, (..., D)."""
 
-    def run(self, model: Model, settings: CostSettings, start: Array, steps: int) -> Array:
-        """Return the trajectories (W, steps, D) from the states `start` (W, D)."""
+    def run(
+        self,
+        model: Model,
+        settings: CostSettings,
+        start: Array,
+        steps: int,
+        forcing: Array | None = None,
+    ) -> Array:
+        """Return the trajectories (W, steps, D) from the states `start` (W, D).
+
+        Parameters
+        ----------
+        forcing : (W, steps - 1, D), optional
+            Added to the state after each step.
+        """
 
     def tangent_run(
-        self, model: Model, settings: CostSettings, x: Array, start: Array, memory: int = 0
+        self,
+        model: Model,
+        settings: CostSettings,
+        x: Array,
+        start: Array,
+        memory: int = 0,
+        forcing: Array | None = None,
     ) -> Array:
-        """Return the tangent linear about trajectories x applied to `start`, (W, T, D).
+        """Return the tangent linear of `run` about trajectories x, (W, T, D).
 
         Parameters
         ----------
@@ -186,12 +205,14 @@ class Engine(Protocol):
             Perturbations of the first states.
         memory : int
             Bytes for linearisations of one window that may be kept for the next call.
+        forcing : (W, T - 1, D), optional
+            Perturbations of the forcing.
         """
 
     def adjoint_run(
         self, model: Model, settings: CostSettings, x: Array, gradient: Array, memory: int = 0
     ) -> Array:
-        """Return the gradient with respect to the first states, (W, D).
+        """Return the gradient with respect to the first states and the forcing, (W, T, D).
 
         Parameters
         ----------
@@ -201,6 +222,11 @@ class Engine(Protocol):
             With respect to the states of all times.
         memory : int
             As in `tangent_run`.
+
+        Returns
+        -------
+        (W, T, D)
+            That of the first states at the first time, that of the forcing after it.
         """
 
     def weak_constraint(

@@ -1,8 +1,11 @@
-"""Incremental 4D-Var in control space: the strong constraint for states too large for matrices.
+"""Incremental 4D-Var in control space, for states too large for matrices.
 
 The first state of a window is x₀ = x_b + S v with the background covariance B = S Sᵀ, and
 
     J(v) = |v|² / 2 + Σ (H x_t − y_t)ᵀ R⁻¹ (H x_t − y_t) / 2.
+
+Where the model has an error, its forcing belongs to the control v (`control_space`): the weak
+constraint.
 
 Outer loops compute the trajectory and the exact J; inner loops minimise the cost linearised about
 that trajectory by conjugate gradients (`inner_loop`), with the tangent linear and adjoint of the
@@ -40,6 +43,7 @@ from pyvda.climate.ensemble import Ensemble
 from pyvda.engine import Engine
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
+from pyvda.methods.control_space import ControlSpace
 from pyvda.methods.ensemble_covariance import Localisation, blended, of_climatology
 from pyvda.methods.inner_loop import Ritz
 from pyvda.methods.inner_loop import solve as solve_linear
@@ -100,6 +104,9 @@ class IncrementalOptions(StatisticalOptions):
         `pyvda.climate.background.get_background` takes.
     covariance : float, (D,), (D, D), str or Covariance, optional
         B, see `pyvda.operators`. Default: that of the background.
+    model_error : float, (D,), (D, D), str or Covariance, optional
+        Q, in the state's units squared: the covariance of an error that the model makes at every
+        step, which then belongs to the control. Default: the model is exact.
     growth : int or tuple of int
         Steps by which the window grows, or the lengths through which it grows; 0: the whole window
         at once. The first window of a cycle that starts from the climatology grows through 2, 4, 8,
@@ -143,6 +150,7 @@ class IncrementalOptions(StatisticalOptions):
 
     background: Annotated[Any, BeforeValidator(_option), PlainSerializer(_plain)] = CLIMATOLOGY
     covariance: CovarianceOption | None = None
+    model_error: CovarianceOption | None = None
     growth: _Steps | tuple[_Steps, ...] = 0
     iterations: int = Field(10, ge=1, le=10**6)
     inner_iterations: int = Field(50, ge=1, le=10**6)
@@ -176,6 +184,11 @@ class IncrementalOptions(StatisticalOptions):
         if 0 < self.ensemble < _FEWEST:
             raise ValueError(
                 f"ensemble is {self.ensemble}, expected 0 or at least {_FEWEST} members"
+            )
+        if self.model_error is not None and self.ensemble and self.ensemble_of == "analyses":
+            raise ValueError(
+                "ensemble_of analyses perturbs observations and background but no model error; "
+                "choose ensemble_of draws, or leave out model_error"
             )
         return self
 
@@ -221,6 +234,10 @@ def solve(problem: Problem, options: IncrementalOptions) -> Solution:
         The error variance of the observations is unknown, or B is not given and no matrix.
     """
     mean, B = _background(options, problem.model, problem.engine)
+    Q = options.model_error
+    if Q is not None:
+        Q = as_covariance(Q, len(mean), "model_error", problem.model.state_space)
+    control = ControlSpace(B, Q, np.shape(problem.batch.observation)[1])
     precision = precision_of(problem, options.observation_variance)
     observation = np.asarray(problem.batch.observation, float)
     windows = len(observation)
@@ -229,7 +246,7 @@ def solve(problem: Problem, options: IncrementalOptions) -> Solution:
     final = np.full((windows, options.ensemble, len(mean)), np.nan)
     chosen = np.flatnonzero(problem.has_observations())
     for done, window in enumerate(chosen):
-        cost = _Cost(problem, options, mean, B, observation[window], precision[window])
+        cost = _Cost(problem, options, mean, control, observation[window], precision[window])
         found = _minimised(cost, options)
         x[window], status[window] = found.x, found.status
         objective[window], iterations[window] = found.objective, found.iterations
@@ -263,7 +280,7 @@ def _background(
             large = known.covariance is None
             B = of_climatology(model, engine) if large else Dense(known.matrix())
     elif isinstance(given, tuple):
-        mean, B = given[0], as_covariance(given[1], size, "background")
+        mean, B = given[0], as_covariance(given[1], size, "background", model.state_space)
     elif isinstance(given, np.ndarray):
         mean = given
     elif isinstance(given, ExpectedState | Ensemble):
@@ -277,14 +294,14 @@ def _background(
             "give a state of the model's size"
         )
     if options.covariance is not None:
-        B = as_covariance(options.covariance, size, "covariance")
+        B = as_covariance(options.covariance, size, "covariance", model.state_space)
     if isinstance(given, Ensemble):
         weight, localisation = options.ensemble_weight, options.localisation
         B = blended(B, given.members, weight, localisation, model)
     if B is None:
         raise InputError(
             f"no covariance of the background is known for {size} components; give one as "
-            "covariance, such as pyvda.operators.Spectral"
+            "covariance (--covariance), such as a file of pyvda covariance"
         )
     return mean, B if options.inflation == 1 else Sum([B], [options.inflation])
 
@@ -301,14 +318,16 @@ class _Cost:
     problem: Problem
     options: IncrementalOptions
     mean: Array
-    B: Covariance
+    control: ControlSpace
     observation: Array
     precision: Array
 
     def trajectory(self, v: Array, steps: int) -> Array:
         """Return the states (steps, D) that belong to a control."""
-        start = (self.mean + self.B.sqrt(v))[None]
-        return self.problem.engine.run(self.problem.model, self.problem.cost, start, steps)[0]
+        start, forcing = self.control.applied(v[None], steps)
+        return self.problem.engine.run(
+            self.problem.model, self.problem.cost, self.mean + start, steps, forcing
+        )[0]
 
     def value(self, v: Array, x: Array) -> float:
         """Return J, inf where the trajectory is not finite."""
@@ -333,15 +352,16 @@ class _Cost:
     def tangent(self, w: Array, x: Array) -> Array:
         """Return the perturbations (n, T, D) of controls w (n, rank)."""
         about = np.ascontiguousarray(np.broadcast_to(x, (len(w), *x.shape)))
+        start, forcing = self.control.applied(w, len(x))
         return self.problem.engine.tangent_run(
-            self.problem.model, self.problem.cost, about, self.B.sqrt(w), self._memory
+            self.problem.model, self.problem.cost, about, start, self._memory, forcing
         )
 
     def _adjoint(self, x: Array, force: Array) -> Array:
         back = self.problem.engine.adjoint_run(
             self.problem.model, self.problem.cost, x[None], force[None], self._memory
         )
-        return self.B.sqrt_adjoint(back[0])
+        return self.control.adjoint(back[0])
 
     @property
     def _memory(self) -> int:
@@ -362,7 +382,7 @@ def _minimised(cost: _Cost, options: IncrementalOptions, near: _Minimum | None =
 
     From the minimum of a cost that differs little, the window need not grow.
     """
-    v, ritz, count = np.zeros(cost.B.rank), Ritz.none(cost.B.rank), 0
+    v, ritz, count = np.zeros(cost.control.rank), Ritz.none(cost.control.rank), 0
     if near is not None:
         v, ritz = near.control, near.ritz
     status = Status.ITERATION_LIMIT
@@ -445,7 +465,7 @@ def _analyses(cost: _Cost, found: _Minimum, random: np.random.Generator) -> tupl
     if isinstance(given, Ensemble) and len(given.members) == options.ensemble:
         perturbation = np.sqrt(options.inflation) * (given.members - given.mean)
     else:
-        perturbation = cost.B.sample(random, options.ensemble)
+        perturbation = cost.control.B.sample(random, options.ensemble)
     variance, count = np.zeros_like(found.x), 0
     ends = np.tile(found.x[-1], (options.ensemble, 1))
     for i, shift in enumerate(perturbation):
@@ -471,7 +491,7 @@ def _draws(
     of the minimisation lie where the first guess was wrong.
     """
     x = found.x
-    rank, most = cost.B.rank, cost.options.inner_iterations
+    rank, most = cost.control.rank, cost.options.inner_iterations
     product = partial(cost.curvature, x=x)
     nothing = Ritz.none(rank)
     loop = solve_linear(product, random.standard_normal(rank), nothing, most, _KNOWN_WHOLE)

@@ -42,8 +42,30 @@ def test_the_adjoint_is_the_transpose(name, fields, step, engine, memory) -> Non
     model, run, settings, start, x, rng = case(name, fields, step, engine, windows=1)
     along, v = rng.normal(size=start.shape), rng.normal(size=x.shape)
     tangent = run.tangent_run(model, settings, x, along, memory)
-    gradient = run.adjoint_run(model, settings, x, v, memory)
+    gradient = run.adjoint_run(model, settings, x, v, memory)[:, 0]
     assert np.sum(tangent * v) == pytest.approx(np.sum(along * gradient), rel=1e-11)
+
+
+@pytest.mark.parametrize("engine", ["torch", pytest.param("julia", marks=pytest.mark.julia)])
+@pytest.mark.parametrize(("name", "fields", "step"), CASES)
+def test_a_forcing_is_added_after_each_step(name, fields, step, engine) -> None:
+    model, run, settings, start, _, rng = case(name, fields, step, engine)
+    forcing = 0.1 * rng.normal(size=(2, 3, model.state_size))
+    x = run.run(model, settings, start, 4, forcing)
+    for t in range(3):
+        here = np.ascontiguousarray(x[:, t])
+        expected = run.forecast(model, here, time_step=step) + forcing[:, t]
+        np.testing.assert_allclose(x[:, t + 1], expected, rtol=1e-12, atol=1e-14)
+    # A Taylor test and the transpose.
+    along, more = rng.normal(size=start.shape), rng.normal(size=forcing.shape)
+    tangent = run.tangent_run(model, settings, x, along, 0, more)
+    small = 1e-6
+    moved = run.run(model, settings, start + small * along, 4, forcing + small * more)
+    assert np.linalg.norm((moved - x) / small - tangent) < 1e-4 * np.linalg.norm(tangent)
+    v = rng.normal(size=x.shape)
+    gradient = run.adjoint_run(model, settings, x, v)
+    left = np.sum(along * gradient[:, 0]) + np.sum(more * gradient[:, 1:])
+    assert np.sum(tangent * v) == pytest.approx(left, rel=1e-11)
 
 
 @pytest.mark.julia

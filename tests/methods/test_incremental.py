@@ -1,8 +1,10 @@
 """Incremental 4D-Var against the dense strong constraint, a linear solution, and itself."""
 
+import kalman
 import numpy as np
 import pytest
 import xarray as xr
+from linear_torch import linear_windows
 
 import pyvda
 from pyvda.engine import CostSettings, get_engine
@@ -97,6 +99,68 @@ def test_an_ocean_is_analysed_better_than_its_background() -> None:
     assert 0.5 < (error**2).mean() / (spread**2).mean() < 2.0
 
 
+@pytest.mark.parametrize("growth", [0, 3])
+def test_with_a_model_error_a_linear_model_has_the_analysis_of_the_smoother(growth) -> None:
+    """The states given all data, and their deviation, by dense matrices."""
+    windows, R = linear_windows(2, 8, 3, seed=4), 0.3
+    p, y = windows.problem, np.where(windows.weight > 0, windows.observation, np.nan)
+    ds = xr.Dataset({"observation": (("window", "time", "state"), y)}, {"time": np.arange(8.0)})
+    found = pyvda.assimilate(
+        ds, model=windows.model, method="incremental", background=(p.mean, p.B),
+        model_error=p.Q, observation_variance=R, inner_tolerance=1e-14, tolerance=1e-15,
+        growth=growth, members=2000,
+    )  # fmt: skip
+    for window in range(2):
+        variance = np.where(np.isfinite(y[window]), R, np.inf)
+        expected = kalman.of_mask(p.M, p.mean, p.B, y[window], variance, p.Q)
+        np.testing.assert_allclose(found["analysis"].values[window], expected.mean, atol=1e-9)
+        ratio = found["state_stdev"].values[window] / expected.stdev
+        assert np.abs(ratio - 1).max() < 0.08  # 2000 draws: 1.6 %
+
+
+@pytest.mark.julia
+def test_with_a_model_error_an_ocean_is_analysed_better_than_by_the_exact_model() -> None:
+    n, steps, rng = 17, 13, np.random.default_rng(5)
+    model, engine = pyvda.get_model("quasi-geostrophic", n=n), get_engine("julia")
+    B = Spectral((n, n), power(2.0, 3.0), 1.0, boundary="wall", uniform=False)
+    Q = Spectral((n, n), power(2.0, 3.0), 0.5, boundary="wall", uniform=False)
+    mean = pyvda.simulate(model, windows=1, steps=2, seed=1)["psi"].fillna(0.0).values[0, 0].ravel()
+    forcing = Q.sample(rng, steps - 1)
+    start = mean + B.sample(rng, 1)
+    truth = engine.run(model, CostSettings(5.0), start, steps, forcing[None])[0]
+    seen = (rng.random(truth.shape) < 0.2) & model.sea
+    y = np.where(seen, truth + 0.3 * rng.normal(size=truth.shape), np.nan).reshape(steps, n, n)
+    observed = xr.Dataset({"psi": (("time", "y", "x"), y)}, {"time": 5.0 * np.arange(steps)})
+    how = {
+        "model": model, "method": "incremental", "background": mean, "covariance": B,
+        "observation_variance": 0.09, "growth": 4, "members": 0,
+    }  # fmt: skip
+
+    def error(**more):
+        found = pyvda.assimilate(observed, **how, **more)
+        x = np.nan_to_num(found["psi"].values).reshape(truth.shape)
+        return np.sqrt(((x - truth) ** 2).mean())
+
+    assert error(model_error=Q) < 0.6 * error()
+
+
+@pytest.mark.julia
+def test_both_engines_give_the_same_analysis_with_a_model_error() -> None:
+    model, rng = pyvda.get_model("quasi-geostrophic", n=9), np.random.default_rng(7)
+    y = np.where(rng.random((3, 9, 9)) < 0.3, rng.normal(size=(3, 9, 9)), np.nan)
+    observed = xr.Dataset({"psi": (("time", "y", "x"), y)}, {"time": 5.0 * np.arange(3)})
+    B = Spectral((9, 9), power(2.0, 3.0), 1.0, boundary="wall", uniform=False)
+    found = [
+        pyvda.assimilate(
+            observed, model=model, method="incremental", background=np.zeros(81), covariance=B,
+            model_error=B, observation_variance=0.1, inner_tolerance=1e-11, tolerance=1e-13,
+            members=0, engine=engine,
+        )["psi"]
+        for engine in ("julia", "torch")
+    ]  # fmt: skip
+    np.testing.assert_allclose(found[0], found[1], rtol=0, atol=1e-8)
+
+
 def test_a_growing_window_ends_with_the_whole_one() -> None:
     truth, observed = lorenz(windows=1)
     how = {"background": (truth["truth"].values[0, 0] + 3.0, B), "members": 0, "engine": "torch"}
@@ -115,6 +179,7 @@ def test_a_growing_window_ends_with_the_whole_one() -> None:
         ({"background": np.ones(3)}, "no covariance of the background"),
         ({"background": np.array([1.0, np.nan, 2.0])}, "expected climatology, a state"),
         ({"background": (np.ones(3), np.eye(4))}, "a covariance of 4 components"),
+        ({"model_error": np.eye(4)}, "model_error is a covariance of 4 components"),
     ],
 )
 def test_invalid_backgrounds(options, message) -> None:

@@ -5,17 +5,23 @@
 # from one call to the next, so that a model that remembers what it was linearised about, such as a
 # QuasiGeostrophic, does so once for all products with the same trajectory.
 
-"    run!(x, scheme, m, h): the trajectories from x[:, 1, :], (state, time, window)"
+"""
+    run!(x, scheme, m, h)
+
+The trajectories from x[:, 1, :], (state, time, window). What x holds at the later times is a forcing that is
+added to the states there.
+"""
 run!(x, scheme, m, h; kept = 1) = over_windows!(step_forward!, x, x, scheme, m, h, kept)
 
-"    tangent_run!(δ, x, scheme, m, h): the tangent linear about the trajectories x, from δ[:, 1, :]"
+"    tangent_run!(δ, x, scheme, m, h): the tangent linear of `run!` about the trajectories x, applied to δ"
 tangent_run!(δ, x, scheme, m, h; kept = 1) = over_windows!(step_tangent_forward!, δ, x, scheme, m, h, kept)
 
 """
     adjoint_run!(v, x, scheme, m, h)
 
 The adjoint about the trajectories x: v holds the gradient with respect to the state of each time, and
-becomes that with respect to all that follows; v[:, 1, :] is the gradient with respect to the first state.
+becomes that with respect to all that follows; v[:, 1, :] is the gradient with respect to the first state, and
+v[:, t, :] that with respect to the forcing of time t.
 """
 adjoint_run!(v, x, scheme, m, h; kept = 1) = over_windows!(step_adjoint_backward!, v, x, scheme, m, h, kept)
 
@@ -40,12 +46,12 @@ function run_rooms(m::ArrayModel, threads, steps)
 end
 
 function step_forward!(_, x, ws, scheme, m::ArrayModel, h, t)
-    x[:, t+1] .= step!(ws, scheme, m, x[:, t], h)
+    x[:, t+1] .+= step!(ws, scheme, m, x[:, t], h)
 end
 function step_tangent_forward!(δ, x, ws, scheme, m::ArrayModel, h, t)
     at = x[:, t]
     stages!(ws, scheme, m, at, h)
-    δ[:, t+1] .= step_tangent!(similar(at), ws, scheme, m, at, δ[:, t], h)
+    δ[:, t+1] .+= step_tangent!(similar(at), ws, scheme, m, at, δ[:, t], h)
 end
 function step_adjoint_backward!(v, x, ws, scheme, m::ArrayModel, h, t)
     at = x[:, t]
@@ -56,11 +62,11 @@ end
 stages!(ws, scheme, m, x, h) = has_own_step(m) || step!(ws, scheme, m, x, h)
 
 function step_forward!(_, x, _, scheme, m::SmallModel, h, t)
-    x[:, t+1] .= first(step(scheme, m, tuple_of(view(x, :, t), size_of(m)), h))
+    x[:, t+1] .+= first(step(scheme, m, tuple_of(view(x, :, t), size_of(m)), h))
 end
 function step_tangent_forward!(δ, x, _, scheme, m::SmallModel, h, t)
     (_, stages) = step(scheme, m, tuple_of(view(x, :, t), size_of(m)), h)
-    δ[:, t+1] .= step_tangent(scheme, m, stages, tuple_of(view(δ, :, t), size_of(m)), h)
+    δ[:, t+1] .+= step_tangent(scheme, m, stages, tuple_of(view(δ, :, t), size_of(m)), h)
 end
 function step_adjoint_backward!(v, x, _, scheme, m::SmallModel, h, t)
     (_, stages) = step(scheme, m, tuple_of(view(x, :, t), size_of(m)), h)

@@ -22,6 +22,14 @@ using LinearAlgebra, Random, Test, VDA
         for w in 1:windows
             @test dot(δ[:, :, w], v[:, :, w]) ≈ dot(δ[:, 1, w], first_gradient[:, w]) rtol = 1e-11
         end
+        # With a forcing the adjoint holds the gradient with respect to it at each time.
+        forcing = randn(rng, D, T, windows)
+        tangent = VDA.tangent_run!(copy(forcing), x, scheme, m, h; kept = kept)
+        gradient = VDA.adjoint_run!(copy(v), x, scheme, m, h; kept = kept)
+        @test dot(tangent, v) ≈ dot(forcing, gradient) rtol = 1e-11
+        small = 1e-6 * forcing
+        forced = x .* (axes(x, 2)' .== 1) .+ small
+        @test norm(VDA.run!(forced, scheme, m, h) - x - 1e-6 * tangent) < 1e-3 * norm(1e-6 * tangent)
         # The same again, where the workspaces remember their steps.
         @test VDA.adjoint_run!(copy(v), x, scheme, m, h; kept = kept)[:, 1, :] == first_gradient
     end

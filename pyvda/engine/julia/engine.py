@@ -261,13 +261,26 @@ class JuliaEngine:
     ) -> Array:
         return self._step(model, x, v, time_step, scheme, _ADJOINT)
 
-    def run(self, model: Model, settings: CostSettings, start: Array, steps: int) -> Array:
-        return linearised_runs.run(self, model, settings, start, steps)
+    def run(
+        self,
+        model: Model,
+        settings: CostSettings,
+        start: Array,
+        steps: int,
+        forcing: Array | None = None,
+    ) -> Array:
+        return linearised_runs.run(self, model, settings, start, steps, forcing)
 
     def tangent_run(
-        self, model: Model, settings: CostSettings, x: Array, start: Array, memory: int = 0
+        self,
+        model: Model,
+        settings: CostSettings,
+        x: Array,
+        start: Array,
+        memory: int = 0,
+        forcing: Array | None = None,
     ) -> Array:
-        return linearised_runs.tangent_run(self, model, settings, x, start, memory)
+        return linearised_runs.tangent_run(self, model, settings, x, start, memory, forcing)
 
     def adjoint_run(
         self, model: Model, settings: CostSettings, x: Array, gradient: Array, memory: int = 0

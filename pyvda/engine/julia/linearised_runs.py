@@ -17,12 +17,15 @@ _RUN, _TANGENT, _ADJOINT = 0, 1, 2
 
 
 def run(
-    engine: JuliaEngine, model: Model, settings: CostSettings, start: Array, steps: int
+    engine: JuliaEngine,
+    model: Model,
+    settings: CostSettings,
+    start: Array,
+    steps: int,
+    forcing: Array | None = None,
 ) -> Array:
     """See `Engine.run`."""
-    start = checked("start", start, (len(start), model.state_size), np.dtype(float))
-    x = np.zeros((len(start), steps, model.state_size))
-    x[:, 0] = start
+    x = _with_forcing(start, forcing, (len(start), steps, model.state_size))
     return _called(engine, model, settings, x, x, _RUN, 0)
 
 
@@ -33,12 +36,11 @@ def tangent_run(
     x: Array,
     start: Array,
     memory: int = 0,
+    forcing: Array | None = None,
 ) -> Array:
     """See `Engine.tangent_run`."""
     x = checked("x", x, (*np.shape(x)[:2], model.state_size), np.dtype(float))
-    start = checked("start", start, (len(x), model.state_size), np.dtype(float))
-    v = np.zeros_like(x)
-    v[:, 0] = start
+    v = _with_forcing(start, forcing, x.shape)
     return _called(engine, model, settings, x, v, _TANGENT, memory)
 
 
@@ -53,7 +55,18 @@ def adjoint_run(
     """See `Engine.adjoint_run`."""
     x = checked("x", x, (*np.shape(x)[:2], model.state_size), np.dtype(float))
     v = checked("gradient", gradient, x.shape, np.dtype(float)).copy()
-    return _called(engine, model, settings, x, v, _ADJOINT, memory)[:, 0]
+    return _called(engine, model, settings, x, v, _ADJOINT, memory)
+
+
+def _with_forcing(start: Array, forcing: Array | None, shape: tuple[int, int, int]) -> Array:
+    """Return an array (W, T, D) with the first states and, at later times, the forcing."""
+    windows, steps, size = shape
+    found = np.zeros(shape)
+    found[:, 0] = checked("start", start, (windows, size), np.dtype(float))
+    if forcing is not None:
+        expected = (windows, steps - 1, size)
+        found[:, 1:] = checked("forcing", forcing, expected, np.dtype(float))
+    return found
 
 
 def _called(

@@ -10,23 +10,35 @@ from pyvda.engine.torch.steps import Steps
 from pyvda.models.model import Model
 
 
-def run(model: Model, settings: CostSettings, start: Array, steps: int) -> Array:
+def run(
+    model: Model,
+    settings: CostSettings,
+    start: Array,
+    steps: int,
+    forcing: Array | None = None,
+) -> Array:
     """See `Engine.run`."""
     step = Steps(model, settings)
     x = [np.asarray(start, float)]
-    for _ in range(steps - 1):
-        x.append(one_step.forecast(step, x[-1]))
+    for t in range(steps - 1):
+        x.append(one_step.forecast(step, x[-1]) + _at(forcing, t))
     return np.stack(x, 1)
 
 
 def tangent_run(
-    model: Model, settings: CostSettings, x: Array, start: Array, memory: int = 0
+    model: Model,
+    settings: CostSettings,
+    x: Array,
+    start: Array,
+    memory: int = 0,
+    forcing: Array | None = None,
 ) -> Array:
     """See `Engine.tangent_run`."""
     step = Steps(model, settings)
     v = [np.asarray(start, float)]
     for t in range(x.shape[1] - 1):
-        v.append(one_step.tangent_linear(step, np.ascontiguousarray(x[:, t]), v[-1]))
+        moved = one_step.tangent_linear(step, np.ascontiguousarray(x[:, t]), v[-1])
+        v.append(moved + _at(forcing, t))
     return np.stack(v, 1)
 
 
@@ -35,7 +47,13 @@ def adjoint_run(
 ) -> Array:
     """See `Engine.adjoint_run`."""
     step = Steps(model, settings)
-    v = np.ascontiguousarray(gradient[:, -1])
+    v = np.array(gradient, float)
     for t in range(x.shape[1] - 2, -1, -1):
-        v = one_step.adjoint(step, np.ascontiguousarray(x[:, t]), v) + gradient[:, t]
+        after = np.ascontiguousarray(v[:, t + 1])
+        v[:, t] += one_step.adjoint(step, np.ascontiguousarray(x[:, t]), after)
     return v
+
+
+def _at(forcing: Array | None, t: int) -> Array | float:
+    """Return what is added to the states after step t."""
+    return 0.0 if forcing is None else forcing[:, t]
