@@ -11,6 +11,9 @@ from .fitted import fitted_spectral as fitted_spectral
 from .function import FunctionOperator as FunctionOperator
 from .interpolation import Interpolation as Interpolation
 from .julia_function import JuliaFunction as JuliaFunction
+from .localisation import Shared as Shared
+from .localisation import gaspari_cohn as gaspari_cohn
+from .localisation import gaspari_cohn_spectrum as gaspari_cohn_spectrum
 from .observation import Mask as Mask
 from .observation import ObservationOperator as ObservationOperator
 from .sparse_linear import SparseLinear as SparseLinear

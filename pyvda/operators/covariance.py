@@ -16,18 +16,22 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyvda.errors import InputError
 
+if TYPE_CHECKING:
+    from pyvda.state.space import StateSpace
+
 Array = NDArray[Any]
 
 # A covariance whose correlation matrix is worse conditioned than this states some combination of
 # components exactly, and its inverse is rounding error.
 WORST_CONDITION = 1e13
+_LARGEST_DENSE = 4096
 
 
 class Covariance(ABC):
@@ -86,6 +90,12 @@ class Covariance(ABC):
     def variance(self) -> Array:
         """Return the diagonal of C, (D,)."""
         return np.diag(self.dense()).copy()
+
+    def expect_space(self, space: StateSpace) -> None:  # noqa: B027 - nothing to check
+        """Raise InputError where the covariance is known to be of other variables or another grid.
+
+        A covariance of unnamed components, as most are, fits any space.
+        """
 
     def sample(self, random: np.random.Generator, count: int) -> Array:
         """Return `count` draws of the Gaussian with mean zero and covariance C, (count, D)."""
@@ -236,7 +246,7 @@ class FromEnsemble(Covariance):
     members : (N, D)
         States, N ≥ 2.
     taper : Covariance, optional
-        ρ, of size D, with ones on its diagonal.
+        ρ, of size D, with ones on its diagonal where the members differ.
 
     Raises
     ------
@@ -268,11 +278,12 @@ class FromEnsemble(Covariance):
                 f"the taper is for {taper.size} components and the members have {self.size}; give "
                 "a taper of the members' size"
             )
-        diagonal = taper.variance()
+        diagonal = taper.variance()[self._anomalies.any(0)]
         if not np.allclose(diagonal, 1.0, atol=1e-6):
             worst = diagonal[np.abs(diagonal - 1).argmax()]
             raise InputError(
-                f"the taper has {worst} on its diagonal, expected 1 everywhere; give a correlation"
+                f"the taper has {worst} on its diagonal, expected 1 where the members "
+                "differ; give a correlation"
             )
         self.rank = len(states) * taper.rank
 
@@ -300,12 +311,12 @@ class FromEnsemble(Covariance):
         return np.asarray(blocks.reshape(*states.shape[:-1], self.rank))
 
     def solve(self, v: ArrayLike) -> Array:
-        """Return C⁻¹ v, (..., D), by the dense matrix.
+        """Return C⁻¹ v, (..., D), by the dense matrix, for up to 4096 components.
 
         Raises
         ------
         InputError
-            C is singular, as it always is for N ≤ D without a taper.
+            C is singular, as it always is for N ≤ D without a taper, or too large.
         """
         return self._inverse.solve(v)
 
@@ -320,6 +331,11 @@ class FromEnsemble(Covariance):
             raise InputError(
                 f"the covariance of {members} members in {self.size} dimensions is singular and "
                 f"has no inverse; give more than {self.size} members, or a taper"
+            )
+        if self.size > _LARGEST_DENSE:
+            raise InputError(
+                f"the inverse of an ensemble's covariance is computed for up to {_LARGEST_DENSE} "
+                f"components, and the members have {self.size}; choose a method that needs none"
             )
         return Dense(self.dense())
 

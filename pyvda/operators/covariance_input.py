@@ -1,7 +1,8 @@
 """The forms in which a user gives a covariance: a number, a vector, a matrix, a file, an operator.
 
-A file is a NumPy file: `.npy` with a vector of variances or a matrix; `.npz` with one of the arrays
-`variance` (D,), `covariance` (D, D), `factor` (D, n) with B = L Lᵀ, or `members` (N, D).
+A file is one of `pyvda covariance` (netCDF or zarr), or a NumPy file: `.npy` with a vector of
+variances or a matrix; `.npz` with one of the arrays `variance` (D,), `covariance` (D, D), `factor`
+(D, n) with B = L Lᵀ, or `members` (N, D).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import zipfile
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from pydantic import BeforeValidator, PlainSerializer
@@ -17,12 +18,16 @@ from pydantic import BeforeValidator, PlainSerializer
 from pyvda.errors import InputError
 from pyvda.operators.covariance import Covariance, Dense, Diagonal, FromEnsemble
 
+if TYPE_CHECKING:
+    from pyvda.state.space import StateSpace
+
+_DATASETS = (".nc", ".nc4", ".cdf", ".netcdf", ".h5", ".hdf5", ".zarr")
 FORMS = ("variance", "covariance", "factor", "members")
 _SMALLEST, _LARGEST = 1e-30, 1e30  # the inverse and the square are numbers, too
 _PLAIN_SIZE = 64  # a larger matrix is not written into an analysis file's attributes
 
 
-def as_covariance(given: Any, size: int, name: str) -> Covariance:
+def as_covariance(given: Any, size: int, name: str, space: StateSpace | None = None) -> Covariance:
     """Return what `given` stands for as an operator on `size` components.
 
     Parameters
@@ -31,6 +36,9 @@ def as_covariance(given: Any, size: int, name: str) -> Covariance:
         A variance that all components share, variances, a matrix, a file, or an operator.
     name : str
         Of the option, for messages.
+    space : StateSpace, optional
+        Of the model, with which the variables and the grid of a covariance that has them are
+        compared.
 
     Raises
     ------
@@ -44,6 +52,8 @@ def as_covariance(given: Any, size: int, name: str) -> Covariance:
     """
     try:
         found = _operator(given, size)
+        if space is not None:
+            found.expect_space(space)
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
     if found.size != size:
@@ -66,6 +76,10 @@ def _operator(given: Any, size: int) -> Covariance:
 
 
 def _read(path: Path) -> Covariance:
+    if path.suffix.lower() in _DATASETS:
+        from pyvda.covariances.state_covariance import StateCovariance
+
+        return StateCovariance.read(path)
     try:
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
@@ -76,8 +90,8 @@ def _read(path: Path) -> Covariance:
         if isinstance(error, InputError):
             raise
         raise InputError(
-            f"the file {str(path)!r} cannot be read ({error}); give a number, or a NumPy file "
-            f"(.npz) with one of {', '.join(FORMS)}"
+            f"the file {str(path)!r} cannot be read ({error}); give a number, a file of pyvda "
+            f"covariance, or a NumPy file (.npz) with one of {', '.join(FORMS)}"
         ) from None
     found = [form for form in FORMS if form in arrays]
     if len(found) != 1:

@@ -20,8 +20,9 @@ from numpy.typing import ArrayLike
 from pyvda.errors import InputError
 from pyvda.operators.covariance import Array, Covariance
 
-_EXACT = 20_000  # sea points up to which the variance is computed exactly
-_DRAWS = 2_000  # otherwise: its relative error is √(2 / draws), 3 %
+_UNCORRELATED = 1e-5  # of correlations: points farther apart share a vector
+_MOST = 10_000  # vectors that the variance is computed with
+_DRAWS = 2_000  # where more would be needed: its relative error is √(2 / draws), 3 %
 _TOGETHER = 512
 
 
@@ -47,8 +48,8 @@ class Diffusion(Covariance):
     steps : int
         M, even and at least 4.
     seed : int
-        Of the draws that estimate the normalisation where more than 20 000 points are at sea; it is
-        exact otherwise.
+        Of the draws that estimate the normalisation where correlations are longer than 10 000
+        points can tell apart; it is exact to five digits otherwise.
 
     Raises
     ------
@@ -106,6 +107,8 @@ class Diffusion(Covariance):
         self._steps = steps
         self._area = sea["spacing along y"] * sea["spacing along x"]
         whole = {name: np.broadcast_to(a, self.shape) for name, a in arrays.items()}
+        spacings = (whole["spacing along y"], whole["spacing along x"])
+        self._apart = tuple(_apart(whole["length"] / d, steps) for d in spacings)
         self._matrix = self._implicit(whole, steps)
         self._factor = scipy.sparse.linalg.splu(self._matrix.tocsc())
         self._deviation = sea["standard deviation"]
@@ -162,14 +165,24 @@ class Diffusion(Covariance):
         return np.asarray(columns.T.reshape(x.shape))
 
     def _smoothed_variance(self, seed: int) -> Array:
-        """Return the diagonal of L Lᵀ: exact for smaller grids, else from random draws."""
+        """Return the diagonal of L Lᵀ.
+
+        A vector with ones at points that are not correlated gives the diagonal at all of them;
+        random draws estimate it where that would take too many vectors.
+        """
         found = np.zeros(self.rank)
-        if self.rank <= _EXACT:
-            for first in range(0, self.rank, _TOGETHER):
-                rows = np.arange(first, min(first + _TOGETHER, self.rank))
-                impulses = np.zeros((len(rows), self.rank))
-                impulses[np.arange(len(rows)), rows] = 1 / self._area[rows]
-                found[rows] = (self._diffused(impulses) ** 2 * self._area).sum(1)
+        y, x = (index[self._sea] for index in map(np.ravel, np.indices(self.shape)))
+        dy, dx = (min(a, n) for a, n in zip(self._apart, self.shape, strict=True))
+        if dy * dx <= _MOST:
+            number = (y % dy) * dx + x % dx
+            for first in range(0, dy * dx, _TOGETHER):
+                row = number - first
+                here = np.flatnonzero((row >= 0) & (row < _TOGETHER))
+                impulses = np.zeros((min(_TOGETHER, dy * dx - first), self.rank))
+                impulses[row[here], here] = 1 / self._area[here]
+                # L Lᵀ = (A⁻¹ W)^M W⁻¹: twice as many steps as a square root.
+                smooth = self._diffused(self._diffused(impulses))
+                found[here] = smooth[row[here], here]
             return found
         random = np.random.default_rng(seed)
         for first in range(0, _DRAWS, _TOGETHER):
@@ -201,3 +214,14 @@ class Diffusion(Covariance):
         off = off + off.T
         diagonal = self._area - np.asarray(off.sum(1)).ravel()
         return off + scipy.sparse.diags(diagonal)
+
+
+def _apart(length: Array, steps: int) -> int:
+    """Return how many points apart the correlation of the longest length is negligible."""
+    from scipy.special import gamma, kv
+
+    nu = steps - 1
+    scaled = np.linspace(1.0, 100.0, 1000)  # of Matérn's function, the correlation
+    matern = 2.0 ** (1 - nu) / gamma(nu) * scaled**nu * kv(nu, scaled)
+    far = scaled[np.flatnonzero(matern > _UNCORRELATED)[-1]]
+    return int(np.ceil(far * float(np.nanmax(length)) / np.sqrt(2 * steps - 4))) + 1

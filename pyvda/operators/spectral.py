@@ -38,6 +38,9 @@ class Spectral(Covariance):
     uniform : bool
         Whether the variance is made `stdev`² everywhere. Otherwise it is so on average, and falls
         towards a wall.
+    least : float
+        Modes with a smaller variance than this times the largest do not belong to the control,
+        which makes it short where the correlation is long.
 
     Raises
     ------
@@ -60,6 +63,7 @@ class Spectral(Covariance):
         *,
         boundary: Boundary = "open",
         uniform: bool = True,
+        least: float = 0.0,
     ) -> None:
         self.shape = tuple(int(n) for n in shape)
         if not self.shape or min(self.shape) < 3:
@@ -70,8 +74,7 @@ class Spectral(Covariance):
         self.size = int(np.prod(self.shape))
         self._boundary = boundary
         self._inner = tuple(n - 2 for n in self.shape) if boundary == "wall" else self.shape
-        self.rank = int(np.prod(self._inner))
-        modes = np.asarray(spectrum(_wave_number(self._inner, boundary)), float)
+        modes = np.asarray(spectrum(wave_numbers(self._inner, boundary)), float)
         if modes.shape != self._inner or not (np.isfinite(modes) & (modes >= 0)).all():
             raise InputError(
                 "the spectrum has negative or infinite values, or another shape than the wave "
@@ -79,6 +82,12 @@ class Spectral(Covariance):
             )
         if not modes.any():
             raise InputError("the spectrum is 0 everywhere; give at least one mode some variance")
+        if not 0 <= least < 1:
+            raise InputError(f"least is {least}, expected a fraction from 0 to below 1")
+        self._kept = np.flatnonzero(modes.ravel() > least * modes.max()) if least else None
+        if self._kept is not None:
+            modes = np.where(modes > least * modes.max(), modes, 0.0)
+        self.rank = modes.size if self._kept is None else len(self._kept)
         variance = _point_variance(modes, boundary)
         self._modes = np.sqrt(modes / variance.mean())
         deviation = np.asarray(stdev, float)
@@ -99,6 +108,10 @@ class Spectral(Covariance):
     def sqrt(self, w: ArrayLike) -> Array:
         """Return S w, (..., D), with S = Σ F √diag(c)."""
         controls = self._controls(w)
+        if self._kept is not None:
+            whole = np.zeros((*controls.shape[:-1], self._modes.size))
+            whole[..., self._kept] = controls
+            controls = whole
         modes = self._modes * controls.reshape(*controls.shape[:-1], *self._inner)
         return self._whole(self._deviation * _to_points(modes, self._axes(), self._boundary))
 
@@ -107,7 +120,8 @@ class Spectral(Covariance):
         states = self._states(v)
         inside = self._inside(states.reshape(*states.shape[:-1], *self.shape))
         modes = self._modes * _to_modes(self._deviation * inside, self._axes(), self._boundary)
-        return np.asarray(modes.reshape(*states.shape[:-1], self.rank))
+        modes = modes.reshape(*states.shape[:-1], self._modes.size)
+        return np.asarray(modes if self._kept is None else modes[..., self._kept])
 
     def solve(self, v: ArrayLike) -> Array:
         """Return C⁻¹ v, (..., D).
@@ -181,8 +195,14 @@ def transform(fields: Array, boundary: Boundary, dimensions: int) -> Array:
     return _to_modes(fields, tuple(range(-dimensions, 0)), boundary)
 
 
-def _wave_number(inner: tuple[int, ...], boundary: Boundary) -> Array:
-    """Return the wave number of each mode, in radians per grid spacing."""
+def wave_numbers(inner: tuple[int, ...], boundary: Boundary) -> Array:
+    """Return the wave number of each mode, in radians per grid spacing.
+
+    Parameters
+    ----------
+    inner : tuple of int
+        Points of the grid, between walls without these.
+    """
     along = {
         "wall": lambda n: np.pi * np.arange(1, n + 1) / (n + 1),
         "open": lambda n: np.pi * np.arange(n) / n,

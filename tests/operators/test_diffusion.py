@@ -84,11 +84,22 @@ def test_far_from_land_the_correlation_is_that_of_matern() -> None:
 
 
 def test_draws_give_the_variance_of_a_large_grid(monkeypatch) -> None:
-    monkeypatch.setattr("pyvda.operators.diffusion._EXACT", 10)
+    monkeypatch.setattr("pyvda.operators.diffusion._MOST", 10)
     drawn, exact = varying().dense(), dense_by_hand(6)
     sea = ~LAND.ravel()
     ratio = np.diag(drawn)[sea] / np.diag(exact)[sea]
     assert 0.01 < np.abs(ratio - 1).max() < 0.2
+
+
+@pytest.mark.parametrize("steps", [4, 10])
+def test_points_that_share_a_vector_have_the_variance_of_single_ones(steps, monkeypatch) -> None:
+    land = np.zeros((40, 44), bool)
+    land[10:14, 5:30] = True
+    shared = Diffusion(np.linspace(1.0, 2.0, 44) * np.ones((40, 1)), land=land, steps=steps)
+    assert max(shared._apart) < 22
+    monkeypatch.setattr("pyvda.operators.diffusion._apart", lambda *_: 1000)
+    single = Diffusion(np.linspace(1.0, 2.0, 44) * np.ones((40, 1)), land=land, steps=steps)
+    np.testing.assert_allclose(shared._scale, single._scale, rtol=2e-5)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,126 @@
+"""The taper of an ensemble's covariance: Gaspari and Cohn's correlation, of compact support.
+
+References
+----------
+G. Gaspari and S. E. Cohn, Q. J. R. Meteorol. Soc. 125 (1999), 723-757, eq. (4.10).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pyvda.errors import InputError
+from pyvda.operators.covariance import Array, Covariance
+
+_POINTS = 400  # of the quadrature over the radius
+_DALEY = np.sqrt(0.3) / 2  # length scale of the taper at distance 0, over its radius
+
+
+def gaspari_cohn(distance: ArrayLike, radius: float) -> Array:
+    """Return the correlation at distances, 1 at 0 and 0 from `radius` on.
+
+    Parameters
+    ----------
+    distance : array
+    radius : float
+        Twice the length scale c of Gaspari and Cohn, in the unit of `distance`.
+
+    Examples
+    --------
+    >>> gaspari_cohn([0.0, 5.0, 10.0], 10.0).round(4).tolist()
+    [1.0, 0.2083, 0.0]
+    """
+    z = np.abs(np.asarray(distance, float)) * (2 / radius)
+    near = 1 + z**2 * (-5 / 3 + z * (5 / 8 + z * (1 / 2 - z / 4)))
+    far_z = np.maximum(z, 1.0)
+    far = 4 - 5 * far_z + far_z**2 * (5 / 3 + far_z * (5 / 8 + far_z * (-1 / 2 + far_z / 12)))
+    far = far - 2 / (3 * far_z)
+    return np.where(z <= 1, near, np.where(z < 2, far, 0.0))
+
+
+def daley_length(radius: float) -> float:
+    """Return the length scale √(−2 / ∇²c(0)), for two dimensions, of a taper of this radius."""
+    return float(_DALEY * radius)
+
+
+def gaspari_cohn_spectrum(radius: float, dimensions: int) -> Callable[[Array], Array]:
+    """Return the spectrum of the taper, for `pyvda.operators.Spectral`.
+
+    Parameters
+    ----------
+    radius : float
+        In grid spacings.
+    dimensions : {1, 2, 3}
+
+    Raises
+    ------
+    InputError
+        The radius is not positive, or there are more dimensions.
+    """
+    if not (np.isfinite(radius) and radius > 0):
+        raise InputError(f"the radius of the localisation is {radius}, expected a positive number")
+    if dimensions not in (1, 2, 3):
+        raise InputError(f"a localisation has 1 to 3 dimensions, found {dimensions}")
+    from scipy.special import j0
+
+    nodes, weights = np.polynomial.legendre.leggauss(_POINTS)
+    # The correlation is smooth on either side of half its radius.
+    r = np.concatenate([radius / 4 * (nodes + 1), radius / 4 * (nodes + 3)])
+    weights = np.tile(weights * radius / 4, 2) * gaspari_cohn(r, radius)
+    kernel = {1: lambda x: np.cos(x), 2: j0, 3: lambda x: np.sinc(x / np.pi)}[dimensions]
+    weights = weights * r ** (dimensions - 1)
+
+    def spectrum(wave_number: Array) -> Array:
+        table = np.linspace(0.0, wave_number.max(), 8 * _POINTS)
+        values = kernel(table[:, None] * r) @ weights
+        return np.maximum(np.interp(wave_number, table, values), 0.0)
+
+    return spectrum
+
+
+class Shared(Covariance):
+    """A correlation over points that several variables share, as the taper of them all.
+
+    Its matrix has ρ in every block: variables are tapered by the distance of their points alone.
+
+    Parameters
+    ----------
+    correlation : Covariance
+        ρ over the points.
+    count : int
+        Number of variables, whose points stand one after another in the state.
+    """
+
+    def __init__(self, correlation: Covariance, count: int) -> None:
+        self._one, self._count = correlation, count
+        self.size, self.rank = count * correlation.size, correlation.rank
+
+    def apply(self, v: ArrayLike) -> Array:
+        """Return C v, (..., D)."""
+        return self._repeated(self._one.apply(self._added(v)))
+
+    def sqrt(self, w: ArrayLike) -> Array:
+        """Return S w, (..., D)."""
+        return self._repeated(self._one.sqrt(w))
+
+    def sqrt_adjoint(self, v: ArrayLike) -> Array:
+        """Return Sᵀ v, (..., rank)."""
+        return self._one.sqrt_adjoint(self._added(v))
+
+    def solve(self, v: ArrayLike) -> Array:
+        """Raise InputError: the variables are copies of each other."""
+        raise InputError("a taper that variables share is singular; choose a method without B⁻¹")
+
+    def variance(self) -> Array:
+        """Return the diagonal of C, (D,)."""
+        return np.tile(self._one.variance(), self._count)
+
+    def _added(self, v: ArrayLike) -> Array:
+        states = self._states(v)
+        return states.reshape(*states.shape[:-1], self._count, self._one.size).sum(-2)
+
+    def _repeated(self, points: Array) -> Array:
+        return np.concatenate([points] * self._count, -1)
