@@ -3,6 +3,7 @@
 from . import operators as operators
 from .assimilate import assimilate as assimilate
 from .checks.on_derivatives import check as check
+from .covariances.fit import fit_covariance as fit_covariance
 from .engine import get_engine as get_engine
 from .errors import EngineError as EngineError
 from .errors import InputError as InputError

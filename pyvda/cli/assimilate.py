@@ -41,6 +41,8 @@ EXAMPLES = (
     "pyvda assimilate obs.zarr --model lorenz63 --workers 4 -o analysis.zarr",
     "pyvda assimilate series.nc --model lorenz63 --method strong-constraint --cycle 50 "
     "-o analysis.nc",
+    "pyvda assimilate obs.nc --model quasi-geostrophic --method incremental --covariance B.nc "
+    "--background start.npz -o analysis.nc",
     "pyvda assimilate tuesday.nc --method strong-constraint --background monday_analysis.nc "
     "-o analysis.nc",
 )
@@ -72,6 +74,12 @@ def assimilate(
         typer.Option(
             help="What is known of the first state: climatology, none, an analysis made with "
             "final_covariance or final_ensemble, or a NumPy file with mean and covariance."
+        ),
+    ] = None,
+    covariance: Annotated[
+        str | None,
+        typer.Option(
+            help="Covariance of the background's error: a number, or a file of pyvda covariance."
         ),
     ] = None,
     option: Annotated[
@@ -110,7 +118,7 @@ def assimilate(
 
     common = {
         "iterations": iterations, "tolerance": tolerance, "precision": precision,
-        "background": background,
+        "background": background, "covariance": covariance,
     }  # fmt: skip
     keywords = _read_settings(config, option) | settings
     keywords |= {name: value for name, value in common.items() if value is not None}

@@ -23,8 +23,8 @@ from pyvda.io.writing.history import command_line
 from pyvda.notices import Notice
 
 _COMMANDS = (
-    "simulate", "observe", "assimilate", "rerun", "forecast", "train", "score", "check", "plot",
-    "reproduce", "info",
+    "simulate", "observe", "covariance", "assimilate", "rerun", "forecast", "train", "score",
+    "check", "plot", "reproduce", "info",
 )  # fmt: skip
 _INTERRUPTED = 130  # typer's exit code for Ctrl-C
 

@@ -16,7 +16,6 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from pyvda import names
-from pyvda.climate.background import get_background
 from pyvda.engine.data import Shooting
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
@@ -28,6 +27,7 @@ from pyvda.methods.problem import Problem, Solution, Status
 from pyvda.methods.statistics import (
     OF_A_FUNCTION,
     CyclingOptions,
+    background_of,
     judged,
     precision_of,
     variance_of,
@@ -37,7 +37,9 @@ from pyvda.models.model import Model
 from pyvda.operators.covariance_input import CovarianceOption, as_covariance
 
 # Options of the statistical form only.
-_STATISTICAL = ("model_error", "background", "observation_variance", "final_covariance")
+_STATISTICAL = (
+    "model_error", "background", "covariance", "observation_variance", "final_covariance",
+)  # fmt: skip
 
 
 class GaussNewtonOptions(CyclingOptions):
@@ -150,7 +152,7 @@ def solve(problem: Problem, options: GaussNewtonOptions) -> Solution:
     if options.form == "statistical":
         weight, model_precision = model_weight(options.model_error, size)
         divisor = np.full(windows, variance_of(problem, options.observation_variance))
-        known = get_background(options.background, problem.model, engine)
+        known = background_of(options, problem.model, engine)
         background[:], precision = known.mean, known.precision
         stdev = np.full(x.shape, np.nan)
         empty = ~problem.has_observations()

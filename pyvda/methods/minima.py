@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from pyvda import names
-from pyvda.climate.background import CLIMATOLOGY, get_background, is_name
+from pyvda.climate.background import CLIMATOLOGY, is_name
 from pyvda.climate.climatology import climatology
 from pyvda.engine.data import Minima
 from pyvda.engine.interface import Array
@@ -16,7 +16,7 @@ from pyvda.methods.control import Prior, with_parameters
 from pyvda.methods.problem import Problem, Status
 from pyvda.methods.shared_parameters import in_common
 from pyvda.methods.starts import starts
-from pyvda.methods.statistics import chi_square_limit, precision_of, variance_of
+from pyvda.methods.statistics import background_of, chi_square_limit, precision_of, variance_of
 from pyvda.methods.strong_constraint_options import StrongConstraintOptions, setting_of
 
 _WORK = 4_000_000  # numbers in the Hessians of a block of windows: about a second of work
@@ -99,7 +99,7 @@ def _from_starts(
 
 def prior_of(problem: Problem, options: StrongConstraintOptions) -> Prior:
     """Return the Gaussian prior of the control."""
-    given = get_background(options.background, problem.model, problem.engine)
+    given = background_of(options, problem.model, problem.engine)
     if is_name(options.background):
         known = climatology(problem.model, problem.engine)
         mean = given.mean if options.background == CLIMATOLOGY else known.mean

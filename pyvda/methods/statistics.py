@@ -7,13 +7,20 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import chdtri
 
-from pyvda.climate.background import CLIMATOLOGY, BackgroundOption, get_background, is_name
+from pyvda.climate.background import (
+    CLIMATOLOGY,
+    Background,
+    BackgroundOption,
+    get_background,
+    is_name,
+)
 from pyvda.climate.climatology import climatology
 from pyvda.engine import Engine
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.methods.problem import Options, Positive, Problem, Status
 from pyvda.models.model import Model
+from pyvda.operators.covariance_input import CovarianceOption, as_covariance
 from pyvda.operators.function import Channels
 
 # Fraction of correct windows above the limit: 3.5 standard deviations for a thousand data.
@@ -47,6 +54,8 @@ class CyclingOptions(StatisticalOptions):
     background : str, path, Dataset or Background
         See `pyvda.climate.background.get_background`; a given background applies at the window's
         first step.
+    covariance : float, (D,), (D, D), str or Covariance, optional
+        B in place of that of the background, see `pyvda.operators` and `pyvda.fit_covariance`.
     final_covariance : bool, optional
         Whether the analysis has the covariance of its last step, `final_covariance`, from which the
         next window can start. Default: for up to 100 windows of up to 100 components.
@@ -55,6 +64,7 @@ class CyclingOptions(StatisticalOptions):
     cycles: ClassVar[bool] = True
 
     background: BackgroundOption = CLIMATOLOGY
+    covariance: CovarianceOption | None = None
     final_covariance: bool | None = None
 
     def for_problem(self, windows: int, state_size: int) -> CyclingOptions:
@@ -80,6 +90,26 @@ class CyclingOptions(StatisticalOptions):
         if is_name(self.background):
             return climatology(model, engine).mean
         return get_background(self.background, model, engine).mean
+
+
+def background_of(options: CyclingOptions, model: Model, engine: Engine) -> Background:
+    """Return the background that `background` and `covariance` give together.
+
+    Raises
+    ------
+    InputError
+        Either cannot be read, does not fit the model, or is singular; or there is no background.
+    """
+    found = get_background(options.background, model, engine)
+    if options.covariance is None:
+        return found
+    if not found.precision.any():
+        raise InputError(
+            f"a covariance was given, but the background is {options.background}; leave out one of "
+            "them"
+        )
+    B = as_covariance(options.covariance, model.state_size, "covariance", model.state_space)
+    return Background.full(found.mean, B.dense())
 
 
 def precision_of(problem: Problem, given: float | None) -> Array:

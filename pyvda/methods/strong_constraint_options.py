@@ -41,6 +41,8 @@ class StrongConstraintOptions(CyclingOptions):
     background : str
         "climatology" (Gaussian), "flat" (none), or a file: see
         `pyvda.climate.background.get_background`.
+    covariance : float, (D,), (D, D), str or Covariance, optional
+        See `CyclingOptions`.
     background_lead : int, optional
         Steps before the window at which the background applies. Default: 0 for a given background
         or climatology; for the model's own climatology, 20 for low-dimensional models, so that the

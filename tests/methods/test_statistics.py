@@ -7,11 +7,14 @@ import pytest
 from problems import random_points, twin_problem
 from scipy.stats import chi2
 
+import pyvda
 from pyvda.climate.climatology import climatology
+from pyvda.engine import get_engine
 from pyvda.errors import InputError
 from pyvda.methods.problem import Problem, Status
 from pyvda.methods.statistics import (
     CyclingOptions,
+    background_of,
     chi_square_limit,
     half_misfit,
     half_point_misfit,
@@ -20,6 +23,7 @@ from pyvda.methods.statistics import (
     variance_of,
     without_observations,
 )
+from pyvda.methods.strong_constraint_options import StrongConstraintOptions
 from pyvda.operators.points import Points
 
 
@@ -123,3 +127,19 @@ def test_the_expected_state_is_the_background_s_mean(problem) -> None:
         np.testing.assert_array_equal(found, known)
     given = CyclingOptions(background=(np.arange(3.0), np.eye(3)))
     np.testing.assert_array_equal(given.expected_state(problem.model, problem.engine), [0, 1, 2])
+
+
+def test_a_covariance_replaces_that_of_the_background() -> None:
+    model, engine = pyvda.get_model("lorenz63"), get_engine("torch")
+    B = np.eye(3) + 0.3
+
+    def found(**options):
+        return background_of(StrongConstraintOptions(**options), model, engine)
+
+    both = found(background=(np.ones(3), 5 * np.eye(3)), covariance=B)
+    np.testing.assert_array_equal(both.mean, np.ones(3))
+    np.testing.assert_allclose(both.precision, np.linalg.inv(B))
+    with pytest.raises(InputError, match="a covariance was given, but the background is none"):
+        found(background="none", covariance=B)
+    with pytest.raises(InputError, match="a covariance of 2 components"):
+        found(background=(np.ones(3), B), covariance=[1.0, 2.0])

@@ -1,0 +1,207 @@
+"""Samples for a covariance: the states of a file, their differences in time, or their errors."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from pyvda import names
+from pyvda.errors import InputError
+from pyvda.io.cf.dimensions import find_time, is_window
+from pyvda.io.cf.spacing import Spacing, spacing_of
+from pyvda.io.writing import model_attributes
+from pyvda.operators.covariance import Array
+from pyvda.state.space import StateSpace, Variable
+
+_OUTPUTS = ("_innovation", "_flag", "_stdev", "_minimum", "_error")
+
+
+@dataclass(frozen=True)
+class Samples:
+    """N samples of a state of D components.
+
+    Attributes
+    ----------
+    space : StateSpace
+        The variables with their dimensions; land is where no sample has a value.
+    values : (N, D)
+        In the state's units; 0 on land.
+    spacing : dict
+        For each variable with two dimensions the distances between neighbours.
+    what : str
+        What the samples are, such as "47 states".
+    """
+
+    space: StateSpace
+    values: Array
+    spacing: dict[str, Spacing]
+    what: str
+
+
+def samples_of(
+    ds: xr.Dataset,
+    variables: Sequence[str] | None = None,
+    *,
+    differences: int | None = None,
+    truth: xr.Dataset | None = None,
+) -> Samples:
+    """Return the samples that a Dataset consists of.
+
+    Parameters
+    ----------
+    ds : Dataset
+        Variables over samples (windows, times, members) and a grid. Points that are NaN in all
+        samples are land.
+    variables : sequence of str, optional
+        Default: those of the model that made the file, else all fields with samples.
+    differences : int, optional
+        Take x(t + `differences`) − x(t) along time, divided by √2: if both states have independent
+        errors of the same covariance, it is that of the samples.
+    truth : Dataset, optional
+        Take the errors, `ds` minus the truth at the same times.
+
+    Raises
+    ------
+    InputError
+        There are no such variables, fewer than two samples, or gaps that are no land.
+    """
+    if differences is not None and truth is not None:
+        raise InputError("samples are differences in time or errors; leave out one of them")
+    chosen = _chosen(ds, variables)
+    arrays, spaces, spacing = [], [], {}
+    time, _ = find_time(ds, ds.dims)
+    for name in chosen:
+        of_samples = _sample_dimensions(ds, name, time)
+        array = ds[name]
+        if truth is not None:
+            array = _errors(array, truth, of_samples)
+        dims = tuple(d for d in array.dims if d not in of_samples)
+        ordered = array.transpose(*of_samples, *dims)
+        leading = [array.sizes[d] for d in of_samples]
+        steps = leading[-1] if differences is not None else 1
+        shape = tuple(array.sizes[d] for d in dims)
+        arrays.append(np.asarray(ordered.values, float).reshape(-1, steps, int(np.prod(shape))))
+        units = str(array.attrs.get("units", ""))
+        spaces.append(Variable(name, tuple(map(str, dims)), shape, units=units))
+        if len(dims) == 2:
+            spacing[name] = spacing_of(ds, dims)
+    if len({a.shape[:2] for a in arrays}) > 1:
+        raise InputError(
+            f"the variables {', '.join(chosen)} have different numbers of samples; choose variables"
+        )
+    values = np.concatenate(arrays, -1)
+    if differences is not None:
+        steps = values.shape[1]
+        if not 1 <= differences < steps:
+            raise InputError(
+                f"differences is {differences}, expected from 1 to {steps - 1} steps of the "
+                f"{steps} that the file has"
+            )
+        values = (values[:, differences:] - values[:, :-differences]) / np.sqrt(2)
+    values = values.reshape(-1, values.shape[-1])
+    if len(values) < 2:
+        raise InputError(
+            f"the file has {len(values)} samples, expected at least two states along {names.TIME} "
+            f"or {names.WINDOW}"
+        )
+    kind = "errors" if truth is not None else "states"
+    what = f"{len(values)} " + ("differences" if differences is not None else kind)
+    space, values = _with_land(chosen, spaces, values)
+    return Samples(_flattened(ds, space), values, spacing, what)
+
+
+def _with_land(
+    chosen: list[str], spaces: list[Variable], values: Array
+) -> tuple[StateSpace, Array]:
+    missing = np.isnan(values)
+    land = missing.all(0)
+    gaps = int((missing & ~land).any(1).sum())
+    if gaps or np.isinf(values).any():
+        found = f"{gaps} of {len(values)} samples have gaps" if gaps else "some values are infinite"
+        raise InputError(
+            f"{found} at points where others have values; give complete fields, such as an "
+            "analysis, or leave these samples out"
+        )
+    if land.all():
+        raise InputError(f"the variables {', '.join(chosen)} are missing everywhere")
+    space = StateSpace(tuple(spaces), land.astype(np.uint8).tobytes() if land.any() else None)
+    return space, np.where(land, 0.0, values)
+
+
+def _flattened(ds: xr.Dataset, space: StateSpace) -> StateSpace:
+    """Return the space of the model where the file has its state as one vector."""
+    one = space.variables[0]
+    if len(space.variables) > 1 or one.dims != (names.STATE,):
+        return space
+    model = model_attributes.find(ds)
+    own = None if model is None else model.state_space
+    if own is None or own.size != space.size:
+        return StateSpace((Variable("x", ("site",), one.shape),), space.land)
+    return StateSpace(own.variables, space.land)
+
+
+def _chosen(ds: xr.Dataset, variables: Sequence[str] | None) -> list[str]:
+    if variables is not None:
+        missing = [name for name in variables if name not in ds.data_vars]
+        if missing or not variables:
+            raise InputError(
+                f"the file has no variable {', '.join(missing) or 'chosen'}, but "
+                f"{', '.join(map(str, ds.data_vars))}; choose among these"
+            )
+        return list(variables)
+    for name in (names.TRUTH, names.ANALYSIS, names.FORECAST):
+        if name in ds.data_vars and names.STATE in ds[name].dims:
+            return [name]
+    model = model_attributes.find(ds)
+    own = None if model is None else model.state_space
+    if own is not None and all(name in ds.data_vars for name in own.names):
+        return list(own.names)
+    time, _ = find_time(ds, ds.dims)
+    found = [
+        str(name)
+        for name, array in ds.data_vars.items()
+        if array.dtype.kind == "f"
+        and not str(name).endswith(_OUTPUTS)
+        and any(d == time or is_window(ds, d) for d in array.dims)
+        and any(d != time and not is_window(ds, d) for d in array.dims)
+    ]
+    if not found:
+        raise InputError(
+            "the file has no field with samples, a variable over time or windows and a grid; give "
+            "its names as variables (--variables)"
+        )
+    return found
+
+
+def _sample_dimensions(ds: xr.Dataset, name: str, time: Hashable | None) -> tuple[Hashable, ...]:
+    """Return the dimensions that count samples, time last."""
+    dims = ds[name].dims
+    found = [d for d in dims if is_window(ds, d) and d != time]
+    if time in dims:
+        found.append(time)
+    if not found:
+        raise InputError(
+            f"the variable {name!r} has the dimensions {', '.join(map(str, dims))}, of which none "
+            f"counts samples; name one {names.TIME}, {names.WINDOW} or {names.MEMBER}"
+        )
+    return tuple(found)
+
+
+def _errors(array: xr.DataArray, truth: xr.Dataset, of_samples: Sequence[Hashable]) -> xr.DataArray:
+    if array.name not in truth.data_vars:
+        raise InputError(
+            f"the truth has no variable {array.name!r}, but "
+            f"{', '.join(map(str, truth.data_vars))}; give the truth of the same variables"
+        )
+    true = truth[array.name]
+    space = [d for d in array.dims if d not in of_samples]
+    array, true = xr.align(array, true, join="inner", exclude=space)
+    if set(array.dims) != set(true.dims) or dict(array.sizes) != dict(true.sizes):
+        raise InputError(
+            f"{array.name!r} has {dict(array.sizes)} and its truth {dict(true.sizes)}, expected "
+            "the same dimensions and lengths; give the truth of the same grid and windows"
+        )
+    return array.copy(data=array.values - true.transpose(*array.dims).values)

@@ -1,0 +1,91 @@
+"""Samples of a file: states, differences, errors; what is refused."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import pyvda
+from pyvda.covariances.samples import samples_of
+from pyvda.errors import InputError
+
+RNG = np.random.default_rng(3)
+X = RNG.normal(size=(2, 5, 4, 3))
+
+
+def dataset(x=X, name="sst"):
+    time = ("time", 10.0 * np.arange(x.shape[1]))
+    return xr.Dataset({name: (("window", "time", "y", "x"), x)}, {"time": time})
+
+
+def test_states_are_samples() -> None:
+    found = samples_of(dataset())
+    np.testing.assert_array_equal(found.values, X.reshape(10, 12))
+    assert found.space.sizes == {"y": 4, "x": 3}
+    assert found.space.land is None
+    assert found.what == "10 states"
+
+
+def test_dimensions_may_come_in_any_order_and_land_is_zero() -> None:
+    x = X.copy()
+    x[..., 1, 2] = np.nan
+    found = samples_of(dataset(x).transpose("y", "time", "x", "window"))
+    np.testing.assert_array_equal(found.values, np.where(np.isnan(x), 0, x).reshape(10, 12))
+    assert np.flatnonzero(~found.space.sea).tolist() == [5]
+
+
+def test_differences_are_taken_within_windows() -> None:
+    found = samples_of(dataset(), differences=2)
+    expected = (X[:, 2:] - X[:, :-2]).reshape(6, 12) / np.sqrt(2)
+    np.testing.assert_allclose(found.values, expected)
+    assert found.what == "6 differences"
+    with pytest.raises(InputError, match="expected from 1 to 4 steps of the 5"):
+        samples_of(dataset(), differences=5)
+
+
+def test_errors_are_taken_at_the_same_times() -> None:
+    truth = dataset(X + 1.0).isel(time=[0, 2, 3])
+    np.testing.assert_allclose(samples_of(dataset(), truth=truth).values, np.full((6, 12), -1.0))
+    with pytest.raises(InputError, match="leave out one"):
+        samples_of(dataset(), truth=truth, differences=1)
+    with pytest.raises(InputError, match="no variable 'sst'"):
+        samples_of(dataset(), truth=truth.rename(sst="temperature"))
+    with pytest.raises(InputError, match="expected the same dimensions"):
+        samples_of(dataset(), truth=truth.isel(x=[0, 1]))
+
+
+def test_several_variables_stand_one_after_the_other() -> None:
+    both = dataset().assign(ssh=dataset(2 * X)["sst"], sst_stdev=dataset()["sst"])
+    found = samples_of(both)
+    assert found.space.names == ("sst", "ssh")
+    np.testing.assert_array_equal(found.values[:, 12:], 2 * found.values[:, :12])
+    assert samples_of(both, ["ssh"]).space.names == ("ssh",)
+
+
+def test_the_vector_of_a_simulation_has_the_variables_of_its_model() -> None:
+    truth = pyvda.simulate("lorenz63", 3, 1, steps=4, engine="torch")
+    found = samples_of(truth)
+    assert found.space.names == ("x", "y", "z")
+    np.testing.assert_array_equal(found.values, truth["truth"].values.reshape(12, 3))
+
+
+@pytest.mark.parametrize(
+    ("ds", "message"),
+    [
+        (dataset().drop_vars("sst"), "no field with samples"),
+        (dataset().isel(window=[0], time=[0]), "has 1 samples"),
+        (dataset(np.full_like(X, np.nan)), "missing everywhere"),
+        (dataset(np.where(RNG.random(X.shape) < 0.1, np.nan, X)), "samples have gaps"),
+        (dataset(np.where(X[0, 0, 0, 0] == X, np.inf, X)), "infinite"),
+    ],
+)
+def test_invalid_samples(ds, message) -> None:
+    with pytest.raises(InputError, match=message) as refused:
+        samples_of(ds)
+    assert "\n" not in str(refused.value)
+
+
+def test_invalid_variables() -> None:
+    with pytest.raises(InputError, match="no variable ssh, but sst"):
+        samples_of(dataset(), ["ssh"])
+    with pytest.raises(InputError, match="none counts samples"):
+        samples_of(dataset().isel(window=0, time=0), ["sst"])
