@@ -23,6 +23,7 @@ ELSEWHERE = {
     # Commands of a few lines, run as from a terminal.
     "cli/assimilate.py": "cli/test_main.py",
     "cli/check.py": "checks/test_run.py",
+    "cli/covariance.py": "covariances/test_fit.py",
     "cli/forecast.py": "test_forecast.py",
     "cli/info.py": "cli/test_main.py",
     "cli/observe.py": "cli/test_main.py",

@@ -1,17 +1,12 @@
 """Figures of analyses: reconstruction against truth and observations, descent of the cost.
 
-Figures are made without pyplot, so that neither a display nor global state is touched; matplotlib
-is imported by the first call. Colours are those of Okabe and Ito, distinguishable with any colour
-vision.
+Style and files are those of `pyvda.plotting.style`.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -19,27 +14,19 @@ import xarray as xr
 from pyvda import names
 from pyvda.errors import InputError
 from pyvda.io.cf.layout import restacked
-from pyvda.io.writing.atomic import replacing
 from pyvda.plotting import window_axes
+from pyvda.plotting.style import STYLE, new_figure, plain_ticks, save_figure
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure, FigureBase
 
+__all__ = [
+    "NO_DESCENT",
+    "STYLE", "WINDOWS", "has_descent", "plain_ticks", "plot_analysis", "plot_descent",
+    "plot_reconstruction", "save_figure",
+]  # fmt: skip
+
 WINDOWS = (0, 1, 2, 3)
-STYLE: dict[Any, Any] = {
-    "font.size": 8,
-    "axes.titlesize": 8,
-    "axes.labelsize": 8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.6,
-    "lines.linewidth": 1.2,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "legend.frameon": False,
-    "svg.hashsalt": "pyvda",
-}
 _COST, _ERROR = "#0072B2", "#D55E00"
 
 
@@ -65,7 +52,7 @@ def plot_analysis(
     if not has_descent(analysis):
         return plot_reconstruction(analysis, truth, windows)
     shown = window_axes.excerpts_of(analysis, truth, windows)
-    with _figure() as figure:
+    with new_figure() as figure:
         width, height = window_axes.figure_size(shown)
         below = 2.4
         figure.set_size_inches(max(width, 4.5), height + below)
@@ -107,7 +94,7 @@ def plot_reconstruction(
     truth = None if truth is None else restacked(truth, analysis)
     analysis = restacked(analysis)
     shown = window_axes.excerpts_of(analysis, truth, windows)
-    with _figure() as figure:
+    with new_figure() as figure:
         figure.set_size_inches(*window_axes.figure_size(shown))
         window_axes.draw(figure, shown, analysis)
     return figure
@@ -132,34 +119,10 @@ def plot_descent(history: xr.Dataset) -> Figure:
             f"the file has no {names.HISTORY_COST!r} along {names.ITERATION!r}, {NO_DESCENT}; "
             "assimilate the windows to be drawn by fsgd, in one block"
         )
-    with _figure() as figure:
+    with new_figure() as figure:
         figure.set_size_inches(3.6, 4.2 if names.HISTORY_R_SCORE in history else 2.4)
         _draw_descent(figure, history)
     return figure
-
-
-def save_figure(figure: Figure, path: str | os.PathLike[str], *, dpi: float = 200) -> None:
-    """Write a figure as PNG, SVG or PDF, by the suffix of `path`, completely or not at all."""
-    from matplotlib import rc_context
-
-    path = Path(path)
-    kind = path.suffix.lower().lstrip(".")
-    if kind not in ("png", "svg", "pdf"):
-        raise InputError(
-            f"cannot write a figure to {path}; its name must end in .png, .svg or .pdf"
-        )
-    dated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}  # equal figures give equal files
-    with replacing(path) as temporary, rc_context(STYLE):
-        figure.savefig(temporary, format=kind, dpi=dpi, metadata=dated.get(kind))
-
-
-@contextmanager
-def _figure() -> Iterator[Figure]:
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    with rc_context(STYLE):
-        yield Figure(layout="constrained")
 
 
 def _draw_descent(figure: FigureBase, history: xr.Dataset, *, across: bool = False) -> None:
@@ -192,13 +155,3 @@ def _draw_descent(figure: FigureBase, history: xr.Dataset, *, across: bool = Fal
         axis.set_xlabel("iteration")
     if not across:
         figure.align_ylabels(list(axes))
-
-
-def plain_ticks(axis: Axes, values: np.ndarray) -> None:
-    """Label a logarithmic axis with plain numbers, at 1, 2 and 5 if it spans few decades."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    few = len(values) > 0 and values.max() < 100.0 * values.min()
-    axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,)))
-    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.yaxis.set_minor_formatter(NullFormatter())

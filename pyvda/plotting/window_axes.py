@@ -78,7 +78,7 @@ def excerpts_of(
         if true is not None:
             title += f", R = {np.mean((state - true) ** 2):.3g}"
         observed = state + _values(part[names.INNOVATION])
-        excerpts.append(Excerpt(title, _times(analysis, part)[0], state, observed, true))
+        excerpts.append(Excerpt(title, times(analysis, part)[0], state, observed, true))
     if not excerpts:
         raise InputError(f"none of the windows {tuple(windows)} is among the {count} of the file")
     return excerpts
@@ -88,7 +88,7 @@ def _values(array: xr.DataArray) -> np.ndarray:
     return np.asarray(array.transpose(names.TIME, names.STATE).values, dtype=np.float64)
 
 
-def _times(whole: xr.Dataset, part: xr.Dataset) -> tuple[np.ndarray, str]:
+def times(whole: xr.Dataset, part: xr.Dataset) -> tuple[np.ndarray, str]:
     """Return the times of a part for the horizontal axis, and that axis's label."""
     if names.TIME not in part.coords:
         return np.arange(part.sizes[names.TIME]), "step"
@@ -116,14 +116,14 @@ def draw(figure: FigureBase, excerpts: list[Excerpt], analysis: xr.Dataset) -> N
     """Draw the excerpts as columns; `analysis` gives names and units."""
     units = str(analysis[names.ANALYSIS].attrs.get("units", "1"))
     units = "" if units == "1" else f" ({units})"
-    label = _times(analysis, analysis)[1]
+    label = times(analysis, analysis)[1]
     draw_rows = _draw_lines if excerpts[0].analysis.shape[1] <= _MOST_LINES else _draw_maps
     axes = draw_rows(figure, excerpts, _component_names(analysis), units)
     for excerpt, axis in zip(excerpts, axes[0], strict=True):
         axis.set_title(excerpt.title)
     for axis in axes[-1]:
         if excerpts[0].time.dtype.kind == "M":
-            _date_axis(axis)
+            date_axis(axis)
         axis.set_xlabel(label)
 
 
@@ -227,13 +227,18 @@ def _extent(time: np.ndarray, size: int) -> tuple[float, float, float, float]:
     return float(numbers[0] - half), float(numbers[-1] + half), 0.5, size + 0.5
 
 
-def _date_axis(axis: Axes) -> None:
+def date_axis(axis: Axes, *, vertical: bool = False) -> None:
+    """Write dates along the horizontal or the vertical axis."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     locator = AutoDateLocator(minticks=2, maxticks=5)
-    axis.xaxis_date()
-    axis.xaxis.set_major_locator(locator)
-    axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    if vertical:
+        axis.yaxis_date()
+    else:
+        axis.xaxis_date()
+    along = axis.yaxis if vertical else axis.xaxis
+    along.set_major_locator(locator)
+    along.set_major_formatter(ConciseDateFormatter(locator))
 
 
 def _limit_to_known(axis: Axes, excerpts: list[Excerpt], row: int) -> None:

@@ -1,0 +1,251 @@
+"""What a figure of a field needs: analysis, truth, observations and spread as plain arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from pyvda import names
+from pyvda.errors import InputError
+from pyvda.io.cf.spacing import SPACINGS, spacing_of
+from pyvda.io.pairs import aligned
+from pyvda.plotting import window_axes
+
+Array = np.ndarray
+_LEADING = (names.WINDOW, names.TIME)
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One dimension of the grid: its coordinate and how it is written under an axis."""
+
+    values: Array
+    label: str
+
+
+@dataclass(frozen=True)
+class Field:
+    """A variable of an analysis over T times of one window.
+
+    Attributes
+    ----------
+    name, units : str
+        `units` is "" where there are none.
+    time : (T,)
+        Dates, or numbers.
+    time_label : str
+    axes : tuple of Axis
+        Of the grid, slowest first.
+    analysis : (T, *grid)
+        NaN on land.
+    observation, truth, stdev : (T, *grid), optional
+        NaN where nothing was observed.
+    land : (*grid) of bool
+    spacing : tuple of float
+        Mean distance of neighbours along each axis.
+    spacing_unit : str
+    aspect : float
+        Length of one unit of the first coordinate in units of the second, for maps.
+    """
+
+    name: str
+    units: str
+    time: Array
+    time_label: str
+    axes: tuple[Axis, ...]
+    analysis: Array
+    observation: Array | None
+    truth: Array | None
+    stdev: Array | None
+    land: Array
+    spacing: tuple[float, ...]
+    spacing_unit: str
+    aspect: float = 1.0
+
+    @property
+    def error(self) -> Array | None:
+        """Analysis minus truth, None without a truth."""
+        return None if self.truth is None else self.analysis - self.truth
+
+    def labelled(self, what: str = "") -> str:
+        """Return the name and unit of the field, or of `what` in the field's unit."""
+        name = what or self.name
+        return f"{name} ({self.units})" if self.units else name
+
+    def at(self, step: int) -> str:
+        """Return the time of a step as it is written in a title."""
+        time = self.time[step]
+        if self.time.dtype.kind == "M":
+            return str(np.datetime_as_string(time, "m")).replace("T", " ")
+        return f"{self.time_label.split(' (')[0] or 'time'} {time:g}"
+
+
+def field_names(analysis: xr.Dataset) -> list[str]:
+    """Return the variables of an analysis that have a grid of one or two dimensions."""
+    found = [str(n) for n in analysis.data_vars if f"{n}_{names.INNOVATION}" in analysis]
+    if names.ANALYSIS in analysis and names.STATE in analysis[names.ANALYSIS].dims:
+        found = [names.ANALYSIS]
+    return [n for n in found if 1 <= len(_grid(analysis[n])) <= 2]
+
+
+def has_maps(analysis: xr.Dataset) -> bool:
+    """Tell whether an analysis has a variable that can be drawn as a map."""
+    return any(len(_grid(analysis[name])) == 2 for name in field_names(analysis))
+
+
+def fields_of(
+    analysis: xr.Dataset,
+    truth: xr.Dataset | None = None,
+    *,
+    variables: Sequence[str] | None = None,
+    window: int = 0,
+) -> list[Field]:
+    """Return the fields of an analysis.
+
+    Parameters
+    ----------
+    analysis : Dataset
+    truth : Dataset, optional
+        The same variables, or `truth`, at the times of the analysis and perhaps others.
+    variables : sequence of str, optional
+        Default: all that have a grid.
+    window : int
+        Which window, where the analysis has several.
+
+    Raises
+    ------
+    InputError
+        There is no such variable or window, or the truth is not that of the analysis.
+    """
+    able = field_names(analysis)
+    chosen = able if variables is None else list(variables)
+    if not chosen or not set(chosen) <= set(able):
+        wanted = ", ".join(n for n in chosen if n not in able) or "field"
+        raise InputError(
+            f"the analysis has no {wanted} on a grid of one or two dimensions, but "
+            f"{', '.join(able) or 'none'}; choose another variable, or select a level first"
+        )
+    return [_field(analysis, truth, name, window) for name in chosen]
+
+
+def _field(analysis: xr.Dataset, truth: xr.Dataset | None, name: str, window: int) -> Field:
+    array = analysis[name]
+    grid = _grid(array)
+    innovation, stdev, true = f"{name}_innovation", f"{name}_stdev", name
+    if name == names.ANALYSIS:
+        innovation, stdev, true = names.INNOVATION, names.STATE_STDEV, names.TRUTH
+    x = _window(array, window, grid)
+    values = _values(x, grid)
+    of_truth = None if truth is None else _truth(truth, true, x, window, grid)
+    gaps = np.isnan(values) if of_truth is None else np.isnan(values) | np.isnan(of_truth)
+    time, label = window_axes.times(analysis, x.to_dataset(name=name))
+    spacing, unit = _spacing(analysis, grid)
+    spread = _values(_window(analysis[stdev], window, grid), grid) if stdev in analysis else None
+    seen = None
+    if innovation in analysis:
+        seen = values + _values(_window(analysis[innovation], window, grid), grid)
+    units = str(array.attrs.get("units", ""))
+    return Field(
+        str(name), "" if units == "1" else units, time, label,
+        tuple(_axis(analysis, dim) for dim in grid), values, seen, of_truth, spread,
+        gaps.all(0) & ~np.isinf(values).any(0), spacing, unit,
+        _aspect(analysis, grid, spacing) if len(grid) == 2 else 1.0,
+    )  # fmt: skip
+
+
+def _grid(array: xr.DataArray) -> tuple[Hashable, ...]:
+    return tuple(d for d in array.dims if d not in _LEADING)
+
+
+def _window(array: xr.DataArray, window: int, grid: Sequence[Hashable]) -> xr.DataArray:
+    """Return one window, (time, *grid)."""
+    if names.WINDOW in array.dims:
+        count = array.sizes[names.WINDOW]
+        if not 0 <= window < count:
+            raise InputError(f"there is no window {window} among the {count} of the file")
+        array = array.isel({names.WINDOW: window})
+    if names.TIME not in array.dims:
+        array = array.expand_dims(names.TIME)
+    return array.transpose(names.TIME, *grid)
+
+
+def _values(array: xr.DataArray, grid: Sequence[Hashable]) -> Array:
+    return np.asarray(array.transpose(names.TIME, *grid).values, dtype=np.float64)
+
+
+def _truth(
+    truth: xr.Dataset, name: str, x: xr.DataArray, window: int, grid: Sequence[Hashable]
+) -> Array:
+    if name not in truth:
+        raise InputError(
+            f"the file of the truth has no variable {name!r}, but "
+            f"{', '.join(map(str, truth.data_vars))}"
+        )
+    true = aligned(truth, x.to_dataset(name=name), [str(d) for d in grid])[name]
+    if set(_grid(true)) != set(grid):
+        raise InputError(
+            f"the truth has the dimensions {', '.join(map(str, true.dims))}, expected those of "
+            f"the analysis, {', '.join(map(str, x.dims))}"
+        )
+    count = true.sizes.get(names.WINDOW, 1)
+    true = _window(true, window if count > 1 else 0, grid)
+    if true.sizes[names.TIME] != x.sizes[names.TIME]:
+        true = _at_times_of(true, x)
+    if dict(true.sizes) != dict(x.sizes):
+        raise InputError(
+            f"the truth has {dict(true.sizes)} and the analysis {dict(x.sizes)}; give the truth on "
+            "the grid of the analysis"
+        )
+    return _values(true, grid)
+
+
+def _at_times_of(true: xr.DataArray, x: xr.DataArray) -> xr.DataArray:
+    """Return the truth at the times of the analysis, where it has others, too."""
+    try:
+        if x[names.TIME].dtype.kind in "fiu":
+            step = float(np.diff(true[names.TIME].values).min(initial=np.inf))
+            return true.sel({names.TIME: x[names.TIME]}, method="nearest", tolerance=1e-3 * step)
+        return true.sel({names.TIME: x[names.TIME]})
+    except (KeyError, TypeError, ValueError):
+        raise InputError(
+            f"the truth has {true.sizes[names.TIME]} times, and not all of the "
+            f"{x.sizes[names.TIME]} of the analysis; give the truth at the times of the analysis"
+        ) from None
+
+
+def _axis(ds: xr.Dataset, dim: Hashable) -> Axis:
+    if dim not in ds.coords or ds[dim].dtype.kind not in "fiu":
+        return Axis(np.arange(ds.sizes[dim], dtype=float), str(dim))
+    attrs = ds[dim].attrs
+    name = str(attrs.get("long_name", dim))
+    units = str(attrs.get("units", ""))
+    units = {"degrees_north": "°N", "degrees_east": "°E"}.get(units, units)
+    label = f"{name} ({units})" if units not in ("", "1") else name
+    return Axis(np.asarray(ds[dim].values, dtype=float), label)
+
+
+def _spacing(ds: xr.Dataset, grid: Sequence[Hashable]) -> tuple[tuple[float, ...], str]:
+    if len(grid) == 2:
+        found = spacing_of(ds, grid)
+        return found.mean, found.unit
+    return (1.0,), SPACINGS
+
+
+def _aspect(ds: xr.Dataset, grid: Sequence[Hashable], spacing: tuple[float, ...]) -> float:
+    steps = [np.abs(np.diff(_axis(ds, dim).values)).mean() for dim in grid]
+    found = (spacing[0] / steps[0]) / (spacing[1] / steps[1]) if all(steps) else 1.0
+    return float(found) if np.isfinite(found) and 0.05 < found < 20 else 1.0
+
+
+def last_observed(field: Field) -> int:
+    """Return the last step at which something was observed, else the last step."""
+    seen: Any = (
+        ()
+        if field.observation is None
+        else np.flatnonzero(np.isfinite(field.observation).reshape(len(field.time), -1).any(1))
+    )
+    return int(seen[-1]) if len(seen) else len(field.time) - 1

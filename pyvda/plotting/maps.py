@@ -1,0 +1,264 @@
+"""Maps of truth, observations, analysis, error and spread, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from pyvda.errors import InputError
+from pyvda.plotting.fields import Array, Field, fields_of, last_observed
+from pyvda.plotting.style import LAND, axes_of, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_SPARSE = 0.2  # of the points: fewer observations are drawn as dots
+_WIDTH, _BAR = 1.9, 0.55  # width of a map and height of a colour bar, in inches
+PANELS = ("truth", "observations", "analysis", "error", "spread")
+
+
+def plot_maps(
+    analysis: xr.Dataset,
+    truth: xr.Dataset | None = None,
+    *,
+    variables: Sequence[str] | None = None,
+    step: int | None = None,
+    window: int = 0,
+) -> Figure:
+    """Draw maps of one time: truth, observations, analysis, error and spread, as far as known.
+
+    Truth, observations and analysis share a scale. Each variable has a row.
+
+    Parameters
+    ----------
+    analysis : Dataset
+        Variables over (time, y, x) or (window, time, y, x), as `pyvda.assimilate` returns them.
+    truth : Dataset, optional
+        The same variables at these times, perhaps among others.
+    variables : sequence of str, optional
+        Default: all with two dimensions of space.
+    step : int, optional
+        Which time of the window, negative from its end. Default: the last with observations.
+    window : int, optional
+        Which window.
+
+    Raises
+    ------
+    InputError
+        There is no such variable, step or window, or the truth is not that of the analysis.
+    """
+    fields = maps_of(analysis, truth, variables, window)
+    steps = [checked_step(field, step) for field in fields]
+    with new_figure() as figure:
+        draw(figure, fields, steps)
+    return figure
+
+
+def plot_map(values: xr.DataArray, *, land: Array | None = None, ax: Axes | None = None) -> Axes:
+    """Draw one field (y, x) with its colour bar.
+
+    Parameters
+    ----------
+    values : DataArray (y, x)
+        NaN, where there is no land, stays white.
+    land : (y, x) of bool, optional
+        Default: where `values` is NaN.
+    ax : Axes, optional
+        Default: those of a new figure, the attribute `figure` of the result.
+
+    Raises
+    ------
+    InputError
+        The field has not two dimensions.
+    """
+    if values.ndim != 2:
+        raise InputError(
+            f"a map has two dimensions, found {', '.join(map(str, values.dims)) or 'none'}; select "
+            "a time or a level first"
+        )
+    name = str(values.name or "field")
+    ds = xr.Dataset({name: values.reset_coords(drop=True)})
+    ds[f"{name}_innovation"] = ds[name] * np.nan
+    field = fields_of(ds, variables=[name])[0]
+    dry = np.isnan(field.analysis[0]) if land is None else land
+    with axes_of(ax, (_WIDTH + 1.2, _WIDTH + 0.5)) as axis:
+        image = _map(axis, field, field.analysis[0], dry, _scale([field.analysis[0]]))
+        axis.set_xlabel(field.axes[1].label)
+        axis.set_ylabel(field.axes[0].label)
+        axis.figure.colorbar(image, ax=axis).set_label(field.labelled())
+    return axis
+
+
+def maps_of(
+    analysis: xr.Dataset,
+    truth: xr.Dataset | None,
+    variables: Sequence[str] | None,
+    window: int,
+) -> list[Field]:
+    """Return the fields with two dimensions."""
+    found = fields_of(analysis, truth, variables=variables, window=window)
+    flat = [field for field in found if len(field.axes) == 2]
+    if not flat or (variables is not None and len(flat) < len(found)):
+        raise InputError(
+            f"{found[0].name} has one dimension, and a map two; choose the kind hovmoller"
+        )
+    return flat
+
+
+def checked_step(field: Field, step: int | None) -> int:
+    """Return a step of the window, by default the last with observations."""
+    count = len(field.time)
+    if step is None:
+        return last_observed(field)
+    if not -count <= step < count:
+        raise InputError(f"there is no step {step} among the {count} of the window")
+    return step % count
+
+
+def draw(
+    figure: Figure,
+    fields: Sequence[Field],
+    steps: Sequence[int],
+    *,
+    fixed: bool = False,
+    dots: bool = True,
+) -> list[dict[str, Any]]:
+    """Draw a row of maps for each field; return what is drawn, for each row by panel.
+
+    Parameters
+    ----------
+    fixed : bool
+        Whether scales hold for all times, not only the one that is drawn.
+    dots : bool
+        Whether few observations are drawn as dots.
+    """
+    panels = [name for name in PANELS if any(_known(field, name) for field in fields)]
+    shapes = [field.analysis.shape[1] * field.aspect / field.analysis.shape[2] for field in fields]
+    heights = [min(max(_WIDTH * shape, 0.8), 5.0) for shape in shapes]
+    figure.set_size_inches(
+        _WIDTH * len(panels) + 0.4, sum(heights) + (_BAR + 0.3) * len(fields) + 0.35
+    )
+    grid = figure.subplots(len(fields), len(panels), squeeze=False, height_ratios=heights)
+    drawn = []
+    for row, (field, step) in enumerate(zip(fields, steps, strict=True)):
+        times = slice(None) if fixed else slice(step, step + 1)
+        scale = scales(field, times)
+        images: dict[str, Any] = {}
+        for axis, name in zip(grid[row], panels, strict=True):
+            if not _known(field, name):
+                axis.set_visible(False)
+                continue
+            values = panel(field, name, step)
+            if name == "observations" and dots:
+                images[name] = _observations(axis, field, values, scale[name])
+            else:
+                images[name] = _map(axis, field, values, field.land, scale[name])
+            if row == 0:
+                axis.set_title(name)
+            if row == len(fields) - 1:
+                axis.set_xlabel(field.axes[1].label)
+            axis.label_outer()
+        grid[row, 0].set_ylabel(field.axes[0].label)
+        _bars(figure, field, dict(zip(panels, grid[row], strict=True)), images)
+        drawn.append(images)
+    figure.suptitle(fields[0].at(steps[0]), fontsize=8)
+    return drawn
+
+
+def panel(field: Field, name: str, step: int) -> Array:
+    """Return what a panel shows at a step, (Y, X)."""
+    whole = {
+        "truth": field.truth, "observations": field.observation, "analysis": field.analysis,
+        "error": field.error, "spread": field.stdev,
+    }[name]  # fmt: skip
+    assert whole is not None  # panels of unknown quantities are not drawn
+    return np.asarray(whole[step])
+
+
+def _known(field: Field, name: str) -> bool:
+    if name == "observations":
+        return field.observation is not None and bool(np.isfinite(field.observation).any())
+    if name == "spread":
+        return field.stdev is not None and bool(np.isfinite(field.stdev).any())
+    return name == "analysis" or field.truth is not None
+
+
+def scales(field: Field, times: slice) -> dict[str, dict[str, Any]]:
+    """Return the colour scale of each panel, from the values at some times."""
+    states = _scale([field.analysis[times] if field.truth is None else field.truth[times]])
+    found = dict.fromkeys(("truth", "observations", "analysis"), states)
+    if field.error is not None:
+        largest = _largest(field.error[times])
+        found["error"] = {"cmap": "PuOr_r", "vmin": -largest, "vmax": largest}
+    if field.stdev is not None:
+        found["spread"] = {"cmap": "cividis", "vmin": 0.0, "vmax": _largest(field.stdev[times])}
+    return found
+
+
+def _scale(arrays: list[Array]) -> dict[str, Any]:
+    """Return a diverging scale about 0 for values of both signs, else a sequential one."""
+    values = np.concatenate([a[np.isfinite(a)] for a in arrays])
+    low, high = (values.min(), values.max()) if len(values) else (-1.0, 1.0)
+    largest = max(-low, high)
+    if min(-low, high) > 0.1 * largest:
+        return {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest}
+    return {"cmap": "viridis", "vmin": low, "vmax": high if high > low else low + 1.0}
+
+
+def _largest(values: Array) -> float:
+    known = np.abs(values[np.isfinite(values)])
+    # A few extreme points, as beside a coast, would leave all others pale.
+    return float(np.quantile(known, 0.999)) or 1.0 if len(known) else 1.0
+
+
+def _map(axis: Axes, field: Field, values: Array, land: Array, scale: dict[str, Any]) -> Any:
+    from matplotlib.colors import ListedColormap
+
+    y, x = (a.values for a in field.axes)
+    axis.pcolormesh(
+        x, y, np.ma.masked_where(~land, np.ones_like(values)), cmap=ListedColormap([LAND]),
+        rasterized=True,
+    )  # fmt: skip
+    image = axis.pcolormesh(
+        x, y, np.ma.masked_invalid(np.where(land, np.nan, values)), rasterized=True, **scale
+    )
+    axis.set_aspect(field.aspect)
+    axis.spines[:].set_visible(True)
+    return image
+
+
+def _observations(axis: Axes, field: Field, values: Array, scale: dict[str, Any]) -> Any:
+    """Draw observations: as dots where they are few, so that single ones can be seen."""
+    seen = np.isfinite(values)
+    if seen.mean() > _SPARSE:
+        return _map(axis, field, values, field.land, scale)
+    _map(axis, field, np.full_like(values, np.nan), field.land, scale)
+    y, x = np.meshgrid(field.axes[0].values, field.axes[1].values, indexing="ij")
+    size = float(np.clip(3000 / max(seen.sum(), 1), 1.5, 12))
+    colours = {"cmap": scale["cmap"], "vmin": scale["vmin"], "vmax": scale["vmax"]}
+    return axis.scatter(
+        x[seen], y[seen], c=values[seen], s=size, linewidths=0.2, edgecolors="0.5", **colours
+    )
+
+
+def _bars(figure: Figure, field: Field, axes: dict[str, Any], images: dict[str, Any]) -> None:
+    """Draw a colour bar for the states, one for the error and one for the spread."""
+    states = [name for name in ("truth", "observations", "analysis") if name in images]
+    for names, label in ((states, ""), (["error"], "error"), (["spread"], "spread")):
+        if names[-1] in images:
+            colour_bar(figure, images[names[-1]], [axes[name] for name in names]).set_label(
+                field.labelled(label)
+            )
+
+
+def colour_bar(figure: Figure, image: Any, axes: Sequence[Axes]) -> Any:
+    """Return a colour bar below maps that share a scale."""
+    bar = figure.colorbar(
+        image, ax=list(axes), location="bottom", aspect=25 * len(axes), shrink=0.8, pad=0.03
+    )
+    bar.outline.set_linewidth(0.4)
+    return bar

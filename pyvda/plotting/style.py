@@ -1,0 +1,85 @@
+"""What all figures share: style, colours, making a figure, writing it to a file.
+
+Figures are made without pyplot, so that neither a display nor global state is touched; matplotlib
+is imported by the first call. Colours are those of Okabe and Ito, distinguishable with any colour
+vision; maps have perceptually uniform or diverging scales that are, too, and grey land.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pyvda.errors import InputError
+from pyvda.io.writing.atomic import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+STYLE: dict[Any, Any] = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "lines.linewidth": 1.2,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "legend.frameon": False,
+    "svg.hashsalt": "pyvda",
+}
+BLACK, BLUE, VERMILION, GREEN = "#000000", "#0072B2", "#D55E00", "#009E73"
+LAND = "0.78"
+
+
+@contextmanager
+def new_figure() -> Iterator[Figure]:
+    """Make an empty figure, in pyvda's style while the block runs."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context(STYLE):
+        yield Figure(layout="constrained")
+
+
+@contextmanager
+def axes_of(ax: Axes | None, size: tuple[float, float]) -> Iterator[Axes]:
+    """Use the given axes, or those of a new figure of this size in inches."""
+    if ax is not None:
+        yield ax
+        return
+    with new_figure() as figure:
+        figure.set_size_inches(*size)
+        yield figure.subplots()
+
+
+def save_figure(figure: Figure, path: str | os.PathLike[str], *, dpi: float = 200) -> None:
+    """Write a figure as PNG, SVG or PDF, by the suffix of `path`, completely or not at all."""
+    from matplotlib import rc_context
+
+    path = Path(path)
+    kind = path.suffix.lower().lstrip(".")
+    if kind not in ("png", "svg", "pdf"):
+        raise InputError(
+            f"cannot write a figure to {path}; its name must end in .png, .svg or .pdf"
+        )
+    dated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}  # equal figures give equal files
+    with replacing(path) as temporary, rc_context(STYLE):
+        figure.savefig(temporary, format=kind, dpi=dpi, metadata=dated.get(kind))
+
+
+def plain_ticks(axis: Axes, values: np.ndarray) -> None:
+    """Label a logarithmic axis with plain numbers, at 1, 2 and 5 if it spans few decades."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    few = len(values) > 0 and values.max() < 100.0 * values.min()
+    axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,)))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.yaxis.set_minor_formatter(NullFormatter())

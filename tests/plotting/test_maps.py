@@ -1,0 +1,87 @@
+"""Maps show the data they are given, on the scales that they say."""
+
+import numpy as np
+import pytest
+from plotting.gridded import LAND, made
+
+from pyvda.errors import InputError
+from pyvda.plotting.maps import plot_map, plot_maps
+from pyvda.plotting.style import LAND as GREY
+from pyvda.plotting.style import save_figure
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+def panels(figure) -> dict:
+    return {axis.get_title(): axis for axis in figure.axes if axis.get_title()}
+
+
+def shown(axis) -> np.ndarray:
+    """Return the field of a map, which is drawn over the land."""
+    return np.ma.filled(axis.collections[1].get_array(), np.nan).reshape(LAND.shape)
+
+
+def test_all_panels_show_their_data() -> None:
+    analysis, truth = made()
+    figure = plot_maps(analysis, truth)
+    found, step = panels(figure), 2  # nothing is observed at the last
+    assert list(found) == ["truth", "observations", "analysis", "error", "spread"]
+    np.testing.assert_array_equal(shown(found["truth"]), truth["sst"][0, step])
+    np.testing.assert_array_equal(shown(found["analysis"]), analysis["sst"][0, step])
+    np.testing.assert_array_equal(shown(found["error"]), (analysis["sst"] - truth["sst"])[0, step])
+    np.testing.assert_array_equal(shown(found["spread"]), analysis["sst_stdev"][0, step])
+    observed = (analysis["sst"] + analysis["sst_innovation"])[0, step].values
+    dots = found["observations"].collections[2]
+    seen = np.isfinite(observed)
+    np.testing.assert_array_equal(dots.get_array(), observed[seen])
+    y, x = np.nonzero(seen)
+    np.testing.assert_allclose(dots.get_offsets(), np.stack([x, 50 + 0.5 * y], 1))
+    assert figure._suptitle.get_text() == "time 2"
+
+
+def test_states_share_a_scale_and_land_is_grey() -> None:
+    figure = plot_maps(*made())
+    found = panels(figure)
+    scales = {found[name].collections[1].get_clim() for name in ("truth", "analysis")}
+    scales |= {found["observations"].collections[2].get_clim()}
+    assert len(scales) == 1
+    low, high = found["error"].collections[1].get_clim()
+    assert low == -high
+    assert found["spread"].collections[1].get_clim()[0] == 0
+    land = found["truth"].collections[0]
+    np.testing.assert_array_equal(~np.ma.getmaskarray(land.get_array()).reshape(LAND.shape), LAND)
+    assert np.allclose(land.get_cmap()(0)[:3], float(GREY), atol=0.01)
+    labels = [axis.get_xlabel() for axis in figure.axes]
+    assert {"sst (K)", "error (K)", "spread (K)", "lon (°E)"} <= set(labels)
+    assert found["truth"].get_ylabel() == "lat (°N)"
+
+
+def test_a_row_for_each_variable_and_only_what_is_known(tmp_path) -> None:
+    analysis, _ = made(variables=("sst", "ssh"))
+    figure = plot_maps(analysis.drop_vars("ssh_stdev"), step=0)
+    assert list(panels(figure)) == ["observations", "analysis", "spread"]
+    visible = [axis for axis in figure.axes if axis.get_visible()]
+    assert len(visible) == 5 + 3  # maps and colour bars
+    save_figure(figure, tmp_path / "a.png", dpi=40)
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_one_map_into_given_axes() -> None:
+    from matplotlib.figure import Figure
+
+    axis = Figure().subplots()
+    values = made()[0]["sst"][0, 1]
+    assert plot_map(values, ax=axis) is axis
+    np.testing.assert_array_equal(shown(axis), values)
+    assert plot_map(values.rename("ssh")).get_xlabel() == "lon (°E)"
+    with pytest.raises(InputError, match="a map has two dimensions, found time, lat, lon"):
+        plot_map(made()[0]["sst"][0])
+
+
+def test_what_cannot_be_drawn_is_refused() -> None:
+    analysis, truth = made()
+    with pytest.raises(InputError, match="no step 9 among the 4"):
+        plot_maps(analysis, truth, step=9)
+    line = analysis.isel(lat=0, drop=True)
+    with pytest.raises(InputError, match="sst has one dimension, and a map two"):
+        plot_maps(line)

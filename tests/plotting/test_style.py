@@ -1,0 +1,39 @@
+"""Files of figures are written whole, or refused by their name."""
+
+import pytest
+
+from pyvda.errors import InputError
+from pyvda.plotting.style import axes_of, new_figure, plain_ticks, save_figure
+
+
+@pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
+def test_equal_figures_give_equal_files(kind, tmp_path) -> None:
+    for name in "ab":
+        with new_figure() as figure:
+            figure.subplots().plot([1, 2])
+        save_figure(figure, tmp_path / f"{name}.{kind}", dpi=40)
+    first, second = (tmp_path / f"{name}.{kind}" for name in "ab")
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_other_formats_are_refused(tmp_path) -> None:
+    with new_figure() as figure, pytest.raises(InputError, match=r"must end in \.png"):
+        save_figure(figure, tmp_path / "a.doc")
+
+
+def test_axes_are_given_or_new() -> None:
+    with axes_of(None, (2.0, 1.0)) as axis:
+        assert tuple(axis.figure.get_size_inches()) == (2.0, 1.0)
+    with axes_of(axis, (9.0, 9.0)) as same:
+        assert same is axis
+
+
+def test_few_decades_have_ticks_between() -> None:
+    import numpy as np
+
+    with axes_of(None, (2.0, 2.0)) as axis:
+        axis.loglog([1, 2], [3.0, 40.0])
+        plain_ticks(axis, np.array([3.0, 40.0]))
+        axis.figure.canvas.draw()
+        labels = [text.get_text() for text in axis.get_yticklabels()]
+    assert {"5", "10", "20"} <= set(labels)
