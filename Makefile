@@ -4,7 +4,7 @@ BIN := .venv/bin
 JULIA = $(shell cat .venv/julia 2>/dev/null)
 WITH_JULIA = $(if $(JULIA),PYVDA_JULIA='$(JULIA)')
 
-.PHONY: setup demo test test-fast bench bench-peers lint
+.PHONY: setup demo test test-fast test-matrix bench bench-peers lint
 
 setup:
 	@scripts/setup.sh
@@ -31,6 +31,10 @@ test: setup
 # A few minutes: no whole trainings or tables, and nothing whose subject is Julia's part.
 test-fast: setup
 	PYVDA_KERNELS=torch $(PYTEST) -m "not slow and not julia"
+
+# Wheels in clean environments: minutes of downloads.
+test-matrix: setup
+	$(WITH_JULIA) $(BIN)/python scripts/test_matrix.py
 
 bench: setup
 	$(WITH_JULIA) $(BIN)/python benchmarks/run.py

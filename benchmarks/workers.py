@@ -116,7 +116,7 @@ def _forget_peak() -> int:
 def memory(windows: int, folder: str | None) -> dict:
     """Assimilate a large store with two workers; return their memory and the speed."""
     place = Path(tempfile.mkdtemp(dir=folder))
-    size = chunking.block_size(STEPS * SIZE * 8, windows)
+    size = chunking.shared_size(STEPS * SIZE * 8, windows)
     some = observations(64)["observation"].values
     values = dask.array.map_blocks(
         lambda block_info=None: np.resize(some, block_info[None]["chunk-shape"]),
@@ -156,7 +156,7 @@ def memory(windows: int, folder: str | None) -> dict:
 def main() -> None:
     """Run everything, print the table, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--windows", type=int, default=20_000, help="of the large store")
+    parser.add_argument("--windows", type=int, default=100_000, help="of the large store")
     parser.add_argument("--folder", help="for the large store; default: that of temporary files")
     chosen = parser.parse_args()
     rows = scaling()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,18 @@ def machine(engine: str | None = None) -> dict[str, Any]:
         "cores": cores(),
         "pyvda": pyvda.__version__,
         "python": platform.python_version(),
-        **{name: version(name) for name in ("numpy", "torch")},
+        **{name: installed(name) for name in ("numpy", "torch")},
         "engine": str(get_engine(engine).info),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
+
+
+def installed(package: str) -> str:
+    """Return the version of a package; the classical methods run without some of them."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def processor_name() -> str:

@@ -12,7 +12,6 @@ import itertools
 import os
 import platform
 from collections.abc import Iterable, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from pyvda.errors import InputError
 from pyvda.io import digest
 from pyvda.io.writing import history
 from pyvda.io.writing.outputs import existing
+from pyvda.machine import installed
 from pyvda.models.model import Model
 from pyvda.models.registry import resolve
 from pyvda.operators.julia_function import JuliaFunction
@@ -86,7 +86,7 @@ def record(
 
 def versions() -> dict[str, str]:
     """Return the versions of what computes."""
-    numerics = {name: version(name) for name in ("numpy", "torch")}
+    numerics = {name: installed(name) for name in ("numpy", "torch")}
     return {"pyvda": pyvda.__version__, "python": platform.python_version(), **numerics}
 
 

@@ -18,6 +18,11 @@ def test_the_machine_of_a_result() -> None:
     assert 1 <= found["cores"] <= os.cpu_count()
 
 
+def test_a_package_that_is_absent_is_no_error() -> None:
+    assert machine.installed("numpy") == version("numpy")
+    assert machine.installed("no-such-package") == "not installed"
+
+
 def test_a_system_that_tells_little(monkeypatch) -> None:
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     assert machine.cores() == os.cpu_count()

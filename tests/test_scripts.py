@@ -4,8 +4,12 @@ The scripts run in a folder of their own with nothing on PATH but a few tools, s
 Julia; `python` and `apt-get` are stand-ins that say when they are called.
 """
 
+import importlib.metadata
+import re
+import runpy
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -100,3 +104,19 @@ def test_a_julia_that_does_not_answer_is_given_up(monkeypatch, tmp_path) -> None
     monkeypatch.setattr(start_libjulia, "_ANSWER_SECONDS", 0.2)
     with pytest.raises(EngineError, match=r"does not run: .*timed out"):
         start_libjulia.start()
+
+
+def normal(requirement: str) -> str:
+    """Return the name of a required package as indices normalise it."""
+    return re.split(r"[\[>=]", requirement)[0].lower().replace("_", "-")
+
+
+def test_the_lowest_versions_are_those_of_the_package() -> None:
+    matrix = runpy.run_path(str(ROOT / "scripts" / "test_matrix.py"))
+    lowest, newest = matrix["requirements"](True), matrix["requirements"](False)
+    listed = {normal(one) for one in importlib.metadata.requires("pyvda") or ()
+              if "extra" not in one}  # fmt: skip
+    assert {normal(one) for one in lowest} == listed - {"torch", "lightning"}
+    assert [one.replace("==", ">=") for one in lowest] == newest
+    assert matrix["python"](f"{sys.version_info[0]}.{sys.version_info[1]}") is not None
+    assert matrix["python"]("2.5") is None

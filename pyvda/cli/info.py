@@ -22,12 +22,11 @@ Build = Annotated[
 
 def info(engine: EngineName = None, build: Build = False, quiet: Quiet = False) -> None:
     """Print versions, the engine that was chosen and why, and the methods."""
-    from importlib.metadata import version
-
     import pyvda
     from pyvda.engine import get_engine
     from pyvda.engine.julia import build_image
     from pyvda.learned import shipped
+    from pyvda.machine import installed
     from pyvda.methods import METHODS
     from pyvda.models.registry import names, presets
 
@@ -40,7 +39,7 @@ def info(engine: EngineName = None, build: Build = False, quiet: Quiet = False) 
     rows = {
         "pyvda": pyvda.__version__,
         "python": sys.version.split()[0],
-        **{name: version(name) for name in packages},
+        **{name: installed(name) for name in packages},
         "engine": str(running),
         "because": running.reason,
         "image": build_image.state_of(chosen),

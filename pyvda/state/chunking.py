@@ -21,7 +21,8 @@ ONE_BLOCK_BYTES = 16 << 20  # smaller observations are not divided
 _BLOCK_BYTES = 8 << 20
 _WINDOWS_PER_THREAD = 16
 _PART_OF_FILE, _PART_OF_MEMORY = 12, 64
-_LEAST_BLOCKS = 64  # on a cluster
+# On a cluster, whose workers hold the arrays of two or three blocks each.
+_LEAST_BLOCKS, _TASK_BYTES = 64, 2 << 20
 _UNKNOWN = 8 << 30
 _LEADING = (names.WINDOW, names.TIME)
 
@@ -50,7 +51,8 @@ def for_workers(ds: xr.Dataset, length: int | None = None, overlap: int = 0) -> 
 
 def shared_size(window_bytes: int, windows: int) -> int:
     """Return the number of windows of a block that many processes share; see `block_size`."""
-    return min(block_size(window_bytes, windows), max(1, -(-windows // _LEAST_BLOCKS)))
+    most = max(1, min(_TASK_BYTES // max(1, window_bytes), -(-windows // _LEAST_BLOCKS)))
+    return min(block_size(window_bytes, windows), most)
 
 
 def _windows(ds: xr.Dataset, length: int | None, overlap: int) -> tuple[int, int]:

@@ -77,6 +77,8 @@ def test_small_observations_are_one_block_except_on_a_cluster(machine) -> None:
     assert chunking.block_of(windows(4000)) == (8 << 20) // WINDOW
     assert chunking.for_workers(windows(3000)) == 47
     assert chunking.for_workers(windows(5)) == 1
+    assert chunking.shared_size(WINDOW, 2_000_000) == (2 << 20) // WINDOW
+    assert chunking.shared_size(1 << 30, 2_000_000) == 1
 
 
 def test_windows_of_a_series_are_counted_before_it_is_cut(machine) -> None:
