@@ -54,6 +54,10 @@ def covariance(
         float | None,
         typer.Option(help="Add this fraction of the mean variance everywhere. Default: 0."),
     ] = None,
+    varying_length: Annotated[
+        bool | None,
+        typer.Option("--varying-length", help="Let the length of a diffusion vary in space."),
+    ] = None,
     stdev: Annotated[
         float | None, typer.Option(help="Scale to this root mean square standard deviation.")
     ] = None,
@@ -73,8 +77,8 @@ def covariance(
     check_output(output, [samples, truth], overwrite=overwrite)
     found = fit_covariance(
         samples, form=form, variables=listed(variables), differences=differences, truth=truth,
-        boundary=boundary, spectrum=spectrum, smoothing=smoothing, floor=floor, stdev=stdev,
-        localisation=localisation, weight=weight,
+        boundary=boundary, spectrum=spectrum, smoothing=smoothing, floor=floor,
+        varying_length=varying_length, stdev=stdev, localisation=localisation, weight=weight,
     )  # fmt: skip
     found.save(output)
     for line in (f"{output}:", *found.summary()):

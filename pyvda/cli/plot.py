@@ -23,6 +23,7 @@ _OF_KINDS = {  # which kinds an option has an effect on
     "--window": KINDS[1:],
     "--variables": KINDS[1:],
     "--step": ("maps",),
+    "--observations": ("maps", "animation"),
     "--row": ("hovmoller",),
 }
 
@@ -37,6 +38,10 @@ def plot(
     ],
     truth: Annotated[
         str | None, typer.Option(help="File of the truth: the variable truth, or the model's own.")
+    ] = None,
+    observations: Annotated[
+        str | None,
+        typer.Option(help="Observations that are not on the grid, to draw on maps: a row a datum."),
     ] = None,
     kind: Annotated[
         str | None,
@@ -73,14 +78,14 @@ def plot(
     if kind is not None and kind not in KINDS:
         raise InputError(f"--kind is {kind}, expected one of {', '.join(KINDS)}")
     chosen = plots.WINDOWS if windows is None else _numbers(windows)
-    check_output(output, [analysis, truth], overwrite=overwrite, suffixes=())
+    check_output(output, [analysis, truth, observations], overwrite=overwrite, suffixes=())
     if kind == "animation":
         check_animation(output)
     drawn, true = read(analysis), None if truth is None else read(truth)
     kind = kind or ("maps" if has_maps(drawn) else "windows")
     given = {
         "--windows": windows, "--window": window, "--variables": variables, "--step": step,
-        "--row": row,
+        "--row": row, "--observations": observations,
     }  # fmt: skip
     for name, value in given.items():
         if value is not None and kind not in _OF_KINDS[name]:
@@ -89,6 +94,8 @@ def plot(
                 f"{' or '.join(_OF_KINDS[name])}"
             )
     how: dict[str, Any] = {"variables": listed(variables), "window": window or 0}
+    if observations is not None:
+        how["observations"] = read(observations)
     if kind == "animation":
         save_animation(animate_maps(drawn, true, **how), output)
     elif kind == "windows":

@@ -48,7 +48,7 @@ def space_of(ds: xr.Dataset) -> StateSpace:
     InputError
         The Dataset is no description of a covariance.
     """
-    if ds.attrs.get(VERSION_ATTRIBUTE) != VERSION:
+    if np.asarray(ds.attrs.get(VERSION_ATTRIBUTE)).tolist() not in (VERSION, [VERSION]):
         raise InputError(
             f"the Dataset is no covariance of pyvda's (attribute {VERSION_ATTRIBUTE} = {VERSION}); "
             "make one with `pyvda covariance` or pyvda.fit_covariance"

@@ -44,9 +44,15 @@ class DiffusionFit(NamedTuple):
 
 
 def diffusion_fit(
-    samples: Array, land: Array, spacing: Spacing, *, smoothing: int = 2, floor: float = 0.0
+    samples: Array,
+    land: Array,
+    spacing: Spacing,
+    *,
+    smoothing: int = 2,
+    floor: float = 0.0,
+    varying: bool = False,
 ) -> DiffusionFit:
-    """Fit standard deviations and one correlation length to samples.
+    """Fit standard deviations and correlation lengths to samples.
 
     Parameters
     ----------
@@ -58,6 +64,9 @@ def diffusion_fit(
         Points at sea over which the variance is averaged in each direction.
     floor : float
         Added to the variance everywhere, as a fraction of its mean.
+    varying : bool
+        Whether the length varies in space: from the correlations of neighbours within some 4
+        `smoothing` points.
 
     Raises
     ------
@@ -84,8 +93,10 @@ def diffusion_fit(
             "neighbouring points at sea are hardly correlated, so that no length can be fitted; "
             "choose the form spectral, or give variances"
         )
-    length = _fitted(found, spacing.mean)
-    return DiffusionFit(land, np.sqrt(variance), np.full(land.shape, length), spacing)
+    length = np.full(land.shape, _fitted(found, spacing.mean))
+    if varying:
+        length = _local(anomalies, ~land, spacing, max(4 * smoothing, 4))
+    return DiffusionFit(land, np.sqrt(variance), length, spacing)
 
 
 def _correlation(anomalies: Array, sea: Array, axis: int, lag: int) -> tuple[float, int]:
@@ -119,6 +130,28 @@ def _fitted(found: dict[tuple[int, int], tuple[float, int]], mean: tuple[float, 
         options={"xatol": 1e-5},
     )  # fmt: skip
     return float(np.exp(best.x))
+
+
+def _local(anomalies: Array, sea: Array, spacing: Spacing, points: int) -> Array:
+    """Return the lengths whose correlations of neighbours are those around each point."""
+    total, scale = np.zeros(sea.shape), np.zeros(sea.shape)
+    for axis in (0, 1):
+        near, far = ((slice(None),) * axis + (part,) for part in (slice(None, -1), slice(1, None)))
+        wet = sea[near] & sea[far]
+        a, b = anomalies[(slice(None), *near)], anomalies[(slice(None), *far)]
+        product = np.where(wet, (a * b).sum(0), 0.0)
+        deviations = np.where(wet, np.sqrt((a**2).sum(0) * (b**2).sum(0)), 0.0)
+        for into, values in ((total, product), (scale, deviations)):
+            into[near] += values
+            into[far] += values
+    r = _smoothed(total, sea, points) / np.maximum(_smoothed(scale, sea, points), 1e-300)
+    mean = spacing.mean
+    lengths = np.geomspace(0.2, 0.15 * _DOMAIN, 80) * min(mean)
+    tables = (_correlations(one, mean) for one in lengths)
+    table = [(along_y[1] + along_x[1]) / 2 for along_y, along_x in tables]
+    found = np.exp(np.interp(r, table, np.log(lengths)))
+    # A length in steps of the grid, which may differ in size.
+    return np.asarray(found * np.sqrt(spacing.along_y * spacing.along_x / np.prod(mean)))
 
 
 def _correlations(length: float, mean: tuple[float, float]) -> tuple[Array, Array]:

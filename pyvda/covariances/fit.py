@@ -42,6 +42,7 @@ _EFFECT = {
     "spectrum": ("spectral", "hybrid"),
     "smoothing": _GRIDDED,
     "floor": _GRIDDED,
+    "varying_length": ("diffusion", "hybrid"),
     "localisation": ("ensemble", "hybrid"),
     "weight": ("hybrid",),
 }
@@ -58,6 +59,7 @@ def fit_covariance(
     spectrum: str | None = None,
     smoothing: int | None = None,
     floor: float | None = None,
+    varying_length: bool | None = None,
     stdev: float | None = None,
     localisation: float | None = None,
     weight: float | None = None,
@@ -88,6 +90,8 @@ def fit_covariance(
         Points over which variances are averaged in each direction. Default: 2.
     floor : float, optional
         Added to the variance, as a fraction of its mean. Default: 0.
+    varying_length : bool, optional
+        Of the form diffusion: whether the correlation length varies in space. Default: no.
     stdev : float, optional
         Scale the covariance to this root mean square standard deviation, for samples that are
         right in shape but not in size.
@@ -122,7 +126,7 @@ def fit_covariance(
     form = _form(found) if form is None else form
     given = {
         "boundary": boundary, "spectrum": spectrum, "smoothing": smoothing, "floor": floor,
-        "localisation": localisation, "weight": weight,
+        "varying_length": varying_length, "localisation": localisation, "weight": weight,
     }  # fmt: skip
     _check(form, given, stdev)
     options = {name: value for name, value in given.items() if value is not None}
@@ -258,7 +262,7 @@ def _diffusion(
     spacing = found.spacing[name]
     fit = diffusion_fit(
         part, land, spacing, smoothing=options.get("smoothing", _SMOOTHING),
-        floor=options.get("floor", 0.0),
+        floor=options.get("floor", 0.0), varying=options.get("varying_length", False),
     )  # fmt: skip
     unit = {} if spacing.unit == SPACINGS else {"units": spacing.unit}
     about = {"long_name": f"correlation length of {name}", "steps": STEPS, **unit}

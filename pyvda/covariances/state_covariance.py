@@ -150,7 +150,9 @@ def _length(ds: xr.Dataset, name: str) -> str:
         return found
     if f"{name}_length" in ds:
         length = ds[f"{name}_length"]
-        return f", length {float(length.mean()):.3g} {length.attrs.get('units', '')}".rstrip()
+        low, high = float(length.min()), float(length.max())
+        found = f", length {float(length.mean()):.3g} {length.attrs.get('units', 'grid spacings')}"
+        return found + (f" ({low:.3g} to {high:.3g})" if high > low else "")
     return ""
 
 

@@ -35,6 +35,8 @@ def paired(
     InputError
         When sizes, labels or units differ.
     """
+    if truth.sizes.get(names.WINDOW) == 1 and names.WINDOW not in other.dims:
+        truth = truth.isel({names.WINDOW: 0}, drop=True)  # the analysis is that of a series
     if dict(truth.sizes) != dict(other.sizes):
         raise InputError(
             f"the {called} is {_shape(truth)}, the {beside} {_shape(other)}; give the truth of the "

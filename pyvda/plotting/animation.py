@@ -27,6 +27,7 @@ def animate_maps(
     *,
     variables: Sequence[str] | None = None,
     window: int = 0,
+    observations: xr.Dataset | None = None,
     frames_per_second: float = 5.0,
 ) -> FuncAnimation:
     """Return an animation of the maps of `plot_maps`, a frame a time, on scales that stay.
@@ -35,7 +36,7 @@ def animate_maps(
     """
     from matplotlib.animation import FuncAnimation
 
-    fields = maps_of(analysis, truth, variables, window)
+    fields = maps_of(analysis, truth, variables, window, observations)
     with new_figure() as figure:
         images = draw(figure, fields, [0] * len(fields), fixed=True, dots=False)
     title: Any = figure._suptitle  # type: ignore[attr-defined]
@@ -44,6 +45,11 @@ def animate_maps(
         title.set_text(fields[0].at(step))
         for field, row in zip(fields, images, strict=True):
             for name, image in row.items():
+                if name == "observations" and field.points is not None:
+                    points = field.points.near(field.time, step)
+                    image.set_offsets(np.stack(points.places[::-1], 1))
+                    image.set_array(points.values)
+                    continue
                 values = panel(field, name, step)
                 image.set_array(np.ma.masked_invalid(np.where(field.land, np.nan, values)))
         return [image for row in images for image in row.values()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,23 @@ class Axis:
 
 
 @dataclass(frozen=True)
+class Points:
+    """Observations at arbitrary times and places: values, times and coordinates, (N,) each."""
+
+    values: Array
+    time: Array
+    places: tuple[Array, ...]
+
+    def near(self, times: Array, step: int) -> Points:
+        """Return those that are nearer to a time than to all others, as `times` has them."""
+        before, after = times[max(step - 1, 0)], times[min(step + 1, len(times) - 1)]
+        first = times[step] - (times[step] - before) / 2
+        last = times[step] + (after - times[step]) / 2
+        here = (self.time >= first) & (self.time <= last)
+        return Points(self.values[here], self.time[here], tuple(p[here] for p in self.places))
+
+
+@dataclass(frozen=True)
 class Field:
     """A variable of an analysis over T times of one window.
 
@@ -44,6 +61,8 @@ class Field:
         NaN on land.
     observation, truth, stdev : (T, *grid), optional
         NaN where nothing was observed.
+    points : Points, optional
+        Observations that are not on the grid.
     land : (*grid) of bool
     spacing : tuple of float
         Mean distance of neighbours along each axis.
@@ -65,6 +84,7 @@ class Field:
     spacing: tuple[float, ...]
     spacing_unit: str
     aspect: float = 1.0
+    points: Points | None = None
 
     @property
     def error(self) -> Array | None:
@@ -103,6 +123,7 @@ def fields_of(
     *,
     variables: Sequence[str] | None = None,
     window: int = 0,
+    observations: xr.Dataset | None = None,
 ) -> list[Field]:
     """Return the fields of an analysis.
 
@@ -115,6 +136,8 @@ def fields_of(
         Default: all that have a grid.
     window : int
         Which window, where the analysis has several.
+    observations : Dataset, optional
+        Observations that are not on the grid: a row a datum, with time and position.
 
     Raises
     ------
@@ -129,7 +152,37 @@ def fields_of(
             f"the analysis has no {wanted} on a grid of one or two dimensions, but "
             f"{', '.join(able) or 'none'}; choose another variable, or select a level first"
         )
-    return [_field(analysis, truth, name, window) for name in chosen]
+    found = [_field(analysis, truth, name, window) for name in chosen]
+    if observations is None:
+        return found
+    return [
+        replace(field, points=_points(observations, field, _grid(analysis[field.name]), window))
+        for field in found
+    ]
+
+
+def _points(ds: xr.Dataset, field: Field, grid: Sequence[Hashable], window: int) -> Points | None:
+    """Return the data of a variable; None where the file has none of it."""
+    if field.name not in ds:
+        return None
+    needed = (names.TIME, *grid)
+    along = ds[field.name].dims
+    if len(along) != 1 or any(n not in ds.variables or ds[n].dims != along for n in needed):
+        raise InputError(
+            f"the observations of {field.name} have no {', '.join(map(str, needed))} for each "
+            "datum; give a file with a row a datum, or leave the observations out"
+        )
+    here = np.ones(ds.sizes[along[0]], bool)
+    if names.WINDOW in ds.variables and ds[names.WINDOW].dims == along:
+        here = ds[names.WINDOW].values == window
+    values, time, *places = (ds[n].values[here] for n in (field.name, *needed))
+    kinds = {time.dtype.kind, field.time.dtype.kind}
+    if not (kinds <= set("fiu") or kinds == {"M"}):
+        raise InputError(
+            f"the observations have times of type {time.dtype} and the analysis "
+            f"{field.time.dtype}; give the observations that were assimilated"
+        )
+    return Points(values.astype(float), time, tuple(np.asarray(p, float) for p in places))
 
 
 def _field(analysis: xr.Dataset, truth: xr.Dataset | None, name: str, window: int) -> Field:
@@ -243,6 +296,10 @@ def _aspect(ds: xr.Dataset, grid: Sequence[Hashable], spacing: tuple[float, ...]
 
 def last_observed(field: Field) -> int:
     """Return the last step at which something was observed, else the last step."""
+    if field.points is not None:
+        count = len(field.time)
+        known = [k for k in range(count) if len(field.points.near(field.time, k).values)]
+        return known[-1] if known else count - 1
     seen: Any = (
         ()
         if field.observation is None

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from pyvda.errors import InputError
-from pyvda.plotting.fields import Array, Field, fields_of, last_observed
+from pyvda.plotting.fields import Array, Field, Points, fields_of, last_observed
 from pyvda.plotting.style import LAND, axes_of, new_figure
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def plot_maps(
     variables: Sequence[str] | None = None,
     step: int | None = None,
     window: int = 0,
+    observations: xr.Dataset | None = None,
 ) -> Figure:
     """Draw maps of one time: truth, observations, analysis, error and spread, as far as known.
 
@@ -45,13 +46,16 @@ def plot_maps(
         Which time of the window, negative from its end. Default: the last with observations.
     window : int, optional
         Which window.
+    observations : Dataset, optional
+        Observations that are not on the grid, such as those along tracks: a row a datum, with the
+        variable, time and positions. Those nearest to the time are drawn.
 
     Raises
     ------
     InputError
         There is no such variable, step or window, or the truth is not that of the analysis.
     """
-    fields = maps_of(analysis, truth, variables, window)
+    fields = maps_of(analysis, truth, variables, window, observations)
     steps = [checked_step(field, step) for field in fields]
     with new_figure() as figure:
         draw(figure, fields, steps)
@@ -98,9 +102,12 @@ def maps_of(
     truth: xr.Dataset | None,
     variables: Sequence[str] | None,
     window: int,
+    observations: xr.Dataset | None = None,
 ) -> list[Field]:
     """Return the fields with two dimensions."""
-    found = fields_of(analysis, truth, variables=variables, window=window)
+    found = fields_of(
+        analysis, truth, variables=variables, window=window, observations=observations
+    )
     flat = [field for field in found if len(field.axes) == 2]
     if not flat or (variables is not None and len(flat) < len(found)):
         raise InputError(
@@ -152,10 +159,10 @@ def draw(
             if not _known(field, name):
                 axis.set_visible(False)
                 continue
-            values = panel(field, name, step)
-            if name == "observations" and dots:
-                images[name] = _observations(axis, field, values, scale[name])
+            if name == "observations" and (dots or field.points is not None):
+                images[name] = _observations(axis, field, step, scale[name])
             else:
+                values = panel(field, name, step)
                 images[name] = _map(axis, field, values, field.land, scale[name])
             if row == 0:
                 axis.set_title(name)
@@ -180,6 +187,8 @@ def panel(field: Field, name: str, step: int) -> Array:
 
 
 def _known(field: Field, name: str) -> bool:
+    if name == "observations" and field.points is not None:
+        return True
     if name == "observations":
         return field.observation is not None and bool(np.isfinite(field.observation).any())
     if name == "spread":
@@ -231,18 +240,22 @@ def _map(axis: Axes, field: Field, values: Array, land: Array, scale: dict[str, 
     return image
 
 
-def _observations(axis: Axes, field: Field, values: Array, scale: dict[str, Any]) -> Any:
+def _observations(axis: Axes, field: Field, step: int, scale: dict[str, Any]) -> Any:
     """Draw observations: as dots where they are few, so that single ones can be seen."""
-    seen = np.isfinite(values)
-    if seen.mean() > _SPARSE:
-        return _map(axis, field, values, field.land, scale)
-    _map(axis, field, np.full_like(values, np.nan), field.land, scale)
-    y, x = np.meshgrid(field.axes[0].values, field.axes[1].values, indexing="ij")
-    size = float(np.clip(3000 / max(seen.sum(), 1), 1.5, 12))
-    colours = {"cmap": scale["cmap"], "vmin": scale["vmin"], "vmax": scale["vmax"]}
-    return axis.scatter(
-        x[seen], y[seen], c=values[seen], s=size, linewidths=0.2, edgecolors="0.5", **colours
-    )
+    if field.points is not None:
+        points = field.points.near(field.time, step)
+    else:
+        values = panel(field, "observations", step)
+        seen = np.isfinite(values)
+        if seen.mean() > _SPARSE:
+            return _map(axis, field, values, field.land, scale)
+        y, x = np.meshgrid(field.axes[0].values, field.axes[1].values, indexing="ij")
+        points = Points(values[seen], field.time[:0], (y[seen], x[seen]))
+    _map(axis, field, np.full(field.land.shape, np.nan), field.land, scale)
+    y, x = points.places
+    size = float(np.clip(3000 / max(len(y), 1), 1.5, 12))
+    outline: dict[str, Any] = {"linewidths": 0.2, "edgecolors": "0.5"}
+    return axis.scatter(x, y, c=points.values, s=size, **outline, **scale)
 
 
 def _bars(figure: Figure, field: Field, axes: dict[str, Any], images: dict[str, Any]) -> None:

@@ -106,6 +106,7 @@ def test_a_taper_among_islands_is_a_diffusion() -> None:
     [
         (xr.Dataset(), "no covariance of pyvda's"),
         (spectral(pyvda_covariance=2), "no covariance of pyvda's"),
+        (spectral(pyvda_covariance=[1, 1]), "no covariance of pyvda's"),
         (spectral(form="triangular"), "form is 'triangular', expected one of"),
         (spectral(form=3), "form is 3"),
         (spectral(variables=""), "names no variables"),

@@ -31,6 +31,23 @@ def test_the_constants_are_found_again(length, spacing) -> None:
     assert np.linalg.norm(found - exact) < 0.15 * np.linalg.norm(exact)
 
 
+def test_a_length_that_varies_is_followed() -> None:
+    shape = (24, 48)
+    land = np.zeros(shape, bool)
+    land[10:14, 20:24] = True
+    length = np.linspace(1.5, 4.0, 48) * np.ones((24, 1))
+    samples = Diffusion(length, land=land).sample(np.random.default_rng(3), 300)
+    ones = np.ones(shape)
+    spacing = Spacing(ones, ones, "grid spacings")
+    fit = diffusion_fit(samples.reshape(-1, *shape), land, spacing, varying=True)
+    inside = np.s_[:, 9:-9]
+    ratio = (fit.length / length)[inside][~land[inside]]
+    assert 0.85 < ratio.min() < ratio.max() < 1.15
+    one = diffusion_fit(samples.reshape(-1, *shape), land, spacing)
+    assert np.ptp(one.length) == 0
+    assert 2 < one.length[0, 0] < 3.2
+
+
 def test_a_floor_is_added() -> None:
     samples = np.random.default_rng(2).normal(size=(50, *SHAPE)).cumsum(1)
     spacing = Spacing(ONES, ONES, "grid spacings")

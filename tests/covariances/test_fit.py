@@ -48,6 +48,10 @@ def test_among_islands() -> None:
     B = pyvda.fit_covariance(dataset(psi))
     assert B.dataset.attrs["form"] == "diffusion"
     assert float(B.dataset["psi_length"][0, 0]) == pytest.approx(3.0, rel=0.05)
+    assert B.summary()[1].endswith("grid spacings")
+    varying = pyvda.fit_covariance(dataset(psi), varying_length=True)
+    assert float(varying.dataset["psi_length"].mean()) == pytest.approx(3.0, rel=0.1)
+    assert " grid spacings (" in varying.summary()[1]
     assert distance(B, true) < 0.12
 
 
@@ -110,6 +114,7 @@ def test_scaled_to_a_standard_deviation() -> None:
         ({"spectrum": "red"}, "spectrum is 'red'"),
         ({"weight": 0.5}, "weight is 0.5, but has no effect in the form spectral"),
         ({"form": "ensemble", "floor": 0.1}, "floor is 0.1, but has no effect"),
+        ({"varying_length": True}, "varying_length is True, but has no effect"),
         ({"form": "hybrid", "weight": 1.5}, "weight is 1.5, expected a number"),
         ({"floor": -1.0}, "floor is -1.0"),
         ({"stdev": 0.0}, "stdev is 0.0"),
@@ -150,3 +155,24 @@ def test_the_command(tmp_path, monkeypatch, capsys) -> None:
     assert run(monkeypatch, "covariance", "states.nc", "-o", "states.nc") == 2
     assert run(monkeypatch, "covariance", "states.nc", "-o", "C.nc", "--weight", "0.5") == 2
     assert "has no effect in the form spectral" in capsys.readouterr().err
+
+
+def test_a_file_is_the_background_covariance_of_dense_methods(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    truth = pyvda.simulate("lorenz63", 8, 1, steps=9, engine="torch")
+    B = pyvda.fit_covariance(truth)
+    B.save("B.nc")
+    pyvda.save_analysis(pyvda.observe(truth.isel(window=[0]), variance=1.0, seed=2), "obs.nc")
+    arguments = (
+        "obs.nc --model lorenz63 --method strong-constraint --covariance B.nc --engine torch"
+    )
+    assert (
+        run(monkeypatch, "assimilate", *arguments.split(), "--set", "starts=mean", "-o", "a.nc")
+        == 0
+    )
+    expected = pyvda.assimilate(
+        "obs.nc", model="lorenz63", method="strong-constraint", covariance=B.dense(), starts="mean",
+        engine="torch",
+    )  # fmt: skip
+    with xr.open_dataset("a.nc") as found:
+        np.testing.assert_allclose(found["analysis"], expected["analysis"], atol=1e-7)

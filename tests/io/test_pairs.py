@@ -30,6 +30,13 @@ def test_labels_that_only_one_side_has_are_ignored(name):
     xr.testing.assert_identical(paired(array().drop_vars(name), array()), array().drop_vars(name))
 
 
+def test_a_truth_of_one_window_is_that_of_a_series():
+    series = array().isel(window=0, drop=True)
+    xr.testing.assert_identical(paired(array().isel(window=[0]), series), series)
+    with pytest.raises(InputError, match="give the truth of the same windows"):
+        paired(array(), series)
+
+
 def test_rounding_of_times_is_ignored():
     other = array().assign_coords(time=array().time.astype("f4"))
     assert paired(other, array()) is not None

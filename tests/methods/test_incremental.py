@@ -153,7 +153,7 @@ def test_both_engines_give_the_same_analysis_with_a_model_error() -> None:
     found = [
         pyvda.assimilate(
             observed, model=model, method="incremental", background=np.zeros(81), covariance=B,
-            model_error=B, observation_variance=0.1, inner_tolerance=1e-11, tolerance=1e-13,
+            model_error=B, observation_variance=0.1, iterations=2, inner_iterations=5,
             members=0, engine=engine,
         )["psi"]
         for engine in ("julia", "torch")
@@ -188,3 +188,18 @@ def test_invalid_backgrounds(options, message) -> None:
         pyvda.assimilate(
             observed, model="lorenz63", method="incremental", engine="torch", **options
         )
+
+
+def test_a_covariance_of_another_grid_is_refused() -> None:
+    states = xr.Dataset(
+        {"psi": (("time", "y", "x"), np.random.default_rng(1).normal(size=(5, 3, 27)))}
+    )
+    model = pyvda.get_model("quasi-geostrophic", n=9)
+    observed = xr.Dataset(
+        {"psi": (("time", "y", "x"), np.ones((3, 9, 9)))}, {"time": 5.0 * np.arange(3)}
+    )
+    with pytest.raises(InputError, match=r"psi \(y=3, x=27\), and the model's state is psi \(y=9"):
+        pyvda.assimilate(
+            observed, model=model, method="incremental", background=np.zeros(81), engine="torch",
+            covariance=pyvda.fit_covariance(states), observation_variance=1.0,
+        )  # fmt: skip

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 from plotting.gridded import LAND, made
 
 from pyvda.errors import InputError
+from pyvda.plotting.animation import animate_maps
 from pyvda.plotting.maps import plot_map, plot_maps
 from pyvda.plotting.style import LAND as GREY
 from pyvda.plotting.style import save_figure
@@ -85,3 +87,28 @@ def test_what_cannot_be_drawn_is_refused() -> None:
     line = analysis.isel(lat=0, drop=True)
     with pytest.raises(InputError, match="sst has one dimension, and a map two"):
         plot_maps(line)
+
+
+def test_observations_along_tracks_are_those_nearest_to_the_time() -> None:
+    analysis, truth = made()
+    rows = {
+        "sst": ("obs", [1.0, 2.0, 3.0, 4.0]),
+        "time": ("obs", [0.2, 0.9, 1.4, 2.6]),
+        "lat": ("obs", [50.1, 50.2, 50.3, 50.4]),
+        "lon": ("obs", [1.0, 2.5, 3.5, 4.0]),
+    }
+    tracks = xr.Dataset(rows)
+    dots = panels(plot_maps(analysis, truth, observations=tracks, step=1))["observations"]
+    np.testing.assert_array_equal(dots.collections[2].get_array(), [2.0, 3.0])
+    np.testing.assert_array_equal(dots.collections[2].get_offsets(), [[2.5, 50.2], [3.5, 50.3]])
+    assert plot_maps(analysis, observations=tracks)._suptitle.get_text() == "time 3"
+    moving = animate_maps(analysis, truth, observations=tracks)
+    moving._func(0)
+    shown = panels(moving._fig)["observations"].collections[2]
+    np.testing.assert_array_equal(shown.get_array(), [1.0])
+    moving._draw_was_started = True  # it is not to be shown
+    with pytest.raises(InputError, match="no time, lat, lon for each datum"):
+        plot_maps(analysis, observations=tracks.drop_vars("lon"))
+    days = np.datetime64("2001-01-01", "ns") + np.arange(4)
+    with pytest.raises(InputError, match="times of type"):
+        plot_maps(analysis, observations=tracks.assign(time=("obs", days)))
