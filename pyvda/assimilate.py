@@ -21,6 +21,7 @@ from pyvda.cluster import Choice, with_engines
 from pyvda.cycled_windows import cycled
 from pyvda.engine import CostSettings, engine_for
 from pyvda.errors import InputError
+from pyvda.fields import assimilate as fields
 from pyvda.io import netcdf
 from pyvda.io.cf import layout
 from pyvda.io.observations import prepared
@@ -60,10 +61,11 @@ def assimilate(observations: Any, **keywords: Any) -> xr.Dataset:
         NaN where nothing was observed; perhaps its errors (standard deviations) and, in a twin
         experiment, `truth`. Dimension names and order are free as far as CF tells them apart.
         Perhaps data at arbitrary times, see `pyvda.on_grid`. Files are opened as by
-        `pyvda.open_observations`.
+        `pyvda.open_observations`. For the methods without a model (`oi`), variables over time and
+        two dimensions of space, with coordinates.
     {settings}
     **options
-        Fields of the options of the method, see `pyvda.methods`.
+        Fields of the options of the method, see `pyvda.methods` and `pyvda.fields.methods`.
 
     Returns
     -------
@@ -72,7 +74,8 @@ def assimilate(observations: Any, **keywords: Any) -> xr.Dataset:
         gradient's norm, `status` and `iterations`, and what the method adds (`state_stdev`, ...);
         the configuration as attributes. Lazy where the observations are, or where `block` is
         given; otherwise FSGD also gives its mean cost, gradient norm and error along the
-        iterations (`history_cost`, ...).
+        iterations (`history_cost`, ...). Of a method without a model: the variables themselves,
+        and for each its `_stdev`, `_innovation` and `_flag`.
 
     Raises
     ------
@@ -85,6 +88,8 @@ def assimilate(observations: Any, **keywords: Any) -> xr.Dataset:
     >>> analysis = assimilate(open_observations("obs.nc"), model="lorenz63")  # doctest: +SKIP
     """
     settings, method_options = settled(keywords)
+    if fields.is_of_fields(settings.method):
+        return fields.assimilate(observations, settings, method_options)
     method, options = chosen_method(settings, method_options)
     observations = opened(observations, group=settings.group, block=settings.block)
     warm = _warm_start(settings, method, options)

@@ -50,6 +50,9 @@ FORECAST = "forecast"
 INNOVATION = "innovation"
 STATE_STDEV = "state_stdev"
 FLAG = "flag"
+FIELD_FLAG = "field_flag"
+DISTANCE = "distance"
+LAG = "lag"
 COST = "cost"
 COST_OBSERVATION = "cost_observation"
 COST_DYNAMICS = "cost_dynamics"
@@ -91,6 +94,17 @@ class Flag(IntEnum):
     EDGE = 2
     LAND = 3
     REJECTED = 4
+
+
+class FieldFlag(IntEnum):
+    """Origin of the analysis of a field without a model at a point and time."""
+
+    GAP = 0
+    OBSERVED = 1
+    LAND = 3
+    REJECTED = 4
+    WITHHELD = 5
+    NEVER_OBSERVED = 6
 
 
 class Status(IntEnum):
@@ -139,6 +153,9 @@ _LONG_NAMES = {
     INNOVATION: "observation minus analysis",
     STATE_STDEV: "standard deviation of the error of the analysis",
     FLAG: "origin of the analysis of a component at a step",
+    FIELD_FLAG: "origin of the analysis at a point and time",
+    DISTANCE: "distance to the datum with the largest covariance",
+    LAG: "time of the datum with the largest covariance after that of the analysis",
     COST: "variational cost of the analysis",
     COST_OBSERVATION: "observation term of the cost",
     COST_DYNAMICS: "dynamical term of the cost",
@@ -166,6 +183,7 @@ _DIMENSIONLESS = (WINDOW, STATE, WINDOW_START, WINDOW_NUMBER, ITERATIONS, ITERAT
                   MISFIT, CHI_SQUARE, CHI_SQUARE_LIMIT, EFFECTIVE_SAMPLE_SIZE, MINIMUM_OBJECTIVE,
                   *PARAMETER_OUTPUTS)  # fmt: skip
 
+_OWN_UNITS = {DISTANCE: "km", LAG: "days"}
 
 # The weights of the cost are dimensionless, so its units are those of the state squared.
 _SQUARED = (COST, COST_OBSERVATION, COST_DYNAMICS, HISTORY_COST, HISTORY_R_SCORE,
@@ -194,6 +212,10 @@ def attributes(name: str, state_units: str | None = None) -> dict[str, Any]:
         found["units"] = state_units if state_units == "1" else f"({state_units})2"
     if name == FLAG:
         found |= {"standard_name": "status_flag", **flag_attributes(Flag)}
+    if name == FIELD_FLAG:
+        found |= {"standard_name": "status_flag", **flag_attributes(FieldFlag)}
+    if name in _OWN_UNITS:
+        found["units"] = _OWN_UNITS[name]
     if name == STATUS:
         found |= {"standard_name": "status_flag", **flag_attributes(Status)}
     return found

@@ -234,10 +234,12 @@ def configured(method: str, options: Mapping[str, Any]) -> tuple[Method, Any]:
     InputError
         The method is unknown, or it has no such options.
     """
+    from pyvda.fields.methods import FIELD_METHODS
     from pyvda.methods import METHODS
 
     if method not in METHODS:
-        raise InputError(f"unknown method {method!r}; choose one of {', '.join(METHODS)}")
+        known = ", ".join([*METHODS, *FIELD_METHODS])
+        raise InputError(f"unknown method {method!r}; choose one of {known}")
     chosen = METHODS[method]
     return chosen, validated(chosen.options, dict(options), f"options of {method}")
 

@@ -11,6 +11,7 @@ NOTHING_TO_TEST = {
     "__main__.py": "runs the command line",
     "engine/data.py": "data classes",
     "errors.py": "two exceptions",
+    "fields/options.py": "data classes",
     "models/presets.py": "a data class",
     "operators/data.py": "a union of two types",
 }
@@ -40,6 +41,8 @@ ELSEWHERE = {
     "engine/julia/ensemble_smoother.py": "engine/test_agreement.py",
     "engine/julia/kernels.py": "kernels/test_operations.py",
     "engine/julia/objectives.py": "engine/test_agreement.py",
+    "engine/julia/optimal_interpolation.py": "engine/test_optimal_interpolation.py",
+    "engine/torch/optimal_interpolation.py": "engine/test_optimal_interpolation.py",
     "engine/julia/parameters.py": "engine/test_agreement.py",
     "engine/julia/posterior_mean.py": "engine/test_agreement.py",
     "engine/julia/start_juliacall.py": "engine/test_choice.py",
@@ -47,6 +50,8 @@ ELSEWHERE = {
     "engine/torch/linearised_runs.py": "engine/test_linearised_runs.py",
     "engine/julia/strong_constraint.py": "engine/test_agreement.py",
     "engine/julia/weak_constraint.py": "engine/test_agreement.py",
+    "fields/methods.py": "fields/test_assimilate.py",
+    "fields/output.py": "fields/test_assimilate.py",
     # Steps on the way of a file, which whole files go through.
     "io/writing/analysis.py": "test_assimilate.py",
     "io/tables/analysis_times.py": "io/sources/test_sources.py",
@@ -97,6 +102,7 @@ def test_the_lists_are_of_modules_that_exist() -> None:
 JULIA_ELSEWHERE = {
     "VDA.jl": "precompile.jl",
     "boundary/exceptions.jl": "boundary/boundary.jl",
+    "boundary/fields.jl": "methods/optimal_interpolation.jl",
     "boundary/learned.jl": "boundary/boundary.jl",
     "boundary/methods.jl": "boundary/boundary.jl",
     "boundary/registry.jl": "boundary/boundary.jl",

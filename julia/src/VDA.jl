@@ -18,6 +18,7 @@ those of Fablet et al., "End-to-end learning for variational data assimilation m
 | strong_constraint!                        | methods/strong_constraint.jl   | the model exact, the control its start    |
 | ensemble_smoother!                        | methods/ensemble_smoother.jl   | covariances from an ensemble              |
 | posterior_mean!                           | methods/posterior_mean.jl      | the posterior, from a library of states   |
+| interpolate!                              | methods/optimal_interpolation.jl | a field from its nearest data           |
 | residual_gradient!, ..._back!             | learned/residual_gradient.jl   | of a learned prior (GENN)                 |
 | convolutions!, convolutions_back!         | learned/convolutions.jl        | of a learned solver                       |
 
@@ -51,6 +52,7 @@ export simulate!, cost_gradient!, descend!
 include("boundary/exceptions.jl")
 include("numbers/elementary.jl")
 include("numbers/lanes.jl")
+include("numbers/lane_functions.jl")
 include("numbers/unfused.jl")
 include("numbers/dual.jl")
 include("models/model.jl")
@@ -73,6 +75,7 @@ include("cost/weak_constraint_cost.jl")
 include("methods/descent.jl")
 include("methods/linearised_runs.jl")
 include("linalg/lane_matrix.jl")
+include("linalg/lane_cholesky.jl")
 include("linalg/block_tridiagonal.jl")
 include("linalg/small_cholesky.jl")
 include("linalg/symmetric_eigenvectors.jl")
@@ -85,6 +88,8 @@ include("cost/strong_constraint_cost.jl")
 include("methods/strong_constraint.jl")
 include("methods/trajectories.jl")
 include("cost/objectives.jl")
+include("methods/nearest_data.jl")
+include("methods/optimal_interpolation.jl")
 include("learned/genn.jl")
 include("learned/heads.jl")
 include("learned/genn_cells.jl")
@@ -96,6 +101,7 @@ include("models/verdict.jl")
 include("boundary/boundary.jl")
 include("boundary/methods.jl")
 include("boundary/observation_function.jl")
+include("boundary/fields.jl")
 include("boundary/learned.jl")
 include("boundary/table.jl")
 prepare_own_models()

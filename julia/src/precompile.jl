@@ -85,6 +85,17 @@ function run_learned_once(::Type{T}) where {T}
     return
 end
 
+"Fields without a model."
+function run_interpolation_once()
+    (N, G, out) = (3, 1, zeros(4, 2))
+    (position, map_) = (Float64[1 2 3; 1 0 2; 0 0 0], Float64[1 2 3; 1 0 2])
+    (zeros_, ones_) = (zeros(N), ones(N))
+    call_once("optimal_interpolation", N, G, 1, 2, 2, position, map_, zeros(Int64, N), Int64[0, N], zeros_, ones_, ones_, zeros_,
+              [0.0], Float64[1 1; 0 1; 9 9; 0 2; 9 9], [0.1, 1.0], [1.0, 1.0, 0.0], 2, 1, 9.0, 1e9, position[:, 1:1],
+              map_[:, 1:1], Int64[1, 1], [0.0, 1.0], Int64[1, 0], out)
+    return
+end
+
 "    run_everything_once(): what a first call would compile; nothing of it stays but the machine code"
 function run_everything_once()
     __init__()                  # which chooses kernels, and does not run while code is written
@@ -93,6 +104,7 @@ function run_everything_once()
     for_kernels(Base.parse_input_line("tendency(m::M, (x, y)) = (m.a * x - y, 2y + x * (y - m.b))").args[end])
     foreach(((m, h),) -> run_once(m, h), PRECOMPILED)
     foreach(run_learned_once, (Float32, Float64))
+    run_interpolation_once()
     foreach(empty!, (REGISTERED, HANDLES, WORKSPACES))
     return
 end

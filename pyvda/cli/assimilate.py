@@ -43,6 +43,7 @@ EXAMPLES = (
     "-o analysis.nc",
     "pyvda assimilate obs.nc --model quasi-geostrophic --method incremental --covariance B.nc "
     "--background start.npz -o analysis.nc",
+    "pyvda assimilate chl.nc --variable chl --method oi --transform log10 -o analysis.nc",
     "pyvda assimilate tuesday.nc --method strong-constraint --background monday_analysis.nc "
     "-o analysis.nc",
 )
@@ -79,8 +80,13 @@ def assimilate(
     covariance: Annotated[
         str | None,
         typer.Option(
-            help="Covariance of the background's error: a number, or a file of pyvda covariance."
+            help="Covariance of the background's error: a number, or a file of pyvda covariance; "
+            "of a field without a model (oi): fit, or a file (YAML)."
         ),
+    ] = None,
+    transform: Annotated[
+        str | None,
+        typer.Option(help="log10 or log: estimate the logarithm, with a method without a model."),
     ] = None,
     option: Annotated[
         list[str] | None,
@@ -108,6 +114,7 @@ def assimilate(
     from pyvda.assimilate import assimilate as run
     from pyvda.assimilate import named_model
     from pyvda.cluster import started
+    from pyvda.fields.assimilate import is_of_fields
     from pyvda.io import netcdf
     from pyvda.io.pairs import with_truth
     from pyvda.io.writing import model_attributes
@@ -118,12 +125,15 @@ def assimilate(
 
     common = {
         "iterations": iterations, "tolerance": tolerance, "precision": precision,
-        "background": background, "covariance": covariance,
+        "background": background, "covariance": covariance, "transform": transform,
     }  # fmt: skip
     keywords = _read_settings(config, option) | settings
     keywords |= {name: value for name, value in common.items() if value is not None}
     check_output(output, [observations, truth, config, *keywords.values()], overwrite=overwrite)
     checked, options = settled(keywords)  # before anything is read
+    if is_of_fields(checked.method):
+        _analyse_field(observations, output, keywords, parameter, workers, scheduler, truth, quiet)
+        return
     _, method_options = chosen_method(checked, options)
     values = named_values(parameter)
     if checked.model is not None and values:  # before it is compared with a checkpoint's
@@ -187,6 +197,44 @@ def assimilate(
     say(quiet, f"{output}: on {written.attrs['pyvda_engine']}")
     say(quiet, _summary(written))
     _expect_result(written, output)
+
+
+def _analyse_field(
+    observations: list[str],
+    output: Path,
+    keywords: dict[str, Any],
+    parameter: list[str] | None,
+    workers: int | None,
+    scheduler: str | None,
+    truth: str | None,
+    quiet: bool,
+) -> None:
+    """Run a method without a model and count its analysis by flag."""
+    from pyvda.assimilate import assimilate as run
+    from pyvda.io import netcdf
+    from pyvda.names import FieldFlag
+
+    given = {"--parameter": parameter, "--workers": workers, "--scheduler": scheduler,
+             "--truth": truth}  # fmt: skip
+    idle = ", ".join(name for name, value in given.items() if value)
+    if idle:
+        raise InputError(
+            f"{idle} would have no effect: {keywords['method']} estimates a field without a model, "
+            "in one process; leave it out"
+        )
+    source = observations[0] if len(observations) == 1 else observations
+    with shown("assimilate", quiet) as report:
+        analysis = run(source, report=report, **keywords)
+        analysis.attrs.setdefault(
+            "source", f"observations from {', '.join(map(base_name, observations))}"
+        )
+        netcdf.save_analysis(analysis, output)
+    say(quiet, f"{output}: on {analysis.attrs['pyvda_engine']}")
+    for name in (str(n) for n in analysis.data_vars if str(n).endswith("_flag")):
+        values = analysis[name].values
+        counts = {f.name.lower().replace("_", " "): int((values == f).sum()) for f in FieldFlag}
+        say(quiet, f"{name.removesuffix('_flag')}: "
+            + ", ".join(f"{n} {what}" for what, n in counts.items() if n))  # fmt: skip
 
 
 def _read_settings(config: Path | None, option: list[str] | None) -> dict[str, Any]:

@@ -25,6 +25,7 @@ def info(engine: EngineName = None, build: Build = False, quiet: Quiet = False) 
     import pyvda
     from pyvda.engine import get_engine
     from pyvda.engine.julia import build_image
+    from pyvda.fields.methods import FIELD_METHODS
     from pyvda.learned import shipped
     from pyvda.machine import installed
     from pyvda.methods import METHODS
@@ -43,7 +44,7 @@ def info(engine: EngineName = None, build: Build = False, quiet: Quiet = False) 
         "engine": str(running),
         "because": running.reason,
         "image": build_image.state_of(chosen),
-        "methods": ", ".join(METHODS),
+        "methods": ", ".join([*METHODS, *FIELD_METHODS]),
         "models": ", ".join(names()),
         "presets": ", ".join(presets()),
         "shipped": ", ".join(shipped.names()) or "no trained models",

@@ -104,3 +104,93 @@ class Posterior(NamedTuple):
     effective: Array
     misfit: Array
     draws: Array
+
+
+class FieldData(NamedTuple):
+    """Data of a field, sorted by group (those of one time), for `optimal_interpolation`.
+
+    Attributes
+    ----------
+    position : (N, 3)
+        km.
+    map : (N, 2)
+        Map coordinates, which tell the quadrants around a point.
+    scale : (3,)
+        Least km in a unit of each map coordinate, and the period of the first, 0 without.
+    time, value, noise : (N,)
+        Days; departure from the mean; variance of its error.
+    track : (N,) of int
+        Number of the pass, whose data share errors.
+    hidden : (N,) of bool
+        Data that estimates of the same group do not use.
+    first : (G + 1,) of int
+        Index of the first datum of each group; the last is N.
+    group_time : (G,)
+        Days, increasing.
+    """
+
+    position: Array
+    map: Array
+    scale: tuple[float, float, float]
+    time: Array
+    value: Array
+    noise: Array
+    track: Array
+    hidden: Array
+    first: Array
+    group_time: Array
+
+
+class Targets(NamedTuple):
+    """Where a field is estimated: `query` q is at point `point[q]`, time `time[q]`.
+
+    Attributes
+    ----------
+    position, map : (P, 3), (P, 2)
+    point : (Q,) of int
+        Queries of the same point stand beside each other.
+    time : (Q,)
+        Days.
+    group : (Q,) of int
+        The group of data of that time, -1 without.
+    """
+
+    position: Array
+    map: Array
+    point: Array
+    time: Array
+    group: Array
+
+
+class Selection(NamedTuple):
+    """Which data an estimate uses: the nearest of each quadrant of each group.
+
+    Attributes
+    ----------
+    own, other : int
+        How many of each quadrant of the group of the same time, and of every other one.
+    days, km : float
+        How far away.
+    """
+
+    own: int
+    other: int
+    days: float
+    km: float
+
+
+class Interpolated(NamedTuple):
+    """Result of `optimal_interpolation`, (Q,) each.
+
+    Attributes
+    ----------
+    value, variance : (Q,)
+        Estimate and variance of its error; NaN where the covariance is not positive definite.
+    km, days : (Q,)
+        From the point to the datum with the largest covariance; NaN without data.
+    """
+
+    value: Array
+    variance: Array
+    km: Array
+    days: Array

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 import numpy as np
 
 from pyvda.engine.data import Array as Array
-from pyvda.engine.data import Minima, Minimum, Posterior, Shooting
+from pyvda.engine.data import (
+    FieldData,
+    Interpolated,
+    Minima,
+    Minimum,
+    Posterior,
+    Selection,
+    Shooting,
+    Targets,
+)
 from pyvda.errors import InputError
 from pyvda.models.model import Model
 from pyvda.operators.data import Data
@@ -516,6 +525,30 @@ class Engine(Protocol):
         v: Array,
     ) -> Array:
         """Return the step's adjoint at z, applied to v, all (..., D + P)."""
+
+    def optimal_interpolation(
+        self,
+        data: FieldData,
+        targets: Targets,
+        selection: Selection,
+        factors: Array,
+        along: tuple[float, float] = (0.0, 1.0),
+    ) -> Interpolated:
+        """Estimate a field of mean zero from its nearest data, by the best linear estimator.
+
+        x̂ = cᵀ A⁻¹ y and σ² = C(0, 0) - cᵀ A⁻¹ c with A = C + diag(noise), where C is the sum of
+        the factors (Bretherton et al. 1976).
+
+        Parameters
+        ----------
+        data : FieldData
+        targets : Targets
+        selection : Selection
+        factors : (F, 5)
+            Rows of `pyvda.fields.covariance.SpaceTimeCovariance.rows`.
+        along : (variance, km)
+            Of errors that data of the same pass share, falling off as exp(-r / km).
+        """
 
 
 def checked(name: str, array: Array, shape: tuple[int, ...], dtype: np.dtype) -> Array:

@@ -33,6 +33,7 @@ from pyvda.engine.julia import (
     linearised_runs,
     nonlinear,
     objectives,
+    optimal_interpolation,
     parameters,
     posterior_mean,
     strong_constraint,
@@ -162,6 +163,7 @@ class JuliaEngine:
     posterior_mean = posterior_mean.posterior_mean
     shooting_objective = objectives.shooting_objective
     strong_objective = objectives.strong_objective
+    optimal_interpolation = optimal_interpolation.optimal_interpolation
     forecast_with_parameters = parameters.forecast
     tangent_linear_with_parameters = parameters.tangent_linear
     adjoint_with_parameters = parameters.adjoint

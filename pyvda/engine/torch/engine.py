@@ -16,6 +16,7 @@ from pyvda.engine.torch import (
     linearised_runs,
     objectives,
     one_step,
+    optimal_interpolation,
     posterior_mean,
     simulate,
     strong_constraint,
@@ -46,6 +47,7 @@ class TorchEngine:
     posterior_mean = staticmethod(posterior_mean.posterior_mean)
     shooting_objective = staticmethod(objectives.shooting_objective)
     strong_objective = staticmethod(objectives.strong_objective)
+    optimal_interpolation = staticmethod(optimal_interpolation.optimal_interpolation)
     run = staticmethod(linearised_runs.run)
     tangent_run = staticmethod(linearised_runs.tangent_run)
     adjoint_run = staticmethod(linearised_runs.adjoint_run)

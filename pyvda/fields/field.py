@@ -1,0 +1,403 @@
+"""A file's variables over (time, y, x), as values on the points of the sea.
+
+`opened` finds variables, time, coordinates and land; values are read one variable at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from pyvda.engine.data import Array
+from pyvda.errors import InputError
+from pyvda.fields import places
+from pyvda.fields.places import Places
+from pyvda.fields.transforms import Transform
+from pyvda.io.cf import times
+from pyvda.io.cf.dimensions import axis, find_time
+from pyvda.io.cf.matching import by_name, wanted
+from pyvda.io.cf.units import same
+from pyvda.io.quality.bad_data import INVALID, REJECTED, say, screened
+from pyvda.io.quality.error_variables import is_error_of_another, with_errors
+from pyvda.io.quality.quality_flags import GoodFlags, is_flag
+from pyvda.io.quality.validation import elapsed
+from pyvda.notices import notice
+
+_DAY = 86400.0
+_LATITUDES = ("lat", "latitude", "nav_lat", "xlat", "lat_rho")
+_LONGITUDES = ("lon", "longitude", "nav_lon", "xlong", "lon_rho")
+_MASKS = ("mask", "land", "sea", "land_mask", "sea_mask", "landmask", "lsm", "tmask")
+_UNITS_OF_TIME = {"days": 1.0, "day": 1.0, "d": 1.0, "hours": 1 / 24, "hour": 1 / 24, "h": 1 / 24,
+                  "minutes": 1 / 1440, "seconds": 1 / _DAY, "s": 1 / _DAY}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Values:
+    """One variable on the points of the sea.
+
+    Attributes
+    ----------
+    values : (T, P)
+        NaN where nothing was observed.
+    variance : (T, P), optional
+        Of the errors that the file states.
+    rejected : (T, P) of bool
+        What the file calls bad.
+    """
+
+    values: Array
+    variance: Array | None
+    rejected: Array
+
+
+@dataclass(frozen=True)
+class Field:
+    """Variables of a file over time and two dimensions of space.
+
+    Attributes
+    ----------
+    ds : Dataset
+        Sorted by time.
+    variables : tuple of str
+    time : str
+        Dimension.
+    space : pair of str
+        Dimensions, in the order of the file.
+    sea : (Y, X) of bool
+        Points that are estimated.
+    seen : (Y, X) of bool
+        Points with at least one observation of a variable.
+    masked : str or None
+        The variable that tells land; None where points without data are taken for land.
+    places : Places
+        Of the points of the sea.
+    days : (T,)
+        Days since the first of January of the first year, or since the first time if times are
+        numbers.
+    dated : bool
+    transform : Transform
+    good_flags : optional
+    """
+
+    ds: xr.Dataset
+    variables: tuple[str, ...]
+    time: str
+    space: tuple[str, str]
+    sea: Array
+    seen: Array
+    masked: str | None
+    places: Places
+    days: Array
+    dated: bool
+    transform: Transform
+    good_flags: GoodFlags | None
+
+    def read(self, name: str) -> Values:
+        """Return the values of a variable on the sea, transformed.
+
+        Raises
+        ------
+        InputError
+            Infinite values, or values that the transform is not defined for.
+        """
+        clean, codes = screened(self.ds, [name], self.good_flags)
+        clean, error = with_errors(clean, name, shared=len(self.variables) == 1)
+        order = (self.time, *self.space)
+        values = _array(clean[name], order)[:, self.sea]
+        if np.isinf(values).any():
+            raise InputError(f"{name} has infinite values; replace them by NaN, which marks gaps")
+        code = _array(codes[name], order)[:, self.sea] if name in codes else np.zeros(values.shape)
+        say(int((code == REJECTED).sum()), int((code == INVALID).sum()),
+            codes[name].attrs["comment"] if name in codes else "")  # fmt: skip
+        variance = None
+        if error is not None:
+            found = clean[error].broadcast_like(clean[name])
+            deviation = _array(found, order)[:, self.sea]
+            there = np.isfinite(values)
+            bad = int((there & ~(deviation >= 0)).sum())
+            if bad:
+                raise InputError(
+                    f"the errors {error} are missing or negative at {bad} observations of {name}; "
+                    f"give every observation its error, or remove {error}"
+                )
+            variance = self.transform.variance(values, deviation**2)
+        return Values(self.transform.forward(values, name), variance, code > 0)
+
+    def on_grid(self, values: Array, fill: Any = np.nan) -> Array:
+        """Return numbers on the sea, (..., P), on the grid, (..., Y, X)."""
+        found = np.full((*values.shape[:-1], *self.sea.shape), fill, values.dtype)
+        found[..., self.sea] = values
+        return found
+
+    @property
+    def never_seen(self) -> Array:
+        """Which points of the sea were never observed, (P,)."""
+        return np.asarray(~self.seen[self.sea])
+
+
+def opened(
+    ds: xr.Dataset,
+    variable: str | Sequence[str] | None = None,
+    *,
+    mask: str | None = None,
+    transform: str | None = None,
+    good_flags: GoodFlags | None = None,
+) -> Field:
+    """Return the fields of a Dataset.
+
+    Parameters
+    ----------
+    ds : Dataset
+    variable : str or sequence of str, optional
+        Default: the only one over time and two dimensions of space.
+    mask : str, optional
+        Variable that tells land from sea. Default: one that says so by its attributes or name;
+        else a point that was never observed is taken for land.
+    transform : str, optional
+        "log10" or "log".
+    good_flags : optional
+        See `quality_flags.rules`.
+
+    Raises
+    ------
+    InputError
+        No such variable; no time; no coordinates; nothing but land; nothing observed.
+    """
+    chosen = tuple(by_name(ds, one) for one in wanted(variable, ds) or _candidates(ds))
+    time, space = _dimensions(ds, chosen[0])
+    for other in chosen[1:]:
+        if set(ds[other].dims) != {time, *space}:
+            raise InputError(
+                f"{other} has the dimensions {ds[other].dims}, expected those of {chosen[0]}, "
+                f"{ds[chosen[0]].dims}; leave it out, or put it on the same grid"
+            )
+    ds, days, dated = _with_days(ds, time)
+    field = Field(
+        ds, chosen, time, space, np.ones([ds.sizes[d] for d in space], bool),
+        np.ones([ds.sizes[d] for d in space], bool), None,
+        Places(np.zeros((0, 3)), np.zeros((0, 2)), places.Scale(1.0, 1.0, 0.0)), days, dated,
+        Transform(transform), good_flags,
+    )  # fmt: skip
+    seen = _seen(field)
+    if not seen.any():
+        raise InputError(
+            f"{', '.join(chosen)} has no observation at all, only missing or bad values; give data "
+            "at some points"
+        )
+    sea, masked = _sea(ds, mask, space, seen)
+    located = _places(ds, chosen[0], space, sea)
+    return replace(field, sea=sea, seen=seen & sea, masked=masked, places=located)
+
+
+def _candidates(ds: xr.Dataset) -> list[str]:
+    found = [
+        str(n) for n, v in ds.data_vars.items()
+        if v.ndim == 3 and (v.dtype.kind == "f" or "scale_factor" in v.encoding)
+        and find_time(ds, v.dims)[0] is not None
+        and not is_flag(v) and not is_error_of_another(ds, str(n))
+    ]  # fmt: skip
+    if len(found) == 1:
+        return found
+    several = f"{', '.join(found)} are" if found else "none of the variables is"
+    raise InputError(
+        f"{several} over time and two dimensions of space; name one or several with variable "
+        "(--variable chl, or --variable u,v)"
+    )
+
+
+def _dimensions(ds: xr.Dataset, name: str) -> tuple[str, tuple[str, str]]:
+    dims = ds[name].dims
+    time = find_time(ds, dims)[0]
+    rest = [str(d) for d in dims if d != time]
+    if time is None or len(rest) != 2:
+        raise InputError(
+            f"{name} has the dimensions {tuple(map(str, dims))}, expected time and two of space, "
+            "such as (time, lat, lon); select a level, or add a time (Dataset.expand_dims)"
+        )
+    y, x = rest
+    if axis(ds, y) == "X" and axis(ds, x) != "X":
+        y, x = x, y
+    return str(time), (y, x)
+
+
+def _with_days(ds: xr.Dataset, time: str) -> tuple[xr.Dataset, Array, bool]:
+    """Return the Dataset sorted by time, its days, and whether they are of a calendar."""
+    label = find_time(ds, [time])[1]
+    if label is None:
+        if ds.sizes[time] > 1:
+            raise InputError(
+                f"the dimension {time} has no coordinate; give it times, such as days since a date"
+            )
+        return ds, np.zeros(1), False
+    coordinate = ds[label]
+    dated = times.dates(coordinate)
+    is_dated = dated.dtype.kind == "M" or dated.dtype.kind == "O"
+    seconds = elapsed(dated)
+    if not np.isfinite(seconds).all():
+        raise InputError(f"the coordinate {label} has missing times; give every step its time")
+    order = np.argsort(seconds, kind="stable")
+    if (np.diff(seconds[order]) == 0).any():
+        twice = int(np.flatnonzero(np.diff(seconds[order]) == 0)[0])
+        raise InputError(
+            f"the time {coordinate.values[order[twice]]} occurs twice; keep one of them "
+            f"(ds.drop_duplicates({time!r}))"
+        )
+    if (order != np.arange(len(order))).any():
+        notice("the times are not in order; the field is sorted by time")
+        ds, seconds, dated = (
+            ds.isel({time: order}),
+            seconds[order] - seconds[order[0]],
+            dated[order],
+        )
+    if not is_dated:
+        unit = str(coordinate.attrs.get("units", "days")).strip().lower()
+        if unit not in _UNITS_OF_TIME:
+            raise InputError(
+                f"the times {label} are numbers in {unit!r}, expected dates, or days, hours or "
+                "seconds; give the coordinate such units"
+            )
+        return ds, seconds * _UNITS_OF_TIME[unit], False
+    first = dated[0]
+    if dated.dtype.kind == "M":
+        start = (first - first.astype("datetime64[Y]")) / np.timedelta64(1, "s")
+    else:
+        start = (first.dayofyr - 1) * _DAY + first.hour * 3600 + first.minute * 60 + first.second
+    return ds, (seconds + float(start)) / _DAY, True
+
+
+def _seen(field: Field) -> Array:
+    """Return which points have an observation, (Y, X), reading one variable after the other."""
+    found = np.zeros([field.ds.sizes[d] for d in field.space], bool)
+    for name in field.variables:
+        clean, _ = screened(field.ds, [name], field.good_flags)
+        if clean[name].dtype.kind not in "fiu":
+            raise InputError(
+                f"{name} has the type {clean[name].dtype}, expected numbers; choose another "
+                "variable"
+            )
+        found |= clean[name].notnull().any(field.time).transpose(*field.space).values
+    return found
+
+
+def _sea(
+    ds: xr.Dataset, mask: str | None, space: tuple[str, str], seen: Array
+) -> tuple[Array, str | None]:
+    if mask is not None and mask not in ds.variables:
+        raise InputError(
+            f"the land mask {mask!r} is no variable of the file; choose one of "
+            f"{', '.join(map(str, ds.variables))}"
+        )
+    name = mask or _mask_of(ds, space)
+    if name is None:
+        land = int((~seen).sum())
+        if land:
+            notice(
+                f"no variable tells land: the {land} of {seen.size} points that were never "
+                "observed are taken for land (mask names a variable that is 0 there)"
+            )
+        return seen, None
+    if set(ds[name].dims) != set(space):
+        raise InputError(
+            f"the land mask {name!r} has the dimensions {ds[name].dims}, expected {space}; choose "
+            "another variable"
+        )
+    sea = _is_sea(ds[name].transpose(*space))
+    if not sea.any():
+        raise InputError(
+            f"all points are land by {name!r}; name another land mask (mask), nonzero at sea"
+        )
+    ashore = int((seen & ~sea).sum())
+    if ashore:
+        notice(f"{ashore} points with observations are land by {name}; their data are not used")
+    if not (seen & sea).any():
+        raise InputError(
+            f"all observations are on land by {name!r}; name another land mask (mask), nonzero at "
+            "sea"
+        )
+    return sea, name
+
+
+def _mask_of(ds: xr.Dataset, space: tuple[str, str]) -> str | None:
+    for name, variable in ds.variables.items():
+        if set(variable.dims) != set(space):
+            continue
+        meanings = str(variable.attrs.get("flag_meanings", "")).lower().split()
+        standard = str(variable.attrs.get("standard_name", ""))
+        if "land" in meanings or standard in ("land_binary_mask", "sea_binary_mask"):
+            return str(name)
+        if str(name).lower() in _MASKS:
+            return str(name)
+    return None
+
+
+def _is_sea(array: xr.DataArray) -> Array:
+    """Return where a mask says sea: by its meanings, its standard_name, or its name."""
+    values = np.asarray(array.values)
+    known = ~np.isnan(values.astype(float))
+    meanings = str(array.attrs.get("flag_meanings", "")).lower().split()
+    if "land" in meanings and "flag_values" in array.attrs:
+        flags = np.atleast_1d(array.attrs["flag_values"])
+        land = [f for f, m in zip(flags, meanings, strict=False) if m == "land"]
+        return np.asarray(known & ~np.isin(values, land))
+    of_land = array.attrs.get("standard_name") == "land_binary_mask" or (
+        "land" in str(array.name).lower() and array.attrs.get("standard_name") != "sea_binary_mask"
+    )
+    return np.asarray(known & ((values == 0) if of_land else (values != 0)))
+
+
+def _places(ds: xr.Dataset, name: str, space: tuple[str, str], sea: Array) -> Places:
+    """Return the places of the points of the sea."""
+    latitude = _coordinate(ds, space, "latitude", "degrees_north", _LATITUDES)
+    longitude = _coordinate(ds, space, "longitude", "degrees_east", _LONGITUDES)
+    if latitude is not None and longitude is not None:
+        return places.on_sphere(*(_on(ds, c, space)[sea] for c in (latitude, longitude)))
+    y, x = space
+    units = [str(ds[d].attrs.get("units", "")) if d in ds.variables else "" for d in space]
+    km = [next((f for u, f in (("m", 1e-3), ("km", 1.0)) if unit and same(unit, u)), None)
+          for unit in units]  # fmt: skip
+    if None in km:
+        raise InputError(
+            f"{name} over {space} has no coordinates that say where its points are; add latitude "
+            f"and longitude (degrees_north, degrees_east), one for each dimension or both over "
+            f"{space}, or {y} and {x} in m or km"
+        )
+    plane = [factor * _on(ds, d, space)[sea] for d, factor in zip(space, km, strict=True)]
+    return places.on_plane(*plane)
+
+
+def _coordinate(
+    ds: xr.Dataset, space: tuple[str, str], standard: str, units: str, known: Sequence[str]
+) -> Hashable | None:
+    """Return the variable over dimensions of space that is a latitude or a longitude."""
+    within = [
+        n for n, v in ds.variables.items()
+        if v.ndim in (1, 2) and set(v.dims) <= set(space) and v.dtype.kind in "fiu"
+    ]  # fmt: skip
+    for test in (
+        lambda n: ds[n].attrs.get("standard_name") == standard,
+        lambda n: (
+            same(str(ds[n].attrs.get("units", "")), units)
+            and str(ds[n].attrs.get("units", "")).lower() == units
+        ),
+        lambda n: str(n).lower() in known,
+    ):
+        found = [n for n in within if test(n)]
+        if found:
+            return max(found, key=lambda n: ds[n].ndim)
+    return None
+
+
+def _on(ds: xr.Dataset, name: Hashable, space: tuple[str, str]) -> Array:
+    """Return a coordinate on the grid, (Y, X)."""
+    sizes = {d: ds.sizes[d] for d in space}
+    variable = ds[name].variable.set_dims({**{d: sizes[d] for d in space}})
+    return np.asarray(variable.transpose(*space).values, float)
+
+
+def _array(array: xr.DataArray | xr.Variable, order: Sequence[str]) -> Array:
+    found = np.asarray(array.transpose(*order).values)
+    return found if found.dtype == np.int8 else found.astype(np.float64, copy=False)

@@ -1,0 +1,174 @@
+"""Fit the constants of a covariance to a field, by what clouds laid over its times hide.
+
+The hidden values of a sample are estimated from the nearest data that are left, and the constants
+minimise their mean negative log likelihood, Gaussian up to 4 standard deviations and with the tails
+of an exponential beyond, so that rare outliers do not decide.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize
+
+from pyvda.engine import Engine
+from pyvda.engine.data import Array, Selection
+from pyvda.errors import InputError
+from pyvda.fields.clouds import under_other_clouds
+from pyvda.fields.covariance import Factor, SpaceTimeCovariance
+from pyvda.fields.interpolation import field_data, targets
+from pyvda.fields.mean import SeasonalMean
+from pyvda.fields.places import Places
+from pyvda.progress import Report, silent
+
+_GAUSSIAN_UP_TO = 4.0  # standard deviations
+_PRIOR_DEVIATION = 2.5  # of the logarithm of a constant, around where the search starts
+_OWN, _OTHER = 6, 1  # data in a quadrant, while fitting
+_LEAST = 20
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted covariance and how well it predicts what was hidden.
+
+    Attributes
+    ----------
+    covariance : SpaceTimeCovariance
+    rmse : float
+        Of the hidden values of the sample, in units of what is estimated.
+    calibration : float
+        Mean squared error over estimated variance, 1 if that is right.
+    nll : float
+        Mean Gaussian negative log likelihood.
+    count : int
+        Values in the sample.
+    """
+
+    covariance: SpaceTimeCovariance
+    rmse: float
+    calibration: float
+    nll: float
+    count: int
+
+
+def fit_covariance(
+    engine: Engine,
+    values: Array,
+    mean: SeasonalMean,
+    days: Array,
+    places: Places,
+    *,
+    variance: Array | None = None,
+    factors: int = 3,
+    sample: int = 1500,
+    seed: int = 0,
+    iterations: int = 40,
+    report: Report = silent,
+) -> Fit:
+    """Fit a sum of exponential factors and a nugget.
+
+    Parameters
+    ----------
+    engine : Engine
+    values : (T, P)
+        NaN where nothing was observed.
+    mean : SeasonalMean
+    days : (T,)
+    places : Places
+    variance : (T, P), optional
+        Of errors that the file states, to which the nugget is added.
+    factors : int
+    sample : int
+        Hidden values that are estimated.
+    seed : int
+        Of clouds and sample.
+    iterations : int
+        Of the minimisation, at most.
+    report : Report
+
+    Raises
+    ------
+    InputError
+        There are too few data, or no gaps to lay over other times.
+    """
+    there = np.isfinite(values)
+    hidden = under_other_clouds(there, seed)
+    t, p = np.nonzero(hidden)
+    if len(t) < _LEAST:
+        raise InputError(
+            f"a covariance cannot be fitted to {len(t)} values under clouds of other times, "
+            f"expected at least {_LEAST}; give one in a file (covariance)"
+        )
+    chosen = np.random.default_rng(seed).permutation(len(t))[:sample]
+    chosen = chosen[np.lexsort((t[chosen], p[chosen]))]
+    t, p = t[chosen], p[chosen]
+    anomaly = values - mean.at(days)
+    truth = values[t, p] - mean.without_own(days[t], p, values[t, p])
+    stated = np.zeros_like(values) if variance is None else variance
+    step = float(np.median(np.diff(days))) if len(days) > 1 else 1.0
+    selection = Selection(_OWN, _OTHER, 10.01 * step, np.inf)
+    data = field_data(anomaly, np.where(there, stated, 0.0), days, places, hidden)
+    asked = targets(places, t, p, days)
+    own_error = stated[t, p]
+
+    def predicted(covariance: SpaceTimeCovariance) -> tuple[Array, Array]:
+        found = engine.optimal_interpolation(
+            data._replace(noise=data.noise + covariance.nugget), asked, selection,
+            covariance.rows(),
+        )  # fmt: skip
+        return truth - found.value, found.variance + covariance.nugget + own_error
+
+    total = float(np.nanvar(anomaly))
+    if not total > 0:
+        raise InputError(
+            "the field does not differ from its mean, so that there is no covariance to fit; "
+            "choose another variable"
+        )
+    start = _start(total, max(places.extent(), 1e-3), step, factors)
+    calls = 0
+
+    def objective(logs: Array) -> float:
+        nonlocal calls
+        calls += 1
+        report(min(calls, _most), _most, "fit of the covariance")
+        error, spread = predicted(_covariance(logs, factors))
+        if not (np.isfinite(error).all() and (spread > 0).all()):
+            return 1e3
+        far = np.abs(error) / np.sqrt(spread)
+        squares = np.where(
+            far < _GAUSSIAN_UP_TO, far**2, _GAUSSIAN_UP_TO * (2 * far - _GAUSSIAN_UP_TO)
+        )
+        drawn = 0.5 * (((logs - start) / _PRIOR_DEVIATION) ** 2).sum() / len(error)
+        return float(0.5 * (np.log(spread) + squares).mean() + drawn)
+
+    _most = iterations * (len(start) + 1)
+    bounds = [(value - 6.0, value + 6.0) for value in start]
+    done = minimize(
+        objective, start, method="L-BFGS-B", bounds=bounds,
+        options={"maxiter": iterations, "eps": 1e-3, "ftol": 1e-6, "maxfun": _most},
+    )  # fmt: skip
+    report(_most, _most, "fit of the covariance")
+    best = _covariance(done.x, factors)
+    error, spread = predicted(best)
+    return Fit(
+        best, float(np.sqrt((error**2).mean())), float((error**2 / spread).mean()),
+        float(0.5 * (np.log(2 * np.pi * spread) + error**2 / spread).mean()), len(error),
+    )  # fmt: skip
+
+
+def _start(total: float, extent: float, step: float, factors: int) -> Array:
+    """Return logarithms of nugget, then variance, km and days of each factor."""
+    known = [(0.4, 0.3, 20.0), (0.4, 0.4, 1.0), (0.1, 0.04, 3.0)]
+    known += [(0.1, 0.02 * 3.0**k, 5.0 * 2.0**k) for k in range(factors)]
+    rows = [(v * total, part * extent, steps * step) for v, part, steps in known[:factors]]
+    return np.log([0.05 * total, *(number for row in rows for number in row)])
+
+
+def _covariance(logs: Array, factors: int) -> SpaceTimeCovariance:
+    numbers = np.exp(logs)
+    rows = numbers[1:].reshape(factors, 3)
+    return SpaceTimeCovariance(
+        factors=tuple(Factor(variance=v, km=km, days=days) for v, km, days in rows.tolist()),
+        nugget=float(numbers[0]),
+    )

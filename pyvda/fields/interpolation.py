@@ -1,0 +1,103 @@
+"""Anomalies on the sea as the data of an engine, and their interpolation in blocks of times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from pyvda.engine import Engine
+from pyvda.engine.data import Array, FieldData, Interpolated, Selection, Targets
+from pyvda.errors import InputError
+from pyvda.fields.covariance import SpaceTimeCovariance
+from pyvda.fields.places import Places
+
+_QUERIES = 2_000_000  # at once; a query takes some 100 bytes
+
+
+def field_data(
+    anomaly: Array,
+    noise: Array,
+    days: Array,
+    places: Places,
+    hidden: Array | None = None,
+) -> FieldData:
+    """Return the data of a field, a group for each time.
+
+    Parameters
+    ----------
+    anomaly : (T, P)
+        NaN where nothing was observed.
+    noise : (T, P)
+        Variance of the error of each value.
+    days : (T,)
+    places : Places
+    hidden : (T, P) of bool, optional
+        What estimates of the same time do not use.
+    """
+    t, p = np.nonzero(np.isfinite(anomaly))
+    first = np.searchsorted(t, np.arange(len(days) + 1))
+    return FieldData(
+        np.ascontiguousarray(places.position[p]), np.ascontiguousarray(places.map[p]),
+        places.scale, np.ascontiguousarray(days[t], float), anomaly[t, p], noise[t, p],
+        np.zeros(len(t)), np.zeros(len(t), bool) if hidden is None else hidden[t, p], first,
+        np.ascontiguousarray(days, float),
+    )  # fmt: skip
+
+
+def targets(places: Places, times: Array, points: Array, days: Array) -> Targets:
+    """Return queries at pairs of time and point, by index, sorted by point."""
+    order = np.lexsort((times, points))
+    times, points = times[order], points[order]
+    return Targets(
+        np.ascontiguousarray(places.position), np.ascontiguousarray(places.map), points,
+        np.ascontiguousarray(days[times], float), times,
+    )  # fmt: skip
+
+
+def interpolated(
+    engine: Engine,
+    anomaly: Array,
+    noise: Array,
+    days: Array,
+    places: Places,
+    covariance: SpaceTimeCovariance,
+    selection: Selection,
+) -> Iterator[tuple[slice, Interpolated]]:
+    """Yield the estimates of block after block of times, (t, P) each.
+
+    A block takes the data within `selection.days` of its times, so that the result does not depend
+    on the blocks.
+
+    Raises
+    ------
+    InputError
+        The covariance is not positive definite to rounding.
+    """
+    count, size = anomaly.shape
+    length = max(1, min(count, _QUERIES // max(1, size)))
+    for start in range(0, count, length):
+        block = slice(start, min(start + length, count))
+        here = days[block]
+        near = np.flatnonzero(
+            (days >= here[0] - selection.days) & (days <= here[-1] + selection.days)
+        )
+        data = field_data(anomaly[near], noise[near], days[near], places)
+        times, points = np.meshgrid(np.arange(block.start, block.stop), np.arange(size))
+        asked = targets(places, times.ravel() - near[0], points.ravel(), days[near])
+        found = engine.optimal_interpolation(
+            data, asked, selection, covariance.rows(),
+            (covariance.track_variance, covariance.track_km),
+        )  # fmt: skip
+        _expect_definite(found)
+        shape = (size, block.stop - block.start)
+        yield block, Interpolated(*(one.reshape(shape).T for one in found))
+
+
+def _expect_definite(found: Interpolated) -> None:
+    lost = int((~np.isfinite(found.value)).sum())
+    if lost:
+        raise InputError(
+            f"the covariance of the data is not positive definite at {lost} points; give the "
+            "covariance a larger nugget, or functions that are less smooth than gaussian"
+        )

@@ -1,0 +1,133 @@
+"""The mean of a field by pixel and season, from data with gaps.
+
+Three parts are added: the season s(t) of the whole field, the deviation a(p) of each point from it,
+and the season of the point around both. Each is an average of what the ones before leave, over
+Gaussian weights in time; the last two are drawn towards zero by one datum of weight 1, so that a
+point or a season that was rarely observed takes the mean of the others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pyvda.engine.data import Array
+
+YEAR = 365.2425
+_NODES_PER_DEVIATION = 2
+_PRIOR = 1.0  # data
+
+
+@dataclass(frozen=True)
+class SeasonalMean:
+    """The mean at any time of the year, linear between nodes.
+
+    Attributes
+    ----------
+    days : float, optional
+        Standard deviation of the weights in time; None for a mean that is constant in time.
+    nodes : (S,)
+        Days of the year.
+    level, count : (P,)
+        Deviation of each point, and the number of its data.
+    season : (S,)
+        Of the whole field.
+    total, weight : (S, P)
+        Weighted sum of what is left at each point, and the sum of its weights.
+    """
+
+    days: float | None
+    nodes: Array
+    level: Array
+    count: Array
+    season: Array
+    total: Array
+    weight: Array
+
+    def at(self, days: Array) -> Array:
+        """Return the mean at times (T,) and all points, (T, P)."""
+        part = self.total / (self.weight + _PRIOR)
+        low, high, share = self._between(days)
+        season = _mixed(self.season[low], self.season[high], share)
+        return season[:, None] + self.level + _mixed(part[low], part[high], share[:, None])
+
+    def without_own(self, days: Array, points: Array, values: Array) -> Array:
+        """Return the mean at times and points (n,), from all data but the `values` (n,) there."""
+        low, high, share = self._between(days)
+        parts: list[Array] = []
+        season = _mixed(self.season[low], self.season[high], share)
+        before, count = self.level[points], self.count[points] + _PRIOR
+        level = (before * count - (values - season)) / np.maximum(count - 1, _PRIOR)
+        for node in (low, high):
+            own = self._weights(days, self.nodes[node])
+            weight = self.weight[node, points] - own
+            total = self.total[node, points] - own * (values - season - before)
+            parts.append((total + weight * (before - level)) / (weight + _PRIOR))
+        return season + level + _mixed(parts[0], parts[1], share)
+
+    def _between(self, days: Array) -> tuple[Array, Array, Array]:
+        """Return the nodes before and after times, and the shares of the latter."""
+        if len(self.nodes) == 1:
+            zero = np.zeros(len(days), int)
+            return zero, zero, np.zeros(len(days))
+        step = self.nodes[1] - self.nodes[0]
+        place = np.mod(days, YEAR) / step
+        low = np.floor(place).astype(int) % len(self.nodes)
+        return low, (low + 1) % len(self.nodes), place - np.floor(place)
+
+    def _weights(self, days: Array, node: Array) -> Array:
+        if self.days is None:
+            return np.ones(len(days))
+        distance = np.abs(np.mod(days - node + YEAR / 2, YEAR) - YEAR / 2)
+        return np.asarray(np.exp(-0.5 * (distance / self.days) ** 2))
+
+
+def seasonal_mean(values: Array, days: Array, season_days: float | None) -> SeasonalMean:
+    """Return the mean of a field.
+
+    Parameters
+    ----------
+    values : (T, P)
+        NaN where nothing was observed.
+    days : (T,)
+        Days since a first of January; only the day of the year matters.
+    season_days : float, optional
+        Standard deviation of the weights in time; None for a mean of each point alone.
+    """
+    there = np.isfinite(values)
+    known = np.where(there, values, 0.0)
+    count = 1 if season_days is None else int(np.ceil(YEAR * _NODES_PER_DEVIATION / season_days))
+    nodes = np.arange(count) * (YEAR / count)
+    empty = np.zeros((count, values.shape[1]))
+    mean = SeasonalMean(
+        season_days,
+        nodes,
+        np.zeros(values.shape[1]),
+        np.zeros(values.shape[1]),
+        np.zeros(count),
+        empty,
+        empty,
+    )
+    weights = np.stack([mean._weights(days, node) for node in nodes])  # (S, T)
+    per_time, observed = known.sum(1), there.sum(1)
+    overall = per_time.sum() / max(1, observed.sum())
+    # A season without data takes the overall mean.
+    season = (weights @ per_time + 1e-6 * overall) / (weights @ observed + 1e-6)
+    low, high, share = mean._between(days)
+    left = np.where(there, values - _mixed(season[low], season[high], share)[:, None], 0.0)
+    level = left.sum(0) / (there.sum(0) + _PRIOR)
+    left = np.where(there, left - level, 0.0)
+    return SeasonalMean(
+        season_days,
+        nodes,
+        level,
+        there.sum(0),
+        season,
+        weights @ left,
+        weights @ there.astype(float),
+    )
+
+
+def _mixed(low: Array, high: Array, share: Array) -> Array:
+    return (1 - share) * low + share * high

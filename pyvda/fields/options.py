@@ -1,0 +1,62 @@
+"""Options that the methods for fields share, and what a method returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pyvda.engine.data import Array
+from pyvda.fields.transforms import Transform
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Above = Annotated[float, Field(gt=0)]
+
+
+class FieldOptions(BaseModel):
+    """Options of a method for fields.
+
+    Attributes
+    ----------
+    mask : str, optional
+        Variable that tells land from sea. Default: one that says so by its attributes or name;
+        else points that were never observed are land.
+    transform : {"log10", "log"}, optional
+        Logarithm that is estimated in place of the variable.
+    withhold : Any, optional
+        Data that are not used: a variable of the file, another file with the variable `withheld`
+        (nonzero: not used), or an array.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    mask: str | None = None
+    transform: Literal["log10", "log"] | None = None
+    withhold: Any = None
+
+    def transformation(self) -> Transform:
+        """Return what is estimated in place of the variable."""
+        return Transform(self.transform)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A variable's analysis on the points of the sea, (T, P) each, transformed.
+
+    Attributes
+    ----------
+    value, stdev : (T, P)
+    noise : (T, P)
+        Variance of a datum's error there, which a prediction of data adds to that of the field.
+    km, days : (T, P), optional
+        From the point to the datum with the largest covariance; NaN without data.
+    configuration : dict
+        Constants that the method found, as plain data.
+    """
+
+    value: Array
+    stdev: Array
+    noise: Array
+    km: Array | None = None
+    days: Array | None = None
+    configuration: dict[str, Any] = field(default_factory=dict)

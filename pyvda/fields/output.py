@@ -1,0 +1,114 @@
+"""The analysis of a field as a Dataset: the file's own variables, and what belongs to each.
+
+`chl`, `chl_stdev`, `chl_flag`, `chl_innovation`, and of some methods `chl_distance` and `chl_lag`,
+with the file's coordinates, attributes and order of dimensions.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+import pyvda
+from pyvda import names
+from pyvda.engine.data import Array
+from pyvda.fields import places
+from pyvda.fields.field import Field, Values
+from pyvda.fields.options import Estimate
+from pyvda.io.writing.history import append_history
+from pyvda.names import FieldFlag
+
+_OF_THE_FILE = ("ancillary_variables", "cell_methods", "valid_min", "valid_max", "valid_range",
+                "actual_range", "coverage_content_type", "missing_value", "_FillValue")  # fmt: skip
+
+
+def analysis(
+    field: Field,
+    read: dict[str, Values],
+    withheld: Array | None,
+    estimates: dict[str, Estimate],
+    method: str,
+    configuration: dict[str, Any],
+    engine: str,
+) -> xr.Dataset:
+    """Return the analysis of all variables.
+
+    Parameters
+    ----------
+    field : Field
+    read : dict of Values
+        All data of each variable.
+    withheld : (T, P) of bool, optional
+        Data that were not used.
+    estimates : dict of Estimate
+    method : str
+    configuration : dict
+        Options and constants, plain data.
+    engine : str
+    """
+    data: dict[str, xr.Variable] = {}
+    for name, estimate in estimates.items():
+        data |= _of_variable(field, name, read[name], withheld, estimate)
+    dims = {d for v in data.values() for d in v.dims}
+    coords = {n: c for n, c in field.ds.coords.items() if set(c.dims) <= dims}
+    found = xr.Dataset(data, coords, dict(field.ds.attrs))
+    found.encoding = {
+        "unlimited_dims": [d for d in field.ds.encoding.get("unlimited_dims", ()) if d in dims]
+    }
+    land = int((~field.sea).sum())
+    found = found.assign_attrs(
+        Conventions="CF-1.11", pyvda_version=pyvda.__version__, pyvda_engine=engine,
+        pyvda_configuration=json.dumps({"method": method, **configuration}),
+        pyvda_land=f"{land} of {field.sea.size} points, "
+        + (f"by {field.masked}" if field.masked else "never observed"),
+    )  # fmt: skip
+    return append_history(found, f"pyvda {pyvda.__version__} assimilate, {method}")
+
+
+def _of_variable(
+    field: Field, name: str, read: Values, withheld: Array | None, estimate: Estimate
+) -> dict[str, xr.Variable]:
+    source = field.ds[name]
+    order = tuple(str(d) for d in source.dims)
+    value, stdev = field.transform.back(estimate.value, estimate.stdev)
+    observed, _ = field.transform.back(read.values, np.zeros(()))
+    there = np.isfinite(read.values)
+    out = np.zeros(there.shape, bool) if withheld is None else withheld & there
+    units = {k: v for k, v in source.attrs.items() if k == "units"}
+    standard = str(source.attrs.get("standard_name", ""))
+    error = (
+        {"standard_name": f"{standard} standard_error"} if standard and " " not in standard else {}
+    )
+    attrs = {k: v for k, v in source.attrs.items() if k not in _OF_THE_FILE}
+    comment = field.transform.comment()
+    if comment and "comment" in attrs:
+        comment = {"comment": f"{attrs['comment']}; {comment['comment']}"}
+    written: dict[str, tuple[Array, dict[str, Any], Any]] = {
+        "": (value, attrs | comment | {"ancillary_variables": f"{name}_flag {name}_stdev"}, np.nan),
+        "_stdev": (stdev, names.attributes(names.STATE_STDEV) | units | error, np.nan),
+        "_innovation": (observed - value, names.attributes(names.INNOVATION) | units, np.nan),
+        "_flag": (_flags(field, read, there, out), names.attributes(names.FIELD_FLAG),
+                  np.int8(FieldFlag.LAND)),
+    }  # fmt: skip
+    if estimate.km is not None and estimate.days is not None:
+        on_sphere = field.places.scale.x != 1.0
+        km = places.arc(estimate.km) if on_sphere else estimate.km
+        written["_distance"] = (km, names.attributes(names.DISTANCE), np.nan)
+        written["_lag"] = (estimate.days, names.attributes(names.LAG), np.nan)
+    found = {}
+    for suffix, (array, described, fill) in written.items():
+        one = xr.Variable((field.time, *field.space), field.on_grid(array, fill), described)
+        found[f"{name}{suffix}"] = one.transpose(*order)
+    return found
+
+
+def _flags(field: Field, read: Values, there: Array, withheld: Array) -> Array:
+    flags = np.full(there.shape, FieldFlag.GAP, np.int8)
+    flags[:, field.never_seen] = FieldFlag.NEVER_OBSERVED
+    flags[there] = FieldFlag.OBSERVED
+    flags[withheld] = FieldFlag.WITHHELD
+    flags[read.rejected] = FieldFlag.REJECTED
+    return flags

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+import scipy.linalg
+from gappy import COVARIANCE, as_mapping, field
+
+from pyvda.engine import get_engine
+from pyvda.errors import InputError
+from pyvda.fields.field import opened
+from pyvda.fields.optimal_interpolation import OptimalInterpolationOptions, solve
+
+pytestmark = pytest.mark.filterwarnings("ignore::pyvda.notices.Notice")
+TORCH = get_engine("torch")
+
+
+def estimate(ds, **options):
+    found = opened(ds)
+    read = {name: found.read(name) for name in found.variables}
+    given = {"covariance": as_mapping(), "nearest": 1000, "nearest_other": 1000} | options
+    return found, read, solve(found, read, OptimalInterpolationOptions(**given), TORCH)
+
+
+def test_estimate_is_mean_plus_gaussian_process() -> None:
+    found, read, estimates = estimate(field()[0])
+    values = read["sst"].values
+    there = np.isfinite(values)
+    mean = np.where(there, values, 0).sum(0)
+    overall = values[there].mean()
+    mean = overall + (mean - overall * there.sum(0)) / (there.sum(0) + 1)
+    # What is left around the means of points: one more mean of each point, drawn to zero.
+    left = np.where(there, values - mean, 0)
+    mean = mean + left.sum(0) / (there.sum(0) + 1)
+    t, p = np.nonzero(there)
+    km = np.linalg.norm(found.places.position[:, None] - found.places.position, axis=-1)
+    days = found.days[:, None] - found.days
+    a = COVARIANCE(km[np.ix_(p, p)], days[np.ix_(t, t)]) + COVARIANCE.nugget * np.eye(len(t))
+    every = np.indices(values.shape).reshape(2, -1)
+    c = COVARIANCE(km[np.ix_(every[1], p)], days[np.ix_(every[0], t)])
+    factor = scipy.linalg.cho_factor(a)
+    value = c @ scipy.linalg.cho_solve(factor, (values - mean)[there])
+    stdev = np.sqrt(COVARIANCE.variance - (c * scipy.linalg.cho_solve(factor, c.T).T).sum(1))
+    np.testing.assert_allclose(
+        estimates["sst"].value, value.reshape(values.shape) + mean, atol=1e-8
+    )
+    np.testing.assert_allclose(estimates["sst"].stdev, stdev.reshape(values.shape), atol=1e-8)
+
+
+def test_gaps_are_filled_better_than_by_the_mean() -> None:
+    ds, truth = field(times=8, seed=2)
+    found, read, estimates = estimate(ds, nearest=4, nearest_other=1)
+    gap = np.isnan(read["sst"].values)
+    error = (estimates["sst"].value - truth[:, found.sea])[gap]
+    assert np.sqrt((error**2).mean()) < 0.8 * truth.std()
+    assert 0.5 < ((error / estimates["sst"].stdev[gap]) ** 2).mean() < 2
+
+
+def test_one_time_only() -> None:
+    _, _, estimates = estimate(field()[0].isel(time=[0]))
+    assert np.isfinite(estimates["sst"].value).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"factors": 2}, "given and not fitted"),
+        ({"covariance": as_mapping("chl")}, "no variable sst, only chl"),
+        ({"covariance": as_mapping(transform="log10")}, "transform is none"),
+        ({"covariance": as_mapping(units={"sst": "K"})}, "is in 'degC'"),
+    ],
+)
+def test_options_that_do_not_go_together(options, message) -> None:
+    with pytest.raises(InputError, match=message):
+        estimate(field()[0], **options)

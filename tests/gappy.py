@@ -1,0 +1,54 @@
+"""Small fields with gaps and a known covariance, for the tests of methods without a model."""
+
+import numpy as np
+import xarray as xr
+
+from pyvda.fields.covariance import Factor, SpaceTimeCovariance
+
+COVARIANCE = SpaceTimeCovariance(
+    factors=(
+        Factor(variance=0.8, km=60.0, days=3.0),
+        Factor(variance=0.3, km=200.0, days=8.0, space="gaussian", time="matern32"),
+    ),
+    nugget=0.02,
+)
+
+
+def field(times=6, ny=4, nx=5, seed=0, cloud=0.4, land=True, name="sst"):
+    """Return a Dataset drawn from COVARIANCE, with clouds and one point of land, and the truth."""
+    rng = np.random.default_rng(seed)
+    lat, lon = 40 + 0.25 * np.arange(ny), 5 + 0.3 * np.arange(nx)
+    time = np.datetime64("2020-03-01", "ns") + np.arange(times) * np.timedelta64(1, "D")
+    from pyvda.fields.places import on_sphere
+
+    grid = [g.ravel() for g in np.meshgrid(lat, lon, indexing="ij")]
+    position = on_sphere(*grid).position
+    km = np.linalg.norm(position[:, None] - position, axis=-1)
+    days = np.arange(float(times))
+    whole = COVARIANCE(km[None, :, None, :], (days[:, None] - days)[:, None, :, None])
+    matrix = whole.reshape(times * len(position), -1)
+    root = np.linalg.cholesky(matrix + 1e-9 * np.eye(len(matrix)))
+    truth = (root @ rng.normal(size=len(matrix))).reshape(times, ny, nx) + 15.0
+    values = truth + np.sqrt(COVARIANCE.nugget) * rng.normal(size=truth.shape)
+    for t in range(times if cloud else 0):
+        centre = rng.uniform(0, ny), rng.uniform(0, nx)
+        y, x = np.mgrid[:ny, :nx]
+        distance = np.hypot(y - centre[0], x - centre[1])
+        values[t, distance <= np.quantile(distance, cloud)] = np.nan
+    if land:
+        values[:, ny // 2, nx // 2] = np.nan
+    ds = xr.Dataset(
+        {name: (("time", "lat", "lon"), values, {"units": "degC", "standard_name": "sea_water"})},
+        {
+            "time": time,
+            "lat": ("lat", lat, {"units": "degrees_north"}),
+            "lon": ("lon", lon, {"units": "degrees_east"}),
+        },
+        {"title": "a test"},
+    )
+    return ds, truth
+
+
+def as_mapping(name="sst", **more):
+    """Return COVARIANCE as the contents of a file."""
+    return {"variables": {name: COVARIANCE.as_dict()}, **more}
