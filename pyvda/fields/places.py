@@ -1,7 +1,8 @@
 """Where points are: in kilometres in three dimensions, and on a map.
 
 On the sphere distances are chords, through the Earth, of which every covariance function is
-positive definite; an arc is 0.1 % longer at 1000 km. Map coordinates tell the quadrants around a point.
+positive definite; an arc is 0.1 % longer at 1000 km. Map coordinates tell the
+quadrants around a point.
 """
 
 from __future__ import annotations
