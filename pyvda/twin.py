@@ -127,6 +127,18 @@ def simulate(
     return append_history(ds, f"pyvda {pyvda.__version__} simulate {name}, seed {seed}")
 
 
+def truth_bytes(
+    preset: str | Preset | Model,
+    windows: int,
+    *,
+    steps: int | None = None,
+    parameters: Mapping[str, Any] | None = None,
+) -> int:
+    """Return the bytes of the truth that `simulate` makes with the same arguments."""
+    _, setting, _ = _experiment(preset, parameters, steps)
+    return windows * setting.steps * setting.model.state_size * np.dtype(float).itemsize
+
+
 def observe(
     truth: Any,
     preset: str | Preset | None = None,

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pyvda.cli.options import Output, Overwrite, Quiet, Seed, component_numbers, listed, read, say
-from pyvda.io.writing.outputs import check_output
+from pyvda.io.writing.outputs import check_output, check_space
 
 EXAMPLES = (
     "pyvda observe truth.nc --preset lorenz63 --seed 12 -o obs.nc",
@@ -41,6 +41,8 @@ def observe(
     quiet: Quiet = False,
 ) -> None:
     """Observe a truth, with noise, as a preset or the options describe."""
+    import numpy as np
+
     from pyvda import twin
     from pyvda.io import netcdf
 
@@ -49,6 +51,7 @@ def observe(
         read(truth), preset, seed, variance=variance, every=every,
         variables=listed(variable), components=component_numbers(component),
     )  # fmt: skip
-    netcdf.save_analysis(observed, output)
     count = sum(int(v.notnull().sum()) for v in observed.data_vars.values())
+    check_space(output, count * np.dtype(float).itemsize)  # gaps are compressed to nearly nothing
+    netcdf.save_analysis(observed, output)
     say(quiet, f"{output}: {count} observations in {observed.sizes['window']} windows")

@@ -16,7 +16,7 @@ from pyvda.cli.options import (
     named_values,
     say,
 )
-from pyvda.io.writing.outputs import check_output
+from pyvda.io.writing.outputs import check_output, check_space
 from pyvda.progress import shown
 
 EXAMPLES = (
@@ -49,10 +49,11 @@ def simulate(
     from pyvda.io import netcdf
 
     check_output(output, [preset], overwrite=overwrite)
+    values = named_values(parameter)
+    check_space(output, twin.truth_bytes(preset, windows, steps=steps, parameters=values))
     with shown("simulate", quiet) as report:
         truth = twin.simulate(
-            preset, windows, seed, steps=steps, parameters=named_values(parameter), engine=engine,
-            report=report,
-        )  # fmt: skip
+            preset, windows, seed, steps=steps, parameters=values, engine=engine, report=report
+        )
     netcdf.save_analysis(truth, output)
     say(quiet, f"{output}: {windows} windows of {preset}")

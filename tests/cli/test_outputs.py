@@ -1,6 +1,7 @@
 """What commands refuse to write to, before any work, and what they say when nothing was found."""
 
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -112,3 +113,28 @@ def test_a_run_in_which_every_window_diverged_fails(
     assert bool(said.out) != bool(quiet)
     with xr.open_dataset("a.nc") as found:
         assert (found.status == Status.DIVERGED).all()
+
+
+def test_a_truth_that_no_disk_holds_is_refused_before_the_simulation(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    def simulate(*_, **__):
+        pytest.fail("simulated before the space was looked at")
+
+    monkeypatch.setattr("pyvda.twin.simulate", simulate)
+    line = ("simulate", "lorenz96", "--windows", 10**14, "--steps", 100, "-o", "truth.nc")
+    assert run(monkeypatch, *line) == 2
+    said = capsys.readouterr().err
+    # 40 components of 8 bytes, of which compression saves half at most
+    needed = 10**14 * 100 * 40 * 8 / 2 / 1e6
+    assert "no space left writing truth.nc; free space or choose another folder" in said
+    assert f"(at least {needed:.0f} MB are needed" in said
+
+
+def test_observations_that_do_not_fit_are_refused_before_writing(folder, monkeypatch, capsys):
+    usage = shutil.disk_usage(folder)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=100))
+    line = ("observe", "truth.nc", "--variance", 1, "--every", 1, "-o", "new.nc")
+    assert run(monkeypatch, *line) == 2
+    assert "no space left writing new.nc" in capsys.readouterr().err
+    assert not (folder / "new.nc").exists()

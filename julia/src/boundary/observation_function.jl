@@ -119,33 +119,20 @@ end
 "    observation_rows!(out, f, x, how) -> nothing, or a sentence; out: ∂h/∂x, `(state, channel, state)`"
 function observation_rows!(out, f::ObservationFunction, x, how = preferred(f))
     (D, K, _) = size(out)
-    how === :observe_adjoint && return rows_by_adjoint!(out, Caller(f, how, D, D), x)
-    how === :observe_tangent_linear && return rows_by_tangent!(out, Caller(f, how, D, K), x)
+    how === :observe_adjoint && return rows_by_units!((k, n) -> view(out, :, k, n), Caller(f, how, D, D), x, K)
+    how === :observe_tangent_linear && return rows_by_units!((i, n) -> view(out, i, :, n), Caller(f, how, D, K), x, D)
     return rows_by_duals!(out, Caller(f, how, D, K), x, Val(min(Int(D), DIRECTIONS)))
 end
 
-function rows_by_adjoint!(out, c::Caller, x)
-    (D, K, N) = size(out)
-    at, v, row = zeros(D), zeros(K), zeros(D)
-    for n in 1:N, k in 1:K
+"    rows_by_units!(part, c, x, count): the derivative applied to each of `count` unit vectors, into part(number, state)"
+function rows_by_units!(part::F, c::Caller, x, count) where {F}
+    at, unit, found = zeros(size(x, 1)), zeros(count), zeros(c.count)
+    for n in axes(x, 2), k in 1:count
         copyto!(at, view(x, :, n))
-        fill!(v, 0.0)[k] = 1.0
-        refused = values!(row, c, at, v)
+        fill!(unit, 0.0)[k] = 1.0
+        refused = values!(found, c, at, unit)
         refused === nothing || return refused
-        out[:, k, n] .= row
-    end
-    return nothing
-end
-
-function rows_by_tangent!(out, c::Caller, x)
-    (D, K, N) = size(out)
-    at, dx, column = zeros(D), zeros(D), zeros(K)
-    for n in 1:N, i in 1:D
-        copyto!(at, view(x, :, n))
-        fill!(dx, 0.0)[i] = 1.0
-        refused = values!(column, c, at, dx)
-        refused === nothing || return refused
-        out[i, :, n] .= column
+        part(k, n) .= found
     end
     return nothing
 end

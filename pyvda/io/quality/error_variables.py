@@ -19,6 +19,11 @@ _DEVIATIONS = ("error", "uncertainty", "stdev", "std", "stddev", "standard_error
                "standard_deviation", "standard_uncertainty", "total_uncertainty", "error_stdev",
                "error_std", "error_standard_deviation", "obserror", "sigma", "se")  # fmt: skip
 _VARIANCES = ("error_variance", "variance", "var", "error_var")
+# Names that say so without that of a variable before them, as a column of a table may have.
+ALONE = (
+    names.OBSERVATION_ERROR,
+    *(name for name in (*_DEVIATIONS, *_VARIANCES) if name not in ("se", "var")),
+)
 
 
 def with_errors(ds: xr.Dataset, name: str, shared: bool = True) -> tuple[xr.Dataset, str | None]:

@@ -57,7 +57,8 @@ def open_observations(
         names (`{"window": 256}`, "auto"), to leave the values on disk as dask arrays; or a function
         that returns either for the opened Dataset, such as `by_size`.
     model : Model, optional
-        By whose names and dimensions the variables of the state are recognised.
+        By whose names and dimensions the variables of the state are recognised. Default: the model
+        that the file says made it, if any.
     good_flags : int, str or tuple of them, optional
         Quality flags of the data to use, by value or meaning ("0,1", (0, 1), "good"); "all": data
         of any flag. Default: those that the file calls good.
@@ -80,12 +81,13 @@ def open_observations(
     where = path if sources.is_location(path) else "the first argument"
     said = names.REJECTED in source.variables
     try:
-        if grid_step is not None or rows.is_table(source, model):
-            known = model or model_attributes.required(source)
+        known = model or model_attributes.usable(source)
+        if grid_step is not None or rows.is_table(source, known):
+            known = known or model_attributes.required(source)
             with locations.reading(where):
                 ds = analysis_times.placed(source, known, grid_step, variable, good_flags)
         else:
-            space = None if model is None else model.state_space
+            space = None if known is None else known.state_space
             ds = conventions.normalise(source, variable, space, good_flags)
         if callable(chunks):
             chunks = chunks(ds)

@@ -1,4 +1,7 @@
-"""Names that columns of a table may have, where CF attributes do not say what they are."""
+"""Names that columns of a table may have, where CF attributes do not say what they are.
+
+Those of errors are in `pyvda.io.quality.error_variables`.
+"""
 
 # When a datum was observed.
 TIMES = ("time", "t", "date", "datetime", "timestamp", "valid_time", "when")
@@ -6,6 +9,3 @@ TIMES = ("time", "t", "date", "datetime", "timestamp", "valid_time", "when")
 LABELS = ("component", "variable", "state")
 # The observed value.
 VALUES = ("observation", "value", "obs")
-# The standard deviation or the variance of its error.
-ERRORS = ("observation_error", "error", "value_error", "sigma", "std", "stdev", "stddev",
-          "uncertainty", "error_variance", "variance")  # fmt: skip

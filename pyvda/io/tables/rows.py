@@ -265,13 +265,13 @@ def _numbers(ds: xr.Dataset) -> list[str]:
     where = set(sampling_geometry.positions(ds))
     times = [_time_of(ds, dim) for dim in ds.dims]
     taken = {
-        *columns.LABELS, *columns.ERRORS, "operator", names.TRUTH, names.WINDOW,
+        *columns.LABELS, *error_variables.ALONE, "operator", names.TRUTH, names.WINDOW,
     }  # fmt: skip
     found = [
         (str(n), v.dtype.kind)
         for n, v in ds.data_vars.items()
         if v.ndim and v.dtype.kind in "fiu" and n not in taken | where
-        and not error_variables.is_error(v) and not quality_flags.is_flag(v)
+        and not error_variables.is_error_of_another(ds, str(n)) and not quality_flags.is_flag(v)
         and n not in (find_time(ds, v.dims)[1], *times)
     ]  # fmt: skip
     ancillary = {
@@ -288,11 +288,9 @@ def _numbers(ds: xr.Dataset) -> list[str]:
 
 
 def _is_role(ds: xr.Dataset, name: str) -> bool:
-    """Tell whether a column belongs to another one: `x_error` beside `x`, or an identifier."""
+    """Tell whether a column belongs to another one: `x_qc` beside `x`, or an identifier."""
     of, _, kind = name.rpartition("_")
-    return (of in ds.variables and kind in (*columns.ERRORS, "qc", "flag")) or (
-        "cf_role" in ds[name].attrs
-    )
+    return (of in ds.variables and kind in ("qc", "flag")) or "cf_role" in ds[name].attrs
 
 
 def _components_of(
@@ -432,8 +430,7 @@ def _with_errors(table: xr.Dataset, name: str) -> tuple[xr.Dataset, str | None]:
     """Return the table with the standard deviations of a column, and the name of their column."""
     error = error_variables.error_of(table, name, shared=False)
     if error is None:
-        own = [f"{name}_{kind}" for kind in columns.ERRORS]
-        error = next((one for one in (*own, *columns.ERRORS) if one in table.variables), None)
+        error = next((one for one in error_variables.ALONE if one in table.variables), None)
     return (table if error is None else error_variables.as_deviations(table, name, error)), error
 
 

@@ -53,6 +53,18 @@ def find(ds: xr.Dataset) -> Model | None:
         ) from None
 
 
+def usable(ds: xr.Dataset) -> Model | None:
+    """Return the model that `find` returns, or None where the attributes name no model.
+
+    Attributes of these names may have another meaning in a file that pyvda did not make; `required`
+    refuses them once no other model was named.
+    """
+    try:
+        return find(ds)
+    except InputError:
+        return None
+
+
 def required(ds: xr.Dataset) -> Model:
     """Return the model that made a file: the one that it names, or the default one.
 

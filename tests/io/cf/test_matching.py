@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 import xarray as xr
+from command_line import run
 
 import pyvda
 from pyvda.errors import InputError
@@ -55,6 +56,34 @@ def test_the_remedies_work(size, space):
     for dim in re.findall(r"rename '(\w+)' to 'window'", said):
         found = normalise(ds.rename({dim: "window"}), None, space)
         assert found.observation.shape == (size[0 if dim == "y" else 1], 6, space.size)
+
+
+MODEL_OF_THE_GRID = """
+import torch
+import pyvda
+
+NAME = pyvda.torch_model(
+    step=lambda u: torch.roll(u, 1, -1), variables=("sst",), dimensions={"y": 5, "x": 3},
+    time_step=0.01, name="advection",
+)
+"""
+
+
+def test_the_command_line_takes_the_model_that_the_remedy_names(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    times = {"time": 0.01 * np.arange(6)}
+    field().assign_coords(times).to_netcdf("sst.nc")
+    (tmp_path / "models.py").write_text(MODEL_OF_THE_GRID)
+    command = ("assimilate", "sst.nc", "--iterations", 2, "--engine", "torch", "-o", "analysis.nc")
+    assert run(monkeypatch, *command) == 2
+    said = capsys.readouterr().err
+    (remedy,) = re.findall(r"choose a model of fields over y=5, x=3, .*, (--model \S+)\)", said)
+    words = remedy.split()
+    climatology = ("--climatology", "climatology.npz")
+    np.savez("climatology.npz", mean=np.ones(15), covariance=np.eye(15))
+    assert run(monkeypatch, *command, *words, *climatology) == 0, capsys.readouterr().err
+    with xr.open_dataset("analysis.nc") as found:
+        assert found["sst"].sizes == {"time": 6, "y": 5, "x": 3}
 
 
 def test_stations_are_not_components():

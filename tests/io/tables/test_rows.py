@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from fields import advection
+from scipy.interpolate import RegularGridInterpolator
 
 import pyvda
 from pyvda.errors import InputError
@@ -241,3 +243,47 @@ def test_several_fields_at_points():
     expected = [[0.5, 0.5, 0, 0], [0, 0, 1, 0]]
     np.testing.assert_array_equal(found.operator[:2, :4], expected)
     np.testing.assert_array_equal(found.operator[2, 4:], [0.5, 0.5, 0, 0])
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_the_remedies_for_data_at_points_work(labelled):
+    """An operator with a model of the field, or a column that says which component it is."""
+    at = {"y": np.array([0.5, 1.5, 2.0]), "x": np.array([1.0, 3.5, 0.25])}
+    along = {"time": ("obs", [0.0, 1.0, 2.0]), "lat": ("obs", 10 + 2 * at["y"]),
+             "lon": ("obs", 5 * at["x"])}  # fmt: skip
+    for name, axis in (("lat", "north"), ("lon", "east")):
+        along[name] = (*along[name], {"units": f"degrees_{axis}"})
+    values = [1.0, 2.0, 3.0]
+    ds = xr.Dataset({"sst": ("obs", values)}, along, {"observation_error_variance": 0.5})
+    if labelled:
+        with pytest.raises(InputError, match=r"'component'"):
+            pyvda.assimilate(ds, model="lorenz63", iterations=1)
+        found = pyvda.on_grid(ds.assign(component=("obs", [0, 1, 2])), 1.0, 3)
+        assert sorted(found.point_operator.values.argmax(-1).ravel()) == [0, 1, 2]
+        return
+    model = advection()
+    named = r"operator=pyvda\.operators\.Interpolation\(coordinates={...}\)"
+    with pytest.raises(InputError, match=named):
+        pyvda.assimilate(ds, model=model, iterations=1)
+    operator = pyvda.operators.Interpolation(
+        coordinates={"y": 10 + 2.0 * np.arange(4), "x": 5.0 * np.arange(5)}
+    )
+    analysis = pyvda.assimilate(
+        ds, model=model, operator=operator, method="gauss-newton", form="weighted",
+        climatology=(np.zeros(20), np.eye(20)), engine="torch", iterations=3,
+    )  # fmt: skip
+    # Each datum minus the analysis there is its innovation.
+    for k in range(3):
+        field = RegularGridInterpolator((np.arange(4), np.arange(5)), analysis["u"].values[k])
+        expected = values[k] - field([at["y"][k], at["x"][k]])
+        np.testing.assert_allclose(
+            analysis["point_innovation"].values.ravel()[k], expected[0], atol=1e-10
+        )
+
+
+@pytest.mark.parametrize("name", ["value_se", "value_variance", "error", "stdev", "error_variance"])
+def test_every_name_of_errors_is_one_in_a_table(name):
+    table = LONG.assign(**{name: 0.25})
+    found = pyvda.on_grid(table, 0.01, MODEL).point_error.values
+    deviation = 0.5 if name.endswith("variance") else 0.25
+    np.testing.assert_allclose(found[np.isfinite(found)], deviation)

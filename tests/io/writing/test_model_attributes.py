@@ -1,13 +1,18 @@
 """Files made by pyvda state their model; for other files a model must be named."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import xarray as xr
+from command_line import run
 
 import pyvda
 from pyvda.errors import InputError
 from pyvda.io.writing import model_attributes
-from pyvda.models.registry import default_model
+from pyvda.models.model import Model
+from pyvda.models.registry import default_model, get_model
+from pyvda.models.registry import names as registered_names
 
 
 @pytest.mark.parametrize(
@@ -69,3 +74,55 @@ def test_attributes_that_name_no_model_are_refused(model, parameters) -> None:
     with pytest.raises(InputError, match=r"cannot be used \(.*name the model") as refused:
         model_attributes.find(ds)
     assert "\n" not in str(refused.value)
+
+
+MADE = [name for name in registered_names() if get_model(name).state_space is not None]
+
+
+def made_by(name: str, path: Path) -> tuple[Model, np.ndarray]:
+    """Write windows of a model's named variables, as `pyvda observe` does."""
+    model = get_model(name)
+    values = np.random.default_rng(1).standard_normal((2, 3, model.state_size))
+    assert model.state_space is not None
+    xr.Dataset(
+        dict(model.state_space.unstack(values)), {"time": np.arange(3) * model.time_step},
+        attrs=model_attributes.attributes(model) | {"observation_error_variance": 1.0},
+    ).to_netcdf(path)  # fmt: skip
+    return model, values
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_a_file_of_named_variables_is_opened_with_the_model_that_made_it(name, tmp_path) -> None:
+    model, values = made_by(name, tmp_path / "obs.nc")
+    found = pyvda.open_observations(tmp_path / "obs.nc")
+    sea = np.broadcast_to(model.sea, values.shape)
+    np.testing.assert_array_equal(found.observation.values[sea], values[sea])
+    assert model_attributes.required(found) == model
+
+
+def test_the_command_line_assimilates_fields_with_the_model_that_made_them(
+    tmp_path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model, _ = made_by("lorenz96-two-scale", tmp_path / "obs.nc")
+    D = model.state_size
+    np.savez("climatology.npz", mean=np.zeros(D), covariance=np.eye(D))
+    line = "assimilate obs.nc --climatology climatology.npz --iterations 2 --engine torch -o"
+    assert run(monkeypatch, *line.split(), "found.nc") == 0
+    assert run(monkeypatch, *line.split(), "named.nc", "--model", model.name) == 0
+    with xr.open_dataset("found.nc") as found, xr.open_dataset("named.nc") as named:
+        for variable in ("X", "Y"):
+            np.testing.assert_array_equal(found[variable].values, named[variable].values)
+
+
+@pytest.mark.parametrize("attributes", [{"model": "GFS"}, {"model": "lorenz63", "parameters": "a"}])
+def test_attributes_with_another_meaning_do_not_hinder_a_named_model(attributes, tmp_path) -> None:
+    time = {"time": 0.01 * np.arange(4)}
+    ds = xr.Dataset(
+        {"y": (("time", "state"), np.ones((4, 3)))}, time, {"parameters": "t2m", **attributes}
+    )
+    ds.to_netcdf(tmp_path / "obs.nc")
+    found = pyvda.open_observations(tmp_path / "obs.nc")
+    assert found.observation.shape == (4, 3)
+    with pytest.raises(InputError, match="cannot be used"):
+        model_attributes.required(found)
