@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -162,6 +163,7 @@ def started(workers: int | None, scheduler: str | None) -> Iterator[Client | Non
                 dashboard_address=None,
                 scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # of its HTTP server
                 silence_logs=logging.CRITICAL,
+                preload=[*dask.config.get("distributed.worker.preload", []), __name__],
             ) as local,
             Client(local) as using,
         ):
@@ -177,6 +179,14 @@ def started(workers: int | None, scheduler: str | None) -> Iterator[Client | Non
         ) from error
     with using:
         yield using
+
+
+def dask_setup(worker: Any) -> None:
+    """Ignore Ctrl-C in a worker of one's own cluster, which a terminal sends to it, too.
+
+    Dask calls this function of a preloaded module in the main thread of the worker's process.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _worker() -> Any:

@@ -5,13 +5,15 @@ import pickle
 import signal
 import subprocess
 import sys
+import time
 
 import cloudpickle
 import dask
 import numpy as np
 import pytest
 import xarray as xr
-from distributed import Client, LocalCluster
+from command_line import run
+from distributed import Client, LocalCluster, get_task_stream
 
 import pyvda
 from pyvda import cluster
@@ -21,6 +23,8 @@ from pyvda.notices import Notice
 from pyvda.state import chunking
 
 SETTINGS = {"model": "lorenz63", "iterations": 30, "engine": "torch"}
+OPTIONS = ("--model", "lorenz63", "--engine", "torch")
+LONG = 1000  # iterations that take a part of a second
 COMPARED = ("analysis", "innovation", "flag", "cost", "gradient_norm", "status", "iterations")
 
 
@@ -233,6 +237,62 @@ def test_no_scheduler_answers(monkeypatch) -> None:
     monkeypatch.setattr(cluster, "_CONNECT_SECONDS", 1)
     with pytest.raises(InputError, match=r"no dask scheduler answers at tcp://127\.0\.0\.1:9"):
         cluster.started(None, "tcp://127.0.0.1:9").__enter__()
+
+
+def test_the_command_line_takes_a_scheduler(
+    observed, expected, processes, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pyvda.save_analysis(observed, "obs.nc")
+    address = processes.scheduler.address
+    assert address.startswith("tcp://127.0.0.1:")
+    line = ("assimilate", "obs.nc", *OPTIONS, "--iterations", 30, "--scheduler", address)
+    with get_task_stream(client=processes) as stream:
+        assert run(monkeypatch, *line, "--block", 2, "-o", "analysis.zarr") == 0
+    expect_same(open_dataset("analysis.zarr"), expected)
+    assert {task["worker"] for task in stream.data} <= set(processes.scheduler_info()["workers"])
+    assert sum("_write" in str(task["key"]) for task in stream.data) == 5  # blocks
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_a_store_that_the_same_command_completes(observed, tmp_path) -> None:
+    """As at a terminal, where the workers receive the signal, too."""
+    pyvda.save_analysis(observed, tmp_path / "obs.zarr")
+    settings = {**SETTINGS, "iterations": LONG}
+    line = ("assimilate", "obs.zarr", *OPTIONS, "--iterations", str(LONG), "--workers", "2")
+    command = [sys.executable, "-m", "pyvda", *line, "-o", "analysis.zarr"]
+    left = tmp_path / "analysis.zarr.partial"
+
+    def finished() -> dict[str, int]:
+        marks = (left / ".pyvda").glob("[0-9]*")
+        return {mark.name: mark.stat().st_mtime_ns for mark in marks}
+
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, start_new_session=True, text=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    ) as running:  # fmt: skip
+        assert running.stderr is not None
+        while len(finished()) < 2:
+            assert running.poll() is None, running.stderr.read()
+            time.sleep(0.01)
+        os.killpg(running.pid, signal.SIGINT)
+        said = running.stderr.read()
+    assert running.returncode == 1, said
+    assert "analysis.zarr.partial has what is finished, and the same command completes" in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "analysis.zarr").exists()
+    assert 2 <= len(finished()) < observed.sizes["window"]
+    chunks = {file: file.stat().st_mtime_ns for file in left.glob("analysis/c/*/*/*")}
+    assert chunks
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    whole = tmp_path / "analysis.zarr"
+    expect_same(open_dataset(whole), pyvda.assimilate(observed, **settings))
+    for file, before in chunks.items():  # what was finished has not been computed again
+        assert (whole / file.relative_to(left)).stat().st_mtime_ns == before
 
 
 def test_a_chosen_scheduler_is_used(observed, expected, tmp_path) -> None:

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from problems import twin_problem
 
+import pyvda
 from pyvda.errors import InputError
+from pyvda.methods import METHODS, strong_constraint
 from pyvda.methods import blocks as module
-from pyvda.methods import strong_constraint
 from pyvda.methods.blocks import blocks
 from pyvda.methods.gauss_newton import GaussNewtonOptions, solve
 from pyvda.methods.strong_constraint import StrongConstraintOptions
@@ -31,3 +32,28 @@ def test_a_hessian_that_does_not_fit_is_refused(monkeypatch) -> None:
         solve(problem, GaussNewtonOptions())
     with pytest.raises(InputError, match="a Hessian of 3 numbers for every start takes"):
         strong_constraint.solve(problem, StrongConstraintOptions(starts="climatology", count=200))
+
+
+# Settings that take each method through all of its stages on a few short windows.
+SETTINGS = {
+    "fsgd": {"iterations": 25},
+    "gauss-newton": {"iterations": 3},
+    "annealed": {"restarts": 1, "hops": 1},
+    "strong-constraint": {"members": 400, "count": 2},
+    "incremental": {"iterations": 2, "inner_iterations": 5},
+    "posterior-mean": {"members": 400},
+    "ensemble-smoother": {"members": 16},
+}
+
+
+@pytest.mark.julia
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "learned"])
+def test_the_bits_do_not_depend_on_the_size_of_a_block(method) -> None:
+    """Blocks depend on the number of threads, so that other threads would give other bits."""
+    observed = pyvda.observe(pyvda.simulate("lorenz63", 11, 1, steps=33), "lorenz63", 2)
+    settings = {"model": "lorenz63", "method": method, **SETTINGS[method]}
+    whole = pyvda.assimilate(observed, **settings)
+    for block in (1, 4, 10):
+        found = pyvda.assimilate(observed, block=block, **settings).compute()
+        for name, variable in found.data_vars.items():
+            np.testing.assert_array_equal(variable.values, whole[name].values, str(name))
