@@ -65,8 +65,17 @@ SLOW = (
     "training/test_train.py",
 )  # fmt: skip
 
-# In a process of its own: a process can start Julia once, and the tests want to choose how.
-START_JULIA = "from pyvda.engine import get_engine; get_engine('libjulia')"
+# In a process of its own: a process can start Julia once, and the tests want to choose how. It also
+# fills the cache of climatologies, which tests on the torch engine would make in a minute each.
+START_JULIA = """
+from pyvda.climate.climatology import climatology
+from pyvda.engine import get_engine
+from pyvda.models.registry import get_preset, presets
+
+engine = get_engine("libjulia")
+for name in presets():
+    climatology(get_preset(name).model, engine)
+"""
 
 
 @pytest.fixture
