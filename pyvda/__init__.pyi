@@ -8,6 +8,7 @@ from .engine import get_engine as get_engine
 from .errors import EngineError as EngineError
 from .errors import InputError as InputError
 from .evaluate import evaluate as evaluate
+from .fields.crossvalidation import crossvalidate as crossvalidate
 from .forecast import forecast as forecast
 from .io.sources.open import open_observations as open_observations
 from .io.tables.tables import on_grid as on_grid

@@ -25,6 +25,7 @@ ELSEWHERE = {
     "cli/assimilate.py": "cli/test_main.py",
     "cli/check.py": "checks/test_run.py",
     "cli/covariance.py": "covariances/test_fit.py",
+    "cli/crossvalidate.py": "fields/test_crossvalidation.py",
     "cli/forecast.py": "test_forecast.py",
     "cli/info.py": "cli/test_main.py",
     "cli/observe.py": "cli/test_main.py",

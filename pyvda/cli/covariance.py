@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from pyvda.cli.options import Output, Overwrite, Quiet, listed, say
+from pyvda.cli.options import Overwrite, Quiet, listed, say
+from pyvda.errors import InputError
 from pyvda.io.writing.outputs import check_output
+from pyvda.progress import shown
 
 EXAMPLES = (
     "pyvda covariance truth.nc --differences 10 --spectrum power -o B.nc",
     "pyvda covariance forecasts.nc --truth truth.nc --smoothing 4 --floor 0.09 -o B.nc",
+    "pyvda covariance chl.nc --variables chl --transform log10 -o cov.yaml",
     "pyvda covariance members.nc --form hybrid --localisation 12 --weight 0.3 -o B.nc",
 )
+_YAML = (".yaml", ".yml")
 
 
 def covariance(
     samples: Annotated[
         str,
-        typer.Argument(help="File of states, such as a simulation, forecasts or an analysis."),
+        typer.Argument(
+            help="File of states, such as a simulation, forecasts or an analysis; or of fields "
+            "(time, y, x) with gaps, for the method oi."
+        ),
     ],
-    output: Output,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            help="File to write: netCDF; of fields with gaps YAML (.yaml).",
+        ),
+    ],
     form: Annotated[
         str | None,
         typer.Option(
@@ -68,10 +84,43 @@ def covariance(
     weight: Annotated[
         float | None, typer.Option(help="Of the ensemble in a hybrid. Default: 0.5.")
     ] = None,
+    mask: Annotated[
+        str | None, typer.Option(help="Of fields with gaps: variable that tells land from sea.")
+    ] = None,
+    transform: Annotated[
+        str | None, typer.Option(help="Of fields with gaps: log10 or log of the variable.")
+    ] = None,
+    season_days: Annotated[
+        float | None,
+        typer.Option(min=0, help="Of fields with gaps: width in time of the mean; 0: constant."),
+    ] = None,
+    factors: Annotated[
+        int | None, typer.Option(min=1, help="Of fields with gaps: terms of the sum. Default: 3.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of fields with gaps: of the sample. Default: 0.")
+    ] = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Fit the covariance of background or model errors to states."""
+    """Fit the covariance of background or model errors to states, or that of fields with gaps."""
+    of_states = {
+        "form": form, "differences": differences, "truth": truth, "boundary": boundary,
+        "spectrum": spectrum, "smoothing": smoothing, "floor": floor,
+        "varying-length": varying_length, "stdev": stdev, "localisation": localisation,
+        "weight": weight,
+    }  # fmt: skip
+    of_fields = {"mask": mask, "transform": transform, "season_days": season_days,
+                 "factors": factors, "seed": seed}  # fmt: skip
+    if output.suffix.lower() in _YAML:
+        _expect_none(
+            of_states, f"{output} is that of a field with gaps; leave it out, or write .nc"
+        )
+        _of_field(samples, output, variables, of_fields, overwrite, quiet)
+        return
+    _expect_none(
+        of_fields, f"{output} is that of states; leave it out, or write .yaml for fields with gaps"
+    )
     from pyvda.covariances.fit import fit_covariance
 
     check_output(output, [samples, truth], overwrite=overwrite)
@@ -83,3 +132,32 @@ def covariance(
     found.save(output)
     for line in (f"{output}:", *found.summary()):
         say(quiet, line)
+
+
+def _of_field(
+    path: str,
+    output: Path,
+    variables: str | None,
+    options: Mapping[str, Any],
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Fit the covariances of a field with gaps and write them as YAML."""
+    from pyvda.fields.covariance import write
+    from pyvda.fields.fitted import described, fit_field_covariance
+    from pyvda.io.writing.atomic import replacing
+
+    check_output(output, [path], overwrite=overwrite, suffixes=_YAML)
+    given = {name: value for name, value in options.items() if value is not None}
+    with shown("covariance", quiet) as report:
+        found, fits = fit_field_covariance(path, variables, report=report, **given)
+    with replacing(output) as temporary:
+        write(temporary, found)
+    for line in (f"{output}:", *described(fits)):
+        say(quiet, line)
+
+
+def _expect_none(options: Mapping[str, Any], why: str) -> None:
+    given = ", ".join(f"--{n.replace('_', '-')}" for n, v in options.items() if v is not None)
+    if given:
+        raise InputError(f"{given} would have no effect: {why}")

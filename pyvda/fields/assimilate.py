@@ -87,12 +87,16 @@ def estimated(
     options: FieldOptions,
     engine: Engine,
     report: Report,
+    *,
+    where: Array | None = None,
 ) -> dict[str, Estimate]:
     """Return the estimates from the data that are not withheld.
 
     Parameters
     ----------
     withheld : (T, P) of bool, optional
+    where : (T, P) of bool, optional
+        Where an estimate is needed. Default: everywhere.
 
     Raises
     ------
@@ -105,7 +109,7 @@ def estimated(
         if not np.isfinite(left).any():
             raise InputError(f"no observation of {name} is left; withhold fewer, or choose another")
         used[name] = replace(values, values=left)
-    return method.solve(field, used, options, engine, report)
+    return method.solve(field, used, options, engine, report, where=where)
 
 
 def withheld_of(field: Field, given: Any) -> Array | None:

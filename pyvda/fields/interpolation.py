@@ -63,8 +63,11 @@ def interpolated(
     places: Places,
     covariance: SpaceTimeCovariance,
     selection: Selection,
+    where: Array | None = None,
 ) -> Iterator[tuple[slice, Interpolated]]:
     """Yield the estimates of block after block of times, (t, P) each.
+
+    NaN at points and times that are not among `where` (T, P); by default all are.
 
     A block takes the data within `selection.days` of its times, so that the result does not depend
     on the blocks.
@@ -83,15 +86,21 @@ def interpolated(
             (days >= here[0] - selection.days) & (days <= here[-1] + selection.days)
         )
         data = field_data(anomaly[near], noise[near], days[near], places)
-        times, points = np.meshgrid(np.arange(block.start, block.stop), np.arange(size))
-        asked = targets(places, times.ravel() - near[0], points.ravel(), days[near])
+        if where is None:
+            chosen = np.indices((block.stop - block.start, size)).reshape(2, -1)
+        else:
+            chosen = np.array(np.nonzero(where[block]))
+        chosen = chosen[:, np.lexsort(chosen)]
+        times, points = chosen
+        asked = targets(places, times + start - near[0], points, days[near])
         found = engine.optimal_interpolation(
             data, asked, selection, covariance.rows(),
             (covariance.track_variance, covariance.track_km),
         )  # fmt: skip
         _expect_definite(found)
-        shape = (size, block.stop - block.start)
-        yield block, Interpolated(*(one.reshape(shape).T for one in found))
+        parts = np.full((4, block.stop - block.start, size), np.nan)
+        parts[:, times, points] = found
+        yield block, Interpolated(*parts)
 
 
 def _expect_definite(found: Interpolated) -> None:

@@ -19,6 +19,19 @@ _NODES_PER_DEVIATION = 2
 _PRIOR = 1.0  # data
 
 
+SEASON_DAYS = 22.5
+_LEAST_SPAN = 180.0  # days: in less, a season is not told from a departure
+
+
+def default_season_days(days: Array, dated: bool) -> float | None:
+    """Return the standard deviation in time of the mean's weights, None for a constant mean.
+
+    >>> default_season_days(np.arange(365.0), True), default_season_days(np.arange(10.0), True)
+    (22.5, None)
+    """
+    return SEASON_DAYS if dated and np.ptp(days) >= _LEAST_SPAN else None
+
+
 @dataclass(frozen=True)
 class SeasonalMean:
     """The mean at any time of the year, linear between nodes.

@@ -1,7 +1,7 @@
 """Registry of the methods for fields without a model.
 
-Each is a file with its options and a function `solve(field, read, options, engine, report)`, which
-returns an `Estimate` of each variable.
+Each is a file with its options and a function `solve(field, read, options, engine, report, where)`,
+which returns an `Estimate` of each variable.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from pyvda.fields import optimal_interpolation
+from pyvda.fields import eof, optimal_interpolation
 from pyvda.fields.options import Estimate, FieldOptions
 
 
@@ -29,5 +29,6 @@ FIELD_METHODS: dict[str, FieldMethod] = {
             optimal_interpolation.OptimalInterpolationOptions,
             optimal_interpolation.solve,
         ),
+        FieldMethod("eof", eof.EOFOptions, eof.solve),
     )
 }

@@ -19,14 +19,12 @@ from pyvda.fields.covariance import CovarianceFile, SpaceTimeCovariance
 from pyvda.fields.field import Field, Values
 from pyvda.fields.fit import Fit, fit_covariance
 from pyvda.fields.interpolation import interpolated
-from pyvda.fields.mean import SeasonalMean, seasonal_mean
+from pyvda.fields.mean import SeasonalMean, default_season_days, seasonal_mean
 from pyvda.fields.options import Above, Estimate, FieldOptions, Seed
 from pyvda.io.cf.units import same
 from pyvda.progress import Report, silent
 
 FIT = "fit"
-_SEASON_DAYS = 22.5
-_LEAST_SPAN = 180.0  # days: in less, a season is not told from a departure
 _STEPS = 20
 
 
@@ -79,6 +77,8 @@ def solve(
     options: OptimalInterpolationOptions,
     engine: Engine,
     report: Report = silent,
+    *,
+    where: Array | None = None,
 ) -> dict[str, Estimate]:
     """Return the estimate of each variable.
 
@@ -90,6 +90,8 @@ def solve(
     options : OptimalInterpolationOptions
     engine : Engine
     report : Report
+    where : (T, P) of bool, optional
+        Where to estimate. Default: everywhere.
 
     Raises
     ------
@@ -99,7 +101,7 @@ def solve(
     given = options.given()
     check(field, options, given)
     return {
-        name: _estimated(field, name, values, options, given, engine, report)
+        name: _estimated(field, name, values, options, given, engine, report, where)
         for name, values in read.items()
     }
 
@@ -148,8 +150,7 @@ def season_days(
     if chosen is None and given is not None:
         return given.season_days
     if chosen is None:
-        long = field.dated and np.ptp(field.days) >= _LEAST_SPAN
-        chosen = _SEASON_DAYS if long else 0.0
+        return default_season_days(field.days, field.dated)
     return chosen or None
 
 
@@ -176,6 +177,7 @@ def _estimated(
     given: CovarianceFile | None,
     engine: Engine,
     report: Report,
+    where: Array | None,
 ) -> Estimate:
     mean = mean_of(field, values.values, options, given)
     covariance: SpaceTimeCovariance
@@ -192,9 +194,9 @@ def _estimated(
     at = mean.at(field.days)
     anomaly = values.values - at
     selection = options.selection(field.days)
-    arrays = [np.empty_like(anomaly) for _ in range(4)]
+    arrays = [np.full_like(anomaly, np.nan) for _ in range(4)]
     for block, part in interpolated(
-        engine, anomaly, noise, field.days, field.places, covariance, selection
+        engine, anomaly, noise, field.days, field.places, covariance, selection, where
     ):
         for whole, one in zip(arrays, part, strict=True):
             whole[block] = one

@@ -1,0 +1,143 @@
+"""Methods without a model on real fields with gaps, and the speed of optimal interpolation.
+
+    python benchmarks/fields.py [chlorophyll radar speed]
+
+Data are read from the folder that PYVDA_DATA names (default ../shared/data), and said to be absent
+where they are. What a draw hides is hidden from everything, the fit of the covariance included; the
+draws are those of the data's README, of which `test` is reported. Writes
+benchmarks/results/fields.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import store
+import xarray as xr
+
+from pyvda.engine import get_engine
+from pyvda.engine.data import FieldData, Selection, Targets
+from pyvda.fields.assimilate import estimated, withheld_of
+from pyvda.fields.crossvalidation import Predictions, distances, ratio, scores
+from pyvda.fields.field import opened
+from pyvda.fields.methods import FIELD_METHODS
+from pyvda.progress import silent
+
+DATA = Path(os.environ.get("PYVDA_DATA", Path(__file__).parents[2] / "shared/data"))
+MID = {
+    "season_days": 22.5,
+    "variables": {
+        "log10_chl": {
+            "nugget": 0.00067,
+            "factors": [
+                {"variance": 0.0351, "km": 270.0, "days": 0.2},
+                {"variance": 0.0038, "km": 20.0, "days": 2.0},
+                {"variance": 0.021, "km": 160.0, "days": 34.0},
+            ],
+        }
+    },
+}
+CASES = {
+    "chlorophyll": [
+        ("oi, fitted", "oi", {}),
+        ("oi, constants by hand", "oi", {"covariance": MID}),
+        ("eof", "eof", {"filter_days": 0.0}),
+        ("eof, filter of 2 days", "eof", {"filter_days": 2.0}),
+    ],
+    "radar": [("oi, fitted", "oi", {}), ("eof", "eof", {})],
+}
+
+
+def main() -> None:
+    """Run the chosen parts and print their rows."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", default=["chlorophyll", "radar", "speed"])
+    parser.add_argument("--only", help="of the methods, those whose name begins so")
+    arguments = parser.parse_args()
+    found = {}
+    for part in arguments.parts:
+        if part == "speed":
+            found[part] = list(speed())
+        elif not DATA.is_dir():
+            print(f"{part}: {DATA} is absent, so that it is left out; set PYVDA_DATA")
+        else:
+            found[part] = list(rows(part, arguments.only))
+    if not arguments.only:
+        print(f"written to {store.write('fields', found)}")
+
+
+def rows(part: str, only: str | None):
+    """Yield the scores of each method on the draw `test`."""
+    if part == "chlorophyll":
+        ds = xr.open_dataset(DATA / "newfoundland_chl_modis_2015_grid.nc")
+        hidden = xr.open_dataset(DATA / "draws_chl_test.nc").withheld
+        field = opened(ds, "log10_chl", mask="sea_bins")
+    else:
+        ds = xr.open_dataset(DATA / "monterey_hfradar_201701.nc")
+        hidden = xr.open_dataset(DATA / "draws_radar.nc").test
+        field = opened(ds, "u,v")
+    read = {name: field.read(name) for name in field.variables}
+    withheld = withheld_of(field, hidden)
+    engine, first = get_engine(), {}
+    for title, name, options in CASES[part]:
+        if only and not title.startswith(only):
+            continue
+        method = FIELD_METHODS[name]
+        start = time.perf_counter()
+        estimates = estimated(
+            field, read, withheld, method, method.options(**options), engine, silent,
+            where=withheld,
+        )  # fmt: skip
+        seconds = time.perf_counter() - start
+        for variable, estimate in estimates.items():
+            values = read[variable].values
+            at = withheld & np.isfinite(values)
+            predictions = Predictions(
+                np.zeros(at.sum(), int), np.nonzero(at)[0], (values - estimate.value)[at],
+                (estimate.stdev**2 + estimate.noise)[at],
+                distances(field, np.isfinite(values) & ~withheld, at),
+            )  # fmt: skip
+            row = {"method": title, "variable": variable, **scores(predictions)}
+            row |= {"seconds": round(seconds, 1), "constants": estimate.configuration}
+            if variable in first:
+                row["compared"] = ratio(predictions, first[variable], 0)
+            first.setdefault(variable, predictions)
+            print(part, {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()})
+            yield row
+
+
+def speed():
+    """Yield points a second of one thread and of all, by the number of data of a point."""
+    rng = np.random.default_rng(0)
+    count, side = 20_000, 1000.0
+    engine = get_engine()
+    for data_of_a_point, points in ((20, 40_000), (60, 40_000), (100, 20_000), (240, 4_000)):
+        where = side * rng.uniform(size=(count + points, 2))
+        position = np.pad(where, ((0, 0), (0, 1)))
+        data = FieldData(
+            position[:count], where[:count], (1.0, 1.0, 0.0), np.zeros(count),
+            rng.normal(size=count), np.full(count, 0.1), np.zeros(count), np.zeros(count, bool),
+            np.array([0, count]), np.zeros(1),
+        )  # fmt: skip
+        asked = Targets(
+            position[count:], where[count:], np.arange(points), np.zeros(points),
+            np.zeros(points, int),
+        )  # fmt: skip
+        selection = Selection(data_of_a_point // 4, 0, 1.0, np.inf)
+        seconds = []
+        for _ in range(4):
+            start = time.perf_counter()
+            engine.optimal_interpolation(data, asked, selection, np.array([[1.0, 0, 60, 0, 5]]))
+            seconds.append(time.perf_counter() - start)
+        row = {"data": data_of_a_point, "points_per_second": round(points / min(seconds[1:])),
+               "engine": str(engine.info)}  # fmt: skip
+        print("speed", row)
+        yield row
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,291 @@
+"""Cross-validation of methods for fields, on values under the clouds of other times.
+
+A draw hides what the gaps of other times would hide; the method estimates it from the rest, with
+constants fitted to the rest. Scores are those of the hidden values, and methods are compared by a
+bootstrap over times, whose values are not independent within one.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from pyvda.engine import get_engine
+from pyvda.engine.data import Array
+from pyvda.errors import InputError
+from pyvda.fields.assimilate import estimated
+from pyvda.fields.clouds import under_other_clouds
+from pyvda.fields.field import Field, opened
+from pyvda.fields.methods import FIELD_METHODS
+from pyvda.io.quality.quality_flags import GoodFlags
+from pyvda.io.sources import sources
+from pyvda.progress import Report, silent
+from pyvda.validation_errors import validated
+
+_BOUNDS = (0.0, 10.0, 25.0, 50.0, 100.0, np.inf)  # km
+_RESAMPLES = 2000
+_LEVEL = 0.95
+
+
+class Predictions(NamedTuple):
+    """What a method says of hidden values, (n,) each.
+
+    Attributes
+    ----------
+    draw, time : (n,) of int
+    error : (n,)
+        Value minus estimate.
+    variance : (n,)
+        Of the error, that of a datum included.
+    km : (n,)
+        To the nearest datum of the same time; infinite without one.
+    """
+
+    draw: Array
+    time: Array
+    error: Array
+    variance: Array
+    km: Array
+
+
+def crossvalidate(
+    observations: Any,
+    methods: Sequence[str] = ("oi", "eof"),
+    *,
+    variable: str | Sequence[str] | None = None,
+    draws: int = 3,
+    times: int = 30,
+    seed: int = 0,
+    mask: str | None = None,
+    transform: str | None = None,
+    good_flags: GoodFlags | None = None,
+    group: str | None = None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    engine: str | None = None,
+    report: Report = silent,
+) -> dict[str, Any]:
+    """Score methods for fields without a model on values under the clouds of other times.
+
+    Parameters
+    ----------
+    observations : Dataset, path, ...
+        As in `pyvda.assimilate`.
+    methods : sequence of str
+        The first is what the others are compared with.
+    variable : str or sequence of str, optional
+    draws : int
+        How often values are hidden, at different times where there are enough.
+    times : int
+        Times of which a draw hides a part, at most.
+    seed : int
+    mask, transform, good_flags, group
+        As in `pyvda.assimilate`.
+    options : dict of dict, optional
+        Options of each method.
+    engine : str, optional
+    report : Report
+
+    Returns
+    -------
+    dict
+        `variables`: for each variable and method `rmse`, `bias`, `calibration` (mean squared error
+        over variance), `nll`, `count`, `by_distance`, `by_draw`, and of all but the first method
+        `ratio` of its RMSE to that of the first with an interval; plain data.
+
+    Raises
+    ------
+    InputError
+        A method is unknown, or no values can be hidden.
+
+    Examples
+    --------
+    >>> pyvda.crossvalidate("chl.nc", ["oi", "eof"], variable="chl")  # doctest: +SKIP
+    """
+    chosen = _methods(methods, options or {}, mask, transform)
+    ds = sources.as_dataset(observations, "the argument observations", group=group)
+    field = opened(ds, variable, mask=mask, transform=transform, good_flags=good_flags)
+    read = {name: field.read(name) for name in field.variables}
+    running = get_engine(engine)
+    there = np.any([np.isfinite(v.values) for v in read.values()], axis=0)
+    found: dict[str, dict[str, list[Predictions]]] = {
+        name: {method: [] for method in chosen} for name in read
+    }
+    used = np.zeros(len(field.days), bool)
+    for draw in range(draws):
+        hidden = _hidden(there, seed + draw, times, used)
+        used |= hidden.any(1)
+        for step, (method, its_options) in enumerate(chosen.items()):
+            report(draw * len(chosen) + step, draws * len(chosen), f"draw {draw}, {method}")
+            estimates = estimated(
+                field, read, hidden, FIELD_METHODS[method], its_options, running, silent,
+                where=hidden,
+            )  # fmt: skip
+            for name, estimate in estimates.items():
+                values = read[name].values
+                at = hidden & np.isfinite(values)
+                noise = estimate.noise[at]
+                found[name][method].append(Predictions(
+                    np.full(int(at.sum()), draw), np.nonzero(at)[0],
+                    (values - estimate.value)[at], (estimate.stdev**2)[at] + noise,
+                    distances(field, np.isfinite(values) & ~hidden, at),
+                ))  # fmt: skip
+    report(1, 1, "done")
+    return {
+        "draws": draws, "seed": seed, "transform": transform,
+        "variables": {
+            name: _table({method: _joined(parts) for method, parts in of_methods.items()}, seed)
+            for name, of_methods in found.items()
+        },
+    }  # fmt: skip
+
+
+def distances(field: Field, left: Array, at: Array) -> Array:
+    """Return the distance from points to the nearest datum of the same time, (n,) km.
+
+    Parameters
+    ----------
+    field : Field
+    left : (T, P) of bool
+        Data that are used.
+    at : (T, P) of bool
+        Points.
+    """
+    found = np.full(at.shape, np.inf)
+    for t in np.flatnonzero(at.any(1)):
+        if left[t].any():
+            tree = cKDTree(field.places.position[left[t]])
+            found[t, at[t]] = tree.query(field.places.position[at[t]])[0]
+    return found[at]
+
+
+def scores(predictions: Predictions) -> dict[str, Any]:
+    """Return the scores of hidden values, plain numbers."""
+    error, variance = predictions.error, predictions.variance
+    return {
+        "rmse": float(np.sqrt((error**2).mean())),
+        "bias": float(-error.mean()),
+        "calibration": float((error**2 / variance).mean()),
+        "nll": float(0.5 * (np.log(2 * np.pi * variance) + error**2 / variance).mean()),
+        "count": len(error),
+    }
+
+
+def ratio(one: Predictions, other: Predictions, seed: int) -> dict[str, float]:
+    """Return the RMSE of one over that of the other, with its interval by bootstrap over times."""
+    key = one.draw * (one.time.max() + 1) + one.time
+    groups, index = np.unique(key, return_inverse=True)
+    squares = [np.bincount(index, p.error**2) for p in (one, other)]
+    rng = np.random.default_rng(seed)
+    picked = rng.integers(0, len(groups), (_RESAMPLES, len(groups)))
+    sampled = np.sqrt(squares[0][picked].sum(1) / squares[1][picked].sum(1))
+    low, high = np.quantile(sampled, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
+    whole = np.sqrt(squares[0].sum() / squares[1].sum())
+    return {"ratio": float(whole), "low": float(low), "high": float(high)}
+
+
+def described(result: Mapping[str, Any]) -> list[str]:
+    """Return the table of a result, line by line."""
+    lines = []
+    for name, methods in result["variables"].items():
+        count = next(iter(methods.values()))["count"]
+        lines.append(f"{name}, {count} values under clouds of other times")
+        columns = f"{'method':<10}{'RMSE':>10}{'bias':>10}{'(e/s)²':>9}{'NLL':>8}"
+        lines.append(f"{columns}  ratio to the first")
+        for method, row in methods.items():
+            compared = row.get("compared")
+            said = "" if compared is None else (
+                f"{compared['ratio']:.3f} [{compared['low']:.3f}, {compared['high']:.3f}]"
+            )  # fmt: skip
+            lines.append(
+                f"{method:<10}{row['rmse']:>10.4g}{row['bias']:>10.2g}{row['calibration']:>9.2f}"
+                f"{row['nll']:>8.2f}  {said}".rstrip()
+            )
+    return lines
+
+
+def draw_figure(result: Mapping[str, Any], path: Any) -> None:
+    """Draw RMSE by distance to the nearest datum and calibration by draw, a row a variable."""
+    from pyvda.plotting.style import BLACK, BLUE, GREEN, VERMILION, new_figure, save_figure
+
+    variables = result["variables"]
+    with new_figure() as figure:
+        figure.set_size_inches(6.5, 2.4 * len(variables))
+        rows = figure.subplots(len(variables), 2, squeeze=False)
+        for (left, right), (name, methods) in zip(rows, variables.items(), strict=True):
+            for colour, (method, row) in zip(
+                (BLUE, VERMILION, GREEN, BLACK) * len(methods), methods.items(), strict=False
+            ):
+                bins = row["by_distance"]
+                labels = [f"{b['from_km']:g}" for b in bins]
+                left.plot(labels, [b["rmse"] for b in bins], "o-", color=colour, label=method)
+                right.plot(
+                    [d["draw"] for d in row["by_draw"]],
+                    [d["calibration"] for d in row["by_draw"]], "o", color=colour,
+                )  # fmt: skip
+            left.set(xlabel="distance to the nearest datum from (km)", ylabel=f"RMSE of {name}")
+            right.axhline(1.0, color=BLACK, linewidth=0.6)
+            right.set(xlabel="draw", ylabel="squared error / variance")
+            left.legend()
+        save_figure(figure, path)
+
+
+def _methods(
+    names: Sequence[str], options: Mapping[str, Any], mask: str | None, transform: str | None
+) -> dict[str, Any]:
+    unknown = [n for n in (*names, *options) if n not in FIELD_METHODS]
+    if unknown or not names:
+        raise InputError(
+            f"{', '.join(unknown) or 'no method'} cannot be cross-validated; choose among "
+            f"{', '.join(FIELD_METHODS)}, the methods for fields without a model"
+        )
+    return {
+        name: validated(
+            FIELD_METHODS[name].options,
+            {**options.get(name, {}), "mask": mask, "transform": transform},
+            f"options of {name}",
+        )
+        for name in dict.fromkeys(names)
+    }
+
+
+def _hidden(there: Array, seed: int, times: int, used: Array) -> Array:
+    """Return what a draw hides, at times that no other draw has used if there are any."""
+    try:
+        return under_other_clouds(there, seed, times, avoid=used)
+    except InputError:
+        if not used.any():
+            raise
+        return under_other_clouds(there, seed, times)
+
+
+def _joined(parts: Sequence[Predictions]) -> Predictions:
+    return Predictions(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def _table(of_methods: Mapping[str, Predictions], seed: int) -> dict[str, Any]:
+    first = next(iter(of_methods.values()))
+    table = {}
+    for method, predictions in of_methods.items():
+        row = scores(predictions)
+        row["by_distance"] = []
+        for low, high in itertools.pairwise(_BOUNDS):
+            within = (predictions.km >= low) & ((predictions.km < high) | np.isinf(high))
+            if within.any():
+                bounds = {"from_km": low, "to_km": None if np.isinf(high) else high}
+                row["by_distance"].append(bounds | scores(_at(predictions, within)))
+        row["by_draw"] = [
+            {"draw": int(d)} | scores(_at(predictions, predictions.draw == d))
+            for d in np.unique(predictions.draw)
+        ]
+        if predictions is not first:
+            row["compared"] = ratio(predictions, first, seed)
+        table[method] = row
+    return table
+
+
+def _at(predictions: Predictions, mask: Array) -> Predictions:
+    return Predictions(*(column[mask] for column in predictions))

@@ -1,0 +1,249 @@
+"""`eof`: reconstruction by empirical orthogonal functions, as DINEOF does it.
+
+Gaps of the anomalies begin as zero and are replaced by a truncated decomposition, again and again,
+until they stay (Beckers and Rixen 2003). The number of modes is that with the least error on
+values under clouds of other times. A filter in time smooths the modes (Alvera-Azcárate et al.
+2009). The error is that of the optimal interpolation whose covariance the modes are (Beckers,
+Barth and Alvera-Azcárate 2006). Several variables are decomposed together, each over its own
+standard deviation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field as Limits
+from scipy.linalg import eigh
+from scipy.sparse.linalg import svds
+
+from pyvda.engine import Engine
+from pyvda.engine.data import Array
+from pyvda.errors import InputError
+from pyvda.fields.clouds import under_other_clouds
+from pyvda.fields.field import Field, Values
+from pyvda.fields.mean import default_season_days, seasonal_mean
+from pyvda.fields.options import Estimate, FieldOptions, Seed
+from pyvda.progress import Report, silent
+
+_WORSE = 3  # numbers of modes in a row that do not lower the error: the search ends
+_LANCZOS = 1000  # from so many times and points on; fewer have a small matrix of products
+
+
+class EOFOptions(FieldOptions):
+    """Options of the reconstruction by empirical orthogonal functions.
+
+    Attributes
+    ----------
+    modes : int, optional
+        Number of modes. Default: chosen on values under clouds of other times.
+    most_modes : int
+        Largest number that is tried.
+    filter_days : float
+        Standard deviation of the filter in time; 0: none.
+    season_days : float, optional
+        Of the mean by pixel and season, as for `oi`.
+    iterations : int
+        At most, for each number of modes.
+    tolerance : float
+        The values in the gaps have come to rest when their root mean square change is below this
+        fraction of the standard deviation.
+    seed : int
+        Of the clouds.
+    """
+
+    modes: Annotated[int, Limits(ge=1)] | None = None
+    most_modes: Annotated[int, Limits(ge=1)] = 20
+    filter_days: Annotated[float, Limits(ge=0)] = 0.0
+    season_days: Annotated[float, Limits(ge=0)] | None = None
+    iterations: Annotated[int, Limits(ge=1)] = 100
+    tolerance: Annotated[float, Limits(gt=0)] = 1e-3
+    seed: Seed = 0
+
+
+@dataclass(frozen=True)
+class Modes:
+    """A truncated decomposition: patterns (P, K) times their standard deviation, and (T, K)."""
+
+    patterns: Array
+    times: Array
+
+    @property
+    def product(self) -> Array:
+        """The reconstructed matrix, (P, T)."""
+        return self.patterns @ self.times.T
+
+
+def decomposed(matrix: Array, modes: int, smooth: Array | None) -> Modes:
+    """Return the leading modes of a matrix (P, T), by Lanczos' method where there are many times.
+
+    With `smooth` (T, T), those in time are the singular vectors of the smoothed matrix.
+    """
+    filtered = matrix if smooth is None else matrix @ smooth.T
+    if filtered.shape[1] < max(_LANCZOS, modes + 2):
+        last = filtered.shape[1] - 1
+        of_products = eigh(filtered.T @ filtered, subset_by_index=(last - modes + 1, last))
+        times = of_products[1][:, ::-1]
+    else:
+        start = np.ones(min(filtered.shape))
+        times = svds(filtered, modes, v0=start, return_singular_vectors="vh")[2][::-1].T
+    return Modes(matrix @ times, times)
+
+
+def filled(
+    matrix: Array,
+    there: Array,
+    modes: int,
+    smooth: Array | None,
+    iterations: int,
+    tolerance: float,
+) -> tuple[Array, Modes]:
+    """Return the matrix (P, T) with its gaps replaced, and the modes that do.
+
+    Parameters
+    ----------
+    matrix : (P, T)
+        With a first guess in the gaps.
+    there : (P, T) of bool
+    modes : int
+    smooth : (T, T), optional
+    iterations : int
+    tolerance : float
+        Of the root mean square change of the values in the gaps.
+    """
+    gaps = ~there
+    found = decomposed(matrix, modes, smooth)
+    for _ in range(iterations):
+        change = found.product[gaps] - matrix[gaps]
+        matrix = matrix.copy()
+        matrix[gaps] += change
+        found = decomposed(matrix, modes, smooth)
+        if not len(change) or np.sqrt((change**2).mean()) < tolerance:
+            break
+    return matrix, found
+
+
+def solve(
+    field: Field,
+    read: dict[str, Values],
+    options: EOFOptions,
+    engine: Engine,
+    report: Report = silent,
+    *,
+    where: Array | None = None,
+) -> dict[str, Estimate]:
+    """Return the estimate of each variable.
+
+    Parameters
+    ----------
+    field : Field
+    read : dict of Values
+        Of each variable, NaN also where data are withheld.
+    options : EOFOptions
+    engine : Engine
+        Not used: the decomposition is SciPy's.
+    report : Report
+    where : (T, P) of bool, optional
+        Not used: the whole field is reconstructed.
+
+    Raises
+    ------
+    InputError
+        There are fewer times or points than modes, or no clouds to choose their number by.
+    """
+    chosen = options.season_days
+    season = default_season_days(field.days, field.dated) if chosen is None else chosen or None
+    means = {n: seasonal_mean(v.values, field.days, season).at(field.days) for n, v in read.items()}
+    anomalies = {name: values.values - means[name] for name, values in read.items()}
+    scales = {name: float(np.nanstd(one)) or 1.0 for name, one in anomalies.items()}
+    matrix = np.concatenate([anomalies[n].T / scales[n] for n in read])
+    there = np.isfinite(matrix)
+    matrix = np.where(there, matrix, 0.0)
+    limit = min(matrix.shape) - 1
+    if (options.modes or 1) > limit:
+        raise InputError(
+            f"modes is {options.modes or 1}, but {matrix.shape[1]} times of {matrix.shape[0]} "
+            f"points have at most {max(limit, 0)}; choose fewer, or the method oi"
+        )
+    smooth = _filter(field.days, options.filter_days)
+    modes, errors, mse = _chosen(matrix, there, smooth, options, limit, report)
+    _, found = filled(matrix, there, modes, smooth, options.iterations, options.tolerance)
+    product = found.product
+    residual = float(((product - matrix)[there] ** 2).mean())
+    variance = _error_variance(found, there, residual, mse)
+    result, row = {}, 0
+    for name in read:
+        rows = slice(row, row + anomalies[name].shape[1])
+        row = rows.stop
+        result[name] = Estimate(
+            product[rows].T * scales[name] + means[name],
+            np.sqrt(variance[rows].T) * scales[name],
+            np.zeros(anomalies[name].shape),
+            configuration={"modes": modes, "errors": errors, "season_days": season},
+        )
+    return result
+
+
+def _chosen(
+    matrix: Array,
+    there: Array,
+    smooth: Array | None,
+    options: EOFOptions,
+    limit: int,
+    report: Report,
+) -> tuple[int, list[float], float]:
+    """Return the number of modes, the errors of all that were tried, and the mean squared one."""
+    count = there.shape[1]
+    hidden = under_other_clouds(there.T, options.seed, max(1, count // 10)).T
+    left = there & ~hidden
+    truth = matrix[hidden]
+    trial = np.where(left, matrix, 0.0)
+    tried = [options.modes] if options.modes else range(1, min(options.most_modes, limit) + 1)
+    errors: list[float] = []
+    for number in tried:
+        report(number, max(tried), "number of modes")
+        trial, found = filled(trial, left, number, smooth, options.iterations, options.tolerance)
+        errors.append(float(((found.product[hidden] - truth) ** 2).mean()))
+        if len(errors) - 1 - int(np.argmin(errors)) >= _WORSE:
+            break
+    best = int(np.argmin(errors))
+    return list(tried)[best], [float(np.sqrt(e)) for e in errors], errors[best]
+
+
+def _filter(days: Array, deviation: float) -> Array | None:
+    """Return the matrix (T, T) of Gaussian weights in time, whose rows have the sum 1."""
+    if deviation == 0:
+        return None
+    weights = np.exp(-0.5 * ((days[:, None] - days) / deviation) ** 2)
+    return np.asarray(weights / weights.sum(1, keepdims=True))
+
+
+def _error_variance(modes: Modes, there: Array, residual: float, hidden: float) -> Array:
+    """Return the variance of the error, (P, T).
+
+    L (I + Lᵀ L / r)⁻¹ Lᵀ over the points that are observed, where L Lᵀ is the covariance of the
+    modes and r the error variance of a datum, plus the variance that the modes leave out. Errors of
+    neighbouring data are not independent: r is raised until the mean variance of the points that
+    are not observed is the error that was found under clouds.
+    """
+    scale = modes.patterns / np.sqrt(len(modes.times))
+    wanted = max(hidden - residual, 0.0)
+
+    def of(noise: float) -> Array:
+        found = np.empty(there.shape)
+        for t in range(there.shape[1]):
+            seen = scale[there[:, t]]
+            inner = np.eye(scale.shape[1]) + seen.T @ seen / noise
+            root = np.linalg.solve(np.linalg.cholesky(inner), scale.T)
+            found[:, t] = (root**2).sum(0)
+        return found
+
+    low, high = np.log(max(residual, 1e-12)), np.log(max(residual, 1e-12)) + np.log(1e6)
+    for _ in range(12):
+        middle = (low + high) / 2
+        if of(np.exp(middle))[~there].mean() < wanted if (~there).any() else False:
+            low = middle
+        else:
+            high = middle
+    return of(float(np.exp(high))) + residual

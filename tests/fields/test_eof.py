@@ -1,0 +1,87 @@
+"""Reconstruction by EOFs: exact for fields of low rank; modes against NumPy's decomposition."""
+
+import numpy as np
+import pytest
+from gappy import field
+
+from pyvda.engine import get_engine
+from pyvda.errors import InputError
+from pyvda.fields import eof
+from pyvda.fields.eof import EOFOptions, decomposed, filled, solve
+from pyvda.fields.field import opened
+
+pytestmark = pytest.mark.filterwarnings("ignore::pyvda.notices.Notice")
+
+
+def low_rank(points=40, times=30, rank=2, seed=0):
+    rng = np.random.default_rng(seed)
+    matrix = rng.normal(size=(points, rank)) @ rng.normal(size=(rank, times))
+    return matrix, rng.uniform(size=matrix.shape) < 0.7
+
+
+@pytest.mark.parametrize("lanczos", [1000, 1])
+def test_modes_are_singular_vectors(monkeypatch, lanczos) -> None:
+    monkeypatch.setattr(eof, "_LANCZOS", lanczos)
+    matrix = np.random.default_rng(1).normal(size=(70, 50))
+    u, s, vt = np.linalg.svd(matrix)
+    np.testing.assert_allclose(
+        decomposed(matrix, 3, None).product, (u[:, :3] * s[:3]) @ vt[:3], atol=1e-8
+    )
+
+
+def test_a_field_of_low_rank_comes_back_exactly() -> None:
+    matrix, there = low_rank()
+    found, _ = filled(np.where(there, matrix, 0), there, 2, None, 3000, 1e-13)
+    np.testing.assert_allclose(found, matrix, atol=1e-8)
+
+
+def fields(rank=2, noise=0.0):
+    """Return a file whose gaps hide a field of low rank, and that field."""
+    ds, _ = field(times=25, ny=5, nx=6, seed=3, land=False, cloud=0.3)
+    y, x = np.mgrid[:5, :6]
+    t = np.arange(25.0)
+    truth = 3 * np.cos(t / 3)[:, None, None] * np.cos(x / 3) + np.sin(t / 2)[:, None, None] * y
+    truth = truth + noise * np.random.default_rng(2).normal(size=truth.shape)
+    return ds.assign(sst=(ds.sst.dims, np.where(ds.sst.isnull(), np.nan, truth))), truth
+
+
+def test_the_number_of_modes_is_found_and_the_gaps_are_filled() -> None:
+    ds, truth = fields(noise=0.1)
+    found = opened(ds)
+    options = EOFOptions(iterations=300, tolerance=1e-5)
+    estimate = solve(found, {"sst": found.read("sst")}, options, get_engine("torch"))["sst"]
+    gap = np.isnan(found.read("sst").values)
+    error = (estimate.value - truth.reshape(25, -1))[gap]
+    assert estimate.configuration["modes"] in (2, 3, 4)
+    assert np.sqrt((error**2).mean()) < 0.3
+    assert 0.2 < (error**2 / (estimate.stdev**2)[gap]).mean() < 5
+    assert (estimate.stdev[gap].mean()) > estimate.stdev[~gap].mean()
+
+
+def test_a_filter_smooths_the_modes_in_time() -> None:
+    ds, _ = fields(noise=1.0)
+    found = opened(ds)
+    rough = []
+    for days in (0.0, 3.0):
+        options = EOFOptions(modes=2, filter_days=days)
+        estimate = solve(found, {"sst": found.read("sst")}, options, get_engine("torch"))["sst"]
+        rough.append(np.abs(np.diff(estimate.value, 2, axis=0)).mean())
+    assert rough[1] < rough[0]
+
+
+def test_two_variables_help_each_other() -> None:
+    ds, truth = fields(noise=0.05)
+    other = ds.assign(salt=(ds.sst.dims, -10 * truth, {"units": "1"}))
+    found = opened(other, "sst,salt")
+    read = {name: found.read(name) for name in found.variables}
+    both = solve(found, read, EOFOptions(modes=3), get_engine("torch"))
+    alone = solve(found, {"sst": read["sst"]}, EOFOptions(modes=3), get_engine("torch"))
+    gap = np.isnan(read["sst"].values)
+    errors = [np.abs(e["sst"].value - truth.reshape(25, -1))[gap].mean() for e in (both, alone)]
+    assert errors[0] < errors[1]
+
+
+def test_more_modes_than_there_can_be() -> None:
+    found = opened(field(times=3)[0])
+    with pytest.raises(InputError, match="have at most 2"):
+        solve(found, {"sst": found.read("sst")}, EOFOptions(modes=9), get_engine("torch"))
