@@ -1,87 +1,239 @@
-"""4D-Var of the quasi-geostrophic ocean, cycled over DAPPER's twin experiment.
+"""The quasi-geostrophic ocean at 129 x 129 points: scores of cycled 4D-Var, and costs.
 
-    python benchmarks/qg.py [--windows 15]
+    python benchmarks/qg.py [PART ...] [--again]
 
-The experiment's truth and observations, made by DAPPER, are read from `qg/` beside the folder that
-PYVDA_DATA names (default ../shared/data): 300 observations with variance 4 every 5 time units. Each
-window has 20 observation times and starts from the last state of the window before, with a
-covariance that is the same for all: a spectrum (1 + (K/29)²)^−3.75 and one standard deviation. The
-first background is the truth with an error of that covariance. Scores are root mean square errors
-over all points, the walls included, means over windows after the first two. With all windows it
-writes benchmarks/results/qg.json.
+Without names all parts are run that are missing in benchmarks/results/qg.json, to which each part
+is added when it is finished. A cycle that was interrupted goes on after its last window
+(benchmarks/results/qg/). Scores are root mean square errors over all points, the walls included,
+means over windows after the 50th time.
+
+Run a is DAPPER's twin experiment, read from `qg/` beside the folder that PYVDA_DATA names (default
+../shared/data): 300 observations with variance 4 every 5 time units. Run b is another realisation
+of the same recipe, and run c a third one, from whose errors of forecasts B is fitted.
+Each window starts from the forecast of the window before; the first background is the truth with an
+error of covariance B, or the climatological mean (cold).
+
+| part | what |
+| --- | --- |
+| covariance | B from run c: 30 windows of 10 times with a flat B |
+| a20, b20 | windows of 20 times |
+| a40, a60 | windows of 40 and of 60 times |
+| flat | run a, 20 times, with the flat B |
+| cold | run a, 12 times from the climatological mean |
+| spread | run a, windows 1-8 of 20 times with the standard deviation |
+| eda | run a, windows 1-5 of 20 times, hybrid B from an ensemble of 4D-Vars |
+| speed, gradient, memory, growth | see qg_cost.py |
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
+import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import qg_cost
 import store
 import xarray as xr
 
 import pyvda
+from pyvda.io.writing.atomic import replacing
 from pyvda.operators import Spectral, power
 
 DATA = Path(os.environ.get("PYVDA_DATA", Path(__file__).parents[2] / "shared/data")).parent / "qg"
-N, STEP, LENGTH, WINDOWS, STDEV, FIRST = 129, 5.0, 20, 15, 0.55, 2
+FOLDER = store.RESULTS / "qg"
+MODEL, N, STEP, TIMES, VARIANCE, OBSERVED = "qg", 129, 5.0, 300, 4.0, 300
+SPIN_UP = 50  # times
+INFLATION = 1.1
+# The spectrum of the errors of forecasts, in sine wave numbers, and a deviation for all points.
+SCALE, EXPONENT, FLAT = 29, 3.75, 0.55
 
 
 def main() -> None:
-    """Run the experiment and print its table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--windows", type=int, default=WINDOWS)
+    """Run the parts that are asked for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], help="default: all")
+    parser.add_argument("--again", action="store_true", help="also parts that have a result")
     arguments = parser.parse_args()
+    for part in arguments.parts or PARTS:
+        if part in results() and not arguments.again:
+            print(f"{part}: {json.dumps(results()[part])}")
+            continue
+        found = PARTS[part]()
+        print(f"{part}: {json.dumps(found)}", flush=True)
+        kept = {**results(), part: {**found, "date": store.machine()["date"]}}
+        store.write("qg", {name: kept[name] for name in PARTS if name in kept})
+
+
+def results() -> dict[str, Any]:
+    """Return the results of the parts that were run."""
+    path = store.RESULTS / "qg.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+# --- runs -----------------------------------------------------------------------------------------
+
+
+def run_a() -> tuple[np.ndarray, np.ndarray]:
+    """Return truth (301, N, N) and observations (300, N, N) of DAPPER's experiment."""
     if not (DATA / "truth.nc").exists():
         raise SystemExit(f"{DATA} has no truth.nc and obs.nc; set PYVDA_DATA")
-    rows = list(cycled(arguments.windows))
-    means = {
-        name: round(float(np.mean([row[name] for row in rows[FIRST:]])), 4)
-        for name in ("start", "middle", "end", "mean", "seconds")
+    with xr.open_dataset(DATA / "truth.nc") as truth, xr.open_dataset(DATA / "obs.nc") as observed:
+        return truth["psi"].values.astype(float), observed["psi_obs"].values.astype(float)
+
+
+def drawn(seed: int, n: int = N, times: int = TIMES) -> tuple[np.ndarray, np.ndarray]:
+    """Return truth and observations of another realisation, made as DAPPER's.
+
+    The state after the spin-up is the truth at time 0; at each time every 55th or 56th point is
+    observed, from a random one on.
+    """
+    truth = pyvda.simulate(pyvda.get_model(MODEL, n=n), windows=1, steps=times + 1, seed=seed)
+    psi = np.nan_to_num(truth["psi"].values[0])
+    rng = np.random.default_rng(seed)
+    count = OBSERVED * n**2 // N**2
+    tracks = np.floor(np.arange(count) * n**2 / count).astype(int)
+    observed = np.full((times, n * n), np.nan)
+    for t in range(times):
+        at = tracks + rng.integers(n**2 // count)
+        observed[t, at] = psi[t + 1].ravel()[at] + np.sqrt(VARIANCE) * rng.normal(size=count)
+    return psi, observed.reshape(times, n, n)
+
+
+def flat_covariance(n: int = N, stdev: Any = FLAT) -> Spectral:
+    """Return B with one standard deviation, or that of each point."""
+    spectrum = power((n - 1) / (SCALE * np.pi), EXPONENT)
+    return Spectral((n, n), spectrum, stdev, boundary="wall", uniform=np.ndim(stdev) > 0)
+
+
+def trained_covariance() -> Spectral:
+    """Return B with the standard deviation of each point that the part `covariance` found."""
+    path = FOLDER / "stdev.npy"
+    if not path.exists():
+        PARTS["covariance"]()
+    return flat_covariance(stdev=np.load(path))
+
+
+def cycled(
+    name: str,
+    run: tuple[np.ndarray, np.ndarray],
+    length: int,
+    *,
+    times: int = TIMES,
+    **options: Any,
+) -> tuple[dict[str, Any], xr.Dataset]:
+    """Return the scores of a cycle, and its analysis."""
+    truth, observed = run
+    n = truth.shape[-1]
+    B = options.pop("covariance", None) or trained_covariance()
+    axis = STEP * np.arange(1, times + 1)
+    ds = xr.Dataset({"psi": (("time", "y", "x"), observed[:times])}, {"time": axis})
+    error = B.sample(np.random.default_rng(0), 1).reshape(n, n)
+    how = {
+        "background": truth[1] + error, "covariance": B, "observation_variance": VARIANCE,
+        "inflation": INFLATION, "growth": growth(length), "iterations": 4, "members": 0, **options,
+    }  # fmt: skip
+    FOLDER.mkdir(exist_ok=True, parents=True)
+    began = time.perf_counter()
+    analysis = pyvda.assimilate(
+        ds, model=pyvda.get_model(MODEL, n=n), method="incremental", cycle=length,
+        state=FOLDER / name, **how,
+    )  # fmt: skip
+    seconds = time.perf_counter() - began
+    errors = np.nan_to_num(analysis["psi"].values) - truth[1 : times + 1]
+    rmse = np.sqrt((errors**2).mean((1, 2)))
+    bounds = [*analysis["window_start"].values, times]
+    windows = [rmse[a:b] for a, b in itertools.pairwise(bounds)]
+    after = [w for w, a in zip(windows, bounds, strict=False) if a + length > SPIN_UP] or windows
+    said = {
+        "start": np.mean([w[0] for w in after]),
+        "middle": np.mean([w[len(w) // 2] for w in after]),
+        "end": np.mean([w[-1] for w in after]),
+        "mean": np.mean(np.concatenate(after)),
+        "chi_square": float(analysis["chi_square"].mean()),
+        "seconds_a_window": seconds / len(windows),
     }
-    print("mean", *(f"{name} {value}" for name, value in means.items()))
-    if arguments.windows == WINDOWS:
-        print(f"written to {store.write('qg', {'windows': rows, 'mean': means})}")
+    found: dict[str, Any] = {key: round(float(value), 4) for key, value in said.items()}
+    found["ends"] = [round(float(w[-1]), 3) for w in windows]
+    found["iterations"] = analysis["iterations"].values.tolist()
+    found["status"] = analysis["status"].values.tolist()
+    return found, analysis
 
 
-def cycled(windows: int):
-    """Yield the scores of one window after the other."""
-    truth = read("truth.nc", "psi")
-    observed = read("obs.nc", "psi_obs")
-    B = Spectral((N, N), power((N - 1) / (29 * np.pi), 3.75), STDEV, boundary="wall", uniform=False)
-    background = truth[0] + B.sample(np.random.default_rng(0), 1).reshape(N, N)
-    for number in range(windows):
-        times = slice(number * LENGTH, (number + 1) * LENGTH)
-        psi = np.full((LENGTH + 1, N, N), np.nan)
-        psi[1:] = observed[times]
-        axis = STEP * np.arange(times.start, times.stop + 1)
-        ds = xr.Dataset({"psi": (("time", "y", "x"), psi)}, {"time": axis})
-        began = time.perf_counter()
-        analysis = pyvda.assimilate(
-            ds, model="quasi-geostrophic", method="incremental", background=background,
-            covariance=B, observation_variance=4.0, growth=10, iterations=3, members=0,
-        )  # fmt: skip
-        seconds = time.perf_counter() - began
-        found = np.nan_to_num(analysis["psi"].values)
-        here = truth[times.start : times.stop + 1]
-        error = np.sqrt(((found - here) ** 2).mean((1, 2)))
-        row = {
-            "start": error[0], "middle": error[LENGTH // 2], "end": error[-1],
-            "mean": error[1:].mean(), "seconds": seconds,
-            "outer loops": int(analysis["iterations"].values.ravel()[0]),
-        }  # fmt: skip
-        row = {name: round(float(value), 4) for name, value in row.items()}
-        print(number, *(f"{name} {value}" for name, value in row.items()), flush=True)
-        yield row
-        background = found[-1]
+def growth(length: int) -> tuple[int, ...]:
+    """Return the lengths through which a window grows: 10, 20, 30, ... times."""
+    return tuple(range(10, length, 10))
 
 
-def read(file: str, variable: str) -> np.ndarray:
-    """Return a variable of a file as float64."""
-    with xr.open_dataset(DATA / file) as ds:
-        return ds[variable].values.astype(float)
+# --- parts ----------------------------------------------------------------------------------------
+
+
+def covariance() -> dict[str, Any]:
+    """Fit the standard deviation of each point to the errors of the backgrounds of run c."""
+    from scipy.ndimage import gaussian_filter
+
+    run = drawn(30)
+    scores, analysis = cycled("c10", run, 10, covariance=flat_covariance(), iterations=2)
+    starts = analysis["window_start"].values[3:]
+    error = np.nan_to_num(analysis["psi_background"].values[starts]) - run[0][starts + 1]
+    variance = gaussian_filter((error**2).mean(0), 4)
+    stdev = np.sqrt(variance + 0.09 * variance.mean())
+    with replacing(FOLDER / "stdev.npy") as temporary, open(temporary, "wb") as file:
+        np.save(file, stdev)
+    levels = {"least": stdev.min(), "largest": stdev.max(), "rms": np.sqrt((stdev**2).mean())}
+    return {"windows": len(starts), "end_of_run_c": scores["end"],
+            **{name: round(float(value), 3) for name, value in levels.items()}}  # fmt: skip
+
+
+def cold() -> dict[str, Any]:
+    """Analyse 12 times from the climatological mean, by the defaults of a cycle."""
+    truth, observed = run_a()
+    axis = STEP * np.arange(1, 13)
+    ds = xr.Dataset({"psi": (("time", "y", "x"), observed[:12])}, {"time": axis})
+    began = time.perf_counter()
+    analysis = pyvda.assimilate(
+        ds, model=MODEL, method="incremental", cycle=12, covariance=flat_covariance(),
+        observation_variance=VARIANCE, members=0,
+    )  # fmt: skip
+    error = np.sqrt(((np.nan_to_num(analysis["psi"].values) - truth[1:13]) ** 2).mean((1, 2)))
+    return {"end": round(float(error[-1]), 4), "mean": round(float(error.mean()), 4),
+            "status": int(analysis["status"].values[0]),
+            "seconds": round(time.perf_counter() - began, 1)}  # fmt: skip
+
+
+def spread() -> dict[str, Any]:
+    """Compare errors with standard deviations, over all points but the walls, after the spin-up."""
+    run = run_a()
+    found, analysis = cycled("spread", run, 20, times=160, members=30)
+    inside = np.s_[SPIN_UP:160, 1:-1, 1:-1]
+    error = (analysis["psi"].values - run[0][1:161])[inside]
+    sigma = analysis["psi_stdev"].values[inside]
+    by_time = ((error / sigma) ** 2).mean((1, 2))
+    found["ratio"] = round(float(((error / sigma) ** 2).mean()), 3)
+    found["ratio_of_sums"] = round(float((error**2).sum() / (sigma**2).sum()), 3)
+    found["ratio_by_step"] = [round(float(r), 2) for r in by_time[10:].reshape(-1, 20).mean(0)]
+    return found
+
+
+PARTS: dict[str, Callable[[], dict[str, Any]]] = {
+    "covariance": covariance,
+    "a20": lambda: cycled("a20", run_a(), 20)[0],
+    "b20": lambda: cycled("b20", drawn(31), 20)[0],
+    "a40": lambda: cycled("a40", run_a(), 40, times=280)[0],
+    "a60": lambda: cycled("a60", run_a(), 60)[0],
+    "flat": lambda: cycled("flat", run_a(), 20, covariance=flat_covariance(), inflation=1.0)[0],
+    "cold": cold,
+    "spread": spread,
+    "eda": lambda: cycled("eda", run_a(), 20, times=100, ensemble=10, ensemble_of="analyses")[0],
+    **qg_cost.PARTS,
+}
 
 
 if __name__ == "__main__":

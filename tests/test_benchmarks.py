@@ -1,8 +1,10 @@
 """The benchmark of learned solvers compares the results that it times, and needs no GPU."""
 
 import learned
+import numpy as np
 import own_models
 import pytest
+import qg
 import torch
 
 from pyvda.priors import TwoScaleGENN
@@ -60,3 +62,16 @@ def test_models_in_users_files_are_the_built_in_ones(case):
     for row, tolerance in zip(rows, (1e-11, 1e-3), strict=True):
         assert row["difference"] < tolerance
         assert row["ratio"] == row["own_us"] / row["built_in_us"] > 0
+
+
+@pytest.mark.julia
+def test_the_ocean_is_analysed_as_on_its_own_grid(monkeypatch, tmp_path):
+    """Two windows of ten times at 65 x 65 points: the quick version of benchmarks/qg.py."""
+    monkeypatch.setattr(qg, "FOLDER", tmp_path)
+    run = qg.drawn(1, n=65, times=20)
+    found, analysis = qg.cycled("quick", run, 10, times=20, covariance=qg.flat_covariance(65))
+    free = np.sqrt(((analysis["psi_background"].fillna(0.0) - run[0][1:]) ** 2).mean(("y", "x")))
+    assert found["mean"] < 0.75 * float(free[:10].mean())
+    assert found["ends"][1] < 0.6
+    assert 0.9 < found["chi_square"] < 1.1
+    assert len(list((tmp_path / "quick").iterdir())) == 2

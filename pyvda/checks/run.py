@@ -25,10 +25,12 @@ from pyvda.checks.on_background import background_checks
 from pyvda.checks.on_derivatives import check as verdict_of
 from pyvda.checks.on_derivatives import checks_in_one_engine, verdict_checks
 from pyvda.checks.on_engine import engine_checks
+from pyvda.checks.on_large import large_checks
 from pyvda.checks.on_objectives import objective_checks
 from pyvda.checks.on_parameters import parameter_checks
 from pyvda.checks.on_points import point_checks
 from pyvda.checks.on_torch import cost_checks, prior_step_checks, tendency_checks, torch_cost
+from pyvda.climate.climatology import LARGE
 from pyvda.cost import VariationalCost
 from pyvda.engine import CostSettings, engine_for
 from pyvda.engine.interface import Array, Scheme
@@ -100,6 +102,8 @@ def check_model(
 
         batch = twin_windows(model, engine=engine, seed=seed)
     step = model.time_step if time_step is None else time_step
+    if model.state_size > LARGE:
+        return _of_groups(large_checks(running, model, batch, step, seed), report)
     x = point(batch, seed)
     if model.kind == "step" or (model.torch is None and tendency is None):
         checks = verdict_checks(verdict_of(model))
@@ -129,7 +133,11 @@ def check_model(
         ]
     groups.append(partial(background_checks, running, model, CostSettings(step), x, seed))
 
-    checks = []
+    return _of_groups(groups, report)
+
+
+def _of_groups(groups: Sequence[Callable[[], list[Check]]], report: Report) -> list[Check]:
+    checks: list[Check] = []
     for done, group in enumerate(groups, 1):
         checks += group()
         report(done, len(groups))

@@ -10,6 +10,7 @@ import torch
 
 from pyvda.checks.derivative_check import spread
 from pyvda.checks.windows import own_windows, twin_windows
+from pyvda.climate.climatology import LARGE
 from pyvda.errors import InputError
 from pyvda.io.netcdf import open_observations
 from pyvda.learned import patterns, shipped
@@ -39,15 +40,15 @@ class CheckTarget:
         numpy arrays, (W, T, D).
     time_step : float
         In model time units.
-    learned : LearnedModel
-        The checkpoint, or a GENN with fresh weights.
+    learned : LearnedModel, optional
+        The checkpoint, or a GENN with fresh weights; None for a state that is too large for one.
     """
 
     title: str
     model: Model
     batch: Batch
     time_step: float
-    learned: LearnedModel
+    learned: LearnedModel | None
 
 
 def check_target(
@@ -97,7 +98,9 @@ def check_target(
         source = Path(observations).name
     count, steps, _ = batch.observation.shape
     title = f"{chosen.name}, {count} windows of {steps} steps of {step:g} from {source}"
-    if learned is None:
+    if learned is None and chosen.state_size > LARGE:
+        title += f"; no learned prior of {chosen.state_size} components"
+    elif learned is None:
         learned = fresh_genn(chosen, batch)
         title += f"; learned prior: a GENN with fresh weights, seed {_FRESH_SEED}"
     else:

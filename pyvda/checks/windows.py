@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from pyvda import names, twin
+from pyvda.climate.climatology import LARGE
 from pyvda.io.cf.time_step import model_time_step
 from pyvda.io.tables import point_observations
 from pyvda.models.model import Model
@@ -20,12 +21,13 @@ _OWN_WINDOWS = 16
 
 
 def twin_windows(model: Model, *, engine: str | None = None, seed: int = 0) -> Batch:
-    """Return the observations of a small twin experiment, (4, 40, D)."""
+    """Return the observations of a small twin experiment: four windows, of a large state one."""
     if model.name in presets():
         preset = replace(presets()[model.name], model=model, steps=_STEPS, spinup=_SPINUP)
     else:
         preset = replace(twin.of_model(model), steps=_STEPS)
-    truth = twin.simulate(preset, _WINDOWS, seed, engine=engine)
+    count = 1 if model.state_size > LARGE else _WINDOWS
+    truth = twin.simulate(preset, count, seed, engine=engine)
     mean = truth[names.TRUTH].mean((names.WINDOW, names.TIME)).values
     return windows.to_batch(twin.observe(truth, preset, seed), mean)
 

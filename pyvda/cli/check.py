@@ -97,7 +97,8 @@ def check(
             seed=seed,
             report=report,
         )
-    checks += checking.check_learned(target.learned, target.batch, seed=seed)
+    if target.learned is not None:
+        checks += checking.check_learned(target.learned, target.batch, seed=seed)
     _finish(checks, target.title, json_file, quiet)
 
 

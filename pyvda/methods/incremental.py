@@ -62,6 +62,7 @@ from pyvda.validation_errors import brief
 
 _SHORTEST = 2.0**-6  # of a step of Gauss-Newton
 _TOGETHER = 8  # draws that run at once
+_TRAJECTORIES = 8  # arrays like the window that are alive at once: states, misfits, perturbations
 _FEWEST = 3  # members of an ensemble
 _KNOWN_WHOLE = 1e-6  # of the first residual: no direction of the data is left
 _EXACT_DRAWS, _EXACT_TOLERANCE = 8, 1e-2
@@ -136,7 +137,8 @@ class IncrementalOptions(StatisticalOptions):
     inflation : float
         Factor on B.
     memory : float
-        GiB for linearisations of the window that are kept during a loop.
+        GiB for a window beside its data: trajectories, search directions, and, with what is left,
+        linearisations, which are computed again where they do not fit.
     seed : int
         Of the draws.
     observation_variance : float, optional
@@ -233,11 +235,7 @@ def solve(problem: Problem, options: IncrementalOptions) -> Solution:
     InputError
         The error variance of the observations is unknown, or B is not given and no matrix.
     """
-    mean, B = _background(options, problem.model, problem.engine)
-    Q = options.model_error
-    if Q is not None:
-        Q = as_covariance(Q, len(mean), "model_error", problem.model.state_space)
-    control = ControlSpace(B, Q, np.shape(problem.batch.observation)[1])
+    mean, control = _control(problem, options)
     precision = precision_of(problem, options.observation_variance)
     observation = np.asarray(problem.batch.observation, float)
     windows = len(observation)
@@ -247,6 +245,7 @@ def solve(problem: Problem, options: IncrementalOptions) -> Solution:
     chosen = np.flatnonzero(problem.has_observations())
     for done, window in enumerate(chosen):
         cost = _Cost(problem, options, mean, control, observation[window], precision[window])
+        cost.expect_room()
         found = _minimised(cost, options)
         x[window], status[window] = found.x, found.status
         objective[window], iterations[window] = found.objective, found.iterations
@@ -260,6 +259,23 @@ def solve(problem: Problem, options: IncrementalOptions) -> Solution:
     return Solution(
         x, status, iterations, stdev=stdev if options.has_stdev() else None, per_window=per_window
     )
+
+
+def control_cost(problem: Problem, options: IncrementalOptions) -> _Cost:
+    """Return J of the problem's first window, as a function of the control, for checks."""
+    mean, control = _control(problem, options)
+    observation = np.asarray(problem.batch.observation, float)
+    precision = precision_of(problem, options.observation_variance)
+    return _Cost(problem, options, mean, control, observation[0], precision[0])
+
+
+def _control(problem: Problem, options: IncrementalOptions) -> tuple[Array, ControlSpace]:
+    """Return the background's mean (D,) and the space of controls."""
+    mean, B = _background(options, problem.model, problem.engine)
+    Q = options.model_error
+    if Q is not None:
+        Q = as_covariance(Q, len(mean), "model_error", problem.model.state_space)
+    return mean, ControlSpace(B, Q, np.shape(problem.batch.observation)[1])
 
 
 def _background(
@@ -322,6 +338,16 @@ class _Cost:
     observation: Array
     precision: Array
 
+    def expect_room(self) -> None:
+        """Raise InputError if the window does not fit into `memory`, whatever is recomputed."""
+        limit, least = self.options.memory, self.needed / 2**30
+        if least > limit:
+            raise InputError(
+                f"memory is {limit:g} GiB, and a window of {self.observation.shape[0]} steps of "
+                f"{self.observation.shape[1]} components needs {least:.2g} GiB; give more memory "
+                "(--set memory), shorter windows or fewer inner_iterations"
+            )
+
     def trajectory(self, v: Array, steps: int) -> Array:
         """Return the states (steps, D) that belong to a control."""
         start, forcing = self.control.applied(v[None], steps)
@@ -364,8 +390,20 @@ class _Cost:
         return self.control.adjoint(back[0])
 
     @property
+    def together(self) -> int:
+        """Return how many perturbations may be computed at once."""
+        return int(np.clip(self._memory // (3 * self.observation.nbytes + 1), 1, _TOGETHER))
+
+    @property
     def _memory(self) -> int:
-        return int(self.options.memory * 2**30)
+        """Return the bytes for linearisations: what the window itself leaves of `memory`."""
+        return max(0, int(self.options.memory * 2**30) - self.needed)
+
+    @property
+    def needed(self) -> int:
+        """Return the bytes of trajectories, search directions and Ritz vectors."""
+        directions = 4 * self.options.inner_iterations * self.control.rank * 8
+        return _TRAJECTORIES * self.observation.nbytes + directions
 
 
 class _Minimum(NamedTuple):
@@ -498,10 +536,10 @@ def _draws(
     known = loop.ritz
     draws = known.power(random.standard_normal((members, rank)), -0.5)
     variance, ends = np.zeros_like(x), np.empty((members, x.shape[1]))
-    for first in range(0, members, _TOGETHER):
-        some = cost.tangent(draws[first : first + _TOGETHER], x)
+    for first in range(0, members, cost.together):
+        some = cost.tangent(draws[first : first + cost.together], x)
         variance += (some**2).sum(0) / members
-        ends[first : first + _TOGETHER] = some[:, -1]
+        ends[first : first + cost.together] = some[:, -1]
     if loop.residual <= _KNOWN_WHOLE:
         return np.sqrt(variance), ends
     exact = np.zeros_like(x)

@@ -26,6 +26,7 @@ from pyvda.state.space import StateSpace, Variable
 
 _STATES = 3  # on which the functions are tried
 _COLUMNS = 256  # of a Jacobian that is compared entry by entry; more are sampled
+_NUMBERS, _FEWEST_COLUMNS = 1 << 20, 8  # of the columns together, which are differentiated at once
 _SAME = 1e-9  # relative, of two computations that differ in rounding only
 _DIFFERENCE = 1e-5  # relative, of a derivative against central differences
 
@@ -367,8 +368,9 @@ def _jacobian(model: Model, f: Callable[..., Any], x: Tensor) -> tuple[np.ndarra
     """
     size = x.shape[-1]
     columns = np.arange(size)
-    if size > _COLUMNS:
-        columns = np.sort(np.random.default_rng(1).permutation(size)[:_COLUMNS])
+    most = min(_COLUMNS, max(_FEWEST_COLUMNS, _NUMBERS // size))
+    if size > most:
+        columns = np.sort(np.random.default_rng(1).permutation(size)[:most])
     unit = _unit_vectors(x, columns)
     found = []
     for state in x:

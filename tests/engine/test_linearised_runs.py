@@ -79,3 +79,35 @@ def test_both_engines_agree(name, fields, step) -> None:
         julia.adjoint_run(model, settings, x, v), torch.adjoint_run(model, settings, x, v),
         rtol=1e-9, atol=1e-11,
     )  # fmt: skip
+
+
+@pytest.mark.julia
+def test_kept_linearisations_are_bounded_and_change_no_bit() -> None:
+    """The peak of memory, which Linux resets on demand, follows the limit; the numbers do not."""
+    model, run, settings = (
+        get_model("quasi-geostrophic", n=65),
+        get_engine("julia"),
+        CostSettings(5.0),
+    )
+    start = 0.1 * np.random.default_rng(0).normal(size=(1, model.state_size)) * model.sea
+    x = run.run(model, settings, start, 41)
+    v = np.random.default_rng(1).normal(size=x.shape)
+
+    def grown(memory: int) -> tuple[float, np.ndarray]:
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")
+        before = status("VmRSS")
+        run.tangent_run(model, settings, x, v[:, 0], memory)
+        found = run.adjoint_run(model, settings, x, v, memory)
+        return status("VmHWM") - before, found
+
+    grown(0)
+    little, expected = grown(8 << 20)
+    much, found = grown(64 << 20)
+    np.testing.assert_array_equal(found, expected)
+    assert little < 24 << 20 < 40 << 20 < much
+
+
+def status(name: str) -> float:
+    with open("/proc/self/status") as file:
+        return next(1024 * int(line.split()[1]) for line in file if line.startswith(name))

@@ -203,3 +203,12 @@ def test_a_covariance_of_another_grid_is_refused() -> None:
             observed, model=model, method="incremental", background=np.zeros(81), engine="torch",
             covariance=pyvda.fit_covariance(states), observation_variance=1.0,
         )  # fmt: skip
+
+
+def test_less_memory_than_a_window_needs_is_refused() -> None:
+    _, observed = lorenz(windows=1)
+    with pytest.raises(InputError, match=r"memory is 1e-06 GiB, and a window of 41 steps of 3"):
+        pyvda.assimilate(
+            observed, model="lorenz63", method="incremental", engine="torch", memory=1e-6,
+            background=(np.ones(3), B),
+        )  # fmt: skip

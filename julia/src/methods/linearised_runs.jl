@@ -3,7 +3,8 @@
 #
 # Windows are independent and run on all threads. With one window each step may keep a workspace of its own
 # from one call to the next, so that a model that remembers what it was linearised about, such as a
-# QuasiGeostrophic, does so once for all products with the same trajectory.
+# QuasiGeostrophic, does so once for all products with the same trajectory. The steps beyond those share the last
+# workspace and are linearised again in each call.
 
 """
     run!(x, scheme, m, h)
@@ -11,7 +12,7 @@
 The trajectories from x[:, 1, :], (state, time, window). What x holds at the later times is a forcing that is
 added to the states there.
 """
-run!(x, scheme, m, h; kept = 1) = over_windows!(step_forward!, x, x, scheme, m, h, kept)
+run!(x, scheme, m, h) = over_windows!(step_forward!, x, x, scheme, m, h, nothing)
 
 "    tangent_run!(δ, x, scheme, m, h): the tangent linear of `run!` about the trajectories x, applied to δ"
 tangent_run!(δ, x, scheme, m, h; kept = 1) = over_windows!(step_tangent_forward!, δ, x, scheme, m, h, kept)
@@ -28,7 +29,7 @@ adjoint_run!(v, x, scheme, m, h; kept = 1) = over_windows!(step_adjoint_backward
 function over_windows!(step_of_run!::F, v, x, scheme, m, h, kept) where {F}
     (steps, windows) = (size(x, 2) - 1, size(x, 3))
     threads = threads_for(windows)
-    rooms = run_rooms(m, threads, windows == 1 ? clamp(kept, 1, max(1, steps)) : 1)
+    rooms = run_rooms(m, threads, windows == 1 ? steps : 1, kept)
     times = F === typeof(step_adjoint_backward!) ? (steps:-1:1) : (1:steps)
     each_window(rooms, windows) do room, w
         for t in times
@@ -38,11 +39,24 @@ function over_windows!(step_of_run!::F, v, x, scheme, m, h, kept) where {F}
     return v
 end
 
-"The workspaces of the steps, for each thread; those of one window are kept."
-run_rooms(::SmallModel, threads, _) = fill([nothing], threads)
-function run_rooms(m::ArrayModel, threads, steps)
-    make() = [[step_workspace(Float64, m) for _ in 1:steps] for _ in 1:threads]
-    return steps == 1 ? make() : workspace(make, (:run_rooms, m, steps))
+"""
+The workspaces of the steps, for each thread. Those of one window are kept, at most `kept` of them: as many as an
+earlier call made, or more where this one has more steps. A run without a number, `nothing`, takes what is there.
+"""
+run_rooms(::SmallModel, threads, _, _) = fill([nothing], threads)
+function run_rooms(m::ArrayModel, threads, steps, kept)
+    rooms = workspace(() -> [[step_workspace(Float64, m)]], (:run_rooms, m))
+    while length(rooms) < threads
+        push!(rooms, [step_workspace(Float64, m)])
+    end
+    first = rooms[1]
+    if kept !== nothing
+        length(first) > max(1, kept) && resize!(first, max(1, kept))
+        while length(first) < min(steps, kept)
+            push!(first, step_workspace(Float64, m))
+        end
+    end
+    return threads == 1 ? rooms[1:1] : [[room[1]] for room in rooms[1:threads]]
 end
 
 function step_forward!(_, x, ws, scheme, m::ArrayModel, h, t)

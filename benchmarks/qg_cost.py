@@ -1,0 +1,256 @@
+"""Costs of the quasi-geostrophic ocean: time of its steps, gradients beside JAX, memory, growth.
+
+The parts of benchmarks/qg.py that measure no scores. Times are medians on one core.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import pyvda
+from pyvda.engine import CostSettings, get_engine
+from pyvda.engine.interface import Engine
+from pyvda.models.model import Model
+
+MODEL, STEP, N = "qg", 5.0, 129
+SOLVES = 17  # of an output of four Runge-Kutta steps, with one of the adjoint's
+CACHED = 1 << 30  # bytes: all linearisations of a short run
+
+
+def problem(n: int, steps: int) -> tuple[Engine, Model, CostSettings, np.ndarray]:
+    """Return the engine, the model and a trajectory (1, steps, n²) of smooth states."""
+    engine, model, cost = get_engine("julia"), pyvda.get_model(MODEL, n=n), CostSettings(STEP)
+    y, x = np.meshgrid(*(np.pi * np.arange(n) / (n - 1),) * 2, indexing="ij")
+    start = sum(
+        np.sin(k * y) * np.sin(m * x) * a
+        for k, m, a in ((1, 1, -15.0), (2, 3, 6.0), (5, 4, 3.0), (11, 9, 1.0))
+    )
+    start = np.asarray(start).reshape(1, -1)
+    start[:, ~np.asarray(model.sea)] = 0.0
+    return engine, model, cost, engine.run(model, cost, start, steps)
+
+
+def median(call: Callable[[], Any], repeats: int = 7) -> float:
+    """Return the median of seconds, after a call that is not counted."""
+    call()
+    taken = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - began)
+    return float(np.median(taken))
+
+
+def of_runs(n: int, steps: int, repeats: int = 7) -> dict[str, float]:
+    """Return milliseconds an output of a run, its tangent linear and its adjoint."""
+    engine, model, cost, x = problem(n, steps + 1)
+    v = np.random.default_rng(0).normal(size=x.shape)
+    calls = {
+        "forward": lambda: engine.run(model, cost, x[:, 0], steps + 1),
+        "tangent": lambda: engine.tangent_run(model, cost, x, v[:, 0], CACHED),
+        "adjoint": lambda: engine.adjoint_run(model, cost, x, v, CACHED),
+    }
+    return {name: 1e3 * median(call, repeats) / steps for name, call in calls.items()}
+
+
+def speed() -> dict[str, Any]:
+    """Time the steps and the peak of a matrix product of NumPy on one core, in the same run."""
+    found = {f"{name}_ms": round(ms, 3) for name, ms in of_runs(N, 20).items()}
+    a = np.random.default_rng(0).normal(size=(1024, 1024))
+    peak = 2 * 1024**3 / median(lambda: a @ a) / 1e9
+    # Products of a folded solve: 127 rows, 64 x 64 and 63 x 63, to modes and back, 16 solves.
+    flops = 16 * 2 * 2 * 127 * (64**2 + 63**2)
+    return {
+        **found,
+        "gemm_peak_gflops": round(peak, 1),
+        "products_of_forward_at_peak_ms": round(1e3 * flops / (peak * 1e9), 3),
+    }
+
+
+def gradient() -> dict[str, Any]:
+    """Time the gradient of a cost over 20 outputs, beside JAX in the same process, on one core."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})  # JAX has no option for its threads
+    try:
+        return _beside_jax()
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+def _beside_jax() -> dict[str, Any]:
+    try:
+        import jax
+    except ImportError:
+        return {"skipped": "jax is not installed; pip install jax"}
+    import jax.numpy as jnp
+
+    steps = 20
+    engine, model, cost, x = problem(N, steps + 1)
+    rng = np.random.default_rng(1)
+    seen = rng.random(x.shape) < 0.02
+    y = x + rng.normal(size=x.shape)
+    start = x[:, 0] + 0.1 * rng.normal(size=x[:, 0].shape) * np.asarray(model.sea)
+
+    def ours() -> tuple[float, np.ndarray]:
+        run = engine.run(model, cost, start, steps + 1)
+        force = seen * (run - y)
+        back = engine.adjoint_run(model, cost, run, force, CACHED)
+        return 0.5 * float((force**2).sum()), back[0]
+
+    jax.config.update("jax_enable_x64", True)
+    step = jax_step(jnp, jax, dict(model.fields))
+
+    def J(psi: Any) -> Any:
+        def one(psi: Any, data: Any) -> Any:
+            later = step(psi)
+            seen, y = data
+            return later, 0.5 * ((seen * (later - y)) ** 2).sum()
+
+        data = (seen[0].reshape(-1, N, N), y[0].reshape(-1, N, N))
+        first = 0.5 * ((data[0][0] * (psi - data[1][0])) ** 2).sum()
+        return first + jax.lax.scan(one, psi, (data[0][1:], data[1][1:]))[1].sum()
+
+    theirs = jax.jit(jax.value_and_grad(J))
+    psi = jnp.asarray(start.reshape(N, N))
+    value, g = theirs(psi)
+    inside = np.asarray(model.sea)
+    mine = ours()
+    difference = np.abs(np.asarray(g).ravel() - mine[1])[inside].max() / np.abs(mine[1]).max()
+    if difference > 1e-8 or abs(float(value) - mine[0]) > 1e-9 * mine[0]:
+        raise SystemExit(f"the gradients differ by {difference:.1e}, expected the same")
+    ours_s, jax_s = median(ours), median(lambda: jax.block_until_ready(theirs(psi)))
+    return {
+        "ours_ms": round(1e3 * ours_s, 1), "jax_ms": round(1e3 * jax_s, 1),
+        "ratio": round(jax_s / ours_s, 2), "difference": float(f"{difference:.1e}"),
+        "jax": jax.__version__,
+    }  # fmt: skip
+
+
+def jax_step(jnp: Any, jax: Any, fields: dict[str, Any]) -> Callable[[Any], Any]:
+    """Return an output of four Runge-Kutta steps of fields (N, N), with products as the solver."""
+    F, r, kappa = (fields[name] for name in ("F", "r", "kappa"))
+    m, h = N - 1, STEP / 4
+    k = np.arange(1, m)
+    sines = jnp.asarray(np.sqrt(2 / m) * np.sin(np.pi / m * np.outer(k, k)))
+    eigenvalues = -((2 * m * np.sin(np.pi * k / (2 * m))) ** 2)
+    inverse = jnp.asarray(1 / (eigenvalues[:, None] + eigenvalues - F))
+    wind = jnp.asarray(2 * np.pi * np.sin(2 * np.pi * k / m)[:, None])
+
+    def at(f: Any, y: int, x: int) -> Any:
+        return f[1 + y : N - 1 + y, 1 + x : N - 1 + x]
+
+    def laplacian(f: Any) -> Any:
+        around = at(f, 1, 0) + at(f, -1, 0) + at(f, 0, 1) + at(f, 0, -1)
+        return jnp.pad(m**2 * (around - 4 * at(f, 0, 0)), 1)
+
+    def jacobian(a: Any, b: Any) -> Any:
+        plus = (at(a, 0, 1) - at(a, 0, -1)) * (at(b, 1, 0) - at(b, -1, 0)) - (
+            at(a, 1, 0) - at(a, -1, 0)
+        ) * (at(b, 0, 1) - at(b, 0, -1))
+        outer = (
+            at(a, 0, 1) * (at(b, 1, 1) - at(b, -1, 1))
+            - at(a, 0, -1) * (at(b, 1, -1) - at(b, -1, -1))
+            - at(a, 1, 0) * (at(b, 1, 1) - at(b, 1, -1))
+            + at(a, -1, 0) * (at(b, -1, 1) - at(b, -1, -1))
+        )
+        corners = (
+            at(a, 1, 1) * (at(b, 1, 0) - at(b, 0, 1))
+            - at(a, -1, -1) * (at(b, 0, -1) - at(b, -1, 0))
+            - at(a, 1, -1) * (at(b, 0, -1) * -1 + at(b, 1, 0))
+            + at(a, -1, 1) * (at(b, 0, 1) - at(b, -1, 0))
+        )
+        return m**2 / 12 * (plus + outer + corners)
+
+    def rate(psi: Any) -> Any:
+        z = laplacian(psi)
+        slope = 0.5 * m * (at(psi, 0, 1) - at(psi, 0, -1))
+        friction = at(laplacian(laplacian(z)), 0, 0)
+        f = -r * jacobian(psi, z - F * psi) - slope - kappa * friction - wind
+        return jnp.pad(sines @ ((sines @ f @ sines) * inverse) @ sines, 1)
+
+    def one(psi: Any, _: Any) -> Any:
+        k1 = rate(psi)
+        k2 = rate(psi + h / 2 * k1)
+        k3 = rate(psi + h / 2 * k2)
+        k4 = rate(psi + h * k3)
+        return psi + h / 6 * (k1 + 2 * (k2 + k3) + k4), None
+
+    return lambda psi: jax.lax.scan(one, psi, None, length=4)[0]
+
+
+MEMORY = """
+import json, sys, time
+import numpy as np
+sys.path.insert(0, "benchmarks")
+import pyvda, qg, xarray as xr
+n, times, memory = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+def peak():
+    lines = open("/proc/self/status")
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**20
+model, rng = pyvda.get_model("qg", n=n), np.random.default_rng(0)
+B = qg.flat_covariance(n)
+def ds(times):
+    psi = np.full((times, n, n), np.nan)
+    psi[:, 5::12, 5::12] = rng.normal(size=psi[:, 5::12, 5::12].shape)
+    return xr.Dataset({"psi": (("time", "y", "x"), psi)}, {"time": 5.0 * np.arange(times)})
+how = dict(model=model, method="incremental", covariance=B, background=np.zeros(n * n), members=0,
+           observation_variance=4.0, iterations=1, inner_iterations=5, memory=memory)
+pyvda.assimilate(ds(2), **how)
+data = ds(times)
+open("/proc/self/clear_refs", "w").write("5")
+before, began = peak(), time.perf_counter()
+found = pyvda.assimilate(data, **how)
+print(json.dumps({"gib": peak() - before, "seconds": time.perf_counter() - began,
+                  "objective": float(found.objective.values.ravel()[0])}))
+"""
+
+
+def memory() -> dict[str, Any]:
+    """Measure the peak of memory of a window of 40 times, beside what the process had before it."""
+    found: dict[str, Any] = {}
+    for n, limits in ((129, (0.1, 1.0)), (513, (0.75, 2.0))):
+        for limit in limits:
+            done = subprocess.run(
+                [sys.executable, "-c", MEMORY, str(n), "40", str(limit)],
+                capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            if done.returncode:
+                raise SystemExit(done.stderr.strip().splitlines()[-1])
+            one = json.loads(done.stdout.splitlines()[-1])
+            window = 8 * 40 * n**2 / 2**30
+            found[f"{n}, memory {limit}"] = {
+                "peak_gib": round(one["gib"], 3), "states_of_the_window_gib": round(window, 3),
+                "seconds": round(one["seconds"], 1), "objective": one["objective"],
+            }  # fmt: skip
+    return found
+
+
+def growth() -> dict[str, Any]:
+    """Time an output on grids of 65 to 513 points, per unknown and beside N log N."""
+    found: dict[str, Any] = {}
+    for n, steps in ((65, 40), (129, 20), (257, 6), (513, 3)):
+        one = of_runs(n, steps, repeats=3)
+        found[str(n)] = {
+            name: {
+                "ms": round(ms, 3),
+                "ns_per_unknown_and_log": round(1e6 * ms / n**2 / np.log2(n), 3),
+            }
+            for name, ms in one.items()
+        }
+    return found
+
+
+PARTS: dict[str, Callable[[], dict[str, Any]]] = {
+    "speed": speed,
+    "gradient": gradient,
+    "memory": memory,
+    "growth": growth,
+}
