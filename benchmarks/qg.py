@@ -98,7 +98,7 @@ def drawn(seed: int, n: int = N, times: int = TIMES) -> tuple[np.ndarray, np.nda
     truth = pyvda.simulate(pyvda.get_model(MODEL, n=n), windows=1, steps=times + 1, seed=seed)
     psi = np.nan_to_num(truth["psi"].values[0])
     rng = np.random.default_rng(seed)
-    count = OBSERVED * n**2 // N**2
+    count = OBSERVED
     tracks = np.floor(np.arange(count) * n**2 / count).astype(int)
     observed = np.full((times, n * n), np.nan)
     for t in range(times):

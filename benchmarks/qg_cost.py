@@ -103,7 +103,7 @@ def _beside_jax() -> dict[str, Any]:
         run = engine.run(model, cost, start, steps + 1)
         force = seen * (run - y)
         back = engine.adjoint_run(model, cost, run, force, CACHED)
-        return 0.5 * float((force**2).sum()), back[0]
+        return 0.5 * float((force**2).sum()), back[0, 0]
 
     jax.config.update("jax_enable_x64", True)
     step = jax_step(jnp, jax, dict(model.fields))

@@ -74,7 +74,7 @@ def _of_runs(
     tangent = engine.tangent_run(model, cost, x, direction)
     exact = derivatives.difference(run, start[None], direction)
     v = random.standard_normal(x.shape)
-    back = engine.adjoint_run(model, cost, x, v)
+    back = engine.adjoint_run(model, cost, x, v)[:, 0]
     mismatch = derivatives.adjoint_mismatch(
         tangent.reshape(1, -1), v.reshape(1, -1), direction, back
     )
@@ -96,11 +96,11 @@ def _of_languages(
     if engine.info.name != "julia" or model.torch is None:
         why = f"the model runs in {engine.info.name} alone"
         return [Check(name, None, None, why) for name in names]
-    other, step = get_engine("torch"), {"time_step": cost.time_step}
+    other, h = get_engine("torch"), cost.time_step
     state, v = start[None], np.where(model.sea, random.standard_normal(start.shape), 0.0)[None]
     pairs = [
-        (one.forecast(model, state, **step), one.tangent_linear(model, state, v, **step),
-         one.adjoint(model, state, v, **step))
+        (one.forecast(model, state, time_step=h), one.tangent_linear(model, state, v, time_step=h),
+         one.adjoint(model, state, v, time_step=h))
         for one in (engine, other)
     ]  # fmt: skip
     found = [float(derivatives.relative(a, b)[0]) for a, b in zip(*pairs, strict=True)]
@@ -113,7 +113,8 @@ def _of_languages(
 def _of_covariance(B: Covariance, random: np.random.Generator) -> list[Check]:
     w, v = random.standard_normal(B.rank), random.standard_normal(B.size)
     one, other = B.sqrt(w), B.sqrt_adjoint(v)
-    mismatch = abs(one @ v - w @ other) / max(np.linalg.norm(one) * np.linalg.norm(v), EPS)
+    size = float(np.linalg.norm(one) * np.linalg.norm(v))
+    mismatch = abs(float(one @ v - w @ other)) / max(size, EPS)
     name = f"{type(B).__name__} covariance: adjoint of its root, in ulps"
     most = 16 * float(np.sqrt(B.size))
     return [Check(name, float(mismatch) / EPS, most, f"{mismatch:.1e} relative")]
@@ -155,6 +156,6 @@ def _covariance(model: Model, stdev: float) -> Covariance:
         shape = space.variables[0].shape
         sea = np.asarray(model.sea).reshape(shape)
         if min(shape) >= 3 and sea[1:-1, 1:-1].all():
-            edge = "open" if sea.all() else "wall"
-            return Spectral(shape, power(_LENGTH, 3.0), stdev, boundary=edge)
+            spectrum = power(_LENGTH, 3.0)
+            return Spectral(shape, spectrum, stdev, boundary="open" if sea.all() else "wall")
     return Diagonal(np.where(model.sea, stdev, 1e-6 * stdev) ** 2)
