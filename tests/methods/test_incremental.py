@@ -212,3 +212,27 @@ def test_less_memory_than_a_window_needs_is_refused() -> None:
             observed, model="lorenz63", method="incremental", engine="torch", memory=1e-6,
             background=(np.ones(3), B),
         )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("n", "value", "options", "message"),
+    [
+        (17, 0.0, {}, "give the model the size of this grid"),
+        (9, np.inf, {}, "infinite"),
+        (9, 0.0, {"observation_variance": -1.0}, "observation_variance"),
+        (9, 0.0, {"covariance": Spectral((17, 17), power(2.0, 3.0))}, "289 components"),
+        (9, 0.0, {"covariance": -1.0}, "covariance"),
+        (9, 0.0, {"memory": 1e-6}, "memory is 1e-06 GiB"),
+    ],
+)
+def test_fields_that_do_not_fit_are_refused_in_a_sentence(n, value, options, message) -> None:
+    psi = np.full((4, n, n), np.nan)
+    psi[:, 4, 4] = value
+    ds = xr.Dataset({"psi": (("time", "y", "x"), psi)}, {"time": 5.0 * np.arange(4)})
+    how = {"covariance": Spectral((9, 9), power(2.0, 3.0)), "observation_variance": 1.0, **options}
+    with pytest.raises(InputError, match=message) as refused:
+        pyvda.assimilate(
+            ds, model=pyvda.get_model("quasi-geostrophic", n=9), method="incremental",
+            engine="torch", background=np.zeros(81), **how,
+        )  # fmt: skip
+    assert "\n" not in str(refused.value)

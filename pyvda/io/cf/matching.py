@@ -187,6 +187,8 @@ def refused_grid(ds: xr.Dataset, file: Hashable, space: StateSpace | None) -> In
     if space is not None and _product(ds, grid) == space.size:
         remedies.append(f"stack them to one (ds.stack(state={tuple(map(str, grid))}))")
     sizes = ", ".join(f"{dim}={ds.sizes[dim]}" for dim in grid)
+    if space is not None and any(len(one.dims) == len(grid) > 1 for one in space.variables):
+        remedies.append("give the model the size of this grid (--parameter, get_model)")
     remedies.append(
         f"choose a model of fields over {sizes}, such as one of your own (model, --model "
         "models.py:NAME)"
