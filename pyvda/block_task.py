@@ -20,6 +20,7 @@ from pyvda.cluster import Choice
 from pyvda.engine import CostSettings, Engine
 from pyvda.engine.interface import Array
 from pyvda.io.writing.analysis import POSITION, labelled, with_block_history
+from pyvda.judgements.judge import judged_solution
 from pyvda.methods import METHODS, Options, Problem
 from pyvda.methods.learned import LearnedOptions
 from pyvda.operators.observation import ObservationOperator
@@ -91,6 +92,8 @@ class BlockTask:
             problem = self.problem(block, own, engine)
             more = {} if self.state is None else {"state": _state_path(self.state, block)}
             solution = cycling.solve(METHODS[self.method], problem, self.options, own, **more)
+            given = own is not None
+            solution = judged_solution(problem, self.options, solution, own_background=given)
             analysis = labelled(block, problem, solution)
             return with_block_history(analysis, solution) if self.history else analysis
 

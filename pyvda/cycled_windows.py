@@ -28,6 +28,7 @@ from pyvda.engine import Engine
 from pyvda.engine.interface import Array
 from pyvda.errors import EngineError
 from pyvda.io.writing.analysis import POSITION, labelled
+from pyvda.judgements.judge import judged_solution
 from pyvda.methods import METHODS, Problem, Solution, Status
 from pyvda.notices import notice
 from pyvda.progress import OfBlocks, silent
@@ -111,6 +112,7 @@ def _window(
     if mean is None:
         raise ValueError("neither the task nor the window has a background")
     first_guess = engine.run(model, cost, np.ascontiguousarray(mean[None]), steps)
+    solution = judged_solution(problem, options, solution, own_background=own is not None)
     analysis = cycling.counted(labelled(block, problem, solution), own)
     analysis = _with_background(analysis, first_guess, problem)
     observed = bool(problem.has_observations()[0])

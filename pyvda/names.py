@@ -4,7 +4,7 @@ Everything that reads or writes a file takes its names from here. The `units` of
 come from the user's own file; only quantities that pyvda defines have units here.
 """
 
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from typing import Any
 
 WINDOW = "window"
@@ -58,6 +58,8 @@ COST_OBSERVATION = "cost_observation"
 COST_DYNAMICS = "cost_dynamics"
 GRADIENT_NORM = "gradient_norm"
 STATUS = "status"
+DOUBTS = "doubts"
+FIT = "fit"
 ITERATIONS = "iterations"
 OBJECTIVE = "objective"
 MISFIT = "misfit"
@@ -115,16 +117,38 @@ class Status(IntEnum):
     NO_OBSERVATIONS = 2
     DIVERGED = 3
     DOUBTFUL = 4
+    AMBIGUOUS = 5
 
 
-def flag_attributes(flags: type[IntEnum]) -> dict[str, Any]:
-    """Return the CF attributes `flag_values` and `flag_meanings` of an enumeration.
+class Doubt(IntFlag):
+    """Why the analysis of a window is in doubt, perhaps for several reasons: `pyvda.judgements`."""
+
+    MISFIT_LARGE = 1
+    MISFIT_SMALL = 2
+    OTHER_STATES = 4
+    EQUAL_VALUES = 8
+    EQUAL_SIGNS = 16
+    FEW_SAMPLES = 32
+    SPREAD_LIMITED = 64
+    OTHER_PATTERN = 128
+    WHOLE_FILE = 256
+
+
+def flag_attributes(flags: type[IntEnum] | type[IntFlag]) -> dict[str, Any]:
+    """Return the CF attributes of an enumeration: `flag_values` or `flag_masks`, `flag_meanings`.
 
     >>> flag_attributes(Flag)["flag_meanings"]
     'gap observed edge land rejected'
+    >>> flag_attributes(Doubt)["flag_masks"].tolist()[:4]
+    [1, 2, 4, 8]
     """
     import numpy as np
 
+    if issubclass(flags, IntFlag):
+        return {
+            "flag_masks": np.array([member.value for member in flags], dtype=np.int16),
+            "flag_meanings": " ".join(str(member.name).lower() for member in flags),
+        }
     return {
         "flag_values": np.array([member.value for member in flags], dtype=np.int8),
         "flag_meanings": " ".join(member.name.lower() for member in flags),
@@ -161,6 +185,8 @@ _LONG_NAMES = {
     COST_DYNAMICS: "dynamical term of the cost",
     GRADIENT_NORM: "Euclidean norm of the gradient of the cost",
     STATUS: "outcome of the assimilation of the window",
+    DOUBTS: "why the analysis of the window is in doubt",
+    FIT: "squared innovations, or twice the objective, over their expected value",
     ITERATIONS: "number of iterations",
     OBJECTIVE: "minimised negative log density of the analysis, up to a constant",
     MISFIT: "half the sum of squared innovations in units of the observation errors",
@@ -180,7 +206,7 @@ _LONG_NAMES = {
     HISTORY_R_SCORE: "R-score along the iterations, mean over windows",
 }
 _DIMENSIONLESS = (WINDOW, STATE, WINDOW_START, WINDOW_NUMBER, ITERATIONS, ITERATION, OBJECTIVE,
-                  MISFIT, CHI_SQUARE, CHI_SQUARE_LIMIT, EFFECTIVE_SAMPLE_SIZE, MINIMUM_OBJECTIVE,
+                  MISFIT, CHI_SQUARE, CHI_SQUARE_LIMIT, EFFECTIVE_SAMPLE_SIZE, MINIMUM_OBJECTIVE, FIT,
                   *PARAMETER_OUTPUTS)  # fmt: skip
 
 _OWN_UNITS = {DISTANCE: "km", LAG: "days"}
@@ -218,4 +244,6 @@ def attributes(name: str, state_units: str | None = None) -> dict[str, Any]:
         found["units"] = _OWN_UNITS[name]
     if name == STATUS:
         found |= {"standard_name": "status_flag", **flag_attributes(Status)}
+    if name == DOUBTS:
+        found |= {"standard_name": "status_flag", **flag_attributes(Doubt)}
     return found

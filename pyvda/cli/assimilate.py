@@ -196,6 +196,8 @@ def assimilate(
     written = netcdf.open_dataset(output, ["status", "cost"])
     say(quiet, f"{output}: on {written.attrs['pyvda_engine']}")
     say(quiet, _summary(written))
+    if report_text := written.attrs.get("pyvda_report"):
+        say(quiet, report_text)
     _expect_result(written, output)
 
 

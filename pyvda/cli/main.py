@@ -24,7 +24,7 @@ from pyvda.notices import Notice
 
 _COMMANDS = (
     "simulate", "observe", "covariance", "assimilate", "rerun", "forecast", "train", "score",
-    "crossvalidate", "check", "plot", "reproduce", "info",
+    "crossvalidate", "check", "diagnose", "plot", "reproduce", "info",
 )  # fmt: skip
 _INTERRUPTED = 130  # typer's exit code for Ctrl-C
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-GIVEN_UP = 5
+GIVEN_UP = 9
 """In `Minimum.status`, beside the numbers of `pyvda.names.Status`: left after an early stage."""
 
 

@@ -20,6 +20,7 @@ from pyvda.notices import Notice, notice
 TOLERATED = 0.05
 # Standard deviations by which the number of runs may differ from its mean for independent gaps.
 _SIGMAS = 4.0
+_UNLIKELY = 1e-4  # probability of a gap in a window like those of the training
 # Files of one kind with irregular times have shares of observed steps that differ by chance.
 _TOLERATED_COVERAGE = 0.2
 
@@ -103,6 +104,73 @@ def differences(observed: np.ndarray, variance: float | None, pattern: Pattern) 
     if abs(variance - trained) > TOLERATED * trained:
         found.append(f"error variance {variance:.4g}, trained on {trained:.4g}")
     return found
+
+
+def unlike_trained(observed: np.ndarray, variance: float | None, pattern: Pattern) -> np.ndarray:
+    """Return which windows are observed in another way than those of the training, (W,) bool.
+
+    Parameters
+    ----------
+    observed : (W, T, D) of bool
+        Where there is a datum.
+    variance : float, optional
+        Variance of the observation errors; None if unknown.
+    pattern : Pattern
+        The pattern that was trained. A window may lack as many data more as chance allows, and one.
+    """
+    windows, steps, size = observed.shape
+    trained = pattern.variance
+    if steps != pattern.steps or (
+        variance is not None
+        and trained is not None
+        and abs(variance - trained) > TOLERATED * trained
+    ):
+        return np.ones(windows, bool)
+    if pattern.coverage is not None:
+        was = np.array(pattern.coverage)
+        if was.shape != (size,):
+            return np.zeros(windows, bool)
+        chance = _SIGMAS * np.sqrt(was * (1 - was) / steps)
+        far = np.abs(observed.mean(1) - was) > _TOLERATED_COVERAGE * was + chance + 1 / steps
+        return np.asarray(far.any(1))
+    times = trained_times(pattern, steps)
+    number = pattern.random_components or (
+        size if pattern.components is None else len(pattern.components)
+    )
+    expected = np.zeros((steps, size), bool)
+    chosen = pattern.components if number and pattern.components is not None else range(size)
+    expected[np.ix_(times, np.array([c for c in chosen if c < size], int))] = True
+    count, m = len(times) * number, pattern.missing
+    there = (observed & expected).sum((1, 2))
+    few = (1 - m - TOLERATED) * count - _SIGMAS * np.sqrt(m * (1 - m) * count) - 1
+    other = (observed & ~expected).sum((1, 2)) > TOLERATED * count
+    at = np.asarray(observed[:, times].any(2))
+    long = _in_a_row(at) < _UNLIKELY if m else _longest_gap(at) > 1
+    return np.asarray((there < few) | other | (there > (1 + TOLERATED) * count) | long)
+
+
+def _in_a_row(at: np.ndarray) -> np.ndarray:
+    """Return a bound on the probability of the longest gap of each row (W, n), (W,).
+
+    Of n times of which M are missing in any order, k given ones are all missing with probability
+    M (M - 1) ... (M - k + 1) / (n (n - 1) ... (n - k + 1)), and there are n - k + 1 places.
+    """
+    n, missing = at.shape[1], at.shape[1] - at.sum(1)
+    gap = _longest_gap(at)
+    chance = (n - gap + 1).astype(float)
+    for i in range(int(gap.max(initial=0))):
+        chance *= np.where(i < gap, (missing - i) / (n - i), 1.0)
+    return chance
+
+
+def _longest_gap(at: np.ndarray) -> np.ndarray:
+    """Return the largest number of consecutive False in each row (W, n), (W,)."""
+    length = np.zeros(len(at), int)
+    longest = length.copy()
+    for column in at.T:
+        length = np.where(column, 0, length + 1)
+        np.maximum(longest, length, out=longest)
+    return longest
 
 
 def rule(observed: np.ndarray) -> dict[str, Any]:

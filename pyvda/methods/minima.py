@@ -21,6 +21,12 @@ from pyvda.methods.strong_constraint_options import StrongConstraintOptions, set
 
 _WORK = 4_000_000  # numbers in the Hessians of a block of windows: about a second of work
 _SAME = 1e-3  # standard deviations of the posterior between two distinct minima
+_APART = 3.0  # the same, between two minima of which one does not cover the other
+
+_MORE = 9.0  # times its own variance: what lies beyond the spread of a minimum
+
+NEARLY = 2.0
+"""Difference of the objective within which another minimum is not excluded: odds of 7 to 1."""
 
 
 def minima(problem: Problem, options: StrongConstraintOptions) -> tuple[Minima, Array]:
@@ -123,6 +129,84 @@ def ordered(found: Minima) -> tuple[Minima, Array]:
                 apart = np.einsum("wi,wij,wj->w", d, found.hessian[:, j], d)
             distinct[:, k] &= ~(distinct[:, j] & (apart < _SAME**2))
     return found, distinct
+
+
+def rivals(found: Minima, best: Array) -> Array:
+    """Return which minima the data do not exclude beside the best one, (W, S) of bool.
+
+    They converged, cost at most `NEARLY` more, and lie more than three standard deviations of the
+    best one's posterior from it.
+
+    Parameters
+    ----------
+    best : (W,) int
+        The start that led to the lowest cost.
+    """
+    rows = np.arange(len(best))
+    with np.errstate(invalid="ignore", over="ignore"):
+        more = found.objective - found.objective[rows, best][:, None]
+        near = (found.status == Status.CONVERGED) & (more < NEARLY)
+    near[rows, best] = False
+    windows, starts = np.nonzero(near)
+    if len(windows):
+        chosen = best[windows]
+        d = found.control[windows, starts] - found.control[windows, chosen]
+        with np.errstate(invalid="ignore", over="ignore"):
+            apart = np.einsum("ni,nij,nj->n", d, found.hessian[windows, chosen], d)
+        near[windows, starts] = apart > _APART**2
+    return near
+
+
+def reaches_further(covering: Array, own: Array) -> Array:
+    """Return whether a spread that covers other states is three times a minimum's own, (W,).
+
+    Parameters
+    ----------
+    covering, own : (W, T, D)
+        Standard deviations.
+    """
+    return np.asarray((covering**2).mean((1, 2)) > _MORE * (own**2).mean((1, 2)))
+
+
+def covering(
+    problem: Problem, options: StrongConstraintOptions, found: Minima, best: Array, near: Array
+) -> tuple[Array, Array]:
+    """Return the spread about the best minimum that covers its rivals, and of which windows.
+
+    It is the root of Σ w (σ² + (x - x_best)²) over the minima, whose weights w are proportional to
+    exp(-J).
+
+    Parameters
+    ----------
+    best : (W,) int
+    near : (W, S) of bool
+        See `rivals`.
+
+    Returns
+    -------
+    spread : (n, T, D)
+    windows : (n,) int
+        Those with rivals.
+    """
+    rows = np.flatnonzero(near.any(1))
+    counted = near[rows]
+    counted[np.arange(len(rows)), best[rows]] = True
+    lowest = found.objective[rows, best[rows]]
+    weight = np.where(counted, np.exp(lowest[:, None] - found.objective[rows]), 0.0)
+    weight /= weight.sum(1, keepdims=True)
+    windows, starts = np.nonzero(counted)
+    size = problem.model.state_size
+    x, stdev = problem.engine.trajectories(
+        problem.model, problem.cost, found.control[rows[windows], starts],
+        found.hessian[rows[windows], starts], lead=setting_of(problem, options).lead,
+        steps=problem.batch.observation.shape[1],
+    )  # fmt: skip
+    x, square = x[..., :size], np.square(stdev[..., :size])
+    at_best = x[starts == best[rows[windows]]]
+    square = weight[windows, starts][:, None, None] * (square + (x - at_best[windows]) ** 2)
+    total = np.zeros((len(rows), *x.shape[1:]))
+    np.add.at(total, windows, square)
+    return np.sqrt(total), rows
 
 
 def all_minima(

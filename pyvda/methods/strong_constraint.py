@@ -15,7 +15,15 @@ from pyvda.engine.data import Minima
 from pyvda.methods import final_covariance
 from pyvda.methods.control import parameter_stdev
 from pyvda.methods.forcing import with_forcing
-from pyvda.methods.minima import all_minima, minima, minimised, prior_of
+from pyvda.methods.minima import (
+    all_minima,
+    covering,
+    minima,
+    minimised,
+    prior_of,
+    reaches_further,
+    rivals,
+)
 from pyvda.methods.problem import Problem, Solution, Status
 from pyvda.methods.statistics import (
     judged,
@@ -31,7 +39,9 @@ __all__ = ["StrongConstraintOptions", "minima", "solve"]
 def solve(problem: Problem, options: StrongConstraintOptions) -> Solution:
     """Minimise from each start and keep the best minimum of every window.
 
-    A window is DOUBTFUL when its cost is larger than the observations' error variance suggests.
+    A window is DOUBTFUL when its cost is larger than the observations' error variance suggests, and
+    AMBIGUOUS when another minimum costs nearly as little and lies beyond the spread of the first;
+    the spread that is stated covers both.
 
     Raises
     ------
@@ -61,6 +71,11 @@ def solve(problem: Problem, options: StrongConstraintOptions) -> Solution:
     objective[usable] = found.objective[rows, best][usable]
     iterations[observed] = found.iterations[observed].sum(1)
     status[usable] = found.status[rows, best][usable]
+    near = rivals(found, best) & usable[:, None]
+    if near.any() and options.parameters != "shared":
+        spread, several = covering(problem, options, found, best, near)
+        status[several[reaches_further(spread, stdev[several])]] = Status.AMBIGUOUS
+        stdev[several] = spread
     lost = observed & ~(usable & np.isfinite(x).all((1, 2)))
     x[lost], stdev[lost], status[lost] = np.nan, np.nan, Status.DIVERGED
     status, limit = judged(status, objective, problem.data())

@@ -35,6 +35,8 @@ from pyvda.state.cutting import (
 # Attributes of the observations that hold for their analysis, too.
 _INHERITED = ("units", "standard_name", "cell_methods", "grid_mapping", "cell_measures")
 
+_DTYPES = {names.STATUS: np.int8, names.DOUBTS: np.int16}
+
 __all__ = [
     "analysis_dataset",
     "check_state_size",
@@ -293,7 +295,7 @@ def analysis_dataset(
         along_channels = (names.WINDOW, names.TIME, names.CHANNEL)
         data[names.CHANNEL_INNOVATION] = (along_channels, channel_innovation, attributes)
     for name, values in (per_window or {}).items():
-        values = np.asarray(values, dtype=np.int8 if name == names.STATUS else None)
+        values = np.asarray(values, dtype=_DTYPES.get(name))
         data[name] = (names.WINDOW, values, names.attributes(name, units.get("units")))
     return xr.Dataset(data, windows.coords, windows.attrs)
 

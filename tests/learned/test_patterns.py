@@ -14,7 +14,7 @@ from pyvda.io.netcdf import open_dataset
 from pyvda.learned.architecture import Architecture
 from pyvda.learned.description import Pattern
 from pyvda.learned.model import LearnedModel
-from pyvda.learned.patterns import PatternWarning, differences, rule
+from pyvda.learned.patterns import PatternWarning, differences, rule, unlike_trained
 from pyvda.models.registry import get_preset
 from pyvda.validation_errors import validated
 
@@ -279,3 +279,40 @@ def test_states_alone_have_no_observations_to_differ_from() -> None:
     trained = of_file(np.zeros((4, 20, 3), bool))
     assert trained.coverage == ()
     assert differences(RNG.random((4, 20, 3)) < 0.3, 2.0, trained) == []
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("missing", [0.0, 0.6])
+def test_windows_of_the_training_are_not_unlike_it(name, missing) -> None:
+    trained = Pattern.of(name, get_preset(name), missing=missing)
+    assert not unlike_trained(mask(name, 40), 2.0, trained).any()
+    assert not unlike_trained(mask(name, 40), None, trained).any()
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.6])
+def test_single_windows_unlike_the_training_are_found(missing) -> None:
+    trained = Pattern.of("lorenz63", get_preset("lorenz63"), missing=missing)
+    observed = mask("lorenz63", 6)
+    observed[1, 100:] = False  # a second half that is missing
+    observed[2] = np.roll(observed[2], 3, axis=0)  # other times
+    observed[3] = np.roll(observed[3], 1, axis=1)  # another component
+    observed[4, :, 0] = True  # many more data
+    found = unlike_trained(observed, 2.0, trained)
+    assert found.tolist() == [False, True, True, True, True, False]
+    assert unlike_trained(observed, 8.0, trained).all()
+    assert unlike_trained(observed[:, :100], 2.0, trained).all()
+
+
+def test_losses_in_any_order_are_not_unlike_a_training_with_them() -> None:
+    trained = Pattern.of("lorenz63", get_preset("lorenz63"), missing=0.6)
+    everything = mask("lorenz63", 2000)
+    kept = RNG.random(everything.shape) >= RNG.uniform(0, 0.6, (2000, 1, 1))
+    assert unlike_trained(everything & kept, 2.0, trained).sum() <= 2
+
+
+def test_shares_of_irregular_times_are_compared_window_by_window() -> None:
+    random = np.random.default_rng(0).random((300, 100, 2)) < [0.3, 0.1]
+    trained = of_file(random)
+    found = random.copy()
+    found[5, :, 0] = False
+    assert np.flatnonzero(unlike_trained(found, None, trained)).tolist() == [5]

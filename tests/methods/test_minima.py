@@ -6,7 +6,7 @@ from problems import twin_problem
 
 from pyvda.climate.climatology import climatology
 from pyvda.engine.data import Minima
-from pyvda.methods.minima import all_minima, minimised, ordered, prior_of
+from pyvda.methods.minima import all_minima, covering, minimised, ordered, prior_of, rivals
 from pyvda.methods.problem import Problem
 from pyvda.methods.strong_constraint import StrongConstraintOptions
 from pyvda.names import Status
@@ -80,3 +80,29 @@ def test_the_prior_is_the_climatology_or_what_is_given(problem) -> None:
     np.testing.assert_allclose(given.mean[:3], 1.0)
     np.testing.assert_allclose(given.variance[:3], [1, 4, 9], rtol=1e-12)
     assert len(given.mean) == 6
+
+
+def test_rivals_are_near_in_cost_and_far_in_state() -> None:
+    # The best, near in both, near in cost, too costly, and one that did not converge.
+    objective, control = [1.0, 1.5, 2.9, 3.1, 1.2], [0.0, 1.4, 1.6, 9.0, 9.0]
+    found = minima(objective, control, [0, 0, 0, 0, int(Status.ITERATION_LIMIT)])
+    assert rivals(found, np.array([0]))[0].tolist() == [False, False, True, False, False]
+
+
+def test_the_covering_spread_is_that_of_the_mixture(problem) -> None:
+    options = StrongConstraintOptions(starts="climatology", count=2)
+    start = problem.batch.truth[:, 0]
+    other = start * [-1, -1, 1]
+    control = np.stack([start, other], axis=1)
+    hessian = np.broadcast_to(np.eye(3) * 25.0, (3, 2, 3, 3)).copy()
+    objective = np.array([[1.0, 1.7]] * 3)
+    found = Minima(control, hessian, objective, np.ones((3, 2), int), np.zeros((3, 2), int))
+    best = np.zeros(3, int)
+    near = np.array([[False, True], [False, False], [False, True]])
+    options = options.model_copy(update={"background_lead": 0})
+    spread, windows = covering(problem, options, found, best, near)
+    assert windows.tolist() == [0, 2]
+    # At the first step both have the standard deviation of the Hessian, 1/5.
+    share = np.exp(-0.7) / (1 + np.exp(-0.7))
+    expected = 0.04 + share * (other - start)[windows] ** 2
+    np.testing.assert_allclose(spread[:, 0] ** 2, expected)

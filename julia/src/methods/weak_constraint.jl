@@ -11,7 +11,7 @@
 # without being trapped in the many minima that it has.
 
 # Reasons why a window stopped.
-const CONVERGED, ITERATION_LIMIT, DIVERGED, GIVEN_UP = 0, 1, 3, 5
+const CONVERGED, ITERATION_LIMIT, DIVERGED, GIVEN_UP = 0, 1, 3, 9
 const FIRST_DAMPING, SMALLEST_DAMPING, LARGEST_DAMPING = 1e-2, 1e-6, 1e12
 # Relative increase of a cost that rounding may cause.
 const ROUNDING = 1e-13

@@ -27,7 +27,7 @@ POSITION = "window_position"
 HISTORY, _BLOCK = "history_of_block", "block_of_windows"
 _NO_TRAJECTORY = 1e6  # mean squared residual of the model, in mean squares of the state
 _PER_WINDOW = (names.COST, names.COST_OBSERVATION, names.COST_DYNAMICS, names.GRADIENT_NORM,
-               names.STATUS, names.ITERATIONS)  # fmt: skip
+               names.STATUS, names.ITERATIONS, names.DOUBTS, names.FIT)  # fmt: skip
 
 
 def labelled(block: xr.Dataset, problem: Problem, solution: Solution) -> xr.Dataset:
@@ -127,6 +127,7 @@ def template(
         name: np.zeros((1, *(sizes[d] for d in names.OUTPUT_DIMENSIONS[name]))) for name in more
     }
     per_window[names.ITERATIONS] = np.zeros(1, int)
+    per_window[names.DOUBTS] = np.zeros(1, int)
     shape = tuple(one.sizes[d] for d in names.DIMENSIONS)
     stdev = np.zeros(shape) if options.has_stdev() else None
     points = one[names.POINT_POSITION].values if names.POINT_POSITION in one else None

@@ -1,0 +1,153 @@
+"""The judgements of a window, after its method: reasons for doubt, the status, the spread.
+
+    status                            doubts
+    AMBIGUOUS                         OTHER_STATES
+    DOUBTFUL                          any other
+    CONVERGED, ITERATION_LIMIT        none; or the spread alone is limited
+
+A window that diverged or has no observations keeps its status.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from pyvda import names
+from pyvda.climate.background import CLIMATOLOGY, is_name
+from pyvda.climate.climatology import climatology
+from pyvda.engine.interface import Array
+from pyvda.judgements import alternatives
+from pyvda.judgements.innovations import equal_signs, equal_values, fit, innovations, too_small
+from pyvda.learned.patterns import unlike_trained
+from pyvda.methods.minima import NEARLY, reaches_further
+from pyvda.methods.problem import Options, Problem, Solution, Status
+from pyvda.names import Doubt
+
+_OPEN = 0.25  # share of the climatological variance that few data leave open
+_LIMITED = 2.0  # climatological standard deviations above which a stated one is noted as limited
+
+
+def judged_solution(
+    problem: Problem, options: Options, solution: Solution, *, own_background: bool = False
+) -> Solution:
+    """Return the solution with `names.DOUBTS` and `names.FIT`, its status and its spread judged.
+
+    Parameters
+    ----------
+    problem : Problem
+    options : Options
+        Of the method.
+    solution : Solution
+    own_background : bool
+        Whether each window has a background of its own in place of that of the options.
+    """
+    status = np.array(solution.status, int)
+    judged = (status != Status.DIVERGED) & (status != Status.NO_OBSERVATIONS)
+    known = known_variance(problem, options)
+    stdev = solution.stdev
+    observation, mask = np.asarray(problem.batch.observation), np.asarray(problem.batch.mask)
+    of = innovations(observation, mask, solution.x, known, stdev)
+    doubts = np.where(status == Status.DOUBTFUL, int(Doubt.MISFIT_LARGE), 0)
+    doubts |= np.where(status == Status.AMBIGUOUS, int(Doubt.OTHER_STATES), 0)
+    few = _few_samples(options, solution)
+    doubts = np.where(few & (status == Status.DOUBTFUL), int(Doubt.FEW_SAMPLES), doubts)
+    doubts |= Doubt.EQUAL_VALUES * equal_values(of)
+    pattern = options.pattern()
+    if pattern is not None:
+        other = unlike_trained(mask > 0, problem.observation_variance, pattern)
+        doubts |= Doubt.OTHER_PATTERN * other
+    ratio = np.full(len(status), np.nan)
+    if known is not None and options.has_stdev() and stdev is not None:
+        doubts |= Doubt.EQUAL_SIGNS * equal_signs(of)
+        ratio, freedom = _fit(problem, solution, of)
+        doubts |= Doubt.MISFIT_SMALL * too_small(ratio, freedom)
+        if from_climatology(options) and not own_background:
+            stdev, more = _spread(problem, options, solution.x, stdev, known, judged)
+            doubts |= more
+    doubts = np.where(judged, doubts, 0)
+    serious = doubts & ~int(Doubt.SPREAD_LIMITED)
+    status = np.where(serious & ~int(Doubt.OTHER_STATES), Status.DOUBTFUL, status)
+    status = np.where(serious == Doubt.OTHER_STATES, Status.AMBIGUOUS, status)
+    per_window = {**solution.per_window, names.DOUBTS: doubts, names.FIT: ratio}
+    return replace(solution, status=status, stdev=stdev, per_window=per_window)
+
+
+def known_variance(problem: Problem, options: Options) -> float | None:
+    """Return R of a datum with weight 1: that of the options, the file's, or the training's."""
+    found: Any = getattr(options, "observation_variance", None)
+    if found is None:
+        found = problem.observation_variance
+    pattern = options.pattern()
+    if found is None and pattern is not None:
+        found = pattern.variance
+    usable = found is not None and np.isfinite(found) and found > 0
+    return float(found) if usable else None
+
+
+def from_climatology(options: Options) -> bool:
+    """Tell whether the prior is the model's climatology, which then limits the spread."""
+    background = getattr(options, "background", CLIMATOLOGY)
+    return is_name(background) and background == CLIMATOLOGY
+
+
+def _few_samples(options: Options, solution: Solution) -> Array:
+    effective = solution.per_window.get(names.EFFECTIVE_SAMPLE_SIZE)
+    if effective is None:
+        return np.zeros(len(solution.status), bool)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(effective < getattr(options, "doubtful", 0.0))
+
+
+def _fit(problem: Problem, solution: Solution, of: Any) -> tuple[Array, Array]:
+    """Return how well each window fits, 1 being expected, and its degrees of freedom, (W,)."""
+    objective = solution.per_window.get(names.OBJECTIVE)
+    if objective is not None:  # twice the minimum is a chi-square variable of as many as the data
+        data = np.maximum(problem.data(), 1).astype(float)
+        return 2 * np.asarray(objective) / data, data
+    if problem.batch.points is not None or problem.batch.channels is not None:
+        return np.full(len(solution.x), np.nan), np.full(len(solution.x), np.nan)
+    return fit(of)
+
+
+def _spread(
+    problem: Problem, options: Options, x: Array, stdev: Array, variance: float, judged: Array
+) -> tuple[Array, Array]:
+    """Return the spread that covers other states, at most the climatology's, and doubts."""
+    limit = climatology(problem.model, problem.engine).variance
+    doubts = np.zeros(len(x), int)
+    square = np.square(stdev)
+    with np.errstate(invalid="ignore"):
+        large = (square > _LIMITED**2 * limit).any((1, 2))
+    samples = names.EFFECTIVE_SAMPLE_SIZE in options.window_outputs()
+    if samples or getattr(options, "parameters", False):  # a posterior, or of another control
+        return _limited(stdev, limit), doubts
+    doubts |= Doubt.SPREAD_LIMITED * large
+    precision = np.asarray(problem.batch.mask, float) / variance
+    # The spread of a minimum is linearised, that of an ensemble is not.
+    if names.OBJECTIVE in options.window_outputs() and alternatives.has_library(problem):
+        chosen = alternatives.undecided(problem, stdev, limit)
+        chosen = chosen[judged[chosen]]
+        if len(chosen):
+            found, known = alternatives.expected_square(problem, x, precision, chosen)
+            rows, found = chosen[known], found[known]
+            more = reaches_further(np.sqrt(found), _limited(stdev[rows], limit))
+            more |= found.mean((1, 2)) > _OPEN * limit.mean()
+            doubts[rows[more & alternatives.few(problem)[rows]]] |= Doubt.OTHER_STATES
+            square[rows] = np.maximum(square[rows], found)
+    if problem.batch.points is None and problem.batch.channels is None:
+        cost, apart = alternatives.mirrored(problem, x, precision)
+        near = np.flatnonzero((cost < NEARLY) & judged & problem.has_observations())
+        if len(near):
+            doubts[near] |= Doubt.OTHER_STATES
+            share = 1 / (1 + np.exp(np.clip(cost[near], -50.0, 50.0)))
+            more = share[:, None, None] * apart[near] ** 2
+            square[near] = np.maximum(square[near], more)
+    return _limited(np.sqrt(square), limit), doubts
+
+
+def _limited(stdev: Array, variance: Array) -> Array:
+    """Return standard deviations (W, T, D), at most the climatological ones; NaN stays NaN."""
+    return np.minimum(stdev, np.sqrt(variance))

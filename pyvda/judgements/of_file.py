@@ -1,0 +1,289 @@
+"""The judgement of a file as a whole: what single windows are too short to show.
+
+    >>> report = report_on(analysis)                                        # doctest: +SKIP
+    >>> print(report)                                                       # doctest: +SKIP
+
+With the right model and error statistics, `names.FIT` has the mean 1 over the windows (twice the
+minimum of the objective is a chi-square variable of as many degrees of freedom as there are data),
+and innovations have neither a mean nor a correlation in time. Each deviation that is both certain
+and large is a finding with a sentence on what it suggests; it puts every window in doubt.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from scipy.special import bdtrc, ndtr, pdtrc, stdtr, stdtrit
+
+from pyvda import names
+from pyvda.engine.interface import Array
+from pyvda.io.cf.layout import restacked
+from pyvda.names import Doubt, Status
+
+ATTRIBUTE = "pyvda_report"
+"""Attribute of an analysis: its report in words."""
+
+# A finding must be certain, with this probability of an error, and large.
+_CHANCE = 2e-4
+_FIT = 0.06  # the mean fit differs from 1 by more
+_BIAS = 0.12  # root mean squares of the innovations
+_CORRELATION = 0.08
+_OUTLIERS, _FAR = 0.015, 3.0  # share of innovations beyond so many standard deviations
+_USUAL_FAR = 0.0027
+_DOUBTFUL = 0.05  # share of windows
+_FEW = 8  # windows, below which the spread between them is not used, or data of a window
+# Few data for the size of the state say more of the prior than of the errors: at least so many for
+# each component, or so many whatever the size.
+_LOOSE, _ENOUGH = 3, 30
+_SINGLE = Doubt.MISFIT_LARGE | Doubt.OTHER_STATES | Doubt.EQUAL_VALUES | Doubt.FEW_SAMPLES
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over windows, its 95 % interval, and the chance of one as far from the expected."""
+
+    mean: float
+    low: float
+    high: float
+    chance: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3g} [{self.low:.3g}, {self.high:.3g}]"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the analyses of a file say of themselves.
+
+    Attributes
+    ----------
+    windows : int
+    status, doubts : dict of str to int
+        Windows of each status, and with each doubt.
+    fit : Estimate, optional
+        Mean of `names.FIT`, 1 if model and errors are as stated; None where nothing states them.
+    bias : dict of int to Estimate
+        Mean innovation of each observed component, in root mean squares of its innovations.
+    correlation : Estimate, optional
+        Of consecutive innovations of a component.
+    outliers : float, optional
+        Share of innovations beyond three standard deviations; 0.0027 are expected.
+    findings : tuple of str
+        What is wrong with the file, and what that suggests, one sentence each.
+    """
+
+    windows: int
+    status: dict[str, int]
+    doubts: dict[str, int]
+    fit: Estimate | None = None
+    bias: dict[int, Estimate] = field(default_factory=dict)
+    correlation: Estimate | None = None
+    outliers: float | None = None
+    findings: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        lines = []
+        if self.fit is not None:
+            lines.append(f"mean fit {self.fit} (1 is expected)")
+        lines += [f"{_WORDS[name]}: {_of(n, self.windows)}" for name, n in self.doubts.items()]
+        return "\n".join([*lines, *self.findings])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as JSON has it: names as keys, no numbers that are not finite."""
+        found = asdict(self)
+        found["bias"] = {str(component): one for component, one in found["bias"].items()}
+        return found
+
+
+_WORDS = {
+    "misfit_large": "misfit larger than the observation errors allow",
+    "misfit_small": "misfit smaller than the stated observation errors allow",
+    "other_states": "other states fit the data nearly as well",
+    "equal_values": "a sensor repeats one value",
+    "equal_signs": "innovations stay on one side",
+    "few_samples": "too few samples near the observations",
+    "spread_limited": "stated spread limited to the climatology's",
+    "other_pattern": "observed in another way than in the training",
+    "whole_file": "in doubt because of the file as a whole",
+}
+
+
+def with_report(analysis: xr.Dataset) -> xr.Dataset:
+    """Return the analysis with its report as an attribute, and all windows in doubt if need be.
+
+    Parameters
+    ----------
+    analysis : Dataset
+        In memory, with pyvda's names.
+    """
+    report = report_on(analysis)
+    if report.findings:
+        status, doubts = analysis[names.STATUS], analysis[names.DOUBTS]
+        judged = ~status.isin([int(Status.DIVERGED), int(Status.NO_OBSERVATIONS)])
+        usual = status.isin([int(Status.CONVERGED), int(Status.ITERATION_LIMIT)])
+        analysis = analysis.assign(
+            {
+                names.STATUS: status.where(~usual, np.int8(Status.DOUBTFUL)),
+                names.DOUBTS: doubts.where(~judged, doubts | np.int16(Doubt.WHOLE_FILE)),
+            }
+        )
+        report = report_on(analysis)
+    said = {ATTRIBUTE: str(report)} if str(report) else {}
+    return analysis.assign_attrs(said)
+
+
+def report_on(analysis: xr.Dataset) -> Report:
+    """Return the report on an analysis, in memory or in a file that was opened."""
+    analysis = restacked(analysis)
+    status = np.atleast_1d(analysis[names.STATUS].values)
+    doubts = np.atleast_1d(analysis[names.DOUBTS].values).astype(int)
+    judged = (status != Status.DIVERGED) & (status != Status.NO_OBSERVATIONS)
+    counts: dict[str, Any] = {
+        "windows": len(status),
+        "status": {s.name.lower(): int((status == s).sum()) for s in Status if (status == s).any()},
+        "doubts": {
+            str(d.name).lower(): int((doubts & d > 0).sum()) for d in Doubt if (doubts & d).any()
+        },
+    }
+    ratio = np.atleast_1d(analysis[names.FIT].values)
+    known = judged & np.isfinite(ratio)
+    if not known.any():
+        return Report(**counts)
+    single = known & (doubts & int(_SINGLE) > 0)
+    usual = known & ~single if 2 * single.sum() <= known.sum() else known
+    innovation = _windows(analysis[names.INNOVATION])
+    number = np.isfinite(innovation).sum((1, 2))
+    of_windows = len(number) == len(usual)  # else windows of a series were merged
+    if of_windows:
+        usual = usual & (number >= _FEW) & (number > min(_LOOSE * innovation.shape[2], _ENOUGH))
+    misfit = int((known & (doubts & int(Doubt.MISFIT_LARGE) > 0)).sum())
+    findings = _of_misfits(misfit, int(known.sum()))
+    if not usual.any():
+        return Report(**counts, findings=tuple(findings))
+    data = number[usual].mean() if of_windows else number.sum() / len(usual)
+    fit = _estimate(ratio[usual], 1.0, np.sqrt(2.0 / max(float(data), 1.0)))
+    if of_windows:
+        innovation = innovation[usual]
+    bias, correlation, outliers, chance = _of_innovations(innovation)
+    found = [
+        *_of_bias(bias), *_of_outliers(outliers, chance), *_of_correlation(correlation),
+        *_of_fit(fit), *findings,
+    ]  # fmt: skip
+    return Report(
+        **counts, fit=fit, bias=bias, correlation=correlation, outliers=outliers,
+        findings=tuple(found),
+    )  # fmt: skip
+
+
+def _of_fit(fit: Estimate) -> list[str]:
+    if fit.chance > _CHANCE or abs(fit.mean - 1) < _FIT:
+        return []
+    if fit.mean > 1:
+        return [
+            f"the misfit is {fit} times what the stated errors allow: the model (its parameters, "
+            "its time step, an error that it makes) or the observation errors are not as stated; "
+            "see model_error, parameters and observation_variance"
+        ]
+    return [
+        f"the misfit is only {fit} times what the stated errors let expect: the observation errors "
+        "are overstated; see observation_variance"
+    ]
+
+
+def _of_bias(bias: dict[int, Estimate]) -> list[str]:
+    found = []
+    for component, one in bias.items():
+        if one.chance <= _CHANCE and abs(one.mean) >= _BIAS:
+            found.append(
+                f"the innovations of component {component} have the mean {one} times their root "
+                "mean square: its observations are biased, or the model is"
+            )
+    return found
+
+
+def _of_correlation(correlation: Estimate | None) -> list[str]:
+    if correlation is None or correlation.mean < _CORRELATION or correlation.chance > _CHANCE:
+        return []
+    return [
+        f"consecutive innovations have the correlation {correlation}: the model drifts from the "
+        "data within a window, which suggests its parameters or its clock, or the observation "
+        "errors are correlated in time"
+    ]
+
+
+def _of_outliers(share: float | None, chance: float) -> list[str]:
+    if share is None or share < _OUTLIERS or chance > _CHANCE:
+        return []
+    return [
+        f"{100 * share:.2g} % of the innovations are beyond three standard deviations (0.27 % are "
+        "expected): some observations have gross errors"
+    ]
+
+
+def _of_misfits(doubtful: int, windows: int) -> list[str]:
+    if not doubtful or bdtrc(doubtful - 1, windows, _DOUBTFUL) > _CHANCE:
+        return []
+    return [
+        f"the data of {_of(doubtful, windows)} cannot be fitted: those that can be are not to be "
+        "trusted either"
+    ]
+
+
+def _of_innovations(
+    d: Array,
+) -> tuple[dict[int, Estimate], Estimate | None, float | None, float]:
+    """Return biases by component, correlation of neighbours, share of outliers and its chance."""
+    bias: dict[int, Estimate] = {}
+    products, square, pairs, far, count = 0.0, 0.0, 0, 0, 0
+    there = np.isfinite(d)
+    for component in np.flatnonzero(there.any((0, 1))):
+        window, _ = np.nonzero(there[:, :, component])
+        own = d[:, :, component][there[:, :, component]]
+        size = float(np.sqrt(np.mean(own**2)))
+        if size == 0 or len(own) < _FEW:
+            continue
+        number = np.bincount(window, minlength=len(d))
+        means = (np.bincount(window, own, minlength=len(d)) / np.maximum(number, 1))[number > 0]
+        bias[int(component)] = _estimate(means / size, 0.0, np.sqrt(len(means) / len(own)))
+        spread = 1.4826 * float(np.median(np.abs(own - np.median(own))))
+        far += int((np.abs(own - np.median(own)) > _FAR * (spread or np.inf)).sum())
+        scaled = own / size
+        same = window[1:] == window[:-1]
+        products += float((scaled[1:] * scaled[:-1])[same].sum())
+        pairs += int(same.sum())
+        square += float((scaled**2).sum())
+        count += len(own)
+    if not count:
+        return bias, None, None, 1.0
+    correlation = None
+    if pairs >= _FEW:
+        value, error = products / pairs * count / square, 1 / np.sqrt(pairs)
+        correlation = _interval(value, error, 0.0, np.inf)
+    return bias, correlation, far / count, float(pdtrc(far - 1, _USUAL_FAR * count))
+
+
+def _estimate(values: Array, expected: float, deviation: float) -> Estimate:
+    """Return the mean of values, of the deviation that they show or, if few, that is given."""
+    n = len(values)
+    error = (float(np.std(values, ddof=1)) if n >= _FEW else deviation) / np.sqrt(n)
+    return _interval(float(np.mean(values)), float(error), expected, n - 1 if n >= _FEW else np.inf)
+
+
+def _interval(mean: float, error: float, expected: float, freedom: float) -> Estimate:
+    """Return an estimate whose error, relative to `error`, has Student's distribution."""
+    far = abs(mean - expected) / max(error, 1e-300)
+    tail = stdtr(freedom, -far) if np.isfinite(freedom) else ndtr(-far)
+    half = (stdtrit(freedom, 0.975) if np.isfinite(freedom) else 1.96) * error
+    return Estimate(mean, mean - half, mean + half, 2 * float(tail))
+
+
+def _windows(array: xr.DataArray) -> Array:
+    values = np.asarray(array.values, dtype=float)
+    return values[None] if values.ndim == 2 else values
+
+
+def _of(count: int, windows: int) -> str:
+    return f"{count} of {windows} windows"

@@ -1,0 +1,60 @@
+"""Mirror images and the library's expected squares, against sums and weights written out."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from problems import twin_problem
+
+from pyvda.climate.library import EVERY, LEAD, library
+from pyvda.judgements import alternatives
+from pyvda.methods.statistics import half_misfit, precision_of
+
+
+@pytest.fixture(scope="module")
+def problem():
+    return twin_problem("lorenz63", 6)
+
+
+@pytest.mark.julia
+def test_mirror_image_costs_the_difference_of_the_misfits(problem) -> None:
+    x, precision = problem.batch.truth, precision_of(problem, None)
+    more, apart = alternatives.mirrored(problem, x, precision)
+    image = x * [-1, -1, 1]
+    y = problem.batch.observation
+    expected = half_misfit(precision, image, y) - half_misfit(precision, x, y)
+    np.testing.assert_allclose(more, expected)
+    np.testing.assert_allclose(x + apart, image)
+
+
+@pytest.mark.julia
+def test_expected_square_is_the_weighted_mean_over_members(problem) -> None:
+    y, steps = problem.batch.observation, problem.batch.observation.shape[1]
+    precision = np.zeros_like(y)
+    precision[:, [40, 100], 0] = 0.05
+    x = problem.batch.truth + 3.0
+    mask = (precision > 0).astype(float)
+    problem = replace(problem, batch=replace(problem.batch, mask=mask))
+    found, known = alternatives.expected_square(problem, x, precision, np.arange(3))
+    assert known.all()
+    shelf = library(problem.model, problem.engine, 0.01, steps, 120_000)
+    small = alternatives.pieces(shelf, 256, 4, steps)
+    members = np.concatenate([small.states[:, LEAD + EVERY * k :][:, :steps] for k in range(4)])
+    members = np.concatenate([members, members * small.signs])
+    for window in range(3):
+        cost = half_misfit(precision[window], members, y[window])
+        weight = np.exp(cost.min() - cost)
+        weight /= weight.sum()
+        square = np.einsum("n,ntd->td", weight, (members - x[window]) ** 2)
+        # The variance is corrected for the number of samples.
+        np.testing.assert_allclose(found[window], square, rtol=0.01)
+
+
+@pytest.mark.julia
+def test_the_library_is_asked_where_data_are_few_or_the_spread_is_large(problem) -> None:
+    climatological = np.full(3, 60.0)
+    stdev = np.ones_like(problem.batch.truth)
+    assert not len(alternatives.undecided(problem, stdev, climatological))
+    stdev[4, 150] = 7.0
+    stdev[5] = np.nan
+    np.testing.assert_array_equal(alternatives.undecided(problem, stdev, climatological), [4, 5])

@@ -1,0 +1,76 @@
+"""Runs, equal values and fits of innovations, against brute force and scipy.stats."""
+
+import itertools
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from pyvda.judgements.innovations import (
+    equal_signs,
+    equal_values,
+    fit,
+    innovations,
+    too_small,
+)
+
+
+def windows(y: np.ndarray, x: np.ndarray | None = None, variance: float | None = 1.0, **more):
+    """Return the innovations of observations (W, T), all of one component."""
+    y = y[:, :, None]
+    x = np.zeros_like(y) if x is None else x[:, :, None]
+    return innovations(y, np.ones_like(y), x, variance, **more)
+
+
+def longest(signs: np.ndarray) -> int:
+    return max(len(list(group)) for _, group in itertools.groupby(signs))
+
+
+def test_runs_of_equal_signs_are_those_of_brute_force() -> None:
+    y = np.random.default_rng(0).standard_normal((400, 25)) + np.linspace(0, 3, 400)[:, None]
+    found = equal_signs(windows(y))
+    expected = [25 * 2.0 ** -longest(row > 0) < 1e-4 for row in y]
+    np.testing.assert_array_equal(found, expected)
+    assert found[350:].mean() > 0.5
+
+
+def test_runs_end_with_the_window_and_the_component() -> None:
+    y = np.ones((3, 10, 2))  # twenty equal signs in each window, ten in each component
+    assert not equal_signs(innovations(y, np.ones_like(y), 0 * y)).any()
+
+
+def test_independent_errors_make_no_alarm() -> None:
+    random = np.random.default_rng(1)
+    of = windows(random.standard_normal((20_000, 25)))
+    assert equal_signs(of).sum() <= 5  # 2 are expected at most
+    assert not equal_values(of).any()
+    rounded = windows(random.standard_normal((20_000, 25)).round(1))
+    assert equal_values(rounded).sum() <= 6
+
+
+@pytest.mark.parametrize("variance", [1.0, None])
+def test_a_stuck_sensor_is_found(variance: float | None) -> None:
+    y = np.random.default_rng(2).standard_normal((40, 25)).round(2)
+    y[7, 8:16] = y[7, 8]
+    np.testing.assert_array_equal(np.flatnonzero(equal_values(windows(y, variance=variance))), [7])
+
+
+def test_fit_and_its_limit() -> None:
+    random = np.random.default_rng(3)
+    # The mean of 25 data as the analysis: σ² = R / 25, and the innovations have 24 degrees.
+    y = 2 * random.standard_normal((5000, 25))
+    x = np.repeat(y.mean(1, keepdims=True), 25, axis=1)
+    of = windows(y, x, variance=4.0, stdev=np.full((5000, 25, 1), 2 / 5))
+    ratio, freedom = fit(of)
+    np.testing.assert_allclose(freedom, 24)
+    assert abs(ratio.mean() - 1) < 4 * np.sqrt(2 / 24 / 5000)
+    np.testing.assert_array_equal(
+        too_small(ratio, freedom), scipy.stats.chi2.cdf(24 * ratio, 24) < 1 / 2450
+    )
+    assert too_small(ratio / 4, freedom).mean() > 0.7
+    assert not too_small(np.array([1e-9, np.nan]), np.array([7.0, 30.0])).any()
+
+
+def test_without_a_variance_nothing_is_known() -> None:
+    ratio, freedom = fit(windows(np.ones((2, 3)), variance=None))
+    assert np.isnan([ratio, freedom]).all()

@@ -1,0 +1,125 @@
+"""Windows that are wrong say so; windows of the standard setting do not."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from problems import twin_problem
+
+import pyvda
+from pyvda import names
+from pyvda.climate.climatology import climatology
+from pyvda.judgements.judge import judged_solution
+from pyvda.learned.description import Pattern
+from pyvda.methods import Solution
+from pyvda.methods.learned import LearnedOptions
+from pyvda.methods.strong_constraint import StrongConstraintOptions
+from pyvda.names import Doubt, Status
+
+pytestmark = pytest.mark.julia
+WINDOWS = 12
+
+
+@pytest.fixture(scope="module")
+def truth() -> Any:
+    return pyvda.simulate("lorenz63", WINDOWS, 41)
+
+
+def observed(truth: Any, component: int, steps: range) -> Any:
+    """Return observations of one component at some steps, with an error variance of 2."""
+    x = truth["truth"].values
+    y = np.full(x.shape, np.nan)
+    noise = np.random.default_rng(42).standard_normal((len(x), len(steps)))
+    y[:, list(steps), component] = x[:, list(steps), component] + np.sqrt(2) * noise
+    found = truth.drop_vars("truth").assign({names.OBSERVATION: (names.DIMENSIONS, y)})
+    return found.assign_attrs(observation_error_variance=2.0)
+
+
+def is_covered(analysis: Any, truth: Any) -> np.ndarray:
+    """Return whether the mean squared error is below nine times the stated variance, (W,)."""
+    error = ((analysis["analysis"].values - truth["truth"].values) ** 2).mean((1, 2))
+    return error < 9 * (analysis["state_stdev"].values ** 2).mean((1, 2))
+
+
+@pytest.mark.parametrize("method", ["strong-constraint", "ensemble-smoother"])
+def test_standard_windows_are_not_in_doubt(truth: Any, method: str) -> None:
+    found = pyvda.assimilate(observed(truth, 0, range(0, 200, 8)), method=method)
+    assert (found["status"] == Status.CONVERGED).all()
+    assert not found["doubts"].any()
+    assert abs(found["fit"].mean() - 1) < 4 * np.sqrt(2 / 25 / WINDOWS)
+
+
+def test_an_unknown_sign_is_ambiguous_and_covered(truth: Any) -> None:
+    found = pyvda.assimilate(observed(truth, 2, range(0, 200, 8)), method="strong-constraint")
+    assert (found["status"] == Status.AMBIGUOUS).all()
+    assert is_covered(found, truth).all()
+
+
+def test_two_data_leave_other_states(truth: Any) -> None:
+    data = observed(truth, 0, range(64, 129, 64))
+    found = pyvda.assimilate(data, method="strong-constraint")
+    assert (is_covered(found, truth) | (found["status"].values != Status.CONVERGED)).all()
+    assert (found["status"] == Status.AMBIGUOUS).mean() > 0.5
+
+
+def test_the_spread_is_at_most_the_climatology_s(truth: Any) -> None:
+    data = observed(truth, 0, range(0, 89, 8))
+    found = pyvda.assimilate(data, method="gauss-newton", form="statistical")
+    limit = np.sqrt(climatology(pyvda.get_model("lorenz63")).variance)
+    assert (found["state_stdev"].values <= limit * (1 + 1e-12)).all()
+    assert (is_covered(found, truth) | (found["status"].values != Status.CONVERGED)).all()
+
+
+def test_a_stuck_sensor_is_doubtful_with_every_method(truth: Any) -> None:
+    data = observed(truth, 0, range(0, 200, 8))
+    data["observation"][3, 64:129:8, 0] = data["observation"][3, 64, 0]
+    for method in ("strong-constraint", "gauss-newton"):
+        found = pyvda.assimilate(data, method=method)
+        assert int(found["doubts"][3]) & Doubt.EQUAL_VALUES
+        assert found["status"][3] == Status.DOUBTFUL
+
+
+def solution(problem: Any, **per_window: Any) -> Solution:
+    """Return a solution that is the truth, with a spread of 0.5."""
+    windows = len(problem.batch)
+    x = problem.batch.truth
+    return Solution(
+        x, np.zeros(windows, int), np.ones(windows, int), stdev=np.full(x.shape, 0.5),
+        per_window=per_window,
+    )  # fmt: skip
+
+
+def test_misfits_too_small_and_status_of_other_methods() -> None:
+    problem = twin_problem("lorenz63", 4)
+    objective = np.array([12.5, 1.0, np.nan, 12.5])
+    given = replace(
+        solution(problem, objective=objective),
+        status=np.array([Status.ITERATION_LIMIT, 0, Status.DIVERGED, Status.DOUBTFUL]),
+    )
+    found = judged_solution(problem, StrongConstraintOptions(), given)
+    assert found.status.tolist() == [Status.ITERATION_LIMIT, 4, Status.DIVERGED, 4]
+    assert found.per_window[names.DOUBTS].tolist() == [0, 2, 0, 1]
+    np.testing.assert_allclose(found.per_window[names.FIT], objective / 12.5)
+
+
+def test_a_background_of_the_user_s_limits_no_spread() -> None:
+    problem = twin_problem("lorenz63", 2)
+    wide = replace(solution(problem), stdev=np.full(problem.batch.truth.shape, 1e3))
+    found = judged_solution(problem, StrongConstraintOptions(background="flat"), wide)
+    assert found.stdev is wide.stdev
+
+
+def test_learned_windows_of_another_pattern_are_doubtful() -> None:
+    problem = twin_problem("lorenz63", 3)
+    mask = np.array(problem.batch.mask)
+    mask[1, 100:] = 0
+    problem = replace(problem, batch=replace(problem.batch, mask=mask))
+    found = judged_solution(
+        problem,
+        LearnedOptions(checkpoint="lorenz63-direct"),
+        replace(solution(problem), stdev=None),
+    )
+    assert found.status.tolist() == [0, Status.DOUBTFUL, 0]
+    assert found.per_window[names.DOUBTS].tolist() == [0, Doubt.OTHER_PATTERN, 0]
+    assert isinstance(LearnedOptions(checkpoint="lorenz63-direct").pattern(), Pattern)

@@ -1,0 +1,96 @@
+"""The report on a file, on innovations with known faults."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.stats
+import xarray as xr
+
+from pyvda import names
+from pyvda.judgements.of_file import ATTRIBUTE, report_on, with_report
+from pyvda.names import Doubt, Status
+
+WINDOWS, STEPS = 64, 25
+
+
+def analysed(d: np.ndarray, fit: np.ndarray | None = None) -> xr.Dataset:
+    """Return an analysis with innovations d (W, T, D) of unit variance."""
+    per_window: dict[str, Any] = {
+        names.STATUS: np.zeros(len(d), np.int8),
+        names.DOUBTS: np.zeros(len(d), np.int16),
+        names.FIT: (d**2).mean((1, 2)) if fit is None else fit,
+    }
+    data = {name: (names.WINDOW, values) for name, values in per_window.items()}
+    return xr.Dataset({names.INNOVATION: (names.DIMENSIONS, d), **data})
+
+
+def white(seed: int, windows: int = WINDOWS) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((windows, STEPS, 1))
+
+
+def test_independent_errors_of_the_stated_size_make_no_finding() -> None:
+    assert not any(report_on(analysed(white(seed))).findings for seed in range(200))
+
+
+def test_interval_of_the_fit_is_that_of_a_mean() -> None:
+    d = white(0)
+    fit = report_on(analysed(d)).fit
+    each = (d**2).mean((1, 2))
+    assert fit is not None
+    assert fit.mean == pytest.approx(each.mean())
+    assert fit.high - fit.mean == pytest.approx(
+        scipy.stats.t.ppf(0.975, 63) * scipy.stats.sem(each)
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        pytest.param(lambda d: 1.25 * d, "not as stated", id="errors-larger"),
+        pytest.param(lambda d: d / 2, "overstated", id="errors-smaller"),
+        pytest.param(lambda d: d + 0.5, "biased", id="bias"),
+        pytest.param(
+            lambda d: np.where(np.arange(d.size).reshape(d.shape) % 20 == 0, 5.0, d),
+            "gross errors", id="gross-errors",
+        ),
+        pytest.param(
+            lambda d: (d + np.roll(d, 1, 1)) / np.sqrt(2), "correlation", id="correlation"
+        ),
+    ],
+)  # fmt: skip
+def test_a_fault_of_all_windows_is_named_and_doubts_them(change: Any, said: str) -> None:
+    found = with_report(analysed(change(white(1))))
+    assert said in found.attrs[ATTRIBUTE]
+    assert (found[names.STATUS] == Status.DOUBTFUL).all()
+    assert (found[names.DOUBTS] & int(Doubt.WHOLE_FILE) > 0).all()
+
+
+def test_windows_without_an_analysis_keep_their_status() -> None:
+    analysis = analysed(white(1) / 2)
+    analysis[names.STATUS][:2] = [Status.DIVERGED, Status.NO_OBSERVATIONS]
+    found = with_report(analysis)
+    assert found[names.STATUS].values[:3].tolist() == [3, 2, 4]
+    assert found[names.STATUS].dtype == np.int8
+
+
+def test_many_windows_that_do_not_fit_doubt_the_others() -> None:
+    analysis = analysed(white(2))
+    analysis[names.DOUBTS][:20] = np.int16(Doubt.MISFIT_LARGE)
+    assert "20 of 64 windows" in with_report(analysis).attrs[ATTRIBUTE]
+
+
+def test_without_stated_errors_windows_are_counted_only() -> None:
+    report = report_on(analysed(white(3) * 9, np.full(WINDOWS, np.nan)))
+    assert (report.windows, report.status, report.findings) == (WINDOWS, {"converged": 64}, ())
+    assert report.fit is None
+
+
+def test_few_data_say_nothing_of_the_errors() -> None:
+    assert report_on(analysed(white(5)[:, :7] / 3)).fit is None
+
+
+def test_one_window_has_the_interval_of_its_data() -> None:
+    fit = report_on(analysed(white(4, 1))).fit
+    assert fit is not None
+    assert fit.high - fit.low == pytest.approx(2 * 1.96 * np.sqrt(2 / STEPS))
