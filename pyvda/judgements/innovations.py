@@ -143,6 +143,8 @@ def equal_values(of: Innovations) -> Array:
 
 def equal_signs(of: Innovations) -> Array:
     """Return whether innovations stay on one side longer than independent ones do, (W,) bool."""
+    if not len(of.value):
+        return np.zeros(of.windows, bool)
     alike = of.continues() & ((of.value[1:] > 0) == (of.value[:-1] > 0))
     lengths, starts = _runs(alike)
     longest = np.zeros(of.windows)
@@ -153,5 +155,5 @@ def equal_signs(of: Innovations) -> Array:
 
 def _runs(alike: Array) -> tuple[Array, Array]:
     """Return lengths and first data of runs, from whether a datum is like the one before it."""
-    starts = np.concatenate([[0], np.flatnonzero(~alike) + 1]) if len(alike) else np.zeros(1, int)
+    starts = np.concatenate([[0], np.flatnonzero(~alike) + 1])
     return np.diff(np.append(starts, len(alike) + 1)), starts

@@ -71,6 +71,14 @@ def test_fit_and_its_limit() -> None:
     assert not too_small(np.array([1e-9, np.nan]), np.array([7.0, 30.0])).any()
 
 
+def test_windows_without_data_are_judged_by_nothing() -> None:
+    y = np.zeros((2, 5, 1))
+    of = innovations(y, y, y, 1.0)
+    assert not equal_signs(of).any()
+    assert not equal_values(of).any()
+    assert np.isnan(fit(of)).all()
+
+
 def test_without_a_variance_nothing_is_known() -> None:
     ratio, freedom = fit(windows(np.ones((2, 3)), variance=None))
     assert np.isnan([ratio, freedom]).all()
