@@ -1,5 +1,6 @@
 # Observation functions of files: values, derivatives by dual numbers against differences, wrong ones.
-using Test, VDA
+include("../shared/vda.jl")
+using Test
 
 const TEXT = "observe((x, y)) = (x^2 * y, sin(x) + abs(y), 3x)\n"
 const RIGHT = "observe_adjoint((x, y), (a, b, c)) = (2x * y * a + cos(x) * b + 3c, x^2 * a + sign(y) * b)\n"

@@ -1,6 +1,6 @@
-include("../shared/exceptions.jl")
+include("../shared/vda.jl")
 using Test, Random, LinearAlgebra
-using VDA: Lanes, LaneFactor, lane, factorise_panels!, solve_panel!, place
+using .VDA: Lanes, LaneFactor, lane, factorise_panels!, solve_panel!, place
 
 @testset "Cholesky factors in lanes" begin
     rng = MersenneTwister(1)
