@@ -45,8 +45,8 @@ CASES = {
     "chlorophyll": [
         ("oi, fitted", "oi", {}),
         ("oi, constants by hand", "oi", {"covariance": MID}),
-        ("eof", "eof", {"filter_days": 0.0}),
-        ("eof, filter of 2 days", "eof", {"filter_days": 2.0}),
+        ("eof", "eof", {}),
+        ("eof, no filter", "eof", {"filter_days": 0.0}),
     ],
     "radar": [("oi, fitted", "oi", {}), ("eof", "eof", {})],
 }

@@ -28,6 +28,7 @@ from pyvda.fields.options import Estimate, FieldOptions, Seed
 from pyvda.progress import Report, silent
 
 _WORSE = 3  # numbers of modes in a row that do not lower the error: the search ends
+_LONG = 30  # times, from which on a filter is the default
 _LANCZOS = 1000  # from so many times and points on; fewer have a small matrix of products
 
 
@@ -40,8 +41,9 @@ class EOFOptions(FieldOptions):
         Number of modes. Default: chosen on values under clouds of other times.
     most_modes : int
         Largest number that is tried.
-    filter_days : float
-        Standard deviation of the filter in time; 0: none.
+    filter_days : float, optional
+        Standard deviation of the filter in time; 0: none. Default: two time steps of a series of 30
+        and more, else none.
     season_days : float, optional
         Of the mean by pixel and season, as for `oi`.
     iterations : int
@@ -55,7 +57,7 @@ class EOFOptions(FieldOptions):
 
     modes: Annotated[int, Limits(ge=1)] | None = None
     most_modes: Annotated[int, Limits(ge=1)] = 20
-    filter_days: Annotated[float, Limits(ge=0)] = 0.0
+    filter_days: Annotated[float, Limits(ge=0)] | None = None
     season_days: Annotated[float, Limits(ge=0)] | None = None
     iterations: Annotated[int, Limits(ge=1)] = 100
     tolerance: Annotated[float, Limits(gt=0)] = 1e-3
@@ -114,14 +116,21 @@ def filled(
     """
     gaps = ~there
     found = decomposed(matrix, modes, smooth)
+    count = max(1, int(gaps.sum()))
     for _ in range(iterations):
-        change = found.product[gaps] - matrix[gaps]
-        matrix = matrix.copy()
-        matrix[gaps] += change
-        found = decomposed(matrix, modes, smooth)
-        if not len(change) or np.sqrt((change**2).mean()) < tolerance:
+        change = (found.product - matrix) * gaps
+        matrix = matrix + change
+        found = _advanced(matrix, found, smooth)
+        if np.sqrt(np.vdot(change, change) / count) < tolerance:
             break
-    return matrix, found
+    return matrix, decomposed(matrix, modes, smooth)
+
+
+def _advanced(matrix: Array, modes: Modes, smooth: Array | None) -> Modes:
+    """Return the modes of a matrix that has changed little, after one step of a power iteration."""
+    filtered = matrix if smooth is None else matrix @ smooth.T
+    times = np.linalg.qr(filtered.T @ (filtered @ modes.times))[0]
+    return Modes(matrix @ times, times)
 
 
 def solve(
@@ -166,7 +175,8 @@ def solve(
             f"modes is {options.modes or 1}, but {matrix.shape[1]} times of {matrix.shape[0]} "
             f"points have at most {max(limit, 0)}; choose fewer, or the method oi"
         )
-    smooth = _filter(field.days, options.filter_days)
+    width = _filter_days(field.days) if options.filter_days is None else options.filter_days
+    smooth = _filter(field.days, width)
     modes, errors, mse = _chosen(matrix, there, smooth, options, limit, report)
     _, found = filled(matrix, there, modes, smooth, options.iterations, options.tolerance)
     product = found.product
@@ -180,7 +190,12 @@ def solve(
             product[rows].T * scales[name] + means[name],
             np.sqrt(variance[rows].T) * scales[name],
             np.zeros(anomalies[name].shape),
-            configuration={"modes": modes, "errors": errors, "season_days": season},
+            configuration={
+                "modes": modes,
+                "errors": errors,
+                "season_days": season,
+                "filter_days": width,
+            },
         )
     return result
 
@@ -209,6 +224,11 @@ def _chosen(
             break
     best = int(np.argmin(errors))
     return list(tried)[best], [float(np.sqrt(e)) for e in errors], errors[best]
+
+
+def _filter_days(days: Array) -> float:
+    """Return the standard deviation of the filter in time where none is given."""
+    return 2 * float(np.median(np.diff(days))) if len(days) >= _LONG else 0.0
 
 
 def _filter(days: Array, deviation: float) -> Array | None:

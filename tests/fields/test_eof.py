@@ -69,6 +69,11 @@ def test_a_filter_smooths_the_modes_in_time() -> None:
     assert rough[1] < rough[0]
 
 
+def test_long_series_are_filtered_unless_told_otherwise() -> None:
+    assert eof._filter_days(np.arange(29.0)) == 0
+    assert eof._filter_days(3 * np.arange(30.0)) == 6
+
+
 def test_two_variables_help_each_other() -> None:
     ds, truth = fields(noise=0.05)
     other = ds.assign(salt=(ds.sst.dims, -10 * truth, {"units": "1"}))
