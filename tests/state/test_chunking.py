@@ -145,7 +145,7 @@ def run(windows):
     open("/proc/self/clear_refs", "w").write("5")
     before = peak("VmRSS")
     command = ["assimilate", sys.argv[1] + "/obs.nc", "--model", "lorenz63", "--iterations", "1",
-               "--engine", "torch", "-q", "-o", sys.argv[1] + "/analysis." + sys.argv[2]]
+               "-q", "-o", sys.argv[1] + "/analysis." + sys.argv[2]]
     app(command, standalone_mode=False)
     return (peak("VmHWM") - before) / size
 
