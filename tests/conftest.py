@@ -66,13 +66,14 @@ SLOW = (
 )  # fmt: skip
 
 # In a process of its own: a process can start Julia once, and the tests want to choose how. It also
-# fills the cache of climatologies, which tests on the torch engine would make in a minute each.
-START_JULIA = """
+# fills the cache of climatologies, which the workers would each make, on the torch engine slowly.
+START = """
+import sys
 from pyvda.climate.climatology import climatology
 from pyvda.engine import get_engine
 from pyvda.models.registry import get_preset, presets
 
-engine = get_engine("libjulia")
+engine = get_engine(sys.argv[1])
 for name in presets():
     climatology(get_preset(name).model, engine)
 """
@@ -87,14 +88,16 @@ def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    if not REQUIRE_JULIA or session.config.option.collectonly:
+    workers = getattr(session.config.option, "numprocesses", None)
+    if session.config.option.collectonly or not (REQUIRE_JULIA or workers):
         return
     if hasattr(session.config, "workerinput"):  # a worker of pytest-xdist; its controller has tried
         return
     started = subprocess.run(
-        [sys.executable, "-c", START_JULIA], capture_output=True, text=True, timeout=300
-    )
-    if started.returncode:
+        [sys.executable, "-c", START, "libjulia" if REQUIRE_JULIA else "auto"],
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    if started.returncode and REQUIRE_JULIA:
         last = (started.stderr.strip() or "no message").splitlines()[-1]
         pytest.exit(
             f"PYVDA_REQUIRE_JULIA is set, but the libjulia engine does not start: {last}",
