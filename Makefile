@@ -4,13 +4,10 @@ BIN := .venv/bin
 JULIA = $(shell cat .venv/julia 2>/dev/null)
 WITH_JULIA = $(if $(JULIA),PYVDA_JULIA='$(JULIA)')
 
-.PHONY: environment setup demo test test-fast test-matrix bench bench-peers lint
+.PHONY: setup demo test test-fast test-matrix bench bench-peers lint
 
-environment:
+setup:
 	@scripts/setup.sh
-
-setup: environment
-	@scripts/find_julia.sh
 
 demo: setup
 	mkdir -p demo
@@ -28,9 +25,7 @@ PYTEST = OMP_NUM_THREADS=1 $(WITH_JULIA) $(BIN)/python -m pytest --numprocesses=
 
 test: setup
 	$(PYTEST) --durations=30
-	@if [ -s .venv/julia ]; then \
-	image=$$($(WITH_JULIA) $(BIN)/python -m pyvda.engine.julia.build_image --find "$$(cat .venv/julia)"); set -x; \
-	"$$(cat .venv/julia)" $${image:+-J"$$image"} --startup-file=no --threads=2 --project=julia julia/test/runtests.jl; \
+	@if [ -s .venv/julia ]; then set -x; "$$(cat .venv/julia)" --startup-file=no --threads=2 --project=julia julia/test/runtests.jl; \
 	else echo "julia/test was not run: no Julia"; [ -z "$$PYVDA_REQUIRE_JULIA" ]; fi
 
 # A few minutes: no whole trainings or tables, and nothing whose subject is Julia's part.
@@ -57,7 +52,7 @@ bench-peers: setup .venv-peers/installed
 	.venv-peers/bin/python -m pip install --quiet --requirement $<
 	touch $@
 
-lint: environment
+lint: setup
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m mypy pyvda

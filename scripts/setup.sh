@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make .venv: pyvda, editable, with its development tools. find_julia.sh does the rest of `make setup`.
+# Make .venv (pyvda, editable, with its development tools) and find or install a Julia.
 # Running it again has no effect until pyproject.toml or constraints.txt changes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -34,3 +34,4 @@ if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ] || ! .venv/bin/python -c 'impo
         --constraint constraints.txt --editable '.[dev]'
     printf '%s\n' "$wanted" > "$stamp"
 fi
+exec scripts/find_julia.sh

@@ -40,6 +40,7 @@ ELSEWHERE = {
     "engine/julia/build_image.py": "engine/julia/test_image.py",
     "engine/julia/engine.py": "engine/test_engines.py",
     "engine/julia/ensemble_smoother.py": "engine/test_agreement.py",
+    "engine/julia/letkf.py": "engine/torch/test_letkf.py",
     "engine/julia/kernels.py": "kernels/test_operations.py",
     "engine/julia/objectives.py": "engine/test_agreement.py",
     "engine/julia/optimal_interpolation.py": "engine/test_optimal_interpolation.py",

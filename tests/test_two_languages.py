@@ -126,6 +126,7 @@ METHODS = {
     },
     "posterior-mean": {"method": "posterior-mean", "members": 2000},
     "ensemble-smoother": {"method": "ensemble-smoother", "members": 40},
+    "letkf": {"method": "letkf", "members": 12, "lag": 2, "rotation": True},
     "ensemble-smoother, Q": {
         "method": "ensemble-smoother", "members": 40, "model_error": "full",
     },

@@ -17,6 +17,7 @@ those of Fablet et al., "End-to-end learning for variational data assimilation m
 | run!, tangent_run!, adjoint_run!          | methods/linearised_runs.jl     | a run, its tangent linear and adjoint     |
 | strong_constraint!                        | methods/strong_constraint.jl   | the model exact, the control its start    |
 | ensemble_smoother!                        | methods/ensemble_smoother.jl   | covariances from an ensemble              |
+| local_analyses!                           | methods/letkf.jl               | an ensemble analysis around each point    |
 | posterior_mean!                           | methods/posterior_mean.jl      | the posterior, from a library of states   |
 | interpolate!                              | methods/optimal_interpolation.jl | a field from its nearest data           |
 | residual_gradient!, ..._back!             | learned/residual_gradient.jl   | of a learned prior (GENN)                 |
@@ -79,9 +80,11 @@ include("linalg/lane_cholesky.jl")
 include("linalg/block_tridiagonal.jl")
 include("linalg/small_cholesky.jl")
 include("linalg/symmetric_eigenvectors.jl")
+include("linalg/lane_tridiagonal.jl")
 include("cost/shooting.jl")
 include("methods/weak_constraint.jl")
 include("methods/ensemble_smoother.jl")
+include("methods/letkf.jl")
 include("methods/posterior_mean.jl")
 include("methods/best_starts.jl")
 include("cost/strong_constraint_cost.jl")

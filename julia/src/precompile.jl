@@ -96,6 +96,19 @@ function run_interpolation_once()
     return
 end
 
+"The local analyses of an ensemble, fixed and adaptive."
+function run_local_analyses_once()
+    (D, N, data) = (4, 5, 3)
+    members = [sin(i + 3.0j) for i in 1:D, j in 1:N]
+    S = [sin(2.0i + j) for i in 1:N, j in 1:data]
+    rotation = [Float64(i == j) for i in 1:N, j in 1:N]
+    GC.@preserve members for (adaptive, mixing) in ((0, nothing), (1, rotation))
+        call_once("local_analyses", D, N, 1, [pointer(members)], data, S, ones(data), 1, ones(1, data), D, ones(1, D), zeros(1),
+                  collect(0:D), D, collect(0:D-1), fill(1.0 - adaptive / 2, D), 1, [0, D], 1.1, adaptive, mixing)
+    end
+    return
+end
+
 "    run_everything_once(): what a first call would compile; nothing of it stays but the machine code"
 function run_everything_once()
     __init__()                  # which chooses kernels, and does not run while code is written
@@ -105,6 +118,7 @@ function run_everything_once()
     foreach(((m, h),) -> run_once(m, h), PRECOMPILED)
     foreach(run_learned_once, (Float32, Float64))
     run_interpolation_once()
+    run_local_analyses_once()
     foreach(empty!, (REGISTERED, HANDLES, WORKSPACES))
     return
 end

@@ -1,20 +1,16 @@
 # The tests of VDA by itself: every other file of this folder and those below it, each in a process of its own, so that
 # one that ends without a word (see boundary/boundary.jl) is named and the others still run. Two run at a time; what one
-# prints appears when it has ended. Started from pyvda's system image, they compile a fraction (shared/vda.jl).
+# prints appears when it has ended.
 #
-#     julia [-J IMAGE] --startup-file=no --threads=2 --project=julia julia/test/runtests.jl [file ...]
+#     julia --startup-file=no --threads=2 --project=julia julia/test/runtests.jl [file ...]
 
 include("shared/exceptions.jl")
+using VDA           # here, where it may be compiled before the others load it
 
 const HERE = @__DIR__
 test_files() = sort([relpath(joinpath(folder, file), HERE) for (folder, _, files) in walkdir(HERE)
                      for file in files if endswith(file, ".jl") && basename(folder) != "shared" && file != "runtests.jl"])
 const FILES = isempty(ARGS) ? test_files() : ARGS
-
-# The package without an image, which is compiled here, before two processes load it at once.
-const ALONE = "include($(repr(joinpath(HERE, "shared", "exceptions.jl")))); using VDA; exit(VDA.entry_point(\"cost\") == 0)"
-success(`$(joinpath(Sys.BINDIR, "julia")) --startup-file=no --project=$(dirname(HERE)) -e $ALONE`) ||
-    (println("failed: the package VDA cannot be loaded"); exit(1))
 
 failed = String[]
 asyncmap(FILES; ntasks = 2) do file

@@ -17,13 +17,14 @@ from pydantic import BeforeValidator, PlainSerializer
 
 from pyvda import names
 from pyvda.climate.climatology import climatology
-from pyvda.climate.ensemble import ensembles_in
+from pyvda.climate.ensemble import Ensemble, ensembles_in
 from pyvda.engine import Engine
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.models.model import Model
 from pyvda.notices import notice
 from pyvda.operators.covariance_input import as_covariance
+from pyvda.validation_errors import brief
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -308,6 +309,31 @@ def _plain(given: Any) -> Any:
 
 BackgroundOption = Annotated[Any, BeforeValidator(_option), PlainSerializer(_plain)]
 """An option of a method that `get_background` understands."""
+
+
+def _state_option(given: Any) -> Any:
+    """Check the background of a method for large states, which makes no matrix of it."""
+    if isinstance(given, str | Path):
+        return str(given)
+    if isinstance(given, Background | Ensemble | ExpectedState) or hasattr(given, "data_vars"):
+        return given
+    if isinstance(given, tuple) and len(given) == 2:
+        return np.asarray(given[0], float).ravel(), given[1]
+    array = np.asarray(given)
+    if array.dtype.kind in "fiu" and array.ndim and np.isfinite(array).all():
+        return array.astype(float).ravel()
+    raise ValueError(
+        f"found {brief(given)}, expected {CLIMATOLOGY}, a state, a pair of state and covariance, a "
+        "file, an analysis with its members or covariance, or a Background"
+    )
+
+
+def _plain_state(given: Any) -> Any:
+    return given if isinstance(given, str) else f"a {type(given).__name__.lower()}"
+
+
+StateOption = Annotated[Any, BeforeValidator(_state_option), PlainSerializer(_plain_state)]
+"""An option that `get_background` understands, or a state, or a state and its covariance."""
 
 
 def _read(path: Path) -> Background:

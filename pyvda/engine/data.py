@@ -51,6 +51,33 @@ class Shooting:
     model_precision: Array | None = None
 
 
+@dataclass(frozen=True)
+class LocalCentres:
+    """Where local analyses are made, G of them, and what each of them contributes to.
+
+    Attributes
+    ----------
+    place : (G, d)
+        In half the distance at which data cease to count; NaN where a dimension does not count.
+    period : (d,)
+        Length of each dimension that is a circle, in the same unit; 0: none.
+    first : (G + 1,) of int
+        Entries `first[c]` to `first[c + 1]` of the next two belong to the centre c.
+    component, coefficient : (M,)
+        A component of the state, from 0, and the share of the centre in it; the shares of a
+        component add up to 1.
+    colours : (C + 1,) of int
+        Centres from `colours[k]` to `colours[k + 1]` have no component in common.
+    """
+
+    place: Array
+    period: Array
+    first: Array
+    component: Array
+    coefficient: Array
+    colours: Array
+
+
 class Minimum(NamedTuple):
     """Result of `weak_constraint`: x and stdev (W, T, D), the rest (W,); `cost` is halved."""
 

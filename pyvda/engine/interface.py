@@ -6,6 +6,7 @@ tensor is seen outside this folder.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
@@ -15,6 +16,7 @@ from pyvda.engine.data import Array as Array
 from pyvda.engine.data import (
     FieldData,
     Interpolated,
+    LocalCentres,
     Minima,
     Minimum,
     Posterior,
@@ -390,6 +392,37 @@ class Engine(Protocol):
             for.
         """
 
+    def local_analyses(
+        self,
+        ensembles: Sequence[Array],
+        sensitivity: Array,
+        innovation: Array,
+        place: Array,
+        centres: LocalCentres,
+        *,
+        inflation: float | None = 1.0,
+        rotation: Array | None = None,
+    ) -> None:
+        """Change the members of ensembles in place by the data of one time, around each centre.
+
+        Parameters
+        ----------
+        ensembles : sequence of (N, D)
+            C-contiguous; the first is of the time of the data, the others of earlier times.
+        sensitivity : (p, N)
+            Anomalies of the members at the data, in units of the errors.
+        innovation : (p,)
+            Data minus the mean of the members there, in the same units.
+        place : (p, d)
+            Of the data, as `LocalCentres.place`.
+        centres : LocalCentres
+        inflation : float or None
+            Factor on the prior anomalies of the first ensemble; None: that of the finite-size
+            filter, one for each centre.
+        rotation : (N, N), optional
+            Orthogonal, with rows and columns of sum 1: mixes the members afterwards.
+        """
+
     def posterior_mean(
         self,
         model: Model,
@@ -559,6 +592,47 @@ def checked(name: str, array: Array, shape: tuple[int, ...], dtype: np.dtype) ->
     if not np.isfinite(array).all():
         raise ValueError(f"{name} has NaN or infinite values; mask gaps instead")
     return array
+
+
+def checked_analysis(
+    ensembles: Sequence[Array],
+    sensitivity: Array,
+    innovation: Array,
+    place: Array,
+    centres: LocalCentres,
+    rotation: Array | None,
+) -> tuple[Array, Array, Array, LocalCentres, Array | None]:
+    """Return the arguments of `Engine.local_analyses` but the ensembles, checked."""
+    real = np.dtype(float)
+    N, D = ensembles[0].shape
+    for members in ensembles:
+        if (members.shape, members.dtype, members.flags.c_contiguous) != ((N, D), real, True):
+            raise ValueError(
+                f"an ensemble is {members.dtype} of shape {members.shape}, expected {real} of "
+                f"{(N, D)} in C order"
+            )
+    sensitivity = checked("sensitivity", sensitivity, (len(sensitivity), N), real)
+    innovation = checked("innovation", innovation, (len(sensitivity),), real)
+    shape = (len(sensitivity), len(centres.period))
+    place = np.ascontiguousarray(place, real)
+    if place.shape != shape:
+        raise ValueError(f"place has shape {place.shape}, expected {shape}")
+    if rotation is not None:
+        rotation = checked("rotation", rotation, (N, N), real)
+    made = LocalCentres(
+        np.ascontiguousarray(centres.place, real),
+        checked("period", centres.period, (shape[1],), real),
+        np.ascontiguousarray(centres.first, np.int64),
+        np.ascontiguousarray(centres.component, np.int64),
+        checked("coefficient", centres.coefficient, np.shape(centres.component), real),
+        np.ascontiguousarray(centres.colours, np.int64),
+    )
+    if made.place.shape != (len(made.first) - 1, shape[1]):
+        raise ValueError(
+            f"place of the centres has shape {made.place.shape}, expected "
+            f"{(len(made.first) - 1, shape[1])}"
+        )
+    return sensitivity, innovation, place, made, rotation
 
 
 def checked_problem(

@@ -15,6 +15,7 @@ from pyvda.methods import (
     gauss_newton,
     incremental,
     learned,
+    letkf,
     posterior_mean,
     strong_constraint,
 )
@@ -50,6 +51,7 @@ METHODS: dict[str, Method] = {
         Method(
             "ensemble-smoother", ensemble_smoother.EnsembleSmootherOptions, ensemble_smoother.solve
         ),
+        Method("letkf", letkf.LETKFOptions, letkf.solve),
         Method("learned", learned.LearnedOptions, learned.solve),
     )
 }

@@ -43,7 +43,12 @@ def blocks(chosen: Array, steps: int, size: int, *, at_most: int = 512) -> Itera
         yield chosen[first : first + length]
 
 
-def expect_memory(numbers: int, what: str) -> None:
+def expect_memory(
+    numbers: int,
+    what: str,
+    remedy: str = "choose incremental, fsgd or ensemble-smoother, which need none, or shorter "
+    "windows (window)",
+) -> None:
     """Check that as many float64 `numbers` fit in this machine's memory.
 
     Parameters
@@ -51,6 +56,7 @@ def expect_memory(numbers: int, what: str) -> None:
     numbers : int
     what : str
         Subject of the message, such as "the Hessian of a window".
+    remedy : str
 
     Raises
     ------
@@ -64,6 +70,5 @@ def expect_memory(numbers: int, what: str) -> None:
     if 8 * numbers > memory:
         raise InputError(
             f"{what} takes {8 * numbers / 2**30:.0f} GiB, and this machine has "
-            f"{memory / 2**30:.0f} GiB; choose incremental, fsgd or ensemble-smoother, which "
-            "need none, or shorter windows (window)"
+            f"{memory / 2**30:.0f} GiB; {remedy}"
         )

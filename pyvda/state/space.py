@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -93,13 +93,17 @@ class StateSpace:
         One byte for each component of the state vector, 1 where it lies on land. Given as booleans
         of shape (size,), or of the shape of a variable: then it holds for every variable of that
         shape. Land stays in the state vector; it is NaN in files.
+    periodic : tuple of str
+        Dimensions that are circles, whose last point has the first one as a neighbour.
     """
 
     variables: tuple[Variable, ...]
     land: Any = None
+    periodic: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "variables", tuple(self.variables))
+        object.__setattr__(self, "periodic", tuple(str(dim) for dim in self.periodic))
         if not self.variables:
             raise InputError("a state space needs at least one variable")
         if len(set(self.names)) != len(self.names):
@@ -118,6 +122,13 @@ class StateSpace:
             raise InputError(
                 f"the land mask has {len(self.land)} values, expected one for each of the "
                 f"{self.size} components of the state"
+            )
+
+        unknown = set(self.periodic) - set(lengths)
+        if unknown:
+            raise InputError(
+                f"the periodic dimension {min(unknown)!r} is none of {', '.join(lengths) or 'none'}"
+                "; name a dimension of a variable"
             )
 
     @property
@@ -251,7 +262,13 @@ class StateSpace:
         return np.concatenate(parts).tobytes()
 
 
-def flat(size: int, variables: Sequence[str] | None = None, dimension: str = "site") -> StateSpace:
+def flat(
+    size: int,
+    variables: Sequence[str] | None = None,
+    dimension: str = "site",
+    *,
+    periodic: bool = False,
+) -> StateSpace:
     """Return the space of a state without structure.
 
     Parameters
@@ -260,6 +277,8 @@ def flat(size: int, variables: Sequence[str] | None = None, dimension: str = "si
         Components of the state.
     variables : sequence of str, optional
         A name for each component. Default: one variable `x` along `dimension`.
+    periodic : bool
+        Whether that dimension is a circle.
 
     Examples
     --------
@@ -269,7 +288,8 @@ def flat(size: int, variables: Sequence[str] | None = None, dimension: str = "si
     {'site': 40}
     """
     if variables is None:
-        return StateSpace((Variable("x", (dimension,), (size,)),))
+        circles = (dimension,) if periodic else ()
+        return StateSpace((Variable("x", (dimension,), (size,)),), periodic=circles)
     if len(variables) != size:
         raise InputError(f"{len(variables)} names for {size} components; give one for each")
     return StateSpace(tuple(Variable(name) for name in variables))

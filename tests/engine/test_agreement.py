@@ -92,6 +92,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "shared parameters": ("strong-constraint", {"parameters": "shared", "members": 2000}),
     "plain smoother": ("ensemble-smoother", {"members": 12, "depth": 0, "mixing": 0}),
     "smoother that goes back": ("ensemble-smoother", {"members": 12, "depth": 2, "lag": 4}),
+    "local filter": ("letkf", {"members": 12, "inflation": 1.05}),
+    "local smoother": ("letkf", {"members": 12, "lag": 3, "rotation": True}),
     "members alone": ("posterior-mean", {"members": 4000, "draws": 0}),
     "with draws": ("posterior-mean", {"members": 4000, "draws": 64}),
 }  # fmt: skip

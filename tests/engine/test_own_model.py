@@ -26,6 +26,7 @@ METHOD_OPTIONS: list[tuple[str, dict[str, Any]]] = [
     ("incremental", {"growth": 8, "iterations": 40, "members": 2}),
     ("posterior-mean", {"members": 8000, "draws": 64, "doubtful": 1}),
     ("ensemble-smoother", {"members": 20}),
+    ("letkf", {"members": 20, "lag": 8, "rotation": True}),
 ]
 
 

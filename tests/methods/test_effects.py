@@ -29,6 +29,8 @@ ALWAYS = {
                           "observation_variance"},
     "incremental": {"background", "covariance", "growth", "iterations", "inner_iterations",
                     "inner_tolerance", "tolerance", "members", "memory", "observation_variance"},
+    "letkf": {"radius", "inflation", "lag", "rotation", "background", "final_ensemble",
+              "observation_variance"},
     "learned": {"checkpoint", "iterations", "precision", "batch_size", "device"},
 }  # fmt: skip
 
@@ -70,6 +72,13 @@ WITHOUT = [
     ("ensemble-smoother", "lorenz63", "mixing", {"mixing": 20, "members": 20}, "19 directions"),
     ("ensemble-smoother", "lorenz63", "seed", {"seed": 1, "mixing": 0, "background": "analysis"},
      "nothing is drawn"),
+    ("letkf", "lorenz96", "stride", {"stride": 2}, "there is no radius"),
+    ("letkf", "lorenz96", "periodic", {"periodic": "site"}, "there is no radius"),
+    ("letkf", "lorenz63", "covariance", {"covariance": 1.0, "background": "analysis"},
+     "has members"),
+    ("letkf", "lorenz63", "seed", {"seed": 1, "background": "analysis"}, "nothing is drawn"),
+    ("letkf", "lorenz63", "members", {"members": 30, "background": "analysis"},
+     "an ensemble of 20"),
     ("incremental", "lorenz63", "seed", {"seed": 1, "members": 0}, "members is 0"),
     ("ensemble-smoother", "lorenz63", "members", {"members": 30, "background": "analysis"},
      "an ensemble of 20"),

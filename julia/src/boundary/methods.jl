@@ -97,6 +97,36 @@ function c_ensemble_smoother(handle, values, fields, D, T, windows, scheme, h, y
     end
 end
 
+# --- methods/letkf.jl ------------------------------------------------------------------------------
+
+# Offsets and indices count from 0; `rotation` may be null.
+function c_local_analyses(D, N, ensemble_count, ensembles, data, S, d, dims, place, centre_count, centre_place, period, first,
+                          entries, component, coefficient, colour_count, colours, inflation, adaptive, rotation, message, capacity)
+    guarded(message, capacity, refusal(; D = D, N = N, ensemble_count = ensemble_count, data = data, dims = dims,
+                                       centre_count = centre_count, entries = entries, colour_count = colour_count)) do
+        N >= 2 || return "the ensemble has $N members, expected at least 2"
+        adaptive != 0 || inflation > 0 || return "the inflation is $inflation, expected a positive number"
+        centres = LocalCentres(array_at(centre_place, Float64, dims, centre_count), array_at(period, Float64, dims),
+                               array_at(first, Int64, centre_count + 1) .+ 1, array_at(component, Int64, entries) .+ 1,
+                               array_at(coefficient, Float64, entries), array_at(colours, Int64, colour_count + 1))
+        refused = centres_refusal(centres, D, centre_count, entries)
+        refused === nothing || return refused
+        members = [array_at(p, Float64, D, N) for p in array_at(ensembles, Ptr{Cvoid}, ensemble_count)]
+        local_analyses!(members, array_at(S, Float64, N, data), array_at(d, Float64, data), array_at(place, Float64, dims, data),
+                        centres; inflation = inflation, adaptive = adaptive != 0,
+                        rotation = rotation == C_NULL ? nothing : array_at(rotation, Float64, N, N))
+        return nothing
+    end
+end
+
+function centres_refusal(centres::LocalCentres, D, centre_count, entries)
+    rises(v, from, to) = first(v) == from && last(v) == to && issorted(v)
+    rises(centres.first, 1, entries + 1) || return "the entries of the centres are not those of $entries components"
+    rises(centres.colours, 0, centre_count) || return "the colours are not those of $centre_count centres"
+    all(i -> 1 <= i <= D, centres.component) || return "a centre has a component outside the $D of the state"
+    return nothing
+end
+
 # --- methods/posterior_mean.jl ---------------------------------------------------------------------
 
 function c_posterior_mean(handle, values, fields, D, T, windows, scheme, h, y, precision, states, length_, trajectories, lead,

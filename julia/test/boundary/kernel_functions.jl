@@ -1,7 +1,7 @@
 # What becomes of the functions of a user's file: the same values, with fused products.
 
 include("../shared/problems.jl")
-using .VDA: for_kernels, fused
+using VDA: for_kernels, fused
 
 calls(ex, f) = ex isa Expr ? (ex.head === :call && ex.args[1] == f) + reduce(+, map(a -> calls(a, f), ex.args); init = 0) : 0
 const MULADD = GlobalRef(Base, :muladd)

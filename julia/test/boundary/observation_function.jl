@@ -1,6 +1,5 @@
 # Observation functions of files: values, derivatives by dual numbers against differences, wrong ones.
-include("../shared/vda.jl")
-using Test
+using Test, VDA
 
 const TEXT = "observe((x, y)) = (x^2 * y, sin(x) + abs(y), 3x)\n"
 const RIGHT = "observe_adjoint((x, y), (a, b, c)) = (2x * y * a + cos(x) * b + 3c, x^2 * a + sign(y) * b)\n"

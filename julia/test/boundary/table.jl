@@ -1,7 +1,7 @@
 # The table of entry points: groups are written out, and every function of it has an address.
 
-include("../shared/vda.jl")
-using Test
+include("../shared/exceptions.jl")
+using Test, VDA
 
 @testset "every entry point" begin
     table = VDA.signatures()

@@ -1,7 +1,7 @@
 # Observations at arbitrary times: the cost against a formula, its derivatives against differences.
 
 include("../shared/problems.jl")
-using .VDA: Points
+using VDA: Points
 
 "Data at random times of random combinations of the state; some have weight 0, and are none."
 function random_points(rng, m, T, windows, ::Type{S} = Float64; count = 4) where {S}

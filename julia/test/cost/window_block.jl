@@ -1,7 +1,7 @@
 # Windows into lanes and back.
 
 include("../shared/problems.jl")
-using .VDA: Lanes, WindowBlock, scalars, scatter!, each_block, lanes
+using VDA: Lanes, WindowBlock, scalars, scatter!, each_block, lanes
 
 function check_round_trip(::Type{N}, x, y, mask) where {N}
     back = fill!(similar(x), NaN)

@@ -1,7 +1,7 @@
 # A chain of convolutions and its backward pass, against the sums of their definition.
 
-include("../shared/vda.jl")
-using Test, Random, LinearAlgebra
+include("../shared/exceptions.jl")
+using Test, VDA, Random, LinearAlgebra
 
 # x is (channel, position, window); w (tap, input, output), with taps along a strip first.
 function convolved(x, w, taps, relu, field)

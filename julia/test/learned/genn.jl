@@ -1,7 +1,7 @@
 # Parts of a GENN's scale, each against its definition: cells, patches, first layer and heads.
 
-include("../shared/vda.jl")
-using LinearAlgebra, Random, Test
+include("../shared/exceptions.jl")
+using LinearAlgebra, Random, Test, VDA
 
 const STEPS = 10
 SCALES = (  # grid, features, latent (0: a quadratic head), factor

@@ -1,7 +1,7 @@
 # The gradient of a GENN's residual and its backward pass, against the sums of its definition.
 
-include("../shared/vda.jl")
-using Test, Random, LinearAlgebra
+include("../shared/exceptions.jl")
+using Test, VDA, Random, LinearAlgebra
 
 struct Weights{T}
     grid::VDA.Grid

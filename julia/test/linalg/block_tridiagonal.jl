@@ -1,7 +1,7 @@
 # The block-tridiagonal solver against a dense one.
 
-include("../shared/vda.jl")
-using LinearAlgebra, Random, Test
+include("../shared/exceptions.jl")
+using LinearAlgebra, Random, Test, VDA
 
 "A random symmetric positive definite block-tridiagonal matrix, dense."
 function random_system(rng, D, K)

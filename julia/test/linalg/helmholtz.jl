@@ -1,7 +1,7 @@
 # The Helmholtz solver: its result satisfies the five-point equation.
 
-include("../shared/vda.jl")
-using LinearAlgebra, Test
+include("../shared/exceptions.jl")
+using LinearAlgebra, Test, VDA
 
 @testset "Helmholtz solver M = $M" for (M, F) in ((8, 0.0), (32, 1600.0), (128, 7.0))
     solver = VDA.Helmholtz(M, F)

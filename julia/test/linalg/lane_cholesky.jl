@@ -1,6 +1,6 @@
-include("../shared/vda.jl")
+include("../shared/exceptions.jl")
 using Test, Random, LinearAlgebra
-using .VDA: Lanes, LaneFactor, lane, factorise_panels!, solve_panel!, place
+using VDA: Lanes, LaneFactor, lane, factorise_panels!, solve_panel!, place
 
 @testset "Cholesky factors in lanes" begin
     rng = MersenneTwister(1)

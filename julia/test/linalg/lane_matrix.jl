@@ -1,7 +1,7 @@
 # Dense kernels on rows in lanes against LinearAlgebra; what must not be read is NaN.
 
-include("../shared/vda.jl")
-using LinearAlgebra, Random, Test
+include("../shared/exceptions.jl")
+using LinearAlgebra, Random, Test, VDA
 
 "The lane matrix of A, whose memory is A's transpose in Julia's order."
 function lane_matrix(A)

@@ -1,7 +1,7 @@
 # Factors and triangular solves against LAPACK; an indefinite matrix is reported, not thrown.
 
-include("../shared/vda.jl")
-using LinearAlgebra, Random, Test
+include("../shared/exceptions.jl")
+using LinearAlgebra, Random, Test, VDA
 
 @testset "factor and solves, D = $D" for D in (1, 3, 8)
     rng = MersenneTwister(61)

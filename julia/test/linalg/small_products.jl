@@ -1,7 +1,7 @@
 # Products of panels against those of Julia's own matrices, with tiles of both widths.
 
-include("../shared/vda.jl")
-using Test, Random
+include("../shared/exceptions.jl")
+using Test, VDA, Random
 
 "C after `product!` of random integers, whose sums are exact, and what it should be."
 function products(::Type{T}, n, m, K, finish) where {T}

@@ -1,7 +1,7 @@
 # Jacobi's eigenvectors against LAPACK's eigenvalues.
 
-include("../shared/vda.jl")
-using LinearAlgebra, Random, Test
+include("../shared/exceptions.jl")
+using LinearAlgebra, Random, Test, VDA
 
 @testset "eigenvectors by rotations" begin
     rng = MersenneTwister(53)

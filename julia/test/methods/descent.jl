@@ -1,7 +1,7 @@
 # Fixed-step gradient descent: its steps, its pieces, its memory.
 
 include("../shared/problems.jl")
-using .VDA: Lanes, WindowBlock, iterate!, retype
+using VDA: Lanes, WindowBlock, iterate!, retype
 
 # Near the largest stable step, in units of the number of residuals.
 stable_step(x) = 0.15 * (size(x, 2) - 1) * size(x, 1)

@@ -1,7 +1,7 @@
 # Runs, their tangent linear and their adjoint against single steps, and the adjoint against the tangent linear.
 
-include("../shared/vda.jl")
-using LinearAlgebra, Random, Test
+include("../shared/exceptions.jl")
+using LinearAlgebra, Random, Test, VDA
 
 @testset "linearised runs of $(nameof(typeof(m)))" for (m, h) in (
     (VDA.Lorenz63(), 0.01), (VDA.Lorenz96(), 0.05), (VDA.KuramotoSivashinsky(state_size = 16), 0.25), (VDA.QuasiGeostrophic(n = 9), 5.0))

@@ -1,6 +1,6 @@
-include("../shared/vda.jl")
+include("../shared/exceptions.jl")
 using Test, Random
-using .VDA: GroupedData, Cells, Nearest, nearest!, in_quadrant, wrapped
+using VDA: GroupedData, Cells, Nearest, nearest!, in_quadrant, wrapped
 
 @testset "the nearest data of each quadrant" begin
     rng = MersenneTwister(2)

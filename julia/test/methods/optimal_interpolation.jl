@@ -1,6 +1,6 @@
-include("../shared/vda.jl")
+include("../shared/exceptions.jl")
 using Test, Random, LinearAlgebra
-using .VDA: GroupedData, Cells, Factor, InterpolationProblem, Lanes, interpolate!
+using VDA: GroupedData, Cells, Factor, InterpolationProblem, Lanes, interpolate!
 
 matern(x) = (1 + sqrt(3) * x) * exp(-sqrt(3) * x)
 C(r, t) = 0.5 * exp(-r / 30 - abs(t) / 3) + 0.3 * exp(-(r / 20)^2 / 2) * matern(abs(t) / 5)

@@ -1,8 +1,8 @@
 # Parameters, sizes and layouts, from the fields of a struct.
 
-include("../shared/vda.jl")
-using Test
-using .VDA: array_shape, components, dimensions_of, parameters, retype, with_parameters
+include("../shared/exceptions.jl")
+using Test, VDA
+using VDA: array_shape, components, dimensions_of, parameters, retype, with_parameters
 
 struct Sheet{T} <: VDA.VectorModel
     depth::T

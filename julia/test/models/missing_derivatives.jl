@@ -1,7 +1,7 @@
 # Derivatives that a model does not define, by dual numbers, against those written by hand.
 
 include("../shared/problems.jl")
-using .VDA: parameters, with_parameters
+using VDA: parameters, with_parameters
 
 "Lorenz-63 with its tendency alone."
 struct Alone{T} <: VDA.SmallModel

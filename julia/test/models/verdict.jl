@@ -1,7 +1,7 @@
 # The verdict names the worst entry of a wrong derivative, and has none against a right one.
 
 include("../shared/problems.jl")
-using .VDA: is_right, report, verdict
+using VDA: is_right, report, verdict
 
 "Lorenz-63 whose adjoint has one wrong sign, of a size that can be chosen."
 struct Wrong{T} <: VDA.SmallModel

@@ -1,7 +1,7 @@
 # Dual numbers against differences in extended precision, alone and of lanes.
 
 include("../shared/problems.jl")
-using .VDA: Dual, Lanes, lane
+using VDA: Dual, Lanes, lane
 
 slope(f, x) = (h = big"1e-20"; Float64((f(big(x) + h) - f(big(x) - h)) / 2h))
 at(f, x) = f(Dual(x, (1.0,)))

@@ -1,6 +1,6 @@
-include("../shared/vda.jl")
+include("../shared/exceptions.jl")
 using Test, Random
-using .VDA: Lanes, lane, lane_exp, lane_abs, lane_max
+using VDA: Lanes, lane, lane_exp, lane_abs, lane_max
 
 @testset "functions of all lanes at once" begin
     x = [-700 .+ 1400 * (i - 1) / 7999 for i in 1:8000]

@@ -1,7 +1,7 @@
 # Several windows in one number: each lane is the plain arithmetic of its window.
 
 include("../shared/problems.jl")
-using .VDA: Lanes, lane, lanes, scalar_type
+using VDA: Lanes, lane, lanes, scalar_type
 
 # The types are parameters here: inferring `Lanes` from run-time values crashes Julia 1.5.
 of(::Type{N}, values) where {N} =

@@ -1,7 +1,7 @@
 # Arithmetic that rounds after every operation.
 
 include("../shared/problems.jl")
-using .VDA: Unfused
+using VDA: Unfused
 const U = Unfused{Float64}
 
 @testset "muladd rounds the product" begin

@@ -1,7 +1,7 @@
 # Steps of a vector model are those of the same equations as a large model; its own step is taken as it is.
 
 include("../shared/problems.jl")
-using .VDA: step!, step_adjoint!, step_tangent!, step_workspace
+using VDA: step!, step_adjoint!, step_tangent!, step_workspace
 
 "Lorenz-96 on whole arrays."
 struct Whole{T} <: VDA.VectorModel

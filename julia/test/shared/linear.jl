@@ -1,6 +1,6 @@
 # Linear models, on which every method has a closed answer.
 
-using LinearAlgebra
+using LinearAlgebra, VDA
 
 "Two components that rotate with the frequency ω while they decay at the rate d."
 struct Rotation{T} <: VDA.SmallModel

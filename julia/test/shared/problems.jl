@@ -1,7 +1,7 @@
 # What the tests share: models and states to run over, and a cost written as it reads in the paper.
 
-include("vda.jl")
-using LinearAlgebra, Random, Test
+include("exceptions.jl")
+using LinearAlgebra, Random, Test, VDA
 
 # 4 is the smallest circle, on which every place lies at a seam; 5 has one that does not.
 const MODELS = (

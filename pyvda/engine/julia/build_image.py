@@ -299,12 +299,9 @@ def _remove_unused(path: Path) -> None:
 
 
 def main() -> None:
-    """Make the image for the julia that is found, or `--background JULIA`; or `--find JULIA`."""
+    """Make the image: `--background JULIA`, or for the julia that is found."""
     try:
-        if sys.argv[1:2] == ["--find"]:
-            found = find(sys.argv[2])
-            print("" if found is None else found[0])
-        elif sys.argv[1:2] == ["--background"]:
+        if sys.argv[1:2] == ["--background"]:
             os.nice(19)
             build(sys.argv[2], wait=False)
         else:

@@ -30,6 +30,7 @@ from pyvda.engine.interface import (
 )
 from pyvda.engine.julia import (
     ensemble_smoother,
+    letkf,
     linearised_runs,
     nonlinear,
     objectives,
@@ -159,6 +160,7 @@ class JuliaEngine:
     trajectories = strong_constraint.trajectories
     strong_constraint = strong_constraint.strong_constraint
     ensemble_smoother = ensemble_smoother.ensemble_smoother
+    local_analyses = letkf.local_analyses
     best_starts = posterior_mean.best_starts
     posterior_mean = posterior_mean.posterior_mean
     shooting_objective = objectives.shooting_objective

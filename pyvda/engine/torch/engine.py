@@ -13,6 +13,7 @@ from pyvda.engine.interface import Array, CostSettings, EngineInfo, Scheme, chec
 from pyvda.engine.torch import (
     cost,
     ensemble_smoother,
+    letkf,
     linearised_runs,
     objectives,
     one_step,
@@ -43,6 +44,7 @@ class TorchEngine:
     strong_constraint = staticmethod(strong_constraint.strong_constraint)
     weak_constraint = staticmethod(weak_constraint.weak_constraint)
     ensemble_smoother = staticmethod(ensemble_smoother.ensemble_smoother)
+    local_analyses = staticmethod(letkf.local_analyses)
     best_starts = staticmethod(posterior_mean.best_starts)
     posterior_mean = staticmethod(posterior_mean.posterior_mean)
     shooting_objective = staticmethod(objectives.shooting_objective)

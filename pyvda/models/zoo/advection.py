@@ -43,7 +43,7 @@ FAMILY = Family(
     julia="Advection",
     parameters={"speed": 1.0},
     sizes={"state_size": (40, 5)},
-    state_space=lambda state_size: flat(state_size),
+    state_space=lambda state_size: flat(state_size, periodic=True),
     time_step=0.1,
     function=tendency,
     tangent_linear=tangent_linear,

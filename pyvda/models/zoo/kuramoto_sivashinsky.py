@@ -157,7 +157,9 @@ FAMILY = Family(
     julia="KuramotoSivashinsky",
     parameters={"length": 22.0},
     sizes={"state_size": (64, 8)},
-    state_space=lambda state_size: StateSpace((Variable("u", ("x",), (state_size,)),)),
+    state_space=lambda state_size: StateSpace(
+        (Variable("u", ("x",), (state_size,)),), periodic=("x",)
+    ),
     time_step=STEP,
     kind="step",
     function=step,

@@ -95,7 +95,7 @@ FAMILY = Family(
     julia="Lorenz96",
     parameters={"forcing": 8.0},
     sizes={"state_size": (40, 4)},
-    state_space=lambda state_size: flat(state_size),
+    state_space=lambda state_size: flat(state_size, periodic=True),
     time_step=0.05,
     function=tendency,
     tangent_linear=tangent_linear,

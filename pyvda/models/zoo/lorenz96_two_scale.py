@@ -93,7 +93,7 @@ FAMILY = Family(
     parameters={"F": 10.0, "h": 1.0, "c": 10.0, "b": 10.0},
     sizes={"K": (36, 4), "J": (10, 1)},
     state_space=lambda K, J: StateSpace(
-        (Variable("X", ("k",), (K,)), Variable("Y", ("k", "j"), (K, J)))
+        (Variable("X", ("k",), (K,)), Variable("Y", ("k", "j"), (K, J))), periodic=("k",)
     ),
     time_step=0.005,
     function=tendency,

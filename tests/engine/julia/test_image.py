@@ -334,12 +334,3 @@ def test_julia_starts_from_its_image_and_computes_the_same(tmp_path) -> None:
     assert "f.jl:1" in with_image[2]
     if path is not None:
         assert with_image[4] < 0.7 * without[4]
-
-
-@pytest.mark.parametrize(("julia", "printed"), [("/a/julia", "/cache/a.so\n"), ("/b/julia", "\n")])
-def test_a_shell_gets_the_path_of_the_image_or_nothing(julia, printed, monkeypatch, capsys) -> None:
-    known = {"/a/julia": (Path("/cache/a.so"), None)}
-    monkeypatch.setattr(build_image, "find", known.get)
-    monkeypatch.setattr("sys.argv", ["build_image", "--find", julia])
-    build_image.main()
-    assert capsys.readouterr().out == printed

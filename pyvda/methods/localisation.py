@@ -1,0 +1,272 @@
+"""Where an ensemble's local analyses are made, and how far data reach.
+
+Distances are counted in grid points along the dimensions of the model's variables. A dimension that
+is not named, or that a variable does not have, does not count: a scalar sees all data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from pyvda.engine.data import LocalCentres
+from pyvda.engine.interface import Array
+from pyvda.errors import InputError
+from pyvda.models.model import Model
+from pyvda.state.space import StateSpace, Variable
+
+# The taper of Gaspari & Cohn that resembles exp(-r²/2L²) ends at 2 √(10/3) L.
+_HALF_REACH = np.sqrt(10 / 3)
+_COPIES = 64  # of the one analysis without localisation, which share the components
+_BLOCK = (2, 4)  # centres that are solved together lie close to each other
+
+
+@dataclass(frozen=True)
+class Localisation:
+    """The centres of the local analyses, and where the components of the state lie.
+
+    Attributes
+    ----------
+    place : (D, d)
+        In half the distance at which data cease to count; NaN where a dimension does not count.
+    centres : LocalCentres
+    """
+
+    place: Array
+    centres: LocalCentres
+
+    def of_rows(self, operator: Array) -> Array:
+        """Return where data lie that are combinations of components, (p, d).
+
+        Parameters
+        ----------
+        operator : (p, D)
+            Rows; a datum lies at the mean of its components with the sizes of their coefficients.
+        """
+        heaviest = np.abs(operator).argmax(1)
+        found = self.place[heaviest].copy()
+        period = self.centres.period
+        for row, at in enumerate(found):
+            used = np.flatnonzero(operator[row])
+            offset = self.place[used] - at
+            around = np.where(period > 0, period, 1.0)
+            wrapped = offset - around * np.round(offset / around)
+            offset = np.nan_to_num(np.where(period > 0, wrapped, offset))
+            at += np.abs(operator[row, used]) @ offset / np.abs(operator[row, used]).sum()
+        return found
+
+
+def localised(
+    model: Model,
+    radius: float | Mapping[str, float] | None,
+    stride: int | Mapping[str, int] = 1,
+    periodic: tuple[str, ...] | None = None,
+) -> Localisation:
+    """Return the localisation of a model's state.
+
+    Parameters
+    ----------
+    model : Model
+    radius : float, mapping or None
+        L of exp(-r²/2L²), in grid points: one for all dimensions, or by their names; None: all data
+        count everywhere.
+    stride : int or mapping
+        Grid points from one analysis to the next; those between are interpolated.
+    periodic : tuple of str, optional
+        Dimensions that are circles. Default: those that the model states.
+
+    Raises
+    ------
+    InputError
+        The model has no dimensions, or not those that are named.
+    """
+    space = model.state_space
+    if radius is None:
+        return _everywhere(model.sea)
+    if space is None or not space.sizes:
+        raise InputError(
+            f"the variables of {model.name} have no dimensions along which data could be far away; "
+            "leave radius out"
+        )
+    circles = space.periodic if periodic is None else periodic
+    for what, named in (("radius", radius), ("stride", stride), ("periodic", circles)):
+        _expect_dimensions(model.name, space, what, named)
+    reach = {
+        dim: _HALF_REACH * length
+        for dim, length in _by_dimension(radius, tuple(space.sizes)).items()
+    }
+    strides = {dim: 1 for dim in reach} | _by_dimension(stride, tuple(reach))
+    period = np.array(
+        [space.sizes[dim] / reach[dim] if dim in circles else 0.0 for dim in reach], float
+    )
+    place = np.full((space.size, len(reach)), np.nan)
+    for variable in space.variables:
+        at = np.indices(variable.shape).reshape(len(variable.shape), variable.size)
+        for column, dim in enumerate(reach):
+            if dim in variable.dims:
+                rows = space.slices()[variable.name]
+                place[rows, column] = at[variable.dims.index(dim)] / reach[dim]
+    axes = {dim: _Axis.cut(space.sizes[dim], strides[dim], dim in circles) for dim in reach}
+    return Localisation(place, _centres(space, reach, axes, period))
+
+
+def _everywhere(sea: Array) -> Localisation:
+    """Return the same analysis for all components."""
+    component = np.flatnonzero(sea)
+    count = min(_COPIES, len(component))
+    first = np.arange(count + 1) * len(component) // max(count, 1)
+    none = np.zeros((len(sea), 0))
+    centres = LocalCentres(
+        none[:count], np.zeros(0), first, component, np.ones(len(component)), np.array([0, count])
+    )
+    return Localisation(none, centres)
+
+
+def _expect_dimensions(name: str, space: StateSpace, what: str, given: Any) -> None:
+    named = tuple(given) if isinstance(given, Mapping | tuple) else ()
+    unknown = [dim for dim in named if dim not in space.sizes]
+    if unknown:
+        raise InputError(
+            f"{what} names the dimension {unknown[0]!r}, and {name} has "
+            f"{', '.join(space.sizes)}; give one of these"
+        )
+
+
+def _by_dimension(given: Any, dims: tuple[str, ...]) -> dict[str, Any]:
+    if isinstance(given, Mapping):
+        return {dim: given[dim] for dim in dims if dim in given}
+    return dict.fromkeys(dims, given)
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """The centres along a dimension, and what each point takes from two of them.
+
+    Attributes
+    ----------
+    at : (m,) of int
+        The centres' points.
+    left, right : (n,) of int
+        Numbers of centres.
+    share : (n,)
+        Of the right one.
+    colour : (m,) of int
+        Centres of one colour are no neighbours.
+    """
+
+    at: Array
+    left: Array
+    right: Array
+    share: Array
+    colour: Array
+
+    @classmethod
+    def cut(cls, size: int, stride: int, circle: bool) -> _Axis:
+        """Put a centre at every `stride`-th of `size` points, and one at the end of a line."""
+        at = np.arange(0, size, stride)
+        if not circle and at[-1] != size - 1:
+            at = np.append(at, size - 1)
+        point = np.arange(size)
+        left = np.searchsorted(at, point, side="right") - 1
+        right = (left + 1) % len(at)
+        gap = np.where(left + 1 < len(at), at[right], size) - at[left]
+        colour = np.zeros(len(at), int)
+        if stride > 1:
+            colour = np.arange(len(at)) % 2
+            if circle and len(at) % 2 and len(at) > 1:
+                colour[-1] = 2
+        return cls(at, left, right, (point - at[left]) / gap, colour)
+
+
+def _centres(
+    space: StateSpace, reach: Mapping[str, float], axes: Mapping[str, _Axis], period: Array
+) -> LocalCentres:
+    """Return the centres of all variables; those with the same dimensions share theirs."""
+    groups: dict[tuple[str, ...], list[Variable]] = {}
+    for variable in space.variables:
+        dims = tuple(dim for dim in reach if dim in variable.dims)
+        groups.setdefault(dims, []).append(variable)
+    place, colour, order = [], [], []
+    centre, component, share = [], [], []
+    count = 0
+    for dims, variables in groups.items():
+        shape = tuple(len(axes[dim].at) for dim in dims)
+        at = np.indices(shape).reshape(len(shape), prod(shape))
+        size = at.shape[1]
+        own = np.full((size, len(reach)), np.nan)
+        number = np.zeros(size, int)
+        for row, dim in enumerate(dims):
+            own[:, list(reach).index(dim)] = axes[dim].at[at[row]] / reach[dim]
+            number = 3 * number + axes[dim].colour[at[row]]
+        place.append(own)
+        colour.append(number)
+        order.append(_block_of(at, size))
+        for variable in variables:
+            c, i, s = _shares(space, variable, dims, axes, shape)
+            centre.append(count + c)
+            component.append(i)
+            share.append(s)
+        count += size
+    return _sorted(
+        np.concatenate(place), np.concatenate(colour), np.concatenate(order), period,
+        np.concatenate(centre), np.concatenate(component), np.concatenate(share),
+    )  # fmt: skip
+
+
+def _block_of(at: Array, size: int) -> Array:
+    """Return numbers by which centres that lie together come one after the other, (G,)."""
+    if len(at) < 2:
+        return np.arange(size)
+    tall, wide = (axis // length for axis, length in zip(at[-2:], _BLOCK, strict=True))
+    keys = (*at[-2:][::-1], wide, tall, *at[:-2][::-1])
+    found = np.empty(size, int)
+    found[np.lexsort(keys)] = np.arange(size)
+    return found
+
+
+def _shares(
+    space: StateSpace,
+    variable: Variable,
+    dims: tuple[str, ...],
+    axes: Mapping[str, _Axis],
+    shape: tuple[int, ...],
+) -> tuple[Array, Array, Array]:
+    """Return centre, component and share, of all components of a variable that are not land."""
+    at = np.indices(variable.shape).reshape(len(variable.shape), variable.size)
+    component = np.arange(space.size)[space.slices()[variable.name]]
+    sea = space.sea[component]
+    found = []
+    for sides in product((0, 1), repeat=len(dims)):
+        share, index = np.ones(variable.size), []
+        for side, dim in zip(sides, dims, strict=True):
+            axis, point = axes[dim], at[variable.dims.index(dim)]
+            share = share * (axis.share[point] if side else 1 - axis.share[point])
+            index.append((axis.right if side else axis.left)[point])
+        number = np.ravel_multi_index(index, shape) if dims else np.zeros(variable.size, int)
+        kept = sea & (share > 0)
+        found.append((number[kept], component[kept], share[kept]))
+    centre, component, share = (np.concatenate(part) for part in zip(*found, strict=True))
+    return centre, component, share
+
+
+def _sorted(
+    place: Array, colour: Array, order: Array, period: Array, centre: Array, component: Array,
+    share: Array,
+) -> LocalCentres:  # fmt: skip
+    """Return the centres that have components, colour by colour."""
+    used = np.unique(centre)
+    used = used[np.lexsort((order[used], colour[used]))]
+    new = np.empty(len(place), int)
+    new[used] = np.arange(len(used))
+    by_centre = np.lexsort((component, new[centre]))
+    counts = np.bincount(new[centre], minlength=len(used))
+    _, sizes = np.unique(colour[used], return_counts=True)
+    return LocalCentres(
+        place[used], period, np.concatenate([[0], np.cumsum(counts)]), component[by_centre],
+        share[by_centre], np.concatenate([[0], np.cumsum(sizes)]),
+    )  # fmt: skip
