@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from pyvda import cycling, names
+from pyvda import cycling, estimated_variance, names
 from pyvda.block_task import Backgrounds, BlockTask
 from pyvda.climate.climatology import with_climatology
 from pyvda.cluster import Choice, with_engines
@@ -47,7 +47,7 @@ from pyvda.models.without_code import expect_code
 from pyvda.operators.function import FunctionOperator
 from pyvda.progress import OfBlocks, heard, silent
 from pyvda.run_record import record
-from pyvda.settings import Settings, chosen_method, settled, takes_settings
+from pyvda.settings import Settings, chosen_method, is_estimated, settled, takes_settings
 from pyvda.state import chunking, windows
 
 
@@ -89,6 +89,7 @@ def assimilate(observations: Any, **keywords: Any) -> xr.Dataset:
     >>> analysis = assimilate(open_observations("obs.nc"), model="lorenz63")  # doctest: +SKIP
     """
     settings, method_options = settled(keywords)
+    estimates = is_estimated(method_options)
     if fields.is_of_fields(settings.method):
         return fields.assimilate(observations, settings, method_options)
     method, options = chosen_method(settings, method_options)
@@ -146,6 +147,10 @@ def assimilate(observations: Any, **keywords: Any) -> xr.Dataset:
         history=not lazy,
         report=OfBlocks(report, count) if divided and report is not silent else report,
     )  # fmt: skip
+    if estimates:
+        task = estimated_variance.with_estimate(task, in_windows, own)
+        options = task.options
+        method_options = {**method_options, **estimated_variance.of_options(options)}
     if settings.cycle is not None:
         analysis = cycled(task, observed, settings.cycle, own, settings.state)
         lazy = is_series = False

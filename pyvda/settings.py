@@ -24,6 +24,7 @@ from pyvda.validation_errors import validated
 if TYPE_CHECKING:
     from pyvda.methods import Method
 
+OBSERVATION_VARIANCE, ESTIMATE = "observation_variance", "estimate"
 Function = TypeVar("Function", bound=Callable[..., Any])
 Weight = Annotated[float, Field(ge=0)]
 
@@ -182,6 +183,15 @@ def settled(values: Mapping[str, Any]) -> tuple[Settings, dict[str, Any]]:
     return validated(Settings, known, "settings"), options
 
 
+def is_estimated(options: Mapping[str, Any]) -> bool:
+    """Tell whether the error variance of the observations is to be estimated from them.
+
+    >>> is_estimated({"observation_variance": "estimate"})
+    True
+    """
+    return isinstance(found := options.get(OBSERVATION_VARIANCE), str) and found == ESTIMATE
+
+
 def chosen_method(settings: Settings, options: Mapping[str, Any]) -> tuple[Method, Any]:
     """Return the method and its validated options, which must have a use for the settings.
 
@@ -202,7 +212,17 @@ def chosen_method(settings: Settings, options: Mapping[str, Any]) -> tuple[Metho
                 "analysis with warm_start (--warm-start)"
             )
         name, options = "learned", {"checkpoint": str(settings.checkpoint), **options}
+    estimated = is_estimated(options)
+    if estimated:  # a number once the observations are there
+        options = {n: value for n, value in options.items() if n != OBSERVATION_VARIANCE}
     method, checked = configured(name, options)
+    usable = checked.has_stdev() and hasattr(checked, OBSERVATION_VARIANCE)
+    if estimated and (not usable or settings.cycle is not None):
+        raise InputError(
+            "observation_variance is estimate, which needs a method that weighs the observations "
+            "by it and states a spread, and independent windows; give a number, or choose "
+            "strong-constraint, ensemble-smoother or posterior-mean without a cycle"
+        )
     given = [one for one in ("lambda1", "lambda2") if one in settings.model_fields_set]
     if given and not checked.minimises_weighted_cost():
         raise InputError(

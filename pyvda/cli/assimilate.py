@@ -70,6 +70,13 @@ def assimilate(
         typer.Option(help="Stop a window at this fraction of its first gradient norm."),
     ] = None,
     precision: Annotated[str | None, typer.Option(help="float64 or float32.")] = None,
+    observation_variance: Annotated[
+        str | None,
+        typer.Option(
+            help="R of a datum with weight 1, in the state's units squared; estimate: from the "
+            "observations. Default: the file's."
+        ),
+    ] = None,
     background: Annotated[
         str | None,
         typer.Option(
@@ -125,7 +132,8 @@ def assimilate(
 
     common = {
         "iterations": iterations, "tolerance": tolerance, "precision": precision,
-        "background": background, "covariance": covariance, "transform": transform,
+        "observation_variance": observation_variance, "background": background,
+        "covariance": covariance, "transform": transform,
     }  # fmt: skip
     keywords = _read_settings(config, option) | settings
     keywords |= {name: value for name, value in common.items() if value is not None}

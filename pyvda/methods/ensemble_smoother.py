@@ -20,8 +20,9 @@ from pyvda.climate.background import (
     is_analysis,
     is_name,
 )
-from pyvda.climate.climatology import climatology
+from pyvda.climate.climatology import LARGE, climatology
 from pyvda.climate.ensemble import Ensemble, ensembles_in
+from pyvda.climate.library import LOW_DIMENSIONAL
 from pyvda.engine import Engine
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
@@ -43,6 +44,9 @@ from pyvda.operators.covariance_input import CovarianceOption, as_covariance
 _REFLECTIONS = 16
 _MIXING = 20
 _MOST = 1_000_000  # numbers up to which the final members are written without being asked for
+# Defaults for states that are not low-dimensional, with which (error / spread)² is about 1 on
+# Lorenz-96 (with 100 members, no inflation and all observations 4 to 7).
+_MEMBERS, _INFLATION, _LAG = 200, 1.05, 8
 _BLOCK = 32  # windows between two reports: less than a second of work
 
 
@@ -52,7 +56,9 @@ class EnsembleSmootherOptions(StatisticalOptions):
     Attributes
     ----------
     members : int
-        Drawn from the background, for all windows the same. Of a background that is an analysis
+        Drawn from the background, for all windows the same. For states of 11 to 2000 components
+        the default is 200, with an inflation of 1.05 and a lag of 8, where none of these, `depth`,
+        `mixing` or `model_error` is given. Of a background that is an analysis
         with `final_ensemble` its members are taken, as many as it has.
     background : str, path, Dataset or Background
         "climatology": members are states of the model's climatology. Otherwise they are drawn from
@@ -167,6 +173,12 @@ class EnsembleSmootherOptions(StatisticalOptions):
                     "leave members out"
                 )
             found["members"] = count
+        tuned = {"members", "inflation", "lag", "depth", "mixing"} & self.model_fields_set
+        tuned_or_given = tuned or given or self.model_error is not None
+        if LOW_DIMENSIONAL < state_size <= LARGE and not tuned_or_given:
+            # A hundred members are too few: the spread would be a third of the error.
+            count = found["members"] = _MEMBERS
+            found |= {"inflation": _INFLATION, "lag": _LAG}
         if self.final_ensemble is None:
             found["final_ensemble"] = windows * count * state_size <= _MOST
         return self.model_copy(update=found)

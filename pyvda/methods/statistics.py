@@ -41,6 +41,7 @@ class StatisticalOptions(Options):
     ----------
     observation_variance : float, optional
         R of a datum with weight 1, in the state's units squared. Default: the file's.
+        `pyvda.assimilate` also takes "estimate", see `pyvda.estimated_variance`.
     """
 
     observation_variance: Positive | None = None

@@ -120,3 +120,16 @@ def test_the_file_has_the_spread(problem: Problem) -> None:
     observed = pyvda.observe(pyvda.simulate("lorenz63", 2, 5), "lorenz63", 6)
     analysis = pyvda.assimilate(observed, method="ensemble-smoother", members=20)
     assert (analysis["state_stdev"] > 0).all()
+
+
+def test_defaults_of_larger_states_give_a_spread_as_large_as_the_error() -> None:
+    assert EnsembleSmootherOptions().for_problem(4, 3).members == 100
+    options = EnsembleSmootherOptions().for_problem(4, 40)
+    assert (options.members, options.inflation, options.lag) == (200, 1.05, 8)
+    assert EnsembleSmootherOptions(lag=3).for_problem(4, 40).inflation == 1
+    assert EnsembleSmootherOptions().for_problem(1, 16641).members == 100
+    problem = twin_problem("lorenz96", 4)
+    found = solve(problem, options)
+    assert found.stdev is not None
+    ratio = ((found.x - problem.batch.truth) / found.stdev) ** 2
+    assert 0.7 < ratio.mean() < 1.4
