@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from typing import Annotated
 
@@ -23,6 +24,7 @@ Build = Annotated[
 def info(engine: EngineName = None, build: Build = False, quiet: Quiet = False) -> None:
     """Print versions, the engine that was chosen and why, and the methods."""
     import pyvda
+    from pyvda import environment
     from pyvda.engine import get_engine
     from pyvda.engine.julia import build_image
     from pyvda.fields.methods import FIELD_METHODS
@@ -36,6 +38,7 @@ def info(engine: EngineName = None, build: Build = False, quiet: Quiet = False) 
             build_image.build_for_this_machine()
     chosen = get_engine(engine)
     running = chosen.info
+    given = [f"{n}={os.environ[n]}" for n in environment.VARIABLES if n in os.environ]
     packages = ("numpy", "scipy", "xarray", "netCDF4", "torch", "juliacall")
     rows = {
         "pyvda": pyvda.__version__,
@@ -44,6 +47,7 @@ def info(engine: EngineName = None, build: Build = False, quiet: Quiet = False) 
         "engine": str(running),
         "because": running.reason,
         "image": build_image.state_of(chosen),
+        "settings": ", ".join(given) or "no environment variable of pyvda is set",
         "methods": ", ".join([*METHODS, *FIELD_METHODS]),
         "models": ", ".join(names()),
         "presets": ", ".join(presets()),

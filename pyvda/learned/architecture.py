@@ -37,6 +37,21 @@ class GENN(Section):
 
     Defaults of `features`, `latent` and `merge` are those of the paper for the model. On one scale,
     `every` consecutive steps can form a group.
+
+    Attributes
+    ----------
+    every : int
+        Steps of a group.
+    width : int
+        Odd size of the first layer's kernels along each axis.
+    features : int, optional
+        Channels of the first layer.
+    latent : int, optional
+        Channels of the bilinear block.
+    merge : int, optional
+        Channels in which the two scales are added.
+    factor : int
+        Steps of a cell of the coarse scale.
     """
 
     kind: Literal["genn", "two-scale-genn"]
@@ -55,7 +70,19 @@ class GENN(Section):
 
 
 class AutoEncoder(Section):
-    """Φ as a convolutional autoencoder (9)."""
+    """Φ as a convolutional autoencoder (9).
+
+    Attributes
+    ----------
+    width : int
+        Odd size of the kernels at full resolution.
+    features : int
+        Channels at full resolution.
+    code : int
+        Channels of the code.
+    factor : int
+        Points of a cell in time.
+    """
 
     kind: Literal["autoencoder"]
     width: int = Field(default=5, ge=1)
@@ -71,6 +98,8 @@ class Cost(Section):
     ----------
     lambda1, lambda2 : float
         Initial values if `learnable`, else fixed.
+    learnable : bool
+        Whether the two weights are trained.
     """
 
     lambda1: float = Field(default=1.0, ge=0)
@@ -87,6 +116,8 @@ class LSTM(Section):
         Factor on the initial random weights of L; small values make the first steps small.
     hidden : int, optional
         Channels of h and c; default: five times the channels.
+    width : int
+        Odd size of the kernels.
     every : int
         Steps of a group.
     """
@@ -106,6 +137,8 @@ class Conv(Section):
     start : float
         W is initialised as this times the identity. With 1, the authors' choice, the first steps
         overshoot, and much of the training is spent on shortening them.
+    width : int
+        Odd size of the kernels.
     hidden : pair of int, optional
         Channels between its convolutions; default: 8 and 16 times the channels.
     every : int
@@ -120,7 +153,13 @@ class Conv(Section):
 
 
 class Descent(Section):
-    """Γ as gradient descent with a fixed step (5), which has no weights."""
+    """Γ as gradient descent with a fixed step (5), which has no weights.
+
+    Attributes
+    ----------
+    step : float
+        α of eq. (5).
+    """
 
     kind: Literal["gradient-descent"]
     step: float = Field(default=0.13, gt=0)

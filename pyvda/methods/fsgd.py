@@ -44,6 +44,7 @@ class FSGDOptions(Options):
     check_every : int
         Iterations between two tests of convergence and divergence.
     precision : {"float64", "float32"}
+        Floating-point type of the computation.
     """
 
     starts_from_first_guess: ClassVar[bool] = True

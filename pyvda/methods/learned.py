@@ -44,6 +44,7 @@ class LearnedOptions(Options):
     iterations : int, optional
         Iterations of the solver, overriding the trained number.
     precision : {"float32", "float64"}
+        Floating-point type of the computation.
     batch_size : int, optional
         Windows computed together. Default: 256; on a CPU, as many as its caches hold.
     device : str

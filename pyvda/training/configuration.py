@@ -28,6 +28,11 @@ class Supervised(Section):
     """Loss (14) in normalised units, and two terms that hold Φ to the analysis and to the truth.
 
     For a solver that is trained stage by stage, the loss covers the states of every stage.
+
+    Attributes
+    ----------
+    prior_analysis, prior_truth : float
+        Weights of the squared one-step error of Φ on the analysis and on the truth.
     """
 
     kind: Literal["supervised"]
@@ -36,7 +41,13 @@ class Supervised(Section):
 
 
 class Unsupervised(Section):
-    """Loss (13): U (4) of the analysis itself, in physical units, with these fixed weights."""
+    """Loss (13): U (4) of the analysis itself, in physical units, with these fixed weights.
+
+    Attributes
+    ----------
+    lambda1, lambda2 : float
+        Weights of the observations and of the dynamics.
+    """
 
     kind: Literal["unsupervised"]
     lambda1: float = Field(default=0.01, ge=0)
@@ -58,6 +69,7 @@ class Optimiser(Section):
     Attributes
     ----------
     kind : {"adam", "adamw"}
+        Adam, or Adam with decoupled weight decay.
     solver_rate, prior_rate : float
         Learning rates of the solver, including the weights of its cost, and of Φ; with rate 0, Φ
         is not trained.
@@ -65,6 +77,10 @@ class Optimiser(Section):
         Constant rate of Φ during pretraining.
     schedule : {"constant", "cosine", "step"}
         Cosine from 1 to `final`, or multiplication by `factor` at each epoch in `steps_at`.
+    final, factor : float
+        Factors on the rates, see `schedule`.
+    steps_at : sequence of int
+        Epochs of the schedule `step`.
     warmup : int
         Number of steps over which the rates rise from zero.
     weight_decay : float
@@ -94,6 +110,7 @@ class Training(Section):
     epochs : int
         Number of epochs, including pretraining.
     batch_size : int
+        Number of windows of a step of the optimiser.
     pretraining : int
         Number of first epochs in which Φ alone is trained, on true states.
     iterations : mapping of epoch to int

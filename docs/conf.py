@@ -1,0 +1,124 @@
+"""Configuration of the documentation: `make docs` builds it into build/site.
+
+The build needs no network. Pages with code are executed; their outputs are kept in build/pages
+until the sources change. DOCS_ONLINE=1 links names of other packages to their documentation.
+"""
+
+import hashlib
+import os
+import shutil
+import sys
+from importlib.metadata import files
+from pathlib import Path
+
+DOCS = Path(__file__).parent
+ROOT = DOCS.parent
+sys.path[:0] = [str(DOCS), str(ROOT)]
+
+import generated_pages  # noqa: E402
+
+import pyvda  # noqa: E402
+
+project = "pyvda"
+author = "pyvda developers"
+copyright = author
+version = release = pyvda.__version__
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "sphinx_design",
+]
+exclude_patterns = ["figures", "results/table*.md", "**/generated/*.md"]
+
+# Pages --------------------------------------------------------------------------------------------
+myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath", "smartquotes"]
+myst_heading_anchors = 3
+
+
+def _digest_of_sources() -> str:
+    digest = hashlib.sha256()
+    for folder in ("pyvda", "julia/src"):
+        for path in sorted((ROOT / folder).rglob("*")):
+            if path.suffix in (".py", ".pyi", ".jl", ".txt", ".json"):
+                digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+nb_execution_mode = "cache"
+nb_execution_cache_path = str(ROOT / "build/pages" / _digest_of_sources())
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 240
+nb_merge_streams = True
+
+# What the pages' processes find: the commands of this environment, this pyvda, readable figures.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+os.environ["PYTHONPATH"] = str(ROOT)
+os.environ["MATPLOTLIBRC"] = str(DOCS / "matplotlibrc")
+os.environ["PYVDA_DOCS"] = str(DOCS)
+os.environ.setdefault("COLUMNS", "88")
+os.environ["PYTHONWARNINGS"] = "ignore::DeprecationWarning"
+os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
+
+# Reference ----------------------------------------------------------------------------------------
+autosummary_generate = False  # generated_pages writes the page of each name
+autodoc_typehints = "none"  # the docstrings state the types
+autodoc_member_order = "bysource"
+autodoc_inherit_docstrings = True
+napoleon_google_docstring = False
+napoleon_use_ivar = True
+napoleon_use_rtype = False
+default_role = "py:obj"
+python_maximum_signature_line_length = 88
+intersphinx_mapping = {
+    "python": ("https://docs.python.org/3", None),
+    "xarray": ("https://docs.xarray.dev/en/stable", None),
+    "numpy": ("https://numpy.org/doc/stable", None),
+    "torch": ("https://docs.pytorch.org/docs/stable", None),
+    "dask": ("https://docs.dask.org/en/stable", None),
+}
+if os.environ.get("DOCS_ONLINE") != "1":
+    intersphinx_mapping = {}
+
+# Appearance: nothing is fetched when a page is read -----------------------------------------------
+html_theme = "pydata_sphinx_theme"
+html_title = f"pyvda {version}"
+html_static_path = ["_static"]
+html_css_files = ["pyvda.css"]
+html_copy_source = False
+html_theme_options = {
+    "navbar_align": "left",
+    "navbar_persistent": ["search-button"],
+    "header_links_before_dropdown": 6,
+    "show_prev_next": True,
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "show_toc_level": 2,
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
+}
+html_sidebars = {"index": []}
+mathjax_path = "mathjax/tex-chtml.js"
+
+
+def _copy_mathjax(app, exception):
+    """Copy the one file of MathJax that pages load, and its fonts."""
+    if exception is not None or app.builder.name != "html":
+        return
+    for file in files("sphinx-mathjax-offline") or []:
+        path = file.as_posix().partition("static/")[2]
+        if path == mathjax_path or path.startswith("mathjax/output/chtml/fonts/woff-v2/"):
+            target = Path(app.outdir, "_static", path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file.locate(), target)
+
+
+def setup(app):
+    generated_pages.write(DOCS)
+    app.connect("build-finished", _copy_mathjax)
