@@ -4,7 +4,7 @@ BIN := .venv/bin
 JULIA = $(shell cat .venv/julia 2>/dev/null)
 WITH_JULIA = $(if $(JULIA),PYVDA_JULIA='$(JULIA)')
 
-.PHONY: setup demo test test-fast test-matrix bench bench-peers lint
+.PHONY: setup demo docs test test-fast test-matrix bench bench-peers lint
 
 setup:
 	@scripts/setup.sh
@@ -35,6 +35,16 @@ test-fast: setup
 # Wheels in clean environments: minutes of downloads.
 test-matrix: setup
 	$(WITH_JULIA) $(BIN)/python scripts/test_matrix.py
+
+# The pages are executed; their outputs are kept in build/pages until the sources change.
+docs: setup .venv/docs
+	$(WITH_JULIA) $(BIN)/python -m sphinx -W --keep-going --quiet --jobs=2 -b html docs build/site
+	$(BIN)/python scripts/check_site.py build/site
+	@echo "build/site/index.html"
+
+.venv/docs: pyproject.toml constraints.txt | setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	touch $@
 
 bench: setup
 	$(WITH_JULIA) $(BIN)/python benchmarks/run.py

@@ -53,7 +53,7 @@ def _digest_of_sources() -> str:
 nb_execution_mode = "cache"
 nb_execution_cache_path = str(ROOT / "build/pages" / _digest_of_sources())
 nb_execution_in_temp = True
-nb_execution_raise_on_error = True
+nb_execution_show_tb = True  # an error is a warning, and fails the build after all pages
 nb_execution_timeout = 240
 nb_merge_streams = True
 

@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 import pyvda
 from pyvda import environment, names, operators
 from pyvda.cli.main import _COMMANDS, command_of
+from pyvda.fields.methods import FIELD_METHODS
 from pyvda.learned import architecture
 from pyvda.methods import METHODS
 from pyvda.settings import Settings
@@ -29,6 +30,7 @@ from pyvda.training import configuration, data_settings
 GROUPS = {
     "Assimilate": ("assimilate", "forecast", "rerun", "check", "evaluate"),
     "Files": ("open_observations", "on_grid", "save_analysis"),
+    "Covariances and validation": ("fit_covariance", "crossvalidate"),
     "Models": ("get_model", "julia_model", "torch_model", "jax_model", "load"),
     "Twin experiments": ("simulate", "observe"),
     "Engines and errors": ("get_engine", "InputError", "EngineError"),
@@ -162,7 +164,7 @@ def _default(parameter: Any) -> str:
 
 def methods() -> str:
     parts = []
-    for name, method in METHODS.items():
+    for name, method in (METHODS | FIELD_METHODS).items():
         summary = (method.solve.__doc__ or "").strip().split("\n\n")[0]
         table = fields_of(method.options, described(method.options))
         parts.append(f"## {name}\n\n{_prose(summary)}\n\n{table}")

@@ -55,7 +55,7 @@ def torch_model(
     tendency : callable or torch.nn.Module
         Maps states (..., D) to dx/dt, (..., D), in float64. The leading axes are independent
         states. Where the state is one variable with several dimensions, the function sees
-        (..., *dimensions) in their order.
+        `(..., *dimensions)` in their order.
     step : callable or torch.nn.Module
         In place of `tendency`: maps states to those one `time_step` later.
     variables : sequence of str

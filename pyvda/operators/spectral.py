@@ -36,7 +36,7 @@ class Spectral(Covariance):
         others); "open": symmetric about the edges (cosine transform); "periodic" (Fourier
         transform).
     uniform : bool
-        Whether the variance is made `stdev`² everywhere. Otherwise it is so on average, and falls
+        Whether the variance is `stdev` squared everywhere. Otherwise it is so on average, and falls
         towards a wall.
     least : float
         Modes with a smaller variance than this times the largest do not belong to the control,

@@ -1,0 +1,106 @@
+"""The documentation's sources: every page and public name is in it. `make docs` executes the pages.
+
+The site is not built here: what needs no Sphinx is checked, and the checks of the built site on
+small sites with one defect each.
+"""
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import pyvda
+from pyvda import operators
+from pyvda.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+
+
+def loaded(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+generated_pages = loaded(DOCS / "generated_pages.py")
+check_site = loaded(ROOT / "scripts/check_site.py")
+OUTSIDE = ("figures/", "results/table", "reference/generated/")
+PAGES = {
+    path.relative_to(DOCS).with_suffix("").as_posix(): path.read_text("utf-8")
+    for path in DOCS.rglob("*.md")
+    if not path.relative_to(DOCS).as_posix().startswith(OUTSIDE)
+}
+
+
+def test_every_page_is_in_the_tables_of_contents() -> None:
+    listed = {"index"}
+    for name, text in PAGES.items():
+        for block in re.findall(r"```\{toctree\}\n(.*?)```", text, re.S):
+            lines = [line for line in block.splitlines() if line and not line.startswith(":")]
+            folder = (DOCS / name).parent
+            listed |= {(folder / line).resolve().relative_to(DOCS).as_posix() for line in lines}
+    assert listed == PAGES.keys()
+
+
+def test_every_figure_that_a_cell_draws_has_an_alternative_text() -> None:
+    cells = [
+        (name, cell)
+        for name, text in PAGES.items()
+        for cell in re.findall(r"```\{code-cell\} python3\n(.*?)```", text, re.S)
+        if re.search(r"plt\.(figure|subplots)|\.vda\.plot\(", cell)
+    ]
+    assert cells
+    assert [name for name, cell in cells if not re.search(r"^    alt: \S+", cell, re.M)] == []
+
+
+def test_every_public_name_has_a_page_and_a_docstring() -> None:
+    names = set(generated_pages.public_names())
+    assert names == {f"pyvda.{n}" for n in pyvda.__all__ if n != "operators"} | {
+        f"pyvda.operators.{n}" for n in operators.__all__
+    }
+    for name in names:
+        module, _, short = name.rpartition(".")
+        thing = getattr(importlib.import_module(module), short)
+        assert len((thing.__doc__ or "").split()) > 3, name
+        assert f"{name}\n{'=' * len(name)}" in generated_pages.stub(name)
+
+
+def test_every_option_has_a_description() -> None:
+    for part in ("settings", "methods", "sections", "commands", "variables"):
+        if part == "settings":
+            text = generated_pages.fields_of(Settings, generated_pages._of_fields(Settings))
+        else:
+            text = getattr(generated_pages, part)()
+        rows = [line for line in text.splitlines() if line.startswith("| `")]
+        bare = [line for line in rows if line.endswith("|  |") and not line.startswith("| `kind`")]
+        assert rows
+        assert bare == [], part
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ('<a href="none.html">a</a>', "none.html does not exist"),
+        ('<a href="#nowhere">a</a>', "names no place"),
+        ('<img src="a.png" alt="a.png">', "no alternative text"),
+        ('<img src="gone.png" alt="A map">', "gone.png does not exist"),
+        ('<script src="https://example.org/a.js"></script>', "from elsewhere"),
+    ],
+)
+def test_a_defect_of_the_site_is_found(tmp_path: Path, body: str, said: str) -> None:
+    (tmp_path / "a.png").write_bytes(b"")
+    good = '<p id="here"><a href="#here">a</a><img src="a.png" alt="A map"></p>'
+    page = tmp_path / "index.html"
+    page.write_text(f"<html>{good}</html>")
+    assert check_site.problems(tmp_path) == []
+    page.write_text(f"<html>{good}{body}</html>")
+    (found,) = check_site.problems(tmp_path)
+    assert said in found
