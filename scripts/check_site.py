@@ -41,7 +41,8 @@ class Page(HTMLParser):
 
 def problems(site: Path) -> list[str]:
     """Return a sentence for each defect."""
-    pages = {path: Page(path.read_text("utf-8")) for path in sorted(site.rglob("*.html"))}
+    found = [path for path in sorted(site.rglob("*.html")) if "_static" not in path.parts]
+    pages = {path: Page(path.read_text("utf-8")) for path in found}
     found = []
     for path, page in pages.items():
         name = path.relative_to(site).as_posix()
