@@ -38,7 +38,7 @@ test-matrix: setup
 
 # The pages are executed; their outputs are kept in build/pages until the sources change.
 docs: setup .venv/docs
-	$(WITH_JULIA) $(BIN)/python -m sphinx -W --keep-going --quiet --jobs=2 -b html docs build/site
+	$(WITH_JULIA) $(BIN)/python -m sphinx -W --keep-going --quiet -b html docs build/site
 	$(BIN)/python scripts/check_site.py build/site
 	@echo "build/site/index.html"
 
