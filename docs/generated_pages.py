@@ -133,11 +133,11 @@ def _command(name: str) -> str:
     arguments = [_name(p) for p in given if p.param_type_name == "argument"]
     usage = " ".join(["pyvda", name, "[OPTIONS]", *arguments])
     module = import_module(f"pyvda.cli.{name}")
-    rows = [(f"`{_name(p)}`", _default(p), _cell(p.help or "")) for p in given]
+    rows = [(f"`{_name(p)}`", _cell(p.help or "") + _default(p)) for p in given]
     examples = "\n".join(module.EXAMPLES)
     return (
         f"## pyvda {name}\n\n{_prose(command.help or '')}\n\n```text\n{usage}\n```\n\n"
-        + _table(("argument or option", "default", "meaning"), rows)
+        + _table(("argument or option", "meaning"), rows)
         + f"\nExamples:\n\n```sh\n{examples}\n```\n"
     )
 
@@ -152,11 +152,12 @@ def _name(parameter: Any) -> str:
 
 def _default(parameter: Any) -> str:
     if parameter.required:
-        return "required"
+        return " Required."
     shown = parameter.show_default if isinstance(parameter.show_default, str) else None
     value = shown if shown is not None else parameter.default
     empty = value is None or value is False or value == () or callable(value)
-    return "" if empty or "Sentinel" in type(value).__name__ else f"`{value}`"
+    said = "" if empty or "Sentinel" in type(value).__name__ else f" Default: `{value}`."
+    return said
 
 
 # Settings, options and configuration --------------------------------------------------------------
@@ -183,10 +184,10 @@ def sections() -> str:
 
 def fields_of(model: type[BaseModel], descriptions: dict[str, str]) -> str:
     rows = [
-        (f"`{name}`", _kind(field), _value(field), _cell(descriptions.get(name, "")))
+        (f"`{name}`", f"*{_kind(field)}{_value(field)}* {_cell(descriptions.get(name, ''))}")
         for name, field in model.model_fields.items()
     ]
-    return _table(("key", "type", "default", "meaning"), rows)
+    return _table(("key", "meaning"), rows)
 
 
 def _of_fields(model: type[BaseModel]) -> dict[str, str]:
@@ -235,11 +236,11 @@ def _type(kind: Any) -> str:
 
 def _value(field: FieldInfo) -> str:
     if field.is_required():
-        return "required"
+        return ", required."
     value = field.get_default(call_default_factory=True)
     if isinstance(value, BaseModel):
-        return "its defaults"
-    return "" if value is None else f"`{value}`"
+        return "."
+    return ", optional." if value is None else f", default `{value}`."
 
 
 # Environment and files ----------------------------------------------------------------------------

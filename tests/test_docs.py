@@ -80,7 +80,8 @@ def test_every_option_has_a_description() -> None:
         else:
             text = getattr(generated_pages, part)()
         rows = [line for line in text.splitlines() if line.startswith("| `")]
-        bare = [line for line in rows if line.endswith("|  |") and not line.startswith("| `kind`")]
+        ends = ("* |", "*  |", "|  |")
+        bare = [line for line in rows if line.endswith(ends) and not line.startswith("| `kind`")]
         assert rows
         assert bare == [], part
 
