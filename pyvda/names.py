@@ -32,10 +32,16 @@ DATUM = "datum"
 POINT_TIME = "point_time"
 POINT_OBSERVATION = "point_observation"
 POINT_OPERATOR = "point_operator"
+POINT_COMPONENT = "point_component"
+POINT_COEFFICIENT = "point_coefficient"
+TERM = "term"
 POINT_ERROR = "point_error"
 POINT_POSITION = "point_position"
 POINT_INNOVATION = "point_innovation"
-POINTS = (POINT_TIME, POINT_OBSERVATION, POINT_OPERATOR, POINT_ERROR, POINT_POSITION)
+POINT_REJECTED = "point_rejected"
+POINT_FLAG = "point_flag"
+POINTS = (POINT_TIME, POINT_OBSERVATION, POINT_OPERATOR, POINT_COMPONENT, POINT_COEFFICIENT,
+          POINT_ERROR, POINT_REJECTED, POINT_POSITION)  # fmt: skip
 
 # Observations that are a function of the state; see io/tables/channels.py.
 CHANNEL = "channel"
@@ -164,6 +170,10 @@ _LONG_NAMES = {
     TRUTH: "true state of a twin experiment",
     POINT_OBSERVATION: "observed value",
     POINT_OPERATOR: "row of the linear observation operator",
+    POINT_COMPONENT: "components of the state in a row of the observation operator",
+    POINT_COEFFICIENT: "coefficients of these components",
+    POINT_REJECTED: "whether the observation is not used",
+    POINT_FLAG: "use of the observation",
     POINT_ERROR: "standard deviation of the observation error",
     POINT_INNOVATION: "observation minus analysis",
     CHANNEL_OBSERVATION: "observed function of the state",
@@ -236,7 +246,7 @@ def attributes(name: str, state_units: str | None = None) -> dict[str, Any]:
         found["units"] = state_units
     if state_units is not None and name in _SQUARED:
         found["units"] = state_units if state_units == "1" else f"({state_units})2"
-    if name == FLAG:
+    if name in (FLAG, POINT_FLAG):
         found |= {"standard_name": "status_flag", **flag_attributes(Flag)}
     if name == FIELD_FLAG:
         found |= {"standard_name": "status_flag", **flag_attributes(FieldFlag)}

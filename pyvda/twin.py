@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 import pyvda
-from pyvda import names
+from pyvda import names, tracks
 from pyvda.climate.climatology import drawn_starts, usual_spinup
 from pyvda.engine import engine_for
 from pyvda.engine.interface import Array
@@ -24,7 +24,7 @@ from pyvda.io.sources.open import opened
 from pyvda.io.writing import model_attributes
 from pyvda.models.model import Model, Start, number, whole
 from pyvda.models.presets import Preset
-from pyvda.models.registry import get_preset, presets, resolve
+from pyvda.models.registry import get_preset, numeric, presets, resolve, samplings
 from pyvda.models.registry import names as model_names
 from pyvda.state.space import StateSpace, Variable
 from pyvda.validation_errors import brief
@@ -118,6 +118,8 @@ def simulate(
         coords[names.STATE] = (names.STATE, numbers, names.attributes(names.STATE))
     else:
         data = dict(model.state_space.unstack(truth))
+        for dim, points in model.state_space.coordinates:
+            coords[dim] = (dim, np.array(points), {"units": "1"})
     ds = xr.Dataset(
         data,
         coords,
@@ -148,6 +150,7 @@ def observe(
     every: int | None = None,
     components: Sequence[int] | None = None,
     variables: Sequence[str] | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
     """Observe a truth, with noise.
 
@@ -156,8 +159,9 @@ def observe(
     truth : Dataset or path
         With `truth` (window, time, state), or with the variables (window, time, ...) of a model.
     preset : str or Preset, optional
-        Specifies the observed steps and components, and the error variance. Without one, half of
-        all components, drawn anew each time, are observed at every fourth step.
+        Specifies the observed steps and components, and the error variance; or tracks over the
+        model's grid, whose observations are point data (see `pyvda.tracks.observe`). Without one,
+        half of all components, drawn anew each time, are observed at every fourth step.
     seed : int
         Seed of the noise, and of the choice of components where it is random.
     variance : float, optional
@@ -168,6 +172,8 @@ def observe(
         Indices, from 0, of the components of the state vector observed at each of these times.
     variables : sequence of str, optional
         Names of the variables observed at each of these times; an alternative to `components`.
+    options : mapping, optional
+        Options of a preset with tracks, by name.
 
     Returns
     -------
@@ -180,8 +186,24 @@ def observe(
         When the truth is of a model other than the preset's, neither a preset nor a variance is
         given, a number is out of range or a name is unknown.
     """
-    name, setting = ("custom", None) if preset is None else _named(preset)
     _check_seed(seed)
+    if isinstance(preset, str) and preset in samplings():
+        unused = {"every": every, "components": components, "variables": variables}
+        given = [word for word, value in unused.items() if value is not None]
+        if given:
+            raise InputError(
+                f"{' and '.join(given)} would have no effect, because the preset {preset} says "
+                f"where its tracks lie; leave it out, or give its options: "
+                f"{', '.join(samplings()[preset].options)}"
+            )
+        sampling, truth = samplings()[preset], opened(truth, "the argument truth")
+        return tracks.observe(truth, preset, sampling, seed, variance, numeric(options or {}))
+    if options:
+        raise InputError(
+            f"the options {', '.join(options)} belong to presets with tracks; choose one of "
+            f"{', '.join(samplings())}, or leave them out"
+        )
+    name, setting = ("custom", None) if preset is None else _named(preset)
     truth = opened(truth, "the argument truth")
     state, space = _true_states(truth)
     if setting is not None and state.shape[2] != setting.model.state_size:
@@ -311,6 +333,8 @@ def _experiment(
     what: str | Preset | Model, parameters: Mapping[str, Any] | None, steps: int | None
 ) -> tuple[str, Preset, bool]:
     """Return the name and preset of an experiment, and whether its truth is one variable."""
+    if isinstance(what, str) and what in samplings():
+        get_preset(what)  # says that it only observes
     flat = isinstance(what, Preset) or (isinstance(what, str) and what in presets())
     if flat:
         name, setting = _named(what)  # type: ignore[arg-type]

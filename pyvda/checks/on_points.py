@@ -25,6 +25,7 @@ from pyvda.engine.julia.engine import JuliaEngine
 from pyvda.engine.julia.objectives import shooting_objective
 from pyvda.models.model import Model
 from pyvda.operators.points import Points
+from pyvda.operators.sparse_rows import SparseRows
 from pyvda.state.batch import Batch
 
 _NAMES = (
@@ -35,6 +36,7 @@ _NAMES = (
 )
 _LARGE = 1024
 _COUNT = 12  # number of data per window if the file has none
+_TERMS = 64  # components that each of them reads at most
 
 
 def point_checks(
@@ -130,7 +132,7 @@ def operator_checks(
         ),
         agreement(
             names[1], {"product": (by_adjoint(x), by_tangent_linear(x))}, EPS,
-            1.0 + float(np.abs(np.asarray(points.operator)).sum(2).max()) / _LARGE,
+            1.0 + float(np.abs(points.operator.coefficient).sum(2).max()) / _LARGE,
         ),
     ]  # fmt: skip
 
@@ -141,7 +143,10 @@ def drawn(states: Array, seed: int) -> Points:
     rng = np.random.default_rng([seed, 3])
     shape = (windows, _COUNT)
     step = rng.integers(0, steps, shape)
-    operator = rng.standard_normal((*shape, size))
-    value = (operator * states[np.arange(windows)[:, None], step]).sum(-1)
+    terms = min(size, _TERMS)
+    # One component of each of as many parts of the state.
+    index = rng.integers(0, size // terms, (*shape, terms)) + size // terms * np.arange(terms)
+    operator = SparseRows(index, rng.standard_normal(index.shape), size)
+    value = operator.product(states[np.arange(windows)[:, None], step])
     noise = states.std() * rng.standard_normal(shape)
     return Points(step, rng.uniform(0, 1, shape), value + noise, np.ones(shape), operator)

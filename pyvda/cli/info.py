@@ -31,7 +31,7 @@ def info(engine: EngineName = None, build: Build = False, quiet: Quiet = False) 
     from pyvda.learned import shipped
     from pyvda.machine import installed
     from pyvda.methods import METHODS
-    from pyvda.models.registry import names, presets
+    from pyvda.models.registry import names, presets, samplings
 
     if build:
         with contextlib.suppress(build_image.NotNeeded):
@@ -50,7 +50,7 @@ def info(engine: EngineName = None, build: Build = False, quiet: Quiet = False) 
         "settings": ", ".join(given) or "no environment variable of pyvda is set",
         "methods": ", ".join([*METHODS, *FIELD_METHODS]),
         "models": ", ".join(names()),
-        "presets": ", ".join(presets()),
+        "presets": ", ".join([*presets(), *samplings()]),
         "shipped": ", ".join(shipped.names()) or "no trained models",
     }
     for name, value in rows.items():

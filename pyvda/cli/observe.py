@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from pyvda.cli.options import Output, Overwrite, Quiet, Seed, component_numbers, listed, read, say
+from pyvda.cli.options import (
+    Output,
+    Overwrite,
+    Quiet,
+    Seed,
+    component_numbers,
+    listed,
+    named_values,
+    read,
+    say,
+)
 from pyvda.io.writing.outputs import check_output, check_space
 
 EXAMPLES = (
     "pyvda observe truth.nc --preset lorenz63 --seed 12 -o obs.nc",
     "pyvda observe truth.nc --variance 0.5 --every 4 --variable x,z --seed 2 -o obs.nc",
+    "pyvda observe truth.nc --preset qg-altimetry --set satellites=3 --seed 2 -o obs.nc",
 )
 
 
@@ -21,8 +32,8 @@ def observe(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="A preset, such as lorenz63. Without one: half of the components, drawn at random "
-            "at each time."
+            help="A preset, such as lorenz63, or qg-tracks for point data along tracks. Without "
+            "one: half of the components, drawn at random at each time."
         ),
     ] = None,
     seed: Seed = 0,
@@ -37,6 +48,10 @@ def observe(
         str | None,
         typer.Option(help="Observed components of the state, from 0, separated by commas."),
     ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="An option of a preset with tracks: name=value."),
+    ] = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -50,8 +65,17 @@ def observe(
     observed = twin.observe(
         read(truth), preset, seed, variance=variance, every=every,
         variables=listed(variable), components=component_numbers(component),
+        options=named_values(option, "--set"),
     )  # fmt: skip
-    count = sum(int(v.notnull().sum()) for v in observed.data_vars.values())
+    values = [v for v in observed.data_vars.values() if v.dtype.kind == "f"]
+    count = sum(int(v.notnull().sum()) for v in values)
     check_space(output, count * np.dtype(float).itemsize)  # gaps are compressed to nearly nothing
     netcdf.save_analysis(observed, output)
-    say(quiet, f"{output}: {count} observations in {observed.sizes['window']} windows")
+    say(quiet, f"{output}: {count} observations in {_windows(observed)} windows")
+
+
+def _windows(observed: Any) -> int:
+    """Return the number of windows: a dimension, or of point data a column that may be missing."""
+    if "window" in observed.sizes:
+        return int(observed.sizes["window"])
+    return int(observed["window"].max()) + 1 if "window" in observed else 1

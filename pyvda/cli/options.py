@@ -45,13 +45,13 @@ Parameters = Annotated[
 ]
 
 
-def named_values(given: list[str] | None) -> dict[str, str]:
+def named_values(given: list[str] | None, option: str = "--parameter") -> dict[str, str]:
     """Return what `--parameter name=value` says, value by name."""
     found: dict[str, str] = {}
     for text in given or []:
         name, equals, value = text.partition("=")
         if not (name and equals and value):
-            raise InputError(f"--parameter {text!r} is not understood, expected name=value")
+            raise InputError(f"{option} {text!r} is not understood, expected name=value")
         found[name.strip()] = value.strip()
     return found
 

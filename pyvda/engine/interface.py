@@ -28,6 +28,7 @@ from pyvda.errors import InputError
 from pyvda.models.model import Model
 from pyvda.operators.data import Data
 from pyvda.operators.points import Points
+from pyvda.operators.sparse_rows import SparseRows
 
 if TYPE_CHECKING:
     from pyvda.climate.library import Library
@@ -657,11 +658,16 @@ def checked_points(points: Points, windows: int, size: int, steps: int, dtype: n
     fraction = checked("fraction", np.asarray(points.fraction), shape, dtype)
     if ((step < 0) | (step >= steps)).any() or ((fraction < 0) | (fraction > 1)).any():
         raise ValueError(f"points lie outside the {steps} steps of a window")
+    rows = points.operator
+    index = np.ascontiguousarray(rows.index, dtype=np.int64)
+    if rows.size != size or ((index < 0) | (index >= size)).any():
+        raise ValueError(f"operator has rows of {rows.size} components, expected {size}")
+    coefficient = checked("operator", rows.coefficient, index.shape, dtype)
     return Points(
         step, fraction,
         checked("value", np.asarray(points.value), shape, dtype),
         checked("weight", np.asarray(points.weight), shape, dtype),
-        checked("operator", np.asarray(points.operator), (*shape, size), dtype),
+        SparseRows(index, coefficient, size),
     )  # fmt: skip
 
 

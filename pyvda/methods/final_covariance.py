@@ -157,6 +157,9 @@ def _step(
     The tangent linear (W, D, D) is continued from the one that is given.
     """
     engine, model, scheme = problem.engine, problem.model, problem.cost.scheme
+    if model.kind == "step" and fraction < 1:
+        after, carried = _step(problem, state, tangent)  # between them as the engines interpolate
+        return state + fraction * (after - state), tangent + fraction * (carried - tangent)
     step = float(fraction * problem.cost.time_step / substeps)
     for _ in range(substeps):
         columns = np.ascontiguousarray(np.swapaxes(tangent, 1, 2))

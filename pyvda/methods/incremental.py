@@ -20,7 +20,7 @@ C. Pires, R. Vautard and O. Talagrand, Tellus A 48 (1996), 96-121, for the growi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -52,11 +52,14 @@ from pyvda.methods.statistics import (
     StatisticalOptions,
     judged,
     precision_of,
+    variance_of,
     without_observations,
 )
+from pyvda.methods.window_data import WindowData
 from pyvda.models.model import Model
 from pyvda.operators.covariance import Covariance, Dense
 from pyvda.operators.covariance_input import CovarianceOption, as_covariance
+from pyvda.operators.points import Points
 from pyvda.operators.sum import Sum
 from pyvda.validation_errors import brief
 
@@ -146,6 +149,7 @@ class IncrementalOptions(StatisticalOptions):
     """
 
     starts_from_first_guess: ClassVar[bool] = False
+    takes_points: ClassVar[bool] = True
     takes_ensemble: ClassVar[bool] = True
     cycles: ClassVar[bool] = True
     has_own_covariance: ClassVar[bool] = True
@@ -235,22 +239,23 @@ def solve(problem: Problem, options: IncrementalOptions) -> Solution:
     InputError
         The error variance of the observations is unknown, or B is not given and no matrix.
     """
-    mean, control = _control(problem, options)
-    precision = precision_of(problem, options.observation_variance)
-    observation = np.asarray(problem.batch.observation, float)
-    windows = len(observation)
+    mean, B, Q = _statistics(problem, options)
+    data = _data(problem, options)
+    windows, length = np.shape(problem.batch.observation)[:2]
     x, stdev, status = without_observations(problem)
     objective, iterations = np.full(windows, np.nan), np.zeros(windows, int)
     final = np.full((windows, options.ensemble, len(mean)), np.nan)
     chosen = np.flatnonzero(problem.has_observations())
     for done, window in enumerate(chosen):
-        cost = _Cost(problem, options, mean, control, observation[window], precision[window])
+        own = data(int(window))
+        cost = _Cost(problem, options, mean, ControlSpace(B, Q, own.steps), own)
         cost.expect_room()
         found = _minimised(cost, options)
-        x[window], status[window] = found.x, found.status
+        x[window], status[window] = found.x[:length], found.status
         objective[window], iterations[window] = found.objective, found.iterations
         key = [options.seed, int(problem.window_numbers()[window])]
-        stdev[window], final[window] = _uncertainty(cost, found, np.random.default_rng(key))
+        spread, final[window] = _uncertainty(cost, found, np.random.default_rng(key))
+        stdev[window] = spread[:length]
         problem.report(done + 1, len(chosen))
     status, limit = judged(status, objective, problem.data())
     per_window = {names.OBJECTIVE: objective, names.CHI_SQUARE_LIMIT: limit}
@@ -263,19 +268,34 @@ def solve(problem: Problem, options: IncrementalOptions) -> Solution:
 
 def control_cost(problem: Problem, options: IncrementalOptions) -> _Cost:
     """Return J of the problem's first window, as a function of the control, for checks."""
-    mean, control = _control(problem, options)
-    observation = np.asarray(problem.batch.observation, float)
-    precision = precision_of(problem, options.observation_variance)
-    return _Cost(problem, options, mean, control, observation[0], precision[0])
+    mean, B, Q = _statistics(problem, options)
+    own = _data(problem, options)(0)
+    return _Cost(problem, options, mean, ControlSpace(B, Q, own.steps), own)
 
 
-def _control(problem: Problem, options: IncrementalOptions) -> tuple[Array, ControlSpace]:
-    """Return the background's mean (D,) and the space of controls."""
+def _statistics(
+    problem: Problem, options: IncrementalOptions
+) -> tuple[Array, Covariance, Covariance | None]:
+    """Return the background's mean (D,), its covariance B and that of the model error, Q."""
     mean, B = _background(options, problem.model, problem.engine)
     Q = options.model_error
     if Q is not None:
         Q = as_covariance(Q, len(mean), "model_error", problem.model.state_space)
-    return mean, ControlSpace(B, Q, np.shape(problem.batch.observation)[1])
+    return mean, B, Q
+
+
+def _data(problem: Problem, options: IncrementalOptions) -> Callable[[int], WindowData]:
+    """Return a function that returns the data of a window."""
+    precision = precision_of(problem, options.observation_variance)
+    variance = variance_of(problem, options.observation_variance)
+    observation = np.asarray(problem.batch.observation, float)
+
+    def of_window(window: int) -> WindowData:
+        points = problem.points(slice(window, window + 1))
+        weighed = points.weighed(1 / variance) if isinstance(points, Points) else None
+        return WindowData(observation[window], precision[window], weighed)
+
+    return of_window
 
 
 def _background(
@@ -324,28 +344,23 @@ def _background(
 
 @dataclass
 class _Cost:
-    """J of one window, and the products that its linearisation consists of.
-
-    Attributes
-    ----------
-    observation, precision : (T, D)
-    """
+    """J of one window, and the products that its linearisation consists of."""
 
     problem: Problem
     options: IncrementalOptions
     mean: Array
     control: ControlSpace
-    observation: Array
-    precision: Array
+    data: WindowData
 
     def expect_room(self) -> None:
         """Raise InputError if the window does not fit into `memory`, whatever is recomputed."""
         limit, least = self.options.memory, self.needed / 2**30
         if least > limit:
+            steps, size = self.data.observation.shape
             raise InputError(
-                f"memory is {limit:g} GiB, and a window of {self.observation.shape[0]} steps of "
-                f"{self.observation.shape[1]} components needs {least:.2g} GiB; give more memory "
-                "(--set memory), shorter windows or fewer inner_iterations"
+                f"memory is {limit:g} GiB, and a window of {steps} steps of {size} components "
+                f"needs {least:.2g} GiB; give more memory (--set memory), shorter windows or fewer "
+                "inner_iterations"
             )
 
     def trajectory(self, v: Array, steps: int) -> Array:
@@ -357,23 +372,20 @@ class _Cost:
 
     def value(self, v: Array, x: Array) -> float:
         """Return J, inf where the trajectory is not finite."""
-        misfit = x - self.observation[: len(x)]
-        J = 0.5 * float(v @ v) + 0.5 * float((self.precision[: len(x)] * misfit**2).sum())
+        J = 0.5 * float(v @ v) + self.data.cost(x)
         return J if np.isfinite(J) else np.inf
 
     def gradient(self, v: Array, x: Array) -> Array:
         """Return ∂J/∂v."""
-        misfit = x - self.observation[: len(x)]
-        return v + self._adjoint(x, self.precision[: len(x)] * misfit)
+        return v + self._adjoint(x, self.data.gradient(x))
 
     def curvature(self, w: Array, x: Array) -> Array:
         """Return A w, the Hessian of J linearised about x."""
-        return w + self._adjoint(x, self.precision[: len(x)] * self.tangent(w[None], x)[0])
+        return w + self._adjoint(x, self.data.curvature(self.tangent(w[None], x)[0]))
 
     def weighed_noise(self, x: Array, random: np.random.Generator) -> Array:
         """Return Sᵀ Mᵀ Hᵀ R^−½ ε for independent normal numbers ε."""
-        precision = self.precision[: len(x)]
-        return self._adjoint(x, np.sqrt(precision) * random.standard_normal(x.shape))
+        return self._adjoint(x, self.data.noise(len(x), random))
 
     def tangent(self, w: Array, x: Array) -> Array:
         """Return the perturbations (n, T, D) of controls w (n, rank)."""
@@ -392,7 +404,7 @@ class _Cost:
     @property
     def together(self) -> int:
         """Return how many perturbations may be computed at once."""
-        return int(np.clip(self._memory // (3 * self.observation.nbytes + 1), 1, _TOGETHER))
+        return int(np.clip(self._memory // (3 * self.data.observation.nbytes + 1), 1, _TOGETHER))
 
     @property
     def _memory(self) -> int:
@@ -403,7 +415,7 @@ class _Cost:
     def needed(self) -> int:
         """Return the bytes of trajectories, search directions and Ritz vectors."""
         directions = 4 * self.options.inner_iterations * self.control.rank * 8
-        return _TRAJECTORIES * self.observation.nbytes + directions
+        return _TRAJECTORIES * self.data.observation.nbytes + directions
 
 
 class _Minimum(NamedTuple):
@@ -424,7 +436,7 @@ def _minimised(cost: _Cost, options: IncrementalOptions, near: _Minimum | None =
     if near is not None:
         v, ritz = near.control, near.ritz
     status = Status.ITERATION_LIMIT
-    for steps, last in _lengths(len(cost.observation), options.growth if near is None else 0):
+    for steps, last in _lengths(cost.data.steps, options.growth if near is None else 0):
         x = cost.trajectory(v, steps)
         J = cost.value(v, x)
         status = Status.ITERATION_LIMIT
@@ -489,7 +501,8 @@ def _uncertainty(cost: _Cost, found: _Minimum, random: np.random.Generator) -> t
     count = max(options.members, options.ensemble)
     stdev, ends = _draws(cost, found, count, random)
     ends = ends[: options.ensemble]
-    return stdev, x[-1] + ends - ends.mean(0) if options.ensemble else ends
+    last = x[cost.data.length - 1]
+    return stdev, last + ends - ends.mean(0) if options.ensemble else ends
 
 
 def _analyses(cost: _Cost, found: _Minimum, random: np.random.Generator) -> tuple[Array, Array]:
@@ -499,22 +512,20 @@ def _analyses(cost: _Cost, found: _Minimum, random: np.random.Generator) -> tupl
     own member; a member that diverged is left out, and the minimum stands for it.
     """
     options, given = cost.options, cost.options.background
-    noise = np.sqrt(1 / np.where(cost.precision > 0, cost.precision, np.inf))
+    last = cost.data.length - 1
     if isinstance(given, Ensemble) and len(given.members) == options.ensemble:
         perturbation = np.sqrt(options.inflation) * (given.members - given.mean)
     else:
         perturbation = cost.control.B.sample(random, options.ensemble)
     variance, count = np.zeros_like(found.x), 0
-    ends = np.tile(found.x[-1], (options.ensemble, 1))
+    ends = np.tile(found.x[last], (options.ensemble, 1))
     for i, shift in enumerate(perturbation):
-        observed = cost.observation + noise * random.standard_normal(noise.shape)
-        one = _minimised(
-            replace(cost, mean=cost.mean + shift, observation=observed), options, near=found
-        )
+        observed = cost.data.perturbed(random)
+        one = _minimised(replace(cost, mean=cost.mean + shift, data=observed), options, near=found)
         if np.isfinite(one.x).all():
             variance += (one.x - found.x) ** 2
-            count, ends[i] = count + 1, one.x[-1]
-    return np.sqrt(variance / max(count, 1)), found.x[-1] + ends - ends.mean(0)
+            count, ends[i] = count + 1, one.x[last]
+    return np.sqrt(variance / max(count, 1)), found.x[last] + ends - ends.mean(0)
 
 
 def _draws(
@@ -539,7 +550,7 @@ def _draws(
     for first in range(0, members, cost.together):
         some = cost.tangent(draws[first : first + cost.together], x)
         variance += (some**2).sum(0) / members
-        ends[first : first + cost.together] = some[:, -1]
+        ends[first : first + cost.together] = some[:, cost.data.length - 1]
     if loop.residual <= _KNOWN_WHOLE:
         return np.sqrt(variance), ends
     exact = np.zeros_like(x)
@@ -548,4 +559,4 @@ def _draws(
         w = solve_linear(product, right, known, most, _EXACT_TOLERANCE).x
         exact += cost.tangent(w[None], x)[0] ** 2 / _EXACT_DRAWS
     factor = exact.sum(1) / np.maximum(variance.sum(1), np.finfo(float).tiny)
-    return np.sqrt(variance * factor[:, None]), ends * np.sqrt(factor[-1])
+    return np.sqrt(variance * factor[:, None]), ends * np.sqrt(factor[cost.data.length - 1])

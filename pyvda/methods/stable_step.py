@@ -68,7 +68,7 @@ def _heaviest_datum(problem: Problem, spreading: Array) -> Array:
     if isinstance(points, Channels):
         weight += points.curvature(problem.batch.first_guess)
     elif points is not None:
-        each = np.asarray(points.weight) * (np.asarray(points.operator) ** 2).sum(2)
+        each = np.asarray(points.weight) * points.operator.squares()
         rows = np.arange(len(mask))[:, None]
         np.add.at(weight, (rows, np.asarray(points.step)), spreading[:, None] * each)
     return np.asarray(weight.max(1) / np.maximum(problem.data(), 1))

@@ -19,7 +19,7 @@ from pyvda.models import zoo
 from pyvda.models.family import Family
 from pyvda.models.from_file import from_file
 from pyvda.models.model import Model, chosen, number
-from pyvda.models.presets import Preset
+from pyvda.models.presets import Preset, Sampling
 from pyvda.validation_errors import brief
 
 GROUP = "pyvda.models"
@@ -60,10 +60,25 @@ def presets() -> dict[str, Preset]:
     return found
 
 
+@cache
+def samplings() -> dict[str, Sampling]:
+    """Return the presets of observations along tracks by name."""
+    found: dict[str, Sampling] = {}
+    for module in _modules():
+        found |= getattr(module, "SAMPLINGS", {})
+    return found
+
+
 def get_preset(name: str) -> Preset:
     """Return the preset called `name`."""
+    if name in samplings():
+        raise InputError(
+            f"the preset {name} says how a truth is observed, with pyvda observe, and no more; "
+            f"choose one of {', '.join(presets())}, or the model {samplings()[name].model}"
+        )
     if name not in presets():
-        raise InputError(f"unknown preset {name!r}; choose one of {', '.join(presets())}")
+        known = ", ".join([*presets(), *samplings()])
+        raise InputError(f"unknown preset {name!r}; choose one of {known}")
     return presets()[name]
 
 

@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
+from scipy.linalg import solve_triangular
 
 from pyvda.errors import InputError
 
@@ -66,14 +68,14 @@ class CorrelatedErrors:
         return np.asarray(np.exp(-distance / self.length))
 
     def whitened(
-        self, value: Array, rows: Array, error: Array, positions: Array, group: Array
-    ) -> tuple[Array, Array, Array]:
+        self, value: Array, rows: Any, error: Array, positions: Array, group: Array
+    ) -> tuple[Array, Any, Array]:
         """Return data with independent errors that have the same cost.
 
         Parameters
         ----------
         value : (N,)
-        rows : (N, D)
+        rows : array or SciPy sparse matrix (N, D)
             Of the linear operator.
         error : (N,)
             Standard deviations.
@@ -95,7 +97,8 @@ class CorrelatedErrors:
             When an error is not a positive number, or a group's covariance is not positive
             definite.
         """
-        value, rows, error = value.astype(float), rows.astype(float), error.astype(float)
+        value, error = value.astype(float), error.astype(float)
+        W = sparse.identity(len(value), format="lil")
         if not (np.isfinite(error) & (error > 0)).all():
             wrong = error[~(np.isfinite(error) & (error > 0))][0]
             raise InputError(
@@ -117,6 +120,7 @@ class CorrelatedErrors:
                     "the shape exponential"
                 ) from None
             scale = np.sqrt(np.mean(error[own] ** 2))
-            solved = np.linalg.solve(factor, np.column_stack([value[own], rows[own]]))
-            value[own], rows[own], error[own] = scale * solved[:, 0], scale * solved[:, 1:], scale
-        return value, rows, error
+            W[np.ix_(own, own)] = scale * solve_triangular(factor, np.eye(len(own)), lower=True)
+            error[own] = scale
+        W = W.tocsr()
+        return W @ value, W @ rows, error

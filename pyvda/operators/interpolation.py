@@ -31,7 +31,7 @@ class Interpolation(ObservationOperator):
     ----------
     coordinates : mapping, optional
         For each dimension of the model the coordinates of its points, increasing or decreasing.
-        Default: 0, 1, 2, ...
+        Default: those of the model, else 0, 1, 2, ...
     periodic : mapping, optional
         For each dimension that is a circle its circumference, such as {"lon": 360.0}.
     step, start, stop : optional
@@ -57,19 +57,28 @@ class Interpolation(ObservationOperator):
         self.periodic = {str(dim): float(length) for dim, length in (periodic or {}).items()}
         self.step, self.start, self.stop, self.errors = step, start, stop, errors
 
-    def rows(self, model: Model, columns: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Return the operator's rows (N, D) for data at points.
+    def matrix(self, model: Model, columns: Mapping[str, np.ndarray]) -> tuple[Any, np.ndarray]:
+        """Return the operator for data at points, and which of them lie on land.
+
+        Land around a point does not count; a point amid land alone has a row of zeros.
 
         Parameters
         ----------
         columns : mapping
             For each dimension the positions (N,), and perhaps `variable` (N,).
 
+        Returns
+        -------
+        H : SciPy sparse matrix (N, D)
+        on_land : (N,) of bool
+
         Raises
         ------
         InputError
-            When a point lies outside the model's coordinates or amid land, or a column is missing.
+            When a point lies outside the model's coordinates, or a column is missing.
         """
+        from scipy import sparse
+
         space = model.state_space
         if space is None:
             raise InputError(
@@ -78,24 +87,24 @@ class Interpolation(ObservationOperator):
         self._check(space, model)
         count = len(next(iter(columns.values()))) if columns else 0
         named = _variables(space, columns, count, model)
-        found = np.zeros((count, space.size))
+        datum, component, weight = [], [], []
         for variable in space.variables:
             own = np.flatnonzero(named == variable.name)
             if len(own):
-                found[np.ix_(own, np.arange(space.size)[space.slices()[variable.name]])] = (
-                    self._of_variable(variable, {d: v[own] for d, v in columns.items()})
+                index, share = self._of_variable(
+                    space, variable, {d: v[own] for d, v in columns.items()}
                 )
-        if space.land is not None:
-            found[:, ~space.sea] = 0.0
-            kept = found.sum(1, keepdims=True)
-            if (kept == 0).any():
-                at = int(np.argmin(kept[:, 0]))
-                raise InputError(
-                    f"{int((kept == 0).sum())} data lie amid land, the first is datum {at}; leave "
-                    "them out"
-                )
-            found /= kept
-        return found
+                datum.append(np.repeat(own, index.shape[1]))
+                component.append(index.ravel() + space.slices()[variable.name].start)
+                weight.append(share.ravel())
+        entries = [np.concatenate(parts) for parts in (weight, datum, component)]
+        entries[0] = np.where(space.sea[entries[2]], entries[0], 0.0)
+        H = sparse.csr_matrix((entries[0], tuple(entries[1:])), (count, space.size))
+        H.eliminate_zeros()
+        at_sea = np.asarray(H.sum(1)).ravel()
+        on_land = at_sea == 0
+        scale = sparse.diags(1 / np.where(on_land | (space.land is None), 1.0, at_sea))
+        return (scale @ H).tocsr(), on_land
 
     def observations(
         self, ds: xr.Dataset, model: Model, variable: str | Sequence[str] | None = None
@@ -110,11 +119,13 @@ class Interpolation(ObservationOperator):
         columns = {
             dim: rows.column(ds, dim, along) for dim in (*dims, "variable") if dim in ds.variables
         } or {"": np.zeros(ds[name].size)}
+        H, on_land = self.matrix(model, columns)
         made = tables.from_rows(
-            ds, name, self.rows(model, columns), model,
+            rows.without_land(ds, name, on_land), name, H, model,
             step=self.step, start=self.start, stop=self.stop, errors=self.errors,
         )  # fmt: skip
-        return tables.with_coordinates(made, self.coordinates)
+        own = dict(model.state_space.coordinates) if model.state_space is not None else {}
+        return tables.with_coordinates(made, own | self.coordinates)
 
     def _check(self, space: StateSpace, model: Model) -> None:
         for dim, values in self.coordinates.items():
@@ -131,28 +142,31 @@ class Interpolation(ObservationOperator):
                     f"found an array of shape {values.shape}"
                 )
         for dim, length in self.periodic.items():
-            values = self._coordinate(dim, space.sizes.get(dim, 1))
+            values = self._coordinate(space, dim) if dim in space.sizes else np.zeros(1)
             if dim not in space.sizes or not length > np.ptp(values):
                 raise InputError(
                     f"the circumference of {dim!r} is {length}, expected that of a dimension of "
                     f"{model.name}, larger than the extent of its coordinate, {np.ptp(values):g}"
                 )
 
-    def _coordinate(self, dim: str, size: int) -> np.ndarray:
-        return self.coordinates.get(dim, np.arange(float(size)))
+    def _coordinate(self, space: StateSpace, dim: str) -> np.ndarray:
+        return self.coordinates[dim] if dim in self.coordinates else space.coordinate(dim)
 
-    def _of_variable(self, variable: Variable, columns: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Return the weights (N, size of the variable)."""
+    def _of_variable(
+        self, space: StateSpace, variable: Variable, columns: Mapping[str, np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the components of the variable around each point and their weights, (N, J)."""
         corners = []
-        for dim, size in variable.sizes.items():
+        for dim in variable.dims:
             if dim not in columns:
                 raise InputError(
                     f"the variable {variable.name!r} has the dimension {dim!r}, but the table has "
                     f"no column {dim!r}; add the position of each datum"
                 )
-            corners.append(self._neighbours(dim, size, columns[dim].astype(float)))
+            coordinate = self._coordinate(space, dim)
+            corners.append(self._neighbours(dim, coordinate, columns[dim].astype(float)))
         count = len(next(iter(columns.values())))
-        found = np.zeros((count, variable.size))
+        indices, weights_of = [], []
         for chosen in product((0, 1), repeat=len(corners)):
             weight, index = np.ones(count), []
             for side, (places, weights) in zip(chosen, corners, strict=True):
@@ -161,14 +175,14 @@ class Interpolation(ObservationOperator):
             flat = np.zeros(count, np.intp)
             if index:
                 flat = np.ravel_multi_index(tuple(index), variable.shape)
-            np.add.at(found, (np.arange(count), flat), weight)
-        return found
+            indices.append(flat)
+            weights_of.append(weight)
+        return np.stack(indices, 1), np.stack(weights_of, 1)
 
     def _neighbours(
-        self, dim: str, size: int, position: np.ndarray
+        self, dim: str, coordinate: np.ndarray, position: np.ndarray
     ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
         """Return the two neighbours of each point along a dimension, and their weights."""
-        coordinate = self._coordinate(dim, size)
         order = np.argsort(coordinate)
         points = coordinate[order]
         if dim in self.periodic:

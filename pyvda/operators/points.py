@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyvda.operators.sparse_rows import SparseRows
+
 if TYPE_CHECKING:
     import torch
 
@@ -35,17 +37,18 @@ class Points:
         y; 0 where there is no datum.
     weight : (W, K)
         0, 1, or the reference error variance divided by the datum's own, as in `Batch.mask`.
-    operator : (W, K, D)
-        a.
+    operator : SparseRows
+        a, the rows (W, K, D); an array is converted.
     """
 
     step: Array
     fraction: Array
     value: Array
     weight: Array
-    operator: Array
+    operator: SparseRows
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "operator", SparseRows.of(self.operator))
         shape = tuple(self.step.shape)
         for field in fields(self):
             found = tuple(getattr(self, field.name).shape)
@@ -71,16 +74,15 @@ def nearest_steps(points: Points, steps: int, size: int) -> tuple[np.ndarray, np
 
     Only good enough for a first guess. Data of several components at once are left out.
     """
-    operator = np.asarray(points.operator)
-    alone = (np.count_nonzero(operator, axis=-1) == 1) & (np.asarray(points.weight) > 0)
+    alone = points.operator.single() & (np.asarray(points.weight) > 0)
     window, datum = np.nonzero(alone)
-    component = np.abs(operator[window, datum]).argmax(-1)
-    value = np.asarray(points.value)[window, datum] / operator[window, datum, component]
+    component, coefficient = points.operator[window, datum].largest()
+    value = np.asarray(points.value)[window, datum] / coefficient
     # Halfway between two steps rounding errors must not decide.
     position = np.asarray(points.step) + np.asarray(points.fraction)
     nearest = np.floor(position + 0.5 + SNAP).astype(int)
     at = (window, np.minimum(nearest[window, datum], steps - 1), component)
-    total, count = (np.zeros((len(operator), steps, size)) for _ in range(2))
+    total, count = (np.zeros((len(points.step), steps, size)) for _ in range(2))
     np.add.at(total, at, value)
     np.add.at(count, at, 1.0)
     return total / np.maximum(count, 1), (count > 0).astype(float)

@@ -100,7 +100,7 @@ class SparseLinear(ObservationOperator):
                 f"{ds[name].size} values; give one row for each"
             )
         return tables.from_rows(
-            ds, name, H.toarray(), model,
+            ds, name, H, model,
             step=self.step, start=self.start, stop=self.stop, errors=self.errors,
         )  # fmt: skip
 

@@ -8,7 +8,7 @@ with the number of windows in a block.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import dask.array
@@ -100,7 +100,7 @@ def joined(parts: Sequence[xr.Dataset], series_like: xr.Dataset) -> xr.Dataset:
     """Return the results of `consecutive` windows, each (1, time, ...), as a series.
 
     Variables with `window` alone keep it, as in `merge`; where windows have different numbers of
-    data, those of fewer are padded with NaN.
+    data, those of fewer are padded with NaN, flags with 0.
     """
     first = parts[0]
     window = {names.WINDOW}
@@ -129,9 +129,14 @@ def _alike(variables: Sequence[xr.Variable], along: str) -> list[xr.Variable]:
     }
     missing = [{dim: n - one.sizes[dim] for dim, n in longest.items()} for one in variables]
     return [
-        one.pad({dim: (0, n) for dim, n in short.items() if n}) if any(short.values()) else one
+        _padded(one, {dim: (0, n) for dim, n in short.items() if n}) if any(short.values()) else one
         for one, short in zip(variables, missing, strict=True)
     ]
+
+
+def _padded(one: xr.Variable, width: Mapping[Any, tuple[int, int]]) -> xr.Variable:
+    """Return a variable padded with NaN, flags with 0."""
+    return one.pad(width, constant_values=0) if one.dtype.kind in "iu" else one.pad(width)
 
 
 def _cut_at(ds: xr.Dataset, starts: np.ndarray, length: int, block: int | None) -> xr.Dataset:

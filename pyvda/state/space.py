@@ -95,11 +95,14 @@ class StateSpace:
         shape. Land stays in the state vector; it is NaN in files.
     periodic : tuple of str
         Dimensions that are circles, whose last point has the first one as a neighbour.
+    coordinates : tuple of (str, tuple of float)
+        The points along dimensions, increasing. Default: 0, 1, 2, ...
     """
 
     variables: tuple[Variable, ...]
     land: Any = None
     periodic: tuple[str, ...] = field(default=(), compare=False)
+    coordinates: tuple[tuple[str, tuple[float, ...]], ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "variables", tuple(self.variables))
@@ -116,6 +119,11 @@ class StateSpace:
                         f"dimension {dim!r} has length {lengths[dim]} and, in variable "
                         f"{variable.name!r}, {n}; give different dimensions different names"
                     )
+        for dim, points in self.coordinates:
+            if len(points) != lengths.get(dim):
+                raise InputError(
+                    f"{len(points)} coordinates along {dim!r}, expected {lengths.get(dim, 'none')}"
+                )
         if self.land is not None and not isinstance(self.land, bytes):
             object.__setattr__(self, "land", self._land_of(np.asarray(self.land)))
         if self.land is not None and len(self.land) != self.size:
@@ -152,6 +160,11 @@ class StateSpace:
         if self.land is None:
             return np.ones(self.size, bool)
         return np.frombuffer(self.land, np.uint8) == 0
+
+    def coordinate(self, dim: str) -> np.ndarray:
+        """Return the points along a dimension, 0, 1, 2, ... where the space gives none."""
+        given = dict(self.coordinates).get(dim)
+        return np.arange(float(self.sizes[dim])) if given is None else np.array(given)
 
     def slices(self) -> dict[str, slice]:
         """Return where each variable stands in the state vector."""

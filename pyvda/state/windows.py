@@ -288,6 +288,9 @@ def analysis_dataset(
         attributes = {**names.attributes(names.POINT_INNOVATION), **units}
         along = (names.WINDOW, names.DATUM)
         data[names.POINT_INNOVATION] = (along, point_innovation, attributes)
+        data[names.POINT_FLAG] = (
+            along, _point_flags(windows), names.attributes(names.POINT_FLAG),
+        )  # fmt: skip
     if channel_innovation is not None:
         attributes = dict(names.attributes(names.CHANNEL_INNOVATION))
         if "units" in windows[names.CHANNEL_OBSERVATION].attrs:
@@ -298,6 +301,16 @@ def analysis_dataset(
         values = np.asarray(values, dtype=_DTYPES.get(name))
         data[name] = (names.WINDOW, values, names.attributes(name, units.get("units")))
     return xr.Dataset(data, windows.coords, windows.attrs)
+
+
+def _point_flags(windows: xr.Dataset) -> np.ndarray:
+    """Return the use of each datum at an arbitrary time, (W, K): gap stands for none."""
+    along = (names.WINDOW, names.DATUM)
+    there = windows[names.POINT_OBSERVATION].transpose(*along).notnull().values
+    found = np.where(there, names.Flag.OBSERVED, names.Flag.GAP).astype(np.int8)
+    if names.POINT_REJECTED in windows:
+        found[windows[names.POINT_REJECTED].transpose(*along).values == 1] = names.Flag.REJECTED
+    return found
 
 
 def _array(ds: xr.Dataset, name: str) -> np.ndarray:

@@ -160,8 +160,6 @@ def test_objectives_agree_with_data_between_steps(drawn, every: int) -> None:
     rng = np.random.default_rng(0)
     windows, steps, size = batch.observation.shape
     points = random_points(size, windows, steps)
-    if model.kind == "step":  # has no states between its steps
-        points = replace(points, fraction=np.zeros_like(points.fraction))
     x = np.asarray(batch.truth) + 0.1 * rng.standard_normal(batch.observation.shape)
     b, precision = rng.standard_normal((windows, size)), np.diag(rng.random(size))
     settings = CostSettings(model.time_step)

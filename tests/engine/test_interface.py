@@ -62,7 +62,7 @@ def test_points_lie_inside_their_windows() -> None:
     points = random_points(3, count=2, steps=5, data=4)
     found = checked_points(points, 2, 3, 5, np.dtype(np.float32))
     assert found.step.dtype == np.int64
-    assert found.operator.dtype == np.float32
+    assert found.operator.coefficient.dtype == np.float32
     np.testing.assert_allclose(found.value, points.value, rtol=1e-6)
     step = np.asarray(points.step).copy()
     fraction = np.asarray(points.fraction).copy()

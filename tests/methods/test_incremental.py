@@ -236,3 +236,80 @@ def test_fields_that_do_not_fit_are_refused_in_a_sentence(n, value, options, mes
             engine="torch", background=np.zeros(81), **how,
         )  # fmt: skip
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_data_between_the_steps_are_those_of_the_normal_equations(engine, tmp_path) -> None:
+    """A rotation of fields by a place a step, seen at points between places and steps."""
+    n, times = 6, np.array([0.0, 0.4, 1.0, 1.0, 2.75, 3.5, 3.9])
+    if engine == "torch":
+        model = pyvda.torch_model(
+            step=lambda u: u.roll(1, -1), variables=("u",), dimensions={"x": n}, time_step=1.0
+        )
+    else:
+        (tmp_path / "turning.jl").write_text(TURNING)
+        model = pyvda.julia_model(str(tmp_path / "turning.jl"))
+    rng = np.random.default_rng(4)
+    at, value = rng.uniform(0, n - 1, len(times)), rng.normal(size=len(times))
+    table = xr.Dataset({"u": ("obs", value)}, {"time": ("obs", times), "x": ("obs", at)})
+    C = np.exp(-np.abs(np.subtract.outer(np.arange(n), np.arange(n))) / 2.0)
+    start, R = rng.normal(size=n), 0.3
+    found = pyvda.assimilate(
+        table, model=model, grid_step=1.0, method="incremental", background=(start, Dense(C)),
+        members=200, observation_variance=R, inner_tolerance=1e-14, tolerance=1e-15, engine=engine,
+    )  # fmt: skip
+    shift = np.eye(n)[np.r_[n - 1, : n - 1]]
+    hessian, right = np.linalg.inv(C), np.linalg.solve(C, start)
+    for t, x, y in zip(times, at, value, strict=True):
+        space = np.zeros(n)
+        left = int(x)
+        space[[left, left + 1]] = left + 1 - x, x - left
+        step, part = int(t), t % 1
+        power_of = np.linalg.matrix_power
+        row = space @ ((1 - part) * power_of(shift, step) + part * power_of(shift, step + 1))
+        hessian, right = hessian + np.outer(row, row) / R, right + row * y / R
+    expected = np.linalg.solve(hessian, right)
+    analysed = found["analysis"] if "analysis" in found else found["u"]
+    np.testing.assert_allclose(analysed.values.reshape(-1, n)[0], expected, atol=1e-9)
+    spread = found["state_stdev"] if "state_stdev" in found else found["u_stdev"]
+    exact = np.sqrt(np.diag(np.linalg.inv(hessian)))
+    assert np.abs(spread.values.reshape(-1, n)[0] / exact - 1).max() < 0.2
+    predicted = value - found["point_innovation"].values.ravel()
+    states = [np.linalg.matrix_power(shift, k) @ expected for k in range(6)]
+    later = [(1 - t % 1) * states[int(t)] + t % 1 * states[int(t) + 1] for t in times]
+    seen = [np.interp(x, np.arange(n), u) for x, u in zip(at, later, strict=True)]
+    np.testing.assert_allclose(predicted, seen, atol=1e-9)
+
+
+TURNING = """
+struct Turning <: VectorModel
+    n::Int
+end
+Turning(; n = 6) = Turning(n)
+variables(::Type{<:Turning}) = ("u",)
+dimensions(m::Turning) = (x = m.n,)
+time_step(::Type{<:Turning}) = 1.0
+step!(x1, m::Turning, x, work) = (x1[1] = x[end]; x1[2:end] .= x[1:end-1]; x1)
+tangent_linear!(dy, m::Turning, x, dx, work) = step!(dy, m, dx, work)
+adjoint!(z, m::Turning, x, y, work) = (z[end] = y[1]; z[1:end-1] .= y[2:end]; z)
+"""
+
+
+def test_a_datum_after_the_last_step_of_a_window_counts() -> None:
+    truth, _ = lorenz(windows=1)
+    x = truth["truth"].values[0]
+    rng = np.random.default_rng(0)
+    time, component = rng.uniform(0, 0.4, 60), rng.integers(0, 3, 60)
+    value = [np.interp(t, truth["time"], x[:, i]) for t, i in zip(time, component, strict=True)]
+    table = xr.Dataset(
+        {"value": ("obs", value), "component": ("obs", component)}, {"time": ("obs", time)}
+    )
+    ds = pyvda.on_grid(table, 0.01, 3, start=0.0, stop=0.4)
+    found = pyvda.assimilate(
+        ds, model="lorenz63", method="incremental", window=20, background=(x[0], B), members=0,
+        observation_variance=1e-2, engine="torch", iterations=40,
+    )  # fmt: skip
+    used = np.isfinite(found["point_innovation"].values).sum(1)
+    assert used.sum() > 60  # windows end a step before the last datum, which the next one has, too
+    assert (found["point_flag"].values == 1).sum() == used.sum()
+    assert np.nanstd(found["point_innovation"].values[0]) < 0.1

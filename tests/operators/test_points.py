@@ -16,9 +16,13 @@ from pyvda.models.registry import get_model
 from pyvda.operators.points import Points
 
 
-@pytest.mark.parametrize("scheme", ["rk4", "euler"])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    ("name", "scheme"),
+    [*((name, scheme) for name in MODELS for scheme in ("rk4", "euler")),
+     ("kuramoto-sivashinsky", "rk4")],
+)  # fmt: skip
 def test_julia_agrees_with_autograd(name, scheme):
+    """The last of the models is given by its step, between which the data are interpolated."""
     model = get_model(name)
     x, y, mask = random_windows(model.state_size, 5, 9)
     points = random_points(model.state_size, *x.shape[:2])
@@ -113,7 +117,7 @@ def test_irregular_times_bring_the_truth_back(table, fine_truth, shuffled):
     if shuffled:
         table = table.isel(obs=np.random.default_rng(0).permutation(table.sizes["obs"]))
     ds = pyvda.on_grid(table, 0.01, 3, start=0.0, stop=4.0)
-    assert ds.sizes == {"time": 401, "state": 3, "datum": 120}
+    assert ds.sizes == {"time": 401, "state": 3, "datum": 120, "term": 1}
     options = {"form": "statistical", "model_error": 1e-6}
     analysis = pyvda.assimilate(
         ds, model="lorenz63", method="gauss-newton", window=101, overlap=1, **options
@@ -269,7 +273,7 @@ def test_invalid_steps_of_the_axis_are_refused(table, step):
     ("change", "message"),
     [
         (lambda d: d.assign(point_observation=d["point_observation"] / 0), "infinite"),
-        (lambda d: d.assign(point_operator=d["point_operator"] * 0), "rows of zeros"),
+        (lambda d: d.assign(point_coefficient=d["point_coefficient"] * 0), "rows of zeros"),
         (lambda d: d.assign(point_error=d["point_error"] * 0), "positive"),
         (lambda d: d.assign_coords(point_time=d["point_time"] + 10), "outside the analysis times"),
         (lambda d: d.drop_vars("point_time"), "needs point_time"),

@@ -8,6 +8,7 @@ from scipy import sparse
 
 import pyvda
 from pyvda.errors import InputError
+from pyvda.io.tables.point_observations import rows_of
 from pyvda.operators import CorrelatedErrors, SparseLinear
 
 H = np.array([[1.0, 0, 2], [0, -1, 0]])
@@ -63,7 +64,7 @@ def test_values_at_each_step_become_one_datum_each(windows):
         np.testing.assert_array_equal(one.point_observation.values[there], expected)
         k = [
             int(np.flatnonzero(np.equal(H, row).all(1))[0])
-            for row in one.point_operator.values[there]
+            for row in np.asarray(rows_of(one))[there]
         ]
         np.testing.assert_allclose(one.point_error.values[there], np.array([0.5, 2.0])[k])
         step = np.rint(one.point_time.values[there] / 0.01).astype(int)
@@ -76,7 +77,7 @@ def test_a_table_has_a_row_for_each_value():
     table = xr.Dataset({"y": ("obs", [1.0, 2.0])}, {"time": ("obs", [0.05, 0.0])})
     found = SparseLinear(H).observations(table, lorenz63())
     np.testing.assert_array_equal(found.point_observation, [2.0, 1.0])
-    np.testing.assert_array_equal(found.point_operator, H[::-1])
+    np.testing.assert_array_equal(rows_of(found), H[::-1])
     np.testing.assert_allclose(found.time, 0.01 * np.arange(6))
 
 
@@ -125,7 +126,7 @@ def test_correlated_errors_at_each_step_leave_gaps_out():
     errors = CorrelatedErrors(2.0, ("km",))
     found = SparseLinear(np.eye(3), errors=errors).observations(ds, lorenz63())
     x = np.array([0.3, -0.2, 0.7])
-    misfit = found.point_observation.values - found.point_operator.values @ x
+    misfit = found.point_observation.values - rows_of(found).matrix() @ x
     assert "point_error" not in found  # nothing says how large the errors are
     expected = 0.0
     for row in values:

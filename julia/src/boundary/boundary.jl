@@ -13,11 +13,12 @@ type_of(bytes) = bytes == 8 ? Float64 : Float32
 array_at(p, ::Type{T}, dims...) where {T} = unsafe_wrap(Array, Ptr{T}(p), Int.(dims))
 
 "The Points of cost/point_observations.jl from `(datum, window)` arrays with `count` data; nothing if it is 0."
-points_at_address(::Type{S}, D, windows, count, step, fraction, y, weight, operator) where {S} =
-    count == 0 ? nothing :
-    Points{S}(array_at(step, Int64, count, windows), array_at(fraction, S, count, windows),
-              array_at(y, S, count, windows), array_at(weight, S, count, windows),
-              array_at(operator, S, D, count, windows))
+function points_at_address(::Type{S}, m, windows, count, terms, step, fraction, y, weight, index, coefficient) where {S}
+    count == 0 && return nothing
+    rows = SparseRows{S}(array_at(index, Int64, terms, count, windows), array_at(coefficient, S, terms, count, windows), length(m))
+    return Points{S}(array_at(step, Int64, count, windows), array_at(fraction, S, count, windows),
+                     array_at(y, S, count, windows), array_at(weight, S, count, windows), rows, m isa SmallModel)
+end
 
 """
     refusal(; scheme, bytes, steps, counts...) -> what is wrong with these numbers, or nothing
@@ -181,13 +182,13 @@ function step_refusal(m, h, substeps)
     return nothing
 end
 
-"Data at arbitrary times have to lie in the window and, if the model has its own scheme, at its steps."
-function data_refusal(m, ::Type{S}, T, windows, count, step, fraction) where {S}
+"Data at arbitrary times have to lie in the window, and to be of components of the state."
+function data_refusal(m, ::Type{S}, D, T, windows, count, terms, step, fraction, index) where {S}
     count == 0 && return nothing
+    terms >= 1 || return "data have $terms terms, expected at least 1"
+    all(i -> 0 <= i < D, array_at(index, Int64, terms, count, windows)) || return "data are of components outside the $D of the state"
     all(t -> 0 <= t < T, array_at(step, Int64, count, windows)) || return "data lie outside the $T steps of a window"
     all(θ -> 0 <= θ <= 1, array_at(fraction, S, count, windows)) || return "the fractions of a step at which data lie are not all from 0 to 1"
-    has_own_step(m) && any(θ -> θ != 0 && θ != 1, array_at(fraction, S, count, windows)) &&
-        return "$(nameof(typeof(m))) has its own scheme, so that data have to lie at its steps; found data between two steps"
     return nothing
 end
 
@@ -260,26 +261,26 @@ function c_simulate(handle, values, fields, D, T, windows, start, x, dt, spinup,
 end
 
 function c_cost(handle, values, fields, D, T, windows, bytes, scheme, h, λ₁, λ₂, x, y, mask, cost, gradient,
-                count, step, fraction, value, weight, operator, message, capacity)
-    refused = refusal(; scheme = scheme, bytes = bytes, T = T, windows = windows, count = count)
+                count, terms, step, fraction, value, weight, index, coefficient, message, capacity)
+    refused = refusal(; scheme = scheme, bytes = bytes, T = T, windows = windows, count = count, terms = terms)
     S = type_of(bytes)
-    with_model(message, capacity, (handle, values, fields, D), refused; h = h, data = (S, T, windows, count, step, fraction)) do m, D
+    with_model(message, capacity, (handle, values, fields, D), refused; h = h, data = (S, D, T, windows, count, terms, step, fraction, index)) do m, D
         g = gradient == C_NULL ? nothing : array_at(gradient, S, D, T, windows)
         cost_gradient!(array_at(cost, Float64, 3, windows), g, array_at(x, S, D, T, windows),
                        array_at(y, S, D, T, windows), array_at(mask, S, D, T, windows),
                        scheme_of(scheme), m, h, λ₁, λ₂,
-                       points_at_address(S, D, windows, count, step, fraction, value, weight, operator))
+                       points_at_address(S, m, windows, count, terms, step, fraction, value, weight, index, coefficient))
     end
 end
 
 function c_descend(handle, values, fields, D, T, windows, bytes, scheme, h, λ₁, λ₂, x, y, mask, α, iterations,
-                   count, step, fraction, value, weight, operator, message, capacity)
-    refused = refusal(; scheme = scheme, bytes = bytes, T = T, windows = windows, count = count, iterations = iterations)
+                   count, terms, step, fraction, value, weight, index, coefficient, message, capacity)
+    refused = refusal(; scheme = scheme, bytes = bytes, T = T, windows = windows, count = count, terms = terms, iterations = iterations)
     S = type_of(bytes)
-    with_model(message, capacity, (handle, values, fields, D), refused; h = h, data = (S, T, windows, count, step, fraction)) do m, D
+    with_model(message, capacity, (handle, values, fields, D), refused; h = h, data = (S, D, T, windows, count, terms, step, fraction, index)) do m, D
         descend!(array_at(x, S, D, T, windows), array_at(y, S, D, T, windows),
                  array_at(mask, S, D, T, windows), scheme_of(scheme), m, h, λ₁, λ₂, α, iterations,
-                 points_at_address(S, D, windows, count, step, fraction, value, weight, operator))
+                 points_at_address(S, m, windows, count, terms, step, fraction, value, weight, index, coefficient))
     end
 end
 

@@ -2,10 +2,10 @@
 
 # --- cost/point_observations.jl --------------------------------------------------------------------
 
-function c_observed(handle, values, fields, D, T, windows, scheme, h, x, out, count, step, fraction, value, weight, operator, message, capacity)
-    with_model(message, capacity, (handle, values, fields, D), refusal(; scheme = scheme, T = T, windows = windows, count = count);
-               h = h, data = (Float64, T, windows, count, step, fraction)) do m, D
-        points = points_at_address(Float64, D, windows, count, step, fraction, value, weight, operator)
+function c_observed(handle, values, fields, D, T, windows, scheme, h, x, out, count, terms, step, fraction, value, weight, index, coefficient, message, capacity)
+    with_model(message, capacity, (handle, values, fields, D), refusal(; scheme = scheme, T = T, windows = windows, count = count, terms = terms);
+               h = h, data = (Float64, D, T, windows, count, terms, step, fraction, index)) do m, D
+        points = points_at_address(Float64, m, windows, count, terms, step, fraction, value, weight, index, coefficient)
         observed!(array_at(out, Float64, count, windows), array_at(x, Float64, D, T, windows), points,
                   scheme_of(scheme), m, h)
     end
@@ -27,9 +27,9 @@ end
 # `stdev` and `model_precision` may be null.
 function c_weak_constraint(handle, values, fields, D, T, windows, scheme, h, substeps, every, x, stdev, result, y, mask,
                            divisor, background, precision, model_precision, weights, stages, iterations, tolerance, drop,
-                           give_up_stage, give_up_cost, count, step, fraction, value, weight, operator, message, capacity)
-    with_model(message, capacity, (handle, values, fields, D), refusal(; scheme = scheme, T = T, windows = windows, substeps = substeps, every = every, stages = stages, count = count);
-               h = h, substeps = substeps, data = (Float64, T, windows, count, step, fraction)) do m, D
+                           give_up_stage, give_up_cost, count, terms, step, fraction, value, weight, index, coefficient, message, capacity)
+    with_model(message, capacity, (handle, values, fields, D), refusal(; scheme = scheme, T = T, windows = windows, substeps = substeps, every = every, stages = stages, count = count, terms = terms);
+               h = h, substeps = substeps, data = (Float64, D, T, windows, count, terms, step, fraction, index)) do m, D
         B⁻¹ = copy(array_at(precision, Float64, D, D))
         sd = stdev == C_NULL ? nothing : array_at(stdev, Float64, D, T, windows)
         weak_constraint!(array_at(x, Float64, D, T, windows), sd, array_at(result, Float64, 4, windows),
@@ -39,7 +39,7 @@ function c_weak_constraint(handle, values, fields, D, T, windows, scheme, h, sub
                          ShootingCost(every, substeps, h / substeps, B⁻¹),
                          model_weights(array_at(weights, Float64, stages), model_precision, D),
                          Stopping(iterations, tolerance, drop, give_up_stage, array_at(give_up_cost, Float64, windows)),
-                         points_at_address(Float64, D, windows, count, step, fraction, value, weight, operator))
+                         points_at_address(Float64, m, windows, count, terms, step, fraction, value, weight, index, coefficient))
     end
 end
 
@@ -50,14 +50,14 @@ model_weights(w, model_precision, D) =
 # --- methods/strong_constraint.jl ------------------------------------------------------------------
 
 function c_strong_constraint(handle, values, fields, D, estimated, T, windows, scheme, h, y, precision, starts, start_count, b, B⁻¹, metric, lead, growth,
-                             iterations, tolerance, x, H, info, count, step, fraction, value, weight, operator, message, capacity)
-    with_model(message, capacity, (handle, values, fields, D), refusal(; scheme = scheme, T = T, windows = windows, estimated = estimated, start_count = start_count, lead = lead, count = count);
-               h = h, estimated = estimated, data = (Float64, T, windows, count, step, fraction)) do m, D
+                             iterations, tolerance, x, H, info, count, terms, step, fraction, value, weight, index, coefficient, message, capacity)
+    with_model(message, capacity, (handle, values, fields, D), refusal(; scheme = scheme, T = T, windows = windows, estimated = estimated, start_count = start_count, lead = lead, count = count, terms = terms);
+               h = h, estimated = estimated, data = (Float64, D, T, windows, count, terms, step, fraction, index)) do m, D
         problem = StrongConstraint(
             m, scheme_of(scheme), h, Int(lead), Int(growth), Int(iterations), tolerance,
             array_at(b, Float64, D), array_at(B⁻¹, Float64, D, D), array_at(metric, Float64, D), array_at(y, Float64, D, T, windows),
             array_at(precision, Float64, D, T, windows), array_at(starts, Float64, D, start_count, windows),
-            points_at_address(Float64, D, windows, count, step, fraction, value, weight, operator),
+            points_at_address(Float64, m, windows, count, terms, step, fraction, value, weight, index, coefficient),
         )
         strong_constraint!(array_at(x, Float64, D, start_count, windows), array_at(H, Float64, D, D, start_count, windows),
                            array_at(info, Float64, 4, start_count, windows), problem)
@@ -78,14 +78,14 @@ end
 function c_ensemble_smoother(handle, values, fields, D, T, windows, scheme, h, y, precision, members, N, inflation,
                              lag, depth, iterations, reflections, columns, reflection_count, noise, mean, spread, final,
                              h_handle, channels, channel_value, channel_weight,
-                             count, step, fraction, value, weight, operator, message, capacity)
-    refused = refusal(; scheme = scheme, T = T, windows = windows, N = N, columns = columns, reflection_count = reflection_count, count = count)
+                             count, terms, step, fraction, value, weight, index, coefficient, message, capacity)
+    refused = refusal(; scheme = scheme, T = T, windows = windows, N = N, columns = columns, reflection_count = reflection_count, count = count, terms = terms)
     refused === nothing && (refused = function_refusal(h_handle, channels))
     with_model(message, capacity, (handle, values, fields, D), refused;
-               h = h, data = (Float64, T, windows, count, step, fraction)) do m, D
+               h = h, data = (Float64, D, T, windows, count, terms, step, fraction, index)) do m, D
         sd = spread == C_NULL ? nothing : array_at(spread, Float64, D, T, windows)
         data = channels > 0 ? function_data(h_handle, D, channels, T, windows, channel_value, channel_weight) :
-               points_at_address(Float64, D, windows, count, step, fraction, value, weight, operator)
+               points_at_address(Float64, m, windows, count, terms, step, fraction, value, weight, index, coefficient)
         ensemble_smoother!(array_at(mean, Float64, D, T, windows), sd, array_at(y, Float64, D, T, windows),
                            array_at(precision, Float64, D, T, windows), array_at(members, Float64, D, N),
                            scheme_of(scheme), m, h; inflation = inflation,
@@ -155,27 +155,27 @@ end
 
 # `gradient` may be null.
 function c_shooting_objective(handle, values, fields, D, T, windows, scheme, h, substeps, every, x, J, gradient, y, precision, background,
-                              B⁻¹, w, model_precision, count, step, fraction, value, weight, operator, message, capacity)
-    with_model(message, capacity, (handle, values, fields, D), refusal(; scheme = scheme, T = T, windows = windows, substeps = substeps, every = every, count = count);
-               h = h, substeps = substeps, data = (Float64, T, windows, count, step, fraction)) do m, D
+                              B⁻¹, w, model_precision, count, terms, step, fraction, value, weight, index, coefficient, message, capacity)
+    with_model(message, capacity, (handle, values, fields, D), refusal(; scheme = scheme, T = T, windows = windows, substeps = substeps, every = every, count = count, terms = terms);
+               h = h, substeps = substeps, data = (Float64, D, T, windows, count, terms, step, fraction, index)) do m, D
         g = gradient == C_NULL ? nothing : array_at(gradient, Float64, D, length(nodes(T, every)), windows)
         shooting_objective!(array_at(J, Float64, windows), g, array_at(x, Float64, D, T, windows),
                             array_at(y, Float64, D, T, windows), array_at(precision, Float64, D, T, windows),
                             array_at(background, Float64, D, windows), scheme_of(scheme), m,
                             ShootingCost(every, substeps, h / substeps, copy(array_at(B⁻¹, Float64, D, D))), model_weights([w], model_precision, D)[1],
-                            points_at_address(Float64, D, windows, count, step, fraction, value, weight, operator))
+                            points_at_address(Float64, m, windows, count, terms, step, fraction, value, weight, index, coefficient))
     end
 end
 
 function c_strong_objective(handle, values, fields, D, T, windows, scheme, h, lead, x, J, gradient, y, precision, background, B⁻¹,
-                            count, step, fraction, value, weight, operator, message, capacity)
-    with_model(message, capacity, (handle, values, fields, D), refusal(; scheme = scheme, T = T, windows = windows, lead = lead, count = count);
-               h = h, data = (Float64, T, windows, count, step, fraction)) do m, D
+                            count, terms, step, fraction, value, weight, index, coefficient, message, capacity)
+    with_model(message, capacity, (handle, values, fields, D), refusal(; scheme = scheme, T = T, windows = windows, lead = lead, count = count, terms = terms);
+               h = h, data = (Float64, D, T, windows, count, terms, step, fraction, index)) do m, D
         problem = StrongConstraint(
             m, scheme_of(scheme), h, Int(lead), 0, 0, 0.0, array_at(background, Float64, D),
             array_at(B⁻¹, Float64, D, D), ones(D), array_at(y, Float64, D, T, windows),
             array_at(precision, Float64, D, T, windows), array_at(x, Float64, D, 1, windows),
-            points_at_address(Float64, D, windows, count, step, fraction, value, weight, operator),
+            points_at_address(Float64, m, windows, count, terms, step, fraction, value, weight, index, coefficient),
         )
         strong_objective!(array_at(J, Float64, windows), array_at(gradient, Float64, D, windows), problem)
     end

@@ -475,9 +475,10 @@ function point_sensitivities!(Y, ws, points::Points, p, t, how, window)
         column = view(Y, :, p)
         fill!(column, 0.0)
         said = 0.0
-        @inbounds for i in axes(ws.x̄, 1)
-            a = points.operator[i, k, window]
+        @inbounds for term in axes(points.operator.index, 1)
+            a = points.operator.coefficient[term, k, window]
             a == 0 && continue
+            i = points.operator.index[term, k, window] + 1
             said += a * members.x̄[i]
             @simd for j in axes(Y, 1)
                 column[j] += root * a * members.A[j, i]

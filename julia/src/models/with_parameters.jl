@@ -105,6 +105,7 @@ workspace(::Type{Float64}, m::VectorWithParameters) =
     WorkWithParameters(Float64[], nothing, ntuple(_ -> Shaped(array_shape(m.m)), Val(3))...)
 array_shape(m::VectorWithParameters) = (length(m),)
 has_own_step(m::VectorWithParameters) = has_own_step(m.m)
+step_length(m::VectorWithParameters) = step_length(m.m)
 
 "    unpacked!(ws, m, z) -> the model with the parameters of z; ws then has its state and workspace"
 function unpacked!(ws, m::VectorWithParameters, z)

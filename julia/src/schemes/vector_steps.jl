@@ -84,15 +84,26 @@ function vector_runge_kutta!(f::F, out, ws, m, (z₂, z₃, z₄), z, h, (x₁, 
     return out
 end
 
+# Between two steps the states of a model with its own scheme are interpolated linearly.
+"    step_length(m) -> that of a model with its own scheme"
+step_length(m::VectorModel) = time_step(m)
+
 function own_step!(ws, m, x, h)
     h == 0 && return copyto!(ws.x̂, x)
     copyto!(ws.x.flat, x)
     step!(ws.out.array, m, ws.x.array, ws.work)
-    return copyto!(ws.x̂, ws.out.flat)
+    return between!(ws.x̂, x, ws.out.flat, h / step_length(m))
 end
 function own_derivative!(f::F, out, ws, m, x, δ, h) where {F}
     h == 0 && return copyto!(out, δ)
-    return copyto!(out, rate!(f, ws, m, x, δ))
+    return between!(out, δ, rate!(f, ws, m, x, δ), h / step_length(m))
+end
+function between!(out, first, last, θ)
+    abs(θ - 1) <= 1e-9 && return copyto!(out, last)
+    @inbounds @simd for i in eachindex(out)
+        out[i] = muladd(θ, last[i] - first[i], first[i])
+    end
+    return out
 end
 
 # --- as for large models: schemes/steps.jl ------------------------------------------------------------

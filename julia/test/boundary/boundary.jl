@@ -20,7 +20,7 @@ function called(name, arguments...)
 end
 @generated ccall_with(f, ::Val{types}, arguments) where {types} =
     :(ccall(f, Cint, $(Expr(:tuple, types.parameters...)), $((:(arguments[$k]) for k in 1:length(types.parameters))...)))
-const NO_POINTS = (0, C_NULL, C_NULL, C_NULL, C_NULL, C_NULL)
+const NO_POINTS = (0, 1, C_NULL, C_NULL, C_NULL, C_NULL, C_NULL, C_NULL)
 
 @testset "addresses" begin
     names = first.(VDA.signatures())
@@ -69,7 +69,7 @@ end
         @test code === VDA.DONE && isempty(text)
         @test (terms, gradient) == cost_of(x, y, mask, scheme, m, usual_step(m))
     end
-    outside = (1, fill(5, 1, 9), zeros(1, 9), zeros(1, 9), ones(1, 9), zeros(D, 1, 9))
+    datum(step, θ, component) = (1, 1, fill(step, 1, 9), fill(θ, 1, 9), zeros(1, 9), ones(1, 9), fill(component, 1, 1, 9), ones(1, 1, 9))
     for (changed, complaint) in (
         ((0, p, D, 8, 4), "no model has the handle 0"),
         ((-1, p, D, 8, 4), "no model has the handle -1"),
@@ -88,12 +88,17 @@ end
     code, text, = cost_at_address(handle, p, D, 8, 4, m, x, y, mask; windows = -3)
     @test code === VDA.REFUSED && occursin("windows is -3", text)
     for θ in (-0.1, 1.5, NaN)
-        points = (1, fill(2, 1, 9), fill(θ, 1, 9), zeros(1, 9), ones(1, 9), zeros(D, 1, 9))
-        code, text, = cost_at_address(handle, p, D, 8, 4, m, x, y, mask; points = points)
+        code, text, = cost_at_address(handle, p, D, 8, 4, m, x, y, mask; points = datum(2, θ, 0))
         @test code === VDA.REFUSED && occursin("not all from 0 to 1", text)
     end
-    code, text, = cost_at_address(handle, p, D, 8, 4, m, x, y, mask; points = outside)
-    @test code === VDA.REFUSED && occursin("outside the 5 steps", text)
+    for (points, complaint) in ((datum(5, 0.0, 0), "outside the 5 steps"), (datum(2, 0.0, D), "components outside the $D"),
+                                (datum(2, 0.0, -1), "components outside the $D"))
+        code, text, = cost_at_address(handle, p, D, 8, 4, m, x, y, mask; points = points)
+        @test code === VDA.REFUSED && occursin(complaint, text)
+    end
+    code, text, terms, = cost_at_address(handle, p, D, 8, 4, m, x, y, mask; points = datum(2, 0.0, 1))
+    seen = count(!iszero, mask[:, :, 3]) + 1
+    @test code === VDA.DONE && terms[1, 3] ≈ 0.01 * (sum(mask[:, :, 3] .* (x - y)[:, :, 3] .^ 2) + x[2, 3, 3]^2) / seen
 end
 
 @testset "sizes that a circle cannot have" begin

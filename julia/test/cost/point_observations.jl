@@ -57,6 +57,33 @@ end
     end
 end
 
+@testset "rows by their entries are those in full, $(name(m))" for m in MODELS
+    rng = MersenneTwister(27)
+    (D, count, windows) = (length(m), 6, 19)
+    x, y, mask = noisy_problem(rng, m, 7, windows)
+    index = [j == 1 ? rand(rng, 0:1) : rand(rng, 2:D-1) for j in 1:2, _ in 1:count, _ in 1:windows]
+    rows = VDA.SparseRows(index, randn(rng, 2, count, windows), D)
+    operator = zeros(D, count, windows)
+    for w in 1:windows, k in 1:count, j in 1:2
+        operator[index[j, k, w]+1, k, w] += rows.coefficient[j, k, w]
+    end
+    θ = rand(rng, count, windows)
+    θ[1:3, :] .= 0      # at a step
+    times = (rand(rng, 0:6, count, windows), θ, randn(rng, count, windows), rand(rng, count, windows))
+    sparse = Points(times..., rows, m isa VDA.SmallModel)
+    full = Points(times..., operator)
+    @test sparse.operator[:, 2, 3] == full.operator[:, 2, 3] == operator[:, 2, 3]
+    for scheme in SCHEMES
+        (found, expected) = (cost_with(p, x, y, mask, scheme, m, usual_step(m)) for p in (sparse, full))
+        @test found[1] ≈ expected[1] rtol = 1e-13
+        @test found[2] ≈ expected[2] rtol = 1e-13
+        seen = [VDA.observed!(zeros(count, windows), x, p, scheme, m, usual_step(m)) for p in (sparse, full)]
+        @test seen[1] ≈ seen[2] rtol = 1e-13
+    end
+    block = VDA.make_room!(VDA.PointBlock{VDA.numbers_for(Float64, m)}(7), sparse, 1:windows)
+    @test isempty(block.operator) == !(m isa VDA.SmallModel)
+end
+
 @testset "a block takes windows of more data and of fewer, $N" for N in (Float64, VDA.lanes_for(Float64))
     all = random_points(MersenneTwister(26), Lorenz63(10.0, 28.0, 8 / 3), 7, 6; count = 12)
     all.weight[1:8, 2] .= 0
@@ -72,6 +99,16 @@ end
             @test sort(first_lane(found)) == sort(given[seen, w])
         end
     end
+    (D, w) = (3, 6)     # a lane that held another window holds this one alone
+    fill!(all.weight, 1)
+    VDA.make_room!(block, all, 5:6)
+    for window in (5, 6)
+        view(VDA.scalars(view(block.c, :)), 1, :) .= 0
+        VDA.place_points!(block, 1, all, window, 1:7)
+    end
+    rows = reshape([VDA.lane(x, 1) for x in block.operator], D, :)
+    held = findall(k -> VDA.lane(block.c[k], 1) > 0, eachindex(block.c))
+    @test sort(collect(eachcol(rows[:, held]))) == sort([all.operator[:, k, w] for k in axes(all.step, 1)])
 end
 
 @testset "a datum at a step is a datum of the mask, $S, $(name(m))" for S in (Float64, Float32), m in PAPER

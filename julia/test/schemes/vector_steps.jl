@@ -21,6 +21,7 @@ end
 VDA.variables(::Type{Turning}) = ("u", "v")
 VDA.dimensions(m::Turning) = (x = m.n,)
 VDA.has_own_step(::Turning) = true
+VDA.time_step(::Type{Turning}) = 1.0
 VDA.step!(x1, m::Turning, x, work) = (x1 .= circshift(x, (1, 0)); x1[:, 2] .*= 2; x1)
 VDA.tangent_linear!(dy, m::Turning, x, dx, work) = VDA.step!(dy, m, dx, work)
 VDA.adjoint!(xbar, m::Turning, x, ybar, work) = (y = copy(ybar); y[:, 2] .*= 2; xbar .= circshift(y, (-1, 0)))
@@ -49,4 +50,7 @@ end
     @test dot(δ̂, v) ≈ dot(δ, step_adjoint!(ws, Euler(), m, x, v, 1.0)) rtol = 1e-14
     @test step!(ws, RungeKutta4(), m, x, 0.0) == x           # no time, no step
     @test step_tangent!(zeros(6), ws, Euler(), m, x, δ, 0.0) == δ
+    @test step!(ws, RungeKutta4(), m, x, 0.25) ≈ 0.75x + 0.25 * [3, 1, 2, 12, 8, 10]   # between two steps
+    δ̂ = step_tangent!(zeros(6), ws, Euler(), m, x, δ, 0.25)
+    @test dot(δ̂, v) ≈ dot(δ, step_adjoint!(ws, Euler(), m, x, v, 0.25)) rtol = 1e-14
 end

@@ -31,11 +31,13 @@ def point_arguments(points: Data | None, x: Array) -> tuple[Any, ...]:
         expect_julia(points)
         raise TypeError("functions of the state have entry points or linearisations of their own")
     if points is None or not points.step.size:
-        return (0, None, None, None, None, None)
+        return (0, 1, *(None,) * 6)
     windows, steps, size = x.shape
     p = checked_points(points, windows, size, steps, x.dtype)
-    arrays = (p.step, p.fraction, p.value, p.weight, p.operator)
-    return (p.step.shape[1], *(pointer(np.asarray(array)) for array in arrays))
+    rows = p.operator
+    arrays = (p.step, p.fraction, p.value, p.weight, rows.index, rows.coefficient)
+    count, terms = rows.index.shape[1:]
+    return (count, terms, *(pointer(np.asarray(array)) for array in arrays))
 
 
 def pointer(array: Array) -> ctypes.c_void_p:

@@ -18,6 +18,7 @@ from pyvda.errors import InputError
 from pyvda.operators.function import Channels
 from pyvda.operators.julia_function import JuliaFunction
 from pyvda.operators.points import Points
+from pyvda.operators.sparse_rows import SparseRows
 
 
 def expect_julia(channels: Channels) -> JuliaFunction:
@@ -77,6 +78,6 @@ def linearised(channels: Channels, x: Array) -> tuple[Points, Array]:
     operator = np.take_along_axis(H.reshape(windows, -1, size), order[..., None], axis=1)
     points = Points(
         np.take_along_axis(step, order, axis=1), np.zeros(order.shape), listed(value),
-        listed(np.where(usable, weight, 0.0)), operator,
+        listed(np.where(usable, weight, 0.0)), SparseRows.of(operator),
     )  # fmt: skip
     return points, possible

@@ -85,7 +85,7 @@ def _minimised(
         width = ((0, 0), (0, 0), (0, estimated))
         observation, precision = np.pad(observation, width), np.pad(precision, width)
         if points is not None:
-            points = replace(points, operator=np.pad(np.asarray(points.operator), width))
+            points = replace(points, operator=replace(points.operator, size=control_size))
     size = control_size
     starts = checked("starts", starts, (windows, count, size), np.dtype(float))
     background = checked("background", background, (size,), np.dtype(float))

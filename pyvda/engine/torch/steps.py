@@ -79,16 +79,10 @@ class Steps:
     def between(self, x: Tensor, fraction: Tensor) -> Tensor:
         """Return the controls a fraction (N,) of a step after x (N, C), in as many substeps.
 
-        Raises
-        ------
-        InputError
-            The model is a step of its own, and has no states between two.
+        Between two states of a model that is given by its step they are interpolated linearly.
         """
         if self._prior is None:
-            raise InputError(
-                f"{self.model.name} is given by its step and has no states between two steps; put "
-                "the observations on its steps"
-            )
+            return x + fraction[:, None] * (self._function(x) - x)
         length = (self.settings.time_step / self.substeps) * fraction[:, None]
         # A step of length 1 where time runs as many times as fast.
         step = ODEPrior(lambda s: length * self._function(s), 1.0, self.settings.scheme).step

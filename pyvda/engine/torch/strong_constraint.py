@@ -115,9 +115,9 @@ def _repeated(points: Data | None, count: int, estimated: int) -> Data | None:
         return None
     if isinstance(points, Channels):
         return points[np.repeat(np.arange(len(points.value)), count)]
-    operator = np.pad(np.asarray(points.operator), ((0, 0), (0, 0), (0, estimated)))
-    widened = replace(points, operator=operator)
-    return widened[np.repeat(np.arange(len(operator)), count)]
+    rows = points.operator
+    widened = replace(points, operator=replace(rows, size=rows.size + estimated))
+    return widened[np.repeat(np.arange(len(points.step)), count)]
 
 
 class StrongCost:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -58,14 +59,19 @@ class PointData:
     ----------
     step : (N, K) of int
     fraction, value, weight : (N, K)
-    operator : (N, K, C)
+    index, coefficient : (N, K, J)
+        The terms of the rows a; see `pyvda.operators.sparse_rows.SparseRows`.
+    size : int
+        C.
     """
 
     step: Tensor
     fraction: Tensor
     value: Tensor
     weight: Tensor
-    operator: Tensor
+    index: Tensor
+    coefficient: Tensor
+    size: int
 
     @classmethod
     def of(
@@ -80,36 +86,45 @@ class PointData:
         if points is None or not points.step.size:
             return None
         p = checked_points(points, windows, size, steps, np.dtype(float))
-        rest = (
-            tensor(np.asarray(a)).to(dtype) for a in (p.fraction, p.value, p.weight, p.operator)
+        fraction, value, weight, coefficient = (
+            tensor(np.asarray(a)).to(dtype)
+            for a in (p.fraction, p.value, p.weight, p.operator.coefficient)
         )
-        return cls(torch.as_tensor(np.array(p.step)), *rest)
+        step, index = (torch.as_tensor(np.array(a)) for a in (p.step, p.operator.index))
+        return cls(step, fraction, value, weight, index, coefficient, size)
+
+    @property
+    def operator(self) -> Tensor:
+        """The rows in full, (N, K, C)."""
+        found = self.coefficient.new_zeros(*self.step.shape, self.size)
+        return found.scatter_add_(-1, self.index, self.coefficient)
 
     def __getitem__(self, chosen: Tensor) -> PointData:
         """Return the data of the chosen trajectories."""
-        return PointData(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
+        return self._each(lambda part: part[chosen])
 
     def of_step(self, data: Tensor, states: int) -> PointData:
         """Return the data (n,) of one step of one trajectory, repeated for `states` states."""
-        chosen = (getattr(self, name)[:1, data] for name in self.__dataclass_fields__)
-        found = PointData(*(part.expand(states, *part.shape[1:]) for part in chosen))
+        found = self._each(lambda part: part[:1, data].expand(states, len(data), *part.shape[2:]))
         return replace(found, step=torch.zeros_like(found.step))
 
     def predicted(self, steps: Steps, states: Tensor) -> Tensor:
         """Return aᵀ Φ_θ(x(t)) of every datum, (N, K), from the states (N, T, C)."""
-        there = self._moved(steps, self._gathered(states))
-        return (self.operator.reshape(there.shape) * there).sum(-1).reshape(self.step.shape)
+        windows = torch.arange(len(states))[:, None, None]
+        seen = states[windows, self.step[..., None], self.index]
+        if self._between():
+            seen = self._seen_between(steps, states, seen)
+        return (self.coefficient * seen).sum(-1)
 
     def linearised(self, steps: Steps, states: Tensor) -> tuple[Tensor, Tensor]:
         """Return `predicted` and its derivatives by the states at the data's steps, (N, K, C)."""
-        at = self._gathered(states)
-        operator = self.operator.reshape(at.shape)
-        there, rows = at, operator
+        predicted, rows = self.predicted(steps, states), self.operator
         if self._between():
-            there, pullback = pullback_by_autograd(lambda x: self._moved(steps, x), at)
-            rows = pullback(operator)
-        predicted = (operator * there).sum(-1).reshape(self.step.shape)
-        return predicted, rows.reshape(self.operator.shape)
+            at = states[torch.arange(len(states))[:, None], self.step].flatten(0, 1)
+            fraction = self.fraction.flatten()
+            _, pullback = pullback_by_autograd(lambda x: steps.between(x, fraction), at)
+            rows = pullback(rows.reshape(at.shape)).reshape(rows.shape)
+        return predicted, rows
 
     def along(self, carried: Tensor, rows: Tensor) -> Tensor:
         """Return the derivatives (N, K, M) by the control from those by the states.
@@ -128,11 +143,32 @@ class PointData:
         weight = self.weight if counted is None else self.weight * counted
         return torch.where(weight > 0, weight * (predicted - self.value).square(), 0.0)
 
-    def _gathered(self, states: Tensor) -> Tensor:
-        return states[torch.arange(len(states))[:, None], self.step].flatten(0, 1)
-
     def _between(self) -> bool:
         return bool((self.fraction > 0).any())
 
-    def _moved(self, steps: Steps, x: Tensor) -> Tensor:
-        return steps.between(x, self.fraction.flatten()) if self._between() else x
+    def _seen_between(self, steps: Steps, states: Tensor, seen: Tensor) -> Tensor:
+        """Return the components (N, K, J) that the terms read, with those between the steps."""
+        window, datum = (self.fraction > 0).nonzero(as_tuple=True)
+        step, fraction = self.step[window, datum], self.fraction[window, datum]
+        index = self.index[window, datum]
+        if steps.model.kind == "step":  # interpolated: one step serves all data after it
+            times, inverse = torch.unique(
+                torch.stack([window, step], 1), dim=0, return_inverse=True
+            )
+            there = steps.step(states[times[:, 0], times[:, 1]])
+            here = seen[window, datum]
+            values = here + fraction[:, None] * (there[inverse[:, None], index] - here)
+            return seen.index_put((window, datum), values)
+        # One state for each time, since many data may have the same.
+        when = torch.stack([window.double(), step.double(), fraction.double()], 1)
+        times, inverse = torch.unique(when, dim=0, return_inverse=True)
+        first, from_step = times[:, 0].long(), times[:, 1].long()
+        there = steps.between(states[first, from_step], times[:, 2].to(states))
+        values = there[inverse[:, None], index]
+        return seen.index_put((window, datum), values)
+
+    def _each(self, f: Callable[[Tensor], Tensor]) -> PointData:
+        return PointData(
+            f(self.step), f(self.fraction), f(self.value), f(self.weight), f(self.index),
+            f(self.coefficient), self.size,
+        )  # fmt: skip

@@ -162,7 +162,7 @@ def as_float64(ds: xr.Dataset) -> xr.Dataset:
         {
             name: array.astype(np.float64, copy=False)
             for name, array in ds.data_vars.items()
-            if name != names.REJECTED
+            if name not in (names.REJECTED, names.POINT_COMPONENT, names.POINT_REJECTED)
         }
     )
 

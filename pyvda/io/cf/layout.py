@@ -21,6 +21,7 @@ from pyvda.io.cf import references
 from pyvda.io.cf.matching import Match
 from pyvda.io.pairs import aligned
 from pyvda.models.model import Model
+from pyvda.notices import notice
 from pyvda.state.space import StateSpace, Variable
 
 STATE_ATTRIBUTE = "pyvda_state"
@@ -72,7 +73,7 @@ def stacked(
     InputError
         When only some of the variables have errors.
     """
-    data = {names.OBSERVATION: _stack(ds, match, match.files, roles)}
+    data = {names.OBSERVATION: _stack(ds, match, match.files, roles, observed=True)}
     if errors:
         without = [file for name, file in match.files.items() if name not in errors]
         if without:
@@ -220,9 +221,17 @@ def restacked(ds: xr.Dataset, like: xr.Dataset | None = None) -> xr.Dataset:
 
 
 def _stack(
-    ds: xr.Dataset, match: Match, files: Mapping[str, str], roles: Mapping[Hashable, str]
+    ds: xr.Dataset,
+    match: Match,
+    files: Mapping[str, str],
+    roles: Mapping[Hashable, str],
+    *,
+    observed: bool = False,
 ) -> xr.Variable:
-    """Return the variables as state vectors; NaN where the file lacks a variable of the state."""
+    """Return the variables as state vectors; NaN where the file lacks a variable of the state.
+
+    Values on land become NaN, too, which is said of what was `observed`, unless it is lazy.
+    """
     leading = [role for role in (names.WINDOW, names.TIME) if role in roles.values()]
     sizes = {role: ds.sizes[dim] for dim, role in roles.items()}
     columns = []
@@ -245,8 +254,19 @@ def _stack(
         columns.append(xr.Variable(one.dims, one.data))
     found = xr.Variable.concat(columns, names.STATE)
     if match.space.land is not None:
+        if observed:
+            _say_what_lies_on_land(found, match.space.sea)
         found = found.where(xr.Variable(names.STATE, match.space.sea))
     return found.transpose(*leading, names.STATE)
+
+
+def _say_what_lies_on_land(values: xr.Variable, sea: np.ndarray) -> None:
+    if values.chunks is not None:
+        return
+    there = values.transpose(..., names.STATE).notnull().values
+    count = int(there[..., ~sea].sum())
+    if count:
+        notice(f"{count} of {int(there.sum())} observations lie on land and are not used")
 
 
 def _description(ds: xr.Dataset, match: Match, roles: Mapping[Hashable, str]) -> dict[str, Any]:

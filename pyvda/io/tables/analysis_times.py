@@ -16,10 +16,11 @@ from pyvda.io.quality.quality_flags import GoodFlags
 from pyvda.io.quality.validation import elapsed
 from pyvda.io.tables import rows, tables
 from pyvda.io.tables.components import Components
-from pyvda.io.tables.point_observations import positions
+from pyvda.io.tables.point_observations import positions, rows_of
 from pyvda.models.model import Model
 
 _UNIFORM = 1e-6  # of a step
+ANALYSIS_TIMES = "analysis_times"  # an attribute of a table: first, last and step
 
 
 def placed(
@@ -37,7 +38,9 @@ def placed(
         See `pyvda.on_grid`.
     model : Model
     step : float or str, optional
-        From one analysis time to the next. Default: the spacing of the data's own times.
+        From one analysis time to the next. Default: that of the table's attribute
+        `analysis_times` (first, last, step), which also says where they begin and end, else the
+        spacing of the data's own times.
     variable : str or sequence of str, optional
         See `pyvda.on_grid`.
     good_flags : optional
@@ -56,12 +59,30 @@ def placed(
     """
     table = rows.screened(table, variable, good_flags)
     found = rows.of_table(table, Components.of(model), variable)
+    time = rows.column(found.table, names.TIME, found.table[found.name].dims[0])
+    start, stop, own = _stated(found.table, time)
     if step is None:
-        step = _spacing(
-            rows.column(found.table, names.TIME, found.table[found.name].dims[0]), model
+        step = _spacing(time, model) if own is None else own
+    ds = tables.on_axis(found.table, found.name, found.operator, step, start, stop)
+    made = layout.of_model(_dense(ds), model)
+    space = model.state_space
+    return made if space is None else tables.with_coordinates(made, dict(space.coordinates))
+
+
+def _stated(table: xr.Dataset, time: np.ndarray) -> tuple[Any, Any, Any]:
+    """Return first and last analysis time and step of a table that says them; else three None."""
+    if ANALYSIS_TIMES not in table.attrs or time.dtype.kind not in "fiu":
+        return None, None, None
+    found = np.atleast_1d(table.attrs[ANALYSIS_TIMES])
+    numbers = found.dtype.kind in "fiu" and found.shape == (3,) and np.isfinite(found).all()
+    if not (numbers and found[1] > found[0] and found[2] > 0):
+        raise InputError(
+            f"the attribute {ANALYSIS_TIMES} is {found.tolist()}, expected the first and the last "
+            "analysis time and the step between them; correct it, or remove it and give grid_step "
+            "(--grid-step)"
         )
-    ds = tables.on_axis(found.table, found.name, found.operator, step)
-    return layout.of_model(_dense(ds), model)
+    start, stop, step = found.tolist()
+    return start, stop, step
 
 
 def _spacing(time: np.ndarray, model: Model) -> Any:
@@ -88,12 +109,13 @@ def _dense(ds: xr.Dataset) -> xr.Dataset:
     leading = ds[names.POINT_OBSERVATION].dims[:-1]
     value = ds[names.POINT_OBSERVATION].values
     there = np.isfinite(value)
-    operator = ds[names.POINT_OPERATOR].transpose(*leading, names.DATUM, names.STATE).values[there]
+    operator = rows_of(ds.transpose(*leading, names.DATUM, ...))[there]
     when = positions(ds[names.POINT_TIME].values, ds[names.TIME].values)[there]
-    alone = (np.count_nonzero(operator, axis=1) == 1).all() and (operator.max(1) == 1).all()
+    component, coefficient = operator.largest()
+    alone = operator.single().all() and (coefficient == 1).all()
     if not alone or (when % 1 != 0).any():
         return ds
-    at = (*np.nonzero(there)[:-1], when.astype(int), operator.argmax(1))
+    at = (*np.nonzero(there)[:-1], when.astype(int), component)
     filled = ds[names.OBSERVATION].transpose(*leading, names.TIME, names.STATE)
     if len(np.unique(np.ravel_multi_index(at, filled.shape))) < len(when):
         return ds

@@ -158,6 +158,9 @@ def in_model_order(ds: xr.Dataset, model: Model) -> xr.Dataset:
     if len(number) < components.size:
         ds = ds.drop_vars(names.TRUTH, errors="ignore")
     ds = ds.reindex({names.STATE: expected}, fill_value={names.POINT_OPERATOR: 0.0})
+    if names.POINT_COMPONENT in ds.variables:
+        component = ds[names.POINT_COMPONENT]
+        ds[names.POINT_COMPONENT] = component.copy(data=np.array(number)[component.values])
     return ds.assign_coords({names.STATE: [components.names[k] for k in expected]})
 
 

@@ -7,6 +7,12 @@ window or in the whole series:
     point_observation  (..., datum)         the value; NaN: no datum
     point_operator     (..., datum, state)  the row a of H: what was observed is a · state
     point_error        (..., datum)         standard deviation of its error; may be missing
+    point_rejected     (..., datum)         1 for a datum that is not used; may be missing
+
+In place of `point_operator`, which grows with the state, the rows may be given by their entries:
+
+    point_component    (..., datum, term)   components of the state, from 0
+    point_coefficient  (..., datum, term)   their coefficients; 0: no term
 
 They are validated and placed in time (`located`), cut with the windows (`cut_points`), and handed
 to the methods as arrays (`to_points`).
@@ -15,6 +21,8 @@ to the methods as arrays (`to_points`).
 from __future__ import annotations
 
 from collections.abc import Hashable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,6 +32,9 @@ from pyvda import names
 from pyvda.errors import InputError
 from pyvda.io.quality.validation import elapsed
 from pyvda.operators.points import SNAP, Points
+from pyvda.operators.sparse_rows import SparseRows
+
+ENTRIES = (names.POINT_COMPONENT, names.POINT_COEFFICIENT)
 
 
 def located(ds: xr.Dataset) -> xr.Dataset:
@@ -36,16 +47,19 @@ def located(ds: xr.Dataset) -> xr.Dataset:
     """
     if names.POINT_OBSERVATION not in ds:
         return ds
-    for name in (names.POINT_TIME, names.POINT_OPERATOR):
+    by_entries = names.POINT_COMPONENT in ds.variables
+    rows = ENTRIES if by_entries else (names.POINT_OPERATOR,)
+    for name in (names.POINT_TIME, *rows):
         if name not in ds.variables:
             raise InputError(f"{names.POINT_OBSERVATION} needs {name}; add it")
     ds = ds.assign({n: ds[n].compute() for n in names.POINTS if n in ds.variables})
     there = ds[names.POINT_OBSERVATION].notnull().values
     if np.isinf(ds[names.POINT_OBSERVATION].values).any():
         raise InputError(f"{names.POINT_OBSERVATION} has infinite values; mark missing data by NaN")
-    operator = ds[names.POINT_OPERATOR].transpose(..., names.STATE).values
-    if not np.isfinite(operator[there]).all() or not operator[there].any(-1).all():
-        raise InputError(f"{names.POINT_OPERATOR} has rows of zeros or NaN; give what was observed")
+    ds, entries = _by_entries(ds, there)
+    coefficient = entries.coefficient
+    if not np.isfinite(coefficient).all() or not np.asarray(coefficient.any(-1))[there].all():
+        raise InputError(f"{rows[-1]} has rows of zeros or NaN; give what was observed")
     if names.POINT_ERROR in ds:
         error = ds[names.POINT_ERROR].values[there]
         if not (np.isfinite(error) & (error > 0)).all():
@@ -61,7 +75,11 @@ def located(ds: xr.Dataset) -> xr.Dataset:
             "leave them out or lengthen the time axis"
         )
     dims = ds[names.POINT_OBSERVATION].dims
-    return ds.assign({names.POINT_POSITION: (dims, np.where(there, position, np.nan))})
+    placed = there
+    if names.POINT_REJECTED in ds:
+        inside = (position >= 0) & (position < ds.sizes[names.TIME])
+        placed = there | ((ds[names.POINT_REJECTED].values == 1) & inside)
+    return ds.assign({names.POINT_POSITION: (dims, np.where(placed, position, np.nan))})
 
 
 def cut_points(ds: xr.Dataset, starts: np.ndarray, length: int) -> dict[Hashable, xr.Variable]:
@@ -87,6 +105,8 @@ def cut_points(ds: xr.Dataset, starts: np.ndarray, length: int) -> dict[Hashable
         values = variable.values[index]
         if name in (names.POINT_OBSERVATION, names.POINT_POSITION):
             values = np.where(there, values, np.nan)
+        if name == names.POINT_REJECTED:
+            values = np.where(there, values, 0)
         if name == names.POINT_POSITION:
             values = values - starts[:, None]
         found[name] = xr.Variable((names.WINDOW, *variable.dims), values, variable.attrs)
@@ -99,17 +119,69 @@ def to_points(block: xr.Dataset, reference_variance: float | None) -> Points | N
         return None
     along = (names.WINDOW, names.DATUM)
     position = block[names.POINT_POSITION].transpose(*along).values
-    there = np.isfinite(position)
+    observed = block[names.POINT_OBSERVATION].transpose(*along).values
+    there = np.isfinite(position) & np.isfinite(observed)
     weight = there.astype(float)
     if reference_variance is not None and names.POINT_ERROR in block:
         error = block[names.POINT_ERROR].transpose(*along).values
         weight[there] = reference_variance / error[there] ** 2
     position = np.where(there, position, 0.0)
     step = np.floor(position).astype(int)
-    value = np.where(there, block[names.POINT_OBSERVATION].transpose(*along).values, 0.0)
-    operator = block[names.POINT_OPERATOR].transpose(*along, names.STATE).values
-    operator = np.where(there[..., None], operator, 0.0)
-    return Points(step, position - step, value, weight, operator)
+    value = np.where(there, observed, 0.0)
+    rows = rows_of(block.transpose(*along, ...))
+    rows = replace(rows, coefficient=np.where(there[..., None], rows.coefficient, 0.0))
+    return Points(step, position - step, value, weight, rows)
+
+
+def rows_of(ds: xr.Dataset) -> SparseRows:
+    """Return the rows (..., K, D) of the data of a Dataset."""
+    size = ds.sizes[names.STATE]
+    if names.POINT_COMPONENT not in ds.variables:
+        return SparseRows.of(ds[names.POINT_OPERATOR].transpose(..., names.STATE).values)
+    component, coefficient = (ds[name].transpose(..., names.TERM).values for name in ENTRIES)
+    return SparseRows(component, coefficient, size)
+
+
+def entries_of(rows: SparseRows, dims: tuple[str, ...]) -> dict[str, tuple[Any, ...]]:
+    """Return the variables `point_component` and `point_coefficient` of rows along `dims`."""
+    values = (rows.index, rows.coefficient)
+    return {
+        name: ((*dims, names.TERM), array, names.attributes(name))
+        for name, array in zip(ENTRIES, values, strict=True)
+    }
+
+
+def _by_entries(ds: xr.Dataset, there: np.ndarray) -> tuple[xr.Dataset, SparseRows]:
+    """Return data whose rows are given by entries, each component once, and the rows.
+
+    Rows that are not `there` get zeros.
+    """
+    dims = tuple(str(dim) for dim in ds[names.POINT_OBSERVATION].dims)
+    if names.POINT_COMPONENT not in ds.variables:
+        rows = rows_of(ds.transpose(*dims, ...))
+        rows = replace(rows, coefficient=np.where(there[..., None], rows.coefficient, 0.0))
+        return ds.drop_vars(names.POINT_OPERATOR).assign(entries_of(rows, dims)), rows
+    component = ds[names.POINT_COMPONENT]
+    if {*component.dims} != {*dims, names.TERM} or {*ds[names.POINT_COEFFICIENT].dims} != {
+        *component.dims
+    }:
+        raise InputError(
+            f"{names.POINT_COMPONENT} has dimensions {component.dims}, expected those of "
+            f"{names.POINT_OBSERVATION} and {names.TERM!r}, and {names.POINT_COEFFICIENT} the same"
+        )
+    rows = rows_of(ds.transpose(*dims, ...))
+    rows = replace(rows, coefficient=np.where(there[..., None], rows.coefficient, 0.0))
+    index, used = rows.index, rows.coefficient != 0
+    if index.dtype.kind not in "iu" or ((index < 0) | (index >= rows.size))[used].any():
+        raise InputError(
+            f"{names.POINT_COMPONENT} must be integers from 0 to {rows.size - 1}; correct it"
+        )
+    rows = replace(rows, index=np.where(used, index, 0).astype(np.int64))
+    in_order = np.sort(np.where(used, rows.index, -1 - np.arange(used.shape[-1])), axis=-1)
+    if (in_order[..., 1:] == in_order[..., :-1]).any():
+        matrix = rows.matrix()
+        rows = SparseRows.of(matrix, rows.shape[:-1])
+    return ds.drop_vars([*ENTRIES]).assign(entries_of(rows, dims)), rows
 
 
 def positions(time: np.ndarray, axis: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
+from scipy import sparse
 
 from pyvda import names
 from pyvda.errors import InputError
@@ -28,6 +29,7 @@ from pyvda.io.quality.quality_flags import GoodFlags
 from pyvda.io.tables import columns, sampling_geometry
 from pyvda.io.tables.components import Components
 from pyvda.models.model import Model
+from pyvda.notices import notice
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Rows:
         Along one dimension the values, `time`, and perhaps `observation_error`.
     name : str
         The values.
-    operator : (N, D)
+    operator : SciPy sparse matrix (N, D)
         What each datum observes.
     labels : tuple of str
         What the table calls the components, where only their number was given.
@@ -48,7 +50,7 @@ class Rows:
 
     table: xr.Dataset
     name: str
-    operator: np.ndarray
+    operator: Any
     labels: tuple[str, ...] = ()
 
 
@@ -98,13 +100,13 @@ def of_table(
         table, name = _finished(table, values_of(table, variable, label))
         along = table[name].dims[0]
         if label == "variable" and dims:
-            return Rows(table, name, _interpolated(table, along, components))
+            return _interpolated(table, name, components)
         called = column(table, label, along)
         number = components.numbers(called, label)
-        return Rows(table, name, np.eye(components.size)[number], components.labels(called))
+        return Rows(table, name, _units(number, components.size), components.labels(called))
     if dims and _has_positions(table, dims):
         table, name = of_fields(table, components.model, variable)
-        return Rows(table, name, _interpolated(table, table[name].dims[0], components))
+        return _interpolated(table, name, components)
     wide = _components_of(table, components, variable)
     if wide:
         return _of_columns(table, wide, components)
@@ -371,7 +373,7 @@ def _of_columns(table: xr.Dataset, chosen: dict[int, str], components: Component
     long[names.TIME].attrs = timed[names.TIME].attrs
     return Rows(
         long.assign_attrs(table.attrs), names.OBSERVATION,
-        np.eye(components.size)[np.concatenate(number)],
+        _units(np.concatenate(number), components.size),
         () if components.names else tuple(chosen[k] for k in sorted(chosen)),
     )  # fmt: skip
 
@@ -403,7 +405,7 @@ def _of_array(table: xr.Dataset, name: str, components: Components) -> Rows:
     coords = {names.TIME: (names.DATUM, np.repeat(table[when].values, count), table[when].attrs)}
     return Rows(
         xr.Dataset(data, coords, table.attrs), names.OBSERVATION,
-        np.eye(components.size)[np.tile(number, size)], components.labels(np.asarray(labels)),
+        _units(np.tile(number, size), components.size), components.labels(np.asarray(labels)),
     )  # fmt: skip
 
 
@@ -434,7 +436,14 @@ def _with_errors(table: xr.Dataset, name: str) -> tuple[xr.Dataset, str | None]:
     return (table if error is None else error_variables.as_deviations(table, name, error)), error
 
 
-def _operator(table: xr.Dataset, name: str, components: Components) -> np.ndarray:
+def _units(number: np.ndarray, size: int) -> Any:
+    """Return rows that each read one component, a SciPy matrix (N, size)."""
+    return sparse.csr_matrix(
+        (np.ones(len(number)), number, np.arange(len(number) + 1)), (len(number), size)
+    )
+
+
+def _operator(table: xr.Dataset, name: str, components: Components) -> Any:
     dimension = table[name].dims[0]
     found = np.asarray(table["operator"].transpose(dimension, ...).values.astype(float))
     if found.shape[1:] != (components.size,):
@@ -442,7 +451,7 @@ def _operator(table: xr.Dataset, name: str, components: Components) -> np.ndarra
             f"'operator' has rows of shape {found.shape[1:]}, expected {components.size} numbers, "
             "one for each component of the state"
         )
-    return found
+    return sparse.csr_matrix(found)
 
 
 def model_dims(model: Model | None) -> tuple[str, ...]:
@@ -473,14 +482,46 @@ def _named_instances(table: xr.Dataset, components: Components) -> str | None:
     return None
 
 
-def _interpolated(table: xr.Dataset, along: Hashable, components: Components) -> np.ndarray:
+def _interpolated(table: xr.Dataset, name: str, components: Components) -> Rows:
     from pyvda.operators.interpolation import Interpolation
 
-    model = components.model
+    model, along = components.model, table[name].dims[0]
     assert model is not None
     known = {
         str(n): np.asarray(v.values)
         for n, v in table.variables.items()
         if v.dims == (along,) and n in (*model_dims(model), "variable")
     }
-    return Interpolation().rows(model, known)
+    operator, on_land = Interpolation().matrix(model, known)
+    return Rows(without_land(table, name, on_land), name, operator)
+
+
+def without_land(table: xr.Dataset, name: str, on_land: np.ndarray) -> xr.Dataset:
+    """Return a table whose data on land are NaN and marked as rejected, which is said.
+
+    Parameters
+    ----------
+    on_land : (N,) of bool
+
+    Raises
+    ------
+    InputError
+        All data lie on land.
+    """
+    there = np.isfinite(np.asarray(table[name].values, float))
+    count, of = int((on_land & there).sum()), int(there.sum())
+    if not count:
+        return table
+    if count == of:
+        raise InputError(
+            f"all {of} data of {name!r} lie on land, where the model has no state; check their "
+            "positions"
+        )
+    notice(f"{count} of {of} data of {name!r} lie on land and are not used (rejected)")
+    rejected = on_land & there
+    return table.assign(
+        {
+            name: table[name].where(xr.DataArray(~rejected, dims=table[name].dims)),
+            names.POINT_REJECTED: (table[name].dims, rejected.astype(np.int8)),
+        }
+    )

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
+from scipy import sparse
 
 from pyvda import names
 from pyvda.errors import InputError
@@ -22,11 +23,15 @@ from pyvda.io.quality.quality_flags import GoodFlags
 from pyvda.io.sources.sources import as_dataset
 from pyvda.io.tables import rows
 from pyvda.io.tables.components import Components
-from pyvda.io.tables.point_observations import positions
+from pyvda.io.tables.point_observations import entries_of, positions
 from pyvda.io.tables.rows import column
 from pyvda.models.model import Model
 from pyvda.operators.correlated_errors import CorrelatedErrors
 from pyvda.operators.points import SNAP
+from pyvda.operators.sparse_rows import SparseRows
+
+# Attributes that do not hold for an analysis on a regular axis.
+_OF_THE_TABLE = ("featureType", "CF:featureType", "analysis_times")
 
 
 def on_grid(
@@ -90,7 +95,7 @@ def on_grid(
 def from_rows(
     table: xr.Dataset,
     name: str,
-    operator: np.ndarray,
+    operator: Any,
     model: Model,
     *,
     step: float | str | None = None,
@@ -104,7 +109,7 @@ def from_rows(
     ----------
     table : Dataset
         `name` and `time` along one dimension, perhaps `observation_error`.
-    operator : (N, D)
+    operator : array or SciPy sparse matrix (N, D)
     step, start, stop : optional
         See `on_grid`. Default of the step: the model's, for times that are numbers.
     errors : CorrelatedErrors, optional
@@ -158,21 +163,29 @@ def at_steps(
     if time is None:
         raise InputError(f"{name!r} has no coordinate of times along {time_dim!r}; add 'time'")
     step, k = np.nonzero(np.isfinite(values).any(0))
-    chosen = np.asarray(operator[k].todense() if hasattr(operator, "todense") else operator[k])
+    chosen = sparse.csr_matrix(operator)[k]
     value = values[:, step, k]
     sigma = None if error is None else error[:, step, k]
-    all_rows = np.broadcast_to(chosen, (len(value), *chosen.shape))
+    one = SparseRows.of(chosen)
+    shape = (len(value), *one.index.shape)
+    all_rows = SparseRows(
+        np.broadcast_to(one.index, shape), np.broadcast_to(one.coefficient, shape), one.size
+    )
     if errors is not None:
         along = [_position_of(ds, c, time_dim, other)[step, k] for c in errors.coordinates]
         positions = np.stack(along, -1)
-        all_rows, value = all_rows.copy(), value.copy()
+        each, value = [], value.copy()
         # Errors of one size, which an attribute or an option states: correlated, they stay so.
         scale = np.ones_like(value) if sigma is None else sigma.copy()
         for w in range(len(value)):
             there = np.isfinite(value[w])
-            value[w, there], all_rows[w, there], scale[w, there] = errors.whitened(
-                value[w, there], all_rows[w, there], scale[w, there], positions[there], step[there]
+            value[w, there], own, scale[w, there] = errors.whitened(
+                value[w, there], chosen[there], scale[w, there], positions[there], step[there]
             )
+            here = chosen.tolil()
+            here[np.flatnonzero(there)] = own
+            each.append(here.tocsr())
+        all_rows = SparseRows.of(sparse.vstack(each, format="csr"), value.shape)
         sigma = None if sigma is None else scale
     leading = () if window is None else (names.WINDOW,)
     first = 0 if window is None else slice(None)  # a series has no dimension of windows
@@ -183,7 +196,7 @@ def at_steps(
             (*leading, names.TIME, names.STATE), unobserved[first], attrs,
         ),
         names.POINT_OBSERVATION: ((*leading, names.DATUM), value[first]),
-        names.POINT_OPERATOR: ((*leading, names.DATUM, names.STATE), all_rows[first]),
+        **entries_of(all_rows[first], (*leading, names.DATUM)),
     }  # fmt: skip
     if sigma is not None:
         data[names.POINT_ERROR] = ((*leading, names.DATUM), sigma[first])
@@ -255,7 +268,7 @@ def _position_of(ds: xr.Dataset, name: str, time: Hashable, other: Hashable) -> 
 def on_axis(
     table: xr.Dataset,
     name: str,
-    operator: np.ndarray,
+    operator: Any,
     step: Any,
     start: Any = None,
     stop: Any = None,
@@ -277,8 +290,8 @@ def on_axis(
         own = labels == label
         part = table.isel({dimension: own})
         parts.append(_on_axis(part, name, operator[own], step, start, stop, errors))
-    most = max(part.sizes[names.DATUM] for part in parts)
-    padded = [p.pad({names.DATUM: (0, most - p.sizes[names.DATUM])}) for p in parts]
+    most = {dim: max(part.sizes[dim] for part in parts) for dim in (names.DATUM, names.TERM)}
+    padded = [_padded(part, most) for part in parts]
     return xr.concat(
         padded, xr.Variable(names.WINDOW, np.unique(labels)),
         data_vars="all", coords=[names.POINT_TIME], compat="override", join="exact",
@@ -288,7 +301,7 @@ def on_axis(
 def _on_axis(
     table: xr.Dataset,
     name: str,
-    operator: np.ndarray,
+    operator: Any,
     step: Any,
     start: Any,
     stop: Any,
@@ -297,8 +310,10 @@ def _on_axis(
     (dimension,) = table[name].dims
     time = column(table, "time", dimension)
     value = np.asarray(table[name].values, float)
+    operator = sparse.csr_matrix(operator)
     size = operator.shape[1]
-    kept = np.isfinite(value) & ~pd.isnull(time)
+    rejected = _rejected(table, dimension)
+    kept = (np.isfinite(value) | rejected) & ~pd.isnull(time)
     if not kept.any():
         raise InputError(f"{name} has no value with a time; check the table")
     first = time[kept].min() if start is None else start
@@ -330,8 +345,10 @@ def _on_axis(
             (names.TIME, names.STATE), np.full((len(axis), size), np.nan), table[name].attrs,
         ),
         names.POINT_OBSERVATION: (names.DATUM, value),
-        names.POINT_OPERATOR: ((names.DATUM, names.STATE), operator),
+        **entries_of(SparseRows.of(operator), (names.DATUM,)),
     }  # fmt: skip
+    if rejected.any():
+        data[names.POINT_REJECTED] = (names.DATUM, rejected[order].astype(np.int8))
     if error is not None:
         data[names.POINT_ERROR] = (names.DATUM, error)
     attrs = table["time"].attrs
@@ -339,13 +356,38 @@ def _on_axis(
         names.TIME: (names.TIME, axis, attrs),
         names.POINT_TIME: (names.DATUM, time[order], attrs),
     }
-    return xr.Dataset(data, coords, table.attrs)
+    kept = {name: value for name, value in table.attrs.items() if name not in _OF_THE_TABLE}
+    return xr.Dataset(data, coords, kept)
 
 
-def with_coordinates(ds: xr.Dataset, coordinates: Mapping[str, np.ndarray]) -> xr.Dataset:
+def _rejected(table: xr.Dataset, dimension: Hashable) -> np.ndarray:
+    """Return which rows of a table are of data that are not used, (N,) of bool."""
+    if names.POINT_REJECTED not in table:
+        return np.zeros(table.sizes[dimension], bool)
+    return column(table, names.POINT_REJECTED, dimension).astype(bool)
+
+
+def _padded(part: xr.Dataset, sizes: Mapping[str, int]) -> xr.Dataset:
+    """Return data with more rows and terms, which are none: NaN, and 0 for integers."""
+    width = {dim: (0, n - part.sizes[dim]) for dim, n in sizes.items()}
+    whole = [n for n, v in part.data_vars.items() if v.dtype.kind in "iu"]
+    padded = part.drop_vars(whole).pad(width)
+    if names.POINT_COEFFICIENT in padded:
+        padded[names.POINT_COEFFICIENT] = padded[names.POINT_COEFFICIENT].fillna(0.0)
+    return padded.assign(
+        {
+            n: part[n].pad({d: w for d, w in width.items() if d in part[n].dims}, constant_values=0)
+            for n in whole
+        }
+    )
+
+
+def with_coordinates(ds: xr.Dataset, coordinates: Mapping[str, Any]) -> xr.Dataset:
     """Return observations with the model's coordinates, for an analysis on its grid."""
     own = layout.own_dims(ds) or set()
-    return ds.assign_coords({dim: (dim, v) for dim, v in coordinates.items() if dim in own})
+    return ds.assign_coords(
+        {dim: (dim, np.asarray(v)) for dim, v in coordinates.items() if dim in own}
+    )
 
 
 def _axis(kind: np.dtype, first: Any, last: Any, step: float | str) -> tuple[np.ndarray, float]:

@@ -17,9 +17,12 @@ import math
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from pyvda.errors import InputError
 from pyvda.models.family import Family
-from pyvda.models.model import Start
+from pyvda.models.model import Model, Start
+from pyvda.models.presets import Sampling, Tracks
 from pyvda.state.space import StateSpace, Variable
 
 if TYPE_CHECKING:
@@ -124,7 +127,67 @@ def _state_space(n: int) -> StateSpace:
             "129"
         )
     walls = [1 if y in (0, n - 1) or x in (0, n - 1) else 0 for y in range(n) for x in range(n)]
-    return StateSpace((Variable("psi", ("y", "x"), (n, n)),), bytes(walls))
+    points = tuple((np.arange(n) / (n - 1)).tolist())
+    coordinates = (("y", points), ("x", points))
+    return StateSpace((Variable("psi", ("y", "x"), (n, n)),), bytes(walls), coordinates=coordinates)
+
+
+def _tracks(model: Model, time: np.ndarray, random: np.random.Generator, count: int) -> Tracks:
+    """Return points of the grid at every output after the first, as DAPPER has them.
+
+    Its model sakov2008 (`dapper/mods/QG`) observes equidistant components of the flattened state,
+    which lie on oblique lines of the square, all moved by one random offset at each time; the walls
+    are observed, too. `count` is the number of data on 129 x 129 points; on others their density is
+    the same.
+    """
+    n = model.sizes["n"]
+    stride = max(1.0, 129**2 / count)
+    first = np.floor(np.arange(max(1, round(n**2 / stride))) * stride).astype(int)
+    offset = np.floor(random.random(len(time) - 1) * stride).astype(int)
+    flat = np.minimum(offset[:, None] + first, n**2 - 1)
+    y, x = (index / (n - 1) for index in np.divmod(flat, n))
+    when = np.broadcast_to(time[1:, None], flat.shape)
+    number = np.broadcast_to(np.arange(len(time) - 1)[:, None], flat.shape)
+    return Tracks(when.ravel(), {"y": y.ravel(), "x": x.ravel()}, number.ravel())
+
+
+def _altimetry(
+    model: Model,
+    time: np.ndarray,
+    random: np.random.Generator,
+    satellites: int,
+    passes: int,
+    period: float,
+    sampling: float,
+    duration: float,
+    inclination: float,
+) -> Tracks:
+    """Return the nadir tracks of satellites with repeating ground tracks.
+
+    In each repeat period a satellite crosses the square on `passes` equidistant straight lines that
+    lean by ±`inclination` (in x across the height in y), upwards and downwards in turn; the next
+    pass lies two fifths of them further on. A crossing takes `duration`; data lie `sampling` apart
+    along the track, in lengths of the square's side. The satellites differ in place and time by a
+    fraction of the distance between passes.
+    """
+    length = np.hypot(1.0, inclination)
+    along = np.arange(0.0, length * (1 + 1e-12), sampling) / length
+    whole = int(np.ceil((time[-1] - time[0]) / period)) + 1
+    cycle, number, satellite = np.meshgrid(
+        np.arange(whole), np.arange(passes), np.arange(satellites), indexing="ij"
+    )
+    share = satellite / satellites
+    begin = time[0] + period * (cycle + (number + share) / passes)
+    stride = next(k for k in range(max(1, 2 * passes // 5), 2 * passes) if math.gcd(k, passes) == 1)
+    place = (number * stride % passes + 0.5 * (1 + share)) / passes
+    middle = place * (1 + inclination) - 0.5 * inclination
+    upwards = np.where(number % 2 == 0, 1.0, -1.0)[..., None]
+    y = 0.5 + upwards * (along - 0.5)
+    x = middle[..., None] + inclination * (along - 0.5)
+    when = begin[..., None] + duration * along
+    inside = (x >= 0) & (x <= 1) & (when <= time[-1])
+    track = np.broadcast_to(np.arange(begin.size).reshape(begin.shape)[..., None], inside.shape)
+    return Tracks(when[inside], {"y": y[inside], "x": x[inside]}, track[inside])
 
 
 FAMILY = Family(
@@ -142,3 +205,14 @@ FAMILY = Family(
     spinup=10000.0,
     interval=50.0,
 )
+
+SAMPLINGS = {
+    "qg-tracks": Sampling(FAMILY.name, _tracks, 4.0, {"count": 300}),
+    "qg-altimetry": Sampling(
+        FAMILY.name, _altimetry, 4.0,
+        {
+            "satellites": 2, "passes": 10, "period": 50.0, "sampling": 1 / 128, "duration": 0.5,
+            "inclination": 0.4,
+        },
+    ),
+}  # fmt: skip

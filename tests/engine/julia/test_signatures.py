@@ -9,7 +9,7 @@ def test_groups_are_written_out():
     cost = signatures.signatures()["cost"]
     assert cost[:4] == (("int", "handle"), ("reals", "values"), ("int", "fields"), ("int", "D"))
     assert cost[-2:] == (("bytes", "message"), ("int", "capacity"))
-    assert cost[-8] == ("int", "count")
+    assert cost[-10] == ("int", "count")
     assert signatures.prototype("cost")._argtypes_[0] is ctypes.c_int64
 
 

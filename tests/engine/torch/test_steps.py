@@ -122,10 +122,11 @@ def test_the_model_s_own_adjoint_is_used() -> None:
     assert called == [1]
 
 
-def test_a_step_of_its_own_has_nothing_between() -> None:
-    model = pyvda.torch_model(step=lambda x: x, variables=("u",), time_step=1.0)
+def test_between_two_steps_of_its_own_a_model_is_interpolated() -> None:
+    model = pyvda.torch_model(step=lambda x: 3 * x, variables=("u",), time_step=1.0)
     with pytest.raises(InputError, match="cannot be cut into 2 substeps"):
         Steps(model, CostSettings(1.0), substeps=2)
     steps = Steps(model, CostSettings(1.0))
-    with pytest.raises(InputError, match="no states between two steps"):
-        steps.between(torch.ones(1, 1), torch.ones(1))
+    fraction = torch.tensor([0.0, 0.25, 1.0], dtype=torch.float64)
+    found = steps.between(torch.ones(3, 1, dtype=torch.float64), fraction)
+    assert found[:, 0].tolist() == [1.0, 1.5, 3.0]

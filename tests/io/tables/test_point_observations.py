@@ -56,7 +56,7 @@ def test_as_arrays() -> None:
     np.testing.assert_allclose(points.fraction, [[0, 0.4, 0, 0.8]], atol=1e-12)
     assert points.value.tolist() == [[1, 2, 0, 4]]
     assert points.weight.tolist() == [[2, 0.5, 0, 8]]
-    assert points.operator[0, 3].tolist() == [1, -1]
+    assert np.asarray(points.operator[0, 3]).tolist() == [1, -1]
     assert to_points(block, None).weight.tolist() == [[1, 1, 0, 1]]
     assert to_points(xr.Dataset(), None) is None
 

@@ -12,6 +12,7 @@ from pyvda.errors import InputError
 from pyvda.io.sources.open import open_observations
 from pyvda.io.sources.sources import as_dataset
 from pyvda.io.tables.components import Components, in_model_order
+from pyvda.io.tables.point_observations import rows_of
 from pyvda.io.tables.rows import of_table
 
 RNG = np.random.default_rng(8)
@@ -25,7 +26,7 @@ MODEL = pyvda.get_model("lorenz63")
 
 def sorted_data(ds: xr.Dataset) -> np.ndarray:
     """Return time, component and value of each datum of point observations, ordered."""
-    component = ds.point_operator.values.argmax(-1)
+    component = np.asarray(rows_of(ds)).argmax(-1)
     data = np.stack([ds.point_time.values, component, ds.point_observation.values], -1)
     return data[np.lexsort(data.T)]
 
@@ -97,7 +98,7 @@ def test_variances_of_columns_become_standard_deviations():
 def test_errors_of_columns():
     each = {f"{name}_error": 0.5 + n for n, name in enumerate("xyz")}
     found = pyvda.on_grid(COLUMNS.assign(**each), 0.01, MODEL)
-    np.testing.assert_array_equal(found.point_error, 0.5 + found.point_operator.argmax("state"))
+    np.testing.assert_array_equal(found.point_error, 0.5 + np.asarray(rows_of(found)).argmax(-1))
     with pytest.raises(InputError, match="but z not; give all of them errors"):
         pyvda.on_grid(COLUMNS.assign(**each).drop(columns="z_error"), 0.01, MODEL)
     assert (pyvda.on_grid(COLUMNS.assign(error=2.0), 0.01, MODEL).point_error == 2.0).all()
@@ -130,7 +131,8 @@ def test_a_regular_table_is_an_array_without_a_step():
 def test_windows_of_a_table():
     table = pd.concat([LONG.assign(window=k, value=LONG["value"] + k) for k in (4, 2)])
     found = open_observations(table.iloc[:-5], model=MODEL, grid_step=0.05)
-    assert dict(found.sizes) == {"window": 2, "time": found.sizes["time"], "state": 3, "datum": 60}
+    steps = found.sizes["time"]
+    assert found.sizes == {"window": 2, "time": steps, "state": 3, "datum": 60, "term": 1}
     assert list(found.window.values) == [2, 4]
     assert int(found.point_observation.isel(window=0).notnull().sum()) == 55
     one = pyvda.assimilate(
@@ -241,8 +243,8 @@ def test_several_fields_at_points():
     value = found.table[found.name].values
     np.testing.assert_array_equal(value, [1, 2, 3])
     expected = [[0.5, 0.5, 0, 0], [0, 0, 1, 0]]
-    np.testing.assert_array_equal(found.operator[:2, :4], expected)
-    np.testing.assert_array_equal(found.operator[2, 4:], [0.5, 0.5, 0, 0])
+    np.testing.assert_array_equal(found.operator.toarray()[:2, :4], expected)
+    np.testing.assert_array_equal(found.operator.toarray()[2, 4:], [0.5, 0.5, 0, 0])
 
 
 @pytest.mark.parametrize("labelled", [False, True])
@@ -259,7 +261,7 @@ def test_the_remedies_for_data_at_points_work(labelled):
         with pytest.raises(InputError, match=r"'component'"):
             pyvda.assimilate(ds, model="lorenz63", iterations=1)
         found = pyvda.on_grid(ds.assign(component=("obs", [0, 1, 2])), 1.0, 3)
-        assert sorted(found.point_operator.values.argmax(-1).ravel()) == [0, 1, 2]
+        assert sorted(np.asarray(rows_of(found)).argmax(-1).ravel()) == [0, 1, 2]
         return
     model = advection()
     named = r"operator=pyvda\.operators\.Interpolation\(coordinates={...}\)"

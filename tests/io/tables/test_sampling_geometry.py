@@ -14,6 +14,7 @@ from pyvda.errors import InputError
 from pyvda.io.sources.open import open_observations
 from pyvda.io.sources.sources import as_dataset
 from pyvda.io.tables import sampling_geometry
+from pyvda.io.tables.point_observations import rows_of
 
 STEPS, NAMES = 9, np.array(["x", "y", "z"])
 RNG = np.random.default_rng(6)
@@ -163,7 +164,7 @@ def test_between_the_analysis_times(path, layout):
         layout(file)
     found = open_observations(path, model=MODEL, grid_step="2h")
     assert found.sizes["datum"] == np.isfinite(EXPECTED).sum()
-    component = found.point_operator.argmax("state")
+    component = np.asarray(rows_of(found)).argmax(-1)
     hour = (found.point_time - found.time[0]) / np.timedelta64(1, "h")
     np.testing.assert_array_equal(
         found.point_observation, EXPECTED[hour.astype(int), component.astype(int)]
@@ -230,7 +231,7 @@ def test_positions_on_a_ring_are_interpolated():
     found = open_observations(ds, model=pyvda.get_model("lorenz96"), grid_step=0.05)
     expected = np.zeros((3, 40))
     expected[0, 3], expected[1, [4, 5]], expected[2, [38, 39]] = 1.0, [0.75, 0.25], 0.5
-    np.testing.assert_allclose(found.point_operator, expected)
+    np.testing.assert_allclose(np.asarray(rows_of(found)), expected)
     # On the sites alone the data are an array.
     ds["site"] = np.floor(ds["site"])
     found = open_observations(ds, model=pyvda.get_model("lorenz96"))
