@@ -226,6 +226,7 @@ def _largest(values: Array) -> float:
 
 def _map(axis: Axes, field: Field, values: Array, land: Array, scale: dict[str, Any]) -> Any:
     from matplotlib.colors import ListedColormap
+    from matplotlib.ticker import MaxNLocator
 
     y, x = (a.values for a in field.axes)
     axis.pcolormesh(
@@ -237,6 +238,7 @@ def _map(axis: Axes, field: Field, values: Array, land: Array, scale: dict[str, 
     )
     axis.set_aspect(field.aspect)
     axis.spines[:].set_visible(True)
+    axis.xaxis.set_major_locator(MaxNLocator(3))  # labels of neighbouring maps stay apart
     return image
 
 
