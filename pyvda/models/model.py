@@ -10,13 +10,11 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pyvda.errors import InputError
 from pyvda.models.symmetry import Mirror, Symmetry
-
-if TYPE_CHECKING:
-    from pyvda.state.space import StateSpace
+from pyvda.state.space import StateSpace
 
 Kind = Literal["tendency", "step"]
 
