@@ -56,6 +56,7 @@ nb_execution_in_temp = True
 nb_execution_show_tb = True  # an error is a warning, and fails the build after all pages
 nb_execution_timeout = 240
 nb_merge_streams = True
+nb_render_markdown_format = "myst"  # with tables
 
 # What the pages' processes find: the commands of this environment, this pyvda, readable figures.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
