@@ -8,7 +8,7 @@ import pytest
 import torch
 import xarray as xr
 from command_line import run
-from fields import advection
+from gridded_models import advection
 
 import pyvda
 from pyvda.engine import get_engine

@@ -29,14 +29,14 @@ function run_once(m, h)
     call_once("describe", handle[1], nothing, 0, text, length(text))
     call_once("describe", handle[1], fields, length(fields), text, length(text))
     model(size = D) = (handle[1], fields, length(fields), size)
-    none = (0, nothing, nothing, nothing, nothing, nothing)
+    none = (0, 0, nothing, nothing, nothing, nothing, nothing, nothing)
 
     (x, other) = (zeros(D, T, windows), zeros(D, T, windows))
     call_once("simulate", model()..., T, windows, [1.0 + i / D for i in 1:D, _ in 1:windows], x, h, h, 1e-3, 1e-3)
     precision = [t % 8 == 0 ? 1.0 : 0.0 for _ in 1:D, t in 1:T, _ in 1:windows]
     states = x[:, 1:count, 1] .+ [0.1 * (i + j) % 3 for i in 1:D, j in 1:count]
-    at_steps = (count, zeros(Int64, count, windows), zeros(count, windows), ones(count, windows),
-                ones(count, windows), ones(D, count, windows))
+    at_steps = (count, 1, zeros(Int64, count, windows), zeros(count, windows), ones(count, windows),
+                ones(count, windows), zeros(Int64, 1, count, windows), ones(1, count, windows))
     foreach(what -> call_once("step", model()..., count, 4, h, what, states, states, similar(states)), 0:2)
     call_once("observed", model()..., T, windows, 4, h, x, zeros(count, windows), at_steps...)
     for S in (Float64, Float32)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
-from fields import advection
+from gridded_models import advection
 from scipy.interpolate import RegularGridInterpolator
 
 import pyvda

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
-from fields import advection, lorenz63, two_variables
+from gridded_models import advection, lorenz63, two_variables
 from scipy import sparse
 
 import pyvda

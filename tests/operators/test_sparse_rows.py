@@ -4,7 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from fields import advection
+from gridded_models import advection
 from scipy import sparse
 
 import pyvda

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from fields import advection
+from gridded_models import advection
 from scipy.interpolate import RegularGridInterpolator
 
 import pyvda
