@@ -28,7 +28,8 @@ from pyvda.training import configuration, data_settings
 
 # Public names by what they are for. A name of pyvda that is missing here is added at the end.
 GROUPS = {
-    "Assimilate": ("assimilate", "forecast", "rerun", "check", "evaluate"),
+    "Assimilate": ("assimilate", "forecast", "rerun", "check"),
+    "Judge and draw": ("diagnose", "evaluate", "plot"),
     "Files": ("open_observations", "on_grid", "save_analysis"),
     "Covariances and validation": ("fit_covariance", "crossvalidate"),
     "Models": ("get_model", "julia_model", "torch_model", "jax_model", "load"),

@@ -13,11 +13,13 @@ from .forecast import forecast as forecast
 from .io.sources.open import open_observations as open_observations
 from .io.tables.tables import on_grid as on_grid
 from .io.writing.save import save_analysis as save_analysis
+from .judgements.diagnose import diagnose as diagnose
 from .learned.shipped import load as load
 from .models.from_jax import jax_model as jax_model
 from .models.from_julia import julia_model as julia_model
 from .models.from_torch import torch_model as torch_model
 from .models.registry import get_model as get_model
+from .plotting.plot import plot as plot
 from .rerun import rerun as rerun
 from .twin import observe as observe
 from .twin import simulate as simulate

@@ -10,15 +10,12 @@ It is registered when pyvda or xarray is imported, whichever comes last (`pyvda/
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import xarray as xr
 
 import pyvda
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 class _OfFirstArgument:
@@ -85,6 +82,10 @@ class DatasetAccessor:
         `pyvda.forecast` from the end of an analysis.
     rerun
         `pyvda.rerun` of an analysis.
+    plot
+        `pyvda.plot` of an analysis.
+    diagnose
+        `pyvda.diagnose` of an analysis.
     save
         `pyvda.save_analysis`.
     """
@@ -98,23 +99,6 @@ class DatasetAccessor:
     score = _OfFirstArgument("evaluate")
     forecast = _OfFirstArgument("forecast")
     rerun = _OfFirstArgument("rerun")
+    plot = _OfFirstArgument("plot")
+    diagnose = _OfFirstArgument("diagnose")
     save = _OfFirstArgument("save_analysis")
-
-    def plot(self, truth: xr.Dataset | None = None, windows: Sequence[int] | None = None) -> Figure:
-        """Draw an analysis, its observations and, where it is given, the truth.
-
-        Parameters
-        ----------
-        truth : Dataset, optional
-            `truth`, of the same windows.
-        windows : sequence of int, optional
-            Numbers of the windows to draw. Default: a few.
-
-        Raises
-        ------
-        InputError
-            As `pyvda.plotting.analysis.plot_analysis`.
-        """
-        from pyvda.plotting.analysis import WINDOWS, plot_analysis
-
-        return plot_analysis(self.data, truth, WINDOWS if windows is None else windows)

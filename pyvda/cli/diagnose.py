@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from pyvda.cli.options import JsonFile, Overwrite, Quiet, check_json_file, read, say, write_json
-from pyvda.errors import InputError
 from pyvda.io.writing.outputs import check_output
 
 EXAMPLES = (
@@ -28,19 +27,13 @@ def diagnose(
     quiet: Quiet = False,
 ) -> None:
     """Say which windows of an analysis are in doubt and why, and what is wrong with the file."""
-    from pyvda import names
-    from pyvda.judgements.of_file import report_on
+    from pyvda.judgements.diagnose import diagnose as run
 
     check_json_file(json_file, [analysis])
     if output is not None:
         check_output(output, [analysis], overwrite=overwrite, suffixes=())
     given = read(analysis)
-    if not {names.STATUS, names.DOUBTS, names.FIT} <= set(given.variables):
-        raise InputError(
-            f"{analysis} has no variable {names.DOUBTS!r}, expected an analysis made by `pyvda "
-            "assimilate` of this version; assimilate the observations again"
-        )
-    report = report_on(given)
+    report = run(given)
     write_json(json_file, report.as_dict())
     ended = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in report.status.items())
     say(quiet, f"{report.windows} windows: {ended}")

@@ -17,15 +17,6 @@ EXAMPLES = (
     "pyvda plot analysis.nc --truth truth.nc --kind spectra -o spectra.png",
     "pyvda plot analysis.nc --truth truth.nc --kind animation -o analysis.gif",
 )
-KINDS = ("windows", "maps", "series", "spectra", "hovmoller", "animation")
-_OF_KINDS = {  # which kinds an option has an effect on
-    "--windows": ("windows",),
-    "--window": KINDS[1:],
-    "--variables": KINDS[1:],
-    "--step": ("maps",),
-    "--observations": ("maps", "animation"),
-    "--row": ("hovmoller",),
-}
 
 
 def plot(
@@ -71,57 +62,30 @@ def plot(
     quiet: Quiet = False,
 ) -> None:
     """Draw analyses: against truth and observations, as maps, over time, as spectra."""
-    from pyvda.plotting import analysis as plots
-    from pyvda.plotting.animation import animate_maps, check_animation, save_animation
-    from pyvda.plotting.fields import has_maps
+    from pyvda.plotting.analysis import NO_DESCENT, has_descent
+    from pyvda.plotting.animation import check_animation, save_animation
+    from pyvda.plotting.plot import kind_of
+    from pyvda.plotting.plot import plot as drawn
+    from pyvda.plotting.style import save_figure
 
-    if kind is not None and kind not in KINDS:
-        raise InputError(f"--kind is {kind}, expected one of {', '.join(KINDS)}")
-    chosen = plots.WINDOWS if windows is None else _numbers(windows)
+    given: dict[str, Any] = {
+        "observations": observations, "windows": None if windows is None else _numbers(windows),
+        "window": window, "variables": listed(variables), "step": step, "row": row,
+    }  # fmt: skip
     check_output(output, [analysis, truth, observations], overwrite=overwrite, suffixes=())
+    found = read(analysis)
+    kind = kind_of(found, kind, given)
     if kind == "animation":
         check_animation(output)
-    drawn, true = read(analysis), None if truth is None else read(truth)
-    kind = kind or ("maps" if has_maps(drawn) else "windows")
-    given = {
-        "--windows": windows, "--window": window, "--variables": variables, "--step": step,
-        "--row": row, "--observations": observations,
-    }  # fmt: skip
-    for name, value in given.items():
-        if value is not None and kind not in _OF_KINDS[name]:
-            raise InputError(
-                f"{name} has no effect on the kind {kind}; leave it out, or choose --kind "
-                f"{' or '.join(_OF_KINDS[name])}"
-            )
-    how: dict[str, Any] = {"variables": listed(variables), "window": window or 0}
     if observations is not None:
-        how["observations"] = read(observations)
+        given["observations"] = read(observations)
+    figure: Any = drawn(found, None if truth is None else read(truth), kind=kind, **given)
     if kind == "animation":
-        save_animation(animate_maps(drawn, true, **how), output)
-    elif kind == "windows":
-        plots.save_figure(plots.plot_analysis(drawn, true, chosen), output)
+        save_animation(figure, output)
     else:
-        plots.save_figure(_figure(kind, drawn, true, how, step, row), output)
-    without = kind == "windows" and not plots.has_descent(drawn)
-    say(quiet, f"{output}" + (f": without a descent, {plots.NO_DESCENT}" if without else ""))
-
-
-def _figure(
-    kind: str, drawn: Any, true: Any, how: dict[str, Any], step: int | None, row: int | None
-) -> Any:
-    """Return the figure of a field."""
-    from pyvda.plotting.hovmoller import figure_of_hovmoller
-    from pyvda.plotting.maps import plot_maps
-    from pyvda.plotting.series import figure_of_series
-    from pyvda.plotting.spectra import plot_spectra
-
-    if kind == "maps":
-        return plot_maps(drawn, true, step=step, **how)
-    if kind == "series":
-        return figure_of_series(drawn, true, **how)
-    if kind == "spectra":
-        return plot_spectra(drawn, true, **how).figure
-    return figure_of_hovmoller(drawn, true, at=row, **how)
+        save_figure(figure, output)
+    without = kind == "windows" and not has_descent(found)
+    say(quiet, f"{output}" + (f": without a descent, {NO_DESCENT}" if without else ""))
 
 
 def _numbers(windows: str) -> Sequence[int]:

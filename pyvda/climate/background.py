@@ -208,6 +208,31 @@ def is_analysis(given: Any) -> bool:
     return hasattr(given, "data_vars")
 
 
+def ensemble_in(given: Any) -> Ensemble | None:
+    """Return the first ensemble of a background that is an analysis with members, else None."""
+    found = ensembles_in(given) if is_analysis(given) else None
+    return found[0] if found else None
+
+
+def member_count(given: Any, members: int, *, chosen: bool) -> int:
+    """Return the members that a method starts from: those of its background, else `members`.
+
+    Raises
+    ------
+    InputError
+        The user has chosen another number than the background has.
+    """
+    ensemble = ensemble_in(given)
+    if ensemble is None or len(ensemble.members) == members:
+        return members
+    count = len(ensemble.members)
+    if chosen:
+        raise InputError(
+            f"members is {members}, but the background is an ensemble of {count}; leave members out"
+        )
+    return count
+
+
 def of_analysis(analysis: xr.Dataset) -> list[Background]:
     """Return the state of each window at its last step and its covariance.
 

@@ -16,12 +16,13 @@ from pyvda import names
 from pyvda.climate.background import (
     CLIMATOLOGY,
     BackgroundOption,
+    ensemble_in,
     get_background,
-    is_analysis,
     is_name,
+    member_count,
 )
 from pyvda.climate.climatology import LARGE, climatology
-from pyvda.climate.ensemble import Ensemble, ensembles_in
+from pyvda.climate.ensemble import Ensemble
 from pyvda.climate.library import LOW_DIMENSIONAL
 from pyvda.engine import Engine
 from pyvda.engine.interface import Array
@@ -147,7 +148,7 @@ class EnsembleSmootherOptions(StatisticalOptions):
                 f"{self.members} members have {self.members - 1} directions to mix; give at most "
                 "so many"
             )
-        given = is_analysis(self.background) and ensembles_in(self.background) is not None
+        given = ensemble_in(self.background) is not None
         if given and self.mixing == 0 and self.model_error is None:
             found["seed"] = (
                 "nothing is drawn: the background has members, mixing is 0 and there is no "
@@ -164,16 +165,12 @@ class EnsembleSmootherOptions(StatisticalOptions):
             The background is an ensemble of another number of members than was asked for.
         """
         found: dict[str, Any] = {}
-        given = ensembles_in(self.background) if is_analysis(self.background) else None
-        count = len(given[0].members) if given else self.members
+        chosen = "members" in self.model_fields_set
+        count = member_count(self.background, self.members, chosen=chosen)
         if count != self.members:
-            if "members" in self.model_fields_set:
-                raise InputError(
-                    f"members is {self.members}, but the background is an ensemble of {count}; "
-                    "leave members out"
-                )
             found["members"] = count
         tuned = {"members", "inflation", "lag", "depth", "mixing"} & self.model_fields_set
+        given = ensemble_in(self.background) is not None
         tuned_or_given = tuned or given or self.model_error is not None
         if LOW_DIMENSIONAL < state_size <= LARGE and not tuned_or_given:
             # A hundred members are too few: the spread would be a third of the error.

@@ -23,18 +23,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
-from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
+from pydantic import Field, model_validator
 
 from pyvda import names
 from pyvda.climate.background import (
     CLIMATOLOGY,
-    Background,
-    ExpectedState,
-    get_background,
+    StateOption,
     is_analysis,
     is_name,
 )
@@ -45,6 +42,7 @@ from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.methods.control_space import ControlSpace
 from pyvda.methods.ensemble_covariance import Localisation, blended, of_climatology
+from pyvda.methods.first_state import first_state
 from pyvda.methods.inner_loop import Ritz
 from pyvda.methods.inner_loop import solve as solve_linear
 from pyvda.methods.problem import Positive, Problem, Seed, Solution, Status
@@ -61,7 +59,6 @@ from pyvda.operators.covariance import Covariance, Dense
 from pyvda.operators.covariance_input import CovarianceOption, as_covariance
 from pyvda.operators.points import Points
 from pyvda.operators.sum import Sum
-from pyvda.validation_errors import brief
 
 _SHORTEST = 2.0**-6  # of a step of Gauss-Newton
 _TOGETHER = 8  # draws that run at once
@@ -74,28 +71,6 @@ _EARLY_ITERATIONS, _EARLY_INNER, _EARLY_TOLERANCE = 2, 20, 0.1  # of windows tha
 
 COLD_START = (2, 4, 8, *range(12, 1000, 4))
 _Steps = Annotated[int, Field(ge=0, le=10**9)]
-
-
-def _option(given: Any) -> Any:
-    """Check the background when options are made; files are read later."""
-    if isinstance(given, str | Path):
-        return str(given)
-    if isinstance(given, Background | Ensemble) or hasattr(given, "data_vars"):
-        return given
-    if isinstance(given, tuple) and len(given) == 2:
-        return np.asarray(given[0], float).ravel(), given[1]
-    array = np.asarray(given)
-    if array.dtype.kind in "fiu" and array.ndim and np.isfinite(array).all():
-        return array.astype(float).ravel()
-    raise ValueError(
-        f"found {brief(given)}, expected {CLIMATOLOGY}, a state, a pair of state and covariance, a "
-        "file, an analysis with its covariance, or a Background"
-    )
-
-
-def _plain(given: Any) -> Any:
-    """Return the value as it is written into an analysis file."""
-    return given if isinstance(given, str) else f"a {type(given).__name__.lower()}"
 
 
 class IncrementalOptions(StatisticalOptions):
@@ -154,7 +129,7 @@ class IncrementalOptions(StatisticalOptions):
     cycles: ClassVar[bool] = True
     has_own_covariance: ClassVar[bool] = True
 
-    background: Annotated[Any, BeforeValidator(_option), PlainSerializer(_plain)] = CLIMATOLOGY
+    background: StateOption = CLIMATOLOGY
     covariance: CovarianceOption | None = None
     model_error: CovarianceOption | None = None
     growth: _Steps | tuple[_Steps, ...] = 0
@@ -304,33 +279,21 @@ def _background(
     """Return the mean (D,) of the first state and the covariance B of its error."""
     given, size = options.background, model.state_size
     B: Covariance | None = None
-    if is_name(given):
-        if given != CLIMATOLOGY:
-            raise InputError(
-                f"the background is {given}, but incremental 4D-Var needs one; give climatology, "
-                "or a state and a covariance"
-            )
+    if not is_name(given):
+        mean, B = first_state(given, options.covariance, model, engine)
+    elif given != CLIMATOLOGY:
+        raise InputError(
+            f"the background is {given}, but incremental 4D-Var needs one; give climatology, "
+            "or a state and a covariance"
+        )
+    else:
         known = climatology(model, engine)
         mean = known.mean
-        if options.covariance is None:
+        if options.covariance is not None:
+            B = as_covariance(options.covariance, size, "covariance", model.state_space)
+        else:
             large = known.covariance is None
             B = of_climatology(model, engine) if large else Dense(known.matrix())
-    elif isinstance(given, tuple):
-        mean, B = given[0], as_covariance(given[1], size, "background", model.state_space)
-    elif isinstance(given, np.ndarray):
-        mean = given
-    elif isinstance(given, ExpectedState | Ensemble):
-        mean = given.mean
-    else:
-        found = get_background(given, model, engine)
-        mean, B = found.mean, Dense(np.linalg.inv(found.precision))
-    if mean.size != size:
-        raise InputError(
-            f"the background has {mean.size} components, and {model.name} has {size}; "
-            "give a state of the model's size"
-        )
-    if options.covariance is not None:
-        B = as_covariance(options.covariance, size, "covariance", model.state_space)
     if isinstance(given, Ensemble):
         weight, localisation = options.ensemble_weight, options.localisation
         B = blended(B, given.members, weight, localisation, model)

@@ -22,18 +22,18 @@ from pydantic import BeforeValidator, Field
 from pyvda import names
 from pyvda.climate.background import (
     CLIMATOLOGY,
-    ExpectedState,
     StateOption,
-    get_background,
-    is_analysis,
+    ensemble_in,
     is_name,
+    member_count,
 )
 from pyvda.climate.climatology import LARGE, climatology
-from pyvda.climate.ensemble import Ensemble, ensembles_in
+from pyvda.climate.ensemble import Ensemble
 from pyvda.engine import Engine
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.methods.blocks import expect_memory
+from pyvda.methods.first_state import first_state
 from pyvda.methods.localisation import Localisation, localised
 from pyvda.methods.model_error import drawn
 from pyvda.methods.problem import Problem, Seed, Solution, Status
@@ -48,7 +48,7 @@ from pyvda.methods.statistics import (
 )
 from pyvda.models.model import Model
 from pyvda.notices import notice
-from pyvda.operators.covariance import Covariance, Dense
+from pyvda.operators.covariance import Covariance
 from pyvda.operators.covariance_input import CovarianceOption, as_covariance
 from pyvda.operators.points import Points
 
@@ -129,7 +129,7 @@ class LETKFOptions(StatisticalOptions):
                     "radius"
                 )
         members_given = isinstance(self.background, Ensemble) or (
-            is_analysis(self.background) and ensembles_in(self.background) is not None
+            ensemble_in(self.background) is not None
         )
         if members_given:
             found["covariance"] = "the background has members; leave it out"
@@ -149,14 +149,9 @@ class LETKFOptions(StatisticalOptions):
             The background is an ensemble of another number of members than was asked for.
         """
         found: dict[str, Any] = {}
-        given = ensembles_in(self.background) if is_analysis(self.background) else None
-        count = len(given[0].members) if given else self.members
+        chosen = "members" in self.model_fields_set
+        count = member_count(self.background, self.members, chosen=chosen)
         if count != self.members:
-            if "members" in self.model_fields_set:
-                raise InputError(
-                    f"members is {self.members}, but the background is an ensemble of {count}; "
-                    "leave members out"
-                )
             found["members"] = count
         if self.final_ensemble is None:
             found["final_ensemble"] = windows * count * state_size <= _MOST
@@ -195,31 +190,18 @@ def _gaussian(
     InputError
         The background is none, or of another size than the state.
     """
-    given, size = options.background, model.state_size
-    B = None
-    if isinstance(given, str) and is_name(given):
-        if given != CLIMATOLOGY:
-            raise InputError(
-                f"the background is {given}, and an ensemble needs one to draw its members from; "
-                "give a state and a covariance, or leave background out for the climatology"
-            )
-        mean = climatology(model, engine).mean
-    elif isinstance(given, tuple):
-        mean, B = given[0], as_covariance(given[1], size, "background", model.state_space)
-    elif isinstance(given, np.ndarray):
-        mean = given
-    elif isinstance(given, Ensemble | ExpectedState):
-        mean = given.mean
-    else:
-        known = get_background(given, model, engine)
-        mean, B = known.mean, Dense(np.linalg.inv(known.precision))
-    if mean.size != size:
+    given = options.background
+    if not (isinstance(given, str) and is_name(given)):
+        return first_state(given, options.covariance, model, engine)
+    if given != CLIMATOLOGY:
         raise InputError(
-            f"the background has {mean.size} components, and {model.name} has {size}; give a state "
-            "of the model's size"
+            f"the background is {given}, and an ensemble needs one to draw its members from; "
+            "give a state and a covariance, or leave background out for the climatology"
         )
-    if options.covariance is not None:
-        B = as_covariance(options.covariance, size, "covariance", model.state_space)
+    mean = climatology(model, engine).mean
+    if options.covariance is None:
+        return mean, None
+    B = as_covariance(options.covariance, model.state_size, "covariance", model.state_space)
     return mean, B
 
 

@@ -1,0 +1,37 @@
+"""`pyvda.diagnose`: what an analysis says of itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyvda import names
+from pyvda.errors import InputError
+from pyvda.io.sources.open import opened
+from pyvda.judgements.of_file import Report, report_on
+
+
+def diagnose(analysis: Any) -> Report:
+    """Return which windows of an analysis are in doubt and why, and what is wrong with the file.
+
+    Parameters
+    ----------
+    analysis : Dataset or path
+        As `pyvda.assimilate` makes it.
+
+    Returns
+    -------
+    Report
+        Counts and estimates as attributes; as text, sentences on what they suggest.
+
+    Raises
+    ------
+    InputError
+        It is no analysis of this version.
+    """
+    given = opened(analysis)
+    if not {names.STATUS, names.DOUBTS, names.FIT} <= set(given.variables):
+        raise InputError(
+            f"the file has no variable {names.DOUBTS!r}, expected an analysis made by `pyvda "
+            "assimilate` of this version; assimilate the observations again"
+        )
+    return report_on(given)
