@@ -141,8 +141,9 @@ def effective_resolution(wavelength: Array, error: Array, truth: Array) -> float
 
     Examples
     --------
-    >>> effective_resolution(np.array([8., 4., 2.]), np.array([1., 1., 1.]), np.array([8., 4., 1.]))
-    2.8284271247461903
+    >>> found = effective_resolution(np.array([8., 4., 2.]), np.ones(3), np.array([8., 4., 1.]))
+    >>> round(found, 12) == round(8**0.5, 12)
+    True
     """
     real = truth > _ROUNDING * truth.max()  # else the truth has nothing to resolve
     wavelength, error, truth = wavelength[real], error[real], truth[real]

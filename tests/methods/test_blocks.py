@@ -43,6 +43,7 @@ SETTINGS = {
     "incremental": {"iterations": 2, "inner_iterations": 5},
     "posterior-mean": {"members": 400},
     "ensemble-smoother": {"members": 16},
+    "letkf": {"members": 16, "lag": 2},
 }
 
 

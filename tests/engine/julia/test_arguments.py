@@ -31,8 +31,8 @@ def test_a_pointer_keeps_its_array() -> None:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_data_have_the_precision_of_the_states(dtype: type) -> None:
     points = random_points(3, count=2, steps=5, data=4)
-    count, step, _, value, *_ = point_arguments(points, np.zeros((2, 5, 3), dtype))
-    assert count == 4
+    count, terms, step, _, value, *_ = point_arguments(points, np.zeros((2, 5, 3), dtype))
+    assert (count, terms) == (4, points.operator.index.shape[-1])
     real = {np.float32: ctypes.c_float, np.float64: ctypes.c_double}[dtype]
     there = np.ctypeslib.as_array(ctypes.cast(value, ctypes.POINTER(real)), (2, 4))
     np.testing.assert_array_equal(there, np.asarray(points.value, dtype))
@@ -41,7 +41,7 @@ def test_data_have_the_precision_of_the_states(dtype: type) -> None:
 
 
 def test_no_data_are_null_pointers() -> None:
-    assert point_arguments(None, np.zeros((2, 5, 3))) == (0, None, None, None, None, None)
+    assert point_arguments(None, np.zeros((2, 5, 3))) == (0, 1, *6 * [None])
 
 
 def test_a_function_of_the_state_is_refused() -> None:
