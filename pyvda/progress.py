@@ -81,7 +81,7 @@ def shown(what: str, quiet: bool = False) -> Iterator[Report]:
     console = Console(stderr=True)
     if quiet:
         yield silent
-    elif console.is_terminal:
+    elif console.is_terminal and sys.stderr.isatty():  # FORCE_COLOR asks for colours alone
         note = "{task.fields[note]}"
         columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         # Output printed meanwhile appears above the bar if it goes to the same terminal.
