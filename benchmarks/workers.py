@@ -35,7 +35,7 @@ STEPS, SIZE = 200, 3
 # method, options, windows for each worker
 CASES = (
     ("fsgd", {"iterations": 2000}, 400),
-    ("strong-constraint", {"observation_variance": 2.0}, 200),
+    ("strong-constraint", {"observation_variance": 2.0}, 2000),
 )
 TASKS = 200
 
