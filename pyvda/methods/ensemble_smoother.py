@@ -30,7 +30,7 @@ from pyvda.errors import InputError
 from pyvda.methods.model_error import drawn, model_noise
 from pyvda.methods.problem import Problem, Seed, Solution, Status
 from pyvda.methods.statistics import (
-    StatisticalOptions,
+    EnsembleOptions,
     half_misfit,
     half_point_misfit,
     judged,
@@ -51,7 +51,7 @@ _MEMBERS, _INFLATION, _LAG = 200, 1.05, 8
 _BLOCK = 32  # windows between two reports: less than a second of work
 
 
-class EnsembleSmootherOptions(StatisticalOptions):
+class EnsembleSmootherOptions(EnsembleOptions):
     """Options of the ensemble smoother.
 
     Attributes
@@ -111,7 +111,6 @@ class EnsembleSmootherOptions(StatisticalOptions):
     iterations: int = Field(3, ge=1, le=10**9)
     mixing: int | None = Field(None, ge=0, le=10**9)
     model_error: CovarianceOption | None = None
-    final_ensemble: bool | None = None
     seed: Seed = 0
 
     @model_validator(mode="before")
@@ -180,10 +179,6 @@ class EnsembleSmootherOptions(StatisticalOptions):
             found["final_ensemble"] = windows * count * state_size <= _MOST
         return self.model_copy(update=found)
 
-    def has_stdev(self) -> bool:
-        """Tell whether the method gives the analysis a standard deviation."""
-        return True
-
     def expected_state(self, model: Model, engine: Engine) -> Array:
         """Return the state (D,) to expect where nothing was observed: the background's mean."""
         if is_name(self.background):
@@ -202,20 +197,6 @@ class EnsembleSmootherOptions(StatisticalOptions):
             return None
         Q = as_covariance(self.model_error, members.shape[1], "model_error")
         return model_noise(Q, members, steps, (self.seed, *key))
-
-    def cycled(self) -> EnsembleSmootherOptions:
-        """Return the options with the final members."""
-        if self.final_ensemble is False:
-            raise InputError(
-                "final_ensemble is false, but in a cycle the next window starts from it; leave it "
-                "out, or cycle (--cycle)"
-            )
-        return self.model_copy(update={"final_ensemble": True})
-
-    def window_outputs(self) -> tuple[str, ...]:
-        """Return the names of `Solution.per_window`."""
-        final = (names.FINAL_ENSEMBLE,) if self.final_ensemble else ()
-        return (names.MISFIT, names.CHI_SQUARE_LIMIT, *final)
 
 
 def members(problem: Problem, count: int, seed: int, background: Any = CLIMATOLOGY) -> Array:

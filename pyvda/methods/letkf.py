@@ -38,7 +38,7 @@ from pyvda.methods.localisation import Localisation, localised
 from pyvda.methods.model_error import drawn
 from pyvda.methods.problem import Problem, Seed, Solution, Status
 from pyvda.methods.statistics import (
-    StatisticalOptions,
+    EnsembleOptions,
     half_misfit,
     half_point_misfit,
     judged,
@@ -64,7 +64,7 @@ def _dimensions(given: Any) -> Any:
     return (given,) if isinstance(given, str) else given
 
 
-class LETKFOptions(StatisticalOptions):
+class LETKFOptions(EnsembleOptions):
     """Options of the local ensemble transform Kalman filter.
 
     Attributes
@@ -116,7 +116,6 @@ class LETKFOptions(StatisticalOptions):
     rotation: bool = False
     background: StateOption = CLIMATOLOGY
     covariance: CovarianceOption | None = None
-    final_ensemble: bool | None = None
     seed: Seed = 0
 
     def without_effect(self, model: Model, *, warm: bool, channels: bool) -> dict[str, str]:
@@ -157,27 +156,9 @@ class LETKFOptions(StatisticalOptions):
             found["final_ensemble"] = windows * count * state_size <= _MOST
         return self.model_copy(update=found)
 
-    def has_stdev(self) -> bool:
-        """Tell whether the method gives the analysis a standard deviation."""
-        return True
-
     def expected_state(self, model: Model, engine: Engine) -> Array:
         """Return the state (D,) to expect where nothing was observed: the background's mean."""
         return _gaussian(self, model, engine)[0]
-
-    def cycled(self) -> LETKFOptions:
-        """Return the options with the final members."""
-        if self.final_ensemble is False:
-            raise InputError(
-                "final_ensemble is false, but in a cycle the next window starts from it; leave it "
-                "out, or cycle (--cycle)"
-            )
-        return self.model_copy(update={"final_ensemble": True})
-
-    def window_outputs(self) -> tuple[str, ...]:
-        """Return the names of `Solution.per_window`."""
-        final = (names.FINAL_ENSEMBLE,) if self.final_ensemble else ()
-        return (names.MISFIT, names.CHI_SQUARE_LIMIT, *final)
 
 
 def _gaussian(

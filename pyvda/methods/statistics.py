@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 from scipy.special import chdtri
 
+from pyvda import names
 from pyvda.climate.background import (
     CLIMATOLOGY,
     Background,
@@ -91,6 +92,37 @@ class CyclingOptions(StatisticalOptions):
         if is_name(self.background):
             return climatology(model, engine).mean
         return get_background(self.background, model, engine).mean
+
+
+class EnsembleOptions(StatisticalOptions):
+    """Options of a method of an ensemble, whose members the next window can start from.
+
+    Attributes
+    ----------
+    final_ensemble : bool, optional
+        Whether the analysis has the members at its last step, `final_ensemble`. Default: the method
+        decides by their size.
+    """
+
+    final_ensemble: bool | None = None
+
+    def has_stdev(self) -> bool:
+        """Tell whether the method gives the analysis a standard deviation."""
+        return True
+
+    def cycled(self) -> Self:
+        """Return the options with the final members."""
+        if self.final_ensemble is False:
+            raise InputError(
+                "final_ensemble is false, but in a cycle the next window starts from it; leave it "
+                "out, or cycle (--cycle)"
+            )
+        return self.model_copy(update={"final_ensemble": True})
+
+    def window_outputs(self) -> tuple[str, ...]:
+        """Return the names of `Solution.per_window`."""
+        final = (names.FINAL_ENSEMBLE,) if self.final_ensemble else ()
+        return (names.MISFIT, names.CHI_SQUARE_LIMIT, *final)
 
 
 def background_of(options: CyclingOptions, model: Model, engine: Engine) -> Background:
