@@ -55,6 +55,7 @@ def under_other_clouds(
     if not done:
         raise InputError(
             "no gap of one time can be laid over another: no two times have different points "
-            "observed; give the covariance in a file, or a field with gaps"
+            "observed; give the covariance in a file (--covariance), such as pyvda covariance "
+            "writes of a field with gaps"
         )
     return hidden

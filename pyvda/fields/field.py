@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,19 +17,16 @@ from pyvda.errors import InputError
 from pyvda.fields import places
 from pyvda.fields.places import Places
 from pyvda.fields.transforms import Transform
-from pyvda.io.cf import times
-from pyvda.io.cf.dimensions import axis, find_time
+from pyvda.io.cf import grids, refusals, times
+from pyvda.io.cf.dimensions import find_time
 from pyvda.io.cf.matching import by_name, wanted
-from pyvda.io.cf.units import same
 from pyvda.io.quality.bad_data import INVALID, REJECTED, say, screened
-from pyvda.io.quality.error_variables import is_error_of_another, with_errors
-from pyvda.io.quality.quality_flags import GoodFlags, is_flag
+from pyvda.io.quality.error_variables import with_errors
+from pyvda.io.quality.quality_flags import GoodFlags
 from pyvda.io.quality.validation import elapsed
 from pyvda.notices import notice
 
 _DAY = 86400.0
-_LATITUDES = ("lat", "latitude", "nav_lat", "xlat", "lat_rho")
-_LONGITUDES = ("lon", "longitude", "nav_lon", "xlong", "lon_rho")
 _MASKS = ("mask", "land", "sea", "land_mask", "sea_mask", "landmask", "lsm", "tmask")
 _UNITS_OF_TIME = {"days": 1.0, "day": 1.0, "d": 1.0, "hours": 1 / 24, "hour": 1 / 24, "h": 1 / 24,
                   "minutes": 1 / 1440, "seconds": 1 / _DAY, "s": 1 / _DAY}  # fmt: skip
@@ -169,6 +166,8 @@ def opened(
     """
     chosen = tuple(by_name(ds, one) for one in wanted(variable, ds) or _candidates(ds))
     time, space = _dimensions(ds, chosen[0])
+    single = [dim for dim in ds[chosen[0]].dims if dim not in (time, *space)]
+    ds = ds.isel({dim: 0 for dim in single})
     for other in chosen[1:]:
         if set(ds[other].dims) != {time, *space}:
             raise InputError(
@@ -194,34 +193,26 @@ def opened(
 
 
 def _candidates(ds: xr.Dataset) -> list[str]:
-    found = [
-        str(n) for n, v in ds.data_vars.items()
-        if v.ndim == 3 and (v.dtype.kind == "f" or "scale_factor" in v.encoding)
-        and find_time(ds, v.dims)[0] is not None
-        and not is_flag(v) and not is_error_of_another(ds, str(n))
-    ]  # fmt: skip
+    found = grids.fields(ds)
     if len(found) == 1:
         return found
-    several = f"{', '.join(found)} are" if found else "none of the variables is"
+    if not found:
+        raise refusals.no_field(ds)
+    name = refusals.likeliest(found)
     raise InputError(
-        f"{several} over time and two dimensions of space; name one or several with variable "
-        "(--variable chl, or --variable u,v)"
+        f"{', '.join(found)} are over time and two dimensions of space; name one or several with "
+        f"variable (--variable {name}, or --variable {','.join(found[:2])})"
     )
 
 
 def _dimensions(ds: xr.Dataset, name: str) -> tuple[str, tuple[str, str]]:
-    dims = ds[name].dims
-    time = find_time(ds, dims)[0]
-    rest = [str(d) for d in dims if d != time]
-    if time is None or len(rest) != 2:
+    time, space = find_time(ds, ds[name].dims)[0], grids.space_of(ds, name)
+    if time is None or space is None:
         raise InputError(
-            f"{name} has the dimensions {tuple(map(str, dims))}, expected time and two of space, "
-            "such as (time, lat, lon); select a level, or add a time (Dataset.expand_dims)"
+            f"{name} has the dimensions {tuple(map(str, ds[name].dims))}, expected time and two of "
+            f"space, such as (time, lat, lon); {refusals.not_a_field(ds, name)}"
         )
-    y, x = rest
-    if axis(ds, y) == "X" and axis(ds, x) != "X":
-        y, x = x, y
-    return str(time), (y, x)
+    return str(time), space
 
 
 def _with_days(ds: xr.Dataset, time: str) -> tuple[xr.Dataset, Array, bool]:
@@ -351,50 +342,26 @@ def _is_sea(array: xr.DataArray) -> Array:
 
 def _places(ds: xr.Dataset, name: str, space: tuple[str, str], sea: Array) -> Places:
     """Return the places of the points of the sea."""
-    latitude = _coordinate(ds, space, "latitude", "degrees_north", _LATITUDES)
-    longitude = _coordinate(ds, space, "longitude", "degrees_east", _LONGITUDES)
-    if latitude is not None and longitude is not None:
-        return places.on_sphere(*(_on(ds, c, space)[sea] for c in (latitude, longitude)))
-    y, x = space
-    units = [str(ds[d].attrs.get("units", "")) if d in ds.variables else "" for d in space]
-    km = [next((f for u, f in (("m", 1e-3), ("km", 1.0)) if unit and same(unit, u)), None)
-          for unit in units]  # fmt: skip
-    if None in km:
+    found = grids.geographic(ds, space)
+    if found is not None:
+        return places.on_sphere(*(_on(ds, variable, space)[sea] for variable in found))
+    km = grids.kilometres(ds, space)
+    if km is None:
+        y, x = space
         raise InputError(
             f"{name} over {space} has no coordinates that say where its points are; add latitude "
             f"and longitude (degrees_north, degrees_east), one for each dimension or both over "
             f"{space}, or {y} and {x} in m or km"
         )
-    plane = [factor * _on(ds, d, space)[sea] for d, factor in zip(space, km, strict=True)]
+    plane = [
+        factor * _on(ds, ds.variables[d], space)[sea] for d, factor in zip(space, km, strict=True)
+    ]
     return places.on_plane(*plane)
 
 
-def _coordinate(
-    ds: xr.Dataset, space: tuple[str, str], standard: str, units: str, known: Sequence[str]
-) -> Hashable | None:
-    """Return the variable over dimensions of space that is a latitude or a longitude."""
-    within = [
-        n for n, v in ds.variables.items()
-        if v.ndim in (1, 2) and set(v.dims) <= set(space) and v.dtype.kind in "fiu"
-    ]  # fmt: skip
-    for test in (
-        lambda n: ds[n].attrs.get("standard_name") == standard,
-        lambda n: (
-            same(str(ds[n].attrs.get("units", "")), units)
-            and str(ds[n].attrs.get("units", "")).lower() == units
-        ),
-        lambda n: str(n).lower() in known,
-    ):
-        found = [n for n in within if test(n)]
-        if found:
-            return max(found, key=lambda n: ds[n].ndim)
-    return None
-
-
-def _on(ds: xr.Dataset, name: Hashable, space: tuple[str, str]) -> Array:
+def _on(ds: xr.Dataset, coordinate: xr.Variable, space: tuple[str, str]) -> Array:
     """Return a coordinate on the grid, (Y, X)."""
-    sizes = {d: ds.sizes[d] for d in space}
-    variable = ds[name].variable.set_dims({**{d: sizes[d] for d in space}})
+    variable = coordinate.to_base_variable().set_dims({d: ds.sizes[d] for d in space})
     return np.asarray(variable.transpose(*space).values, float)
 
 

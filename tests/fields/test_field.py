@@ -128,7 +128,7 @@ def test_several_variables_with_different_gaps() -> None:
         (lambda ds: ds.assign(mask=(("lat", "lon"), np.zeros((4, 5)))), "all points are land"),
         (lambda ds: ds.where(False), "no observation at all"),
         (lambda ds: ds.assign(other=ds.sst), "sst, other are over time"),
-        (lambda ds: ds.isel(time=0), "none of the variables"),
+        (lambda ds: ds.isel(time=0), "expected time and two dimensions of space"),
         (lambda ds: ds.assign_coords(time=ds.time.values[[0, 0, 1, 2, 3, 4]]), "occurs twice"),
         (lambda ds: ds.drop_vars("time"), "has no coordinate"),
     ],

@@ -15,12 +15,12 @@ from xarray.indexes import PandasMultiIndex
 
 from pyvda import names
 from pyvda.errors import InputError
-from pyvda.io.cf import layout, matching, references, times
-from pyvda.io.cf.dimensions import STATE_NAMES, axis, find_time, instance_of, is_window
+from pyvda.io.cf import grids, layout, matching, references, refusals, times
+from pyvda.io.cf.dimensions import STATE_NAMES, find_time, instance_of, is_window
 from pyvda.io.cf.matching import Match
 from pyvda.io.quality.bad_data import screened
-from pyvda.io.quality.error_variables import is_error_of_another, with_errors
-from pyvda.io.quality.quality_flags import GoodFlags, is_flag
+from pyvda.io.quality.error_variables import with_errors
+from pyvda.io.quality.quality_flags import GoodFlags
 from pyvda.io.tables import sampling_geometry
 from pyvda.state.space import StateSpace
 
@@ -184,7 +184,7 @@ def _choose(ds: xr.Dataset, variable: str | None, space: StateSpace | None) -> s
             return match
         _refuse_grid(ds, name, space)
         return name
-    match = None if space is None or _is_table(ds) else matching.of_model(ds, space)
+    match = None if space is None or refusals.is_long_table(ds) else matching.of_model(ds, space)
     candidates = [str(name) for name in ds.data_vars if _may_be_observed(ds, name)]
     if match is not None:
         others = [name for name in candidates if name not in match.files.values()]
@@ -194,76 +194,15 @@ def _choose(ds: xr.Dataset, variable: str | None, space: StateSpace | None) -> s
     if len(candidates) == 1:
         return candidates[0]
     if candidates:
-        raise InputError(
-            f"several variables may be the observations: {', '.join(candidates)}; "
-            "choose one by its name"
-        )
+        raise refusals.several(ds, candidates, space)
     raise _nothing_found(ds, space)
 
 
 def _nothing_found(ds: xr.Dataset, space: StateSpace | None) -> InputError:
-    known = ", ".join(sorted(str(name) for name in ds.data_vars)) or "none"
-    model = "" if space is None else f", and the model has {matching.written(space)}"
-    over_time = [
-        str(name)
-        for name, array in ds.data_vars.items()
-        if array.dtype.kind == "f"
-        and find_time(ds, array.dims)[0] is not None
-        and not is_error_of_another(ds, str(name))
-    ]
-    for name in over_time:
-        if _grid_of(ds, name):
-            return matching.refused_grid(ds, name, space)
-    fields = [name for name in over_time if ds[name].ndim > 1]
-    if len(fields) == 1:
+    fields = [name for name in refusals.over_time(ds) if ds[name].ndim > 1]
+    if len(fields) == 1 and not refusals.grid_of(ds, fields[0]):
         _roles(ds, fields[0])  # raises the reason
-    where = sampling_geometry.positions(ds)
-    along = {ds[name].dims for name in where}
-    flat = all(array.ndim <= 1 for array in ds.data_vars.values())
-    if len(along) == 1 and flat and not fields:
-        return InputError(
-            f"the variables {known} are data at points ({', '.join(where)}){model}; for data of a "
-            f"field choose a model of it over {', '.join(where)} and give operator="
-            "pyvda.operators.Interpolation(coordinates={...}) with its coordinates, or add a "
-            "variable 'component' that says which component of the state each datum is"
-        )
-    if ds.data_vars and all(array.ndim == 1 for array in ds.data_vars.values()):
-        dim = next(iter(ds.data_vars.values())).dims[0]
-        if find_time(ds, (dim,))[0] is None:
-            return InputError(
-                f"the variables {known} lie along {dim!r}, and none is recognised as its time"
-                f"{model}; add the times as a coordinate 'time' along {dim!r}"
-            )
-        if len(over_time) > 1 and not _is_table(ds):
-            return InputError(
-                f"the variables {known} have one dimension each{model}; "
-                + ("name the model that has them (model, --model), " if space is None else "")
-                + "list those that make up "
-                f'the state, in its order (variable="{",".join(over_time)}", --variable), stack '
-                "them into one (Dataset.to_array), or put a table with one row per datum on a grid "
-                "of analysis times by pyvda.on_grid (--grid-step)"
-            )
-        return InputError(
-            f"the variables {known} have one dimension each, as in a table with one row per datum; "
-            "put it on a grid of analysis times by pyvda.on_grid (--grid-step)"
-        )
-    if not ds.data_vars:
-        return InputError("there are no variables; check that it is the right file, or group")
-    if all(find_time(ds, array.dims)[0] is None for array in ds.data_vars.values()):
-        has = ", ".join(f"{name}({', '.join(map(str, ds[name].dims))})" for name in ds.data_vars)
-        return InputError(
-            f"none of the variables {has} lies along a time{model}; if one of its dimensions is "
-            "time, call it 'time', or give its coordinate the attribute axis='T'"
-        )
-    return InputError(
-        "no variable called 'observation' and no other floating-point variable over time and "
-        f"state; choose one by its name (the variables are {known}{model})"
-    )
-
-
-def _is_table(ds: xr.Dataset) -> bool:
-    """Tell whether the file has one row per datum, see `tables.on_grid`."""
-    return any(name in ds.variables for name in ("component", "operator"))
+    return refusals.no_observations(ds, space)
 
 
 def _is_flat(ds: xr.Dataset, name: Hashable) -> bool:
@@ -286,27 +225,15 @@ def _as_the_model_has_it(ds: xr.Dataset, match: Match) -> bool:
     )
 
 
-def _grid_of(ds: xr.Dataset, name: Hashable) -> list[Hashable]:
-    """Return the dimensions of a field on a grid; empty for other variables."""
-    dims = ds[name].dims
-    time = find_time(ds, dims)[0]
-    own = [dim for dim in dims if dim != time and not is_window(ds, dim)]
-    directions = [dim for dim in own if axis(ds, dim) is not None]
-    states = [dim for dim in own if str(dim).lower() in STATE_NAMES]
-    return own if time is not None and len(own) >= 2 and directions and not states else []
-
-
 def _refuse_grid(ds: xr.Dataset, name: str, space: StateSpace | None) -> None:
-    if not _is_flat(ds, name) and _grid_of(ds, name):
-        raise matching.refused_grid(ds, name, space)
+    if not _is_flat(ds, name) and refusals.grid_of(ds, name):
+        raise refusals.refused_grid(ds, [name], space)
 
 
 def _may_be_observed(ds: xr.Dataset, name: Hashable) -> bool:
-    bounds = {v.attrs.get("bounds", v.encoding.get("bounds")) for v in ds.variables.values()}
-    array = ds[name]
-    if name == names.TRUTH or name in bounds or array.dtype.kind != "f" or is_flag(array):
+    if name == names.TRUTH or ds[name].dtype.kind != "f":
         return False
-    return not is_error_of_another(ds, str(name)) and _is_flat(ds, name)
+    return grids.is_measured(ds, name) and _is_flat(ds, name)
 
 
 def _expect_numbers(values: xr.Variable, name: str) -> None:

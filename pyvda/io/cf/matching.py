@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from itertools import permutations
 
 import xarray as xr
 
 from pyvda.errors import InputError
 from pyvda.io.cf.dimensions import axis, find_time, is_window
+from pyvda.io.cf.refusals import described, leading_of, written
 from pyvda.state.space import StateSpace, Variable
 
 
@@ -173,45 +173,6 @@ def matched_dims(
     return found if fits else None
 
 
-def refused_grid(ds: xr.Dataset, file: Hashable, space: StateSpace | None) -> InputError:
-    """Return the refusal of a field on a grid, with remedies that work for this state."""
-    time, window = _leading_of(ds, file)
-    grid = [dim for dim in ds[file].dims if dim not in (time, window)]
-    remedies = []
-    if space is not None and len(grid) == 2:
-        size = space.size
-        for one, other in permutations(grid):
-            if ds.sizes[other] == size:
-                remedies.append(f"take one index of {one!r} (ds.isel({one}=0))")
-                remedies.append(f"rename {one!r} to 'window' if it counts independent windows")
-    if space is not None and _product(ds, grid) == space.size:
-        remedies.append(f"stack them to one (ds.stack(state={tuple(map(str, grid))}))")
-    sizes = ", ".join(f"{dim}={ds.sizes[dim]}" for dim in grid)
-    if space is not None and any(len(one.dims) == len(grid) > 1 for one in space.variables):
-        remedies.append("give the model the size of this grid (--parameter, get_model)")
-    remedies.append(
-        f"choose a model of fields over {sizes}, such as one of your own (model, --model "
-        "models.py:NAME)"
-    )
-    has = "" if space is None else f", but the model has {written(space)}"
-    return InputError(f"{described(ds, file)}, a field on a grid{has}; {', or '.join(remedies)}")
-
-
-def described(ds: xr.Dataset, file: Hashable) -> str:
-    """Return what a variable of the file has, for messages."""
-    sizes = ", ".join(f"{dim}={n}" for dim, n in ds[file].sizes.items())
-    return f"variable {file!r} has dimensions ({sizes})"
-
-
-def written(space: StateSpace) -> str:
-    """Return the variables of a state with their dimensions, for messages."""
-    parts = []
-    for variable in space.variables:
-        sizes = ", ".join(f"{dim}={n}" for dim, n in variable.sizes.items())
-        parts.append(f"{variable.name}({sizes})" if sizes else variable.name)
-    return f"the variable{'s' if len(parts) > 1 else ''} {', '.join(parts)}"
-
-
 def _candidates(
     ds: xr.Dataset, variable: Variable, space: StateSpace, only: str | None
 ) -> list[str]:
@@ -260,7 +221,7 @@ def _paired(ds: xr.Dataset, files: list[str], space: StateSpace) -> dict[str, st
 
 
 def _leading(ds: xr.Dataset, files: Sequence[str]) -> tuple[Hashable, Hashable | None]:
-    found = {_leading_of(ds, file) for file in files}
+    found = {leading_of(ds, file) for file in files}
     if len(found) != 1:
         raise InputError(
             f"the variables {', '.join(files)} differ in their dimensions of time or window; give "
@@ -275,21 +236,8 @@ def _leading(ds: xr.Dataset, files: Sequence[str]) -> tuple[Hashable, Hashable |
     return time, window
 
 
-def _leading_of(ds: xr.Dataset, file: Hashable) -> tuple[Hashable | None, Hashable | None]:
-    time = find_time(ds, ds[file].dims)[0]
-    windows = [dim for dim in ds[file].dims if dim != time and is_window(ds, dim)]
-    return time, windows[0] if windows else None
-
-
 def _axis_of_name(dim: str) -> str | None:
     return axis(xr.Dataset(), dim)
-
-
-def _product(ds: xr.Dataset, dims: Sequence[Hashable]) -> int:
-    found = 1
-    for dim in dims:
-        found *= ds.sizes[dim]
-    return found
 
 
 _HINT = "; select or rename its dimensions (the variables are matched by name, then in order)"

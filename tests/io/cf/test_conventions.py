@@ -149,8 +149,8 @@ def test_values_are_not_read():
     [
         (dataset(), "z", "no variable has the name or standard_name 'z'; the variables are y"),
         (dataset().assign(z=dataset().y), None, "several variables may be the observations: y, z"),
-        (dataset().rename(y="truth"), None, "no variable called 'observation'"),
-        (dataset().astype(int), None, "no variable called 'observation'"),
+        (dataset().rename(y="truth"), None, "make them with pyvda observe"),
+        (dataset().astype(int), None, "no variable holds real numbers over time"),
         (dataset().astype(str), "y", "has type <U"),
         (dataset().isel(state=0, window=0), "y", r"has dimensions \(time\), expected"),
         (dataset().expand_dims("z"), "y", r"has dimensions \(z, window, time, state\), expected"),
@@ -177,7 +177,7 @@ def test_shared_standard_name():
 def test_variables_of_a_state_name_the_ways_to_say_so() -> None:
     """Without a model nothing says that x, y and z are one state."""
     ds = xr.Dataset({name: ("time", np.zeros(5)) for name in "xyz"}, {"time": np.arange(5.0)})
-    with pytest.raises(InputError, match=r"\(model, --model\).*x,y,z.*--variable"):
+    with pytest.raises(InputError, match=r"\(--model NAME --variable x,y,z\)"):
         normalise(ds)
 
 
@@ -200,7 +200,10 @@ def test_levels_of_somebody_are_no_state_of_the_default_model(tmp_path):
             xr.Dataset({"y": (("lat", "lon"), np.ones((5, 3)))}, {"lat": range(5)}),
             r"y\(lat, lon\) lies along a time; .* call it 'time'",
         ),
-        (xr.Dataset({"y": ("n", [1.0, 2.0])}), "lie along 'n', and none is recognised as its time"),
+        (
+            xr.Dataset({"y": ("n", [1.0, 2.0])}),
+            "lies along 'n', and none is recognised as its time",
+        ),
     ],
 )
 def test_files_without_variables_or_times(ds, message):
