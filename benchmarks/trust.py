@@ -1,6 +1,6 @@
 """What an analysis says of itself where data, model or settings are wrong, as a table and JSON.
 
-    python benchmarks/trust.py [--full] [--label after] [--case TEXT] [--method TEXT]
+    python benchmarks/trust.py [--full] [--label after] [--case TEXT] [--method TEXT] [--seed N]
 
 A window is wrong when its mean squared error exceeds nine times the mean variance that the method
 states, or when that variance exceeds four times the climatological one; it is silent when it is
@@ -74,6 +74,8 @@ class Case:
         Whether nothing is wrong, so that every flag is a false alarm.
     share : float
         Of the number of windows.
+    draws : str
+        Case whose random numbers it shares.
     """
 
     preset: str = "lorenz63"
@@ -84,6 +86,7 @@ class Case:
     methods: dict[str, dict[str, Any]] = field(default_factory=lambda: STATING)
     standard: bool = False
     share: float = 1.0
+    draws: str = ""
 
 
 def stuck(y: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -97,7 +100,7 @@ def stuck(y: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def gross(size: float) -> Change:
-    """Return a change of every tenth datum, at random, by ± size."""
+    """Return a change of every tenth datum, at random, by ± size; NaN: it is left out."""
 
     def changed(y: np.ndarray, random: np.random.Generator) -> np.ndarray:
         bad = random.random(y.shape) < 0.1
@@ -130,10 +133,22 @@ CASES: dict[str, Case] = {
     ),
     "rho 5 % wrong": Case(keywords={"model": RHO}),
     "bias of one standard deviation": Case(change=lambda y, random: y + np.sqrt(VARIANCE)),
-    "10 % gross errors of 5": Case(change=gross(5.0)),
-    "10 % gross errors of 10": Case(change=gross(10.0)),
+    "10 % gross errors of 5": Case(change=gross(5)),
+    "10 % gross errors of 10": Case(change=gross(10)),
     "R overstated four times": Case(keywords={"variance": 4 * VARIANCE}),
     "x1 to step 88 only": Case(observed=(range(0, 89, 8), X1)),
+    **{
+        f"10 % gross errors of {size}, robust": Case(
+            change=gross(size), keywords={"robust": True}, draws=f"10 % gross errors of {size}"
+        )
+        for size in (5, 10)
+    },
+    **{
+        f"10 % left out, those of {size}": Case(
+            change=gross(np.nan), standard=True, draws=f"10 % gross errors of {size}"
+        )
+        for size in (5, 10)
+    },
 }  # fmt: skip
 
 
@@ -144,19 +159,21 @@ def main() -> None:
     parser.add_argument("--label", default="after", help="of the rows in the JSON")
     parser.add_argument("--case", default="", help="cases whose name contains this")
     parser.add_argument("--method", default="", help="methods whose name contains this")
+    parser.add_argument("--seed", type=int, default=SEED, help="of truths and observations")
     parser.add_argument("--again", action="store_true", help="compute rows that are there")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     count = FULL if given.full else SMALL
     kept = json.loads(OUT.read_text("utf-8")) if OUT.is_file() else {"rows": {}}
-    for number, (name, case) in enumerate(CASES.items()):
+    for name, case in CASES.items():
         methods = {m: k for m, k in case.methods.items() if given.method in m}
         if given.case not in name or not methods:
             continue
         keys = {method: f"{given.label}/{name}/{method}/{count}" for method in methods}
         wanted = [m for m in methods if given.again or keys[m] not in kept["rows"]]
         if wanted:
-            observed, truth, settings = made(case, max(8, int(count * case.share)), SEED + number)
+            seed = given.seed + list(CASES).index(case.draws or name)
+            observed, truth, settings = made(case, max(8, int(count * case.share)), seed)
             # The first call compiles, and fills the caches.
             pyvda.assimilate(observed.isel(window=slice(0, 8)), **settings, **methods[wanted[0]])
         for method in wanted:

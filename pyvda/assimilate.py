@@ -117,6 +117,11 @@ def assimilate(observations: Any, **keywords: Any) -> xr.Dataset:
     lazy = settings.block is not None or observed[names.OBSERVATION].chunks is not None
     in_windows, is_series = _in_windows(observed, settings, lazy or options.couples_windows())
     _check_operators(in_windows, method.name, bound)
+    if settings.robust and names.CHANNEL_OBSERVATION in in_windows:
+        raise InputError(
+            "robust rejects observations of components or linear ones, but these are a function of "
+            "the state; leave out robust (--robust)"
+        )
     expect_effects(
         method.name, options, model, warm=warm is not None,
         channels=names.CHANNEL_OBSERVATION in in_windows,
@@ -144,7 +149,7 @@ def assimilate(observations: Any, **keywords: Any) -> xr.Dataset:
     task = BlockTask(
         method.name, options, choice, cost, mean, variance, known, settings.operator, warm,
         settings.state if settings.cycle is None else None, count,
-        history=not lazy,
+        robust=settings.robust, history=not lazy,
         report=OfBlocks(report, count) if divided and report is not silent else report,
     )  # fmt: skip
     if estimates:

@@ -15,16 +15,19 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from pyvda import cycling
+from pyvda import cycling, names
 from pyvda.cluster import Choice
 from pyvda.engine import CostSettings, Engine
 from pyvda.engine.interface import Array
 from pyvda.io.writing.analysis import POSITION, labelled, with_block_history
 from pyvda.judgements.judge import judged_solution
-from pyvda.methods import METHODS, Options, Problem
+from pyvda.methods import METHODS, Options, Problem, Solution
 from pyvda.methods.learned import LearnedOptions
+from pyvda.methods.statistics import variance_of
 from pyvda.operators.observation import ObservationOperator
 from pyvda.progress import OfBlocks, Report, silent
+from pyvda.robust import Analyst, without_gross_errors
+from pyvda.settings import OBSERVATION_VARIANCE
 from pyvda.state import windows
 
 Backgrounds = Sequence[cycling.Start]
@@ -58,6 +61,8 @@ class BlockTask:
         File of the descent's state, for the block of the first window.
     windows : int
         Number of windows in the file.
+    robust : bool
+        Whether observations with gross errors are rejected first, see `pyvda.robust`.
     history : bool
         Whether the result holds the means along the iterations, see `with_block_history`.
     report : OfBlocks or Report
@@ -75,6 +80,7 @@ class BlockTask:
     warm: LearnedOptions | None
     state: str | Path | None
     windows: int
+    robust: bool = False
     history: bool = False
     report: OfBlocks | Report = silent
 
@@ -89,6 +95,7 @@ class BlockTask:
             Of each window of the block.
         """
         with self.engine() as engine:
+            block = self.screened(block, own, engine)
             problem = self.problem(block, own, engine)
             more = {} if self.state is None else {"state": _state_path(self.state, block)}
             solution = cycling.solve(METHODS[self.method], problem, self.options, own, **more)
@@ -102,6 +109,26 @@ class BlockTask:
         """Yield the engine of this process, which no other block uses meanwhile."""
         with _turn, self.choice.engine() as engine:
             yield engine
+
+    def screened(self, block: xr.Dataset, own: Backgrounds | None, engine: Engine) -> xr.Dataset:
+        """Return a block in memory without the observations that are rejected, if any are."""
+        if not self.robust:
+            return block
+        quiet = replace(self, report=silent)
+
+        def chosen(windows: Array) -> Backgrounds | None:
+            return None if own is None else [own[window] for window in windows]
+
+        def problem(part: xr.Dataset, windows: Array) -> Problem:
+            return quiet.problem(part, chosen(windows), engine)
+
+        def solve(problem: Problem, windows: Array) -> Solution:
+            return cycling.solve(METHODS[self.method], problem, self.options, chosen(windows))
+
+        first = problem(block.isel({names.WINDOW: slice(0, 1)}), np.arange(1))
+        variance = variance_of(first, getattr(self.options, OBSERVATION_VARIANCE, None))
+        coupled = self.options.couples_windows()
+        return without_gross_errors(block, Analyst(problem, solve, variance, coupled))
 
     def problem(self, block: xr.Dataset, own: Backgrounds | None, engine: Engine) -> Problem:
         """Return the problem that a block in memory poses, see `__call__`."""

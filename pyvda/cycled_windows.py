@@ -98,6 +98,7 @@ def _window(
 ) -> tuple[xr.Dataset, cycling.Start | None]:  # fmt: skip
     """Return the analysis of one window and the background of the next."""
     own = None if start is None else [start]
+    block = task.screened(block, own, engine)
     problem = task.problem(block, own, engine)
     options, model, cost = task.options, task.choice.model, task.cost
     number, steps = int(block[POSITION].values[0]), block.sizes[names.TIME]

@@ -93,7 +93,7 @@ def estimated(
     R = _FIRST * float(np.nanvar(y)) if first is None else first
     for _ in range(_ROUNDS):
         analysis = assimilated(sample, R)
-        d = y - analysis[names.ANALYSIS].values
+        d = analysis[names.INNOVATION].transpose(*names.DIMENSIONS).values  # of the data in use
         square = weight * (d**2 + analysis[names.STATE_STDEV].values ** 2)
         usable = ~analysis[names.STATUS].isin([int(Status.DIVERGED), int(Status.NO_OBSERVATIONS)])
         with np.errstate(invalid="ignore"):

@@ -130,6 +130,11 @@ class Settings(BaseModel):
     lambda2: Weight = Field(
         1.0, description="Weight of the dynamics in the cost (4), where a method minimises it."
     )
+    robust: bool = Field(
+        False,
+        description="Reject observations with gross errors: those that the analysis of all others "
+        "makes more likely bad than good. Their flag is rejected.",
+    )
     engine: str | None = Field(
         None, description="auto, juliacall, libjulia or torch. Default: PYVDA_ENGINE, else auto."
     )
@@ -228,6 +233,11 @@ def chosen_method(settings: Settings, options: Mapping[str, Any]) -> tuple[Metho
         raise InputError(
             f"{', '.join(given)} would have no effect: {name} does not minimise the cost (4) with "
             "these weights; leave them out, or choose fsgd or gauss-newton in its weighted form"
+        )
+    if settings.robust and name == "learned":
+        raise InputError(
+            "robust has no effect on a learned model, which was trained on all of its "
+            "observations; leave out robust (--robust), or choose a method with a known model"
         )
     if settings.cycle is not None:
         if not checked.cycles:

@@ -35,7 +35,7 @@ def exact(sample: xr.Dataset, variance: float) -> xr.Dataset:
     status[0] = Status.DIVERGED
     return xr.Dataset(
         {
-            names.ANALYSIS: (names.DIMENSIONS, x),
+            names.INNOVATION: (names.DIMENSIONS, y - x),
             names.STATE_STDEV: (names.DIMENSIONS, spread),
             names.STATUS: (names.WINDOW, status),
         }

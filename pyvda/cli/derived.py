@@ -52,7 +52,7 @@ def with_settings(command: Command) -> Command:
 def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     """Return the option of a field; None, when it is not given, leaves the field's default."""
     kinds = alternatives(field.annotation)
-    kind = next((one for one in (int, float) if one in kinds and str not in kinds), str)
+    kind = next((one for one in (bool, int, float) if one in kinds and str not in kinds), str)
     shown = None if field.default is None else str(field.default)
     option = typer.Option(help=field.description, show_default=shown or False)
     return inspect.Parameter(

@@ -21,7 +21,7 @@ from scipy.special import bdtrc, ndtr, pdtrc, stdtr, stdtrit
 from pyvda import names
 from pyvda.engine.interface import Array
 from pyvda.io.cf.layout import restacked
-from pyvda.names import Doubt, Status
+from pyvda.names import Doubt, Flag, Status
 
 ATTRIBUTE = "pyvda_report"
 """Attribute of an analysis: its report in words."""
@@ -63,6 +63,8 @@ class Report:
     windows : int
     status, doubts : dict of str to int
         Windows of each status, and with each doubt.
+    rejected : int
+        Observations with the flag `rejected`.
     fit : Estimate, optional
         Mean of `names.FIT`, 1 if model and errors are as stated; None where nothing states them.
     bias : dict of int to Estimate
@@ -78,6 +80,7 @@ class Report:
     windows: int
     status: dict[str, int]
     doubts: dict[str, int]
+    rejected: int = 0
     fit: Estimate | None = None
     bias: dict[int, Estimate] = field(default_factory=dict)
     correlation: Estimate | None = None
@@ -88,6 +91,9 @@ class Report:
         lines = []
         if self.fit is not None:
             lines.append(f"mean fit {self.fit} (1 is expected)")
+        if self.rejected:
+            s = "" if self.rejected == 1 else "s"
+            lines.append(f"{self.rejected} observation{s} rejected")
         lines += [f"{_WORDS[name]}: {_of(n, self.windows)}" for name, n in self.doubts.items()]
         return "\n".join([*lines, *self.findings])
 
@@ -147,6 +153,11 @@ def report_on(analysis: xr.Dataset) -> Report:
         "doubts": {
             str(d.name).lower(): int((doubts & d > 0).sum()) for d in Doubt if (doubts & d).any()
         },
+        "rejected": sum(
+            int((analysis[name].values == Flag.REJECTED).sum())
+            for name in (names.FLAG, names.POINT_FLAG)
+            if name in analysis
+        ),
     }
     ratio = np.atleast_1d(analysis[names.FIT].values)
     known = judged & np.isfinite(ratio)

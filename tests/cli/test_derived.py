@@ -47,7 +47,12 @@ def test_each_option_reaches_assimilate(tmp_path, monkeypatch) -> None:
 
         monkeypatch.setattr("pyvda.cli.assimilate.settled", spy)
         arguments = ["assimilate", "obs.nc", "-o", tmp_path / "a.nc"]
-        assert run(monkeypatch, *arguments, f"--{name.replace('_', '-')}", text) == 3
+        option = [f"--{name.replace('_', '-')}"]
+        if kinds == (bool,):  # a flag
+            kind, text = bool, "given"
+        else:
+            option.append(text)
+        assert run(monkeypatch, *arguments, *option) == 3
         assert seen == [{name: kind(text)}]
 
 

@@ -1,0 +1,198 @@
+"""Gross errors are rejected: an exact search over all subsets, windows of Lorenz-63, the file."""
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from problems import twin_problem
+
+import pyvda
+from pyvda import names
+from pyvda.errors import InputError
+from pyvda.methods import Solution
+from pyvda.names import Flag
+from pyvda.operators.function import FunctionOperator
+from pyvda.robust import Analyst, without_gross_errors
+from pyvda.settings import chosen_method, settled
+from pyvda.state import windows
+
+R, PRIOR, MEAN = 2.0, 50.0, 0.0
+COST = -np.log(0.1 * np.sqrt(2 * np.pi) / (2 * 5 * 0.9))  # Andersson & Järvinen, A = 0.1, d = 5
+
+
+def level(y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return mean, variance and minimised cost of a constant with a Gaussian prior, (W,) each."""
+    precision = 1 / PRIOR + weight.sum(1) / R
+    x = (weight * np.nan_to_num(y)).sum(1) / R / precision
+    misfit = (weight * (np.nan_to_num(y) - x[:, None]) ** 2).sum(1) / R
+    return x, 1 / precision, 0.5 * (misfit + x**2 / PRIOR)
+
+
+def constants(count: int, data: int) -> xr.Dataset:
+    """Return windows whose data are one constant each, every sixth with an error of ±12."""
+    random = np.random.default_rng(3)
+    y = np.sqrt(PRIOR) * random.standard_normal((count, 1))
+    y = y + np.sqrt(R) * random.standard_normal((count, data))
+    y += 12 * random.choice([-1.0, 1.0], y.shape) * (random.random(y.shape) < 1 / 6)
+    return xr.Dataset({names.OBSERVATION: (names.DIMENSIONS, y[..., None])})
+
+
+def exact(block: xr.Dataset) -> Analyst:
+    like = twin_problem("lorenz63", 1, steps=block.sizes[names.TIME])
+
+    def problem(part: xr.Dataset, numbers: np.ndarray) -> Any:
+        batch = windows.to_batch(part, np.array([MEAN]))
+        return pyvda.methods.Problem(batch, like.model, like.cost, like.engine, R, numbers=numbers)
+
+    def solve(problem: Any, numbers: np.ndarray) -> Solution:
+        batch = problem.batch
+        x, variance, cost = level(batch.observation[..., 0], batch.mask[..., 0])
+        shape = batch.observation.shape
+        full = [np.broadcast_to(one[:, None, None], shape) for one in (x, np.sqrt(variance))]
+        zeros = np.zeros(len(x), int)
+        return Solution(full[0], zeros, zeros, stdev=full[1], per_window={names.OBJECTIVE: cost})
+
+    return Analyst(problem, solve, R)
+
+
+def test_what_is_left_out_costs_as_little_as_any_subset() -> None:
+    block = constants(count=60, data=9)
+    found = without_gross_errors(block, exact(block))
+    y = block[names.OBSERVATION].values[..., 0]
+    kept = np.isfinite(found[names.OBSERVATION].values[..., 0])
+    assert 0.1 < 1 - kept.mean() < 0.25
+    own = level(y, kept.astype(float))[2] + COST * (~kept).sum(1)
+    subsets = np.array(list(product([0.0, 1.0], repeat=y.shape[1])))
+    costs = np.stack(
+        [level(y, np.tile(one, (len(y), 1)))[2] + COST * (1 - one).sum() for one in subsets]
+    )
+    # Not exactly: a datum goes by its distance from all others, which the cost of a minimum lacks.
+    assert (own - costs.min(0) < 0.5).mean() > 0.95
+    np.testing.assert_array_equal(found[names.REJECTED].values[..., 0] == 1, ~kept)
+
+
+def test_a_window_does_not_depend_on_the_others() -> None:
+    block = constants(count=20, data=9)
+    whole = without_gross_errors(block, exact(block))
+    analyst = exact(block)
+    for window in range(20):
+        numbers = np.array([window])
+
+        def problem(part: xr.Dataset, rows: np.ndarray, own: np.ndarray = numbers) -> Any:
+            return analyst.problem(part, own[rows])
+
+        alone = Analyst(problem, analyst.solve, R)
+        part = without_gross_errors(block.isel(window=numbers), alone)
+        xr.testing.assert_equal(part, whole.isel(window=numbers))
+
+
+def spoilt(observed: xr.Dataset, size: float, seed: int = 5) -> tuple[xr.Dataset, xr.Dataset]:
+    """Return the observations with every tenth changed by ± size, and those without these."""
+    random = np.random.default_rng(seed)
+    y = observed[names.OBSERVATION]
+    bad = (random.random(y.shape) < 0.1) & np.isfinite(y.values)
+    signs = random.choice([-1.0, 1.0], y.shape)
+    changed = observed.assign({names.OBSERVATION: y + np.where(bad, size * signs, 0.0)})
+    return changed, observed.assign({names.OBSERVATION: y.where(~bad)})
+
+
+@pytest.fixture(scope="module")
+def lorenz() -> tuple[xr.Dataset, xr.Dataset]:
+    truth = pyvda.simulate("lorenz63", 24, 71)
+    return truth, pyvda.observe(truth, "lorenz63", 72)
+
+
+@pytest.mark.julia
+@pytest.mark.parametrize(
+    "keywords",
+    [{"method": "strong-constraint"}, {"method": "gauss-newton", "form": "statistical"}],
+    ids=lambda keywords: keywords["method"],
+)
+def test_the_analysis_is_nearly_that_of_the_good_data(
+    lorenz: tuple[xr.Dataset, xr.Dataset], keywords: dict[str, Any]
+) -> None:
+    truth, observed = lorenz
+    changed, good = spoilt(observed, 10.0)
+    x = truth["truth"].values
+
+    def error(ds: xr.Dataset, **more: Any) -> tuple[np.ndarray, xr.Dataset]:
+        found = pyvda.assimilate(ds, model="lorenz63", **keywords, **more)
+        return ((found["analysis"].values - x) ** 2).mean((1, 2)), found
+
+    best, _ = error(good)
+    worst, _ = error(changed)
+    own, found = error(changed, robust=True)
+    assert worst.mean() > 3 * best.mean()
+    assert own.mean() < 1.5 * best.mean()  # a window may have two explanations
+    assert np.median(own) < 1.15 * np.median(best)
+    rejected = found["flag"].values == Flag.REJECTED
+    bad = changed["observation"].notnull().values & good["observation"].isnull().values
+    assert (rejected & bad).sum() > 0.95 * bad.sum()
+    assert (rejected & ~bad).sum() < 0.02 * changed["observation"].notnull().sum()
+    assert f"{rejected.sum()} observations rejected" in found.attrs["pyvda_report"]
+    assert pyvda.diagnose(found).rejected == rejected.sum()
+    assert np.isnan(found["innovation"].values[rejected]).all()
+
+
+@pytest.mark.julia
+def test_chunks_give_the_same(lorenz: tuple[xr.Dataset, xr.Dataset]) -> None:
+    changed = spoilt(lorenz[1].isel(window=slice(0, 6)), 10.0)[0]
+    keywords = {"model": "lorenz63", "method": "strong-constraint", "robust": True}
+    whole = pyvda.assimilate(changed, **keywords)
+    lazy = pyvda.assimilate(changed.chunk(window=4), **keywords).compute()
+    for name in ("analysis", "flag", "state_stdev"):
+        np.testing.assert_array_equal(lazy[name], whole[name])
+
+
+@pytest.mark.julia
+def test_a_series_in_a_cycle() -> None:
+    truth = pyvda.simulate("lorenz63", 1, 73)
+    observed = pyvda.observe(truth, "lorenz63", 74).isel(window=0)
+    observed["observation"][80, 0] += 15.0
+    found = pyvda.assimilate(
+        observed, model="lorenz63", method="strong-constraint", cycle=50, robust=True
+    )
+    assert found["flag"][80, 0] == Flag.REJECTED
+    assert (found["flag"] == Flag.REJECTED).sum() <= 2
+
+
+@pytest.mark.julia
+def test_data_at_arbitrary_times() -> None:
+    truth = pyvda.simulate("lorenz63", 1, 75)["truth"].values[0]
+    random = np.random.default_rng(76)
+    time = np.sort(random.uniform(0.0, 1.9, 24))
+    y = np.interp(time, 0.01 * np.arange(200), truth[:, 0]) + random.standard_normal(24)
+    y[11] += 20.0
+    table = pd.DataFrame({"time": time, "component": 0, "value": y})
+    found = pyvda.assimilate(
+        table, model="lorenz63", method="strong-constraint", grid_step=0.01, robust=True,
+        observation_variance=1.0,
+    )  # fmt: skip
+    flags = found["point_flag"].values.ravel()
+    values = found["point_innovation"].values.ravel()
+    assert (flags == Flag.REJECTED).sum() == 1
+    assert flags[11] == Flag.REJECTED
+    assert np.isnan(values[11])
+    assert np.nanmax(np.abs(values)) < 4
+
+
+@pytest.mark.julia
+def test_what_has_no_use_for_it_is_refused() -> None:
+    with pytest.raises(InputError, match="robust has no effect on a learned model"):
+        chosen_method(*settled({"checkpoint": "lorenz63-direct", "robust": True}))
+    truth = pyvda.simulate("lorenz63", 1, 75).isel(window=0)
+    y = truth["truth"].values[:, :1] ** 2
+    squares = xr.Dataset({"square": (("time", "channel"), y)}, {"time": truth["time"].values})
+    with pytest.raises(InputError, match="function of the state"):
+        pyvda.assimilate(
+            squares, model="lorenz63", method="gauss-newton", variable="square", robust=True,
+            operator=FunctionOperator(lambda x: x[..., :1] ** 2),
+        )  # fmt: skip
+    unknown = xr.Dataset({"observation": (("time", "state"), truth["truth"].values)})
+    with pytest.raises(InputError, match="observation_variance"):
+        pyvda.assimilate(
+            unknown, model="lorenz63", method="strong-constraint", time_step=0.01, robust=True
+        )
