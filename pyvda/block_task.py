@@ -26,7 +26,7 @@ from pyvda.methods.learned import LearnedOptions
 from pyvda.methods.statistics import variance_of
 from pyvda.operators.observation import ObservationOperator
 from pyvda.progress import OfBlocks, Report, silent
-from pyvda.robust import Analyst, without_gross_errors
+from pyvda.robust import Analyst, covering, without_gross_errors
 from pyvda.settings import OBSERVATION_VARIANCE
 from pyvda.state import windows
 
@@ -99,6 +99,7 @@ class BlockTask:
             problem = self.problem(block, own, engine)
             more = {} if self.state is None else {"state": _state_path(self.state, block)}
             solution = cycling.solve(METHODS[self.method], problem, self.options, own, **more)
+            solution = covering(block, solution)
             given = own is not None
             solution = judged_solution(problem, self.options, solution, own_background=given)
             analysis = labelled(block, problem, solution)

@@ -32,6 +32,7 @@ from pyvda.judgements.judge import judged_solution
 from pyvda.methods import METHODS, Problem, Solution, Status
 from pyvda.notices import notice
 from pyvda.progress import OfBlocks, silent
+from pyvda.robust import covering
 from pyvda.state import windows
 
 
@@ -113,6 +114,7 @@ def _window(
     if mean is None:
         raise ValueError("neither the task nor the window has a background")
     first_guess = engine.run(model, cost, np.ascontiguousarray(mean[None]), steps)
+    solution = covering(block, solution)
     solution = judged_solution(problem, options, solution, own_background=own is not None)
     analysis = cycling.counted(labelled(block, problem, solution), own)
     analysis = _with_background(analysis, first_guess, problem)

@@ -12,7 +12,8 @@ Data that are more likely bad than good are left out, the analysis is repeated, 
 fits again come back, until nothing changes. Where the model is nonlinear, the first analysis may
 have followed the bad data to a wrong minimum. A window that costs more than usual, at -log γ for
 each datum that is left out, is therefore searched again from random subsets of its data, as in
-other robust regressions (Rousseeuw & Leroy 1987), and the cheapest result is kept.
+other robust regressions (Rousseeuw & Leroy 1987), and the cheapest result is kept. The spread that
+is stated covers the other results, and where they lie beyond it the window is ambiguous.
 
 Whatever the method, it only ever sees windows of observations, some of which are missing.
 """
@@ -28,7 +29,8 @@ import xarray as xr
 from pyvda import names
 from pyvda.engine.interface import Array
 from pyvda.io.quality import bad_data
-from pyvda.methods import Problem, Solution
+from pyvda.methods import Problem, Solution, Status
+from pyvda.methods.minima import reaches_further
 from pyvda.methods.statistics import half_misfit, half_point_misfit
 
 _SHARE, _WITHIN = 0.1, 5.0  # A and d
@@ -38,6 +40,7 @@ _LEAST_SHARE = 0.25  # of R that R - σ² is never below: the spread is not that
 _FEW = 8  # data of a window, below which their residuals say nothing of its spread
 _SUBSETS, _LEFT_OUT = 8, 0.35  # their number, and the probability that a datum is left out
 _SEED = 5
+_APART = "squared_distance_to_other_results"
 _ROUNDS = 6  # analyses of a search at most
 
 Bad = tuple[Array, ...]
@@ -70,7 +73,8 @@ class Analyst:
 def without_gross_errors(block: xr.Dataset, analyst: Analyst) -> xr.Dataset:
     """Return a block of windows with NaN in place of the observations that are likely bad.
 
-    Their flags are `names.Flag.REJECTED`, as of data that the file itself calls bad.
+    Their flags are `names.Flag.REJECTED`, as of data that the file itself calls bad. For `covering`
+    the block also holds the mean squared distance to the other results.
 
     Parameters
     ----------
@@ -81,18 +85,56 @@ def without_gross_errors(block: xr.Dataset, analyst: Analyst) -> xr.Dataset:
     windows = np.arange(block.sizes[names.WINDOW])
     problem = analyst.problem(block, windows)
     weights = _weights(problem)
-    bad, lowest = _searched(block, windows, analyst, tuple(weight < 0 for weight in weights))
+    everything = tuple(weight < 0 for weight in weights)
+    bad, lowest, x = _searched(block, windows, analyst, everything)
+    apart = np.zeros(x.shape)
     data = problem.data()
     again = windows[_any(bad) & (lowest > data / 2 + np.sqrt(data / 2))]
     if len(again) and not analyst.coupled:
         rows = np.repeat(again, _SUBSETS)
         subsets = _subsets(problem, weights, again)
-        found, cost = _searched(block, rows, analyst, subsets)
-        best = cost.reshape(-1, _SUBSETS).argmin(1) + _SUBSETS * np.arange(len(again))
-        best = best[cost[best] < lowest[again]]
-        for one, other in zip(bad, found, strict=True):
-            one[rows[best]] = other[best]
-    return _left_out(block, bad)
+        found, cost, others = _searched(block, rows, analyst, subsets)
+        for place, window in enumerate(again):
+            its = slice(place * _SUBSETS, (place + 1) * _SUBSETS)
+            # The first search, and those from subsets.
+            costs = np.append(lowest[window], cost[its])
+            ends = [
+                np.concatenate([one[[window]], other[its]])
+                for one, other in zip((*bad, x), (*found, others), strict=True)
+            ]
+            best = int(costs.argmin())
+            for one, end in zip(bad, ends, strict=False):
+                one[window] = end[best]
+            apart[window] = _mean_distance(costs, ends[:-1], ends[-1], best)
+    return _left_out(block, bad).assign({_APART: (names.DIMENSIONS, apart)})
+
+
+def covering(block: xr.Dataset, solution: Solution) -> Solution:
+    """Return the solution with a spread that also covers the other results of the search.
+
+    Parameters
+    ----------
+    block : Dataset
+        As `without_gross_errors` returns it, or any other.
+    """
+    if _APART not in block or solution.stdev is None:
+        return solution
+    apart = block[_APART].transpose(*names.DIMENSIONS).values
+    stdev = np.sqrt(np.square(solution.stdev) + apart)
+    ambiguous = reaches_further(stdev, solution.stdev) & (solution.status == Status.CONVERGED)
+    status = np.where(ambiguous, int(Status.AMBIGUOUS), solution.status)
+    return replace(solution, stdev=stdev, status=status)
+
+
+def _mean_distance(costs: Array, bad: list[Array], x: Array, best: int) -> Array:
+    """Return Σ w (x - x_best)² over different results, w ∝ exp(-cost), (T, D)."""
+    distinct = {
+        b"".join(one[k].tobytes() for one in bad): k for k in np.argsort(-costs, kind="stable")
+    }
+    chosen = [k for k in distinct.values() if np.isfinite(costs[k]) and np.isfinite(x[k]).all()]
+    weights = np.exp(costs[best] - costs[chosen])
+    square = np.einsum("k,ktd->td", weights, (x[chosen] - x[best]) ** 2)
+    return np.asarray(square / max(weights.sum(), 1.0))
 
 
 def _subsets(problem: Problem, weights: tuple[Array, ...], windows: Array) -> Bad:
@@ -109,8 +151,10 @@ def _subsets(problem: Problem, weights: tuple[Array, ...], windows: Array) -> Ba
     return tuple(np.concatenate(each) for each in drawn)
 
 
-def _searched(block: xr.Dataset, windows: Array, analyst: Analyst, bad: Bad) -> tuple[Bad, Array]:
-    """Return which data to leave out in the end, and the cost of that, (n,).
+def _searched(
+    block: xr.Dataset, windows: Array, analyst: Analyst, bad: Bad
+) -> tuple[Bad, Array, Array]:
+    """Return which data to leave out in the end, the cost of that, (n,), and the analysis.
 
     Parameters
     ----------
@@ -122,12 +166,14 @@ def _searched(block: xr.Dataset, windows: Array, analyst: Analyst, bad: Bad) -> 
     given = analyst.problem(block.isel({names.WINDOW: windows}), windows)
     bad = tuple(one.copy() for one in bad)
     cost = np.full(len(windows), np.inf)
+    x = np.full(given.batch.observation.shape, np.nan)
     rows = np.arange(len(windows))
     for _ in range(_ROUNDS):
         own = tuple(one[rows] for one in bad)
         part = _left_out(block.isel({names.WINDOW: windows[rows]}), own)
         problem = analyst.problem(part, windows[rows])
         solution = analyst.solve(problem, windows[rows])
+        x[rows] = solution.x
         cost[rows] = _cost(problem, solution, own, analyst.variance)
         found = _rejected(_chosen(given, rows), solution, own, analyst.variance)
         different = _any(tuple(a != b for a, b in zip(found, own, strict=True)))
@@ -136,7 +182,7 @@ def _searched(block: xr.Dataset, windows: Array, analyst: Analyst, bad: Bad) -> 
         for all_of, now in zip(bad, found, strict=True):
             all_of[rows] = now
         rows = np.arange(len(windows)) if analyst.coupled else rows[different]
-    return bad, cost
+    return bad, cost, x
 
 
 def _rejected(problem: Problem, solution: Solution, bad: Bad, variance: float) -> Bad:
@@ -173,7 +219,7 @@ def _residuals(problem: Problem, x: Array) -> tuple[Array, ...]:
     points = problem.batch.points
     if points is None:
         return (on_grid,)
-    finite = np.isfinite(x).all((1, 2))[:, None]
+    finite = np.asarray(np.isfinite(x).all((1, 2)))[:, None]
     usable = np.where(finite[..., None], x, 0.0)
     predicted = problem.engine.observed(problem.model, problem.cost, usable, points)
     return on_grid, np.where(finite, np.asarray(points.value, float) - predicted, np.nan)
