@@ -28,6 +28,7 @@ from pyvda.climate.background import (
     is_analysis,
     is_name,
     of_analysis,
+    states_of,
 )
 from pyvda.climate.ensemble import CYCLE, Ensemble, ensembles_in
 from pyvda.engine import CostSettings, Engine
@@ -52,7 +53,7 @@ def backgrounds(
     model: Model,
     cost: CostSettings,
     engine: Engine,
-) -> Sequence[Background | Ensemble] | None:
+) -> Sequence[Start] | None:
     """Return the background of each window where an analysis was given as background, else None.
 
     Parameters
@@ -75,11 +76,14 @@ def backgrounds(
     if given is None or not is_analysis(given):
         return None
     analysis = netcdf.open_dataset(given) if isinstance(given, str) else given
-    found: Sequence[Background | Ensemble] | None = None
-    if options.takes_ensemble:
-        found = ensembles_in(analysis)
-    if found is None:
-        found = of_analysis(analysis)
+    own = options.has_own_covariance
+    known = names.FINAL_COVARIANCE in analysis or names.FINAL_ENSEMBLE in analysis
+    if own and not known and getattr(options, "covariance", None) is None:
+        raise InputError(
+            "the background is an analysis whose end has no covariance; give that of the error of "
+            "its forecast as covariance (--covariance), such as a file of pyvda covariance"
+        )
+    found = _ends(analysis, options, own and getattr(options, "covariance", None) is not None)
     is_series = names.WINDOW not in observed.dims
     if len(found) not in (1, windows) or (is_series and windows > 1):
         raise InputError(
@@ -100,12 +104,18 @@ def backgrounds(
         )
     found = [*found] * (windows if len(found) == 1 else 1)
     steps = _steps_between(restacked(analysis), observed)
-    return [
-        _moved_members(one, steps, options, model, cost, engine)
-        if isinstance(one, Ensemble)
-        else _moved(one, steps, options, model, cost, engine)
-        for one in found
-    ]
+    return [later(one, steps, options, model, cost, engine) for one in found]
+
+
+def _ends(analysis: xr.Dataset, options: Options, alone: bool) -> Sequence[Start]:
+    """Return the members at the end of each window; or the state, `alone` or with covariance."""
+    if options.takes_ensemble:
+        ensembles = ensembles_in(analysis)
+        if ensembles is not None:
+            return ensembles
+    if alone:
+        return states_of(analysis)
+    return of_analysis(analysis)
 
 
 def given(options: Options, model: Model, engine: Engine) -> Sequence[Start] | None:
@@ -132,11 +142,8 @@ def following(
     options, model, cost, engine
         As in `backgrounds`.
     """
-    found: Sequence[Start] | None = ensembles_in(analysis) if options.takes_ensemble else None
-    if found is None and options.has_own_covariance:
-        found = [ExpectedState(analysis[names.ANALYSIS].values[0, -1].astype(float))]
-    one = (found or of_analysis(analysis))[0]
-    return later(one, 1, options, model, cost, engine)
+    ends = _ends(analysis, options, options.has_own_covariance)
+    return later(ends[0], 1, options, model, cost, engine)
 
 
 def later(
@@ -146,7 +153,7 @@ def later(
     if isinstance(start, Ensemble):
         return _moved_members(start, steps, options, model, cost, engine)
     if isinstance(start, ExpectedState):
-        mean = engine.run(model, cost, start.mean[None], steps + 1)[0, -1]
+        mean = engine.run(model, cost, np.ascontiguousarray(start.mean[None]), steps + 1)[0, -1]
         return ExpectedState(np.ascontiguousarray(mean))
     return _moved(start, steps, options, model, cost, engine)
 

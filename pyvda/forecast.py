@@ -97,10 +97,10 @@ def forecast(
     on_land = ~layout.sea(ds, state.shape[1])
     state[:, on_land] = 0.0  # NaN in the file, and again on output
     known = np.isfinite(state).all(1)
-    model_error = options.model_error_per_step(chosen.state_size)
     found = np.full((len(state), steps, chosen.state_size), np.nan)
     stdev = np.full_like(found, np.nan)
     x, P = state[known], None if covariance is None else covariance[known]
+    model_error = None if P is None else options.model_error_per_step(chosen.state_size)
     for t in range(steps):
         if P is None:
             x = running.forecast(chosen, x, time_step=step)

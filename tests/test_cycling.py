@@ -1,5 +1,7 @@
 """The end of an analysis as the background of the next window: a Kalman filter if linear."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -8,6 +10,7 @@ import pyvda
 from pyvda.cli.main import main
 from pyvda.climate.background import Background, of_analysis
 from pyvda.errors import InputError
+from pyvda.operators import Spectral, power
 
 A = np.array([[0.95, 0.2, 0.0], [-0.2, 0.9, 0.1], [0.0, -0.1, 1.02]])
 Q, R, STEPS = 0.04, 0.25, 13
@@ -304,3 +307,33 @@ def test_windows_with_their_own_backgrounds_share_no_parameters() -> None:
     with pytest.raises(InputError, match="'shared' for 2 windows") as refused:
         pyvda.assimilate(observed, **common)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.julia
+def test_days_of_a_large_state_follow_each_other_without_a_matrix() -> None:
+    """Two days as two runs are the cycle of both, and nothing makes D x D numbers."""
+    n, size = 65, 65**2
+    model, rng = pyvda.get_model("quasi-geostrophic", n=n), np.random.default_rng(2)
+    B = Spectral((n, n), power(2.0, 3.0), 1.0, boundary="wall")
+    psi = np.full((6, n, n), np.nan)
+    psi[:, 4:-4:6, 4:-4:6] = rng.normal(size=psi[:, 4:-4:6, 4:-4:6].shape)
+    ds = xr.Dataset({"psi": (("time", "y", "x"), psi)}, {"time": 5.0 * np.arange(6)})
+    how = {
+        "model": model, "method": "incremental", "covariance": B, "observation_variance": 1.0,
+        "members": 0, "iterations": 1, "inner_iterations": 5,
+    }  # fmt: skip
+    start = {"background": np.zeros(size)}
+    whole = pyvda.assimilate(ds, cycle=3, **how, **start)
+    first = pyvda.assimilate(ds.isel(time=slice(3)), **how, **start)
+    tracemalloc.start()
+    try:
+        second = pyvda.assimilate(ds.isel(time=slice(3, 6)), background=first, **how)
+        pyvda.forecast(second, 2)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_array_equal(second["psi"], whole["psi"][3:])
+    assert peak < 8 * size**2 / 2
+    how.pop("covariance")
+    with pytest.raises(InputError, match="an analysis whose end has no covariance; give"):
+        pyvda.assimilate(ds.isel(time=slice(3, 6)), background=first, **how)

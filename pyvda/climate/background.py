@@ -269,6 +269,35 @@ def of_analysis(analysis: xr.Dataset) -> list[Background]:
     return [Background.full(m, _regular(C)) for m, C in zip(mean, B, strict=True)]
 
 
+def states_of(analysis: xr.Dataset) -> list[ExpectedState]:
+    """Return the state of each window at its last step, 0 on land, without its covariance.
+
+    Raises
+    ------
+    InputError
+        The Dataset is no analysis or forecast, or a window ends with a state that is not finite.
+    """
+    from pyvda.io.cf.layout import restacked, sea
+
+    ds = restacked(analysis)
+    name = names.ANALYSIS if names.ANALYSIS in ds else names.FORECAST
+    if name not in ds:
+        raise InputError(
+            "the background has no analysis; give one as `pyvda assimilate` or `pyvda forecast` "
+            "made it, or a state"
+        )
+    last = ds[name].isel({names.TIME: -1}).transpose(..., names.STATE)
+    mean = np.asarray(last.values, float).reshape(-1, last.sizes[names.STATE])
+    mean = np.where(sea(analysis, mean.shape[1]), mean, 0.0)
+    bad = ~np.isfinite(mean).all(1)
+    if bad.any():
+        raise InputError(
+            f"window {int(bad.argmax())} of the analysis has no finite state at its end, so that "
+            "it cannot be a background; leave the window out"
+        )
+    return [ExpectedState(state) for state in mean]
+
+
 def _stated(ds: xr.Dataset) -> tuple[Array, Array]:
     """Return the state of each window at its last step, (W, D), and its `final_covariance`."""
     if names.ANALYSIS not in ds or names.FINAL_COVARIANCE not in ds:

@@ -24,10 +24,10 @@ import xarray as xr
 from pyvda import names
 from pyvda.errors import InputError
 from pyvda.operators.blocks import Blocks
-from pyvda.operators.covariance import Array, Covariance, Dense, FromEnsemble
+from pyvda.operators.covariance import Covariance, Dense, FromEnsemble
 from pyvda.operators.diffusion import Diffusion
 from pyvda.operators.fitted import interpolated
-from pyvda.operators.localisation import Shared, daley_length, gaspari_cohn_spectrum
+from pyvda.operators.localisation import taper
 from pyvda.operators.spectral import Spectral
 from pyvda.operators.sum import Sum
 from pyvda.state.space import StateSpace, Variable
@@ -37,7 +37,6 @@ VERSION_ATTRIBUTE = "pyvda_covariance"
 STATIC = ("spectral", "diffusion")
 FORMS = (*STATIC, "ensemble", "hybrid", "dense")
 BOUNDARIES = ("wall", "open", "periodic")
-_LEAST = 1e-4  # of the modes of a taper, of the largest
 
 
 def space_of(ds: xr.Dataset) -> StateSpace:
@@ -139,7 +138,7 @@ def _diffusion(ds: xr.Dataset, variable: Variable) -> Covariance:
 
 
 def _ensemble(ds: xr.Dataset, space: StateSpace) -> Covariance:
-    parts, count = [], 0
+    parts = []
     for variable in space.variables:
         array = _array(ds, f"{variable.name}_member", (names.MEMBER, *variable.dims), land=True)
         values = array.values.reshape(len(array), variable.size)
@@ -147,45 +146,9 @@ def _ensemble(ds: xr.Dataset, space: StateSpace) -> Covariance:
         if (np.isnan(values) != dry).any():
             raise InputError(f"{array.name} and {variable.name}_stdev are missing at other points")
         parts.append(np.where(dry, 0.0, values))
-        count = len(array)
     members = np.concatenate(parts, -1)
     radius = _number(ds.attrs, "localisation_radius")
-    return FromEnsemble(members, taper(space, radius, count) if radius else None)
-
-
-def taper(space: StateSpace, radius: float, members: int = 2) -> Covariance:
-    """Return the correlation that localises an ensemble, 0 from about `radius` grid spacings on.
-
-    Gaspari and Cohn's on a rectangle; where there is land, a diffusion of the same curvature.
-
-    Raises
-    ------
-    InputError
-        The variables have different grids, more than two dimensions, or none.
-    """
-    grids = {(v.dims, v.shape) for v in space.variables}
-    land = {space.sea[place].tobytes() for place in space.slices().values()}
-    shape = space.variables[0].shape
-    if len(grids) > 1 or len(land) > 1 or not 1 <= len(shape) <= 2:
-        raise InputError(
-            f"the variables {', '.join(space.names)} cannot be localised by distance, expected "
-            "one grid of one or two dimensions for all; leave out localisation"
-        )
-    if not (np.isfinite(radius) and radius > 0):
-        raise InputError(f"the localisation radius is {radius}, expected a positive number")
-    dry = ~space.sea[: space.variables[0].size].reshape(shape)
-    if dry.any() and len(shape) == 2 and not is_wall(dry):
-        one: Covariance = Diffusion(daley_length(radius), land=dry)
-    else:
-        one = Spectral(shape, gaspari_cohn_spectrum(radius, len(shape)), least=_LEAST)
-    return Shared(one, len(space.variables)) if len(space.variables) > 1 else one
-
-
-def is_wall(land: Array) -> bool:
-    """Tell whether land is the edge of the grid and nothing else."""
-    ring = np.ones_like(land)
-    ring[(slice(1, -1),) * land.ndim] = False
-    return bool((land == ring).all())
+    return FromEnsemble(members, taper(space, radius) if radius else None)
 
 
 def _dense(ds: xr.Dataset, space: StateSpace) -> Covariance:

@@ -16,8 +16,6 @@ from pyvda.covariances.description import (
     STATIC,
     VERSION,
     VERSION_ATTRIBUTE,
-    is_wall,
-    taper,
 )
 from pyvda.covariances.diffusion_fit import STEPS, diffusion_fit
 from pyvda.covariances.samples import Samples, samples_of
@@ -28,6 +26,7 @@ from pyvda.io.writing import model_attributes
 from pyvda.io.writing.history import append_history
 from pyvda.operators.covariance import Array
 from pyvda.operators.fitted import spectral_fit
+from pyvda.operators.localisation import is_wall, taper
 from pyvda.operators.spectral import Boundary, wave_numbers
 from pyvda.state.space import StateSpace, Variable
 

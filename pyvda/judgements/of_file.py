@@ -6,11 +6,13 @@
 With the right model and error statistics, `names.FIT` has the mean 1 over the windows (twice the
 minimum of the objective is a chi-square variable of as many degrees of freedom as there are data),
 and innovations have neither a mean nor a correlation in time. Each deviation that is both certain
-and large is a finding with a sentence on what it suggests; it puts every window in doubt.
+and large is a finding with a sentence on what it suggests; it puts every window in doubt. A point
+of a field with few data is not judged alone: all such points of a field are judged together.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -20,7 +22,7 @@ from scipy.special import bdtrc, ndtr, pdtrc, stdtr, stdtrit
 
 from pyvda import names
 from pyvda.engine.interface import Array
-from pyvda.io.cf.layout import restacked
+from pyvda.io.cf import layout
 from pyvda.names import Doubt, Flag, Status
 
 ATTRIBUTE = "pyvda_report"
@@ -35,6 +37,7 @@ _OUTLIERS, _FAR = 0.015, 3.0  # share of innovations beyond so many standard dev
 _USUAL_FAR = 0.0027
 _DOUBTFUL = 0.05  # share of windows
 _FEW = 8  # windows, below which the spread between them is not used, or data of a window
+_OWN = 30  # data from which the deviation of a component is known by itself
 # Few data for the size of the state say more of the prior than of the errors: at least so many for
 # each component, or so many whatever the size.
 _LOOSE, _ENOUGH = 3, 30
@@ -67,8 +70,9 @@ class Report:
         Observations with the flag `rejected`.
     fit : Estimate, optional
         Mean of `names.FIT`, 1 if model and errors are as stated; None where nothing states them.
-    bias : dict of int to Estimate
-        Mean innovation of each observed component, in root mean squares of its innovations.
+    bias : dict of str to Estimate
+        Mean innovation of each observed component, or of the points of a field that have few data
+        each, in root mean squares of its innovations.
     correlation : Estimate, optional
         Of consecutive innovations of a component.
     outliers : float, optional
@@ -82,7 +86,7 @@ class Report:
     doubts: dict[str, int]
     rejected: int = 0
     fit: Estimate | None = None
-    bias: dict[int, Estimate] = field(default_factory=dict)
+    bias: dict[str, Estimate] = field(default_factory=dict)
     correlation: Estimate | None = None
     outliers: float | None = None
     findings: tuple[str, ...] = ()
@@ -99,9 +103,7 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as JSON has it: names as keys, no numbers that are not finite."""
-        found = asdict(self)
-        found["bias"] = {str(component): one for component, one in found["bias"].items()}
-        return found
+        return asdict(self)
 
 
 _WORDS = {
@@ -143,7 +145,7 @@ def with_report(analysis: xr.Dataset) -> xr.Dataset:
 
 def report_on(analysis: xr.Dataset) -> Report:
     """Return the report on an analysis, in memory or in a file that was opened."""
-    analysis = restacked(analysis)
+    analysis = layout.restacked(analysis)
     status = np.atleast_1d(analysis[names.STATUS].values)
     doubts = np.atleast_1d(analysis[names.DOUBTS].values).astype(int)
     judged = (status != Status.DIVERGED) & (status != Status.NO_OBSERVATIONS)
@@ -166,6 +168,7 @@ def report_on(analysis: xr.Dataset) -> Report:
     single = known & (doubts & int(_SINGLE) > 0)
     usual = known & ~single if 2 * single.sum() <= known.sum() else known
     innovation = _windows(analysis[names.INNOVATION])
+    fields = layout.variables(analysis, innovation.shape[2])
     number = np.isfinite(innovation).sum((1, 2))
     of_windows = len(number) == len(usual)  # else windows of a series were merged
     if of_windows:
@@ -178,7 +181,7 @@ def report_on(analysis: xr.Dataset) -> Report:
     fit = _estimate(ratio[usual], 1.0, np.sqrt(2.0 / max(float(data), 1.0)))
     if of_windows:
         innovation = innovation[usual]
-    bias, correlation, outliers, chance = _of_innovations(innovation)
+    bias, correlation, outliers, chance = _of_innovations(innovation, fields)
     found = [
         *_of_bias(bias), *_of_outliers(outliers, chance), *_of_correlation(correlation),
         *_of_fit(fit), *findings,
@@ -204,13 +207,14 @@ def _of_fit(fit: Estimate) -> list[str]:
     ]
 
 
-def _of_bias(bias: dict[int, Estimate]) -> list[str]:
+def _of_bias(bias: dict[str, Estimate]) -> list[str]:
     found = []
-    for component, one in bias.items():
-        if one.chance <= _CHANCE and abs(one.mean) >= _BIAS:
+    for what, one in bias.items():
+        # The more components are looked at, the more of them stand out by chance.
+        if one.chance * len(bias) <= _CHANCE and abs(one.mean) >= _BIAS:
             found.append(
-                f"the innovations of component {component} have the mean {one} times their root "
-                "mean square: its observations are biased, or the model is"
+                f"the innovations of {what} have the mean {one} times their root mean square: its "
+                "observations are biased, or the model is"
             )
     return found
 
@@ -244,25 +248,29 @@ def _of_misfits(doubtful: int, windows: int) -> list[str]:
 
 
 def _of_innovations(
-    d: Array,
-) -> tuple[dict[int, Estimate], Estimate | None, float | None, float]:
-    """Return biases by component, correlation of neighbours, share of outliers and its chance."""
-    bias: dict[int, Estimate] = {}
-    products, square, pairs, far, count = 0.0, 0.0, 0, 0, 0
-    there = np.isfinite(d)
-    for component in np.flatnonzero(there.any((0, 1))):
-        window, _ = np.nonzero(there[:, :, component])
-        own = d[:, :, component][there[:, :, component]]
-        size = float(np.sqrt(np.mean(own**2)))
+    d: Array, fields: list[tuple[str, slice]]
+) -> tuple[dict[str, Estimate], Estimate | None, float | None, float]:
+    """Return the biases, the correlation of neighbours, the share of outliers and its chance."""
+    bias: dict[str, Estimate] = {}
+    products, square, pairs, count = 0.0, 0.0, 0, 0
+    far, judged = 0, 0
+    for what, columns in _together(np.isfinite(d).sum((0, 1)), fields):
+        part = np.swapaxes(d[:, :, columns], 1, 2)
+        there = np.isfinite(part)
+        window, column, _ = np.nonzero(there)
+        own = part[there]
+        size = float(np.sqrt(np.mean(own**2))) if len(own) else 0.0
         if size == 0 or len(own) < _FEW:
             continue
         number = np.bincount(window, minlength=len(d))
         means = (np.bincount(window, own, minlength=len(d)) / np.maximum(number, 1))[number > 0]
-        bias[int(component)] = _estimate(means / size, 0.0, np.sqrt(len(means) / len(own)))
-        spread = 1.4826 * float(np.median(np.abs(own - np.median(own))))
-        far += int((np.abs(own - np.median(own)) > _FAR * (spread or np.inf)).sum())
+        bias[what] = _estimate(means / size, 0.0, np.sqrt(len(means) / len(own)))
+        if len(own) >= _OWN:
+            spread = 1.4826 * float(np.median(np.abs(own - np.median(own))))
+            far += int((np.abs(own - np.median(own)) > _FAR * (spread or np.inf)).sum())
+            judged += len(own)
         scaled = own / size
-        same = window[1:] == window[:-1]
+        same = (window[1:] == window[:-1]) & (column[1:] == column[:-1])
         products += float((scaled[1:] * scaled[:-1])[same].sum())
         pairs += int(same.sum())
         square += float((scaled**2).sum())
@@ -273,7 +281,30 @@ def _of_innovations(
     if pairs >= _FEW:
         value, error = products / pairs * count / square, 1 / np.sqrt(pairs)
         correlation = _interval(value, error, 0.0, np.inf)
-    return bias, correlation, far / count, float(pdtrc(far - 1, _USUAL_FAR * count))
+    if not judged:
+        return bias, correlation, None, 1.0
+    return bias, correlation, far / judged, float(pdtrc(far - 1, _USUAL_FAR * judged))
+
+
+def _together(count: Array, fields: list[tuple[str, slice]]) -> Iterator[tuple[str, Array]]:
+    """Yield components that are judged together, and what they are.
+
+    Parameters
+    ----------
+    count : (D,)
+        Data of each component.
+    fields : list of (name, slice)
+        Points of a field with few data each are alike; other components stand alone.
+    """
+    alone = count > 0
+    for name, place in fields:
+        few = np.zeros(len(count), bool)
+        few[place] = (count[place] > 0) & (count[place] < _OWN)
+        if few.any():
+            alone &= ~few
+            yield name, np.flatnonzero(few)
+    for component in np.flatnonzero(alone):
+        yield f"component {component}", np.array([component])
 
 
 def _estimate(values: Array, expected: float, deviation: float) -> Estimate:

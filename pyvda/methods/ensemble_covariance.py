@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BeforeValidator, PlainSerializer
 
+from pyvda import names
 from pyvda.climate.climatology import climatology
 from pyvda.engine import Engine
 from pyvda.engine.interface import Array
@@ -23,8 +24,9 @@ from pyvda.errors import InputError
 from pyvda.models.model import Model
 from pyvda.operators.covariance import Covariance, FromEnsemble
 from pyvda.operators.fitted import fitted_spectral
+from pyvda.operators.localisation import REACH, taper
 from pyvda.operators.sum import Sum
-from pyvda.operators.taper import Taper
+from pyvda.state.space import StateSpace, Variable
 
 
 def _validated(given: Any) -> Any:
@@ -56,8 +58,8 @@ def blended(
     InputError
         The weight leaves a part to a static operator, and there is none; or see `taper_of`.
     """
-    taper = taper_of(model, localisation) if isinstance(localisation, float) else localisation
-    sample = FromEnsemble(members, taper)
+    chosen = taper_of(model, localisation) if isinstance(localisation, float) else localisation
+    sample = FromEnsemble(members, chosen)
     if weight == 1:
         return sample
     if static is None:
@@ -68,24 +70,26 @@ def blended(
     return Sum([static, sample], [1 - weight, weight])
 
 
-def taper_of(model: Model, length: float) -> Taper | None:
-    """Return the taper on the grid of a model's state; None for the length 0.
+def taper_of(model: Model, length: float) -> Covariance | None:
+    """Return the taper on the grid of a model's state; None for the length 0, and without a grid.
+
+    Parameters
+    ----------
+    model : Model
+    length : float
+        L, in grid spacings, of exp(−d²/2L²), which the taper resembles.
 
     Raises
     ------
     InputError
-        The variables of the state have different shapes.
+        The variables of the state have different grids.
     """
-    if not length:
-        return None
     space = model.state_space
-    shapes = {(model.state_size,)} if space is None else {v.shape or (1,) for v in space.variables}
-    if len(shapes) > 1:
-        raise InputError(
-            f"the variables of {model.name} have different shapes, for which there is no taper; "
-            "give localisation=0, or a correlation operator as localisation"
-        )
-    return Taper(shapes.pop(), length, 1 if space is None else len(space.variables))
+    if space is None:  # a line
+        space = StateSpace((Variable(names.STATE, (names.STATE,), (model.state_size,)),))
+    if not length or not space.sizes:
+        return None
+    return taper(space, REACH * length)
 
 
 def of_climatology(model: Model, engine: Engine) -> Covariance:

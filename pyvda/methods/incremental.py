@@ -110,8 +110,8 @@ class IncrementalOptions(StatisticalOptions):
     ensemble_weight : float
         Of the ensemble in B, 0 to 1; the rest is that of `covariance`.
     localisation : float or Covariance
-        Length L, in grid spacings, of the taper exp(−d²/2L²) of the ensemble's covariance, or a
-        correlation operator; 0: none.
+        Length L, in grid spacings, of the taper of the ensemble's covariance, which resembles
+        exp(−d²/2L²) and is zero from 3.65 L on, or a correlation operator; 0: none.
     inflation : float
         Factor on B.
     memory : float

@@ -399,7 +399,7 @@ class _Run:
             np.concatenate([predicted, more], 1),
             np.concatenate([value, np.asarray(here.value)[0]]),
             np.concatenate([weight, np.asarray(here.weight)[0]]),
-            np.concatenate([place, self.where.of_rows(np.asarray(here.operator)[0])]),
+            np.concatenate([place, self.where.of_rows(here.operator[0])]),
         )
 
     def _write(self, step: int) -> None:

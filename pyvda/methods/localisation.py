@@ -18,10 +18,11 @@ from pyvda.engine.data import LocalCentres
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.models.model import Model
+from pyvda.operators.localisation import REACH
+from pyvda.operators.sparse_rows import SparseRows
 from pyvda.state.space import StateSpace, Variable
 
-# The taper of Gaspari & Cohn that resembles exp(-r²/2L²) ends at 2 √(10/3) L.
-_HALF_REACH = np.sqrt(10 / 3)
+_HALF_REACH = REACH / 2
 _COPIES = 64  # of the one analysis without localisation, which share the components
 _BLOCK = (2, 4)  # centres that are solved together lie close to each other
 
@@ -40,25 +41,23 @@ class Localisation:
     place: Array
     centres: LocalCentres
 
-    def of_rows(self, operator: Array) -> Array:
+    def of_rows(self, rows: SparseRows) -> Array:
         """Return where data lie that are combinations of components, (p, d).
 
         Parameters
         ----------
-        operator : (p, D)
-            Rows; a datum lies at the mean of its components with the sizes of their coefficients.
+        rows : SparseRows
+            (p, D); a datum lies at the mean of its components with the sizes of their coefficients.
         """
-        heaviest = np.abs(operator).argmax(1)
-        found = self.place[heaviest].copy()
+        near = self.place[rows.largest()[0]]
+        offset = self.place[rows.index] - near[:, None]
         period = self.centres.period
-        for row, at in enumerate(found):
-            used = np.flatnonzero(operator[row])
-            offset = self.place[used] - at
-            around = np.where(period > 0, period, 1.0)
-            wrapped = offset - around * np.round(offset / around)
-            offset = np.nan_to_num(np.where(period > 0, wrapped, offset))
-            at += np.abs(operator[row, used]) @ offset / np.abs(operator[row, used]).sum()
-        return found
+        around = np.where(period > 0, period, 1.0)
+        wrapped = offset - around * np.round(offset / around)
+        offset = np.nan_to_num(np.where(period > 0, wrapped, offset))
+        share = np.abs(rows.coefficient)
+        share = share / share.sum(-1, keepdims=True)
+        return np.asarray(near + (share[..., None] * offset).sum(1))
 
 
 def localised(

@@ -14,9 +14,52 @@ from numpy.typing import ArrayLike
 
 from pyvda.errors import InputError
 from pyvda.operators.covariance import Array, Covariance
+from pyvda.operators.diffusion import Diffusion
+from pyvda.operators.spectral import Spectral
+from pyvda.state.space import StateSpace
 
+REACH = 2 * np.sqrt(10 / 3)
+"""Lengths L of exp(−d²/2L²) at which the taper that resembles it becomes 0."""
+
+_LEAST = 1e-4  # of the modes of a taper, of the largest
 _POINTS = 400  # of the quadrature over the radius
 _DALEY = np.sqrt(0.3) / 2  # length scale of the taper at distance 0, over its radius
+
+
+def taper(space: StateSpace, radius: float) -> Covariance:
+    """Return the correlation that localises an ensemble, 0 from about `radius` grid spacings on.
+
+    Gaspari and Cohn's on a rectangle; where there is land, a diffusion of the same curvature.
+
+    Raises
+    ------
+    InputError
+        The variables have different grids, more than two dimensions, or none.
+    """
+    grids = {(v.dims, v.shape) for v in space.variables}
+    land = {space.sea[place].tobytes() for place in space.slices().values()}
+    shape = space.variables[0].shape
+    if len(grids) > 1 or len(land) > 1 or not 1 <= len(shape) <= 2:
+        raise InputError(
+            f"the variables {', '.join(space.names)} cannot be localised by distance, expected "
+            "one grid of one or two dimensions for all; leave out localisation, or give 0 where "
+            "it has a default"
+        )
+    if not (np.isfinite(radius) and radius > 0):
+        raise InputError(f"the localisation radius is {radius}, expected a positive number")
+    dry = ~space.sea[: space.variables[0].size].reshape(shape)
+    if dry.any() and len(shape) == 2 and not is_wall(dry):
+        one: Covariance = Diffusion(daley_length(radius), land=dry)
+    else:
+        one = Spectral(shape, gaspari_cohn_spectrum(radius, len(shape)), least=_LEAST)
+    return Shared(one, len(space.variables)) if len(space.variables) > 1 else one
+
+
+def is_wall(land: Array) -> bool:
+    """Tell whether land is the edge of the grid and nothing else."""
+    ring = np.ones_like(land)
+    ring[(slice(1, -1),) * land.ndim] = False
+    return bool((land == ring).all())
 
 
 def gaspari_cohn(distance: ArrayLike, radius: float) -> Array:

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pyvda.covariances.description import operator_of, space_of, taper
+from pyvda.covariances.description import operator_of, space_of
 from pyvda.errors import InputError
 from pyvda.operators import Dense, Diffusion, FromEnsemble, Spectral, Sum
 from pyvda.operators.fitted import interpolated
+from pyvda.operators.localisation import taper
 from pyvda.state.space import StateSpace, Variable
 
 Y, X = SHAPE = (5, 6)

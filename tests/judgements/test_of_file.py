@@ -7,7 +7,9 @@ import pytest
 import scipy.stats
 import xarray as xr
 
+import pyvda
 from pyvda import names
+from pyvda.io.cf import layout
 from pyvda.judgements.of_file import ATTRIBUTE, report_on, with_report
 from pyvda.names import Doubt, Status
 
@@ -94,3 +96,35 @@ def test_one_window_has_the_interval_of_its_data() -> None:
     fit = report_on(analysed(white(4, 1))).fit
     assert fit is not None
     assert fit.high - fit.low == pytest.approx(2 * 1.96 * np.sqrt(2 / STEPS))
+
+
+def sparse(seed: int) -> np.ndarray:
+    """Return innovations of unit variance at a hundred random points of 65 x 65 at each step."""
+    rng = np.random.default_rng(seed)
+    d = np.full((8, 20, 65**2), np.nan)
+    inside = np.arange(65**2).reshape(65, 65)[1:-1, 1:-1].ravel()
+    for step in d.reshape(-1, 65**2):
+        step[rng.choice(inside, 100, replace=False)] = rng.standard_normal(100)
+    return d
+
+
+def ocean(d: np.ndarray) -> xr.Dataset:
+    """Return an analysis of the ocean's stream function, as a file has it."""
+    analysis = analysed(d, np.nanmean(d**2, (1, 2)))
+    analysis[names.ANALYSIS] = (names.DIMENSIONS, np.zeros_like(d))
+    analysis[names.OBSERVATION] = (names.DIMENSIONS, d)
+    found = layout.of_model(analysis, pyvda.get_model("quasi-geostrophic", n=65))
+    return layout.restored(found.drop_vars(names.OBSERVATION))
+
+
+def test_points_of_a_field_with_few_data_each_make_no_finding() -> None:
+    reports = [report_on(ocean(sparse(seed))) for seed in range(10)]
+    assert not any(report.findings for report in reports)
+    assert all(list(report.bias) == ["psi"] for report in reports)
+
+
+def test_a_fault_of_a_field_with_few_data_at_each_point_is_named() -> None:
+    d = sparse(1)
+    assert "innovations of psi" in report_on(ocean(d + 0.2)).findings[0]
+    gross = np.where(np.random.default_rng(0).random(d.shape) < 0.03, 8.0, 1.0)
+    assert any("gross errors" in one for one in report_on(ocean(d * gross)).findings)

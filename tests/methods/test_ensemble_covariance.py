@@ -25,10 +25,15 @@ def test_the_weights_are_those_of_the_matrices() -> None:
 
 
 def test_the_taper_has_the_grid_of_the_model() -> None:
-    assert taper_of(pyvda.get_model("quasi-geostrophic", n=9), 2.0).shape == (9, 9)
+    found = taper_of(pyvda.get_model("quasi-geostrophic", n=17), 2.0).dense()
+    y, x = np.indices((17, 17)).reshape(2, -1)
+    square = np.subtract.outer(y, y) ** 2 + np.subtract.outer(x, x) ** 2
+    inside = ((y > 3) & (y < 13) & (x > 3) & (x < 13)).nonzero()[0]
+    np.testing.assert_allclose(found[inside], np.exp(-square[inside] / 8), atol=0.05)
     assert taper_of(pyvda.get_model("lorenz96"), 0.0) is None
+    assert taper_of(pyvda.get_model("lorenz63"), 2.0) is None
     unlike = StateSpace((Variable("a", ("x",), (3,)), Variable("b", ("z",), (4,))))
-    with pytest.raises(InputError, match="different shapes"):
+    with pytest.raises(InputError, match="cannot be localised by distance"):
         taper_of(SimpleNamespace(name="two", state_size=7, state_space=unlike), 2.0)
 
 

@@ -7,6 +7,7 @@ from pyvda.engine.data import LocalCentres
 from pyvda.errors import InputError
 from pyvda.methods.localisation import localised
 from pyvda.models.registry import get_model
+from pyvda.operators.sparse_rows import SparseRows
 
 REACH = np.sqrt(10 / 3)
 MODELS = [
@@ -74,7 +75,7 @@ def test_a_datum_of_several_components_lies_between_them_across_the_seam_too() -
     where = localised(get_model("lorenz96", state_size=10), 2.0)
     rows = np.zeros((3, 10))
     rows[0, 4], rows[1, [2, 3]], rows[2, [9, 0]] = 1.0, [0.75, 0.25], [0.5, 0.5]
-    found = where.of_rows(rows)[:, 0] * 2 * REACH
+    found = where.of_rows(SparseRows.of(rows))[:, 0] * 2 * REACH
     np.testing.assert_allclose(np.mod(found, 10), [4.0, 2.25, 9.5])
 
 

@@ -17,7 +17,8 @@
 #     dᵀ ρ (I + Sᵀ S ρ / ζ)⁻¹ d + N ζ / (N-1) - N log ζ
 #
 # has its first minimum below N-1. The coefficients are those of the paper up to terms of the order 1/N², so that
-# nothing is inflated where nothing is observed.
+# nothing is inflated where nothing is observed. α is at most 2: data that ask for more are wrong, or the model is, and
+# members that are blown up leave the states that the model knows.
 #
 # Components between centres take the mean of what several centres make of them (Yang, S.-C., Kalnay, E., Hunt, B.
 # & Bowler, N. E., 2009: Weight interpolation for efficient data assimilation with the LETKF. Q. J. R. Meteorol.
@@ -241,19 +242,20 @@ end
     return nothing
 end
 
-const LEAST_CHANGE, MOST_CHANGES = 1e-13, 100
+const LEAST_CHANGE, MOST_CHANGES, MOST_INFLATION = 1e-13, 100, 2.0
 
 """
     finite_size(room, N⁻) -> ζ of the finite-size filter in each lane
 
 The derivative of the cost is |w|² + N/(N-1) - N/ζ. From N-1 downwards ζ ← N / (N/(N-1) + |w(ζ)|²) approaches its
-largest zero from above, because |w| falls with ζ.
+largest zero from above, because |w| falls with ζ. α = √((N-1)/ζ) is at most `MOST_INFLATION`.
 """
 function finite_size(room::LocalRoom, N⁻)
-    (N, most) = (EightLanes(N⁻ + 1), EightLanes((N⁻ + 1) / N⁻))
+    (N, most, least) = (EightLanes(N⁻ + 1), EightLanes((N⁻ + 1) / N⁻), EightLanes(N⁻ / MOST_INFLATION^2))
     ζ = EightLanes(N⁻)
     for _ in 1:MOST_CHANGES
         next = N / (most + shifted_solve!(room.previous, room.T, room.Sd, ζ))
+        next = least + where_positive(next - least, next - least)
         change = greatest((ζ - next) / ζ)
         ζ = next
         change > LEAST_CHANGE || break

@@ -26,7 +26,7 @@ function first_minimum(S, ρ, d)
         end
         ζ = min(N - 1.0, ζ * (1 + step))
     end
-    return ζ
+    return max(ζ, (N - 1) / 2.0^2)
 end
 
 "Members of the component i, by the data around it; of earlier times if α is not theirs."
@@ -65,6 +65,14 @@ centres_of(place, period) =
             @test found[e][i, :] ≈ analysed(X, i, S, d, ρ, ζ, e > 1) rtol = (adaptive ? 1e-6 : 1e-12)
         end
     end
+end
+
+@testset "a wrong datum inflates the members at most twice" begin
+    (ensembles, S, d, data, place, _, _) = circle(MersenneTwister(6))
+    members = map(copy, ensembles)
+    VDA.local_analyses!(members, S, 1e4 .* d, data, centres_of(place, 0.0); adaptive = true)
+    spread(X) = vec(sum(abs2, X .- sum(X, dims = 2) / size(X, 2), dims = 2))
+    @test all(spread(members[1]) .<= 4 * (1 + 1e-9) .* spread(ensembles[1]))
 end
 
 @testset "a datum beyond reach changes nothing, and without data nothing changes" begin

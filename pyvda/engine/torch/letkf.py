@@ -6,7 +6,7 @@ the innovations d, in units of the errors, anomalies X of a component go to
     X w + √(N-1) X A^(-1/2),    A = ζ I + S ρ Sᵀ,    w = A⁻¹ S ρ d,    ζ = (N-1) / α²
 
 (Hunt, Kostelich & Szunyogh 2007). Of an earlier time they get w/α and the root over α. The α of
-the finite-size filter solves N/ζ = N/(N-1) + |w|² (Bocquet, Raanes & Hannart 2015).
+the finite-size filter solves N/ζ = N/(N-1) + |w|² (Bocquet, Raanes & Hannart 2015), up to 2.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from torch import Tensor
 from pyvda.engine.data import LocalCentres
 from pyvda.engine.interface import Array, checked_analysis
 from pyvda.engine.torch.arrays import tensor
+from pyvda.operators.localisation import gaspari_cohn
 
 _AT_ONCE = 1 << 22  # numbers in the products of the centres that are solved together
 _CHANGE, _CHANGES = 1e-14, 200
+_MOST_INFLATION = 2.0  # that data ask for; more would be of a wrong datum or model
 
 
 def local_analyses(
@@ -70,15 +72,7 @@ def _weights(centre: Array, place: Array, period: Array) -> Array:
     wrapped = np.where(period > 0, period, 1.0)
     around = distance - wrapped * np.round(distance / wrapped)
     distance = np.where(period > 0, around, distance)
-    return gaspari_cohn(np.sqrt(np.nansum(distance**2, axis=-1)))
-
-
-def gaspari_cohn(r: Array) -> Array:
-    """Return eq. (4.10) of Gaspari & Cohn (1999), zero from r = 2 on."""
-    near = 1 + r**2 * (-5 / 3 + r * (5 / 8 + r * (1 / 2 - r / 4)))
-    far = 4 + r * (-5 + r * (5 / 3 + r * (5 / 8 + r * (-1 / 2 + r / 12))))
-    far = np.maximum(far - 2 / (3 * np.maximum(r, 1.0)), 0.0)
-    return np.asarray(np.where(r < 1, near, np.where(r < 2, far, 0.0)))
+    return gaspari_cohn(np.sqrt(np.nansum(distance**2, axis=-1)), 2.0)
 
 
 def _transforms(
@@ -100,12 +94,12 @@ def _transforms(
 
 
 def _finite_size(values: Tensor, b: Tensor, free: int) -> Tensor:
-    """Return the largest ζ ≤ N-1 with N/ζ = N/(N-1) + |w(ζ)|², (G,)."""
+    """Return the largest ζ ≤ N-1 with N/ζ = N/(N-1) + |w(ζ)|², or that of the most α, (G,)."""
     N = free + 1
     zeta = torch.full_like(values[:, 0], free)
     for _ in range(_CHANGES):
         norm = (b / (zeta[:, None] + values)).square().sum(1)
-        before, zeta = zeta, N / (N / free + norm)
+        before, zeta = zeta, (N / (N / free + norm)).clamp(min=free / _MOST_INFLATION**2)
         if ((before - zeta) <= _CHANGE * before).all():
             break
     return zeta

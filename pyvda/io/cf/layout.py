@@ -155,6 +155,15 @@ def sea(ds: xr.Dataset, state_size: int) -> np.ndarray:
     return _space(layout).sea
 
 
+def variables(ds: xr.Dataset, state_size: int) -> list[tuple[str, slice]]:
+    """Return the fields that make the state of an analysis, names and components, if it has any."""
+    layout = _layout(ds)
+    if layout is None or _space(layout).size != state_size:
+        return []
+    space = _space(layout)
+    return [(one.name, space.slices()[one.name]) for one in space.variables if one.dims]
+
+
 def with_time(description: str, time: Hashable | None) -> str:
     """Return the value of `pyvda_state` with the name of the coordinate of times added."""
     return json.dumps({**json.loads(description), "time": None if time is None else str(time)})

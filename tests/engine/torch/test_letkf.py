@@ -6,10 +6,11 @@ from scipy.linalg import sqrtm
 
 from pyvda.engine import get_engine
 from pyvda.engine.data import LocalCentres
-from pyvda.engine.torch.letkf import gaspari_cohn, local_analyses
+from pyvda.engine.torch.letkf import local_analyses
 from pyvda.methods.letkf import rotation
 from pyvda.methods.localisation import localised
 from pyvda.models.registry import get_model
+from pyvda.operators.localisation import gaspari_cohn
 
 N = 11
 
@@ -31,7 +32,7 @@ def test_of_one_centre_it_is_the_formula_of_hunt_et_al() -> None:
     c = 17
     i = int(centres.component[c])
     distance = np.abs(place[:, 0] - centres.place[c, 0])
-    rho = gaspari_cohn(np.minimum(distance, centres.period[0] - distance))
+    rho = gaspari_cohn(np.minimum(distance, centres.period[0] - distance), 2.0)
     P = np.linalg.inv((N - 1) / 1.2**2 * np.eye(N) + S.T @ (rho[:, None] * S))
     w = P @ S.T @ (rho * d)
     root = np.real(sqrtm((N - 1) * P))
@@ -39,15 +40,6 @@ def test_of_one_centre_it_is_the_formula_of_hunt_et_al() -> None:
         X = members[:, i] - members[:, i].mean()
         expected = members[:, i].mean() + (X @ w + root @ X) / scale
         np.testing.assert_allclose(new[:, i], expected, rtol=1e-11)
-
-
-def test_the_taper_is_one_at_zero_continuous_and_zero_from_two_on() -> None:
-    assert gaspari_cohn(np.zeros(1)) == 1.0
-    near, far = gaspari_cohn(np.array([1 - 1e-9, 1 + 1e-9]))
-    assert near == pytest.approx(far, abs=1e-8) == pytest.approx(5 / 24, abs=1e-8)
-    assert not gaspari_cohn(np.array([2.0, 2.5, 9.0])).any()
-    r = np.linspace(0, 2, 200)
-    assert (np.diff(gaspari_cohn(r)) < 1e-15).all()
 
 
 def test_the_finite_size_inflation_is_one_without_data_and_grows_with_the_misfit() -> None:
@@ -58,6 +50,9 @@ def test_the_finite_size_inflation_is_one_without_data_and_grows_with_the_misfit
         local_analyses(found, S, innovation, place, centres, inflation=None)
         spread.append(found[0].std(0).mean())
     assert spread[0] < spread[1] < spread[2]
+    wrong = [members.copy() for members in ensembles]
+    local_analyses(wrong, S, 1e4 * d, place, centres, inflation=None)
+    assert (wrong[0].std(0) <= 2 * ensembles[0].std(0)).all()
     same = [members.copy() for members in ensembles]
     local_analyses(same, S[:0], d[:0], place[:0], centres, inflation=None)
     np.testing.assert_allclose(same[0], ensembles[0], rtol=1e-13)
