@@ -60,6 +60,7 @@ bench-peers: setup .venv-peers/installed
 .venv-peers/installed: benchmarks/peers/requirements.txt | setup
 	$(BIN)/python -m venv .venv-peers
 	.venv-peers/bin/python -m pip install --quiet --requirement $<
+	benchmarks/peers/build_ocean.sh .venv-peers/bin/python
 	touch $@
 
 lint: setup

@@ -1,12 +1,14 @@
 """pyvda compared with JAX and DAPPER on the same files, in one run: `make bench-peers`.
 
-    python benchmarks/peers.py [--quick]
+    python benchmarks/peers.py [--quick] [--only CASE]
 
 Strong-constraint 4D-Var is compared with a short JAX program (benchmarks/peers/
 strong_constraint_jax.py), with blocks of windows under vmap and with one window at a time; the
-ensemble smoother with DAPPER's EnKS (benchmarks/peers/enks_dapper.py) and the same members. The
-peers have a separate environment, .venv-peers, and read the observations from the netCDF file that
-pyvda wrote.
+ensemble smoother with DAPPER's EnKS (benchmarks/peers/enks_dapper.py) and the same members; the
+LETKF with DAPPER's (benchmarks/peers/letkf_dapper.py) on DAPPER's own twin experiment of an ocean
+(`qg/` beside the folder that PYVDA_DATA names), where a "window" is an analysis with the forecast
+before it and R is that of the later half of them. The peers have a separate environment,
+.venv-peers, and read the observations from the same netCDF file.
 
 Every side uses all cores: Julia threads here, threads over blocks of windows in JAX, one process
 per core in DAPPER. Times are wall times of the best of several runs, from observations in memory to
@@ -24,6 +26,7 @@ Prints one table and writes benchmarks/results/peers.json.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import tempfile
@@ -31,6 +34,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import letkf
 import numpy as np
 import store
 import xarray as xr
@@ -40,8 +44,10 @@ from pyvda.climate.climatology import climatology
 from pyvda.climate.library import LOW_DIMENSIONAL
 from pyvda.engine import CostSettings, get_engine
 from pyvda.methods.ensemble_smoother import members
+from pyvda.methods.letkf import LETKFOptions, first_members
 from pyvda.methods.problem import Problem
-from pyvda.models.registry import get_preset
+from pyvda.models.registry import get_model, get_preset
+from pyvda.state.batch import Batch
 from pyvda.state.windows import to_batch
 
 HERE = Path(__file__).parent
@@ -84,6 +90,19 @@ SMOOTHERS = (
 )
 
 
+class Ocean(NamedTuple):
+    """Times and members of the LETKF on the quasi-geostrophic ocean, and the options of both."""
+
+    times: int
+    members: int
+    radius: float
+    inflation: float
+
+
+OCEAN = Ocean(60, 45, 10.0, 1.02)
+CASES = {"strong-constraint": STRONG, "smoother": SMOOTHERS, "ocean": (OCEAN,)}
+
+
 class Files(NamedTuple):
     """A case's observations, in memory and as a file, and its truth (window, time, state)."""
 
@@ -106,7 +125,7 @@ def line(
 ) -> dict[str, Any]:
     """Return a line of the table from an analysis and the times that it took."""
     windows = len(x)
-    error = ((x - truth[:windows]) ** 2).mean((1, 2))
+    error = ((x - truth[:windows]) ** 2).reshape(windows, -1).mean(1)
     return {
         "program": program,
         "case": case,
@@ -217,11 +236,66 @@ def smoother(case: Smoother, folder: Path, repeats: int) -> list[dict[str, Any]]
     return [*rows, theirs("DAPPER EnKS", name, "enks_dapper.py", given, folder, **setting)]
 
 
+def ocean(case: Ocean, folder: Path) -> list[dict[str, Any]]:
+    """Compare LETKFs of the ocean that start from the same members; without the peer, no line."""
+    data = letkf.DATA
+    built = list(PEERS.parents[1].glob("lib/python*/site-packages/dapper/mods/QG/f90/py_mod*.so"))
+    for there, said in (
+        ((data / "obs.nc").exists(), f"{data} has no obs.nc; set PYVDA_DATA"),
+        (built, "DAPPER's model is not built; see benchmarks/peers/build_ocean.sh"),
+    ):
+        if not there:
+            print(f"LETKF of the ocean left out: {said}")
+            return []
+    name = f"LETKF of {case.members}, ocean of 129 x 129"
+    options = {"members": case.members, "radius": case.radius, "inflation": case.inflation}
+    truth, observed = letkf.experiment(case.times)
+    model = get_model(letkf.MODEL)
+    none = np.zeros((1, 1, model.state_size))
+    problem = Problem(Batch(none, none, none), model, CostSettings(model.time_step), get_engine())
+    setting_path, out = folder / "setting.npz", folder / "out.npz"
+    np.savez(
+        setting_path, members=first_members(problem, LETKFOptions(**options)), radius=case.radius,
+        inflation=case.inflation, times=case.times, variance=letkf.VARIANCE,
+        cores=len(os.sched_getaffinity(0)),
+    )  # fmt: skip
+    found = []
+    for program, more in (("pyvda, as DAPPER", {}), ("pyvda", {"inflation": "adaptive"})):
+        used = time.process_time()
+        analysis, seconds = letkf.timed(observed, {**options, **more})
+        x = np.nan_to_num(analysis["psi"].values[1:])
+        used = time.process_time() - used
+        found.append((program, x, seconds, used, f"pyvda {pyvda.__version__}"))
+    command = [str(PEERS), str(HERE / "peers/letkf_dapper.py"), str(setting_path)]
+    ran = subprocess.run(
+        [*command, str(data / "obs.nc"), str(out)], capture_output=True, text=True, check=False
+    )
+    if ran.returncode:
+        raise SystemExit(f"letkf_dapper.py failed:\n{ran.stderr}")
+    with np.load(out, allow_pickle=False) as file:
+        x = file["analysis"].reshape(case.times, *truth.shape[1:])
+        seconds, used = float(file["seconds"]), float(file["core_seconds"])
+        found.append(("DAPPER LETKF", x, seconds, used, str(file["version"])))
+    later = case.times // 2
+    share = (case.times - later) / case.times  # all analyses take as long
+    return [
+        line(
+            program, name, x[later:, None], truth[1 + later :, None],
+            {"seconds": [share * seconds], "core_seconds": [share * used], "version": version},
+        )
+        for program, x, seconds, used, version in found
+    ]  # fmt: skip
+
+
 def main() -> None:
     """Run everything, print the table, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="an eighth of the windows, two runs")
-    quick = parser.parse_args().quick
+    parser.add_argument(
+        "--only", choices=CASES, help="these cases alone; the lines of the others stay"
+    )
+    arguments = parser.parse_args()
+    quick = arguments.quick
     divisor, repeats = (8, 2) if quick else (1, REPEATS)
     if not PEERS.exists():
         raise SystemExit(f"no {PEERS.relative_to(HERE.parent)}; make it with `make bench-peers`")
@@ -236,13 +310,16 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for case in (*STRONG, *SMOOTHERS):
-            windows = max(4, case.windows // divisor)
-            if isinstance(case, Strong):
+        for case in CASES[arguments.only] if arguments.only else sum(CASES.values(), ()):
+            if isinstance(case, Ocean):
+                found = ocean(case._replace(times=case.times // divisor), folder)
+            elif isinstance(case, Strong):
+                windows = max(4, case.windows // divisor)
                 alone = case.one_at_a_time // divisor
                 strong = case._replace(windows=windows, one_at_a_time=alone)
                 found = strong_constraint(strong, folder, repeats)
             else:
+                windows = max(4, case.windows // divisor)
                 fewer = max(2, case.dapper_windows // divisor)
                 ensemble = case._replace(windows=windows, dapper_windows=fewer)
                 found = smoother(ensemble, folder, repeats)
@@ -267,6 +344,11 @@ def main() -> None:
         )
     )
     if not quick:
+        path = store.RESULTS / "peers.json"
+        if arguments.only and path.exists():
+            new = {row["case"] for row in rows}
+            before = json.loads(path.read_text("utf-8"))["rows"]
+            rows = [row for row in before if row["case"] not in new] + rows
         results = {"cores_a_side": cores, "load_before": load, "rows": rows}
         print(f"written to {store.write('peers', results)}")
 
