@@ -17,8 +17,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from pyvda.engine.interface import Array
 from pyvda.operators.covariance import Covariance
 
@@ -46,36 +44,29 @@ class ControlSpace:
         """Number of components of a control."""
         return self.B.rank + (0 if self.Q is None else (self.steps - 1) * self.Q.rank)
 
-    def applied(self, controls: Array, steps: int) -> tuple[Array, Array | None]:
-        """Return the perturbations of the first state and the forcings of controls (n, rank).
+    def start(self, controls: Array) -> Array:
+        """Return the perturbations of the first state, (n, D), of controls (n, rank)."""
+        return self.B.sqrt(controls[:, : self.B.rank])
 
-        Parameters
-        ----------
-        steps : int
-            Of the part of the window that is looked at; later forcings do not matter.
-
-        Returns
-        -------
-        start : (n, D)
-        forcing : (n, steps - 1, D) or None
-        """
-        start = self.B.sqrt(controls[:, : self.B.rank])
+    def forcing(self, controls: Array, first: int, last: int) -> Array | None:
+        """Return the forcing of the steps after `first` to `last`, (n, last - first, D), if any."""
         if self.Q is None:
-            return start, None
+            return None
         of_errors = controls[:, self.B.rank :].reshape(len(controls), -1, self.Q.rank)
-        return start, self.Q.sqrt(of_errors[:, : steps - 1])
+        return self.Q.sqrt(of_errors[:, first:last])
 
-    def adjoint(self, gradient: Array) -> Array:
-        """Return the gradient with respect to the control, (rank,).
+    def add_adjoint(self, gradient: Array, first: int, to: Array) -> None:
+        """Add to a control `to` (rank,) the gradient by what it did to some steps.
 
         Parameters
         ----------
-        gradient : (steps, D)
-            With respect to the first state, and to the forcing of each later time.
+        gradient : (n, D)
+            With respect to the state of the step `first`, which counts where it is 0, and to the
+            forcing of the steps after it.
         """
-        found = np.zeros(self.rank)
-        found[: self.B.rank] = self.B.sqrt_adjoint(gradient[0])
+        if first == 0:
+            to[: self.B.rank] += self.B.sqrt_adjoint(gradient[0])
         if self.Q is not None and len(gradient) > 1:
             of_errors = self.Q.sqrt_adjoint(gradient[1:]).ravel()
-            found[self.B.rank : self.B.rank + len(of_errors)] = of_errors
-        return found
+            at = self.B.rank + first * self.Q.rank
+            to[at : at + len(of_errors)] += of_errors

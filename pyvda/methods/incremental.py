@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -53,7 +53,8 @@ from pyvda.methods.statistics import (
     variance_of,
     without_observations,
 )
-from pyvda.methods.window_data import WindowData
+from pyvda.methods.trajectory import Trajectory, longest_stride, window_bytes
+from pyvda.methods.window_data import Part, WindowData
 from pyvda.models.model import Model
 from pyvda.operators.covariance import Covariance, Dense
 from pyvda.operators.covariance_input import CovarianceOption, as_covariance
@@ -62,7 +63,6 @@ from pyvda.operators.sum import Sum
 
 _SHORTEST = 2.0**-6  # of a step of Gauss-Newton
 _TOGETHER = 8  # draws that run at once
-_TRAJECTORIES = 8  # arrays like the window that are alive at once: states, misfits, perturbations
 _FEWEST = 3  # members of an ensemble
 _KNOWN_WHOLE = 1e-6  # of the first residual: no direction of the data is left
 _EXACT_DRAWS, _EXACT_TOLERANCE = 8, 1e-2
@@ -115,8 +115,9 @@ class IncrementalOptions(StatisticalOptions):
     inflation : float
         Factor on B.
     memory : float
-        GiB for a window beside its data: trajectories, search directions, and, with what is left,
-        linearisations, which are computed again where they do not fit.
+        GiB for a window beside its data and results: trajectories, search directions, and, with
+        what is left, linearisations. What does not fit is computed again: linearisations first,
+        then states between checkpoints.
     seed : int
         Of the draws.
     observation_variance : float, optional
@@ -319,70 +320,107 @@ class _Cost:
         """Raise InputError if the window does not fit into `memory`, whatever is recomputed."""
         limit, least = self.options.memory, self.needed / 2**30
         if least > limit:
-            steps, size = self.data.observation.shape
             raise InputError(
-                f"memory is {limit:g} GiB, and a window of {steps} steps of {size} components "
-                f"needs {least:.2g} GiB; give more memory (--set memory), shorter windows or fewer "
-                "inner_iterations"
+                f"memory is {limit:g} GiB, and a window of {self.data.length} steps of "
+                f"{self.data.size} components needs {least:.2g} GiB; give more memory (--set "
+                "memory), shorter windows or fewer inner_iterations"
             )
 
-    def trajectory(self, v: Array, steps: int) -> Array:
-        """Return the states (steps, D) that belong to a control."""
-        start, forcing = self.control.applied(v[None], steps)
-        return self.problem.engine.run(
-            self.problem.model, self.problem.cost, self.mean + start, steps, forcing
-        )[0]
+    def trajectory(self, v: Array, steps: int) -> Trajectory:
+        """Return the trajectory that belongs to a control, with the cost of its data as total."""
+        engine, model, settings = self.problem.engine, self.problem.model, self.problem.cost
 
-    def value(self, v: Array, x: Array) -> float:
+        def advance(state: Array, first: int, last: int) -> Array:
+            forcing = self.control.forcing(v[None], first, last)
+            return engine.run(model, settings, state[None], last - first + 1, forcing)[0]
+
+        def misfit(first: int, states: Array) -> float:
+            return self.data.part(first, len(states), steps).cost(states)
+
+        start = self.mean + self.control.start(v[None])[0]
+        return Trajectory.run(start, steps, self.stride, advance, misfit)
+
+    def value(self, v: Array, x: Trajectory) -> float:
         """Return J, inf where the trajectory is not finite."""
-        J = 0.5 * float(v @ v) + self.data.cost(x)
+        J = 0.5 * float(v @ v) + x.total
         return J if np.isfinite(J) else np.inf
 
-    def gradient(self, v: Array, x: Array) -> Array:
+    def gradient(self, v: Array, x: Trajectory) -> Array:
         """Return ∂J/∂v."""
-        return v + self._adjoint(x, self.data.gradient(x))
+        return v + self._adjoint(x, lambda part, states: part.gradient(states))
 
-    def curvature(self, w: Array, x: Array) -> Array:
+    def curvature(self, w: Array, x: Trajectory) -> Array:
         """Return A w, the Hessian of J linearised about x."""
-        return w + self._adjoint(x, self.data.curvature(self.tangent(w[None], x)[0]))
+        of_data = [
+            self.data.part(first, there.shape[1], x.steps).weighed(there[0])
+            for first, there in self.perturbations(w[None], x)
+        ]
+        return w + self._adjoint(x, lambda part, _: part.back(of_data.pop()))
 
-    def weighed_noise(self, x: Array, random: np.random.Generator) -> Array:
+    def weighed_noise(self, x: Trajectory, random: np.random.Generator) -> Array:
         """Return Sᵀ Mᵀ Hᵀ R^−½ ε for independent normal numbers ε."""
-        return self._adjoint(x, self.data.noise(len(x), random))
+        normal = random.standard_normal(self.data.count)
+        return self._adjoint(x, lambda part, _: part.back(part.noise(normal)))
 
-    def tangent(self, w: Array, x: Array) -> Array:
-        """Return the perturbations (n, T, D) of controls w (n, rank)."""
-        about = np.ascontiguousarray(np.broadcast_to(x, (len(w), *x.shape)))
-        start, forcing = self.control.applied(w, len(x))
-        return self.problem.engine.tangent_run(
-            self.problem.model, self.problem.cost, about, start, self._memory, forcing
-        )
+    def perturbations(self, w: Array, x: Trajectory) -> Iterator[tuple[int, Array]]:
+        """Yield segments (n, steps, D) of the perturbations by controls w (n, rank)."""
+        engine, model, settings = self.problem.engine, self.problem.model, self.problem.cost
+        there = self.control.start(w)
+        for first, states in x:
+            about = np.ascontiguousarray(np.broadcast_to(states, (len(w), *states.shape)))
+            forcing = self.control.forcing(w, first, first + len(states) - 1)
+            found = engine.tangent_run(model, settings, about, there, self._kept(x), forcing)
+            there = np.ascontiguousarray(found[:, -1])
+            yield first, found
 
-    def _adjoint(self, x: Array, force: Array) -> Array:
-        back = self.problem.engine.adjoint_run(
-            self.problem.model, self.problem.cost, x[None], force[None], self._memory
-        )
-        return self.control.adjoint(back[0])
+    def _adjoint(self, x: Trajectory, force: Callable[[Part, Array], Array]) -> Array:
+        """Return the gradient by the control of what has the gradient `force` by the segments."""
+        engine, model, settings = self.problem.engine, self.problem.model, self.problem.cost
+        found, later = np.zeros(self.control.rank), None
+        for first, states in reversed(x):
+            gradient = force(self.data.part(first, len(states), x.steps), states)
+            if later is not None:
+                gradient[-1] += later
+            back = engine.adjoint_run(model, settings, states[None], gradient[None], self._kept(x))[
+                0
+            ]
+            self.control.add_adjoint(back, first, found)
+            later = back[0]
+        return found
 
     @property
     def together(self) -> int:
         """Return how many perturbations may be computed at once."""
-        return int(np.clip(self._memory // (3 * self.data.observation.nbytes + 1), 1, _TOGETHER))
+        segment = 8 * self.data.size * (min(self.stride, self.data.steps) + 1)
+        return int(np.clip(self._spare // (3 * segment), 1, _TOGETHER))
 
-    @property
-    def _memory(self) -> int:
-        """Return the bytes for linearisations: what the window itself leaves of `memory`."""
-        return max(0, int(self.options.memory * 2**30) - self.needed)
+    @cached_property
+    def stride(self) -> int:
+        """Steps of the segments in which trajectories are computed again."""
+        memory = self.options.memory * 2**30 - self._directions
+        return longest_stride(self.data.steps, self.data.size, memory)
 
     @property
     def needed(self) -> int:
         """Return the bytes of trajectories, search directions and Ritz vectors."""
-        directions = 4 * self.options.inner_iterations * self.control.rank * 8
-        return _TRAJECTORIES * self.data.observation.nbytes + directions
+        return self._directions + window_bytes(self.data.steps, self.stride, self.data.size)
+
+    @property
+    def _directions(self) -> int:
+        return 4 * self.options.inner_iterations * self.control.rank * 8
+
+    @property
+    def _spare(self) -> int:
+        return max(0, int(self.options.memory * 2**30) - self.needed)
+
+    def _kept(self, x: Trajectory) -> int:
+        """Return the bytes for linearisations: what a window that is one segment leaves."""
+        return self._spare if len(x.kept) == x.steps else 0
 
 
 class _Minimum(NamedTuple):
     x: Array
+    trajectory: Trajectory
     status: int
     objective: float
     iterations: int
@@ -420,19 +458,20 @@ def _minimised(cost: _Cost, options: IncrementalOptions, near: _Minimum | None =
             if fell <= options.tolerance * J:
                 status = Status.CONVERGED
                 break
+    whole = x.whole()
     if not np.isfinite(J):
-        return _Minimum(np.full_like(x, np.nan), Status.DIVERGED, np.nan, count, v, ritz)
-    return _Minimum(x, status, J, count, v, ritz)
+        whole, status, J = np.full_like(whole, np.nan), Status.DIVERGED, np.nan
+    return _Minimum(whole, x, status, J, count, v, ritz)
 
 
 def _shortened(
-    cost: _Cost, v: Array, x: Array, J: float, step: Array
-) -> tuple[Array, Array, float, float]:
+    cost: _Cost, v: Array, x: Trajectory, J: float, step: Array
+) -> tuple[Array, Trajectory, float, float]:
     """Return the control, trajectory and J after a step that lowers J, and by how much it fell."""
     length = 1.0
     while length >= _SHORTEST:
         there = v + length * step
-        new = cost.trajectory(there, len(x))
+        new = cost.trajectory(there, x.steps)
         value = cost.value(there, new)
         if value < J:
             return there, new, value, J - value
@@ -502,24 +541,35 @@ def _draws(
     whole. The eigenvectors come from a loop of their own, with a random right-hand side: those
     of the minimisation lie where the first guess was wrong.
     """
-    x = found.x
+    x = found.trajectory
     rank, most = cost.control.rank, cost.options.inner_iterations
     product = partial(cost.curvature, x=x)
     nothing = Ritz.none(rank)
     loop = solve_linear(product, random.standard_normal(rank), nothing, most, _KNOWN_WHOLE)
     known = loop.ritz
     draws = known.power(random.standard_normal((members, rank)), -0.5)
-    variance, ends = np.zeros_like(x), np.empty((members, x.shape[1]))
-    for first in range(0, members, cost.together):
-        some = cost.tangent(draws[first : first + cost.together], x)
-        variance += (some**2).sum(0) / members
-        ends[first : first + cost.together] = some[:, cost.data.length - 1]
+    variance, ends = np.zeros_like(found.x), np.empty((members, cost.data.size))
+    for begin in range(0, members, cost.together):
+        end = min(begin + cost.together, members)
+        ends[begin:end] = _add_squares(cost, draws[begin:end], x, variance, members)
     if loop.residual <= _KNOWN_WHOLE:
         return np.sqrt(variance), ends
-    exact = np.zeros_like(x)
+    exact = np.zeros_like(found.x)
     for _ in range(_EXACT_DRAWS):
         right = random.standard_normal(rank) + cost.weighed_noise(x, random)
         w = solve_linear(product, right, known, most, _EXACT_TOLERANCE).x
-        exact += cost.tangent(w[None], x)[0] ** 2 / _EXACT_DRAWS
+        _add_squares(cost, w[None], x, exact, _EXACT_DRAWS)
     factor = exact.sum(1) / np.maximum(variance.sum(1), np.finfo(float).tiny)
     return np.sqrt(variance * factor[:, None]), ends * np.sqrt(factor[cost.data.length - 1])
+
+
+def _add_squares(cost: _Cost, w: Array, x: Trajectory, to: Array, count: int) -> Array:
+    """Add to `to` (T, D) the mean squares of perturbations; return those of the last step."""
+    last = cost.data.length - 1
+    ends = np.empty((len(w), cost.data.size))
+    for first, there in cost.perturbations(w, x):
+        begin = first + (first > 0)  # a step that two segments share counts once
+        to[begin : first + there.shape[1]] += (there[:, begin - first :] ** 2).sum(0) / count
+        if first <= last < first + there.shape[1]:
+            ends[:] = there[:, last - first]
+    return ends

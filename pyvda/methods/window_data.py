@@ -2,14 +2,14 @@
 
 Data are components of the state at the steps of the window, and point observations: sparse rows
 that read a few components of one step or, between two steps, of both, with the trajectory
-interpolated linearly in time. The operator H of the points is a sparse matrix over the trajectory;
-its adjoint is its transpose, and its memory is that of the data.
+interpolated linearly in time. Their operator H is a sparse matrix over the trajectory; its adjoint
+is its transpose, and its memory is that of the data. A trajectory may be looked at in segments.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import cached_property
+from copy import copy
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,49 @@ from pyvda.engine.interface import Array
 from pyvda.operators.points import Points
 
 
+@dataclass(frozen=True)
+class Part:
+    """The data that belong to a segment of a trajectory.
+
+    Attributes
+    ----------
+    H : sparse matrix (K, n D)
+        Over the states of the segment, both ends included.
+    value, precision : (K,)
+    number : (K,) of int
+        Which of the window's data these are.
+    shape : (n, D)
+    """
+
+    H: Any
+    value: Array
+    precision: Array
+    number: Array
+    shape: tuple[int, int]
+
+    def cost(self, x: Array) -> float:
+        """Return half the squared misfits of a segment x (n, D), over their variances."""
+        return 0.5 * float((self.precision * (self.H @ x.ravel() - self.value) ** 2).sum())
+
+    def gradient(self, x: Array) -> Array:
+        """Return the derivative of the cost by the segment, Hᵀ R⁻¹ (H x − y), (n, D)."""
+        return self.back(self.precision * (self.H @ x.ravel() - self.value))
+
+    def weighed(self, dx: Array) -> Array:
+        """Return R⁻¹ H dx for a perturbation of the segment, (K,)."""
+        return np.asarray(self.precision * (self.H @ dx.ravel()))
+
+    def noise(self, normal: Array) -> Array:
+        """Return R^−½ ε, (K,), for independent normal numbers of all the window's data."""
+        return np.asarray(np.sqrt(self.precision) * normal[self.number])
+
+    def back(self, of_data: Array) -> Array:
+        """Return Hᵀ d, (n, D)."""
+        return np.asarray((self.H.T @ of_data).reshape(self.shape))
+
+
 class WindowData:
-    """Observations of a window with their precisions, up to any of its steps.
+    """Observations of a window with their precisions.
 
     Parameters
     ----------
@@ -33,121 +74,116 @@ class WindowData:
     ----------
     length : int
         T.
+    size : int
+        D.
+    count : int
+        Of the data.
     steps : int
         Steps of the trajectory that the data need: T, or one more where a datum lies after the
         last step.
     """
 
     def __init__(self, observation: Array, precision: Array, points: Points | None = None) -> None:
-        self.observation, self.precision = observation, precision
-        self.points = points
-        self.length, self._size = observation.shape
-        self.steps = self.length
-        if points is not None:
-            self.steps = max(self.steps, int(self._last.max(initial=-1)) + 1)
-        self._cut: tuple[int, Any] = (-1, None)
+        self.length, self.size = observation.shape
+        step, component = np.nonzero(precision > 0)
+        data = _Rows(
+            step, step, sparse.csr_matrix(
+                (np.ones(len(step)), component, np.arange(len(step) + 1)), (len(step), self.size)
+            ), None, observation[step, component], precision[step, component],
+        )  # fmt: skip
+        self._data = [data] if points is None else [data, _of_points(points)]
+        self.steps = max([self.length, *(int(one.last.max(initial=-1)) + 1 for one in self._data)])
+        self.count = sum(len(one.value) for one in self._data)
+        self._parts: dict[tuple[int, int, int], Part] = {}
 
-    def cost(self, x: Array) -> float:
-        """Return half the squared misfits of a trajectory (n, D), over their variances."""
-        misfit = self._of(x) - self.observation[: len(x)]
-        found = 0.5 * float((self.precision[: len(x)] * misfit**2).sum())
-        if self.points is not None:
-            H, y, weight = self._upto(len(x))
-            found += 0.5 * float((weight * (H @ x.ravel() - y) ** 2).sum())
-        return found
+    def part(self, first: int, count: int, steps: int) -> Part:
+        """Return the data of a segment of `count` states from the step `first`.
 
-    def gradient(self, x: Array) -> Array:
-        """Return the derivative of the cost by the trajectory, Hᵀ R⁻¹ (H x − y), (n, D)."""
-        found = np.zeros_like(x)
-        mine = self._of(found)
-        mine += self.precision[: len(x)] * (self._of(x) - self.observation[: len(x)])
-        if self.points is not None:
-            H, y, weight = self._upto(len(x))
-            found += (H.T @ (weight * (H @ x.ravel() - y))).reshape(x.shape)
-        return found
+        A datum of a step that two segments share is the later one's.
 
-    def curvature(self, dx: Array) -> Array:
-        """Return Hᵀ R⁻¹ H dx for a perturbation of the trajectory (n, D)."""
-        found = np.zeros_like(dx)
-        mine = self._of(found)
-        mine += self.precision[: len(dx)] * self._of(dx)
-        if self.points is not None:
-            H, _, weight = self._upto(len(dx))
-            found += (H.T @ (weight * (H @ dx.ravel()))).reshape(dx.shape)
-        return found
+        Parameters
+        ----------
+        steps : int
+            Of the trajectory: data that need more do not count.
+        """
+        key = (first, count, steps)
+        if key not in self._parts:
+            if len(self._parts) and next(iter(self._parts))[2] != steps:
+                self._parts.clear()
+            self._parts[key] = self._made(*key)
+        return self._parts[key]
 
-    def noise(self, steps: int, random: np.random.Generator) -> Array:
-        """Return Hᵀ R^−½ ε, (steps, D), for independent normal numbers ε."""
-        precision = self.precision[:steps]
-        found = np.zeros((steps, self._size))
-        mine = self._of(found)
-        mine += np.sqrt(precision) * random.standard_normal(precision.shape)
-        if self.points is not None:
-            H, y, weight = self._upto(steps)
-            drawn = np.sqrt(weight) * random.standard_normal(len(y))
-            found += (H.T @ drawn).reshape(found.shape)
-        return found
+    def _made(self, first: int, count: int, steps: int) -> Part:
+        end = first + count - 1
+        ends = end + 1 if end == steps - 1 else end
+        parts, before = [], 0
+        for data in self._data:
+            chosen = (data.step >= first) & (data.step < ends) & (data.last < steps)
+            number = before + np.flatnonzero(chosen)
+            parts.append((*data.matrix(chosen, first, count, self.size), number))
+            before += len(chosen)
+        H, *arrays = zip(*parts, strict=True)
+        rows = sparse.vstack(H, format="csr")
+        return Part(rows, *(np.concatenate(one) for one in arrays), (count, self.size))
 
     def perturbed(self, random: np.random.Generator) -> WindowData:
         """Return the data with further errors of their precisions."""
-        noise = random.standard_normal(self.observation.shape)
-        observation = self.observation + noise * _deviation(self.precision)
-        points = self.points
-        if points is not None:
-            weight = np.asarray(points.weight)
-            noise = random.standard_normal(weight.shape)
-            points = replace(points, value=np.asarray(points.value) + noise * _deviation(weight))
-        return WindowData(observation, self.precision, points)
-
-    def _of(self, x: Array) -> Array:
-        """Return the steps of a trajectory that the window has."""
-        return x[: len(self.observation)]
-
-    def _upto(self, steps: int) -> tuple[Any, Array, Array]:
-        """Return H, values and precisions of the points that need the first `steps` alone."""
-        if self._cut[0] != steps:
-            kept = self._last < steps
-            H, y, weight = self._whole
-            self._cut = (steps, (H[kept][:, : steps * self._size], y[kept], weight[kept]))
-        found: tuple[Any, Array, Array] = self._cut[1]
+        found = copy(self)
+        found._parts = {}
+        found._data = [
+            replace(
+                one,
+                value=one.value + random.standard_normal(len(one.value)) / np.sqrt(one.precision),
+            )
+            for one in self._data
+        ]
         return found
 
-    @cached_property
-    def _used(self) -> Array:
-        return np.asarray(self.points.weight)[0] > 0 if self.points is not None else np.zeros(0)
 
-    @cached_property
-    def _last(self) -> Array:
-        """The last step that each datum needs, (K,)."""
-        assert self.points is not None
-        step, fraction = (
-            np.asarray(one)[0][self._used] for one in (self.points.step, self.points.fraction)
-        )
-        return np.asarray(step + (fraction > 0))
+@dataclass(frozen=True)
+class _Rows:
+    """Data of one kind: `now` reads a state of the step, `then` one of the step after it.
 
-    @cached_property
-    def _whole(self) -> tuple[Any, Array, Array]:
-        assert self.points is not None
-        rows = self.points.operator[0][self._used]
-        step, fraction, value, weight = (
-            np.asarray(getattr(self.points, name), float)[0][self._used]
-            for name in ("step", "fraction", "value", "weight")
-        )
-        first = step.astype(np.int64)[:, None] * self._size + rows.index
-        share = rows.coefficient * (1 - fraction[:, None]), rows.coefficient * fraction[:, None]
-        later = np.where(fraction[:, None] > 0, first + self._size, first)
-        datum = np.repeat(np.arange(len(value)), rows.index.shape[1])
-        H = sparse.csr_matrix(
-            (
-                np.concatenate([one.ravel() for one in share]),
-                (np.concatenate([datum, datum]), np.concatenate([first.ravel(), later.ravel()])),
-            ),
-            (len(value), self.steps * self._size),
-        )
-        H.eliminate_zeros()
-        return H, value, weight
+    Attributes
+    ----------
+    step, last : (K,) of int
+        The step that a datum belongs to, and the last one that it needs.
+    now, then : sparse matrices (K, D)
+    value, precision : (K,)
+    """
+
+    step: Array
+    last: Array
+    now: Any
+    then: Any
+    value: Array
+    precision: Array
+
+    def matrix(self, chosen: Array, first: int, count: int, size: int) -> tuple[Any, Array, Array]:
+        """Return H over a segment, values and precisions of the chosen data."""
+        rows = _placed(self.now[chosen], self.step[chosen] - first, count, size)
+        if self.then is not None:
+            later = np.minimum(self.step[chosen] + 1 - first, count - 1)  # then is 0 where cut
+            rows = rows + _placed(self.then[chosen], later, count, size)
+        return rows, self.value[chosen], self.precision[chosen]
 
 
-def _deviation(precision: Array) -> Array:
-    """Return standard deviations, 0 where there is no datum."""
-    return np.sqrt(1 / np.where(precision > 0, precision, np.inf))
+def _placed(rows: Any, step: Array, count: int, size: int) -> Any:
+    """Return rows (K, D) at their steps of a segment, (K, count D)."""
+    rows = rows.tocsr()
+    column = rows.indices.astype(np.int64) + np.repeat(step * size, np.diff(rows.indptr))
+    return sparse.csr_matrix((rows.data, column, rows.indptr), (rows.shape[0], count * size))
+
+
+def _of_points(points: Points) -> _Rows:
+    used = np.asarray(points.weight)[0] > 0
+    step, fraction, value, weight = (
+        np.asarray(getattr(points, name), float)[0][used]
+        for name in ("step", "fraction", "value", "weight")
+    )
+    rows = points.operator[0][used].matrix()
+    step = step.astype(np.int64)
+    return _Rows(
+        step, step + (fraction > 0), sparse.diags(1 - fraction) @ rows,
+        sparse.diags(fraction) @ rows, value, weight,
+    )  # fmt: skip
