@@ -18,6 +18,7 @@ from pyvda.engine import CostSettings, Engine, get_engine
 from pyvda.engine.interface import Array
 from pyvda.methods.incremental import IncrementalOptions, control_cost
 from pyvda.methods.problem import Problem
+from pyvda.methods.trajectory import Trajectory
 from pyvda.models.model import Model
 from pyvda.operators.covariance import Covariance, Diagonal
 from pyvda.operators.spectral import Spectral, power
@@ -124,7 +125,7 @@ def _of_control(problem: Problem, start: Array, B: Covariance, seed: int) -> lis
     options = IncrementalOptions(background=start, covariance=B, members=0)
     cost = control_cost(problem, options)
 
-    def trajectory(v: Array) -> Array:
+    def trajectory(v: Array) -> Trajectory:
         return cost.trajectory(v.ravel(), _STEPS)
 
     def value(v: Array) -> Array:

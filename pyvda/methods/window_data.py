@@ -123,8 +123,9 @@ class WindowData:
             parts.append((*data.matrix(chosen, first, count, self.size), number))
             before += len(chosen)
         H, *arrays = zip(*parts, strict=True)
+        value, precision, number = (np.concatenate(one) for one in arrays)
         rows = sparse.vstack(H, format="csr")
-        return Part(rows, *(np.concatenate(one) for one in arrays), (count, self.size))
+        return Part(rows, value, precision, number, (count, self.size))
 
     def perturbed(self, random: np.random.Generator) -> WindowData:
         """Return the data with further errors of their precisions."""
