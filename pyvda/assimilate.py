@@ -47,7 +47,7 @@ from pyvda.models.without_code import expect_code
 from pyvda.operators.function import FunctionOperator
 from pyvda.progress import OfBlocks, heard, silent
 from pyvda.run_record import record
-from pyvda.settings import Settings, chosen_method, is_estimated, settled, takes_settings
+from pyvda.settings import Settings, chosen_method, estimated_kind, settled, takes_settings
 from pyvda.state import chunking, windows
 
 
@@ -89,7 +89,7 @@ def assimilate(observations: Any, **keywords: Any) -> xr.Dataset:
     >>> analysis = assimilate(open_observations("obs.nc"), model="lorenz63")  # doctest: +SKIP
     """
     settings, method_options = settled(keywords)
-    estimates = is_estimated(method_options)
+    kind = estimated_kind(method_options)
     if fields.is_of_fields(settings.method):
         return fields.assimilate(observations, settings, method_options)
     method, options = chosen_method(settings, method_options)
@@ -152,9 +152,13 @@ def assimilate(observations: Any, **keywords: Any) -> xr.Dataset:
         robust=settings.robust, history=not lazy,
         report=OfBlocks(report, count) if divided and report is not silent else report,
     )  # fmt: skip
-    if estimates:
-        task = estimated_variance.with_estimate(task, in_windows, own)
-        options = task.options
+    said: dict[str, str] = {}
+    if kind is not None or settings.correct_bias:
+        bias = settings.correct_bias
+        task, in_windows, errors = estimated_variance.with_estimate(
+            task, in_windows, own, kind=kind, bias=bias
+        )
+        options, said = task.options, errors.attributes(kind, bias=bias)
         method_options = {**method_options, **estimated_variance.of_options(options)}
     if settings.cycle is not None:
         analysis = cycled(task, observed, settings.cycle, own, settings.state)
@@ -179,6 +183,7 @@ def assimilate(observations: Any, **keywords: Any) -> xr.Dataset:
         analysis = analysis.assign_attrs(pyvda_warm_start=warm.checkpoint, **warm.provenance())
     if unlike:
         analysis = analysis.assign_attrs(pyvda_pattern_difference=unlike)
+    analysis = analysis.assign_attrs(said)
     analysis.encoding = {"unlimited_dims": observed.encoding.get("unlimited_dims", ())}
     analysis = layout.restored(analysis)
     if not lazy:

@@ -1,81 +1,158 @@
-"""The variance of the observation errors, estimated from the observations themselves.
+"""Error statistics of the observations, estimated from the observations themselves.
 
 The maximum of the likelihood is found by expectation and maximisation (Shumway & Stoffer 1982): an
-analysis with the present R gives x and its spread σ, and the next R is the expected squared error
+analysis with the present R and bias b gives x and its spread σ, and the next ones are
 
-    R ← mean of w ((y - x)² + σ²)
+    b ← mean of y - x,    R ← mean of w ((y - b - x)² + σ²)
 
-over the data, whose weights w are 1 where R belongs to all of them alike. A window is left out when
-it has four times the error of the usual one: it may be in a wrong minimum.
+over the data, whose weights w are 1 where R belongs to all of them alike. b is that of a component,
+R that of all data, of a variable or of a component. A window is left out when it has four times the
+error of the usual one: it may be in a wrong minimum.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from pyvda import names
 from pyvda.block_task import Backgrounds, BlockTask
+from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.methods import Options
+from pyvda.models.model import Model
 from pyvda.names import Status
 from pyvda.progress import silent
-from pyvda.settings import OBSERVATION_VARIANCE
+from pyvda.settings import BY_COMPONENT, BY_VARIABLE, OBSERVATION_VARIANCE
 
 _WINDOWS = 256
-_ROUNDS, _CLOSE = 12, 2e-3  # iterations at most, and the relative change that ends them
+_ROUNDS, _CLOSE = 16, 2e-3  # iterations at most, and the relative change that ends them
 _UNUSUAL = 4.0
 _FIRST = 0.02  # of the variance of the observations
 
 
+@dataclass(frozen=True)
+class ErrorStatistics:
+    """What is estimated.
+
+    Attributes
+    ----------
+    variance : (D,)
+        R of a datum of each component with weight 1.
+    bias : (D,)
+        Mean of observation minus truth.
+    """
+
+    variance: Array
+    bias: Array
+
+    def attributes(self, kind: str | None, *, bias: bool) -> dict[str, str]:
+        """Return the attributes of an analysis that say what no option says."""
+        found = {}
+        if kind in (BY_COMPONENT, BY_VARIABLE):
+            found["pyvda_observation_variance"] = json.dumps(self.variance.tolist())
+        if bias:
+            found["pyvda_observation_bias"] = json.dumps(self.bias.tolist())
+        return found
+
+
 def of_options(options: Options) -> dict[str, float]:
-    """Return the option `observation_variance` of a method."""
-    return {OBSERVATION_VARIANCE: getattr(options, OBSERVATION_VARIANCE)}
+    """Return the option `observation_variance` of a method, where it has been estimated."""
+    R = getattr(options, OBSERVATION_VARIANCE, None)
+    return {} if R is None else {OBSERVATION_VARIANCE: R}
 
 
 def with_estimate(
-    task: BlockTask, windows: xr.Dataset, own: Backgrounds | None = None
-) -> BlockTask:
-    """Return the task with R estimated from the windows that it is for.
+    task: BlockTask,
+    windows: xr.Dataset,
+    own: Backgrounds | None = None,
+    *,
+    kind: str | None = None,
+    bias: bool = False,
+) -> tuple[BlockTask, xr.Dataset, ErrorStatistics]:
+    """Return the task with R estimated from the windows that it is for, and the windows.
+
+    Parameters
+    ----------
+    kind : str, optional
+        One of the words of `pyvda.settings` for `observation_variance`; None: R is known.
+    bias : bool
+        Whether the bias is estimated, and subtracted from the windows.
 
     Raises
     ------
     InputError
-        Windows have backgrounds of their own.
+        Windows have backgrounds of their own, or no window has an analysis.
     """
     if own is not None:
         raise InputError(
-            "observation_variance is estimate, which needs windows that are independent of each "
-            "other, but their backgrounds are an earlier analysis; give a number"
+            "the errors of the observations are to be estimated, which needs windows that are "
+            "independent of each other, but their backgrounds are an earlier analysis; give "
+            "observation_variance as a number, and no estimate of the bias"
         )
+    groups = _groups(kind, task.choice.model)
 
-    def with_variance(R: float) -> BlockTask:
-        return replace(task, options=task.options.model_copy(update={OBSERVATION_VARIANCE: R}))
+    def posed(part: xr.Dataset, found: ErrorStatistics) -> tuple[BlockTask, xr.Dataset]:
+        if bias:
+            part = part.assign({names.OBSERVATION: part[names.OBSERVATION] - _along(found.bias)})
+        if kind is None:
+            return task, part
+        if len(np.unique(groups)) == 1:
+            R = float(found.variance[0])
+            options = task.options.model_copy(update={OBSERVATION_VARIANCE: R})
+            return replace(task, options=options), part
+        square = _relative(part, task.variance) * _along(found.variance)
+        reference = float(found.variance.mean())
+        known = replace(task, variance=reference, known_variance=reference)
+        error = xr.zeros_like(part[names.OBSERVATION]) + np.sqrt(square)  # in the same chunks
+        return known, part.assign({names.OBSERVATION_ERROR: error})
 
-    def assimilated(sample: xr.Dataset, R: float) -> xr.Dataset:
-        return replace(with_variance(R), history=False, report=silent)(sample)
+    def assimilated(sample: xr.Dataset, found: ErrorStatistics) -> xr.Dataset:
+        one, sample = posed(sample, found)
+        return replace(one, history=False, report=silent)(sample)
 
-    return with_variance(estimated(assimilated, windows, task.known_variance))
+    given = getattr(task.options, OBSERVATION_VARIANCE, None)
+    first = task.known_variance if given is None else given
+    found = estimated(
+        assimilated, windows, first, groups=groups, reference=task.variance,
+        bias=bias, variance=kind is not None,
+    )  # fmt: skip
+    return *posed(windows, found), found
 
 
 def estimated(
-    assimilated: Callable[[xr.Dataset, float], xr.Dataset],
+    assimilated: Callable[[xr.Dataset, ErrorStatistics], xr.Dataset],
     windows: xr.Dataset,
     first: float | None = None,
-) -> float:
-    """Return R of a datum with weight 1.
+    *,
+    groups: Array | None = None,
+    reference: float | None = None,
+    bias: bool = False,
+    variance: bool = True,
+) -> ErrorStatistics:
+    """Return the error statistics of the observations of windows.
 
     Parameters
     ----------
     assimilated : callable
-        Of windows in memory and R to their analysis, with `state_stdev`.
+        Of windows in memory and error statistics to their analysis, with `state_stdev` where
+        `variance` is estimated.
     windows : Dataset
         `observation` (window, time, state); up to 256 of the windows are used.
     first : float, optional
         R to start from. Default: a fiftieth of the variance of the observations.
+    groups : (D,) int, optional
+        Components that share R. Default: all do.
+    reference : float, optional
+        Error variance of a datum with weight 1, where the windows have `observation_error`.
+        Default: its mean.
+    bias, variance : bool
+        Whether it is estimated; else it is 0 and `first`.
 
     Raises
     ------
@@ -86,26 +163,74 @@ def estimated(
     chosen = np.unique(np.linspace(0, count - 1, min(count, _WINDOWS)).astype(int))
     sample = windows.isel({names.WINDOW: chosen}).load()
     y = sample[names.OBSERVATION].transpose(*names.DIMENSIONS).values
-    weight = np.ones_like(y)
-    if names.OBSERVATION_ERROR in sample:
-        square = sample[names.OBSERVATION_ERROR].transpose(*names.DIMENSIONS).values ** 2
-        weight = np.nanmean(np.where(np.isfinite(y), square, np.nan)) / square
+    size = y.shape[2]
+    groups = np.zeros(size, int) if groups is None else groups
+    weight = 1 / _relative(sample, reference).broadcast_like(sample[names.OBSERVATION])
+    weight = weight.transpose(*names.DIMENSIONS).values
     R = _FIRST * float(np.nanvar(y)) if first is None else first
+    found = ErrorStatistics(np.full(size, R), np.zeros(size))
     for _ in range(_ROUNDS):
-        analysis = assimilated(sample, R)
+        analysis = assimilated(sample, found)
         d = analysis[names.INNOVATION].transpose(*names.DIMENSIONS).values  # of the data in use
-        square = weight * (d**2 + analysis[names.STATE_STDEV].values ** 2)
-        usable = ~analysis[names.STATUS].isin([int(Status.DIVERGED), int(Status.NO_OBSERVATIONS)])
-        with np.errstate(invalid="ignore"):
-            each = np.nansum(square, (1, 2)) / np.isfinite(square).sum((1, 2))
-        each = np.where(usable.values & np.isfinite(each), each, np.nan)
-        if not np.isfinite(each).any():
-            raise InputError(
-                "observation_variance is estimate, but no window has an analysis from which it "
-                "could be estimated; give a number"
-            )
-        kept = each <= _UNUSUAL * np.nanmedian(each)
-        before, R = R, float(np.nansum(square[kept]) / np.isfinite(square[kept]).sum())
-        if abs(R - before) < _CLOSE * R:
+        square = weight * d**2
+        if variance:
+            square = square + weight * analysis[names.STATE_STDEV].values ** 2
+        kept = _usual(analysis, square / found.variance)
+        square, d = square[kept], d[kept]
+        before = found
+        if variance:
+            R_of = {g: _mean(square[..., groups == g], before.variance[groups == g]) for g in
+                    np.unique(groups)}  # fmt: skip
+            found = replace(found, variance=np.array([R_of[g] for g in groups]))
+        if bias:
+            means = np.array([_mean(d[..., k], 0.0) for k in range(size)])
+            found = replace(found, bias=found.bias + means)
+        change = np.abs(found.variance - before.variance).max(initial=0.0)
+        move = np.abs(found.bias - before.bias) / np.sqrt(found.variance)
+        if change < _CLOSE * found.variance.min() and move.max(initial=0.0) < _CLOSE:
             break
-    return R
+    return found
+
+
+def _usual(analysis: xr.Dataset, square: Array) -> Array:
+    """Return which windows have an analysis and no more than four times the usual error, (W,)."""
+    lost = analysis[names.STATUS].isin([int(Status.DIVERGED), int(Status.NO_OBSERVATIONS)])
+    with np.errstate(invalid="ignore"):
+        each = np.nansum(square, (1, 2)) / np.isfinite(square).sum((1, 2))
+    each = np.where(~lost.values & np.isfinite(each), each, np.nan)
+    if not np.isfinite(each).any():
+        raise InputError(
+            "the errors of the observations are to be estimated, but no window has an analysis "
+            "from which they could be; give observation_variance as a number"
+        )
+    return np.asarray(each <= _UNUSUAL * np.nanmedian(each))
+
+
+def _mean(values: Array, otherwise: Any) -> float:
+    """Return the mean of what is finite; without any, the mean of `otherwise`."""
+    there = np.isfinite(values)
+    return float(values[there].mean()) if there.any() else float(np.mean(otherwise))
+
+
+def _relative(part: xr.Dataset, reference: float | None) -> xr.DataArray:
+    """Return the stated error variance of each datum over a reference; 1 where none is stated."""
+    if names.OBSERVATION_ERROR not in part:
+        return xr.DataArray(1.0)
+    square = part[names.OBSERVATION_ERROR] ** 2
+    if reference is None:
+        reference = float(square.where(part[names.OBSERVATION].notnull()).mean())
+    return square / reference
+
+
+def _along(values: Array) -> xr.DataArray:
+    return xr.DataArray(values, dims=names.STATE)
+
+
+def _groups(kind: str | None, model: Model) -> Array:
+    """Return which components share R, (D,) int."""
+    if kind == BY_COMPONENT:
+        return np.arange(model.state_size)
+    if kind == BY_VARIABLE:
+        sizes = [variable.size for variable in model.state_space.variables]
+        return np.repeat(np.arange(len(sizes)), sizes)
+    return np.zeros(model.state_size, int)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pyvda.methods import Method
 
 OBSERVATION_VARIANCE, ESTIMATE = "observation_variance", "estimate"
+BY_VARIABLE, BY_COMPONENT = "estimate-variables", "estimate-components"
 Function = TypeVar("Function", bound=Callable[..., Any])
 Weight = Annotated[float, Field(ge=0)]
 
@@ -135,6 +136,11 @@ class Settings(BaseModel):
         description="Reject observations with gross errors: those that the analysis of all others "
         "makes more likely bad than good. Their flag is rejected.",
     )
+    correct_bias: bool = Field(
+        False,
+        description="Estimate the mean error of the observations of each component, from up to 256 "
+        "windows, and subtract it from them.",
+    )
     engine: str | None = Field(
         None, description="auto, juliacall, libjulia or torch. Default: PYVDA_ENGINE, else auto."
     )
@@ -188,13 +194,15 @@ def settled(values: Mapping[str, Any]) -> tuple[Settings, dict[str, Any]]:
     return validated(Settings, known, "settings"), options
 
 
-def is_estimated(options: Mapping[str, Any]) -> bool:
-    """Tell whether the error variance of the observations is to be estimated from them.
+def estimated_kind(options: Mapping[str, Any]) -> str | None:
+    """Return how the error variance of the observations is to be estimated, None if it is not.
 
-    >>> is_estimated({"observation_variance": "estimate"})
-    True
+    >>> estimated_kind({"observation_variance": "estimate"})
+    'estimate'
     """
-    return isinstance(found := options.get(OBSERVATION_VARIANCE), str) and found == ESTIMATE
+    found = options.get(OBSERVATION_VARIANCE)
+    words = (ESTIMATE, BY_VARIABLE, BY_COMPONENT)
+    return found if isinstance(found, str) and found in words else None
 
 
 def chosen_method(settings: Settings, options: Mapping[str, Any]) -> tuple[Method, Any]:
@@ -217,16 +225,21 @@ def chosen_method(settings: Settings, options: Mapping[str, Any]) -> tuple[Metho
                 "analysis with warm_start (--warm-start)"
             )
         name, options = "learned", {"checkpoint": str(settings.checkpoint), **options}
-    estimated = is_estimated(options)
+    estimated = estimated_kind(options)
     if estimated:  # a number once the observations are there
         options = {n: value for n, value in options.items() if n != OBSERVATION_VARIANCE}
     method, checked = configured(name, options)
     usable = checked.has_stdev() and hasattr(checked, OBSERVATION_VARIANCE)
     if estimated and (not usable or settings.cycle is not None):
         raise InputError(
-            "observation_variance is estimate, which needs a method that weighs the observations "
-            "by it and states a spread, and independent windows; give a number, or choose "
-            "strong-constraint, ensemble-smoother or posterior-mean without a cycle"
+            f"observation_variance is {estimated}, which needs a method that weighs the "
+            "observations by it and states a spread, and independent windows; give a number, or "
+            "choose strong-constraint, ensemble-smoother or posterior-mean without a cycle"
+        )
+    if settings.correct_bias and (name == "learned" or settings.cycle is not None):
+        raise InputError(
+            "correct_bias needs a method with a known model and independent windows; leave out "
+            "correct_bias (--correct-bias), or choose such a method without a cycle"
         )
     given = [one for one in ("lambda1", "lambda2") if one in settings.model_fields_set]
     if given and not checked.minimises_weighted_cost():
