@@ -165,8 +165,8 @@ def estimated(
     y = sample[names.OBSERVATION].transpose(*names.DIMENSIONS).values
     size = y.shape[2]
     groups = np.zeros(size, int) if groups is None else groups
-    weight = 1 / _relative(sample, reference).broadcast_like(sample[names.OBSERVATION])
-    weight = weight.transpose(*names.DIMENSIONS).values
+    relative = _relative(sample, reference).broadcast_like(sample[names.OBSERVATION])
+    weight = 1 / np.asarray(relative.transpose(*names.DIMENSIONS).values)
     R = _FIRST * float(np.nanvar(y)) if first is None else first
     found = ErrorStatistics(np.full(size, R), np.zeros(size))
     for _ in range(_ROUNDS):
@@ -228,9 +228,10 @@ def _along(values: Array) -> xr.DataArray:
 
 def _groups(kind: str | None, model: Model) -> Array:
     """Return which components share R, (D,) int."""
-    if kind == BY_COMPONENT:
+    space = model.state_space
+    if kind == BY_COMPONENT or (kind == BY_VARIABLE and space is None):
         return np.arange(model.state_size)
-    if kind == BY_VARIABLE:
-        sizes = [variable.size for variable in model.state_space.variables]
+    if kind == BY_VARIABLE and space is not None:
+        sizes = [variable.size for variable in space.variables]
         return np.repeat(np.arange(len(sizes)), sizes)
     return np.zeros(model.state_size, int)
