@@ -20,6 +20,7 @@ find_python() {
     return 1
 }
 
+SECONDS=0
 stamp=.venv/installed
 wanted="$PWD $(cat pyproject.toml constraints.txt | cksum)"
 if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ] || ! .venv/bin/python -c 'import pyvda' 2>/dev/null; then
@@ -34,4 +35,7 @@ if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ] || ! .venv/bin/python -c 'impo
         --constraint constraints.txt --editable '.[dev]'
     printf '%s\n' "$wanted" > "$stamp"
 fi
-exec scripts/find_julia.sh
+scripts/find_julia.sh
+if [ "$SECONDS" -gt 20 ]; then
+    say "took $SECONDS s; .venv has $(du -sm .venv | cut -f 1) MB"
+fi

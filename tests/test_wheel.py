@@ -75,26 +75,52 @@ def test_versions_agree() -> None:
     assert project["version"] == str(citation["version"]) == pyvda.__version__
 
 
-def test_conda_environment_names_every_dependency() -> None:
-    """Conda's names differ in a few cases; all others must be in both files, same lower bound."""
-    conda_name = {
-        "cf-xarray": "cf_xarray",
-        "dask[array]": "dask-core",
-        "juliacall": "pyjuliacall",
-        "matplotlib": "matplotlib-base",
-        "netCDF4": "netcdf4",
-        "PyYAML": "pyyaml",
-        "torch": "pytorch",
-        "types-PyYAML": "types-pyyaml",
-    }
+def conda_requirements(*extras: str) -> set[str]:
+    """Return what pyproject.toml requires, with the lower bounds and under conda's names."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    wanted = {
-        conda_name.get(name, name) + (f" {bound}" if bound else "")
-        for line in project["dependencies"] + project["optional-dependencies"]["dev"]
+    of_extras = [line for extra in extras for line in project["optional-dependencies"][extra]]
+    return {
+        CONDA_NAMES.get(name, name) + (f" {bound}" if bound else "")
+        for line in project["dependencies"] + of_extras
         for name, bound in re.findall(r"^([^>=<]+)(.*)$", line)
     }
+
+
+CONDA_NAMES = {  # all others have the same name there
+    "cf-xarray": "cf_xarray",
+    "dask[array]": "dask-core",
+    "juliacall": "pyjuliacall",
+    "matplotlib": "matplotlib-base",
+    "netCDF4": "netcdf4",
+    "PyYAML": "pyyaml",
+    "torch": "pytorch",
+    "types-PyYAML": "types-pyyaml",
+}
+
+
+def test_conda_environment_names_every_dependency() -> None:
     conda = yaml.safe_load((ROOT / "environment.yml").read_text("utf-8"))["dependencies"]
-    assert wanted == set(conda) - {"pip", f"python {project['requires-python']}"}
+    assert conda_requirements("dev") == set(conda) - {"pip", "python >=3.11"}
+
+
+def test_conda_recipe_names_version_dependencies_and_commands() -> None:
+    recipe = yaml.safe_load((ROOT / "conda/recipe.yaml").read_text("utf-8"))
+    assert recipe["context"]["version"] == pyvda.__version__
+    run = set(recipe["requirements"]["run"])
+    assert conda_requirements() == run - {"python >=${{ python_min }}"}
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["scripts"]
+    assert recipe["build"]["python"]["entry_points"] == [f"{n} = {f}" for n, f in scripts.items()]
+    for path in recipe["about"]["license_file"].split():
+        assert (ROOT / path).is_file()
+
+
+def test_commands_that_test_the_conda_package_succeed(tmp_path: Path) -> None:
+    recipe = yaml.safe_load((ROOT / "conda/recipe.yaml").read_text("utf-8"))
+    (commands,) = [test["script"] for test in recipe["tests"] if "script" in test]
+    script = "\n".join(commands).replace("pyvda ", f"{sys.executable} -m pyvda ")
+    done = subprocess.run(["bash", "-ec", script], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "analysis.nc").is_file()
 
 
 def run_installed(python: Path, code: str, folder: Path) -> str:

@@ -37,19 +37,22 @@ def plot(
     kind: Annotated[
         str | None,
         typer.Option(
-            help="windows, maps, series, spectra, hovmoller or animation. Default: maps of fields "
-            "(y, x), else windows."
+            help="windows, maps, series, spectra, hovmoller, animation, descent (of fsgd) or "
+            "rank-histogram. Default: maps of fields (y, x), else windows."
         ),
     ] = None,
     windows: Annotated[
         str | None,
-        typer.Option(help="Which windows, separated by commas. Default: 0,1,2,3."),
+        typer.Option(help="Of the kind windows: which, separated by commas. Default: 0,1,2,3."),
     ] = None,
     window: Annotated[
-        int | None, typer.Option(help="The window of all other kinds. Default: 0.")
+        int | None, typer.Option(help="Of the kinds of fields: which window. Default: 0.")
     ] = None,
     variables: Annotated[
-        str | None, typer.Option(help="Which variables, separated by commas. Default: all.")
+        str | None,
+        typer.Option(
+            help="Of the kinds of fields: which variables, separated by commas. Default: all."
+        ),
     ] = None,
     step: Annotated[
         int | None,

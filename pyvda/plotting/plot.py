@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from matplotlib.animation import FuncAnimation
     from matplotlib.figure import Figure
 
-KINDS = ("windows", "maps", "series", "spectra", "hovmoller", "animation")
+_OF_FIELDS = ("maps", "series", "spectra", "hovmoller", "animation")
+KINDS = ("windows", *_OF_FIELDS, "descent", "rank-histogram")
 _OF_KINDS = {  # which kinds an option has an effect on
+    "truth": ("windows", *_OF_FIELDS, "rank-histogram"),
     "windows": ("windows",),
-    "window": KINDS[1:],
-    "variables": KINDS[1:],
+    "window": _OF_FIELDS,
+    "variables": _OF_FIELDS,
     "step": ("maps",),
     "observations": ("maps", "animation"),
     "row": ("hovmoller",),
@@ -65,16 +67,18 @@ def plot(
         As `pyvda.assimilate` makes it.
     truth : Dataset or path, optional
         The variable `truth`, or the model's own variables.
-    kind : {"windows", "maps", "series", "spectra", "hovmoller", "animation"}, optional
-        Default: maps of fields over (y, x), else windows.
+    kind : optional
+        "windows", "maps", "series", "spectra", "hovmoller", "animation", "descent" (cost along the
+        iterations of fsgd) or "rank-histogram" (of the truth in the stated distribution, over all
+        windows). Default: maps of fields over (y, x), else windows.
     observations : Dataset or path, optional
         Observations that are not on the grid, drawn on maps: a row a datum.
     windows : sequence of int, optional
         Of the kind windows: which. Default: 0, 1, 2, 3.
     window : int, optional
-        The window of all other kinds. Default: 0.
+        Of the kinds of fields: which one. Default: 0.
     variables : sequence of str, optional
-        Default: all.
+        Of the kinds of fields. Default: all.
     step : int, optional
         Of maps, negative from the end. Default: the last observed.
     row : int, optional
@@ -92,17 +96,22 @@ def plot(
     from pyvda.plotting.animation import animate_maps
     from pyvda.plotting.hovmoller import figure_of_hovmoller
     from pyvda.plotting.maps import plot_maps
+    from pyvda.plotting.rank_histogram import figure_of_rank_histogram
     from pyvda.plotting.series import figure_of_series
     from pyvda.plotting.spectra import plot_spectra
 
     drawn, true = opened(analysis), None if truth is None else opened(truth)
-    given = {"windows": windows, "window": window, "variables": variables, "step": step,
-             "observations": observations, "row": row}  # fmt: skip
+    given = {"truth": truth, "windows": windows, "window": window, "variables": variables,
+             "step": step, "observations": observations, "row": row}  # fmt: skip
     kind = kind_of(drawn, kind, given)
     if kind == "windows":
         return windows_of.plot_analysis(
             drawn, true, windows_of.WINDOWS if windows is None else windows
         )
+    if kind == "descent":
+        return windows_of.plot_descent(drawn)
+    if kind == "rank-histogram":
+        return figure_of_rank_histogram(drawn, true)
     how: dict[str, Any] = {"variables": variables, "window": window or 0}
     if kind in ("maps", "animation"):
         how["observations"] = None if observations is None else opened(observations)

@@ -25,13 +25,20 @@ _TRUTH, _OBSERVATION, _ANALYSIS = "#000000", "#0072B2", "#D55E00"
 
 @dataclass(frozen=True)
 class Excerpt:
-    """One window, or one stretch of a series: arrays (T, D), NaN where nothing is known."""
+    """One window, or one stretch of a series: arrays (T, D), NaN where nothing is known.
+
+    `observation_stdev` is the standard deviation of the error of all observations, None where it
+    differs or is unknown. `joints` are the times at which a series goes on to the next window.
+    """
 
     title: str
     time: np.ndarray
     analysis: np.ndarray
     observation: np.ndarray
     truth: np.ndarray | None
+    stdev: np.ndarray | None = None
+    observation_stdev: float | None = None
+    joints: np.ndarray | None = None
 
 
 def excerpts_of(
@@ -54,6 +61,9 @@ def excerpts_of(
     in_windows = names.WINDOW in analysis[names.ANALYSIS].dims
     steps = analysis.sizes[names.TIME]
     count = analysis.sizes[names.WINDOW] if in_windows else -(-steps // _STRETCH)
+    variance = analysis.attrs.get(names.OBSERVATION_ERROR_VARIANCE)
+    known = isinstance(variance, int | float | np.number) and variance > 0
+    observation_stdev = float(np.sqrt(variance)) if known else None
     excerpts = []
     for index in windows:
         if not 0 <= index < count:
@@ -78,7 +88,14 @@ def excerpts_of(
         if true is not None:
             title += f", R = {np.mean((state - true) ** 2):.3g}"
         observed = state + _values(part[names.INNOVATION])
-        excerpts.append(Excerpt(title, times(analysis, part)[0], state, observed, true))
+        stdev = _values(part[names.STATE_STDEV]) if names.STATE_STDEV in part else None
+        time = times(analysis, part)[0]
+        joints = None
+        if not in_windows and names.WINDOW_NUMBER in part.coords:
+            joints = time[1:][np.diff(part[names.WINDOW_NUMBER].values) != 0]
+        excerpts.append(
+            Excerpt(title, time, state, observed, true, stdev, observation_stdev, joints)
+        )
     if not excerpts:
         raise InputError(f"none of the windows {tuple(windows)} is among the {count} of the file")
     return excerpts
@@ -141,23 +158,36 @@ def _draw_lines(
     handles: dict[str, Any] = {}
     for column, excerpt in enumerate(excerpts):
         for row, axis in enumerate(axes[:, column]):
+            if excerpt.stdev is not None and np.isfinite(excerpt.stdev[:, row]).any():
+                low, high = (excerpt.analysis + sign * 2 * excerpt.stdev for sign in (-1, 1))
+                handles["± 2 standard deviations"] = axis.fill_between(
+                    excerpt.time, low[:, row], high[:, row], color=_ANALYSIS, alpha=0.25, lw=0
+                )
+            for joint in () if excerpt.joints is None else excerpt.joints:
+                axis.axvline(joint, color="0.7", linestyle=":", linewidth=0.8)
             if excerpt.truth is not None:
                 (handles["truth"],) = axis.plot(excerpt.time, excerpt.truth[:, row], color=_TRUTH)
             (handles["analysis"],) = axis.plot(
                 excerpt.time, excerpt.analysis[:, row], color=_ANALYSIS, linestyle=(0, (4, 1.2))
             )
             if np.any(np.isfinite(excerpt.observation[:, row])):
-                (handles["observations"],) = axis.plot(
-                    excerpt.time, excerpt.observation[:, row], ".", color=_OBSERVATION, markersize=4
-                )
+                handles["observations"] = axis.errorbar(
+                    excerpt.time, excerpt.observation[:, row], excerpt.observation_stdev, fmt=".",
+                    color=_OBSERVATION, markersize=4, elinewidth=0.6,
+                )  # fmt: skip
             axis.margins(x=0.01)
     for row, name in enumerate(components):
         axes[row, 0].set_ylabel(name + units)
         _limit_to_known(axes[row, 0], excerpts, row)
-    order = [name for name in ("truth", "observations", "analysis") if name in handles]
+    order = [
+        name
+        for name in ("truth", "observations", "analysis", "± 2 standard deviations")
+        if name in handles
+    ]
     figure.legend(
-        [handles[name] for name in order], order, loc="outside upper center", ncols=len(order)
-    )
+        [handles[name] for name in order], order, loc="outside upper center",
+        ncols=min(len(order), 1 + len(excerpts)),
+    )  # fmt: skip
     figure.align_ylabels(list(axes[:, 0]))
     return np.asarray(axes)
 

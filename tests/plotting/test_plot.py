@@ -11,6 +11,7 @@ from pyvda.errors import InputError
 from pyvda.plotting.hovmoller import figure_of_hovmoller
 from pyvda.plotting.maps import plot_maps
 from pyvda.plotting.plot import KINDS
+from pyvda.plotting.rank_histogram import plot_rank_histogram
 from pyvda.plotting.series import figure_of_series
 from pyvda.plotting.spectra import plot_spectra
 
@@ -28,6 +29,7 @@ def pixels(figure) -> np.ndarray:
         ({"kind": "maps", "step": 1}, lambda a, t: plot_maps(a, t, step=1)),
         ({"kind": "series", "window": 1}, lambda a, t: figure_of_series(a, t, window=1)),
         ({"kind": "spectra"}, lambda a, t: plot_spectra(a, t).figure),
+        ({"kind": "rank-histogram"}, lambda a, t: plot_rank_histogram(a, t).figure),
         ({"kind": "hovmoller", "row": 2}, lambda a, t: figure_of_hovmoller(a, t, at=2)),
     ],
 )
@@ -49,6 +51,10 @@ def test_an_animation_has_a_frame_for_each_time() -> None:
     ("options", "message"),
     [
         ({"kind": "map"}, "expected one of windows, maps"),
+        ({"kind": "descent", "truth": made()[1]}, r"truth .*no effect on the kind descent"),
+        ({"kind": "rank-histogram", "window": 1}, r"window .*no effect .* maps or series"),
+        ({"kind": "rank-histogram"}, "--truth"),
+        ({"kind": "descent"}, "history_cost"),
         ({"row": 1}, r"row .*no effect on the kind maps.* hovmoller"),
         ({"kind": "windows", "step": 0}, r"step .*no effect on the kind windows"),
     ],

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.figure import Figure
 
 from pyvda.errors import InputError
-from pyvda.plotting.window_axes import excerpts_of, figure_size, without_gaps
+from pyvda.plotting.window_axes import draw, excerpts_of, figure_size, without_gaps
 
 
 def analysis(shape: tuple[int, ...] = (3, 8, 2), **coords: object) -> tuple[xr.Dataset, xr.Dataset]:
@@ -76,3 +77,25 @@ def test_regular_observations_fill_their_gaps() -> None:
     values[4, 1] = 1.0
     assert without_gaps(time, values)[0].tolist() == time.tolist()
     assert without_gaps(time, np.full((10, 2), np.nan))[0].tolist() == time.tolist()
+
+
+def test_bands_error_bars_and_joints() -> None:
+    ds, _ = analysis((30, 2), time=0.1 * np.arange(30))
+    ds["state_stdev"] = ("time", "state"), 0.5 + 0 * ds["analysis"].values
+    ds = ds.assign_coords(window_number=("time", np.repeat([0, 1, 2], 10)))
+    ds.attrs["observation_error_variance"] = 4.0
+    (excerpt,) = excerpts_of(ds, None, (0,))
+    assert excerpt.observation_stdev == 2.0
+    np.testing.assert_allclose(excerpt.joints, [1.0, 2.0])
+    upper = Figure().subplots()
+    draw(upper.figure, [excerpt], ds)
+    axis = upper.figure.axes[1]
+    band, bars = axis.collections
+    top = band.get_paths()[0].vertices[:, 1].max()
+    assert top == pytest.approx(float(ds["analysis"][:, 0].max()) + 1.0)
+    lengths = [float(np.ptp(path.vertices[:, 1])) for path in bars.get_paths()]
+    lengths = [length for length in lengths if np.isfinite(length)]
+    np.testing.assert_allclose(lengths, 4.0)
+    assert len(lengths) == int(ds["innovation"][:, 0].notnull().sum())
+    joints = [line for line in axis.lines if line.get_linestyle() == ":"]
+    assert [line.get_xdata()[0] for line in joints] == pytest.approx([1.0, 2.0])
