@@ -13,11 +13,12 @@ import warnings
 from collections.abc import Callable, Collection
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+import pyvda
 from pyvda.errors import EngineError, InputError, TrainingError
 from pyvda.io.writing.history import command_line
 from pyvda.notices import Notice
@@ -63,8 +64,25 @@ def _first_line(name: str) -> Callable[[], None]:
     return command
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"pyvda {pyvda.__version__}")
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and end."
+        ),
+    ] = False,
+) -> None: ...
+
+
 app = _typer(
     cls=_Commands,
+    callback=_options,
     help="Variational data assimilation of netCDF observations.",
     no_args_is_help=True,
 )

@@ -50,7 +50,7 @@ def plot_rank_histogram(
     if not len(standardised):
         raise InputError("no value has both a truth and a standard deviation; nothing to draw")
     with axes_of(ax, (3.6, 2.4)) as axis:
-        axis.hist(ndtr(standardised), np.linspace(0, 1, BINS + 1), density=True, color=BLUE)
+        axis.hist(ndtr(standardised), bins=BINS, range=(0, 1), density=True, color=BLUE)
         axis.axhline(1.0, color=BLACK, linewidth=0.9)
         axis.set_xlim(0, 1)
         axis.set_xlabel("rank of the truth in the stated distribution")

@@ -62,8 +62,9 @@ def excerpts_of(
     steps = analysis.sizes[names.TIME]
     count = analysis.sizes[names.WINDOW] if in_windows else -(-steps // _STRETCH)
     variance = analysis.attrs.get(names.OBSERVATION_ERROR_VARIANCE)
-    known = isinstance(variance, int | float | np.number) and variance > 0
-    observation_stdev = float(np.sqrt(variance)) if known else None
+    observation_stdev = None
+    if isinstance(variance, int | float | np.number) and variance > 0:
+        observation_stdev = float(np.sqrt(variance))
     excerpts = []
     for index in windows:
         if not 0 <= index < count:

@@ -26,6 +26,15 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
+def test_version_and_help(monkeypatch, capsys) -> None:
+    assert run(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out == f"pyvda {pyvda.__version__}\n"
+    assert run(monkeypatch, "--help") == 0
+    printed = capsys.readouterr().out
+    assert "Variational data assimilation of netCDF observations." in printed
+    assert "--version" in printed
+
+
 def test_the_commands_of_the_readme(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     for line in (
