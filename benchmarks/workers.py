@@ -128,7 +128,7 @@ def memory(windows: int, folder: str | None) -> dict:
     try:
         pyvda.save_analysis(ds, place / "obs.zarr")
         with workers(2) as using:
-            # What a first block loads and compiles is no part of what a block takes.
+            # The time that a first block takes to load and compile is not counted.
             pyvda.save_analysis(observations(2 * 64), place / "few.zarr")
             few = pyvda.open_observations(place / "few.zarr", chunks={"window": 64})
             few = pyvda.assimilate(few, model="lorenz63", iterations=10)

@@ -4,9 +4,9 @@
     analysis = pyvda.assimilate(pyvda.open_observations("obs.nc"), model="lorenz63")
     pyvda.save_analysis(analysis, "analysis.nc")
 
-The public names stand in `__init__.pyi` and are imported when they are first used: importing pyvda
-loads next to nothing, Julia starts with the first computation that needs it, and torch is loaded
-with the first learned model.
+The public names are listed in `__init__.pyi` and are imported when they are first used: importing
+pyvda loads next to nothing, Julia starts with the first computation that needs it, and torch is
+loaded with the first learned model.
 """
 
 import importlib.util

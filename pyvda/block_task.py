@@ -66,7 +66,7 @@ class BlockTask:
     history : bool
         Whether the result holds the means along the iterations, see `with_block_history`.
     report : OfBlocks or Report
-        Heard in this process only: elsewhere it is silent.
+        Called in this process only; workers do not report.
     """
 
     method: str

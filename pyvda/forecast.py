@@ -66,7 +66,7 @@ def forecast(
     Raises
     ------
     InputError
-        The analysis is none of pyvda's, the model is not the one that made it, or the number of
+        The analysis was not made by pyvda, the model is not the one that made it, or the number of
         steps is not positive.
 
     Examples

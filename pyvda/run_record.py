@@ -159,7 +159,7 @@ def _digests(read: Iterable[Any], skipped: Iterable[Any]) -> dict[str, str]:
 
 
 def outputs(arguments: Iterable[str]) -> list[str]:
-    """Return what follows -o or --output, or stands in the same word."""
+    """Return what follows -o or --output, or is part of the same word."""
     words = list(arguments)
     after = [b for a, b in itertools.pairwise(words) if a in ("-o", "--output")]
     within = [word.partition("=")[2] for word in words if word.startswith("--output=")]

@@ -1,8 +1,8 @@
 """Keyword arguments of `pyvda.assimilate`: stated here once, with limits and descriptions.
 
 `assimilate` takes its signature and its docstring from the fields of `Settings`, and the command
-line its options (`pyvda.cli.derived`). A keyword that is no field of `Settings` is an option of the
-method.
+line its options (`pyvda.cli.derived`). A keyword that is not a field of `Settings` is an option of
+the method.
 """
 
 from __future__ import annotations

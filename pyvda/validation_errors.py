@@ -35,9 +35,9 @@ def _sentence(error: pydantic.ValidationError, kind: type[Any], values: Any) -> 
     path: list[str] = []
     found = values
     for part in first["loc"]:
-        # A part that is no key of the values names the kind of a section, or one type of a union.
+        # A part that is not a key of the values names the kind of a section, or a type of a union.
         if isinstance(found, dict):
-            of_value = first["type"] == "value_error"  # then even the last part is no key
+            of_value = first["type"] == "value_error"  # then even the last part is not a key
             if part not in found and (of_value or part != first["loc"][-1]):
                 continue
             found = found.get(part, found)

@@ -58,8 +58,8 @@ def refused(monkeypatch, capsys, tmp_path, message, *arguments) -> None:
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--set", "report=3"], "report is no option"),
-        (["--set", "observations=3"], "observations is no option"),
+        (["--set", "report=3"], "report is not an option"),
+        (["--set", "observations=3"], "observations is not an option"),
         (["--set", "resume_file=a"], "resume_file is now called state"),
         (["--set", "lambda1=abc"], "lambda1 is 'abc'"),
         (["--set", "lambda1=-1"], "lambda1 is -1"),
@@ -108,7 +108,7 @@ def test_a_wrong_setting_in_a_file(folder, tmp_path, monkeypatch, capsys) -> Non
     for text, message in (
         ("method: [fsgd]\n", "method is ['fsgd']"),
         ("method:\n", "method is None"),
-        ("report: 3\n", "report is no option"),
+        ("report: 3\n", "report is not an option"),
         ("variable: 3\n", "variable is 3"),
         ("block: 0\n", "block is 0"),
         (f"block: {2**70}\n", "block is 1180591620717411303424"),

@@ -41,7 +41,7 @@ def parameter_checks(
     size = np.maximum(np.abs(own), 1.0)
     theta = own + _SPREAD * size * rng.standard_normal((*x.shape[:2], len(own)))
     z = np.concatenate([x, theta], axis=2)
-    # A direction of the parameters alone, since the state's part may hide errors of theirs.
+    # A direction of the parameters alone, since the state's part may hide their errors.
     alone = np.concatenate([np.zeros_like(x), rng.standard_normal(theta.shape)], axis=2)
     chosen = z.reshape(-1, z.shape[2]), alone.reshape(-1, z.shape[2])
     by_hand = tangent_linear(engine, model, settings, *chosen)[:, : model.state_size]

@@ -189,7 +189,9 @@ def assimilate(
         block = for_workers(observed, checked.window, checked.overlap)
         keywords["block"] = checked.block or block
     with shown("assimilate", quiet) as report:
-        heard = {"report": report} if using is None else {}  # else workers cannot be heard
+        heard = (
+            {"report": report} if using is None else {}
+        )  # otherwise the workers' progress is lost
         analysis = run(observed, **heard, **keywords)
         analysis.attrs.setdefault(
             "source", f"observations from {', '.join(map(base_name, observations))}"
@@ -266,7 +268,7 @@ def _read_settings(config: Path | None, option: list[str] | None) -> dict[str, A
             raise InputError(f"--set {text} cannot be read, expected name=value") from None
     of_python = {"observations", *Settings.model_fields} - on_command_line().keys()
     for name in of_python & found.keys():
-        raise InputError(f"{name} is no option of the command line; leave it out")
+        raise InputError(f"{name} is not an option of the command line; leave it out")
     return found
 
 

@@ -1,4 +1,4 @@
-"""`pyvda diagnose`: what an analysis says of itself."""
+"""`pyvda diagnose`: the judgements that an analysis carries."""
 
 from __future__ import annotations
 

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 CLIMATOLOGY, NONE, FLAT = "climatology", "none", "flat"
 _ANALYSIS_FILES = (".nc", ".nc4", ".cdf", ".zarr")
 _FORMS = ("covariance", "variance", "factor")
-# A covariance whose correlation matrix is worse conditioned than this says of some combination of
-# components that it is known exactly.
+# A covariance whose correlation matrix is worse conditioned than this states that some combination
+# of components is known exactly.
 _WORST_CONDITION = 1e13
 _LEAST_VARIANCE = 1e-12
 
@@ -163,7 +163,7 @@ def get_background(
     Raises
     ------
     InputError
-        The name is neither, the file cannot be read, or what it holds is no background.
+        The name is neither, the file cannot be read, or its content is not a background.
     """
     if isinstance(given, Background):
         return _checked_size(given, model, "given")
@@ -399,8 +399,8 @@ def _read(path: Path) -> Background:
             arrays = {key: file[key] for key in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
         raise InputError(
-            f"the background {str(path)!r} is no name and cannot be read as a file ({error}); "
-            f"choose {CLIMATOLOGY}, {NONE}, or an .npz file with mean and covariance"
+            f"the background {str(path)!r} is not a known name and cannot be read as a file "
+            f"({error}); choose {CLIMATOLOGY}, {NONE}, or an .npz file with mean and covariance"
         ) from None
     forms = [form for form in _FORMS if form in arrays]
     if "mean" not in arrays or len(forms) != 1:

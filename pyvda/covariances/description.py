@@ -45,11 +45,12 @@ def space_of(ds: xr.Dataset) -> StateSpace:
     Raises
     ------
     InputError
-        The Dataset is no description of a covariance.
+        The Dataset is not a description of a covariance.
     """
     if np.asarray(ds.attrs.get(VERSION_ATTRIBUTE)).tolist() not in (VERSION, [VERSION]):
         raise InputError(
-            f"the Dataset is no covariance of pyvda's (attribute {VERSION_ATTRIBUTE} = {VERSION}); "
+            f"the Dataset is not a covariance made by pyvda (attribute {VERSION_ATTRIBUTE} = "
+            f"{VERSION}); "
             "make one with `pyvda covariance` or pyvda.fit_covariance"
         )
     found, land = [], []
@@ -72,7 +73,7 @@ def operator_of(ds: xr.Dataset) -> Covariance:
     Raises
     ------
     InputError
-        Something is missing, has another type or shape than expected, or is no covariance.
+        Something is missing, has another type or shape than expected, or is not a covariance.
     """
     space = space_of(ds)
     form = _word(ds.attrs.get("form"), "form", FORMS)

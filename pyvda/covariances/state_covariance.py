@@ -33,7 +33,7 @@ class StateCovariance(Covariance):
     Raises
     ------
     InputError
-        The Dataset is no description of a covariance.
+        The Dataset is not a description of a covariance.
     """
 
     def __init__(self, ds: xr.Dataset) -> None:
@@ -49,7 +49,7 @@ class StateCovariance(Covariance):
         Raises
         ------
         InputError
-            The file cannot be read or is no covariance.
+            The file cannot be read or is not a covariance.
         """
         from pyvda.io.sources.open import open_dataset
 

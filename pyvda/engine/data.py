@@ -175,7 +175,7 @@ class Targets(NamedTuple):
     ----------
     position, map : (P, 3), (P, 2)
     point : (Q,) of int
-        Queries of the same point stand beside each other.
+        Queries of the same point are adjacent.
     time : (Q,)
         Days.
     group : (Q,) of int

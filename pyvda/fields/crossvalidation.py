@@ -32,7 +32,7 @@ _LEVEL = 0.95
 
 
 class Predictions(NamedTuple):
-    """What a method says of hidden values, (n,) each.
+    """Estimates of hidden values by a method, (n,) each.
 
     Attributes
     ----------

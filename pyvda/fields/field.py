@@ -279,7 +279,7 @@ def _sea(
 ) -> tuple[Array, str | None]:
     if mask is not None and mask not in ds.variables:
         raise InputError(
-            f"the land mask {mask!r} is no variable of the file; choose one of "
+            f"the land mask {mask!r} is not a variable of the file; choose one of "
             f"{', '.join(map(str, ds.variables))}"
         )
     name = mask or _mask_of(ds, space)

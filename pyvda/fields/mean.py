@@ -20,7 +20,7 @@ _PRIOR = 1.0  # data
 
 
 SEASON_DAYS = 22.5
-_LEAST_SPAN = 180.0  # days: in less, a season is not told from a departure
+_LEAST_SPAN = 180.0  # days: over less, a season cannot be separated from a departure
 
 
 def default_season_days(days: Array, dated: bool) -> float | None:

@@ -1,4 +1,4 @@
-"""What an analysis says of itself: judgements of each window and of the file as a whole.
+"""Judgements of an analysis: of each window, and of the file as a whole.
 
 A method minimises, and its χ² limit flags windows that it cannot fit. What a fit does not show is
 judged here, after the method and from its result: other states that fit as well (`alternatives`),

@@ -1,4 +1,4 @@
-"""`pyvda.diagnose`: what an analysis says of itself."""
+"""`pyvda.diagnose`: the judgements that an analysis carries."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def diagnose(analysis: Any) -> Report:
     Raises
     ------
     InputError
-        It is no analysis of this version.
+        It is not an analysis of this version.
     """
     given = opened(analysis)
     if not {names.STATUS, names.DOUBTS, names.FIT} <= set(given.variables):

@@ -50,7 +50,7 @@ class OwnModel(Section):
     kind, parameter_names
         See `pyvda.models.model.Model`.
     sizes : dict of str to int
-        The fields that are no parameters.
+        The fields that are not parameters.
     variables : tuple of OwnVariable
     land : tuple of int
         Components of the state that lie on land.

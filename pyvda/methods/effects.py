@@ -47,5 +47,5 @@ def was_given(options: Options, name: str) -> bool:
         return False
     value: Any = getattr(options, name)
     default = type(options).model_fields[name].default
-    # An array compares element by element; it is no default.
+    # An array compares element by element, so it is never equal to a default.
     return type(value) is not type(default) or bool(value != default)

@@ -121,7 +121,7 @@ def can_be_followed(problem: Problem) -> bool:
 
 
 def unknown(windows: int, size: int) -> Array:
-    """Return covariances that nobody knows, (W, D, D) of NaN."""
+    """Return unknown covariances, (W, D, D) of NaN."""
     return np.full((windows, size, size), np.nan)
 
 

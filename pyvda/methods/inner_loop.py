@@ -118,7 +118,7 @@ def solve(
 
 
 def _ritz(directions: list[Array], products: list[Array], before: Ritz) -> Ritz:
-    """Return the Ritz pairs of A on the search directions; those of before where there are none."""
+    """Return the Ritz pairs of A on the search directions, or the previous ones."""
     if not directions:
         return before
     P, AP = np.stack(directions), np.stack(products)

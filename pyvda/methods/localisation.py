@@ -155,7 +155,7 @@ class _Axis:
     share : (n,)
         Of the right one.
     colour : (m,) of int
-        Centres of one colour are no neighbours.
+        Centres of one colour are not neighbours.
     """
 
     at: Array

@@ -75,7 +75,7 @@ class CyclingOptions(StatisticalOptions):
             return self
         wanted = self.has_stdev() and windows <= _CYCLED and state_size <= _CYCLED
         found = self.model_copy(update={"final_covariance": wanted})
-        found.model_fields_set.discard("final_covariance")  # a default, which nobody gave
+        found.model_fields_set.discard("final_covariance")  # a default, not given by the user
         return found
 
     def cycled(self) -> CyclingOptions:

@@ -83,7 +83,7 @@ class Family:
     nonzero : tuple of str
         Parameters that the equations divide by.
     default : bool
-        Whether this model stands in where none is named.
+        Whether this model is the default.
     aliases : tuple of str
         Further names under which the model is found; files record `name`.
     """

@@ -1,4 +1,4 @@
-"""Models that stand in a Python file of the user's own: `models.py:rossler`."""
+"""Models in a Python file of the user's: `models.py:rossler`."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _stands_in(module: ModuleType, function: Any) -> bool:
 
 
 def _has_neighbours(file: Path, source: bytes) -> bool:
-    """Tell whether a file imports modules that stand beside it, whose text may change, too."""
+    """Tell whether a file imports modules beside it, whose text may change, too."""
     imported = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):

@@ -111,9 +111,9 @@ def _text(path: Path) -> str:
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise InputError(f"{path} is no text in UTF-8, expected a Julia file") from None
+        raise InputError(f"{path} is not text in UTF-8, expected a Julia file") from None
     if not text.strip() or "\0" in text:
-        raise InputError(f"{path} is empty or no text, expected a Julia file of a model")
+        raise InputError(f"{path} is empty or not text, expected a Julia file of a model")
     return text
 
 

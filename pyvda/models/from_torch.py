@@ -59,7 +59,7 @@ def torch_model(
     step : callable or torch.nn.Module
         In place of `tendency`: maps states to those one `time_step` later.
     variables : sequence of str
-        Names of the state's variables, in the order in which they stand in the state.
+        Names of the state's variables, in their order in the state.
     time_step : float
         The usual assimilation step, in the model's unit of time.
     dimensions : mapping, optional

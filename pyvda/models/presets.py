@@ -1,6 +1,6 @@
 """Twin experiments with settings under a name, such as those of the paper's section 4.
 
-The presets themselves stand beside their model, in `pyvda/models/zoo/`.
+The presets themselves are in their model's file, in `pyvda/models/zoo/`.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ def get_preset(name: str) -> Preset:
 
 
 def default_model() -> Model:
-    """Return the model that stands in where none is named."""
+    """Return the default model."""
     (family,) = (family for family in families().values() if family.default)
     return family.model()
 

@@ -220,6 +220,6 @@ def _variables(
     unknown = sorted(set(named.tolist()) - set(space.names))
     if unknown:
         raise InputError(
-            f"{unknown[0]!r} is no variable of {model.name}; it has {', '.join(space.names)}"
+            f"{unknown[0]!r} is not a variable of {model.name}; it has {', '.join(space.names)}"
         )
     return np.asarray(named)

@@ -61,9 +61,9 @@ class JuliaFunction(FunctionOperator):
         try:
             self.text = file.read_text(encoding="utf-8")
         except UnicodeDecodeError:
-            raise InputError(f"{path} is no text in UTF-8, expected a Julia file") from None
+            raise InputError(f"{path} is not text in UTF-8, expected a Julia file") from None
         if not self.text.strip() or "\0" in self.text:
-            raise InputError(f"{path} is empty or no text, expected a Julia file with observe(x)")
+            raise InputError(f"{path} is empty or not text, expected a Julia file with observe(x)")
         self.path = str(path)
         self._channels: int | None = None
         super().__init__(self._in_torch, self._adjoint_in_torch)

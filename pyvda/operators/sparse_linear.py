@@ -55,7 +55,7 @@ class SparseLinear(ObservationOperator):
         Raises
         ------
         InputError
-            When it is no matrix of the model's state, or has a row of zeros, NaN or infinities.
+            When it is not a matrix of the model's state, or has a row of zeros, NaN or infinities.
         """
         from scipy import sparse
 
@@ -66,7 +66,7 @@ class SparseLinear(ObservationOperator):
                 found = sparse.csr_matrix(self.rows, dtype=float)
             except (TypeError, ValueError) as error:
                 raise InputError(
-                    f"rows of type {type(self.rows).__name__} are no matrix ({error}); give a "
+                    f"rows of type {type(self.rows).__name__} are not a matrix ({error}); give a "
                     "sparse matrix, an array (K, D), or a Dataset of its entries"
                 ) from None
         if found.shape[1] != model.state_size:
@@ -168,7 +168,7 @@ def components(model: Model, columns: dict[str, np.ndarray]) -> np.ndarray:
     unknown = sorted(set(names.tolist()) - set(space.names))
     if unknown:
         raise InputError(
-            f"{unknown[0]!r} is no variable of {model.name}; it has {', '.join(space.names)}"
+            f"{unknown[0]!r} is not a variable of {model.name}; it has {', '.join(space.names)}"
         )
     found = np.zeros(count, int)
     for variable in space.variables:

@@ -69,7 +69,7 @@ class Sum(Covariance):
     def solve(self, v: ArrayLike) -> Array:
         """Raise InputError: the inverse of a sum is not known from its parts."""
         raise InputError(
-            "a sum of covariances has no inverse at hand; choose a method that needs none"
+            "a sum of covariances has no known inverse; choose a method that needs none"
         )
 
     def variance(self) -> Array:

@@ -1,4 +1,4 @@
-"""Figure of what an analysis says of itself: fit, innovations, their mean, reasons for doubt."""
+"""Figure of the judgements of an analysis: fit, innovations, their mean, reasons for doubt."""
 
 from __future__ import annotations
 

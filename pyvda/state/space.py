@@ -84,7 +84,7 @@ class Variable:
 
 @dataclass(frozen=True)
 class StateSpace:
-    """The variables of a model's state, in the order in which they stand in the state vector.
+    """The variables of a model's state, in their order in the state vector.
 
     Attributes
     ----------
@@ -135,8 +135,8 @@ class StateSpace:
         unknown = set(self.periodic) - set(lengths)
         if unknown:
             raise InputError(
-                f"the periodic dimension {min(unknown)!r} is none of {', '.join(lengths) or 'none'}"
-                "; name a dimension of a variable"
+                f"the periodic dimension {min(unknown)!r} is not one of "
+                f"{', '.join(lengths) or 'none'}; name a dimension of a variable"
             )
 
     @property
@@ -167,7 +167,7 @@ class StateSpace:
         return np.arange(float(self.sizes[dim])) if given is None else np.array(given)
 
     def slices(self) -> dict[str, slice]:
-        """Return where each variable stands in the state vector."""
+        """Return the position of each variable in the state vector."""
         ends = np.cumsum([0, *(variable.size for variable in self.variables)]).tolist()
         return {n: slice(a, b) for n, a, b in zip(self.names, ends, ends[1:], strict=False)}
 

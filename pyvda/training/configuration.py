@@ -187,7 +187,7 @@ class Configuration(Architecture):
             raise ValueError(f"a prior {self.prior.kind} has nothing to identify")
         if self.solver.kind == "shooting" and self.prior.kind not in _KNOWN:
             raise ValueError(
-                f"a shooting solver needs a known model, the prior {self.prior.kind} is none"
+                f"a shooting solver needs a known model, which the prior {self.prior.kind} is not"
             )
         if isinstance(self.data, Files) and self.data.is_of_file():
             self._check_own_model(self.data.model)

@@ -207,7 +207,7 @@ class Files(Section):
         return resolve(self.model, self.parameters)
 
     def is_of_file(self) -> bool:
-        """Return whether the model stands in a file of the user's."""
+        """Return whether the model is in a file of the user's."""
         return recorded(self.model) not in model_names() and is_file(self.model)
 
     def has_truth(self) -> bool:

@@ -80,7 +80,7 @@ def test_a_covariance_of_another_grid_is_refused(variables, land, message) -> No
 
 def test_a_file_that_is_no_covariance_is_refused(tmp_path) -> None:
     samples().to_netcdf(tmp_path / "a.nc")
-    with pytest.raises(InputError, match=r"a\.nc: the Dataset is no covariance of pyvda's"):
+    with pytest.raises(InputError, match=r"a\.nc: the Dataset is not a covariance made by pyvda"):
         as_covariance(tmp_path / "a.nc", 72, "covariance")
     (tmp_path / "b.nc").write_bytes(b"nothing")
     with pytest.raises(InputError, match=r"b\.nc"):

@@ -72,7 +72,7 @@ def test_a_logarithm_only_where_it_is_asked_for() -> None:
         ({"withhold": np.ones((2, 3))}, "different|dimensions|expected"),
         ({"withhold": np.ones((3, 4, 5))}, "no observation of sst is left"),
         ({"colour": 1}, "unknown key colour"),
-        ({"mask": "shore"}, "no variable of the file"),
+        ({"mask": "shore"}, "not a variable of the file"),
     ],
 )
 def test_options_that_cannot_be_used(options, message) -> None:

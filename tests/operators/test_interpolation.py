@@ -78,7 +78,7 @@ def test_a_table_becomes_point_observations():
         (Interpolation({"x": [1, 2, 2, 3, 4]}), {"y": [1.0], "x": [1.0]}, "5 increasing"),
         (Interpolation({"x": [1, 2, 3]}), {"y": [1.0], "x": [1.0]}, "5 increasing"),
         (Interpolation(periodic={"x": 4.0}), {"y": [1.0], "x": [1.0]}, "circumference of 'x'"),
-        (Interpolation(), {"variable": ["q"], "y": [1.0], "x": [1.0]}, "'q' is no variable"),
+        (Interpolation(), {"variable": ["q"], "y": [1.0], "x": [1.0]}, "'q' is not a variable"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_sentence(operator, columns, sentence):

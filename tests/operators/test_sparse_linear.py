@@ -87,11 +87,11 @@ def test_a_table_has_a_row_for_each_value():
         (np.ones((2, 4)), "4 columns, but the state of lorenz63 has 3"),
         (H * np.nan, "NaN or infinite"),
         (H * [[1], [0]], "row 1 .* is zero"),
-        ("H", "are no matrix"),
+        ("H", "are not a matrix"),
         (entries(row=[0], component=[3], weight=[1.0]), "integers from 0 to 2"),
         (entries(row=[0.5], component=[0], weight=[1.0]), "'row' of the operator's entries"),
         (entries(row=[0], component=[0]), "no column 'weight'"),
-        (entries(row=[0], variable=["q"], weight=[1.0]), "'q' is no variable of lorenz63"),
+        (entries(row=[0], variable=["q"], weight=[1.0]), "'q' is not a variable of lorenz63"),
     ],
 )
 def test_matrices_that_do_not_fit_are_refused_in_one_sentence(rows, sentence):

@@ -273,7 +273,7 @@ function size_refusal(m, D)
     length(m) == D || return "a state of $name has $(length(m)) components, found $D"
     if needs_circle(m)
         length(dims) == 1 && length(first(dims)) == 1 ||
-            return "write each_place(f, m::$name): its state is no single line of places, for which there is a default"
+            return "write each_place(f, m::$name): its state is not a single line of places, for which there is a default"
         D >= SMALLEST_CIRCLE || return "$name needs at least $SMALLEST_CIRCLE components, found $D"
     end
     return nothing

@@ -105,7 +105,7 @@ function local_analyses!(ensembles, S, d, place, centres::LocalCentres; inflatio
     return ensembles
 end
 
-"    sorted_data(S, d, place, centres) -> the data in the order of a dimension that is no circle, which is `along`; 0: none"
+"    sorted_data(S, d, place, centres) -> the data in the order of a dimension that is not periodic, which is `along`; 0: none"
 function sorted_data(S, d, place, centres::LocalCentres)
     along = something(findfirst(i -> centres.period[i] == 0 && !any(isnan, view(place, i, :)), axes(place, 1)), 0)
     along == 0 && return (S = S, d = d, place = place, along = along, sorted = Float64[])

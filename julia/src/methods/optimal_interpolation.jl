@@ -276,7 +276,7 @@ function covariances!(block::QueryBlock{N}, P, size, point) where {N}
         end
         i <= size && (A[at+4*(i-1)] += D[7, i] + (I - weight))
     end
-    # Above the diagonal of the diagonal tiles, and behind c and y: numbers that the tiles read and nobody uses.
+    # Above the diagonal of the diagonal tiles, and behind c and y: numbers that the tiles read but do not use.
     @inbounds for i in size+3:size+4, j in 1:size
         A[place(i, j)] = z
     end

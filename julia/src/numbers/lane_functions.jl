@@ -6,7 +6,7 @@
 const TO_LAST_BITS = 1.5 * 2.0^52
 const LOG2_HIGH = 6.93147180369123816490e-01
 const LOG2_LOW = 1.90821492927058770002e-10
-const LEAST_EXPONENT = -708.0           # below, 2ⁿ is no normal number; the result is exp(-708) = 3e-308
+const LEAST_EXPONENT = -708.0           # below, 2ⁿ is not a normal number; the result is exp(-708) = 3e-308
 const TAYLOR = ntuple(n -> 1 / factorial(n), 12)
 
 for W in (4, 8, 16)

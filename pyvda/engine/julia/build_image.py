@@ -112,7 +112,7 @@ def in_background(command: str) -> None:
             cwd="/",
             env={**os.environ, "PYVDA_CACHE": cache, "PYTHONPATH": os.pathsep.join(paths)},
         )
-        started.returncode = 0  # nobody waits for it
+        started.returncode = 0  # the process is not waited for
 
 
 def wanted(command: str, version: str) -> bool:
@@ -278,7 +278,7 @@ def _locked(path: Path) -> bool:
 
 
 def _own_folder(folder: Path) -> bool:
-    """Make the folder, and tell whether it is there and nobody else can write to it."""
+    """Make the folder, and tell whether it exists and only this user can write to it."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return ours_alone(folder) and os.access(folder, os.W_OK)

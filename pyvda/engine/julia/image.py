@@ -117,8 +117,8 @@ def is_julia_itself(command: str, bindir: str) -> bool:
 def ours_alone(path: Path) -> bool:
     """Tell whether only this user (or the administrator) can change the file or folder.
 
-    Code of a file is run only if nobody else can have put it there: it and its folder belong to
-    the user, and nobody else can write to them or exchange a folder above them.
+    Code of a file is run only if no other user can have put it there: it and its folder belong to
+    the user, and no other user can write to them or exchange a folder above them.
     """
     found = os.lstat(path)
     if stat.S_ISLNK(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & _OTHERS_WRITE:

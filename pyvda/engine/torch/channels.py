@@ -121,7 +121,7 @@ def listed(
     *,
     state_size: int | None = None,
 ) -> ListedData | None:
-    """Return the data of `windows` windows of `steps` steps, checked; None: there are none.
+    """Return the data of `windows` windows of `steps` steps, checked; None without data.
 
     Parameters
     ----------

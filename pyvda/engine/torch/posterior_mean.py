@@ -29,7 +29,7 @@ _EVERY = 4  # steps of a trajectory between two members, as in pyvda.climate.lib
 _SMALLEST_POWER = 1 / 32  # β
 _HALVINGS = 8
 _NEGLIGIBLE = 25.0  # weights below exp(-25) of the largest are left out
-_HOPELESS = 100  # members whose J is larger than the least by more are no starts
+_HOPELESS = 100  # members whose J is larger than the least by more are not used as starts
 _REAL = np.dtype(float)
 
 

@@ -38,7 +38,7 @@ class Steps:
     Raises
     ------
     InputError
-        The model has no form in torch, or is a step of its own that cannot be another one.
+        The model has no form in torch, or is given by its step and has no other scheme.
     """
 
     def __init__(

@@ -82,7 +82,7 @@ class PointData:
         steps: int,
         dtype: torch.dtype = torch.float64,
     ) -> PointData | None:
-        """Return the data of `windows` windows of `steps` steps, checked; None: there are none."""
+        """Return the data of `windows` windows of `steps` steps, checked; None without data."""
         if points is None or not points.step.size:
             return None
         p = checked_points(points, windows, size, steps, np.dtype(float))

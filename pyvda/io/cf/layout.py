@@ -26,7 +26,7 @@ from pyvda.state.space import StateSpace, Variable
 
 STATE_ATTRIBUTE = "pyvda_state"
 _NUMBERS = "fiu"  # kinds of arrays that an attribute may be
-# Attributes that speak of the observations' file: how they are stored, which of them are valid.
+# Attributes that describe the observations' file: how they are stored, which of them are valid.
 _OF_THE_FILE = frozenset(
     ("ancillary_variables", "coordinates", "_FillValue", "missing_value", "scale_factor",
      "add_offset", "_Unsigned")

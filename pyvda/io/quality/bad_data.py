@@ -1,6 +1,6 @@
 """Data that the file itself calls bad: outside of the valid range, or with a bad quality flag.
 
-`screened` replaces them by NaN, and says of each value in a variable of its own what was done.
+`screened` replaces them by NaN and records in a separate variable what was done to each value.
 Values are computed block by block, when they are read.
 """
 

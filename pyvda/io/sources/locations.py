@@ -234,7 +234,9 @@ def _in_zip(
         store = f"zip://{inside}::{path.resolve()}" if inside else ZipStore(path, mode="r")
         return _opened(store, "zarr", group, where, chunks)
     except zipfile.BadZipFile as error:
-        raise InputError(f"{where} is no complete zip archive ({error}); copy it again") from error
+        raise InputError(
+            f"{where} is not a complete zip archive ({error}); copy it again"
+        ) from error
 
 
 def _opened(store: Any, engine: str, group: str | None, where: object, chunks: Any) -> xr.Dataset:

@@ -44,7 +44,7 @@ class Components:
         Raises
         ------
         InputError
-            It is none of these.
+            It is not one of these.
         """
         if isinstance(state, cls):
             return state
@@ -89,7 +89,7 @@ class Components:
         Raises
         ------
         InputError
-            A label is no component.
+            A label is not a component.
         """
         if labels.dtype.kind == "O" and all(isinstance(one, Real) for one in labels.flat):
             labels = labels.astype(float)

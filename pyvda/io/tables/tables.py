@@ -368,7 +368,7 @@ def _rejected(table: xr.Dataset, dimension: Hashable) -> np.ndarray:
 
 
 def _padded(part: xr.Dataset, sizes: Mapping[str, int]) -> xr.Dataset:
-    """Return data with more rows and terms, which are none: NaN, and 0 for integers."""
+    """Return data padded to more rows and terms: with NaN, and with 0 for integers."""
     width = {dim: (0, n - part.sizes[dim]) for dim, n in sizes.items()}
     whole = [n for n, v in part.data_vars.items() if v.dtype.kind in "iu"]
     padded = part.drop_vars(whole).pad(width)

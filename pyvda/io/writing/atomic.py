@@ -130,6 +130,6 @@ def _leave(path: Path) -> None:
 def _free(folder: Path) -> int:
     try:
         total, _, free = shutil.disk_usage(folder)
-        return free if total else _NEARLY_NOTHING  # what is no disk has no size
+        return free if total else _NEARLY_NOTHING  # a pseudo file system has no size
     except OSError:
         return _NEARLY_NOTHING

@@ -76,7 +76,7 @@ def to_netcdf(
         Called with the number of blocks that are written.
     """
     # Without a lock given, xarray looks for a client of `distributed`, and imports that package
-    # (0.2 s) where nobody did. This process alone writes the file.
+    # (0.2 s) where nothing did. This process alone writes the file.
     store = xr.backends.NetCDF4DataStore.open(
         path, mode="w", format="NETCDF4", lock=NETCDF4_PYTHON_LOCK
     )

@@ -1,6 +1,6 @@
 """How variables are laid out in a new file: compression, chunks, units of time, fill values.
 
-What a variable's `encoding` says of the file that it was read from (packing, chunk sizes,
+What a variable's `encoding` records of the file that it was read from (packing, chunk sizes,
 compressors) belongs to that file; only the units of its times are kept.
 """
 

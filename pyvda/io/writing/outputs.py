@@ -35,7 +35,7 @@ def check_output(
 ) -> None:
     """Raise InputError unless a Dataset can be written to `path`.
 
-    An output of an earlier run is replaced; what else stands there is not.
+    An output of an earlier run is replaced; any other file is not.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def check_output(
     ------
     InputError
         The suffix is that of another format; the folder is missing or cannot be written to; a
-        folder, or something that is no file, is in the way; or the output is one of the inputs.
+        folder, or something other than a file, is in the way; or the output is one of the inputs.
     """
     path = Path(path)
     check_suffix(path, suffixes)
@@ -62,7 +62,7 @@ def check_output(
     if target.is_dir() and not (is_zarr(path) and is_store(target)):
         raise InputError(f"cannot write {path}: it is a folder; choose another name")
     if target.exists() and not (target.is_file() or target.is_dir()):
-        raise InputError(f"cannot write {path}: it is no ordinary file; choose another name")
+        raise InputError(f"cannot write {path}: it is not an ordinary file; choose another name")
     if not overwrite:
         _check_not_input(path, inputs, "" if overwrite is None else ", or pass --overwrite")
 
@@ -126,7 +126,7 @@ def check_space(path: str | os.PathLike[str], values: int) -> None:
     except OSError:
         return
     needed = int(values * _LEAST_COMPRESSED)
-    if total and needed > free:  # a file system that is no disk has no size
+    if total and needed > free:  # a pseudo file system has no size
         raise InputError(
             f"no space left writing {path}; free space or choose another folder (at least "
             f"{needed / 1e6:.0f} MB are needed, {free / 1e6:.0f} MB are free)"

@@ -215,7 +215,7 @@ def _for_zarr(ds: xr.Dataset) -> xr.Dataset:
     """Return `ds` as zarr's format 3 takes it.
 
     Chunks equal, except the last of a dimension. Strings of variable length, because those of
-    fixed length are no part of the format yet.
+    fixed length are not part of the format yet.
     """
     regular = ds.copy()
     for name, variable in ds.variables.items():
