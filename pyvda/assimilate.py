@@ -90,7 +90,7 @@ def assimilate(observations: Any, **keywords: Any) -> xr.Dataset:
     """
     settings, method_options = settled(keywords)
     kind = estimated_kind(method_options)
-    if fields.is_of_fields(settings.method):
+    if fields.is_of_fields(settings):
         return fields.assimilate(observations, settings, method_options)
     method, options = chosen_method(settings, method_options)
     observations = opened(observations, group=settings.group, block=settings.block)

@@ -52,6 +52,8 @@ ELSEWHERE = {
     "engine/torch/linearised_runs.py": "engine/test_linearised_runs.py",
     "engine/julia/strong_constraint.py": "engine/test_agreement.py",
     "engine/julia/weak_constraint.py": "engine/test_agreement.py",
+    "fields/learned/alignment.py": "fields/learned/test_method.py",
+    "fields/learned/module.py": "fields/learned/test_train.py",
     "fields/methods.py": "fields/test_assimilate.py",
     "fields/output.py": "fields/test_assimilate.py",
     # Steps on the way of a file, which whole files go through.
@@ -65,6 +67,9 @@ ELSEWHERE = {
     "lazy_blocks.py": "test_cluster.py",
     "priors/one_step.py": "priors/test_step.py",
     "io/writing/history.py": "io/test_netcdf.py",
+    "learned/device.py": "methods/test_learned.py",
+    "learned/folder.py": "learned/test_model.py",
+    "training/resumable.py": "training/test_module.py",
     "io/sources/open.py": "io/test_netcdf.py",
     "io/writing/save.py": "io/test_netcdf.py",
     "io/quality/stated_variance.py": "io/cf/test_conventions.py",

@@ -139,7 +139,7 @@ def assimilate(
     keywords |= {name: value for name, value in common.items() if value is not None}
     check_output(output, [observations, truth, config, *keywords.values()], overwrite=overwrite)
     checked, options = settled(keywords)  # before anything is read
-    if is_of_fields(checked.method):
+    if is_of_fields(checked):
         _analyse_field(observations, output, keywords, parameter, workers, scheduler, truth, quiet)
         return
     _, method_options = chosen_method(checked, options)

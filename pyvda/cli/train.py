@@ -1,4 +1,4 @@
-"""`pyvda train`: a prior and a solver from a configuration file."""
+"""`pyvda train`: a prior and a solver, or a network for fields, from a configuration file."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pyvda.progress import shown
 EXAMPLES = (
     "pyvda train experiments/lorenz63_genn_conv_supervised.yaml --out runs/l63",
     "pyvda assimilate obs.nc --checkpoint runs/l63 -o analysis.nc",
+    "pyvda train experiments/field_unet.yaml --out runs/chl",
 )
 
 
@@ -30,7 +31,7 @@ def train(
     engine: EngineName = None,
     quiet: Quiet = False,
 ) -> None:
-    """Train a prior and a solver, and keep the best weights."""
+    """Train a prior and a solver, or a network for fields with gaps, and keep the best weights."""
     from pyvda.training.state import RESUME_FILE
     from pyvda.training.train import train as run
 
@@ -42,10 +43,11 @@ def train(
     quiet = quiet or os.environ.get("LOCAL_RANK", "0") != "0"  # the first process of DDP prints
 
     def report(epoch: dict[str, Any]) -> None:
-        known = ("loss", "r_score", "cost", "ode_score")
+        known = ("loss", "r_score", "cost", "ode_score", "rmse", "nll", "calibration")
         scores = "  ".join(f"{name} {epoch[name]:.4g}" for name in known if epoch.get(name))
         best = "  best" if epoch["best"] else ""
-        say(quiet, f"epoch {epoch['epoch']}  {epoch['iterations']} iterations  {scores}{best}")
+        made = f"  {epoch['iterations']} iterations" if "iterations" in epoch else ""
+        say(quiet, f"epoch {epoch['epoch']}{made}  {scores}{best}")
 
     try:
         with shown("train", quiet) as step:

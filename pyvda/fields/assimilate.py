@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,8 @@ from pyvda.engine.data import Array
 from pyvda.errors import InputError
 from pyvda.fields import output
 from pyvda.fields.field import Field, Values, opened
-from pyvda.fields.methods import FIELD_METHODS, FieldMethod
+from pyvda.fields.learned import shipped
+from pyvda.fields.methods import FIELD_METHODS, LEARNED, FieldMethod
 from pyvda.fields.options import Estimate, FieldOptions
 from pyvda.io.sources import sources
 from pyvda.io.sources.open import open_dataset
@@ -29,9 +30,11 @@ WITHHELD = "withheld"
 _USED = {"method", "variable", "good_flags", "group", "engine", "report"}
 
 
-def is_of_fields(method: str) -> bool:
-    """Tell whether a method works on fields without a model."""
-    return method in FIELD_METHODS
+def is_of_fields(settings: Settings) -> bool:
+    """Tell whether a method, or a checkpoint, works on fields without a model."""
+    if settings.checkpoint is not None:
+        return shipped.is_known(settings.checkpoint)
+    return settings.method in FIELD_METHODS
 
 
 def chosen(settings: Settings, options: Mapping[str, Any]) -> tuple[FieldMethod, FieldOptions]:
@@ -42,15 +45,21 @@ def chosen(settings: Settings, options: Mapping[str, Any]) -> tuple[FieldMethod,
     InputError
         A setting is given that has no effect without a model; or an option is invalid.
     """
-    method = FIELD_METHODS[settings.method]
-    idle = sorted(settings.model_fields_set - _USED)
+    given = {"checkpoint": str(settings.checkpoint)} if settings.checkpoint is not None else {}
+    if given and settings.model_fields_set & {"method"} and settings.method != LEARNED.name:
+        raise InputError(
+            f"the method is {settings.method}, but a checkpoint is a trained network, which takes "
+            "the place of a method; leave out method or checkpoint"
+        )
+    method = LEARNED if given else FIELD_METHODS[settings.method]
+    idle = sorted(settings.model_fields_set - _USED - given.keys())
     idle = [one for one in idle if getattr(settings, one) != Settings.model_fields[one].default]
     if idle:
         raise InputError(
             f"{', '.join(idle)} would have no effect: {method.name} estimates a field without a "
             "model, at the times of the file; leave it out"
         )
-    return method, validated(method.options, dict(options), f"options of {method.name}")
+    return method, validated(method.options, {**given, **options}, f"options of {method.name}")
 
 
 def assimilate(observations: Any, settings: Settings, given: Mapping[str, Any]) -> xr.Dataset:
@@ -58,13 +67,10 @@ def assimilate(observations: Any, settings: Settings, given: Mapping[str, Any]) 
     method, options = chosen(settings, given)
     ds = sources.as_dataset(observations, "the argument observations", group=settings.group)
     attributes.check(ds)
-    field = opened(
-        ds, settings.variable, mask=options.mask, transform=options.transform,
-        good_flags=settings.good_flags,
-    )  # fmt: skip
+    field, turned = _opened(ds, settings, options)
     engine = get_engine(settings.engine)
     read = {name: field.read(name) for name in field.variables}
-    withheld = withheld_of(field, options.withhold)
+    withheld = withheld_of(field, options.withhold, turned)
     found = estimated(field, read, withheld, method, options, engine, heard(settings.report))
     if sources.is_location(observations):
         ds = ds.copy(deep=False)
@@ -74,9 +80,30 @@ def assimilate(observations: Any, settings: Settings, given: Mapping[str, Any]) 
         "variables": {name: one.configuration for name, one in found.items()},
         "run": record(ds, settings, given, engine.info),
     }
-    return output.analysis(
+    analysis = output.analysis(
         field, read, withheld, found, method.name, configuration, str(engine.info)
     )
+    analysis = analysis.isel({dim: slice(None, None, -1) for dim in turned})
+    unlike = {text for one in found.values() if (text := one.configuration.get("differs"))}
+    return analysis.assign_attrs(pyvda_pattern_difference="; ".join(unlike)) if unlike else analysis
+
+
+def _opened(
+    ds: xr.Dataset, settings: Settings, options: FieldOptions
+) -> tuple[Field, tuple[str, ...]]:
+    """Return the field of a file, as a training had it, and the dimensions turned for that."""
+    trained = options.trained()
+    known = trained is not None
+
+    def open_field(ds: xr.Dataset, sea: Array | None) -> Field:
+        return opened(
+            ds, settings.variable or (tuple(trained.variables) if known else None),
+            mask=options.mask,
+            transform=options.transform or (trained.transform if known else None),
+            good_flags=settings.good_flags, sea=sea,
+        )  # fmt: skip
+
+    return options.aligned(ds, open_field) if known else (open_field(ds, None), ())
 
 
 def estimated(
@@ -112,8 +139,15 @@ def estimated(
     return method.solve(field, used, options, engine, report, where=where)
 
 
-def withheld_of(field: Field, given: Any) -> Array | None:
+def withheld_of(field: Field, given: Any, turned: Sequence[str] = ()) -> Array | None:
     """Return which data are withheld, (T, P) of bool.
+
+    Parameters
+    ----------
+    field : Field
+    given : str, path or array, optional
+    turned : sequence of str
+        Dimensions that the field has in the other direction than the file.
 
     Raises
     ------
@@ -148,6 +182,8 @@ def withheld_of(field: Field, given: Any) -> Array | None:
             f"what is withheld has the dimensions {dict(array.sizes)}, expected "
             f"{dict(zip(wanted, shape, strict=True))}; put it on the grid of the field"
         )
+    if not (isinstance(given, str) and given in field.ds.variables):
+        array = array.isel({dim: slice(None, None, -1) for dim in turned})
     return np.asarray(array.transpose(*wanted).values != 0)[:, field.sea]
 
 

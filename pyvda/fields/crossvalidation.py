@@ -20,7 +20,7 @@ from pyvda.errors import InputError
 from pyvda.fields.assimilate import estimated
 from pyvda.fields.clouds import under_other_clouds
 from pyvda.fields.field import Field, opened
-from pyvda.fields.methods import FIELD_METHODS
+from pyvda.fields.methods import FIELD_METHODS, FieldMethod, method_named
 from pyvda.io.quality.quality_flags import GoodFlags
 from pyvda.io.sources import sources
 from pyvda.progress import Report, silent
@@ -75,7 +75,8 @@ def crossvalidate(
     observations : Dataset, path, ...
         As in `pyvda.assimilate`.
     methods : sequence of str
-        The first is what the others are compared with.
+        Names, or folders of trained networks, joined by + where estimates are to be averaged. The
+        first is what the others are compared with.
     variable : str or sequence of str, optional
     draws : int
         How often values are hidden, at different times where there are enough.
@@ -118,10 +119,10 @@ def crossvalidate(
     for draw in range(draws):
         hidden = _hidden(there, seed + draw, times, used)
         used |= hidden.any(1)
-        for step, (method, its_options) in enumerate(chosen.items()):
+        for step, (method, (solver, its_options)) in enumerate(chosen.items()):
             report(draw * len(chosen) + step, draws * len(chosen), f"draw {draw}, {method}")
             estimates = estimated(
-                field, read, hidden, FIELD_METHODS[method], its_options, running, silent,
+                field, read, hidden, solver, its_options, running, silent,
                 where=hidden,
             )  # fmt: skip
             for name, estimate in estimates.items():
@@ -235,21 +236,23 @@ def draw_figure(result: Mapping[str, Any], path: Any) -> None:
 
 def _methods(
     names: Sequence[str], options: Mapping[str, Any], mask: str | None, transform: str | None
-) -> dict[str, Any]:
-    unknown = [n for n in (*names, *options) if n not in FIELD_METHODS]
-    if unknown or not names:
+) -> dict[str, tuple[FieldMethod, Any]]:
+    if not names:
         raise InputError(
-            f"{', '.join(unknown) or 'no method'} cannot be cross-validated; choose among "
-            f"{', '.join(FIELD_METHODS)}, the methods for fields without a model"
+            f"there is no method to cross-validate; choose among {', '.join(FIELD_METHODS)}"
         )
-    return {
-        name: validated(
-            FIELD_METHODS[name].options,
-            {**options.get(name, {}), "mask": mask, "transform": transform},
-            f"options of {name}",
+    stray = [name for name in options if name not in names]
+    if stray:
+        raise InputError(
+            f"options of {', '.join(stray)} would have no effect, since the methods are "
+            f"{', '.join(names)}; leave them out"
         )
-        for name in dict.fromkeys(names)
-    }
+    found = {}
+    for name in dict.fromkeys(names):
+        method, first = method_named(name)
+        given = {**first, **options.get(name, {}), "mask": mask, "transform": transform}
+        found[name] = method, validated(method.options, given, f"options of {name}")
+    return found
 
 
 def _hidden(there: Array, seed: int, times: int, used: Array) -> Array:

@@ -143,6 +143,7 @@ def opened(
     mask: str | None = None,
     transform: str | None = None,
     good_flags: GoodFlags | None = None,
+    sea: Array | None = None,
 ) -> Field:
     """Return the fields of a Dataset.
 
@@ -158,6 +159,8 @@ def opened(
         "log10" or "log".
     good_flags : optional
         See `quality_flags.rules`.
+    sea : (Y, X) of bool, optional
+        Points of the sea, where no variable tells them and the shape is that of the file.
 
     Raises
     ------
@@ -187,7 +190,7 @@ def opened(
             f"{', '.join(chosen)} has no observation at all, only missing or bad values; give data "
             "at some points"
         )
-    sea, masked = _sea(ds, mask, space, seen)
+    sea, masked = _sea(ds, mask, space, seen, sea)
     located = _places(ds, chosen[0], space, sea)
     return replace(field, sea=sea, seen=seen & sea, masked=masked, places=located)
 
@@ -275,7 +278,7 @@ def _seen(field: Field) -> Array:
 
 
 def _sea(
-    ds: xr.Dataset, mask: str | None, space: tuple[str, str], seen: Array
+    ds: xr.Dataset, mask: str | None, space: tuple[str, str], seen: Array, given: Array | None
 ) -> tuple[Array, str | None]:
     if mask is not None and mask not in ds.variables:
         raise InputError(
@@ -283,6 +286,8 @@ def _sea(
             f"{', '.join(map(str, ds.variables))}"
         )
     name = mask or _mask_of(ds, space)
+    if name is None and given is not None and given.shape == seen.shape and (seen & given).any():
+        return given, "the land of the training"
     if name is None:
         land = int((~seen).sum())
         if land:

@@ -97,13 +97,14 @@ def interpolated(
             data, asked, selection, covariance.rows(),
             (covariance.track_variance, covariance.track_km),
         )  # fmt: skip
-        _expect_definite(found)
+        expect_definite(found)
         parts = np.full((4, block.stop - block.start, size), np.nan)
         parts[:, times, points] = found
         yield block, Interpolated(*parts)
 
 
-def _expect_definite(found: Interpolated) -> None:
+def expect_definite(found: Interpolated) -> None:
+    """Raise InputError unless all estimates are numbers."""
     lost = int((~np.isfinite(found.value)).sum())
     if lost:
         raise InputError(

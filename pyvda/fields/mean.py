@@ -60,10 +60,11 @@ class SeasonalMean:
 
     def at(self, days: Array) -> Array:
         """Return the mean at times (T,) and all points, (T, P)."""
-        part = self.total / (self.weight + _PRIOR)
-        low, high, share = self._between(days)
-        season = _mixed(self.season[low], self.season[high], share)
-        return season[:, None] + self.level + _mixed(part[low], part[high], share[:, None])
+        return between(self.table(), days)
+
+    def table(self) -> Array:
+        """Return the mean at the nodes, (S, P)."""
+        return self.season[:, None] + self.level + self.total / (self.weight + _PRIOR)
 
     def without_own(self, days: Array, points: Array, values: Array) -> Array:
         """Return the mean at times and points (n,), from all data but the `values` (n,) there."""
@@ -80,14 +81,7 @@ class SeasonalMean:
         return season + level + _mixed(parts[0], parts[1], share)
 
     def _between(self, days: Array) -> tuple[Array, Array, Array]:
-        """Return the nodes before and after times, and the shares of the latter."""
-        if len(self.nodes) == 1:
-            zero = np.zeros(len(days), int)
-            return zero, zero, np.zeros(len(days))
-        step = self.nodes[1] - self.nodes[0]
-        place = np.mod(days, YEAR) / step
-        low = np.floor(place).astype(int) % len(self.nodes)
-        return low, (low + 1) % len(self.nodes), place - np.floor(place)
+        return _between(len(self.nodes), days)
 
     def _weights(self, days: Array, node: Array) -> Array:
         if self.days is None:
@@ -140,6 +134,22 @@ def seasonal_mean(values: Array, days: Array, season_days: float | None) -> Seas
         weights @ left,
         weights @ there.astype(float),
     )
+
+
+def between(table: Array, days: Array) -> Array:
+    """Return a mean at times (T,) from its `table` (S, P), (T, P)."""
+    low, high, share = _between(len(table), days)
+    return _mixed(table[low], table[high], share[:, None])
+
+
+def _between(nodes: int, days: Array) -> tuple[Array, Array, Array]:
+    """Return the nodes before and after times, and the shares of the latter."""
+    if nodes == 1:
+        zero = np.zeros(len(days), int)
+        return zero, zero, np.zeros(len(days))
+    place = np.mod(days, YEAR) / (YEAR / nodes)
+    low = np.floor(place).astype(int) % nodes
+    return low, (low + 1) % nodes, place - np.floor(place)
 
 
 def _mixed(low: Array, high: Array, share: Array) -> Array:

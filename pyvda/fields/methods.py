@@ -7,9 +7,12 @@ which returns an `Estimate` of each variable.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from pyvda.errors import InputError
 from pyvda.fields import eof, optimal_interpolation
+from pyvda.fields.learned import method as learned
+from pyvda.fields.learned import shipped
 from pyvda.fields.options import Estimate, FieldOptions
 
 
@@ -32,3 +35,25 @@ FIELD_METHODS: dict[str, FieldMethod] = {
         FieldMethod("eof", eof.EOFOptions, eof.solve),
     )
 }
+
+LEARNED = FieldMethod("learned", learned.LearnedFieldOptions, learned.solve)
+"""A trained network, the option `checkpoint` of which is a folder or a shipped name."""
+
+
+def method_named(name: str) -> tuple[FieldMethod, dict[str, Any]]:
+    """Return a method by its name, or that of a trained network's folder, and its first options.
+
+    Raises
+    ------
+    InputError
+        It is neither.
+    """
+    if name in FIELD_METHODS:
+        return FIELD_METHODS[name], {}
+    if shipped.is_known(name):
+        return LEARNED, {"checkpoint": name}
+    raise InputError(
+        f"{name} is no method for fields without a model; choose among "
+        f"{', '.join(FIELD_METHODS)}, or give a folder made by `pyvda train` from a configuration "
+        "with the section field"
+    )

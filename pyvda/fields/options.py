@@ -34,6 +34,14 @@ class FieldOptions(BaseModel):
     transform: Literal["log10", "log"] | None = None
     withhold: Any = None
 
+    def trained(self) -> Any:
+        """Return the description of what was trained, None of a method without training."""
+        return None
+
+    def aligned(self, ds: Any, open_field: Any) -> Any:
+        """Return a file on the grid of what was trained; see `learned.alignment.aligned`."""
+        raise NotImplementedError
+
     def transformation(self) -> Transform:
         """Return what is estimated in place of the variable."""
         return Transform(self.transform)

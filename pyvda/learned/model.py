@@ -5,8 +5,7 @@ On the disk it is a folder with two files:
     model.json              architecture, observation pattern, name and SHA-256 of the weights
     weights-<hash>.safetensors
 
-The JSON is replaced last, in one atomic step, so that a folder always holds one complete model.
-Nothing is pickled, so loading a model runs no code from its folder.
+See `pyvda.learned.folder`.
 """
 
 from __future__ import annotations
@@ -16,18 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as read_weights
 from safetensors.torch import save as write_weights
 from torch import Tensor, nn
 
 from pyvda import priors
 from pyvda.cost import VariationalCost
 from pyvda.errors import InputError
-from pyvda.io.writing.atomic import replacing
 from pyvda.learned.architecture import ODE, Architecture, Cost
 from pyvda.learned.build import build_prior, build_solver
 from pyvda.learned.description import MODEL_FILE, Description, Pattern, read_description
+from pyvda.learned.folder import load_tensors, read_tensors, write_folder
 from pyvda.models.model import Model
 from pyvda.solvers import SolverResult
 from pyvda.state.batch import Batch
@@ -159,17 +156,9 @@ class LearnedModel(nn.Module):
 
         An existing model in the folder is replaced in one atomic step.
         """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         weights = self._serialised()
         description = self.describe(weights)
-        with replacing(folder / description.weights) as temporary:
-            temporary.write_bytes(weights)
-        with replacing(folder / MODEL_FILE) as temporary:
-            temporary.write_text(description.text(), "utf-8")
-        for other in folder.glob("weights-*.safetensors"):
-            if other.name != description.weights:
-                other.unlink(missing_ok=True)
+        write_folder(folder, MODEL_FILE, description.text(), description.weights, weights)
         return description.digest()
 
     @classmethod
@@ -190,23 +179,7 @@ class LearnedModel(nn.Module):
         """
         folder = Path(folder)
         description = read_description(folder)
-        path = folder / description.weights
-        try:
-            weights = path.read_bytes()
-        except OSError as error:
-            raise InputError(
-                f"the weights {path} cannot be read ({error.strerror}); copy the whole folder"
-            ) from error
-        if hashlib.sha256(weights).hexdigest() != description.sha256:
-            raise InputError(
-                f"{path} is damaged: its SHA-256 is not the one in {MODEL_FILE}; copy it again"
-            )
-        try:
-            tensors = read_weights(weights)
-        except SafetensorError as error:
-            raise InputError(
-                f"{path} is not a safetensors file ({error}); copy it again"
-            ) from error
+        tensors = read_tensors(folder / description.weights, description.sha256, MODEL_FILE)
         size = () if description.normalisation == "scalar" else (description.pattern.state_size,)
         learned = cls(
             description.architecture,
@@ -216,14 +189,7 @@ class LearnedModel(nn.Module):
             description.iterations,
             model,
         )
-        try:
-            learned.load_state_dict(tensors, assign=True)  # keeps the precision that was trained
-        except RuntimeError as error:
-            first = str(error).splitlines()[-1].strip()
-            raise InputError(
-                f"the weights {path} do not belong to the architecture in {MODEL_FILE} ({first}); "
-                "use the two files of one training"
-            ) from None
+        load_tensors(learned, tensors, folder / description.weights, MODEL_FILE)
         return learned.eval()
 
     def _serialised(self) -> bytes:

@@ -17,6 +17,7 @@ from pyvda.engine import get_engine
 from pyvda.engine.interface import Array, Engine
 from pyvda.errors import InputError
 from pyvda.learned.description import Description, Pattern, read_description
+from pyvda.learned.device import usable_device
 from pyvda.learned.shipped import checkpoint_folder
 from pyvda.methods.problem import Options, Problem, Solution, Status
 from pyvda.methods.statistics import half_misfit, judged, precision_of
@@ -107,19 +108,7 @@ def solve(problem: Problem, options: LearnedOptions) -> Solution:
     """
     import torch
 
-    device = options.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = str(torch.device(device))
-        torch.zeros(1, device=device).cpu()
-    except (RuntimeError, AssertionError, ImportError) as error:
-        # For a device that torch was built without, torch's message is long and mostly internal.
-        unknown = isinstance(error, NotImplementedError | ImportError)
-        reason = "torch has no such device here" if unknown else str(error).splitlines()[0][:80]
-        raise InputError(
-            f"the device {options.device!r} cannot be used ({reason}); choose cpu"
-        ) from None
+    device = usable_device(options.device)
     digest = options.description().digest()
     folder = str(checkpoint_folder(options.checkpoint))
     own = problem.model if options.runs_model() else None

@@ -63,18 +63,13 @@ class Identification(Section):
 AnyLoss = Annotated[Supervised | Unsupervised | Identification, Field(discriminator="kind")]
 
 
-class Optimiser(Section):
-    """How the weights are updated.
+class Updates(Section):
+    """How weights are updated, but for their rates.
 
     Attributes
     ----------
     kind : {"adam", "adamw"}
         Adam, or Adam with decoupled weight decay.
-    solver_rate, prior_rate : float
-        Learning rates of the solver, including the weights of its cost, and of Φ; with rate 0, Φ
-        is not trained.
-    pretraining_rate : float
-        Constant rate of Φ during pretraining.
     schedule : {"constant", "cosine", "step"}
         Cosine from 1 to `final`, or multiplication by `factor` at each epoch in `steps_at`.
     final, factor : float
@@ -90,9 +85,6 @@ class Optimiser(Section):
     """
 
     kind: Literal["adam", "adamw"] = "adam"
-    solver_rate: Rate = 1e-3
-    prior_rate: Rate = 5e-4
-    pretraining_rate: Rate = 1e-3
     schedule: Literal["constant", "cosine", "step"] = "cosine"
     final: float = Field(default=0.01, ge=0)
     steps_at: tuple[int, ...] = ()
@@ -101,9 +93,32 @@ class Optimiser(Section):
     weight_decay: float = Field(default=0.0, ge=0)
     clip: float | None = Field(default=None, gt=0)
 
+    @model_validator(mode="after")
+    def _check_schedule(self) -> Updates:
+        if self.schedule == "step" and not self.steps_at:
+            raise ValueError("the schedule step needs epochs in steps_at")
+        return self
 
-class Training(Section):
-    """Length, batches and hardware of a training.
+
+class Optimiser(Updates):
+    """How the weights are updated.
+
+    Attributes
+    ----------
+    solver_rate, prior_rate : float
+        Learning rates of the solver, including the weights of its cost, and of Φ; with rate 0, Φ
+        is not trained.
+    pretraining_rate : float
+        Constant rate of Φ during pretraining.
+    """
+
+    solver_rate: Rate = 1e-3
+    prior_rate: Rate = 5e-4
+    pretraining_rate: Rate = 1e-3
+
+
+class Run(Section):
+    """Length and hardware of any training.
 
     Attributes
     ----------
@@ -111,23 +126,11 @@ class Training(Section):
         Number of epochs, including pretraining.
     batch_size : int
         Number of windows of a step of the optimiser.
-    pretraining : int
-        Number of first epochs in which Φ alone is trained, on true states.
-    iterations : mapping of epoch to int
-        Solver iterations from each epoch on: `{0: 5, 20: 10, 40: 20}`. The trained model uses those
-        of the epoch of its best weights, with which it was scored.
     patience : int, optional
         Epochs without a better score after which training stops; the count restarts at the end of
         pretraining and at each change of `iterations`.
-    select : {"r_score", "cost", "ode_score"}, optional
-        The validation score that selects the best weights, the lowest being best. Default: the
-        R-score, the ODE-score for identification, the cost without a truth.
     averaging : float
         Decay of an average of the weights, which is then validated and stored; 0: no average.
-    checkpoint_every, detach_every : int
-        See `pyvda.solvers.Solver.solve`.
-    compile : bool
-        Compile the gradient of a cost with a known equation (`VariationalCost.compile`).
     precision, accelerator, devices, strategy
         See Lightning's Trainer.
     seed : int
@@ -136,19 +139,40 @@ class Training(Section):
 
     epochs: int = Field(default=100, ge=1)
     batch_size: int = Field(default=128, ge=1)
-    pretraining: int = Field(default=0, ge=0)
-    iterations: dict[int, int] = Field(default={0: 20})
     patience: int | None = Field(default=None, ge=1)
-    select: Literal["r_score", "cost", "ode_score"] | None = None
     averaging: float = Field(default=0.0, ge=0, lt=1)
-    checkpoint_every: int = Field(default=0, ge=0)
-    detach_every: int = Field(default=0, ge=0)
-    compile: bool = False
     precision: Literal["32-true", "64-true", "16-mixed", "bf16-mixed"] = "32-true"
     accelerator: str = "auto"
     devices: int | Literal["auto"] = 1
     strategy: str = "auto"
     seed: int = Field(default=0, ge=0)
+
+
+class Training(Run):
+    """Length, batches and hardware of a training of a prior and a solver.
+
+    Attributes
+    ----------
+    pretraining : int
+        Number of first epochs in which Φ alone is trained, on true states.
+    iterations : mapping of epoch to int
+        Solver iterations from each epoch on: `{0: 5, 20: 10, 40: 20}`. The trained model uses those
+        of the epoch of its best weights, with which it was scored.
+    select : {"r_score", "cost", "ode_score"}, optional
+        The validation score that selects the best weights, the lowest being best. Default: the
+        R-score, the ODE-score for identification, the cost without a truth.
+    checkpoint_every, detach_every : int
+        See `pyvda.solvers.Solver.solve`.
+    compile : bool
+        Compile the gradient of a cost with a known equation (`VariationalCost.compile`).
+    """
+
+    pretraining: int = Field(default=0, ge=0)
+    iterations: dict[int, int] = Field(default={0: 20})
+    select: Literal["r_score", "cost", "ode_score"] | None = None
+    checkpoint_every: int = Field(default=0, ge=0)
+    detach_every: int = Field(default=0, ge=0)
+    compile: bool = False
 
     @model_validator(mode="after")
     def _check(self) -> Training:
@@ -193,8 +217,6 @@ class Configuration(Architecture):
             self._check_own_model(self.data.model)
         elif self.mirrored and self.data.dynamics().mirror_signs is None:
             raise ValueError(f"the model of {self.data.name()} has no mirror image")
-        if self.optimiser.schedule == "step" and not self.optimiser.steps_at:
-            raise ValueError("the schedule step needs epochs in steps_at")
         self._check_known()
         return self
 

@@ -12,27 +12,41 @@ import lightning
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from pyvda.errors import InputError
-from pyvda.training.configuration import Configuration
+from pyvda.training.configuration import Run
 
 
-def make_trainer(out: Path, configuration: Configuration, epochs: int) -> lightning.Trainer:
+def make_trainer(
+    out: Path, settings: Run, epochs: int, clip: float | None, *, leaves_unused: bool = False
+) -> lightning.Trainer:
     """Return a trainer for at most `epochs` epochs.
+
+    Parameters
+    ----------
+    out : path
+    settings : Run
+    epochs : int
+    clip : float, optional
+        Largest norm of the gradient.
+    leaves_unused : bool
+        Whether a step may leave weights unused, which DDP must expect.
 
     Raises
     ------
     InputError
         The accelerator, devices or strategy are not available on this machine.
     """
-    settings = configuration.training
+    strategy = settings.strategy
+    if strategy == "ddp" and leaves_unused:
+        strategy = "ddp_find_unused_parameters_true"
     try:
         with quiet():
             return lightning.Trainer(
                 accelerator=settings.accelerator,
                 devices=settings.devices,
-                strategy=_strategy(configuration),
+                strategy=strategy,
                 precision=settings.precision,
                 max_epochs=epochs,
-                gradient_clip_val=configuration.optimiser.clip,
+                gradient_clip_val=clip,
                 reload_dataloaders_every_n_epochs=1,
                 use_distributed_sampler=False,  # the module has one of its own
                 num_sanity_val_steps=0,
@@ -50,13 +64,6 @@ def make_trainer(out: Path, configuration: Configuration, epochs: int) -> lightn
             f"strategy {settings.strategy!r} cannot be used ({reason}), expected devices of this "
             "machine; correct them, or leave them out to let Lightning choose one device"
         ) from error
-
-
-def _strategy(configuration: Configuration) -> str:
-    """Return Lightning's strategy; DDP must expect unused weights in epochs that train Φ alone."""
-    chosen = configuration.training.strategy
-    alone = configuration.training.pretraining or configuration.loss.kind == "identification"
-    return "ddp_find_unused_parameters_true" if chosen == "ddp" and alone else chosen
 
 
 @contextmanager

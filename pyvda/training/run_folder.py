@@ -10,23 +10,23 @@ import yaml
 
 from pyvda.errors import InputError
 from pyvda.io.writing.atomic import replacing
+from pyvda.learned.architecture import Section
 from pyvda.learned.description import MODEL_FILE
 from pyvda.training import state
-from pyvda.training.configuration import Configuration
 from pyvda.training.state import Progress
 
 CONFIGURATION_FILE = "configuration.yaml"
 
 
 def starting_point(
-    out: Path, configuration: Configuration, resume: bool
+    out: Path, configuration: Section, resume: bool
 ) -> tuple[Progress, dict[str, torch.Tensor] | None]:
     """Return progress and tensors of the stored state, or those of a new training.
 
     Parameters
     ----------
     out : path
-    configuration : Configuration
+    configuration : Section
     resume : bool
         Whether a stored state is to be continued; without one, the training is new.
 
@@ -43,7 +43,7 @@ def starting_point(
     """
     stored = out / state.RESUME_FILE
     if resume and stored.is_file():
-        return state.read(stored, configuration.model_dump(mode="json"))
+        return state.read(stored, configuration.model_dump(mode="json"), type(configuration))
     # The other processes of a distributed run find the folder that the first one has just made.
     if _is_first_process() and not resume and (stored.exists() or (out / MODEL_FILE).exists()):
         raise InputError(
@@ -52,7 +52,7 @@ def starting_point(
     return Progress(), None
 
 
-def make_folder(out: Path, configuration: Configuration) -> None:
+def make_folder(out: Path, configuration: Section) -> None:
     """Create the folder of a run, with its resolved configuration."""
     try:
         out.mkdir(parents=True, exist_ok=True)

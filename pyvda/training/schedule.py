@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from pyvda.training.configuration import Configuration
+from pyvda.training.configuration import Configuration, Updates
 
 
 def rates(configuration: Configuration, step: int, per_epoch: int) -> dict[str, float]:
@@ -23,15 +23,33 @@ def rates(configuration: Configuration, step: int, per_epoch: int) -> dict[str, 
     first = training.pretraining * per_epoch
     if step < first:
         return {"solver": 0.0, "prior": settings.pretraining_rate}
-    step -= first
+    factor = scheduled(settings, step - first, per_epoch, training.epochs, training.pretraining)
+    return {"solver": factor * settings.solver_rate, "prior": factor * settings.prior_rate}
+
+
+def scheduled(settings: Updates, step: int, per_epoch: int, epochs: int, before: int = 0) -> float:
+    """Return the factor on the rates at an optimiser step.
+
+    Parameters
+    ----------
+    settings : Updates
+    step : int
+        Completed steps of the schedule.
+    per_epoch : int
+        Steps in an epoch.
+    epochs : int
+        Of the whole training.
+    before : int
+        Epochs before the schedule starts.
+    """
     factor = 1.0
     if settings.schedule == "cosine":
-        last = max((training.epochs - training.pretraining) * per_epoch - 1, 1)
+        last = max((epochs - before) * per_epoch - 1, 1)
         wave = 0.5 * (1.0 + math.cos(math.pi * min(step / last, 1.0)))
         factor = settings.final + (1.0 - settings.final) * wave
     elif settings.schedule == "step":
-        epoch = training.pretraining + step // per_epoch
+        epoch = before + step // per_epoch
         factor = settings.factor ** sum(epoch >= at for at in settings.steps_at)
     if step < settings.warmup:
         factor *= (step + 1) / settings.warmup
-    return {"solver": factor * settings.solver_rate, "prior": factor * settings.prior_rate}
+    return factor

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from pyvda.errors import InputError
 from pyvda.io.writing.atomic import replacing
+from pyvda.learned.architecture import Section
 from pyvda.training.configuration import Configuration
 from pyvda.validation_errors import validated
 
@@ -86,8 +87,10 @@ def save(
         save_file(copies, temporary, metadata={_KEY: text})
 
 
-def read(path: Path, configuration: dict[str, Any]) -> tuple[Progress, dict[str, Tensor]]:
-    """Read a state that `save` wrote for this configuration.
+def read(
+    path: Path, configuration: dict[str, Any], kind: type[Section] = Configuration
+) -> tuple[Progress, dict[str, Tensor]]:
+    """Read a state that `save` wrote for this configuration, of this kind.
 
     Raises
     ------
@@ -104,7 +107,7 @@ def read(path: Path, configuration: dict[str, Any]) -> tuple[Progress, dict[str,
         raise InputError(
             f"{path} cannot be read ({error}); remove it to start the training again"
         ) from error
-    name = _difference(_resolved(stored["configuration"]), configuration)
+    name = _difference(_resolved(stored["configuration"], kind), configuration)
     if name is not None:
         raise InputError(
             f"{path} belongs to a training with another {name}; resume with its configuration, or "
@@ -113,10 +116,10 @@ def read(path: Path, configuration: dict[str, Any]) -> tuple[Progress, dict[str,
     return progress, tensors
 
 
-def _resolved(stored: dict[str, Any]) -> dict[str, Any]:
+def _resolved(stored: dict[str, Any], kind: type[Section]) -> dict[str, Any]:
     """Return a stored configuration completed by the defaults of options added since."""
     try:
-        return validated(Configuration, stored, "the state").model_dump(mode="json")
+        return validated(kind, stored, "the state").model_dump(mode="json")
     except InputError:
         return stored
 

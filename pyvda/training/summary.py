@@ -26,7 +26,6 @@ def summary(
     engine: str | None,
 ) -> dict[str, Any]:
     """Return scores, cost, versions and configuration of a training so far, ready for JSON."""
-    versions = {name: version(name) for name in ("numpy", "torch", "lightning", "safetensors")}
     return {
         "selected_by": configuration.select(),
         "best_epoch": progress.best_epoch,
@@ -36,17 +35,25 @@ def summary(
         "steps": progress.step,
         "distinct_windows_seen": data.distinct(progress.epoch),
         "wall_seconds": round(progress.seconds, 1),
-        "hardware": _hardware(),
         "parameters": {
             "prior": sum(p.numel() for p in model.prior.parameters()),
             "solver_and_cost": sum(p.numel() for p in model.parameters())
             - sum(p.numel() for p in model.prior.parameters()),
         },
-        "versions": {"pyvda": pyvda.__version__, "python": platform.python_version(), **versions},
-        "engine": str(get_engine(engine).info),
+        **surroundings(engine),
         "started_from": progress.started_from,
         "configuration": configuration.model_dump(mode="json"),
         "curve": progress.curve,
+    }
+
+
+def surroundings(engine: str | None) -> dict[str, Any]:
+    """Return hardware, versions and engine of a training, ready for JSON."""
+    versions = {name: version(name) for name in ("numpy", "torch", "lightning", "safetensors")}
+    return {
+        "hardware": _hardware(),
+        "versions": {"pyvda": pyvda.__version__, "python": platform.python_version(), **versions},
+        "engine": str(get_engine(engine).info),
     }
 
 

@@ -17,6 +17,10 @@ from typing import Any
 import torch
 
 from pyvda.engine import get_engine
+from pyvda.errors import InputError
+from pyvda.fields.learned.configuration import FieldConfiguration
+from pyvda.fields.learned.model import FieldModel
+from pyvda.fields.learned.train import train_field
 from pyvda.io.writing.atomic import replacing
 from pyvda.learned.description import MODEL_FILE, read_description
 from pyvda.learned.model import LearnedModel
@@ -24,7 +28,7 @@ from pyvda.learned.normalisation import normalisation
 from pyvda.learned.shipped import TRAINING_FILE
 from pyvda.progress import Report, silent
 from pyvda.signals import handlers_kept
-from pyvda.training.configuration import Configuration, read_configuration
+from pyvda.training.configuration import Configuration, read_yaml
 from pyvda.training.data import Source, source
 from pyvda.training.lightning_trainer import make_trainer, quiet
 from pyvda.training.module import Assimilator
@@ -32,10 +36,11 @@ from pyvda.training.run_folder import make_folder, starting_point
 from pyvda.training.starting_weights import check_unchanged, start_from
 from pyvda.training.state import Progress
 from pyvda.training.summary import summary
+from pyvda.validation_errors import validated
 
 
 def train(
-    configuration: Configuration | str | Path,
+    configuration: Configuration | FieldConfiguration | str | Path,
     out: str | Path,
     *,
     resume: bool = False,
@@ -43,13 +48,14 @@ def train(
     engine: str | None = None,
     report: Callable[[dict[str, Any]], None] | None = None,
     step: Report = silent,
-) -> LearnedModel | None:
+) -> LearnedModel | FieldModel | None:
     """Train a model, and keep the best weights by the validation score.
 
     Parameters
     ----------
-    configuration : Configuration or path
-        A configuration, or the YAML file to read it from.
+    configuration : Configuration, FieldConfiguration or path
+        A configuration, or the YAML file to read it from; one with the section `field` trains a
+        network on a field with gaps (`pyvda.fields.learned.train`).
     out : path
         The folder of the run.
     resume : bool
@@ -67,7 +73,7 @@ def train(
 
     Returns
     -------
-    LearnedModel or None
+    LearnedModel, FieldModel or None
         The best model, as stored in `out`; None when no epoch had a finite score.
 
     Raises
@@ -79,12 +85,24 @@ def train(
     KeyboardInterrupt
         Ctrl-C was pressed; everything up to the last epoch is kept.
     """
-    if not isinstance(configuration, Configuration):
-        configuration = read_configuration(configuration)
+    if isinstance(configuration, str | Path):
+        configuration = _configuration(Path(configuration))
+    if isinstance(configuration, FieldConfiguration):
+        if start is not None:
+            raise InputError(
+                "a network for fields starts from no other training; leave out start (--from)"
+            )
+        return train_field(
+            configuration, out, resume=resume, engine=engine, report=report, step=step
+        )
     out = Path(out)
     progress, tensors = starting_point(out, configuration, resume)
     if not progress.finished:
-        trainer = make_trainer(out, configuration, configuration.training.epochs - progress.epoch)
+        settings = configuration.training
+        trainer = make_trainer(
+            out, settings, settings.epochs - progress.epoch, configuration.optimiser.clip,
+            leaves_unused=settings.pretraining > 0 or configuration.loss.kind == "identification",
+        )  # fmt: skip
         get_engine(engine)  # first, so that a resumed run computes with the same kernels
         data = source(configuration.data, engine)
         module = _module(configuration, data, out, progress, tensors, start, engine, report, step)
@@ -104,6 +122,14 @@ def train(
         return None
     runs_model = read_description(out).needs_code()
     return LearnedModel.load(out, configuration.data.dynamics() if runs_model else None)
+
+
+def _configuration(path: Path) -> Configuration | FieldConfiguration:
+    """Read a configuration of either kind."""
+    loaded = read_yaml(path, "configuration", "sections such as data and prior")
+    kind = FieldConfiguration if "field" in loaded else Configuration
+    found: Configuration | FieldConfiguration = validated(kind, loaded, str(path))
+    return found
 
 
 def _module(

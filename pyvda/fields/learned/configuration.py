@@ -1,0 +1,173 @@
+"""The configuration of a training on a field, as YAML:
+
+    field: {observations: chl.nc, variable: chl, transform: log10}
+    network: {kind: unet, days: 5, widths: [24, 48, 72]}
+    optimiser: {rate: 0.002}
+    training: {epochs: 60, batch_size: 8, patience: 15}
+
+Without `field.truth` the training is unsupervised: clouds of other times hide observations, which
+are what the network is compared with. Unknown keys are refused.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from pyvda.learned.architecture import Section
+from pyvda.training.configuration import Run, Updates
+
+_Positive = Annotated[int, Field(ge=1)]
+
+
+class FieldData(Section):
+    """The file that is learned from.
+
+    Attributes
+    ----------
+    observations : str
+        File of variables over time and two dimensions of space, as for `pyvda assimilate`.
+    truth : str, optional
+        File of the complete fields, of the same variables, times and grid: the training is then
+        supervised, and gaps of other times are laid over the truth for more samples.
+    variable : str, optional
+        Variable or variables, separated by commas.
+    mask, transform, withhold
+        As the options of `pyvda assimilate`; what is withheld is used for nothing.
+    covariance, season_days
+        As the options of the method `oi`, the first guess.
+    first_guess : {"oi", "mean"}
+        What the network corrects: optimal interpolation, or the mean by pixel and season.
+    draws : int
+        How often other clouds are laid over all times; the epochs take them in turn.
+    samples : int, optional
+        Samples of an epoch at most, each a tile at a time.
+    tile : int
+        Points of a sample's side at most.
+    validation : float
+        Share of the times that select the best weights, from which nothing else is learned.
+    augment : bool
+        Whether anomalies change their sign, and time and axes their direction, at random.
+    seed : int
+        Of the draws, the times of validation and the order.
+    """
+
+    observations: str
+    truth: str | None = None
+    variable: str | None = None
+    mask: str | None = None
+    transform: Literal["log10", "log"] | None = None
+    withhold: str | None = None
+    covariance: str | dict[str, Any] = "fit"
+    season_days: float | None = Field(default=None, ge=0)
+    first_guess: Literal["oi", "mean"] = "oi"
+    draws: int = Field(default=8, ge=1)
+    samples: int | None = Field(default=None, ge=1)
+    tile: int = Field(default=96, ge=8)
+    validation: float = Field(default=0.15, gt=0, lt=0.9)
+    augment: bool = True
+    seed: int = Field(default=1, ge=0, lt=2**32)
+
+
+class UNetSettings(Section):
+    """A regression without iterations, the yardstick of learned priors: `unet.UNet`.
+
+    Attributes
+    ----------
+    days : int
+        Times before and after that it sees.
+    widths : sequence of int
+        Channels at each resolution.
+    dropout : float
+        Share of the coarsest channels that a step leaves out.
+    """
+
+    kind: Literal["unet"]
+    days: int = Field(default=5, ge=0, le=60)
+    widths: tuple[_Positive, ...] = Field(default=(24, 48, 72), min_length=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+
+
+class VariationalSettings(Section):
+    """The paper's form: a two-scale prior Φ over (time, y, x), and a solver Γ on the gradient.
+
+    Attributes
+    ----------
+    days : int
+        Times before and after that a window has.
+    width : tuple of 3 odd int
+        Size of the kernels of Φ in time, y and x.
+    features, latent : int
+        Channels of the first layer of Φ and of its bilinear block.
+    factors : tuple of 3 int
+        Points of a cell of the coarse scale.
+    solver : {"lstm", "conv"}
+    iterations : int
+        Steps of the solver.
+    head : sequence of int
+        Channels of the U-Net that gives the error variance.
+    """
+
+    kind: Literal["variational"]
+    days: int = Field(default=3, ge=1, le=60)
+    width: tuple[_Positive, _Positive, _Positive] = (3, 5, 5)
+    features: int = Field(default=16, ge=1)
+    latent: int = Field(default=16, ge=1)
+    factors: tuple[_Positive, _Positive, _Positive] = (1, 4, 4)
+    solver: Literal["lstm", "conv"] = "lstm"
+    iterations: int = Field(default=5, ge=1)
+    head: tuple[_Positive, ...] = Field(default=(12, 24), min_length=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> VariationalSettings:
+        if any(width % 2 == 0 for width in self.width):
+            raise ValueError(f"width is {self.width}, expected odd sizes")
+        return self
+
+
+AnyNetwork = Annotated[UNetSettings | VariationalSettings, Field(discriminator="kind")]
+
+
+class FieldOptimiser(Updates):
+    """How the weights are updated.
+
+    Attributes
+    ----------
+    rate : float
+        Learning rate.
+    """
+
+    kind: Literal["adam", "adamw"] = "adamw"
+    rate: float = Field(default=2e-3, gt=0)
+    warmup: int = Field(default=50, ge=0)
+    weight_decay: float = Field(default=1e-3, ge=0)
+    clip: float | None = Field(default=1.0, gt=0)
+
+
+class FieldRun(Run):
+    """Length, loss and hardware.
+
+    Attributes
+    ----------
+    select : {"rmse", "nll"}
+        The score of the hidden values of the times of validation that selects the best weights.
+    focus : float
+        β of the weights σ^(2β) of the values' negative log likelihoods (Seitzer et al. 2022): with
+        0 the likelihood itself, with 1 errors count alike wherever they are.
+    """
+
+    epochs: int = Field(default=60, ge=1)
+    batch_size: int = Field(default=8, ge=1)
+    averaging: float = Field(default=0.99, ge=0, lt=1)
+    select: Literal["rmse", "nll"] = "nll"
+    focus: float = Field(default=0.5, ge=0, le=1)
+
+
+class FieldConfiguration(Section):
+    """A whole training on a field."""
+
+    field: FieldData
+    network: AnyNetwork = UNetSettings(kind="unet")
+    optimiser: FieldOptimiser = FieldOptimiser()
+    training: FieldRun = FieldRun()

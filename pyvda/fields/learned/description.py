@@ -1,0 +1,227 @@
+"""The content of field.json: what a network was trained for, as validated plain data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field as Limits
+from safetensors import SafetensorError, safe_open
+
+from pyvda.engine.data import Array
+from pyvda.errors import InputError
+from pyvda.fields.covariance import SpaceTimeCovariance
+from pyvda.fields.field import Field
+from pyvda.fields.learned.configuration import AnyNetwork
+from pyvda.io.cf.units import same
+from pyvda.learned.architecture import Section
+from pyvda.validation_errors import validated
+
+FIELD_FILE = "field.json"
+SEA = "sea"
+_TOLERATED = 0.1  # relative, of steps and distances between neighbours
+
+
+class Variable(Section):
+    """A variable of the training.
+
+    Attributes
+    ----------
+    units : str
+    scale : float
+        Standard deviation of its anomalies, of the logarithm if there is a transform.
+    covariance : SpaceTimeCovariance
+        Of the anomalies, with the variance of a datum's error.
+    """
+
+    units: str
+    scale: float = Limits(gt=0, allow_inf_nan=False)
+    covariance: SpaceTimeCovariance
+
+
+class Grid(Section):
+    """The grid of the training.
+
+    Attributes
+    ----------
+    shape : pair of int
+        Points along the dimensions of space.
+    digest : str
+        SHA-256 of the places of all points of the sea.
+    spacing_km : float
+        Median distance of neighbours along the second dimension.
+    centre, extent : pair of float
+        Of the map coordinates, by which they are scaled.
+    """
+
+    shape: tuple[int, int]
+    digest: str
+    spacing_km: float
+    centre: tuple[float, float]
+    extent: tuple[float, float]
+
+    @staticmethod
+    def of(field: Field) -> Grid:
+        """Return the description of a field's grid."""
+        low, high = field.places.map.min(0), field.places.map.max(0)
+        extent = np.maximum(high - low, 1e-9) / 2
+        return Grid(
+            shape=field.sea.shape, digest=digest(field), spacing_km=spacing(field),
+            centre=tuple(((low + high) / 2).tolist()), extent=tuple(extent.tolist()),
+        )  # fmt: skip
+
+
+class FieldDescription(Section):
+    """What a network was trained for.
+
+    Attributes
+    ----------
+    format : int
+        Version of this description.
+    network : section
+        Its architecture.
+    variables : dict of Variable
+        In the order of its channels.
+    transform : str, optional
+    first_guess : {"oi", "mean"}
+    step_days : float
+        Between two times.
+    season_days : float, optional
+        Of the mean; None for a constant mean.
+    cover : float
+        Mean share of the points that are observed at a time.
+    grid : Grid
+    trained : dict
+        How it was made, for people.
+    weights, sha256 : str
+        Name of the file with the weights, and the SHA-256 it must have.
+    """
+
+    format: Literal[1]
+    network: AnyNetwork
+    variables: dict[str, Variable] = Limits(min_length=1)
+    transform: Literal["log10", "log"] | None
+    first_guess: Literal["oi", "mean"]
+    step_days: float = Limits(gt=0)
+    season_days: float | None
+    cover: float
+    grid: Grid
+    trained: dict[str, Any]
+    weights: str = Limits(pattern=r"^weights-[0-9a-f]{12}\.safetensors$")
+    sha256: str = Limits(pattern=r"^[0-9a-f]{64}$")
+
+    def text(self) -> str:
+        """Return the file's text."""
+        return json.dumps(self.model_dump(mode="json"), indent=2) + "\n"
+
+    def check(self, field: Field) -> None:
+        """Raise InputError unless a field has the variables, units and transform of the training.
+
+        Raises
+        ------
+        InputError
+        """
+        if field.transform.name != self.transform:
+            raise InputError(
+                f"the network was trained with transform {self.transform or 'none'}, but transform "
+                f"is {field.transform.name or 'none'}; give the same"
+            )
+        if field.variables != tuple(self.variables):
+            raise InputError(
+                f"the network was trained for {', '.join(self.variables)}, but the variables are "
+                f"{', '.join(field.variables)}; name the trained ones (variable), or rename them"
+            )
+        for name, trained in self.variables.items():
+            units = str(field.ds[name].attrs.get("units", ""))
+            if not same(units, trained.units):
+                raise InputError(
+                    f"the network was trained for {name} in {trained.units!r}, but {name} is in "
+                    f"{units!r}; convert the field"
+                )
+
+    def same_grid(self, field: Field) -> bool:
+        """Tell whether a field has the grid of the training, the land included."""
+        return self.grid.shape == field.sea.shape and self.grid.digest == digest(field)
+
+    def differences(self, field: Field, cover: float) -> list[str]:
+        """Return how a field differs from that of the training, a phrase each."""
+        found = []
+        step = step_days(field)
+        if len(field.days) > 1 and abs(step / self.step_days - 1) > _TOLERATED:
+            found.append(f"a step of {step:.3g} days, trained on {self.step_days:.3g}")
+        km = spacing(field)
+        if abs(km / self.grid.spacing_km - 1) > _TOLERATED:
+            found.append(f"points {km:.3g} km apart, trained on {self.grid.spacing_km:.3g} km")
+        elif not self.same_grid(field):
+            found.append("another grid or land mask than in the training")
+        if not 0.4 < (cover + 0.01) / (self.cover + 0.01) < 2.5:
+            found.append(f"{cover:.1%} of the points observed, trained on {self.cover:.1%}")
+        return found
+
+
+def read_description(folder: str | Path) -> FieldDescription:
+    """Read the description of the network in a folder.
+
+    Raises
+    ------
+    InputError
+        It does not exist, is damaged, or has unknown keys.
+    """
+    path = Path(folder) / FIELD_FILE
+    try:
+        loaded = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise InputError(
+            f"{folder} holds no network for fields: it has no {FIELD_FILE}; give a folder made by "
+            "`pyvda train` from a configuration with the section field"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}); copy the folder again") from error
+    return validated(FieldDescription, loaded, str(path))
+
+
+def read_sea(folder: str | Path) -> Array:
+    """Return the points of the sea of the training, (Y, X) of bool.
+
+    Raises
+    ------
+    InputError
+        The weights are missing or damaged.
+    """
+    path = Path(folder) / read_description(folder).weights
+    try:
+        with safe_open(path, "numpy") as file:
+            return np.asarray(file.get_tensor(SEA), bool)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path} cannot be read ({error}); copy the whole folder") from error
+
+
+def is_of_fields(folder: str | Path) -> bool:
+    """Tell whether a folder holds a network for fields."""
+    return (Path(folder) / FIELD_FILE).is_file()
+
+
+def digest(field: Field) -> str:
+    """Return the SHA-256 of the places of the sea, to a hundred metres."""
+    whole = hashlib.sha256(np.ascontiguousarray(field.sea).tobytes())
+    whole.update(np.round(field.places.position * 10).astype(np.int64).tobytes())
+    return whole.hexdigest()
+
+
+def spacing(field: Field) -> float:
+    """Return the median distance of neighbours along the second dimension of space, km."""
+    position = field.on_grid(np.ascontiguousarray(field.places.position.T))
+    for axis in (2, 1):
+        steps = np.linalg.norm(np.diff(position, axis=axis), axis=0)
+        known = steps[np.isfinite(steps)]
+        if known.size:
+            return float(np.median(known))
+    return 1.0
+
+
+def step_days(field: Field) -> float:
+    """Return the median step of time, days."""
+    return float(np.median(np.diff(field.days))) if len(field.days) > 1 else 1.0

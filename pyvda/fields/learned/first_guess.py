@@ -1,0 +1,85 @@
+"""The first guess of networks: optimal interpolation of one variable, at chosen points and times.
+
+It uses fewer data than the method `oi` by itself, since the network sees them too, and takes a
+thirtieth of the time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from pyvda.engine import Engine
+from pyvda.engine.data import Array, Selection
+from pyvda.fields.covariance import SpaceTimeCovariance
+from pyvda.fields.interpolation import expect_definite, field_data, targets
+from pyvda.fields.places import Places
+
+_OWN, _OTHER, _STEPS = 8, 1, 10  # data in a quadrant of its own time, of others, and how far away
+
+
+@dataclass(frozen=True)
+class FirstGuess:
+    """A variable's data and their covariance.
+
+    Attributes
+    ----------
+    engine : Engine
+    kind : {"oi", "mean"}
+        The mean is a guess of 0 with the variance of the field.
+    anomaly, noise : (T, P)
+        Departures from the mean, NaN where nothing was observed, and variances of their errors.
+    days : (T,)
+    step_days : float
+    places : Places
+    covariance : SpaceTimeCovariance
+    """
+
+    engine: Engine
+    kind: Literal["oi", "mean"]
+    anomaly: Array
+    noise: Array
+    days: Array
+    step_days: float
+    places: Places
+    covariance: SpaceTimeCovariance
+
+    def at(self, times: Array, points: Array, hidden: Array | None = None) -> Array:
+        """Return value, variance, and distance and lag of the datum with the largest covariance.
+
+        Parameters
+        ----------
+        times, points : (n,) of int
+        hidden : (T, P) of bool, optional
+            What estimates of the same time do not use.
+
+        Returns
+        -------
+        (4, n)
+        """
+        found = np.full((4, len(times)), np.nan)
+        if self.kind == "mean":
+            found[0], found[1] = 0.0, self.covariance.variance
+            return found
+        reach = _STEPS * self.step_days * (1 + 1e-9)
+        selection = Selection(_OWN, _OTHER, reach, np.inf)
+        near = np.zeros(len(self.days), bool)
+        for day in np.unique(self.days[times]):
+            near |= np.abs(self.days - day) <= reach
+        kept = np.flatnonzero(near)
+        number = np.cumsum(near) - 1
+        data = field_data(
+            self.anomaly[kept], self.noise[kept], self.days[kept], self.places,
+            None if hidden is None else hidden[kept],
+        )  # fmt: skip
+        order = np.lexsort((times, points))
+        asked = targets(self.places, number[times], points, self.days[kept])
+        estimates = self.engine.optimal_interpolation(
+            data, asked, selection, self.covariance.rows(),
+            (self.covariance.track_variance, self.covariance.track_km),
+        )  # fmt: skip
+        expect_definite(estimates)
+        found[:, order] = estimates
+        return found

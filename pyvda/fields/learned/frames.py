@@ -1,0 +1,104 @@
+"""A field on its grid, cut into the tiles and times that a network sees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from pyvda.engine.data import Array
+from pyvda.fields.field import Field
+from pyvda.fields.learned.description import Grid
+from pyvda.fields.learned.network import Inputs
+from pyvda.fields.mean import YEAR
+
+
+class Tile(NamedTuple):
+    """A rectangle of the grid."""
+
+    y: slice
+    x: slice
+
+
+class Frames:
+    """The data of a field and what is known of its points, as the channels of a network.
+
+    Parameters
+    ----------
+    field : Field
+    anomalies : (V, T, P)
+        Scaled departures from the mean, NaN where nothing was observed.
+    half : int
+        Times before and after that a network sees.
+    step_days : float
+        Between them. A time that the file has not, to half a step, is one without data.
+    grid : Grid
+        Centre and extent by which coordinates are scaled.
+    """
+
+    def __init__(
+        self, field: Field, anomalies: Array, half: int, step_days: float, grid: Grid
+    ) -> None:
+        there = np.isfinite(anomalies)
+        self.values = field.on_grid(np.where(there, anomalies, 0.0).astype(np.float32), 0)
+        self.mask = field.on_grid(there, False)
+        self.half = half
+        self.around = _around(field.days, half, step_days)
+        self.index = field.on_grid(np.arange(len(field.places)), -1)
+        angle = 2 * np.pi * field.days / YEAR
+        self.season = np.stack([np.sin(angle), np.cos(angle)], -1) * field.dated
+        scaled = (field.places.map - grid.centre) / grid.extent
+        self.static = np.stack(
+            [field.sea, *field.on_grid(np.ascontiguousarray(scaled.T), 0.0)]
+        ).astype(np.float32)
+
+    def points(self, tile: Tile) -> tuple[Array, Array]:
+        """Return where in a tile the sea is, (h, w) of bool, and the numbers of its points."""
+        inside = self.index[tile]
+        return inside >= 0, inside[inside >= 0]
+
+    def inputs(
+        self,
+        time: int,
+        tile: Tile,
+        guess: Array,
+        spread: Array,
+        hidden: Array | None = None,
+    ) -> tuple[Array, ...]:
+        """Return what a network sees of a tile at a time, as arrays without the batch's axis.
+
+        Parameters
+        ----------
+        time : int
+        tile : Tile
+        guess, spread : (V, h, w)
+        hidden : (h, w) of bool, optional
+            Data of the time itself that are not seen.
+        """
+        around = self.around[time]
+        values = self.values[:, around][..., tile.y, tile.x]
+        mask = self.mask[:, around][..., tile.y, tile.x] & (around >= 0)[:, None, None]
+        if hidden is not None:
+            mask[:, self.half] &= ~hidden
+        season = np.broadcast_to(self.season[time][:, None, None], (2, *guess.shape[1:]))
+        sea, *coordinates = self.static[:, tile.y, tile.x]
+        static = np.stack([sea, *(season * sea), *coordinates])
+        return np.where(mask, values, 0), mask, guess, spread, static
+
+
+def stacked(parts: Sequence[tuple[Array, ...]]) -> Inputs:
+    """Return a batch of what `Frames.inputs` gives."""
+    columns = (np.stack(column).astype(np.float32) for column in zip(*parts, strict=True))
+    return Inputs(*(torch.from_numpy(column) for column in columns))
+
+
+def _around(days: Array, half: int, step: float) -> Array:
+    """Return the times nearest to those around each time, (T, 2 half + 1), -1 without one."""
+    wanted = days[:, None] + step * np.arange(-half, half + 1)
+    after = np.clip(np.searchsorted(days, wanted), 1, max(1, len(days) - 1))
+    before = after - 1
+    after = np.minimum(after, len(days) - 1)
+    nearest = np.where(np.abs(days[before] - wanted) <= np.abs(days[after] - wanted), before, after)
+    return np.where(np.abs(days[nearest] - wanted) <= 0.5 * step, nearest, -1)

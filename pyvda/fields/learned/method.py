@@ -1,0 +1,259 @@
+"""A trained network as a method for fields: first guess, tiles, blending.
+
+torch is imported only by `solve`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from pydantic import Field as Limits
+from pydantic import field_validator
+
+from pyvda.engine import Engine
+from pyvda.engine.data import Array
+from pyvda.fields.field import Field, Values
+from pyvda.fields.learned.alignment import aligned
+from pyvda.fields.learned.description import FieldDescription, read_description, read_sea
+from pyvda.fields.learned.first_guess import FirstGuess
+from pyvda.fields.learned.shipped import field_folder, several
+from pyvda.fields.mean import between, seasonal_mean
+from pyvda.fields.options import Estimate, FieldOptions
+from pyvda.learned import patterns
+from pyvda.learned.device import usable_device
+from pyvda.progress import Report, silent
+
+if TYPE_CHECKING:
+    from pyvda.fields.learned.model import FieldModel
+
+_VALUES = 1 << 22  # of a batch's input on a CPU
+_GUESSES = 1_000_000  # points whose first guess is made at once
+
+
+class LearnedFieldOptions(FieldOptions):
+    """Options of a trained network.
+
+    Attributes
+    ----------
+    checkpoint : str or sequence of str
+        Folder made by `pyvda train`, or a shipped name. The estimates of several, joined by +, are
+        averaged, and what they differ by counts as their error.
+    mean_with_oi : bool
+        Average with the first guess in the same way.
+    tile : int
+        Points of a side that a tile counts for.
+    device : str
+        "auto" (CUDA if available), "cpu", "cuda", "cuda:1".
+    """
+
+    checkpoint: tuple[str, ...] = Limits(min_length=1)
+    mean_with_oi: bool = False
+    tile: int = Limits(default=256, ge=16)
+    device: str = "auto"
+
+    @field_validator("checkpoint", mode="before")
+    @classmethod
+    def _one_or_several(cls, given: Any) -> Any:
+        return several(given) if isinstance(given, str | Path) else given
+
+    def trained(self) -> FieldDescription:
+        """Return what the first network was trained for."""
+        return read_description(field_folder(self.checkpoint[0]))
+
+    def aligned(
+        self, ds: xr.Dataset, open_field: Callable[[xr.Dataset, Array | None], Field]
+    ) -> tuple[Field, tuple[str, ...]]:
+        """Return the field of a file on the grid of the first network; see `alignment.aligned`."""
+        return aligned(ds, self.trained(), read_sea(field_folder(self.checkpoint[0])), open_field)
+
+
+def solve(
+    field: Field,
+    read: dict[str, Values],
+    options: LearnedFieldOptions,
+    engine: Engine,
+    report: Report = silent,
+    *,
+    where: Array | None = None,
+) -> dict[str, Estimate]:
+    """Return the estimate of each variable.
+
+    Parameters
+    ----------
+    field : Field
+    read : dict of Values
+        Of each variable, NaN also where data are withheld.
+    options : LearnedFieldOptions
+    engine : Engine
+    report : Report
+    where : (T, P) of bool, optional
+        Where to estimate. Default: everywhere.
+
+    Raises
+    ------
+    InputError
+        A checkpoint is missing, or was trained for other variables, units or another transform.
+
+    Warns
+    -----
+    PatternWarning
+        The field differs from that of the training.
+    """
+    from pyvda.fields.learned.model import FieldModel
+
+    folders = [field_folder(name) for name in options.checkpoint]
+    described = [read_description(folder) for folder in folders]
+    for one in described:
+        one.check(field)
+    there = np.any([np.isfinite(v.values) for v in read.values()], axis=0)
+    unlike = patterns.warn(
+        list(dict.fromkeys(d for one in described for d in one.differences(field, there.mean())))
+    )
+    times = np.arange(len(field.days)) if where is None else np.flatnonzero(where.any(1))
+    device = usable_device(options.device)
+    members: list[list[tuple[Array, ...]]] = []
+    for number, (folder, one) in enumerate(zip(folders, described, strict=True)):
+        model = FieldModel.load(folder).to(device).requires_grad_(False)
+        run = _Run(field, read, model, one, engine, options.tile, device)
+        found, guessed = run.estimates(
+            times, lambda done, n=number: report(n * len(times) + done, len(folders) * len(times))
+        )
+        members.append(found)
+        if options.mean_with_oi:
+            members.append(guessed)
+    return {
+        name: _together(
+            [member[v] for member in members],
+            {
+                "checkpoints": {
+                    str(n): d.sha256 for n, d in zip(options.checkpoint, described, strict=True)
+                },
+                "differs": unlike,
+            },
+        )
+        for v, name in enumerate(field.variables)
+    }
+
+
+class _Run:
+    """One network on one field."""
+
+    def __init__(
+        self,
+        field: Field,
+        read: dict[str, Values],
+        model: FieldModel,
+        about: FieldDescription,
+        engine: Engine,
+        tile: int,
+        device: str,
+    ) -> None:
+        from pyvda.fields.learned.frames import Frames
+        from pyvda.fields.learned.tiles import RAMP, tiles
+
+        self.field, self.model, self.device = field, model, device
+        variables = about.variables
+        self.scale = np.array([v.scale for v in variables.values()])
+        if about.same_grid(field):
+            tables = model.mean.double().cpu().numpy()
+        else:
+            tables = [
+                seasonal_mean(v.values, field.days, about.season_days).table()
+                for v in read.values()
+            ]
+        self.mean = np.stack([between(table, field.days) for table in tables])
+        anomalies = np.stack([v.values for v in read.values()]) - self.mean
+        half = about.network.days
+        self.frames = Frames(
+            field, anomalies / self.scale[:, None, None], half, about.step_days, about.grid
+        )
+        self.guesses = []
+        self.noise = np.empty_like(anomalies)
+        trained = model.noise().double().cpu().numpy() * self.scale**2
+        for v, (name, values) in enumerate(read.items()):
+            stated = 0.0 if values.variance is None else values.variance
+            known = np.isfinite(anomalies[v])
+            stated = np.where(known & np.isfinite(stated), stated, 0.0)
+            covariance = variables[name].covariance
+            self.noise[v] = stated + trained[v]
+            self.guesses.append(FirstGuess(
+                engine, about.first_guess, anomalies[v], stated + covariance.nugget, field.days,
+                about.step_days, field.places, covariance,
+            ))  # fmt: skip
+        network = model.network
+        self.border = -(-(network.reach + RAMP) // network.cell) * network.cell
+        self.tiles = tiles(field.sea, tile, self.border, network.cell)
+
+    def estimates(
+        self, times: Array, report: Any
+    ) -> tuple[list[tuple[Array, ...]], list[tuple[Array, ...]]]:
+        """Return value, stdev, noise, distance and lag of each variable, and the same of guesses.
+
+        (T, P) each, NaN at other times.
+        """
+        shape = (len(self.guesses), len(self.field.days), len(self.field.places))
+        value, stdev, guess, spread, km, days = (np.full(shape, np.nan) for _ in range(6))
+        size = shape[2]
+        for block in np.array_split(times, max(1, -(-len(times) * size // _GUESSES))):
+            of_time, of_point = (g.ravel() for g in np.meshgrid(block, np.arange(size)))
+            for v, first in enumerate(self.guesses):
+                found = first.at(of_time, of_point)
+                guess[v, of_time, of_point] = found[0]
+                spread[v, of_time, of_point] = np.sqrt(np.maximum(found[1], 0.0))
+                km[v, of_time, of_point], days[v, of_time, of_point] = found[2:]
+            for part, mean, variance in self._network(block, guess, spread):
+                value[:, part], stdev[:, part] = mean, np.sqrt(variance)
+                report(int(np.searchsorted(times, part[-1])) + 1)
+        scale = self.scale[:, None, None]
+        means = value * scale + self.mean
+        deviations = stdev * scale
+        return (
+            list(zip(means, deviations, self.noise, km, days, strict=True)),
+            list(zip(guess + self.mean, spread, self.noise, km, days, strict=True)),
+        )
+
+    def _network(
+        self, times: Array, guess: Array, spread: Array
+    ) -> Iterator[tuple[Array, Array, Array]]:
+        """Yield times, and scaled mean and variance (V, t, P) there."""
+        import torch
+
+        from pyvda.fields.learned.frames import stacked
+        from pyvda.fields.learned.tiles import weights
+
+        field, frames = self.field, self.frames
+        largest = max((t.y.stop - t.y.start) * (t.x.stop - t.x.start) for t in self.tiles)
+        channels = 2 * len(self.scale) * (2 * frames.half + 3)
+        at_once = max(1, _VALUES // (largest * channels))
+        scale = self.scale[:, None]
+        for part in np.split(times, range(at_once, len(times), at_once)):
+            total = np.zeros((2, len(part), len(self.scale), *field.sea.shape))
+            whole = np.zeros(field.sea.shape)
+            guesses = field.on_grid((guess[:, part] / scale[..., None]), 0.0)
+            spreads = field.on_grid((spread[:, part] / scale[..., None]), 0.0)
+            for tile in self.tiles:
+                inputs = stacked([
+                    frames.inputs(int(t), tile, guesses[:, i][:, tile.y, tile.x],
+                                  spreads[:, i][:, tile.y, tile.x])
+                    for i, t in enumerate(part)
+                ]).to(self.device)  # fmt: skip
+                with torch.no_grad():
+                    mean, variance, _ = self.model(inputs)
+                weight = weights(field.sea.shape, tile, self.border)
+                whole[tile] += weight
+                total[0][..., tile.y, tile.x] += weight * mean.double().cpu().numpy()
+                total[1][..., tile.y, tile.x] += weight * variance.double().cpu().numpy()
+            mean, variance = (total / np.where(whole > 0, whole, 1.0))[..., field.sea]
+            yield part, mean.swapaxes(0, 1), variance.swapaxes(0, 1)
+
+
+def _together(members: list[tuple[Array, ...]], configuration: dict[str, Any]) -> Estimate:
+    """Return the mean of estimates, its variance that of their mixture."""
+    value, stdev, noise, km, days = (np.stack(part) for part in zip(*members, strict=True))
+    spread = np.sqrt((stdev**2).mean(0) + value.var(0))
+    distances = (km[0], days[0]) if np.isfinite(km[0]).any() else (None, None)
+    return Estimate(value.mean(0), spread, noise.mean(0), *distances, configuration)

@@ -1,0 +1,87 @@
+"""A trained network for fields: what it was trained for, its mean, its weights.
+
+field.json                   `description.FieldDescription`
+weights-<hash>.safetensors   see `pyvda.learned.folder`
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save as write_weights
+from torch import Tensor, nn
+
+from pyvda.fields.learned.description import FIELD_FILE, SEA, FieldDescription, read_description
+from pyvda.fields.learned.network import Inputs, build
+from pyvda.learned.folder import load_tensors, read_tensors, write_folder
+
+
+class FieldModel(nn.Module):
+    """A network and what is needed to use it on a file.
+
+    Parameters
+    ----------
+    about : dict
+        The keys of `FieldDescription`, but for the format and the weights.
+    mean : (V, S, P)
+        Mean by season and point of the sea of the training's grid.
+    sea : (Y, X) of bool
+        That sea.
+    """
+
+    mean: Tensor
+    sea: Tensor
+
+    def __init__(self, about: dict[str, Any], mean: Any, sea: Any) -> None:
+        super().__init__()
+        self.about = about
+        self.network = build(about["network"], len(about["variables"]))
+        self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32))
+        self.register_buffer(SEA, torch.as_tensor(sea, dtype=torch.bool))
+        self.log_noise = nn.Parameter(torch.zeros(len(about["variables"])))
+
+    def forward(self, inputs: Inputs) -> tuple[Tensor, Tensor, Tensor]:
+        """Return mean and variance of the scaled anomaly, and where a datum is near."""
+        found: tuple[Tensor, Tensor, Tensor] = self.network(inputs)
+        return found
+
+    def noise(self) -> Tensor:
+        """Return the scaled variance of a datum's error, without what the file states, (V,)."""
+        known = [v.covariance.nugget / v.scale**2 for v in self.about["variables"].values()]
+        return torch.tensor(known).to(self.log_noise) * self.log_noise.exp()
+
+    def describe(self, weights: bytes) -> FieldDescription:
+        """Return the content of field.json for these serialised weights."""
+        digest = hashlib.sha256(weights).hexdigest()
+        return FieldDescription(
+            format=1, **self.about, weights=f"weights-{digest[:12]}.safetensors", sha256=digest
+        )
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model to a folder, created if necessary, in place of one that is there."""
+        weights = write_weights({k: v.detach().cpu() for k, v in self.state_dict().items()})
+        described = self.describe(weights)
+        write_folder(folder, FIELD_FILE, described.text(), described.weights, weights)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> FieldModel:
+        """Read a model that `save` wrote.
+
+        Raises
+        ------
+        InputError
+            A file is missing, damaged, or of another architecture, or a key is unknown.
+        """
+        described = read_description(folder)
+        path = Path(folder) / described.weights
+        tensors = read_tensors(path, described.sha256, FIELD_FILE)
+        about = {name: getattr(described, name) for name in FieldDescription.model_fields}
+        for name in ("format", "weights", "sha256"):
+            del about[name]
+        empty = torch.zeros(1, 1, 1)
+        found = cls(about, tensors.get("mean", empty), tensors.get(SEA, empty[0]))
+        load_tensors(found, tensors, path, FIELD_FILE)
+        return found.eval()

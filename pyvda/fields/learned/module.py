@@ -1,0 +1,190 @@
+"""The training of a network for fields as a Lightning module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
+
+from pyvda.fields.learned.configuration import FieldConfiguration
+from pyvda.fields.learned.frames import stacked
+from pyvda.fields.learned.model import FieldModel
+from pyvda.fields.learned.network import Inputs
+from pyvda.fields.learned.samples import Sample, Samples
+from pyvda.progress import Report, silent
+from pyvda.training.resumable import Resumable, finite
+from pyvda.training.schedule import scheduled
+from pyvda.training.state import Progress
+
+
+class FieldTraining(Resumable):
+    """Trains a network on what gaps of other times hide, or on the truth.
+
+    Parameters
+    ----------
+    model : FieldModel
+    configuration : FieldConfiguration
+    data : Samples
+    folder, progress, tensors, on_epoch, on_step
+        See `Resumable`.
+    """
+
+    def __init__(
+        self,
+        model: FieldModel,
+        configuration: FieldConfiguration,
+        data: Samples,
+        folder: Path,
+        progress: Progress,
+        tensors: dict[str, Tensor] | None,
+        on_epoch: Callable[[Progress], None],
+        on_step: Report = silent,
+    ) -> None:
+        super().__init__(model, configuration, folder, progress, tensors, on_epoch, on_step)
+        self.data = data
+        self._sums: list[Tensor] = []
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Return the samples of the next epoch in their order."""
+        settings, epoch = self.configuration.field, self.progress.epoch
+        seed = (settings.seed, epoch) if settings.augment else None
+        return self._loader(self.data.epoch(epoch), seed)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """Return the samples that select the best weights."""
+        return self._loader(self.data.checks(), None)
+
+    def _loader(self, samples: Sequence[Sample], seed: tuple[int, int] | None) -> DataLoader[Any]:
+        dataset, processes = _Batches(samples, seed), self.trainer.world_size
+        sampler: DistributedSampler[Any] | None = None
+        if processes > 1:
+            sampler = DistributedSampler(dataset, processes, self.trainer.global_rank, False)
+        return DataLoader(
+            dataset, batch_size=self.configuration.training.batch_size, sampler=sampler,
+            collate_fn=lambda fetched: fetched,
+        )  # fmt: skip
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Return the optimiser, one group of parameters."""
+        return self.optimiser_of([{"params": list(self.model.parameters()), "name": "all"}])
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Set the rate, and seed what the step drops out: a resumed training drops the same."""
+        super().on_train_batch_start(batch, batch_idx)
+        torch.manual_seed(self.configuration.training.seed * 1_000_003 + self.progress.step)
+
+    def group_rates(self, step: int, steps_per_epoch: int) -> dict[str, float]:
+        """Return the learning rate."""
+        settings, epochs = self.configuration.optimiser, self.configuration.training.epochs
+        return {"all": settings.rate * scheduled(settings, step, steps_per_epoch, epochs)}
+
+    def sample_losses(self, batch: dict[str, Tensor]) -> Tensor:
+        """Return the loss of each sample, (B,): the mean of σ^2β times −log of the likelihood."""
+        known, error, variance = _errors(self.model, batch)
+        weight = known * variance.detach() ** self.configuration.training.focus
+        each = 0.5 * (variance.log() + error.square() / variance)
+        # Samples count by their number of values: those of a few say little.
+        total = weight.sum().clamp(min=1e-12) / len(weight)
+        return (weight * each).flatten(1).sum(1) / total
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the scores of the last epoch."""
+        self._sums = []
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """Sum scores over the values of a batch."""
+        self._sums.append(_sums(self.scored, batch))
+
+    def validated(self) -> tuple[dict[str, Any], float | None, dict[str, Any]]:
+        """Return the scores of the values that are held back."""
+        found = _scores(self.gathered(torch.cat(self._sums, 1)).sum(1))
+        entry = {name: finite(value) for name, value in found.items()}
+        return entry, entry[self.configuration.training.select], found
+
+
+def _errors(model: FieldModel, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return where there are targets, their errors and the variance of these, (B, V, h, w)."""
+    mean, variance, _ = model(Inputs(*(batch[name] for name in Inputs._fields)))
+    known = batch["known"]
+    datum = batch["is_datum"].reshape(-1, 1, 1, 1) * model.noise().reshape(-1, 1, 1)
+    total = variance.float() + batch["noise"] + datum
+    total = total.where(known > 0, 1.0)  # of land, where it is 0
+    return known, (batch["target"] - mean.float()) * known, total
+
+
+@torch.no_grad()
+def scored(model: FieldModel, samples: Sequence[Sample]) -> dict[str, float]:
+    """Return RMSE, calibration (squared error over variance) and NLL of samples, scaled.
+
+    It leaves the model in evaluation mode.
+    """
+    batches = _Batches(samples, None)
+    model.eval()
+    parts = [_sums(model, batches.__getitems__([i])).sum(1) for i in range(len(batches))]
+    return _scores(torch.stack(parts).sum(0))
+
+
+def _sums(model: FieldModel, batch: dict[str, Tensor]) -> Tensor:
+    """Return count and sums of squared errors, of scaled ones and of −log likelihoods, (4, B)."""
+    known, error, variance = _errors(model, batch)
+    squared = error.square()
+    scaled = squared / variance
+    likelihood = 0.5 * known * ((2 * torch.pi * variance).log() + scaled)
+    parts = (known, squared, scaled, likelihood)
+    return torch.stack([part.double().flatten(1).sum(1) for part in parts])
+
+
+def _scores(total: Tensor) -> dict[str, float]:
+    count, squared, scaled, likelihood = total.tolist()
+    return {
+        "rmse": (squared / count) ** 0.5, "calibration": scaled / count, "nll": likelihood / count
+    }  # fmt: skip
+
+
+class _Batches(Dataset[Any]):
+    """Samples as tensors, a batch at a time, turned at random if there is a seed."""
+
+    def __init__(self, samples: Sequence[Sample], seed: tuple[int, int] | None) -> None:
+        self.samples, self.seed = samples, seed
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitems__(self, indices: list[int]) -> dict[str, Tensor]:
+        chosen = [self.samples[i] for i in indices]
+        inputs = stacked([one.inputs() for one in chosen])
+        target = torch.from_numpy(np.stack([one.target for one in chosen]))
+        known = target.isfinite()
+        batch = {
+            **inputs._asdict(),
+            "target": target.where(known, 0.0), "known": known.float(),
+            "noise": torch.from_numpy(np.stack([one.noise for one in chosen])),
+            "is_datum": torch.tensor([float(one.is_datum) for one in chosen]),
+            "number": torch.tensor(indices),
+        }  # fmt: skip
+        if self.seed is None:
+            return batch
+        return _turned(batch, np.random.default_rng([*self.seed, indices[0], 9]))
+
+
+def _turned(batch: dict[str, Tensor], random: np.random.Generator) -> dict[str, Tensor]:
+    """Return a batch with another sign, another direction of time, or mirrored, at random.
+
+    Anomalies are as likely as their opposites in what optimal interpolation assumes, too. The
+    coordinates turn with the points.
+    """
+    sign, time, *axes = random.random(4) < 0.5
+    if sign:
+        batch |= {name: -batch[name] for name in ("values", "guess", "target")}
+    if time:
+        batch |= {name: batch[name].flip(2) for name in ("values", "mask")}
+    flipped = [axis for axis, chosen in zip((-2, -1), axes, strict=True) if chosen]
+    if flipped:
+        on_grid = (*Inputs._fields, "target", "known", "noise")
+        batch |= {name: batch[name].flip(flipped) for name in on_grid}
+    return batch

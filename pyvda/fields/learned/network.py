@@ -1,0 +1,140 @@
+"""What a network for fields sees and says, and the networks of a configuration.
+
+Numbers are anomalies from the mean by pixel and season over the variable's standard deviation, and
+0 on land and where nothing was observed.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pyvda.cost import VariationalCost
+from pyvda.fields.learned.configuration import AnyNetwork, UNetSettings, VariationalSettings
+from pyvda.fields.learned.unet import UNet
+from pyvda.priors import TwoScaleGENN
+from pyvda.solvers import ConvSolver, LSTMSolver
+from pyvda.state.batch import Batch
+
+STATIC = 5
+"""Channels of what is known of a point: sea, two of the season, two coordinates."""
+
+_LARGEST = 4.0  # factor on the logarithm of the variance
+
+
+class Inputs(NamedTuple):
+    """A batch of tiles at a time each.
+
+    Attributes
+    ----------
+    values, mask : (B, V, T, Y, X)
+        Observed anomalies of the times around, and where there are any.
+    guess, spread : (B, V, Y, X)
+        First guess and its standard deviation at the time itself.
+    static : (B, STATIC, Y, X)
+    """
+
+    values: Tensor
+    mask: Tensor
+    guess: Tensor
+    spread: Tensor
+    static: Tensor
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Inputs:
+        """Return the inputs on a device, of a type."""
+        return Inputs(*(one.to(device, dtype) for one in self))
+
+
+class Correction(nn.Module):
+    """A network that corrects the first guess and the logarithm of its error variance.
+
+    Where no datum of the times around is within `reach` points, the first guess stands.
+    """
+
+    reach: int
+
+    def correction(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        """Return what is added to the guess and to the logarithm of its variance, (B, V, Y, X)."""
+        raise NotImplementedError
+
+    def forward(self, inputs: Inputs) -> tuple[Tensor, Tensor, Tensor]:
+        """Return mean, variance and where a datum is near, (B, V, Y, X) each."""
+        there = inputs.mask.amax((1, 2), keepdim=True)[:, 0]
+        near = F.max_pool2d(there, 2 * self.reach + 1, 1, self.reach)
+        change, log_factor = self.correction(inputs)
+        variance = inputs.spread.square() * torch.exp(near * log_factor.clamp(-_LARGEST, _LARGEST))
+        return inputs.guess + near * change, variance, near.expand_as(change)
+
+
+class UNetCorrection(Correction):
+    """`unet.UNet` on all inputs as channels."""
+
+    def __init__(self, settings: UNetSettings, variables: int) -> None:
+        super().__init__()
+        channels = variables * (2 * (2 * settings.days + 1) + 2) + STATIC
+        self.unet = UNet(channels, 2 * variables, settings.widths, settings.dropout)
+        self.reach, self.cell = self.unet.reach, self.unet.cell
+
+    def correction(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        """Return the corrections of mean and log variance."""
+        channels = torch.cat(
+            (inputs.values.flatten(1, 2), inputs.mask.flatten(1, 2), inputs.guess, inputs.spread,
+             inputs.static), 1,
+        )  # fmt: skip
+        mean, log_factor = self.unet(channels).chunk(2, 1)
+        return mean, log_factor
+
+
+class VariationalCorrection(Correction):
+    """The minimisation of the paper's cost (4) with trained Φ and Γ, and a U-Net for its error.
+
+    A window has the times around; variables are windows of their own with the same Φ and Γ. The
+    solver starts from the first guess of the time itself at all times, replaced by data where there
+    are any.
+    """
+
+    def __init__(self, settings: VariationalSettings, variables: int) -> None:
+        super().__init__()
+        self.days, self.iterations = settings.days, settings.iterations
+        self.cost = VariationalCost(
+            TwoScaleGENN(
+                1, dimension=3, width=settings.width, features=settings.features,
+                latent=settings.latent, factors=settings.factors,
+            ), 1.0, 1.0, learnable=True,
+        )  # fmt: skip
+        kind = LSTMSolver if settings.solver == "lstm" else ConvSolver
+        self.solver = kind(1, dimension=3)
+        with torch.no_grad():
+            self.solver.update.weight.mul_(0.02)  # the first steps are small
+        self.head = UNet(3 * variables + STATIC, 2 * variables, settings.head)
+        _, *sides = zip(settings.width, settings.factors, strict=True)
+        # Of one gradient: Φ and its adjoint, each as far as the coarse scale.
+        self.reach = self.head.reach + max(width // 2 * factor for width, factor in sides)
+        self.cell = max(self.head.cell, *settings.factors[1:])
+
+    def correction(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        """Return the corrections of mean and log variance."""
+        batch, variables, times = inputs.values.shape[:3]
+        mask = inputs.mask.flatten(0, 1)
+        values = inputs.values.flatten(0, 1)
+        guess = inputs.guess.flatten(0, 1)[:, None].expand(-1, times, -1, -1)
+        start = torch.where(mask > 0, values, guess)
+        # The datum of the time itself has an error, which the guess has weighed.
+        start = torch.cat((start[:, : self.days], guess[:, :1], start[:, self.days + 1 :]), 1)
+        found = self.solver.solve(self.cost, Batch(values, mask, start), self.iterations)
+        analysis = found.x[:, self.days].unflatten(0, (batch, variables))
+        change = analysis - inputs.guess
+        there = inputs.mask[:, :, self.days]
+        channels = torch.cat((change, inputs.spread, there, inputs.static), 1)
+        more, log_factor = self.head(channels).chunk(2, 1)
+        return change + more, log_factor
+
+
+def build(settings: AnyNetwork, variables: int) -> UNetCorrection | VariationalCorrection:
+    """Return the network of a configuration with random weights."""
+    if isinstance(settings, UNetSettings):
+        return UNetCorrection(settings, variables)
+    return VariationalCorrection(settings, variables)

@@ -1,0 +1,379 @@
+"""Samples to train on: tiles at a time, with what other clouds or other passes hide.
+
+Without a truth, a draw lays the gap of another time over every time; the values below it are what
+the network is compared with, and neither the network nor its first guess sees them. With a truth,
+the first draw has the file's own observations, and each other one those of the same points at
+other times, taken from the truth with random errors; the network is compared with the truth.
+
+Times of validation are never compared with in training. All draws follow from the seed, so that a
+resumed training sees the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from pyvda.engine import Engine
+from pyvda.engine.data import Array
+from pyvda.errors import InputError
+from pyvda.fields import optimal_interpolation as oi
+from pyvda.fields.assimilate import withheld_of
+from pyvda.fields.clouds import under_other_clouds
+from pyvda.fields.covariance import SpaceTimeCovariance
+from pyvda.fields.field import Field, Values, opened
+from pyvda.fields.learned.configuration import FieldData
+from pyvda.fields.learned.description import Grid, Variable, step_days
+from pyvda.fields.learned.first_guess import FirstGuess
+from pyvda.fields.learned.frames import Frames, Tile
+from pyvda.fields.mean import SeasonalMean
+from pyvda.io.sources import sources
+from pyvda.progress import Report, silent
+from pyvda.validation_errors import validated
+
+_CHECKS = 3  # draws of validation
+
+
+class Sample(NamedTuple):
+    """A tile at a time.
+
+    Attributes
+    ----------
+    frames : Frames
+    time : int
+    tile : Tile
+    guess, spread : (V, h, w)
+    hidden : (h, w) of bool, optional
+        See `Frames.inputs`.
+    target : (V, h, w)
+        Scaled anomalies, NaN where there is nothing to compare with.
+    noise : (V, h, w)
+        Scaled variance of the target's error that the file states.
+    is_datum : bool
+        Whether the targets have the error of data.
+    """
+
+    frames: Frames
+    time: int
+    tile: Tile
+    guess: Array
+    spread: Array
+    hidden: Array | None
+    target: Array
+    noise: Array
+    is_datum: bool
+
+    def inputs(self) -> tuple[Array, ...]:
+        """Return what a network sees; see `Frames.inputs`."""
+        return self.frames.inputs(self.time, self.tile, self.guess, self.spread, self.hidden)
+
+
+@dataclass(frozen=True)
+class Series:
+    """One variable of the training.
+
+    Attributes
+    ----------
+    values : (T, P)
+        Observations, NaN without.
+    stated : (T, P)
+        Error variances that the file states, 0 without.
+    mean : SeasonalMean
+    covariance : SpaceTimeCovariance
+    scale : float
+    truth : (T, P), optional
+    """
+
+    values: Array
+    stated: Array
+    mean: SeasonalMean
+    covariance: SpaceTimeCovariance
+    scale: float
+    truth: Array | None
+
+
+class Samples:
+    """The samples of a file, draw by draw.
+
+    Parameters
+    ----------
+    settings : FieldData
+    half : int
+        Times before and after that the network sees.
+    engine : Engine
+    report : Report
+
+    Attributes
+    ----------
+    field : Field
+    series : dict of Series
+    season_days : float, optional
+    validation : (T,) of bool
+        Times that select the best weights.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read or has too few times; the truth is on another grid or has gaps; or
+        no gap can be laid over another time.
+    """
+
+    def __init__(
+        self, settings: FieldData, half: int, engine: Engine, report: Report = silent
+    ) -> None:
+        self.settings, self.half, self.engine = settings, half, engine
+        options = validated(
+            oi.OptimalInterpolationOptions,
+            {"covariance": settings.covariance, "season_days": settings.season_days},
+            "field",
+        )
+        self.field = field = _opened(settings.observations, settings)
+        self.step_days = step_days(field)
+        withheld = withheld_of(field, settings.withhold)
+        given = options.given()
+        oi.check(field, options, given)
+        truths = None if settings.truth is None else _truths(settings, field)
+        self.season_days = oi.season_days(field, options, given)
+        self.series: dict[str, Series] = {}
+        for name in field.variables:
+            values = field.read(name)
+            if withheld is not None:
+                values = replace(values, values=np.where(withheld, np.nan, values.values))
+            self.series[name] = _series(
+                field, name, values, options, given, engine, report,
+                None if truths is None else truths[name],
+            )  # fmt: skip
+        self.there = np.any([np.isfinite(s.values) for s in self.series.values()], axis=0)
+        self.grid = Grid.of(field)
+        sides = (min(settings.tile, n) for n in field.sea.shape)
+        self.height, self.width = sides
+        self.validation = self._times_of_validation()
+        self._frames: Frames | None = None  # the same in all draws, but for those of a truth
+        self._draw = lru_cache(maxsize=None)(self._drawn)
+
+    def variables(self) -> dict[str, Variable]:
+        """Return the description of each variable."""
+        return {
+            name: Variable(
+                units=str(self.field.ds[name].attrs.get("units", "")), scale=one.scale,
+                covariance=one.covariance,
+            )
+            for name, one in self.series.items()
+        }  # fmt: skip
+
+    def mean(self) -> Array:
+        """Return the mean by season and point, (V, S, P)."""
+        return np.stack([one.mean.table() for one in self.series.values()])
+
+    def epoch(self, epoch: int) -> list[Sample]:
+        """Return the samples of an epoch in their order, those of its draw."""
+        found = self._draw(epoch % self.settings.draws)
+        random = np.random.default_rng([self.settings.seed, epoch, 5])
+        order = random.permutation(len(found))[: self.settings.samples]
+        return [found[i] for i in order]
+
+    def checks(self) -> list[Sample]:
+        """Return the samples that select the best weights."""
+        return [s for draw in range(_CHECKS) for s in self._draw(-1 - draw)]
+
+    def _times_of_validation(self) -> Array:
+        """Return the last times with a truth, else times with data at random."""
+        with_data = np.flatnonzero(self.there.any(1))
+        count = round(self.settings.validation * len(with_data))
+        if count < 1 or count >= len(with_data):
+            raise InputError(
+                f"{len(with_data)} times have observations, too few to hold a share of "
+                f"{self.settings.validation:g} back for validation; give a longer file"
+            )
+        found = np.zeros(len(self.field.days), bool)
+        if self.settings.truth is None:
+            random = np.random.default_rng([self.settings.seed, 6])
+            found[random.choice(with_data, count, replace=False)] = True
+        else:
+            found[with_data[-count:]] = True
+        return found
+
+    def _drawn(self, draw: int) -> list[Sample]:
+        """Return the samples of a draw, negative for validation."""
+        chosen = self.validation if draw < 0 else ~self.validation
+        if self.settings.truth is not None:
+            return self._of_truth(draw, chosen)
+        seed = int(np.random.default_rng([self.settings.seed, draw + 100, 7]).integers(2**31))
+        hidden = under_other_clouds(self.there, seed, avoid=~chosen)
+        values = {name: one.values for name, one in self.series.items()}
+        targets = {}
+        for name, one in self.series.items():
+            t, p = np.nonzero(hidden & np.isfinite(one.values))
+            target = np.full(one.values.shape, np.nan)
+            own = one.values[t, p]
+            target[t, p] = own - one.mean.without_own(self.field.days[t], p, own)
+            targets[name] = target
+        return self._cut(values, targets, hidden, hidden.any(1), seed)
+
+    def _of_truth(self, draw: int, chosen: Array) -> list[Sample]:
+        """Return the samples of a draw of observations of the truth."""
+        random = np.random.default_rng([self.settings.seed, draw + 100, 8])
+        values, targets = {}, {}
+        shift = 0 if draw in (0, -1) else int(random.integers(1, len(self.field.days)))
+        for name, one in self.series.items():
+            assert one.truth is not None
+            known = one.values
+            if shift:
+                # The errors that the file's own observations have, at other times' points.
+                there = np.roll(np.isfinite(one.values), shift, 0)
+                error = one.values - one.truth
+                deviation = float(np.nanstd(error))
+                noise = deviation * random.normal(size=known.shape)
+                known = np.where(there, one.truth + noise, np.nan)
+            values[name] = known
+            targets[name] = one.truth - one.mean.at(self.field.days)
+        seed = int(random.integers(2**31))
+        return self._cut(values, targets, None, chosen, seed)
+
+    def _cut(
+        self,
+        values: dict[str, Array],
+        targets: dict[str, Array],
+        hidden: Array | None,
+        times: Array,
+        seed: int,
+    ) -> list[Sample]:
+        """Return a sample of each time, its first guess from the values that are not hidden."""
+        field, random = self.field, np.random.default_rng(seed)
+        at = np.flatnonzero(times)
+        if self.settings.samples is not None and len(at) > self.settings.samples:
+            at = np.sort(random.choice(at, self.settings.samples, replace=False))
+        anomalies = {n: values[n] - s.mean.at(field.days) for n, s in self.series.items()}
+        scaled = np.stack([anomalies[n] / s.scale for n, s in self.series.items()])
+        frames = self._frames
+        if self.settings.truth is not None or frames is None:
+            frames = Frames(field, scaled, self.half, self.step_days, self.grid)
+            self._frames = frames
+        cut = [self._tile(targets, t, random) for t in at]
+        points = [frames.points(tile) for tile in cut]
+        of_time = np.repeat(at, [len(p) for _, p in points])
+        of_point = np.concatenate([p for _, p in points])
+        guesses = []
+        for name, one in self.series.items():
+            first = FirstGuess(
+                self.engine, self.settings.first_guess, anomalies[name],
+                np.where(np.isfinite(anomalies[name]), one.stated, 0) + one.covariance.nugget,
+                field.days, self.step_days, field.places, one.covariance,
+            )  # fmt: skip
+            guess, variance, *_ = first.at(of_time, of_point, hidden)
+            spread = np.sqrt(np.maximum(variance, 0.0))
+            guesses.append((np.stack([guess, spread]) / one.scale).astype(np.float32))
+        stacked = np.stack(guesses, 1)  # (2, V, n)
+        found = []
+        start = 0
+        scale = np.array([one.scale for one in self.series.values()])[:, None]
+        for t, tile, (inside, p) in zip(at, cut, points, strict=True):
+            guess, spread = (_placed(part, inside) for part in stacked[..., start : start + len(p)])
+            start += len(p)
+            target = np.stack([targets[name][t, p] for name in self.series])
+            noise = np.stack([one.stated[t, p] for one in self.series.values()])
+            found.append(Sample(
+                frames, int(t), tile, guess, spread,
+                None if hidden is None else _placed(hidden[t, p], inside),
+                _placed((target / scale).astype(np.float32), inside, np.nan),
+                _placed((noise / scale**2).astype(np.float32), inside), hidden is not None,
+            ))  # fmt: skip
+        return found
+
+    def _tile(self, targets: dict[str, Array], time: int, random: np.random.Generator) -> Tile:
+        """Return a tile around a target at random."""
+        rows, columns = self.field.sea.shape
+        if (rows, columns) == (self.height, self.width):
+            return Tile(slice(0, rows), slice(0, columns))
+        known = np.any([np.isfinite(target[time]) for target in targets.values()], axis=0)
+        rows_of, columns_of = np.nonzero(self.field.sea)
+        centre = int(random.choice(np.flatnonzero(known)))
+        spans = []
+        for at, side, length in (
+            (rows_of[centre], self.height, rows),
+            (columns_of[centre], self.width, columns),
+        ):
+            start = int(np.clip(at - random.integers(side), 0, length - side))
+            spans.append(slice(start, start + side))
+        return Tile(*spans)
+
+
+def _series(
+    field: Field,
+    name: str,
+    values: Values,
+    options: oi.OptimalInterpolationOptions,
+    given: oi.CovarianceFile | None,
+    engine: Engine,
+    report: Report,
+    truth: Array | None,
+) -> Series:
+    """Return a variable with its mean and covariance."""
+    if not np.isfinite(values.values).any():
+        raise InputError(f"no observation of {name} is left; withhold fewer, or choose another")
+    mean = oi.mean_of(field, values.values, options, given)
+    if given is None:
+        covariance = oi.fit(field, values, mean, options, engine, report).covariance
+    else:
+        covariance = given.variables[name]
+    anomaly = values.values - mean.at(field.days)
+    scale = float(np.nanstd(anomaly))
+    if not scale > 0:
+        raise InputError(f"{name} does not differ from its mean; choose another variable")
+    stated = np.zeros_like(anomaly) if values.variance is None else values.variance
+    return Series(
+        values.values, np.where(np.isfinite(stated), stated, 0.0), mean, covariance, scale, truth
+    )
+
+
+def _opened(path: str, settings: FieldData) -> Field:
+    names = None if settings.variable is None else settings.variable.split(",")
+    return opened(
+        sources.as_dataset(path, "field.observations"),
+        None if names is None else [n.strip() for n in names],
+        mask=settings.mask, transform=settings.transform,
+    )  # fmt: skip
+
+
+def _truths(settings: FieldData, field: Field) -> dict[str, Array]:
+    """Return the complete fields at the points of the sea, by variable."""
+    assert settings.truth is not None
+    ds = sources.as_dataset(settings.truth, "field.truth")
+    found = {}
+    order = (field.time, *field.space)
+    for name in field.variables:
+        if name not in ds or set(ds[name].dims) != set(order):
+            raise InputError(
+                f"{settings.truth} has no {name} over {order}; give the complete fields on the "
+                "grid and with the names of the observations"
+            )
+        values = ds[name].transpose(*order)
+        same = all(
+            ds.sizes[d] == field.ds.sizes[d]
+            and (d not in ds.indexes or ds.indexes[d].equals(field.ds.indexes[d]))
+            for d in order
+        )
+        if not same:
+            raise InputError(
+                f"{name} in {settings.truth} has {dict(values.sizes)}, or other coordinates, than "
+                f"in {settings.observations}; give both on the same times and grid"
+            )
+        known = np.asarray(values.values, float)[:, field.sea]
+        missing = int((~np.isfinite(known)).sum())
+        if missing:
+            raise InputError(
+                f"{name} in {settings.truth} is missing at {missing} points of the sea; give "
+                "complete fields, or leave out field.truth, which trains on observations alone"
+            )
+        found[name] = field.transform.forward(known, name)
+    return found
+
+
+def _placed(values: Array, inside: Array, fill: float = 0) -> Array:
+    """Return numbers of the sea of a tile, (..., p), on it, (..., h, w)."""
+    found = np.full((*values.shape[:-1], *inside.shape), fill, values.dtype)
+    found[..., inside] = values
+    return found

@@ -1,0 +1,148 @@
+"""Train a network on a field with gaps, from a configuration to a folder.
+
+    pyvda train chl.yaml --out runs/chl [--resume]
+    pyvda assimilate chl.nc --checkpoint runs/chl -o filled.nc
+
+The folder then holds the best network (`pyvda.fields.learned.model`), `configuration.yaml` with
+every default filled in, `training.json` with the scores and the cost of the training, and the state
+that `--resume` continues from.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pyvda.engine import get_engine
+from pyvda.fields.learned.configuration import FieldConfiguration
+from pyvda.fields.learned.description import FIELD_FILE
+from pyvda.fields.learned.model import FieldModel
+from pyvda.fields.learned.module import FieldTraining, scored
+from pyvda.fields.learned.samples import Samples
+from pyvda.io.writing.atomic import replacing
+from pyvda.learned.shipped import TRAINING_FILE
+from pyvda.notices import notice
+from pyvda.progress import Report, silent
+from pyvda.signals import handlers_kept
+from pyvda.training.lightning_trainer import make_trainer, quiet
+from pyvda.training.run_folder import make_folder, starting_point
+from pyvda.training.state import Progress
+from pyvda.training.summary import surroundings
+
+
+def train_field(
+    configuration: FieldConfiguration,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    engine: str | None = None,
+    report: Callable[[dict[str, Any]], None] | None = None,
+    step: Report = silent,
+) -> FieldModel | None:
+    """Train a network on a field, and keep the best weights by the values held back.
+
+    Parameters
+    ----------
+    configuration : FieldConfiguration
+    out : path
+        The folder of the run.
+    resume, engine, report, step
+        See `pyvda.training.train.train`.
+
+    Returns
+    -------
+    FieldModel or None
+        The best network, as stored in `out`; None when no epoch had a finite score.
+
+    Raises
+    ------
+    InputError
+        The file is unsuited, see `Samples`; or the folder belongs to another run.
+    TrainingError
+        The loss or its gradient is not finite; the last good weights are kept.
+    KeyboardInterrupt
+        Ctrl-C was pressed; everything up to the last epoch is kept.
+    """
+    out, settings = Path(out), configuration.training
+    progress, tensors = starting_point(out, configuration, resume)
+    if not progress.finished:
+        trainer = make_trainer(
+            out, settings, settings.epochs - progress.epoch, configuration.optimiser.clip,
+            leaves_unused=True,
+        )  # fmt: skip
+        running = get_engine(engine)
+        data = Samples(configuration.field, configuration.network.days, running)
+        torch.manual_seed(settings.seed)
+        model = FieldModel(_about(configuration, data), data.mean(), data.field.sea)
+        first = scored(model, data.checks())  # new weights correct nothing
+        model.train()
+        if tensors is None:
+            make_folder(out, configuration)  # last, so that refused input leaves nothing behind
+
+        def on_epoch(progress: Progress) -> None:
+            text = json.dumps(_summary(configuration, progress, model, first, engine), indent=2)
+            with replacing(out / TRAINING_FILE) as temporary:
+                temporary.write_text(text + "\n", "utf-8")
+            if report is not None:
+                report(progress.curve[-1] | {"best": progress.best_epoch == progress.epoch - 1})
+
+        module = FieldTraining(model, configuration, data, out, progress, tensors, on_epoch, step)
+        with quiet(), handlers_kept():
+            try:
+                trainer.fit(module)
+            except SystemExit:
+                if not trainer.interrupted:
+                    raise
+                raise KeyboardInterrupt from None  # Lightning turns it into an exit
+        best = progress.best_score
+        if best is not None and not best < first[settings.select]:
+            notice(
+                f"the network's best {settings.select} on the values held back is {best:.4g}, and "
+                f"{first[settings.select]:.4g} that of its first guess: train longer or on more "
+                "times, or use the method oi"
+            )
+    return FieldModel.load(out) if (out / FIELD_FILE).is_file() else None
+
+
+def _about(configuration: FieldConfiguration, data: Samples) -> dict[str, Any]:
+    settings = configuration.field
+    return {
+        "network": configuration.network, "variables": data.variables(),
+        "transform": settings.transform, "first_guess": settings.first_guess,
+        "step_days": data.step_days, "season_days": data.season_days,
+        "cover": float(data.there.mean()), "grid": data.grid,
+        "trained": {
+            "observations": Path(settings.observations).name,
+            "truth": None if settings.truth is None else Path(settings.truth).name,
+            "times": len(data.field.days),
+            "values": int(data.there.sum()),
+        },
+    }  # fmt: skip
+
+
+def _summary(
+    configuration: FieldConfiguration,
+    progress: Progress,
+    model: FieldModel,
+    first: dict[str, float],
+    engine: str | None,
+) -> dict[str, Any]:
+    """Return scores and cost of a training so far, ready for JSON."""
+    return {
+        "selected_by": configuration.training.select,
+        "best_epoch": progress.best_epoch,
+        "validation": progress.best_scores,
+        "first_guess": first,
+        "finished": progress.finished,
+        "epochs": progress.epoch,
+        "steps": progress.step,
+        "wall_seconds": round(progress.seconds, 1),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        **surroundings(engine),
+        "configuration": configuration.model_dump(mode="json"),
+        "curve": progress.curve,
+    }

@@ -1,0 +1,56 @@
+"""Networks for fields with random weights, and small configurations, for tests."""
+
+import numpy as np
+import torch
+from gappy import COVARIANCE, as_mapping
+
+from pyvda.fields.field import opened
+from pyvda.fields.learned.configuration import UNetSettings, VariationalSettings
+from pyvda.fields.learned.description import Grid, Variable, step_days
+from pyvda.fields.learned.model import FieldModel
+
+UNET = UNetSettings(kind="unet", days=1, widths=(4, 6), dropout=0.0)
+VARIATIONAL = VariationalSettings(
+    kind="variational", days=1, width=(3, 3, 3), features=4, latent=4, factors=(1, 2, 2),
+    iterations=2, head=(4, 6),
+)  # fmt: skip
+
+
+def random_model(ds, network=UNET, variables=None, seed=0, **more):
+    """Return a network whose corrections are not zero, as if it was trained on `ds`."""
+    field = opened(ds, variables)
+    first = field.read(field.variables[0]).values
+    torch.manual_seed(seed)
+    about = {
+        "network": network,
+        "variables": {
+            name: Variable(units="degC", scale=1.0, covariance=COVARIANCE)
+            for name in field.variables
+        },
+        "transform": None, "first_guess": "oi", "step_days": step_days(field),
+        "season_days": None, "cover": float(np.isfinite(first).mean()),
+        "grid": Grid.of(field), "trained": {},
+    } | more  # fmt: skip
+    mean = np.full((len(field.variables), 1, len(field.places)), 15.0)
+    model = FieldModel(about, mean, field.sea)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "last" in name:
+                parameter.copy_(0.3 * torch.randn(parameter.shape))
+    return model.eval()
+
+
+def configuration(observations, **sections):
+    """Return a small training on a file, as plain data."""
+    found = {
+        "field": {
+            "observations": str(observations), "draws": 2,
+            "covariance": as_mapping(units={"sst": "degC"}),
+        },
+        "network": {"kind": "unet", "days": 1, "widths": [6, 8]},
+        "optimiser": {"rate": 0.01, "warmup": 0},
+        "training": {"epochs": 2, "averaging": 0.0},
+    }  # fmt: skip
+    for name, section in sections.items():
+        found[name] = found[name] | section
+    return found

@@ -1,0 +1,49 @@
+import pytest
+import yaml
+from field_models import configuration
+
+from pyvda.errors import InputError
+from pyvda.fields.learned.configuration import FieldConfiguration
+from pyvda.training.train import train
+from pyvda.validation_errors import validated
+
+
+def test_a_file_alone_is_enough() -> None:
+    found = validated(FieldConfiguration, {"field": {"observations": "a.nc"}}, "here")
+    assert found.network.kind == "unet"
+    assert validated(FieldConfiguration, found.model_dump(mode="json"), "here") == found
+
+
+@pytest.mark.parametrize(
+    ("sections", "said"),
+    [
+        ({"field": {"observation": "b.nc"}}, "observation"),
+        ({"network": {"kind": "resnet"}}, "kind"),
+        ({"network": {"kind": "variational", "widths": [3]}}, "widths"),
+        ({"training": {"select": "r_score"}}, "select"),
+        ({"optimiser": {"solver_rate": 0.1}}, "solver_rate"),
+        ({"optimiser": {"schedule": "step"}}, "steps_at"),
+        ({"field": {"validation": 1.5}}, "validation"),
+        ({"prior": {"kind": "genn"}}, "prior"),
+    ],
+)
+def test_what_is_misspelt_or_has_no_effect_is_refused(sections, said, tmp_path) -> None:
+    contents = configuration("obs.nc") | {k: v for k, v in sections.items() if k == "prior"}
+    for name, section in sections.items():
+        contents[name] = contents.get(name, {}) | section
+    if contents["network"].get("kind") != "unet":
+        contents["network"].pop("widths", None) if said != "widths" else None
+    path = tmp_path / "field.yaml"
+    path.write_text(yaml.safe_dump(contents))
+    with pytest.raises(InputError, match=said) as refused:
+        train(path, tmp_path / "run")
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_even_kernels_are_refused() -> None:
+    network = {"kind": "variational", "width": [3, 4, 3]}
+    with pytest.raises(InputError, match="odd"):
+        validated(
+            FieldConfiguration, {"field": {"observations": "a.nc"}, "network": network}, "here"
+        )

@@ -1,0 +1,84 @@
+"""How a field may differ from that of the training."""
+
+import numpy as np
+import pytest
+from field_models import random_model
+from gappy import field
+
+from pyvda.errors import InputError
+from pyvda.fields.field import opened
+from pyvda.fields.learned.description import digest, is_of_fields, read_description, spacing
+
+pytestmark = pytest.mark.filterwarnings("ignore::pyvda.notices.Notice")
+
+
+@pytest.fixture
+def trained(tmp_path):
+    ds, _ = field()
+    random_model(ds).save(tmp_path)
+    return ds, read_description(tmp_path)
+
+
+def test_the_trainings_own_field_is_no_different(trained) -> None:
+    ds, about = trained
+    found = opened(ds)
+    about.check(found)
+    assert about.same_grid(found)
+    assert about.differences(found, about.cover) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda ds: ds.isel(time=slice(None, None, 2)), "a step of 2 days, trained on 1"),
+        (lambda ds: ds.isel(lon=slice(None, None, 2)), "km apart, trained on 25.5 km"),
+        (lambda ds: ds.assign_coords(lat=ds.lat + 1), "another grid or land mask"),
+        (lambda ds: ds.isel(lon=slice(1, None)), "another grid or land mask"),
+    ],
+)
+def test_differences_are_said(trained, change, said) -> None:
+    ds, about = trained
+    found = "; ".join(about.differences(opened(change(ds)), about.cover))
+    assert said in found
+
+
+def test_another_cover_is_said(trained) -> None:
+    ds, about = trained
+    [found] = about.differences(opened(ds), 0.1)
+    assert "10.0% of the points observed" in found
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "said"),
+    [
+        (lambda ds: ds.rename(sst="chl"), {}, "trained for sst, but the variables are chl"),
+        (lambda ds: ds.assign(sst=ds.sst.assign_attrs(units="K")), {}, "convert the field"),
+        (lambda ds: ds, {"transform": "log10"}, "trained with transform none"),
+    ],
+)
+def test_another_variable_unit_or_transform_is_refused(trained, change, options, said) -> None:
+    ds, about = trained
+    with pytest.raises(InputError, match=said):
+        about.check(opened(change(ds), **options))
+
+
+def test_places_are_told_apart_to_a_hundred_metres() -> None:
+    ds, _ = field()
+    one = digest(opened(ds))
+    assert digest(opened(ds.assign_coords(lon=ds.lon + 1e-5))) == one
+    assert digest(opened(ds.assign_coords(lon=ds.lon + 1e-1))) != one
+
+
+def test_the_spacing_is_that_of_neighbours() -> None:
+    ds, _ = field()
+    km = 6371 * np.radians(0.3) * np.cos(np.radians(40.375))
+    np.testing.assert_allclose(spacing(opened(ds)), km, rtol=0.01)
+
+
+def test_another_folder_is_refused(tmp_path) -> None:
+    assert not is_of_fields(tmp_path)
+    with pytest.raises(InputError, match="holds no network for fields"):
+        read_description(tmp_path)
+    (tmp_path / "field.json").write_text('{"format": 1}')
+    with pytest.raises(InputError, match=r"field\.json"):
+        read_description(tmp_path)

@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+from gappy import field
+
+from pyvda.fields.field import opened
+from pyvda.fields.learned.description import Grid
+from pyvda.fields.learned.frames import Frames, Tile, stacked
+
+pytestmark = pytest.mark.filterwarnings("ignore::pyvda.notices.Notice")
+
+
+def frames(ds, half=1, step=1.0):
+    found = opened(ds)
+    values = found.read("sst").values - 15.0
+    return found, Frames(found, values[None], half, step, Grid.of(found))
+
+
+def test_a_sample_has_the_times_around_and_hides_its_own() -> None:
+    ds, _ = field(times=6, seed=1)
+    _found, made = frames(ds)
+    tile = Tile(slice(1, 4), slice(0, 3))
+    guess = np.ones((1, 3, 3))
+    hidden = np.zeros((3, 3), bool)
+    hidden[0] = True
+    values, mask, *_ = made.inputs(2, tile, guess, guess, hidden)
+    sst = ds.sst.values[1:4, 1:4, :3] - 15.0
+    expected = np.isfinite(sst)
+    expected[1, 0] = False
+    np.testing.assert_array_equal(mask[0], expected)
+    np.testing.assert_allclose(values[0], np.where(expected, sst, 0), atol=1e-6)
+    assert made.mask.any()
+    assert made.mask[0, 2, 1].sum() > mask[0, 1, 0].sum()
+
+
+def test_before_the_first_time_and_in_a_hole_nothing_is_seen() -> None:
+    ds, _ = field(times=6, cloud=0.0)
+    _, made = frames(ds.isel(time=[0, 1, 3, 5]))
+    tile, guess = Tile(slice(0, 4), slice(0, 5)), np.ones((1, 4, 5))
+    seen = [made.inputs(t, tile, guess, guess)[1][0].any((1, 2)).tolist() for t in range(4)]
+    assert seen == [
+        [False, True, True], [True, True, False], [False, True, False], [False, True, False]
+    ]  # fmt: skip
+
+
+def test_land_is_zero_in_every_channel() -> None:
+    ds, _ = field()
+    _, made = frames(ds)
+    guess = np.where(made.index >= 0, 1.0, 0.0)[None]
+    values, mask, _, _, static = made.inputs(3, Tile(slice(0, 4), slice(0, 5)), guess, guess)
+    land = made.index < 0
+    assert land.sum() == 1
+    for channels in (values[0], mask[0], static):
+        assert not channels[:, land].any()
+    assert static[0].sum() == 19
+
+
+def test_a_batch_is_of_tensors() -> None:
+    ds, _ = field()
+    _, made = frames(ds)
+    guess = np.ones((1, 4, 5))
+    batch = stacked([made.inputs(t, Tile(slice(0, 4), slice(0, 5)), guess, guess) for t in (0, 1)])
+    assert batch.values.shape == (2, 1, 3, 4, 5)
+    assert batch.static.shape == (2, 5, 4, 5)

@@ -1,0 +1,200 @@
+"""Networks on whole files: tiles, gaps of every kind, and what cannot be done."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from field_models import UNET, VARIATIONAL, random_model
+from gappy import COVARIANCE, as_mapping, field
+
+import pyvda
+from pyvda.errors import InputError
+from pyvda.fields.learned.configuration import UNetSettings
+from pyvda.learned.patterns import PatternWarning
+from pyvda.names import FieldFlag
+
+pytestmark = pytest.mark.filterwarnings("ignore::pyvda.notices.Notice")
+SMALL = UNetSettings(kind="unet", days=1, widths=(4,), dropout=0.0)
+OI = {"method": "oi", "covariance": as_mapping(), "engine": "torch", "nearest": 8}
+
+
+def used(ds, folder, **options):
+    return pyvda.assimilate(ds, checkpoint=folder, engine="torch", **options)
+
+
+def wide(ny=24, nx=70, times=2, seed=3):
+    """Return observations of a field larger than a tile, of no known covariance."""
+    rng = np.random.default_rng(seed)
+    values = 15 + rng.normal(size=(times, ny, nx))
+    values[rng.random(values.shape) < 0.7] = np.nan
+    time = np.datetime64("2020-03-01", "ns") + np.arange(times) * np.timedelta64(1, "D")
+    return xr.Dataset(
+        {"sst": (("time", "y", "x"), values, {"units": "degC"})},
+        {"time": time, "y": ("y", 10.0 * np.arange(ny), {"units": "km"}),
+         "x": ("x", 10.0 * np.arange(nx), {"units": "km"})},
+    ).assign(mask=(("y", "x"), np.ones((ny, nx))))  # fmt: skip
+
+
+def test_tiles_of_a_unet_give_what_the_whole_domain_gives(tmp_path) -> None:
+    ds = wide(ny=40, nx=90)
+    random_model(ds, UNET).save(tmp_path)
+    whole = used(ds, tmp_path)
+    tiles = used(ds, tmp_path, tile=16)
+    for name in ("sst", "sst_stdev"):
+        np.testing.assert_allclose(tiles[name], whole[name], rtol=1e-5, atol=1e-5)
+    guess = pyvda.assimilate(ds, **OI | {"nearest_other": 1, "season_days": 0})
+    assert float(abs(whole.sst - guess.sst).max()) > 0.1
+
+
+def test_tiles_of_the_variational_form_differ_little(tmp_path) -> None:
+    """The solver's steps reach farther, and are scaled by the gradient over the tile."""
+    ds = wide(ny=32, nx=72)
+    random_model(ds, VARIATIONAL).save(tmp_path)
+    whole = used(ds, tmp_path)
+    tiles = used(ds, tmp_path, tile=16)
+    size = float((whole.sst - 15).std())
+    assert 0 < float(abs(tiles.sst - whole.sst).max()) < 0.02 * size
+
+
+def test_two_seas_with_land_between_them(tmp_path) -> None:
+    """Land wider than a tile is skipped, and what is on one side does not depend on the other."""
+    ds = wide(ny=24, nx=150)
+    ds.mask[:, 20:130] = 0
+    ds["sst"] = ds.sst.where(ds.mask > 0)
+    random_model(ds, SMALL).save(tmp_path)
+    found = used(ds, tmp_path, tile=16)
+    land = (ds.mask == 0).values
+    assert np.isnan(found.sst.values[:, land]).all()
+    assert np.isfinite(found.sst.values[:, ~land]).all()
+    assert (found.sst_flag.values[:, land] == FieldFlag.LAND).all()
+    np.testing.assert_allclose(used(ds, tmp_path).sst, found.sst, rtol=1e-5, atol=1e-5)
+
+
+def test_where_no_datum_is_near_the_estimate_is_that_of_the_first_guess(tmp_path) -> None:
+    ds = wide(ny=24, nx=70)
+    ds["sst"] = ds.sst.where(ds.x < 100)
+    random_model(ds, SMALL).save(tmp_path)
+    found = used(ds, tmp_path, tile=16)
+    far = found.x > 10 * (10 + 8 + 20)
+    np.testing.assert_allclose(found.sst.where(far, drop=True), 15.0, atol=0.2)
+    stdev = np.sqrt(COVARIANCE.variance)
+    np.testing.assert_allclose(found.sst_stdev.where(far, drop=True), stdev, rtol=0.02)
+    assert (found.sst_flag.where(far, drop=True) == FieldFlag.NEVER_OBSERVED).all()
+    assert float(found.sst_stdev.where(found.x < 100).mean()) < 0.9 * stdev
+
+
+def test_of_one_day_land_and_mean_are_those_of_the_training(tmp_path) -> None:
+    ds, _ = field(times=6)
+    random_model(ds, SMALL).save(tmp_path)
+    day = used(ds.isel(time=[2]), tmp_path)
+    assert day.sizes["time"] == 1
+    assert int(day.sst.notnull().sum()) == 19
+    assert (day.sst_flag == FieldFlag.LAND).sum() == 1
+    # As the same day among others without data.
+    alone = used(ds.where(ds.time == ds.time[2]), tmp_path)
+    np.testing.assert_allclose(alone.sst[2], day.sst[0], atol=1e-5)
+
+
+def test_two_variables_with_different_gaps(tmp_path) -> None:
+    ds = field(times=4, seed=1)[0].rename(sst="u")
+    ds["v"] = field(times=4, seed=2)[0].sst
+    model = random_model(ds, UNET, ("u", "v"))
+    model.save(tmp_path)
+    both = used(ds, tmp_path)
+    assert {"u", "v", "u_stdev", "v_flag"} <= set(both.data_vars)
+    for name in ("u", "v"):
+        np.testing.assert_array_equal(
+            both[f"{name}_flag"] == FieldFlag.OBSERVED, ds[name].notnull()
+        )
+    # The network sees both variables: a change of one changes the other.
+    changed = used(ds.assign(u=ds.u + ds.u.notnull()), tmp_path)
+    assert float(abs(changed.v - both.v).max()) > 1e-4
+    with pytest.raises(InputError, match="trained for u, v, but the variables are u"):
+        used(ds, tmp_path, variable="u")
+
+
+@pytest.mark.parametrize("turned", [("lat",), ("lon",), ("lat", "lon")])
+def test_axes_may_run_the_other_way(turned, tmp_path) -> None:
+    ds, _ = field(times=3)
+    random_model(ds).save(tmp_path)
+    other = {dim: slice(None, None, -1) for dim in turned}
+    out = ds.sst.notnull() & (ds.lat > 40.3)
+    for options, same in (({}, {}), ({"withhold": out}, {"withhold": out.isel(other)})):
+        found = used(ds.isel(other), tmp_path, **same)
+        xr.testing.assert_equal(found, used(ds, tmp_path, **options).isel(other))
+
+
+def test_another_grid_is_said(tmp_path) -> None:
+    ds, _ = field(times=3)
+    random_model(ds).save(tmp_path)
+    with pytest.warns(PatternWarning, match="another grid"):
+        found = used(ds.isel(lat=slice(1, None)), tmp_path)
+    assert "another grid" in found.attrs["pyvda_pattern_difference"]
+    assert int(found.sst.notnull().sum()) == 3 * 13
+
+
+def test_a_complete_field_comes_back_to_within_its_noise(tmp_path) -> None:
+    ds, _ = field(times=4, cloud=0.0)
+    model = random_model(ds)
+    model.network.unet.last.weight.data.zero_()  # as new: trained ones are scored elsewhere
+    model.network.unet.last.bias.data.zero_()
+    model.save(tmp_path)
+    found = used(ds, tmp_path)
+    error = (found.sst - ds.sst).values
+    assert np.sqrt(np.nanmean(error**2)) < np.sqrt(COVARIANCE.nugget)
+    assert float(found.sst_stdev.max()) < 1.2 * np.sqrt(COVARIANCE.nugget)
+
+
+def test_several_networks_are_averaged_and_their_differences_are_errors(tmp_path) -> None:
+    ds, _ = field(times=3)
+    for seed in (0, 1):
+        random_model(ds, seed=seed).save(tmp_path / str(seed))
+    folders = [str(tmp_path / str(seed)) for seed in (0, 1)]
+    one, other = (used(ds, folder) for folder in folders)
+    both = used(ds, "+".join(folders))
+    np.testing.assert_allclose(both.sst, (one.sst + other.sst) / 2)
+    variance = (one.sst_stdev**2 + other.sst_stdev**2) / 2 + ((one.sst - other.sst) / 2) ** 2
+    np.testing.assert_allclose(both.sst_stdev**2, variance)
+    assert float(abs(one.sst - other.sst).max()) > 0.01
+
+
+def test_the_mean_with_oi_lies_half_way(tmp_path) -> None:
+    ds, _ = field(times=3)
+    random_model(ds).save(tmp_path / "corrected")
+    new = random_model(ds)
+    for parameter in new.network.unet.last.parameters():
+        parameter.data.zero_()  # gives the first guess
+    new.save(tmp_path / "guess")
+    guess, corrected = (used(ds, tmp_path / name) for name in ("guess", "corrected"))
+    mixed = used(ds, tmp_path / "corrected", mean_with_oi=True)
+    np.testing.assert_allclose(mixed.sst, (guess.sst + corrected.sst) / 2, atol=1e-5)
+
+
+def test_a_folder_is_a_method_of_a_cross_validation(tmp_path) -> None:
+    ds, _ = field(times=8, seed=4)
+    for seed in (0, 1):
+        random_model(ds, seed=seed).save(tmp_path / str(seed))
+    first, second = str(tmp_path / "0"), str(tmp_path / "1")
+    found = pyvda.crossvalidate(ds, [first, f"{first}+{second}"], draws=1, times=4, engine="torch")[
+        "variables"
+    ]["sst"]
+    assert list(found) == [first, f"{first}+{second}"]
+    assert found[first]["rmse"] != found[f"{first}+{second}"]["rmse"]
+    with pytest.raises(InputError, match="no method for fields"):
+        pyvda.crossvalidate(ds, [str(tmp_path)], engine="torch")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda ds: ds.drop_vars(["lat", "lon"]), "has no coordinates that say where"),
+        (lambda ds: ds.assign(mask=(("lat", "lon"), np.zeros((4, 5)))), "all points are land"),
+        (lambda ds: ds.assign(sst=ds.sst.assign_attrs(units="K")), "convert the field"),
+        (lambda ds: ds.rename(sst="chl"), "sst"),
+        (lambda ds: ds.where(False), "no observation"),
+    ],
+)
+def test_what_cannot_be_filled_is_refused(change, said, tmp_path) -> None:
+    ds, _ = field(times=3)
+    random_model(ds).save(tmp_path)
+    with pytest.raises(InputError, match=said):
+        used(change(ds), tmp_path)

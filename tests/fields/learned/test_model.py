@@ -1,0 +1,47 @@
+import json
+
+import pytest
+import torch
+from field_models import UNET, VARIATIONAL, random_model
+from gappy import COVARIANCE, field
+
+from pyvda.errors import InputError
+from pyvda.fields.learned.model import FieldModel
+
+pytestmark = pytest.mark.filterwarnings("ignore::pyvda.notices.Notice")
+
+
+@pytest.mark.parametrize("network", [UNET, VARIATIONAL])
+def test_a_network_comes_back_as_it_was_saved(network, tmp_path) -> None:
+    model = random_model(field()[0], network)
+    model.save(tmp_path)
+    again = FieldModel.load(tmp_path)
+    assert again.about == model.about
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[name], value, rtol=0, atol=0)
+
+
+def test_the_noise_is_that_of_the_covariance_times_a_learned_factor() -> None:
+    model = random_model(field()[0])
+    model.log_noise.data += 0.5
+    torch.testing.assert_close(
+        model.noise(), COVARIANCE.nugget * torch.tensor([0.5]).exp(), check_dtype=False
+    )
+
+
+def test_a_damaged_or_foreign_file_is_refused(tmp_path) -> None:
+    random_model(field()[0]).save(tmp_path)
+    [weights] = tmp_path.glob("*.safetensors")
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1] + b"x")
+    with pytest.raises(InputError, match="damaged"):
+        FieldModel.load(tmp_path)
+    weights.write_bytes(whole)
+    described = json.loads((tmp_path / "field.json").read_text())
+    described["network"]["widths"] = [4, 7]
+    (tmp_path / "field.json").write_text(json.dumps(described))
+    with pytest.raises(InputError, match="do not belong to the architecture"):
+        FieldModel.load(tmp_path)
+    weights.unlink()
+    with pytest.raises(InputError, match="cannot be read"):
+        FieldModel.load(tmp_path)

@@ -1,0 +1,80 @@
+"""Networks on random inputs: what a point depends on."""
+
+import pytest
+import torch
+from field_models import UNET, VARIATIONAL
+
+from pyvda.fields.learned.network import STATIC, Inputs, build
+
+
+def inputs(variables=1, batch=2, days=1, shape=(16, 18), cover=0.4, seed=0):
+    torch.manual_seed(seed)
+    times = 2 * days + 1
+    mask = (torch.rand(batch, variables, times, *shape) < cover).double()
+    return Inputs(
+        torch.randn(batch, variables, times, *shape).double() * mask, mask,
+        torch.randn(batch, variables, *shape).double(),
+        torch.rand(batch, variables, *shape).double() + 0.1,
+        torch.randn(batch, STATIC, *shape).double(),
+    )  # fmt: skip
+
+
+def made(settings, variables=1):
+    torch.manual_seed(1)
+    net = build(settings, variables).double().eval()
+    for name, parameter in net.named_parameters():
+        if "last" in name:
+            torch.nn.init.normal_(parameter)
+    return net
+
+
+def test_a_new_unet_gives_the_first_guess() -> None:
+    given = inputs(2)
+    mean, variance, _ = build(UNET, 2).double()(given)
+    torch.testing.assert_close(mean, given.guess)
+    torch.testing.assert_close(variance, given.spread**2)
+
+
+@pytest.mark.parametrize("settings", [UNET, VARIATIONAL])
+def test_without_data_in_reach_the_first_guess_stands(settings) -> None:
+    net = made(settings)
+    given = inputs(shape=(40, 50), cover=0.0)
+    given.mask[0, 0, 1, 3, 4], given.values[0, 0, 1, 3, 4] = 1.0, 2.0
+    mean, variance, near = net(given)
+    far = torch.ones(2, 1, 40, 50, dtype=bool)
+    far[0, 0, : 4 + net.reach, : 5 + net.reach] = False
+    assert far.any()
+    assert not far.all()
+    assert bool((mean == given.guess)[far].all())
+    torch.testing.assert_close(variance[far], given.spread[far] ** 2)
+    assert not near[far].any()
+    assert near[~far].all()
+    assert not (mean == given.guess)[~far].all()
+
+
+def test_the_prior_over_three_axes_does_not_use_the_point_it_predicts() -> None:
+    prior = made(VARIATIONAL).cost.prior
+    x = torch.randn(1, 3, 6, 7, dtype=torch.float64)
+    for where in ((0, 0, 0), (1, 2, 3), (2, 5, 6)):
+        z = x.clone().requires_grad_()
+        prior(z)[(0, *where)].backward()
+        assert z.grad[(0, *where)] == 0.0
+        assert z.grad.abs().max() > 0
+
+
+def test_variables_of_the_variational_form_share_their_prior() -> None:
+    """Two variables are solved as two windows: exchanging them exchanges the analyses."""
+    net = made(VARIATIONAL, 2)
+    given = inputs(2)
+    turned = Inputs(*(one.flip(1) for one in given[:4]), given.static)
+    for head in (net.head.last.weight, net.head.last.bias):
+        torch.nn.init.zeros_(head)
+    torch.testing.assert_close(net(turned)[0], net(given)[0].flip(1))
+
+
+@pytest.mark.parametrize("settings", [UNET, VARIATIONAL])
+def test_every_weight_is_trained(settings) -> None:
+    net = made(settings, 2).train()
+    mean, variance, _ = net(inputs(2))
+    (mean.square().sum() + variance.sum()).backward()
+    assert [n for n, p in net.named_parameters() if p.grad is None or not p.grad.any()] == []

@@ -1,0 +1,129 @@
+"""Samples: nothing that is compared with is seen."""
+
+import numpy as np
+import pytest
+from field_models import configuration
+from gappy import field
+
+from pyvda.engine import get_engine
+from pyvda.errors import InputError
+from pyvda.fields.learned.configuration import FieldData
+from pyvda.fields.learned.samples import Samples
+
+pytestmark = pytest.mark.filterwarnings("ignore::pyvda.notices.Notice")
+
+
+def samples(tmp_path, ds, truth=None, **more):
+    if not (tmp_path / "obs.nc").exists():
+        ds.to_netcdf(tmp_path / "obs.nc")
+    section = configuration(tmp_path / "obs.nc")["field"] | more
+    if truth is not None:
+        truth.to_netcdf(tmp_path / "truth.nc")
+        section["truth"] = str(tmp_path / "truth.nc")
+    return Samples(FieldData(**section), 1, get_engine("torch"))
+
+
+def test_what_is_compared_with_is_not_seen(tmp_path) -> None:
+    made = samples(tmp_path, field(times=12, seed=4)[0])
+    values = made.field.read("sst").values
+    found = made.epoch(0)
+    assert found
+    for one in found:
+        _, mask, *_ = one.inputs()
+        known = np.isfinite(one.target[0])
+        assert known.any()
+        assert not mask[0, 1][known].any()
+        assert not made.validation[one.time]
+        # The target is the departure from the mean of the others.
+        t, p = np.full(known.sum(), one.time), made._frames.index[known]
+        mean = made.series["sst"].mean.without_own(made.field.days[t], p, values[t, p])
+        scale = made.series["sst"].scale
+        np.testing.assert_allclose(one.target[0][known] * scale, values[t, p] - mean, atol=1e-5)
+
+
+def test_the_first_guess_does_not_know_what_is_hidden(tmp_path) -> None:
+    """Other hidden values give the same first guess and inputs, up to the mean."""
+    ds = field(times=12, seed=4)[0]
+    made = samples(tmp_path, ds)
+    one = made.epoch(0)[0]
+    first = made.series["sst"]
+    known = np.isfinite(one.target[0])
+    changed = made.field.read("sst").values.copy()
+    changed[one.time, made._frames.index[known]] += 5.0
+    made.series["sst"] = type(first)(**{**vars(first), "values": changed})
+    made._frames = None
+    again = next(s for s in made._drawn(0) if s.time == one.time)
+    np.testing.assert_array_equal(again.guess, one.guess)
+    for a, b in zip(again.inputs(), one.inputs(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert np.nanmin(again.target - one.target) > 1.0
+
+
+def test_validation_is_of_other_times(tmp_path) -> None:
+    made = samples(tmp_path, field(times=12, seed=4)[0])
+    trained = {s.time for draw in range(2) for s in made.epoch(draw)}
+    checked = {s.time for s in made.checks()}
+    assert checked
+    assert not trained & checked
+
+
+def test_epochs_follow_from_the_seed_and_take_draws_in_turn(tmp_path) -> None:
+    ds = field(times=12, seed=4)[0]
+    one, other = samples(tmp_path, ds), samples(tmp_path, ds)
+    other.epoch(0)
+    for a, b in zip(one.epoch(1), other.epoch(1), strict=True):
+        np.testing.assert_array_equal(a.target, b.target)
+        np.testing.assert_array_equal(a.guess, b.guess)
+    hidden = [{(s.time, s.hidden.tobytes()) for s in one.epoch(e)} for e in range(3)]
+    assert hidden[0] == hidden[2] != hidden[1]
+
+
+def test_a_truth_is_compared_with_everywhere(tmp_path) -> None:
+    ds, truth = field(times=12, seed=4)
+    made = samples(tmp_path, ds, ds.assign(sst=(ds.sst.dims, truth)))
+    first, second = made.epoch(0), made.epoch(1)
+    assert {s.time for s in made.checks()} == {10, 11}
+    for one in (*first, *second):
+        known = np.isfinite(one.target[0])
+        assert known.sum() == 19
+        assert not one.is_datum
+        mean = made.field.on_grid(made.series["sst"].mean.at(made.field.days))
+        anomaly = truth[one.time] - mean[one.time]
+        np.testing.assert_allclose(
+            one.target[0][known], anomaly[known] / made.series["sst"].scale, rtol=1e-5, atol=1e-5
+        )
+    # The file's own observations, then those of other times' points.
+    masks = [
+        np.stack([s.inputs()[1][0, 1] for s in sorted(epoch, key=lambda s: s.time)])
+        for epoch in (first, second)
+    ]
+    observed = np.isfinite(ds.sst.values)[:10]
+    np.testing.assert_array_equal(masks[0], observed)
+    assert (masks[1] != observed).any()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda ds: ds.isel(lat=slice(1, None)), "give both on the same times and grid"),
+        (lambda ds: ds.rename(sst="chl"), "has no sst over"),
+        (lambda ds: ds.where(ds.lat > 40.1), "is missing at"),
+    ],
+)
+def test_a_truth_that_does_not_fit_is_refused(change, said, tmp_path) -> None:
+    ds, truth = field(times=12, seed=4)
+    with pytest.raises(InputError, match=said):
+        samples(tmp_path, ds, change(ds.assign(sst=(ds.sst.dims, truth))))
+
+
+def test_large_domains_are_cut_around_what_is_compared_with(tmp_path) -> None:
+    ds = field(times=6, ny=10, nx=14, seed=4)[0]
+    for one in samples(tmp_path, ds, tile=8).epoch(0):
+        assert one.target.shape == (1, 8, 8)
+        assert np.isfinite(one.target).any()
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_too_few_times_are_refused(times, tmp_path) -> None:
+    with pytest.raises(InputError):
+        samples(tmp_path, field(times=times, seed=4)[0])

@@ -1,0 +1,153 @@
+"""Whole trainings, small: they learn, resume, and are refused."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+import yaml
+from command_line import run
+from field_models import configuration, random_model
+from gappy import field
+
+from pyvda.errors import InputError, TrainingError
+from pyvda.fields.learned.configuration import FieldConfiguration
+from pyvda.fields.learned.model import FieldModel
+from pyvda.fields.learned.train import train_field
+from pyvda.validation_errors import validated
+
+pytestmark = pytest.mark.filterwarnings("ignore::pyvda.notices.Notice")
+
+
+def made(tmp_path, ds=None, **sections) -> FieldConfiguration:
+    path = tmp_path / "obs.nc"
+    if not path.exists():
+        (field(times=14, seed=4)[0] if ds is None else ds).to_netcdf(path)
+    return validated(FieldConfiguration, configuration(path, **sections), "here")
+
+
+def weights(folder):
+    return FieldModel.load(folder).state_dict()
+
+
+def waves(times=60, ny=10, nx=12, seed=0):
+    """Return a field whose sign alternates every day, which a covariance that decays misses."""
+    rng = np.random.default_rng(seed)
+    ds, _ = field(times=times, ny=ny, nx=nx, seed=1, land=False)
+    pattern = np.cos(np.arange(ny)[:, None] / 2) * np.cos(np.arange(nx) / 2.5)
+    amplitude = (-1.0) ** np.arange(times) * rng.uniform(0.5, 1.5, times)
+    truth = 15 + 2 * amplitude[:, None, None] * pattern
+    truth = truth + 0.05 * rng.normal(size=truth.shape)
+    return ds.assign(sst=(ds.sst.dims, np.where(np.isfinite(ds.sst), truth, np.nan), ds.sst.attrs))
+
+
+@pytest.mark.parametrize("kind", ["unet", "variational"])
+def test_a_network_learns_what_the_covariance_does_not_know(kind, tmp_path) -> None:
+    network = {"kind": kind, "days": 1}
+    if kind == "variational":
+        network |= {"width": [3, 3, 3], "features": 8, "latent": 8, "factors": [1, 2, 2],
+                    "iterations": 3, "head": [8, 12]}  # fmt: skip
+    else:
+        network |= {"widths": [10, 12]}
+    contents = configuration(
+        tmp_path / "obs.nc", training={"epochs": 12}, field={"first_guess": "mean"}
+    )
+    contents["network"] = network
+    waves().to_netcdf(tmp_path / "obs.nc")
+    train_field(validated(FieldConfiguration, contents, "here"), tmp_path / "run", engine="torch")
+    found = json.loads((tmp_path / "run/training.json").read_text())
+    assert found["validation"]["rmse"] < 0.7 * found["first_guess"]["rmse"]
+    assert found["validation"]["nll"] < found["first_guess"]["nll"]
+    assert found["best_epoch"] == min(found["curve"], key=lambda e: e["nll"])["epoch"]
+
+
+def test_a_resumed_training_gives_the_same_weights(tmp_path) -> None:
+    settings = made(tmp_path, training={"epochs": 3, "averaging": 0.9})
+    train_field(settings, tmp_path / "whole", engine="torch")
+
+    class Stop(Exception):
+        pass
+
+    def stop(epoch) -> None:
+        if epoch["epoch"] == 1:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train_field(settings, tmp_path / "parts", engine="torch", report=stop)
+    train_field(settings, tmp_path / "parts", resume=True, engine="torch")
+    one, other = weights(tmp_path / "whole"), weights(tmp_path / "parts")
+    for name, value in one.items():
+        torch.testing.assert_close(other[name], value, rtol=0, atol=0)
+
+
+def test_another_training_in_the_folder_is_refused(tmp_path) -> None:
+    settings = made(tmp_path, training={"epochs": 1})
+    train_field(settings, tmp_path / "run", engine="torch")
+    with pytest.raises(InputError, match="holds a training already"):
+        train_field(settings, tmp_path / "run", engine="torch")
+    with pytest.raises(InputError, match=r"another field\.draws"):
+        train_field(
+            made(tmp_path, training={"epochs": 1}, field={"draws": 1}), tmp_path / "run",
+            resume=True, engine="torch",
+        )  # fmt: skip
+
+
+def test_a_training_that_gains_nothing_says_so(tmp_path) -> None:
+    settings = made(tmp_path, training={"epochs": 1, "averaging": 0.0}, optimiser={"rate": 1.0})
+    with pytest.warns(Warning, match="of its first guess"):
+        train_field(settings, tmp_path / "run", engine="torch")
+
+
+def test_a_loss_that_is_not_finite_stops_the_training(tmp_path) -> None:
+    settings = made(tmp_path, training={"epochs": 4}, optimiser={"rate": 1e30, "clip": None})
+    with pytest.raises(TrainingError, match="not finite"):
+        train_field(settings, tmp_path / "run", engine="torch")
+
+
+def test_from_the_command_line(tmp_path, monkeypatch, capsys) -> None:
+    made(tmp_path)
+    path, obs = tmp_path / "field.yaml", tmp_path / "obs.nc"
+    contents = configuration(obs, training={"epochs": 1})
+    path.write_text(yaml.safe_dump(contents))
+    out, filled = tmp_path / "run", tmp_path / "filled.nc"
+    torch_engine = ("--engine", "torch")
+    assert run(monkeypatch, "train", path, "--out", out, *torch_engine) == 0
+    said = capsys.readouterr().out
+    assert "rmse" in said
+    assert "nll" in said
+    given = ("assimilate", obs, "--checkpoint", out, "-o", filled)
+    assert run(monkeypatch, *given, *torch_engine) == 0
+    with xr.open_dataset(filled) as found:
+        assert found.sst.notnull().sum() == 14 * 19
+        assert "pyvda_pattern_difference" not in found.attrs
+        configured = json.loads(found.attrs["pyvda_configuration"])
+        assert list(configured["variables"]["sst"]["checkpoints"]) == [str(out)]
+    scores = tmp_path / "scores.json"
+    given = ("crossvalidate", obs, "--method", f"eof,{out}", "--draws", 1, "--times", 5)
+    options = ("--set", "eof.modes=1", "--json", scores)
+    assert run(monkeypatch, *given, *options, *torch_engine) == 0
+    assert list(json.loads(scores.read_text())["variables"]["sst"]) == ["eof", str(out)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--method", "oi"), "leave out method or checkpoint"),
+        (("--lambda1", "2"), "lambda1 would have no effect"),
+        (("--set", "nearest=3"), "nearest"),
+        (("--set", "device=abacus"), "choose cpu"),
+    ],
+)
+def test_what_has_no_effect_on_a_network_is_refused(
+    arguments, said, tmp_path, monkeypatch, capsys
+) -> None:
+    ds, _ = field()
+    ds.to_netcdf(tmp_path / "obs.nc")
+    random_model(ds).save(tmp_path / "run")
+    given = ("assimilate", tmp_path / "obs.nc", "--checkpoint", tmp_path / "run")
+    assert run(monkeypatch, *given, "-o", tmp_path / "out.nc", *arguments) == 2
+    errors = capsys.readouterr().err
+    assert said in " ".join(errors.split())
+    assert "Traceback" not in errors
+    assert not (tmp_path / "out.nc").exists()
