@@ -1,10 +1,13 @@
 """Methods without a model on real fields with gaps, and the speed of optimal interpolation.
 
     python benchmarks/fields.py [chlorophyll radar speed]
+    python benchmarks/fields.py chlorophyll --only network
 
 Data are read from the folder that PYVDA_DATA names (default ../shared/data), and said to be absent
 where they are. What a draw hides is hidden from everything, the fit of the covariance included; the
-draws are those of the data's README, of which `test` is reported. With all parts it writes
+draws are those of the data's README, of which `test` is reported. Networks are trained here, one
+after the other, into build/fields; a training that was interrupted goes on, and one that is there
+is not repeated: their rows have the time of training. With all parts it writes
 benchmarks/results/fields.json. Speed is given by the clock and, for a busy machine, by the time of
 the processor; PYVDA_THREADS=1 makes both that of one core.
 """
@@ -12,6 +15,7 @@ the processor; PYVDA_THREADS=1 makes both that of one core.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import time
 from pathlib import Path
@@ -25,8 +29,10 @@ from pyvda.engine.data import FieldData, Selection, Targets
 from pyvda.fields.assimilate import estimated, withheld_of
 from pyvda.fields.crossvalidation import Predictions, distances, ratio, scores
 from pyvda.fields.field import opened
-from pyvda.fields.methods import FIELD_METHODS
+from pyvda.fields.learned.configuration import FieldConfiguration
+from pyvda.fields.methods import FIELD_METHODS, LEARNED
 from pyvda.progress import silent
+from pyvda.training.train import train
 
 DATA = Path(os.environ.get("PYVDA_DATA", Path(__file__).parents[2] / "shared/data"))
 MID = {
@@ -51,6 +57,38 @@ CASES = {
     ],
     "radar": [("oi, fitted", "oi", {}), ("eof", "eof", {})],
 }
+# Networks: what is trained for each row, and of which trainings it is the mean.
+UNET = {
+    "network": {"kind": "unet", "days": 5, "widths": [24, 48, 72], "dropout": 0.1},
+    "optimiser": {"rate": 2e-3, "weight_decay": 1e-2},
+    "training": {"epochs": 60, "batch_size": 8, "averaging": 0.99, "select": "rmse"},
+}
+VARIATIONAL = {
+    "network": {
+        "kind": "variational", "days": 2, "width": [3, 5, 5], "features": 16, "latent": 12,
+        "factors": [1, 4, 4], "iterations": 4, "head": [16, 32],
+    },
+    "optimiser": {"rate": 2e-3, "weight_decay": 1e-2},
+    "training": {"epochs": 40, "batch_size": 4, "averaging": 0.99, "select": "rmse"},
+}  # fmt: skip
+TRAININGS = {
+    "chlorophyll": {"unet": (UNET, {"draws": 10}), "variational": (VARIATIONAL, {"draws": 10})},
+    "radar": {"unet": (UNET, {"draws": 10})},
+}
+NETWORKS = {
+    "chlorophyll": [
+        ("network, U-Net", ["unet"]),
+        ("network, prior and solver", ["variational"]),
+        ("network, mean of both", ["unet", "variational"]),
+    ],
+    "radar": [("network, U-Net", ["unet"])],
+}
+FILES = {
+    "chlorophyll": ("newfoundland_chl_modis_2015_grid.nc", "log10_chl", "sea_bins",
+                    "draws_chl_test.nc", "withheld"),
+    "radar": ("monterey_hfradar_201701.nc", "u,v", None, "draws_radar.nc", "test"),
+}  # fmt: skip
+RUNS = Path(__file__).parents[1] / "build/fields"
 PARTS = [*CASES, "speed"]
 
 
@@ -74,21 +112,21 @@ def main() -> None:
 
 def rows(part: str, only: str | None):
     """Yield the scores of each method on the draw `test`."""
-    if part == "chlorophyll":
-        ds = xr.open_dataset(DATA / "newfoundland_chl_modis_2015_grid.nc")
-        hidden = xr.open_dataset(DATA / "draws_chl_test.nc").withheld
-        field = opened(ds, "log10_chl", mask="sea_bins")
-    else:
-        ds = xr.open_dataset(DATA / "monterey_hfradar_201701.nc")
-        hidden = xr.open_dataset(DATA / "draws_radar.nc").test
-        field = opened(ds, "u,v")
+    file, variables, mask, draws, draw = FILES[part]
+    hidden = xr.open_dataset(DATA / draws)[draw]
+    field = opened(xr.open_dataset(DATA / file), variables, mask=mask)
     read = {name: field.read(name) for name in field.variables}
     withheld = withheld_of(field, hidden)
     engine, first = get_engine(), {}
-    for title, name, options in CASES[part]:
+    cases = [(title, FIELD_METHODS[name], options) for title, name, options in CASES[part]]
+    cases += [(title, LEARNED, {"trained": names}) for title, names in NETWORKS[part]]
+    for title, method, options in cases:
         if only and not title.startswith(only):
             continue
-        method = FIELD_METHODS[name]
+        cost = {}
+        if "trained" in options:
+            folders, cost = trained(part, options["trained"])
+            options = {"checkpoint": folders}
         start = time.perf_counter()
         estimates = estimated(
             field, read, withheld, method, method.options(**options), engine, silent,
@@ -104,12 +142,39 @@ def rows(part: str, only: str | None):
                 distances(field, np.isfinite(values) & ~withheld, at),
             )  # fmt: skip
             row = {"method": title, "variable": variable, **scores(predictions)}
-            row |= {"seconds": round(seconds, 1), "constants": estimate.configuration}
-            if variable in first:
-                row["compared"] = ratio(predictions, first[variable], 0)
-            first.setdefault(variable, predictions)
+            row |= {"seconds": round(seconds, 1), **cost, "constants": estimate.configuration}
+            of_variable = first.setdefault(variable, {})
+            for other, theirs in of_variable.items():
+                row.setdefault("compared", {})[other] = ratio(predictions, theirs, 0)
+            if not of_variable or title == "network, U-Net":
+                of_variable[title] = predictions
             print(part, {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()})
             yield row
+
+
+def trained(part: str, names: list[str]) -> tuple[tuple[str, ...], dict[str, object]]:
+    """Return the folders of trainings, made where they are missing, and what they cost."""
+    file, variables, mask, draws, draw = FILES[part]
+    RUNS.mkdir(parents=True, exist_ok=True)
+    withhold = RUNS / f"{part}.nc"
+    if not withhold.exists():
+        hidden = xr.open_dataset(DATA / draws)[draw]
+        hidden.rename("withheld").astype(np.int8).to_netcdf(withhold)
+    cost = {"training_seconds": 0.0, "threads": None}
+    folders = []
+    for name in names:
+        sections, data = TRAININGS[part][name]
+        field = {"observations": str(DATA / file), "variable": variables, "mask": mask}
+        configuration = FieldConfiguration(
+            field=field | {"withhold": str(withhold)} | data, **sections
+        )
+        folder = RUNS / f"{part}-{name}"
+        train(configuration, folder, resume=True, report=print)
+        made = json.loads((folder / "training.json").read_text())
+        cost["training_seconds"] += made["wall_seconds"]
+        cost["threads"] = made["hardware"]["torch_threads"]
+        folders.append(str(folder))
+    return tuple(folders), cost
 
 
 def speed():

@@ -20,7 +20,8 @@ from pydantic.fields import FieldInfo
 import pyvda
 from pyvda import environment, names, operators
 from pyvda.cli.main import _COMMANDS, command_of
-from pyvda.fields.methods import FIELD_METHODS
+from pyvda.fields.learned import configuration as field_configuration
+from pyvda.fields.methods import FIELD_METHODS, LEARNED
 from pyvda.learned import architecture
 from pyvda.methods import METHODS
 from pyvda.settings import Settings
@@ -53,6 +54,11 @@ SECTIONS = {
     "loss: identification": configuration.Identification,
     "optimiser": configuration.Optimiser,
     "training": configuration.Training,
+    "field: the file of a network for fields": field_configuration.FieldData,
+    "network: unet": field_configuration.UNetSettings,
+    "network: variational": field_configuration.VariationalSettings,
+    "optimiser, of a network for fields": field_configuration.FieldOptimiser,
+    "training, of a network for fields": field_configuration.FieldRun,
 }
 
 
@@ -166,7 +172,7 @@ def _default(parameter: Any) -> str:
 
 def methods() -> str:
     parts = []
-    for name, method in (METHODS | FIELD_METHODS).items():
+    for name, method in (METHODS | FIELD_METHODS | {"a network for fields": LEARNED}).items():
         summary = (method.solve.__doc__ or "").strip().split("\n\n")[0]
         table = fields_of(method.options, described(method.options))
         parts.append(f"## {name}\n\n{_prose(summary)}\n\n{table}")

@@ -16,7 +16,7 @@ from pyvda.progress import shown
 EXAMPLES = (
     "pyvda train experiments/lorenz63_genn_conv_supervised.yaml --out runs/l63",
     "pyvda assimilate obs.nc --checkpoint runs/l63 -o analysis.nc",
-    "pyvda train experiments/field_unet.yaml --out runs/chl",
+    "pyvda train experiments/fields/unet.yaml --out runs/chl",
 )
 
 

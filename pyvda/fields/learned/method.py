@@ -80,7 +80,7 @@ def solve(
     *,
     where: Array | None = None,
 ) -> dict[str, Estimate]:
-    """Return the estimate of each variable.
+    """Correct optimal interpolation by a trained network, tile by tile.
 
     Parameters
     ----------

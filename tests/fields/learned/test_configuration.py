@@ -1,11 +1,22 @@
+from pathlib import Path
+
 import pytest
 import yaml
 from field_models import configuration
 
 from pyvda.errors import InputError
 from pyvda.fields.learned.configuration import FieldConfiguration
+from pyvda.training.configuration import read_yaml
 from pyvda.training.train import train
 from pyvda.validation_errors import validated
+
+EXPERIMENTS = sorted((Path(__file__).parents[3] / "experiments/fields").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_an_experiment_is_valid_and_has_the_kind_of_its_name(path) -> None:
+    contents = read_yaml(path, "configuration", "sections")
+    assert path.stem == validated(FieldConfiguration, contents, str(path)).network.kind
 
 
 def test_a_file_alone_is_enough() -> None:
