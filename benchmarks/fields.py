@@ -72,14 +72,19 @@ VARIATIONAL = {
     "training": {"epochs": 40, "batch_size": 4, "averaging": 0.99, "select": "rmse"},
 }  # fmt: skip
 TRAININGS = {
-    "chlorophyll": {"unet": (UNET, {"draws": 10}), "variational": (VARIATIONAL, {"draws": 10})},
+    "chlorophyll": {
+        "unet": (UNET, {"draws": 10}),
+        "plain": (UNET, {"draws": 10, "first_guess": "mean"}),
+        "variational": (VARIATIONAL, {"draws": 10}),
+    },
     "radar": {"unet": (UNET, {"draws": 10})},
 }
 NETWORKS = {
     "chlorophyll": [
+        ("network, U-Net from the mean", ["plain"]),
         ("network, U-Net", ["unet"]),
         ("network, prior and solver", ["variational"]),
-        ("network, mean of both", ["unet", "variational"]),
+        ("network, mean of the three", ["unet", "plain", "variational"]),
     ],
     "radar": [("network, U-Net", ["unet"])],
 }
@@ -146,7 +151,7 @@ def rows(part: str, only: str | None):
             of_variable = first.setdefault(variable, {})
             for other, theirs in of_variable.items():
                 row.setdefault("compared", {})[other] = ratio(predictions, theirs, 0)
-            if not of_variable or title == "network, U-Net":
+            if not of_variable or title.startswith("network, U-Net"):
                 of_variable[title] = predictions
             print(part, {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()})
             yield row
