@@ -6,6 +6,7 @@ torch is imported only by `solve`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -158,9 +159,8 @@ class _Run:
         self.field, self.model, self.device = field, model, device
         variables = about.variables
         self.scale = np.array([v.scale for v in variables.values()])
-        if about.same_grid(field):
-            tables = model.mean.double().cpu().numpy()
-        else:
+        tables = list(model.mean.double().cpu().numpy())
+        if not about.same_grid(field):
             tables = [
                 seasonal_mean(v.values, field.days, about.season_days).table()
                 for v in read.values()
@@ -255,5 +255,5 @@ def _together(members: list[tuple[Array, ...]], configuration: dict[str, Any]) -
     """Return the mean of estimates, its variance that of their mixture."""
     value, stdev, noise, km, days = (np.stack(part) for part in zip(*members, strict=True))
     spread = np.sqrt((stdev**2).mean(0) + value.var(0))
-    distances = (km[0], days[0]) if np.isfinite(km[0]).any() else (None, None)
-    return Estimate(value.mean(0), spread, noise.mean(0), *distances, configuration)
+    found = Estimate(value.mean(0), spread, noise.mean(0), configuration=configuration)
+    return replace(found, km=km[0], days=days[0]) if np.isfinite(km[0]).any() else found

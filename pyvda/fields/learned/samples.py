@@ -23,7 +23,7 @@ from pyvda.errors import InputError
 from pyvda.fields import optimal_interpolation as oi
 from pyvda.fields.assimilate import withheld_of
 from pyvda.fields.clouds import under_other_clouds
-from pyvda.fields.covariance import SpaceTimeCovariance
+from pyvda.fields.covariance import CovarianceFile, SpaceTimeCovariance
 from pyvda.fields.field import Field, Values, opened
 from pyvda.fields.learned.configuration import FieldData
 from pyvda.fields.learned.description import Grid, Variable, step_days
@@ -198,7 +198,7 @@ class Samples:
 
     def _drawn(self, draw: int) -> list[Sample]:
         """Return the samples of a draw, negative for validation."""
-        chosen = self.validation if draw < 0 else ~self.validation
+        chosen = self.validation == (draw < 0)
         if self.settings.truth is not None:
             return self._of_truth(draw, chosen)
         seed = int(np.random.default_rng([self.settings.seed, draw + 100, 7]).integers(2**31))
@@ -211,7 +211,7 @@ class Samples:
             own = one.values[t, p]
             target[t, p] = own - one.mean.without_own(self.field.days[t], p, own)
             targets[name] = target
-        return self._cut(values, targets, hidden, hidden.any(1), seed)
+        return self._cut(values, targets, hidden, np.asarray(hidden.any(1)), seed)
 
     def _of_truth(self, draw: int, chosen: Array) -> list[Sample]:
         """Return the samples of a draw of observations of the truth."""
@@ -252,7 +252,7 @@ class Samples:
         if self.settings.truth is not None or frames is None:
             frames = Frames(field, scaled, self.half, self.step_days, self.grid)
             self._frames = frames
-        cut = [self._tile(targets, t, random) for t in at]
+        cut = [self._tile(targets, int(t), random) for t in at]
         points = [frames.points(tile) for tile in cut]
         of_time = np.repeat(at, [len(p) for _, p in points])
         of_point = np.concatenate([p for _, p in points])
@@ -306,7 +306,7 @@ def _series(
     name: str,
     values: Values,
     options: oi.OptimalInterpolationOptions,
-    given: oi.CovarianceFile | None,
+    given: CovarianceFile | None,
     engine: Engine,
     report: Report,
     truth: Array | None,

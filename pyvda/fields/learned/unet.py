@@ -39,8 +39,8 @@ class UNet(nn.Module):
         )
         self.dropout = nn.Dropout2d(dropout)
         self.last = nn.Conv2d(widths[0], outputs, 1)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        for parameter in self.last.parameters():
+            nn.init.zeros_(parameter)
         self.cell = 2 ** (len(widths) - 1)
         # Two convolutions down and two up at each resolution, and a cell of the coarsest.
         self.reach = sum(4 * 2**level for level in range(len(widths) - 1)) + 3 * self.cell
