@@ -34,6 +34,7 @@ from pyvda.io.writing.analysis import (
     with_history,
     with_provenance,
 )
+from pyvda.judgements.lazy_report import with_lazy_report
 from pyvda.judgements.of_file import with_report
 from pyvda.lazy_blocks import lazily
 from pyvda.learned import patterns
@@ -190,6 +191,8 @@ def assimilate(observations: Any, **keywords: Any) -> xr.Dataset:
         analysis = blockwise.loaded(analysis.assign(history))
         units = in_windows[names.OBSERVATION].attrs.get("units")
         analysis = with_report(with_history(analysis, units) if history else analysis)
+    else:
+        analysis = with_lazy_report(analysis)
     run = record(observations, settings, method_options, running.info, _block_of(in_windows, lazy))
     analysis = with_provenance(analysis, model, method.name, options, cost, running, run)
     return with_engines(analysis, choice) if lazy else analysis

@@ -12,9 +12,9 @@ of a field with few data is not judged alone: all such points of a field are jud
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -35,6 +35,8 @@ _BIAS = 0.12  # root mean squares of the innovations
 _CORRELATION = 0.08
 _OUTLIERS, _FAR = 0.015, 3.0  # share of innovations beyond so many standard deviations
 _USUAL_FAR = 0.0027
+_MOST = 1 << 21  # innovations that are looked at
+_PIECES, _FEWEST_PIECES = 64, 4  # of a series that is longer: its 64ths, and at least so many
 _DOUBTFUL = 0.05  # share of windows
 _FEW = 8  # windows, below which the spread between them is not used, or data of a window
 _OWN = 30  # data from which the deviation of a component is known by itself
@@ -129,25 +131,109 @@ def with_report(analysis: xr.Dataset) -> xr.Dataset:
     """
     report = report_on(analysis)
     if report.findings:
-        status, doubts = analysis[names.STATUS], analysis[names.DOUBTS]
-        judged = ~status.isin([int(Status.DIVERGED), int(Status.NO_OBSERVATIONS)])
-        usual = status.isin([int(Status.CONVERGED), int(Status.ITERATION_LIMIT)])
-        analysis = analysis.assign(
-            {
-                names.STATUS: status.where(~usual, np.int8(Status.DOUBTFUL)),
-                names.DOUBTS: doubts.where(~judged, doubts | np.int16(Doubt.WHOLE_FILE)),
-            }
-        )
+        analysis = analysis.assign(doubted(analysis))
         report = report_on(analysis)
     said = {ATTRIBUTE: str(report)} if str(report) else {}
     return analysis.assign_attrs(said)
 
 
+def doubted(analysis: xr.Dataset, found: Any = True) -> dict[str, xr.DataArray]:
+    """Return status and doubts of windows of a file that is in doubt as a whole.
+
+    Parameters
+    ----------
+    analysis : Dataset
+        In memory or lazy.
+    found : bool or scalar dask array
+        Whether the file is in doubt.
+    """
+    status, doubts = analysis[names.STATUS], analysis[names.DOUBTS]
+    judged = ~status.isin([int(Status.DIVERGED), int(Status.NO_OBSERVATIONS)])
+    usual = status.isin([int(Status.CONVERGED), int(Status.ITERATION_LIMIT)])
+    return {
+        names.STATUS: status.where(~(usual & found), np.int8(Status.DOUBTFUL)),
+        names.DOUBTS: doubts.where(~(judged & found), doubts | np.int16(Doubt.WHOLE_FILE)),
+    }
+
+
 def report_on(analysis: xr.Dataset) -> Report:
     """Return the report on an analysis, in memory or in a file that was opened."""
-    analysis = layout.restacked(analysis)
-    status = np.atleast_1d(analysis[names.STATUS].values)
-    doubts = np.atleast_1d(analysis[names.DOUBTS].values).astype(int)
+    return report_of(sampled(analysis))
+
+
+class Sample(NamedTuple):
+    """What a report is made of.
+
+    Attributes
+    ----------
+    status, doubts, fit : (W,)
+        Of all windows.
+    rejected : int
+        Observations with the flag `rejected`.
+    innovation : (S, T, D)
+        Of the windows `chosen`, or of pieces of a series.
+    chosen : (S,) of int, optional
+        None for a series, whose windows overlap.
+    share : float
+        Of the series that its pieces are.
+    fields : sequence of (str, slice)
+        Variables of the state, see `layout.variables`.
+    """
+
+    status: Any
+    doubts: Any
+    fit: Any
+    rejected: Any
+    innovation: Any
+    chosen: Any
+    share: float
+    fields: Any
+
+
+def sampled(analysis: xr.Dataset) -> Sample:
+    """Return what the report on an analysis is made of, lazy where the analysis is.
+
+    Of innovations that are more than `_MOST` a sample is taken, spread evenly over the windows or
+    the series, so that a file of any size is judged within little memory.
+    """
+    per_window = [analysis[name].data for name in (names.STATUS, names.DOUBTS, names.FIT)]
+    status, doubts, fit = (a if a.ndim else a.reshape(1) for a in per_window)
+    flags = [layout.output_vectors(analysis, name) for name in (names.FLAG, names.POINT_FLAG)]
+    rejected = sum((f.data == Flag.REJECTED).sum() for f in flags if f is not None)
+    innovation = layout.output_vectors(analysis, names.INNOVATION)
+    assert innovation is not None  # every analysis has them
+    fields = tuple(layout.variables(analysis, innovation.sizes[names.STATE]))
+    if names.WINDOW in innovation.dims:
+        chosen = _spread(innovation.sizes[names.WINDOW], innovation.size, 1)
+        whole = len(chosen) == innovation.sizes[names.WINDOW]
+        part = innovation if whole else innovation.isel({names.WINDOW: chosen})
+        return Sample(status, doubts, fit, rejected, part.data, chosen, 1.0, fields)
+    steps = innovation.sizes[names.TIME]
+    length = steps if innovation.size <= _MOST else max(1, steps // _PIECES)
+    first = _spread(steps // length, innovation.size, _FEWEST_PIECES) * length
+    parts = [innovation.isel({names.TIME: slice(k, k + length)}).data[None] for k in first]
+    one = parts[0] if len(parts) == 1 else _concatenated(parts)
+    only = np.zeros(1, int) if len(status) == len(parts) == 1 else None
+    return Sample(status, doubts, fit, rejected, one, only, len(parts) * length / steps, fields)
+
+
+def _spread(count: int, size: int, least: int) -> Array:
+    """Return numbers of windows or pieces, evenly spread, of at most `_MOST` values together."""
+    number = count if size <= _MOST else max(least, count * _MOST // size)
+    return np.unique(np.linspace(0, count - 1, min(number, count)).round().astype(int))
+
+
+def _concatenated(parts: list[Any]) -> Any:
+    if isinstance(parts[0], np.ndarray):
+        return np.concatenate(parts)
+    import dask.array
+
+    return dask.array.concatenate(parts)
+
+
+def report_of(sample: Sample) -> Report:
+    """Return the report on an analysis of which a sample is in memory."""
+    status, doubts = np.asarray(sample.status), np.asarray(sample.doubts).astype(int)
     judged = (status != Status.DIVERGED) & (status != Status.NO_OBSERVATIONS)
     counts: dict[str, Any] = {
         "windows": len(status),
@@ -155,33 +241,31 @@ def report_on(analysis: xr.Dataset) -> Report:
         "doubts": {
             str(d.name).lower(): int((doubts & d > 0).sum()) for d in Doubt if (doubts & d).any()
         },
-        "rejected": sum(
-            int((analysis[name].values == Flag.REJECTED).sum())
-            for name in (names.FLAG, names.POINT_FLAG)
-            if name in analysis
-        ),
+        "rejected": int(sample.rejected),
     }
-    ratio = np.atleast_1d(analysis[names.FIT].values)
+    ratio = np.asarray(sample.fit)
     known = judged & np.isfinite(ratio)
     if not known.any():
         return Report(**counts)
     single = known & (doubts & int(_SINGLE) > 0)
     usual = known & ~single if 2 * single.sum() <= known.sum() else known
-    innovation = _windows(analysis[names.INNOVATION])
-    fields = layout.variables(analysis, innovation.shape[2])
+    innovation = np.asarray(sample.innovation, float)
     number = np.isfinite(innovation).sum((1, 2))
-    of_windows = len(number) == len(usual)  # else windows of a series were merged
-    if of_windows:
-        usual = usual & (number >= _FEW) & (number > min(_LOOSE * innovation.shape[2], _ENOUGH))
+    chosen = sample.chosen  # None where windows of a series were merged
     misfit = int((known & (doubts & int(Doubt.MISFIT_LARGE) > 0)).sum())
     findings = _of_misfits(misfit, int(known.sum()))
+    if chosen is not None:
+        usual = usual[chosen] & (number >= _FEW)
+        usual &= number > min(_LOOSE * innovation.shape[2], _ENOUGH)
+        ratio = ratio[chosen]
     if not usual.any():
         return Report(**counts, findings=tuple(findings))
-    data = number[usual].mean() if of_windows else number.sum() / len(usual)
+    all_data = number.sum() / sample.share
+    data = number[usual].mean() if chosen is not None else all_data / len(usual)
     fit = _estimate(ratio[usual], 1.0, np.sqrt(2.0 / max(float(data), 1.0)))
-    if of_windows:
+    if chosen is not None:
         innovation = innovation[usual]
-    bias, correlation, outliers, chance = _of_innovations(innovation, fields)
+    bias, correlation, outliers, chance = _of_innovations(innovation, sample.fields)
     found = [
         *_of_bias(bias), *_of_outliers(outliers, chance), *_of_correlation(correlation),
         *_of_fit(fit), *findings,
@@ -248,7 +332,7 @@ def _of_misfits(doubtful: int, windows: int) -> list[str]:
 
 
 def _of_innovations(
-    d: Array, fields: list[tuple[str, slice]]
+    d: Array, fields: Sequence[tuple[str, slice]]
 ) -> tuple[dict[str, Estimate], Estimate | None, float | None, float]:
     """Return the biases, the correlation of neighbours, the share of outliers and its chance."""
     bias: dict[str, Estimate] = {}
@@ -286,7 +370,7 @@ def _of_innovations(
     return bias, correlation, far / judged, float(pdtrc(far - 1, _USUAL_FAR * judged))
 
 
-def _together(count: Array, fields: list[tuple[str, slice]]) -> Iterator[tuple[str, Array]]:
+def _together(count: Array, fields: Sequence[tuple[str, slice]]) -> Iterator[tuple[str, Array]]:
     """Yield components that are judged together, and what they are.
 
     Parameters
@@ -320,11 +404,6 @@ def _interval(mean: float, error: float, expected: float, freedom: float) -> Est
     tail = stdtr(freedom, -far) if np.isfinite(freedom) else ndtr(-far)
     half = (stdtrit(freedom, 0.975) if np.isfinite(freedom) else 1.96) * error
     return Estimate(mean, mean - half, mean + half, 2 * float(tail))
-
-
-def _windows(array: xr.DataArray) -> Array:
-    values = np.asarray(array.values, dtype=float)
-    return values[None] if values.ndim == 2 else values
 
 
 def _of(count: int, windows: int) -> str:

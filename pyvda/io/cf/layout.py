@@ -198,35 +198,58 @@ def restacked(ds: xr.Dataset, like: xr.Dataset | None = None) -> xr.Dataset:
     space = _space(layout)
     if like is not None:
         ds = aligned(ds, like, _own_dims(layout))
+    back = _own_names(ds, layout)
+    data = {n: v.variable for n, v in back.data_vars.items()}
+    target = names.ANALYSIS if like is None else names.TRUTH
+    for output in _SUFFIXES if like is None else (names.ANALYSIS,):
+        parts = [_name_in(layout, one, output) for one in space.names]
+        if output == names.MINIMUM_STATE:
+            continue
+        if output != names.ANALYSIS and not all(name in data for name in parts):
+            continue
+        values = _stacked_parts(back, layout, output)
+        for full in parts:
+            del data[full]
+        data[target if output == names.ANALYSIS else output] = values
+    return xr.Dataset(data, back.coords, ds.attrs)
+
+
+def output_vectors(ds: xr.Dataset, output: str) -> xr.DataArray | None:
+    """Return one output of an analysis, such as `innovation`, as state vectors; lazy where it is.
+
+    Its dimensions are pyvda's, such as (window, time, state). None: the analysis does not have it.
+    """
+    layout = _layout(ds)
+    if output in ds:
+        return ds[output].transpose(..., names.TIME, names.STATE, missing_dims="ignore")
+    parts = [] if layout is None else [_name_in(layout, n, output) for n in _space(layout).names]
+    if layout is None or not all(name in ds for name in parts):
+        return None
+    return xr.DataArray(_stacked_parts(_own_names(ds[parts], layout), layout, output))
+
+
+def _own_names(ds: xr.Dataset, layout: Mapping[str, Any]) -> xr.Dataset:
+    """Return an analysis with pyvda's names of windows and times."""
     dims = {old: new for new, old in layout["leading"].items()}
     labels = {**dims, **({layout["time"]: names.TIME} if layout["time"] else {})}
-    back = _relabelled(
+    return _relabelled(
         {n: v.variable for n, v in ds.data_vars.items()},
         {n: v.variable for n, v in ds.coords.items()},
         ds.attrs, dims, labels,
     )  # fmt: skip
-    data = {n: v.variable for n, v in back.data_vars.items()}
-    target = names.ANALYSIS if like is None else names.TRUTH
-    for output in _SUFFIXES if like is None else (names.ANALYSIS,):
-        parts = {one: _name_in(layout, one, output) for one in space.names}
-        if output != names.ANALYSIS and not all(name in data for name in parts.values()):
-            continue
-        whole = xr.Dataset({one: back[full] for one, full in parts.items() if full in back})
-        for one, dims in layout["dims"].items():
-            whole[one] = whole[one].rename(
-                {d: to for d, to in dims.items() if d in whole[one].dims}
-            )
-        if output == names.MINIMUM_STATE:
-            continue
-        leading = [dim for dim in (names.WINDOW, names.TIME) if dim in whole.dims]
-        values = space.stack(whole)
-        values = values if names.WINDOW in leading else values[0]
-        for full in parts.values():
-            del data[full]
-        data[target if output == names.ANALYSIS else output] = xr.Variable(
-            (*leading, names.STATE), values
-        )
-    return xr.Dataset(data, back.coords, ds.attrs)
+
+
+def _stacked_parts(back: xr.Dataset, layout: Mapping[str, Any], output: str) -> xr.Variable:
+    """Return the parts of an output, which are variables of the file, as state vectors."""
+    space = _space(layout)
+    parts = {one: _name_in(layout, one, output) for one in space.names}
+    whole = xr.Dataset({one: back[full] for one, full in parts.items() if full in back})
+    for one, dims in layout["dims"].items():
+        here = {d: to for d, to in dims.items() if d in whole[one].dims}
+        whole[one] = whole[one].rename(here)
+    leading = [dim for dim in (names.WINDOW, names.TIME) if dim in whole.dims]
+    values = space.stack(whole)
+    return xr.Variable((*leading, names.STATE), values if names.WINDOW in leading else values[0])
 
 
 def _stack(

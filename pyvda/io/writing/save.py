@@ -24,6 +24,7 @@ from pyvda.io.writing import blockwise, encodings, outputs, regions
 from pyvda.io.writing.atomic import replacing
 from pyvda.io.writing.attributes import storable
 from pyvda.io.writing.encodings import CHUNK_BYTES, Encoding, chunk_sizes
+from pyvda.judgements import lazy_report
 from pyvda.notices import notice
 from pyvda.progress import Report, silent
 
@@ -68,6 +69,9 @@ def save_analysis(
     """
     outputs.check_output(path)
     zarr = outputs.is_zarr(path)
+    to_be_judged = lazy_report.is_to_be_judged(ds)
+    if to_be_judged:
+        ds = lazy_report.unjudged(ds)
     ds, chosen = _writable(ds, zarr, encoding)
     lazy = [v for v in ds.variables.values() if v.chunks is not None]
     if lazy:
@@ -76,6 +80,8 @@ def save_analysis(
     with replacing(path, keep=zarr and run is not None) as temporary:
         try:
             _write(ds, temporary, zarr, chosen, report, run)
+            if to_be_judged:
+                lazy_report.judge_written(temporary, zarr=zarr)
         except KeyboardInterrupt:
             if zarr and run is not None:
                 notice(f"{temporary} has what is finished, and the same command completes it")
