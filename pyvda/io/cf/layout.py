@@ -71,15 +71,18 @@ def stacked(
     Raises
     ------
     InputError
-        When only some of the variables have errors.
+        When only some of the observed variables have errors.
     """
     data = {names.OBSERVATION: _stack(ds, match, match.files, roles, observed=True)}
     if errors:
-        without = [file for name, file in match.files.items() if name not in errors]
+        without = [
+            file for name, file in match.files.items()
+            if name not in errors and bool(ds[file].notnull().any())
+        ]  # fmt: skip
         if without:
             raise InputError(
                 f"the variables {', '.join(errors.values())} give the errors of some observations, "
-                f"but {', '.join(without)} has none; give all variables errors, or none"
+                f"but {', '.join(without)} has none; give all observed variables errors, or none"
             )
         data[names.OBSERVATION_ERROR] = _stack(ds, match, errors, roles)
     if rejected:
@@ -125,17 +128,18 @@ def restored(ds: xr.Dataset) -> xr.Dataset:
     return found
 
 
-def of_model(ds: xr.Dataset, model: Model) -> xr.Dataset:
+def of_model(ds: xr.Dataset, model: Model, *, named: bool = False) -> xr.Dataset:
     """Return state vectors that came from no variables of a file, to be restored to the model's.
 
-    A state without structure (scalars, or one variable along one dimension) stays a vector.
+    A state without structure (scalars, or one variable along one dimension) stays a vector, unless
+    the data were `named` by the model's variables or dimensions.
     """
     space = model.state_space
     if space is None:
         return ds
     structured = any(len(v.dims) > 1 for v in space.variables)
     several = len(space.variables) > 1 and any(v.dims for v in space.variables)
-    if not (structured or several):
+    if not (structured or several or named):
         return ds
     leading = [dim for dim in (names.WINDOW, names.TIME) if dim in ds[names.OBSERVATION].dims]
     roles: dict[Hashable, str] = {dim: dim for dim in leading}

@@ -64,7 +64,7 @@ def placed(
     if step is None:
         step = _spacing(time, model) if own is None else own
     ds = tables.on_axis(found.table, found.name, found.operator, step, start, stop)
-    made = layout.of_model(_dense(ds), model)
+    made = layout.of_model(_dense(ds), model, named=found.named)
     space = model.state_space
     return made if space is None else tables.with_coordinates(made, dict(space.coordinates))
 

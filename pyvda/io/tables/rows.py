@@ -46,12 +46,16 @@ class Rows:
         What each datum observes.
     labels : tuple of str
         What the table calls the components, where only their number was given.
+    named : bool
+        Whether the table has the names of the variables of a model's state, as columns or as
+        positions along their dimensions.
     """
 
     table: xr.Dataset
     name: str
     operator: Any
     labels: tuple[str, ...] = ()
+    named: bool = False
 
 
 def is_table(ds: xr.Dataset, model: Model | None = None) -> bool:
@@ -349,7 +353,9 @@ def _of_columns(table: xr.Dataset, chosen: dict[int, str], components: Component
         if error is not None:
             deviations[name] = own[error].values
     without = [name for name, error in names_of_errors.items() if error is None]
-    if len(without) not in (0, len(chosen)):
+    unobserved = [name for name in without if pd.isnull(table[name].values).all()]
+    if len(without) not in (0, len(chosen), len(unobserved)):
+        without = [name for name in without if name not in unobserved]
         raise InputError(
             f"the columns {', '.join(chosen.values())} have errors, but {', '.join(without)} not; "
             "give all of them errors, or none"
@@ -359,8 +365,8 @@ def _of_columns(table: xr.Dataset, chosen: dict[int, str], components: Component
     time = column(timed, names.TIME, timed[first].dims[0])
     for k, name in chosen.items():
         data = {names.OBSERVATION: (names.DATUM, np.asarray(timed[name].values, float))}
-        if name in deviations:
-            values = np.broadcast_to(deviations[name], time.shape).astype(float)
+        if deviations:
+            values = np.broadcast_to(deviations.get(name, np.nan), time.shape).astype(float)
             data[names.OBSERVATION_ERROR] = (names.DATUM, values)
         if _is_column(timed, names.WINDOW):
             data[names.WINDOW] = (names.DATUM, column(timed, names.WINDOW, timed[name].dims[0]))
@@ -375,6 +381,7 @@ def _of_columns(table: xr.Dataset, chosen: dict[int, str], components: Component
         long.assign_attrs(table.attrs), names.OBSERVATION,
         _units(np.concatenate(number), components.size),
         () if components.names else tuple(chosen[k] for k in sorted(chosen)),
+        named=_by_name(table, list(chosen.values()), components) == chosen,
     )  # fmt: skip
 
 
@@ -493,7 +500,7 @@ def _interpolated(table: xr.Dataset, name: str, components: Components) -> Rows:
         if v.dims == (along,) and n in (*model_dims(model), "variable")
     }
     operator, on_land = Interpolation().matrix(model, known)
-    return Rows(without_land(table, name, on_land), name, operator)
+    return Rows(without_land(table, name, on_land), name, operator, named=True)
 
 
 def without_land(table: xr.Dataset, name: str, on_land: np.ndarray) -> xr.Dataset:

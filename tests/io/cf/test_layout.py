@@ -181,8 +181,12 @@ def test_errors_of_each_variable():
     found = normalise(ds, None, XYZ)
     np.testing.assert_array_equal(found.observation_error, np.tile([1.0, 2.0, 3.0], (6, 1)))
     del ds.y.attrs["ancillary_variables"]
-    with pytest.raises(InputError, match="but y has none; give all variables errors, or none"):
+    with pytest.raises(InputError, match="but y has none; give all observed variables"):
         normalise(ds, None, XYZ)
+    ds["y"] = ds.y * np.nan  # without data no error is needed
+    found = normalise(ds, None, XYZ)
+    assert found.observation_error.isnull().any("time").values.tolist() == [False, True, False]
+    pyvda.assimilate(ds, model="lorenz63", iterations=1, engine="torch")
 
 
 def test_truth_of_each_variable():

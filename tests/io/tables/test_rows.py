@@ -102,6 +102,21 @@ def test_errors_of_columns():
     with pytest.raises(InputError, match="but z not; give all of them errors"):
         pyvda.on_grid(COLUMNS.assign(**each).drop(columns="z_error"), 0.01, MODEL)
     assert (pyvda.on_grid(COLUMNS.assign(error=2.0), 0.01, MODEL).point_error == 2.0).all()
+    unobserved = COLUMNS.assign(**each).drop(columns="z_error").assign(z=np.nan)
+    found = pyvda.on_grid(unobserved, 0.01, MODEL)
+    np.testing.assert_array_equal(found.point_error, 0.5 + np.asarray(rows_of(found)).argmax(-1))
+
+
+def test_columns_called_like_the_models_variables_come_back_as_these():
+    """Numbered components, and columns in the user's order, stay a vector."""
+    how = {"model": MODEL, "grid_step": 0.01, "method": "strong-constraint", "iterations": 1,
+           "engine": "torch", "observation_variance": 1.0}  # fmt: skip
+    named = pyvda.assimilate(COLUMNS, **how)
+    vector = pyvda.assimilate(LONG, **how)
+    for k, name in enumerate(MODEL.state_space.names):
+        np.testing.assert_allclose(named[name], vector["analysis"].isel(state=k), rtol=1e-9)
+    assert named["x"].dims == ("time",)
+    assert "analysis" not in named
 
 
 def test_gaps_are_left_out():
