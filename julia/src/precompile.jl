@@ -44,7 +44,7 @@ function run_once(m, h)
         problem = (model()..., T, windows, sizeof(S), 4, h, 0.01, 1.0, xS, yS, maskS)
         call_once("cost", problem..., zeros(3, windows), similar(xS), none...)
         call_once("cost", problem..., zeros(3, windows), nothing, none...)
-        call_once("descend", problem..., 0.1, 2, none...)
+        call_once("descend", problem..., 0.1, 2, 0, 0, nothing, nothing, none...)
     end
 
     weak(stdev, model_precision) =

@@ -274,13 +274,16 @@ function c_cost(handle, values, fields, D, T, windows, bytes, scheme, h, λ₁, 
 end
 
 function c_descend(handle, values, fields, D, T, windows, bytes, scheme, h, λ₁, λ₂, x, y, mask, α, iterations,
+                   h_handle, channels, channel_value, channel_weight,
                    count, terms, step, fraction, value, weight, index, coefficient, message, capacity)
-    refused = refusal(; scheme = scheme, bytes = bytes, T = T, windows = windows, count = count, terms = terms, iterations = iterations)
+    refused = refusal(; scheme = scheme, bytes = bytes, T = T, windows = windows, count = count, terms = terms, iterations = iterations, channels = channels)
+    refused === nothing && (refused = function_refusal(h_handle, channels))
     S = type_of(bytes)
     with_model(message, capacity, (handle, values, fields, D), refused; h = h, data = (S, D, T, windows, count, terms, step, fraction, index)) do m, D
+        data = channels > 0 ? function_data(h_handle, D, channels, T, windows, channel_value, channel_weight) :
+               points_at_address(S, m, windows, count, terms, step, fraction, value, weight, index, coefficient)
         descend!(array_at(x, S, D, T, windows), array_at(y, S, D, T, windows),
-                 array_at(mask, S, D, T, windows), scheme_of(scheme), m, h, λ₁, λ₂, α, iterations,
-                 points_at_address(S, m, windows, count, terms, step, fraction, value, weight, index, coefficient))
+                 array_at(mask, S, D, T, windows), scheme_of(scheme), m, h, λ₁, λ₂, α, iterations, data)
     end
 end
 

@@ -143,9 +143,7 @@ function rows_by_duals!(out, c::Caller, x, ::Val{P}) where {P}
     (D, K, N) = size(out)
     at, y = zeros(Dual{P,Float64}, D), zeros(Dual{P,Float64}, K)
     for n in 1:N, first in 1:P:D
-        @inbounds for i in 1:D
-            at[i] = Dual(x[i, n], ntuple(p -> Float64(first + p - 1 == i), Val(P)))
-        end
+        seed!(at, view(x, :, n), first, Val(P))
         refused = values!(y, c, at)
         refused === nothing || return refused
         @inbounds for k in 1:K, i in first:min(first + P - 1, D)
@@ -153,6 +151,13 @@ function rows_by_duals!(out, c::Caller, x, ::Val{P}) where {P}
         end
     end
     return nothing
+end
+
+"    seed!(at, x, first, Val(P)): the state x, with derivatives by P of its components from the first on"
+function seed!(at, x, first, ::Val{P}) where {P}
+    @inbounds for i in eachindex(at)
+        at[i] = Dual(x[i], ntuple(p -> Float64(first + p - 1 == i), Val(P)))
+    end
 end
 
 preferred(f) = form_of(f.home, :observe_adjoint) !== nothing ? :observe_adjoint :
@@ -202,8 +207,45 @@ end
 
 "    function_data(handle, D, K, T, windows, value, weight) -> the data of a function, for a method"
 function function_data(handle, D, K, T, windows, value, weight)
-    caller = Caller(OBSERVATION_FUNCTIONS[handle], :observe, D, K)
-    return FunctionData((y, x) -> values!(y, caller, x), array_at(value, Float64, K, T, windows), array_at(weight, Float64, K, T, windows))
+    f = OBSERVATION_FUNCTIONS[handle]
+    caller = Caller(f, :observe, D, K)
+    return FunctionData((y, x) -> values!(y, caller, x), () -> pullback(f, Int(D), Int(K)),
+                        array_at(value, Float64, K, T, windows), array_at(weight, Float64, K, T, windows))
+end
+
+"    pullback(f, D, K) -> `back!` of FunctionData, by the file's adjoint or by dual numbers"
+function pullback(f::ObservationFunction, D, K)
+    observe = Caller(f, :observe, D, K)
+    form_of(f.home, :observe_adjoint) === nothing && return pullback_by_duals(observe, D, K, Val(min(D, DIRECTIONS)))
+    (adjoint, found, v) = (Caller(f, :observe_adjoint, D, D), zeros(K), zeros(K))
+    return function (xbar, x, y, c)
+        refused = values!(found, observe, x)
+        refused === nothing || return refused
+        @inbounds for k in eachindex(v)
+            v[k] = c[k] == 0 ? 0.0 : c[k] * (found[k] - y[k])
+        end
+        return values!(xbar, adjoint, x, v)
+    end
+end
+
+function pullback_by_duals(observe, D, K, ::Val{P}) where {P}
+    at, found = zeros(Dual{P,Float64}, D), zeros(Dual{P,Float64}, K)
+    return function (xbar, x, y, c)
+        fill!(xbar, 0.0)
+        for first in 1:P:D
+            seed!(at, x, first, Val(P))
+            refused = values!(found, observe, at)
+            refused === nothing || return refused
+            @inbounds for k in eachindex(found)
+                c[k] == 0 && continue
+                v = c[k] * (found[k].value - y[k])
+                for i in first:min(first + P - 1, D)
+                    xbar[i] += v * found[k].partials[i-first+1]
+                end
+            end
+        end
+        return nothing
+    end
 end
 
 # `what`: 0 the values (state, channel), 1 the derivatives (state, channel, component), 2 a check alone.

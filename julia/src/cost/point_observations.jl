@@ -54,20 +54,6 @@ Points(step, fraction, y, weight, operator::SparseRows{S}, whole = true) where {
 Points{S}(step, fraction, y, weight, operator::Array) where {S} = Points(step, fraction, y, weight, SparseRows(operator))
 Points(step, fraction, y, weight, operator::Array{S,3}) where {S} = Points{S}(step, fraction, y, weight, operator)
 
-"""
-    FunctionData(values!, y, weight)
-
-Data that are a function h of the state at a step, for methods that need its values alone.
-
-- `values!`: `values!(y, x)` puts h of the state x into y, and returns nothing or a sentence
-- `y`, `weight`: `(channel, time, window)`; zero weight marks padding
-"""
-struct FunctionData
-    values!::Any        # its type is known where it is called: one compilation of a method for all functions
-    y::Array{Float64,3}
-    weight::Array{Float64,3}
-end
-
 "    count_data(mask, points, w) -> number of data of the window w, at least 1"
 count_data(mask, ::Nothing, w) = max(count(!iszero, view(mask, :, :, w)), 1)
 count_data(mask, p::Points, w) =
@@ -87,7 +73,7 @@ end
 PointBlock{N}(T::Integer) where {N} = PointBlock{N}(ones(Int, T + 1), N[], N[], N[], N[], Int[], N[], N[])
 
 "    make_room!(p, all, windows) -> p with enough places at each step for each of these windows"
-make_room!(p::PointBlock, ::Nothing, windows) = p
+make_room!(p::PointBlock, ::NotInBlock, windows) = p
 function make_room!(p::PointBlock{N}, all::Points, windows) where {N}
     fill!(p.first, 0)
     own = similar(p.first)
@@ -118,7 +104,7 @@ end
 Put the data of the window w at the given steps into a lane whose weights are zero at these steps. Each weight is
 divided by n.
 """
-place_points!(p::PointBlock, lane, ::Nothing, w, steps, n = 1) = p
+place_points!(p::PointBlock, lane, ::NotInBlock, w, steps, n = 1) = p
 function place_points!(p::PointBlock{N}, lane, all::Points, w, steps, n = 1) where {N}
     # Views, because a vector that has been reshaped cannot be resized for the next block.
     (θ, y, c, a, b) = map(v -> scalars(view(v, :)), (p.fraction, p.y, p.c, p.operator, p.coefficient))

@@ -25,6 +25,15 @@ const X = [0.3 -1.2 2.0; -0.7 0.4 1.1]
             end
         end
     end
+    @testset "Hᵀ c (h(x) - y), $(text == TEXT ? "by dual numbers" : "by the adjoint")" for text in (TEXT, TEXT * RIGHT)
+        back! = Base.invokelatest(VDA.pullback, function_of(text), 2, 3)
+        (y, c, g) = ([0.5, -1.0, 2.0], [1.0, 0.0, 3.0], zeros(2))
+        for n in 1:3
+            @test Base.invokelatest(back!, g, X[:, n], y, c) === nothing
+            J(x) = sum(c .* (h(x) .- y) .^ 2) / 2
+            @test g ≈ [(J(X[:, n] + 1e-6 * e) - J(X[:, n] - 1e-6 * e)) / 2e-6 for e in ([1, 0], [0, 1])] rtol = 1e-6
+        end
+    end
     @test VDA.register_observation(TEXT, "observe.jl") == VDA.register_observation(TEXT, "observe.jl")
     @test occursin("observed value 2 by component 2", checked(function_of(TEXT * replace(RIGHT, "sign(y)" => "y")), 3))
     @test checked(function_of(TEXT), 2) == "observe(x) returns 3 values, expected 2"

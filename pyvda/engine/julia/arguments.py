@@ -1,17 +1,20 @@
-"""C arguments of Julia's entry points: numbers of schemes, points, and pointers to arrays."""
+"""C arguments of Julia's entry points: numbers of schemes, data, and pointers to arrays."""
 
 from __future__ import annotations
 
 import ctypes
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyvda.engine.interface import Array, checked_points
+from pyvda.engine.interface import Array, checked, checked_points
 from pyvda.engine.julia.linearised_data import expect_julia
 from pyvda.errors import InputError
 from pyvda.operators.data import Data
 from pyvda.operators.function import Channels
+
+if TYPE_CHECKING:
+    from pyvda.engine.julia.observation_function import ObservationFunctions
 
 _SCHEME_NUMBER = {"euler": 1, "rk4": 4}
 
@@ -38,6 +41,17 @@ def point_arguments(points: Data | None, x: Array) -> tuple[Any, ...]:
     arrays = (p.step, p.fraction, p.value, p.weight, rows.index, rows.coefficient)
     count, terms = rows.index.shape[1:]
     return (count, terms, *(pointer(np.asarray(array)) for array in arrays))
+
+
+def function_arguments(functions: ObservationFunctions, data: Data | None) -> tuple[Any, ...]:
+    """Return the data of a function of the state as C arguments; of other data, none."""
+    if not isinstance(data, Channels):
+        return (0, 0, None, None)
+    operator = expect_julia(data)
+    arrays = [checked("channels", np.asarray(a), np.shape(data.value), np.dtype(float))
+              for a in (data.value, data.weight)]  # fmt: skip
+    handle = functions.handle(operator.path, operator.text)
+    return (handle, arrays[0].shape[-1], *(pointer(a) for a in arrays))
 
 
 def pointer(array: Array) -> ctypes.c_void_p:

@@ -41,6 +41,7 @@ from pyvda.engine.julia import (
     weak_constraint,
 )
 from pyvda.engine.julia.arguments import (
+    function_arguments,
     point_arguments,
     pointer,
     scheme_number,
@@ -228,14 +229,11 @@ class JuliaEngine:
     ) -> Array:
         x, observation, mask = checked_problem(model, x, observation, mask)
         x = x.copy() if out is None else moved(x, out)
-        if isinstance(points, Channels):
-            nonlinear.descend(
-                self, model, settings, x, observation, mask, step=step, iterations=iterations,
-                points=points,
-            )  # fmt: skip
-            return x
-        self.call("descend", *self._problem_arguments(model, settings, x, observation, mask),
-                   step, iterations, *point_arguments(points, x))  # fmt: skip
+        self.call(
+            "descend", *self._problem_arguments(model, settings, x, observation, mask),
+            step, iterations, *function_arguments(self.observation_functions, points),
+            *point_arguments(None if isinstance(points, Channels) else points, x),
+        )  # fmt: skip
         return x
 
     def observed(self, model: Model, settings: CostSettings, x: Array, points: Points) -> Array:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pyvda.engine.interface import Array, CostSettings, checked
 from pyvda.engine.julia.arguments import (
+    function_arguments,
     point_arguments,
     pointer,
     pointer_or_null,
     scheme_number,
 )
-from pyvda.engine.julia.linearised_data import expect_julia
 from pyvda.models.model import Model
 from pyvda.operators.data import Data
 from pyvda.operators.function import Channels
@@ -65,18 +65,7 @@ def ensemble_smoother(
             settings.time_step, pointer(observation), pointer(precision), pointer(members),
             len(members), inflation, lag, depth, iterations, pointer(reflections), columns, count,
             pointer_or_null(noise), pointer(mean), pointer_or_null(stdev),
-            pointer_or_null(last), *_function_arguments(engine, points),
+            pointer_or_null(last), *function_arguments(engine.observation_functions, points),
             *point_arguments(None if isinstance(points, Channels) else points, observation),
         )  # fmt: skip
     return mean, stdev, last
-
-
-def _function_arguments(engine: JuliaEngine, data: Data | None) -> tuple[Any, ...]:
-    """Return the data of a function of the state as C arguments; of other data, none."""
-    if not isinstance(data, Channels):
-        return (0, 0, None, None)
-    operator = expect_julia(data)
-    arrays = [checked("channels", np.asarray(a), np.shape(data.value), np.dtype(float))
-              for a in (data.value, data.weight)]  # fmt: skip
-    handle = engine.observation_functions.handle(operator.path, operator.text)
-    return (handle, arrays[0].shape[-1], *(pointer(a) for a in arrays))

@@ -1,8 +1,8 @@
 """The verbs of the Julia engine for observations of a function h, by its linearisations.
 
-What is asked at given states (cost, gradient, a step of descent) is exact with h linearised there;
-the minimisations linearise anew at every step (relinearised.py). `ensemble_smoother` is not among
-them: its members see h itself, each at its own state, in Julia.
+A cost and its gradient at given states are exact with h linearised there; the minimisations
+linearise anew at every step (relinearised.py). `descend` and `ensemble_smoother` are not here: in
+Julia they call h itself.
 """
 
 from __future__ import annotations
@@ -46,32 +46,6 @@ def cost(
         if part is not None:
             part[~possible] = np.nan
     return found
-
-
-def descend(
-    engine: JuliaEngine,
-    model: Model,
-    settings: CostSettings,
-    x: Array,
-    observation: Array,
-    mask: Array,
-    *,
-    step: float,
-    iterations: int,
-    points: Channels,
-) -> None:
-    """Descend in place; see `Engine.descend`. Windows that diverge become NaN."""
-    going = np.arange(len(x))
-    for _ in range(iterations):
-        going = going[np.isfinite(x[going]).all((1, 2))]
-        if not len(going):
-            return
-        found = cost(
-            engine, model, settings, x[going], observation[going], mask[going], gradient=True,
-            points=points[going],
-        )  # fmt: skip
-        with np.errstate(over="ignore", invalid="ignore"):
-            x[going] -= (step * np.asarray(found.gradient)).astype(x.dtype, copy=False)
 
 
 def weak_constraint(
