@@ -1,70 +1,82 @@
 # What a process would otherwise compile on its first calls, compiled once: into a system image before
 # version 1.9 (image.jl), and while the package is precompiled from 1.9 on. The entry points are called as
-# Python calls them, so that the arguments have the types of boundary/boundary.jl; the sizes do not matter.
+# Python calls them, by the names in boundary/signatures.txt; the sizes do not matter. A new entry point that takes a
+# model is run as well, with zeros for what `examples` does not have.
 
-const ARGUMENT_TYPES = Dict(name => [C_TYPES[type] for (type, _) in arguments] for (name, arguments) in signatures())
+const ARGUMENTS = [name => [Symbol(argument) => C_TYPES[type] for (type, argument) in arguments] for (name, arguments) in signatures()]
 
-"    call_once(name, arguments...): call the entry point with arrays in place of pointers, nothing in place of null"
-function call_once(name, arguments...)
+"""
+    call_once(name, given)
+
+Call an entry point with these arguments, arrays in place of pointers and nothing in place of null. Numbers that are
+not given are 0, arrays are zeros.
+"""
+function call_once(name, given)
     message = zeros(UInt8, 2048)
-    given = Any[arguments..., message, length(message)]
-    GC.@preserve given begin
-        converted = [c_argument(T, a) for (T, a) in zip(ARGUMENT_TYPES[name], given)]
+    known = merge(Dict{Symbol,Any}(:message => message, :capacity => length(message)), given)
+    expected = Dict(ARGUMENTS)[name]
+    arguments = Any[haskey(known, argument) ? known[argument] : T <: Ptr ? zeros(1 << 14) : T(0) for (argument, T) in expected]
+    GC.@preserve arguments begin
+        converted = [c_argument(T, a) for ((_, T), a) in zip(expected, arguments)]
         status = getfield(VDA, Symbol("c_", name))(converted...)
     end
     status == DONE || error("$name: $(unsafe_string(pointer(message)))")
     return nothing
 end
+call_once(name; given...) = call_once(name, Dict{Symbol,Any}(given))
 c_argument(::Type{T}, a::AbstractArray) where {T} = T(pointer(a))
 c_argument(::Type{T}, ::Nothing) where {T} = T(C_NULL)
 c_argument(::Type{T}, a) where {T} = T(a)
 
+"    examples(m, h, handle) -> for one of VDA's own models, the arguments for which 0 or zeros would not do"
+function examples(m, h, handle)
+    (D, T, windows, count) = (length(m), 24, 2, 12)
+    fields = Float64[getfield(m, name) for name in fieldnames(typeof(m))]
+    identity = [Float64(i == j) for i in 1:D, j in 1:D]
+    states = [1.0 + i / D + 0.1 * (i + j) % 3 for i in 1:D, j in 1:max(count, T * windows)]
+    observed = [t % 8 == 0 ? 1.0 : 0.0 for _ in 1:D, t in 1:T, _ in 1:windows]
+    return Dict{Symbol,Any}(
+        :handle => handle, :values => fields, :fields => length(fields), :D => D, :T => T, :windows => windows, :scheme => 4,
+        :h => h, :dt => h, :spinup => h, :rtol => 1e-3, :atol => 1e-3, :terms => 1, :bytes => 8, :lambda1 => 0.01, :lambda2 => 1.0,
+        :alpha => 0.1, :substeps => 1, :every => 8, :stages => 2, :iterations => 2, :tolerance => 1e-8, :start_count => 1,
+        :lead => 4, :member_count => count, :inflation => 1.01, :depth => 1, :reflection_count => 1, :length => 4T,
+        :trajectories => windows, :draws => 8, :enough => 50.0,
+        :start => copy(states), :starts => copy(states), :control => copy(states), :members => copy(states),
+        :x => reshape(states[:, 1:T*windows], D, T, windows), :v => copy(states), :states => ones(D, 4T, windows), :signs => ones(D),
+        :mask => copy(observed), :precision => observed, :b_inverse => identity, :hessian => repeat(identity, 1, windows),
+        :divisor => ones(windows), :metric => ones(D), :weights => [1.0, 2.0], :give_up_cost => fill(Inf, windows),
+        :moves => ones(D), :apart => ones(D), :model_precision => nothing, :noise => nothing, :final => nothing,
+    )
+end
+
+"    variants(name, given) -> the arguments of each call of the entry point, if they decide what is compiled"
+variants(name, given) =
+    name == "one_step" ? [(; what = what, count = 12) for what in 0:2] :
+    name == "cost" ? [(; in_precision(S, given)..., gradient = g) for S in (Float64, Float32) for g in (zeros(1 << 14), nothing)] :
+    name == "descend" ? [in_precision(S, given) for S in (Float64, Float32)] :
+    name == "observed" ? [(; count = 12)] :
+    name == "weak_constraint" ? [(; stdev = nothing), NamedTuple()] : [NamedTuple()]
+in_precision(::Type{S}, given) where {S} = (; bytes = sizeof(S), x = Array{S}(given[:x]), y = Array{S}(given[:x]), mask = Array{S}(given[:mask]))
+
+# Run below with arguments of their own, or not run: those of a user's files, and what is for checks or large states.
+const RUN_OTHERWISE = ("register", "describe", "genn", "genn_back", "convolutions", "convolutions_back", "optimal_interpolation",
+                       "local_analyses")
+const NOT_RUN = ("starts", "mask", "verdict", "register_observation", "observe", "linearised_run", "shooting_objective",
+                 "strong_objective")
+
 "    run_once(m, h): every entry point that takes a model, once, for this one of VDA's own"
 function run_once(m, h)
-    (D, T, windows, count) = (length(m), 24, 2, 12)
-    (Q, ones_, text) = ([Float64(i == j) for i in 1:D, j in 1:D], ones(D), zeros(UInt8, 1 << 16))
-    fields = Float64[getfield(m, name) for name in fieldnames(typeof(m))]
-    (handle, type) = (zeros(Int64, 1), Vector{UInt8}(string(nameof(typeof(m)))))
-    call_once("register", UInt8[], 0, UInt8[], 0, type, length(type), handle)
-    call_once("describe", handle[1], nothing, 0, text, length(text))
-    call_once("describe", handle[1], fields, length(fields), text, length(text))
-    model(size = D) = (handle[1], fields, length(fields), size)
-    none = (0, 0, nothing, nothing, nothing, nothing, nothing, nothing)
-
-    (x, other) = (zeros(D, T, windows), zeros(D, T, windows))
-    call_once("simulate", model()..., T, windows, [1.0 + i / D for i in 1:D, _ in 1:windows], x, h, h, 1e-3, 1e-3)
-    precision = [t % 8 == 0 ? 1.0 : 0.0 for _ in 1:D, t in 1:T, _ in 1:windows]
-    states = x[:, 1:count, 1] .+ [0.1 * (i + j) % 3 for i in 1:D, j in 1:count]
-    at_steps = (count, 1, zeros(Int64, count, windows), zeros(count, windows), ones(count, windows),
-                ones(count, windows), zeros(Int64, 1, count, windows), ones(1, count, windows))
-    foreach(what -> call_once("step", model()..., count, 4, h, what, states, states, similar(states)), 0:2)
-    call_once("observed", model()..., T, windows, 4, h, x, zeros(count, windows), at_steps...)
-    for S in (Float64, Float32)
-        (xS, yS, maskS) = (Array{S}(x), Array{S}(x), Array{S}(precision))
-        problem = (model()..., T, windows, sizeof(S), 4, h, 0.01, 1.0, xS, yS, maskS)
-        call_once("cost", problem..., zeros(3, windows), similar(xS), none...)
-        call_once("cost", problem..., zeros(3, windows), nothing, none...)
-        call_once("descend", problem..., 0.1, 2, 0, 0, nothing, nothing, none...)
+    (handle, type, text) = (zeros(Int64, 1), Vector{UInt8}(string(nameof(typeof(m)))), zeros(UInt8, 1 << 16))
+    call_once("register"; type = type, type_bytes = length(type), handle = handle)
+    call_once("describe"; handle = handle[1], values = nothing, text = text, text_bytes = length(text))
+    call_once("describe", merge(examples(m, h, handle[1]), Dict{Symbol,Any}(:text => text, :text_bytes => length(text))))
+    for (name, arguments) in ARGUMENTS
+        needs_library = any(p -> first(p) === :trajectories, arguments)
+        (name in RUN_OTHERWISE || name in NOT_RUN || (needs_library && !(m isa SmallModel))) && continue
+        for own in variants(name, examples(m, h, handle[1]))
+            call_once(name, merge(examples(m, h, handle[1]), Dict{Symbol,Any}(pairs(own))))
+        end
     end
-
-    weak(stdev, model_precision) =
-        call_once("weak_constraint", model()..., T, windows, 4, h, 1, 8, copy(x), stdev, zeros(4, windows), x, precision,
-                  ones(windows), zeros(D, windows), Q, model_precision, [1.0, 2.0], 2, 2, 1e-8, 0.0, 0, fill(Inf, windows), none...)
-    weak(nothing, nothing)
-    weak(other, nothing)
-    (minima, hessian) = (zeros(D, 1, windows), zeros(D, D, 1, windows))
-    starts = reshape(states[:, 1:windows], D, 1, windows)
-    call_once("strong_constraint", model()..., 0, T, windows, 4, h, x, precision, starts, 1, zeros(D), Q, ones_, 4, 0, 2, 1e-8,
-              minima, hessian, zeros(4, 1, windows), none...)
-    call_once("trajectories", model()..., 0, T, windows, 4, h, minima, hessian, 4, copy(x), other)
-    call_once("ensemble_smoother", model()..., T, windows, 4, h, x, precision, states, count, 1.01, 0, 1, 3, zeros(0), 0, 1,
-              nothing, copy(x), other, nothing, 0, 0, nothing, nothing, none...)
-
-    m isa SmallModel || return
-    library = (ones(D, 4T, windows), 4T, windows, 4, ones_)
-    call_once("posterior_mean", model()..., T, windows, 4, h, x, precision, library..., zeros(D, 8), 8, 50.0, ones_, copy(x),
-              other, zeros(3, windows))
-    call_once("best_starts", D, T, windows, x, precision, library..., ones_, 2, zeros(D, 2, windows))
     return
 end
 
@@ -89,10 +101,11 @@ end
 function run_interpolation_once()
     (N, G, out) = (3, 1, zeros(4, 2))
     (position, map_) = (Float64[1 2 3; 1 0 2; 0 0 0], Float64[1 2 3; 1 0 2])
-    (zeros_, ones_) = (zeros(N), ones(N))
-    call_once("optimal_interpolation", N, G, 1, 2, 2, position, map_, zeros(Int64, N), Int64[0, N], zeros_, ones_, ones_, zeros_,
-              [0.0], Float64[1 1; 0 1; 9 9; 0 2; 9 9], [0.1, 1.0], [1.0, 1.0, 0.0], 2, 1, 9.0, 1e9, position[:, 1:1],
-              map_[:, 1:1], Int64[1, 1], [0.0, 1.0], Int64[1, 0], out)
+    call_once("optimal_interpolation"; data = N, groups = G, points = 1, queries = 2, factors = 2, position = position, map = map_,
+              first = Int64[0, N], noise = ones(N), value = ones(N), covariance = Float64[1 1; 0 1; 9 9; 0 2; 9 9],
+              along = [0.1, 1.0], scale = [1.0, 1.0, 0.0], own = 2, other = 1, days = 9.0, km = 1e9,
+              point_position = position[:, 1:1], point_map = map_[:, 1:1], point = Int64[1, 1], query_time = [0.0, 1.0],
+              group = Int64[1, 0], out = out)
     return
 end
 
@@ -103,8 +116,11 @@ function run_local_analyses_once()
     S = [sin(2.0i + j) for i in 1:N, j in 1:data]
     rotation = [Float64(i == j) for i in 1:N, j in 1:N]
     GC.@preserve members for (adaptive, mixing) in ((0, nothing), (1, rotation))
-        call_once("local_analyses", D, N, 1, [pointer(members)], data, S, ones(data), 1, ones(1, data), D, ones(1, D), zeros(1),
-                  collect(0:D), D, collect(0:D-1), fill(1.0 - adaptive / 2, D), 1, [0, D], 1.1, adaptive, mixing)
+        call_once("local_analyses"; D = D, member_count = N, ensemble_count = 1, ensembles = [pointer(members)], data = data,
+                  sensitivity = S, innovation = ones(data), dims = 1, place = ones(1, data), centre_count = D,
+                  centre_place = ones(1, D), period = zeros(1), first = collect(0:D), entries = D, component = collect(0:D-1),
+                  coefficient = fill(1.0 - adaptive / 2, D), colour_count = 1, colours = [0, D], inflation = 1.1,
+                  adaptive = adaptive, rotation = mixing)
     end
     return
 end
@@ -112,7 +128,7 @@ end
 "    run_everything_once(): what a first call would compile; nothing of it stays but the machine code"
 function run_everything_once()
     __init__()                  # which chooses kernels, and does not run while code is written
-    map(string, (VERSION, Threads.nthreads(), map(entry_point, collect(keys(ARGUMENT_TYPES)))...))
+    map(string, (VERSION, Threads.nthreads(), map(entry_point, map(first, ARGUMENTS))...))
     precompile(forget_compiled_code!, ())
     for_kernels(Base.parse_input_line("tendency(m::M, (x, y)) = (m.a * x - y, 2y + x * (y - m.b))").args[end])
     foreach(((m, h),) -> run_once(m, h), PRECOMPILED)

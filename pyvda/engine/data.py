@@ -1,18 +1,81 @@
-"""Settings and results of the methods' verbs of an engine, as plain data."""
+"""Settings and results of an engine, as plain data."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+Scheme = Literal["euler", "rk4"]
 
 GIVEN_UP = 9
 """In `Minimum.status`, beside the numbers of `pyvda.names.Status`: left after an early stage."""
+
+
+@dataclass(frozen=True)
+class CostSettings:
+    """The weak-constraint cost (4) of a window, for an ODE model.
+
+    U = λ₁ Σ mask (x - y)² / (number of observations) + λ₂ mean((x(t) - Φ(x(t - Δ)))²), the mean
+    over the T - 1 steps that Φ predicts and all components.
+
+    Attributes
+    ----------
+    time_step : float
+        Δ, in model time units.
+    lambda1, lambda2 : float
+        Weights of the observations and of the dynamics.
+    scheme : {"rk4", "euler"}
+        Φ: Runge-Kutta 4 (8) or Euler (7).
+    """
+
+    time_step: float
+    lambda1: float = 0.01
+    lambda2: float = 1.0
+    scheme: Scheme = "rk4"
+
+
+@dataclass(frozen=True)
+class CostResult:
+    """Cost of each window, its two terms (weights included), and its gradient.
+
+    Attributes
+    ----------
+    observation, dynamics : (W,)
+    gradient_norm : (W,)
+        Euclidean norm of ∂U/∂x.
+    gradient : (W, T, D) or None
+    """
+
+    observation: Array
+    dynamics: Array
+    gradient_norm: Array
+    gradient: Array | None
+
+    @property
+    def total(self) -> Array:
+        """U of each window, shape (W,)."""
+        return self.observation + self.dynamics
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """How an engine was started, for `pyvda info` and the provenance of files."""
+
+    name: str
+    start: str
+    version: str
+    threads: int
+    reason: str
+
+    def __str__(self) -> str:
+        how = "" if self.start == self.name else f" ({self.start})"
+        threads = f"{self.threads} thread" + ("s" if self.threads != 1 else "")
+        return f"{self.name}{how} {self.version}, {threads}"
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,21 @@
 
 Arrays are numpy, C-ordered `(window, time, state)`, in the state's units; nothing of Julia and no
 tensor is seen outside this folder.
+
+To add a call: state it here; write it in a file of `engine/torch/` and one of `engine/julia/`, each
+bound to its name in `engine.py` there; state its arguments for Julia in a line of
+`julia/src/boundary/signatures.txt`, and write its entry point in a file of `julia/src/boundary/`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
-
-import numpy as np
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from pyvda.engine.data import Array as Array
+from pyvda.engine.data import CostResult as CostResult
+from pyvda.engine.data import CostSettings as CostSettings
+from pyvda.engine.data import EngineInfo as EngineInfo
 from pyvda.engine.data import (
     FieldData,
     Interpolated,
@@ -24,85 +28,37 @@ from pyvda.engine.data import (
     Shooting,
     Targets,
 )
-from pyvda.errors import InputError
+from pyvda.engine.data import Scheme as Scheme
 from pyvda.models.model import Model
 from pyvda.operators.data import Data
 from pyvda.operators.points import Points
-from pyvda.operators.sparse_rows import SparseRows
 
 if TYPE_CHECKING:
     from pyvda.climate.library import Library
 
-Scheme = Literal["euler", "rk4"]
-
-
-@dataclass(frozen=True)
-class CostSettings:
-    """The weak-constraint cost (4) of a window, for an ODE model.
-
-    U = λ₁ Σ mask (x - y)² / (number of observations) + λ₂ mean((x(t) - Φ(x(t - Δ)))²), the mean
-    over the T - 1 steps that Φ predicts and all components.
-
-    Attributes
-    ----------
-    time_step : float
-        Δ, in model time units.
-    lambda1, lambda2 : float
-        Weights of the observations and of the dynamics.
-    scheme : {"rk4", "euler"}
-        Φ: Runge-Kutta 4 (8) or Euler (7).
-    """
-
-    time_step: float
-    lambda1: float = 0.01
-    lambda2: float = 1.0
-    scheme: Scheme = "rk4"
-
-
-@dataclass(frozen=True)
-class CostResult:
-    """Cost of each window, its two terms (weights included), and its gradient.
-
-    Attributes
-    ----------
-    observation, dynamics : (W,)
-    gradient_norm : (W,)
-        Euclidean norm of ∂U/∂x.
-    gradient : (W, T, D) or None
-    """
-
-    observation: Array
-    dynamics: Array
-    gradient_norm: Array
-    gradient: Array | None
-
-    @property
-    def total(self) -> Array:
-        """U of each window, shape (W,)."""
-        return self.observation + self.dynamics
-
-
-@dataclass(frozen=True)
-class EngineInfo:
-    """How an engine was started, for `pyvda info` and the provenance of files."""
-
-    name: str
-    start: str
-    version: str
-    threads: int
-    reason: str
-
-    def __str__(self) -> str:
-        how = "" if self.start == self.name else f" ({self.start})"
-        threads = f"{self.threads} thread" + ("s" if self.threads != 1 else "")
-        return f"{self.name}{how} {self.version}, {threads}"
-
 
 @runtime_checkable
 class Engine(Protocol):
-    """Simulation, cost and gradient, the methods' numerics, and linearised steps of a model."""
+    """Simulation, cost and gradient, the methods' numerics, and linearised steps of a model.
+
+    Common arguments, in all that follows:
+
+    model : Model
+    settings : CostSettings
+        Of the cost: the scheme and its time step.
+    observation : (W, T, D)
+    mask : (W, T, D)
+        Weight of a datum; 0 where nothing was observed.
+    precision : (W, T, D)
+        One over the error variance of a datum; 0 where nothing was observed.
+    points : Points or Channels, optional
+        Data at arbitrary times, or of functions of the state. They count as observations; their
+        `weight` is what `mask` or `precision` is of a datum at a step.
+    """
 
     info: EngineInfo
+
+    # Runs and single steps of the model ----------------------------------------------------------
 
     def simulate(
         self,
@@ -130,44 +86,6 @@ class Engine(Protocol):
             States at 0, Δ, 2Δ, ...; NaN in a window that diverged. Both engines give the same bits.
         """
 
-    def cost(
-        self,
-        model: Model,
-        settings: CostSettings,
-        x: Array,
-        observation: Array,
-        mask: Array,
-        *,
-        gradient: bool = True,
-        points: Data | None = None,
-    ) -> CostResult:
-        """Evaluate (4) and its gradient, in the precision of `x`; all arrays (W, T, D).
-
-        `points` are data at arbitrary times; they count as observations.
-        """
-
-    def descend(
-        self,
-        model: Model,
-        settings: CostSettings,
-        x: Array,
-        observation: Array,
-        mask: Array,
-        *,
-        step: float,
-        iterations: int,
-        out: Array | None = None,
-        points: Data | None = None,
-    ) -> Array:
-        """Return `x` after `iterations` of x ← x - `step` ∂U/∂x, eq. (5).
-
-        The result goes to `out` where it is given (C-contiguous, in the precision of `x`; it may be
-        `x` itself); otherwise `x` is left as it is.
-        """
-
-    def observed(self, model: Model, settings: CostSettings, x: Array, points: Points) -> Array:
-        """Return what states x (W, T, D) say of data at arbitrary times, (W, K)."""
-
     def forecast(
         self, model: Model, x: Array, *, time_step: float, scheme: Scheme = "rk4"
     ) -> Array:
@@ -182,6 +100,32 @@ class Engine(Protocol):
         self, model: Model, x: Array, v: Array, *, time_step: float, scheme: Scheme = "rk4"
     ) -> Array:
         """(∂Φ/∂x(x))ᵀ v, (..., D)."""
+
+    def forecast_with_parameters(
+        self,
+        model: Model,
+        settings: CostSettings,
+        z: Array,
+    ) -> Array:
+        """Return the states followed by the parameters, (..., D + P), one step later."""
+
+    def tangent_linear_with_parameters(
+        self,
+        model: Model,
+        settings: CostSettings,
+        z: Array,
+        dz: Array,
+    ) -> Array:
+        """Return the step's tangent linear at z, applied to dz, all (..., D + P)."""
+
+    def adjoint_with_parameters(
+        self,
+        model: Model,
+        settings: CostSettings,
+        z: Array,
+        v: Array,
+    ) -> Array:
+        """Return the step's adjoint at z, applied to v, all (..., D + P)."""
 
     def run(
         self,
@@ -241,6 +185,45 @@ class Engine(Protocol):
             That of the first states at the first time, that of the forcing after it.
         """
 
+    # The cost (4), and descent -------------------------------------------------------------------
+
+    def cost(
+        self,
+        model: Model,
+        settings: CostSettings,
+        x: Array,
+        observation: Array,
+        mask: Array,
+        *,
+        gradient: bool = True,
+        points: Data | None = None,
+    ) -> CostResult:
+        """Evaluate (4) and its gradient, in the precision of `x`; all arrays (W, T, D)."""
+
+    def descend(
+        self,
+        model: Model,
+        settings: CostSettings,
+        x: Array,
+        observation: Array,
+        mask: Array,
+        *,
+        step: float,
+        iterations: int,
+        out: Array | None = None,
+        points: Data | None = None,
+    ) -> Array:
+        """Return `x` after `iterations` of x ← x - `step` ∂U/∂x, eq. (5).
+
+        The result goes to `out` where it is given (C-contiguous, in the precision of `x`; it may be
+        `x` itself); otherwise `x` is left as it is.
+        """
+
+    def observed(self, model: Model, settings: CostSettings, x: Array, points: Points) -> Array:
+        """Return what states x (W, T, D) say of data at arbitrary times, (W, K)."""
+
+    # 4D-Var --------------------------------------------------------------------------------------
+
     def weak_constraint(
         self,
         model: Model,
@@ -260,7 +243,7 @@ class Engine(Protocol):
 
         Parameters
         ----------
-        x, observation, mask : (W, T, D)
+        x : (W, T, D)
             Of `x` the first guess of the nodes is taken.
         divisor : (W,)
             Positive.
@@ -268,8 +251,39 @@ class Engine(Protocol):
             b and B⁻¹; without a background zeros.
         spread : bool
             Whether the standard deviations are wanted, from the Hessian of the last stage.
-        points : Points, optional
-            Further data, at arbitrary times, with the weights weight / divisor.
+        """
+
+    def shooting_objective(
+        self,
+        model: Model,
+        settings: CostSettings,
+        x: Array,
+        observation: Array,
+        precision: Array,
+        background: Array,
+        background_precision: Array,
+        *,
+        weight: float,
+        model_precision: Array | None = None,
+        every: int = 1,
+        substeps: int = 1,
+        gradient: bool = True,
+        points: Data | None = None,
+    ) -> tuple[Array, Array | None]:
+        """Return J (W,) that `weak_constraint` minimises and its gradient by the nodes (W, K, D).
+
+        Parameters
+        ----------
+        x : (W, T, D)
+            Of `x` the nodes count, every `every`-th step.
+        background, background_precision : (W, D), (D, D)
+            b and B⁻¹.
+        weight : float
+            w of the model between two nodes.
+        model_precision : (D, D), optional
+            Q⁻¹, which w multiplies; see `Shooting`.
+        gradient : bool
+            Without it, J alone, computed by the code that judges a trial step.
         """
 
     def strong_constraint(
@@ -296,9 +310,6 @@ class Engine(Protocol):
 
         Parameters
         ----------
-        observation : (W, T, D)
-        precision : (W, T, D)
-            One over the error variance of a datum; 0 where nothing was observed.
         starts : (W, S, C)
         background : (C,)
         background_precision : (C, C)
@@ -313,8 +324,6 @@ class Engine(Protocol):
             At most so many for a start.
         tolerance : float
             On twice what J could still fall by, to second order.
-        points : Points, optional
-            Further data, at arbitrary times; `weight` is one over the error variance.
         """
 
     def trajectories(
@@ -336,6 +345,31 @@ class Engine(Protocol):
         hessian : (W, C, C)
             Where it is not positive definite the standard deviation is NaN.
         """
+
+    def strong_objective(
+        self,
+        model: Model,
+        settings: CostSettings,
+        start: Array,
+        observation: Array,
+        precision: Array,
+        background: Array,
+        background_precision: Array,
+        *,
+        lead: int = 0,
+        points: Data | None = None,
+    ) -> tuple[Array, Array]:
+        """Return J (W,) that `strong_constraint` minimises and its gradient (W, D).
+
+        Parameters
+        ----------
+        start : (W, D)
+            The control, `lead` steps before the window.
+        background, background_precision : (D,), (D, D)
+            b and B⁻¹.
+        """
+
+    # Ensembles -----------------------------------------------------------------------------------
 
     def ensemble_smoother(
         self,
@@ -359,9 +393,6 @@ class Engine(Protocol):
 
         Parameters
         ----------
-        observation : (W, T, D)
-        precision : (W, T, D)
-            One over the error variance of a datum; 0 where nothing was observed.
         members : (N, D)
             States at the first step, N >= 2.
         inflation : float
@@ -377,8 +408,6 @@ class Engine(Protocol):
             the vector of ones, along which anomalies change their sign. Default: no mixing.
         noise : (T - 1, D, N), optional
             Model error, added to the members after each step; `depth` is 0 then.
-        points : Points, optional
-            Further data, at arbitrary times; `weight` is one over the error variance.
         spread : bool
             Whether the standard deviation is wanted; the mean alone is several times faster.
         final : bool
@@ -424,6 +453,8 @@ class Engine(Protocol):
             Orthogonal, with rows and columns of sum 1: mixes the members afterwards.
         """
 
+    # The posterior from a library of states ------------------------------------------------------
+
     def posterior_mean(
         self,
         model: Model,
@@ -440,9 +471,6 @@ class Engine(Protocol):
 
         Parameters
         ----------
-        observation : (W, T, D)
-        precision : (W, T, D)
-            One over the error variance of a datum; 0 where nothing was observed.
         noise : (N, D)
             Standard normal deviates of the second stage, N a multiple of eight; 0: no such stage.
         enough : float
@@ -473,92 +501,7 @@ class Engine(Protocol):
             The likeliest first; repeated where there are fewer.
         """
 
-    def shooting_objective(
-        self,
-        model: Model,
-        settings: CostSettings,
-        x: Array,
-        observation: Array,
-        precision: Array,
-        background: Array,
-        background_precision: Array,
-        *,
-        weight: float,
-        model_precision: Array | None = None,
-        every: int = 1,
-        substeps: int = 1,
-        gradient: bool = True,
-        points: Data | None = None,
-    ) -> tuple[Array, Array | None]:
-        """Return J (W,) that `weak_constraint` minimises and its gradient by the nodes (W, K, D).
-
-        Parameters
-        ----------
-        x, observation, precision : (W, T, D)
-            Of `x` the nodes count, every `every`-th step.
-        background, background_precision : (W, D), (D, D)
-            b and B⁻¹.
-        weight : float
-            w of the model between two nodes.
-        model_precision : (D, D), optional
-            Q⁻¹, which w multiplies; see `Shooting`.
-        gradient : bool
-            Without it, J alone, computed by the code that judges a trial step.
-        points : Points, optional
-            Further data; `weight` is one over the error variance.
-        """
-
-    def strong_objective(
-        self,
-        model: Model,
-        settings: CostSettings,
-        start: Array,
-        observation: Array,
-        precision: Array,
-        background: Array,
-        background_precision: Array,
-        *,
-        lead: int = 0,
-        points: Data | None = None,
-    ) -> tuple[Array, Array]:
-        """Return J (W,) that `strong_constraint` minimises and its gradient (W, D).
-
-        Parameters
-        ----------
-        start : (W, D)
-            The control, `lead` steps before the window.
-        observation, precision : (W, T, D)
-        background, background_precision : (D,), (D, D)
-            b and B⁻¹.
-        points : Points, optional
-            Further data; `weight` is one over the error variance.
-        """
-
-    def forecast_with_parameters(
-        self,
-        model: Model,
-        settings: CostSettings,
-        z: Array,
-    ) -> Array:
-        """Return the states followed by the parameters, (..., D + P), one step later."""
-
-    def tangent_linear_with_parameters(
-        self,
-        model: Model,
-        settings: CostSettings,
-        z: Array,
-        dz: Array,
-    ) -> Array:
-        """Return the step's tangent linear at z, applied to dz, all (..., D + P)."""
-
-    def adjoint_with_parameters(
-        self,
-        model: Model,
-        settings: CostSettings,
-        z: Array,
-        v: Array,
-    ) -> Array:
-        """Return the step's adjoint at z, applied to v, all (..., D + P)."""
+    # Fields without a model ----------------------------------------------------------------------
 
     def optimal_interpolation(
         self,
@@ -583,122 +526,3 @@ class Engine(Protocol):
         along : (variance, km)
             Of errors that data of the same pass share, falling off as exp(-r / km).
         """
-
-
-def checked(name: str, array: Array, shape: tuple[int, ...], dtype: np.dtype) -> Array:
-    """Return `array` C-contiguous with `dtype`; refuse another shape, NaN and infinities."""
-    array = np.ascontiguousarray(array, dtype=dtype)
-    if array.shape != shape:
-        raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name} has NaN or infinite values; mask gaps instead")
-    return array
-
-
-def checked_analysis(
-    ensembles: Sequence[Array],
-    sensitivity: Array,
-    innovation: Array,
-    place: Array,
-    centres: LocalCentres,
-    rotation: Array | None,
-) -> tuple[Array, Array, Array, LocalCentres, Array | None]:
-    """Return the arguments of `Engine.local_analyses` but the ensembles, checked."""
-    real = np.dtype(float)
-    N, D = ensembles[0].shape
-    for members in ensembles:
-        if (members.shape, members.dtype, members.flags.c_contiguous) != ((N, D), real, True):
-            raise ValueError(
-                f"an ensemble is {members.dtype} of shape {members.shape}, expected {real} of "
-                f"{(N, D)} in C order"
-            )
-    sensitivity = checked("sensitivity", sensitivity, (len(sensitivity), N), real)
-    innovation = checked("innovation", innovation, (len(sensitivity),), real)
-    shape = (len(sensitivity), len(centres.period))
-    place = np.ascontiguousarray(place, real)
-    if place.shape != shape:
-        raise ValueError(f"place has shape {place.shape}, expected {shape}")
-    if rotation is not None:
-        rotation = checked("rotation", rotation, (N, N), real)
-    made = LocalCentres(
-        np.ascontiguousarray(centres.place, real),
-        checked("period", centres.period, (shape[1],), real),
-        np.ascontiguousarray(centres.first, np.int64),
-        np.ascontiguousarray(centres.component, np.int64),
-        checked("coefficient", centres.coefficient, np.shape(centres.component), real),
-        np.ascontiguousarray(centres.colours, np.int64),
-    )
-    if made.place.shape != (len(made.first) - 1, shape[1]):
-        raise ValueError(
-            f"place of the centres has shape {made.place.shape}, expected "
-            f"{(len(made.first) - 1, shape[1])}"
-        )
-    return sensitivity, innovation, place, made, rotation
-
-
-def checked_problem(
-    model: Model, x: Array, observation: Array, mask: Array
-) -> tuple[Array, Array, Array]:
-    """Return the three (W, T, D) arrays in the precision of `x`, checked."""
-    dtype = working_dtype(x)
-    if np.ndim(x) != 3 or x.shape[1] < 2:
-        raise ValueError(f"x has shape {np.shape(x)}, expected (window, time >= 2, state)")
-    shape = (x.shape[0], x.shape[1], model.state_size)
-    return (
-        checked("x", x, shape, dtype),
-        checked("observation", observation, shape, dtype),
-        checked("mask", mask, shape, dtype),
-    )
-
-
-def checked_points(points: Points, windows: int, size: int, steps: int, dtype: np.dtype) -> Points:
-    """Return `points` C-contiguous in the precision `dtype`, checked."""
-    shape = (windows, points.step.shape[1])
-    step = np.ascontiguousarray(points.step, dtype=np.int64)
-    fraction = checked("fraction", np.asarray(points.fraction), shape, dtype)
-    if ((step < 0) | (step >= steps)).any() or ((fraction < 0) | (fraction > 1)).any():
-        raise ValueError(f"points lie outside the {steps} steps of a window")
-    rows = points.operator
-    index = np.ascontiguousarray(rows.index, dtype=np.int64)
-    if rows.size != size or ((index < 0) | (index >= size)).any():
-        raise ValueError(f"operator has rows of {rows.size} components, expected {size}")
-    coefficient = checked("operator", rows.coefficient, index.shape, dtype)
-    return Points(
-        step, fraction,
-        checked("value", np.asarray(points.value), shape, dtype),
-        checked("weight", np.asarray(points.weight), shape, dtype),
-        SparseRows(index, coefficient, size),
-    )  # fmt: skip
-
-
-def moved(x: Array, out: Array) -> Array:
-    """Return `out` with the values of `x`; refuse an array that an engine cannot work in."""
-    if out.shape != x.shape or out.dtype != x.dtype or not out.flags.c_contiguous:
-        raise ValueError(
-            f"out is {out.dtype} of shape {out.shape}, expected {x.dtype} of {x.shape} in C order"
-        )
-    if out is not x:
-        out[...] = x
-    return out
-
-
-def working_dtype(x: Array) -> np.dtype:
-    """float32 stays float32; everything else is computed in float64."""
-    return np.dtype(np.float32 if np.asarray(x).dtype == np.float32 else np.float64)
-
-
-def estimated_parameters(model: Model, control_size: int) -> int:
-    """Return how many parameters a control of this size has: none, or all of the model.
-
-    Raises
-    ------
-    InputError
-        Another size.
-    """
-    estimated = control_size - model.state_size
-    if estimated not in (0, len(model.parameters)):
-        raise InputError(
-            f"the control has {control_size} components; {model.name} has {model.state_size} state "
-            f"components and {len(model.parameters)} parameters: give the state alone, or both"
-        )
-    return estimated

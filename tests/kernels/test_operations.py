@@ -140,7 +140,7 @@ def test_convolutions_and_their_backward_pass_are_those_of_torch(monkeypatch, na
     calls = []
     engine = get_engine("julia")
     monkeypatch.setattr(
-        engine, "call", lambda *a: calls.append(a[0]) or type(engine).call(engine, *a)
+        engine, "call", lambda name, **a: calls.append(name) or type(engine).call(engine, name, **a)
     )
     found = on(monkeypatch, "julia", gradients)
     assert calls == ["convolutions", "convolutions_back"]

@@ -5,50 +5,62 @@
 #      buffer. Foreseeable errors are reported by a sentence without raising an exception, because
 #      where exceptions do not work (boundary/exceptions.jl) one would end the process.
 #   3. Handles, counts and sizes are checked here; the caller has checked the arrays behind the pointers.
-# Arrays are C-ordered (window, time, state), which is (state, time, window) here. boundary/signatures.txt
-# has the arguments of each entry point.
+# Arrays are C-ordered (window, time, state), which is (state, time, window) here.
+#
+# The entry point `name` of boundary/signatures.txt is a function `c_name(a)`; `a` has the arguments by the names in
+# that file, so that `a.T` is the number of steps of a window and `a.x` a pointer.
 
-scheme_of(id) = id == 1 ? Euler() : RungeKutta4()
+scheme_of(a) = a.scheme == 1 ? Euler() : RungeKutta4()
 type_of(bytes) = bytes == 8 ? Float64 : Float32
 array_at(p, ::Type{T}, dims...) where {T} = unsafe_wrap(Array, Ptr{T}(p), Int.(dims))
+reals(p, dims...) = array_at(p, Float64, dims...)
+"    reals_or_nothing(p, dims...): nothing for a null pointer"
+reals_or_nothing(p, dims...) = p == C_NULL ? nothing : reals(p, dims...)
 
-"The Points of cost/point_observations.jl from `(datum, window)` arrays with `count` data; nothing if it is 0."
-function points_at_address(::Type{S}, m, windows, count, terms, step, fraction, y, weight, index, coefficient) where {S}
-    count == 0 && return nothing
-    rows = SparseRows{S}(array_at(index, Int64, terms, count, windows), array_at(coefficient, S, terms, count, windows), length(m))
-    return Points{S}(array_at(step, Int64, count, windows), array_at(fraction, S, count, windows),
-                     array_at(y, S, count, windows), array_at(weight, S, count, windows), rows, m isa SmallModel)
+"The Points of cost/point_observations.jl, in the precision S; nothing without data."
+function points_of(a, ::Type{S}, m) where {S}
+    a.count == 0 && return nothing
+    (count, windows) = (a.count, a.windows)
+    rows = SparseRows{S}(array_at(a.index, Int64, a.terms, count, windows), array_at(a.coefficient, S, a.terms, count, windows), length(m))
+    return Points{S}(array_at(a.step, Int64, count, windows), array_at(a.fraction, S, count, windows),
+                     array_at(a.value, S, count, windows), array_at(a.weight, S, count, windows), rows, m isa SmallModel)
 end
+points_of(a, m) = points_of(a, Float64, m)
 
 """
-    refusal(; scheme, bytes, steps, counts...) -> what is wrong with these numbers, or nothing
+    refusal(a) -> what is wrong with the scheme, precision and counts among the arguments, or nothing
 
-`steps` are those of a library's trajectories, and how many a window and the time before it have.
+Handles and, with a model, the size of its state are checked where the model is known.
 """
-function refusal(; scheme = 4, bytes = 8, steps = (0, 0), counts...)
-    scheme in (1, 4) || return "unknown scheme number $scheme"
-    bytes in (4, 8) || return "numbers have $bytes bytes, expected 4 or 8"
-    for (name, n) in counts
+function refusal(a)
+    get(a, :scheme, 4) in (1, 4) || return "unknown scheme number $(a.scheme)"
+    get(a, :bytes, 8) in (4, 8) || return "numbers have $(a.bytes) bytes, expected 4 or 8"
+    elsewhere = haskey(a, :handle) ? (:handle, :fields, :D) : ()
+    for (name, n) in pairs(a)
+        n isa Int64 && !(name in elsewhere) && !(name in (:scheme, :bytes, :observation_function)) || continue
         least = name in (:T, :substeps, :every) ? 1 : 0
         least <= n < 1 << 40 || return "$name is $n, expected at least $least"
     end
-    steps[1] >= steps[2] || return "the trajectories have $(steps[1]) steps, expected at least $(steps[2]), a window's and those before it"
+    haskey(a, :length) && a.length < a.lead + a.T &&
+        return "the trajectories have $(a.length) steps, expected at least $(a.lead + a.T), a window's and those before it"
+    haskey(a, :observation_function) && a.channels > 0 && !(1 <= a.observation_function <= length(OBSERVATION_FUNCTIONS)) &&
+        return "no observation function has the handle $(a.observation_function); expected what `register_observation` returned"
     return nothing
 end
 
 const DONE, REFUSED, FAILED = Cint(0), Cint(1), Cint(2)
 
 """
-    guarded(f, message, capacity, refused = nothing, file = "") -> a status, and a message
+    guarded(f, a, file = "") -> a status, and a message
 
-Run `f`, unless `refused` gives a reason not to. Write that reason, the sentence that `f` returned, or the
-message of an exception into the buffer. `file` is the file of the model.
+Run `f`, unless `refusal(a)` gives a reason not to. Write that reason, the sentence that `f` returned, or the
+message of an exception into the buffer `a.message`. `file` is the file of the model.
 
 What depends on the methods of models is called by `invokelatest` here and in `with_model`: a user's file adds
 methods, and what the compiler has concluded from those before would be compiled again.
 """
-function guarded(f, message, capacity, refused = nothing, file = "")
-    status = REFUSED
+function guarded(f, a, file = "")
+    (status, refused) = (REFUSED, refusal(a))
     if refused === nothing
         try
             found = f()
@@ -58,7 +70,7 @@ function guarded(f, message, capacity, refused = nothing, file = "")
             (status, refused) = (FAILED, Base.invokelatest(located, e, catch_backtrace(), file))
         end
     end
-    put_text!(message, capacity, refused)
+    put_text!(a.message, a.capacity, refused)
     return status
 end
 
@@ -141,26 +153,27 @@ function put_text!(buffer, capacity, text)
 end
 
 """
-    with_model(f, message, capacity, model, refused = nothing; ...) -> a status, and a message
+    with_model(f, a) -> a status, and a message
 
-Run `f(m, D)` with the model of `(handle, values, fields, D)`. If `estimated` is positive, it is the number
-of parameters, which are then part of the state. `h` and `substeps` are the requested step, `data` the
-arguments of `data_refusal`.
+Run `f(m)` with the model that the arguments describe. If `a.estimated` is positive, it is the number of
+parameters, which are then part of the state.
 """
-function with_model(f, message, capacity, (handle, p, n, D), refused = nothing; estimated = 0, h = nothing, substeps = 1, data = nothing)
-    refused === nothing && (refused = handle_refusal(handle, p, n))
-    return guarded(message, capacity, refused, file_of(handle)) do
-        Base.invokelatest(run_with, f, model_at(handle, p), Int(D), Int(estimated), h, substeps, data)
+function with_model(f, a)
+    return guarded(a, file_of(a.handle)) do
+        refused = handle_refusal(a.handle, a.values, a.fields)
+        refused === nothing || return refused
+        return Base.invokelatest(run_with, f, model_at(a.handle, a.values), a)
     end
 end
 
-function run_with(f, m, D, estimated, h, substeps, data)
-    refused = size_refusal(m, D - estimated)
+function run_with(f, m, a)
+    estimated = get(a, :estimated, 0)
+    refused = size_refusal(m, a.D - estimated)
     refused === nothing && (refused = parameter_refusal(m, estimated))
-    refused === nothing && (refused = step_refusal(m, h, substeps))
-    refused === nothing && data !== nothing && (refused = data_refusal(m, data...))
+    refused === nothing && (refused = step_refusal(m, get(a, :h, nothing), get(a, :substeps, 1)))
+    refused === nothing && haskey(a, :fraction) && (refused = data_refusal(m, type_of(get(a, :bytes, 8)), a))
     refused === nothing || return refused
-    return f(estimated == 0 ? m : WithParameters(m), D)
+    return f(estimated == 0 ? m : WithParameters(m))
 end
 
 file_of(handle) = 1 <= handle <= length(REGISTERED) ? REGISTERED[handle].file : ""
@@ -183,142 +196,12 @@ function step_refusal(m, h, substeps)
 end
 
 "Data at arbitrary times have to lie in the window, and to be of components of the state."
-function data_refusal(m, ::Type{S}, D, T, windows, count, terms, step, fraction, index) where {S}
+function data_refusal(m, ::Type{S}, a) where {S}
+    (count, windows) = (a.count, a.windows)
     count == 0 && return nothing
-    terms >= 1 || return "data have $terms terms, expected at least 1"
-    all(i -> 0 <= i < D, array_at(index, Int64, terms, count, windows)) || return "data are of components outside the $D of the state"
-    all(t -> 0 <= t < T, array_at(step, Int64, count, windows)) || return "data lie outside the $T steps of a window"
-    all(θ -> 0 <= θ <= 1, array_at(fraction, S, count, windows)) || return "the fractions of a step at which data lie are not all from 0 to 1"
+    a.terms >= 1 || return "data have $(a.terms) terms, expected at least 1"
+    all(i -> 0 <= i < a.D, array_at(a.index, Int64, a.terms, count, windows)) || return "data are of components outside the $(a.D) of the state"
+    all(t -> 0 <= t < a.T, array_at(a.step, Int64, count, windows)) || return "data lie outside the $(a.T) steps of a window"
+    all(θ -> 0 <= θ <= 1, array_at(a.fraction, S, count, windows)) || return "the fractions of a step at which data lie are not all from 0 to 1"
     return nothing
-end
-
-# --- models -----------------------------------------------------------------------------------------
-
-function c_register(source, source_bytes, file, file_bytes, type, type_bytes, handle, message, capacity)
-    guarded(message, capacity, refusal(; source_bytes = source_bytes, file_bytes = file_bytes, type_bytes = type_bytes)) do
-        found = register(text_at(source, source_bytes), text_at(file, file_bytes), text_at(type, type_bytes))
-        found isa String && return found
-        unsafe_store!(handle, found)
-        return nothing
-    end
-end
-text_at(p, bytes) = bytes == 0 ? "" : unsafe_string(p, bytes)
-
-# `values` may be null for the default values of the fields.
-function c_describe(handle, values, fields, text, text_bytes, message, capacity)
-    known = 1 <= handle <= length(REGISTERED)
-    refused = known && values == C_NULL ? nothing : handle_refusal(handle, values, fields)
-    guarded(message, capacity, refused, file_of(handle)) do
-        m = values == C_NULL ? default_model(handle) : model_at(handle, values)
-        refused = m === nothing ? nothing : something(size_refusal(m, length(m)), value_refusal(m), Some(nothing))
-        refused === nothing || return "$(isempty(file_of(handle)) ? "" : basename(file_of(handle)) * ": ")$refused"
-        found = description(handle, m)
-        put_text!(text, text_bytes, found) == ncodeunits(found) || return "the description of the model is longer than $text_bytes bytes"
-        return nothing
-    end
-end
-
-# States from the model's own `start`.
-function c_starts(handle, values, fields, D, count, seed, states, message, capacity)
-    with_model(message, capacity, (handle, values, fields, D), refusal(; count = count, seed = seed)) do m, D
-        gives(start, wrapper(typeof(m)), 1, 2) || return "write start(m::$(nameof(typeof(m))), rng), a state to start from"
-        rng = MersenneTwister(seed)
-        found = array_at(states, Float64, D, count)
-        for k in 1:count
-            x = start(m, rng)
-            length(x) == D || return "start(m::$(nameof(typeof(m))), rng) has $(length(x)) components, expected $D"
-            found[:, k] .= vec(collect(x))
-        end
-        return nothing
-    end
-end
-
-function c_mask(handle, values, fields, D, land_, message, capacity)
-    with_model(message, capacity, (handle, values, fields, D)) do m, D
-        found = land(m)
-        found === nothing && return "write land(m::$(nameof(typeof(m)))), a mask that is true on land"
-        length(found) == D || return "land(m::$(nameof(typeof(m)))) has $(length(found)) components, expected $D"
-        array_at(land_, UInt8, D) .= vec(collect(Bool, found))
-        return nothing
-    end
-end
-
-function c_verdict(handle, values, fields, D, with_parameters, text, text_bytes, message, capacity)
-    with_model(message, capacity, (handle, values, fields, D)) do m, D
-        found = verdict(m, with_parameters != 0)
-        found isa String && return found
-        put_text!(text, text_bytes, report(found, m))
-        return nothing
-    end
-end
-
-# --- simulation, cost, descent, steps -----------------------------------------------------------------
-
-function c_simulate(handle, values, fields, D, T, windows, start, x, dt, spinup, rtol, atol, message, capacity)
-    with_model(message, capacity, (handle, values, fields, D), refusal(; T = T, windows = windows); h = dt) do m, D
-        simulate!(array_at(x, Float64, D, T, windows), array_at(start, Float64, D, windows), m, dt, spinup, rtol, atol)
-    end
-end
-
-function c_cost(handle, values, fields, D, T, windows, bytes, scheme, h, λ₁, λ₂, x, y, mask, cost, gradient,
-                count, terms, step, fraction, value, weight, index, coefficient, message, capacity)
-    refused = refusal(; scheme = scheme, bytes = bytes, T = T, windows = windows, count = count, terms = terms)
-    S = type_of(bytes)
-    with_model(message, capacity, (handle, values, fields, D), refused; h = h, data = (S, D, T, windows, count, terms, step, fraction, index)) do m, D
-        g = gradient == C_NULL ? nothing : array_at(gradient, S, D, T, windows)
-        cost_gradient!(array_at(cost, Float64, 3, windows), g, array_at(x, S, D, T, windows),
-                       array_at(y, S, D, T, windows), array_at(mask, S, D, T, windows),
-                       scheme_of(scheme), m, h, λ₁, λ₂,
-                       points_at_address(S, m, windows, count, terms, step, fraction, value, weight, index, coefficient))
-    end
-end
-
-function c_descend(handle, values, fields, D, T, windows, bytes, scheme, h, λ₁, λ₂, x, y, mask, α, iterations,
-                   h_handle, channels, channel_value, channel_weight,
-                   count, terms, step, fraction, value, weight, index, coefficient, message, capacity)
-    refused = refusal(; scheme = scheme, bytes = bytes, T = T, windows = windows, count = count, terms = terms, iterations = iterations, channels = channels)
-    refused === nothing && (refused = function_refusal(h_handle, channels))
-    S = type_of(bytes)
-    with_model(message, capacity, (handle, values, fields, D), refused; h = h, data = (S, D, T, windows, count, terms, step, fraction, index)) do m, D
-        data = channels > 0 ? function_data(h_handle, D, channels, T, windows, channel_value, channel_weight) :
-               points_at_address(S, m, windows, count, terms, step, fraction, value, weight, index, coefficient)
-        descend!(array_at(x, S, D, T, windows), array_at(y, S, D, T, windows),
-                 array_at(mask, S, D, T, windows), scheme_of(scheme), m, h, λ₁, λ₂, α, iterations, data)
-    end
-end
-
-# `what`: 0 the step Φ(x), 1 its tangent linear applied to v, 2 its adjoint applied to v.
-function c_step(handle, values, fields, D, n, scheme, h, what, x, v, out, message, capacity)
-    c_step_with_parameters(handle, values, fields, D, 0, n, scheme, h, what, x, v, out, message, capacity)
-end
-# The same, where x, v and out contain state and parameters.
-function c_step_with_parameters(handle, values, fields, D, estimated, n, scheme, h, what, x, v, out, message, capacity)
-    refused = refusal(; scheme = scheme, n = n, estimated = estimated)
-    with_model(message, capacity, (handle, values, fields, D), refused; estimated = estimated, h = h) do m, D
-        linearised_steps!(array_at(out, Float64, D, n), array_at(x, Float64, D, n), array_at(v, Float64, D, n),
-                          scheme_of(scheme), m, h, what)
-    end
-end
-
-function linearised_steps!(out, x, v, scheme, m, h, what)
-    ws = single_step_workspace(m)
-    for j in axes(x, 2)
-        out[:, j] .= linearised_step(ws, scheme, m, x[:, j], v[:, j], h, what)
-    end
-    return out
-end
-single_step_workspace(::SmallModel) = nothing
-single_step_workspace(m::ArrayModel) = step_workspace(Float64, m)
-
-function linearised_step(_, scheme, m::SmallModel, x, v, h, what)
-    D = size_of(m)
-    x̂, stages = step(scheme, m, tuple_of(x, D), h)
-    what == 0 && return x̂
-    return what == 1 ? step_tangent(scheme, m, stages, tuple_of(v, D), h) :
-           step_adjoint(scheme, m, stages, tuple_of(v, D), h)
-end
-function linearised_step(ws, scheme, m::ArrayModel, x, v, h, what)
-    x̂ = step!(ws, scheme, m, x, h)
-    what == 0 && return x̂
-    return what == 1 ? step_tangent!(similar(v), ws, scheme, m, x, v, h) : step_adjoint!(ws, scheme, m, x, v, h)
 end

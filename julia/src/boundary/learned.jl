@@ -21,30 +21,22 @@ genn_scales(memory, grid, sizes, arrays) =
 "`grid` has channels, taps, points, taps across, and 1 if the second axis is a circle."
 grid_at(p) = Grid((Int(unsafe_load(p, k)) for k in 1:4)..., unsafe_load(p, 5) == 1)
 
-function c_genn(bytes, grid, steps, windows, scales, sizes, weights, x, g, v, message, capacity)
-    guarded(message, capacity, refusal(; bytes = bytes)) do
-        genn(type_of(bytes), grid_at(grid), steps, windows, scales, sizes, weights, x, g, v)
-    end
-end
-function genn(::Type{T}, grid, steps, windows, scales, sizes, weights, x, g, v) where {T}
-    memory = Memory{T}()
-    own = genn_scales(memory, grid, sizes, genn_arrays(T, grid, scales, sizes, weights))
-    at(p) = array_at(p, T, state_size(grid), steps, windows)
-    GC.@preserve memory residual_gradient!(at(g), at(v), at(x), own)
+c_genn(a) = guarded(() -> genn(type_of(a.bytes), a), a)
+function genn(::Type{T}, a) where {T}
+    (memory, grid) = (Memory{T}(), grid_at(a.grid))
+    own = genn_scales(memory, grid, a.sizes, genn_arrays(T, grid, a.scales, a.sizes, a.weights))
+    at(p) = array_at(p, T, state_size(grid), a.steps, a.windows)
+    GC.@preserve memory residual_gradient!(at(a.g), at(a.v), at(a.x), own)
     return nothing
 end
 
-function c_genn_back(bytes, grid, steps, windows, scales, sizes, weights, x, v, g_bar, x_bar, totals, message, capacity)
-    guarded(message, capacity, refusal(; bytes = bytes)) do
-        genn_back(type_of(bytes), grid_at(grid), steps, windows, scales, sizes, weights, x, v, g_bar, x_bar, totals)
-    end
-end
-function genn_back(::Type{T}, grid, steps, windows, scales, sizes, weights, x, v, g_bar, x_bar, totals) where {T}
-    memory = Memory{T}()
-    own = genn_scales(memory, grid, sizes, genn_arrays(T, grid, scales, sizes, weights))
-    at(p) = array_at(p, T, state_size(grid), steps, windows)
-    sums = totals == C_NULL ? nothing : genn_arrays(T, grid, scales, sizes, totals)
-    GC.@preserve memory residual_gradient_back!(at(x_bar), sums, at(x), at(v), at(g_bar), own)
+c_genn_back(a) = guarded(() -> genn_back(type_of(a.bytes), a), a)
+function genn_back(::Type{T}, a) where {T}
+    (memory, grid) = (Memory{T}(), grid_at(a.grid))
+    own = genn_scales(memory, grid, a.sizes, genn_arrays(T, grid, a.scales, a.sizes, a.weights))
+    at(p) = array_at(p, T, state_size(grid), a.steps, a.windows)
+    sums = a.totals == C_NULL ? nothing : genn_arrays(T, grid, a.scales, a.sizes, a.totals)
+    GC.@preserve memory residual_gradient_back!(at(a.x_bar), sums, at(a.x), at(a.v), at(a.g_bar), own)
     return nothing
 end
 
@@ -58,30 +50,22 @@ chain_layers(memory, sizes, arrays) =
 "`field` has the number of strips, of positions along a strip, and 1 if a strip is a circle."
 field_at(p) = Field(Int(unsafe_load(p, 1)), Int(unsafe_load(p, 2)), unsafe_load(p, 3) == 1)
 
-function c_convolutions(bytes, field, windows, layers, sizes, weights, x, y, message, capacity)
-    guarded(message, capacity, refusal(; bytes = bytes)) do
-        chain(type_of(bytes), field_at(field), windows, layers, sizes, weights, x, y)
-    end
-end
-function chain(::Type{T}, field, windows, layers, sizes, weights, x, y) where {T}
-    memory = Memory{T}()
-    own = chain_layers(memory, sizes, layer_arrays(T, layers, sizes, weights))
-    at(p, channels) = array_at(p, T, channels, positions(field), windows)
-    GC.@preserve memory convolutions!(at(y, last(own).outputs), at(x, first(own).inputs), own, field)
+c_convolutions(a) = guarded(() -> chain(type_of(a.bytes), a), a)
+function chain(::Type{T}, a) where {T}
+    (memory, field) = (Memory{T}(), field_at(a.field))
+    own = chain_layers(memory, a.sizes, layer_arrays(T, a.layers, a.sizes, a.weights))
+    at(p, channels) = array_at(p, T, channels, positions(field), a.windows)
+    GC.@preserve memory convolutions!(at(a.y, last(own).outputs), at(a.x, first(own).inputs), own, field)
     return nothing
 end
 
-function c_convolutions_back(bytes, field, windows, layers, sizes, weights, x, y_bar, x_bar, totals, message, capacity)
-    guarded(message, capacity, refusal(; bytes = bytes)) do
-        chain_back(type_of(bytes), field_at(field), windows, layers, sizes, weights, x, y_bar, x_bar, totals)
-    end
-end
-function chain_back(::Type{T}, field, windows, layers, sizes, weights, x, y_bar, x_bar, totals) where {T}
-    memory = Memory{T}()
-    own = chain_layers(memory, sizes, layer_arrays(T, layers, sizes, weights))
-    sums = totals == C_NULL ? nothing : layer_arrays(T, layers, sizes, totals)
-    at(p, channels) = array_at(p, T, channels, positions(field), windows)
+c_convolutions_back(a) = guarded(() -> chain_back(type_of(a.bytes), a), a)
+function chain_back(::Type{T}, a) where {T}
+    (memory, field) = (Memory{T}(), field_at(a.field))
+    own = chain_layers(memory, a.sizes, layer_arrays(T, a.layers, a.sizes, a.weights))
+    sums = a.totals == C_NULL ? nothing : layer_arrays(T, a.layers, a.sizes, a.totals)
+    at(p, channels) = array_at(p, T, channels, positions(field), a.windows)
     (inputs, outputs) = (first(own).inputs, last(own).outputs)
-    GC.@preserve memory convolutions_back!(at(x_bar, inputs), sums, at(x, inputs), at(y_bar, outputs), own, field)
+    GC.@preserve memory convolutions_back!(at(a.x_bar, inputs), sums, at(a.x, inputs), at(a.y_bar, outputs), own, field)
     return nothing
 end

@@ -1,183 +1,178 @@
-# Entry points of the methods, which follow the rules of boundary.jl.
+# Entry points of the costs and methods, which follow the rules of boundary.jl.
+
+# --- cost/weak_constraint_cost.jl, methods/descent.jl ----------------------------------------------
+
+function c_cost(a)
+    with_model(a) do m
+        S = type_of(a.bytes)
+        at(p) = array_at(p, S, a.D, a.T, a.windows)
+        cost_gradient!(reals(a.cost, 3, a.windows), a.gradient == C_NULL ? nothing : at(a.gradient), at(a.x), at(a.y), at(a.mask),
+                       scheme_of(a), m, a.h, a.lambda1, a.lambda2, points_of(a, S, m))
+        return nothing
+    end
+end
+
+function c_descend(a)
+    with_model(a) do m
+        S = type_of(a.bytes)
+        at(p) = array_at(p, S, a.D, a.T, a.windows)
+        data = a.channels > 0 ? function_data(a) : points_of(a, S, m)
+        descend!(at(a.x), at(a.y), at(a.mask), scheme_of(a), m, a.h, a.lambda1, a.lambda2, a.alpha, a.iterations, data)
+        return nothing
+    end
+end
 
 # --- cost/point_observations.jl --------------------------------------------------------------------
 
-function c_observed(handle, values, fields, D, T, windows, scheme, h, x, out, count, terms, step, fraction, value, weight, index, coefficient, message, capacity)
-    with_model(message, capacity, (handle, values, fields, D), refusal(; scheme = scheme, T = T, windows = windows, count = count, terms = terms);
-               h = h, data = (Float64, D, T, windows, count, terms, step, fraction, index)) do m, D
-        points = points_at_address(Float64, m, windows, count, terms, step, fraction, value, weight, index, coefficient)
-        observed!(array_at(out, Float64, count, windows), array_at(x, Float64, D, T, windows), points,
-                  scheme_of(scheme), m, h)
+function c_observed(a)
+    with_model(a) do m
+        observed!(reals(a.out, a.count, a.windows), reals(a.x, a.D, a.T, a.windows), points_of(a, m), scheme_of(a), m, a.h)
+        return nothing
     end
 end
 
 # --- methods/linearised_runs.jl --------------------------------------------------------------------
 
-function c_linearised_run(handle, values, fields, D, T, windows, scheme, h, what, memory, x, v, message, capacity)
-    with_model(message, capacity, (handle, values, fields, D), refusal(; scheme = scheme, T = T, windows = windows, memory = memory); h = h) do m, D
-        (x, v) = (array_at(x, Float64, D, T, windows), array_at(v, Float64, D, T, windows))
-        what == 0 && return run!(x, scheme_of(scheme), m, h)
-        kept = memory == 0 ? 1 : memory ÷ max(1, workspace_bytes(m))
-        (what == 1 ? tangent_run! : adjoint_run!)(v, x, scheme_of(scheme), m, h; kept = kept)
+function c_linearised_run(a)
+    with_model(a) do m
+        (x, v) = (reals(a.x, a.D, a.T, a.windows), reals(a.v, a.D, a.T, a.windows))
+        kept = a.memory == 0 ? 1 : a.memory ÷ max(1, workspace_bytes(m))
+        a.what == 0 ? run!(x, scheme_of(a), m, a.h) :
+        a.what == 1 ? tangent_run!(v, x, scheme_of(a), m, a.h; kept = kept) : adjoint_run!(v, x, scheme_of(a), m, a.h; kept = kept)
+        return nothing
     end
 end
 
 # --- methods/weak_constraint.jl --------------------------------------------------------------------
 
 # `stdev` and `model_precision` may be null.
-function c_weak_constraint(handle, values, fields, D, T, windows, scheme, h, substeps, every, x, stdev, result, y, mask,
-                           divisor, background, precision, model_precision, weights, stages, iterations, tolerance, drop,
-                           give_up_stage, give_up_cost, count, terms, step, fraction, value, weight, index, coefficient, message, capacity)
-    with_model(message, capacity, (handle, values, fields, D), refusal(; scheme = scheme, T = T, windows = windows, substeps = substeps, every = every, stages = stages, count = count, terms = terms);
-               h = h, substeps = substeps, data = (Float64, D, T, windows, count, terms, step, fraction, index)) do m, D
-        B⁻¹ = copy(array_at(precision, Float64, D, D))
-        sd = stdev == C_NULL ? nothing : array_at(stdev, Float64, D, T, windows)
-        weak_constraint!(array_at(x, Float64, D, T, windows), sd, array_at(result, Float64, 4, windows),
-                         array_at(y, Float64, D, T, windows), array_at(mask, Float64, D, T, windows),
-                         array_at(divisor, Float64, windows), array_at(background, Float64, D, windows),
-                         scheme_of(scheme), m,
-                         ShootingCost(every, substeps, h / substeps, B⁻¹),
-                         model_weights(array_at(weights, Float64, stages), model_precision, D),
-                         Stopping(iterations, tolerance, drop, give_up_stage, array_at(give_up_cost, Float64, windows)),
-                         points_at_address(Float64, m, windows, count, terms, step, fraction, value, weight, index, coefficient))
+function c_weak_constraint(a)
+    with_model(a) do m
+        at(p) = reals(p, a.D, a.T, a.windows)
+        weak_constraint!(at(a.x), reals_or_nothing(a.stdev, a.D, a.T, a.windows), reals(a.result, 4, a.windows), at(a.y), at(a.mask),
+                         reals(a.divisor, a.windows), reals(a.background, a.D, a.windows), scheme_of(a), m, shooting_cost(a),
+                         model_weights(reals(a.weights, a.stages), a),
+                         Stopping(a.iterations, a.tolerance, a.drop, a.give_up_stage, reals(a.give_up_cost, a.windows)),
+                         points_of(a, m))
+        return nothing
     end
 end
 
+shooting_cost(a) = ShootingCost(a.every, a.substeps, a.h / a.substeps, copy(reals(a.b_inverse, a.D, a.D)))
 "The weights of the stages: numbers or, if a matrix Q⁻¹ is given, its multiples."
-model_weights(w, model_precision, D) =
-    model_precision == C_NULL ? w : [wᵢ * array_at(model_precision, Float64, D, D) for wᵢ in w]
+model_weights(w, a) = a.model_precision == C_NULL ? w : [wᵢ * reals(a.model_precision, a.D, a.D) for wᵢ in w]
 
-# --- methods/strong_constraint.jl ------------------------------------------------------------------
+# --- methods/strong_constraint.jl, methods/trajectories.jl -----------------------------------------
 
-function c_strong_constraint(handle, values, fields, D, estimated, T, windows, scheme, h, y, precision, starts, start_count, b, B⁻¹, metric, lead, growth,
-                             iterations, tolerance, x, H, info, count, terms, step, fraction, value, weight, index, coefficient, message, capacity)
-    with_model(message, capacity, (handle, values, fields, D), refusal(; scheme = scheme, T = T, windows = windows, estimated = estimated, start_count = start_count, lead = lead, count = count, terms = terms);
-               h = h, estimated = estimated, data = (Float64, D, T, windows, count, terms, step, fraction, index)) do m, D
+function c_strong_constraint(a)
+    with_model(a) do m
+        (D, count, windows) = (a.D, a.start_count, a.windows)
         problem = StrongConstraint(
-            m, scheme_of(scheme), h, Int(lead), Int(growth), Int(iterations), tolerance,
-            array_at(b, Float64, D), array_at(B⁻¹, Float64, D, D), array_at(metric, Float64, D), array_at(y, Float64, D, T, windows),
-            array_at(precision, Float64, D, T, windows), array_at(starts, Float64, D, start_count, windows),
-            points_at_address(Float64, m, windows, count, terms, step, fraction, value, weight, index, coefficient),
+            m, scheme_of(a), a.h, a.lead, a.growth, a.iterations, a.tolerance, reals(a.background, D), reals(a.b_inverse, D, D),
+            reals(a.metric, D), reals(a.y, D, a.T, windows), reals(a.precision, D, a.T, windows),
+            reals(a.starts, D, count, windows), points_of(a, m),
         )
-        strong_constraint!(array_at(x, Float64, D, start_count, windows), array_at(H, Float64, D, D, start_count, windows),
-                           array_at(info, Float64, 4, start_count, windows), problem)
+        strong_constraint!(reals(a.control, D, count, windows), reals(a.hessian, D, D, count, windows),
+                           reals(a.info, 4, count, windows), problem)
+        return nothing
     end
 end
 
-function c_trajectories(handle, values, fields, D, estimated, T, windows, scheme, h, x₀, H, lead, x, stdev, message, capacity)
-    with_model(message, capacity, (handle, values, fields, D), refusal(; scheme = scheme, T = T, windows = windows, estimated = estimated, lead = lead);
-               h = h, estimated = estimated) do m, D
-        trajectories!(array_at(x, Float64, D, T, windows), array_at(stdev, Float64, D, T, windows),
-                      array_at(x₀, Float64, D, windows), array_at(H, Float64, D, D, windows),
-                      scheme_of(scheme), m, h, lead)
+function c_trajectories(a)
+    with_model(a) do m
+        at(p) = reals(p, a.D, a.T, a.windows)
+        trajectories!(at(a.x), at(a.stdev), reals(a.control, a.D, a.windows), reals(a.hessian, a.D, a.D, a.windows),
+                      scheme_of(a), m, a.h, a.lead)
+        return nothing
     end
 end
 
 # --- methods/ensemble_smoother.jl ------------------------------------------------------------------
 
-function c_ensemble_smoother(handle, values, fields, D, T, windows, scheme, h, y, precision, members, N, inflation,
-                             lag, depth, iterations, reflections, columns, reflection_count, noise, mean, spread, final,
-                             h_handle, channels, channel_value, channel_weight,
-                             count, terms, step, fraction, value, weight, index, coefficient, message, capacity)
-    refused = refusal(; scheme = scheme, T = T, windows = windows, N = N, columns = columns, reflection_count = reflection_count, count = count, terms = terms)
-    refused === nothing && (refused = function_refusal(h_handle, channels))
-    with_model(message, capacity, (handle, values, fields, D), refused;
-               h = h, data = (Float64, D, T, windows, count, terms, step, fraction, index)) do m, D
-        sd = spread == C_NULL ? nothing : array_at(spread, Float64, D, T, windows)
-        data = channels > 0 ? function_data(h_handle, D, channels, T, windows, channel_value, channel_weight) :
-               points_at_address(Float64, m, windows, count, terms, step, fraction, value, weight, index, coefficient)
-        ensemble_smoother!(array_at(mean, Float64, D, T, windows), sd, array_at(y, Float64, D, T, windows),
-                           array_at(precision, Float64, D, T, windows), array_at(members, Float64, D, N),
-                           scheme_of(scheme), m, h; inflation = inflation,
-                           lag = lag, depth = depth, iterations = iterations,
-                           reflections = array_at(reflections, Float64, N, columns, reflection_count),
-                           noise = noise == C_NULL ? nothing : array_at(noise, Float64, N, D, T - 1),
-                           final = final == C_NULL ? nothing : array_at(final, Float64, D, N, windows),
-                           points = data)
+# `noise`, `spread` and `final` may be null.
+function c_ensemble_smoother(a)
+    with_model(a) do m
+        (D, N, T, windows) = (a.D, a.member_count, a.T, a.windows)
+        at(p) = reals(p, D, T, windows)
+        ensemble_smoother!(at(a.mean), reals_or_nothing(a.spread, D, T, windows), at(a.y), at(a.precision), reals(a.members, D, N),
+                           scheme_of(a), m, a.h; inflation = a.inflation, lag = a.lag, depth = a.depth, iterations = a.iterations,
+                           reflections = reals(a.reflections, N, a.columns, a.reflection_count),
+                           noise = reals_or_nothing(a.noise, N, D, T - 1), final = reals_or_nothing(a.final, D, N, windows),
+                           points = a.channels > 0 ? function_data(a) : points_of(a, m))
+        return nothing
     end
 end
 
 # --- methods/letkf.jl ------------------------------------------------------------------------------
 
 # Offsets and indices count from 0; `rotation` may be null.
-function c_local_analyses(D, N, ensemble_count, ensembles, data, S, d, dims, place, centre_count, centre_place, period, first,
-                          entries, component, coefficient, colour_count, colours, inflation, adaptive, rotation, message, capacity)
-    guarded(message, capacity, refusal(; D = D, N = N, ensemble_count = ensemble_count, data = data, dims = dims,
-                                       centre_count = centre_count, entries = entries, colour_count = colour_count)) do
+function c_local_analyses(a)
+    guarded(a) do
+        (D, N) = (a.D, a.member_count)
         N >= 2 || return "the ensemble has $N members, expected at least 2"
-        adaptive != 0 || inflation > 0 || return "the inflation is $inflation, expected a positive number"
-        centres = LocalCentres(array_at(centre_place, Float64, dims, centre_count), array_at(period, Float64, dims),
-                               array_at(first, Int64, centre_count + 1) .+ 1, array_at(component, Int64, entries) .+ 1,
-                               array_at(coefficient, Float64, entries), array_at(colours, Int64, colour_count + 1))
-        refused = centres_refusal(centres, D, centre_count, entries)
+        a.adaptive != 0 || a.inflation > 0 || return "the inflation is $(a.inflation), expected a positive number"
+        centres = LocalCentres(reals(a.centre_place, a.dims, a.centre_count), reals(a.period, a.dims),
+                               array_at(a.first, Int64, a.centre_count + 1) .+ 1, array_at(a.component, Int64, a.entries) .+ 1,
+                               reals(a.coefficient, a.entries), array_at(a.colours, Int64, a.colour_count + 1))
+        refused = centres_refusal(centres, a)
         refused === nothing || return refused
-        members = [array_at(p, Float64, D, N) for p in array_at(ensembles, Ptr{Cvoid}, ensemble_count)]
-        local_analyses!(members, array_at(S, Float64, N, data), array_at(d, Float64, data), array_at(place, Float64, dims, data),
-                        centres; inflation = inflation, adaptive = adaptive != 0,
-                        rotation = rotation == C_NULL ? nothing : array_at(rotation, Float64, N, N))
+        members = [reals(p, D, N) for p in array_at(a.ensembles, Ptr{Cvoid}, a.ensemble_count)]
+        local_analyses!(members, reals(a.sensitivity, N, a.data), reals(a.innovation, a.data), reals(a.place, a.dims, a.data), centres;
+                        inflation = a.inflation, adaptive = a.adaptive != 0, rotation = reals_or_nothing(a.rotation, N, N))
         return nothing
     end
 end
 
-function centres_refusal(centres::LocalCentres, D, centre_count, entries)
+function centres_refusal(centres::LocalCentres, a)
     rises(v, from, to) = first(v) == from && last(v) == to && issorted(v)
-    rises(centres.first, 1, entries + 1) || return "the entries of the centres are not those of $entries components"
-    rises(centres.colours, 0, centre_count) || return "the colours are not those of $centre_count centres"
-    all(i -> 1 <= i <= D, centres.component) || return "a centre has a component outside the $D of the state"
+    rises(centres.first, 1, a.entries + 1) || return "the entries of the centres are not those of $(a.entries) components"
+    rises(centres.colours, 0, a.centre_count) || return "the colours are not those of $(a.centre_count) centres"
+    all(i -> 1 <= i <= a.D, centres.component) || return "a centre has a component outside the $(a.D) of the state"
     return nothing
 end
 
-# --- methods/posterior_mean.jl ---------------------------------------------------------------------
+# --- methods/posterior_mean.jl, methods/best_starts.jl ---------------------------------------------
 
-function c_posterior_mean(handle, values, fields, D, T, windows, scheme, h, y, precision, states, length_, trajectories, lead,
-                          signs, noise, draws, enough, spread, mean, stdev, info, message, capacity)
-    with_model(message, capacity, (handle, values, fields, D), refusal(; scheme = scheme, T = T, windows = windows, length = length_, trajectories = trajectories, lead = lead, draws = draws, steps = (length_, lead + T));
-               h = h) do m, D
-        posterior_mean!(array_at(mean, Float64, D, T, windows), array_at(stdev, Float64, D, T, windows),
-                        array_at(info, Float64, 3, windows), array_at(y, Float64, D, T, windows),
-                        array_at(precision, Float64, D, T, windows),
-                        library_at(states, D, length_, trajectories, lead, signs),
-                        array_at(noise, Float64, D, draws), scheme_of(scheme), m, h,
-                        enough, array_at(spread, Float64, D))
+library_of(a) = library_at(a.states, a.D, a.length, a.trajectories, a.lead, a.signs)
+
+function c_posterior_mean(a)
+    with_model(a) do m
+        at(p) = reals(p, a.D, a.T, a.windows)
+        posterior_mean!(at(a.mean), at(a.stdev), reals(a.info, 3, a.windows), at(a.y), at(a.precision), library_of(a),
+                        reals(a.deviates, a.D, a.draws), scheme_of(a), m, a.h, a.enough, reals(a.moves, a.D))
+        return nothing
     end
 end
 
-function c_best_starts(D, T, windows, y, precision, states, length_, trajectories, lead, signs, apart, count,
-                       starts, message, capacity)
-    guarded(message, capacity, refusal(; D = D, T = T, windows = windows, trajectories = trajectories, length = length_, lead = lead, count = count, steps = (length_, lead + T))) do
-        best_starts!(array_at(starts, Float64, D, count, windows), array_at(y, Float64, D, T, windows),
-                     array_at(precision, Float64, D, T, windows),
-                     library_at(states, D, length_, trajectories, lead, signs), array_at(apart, Float64, D))
+function c_best_starts(a)
+    guarded(a) do
+        at(p) = reals(p, a.D, a.T, a.windows)
+        best_starts!(reals(a.starts, a.D, a.start_count, a.windows), at(a.y), at(a.precision), library_of(a), reals(a.apart, a.D))
+        return nothing
     end
 end
 
 # --- cost/objectives.jl ----------------------------------------------------------------------------
 
-# `gradient` may be null.
-function c_shooting_objective(handle, values, fields, D, T, windows, scheme, h, substeps, every, x, J, gradient, y, precision, background,
-                              B⁻¹, w, model_precision, count, terms, step, fraction, value, weight, index, coefficient, message, capacity)
-    with_model(message, capacity, (handle, values, fields, D), refusal(; scheme = scheme, T = T, windows = windows, substeps = substeps, every = every, count = count, terms = terms);
-               h = h, substeps = substeps, data = (Float64, D, T, windows, count, terms, step, fraction, index)) do m, D
-        g = gradient == C_NULL ? nothing : array_at(gradient, Float64, D, length(nodes(T, every)), windows)
-        shooting_objective!(array_at(J, Float64, windows), g, array_at(x, Float64, D, T, windows),
-                            array_at(y, Float64, D, T, windows), array_at(precision, Float64, D, T, windows),
-                            array_at(background, Float64, D, windows), scheme_of(scheme), m,
-                            ShootingCost(every, substeps, h / substeps, copy(array_at(B⁻¹, Float64, D, D))), model_weights([w], model_precision, D)[1],
-                            points_at_address(Float64, m, windows, count, terms, step, fraction, value, weight, index, coefficient))
+# `gradient` and `model_precision` may be null.
+function c_shooting_objective(a)
+    with_model(a) do m
+        at(p) = reals(p, a.D, a.T, a.windows)
+        shooting_objective!(reals(a.J, a.windows), reals_or_nothing(a.gradient, a.D, length(nodes(a.T, a.every)), a.windows),
+                            at(a.x), at(a.y), at(a.precision), reals(a.background, a.D, a.windows), scheme_of(a), m,
+                            shooting_cost(a), model_weights([a.model_weight], a)[1], points_of(a, m))
+        return nothing
     end
 end
 
-function c_strong_objective(handle, values, fields, D, T, windows, scheme, h, lead, x, J, gradient, y, precision, background, B⁻¹,
-                            count, terms, step, fraction, value, weight, index, coefficient, message, capacity)
-    with_model(message, capacity, (handle, values, fields, D), refusal(; scheme = scheme, T = T, windows = windows, lead = lead, count = count, terms = terms);
-               h = h, data = (Float64, D, T, windows, count, terms, step, fraction, index)) do m, D
+function c_strong_objective(a)
+    with_model(a) do m
+        (D, windows) = (a.D, a.windows)
         problem = StrongConstraint(
-            m, scheme_of(scheme), h, Int(lead), 0, 0, 0.0, array_at(background, Float64, D),
-            array_at(B⁻¹, Float64, D, D), ones(D), array_at(y, Float64, D, T, windows),
-            array_at(precision, Float64, D, T, windows), array_at(x, Float64, D, 1, windows),
-            points_at_address(Float64, m, windows, count, terms, step, fraction, value, weight, index, coefficient),
+            m, scheme_of(a), a.h, a.lead, 0, 0, 0.0, reals(a.background, D), reals(a.b_inverse, D, D), ones(D),
+            reals(a.y, D, a.T, windows), reals(a.precision, D, a.T, windows), reals(a.control, D, 1, windows), points_of(a, m),
         )
-        strong_objective!(array_at(J, Float64, windows), array_at(gradient, Float64, D, windows), problem)
+        strong_objective!(reals(a.J, windows), reals(a.gradient, D, windows), problem)
+        return nothing
     end
 end
-

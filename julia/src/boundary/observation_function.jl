@@ -188,31 +188,6 @@ function check_observation(f::ObservationFunction, x, K)
     return nothing
 end
 
-# --- what Python calls, by the rules of boundary.jl ---------------------------------------------------
-
-function c_register_observation(source, source_bytes, file, file_bytes, handle, message, capacity)
-    guarded(message, capacity, refusal(; source_bytes = source_bytes, file_bytes = file_bytes)) do
-        found = register_observation(text_at(source, source_bytes), text_at(file, file_bytes))
-        found isa String && return found
-        unsafe_store!(handle, found)
-        return nothing
-    end
-end
-
-"    function_refusal(handle, K) -> what is wrong with the handle of a function of K values, or nothing; 0 values: none is given"
-function function_refusal(handle, K)
-    (K == 0 || 1 <= handle <= length(OBSERVATION_FUNCTIONS)) && return nothing
-    return "no observation function has the handle $handle; expected what `register_observation` returned"
-end
-
-"    function_data(handle, D, K, T, windows, value, weight) -> the data of a function, for a method"
-function function_data(handle, D, K, T, windows, value, weight)
-    f = OBSERVATION_FUNCTIONS[handle]
-    caller = Caller(f, :observe, D, K)
-    return FunctionData((y, x) -> values!(y, caller, x), () -> pullback(f, Int(D), Int(K)),
-                        array_at(value, Float64, K, T, windows), array_at(weight, Float64, K, T, windows))
-end
-
 "    pullback(f, D, K) -> `back!` of FunctionData, by the file's adjoint or by dual numbers"
 function pullback(f::ObservationFunction, D, K)
     observe = Caller(f, :observe, D, K)
@@ -248,15 +223,35 @@ function pullback_by_duals(observe, D, K, ::Val{P}) where {P}
     end
 end
 
+# --- what Python calls, by the rules of boundary.jl ---------------------------------------------------
+
+function c_register_observation(a)
+    guarded(a) do
+        found = register_observation(text_at(a.source, a.source_bytes), text_at(a.file, a.file_bytes))
+        found isa String && return found
+        unsafe_store!(a.handle, found)
+        return nothing
+    end
+end
+
+"    function_data(a) -> the data of a function of the state, for a method"
+function function_data(a)
+    f = OBSERVATION_FUNCTIONS[a.observation_function]
+    (K, caller) = (a.channels, Caller(f, :observe, a.D, a.channels))
+    return FunctionData((y, x) -> values!(y, caller, x), () -> pullback(f, a.D, K),
+                        reals(a.channel_value, K, a.T, a.windows), reals(a.channel_weight, K, a.T, a.windows))
+end
+
 # `what`: 0 the values (state, channel), 1 the derivatives (state, channel, component), 2 a check alone.
-function c_observe(handle, D, K, count, what, x, out, message, capacity)
-    refused = something(refusal(; D = D, K = K, count = count), function_refusal(handle, K), Some(nothing))
-    guarded(message, capacity, refused, refused === nothing ? OBSERVATION_FUNCTIONS[handle].file : "") do
-        f = OBSERVATION_FUNCTIONS[handle]
-        states = array_at(x, Float64, D, count)
-        found = what == 0 ? observed_values!(array_at(out, Float64, K, count), f, states) :
-                what == 1 ? observation_rows!(array_at(out, Float64, D, K, count), f, states) :
-                check_observation(f, states, Int(K))
+function c_observe(a)
+    known = 1 <= a.observation_function <= length(OBSERVATION_FUNCTIONS)
+    guarded(a, known ? OBSERVATION_FUNCTIONS[a.observation_function].file : "") do
+        known || return "no observation function has the handle $(a.observation_function); expected what `register_observation` returned"
+        f = OBSERVATION_FUNCTIONS[a.observation_function]
+        states = reals(a.x, a.D, a.count)
+        found = a.what == 0 ? observed_values!(reals(a.out, a.channels, a.count), f, states) :
+                a.what == 1 ? observation_rows!(reals(a.out, a.D, a.channels, a.count), f, states) :
+                check_observation(f, states, a.channels)
         found isa String && return "$(basename(f.file)): $found"
         return nothing
     end

@@ -1,4 +1,4 @@
-# Addresses of the entry points, generated from boundary/signatures.txt: `name` there is `c_name` here.
+# The entry points as C functions, generated from boundary/signatures.txt.
 
 const C_TYPES = Dict("int" => Int64, "real" => Float64, "ints" => Ptr{Int64}, "reals" => Ptr{Float64},
                      "numbers" => Ptr{Cvoid}, "bytes" => Ptr{UInt8}, "addresses" => Ptr{Cvoid})
@@ -23,9 +23,12 @@ function signatures()
     return found
 end
 
+# The C function of an entry point calls `c_name` with its arguments by name.
 for (name, arguments) in signatures()
-    types = Expr(:tuple, (C_TYPES[t] for (t, _) in arguments)...)
-    @eval address(::Val{$(QuoteNode(Symbol(name)))}) = @cfunction($(Symbol("c_", name)), Cint, $types)
+    (c_name, named) = (Symbol("c_", name), [Symbol(argument) for (_, argument) in arguments])
+    types = Expr(:tuple, (C_TYPES[type] for (type, _) in arguments)...)
+    @eval $c_name($(named...)) = $c_name(($((:($n = $n) for n in named)...),))
+    @eval address(::Val{$(QuoteNode(Symbol(name)))}) = @cfunction($c_name, Cint, $types)
 end
 
 "    entry_point(name) -> address of a function for C"

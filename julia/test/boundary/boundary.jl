@@ -3,9 +3,10 @@
 include("../shared/problems.jl")
 const CAPACITY = 64
 
-function message_of(f, refused = nothing, file = "")
+"The status and the message of a call with these arguments."
+function message_of(f, file = ""; arguments...)
     buffer = fill(0xff, CAPACITY + 8)
-    code = GC.@preserve buffer VDA.guarded(f, pointer(buffer), CAPACITY, refused, file)
+    code = GC.@preserve buffer VDA.guarded(f, (; message = pointer(buffer), capacity = CAPACITY, arguments...), file)
     @test all(==(0xff), buffer[CAPACITY+1:end])        # nothing beyond the caller's buffer
     return code, String(buffer[1:findfirst(iszero, [buffer; 0x00])-1])
 end
@@ -31,23 +32,27 @@ const NO_POINTS = (0, 1, C_NULL, C_NULL, C_NULL, C_NULL, C_NULL, C_NULL)
 end
 
 @testset "what is refused does not run" begin
-    code, text = message_of(() -> exit(3), "three words long")
-    @test code === VDA.REFUSED && text == "three words long"
-    code, text = message_of(() -> exit(3), "long "^100)
-    @test code === VDA.REFUSED && ncodeunits(text) == CAPACITY - 1 && startswith(text, "long long")
+    for (arguments, said) in (((; scheme = 3), "unknown scheme number 3"), ((; bytes = 2), "numbers have 2 bytes, expected 4 or 8"),
+                              ((; windows = -1), "windows is -1, expected at least 0"), ((; T = 0), "T is 0, expected at least 1"),
+                              ((; observation_function = 99, channels = 2), "no observation function has the handle 99; expected wha"),
+                              ((; length = 9, lead = 4, T = 6), "the trajectories have 9 steps, expected at least 10, a window's"))
+        code, text = message_of(() -> exit(3); arguments...)
+        @test code === VDA.REFUSED && startswith(text, said[1:min(end, CAPACITY - 1)])
+    end
     code, text = message_of(() -> "a sentence that was returned")
     @test code === VDA.REFUSED && text == "a sentence that was returned"
-    code, text = message_of(() -> exit(3), "a"^(CAPACITY - 2) * "é")    # never half a character
+    code, text = message_of(() -> "long "^100)
+    @test code === VDA.REFUSED && ncodeunits(text) == CAPACITY - 1 && startswith(text, "long long")
+    code, text = message_of(() -> "a"^(CAPACITY - 2) * "é")    # never half a character
     @test text == "a"^(CAPACITY - 2)
-    buffer = fill(0xff, CAPACITY)
-    @test (GC.@preserve buffer VDA.guarded(() -> 1, pointer(buffer), CAPACITY)) === VDA.DONE
-    @test all(==(0xff), buffer)
+    code, text = message_of(() -> 1; handle = -1, D = -1)      # checked where the model is known
+    @test code === VDA.DONE && text == String(fill(0xff, CAPACITY + 8))
 end
 
 EXCEPTIONS_WORK && @testset "no exception crosses" begin
     code, text = message_of(() -> error("three words long"))
     @test code === VDA.FAILED && text == "three words long"
-    code, text = message_of(() -> [1, 2][3], nothing, "folder/mine.jl")
+    code, text = message_of(() -> [1, 2][3], "folder/mine.jl")
     @test code === VDA.FAILED && occursin("BoundsError", text) && startswith(text, "mine.jl")
 end
 

@@ -1,19 +1,20 @@
-"""C arguments of Julia's entry points: numbers of schemes, data, and pointers to arrays."""
+"""Arguments that several of Julia's entry points share, by the names in `signatures.txt`."""
 
 from __future__ import annotations
 
-import ctypes
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyvda.engine.interface import Array, checked, checked_points
+from pyvda.engine.checked import checked, checked_points
+from pyvda.engine.data import Array, CostSettings
 from pyvda.engine.julia.linearised_data import expect_julia
 from pyvda.errors import InputError
 from pyvda.operators.data import Data
 from pyvda.operators.function import Channels
 
 if TYPE_CHECKING:
+    from pyvda.climate.library import Library
     from pyvda.engine.julia.observation_function import ObservationFunctions
 
 _SCHEME_NUMBER = {"euler": 1, "rk4": 4}
@@ -28,37 +29,55 @@ def scheme_number(scheme: str) -> int:
     return _SCHEME_NUMBER[scheme]
 
 
-def point_arguments(points: Data | None, x: Array) -> tuple[Any, ...]:
-    """Return `points` of the windows x (W, T, D) as C arguments, in the precision of x."""
+def step_arguments(settings: CostSettings) -> dict[str, Any]:
+    """Return the scheme and its step."""
+    return {"scheme": scheme_number(settings.scheme), "h": settings.time_step}
+
+
+def window_arguments(x: Array) -> dict[str, Any]:
+    """Return the steps and the number of windows (W, T, ...)."""
+    return {"T": x.shape[1], "windows": x.shape[0]}
+
+
+def point_arguments(points: Data | None, x: Array) -> dict[str, Any]:
+    """Return `points` of the windows x (W, T, D), in the precision of x."""
     if isinstance(points, Channels):
         expect_julia(points)
         raise TypeError("functions of the state have entry points or linearisations of their own")
     if points is None or not points.step.size:
-        return (0, 1, *(None,) * 6)
+        arrays = dict.fromkeys(("step", "fraction", "value", "weight", "index", "coefficient"))
+        return {"count": 0, "terms": 1, **arrays}
     windows, steps, size = x.shape
     p = checked_points(points, windows, size, steps, x.dtype)
     rows = p.operator
-    arrays = (p.step, p.fraction, p.value, p.weight, rows.index, rows.coefficient)
-    count, terms = rows.index.shape[1:]
-    return (count, terms, *(pointer(np.asarray(array)) for array in arrays))
+    return {
+        "count": rows.index.shape[1], "terms": rows.index.shape[2], "step": p.step,
+        "fraction": p.fraction, "value": p.value, "weight": p.weight, "index": rows.index,
+        "coefficient": rows.coefficient,
+    }  # fmt: skip
 
 
-def function_arguments(functions: ObservationFunctions, data: Data | None) -> tuple[Any, ...]:
-    """Return the data of a function of the state as C arguments; of other data, none."""
+def function_arguments(functions: ObservationFunctions, data: Data | None) -> dict[str, Any]:
+    """Return the data of a function of the state; of other data, none."""
     if not isinstance(data, Channels):
-        return (0, 0, None, None)
+        return {
+            "observation_function": 0, "channels": 0, "channel_value": None, "channel_weight": None,
+        }  # fmt: skip
     operator = expect_julia(data)
-    arrays = [checked("channels", np.asarray(a), np.shape(data.value), np.dtype(float))
-              for a in (data.value, data.weight)]  # fmt: skip
-    handle = functions.handle(operator.path, operator.text)
-    return (handle, arrays[0].shape[-1], *(pointer(a) for a in arrays))
+    value, weight = (
+        checked("channels", np.asarray(a), np.shape(data.value), np.dtype(float))
+        for a in (data.value, data.weight)
+    )
+    return {
+        "observation_function": functions.handle(operator.path, operator.text),
+        "channels": value.shape[-1], "channel_value": value, "channel_weight": weight,
+    }  # fmt: skip
 
 
-def pointer(array: Array) -> ctypes.c_void_p:
-    """Return a pointer to the array's memory that keeps the array alive."""
-    return array.ctypes.data_as(ctypes.c_void_p)
-
-
-def pointer_or_null(array: Array | None) -> ctypes.c_void_p | None:
-    """Return a pointer to the array's memory, or None (a null pointer) without an array."""
-    return None if array is None else pointer(array)
+def library_arguments(library: Library) -> dict[str, Any]:
+    """Return the trajectories of a library."""
+    trajectories, length, _ = library.states.shape
+    return {
+        "states": library.states, "length": length, "trajectories": trajectories,
+        "lead": library.lead, "signs": np.ascontiguousarray(library.signs, float),
+    }  # fmt: skip

@@ -1,4 +1,4 @@
-"""The Julia engine: the entry points of `julia/src/boundary/boundary.jl`, called through ctypes.
+"""The Julia engine: the entry points of `julia/src/boundary/`, called through ctypes.
 
 1. Only numbers and pointers to numpy's own memory cross; shapes, dtypes and finiteness are checked
    on this side before every call.
@@ -16,47 +16,26 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from pyvda.engine.interface import (
-    Array,
-    CostResult,
-    CostSettings,
-    EngineInfo,
-    Scheme,
-    checked,
-    checked_problem,
-    moved,
-)
+from pyvda.engine.data import Array, EngineInfo
 from pyvda.engine.julia import (
+    cost,
     ensemble_smoother,
     letkf,
     linearised_runs,
-    nonlinear,
     objectives,
+    one_step,
     optimal_interpolation,
-    parameters,
     posterior_mean,
+    simulate,
     strong_constraint,
     weak_constraint,
 )
-from pyvda.engine.julia.arguments import (
-    function_arguments,
-    point_arguments,
-    pointer,
-    scheme_number,
-)
 from pyvda.engine.julia.observation_function import ObservationFunctions
 from pyvda.engine.julia.registry import Description, Registry
-from pyvda.engine.julia.signatures import prototype
+from pyvda.engine.julia.signatures import c_arguments, prototype
 from pyvda.errors import EngineError, InputError
 from pyvda.models.model import JuliaSource, Model
 from pyvda.models.verdict import Verdict
-from pyvda.operators.data import Data
-from pyvda.operators.function import Channels
-from pyvda.operators.points import Points
-
-_FORECAST, _TANGENT_LINEAR, _ADJOINT = 0, 1, 2
 
 _REFUSED = 1
 _MESSAGE_BYTES = 2048
@@ -89,8 +68,10 @@ class JuliaEngine:
         self._registry = Registry(self.call)
         self.observation_functions = ObservationFunctions(self.call)
 
-    def call(self, name: str, *arguments: Any) -> None:
-        """Call the entry point `name` and wait for it.
+    def call(self, name: str, **arguments: Any) -> None:
+        """Call the entry point `name` with its arguments by name, and wait for it.
+
+        See `pyvda.engine.julia.signatures.c_arguments`.
 
         Raises
         ------
@@ -105,12 +86,13 @@ class JuliaEngine:
                 'and works only in the former; start processes by "spawn" '
                 '(multiprocessing.get_context("spawn"))'
             )
+        converted = c_arguments(name, arguments)
         message = ctypes.create_string_buffer(_MESSAGE_BYTES)
 
         def run() -> int:
             if name not in self._functions:
                 self._functions[name] = prototype(name)(self._address(name))
-            return int(self._functions[name](*arguments, message, _MESSAGE_BYTES))
+            return int(self._functions[name](*converted, message, _MESSAGE_BYTES))
 
         status = self._thread.submit(run).result()
         if status != 0:
@@ -128,11 +110,15 @@ class JuliaEngine:
         """
         return self._registry.handle(model)
 
-    def model_arguments(self, model: Model, size: int | None = None) -> tuple[Any, ...]:
-        """Return the C arguments for a model, with `size` components of the control."""
+    def model_arguments(self, model: Model, size: int | None = None) -> dict[str, Any]:
+        """Return the arguments for a model, with `size` components of the control."""
         values = self._registry.values(model)
-        size = model.state_size if size is None else size
-        return (self._registry.handle(model), pointer(values), len(values), size)
+        return {
+            "handle": self._registry.handle(model),
+            "values": values,
+            "fields": len(values),
+            "D": model.state_size if size is None else size,
+        }
 
     def describe(self, source: JuliaSource, values: Array | None = None) -> Description:
         """Return the description of a file's model, with these values of its fields or defaults."""
@@ -156,158 +142,28 @@ class JuliaEngine:
         """Return states (count, D) from the `start` of the model's file."""
         return self._registry.starts(model, count, seed)
 
-    # The verbs of the methods, one file each.
+    # What `Engine` states, a file for each group. From the line where a name is bound on, it hides
+    # the module of that name.
+    simulate = simulate.simulate
+    forecast = one_step.forecast
+    tangent_linear = one_step.tangent_linear
+    adjoint = one_step.adjoint
+    forecast_with_parameters = one_step.forecast_with_parameters
+    tangent_linear_with_parameters = one_step.tangent_linear_with_parameters
+    adjoint_with_parameters = one_step.adjoint_with_parameters
+    run = linearised_runs.run
+    tangent_run = linearised_runs.tangent_run
+    adjoint_run = linearised_runs.adjoint_run
+    descend = cost.descend
+    observed = cost.observed
+    cost = cost.cost
     weak_constraint = weak_constraint.weak_constraint
+    shooting_objective = objectives.shooting_objective
     trajectories = strong_constraint.trajectories
     strong_constraint = strong_constraint.strong_constraint
+    strong_objective = objectives.strong_objective
     ensemble_smoother = ensemble_smoother.ensemble_smoother
     local_analyses = letkf.local_analyses
     best_starts = posterior_mean.best_starts
     posterior_mean = posterior_mean.posterior_mean
-    shooting_objective = objectives.shooting_objective
-    strong_objective = objectives.strong_objective
     optimal_interpolation = optimal_interpolation.optimal_interpolation
-    forecast_with_parameters = parameters.forecast
-    tangent_linear_with_parameters = parameters.tangent_linear
-    adjoint_with_parameters = parameters.adjoint
-
-    def simulate(
-        self,
-        model: Model,
-        start: Array,
-        *,
-        time_step: float,
-        steps: int,
-        spinup: float = 0.0,
-        rtol: float = 1e-9,
-        atol: float = 1e-9,
-    ) -> Array:
-        windows = len(start)
-        start = checked("start", start, (windows, model.state_size), np.dtype(float))
-        x = np.empty((windows, steps, model.state_size))
-        self.call(
-            "simulate", *self.model_arguments(model), steps, windows, pointer(start),
-            pointer(x), time_step, spinup, rtol, atol,
-        )  # fmt: skip
-        return x
-
-    def cost(
-        self,
-        model: Model,
-        settings: CostSettings,
-        x: Array,
-        observation: Array,
-        mask: Array,
-        *,
-        gradient: bool = True,
-        points: Data | None = None,
-    ) -> CostResult:
-        if isinstance(points, Channels):
-            return nonlinear.cost(
-                self, model, settings, x, observation, mask, gradient=gradient, points=points
-            )
-        x, observation, mask = checked_problem(model, x, observation, mask)
-        terms = np.empty((len(x), 3))
-        g = np.empty_like(x) if gradient else None
-        self.call("cost", *self._problem_arguments(model, settings, x, observation, mask),
-                   pointer(terms), None if g is None else pointer(g),
-                   *point_arguments(points, x))  # fmt: skip
-        return CostResult(terms[:, 0], terms[:, 1], np.sqrt(terms[:, 2]), g)
-
-    def descend(
-        self,
-        model: Model,
-        settings: CostSettings,
-        x: Array,
-        observation: Array,
-        mask: Array,
-        *,
-        step: float,
-        iterations: int,
-        out: Array | None = None,
-        points: Data | None = None,
-    ) -> Array:
-        x, observation, mask = checked_problem(model, x, observation, mask)
-        x = x.copy() if out is None else moved(x, out)
-        self.call(
-            "descend", *self._problem_arguments(model, settings, x, observation, mask),
-            step, iterations, *function_arguments(self.observation_functions, points),
-            *point_arguments(None if isinstance(points, Channels) else points, x),
-        )  # fmt: skip
-        return x
-
-    def observed(self, model: Model, settings: CostSettings, x: Array, points: Points) -> Array:
-        x = checked("x", x, (*np.shape(x)[:2], model.state_size), np.dtype(float))
-        out = np.zeros(points.step.shape)
-        if out.size:
-            windows, steps, _ = x.shape
-            self.call(
-                "observed", *self.model_arguments(model), steps, windows,
-                scheme_number(settings.scheme), settings.time_step, pointer(x), pointer(out),
-                *point_arguments(points, x),
-            )  # fmt: skip
-        return out
-
-    def forecast(
-        self, model: Model, x: Array, *, time_step: float, scheme: Scheme = "rk4"
-    ) -> Array:
-        return self._step(model, x, x, time_step, scheme, _FORECAST)
-
-    def tangent_linear(
-        self, model: Model, x: Array, dx: Array, *, time_step: float, scheme: Scheme = "rk4"
-    ) -> Array:
-        return self._step(model, x, dx, time_step, scheme, _TANGENT_LINEAR)
-
-    def adjoint(
-        self, model: Model, x: Array, v: Array, *, time_step: float, scheme: Scheme = "rk4"
-    ) -> Array:
-        return self._step(model, x, v, time_step, scheme, _ADJOINT)
-
-    def run(
-        self,
-        model: Model,
-        settings: CostSettings,
-        start: Array,
-        steps: int,
-        forcing: Array | None = None,
-    ) -> Array:
-        return linearised_runs.run(self, model, settings, start, steps, forcing)
-
-    def tangent_run(
-        self,
-        model: Model,
-        settings: CostSettings,
-        x: Array,
-        start: Array,
-        memory: int = 0,
-        forcing: Array | None = None,
-    ) -> Array:
-        return linearised_runs.tangent_run(self, model, settings, x, start, memory, forcing)
-
-    def adjoint_run(
-        self, model: Model, settings: CostSettings, x: Array, gradient: Array, memory: int = 0
-    ) -> Array:
-        return linearised_runs.adjoint_run(self, model, settings, x, gradient, memory)
-
-    def _step(
-        self, model: Model, x: Array, v: Array, time_step: float, scheme: Scheme, what: int
-    ) -> Array:
-        shape = (*np.shape(x)[:-1], model.state_size)
-        x = checked("x", x, shape, np.dtype(float))
-        v = checked("v", v, shape, np.dtype(float))
-        out = np.empty_like(x)
-        self.call(
-            "step", *self.model_arguments(model), x.size // model.state_size, scheme_number(scheme),
-            time_step, what, pointer(x), pointer(v), pointer(out),
-        )  # fmt: skip
-        return out
-
-    def _problem_arguments(
-        self, model: Model, settings: CostSettings, x: Array, observation: Array, mask: Array
-    ) -> tuple[Any, ...]:
-        windows, steps, _ = x.shape
-        return (
-            *self.model_arguments(model), steps, windows, x.itemsize,
-            scheme_number(settings.scheme), settings.time_step, settings.lambda1, settings.lambda2,
-            pointer(x), pointer(observation), pointer(mask),
-        )  # fmt: skip

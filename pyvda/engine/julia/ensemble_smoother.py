@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pyvda.engine.interface import Array, CostSettings, checked
+from pyvda.engine.checked import checked
+from pyvda.engine.interface import Array, CostSettings
 from pyvda.engine.julia.arguments import (
     function_arguments,
     point_arguments,
-    pointer,
-    pointer_or_null,
-    scheme_number,
+    step_arguments,
+    window_arguments,
 )
 from pyvda.models.model import Model
 from pyvda.operators.data import Data
@@ -60,12 +60,13 @@ def ensemble_smoother(
     last = np.empty((windows, *members.shape)) if final else None
     if windows:
         engine.call(
-            "ensemble_smoother",
-            *engine.model_arguments(model), steps, windows, scheme_number(settings.scheme),
-            settings.time_step, pointer(observation), pointer(precision), pointer(members),
-            len(members), inflation, lag, depth, iterations, pointer(reflections), columns, count,
-            pointer_or_null(noise), pointer(mean), pointer_or_null(stdev),
-            pointer_or_null(last), *function_arguments(engine.observation_functions, points),
-            *point_arguments(None if isinstance(points, Channels) else points, observation),
+            "ensemble_smoother", **engine.model_arguments(model), **step_arguments(settings),
+            **window_arguments(observation),
+            **function_arguments(engine.observation_functions, points),
+            **point_arguments(None if isinstance(points, Channels) else points, observation),
+            y=observation, precision=precision, members=members, member_count=len(members),
+            inflation=inflation, lag=lag, depth=depth, iterations=iterations,
+            reflections=reflections, columns=columns, reflection_count=count, noise=noise,
+            mean=mean, spread=stdev, final=last,
         )  # fmt: skip
     return mean, stdev, last

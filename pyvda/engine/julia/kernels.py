@@ -8,14 +8,12 @@ torch operations.
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from pyvda.engine.interface import Array
-from pyvda.engine.julia.arguments import pointer
 from pyvda.errors import InputError
 
 if TYPE_CHECKING:
@@ -82,7 +80,7 @@ def residual_gradient(engine: JuliaEngine, scales: GENNScales, x: Array) -> tupl
     scales = scales.check(x)
     g, v = np.empty_like(x), np.empty_like(x)
     if x.size:
-        engine.call("genn", *_genn_arguments(scales, x), pointer(g), pointer(v))
+        engine.call("genn", **_genn_arguments(scales, x), g=g, v=v)
     return g, v
 
 
@@ -103,9 +101,8 @@ def residual_gradient_back(
     totals = [tuple(map(np.zeros_like, weights)) for weights in scales.weights]
     if x.size:
         engine.call(
-            "genn_back", *_genn_arguments(scales, x), pointer(v),
-            pointer(g_bar), pointer(x_bar),
-            _addresses([total for three in totals for total in three]) if trained else None,
+            "genn_back", **_genn_arguments(scales, x), v=v, g_bar=g_bar, x_bar=x_bar,
+            totals=[total for three in totals for total in three] if trained else None,
         )  # fmt: skip
     return x_bar, totals if trained else None
 
@@ -128,7 +125,7 @@ def convolutions(
     y = np.empty((*x.shape[:-1], len(weights[-1])), x.dtype)
     if x.size:
         arguments = _chain_arguments(weights, relus, x, periodic)
-        engine.call("convolutions", *arguments, pointer(y))
+        engine.call("convolutions", **arguments, y=y)
     return y
 
 
@@ -149,31 +146,35 @@ def convolutions_back(
     totals = list(map(np.zeros_like, weights))
     if x.size:
         engine.call(
-            "convolutions_back",
-            *_chain_arguments(weights, relus, x, periodic),
-            pointer(y_bar), pointer(x_bar), _addresses(totals) if trained else None,
+            "convolutions_back", **_chain_arguments(weights, relus, x, periodic), y_bar=y_bar,
+            x_bar=x_bar, totals=totals if trained else None,
         )  # fmt: skip
     return x_bar, totals if trained else None
 
 
-def _genn_arguments(scales: GENNScales, x: Array) -> tuple[Any, ...]:
+def _genn_arguments(scales: GENNScales, x: Array) -> dict[str, Any]:
     windows, steps, channels, *points = x.shape
     weights = [weight for three in scales.weights for weight in three]
     grid = (channels, scales.taps[0], points[0] if points else 1, scales.taps[1], scales.periodic)
-    return (x.itemsize, _numbers([grid]), steps, windows, len(scales.factors),
-            _numbers(scales.shapes), _addresses(weights), pointer(x))  # fmt: skip
+    return {
+        "bytes": x.itemsize, "grid": np.array(grid, np.int64), "steps": steps, "windows": windows,
+        "scales": len(scales.factors), "sizes": np.array(scales.shapes, np.int64),
+        "weights": weights, "x": x,
+    }  # fmt: skip
 
 
 def _chain_arguments(
     weights: Sequence[Array], relus: Sequence[bool], x: Array, periodic: bool
-) -> tuple[Any, ...]:
+) -> dict[str, Any]:
     field = (*x.shape[1:3], periodic) if x.ndim == 4 else (1, x.shape[1], False)
     sizes = [
         (weight.shape[1], weight.shape[0], *(1, *weight.shape[2:])[-2:], relu)
         for weight, relu in zip(weights, relus, strict=True)
     ]
-    return (x.itemsize, _numbers([field]), len(x), len(weights), _numbers(sizes),
-            _addresses(weights), pointer(x))  # fmt: skip
+    return {
+        "bytes": x.itemsize, "field": np.array(field, np.int64), "windows": len(x),
+        "layers": len(weights), "sizes": np.array(sizes, np.int64), "weights": weights, "x": x,
+    }  # fmt: skip
 
 
 def _checked_chain(weights: Sequence[Array], x: Array, periodic: bool) -> list[Array]:
@@ -207,14 +208,3 @@ def _checked(name: str, array: Array, shape: tuple[int, ...], dtype: Any) -> Arr
             f"{name} has shape {array.shape} and type {array.dtype}, expected {shape} and {dtype}"
         )
     return np.ascontiguousarray(array)
-
-
-def _numbers(rows: Sequence[tuple[int, ...]]) -> ctypes.c_void_p:
-    return pointer(np.array(rows, np.int64))
-
-
-def _addresses(arrays: Sequence[Array]) -> Any:
-    """Return a C array of the arrays' addresses that keeps the arrays alive."""
-    found = (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
-    found.arrays = arrays  # type: ignore[attr-defined]
-    return found

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pyvda.engine.checked import checked_analysis
 from pyvda.engine.data import LocalCentres
-from pyvda.engine.interface import Array, checked_analysis
-from pyvda.engine.julia.arguments import pointer, pointer_or_null
+from pyvda.engine.interface import Array
 
 if TYPE_CHECKING:
     from pyvda.engine.julia.engine import JuliaEngine
@@ -30,13 +30,14 @@ def local_analyses(
     S, d, place, centres, rotation = checked_analysis(
         ensembles, sensitivity, innovation, place, centres, rotation
     )
-    addresses = np.array([members.ctypes.data for members in ensembles], np.uintp)
     count, size = ensembles[0].shape
     engine.call(
-        "local_analyses", size, count, len(ensembles), pointer(addresses), len(d), pointer(S),
-        pointer(d), place.shape[1], pointer(place), len(centres.place), pointer(centres.place),
-        pointer(centres.period), pointer(centres.first), len(centres.component),
-        pointer(centres.component), pointer(centres.coefficient), len(centres.colours) - 1,
-        pointer(centres.colours), 1.0 if inflation is None else inflation, int(inflation is None),
-        pointer_or_null(None if rotation is None else np.ascontiguousarray(rotation.T)),
+        "local_analyses", D=size, member_count=count, ensemble_count=len(ensembles),
+        ensembles=ensembles, data=len(d), sensitivity=S, innovation=d, dims=place.shape[1],
+        place=place, centre_count=len(centres.place), centre_place=centres.place,
+        period=centres.period, first=centres.first, entries=len(centres.component),
+        component=centres.component, coefficient=centres.coefficient,
+        colour_count=len(centres.colours) - 1, colours=centres.colours,
+        inflation=1.0 if inflation is None else inflation, adaptive=inflation is None,
+        rotation=None if rotation is None else np.ascontiguousarray(rotation.T),
     )  # fmt: skip

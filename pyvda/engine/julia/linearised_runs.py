@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pyvda.engine.interface import Array, CostSettings, checked
-from pyvda.engine.julia.arguments import pointer, scheme_number
+from pyvda.engine.checked import checked
+from pyvda.engine.interface import Array, CostSettings
+from pyvda.engine.julia.arguments import step_arguments, window_arguments
 from pyvda.models.model import Model
 
 if TYPE_CHECKING:
@@ -78,9 +79,8 @@ def _called(
     what: int,
     memory: int,
 ) -> Array:
-    windows, steps, _ = x.shape
     engine.call(
-        "linearised_run", *engine.model_arguments(model), steps, windows,
-        scheme_number(settings.scheme), settings.time_step, what, memory, pointer(x), pointer(v),
+        "linearised_run", **engine.model_arguments(model), **step_arguments(settings),
+        **window_arguments(x), what=what, memory=memory, x=x, v=v,
     )  # fmt: skip
     return v

@@ -6,14 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pyvda.engine.interface import Array, CostSettings, checked
+from pyvda.engine.checked import checked
+from pyvda.engine.interface import Array, CostSettings
 from pyvda.engine.julia import nonlinear
-from pyvda.engine.julia.arguments import (
-    point_arguments,
-    pointer,
-    pointer_or_null,
-    scheme_number,
-)
+from pyvda.engine.julia.arguments import point_arguments, step_arguments, window_arguments
 from pyvda.models.model import Model
 from pyvda.operators.data import Data
 from pyvda.operators.function import Channels
@@ -60,12 +56,10 @@ def shooting_objective(
     J = np.empty(windows)
     g = np.empty((windows, -(-steps // every), size)) if gradient else None
     engine.call(
-        "shooting_objective",
-        *engine.model_arguments(model), steps, windows, scheme_number(settings.scheme),
-        settings.time_step, substeps, every, pointer(x), pointer(J),
-        pointer_or_null(g), pointer(observation), pointer(precision),
-        pointer(background), pointer(inverse), weight,
-        pointer_or_null(Q), *point_arguments(points, x),
+        "shooting_objective", **engine.model_arguments(model), **step_arguments(settings),
+        **window_arguments(x), **point_arguments(points, x), substeps=substeps, every=every, x=x,
+        J=J, gradient=g, y=observation, precision=precision, background=background,
+        b_inverse=inverse, model_weight=weight, model_precision=Q,
     )  # fmt: skip
     return J, g
 
@@ -89,7 +83,7 @@ def strong_objective(
             engine, model, settings, start, observation, precision, background,
             background_precision, lead=lead, points=points,
         )  # fmt: skip
-    windows, steps, size = shape = (*np.shape(observation)[:2], model.state_size)
+    windows, _, size = shape = (*np.shape(observation)[:2], model.state_size)
     start = checked("start", start, (windows, size), _REAL)
     observation = checked("observation", observation, shape, _REAL)
     precision = checked("precision", precision, shape, _REAL)
@@ -97,10 +91,9 @@ def strong_objective(
     inverse = checked("background_precision", background_precision, (size, size), _REAL)
     J, g = np.empty(windows), np.empty((windows, size))
     engine.call(
-        "strong_objective",
-        *engine.model_arguments(model), steps, windows, scheme_number(settings.scheme),
-        settings.time_step, lead, pointer(start), pointer(J), pointer(g), pointer(observation),
-        pointer(precision), pointer(background), pointer(inverse),
-        *point_arguments(points, observation),
+        "strong_objective", **engine.model_arguments(model), **step_arguments(settings),
+        **window_arguments(observation), **point_arguments(points, observation), lead=lead,
+        control=start, J=J, gradient=g, y=observation, precision=precision, background=background,
+        b_inverse=inverse,
     )  # fmt: skip
     return J, g

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable
 
 import numpy as np
 
 from pyvda.engine.interface import Array
-from pyvda.engine.julia.arguments import pointer
+from pyvda.engine.julia.signatures import text_arguments
 from pyvda.errors import EngineError, InputError
 
 _VALUES, _DERIVATIVES, _CHECK = 0, 1, 2
@@ -40,8 +39,8 @@ class ObservationFunctions:
         out = np.empty(shape)
         try:
             self._call(
-                "observe", self.handle(path, text), x.shape[1], channels, len(x), what,
-                pointer(x), pointer(out),
+                "observe", observation_function=self.handle(path, text), D=x.shape[1],
+                channels=channels, count=len(x), what=what, x=x, out=out,
             )  # fmt: skip
         except EngineError as error:
             raise InputError(f"the observation function fails ({error})") from error
@@ -52,8 +51,7 @@ class ObservationFunctions:
         key = (path, text)
         if key not in self._handles:
             handle = np.zeros(1, np.int64)
-            texts = [part.encode() for part in (text, path)]
-            arguments = [a for part in texts for a in (ctypes.c_char_p(part), len(part))]
-            self._call("register_observation", *arguments, pointer(handle))
+            texts = text_arguments({"source": text, "file": path})
+            self._call("register_observation", **texts, handle=handle)
             self._handles[key] = int(handle[0])
         return self._handles[key]

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pyvda.engine.checked import checked
 from pyvda.engine.data import Array, FieldData, Interpolated, Selection, Targets
-from pyvda.engine.interface import checked
-from pyvda.engine.julia.arguments import pointer
 
 if TYPE_CHECKING:
     from pyvda.engine.julia.engine import JuliaEngine
@@ -25,39 +24,32 @@ def optimal_interpolation(
     """See `Engine.optimal_interpolation`."""
     count, points, queries = len(data.value), len(targets.position), len(targets.point)
     groups = len(data.group_time)
-    real, whole = np.dtype(float), np.dtype(np.int64)
-    arrays = [
-        checked("position", data.position, (count, 3), real),
-        checked("map", data.map, (count, 2), real),
-        _whole(data.hidden, count, whole),
-        _whole(data.first, groups + 1, whole),
-        *(checked(n, np.asarray(getattr(data, n), float), (count,), real)
-          for n in ("time", "value", "noise", "track")),
-        checked("group_time", data.group_time, (groups,), real),
-        np.ascontiguousarray(factors, real),
-        np.array(along, real),
-        np.array(data.scale, real),
-    ]  # fmt: skip
-    behind = [
-        checked("position", targets.position, (points, 3), real),
-        checked("map", targets.map, (points, 2), real),
-        _whole(targets.point + 1, queries, whole),
-        checked("time", targets.time, (queries,), real),
-        _whole(targets.group + 1, queries, whole),
-    ]
+    real = np.dtype(float)
     out = np.empty((queries, 4))
     if queries:
         engine.call(
-            "optimal_interpolation",
-            count, groups, points, queries, len(factors), *map(pointer, arrays),
-            selection.own, selection.other, selection.days, selection.km,
-            *map(pointer, behind), pointer(out),
+            "optimal_interpolation", data=count, groups=groups, points=points, queries=queries,
+            position=checked("position", data.position, (count, 3), real),
+            map=checked("map", data.map, (count, 2), real),
+            hidden=_whole(data.hidden, count),
+            first=_whole(data.first, groups + 1),
+            **{name: checked(name, np.asarray(getattr(data, name), float), (count,), real)
+               for name in ("time", "value", "noise", "track")},
+            group_time=checked("group_time", data.group_time, (groups,), real),
+            covariance=np.ascontiguousarray(factors, real), factors=len(factors),
+            along=np.array(along, real), scale=np.array(data.scale, real),
+            own=selection.own, other=selection.other, days=selection.days, km=selection.km,
+            point_position=checked("position", targets.position, (points, 3), real),
+            point_map=checked("map", targets.map, (points, 2), real),
+            point=_whole(targets.point + 1, queries),
+            query_time=checked("time", targets.time, (queries,), real),
+            group=_whole(targets.group + 1, queries), out=out,
         )  # fmt: skip
     return Interpolated(*np.ascontiguousarray(out.T))
 
 
-def _whole(array: Array, count: int, dtype: np.dtype) -> Array:
-    found = np.ascontiguousarray(array, dtype)
+def _whole(array: Array, count: int) -> Array:
+    found = np.ascontiguousarray(array, np.int64)
     if found.shape != (count,):
         raise ValueError(f"an array of integers has shape {found.shape}, expected {(count,)}")
     return found

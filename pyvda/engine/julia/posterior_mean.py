@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pyvda.engine.checked import checked
 from pyvda.engine.data import Posterior
-from pyvda.engine.interface import Array, CostSettings, checked
-from pyvda.engine.julia.arguments import pointer, scheme_number
+from pyvda.engine.interface import Array, CostSettings
+from pyvda.engine.julia.arguments import library_arguments, step_arguments, window_arguments
 from pyvda.models.model import Model
 
 if TYPE_CHECKING:
@@ -29,20 +30,18 @@ def posterior_mean(
     spread: Array,
 ) -> Posterior:
     """See `Engine.posterior_mean`."""
-    windows, steps, size = shape = np.shape(observation)
+    windows, _, size = shape = np.shape(observation)
     observation = checked("observation", observation, shape, np.dtype(float))
     precision = checked("precision", precision, shape, np.dtype(float))
     noise = checked("noise", noise, (len(noise) // 8 * 8, size), np.dtype(float))
     spread = checked("spread", spread, (size,), np.dtype(float))
     mean, stdev, info = np.empty(shape), np.empty(shape), np.empty((windows, 3))
-    trajectories, length, _ = library.states.shape
     if windows:
         engine.call(
-            "posterior_mean",
-            *engine.model_arguments(model), steps, windows, scheme_number(settings.scheme),
-            settings.time_step, pointer(observation), pointer(precision), pointer(library.states),
-            length, trajectories, library.lead, pointer(library.signs), pointer(noise), len(noise),
-            enough, pointer(spread), pointer(mean), pointer(stdev), pointer(info),
+            "posterior_mean", **engine.model_arguments(model), **step_arguments(settings),
+            **window_arguments(observation), **library_arguments(library), y=observation,
+            precision=precision, deviates=noise, draws=len(noise), enough=enough, moves=spread,
+            mean=mean, stdev=stdev, info=info,
         )  # fmt: skip
     return Posterior(mean, stdev, *info.T)
 
@@ -57,17 +56,14 @@ def best_starts(
     count: int,
 ) -> Array:
     """See `Engine.best_starts`."""
-    windows, steps, size = shape = np.shape(observation)
+    windows, _, size = shape = np.shape(observation)
     observation = checked("observation", observation, shape, np.dtype(float))
     precision = checked("precision", precision, shape, np.dtype(float))
     apart = checked("apart", apart, (size,), np.dtype(float))
     starts = np.empty((windows, count, size))
-    trajectories, length, _ = library.states.shape
     if windows:
         engine.call(
-            "best_starts",
-            size, steps, windows, pointer(observation), pointer(precision),
-            pointer(library.states), length, trajectories, library.lead, pointer(library.signs),
-            pointer(apart), count, pointer(starts),
+            "best_starts", D=size, **window_arguments(observation), **library_arguments(library),
+            y=observation, precision=precision, apart=apart, start_count=count, starts=starts,
         )  # fmt: skip
     return starts

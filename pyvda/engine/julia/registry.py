@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pyvda.engine.interface import Array
-from pyvda.engine.julia.arguments import pointer
+from pyvda.engine.julia.signatures import text_arguments
 from pyvda.errors import EngineError, InputError
 from pyvda.models.model import JuliaSource, Model
 from pyvda.models.verdict import Entry, Verdict, refuse_wrong
@@ -74,11 +74,10 @@ class Registry:
     def register(self, source: JuliaSource) -> int:
         """Return the handle without checking the derivatives."""
         if source not in self._handles:
-            texts = [text.encode() for text in (source.text, source.path, source.type_name)]
+            texts = {"source": source.text, "file": source.path, "type": source.type_name}
             handle = np.zeros(1, np.int64)
-            arguments = [a for text in texts for a in (ctypes.c_char_p(text), len(text))]
             try:
-                self._call("register", *arguments, pointer(handle))
+                self._call("register", **text_arguments(texts), handle=handle)
             except EngineError as error:
                 raise InputError(_in_file(source, error)) from error
             self._handles[source] = int(handle[0])
@@ -95,8 +94,8 @@ class Registry:
         count = 0 if values is None else len(values)
         try:
             self._call(
-                "describe", handle, None if values is None else pointer(values), count, text,
-                _TEXT_BYTES,
+                "describe", handle=handle, values=values, fields=count, text=text,
+                text_bytes=_TEXT_BYTES,
             )  # fmt: skip
         except EngineError as error:
             raise InputError(_in_file(source, error)) from error
@@ -109,8 +108,8 @@ class Registry:
         text = ctypes.create_string_buffer(_TEXT_BYTES)
         try:
             self._call(
-                "verdict", handle, pointer(values), len(values), model.state_size,
-                int(parameters), text, _TEXT_BYTES,
+                "verdict", handle=handle, values=values, fields=len(values), D=model.state_size,
+                with_parameters=parameters, text=text, text_bytes=_TEXT_BYTES,
             )  # fmt: skip
         except EngineError as error:
             raise InputError(_in_file(source, error)) from error
@@ -122,8 +121,8 @@ class Registry:
         handle, values = self.register(_source(model)), self.values(model)
         states = np.empty((count, model.state_size))
         self._call(
-            "starts", handle, pointer(values), len(values), model.state_size, count, seed,
-            pointer(states),
+            "starts", handle=handle, values=values, fields=len(values), D=model.state_size,
+            count=count, seed=seed, states=states,
         )  # fmt: skip
         return states
 
@@ -131,7 +130,7 @@ class Registry:
         """Return the land mask (D,) of the model's file, true on land."""
         found = np.zeros(size, np.uint8)
         handle = self.register(source)
-        self._call("mask", handle, pointer(values), len(values), size, pointer(found))
+        self._call("mask", handle=handle, values=values, fields=len(values), D=size, land=found)
         return found.astype(bool)
 
 

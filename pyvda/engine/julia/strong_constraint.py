@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyvda.engine.checked import checked, estimated_parameters
 from pyvda.engine.data import Minima
-from pyvda.engine.interface import Array, CostSettings, checked, estimated_parameters
+from pyvda.engine.interface import Array, CostSettings
 from pyvda.engine.julia import nonlinear
-from pyvda.engine.julia.arguments import (
-    point_arguments,
-    pointer,
-    scheme_number,
-)
+from pyvda.engine.julia.arguments import point_arguments, step_arguments, window_arguments
 from pyvda.models.model import Model
 from pyvda.operators.data import Data
 from pyvda.operators.function import Channels
@@ -76,7 +73,7 @@ def _minimised(
     points: Points | None,
 ) -> tuple[Minima, Array]:
     """Return the minima, and twice what J could still fall by to second order, (W, S)."""
-    windows, steps, size = shape = np.shape(observation)
+    windows, _, size = shape = np.shape(observation)
     observation = checked("observation", observation, shape, np.dtype(float))
     precision = checked("precision", precision, shape, np.dtype(float))
     _, count, control_size = starts.shape
@@ -98,13 +95,12 @@ def _minimised(
     info = np.empty((windows, count, 4))
     if windows:
         engine.call(
-            "strong_constraint",
-            *engine.model_arguments(model, size), estimated, steps, windows,
-            scheme_number(settings.scheme), settings.time_step, pointer(observation),
-            pointer(precision), pointer(starts), count, pointer(background),
-            pointer(background_precision), pointer(metric), lead, growth, iterations, tolerance,
-            pointer(control), pointer(hessian), pointer(info),
-            *point_arguments(points, np.empty((windows, steps, size))),
+            "strong_constraint", **engine.model_arguments(model, size), estimated=estimated,
+            **step_arguments(settings), **window_arguments(observation),
+            **point_arguments(points, observation), y=observation, precision=precision,
+            starts=starts, start_count=count, background=background,
+            b_inverse=background_precision, metric=metric, lead=lead, growth=growth,
+            iterations=iterations, tolerance=tolerance, control=control, hessian=hessian, info=info,
         )  # fmt: skip
     found = Minima(
         control, hessian, info[..., 0], info[..., 2].astype(int), info[..., 3].astype(int)
@@ -129,9 +125,8 @@ def trajectories(
     x, stdev = np.empty((windows, steps, size)), np.empty((windows, steps, size))
     if windows:
         engine.call(
-            "trajectories",
-            *engine.model_arguments(model, size), estimated_parameters(model, size), steps, windows,
-            scheme_number(settings.scheme), settings.time_step, pointer(control), pointer(hessian),
-            lead, pointer(x), pointer(stdev),
+            "trajectories", **engine.model_arguments(model, size),
+            estimated=estimated_parameters(model, size), **step_arguments(settings),
+            **window_arguments(x), control=control, hessian=hessian, lead=lead, x=x, stdev=stdev,
         )  # fmt: skip
     return x, stdev

@@ -6,15 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pyvda.engine.checked import checked
 from pyvda.engine.data import Minimum, Shooting
-from pyvda.engine.interface import Array, CostSettings, checked
+from pyvda.engine.interface import Array, CostSettings
 from pyvda.engine.julia import nonlinear
-from pyvda.engine.julia.arguments import (
-    point_arguments,
-    pointer,
-    pointer_or_null,
-    scheme_number,
-)
+from pyvda.engine.julia.arguments import point_arguments, step_arguments, window_arguments
 from pyvda.models.model import Model
 from pyvda.operators.data import Data
 from pyvda.operators.function import Channels
@@ -62,13 +58,13 @@ def weak_constraint(
     stdev = np.empty(shape) if spread else None
     if windows:
         engine.call(
-            "weak_constraint",
-            *engine.model_arguments(model), steps, windows, scheme_number(settings.scheme),
-            settings.time_step, shooting.substeps, shooting.every, pointer(x),
-            pointer_or_null(stdev), pointer(result), pointer(observation), pointer(mask),
-            pointer(divisor), pointer(background), pointer(precision), pointer_or_null(Q),
-            pointer(weights), len(weights), shooting.iterations, shooting.tolerance, shooting.drop,
-            shooting.give_up_stage, pointer(give_up_cost), *point_arguments(points, x),
+            "weak_constraint", **engine.model_arguments(model), **step_arguments(settings),
+            **window_arguments(x), **point_arguments(points, x), substeps=shooting.substeps,
+            every=shooting.every, x=x, stdev=stdev, result=result, y=observation, mask=mask,
+            divisor=divisor, background=background, b_inverse=precision, model_precision=Q,
+            weights=weights, stages=len(weights), iterations=shooting.iterations,
+            tolerance=shooting.tolerance, drop=shooting.drop,
+            give_up_stage=shooting.give_up_stage, give_up_cost=give_up_cost,
         )  # fmt: skip
     status, iterations = result[:, 0].astype(int), result[:, 1].astype(int)
     return Minimum(x, stdev, status, iterations, result[:, 2], result[:, 3])

@@ -7,11 +7,14 @@ import torch
 from torch import Tensor
 
 from pyvda.cost import VariationalCost
-from pyvda.engine.interface import Array, CostResult, CostSettings, checked_problem, moved
+from pyvda.engine.checked import checked, checked_problem, moved
+from pyvda.engine.interface import Array, CostResult, CostSettings
+from pyvda.engine.torch.arrays import array, tensor
 from pyvda.engine.torch.channels import listed
 from pyvda.engine.torch.steps import Steps
 from pyvda.models.model import Model
 from pyvda.operators.data import Data
+from pyvda.operators.points import Points
 from pyvda.state.batch import Batch
 
 
@@ -55,6 +58,17 @@ def descend(
         state = state - step * bound.linearised(state)[2]
     found = np.asarray(state.numpy())
     return found if out is None else moved(found, out)
+
+
+def observed(model: Model, settings: CostSettings, x: Array, points: Points) -> Array:
+    """See `Engine.observed`."""
+    windows, length, size = shape = (*np.shape(x)[:2], model.state_size)
+    states = tensor(checked("x", x, shape, np.dtype(float)))
+    data = listed(points, windows, size, length)
+    if data is None:
+        return np.zeros(points.step.shape)
+    with torch.no_grad():
+        return array(data.predicted(Steps(model, settings), states))
 
 
 class _Prediction(torch.nn.Module):

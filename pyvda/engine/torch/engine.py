@@ -6,10 +6,9 @@ Julia engine, and comes to the same numbers.
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
-from pyvda.engine.interface import Array, CostSettings, EngineInfo, Scheme, checked
+from pyvda.engine.data import EngineInfo
 from pyvda.engine.torch import (
     cost,
     ensemble_smoother,
@@ -23,11 +22,6 @@ from pyvda.engine.torch import (
     strong_constraint,
     weak_constraint,
 )
-from pyvda.engine.torch.arrays import array, tensor
-from pyvda.engine.torch.channels import listed
-from pyvda.engine.torch.steps import Steps
-from pyvda.models.model import Model
-from pyvda.operators.points import Points
 
 
 class TorchEngine:
@@ -36,68 +30,28 @@ class TorchEngine:
     def __init__(self, reason: str) -> None:
         self.info = EngineInfo("torch", "torch", torch.__version__, torch.get_num_threads(), reason)
 
-    # The methods' verbs, a file each.
+    # What `Engine` states, a file for each group. From the line where a name is bound on, it hides
+    # the module of that name.
     simulate = staticmethod(simulate.simulate)
+    forecast = staticmethod(one_step.forecast)
+    tangent_linear = staticmethod(one_step.tangent_linear)
+    adjoint = staticmethod(one_step.adjoint)
+    forecast_with_parameters = staticmethod(one_step.forecast_with_parameters)
+    tangent_linear_with_parameters = staticmethod(one_step.tangent_linear_with_parameters)
+    adjoint_with_parameters = staticmethod(one_step.adjoint_with_parameters)
+    run = staticmethod(linearised_runs.run)
+    tangent_run = staticmethod(linearised_runs.tangent_run)
+    adjoint_run = staticmethod(linearised_runs.adjoint_run)
     descend = staticmethod(cost.descend)
+    observed = staticmethod(cost.observed)
     cost = staticmethod(cost.cost)
+    weak_constraint = staticmethod(weak_constraint.weak_constraint)
+    shooting_objective = staticmethod(objectives.shooting_objective)
     trajectories = staticmethod(strong_constraint.trajectories)
     strong_constraint = staticmethod(strong_constraint.strong_constraint)
-    weak_constraint = staticmethod(weak_constraint.weak_constraint)
+    strong_objective = staticmethod(objectives.strong_objective)
     ensemble_smoother = staticmethod(ensemble_smoother.ensemble_smoother)
     local_analyses = staticmethod(letkf.local_analyses)
     best_starts = staticmethod(posterior_mean.best_starts)
     posterior_mean = staticmethod(posterior_mean.posterior_mean)
-    shooting_objective = staticmethod(objectives.shooting_objective)
-    strong_objective = staticmethod(objectives.strong_objective)
     optimal_interpolation = staticmethod(optimal_interpolation.optimal_interpolation)
-    run = staticmethod(linearised_runs.run)
-    tangent_run = staticmethod(linearised_runs.tangent_run)
-    adjoint_run = staticmethod(linearised_runs.adjoint_run)
-
-    def observed(self, model: Model, settings: CostSettings, x: Array, points: Points) -> Array:
-        """See `Engine.observed`."""
-        windows, length, size = shape = (*np.shape(x)[:2], model.state_size)
-        states = tensor(checked("x", x, shape, np.dtype(float)))
-        data = listed(points, windows, size, length)
-        if data is None:
-            return np.zeros(points.step.shape)
-        with torch.no_grad():
-            return array(data.predicted(Steps(model, settings), states))
-
-    def forecast(
-        self, model: Model, x: Array, *, time_step: float, scheme: Scheme = "rk4"
-    ) -> Array:
-        """See `Engine.forecast`."""
-        return one_step.forecast(Steps(model, _settings(time_step, scheme)), x)
-
-    def tangent_linear(
-        self, model: Model, x: Array, dx: Array, *, time_step: float, scheme: Scheme = "rk4"
-    ) -> Array:
-        """See `Engine.tangent_linear`."""
-        return one_step.tangent_linear(Steps(model, _settings(time_step, scheme)), x, dx)
-
-    def adjoint(
-        self, model: Model, x: Array, v: Array, *, time_step: float, scheme: Scheme = "rk4"
-    ) -> Array:
-        """See `Engine.adjoint`."""
-        return one_step.adjoint(Steps(model, _settings(time_step, scheme)), x, v)
-
-    def forecast_with_parameters(self, model: Model, settings: CostSettings, z: Array) -> Array:
-        """See `Engine.forecast_with_parameters`."""
-        return one_step.forecast(Steps(model, settings, estimated=True), z)
-
-    def tangent_linear_with_parameters(
-        self, model: Model, settings: CostSettings, z: Array, dz: Array
-    ) -> Array:
-        """See `Engine.tangent_linear_with_parameters`."""
-        return one_step.tangent_linear(Steps(model, settings, estimated=True), z, dz)
-
-    def adjoint_with_parameters(
-        self, model: Model, settings: CostSettings, z: Array, v: Array
-    ) -> Array:
-        """See `Engine.adjoint_with_parameters`."""
-        return one_step.adjoint(Steps(model, settings, estimated=True), z, v)
-
-
-def _settings(time_step: float, scheme: Scheme) -> CostSettings:
-    return CostSettings(time_step, scheme=scheme)

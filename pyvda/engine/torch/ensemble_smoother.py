@@ -20,7 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyvda.engine.interface import Array, CostSettings, checked
+from pyvda.engine.checked import checked
+from pyvda.engine.interface import Array, CostSettings
 from pyvda.engine.torch.arrays import array, tensor
 from pyvda.engine.torch.channels import ListedData, listed
 from pyvda.engine.torch.steps import Steps

@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyvda.engine.checked import checked_analysis
 from pyvda.engine.data import LocalCentres
-from pyvda.engine.interface import Array, checked_analysis
+from pyvda.engine.interface import Array
 from pyvda.engine.torch.arrays import tensor
 from pyvda.operators.localisation import gaspari_cohn
 

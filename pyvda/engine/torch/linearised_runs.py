@@ -21,7 +21,7 @@ def run(
     step = Steps(model, settings)
     x = [np.asarray(start, float)]
     for t in range(steps - 1):
-        x.append(one_step.forecast(step, x[-1]) + _at(forcing, t))
+        x.append(one_step.step(step, x[-1]) + _at(forcing, t))
     return np.stack(x, 1)
 
 
@@ -37,7 +37,7 @@ def tangent_run(
     step = Steps(model, settings)
     v = [np.asarray(start, float)]
     for t in range(x.shape[1] - 1):
-        moved = one_step.tangent_linear(step, np.ascontiguousarray(x[:, t]), v[-1])
+        moved = one_step.step_tangent(step, np.ascontiguousarray(x[:, t]), v[-1])
         v.append(moved + _at(forcing, t))
     return np.stack(v, 1)
 
@@ -50,7 +50,7 @@ def adjoint_run(
     v = np.array(gradient, float)
     for t in range(x.shape[1] - 2, -1, -1):
         after = np.ascontiguousarray(v[:, t + 1])
-        v[:, t] += one_step.adjoint(step, np.ascontiguousarray(x[:, t]), after)
+        v[:, t] += one_step.step_adjoint(step, np.ascontiguousarray(x[:, t]), after)
     return v
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from pyvda.engine.interface import Array, CostSettings, checked
+from pyvda.engine.checked import checked
+from pyvda.engine.interface import Array, CostSettings
 from pyvda.engine.torch.arrays import array, quadratic, tensor
 from pyvda.engine.torch.channels import listed
 from pyvda.engine.torch.shooting import ShootingCost, as_model_precision

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
+from pyvda.engine.checked import checked
 from pyvda.engine.data import Posterior
-from pyvda.engine.interface import Array, CostSettings, checked
+from pyvda.engine.interface import Array, CostSettings
 from pyvda.engine.torch.arrays import array, tensor
 from pyvda.engine.torch.steps import Steps
 from pyvda.engine.torch.trajectory import follow

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyvda.engine.interface import Array, checked
+from pyvda.engine.checked import checked
+from pyvda.engine.interface import Array
 from pyvda.engine.torch.arrays import quadratic, tensor
 from pyvda.engine.torch.block_tridiagonal import Factors
 from pyvda.engine.torch.channels import ListedData

@@ -13,7 +13,8 @@ from fractions import Fraction
 import numpy as np
 import torch
 
-from pyvda.engine.interface import Array, checked
+from pyvda.engine.checked import checked
+from pyvda.engine.interface import Array
 from pyvda.models.in_torch import expect_own_step, module_of
 from pyvda.models.model import Model
 

@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyvda.engine.checked import checked, estimated_parameters
 from pyvda.engine.data import Minima
-from pyvda.engine.interface import Array, CostSettings, checked, estimated_parameters
+from pyvda.engine.interface import Array, CostSettings
 from pyvda.engine.torch.arrays import array, cholesky, quadratic, tensor
 from pyvda.engine.torch.channels import ListedData, listed
 from pyvda.engine.torch.steps import Steps

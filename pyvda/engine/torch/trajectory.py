@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyvda.engine.interface import checked_points
+from pyvda.engine.checked import checked_points
 from pyvda.engine.torch.arrays import tensor
 from pyvda.engine.torch.steps import Steps
 from pyvda.operators.points import Points

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyvda.engine.checked import checked
 from pyvda.engine.data import GIVEN_UP, Minimum, Shooting
-from pyvda.engine.interface import Array, CostSettings, checked
+from pyvda.engine.interface import Array, CostSettings
 from pyvda.engine.torch.arrays import array, tensor
 from pyvda.engine.torch.channels import listed
 from pyvda.engine.torch.shooting import ShootingCost, as_model_precision

@@ -283,16 +283,16 @@ START = """
 import json, resource, sys
 import numpy as np
 from pyvda.engine import CostSettings, get_engine
-from pyvda.errors import EngineError
+from pyvda.engine.julia.signatures import text_arguments
 from pyvda.models.registry import get_model
 
 engine, model = get_engine("libjulia"), get_model("lorenz63")
 x = np.random.default_rng(0).standard_normal((2, 24, 3))
 y, mask = np.ones_like(x), np.ones_like(x)
 x = engine.descend(model, CostSettings(0.01), x, y, mask, step=1.0, iterations=9)
-handle = np.zeros(1, np.int64)
+text = text_arguments({"source": "error(1)", "file": "f.jl", "type": ""})
 try:
-    engine.call("register", b"error(1)", 8, b"f.jl", 4, b"", 0, handle.ctypes.data)
+    engine.call("register", **text, handle=np.zeros(1, np.int64))
     said = "nothing"
 except Exception as error:
     said = str(error)

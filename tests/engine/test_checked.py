@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 from problems import random_points
 
-from pyvda.engine.interface import (
-    CostResult,
-    EngineInfo,
+from pyvda.engine.checked import (
     checked,
     checked_points,
     checked_problem,
@@ -90,12 +88,3 @@ def test_a_control_has_no_parameters_or_all() -> None:
     assert estimated_parameters(MODEL, 6) == 3
     with pytest.raises(InputError, match="the control has 5 components; lorenz63 has 3 state"):
         estimated_parameters(MODEL, 5)
-
-
-def test_results_and_engines_describe_themselves() -> None:
-    result = CostResult(np.array([1.0, 2.0]), np.array([0.5, 0.25]), np.ones(2), None)
-    np.testing.assert_array_equal(result.total, [1.5, 2.25])
-    assert (
-        str(EngineInfo("julia", "libjulia", "1.5.3", 2, "")) == "julia (libjulia) 1.5.3, 2 threads"
-    )
-    assert str(EngineInfo("torch", "torch", "2.1", 1, "")) == "torch 2.1, 1 thread"
