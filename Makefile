@@ -4,7 +4,11 @@ BIN := .venv/bin
 JULIA = $(shell cat .venv/julia 2>/dev/null)
 WITH_JULIA = $(if $(JULIA),PYVDA_JULIA='$(JULIA)')
 
-.PHONY: setup demo docs test test-fast test-matrix bench bench-peers lint
+.PHONY: environment setup demo docs test test-python test-julia test-fast test-matrix bench bench-peers lint
+
+# What needs no Julia; `setup` finds or installs one as well, and compiles pyvda's Julia code.
+environment:
+	@scripts/environment.sh
 
 setup:
 	@scripts/setup.sh
@@ -23,8 +27,12 @@ demo: setup
 # Two workers on two cores, each with one thread of torch; the one that is done first takes tests of the other.
 PYTEST = OMP_NUM_THREADS=1 $(WITH_JULIA) $(BIN)/python -m pytest --numprocesses=2 --dist=worksteal
 
-test: setup
+test: test-python test-julia
+
+test-python: setup
 	$(PYTEST) --durations=30
+
+test-julia: setup
 	@if [ -s .venv/julia ]; then set -x; "$$(cat .venv/julia)" --startup-file=no --threads=2 --project=julia julia/test/runtests.jl; \
 	else echo "julia/test was not run: no Julia"; [ -z "$$PYVDA_REQUIRE_JULIA" ]; fi
 
@@ -42,7 +50,7 @@ docs: setup .venv/docs
 	$(BIN)/python scripts/check_site.py build/site
 	@echo "build/site/index.html"
 
-.venv/docs: pyproject.toml constraints.txt | setup
+.venv/docs: pyproject.toml constraints.txt | environment
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
 	touch $@
 
@@ -63,7 +71,7 @@ bench-peers: setup .venv-peers/installed
 	benchmarks/peers/build_ocean.sh .venv-peers/bin/python
 	touch $@
 
-lint: setup
+lint: environment
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m mypy pyvda
