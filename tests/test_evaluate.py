@@ -195,7 +195,10 @@ def test_the_sizes_of_a_built_in_model_are_found_again(tmp_path):
         "lorenz96-two-scale", windows=1, steps=6, seed=3, parameters={"K": 6, "J": 3}
     )
     observed = pyvda.observe(truth, variance=0.1, every=2, seed=4)
-    analysis = pyvda.assimilate(observed, method="fsgd", iterations=5, engine="torch")
+    analysis = pyvda.assimilate(
+        observed, method="fsgd", iterations=5, engine="torch",
+        climatology=(np.zeros(24), np.eye(24)),
+    )  # fmt: skip
     pyvda.save_analysis(analysis, tmp_path / "analysis.nc")
     with xr.open_dataset(tmp_path / "analysis.nc") as stored:
         scores = pyvda.evaluate(stored, truth)

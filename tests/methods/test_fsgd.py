@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -195,14 +196,24 @@ main()
 """
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> tuple[Path, np.ndarray]:
+    """Return a file of observations and its analysis by 40 iterations without interruption."""
+    path = tmp_path_factory.mktemp("whole") / "obs.nc"
+    truth = pyvda.simulate("lorenz63", 2, 5, steps=60, engine="torch")
+    pyvda.save_analysis(pyvda.observe(truth, "lorenz63", 6), path)
+    observed = pyvda.open_observations(path)
+    analysis = pyvda.assimilate(observed, model="lorenz63", iterations=40, engine="torch")
+    return path, analysis["analysis"].values
+
+
 @pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGINT])
-def test_a_killed_command_resumes_from_its_state(by, tmp_path, monkeypatch) -> None:
-    truth = pyvda.simulate("lorenz63", 4, 5, engine="torch")
-    pyvda.save_analysis(pyvda.observe(truth, "lorenz63", 6), tmp_path / "obs.nc")
+def test_a_killed_command_resumes_from_its_state(by, whole, tmp_path, monkeypatch) -> None:
+    path, expected = whole
     state, output = tmp_path / "state.npz", tmp_path / "analysis.nc"
     arguments = [
-        "assimilate", tmp_path / "obs.nc", "--model", "lorenz63", "--engine", "torch", "-q",
-        "--iterations", "400", "--state", state, "-o", output,
+        "assimilate", path, "--model", "lorenz63", "--engine", "torch", "-q",
+        "--iterations", "40", "--state", state, "-o", output,
     ]  # fmt: skip
     command = [sys.executable, "-c", STOPPED, str(int(by)), *map(str, arguments)]
     stopped = subprocess.run(command, capture_output=True, text=True, timeout=300)
@@ -212,12 +223,10 @@ def test_a_killed_command_resumes_from_its_state(by, tmp_path, monkeypatch) -> N
         assert stopped.returncode == -by
     assert not output.exists()
     with np.load(state) as stored:
-        assert 0 < stored["done"] < 400
+        assert 0 < stored["done"] < 40
     assert run(monkeypatch, *arguments) == 0
     resumed = pyvda.io.netcdf.open_dataset(output)
-    observed = pyvda.open_observations(tmp_path / "obs.nc")
-    whole = pyvda.assimilate(observed, model="lorenz63", iterations=400, engine="torch")
-    np.testing.assert_array_equal(resumed["analysis"].values, whole["analysis"].values)
+    np.testing.assert_array_equal(resumed["analysis"].values, expected)
 
 
 def test_options_are_checked() -> None:

@@ -46,15 +46,12 @@ KNOWN = {"lorenz63": (49.43, 45.98), "lorenz96": (8.87, 6.89)}
 # The score that each stays below: what it was when this was written, and 3 to 20 % more.
 ROWS = [
     ("rk4", "lstm", 45.0, {}),
-    ("rk4", "conv", 36.0, {"data": {"windows": 128}, "training": {"epochs": 14}}),
     ("euler", "lstm", 45.0, {}),
     ("bilinear-rk4", "lstm", 35.0, BILINEAR),
     ("genn", "lstm", 28.0, PRETRAINED),
-    ("two-scale-genn", "lstm", 28.0, PRETRAINED),
     ("two-scale-genn", "conv", 25.0, PRETRAINED),
     ("autoencoder", "conv", 32.0, PRETRAINED),
     ("genn", "conv", 43.0, PRETRAINED | CELLS),
-    ("rk4", "lstm", 7.8, SMALL),
     ("rk4", "conv", 5.8, SMALL | {"training": {"epochs": 8}}),
     ("two-scale-genn", "conv", 8.2, SMALL | PRETRAINED | {
         "prior": {"width": 5, "features": 12, "latent": 8, "merge": 8},
