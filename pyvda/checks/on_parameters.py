@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 
@@ -10,7 +12,6 @@ from pyvda.checks.derivatives import EPS
 from pyvda.engine import CostSettings, Engine
 from pyvda.engine.interface import Array
 from pyvda.engine.julia.engine import JuliaEngine
-from pyvda.engine.julia.parameters import adjoint, forecast, tangent_linear
 from pyvda.models.in_torch import module_of
 from pyvda.models.model import Model
 from pyvda.priors.ode import ODEPrior
@@ -44,13 +45,13 @@ def parameter_checks(
     # A direction of the parameters alone, since the state's part may hide their errors.
     alone = np.concatenate([np.zeros_like(x), rng.standard_normal(theta.shape)], axis=2)
     chosen = z.reshape(-1, z.shape[2]), alone.reshape(-1, z.shape[2])
-    by_hand = tangent_linear(engine, model, settings, *chosen)[:, : model.state_size]
+    by_hand = engine.tangent_linear_with_parameters(model, settings, *chosen)[:, : model.state_size]
     return [
         *step_checks(
             (names[0], names[1]),
-            lambda states: forecast(engine, model, settings, states),
-            lambda states, direction: tangent_linear(engine, model, settings, states, direction),
-            lambda states, v: adjoint(engine, model, settings, states, v),
+            partial(engine.forecast_with_parameters, model, settings),
+            partial(engine.tangent_linear_with_parameters, model, settings),
+            partial(engine.adjoint_with_parameters, model, settings),
             z,
             alone,
             seed,

@@ -1,16 +1,11 @@
 """Observation functions are registered once and asked through the boundary."""
 
-import ctypes
-
 import numpy as np
 import pytest
 
 from pyvda.engine.julia.observation_function import ObservationFunctions
+from pyvda.engine.julia.signatures import c_arguments
 from pyvda.errors import EngineError, InputError
-
-
-def doubles(pointer: ctypes.c_void_p, *shape: int) -> np.ndarray:
-    return np.ctypeslib.as_array(ctypes.cast(pointer, ctypes.POINTER(ctypes.c_double)), shape)
 
 
 class Julia:
@@ -20,24 +15,24 @@ class Julia:
         self.texts: list[bytes] = []
         self.fails = False
 
-    def __call__(self, name: str, *arguments) -> None:
+    def __call__(self, name: str, **given) -> None:
+        assert len(c_arguments(name, given)) == len(given)
         if name == "register_observation":
-            text, count, _path, _, handle = arguments
-            assert len(text.value) == count
-            self.texts.append(text.value)
-            np.ctypeslib.as_array(ctypes.cast(handle, ctypes.POINTER(ctypes.c_int64)), (1,))[0] = 7
+            assert len(given["source"]) == given["source_bytes"]
+            self.texts.append(given["source"])
+            given["handle"][0] = 7
             return
         assert name == "observe"
-        handle, size, channels, count, what, x, out = arguments
-        assert (handle, size, channels) == (7, 2, 2)
+        assert (given["observation_function"], given["D"], given["channels"]) == (7, 2, 2)
+        assert given["count"] == len(given["x"])
         if self.fails:
             raise EngineError("Julia: observe.jl:1: DomainError")
-        a, b = doubles(x, count, 2).T
-        if what == 0:
-            doubles(out, count, 2)[:] = np.stack((a * b, b), 1)
-        elif what == 1:
+        a, b = given["x"].T
+        if given["what"] == 0:
+            given["out"][:] = np.stack((a * b, b), 1)
+        elif given["what"] == 1:
             rows = np.stack((np.stack((b, a), 1), np.stack((0 * a, 1 + 0 * a), 1)), 1)
-            doubles(out, count, 2, 2)[:] = rows
+            given["out"][:] = rows
 
 
 def test_values_and_derivatives_of_states() -> None:

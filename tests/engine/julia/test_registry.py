@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pyvda.engine.julia.registry import Description, Registry, _read
+from pyvda.engine.julia.signatures import c_arguments
 from pyvda.errors import EngineError, InputError
 from pyvda.models.model import JuliaSource
 from pyvda.models.registry import get_model
@@ -35,12 +36,13 @@ class Julia:
     def __init__(self, answers: dict[str, object]) -> None:
         self.answers, self.calls = answers, []
 
-    def __call__(self, name: str, *arguments: object) -> None:
+    def __call__(self, name: str, **arguments: object) -> None:
+        assert len(c_arguments(name, arguments)) == len(arguments)
         self.calls.append(name)
         answer = self.answers.get(name, b"")
         if isinstance(answer, EngineError):
             raise answer
-        for argument in arguments:
+        for argument in arguments.values():
             if hasattr(argument, "raw"):
                 argument.value = answer
 
