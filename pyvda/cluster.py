@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import dask.config
 import xarray as xr
 
-from pyvda.engine import Engine, engine_for
+from pyvda.engine import Engine, engine_for, get_engine
 from pyvda.engine.choice import AsWorker, as_worker, cores, kernel_engine, named_outside
 from pyvda.errors import EngineError, InputError
 from pyvda.models.model import Model
@@ -50,7 +50,8 @@ class Choice:
 
     Attributes
     ----------
-    model : Model
+    model : Model or None
+        None of methods without a model.
     name : str, optional
         As in `get_engine`.
     outside : str, optional
@@ -59,13 +60,13 @@ class Choice:
         Whether that process computes learned priors in Julia.
     """
 
-    model: Model
+    model: Any
     name: str | None
     outside: str | None
     julia_kernels: bool
 
     @classmethod
-    def here(cls, model: Model, name: str | None) -> Choice:
+    def here(cls, model: Model | None, name: str | None) -> Choice:
         """Return the choice of this process, whose engine has been started."""
         return cls(model, name, named_outside(), kernel_engine() is not None)
 
@@ -80,14 +81,19 @@ class Choice:
         """
         worker = worker or _worker()
         if worker is None:
-            yield engine_for(self.model, self.name)
+            yield self._engine()
             return
         with as_worker(AsWorker(worker.state.nthreads, self.outside, self.julia_kernels)):
             try:
-                engine = engine_for(self.model, self.name)
+                engine = self._engine()
             except (EngineError, InputError) as error:
                 raise type(error)(f"worker {worker.address}: {error}") from error
             yield engine
+
+    def _engine(self) -> Engine:
+        if self.model is None:
+            return get_engine(self.name)
+        return engine_for(self.model, self.name)
 
 
 def with_engines(analysis: xr.Dataset, choice: Choice) -> xr.Dataset:

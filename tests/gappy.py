@@ -52,3 +52,37 @@ def field(times=6, ny=4, nx=5, seed=0, cloud=0.4, land=True, name="sst"):
 def as_mapping(name="sst", **more):
     """Return COVARIANCE as the contents of a file."""
     return {"variables": {name: COVARIANCE.as_dict()}, **more}
+
+
+def tracks(count=14, of_pass=12, seed=1, noise=0.1, bias=0.0):
+    """Return passes over the area of `field` as a CF trajectory file, drawn from COVARIANCE."""
+    from pyvda.fields.places import on_sphere
+
+    rng = np.random.default_rng(seed)
+    start = np.stack([40 + 0.75 * rng.uniform(size=count), 5 + 1.2 * rng.uniform(size=count)], 1)
+    course = rng.uniform(-1, 1, (count, 2)) * 0.05
+    step = np.arange(of_pass)
+    lat = (start[:, :1] + course[:, :1] * step).ravel()
+    lon = (start[:, 1:] + course[:, 1:] * step).ravel()
+    seconds = np.sort(rng.uniform(0, 6 * 86400, count))[:, None] + 2.0 * step
+    days = seconds.ravel() / 86400
+    position = on_sphere(lat, lon).position
+    km = np.linalg.norm(position[:, None] - position, axis=-1)
+    matrix = COVARIANCE(km, days[:, None] - days)
+    root = np.linalg.cholesky(matrix + 1e-9 * np.eye(len(matrix)))
+    values = root @ rng.normal(size=len(matrix)) + noise * rng.normal(size=len(matrix)) + 15.0
+    values += np.repeat(bias * rng.normal(size=count), of_pass)
+    time = np.datetime64("2020-03-01", "ns") + (days * 86400e9).astype("timedelta64[ns]")
+    return xr.Dataset(
+        {
+            "sst": ("obs", values, {"units": "degC", "standard_name": "sea_water"}),
+            "row_size": ("pass", np.full(count, of_pass), {"sample_dimension": "obs"}),
+            "number": ("pass", np.arange(count) + 7, {"cf_role": "trajectory_id"}),
+        },
+        {
+            "time": ("obs", time, {"standard_name": "time"}),
+            "lat": ("obs", lat, {"units": "degrees_north"}),
+            "lon": ("obs", lon, {"units": "degrees_east"}),
+        },
+        {"featureType": "trajectory"},
+    )

@@ -101,7 +101,7 @@ end
 function run_interpolation_once()
     (N, G, out) = (3, 1, zeros(4, 2))
     (position, map_) = (Float64[1 2 3; 1 0 2; 0 0 0], Float64[1 2 3; 1 0 2])
-    call_once("optimal_interpolation"; data = N, groups = G, points = 1, queries = 2, factors = 2, position = position, map = map_,
+    call_once("optimal_interpolation"; data = N, groups = G, points = 1, queries = 2, factors = 2, moving = 1, velocity = zeros(3, N), position = position, map = map_,
               first = Int64[0, N], noise = ones(N), value = ones(N), covariance = Float64[1 1; 0 1; 9 9; 0 2; 9 9],
               along = [0.1, 1.0], scale = [1.0, 1.0, 0.0], own = 2, other = 1, days = 9.0, km = 1e9,
               point_position = position[:, 1:1], point_map = map_[:, 1:1], point = Int64[1, 1], query_time = [0.0, 1.0],

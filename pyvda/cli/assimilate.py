@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 from pyvda.cli.derived import on_command_line, with_settings
@@ -44,6 +46,8 @@ EXAMPLES = (
     "pyvda assimilate obs.nc --model quasi-geostrophic --method incremental --covariance B.nc "
     "--background start.npz -o analysis.nc",
     "pyvda assimilate chl.nc --variable chl --method oi --transform log10 -o analysis.nc",
+    "pyvda assimilate jason.nc saral.nc --variable sla --method oi "
+    "--grid -6:36.5:0.125,30:46:0.125 --times 2014-05-20/2014-06-01/1d -o map.nc",
     "pyvda assimilate tuesday.nc --method strong-constraint --background monday_analysis.nc "
     "-o analysis.nc",
 )
@@ -95,6 +99,24 @@ def assimilate(
         str | None,
         typer.Option(help="log10 or log: estimate the logarithm, with a method without a model."),
     ] = None,
+    grid: Annotated[
+        str | None,
+        typer.Option(
+            help="Where data at points are estimated (oi): a file with latitude and longitude, or "
+            "lon0:lon1:step,lat0:lat1:step."
+        ),
+    ] = None,
+    times: Annotated[
+        str | None,
+        typer.Option(
+            help="When data at points are estimated: first/last/step, such as "
+            "2014-05-20/2014-06-01/1d. Default: the times of the grid's file, else every noon."
+        ),
+    ] = None,
+    points: Annotated[
+        list[str] | None,
+        typer.Option(help="Data at points to use beside those of a field (oi); may be repeated."),
+    ] = None,
     option: Annotated[
         list[str] | None,
         typer.Option("--set", help="Any other option of the method: name=value."),
@@ -133,7 +155,8 @@ def assimilate(
     common = {
         "iterations": iterations, "tolerance": tolerance, "precision": precision,
         "observation_variance": observation_variance, "background": background,
-        "covariance": covariance, "transform": transform,
+        "covariance": covariance, "transform": transform, "grid": grid, "times": times,
+        "points": points,
     }  # fmt: skip
     keywords = _read_settings(config, option) | settings
     keywords |= {name: value for name, value in common.items() if value is not None}
@@ -223,30 +246,42 @@ def _analyse_field(
 ) -> None:
     """Run a method without a model and count its analysis by flag."""
     from pyvda.assimilate import assimilate as run
+    from pyvda.cluster import started
+    from pyvda.fields.methods import FIELD_METHODS
     from pyvda.io import netcdf
+    from pyvda.io.sources import locations
+    from pyvda.io.writing.identity import identity
     from pyvda.names import FieldFlag
 
-    given = {"--parameter": parameter, "--workers": workers, "--scheduler": scheduler,
-             "--truth": truth}  # fmt: skip
+    given: dict[str, Any] = {"--parameter": parameter, "--truth": truth}
+    whole = not FIELD_METHODS[keywords["method"]].in_blocks or "grid" in keywords
+    if whole:
+        given |= {"--workers": workers, "--scheduler": scheduler}
     idle = ", ".join(name for name, value in given.items() if value)
     if idle:
         raise InputError(
-            f"{idle} would have no effect: {keywords['method']} estimates a field without a model, "
-            "in one process; leave it out"
+            f"{idle} would have no effect: {keywords['method']} estimates "
+            f"{'data at points' if 'grid' in keywords else 'a field'} without a model"
+            f"{', in one process' if whole else ''}; leave it out"
         )
     source = observations[0] if len(observations) == 1 else observations
-    with shown("assimilate", quiet) as report:
+    with started(workers, scheduler), shown("assimilate", quiet) as report:
         analysis = run(source, report=report, **keywords)
         analysis.attrs.setdefault(
             "source", f"observations from {', '.join(map(base_name, observations))}"
         )
-        netcdf.save_analysis(analysis, output)
+        of_run = identity(analysis, {"observations": observations, **keywords})
+        netcdf.save_analysis(analysis, output, report=report, run=of_run)
     say(quiet, f"{output}: on {analysis.attrs['pyvda_engine']}")
-    for name in (str(n) for n in analysis.data_vars if str(n).endswith("_flag")):
-        values = analysis[name].values
-        counts = {f.name.lower().replace("_", " "): int((values == f).sum()) for f in FieldFlag}
-        say(quiet, f"{name.removesuffix('_flag')}: "
-            + ", ".join(f"{n} {what}" for what, n in counts.items() if n))  # fmt: skip
+    with locations.opened(output) as written:
+        for name in (str(n) for n in analysis.data_vars if str(n).endswith("_flag")):
+            found: Counter[int] = Counter()
+            for step in range(written[name].shape[0]):
+                found.update(dict(zip(*np.unique(written[name][step], return_counts=True),
+                                      strict=True)))  # fmt: skip
+            counts = {f.name.lower().replace("_", " "): int(found[f]) for f in FieldFlag}
+            say(quiet, f"{name.removesuffix('_flag')}: "
+                + ", ".join(f"{n} {what}" for what, n in counts.items() if n))  # fmt: skip
 
 
 def _read_settings(config: Path | None, option: list[str] | None) -> dict[str, Any]:

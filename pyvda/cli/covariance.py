@@ -17,6 +17,7 @@ EXAMPLES = (
     "pyvda covariance truth.nc --differences 10 --spectrum power -o B.nc",
     "pyvda covariance forecasts.nc --truth truth.nc --smoothing 4 --floor 0.09 -o B.nc",
     "pyvda covariance chl.nc --variables chl --transform log10 -o cov.yaml",
+    "pyvda covariance jason.nc saral.nc --variables sla --mean mdt.nc -o cov.yaml --figure fit.png",
     "pyvda covariance members.nc --form hybrid --localisation 12 --weight 0.3 -o B.nc",
 )
 _YAML = (".yaml", ".yml")
@@ -24,10 +25,10 @@ _YAML = (".yaml", ".yml")
 
 def covariance(
     samples: Annotated[
-        str,
+        list[str],
         typer.Argument(
             help="File of states, such as a simulation, forecasts or an analysis; or of fields "
-            "(time, y, x) with gaps, for the method oi."
+            "(time, y, x) with gaps, or files of data at points, for the method oi."
         ),
     ],
     output: Annotated[
@@ -100,6 +101,38 @@ def covariance(
     seed: Annotated[
         int | None, typer.Option(min=0, help="Of fields with gaps: of the sample. Default: 0.")
     ] = None,
+    functions: Annotated[
+        str | None,
+        typer.Option(
+            help="Of fields with gaps: functions of the terms, of distance and after a slash of "
+            "time, such as exponential,matern32/gaussian. Default: exponential."
+        ),
+    ] = None,
+    fit_by: Annotated[
+        str | None,
+        typer.Option(
+            help="Of fields with gaps: clouds or likelihood. Default: clouds; of points likelihood."
+        ),
+    ] = None,
+    local_variance: Annotated[
+        bool | None,
+        typer.Option(
+            "--local-variance", help="Of fields with gaps: the variance differs in space."
+        ),
+    ] = None,
+    velocity: Annotated[
+        str | None,
+        typer.Option(
+            help="Of fields with gaps: flow that carries them, 0.1,-0.05 (m/s) or a file."
+        ),
+    ] = None,
+    mean: Annotated[
+        str | None, typer.Option(help="Of data at points: file with the map of their mean.")
+    ] = None,
+    figure: Annotated[
+        Path | None,
+        typer.Option(help="Of fields with gaps: figure of the fit, .png, .pdf or .svg."),
+    ] = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -111,21 +144,28 @@ def covariance(
         "weight": weight,
     }  # fmt: skip
     of_fields = {"mask": mask, "transform": transform, "season_days": season_days,
-                 "factors": factors, "seed": seed}  # fmt: skip
+                 "factors": factors, "seed": seed, "functions": functions, "fit_by": fit_by,
+                 "local_variance": local_variance, "velocity": velocity, "mean": mean}  # fmt: skip
     if output.suffix.lower() in _YAML:
         _expect_none(
             of_states, f"{output} is that of a field with gaps; leave it out, or write .nc"
         )
-        _of_field(samples, output, variables, of_fields, overwrite, quiet)
+        _of_field(samples, output, variables, of_fields, figure, overwrite, quiet)
         return
     _expect_none(
-        of_fields, f"{output} is that of states; leave it out, or write .yaml for fields with gaps"
+        of_fields | {"figure": figure},
+        f"{output} is that of states; leave it out, or write .yaml for fields with gaps",
     )
     from pyvda.covariances.fit import fit_covariance
 
-    check_output(output, [samples, truth], overwrite=overwrite)
+    if len(samples) > 1:
+        raise InputError(
+            f"{len(samples)} files are given, expected one file of states; join them, or write "
+            ".yaml for data at points"
+        )
+    check_output(output, [*samples, truth], overwrite=overwrite)
     found = fit_covariance(
-        samples, form=form, variables=listed(variables), differences=differences, truth=truth,
+        samples[0], form=form, variables=listed(variables), differences=differences, truth=truth,
         boundary=boundary, spectrum=spectrum, smoothing=smoothing, floor=floor,
         varying_length=varying_length, stdev=stdev, localisation=localisation, weight=weight,
     )  # fmt: skip
@@ -135,24 +175,31 @@ def covariance(
 
 
 def _of_field(
-    path: str,
+    paths: list[str],
     output: Path,
     variables: str | None,
     options: Mapping[str, Any],
+    figure: Path | None,
     overwrite: bool,
     quiet: bool,
 ) -> None:
     """Fit the covariances of a field with gaps and write them as YAML."""
     from pyvda.fields.covariance import write
-    from pyvda.fields.fitted import described, fit_field_covariance
+    from pyvda.fields.fitted import described, draw_figure, fit_field_covariance
     from pyvda.io.writing.atomic import replacing
 
-    check_output(output, [path], overwrite=overwrite, suffixes=_YAML)
+    check_output(output, paths, overwrite=overwrite, suffixes=_YAML)
+    if figure is not None:
+        check_output(figure, paths, overwrite=overwrite, suffixes=(".png", ".pdf", ".svg"))
     given = {name: value for name, value in options.items() if value is not None}
     with shown("covariance", quiet) as report:
-        found, fits = fit_field_covariance(path, variables, report=report, **given)
+        found, fits = fit_field_covariance(
+            paths[0] if len(paths) == 1 else paths, variables, report=report, **given
+        )
     with replacing(output) as temporary:
         write(temporary, found)
+    if figure is not None:
+        draw_figure(fits, figure)
     for line in (f"{output}:", *described(fits)):
         say(quiet, line)
 

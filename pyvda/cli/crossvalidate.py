@@ -1,4 +1,7 @@
-"""`pyvda crossvalidate`: methods for fields without a model, scored under clouds of other times."""
+"""`pyvda crossvalidate`: methods for fields without a model, scored on data that they do not use.
+
+Withheld are values under the clouds of other times, or whole passes, moorings and floats.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +17,21 @@ from pyvda.progress import shown
 
 EXAMPLES = (
     "pyvda crossvalidate chl.nc --variable chl --method oi,eof --draws 3 --seed 1",
+    "pyvda crossvalidate jason.nc saral.nc --variable sla --set oi.mean=mdt.nc",
     "pyvda crossvalidate sst.nc --set oi.covariance=cov.yaml --json scores.json -o scores.png",
 )
 
 
 def crossvalidate(
-    observations: Annotated[str, typer.Argument(help="File of variables over (time, y, x).")],
+    observations: Annotated[
+        list[str],
+        typer.Argument(help="File of variables over (time, y, x), or files of data at points."),
+    ],
     method: Annotated[
         list[str] | None,
-        typer.Option(help="Methods, separated by commas, or repeated. Default: oi,eof."),
+        typer.Option(
+            help="Methods, separated by commas, or repeated. Default: oi,eof; of data at points oi."
+        ),
     ] = None,
     variable: Annotated[
         str | None, typer.Option(help="Variable or variables, separated by commas.")
@@ -48,17 +57,18 @@ def crossvalidate(
     engine: EngineName = None,
     quiet: Quiet = False,
 ) -> None:
-    """Score methods for fields without a model on values under the clouds of other times."""
+    """Score methods for fields without a model on values under other clouds, or whole passes."""
     from pyvda.fields.crossvalidation import crossvalidate as run
     from pyvda.fields.crossvalidation import described, draw_figure
 
-    check_json_file(json_file, [observations])
+    check_json_file(json_file, [*observations])
     if output is not None:
-        check_output(output, [observations], suffixes=(".png", ".pdf", ".svg"))
-    named = [m.strip() for text in method or ["oi,eof"] for m in text.split(",")]
+        check_output(output, [*observations], suffixes=(".png", ".pdf", ".svg"))
+    named = [m.strip() for text in method for m in text.split(",")] if method else None
+    source = observations[0] if len(observations) == 1 else observations
     with shown("crossvalidate", quiet) as report:
         found = run(
-            observations, named, variable=variable, draws=draws, times=times, seed=seed, mask=mask,
+            source, named, variable=variable, draws=draws, times=times, seed=seed, mask=mask,
             transform=transform, good_flags=good_flags, options=_options(option), engine=engine,
             report=report,
         )  # fmt: skip

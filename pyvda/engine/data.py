@@ -217,6 +217,9 @@ class FieldData(NamedTuple):
         Index of the first datum of each group; the last is N.
     group_time : (G,)
         Days, increasing.
+    velocity : (N, 3), optional
+        km a day: a datum is taken from where it would be at the time of the estimate, carried by
+        its own velocity. Default: it does not move.
     """
 
     position: Array
@@ -229,6 +232,7 @@ class FieldData(NamedTuple):
     hidden: Array
     first: Array
     group_time: Array
+    velocity: Array | None = None
 
 
 class Targets(NamedTuple):

@@ -10,14 +10,18 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from pyvda.cluster import Choice, client, with_engines
 from pyvda.engine import Engine, get_engine
 from pyvda.engine.data import Array
 from pyvda.errors import InputError
-from pyvda.fields import output
+from pyvda.fields import in_blocks, output, target
+from pyvda.fields import points as of_points
 from pyvda.fields.field import Field, Values, opened
 from pyvda.fields.learned import shipped
 from pyvda.fields.methods import FIELD_METHODS, LEARNED, FieldMethod
+from pyvda.fields.optimal_interpolation import OptimalInterpolationOptions
 from pyvda.fields.options import Estimate, FieldOptions
+from pyvda.fields.points import Points
 from pyvda.io.sources import sources
 from pyvda.io.sources.open import open_dataset
 from pyvda.io.writing import attributes
@@ -52,7 +56,8 @@ def chosen(settings: Settings, options: Mapping[str, Any]) -> tuple[FieldMethod,
             "the place of a method; leave out method or checkpoint"
         )
     method = LEARNED if given else FIELD_METHODS[settings.method]
-    idle = sorted(settings.model_fields_set - _USED - given.keys())
+    used = _USED | given.keys() | ({"block"} if method.in_blocks else set())
+    idle = sorted(settings.model_fields_set - used)
     idle = [one for one in idle if getattr(settings, one) != Settings.model_fields[one].default]
     if idle:
         raise InputError(
@@ -65,23 +70,31 @@ def chosen(settings: Settings, options: Mapping[str, Any]) -> tuple[FieldMethod,
 def assimilate(observations: Any, settings: Settings, given: Mapping[str, Any]) -> xr.Dataset:
     """Return the analysis of a field; see `pyvda.assimilate`."""
     method, options = chosen(settings, given)
-    ds = sources.as_dataset(observations, "the argument observations", group=settings.group)
-    attributes.check(ds)
-    field, turned = _opened(ds, settings, options)
-    engine = get_engine(settings.engine)
-    read = {name: field.read(name) for name in field.variables}
-    withheld = withheld_of(field, options.withhold, turned)
-    found = estimated(field, read, withheld, method, options, engine, heard(settings.report))
-    if sources.is_location(observations):
+    ds, field, points, turned = read_fields(observations, settings, method, options)
+    if isinstance(observations, str | os.PathLike):
         ds = ds.copy(deep=False)
         ds.encoding["source"] = os.fspath(observations)
+    block = _block_of(observations, settings, field, method, options, points)
+    if block is not None:
+        return _lazily(ds, field, options, block, settings, given)
+    engine = get_engine(settings.engine)
+    read = {name: field.read(name) for name in field.variables}
+    withheld, hidden = None, None
+    if points is not None and not field.seen.any():
+        hidden = hidden_points(points, ds, options.withhold)
+    else:
+        withheld = withheld_of(field, options.withhold, turned)
+    found = estimated(
+        field, read, withheld, method, options, engine, heard(settings.report), points=points,
+        hidden=hidden,
+    )  # fmt: skip
     configuration = {
         "options": plain(options),
         "variables": {name: one.configuration for name, one in found.items()},
         "run": record(ds, settings, given, engine.info),
     }
     analysis = output.analysis(
-        field, read, withheld, found, method.name, configuration, str(engine.info)
+        field, read, withheld, found, method.name, configuration, str(engine.info), points, hidden
     )
     analysis = analysis.isel({dim: slice(None, None, -1) for dim in turned})
     unlike = {text for one in found.values() if (text := one.configuration.get("differs"))}
@@ -106,6 +119,154 @@ def _opened(
     return options.aligned(ds, open_field) if known else (open_field(ds, None), ())
 
 
+def _block_of(
+    observations: Any,
+    settings: Settings,
+    field: Field,
+    method: FieldMethod,
+    options: FieldOptions,
+    points: Points | None,
+) -> int | None:
+    """Return the times of a block, None where the field is estimated as a whole.
+
+    Of a file that is too large for memory, or that workers share, by its size.
+
+    Raises
+    ------
+    InputError
+        A block is given for data at points.
+    """
+    if points is not None:
+        if settings.block is not None:
+            raise InputError(
+                f"block is {settings.block}, but data at points are read as a whole; leave out "
+                "block (--block)"
+            )
+        return None
+    if settings.block is not None or not isinstance(options, OptimalInterpolationOptions):
+        return settings.block
+    chunks = field.ds[field.variables[0]].chunksizes.get(field.time)
+    if chunks is not None:
+        return max(chunks)
+    using = client() if sources.is_location(observations) else None
+    large = len(field.days) * len(field.places) > 2 * in_blocks.VALUES
+    if using is None and not (large and sources.is_location(observations)):
+        return None
+    count = 1 if using is None else len(using.scheduler_info()["workers"])
+    return in_blocks.default_block(field, options, count)
+
+
+def _lazily(
+    ds: xr.Dataset,
+    field: Field,
+    options: FieldOptions,
+    block: int,
+    settings: Settings,
+    given: Mapping[str, Any],
+) -> xr.Dataset:
+    engine = get_engine(settings.engine)
+    configuration = {
+        "options": plain(options), "run": record(ds, settings, given, engine.info, block)
+    }  # fmt: skip
+    assert isinstance(options, OptimalInterpolationOptions)
+    found = in_blocks.lazily(
+        field, options, block, settings.engine, configuration, heard(settings.report)
+    )
+    return with_engines(found, Choice.here(None, settings.engine))
+
+
+def read_fields(
+    observations: Any, settings: Settings, method: FieldMethod, options: FieldOptions
+) -> tuple[xr.Dataset, Field, Points | None, tuple[str, ...]]:
+    """Return the first Dataset, the field that is estimated, and data at points, if there are any.
+
+    Behind them the dimensions that are turned for a trained network.
+
+    Raises
+    ------
+    InputError
+        The method does not take points; there is no grid for them, or one beside a field; or see
+        `opened` and `points.read`.
+    """
+    grid, beside = getattr(options, "grid", None), getattr(options, "points", None)
+    several = isinstance(observations, list | tuple) and grid is not None
+    first = sources.as_dataset(
+        observations[0] if several else observations, "the argument observations",
+        group=settings.group,
+    )  # fmt: skip
+    attributes.check(first)
+    how: dict[str, Any] = {"transform": options.transform, "good_flags": settings.good_flags}
+    if of_points.are_points(first, settings.variable):
+        if not hasattr(options, "grid"):
+            raise InputError(
+                f"the observations lie at points, but {method.name} takes fields on a grid; choose "
+                "oi with a grid (--method oi --grid GRID)"
+            )
+        if grid is None:
+            raise InputError(
+                "the observations lie at points, and it is not said where they are to be "
+                "estimated; give a grid (--grid): a file with latitude and longitude, or "
+                "lon0:lon1:step,lat0:lat1:step"
+            )
+        if beside is not None:
+            raise InputError(
+                "points are given beside observations that lie at points themselves; list all "
+                "files as observations"
+            )
+        points = of_points.read(
+            list(observations) if several else first, settings.variable, group=settings.group
+            if several else None, **how,
+        )  # fmt: skip
+        times = getattr(options, "times", None)
+        field = target.on_grid(points, grid, times, mask=options.mask, transform=options.transform)
+        return first, field, points, ()
+    idle = [n for n in ("grid", "times") if getattr(options, n, None) is not None]
+    idle += [n for n in ("mean",) if getattr(options, n, None) is not None]
+    idle += [n for n in ("group_days",) if beside is None and getattr(options, n, None) is not None]
+    if idle:
+        raise InputError(
+            f"{', '.join(idle)} would have no effect: the observations are a field, which is "
+            "estimated on its own grid and times around its own mean; leave it out"
+        )
+    field, turned = _opened(first, settings, options)
+    if beside is None:
+        return first, field, None, turned
+    points = of_points.read(beside, field.variables, **how)
+    attrs = {name: dict(field.ds[name].attrs) for name in field.variables}
+    of_points.check_units(points.attrs, attrs, "the point data", "the field")
+    if points.dated != field.dated:
+        raise InputError(
+            "the times of the field and of the point data are not both dates; give both dates"
+        )
+    return first, field, points, turned
+
+
+def hidden_points(points: Points, ds: xr.Dataset, given: Any) -> Array | None:
+    """Return which data at points are withheld, (N,) of bool.
+
+    Raises
+    ------
+    InputError
+        There is no such variable, or it has another length.
+    """
+    if given is None:
+        return None
+    if isinstance(given, str):
+        if given not in ds.variables:
+            raise InputError(
+                f"withhold is {given!r}, which is no variable of the file; give one that is "
+                "nonzero where a datum is not to be used, or an array"
+            )
+        given = ds[given].values
+    found = np.asarray(given)
+    if found.shape != points.row.shape and found.shape != (points.rows,):
+        raise InputError(
+            f"what is withheld has the shape {found.shape}, expected {(points.rows,)}, a number "
+            "for each datum"
+        )
+    return np.asarray(found != 0)[points.row]
+
+
 def estimated(
     field: Field,
     read: dict[str, Values],
@@ -116,6 +277,8 @@ def estimated(
     report: Report,
     *,
     where: Array | None = None,
+    points: Points | None = None,
+    hidden: Array | None = None,
 ) -> dict[str, Estimate]:
     """Return the estimates from the data that are not withheld.
 
@@ -124,6 +287,10 @@ def estimated(
     withheld : (T, P) of bool, optional
     where : (T, P) of bool, optional
         Where an estimate is needed. Default: everywhere.
+    points : Points, optional
+        Data at points.
+    hidden : (N,) of bool, optional
+        Those of them that are withheld.
 
     Raises
     ------
@@ -133,10 +300,20 @@ def estimated(
     used = {}
     for name, values in read.items():
         left = values.values if withheld is None else np.where(withheld, np.nan, values.values)
-        if not np.isfinite(left).any():
+        if not np.isfinite(left).any() and not _any_left(points, name, hidden):
             raise InputError(f"no observation of {name} is left; withhold fewer, or choose another")
         used[name] = replace(values, values=left)
-    return method.solve(field, used, options, engine, report, where=where)
+    if points is None:
+        return method.solve(field, used, options, engine, report, where=where)
+    left_points = points if hidden is None else points.without(hidden)
+    return method.solve(field, used, options, engine, report, where=where, points=left_points)
+
+
+def _any_left(points: Points | None, name: str, hidden: Array | None) -> bool:
+    if points is None:
+        return False
+    there = np.isfinite(points.values[name].values)
+    return bool((there if hidden is None else there & ~hidden).any())
 
 
 def withheld_of(field: Field, given: Any, turned: Sequence[str] = ()) -> Array | None:

@@ -1,8 +1,9 @@
 """Cross-validation of methods for fields, on values under the clouds of other times.
 
 A draw hides what the gaps of other times would hide; the method estimates it from the rest, with
-constants fitted to the rest. Scores are those of the hidden values, and methods are compared by a
-bootstrap over times, whose values are not independent within one.
+constants fitted to the rest. Of data at points it hides whole passes, moorings or floats. Scores
+are those of the hidden values, and methods are compared by a bootstrap over times, or passes, whose
+values are not independent within one.
 """
 
 from __future__ import annotations
@@ -14,13 +15,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.spatial import cKDTree
 
-from pyvda.engine import get_engine
+from pyvda.engine import Engine, get_engine
 from pyvda.engine.data import Array
 from pyvda.errors import InputError
+from pyvda.fields import target
 from pyvda.fields.assimilate import estimated
 from pyvda.fields.clouds import under_other_clouds
 from pyvda.fields.field import Field, opened
 from pyvda.fields.methods import FIELD_METHODS, FieldMethod, method_named
+from pyvda.fields.points import Points, are_points
+from pyvda.fields.points import read as read_points
 from pyvda.io.quality.quality_flags import GoodFlags
 from pyvda.io.sources import sources
 from pyvda.progress import Report, silent
@@ -29,6 +33,8 @@ from pyvda.validation_errors import validated
 _BOUNDS = (0.0, 10.0, 25.0, 50.0, 100.0, np.inf)  # km
 _RESAMPLES = 2000
 _LEVEL = 0.95
+_PARTS = 5  # of the passes, of which a draw hides one
+_LEAST_OF_PASS = 5  # data: a shorter pass is not hidden
 
 
 class Predictions(NamedTuple):
@@ -37,6 +43,7 @@ class Predictions(NamedTuple):
     Attributes
     ----------
     draw, time : (n,) of int
+        Of data at points `time` is the number of the pass.
     error : (n,)
         Value minus estimate.
     variance : (n,)
@@ -54,7 +61,7 @@ class Predictions(NamedTuple):
 
 def crossvalidate(
     observations: Any,
-    methods: Sequence[str] = ("oi", "eof"),
+    methods: Sequence[str] | None = None,
     *,
     variable: str | Sequence[str] | None = None,
     draws: int = 3,
@@ -74,14 +81,15 @@ def crossvalidate(
     ----------
     observations : Dataset, path, ...
         As in `pyvda.assimilate`.
-    methods : sequence of str
+    methods : sequence of str, optional
         Names, or folders of trained networks, joined by + where estimates are to be averaged. The
-        first is what the others are compared with.
+        first is what the others are compared with. Default: oi and eof; of data at points oi.
     variable : str or sequence of str, optional
     draws : int
         How often values are hidden, at different times where there are enough.
     times : int
-        Times of which a draw hides a part, at most.
+        Times of which a draw hides a part, at most. Of data at points a draw hides a fifth of the
+        passes, moorings or floats.
     seed : int
     mask, transform, good_flags, group
         As in `pyvda.assimilate`.
@@ -106,7 +114,16 @@ def crossvalidate(
     --------
     >>> pyvda.crossvalidate("chl.nc", ["oi", "eof"], variable="chl")  # doctest: +SKIP
     """
+    several = observations if isinstance(observations, list | tuple) else [observations]
+    first = sources.as_dataset(several[0], "the argument observations", group=group)
+    at_points = are_points(first, variable)
+    methods = methods or (["oi"] if at_points else ["oi", "eof"])
     chosen = _methods(methods, options or {}, mask, transform)
+    if at_points:
+        points = read_points(
+            list(several), variable, transform=transform, good_flags=good_flags, group=group
+        )
+        return _of_points(points, chosen, draws, seed, transform, get_engine(engine), report)
     ds = sources.as_dataset(observations, "the argument observations", group=group)
     field = opened(ds, variable, mask=mask, transform=transform, good_flags=good_flags)
     read = {name: field.read(name) for name in field.variables}
@@ -135,13 +152,104 @@ def crossvalidate(
                     distances(field, np.isfinite(values) & ~hidden, at),
                 ))  # fmt: skip
     report(1, 1, "done")
+    return _result(found, draws, seed, transform, "under clouds of other times")
+
+
+def _result(
+    found: Mapping[str, Mapping[str, Sequence[Predictions]]],
+    draws: int,
+    seed: int,
+    transform: str | None,
+    withheld: str,
+) -> dict[str, Any]:
     return {
-        "draws": draws, "seed": seed, "transform": transform,
+        "draws": draws, "seed": seed, "transform": transform, "withheld": withheld,
         "variables": {
             name: _table({method: _joined(parts) for method, parts in of_methods.items()}, seed)
             for name, of_methods in found.items()
         },
     }  # fmt: skip
+
+
+def _of_points(
+    points: Points,
+    chosen: Mapping[str, tuple[FieldMethod, Any]],
+    draws: int,
+    seed: int,
+    transform: str | None,
+    engine: Engine,
+    report: Report,
+) -> dict[str, Any]:
+    """Score methods on whole passes, moorings or floats."""
+    unable = [name for name, (_, options) in chosen.items() if not hasattr(options, "grid")]
+    if unable:
+        raise InputError(
+            f"the observations lie at points, but {', '.join(unable)} takes fields on a grid; "
+            "choose oi"
+        )
+    field = target.around(points, transform)
+    read = {name: field.read(name) for name in field.variables}
+    nothing = np.zeros((1, len(field.places)), bool)
+    found: dict[str, dict[str, list[Predictions]]] = {
+        name: {method: [] for method in chosen} for name in points.variables
+    }
+    there = np.any([np.isfinite(v.values) for v in points.values.values()], axis=0)
+    for draw, hidden in enumerate(hidden_passes(points.track, there, draws, seed)):
+        for step, (method, (solver, its_options)) in enumerate(chosen.items()):
+            report(draw * len(chosen) + step, draws * len(chosen), f"draw {draw}, {method}")
+            estimates = solver.solve(
+                field, read, its_options, engine, silent, where=nothing,
+                points=points.without(hidden), at_points=hidden,
+            )  # fmt: skip
+            for name, estimate in estimates.items():
+                values, at = points.values[name].values, estimate.at_points
+                known = hidden & np.isfinite(values)
+                assert at is not None
+                found[name][method].append(Predictions(
+                    np.full(int(known.sum()), draw), points.track[known],
+                    (values - at.value)[known], (at.stdev**2 + at.noise)[known],
+                    point_distances(points, np.isfinite(values) & ~hidden, known),
+                ))  # fmt: skip
+    report(1, 1, "done")
+    return _result(found, draws, seed, transform, "of whole passes, moorings or floats")
+
+
+def hidden_passes(track: Array, there: Array, draws: int, seed: int) -> list[Array]:
+    """Return what each draw hides of data at points, (N,) of bool: a fifth of the passes.
+
+    Up to five draws hide different passes.
+
+    Raises
+    ------
+    InputError
+        There are fewer than two passes.
+    """
+    known, counts = np.unique(track[there], return_counts=True)
+    if len(known) < 2:
+        raise InputError(
+            f"all {int(there.sum())} data belong to one pass, mooring or float, so that none can "
+            "be hidden whole; give a number of the pass (a variable such as track), or more data"
+        )
+    long = known[counts >= min(_LEAST_OF_PASS, counts.max())]
+    parts = min(_PARTS, len(long))
+    found = []
+    for draw in range(draws):
+        rng = np.random.default_rng([seed, draw // parts])
+        dealt = rng.permutation(long)[draw % parts :: parts]
+        found.append(np.isin(track, dealt) & there)
+    return found
+
+
+def point_distances(points: Points, left: Array, at: Array) -> Array:
+    """Return the distance from data to the nearest datum of the same day, (n,) km."""
+    days = points.days(points.time[0] if points.dated else 0.0)
+    speed = 1e5  # km a day: data of another day are beyond all others
+
+    def spread(chosen: Array) -> Array:
+        return np.column_stack([points.places.position[chosen], speed * np.round(days[chosen])])
+
+    found, _ = cKDTree(spread(left)).query(spread(at), distance_upper_bound=speed / 2)
+    return np.asarray(found)
 
 
 def distances(field: Field, left: Array, at: Array) -> Array:
@@ -193,7 +301,7 @@ def described(result: Mapping[str, Any]) -> list[str]:
     lines = []
     for name, methods in result["variables"].items():
         count = next(iter(methods.values()))["count"]
-        lines.append(f"{name}, {count} values under clouds of other times")
+        lines.append(f"{name}, {count} values {result['withheld']}")
         columns = f"{'method':<10}{'RMSE':>10}{'bias':>10}{'(e/s)²':>9}{'NLL':>8}"
         lines.append(f"{columns}  ratio to the first")
         for method, row in methods.items():

@@ -29,6 +29,7 @@ from pyvda.progress import Report, silent
 
 _WORSE = 3  # numbers of modes in a row that do not lower the error: the search ends
 _LONG = 30  # times, from which on a filter is the default
+_HALVINGS = 12  # of the interval of the logarithm of a variance
 _LANCZOS = 1000  # from so many times and points on; fewer have a small matrix of products
 
 
@@ -177,11 +178,16 @@ def solve(
         )
     width = _filter_days(field.days) if options.filter_days is None else options.filter_days
     smooth = _filter(field.days, width)
-    modes, errors, mse = _chosen(matrix, there, smooth, options, limit, report)
-    _, found = filled(matrix, there, modes, smooth, options.iterations, options.tolerance)
+    trials = _tried(matrix, there, smooth, options, limit, report)
+    best = min(trials, key=lambda trial: trial.error)
+    modes, errors = best.number, [float(np.sqrt(trial.error)) for trial in trials]
+    # From the trial on: the gaps are filled mode after mode, and not by all modes from zero.
+    start = np.where(there, matrix, best.modes.product)
+    _, found = filled(start, there, modes, smooth, options.iterations, options.tolerance)
     product = found.product
     residual = float(((product - matrix)[there] ** 2).mean())
-    variance = _error_variance(found, there, residual, mse)
+    noise = _noise(best, residual)
+    variance = _of_modes(found, there, noise) + residual
     result, row = {}, 0
     for name in read:
         rows = slice(row, row + anomalies[name].shape[1])
@@ -200,30 +206,55 @@ def solve(
     return result
 
 
-def _chosen(
+@dataclass(frozen=True)
+class Trial:
+    """A number of modes, fitted without values that are hidden under clouds of other times.
+
+    Attributes
+    ----------
+    number : int
+    error : float
+        Mean squared error of the hidden values.
+    modes : Modes
+    left, hidden : (P, T) of bool
+        Values that were used, and those that were not.
+    squares : (n,)
+        Squared errors of the hidden values, in the order of `hidden`.
+    """
+
+    number: int
+    error: float
+    modes: Modes
+    left: Array
+    hidden: Array
+    squares: Array
+
+
+def _tried(
     matrix: Array,
     there: Array,
     smooth: Array | None,
     options: EOFOptions,
     limit: int,
     report: Report,
-) -> tuple[int, list[float], float]:
-    """Return the number of modes, the errors of all that were tried, and the mean squared one."""
+) -> list[Trial]:
+    """Return trials of increasing numbers of modes, until more of them do not help."""
     count = there.shape[1]
     hidden = under_other_clouds(there.T, options.seed, max(1, count // 10)).T
     left = there & ~hidden
     truth = matrix[hidden]
     trial = np.where(left, matrix, 0.0)
     tried = [options.modes] if options.modes else range(1, min(options.most_modes, limit) + 1)
-    errors: list[float] = []
+    found: list[Trial] = []
     for number in tried:
         report(number, max(tried), "number of modes")
-        trial, found = filled(trial, left, number, smooth, options.iterations, options.tolerance)
-        errors.append(float(((found.product[hidden] - truth) ** 2).mean()))
-        if len(errors) - 1 - int(np.argmin(errors)) >= _WORSE:
+        trial, modes = filled(trial, left, number, smooth, options.iterations, options.tolerance)
+        squares = (modes.product[hidden] - truth) ** 2
+        found.append(Trial(number, float(squares.mean()), modes, left, hidden, squares))
+        best = min(range(len(found)), key=lambda n: found[n].error)
+        if len(found) - 1 - best >= _WORSE:
             break
-    best = int(np.argmin(errors))
-    return list(tried)[best], [float(np.sqrt(e)) for e in errors], errors[best]
+    return found
 
 
 def _filter_days(days: Array) -> float:
@@ -239,31 +270,41 @@ def _filter(days: Array, deviation: float) -> Array | None:
     return np.asarray(weights / weights.sum(1, keepdims=True))
 
 
-def _error_variance(modes: Modes, there: Array, residual: float, hidden: float) -> Array:
-    """Return the variance of the error, (P, T).
+def _noise(trial: Trial, residual: float) -> float:
+    """Return the error variance r of a datum in `_of_modes`.
 
-    L (I + Lᵀ L / r)⁻¹ Lᵀ over the points that are observed, where L Lᵀ is the covariance of the
-    modes and r the error variance of a datum, plus the variance that the modes leave out. Errors of
-    neighbouring data are not independent: r is raised until the mean variance of the points that
-    are not observed is the error that was found under clouds.
+    Errors of neighbouring data are not independent: r is raised until the squared errors of hidden
+    values over their variance, that of the modes and what they leave out, have the mean 1.
     """
-    scale = modes.patterns / np.sqrt(len(modes.times))
-    wanted = max(hidden - residual, 0.0)
+    times = np.flatnonzero(trial.hidden.any(0))
+    within = trial.hidden[:, times]
 
-    def of(noise: float) -> Array:
-        found = np.empty(there.shape)
-        for t in range(there.shape[1]):
-            seen = scale[there[:, t]]
-            inner = np.eye(scale.shape[1]) + seen.T @ seen / noise
-            root = np.linalg.solve(np.linalg.cholesky(inner), scale.T)
-            found[:, t] = (root**2).sum(0)
-        return found
+    def ratio(noise: float) -> float:
+        variance = _of_modes(trial.modes, trial.left[:, times], noise)[within] + residual
+        return float((trial.squares / variance).mean())
 
-    low, high = np.log(max(residual, 1e-12)), np.log(max(residual, 1e-12)) + np.log(1e6)
-    for _ in range(12):
+    low = np.log(max(residual, 1e-12))
+    high = low + np.log(1e6)
+    for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        if of(np.exp(middle))[~there].mean() < wanted if (~there).any() else False:
+        if ratio(np.exp(middle)) > 1:
             low = middle
         else:
             high = middle
-    return of(float(np.exp(high))) + residual
+    return float(np.exp(high))
+
+
+def _of_modes(modes: Modes, there: Array, noise: float) -> Array:
+    """Return the variance of the error of the modes' part, (P, T).
+
+    L (I + Lᵀ L / r)⁻¹ Lᵀ over the points that are observed, where L Lᵀ is the covariance of the
+    modes and r the error variance of a datum. `there` may be that of other times than the modes'.
+    """
+    scale = modes.patterns / np.sqrt(len(modes.times))
+    found = np.empty(there.shape)
+    for t in range(there.shape[1]):
+        seen = scale[there[:, t]]
+        inner = np.eye(scale.shape[1]) + seen.T @ seen / noise
+        root = np.linalg.solve(np.linalg.cholesky(inner), scale.T)
+        found[:, t] = (root**2).sum(0)
+    return found

@@ -27,9 +27,11 @@ from pyvda.io.quality.validation import elapsed
 from pyvda.notices import notice
 
 _DAY = 86400.0
+_AT_ONCE = 10_000_000  # values that are looked through
 _MASKS = ("mask", "land", "sea", "land_mask", "sea_mask", "landmask", "lsm", "tmask")
 _UNITS_OF_TIME = {"days": 1.0, "day": 1.0, "d": 1.0, "hours": 1 / 24, "hour": 1 / 24, "h": 1 / 24,
-                  "minutes": 1 / 1440, "seconds": 1 / _DAY, "s": 1 / _DAY}  # fmt: skip
+                  "minutes": 1 / 1440, "seconds": 1 / _DAY, "s": 1 / _DAY,
+                  "1": 1.0}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,12 @@ class Field:
             variance = self.transform.variance(values, deviation**2)
         return Values(self.transform.forward(values, name), variance, code > 0)
 
+    def between(self, start: int, stop: int) -> Field:
+        """Return the field at some of its times, by index."""
+        return replace(
+            self, ds=self.ds.isel({self.time: slice(start, stop)}), days=self.days[start:stop]
+        )
+
     def on_grid(self, values: Array, fill: Any = np.nan) -> Array:
         """Return numbers on the sea, (..., P), on the grid, (..., Y, X)."""
         found = np.full((*values.shape[:-1], *self.sea.shape), fill, values.dtype)
@@ -177,7 +185,7 @@ def opened(
                 f"{other} has the dimensions {ds[other].dims}, expected those of {chosen[0]}, "
                 f"{ds[chosen[0]].dims}; leave it out, or put it on the same grid"
             )
-    ds, days, dated = _with_days(ds, time)
+    ds, days, dated = with_days(ds, time)
     field = Field(
         ds, chosen, time, space, np.ones([ds.sizes[d] for d in space], bool),
         np.ones([ds.sizes[d] for d in space], bool), None,
@@ -191,7 +199,7 @@ def opened(
             "at some points"
         )
     sea, masked = _sea(ds, mask, space, seen, sea)
-    located = _places(ds, chosen[0], space, sea)
+    located = places_of(ds, chosen[0], space, sea)
     return replace(field, sea=sea, seen=seen & sea, masked=masked, places=located)
 
 
@@ -218,7 +226,7 @@ def _dimensions(ds: xr.Dataset, name: str) -> tuple[str, tuple[str, str]]:
     return str(time), space
 
 
-def _with_days(ds: xr.Dataset, time: str) -> tuple[xr.Dataset, Array, bool]:
+def with_days(ds: xr.Dataset, time: str) -> tuple[xr.Dataset, Array, bool]:
     """Return the Dataset sorted by time, its days, and whether they are of a calendar."""
     label = find_time(ds, [time])[1]
     if label is None:
@@ -248,13 +256,7 @@ def _with_days(ds: xr.Dataset, time: str) -> tuple[xr.Dataset, Array, bool]:
             dated[order],
         )
     if not is_dated:
-        unit = str(coordinate.attrs.get("units", "days")).strip().lower()
-        if unit not in _UNITS_OF_TIME:
-            raise InputError(
-                f"the times {label} are numbers in {unit!r}, expected dates, or days, hours or "
-                "seconds; give the coordinate such units"
-            )
-        return ds, seconds * _UNITS_OF_TIME[unit], False
+        return ds, seconds * unit_of_time(coordinate), False
     first = dated[0]
     if dated.dtype.kind == "M":
         start = (first - first.astype("datetime64[Y]")) / np.timedelta64(1, "s")
@@ -263,17 +265,37 @@ def _with_days(ds: xr.Dataset, time: str) -> tuple[xr.Dataset, Array, bool]:
     return ds, (seconds + float(start)) / _DAY, True
 
 
+def unit_of_time(coordinate: xr.DataArray) -> float:
+    """Return the days in the unit of times that are numbers.
+
+    Raises
+    ------
+    InputError
+        It is not a unit of physical time.
+    """
+    unit = str(coordinate.attrs.get("units", "days")).strip().lower()
+    if unit not in _UNITS_OF_TIME:
+        raise InputError(
+            f"the times {coordinate.name} are numbers in {unit!r}, expected dates, or days, hours "
+            "or seconds; give the coordinate such units"
+        )
+    return _UNITS_OF_TIME[unit]
+
+
 def _seen(field: Field) -> Array:
     """Return which points have an observation, (Y, X), reading one variable after the other."""
     found = np.zeros([field.ds.sizes[d] for d in field.space], bool)
+    length = max(1, _AT_ONCE // max(1, found.size))
     for name in field.variables:
-        clean, _ = screened(field.ds, [name], field.good_flags)
-        if clean[name].dtype.kind not in "fiu":
-            raise InputError(
-                f"{name} has the type {clean[name].dtype}, expected numbers; choose another "
-                "variable"
-            )
-        found |= clean[name].notnull().any(field.time).transpose(*field.space).values
+        for start in range(0, len(field.days), length):
+            part = field.between(start, start + length)
+            clean, _ = screened(part.ds, [name], field.good_flags)
+            if clean[name].dtype.kind not in "fiu":
+                raise InputError(
+                    f"{name} has the type {clean[name].dtype}, expected numbers; choose another "
+                    "variable"
+                )
+            found |= clean[name].notnull().any(field.time).transpose(*field.space).values
     return found
 
 
@@ -285,7 +307,7 @@ def _sea(
             f"the land mask {mask!r} is not a variable of the file; choose one of "
             f"{', '.join(map(str, ds.variables))}"
         )
-    name = mask or _mask_of(ds, space)
+    name = mask or mask_of(ds, space)
     if name is None and given is not None and given.shape == seen.shape and (seen & given).any():
         return given, "the land of the training"
     if name is None:
@@ -301,7 +323,7 @@ def _sea(
             f"the land mask {name!r} has the dimensions {ds[name].dims}, expected {space}; choose "
             "another variable"
         )
-    sea = _is_sea(ds[name].transpose(*space))
+    sea = is_sea(ds[name].transpose(*space))
     if not sea.any():
         raise InputError(
             f"all points are land by {name!r}; name another land mask (mask), nonzero at sea"
@@ -317,7 +339,8 @@ def _sea(
     return sea, name
 
 
-def _mask_of(ds: xr.Dataset, space: tuple[str, str]) -> str | None:
+def mask_of(ds: xr.Dataset, space: tuple[str, str]) -> str | None:
+    """Return the variable that tells land by its meanings, standard_name or name, None without."""
     for name, variable in ds.variables.items():
         if set(variable.dims) != set(space):
             continue
@@ -330,7 +353,7 @@ def _mask_of(ds: xr.Dataset, space: tuple[str, str]) -> str | None:
     return None
 
 
-def _is_sea(array: xr.DataArray) -> Array:
+def is_sea(array: xr.DataArray) -> Array:
     """Return where a mask says sea: by its meanings, its standard_name, or its name."""
     values = np.asarray(array.values)
     known = ~np.isnan(values.astype(float))
@@ -345,7 +368,7 @@ def _is_sea(array: xr.DataArray) -> Array:
     return np.asarray(known & ((values == 0) if of_land else (values != 0)))
 
 
-def _places(ds: xr.Dataset, name: str, space: tuple[str, str], sea: Array) -> Places:
+def places_of(ds: xr.Dataset, name: str, space: tuple[str, str], sea: Array) -> Places:
     """Return the places of the points of the sea."""
     found = grids.geographic(ds, space)
     if found is not None:

@@ -7,6 +7,7 @@ of an exponential beyond, so that rare outliers do not decide.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ from pyvda.engine import Engine
 from pyvda.engine.data import Array, Selection
 from pyvda.errors import InputError
 from pyvda.fields.clouds import under_other_clouds
-from pyvda.fields.covariance import Factor, SpaceTimeCovariance
+from pyvda.fields.covariance import Factor, Kind, SpaceTimeCovariance
 from pyvda.fields.interpolation import field_data, targets
 from pyvda.fields.mean import SeasonalMean
 from pyvda.fields.places import Places
@@ -51,6 +52,11 @@ class Fit:
     nll: float
     count: int
 
+    def scores(self) -> dict[str, float]:
+        """Return the scores as plain data."""
+        return {"rmse": self.rmse, "calibration": self.calibration, "nll": self.nll,
+                "values": self.count}  # fmt: skip
+
 
 def fit_covariance(
     engine: Engine,
@@ -60,13 +66,15 @@ def fit_covariance(
     places: Places,
     *,
     variance: Array | None = None,
-    factors: int = 3,
+    scale: Array | None = None,
+    velocity: Array | None = None,
+    kinds: Sequence[tuple[Kind, Kind]] = (("exponential", "exponential"),) * 3,
     sample: int = 1500,
     seed: int = 0,
     iterations: int = 40,
     report: Report = silent,
 ) -> Fit:
-    """Fit a sum of exponential factors and a nugget.
+    """Fit a sum of factors and a nugget.
 
     Parameters
     ----------
@@ -78,7 +86,12 @@ def fit_covariance(
     places : Places
     variance : (T, P), optional
         Of errors that the file states, to which the nugget is added.
-    factors : int
+    scale : (P,), optional
+        Local standard deviation over the usual one, by which anomalies are divided.
+    velocity : (P, 3), optional
+        km a day, of a flow that carries the field.
+    kinds : sequence of (space, time)
+        Functions of each factor.
     sample : int
         Hidden values that are estimated.
     seed : int
@@ -103,12 +116,13 @@ def fit_covariance(
     chosen = np.random.default_rng(seed).permutation(len(t))[:sample]
     chosen = chosen[np.lexsort((t[chosen], p[chosen]))]
     t, p = t[chosen], p[chosen]
-    anomaly = values - mean.at(days)
-    truth = values[t, p] - mean.without_own(days[t], p, values[t, p])
-    stated = np.zeros_like(values) if variance is None else variance
+    local = np.ones(values.shape[1]) if scale is None else scale
+    anomaly = (values - mean.at(days)) / local
+    truth = (values[t, p] - mean.without_own(days[t], p, values[t, p])) / local[p]
+    stated = np.zeros_like(values) if variance is None else variance / local**2
     step = float(np.median(np.diff(days))) if len(days) > 1 else 1.0
     selection = Selection(_OWN, _OTHER, 10.01 * step, np.inf)
-    data = field_data(anomaly, np.where(there, stated, 0.0), days, places, hidden)
+    data = field_data(anomaly, np.where(there, stated, 0.0), days, places, hidden, velocity)
     asked = targets(places, t, p, days)
     own_error = stated[t, p]
 
@@ -125,14 +139,14 @@ def fit_covariance(
             "the field does not differ from its mean, so that there is no covariance to fit; "
             "choose another variable"
         )
-    start = _start(total, max(places.extent(), 1e-3), step, factors)
+    start = _start(total, max(places.extent(), 1e-3), step, len(kinds))
     calls = 0
 
     def objective(logs: Array) -> float:
         nonlocal calls
         calls += 1
         report(min(calls, _most), _most, "fit of the covariance")
-        error, spread = predicted(_covariance(logs, factors))
+        error, spread = predicted(_covariance(logs, kinds))
         if not (np.isfinite(error).all() and (spread > 0).all()):
             return 1e3
         far = np.abs(error) / np.sqrt(spread)
@@ -149,7 +163,7 @@ def fit_covariance(
         options={"maxiter": iterations, "eps": 1e-3, "ftol": 1e-6, "maxfun": _most},
     )  # fmt: skip
     report(_most, _most, "fit of the covariance")
-    best = _covariance(done.x, factors)
+    best = _covariance(done.x, kinds)
     error, spread = predicted(best)
     return Fit(
         best, float(np.sqrt((error**2).mean())), float((error**2 / spread).mean()),
@@ -165,10 +179,13 @@ def _start(total: float, extent: float, step: float, factors: int) -> Array:
     return np.log([0.05 * total, *(number for row in rows for number in row)])
 
 
-def _covariance(logs: Array, factors: int) -> SpaceTimeCovariance:
+def _covariance(logs: Array, kinds: Sequence[tuple[Kind, Kind]]) -> SpaceTimeCovariance:
     numbers = np.exp(logs)
-    rows = numbers[1:].reshape(factors, 3)
+    rows = numbers[1:].reshape(len(kinds), 3).tolist()
     return SpaceTimeCovariance(
-        factors=tuple(Factor(variance=v, km=km, days=days) for v, km, days in rows.tolist()),
+        factors=tuple(
+            Factor(variance=v, km=km, days=days, space=space, time=time)
+            for (v, km, days), (space, time) in zip(rows, kinds, strict=True)
+        ),
         nugget=float(numbers[0]),
     )

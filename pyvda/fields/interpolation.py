@@ -21,6 +21,7 @@ def field_data(
     days: Array,
     places: Places,
     hidden: Array | None = None,
+    velocity: Array | None = None,
 ) -> FieldData:
     """Return the data of a field, a group for each time.
 
@@ -34,6 +35,8 @@ def field_data(
     places : Places
     hidden : (T, P) of bool, optional
         What estimates of the same time do not use.
+    velocity : (P, 3), optional
+        km a day.
     """
     t, p = np.nonzero(np.isfinite(anomaly))
     first = np.searchsorted(t, np.arange(len(days) + 1))
@@ -41,7 +44,7 @@ def field_data(
         np.ascontiguousarray(places.position[p]), np.ascontiguousarray(places.map[p]),
         places.scale, np.ascontiguousarray(days[t], float), anomaly[t, p], noise[t, p],
         np.zeros(len(t)), np.zeros(len(t), bool) if hidden is None else hidden[t, p], first,
-        np.ascontiguousarray(days, float),
+        np.ascontiguousarray(days, float), None if velocity is None else velocity[p],
     )  # fmt: skip
 
 
@@ -64,6 +67,7 @@ def interpolated(
     covariance: SpaceTimeCovariance,
     selection: Selection,
     where: Array | None = None,
+    velocity: Array | None = None,
 ) -> Iterator[tuple[slice, Interpolated]]:
     """Yield the estimates of block after block of times, (t, P) each.
 
@@ -85,7 +89,7 @@ def interpolated(
         near = np.flatnonzero(
             (days >= here[0] - selection.days) & (days <= here[-1] + selection.days)
         )
-        data = field_data(anomaly[near], noise[near], days[near], places)
+        data = field_data(anomaly[near], noise[near], days[near], places, velocity=velocity)
         if where is None:
             chosen = np.indices((block.stop - block.start, size)).reshape(2, -1)
         else:
@@ -104,7 +108,7 @@ def interpolated(
 
 
 def expect_definite(found: Interpolated) -> None:
-    """Raise InputError unless all estimates are numbers."""
+    """Raise InputError where a covariance was not positive definite."""
     lost = int((~np.isfinite(found.value)).sum())
     if lost:
         raise InputError(

@@ -8,6 +8,7 @@ point or a season that was rarely observed takes the mean of the others.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,6 +67,15 @@ class SeasonalMean:
         """Return the mean at the nodes, (S, P)."""
         return self.season[:, None] + self.level + self.total / (self.weight + _PRIOR)
 
+    def pairs(self, days: Array, points: Array) -> Array:
+        """Return the mean at times and points (n,) each."""
+        low, high, share = self._between(days)
+        at_low, at_high = (
+            self.total[node, points] / (self.weight[node, points] + _PRIOR) for node in (low, high)
+        )
+        season = _mixed(self.season[low], self.season[high], share)
+        return season + self.level[points] + _mixed(at_low, at_high, share)
+
     def without_own(self, days: Array, points: Array, values: Array) -> Array:
         """Return the mean at times and points (n,), from all data but the `values` (n,) there."""
         low, high, share = self._between(days)
@@ -102,38 +112,52 @@ def seasonal_mean(values: Array, days: Array, season_days: float | None) -> Seas
     season_days : float, optional
         Standard deviation of the weights in time; None for a mean of each point alone.
     """
-    there = np.isfinite(values)
-    known = np.where(there, values, 0.0)
+    return mean_of_parts(lambda: [(days, values)], season_days)
+
+
+def mean_of_parts(
+    parts: Callable[[], Iterable[tuple[Array, Array]]], season_days: float | None
+) -> SeasonalMean:
+    """Return the mean of a field that is read part by part, twice.
+
+    Parameters
+    ----------
+    parts : callable
+        Returns days (t,) and values (t, P) of one stretch of times after the other.
+    season_days : float, optional
+        As in `seasonal_mean`.
+    """
     count = 1 if season_days is None else int(np.ceil(YEAR * _NODES_PER_DEVIATION / season_days))
     nodes = np.arange(count) * (YEAR / count)
-    empty = np.zeros((count, values.shape[1]))
-    mean = SeasonalMean(
-        season_days,
-        nodes,
-        np.zeros(values.shape[1]),
-        np.zeros(values.shape[1]),
-        np.zeros(count),
-        empty,
-        empty,
-    )
-    weights = np.stack([mean._weights(days, node) for node in nodes])  # (S, T)
-    per_time, observed = known.sum(1), there.sum(1)
-    overall = per_time.sum() / max(1, observed.sum())
+    per_time, observed, days, size = [], [], [], 0
+    for some, values in parts():
+        there = np.isfinite(values)
+        days.append(some)
+        per_time.append(np.where(there, values, 0.0).sum(1))
+        observed.append(there.sum(1))
+        size = values.shape[1]
+    when, sums, counts = (np.concatenate(one) for one in (days, per_time, observed))
+    zero, none = np.zeros(size), np.zeros((0, size))
+    mean = SeasonalMean(season_days, nodes, zero, zero, np.zeros(count), none, none)
+    weights = np.stack([mean._weights(when, node) for node in nodes])  # (S, T)
+    overall = sums.sum() / max(1, counts.sum())
     # A season without data takes the overall mean.
-    season = (weights @ per_time + 1e-6 * overall) / (weights @ observed + 1e-6)
-    low, high, share = mean._between(days)
-    left = np.where(there, values - _mixed(season[low], season[high], share)[:, None], 0.0)
-    level = left.sum(0) / (there.sum(0) + _PRIOR)
-    left = np.where(there, left - level, 0.0)
-    return SeasonalMean(
-        season_days,
-        nodes,
-        level,
-        there.sum(0),
-        season,
-        weights @ left,
-        weights @ there.astype(float),
-    )
+    season = (weights @ sums + 1e-6 * overall) / (weights @ counts + 1e-6)
+    level, seen = np.zeros(size), np.zeros(size)
+    total, weight = np.zeros((count, size)), np.zeros((count, size))
+    first = 0
+    for some, values in parts():
+        there = np.isfinite(values)
+        low, high, share = mean._between(some)
+        left = np.where(there, values - _mixed(season[low], season[high], share)[:, None], 0.0)
+        level += left.sum(0)
+        seen += there.sum(0)
+        of_part = weights[:, first : first + len(some)]
+        total += of_part @ left
+        weight += of_part @ there.astype(float)
+        first += len(some)
+    level = level / (seen + _PRIOR)
+    return SeasonalMean(season_days, nodes, level, seen, season, total - weight * level, weight)
 
 
 def between(table: Array, days: Array) -> Array:

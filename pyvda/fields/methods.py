@@ -17,11 +17,12 @@ from pyvda.fields.options import Estimate, FieldOptions
 
 
 class FieldMethod(NamedTuple):
-    """A method's name, options and solver."""
+    """A method's name, options and solver, and whether it takes a field block by block."""
 
     name: str
     options: type[FieldOptions]
     solve: Callable[..., dict[str, Estimate]]
+    in_blocks: bool = False
 
 
 FIELD_METHODS: dict[str, FieldMethod] = {
@@ -31,6 +32,7 @@ FIELD_METHODS: dict[str, FieldMethod] = {
             "oi",
             optimal_interpolation.OptimalInterpolationOptions,
             optimal_interpolation.solve,
+            in_blocks=True,
         ),
         FieldMethod("eof", eof.EOFOptions, eof.solve),
     )

@@ -2,30 +2,51 @@
 
 Each variable is estimated by itself, as its mean by pixel and season and the best linear estimate
 of the departure from it (Bretherton et al. 1976), from the nearest data of each quadrant and time.
+Data at points alone have one mean, or that of a map; beside a field they have the field's.
+
+What is fitted to the whole field (`prepared`) is apart from the estimate of a stretch of times
+(`estimate`), so that a field may be read part by part.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field as Limits
+from pydantic import model_validator
+from scipy.spatial import cKDTree
 
 from pyvda.engine import Engine
 from pyvda.engine.data import Array, Selection
 from pyvda.errors import InputError
 from pyvda.fields import covariance as covariances
-from pyvda.fields.covariance import CovarianceFile, SpaceTimeCovariance
+from pyvda.fields import point_estimate
+from pyvda.fields.covariance import KINDS, CovarianceFile, Kind, SpaceTimeCovariance
 from pyvda.fields.field import Field, Values
 from pyvda.fields.fit import Fit, fit_covariance
 from pyvda.fields.interpolation import interpolated
-from pyvda.fields.mean import SeasonalMean, default_season_days, seasonal_mean
+from pyvda.fields.likelihood import fit_by_likelihood
+from pyvda.fields.mean import SeasonalMean, default_season_days, mean_of_parts
 from pyvda.fields.options import Above, Estimate, FieldOptions, Seed
+from pyvda.fields.point_mean import read_map
+from pyvda.fields.points import Points
+from pyvda.fields.scattered import NO_TRACK, Rows
+from pyvda.fields.velocity import Velocity, read_velocity
 from pyvda.io.cf.units import same
 from pyvda.progress import Report, silent
 
-FIT = "fit"
+FIT, LIKELIHOOD = "fit", "likelihood"
 _STEPS = 20
+_FACTORS = 3
+_NEIGHBOURS = 25  # points over which a local variance is averaged
+_PRIOR = 10.0  # data of the usual variance that are added to each point
+_SAMPLED = 30_000_000  # values, of which a covariance is fitted to a part of a longer field
+_ROWS = 20_000  # of a field, that its likelihood is that of
+_STRETCH = 40  # times without a break in that part
+Parts = Callable[[], Iterable[tuple[Array, Array]]]
 
 
 class OptimalInterpolationOptions(FieldOptions):
@@ -45,9 +66,35 @@ class OptimalInterpolationOptions(FieldOptions):
     within_days, within_km : float, optional
         How far away they are at most. Default: 20 time steps; any distance.
     factors : int
-        Of the covariance, where it is fitted.
+        Of the covariance, where it is fitted. Default: 3, or as many as `functions`.
+    functions : str or sequence of str, optional
+        Of distance in each factor that is fitted, and after a slash of time, such as
+        "exponential,matern32/exponential"; one stands for all. Default: exponential.
+    fit_by : {"clouds", "likelihood"}, optional
+        Whether values under clouds of other times are predicted best, or the likelihood of the data
+        is largest. Default: by clouds, where the field has gaps; data at points by likelihood.
+    local_variance : bool
+        Whether the variance of a field differs from point to point: data are divided by the
+        standard deviation around each, which the error then has, too.
+    velocity : (float, float), path or Dataset, optional
+        m s-1, eastward and northward, of a flow that carries the field: two numbers, or a file of
+        maps. Default: the covariance stands still.
     seed : int
         Of the sample that it is fitted to.
+    grid : path, Dataset or str, optional
+        Where data at points are estimated: a file with latitude and longitude, or
+        `lon0:lon1:step,lat0:lat1:step`.
+    times : str, optional
+        When they are estimated, `first/last/step`. Default: the grid's times, else every noon of
+        the days with data.
+    points : path, Dataset or a list of these, optional
+        Data at points that are used beside those of a field.
+    mean : path or Dataset, optional
+        Map that is subtracted from data at points and added to their estimate. Default: their
+        average.
+    group_days : float, optional
+        Width in time of the groups that data at points are put into, of each of which the nearest
+        ones are used. Default: the step of the times that are estimated.
     """
 
     covariance: Any = FIT
@@ -56,17 +103,57 @@ class OptimalInterpolationOptions(FieldOptions):
     nearest_other: Annotated[int, Limits(ge=0, le=10_000)] = 1
     within_days: Annotated[float, Limits(ge=0)] | None = None
     within_km: Above | None = None
-    factors: Annotated[int, Limits(ge=1, le=6)] = 3
+    factors: Annotated[int, Limits(ge=1, le=6)] | None = None
+    functions: str | tuple[str, ...] | None = None
+    fit_by: Literal["clouds", "likelihood"] | None = None
+    local_variance: bool = False
+    velocity: Any = None
     seed: Seed = 0
+    grid: Any = None
+    times: str | None = None
+    points: Any = None
+    mean: Any = None
+    group_days: Above | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> OptimalInterpolationOptions:
+        self.kinds()
+        return self
+
+    def kinds(self) -> tuple[tuple[Kind, Kind], ...]:
+        """Return the functions of distance and time of each factor that is fitted."""
+        given = self.functions or "exponential"
+        listed = given.split(",") if isinstance(given, str) else list(given)
+        found = []
+        for one in listed:
+            space, _, time = one.strip().partition("/")
+            pair = (space, time or "exponential")
+            if not set(pair) <= set(KINDS):
+                raise ValueError(
+                    f"functions has {one.strip()!r}, expected one of {', '.join(KINDS)}, perhaps "
+                    "with another one of time after a slash"
+                )
+            found.append(pair)
+        if len(found) == 1:
+            return tuple(found * (self.factors or _FACTORS))  # type: ignore[arg-type]
+        if self.factors not in (None, len(found)):
+            raise ValueError(
+                f"factors is {self.factors}, but functions has {len(found)}; give one, or as many"
+            )
+        return tuple(found)  # type: ignore[arg-type]
+
+    def flow(self) -> Velocity | None:
+        """Return the velocity of the flow, None where the covariance stands still."""
+        return None if self.velocity is None else read_velocity(self.velocity)
 
     def given(self) -> CovarianceFile | None:
         """Return the covariance of the file, None where it is to be fitted."""
         return None if _is_fit(self.covariance) else covariances.read(self.covariance)
 
-    def selection(self, days: Array) -> Selection:
-        """Return which data an estimate uses."""
-        step = float(np.median(np.diff(days))) if len(days) > 1 else 1.0
-        reach = _STEPS * step if self.within_days is None else self.within_days
+    def selection(self, days: Array, step: float | None = None) -> Selection:
+        """Return which data an estimate uses, of times with a usual step."""
+        usual = step_of(days) if step is None else step
+        reach = _STEPS * usual if self.within_days is None else self.within_days
         km = np.inf if self.within_km is None else self.within_km
         return Selection(self.nearest, self.nearest_other, reach * (1 + 1e-9), km)
 
@@ -79,6 +166,8 @@ def solve(
     report: Report = silent,
     *,
     where: Array | None = None,
+    points: Points | None = None,
+    at_points: Array | None = None,
 ) -> dict[str, Estimate]:
     """Return the estimate of each variable.
 
@@ -92,6 +181,10 @@ def solve(
     report : Report
     where : (T, P) of bool, optional
         Where to estimate. Default: everywhere.
+    points : Points, optional
+        Data at points, NaN also where they are withheld.
+    at_points : (N,) of bool, optional
+        At which of their places to estimate. Default: at all.
 
     Raises
     ------
@@ -99,18 +192,192 @@ def solve(
         The file has no covariance of a variable, or one in other units; see `fit_covariance`.
     """
     given = options.given()
-    check(field, options, given)
-    return {
-        name: _estimated(field, name, values, options, given, engine, report, where)
-        for name, values in read.items()
-    }
+    check(field, options, given, points is not None)
+    if points is not None:
+        return {
+            name: point_estimate.estimated(
+                engine, field, name, values, points,
+                constants_of(field, name, points, options, given), where=where,
+                at_points=at_points, report=report,
+            )
+            for name, values in read.items()
+        }  # fmt: skip
+    found = {}
+    for name, values in read.items():
+        parts: Parts = partial(list, [(field.days, values.values)])
+        known = prepared(field, name, parts, values, options, given, engine, report)
+        found[name] = estimate(field, name, values, known, options, engine, report, where=where)
+    return found
 
 
-def check(field: Field, options: OptimalInterpolationOptions, given: CovarianceFile | None) -> None:
+class Prepared(NamedTuple):
+    """What an estimate needs to know of the whole field.
+
+    Attributes
+    ----------
+    mean : SeasonalMean
+    scale : (P,) or None
+        Local standard deviation over the usual one.
+    covariance : SpaceTimeCovariance
+        Of departures from the mean, over `scale`.
+    configuration : dict
+        The constants, as plain data.
+    """
+
+    mean: SeasonalMean
+    scale: Array | None
+    covariance: SpaceTimeCovariance
+    configuration: dict[str, Any]
+
+
+def prepared(
+    field: Field,
+    name: str,
+    parts: Parts,
+    sample: Values | None,
+    options: OptimalInterpolationOptions,
+    given: CovarianceFile | None,
+    engine: Engine,
+    report: Report = silent,
+) -> Prepared:
+    """Return the mean of a variable, its local variance and its covariance.
+
+    Parameters
+    ----------
+    field : Field
+        With the times of `sample`.
+    name : str
+    parts : callable
+        As in `mean_of_parts`.
+    sample : Values, optional
+        What a covariance is fitted to; not used where one is given.
+    options : OptimalInterpolationOptions
+    given : CovarianceFile, optional
+    engine : Engine
+    report : Report
+    """
+    season = season_days(field, options, given)
+    mean = mean_of_parts(parts, season)
+    scale = local_scale(field, parts, mean) if options.local_variance else None
+    found: dict[str, Any] = {"season_days": season}
+    if given is not None:
+        covariance = given.variables[name]
+    else:
+        assert sample is not None
+        fitted = fit(field, sample, mean, scale, options, engine, report)
+        covariance = fitted.covariance
+        found |= {"fit": fitted.scores()}
+    return Prepared(mean, scale, covariance, found | {"covariance": covariance.as_dict()})
+
+
+def estimate(
+    field: Field,
+    name: str,
+    values: Values,
+    known: Prepared,
+    options: OptimalInterpolationOptions,
+    engine: Engine,
+    report: Report = silent,
+    *,
+    where: Array | None = None,
+    step: float | None = None,
+) -> Estimate:
+    """Return the estimate of a variable at the times of the field.
+
+    Parameters
+    ----------
+    step : float, optional
+        Usual step of the times, where the field is a part of another. Default: the field's own.
+    """
+    stated = np.zeros_like(values.values) if values.variance is None else values.variance
+    local = np.ones(values.values.shape[1]) if known.scale is None else known.scale
+    noise = np.where(np.isfinite(values.values), stated, 0.0) / local**2 + known.covariance.nugget
+    at = known.mean.at(field.days)
+    anomaly = (values.values - at) / local
+    selection = options.selection(field.days, step)
+    flow = options.flow()
+    arrays = [np.full_like(anomaly, np.nan) for _ in range(4)]
+    for block, part in interpolated(
+        engine, anomaly, noise, field.days, field.places, known.covariance, selection, where,
+        None if flow is None else flow(field.places),
+    ):  # fmt: skip
+        for whole, one in zip(arrays, part, strict=True):
+            whole[block] = one
+        report(block.stop, len(anomaly), f"optimal interpolation of {name}")
+    value, variance, km, days = arrays
+    return Estimate(
+        value * local + at, np.sqrt(np.maximum(variance, 0.0)) * local, noise * local**2, km, days,
+        known.configuration,
+    )  # fmt: skip
+
+
+def local_scale(field: Field, parts: Parts, mean: SeasonalMean) -> Array:
+    """Return the standard deviation around each point over the usual one, (P,).
+
+    The mean square of the departures at the nearest points, drawn to the usual one by some data.
+    """
+    squares, count = np.zeros(len(field.places)), np.zeros(len(field.places))
+    for days, values in parts():
+        anomaly = values - mean.at(days)
+        squares += np.nansum(anomaly**2, 0)
+        count += np.isfinite(anomaly).sum(0)
+    usual = squares.sum() / max(1.0, count.sum())
+    neighbours = min(_NEIGHBOURS, len(field.places))
+    near = cKDTree(field.places.position).query(field.places.position, neighbours)[1]
+    near = near.reshape(len(field.places), -1)
+    found = (squares[near].sum(1) + _PRIOR * usual) / (count[near].sum(1) + _PRIOR)
+    return np.asarray(np.sqrt(found / usual)) if usual > 0 else np.ones(len(found))
+
+
+def sampled(field: Field) -> Array:
+    """Return the times to whose values a covariance is fitted, by index.
+
+    All of a short field; of a longer one stretches without a break, evenly spread.
+    """
+    times = len(field.days)
+    if times * len(field.places) <= _SAMPLED:
+        return np.arange(times)
+    stretch = min(_STRETCH, times)
+    count = max(1, _SAMPLED // (stretch * len(field.places)))
+    starts = np.linspace(0, times - stretch, count).round().astype(int)
+    return np.unique(starts[:, None] + np.arange(stretch))
+
+
+def constants_of(
+    field: Field,
+    name: str,
+    points: Points,
+    options: OptimalInterpolationOptions,
+    given: CovarianceFile | None,
+) -> point_estimate.Constants:
+    """Return what an estimate from points depends on beside the data."""
+    units = str(points.attrs[name].get("units", ""))
+    width = options.group_days or step_of(field.days)
+    return point_estimate.Constants(
+        None if given is None else given.variables[name], options.kinds(), options.seed,
+        season_days(field, options, given),
+        None if options.mean is None else read_map(options.mean, name, units), options.flow(),
+        options.selection(field.days, width), width,
+    )  # fmt: skip
+
+
+def check(
+    field: Field,
+    options: OptimalInterpolationOptions,
+    given: CovarianceFile | None,
+    points: bool = False,
+) -> None:
     """Raise InputError unless the options go with the field."""
+    if points and options.fit_by == "clouds":
+        raise InputError("fit_by is clouds, but data at points have none; leave it out")
+    if points and options.local_variance:
+        raise InputError(
+            "local_variance would have no effect: data at points have the same variance "
+            "everywhere; leave it out"
+        )
     if given is None:
         return
-    for name in ("factors", "seed"):
+    for name in ("factors", "functions", "fit_by", "seed"):
         if name in options.model_fields_set:
             raise InputError(
                 f"{name} is {getattr(options, name)}, but the covariance is given and not fitted; "
@@ -135,11 +402,9 @@ def check(field: Field, options: OptimalInterpolationOptions, given: CovarianceF
             )
 
 
-def mean_of(
-    field: Field, values: Array, options: OptimalInterpolationOptions, given: CovarianceFile | None
-) -> SeasonalMean:
-    """Return the mean of a variable by pixel and season."""
-    return seasonal_mean(values, field.days, season_days(field, options, given))
+def step_of(days: Array) -> float:
+    """Return the usual step of times, 1 without one."""
+    return float(np.median(np.diff(days))) if len(days) > 1 else 1.0
 
 
 def season_days(
@@ -158,53 +423,42 @@ def fit(
     field: Field,
     values: Values,
     mean: SeasonalMean,
+    scale: Array | None,
     options: OptimalInterpolationOptions,
     engine: Engine,
     report: Report = silent,
 ) -> Fit:
-    """Fit the covariance of a variable; see `fit_covariance`."""
+    """Fit the covariance of a variable; see `fit_covariance` and `fit_by_likelihood`."""
+    flow = options.flow()
+    velocity = None if flow is None else flow(field.places)
+    there = np.isfinite(values.values)
+    complete = bool((there == there.any(0)).all())
+    if options.fit_by == LIKELIHOOD or (options.fit_by is None and complete):
+        rows = rows_of(field, values, mean, scale, velocity, options.seed)
+        return fit_by_likelihood(
+            rows, step_of(field.days), kinds=options.kinds(), tracks=False, seed=options.seed,
+            report=report,
+        )  # fmt: skip
     return fit_covariance(
         engine, values.values, mean, field.days, field.places, variance=values.variance,
-        factors=options.factors, seed=options.seed, report=report,
+        scale=scale, velocity=velocity, kinds=options.kinds(), seed=options.seed, report=report,
     )  # fmt: skip
 
 
-def _estimated(
-    field: Field,
-    name: str,
-    values: Values,
-    options: OptimalInterpolationOptions,
-    given: CovarianceFile | None,
-    engine: Engine,
-    report: Report,
-    where: Array | None,
-) -> Estimate:
-    mean = mean_of(field, values.values, options, given)
-    covariance: SpaceTimeCovariance
-    found: dict[str, Any] = {"season_days": mean.days}
-    if given is None:
-        fitted = fit(field, values, mean, options, engine, report)
-        covariance = fitted.covariance
-        found |= {"fit": {"rmse": fitted.rmse, "calibration": fitted.calibration,
-                          "nll": fitted.nll, "values": fitted.count}}  # fmt: skip
-    else:
-        covariance = given.variables[name]
-    stated = np.zeros_like(values.values) if values.variance is None else values.variance
-    noise = np.where(np.isfinite(values.values), stated, 0.0) + covariance.nugget
-    at = mean.at(field.days)
-    anomaly = values.values - at
-    selection = options.selection(field.days)
-    arrays = [np.full_like(anomaly, np.nan) for _ in range(4)]
-    for block, part in interpolated(
-        engine, anomaly, noise, field.days, field.places, covariance, selection, where
-    ):
-        for whole, one in zip(arrays, part, strict=True):
-            whole[block] = one
-        report(block.stop, len(anomaly), f"optimal interpolation of {name}")
-    value, variance, km, days = arrays
-    return Estimate(
-        value + at, np.sqrt(np.maximum(variance, 0.0)), noise, km, days,
-        found | {"covariance": covariance.as_dict()},
+def rows_of(
+    field: Field, values: Values, mean: SeasonalMean, scale: Array | None, velocity: Array | None,
+    seed: int,
+) -> Rows:  # fmt: skip
+    """Return some of the departures of a field from its mean, a row each."""
+    t, p = np.nonzero(np.isfinite(values.values))
+    chosen = np.random.default_rng(seed).permutation(len(t))[:_ROWS]
+    t, p = t[chosen], p[chosen]
+    local = np.ones(len(field.places)) if scale is None else scale
+    stated = np.zeros(len(t)) if values.variance is None else values.variance[t, p]
+    return Rows(
+        field.places.at(p), field.days[t],
+        (values.values[t, p] - mean.pairs(field.days[t], p)) / local[p], stated / local[p] ** 2,
+        np.full(len(t), NO_TRACK), np.zeros((len(t), 0)) if velocity is None else velocity[p],
     )  # fmt: skip
 
 

@@ -48,6 +48,23 @@ class FieldOptions(BaseModel):
 
 
 @dataclass(frozen=True)
+class PointEstimate:
+    """A variable's analysis at the places and times of point data, (N,) each, transformed.
+
+    Attributes
+    ----------
+    value, stdev : (N,)
+        NaN where it was not asked for.
+    noise : (N,)
+        Variance of a datum's error there.
+    """
+
+    value: Array
+    stdev: Array
+    noise: Array
+
+
+@dataclass(frozen=True)
 class Estimate:
     """A variable's analysis on the points of the sea, (T, P) each, transformed.
 
@@ -60,6 +77,8 @@ class Estimate:
         From the point to the datum with the largest covariance; NaN without data.
     configuration : dict
         Constants that the method found, as plain data.
+    at_points : PointEstimate, optional
+        The same at the places of point data.
     """
 
     value: Array
@@ -68,3 +87,4 @@ class Estimate:
     km: Array | None = None
     days: Array | None = None
     configuration: dict[str, Any] = field(default_factory=dict)
+    at_points: PointEstimate | None = None

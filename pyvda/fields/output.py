@@ -11,13 +11,15 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from scipy.spatial import cKDTree
 
 import pyvda
 from pyvda import names
 from pyvda.engine.data import Array
-from pyvda.fields import places
+from pyvda.fields import places, target
 from pyvda.fields.field import Field, Values
 from pyvda.fields.options import Estimate
+from pyvda.fields.points import Points
 from pyvda.io.writing.history import append_history
 from pyvda.names import FieldFlag
 
@@ -33,6 +35,8 @@ def analysis(
     method: str,
     configuration: dict[str, Any],
     engine: str,
+    points: Points | None = None,
+    hidden: Array | None = None,
 ) -> xr.Dataset:
     """Return the analysis of all variables.
 
@@ -48,13 +52,23 @@ def analysis(
     configuration : dict
         Options and constants, plain data.
     engine : str
+    points : Points, optional
+        Data at points.
+    hidden : (N,) of bool, optional
+        Those of them that were not used.
     """
     data: dict[str, xr.Variable] = {}
     for name, estimate in estimates.items():
         data |= _of_variable(field, name, read[name], withheld, estimate)
+    if points is not None:
+        _mark_cells(field, points, hidden, data)
+        for name, estimate in estimates.items():
+            data |= _along_points(field, name, points, hidden, estimate)
     dims = {d for v in data.values() for d in v.dims}
     coords = {n: c for n, c in field.ds.coords.items() if set(c.dims) <= dims}
     found = xr.Dataset(data, coords, dict(field.ds.attrs))
+    if points is not None:
+        found = found.assign_coords(_coordinates(points))
     found.encoding = {
         "unlimited_dims": [d for d in field.ds.encoding.get("unlimited_dims", ()) if d in dims]
     }
@@ -63,7 +77,7 @@ def analysis(
         Conventions="CF-1.11", pyvda_version=pyvda.__version__, pyvda_engine=engine,
         pyvda_configuration=json.dumps({"method": method, **configuration}),
         pyvda_land=f"{land} of {field.sea.size} points, "
-        + (f"by {field.masked}" if field.masked else "never observed"),
+        + (f"by {field.masked}" if field.masked else "never observed" if land else "no land"),
     )  # fmt: skip
     return append_history(found, f"pyvda {pyvda.__version__} assimilate, {method}")
 
@@ -94,8 +108,7 @@ def _of_variable(
                   np.int8(FieldFlag.LAND)),
     }  # fmt: skip
     if estimate.km is not None and estimate.days is not None:
-        on_sphere = field.places.scale.x != 1.0
-        km = places.arc(estimate.km) if on_sphere else estimate.km
+        km = places.arc(estimate.km) if field.places.on_sphere else estimate.km
         written["_distance"] = (km, names.attributes(names.DISTANCE), np.nan)
         written["_lag"] = (estimate.days, names.attributes(names.LAG), np.nan)
     found = {}
@@ -103,6 +116,93 @@ def _of_variable(
         one = xr.Variable((field.time, *field.space), field.on_grid(array, fill), described)
         found[f"{name}{suffix}"] = one.transpose(*order)
     return found
+
+
+def _mark_cells(
+    field: Field, points: Points, hidden: Array | None, data: dict[str, xr.Variable]
+) -> None:
+    """Flag the points of the grid next to a datum as observed, and those that never were."""
+    tree = cKDTree(field.places.position)
+    spacing = np.median(tree.query(field.places.position, min(2, len(field.places)))[0])
+    km, point = tree.query(points.places.position)
+    days = points.days(target.origin(field))
+    step = float(np.median(np.diff(field.days))) if len(field.days) > 1 else 1.0
+    time = np.clip(np.searchsorted(field.days, days - step / 2), 0, len(field.days) - 1)
+    near = km <= spacing
+    inside = near & (np.abs(days - field.days[time]) <= step / 2)
+    for name in points.variables:
+        used = np.isfinite(points.values[name].values)
+        if hidden is not None:
+            used &= ~hidden
+        variable = data[f"{name}_flag"]
+        order = (field.time, *field.space)
+        flags = variable.transpose(*order).values[:, field.sea]
+        never = np.ones(len(field.places), bool)
+        never[point[used & near]] = False
+        empty = ~np.isin(flags, (FieldFlag.OBSERVED, FieldFlag.REJECTED, FieldFlag.WITHHELD))
+        flags[empty & never] = FieldFlag.NEVER_OBSERVED
+        flags[empty & ~never] = FieldFlag.GAP
+        flags[time[used & inside], point[used & inside]] = FieldFlag.OBSERVED
+        whole = field.on_grid(flags, np.int8(FieldFlag.LAND))
+        data[f"{name}_flag"] = xr.Variable(order, whole, variable.attrs).transpose(*variable.dims)
+
+
+def _along_points(
+    field: Field, name: str, points: Points, hidden: Array | None, estimate: Estimate
+) -> dict[str, xr.Variable]:
+    """Return the analysis at the places of the data."""
+    at = estimate.at_points
+    if at is None:
+        return {}
+    values = points.values[name]
+    value, stdev = field.transform.back(at.value, at.stdev)
+    observed, _ = field.transform.back(values.values, np.zeros(()))
+    flags = np.full(len(at.value), FieldFlag.GAP, np.int8)
+    there = np.isfinite(values.values)
+    flags[there] = FieldFlag.OBSERVED
+    if hidden is not None:
+        flags[hidden & there] = FieldFlag.WITHHELD
+    flags[values.rejected] = FieldFlag.REJECTED
+    units = {k: v for k, v in points.attrs[name].items() if k == "units"}
+    related = {"ancillary_variables": f"{name}_point_stdev {name}_point_flag"}
+    described = {k: v for k, v in points.attrs[name].items() if k not in _OF_THE_FILE}
+    return {
+        f"{name}_point": xr.Variable((names.DATUM,), value, described | related),
+        f"{name}_point_stdev": xr.Variable(
+            (names.DATUM,), stdev, names.attributes(names.STATE_STDEV) | units
+        ),
+        f"{name}_point_innovation": xr.Variable(
+            (names.DATUM,), observed - value, names.attributes(names.POINT_INNOVATION) | units
+        ),
+        f"{name}_point_flag": xr.Variable(
+            (names.DATUM,), flags, names.attributes(names.FIELD_FLAG)
+        ),
+    }
+
+
+def _coordinates(points: Points) -> dict[str, xr.Variable]:
+    attrs = {"standard_name": "time"} | ({} if points.dated else {"units": "days"})
+    where: dict[str, tuple[Array, dict[str, str]]] = {
+        "point_y": (points.places.map[:, 1], {"units": "km", "axis": "Y"}),
+        "point_x": (points.places.map[:, 0], {"units": "km", "axis": "X"}),
+    }
+    if points.places.on_sphere:
+        where = {
+            f"point_{name}": (values, {"standard_name": name, "units": units})
+            for (values, _), name, units in zip(
+                where.values(), ("latitude", "longitude"), ("degrees_north", "degrees_east"),
+                strict=True,
+            )
+        }  # fmt: skip
+    found = {
+        label: xr.Variable((names.DATUM,), values, described)
+        for label, (values, described) in where.items()
+    }
+    track = {"long_name": "number of the pass, mooring or float of the datum"}
+    return found | {
+        names.POINT_TIME: xr.Variable((names.DATUM,), points.time, attrs),
+        "point_track": xr.Variable((names.DATUM,), points.track.astype(np.int32), track),
+    }
 
 
 def _flags(field: Field, read: Values, there: Array, withheld: Array) -> Array:

@@ -47,9 +47,14 @@ class Places:
     def __len__(self) -> int:
         return len(self.position)
 
-    def at(self, chosen: Array) -> Places:
+    def at(self, chosen: Array | slice) -> Places:
         """Return some of the points, by index or mask."""
         return Places(self.position[chosen], self.map[chosen], self.scale)
+
+    @property
+    def on_sphere(self) -> bool:
+        """Whether the map coordinates are degrees, and not km."""
+        return self.scale.x != 1.0
 
     def extent(self) -> float:
         """Return the diagonal of the points' bounding box, km."""
@@ -108,7 +113,7 @@ def on_plane(y: Array, x: Array) -> Places:
 
 def joined(first: Places, second: Places) -> Places:
     """Return the points of both, on one map."""
-    if first.scale.period or second.scale.period or first.scale.x != 1.0:
+    if first.on_sphere:
         both = [np.concatenate([p.position for p in (first, second)])]
         latitude = np.concatenate([p.map[:, 1] for p in (first, second)])
         longitude = np.concatenate([p.map[:, 0] for p in (first, second)])

@@ -94,5 +94,6 @@ def test_from_the_command_line(tmp_path, monkeypatch, capsys) -> None:
     with xr.open_dataset("out.nc") as written:
         assert "assimilate sst.nc" in written.attrs["history"]
         assert np.isfinite(written.sst).sum() == 3 * ds.sst.notnull().any("time").sum()
-    assert run(monkeypatch, *arguments, "--workers", "2") == 2
+    eof = ["assimilate", "sst.nc", "--method", "eof", "-o", "out.nc"]
+    assert run(monkeypatch, *eof, "--workers", "2") == 2
     assert "--workers would have no effect" in capsys.readouterr().err

@@ -9,6 +9,7 @@ from pyvda.errors import InputError
 from pyvda.fields import eof
 from pyvda.fields.eof import EOFOptions, decomposed, filled, solve
 from pyvda.fields.field import opened
+from pyvda.progress import silent
 
 pytestmark = pytest.mark.filterwarnings("ignore::pyvda.notices.Notice")
 
@@ -90,3 +91,26 @@ def test_more_modes_than_there_can_be() -> None:
     found = opened(field(times=3)[0])
     with pytest.raises(InputError, match="have at most 2"):
         solve(found, {"sst": found.read("sst")}, EOFOptions(modes=9), get_engine("torch"))
+
+
+def test_the_error_is_that_of_values_under_clouds() -> None:
+    """Fields with noise, whose gaps are scored: squared errors over their variance have mean 1."""
+    ratios = []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        points, times = 80, 60
+        matrix = rng.normal(size=(points, 4)) * [3.0, 1.5, 0.8, 0.4] @ rng.normal(size=(4, times))
+        matrix += 0.3 * rng.normal(size=matrix.shape)
+        there = np.ones(matrix.shape, bool)
+        for t in range(times):
+            start = rng.integers(points)
+            there[(start + np.arange(rng.integers(20, 60))) % points, t] = False
+        options = EOFOptions(tolerance=1e-4)
+        trials = eof._tried(np.where(there, matrix, 0), there, None, options, 20, silent)
+        best = min(trials, key=lambda trial: trial.error)
+        start = np.where(there, matrix, best.modes.product)
+        _, modes = filled(start, there, best.number, None, 100, 1e-4)
+        residual = float(((modes.product - matrix)[there] ** 2).mean())
+        variance = eof._of_modes(modes, there, eof._noise(best, residual)) + residual
+        ratios.append((((modes.product - matrix) ** 2 / variance)[~there]).mean())
+    assert 0.75 < np.mean(ratios) < 1.3

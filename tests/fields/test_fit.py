@@ -18,7 +18,8 @@ def test_a_fit_predicts_as_well_as_the_true_covariance() -> None:
     values = found.read("sst").values
     mean = seasonal_mean(values, found.days, None)
     fit = fit_covariance(
-        get_engine("julia"), values, mean, found.days, found.places, factors=2, sample=100,
+        get_engine("julia"), values, mean, found.days, found.places, sample=100,
+        kinds=[("exponential", "exponential")] * 2,
         iterations=5,
     )  # fmt: skip
     assert 0.5 < fit.calibration < 2

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 import scipy.linalg
+import xarray as xr
 from gappy import COVARIANCE, as_mapping, field
 
+import pyvda
 from pyvda.engine import get_engine
 from pyvda.errors import InputError
 from pyvda.fields.field import opened
@@ -70,3 +72,51 @@ def test_one_time_only() -> None:
 def test_options_that_do_not_go_together(options, message) -> None:
     with pytest.raises(InputError, match=message):
         estimate(field()[0], **options)
+
+
+@pytest.mark.julia
+def test_a_complete_field_is_fitted_by_likelihood_and_comes_back() -> None:
+    ds, truth = field(times=8, cloud=0.0, land=False)
+    found = opened(ds)
+    read = {"sst": found.read("sst")}
+    options = OptimalInterpolationOptions(factors=2)
+    estimates = solve(found, read, options, get_engine("julia"))["sst"]
+    fitted = estimates.configuration["covariance"]
+    deviation = np.sqrt(fitted["nugget"])
+    misfit = estimates.value - read["sst"].values
+    assert np.sqrt((misfit**2).mean()) < 1.2 * deviation
+    error = estimates.value - truth.reshape(8, -1)
+    assert np.sqrt((error**2).mean()) < 1.2 * np.sqrt(COVARIANCE.nugget)
+
+
+def test_a_local_variance_makes_estimates_of_scaled_data() -> None:
+    """A field times 3 in its eastern half has there three times the error."""
+    ds, _ = field(times=30, ny=5, nx=16, land=False, cloud=0.3)
+    factor = xr.where(ds.lon > ds.lon[7], 3.0, 1.0)
+    scaled = ds.assign(sst=(ds.sst - 15) * factor)
+    given = {"nearest": 3, "nearest_other": 1, "within_days": 1.0}
+    _, _, plain = estimate(scaled, **given)
+    found, _, local = estimate(scaled, local_variance=True, **given)
+    east = found.places.map[:, 0] > float(ds.lon[9])
+    west = found.places.map[:, 0] < float(ds.lon[5])
+    stdev = local["sst"].stdev
+    assert 2 < stdev[:, east].mean() / stdev[:, west].mean() < 4
+    np.testing.assert_allclose(plain["sst"].stdev[:, east].mean(),
+                               plain["sst"].stdev[:, west].mean(), rtol=0.3)  # fmt: skip
+
+
+def test_functions_of_the_factors() -> None:
+    kinds = OptimalInterpolationOptions(functions="gaussian, matern32/matern52").kinds()
+    assert kinds == (("gaussian", "exponential"), ("matern32", "matern52"))
+    assert (
+        OptimalInterpolationOptions(functions="gaussian", factors=2).kinds()
+        == (("gaussian", "exponential"),) * 2
+    )
+    for wrong, message in (
+        ({"functions": "round"}, "functions has 'round'"),
+        ({"functions": "gaussian,gaussian", "factors": 3}, "factors is 3, but functions has 2"),
+    ):
+        with pytest.raises(InputError, match=message):
+            pyvda.assimilate(field(times=3)[0], method="oi", engine="torch", **wrong)
+    with pytest.raises(InputError, match="functions is gaussian, but the covariance is given"):
+        estimate(field(times=3)[0], functions="gaussian")

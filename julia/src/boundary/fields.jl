@@ -18,6 +18,7 @@ function c_optimal_interpolation(a)
         data = GroupedData(reals(a.position, 3, N), reals(a.map, 2, N), array_at(a.hidden, Int64, N), starts,
                            (km_in[1], km_in[2]), km_in[3])
         P = InterpolationProblem(data, [Cells(data, g) for g in 1:G], (reals(p, N) for p in (a.time, a.value, a.noise, a.track))...,
+                                 reals(a.velocity, 3, a.moving == 0 ? 0 : N),
                                  [Factor{Lanes{8,Float64}}(Tuple(numbers[:, k])) for k in 1:a.factors],
                                  Tuple(reals(a.along, 2)), a.own, a.other, a.days, a.km, reals(a.group_time, G))
         interpolate!(reals(a.out, 4, queries), P, reals(a.point_position, 3, a.points), reals(a.point_map, 2, a.points),

@@ -53,6 +53,8 @@ end
 What an interpolation depends on.
 
 - `time`, `value`, `noise`, `track`: `(N)`, of the data: days, anomaly, variance of its error, number of its pass
+- `velocity`: `(3, N)`, km a day: data are taken from where they would be at the time of a query, carried by their own
+  velocity; `(3, 0)` where nothing moves
 - `factors`: of the covariance, rows (variance, kind in space, km, kind in time, days)
 - `along`: (variance, km) of errors that data of the same pass share
 - `own`, `other`: nearest data in each quadrant of the point's own group, and of each other one
@@ -66,6 +68,7 @@ struct InterpolationProblem
     value::Vector{Float64}
     noise::Vector{Float64}
     track::Vector{Float64}
+    velocity::Matrix{Float64}
     factors::Vector{Factor{Lanes{8,Float64}}}
     along::NTuple{2,Float64}
     own::Int
@@ -178,7 +181,7 @@ function gather!(block, w, P, found, kept, counts, positions, maps, query, point
                     nearest!(found, P.data, P.cells[g], q, P.own, limit, position, map, true)
                     for k in 1:found.count
                         n += 1
-                        put!(block, w, n, P, found.datum[k])
+                        put!(block, w, n, P, found.datum[k], time)
                     end
                 end
             else
@@ -194,7 +197,7 @@ function gather!(block, w, P, found, kept, counts, positions, maps, query, point
                 end
                 for k in 1:counts[g]
                     n += 1
-                    put!(block, w, n, P, kept[k, g])
+                    put!(block, w, n, P, kept[k, g], time)
                 end
             end
         end
@@ -204,11 +207,14 @@ function gather!(block, w, P, found, kept, counts, positions, maps, query, point
     return nothing
 end
 
-@inline function put!(block, w, n, P, i)
+@inline function put!(block, w, n, P, i, time)
     (B, c) = (block.position, QUANTITIES * (n - 1))
     @inbounds begin
         (B[w, c+1], B[w, c+2], B[w, c+3], B[w, c+4]) = (P.data.position[1, i], P.data.position[2, i], P.data.position[3, i], P.time[i])
         (B[w, c+5], B[w, c+6], B[w, c+7], B[w, c+8]) = (1.0, P.value[i], P.noise[i], P.track[i])
+        isempty(P.velocity) || for a in 1:3
+            B[w, c+a] += P.velocity[a, i] * (time - P.time[i])
+        end
     end
     return nothing
 end

@@ -25,6 +25,8 @@ def optimal_interpolation(
     count, points, queries = len(data.value), len(targets.position), len(targets.point)
     groups = len(data.group_time)
     real = np.dtype(float)
+    moving = data.velocity is not None
+    velocity = data.velocity if data.velocity is not None else np.zeros((0, 3))
     out = np.empty((queries, 4))
     if queries:
         engine.call(
@@ -35,6 +37,7 @@ def optimal_interpolation(
             first=_whole(data.first, groups + 1),
             **{name: checked(name, np.asarray(getattr(data, name), float), (count,), real)
                for name in ("time", "value", "noise", "track")},
+            moving=int(moving), velocity=checked("velocity", velocity, (count * moving, 3), real),
             group_time=checked("group_time", data.group_time, (groups,), real),
             covariance=np.ascontiguousarray(factors, real), factors=len(factors),
             along=np.array(along, real), scale=np.array(data.scale, real),

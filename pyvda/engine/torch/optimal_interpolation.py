@@ -25,7 +25,10 @@ def optimal_interpolation(
         if not len(chosen):
             found[:2, q] = 0.0, variance
             continue
-        position = torch.from_numpy(data.position[chosen])
+        where = data.position[chosen]
+        if data.velocity is not None:
+            where = where + data.velocity[chosen] * (time - data.time[chosen])[:, None]
+        position = torch.from_numpy(where)
         days = torch.from_numpy(data.time[chosen])
         km = _distances(position)
         a = _covariance(factors, km, (days[:, None] - days).abs())

@@ -29,7 +29,7 @@ from pyvda.fields.learned.configuration import FieldData
 from pyvda.fields.learned.description import Grid, Variable, step_days
 from pyvda.fields.learned.first_guess import FirstGuess
 from pyvda.fields.learned.frames import Frames, Tile
-from pyvda.fields.mean import SeasonalMean
+from pyvda.fields.mean import SeasonalMean, seasonal_mean
 from pyvda.io.sources import sources
 from pyvda.progress import Report, silent
 from pyvda.validation_errors import validated
@@ -314,9 +314,9 @@ def _series(
     """Return a variable with its mean and covariance."""
     if not np.isfinite(values.values).any():
         raise InputError(f"no observation of {name} is left; withhold fewer, or choose another")
-    mean = oi.mean_of(field, values.values, options, given)
+    mean = seasonal_mean(values.values, field.days, oi.season_days(field, options, given))
     if given is None:
-        covariance = oi.fit(field, values, mean, options, engine, report).covariance
+        covariance = oi.fit(field, values, mean, None, options, engine, report).covariance
     else:
         covariance = given.variables[name]
     anomaly = values.values - mean.at(field.days)

@@ -69,11 +69,19 @@ def geographic(ds: xr.Dataset, space: Sequence[str]) -> tuple[xr.Variable, xr.Va
     return None if latitude is None or longitude is None else (latitude, longitude)
 
 
+def km_in(units: object) -> float | None:
+    """Return the km in m or km, None for other units; lengths without unit ("1") stay as they are.
+
+    >>> km_in("metre"), km_in("1"), km_in("degrees_east")
+    (0.001, 1.0, None)
+    """
+    known = (("m", 1e-3), ("km", 1.0), ("1", 1.0))
+    return next((factor for one, factor in known if units and same(str(units), one)), None)
+
+
 def kilometres(ds: xr.Dataset, space: Sequence[str]) -> tuple[float, ...] | None:
     """Return the factors that turn the coordinates along dimensions into km, None without units."""
-    units = [str(ds[d].attrs.get("units", "")) if d in ds.variables else "" for d in space]
-    known = (("m", 1e-3), ("km", 1.0))
-    found = [next((f for u, f in known if unit and same(unit, u)), None) for unit in units]
+    found = [km_in(ds[d].attrs.get("units")) if d in ds.variables else None for d in space]
     return None if None in found else tuple(f for f in found if f is not None)
 
 
@@ -94,6 +102,7 @@ def _coordinate(
     ds: xr.Dataset, space: Sequence[str], standard: str, units: str, known: Sequence[str]
 ) -> xr.Variable | None:
     time = find_time(ds, ds.dims)[0]
+    time = None if time in space else time  # of points
     within = {
         n: v for n, v in ds.variables.items()
         if 1 <= len(set(v.dims) - {time}) <= 2 and set(v.dims) <= {*space, time}

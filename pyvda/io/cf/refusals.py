@@ -96,8 +96,8 @@ def not_a_field(ds: xr.Dataset, name: str) -> str:
         )
     if ds[name].ndim == 1 and sampling_geometry.positions(ds):
         return (
-            "data at points need a model of the field, with operator="
-            "pyvda.operators.Interpolation(coordinates={...}), or their means on a grid"
+            "data at points are mapped by oi (--method oi --grid GRID), or need a model "
+            "of the field, with operator=pyvda.operators.Interpolation(coordinates={...})"
         )
     return "without such a variable name a model whose state this is (model, --model)"
 
@@ -138,7 +138,8 @@ def no_observations(ds: xr.Dataset, space: StateSpace | None) -> InputError:
         return InputError(
             f"{the} {_are(known)} data at points ({', '.join(where)}){model}; for data of a "
             f"field choose a model of it over {', '.join(where)} and give operator="
-            "pyvda.operators.Interpolation(coordinates={...}) with its coordinates, or add a "
+            "pyvda.operators.Interpolation(coordinates={...}) with its coordinates, or estimate "
+            f"it without a model (--method oi --grid GRID --variable {known[0]}), or add a "
             "variable 'component' that says which component of the state each datum is"
         )
     if all(find_time(ds, array.dims)[0] is None for array in ds.data_vars.values()):

@@ -1,0 +1,211 @@
+"""Fields larger than memory: the optimal interpolation of one block of times after the other.
+
+Mean, local variance and covariance are made from the whole file, which is read block by block; each
+block of the analysis is then a task that reads its times and those within reach. The result does
+not depend on the blocks, and memory is bounded by one of them with its neighbours.
+"""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import dask.array
+import numpy as np
+import xarray as xr
+from dask.delayed import delayed
+
+from pyvda.cluster import Choice
+from pyvda.engine import get_engine
+from pyvda.engine.data import Array
+from pyvda.errors import InputError
+from pyvda.fields import optimal_interpolation as oi
+from pyvda.fields import output
+from pyvda.fields.field import Field, Values
+from pyvda.fields.optimal_interpolation import OptimalInterpolationOptions, Prepared
+from pyvda.fields.options import Estimate
+from pyvda.io.quality.error_variables import is_error_of_another
+from pyvda.io.quality.quality_flags import is_flag
+from pyvda.notices import Notice
+from pyvda.progress import Report, silent
+
+VALUES = 10_000_000  # of a block and the times within its reach, where no size is given
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What is the same in all blocks, and travels to each process once."""
+
+    field: Field  # without Dataset
+    known: dict[str, Prepared]
+    options: OptimalInterpolationOptions
+    choice: Choice
+    step: float
+
+
+def default_block(field: Field, options: OptimalInterpolationOptions, workers: int = 1) -> int:
+    """Return the times of a block, from the size of the field and the number of workers."""
+    step = oi.step_of(field.days)
+    reach = int(2 * options.selection(field.days, step).days / step)
+    fitting = VALUES // max(1, len(field.places)) - reach
+    return int(np.clip(fitting, 1, -(-len(field.days) // (2 * workers if workers > 1 else 1))))
+
+
+def lazily(
+    field: Field,
+    options: OptimalInterpolationOptions,
+    block: int,
+    engine: str | None,
+    configuration: dict[str, Any],
+    report: Report = silent,
+) -> xr.Dataset:
+    """Return the analysis of a field as lazy variables.
+
+    Parameters
+    ----------
+    field : Field
+    options : OptimalInterpolationOptions
+    block : int
+        Times of a block.
+    engine : str, optional
+    configuration : dict
+        Plain data that the file records.
+    report : Report
+        Of the passes over the file.
+
+    Raises
+    ------
+    InputError
+        What is withheld is no variable of the file; or see `optimal_interpolation.solve`.
+    """
+    if options.withhold is not None and not (
+        isinstance(options.withhold, str) and options.withhold in field.ds.variables
+    ):
+        raise InputError(
+            "of a field in blocks only a variable of its own file can be withheld; add it to the "
+            "file, or leave out block (--block)"
+        )
+    given = options.given()
+    oi.check(field, options, given)
+    running = get_engine(engine)
+    bounds = [*range(0, len(field.days), block), len(field.days)]
+    known = {}
+    for name in field.variables:
+        part, sample = field, None
+        if given is None:
+            part, sample = _sample(field, name, options)
+
+        def parts(name: str = name) -> Iterator[tuple[Array, Array]]:
+            for start, stop in itertools.pairwise(bounds):
+                one = field.between(start, stop)
+                report(stop, len(field.days), f"mean of {name}")
+                yield one.days, _read(one, name, options).values
+
+        known[name] = oi.prepared(part, name, parts, sample, options, given, running, report)
+    step = oi.step_of(field.days)
+    reach = options.selection(field.days, step).days
+    small = replace(field, ds=xr.Dataset())
+    task = delayed(_Task(small, known, options, Choice.here(None, engine), step), pure=False)
+    like = _template(field, options, configuration | {
+        "variables": {name: one.configuration for name, one in known.items()}
+    }, str(running.info))  # fmt: skip
+    needed = field.ds.drop_vars(_others(field, options))
+    pieces = []
+    for start, stop in itertools.pairwise(bounds):
+        low = int(np.searchsorted(field.days, field.days[start] - reach, "left"))
+        high = int(np.searchsorted(field.days, field.days[stop - 1] + reach, "right"))
+        near = needed.isel({field.time: slice(low, high)})
+        pieces.append(delayed(_block)(task, near, low, start, stop))
+    data: dict[Any, Any] = {}
+    for label, variable in like.data_vars.items():
+        at = variable.dims.index(field.time)
+        arrays = []
+        for (start, stop), piece in zip(itertools.pairwise(bounds), pieces, strict=True):
+            shape = tuple(stop - start if k == at else n for k, n in enumerate(variable.shape))
+            arrays.append(dask.array.from_delayed(piece[label], shape, variable.dtype))
+        data[label] = (variable.dims, dask.array.concatenate(arrays, axis=at), variable.attrs)
+    coords = {n: c for n, c in field.ds.coords.items()
+              if set(c.dims) <= {field.time, *field.space}}  # fmt: skip
+    found = xr.Dataset(data, coords, like.attrs)
+    found.encoding = like.encoding
+    return found
+
+
+def _others(field: Field, options: OptimalInterpolationOptions) -> list[Any]:
+    """Return the variables of the file on the same grid that are not needed."""
+    return [
+        name for name, variable in field.ds.data_vars.items()
+        if set(variable.dims) == {field.time, *field.space}
+        and name not in (*field.variables, options.withhold)
+        and not is_flag(variable) and not is_error_of_another(field.ds, str(name))
+    ]  # fmt: skip
+
+
+def _sample(
+    field: Field, name: str, options: OptimalInterpolationOptions
+) -> tuple[Field, Values | None]:
+    """Return the times to which a covariance is fitted, and their values."""
+    chosen = oi.sampled(field)
+    part = replace(field, ds=field.ds.isel({field.time: chosen}), days=field.days[chosen])
+    return part, _read(part, name, options)
+
+
+def _read(part: Field, name: str, options: OptimalInterpolationOptions) -> Values:
+    """Return the values that are used; what the file calls bad has been said when it was opened."""
+    from pyvda.fields.assimilate import withheld_of
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Notice)
+        values = part.read(name)
+    withheld = withheld_of(part, options.withhold)
+    if withheld is None:
+        return values
+    return replace(values, values=np.where(withheld, np.nan, values.values))
+
+
+def _template(
+    field: Field, options: OptimalInterpolationOptions, configuration: dict[str, Any], engine: str
+) -> xr.Dataset:
+    """Return the analysis of the first time, without values."""
+    one = field.between(0, 1)
+    empty = np.full((1, len(field.places)), np.nan)
+    nothing = Values(empty, None, np.zeros(empty.shape, bool))
+    estimate = Estimate(empty, empty, empty, empty, empty)
+    return output.analysis(
+        one, dict.fromkeys(field.variables, nothing), None,
+        dict.fromkeys(field.variables, estimate), "oi", configuration, engine,
+    )  # fmt: skip
+
+
+def _block(task: _Task, near: xr.Dataset, low: int, start: int, stop: int) -> dict[str, Array]:
+    """Return the analysis at the times from `start` to `stop`, by variable."""
+    from pyvda.fields.assimilate import withheld_of
+
+    days = task.field.days[low : low + near.sizes[task.field.time]]
+    field = replace(task.field, ds=near, days=days)
+    inside = slice(start - low, stop - low)
+    core = field.between(inside.start, inside.stop)
+    where = np.zeros((len(days), len(field.places)), bool)
+    where[inside] = True
+    read, estimates = {}, {}
+    with task.choice.engine() as engine:
+        for name, known in task.known.items():
+            values = _read(field, name, task.options)
+            found = oi.estimate(
+                field, name, values, known, task.options, engine, where=where, step=task.step
+            )
+            assert found.km is not None
+            assert found.days is not None
+            estimates[name] = replace(
+                found, value=found.value[inside], stdev=found.stdev[inside],
+                noise=found.noise[inside], km=found.km[inside], days=found.days[inside],
+            )  # fmt: skip
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", Notice)
+                read[name] = core.read(name)
+    withheld = withheld_of(core, task.options.withhold)
+    analysis = output.analysis(core, read, withheld, estimates, "oi", {}, "")
+    return {str(name): variable.values for name, variable in analysis.data_vars.items()}

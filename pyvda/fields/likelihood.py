@@ -1,0 +1,194 @@
+"""Fit the constants of a covariance by the likelihood of small sets of data.
+
+The data of a set lie around one of them, within a distance and a time that differ from set to set;
+sets count as independent (a composite likelihood, Varin, Reid and Firth 2011), and each has the
+exact Gaussian density of its data. This needs no gaps, and takes data at any points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.optimize import minimize
+
+from pyvda.engine.data import Array
+from pyvda.errors import InputError
+from pyvda.fields.covariance import Factor, Kind, SpaceTimeCovariance, shape
+from pyvda.fields.fit import Fit
+from pyvda.fields.scattered import NO_TRACK, Rows
+from pyvda.progress import Report, silent
+
+_SETS, _DATA = 48, 80
+_LEAST = 40  # data
+_PRIOR_DEVIATION = 2.5  # of the logarithm of a constant, around where the search starts
+_REACHES = (0.05, 0.2, 0.5)  # of the extent, and of the longest time, of a set
+_LONGEST = 40.0  # groups
+_TRACK_KM = 20.0
+
+
+def fit_by_likelihood(
+    rows: Rows,
+    width: float,
+    *,
+    kinds: Sequence[tuple[Kind, Kind]] = (("exponential", "exponential"),) * 3,
+    tracks: bool = True,
+    seed: int = 0,
+    iterations: int = 40,
+    report: Report = silent,
+) -> Fit:
+    """Fit a sum of factors, a nugget, and the error that data of a pass share.
+
+    Parameters
+    ----------
+    rows : Rows
+        `noise` is that which the file states, to which the nugget is added.
+    width : float
+        Days of a group, the unit of the times that the search starts from.
+    kinds : sequence of (space, time)
+        Functions of each factor.
+    tracks : bool
+        Whether data of a pass share an error.
+    seed : int
+        Of the sets.
+    iterations : int
+        Of the minimisation, at most.
+    report : Report
+
+    Returns
+    -------
+    Fit
+        Its scores are those of each datum of the sets predicted from the others of its set.
+
+    Raises
+    ------
+    InputError
+        There are fewer than 40 data, or they do not differ.
+    """
+    if len(rows.value) < _LEAST:
+        raise InputError(
+            f"a covariance cannot be fitted to {len(rows.value)} data, expected at least {_LEAST}; "
+            "give one in a file (covariance)"
+        )
+    total = float(rows.value.var())
+    if not total > 0:
+        raise InputError(
+            "the data do not differ from their mean, so that there is no covariance to fit; choose "
+            "another variable"
+        )
+    extent = max(rows.places.extent(), 1e-3)
+    sets = _sets(rows, extent, width, seed)
+    km, days, same, noise, value = _arrays(rows, sets)
+    tracks = tracks and bool(same.sum() > same.shape[0] * same.shape[1])
+    start = _start(total, extent, width, len(kinds), tracks)
+    calls = 0
+    most = iterations * (len(start) + 1)
+
+    def objective(logs: Array) -> float:
+        nonlocal calls
+        calls += 1
+        report(min(calls, most), most, "fit of the covariance")
+        root = _root(_covariance(logs, kinds, tracks), km, days, same, noise)
+        if root is None:
+            return 1e3
+        whitened = _solved(root, value)
+        logs_of = np.log(np.diagonal(root, axis1=1, axis2=2)).sum()
+        prior = 0.5 * (((logs - start) / _PRIOR_DEVIATION) ** 2).sum()
+        return float((logs_of + 0.5 * (whitened**2).sum() + prior) / value.size)
+
+    done = minimize(
+        objective, start, method="L-BFGS-B", bounds=[(one - 7.0, one + 7.0) for one in start],
+        options={"maxiter": iterations, "eps": 1e-3, "ftol": 1e-7, "maxfun": most},
+    )  # fmt: skip
+    report(most, most, "fit of the covariance")
+    best = _covariance(done.x, kinds, tracks)
+    root = _root(best, km, days, same, noise)
+    if root is None:
+        raise InputError(
+            "no covariance of these functions is positive definite for the data; choose functions "
+            "that are less smooth than gaussian"
+        )
+    # Each datum from the others of its set: error (A⁻¹ y)ᵢ / (A⁻¹)ᵢᵢ, of variance 1 / (A⁻¹)ᵢᵢ.
+    inverse = np.linalg.inv(root @ np.swapaxes(root, 1, 2))
+    spread = 1 / np.diagonal(inverse, axis1=1, axis2=2)
+    error = (inverse @ value[..., None])[..., 0] * spread
+    return Fit(
+        best, float(np.sqrt((error**2).mean())), float((error**2 / spread).mean()),
+        float(0.5 * (np.log(2 * np.pi * spread) + error**2 / spread).mean()), error.size,
+    )  # fmt: skip
+
+
+def _sets(rows: Rows, extent: float, width: float, seed: int) -> Array:
+    """Return the data of each set, (S, n) of int."""
+    rng = np.random.default_rng(seed)
+    count = len(rows.value)
+    size = min(_DATA, count)
+    longest = min(_LONGEST * width, max(np.ptp(rows.days), width))
+    found = np.empty((_SETS, size), int)
+    for s in range(_SETS):
+        reach = _REACHES[s % len(_REACHES)]
+        scale = [extent * reach, longest * _REACHES[(s // len(_REACHES)) % len(_REACHES)]]
+        centre = rng.integers(count)
+        km = np.linalg.norm(rows.places.position - rows.places.position[centre], axis=1)
+        days = np.abs(rows.days - rows.days[centre])
+        away = np.maximum(km / scale[0], days / scale[1])
+        inside = np.flatnonzero(away <= 1)
+        if len(inside) >= size:
+            found[s] = rng.choice(inside, size, replace=False)
+        else:
+            found[s] = np.argsort(away)[:size]
+    return found
+
+
+def _arrays(rows: Rows, sets: Array) -> tuple[Array, ...]:
+    """Return km, days, whether of the same pass (S, n, n); noise and value (S, n)."""
+    position, time, track = rows.places.position[sets], rows.days[sets], rows.track[sets]
+    if rows.velocity.size:  # where all data of a set are at the time of its first
+        position = position + rows.velocity[sets] * (time[:, :1] - time)[..., None]
+    km = np.linalg.norm(position[:, :, None] - position[:, None], axis=-1)
+    same = (track[:, :, None] == track[:, None]) & (track != NO_TRACK)[:, :, None]
+    return km, np.abs(time[:, :, None] - time[:, None]), same, rows.noise[sets], rows.value[sets]
+
+
+def _root(
+    covariance: SpaceTimeCovariance, km: Array, days: Array, same: Array, noise: Array
+) -> Array | None:
+    """Return Cholesky factors of the covariances of the sets' data; None if one has none."""
+    matrix = covariance(km, days)
+    if covariance.track_variance:
+        matrix += covariance.track_variance * same * shape("exponential", km / covariance.track_km)
+    diagonal = np.arange(km.shape[1])
+    matrix[:, diagonal, diagonal] += noise + covariance.nugget
+    try:
+        return np.asarray(np.linalg.cholesky(matrix))
+    except np.linalg.LinAlgError:
+        return None
+
+
+def _solved(root: Array, value: Array) -> Array:
+    return np.asarray(np.linalg.solve(root, value[..., None]))[..., 0]
+
+
+def _start(total: float, extent: float, width: float, factors: int, tracks: bool) -> Array:
+    """Return logarithms of nugget, then variance, km and days of each factor, then of passes."""
+    known = [(0.5, 0.1, 15.0), (0.3, 0.3, 5.0), (0.1, 0.03, 3.0)]
+    known += [(0.1, 0.02 * 3.0**k, 5.0 * 2.0**k) for k in range(factors)]
+    rows = [(v * total, part * extent, steps * width) for v, part, steps in known[:factors]]
+    behind = [0.03 * total, _TRACK_KM] if tracks else []
+    return np.log([0.05 * total, *(number for row in rows for number in row), *behind])
+
+
+def _covariance(
+    logs: Array, kinds: Sequence[tuple[Kind, Kind]], tracks: bool
+) -> SpaceTimeCovariance:
+    numbers = np.exp(logs)
+    rows = numbers[1 : 1 + 3 * len(kinds)].reshape(-1, 3).tolist()
+    shared = {"track_variance": float(numbers[-2]), "track_km": float(numbers[-1])}
+    return SpaceTimeCovariance(
+        factors=tuple(
+            Factor(variance=v, km=km, days=days, space=space, time=time)
+            for (v, km, days), (space, time) in zip(rows, kinds, strict=True)
+        ),
+        nugget=float(numbers[0]),
+        **(shared if tracks else {}),
+    )

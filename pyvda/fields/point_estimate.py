@@ -1,0 +1,192 @@
+"""Optimal interpolation of one variable from data at points, perhaps beside those of a field."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from pyvda.engine import Engine
+from pyvda.engine.data import Array, Interpolated, Selection
+from pyvda.fields import target
+from pyvda.fields.covariance import Kind, SpaceTimeCovariance
+from pyvda.fields.field import Field, Values
+from pyvda.fields.likelihood import fit_by_likelihood
+from pyvda.fields.mean import SeasonalMean, seasonal_mean
+from pyvda.fields.options import Estimate, PointEstimate
+from pyvda.fields.places import Places
+from pyvda.fields.point_mean import MeanMap
+from pyvda.fields.points import Points
+from pyvda.fields.scattered import NO_TRACK, Rows, interpolated_at, joined
+from pyvda.fields.velocity import Velocity
+from pyvda.progress import Report, silent
+
+
+class Constants(NamedTuple):
+    """What an estimate from points depends on beside the data.
+
+    Attributes
+    ----------
+    covariance : SpaceTimeCovariance, optional
+        None: it is fitted.
+    kinds : sequence of (space, time)
+        Functions of the factors that are fitted.
+    seed : int
+        Of the fit.
+    season_days : float, optional
+        Of the mean of the field beside the points.
+    mean : MeanMap, optional
+        Of points alone.
+    velocity : Velocity, optional
+        Of the flow that carries the field.
+    selection : Selection
+    width : float
+        Days of a group of data.
+    """
+
+    covariance: SpaceTimeCovariance | None
+    kinds: Sequence[tuple[Kind, Kind]]
+    seed: int
+    season_days: float | None
+    mean: MeanMap | None
+    velocity: Velocity | None
+    selection: Selection
+    width: float
+
+
+class Anomalies(NamedTuple):
+    """Departures of all data from the mean, and the mean where it is asked for.
+
+    Attributes
+    ----------
+    rows : Rows
+        Data; `noise` is the error variance that the files state.
+    grid : (T, P)
+        Mean on the grid.
+    points : (N,)
+        Mean at the points, of which not all have a datum.
+    """
+
+    rows: Rows
+    grid: Array
+    points: Array
+
+
+def estimated(
+    engine: Engine,
+    field: Field,
+    name: str,
+    values: Values,
+    points: Points,
+    constants: Constants,
+    *,
+    where: Array | None = None,
+    at_points: Array | None = None,
+    report: Report = silent,
+) -> Estimate:
+    """Return the estimate of a variable on the grid and at the points.
+
+    Parameters
+    ----------
+    engine : Engine
+    field : Field
+    name : str
+    values : Values
+        Those of the field, NaN everywhere where there are points alone.
+    points : Points
+    constants : Constants
+    where : (T, P) of bool, optional
+        Where to estimate. Default: everywhere.
+    at_points : (N,) of bool, optional
+        At which points to estimate. Default: at all.
+    report : Report
+
+    Raises
+    ------
+    InputError
+        See `fit_by_likelihood`, `interpolated_at`.
+    """
+    days = points.days(target.origin(field))
+    found = anomalies(field, name, values, points, constants)
+    configuration: dict[str, Any] = {}
+    covariance = constants.covariance
+    if covariance is None:
+        fitted = fit_by_likelihood(
+            found.rows, constants.width, kinds=constants.kinds, seed=constants.seed, report=report
+        )
+        covariance = fitted.covariance
+        configuration["fit"] = fitted.scores()
+    rows = found.rows._replace(noise=found.rows.noise + covariance.nugget)
+    shape = values.values.shape
+    times, grid_points = np.nonzero(np.ones(shape, bool) if where is None else where)
+    rest = np.flatnonzero(np.ones(len(days), bool) if at_points is None else at_points)
+
+    def asked(places: Places, point: Array, when: Array) -> Interpolated:
+        return interpolated_at(
+            engine, rows, places, point, when, covariance, constants.selection, constants.width,
+            report,
+        )  # fmt: skip
+
+    on_grid = asked(field.places, grid_points, field.days[times])
+    along = asked(points.places.at(rest), np.arange(len(rest)), days[rest])
+    parts = np.full((4, *shape), np.nan)
+    parts[:, times, grid_points] = on_grid
+    at = np.full((2, len(days)), np.nan)
+    at[:, rest] = along.value + found.points[rest], along.variance
+    noise = covariance.nugget + covariance.track_variance
+    stated = points.values[name].variance
+    return Estimate(
+        parts[0] + found.grid, np.sqrt(np.maximum(parts[1], 0.0)), np.full(shape, noise),
+        parts[2], parts[3], configuration | {"covariance": covariance.as_dict()},
+        PointEstimate(
+            at[0], np.sqrt(np.maximum(at[1], 0.0)),
+            noise + (np.zeros(len(days)) if stated is None else stated),
+        ),
+    )  # fmt: skip
+
+
+def anomalies(
+    field: Field, name: str, values: Values, points: Points, constants: Constants
+) -> Anomalies:
+    """Return the departures of the data of field and points from their mean.
+
+    Beside a field its mean by pixel and season is that of the points, too, at the nearest pixel;
+    else the mean is that of the map, and the average of the data around it.
+    """
+    of_points = points.values[name]
+    days = points.days(target.origin(field))
+    there = np.isfinite(of_points.values)
+    stated = np.zeros(len(days)) if of_points.variance is None else of_points.variance
+    t, p = np.nonzero(np.isfinite(values.values))
+    if len(t):
+        mean: SeasonalMean = seasonal_mean(values.values, field.days, constants.season_days)
+        grid = mean.at(field.days)
+        at_points = mean.pairs(
+            days, cKDTree(field.places.position).query(points.places.position)[1]
+        )
+    else:
+        grid = np.zeros(values.values.shape)
+        at_points = np.zeros(len(days))
+        if constants.mean is not None:
+            grid = grid + constants.mean(field.places)
+            at_points = constants.mean(points.places)
+        level = (of_points.values - at_points)[there].mean()
+        grid, at_points = grid + level, at_points + level
+    flow = constants.velocity or _still
+    rows = Rows(
+        points.places, days, of_points.values - at_points, stated, points.track,
+        flow(points.places),
+    ).at(there)  # fmt: skip
+    if len(t):
+        error = np.zeros(len(t)) if values.variance is None else values.variance[t, p]
+        rows = joined(
+            Rows(field.places.at(p), field.days[t], (values.values - grid)[t, p], error,
+                 np.full(len(t), NO_TRACK), flow(field.places)[p]), rows,
+        )  # fmt: skip
+    return Anomalies(rows, grid, at_points)
+
+
+def _still(places: Places) -> Array:
+    return np.zeros((len(places), 0))

@@ -1,0 +1,247 @@
+"""The grid on which point data are estimated: a file's, or one of even spacing; and its times.
+
+--grid grid.nc                              latitude, longitude, land and, if it has them, times
+--grid -6:36.5:0.125,30:46:0.125            longitudes, latitudes: first, last, spacing
+--times 2014-05-20/2014-06-01/1d            first, last, spacing
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from pyvda.engine.data import Array
+from pyvda.errors import InputError
+from pyvda.fields.field import (
+    Field,
+    is_sea,
+    mask_of,
+    places_of,
+    unit_of_time,
+    with_days,
+)
+from pyvda.fields.points import Points
+from pyvda.fields.transforms import Transform
+from pyvda.io.cf import grids
+from pyvda.io.cf.dimensions import axis, find_time
+from pyvda.io.quality.packing import unpacked
+from pyvda.io.sources import sources
+from pyvda.io.sources.open import open_dataset
+from pyvda.notices import notice
+
+_LAT = {"units": "degrees_north", "standard_name": "latitude", "axis": "Y"}
+_LON = {"units": "degrees_east", "standard_name": "longitude", "axis": "X"}
+_Y, _X = {"units": "km", "axis": "Y"}, {"units": "km", "axis": "X"}
+_MOST = 10**9  # points of the grid, and times
+
+
+def on_grid(
+    points: Points,
+    grid: Any,
+    times: str | None = None,
+    *,
+    mask: str | None = None,
+    transform: str | None = None,
+) -> Field:
+    """Return the field of the points' variables on a grid, without values.
+
+    Parameters
+    ----------
+    points : Points
+    grid : str, path or Dataset
+        A file with latitude and longitude, of one dimension each or both over two, or y and x in m
+        or km; perhaps with a land mask, times, and variables whose points that are always missing
+        are land. Or `lon0:lon1:step,lat0:lat1:step`, of points on a plane in km.
+    times : str, optional
+        `first/last/step`. Default: the grid's, else every noon of the days with data.
+    mask : str, optional
+        Variable of the grid that tells land from sea.
+    transform : str, optional
+
+    Raises
+    ------
+    InputError
+        The grid or the times cannot be understood, or hold no point of the sea.
+    """
+    ds, sea, masked = _grid(grid, mask, points.places.on_sphere)
+    space = (str(ds.attrs.pop("y")), str(ds.attrs.pop("x")))
+    when = _times(points, ds, times)
+    ds = ds.drop_dims([d for d in ds.dims if d not in space])
+    shape = (len(when), *sea.shape)
+    empty = {
+        name: (("time", *space), np.broadcast_to(np.float64(np.nan), shape), points.attrs[name])
+        for name in points.variables
+    }
+    attrs = {"standard_name": "time", "axis": "T"} | ({} if points.dated else {"units": "days"})
+    ds = ds.drop_vars("time", errors="ignore").assign_coords(time=("time", when, attrs))
+    ds, days, dated = with_days(ds.assign(empty), "time")
+    return Field(
+        ds, points.variables, "time", space, sea, np.zeros(sea.shape, bool), masked,
+        places_of(ds, points.variables[0], space, sea), days, dated, Transform(transform), None,
+    )  # fmt: skip
+
+
+def around(points: Points, transform: str | None = None) -> Field:
+    """Return a grid of one point, at the first datum, where only the data's own places matter."""
+    longitude, latitude = points.places.map[0].tolist()
+    first = points.time[0] if points.dated else float(points.time[0])
+    return on_grid(
+        points, f"{longitude!r}:{longitude!r}:1,{latitude!r}:{latitude!r}:1",
+        f"{first}/{first}/{'1d' if points.dated else 1}", transform=transform,
+    )  # fmt: skip
+
+
+def origin(field: Field) -> Any:
+    """Return what the days of a field count from: a date, or the first of times in numbers."""
+    label = find_time(field.ds, [field.time])[1]
+    first = None if label is None else field.ds[label].values[0]
+    if not field.dated:
+        return 0.0 if first is None else float(first) * unit_of_time(field.ds[label])
+    if not isinstance(first, np.datetime64):
+        raise InputError(
+            "point data beside a field need dates of the standard calendar; convert the field "
+            "(Dataset.convert_calendar)"
+        )
+    return first.astype("datetime64[Y]")
+
+
+def _grid(given: Any, mask: str | None, sphere: bool) -> tuple[xr.Dataset, Array, str | None]:
+    """Return the grid as a Dataset with the attributes y and x, the sea, and what tells land."""
+    if isinstance(given, str) and not os.path.exists(given) and ":" in given:
+        if mask is not None:
+            raise InputError(
+                f"mask is {mask!r}, but the grid {given} has no variables; leave it out"
+            )
+        ds = _even(given, sphere)
+        return ds, np.ones(list(ds.sizes.values()), bool), None
+    if isinstance(given, str | os.PathLike):
+        if not os.path.exists(given):
+            raise InputError(
+                f"the grid is {os.fspath(given)!r}, but there is no such file; give one, or "
+                "lon0:lon1:step,lat0:lat1:step"
+            )
+        ds = open_dataset(given)
+    else:
+        ds = sources.as_dataset(given, "the grid")
+    ds = unpacked(ds)
+    space = _dimensions(ds, sphere)
+    if mask is not None and mask not in ds.variables:
+        raise InputError(
+            f"the land mask {mask!r} is no variable of the grid; choose one of "
+            f"{', '.join(map(str, ds.variables))}"
+        )
+    name = mask or mask_of(ds, space)
+    coords = {n: v for n, v in ds.variables.items() if set(v.dims) <= set(space) and n in ds.coords}
+    time = find_time(ds, ds.dims)[1]
+    found = xr.Dataset(coords=coords).assign_attrs(y=space[0], x=space[1])
+    where = grids.geographic(ds, space) if sphere else None
+    for standard, variable in zip(("latitude", "longitude"), where or (), strict=False):
+        label = next((n for n, v in ds.variables.items() if v is variable), standard)
+        found = found.assign_coords({label: variable})
+    if time is not None:
+        found = found.assign_coords(time=("time", ds[time].values, ds[time].attrs))
+    if name is not None:
+        return found, is_sea(ds[name].transpose(*space)), name
+    known = [n for n, v in ds.data_vars.items()
+             if v.dtype.kind == "f" and set(space) <= set(v.dims)]  # fmt: skip
+    if not known:
+        return found, np.ones([ds.sizes[d] for d in space], bool), None
+    rest = [d for d in ds[known[0]].dims if d not in space]
+    sea = ds[known[0]].notnull().any(rest).transpose(*space).values
+    land = int((~sea).sum())
+    if land:
+        notice(f"no variable of the grid tells land: the {land} of {sea.size} points where "
+               f"{known[0]} is always missing are taken for land")  # fmt: skip
+    if not sea.any():
+        raise InputError(f"{known[0]} of the grid has no value at all; name a land mask (mask)")
+    return found, sea, str(known[0])
+
+
+def _dimensions(ds: xr.Dataset, sphere: bool) -> tuple[str, str]:
+    """Return the dimensions (y, x) of latitude and longitude, or of y and x in m or km."""
+    if not sphere:
+        axes = {axis(ds, d): str(d) for d in ds.dims if grids.kilometres(ds, (str(d),))}
+        if not {"X", "Y"} <= axes.keys():
+            raise InputError(
+                "the data lie at x and y in km, but the grid has no such dimensions; give a file "
+                "with both, or x0:x1:step,y0:y1:step"
+            )
+        return axes["Y"], axes["X"]
+    found = grids.geographic(ds, tuple(map(str, ds.dims)))
+    dims = list(dict.fromkeys(str(d) for one in found or () for d in one.dims))
+    if len(dims) != 2:
+        raise InputError(
+            "the grid has no latitude and longitude over two dimensions; give a file with both "
+            "(degrees_north, degrees_east), or lon0:lon1:step,lat0:lat1:step"
+        )
+    return dims[0], dims[1]
+
+
+def _even(text: str, sphere: bool = True) -> xr.Dataset:
+    """Return the grid of a text such as -6:36:0.125,30:46:0.125.
+
+    >>> dict(_even("0:1:0.5,40:41:0.25").sizes)
+    {'lat': 5, 'lon': 3}
+    """
+    parts = text.split(",")
+    try:
+        ranges = [tuple(float(number) for number in part.split(":")) for part in parts]
+    except ValueError:
+        ranges = []
+    if len(ranges) != 2 or any(len(one) != 3 for one in ranges):
+        raise InputError(
+            f"the grid is {text!r}, which is no file; expected lon0:lon1:step,lat0:lat1:step, such "
+            "as -6:36:0.25,30:46:0.25"
+        )
+    axes = []
+    for first, last, step in ranges:
+        if not (step > 0 and last >= first) or (last - first) / step > _MOST:
+            raise InputError(
+                f"the grid {text!r} has {first:g}:{last:g}:{step:g}, expected first <= last and a "
+                "positive step"
+            )
+        axes.append(first + step * np.arange(int(np.floor((last - first) / step + 1e-6)) + 1))
+    (y, of_y), (x, of_x) = (("lat", _LAT), ("lon", _LON)) if sphere else (("y", _Y), ("x", _X))
+    return xr.Dataset(coords={y: (y, axes[1], of_y), x: (x, axes[0], of_x)}, attrs={"y": y, "x": x})
+
+
+def _times(points: Points, ds: xr.Dataset, text: str | None) -> Array:
+    if text is None and "time" in ds.variables:
+        found = np.asarray(ds["time"].values)
+        if (found.dtype.kind == "M") != points.dated:
+            raise InputError(
+                "the times of the grid and those of the data are not both dates; give times "
+                "(--times first/last/step)"
+            )
+        return found
+    if text is None:
+        if points.dated:
+            days = np.unique(points.time.astype("datetime64[D]"))
+            every = np.arange(days[0], days[-1] + 1)
+            return every.astype("datetime64[ns]") + np.timedelta64(12, "h")
+        return np.arange(np.floor(points.time.min()), np.ceil(points.time.max())) + 0.5
+    parts = str(text).split("/")
+    try:
+        if len(parts) != 3:
+            raise ValueError
+        if not points.dated:
+            first, last, step = (float(part) for part in parts)
+            if not step > 0 or not 0 <= (last - first) / step < _MOST:
+                raise ValueError
+            return first + step * np.arange(int(np.floor((last - first) / step + 1e-6)) + 1)
+        found = pd.date_range(parts[0], parts[1], freq=_step(parts[2]))
+    except ValueError:
+        kind = "2014-05-20/2014-06-01/1d" if points.dated else "0/10/1"
+        raise InputError(f"times is {text!r}, expected first/last/step, such as {kind}") from None
+    if not len(found):
+        raise InputError(f"times is {text!r}, which holds no time; expected first <= last")
+    return np.asarray(found.values.astype("datetime64[ns]"))
+
+
+def _step(text: str) -> pd.Timedelta:
+    """Return a step such as 6h or 1d, of which pandas wants the letter of days to be D."""
+    return pd.Timedelta(text.strip()[:-1] + "D" if text.strip().endswith("d") else text)

@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+from gappy import COVARIANCE
+
+from pyvda.errors import InputError
+from pyvda.fields.likelihood import fit_by_likelihood
+from pyvda.fields.places import on_plane
+from pyvda.fields.scattered import Rows
+
+
+def drawn(count=700, seed=0, track_variance=0.0):
+    """Return data at random places and times, drawn from COVARIANCE and errors of passes."""
+    rng = np.random.default_rng(seed)
+    places = on_plane(*(400 * rng.uniform(size=(2, count))))
+    days = np.sort(rng.uniform(0, 20, count))
+    km = np.linalg.norm(places.position[:, None] - places.position, axis=-1)
+    matrix = COVARIANCE(km, days[:, None] - days) + COVARIANCE.nugget * np.eye(count)
+    track = np.arange(count) // 10
+    value = np.linalg.cholesky(matrix) @ rng.normal(size=count)
+    value += np.sqrt(track_variance) * rng.normal(size=count // 10 + 1)[track]
+    return Rows(places, days, value, np.zeros(count), track, np.zeros((count, 0)))
+
+
+def test_a_fit_is_as_likely_as_the_truth() -> None:
+    rows = drawn()
+    fit = fit_by_likelihood(rows, 1.0, kinds=[("exponential", "exponential")] * 2, iterations=15)
+    assert 0.6 < fit.covariance.variance / COVARIANCE.variance < 1.6
+    assert 0.8 < fit.calibration < 1.2
+    lags = np.array([[30.0, 0.0], [100.0, 0.0], [0.0, 2.0], [60.0, 3.0]])
+    found, true = (c(lags[:, 0], lags[:, 1]) for c in (fit.covariance, COVARIANCE))
+    np.testing.assert_allclose(found, true, atol=0.25 * COVARIANCE.variance)
+
+
+def test_errors_that_a_pass_shares_are_found() -> None:
+    fit = fit_by_likelihood(
+        drawn(track_variance=0.5), 1.0, kinds=[("exponential", "exponential")], iterations=15
+    )
+    assert 0.2 < fit.covariance.track_variance < 1.2
+    alone = fit_by_likelihood(drawn(), 1.0, tracks=False, iterations=1)
+    assert alone.covariance.track_variance == 0
+
+
+def test_too_few_or_equal_data() -> None:
+    rows = drawn(count=50)
+    with pytest.raises(InputError, match="expected at least 40"):
+        fit_by_likelihood(rows.at(slice(0, 30)), 1.0)
+    with pytest.raises(InputError, match="do not differ"):
+        fit_by_likelihood(rows._replace(value=np.ones(50)), 1.0)

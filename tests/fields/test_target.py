@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+import xarray as xr
+from gappy import field, tracks
+
+from pyvda.errors import InputError
+from pyvda.fields.points import read
+from pyvda.fields.target import on_grid, origin
+from pyvda.notices import Notice
+
+POINTS = read(tracks())
+
+
+def test_a_text_is_a_grid_of_even_spacing() -> None:
+    found = on_grid(POINTS, "5:6:0.5,40:40.5:0.25", "2020-03-02/2020-03-04T12:00/12h")
+    np.testing.assert_allclose(found.ds.lon, [5, 5.5, 6])
+    np.testing.assert_allclose(found.ds.lat, [40, 40.25, 40.5])
+    assert found.ds.sizes["time"] == 6
+    np.testing.assert_allclose(found.days, 61 + np.arange(6) / 2)
+    assert origin(found) == np.datetime64("2020")
+    assert found.ds.sst.attrs["units"] == "degC"
+
+
+def test_a_file_gives_times_and_land() -> None:
+    ds, _ = field()
+    with pytest.warns(Notice, match="the 1 of 20 points where sst is always missing"):
+        found = on_grid(POINTS, ds)
+    np.testing.assert_array_equal(found.ds.time, ds.time)
+    assert found.sea.sum() == 19
+    mask = xr.zeros_like(ds.sst[0], dtype=int).drop_vars("time")
+    mask[:, 2] = 1
+    assert on_grid(POINTS, ds.assign(mask=mask)).sea.sum() == 4
+
+
+def test_a_curvilinear_grid_and_noons_of_the_data() -> None:
+    lat, lon = np.meshgrid([40.0, 40.5], [5.0, 5.5, 6.0], indexing="ij")
+    ds = xr.Dataset(coords={
+        "lat": (("j", "i"), lat + 0.1 * lon, {"units": "degrees_north"}),
+        "lon": (("j", "i"), lon, {"units": "degrees_east"}),
+    })  # fmt: skip
+    found = on_grid(POINTS, ds)
+    assert found.space == ("j", "i")
+    np.testing.assert_allclose(found.places.map[:, 1], (lat + 0.1 * lon).ravel())
+    np.testing.assert_allclose(found.days % 1, 0.5)
+    assert len(found.days) == 6
+
+
+@pytest.mark.parametrize(
+    ("grid", "times", "message"),
+    [
+        ("nowhere.nc", None, "no such file"),
+        ("5:6:0.5", None, "expected lon0:lon1:step"),
+        ("6:5:0.5,40:41:1", None, "expected first <= last"),
+        (xr.Dataset({"a": ("b", [1.0])}), None, "no latitude and longitude"),
+        ("5:6:1,40:41:1", "2020", "expected first/last/step"),
+        ("5:6:1,40:41:1", "2020-03-04/2020-03-01/1d", "holds no time"),
+    ],
+)
+def test_grids_that_cannot_be_used(grid, times, message) -> None:
+    with pytest.raises(InputError, match=message):
+        on_grid(POINTS, grid, times)
