@@ -71,5 +71,5 @@ def test_the_command_writes_table_json_and_figure(tmp_path, monkeypatch, capsys)
 
 
 def test_methods_with_a_model_are_refused() -> None:
-    with pytest.raises(InputError, match="fsgd cannot be cross-validated"):
+    with pytest.raises(InputError, match="fsgd is no method for fields"):
         pyvda.crossvalidate(field()[0], ["fsgd"])
