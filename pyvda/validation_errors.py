@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pydantic
 
 from pyvda.errors import InputError
@@ -67,3 +68,15 @@ def brief(value: object, length: int = 100) -> str:
     """
     text = " ".join(repr(value).split())
     return text if len(text) <= length else f"{text[:length]}..."
+
+
+def array_of(value: Any) -> np.ndarray:
+    """Return a value as an array; where numpy cannot convert it, an array of objects.
+
+    >>> array_of([1, 2]).dtype.kind, array_of([[1], [2, 3]]).dtype.kind
+    ('i', 'O')
+    """
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError):  # a Dataset, rows of different lengths
+        return np.array(None, dtype=object)

@@ -2,10 +2,13 @@
 
 from typing import Any, Literal
 
+import numpy as np
 import pytest
+import xarray as xr
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from pyvda.errors import InputError
+from pyvda.settings import configured
 from pyvda.validation_errors import brief, validated
 
 
@@ -69,3 +72,25 @@ def test_values_are_shown_in_one_short_line() -> None:
 
     assert brief(Loud()) == "several lines"
     assert brief("x" * 200) == "'" + "x" * 99 + "..."
+
+
+@pytest.mark.parametrize(
+    ("method", "option", "given"),
+    [
+        ("gauss-newton", "background", xr.DataArray(3.0)),
+        ("gauss-newton", "background", (xr.Dataset(), np.eye(3))),
+        ("gauss-newton", "covariance", xr.Dataset({"a": 3.0})),
+        ("gauss-newton", "model_error", xr.Dataset()),
+        ("gauss-newton", "model_error", [[1.0], [2.0, 3.0]]),
+        ("incremental", "background", (xr.Dataset(), 1.0)),
+        ("incremental", "localisation", xr.DataArray(3.0)),
+        ("letkf", "covariance", object()),
+    ],
+)
+def test_objects_of_other_kinds_are_refused_in_one_sentence(
+    method: str, option: str, given: object
+) -> None:
+    with pytest.raises(InputError) as refused:
+        configured(method, {option: given})
+    assert "\n" not in str(refused.value)
+    assert option in str(refused.value)

@@ -24,7 +24,7 @@ from pyvda.errors import InputError
 from pyvda.models.model import Model
 from pyvda.notices import notice
 from pyvda.operators.covariance_input import as_covariance
-from pyvda.validation_errors import brief
+from pyvda.validation_errors import array_of, brief
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -346,11 +346,11 @@ def _option(given: Any) -> Any:
     if isinstance(given, Background) or hasattr(given, "data_vars"):
         return given
     if isinstance(given, tuple | list) and len(given) == 2:
-        mean = np.asarray(given[0])
+        mean = array_of(given[0])
         return Background.full(mean, as_covariance(given[1], mean.size, "background").dense())
     raise ValueError(
-        f"found {given!r}, expected {CLIMATOLOGY}, {NONE}, a file, an analysis, a Background, or a "
-        "pair of mean and covariance"
+        f"found {brief(given)}, expected {CLIMATOLOGY}, {NONE}, a file, an analysis, a Background, "
+        "or a pair of mean and covariance"
     )
 
 
@@ -372,8 +372,10 @@ def _state_option(given: Any) -> Any:
     if isinstance(given, Background | Ensemble | ExpectedState) or hasattr(given, "data_vars"):
         return given
     if isinstance(given, tuple) and len(given) == 2:
-        return np.asarray(given[0], float).ravel(), given[1]
-    array = np.asarray(given)
+        array = array_of(given[0])
+        if array.dtype.kind in "fiu":
+            return array.astype(float).ravel(), given[1]
+    array = array_of(given)
     if array.dtype.kind in "fiu" and array.ndim and np.isfinite(array).all():
         return array.astype(float).ravel()
     raise ValueError(

@@ -27,6 +27,7 @@ from pyvda.operators.fitted import fitted_spectral
 from pyvda.operators.localisation import REACH, taper
 from pyvda.operators.sum import Sum
 from pyvda.state.space import StateSpace, Variable
+from pyvda.validation_errors import brief
 
 
 def _validated(given: Any) -> Any:
@@ -35,7 +36,8 @@ def _validated(given: Any) -> Any:
     value = float(given) if isinstance(given, int | float | str) else np.nan
     if not 0 <= value <= 1e9:
         raise ValueError(
-            f"found {given!r}, expected a length in grid spacings, 0 for no taper, or a correlation"
+            f"found {brief(given)}, expected a length in grid spacings, 0 for no taper, or a "
+            "correlation"
         )
     return value
 

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyvda.errors import InputError
+from pyvda.validation_errors import array_of
 
 if TYPE_CHECKING:
     from pyvda.state.space import StateSpace
@@ -341,7 +342,7 @@ class FromEnsemble(Covariance):
 
 
 def _numbers(given: ArrayLike, name: str, dimensions: int, *, square: bool = True) -> Array:
-    array = np.asarray(given)
+    array = array_of(given)
     if array.dtype.kind not in "fiu":
         raise InputError(f"expected real numbers as the {name}, found type {array.dtype}")
     array = array.astype(float)

@@ -17,6 +17,7 @@ from pydantic import BeforeValidator, PlainSerializer
 
 from pyvda.errors import InputError
 from pyvda.operators.covariance import Covariance, Dense, Diagonal, FromEnsemble
+from pyvda.validation_errors import array_of, brief
 
 if TYPE_CHECKING:
     from pyvda.state.space import StateSpace
@@ -69,7 +70,11 @@ def _operator(given: Any, size: int) -> Covariance:
         return given
     if isinstance(given, (str, Path)):
         return _read(Path(given))
-    array = np.asarray(given)
+    array = array_of(given)
+    if array.dtype.kind not in "fiu":
+        raise InputError(
+            f"found {brief(given)}, expected a number, variances, a matrix, a file or a Covariance"
+        )
     if array.ndim == 0:
         return Diagonal(np.full(size, array))
     return Diagonal(array) if array.ndim == 1 else Dense(array)
@@ -117,10 +122,10 @@ def _validated(given: Any) -> Any:
         return str(given)
     if isinstance(given, Covariance):
         return given
-    array = np.asarray(given)
+    array = array_of(given)
     if array.dtype.kind not in "fiu":
         raise ValueError(
-            f"found {given!r}, expected a number, variances, a matrix, a file or a Covariance"
+            f"found {brief(given)}, expected a number, variances, a matrix, a file or a Covariance"
         )
     if array.ndim:
         return _operator(array, 0)

@@ -7,6 +7,7 @@ import xarray as xr
 
 from pyvda import names
 from pyvda.errors import InputError
+from pyvda.validation_errors import array_of, brief
 
 
 def stated_variance(ds: xr.Dataset) -> float | None:
@@ -20,12 +21,12 @@ def stated_variance(ds: xr.Dataset) -> float | None:
     given = ds.attrs.get(names.OBSERVATION_ERROR_VARIANCE)
     if given is None:
         return None
-    value = np.asarray(given)
+    value = array_of(given)
     if value.dtype.kind in "fiu" and value.size == 1:
         variance = float(value.item())
         if np.isfinite(variance) and variance >= 0:
             return variance
     raise InputError(
-        f"the attribute {names.OBSERVATION_ERROR_VARIANCE} is {given!r}, expected one number, the "
-        "variance of the observation errors in the state's units squared; correct or remove it"
+        f"the attribute {names.OBSERVATION_ERROR_VARIANCE} is {brief(given)}, expected one number, "
+        "the variance of the observation errors in the state's units squared; correct or remove it"
     )
