@@ -159,8 +159,9 @@ def no_observations(ds: xr.Dataset, space: StateSpace | None) -> InputError:
             f"--variable {listed})"
         )
         return InputError(
-            f"{the} have one dimension each{model}; {how}, or, if each row is one datum, add a "
-            "column 'component' that says which component of the state it observes"
+            f"{the} have one dimension each{model}; {how}, or stack them into one variable "
+            f"(ds[{found!r}].to_array('state').to_dataset(name='observation')), or, if each row is "
+            "one datum, add a column 'component' that says which component of the state it observes"
         )
     if len(known) > 1:
         return InputError(

@@ -230,6 +230,9 @@ def test_columns_of_a_table(names):
         (listed,) = re.findall(r"--variable (\S+)\)", said)
         found = normalise(ds, listed, XYZ).observation
         np.testing.assert_array_equal(found, np.stack([ds[n] for n in names], -1))
+        (call,) = re.findall(r"\((ds\[.*name='observation'\))\)", said)
+        stacked = normalise(eval(call), None, XYZ).observation
+        np.testing.assert_array_equal(stacked.transpose("time", "state"), found)
     else:
         (call,) = re.findall(r"\((ds\.rename\(.*?\))\)", said)
         found = normalise(eval(call), None, XYZ).observation
