@@ -15,7 +15,7 @@ error of covariance B, or the climatological mean (cold).
 
 | part | what |
 | --- | --- |
-| covariance | B from run c: 30 windows of 10 times with a flat B |
+| covariance | B from run c: 30 windows of 20 times with a flat B |
 | a20, b20 | windows of 20 times |
 | a40, a60 | windows of 40 and of 60 times |
 | flat | run a, 20 times, with the flat B |
@@ -42,14 +42,16 @@ import store
 import xarray as xr
 
 import pyvda
-from pyvda.io.writing.atomic import replacing
+from pyvda.covariances.state_covariance import StateCovariance
 from pyvda.operators import Spectral, power
 
 DATA = Path(os.environ.get("PYVDA_DATA", Path(__file__).parents[2] / "shared/data")).parent / "qg"
 FOLDER = store.RESULTS / "qg"
 MODEL, N, STEP, TIMES, VARIANCE, OBSERVED = "qg", 129, 5.0, 300, 4.0, 300
 SPIN_UP = 50  # times
-INFLATION = 1.1
+INFLATION = 0.8
+# Of the fit of B: points over which variances are averaged, and the share of their mean added.
+SMOOTHING, FLOOR = 4, 0.09
 # The spectrum of the errors of forecasts, in sine wave numbers, and a deviation for all points.
 SCALE, EXPONENT, FLAT = 29, 3.75, 0.55
 
@@ -107,18 +109,18 @@ def drawn(seed: int, n: int = N, times: int = TIMES) -> tuple[np.ndarray, np.nda
     return psi, observed.reshape(times, n, n)
 
 
-def flat_covariance(n: int = N, stdev: Any = FLAT) -> Spectral:
-    """Return B with one standard deviation, or that of each point."""
+def flat_covariance(n: int = N, stdev: float = FLAT) -> Spectral:
+    """Return B with one standard deviation."""
     spectrum = power((n - 1) / (SCALE * np.pi), EXPONENT)
-    return Spectral((n, n), spectrum, stdev, boundary="wall", uniform=np.ndim(stdev) > 0)
+    return Spectral((n, n), spectrum, stdev, boundary="wall", uniform=False)
 
 
-def trained_covariance() -> Spectral:
-    """Return B with the standard deviation of each point that the part `covariance` found."""
-    path = FOLDER / "stdev.npy"
+def trained_covariance() -> StateCovariance:
+    """Return the B that the part `covariance` found."""
+    path = FOLDER / "B.nc"
     if not path.exists():
         PARTS["covariance"]()
-    return flat_covariance(stdev=np.load(path))
+    return StateCovariance.read(path)
 
 
 def cycled(
@@ -176,18 +178,22 @@ def growth(length: int) -> tuple[int, ...]:
 
 
 def covariance() -> dict[str, Any]:
-    """Fit the standard deviation of each point to the errors of the backgrounds of run c."""
-    from scipy.ndimage import gaussian_filter
-
-    run = drawn(30)
-    scores, analysis = cycled("c10", run, 10, covariance=flat_covariance(), iterations=2)
-    starts = analysis["window_start"].values[3:]
+    """Fit B to the errors of the backgrounds of run c, as `pyvda covariance` does."""
+    times = 600
+    run = drawn(30, times=times)
+    scores, analysis = cycled(
+        "c20", run, 20, times=times, covariance=flat_covariance(), inflation=1.1
+    )
+    starts = analysis["window_start"].values[2:]
     error = np.nan_to_num(analysis["psi_background"].values[starts]) - run[0][starts + 1]
-    variance = gaussian_filter((error**2).mean(0), 4)
-    stdev = np.sqrt(variance + 0.09 * variance.mean())
-    with replacing(FOLDER / "stdev.npy") as temporary, open(temporary, "wb") as file:
-        np.save(file, stdev)
-    levels = {"least": stdev.min(), "largest": stdev.max(), "rms": np.sqrt((stdev**2).mean())}
+    samples = xr.Dataset({"psi": (("time", "y", "x"), error)})
+    B = pyvda.fit_covariance(samples, smoothing=SMOOTHING, floor=FLOOR)
+    B.save(FOLDER / "B.nc")
+    stdev = np.sqrt(B.variance().reshape(N, N)[1:-1, 1:-1])
+    levels = {
+        "least": stdev.min(), "largest": stdev.max(), "rms": np.sqrt((stdev**2).mean()),
+        "length": B.dataset["psi_spectrum"].attrs["length_scale"],
+    }  # fmt: skip
     return {"windows": len(starts), "end_of_run_c": scores["end"],
             **{name: round(float(value), 3) for name, value in levels.items()}}  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.animation import FFMpegWriter
 from PIL import Image
 from plotting.gridded import LAND, made
 
@@ -23,6 +24,13 @@ def test_a_frame_for_each_time(tmp_path) -> None:
     with Image.open(tmp_path / "a.gif") as gif:
         assert gif.n_frames == 4
     assert [path.name for path in tmp_path.iterdir()] == ["a.gif"]
+
+
+@pytest.mark.skipif(not FFMpegWriter.isAvailable(), reason="needs ffmpeg")
+def test_an_mp4_is_written_where_ffmpeg_is_installed(tmp_path) -> None:
+    save_animation(animate_maps(*made()), tmp_path / "a.mp4", dpi=40)
+    assert (tmp_path / "a.mp4").read_bytes()[4:8] == b"ftyp"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 
 def test_other_files_are_refused_in_one_sentence(tmp_path, monkeypatch) -> None:
