@@ -66,6 +66,7 @@ _TOGETHER = 8  # draws that run at once
 _FEWEST = 3  # members of an ensemble
 _KNOWN_WHOLE = 1e-6  # of the first residual: no direction of the data is left
 _EXACT_DRAWS, _EXACT_TOLERANCE = 8, 1e-2
+_GROUP, _GROUPS = 200, 10  # of points that exact draws scale together: how many, at most
 _EARLY_ITERATIONS, _EARLY_INNER, _EARLY_TOLERANCE = 2, 20, 0.1  # of windows that grow
 
 
@@ -537,9 +538,9 @@ def _draws(
 
     Its pattern comes from draws with the covariance A⁻¹ on the known eigenvectors and the identity
     elsewhere, which cost a run each. Where the eigenvectors are not all known, the identity is too
-    much, and a few exact draws, A⁻¹ (ξ + Sᵀ Mᵀ Hᵀ R^−½ ε), scale the variance of each time as a
-    whole. The eigenvectors come from a loop of their own, with a random right-hand side: those
-    of the minimisation lie where the first guess was wrong.
+    much, and a few exact draws, A⁻¹ (ξ + Sᵀ Mᵀ Hᵀ R^−½ ε), scale the variance of each time. The
+    eigenvectors come from a loop of their own, with a random right-hand side: those of the
+    minimisation lie where the first guess was wrong.
     """
     x = found.trajectory
     rank, most = cost.control.rank, cost.options.inner_iterations
@@ -552,15 +553,34 @@ def _draws(
     for begin in range(0, members, cost.together):
         end = min(begin + cost.together, members)
         ends[begin:end] = _add_squares(cost, draws[begin:end], x, variance, members)
-    if loop.residual <= _KNOWN_WHOLE:
+    # Where eigenvalues are close to each other the loop converges long before it knows all of them.
+    if loop.residual <= _KNOWN_WHOLE and min(rank, cost.data.count) <= most:
         return np.sqrt(variance), ends
     exact = np.zeros_like(found.x)
     for _ in range(_EXACT_DRAWS):
         right = random.standard_normal(rank) + cost.weighed_noise(x, random)
         w = solve_linear(product, right, known, most, _EXACT_TOLERANCE).x
         _add_squares(cost, w[None], x, exact, _EXACT_DRAWS)
-    factor = exact.sum(1) / np.maximum(variance.sum(1), np.finfo(float).tiny)
-    return np.sqrt(variance * factor[:, None]), ends * np.sqrt(factor[cost.data.length - 1])
+    factor = _factors(variance, exact)
+    return np.sqrt(variance * factor), ends * np.sqrt(factor[cost.data.length - 1])
+
+
+def _factors(variance: Array, exact: Array) -> Array:
+    """Return the factors (T, D) that give points of about the same variance its exact mean.
+
+    Data take more from a large variance than from a small one.
+    """
+    size = variance.shape[1]
+    order, factor = np.argsort(variance, 1), np.ones_like(variance)
+    for group in np.array_split(np.arange(size), int(np.clip(size // _GROUP, 1, _GROUPS))):
+        points = order[:, group]
+        sums = (
+            np.take_along_axis(one, points, 1).sum(1, keepdims=True) for one in (variance, exact)
+        )
+        before, after = sums
+        found = np.divide(after, before, out=np.ones_like(before), where=before > 0)
+        np.put_along_axis(factor, points, found, 1)
+    return factor
 
 
 def _add_squares(cost: _Cost, w: Array, x: Trajectory, to: Array, count: int) -> Array:

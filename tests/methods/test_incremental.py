@@ -51,6 +51,22 @@ def test_the_spread_is_that_of_the_dense_hessian() -> None:
     assert 0.97 < float(ratio.mean()) < 1.03
 
 
+def test_many_equal_eigenvalues_do_not_hide_what_is_observed() -> None:
+    """A loop of conjugate gradients converges at once, and knows one of 400 directions."""
+    model = pyvda.torch_model(
+        step=lambda x: 1.0 * x, variables=("u",), dimensions={"x": 400}, time_step=1.0
+    )
+    y = np.full((3, 400), np.nan)
+    y[1] = np.random.default_rng(0).normal(size=400)
+    ds = xr.Dataset({"u": (("time", "x"), y)}, {"time": np.arange(3.0)})
+    found = pyvda.assimilate(
+        ds, model=model, method="incremental", background=(np.zeros(400), 1.0), engine="torch",
+        observation_variance=1.0,
+    )  # fmt: skip
+    name = "state_stdev" if "state_stdev" in found else "u_stdev"
+    assert float((found[name] ** 2).mean()) == pytest.approx(0.5, rel=0.1)
+
+
 def test_a_linear_model_has_the_analysis_of_the_normal_equations() -> None:
     import torch
 
