@@ -7,7 +7,7 @@ import logging
 import shutil
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
@@ -27,6 +27,9 @@ from pyvda.errors import EngineError, InputError
 from pyvda.io.writing.outputs import check_output, check_space
 from pyvda.progress import shown
 from pyvda.settings import Settings, chosen_method, settled
+
+if TYPE_CHECKING:
+    from pyvda.fields.methods import FieldMethod
 
 log = logging.getLogger("pyvda")
 
@@ -143,6 +146,7 @@ def assimilate(
     from pyvda.assimilate import assimilate as run
     from pyvda.assimilate import named_model
     from pyvda.cluster import started
+    from pyvda.fields.assimilate import chosen as method_of_fields
     from pyvda.fields.assimilate import is_of_fields
     from pyvda.io import netcdf
     from pyvda.io.pairs import with_truth
@@ -163,7 +167,10 @@ def assimilate(
     check_output(output, [observations, truth, config, *keywords.values()], overwrite=overwrite)
     checked, options = settled(keywords)  # before anything is read
     if is_of_fields(checked):
-        _analyse_field(observations, output, keywords, parameter, workers, scheduler, truth, quiet)
+        method = method_of_fields(checked, options)[0]
+        _analyse_field(
+            method, observations, output, keywords, parameter, workers, scheduler, truth, quiet
+        )
         return
     _, method_options = chosen_method(checked, options)
     values = named_values(parameter)
@@ -235,6 +242,7 @@ def assimilate(
 
 
 def _analyse_field(
+    method: FieldMethod,
     observations: list[str],
     output: Path,
     keywords: dict[str, Any],
@@ -247,20 +255,19 @@ def _analyse_field(
     """Run a method without a model and count its analysis by flag."""
     from pyvda.assimilate import assimilate as run
     from pyvda.cluster import started
-    from pyvda.fields.methods import FIELD_METHODS
     from pyvda.io import netcdf
     from pyvda.io.sources import locations
     from pyvda.io.writing.identity import identity
     from pyvda.names import FieldFlag
 
     given: dict[str, Any] = {"--parameter": parameter, "--truth": truth}
-    whole = not FIELD_METHODS[keywords["method"]].in_blocks or "grid" in keywords
+    whole = method.plan is None or "grid" in keywords
     if whole:
         given |= {"--workers": workers, "--scheduler": scheduler}
     idle = ", ".join(name for name, value in given.items() if value)
     if idle:
         raise InputError(
-            f"{idle} would have no effect: {keywords['method']} estimates "
+            f"{idle} would have no effect: {method.name} estimates "
             f"{'data at points' if 'grid' in keywords else 'a field'} without a model"
             f"{', in one process' if whole else ''}; leave it out"
         )

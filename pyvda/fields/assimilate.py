@@ -19,7 +19,6 @@ from pyvda.fields import points as of_points
 from pyvda.fields.field import Field, Values, opened
 from pyvda.fields.learned import shipped
 from pyvda.fields.methods import FIELD_METHODS, LEARNED, FieldMethod
-from pyvda.fields.optimal_interpolation import OptimalInterpolationOptions
 from pyvda.fields.options import Estimate, FieldOptions
 from pyvda.fields.points import Points
 from pyvda.io.sources import sources
@@ -56,7 +55,7 @@ def chosen(settings: Settings, options: Mapping[str, Any]) -> tuple[FieldMethod,
             "the place of a method; leave out method or checkpoint"
         )
     method = LEARNED if given else FIELD_METHODS[settings.method]
-    used = _USED | given.keys() | ({"block"} if method.in_blocks else set())
+    used = _USED | given.keys() | ({"block"} if method.plan else set())
     idle = sorted(settings.model_fields_set - used)
     idle = [one for one in idle if getattr(settings, one) != Settings.model_fields[one].default]
     if idle:
@@ -76,7 +75,7 @@ def assimilate(observations: Any, settings: Settings, given: Mapping[str, Any]) 
         ds.encoding["source"] = os.fspath(observations)
     block = _block_of(observations, settings, field, method, options, points)
     if block is not None:
-        return _lazily(ds, field, options, block, settings, given)
+        return _turned(_lazily(ds, field, method, options, block, settings, given), turned)
     engine = get_engine(settings.engine)
     read = {name: field.read(name) for name in field.variables}
     withheld, hidden = None, None
@@ -96,9 +95,20 @@ def assimilate(observations: Any, settings: Settings, given: Mapping[str, Any]) 
     analysis = output.analysis(
         field, read, withheld, found, method.name, configuration, str(engine.info), points, hidden
     )
-    analysis = analysis.isel({dim: slice(None, None, -1) for dim in turned})
-    unlike = {text for one in found.values() if (text := one.configuration.get("differs"))}
-    return analysis.assign_attrs(pyvda_pattern_difference="; ".join(unlike)) if unlike else analysis
+    return _turned(_with_differences(analysis, [e.configuration for e in found.values()]), turned)
+
+
+def _turned(analysis: xr.Dataset, turned: Sequence[str]) -> xr.Dataset:
+    """Return an analysis with its dimensions as the file has them."""
+    return analysis.isel({dim: slice(None, None, -1) for dim in turned})
+
+
+def _with_differences(
+    analysis: xr.Dataset, configurations: Sequence[Mapping[str, Any]]
+) -> xr.Dataset:
+    """Return an analysis that says how its file differs from that of a training."""
+    unlike = "; ".join({text for one in configurations if (text := one.get("differs"))})
+    return analysis.assign_attrs(pyvda_pattern_difference=unlike) if unlike else analysis
 
 
 def _opened(
@@ -143,7 +153,7 @@ def _block_of(
                 "block (--block)"
             )
         return None
-    if settings.block is not None or not isinstance(options, OptimalInterpolationOptions):
+    if settings.block is not None or method.plan is None:
         return settings.block
     chunks = field.ds[field.variables[0]].chunksizes.get(field.time)
     if chunks is not None:
@@ -153,25 +163,26 @@ def _block_of(
     if using is None and not (large and sources.is_location(observations)):
         return None
     count = 1 if using is None else len(using.scheduler_info()["workers"])
-    return in_blocks.default_block(field, options, count)
+    return in_blocks.default_block(field, options.reach_days(field), count)
 
 
 def _lazily(
     ds: xr.Dataset,
     field: Field,
+    method: FieldMethod,
     options: FieldOptions,
     block: int,
     settings: Settings,
     given: Mapping[str, Any],
 ) -> xr.Dataset:
+    assert method.plan is not None
     engine = get_engine(settings.engine)
     configuration = {
         "options": plain(options), "run": record(ds, settings, given, engine.info, block)
     }  # fmt: skip
-    assert isinstance(options, OptimalInterpolationOptions)
-    found = in_blocks.lazily(
-        field, options, block, settings.engine, configuration, heard(settings.report)
-    )
+    plan = method.plan(field, options, block, settings.engine, heard(settings.report))
+    found = in_blocks.lazily(field, options, plan, block, settings.engine, configuration)
+    found = _with_differences(found, list(plan.configuration().values()))
     return with_engines(found, Choice.here(None, settings.engine))
 
 

@@ -1,8 +1,9 @@
-"""Fields larger than memory: the optimal interpolation of one block of times after the other.
+"""Fields larger than memory: the estimate of one block of times after the other.
 
-Mean, local variance and covariance are made from the whole file, which is read block by block; each
-block of the analysis is then a task that reads its times and those within reach. The result does
-not depend on the blocks, and memory is bounded by one of them with its neighbours.
+What a method needs of the whole file, which is read block by block, is its plan: mean, local
+variance and covariance of `oi`; a network on the grid of its training needs nothing. Each block of
+the analysis is then a task that reads its times and those within reach. The result does not depend
+on the blocks, and memory is bounded by one of them with its neighbours.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import itertools
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import dask.array
 import numpy as np
@@ -19,14 +20,14 @@ import xarray as xr
 from dask.delayed import delayed
 
 from pyvda.cluster import Choice
-from pyvda.engine import get_engine
+from pyvda.engine import Engine, get_engine
 from pyvda.engine.data import Array
 from pyvda.errors import InputError
 from pyvda.fields import optimal_interpolation as oi
 from pyvda.fields import output
 from pyvda.fields.field import Field, Values
 from pyvda.fields.optimal_interpolation import OptimalInterpolationOptions, Prepared
-from pyvda.fields.options import Estimate
+from pyvda.fields.options import Estimate, FieldOptions
 from pyvda.io.quality.error_variables import is_error_of_another
 from pyvda.io.quality.quality_flags import is_flag
 from pyvda.notices import Notice
@@ -35,59 +36,88 @@ from pyvda.progress import Report, silent
 VALUES = 10_000_000  # of a block and the times within its reach, where no size is given
 
 
+class Plan(Protocol):
+    """What a method knows before its blocks; plain data, which travels to each process."""
+
+    @property
+    def name(self) -> str:
+        """Name of the method."""
+
+    @property
+    def reach(self) -> float:
+        """Days before and after a time whose data its estimate uses."""
+
+    def configuration(self) -> dict[str, Any]:
+        """Return what the file records of each variable, plain data."""
+
+    def estimates(
+        self, field: Field, read: dict[str, Values], engine: Engine, where: Array
+    ) -> dict[str, Estimate]:
+        """Return the estimates of a part of the times, where they are asked for, (T, P)."""
+
+
+@dataclass(frozen=True)
+class OfInterpolation:
+    """The plan of `oi`."""
+
+    known: dict[str, Prepared]
+    options: OptimalInterpolationOptions
+    step: float
+    reach: float
+    name: str = "oi"
+
+    def configuration(self) -> dict[str, Any]:
+        """Return the constants of each variable."""
+        return {name: one.configuration for name, one in self.known.items()}
+
+    def estimates(
+        self, field: Field, read: dict[str, Values], engine: Engine, where: Array
+    ) -> dict[str, Estimate]:
+        """See `optimal_interpolation.estimate`."""
+        return {
+            name: oi.estimate(
+                field, name, values, self.known[name], self.options, engine, where=where,
+                step=self.step,
+            )
+            for name, values in read.items()
+        }  # fmt: skip
+
+
 @dataclass(frozen=True)
 class _Task:
     """What is the same in all blocks, and travels to each process once."""
 
     field: Field  # without Dataset
-    known: dict[str, Prepared]
-    options: OptimalInterpolationOptions
+    plan: Plan
+    options: FieldOptions
     choice: Choice
-    step: float
 
 
-def default_block(field: Field, options: OptimalInterpolationOptions, workers: int = 1) -> int:
-    """Return the times of a block, from the size of the field and the number of workers."""
-    step = oi.step_of(field.days)
-    reach = int(2 * options.selection(field.days, step).days / step)
+def default_block(field: Field, reach: float, workers: int = 1) -> int:
+    """Return the times of a block, from the size of the field and the number of workers.
+
+    `reach` is that of a plan, in days.
+    """
+    reach = int(2 * reach / oi.step_of(field.days))
     fitting = VALUES // max(1, len(field.places)) - reach
     return int(np.clip(fitting, 1, -(-len(field.days) // (2 * workers if workers > 1 else 1))))
 
 
-def lazily(
+def of_interpolation(
     field: Field,
     options: OptimalInterpolationOptions,
     block: int,
     engine: str | None,
-    configuration: dict[str, Any],
     report: Report = silent,
-) -> xr.Dataset:
-    """Return the analysis of a field as lazy variables.
-
-    Parameters
-    ----------
-    field : Field
-    options : OptimalInterpolationOptions
-    block : int
-        Times of a block.
-    engine : str, optional
-    configuration : dict
-        Plain data that the file records.
-    report : Report
-        Of the passes over the file.
+) -> OfInterpolation:
+    """Return the plan of `oi`, from passes over the file.
 
     Raises
     ------
     InputError
         What is withheld is no variable of the file; or see `optimal_interpolation.solve`.
     """
-    if options.withhold is not None and not (
-        isinstance(options.withhold, str) and options.withhold in field.ds.variables
-    ):
-        raise InputError(
-            "of a field in blocks only a variable of its own file can be withheld; add it to the "
-            "file, or leave out block (--block)"
-        )
+    check_withheld(field, options)
     given = options.given()
     oi.check(field, options, given)
     running = get_engine(engine)
@@ -106,12 +136,55 @@ def lazily(
 
         known[name] = oi.prepared(part, name, parts, sample, options, given, running, report)
     step = oi.step_of(field.days)
-    reach = options.selection(field.days, step).days
+    return OfInterpolation(known, options, step, options.reach_days(field))
+
+
+def check_withheld(field: Field, options: FieldOptions) -> None:
+    """Raise InputError unless what is withheld is a variable of the file."""
+    if options.withhold is not None and not (
+        isinstance(options.withhold, str) and options.withhold in field.ds.variables
+    ):
+        raise InputError(
+            "of a field in blocks only a variable of its own file can be withheld; add it to the "
+            "file, or leave out block (--block)"
+        )
+
+
+def lazily(
+    field: Field,
+    options: FieldOptions,
+    plan: Plan,
+    block: int,
+    engine: str | None,
+    configuration: dict[str, Any],
+) -> xr.Dataset:
+    """Return the analysis of a field as lazy variables.
+
+    Parameters
+    ----------
+    field : Field
+    options : FieldOptions
+    plan : Plan
+    block : int
+        Times of a block.
+    engine : str, optional
+    configuration : dict
+        Plain data that the file records.
+
+    Raises
+    ------
+    InputError
+        What is withheld is no variable of the file.
+    """
+    check_withheld(field, options)
+    bounds = [*range(0, len(field.days), block), len(field.days)]
+    reach = plan.reach
     small = replace(field, ds=xr.Dataset())
-    task = delayed(_Task(small, known, options, Choice.here(None, engine), step), pure=False)
-    like = _template(field, options, configuration | {
-        "variables": {name: one.configuration for name, one in known.items()}
-    }, str(running.info))  # fmt: skip
+    task = delayed(_Task(small, plan, options, Choice.here(None, engine)), pure=False)
+    like = _template(
+        field, plan.name, configuration | {"variables": plan.configuration()},
+        str(get_engine(engine).info),
+    )  # fmt: skip
     needed = field.ds.drop_vars(_others(field, options))
     pieces = []
     for start, stop in itertools.pairwise(bounds):
@@ -134,7 +207,7 @@ def lazily(
     return found
 
 
-def _others(field: Field, options: OptimalInterpolationOptions) -> list[Any]:
+def _others(field: Field, options: FieldOptions) -> list[Any]:
     """Return the variables of the file on the same grid that are not needed."""
     return [
         name for name, variable in field.ds.data_vars.items()
@@ -153,7 +226,7 @@ def _sample(
     return part, _read(part, name, options)
 
 
-def _read(part: Field, name: str, options: OptimalInterpolationOptions) -> Values:
+def _read(part: Field, name: str, options: FieldOptions) -> Values:
     """Return the values that are used; what the file calls bad has been said when it was opened."""
     from pyvda.fields.assimilate import withheld_of
 
@@ -166,9 +239,7 @@ def _read(part: Field, name: str, options: OptimalInterpolationOptions) -> Value
     return replace(values, values=np.where(withheld, np.nan, values.values))
 
 
-def _template(
-    field: Field, options: OptimalInterpolationOptions, configuration: dict[str, Any], engine: str
-) -> xr.Dataset:
+def _template(field: Field, method: str, configuration: dict[str, Any], engine: str) -> xr.Dataset:
     """Return the analysis of the first time, without values."""
     one = field.between(0, 1)
     empty = np.full((1, len(field.places)), np.nan)
@@ -176,7 +247,7 @@ def _template(
     estimate = Estimate(empty, empty, empty, empty, empty)
     return output.analysis(
         one, dict.fromkeys(field.variables, nothing), None,
-        dict.fromkeys(field.variables, estimate), "oi", configuration, engine,
+        dict.fromkeys(field.variables, estimate), method, configuration, engine,
     )  # fmt: skip
 
 
@@ -190,22 +261,20 @@ def _block(task: _Task, near: xr.Dataset, low: int, start: int, stop: int) -> di
     core = field.between(inside.start, inside.stop)
     where = np.zeros((len(days), len(field.places)), bool)
     where[inside] = True
-    read, estimates = {}, {}
-    with task.choice.engine() as engine:
-        for name, known in task.known.items():
-            values = _read(field, name, task.options)
-            found = oi.estimate(
-                field, name, values, known, task.options, engine, where=where, step=task.step
-            )
-            assert found.km is not None
-            assert found.days is not None
-            estimates[name] = replace(
-                found, value=found.value[inside], stdev=found.stdev[inside],
-                noise=found.noise[inside], km=found.km[inside], days=found.days[inside],
-            )  # fmt: skip
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", Notice)
-                read[name] = core.read(name)
+    names = task.field.variables
+    used = {name: _read(field, name, task.options) for name in names}
+    with task.choice.engine() as engine, warnings.catch_warnings():
+        warnings.simplefilter("ignore", Notice)
+        found = task.plan.estimates(field, used, engine, where)
+        read = {name: core.read(name) for name in names}
+    estimates = {}
+    for name, one in found.items():
+        assert one.km is not None
+        assert one.days is not None
+        estimates[name] = replace(
+            one, value=one.value[inside], stdev=one.stdev[inside], noise=one.noise[inside],
+            km=one.km[inside], days=one.days[inside],
+        )  # fmt: skip
     withheld = withheld_of(core, task.options.withhold)
-    analysis = output.analysis(core, read, withheld, estimates, "oi", {}, "")
+    analysis = output.analysis(core, read, withheld, estimates, task.plan.name, {}, "")
     return {str(name): variable.values for name, variable in analysis.data_vars.items()}

@@ -10,19 +10,19 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from pyvda.errors import InputError
-from pyvda.fields import eof, optimal_interpolation
+from pyvda.fields import eof, in_blocks, optimal_interpolation
 from pyvda.fields.learned import method as learned
 from pyvda.fields.learned import shipped
 from pyvda.fields.options import Estimate, FieldOptions
 
 
 class FieldMethod(NamedTuple):
-    """A method's name, options and solver, and whether it takes a field block by block."""
+    """A method's name, options and solver, and how it plans a field block by block, if it can."""
 
     name: str
     options: type[FieldOptions]
     solve: Callable[..., dict[str, Estimate]]
-    in_blocks: bool = False
+    plan: Callable[..., in_blocks.Plan] | None = None
 
 
 FIELD_METHODS: dict[str, FieldMethod] = {
@@ -32,13 +32,13 @@ FIELD_METHODS: dict[str, FieldMethod] = {
             "oi",
             optimal_interpolation.OptimalInterpolationOptions,
             optimal_interpolation.solve,
-            in_blocks=True,
+            in_blocks.of_interpolation,
         ),
         FieldMethod("eof", eof.EOFOptions, eof.solve),
     )
 }
 
-LEARNED = FieldMethod("learned", learned.LearnedFieldOptions, learned.solve)
+LEARNED = FieldMethod("learned", learned.LearnedFieldOptions, learned.solve, learned.of_network)
 """A trained network, the option `checkpoint` of which is a folder or a shipped name."""
 
 

@@ -150,6 +150,10 @@ class OptimalInterpolationOptions(FieldOptions):
         """Return the covariance of the file, None where it is to be fitted."""
         return None if _is_fit(self.covariance) else covariances.read(self.covariance)
 
+    def reach_days(self, field: Field) -> float:
+        """Return how far away in time the data are that an estimate uses."""
+        return self.selection(field.days).days
+
     def selection(self, days: Array, step: float | None = None) -> Selection:
         """Return which data an estimate uses, of times with a usual step."""
         usual = step_of(days) if step is None else step

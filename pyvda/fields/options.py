@@ -38,6 +38,10 @@ class FieldOptions(BaseModel):
         """Return the description of what was trained, None of a method without training."""
         return None
 
+    def reach_days(self, field: Any) -> float:
+        """Return how far away in time the data are that an estimate uses, of a method in blocks."""
+        raise NotImplementedError
+
     def aligned(self, ds: Any, open_field: Any) -> Any:
         """Return a file on the grid of what was trained; see `learned.alignment.aligned`."""
         raise NotImplementedError

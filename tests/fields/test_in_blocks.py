@@ -63,10 +63,10 @@ def test_a_covariance_is_fitted_to_stretches_of_a_long_field(ds, monkeypatch) ->
 def test_a_block_is_chosen_by_size_and_workers(ds, monkeypatch) -> None:
     options = OptimalInterpolationOptions(within_days=2.0)
     found = opened(ds)
-    assert in_blocks.default_block(found, options) == 11
-    assert in_blocks.default_block(found, options, workers=2) == 3
+    assert in_blocks.default_block(found, options.reach_days(found)) == 11
+    assert in_blocks.default_block(found, options.reach_days(found), workers=2) == 3
     monkeypatch.setattr(in_blocks, "VALUES", 66)
-    assert in_blocks.default_block(found, options) == 2
+    assert in_blocks.default_block(found, options.reach_days(found)) == 2
 
 
 def test_workers_share_the_blocks(ds, tmp_path, monkeypatch, capsys) -> None:

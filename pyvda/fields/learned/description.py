@@ -146,8 +146,11 @@ class FieldDescription(Section):
         """Tell whether a field has the grid of the training, the land included."""
         return self.grid.shape == field.sea.shape and self.grid.digest == digest(field)
 
-    def differences(self, field: Field, cover: float) -> list[str]:
-        """Return how a field differs from that of the training, a phrase each."""
+    def differences(self, field: Field, cover: float | None = None) -> list[str]:
+        """Return how a field differs from that of the training, a phrase each.
+
+        `cover` is the share of its points that are observed, where it is known.
+        """
         found = []
         step = step_days(field)
         if len(field.days) > 1 and abs(step / self.step_days - 1) > _TOLERATED:
@@ -157,7 +160,7 @@ class FieldDescription(Section):
             found.append(f"points {km:.3g} km apart, trained on {self.grid.spacing_km:.3g} km")
         elif not self.same_grid(field):
             found.append("another grid or land mask than in the training")
-        if not 0.4 < (cover + 0.01) / (self.cover + 0.01) < 2.5:
+        if cover is not None and not 0.4 < (cover + 0.01) / (self.cover + 0.01) < 2.5:
             found.append(f"{cover:.1%} of the points observed, trained on {self.cover:.1%}")
         return found
 

@@ -17,7 +17,8 @@ from pyvda.fields.covariance import SpaceTimeCovariance
 from pyvda.fields.interpolation import expect_definite, field_data, targets
 from pyvda.fields.places import Places
 
-_OWN, _OTHER, _STEPS = 8, 1, 10  # data in a quadrant of its own time, of others, and how far away
+_OWN, _OTHER = 8, 1  # data in a quadrant of its own time, and of others
+STEPS = 10  # how far away in time
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class FirstGuess:
         if self.kind == "mean":
             found[0], found[1] = 0.0, self.covariance.variance
             return found
-        reach = _STEPS * self.step_days * (1 + 1e-9)
+        reach = STEPS * self.step_days * (1 + 1e-9)
         selection = Selection(_OWN, _OTHER, reach, np.inf)
         near = np.zeros(len(self.days), bool)
         for day in np.unique(self.days[times]):

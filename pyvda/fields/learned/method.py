@@ -5,8 +5,9 @@ torch is imported only by `solve`.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +18,11 @@ from pydantic import field_validator
 
 from pyvda.engine import Engine
 from pyvda.engine.data import Array
+from pyvda.errors import InputError
 from pyvda.fields.field import Field, Values
 from pyvda.fields.learned.alignment import aligned
 from pyvda.fields.learned.description import FieldDescription, read_description, read_sea
-from pyvda.fields.learned.first_guess import FirstGuess
+from pyvda.fields.learned.first_guess import STEPS, FirstGuess
 from pyvda.fields.learned.shipped import field_folder, several
 from pyvda.fields.mean import between, seasonal_mean
 from pyvda.fields.options import Estimate, FieldOptions
@@ -64,6 +66,13 @@ class LearnedFieldOptions(FieldOptions):
     def trained(self) -> FieldDescription:
         """Return what the first network was trained for."""
         return read_description(field_folder(self.checkpoint[0]))
+
+    def reach_days(self, field: Field) -> float:
+        """Return how far away in time the data are that the networks and their guesses use."""
+        described = [read_description(field_folder(name)) for name in self.checkpoint]
+        return max(
+            one.step_days * max(one.network.days + 0.5, STEPS) * (1 + 1e-9) for one in described
+        )
 
     def aligned(
         self, ds: xr.Dataset, open_field: Callable[[xr.Dataset, Array | None], Field]
@@ -129,15 +138,76 @@ def solve(
     return {
         name: _together(
             [member[v] for member in members],
-            {
-                "checkpoints": {
-                    str(n): d.sha256 for n, d in zip(options.checkpoint, described, strict=True)
-                },
-                "differs": unlike,
-            },
+            _recorded(options, described, unlike),
         )
         for v, name in enumerate(field.variables)
     }
+
+
+@dataclass(frozen=True)
+class OfNetwork:
+    """The plan of a network in blocks: on the grid of its training it needs nothing of the file."""
+
+    options: LearnedFieldOptions
+    variables: tuple[str, ...]
+    reach: float
+    recorded: dict[str, Any]
+    name: str = "learned"
+
+    def configuration(self) -> dict[str, Any]:
+        """Return the checkpoints, and how the file differs from that of the training."""
+        return dict.fromkeys(self.variables, self.recorded)
+
+    def estimates(
+        self, field: Field, read: dict[str, Values], engine: Engine, where: Array
+    ) -> dict[str, Estimate]:
+        """Return the estimates of a part of the times; how it differs has been said."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", patterns.PatternWarning)
+            return solve(field, read, self.options, engine, where=where)
+
+
+def of_network(
+    field: Field,
+    options: LearnedFieldOptions,
+    block: int,
+    engine: str | None,
+    report: Report = silent,
+) -> OfNetwork:
+    """Return the plan of a network.
+
+    Raises
+    ------
+    InputError
+        The field is on another grid than that of the training, whose mean is needed; or see
+        `solve`.
+
+    Warns
+    -----
+    PatternWarning
+        The field differs from that of the training.
+    """
+    described = [read_description(field_folder(name)) for name in options.checkpoint]
+    for one in described:
+        one.check(field)
+        if not one.same_grid(field):
+            raise InputError(
+                "a field in blocks takes its mean and land from the training, but its grid is "
+                "another one; leave out block (--block, --workers), or train on this grid"
+            )
+    unlike = patterns.warn(
+        list(dict.fromkeys(d for one in described for d in one.differences(field)))
+    )
+    return OfNetwork(
+        options, field.variables, options.reach_days(field), _recorded(options, described, unlike)
+    )
+
+
+def _recorded(
+    options: LearnedFieldOptions, described: list[FieldDescription], unlike: str
+) -> dict[str, Any]:
+    digests = {name: d.sha256 for name, d in zip(options.checkpoint, described, strict=True)}
+    return {"checkpoints": digests, "differs": unlike}
 
 
 class _Run:

@@ -198,3 +198,24 @@ def test_what_cannot_be_filled_is_refused(change, said, tmp_path) -> None:
     random_model(ds).save(tmp_path)
     with pytest.raises(InputError, match=said):
         used(change(ds), tmp_path)
+
+
+@pytest.mark.parametrize("network", [UNET, VARIATIONAL])
+def test_blocks_of_times_give_what_the_whole_series_gives(network, tmp_path) -> None:
+    ds, _ = field(times=9, seed=5)
+    ds["sst"] = ds.sst.where(ds.time != ds.time[4])
+    random_model(ds, network).save(tmp_path)
+    whole = used(ds, tmp_path)
+    for turned in ({}, {"lat": slice(None, None, -1)}):
+        lazy = used(ds.isel(turned), tmp_path, block=2)
+        assert lazy.sst.chunks is not None
+        found = lazy.compute().isel(turned)
+        for name in ("sst", "sst_stdev", "sst_flag", "sst_distance"):
+            np.testing.assert_allclose(found[name], whole[name], rtol=1e-5, atol=1e-6)
+
+
+def test_blocks_take_the_mean_of_the_training_and_no_other(tmp_path) -> None:
+    ds, _ = field(times=4)
+    random_model(ds).save(tmp_path)
+    with pytest.raises(InputError, match="train on this grid"):
+        used(ds.isel(lat=slice(1, None)), tmp_path, block=2)
