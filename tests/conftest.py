@@ -57,6 +57,8 @@ SLOW = (
     "test_devices.py",
     "test_invalid_input.py",
     "test_reference.py",
+    "test_rerun.py",
+    "test_two_languages.py",
     "test_wheel.py",
     "training/test_files.py",
     "training/test_lightning_trainer.py",

@@ -136,6 +136,7 @@ def test_workers_write_what_one_process_writes(suffix, series, processes, tmp_pa
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
+@pytest.mark.slow
 def test_a_killed_worker_loses_nothing(observed, expected, tmp_path) -> None:
     """Of a store that the workers write, and of a file that this process writes."""
     with (

@@ -193,6 +193,7 @@ linear = pyvda.torch_model(
 """
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_goes_on_to_the_same_bits(tmp_path) -> None:
     pyvda.save_analysis(observations(8 * LENGTH), tmp_path / "obs.nc")
     (tmp_path / "models.py").write_text(MODEL)

@@ -105,6 +105,7 @@ print(run(1000), run(6000))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_does_not_grow_with_the_file(tmp_path) -> None:
     out = subprocess.run(

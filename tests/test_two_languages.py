@@ -36,6 +36,8 @@ adjoint(m::Rossler, (x, y, z), (u, v, w)) = (v + z * w, -u + m.a * v, -u + (x - 
 """
 WINDOWS, STEPS, VARIANCE = 3, 17, 0.04
 
+pytestmark = pytest.mark.julia
+
 
 def rossler(x: torch.Tensor, a: float = 0.2, b: float = 0.2, c: float = 5.7) -> torch.Tensor:
     x, y, z = x.unbind(-1)

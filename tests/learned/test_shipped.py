@@ -72,6 +72,7 @@ def agree(found: dict[str, float], stored: dict[str, float]) -> bool:
     return found == pytest.approx(stored, rel=1e-4, abs=1e-11)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_shipped_model_scores_what_is_stored(name) -> None:
     found, stored = rescored(shipped.FOLDER / name)

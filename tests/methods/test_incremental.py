@@ -177,6 +177,7 @@ def test_both_engines_give_the_same_analysis_with_a_model_error() -> None:
     np.testing.assert_allclose(found[0], found[1], rtol=0, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_a_growing_window_ends_with_the_whole_one() -> None:
     truth, observed = lorenz(windows=1)
     how = {"background": (truth["truth"].values[0, 0] + 3.0, B), "members": 0, "engine": "torch"}
@@ -311,6 +312,7 @@ adjoint!(z, m::Turning, x, y, work) = (z[end] = y[1]; z[1:end-1] .= y[2:end]; z)
 """
 
 
+@pytest.mark.slow
 def test_a_datum_after_the_last_step_of_a_window_counts() -> None:
     truth, _ = lorenz(windows=1)
     x = truth["truth"].values[0]

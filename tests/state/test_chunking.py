@@ -154,6 +154,7 @@ print(run(20_000))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("suffix", ["nc", "zarr"])
 def test_a_command_takes_less_than_four_bytes_for_a_byte_of_state(suffix, tmp_path) -> None:
@@ -174,6 +175,7 @@ IN_MEMORY = COMMAND.replace(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_observations_in_memory_take_less_than_four_times_theirs(tmp_path) -> None:
     """Their own memory and that of the result included."""
