@@ -379,6 +379,8 @@ def plain(options: FieldOptions) -> dict[str, Any]:
     """Return the options as plain data, arrays by their type."""
     found = options.model_dump()
     return {
-        key: value if isinstance(value, str | int | float | dict | None) else type(value).__name__
+        key: value
+        if isinstance(value, str | int | float | dict | tuple | None)
+        else type(value).__name__
         for key, value in found.items()
     }
