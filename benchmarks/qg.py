@@ -17,10 +17,10 @@ error of covariance B, or the climatological mean (cold).
 | --- | --- |
 | covariance | B from run c: 30 windows of 20 times with a flat B |
 | a20, b20 | windows of 20 times |
-| a40, a60 | windows of 40 and of 60 times |
+| a40, a60 | windows of 40 times, and a first one of 60 |
 | flat | run a, 20 times, with the flat B |
 | cold | run a, 12 times from the climatological mean |
-| spread | run a, windows 1-8 of 20 times with the standard deviation |
+| spread | run a, windows 1-4 of 20 times with the standard deviation |
 | eda | run a, windows 1-5 of 20 times, hybrid B from an ensemble of 4D-Vars |
 | speed, gradient, memory, growth | see qg_cost.py |
 """
@@ -216,10 +216,10 @@ def cold() -> dict[str, Any]:
 
 def spread() -> dict[str, Any]:
     """Compare errors with standard deviations, over all points but the walls, after the spin-up."""
-    run = run_a()
-    found, analysis = cycled("spread", run, 20, times=160, members=30)
-    inside = np.s_[SPIN_UP:160, 1:-1, 1:-1]
-    error = (analysis["psi"].values - run[0][1:161])[inside]
+    run, times = run_a(), 80
+    found, analysis = cycled("spread", run, 20, times=times, members=30)
+    inside = np.s_[SPIN_UP:times, 1:-1, 1:-1]
+    error = (analysis["psi"].values - run[0][1 : times + 1])[inside]
     sigma = analysis["psi_stdev"].values[inside]
     by_time = ((error / sigma) ** 2).mean((1, 2))
     found["ratio"] = round(float(((error / sigma) ** 2).mean()), 3)
@@ -233,7 +233,7 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "a20": lambda: cycled("a20", run_a(), 20)[0],
     "b20": lambda: cycled("b20", drawn(31), 20)[0],
     "a40": lambda: cycled("a40", run_a(), 40, times=280)[0],
-    "a60": lambda: cycled("a60", run_a(), 60)[0],
+    "a60": lambda: cycled("a60", run_a(), 60, times=60)[0],
     "flat": lambda: cycled("flat", run_a(), 20, covariance=flat_covariance(), inflation=1.0)[0],
     "cold": cold,
     "spread": spread,

@@ -80,9 +80,41 @@ def benchmarks(folder: Path) -> str:
     if filters:
         said.append("LETKF and its fixed-lag smoother, by `benchmarks/letkf.py`:")
         said.append(_table(("part", *_FILTER), filters))
+    said += _costs(parts)
     if len(said) == 1:
         return "`benchmarks/qg.py` computes the scores of DAPPER's twin experiment."
     return "\n\n".join(said)
+
+
+def _costs(parts: dict[str, Any]) -> list[str]:
+    """Return what was measured of spread, gradients, growth and memory."""
+    said = []
+    if "spread" in parts:
+        said.append(
+            f"(error / standard deviation)² of the part spread is {parts['spread']['ratio']:.2f} "
+            "on average after the spin-up."
+        )
+    if "ours_ms" in parts.get("gradient", {}):
+        one = parts["gradient"]
+        said.append(
+            f"The gradient of a cost over 20 outputs takes {one['ours_ms']:.0f} ms of processor "
+            f"time, and {one['jax_ms']:.0f} ms in JAX {one['jax']} in the same process; they "
+            f"differ by {one['difference']:.0e}."
+        )
+    if "growth" in parts:
+        kinds = ("forward", "tangent", "adjoint")
+        rows = {
+            f"{n} × {n}": {kind: one[kind]["ns_per_unknown_and_log"] for kind in kinds}
+            for n, one in parts["growth"].items() if n.isdigit()
+        }  # fmt: skip
+        said.append("Nanoseconds of an output for each point, over the logarithm of their number:")
+        said.append(_table(("grid", *kinds), rows))
+    sizes = ("states_of_the_window_gib", "peak_gib")
+    rows = {name: one for name, one in parts.get("memory", {}).items() if isinstance(one, dict)}
+    if rows:
+        said.append("GiB of a window of 40 times beside what the process had before:")
+        said.append(_table(("grid, `memory`", *sizes), rows))
+    return said
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -48,6 +48,18 @@ def test_benchmarks_that_were_run_have_a_table(script, tmp_path) -> None:
     assert "| a20 | 0.500 | 0.400 | 0.600 | 0.500 |" in found
     assert "| 45 members | 0.500 | 0.600 |" in found
     assert "memory" not in found
+    one = {"ms": 1.0, "ns_per_unknown_and_log": 2.0}
+    parts = {
+        "spread": {**cycle, "ratio": 0.97}, "gradient": {"skipped": "no jax"},
+        "growth": {"65": dict.fromkeys(("forward", "tangent", "adjoint"), one), "date": "x"},
+        "memory": {"65, 1": {"states_of_the_window_gib": 0.1, "peak_gib": 0.3}, "date": "x"},
+    }  # fmt: skip
+    (tmp_path / "qg.json").write_text(json.dumps(parts))
+    found = script.benchmarks(tmp_path)
+    assert "spread is 0.97 on average" in found
+    assert "| 65 × 65 | 2.000 | 2.000 | 2.000 |" in found
+    assert "| 65, 1 | 0.100 | 0.300 |" in found
+    assert "gradient" not in found
 
 
 def test_a_page_without_markers_is_refused(script) -> None:
