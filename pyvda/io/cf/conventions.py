@@ -62,8 +62,11 @@ def normalise(
     InputError
         When the variables or the meaning of their dimensions cannot be found.
     """
+    _expect_plain_dimensions(ds)
     ds = times.recognised(ds)
     listed = matching.wanted(variable, ds)
+    given = [*(listed or ()), names.OBSERVATION, names.OBSERVATION_ERROR, names.TRUTH]
+    ds = ds.reset_coords([name for name in dict.fromkeys(given) if _is_set_as_coordinate(ds, name)])
     chosen: str | Match
     if listed is not None and len(listed) > 1:
         chosen = matching.several(ds, listed, space)
@@ -236,12 +239,41 @@ def _may_be_observed(ds: xr.Dataset, name: Hashable) -> bool:
     return grids.is_measured(ds, name) and _is_flat(ds, name)
 
 
+def _is_set_as_coordinate(ds: xr.Dataset, name: str) -> bool:
+    """Tell whether observed values are among the coordinates, where they index nothing."""
+    return name in ds.coords and name not in ds.dims and ds[name].ndim > 0
+
+
+def _expect_plain_dimensions(ds: xr.Dataset) -> None:
+    """Refuse windows and times that are stacked into one dimension, and sizes not yet known."""
+    for dim, index in ds.xindexes.items():
+        if not isinstance(index, PandasMultiIndex) or dim not in ds.dims:
+            continue
+        levels = [str(level) for level in index.index.names]
+        if any(level.lower() in ("time", "t", "window") for level in levels):
+            raise InputError(
+                f"the dimension {dim!r} is stacked of {', '.join(levels)}, expected these as "
+                f"dimensions of their own; unstack it (ds.unstack({dim!r}))"
+            )
+    for name, variable in ds.variables.items():
+        if any(np.isnan(size) for size in variable.shape):
+            raise InputError(
+                f"variable {name!r} is a dask array whose chunks have an unknown size; have it "
+                f"computed (ds[{name!r}].data.compute_chunk_sizes())"
+            )
+
+
 def _expect_numbers(values: xr.Variable, name: str) -> None:
-    if values.dtype.kind not in "fiub":
-        raise InputError(
-            f"variable {name!r} has type {values.dtype}, expected real numbers; "
-            "choose another variable"
-        )
+    if values.dtype.kind in "fiub":
+        return
+    remedies = {
+        "m": f"divide it by a unit (ds[{name!r}] / numpy.timedelta64(1, 's')), or open the file "
+        "with decode_timedelta=False",
+        "O": f"convert it (ds[{name!r}].astype(float)), or choose another variable",
+        "c": f"take its real part (ds[{name!r}].real), or choose another variable",
+    }
+    remedy = remedies.get(values.dtype.kind, "choose another variable")
+    raise InputError(f"variable {name!r} has type {values.dtype}, expected real numbers; {remedy}")
 
 
 def _roles(ds: xr.Dataset, name: Hashable) -> tuple[dict[Hashable, str], Hashable | None]:

@@ -224,3 +224,46 @@ def test_the_size_of_the_state_is_refused_before_the_time_step():
     ds = dataset().isel(window=0).isel(state=[0, 1])
     with pytest.raises(InputError, match="state of 2 components, lorenz63 has 3"):
         pyvda.assimilate(ds, model="lorenz63", engine="torch")
+
+
+def test_observations_among_the_coordinates_are_data():
+    """As `Dataset.set_coords` and some writers of netCDF leave them."""
+    ds = dataset().rename(y="observation")
+    expected = normalise(ds).observation
+    np.testing.assert_array_equal(normalise(ds.set_coords("observation")).observation, expected)
+    named = dataset().set_coords("y")
+    np.testing.assert_array_equal(normalise(named, "y").observation, expected)
+    assert normalise(named, "y").data_vars.keys() == {"observation"}
+
+
+def test_stacked_windows_and_times_are_unstacked_as_the_message_says():
+    ds = dataset().assign_coords(window=[0, 1], time=np.arange(STEPS))
+    stacked = ds.stack(sample=("window", "time"))
+    with pytest.raises(InputError, match=r"stacked of window, time.*\(ds.unstack\('sample'\)\)"):
+        normalise(stacked)
+    np.testing.assert_array_equal(normalise(stacked.unstack("sample")).observation, VALUES)
+
+
+def test_chunks_of_unknown_size_are_computed_as_the_message_says():
+    values = da.from_array(VALUES, chunks=(1, STEPS, STATE))
+    values = values[da.from_array(np.array([True, True]), chunks=1)]
+    ds = xr.Dataset({"observation": (("window", "time", "state"), values)})
+    with pytest.raises(InputError, match=r"unknown size.*\(ds\['observation'\]\.data\."):
+        normalise(ds)
+    ds["observation"].data.compute_chunk_sizes()
+    np.testing.assert_array_equal(normalise(ds).observation, VALUES)
+
+
+@pytest.mark.parametrize(
+    ("change", "remedy"),
+    [
+        (lambda y: y.astype("m8[s]"), lambda ds: ds["y"] / np.timedelta64(1, "s")),
+        (lambda y: y.astype(object), lambda ds: ds["y"].astype(float)),
+        (lambda y: y.astype(complex), lambda ds: ds["y"].real),
+    ],
+)
+def test_other_types_are_converted_as_the_message_says(change, remedy):
+    ds = dataset().map(change)
+    with pytest.raises(InputError, match=r"expected real numbers; .*ds\['y'\]"):
+        normalise(ds, "y")
+    np.testing.assert_array_equal(normalise(ds.assign(y=remedy(ds)), "y").observation, VALUES)
