@@ -189,7 +189,7 @@ def _of_points(
         )
     field = target.around(points, transform)
     read = {name: field.read(name) for name in field.variables}
-    nothing = np.zeros((1, len(field.places)), bool)
+    nothing = np.zeros((len(field.days), len(field.places)), bool)
     found: dict[str, dict[str, list[Predictions]]] = {
         name: {method: [] for method in chosen} for name in points.variables
     }

@@ -123,9 +123,9 @@ def _of_points(
     constants = constants_of(field, name, points, options, None)
     rows = point_estimate.anomalies(field, name, field.read(name), points, constants).rows
     done = fit_by_likelihood(
-        rows, constants.width, kinds=constants.kinds, seed=constants.seed, report=report
+        rows, constants.step, kinds=constants.kinds, seed=constants.seed, report=report
     )
-    return Fitted(done, rows, constants.width)
+    return Fitted(done, rows, constants.step)
 
 
 def described(fits: Mapping[str, Fitted]) -> list[str]:

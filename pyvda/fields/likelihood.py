@@ -44,7 +44,7 @@ def fit_by_likelihood(
     rows : Rows
         `noise` is that which the file states, to which the nugget is added.
     width : float
-        Days of a group, the unit of the times that the search starts from.
+        Days, the unit of the times that the search starts from.
     kinds : sequence of (space, time)
         Functions of each factor.
     tracks : bool

@@ -40,6 +40,8 @@ from pyvda.progress import Report, silent
 
 FIT, LIKELIHOOD = "fit", "likelihood"
 _STEPS = 20
+_OF_FIELDS, _OF_POINTS = (12, 1), (15, 5)  # nearest data of the own and of other groups
+_GROUP_STEPS = 5.0
 _FACTORS = 3
 _NEIGHBOURS = 25  # points over which a local variance is averaged
 _PRIOR = 10.0  # data of the usual variance that are added to each point
@@ -61,8 +63,10 @@ class OptimalInterpolationOptions(FieldOptions):
         Standard deviation in time of the weights of the mean by pixel and season; 0: a mean of each
         pixel alone. Default: that of the covariance's file, else 22.5 for dates of half a year and
         more, else 0.
-    nearest, nearest_other : int
-        Data that an estimate uses, in each quadrant: of its own time, and of each other one.
+    nearest, nearest_other : int, optional
+        Data that an estimate uses, in each quadrant: of its own time, and of each other one; of
+        data at points, of its own group and of each other one. Default: 12 and 1; of data at points
+        15 and 5.
     within_days, within_km : float, optional
         How far away they are at most. Default: 20 time steps; any distance.
     factors : int
@@ -94,13 +98,13 @@ class OptimalInterpolationOptions(FieldOptions):
         average.
     group_days : float, optional
         Width in time of the groups that data at points are put into, of each of which the nearest
-        ones are used. Default: the step of the times that are estimated.
+        ones are used. Default: five steps of the times that are estimated.
     """
 
     covariance: Any = FIT
     season_days: Annotated[float, Limits(ge=0)] | None = None
-    nearest: Annotated[int, Limits(ge=1, le=10_000)] = 12
-    nearest_other: Annotated[int, Limits(ge=0, le=10_000)] = 1
+    nearest: Annotated[int, Limits(ge=1, le=10_000)] | None = None
+    nearest_other: Annotated[int, Limits(ge=0, le=10_000)] | None = None
     within_days: Annotated[float, Limits(ge=0)] | None = None
     within_km: Above | None = None
     factors: Annotated[int, Limits(ge=1, le=6)] | None = None
@@ -154,12 +158,18 @@ class OptimalInterpolationOptions(FieldOptions):
         """Return how far away in time the data are that an estimate uses."""
         return self.selection(field.days).days
 
-    def selection(self, days: Array, step: float | None = None) -> Selection:
-        """Return which data an estimate uses, of times with a usual step."""
+    def selection(
+        self, days: Array, step: float | None = None, most: tuple[int, int] = _OF_FIELDS
+    ) -> Selection:
+        """Return which data an estimate uses, of times with a usual step; by default `most`."""
         usual = step_of(days) if step is None else step
         reach = _STEPS * usual if self.within_days is None else self.within_days
         km = np.inf if self.within_km is None else self.within_km
-        return Selection(self.nearest, self.nearest_other, reach * (1 + 1e-9), km)
+        own, other = (
+            usually if given is None else given
+            for given, usually in zip((self.nearest, self.nearest_other), most, strict=True)
+        )
+        return Selection(own, other, reach * (1 + 1e-9), km)
 
 
 def solve(
@@ -356,12 +366,13 @@ def constants_of(
 ) -> point_estimate.Constants:
     """Return what an estimate from points depends on beside the data."""
     units = str(points.attrs[name].get("units", ""))
-    width = options.group_days or step_of(field.days)
+    step = step_of(field.days)
+    width = options.group_days or _GROUP_STEPS * step
     return point_estimate.Constants(
         None if given is None else given.variables[name], options.kinds(), options.seed,
         season_days(field, options, given),
         None if options.mean is None else read_map(options.mean, name, units), options.flow(),
-        options.selection(field.days, width), width,
+        options.selection(field.days, step, _OF_POINTS), width, step,
     )  # fmt: skip
 
 

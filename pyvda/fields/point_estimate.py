@@ -44,6 +44,8 @@ class Constants(NamedTuple):
     selection : Selection
     width : float
         Days of a group of data.
+    step : float
+        Of the times that are estimated.
     """
 
     covariance: SpaceTimeCovariance | None
@@ -54,6 +56,7 @@ class Constants(NamedTuple):
     velocity: Velocity | None
     selection: Selection
     width: float
+    step: float
 
 
 class Anomalies(NamedTuple):
@@ -114,7 +117,7 @@ def estimated(
     covariance = constants.covariance
     if covariance is None:
         fitted = fit_by_likelihood(
-            found.rows, constants.width, kinds=constants.kinds, seed=constants.seed, report=report
+            found.rows, constants.step, kinds=constants.kinds, seed=constants.seed, report=report
         )
         covariance = fitted.covariance
         configuration["fit"] = fitted.scores()

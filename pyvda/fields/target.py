@@ -36,6 +36,7 @@ from pyvda.notices import notice
 _LAT = {"units": "degrees_north", "standard_name": "latitude", "axis": "Y"}
 _LON = {"units": "degrees_east", "standard_name": "longitude", "axis": "X"}
 _Y, _X = {"units": "km", "axis": "Y"}, {"units": "km", "axis": "X"}
+_PARTS = 30  # of a span of times without a unit of their own
 _MOST = 10**9  # points of the grid, and times
 
 
@@ -86,13 +87,19 @@ def on_grid(
 
 
 def around(points: Points, transform: str | None = None) -> Field:
-    """Return a grid of one point, at the first datum, where only the data's own places matter."""
+    """Return a grid of one point, at the first datum, where only the data's own places matter.
+
+    Its two times are a day apart, or a part of the span of times that are numbers.
+    """
     longitude, latitude = points.places.map[0].tolist()
-    first = points.time[0] if points.dated else float(points.time[0])
-    return on_grid(
-        points, f"{longitude!r}:{longitude!r}:1,{latitude!r}:{latitude!r}:1",
-        f"{first}/{first}/{'1d' if points.dated else 1}", transform=transform,
-    )  # fmt: skip
+    if points.dated:
+        first = points.time.min()
+        times = f"{first}/{first + np.timedelta64(1, 'D')}/1d"
+    else:
+        start, step = float(points.time.min()), float(np.ptp(points.time)) / _PARTS or 1.0
+        times = f"{start!r}/{start + step!r}/{step!r}"
+    grid = f"{longitude!r}:{longitude!r}:1,{latitude!r}:{latitude!r}:1"
+    return on_grid(points, grid, times, transform=transform)
 
 
 def origin(field: Field) -> Any:
