@@ -393,7 +393,7 @@ def check(
     if given is None:
         return
     for name in ("factors", "functions", "fit_by", "seed"):
-        if name in options.model_fields_set:
+        if name in options.model_fields_set and getattr(options, name) is not None:
             raise InputError(
                 f"{name} is {getattr(options, name)}, but the covariance is given and not fitted; "
                 f"leave out {name} or covariance"
