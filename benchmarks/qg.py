@@ -17,7 +17,7 @@ error of covariance B, or the climatological mean (cold).
 | --- | --- |
 | covariance | B from run c: 30 windows of 20 times with a flat B |
 | a20, b20 | windows of 20 times |
-| a40, a60 | windows of 40 times, and a first one of 60 |
+| a40, a60 | two windows of 40 times, and one of 60 |
 | flat | run a, 20 times, with the flat B |
 | cold | run a, 12 times from the climatological mean |
 | spread | run a, windows 1-4 of 20 times with the standard deviation |
@@ -232,7 +232,7 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "covariance": covariance,
     "a20": lambda: cycled("a20", run_a(), 20)[0],
     "b20": lambda: cycled("b20", drawn(31), 20)[0],
-    "a40": lambda: cycled("a40", run_a(), 40, times=280)[0],
+    "a40": lambda: cycled("a40", run_a(), 40, times=80)[0],
     "a60": lambda: cycled("a60", run_a(), 60, times=60)[0],
     "flat": lambda: cycled("flat", run_a(), 20, covariance=flat_covariance(), inflation=1.0)[0],
     "cold": cold,
