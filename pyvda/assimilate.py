@@ -34,6 +34,7 @@ from pyvda.io.writing.analysis import (
     with_history,
     with_provenance,
 )
+from pyvda.judgements.expected_error import expect_low_dimensional
 from pyvda.judgements.lazy_report import with_lazy_report
 from pyvda.judgements.of_file import with_report
 from pyvda.lazy_blocks import lazily
@@ -118,6 +119,8 @@ def assimilate(observations: Any, **keywords: Any) -> xr.Dataset:
     lazy = settings.block is not None or observed[names.OBSERVATION].chunks is not None
     in_windows, is_series = _in_windows(observed, settings, lazy or options.couples_windows())
     _check_operators(in_windows, method.name, bound)
+    if settings.spread:
+        expect_low_dimensional(model)
     if settings.robust and names.CHANNEL_OBSERVATION in in_windows:
         raise InputError(
             "robust rejects observations of components or linear ones, but these are a function of "
@@ -150,7 +153,7 @@ def assimilate(observations: Any, **keywords: Any) -> xr.Dataset:
     task = BlockTask(
         method.name, options, choice, cost, mean, variance, known, settings.operator, warm,
         settings.state if settings.cycle is None else None, count,
-        robust=settings.robust, history=not lazy,
+        robust=settings.robust, spread=settings.spread, history=not lazy,
         report=OfBlocks(report, count) if divided and report is not silent else report,
     )  # fmt: skip
     said: dict[str, str] = {}
@@ -165,7 +168,10 @@ def assimilate(observations: Any, **keywords: Any) -> xr.Dataset:
         analysis = cycled(task, observed, settings.cycle, own, settings.state)
         lazy = is_series = False
     elif divided:
-        like = template(in_windows, options, model, history=not lazy)
+        like = template(
+            in_windows, options, model, stdev=settings.spread or options.has_stdev(),
+            history=not lazy,
+        )  # fmt: skip
         analysis = lazily(task, in_windows, like, own)
     else:
         analysis = task(in_windows, own)

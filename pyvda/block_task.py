@@ -20,7 +20,8 @@ from pyvda.cluster import Choice
 from pyvda.engine import CostSettings, Engine
 from pyvda.engine.interface import Array
 from pyvda.io.writing.analysis import POSITION, labelled, with_block_history
-from pyvda.judgements.judge import judged_solution
+from pyvda.judgements.expected_error import with_expected_error
+from pyvda.judgements.judge import judged_solution, known_variance
 from pyvda.methods import METHODS, Options, Problem, Solution
 from pyvda.methods.learned import LearnedOptions
 from pyvda.methods.statistics import variance_of
@@ -63,6 +64,8 @@ class BlockTask:
         Number of windows in the file.
     robust : bool
         Whether observations with gross errors are rejected first, see `pyvda.robust`.
+    spread : bool
+        Whether the method has no spread, and gets one from `with_expected_error`.
     history : bool
         Whether the result holds the means along the iterations, see `with_block_history`.
     report : OfBlocks or Report
@@ -81,6 +84,7 @@ class BlockTask:
     state: str | Path | None
     windows: int
     robust: bool = False
+    spread: bool = False
     history: bool = False
     report: OfBlocks | Report = silent
 
@@ -102,6 +106,10 @@ class BlockTask:
             solution = covering(block, solution)
             given = own is not None
             solution = judged_solution(problem, self.options, solution, own_background=given)
+            if self.spread:
+                known = known_variance(problem, self.options)
+                variance = variance_of(problem, known)
+                solution = with_expected_error(problem, solution, variance)
             analysis = labelled(block, problem, solution)
             return with_block_history(analysis, solution) if self.history else analysis
 

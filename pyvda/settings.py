@@ -136,6 +136,12 @@ class Settings(BaseModel):
         description="Reject observations with gross errors: those that the analysis of all others "
         "makes more likely bad than good. Their flag is rejected.",
     )
+    spread: bool = Field(
+        False,
+        description="State a standard deviation with a method that has none of its own (fsgd, "
+        "learned models, the weighted form of gauss-newton), on a model of up to 10 components: "
+        "the expected error over the states of its attractor that fit the observations.",
+    )
     correct_bias: bool = Field(
         False,
         description="Estimate the mean error of the observations of each component, from up to 256 "
@@ -236,6 +242,9 @@ def chosen_method(settings: Settings, options: Mapping[str, Any]) -> tuple[Metho
             "observations by it and states a spread, and independent windows; give a number, or "
             "choose strong-constraint, ensemble-smoother or posterior-mean without a cycle"
         )
+    if settings.spread and (checked.has_stdev() or settings.cycle is not None):
+        why = "states a spread of its own" if checked.has_stdev() else "has a background of its own"
+        raise InputError(f"spread would have no effect: {name} {why}; leave out spread (--spread)")
     if settings.correct_bias and (name == "learned" or settings.cycle is not None):
         raise InputError(
             "correct_bias needs a method with a known model and independent windows; leave out "

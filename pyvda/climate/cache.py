@@ -13,6 +13,7 @@ import logging
 import os
 import re
 import zipfile
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ log = logging.getLogger("pyvda")
 
 Arrays = Mapping[str, Array]
 _of_this_process: dict[tuple[str, Model, str], Arrays] = {}
+_FILES = 4  # that were read last and are kept in memory
+_read: OrderedDict[tuple[Path, str, int, int], Arrays] = OrderedDict()
 
 
 def cache_folder() -> Path:
@@ -132,6 +135,11 @@ def _load(file_name: str, key: str) -> Arrays | None:
     except OSError:
         return None
     try:
+        state = path.stat()
+        as_read = (path, key, state.st_mtime_ns, state.st_size)
+        if as_read in _read:
+            _read.move_to_end(as_read)
+            return _read[as_read]
         with np.load(path, allow_pickle=False) as file:
             if str(file["key"]) != key:
                 return None
@@ -141,6 +149,9 @@ def _load(file_name: str, key: str) -> Arrays | None:
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         log.warning("making %s again, it cannot be read (%s)", path, error)
         return None
+    _read[as_read] = found
+    while len(_read) > _FILES:
+        _read.popitem(last=False)
     return found
 
 

@@ -22,7 +22,10 @@ from pyvda.methods.problem import Problem
 from pyvda.methods.statistics import chi_square_limit
 
 _FEW = 3  # data for each component of the state, below which the library is asked
-_LONG = 0.25  # share of the climatological variance that the stated one reaches at some step
+# Share of the climatological variance that the stated one reaches at some step, from which the
+# linearised spread of an exact model is too small; and of a model with errors, which are not those
+# of the library.
+_LONG, _LONG_WITH_ERRORS = 0.02, 0.25
 _MEMBERS = 120_000  # as of strong-constraint 4D-Var, so that both use the same file
 # Pieces of the library, members in each, and the effective sample size that is enough there: a
 # small library will do where many members fit. The last is the whole library, for few data only.
@@ -58,7 +61,7 @@ def few(problem: Problem) -> Array:
     return np.asarray(problem.data() <= _FEW * problem.model.state_size)
 
 
-def undecided(problem: Problem, stdev: Array, climatological: Array) -> Array:
+def undecided(problem: Problem, stdev: Array, climatological: Array, *, exact: bool) -> Array:
     """Return the windows, by number, whose data may leave other states: few data, or a long gap.
 
     Parameters
@@ -67,10 +70,13 @@ def undecided(problem: Problem, stdev: Array, climatological: Array) -> Array:
         As the method states it.
     climatological : (D,)
         Variance.
+    exact : bool
+        Whether the method takes the model to be exact.
     """
+    limit = _LONG if exact else _LONG_WITH_ERRORS
     with np.errstate(over="ignore", invalid="ignore"):
         share = np.einsum("wtd,wtd->wt", stdev, stdev).max(1) / climatological.sum()
-    return np.flatnonzero((few(problem) | ~(share < _LONG)) & problem.has_observations())
+    return np.flatnonzero((few(problem) | ~(share < limit)) & problem.has_observations())
 
 
 def expected_square(

@@ -128,7 +128,8 @@ def _spread(
     precision = np.asarray(problem.batch.mask, float) / variance
     # The spread of a minimum is linearised, that of an ensemble is not.
     if names.OBJECTIVE in options.window_outputs() and alternatives.has_library(problem):
-        chosen = alternatives.undecided(problem, stdev, limit)
+        exact = not options.model_error_per_step(problem.model.state_size).any()
+        chosen = alternatives.undecided(problem, stdev, limit, exact=exact)
         chosen = chosen[judged[chosen]]
         if len(chosen):
             found, known = alternatives.expected_square(problem, x, precision, chosen)

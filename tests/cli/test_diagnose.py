@@ -23,11 +23,13 @@ def folder(tmp_path, monkeypatch):
 
 def test_diagnosis_is_printed_and_written(folder, monkeypatch, capsys):
     with_errors = ("--method", "gauss-newton", "--set", "form=statistical", "--engine", "torch")
-    assert run(monkeypatch, "assimilate", "obs.nc", *with_errors, "-o", "a.nc") == 0
+    arguments = ("obs.nc", *with_errors, "-o", "a.nc", "--json", "at_once.json")
+    assert run(monkeypatch, "assimilate", *arguments) == 0
     assert "overstated" in capsys.readouterr().out
     assert run(monkeypatch, "diagnose", "a.nc", "--json", "r.json", "-o", "d.png") == 0
     printed = capsys.readouterr().out
     report = json.loads((folder / "r.json").read_text())
+    assert json.loads((folder / "at_once.json").read_text()) == report
     with xr.open_dataset("a.nc") as analysis:
         assert report["status"] == {"doubtful": 16}
         assert report["doubts"]["whole_file"] == 16
@@ -35,6 +37,13 @@ def test_diagnosis_is_printed_and_written(folder, monkeypatch, capsys):
         assert analysis.attrs["pyvda_report"] in printed
     assert "overstated" in report["findings"][0]
     assert (folder / "d.png").stat().st_size > 10_000
+
+
+def test_a_report_that_cannot_be_is_refused(folder, monkeypatch, capsys):
+    assert run(monkeypatch, "assimilate", "obs.nc", "-o", "a.nc", "--json", "obs.nc") == 2
+    arguments = ("obs.nc", "--method", "oi", "-o", "a.nc", "--json", "r.json")
+    assert run(monkeypatch, "assimilate", *arguments) == 2
+    assert "--json would have no effect" in capsys.readouterr().err
 
 
 def test_other_files_are_refused(folder, monkeypatch, capsys):

@@ -54,7 +54,10 @@ def test_expected_square_is_the_weighted_mean_over_members(problem) -> None:
 def test_the_library_is_asked_where_data_are_few_or_the_spread_is_large(problem) -> None:
     climatological = np.full(3, 60.0)
     stdev = np.ones_like(problem.batch.truth)
-    assert not len(alternatives.undecided(problem, stdev, climatological))
+    assert not len(alternatives.undecided(problem, stdev, climatological, exact=True))
     stdev[4, 150] = 7.0
     stdev[5] = np.nan
-    np.testing.assert_array_equal(alternatives.undecided(problem, stdev, climatological), [4, 5])
+    stdev[3, 10] = 2.0
+    for exact, asked in ((True, [3, 4, 5]), (False, [4, 5])):
+        found = alternatives.undecided(problem, stdev, climatological, exact=exact)
+        np.testing.assert_array_equal(found, asked)

@@ -106,11 +106,11 @@ def _status(problem: Problem, solution: Solution, final: dict[str, np.ndarray]) 
 
 
 def template(
-    ds: xr.Dataset, options: Options, model: Model, *, history: bool = False
+    ds: xr.Dataset, options: Options, model: Model, *, stdev: bool, history: bool = False
 ) -> xr.Dataset:
     """Return a lazy Dataset with the variables and shapes of the analysis of chunked windows.
 
-    With `history`, the variable HISTORY is one of them.
+    With `stdev`, `state_stdev` is one of them, with `history` the variable HISTORY.
     """
     one = _unread(ds.isel(window=slice(0, 1)))
     outputs = (*_PER_WINDOW, *options.window_outputs())
@@ -129,12 +129,12 @@ def template(
     per_window[names.ITERATIONS] = np.zeros(1, int)
     per_window[names.DOUBTS] = np.zeros(1, int)
     shape = tuple(one.sizes[d] for d in names.DIMENSIONS)
-    stdev = np.zeros(shape) if options.has_stdev() else None
+    spread = np.zeros(shape) if stdev else None
     points = one[names.POINT_POSITION].values if names.POINT_POSITION in one else None
     channels = one[names.CHANNEL_OBSERVATION].values if names.CHANNEL_OBSERVATION in one else None
     sample = windows.analysis_dataset(
         one, np.zeros(shape), per_window,
-        stdev=stdev, point_innovation=points, channel_innovation=channels,
+        stdev=spread, point_innovation=points, channel_innovation=channels,
     )  # fmt: skip
     sample = optional_outputs.labelled(sample, model, more)
     blocks = ds[names.OBSERVATION].chunksizes[names.WINDOW]

@@ -1,0 +1,61 @@
+"""The spread of analyses whose method states none, against their error."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import pyvda
+from pyvda.errors import InputError
+from pyvda.names import Doubt, Status
+from pyvda.settings import chosen_method, settled
+
+pytestmark = pytest.mark.julia
+
+
+@pytest.fixture(scope="module")
+def windows() -> tuple[np.ndarray, xr.Dataset]:
+    truth = pyvda.simulate("lorenz63", 64, 151)
+    return truth["truth"].values, pyvda.observe(truth, "lorenz63", 152)
+
+
+@pytest.mark.parametrize(
+    "keywords",
+    [
+        pytest.param({"checkpoint": "lorenz63-direct"}, id="learned"),
+        pytest.param({"model": "lorenz63", "method": "fsgd", "iterations": 50}, id="not-converged"),
+    ],
+)
+def test_the_spread_is_as_large_as_the_error(
+    windows: tuple[np.ndarray, xr.Dataset], keywords: dict[str, Any]
+) -> None:
+    x, observed = windows
+    found = pyvda.assimilate(observed, spread=True, **keywords)
+    square = (found["analysis"].values - x) ** 2
+    ratio = square / found["state_stdev"].values ** 2
+    assert ratio.mean() == pytest.approx(1.0, abs=0.25)
+    assert (ratio < 1.96**2).mean() > 0.93
+    # It is not one number for all: windows with larger errors state more.
+    stated = (found["state_stdev"].values ** 2).mean((1, 2))
+    assert np.corrcoef(np.log(stated), np.log(square.mean((1, 2))))[0, 1] > 0.25
+    lazy = pyvda.assimilate(observed.chunk(window=40), spread=True, **keywords).compute()
+    np.testing.assert_allclose(lazy["state_stdev"], found["state_stdev"], rtol=1e-4)
+
+
+def test_observations_that_no_state_fits_are_doubtful(
+    windows: tuple[np.ndarray, xr.Dataset],
+) -> None:
+    observed = windows[1].isel(window=slice(0, 2)).copy(deep=True)
+    observed["observation"][1] *= 4.0
+    found = pyvda.assimilate(observed, checkpoint="lorenz63-direct", spread=True)
+    assert int(found["doubts"][1]) & Doubt.FEW_SAMPLES
+    assert found["status"][1] == Status.DOUBTFUL
+
+
+def test_what_has_no_use_for_it_is_refused() -> None:
+    with pytest.raises(InputError, match="annealed states a spread of its own"):
+        chosen_method(*settled({"method": "annealed", "spread": True}))
+    large = pyvda.observe(pyvda.simulate("lorenz96", 1, 1), "lorenz96", 2)
+    with pytest.raises(InputError, match="at most 10 components, but lorenz96 has 40"):
+        pyvda.assimilate(large, checkpoint="lorenz96-direct", spread=True)
