@@ -14,14 +14,17 @@ import typer
 
 from pyvda.cli.derived import on_command_line, with_settings
 from pyvda.cli.options import (
+    JsonFile,
     Output,
     Overwrite,
     Parameters,
     Quiet,
     base_name,
+    check_json_file,
     named_values,
     read,
     say,
+    write_json,
 )
 from pyvda.errors import EngineError, InputError
 from pyvda.io.writing.outputs import check_output, check_space
@@ -131,6 +134,7 @@ def assimilate(
         str | None,
         typer.Option(help="Truth, to record the error of the analysis along the iterations."),
     ] = None,
+    json_file: JsonFile = None,
     overwrite: Overwrite = False,
     workers: Annotated[
         int | None,
@@ -153,6 +157,7 @@ def assimilate(
     from pyvda.io.writing import model_attributes
     from pyvda.io.writing.identity import identity
     from pyvda.io.writing.save import check_can_be_saved
+    from pyvda.judgements.diagnose import diagnose
     from pyvda.models.registry import resolve
     from pyvda.state.chunking import for_workers
 
@@ -165,9 +170,15 @@ def assimilate(
     keywords = _read_settings(config, option) | settings
     keywords |= {name: value for name, value in common.items() if value is not None}
     check_output(output, [observations, truth, config, *keywords.values()], overwrite=overwrite)
+    check_json_file(json_file, [observations, truth, config, output])
     checked, options = settled(keywords)  # before anything is read
     if is_of_fields(checked):
         method = method_of_fields(checked, options)[0]
+        if json_file is not None:
+            raise InputError(
+                f"--json would have no effect: there is no report on a field by {method.name}; "
+                "leave it out"
+            )
         _analyse_field(
             method, observations, output, keywords, parameter, workers, scheduler, truth, quiet
         )
@@ -238,6 +249,8 @@ def assimilate(
     say(quiet, _summary(written))
     if report_text := written.attrs.get("pyvda_report"):
         say(quiet, report_text)
+    if json_file is not None:
+        write_json(json_file, diagnose(output).as_dict())
     _expect_result(written, output)
 
 
