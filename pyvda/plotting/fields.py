@@ -106,7 +106,10 @@ class Field:
 
 def field_names(analysis: xr.Dataset) -> list[str]:
     """Return the variables of an analysis that have a grid of one or two dimensions."""
-    found = [str(n) for n in analysis.data_vars if f"{n}_{names.INNOVATION}" in analysis]
+    found = [
+        str(n) for n, v in analysis.data_vars.items()
+        if f"{n}_{names.INNOVATION}" in analysis and names.DATUM not in v.dims
+    ]  # fmt: skip
     if names.ANALYSIS in analysis and names.STATE in analysis[names.ANALYSIS].dims:
         found = [names.ANALYSIS]
     return [n for n in found if 1 <= len(_grid(analysis[n])) <= 2]

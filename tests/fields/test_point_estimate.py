@@ -152,6 +152,8 @@ def test_from_the_command_line(tmp_path, monkeypatch, capsys) -> None:
     )  # fmt: skip
     with xr.open_dataset("map.nc") as written:
         np.testing.assert_allclose(written.sst, whole.sst)
+    whole[["sst"]].to_netcdf("truth.nc")
+    assert run(monkeypatch, "plot", "map.nc", "--truth", "truth.nc", "-o", "map.png") == 0
     assert run(monkeypatch, "crossvalidate", "a.nc", "b.nc", "--draws", 2, "--json", "s.json",
                *common, "oi.covariance=cov.yaml") == 0  # fmt: skip
     assert "whole passes" in capsys.readouterr().out
