@@ -23,7 +23,7 @@ demo: setup
 	$(WITH_JULIA) $(BIN)/pyvda score demo/analysis.nc demo/learned.nc --truth demo/truth.nc
 	$(WITH_JULIA) $(BIN)/pyvda plot demo/analysis.nc --truth demo/truth.nc -o demo/analysis.png
 	$(WITH_JULIA) $(BIN)/pyvda plot demo/learned.nc --truth demo/truth.nc -o demo/learned.png
-	$(WITH_JULIA) $(BIN)/pyvda simulate quasi-geostrophic --parameter n=33 --windows 1 --steps 11 --seed 1 -o demo/ocean.nc
+	$(WITH_JULIA) $(BIN)/pyvda simulate quasi-geostrophic --parameter n=65 --windows 1 --steps 11 --seed 1 -o demo/ocean.nc
 	$(WITH_JULIA) $(BIN)/pyvda observe demo/ocean.nc --preset qg-altimetry --seed 2 -o demo/tracks.nc
 	$(WITH_JULIA) $(BIN)/pyvda assimilate demo/tracks.nc --variable psi --method oi --grid demo/ocean.nc -o demo/map.nc
 	$(WITH_JULIA) $(BIN)/pyvda plot demo/map.nc --truth demo/ocean.nc --observations demo/tracks.nc -o demo/map.png
