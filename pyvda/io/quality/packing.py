@@ -200,6 +200,8 @@ def _decoded(variable: xr.Variable, more: Mapping[str, Any]) -> xr.Variable:
     """
     plain = variable.to_base_variable().copy(deep=False)
     plain.attrs = {**plain.attrs, **more}
+    # What the user states counts, also of values that were decoded once: xarray refuses both.
+    plain.encoding = {key: v for key, v in plain.encoding.items() if key not in plain.attrs}
     ds = xr.Dataset({"values": plain})
     found = xr.decode_cf(ds, decode_times=False, decode_coords=False, concat_characters=False)
     decoded = found.variables["values"]

@@ -78,10 +78,14 @@ def as_dataset(given: Any, what: str = _OBSERVATIONS, *, group: str | None = Non
 
 
 def _plain(ds: xr.Dataset) -> xr.Dataset:
-    """Return `ds`; of IODA's first version, whose names contain their groups, the joined table."""
+    """Return `ds` with names that are text; of IODA's first version the joined table.
+
+    Its names contain their groups.
+    """
     if any(str(name).endswith(f"@{ioda.VALUES}") for name in ds.data_vars):
         ds = ioda.joined(ioda.from_flat_names(ds))
-    return times.recognised(ds)
+    numbered = {name: str(name) for name in {*ds.variables, *ds.dims} if not isinstance(name, str)}
+    return times.recognised(ds.rename(numbered) if numbered else ds)
 
 
 def _of_array(array: xr.DataArray) -> xr.Dataset:

@@ -7,7 +7,7 @@ import xarray as xr
 
 from pyvda.io.cf.conventions import normalise
 from pyvda.io.netcdf import open_observations, save_analysis
-from pyvda.io.quality.packing import valid_bounds
+from pyvda.io.quality.packing import unpacked, valid_bounds
 from pyvda.notices import Notice
 
 STEPS, STATE = 8, 3
@@ -137,3 +137,12 @@ def test_what_is_in_memory_stays_there(tmp_path):
     with xr.open_dataset(tmp_path / "a.nc") as opened:
         found = normalise(opened.load())
     assert found.observation.chunks is None
+
+
+@pytest.mark.parametrize("key", ["_FillValue", "missing_value"])
+def test_a_fill_value_that_is_stated_after_decoding_counts(key):
+    values = np.array([1.0, -999.0, 3.0])
+    ds = xr.Dataset({"y": ("time", values, {key: -999.0})})
+    ds["y"].encoding = {"_FillValue": -1e30, "missing_value": -1e30}
+    found = unpacked(ds)["y"]
+    np.testing.assert_array_equal(found, [1.0, np.nan, 3.0])

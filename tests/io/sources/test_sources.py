@@ -171,3 +171,10 @@ def test_an_open_file_is_refused_with_its_path(tmp_path):
     np.testing.assert_array_equal(as_dataset(advised).observation, VALUES)
     with pytest.raises(InputError, match="the path of the file and not the open file"):
         as_dataset(io.BytesIO(b"CDF"))
+
+
+def test_numbers_as_names_become_text():
+    """As xarray takes them, and netCDF does not."""
+    ds = xr.Dataset({5: ((0, "state"), np.zeros((4, 3)))}).rename({0: "time"})
+    assert list(as_dataset(ds).data_vars) == ["5"]
+    assert pyvda.open_observations(ds).observation.sizes == {"time": 4, "state": 3}
