@@ -17,7 +17,7 @@ from pyvda.errors import InputError
 from pyvda.fields import places
 from pyvda.fields.places import Places
 from pyvda.fields.transforms import Transform
-from pyvda.io.cf import grids, refusals, times
+from pyvda.io.cf import grids, times, unsuitable
 from pyvda.io.cf.dimensions import find_time
 from pyvda.io.cf.matching import by_name, wanted
 from pyvda.io.quality.bad_data import INVALID, REJECTED, say, screened
@@ -208,8 +208,8 @@ def _candidates(ds: xr.Dataset) -> list[str]:
     if len(found) == 1:
         return found
     if not found:
-        raise refusals.no_field(ds)
-    name = refusals.likeliest(found)
+        raise unsuitable.no_field(ds)
+    name = unsuitable.likeliest(found)
     raise InputError(
         f"{', '.join(found)} are over time and two dimensions of space; name one or several with "
         f"variable (--variable {name}, or --variable {','.join(found[:2])})"
@@ -221,7 +221,7 @@ def _dimensions(ds: xr.Dataset, name: str) -> tuple[str, tuple[str, str]]:
     if time is None or space is None:
         raise InputError(
             f"{name} has the dimensions {tuple(map(str, ds[name].dims))}, expected time and two of "
-            f"space, such as (time, lat, lon); {refusals.not_a_field(ds, name)}"
+            f"space, such as (time, lat, lon); {unsuitable.not_a_field(ds, name)}"
         )
     return str(time), space
 

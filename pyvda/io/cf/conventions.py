@@ -15,7 +15,7 @@ from xarray.indexes import PandasMultiIndex
 
 from pyvda import names
 from pyvda.errors import InputError
-from pyvda.io.cf import grids, layout, matching, references, refusals, times
+from pyvda.io.cf import grids, layout, matching, references, times, unsuitable
 from pyvda.io.cf.dimensions import STATE_NAMES, find_time, instance_of, is_window
 from pyvda.io.cf.matching import Match
 from pyvda.io.quality.bad_data import screened
@@ -187,7 +187,7 @@ def _choose(ds: xr.Dataset, variable: str | None, space: StateSpace | None) -> s
             return match
         _refuse_grid(ds, name, space)
         return name
-    match = None if space is None or refusals.is_long_table(ds) else matching.of_model(ds, space)
+    match = None if space is None or unsuitable.is_long_table(ds) else matching.of_model(ds, space)
     candidates = [str(name) for name in ds.data_vars if _may_be_observed(ds, name)]
     if match is not None:
         others = [name for name in candidates if name not in match.files.values()]
@@ -197,15 +197,15 @@ def _choose(ds: xr.Dataset, variable: str | None, space: StateSpace | None) -> s
     if len(candidates) == 1:
         return candidates[0]
     if candidates:
-        raise refusals.several(ds, candidates, space)
+        raise unsuitable.several(ds, candidates, space)
     raise _nothing_found(ds, space)
 
 
 def _nothing_found(ds: xr.Dataset, space: StateSpace | None) -> InputError:
-    fields = [name for name in refusals.over_time(ds) if ds[name].ndim > 1]
-    if len(fields) == 1 and not refusals.grid_of(ds, fields[0]):
+    fields = [name for name in unsuitable.over_time(ds) if ds[name].ndim > 1]
+    if len(fields) == 1 and not unsuitable.grid_of(ds, fields[0]):
         _roles(ds, fields[0])  # raises the reason
-    return refusals.no_observations(ds, space)
+    return unsuitable.no_observations(ds, space)
 
 
 def _is_flat(ds: xr.Dataset, name: Hashable) -> bool:
@@ -229,8 +229,8 @@ def _as_the_model_has_it(ds: xr.Dataset, match: Match) -> bool:
 
 
 def _refuse_grid(ds: xr.Dataset, name: str, space: StateSpace | None) -> None:
-    if not _is_flat(ds, name) and refusals.grid_of(ds, name):
-        raise refusals.refused_grid(ds, [name], space)
+    if not _is_flat(ds, name) and unsuitable.grid_of(ds, name):
+        raise unsuitable.refused_grid(ds, [name], space)
 
 
 def _may_be_observed(ds: xr.Dataset, name: Hashable) -> bool:

@@ -13,7 +13,7 @@ import xarray as xr
 
 from pyvda.errors import InputError
 from pyvda.io.cf.dimensions import axis, find_time, is_window
-from pyvda.io.cf.refusals import described, leading_of, written
+from pyvda.io.cf.unsuitable import described, leading_of, written
 from pyvda.state.space import StateSpace, Variable
 
 

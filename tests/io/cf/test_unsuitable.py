@@ -10,7 +10,7 @@ from command_line import run
 import pyvda
 from pyvda.errors import InputError
 from pyvda.fields.field import opened
-from pyvda.io.cf import refusals
+from pyvda.io.cf import unsuitable
 from pyvda.io.cf.conventions import normalise
 from pyvda.io.sources.sources import as_dataset
 from pyvda.state.space import flat
@@ -137,7 +137,7 @@ def test_the_remedies_work(kind, space, tmp_path, monkeypatch, capsys):
         command = ["assimilate", "file.nc", *words.split(), "--set", "factors=1", "-o", "a.nc"]
         assert run(monkeypatch, *command, "--overwrite") == 0, capsys.readouterr().err
         name = words.rpartition(" ")[2]
-        assert name == refusals.likeliest([name, "psi_truth"])
+        assert name == unsuitable.likeliest([name, "psi_truth"])
         with xr.open_dataset("a.nc") as found:
             assert found[name].notnull().all()
         tried += 1
