@@ -312,6 +312,7 @@ def twin(only: str | None):
         analysis = (found.adt - mean.adt).values
         row = map_scores(analysis, truth, maps.lat.values, maps.lon.values)._asdict()
         error = (analysis - truth) ** 2 / found.adt_stdev.values**2
+        row = {name: value for name, value in row.items() if np.isfinite(value)}
         row = {"method": title, "variable": "adt", **row, "calibration": float(np.nanmean(error)),
                "seconds": round(time.perf_counter() - start, 1),
                "constants": covariance["variables"]["adt"] if isinstance(covariance, dict)

@@ -181,9 +181,10 @@ def solve(
     trials = _tried(matrix, there, smooth, options, limit, report)
     best = min(trials, key=lambda trial: trial.error)
     modes, errors = best.number, [float(np.sqrt(trial.error)) for trial in trials]
-    # From the trial on: the gaps are filled mode after mode, and not by all modes from zero.
-    start = np.where(there, matrix, best.modes.product)
-    _, found = filled(start, there, modes, smooth, options.iterations, options.tolerance)
+    # As in the trials, the gaps are filled by one mode first, and then by more.
+    whole = matrix
+    for number in [trial.number for trial in trials if trial.number <= modes]:
+        whole, found = filled(whole, there, number, smooth, options.iterations, options.tolerance)
     product = found.product
     residual = float(((product - matrix)[there] ** 2).mean())
     noise = _noise(best, residual)

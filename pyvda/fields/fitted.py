@@ -217,7 +217,8 @@ def draw_figure(fits: Mapping[str, Fitted], path: Any) -> None:
         figure.set_size_inches(6.5, 2.4 * len(fits))
         rows = figure.subplots(len(fits), 2, squeeze=False)
         for axes, (name, fitted) in zip(rows, fits.items(), strict=True):
-            labels = ("distance (km)", "time (days)")
+            of_earth = fitted.rows.places.on_sphere
+            labels = ("distance (km)", "time (days)") if of_earth else ("distance", "time")
             for axis, one, label in zip(axes, binned(fitted), labels, strict=True):
                 axis.plot(one.lag, one.data, "o", color=BLUE, label="data")
                 axis.plot(one.lag, one.model, "-", color=BLACK, label="fit")

@@ -1,0 +1,47 @@
+"""The page on fields: its commands exist, and its numbers are those that were measured."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from pyvda.cli.main import command_of
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("fields_page", ROOT / "scripts/fields_page.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_its_commands_have_the_options_that_they_use(script) -> None:
+    found = script.commands(script.PAGE.read_text("utf-8"))
+    assert [arguments[1] for arguments in found][:2] == ["simulate", "observe"]
+    for _, name, *arguments in found:
+        command_of(name).make_context(name, list(arguments))
+
+
+def test_the_page_shows_what_was_printed_and_measured(script) -> None:
+    text = script.PAGE.read_text("utf-8")
+    results = json.loads(script.RESULTS.read_text("utf-8"))
+    benchmark = json.loads(script.BENCHMARK.read_text("utf-8"))
+    assert script.page(text, results, benchmark) == text
+    assert f"{benchmark['twin'][0]['rmse']:.4f}" in text
+    for figure in ("maps", "fit"):
+        assert f"figures/fields-{figure}.png" in text
+        assert (ROOT / "docs" / "figures" / f"fields-{figure}.png").is_file()
+
+
+def test_a_table_has_the_columns_of_its_rows(script) -> None:
+    rows = [{"method": "oi", "rmse": 0.12345}, {"method": "eof", "rmse": 0.2, "nll": -0.5}]
+    assert script._table(rows).splitlines() == [
+        "| method | RMSE | NLL |",
+        "| --- | --- | --- |",
+        "| oi | 0.1235 |  |",
+        "| eof | 0.2000 | -0.50 |",
+    ]
