@@ -22,6 +22,7 @@ from pyvda.engine.interface import Array
 from pyvda.judgements import alternatives
 from pyvda.judgements.innovations import equal_signs, equal_values, fit, innovations, too_small
 from pyvda.learned.patterns import unlike_trained
+from pyvda.methods.final_covariance import with_spread
 from pyvda.methods.minima import NEARLY, reaches_further
 from pyvda.methods.problem import Options, Problem, Solution, Status
 from pyvda.names import Doubt
@@ -72,6 +73,10 @@ def judged_solution(
     status = np.where(serious & ~int(Doubt.OTHER_STATES), Status.DOUBTFUL, status)
     status = np.where(serious == Doubt.OTHER_STATES, Status.AMBIGUOUS, status)
     per_window = {**solution.per_window, names.DOUBTS: doubts, names.FIT: ratio}
+    if names.FINAL_COVARIANCE in per_window and solution.stdev is not None and stdev is not None:
+        per_window[names.FINAL_COVARIANCE] = with_spread(
+            per_window[names.FINAL_COVARIANCE], solution.stdev[:, -1], stdev[:, -1]
+        )
     return replace(solution, status=status, stdev=stdev, per_window=per_window)
 
 

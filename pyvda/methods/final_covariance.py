@@ -187,3 +187,17 @@ def _inverse(matrix: Array) -> Array:
             if np.linalg.matrix_rank(matrix[one]) == matrix.shape[-1]:
                 found[one] = np.linalg.inv(matrix[one])
     return found
+
+
+def with_spread(covariance: Array, before: Array, after: Array) -> Array:
+    """Return covariances whose standard deviations have changed and whose correlations have not.
+
+    Parameters
+    ----------
+    covariance : (W, D, D)
+    before, after : (W, D)
+        Standard deviations.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(before == after, 1.0, after / before)
+    return np.asarray(covariance * ratio[:, :, None] * ratio[:, None, :])

@@ -71,6 +71,7 @@ def solve(problem: Problem, options: StrongConstraintOptions) -> Solution:
     objective[usable] = found.objective[rows, best][usable]
     iterations[observed] = found.iterations[observed].sum(1)
     status[usable] = found.status[rows, best][usable]
+    of_minimum = stdev[:, -1].copy()
     near = rivals(found, best) & usable[:, None]
     if near.any() and options.parameters != "shared":
         spread, several = covering(problem, options, found, best, near)
@@ -91,7 +92,9 @@ def solve(problem: Problem, options: StrongConstraintOptions) -> Solution:
             steps=setting_of(problem, options).lead + steps - 1,
         )  # fmt: skip
         final[~np.isfinite(stdev[:, -1]).all(1)] = np.nan
-        per_window[names.FINAL_COVARIANCE] = final
+        per_window[names.FINAL_COVARIANCE] = final_covariance.with_spread(
+            final, of_minimum, stdev[:, -1]
+        )
     if options.minima:
         per_window |= all_minima(problem, options, found)
     return Solution(x, status, iterations, stdev=stdev, per_window=per_window)

@@ -102,7 +102,8 @@ def _run(file: Path) -> ModuleType:
     sys.modules[name] = module
     sys.path.insert(0, str(file.resolve().parent))
     try:
-        spec.loader.exec_module(module)
+        # Not by the loader, whose cache takes a file that was changed within a second for the same.
+        exec(compile(file.read_bytes(), str(file), "exec"), module.__dict__)
     except InputError:
         raise
     except SyntaxError as error:

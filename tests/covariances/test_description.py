@@ -105,9 +105,9 @@ def test_a_taper_among_islands_is_a_diffusion() -> None:
 @pytest.mark.parametrize(
     ("ds", "message"),
     [
-        (xr.Dataset(), "no covariance of pyvda's"),
-        (spectral(pyvda_covariance=2), "no covariance of pyvda's"),
-        (spectral(pyvda_covariance=[1, 1]), "no covariance of pyvda's"),
+        (xr.Dataset(), "is not a covariance made by pyvda"),
+        (spectral(pyvda_covariance=2), "is not a covariance made by pyvda"),
+        (spectral(pyvda_covariance=[1, 1]), "is not a covariance made by pyvda"),
         (spectral(form="triangular"), "form is 'triangular', expected one of"),
         (spectral(form=3), "form is 3"),
         (spectral(variables=""), "names no variables"),

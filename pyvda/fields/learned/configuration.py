@@ -103,6 +103,7 @@ class VariationalSettings(Section):
     factors : tuple of 3 int
         Points of a cell of the coarse scale.
     solver : {"lstm", "conv"}
+        Γ: a recurrent or a plain convolution of the gradient.
     iterations : int
         Steps of the solver.
     head : sequence of int
