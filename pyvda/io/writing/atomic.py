@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from pathlib import Path
 from pyvda.errors import InputError
 from pyvda.io.writing.outputs import check_folder
 
+_WAITS = (0.05, 0.2, 1.0, 2.0)  # seconds between attempts to remove a folder
 # HDF5 loses the system's error number on a full disk; the free space then reveals it.
 _NEARLY_NOTHING = 64 * 1024
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
@@ -114,7 +116,12 @@ def _synchronise_one(path: Path) -> None:
 
 def _remove(path: Path) -> None:
     if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
+        # Threads that were writing other chunks may finish only now, and add files meanwhile.
+        for wait in _WAITS:
+            shutil.rmtree(path, ignore_errors=True)
+            if not path.exists():
+                return
+            time.sleep(wait)
         return
     with contextlib.suppress(OSError):
         # HDF5 never closes a file after a failed write: only truncating it frees the disk space.

@@ -1,6 +1,9 @@
 """Outputs appear whole, replace whole, or do not appear."""
 
+import contextlib
 import os
+import threading
+import time
 
 import pytest
 
@@ -73,3 +76,22 @@ def test_full_disk(tmp_path):
 def test_missing_folder(tmp_path):
     with pytest.raises(InputError, match="nowhere does not exist"):
         replacing(tmp_path / "nowhere" / "out").__enter__()
+
+
+def test_a_folder_to_which_threads_still_write_is_removed(tmp_path) -> None:
+    """As threads do that write other chunks of a store when one of them fails."""
+    stop = time.monotonic() + 0.5
+
+    def late(folder) -> None:
+        while time.monotonic() < stop:
+            with contextlib.suppress(OSError):
+                (folder / f"{time.monotonic_ns()}").write_text("chunk")
+
+    with pytest.raises(ValueError, match="failed"), replacing(tmp_path / "a.zarr") as folder:
+        folder.mkdir()
+        thread = threading.Thread(target=late, args=(folder,))
+        thread.start()
+        time.sleep(0.1)
+        raise ValueError("failed")
+    thread.join()
+    assert list(tmp_path.iterdir()) == []
