@@ -87,11 +87,15 @@ def test_a_folder_to_which_threads_still_write_is_removed(tmp_path) -> None:
             with contextlib.suppress(OSError):
                 (folder / f"{time.monotonic_ns()}").write_text("chunk")
 
-    with pytest.raises(ValueError, match="failed"), replacing(tmp_path / "a.zarr") as folder:
+    def failing(folder) -> None:
         folder.mkdir()
-        thread = threading.Thread(target=late, args=(folder,))
-        thread.start()
+        threads.append(threading.Thread(target=late, args=(folder,)))
+        threads[0].start()
         time.sleep(0.1)
         raise ValueError("failed")
-    thread.join()
+
+    threads: list[threading.Thread] = []
+    with pytest.raises(ValueError, match="failed"), replacing(tmp_path / "a.zarr") as folder:
+        failing(folder)
+    threads[0].join()
     assert list(tmp_path.iterdir()) == []
