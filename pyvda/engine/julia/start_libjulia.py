@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib.util
 import json
 import logging
 import os
@@ -114,6 +115,7 @@ def start() -> StartedJulia:
         ctypes.CDLL("libgcc_s.so.1", mode=ctypes.RTLD_GLOBAL)
     # RTLD_GLOBAL: the system image looks its symbols up in the process.
     try:
+        load_triton()
         julia = ctypes.CDLL(answers.library, mode=ctypes.RTLD_GLOBAL)
     except OSError as error:
         raise EngineError(f"the library of {command} cannot be loaded: {error}") from None
@@ -151,6 +153,17 @@ def start() -> StartedJulia:
         address=lambda name: int(evaluate(f"VDA.entry_point({quoted(name)})")),
         image=None if found is None else str(found[0]),
     )
+
+
+def load_triton() -> None:
+    """Load triton, where it is installed, which must not be loaded after Julia.
+
+    It comes with PyTorch's CUDA builds, which import it late, and has an LLVM of its own: with that
+    of an old Julia already in the process, loading it ends the process by a crash.
+    """
+    if importlib.util.find_spec("triton") is not None:
+        with contextlib.suppress(Exception):  # one that cannot be loaded here is not loaded later
+            importlib.import_module("triton")
 
 
 def _answers(record: image.Record) -> Answers:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
+import sys
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -63,3 +65,15 @@ def test_the_workaround_is_for_one_julia_and_one_machine() -> None:
         assert tried.stdout == ""
     elif start_libjulia._crashed(start_libjulia._run(command, start_libjulia._ASK)):
         assert (tried.returncode, tried.stdout) == (0, f"{start_libjulia._WORKS}{os.linesep}")
+
+
+def test_triton_is_loaded_where_it_is_installed_even_if_it_fails(tmp_path, monkeypatch) -> None:
+    (tmp_path / "triton.py").write_text("raise RuntimeError('no driver')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "triton", raising=False)
+    start_libjulia.load_triton()
+    assert "triton" not in sys.modules
+    (tmp_path / "triton.py").write_text("loaded = True  # this time")
+    importlib.invalidate_caches()
+    start_libjulia.load_triton()
+    assert sys.modules["triton"].loaded
