@@ -9,22 +9,19 @@ written again, so that no number there is typed by hand.
 
 from __future__ import annotations
 
-import argparse
 import json
-import shlex
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pyvda.io.writing.atomic import replacing
+import written_page
+from written_page import DOCS, printed
 
-ROOT = Path(__file__).parents[1]
-DOCS = ROOT / "docs"
 PAGE, RESULTS = DOCS / "fields.md", DOCS / "results" / "fields.json"
-BENCHMARK = ROOT / "benchmarks" / "results" / "fields.json"
+BENCHMARK = DOCS.parent / "benchmarks" / "results" / "fields.json"
+_SCRIPT = "fields_page"
 _SHOWN = ("covariance", "crossvalidate")
 _PARTS = {
     "chlorophyll": "Chlorophyll (log10) of MODIS-Aqua off Newfoundland, 2015: values under clouds "
@@ -67,38 +64,13 @@ _COLUMNS: dict[str, tuple[str, Callable[[Any], str]]] = {
 }
 
 
-def commands(text: str) -> list[list[str]]:
-    """Return the commands of the example, as arguments."""
-    _, _, rest = text.partition("<!-- commands: ")
-    block = rest.partition("<!-- end of commands -->")[0]
-    found = [shlex.split(line) for line in block.splitlines() if line.startswith("pyvda ")]
-    if not found:
-        raise SystemExit(f"fields_page: {PAGE} has no commands")
-    return found
-
-
-def between(text: str, name: str, content: str) -> str:
-    """Return `text` with the content between the markers of `name` replaced."""
-    first = f"<!-- {name}: written by scripts/fields_page.py -->\n"
-    last = f"<!-- end of {name} -->"
-    before, found, rest = text.partition(first)
-    _, closed, after = rest.partition(last)
-    if not (found and closed):
-        raise SystemExit(f"fields_page: the page has no markers of {name}")
-    return f"{before}{first}{content.strip()}\n{last}{after}"
+commands = partial(written_page.commands, script=_SCRIPT)
+between = partial(written_page.between, script=_SCRIPT)
 
 
 def page(text: str, results: dict[str, Any], benchmark: dict[str, Any]) -> str:
     """Return the page with what the commands printed, and the scores of the benchmark."""
     return between(between(text, "printed", printed(results)), "scores", scores(benchmark))
-
-
-def printed(results: dict[str, Any]) -> str:
-    """Return what the commands printed, below each other."""
-    return "\n\n".join(
-        f"`{command}` prints\n\n```\n{lines.strip()}\n```"
-        for command, lines in results["printed"].items()
-    )
 
 
 def scores(benchmark: dict[str, Any]) -> str:
@@ -118,49 +90,23 @@ def scores(benchmark: dict[str, Any]) -> str:
 
 def _table(rows: list[dict[str, Any]]) -> str:
     columns = [name for name in _COLUMNS if any(name in row for row in rows)]
-    head = f"| {' | '.join(_COLUMNS[name][0] for name in columns)} |\n|{' --- |' * len(columns)}"
-    lines = [
-        f"| {' | '.join(_COLUMNS[c][1](row[c]) if c in row else '' for c in columns)} |"
-        for row in rows
-    ]
-    return "\n".join([head, *lines])
+    return written_page.table(
+        [_COLUMNS[name][0] for name in columns],
+        [[_COLUMNS[c][1](row[c]) if c in row else "" for c in columns] for row in rows],
+    )
 
 
 def run(text: str, folder: Path) -> dict[str, Any]:
-    """Run the commands in a folder, keep the figures, and return what is shown of their output."""
-    said = {}
-    for arguments in commands(text):
-        print(shlex.join(arguments), flush=True)
-        done = subprocess.run(
-            [sys.executable, "-m", *arguments], cwd=folder, capture_output=True, text=True,
-            check=False,
-        )  # fmt: skip
-        if done.returncode:
-            raise SystemExit(f"fields_page: {done.stderr.strip()}")
-        if arguments[1] in _SHOWN:
-            said[shlex.join(arguments)] = done.stdout
-    for figure in folder.glob("fields-*.png"):
-        with replacing(DOCS / "figures" / figure.name) as temporary:
-            temporary.write_bytes(figure.read_bytes())
-    return {"printed": said}
+    """Run the example of the page, see `written_page.run`."""
+    return written_page.run(
+        commands(text), folder, script=_SCRIPT, shown=_SHOWN, figures="fields-*.png"
+    )
 
 
-def main() -> int:
-    """Run the example, or only write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tables", action="store_true")
-    text = PAGE.read_text("utf-8")
-    if not parser.parse_args().tables:
-        with tempfile.TemporaryDirectory() as folder:
-            results = run(text, Path(folder))
-        with replacing(RESULTS) as temporary:
-            temporary.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
-    with replacing(PAGE) as temporary:
-        benchmark = json.loads(BENCHMARK.read_text("utf-8"))
-        written = page(text, json.loads(RESULTS.read_text("utf-8")), benchmark)
-        temporary.write_text(written, "utf-8")
-    return 0
+def written(text: str, results: dict[str, Any]) -> str:
+    """Return the page with the results and the benchmark's."""
+    return page(text, results, json.loads(BENCHMARK.read_text("utf-8")))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(written_page.write(PAGE, RESULTS, run, written, description=__doc__))

@@ -9,59 +9,29 @@ and from the results of the benchmarks, so that no number there is typed by hand
 
 from __future__ import annotations
 
-import argparse
 import json
-import shlex
-import subprocess
 import sys
-import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pyvda.io.writing.atomic import replacing
+import written_page
+from written_page import DOCS, printed
 
-ROOT = Path(__file__).parents[1]
-DOCS = ROOT / "docs"
 PAGE, RESULTS = DOCS / "large-states.md", DOCS / "results" / "large-states.json"
-FIGURE = "large-states-"
-BENCHMARKS = ROOT / "benchmarks" / "results"
+BENCHMARKS = DOCS.parent / "benchmarks" / "results"
+_SCRIPT = "large_states_page"
 _CYCLE, _FILTER = ("start", "middle", "end", "mean"), ("rmse", "spread")
 
 
-def commands(text: str) -> list[list[str]]:
-    """Return the commands of the experiment, as arguments."""
-    _, _, rest = text.partition("<!-- commands: ")
-    block = rest.partition("<!-- end of commands -->")[0]
-    found = [shlex.split(line) for line in block.splitlines() if line.startswith("pyvda ")]
-    if not found:
-        raise SystemExit(f"large_states_page: {PAGE} has no commands")
-    return found
-
-
-def between(text: str, name: str, content: str) -> str:
-    """Return `text` with the content between the markers of `name` replaced."""
-    first = f"<!-- {name}: written by scripts/large_states_page.py -->\n"
-    last = f"<!-- end of {name} -->"
-    before, found, rest = text.partition(first)
-    _, closed, after = rest.partition(last)
-    if not (found and closed):
-        raise SystemExit(f"large_states_page: the page has no markers of {name}")
-    return f"{before}{first}{content.strip()}\n{last}{after}"
+commands = partial(written_page.commands, script=_SCRIPT)
+between = partial(written_page.between, script=_SCRIPT)
 
 
 def page(text: str, results: dict[str, dict[str, str]], folder: Path = BENCHMARKS) -> str:
     """Return the page with what the commands printed, and the scores of the benchmarks."""
     text = between(text, "scores", printed(results))
     return between(text, "benchmarks", benchmarks(folder))
-
-
-def printed(results: dict[str, dict[str, str]]) -> str:
-    """Return what the commands printed, below each other."""
-    blocks = [
-        f"`{command}` prints\n\n```\n{lines.strip()}\n```"
-        for command, lines in results["printed"].items()
-    ]
-    return "\n\n".join(blocks)
 
 
 def benchmarks(folder: Path) -> str:
@@ -126,48 +96,19 @@ def _keys(one: Any) -> tuple[str, ...]:
 
 
 def _table(columns: tuple[str, ...], rows: dict[str, dict[str, float]]) -> str:
-    head = f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}"
-    lines = [
-        f"| {name} | {' | '.join(f'{one[column]:.3f}' for column in columns[1:])} |"
-        for name, one in rows.items()
-    ]
-    return "\n".join([head, *lines])
+    return written_page.table(
+        columns,
+        [[name, *(f"{one[c]:.3f}" for c in columns[1:])] for name, one in rows.items()],
+    )
 
 
-def run(text: str, folder: Path) -> dict[str, dict[str, str]]:
-    """Run the commands in a folder, keep the figures, and return what is shown of their output."""
-    said = {}
-    for arguments in commands(text):
-        print(shlex.join(arguments), flush=True)
-        done = subprocess.run(
-            [sys.executable, "-m", *arguments], cwd=folder, capture_output=True, text=True,
-            check=False,
-        )  # fmt: skip
-        if done.returncode:
-            raise SystemExit(f"large_states_page: {done.stderr.strip()}")
-        if arguments[1] in ("covariance", "score"):
-            said[shlex.join(arguments)] = done.stdout
-    for figure in folder.glob(f"{FIGURE}*.png"):
-        with replacing(DOCS / "figures" / figure.name) as temporary:
-            temporary.write_bytes(figure.read_bytes())
-    return {"printed": said}
-
-
-def main() -> int:
-    """Run the experiment, or only write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tables", action="store_true")
-    text = PAGE.read_text("utf-8")
-    if not parser.parse_args().tables:
-        with tempfile.TemporaryDirectory() as folder:
-            results = run(text, Path(folder))
-        with replacing(RESULTS) as temporary:
-            temporary.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
-    with replacing(PAGE) as temporary:
-        written = page(text, json.loads(RESULTS.read_text("utf-8")))
-        temporary.write_text(written, "utf-8")
-    return 0
+def run(text: str, folder: Path) -> dict[str, Any]:
+    """Run the experiment of the page, see `written_page.run`."""
+    return written_page.run(
+        commands(text), folder, script=_SCRIPT, shown=("covariance", "score"),
+        figures="large-states-*.png",
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(written_page.write(PAGE, RESULTS, run, page, description=__doc__))

@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
+
+import written_page
+from written_page import DOCS
 
 from pyvda.io.writing.atomic import replacing
 from pyvda.paper import markdown
 from pyvda.paper.tables import STORED_FSGD, full_descents, refresh_table
 
-DOCS = Path(__file__).parents[1] / "docs"
 FIGURES = {
     "figure2": "Error and cost along the iterations, Lorenz-63 and Lorenz-96",
     "figure3": "Errors and reconstructions, Lorenz-63",
@@ -25,15 +28,7 @@ FIGURES = {
 }
 
 
-def between(text: str, name: str, content: str) -> str:
-    """Return `text` with the content between the markers of `name` replaced."""
-    first = f"<!-- {name}: written by scripts/results_page.py -->\n"
-    last = f"<!-- end of {name} -->"
-    before, found, rest = text.partition(first)
-    _, closed, after = rest.partition(last)
-    if not (found and closed):
-        raise SystemExit(f"results_page: {DOCS / 'results.md'} has no markers of {name}")
-    return f"{before}{first}{content.strip()}\n{last}{after}"
+between = partial(written_page.between, script="results_page")
 
 
 def page(text: str, docs: Path = DOCS) -> str:
