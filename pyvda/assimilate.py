@@ -21,7 +21,6 @@ from pyvda.cluster import Choice, with_engines
 from pyvda.cycled_windows import cycled
 from pyvda.engine import CostSettings, engine_for
 from pyvda.errors import InputError
-from pyvda.fields import assimilate as fields
 from pyvda.io import netcdf
 from pyvda.io.cf import layout
 from pyvda.io.observations import prepared
@@ -49,7 +48,14 @@ from pyvda.models.without_code import expect_code
 from pyvda.operators.function import FunctionOperator
 from pyvda.progress import OfBlocks, heard, silent
 from pyvda.run_record import record
-from pyvda.settings import Settings, chosen_method, estimated_kind, settled, takes_settings
+from pyvda.settings import (
+    Settings,
+    chosen_method,
+    estimated_kind,
+    is_of_fields,
+    settled,
+    takes_settings,
+)
 from pyvda.state import chunking, windows
 
 
@@ -92,7 +98,9 @@ def assimilate(observations: Any, **keywords: Any) -> xr.Dataset:
     """
     settings, method_options = settled(keywords)
     kind = estimated_kind(method_options)
-    if fields.is_of_fields(settings):
+    if is_of_fields(settings):
+        from pyvda.fields import assimilate as fields
+
         return fields.assimilate(observations, settings, method_options)
     method, options = chosen_method(settings, method_options)
     observations = opened(observations, group=settings.group, block=settings.block)

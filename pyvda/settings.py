@@ -278,6 +278,24 @@ def chosen_method(settings: Settings, options: Mapping[str, Any]) -> tuple[Metho
     return method, checked
 
 
+def is_of_fields(settings: Settings) -> bool:
+    """Tell whether a method, or a checkpoint, works on fields without a model.
+
+    For methods with a model nothing of `pyvda.fields` is imported.
+    """
+    if settings.checkpoint is not None:
+        from pyvda.fields.learned import shipped
+
+        return shipped.is_known(settings.checkpoint)
+    from pyvda.methods import METHODS
+
+    if settings.method in METHODS:
+        return False
+    from pyvda.fields.methods import FIELD_METHODS
+
+    return settings.method in FIELD_METHODS
+
+
 def configured(method: str, options: Mapping[str, Any]) -> tuple[Method, Any]:
     """Return the method of this name and its validated options.
 
@@ -286,10 +304,11 @@ def configured(method: str, options: Mapping[str, Any]) -> tuple[Method, Any]:
     InputError
         The method is unknown, or it has no such options.
     """
-    from pyvda.fields.methods import FIELD_METHODS
     from pyvda.methods import METHODS
 
     if method not in METHODS:
+        from pyvda.fields.methods import FIELD_METHODS
+
         known = ", ".join([*METHODS, *FIELD_METHODS])
         raise InputError(f"unknown method {method!r}; choose one of {known}")
     chosen = METHODS[method]

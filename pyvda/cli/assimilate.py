@@ -29,7 +29,7 @@ from pyvda.cli.options import (
 from pyvda.errors import EngineError, InputError
 from pyvda.io.writing.outputs import check_output, check_space
 from pyvda.progress import shown
-from pyvda.settings import Settings, chosen_method, settled
+from pyvda.settings import Settings, chosen_method, is_of_fields, settled
 
 if TYPE_CHECKING:
     from pyvda.fields.methods import FieldMethod
@@ -150,8 +150,6 @@ def assimilate(
     from pyvda.assimilate import assimilate as run
     from pyvda.assimilate import named_model
     from pyvda.cluster import started
-    from pyvda.fields.assimilate import chosen as method_of_fields
-    from pyvda.fields.assimilate import is_of_fields
     from pyvda.io import netcdf
     from pyvda.io.pairs import with_truth
     from pyvda.io.writing import model_attributes
@@ -173,6 +171,8 @@ def assimilate(
     check_json_file(json_file, [observations, truth, config, output])
     checked, options = settled(keywords)  # before anything is read
     if is_of_fields(checked):
+        from pyvda.fields.assimilate import chosen as method_of_fields
+
         method = method_of_fields(checked, options)[0]
         if json_file is not None:
             raise InputError(

@@ -17,7 +17,6 @@ from pyvda.errors import InputError
 from pyvda.fields import in_blocks, output, target
 from pyvda.fields import points as of_points
 from pyvda.fields.field import Field, Values, opened
-from pyvda.fields.learned import shipped
 from pyvda.fields.methods import FIELD_METHODS, LEARNED, FieldMethod
 from pyvda.fields.options import Estimate, FieldOptions
 from pyvda.fields.points import Points
@@ -31,13 +30,6 @@ from pyvda.validation_errors import validated
 
 WITHHELD = "withheld"
 _USED = {"method", "variable", "good_flags", "group", "engine", "report"}
-
-
-def is_of_fields(settings: Settings) -> bool:
-    """Tell whether a method, or a checkpoint, works on fields without a model."""
-    if settings.checkpoint is not None:
-        return shipped.is_known(settings.checkpoint)
-    return settings.method in FIELD_METHODS
 
 
 def chosen(settings: Settings, options: Mapping[str, Any]) -> tuple[FieldMethod, FieldOptions]:
