@@ -247,15 +247,32 @@ def read_description(folder: str | Path) -> Description:
     InputError
         It does not exist, is damaged, or has unknown keys.
     """
-    path = Path(folder) / MODEL_FILE
+    found: Description = read_schema(
+        Description, Path(folder) / MODEL_FILE, f"{folder} holds no learned model: it has no "
+        f"{MODEL_FILE}; give a folder made by `pyvda train`",
+    )  # fmt: skip
+    return found
+
+
+def read_schema(schema: Any, path: Path, missing: str) -> Any:
+    """Read a description of some schema from a JSON file.
+
+    Parameters
+    ----------
+    schema : pydantic model
+    path : Path
+    missing : str
+        The message where there is no such file.
+
+    Raises
+    ------
+    InputError
+        The file does not exist, is damaged, or has unknown keys.
+    """
     try:
         loaded = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
-        raise InputError(
-            f"{folder} holds no learned model: it has no {MODEL_FILE}; give a folder made by "
-            "`pyvda train`"
-        ) from None
+        raise InputError(missing) from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read ({error}); copy the folder again") from error
-    found: Description = validated(Description, loaded, str(path))
-    return found
+    return validated(schema, loaded, str(path))

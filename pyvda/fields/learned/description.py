@@ -18,7 +18,7 @@ from pyvda.fields.field import Field
 from pyvda.fields.learned.configuration import AnyNetwork
 from pyvda.io.cf.units import same
 from pyvda.learned.architecture import Section
-from pyvda.validation_errors import validated
+from pyvda.learned.description import read_schema
 
 FIELD_FILE = "field.json"
 SEA = "sea"
@@ -173,17 +173,13 @@ def read_description(folder: str | Path) -> FieldDescription:
     InputError
         It does not exist, is damaged, or has unknown keys.
     """
-    path = Path(folder) / FIELD_FILE
-    try:
-        loaded = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise InputError(
-            f"{folder} holds no network for fields: it has no {FIELD_FILE}; give a folder made by "
-            "`pyvda train` from a configuration with the section field"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read ({error}); copy the folder again") from error
-    return validated(FieldDescription, loaded, str(path))
+    found: FieldDescription = read_schema(
+        FieldDescription,
+        Path(folder) / FIELD_FILE,
+        f"{folder} holds no network for fields: it has no {FIELD_FILE}; give a folder made by "
+        "`pyvda train` from a configuration with the section field",
+    )
+    return found
 
 
 def read_sea(folder: str | Path) -> Array:
