@@ -58,6 +58,7 @@ ELSEWHERE = {
     "fields/learned/module.py": "fields/learned/test_train.py",
     "fields/methods.py": "fields/test_assimilate.py",
     "fields/output.py": "fields/test_assimilate.py",
+    "fields/withheld.py": "fields/test_assimilate.py",
     # Steps on the way of a file, which whole files go through.
     "io/writing/analysis.py": "test_assimilate.py",
     "io/tables/analysis_times.py": "io/sources/test_sources.py",

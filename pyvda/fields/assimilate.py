@@ -20,15 +20,14 @@ from pyvda.fields.field import Field, Values, opened
 from pyvda.fields.methods import FIELD_METHODS, LEARNED, FieldMethod
 from pyvda.fields.options import Estimate, FieldOptions
 from pyvda.fields.points import Points
+from pyvda.fields.withheld import withheld_of
 from pyvda.io.sources import sources
-from pyvda.io.sources.open import open_dataset
 from pyvda.io.writing import attributes
 from pyvda.progress import Report, heard
 from pyvda.run_record import record
 from pyvda.settings import Settings
 from pyvda.validation_errors import validated
 
-WITHHELD = "withheld"
 _USED = {"method", "variable", "good_flags", "group", "engine", "report"}
 
 
@@ -317,54 +316,6 @@ def _any_left(points: Points | None, name: str, hidden: Array | None) -> bool:
         return False
     there = np.isfinite(points.values[name].values)
     return bool((there if hidden is None else there & ~hidden).any())
-
-
-def withheld_of(field: Field, given: Any, turned: Sequence[str] = ()) -> Array | None:
-    """Return which data are withheld, (T, P) of bool.
-
-    Parameters
-    ----------
-    field : Field
-    given : str, path or array, optional
-    turned : sequence of str
-        Dimensions that the field has in the other direction than the file.
-
-    Raises
-    ------
-    InputError
-        There is no such variable or file, or it is on another grid.
-    """
-    if given is None:
-        return None
-    if isinstance(given, str) and given in field.ds.variables:
-        array = field.ds[given]
-    elif isinstance(given, str | os.PathLike):
-        if not os.path.exists(given):
-            raise InputError(
-                f"withhold is {os.fspath(given)!r}, which is neither a variable of the file nor "
-                "another file; give either, or an array"
-            )
-        other = open_dataset(given)
-        if WITHHELD not in other:
-            raise InputError(
-                f"{os.fspath(given)} has no variable {WITHHELD}; name it so, nonzero where a "
-                "value is not to be used"
-            )
-        array = other[WITHHELD]
-    elif isinstance(given, xr.DataArray):
-        array = given
-    else:
-        array = xr.DataArray(np.asarray(given), dims=(field.time, *field.space))
-    wanted = (field.time, *field.space)
-    shape = (len(field.days), *field.sea.shape)
-    if set(array.dims) != set(wanted) or array.transpose(*wanted).shape != shape:
-        raise InputError(
-            f"what is withheld has the dimensions {dict(array.sizes)}, expected "
-            f"{dict(zip(wanted, shape, strict=True))}; put it on the grid of the field"
-        )
-    if not (isinstance(given, str) and given in field.ds.variables):
-        array = array.isel({dim: slice(None, None, -1) for dim in turned})
-    return np.asarray(array.transpose(*wanted).values != 0)[:, field.sea]
 
 
 def plain(options: FieldOptions) -> dict[str, Any]:

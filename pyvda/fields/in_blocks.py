@@ -28,6 +28,7 @@ from pyvda.fields import output
 from pyvda.fields.field import Field, Values
 from pyvda.fields.optimal_interpolation import OptimalInterpolationOptions, Prepared
 from pyvda.fields.options import Estimate, FieldOptions
+from pyvda.fields.withheld import withheld_of
 from pyvda.io.quality.error_variables import is_error_of_another
 from pyvda.io.quality.quality_flags import is_flag
 from pyvda.notices import Notice
@@ -228,8 +229,6 @@ def _sample(
 
 def _read(part: Field, name: str, options: FieldOptions) -> Values:
     """Return the values that are used; what the file calls bad has been said when it was opened."""
-    from pyvda.fields.assimilate import withheld_of
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Notice)
         values = part.read(name)
@@ -253,8 +252,6 @@ def _template(field: Field, method: str, configuration: dict[str, Any], engine: 
 
 def _block(task: _Task, near: xr.Dataset, low: int, start: int, stop: int) -> dict[str, Array]:
     """Return the analysis at the times from `start` to `stop`, by variable."""
-    from pyvda.fields.assimilate import withheld_of
-
     days = task.field.days[low : low + near.sizes[task.field.time]]
     field = replace(task.field, ds=near, days=days)
     inside = slice(start - low, stop - low)

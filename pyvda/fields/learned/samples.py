@@ -21,7 +21,6 @@ from pyvda.engine import Engine
 from pyvda.engine.data import Array
 from pyvda.errors import InputError
 from pyvda.fields import optimal_interpolation as oi
-from pyvda.fields.assimilate import withheld_of
 from pyvda.fields.clouds import under_other_clouds
 from pyvda.fields.covariance import CovarianceFile, SpaceTimeCovariance
 from pyvda.fields.field import Field, Values, opened
@@ -30,6 +29,7 @@ from pyvda.fields.learned.description import Grid, Variable, step_days
 from pyvda.fields.learned.first_guess import FirstGuess
 from pyvda.fields.learned.frames import Frames, Tile
 from pyvda.fields.mean import SeasonalMean, seasonal_mean
+from pyvda.fields.withheld import withheld_of
 from pyvda.io.sources import sources
 from pyvda.progress import Report, silent
 from pyvda.validation_errors import validated
