@@ -1,14 +1,8 @@
 # (∇² - F) u = f on the unit square with u = 0 on its walls, by an exact solver: the discrete sine transform
-# along x, a tridiagonal system along y for each of its modes, and the transform back.
-#
-# The transform is a product with a matrix of sines, halved again and again by parity: a row a of M - 1
-# interior points is folded at its middle into its even part, whose modes are the odd ones, and its odd part,
-# which is a row of M/2 - 1 points with the even modes. Modes are stored in the order in which they are found.
-# M is a power of two, at least 8.
+# along x (sine_transform.jl), a tridiagonal system along y for each of its modes, and the transform back, which
+# takes M² log M operations. M is a power of two, at least 8.
 #
 # Fields are rows of whole lanes with the walls included; x = 1 starts a cache line.
-
-const GridLanes = Lanes{8,Float64}
 
 "(M+1) x (M+1) points in memory: the point (y, x) is at `at + y * stride + 8x`."
 struct GridField
@@ -16,28 +10,24 @@ struct GridField
     stride::Int
 end
 @inline point(f::GridField, y, x) = f.at + y * f.stride + 8x
-@inline lanes_at(f::GridField, y, x) = in_lanes(GridLanes, point(f, y, x))
-@inline lanes_at!(f::GridField, y, x, v) = in_lanes!(point(f, y, x), v)
 
-"    grid_field!(memory, M) -> a field of zeros"
-function grid_field!(memory::Memory{Float64}, M)
+"The last sixteen rows of a field that is computed row by row and used at once."
+struct RingField
+    at::Ptr{Float64}
+    stride::Int
+end
+@inline point(f::RingField, y, x) = f.at + ((y - 1) & 15) * f.stride + 8x
+
+const AnyField = Union{GridField,RingField}
+@inline lanes_at(f::AnyField, y, x) = in_lanes(GridLanes, point(f, y, x))
+@inline lanes_at!(f::AnyField, y, x, v) = in_lanes!(point(f, y, x), v)
+
+"    grid_field!(memory, M), ring_field!(memory, M) -> a field of zeros"
+grid_field!(memory, M) = GridField(rows_of_zeros!(memory, M, M + 1)...)
+ring_field!(memory, M) = RingField(rows_of_zeros!(memory, M, 16)...)
+function rows_of_zeros!(memory::Memory{Float64}, M, rows)
     width = M + 8                       # 7 unused, M + 1 points
-    at = numbers!(memory, width * (M + 1) + 16)
-    return GridField(at + 56, 8width)
-end
-
-"    each_block(f, M): call f(y, x) for the first of eight interior points, x = 1, 9, ..., of all rows"
-@inline function each_block(f::F, M) where {F}
-    for y in 1:M-1, x in 1:8:M-7
-        f(y, x)
-    end
-end
-"Set the wall x = M, which the last block of a row contains, to zero."
-@inline function clear_wall!(f::GridField, M)
-    for y in 1:M-1
-        unsafe_store!(point(f, y, M), 0.0)
-    end
-    return f
+    return numbers!(memory, width * rows + 16) + 56, 8width
 end
 
 "    load!(f, array): the interior points of a field, whose walls are zero, from an array (x, y)"
@@ -54,166 +44,89 @@ function store!(array, f::GridField)
     return array
 end
 
-"One folding: M points give M/2 odd modes, in the columns from `first`; the sines with rows points, and rows modes."
-struct Folding
-    half::Int                       # M/2
-    first::Int
-    even::Panel{Float64}            # even part, columns j = 1 ... M/2
-    odd::Panel{Float64}             # odd part, columns j = 1 ... M/2 - 1
-    to_modes::Panel{Float64}
-    to_points::Panel{Float64}
-    rows::Ptr{Int}                  # addresses of the rows and columns of `even`
-    columns::Ptr{Int}
-end
-
 struct Helmholtz
     M::Int
     memory::Memory{Float64}
-    foldings::Vector{Folding}
-    last::Folding                   # the modes of the last odd part, not folded: `even` is not used
-    modes::Panel{Float64}
-    rows::Ptr{Int}                  # addresses of the rows and columns of `modes`
-    columns::Ptr{Int}
+    sines::SineTransform
+    modes::Panel{Float64}           # (y, mode)
     pivots::Panel{Float64}          # 1 / (pivot of the row), for each mode
+    settled::Vector{Int}            # the row from which on those of eight modes, and of all later modes, are constant
 end
-
-const LEAST_FOLDED = 64             # smaller products do not pay for the folding
 
 "    Helmholtz(M, F) -> a solver for the spacing 1/M"
 function Helmholtz(M::Int, F::Float64)
-    (memory, h) = (Memory{Float64}(), 1 / M)
-    rows = M - 1
-    modes = panel!(memory, rows, M)
-    (foldings, numbers, size, first) = (Folding[], Int[], M, 0)
-    scale = 2h^2 / M                # of the inverse transform and of the system times h²
-    addresses(p, count) = (addresses!(memory, [p.stride * i for i in 0:rows-1]), addresses!(memory, [8j for j in 0:count-1]))
-    while size > LEAST_FOLDED
-        half = size ÷ 2
-        odd_modes = [2k - 1 for k in 1:half]
-        sines = [sinpi(k * j / size) for j in 1:half, k in odd_modes]
-        into = scale .* sines
-        into[half, :] ./= 2         # the middle stands twice in the even part
-        even = panel!(memory, rows, half)
-        push!(foldings, Folding(half, first, even, panel!(memory, rows, half), packed!(memory, into),
-                                packed!(memory, permutedims(sines)), addresses(even, half)...))
-        append!(numbers, odd_modes .* (M ÷ size))
-        (size, first) = (half, first + half)
-    end
-    sines = [sinpi(k * j / size) for j in 1:size-1, k in 1:size-1]
-    part = isempty(foldings) ? panel!(memory, rows, size) : foldings[end].odd
-    last = Folding(size, first, part, part, packed!(memory, scale .* sines), packed!(memory, sines), addresses(part, size)...)
-    append!(numbers, (1:size-1) .* (M ÷ size))
-    pivots = panel!(memory, rows, M)
-    for (k, number) in enumerate(numbers)
-        diagonal = -(2 + 4sinpi(number / 2M)^2 + F * h^2)
+    memory = Memory{Float64}()
+    # Rows a power of two apart would share a few lines of the cache: one line more.
+    (modes, pivots) = (panel!(memory, M, M + 8), panel!(memory, M, M + 8))
+    settled = zeros(Int, M ÷ 8)
+    for k in 1:M-1
+        diagonal = -(2 + 4sinpi(k / 2M)^2 + F / M^2)
         pivot = 0.0
-        for y in 0:rows-1
-            pivot = 1 / (diagonal - pivot)
+        for y in 0:M-2
+            before = pivot
+            pivot = 1 / (diagonal - before)
             unsafe_store!(row(pivots, y), pivot, k)
+            abs(pivot - before) > eps(pivot) && (settled[cld(k, 8)] = max(settled[cld(k, 8)], y))
         end
     end
-    return Helmholtz(M, memory, foldings, last, modes, addresses(modes, M)..., pivots)
+    for i in length(settled)-1:-1:1
+        settled[i] = max(settled[i], settled[i+1])
+    end
+    return Helmholtz(M, memory, SineTransform(memory, M), modes, pivots, settled)
 end
 
-@inline reversed(a::GridLanes) = GridLanes(Base.llvmcall(
-    """%r = shufflevector <8 x double> %0, <8 x double> undef, <8 x i32> <i32 7, i32 6, i32 5, i32 4, i32 3, i32 2, i32 1, i32 0>
-       ret <8 x double> %r""", NTuple{8,VecElement{Float64}}, Tuple{NTuple{8,VecElement{Float64}}}, a.v))
-
-"    fold!(f, at, stride): the even and odd parts of the rows at `at`"
-function fold!(f::Folding, at, stride, rows)
-    for y in 0:rows-1, j in 0:8:f.half-8
-        a = in_lanes(GridLanes, at + y * stride + 8j)
-        b = reversed(in_lanes(GridLanes, at + y * stride + 8 * (2f.half - j - 9)))
-        in_lanes!(row(f.even, y) + 8j, a + b)
-        in_lanes!(row(f.odd, y) + 8j, a - b)
+"    to_modes!(s, f, y): the modes of the rows y ... y + 7 of a field, y = 1, 9, ..., whose wall y = M is zero"
+function to_modes!(s::Helmholtz, f::AnyField, y)
+    load_rows!(s.sines, point(f, y, 1), f.stride)
+    sine_modes!(s.sines)
+    for x in 0:8:s.M-8
+        eight_rows!(row(s.modes, y - 1) + 8x, s.modes.stride, modes_in_rows(s.sines, x))
     end
 end
 
-"    transform!(s): the modes of the folded rows"
-function transform!(s::Helmholtz, part::Folding, n)
-    into = Panel{Float64}(s.modes.at + 8part.first, s.modes.stride)
-    return product!(into, Entries{Float64}(part.even.at, part.rows, part.columns), part.to_modes, s.M - 1, n, n, STORE)
-end
-function transform_back!(s::Helmholtz, part::Folding, n)
-    from = Entries{Float64}(s.modes.at + 8part.first, s.rows, s.columns)
-    return product!(part.even, from, part.to_points, s.M - 1, n, n, STORE)
-end
-
-"The tridiagonal systems, one for each mode, in place."
+"    solve_modes!(s): the tridiagonal systems, in place"
 function solve_modes!(s::Helmholtz)
-    (modes, pivots, M) = (s.modes, s.pivots, s.M)
-    for x in 0:8:M-8
-        g = row(modes, 0) + 8x
-        in_lanes!(g, in_lanes(GridLanes, g) * in_lanes(GridLanes, row(pivots, 0) + 8x))
+    for x in 0:32:s.M-32
+        solve_modes!(s, x, Val(4))
     end
-    for y in 1:M-2, x in 0:8:M-8
-        g = row(modes, y) + 8x
-        in_lanes!(g, (in_lanes(GridLanes, g) - in_lanes(GridLanes, g - modes.stride)) * in_lanes(GridLanes, row(pivots, y) + 8x))
-    end
-    for y in M-3:-1:0, x in 0:8:M-8
-        g = row(modes, y) + 8x
-        u = muladd(-in_lanes(GridLanes, row(pivots, y) + 8x), in_lanes(GridLanes, g + modes.stride), in_lanes(GridLanes, g))
-        in_lanes!(g, u)
+    s.M < 32 && for x in 0:8:s.M-8
+        solve_modes!(s, x, Val(1))
     end
 end
 
 """
-    solve!(out, base, α, s, f) -> out = base + α u with (∇² - F) u = f
+    add_solution!(out, base, α, s, y) -> out = base + α u in the rows y ... y + 7, with (∇² - F) u = f
 
-`out` may be `base` or `f`. Walls of `out` are not touched.
+`f` is the field whose modes were solved. `out` may be `base`; without a base it is α u. The walls of `base` are zero,
+and so are those of `out`.
 """
-function solve!(out::GridField, base::GridField, α::Float64, s::Helmholtz, f::GridField)
-    rows = s.M - 1
-    if isempty(s.foldings)
-        for y in 0:rows-1, x in 0:8:s.M-8
-            in_lanes!(row(s.last.even, y) + 8x, lanes_at(f, y + 1, x + 1))
-        end
-    else
-        (at, stride) = (point(f, 1, 1), f.stride)
-        for part in s.foldings
-            fold!(part, at, stride, rows)
-            (at, stride) = (part.odd.at, part.odd.stride)
-        end
+function add_solution!(out::AnyField, base::Union{GridField,Nothing}, α::Float64, s::Helmholtz, y)
+    M = s.M
+    scale = GridLanes(α / (8.0 * M^3))      # two transforms are 16 M / 2 times the identity, and the system has M²
+    load_rows!(s.sines, row(s.modes, y - 1), s.modes.stride)
+    sine_modes!(s.sines)
+    for x in 1:8:M-7
+        eight_rows!(point(out, y, x), out.stride, added(base, scale, modes_in_rows(s.sines, x - 1), y, x))
     end
-    for part in s.foldings
-        transform!(s, part, part.half)
-    end
-    transform!(s, s.last, s.last.half - 1)
-    solve_modes!(s)
-    transform_back!(s, s.last, s.last.half - 1)
-    for part in s.foldings
-        transform_back!(s, part, part.half)
-    end
-    for k in length(s.foldings):-1:2
-        unfold!(s.foldings[k], s.foldings[k-1].odd, rows)
-    end
-    add_unfolded!(out, base, GridLanes(α), s)
-    return clear_wall!(out, s.M)
 end
+@inline added(::Nothing, scale, rows, y, x) = map(u -> scale * u, rows)
+@inline added(base::GridField, scale, rows, y, x) = map((u, b) -> muladd(scale, u, b), rows, eight_rows(point(base, y, x), base.stride))
 
-"The rows whose even and odd parts these are, into the odd part of the folding before."
-function unfold!(f::Folding, to::Panel, rows)
-    for y in 0:rows-1, j in 0:8:f.half-8
-        (a, b) = (in_lanes(GridLanes, row(f.even, y) + 8j), in_lanes(GridLanes, row(f.odd, y) + 8j))
-        in_lanes!(row(to, y) + 8j, a + b)
-        in_lanes!(row(to, y) + 8 * (2f.half - j - 9), reversed(a - b))
+"The systems of the 8 W modes from x + 1 on: W chains of operations hide their latency."
+@noinline function solve_modes!(s::Helmholtz, x, W::Val)
+    (modes, pivots) = (Panel{Float64}(s.modes.at + 8x, s.modes.stride), Panel{Float64}(s.pivots.at + 8x, s.pivots.stride))
+    (last, settled) = (s.M - 2, @inbounds s.settled[x÷8+1])
+    u = map(_ -> zero(GridLanes), several_lanes(row(modes, 0), W))
+    for y in 0:last
+        (f, pivot) = (several_lanes(row(modes, y), W), several_lanes(row(pivots, min(y, settled)), W))
+        u = map((f, p, u) -> muladd(-p, u, f * p), f, pivot, u)
+        several_lanes!(row(modes, y), u)
+    end
+    for y in last-1:-1:0
+        (f, pivot) = (several_lanes(row(modes, y), W), several_lanes(row(pivots, min(y, settled)), W))
+        u = map((f, p, u) -> muladd(-p, u, f), f, pivot, u)
+        several_lanes!(row(modes, y), u)
     end
 end
-function add_unfolded!(out, base, α, s)
-    if isempty(s.foldings)
-        each_block(s.M) do y, x
-            @inlined
-            lanes_at!(out, y, x, muladd(α, in_lanes(GridLanes, row(s.last.even, y - 1) + 8 * (x - 1)), lanes_at(base, y, x)))
-        end
-        return
-    end
-    f = s.foldings[1]
-    for y in 1:s.M-1, j in 0:8:f.half-8
-        (a, b) = (in_lanes(GridLanes, row(f.even, y - 1) + 8j), in_lanes(GridLanes, row(f.odd, y - 1) + 8j))
-        (x, mirrored) = (j + 1, 2f.half - j - 8)
-        left = muladd(α, a + b, lanes_at(base, y, x))
-        right = muladd(α, reversed(a - b), lanes_at(base, y, mirrored))
-        lanes_at!(out, y, x, left)
-        lanes_at!(out, y, mirrored, right)
-    end
-end
+@inline several_lanes(at, ::Val{W}) where {W} = ntuple(i -> in_lanes(GridLanes, at + LINE * (i - 1)), Val(W))
+@inline several_lanes!(at, u::NTuple{W,GridLanes}) where {W} = foreach(i -> in_lanes!(at + LINE * (i - 1), u[i]), 1:W)

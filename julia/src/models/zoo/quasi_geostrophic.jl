@@ -31,32 +31,47 @@ struct QGWorkspace
     stages::Matrix{NTuple{2,GridField}}     # (stage, Runge-Kutta step)
     end_of_step::GridField
     z::NTuple{4,GridField}          # stages of a tangent linear or adjoint step
-    a::GridField                    # Laplacians and products
-    b::GridField
-    c::GridField
-    d::GridField
+    a::RingField                    # Laplacians and products
+    b::RingField
+    c::RingField
+    d::RingField
     wind::Vector{Float64}           # for each row
 end
 function workspace(::Type{T}, m::QuasiGeostrophic) where {T}
     M = m.n - 1
     solver = Helmholtz(M, m.F)
     field() = grid_field!(solver.memory, M)
+    ring() = ring_field!(solver.memory, M)
     wind = [-2π * sinpi(2y / M) for y in 1:M-1]
     return QGWorkspace(solver, fill(NaN, m.n^2), [(field(), field()) for _ in 1:4, _ in 1:QG_STEPS], field(),
-                       (field(), field(), field(), field()), field(), field(), field(), field(), wind)
+                       (field(), field(), field(), field()), ring(), ring(), ring(), ring(), wind)
+end
+
+"Eight points of a row with their western and eastern neighbours, by shuffles of whole lines of the cache."
+@inline function row_around(f, y, x)
+    here = lanes_at(f, y, x)
+    return before(lanes_at(f, y, x - 8), here), here, after(here, lanes_at(f, y, x + 8))
+end
+for (name, first) in ((:before, 7), (:after, 1))
+    V = NTuple{8,VecElement{Float64}}
+    ir = """%r = shufflevector <8 x double> %0, <8 x double> %1, <8 x i32> <$(join(("i32 $(first + i)" for i in 0:7), ", "))>
+            ret <8 x double> %r"""
+    @eval @inline $name(a::GridLanes, b::GridLanes) = GridLanes(Base.llvmcall($ir, $V, Tuple{$V,$V}, a.v, b.v))
 end
 
 @inline function laplacian(f, y, x, over_h²)
-    around = (lanes_at(f, y, x - 1) + lanes_at(f, y, x + 1)) + (lanes_at(f, y - 1, x) + lanes_at(f, y + 1, x))
-    return over_h² * muladd(GridLanes(-4), lanes_at(f, y, x), around)
+    (w, here, e) = row_around(f, y, x)
+    return over_h² * muladd(GridLanes(-4), here, (w + e) + (lanes_at(f, y - 1, x) + lanes_at(f, y + 1, x)))
 end
 
 "12 h² J(a, b) at eight points."
 @inline function arakawa(a, b, y, x)
-    (aₙ, aₛ, aₑ, a_w) = (lanes_at(a, y + 1, x), lanes_at(a, y - 1, x), lanes_at(a, y, x + 1), lanes_at(a, y, x - 1))
-    (aₙₑ, aₙ_w, aₛₑ, aₛ_w) = (lanes_at(a, y + 1, x + 1), lanes_at(a, y + 1, x - 1), lanes_at(a, y - 1, x + 1), lanes_at(a, y - 1, x - 1))
-    (bₙ, bₛ, bₑ, b_w) = (lanes_at(b, y + 1, x), lanes_at(b, y - 1, x), lanes_at(b, y, x + 1), lanes_at(b, y, x - 1))
-    (bₙₑ, bₙ_w, bₛₑ, bₛ_w) = (lanes_at(b, y + 1, x + 1), lanes_at(b, y + 1, x - 1), lanes_at(b, y - 1, x + 1), lanes_at(b, y - 1, x - 1))
+    (aₙ_w, aₙ, aₙₑ) = row_around(a, y + 1, x)
+    (a_w, _, aₑ) = row_around(a, y, x)
+    (aₛ_w, aₛ, aₛₑ) = row_around(a, y - 1, x)
+    (bₙ_w, bₙ, bₙₑ) = row_around(b, y + 1, x)
+    (b_w, _, bₑ) = row_around(b, y, x)
+    (bₛ_w, bₛ, bₛₑ) = row_around(b, y - 1, x)
     (b_ns, b_ew) = (bₙ - bₛ, bₑ - b_w)
     j = aₑ * (b_ns + (bₙₑ - bₛₑ))
     j = muladd(-a_w, b_ns + (bₙ_w - bₛ_w), j)
@@ -82,88 +97,133 @@ function QGConstants(m::QuasiGeostrophic)
     return QGConstants(GridLanes(m.F), GridLanes(-m.r * M^2 / 12), GridLanes(M / 2), GridLanes(-m.kappa), GridLanes(M^2), GridLanes(-1))
 end
 
-"    potential_vorticity!(z, q, ψ): z = ∇²ψ and q = z - Fψ"
-function potential_vorticity!(z, q, ψ, k::QGConstants, M)
-    each_block(M) do y, x
+# The rates are computed row by row, each field a row behind the one that it needs the neighbours of, so that what it
+# reads is still in the cache; of the fields that nothing else reads there are only the last rows.
+
+"    each_line(f, M, y): call f(x) for the first of eight points of an interior row, x = 1, 9, ..."
+@inline function each_line(f::F, M, y) where {F}
+    for x in 1:8:(0 < y < M ? M - 7 : 0)
+        f(x)
+    end
+end
+"Set the wall x = M, which the last eight points of a row contain, to zero, or a wall y = 0 or M of a ring."
+@inline function clear_wall!(f::AnyField, M, y)
+    if 0 < y < M
+        unsafe_store!(point(f, y, M), 0.0)
+    elseif f isa RingField && (y == 0 || y == M)
+        foreach(x -> lanes_at!(f, y, x, zero(GridLanes)), 1:8:M-7)
+    end
+end
+
+"    potential_vorticity!(z, q, ψ, y): z = ∇²ψ and q = z - Fψ in a row"
+@inline function potential_vorticity!(z, q, ψ, k::QGConstants, M, y)
+    each_line(M, y) do x
         @inlined
         v = laplacian(ψ, y, x, k.over_h²)
         lanes_at!(z, y, x, v)
         lanes_at!(q, y, x, muladd(-k.F, lanes_at(ψ, y, x), v))
     end
-    clear_wall!(z, M)
-    clear_wall!(q, M)
+    clear_wall!(z, M, y)
+    clear_wall!(q, M, y)
 end
-function laplacian!(out, f, k::QGConstants, M)
-    each_block(M) do y, x
+@inline function laplacian!(out, f, k::QGConstants, M, y)
+    each_line(M, y) do x
         @inlined
         lanes_at!(out, y, x, laplacian(f, y, x, k.over_h²))
     end
-    clear_wall!(out, M)
+    clear_wall!(out, M, y)
 end
 "-∂f/∂x - κ ∇²w"
-@inline linear_terms(f, w, y, x, k) =
-    muladd(k.friction, laplacian(w, y, x, k.over_h²), k.slope * (lanes_at(f, y, x - 1) - lanes_at(f, y, x + 1)))
+@inline function linear_terms(f, w, y, x, k)
+    (west, _, east) = row_around(f, y, x)
+    return muladd(k.friction, laplacian(w, y, x, k.over_h²), k.slope * (west - east))
+end
 
-"    rate!(out, base, α, w, m, ψ, q) -> out = base + α ∂ψ/∂t; q of ψ is stored"
+"""
+    rate!(out, base, α, w, k, M, ψ, q) -> out = base + α ∂ψ/∂t
+
+q of ψ is stored.
+"""
 function rate!(out, base, α, w::QGWorkspace, k, M, ψ, q)
-    potential_vorticity!(w.a, q, ψ, k, M)
-    laplacian!(w.b, w.a, k, M)
-    each_block(M) do y, x
+    solved!(out, base, α, w, M) do y
         @inlined
-        f = muladd(k.jacobian, arakawa(ψ, q, y, x), linear_terms(ψ, w.b, y, x, k))
-        lanes_at!(w.c, y, x, f + GridLanes(@inbounds w.wind[y]))
+        potential_vorticity!(w.a, q, ψ, k, M, y)
+        laplacian!(w.b, w.a, k, M, y - 1)
+        each_line(M, y - 2) do x
+            @inlined
+            f = muladd(k.jacobian, arakawa(ψ, q, y - 2, x), linear_terms(ψ, w.b, y - 2, x, k))
+            lanes_at!(w.c, y - 2, x, f + GridLanes(@inbounds w.wind[y-2]))
+        end
     end
-    return solve!(out, base, α, w.solver, w.c)
 end
 function tangent_rate!(out, base, α, w::QGWorkspace, k, M, (ψ, q), δ)
-    potential_vorticity!(w.a, w.d, δ, k, M)
-    laplacian!(w.b, w.a, k, M)
-    each_block(M) do y, x
+    solved!(out, base, α, w, M) do y
         @inlined
-        j = arakawa(δ, q, y, x) + arakawa(ψ, w.d, y, x)
-        lanes_at!(w.c, y, x, muladd(k.jacobian, j, linear_terms(δ, w.b, y, x, k)))
+        potential_vorticity!(w.a, w.d, δ, k, M, y)
+        laplacian!(w.b, w.a, k, M, y - 1)
+        each_line(M, y - 2) do x
+            @inlined
+            j = arakawa(δ, q, y - 2, x) + arakawa(ψ, w.d, y - 2, x)
+            lanes_at!(w.c, y - 2, x, muladd(k.jacobian, j, linear_terms(δ, w.b, y - 2, x, k)))
+        end
     end
-    return solve!(out, base, α, w.solver, w.c)
 end
+"out = base + α u, where `row!(y)` computes the row y - 2 of (∇² - F) u in `w.c`"
+@inline function solved!(row!::R, out, base, α, w, M) where {R}
+    for y in 0:M+2
+        row!(y)
+        clear_wall!(w.c, M, y - 2)
+        y > 2 && (y - 2) % 8 == 0 && to_modes!(w.solver, w.c, y - 9)
+    end
+    solve_modes!(w.solver)
+    for y in 1:8:M-7
+        add_solution!(out, base, α, w.solver, y)
+    end
+    return out
+end
+
 "With μ = (∇² - F)⁻¹ v: -r J(q, μ) - (∇² - F) r J(μ, ψ) + ∂μ/∂x - κ ∇⁶μ."
 function adjoint_rate!(out, base, α, w::QGWorkspace, k, M, (ψ, q), v)
-    (μ, j, sum) = (w.c, w.b, w.d)
-    fill_zero!(μ, M)
-    solve!(μ, μ, 1.0, w.solver, v)
-    laplacian!(w.a, μ, k, M)
-    each_block(M) do y, x
-        @inlined
-        jacobian = k.jacobian * arakawa(μ, ψ, y, x)
-        lanes_at!(j, y, x, jacobian)
-        lanes_at!(sum, y, x, muladd(k.friction, laplacian(w.a, y, x, k.over_h²), jacobian))
+    (μ, j, sum, scale) = (w.c, w.b, w.d, GridLanes(α))
+    for y in 1:8:M-7
+        to_modes!(w.solver, v, y)
     end
-    clear_wall!(j, M)
-    clear_wall!(sum, M)
-    α = GridLanes(α)
-    each_block(M) do y, x
-        @inlined
-        slope = k.slope * (lanes_at(μ, y, x + 1) - lanes_at(μ, y, x - 1))
-        f = muladd(k.jacobian, arakawa(q, μ, y, x), slope) + laplacian(sum, y, x, k.over_h²)
-        lanes_at!(out, y, x, muladd(α, muladd(-k.F, lanes_at(j, y, x), f), lanes_at(base, y, x)))
+    solve_modes!(w.solver)
+    clear_wall!(μ, M, 0)
+    for y in 0:M+2
+        y < M && y % 8 == 0 && add_solution!(μ, nothing, 1.0, w.solver, y + 1)
+        laplacian!(w.a, μ, k, M, y)
+        each_line(M, y - 1) do x
+            @inlined
+            jacobian = k.jacobian * arakawa(μ, ψ, y - 1, x)
+            lanes_at!(j, y - 1, x, jacobian)
+            lanes_at!(sum, y - 1, x, muladd(k.friction, laplacian(w.a, y - 1, x, k.over_h²), jacobian))
+        end
+        clear_wall!(j, M, y - 1)
+        clear_wall!(sum, M, y - 1)
+        each_line(M, y - 2) do x
+            @inlined
+            (west, _, east) = row_around(μ, y - 2, x)
+            f = muladd(k.jacobian, arakawa(q, μ, y - 2, x), k.slope * (east - west)) + laplacian(sum, y - 2, x, k.over_h²)
+            lanes_at!(out, y - 2, x, muladd(scale, muladd(-k.F, lanes_at(j, y - 2, x), f), lanes_at(base, y - 2, x)))
+        end
+        clear_wall!(out, M, y - 2)
     end
-    return clear_wall!(out, M)
-end
-function fill_zero!(f, M)
-    each_block(M) do y, x
-        @inlined
-        lanes_at!(f, y, x, zero(GridLanes))
-    end
+    return out
 end
 
 "The mean of three stages of a Runge-Kutta step that a quarter of the last rate completes; see schemes/vector_steps.jl."
 function combine!(out, z, (z₂, z₃, z₄), M)
     third = GridLanes(1 / 3)
-    each_block(M) do y, x
-        @inlined
-        (a, b, c, d) = (lanes_at(z, y, x), lanes_at(z₂, y, x), lanes_at(z₃, y, x), lanes_at(z₄, y, x))
-        lanes_at!(out, y, x, muladd(third, (b - c) + (d - a), c))
+    for y in 1:M-1
+        each_line(M, y) do x
+            @inlined
+            (a, b, c, d) = (lanes_at(z, y, x), lanes_at(z₂, y, x), lanes_at(z₃, y, x), lanes_at(z₄, y, x))
+            lanes_at!(out, y, x, muladd(third, (b - c) + (d - a), c))
+        end
+        clear_wall!(out, M, y)
     end
-    return clear_wall!(out, M)
+    return out
 end
 
 "The stages of the step from x, unless they are known."
