@@ -25,6 +25,7 @@ from pyvda.models.presets import Sampling, Tracks
 from pyvda.operators.interpolation import Interpolation
 from pyvda.operators.points import SNAP
 from pyvda.operators.sparse_rows import SparseRows
+from pyvda.state.space import StateSpace
 
 _OBS, _TRAJECTORY = "obs", "trajectory"
 
@@ -94,7 +95,7 @@ def observe(
         "featureType": "trajectory", ANALYSIS_TIMES: [time[0], time[-1], time[1] - time[0]],
         **{f"preset_{option}": value for option, value in settled.items()},
     }  # fmt: skip
-    ds = _labelled(truth, model, parts).assign_attrs(attrs)
+    ds = _labelled(truth, model.state_space, parts).assign_attrs(attrs)
     return append_history(ds, f"pyvda {pyvda.__version__} observe {name}, seed {seed}")
 
 
@@ -110,10 +111,11 @@ def _seen(model: Model, x: Array, time: Array, tracks: Tracks) -> Array:
     return np.asarray((rows.coefficient * at).sum(1))
 
 
-def _labelled(truth: xr.Dataset, model: Model, parts: list[tuple[Tracks, Array]]) -> xr.Dataset:
+def _labelled(
+    truth: xr.Dataset, space: StateSpace, parts: list[tuple[Tracks, Array]]
+) -> xr.Dataset:
     """Return the data of all windows, one track after the other, in time."""
-    assert model.state_space is not None
-    (variable,) = model.state_space.names
+    (variable,) = space.names
     window = np.repeat(np.arange(len(parts)), [len(value) for _, value in parts])
     track, when, value = (
         np.concatenate(columns)
@@ -136,7 +138,7 @@ def _labelled(truth: xr.Dataset, model: Model, parts: list[tuple[Tracks, Array]]
             {"cf_role": "trajectory_id", "long_name": "number of the track"},
         ),
     }  # fmt: skip
-    for dim in model.state_space.sizes:
+    for dim in space.sizes:
         along = np.concatenate([tracks.positions[dim] for tracks, _ in parts])
         coords[dim] = (_OBS, along[order], {"units": "1", "axis": dim.upper()})
     return xr.Dataset(data, coords)

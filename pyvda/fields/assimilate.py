@@ -166,7 +166,8 @@ def _lazily(
     settings: Settings,
     given: Mapping[str, Any],
 ) -> xr.Dataset:
-    assert method.plan is not None
+    if method.plan is None:
+        raise TypeError(f"{method.name} does not estimate a field block by block")
     engine = get_engine(settings.engine)
     configuration = {
         "options": plain(options), "run": record(ds, settings, given, engine.info, block)

@@ -204,7 +204,8 @@ def _of_points(
             for name, estimate in estimates.items():
                 values, at = points.values[name].values, estimate.at_points
                 known = hidden & np.isfinite(values)
-                assert at is not None
+                if at is None:
+                    raise TypeError(f"{method} does not estimate data at points")
                 found[name][method].append(Predictions(
                     np.full(int(known.sum()), draw), points.track[known],
                     (values - at.value)[known], (at.stdev**2 + at.noise)[known],

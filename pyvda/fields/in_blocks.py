@@ -266,11 +266,10 @@ def _block(task: _Task, near: xr.Dataset, low: int, start: int, stop: int) -> di
         read = {name: core.read(name) for name in names}
     estimates = {}
     for name, one in found.items():
-        assert one.km is not None
-        assert one.days is not None
         estimates[name] = replace(
             one, value=one.value[inside], stdev=one.stdev[inside], noise=one.noise[inside],
-            km=one.km[inside], days=one.days[inside],
+            km=None if one.km is None else one.km[inside],
+            days=None if one.days is None else one.days[inside],
         )  # fmt: skip
     withheld = withheld_of(core, task.options.withhold)
     analysis = output.analysis(core, read, withheld, estimates, task.plan.name, {}, "")

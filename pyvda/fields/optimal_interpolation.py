@@ -276,8 +276,9 @@ def prepared(
     found: dict[str, Any] = {"season_days": season}
     if given is not None:
         covariance = given.variables[name]
+    elif sample is None:
+        raise TypeError("a covariance that is not given is fitted to a sample")
     else:
-        assert sample is not None
         fitted = fit(field, sample, mean, scale, options, engine, report)
         covariance = fitted.covariance
         found |= {"fit": fitted.scores()}

@@ -22,6 +22,7 @@ from scipy.special import bdtrc, ndtr, pdtrc, stdtr, stdtrit
 
 from pyvda import names
 from pyvda.engine.interface import Array
+from pyvda.errors import InputError
 from pyvda.io.cf import layout
 from pyvda.names import Doubt, Flag, Status
 
@@ -195,13 +196,22 @@ def sampled(analysis: xr.Dataset) -> Sample:
 
     Of innovations that are more than `_MOST` a sample is taken, spread evenly over the windows or
     the series, so that a file of any size is judged within little memory.
+
+    Raises
+    ------
+    InputError
+        The analysis has no innovations.
     """
     per_window = [analysis[name].data for name in (names.STATUS, names.DOUBTS, names.FIT)]
     status, doubts, fit = (a if a.ndim else a.reshape(1) for a in per_window)
     flags = [layout.output_vectors(analysis, name) for name in (names.FLAG, names.POINT_FLAG)]
     rejected = sum((f.data == Flag.REJECTED).sum() for f in flags if f is not None)
     innovation = layout.output_vectors(analysis, names.INNOVATION)
-    assert innovation is not None  # every analysis has them
+    if innovation is None:
+        raise InputError(
+            "the file has no innovations, expected an analysis made by `pyvda assimilate`; "
+            "assimilate the observations again"
+        )
     fields = tuple(layout.variables(analysis, innovation.sizes[names.STATE]))
     if names.WINDOW in innovation.dims:
         chosen = _spread(innovation.sizes[names.WINDOW], innovation.size, 1)

@@ -178,12 +178,11 @@ def draw(
 
 def panel(field: Field, name: str, step: int) -> Array:
     """Return what a panel shows at a step, (Y, X)."""
-    whole = {
+    known = {
         "truth": field.truth, "observations": field.observation, "analysis": field.analysis,
         "error": field.error, "spread": field.stdev,
-    }[name]  # fmt: skip
-    assert whole is not None  # panels of unknown quantities are not drawn
-    return np.asarray(whole[step])
+    }  # fmt: skip
+    return np.asarray({key: one[step] for key, one in known.items() if one is not None}[name])
 
 
 def _known(field: Field, name: str) -> bool:

@@ -22,5 +22,6 @@ def test_the_report_of_an_analysis_and_its_file(tmp_path) -> None:
     pyvda.save_analysis(analysis, tmp_path / "a.nc")
     assert pyvda.diagnose(tmp_path / "a.nc") == report
     assert analysis.vda.diagnose() == report
-    with pytest.raises(InputError, match="assimilate the observations again"):
-        pyvda.diagnose(truth)
+    for other in (truth, analysis.drop_vars("innovation")):
+        with pytest.raises(InputError, match="assimilate the observations again"):
+            pyvda.diagnose(other)

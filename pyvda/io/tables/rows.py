@@ -96,21 +96,22 @@ def of_table(
     table = sampling_geometry.table(table)
     label = next((n for n in columns.LABELS if _is_column(table, n) and n != variable), None)
     label = label or _named_instances(table, components)
-    dims = model_dims(components.model)
+    model = components.model
+    dims = model_dims(model)
     if "operator" in table:
         table, name = _finished(table, values_of(table, variable))
         return Rows(table, name, _operator(table, name, components))
     if label is not None:
         table, name = _finished(table, values_of(table, variable, label))
         along = table[name].dims[0]
-        if label == "variable" and dims:
-            return _interpolated(table, name, components)
+        if label == "variable" and model is not None and dims:
+            return _interpolated(table, name, model)
         called = column(table, label, along)
         number = components.numbers(called, label)
         return Rows(table, name, _units(number, components.size), components.labels(called))
-    if dims and _has_positions(table, dims):
-        table, name = of_fields(table, components.model, variable)
-        return _interpolated(table, name, components)
+    if model is not None and dims and _has_positions(table, dims):
+        table, name = of_fields(table, model, variable)
+        return _interpolated(table, name, model)
     wide = _components_of(table, components, variable)
     if wide:
         return _of_columns(table, wide, components)
@@ -489,11 +490,10 @@ def _named_instances(table: xr.Dataset, components: Components) -> str | None:
     return None
 
 
-def _interpolated(table: xr.Dataset, name: str, components: Components) -> Rows:
+def _interpolated(table: xr.Dataset, name: str, model: Model) -> Rows:
     from pyvda.operators.interpolation import Interpolation
 
-    model, along = components.model, table[name].dims[0]
-    assert model is not None
+    along = table[name].dims[0]
     known = {
         str(n): np.asarray(v.values)
         for n, v in table.variables.items()
