@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_SPARSE = 0.2  # of the points: fewer observations are drawn as dots
+_SPARSE = 0.2  # of the points: fewer observations, unless they touch, are drawn as dots
+_SHOWN = (0.001, 0.999)  # quantiles of the values between which a scale lies
 _WIDTH, _BAR = 1.9, 0.55  # width of a map and height of a colour bar, in inches
 PANELS = ("truth", "observations", "analysis", "error", "spread")
 
@@ -144,7 +145,7 @@ def draw(
         Whether few observations are drawn as dots.
     """
     panels = [name for name in PANELS if any(_known(field, name) for field in fields)]
-    shapes = [field.analysis.shape[1] * field.aspect / field.analysis.shape[2] for field in fields]
+    shapes = [_shape(field) for field in fields]
     heights = [min(max(_WIDTH * shape, 0.8), 5.0) for shape in shapes]
     figure.set_size_inches(
         _WIDTH * len(panels) + 0.4, sum(heights) + (_BAR + 0.3) * len(fields) + 0.35
@@ -174,6 +175,12 @@ def draw(
         drawn.append(images)
     figure.suptitle(fields[0].at(steps[0]), fontsize=8)
     return drawn
+
+
+def _shape(field: Field) -> float:
+    """Return the height of a map by its width."""
+    height, width = (float(np.ptp(axis.values)) or 1.0 for axis in field.axes)
+    return field.aspect * height / width
 
 
 def panel(field: Field, name: str, step: int) -> Array:
@@ -210,7 +217,8 @@ def scales(field: Field, times: slice) -> dict[str, dict[str, Any]]:
 def _scale(arrays: list[Array]) -> dict[str, Any]:
     """Return a diverging scale about 0 for values of both signs, else a sequential one."""
     values = np.concatenate([a[np.isfinite(a)] for a in arrays])
-    low, high = (values.min(), values.max()) if len(values) else (-1.0, 1.0)
+    # A few extreme points, as beside a coast, would leave all others pale.
+    low, high = np.quantile(values, _SHOWN) if len(values) else (-1.0, 1.0)
     largest = max(-low, high)
     if min(-low, high) > 0.1 * largest:
         return {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest}
@@ -219,8 +227,7 @@ def _scale(arrays: list[Array]) -> dict[str, Any]:
 
 def _largest(values: Array) -> float:
     known = np.abs(values[np.isfinite(values)])
-    # A few extreme points, as beside a coast, would leave all others pale.
-    return float(np.quantile(known, 0.999)) or 1.0 if len(known) else 1.0
+    return float(np.quantile(known, _SHOWN[1])) or 1.0 if len(known) else 1.0
 
 
 def _map(axis: Axes, field: Field, values: Array, land: Array, scale: dict[str, Any]) -> Any:
@@ -242,13 +249,14 @@ def _map(axis: Axes, field: Field, values: Array, land: Array, scale: dict[str, 
 
 
 def _observations(axis: Axes, field: Field, step: int, scale: dict[str, Any]) -> Any:
-    """Draw observations: as dots where they are few, so that single ones can be seen."""
+    """Draw observations: as dots where they are few and apart, so that each can be seen."""
     if field.points is not None:
         points = field.points.near(field.time, step)
     else:
         values = panel(field, "observations", step)
         seen = np.isfinite(values)
-        if seen.mean() > _SPARSE:
+        touching = (seen[:, 1:] & seen[:, :-1]).sum() > 0.5 * seen.sum()
+        if seen.mean() > _SPARSE or touching:
             return _map(axis, field, values, field.land, scale)
         y, x = np.meshgrid(field.axes[0].values, field.axes[1].values, indexing="ij")
         points = Points(values[seen], field.time[:0], (y[seen], x[seen]))
