@@ -4,7 +4,7 @@ BIN := .venv/bin
 JULIA = $(shell cat .venv/julia 2>/dev/null)
 WITH_JULIA = $(if $(JULIA),PYVDA_JULIA='$(JULIA)')
 
-.PHONY: environment setup demo docs test test-python test-julia test-fast test-matrix bench bench-peers lint
+.PHONY: environment setup demo docs test test-python test-julia test-exhaustive test-fast test-matrix bench bench-peers lint
 
 # What needs no Julia; `setup` finds or installs one as well, and compiles pyvda's Julia code.
 environment:
@@ -34,7 +34,11 @@ PYTEST = OMP_NUM_THREADS=1 $(WITH_JULIA) $(BIN)/python -m pytest --numprocesses=
 test: test-python test-julia
 
 test-python: setup
-	$(PYTEST) --durations=30
+	$(PYTEST) -m "not exhaustive" --durations=30
+
+# Further cases of what `make test` covers, and scores over many windows.
+test-exhaustive: setup
+	$(PYTEST) -m exhaustive --durations=30
 
 test-julia: setup
 	@if [ -s .venv/julia ]; then set -x; "$$(cat .venv/julia)" --startup-file=no --threads=2 --project=julia julia/test/runtests.jl; \
@@ -42,7 +46,7 @@ test-julia: setup
 
 # A few minutes: no whole trainings or tables, and nothing whose subject is Julia's part.
 test-fast: setup
-	PYVDA_KERNELS=torch $(PYTEST) -m "not slow and not julia"
+	PYVDA_KERNELS=torch $(PYTEST) -m "not slow and not exhaustive and not julia"
 
 # Wheels in clean environments: minutes of downloads.
 test-matrix: setup

@@ -67,6 +67,46 @@ SLOW = (
     "training/test_train.py",
 )  # fmt: skip
 
+# Further cases of what another test covers, and scores over many windows: `make test` leaves them
+# out, `make test-exhaustive` runs them. By the beginning of their names.
+EXHAUSTIVE = (
+    "checks/test_run.py::test_a_broken_derivative_in_julia_fails[sign-of-adjoint]",
+    "checks/test_run.py::test_a_broken_derivative_in_julia_fails[terms-of-large-models]",
+    "cli/test_odd_places.py::test_an_analysis_is_made_anywhere[home missing]",
+    "cli/test_odd_places.py::test_an_analysis_is_made_anywhere[home not readable]",
+    "climate/test_library.py::test_of_a_model_on_its_attractor",
+    "engine/test_agreement.py::test_methods_agree[lorenz96-own parameters]",
+    "engine/test_agreement.py::test_methods_agree[lorenz96-shared parameters]",
+    "engine/test_agreement.py::test_methods_agree[rossler-annealed]",
+    "engine/test_agreement.py::test_methods_agree[rossler-own parameters]",
+    "fields/learned/test_train.py::test_a_network_learns_what_the_covariance_does_not_know[unet]",
+    "methods/test_fsgd.py::test_a_killed_command_resumes_from_its_state[9]",
+    "methods/test_parameters.py::test_a_wrong_forcing_is_found",
+    "methods/test_posterior_mean.py::test_many_members_and_few_with_a_second_stage_agree",
+    "methods/test_posterior_mean.py::test_reaches_the_limit_of_the_observations[lorenz63-blanked",
+    "methods/test_stable_step.py::test_a_steep_step_descends[40.0]",
+    "models/test_from_julia.py::test_a_wrong_sign_is_refused_with_its_entry[text3",
+    "models/test_from_julia.py::test_a_wrong_sign_is_refused_with_its_entry[text5",
+    "models/test_from_julia.py::test_a_wrong_sign_is_refused_with_its_entry[text6",
+    "models/test_malformed_julia.py::test_the_file_without_a_change_is_compared[parts0]",
+    "state/test_chunking.py::test_a_command_takes_less_than_four_bytes_for_a_byte_of_state[zarr]",
+    "state/test_chunking.py::test_observations_in_memory_take_less_than_four_times_theirs",
+    "test_benchmarks.py::test_models_in_users_files_are_the_built_in_ones[lorenz96]",
+    "test_cost.py::test_a_compiled_gradient_is_the_same",
+    "test_reference.py::test_descent_passes_the_reference[lorenz63-512",
+    "test_reference.py::test_descent_passes_the_reference[lorenz96-256",
+    "test_rerun.py::test_a_command_is_repeated_to_the_bit[configuration]",
+    "test_rerun.py::test_a_record_that_says_nothing_of_a_state_is_repeated",
+    "test_wheel.py::test_commands_that_test_the_conda_package_succeed",
+    "training/test_train.py::test_every_architecture_trains[autoencoder-conv-32.0",
+    "training/test_train.py::test_every_architecture_trains[bilinear-rk4-lstm",
+    "training/test_train.py::test_every_architecture_trains[euler-lstm",
+    "training/test_train.py::test_every_architecture_trains[rk4-lstm",
+    "training/test_train.py::test_every_architecture_trains[two-scale-genn-conv-25.0",
+    "training/test_train.py::test_supervised_training_beats_a_converged_descent",
+    "training/test_train.py::test_unsupervised_training_lowers_the_cost_itself[conv]",
+)
+
 # In a process of its own: a process can start Julia once, and the tests want to choose how. It also
 # fills the cache of climatologies, which the workers would each make, on the torch engine slowly.
 START = """
@@ -109,10 +149,13 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest deselects by marker
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    slow = {Path(__file__).parent / name for name in SLOW}
+    here = Path(__file__).parent
+    slow = {here / name for name in SLOW}
     for item in items:
         if item.path in slow:
             item.add_marker("slow")
+        if item.nodeid.removeprefix("tests/").startswith(EXHAUSTIVE):
+            item.add_marker("exhaustive")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -1,5 +1,6 @@
 """Every module has a test file of its own name, or a reason why not."""
 
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -147,3 +148,16 @@ def test_every_model_of_the_zoo_has_tests_and_both_languages() -> None:
     in_julia = {path.stem for path in (ROOT / "julia/src/models/zoo").glob("*.jl")}
     in_torch = {path.stem for path in (ROOT / "pyvda/models/zoo").glob("[a-z]*.py")}
     assert in_julia == in_torch
+
+
+def test_what_make_test_leaves_out_exists() -> None:
+    """Names in `tests/conftest.py` that match nothing would leave nothing out."""
+    spec = importlib.util.spec_from_file_location("its_conftest", ROOT / "tests/conftest.py")
+    assert spec is not None
+    assert spec.loader is not None
+    conftest = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(conftest)
+    for name in (*conftest.SLOW, *conftest.EXHAUSTIVE):
+        file, _, function = name.partition("::")
+        source = (ROOT / "tests" / file).read_text("utf-8")
+        assert f"def {function.partition('[')[0]}" in source, name
