@@ -41,7 +41,7 @@ test-exhaustive: setup
 	$(PYTEST) -m exhaustive --durations=30
 
 test-julia: setup
-	@if [ -s .venv/julia ]; then set -x; "$$(cat .venv/julia)" --startup-file=no --threads=2 --project=julia julia/test/runtests.jl; \
+	@if [ -s .venv/julia ]; then set -x; "$$(cat .venv/julia)" --startup-file=no --optimize=1 --threads=2 --project=julia julia/test/runtests.jl; \
 	else echo "julia/test was not run: no Julia"; [ -z "$$PYVDA_REQUIRE_JULIA" ]; fi
 
 # A few minutes: no whole trainings or tables, and nothing whose subject is Julia's part.
