@@ -11,8 +11,10 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,24 +24,14 @@ from pyvda.engine import CostSettings, get_engine
 from pyvda.engine.interface import Engine
 from pyvda.models.model import Model
 
-MODEL, STEP, N, KAPPA = "qg", 5.0, 129, 2e-12
-SOLVES = 17  # of an output of four Runge-Kutta steps, with one of the adjoint's
+MODEL, STEP, N = "qg", 5.0, 129
+PEERS = Path(__file__).parents[1] / ".venv-peers/bin/python"
 CACHED = 1 << 30  # bytes: all linearisations of a short run
-
-
-def ocean(n: int) -> Model:
-    """Return the model, beyond 129 x 129 points with a friction that its steps can follow.
-
-    The smallest waves are damped at the rate 64 kappa (n - 1)⁴, which four steps of 1.25 for 5 time
-    units bear up to 2.2; at 513 x 513 points it would be 8.8.
-    """
-    least = min(1.0, 128 / (n - 1))
-    return pyvda.get_model(MODEL, n=n, kappa=KAPPA * least**4)
 
 
 def problem(n: int, steps: int) -> tuple[Engine, Model, CostSettings, np.ndarray]:
     """Return the engine, the model and a trajectory (1, steps, n²) of smooth states."""
-    engine, model, cost = get_engine("julia"), ocean(n), CostSettings(STEP)
+    engine, model, cost = get_engine("julia"), pyvda.get_model(MODEL, n=n), CostSettings(STEP)
     y, x = np.meshgrid(*(np.pi * np.arange(n) / (n - 1),) * 2, indexing="ij")
     start = sum(
         np.sin(k * y) * np.sin(m * x) * a
@@ -76,17 +68,36 @@ def of_runs(n: int, steps: int, repeats: int = 7) -> dict[str, float]:
 
 
 def speed() -> dict[str, Any]:
-    """Time the steps and the peak of a matrix product of NumPy on one core, in the same run."""
-    found = {f"{name}_ms": round(ms, 3) for name, ms in of_runs(N, 20).items()}
+    """Time the steps beside a matrix product of NumPy and DAPPER's Fortran, on one core."""
+    found: dict[str, Any] = {f"{name}_ms": round(ms, 3) for name, ms in of_runs(N, 20).items()}
     a = np.random.default_rng(0).normal(size=(1024, 1024))
     peak = 2 * 1024**3 / median(lambda: a @ a) / 1e9
-    # Products of a folded solve: 127 rows, 64 x 64 and 63 x 63, to modes and back, 16 solves.
+    # Of 16 solves by products with sines in place of fast transforms: 127 rows, folded by parity to
+    # 64 x 64 and 63 x 63, to modes and back.
     flops = 16 * 2 * 2 * 127 * (64**2 + 63**2)
+    found["gemm_peak_gflops"] = round(peak, 1)
+    found["products_alone_at_peak_ms"] = round(1e3 * flops / (peak * 1e9), 3)
+    return found | _fortran(found["forward_ms"])
+
+
+def _fortran(forward_ms: float) -> dict[str, Any]:
+    """Time an output of DAPPER's model, where `make bench-peers` built it."""
+    if not list(PEERS.parents[1].glob("lib/python*/site-packages/dapper/mods/QG/f90/py_mod*.so")):
+        return {"skipped": "DAPPER's Fortran is not built; see benchmarks/peers/build_ocean.sh"}
+    with tempfile.TemporaryDirectory() as folder:
+        np.save(Path(folder) / "state.npy", problem(N, 2)[3][0, 0].reshape(N, N))
+        script = Path(__file__).parent / "peers/ocean_dapper.py"
+        ran = subprocess.run(
+            [str(PEERS), str(script), str(Path(folder) / "state.npy"), "40"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    if ran.returncode:
+        raise SystemExit(f"ocean_dapper.py failed:\n{ran.stderr}")
+    theirs = json.loads(ran.stdout.splitlines()[-1])
     return {
-        **found,
-        "gemm_peak_gflops": round(peak, 1),
-        "products_of_forward_at_peak_ms": round(1e3 * flops / (peak * 1e9), 3),
-    }
+        "fortran_ms": round(theirs["ms"], 2), "fortran": theirs["version"],
+        "fortran_over_forward": round(theirs["ms"] / forward_ms, 1),
+    }  # fmt: skip
 
 
 def gradient() -> dict[str, Any]:
@@ -209,7 +220,7 @@ n, times, memory = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
 def peak():
     lines = open("/proc/self/status")
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**20
-model, rng = qg_cost.ocean(n), np.random.default_rng(0)
+model, rng = pyvda.get_model(qg_cost.MODEL, n=n), np.random.default_rng(0)
 B = qg.flat_covariance(n)
 def ds(times):
     psi = np.full((times, n, n), np.nan)
@@ -248,17 +259,16 @@ def memory() -> dict[str, Any]:
 
 
 def growth() -> dict[str, Any]:
-    """Time an output on grids of 65 to 513 points, per unknown and beside N log N."""
+    """Time an output on grids of 65 to 513 points, per Runge-Kutta step, unknown and log N."""
     found: dict[str, Any] = {}
     for n, steps in ((65, 40), (129, 20), (257, 6), (513, 3)):
-        one = of_runs(n, steps, repeats=3)
-        found[str(n)] = {
-            name: {
-                "ms": round(ms, 3),
-                "ns_per_unknown_and_log": round(1e6 * ms / n**2 / np.log2(n), 3),
-            }
-            for name, ms in one.items()
-        }
+        number = 4 * max(1, (n - 1) // 128)
+        found[str(n)] = {"runge_kutta_steps": number}
+        for name, ms in of_runs(n, steps, repeats=5).items():
+            each = 1e6 * ms / number / n**2 / np.log2(n**2)
+            found[str(n)][name] = {
+                "ms": round(ms, 3), "ns_per_step_unknown_and_log": round(each, 3),
+            }  # fmt: skip
     return found
 
 

@@ -1,8 +1,9 @@
 """Finished windows of a cycle in a folder, from which the same run goes on with the same bits.
 
-Each window is a NumPy file of its own, written atomically, with the arrays of its `Solution` and a
-digest of everything that led to it: options, model, engine, and the data and backgrounds of this
-and all earlier windows.
+Each window is a NumPy file of its own, written atomically, with the arrays of its `Solution`, a
+digest of what was given (options, model, engine, and the data of this and all earlier windows), and
+two numbers of each array that was computed from it: backgrounds, and products of covariances. Those
+need only be the same to rounding, which the number of threads of a linear algebra library changes.
 """
 
 from __future__ import annotations
@@ -19,15 +20,17 @@ import numpy as np
 from pyvda.climate.background import Background, ExpectedState
 from pyvda.climate.ensemble import Ensemble
 from pyvda.cycling import Start
+from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.io.writing.atomic import replacing
-from pyvda.methods import Options, Problem, Solution
+from pyvda.methods import Problem, Solution
 from pyvda.operators.covariance import Covariance
 
 if TYPE_CHECKING:
     from pyvda.block_task import BlockTask
 
 _PER_WINDOW = "per_window."
+_CLOSE = 1e-11
 
 
 class CycleState:
@@ -44,6 +47,7 @@ class CycleState:
     def __init__(self, folder: Path | None, task: BlockTask) -> None:
         self.folder = folder
         self._digest = hashlib.sha256()
+        self._computed: list[float] = []
         if folder is None:
             return
         if folder.exists() and not folder.is_dir():
@@ -54,8 +58,14 @@ class CycleState:
         model = task.choice.model
         described = (task.method, model.as_dict(), model.source_digest, astuple(task.cost))
         self._digest.update(repr(described).encode())
-        for part in _parts(task.options):
-            self._digest.update(part)
+        options = task.options
+        self._digest.update(options.model_dump_json().encode())
+        for value in (getattr(options, name) for name in type(options).model_fields):
+            for part in _bytes_of(value):
+                self._digest.update(part)
+            if isinstance(value, Covariance):
+                probe = np.random.default_rng(0).standard_normal(value.rank)
+                self._computed += _numbers_of(value.sqrt(probe))
 
     def of_window(
         self,
@@ -77,16 +87,17 @@ class CycleState:
         batch = problem.batch
         points = () if batch.points is None else vars(batch.points).values()
         channels = () if batch.channels is None else (batch.channels.value, batch.channels.weight)
-        for array in (batch.observation, batch.mask, *points, *channels, *_arrays(start)):
+        for array in (batch.observation, batch.mask, *points, *channels):
             self._digest.update(np.ascontiguousarray(array).tobytes())
         key = self._digest.hexdigest()
+        computed = np.array([*self._computed, *(x for a in _arrays(start) for x in _numbers_of(a))])
         path = self.folder / f"window-{number:05}.npz"
         if path.exists():
-            return _read(path, key, self.folder)
+            return _read(path, key, computed, self.folder)
         solution = solved()
         self.folder.mkdir(exist_ok=True)
         with replacing(path) as temporary, open(temporary, "wb") as file:
-            np.savez(file, key=np.array(key), **_stored(solution))
+            np.savez(file, key=np.array(key), computed=computed, **_stored(solution))
         return solution
 
 
@@ -96,11 +107,11 @@ def _stored(solution: Solution) -> dict[str, Any]:
     return {name: np.asarray(value) for name, value in arrays.items() if value is not None}
 
 
-def _read(path: Path, key: str, folder: Path) -> Solution:
+def _read(path: Path, key: str, computed: Array, folder: Path) -> Solution:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays: Mapping[str, Any] = {name: file[name] for name in file.files}
-        found = str(arrays["key"])
+        found, before = str(arrays["key"]), np.asarray(arrays["computed"], float)
         more = {n.removeprefix(_PER_WINDOW): a for n, a in arrays.items() if _PER_WINDOW in n}
         solution = Solution(
             arrays["x"], arrays["status"], arrays["iterations"], stdev=arrays.get("stdev"),
@@ -111,7 +122,8 @@ def _read(path: Path, key: str, folder: Path) -> Solution:
             f"{path} is not a window of a cycle by pyvda, or is damaged ({error}); remove it, and "
             "the same command assimilates the window again"
         ) from error
-    if found != key:
+    same = before.shape == computed.shape and np.allclose(before, computed, rtol=0, atol=_CLOSE)
+    if found != key or not same:
         raise InputError(
             f"the state in {folder} belongs to other observations or options; give another folder "
             "as state (--state), or remove it to start afresh"
@@ -127,20 +139,10 @@ def _arrays(start: Start | None) -> tuple[Any, ...]:
     return (start.mean,) if isinstance(start, ExpectedState) else ()
 
 
-def _parts(options: Options) -> list[bytes]:
-    """Return what tells options apart, their arrays and operators included."""
-    found = [options.model_dump_json().encode()]
-    for name in type(options).model_fields:
-        found += _bytes_of(getattr(options, name))
-    return found
-
-
 def _bytes_of(value: Any) -> list[bytes]:
+    """Return what tells options apart beside their JSON: arrays, and the states of files."""
     if isinstance(value, np.ndarray):
         return [value.tobytes()]
-    if isinstance(value, Covariance):  # one product tells them apart
-        probe = np.random.default_rng(0).standard_normal(value.rank)
-        return [np.asarray(value.sqrt(probe)).tobytes()]
     if isinstance(value, Background):
         return [value.mean.tobytes(), value.precision.tobytes()]
     if isinstance(value, tuple):
@@ -149,3 +151,12 @@ def _bytes_of(value: Any) -> list[bytes]:
     if path is not None and path.is_file():
         return [str(path.stat().st_size).encode(), str(path.stat().st_mtime_ns).encode()]
     return []
+
+
+def _numbers_of(array: Array) -> list[float]:
+    """Return the logarithm of an array's norm, and its cosine with random numbers."""
+    array = np.asarray(array, float).ravel()
+    direction = np.random.default_rng(array.size).standard_normal(array.size)
+    size = float(np.linalg.norm(array)) + np.finfo(float).tiny
+    cosine = float(array @ direction) / (size * float(np.linalg.norm(direction)))
+    return [float(np.log(size)), cosine]

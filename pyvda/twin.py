@@ -18,7 +18,7 @@ from pyvda import names, tracks
 from pyvda.climate.climatology import drawn_starts, usual_spinup
 from pyvda.engine import engine_for
 from pyvda.engine.interface import Array
-from pyvda.errors import EngineError, InputError
+from pyvda.errors import InputError
 from pyvda.io.netcdf import append_history
 from pyvda.io.sources.open import opened
 from pyvda.io.writing import model_attributes
@@ -75,9 +75,7 @@ def simulate(
     Raises
     ------
     InputError
-        When a name is unknown or a number is out of range.
-    EngineError
-        When the model diverges.
+        When a name is unknown, a number is out of range, or the model diverges.
     """
     name, setting, flat = _experiment(preset, parameters, steps)
     _check_seed(seed)
@@ -94,6 +92,7 @@ def simulate(
             rtol=SPINUP_RTOL, atol=SPINUP_RTOL,
         )[:, 0]  # fmt: skip
         on_attractor = np.where(model.sea, on_attractor, 0.0)
+        _check_finite(on_attractor, model, "on the way to its attractor")
         truth[block] = running.simulate(
             model,
             on_attractor,
@@ -104,8 +103,7 @@ def simulate(
         )
         if report is not None:
             report(min(first + _BLOCK, windows), windows)
-    if not np.isfinite(truth[..., model.sea]).all():
-        raise EngineError(f"the simulation of {model.name} diverged; check its parameters")
+    _check_finite(truth[..., model.sea], model, "within the windows")
     time = np.arange(setting.steps) * model.time_step
     coords = {
         names.WINDOW: (names.WINDOW, np.arange(windows), names.attributes(names.WINDOW)),
@@ -127,6 +125,15 @@ def simulate(
         | model_attributes.attributes(model),
     )
     return append_history(ds, f"pyvda {pyvda.__version__} simulate {name}, seed {seed}")
+
+
+def _check_finite(states: Array, model: Model, where: str) -> None:
+    if not np.isfinite(states).all():
+        values = ", ".join(f"{name} {value:g}" for name, value in model.fields)
+        raise InputError(
+            f"the simulation of {model.name} diverged {where}; see that its parameters ({values}) "
+            "suit its steps"
+        )
 
 
 def truth_bytes(

@@ -48,7 +48,7 @@ def test_benchmarks_that_were_run_have_a_table(script, tmp_path) -> None:
     assert "| a20 | 0.500 | 0.400 | 0.600 | 0.500 |" in found
     assert "| 45 members | 0.500 | 0.600 |" in found
     assert "memory" not in found
-    one = {"ms": 1.0, "ns_per_unknown_and_log": 2.0}
+    one = {"ms": 1.0, "ns_per_step_unknown_and_log": 2.0}
     parts = {
         "spread": {**cycle, "ratio": 0.97}, "gradient": {"skipped": "no jax"},
         "growth": {"65": dict.fromkeys(("forward", "tangent", "adjoint"), one), "date": "x"},

@@ -184,3 +184,9 @@ def test_bad_observations_are_refused(arguments, said) -> None:
     truth = pyvda.simulate(turning(), 1, 1, steps=8)
     with pytest.raises(InputError, match=said):
         pyvda.observe(truth, **{"variance": 1.0, **arguments})
+
+
+def test_a_simulation_that_diverges_is_refused() -> None:
+    model = torch_model(lambda x: x**2, variables=("x",), time_step=1.0)
+    with pytest.raises(InputError, match=r"the simulation of \S+ diverged"):
+        pyvda.simulate(model, 2, steps=4, engine="torch")

@@ -82,6 +82,10 @@ class Family:
         Exclusive lower bounds, where the equations have some.
     nonzero : tuple of str
         Parameters that the equations divide by.
+    scaled : callable, optional
+        (**sizes) to the defaults, by name, of parameters that depend on the sizes.
+    check : callable, optional
+        (**parameters and sizes); raises InputError where the model's steps would be unstable.
     default : bool
         Whether this model is the default.
     aliases : tuple of str
@@ -106,6 +110,8 @@ class Family:
     trainable: TrainableForm | None = None
     least_parameters: Mapping[str, float] = field(default_factory=dict)
     nonzero: tuple[str, ...] = ()
+    scaled: Callable[..., Mapping[str, float]] | None = None
+    check: Callable[..., None] | None = None
     default: bool = False
     aliases: tuple[str, ...] = ()
 
@@ -118,9 +124,15 @@ class Family:
             For a name that the model does not have, or a value that it cannot have.
         """
         chosen("parameter", given, {**self.parameters, **self.sizes}, self.name)
+        sizes = {
+            name: whole(f"the size {name} of {self.name}", given.get(name, default), least)
+            for name, (default, least) in self.sizes.items()
+        }
+        space = self.state_space(**sizes)
+        scaled = {} if self.scaled is None else self.scaled(**sizes)
         parameters = {
             name: number(f"the parameter {name} of {self.name}", given.get(name, default))
-            for name, default in self.parameters.items()
+            for name, default in {**self.parameters, **scaled}.items()
         }
         for name, least in self.least_parameters.items():
             if not parameters[name] > least:
@@ -133,12 +145,9 @@ class Family:
                 raise InputError(
                     f"the parameter {name} of {self.name} is 0, expected another value"
                 )
-        sizes = {
-            name: whole(f"the size {name} of {self.name}", given.get(name, default), least)
-            for name, (default, least) in self.sizes.items()
-        }
         fields = parameters | sizes
-        space = self.state_space(**sizes)
+        if self.check is not None:
+            self.check(**fields)
         return Model(
             self.name,
             space.size,

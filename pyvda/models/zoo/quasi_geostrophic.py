@@ -7,8 +7,13 @@ q = ∇²ψ − Fψ,
     ∂q/∂t = −r J(ψ, q) − ∂ψ/∂x − κ ∇⁶ψ − 2π sin(2πy),
 
 where ψ, whatever the state says, and each successive Laplacian are 0 on the walls and J is
-Arakawa's Jacobian (1966, J. Comput. Phys. 1, 119-143, eq. (45)). A step of 5 is four
-Runge-Kutta steps of 1.25.
+Arakawa's Jacobian (1966, J. Comput. Phys. 1, 119-143, eq. (45)).
+
+A step of 5 is four Runge-Kutta steps of 1.25 up to 129 × 129 points. Finer grids need no other
+choice: the number of Runge-Kutta steps grows as n − 1, because the flow must not cross much more
+than a point in a step, and the default of κ falls as (n − 1)⁻³ from 2e-12, so that the smallest
+waves are damped as fast, measured by the time in which the flow crosses a point, as at 129 × 129.
+A κ that the steps cannot follow is refused.
 """
 
 from __future__ import annotations
@@ -29,24 +34,51 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 STEP = 5.0
-_STEPS = 4
+_KAPPA, _POINTS = 2e-12, 128  # of the published ocean
+_STABLE = 2.785  # the real axis within which Runge-Kutta 4 is stable
 
 
 def step(x: Tensor, F: Any, r: Any, kappa: Any, n: int) -> Tensor:
     """Return the states (..., n²) a time step of 5 after the states x."""
     psi = _with_walls(x.reshape(*x.shape[:-1], n, n)[..., 1:-1, 1:-1])
-    h = STEP / _STEPS
+    steps = _steps(n)
+    h = STEP / steps
 
     def rate(psi: Tensor) -> Tensor:
         return _rate(psi, F, r, kappa)
 
-    for _ in range(_STEPS):
+    for _ in range(steps):
         k1 = rate(psi)
         k2 = rate(psi + h / 2 * k1)
         k3 = rate(psi + h / 2 * k2)
         k4 = rate(psi + h * k3)
         psi = psi + h / 6 * (k1 + 2 * (k2 + k3) + k4)
     return psi.reshape(x.shape)
+
+
+def _steps(n: int) -> int:
+    """Return the number of Runge-Kutta steps in a step."""
+    return 4 * max(1, (n - 1) // _POINTS)
+
+
+def _scaled(n: int) -> dict[str, float]:
+    return {"kappa": _KAPPA * min(1.0, _POINTS / (n - 1)) ** 3}
+
+
+def _check(F: float, r: float, kappa: float, n: int) -> None:
+    """Raise InputError where friction damps the smallest wave faster than a step can follow.
+
+    The wave has the Laplacian −8 (n − 1)², which a step multiplies by at most 1 while the rate
+    times the length of the step is at most 2.785.
+    """
+    waves = 8 * (n - 1) ** 2
+    largest = _STABLE * _steps(n) / STEP * (waves + F) / waves**3
+    if not 0 <= kappa <= largest:
+        raise InputError(
+            f"the parameter kappa of quasi-geostrophic is {kappa:g}, expected from 0 to "
+            f"{largest:.3g}, the most that a step on {n} x {n} points can follow; leave it out for "
+            f"{_scaled(n)['kappa']:.3g}, or give a smaller n"
+        )
 
 
 def _rate(psi: Tensor, F: Any, r: Any, kappa: Any) -> Tensor:
@@ -195,10 +227,12 @@ FAMILY = Family(
     aliases=("qg",),
     summary="wind-driven ocean on the unit square, 129 x 129 points (Sakov and Oke 2008)",
     julia="QuasiGeostrophic",
-    parameters={"F": 1600.0, "r": 1e-5, "kappa": 2e-12},
+    parameters={"F": 1600.0, "r": 1e-5, "kappa": _KAPPA},
     sizes={"n": (129, 9)},
     state_space=_state_space,
     time_step=STEP,
+    scaled=_scaled,
+    check=_check,
     kind="step",
     function=step,
     start=lambda **fields: Start((0.0,), 1e-3),

@@ -60,13 +60,14 @@ def rate(psi, F=1600.0, r=1e-5, kappa=2e-12):
     return np.pad(idstn(dstn(f, 1) / (eigenvalues[:, None] + eigenvalues - F), 1), 1)
 
 
-def steps(psi, count, n):
-    for _ in range(4 * count):
-        k1 = rate(psi)
-        k2 = rate(psi + 0.625 * k1)
-        k3 = rate(psi + 0.625 * k2)
-        k4 = rate(psi + 1.25 * k3)
-        psi = psi + 1.25 / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+def steps(psi, count, number=4, kappa=2e-12):
+    h = 5.0 / number
+    for _ in range(number * count):
+        k1 = rate(psi, kappa=kappa)
+        k2 = rate(psi + h / 2 * k1, kappa=kappa)
+        k3 = rate(psi + h / 2 * k2, kappa=kappa)
+        k4 = rate(psi + h * k3, kappa=kappa)
+        psi = psi + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
     return psi
 
 
@@ -86,7 +87,7 @@ def test_a_step_is_that_of_numpy(engine, n) -> None:
     psi = smooth(np.random.default_rng(n), n, 2)
     found = get_engine(engine).forecast(model, psi.reshape(2, -1), time_step=5.0)
     for one, start in zip(found.reshape(2, n, n), psi, strict=True):
-        np.testing.assert_allclose(one, steps(start, 1, n), rtol=0, atol=1e-11 * np.abs(psi).max())
+        np.testing.assert_allclose(one, steps(start, 1), rtol=0, atol=1e-11 * np.abs(psi).max())
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -165,3 +166,33 @@ def test_walls_have_no_effect() -> None:
 def test_another_number_of_points_is_refused() -> None:
     with pytest.raises(InputError, match="size n of quasi-geostrophic is 100, expected a power"):
         get_model("quasi-geostrophic", n=100)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_finer_grid_has_more_steps_and_less_friction(engine) -> None:
+    n = 257
+    model = get_model("quasi-geostrophic", n=n)
+    assert dict(model.fields)["kappa"] == pytest.approx(2e-12 / 8)
+    psi = smooth(np.random.default_rng(n), n, 1)[0]
+    found = get_engine(engine).forecast(model, psi.reshape(1, -1), time_step=5.0).reshape(n, n)
+    np.testing.assert_allclose(
+        found, steps(psi, 1, 8, kappa=2.5e-13), rtol=0, atol=1e-11 * np.abs(psi).max()
+    )
+
+
+def test_a_friction_that_the_steps_cannot_follow_is_refused() -> None:
+    """The bound is where the smallest wave begins to grow."""
+    n = 33
+    j = np.arange(n)
+    wave = 1e-6 * np.outer(np.sin(np.pi * 31 / 32 * j), np.sin(np.pi * 31 / 32 * j))
+    bound = 2.785 / 1.25 * (8 * 32**2 + 1600) / (8 * 32**2) ** 3
+
+    def growth(kappa):
+        later = steps(wave, 1, kappa=kappa) - steps(0 * wave, 1, kappa=kappa)
+        return np.abs(later).max() / np.abs(wave).max()
+
+    assert growth(0.97 * bound) < 1 < growth(1.05 * bound)
+    get_model("quasi-geostrophic", n=n, kappa=0.97 * bound)
+    for kappa in (1.03 * bound, -1e-12):
+        with pytest.raises(InputError, match="parameter kappa of quasi-geostrophic is"):
+            get_model("quasi-geostrophic", n=n, kappa=kappa)

@@ -9,7 +9,11 @@ walls included, on which it is taken as 0: with q = ∇²ψ - Fψ,
 and ψ and each successive Laplacian 0 on the walls. Sakov, P. & Oke, P. R. (2008): A deterministic formulation of
 the ensemble Kalman filter. Tellus A 60, 361-371. J is Arakawa's (1966; J. Comput. Phys. 1, 119-143, his equation
 (45)): the sum over the points of a J(b, c) changes its sign with every exchange of two of the three fields, which
-gives the adjoint below. A step of 5 is four Runge-Kutta steps of 1.25. n is 2ᵏ + 1.
+gives the adjoint below. n is 2ᵏ + 1.
+
+A step of 5 is four Runge-Kutta steps of 1.25 up to 129 x 129 points. On finer grids their number grows as n - 1, for
+the flow must not cross much more than a point in a step, and the default of κ falls as (n - 1)⁻³, so that the smallest
+waves are damped as fast, measured by the time in which the flow crosses a point, as they are at 129 x 129.
 """
 struct QuasiGeostrophic{T} <: VectorModel
     F::T
@@ -17,12 +21,13 @@ struct QuasiGeostrophic{T} <: VectorModel
     kappa::T
     n::Int
 end
-QuasiGeostrophic(; F = 1600.0, r = 1e-5, kappa = 2e-12, n = 129) = QuasiGeostrophic(F, r, kappa, n)
+QuasiGeostrophic(; F = 1600.0, r = 1e-5, n = 129, kappa = 2e-12 * min(1.0, 128 / (n - 1))^3) = QuasiGeostrophic(F, r, kappa, n)
 variables(::Type{<:QuasiGeostrophic}) = ("psi",)
 dimensions(m::QuasiGeostrophic) = (y = m.n, x = m.n)
 time_step(::Type{<:QuasiGeostrophic}) = 5.0
 
-const QG_STEPS = 4
+"Runge-Kutta steps in a time step."
+runge_kutta_steps(m::QuasiGeostrophic) = 4 * max(1, (m.n - 1) ÷ 128)
 
 "The fields of a step; `stages` are the ψ and q at which it evaluates the tendency, once `x` is known."
 struct QGWorkspace
@@ -43,7 +48,7 @@ function workspace(::Type{T}, m::QuasiGeostrophic) where {T}
     field() = grid_field!(solver.memory, M)
     ring() = ring_field!(solver.memory, M)
     wind = [-2π * sinpi(2y / M) for y in 1:M-1]
-    return QGWorkspace(solver, fill(NaN, m.n^2), [(field(), field()) for _ in 1:4, _ in 1:QG_STEPS], field(),
+    return QGWorkspace(solver, fill(NaN, m.n^2), [(field(), field()) for _ in 1:4, _ in 1:runge_kutta_steps(m)], field(),
                        (field(), field(), field(), field()), ring(), ring(), ring(), ring(), wind)
 end
 
@@ -230,14 +235,14 @@ end
 function linearise!(w::QGWorkspace, m::QuasiGeostrophic, x)
     x == reshape(w.x, size(x)) && return w
     (k, M) = (QGConstants(m), m.n - 1)
-    h = time_step(m) / QG_STEPS
+    (steps, h) = (runge_kutta_steps(m), time_step(m) / runge_kutta_steps(m))
     load!(w.stages[1, 1][1], x)
-    for s in 1:QG_STEPS
+    for s in 1:steps
         ((ψ₁, q₁), (ψ₂, q₂), (ψ₃, q₃), (ψ₄, q₄)) = (w.stages[1, s], w.stages[2, s], w.stages[3, s], w.stages[4, s])
         rate!(ψ₂, ψ₁, h / 2, w, k, M, ψ₁, q₁)
         rate!(ψ₃, ψ₁, h / 2, w, k, M, ψ₂, q₂)
         rate!(ψ₄, ψ₁, h, w, k, M, ψ₃, q₃)
-        ψ = s == QG_STEPS ? w.end_of_step : w.stages[1, s+1][1]
+        ψ = s == steps ? w.end_of_step : w.stages[1, s+1][1]
         combine!(ψ, ψ₁, (ψ₂, ψ₃, ψ₄), M)
         rate!(ψ, ψ, h / 6, w, k, M, ψ₄, q₄)
     end
@@ -252,7 +257,7 @@ end
 function linear_step!(rate!::R, out, m, x, δ, w, stages) where {R}
     linearise!(w, m, x)
     (k, M) = (QGConstants(m), m.n - 1)
-    h = time_step(m) / QG_STEPS
+    h = time_step(m) / runge_kutta_steps(m)
     (z₁, z₂, z₃, z₄) = w.z
     load!(z₁, δ)
     for (first, second, third, fourth) in stages
@@ -266,6 +271,6 @@ function linear_step!(rate!::R, out, m, x, δ, w, stages) where {R}
 end
 
 tangent_linear!(dy, m::QuasiGeostrophic, x, dx, w::QGWorkspace) =
-    GC.@preserve w linear_step!(tangent_rate!, dy, m, x, dx, w, (ntuple(i -> w.stages[i, s], 4) for s in 1:QG_STEPS))
+    GC.@preserve w linear_step!(tangent_rate!, dy, m, x, dx, w, (ntuple(i -> w.stages[i, s], 4) for s in 1:runge_kutta_steps(m)))
 adjoint!(xbar, m::QuasiGeostrophic, x, ybar, w::QGWorkspace) =
-    GC.@preserve w linear_step!(adjoint_rate!, xbar, m, x, ybar, w, (ntuple(i -> w.stages[5-i, s], 4) for s in QG_STEPS:-1:1))
+    GC.@preserve w linear_step!(adjoint_rate!, xbar, m, x, ybar, w, (ntuple(i -> w.stages[5-i, s], 4) for s in runge_kutta_steps(m):-1:1))
