@@ -9,6 +9,8 @@ lazy, and each chunk of windows is a task that any process can run (`pyvda.block
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -172,6 +174,9 @@ def assimilate(observations: Any, **keywords: Any) -> xr.Dataset:
         )
         options, said = task.options, errors.attributes(kind, bias=bias)
         method_options = {**method_options, **estimated_variance.of_options(options)}
+    if settings.robust and own is None and settings.cycle is None:
+        task = task.with_gross_errors_of(windows.windows_across(in_windows, _GROSS_WINDOWS))
+        said["pyvda_gross_errors"] = json.dumps(asdict(task.gross_errors))
     if settings.cycle is not None:
         analysis = cycled(task, observed, settings.cycle, own, settings.state)
         lazy = is_series = False
@@ -302,3 +307,4 @@ def _unlike_trained(
 
 
 _SAMPLE_WINDOWS = 256  # enough to know the pattern of a large file
+_GROSS_WINDOWS = 64  # from which the gross errors of a file are estimated

@@ -19,6 +19,7 @@ from pyvda import cycling, names
 from pyvda.cluster import Choice
 from pyvda.engine import CostSettings, Engine
 from pyvda.engine.interface import Array
+from pyvda.gross_errors import UNKNOWN, GrossErrors
 from pyvda.io.writing.analysis import POSITION, labelled, with_block_history
 from pyvda.judgements.expected_error import with_expected_error
 from pyvda.judgements.judge import judged_solution, known_variance
@@ -27,7 +28,7 @@ from pyvda.methods.learned import LearnedOptions
 from pyvda.methods.statistics import variance_of
 from pyvda.operators.observation import ObservationOperator
 from pyvda.progress import OfBlocks, Report, silent
-from pyvda.robust import Analyst, covering, without_gross_errors
+from pyvda.robust import Analyst, covering, estimated, without_gross_errors
 from pyvda.settings import OBSERVATION_VARIANCE
 from pyvda.state import windows
 
@@ -64,6 +65,8 @@ class BlockTask:
         Number of windows in the file.
     robust : bool
         Whether observations with gross errors are rejected first, see `pyvda.robust`.
+    gross_errors : GrossErrors
+        Of the observations that are rejected then.
     spread : bool
         Whether the method has no spread, and gets one from `with_expected_error`.
     history : bool
@@ -84,6 +87,7 @@ class BlockTask:
     state: str | Path | None
     windows: int
     robust: bool = False
+    gross_errors: GrossErrors = UNKNOWN
     spread: bool = False
     history: bool = False
     report: OfBlocks | Report = silent
@@ -123,6 +127,16 @@ class BlockTask:
         """Return a block in memory without the observations that are rejected, if any are."""
         if not self.robust:
             return block
+        return without_gross_errors(block, self.analyst(block, own, engine), self.gross_errors)
+
+    def with_gross_errors_of(self, block: xr.Dataset) -> BlockTask:
+        """Return the task with the gross errors estimated from a block in memory."""
+        with self.engine() as engine:
+            found = estimated(block, self.analyst(block, None, engine))
+        return replace(self, gross_errors=found)
+
+    def analyst(self, block: xr.Dataset, own: Backgrounds | None, engine: Engine) -> Analyst:
+        """Return what makes analyses of windows of a block in memory."""
         quiet = replace(self, report=silent)
 
         def chosen(windows: Array) -> Backgrounds | None:
@@ -136,8 +150,7 @@ class BlockTask:
 
         first = problem(block.isel({names.WINDOW: slice(0, 1)}), np.arange(1))
         variance = variance_of(first, getattr(self.options, OBSERVATION_VARIANCE, None))
-        coupled = self.options.couples_windows()
-        return without_gross_errors(block, Analyst(problem, solve, variance, coupled))
+        return Analyst(problem, solve, variance, self.options.couples_windows())
 
     def problem(self, block: xr.Dataset, own: Backgrounds | None, engine: Engine) -> Problem:
         """Return the problem that a block in memory poses, see `__call__`."""

@@ -29,6 +29,7 @@ from pyvda.models.model import Model
 from pyvda.names import Status
 from pyvda.progress import silent
 from pyvda.settings import BY_COMPONENT, BY_VARIABLE, OBSERVATION_VARIANCE
+from pyvda.state.windows import windows_across
 
 _WINDOWS = 256
 _ROUNDS, _CLOSE = 16, 2e-3  # iterations at most, and the relative change that ends them
@@ -159,9 +160,7 @@ def estimated(
     InputError
         No window has an analysis.
     """
-    count = windows.sizes[names.WINDOW]
-    chosen = np.unique(np.linspace(0, count - 1, min(count, _WINDOWS)).astype(int))
-    sample = windows.isel({names.WINDOW: chosen}).load()
+    sample = windows_across(windows, _WINDOWS)
     y = sample[names.OBSERVATION].transpose(*names.DIMENSIONS).values
     size = y.shape[2]
     groups = np.zeros(size, int) if groups is None else groups

@@ -1,19 +1,18 @@
 """Observations with gross errors, found and rejected before the analysis (`robust=True`).
 
-Every observation is good, with the error variance R, or, rarely, bad, with an error of any size. It
-is bad with the probability γ / (γ + exp(-z²/2)), where z is its distance, in standard deviations,
-from what all other data say, and γ = A √(2π) / (2 d (1 - A)) for a share A of gross errors that are
-uniform within d standard deviations (Andersson & Järvinen 1999). Of a linear problem, z follows
-from the analysis xₐ with the spread σ itself:
+Every observation is good or bad, see `pyvda.gross_errors`, whose parameters are estimated from the
+file. Of a linear problem, the distance of an observation from what all other data say, in standard
+deviations √R, and its variance follow from the analysis xₐ with the spread σ itself:
 
-    z² = (y - xₐ)² / (R - σ²)  for data that were used,      (y - xₐ)² / (R + σ²)  for others.
+    z = (y - xₐ) / √R / (1 - h),   v = 1 / (1 - h),   h = σ² / R    for data that were used,
+    z = (y - xₐ) / √R,             v = 1 + σ² / R                   for others.
 
 Data that are more likely bad than good are left out, the analysis is repeated, and data that it
 fits again come back, until nothing changes. Where the model is nonlinear, the first analysis may
-have followed the bad data to a wrong minimum. A window that costs more than usual, at -log γ for
-each datum that is left out, is therefore searched again from random subsets of its data, as in
-other robust regressions (Rousseeuw & Leroy 1987), and the cheapest result is kept. The spread that
-is stated covers the other results, and where they lie beyond it the window is ambiguous.
+have followed the bad data to a wrong minimum. A window that costs more than usual, at minus the log
+density of each datum that is left out, is therefore searched again from random subsets of its data,
+as in other robust regressions (Rousseeuw & Leroy 1987), and the cheapest result is kept. The spread
+that is stated covers the other results, and where they lie beyond it the window is ambiguous.
 
 Whatever the method, it only ever sees windows of observations, some of which are missing.
 """
@@ -28,20 +27,19 @@ import xarray as xr
 
 from pyvda import names
 from pyvda.engine.interface import Array
+from pyvda.gross_errors import UNKNOWN, GrossErrors
 from pyvda.io.quality import bad_data
 from pyvda.methods import Problem, Solution, Status
 from pyvda.methods.minima import reaches_further
 from pyvda.methods.statistics import half_misfit, half_point_misfit
 
-_SHARE, _WITHIN = 0.1, 5.0  # A and d
-_GAMMA = _SHARE * np.sqrt(2 * np.pi) / (2 * _WITHIN * (1 - _SHARE))
-_COST = -np.log(_GAMMA)  # of a datum that is left out; it is as likely bad as good at z = 2.68
-_LEAST_SHARE = 0.25  # of R that R - σ² is never below: the spread is not that accurate
+_MOST = 0.75  # h at most: the spread is not that accurate
 _FEW = 8  # data of a window, below which their residuals say nothing of its spread
-_SUBSETS, _LEFT_OUT = 8, 0.35  # their number, and the probability that a datum is left out
+_SUBSETS, _LEFT_OUT = 8, (0.35, 0.6)  # their number, and probabilities that a datum is left out
 _SEED = 5
 _APART = "squared_distance_to_other_results"
 _ROUNDS = 6  # analyses of a search at most
+_ESTIMATES = 2  # of the parameters of the gross errors, each with the analysis of the one before
 
 Bad = tuple[Array, ...]
 """Which data are left out: on the grid, (W, T, D) bool, and perhaps along `datum`, (W, K) bool."""
@@ -70,7 +68,48 @@ class Analyst:
     coupled: bool = False
 
 
-def without_gross_errors(block: xr.Dataset, analyst: Analyst) -> xr.Dataset:
+@dataclass(frozen=True)
+class _Found:
+    """The end of a search of n windows.
+
+    Attributes
+    ----------
+    bad : Bad
+        Which data are left out.
+    cost : (n,)
+        Negative log density of analysis and data, up to a constant.
+    x : (n, T, D)
+        The analysis.
+    z, variance : tuple of arrays like `bad`
+        Distance of each datum from what all others say, and its variance for good data; NaN: there
+        is none.
+    """
+
+    bad: Bad
+    cost: Array
+    x: Array
+    z: tuple[Array, ...]
+    variance: tuple[Array, ...]
+
+    def put(self, rows: Array, found: _Found) -> None:
+        """Replace the results of some windows."""
+        self.cost[rows], self.x[rows] = found.cost, found.x
+        for own, other in (
+            (self.bad, found.bad), (self.z, found.z), (self.variance, found.variance)
+        ):  # fmt: skip
+            for into, values in zip(own, other, strict=True):
+                into[rows] = values
+
+    def __getitem__(self, rows: Array) -> _Found:
+        bad, z, variance = (
+            tuple(one[rows] for one in each) for each in (self.bad, self.z, self.variance)
+        )
+        return _Found(bad, self.cost[rows], self.x[rows], z, variance)
+
+
+def without_gross_errors(
+    block: xr.Dataset, analyst: Analyst, errors: GrossErrors = UNKNOWN
+) -> xr.Dataset:
     """Return a block of windows with NaN in place of the observations that are likely bad.
 
     Their flags are `names.Flag.REJECTED`, as of data that the file itself calls bad. For `covering`
@@ -81,32 +120,53 @@ def without_gross_errors(block: xr.Dataset, analyst: Analyst) -> xr.Dataset:
     block : Dataset
         Windows in memory: `observation` (window, time, state), perhaps data along `datum`.
     analyst : Analyst
+    errors : GrossErrors
     """
+    best, apart = _best(block, analyst, errors)
+    return _left_out(block, best.bad).assign({_APART: (names.DIMENSIONS, apart)})
+
+
+def estimated(block: xr.Dataset, analyst: Analyst) -> GrossErrors:
+    """Return the estimate of the gross errors from windows in memory, of which there are many."""
+    errors = UNKNOWN
+    for _ in range(_ESTIMATES):
+        best, _ = _best(block, analyst, errors)
+        z, variance = (
+            np.concatenate([one.ravel() for one in each]) for each in (best.z, best.variance)
+        )
+        there = np.isfinite(z)
+        errors = UNKNOWN.fitted(z[there], variance[there])
+    return errors
+
+
+def _best(block: xr.Dataset, analyst: Analyst, errors: GrossErrors) -> tuple[_Found, Array]:
+    """Return the cheapest end of the searches, and the mean square from it to others, (W, T, D)."""
     windows = np.arange(block.sizes[names.WINDOW])
     problem = analyst.problem(block, windows)
     weights = _weights(problem)
-    everything = tuple(weight < 0 for weight in weights)
-    bad, lowest, x = _searched(block, windows, analyst, everything)
-    apart = np.zeros(x.shape)
+    best = _searched(block, windows, analyst, errors, tuple(weight < 0 for weight in weights))
+    apart = np.zeros(best.x.shape)
     data = problem.data()
-    again = windows[_any(bad) & (lowest > data / 2 + np.sqrt(data / 2))]
-    if len(again) and not analyst.coupled:
-        rows = np.repeat(again, _SUBSETS)
-        subsets = _subsets(problem, weights, again)
-        found, cost, others = _searched(block, rows, analyst, subsets)
-        for place, window in enumerate(again):
-            its = slice(place * _SUBSETS, (place + 1) * _SUBSETS)
-            # The first search, and those from subsets.
-            costs = np.append(lowest[window], cost[its])
-            ends = [
-                np.concatenate([one[[window]], other[its]])
-                for one, other in zip((*bad, x), (*found, others), strict=True)
-            ]
-            best = int(costs.argmin())
-            for one, end in zip(bad, ends, strict=False):
-                one[window] = end[best]
-            apart[window] = _mean_distance(costs, ends[:-1], ends[-1], best)
-    return _left_out(block, bad).assign({_APART: (names.DIMENSIONS, apart)})
+    usual = data / 2 + np.sqrt(data / 2)
+    again = windows[_any(best.bad) & (best.cost > usual)]
+    if not len(again) or analyst.coupled:
+        return best, apart
+    subsets = _subsets(problem, weights, again)
+    each = len(subsets[0]) // len(again)
+    found = _searched(block, np.repeat(again, each), analyst, errors, subsets)
+    for place, window in enumerate(again):
+        its = slice(place * each, (place + 1) * each)
+        costs = np.append(best.cost[window], found.cost[its])
+        x = np.concatenate([best.x[[window]], found.x[its]])
+        bad = [
+            np.concatenate([one[[window]], other[its]])
+            for one, other in zip(best.bad, found.bad, strict=True)
+        ]
+        lowest = int(costs.argmin())
+        apart[window] = _mean_distance(costs, bad, x, lowest)
+        if lowest:
+            best.put(np.array([window]), found[np.array([its.start + lowest - 1])])
+    return best, apart
 
 
 def covering(block: xr.Dataset, solution: Solution) -> Solution:
@@ -138,23 +198,25 @@ def _mean_distance(costs: Array, bad: list[Array], x: Array, best: int) -> Array
 
 
 def _subsets(problem: Problem, weights: tuple[Array, ...], windows: Array) -> Bad:
-    """Return random data of each window to leave out at first, `_SUBSETS` times after one another.
+    """Return random data of each window to leave out at first, several sets after one another.
 
     They depend on the window's number in its file alone.
     """
     drawn: list[list[Array]] = [[] for _ in weights]
+    shares = np.repeat(_LEFT_OUT, _SUBSETS)
     for window in windows:
         random = np.random.default_rng([_SEED, int(problem.window_numbers()[window])])
         for weight, into in zip(weights, drawn, strict=True):
-            shape = (_SUBSETS, *weight.shape[1:])
-            into.append((random.random(shape) < _LEFT_OUT) & (weight[window] > 0))
+            uniform = random.random((len(shares), *weight.shape[1:]))
+            share = shares.reshape(-1, *(1,) * (weight.ndim - 1))
+            into.append((uniform < share) & (weight[window] > 0))
     return tuple(np.concatenate(each) for each in drawn)
 
 
 def _searched(
-    block: xr.Dataset, windows: Array, analyst: Analyst, bad: Bad
-) -> tuple[Bad, Array, Array]:
-    """Return which data to leave out in the end, the cost of that, (n,), and the analysis.
+    block: xr.Dataset, windows: Array, analyst: Analyst, errors: GrossErrors, bad: Bad
+) -> _Found:
+    """Return the end of a search.
 
     Parameters
     ----------
@@ -164,53 +226,65 @@ def _searched(
         Which of their data to leave out at first, (n, ...).
     """
     given = analyst.problem(block.isel({names.WINDOW: windows}), windows)
-    bad = tuple(one.copy() for one in bad)
-    cost = np.full(len(windows), np.inf)
-    x = np.full(given.batch.observation.shape, np.nan)
+    nothing = tuple(np.full(one.shape, np.nan) for one in bad)
+    end = _Found(
+        tuple(one.copy() for one in bad), np.full(len(windows), np.inf),
+        np.full(given.batch.observation.shape, np.nan), nothing,
+        tuple(one.copy() for one in nothing),
+    )  # fmt: skip
     rows = np.arange(len(windows))
     for _ in range(_ROUNDS):
-        own = tuple(one[rows] for one in bad)
+        own = tuple(one[rows] for one in end.bad)
         part = _left_out(block.isel({names.WINDOW: windows[rows]}), own)
         problem = analyst.problem(part, windows[rows])
         solution = analyst.solve(problem, windows[rows])
-        x[rows] = solution.x
-        cost[rows] = _cost(problem, solution, own, analyst.variance)
-        found = _rejected(_chosen(given, rows), solution, own, analyst.variance)
-        different = _any(tuple(a != b for a, b in zip(found, own, strict=True)))
+        found = _judged(_chosen(given, rows), problem, solution, own, analyst.variance, errors)
+        different = _any(tuple(a != b for a, b in zip(found.bad, own, strict=True)))
+        end.put(rows, found)
         if not different.any():
             break
-        for all_of, now in zip(bad, found, strict=True):
-            all_of[rows] = now
         rows = np.arange(len(windows)) if analyst.coupled else rows[different]
-    return bad, cost, x
+    return end
 
 
-def _rejected(problem: Problem, solution: Solution, bad: Bad, variance: float) -> Bad:
-    """Return which data are more likely bad than good.
+def _judged(
+    given: Problem, problem: Problem, solution: Solution, bad: Bad, variance: float,
+    errors: GrossErrors,
+) -> _Found:  # fmt: skip
+    """Return which data are more likely bad than good, and the cost of those that were left out.
 
     Parameters
     ----------
-    problem : Problem
-        With all data.
+    given, problem : Problem
+        With all data, and with those that are not `bad`.
     solution : Solution
-        Of the data that are not `bad`.
+        Of the latter.
     variance : float
         R of a datum with weight 1.
     """
-    found = []
-    residuals, weights = _residuals(problem, solution.x), _weights(problem)
+    residuals, weights = _residuals(given, solution.x), _weights(given)
     if solution.stdev is None:
         squares = _squares_of_residuals(residuals, weights, bad, variance)
     else:
-        squares = _squares(problem, np.asarray(solution.stdev))
+        squares = _squares(given, np.asarray(solution.stdev))
+    cost = _cost_of_used(problem, solution, variance)
+    after, distances, variances = [], [], []
     for d, weight, square, out in zip(residuals, weights, squares, bad, strict=True):
+        there = weight > 0
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            R = variance / weight
-            expected = np.where(out, R + square, np.maximum(R - square, _LEAST_SHARE * R))
-            far = d**2 > 2 * _COST * expected
+            residual = np.where(there, d * np.sqrt(weight / variance), np.nan)
+            share = square * weight / variance
+            left = np.where(out, 1.0, 1 - np.minimum(share, _MOST))
+            z, v = residual / left, np.where(out, 1 + share, 1 / left)
+            far = errors.log_bad(z, v) > errors.log_good(z, v)
+            dearer = errors.log_good(0 * residual) - errors.log_bad(residual)
         # A window without an analysis says nothing of its data.
-        found.append(np.where(np.isfinite(d), far, out) & (weight > 0))
-    return tuple(found)
+        after.append(np.where(np.isfinite(d), far, out) & there)
+        cost = cost + np.where(out, dearer, 0.0).reshape(len(d), -1).sum(1)
+        distances.append(z)
+        variances.append(v)
+    cost = np.where(np.isfinite(cost), cost, np.inf)
+    return _Found(tuple(after), cost, np.asarray(solution.x), tuple(distances), tuple(variances))
 
 
 def _residuals(problem: Problem, x: Array) -> tuple[Array, ...]:
@@ -258,15 +332,14 @@ def _squares_of_residuals(
     return tuple(found)
 
 
-def _cost(problem: Problem, solution: Solution, bad: Bad, variance: float) -> Array:
-    """Return the negative log density of analysis and data, up to a constant, (n,)."""
+def _cost_of_used(problem: Problem, solution: Solution, variance: float) -> Array:
+    """Return the negative log density of analysis and data in use, up to a constant, (n,)."""
     found = solution.per_window.get(names.OBJECTIVE)
-    if found is None:
-        x, y = np.asarray(solution.x), np.asarray(problem.batch.observation, float)
-        found = half_misfit(np.asarray(problem.batch.mask, float) / variance, x, y)
-        found = found + half_point_misfit(problem, x, variance)
-    found = found + _COST * sum(out.reshape(len(out), -1).sum(1) for out in bad)
-    return np.where(np.isfinite(found), found, np.inf)
+    if found is not None:
+        return np.asarray(found)
+    x, y = np.asarray(solution.x), np.asarray(problem.batch.observation, float)
+    on_grid = half_misfit(np.asarray(problem.batch.mask, float) / variance, x, y)
+    return np.asarray(on_grid + half_point_misfit(problem, x, variance))
 
 
 def _any(bad: Bad) -> Array:

@@ -149,6 +149,13 @@ def first_guess(
     return found
 
 
+def windows_across(ds: xr.Dataset, most: int) -> xr.Dataset:
+    """Return windows in memory, at most so many, evenly spread over the file."""
+    count = ds.sizes[names.WINDOW]
+    chosen = np.unique(np.linspace(0, count - 1, min(count, most)).astype(int))
+    return ds.isel({names.WINDOW: chosen}).load()
+
+
 def flags(mask: np.ndarray, rejected: np.ndarray | None = None) -> np.ndarray:
     """Return the origin of the analysis, int8 (W, T, D): values of `names.Flag`.
 
