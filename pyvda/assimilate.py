@@ -23,6 +23,7 @@ from pyvda.cluster import Choice, with_engines
 from pyvda.cycled_windows import cycled
 from pyvda.engine import CostSettings, engine_for
 from pyvda.errors import InputError
+from pyvda.estimated_scales import with_scales
 from pyvda.io import netcdf
 from pyvda.io.cf import layout
 from pyvda.io.observations import prepared
@@ -54,6 +55,7 @@ from pyvda.settings import (
     Settings,
     chosen_method,
     estimated_kind,
+    estimated_scales,
     is_of_fields,
     settled,
     takes_settings,
@@ -177,6 +179,10 @@ def assimilate(observations: Any, **keywords: Any) -> xr.Dataset:
     if settings.robust and own is None and settings.cycle is None:
         task = task.with_gross_errors_of(windows.windows_across(in_windows, _GROSS_WINDOWS))
         said["pyvda_gross_errors"] = json.dumps(asdict(task.gross_errors))
+    scales = estimated_scales(method_options)
+    if scales:
+        task, of_scales = with_scales(task, in_windows, own, scales)
+        options, said = task.options, {**said, **of_scales}
     if settings.cycle is not None:
         analysis = cycled(task, observed, settings.cycle, own, settings.state)
         lazy = is_series = False

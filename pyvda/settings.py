@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pyvda.methods import Method
 
 OBSERVATION_VARIANCE, ESTIMATE = "observation_variance", "estimate"
+COVARIANCE, MODEL_ERROR = "covariance", "model_error"
 BY_VARIABLE, BY_COMPONENT = "estimate-variables", "estimate-components"
 Function = TypeVar("Function", bound=Callable[..., Any])
 Weight = Annotated[float, Field(ge=0)]
@@ -211,6 +212,16 @@ def estimated_kind(options: Mapping[str, Any]) -> str | None:
     return found if isinstance(found, str) and found in words else None
 
 
+def estimated_scales(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the options among B and Q of which a scale is to be estimated.
+
+    >>> estimated_scales({"model_error": "estimate", "covariance": 2.0})
+    ('model_error',)
+    """
+    found = ((name, options.get(name)) for name in (COVARIANCE, MODEL_ERROR))
+    return tuple(name for name, value in found if isinstance(value, str) and value == ESTIMATE)
+
+
 def chosen_method(settings: Settings, options: Mapping[str, Any]) -> tuple[Method, Any]:
     """Return the method and its validated options, which must have a use for the settings.
 
@@ -234,7 +245,17 @@ def chosen_method(settings: Settings, options: Mapping[str, Any]) -> tuple[Metho
     estimated = estimated_kind(options)
     if estimated:  # a number once the observations are there
         options = {n: value for n, value in options.items() if n != OBSERVATION_VARIANCE}
-    method, checked = configured(name, options)
+    scales = estimated_scales(options)
+    method, checked = configured(name, {n: v for n, v in options.items() if n not in scales})
+    unable = [one for one in scales if one not in checked.estimates()]
+    if unable or (scales and (estimated or settings.cycle is not None)):
+        both = " and observation_variance" if estimated else ""
+        raise InputError(
+            f"{' and '.join(unable or scales)}{both} to be estimated, which needs independent "
+            "windows and one of: covariance of strong-constraint without parameters, covariance or "
+            "model_error of gauss-newton in its statistical form, not together with "
+            "observation_variance; give numbers, or estimate one after the other"
+        )
     usable = checked.has_stdev() and hasattr(checked, OBSERVATION_VARIANCE)
     if estimated and (not usable or settings.cycle is not None):
         raise InputError(

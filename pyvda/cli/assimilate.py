@@ -98,7 +98,8 @@ def assimilate(
         str | None,
         typer.Option(
             help="Covariance of the background's error: a number, or a file of pyvda covariance; "
-            "of a field without a model (oi): fit, or a file (YAML)."
+            "estimate: that of the background times a factor from the observations; of a field "
+            "without a model (oi): fit, or a file (YAML)."
         ),
     ] = None,
     transform: Annotated[

@@ -58,7 +58,8 @@ class GaussNewtonOptions(CyclingOptions):
     model_error : float, (D,), (D, D), str or Covariance
         Q of the statistical form, in the state's units squared: the covariance of the error that
         the model makes from one node to the next. A number is the variance of each component; see
-        `pyvda.operators.covariance_input.as_covariance`.
+        `pyvda.operators.covariance_input.as_covariance`. `pyvda.assimilate` also takes "estimate",
+        for a variance, see `pyvda.estimated_scales`.
     background : str
         Background of the statistical form: see `pyvda.climate.background.get_background`.
     substeps : int
@@ -108,6 +109,10 @@ class GaussNewtonOptions(CyclingOptions):
     def minimises_weighted_cost(self) -> bool:
         """Tell whether the analysis depends on the weights λ₁ and λ₂ of the cost (4)."""
         return self.form == "weighted"
+
+    def estimates(self) -> tuple[str, ...]:
+        """Return the options that `pyvda.estimated_scales` can estimate."""
+        return ("covariance", "model_error") if self.form == "statistical" else ()
 
     def has_stdev(self) -> bool:
         """Tell whether the method gives the analysis a standard deviation."""

@@ -129,6 +129,10 @@ class Options(BaseModel):
         """Return the observation pattern that a learned method was trained for, else None."""
         return None
 
+    def estimates(self) -> tuple[str, ...]:
+        """Return the options that `pyvda.estimated_scales` can estimate."""
+        return ()
+
     def has_stdev(self) -> bool:
         """Tell whether the method gives the analysis a standard deviation."""
         return False

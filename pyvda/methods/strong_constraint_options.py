@@ -152,6 +152,10 @@ class StrongConstraintOptions(CyclingOptions):
             )
         return super().cycled()
 
+    def estimates(self) -> tuple[str, ...]:
+        """Return the options that `pyvda.estimated_scales` can estimate."""
+        return () if self.parameters else ("covariance",)
+
     def has_stdev(self) -> bool:
         """Tell whether the method gives the analysis a standard deviation."""
         return True
