@@ -25,11 +25,11 @@ _FEW = 3  # data for each component of the state, below which the library is ask
 # Share of the climatological variance that the stated one reaches at some step, from which the
 # linearised spread of an exact model is too small; and of a model with errors, which are not those
 # of the library.
-_LONG, _LONG_WITH_ERRORS = 0.02, 0.25
+_LONG, _LONG_WITH_ERRORS = 0.07, 0.25
 _MEMBERS = 120_000  # as of strong-constraint 4D-Var, so that both use the same file
 # Pieces of the library, members in each, and the effective sample size that is enough there: a
 # small library will do where many members fit. The last is the whole library, for few data only.
-_PIECES = ((256, 4, 20.0), (256, 40, 5.0), (0, 0, 5.0))
+_PIECES = ((256, 4, 20.0), (256, 20, 5.0), (0, 0, 5.0))
 
 
 def mirrored(problem: Problem, x: Array, precision: Array) -> tuple[Array, Array]:
