@@ -20,7 +20,7 @@ error of covariance B, or the climatological mean (cold).
 | a40, a60 | two windows of 40 times, and one of 60 |
 | flat | run a, 20 times, with the flat B |
 | cold | run a, 12 times from the climatological mean |
-| spread | run a, windows 1-4 of 20 times with the standard deviation |
+| spread | run a, windows 1-8 of 20 times with the standard deviation |
 | eda | run a, windows 1-5 of 20 times, hybrid B from an ensemble of 4D-Vars |
 | speed, gradient, memory, growth | see qg_cost.py |
 """
@@ -216,7 +216,7 @@ def cold() -> dict[str, Any]:
 
 def spread() -> dict[str, Any]:
     """Compare errors with standard deviations, over all points but the walls, after the spin-up."""
-    run, times = run_a(), 80
+    run, times = run_a(), 160
     found, analysis = cycled("spread", run, 20, times=times, members=30)
     inside = np.s_[SPIN_UP:times, 1:-1, 1:-1]
     error = (analysis["psi"].values - run[0][1 : times + 1])[inside]

@@ -45,7 +45,7 @@ earlier call made, or more where this one has more steps. A run without a number
 """
 run_rooms(::SmallModel, threads, _, _) = fill([nothing], threads)
 function run_rooms(m::ArrayModel, threads, steps, kept)
-    rooms = workspace(() -> [[step_workspace(Float64, m)]], (:run_rooms, m))
+    rooms = known_rooms(m)
     while length(rooms) < threads
         push!(rooms, [step_workspace(Float64, m)])
     end
@@ -58,6 +58,8 @@ function run_rooms(m::ArrayModel, threads, steps, kept)
     end
     return threads == 1 ? rooms[1:1] : [[room[1]] for room in rooms[1:threads]]
 end
+
+known_rooms(m::ArrayModel) = workspace(() -> [[step_workspace(Float64, m)]], (:run_rooms, m))
 
 function step_forward!(_, x, ws, scheme, m::ArrayModel, h, t)
     x[:, t+1] .+= step!(ws, scheme, m, x[:, t], h)
@@ -89,4 +91,4 @@ end
 
 "    workspace_bytes(m) -> what a kept workspace of a step takes"
 workspace_bytes(::SmallModel) = 0
-workspace_bytes(m::ArrayModel) = Base.summarysize(step_workspace(Float64, m))
+workspace_bytes(m::ArrayModel) = Base.summarysize(known_rooms(m)[1][1])
