@@ -1,11 +1,12 @@
 """Methods without a model on real fields with gaps and tracks, and the speed of interpolation.
 
     python benchmarks/fields.py [chlorophyll radar alboran twin passes speed million]
-    python benchmarks/fields.py chlorophyll --only network
+    python benchmarks/fields.py chlorophyll --only network --draw select
 
 Data are read from the folder that PYVDA_DATA names (default ../shared/data), and said to be absent
 where they are. What a draw hides is hidden from everything, the fit of the covariance included; the
-draws are those of the data's README, of which `test` is reported. `twin` observes maps of sea level
+draws are those of the data's README, of which `test` is reported; with `--draw select`, on which
+networks and their means were chosen, rows are printed alone. `twin` observes maps of sea level
 along the tracks of four satellites, `passes` withholds real ones. Networks are trained here, one
 after the other, into build/fields; a training that was interrupted goes on, and one that is there
 is not repeated: their rows have the time of training. The parts are put into
@@ -67,10 +68,13 @@ CASES = {
 }
 # Networks: what is trained for each row, and of which trainings it is the mean.
 UNET = {
-    "network": {"kind": "unet", "days": 5, "widths": [24, 48, 72], "dropout": 0.1},
+    "network": {"kind": "unet", "days": 5, "widths": [24, 32, 48, 64, 64], "dropout": 0.1},
     "optimiser": {"rate": 2e-3, "weight_decay": 1e-2},
-    "training": {"epochs": 60, "batch_size": 8, "averaging": 0.99, "select": "rmse"},
-}
+    "training": {
+        "epochs": 50, "batch_size": 8, "averaging": 0.99, "select": "rmse", "focus": 1.0,
+        "precision": "bf16-mixed",
+    },
+}  # fmt: skip
 VARIATIONAL = {
     "network": {
         "kind": "variational", "days": 2, "width": [3, 5, 5], "features": 16, "latent": 12,
@@ -89,18 +93,18 @@ TRAININGS = {
 }
 NETWORKS = {
     "chlorophyll": [
-        ("network, U-Net from the mean", ["plain"]),
-        ("network, U-Net", ["unet"]),
-        ("network, prior and solver", ["variational"]),
-        ("network, mean of the three", ["unet", "plain", "variational"]),
+        ("network, U-Net from the mean", ["plain"], {}),
+        ("network, U-Net", ["unet"], {}),
+        ("network, prior and solver", ["variational"], {}),
+        ("network, U-Net from the mean, with oi", ["plain"], {"mean_with_oi": True}),
+        ("network, all three, with oi", ["unet", "plain", "variational"], {"mean_with_oi": True}),
     ],
-    "radar": [("network, U-Net", ["unet"])],
+    "radar": [("network, U-Net", ["unet"], {})],
 }
 FILES = {
-    "chlorophyll": ("newfoundland_chl_modis_2015_grid.nc", "log10_chl", "sea_bins",
-                    "draws_chl_test.nc", "withheld"),
-    "radar": ("monterey_hfradar_201701.nc", "u,v", None, "draws_radar.nc", "test"),
-}  # fmt: skip
+    "chlorophyll": ("newfoundland_chl_modis_2015_grid.nc", "log10_chl", "sea_bins"),
+    "radar": ("monterey_hfradar_201701.nc", "u,v", None),
+}
 RUNS = Path(__file__).parents[1] / "build/fields"
 FUNCTIONS = "matern52/matern32,exponential"
 # Of sea level in m, by hand from passes that no row reports.
@@ -120,6 +124,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", default=list(PARTS), choices=list(PARTS))
     parser.add_argument("--only", help="of the methods, those whose name begins so")
+    parser.add_argument("--draw", default="test", choices=["test", "select"])
     arguments = parser.parse_args()
     found = {}
     for part in arguments.parts:
@@ -128,31 +133,33 @@ def main() -> None:
         elif not DATA.is_dir():
             print(f"{part}: {DATA} is absent, so that it is left out; set PYVDA_DATA")
         else:
-            found[part] = list(PARTS[part](arguments.only))
-    if not arguments.only and found:
+            found[part] = list(PARTS[part](arguments))
+    if not arguments.only and arguments.draw == "test" and found:
         path = store.RESULTS / "fields.json"
         known = json.loads(path.read_text("utf-8")) if path.exists() else {}
         known.pop("machine", None)
         print(f"written to {store.write('fields', known | found)}")
 
 
-def rows(part: str, only: str | None):
-    """Yield the scores of each method on the draw `test`."""
-    file, variables, mask, draws, draw = FILES[part]
-    hidden = xr.open_dataset(DATA / draws)[draw]
+def rows(part: str, arguments: argparse.Namespace):
+    """Yield the scores of each method on a draw."""
+    file, variables, mask = FILES[part]
+    hidden = _draw(part, arguments.draw)
     field = opened(xr.open_dataset(DATA / file), variables, mask=mask)
     read = {name: field.read(name) for name in field.variables}
     withheld = withheld_of(field, hidden)
     engine, first = get_engine(), {}
     cases = [(title, FIELD_METHODS[name], options) for title, name, options in CASES[part]]
-    cases += [(title, LEARNED, {"trained": names}) for title, names in NETWORKS[part]]
+    cases += [
+        (title, LEARNED, {"trained": names, **options}) for title, names, options in NETWORKS[part]
+    ]
     for title, method, options in cases:
-        if only and not title.startswith(only):
+        if arguments.only and not title.startswith(arguments.only):
             continue
         cost = {}
         if "trained" in options:
             folders, cost = trained(part, options["trained"])
-            options = {"checkpoint": folders}
+            options = {n: v for n, v in options.items() if n != "trained"} | {"checkpoint": folders}
         start = time.perf_counter()
         estimates = estimated(
             field, read, withheld, method, method.options(**options), engine, silent,
@@ -172,20 +179,26 @@ def rows(part: str, only: str | None):
             of_variable = first.setdefault(variable, {})
             for other, theirs in of_variable.items():
                 row.setdefault("compared", {})[other] = ratio(predictions, theirs, 0)
-            if not of_variable or title.startswith("network, U-Net"):
+            if not of_variable or title == "network, U-Net":
                 of_variable[title] = predictions
             print(part, {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()})
             yield row
 
 
+def _draw(part: str, draw: str) -> xr.DataArray:
+    if part == "radar":
+        return xr.open_dataset(DATA / "draws_radar.nc")[draw]
+    return xr.open_dataset(DATA / f"draws_chl_{draw}.nc").withheld
+
+
 def trained(part: str, names: list[str]) -> tuple[tuple[str, ...], dict[str, object]]:
     """Return the folders of trainings, made where they are missing, and what they cost."""
-    file, variables, mask, draws, draw = FILES[part]
+    file, variables, mask = FILES[part]
     RUNS.mkdir(parents=True, exist_ok=True)
     withhold = RUNS / f"{part}.nc"
     if not withhold.exists():
-        hidden = xr.open_dataset(DATA / draws)[draw]
-        hidden.rename("withheld").astype(np.int8).to_netcdf(withhold)
+        both = np.maximum(_draw(part, "select"), _draw(part, "test")).astype(np.int8)
+        both.rename("withheld").to_netcdf(withhold)
     cost = {"training_seconds": 0.0, "threads": None}
     folders = []
     for name in names:
@@ -237,7 +250,7 @@ def speed():
         yield row
 
 
-def alboran(only: str | None):
+def alboran(arguments: argparse.Namespace):
     """Yield DINEOF's own example by its own protocol, over draws of clouds.
 
     Clouds of at least 500 points of other days are laid over days until some 2258 values are
@@ -282,7 +295,7 @@ def _clouds(observed, seed, cloud=500, wanted=2258):
     return hidden
 
 
-def twin(only: str | None):
+def twin(arguments: argparse.Namespace):
     """Yield maps of sea level from simulated tracks of four satellites, days 63 to 76."""
     maps = xr.open_dataset(DATA / "med_adt_duacs_2005q2.nc").load()
     tracks = xr.open_dataset(DATA / "twin_tracks.nc").load()
@@ -301,7 +314,7 @@ def twin(only: str | None):
     test = slice(63, 77)
     truth = (maps.adt[test] - mean.adt).values
     for title, covariance in (("oi, fitted", None), ("oi, constants by hand", _alone(SEA_LEVEL))):
-        if only and not title.startswith(only):
+        if arguments.only and not title.startswith(arguments.only):
             continue
         start = time.perf_counter()
         if covariance is None:  # to days before those that are reported
@@ -321,7 +334,7 @@ def twin(only: str | None):
         yield row
 
 
-def passes(only: str | None):
+def passes(arguments: argparse.Namespace):
     """Yield scores on real passes of all altimeters that were withheld, the draw `test`."""
     ds = xr.open_dataset(DATA / "med_adt_alongtrack_2014.nc").load()
     draws = xr.open_dataset(DATA / "draws_tracks.nc").load()
@@ -336,7 +349,7 @@ def passes(only: str | None):
         ("oi, by hand, errors independent", SEA_LEVEL | {"track_variance": 0.0}, None),
         ("oi, by hand, around maps of 2005", SEA_LEVEL, mean),
     ):
-        if only and not title.startswith(only):
+        if arguments.only and not title.startswith(arguments.only):
             continue
         start = time.perf_counter()
         covariance = "fit" if given is None else _alone(given)

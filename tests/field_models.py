@@ -27,7 +27,8 @@ def random_model(ds, network=UNET, variables=None, seed=0, **more):
             name: Variable(units="degC", scale=1.0, covariance=COVARIANCE)
             for name in field.variables
         },
-        "transform": None, "first_guess": "oi", "step_days": step_days(field),
+        "transform": None, "first_guess": "oi", "nearest": 8, "nearest_other": 1,
+        "within_days": 10.0, "step_days": step_days(field),
         "season_days": None, "cover": float(np.isfinite(first).mean()),
         "grid": Grid.of(field), "trained": {},
     } | more  # fmt: skip

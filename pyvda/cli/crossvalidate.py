@@ -36,11 +36,21 @@ def crossvalidate(
     variable: Annotated[
         str | None, typer.Option(help="Variable or variables, separated by commas.")
     ] = None,
-    draws: Annotated[int, typer.Option(min=1, help="How often values are hidden.")] = 3,
+    draws: Annotated[
+        int | None, typer.Option(min=1, help="How often values are hidden. Default: 3.")
+    ] = None,
     times: Annotated[
-        int, typer.Option(min=1, help="Times of which a draw hides a part, at most.")
-    ] = 30,
+        int | None,
+        typer.Option(min=1, help="Times of which a draw hides a part, at most. Default: 30."),
+    ] = None,
     seed: Seed = 0,
+    withhold: Annotated[
+        str | None,
+        typer.Option(
+            help="Variable, or file with the variable withheld, that is nonzero where a value is "
+            "hidden, in place of draws."
+        ),
+    ] = None,
     mask: Annotated[str | None, typer.Option(help="Variable that tells land from sea.")] = None,
     transform: Annotated[
         str | None, typer.Option(help="log10 or log: score the logarithm.")
@@ -68,9 +78,9 @@ def crossvalidate(
     source = observations[0] if len(observations) == 1 else observations
     with shown("crossvalidate", quiet) as report:
         found = run(
-            source, named, variable=variable, draws=draws, times=times, seed=seed, mask=mask,
-            transform=transform, good_flags=good_flags, options=_options(option), engine=engine,
-            report=report,
+            source, named, variable=variable, draws=draws, times=times, seed=seed,
+            withhold=withhold, mask=mask, transform=transform, good_flags=good_flags,
+            options=_options(option), engine=engine, report=report,
         )  # fmt: skip
     write_json(json_file, found)
     if output is not None:

@@ -16,7 +16,12 @@ _TRIES = 50
 
 
 def under_other_clouds(
-    observed: Array, seed: int, times: int | None = None, *, avoid: Array | None = None
+    observed: Array,
+    seed: int,
+    times: int | None = None,
+    *,
+    remedy: str,
+    avoid: Array | None = None,
 ) -> Array:
     """Return what the gaps of other times hide, (T, P) of bool.
 
@@ -26,6 +31,8 @@ def under_other_clouds(
     seed : int
     times : int, optional
         Of as many times at most. Default: of all that have enough observations.
+    remedy : str
+        What to do where no gap can be laid over another time, for the error message.
     avoid : (T,) of bool, optional
         Times of which nothing is hidden.
 
@@ -54,8 +61,7 @@ def under_other_clouds(
             break
     if not done:
         raise InputError(
-            "no gap of one time can be laid over another: no two times have different points "
-            "observed; give the covariance in a file (--covariance), such as pyvda covariance "
-            "writes of a field with gaps"
+            "no gap of one time can be laid over another: no two times have sufficiently different "
+            f"points observed; {remedy}"
         )
     return hidden

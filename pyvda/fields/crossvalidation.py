@@ -9,7 +9,8 @@ values are not independent within one.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,18 +20,27 @@ from pyvda.engine import Engine, get_engine
 from pyvda.engine.data import Array
 from pyvda.errors import InputError
 from pyvda.fields import target
-from pyvda.fields.assimilate import estimated
+from pyvda.fields.assimilate import estimated, hidden_points
 from pyvda.fields.clouds import under_other_clouds
-from pyvda.fields.field import Field, opened
+from pyvda.fields.field import Field, Values, opened
+from pyvda.fields.learned.description import (
+    FieldDescription,
+    digest_of_data,
+    digest_of_withheld,
+)
+from pyvda.fields.learned.method import LearnedFieldOptions
 from pyvda.fields.methods import FIELD_METHODS, FieldMethod, method_named
 from pyvda.fields.points import Points, are_points
 from pyvda.fields.points import read as read_points
+from pyvda.fields.withheld import withheld_of
 from pyvda.io.quality.quality_flags import GoodFlags
 from pyvda.io.sources import sources
+from pyvda.notices import notice
 from pyvda.progress import Report, silent
 from pyvda.validation_errors import validated
 
 _BOUNDS = (0.0, 10.0, 25.0, 50.0, 100.0, np.inf)  # km
+_DRAWS, _TIMES = 3, 30
 _RESAMPLES = 2000
 _LEVEL = 0.95
 _PARTS = 5  # of the passes, of which a draw hides one
@@ -64,9 +74,10 @@ def crossvalidate(
     methods: Sequence[str] | None = None,
     *,
     variable: str | Sequence[str] | None = None,
-    draws: int = 3,
-    times: int = 30,
+    draws: int | None = None,
+    times: int | None = None,
     seed: int = 0,
+    withhold: Any = None,
     mask: str | None = None,
     transform: str | None = None,
     good_flags: GoodFlags | None = None,
@@ -85,12 +96,16 @@ def crossvalidate(
         Names, or folders of trained networks, joined by + where estimates are to be averaged. The
         first is what the others are compared with. Default: oi and eof; of data at points oi.
     variable : str or sequence of str, optional
-    draws : int
-        How often values are hidden, at different times where there are enough.
-    times : int
-        Times of which a draw hides a part, at most. Of data at points a draw hides a fifth of the
-        passes, moorings or floats.
+    draws : int, optional
+        How often values are hidden, at different times where there are enough. Default: 3.
+    times : int, optional
+        Times of which a draw hides a part, at most. Default: 30. Of data at points a draw hides a
+        fifth of the passes, moorings or floats.
     seed : int
+        Of the draws, and of the bootstrap of the intervals.
+    withhold : Any, optional
+        Values that are hidden instead, as the option of `pyvda.assimilate`: one draw, such as that
+        which was withheld from the training of a network.
     mask, transform, good_flags, group
         As in `pyvda.assimilate`.
     options : dict of dict, optional
@@ -103,12 +118,18 @@ def crossvalidate(
     dict
         `variables`: for each variable and method `rmse`, `bias`, `calibration` (mean squared error
         over variance), `nll`, `count`, `by_distance`, `by_draw`, and of all but the first method
-        `ratio` of its RMSE to that of the first with an interval; plain data.
+        `ratio` of its RMSE to that of the first with an interval; plain data. `seen`: the networks
+        that were trained on the hidden values, so that their scores are too good.
 
     Raises
     ------
     InputError
         A method is unknown, or no values can be hidden.
+
+    Warns
+    -----
+    Notice
+        A network was trained on this file, and not without the values that are hidden here.
 
     Examples
     --------
@@ -119,11 +140,18 @@ def crossvalidate(
     at_points = are_points(first, variable)
     methods = methods or (["oi"] if at_points else ["oi", "eof"])
     chosen = _methods(methods, options or {}, mask, transform)
+    if withhold is not None and (draws, times) != (None, None):
+        raise InputError(
+            "draws and times would have no effect: the values that withhold names are hidden; "
+            "leave them out, or leave out withhold"
+        )
+    draws = _DRAWS if draws is None else draws
     if at_points:
         points = read_points(
             list(several), variable, transform=transform, good_flags=good_flags, group=group
         )
-        return _of_points(points, chosen, draws, seed, transform, get_engine(engine), report)
+        given = hidden_points(points, first, withhold)
+        return _of_points(points, chosen, draws, seed, given, transform, get_engine(engine), report)
     ds = sources.as_dataset(observations, "the argument observations", group=group)
     field = opened(ds, variable, mask=mask, transform=transform, good_flags=good_flags)
     read = {name: field.read(name) for name in field.variables}
@@ -132,10 +160,9 @@ def crossvalidate(
     found: dict[str, dict[str, list[Predictions]]] = {
         name: {method: [] for method in chosen} for name in read
     }
-    used = np.zeros(len(field.days), bool)
-    for draw in range(draws):
-        hidden = _hidden(there, seed + draw, times, used)
-        used |= hidden.any(1)
+    withheld = withheld_of(field, withhold)
+    seen = _seen(field, read, chosen, withheld)
+    for draw, hidden in enumerate(_hidden(there, draws, seed, times or _TIMES, withheld)):
         for step, (method, (solver, its_options)) in enumerate(chosen.items()):
             report(draw * len(chosen) + step, draws * len(chosen), f"draw {draw}, {method}")
             estimates = estimated(
@@ -152,7 +179,40 @@ def crossvalidate(
                     distances(field, np.isfinite(values) & ~hidden, at),
                 ))  # fmt: skip
     report(1, 1, "done")
-    return _result(found, draws, seed, transform, "under clouds of other times")
+    said = "under clouds of other times" if withheld is None else "that were withheld"
+    return _result(found, draws, seed, transform, said) | {"seen": seen}
+
+
+def _seen(
+    field: Field,
+    read: Mapping[str, Values],
+    chosen: Mapping[str, tuple[FieldMethod, Any]],
+    withheld: Array | None,
+) -> list[str]:
+    """Return the methods with a network that was trained on this file and on what is hidden."""
+    networks: dict[str, list[FieldDescription]] = {
+        name: options.described()
+        for name, (_, options) in chosen.items()
+        if isinstance(options, LearnedFieldOptions)
+    }
+    if not networks:
+        return []
+    file = digest_of_data(field, {name: one.values for name, one in read.items()})
+    hidden = None if withheld is None else digest_of_withheld(field, withheld)
+    found = []
+    for name, described in networks.items():
+        if any(
+            one.trained.get("data_sha256") == file
+            and (hidden is None or one.trained.get("withheld_sha256") != hidden)
+            for one in described
+        ):
+            found.append(name)
+            notice(
+                f"{name} was trained on this file with values that are hidden here, so that its "
+                "score is too good; withhold values from its training (field.withhold) and give "
+                "the same ones here (withhold), or use another file"
+            )
+    return found
 
 
 def _result(
@@ -176,12 +236,13 @@ def _of_points(
     chosen: Mapping[str, tuple[FieldMethod, Any]],
     draws: int,
     seed: int,
+    given: Array | None,
     transform: str | None,
     engine: Engine,
     report: Report,
 ) -> dict[str, Any]:
     """Score methods on whole passes, moorings or floats."""
-    unable = [name for name, (_, options) in chosen.items() if not hasattr(options, "grid")]
+    unable = [name for name, (_, options) in chosen.items() if not hasattr(options, "points")]
     if unable:
         raise InputError(
             f"the observations lie at points, but {', '.join(unable)} takes fields on a grid; "
@@ -194,7 +255,8 @@ def _of_points(
         name: {method: [] for method in chosen} for name in points.variables
     }
     there = np.any([np.isfinite(v.values) for v in points.values.values()], axis=0)
-    for draw, hidden in enumerate(hidden_passes(points.track, there, draws, seed)):
+    hides = hidden_passes(points.track, there, draws, seed) if given is None else [given & there]
+    for draw, hidden in enumerate(hides):
         for step, (method, (solver, its_options)) in enumerate(chosen.items()):
             report(draw * len(chosen) + step, draws * len(chosen), f"draw {draw}, {method}")
             estimates = solver.solve(
@@ -212,7 +274,8 @@ def _of_points(
                     point_distances(points, np.isfinite(values) & ~hidden, known),
                 ))  # fmt: skip
     report(1, 1, "done")
-    return _result(found, draws, seed, transform, "of whole passes, moorings or floats")
+    said = "of whole passes, moorings or floats" if given is None else "that were withheld"
+    return _result(found, draws, seed, transform, said) | {"seen": []}
 
 
 def hidden_passes(track: Array, there: Array, draws: int, seed: int) -> list[Array]:
@@ -313,6 +376,7 @@ def described(result: Mapping[str, Any]) -> list[str]:
             lines.append(
                 f"{method:<10}{row['rmse']:>10.4g}{row['bias']:>10.2g}{row['calibration']:>9.2f}"
                 f"{row['nll']:>8.2f}  {said}".rstrip()
+                + (" (trained on these values)" if method in result["seen"] else "")
             )
     return lines
 
@@ -364,14 +428,30 @@ def _methods(
     return found
 
 
-def _hidden(there: Array, seed: int, times: int, used: Array) -> Array:
-    """Return what a draw hides, at times that no other draw has used if there are any."""
-    try:
-        return under_other_clouds(there, seed, times, avoid=used)
-    except InputError:
-        if not used.any():
-            raise
-        return under_other_clouds(there, seed, times)
+def _hidden(
+    there: Array, draws: int, seed: int, times: int, withheld: Array | None
+) -> Iterator[Array]:
+    """Yield what each draw hides, at times that no other draw has used if there are any."""
+    if withheld is not None:
+        if not (withheld & there).any():
+            raise InputError(
+                "withhold names no observed value, so that there is nothing to score; name others"
+            )
+        yield withheld & there
+        return
+    used = np.zeros(len(there), bool)
+    for draw in range(draws):
+        drawn = partial(
+            under_other_clouds, there, seed + draw, times, remedy="name values to hide (withhold)"
+        )
+        try:
+            hidden = drawn(avoid=used)
+        except InputError:
+            if not used.any():
+                raise
+            hidden = drawn()
+        used |= hidden.any(1)
+        yield hidden
 
 
 def _joined(parts: Sequence[Predictions]) -> Predictions:

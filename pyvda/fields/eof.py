@@ -241,7 +241,10 @@ def _tried(
 ) -> list[Trial]:
     """Return trials of increasing numbers of modes, until more of them do not help."""
     count = there.shape[1]
-    hidden = under_other_clouds(there.T, options.seed, max(1, count // 10)).T
+    hidden = under_other_clouds(
+        there.T, options.seed, max(1, count // 10),
+        remedy="use the method oi with a covariance (--covariance), which needs no gaps",
+    ).T  # fmt: skip
     left = there & ~hidden
     truth = matrix[hidden]
     trial = np.where(left, matrix, 0.0)

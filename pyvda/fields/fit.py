@@ -106,7 +106,11 @@ def fit_covariance(
         There are too few data, or no gaps to lay over other times.
     """
     there = np.isfinite(values)
-    hidden = under_other_clouds(there, seed)
+    hidden = under_other_clouds(
+        there, seed,
+        remedy="give the covariance in a file (--covariance), such as pyvda covariance writes of a "
+        "field with gaps",
+    )  # fmt: skip
     t, p = np.nonzero(hidden)
     if len(t) < _LEAST:
         raise InputError(

@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 import yaml
 from command_line import run
+from field_models import random_model
 from gappy import as_mapping, field
 
 import pyvda
@@ -97,3 +98,38 @@ def test_from_the_command_line(tmp_path, monkeypatch, capsys) -> None:
     eof = ["assimilate", "sst.nc", "--method", "eof", "-o", "out.nc"]
     assert run(monkeypatch, *eof, "--workers", "2") == 2
     assert "--workers would have no effect" in capsys.readouterr().err
+
+
+@pytest.fixture(params=["oi", "eof", "network"])
+def how(request, tmp_path):
+    """The options of each method."""
+    if request.param == "network":
+        random_model(field(times=3, cloud=0.0, land=False)[0]).save(tmp_path)
+        return {"checkpoint": tmp_path, "engine": "torch"}
+    return OPTIONS if request.param == "oi" else {"method": "eof", "modes": 1, "engine": "torch"}
+
+
+def test_a_file_without_land_or_gaps_is_estimated_everywhere(how) -> None:
+    ds, _ = field(times=3, cloud=0.0, land=False)
+    if how.get("method") == "eof":
+        with pytest.raises(InputError, match="use the method oi with a covariance"):
+            pyvda.assimilate(ds, **how)
+        return
+    analysis = pyvda.assimilate(ds, **how)
+    assert (analysis.sst_flag == FieldFlag.OBSERVED).all()
+    assert np.isfinite(analysis.sst).all()
+    assert (analysis.sst_stdev > 0).all()
+    # Closer to the data than these differ among each other.
+    assert float(analysis.sst_innovation.std()) < 0.8 * float(ds.sst.std())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda ds: ds.assign(mask=(("lat", "lon"), np.zeros((4, 5)))), "all points are land"),
+        (lambda ds: ds.where(False), "no observation"),
+    ],
+)
+def test_a_file_of_land_or_of_gaps_alone_is_refused(how, change, said) -> None:
+    with pytest.raises(InputError, match=said):
+        pyvda.assimilate(change(field(times=3)[0]), **how)

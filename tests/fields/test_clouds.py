@@ -8,7 +8,7 @@ OBSERVED = np.random.default_rng(0).uniform(size=(30, 80)) < np.linspace(0.2, 0.
 
 
 def test_what_is_hidden_is_the_gap_of_another_time() -> None:
-    hidden = under_other_clouds(OBSERVED, 1, times=10)
+    hidden = under_other_clouds(OBSERVED, 1, times=10, remedy="")
     assert not (hidden & ~OBSERVED).any()
     times = np.flatnonzero(hidden.any(1))
     assert len(times) == 10
@@ -18,12 +18,12 @@ def test_what_is_hidden_is_the_gap_of_another_time() -> None:
 
 
 def test_draws_repeat_and_avoid() -> None:
-    one = under_other_clouds(OBSERVED, 1, times=10)
-    assert (under_other_clouds(OBSERVED, 1, times=10) == one).all()
-    other = under_other_clouds(OBSERVED, 1, times=10, avoid=one.any(1))
+    one = under_other_clouds(OBSERVED, 1, times=10, remedy="")
+    assert (under_other_clouds(OBSERVED, 1, times=10, remedy="") == one).all()
+    other = under_other_clouds(OBSERVED, 1, times=10, remedy="", avoid=one.any(1))
     assert not (other.any(1) & one.any(1)).any()
 
 
 def test_without_gaps_there_is_nothing_to_hide() -> None:
     with pytest.raises(InputError, match="no gap"):
-        under_other_clouds(np.ones((4, 5), bool), 0)
+        under_other_clouds(np.ones((4, 5), bool), 0, remedy="name others")

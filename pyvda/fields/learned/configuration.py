@@ -18,6 +18,7 @@ from pydantic import Field, model_validator
 from pyvda.learned.architecture import Section
 from pyvda.training.configuration import Run, Updates
 
+_NEIGHBOURS = ("nearest", "nearest_other", "within_days")
 _Positive = Annotated[int, Field(ge=1)]
 
 
@@ -27,7 +28,9 @@ class FieldData(Section):
     Attributes
     ----------
     observations : str
-        File of variables over time and two dimensions of space, as for `pyvda assimilate`.
+        File of variables over time and two dimensions of space, as for `pyvda assimilate`; with a
+        truth also of data at points, such as tracks, each of which belongs to the nearest point and
+        time of the truth.
     truth : str, optional
         File of the complete fields, of the same variables, times and grid: the training is then
         supervised, and gaps of other times are laid over the truth for more samples.
@@ -39,6 +42,8 @@ class FieldData(Section):
         As the options of the method `oi`, the first guess.
     first_guess : {"oi", "mean"}
         What the network corrects: optimal interpolation, or the mean by pixel and season.
+    nearest, nearest_other, within_days
+        As the options of the method `oi`: the data that the first guess uses. Fewer make it faster.
     draws : int
         How often other clouds are laid over all times; the epochs take them in turn.
     samples : int, optional
@@ -62,12 +67,25 @@ class FieldData(Section):
     covariance: str | dict[str, Any] = "fit"
     season_days: float | None = Field(default=None, ge=0)
     first_guess: Literal["oi", "mean"] = "oi"
+    nearest: int | None = Field(default=None, ge=1, le=10_000)
+    nearest_other: int | None = Field(default=None, ge=0, le=10_000)
+    within_days: float | None = Field(default=None, ge=0)
     draws: int = Field(default=8, ge=1)
     samples: int | None = Field(default=None, ge=1)
     tile: int = Field(default=96, ge=8)
     validation: float = Field(default=0.15, gt=0, lt=0.9)
     augment: bool = True
     seed: int = Field(default=1, ge=0, lt=2**32)
+
+    @model_validator(mode="after")
+    def _check(self) -> FieldData:
+        given = [name for name in _NEIGHBOURS if getattr(self, name) is not None]
+        if self.first_guess == "mean" and given:
+            raise ValueError(
+                f"{', '.join(given)} would have no effect: the first guess is the mean; leave it "
+                "out, or let first_guess be oi"
+            )
+        return self
 
 
 class UNetSettings(Section):
@@ -81,10 +99,13 @@ class UNetSettings(Section):
         Channels at each resolution.
     dropout : float
         Share of the coarsest channels that a step leaves out.
+    means : bool
+        Whether coarser resolutions see the means of the observations in each of their cells.
     """
 
     kind: Literal["unet"]
     days: int = Field(default=5, ge=0, le=60)
+    means: bool = True
     widths: tuple[_Positive, ...] = Field(default=(24, 48, 72), min_length=1)
     dropout: float = Field(default=0.1, ge=0, lt=1)
 

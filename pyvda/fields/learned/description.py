@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field as Limits
+from pydantic import model_validator
 from safetensors import SafetensorError, safe_open
 
-from pyvda.engine.data import Array
+from pyvda.engine.data import Array, Selection
 from pyvda.errors import InputError
 from pyvda.fields.covariance import SpaceTimeCovariance
 from pyvda.fields.field import Field
@@ -87,6 +89,11 @@ class FieldDescription(Section):
         In the order of its channels.
     transform : str, optional
     first_guess : {"oi", "mean"}
+    nearest, nearest_other : int
+        Data that the first guess uses, in each quadrant: of its own time, and of each other one.
+    within_days : float, optional
+        How far away in time they are at most. None: ten steps, as in the first networks, whose
+        descriptions have none of these three.
     step_days : float
         Between two times.
     season_days : float, optional
@@ -105,6 +112,9 @@ class FieldDescription(Section):
     variables: dict[str, Variable] = Limits(min_length=1)
     transform: Literal["log10", "log"] | None
     first_guess: Literal["oi", "mean"]
+    nearest: int = Limits(default=8, ge=1)
+    nearest_other: int = Limits(default=1, ge=0)
+    within_days: float | None = Limits(default=None, ge=0)
     step_days: float = Limits(gt=0)
     season_days: float | None
     cover: float
@@ -113,9 +123,23 @@ class FieldDescription(Section):
     weights: str = Limits(pattern=r"^weights-[0-9a-f]{12}\.safetensors$")
     sha256: str = Limits(pattern=r"^[0-9a-f]{64}$")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_version_0_2(cls, given: Any) -> Any:
+        """Complete a description of the first networks, which saw no means."""
+        network = given.get("network") if isinstance(given, dict) else None
+        if isinstance(network, dict) and network.get("kind") == "unet":
+            return given | {"network": {"means": False} | network}
+        return given
+
     def text(self) -> str:
         """Return the file's text."""
         return json.dumps(self.model_dump(mode="json"), indent=2) + "\n"
+
+    def selection(self) -> Selection:
+        """Return which data the first guess uses."""
+        within = 10 * self.step_days if self.within_days is None else self.within_days
+        return Selection(self.nearest, self.nearest_other, within * (1 + 1e-9), np.inf)
 
     def check(self, field: Field) -> None:
         """Raise InputError unless a field has the variables, units and transform of the training.
@@ -208,6 +232,31 @@ def digest(field: Field) -> str:
     whole = hashlib.sha256(np.ascontiguousarray(field.sea).tobytes())
     whole.update(np.round(field.places.position * 10).astype(np.int64).tobytes())
     return whole.hexdigest()
+
+
+def digest_of_data(field: Field, values: Mapping[str, Array]) -> str:
+    """Return the SHA-256 of the data of a field, whatever its land and the direction of its axes.
+
+    Parameters
+    ----------
+    field : Field
+    values : dict of (T, P)
+        Of each variable, NaN without a datum.
+    """
+    place = np.round(field.places.position * 10).astype(np.int64)
+    order = np.lexsort(place.T)
+    whole = hashlib.sha256()
+    for name, one in values.items():
+        t, p = np.nonzero(np.isfinite(one[:, order]))
+        whole.update(name.encode())
+        for part in (field.days[t], place[order][p], np.float32(one[:, order][t, p])):
+            whole.update(np.ascontiguousarray(part).tobytes())
+    return whole.hexdigest()
+
+
+def digest_of_withheld(field: Field, withheld: Array) -> str:
+    """Return the SHA-256 of which data are withheld, (T, P) of bool; see `digest_of_data`."""
+    return digest_of_data(field, {"withheld": np.where(withheld, 1.0, np.nan)})
 
 
 def spacing(field: Field) -> float:

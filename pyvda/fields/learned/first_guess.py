@@ -1,8 +1,4 @@
-"""The first guess of networks: optimal interpolation of one variable, at chosen points and times.
-
-It uses fewer data than the method `oi` by itself, since the network sees them too, and takes a
-thirtieth of the time.
-"""
+"""The first guess of networks: optimal interpolation of a variable, at chosen points and times."""
 
 from __future__ import annotations
 
@@ -17,9 +13,6 @@ from pyvda.fields.covariance import SpaceTimeCovariance
 from pyvda.fields.interpolation import expect_definite, field_data, targets
 from pyvda.fields.places import Places
 
-_OWN, _OTHER = 8, 1  # data in a quadrant of its own time, and of others
-STEPS = 10  # how far away in time
-
 
 @dataclass(frozen=True)
 class FirstGuess:
@@ -33,7 +26,7 @@ class FirstGuess:
     anomaly, noise : (T, P)
         Departures from the mean, NaN where nothing was observed, and variances of their errors.
     days : (T,)
-    step_days : float
+    selection : Selection
     places : Places
     covariance : SpaceTimeCovariance
     """
@@ -43,7 +36,7 @@ class FirstGuess:
     anomaly: Array
     noise: Array
     days: Array
-    step_days: float
+    selection: Selection
     places: Places
     covariance: SpaceTimeCovariance
 
@@ -64,11 +57,9 @@ class FirstGuess:
         if self.kind == "mean":
             found[0], found[1] = 0.0, self.covariance.variance
             return found
-        reach = STEPS * self.step_days * (1 + 1e-9)
-        selection = Selection(_OWN, _OTHER, reach, np.inf)
         near = np.zeros(len(self.days), bool)
         for day in np.unique(self.days[times]):
-            near |= np.abs(self.days - day) <= reach
+            near |= np.abs(self.days - day) <= self.selection.days
         kept = np.flatnonzero(near)
         number = np.cumsum(near) - 1
         data = field_data(
@@ -78,7 +69,7 @@ class FirstGuess:
         order = np.lexsort((times, points))
         asked = targets(self.places, number[times], points, self.days[kept])
         estimates = self.engine.optimal_interpolation(
-            data, asked, selection, self.covariance.rows(),
+            data, asked, self.selection, self.covariance.rows(),
             (self.covariance.track_variance, self.covariance.track_km),
         )  # fmt: skip
         expect_definite(estimates)

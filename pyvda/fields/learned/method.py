@@ -20,12 +20,14 @@ from pyvda.engine import Engine
 from pyvda.engine.data import Array
 from pyvda.errors import InputError
 from pyvda.fields.field import Field, Values
+from pyvda.fields.gridded import Cells
 from pyvda.fields.learned.alignment import aligned
 from pyvda.fields.learned.description import FieldDescription, read_description, read_sea
-from pyvda.fields.learned.first_guess import STEPS, FirstGuess
+from pyvda.fields.learned.first_guess import FirstGuess
 from pyvda.fields.learned.shipped import field_folder, several
 from pyvda.fields.mean import between, seasonal_mean
 from pyvda.fields.options import Estimate, FieldOptions
+from pyvda.fields.points import Points
 from pyvda.learned import patterns
 from pyvda.learned.device import usable_device
 from pyvda.progress import Report, silent
@@ -46,7 +48,11 @@ class LearnedFieldOptions(FieldOptions):
         Folder made by `pyvda train`, or a shipped name. The estimates of several, joined by +, are
         averaged, and what they differ by counts as their error.
     mean_with_oi : bool
-        Average with the first guess in the same way.
+        Average with optimal interpolation in the same way, with the covariance and the neighbours
+        of the first network's training, whatever its first guess.
+    grid, times
+        As the options of the method `oi`, for data at points: each belongs to the nearest point and
+        time of the grid, and the estimate at a datum is that of its point.
     tile : int
         Points of a side that a tile counts for.
     device : str
@@ -55,6 +61,8 @@ class LearnedFieldOptions(FieldOptions):
 
     checkpoint: tuple[str, ...] = Limits(min_length=1)
     mean_with_oi: bool = False
+    grid: Any = None
+    times: str | None = None
     tile: int = Limits(default=256, ge=16)
     device: str = "auto"
 
@@ -65,13 +73,17 @@ class LearnedFieldOptions(FieldOptions):
 
     def trained(self) -> FieldDescription:
         """Return what the first network was trained for."""
-        return read_description(field_folder(self.checkpoint[0]))
+        return self.described()[0]
+
+    def described(self) -> list[FieldDescription]:
+        """Return what each network was trained for."""
+        return [read_description(field_folder(name)) for name in self.checkpoint]
 
     def reach_days(self, field: Field) -> float:
         """Return how far away in time the data are that the networks and their guesses use."""
-        described = [read_description(field_folder(name)) for name in self.checkpoint]
         return max(
-            one.step_days * max(one.network.days + 0.5, STEPS) * (1 + 1e-9) for one in described
+            max(one.step_days * (one.network.days + 0.5) * (1 + 1e-9), one.selection().days)
+            for one in self.described()
         )
 
     def aligned(
@@ -89,6 +101,7 @@ def solve(
     report: Report = silent,
     *,
     where: Array | None = None,
+    points: Points | None = None,
 ) -> dict[str, Estimate]:
     """Correct optimal interpolation by a trained network, tile by tile.
 
@@ -102,6 +115,8 @@ def solve(
     report : Report
     where : (T, P) of bool, optional
         Where to estimate. Default: everywhere.
+    points : Points, optional
+        Data at points, in place of those of the field.
 
     Raises
     ------
@@ -119,6 +134,9 @@ def solve(
     described = [read_description(folder) for folder in folders]
     for one in described:
         one.check(field)
+    cells = None if points is None else Cells.of(field, points)
+    if cells is not None and points is not None:
+        read = {name: cells.values(points.values[name]) for name in field.variables}
     there = np.any([np.isfinite(v.values) for v in read.values()], axis=0)
     unlike = patterns.warn(
         list(dict.fromkeys(d for one in described for d in one.differences(field, there.mean())))
@@ -129,18 +147,20 @@ def solve(
     for number, (folder, one) in enumerate(zip(folders, described, strict=True)):
         model = FieldModel.load(folder).to(device).requires_grad_(False)
         run = _Run(field, read, model, one, engine, options.tile, device)
-        found, guessed = run.estimates(
+        members.append(run.estimates(
             times, lambda done, n=number: report(n * len(times) + done, len(folders) * len(times))
-        )
-        members.append(found)
-        if options.mean_with_oi:
-            members.append(guessed)
-    return {
-        name: _together(
-            [member[v] for member in members],
-            _recorded(options, described, unlike),
-        )
+        ))  # fmt: skip
+        if options.mean_with_oi and number == 0:
+            members.append(run.interpolation(times))
+    found = {
+        name: _together([member[v] for member in members], _recorded(options, described, unlike))
         for v, name in enumerate(field.variables)
+    }
+    if cells is None:
+        return found
+    return {
+        name: replace(one, at_points=cells.at_points(one.value, one.stdev, one.noise))
+        for name, one in found.items()
     }
 
 
@@ -187,7 +207,7 @@ def of_network(
     PatternWarning
         The field differs from that of the training.
     """
-    described = [read_description(field_folder(name)) for name in options.checkpoint]
+    described = options.described()
     for one in described:
         one.check(field)
         if not one.same_grid(field):
@@ -252,39 +272,50 @@ class _Run:
             self.noise[v] = stated + trained[v]
             self.guesses.append(FirstGuess(
                 engine, about.first_guess, anomalies[v], stated + covariance.nugget, field.days,
-                about.step_days, field.places, covariance,
+                about.selection(), field.places, covariance,
             ))  # fmt: skip
         network = model.network
         self.border = -(-(network.reach + RAMP) // network.cell) * network.cell
         self.tiles = tiles(field.sea, tile, self.border, network.cell)
 
-    def estimates(
-        self, times: Array, report: Any
-    ) -> tuple[list[tuple[Array, ...]], list[tuple[Array, ...]]]:
-        """Return value, stdev, noise, distance and lag of each variable, and the same of guesses.
+    def estimates(self, times: Array, report: Any) -> list[tuple[Array, ...]]:
+        """Return value, stdev, noise, distance and lag of each variable, (T, P) each.
 
-        (T, P) each, NaN at other times.
+        NaN at other times.
         """
-        shape = (len(self.guesses), len(self.field.days), len(self.field.places))
-        value, stdev, guess, spread, km, days = (np.full(shape, np.nan) for _ in range(6))
-        size = shape[2]
-        for block in np.array_split(times, max(1, -(-len(times) * size // _GUESSES))):
-            of_time, of_point = (g.ravel() for g in np.meshgrid(block, np.arange(size)))
-            for v, first in enumerate(self.guesses):
-                found = first.at(of_time, of_point)
-                guess[v, of_time, of_point] = found[0]
-                spread[v, of_time, of_point] = np.sqrt(np.maximum(found[1], 0.0))
-                km[v, of_time, of_point], days[v, of_time, of_point] = found[2:]
+        value, stdev = (np.full(self.noise.shape, np.nan) for _ in range(2))
+        guess, spread, km, days = self.made = self._guessed(self.guesses, times)
+        for block in self._blocks(times):
             for part, mean, variance in self._network(block, guess, spread):
                 value[:, part], stdev[:, part] = mean, np.sqrt(variance)
                 report(int(np.searchsorted(times, part[-1])) + 1)
         scale = self.scale[:, None, None]
         means = value * scale + self.mean
-        deviations = stdev * scale
-        return (
-            list(zip(means, deviations, self.noise, km, days, strict=True)),
-            list(zip(guess + self.mean, spread, self.noise, km, days, strict=True)),
-        )
+        return list(zip(means, stdev * scale, self.noise, km, days, strict=True))
+
+    def interpolation(self, times: Array) -> list[tuple[Array, ...]]:
+        """Return the same of optimal interpolation, after `estimates`."""
+        made = self.made
+        if any(first.kind != "oi" for first in self.guesses):
+            made = self._guessed([replace(first, kind="oi") for first in self.guesses], times)
+        value, stdev, km, days = made
+        return list(zip(value + self.mean, stdev, self.noise, km, days, strict=True))
+
+    def _blocks(self, times: Array) -> list[Array]:
+        return np.array_split(times, max(1, -(-len(times) * self.noise.shape[2] // _GUESSES)))
+
+    def _guessed(self, guesses: list[FirstGuess], times: Array) -> Array:
+        """Return value, stdev, distance and lag of first guesses, (4, V, T, P)."""
+        found = np.full((4, *self.noise.shape), np.nan)
+        for block in self._blocks(times):
+            of_time, of_point = (
+                g.ravel() for g in np.meshgrid(block, np.arange(self.noise.shape[2]))
+            )
+            for v, first in enumerate(guesses):
+                made = first.at(of_time, of_point)
+                made[1] = np.sqrt(np.maximum(made[1], 0.0))
+                found[:, v, of_time, of_point] = made
+        return found
 
     def _network(
         self, times: Array, guess: Array, spread: Array

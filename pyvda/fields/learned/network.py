@@ -63,7 +63,7 @@ class Correction(nn.Module):
     def forward(self, inputs: Inputs) -> tuple[Tensor, Tensor, Tensor]:
         """Return mean, variance and where a datum is near, (B, V, Y, X) each."""
         there = inputs.mask.amax((1, 2), keepdim=True)[:, 0]
-        near = F.max_pool2d(there, 2 * self.reach + 1, 1, self.reach)
+        near = _dilated(there, self.reach)
         change, log_factor = self.correction(inputs)
         variance = inputs.spread.square() * torch.exp(near * log_factor.clamp(-_LARGEST, _LARGEST))
         return inputs.guess + near * change, variance, near.expand_as(change)
@@ -74,8 +74,11 @@ class UNetCorrection(Correction):
 
     def __init__(self, settings: UNetSettings, variables: int) -> None:
         super().__init__()
-        channels = variables * (2 * (2 * settings.days + 1) + 2) + STATIC
-        self.unet = UNet(channels, 2 * variables, settings.widths, settings.dropout)
+        observed = variables * (2 * settings.days + 1)
+        self.unet = UNet(
+            2 * observed + 2 * variables + STATIC, 2 * variables, settings.widths,
+            settings.dropout, observed if settings.means else 0,
+        )  # fmt: skip
         self.reach, self.cell = self.unet.reach, self.unet.cell
 
     def correction(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
@@ -131,6 +134,12 @@ class VariationalCorrection(Correction):
         channels = torch.cat((change, inputs.spread, there, inputs.static), 1)
         more, log_factor = self.head(channels).chunk(2, 1)
         return change + more, log_factor
+
+
+def _dilated(there: Tensor, reach: int) -> Tensor:
+    """Return the maximum over squares of 2 reach + 1 points, first by columns, then by rows."""
+    columns = F.max_pool2d(there, (2 * reach + 1, 1), 1, (reach, 0))
+    return F.max_pool2d(columns, (1, 2 * reach + 1), 1, (0, reach))
 
 
 def build(settings: AnyNetwork, variables: int) -> UNetCorrection | VariationalCorrection:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,11 +21,20 @@ from pyvda.engine import Engine
 from pyvda.engine.data import Array
 from pyvda.errors import InputError
 from pyvda.fields import optimal_interpolation as oi
+from pyvda.fields import points as of_points
+from pyvda.fields import target
 from pyvda.fields.clouds import under_other_clouds
 from pyvda.fields.covariance import CovarianceFile, SpaceTimeCovariance
 from pyvda.fields.field import Field, Values, opened
+from pyvda.fields.gridded import Cells
 from pyvda.fields.learned.configuration import FieldData
-from pyvda.fields.learned.description import Grid, Variable, step_days
+from pyvda.fields.learned.description import (
+    Grid,
+    Variable,
+    digest_of_data,
+    digest_of_withheld,
+    step_days,
+)
 from pyvda.fields.learned.first_guess import FirstGuess
 from pyvda.fields.learned.frames import Frames, Tile
 from pyvda.fields.mean import SeasonalMean, seasonal_mean
@@ -111,6 +120,12 @@ class Samples:
     field : Field
     series : dict of Series
     season_days : float, optional
+    selection : Selection
+        Data that the first guess uses.
+    digest : str
+        SHA-256 of the file's data, see `description.digest_of_data`.
+    withheld_digest : str, optional
+        The same of what is withheld.
     validation : (T,) of bool
         Times that select the best weights.
 
@@ -127,19 +142,25 @@ class Samples:
         self.settings, self.half, self.engine = settings, half, engine
         options = validated(
             oi.OptimalInterpolationOptions,
-            {"covariance": settings.covariance, "season_days": settings.season_days},
+            {
+                name: getattr(settings, name)
+                for name in ("covariance", "season_days", "nearest", "nearest_other", "within_days")
+            },
             "field",
         )
-        self.field = field = _opened(settings.observations, settings)
+        self.field, read = _opened(settings)
+        field = self.field
         self.step_days = step_days(field)
+        self.selection = options.selection(field.days)
         withheld = withheld_of(field, settings.withhold)
+        self.digest = digest_of_data(field, {name: one.values for name, one in read.items()})
+        self.withheld_digest = None if withheld is None else digest_of_withheld(field, withheld)
         given = options.given()
         oi.check(field, options, given)
         truths = None if settings.truth is None else _truths(settings, field)
         self.season_days = oi.season_days(field, options, given)
         self.series: dict[str, Series] = {}
-        for name in field.variables:
-            values = field.read(name)
+        for name, values in read.items():
             if withheld is not None:
                 values = replace(values, values=np.where(withheld, np.nan, values.values))
             self.series[name] = _series(
@@ -202,7 +223,10 @@ class Samples:
         if self.settings.truth is not None:
             return self._of_truth(draw, chosen)
         seed = int(np.random.default_rng([self.settings.seed, draw + 100, 7]).integers(2**31))
-        hidden = under_other_clouds(self.there, seed, avoid=~chosen)
+        hidden = under_other_clouds(
+            self.there, seed, avoid=~chosen,
+            remedy="give complete fields to learn from (field.truth), or a file with other gaps",
+        )  # fmt: skip
         values = {name: one.values for name, one in self.series.items()}
         targets = {}
         for name, one in self.series.items():
@@ -261,7 +285,7 @@ class Samples:
             first = FirstGuess(
                 self.engine, self.settings.first_guess, anomalies[name],
                 np.where(np.isfinite(anomalies[name]), one.stated, 0) + one.covariance.nugget,
-                field.days, self.step_days, field.places, one.covariance,
+                field.days, self.selection, field.places, one.covariance,
             )  # fmt: skip
             guess, variance, *_ = first.at(of_time, of_point, hidden)
             spread = np.sqrt(np.maximum(variance, 0.0))
@@ -314,7 +338,8 @@ def _series(
     """Return a variable with its mean and covariance."""
     if not np.isfinite(values.values).any():
         raise InputError(f"no observation of {name} is left; withhold fewer, or choose another")
-    mean = seasonal_mean(values.values, field.days, oi.season_days(field, options, given))
+    known = values.values if truth is None else truth
+    mean = seasonal_mean(known, field.days, oi.season_days(field, options, given))
     if given is None:
         covariance = oi.fit(field, values, mean, None, options, engine, report).covariance
     else:
@@ -329,13 +354,30 @@ def _series(
     )
 
 
-def _opened(path: str, settings: FieldData) -> Field:
-    names = None if settings.variable is None else settings.variable.split(",")
-    return opened(
-        sources.as_dataset(path, "field.observations"),
-        None if names is None else [n.strip() for n in names],
-        mask=settings.mask, transform=settings.transform,
-    )  # fmt: skip
+def _opened(settings: FieldData) -> tuple[Field, dict[str, Values]]:
+    """Return the field of the observations and their values; of points on the truth's grid."""
+    ds = sources.as_dataset(settings.observations, "field.observations")
+    names = None
+    if settings.variable is not None:
+        names = [name.strip() for name in settings.variable.split(",")]
+    how: dict[str, Any] = {"mask": settings.mask, "transform": settings.transform}
+    if not of_points.are_points(ds, names):
+        field = opened(ds, names, **how)
+        return field, {name: field.read(name) for name in field.variables}
+    if settings.truth is None:
+        raise InputError(
+            f"the observations of {settings.observations} lie at points, and networks are trained "
+            "on a grid; give complete fields on one (field.truth), or put them on a grid"
+        )
+    if settings.withhold is not None:
+        raise InputError(
+            "withhold would have no effect on data at points that a truth is compared with; leave "
+            "it out"
+        )
+    points = of_points.read(ds, names, transform=settings.transform)
+    field = target.on_grid(points, settings.truth, **how)
+    cells = Cells.of(field, points)
+    return field, {name: cells.values(points.values[name]) for name in field.variables}
 
 
 def _truths(settings: FieldData, field: Field) -> dict[str, Array]:
@@ -345,12 +387,15 @@ def _truths(settings: FieldData, field: Field) -> dict[str, Array]:
     found = {}
     order = (field.time, *field.space)
     for name in field.variables:
-        if name not in ds or set(ds[name].dims) != set(order):
+        known = ds.get(name)
+        if known is not None:
+            known = known.squeeze([d for d, n in known.sizes.items() if d not in order and n == 1])
+        if known is None or set(known.dims) != set(order):
             raise InputError(
                 f"{settings.truth} has no {name} over {order}; give the complete fields on the "
                 "grid and with the names of the observations"
             )
-        values = ds[name].transpose(*order)
+        values = known.transpose(*order)
         same = all(
             ds.sizes[d] == field.ds.sizes[d]
             and (d not in ds.indexes or ds.indexes[d].equals(field.ds.indexes[d]))
@@ -361,14 +406,14 @@ def _truths(settings: FieldData, field: Field) -> dict[str, Array]:
                 f"{name} in {settings.truth} has {dict(values.sizes)}, or other coordinates, than "
                 f"in {settings.observations}; give both on the same times and grid"
             )
-        known = np.asarray(values.values, float)[:, field.sea]
-        missing = int((~np.isfinite(known)).sum())
+        complete = np.asarray(values.values, float)[:, field.sea]
+        missing = int((~np.isfinite(complete)).sum())
         if missing:
             raise InputError(
                 f"{name} in {settings.truth} is missing at {missing} points of the sea; give "
                 "complete fields, or leave out field.truth, which trains on observations alone"
             )
-        found[name] = field.transform.forward(known, name)
+        found[name] = field.transform.forward(complete, name)
     return found
 
 

@@ -113,6 +113,8 @@ def _about(configuration: FieldConfiguration, data: Samples) -> dict[str, Any]:
     return {
         "network": configuration.network, "variables": data.variables(),
         "transform": settings.transform, "first_guess": settings.first_guess,
+        "nearest": data.selection.own, "nearest_other": data.selection.other,
+        "within_days": round(data.selection.days, 6),
         "step_days": data.step_days, "season_days": data.season_days,
         "cover": float(data.there.mean()), "grid": data.grid,
         "trained": {
@@ -120,6 +122,8 @@ def _about(configuration: FieldConfiguration, data: Samples) -> dict[str, Any]:
             "truth": None if settings.truth is None else Path(settings.truth).name,
             "times": len(data.field.days),
             "values": int(data.there.sum()),
+            "data_sha256": data.digest,
+            "withheld_sha256": data.withheld_digest,
         },
     }  # fmt: skip
 

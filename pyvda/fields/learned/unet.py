@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+_LEAST = 1e-6  # of a cover; that of a single point of a cell is larger
+
 
 class UNet(nn.Module):
     """Convolutions at each resolution, down by means over 2 × 2 points and up by repetition.
@@ -24,15 +26,24 @@ class UNet(nn.Module):
         Channels at each resolution, the finest first.
     dropout : float
         Share of the coarsest channels that a step of the training leaves out.
+    gappy : int
+        As many channels come first that are 0 where a mask is, and then their masks. Coarser
+        resolutions see the means of what there is in each of their cells, too (normalised
+        convolution, Knutsson and Westin 1993).
     """
 
     def __init__(
-        self, inputs: int, outputs: int, widths: Sequence[int], dropout: float = 0.0
+        self,
+        inputs: int,
+        outputs: int,
+        widths: Sequence[int],
+        dropout: float = 0.0,
+        gappy: int = 0,
     ) -> None:
         super().__init__()
-        self.down = nn.ModuleList(
-            _Block(before, width) for before, width in zip((inputs, *widths), widths, strict=False)
-        )
+        self.gappy = gappy
+        before = (inputs, *(width + 2 * gappy for width in widths))
+        self.down = nn.ModuleList(map(_Block, before, widths))
         self.up = nn.ModuleList(
             _Block(coarse + width, width)
             for width, coarse in zip(widths[-2::-1], widths[:0:-1], strict=True)
@@ -49,9 +60,16 @@ class UNet(nn.Module):
         """Return (B, outputs, Y, X) of (B, inputs, Y, X), of any size."""
         *_, rows, columns = x.shape
         x = F.pad(x, (0, -columns % self.cell, 0, -rows % self.cell))
+        x = x.contiguous(memory_format=torch.channels_last)  # convolutions are faster on it
+        total, cover = x[:, : self.gappy], x[:, self.gappy : 2 * self.gappy]
         kept = []
         for level, block in enumerate(self.down):
-            x = block(x if level == 0 else F.avg_pool2d(x, 2))
+            if level:
+                x = F.avg_pool2d(x, 2)
+            if level and self.gappy:
+                total, cover = F.avg_pool2d(total, 2), F.avg_pool2d(cover, 2)
+                x = torch.cat((x, total / cover.clamp(min=_LEAST), cover), 1)
+            x = block(x)
             kept.append(x)
         x = self.dropout(kept.pop())
         for block in self.up:
@@ -62,7 +80,10 @@ class UNet(nn.Module):
 
 class _Block(nn.Sequential):
     def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(
-            nn.Conv2d(inputs, outputs, 3, padding=1), nn.SiLU(),
-            nn.Conv2d(outputs, outputs, 3, padding=1), nn.SiLU(),
-        )  # fmt: skip
+        layers = [nn.Conv2d(before, outputs, 3, padding=1) for before in (inputs, outputs)]
+        # torch's own start loses the signal in ten layers without normalisation (He et al. 2015).
+        for layer in layers:
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)
+        super().__init__(layers[0], nn.SiLU(), layers[1], nn.SiLU())

@@ -1,5 +1,7 @@
 """How a field may differ from that of the training."""
 
+import json
+
 import numpy as np
 import pytest
 from field_models import random_model
@@ -82,3 +84,12 @@ def test_another_folder_is_refused(tmp_path) -> None:
     (tmp_path / "field.json").write_text('{"format": 1}')
     with pytest.raises(InputError, match=r"field\.json"):
         read_description(tmp_path)
+
+
+def test_the_first_unets_saw_no_means(trained, tmp_path) -> None:
+    _, about = trained
+    assert about.network.means
+    contents = json.loads(about.text())
+    del contents["network"]["means"]
+    (tmp_path / "field.json").write_text(json.dumps(contents))
+    assert not read_description(tmp_path).network.means

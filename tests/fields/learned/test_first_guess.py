@@ -5,6 +5,7 @@ import pytest
 from gappy import COVARIANCE, field
 
 from pyvda.engine import get_engine
+from pyvda.engine.data import Selection
 from pyvda.fields.field import opened
 from pyvda.fields.learned.first_guess import FirstGuess
 
@@ -16,7 +17,7 @@ def guess(times, seed=2, kind="oi"):
     anomaly = found.read("sst").values - 15.0
     return FirstGuess(
         get_engine("torch"), kind, anomaly, np.full(anomaly.shape, COVARIANCE.nugget), found.days,
-        1.0, found.places, COVARIANCE,
+        Selection(8, 1, 10.0, np.inf), found.places, COVARIANCE,
     )  # fmt: skip
 
 

@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 import xarray as xr
 from field_models import UNET, VARIATIONAL, random_model
-from gappy import COVARIANCE, as_mapping, field
+from gappy import COVARIANCE, as_mapping, field, tracks
 
 import pyvda
 from pyvda.errors import InputError
+from pyvda.fields import points as of_points
+from pyvda.fields.gridded import Cells
 from pyvda.fields.learned.configuration import UNetSettings
+from pyvda.fields.target import on_grid
 from pyvda.learned.patterns import PatternWarning
 from pyvda.names import FieldFlag
 
@@ -36,19 +39,18 @@ def wide(ny=24, nx=70, times=2, seed=3):
 
 def test_tiles_of_a_unet_give_what_the_whole_domain_gives(tmp_path) -> None:
     ds = wide(ny=40, nx=90)
-    random_model(ds, UNET).save(tmp_path)
+    random_model(ds, UNET, first_guess="mean").save(tmp_path)
     whole = used(ds, tmp_path)
     tiles = used(ds, tmp_path, tile=16)
     for name in ("sst", "sst_stdev"):
         np.testing.assert_allclose(tiles[name], whole[name], rtol=1e-5, atol=1e-5)
-    guess = pyvda.assimilate(ds, **OI | {"nearest_other": 1, "season_days": 0})
-    assert float(abs(whole.sst - guess.sst).max()) > 0.1
+    assert float(abs(whole.sst - 15).max()) > 0.1
 
 
 def test_tiles_of_the_variational_form_differ_little(tmp_path) -> None:
     """The solver's steps reach farther, and are scaled by the gradient over the tile."""
     ds = wide(ny=32, nx=72)
-    random_model(ds, VARIATIONAL).save(tmp_path)
+    random_model(ds, VARIATIONAL, first_guess="mean").save(tmp_path)
     whole = used(ds, tmp_path)
     tiles = used(ds, tmp_path, tile=16)
     size = float((whole.sst - 15).std())
@@ -169,6 +171,22 @@ def test_the_mean_with_oi_lies_half_way(tmp_path) -> None:
     np.testing.assert_allclose(mixed.sst, (guess.sst + corrected.sst) / 2, atol=1e-5)
 
 
+def test_interpolation_is_one_of_several_whatever_their_first_guess(tmp_path) -> None:
+    """Also of networks that correct the mean; of several, interpolation is one among them."""
+    ds, _ = field(times=4)
+    folders = [tmp_path / name for name in ("from-oi", "from-mean")]
+    for folder, guess in zip(folders, ("oi", "mean"), strict=True):
+        random_model(ds, first_guess=guess).save(folder)
+    single = [used(ds, folder).sst for folder in folders]
+    mixed = used(ds, "+".join(map(str, folders)), mean_with_oi=True)
+    guess = 3 * mixed.sst - single[0] - single[1]
+    new = random_model(ds)
+    for parameter in new.network.unet.last.parameters():
+        parameter.data.zero_()
+    new.save(tmp_path / "guess")
+    np.testing.assert_allclose(guess, used(ds, tmp_path / "guess").sst, atol=1e-4)
+
+
 def test_a_folder_is_a_method_of_a_cross_validation(tmp_path) -> None:
     ds, _ = field(times=8, seed=4)
     for seed in (0, 1):
@@ -219,3 +237,28 @@ def test_blocks_take_the_mean_of_the_training_and_no_other(tmp_path) -> None:
     random_model(ds).save(tmp_path)
     with pytest.raises(InputError, match="train on this grid"):
         used(ds.isel(lat=slice(1, None)), tmp_path, block=2)
+
+
+def test_tracks_are_estimated_on_a_grid(tmp_path) -> None:
+    """As the field of the means of their cells."""
+    ds, _ = field(times=6, land=False)
+    random_model(ds).save(tmp_path)
+    rows = tracks()
+    found = used(rows, tmp_path, grid=ds)
+    points = of_points.read(rows, "sst")
+    grid = on_grid(points, ds)
+    cells = Cells.of(grid, points)
+    values = grid.on_grid(cells.values(points.values["sst"]).values)
+    means = ds.assign(
+        sst=(ds.sst.dims, values, ds.sst.attrs), mask=(("lat", "lon"), np.ones((4, 5)))
+    )
+    same = used(means, tmp_path)
+    np.testing.assert_allclose(found.sst, same.sst, atol=1e-5)
+    at = same.sst.values.reshape(6, -1)[cells.time, cells.point]
+    inside = cells.inside
+    np.testing.assert_allclose(found.sst_point.values[inside], at[inside], atol=1e-5)
+    assert np.isnan(found.sst_point.values[~inside]).all()
+    with pytest.raises(InputError, match="give a grid"):
+        used(rows, tmp_path)
+    with pytest.raises(InputError, match="takes fields on a grid"):
+        pyvda.crossvalidate(rows, ["oi", str(tmp_path)])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from field_models import configuration
-from gappy import field
+from gappy import field, tracks
 
 from pyvda.engine import get_engine
 from pyvda.errors import InputError
@@ -100,6 +100,25 @@ def test_a_truth_is_compared_with_everywhere(tmp_path) -> None:
     observed = np.isfinite(ds.sst.values)[:10]
     np.testing.assert_array_equal(masks[0], observed)
     assert (masks[1] != observed).any()
+
+
+def test_tracks_lie_on_the_grid_of_the_truth(tmp_path) -> None:
+    ds, truth = field(times=6, land=False)
+    truth = ds.assign(sst=(ds.sst.dims, truth, ds.sst.attrs)).expand_dims("window")
+    tracks().to_netcdf(tmp_path / "obs.nc")
+    made = samples(tmp_path, None, truth)
+    found = made.epoch(0)
+    seen = sum(int(one.inputs()[1][0, 1].sum()) for one in found)
+    assert 0 < seen < 5 * 20
+    # The mean is that of the truth.
+    np.testing.assert_allclose(made.mean()[0, 0], truth.sst.mean("time").values.ravel(), atol=0.05)
+    for one in found:
+        anomaly = truth.sst.values[0, one.time] - made.field.on_grid(made.mean()[0])[0]
+        np.testing.assert_allclose(one.target[0] * made.series["sst"].scale, anomaly, atol=1e-4)
+    with pytest.raises(InputError, match="give complete fields"):
+        samples(tmp_path, None)
+    with pytest.raises(InputError, match="withhold would have no effect"):
+        samples(tmp_path, None, truth, withhold="out")
 
 
 @pytest.mark.parametrize(

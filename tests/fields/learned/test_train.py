@@ -11,8 +11,11 @@ from command_line import run
 from field_models import configuration, random_model
 from gappy import field
 
+import pyvda
 from pyvda.errors import InputError, TrainingError
+from pyvda.fields.crossvalidation import described
 from pyvda.fields.learned.configuration import FieldConfiguration
+from pyvda.fields.learned.description import read_description
 from pyvda.fields.learned.model import FieldModel
 from pyvda.fields.learned.train import train_field
 from pyvda.validation_errors import validated
@@ -128,6 +131,47 @@ def test_from_the_command_line(tmp_path, monkeypatch, capsys) -> None:
     options = ("--set", "eof.modes=1", "--json", scores)
     assert run(monkeypatch, *given, *options, *torch_engine) == 0
     assert list(json.loads(scores.read_text())["variables"]["sst"]) == ["eof", str(out)]
+
+
+def test_crossvalidation_says_what_a_network_was_trained_on(tmp_path) -> None:
+    ds, _ = field(times=14, seed=4)
+    ds.to_netcdf(tmp_path / "obs.nc")
+    hidden = (ds.sst.notnull() & (ds.time.dt.day % 4 == 0)).rename("withheld").astype("int8")
+    hidden.to_netcdf(tmp_path / "hidden.nc")
+    for name, section in (("all", {}), ("part", {"withhold": str(tmp_path / "hidden.nc")})):
+        settings = made(tmp_path, training={"epochs": 1}, field=section)
+        train_field(settings, tmp_path / name, engine="torch")
+    both = [str(tmp_path / name) for name in ("all", "part")]
+    turned = ds.isel(lat=slice(None, None, -1))  # the same data
+    with pytest.warns(Warning, match="all was trained on this file"):
+        found = pyvda.crossvalidate(turned, both, draws=1, engine="torch")
+    assert found["seen"] == both
+    with pytest.warns(Warning, match="all was trained on this file"):
+        found = pyvda.crossvalidate(ds, both, withhold=tmp_path / "hidden.nc", engine="torch")
+    assert found["seen"] == both[:1]
+    lines = described(found)
+    assert [line.endswith("(trained on these values)") for line in lines[2:]] == [True, False]
+    assert found["variables"]["sst"][both[0]]["count"] == int(hidden.sum())
+    other = pyvda.crossvalidate(ds.isel(time=slice(1, None)), both, draws=1, engine="torch")
+    assert other["seen"] == []
+
+
+def test_the_neighbours_of_the_first_guess_are_recorded(tmp_path) -> None:
+    """By default they are those of oi; descriptions without them are of 8 and 1 in ten steps."""
+    settings = made(tmp_path, training={"epochs": 1}, field={"nearest": 5, "within_days": 3.0})
+    train_field(settings, tmp_path / "run", engine="torch")
+    found = read_description(tmp_path / "run")
+    assert (found.nearest, found.nearest_other, found.within_days) == (5, 1, 3.0)
+    text = json.loads((tmp_path / "run/field.json").read_text())
+    for name in ("nearest", "nearest_other", "within_days"):
+        del text[name]
+    assert read_description(tmp_path / "run").network.means
+    (tmp_path / "run/field.json").write_text(json.dumps(text))
+    assert read_description(tmp_path / "run").selection()[:2] == (8, 1)
+    assert read_description(tmp_path / "run").selection().days == pytest.approx(10.0)
+    pyvda.assimilate(tmp_path / "obs.nc", checkpoint=tmp_path / "run", engine="torch")
+    with pytest.raises(InputError, match="nearest would have no effect"):
+        made(tmp_path, field={"nearest": 5, "first_guess": "mean"})
 
 
 @pytest.mark.parametrize(
