@@ -1,17 +1,17 @@
 """Methods without a model on real fields with gaps and tracks, and the speed of interpolation.
 
-    python benchmarks/fields.py [chlorophyll radar alboran twin passes speed million]
+    python benchmarks/fields.py [chlorophyll radar alboran twin qg passes speed million]
     python benchmarks/fields.py chlorophyll --only network --draw select
 
 Data are read from the folder that PYVDA_DATA names (default ../shared/data), and said to be absent
 where they are. What a draw hides is hidden from everything, the fit of the covariance included; the
 draws are those of the data's README, of which `test` is reported; with `--draw select`, on which
 networks and their means were chosen, rows are printed alone. `twin` observes maps of sea level
-along the tracks of four satellites, `passes` withholds real ones. Networks are trained here, one
-after the other, into build/fields; a training that was interrupted goes on, and one that is there
-is not repeated: their rows have the time of training. The parts are put into
-benchmarks/results/fields.json. Speed is given by the clock and, for a busy machine, by the time of
-the processor; PYVDA_THREADS=1 makes both that of one core.
+along the tracks of four satellites, `qg` a simulated ocean along those of two, `passes` withholds
+real ones. Networks are trained here, one after the other, into build/fields, without either draw; a
+training that was interrupted goes on, and one that is there is not repeated: their rows have the
+time of training. The parts are put into benchmarks/results/fields.json. Speed is given by the clock
+and, for a busy machine, by the time of the processor; PYVDA_THREADS=1 makes both that of one core.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from pyvda.fields.eof import filled
 from pyvda.fields.field import opened
 from pyvda.fields.fitted import fit_field_covariance
 from pyvda.fields.learned.configuration import FieldConfiguration
+from pyvda.fields.learned.shipped import names
 from pyvda.fields.methods import FIELD_METHODS, LEARNED
 from pyvda.fields.points import read as read_points
 from pyvda.fields.spectral_scores import map_scores
@@ -334,6 +335,53 @@ def twin(arguments: argparse.Namespace):
         yield row
 
 
+def qg(arguments: argparse.Namespace):
+    """Yield maps of a simulated ocean from the tracks of two altimeters, by methods of each kind.
+
+    Scores are those of all points and times of two windows.
+    """
+    model = {"model": "quasi-geostrophic", "parameters": {"n": 65}}
+    truths = [
+        pyvda.simulate("quasi-geostrophic", 1, seed, steps=31, parameters={"n": 65})
+        for seed in (1, 2)
+    ]
+    tracks = [pyvda.observe(one, "qg-altimetry", 3) for one in truths]
+    states = pyvda.simulate("quasi-geostrophic", 40, 3, steps=2, parameters={"n": 65})
+    first: dict[str, Predictions] = {}
+    for title, options in (
+        ("oi, fitted", {"method": "oi"}),
+        *((f"network, {name}", {"checkpoint": name}) for name in names()),
+        ("4D-Var, the model known", {"method": "incremental", "growth": 4, **model}),
+    ):
+        if arguments.only and not title.startswith(arguments.only):
+            continue
+        start = time.perf_counter()
+        parts = []
+        for number, (truth, seen) in enumerate(zip(truths, tracks, strict=True)):
+            if "model" in options:
+                found = pyvda.assimilate(seen, covariance=pyvda.fit_covariance(states), **options)
+            else:
+                given = dict(options)
+                if title == "oi, fitted":
+                    given["covariance"], _ = fit_field_covariance(
+                        seen, "psi", functions="gaussian/matern32,exponential"
+                    )
+                found = pyvda.assimilate(seen, variable="psi", grid=truth, **given)
+            error = (truth.psi.squeeze("window") - found.psi.squeeze()).values
+            at = np.isfinite(error)
+            step = 100 * number + np.nonzero(at)[0]
+            parts.append((step, error[at], found.psi_stdev.squeeze().values[at] ** 2))
+        step, error, variance = map(np.concatenate, zip(*parts, strict=True))
+        predictions = Predictions(np.zeros(len(step), int), step, error, variance, 0 * error)
+        row = {"method": title, "variable": "psi", **scores(predictions),
+               "seconds": round(time.perf_counter() - start, 1)}  # fmt: skip
+        if first:
+            row["compared"] = {n: ratio(predictions, one, 0) for n, one in first.items()}
+        first = first or {title: predictions}
+        print("qg", row)
+        yield row
+
+
 def passes(arguments: argparse.Namespace):
     """Yield scores on real passes of all altimeters that were withheld, the draw `test`."""
     ds = xr.open_dataset(DATA / "med_adt_alongtrack_2014.nc").load()
@@ -427,6 +475,7 @@ PARTS = {
     "radar": functools.partial(rows, "radar"),
     "alboran": alboran,
     "twin": twin,
+    "qg": qg,
     "passes": passes,
     "speed": speed,
     "million": million,

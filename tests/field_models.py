@@ -30,7 +30,7 @@ def random_model(ds, network=UNET, variables=None, seed=0, **more):
         "transform": None, "first_guess": "oi", "nearest": 8, "nearest_other": 1,
         "within_days": 10.0, "step_days": step_days(field),
         "season_days": None, "cover": float(np.isfinite(first).mean()),
-        "grid": Grid.of(field), "trained": {},
+        "grid": Grid.of(field), "variance_factor": 1.0, "trained": {},
     } | more  # fmt: skip
     mean = np.full((len(field.variables), 1, len(field.places)), 15.0)
     model = FieldModel(about, mean, field.sea)

@@ -101,6 +101,9 @@ class FieldDescription(Section):
     cover : float
         Mean share of the points that are observed at a time.
     grid : Grid
+    variance_factor : float
+        By which the error variances are multiplied: what made those of the values of validation as
+        large as the squared errors.
     trained : dict
         How it was made, for people.
     weights, sha256 : str
@@ -119,6 +122,7 @@ class FieldDescription(Section):
     season_days: float | None
     cover: float
     grid: Grid
+    variance_factor: float = Limits(default=1.0, gt=0, allow_inf_nan=False)
     trained: dict[str, Any]
     weights: str = Limits(pattern=r"^weights-[0-9a-f]{12}\.safetensors$")
     sha256: str = Limits(pattern=r"^[0-9a-f]{64}$")

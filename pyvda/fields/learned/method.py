@@ -46,7 +46,7 @@ class LearnedFieldOptions(FieldOptions):
     ----------
     checkpoint : str or sequence of str
         Folder made by `pyvda train`, or a shipped name. The estimates of several, joined by +, are
-        averaged, and what they differ by counts as their error.
+        averaged; the error of the mean is smaller by what they differ by.
     mean_with_oi : bool
         Average with optimal interpolation in the same way, with the covariance and the neighbours
         of the first network's training, whatever its first guess.
@@ -248,6 +248,7 @@ class _Run:
 
         self.field, self.model, self.device = field, model, device
         variables = about.variables
+        self.factor = about.variance_factor
         self.scale = np.array([v.scale for v in variables.values()])
         tables = list(model.mean.double().cpu().numpy())
         if not about.same_grid(field):
@@ -348,13 +349,21 @@ class _Run:
                 whole[tile] += weight
                 total[0][..., tile.y, tile.x] += weight * mean.double().cpu().numpy()
                 total[1][..., tile.y, tile.x] += weight * variance.double().cpu().numpy()
+            total[1] *= self.factor
             mean, variance = (total / np.where(whole > 0, whole, 1.0))[..., field.sea]
             yield part, mean.swapaxes(0, 1), variance.swapaxes(0, 1)
 
 
 def _together(members: list[tuple[Array, ...]], configuration: dict[str, Any]) -> Estimate:
-    """Return the mean of estimates, its variance that of their mixture."""
+    """Return the mean of estimates.
+
+    Its squared error is the mean of theirs less their variance about it (Krogh and Vedelsby 1995),
+    which is shared out over the points of a time in proportion to the mean of the variances.
+    """
     value, stdev, noise, km, days = (np.stack(part) for part in zip(*members, strict=True))
-    spread = np.sqrt((stdev**2).mean(0) + value.var(0))
+    variance = (stdev**2).mean(0)
+    apart = value.var(0).sum(1, keepdims=True) / variance.sum(1, keepdims=True)
+    share = np.clip(1 - apart, 1 / len(members), 1.0)  # that of independent estimates at least
+    spread = np.sqrt(variance * share)
     found = Estimate(value.mean(0), spread, noise.mean(0), configuration=configuration)
     return replace(found, km=km[0], days=days[0]) if np.isfinite(km[0]).any() else found

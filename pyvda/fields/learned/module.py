@@ -104,6 +104,8 @@ class FieldTraining(Resumable):
         """Return the scores of the values that are held back."""
         found = _scores(self.gathered(torch.cat(self._sums, 1)).sum(1))
         entry = {name: finite(value) for name, value in found.items()}
+        if entry["calibration"]:
+            self.scored.about = self.scored.about | {"variance_factor": entry["calibration"]}
         return entry, entry[self.configuration.training.select], found
 
 

@@ -116,7 +116,7 @@ def _about(configuration: FieldConfiguration, data: Samples) -> dict[str, Any]:
         "nearest": data.selection.own, "nearest_other": data.selection.other,
         "within_days": round(data.selection.days, 6),
         "step_days": data.step_days, "season_days": data.season_days,
-        "cover": float(data.there.mean()), "grid": data.grid,
+        "cover": float(data.there.mean()), "grid": data.grid, "variance_factor": 1.0,
         "trained": {
             "observations": Path(settings.observations).name,
             "truth": None if settings.truth is None else Path(settings.truth).name,
