@@ -21,7 +21,7 @@ error of covariance B, or the climatological mean (cold).
 | flat | run a, 20 times, with the flat B |
 | cold | run a, 12 times from the climatological mean |
 | spread | run a, windows 1-8 of 20 times with the standard deviation |
-| eda | run a, windows 1-5 of 20 times, hybrid B from an ensemble of 4D-Vars |
+| eda | run a, windows 1-3 of 20 times, hybrid B from an ensemble of 4D-Vars |
 | speed, gradient, memory, growth | see qg_cost.py |
 """
 
@@ -237,7 +237,7 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "flat": lambda: cycled("flat", run_a(), 20, covariance=flat_covariance(), inflation=1.0)[0],
     "cold": cold,
     "spread": spread,
-    "eda": lambda: cycled("eda", run_a(), 20, times=100, ensemble=10, ensemble_of="analyses")[0],
+    "eda": lambda: cycled("eda", run_a(), 20, times=60, ensemble=10, ensemble_of="analyses")[0],
     **qg_cost.PARTS,
 }
 
