@@ -72,6 +72,7 @@ bench: setup
 # The peers have an environment of their own: what they need must not decide what pyvda gets.
 bench-peers: setup .venv-peers/installed
 	$(WITH_JULIA) $(BIN)/python benchmarks/peers.py
+	$(WITH_JULIA) $(BIN)/python benchmarks/setups.py
 
 .venv-peers/installed: benchmarks/peers/requirements.txt | setup
 	$(BIN)/python -m venv .venv-peers

@@ -21,21 +21,19 @@ import json
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import store
 import trust
 import xarray as xr
 
 import pyvda
 from pyvda import block_task, names
 from pyvda.engine import get_engine
-from pyvda.io.writing.atomic import replacing
-from pyvda.machine import machine
 from pyvda.names import Flag
 
-OUT = Path(__file__).parent / "results" / "trust_parts.json"
+OUT = store.RESULTS / "trust_parts.json"
 WINDOWS, REPEATS = 256, 5
 FSGD = {"method": "fsgd", "iterations": 10_000}
 ROBUST = trust.STATING | {"fsgd": FSGD}
@@ -203,19 +201,17 @@ def main() -> None:
             if given.method not in method:
                 continue
             key = f"{part}/{case}/{method}"
-            if given.again or key not in kept["rows"]:
+            if given.again or key not in kept:
                 row = work()
                 kept = _kept()  # another run may have written others
-                kept["rows"][key] = row
-                kept["machine"] = machine()
-                with replacing(OUT) as temporary:
-                    temporary.write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
-            values = ", ".join(f"{n} {v:.4g}" for n, v in kept["rows"][key].items())
+                kept[key] = row
+                store.write("trust_parts", {"rows": kept})
+            values = ", ".join(f"{n} {v:.4g}" for n, v in kept[key].items())
             print(f"{part:10s} {case:26s} {method:20s} {values}", flush=True)
 
 
 def _kept() -> dict[str, Any]:
-    return json.loads(OUT.read_text("utf-8")) if OUT.is_file() else {"rows": {}}
+    return json.loads(OUT.read_text("utf-8"))["rows"] if OUT.is_file() else {}
 
 
 if __name__ == "__main__":
