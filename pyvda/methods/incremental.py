@@ -49,7 +49,6 @@ from pyvda.methods.problem import Positive, Problem, Seed, Solution, Status
 from pyvda.methods.statistics import (
     StatisticalOptions,
     judged,
-    precision_of,
     variance_of,
     without_observations,
 )
@@ -219,7 +218,9 @@ def solve(problem: Problem, options: IncrementalOptions) -> Solution:
     mean, B, Q = _statistics(problem, options)
     data = _data(problem, options)
     windows, length = np.shape(problem.batch.observation)[:2]
-    x, stdev, status = without_observations(problem)
+    x, climatological, status = without_observations(problem)
+    stdev = climatological if options.has_stdev() else None
+    del climatological  # as large as the window
     objective, iterations = np.full(windows, np.nan), np.zeros(windows, int)
     final = np.full((windows, options.ensemble, len(mean)), np.nan)
     chosen = np.flatnonzero(problem.has_observations())
@@ -230,17 +231,17 @@ def solve(problem: Problem, options: IncrementalOptions) -> Solution:
         found = _minimised(cost, options)
         x[window], status[window] = found.x[:length], found.status
         objective[window], iterations[window] = found.objective, found.iterations
-        key = [options.seed, int(problem.window_numbers()[window])]
-        spread, final[window] = _uncertainty(cost, found, np.random.default_rng(key))
-        stdev[window] = spread[:length]
+        if options.members or options.ensemble:
+            key = [options.seed, int(problem.window_numbers()[window])]
+            spread, final[window] = _uncertainty(cost, found, np.random.default_rng(key))
+            if stdev is not None:
+                stdev[window] = spread[:length]
         problem.report(done + 1, len(chosen))
     status, limit = judged(status, objective, problem.data())
     per_window = {names.OBJECTIVE: objective, names.CHI_SQUARE_LIMIT: limit}
     if options.ensemble:
         per_window[names.FINAL_ENSEMBLE] = final
-    return Solution(
-        x, status, iterations, stdev=stdev if options.has_stdev() else None, per_window=per_window
-    )
+    return Solution(x, status, iterations, stdev=stdev, per_window=per_window)
 
 
 def control_cost(problem: Problem, options: IncrementalOptions) -> _Cost:
@@ -263,14 +264,13 @@ def _statistics(
 
 def _data(problem: Problem, options: IncrementalOptions) -> Callable[[int], WindowData]:
     """Return a function that returns the data of a window."""
-    precision = precision_of(problem, options.observation_variance)
-    variance = variance_of(problem, options.observation_variance)
-    observation = np.asarray(problem.batch.observation, float)
+    variance, batch = variance_of(problem, options.observation_variance), problem.batch
 
     def of_window(window: int) -> WindowData:
         points = problem.points(slice(window, window + 1))
         weighed = points.weighed(1 / variance) if isinstance(points, Points) else None
-        return WindowData(observation[window], precision[window], weighed)
+        observation, mask = (np.asarray(a[window], float) for a in (batch.observation, batch.mask))
+        return WindowData(observation, mask / variance, weighed)
 
     return of_window
 
@@ -493,12 +493,11 @@ def _lengths(steps: int, growth: int | tuple[int, ...]) -> Iterator[tuple[int, b
 def _uncertainty(cost: _Cost, found: _Minimum, random: np.random.Generator) -> tuple[Array, Array]:
     """Return the standard deviation (T, D) and the members at the last step, (N, D).
 
-    NaN where the options ask for none, or the minimum is not finite.
+    NaN where the minimum is not finite.
     """
     options, x = cost.options, found.x
-    nothing = np.full_like(x, np.nan), np.full((options.ensemble, x.shape[1]), np.nan)
-    if not np.isfinite(x).all() or not (options.members or options.ensemble):
-        return nothing
+    if not np.isfinite(x).all():
+        return np.full_like(x, np.nan), np.full((options.ensemble, x.shape[1]), np.nan)
     if options.ensemble and options.ensemble_of == "analyses":
         return _analyses(cost, found, random)
     count = max(options.members, options.ensemble)
