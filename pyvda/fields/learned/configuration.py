@@ -54,6 +54,9 @@ class FieldData(Section):
         Share of the times that select the best weights, from which nothing else is learned.
     augment : bool
         Whether anomalies change their sign, and time and axes their direction, at random.
+    ends : float
+        Share of the batches in which the times before or after a random one are not seen, as at the
+        ends of a file: for a network that is used on shorter ones.
     seed : int
         Of the draws, the times of validation and the order.
     """
@@ -75,6 +78,7 @@ class FieldData(Section):
     tile: int = Field(default=96, ge=8)
     validation: float = Field(default=0.15, gt=0, lt=0.9)
     augment: bool = True
+    ends: float = Field(default=0.0, ge=0, le=1)
     seed: int = Field(default=1, ge=0, lt=2**32)
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +20,23 @@ from pyvda.progress import Report, silent
 from pyvda.training.resumable import Resumable, finite
 from pyvda.training.schedule import scheduled
 from pyvda.training.state import Progress
+
+
+class Changes(NamedTuple):
+    """What is changed in the batches of an epoch at random.
+
+    Attributes
+    ----------
+    seed : pair of int
+    turn : bool
+        Whether they are turned, see `_turned`.
+    ends : float
+        Share of them that end at a random time, see `_ended`.
+    """
+
+    seed: tuple[int, int]
+    turn: bool
+    ends: float
 
 
 class FieldTraining(Resumable):
@@ -52,15 +69,15 @@ class FieldTraining(Resumable):
     def train_dataloader(self) -> DataLoader[Any]:
         """Return the samples of the next epoch in their order."""
         settings, epoch = self.configuration.field, self.progress.epoch
-        seed = (settings.seed, epoch) if settings.augment else None
-        return self._loader(self.data.epoch(epoch), seed)
+        changes = Changes((settings.seed, epoch), settings.augment, settings.ends)
+        return self._loader(self.data.epoch(epoch), changes)
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Return the samples that select the best weights."""
         return self._loader(self.data.checks(), None)
 
-    def _loader(self, samples: Sequence[Sample], seed: tuple[int, int] | None) -> DataLoader[Any]:
-        dataset, processes = _Batches(samples, seed), self.trainer.world_size
+    def _loader(self, samples: Sequence[Sample], changes: Changes | None) -> DataLoader[Any]:
+        dataset, processes = _Batches(samples, changes), self.trainer.world_size
         sampler: DistributedSampler[Any] | None = None
         if processes > 1:
             sampler = DistributedSampler(dataset, processes, self.trainer.global_rank, False)
@@ -149,10 +166,10 @@ def _scores(total: Tensor) -> dict[str, float]:
 
 
 class _Batches(Dataset[Any]):
-    """Samples as tensors, a batch at a time, turned at random if there is a seed."""
+    """Samples as tensors, a batch at a time, perhaps changed at random."""
 
-    def __init__(self, samples: Sequence[Sample], seed: tuple[int, int] | None) -> None:
-        self.samples, self.seed = samples, seed
+    def __init__(self, samples: Sequence[Sample], changes: Changes | None) -> None:
+        self.samples, self.changes = samples, changes
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -169,9 +186,24 @@ class _Batches(Dataset[Any]):
             "is_datum": torch.tensor([float(one.is_datum) for one in chosen]),
             "number": torch.tensor(indices),
         }  # fmt: skip
-        if self.seed is None:
+        if self.changes is None:
             return batch
-        return _turned(batch, np.random.default_rng([*self.seed, indices[0], 9]))
+        random = np.random.default_rng([*self.changes.seed, indices[0], 9])
+        if self.changes.turn:
+            batch = _turned(batch, random)
+        if random.random() < self.changes.ends:
+            batch = _ended(batch, random)
+        return batch
+
+
+def _ended(batch: dict[str, Tensor], random: np.random.Generator) -> dict[str, Tensor]:
+    """Return a batch without the data before or after a random time, its own excepted."""
+    half = batch["mask"].shape[2] // 2
+    reach = int(random.integers(half)) if half else 0
+    times = torch.arange(-half, half + 1)
+    seen = (times >= -reach) if random.random() < 0.5 else (times <= reach)
+    kept = seen.to(batch["mask"].dtype)[:, None, None]
+    return batch | {name: batch[name] * kept for name in ("values", "mask")}
 
 
 def _turned(batch: dict[str, Tensor], random: np.random.Generator) -> dict[str, Tensor]:

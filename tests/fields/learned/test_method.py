@@ -170,6 +170,15 @@ def test_several_networks_are_averaged_and_the_error_of_the_mean_is_smaller(size
     assert (ratio.max(space) - ratio.min(space) < 1e-9).all()
 
 
+def test_variances_are_those_of_validation(tmp_path) -> None:
+    ds, _ = field(times=3)
+    for factor in (1.0, 2.5):
+        random_model(ds, variance_factor=factor).save(tmp_path / str(factor))
+    one, other = (used(ds, tmp_path / str(factor)) for factor in (1.0, 2.5))
+    np.testing.assert_array_equal(one.sst, other.sst)
+    np.testing.assert_allclose(other.sst_stdev**2, 2.5 * one.sst_stdev**2)
+
+
 def test_the_mean_with_oi_lies_half_way(tmp_path) -> None:
     ds, _ = field(times=3)
     random_model(ds).save(tmp_path / "corrected")

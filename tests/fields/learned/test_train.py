@@ -17,6 +17,7 @@ from pyvda.fields.crossvalidation import described
 from pyvda.fields.learned.configuration import FieldConfiguration
 from pyvda.fields.learned.description import read_description
 from pyvda.fields.learned.model import FieldModel
+from pyvda.fields.learned.module import _ended
 from pyvda.fields.learned.train import train_field
 from pyvda.validation_errors import validated
 
@@ -63,6 +64,8 @@ def test_a_network_learns_what_the_covariance_does_not_know(kind, tmp_path) -> N
     assert found["validation"]["rmse"] < 0.7 * found["first_guess"]["rmse"]
     assert found["validation"]["nll"] < found["first_guess"]["nll"]
     assert found["best_epoch"] == min(found["curve"], key=lambda e: e["nll"])["epoch"]
+    factor = read_description(tmp_path / "run").variance_factor
+    assert factor == pytest.approx(found["validation"]["calibration"])
 
 
 def test_a_resumed_training_gives_the_same_weights(tmp_path) -> None:
@@ -82,6 +85,18 @@ def test_a_resumed_training_gives_the_same_weights(tmp_path) -> None:
     one, other = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     for name, value in one.items():
         torch.testing.assert_close(other[name], value, rtol=0, atol=0)
+
+
+def test_batches_may_end_before_or_after_their_time() -> None:
+    mask = torch.ones(2, 1, 7, 3, 3)
+    reached = set()
+    for seed in range(40):
+        found = _ended({"mask": mask, "values": 2 * mask}, np.random.default_rng(seed))
+        torch.testing.assert_close(found["values"], 2 * found["mask"])
+        times = found["mask"][0, 0, :, 0, 0].nonzero()[:, 0] - 3
+        assert times.min() == -3 or times.max() == 3
+        reached.add((int(times.min()), int(times.max())))
+    assert reached == {(-n, 3) for n in range(3)} | {(-3, n) for n in range(3)}
 
 
 def test_another_training_in_the_folder_is_refused(tmp_path) -> None:
