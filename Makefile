@@ -28,8 +28,8 @@ demo: setup
 	$(WITH_JULIA) $(BIN)/pyvda assimilate demo/tracks.nc --variable psi --method oi --grid demo/ocean.nc -o demo/map.nc
 	$(WITH_JULIA) $(BIN)/pyvda plot demo/map.nc --truth demo/ocean.nc --observations demo/tracks.nc -o demo/map.png
 
-# Two workers on two cores, each with one thread of torch; the one that is done first takes tests of the other.
-PYTEST = OMP_NUM_THREADS=1 $(WITH_JULIA) $(BIN)/python -m pytest --numprocesses=2 --dist=worksteal
+# Two workers on two cores, each with one thread of torch and of Julia; the one that is done first takes tests of the other.
+PYTEST = OMP_NUM_THREADS=1 PYVDA_THREADS=1 $(WITH_JULIA) $(BIN)/python -m pytest --numprocesses=2 --dist=worksteal
 
 test: test-python test-julia
 
@@ -41,7 +41,7 @@ test-exhaustive: setup
 	$(PYTEST) -m exhaustive --durations=30
 
 test-julia: setup
-	@if [ -s .venv/julia ]; then set -x; "$$(cat .venv/julia)" --startup-file=no --optimize=1 --threads=2 --project=julia julia/test/runtests.jl; \
+	@if [ -s .venv/julia ]; then set -x; "$$(cat .venv/julia)" --startup-file=no --threads=2 --project=julia julia/test/runtests.jl; \
 	else echo "julia/test was not run: no Julia"; [ -z "$$PYVDA_REQUIRE_JULIA" ]; fi
 
 # A few minutes: no whole trainings or tables, and nothing whose subject is Julia's part.

@@ -51,6 +51,7 @@ export tendency, tangent_linear, adjoint, step, step_tangent, step_adjoint
 export simulate!, cost_gradient!, descend!
 
 include("boundary/exceptions.jl")
+include("threads.jl")
 include("numbers/elementary.jl")
 include("numbers/lanes.jl")
 include("numbers/lane_functions.jl")

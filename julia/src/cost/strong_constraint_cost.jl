@@ -27,11 +27,14 @@ end
 "    data_steps(precision, points) -> whether each window has data at each step, `(time, window)`"
 function data_steps(precision, points)
     found = fill(false, size(precision, 2), size(precision, 3))
-    Threads.@threads for w in axes(found, 2)
-        @inbounds for t in axes(found, 1), i in axes(precision, 1)
-            found[t, w] |= precision[i, t, w] > 0
+    threads = threads_for(size(found, 2), length(precision))
+    in_threads(threads) do k
+        for w in k:threads:size(found, 2)
+            @inbounds for t in axes(found, 1), i in axes(precision, 1)
+                found[t, w] |= precision[i, t, w] > 0
+            end
+            mark_points!(found, points, w)
         end
-        mark_points!(found, points, w)
     end
     return found
 end

@@ -93,8 +93,8 @@ Call `f(ranges)` once per thread, with ranges of as many windows as the number t
 function each_block(f, ::Type{N}, windows::Integer) where {N}
     W = lanes(N)
     blocks = cld(windows, W)
-    threads = min(Threads.nthreads(), blocks)
-    Threads.@threads for k in 1:threads
+    threads = threads_for(blocks)
+    in_threads(threads) do k
         own = (k - 1) * blocks ÷ threads + 1:k * blocks ÷ threads
         f((b - 1) * W + 1:min(b * W, windows) for b in own)
     end

@@ -163,11 +163,9 @@ function clear!(p::Panel{T}, n) where {T}
     end
 end
 
-threads_for(windows) = min(Threads.nthreads(), windows)
-
 "    each_window(f, rooms, windows): call f(room, w) for all windows w, with one thread per room"
 function each_window(f, rooms, windows)
-    Threads.@threads for k in eachindex(rooms)
+    in_threads(length(rooms)) do k
         for w in (k - 1) * windows ÷ length(rooms) + 1:k * windows ÷ length(rooms)
             f(rooms[k], w)
         end

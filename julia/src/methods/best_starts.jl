@@ -9,8 +9,8 @@ fewer, the best one is repeated; if there is none (see `least_of`), the library'
 """
 function best_starts!(starts, y, precision, l::Library, apart)
     T, windows = size(y, 2), size(y, 3)
-    threads = min(Threads.nthreads(), windows)
-    Threads.@threads for k in 1:threads
+    threads = threads_for(windows)
+    in_threads(threads) do k
         J = zeros(Float32, members(l, T) * (1 + l.mirrored))
         near = Int[]
         for w in k:threads:windows

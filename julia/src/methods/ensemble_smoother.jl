@@ -149,8 +149,8 @@ function ensemble_smoother!(mean, spread, y, precision, members, scheme, m, h; i
     how = (scheme = scheme, h = h, inflation = inflation, lag = lag, depth = depth, iterations = iterations, noise = noise,
            points = points, observed = observed)
     BLAS.set_num_threads(1)             # a thread here is a window
-    threads = min(Threads.nthreads(), windows)
-    Threads.@threads for k in 1:threads
+    threads = threads_for(windows)
+    in_threads(threads) do k
         ws = EnsembleWorkspace(m, size(members, 2), T, times, data, reflections, max(size(y, 1), maximum(count_at)))
         for w in k:threads:windows
             smooth_window!(mean, spread, ws, y, precision, members, how, w)

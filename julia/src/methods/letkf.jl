@@ -70,8 +70,6 @@ function LocalRoom(N)
                      row()[1:N], row()[1:N])
 end
 
-const WORTH_A_THREAD = 20_000       # groups times members squared: a fraction of a millisecond
-
 """
     local_analyses!(ensembles, S, d, place, centres; inflation = 1.0, adaptive = false, rotation = nothing)
 
@@ -93,9 +91,9 @@ function local_analyses!(ensembles, S, d, place, centres::LocalCentres; inflatio
     for k in 1:length(centres.colours)-1
         (before, last) = (centres.colours[k], centres.colours[k+1])
         groups = cld(last - before, 8)
-        threads = clamp(groups * N^2 ÷ WORTH_A_THREAD, 1, threads_for(groups))
+        threads = threads_for(groups, groups * N^2)
         rooms = workspace(() -> [LocalRoom(N) for _ in 1:threads], (:local_analyses, N, threads))
-        Threads.@threads for thread in 1:threads
+        in_threads(threads) do thread
             for g in thread:threads:groups
                 start = before + 8 * (g - 1)
                 local_analysis!(ensembles, from, rooms[thread], how, start + 1, min(start + 8, last))

@@ -28,7 +28,7 @@ adjoint_run!(v, x, scheme, m, h; kept = 1) = over_windows!(step_adjoint_backward
 
 function over_windows!(step_of_run!::F, v, x, scheme, m, h, kept) where {F}
     (steps, windows) = (size(x, 2) - 1, size(x, 3))
-    threads = threads_for(windows)
+    threads = threads_for(windows, length(v))
     rooms = run_rooms(m, threads, windows == 1 ? steps : 1, kept)
     times = F === typeof(step_adjoint_backward!) ? (steps:-1:1) : (1:steps)
     each_window(rooms, windows) do room, w

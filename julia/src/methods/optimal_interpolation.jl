@@ -140,7 +140,7 @@ function interpolate!(out, P::InterpolationProblem, position, map, point, time, 
     pieces = cld(length(starts) - 1, max(1, min(64, cld(length(starts) - 1, 4 * Threads.nthreads()))))
     bounds = [round(Int, k * (length(starts) - 1) / pieces) for k in 0:pieces]
     next = Threads.Atomic{Int}(1)
-    Threads.@threads for _ in 1:min(Threads.nthreads(), pieces)
+    in_threads(threads_for(pieces)) do _
         block = QueryBlock(most)
         found = Nearest(max(P.own, P.other, 1))
         kept = zeros(Int, 4 * P.other, length(P.cells))

@@ -222,8 +222,8 @@ A window whose J all overflow Float32 (absurd data) is filled with NaN.
 """
 function posterior_mean!(mean, stdev, info, y, precision, l::Library, noise, scheme, m, h, enough, spread)
     T, windows = size(y, 2), size(y, 3)
-    threads = min(Threads.nthreads(), windows)
-    Threads.@threads for k in 1:threads
+    threads = threads_for(windows)
+    in_threads(threads) do k
         ws = PosteriorWorkspace(m, l, T, size(noise, 2))
         for w in k:threads:windows
             posterior_window!(mean, stdev, info, ws, y, precision, l, noise, scheme, h, enough, spread, w)

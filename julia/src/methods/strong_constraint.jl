@@ -75,9 +75,9 @@ Minimise J for every window and start.
 function strong_constraint!(x, H, info, p::StrongConstraint)
     jobs = size(p.starts, 2) * size(p.starts, 3)
     BLAS.set_num_threads(1)
-    threads = min(Threads.nthreads(), jobs)
+    threads = threads_for(jobs)
     next = Threads.Atomic{Int}(1)
-    Threads.@threads for _ in 1:threads
+    in_threads(threads) do _
         e = evaluator(p.m, size(p.y, 2), p.points)
         # With growth, a larger queue lets windows of the same length be evaluated together.
         count = p.growth == 0 || width(e) == 1 ? width(e) : clamp(cld(jobs, threads), width(e), IN_HAND)

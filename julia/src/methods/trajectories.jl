@@ -51,8 +51,8 @@ end
 
 function trajectories!(x, stdev, x₀, H, scheme, m::ArrayModel, h, lead)
     windows = size(x, 3)
-    threads = min(Threads.nthreads(), windows)
-    Threads.@threads for k in 1:threads
+    threads = threads_for(windows)
+    in_threads(threads) do k
         ws = SegmentWorkspace(m)
         for w in k:threads:windows
             start!(ws, view(x₀, :, w))

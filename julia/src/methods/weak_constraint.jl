@@ -151,7 +151,7 @@ function weak_constraint!(x, stdev, result, y, mask, divisor, background, scheme
     W = lanes(numbers_of(m))
     jobs = cld(windows, W)
     next = Threads.Atomic{Int}(1)           # dynamic, because windows take different times
-    Threads.@threads for _ in 1:min(Threads.nthreads(), jobs)
+    in_threads(threads_for(jobs)) do _
         work!(x, stdev, result, y, mask, divisor, background, scheme, m, cost, weights, stop, points, next, jobs)
     end
     return x

@@ -38,7 +38,7 @@ function simulate!(x, start, m, dt, spinup, rtol, atol)
     N = simulated_as(m)
     m = retype(N, m)
     finite = fill(true, windows)
-    Threads.@threads for w in 1:windows
+    in_threads(windows) do w
         finite[w] = trajectory!(view(x, :, :, w), N.(start[:, w]), m, dt, spinup, rtol, atol)
         finite[w] || fill!(view(x, :, :, w), NaN)
     end
