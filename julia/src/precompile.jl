@@ -55,14 +55,14 @@ variants(name, given) =
     name == "cost" ? [(; in_precision(S, given)..., gradient = g) for S in (Float64, Float32) for g in (zeros(1 << 14), nothing)] :
     name == "descend" ? [in_precision(S, given) for S in (Float64, Float32)] :
     name == "observed" ? [(; count = 12)] :
+    name == "linearised_run" ? [(; what = what) for what in 0:2] :
     name == "weak_constraint" ? [(; stdev = nothing), NamedTuple()] : [NamedTuple()]
 in_precision(::Type{S}, given) where {S} = (; bytes = sizeof(S), x = Array{S}(given[:x]), y = Array{S}(given[:x]), mask = Array{S}(given[:mask]))
 
-# Run below with arguments of their own, or not run: those of a user's files, and what is for checks or large states.
+# Run below with arguments of their own, or not run: those of a user's files, and what is for checks.
 const RUN_OTHERWISE = ("register", "describe", "genn", "genn_back", "convolutions", "convolutions_back", "optimal_interpolation",
                        "local_analyses")
-const NOT_RUN = ("starts", "mask", "verdict", "register_observation", "observe", "linearised_run", "shooting_objective",
-                 "strong_objective")
+const NOT_RUN = ("starts", "mask", "verdict", "register_observation", "observe", "shooting_objective", "strong_objective")
 
 "    run_once(m, h): every entry point that takes a model, once, for this one of VDA's own"
 function run_once(m, h)
