@@ -138,12 +138,6 @@ CASES: dict[str, Case] = {
     "R overstated four times": Case(keywords={"variance": 4 * VARIANCE}),
     "x1 to step 88 only": Case(observed=(range(0, 89, 8), X1)),
     **{
-        f"10 % gross errors of {size}, robust": Case(
-            change=gross(size), keywords={"robust": True}, draws=f"10 % gross errors of {size}"
-        )
-        for size in (5, 10)
-    },
-    **{
         f"10 % left out, those of {size}": Case(
             change=gross(np.nan), standard=True, draws=f"10 % gross errors of {size}"
         )

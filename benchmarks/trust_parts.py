@@ -1,9 +1,10 @@
 """Gross errors, estimates of error statistics, and the cost of the judgements, as tables and JSON.
 
-    python benchmarks/trust_parts.py [--part robust|estimates|cost] [--method TEXT] [--again]
+    python benchmarks/trust_parts.py [--part robust|limit|estimates|cost] [--method TEXT] [--again]
 
 robust: R of `robust=True` with 10 % of gross errors over R without these data, and on good data
 over R of the same analysis without `robust`; the bad data found and the good ones rejected.
+limit: the same ratio of the posterior mean, given share and size of the gross errors.
 estimates: error statistics estimated over their true values. R is stated four times too large; the
 bias is one standard deviation; the model error has the variance 0.01 in each step; the background
 has a B four times too small.
@@ -30,6 +31,7 @@ import xarray as xr
 
 import pyvda
 from pyvda import block_task, names
+from pyvda.climate.library import EVERY, library
 from pyvda.engine import get_engine
 from pyvda.names import Flag
 
@@ -73,6 +75,49 @@ def _row(size: int, options: dict[str, Any]) -> Row:
         "found": float(rejected[bad].mean()) if bad.any() else float("nan"),
         "false": float(rejected[usable].mean()), "core s": seconds,
     }  # fmt: skip
+
+
+def limit() -> Iterator[Work]:
+    """Yield what the posterior mean reaches with the true share and size of gross errors."""
+    for size in (5, 10):
+        yield f"+-{size}", "posterior mean, known size", lambda s=size: _limit(s)
+
+
+def _limit(size: int) -> Row:
+    """Weigh the members of a library by the density of all data, a mixture of three normal ones."""
+    name = f"10 % gross errors of {size}"
+    seed = trust.SEED + list(trust.CASES).index(name)
+    given, truth, _ = trust.made(trust.CASES[name], WINDOWS, seed)
+    good = trust.made(trust.CASES[f"10 % left out, those of {size}"], WINDOWS, seed)[0]
+    model = pyvda.get_model("lorenz63")
+    shelf = library(model, get_engine(), model.time_step, 200, 240_000)
+    each = (shelf.states.shape[1] - shelf.lead - 200) // EVERY + 1
+    run = np.repeat(np.arange(len(shelf.states)), each)
+    first = np.tile(shelf.lead + EVERY * np.arange(each), len(shelf.states))
+    seen = np.stack([shelf.states[run, first + t, 0] for t in range(0, 200, 8)], 1)
+    seen = np.concatenate([seen, -seen]).astype(np.float32)  # x1 changes its sign
+
+    def posterior_mean(y: np.ndarray, known: tuple[tuple[float, float], ...]) -> np.ndarray:
+        d = seen[:, np.isfinite(y)] - y[np.isfinite(y)].astype(np.float32)
+        density = sum(
+            share * np.exp(-((d - error) ** 2) / (2 * trust.VARIANCE)) for share, error in known
+        )
+        log = np.log(np.maximum(density, 1e-37)).sum(1)
+        weight = np.exp(log - log.max())
+        kept = np.flatnonzero(weight > 1e-6)
+        own = kept % len(run)
+        x = shelf.states[run[own][:, None], first[own][:, None] + np.arange(200)]
+        signs = np.where(kept[:, None] < len(run), 1.0, shelf.signs)
+        return np.einsum("n,ntd,nd->td", weight[kept] / weight[kept].sum(), x, signs)
+
+    def error(ds: xr.Dataset, known: tuple[tuple[float, float], ...]) -> float:
+        data = ds["observation"].values[:, ::8, 0]
+        x = np.stack([posterior_mean(y, known) for y in data])
+        return float(((x - truth) ** 2).mean())
+
+    best = error(good, ((1.0, 0.0),))
+    own = error(given, ((0.9, 0.0), (0.05, size), (0.05, -size)))
+    return {"R left out": best, "R": own, "ratio": own / best}
 
 
 def cost() -> Iterator[Work]:
@@ -184,7 +229,7 @@ def _estimated(given: xr.Dataset, keywords: dict[str, Any]) -> Row:
     return {"over truth": float(ratio), "core s": seconds}
 
 
-PARTS = {"robust": robust, "estimates": estimates, "cost": cost}
+PARTS = {"robust": robust, "limit": limit, "estimates": estimates, "cost": cost}
 
 
 def main() -> None:
