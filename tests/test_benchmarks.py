@@ -5,8 +5,11 @@ import numpy as np
 import own_models
 import pytest
 import qg
+import setups
 import torch
+import xarray as xr
 
+import pyvda
 from pyvda.priors import TwoScaleGENN
 from pyvda.solvers import ConvSolver
 
@@ -74,3 +77,25 @@ def test_the_ocean_is_analysed_as_on_its_own_grid(monkeypatch, tmp_path):
     assert found["mean"] < 0.6 * float(free[:10].mean())
     assert 0.85 < found["chi_square"] < 1.15
     assert len(list((tmp_path / "quick").iterdir())) == 2
+
+
+@pytest.mark.julia
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # one time has no interval
+def test_a_filter_has_no_data_after_its_last_step():
+    """The scores are those of the last step, whatever comes later in the series."""
+    truth = pyvda.simulate("lorenz63", 1, 5, steps=161)
+    observed = pyvda.observe(truth, "lorenz63", 6)["observation"]
+    ds = xr.Dataset({"truth": truth["truth"], "observation": observed}).isel(window=0)
+    ds = ds.assign_attrs(burn_in=0.5, observation_error_variance=2.0)
+    times = setups.analysis_times(ds)
+    np.testing.assert_array_equal(times, np.arange(56, 161, 8))
+    setup = setups.Setup("lorenz63", 81, 1, 161, 161)
+    found = setups.as_filter(ds, setup)
+    assert found["times"] == (times >= 80).sum()
+    assert found["rmse"] > setups.as_smoother(ds, setup)["rmse"]
+    early = ds.isel(time=slice(0, 97))
+    later = ds.assign(observation=ds["observation"].where(ds["time"] <= ds["time"][96], 99.0))
+    one, other = (
+        setups.as_filter(each, setup._replace(stride=99))["rmse"] for each in (early, later)
+    )
+    assert one == other
