@@ -140,7 +140,8 @@ def cycled(
     error = B.sample(np.random.default_rng(0), 1).reshape(n, n)
     how = {
         "background": truth[1] + error, "covariance": B, "observation_variance": VARIANCE,
-        "inflation": INFLATION, "growth": growth(length), "iterations": 4, "members": 0, **options,
+        "inflation": INFLATION, "growth": growth(length), "iterations": 4,
+        **({} if "ensemble" in options else {"members": 0}), **options,
     }  # fmt: skip
     FOLDER.mkdir(exist_ok=True, parents=True)
     began = time.perf_counter()

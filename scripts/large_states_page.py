@@ -96,7 +96,10 @@ def _costs(parts: dict[str, Any]) -> list[str]:
     sizes = ("states_of_the_window_gib", "peak_gib")
     rows = {name: one for name, one in parts.get("memory", {}).items() if isinstance(one, dict)}
     if rows:
-        said.append("GiB of a window of 40 times beside what the process had before:")
+        said.append(
+            "GiB that a window of 40 times takes beyond what the process had before. `memory` "
+            "limits what the minimisation keeps; the arrays of data and results come on top:"
+        )
         said.append(_table(("grid, `memory`", *sizes), rows))
     return said
 
