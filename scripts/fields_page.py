@@ -32,8 +32,7 @@ _PARTS = {
     "twin": "Maps of sea level (m) from simulated tracks of four satellites over the "
     "Mediterranean, 14 days.",
     "qg": "Maps of the stream function of a simulated quasi-geostrophic ocean from the tracks of "
-    "two altimeters, one window of 31 times. OI and the networks do not know the model, 4D-Var "
-    "does.",
+    "two altimeters, one window of 31 times; 4D-Var knows the model, the others do not.",
     "passes": "Real passes of all altimeters over the Mediterranean (m), one fifth withheld.",
     "speed": "Points a second by the number of data of a point.",
     "million": "One day of a field of a million points, constants given.",
