@@ -77,15 +77,24 @@ UNET = {
         "precision": "bf16-mixed",
     },
 }  # fmt: skip
+LONGER = UNET | {"training": UNET["training"] | {"epochs": 160}}
 FEWER = {"nearest": 8, "within_days": 10.0}  # data of the first guess than `oi` uses, for speed
 TRAININGS = {
-    "chlorophyll": {"unet": (UNET, {"draws": 6, **FEWER})},
+    "chlorophyll": {
+        "unet": (UNET, {"draws": 6, **FEWER}),
+        "alone": (LONGER, {"draws": 16, "first_guess": "mean"}),
+        "alone-2": (LONGER, {"draws": 16, "first_guess": "mean", "seed": 2}),
+    },
     "radar": {"unet": (UNET, {"draws": 6})},
 }
 NETWORKS = {
     "chlorophyll": [
         ("network, U-Net", ["unet"], {}),
         ("network, U-Net and oi", ["unet"], {"mean_with_oi": True}),
+        ("network, U-Net without oi", ["alone"], {}),
+        ("network, U-Net without oi, and oi", ["alone"], {"mean_with_oi": True}),
+        ("network, two without oi, and oi", ["alone", "alone-2"], {"mean_with_oi": True}),
+        ("network, all three and oi", ["unet", "alone", "alone-2"], {"mean_with_oi": True}),
     ],
     "radar": [("network, U-Net", ["unet"], {})],
 }
