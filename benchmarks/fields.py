@@ -83,7 +83,6 @@ TRAININGS = {
     "chlorophyll": {
         "unet": (UNET, {"draws": 6, **FEWER}),
         "alone": (LONGER, {"draws": 16, "first_guess": "mean"}),
-        "alone-2": (LONGER, {"draws": 16, "first_guess": "mean", "seed": 2}),
     },
     "radar": {"unet": (UNET, {"draws": 6})},
 }
@@ -93,8 +92,6 @@ NETWORKS = {
         ("network, U-Net and oi", ["unet"], {"mean_with_oi": True}),
         ("network, U-Net without oi", ["alone"], {}),
         ("network, U-Net without oi, and oi", ["alone"], {"mean_with_oi": True}),
-        ("network, two without oi, and oi", ["alone", "alone-2"], {"mean_with_oi": True}),
-        ("network, all three and oi", ["unet", "alone", "alone-2"], {"mean_with_oi": True}),
     ],
     "radar": [("network, U-Net", ["unet"], {})],
 }
