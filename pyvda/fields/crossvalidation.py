@@ -397,7 +397,7 @@ def draw_figure(result: Mapping[str, Any], path: Any) -> None:
                 labels = [f"{b['from_km']:g}" for b in bins]
                 left.plot(labels, [b["rmse"] for b in bins], "o-", color=colour, label=method)
                 right.plot(
-                    [d["draw"] for d in row["by_draw"]],
+                    [str(d["draw"]) for d in row["by_draw"]],
                     [d["calibration"] for d in row["by_draw"]], "o", color=colour,
                 )  # fmt: skip
             left.set(xlabel="distance to the nearest datum from (km)", ylabel=f"RMSE of {name}")

@@ -7,9 +7,12 @@ vision; maps have perceptually uniform or diverging scales that are, too, and gr
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,8 +48,19 @@ def new_figure() -> Iterator[Figure]:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
+    _show_in_notebook(Figure)
     with rc_context(STYLE):
         yield Figure(layout="constrained")
+
+
+def _show_in_notebook(kind: type) -> None:
+    """Let IPython draw figures, as it does itself once pyplot has made one."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell is None or any(kind in each for each in shell.display_formatter.formatters.values()):
+        return
+    tools = importlib.import_module("IPython.core.pylabtools")
+    png = shell.display_formatter.formatters["image/png"]
+    png.for_type(kind, partial(tools.print_figure, fmt="png"))
 
 
 @contextmanager

@@ -37,3 +37,23 @@ def test_few_decades_have_ticks_between() -> None:
         axis.figure.canvas.draw()
         labels = [text.get_text() for text in axis.get_yticklabels()]
     assert {"5", "10", "20"} <= set(labels)
+
+
+def test_a_notebook_draws_a_figure_that_pyplot_has_not_made() -> None:
+    shells = pytest.importorskip("IPython.core.interactiveshell")
+    shell = shells.InteractiveShell.instance()
+    try:
+        with new_figure() as figure:
+            figure.subplots().plot([1, 2])
+        shown, _ = shell.display_formatter.format(figure)
+        assert shown["image/png"].startswith(b"\x89PNG")
+        # A choice of the user's is left alone.
+        shell.display_formatter.formatters["image/png"].pop(type(figure))
+        shell.display_formatter.formatters["image/svg+xml"].for_type(
+            type(figure), lambda _: "<svg/>"
+        )
+        with new_figure() as figure:
+            shown, _ = shell.display_formatter.format(figure)
+        assert "image/png" not in shown
+    finally:
+        shells.InteractiveShell.clear_instance()
