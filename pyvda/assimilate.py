@@ -9,8 +9,6 @@ lazy, and each chunk of windows is a task that any process can run (`pyvda.block
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -177,12 +175,12 @@ def assimilate(observations: Any, **keywords: Any) -> xr.Dataset:
         options, said = task.options, errors.attributes(kind, bias=bias)
         method_options = {**method_options, **estimated_variance.of_options(options)}
     if settings.robust and own is None and settings.cycle is None:
-        task = task.with_gross_errors_of(windows.windows_across(in_windows, _GROSS_WINDOWS))
-        said["pyvda_gross_errors"] = json.dumps(asdict(task.gross_errors))
+        task, of_errors = task.with_gross_errors_of(in_windows)
+        said |= of_errors
     scales = estimated_scales(method_options)
     if scales:
         task, of_scales = with_scales(task, in_windows, own, scales)
-        options, said = task.options, {**said, **of_scales}
+        options, said = task.options, said | of_scales
     if settings.cycle is not None:
         analysis = cycled(task, observed, settings.cycle, own, settings.state)
         lazy = is_series = False
@@ -313,4 +311,3 @@ def _unlike_trained(
 
 
 _SAMPLE_WINDOWS = 256  # enough to know the pattern of a large file
-_GROSS_WINDOWS = 64  # from which the gross errors of a file are estimated

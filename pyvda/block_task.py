@@ -6,10 +6,11 @@ pickled once for each worker, and the process that runs it starts an engine of i
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,8 @@ from pyvda.settings import OBSERVATION_VARIANCE
 from pyvda.state import windows
 
 Backgrounds = Sequence[cycling.Start]
+
+_GROSS_WINDOWS = 64  # from which the gross errors of a file are estimated
 
 # An engine has threads of its own, and a block is the unit of memory: one at a time in a process.
 _turn = threading.Lock()
@@ -129,11 +132,13 @@ class BlockTask:
             return block
         return without_gross_errors(block, self.analyst(block, own, engine), self.gross_errors)
 
-    def with_gross_errors_of(self, block: xr.Dataset) -> BlockTask:
-        """Return the task with the gross errors estimated from a block in memory."""
+    def with_gross_errors_of(self, ds: xr.Dataset) -> tuple[BlockTask, dict[str, str]]:
+        """Return the task with the gross errors estimated, and the attribute that states them."""
+        block = windows.windows_across(ds, _GROSS_WINDOWS)
         with self.engine() as engine:
             found = estimated(block, self.analyst(block, None, engine))
-        return replace(self, gross_errors=found)
+        said = {"pyvda_gross_errors": json.dumps(asdict(found))}
+        return replace(self, gross_errors=found), said
 
     def analyst(self, block: xr.Dataset, own: Backgrounds | None, engine: Engine) -> Analyst:
         """Return what makes analyses of windows of a block in memory."""

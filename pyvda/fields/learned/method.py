@@ -134,8 +134,9 @@ def solve(
     described = [read_description(folder) for folder in folders]
     for one in described:
         one.check(field)
-    cells = None if points is None else Cells.of(field, points)
-    if cells is not None and points is not None:
+    cells = None
+    if points is not None:
+        cells = Cells.of(field, points)
         read = {name: cells.values(points.values[name]) for name in field.variables}
     there = np.any([np.isfinite(v.values) for v in read.values()], axis=0)
     unlike = patterns.warn(

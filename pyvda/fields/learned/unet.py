@@ -82,8 +82,9 @@ class _Block(nn.Sequential):
     def __init__(self, inputs: int, outputs: int) -> None:
         layers = [nn.Conv2d(before, outputs, 3, padding=1) for before in (inputs, outputs)]
         # torch's own start loses the signal in ten layers without normalisation (He et al. 2015).
-        for layer in layers:
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            assert layer.bias is not None
-            nn.init.zeros_(layer.bias)
+        for parameter in (p for layer in layers for p in layer.parameters()):
+            if parameter.ndim > 1:
+                nn.init.kaiming_normal_(parameter, nonlinearity="relu")
+            else:
+                nn.init.zeros_(parameter)
         super().__init__(layers[0], nn.SiLU(), layers[1], nn.SiLU())
