@@ -10,10 +10,10 @@ using VDA: WORTH_A_THREAD, in_threads, threads_for
     @test done == ones(Int, count)
 end
 
-@testset "one task stays in its thread" begin
-    here = Threads.threadid()
+@testset "a single one stays in this task" begin
+    here = current_task()
     in_threads(1) do _
-        @test Threads.threadid() == here
+        @test current_task() === here
     end
 end
 
