@@ -88,13 +88,14 @@ def test_both_engines_agree(name, fields, step) -> None:
 def test_kept_linearisations_are_bounded_and_change_no_bit() -> None:
     """The peak of memory, which Linux resets on demand, follows the limit; the numbers do not.
 
-    In a process of its own, which has no memory of other tests that it could use again.
+    In a process of its own, which has no memory of other tests that it could use again. The limits
+    are 56 MiB apart; what the allocators of a machine add to both peaks differs by some 15 MiB.
     """
     done = subprocess.run([sys.executable, "-c", GROWN], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     little, much, same = map(int, done.stdout.split())
     assert same
-    assert little < 20 << 20 < 30 << 20 < much
+    assert little + (20 << 20) < much < 96 << 20
 
 
 GROWN = """
