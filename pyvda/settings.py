@@ -246,6 +246,8 @@ def chosen_method(settings: Settings, options: Mapping[str, Any]) -> tuple[Metho
     if estimated:  # a number once the observations are there
         options = {n: value for n, value in options.items() if n != OBSERVATION_VARIANCE}
     scales = estimated_scales(options)
+    if settings.checkpoint is None:
+        _expect_no_parameters(name, options, settings.model)
     method, checked = configured(name, {n: v for n, v in options.items() if n not in scales})
     unable = [one for one in scales if one not in checked.estimates()]
     if unable or (scales and (estimated or settings.cycle is not None)):
@@ -297,6 +299,37 @@ def chosen_method(settings: Settings, options: Mapping[str, Any]) -> tuple[Metho
             f"(--state), or choose {able}, or cycle (--cycle)"
         )
     return method, checked
+
+
+def _expect_no_parameters(
+    method: str, options: Mapping[str, Any], given: str | Model | None
+) -> None:
+    """Refuse options that the method does not have and the model has, as parameters or sizes.
+
+    Without a named model, one of the built-in models.
+    """
+    from pyvda.methods import METHODS
+    from pyvda.models.registry import families, resolve
+
+    known = METHODS[method].options.model_fields if method in METHODS else options
+    unknown = [one for one in options if one not in known]
+    if not unknown:
+        return
+    if given is None:
+        of_models = [(one.name, {*one.parameters, *one.sizes}) for one in families().values()]
+    else:
+        model = resolve(given)
+        of_models = [(model.name, {field for field, _ in model.fields})]
+    for one in unknown:
+        owners = [model for model, fields in of_models if one in fields]
+        if owners:
+            value = f"{one}={options[one]}"
+            built_in = f" (in Python, model=get_model({owners[0]!r}, {value}))"
+            raise InputError(
+                f"{one} is no option of {method} but a parameter or a size of the model "
+                f"{' or '.join(owners)}; give it with the model, by --parameter {value}"
+                f"{built_in if owners[0] in families() else ''}"
+            )
 
 
 def is_of_fields(settings: Settings) -> bool:

@@ -1,6 +1,7 @@
 """The keywords of `assimilate` are the fields of `Settings`, with their defaults and help."""
 
 import inspect
+import re
 
 import pytest
 
@@ -48,3 +49,31 @@ def test_a_checkpoint_is_a_method() -> None:
     settings, options = settled({"checkpoint": "lorenz63-shooting", "method": "gauss-newton"})
     with pytest.raises(InputError, match="leave out method or checkpoint"):
         chosen_method(settings, options)
+
+
+@pytest.mark.parametrize(
+    ("given", "value", "owner"),
+    [
+        ({"model": "lorenz96"}, {"state_size": 36}, "lorenz96"),
+        ({"model": pyvda.get_model("lorenz96")}, {"state_size": 36}, "lorenz96"),
+        ({"model": "lorenz63"}, {"rho": 27.5}, "lorenz63"),
+        ({}, {"rho": 27.5}, "lorenz63"),
+        ({"method": "incremental", "model": "qg"}, {"n": 65}, "quasi-geostrophic"),
+    ],
+)
+def test_a_parameter_of_the_model_is_no_option_of_the_method(given, value, owner) -> None:
+    (name,) = value
+    with pytest.raises(InputError, match=f"^{name} is no option of .* {owner}; ") as refused:
+        chosen_method(*settled(given | value))
+    found = re.search(r"--parameter (\S+) \(in Python, model=(.*)\)$", str(refused.value))
+    assert found is not None
+    assert found[1] == f"{name}={value[name]}"
+    model = eval(found[2], {"get_model": pyvda.get_model})
+    assert dict(model.fields)[name] == value[name]
+    settings, options = settled(given | {"model": model})
+    assert chosen_method(settings, options)[0].name == given.get("method", "fsgd")
+
+
+def test_a_parameter_of_another_model_is_an_unknown_key() -> None:
+    with pytest.raises(InputError, match="unknown key rho;"):
+        chosen_method(*settled({"model": "lorenz96", "rho": 20.0}))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 import pyvda
 from pyvda.errors import EngineError, InputError, TrainingError
@@ -38,6 +38,22 @@ class _Commands(TyperGroup):
         return name, command and command_of(command.name or ""), rest
 
 
+class _Command(TyperCommand):
+    """A command that names `--parameter` where its option for a model was taken for `--set`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        options = {option for parameter in self.params for option in parameter.opts}
+        if "--parameter" in options and "--set" not in options:
+            for argument, value in zip(args, [*args[1:], "name=value"], strict=True):
+                if argument.partition("=")[0] == "--set":
+                    given = argument.partition("=")[2] or value
+                    raise InputError(
+                        f"{ctx.info_name} has no option --set; give a parameter or a size of the "
+                        f"model by --parameter {given}"
+                    )
+        return super().parse_args(ctx, args)
+
+
 def _typer(**options: Any) -> typer.Typer:
     return typer.Typer(
         add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich", **options
@@ -49,7 +65,9 @@ def command_of(name: str) -> Any:
     module = import_module(f"pyvda.cli.{name}")
     examples = "\n\n".join(f"  {line}" for line in module.EXAMPLES)
     one = _typer()
-    one.command(name, epilog=f"[bold]Example[/bold]\n\n{examples}")(getattr(module, name))
+    one.command(name, cls=_Command, epilog=f"[bold]Example[/bold]\n\n{examples}")(
+        getattr(module, name)
+    )
     return typer.main.get_command(one)
 
 

@@ -1,6 +1,7 @@
 """The command line: the README's commands; bad input: one sentence, exit code 2, no output."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -149,6 +150,29 @@ def test_a_bad_file_gets_one_sentence(name, folder, tmp_path, monkeypatch, capsy
 )
 def test_a_bad_option_gets_one_sentence(more, message, folder, tmp_path, monkeypatch, capsys):
     _refused(monkeypatch, capsys, tmp_path, message, folder / "obs.nc", *more)
+
+
+@pytest.mark.parametrize("given", [["--set", "state_size=36"], ["--set=state_size=36"]])
+def test_a_size_of_the_model_given_as_an_option(given, tmp_path, monkeypatch, capsys) -> None:
+    """The sentence names --parameter, with which the same command works."""
+    monkeypatch.chdir(tmp_path)
+
+    def remedy(*arguments: str) -> list[str]:
+        assert run(monkeypatch, *arguments, *given) == 2
+        error = capsys.readouterr().err.strip()
+        assert "\n" not in error, error
+        found = re.search(r"--parameter \S+", error)
+        assert found is not None, error
+        return found[0].split()
+
+    simulate = ["simulate", "lorenz96", "--windows", "2", "-q", "-o", "truth.nc"]
+    assert run(monkeypatch, *simulate, *remedy(*simulate)) == 0
+    truth = open_dataset("truth.nc")
+    assert truth["truth"].sizes["state"] == 36
+    pyvda.save_analysis(pyvda.observe(truth, variance=1.0, every=4, seed=2), Path("obs.nc"))
+    assimilate = ["assimilate", "obs.nc", "--iterations", "5", "-q", "-o", "analysis.nc"]
+    assimilate += ["--model", "lorenz96"]
+    assert run(monkeypatch, *assimilate, *remedy(*assimilate)) == 0
 
 
 def test_an_unknown_key_in_a_configuration(folder, tmp_path, monkeypatch, capsys) -> None:
