@@ -2,7 +2,8 @@
 
 Prints one table and writes benchmarks/results/startup.json. Times are user and system time of the
 command with its children, the least of several runs after one that fills the caches, with Julia's
-system image of pyvda and without it.
+system image of pyvda and without it. Python's bytecode is kept, as that of an installed package is,
+also where PYTHONDONTWRITEBYTECODE says that it should not be.
 """
 
 from __future__ import annotations
@@ -51,11 +52,13 @@ def measure(folder: Path, repeats: int, methods: list[str]) -> list[dict]:
     }  # fmt: skip
     commands["pyvda --help"] = [*PYVDA, "--help"]
     commands["import pyvda"] = [sys.executable, "-c", "import pyvda"]
+    bytecode = {**os.environ, "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
+    bytecode.pop("PYTHONDONTWRITEBYTECODE", None)
     rows = []
     for name, command in commands.items():
         row: dict[str, object] = {"case": name}
         for image in ("use", "none") if "assimilate" in name else ("use",):
-            environment = {**os.environ, "PYVDA_SYSIMAGE": image}
+            environment = {**bytecode, "PYVDA_SYSIMAGE": image}
             column = "with_image_s" if image == "use" else "without_s"
             row[column] = processor_time(command, environment, repeats)
         rows.append(row)
