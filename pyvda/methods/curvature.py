@@ -17,7 +17,7 @@ from pyvda.methods.problem import Problem
 from pyvda.models.model import Model
 
 _LANCZOS = 16
-_AT_ONCE = 1 << 20  # numbers of the windows that are measured together
+_AT_ONCE = 1 << 18  # numbers of the windows that are measured together
 _RUNS, _STEPS = 16, 32  # of sequences of climatological states
 
 

@@ -91,6 +91,22 @@ function linearised_steps!(out, x, v, scheme, m, h, what)
     end
     return out
 end
+# A loop for each of the three: to ask at every state which one it is takes several times as long.
+function linearised_steps!(out, x, v, scheme, m::SmallModel, h, what)
+    stages(x) = last(step(scheme, m, x, h))
+    what == 0 && return map_states!((x, _) -> first(step(scheme, m, x, h)), out, x, v, size_of(m))
+    what == 1 && return map_states!((x, v) -> step_tangent(scheme, m, stages(x), v, h), out, x, v, size_of(m))
+    return map_states!((x, v) -> step_adjoint(scheme, m, stages(x), v, h), out, x, v, size_of(m))
+end
+function map_states!(f::F, out, x, v, D::Val) where {F}
+    for j in axes(x, 2)
+        found = f(tuple_of(view(x, :, j), D), tuple_of(view(v, :, j), D))
+        for i in eachindex(found)
+            @inbounds out[i, j] = found[i]
+        end
+    end
+    return out
+end
 single_step_workspace(::SmallModel) = nothing
 single_step_workspace(m::ArrayModel) = step_workspace(Float64, m)
 
