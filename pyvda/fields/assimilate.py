@@ -223,6 +223,7 @@ def read_fields(
         times = getattr(options, "times", None)
         field = target.on_grid(points, grid, times, mask=options.mask, transform=options.transform)
         return first, field, points, ()
+    field, turned = _opened(first, settings, options)
     idle = [n for n in ("grid", "times") if getattr(options, n, None) is not None]
     idle += [n for n in ("mean",) if getattr(options, n, None) is not None]
     idle += [n for n in ("group_days",) if beside is None and getattr(options, n, None) is not None]
@@ -231,7 +232,6 @@ def read_fields(
             f"{', '.join(idle)} would have no effect: the observations are a field, which is "
             "estimated on its own grid and times around its own mean; leave it out"
         )
-    field, turned = _opened(first, settings, options)
     if beside is None:
         return first, field, None, turned
     points = of_points.read(beside, field.variables, **how)

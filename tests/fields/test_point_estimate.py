@@ -134,6 +134,11 @@ def test_a_grid_has_no_effect_on_a_field() -> None:
         pyvda.assimilate(field()[0], method="oi", grid=GRID, engine="torch")
 
 
+def test_a_misspelt_variable_of_points_is_named_before_the_grid() -> None:
+    with pytest.raises(InputError, match="no variable has the name or standard_name 'temperature'"):
+        pyvda.assimilate(tracks(), variable="temperature", method="oi", grid=GRID, engine="torch")
+
+
 def test_from_the_command_line(tmp_path, monkeypatch, capsys) -> None:
     ds = tracks()
     monkeypatch.chdir(tmp_path)
