@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
 
+import numpy as np
 import xarray as xr
+
+from pyvda.errors import InputError
 
 # A dimension with one of these names is the state; a third dimension then counts windows.
 STATE_NAMES = ("state", "component", "components")
@@ -18,6 +21,47 @@ _AXES = {
     "Y": ("y", "lat", "latitude", "projection_y_coordinate", "grid_latitude", "degrees_north"),
     "Z": ("z", "lev", "level", "depth", "height", "altitude", "model_level_number"),
 }
+
+# What says what a variable or dimension is.
+_SAYING = ("axis", "standard_name", "units")
+
+
+def with_single_attributes(ds: xr.Dataset) -> xr.Dataset:
+    """Return `ds` with one value in each attribute that says what a variable is.
+
+    An array of one value, as HDF5 files may have it, becomes that value.
+
+    Raises
+    ------
+    InputError
+        When such an attribute has no value or several.
+    """
+    single: dict[Hashable, xr.Variable] = {}
+    for name, variable in ds.variables.items():
+        several = {
+            key: np.array(variable.attrs[key], dtype=object)
+            for key in _SAYING
+            if isinstance(variable.attrs.get(key), list | tuple | dict | np.ndarray | xr.DataArray)
+        }
+        for key, value in several.items():
+            if value.size != 1 or isinstance(value.item(), dict):
+                raise InputError(
+                    f"variable {name!r} has {_count(value)} in its attribute {key}, expected one "
+                    f"text; delete it (del ds[{name!r}].attrs[{key!r}]) or correct it"
+                )
+        if several:
+            single[name] = variable.copy(deep=False)
+            single[name].attrs |= {key: value.item() for key, value in several.items()}
+    if not single:
+        return ds
+    coords = {name: one for name, one in single.items() if name in ds.coords}
+    return ds.assign_coords(coords).assign(
+        {name: one for name, one in single.items() if name not in coords}
+    )
+
+
+def _count(value: np.ndarray) -> str:
+    return f"{value.size} values" if value.size != 1 else "a mapping"
 
 
 def is_window(ds: xr.Dataset, dim: Hashable) -> bool:

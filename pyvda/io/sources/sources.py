@@ -18,6 +18,7 @@ import xarray as xr
 from pyvda import names
 from pyvda.errors import InputError
 from pyvda.io.cf import times
+from pyvda.io.cf.dimensions import with_single_attributes
 from pyvda.io.sources import groups, ioda, locations, several_files
 from pyvda.io.tables import frames
 
@@ -66,7 +67,7 @@ def as_dataset(given: Any, what: str = _OBSERVATIONS, *, group: str | None = Non
     if isinstance(given, xr.Dataset):
         return _plain(given)
     if isinstance(given, xr.DataArray):
-        return _of_array(given)
+        return _plain(_of_array(given))
     if isinstance(given, pd.DataFrame | pd.Series):
         return frames.dataset(given, what)
     if isinstance(given, list | tuple) and given and all(map(_is_labelled, given)):
@@ -85,7 +86,8 @@ def _plain(ds: xr.Dataset) -> xr.Dataset:
     if any(str(name).endswith(f"@{ioda.VALUES}") for name in ds.data_vars):
         ds = ioda.joined(ioda.from_flat_names(ds))
     numbered = {name: str(name) for name in {*ds.variables, *ds.dims} if not isinstance(name, str)}
-    return times.recognised(ds.rename(numbered) if numbered else ds)
+    named = ds.rename(numbered) if numbered else ds
+    return times.recognised(with_single_attributes(named))
 
 
 def _of_array(array: xr.DataArray) -> xr.Dataset:

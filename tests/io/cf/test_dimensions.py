@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pyvda.io.cf.dimensions import axis, find_time, instance_of, is_window
+import pyvda
+from pyvda.errors import InputError
+from pyvda.io.cf.dimensions import (
+    axis,
+    find_time,
+    instance_of,
+    is_window,
+    with_single_attributes,
+)
 
 DATES = np.datetime64("2000-01-01", "ns") + np.arange(3) * np.timedelta64(1, "h")
 
@@ -61,3 +69,39 @@ def test_features_of_discrete_sampling_geometries() -> None:
     ds = dataset(("station", "time"), name=("station", list("abc"), {"cf_role": "timeseries_id"}))
     assert instance_of(ds, "station") == "timeseries"
     assert instance_of(ds, "time") is None
+
+
+@pytest.mark.parametrize("key", ["axis", "standard_name", "units"])
+@pytest.mark.parametrize("name", ["observation", "window", "time"])
+def test_an_attribute_of_several_values_is_refused(name: str, key: str) -> None:
+    observed = xr.Dataset(
+        {"observation": (("window", "time", "state"), np.ones((2, 4, 3)))},
+        {"time": 0.01 * np.arange(4), "window": [0, 1]},
+        {"observation_error_variance": 1.0},
+    )
+    observed[name].attrs[key] = np.zeros(3)
+    said = rf"variable '{name}' has 3 values in its attribute {key}, expected one text; delete it"
+    with pytest.raises(InputError, match=said):
+        pyvda.assimilate(observed, model="lorenz63", engine="torch", iterations=1)
+    del observed[name].attrs[key]
+    pyvda.assimilate(observed, model="lorenz63", engine="torch", iterations=1)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [([], "0 values"), (["time", "x"], "2 values"), (np.zeros((2, 2)), "4 values"),
+     ([[1], [1, 2]], "2 values"), ({}, "a mapping"), ([{}], "a mapping")],
+)  # fmt: skip
+def test_what_is_not_one_value_is_named(value: object, said: str) -> None:
+    ds = dataset(("n",), n=("n", [0, 1, 2], {"axis": value}))
+    with pytest.raises(InputError, match=f"variable 'n' has {said} in its attribute axis"):
+        with_single_attributes(ds)
+
+
+def test_an_array_of_one_text_is_that_text() -> None:
+    one = np.array(["time"], dtype=object)
+    ds = dataset(("case", "n", "y"), n=("n", [0, 1, 2], {"standard_name": one, "axis": ["T"]}))
+    found = with_single_attributes(ds)
+    assert found["n"].attrs == {"standard_name": "time", "axis": "T"}
+    assert find_time(found, found["u"].dims) == ("n", "n")
+    assert ds["n"].attrs["axis"] == ["T"]
