@@ -8,6 +8,8 @@ and its adjoint; it is found from below, to a few percent.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from pyvda.climate.climatology import climatology
@@ -36,17 +38,22 @@ def of_climatology(problem: Problem) -> float:
     """Return the largest eigenvalue of LᵀL over sequences of climatological states.
 
     0 where the model has no climatology. The sequences are random: of LᵀL only the Jacobians at the
-    states matter, and a scheme may not be able to follow a stiff model along its attractor.
+    states matter, and a scheme may not be able to follow a stiff model along its attractor. Blocks
+    of one file, which have the same model, share it.
     """
-    model = problem.model
+    return _of_climatology(problem.engine, problem.model, problem.cost)
+
+
+@lru_cache(maxsize=8)
+def _of_climatology(engine: Engine, model: Model, settings: CostSettings) -> float:
     try:
-        states = climatology(model, problem.engine).states
+        states = climatology(model, engine).states
     except InputError:  # it has no attractor
         return 0.0
     length = min(_STEPS, len(states))
     runs = min(_RUNS, len(states) // length, max(1, _AT_ONCE // (length * model.state_size)))
     x = np.reshape(states[: runs * length], (runs, length, model.state_size))
-    found = largest(problem.engine, model, problem.cost, np.asarray(x, float))
+    found = largest(engine, model, settings, np.asarray(x, float))
     return float(found[np.isfinite(found)].max(initial=0.0))
 
 

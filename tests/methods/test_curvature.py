@@ -1,11 +1,14 @@
 """The curvature of the dynamics against the singular values of a dense matrix."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from problems import drawn_problem, sine, twin_problem
 
 import pyvda
+from pyvda.climate.climatology import climatology
 from pyvda.engine import CostSettings, get_engine
 from pyvda.methods import Problem
 from pyvda.methods.curvature import largest, of_climatology
@@ -49,3 +52,14 @@ def test_a_first_guess_off_the_attractor_counts() -> None:
 def test_the_climatology_of_lorenz63_leaves_the_usual_step_stable() -> None:
     """0.15 n is stable where the eigenvalue is below 1/0.15."""
     assert 4 < of_climatology(twin_problem("lorenz63", 1, engine="torch")) < 5
+
+
+def test_another_climatology_or_time_step_has_another_curvature() -> None:
+    problem = twin_problem("lorenz63", 2, engine="torch")
+    found = of_climatology(problem)
+    assert of_climatology(replace(problem, batch=problem.batch[:1])) == found
+    longer = replace(problem.cost, time_step=2 * problem.cost.time_step)
+    assert of_climatology(replace(problem, cost=longer)) > 1.05 * found
+    known = climatology(problem.model, problem.engine)
+    steep = replace(problem.model, climatology=replace(known, states=3 * known.states))
+    assert of_climatology(replace(problem, model=steep)) > 1.05 * found

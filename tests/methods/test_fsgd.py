@@ -5,7 +5,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -155,12 +154,15 @@ def test_ctrl_c_within_a_piece_keeps_a_consistent_state(
                        **settings)  # fmt: skip
 
     given = problem.engine
-    engine = SimpleNamespace(
-        descend=interrupted, cost=given.cost, info=given.info, adjoint=given.adjoint,
-        tangent_linear=given.tangent_linear,
-    )  # fmt: skip
+
+    class Interrupted:
+        descend = staticmethod(interrupted)
+
+        def __getattr__(self, name):
+            return getattr(given, name)
+
     with pytest.raises(KeyboardInterrupt):
-        solve(replace(problem, engine=engine), options, state=file)
+        solve(replace(problem, engine=Interrupted()), options, state=file)
     assert signal.getsignal(signal.SIGINT) is handler
     # The first one waits for the end of the piece and keeps it, the second throws it away.
     assert file.exists() == (signals == 1)

@@ -8,7 +8,6 @@ quotients of scalars as IEEE 754 asks and torch (2.13, AVX2) does not.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from fractions import Fraction
 
 import numpy as np
 import torch
@@ -61,28 +60,28 @@ _STEPS_AT_MOST = 1000  # for each output step, as in dormand_prince.jl
 # Dormand & Prince (1980): stages 2 to 6, the new state (k₂ has weight 0), its error, and Hairer's
 # dense output. Every number is the quotient of two integers, rounded once.
 _STAGES = [
-    ["1/5"],
-    ["3/40", "9/40"],
-    ["44/45", "-56/15", "32/9"],
-    ["19372/6561", "-25360/2187", "64448/6561", "-212/729"],
-    ["9017/3168", "-355/33", "46732/5247", "49/176", "-5103/18656"],
+    [1 / 5],
+    [3 / 40, 9 / 40],
+    [44 / 45, -56 / 15, 32 / 9],
+    [19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729],
+    [9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656],
 ]
-_NEW = ["35/384", "500/1113", "125/192", "-2187/6784", "11/84"]
-_ERROR = ["71/57600", "-71/16695", "71/1920", "-17253/339200", "22/525", "-1/40"]
+_NEW = [35 / 384, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84]
+_ERROR = [71 / 57600, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40]
 _DENSE = [
-    "-12715105075/11282082432",
-    "87487479700/32700410799",
-    "-10690763975/1880347072",
-    "701980252875/199316789632",
-    "-1453857185/822651844",
-    "69997945/29380423",
+    -12715105075 / 11282082432,
+    87487479700 / 32700410799,
+    -10690763975 / 1880347072,
+    701980252875 / 199316789632,
+    -1453857185 / 822651844,
+    69997945 / 29380423,
 ]
 
 
-def _combination(coefficients: Sequence[str], k: Sequence[Array]) -> Array:
-    total = float(Fraction(coefficients[0])) * k[0]
+def _combination(coefficients: Sequence[float], k: Sequence[Array]) -> Array:
+    total = coefficients[0] * k[0]
     for coefficient, slope in zip(coefficients[1:], k[1:], strict=True):
-        total = total + float(Fraction(coefficient)) * slope
+        total = total + coefficient * slope
     return total
 
 
