@@ -98,6 +98,7 @@ EXHAUSTIVE = (
     "test_rerun.py::test_a_command_is_repeated_to_the_bit[configuration]",
     "test_rerun.py::test_a_record_that_says_nothing_of_a_state_is_repeated",
     "test_wheel.py::test_commands_that_test_the_conda_package_succeed",
+    "training/test_state.py::test_a_killed_training_resumes_to_the_same_curve[True]",
     "training/test_train.py::test_every_architecture_trains[autoencoder-conv-32.0",
     "training/test_train.py::test_every_architecture_trains[bilinear-rk4-lstm",
     "training/test_train.py::test_every_architecture_trains[euler-lstm",

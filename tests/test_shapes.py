@@ -63,7 +63,7 @@ DATA = {
 
 
 def analysed(ds: xr.Dataset, model: Model) -> xr.Dataset:
-    return pyvda.assimilate(ds, model=model, engine="torch", method="fsgd", iterations=3)
+    return pyvda.assimilate(ds, model=model, engine="torch", method="fsgd", iterations=3, step=0.5)
 
 
 def numbers(analysis: xr.Dataset, name: str) -> xr.DataArray:

@@ -11,7 +11,7 @@ from pyvda.training.train import train
 
 def test_a_record_is_ready_for_json(tmp_path) -> None:
     configuration = quick(training={"epochs": 2, "iterations": {0: 1}, "pretraining": 0})
-    model = train(configuration, tmp_path, engine="torch")
+    model = train(configuration, tmp_path)
     found = json.loads((tmp_path / "training.json").read_text())
     assert found["configuration"] == json.loads(configuration.model_dump_json())
     assert found["epochs"] == 2
