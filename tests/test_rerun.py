@@ -60,16 +60,6 @@ def test_a_command_is_repeated_to_the_bit(folder, monkeypatch, capsys, options):
         assert differences(one, other) == []
 
 
-def test_the_state_of_a_descent_is_left_alone(folder, monkeypatch, capsys):
-    (folder / "run.yaml").write_text("state: descent.npz\n")
-    asked = ("assimilate", "obs.nc", "--variable", "temp", "--model", "lorenz63")
-    more = ("--engine", "torch", "--iterations", 3, "--config", "run.yaml", "-o", "a.nc")
-    assert run(monkeypatch, *asked, *more) == 0
-    (folder / "descent.npz").unlink()
-    assert run(monkeypatch, "rerun", "a.nc") == 0
-    assert not (folder / "descent.npz").exists()
-
-
 CALLS = {
     "path and variable": lambda: (pyvda.open_observations("obs.nc", "temp"), {}),
     "two settings": lambda: (
@@ -155,16 +145,20 @@ def test_an_input_that_changed_or_is_gone_is_refused(folder):
     pyvda.rerun("a.nc")
 
 
-def test_a_folder_may_be_moved_as_a_whole(folder, monkeypatch, capsys):
+def test_a_folder_may_be_moved_as_a_whole_without_its_state(folder, monkeypatch, capsys):
     inner = folder / "inner"
     inner.mkdir()
     (folder / "obs.nc").rename(inner / "obs.nc")
+    (inner / "run.yaml").write_text("state: descent.npz\n")
     monkeypatch.chdir(inner)
     asked = ("obs.nc", "--variable", "temp", "--model", "lorenz63", "--engine", "torch")
-    assert run(monkeypatch, "assimilate", *asked, "--iterations", 3, "-o", "a.nc") == 0
+    more = ("--iterations", 3, "--config", "run.yaml", "-o", "a.nc")
+    assert run(monkeypatch, "assimilate", *asked, *more) == 0
+    (inner / "descent.npz").unlink()
     inner.rename(folder / "moved")
     monkeypatch.chdir(folder)
     assert run(monkeypatch, "rerun", "moved/a.nc") == 0
+    assert not list(folder.rglob("descent.npz"))
     assert "the same bits" in capsys.readouterr().out
 
 

@@ -8,7 +8,9 @@ and its adjoint; it is found from below, to a few percent.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from functools import lru_cache
+from typing import cast
 
 import numpy as np
 
@@ -41,7 +43,8 @@ def of_climatology(problem: Problem) -> float:
     states matter, and a scheme may not be able to follow a stiff model along its attractor. Blocks
     of one file, which have the same model, share it.
     """
-    return _of_climatology(problem.engine, problem.model, problem.cost)
+    engine = cast(Hashable, problem.engine)  # mypy takes no protocol for hashable
+    return _of_climatology(engine, problem.model, problem.cost)
 
 
 @lru_cache(maxsize=8)

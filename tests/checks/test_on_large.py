@@ -45,9 +45,7 @@ def test_right_derivatives_pass(name) -> None:
 
 
 def test_a_wrong_adjoint_fails_in_its_own_rows() -> None:
-    wrong = {
-        one.name.partition(": ")[2] for one in failed(checks(WithWrongAdjoint(get_engine("torch"))))
-    }
+    wrong = {one.name.partition(": ")[2] for one in failed(checks(WithWrongAdjoint(get_engine())))}
     assert wrong == {
         "adjoint, in ulps", "gradient, by differences", "gradient, Taylor test",
     }  # fmt: skip

@@ -41,7 +41,8 @@ def folder(tmp_path_factory):
 def started(folder, output, environment, *arguments):
     words = [
         "assimilate", folder / "obs.nc", "--model", "lorenz63", "--climatology",
-        folder / "climatology.npz", "--iterations", 2, "-o", output, *arguments,
+        folder / "climatology.npz", "--iterations", 2, "--set", "step=1.0", "-o", output,
+        *arguments,
     ]  # fmt: skip
     plain = {name: os.environ[name] for name in KEPT if name in os.environ}
     return subprocess.Popen(

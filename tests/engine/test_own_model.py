@@ -61,7 +61,7 @@ def test_every_method_runs_on_a_tendency(own: Problem, name: str, options: dict)
 
 
 def test_parameters_of_a_tendency_are_estimated_by_autograd(own: Problem) -> None:
-    long = drawn_problem(own.model, 4, 81, engine="torch")
+    long = drawn_problem(own.model, 8, 41, engine="torch")
     wrong = replace(long, model=own.model.with_parameters((0.22, 0.2, 5.7)))
     options = {"parameters": "shared", "members": 2000, "parameter_stdev": 0.2}
     method, checked = configured("strong-constraint", options)

@@ -23,7 +23,7 @@ def lorenz(steps=41, windows=2, seed=3):
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_minimum_is_that_of_the_dense_method(engine) -> None:
-    truth, observed = lorenz(steps=21)
+    truth, observed = lorenz(steps=11)
     start = truth["truth"].values[:, 0].mean(0)
     how = {"model": "lorenz63", "background": (start, B), "engine": engine}
     dense = pyvda.assimilate(

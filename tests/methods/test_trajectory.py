@@ -70,7 +70,7 @@ def test_a_window_in_little_memory_has_the_same_analysis() -> None:
     found, peaks = [], []
     for memory in (1.0, 3e6 / GiB):
         options = IncrementalOptions(
-            background=np.zeros(n * n), covariance=B, members=4, iterations=2, inner_iterations=5,
+            background=np.zeros(n * n), covariance=B, members=2, iterations=1, inner_iterations=5,
             memory=memory,
         )  # fmt: skip
         tracemalloc.start()

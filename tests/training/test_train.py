@@ -179,7 +179,7 @@ def test_ctrl_c_ends_a_training_in_words(tmp_path) -> None:
     script = "import sys; from pyvda.cli.main import main; main()"
     command = [sys.executable, "-c", script, "train", str(path), "--out", str(out)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    env = os.environ | {"PYVDA_ENGINE": "torch", "PYTHONUNBUFFERED": "1"}
+    env = os.environ | {"PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, **pipes, env=env) as running:
         assert running.stdout is not None
         while not running.stdout.readline().startswith("epoch 1"):
