@@ -36,10 +36,14 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REQUIRE_JULIA = os.environ.get("PYVDA_REQUIRE_JULIA", "") not in ("", "0")
 
-# Whole trainings, tables, figures and commands, and what runs on every method: `make test-fast`
-# leaves these files out, as it does tests that carry the marker `slow`.
+# Trainings, tables, figures, commands in processes of their own, and what runs on every method:
+# `make test-fast` leaves these files out, as it does tests that carry the marker `slow`.
 SLOW = (
     "checks/test_run.py",
+    "cli/test_diagnose.py",
+    "cli/test_odd_places.py",
+    "engine/test_own_model.py",
+    "fields/learned/test_train.py",
     "learned/test_model.py",
     *(f"methods/test_{name}.py" for name in (
         "annealed", "channels", "degenerate", "ensemble_smoother", "fsgd", "gauss_newton",
@@ -63,6 +67,9 @@ SLOW = (
     "training/test_files.py",
     "training/test_lightning_trainer.py",
     "training/test_module.py",
+    "training/test_own_models.py",
+    "training/test_run_folder.py",
+    "training/test_starting_weights.py",
     "training/test_state.py",
     "training/test_train.py",
 )  # fmt: skip

@@ -61,7 +61,6 @@ PLACES = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
 def test_an_analysis_is_made_anywhere(folder, tmp_path, place):
     run = started(folder, tmp_path / "a.nc", place)

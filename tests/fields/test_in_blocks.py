@@ -69,6 +69,7 @@ def test_a_block_is_chosen_by_size_and_workers(ds, monkeypatch) -> None:
     assert in_blocks.default_block(found, options.reach_days(found)) == 2
 
 
+@pytest.mark.slow
 def test_workers_share_the_blocks(ds, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     ds.to_netcdf("sst.nc")
@@ -95,6 +96,7 @@ class Nothing:
         return Interpolated(*np.zeros((4, len(targets.point))))
 
 
+@pytest.mark.slow
 def test_memory_is_that_of_a_block(tmp_path, monkeypatch) -> None:
     side, block, peaks = 60, 10, []
     monkeypatch.setattr(of_field, "_AT_ONCE", block * side**2)
