@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 import xarray as xr
+from command_line import run
 from test_cycling import START, STATISTICAL, A, Q, R, kalman_filter, linear_model, observations
 
 import pyvda
@@ -194,30 +195,29 @@ linear = pyvda.torch_model(
 
 
 @pytest.mark.slow
-def test_a_run_that_is_killed_goes_on_to_the_same_bits(tmp_path) -> None:
+def test_a_run_that_is_killed_goes_on_to_the_same_bits(tmp_path, monkeypatch) -> None:
     pyvda.save_analysis(observations(8 * LENGTH), tmp_path / "obs.nc")
     (tmp_path / "models.py").write_text(MODEL)
     np.savez(tmp_path / "b.npz", mean=START.mean, covariance=B)
     command = [
-        sys.executable, "-m", "pyvda", "assimilate", "obs.nc", "--model", "models.py:linear",
+        "assimilate", "obs.nc", "--model", "models.py:linear",
         "--method", "incremental", "--set", "covariance=2.0", "--set", "observation_variance=0.25",
         "--background", "b.npz", "--set", "ensemble=5", "--set", "localisation=0",
         "--cycle", str(LENGTH), "--engine", "torch", "-q",
     ]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     killed = [*command, "-o", "killed.nc"]
-    running = subprocess.Popen(killed, env=environment, cwd=tmp_path)
+    in_process = [sys.executable, "-m", "pyvda", *killed]
+    running = subprocess.Popen(in_process, env=environment, cwd=tmp_path)
     third = tmp_path / "killed.nc.cycle" / "window-00002.npz"
     while not third.exists() and running.poll() is None:
         time.sleep(0.005)
     running.send_signal(signal.SIGKILL)
     assert running.wait() == -signal.SIGKILL
     assert not (tmp_path / "killed.nc").exists()
+    monkeypatch.chdir(tmp_path)
     for arguments in (killed, [*command, "-o", "whole.nc"]):
-        done = subprocess.run(
-            arguments, env=environment, cwd=tmp_path, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
+        assert run(monkeypatch, *arguments) == 0
     one, other = (xr.load_dataset(tmp_path / name) for name in ("killed.nc", "whole.nc"))
     assert one.sizes["window"] == 8
     assert all(one[name].identical(other[name]) for name in other.variables)

@@ -55,9 +55,9 @@ class PosteriorMeanOptions(StatisticalOptions):
 
     members: int = Field(240_000, ge=100, le=20_000_000)
     enough: float = Field(50.0, ge=1)
-    draws: int = Field(1024, ge=0, multiple_of=8)
+    draws: int = Field(1024, ge=0, le=10**6, multiple_of=8)
     bandwidth: Positive = 0.01
-    lead: int | None = Field(None, ge=0)
+    lead: int | None = Field(None, ge=0, le=1000)
     doubtful: float = Field(5.0, ge=0)
     seed: Seed = 0
 

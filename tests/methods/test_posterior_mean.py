@@ -20,6 +20,7 @@ from pyvda.methods.posterior_mean import PosteriorMeanOptions, solve, unbiased
 from pyvda.methods.statistics import precision_of
 from pyvda.methods.strong_constraint import StrongConstraintOptions, minima
 from pyvda.models.registry import get_model
+from pyvda.settings import configured
 
 pytestmark = pytest.mark.julia
 MODEL = get_model("lorenz63")
@@ -212,3 +213,12 @@ def test_a_model_on_a_circle_of_few_components_in_both_engines() -> None:
     )
     np.testing.assert_allclose(julia, torch, atol=1e-8)
     assert float(np.sqrt(((julia - truth["truth"]) ** 2).mean())) < 0.5  # the noise is 1
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("lead", 1001), ("draws", 2**70), ("members", 2**70)]
+)
+def test_what_no_memory_holds_is_refused(option: str, value: int) -> None:
+    with pytest.raises(InputError, match=rf"{option}.*less than or equal to") as refused:
+        configured("posterior-mean", {option: value})
+    assert "\n" not in str(refused.value)

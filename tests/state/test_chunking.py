@@ -120,7 +120,7 @@ def test_windows_that_share_parameters_stay_together(monkeypatch) -> None:
     monkeypatch.setattr(chunking, "block_size", lambda size, count: 1)
     observed = pyvda.observe(pyvda.simulate("lorenz63", 3, 1), "lorenz63", 2)
     found = pyvda.assimilate(
-        observed.isel(time=slice(0, 60)), model="lorenz63", method="strong-constraint",
+        observed.isel(time=slice(0, 24)), model="lorenz63", method="strong-constraint",
         parameters="shared", starts="mean", engine="torch",
     )  # fmt: skip
     assert len(np.unique(found["parameter_analysis"].values, axis=0)) == 1
@@ -149,8 +149,8 @@ def run(windows):
     app(command, standalone_mode=False)
     return (peak("VmHWM") - before) / size
 
-run(3000)
-print(run(20_000))
+run(2000)
+print(run(10_000))
 """
 
 
@@ -158,7 +158,7 @@ print(run(20_000))
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("suffix", ["nc", "zarr"])
 def test_a_command_takes_less_than_four_bytes_for_a_byte_of_state(suffix, tmp_path) -> None:
-    """20 000 windows in one variable without chunks, without what the process held before."""
+    """10 000 windows in one variable without chunks, without what the process held before."""
     done = subprocess.run(
         [sys.executable, "-c", COMMAND, str(tmp_path), suffix],
         capture_output=True, text=True, timeout=280, check=False,
