@@ -11,7 +11,7 @@ import pyvda
 from pyvda.names import Status
 from tests.command_line import run
 
-WITH = ("--model", "lorenz63", "--engine", "torch", "--iterations", 2)
+WITH = ("--model", "lorenz63", "--engine", "torch", "--iterations", 2, "--set", "step=1.0")
 
 
 @pytest.fixture

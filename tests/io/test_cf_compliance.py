@@ -20,7 +20,7 @@ checker = pytest.importorskip("compliance_checker.runner")
 
 CONVENTIONS = "cf:1.11"
 OF_MODEL_TIME = "Coordinate variable 'time' should have standard_name='time', found: 'None'"
-RUN = {"iterations": 2, "engine": "torch"}
+RUN = {"iterations": 2, "step": 1.0, "engine": "torch"}
 DATES = np.datetime64("2020-01-01", "ns") + np.arange(40) * np.timedelta64(1, "h")
 UNITS = {"units": "m", "long_name": "height"}
 

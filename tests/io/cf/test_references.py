@@ -47,7 +47,7 @@ def test_what_the_observations_refer_to_is_in_the_analysis(tmp_path, window, dec
     with xr.open_dataset(tmp_path / "obs.nc", decode_coords=decode) as ds:
         analysis = pyvda.assimilate(
             ds.chunk() if lazy else ds, model=pyvda.get_model("lorenz96", state_size=8),
-            variable=name, iterations=2, time_step=0.05, window=window, engine="torch",
+            variable=name, iterations=2, step=1.0, time_step=0.05, window=window, engine="torch",
         )  # fmt: skip
         pyvda.save_analysis(analysis, tmp_path / "a.nc")
     with netCDF4.Dataset(tmp_path / "a.nc") as file:

@@ -14,7 +14,7 @@ from pyvda.io.netcdf import open_observations, save_analysis
 from pyvda.notices import Notice
 
 STEPS = 6
-QUICK = {"model": "lorenz63", "engine": "torch", "iterations": 2}
+QUICK = {"model": "lorenz63", "engine": "torch", "iterations": 2, "step": 1.0}
 CALENDARS = ("standard", "proleptic_gregorian", "julian", "noleap", "all_leap", "360_day")
 UNITS = ("microseconds", "msec", "seconds", "min", "hours", "hrs", "days", "months", "years")
 

@@ -157,8 +157,8 @@ def test_the_remedies_work(kind, space, tmp_path, monkeypatch, capsys):
         size = int(np.prod(list(sizes.values())))
         np.savez("climatology.npz", mean=np.full(size, 15.0), covariance=np.eye(size))
         command = ["assimilate", "file.nc", *words.split(), "--climatology", "climatology.npz"]
-        command += ["--time-step", 1, "--iterations", 1, "--engine", "torch", "-o", "b.nc"]
-        assert run(monkeypatch, *command, "--overwrite") == 0, capsys.readouterr().err
+        command += ["--time-step", 1, "--iterations", 1, "--set", "step=1.0", "--engine", "torch"]
+        assert run(monkeypatch, *command, "-o", "b.nc", "--overwrite") == 0, capsys.readouterr().err
         tried += 1
     assert tried >= 1
 

@@ -10,7 +10,7 @@ from pyvda.io.netcdf import open_observations
 from pyvda.names import Flag
 from pyvda.notices import Notice
 
-QUICK = {"model": "lorenz63", "engine": "torch", "iterations": 3}
+QUICK = {"model": "lorenz63", "engine": "torch", "iterations": 3, "step": 1.0}
 
 
 def observed(steps=12, chunks=None):
