@@ -108,6 +108,7 @@ EXHAUSTIVE = (
     "state/test_chunking.py::test_a_command_takes_less_than_four_bytes_for_a_byte_of_state[zarr]",
     "state/test_chunking.py::test_observations_in_memory_take_less_than_four_times_theirs",
     "test_benchmarks.py::test_models_in_users_files_are_the_built_in_ones[lorenz96]",
+    "test_cluster.py::test_a_killed_worker_loses_nothing[analysis.nc]",
     "test_cost.py::test_a_compiled_gradient_is_the_same",
     "test_reference.py::test_descent_passes_the_reference[lorenz63-512",
     "test_reference.py::test_descent_passes_the_reference[lorenz96-256",

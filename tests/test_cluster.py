@@ -22,8 +22,8 @@ from pyvda.io.netcdf import open_dataset
 from pyvda.notices import Notice
 from pyvda.state import chunking
 
-SETTINGS = {"model": "lorenz63", "iterations": 30, "engine": "torch"}
-OPTIONS = ("--model", "lorenz63", "--engine", "torch")
+SETTINGS = {"model": "lorenz63", "iterations": 30, "step": 50.0, "engine": "torch"}
+OPTIONS = ("--model", "lorenz63", "--engine", "torch", "--set", "step=50.0")
 LONG = 1000  # iterations that take a part of a second
 COMPARED = ("analysis", "innovation", "flag", "cost", "gradient_norm", "status", "iterations")
 
@@ -137,29 +137,27 @@ def test_workers_write_what_one_process_writes(suffix, series, processes, tmp_pa
 
 
 @pytest.mark.slow
-def test_a_killed_worker_loses_nothing(observed, expected, tmp_path) -> None:
+@pytest.mark.parametrize("name", ["analysis.zarr", "analysis.nc"])
+def test_a_killed_worker_loses_nothing(name, observed, expected, tmp_path) -> None:
     """Of a store that the workers write, and of a file that this process writes."""
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as local,
         Client(local) as using,
     ):
-        for name in ("analysis.zarr", "analysis.nc"):
-            analysis = pyvda.assimilate(observed.chunk(window=1), **SETTINGS)
-            victim = next(iter(using.run(os.getpid).values()))
-            killed: list[int] = []
+        analysis = pyvda.assimilate(observed.chunk(window=1), **SETTINGS)
+        victim = next(iter(using.run(os.getpid).values()))
+        killed: list[int] = []
 
-            def kill(
-                done: int, total: int, note: str = "", pid: int = victim, killed: list = killed
-            ) -> None:
-                if done == 2 and not killed:
-                    killed.append(pid)
-                    os.kill(pid, signal.SIGKILL)
+        def kill(done: int, total: int, note: str = "") -> None:
+            if done == 2 and not killed:
+                killed.append(victim)
+                os.kill(victim, signal.SIGKILL)
 
-            pyvda.save_analysis(analysis, tmp_path / name, report=kill)
-            using.wait_for_workers(2, timeout=60)
-            assert killed == [victim]
-            assert victim not in using.run(os.getpid).values()
-            expect_same(open_dataset(tmp_path / name), expected)
+        pyvda.save_analysis(analysis, tmp_path / name, report=kill)
+        using.wait_for_workers(2, timeout=60)
+        assert killed == [victim]
+        assert victim not in using.run(os.getpid).values()
+        expect_same(open_dataset(tmp_path / name), expected)
 
 
 def test_an_interrupted_store_is_completed_by_the_same_run_alone(
