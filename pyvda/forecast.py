@@ -28,6 +28,7 @@ from pyvda.io.cf import layout, times
 from pyvda.io.sources.open import opened
 from pyvda.methods import Options
 from pyvda.models.model import Model, whole
+from pyvda.notices import notice
 from pyvda.settings import configured
 
 
@@ -59,15 +60,15 @@ def forecast(
     -------
     Dataset
         `forecast` (window, time, state), or the variables of the analysis, NaN where the analysis
-        is; where covariances or ensembles are known also `state_stdev` and, at the last step,
-        `final_covariance` or `final_ensemble`, so that a forecast can be the background of an
-        analysis. Time goes on from that of the analysis.
+        is and from where the model diverges; where covariances or ensembles are known also
+        `state_stdev` and, at the last step, `final_covariance` or `final_ensemble`, so that a
+        forecast can be the background of an analysis. Time goes on from that of the analysis.
 
     Raises
     ------
     InputError
-        The analysis was not made by pyvda, the model is not the one that made it, or the number of
-        steps is not positive.
+        The analysis was not made by pyvda, the model is not the one that made it, the number of
+        steps is not positive, or the model diverges from every window.
 
     Examples
     --------
@@ -96,10 +97,10 @@ def forecast(
     covariance = _covariance(ds, len(state), windowed)
     on_land = ~layout.sea(ds, state.shape[1])
     state[:, on_land] = 0.0  # NaN in the file, and again on output
-    known = np.isfinite(state).all(1)
+    rows = np.flatnonzero(np.isfinite(state).all(1))
     found = np.full((len(state), steps, chosen.state_size), np.nan)
     stdev = np.full_like(found, np.nan)
-    x, P = state[known], None if covariance is None else covariance[known]
+    x, P = state[rows], None if covariance is None else covariance[rows]
     model_error = None if P is None else options.model_error_per_step(chosen.state_size)
     for t in range(steps):
         if P is None:
@@ -107,14 +108,21 @@ def forecast(
         else:
             x, P = propagated(x, P, chosen, cost, running)
             P = P + model_error
-            stdev[known, t] = np.sqrt(np.maximum(np.einsum("wii->wi", P), 0.0))
-        found[known, t] = x
+            stdev[rows, t] = np.sqrt(np.maximum(np.einsum("wii->wi", P), 0.0))
+        found[rows, t] = x
+        stays = np.isfinite(x).all(1)
+        if P is not None:
+            stays &= np.isfinite(P).all((1, 2))
+        if not stays.all():
+            _expect_some(stays, chosen, step, t + 1)
+            found[rows[~stays], t] = stdev[rows[~stays], t] = np.nan
+            rows, x, P = rows[stays], x[stays], None if P is None else P[stays]
     data: dict[str, Any] = {
         names.ANALYSIS: (names.DIMENSIONS, found, dict(ds[names.ANALYSIS].attrs))
     }
     if covariance is not None and P is not None:
         covariance = np.full_like(covariance, np.nan)
-        covariance[known] = P
+        covariance[rows] = P
         attributes = dict(ds[names.FINAL_COVARIANCE].attrs)
         dims = (names.WINDOW, names.STATE_ROW, names.STATE_COLUMN)
         data[names.FINAL_COVARIANCE] = (dims, covariance, attributes)
@@ -122,6 +130,20 @@ def forecast(
             names.DIMENSIONS, stdev, names.attributes(names.STATE_STDEV),
         )  # fmt: skip
     return _labelled(ds, xr.Dataset(data), steps, windowed)
+
+
+def _expect_some(stays: Array, model: Model, time_step: float, steps: int) -> None:
+    """Say that the forecast of some windows diverges, and refuse that of all."""
+    if not stays.any():
+        raise InputError(
+            f"{model.name} with time steps of {time_step:g} diverges within {steps} steps of every "
+            "analysis; forecast fewer steps, or correct the time step or the parameters in "
+            "pyvda_configuration of the analysis"
+        )
+    notice(
+        f"the forecast of {np.count_nonzero(~stays)} windows diverges at step {steps}; it is NaN "
+        "from there on"
+    )
 
 
 def _changed_parameters(ds: xr.Dataset, model: Model) -> dict[str, str]:

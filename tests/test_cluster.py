@@ -154,7 +154,7 @@ def test_a_killed_worker_loses_nothing(name, observed, expected, tmp_path) -> No
                 os.kill(victim, signal.SIGKILL)
 
         pyvda.save_analysis(analysis, tmp_path / name, report=kill)
-        using.wait_for_workers(2, timeout=60)
+        using.wait_for_workers(2, timeout=600)
         assert killed == [victim]
         assert victim not in using.run(os.getpid).values()
         expect_same(open_dataset(tmp_path / name), expected)
@@ -288,7 +288,7 @@ def test_ctrl_c_leaves_a_store_that_the_same_command_completes(observed, tmp_pat
     chunks = [f"analysis/c/{number}/0/0" for number in finished()]
     before = {chunk: (left / chunk).stat().st_mtime_ns for chunk in chunks}
     done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr
     whole = tmp_path / "analysis.zarr"
@@ -330,7 +330,7 @@ print(threading.active_count(), children)
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_importing_starts_no_thread_and_no_process() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", IMPORT], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", IMPORT], capture_output=True, text=True, timeout=600
     )
     assert done.stdout.startswith("1 ["), done.stderr
     assert set(done.stdout.split("[")[1].strip("]\n").split(", ")) == {"''"}

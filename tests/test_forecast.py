@@ -10,6 +10,7 @@ from test_cycling import START, STATISTICAL, A, Q, R, kalman_filter, linear_mode
 import pyvda
 from pyvda.engine import get_engine
 from pyvda.errors import InputError
+from pyvda.notices import Notice
 
 STEPS = 7
 
@@ -143,3 +144,17 @@ def test_an_analysis_of_named_variables_is_continued() -> None:
     for k, name in enumerate("xyz"):
         np.testing.assert_allclose(found[name].values[:, 0], expected[:, k], rtol=1e-12)
     np.testing.assert_allclose(found["time"], [0.4, 0.45])
+
+
+def test_windows_that_diverge_are_lost_alone() -> None:
+    truth = pyvda.simulate("lorenz63", 3, 1, steps=12)
+    observed = pyvda.observe(truth, "lorenz63", 2)
+    analysis = pyvda.assimilate(observed, engine="torch", iterations=1, step=1.0)
+    expected = pyvda.forecast(analysis, STEPS, engine="torch")["forecast"]
+    analysis["analysis"][1, -1] = 1e200
+    with pytest.warns(Notice, match="the forecast of 1 windows diverges at step 1"):
+        found = pyvda.forecast(analysis, STEPS, engine="torch")["forecast"]
+    assert np.isnan(found[1]).all()
+    np.testing.assert_array_equal(found[[0, 2]], expected[[0, 2]])
+    with pytest.raises(InputError, match=r"lorenz63 .* diverges within 1 steps of every analysis"):
+        pyvda.forecast(analysis.isel(window=[1]), STEPS, engine="torch")

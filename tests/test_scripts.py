@@ -60,7 +60,7 @@ def run(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["bash", "scripts/find_julia.sh"],
         cwd=folder, env={"PATH": str(folder / "bin"), "HOME": str(folder), **environment},
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=600,
     )  # fmt: skip
 
 

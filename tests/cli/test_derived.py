@@ -58,7 +58,7 @@ def test_each_option_reaches_assimilate(tmp_path, monkeypatch) -> None:
 
 def test_python_m_pyvda_is_the_command() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "pyvda", "--help"], capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "pyvda", "--help"], capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0
     assert "Usage: pyvda" in done.stdout
@@ -85,7 +85,7 @@ def test_help_loads_no_numerics(arguments: list[str], absent: list[str]) -> None
         f"except SystemExit: print('loaded:', *sorted({set(absent)!r} & set(sys.modules)))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", look], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", look], capture_output=True, text=True, check=True, timeout=600
     )
     assert "Usage: pyvda" in done.stdout
     assert done.stdout.splitlines()[-1].split() == ["loaded:"]

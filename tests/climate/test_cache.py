@@ -165,7 +165,7 @@ def test_two_processes_at_once_leave_one_whole_file(folder: Path) -> None:
         subprocess.Popen([sys.executable, "-c", program, f"{folder}/models.py:plain"])
         for _ in range(2)
     ]
-    assert [one.wait(timeout=120) for one in both] == [0, 0]
+    assert [one.wait(timeout=600) for one in both] == [0, 0]
     files = list((folder / "cache").iterdir())
     assert len(files) == 20
     assert not [path for path in files if path.name.startswith(".")]

@@ -185,7 +185,7 @@ def test_ctrl_c_ends_a_training_in_words(tmp_path) -> None:
         while not running.stdout.readline().startswith("epoch 1"):
             assert running.poll() is None
         os.kill(running.pid, signal.SIGINT)
-        _, said = running.communicate(timeout=60)
+        _, said = running.communicate(timeout=600)
     assert running.returncode == 1
     hint, end = said.strip().splitlines()[-2:]
     assert (hint, end) == (
