@@ -156,7 +156,7 @@ def model_of(
         name, size = str(stated["name"]), int(stated["state_size"])
         values = tuple(float(value) for value in stated["parameters"])
         time_step = float(configuration["cost"]["time_step"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
         raise InputError(
             "the file does not state which model made it (attribute pyvda_configuration); "
             "give one made by `pyvda assimilate`"
@@ -176,7 +176,7 @@ def model_of(
         try:
             sizes = tuple((str(n), int(v)) for n, v in dict(stated.get("sizes", {})).items())
             model = Model(name, size, values, float(stated["time_step"]), fields=sizes)
-        except (InputError, KeyError, TypeError, ValueError) as error:
+        except (InputError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise InputError(
                 f"the attribute pyvda_configuration describes no built-in model ({error}); give "
                 "the file as `pyvda assimilate` made it, or the model that made it"

@@ -36,8 +36,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REQUIRE_JULIA = os.environ.get("PYVDA_REQUIRE_JULIA", "") not in ("", "0")
 
-# Trainings, tables, figures, commands in processes of their own, and what runs on every method:
-# `make test-fast` leaves these files out, as it does tests that carry the marker `slow`.
+# Trainings, tables, figures, commands and workers in processes of their own, and what runs on
+# every method: `make test-fast` leaves these files out, as it does tests with the marker `slow`.
 SLOW = (
     "checks/test_run.py",
     "cli/test_diagnose.py",
@@ -58,6 +58,7 @@ SLOW = (
     "priors/test_genn.py",
     "priors/test_ode.py",
     "solvers/test_solver.py",
+    "test_cluster.py",
     "test_devices.py",
     "test_invalid_input.py",
     "test_reference.py",

@@ -99,7 +99,6 @@ def test_a_lazy_analysis_is_plain_data(pickler, observed, expected) -> None:
     expect_same(pickler.loads(pickler.dumps(lazy)).compute(), expected)
 
 
-@pytest.mark.slow
 def test_the_scheduler_of_processes_works(observed, expected) -> None:
     lazy = pyvda.assimilate(observed.chunk(window=5), **SETTINGS)
     expect_same(lazy.compute(scheduler="processes", num_workers=1), expected)
@@ -136,7 +135,6 @@ def test_workers_write_what_one_process_writes(suffix, series, processes, tmp_pa
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["analysis.zarr", "analysis.nc"])
 def test_a_killed_worker_loses_nothing(name, observed, expected, tmp_path) -> None:
     """Of a store that the workers write, and of a file that this process writes."""
@@ -255,7 +253,6 @@ def test_the_command_line_takes_a_scheduler(
     assert sum("_write" in str(task["key"]) for task in stream.data) == 5  # blocks
 
 
-@pytest.mark.slow
 def test_ctrl_c_leaves_a_store_that_the_same_command_completes(observed, tmp_path) -> None:
     """As at a terminal, where the workers receive the signal, too."""
     pyvda.save_analysis(observed, tmp_path / "obs.zarr")

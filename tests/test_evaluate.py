@@ -45,6 +45,16 @@ def test_parameters_that_are_not_the_models_are_refused(pair, parameters):
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "model", [{"state_size": np.inf}, {"parameters": [10**400] * 3}, {"sizes": {"n": np.inf}}]
+)
+def test_numbers_that_are_none_are_refused(pair, model):
+    analysis, truth = pair
+    with pytest.raises(InputError, match="pyvda_configuration") as refused:
+        pyvda.evaluate(changed(analysis, **model), truth)
+    assert "\n" not in str(refused.value)
+
+
 def test_a_state_of_another_size_than_the_models_is_refused(pair):
     analysis, truth = pair
     with pytest.raises(InputError, match="pyvda_configuration"):

@@ -151,6 +151,7 @@ def _unknown(number: int) -> None:
     raise KeyError(f"getpwuid(): uid not found: {number}")
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_leave_one_whole_file(folder: Path) -> None:
     program = (
         "import sys, numpy as np\n"

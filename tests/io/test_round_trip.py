@@ -87,7 +87,7 @@ def test_coordinates_and_attributes_survive(file, suffix, chunks, window):
         write(path, file)
         observed = pyvda.open_observations(path, chunks=chunks)
         found = pyvda.assimilate(
-            observed, model="lorenz63", engine="torch", iterations=1, time_step=0.01,
+            observed, model="lorenz63", engine="torch", iterations=1, step=1.0, time_step=0.01,
             climatology=CLIMATOLOGY, window=None if "window" in file["dims"] else window,
         )  # fmt: skip
         pyvda.save_analysis(found, out)

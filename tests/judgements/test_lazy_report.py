@@ -122,6 +122,7 @@ def test_named_variables_are_judged_alike(tmp_path):
     assert (expected[names.DOUBTS] & int(Doubt.WHOLE_FILE) > 0).any()
 
 
+@pytest.mark.slow
 def test_workers_of_the_command_line(observed, expected, tmp_path, monkeypatch, capsys):
     save_analysis(observed, tmp_path / "obs.nc")
     command = ["assimilate", tmp_path / "obs.nc", "--model", "lorenz63",

@@ -44,7 +44,7 @@ def find(ds: xr.Dataset) -> Model | None:
             return registered(name, size, parameters, sizes)
         except InputError:  # of another size, which is said when the state is looked at
             return usual.with_parameters(parameters)
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         reason = error if isinstance(error, InputError) else "they are not numbers"
         raise InputError(
             f"the file's attributes model {brief(name)} and parameters "

@@ -64,7 +64,7 @@ def test_a_file_of_unknown_origin_needs_a_model(name, dims, size) -> None:
 @pytest.mark.parametrize(
     ("model", "parameters"),
     [("lorenz", [1.0]), ("lorenz63", []), ("lorenz63", [1.0, 2.0]), ("lorenz63", "none"),
-     ("lorenz63", [1.0, 2.0, np.nan]), (3, [1.0])],
+     ("lorenz63", [1.0, 2.0, np.nan]), ("lorenz63", [10**400] * 3), (3, [1.0])],
 )  # fmt: skip
 def test_attributes_that_name_no_model_are_refused(model, parameters) -> None:
     ds = xr.Dataset(
