@@ -1,7 +1,7 @@
 """Methods without a model on real fields with gaps and tracks, and the speed of interpolation.
 
     python benchmarks/fields.py [chlorophyll radar alboran twin qg passes speed million]
-    python benchmarks/fields.py chlorophyll --only network --draw select
+    python benchmarks/fields.py chlorophyll --only oi "network, stack" --draw select
 
 Data are read from the folder that PYVDA_DATA names (default ../shared/data), and said to be absent
 where they are. What a draw hides is hidden from everything, the fit of the covariance included; the
@@ -9,10 +9,11 @@ draws are those of the data's README, of which `test` is reported; with `--draw 
 networks and their means were chosen, rows are printed alone. With `--only` the other rows of a part
 stay as they are. `twin` observes maps of sea level along the tracks of four satellites, `qg` a
 simulated ocean along those of two, `passes` withholds real ones. Networks are trained here, one
-after the other, into build/fields, without either draw; a training that was interrupted goes on,
-and one that is there is not repeated: their rows have the time of training. The parts are put into
-benchmarks/results/fields.json. Costs are times of the processor, as the machine may be busy, those
-of training by the clock. Speed is given by both; PYVDA_THREADS=1 makes it that of one core.
+after the other, into build/fields, for each draw by itself, those for `select` without the values
+of `test` either; a training that was interrupted goes on, and one that is there is not repeated:
+their rows have the time of training. The parts are put into benchmarks/results/fields.json. Costs
+are times of the processor, as the machine may be busy, those of training by the clock. Speed is
+given by both; PYVDA_THREADS=1 makes it that of one core.
 """
 
 from __future__ import annotations
@@ -77,23 +78,27 @@ UNET = {
         "precision": "bf16-mixed",
     },
 }  # fmt: skip
-LONGER = UNET | {"training": UNET["training"] | {"epochs": 160}}
+STACK = {
+    "network": {"kind": "stack", "hidden": [48, 48], "dropout": 0.2},
+    "optimiser": {"rate": 2e-3, "weight_decay": 1e-2},
+    "training": {"epochs": 120, "batch_size": 16, "averaging": 0.99, "select": "rmse"},
+}  # fmt: skip
+AS_USED = {"augment": False, "validation": 0.1}
 FEWER = {"nearest": 8, "within_days": 10.0}  # data of the first guess than `oi` uses, for speed
 TRAININGS = {
     "chlorophyll": {
+        "stack": (STACK, {"draws": 8, **FEWER, **AS_USED}),
         "unet": (UNET, {"draws": 6, **FEWER}),
-        "alone": (LONGER, {"draws": 16, "first_guess": "mean"}),
     },
-    "radar": {"unet": (UNET, {"draws": 6})},
+    "radar": {"stack": (STACK, {"draws": 8, **AS_USED}), "unet": (UNET, {"draws": 6})},
 }
 NETWORKS = {
     "chlorophyll": [
+        ("network, stack", ["stack"], {}),
         ("network, U-Net", ["unet"], {}),
-        ("network, U-Net and oi", ["unet"], {"mean_with_oi": True}),
-        ("network, U-Net without oi", ["alone"], {}),
-        ("network, U-Net without oi, and oi", ["alone"], {"mean_with_oi": True}),
+        ("network, U-Net and stack", ["unet", "stack"], {}),
     ],
-    "radar": [("network, U-Net", ["unet"], {})],
+    "radar": [("network, stack", ["stack"], {}), ("network, U-Net", ["unet"], {})],
 }
 FILES = {
     "chlorophyll": ("newfoundland_chl_modis_2015_grid.nc", "log10_chl", "sea_bins"),
@@ -117,7 +122,7 @@ def main() -> None:
     """Run the chosen parts and print their rows."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", default=list(PARTS), choices=list(PARTS))
-    parser.add_argument("--only", help="of the methods, those whose name begins so")
+    parser.add_argument("--only", nargs="+", help="of the methods, those whose name begins so")
     parser.add_argument("--draw", default="test", choices=["test", "select"])
     arguments = parser.parse_args()
     found = {}
@@ -153,11 +158,11 @@ def rows(part: str, arguments: argparse.Namespace):
         (title, LEARNED, {"trained": names, **options}) for title, names, options in NETWORKS[part]
     ]
     for title, method, options in cases:
-        if arguments.only and not title.startswith(arguments.only):
+        if arguments.only and not title.startswith(tuple(arguments.only)):
             continue
         cost = {}
         if "trained" in options:
-            folders, cost = trained(part, options["trained"])
+            folders, cost = trained(part, options["trained"], arguments.draw)
             options = {n: v for n, v in options.items() if n != "trained"} | {"checkpoint": folders}
         start = time.process_time()
         estimates = estimated(
@@ -192,14 +197,17 @@ def _draw(part: str, draw: str) -> xr.DataArray:
     return xr.open_dataset(DATA / f"draws_chl_{draw}.nc").withheld
 
 
-def trained(part: str, names: list[str]) -> tuple[tuple[str, ...], dict[str, object]]:
-    """Return the folders of trainings, made where they are missing, and what they cost."""
+def trained(part: str, names: list[str], draw: str) -> tuple[tuple[str, ...], dict[str, object]]:
+    """Return the folders of trainings, made where they are missing, and what they cost.
+
+    They have not seen what is scored; nor, where `select` is, what `test` withholds.
+    """
     file, variables, mask = FILES[part]
     RUNS.mkdir(parents=True, exist_ok=True)
-    withhold = RUNS / f"{part}.nc"
+    withhold = RUNS / f"{part}-{draw}.nc"
     if not withhold.exists():
-        both = np.maximum(_draw(part, "select"), _draw(part, "test")).astype(np.int8)
-        both.rename("withheld").to_netcdf(withhold)
+        withheld = np.maximum(_draw(part, draw), _draw(part, "test")).astype(np.int8)
+        withheld.rename("withheld").to_netcdf(withhold)
     cost = {"training_seconds": 0.0, "threads": None}
     folders = []
     for name in names:
@@ -208,7 +216,7 @@ def trained(part: str, names: list[str]) -> tuple[tuple[str, ...], dict[str, obj
         configuration = FieldConfiguration(
             field=field | {"withhold": str(withhold)} | data, **sections
         )
-        folder = RUNS / f"{part}-{name}"
+        folder = RUNS / f"{part}-{name}-{draw}"
         train(configuration, folder, resume=True, report=print)
         made = json.loads((folder / "training.json").read_text())
         cost["training_seconds"] += made["wall_seconds"]
@@ -315,7 +323,7 @@ def twin(arguments: argparse.Namespace):
     test = slice(63, 77)
     truth = (maps.adt[test] - mean.adt).values
     for title, covariance in (("oi, fitted", None), ("oi, constants by hand", _alone(SEA_LEVEL))):
-        if arguments.only and not title.startswith(arguments.only):
+        if arguments.only and not title.startswith(tuple(arguments.only)):
             continue
         start = time.process_time()
         if covariance is None:  # to days before those that are reported
@@ -344,7 +352,7 @@ def qg(arguments: argparse.Namespace):
         *((f"network, {name}", {"checkpoint": name}) for name in names()),
         ("4D-Var, the model known", {"method": "incremental", "growth": 4}),
     ):
-        if arguments.only and not title.startswith(arguments.only):
+        if arguments.only and not title.startswith(tuple(arguments.only)):
             continue
         start = time.process_time()
         if "growth" in options:  # the file of the tracks names the model
@@ -382,7 +390,7 @@ def passes(arguments: argparse.Namespace):
         ("oi, by hand, errors independent", SEA_LEVEL | {"track_variance": 0.0}, None),
         ("oi, by hand, around maps of 2005", SEA_LEVEL, mean),
     ):
-        if arguments.only and not title.startswith(arguments.only):
+        if arguments.only and not title.startswith(tuple(arguments.only)):
             continue
         start = time.process_time()
         covariance = "fit" if given is None else _alone(given)

@@ -5,7 +5,11 @@ import torch
 from gappy import COVARIANCE, as_mapping
 
 from pyvda.fields.field import opened
-from pyvda.fields.learned.configuration import UNetSettings, VariationalSettings
+from pyvda.fields.learned.configuration import (
+    StackSettings,
+    UNetSettings,
+    VariationalSettings,
+)
 from pyvda.fields.learned.description import Grid, Variable, step_days
 from pyvda.fields.learned.model import FieldModel
 
@@ -14,6 +18,7 @@ VARIATIONAL = VariationalSettings(
     kind="variational", days=1, width=(3, 3, 3), features=4, latent=4, factors=(1, 2, 2),
     iterations=2, head=(4, 6),
 )  # fmt: skip
+STACK = StackSettings(kind="stack", hidden=(5,), dropout=0.0)
 
 
 def random_model(ds, network=UNET, variables=None, seed=0, **more):
@@ -33,7 +38,8 @@ def random_model(ds, network=UNET, variables=None, seed=0, **more):
         "grid": Grid.of(field), "variance_factor": 1.0, "trained": {},
     } | more  # fmt: skip
     mean = np.full((len(field.variables), 1, len(field.places)), 15.0)
-    model = FieldModel(about, mean, field.sea)
+    level = mean[:, 0] if network.kind == "stack" else None
+    model = FieldModel(about, mean, field.sea, level)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "last" in name:

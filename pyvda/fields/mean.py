@@ -76,26 +76,41 @@ class SeasonalMean:
         season = _mixed(self.season[low], self.season[high], share)
         return season + self.level[points] + _mixed(at_low, at_high, share)
 
-    def without_own(self, days: Array, points: Array, values: Array) -> Array:
-        """Return the mean at times and points (n,), from all data but the `values` (n,) there."""
-        low, high, share = self._between(days)
-        parts: list[Array] = []
-        season = _mixed(self.season[low], self.season[high], share)
+    def without_own(
+        self, days: Array, points: Array, values: Array, at: Array | None = None
+    ) -> Array:
+        """Return the mean at points (n,) from all data but their `values` (n,) at times `days`.
+
+        The season of the whole field is left as it is: few values hardly change it.
+
+        Parameters
+        ----------
+        at : (n,) or (t, 1), optional
+            The times of the mean. Default: `days`.
+        """
+        season = self._season(days)
         before, count = self.level[points], self.count[points] + _PRIOR
         level = (before * count - (values - season)) / np.maximum(count - 1, _PRIOR)
+        asked = days if at is None else at
+        low, high, share = self._between(asked)
+        parts: list[Array] = []
         for node in (low, high):
             own = self._weights(days, self.nodes[node])
             weight = self.weight[node, points] - own
             total = self.total[node, points] - own * (values - season - before)
             parts.append((total + weight * (before - level)) / (weight + _PRIOR))
-        return season + level + _mixed(parts[0], parts[1], share)
+        return self._season(asked) + level + _mixed(parts[0], parts[1], share)
+
+    def _season(self, days: Array) -> Array:
+        low, high, share = self._between(days)
+        return _mixed(self.season[low], self.season[high], share)
 
     def _between(self, days: Array) -> tuple[Array, Array, Array]:
         return _between(len(self.nodes), days)
 
     def _weights(self, days: Array, node: Array) -> Array:
         if self.days is None:
-            return np.ones(len(days))
+            return np.ones(np.broadcast_shapes(days.shape, node.shape))
         distance = np.abs(np.mod(days - node + YEAR / 2, YEAR) - YEAR / 2)
         return np.asarray(np.exp(-0.5 * (distance / self.days) ** 2))
 
@@ -139,7 +154,7 @@ def mean_of_parts(
     when, sums, counts = (np.concatenate(one) for one in (days, per_time, observed))
     zero, none = np.zeros(size), np.zeros((0, size))
     mean = SeasonalMean(season_days, nodes, zero, zero, np.zeros(count), none, none)
-    weights = np.stack([mean._weights(when, node) for node in nodes])  # (S, T)
+    weights = mean._weights(when, nodes[:, None])  # (S, T)
     overall = sums.sum() / max(1, counts.sum())
     # A season without data takes the overall mean.
     season = (weights @ sums + 1e-6 * overall) / (weights @ counts + 1e-6)
@@ -169,8 +184,8 @@ def between(table: Array, days: Array) -> Array:
 def _between(nodes: int, days: Array) -> tuple[Array, Array, Array]:
     """Return the nodes before and after times, and the shares of the latter."""
     if nodes == 1:
-        zero = np.zeros(len(days), int)
-        return zero, zero, np.zeros(len(days))
+        zero = np.zeros(np.shape(days), int)
+        return zero, zero, np.zeros(np.shape(days))
     place = np.mod(days, YEAR) / (YEAR / nodes)
     low = np.floor(place).astype(int) % nodes
     return low, (low + 1) % nodes, place - np.floor(place)

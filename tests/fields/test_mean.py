@@ -37,6 +37,22 @@ def test_a_mean_without_the_own_value_is_that_of_the_others() -> None:
     assert abs(found - seasonal_mean(values, days, 20.0).at(days)[t, p]) > 1e-4
 
 
+def test_a_mean_without_a_value_at_other_times_is_that_of_the_others() -> None:
+    days, _, values = seasonal(times=60, points=80)
+    t, p = np.argwhere(np.isfinite(values))[10]
+    values[t, p] += 4.0
+    others = values.copy()
+    others[t, p] = np.nan
+    for width in (20.0, None):
+        mean = seasonal_mean(values, days, width)
+        own = days[[t]], np.array([p]), values[[t], p]
+        found = mean.without_own(*own, days[:, None])
+        expected = seasonal_mean(others, days, width).at(days)[:, [p]]
+        np.testing.assert_allclose(found, expected, atol=0.02)
+        assert np.abs(mean.at(days)[:, [p]] - expected).max() > 0.03
+        np.testing.assert_array_equal(found[t], mean.without_own(*own))
+
+
 def test_a_point_without_data_takes_the_season() -> None:
     days, _, values = seasonal()
     values[:, 2] = np.nan

@@ -51,7 +51,8 @@ class FieldData(Section):
     tile : int
         Points of a sample's side at most.
     validation : float
-        Share of the times that select the best weights, from which nothing else is learned.
+        Share of the times that select the best weights: those below a cloud that is laid over each,
+        from which nothing else is learned; with a truth, the last times as a whole.
     augment : bool
         Whether anomalies change their sign, and time and axes their direction, at random.
     ends : float
@@ -152,7 +153,28 @@ class VariationalSettings(Section):
         return self
 
 
-AnyNetwork = Annotated[UNetSettings | VariationalSettings, Field(discriminator="kind")]
+class StackSettings(Section):
+    """Interpolations weighed by where and when they are: `network.StackCorrection`.
+
+    Attributes
+    ----------
+    days : int
+        Times before and after that it sees beyond those that interpolations use: none.
+    hidden : sequence of int
+        Units of each hidden layer.
+    dropout : float
+        Share of the units that a step leaves out.
+    """
+
+    kind: Literal["stack"]
+    days: Literal[0] = 0
+    hidden: tuple[_Positive, ...] = Field(default=(48, 48), min_length=1)
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+
+
+AnyNetwork = Annotated[
+    UNetSettings | VariationalSettings | StackSettings, Field(discriminator="kind")
+]
 
 
 class FieldOptimiser(Updates):
@@ -197,3 +219,12 @@ class FieldConfiguration(Section):
     network: AnyNetwork = UNetSettings(kind="unet")
     optimiser: FieldOptimiser = FieldOptimiser()
     training: FieldRun = FieldRun()
+
+    @model_validator(mode="after")
+    def _check(self) -> FieldConfiguration:
+        if self.network.kind == "stack" and self.field.first_guess == "mean":
+            raise ValueError(
+                "first_guess is mean, but a stack weighs interpolations; let field.first_guess be "
+                "oi, or choose another network"
+            )
+        return self

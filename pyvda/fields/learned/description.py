@@ -37,11 +37,14 @@ class Variable(Section):
         Standard deviation of its anomalies, of the logarithm if there is a transform.
     covariance : SpaceTimeCovariance
         Of the anomalies, with the variance of a datum's error.
+    season_variance : float
+        Of the mean by pixel and season about that of each pixel.
     """
 
     units: str
     scale: float = Limits(gt=0, allow_inf_nan=False)
     covariance: SpaceTimeCovariance
+    season_variance: float = Limits(default=0.0, ge=0, allow_inf_nan=False)
 
 
 class Grid(Section):

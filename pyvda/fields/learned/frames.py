@@ -65,7 +65,9 @@ class Frames:
         tile: Tile,
         guess: Array,
         spread: Array,
+        others: Array,
         hidden: Array | None = None,
+        shift: Array | None = None,
     ) -> tuple[Array, ...]:
         """Return what a network sees of a tile at a time, as arrays without the batch's axis.
 
@@ -74,18 +76,24 @@ class Frames:
         time : int
         tile : Tile
         guess, spread : (V, h, w)
+        others : (V, C, h, w)
+            See `network.Inputs`.
         hidden : (h, w) of bool, optional
             Data of the time itself that are not seen.
+        shift : (V, 2 half + 1, n), optional
+            What is subtracted from the anomalies of the hidden points.
         """
         around = self.around[time]
         values = self.values[:, around][..., tile.y, tile.x]
         mask = self.mask[:, around][..., tile.y, tile.x] & (around >= 0)[:, None, None]
         if hidden is not None:
             mask[:, self.half] &= ~hidden
+        if shift is not None:
+            values[..., hidden] -= shift
         season = np.broadcast_to(self.season[time][:, None, None], (2, *guess.shape[1:]))
         sea, *coordinates = self.static[:, tile.y, tile.x]
         static = np.stack([sea, *(season * sea), *coordinates])
-        return np.where(mask, values, 0), mask, guess, spread, static
+        return np.where(mask, values, 0), mask, guess, spread, others, static
 
 
 def stacked(parts: Sequence[tuple[Array, ...]]) -> Inputs:

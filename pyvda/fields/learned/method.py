@@ -24,6 +24,7 @@ from pyvda.fields.gridded import Cells
 from pyvda.fields.learned.alignment import aligned
 from pyvda.fields.learned.description import FieldDescription, read_description, read_sea
 from pyvda.fields.learned.first_guess import FirstGuess
+from pyvda.fields.learned.guesses import CHANNELS, OTHERS, others
 from pyvda.fields.learned.shipped import field_folder, several
 from pyvda.fields.mean import between, seasonal_mean
 from pyvda.fields.options import Estimate, FieldOptions
@@ -258,6 +259,15 @@ class _Run:
                 for v in read.values()
             ]
         self.mean = np.stack([between(table, field.days) for table in tables])
+        self.above = None
+        if model.level is not None:
+            level = model.level.double().cpu().numpy()
+            if not about.same_grid(field):
+                level = np.concatenate([
+                    seasonal_mean(v.values, field.days, None).table() for v in read.values()
+                ])  # fmt: skip
+            self.above = self.mean - level[:, None]
+        self.seasonal = [v.season_variance for v in variables.values()]
         anomalies = np.stack([v.values for v in read.values()]) - self.mean
         half = about.network.days
         self.frames = Frames(
@@ -288,7 +298,8 @@ class _Run:
         value, stdev = (np.full(self.noise.shape, np.nan) for _ in range(2))
         guess, spread, km, days = self.made = self._guessed(self.guesses, times)
         for block in self._blocks(times):
-            for part, mean, variance in self._network(block, guess, spread):
+            more = self._others(block, km)
+            for part, mean, variance in self._network(block, guess, spread, more):
                 value[:, part], stdev[:, part] = mean, np.sqrt(variance)
                 report(int(np.searchsorted(times, part[-1])) + 1)
         scale = self.scale[:, None, None]
@@ -319,8 +330,21 @@ class _Run:
                 found[:, v, of_time, of_point] = made
         return found
 
+    def _others(self, times: Array, km: Array) -> Array:
+        """Return the scaled other interpolations that a stack weighs, (V, C, t, P)."""
+        count = self.noise.shape[2]
+        if self.above is None:
+            return np.zeros((len(self.scale), 0, len(times), count))
+        at = np.repeat(times, count), np.tile(np.arange(count), len(times))
+        found = np.stack([
+            others(first, self.above[v], self.seasonal[v], *at, km[v][at])
+            for v, first in enumerate(self.guesses)
+        ])  # fmt: skip
+        found[:, : 2 * OTHERS] /= self.scale[:, None, None]
+        return found.reshape(len(self.scale), CHANNELS, len(times), count)
+
     def _network(
-        self, times: Array, guess: Array, spread: Array
+        self, times: Array, guess: Array, spread: Array, more: Array
     ) -> Iterator[tuple[Array, Array, Array]]:
         """Yield times, and scaled mean and variance (V, t, P) there."""
         import torch
@@ -330,7 +354,7 @@ class _Run:
 
         field, frames = self.field, self.frames
         largest = max((t.y.stop - t.y.start) * (t.x.stop - t.x.start) for t in self.tiles)
-        channels = 2 * len(self.scale) * (2 * frames.half + 3)
+        channels = len(self.scale) * (4 * frames.half + 6 + more.shape[1])
         at_once = max(1, _VALUES // (largest * channels))
         scale = self.scale[:, None]
         for part in np.split(times, range(at_once, len(times), at_once)):
@@ -338,10 +362,12 @@ class _Run:
             whole = np.zeros(field.sea.shape)
             guesses = field.on_grid((guess[:, part] / scale[..., None]), 0.0)
             spreads = field.on_grid((spread[:, part] / scale[..., None]), 0.0)
+            extra = field.on_grid(more[:, :, np.searchsorted(times, part)], 0.0)
             for tile in self.tiles:
                 inputs = stacked([
                     frames.inputs(int(t), tile, guesses[:, i][:, tile.y, tile.x],
-                                  spreads[:, i][:, tile.y, tile.x])
+                                  spreads[:, i][:, tile.y, tile.x],
+                                  extra[:, :, i, tile.y, tile.x])
                     for i, t in enumerate(part)
                 ]).to(self.device)  # fmt: skip
                 with torch.no_grad():

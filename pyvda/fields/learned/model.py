@@ -30,17 +30,23 @@ class FieldModel(nn.Module):
         Mean by season and point of the sea of the training's grid.
     sea : (Y, X) of bool
         That sea.
+    level : (V, P), optional
+        Mean by point, which a stack needs.
     """
 
     mean: Tensor
     sea: Tensor
+    level: Tensor | None
 
-    def __init__(self, about: dict[str, Any], mean: Any, sea: Any) -> None:
+    def __init__(self, about: dict[str, Any], mean: Any, sea: Any, level: Any = None) -> None:
         super().__init__()
         self.about = about
         self.network = build(about["network"], len(about["variables"]))
         self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32))
         self.register_buffer(SEA, torch.as_tensor(sea, dtype=torch.bool))
+        self.register_buffer(
+            "level", None if level is None else torch.as_tensor(level, dtype=torch.float32)
+        )
         self.log_noise = nn.Parameter(torch.zeros(len(about["variables"])))
 
     def forward(self, inputs: Inputs) -> tuple[Tensor, Tensor, Tensor]:
@@ -82,6 +88,10 @@ class FieldModel(nn.Module):
         for name in ("format", "weights", "sha256"):
             del about[name]
         empty = torch.zeros(1, 1, 1)
-        found = cls(about, tensors.get("mean", empty), tensors.get(SEA, empty[0]))
+        stacked = described.network.kind == "stack"
+        found = cls(
+            about, tensors.get("mean", empty), tensors.get(SEA, empty[0]),
+            tensors.get("level", empty[0]) if stacked else None,
+        )  # fmt: skip
         load_tensors(found, tensors, path, FIELD_FILE)
         return found.eval()

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from pyvda.fields.learned.configuration import FieldConfiguration
 from pyvda.fields.learned.frames import stacked
+from pyvda.fields.learned.guesses import OTHERS
 from pyvda.fields.learned.model import FieldModel
 from pyvda.fields.learned.network import Inputs
 from pyvda.fields.learned.samples import Sample, Samples
@@ -215,6 +216,9 @@ def _turned(batch: dict[str, Tensor], random: np.random.Generator) -> dict[str, 
     sign, time, *axes = random.random(4) < 0.5
     if sign:
         batch |= {name: -batch[name] for name in ("values", "guess", "target")}
+        values = batch["others"].clone()
+        values[:, :, :OTHERS] *= -1
+        batch["others"] = values
     if time:
         batch |= {name: batch[name].flip(2) for name in ("values", "mask")}
     flipped = [axis for axis, chosen in zip((-2, -1), axes, strict=True) if chosen]

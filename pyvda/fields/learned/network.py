@@ -6,6 +6,7 @@ Numbers are anomalies from the mean by pixel and season over the variable's stan
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -13,7 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pyvda.cost import VariationalCost
-from pyvda.fields.learned.configuration import AnyNetwork, UNetSettings, VariationalSettings
+from pyvda.fields.learned.configuration import (
+    AnyNetwork,
+    StackSettings,
+    UNetSettings,
+    VariationalSettings,
+)
+from pyvda.fields.learned.guesses import OTHERS
 from pyvda.fields.learned.unet import UNet
 from pyvda.priors import TwoScaleGENN
 from pyvda.solvers import ConvSolver, LSTMSolver
@@ -23,6 +30,8 @@ STATIC = 5
 """Channels of what is known of a point: sea, two of the season, two coordinates."""
 
 _LARGEST = 4.0  # factor on the logarithm of the variance
+_LEAST_SPREAD = 0.03  # of the field's standard deviation
+_FARTHEST = 5.0  # standard deviations between interpolations
 
 
 class Inputs(NamedTuple):
@@ -34,6 +43,8 @@ class Inputs(NamedTuple):
         Observed anomalies of the times around, and where there are any.
     guess, spread : (B, V, Y, X)
         First guess and its standard deviation at the time itself.
+    others : (B, V, C, Y, X)
+        Of a stack, the other interpolations as of `guesses.others`; else C is 0.
     static : (B, STATIC, Y, X)
     """
 
@@ -41,6 +52,7 @@ class Inputs(NamedTuple):
     mask: Tensor
     guess: Tensor
     spread: Tensor
+    others: Tensor
     static: Tensor
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Inputs:
@@ -136,14 +148,73 @@ class VariationalCorrection(Correction):
         return change + more, log_factor
 
 
+class StackCorrection(nn.Module):
+    """Interpolations that are weighed, and a bias, by a perceptron at each point by itself.
+
+    The weights follow from what the interpolations differ by, their errors, the distance of data,
+    the season and the place: a stacked regression (Breiman 1996) whose weights vary. They may be
+    negative or more than 1, and that of the first guess is what makes their sum 1. A point without
+    a first guess, whose standard deviation is 0, has none.
+    """
+
+    reach, cell = 0, 1
+
+    def __init__(self, settings: StackSettings, variables: int) -> None:
+        super().__init__()
+        widths = (variables * (2 * OTHERS + 4) + STATIC + 1, *settings.hidden)
+        layers: list[nn.Module] = []
+        for before, width in pairwise(widths):
+            layers += [nn.Linear(before, width), nn.SiLU(), nn.Dropout(settings.dropout)]
+        self.hidden = nn.Sequential(*layers)
+        self.last = nn.Linear(widths[-1], variables * (OTHERS + 2))
+        for parameter in self.last.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, inputs: Inputs) -> tuple[Tensor, Tensor, Tensor]:
+        """Return mean, variance and where there is a first guess, (B, V, Y, X) each."""
+        there = (inputs.spread > 0).any(1)
+        guess, spread = (one.movedim(1, -1)[there] for one in (inputs.guess, inputs.spread))
+        others = inputs.others.movedim((1, 2), (-2, -1))[there]  # (n, V, C)
+        _, sine, cosine, *place = inputs.static.movedim(1, -1)[there].unbind(-1)
+        # The analysis at a datum is nearly free of errors: differences stay finite there.
+        unit = (spread + _LEAST_SPREAD)[..., None]
+        apart = others[..., :OTHERS] - guess[..., None]
+        seen = torch.cat(
+            (guess[..., None], (apart / unit).clamp(-_FARTHEST, _FARTHEST), unit.log(),
+             (others[..., OTHERS : 2 * OTHERS] + _LEAST_SPREAD).log(),
+             others[..., 2 * OTHERS :]), -1,
+        ).flatten(1)  # fmt: skip
+        of_season = (sine, cosine, 2 * sine * cosine, cosine**2 - sine**2)
+        found = self.last(self.hidden(torch.cat((seen, torch.stack((*of_season, *place), 1)), 1)))
+        weights, bias, log_factor = found.unflatten(1, (*guess.shape[1:], -1)).split(
+            (OTHERS, 1, 1), -1
+        )
+        mean = guess + (weights * apart).sum(-1) + bias[..., 0] * spread
+        factor = torch.exp(log_factor[..., 0].clamp(-_LARGEST, _LARGEST))
+        return tuple(  # type: ignore[return-value]
+            _scattered(one, there) for one in (mean, spread.square() * factor, spread > 0)
+        )
+
+
+def _scattered(values: Tensor, there: Tensor) -> Tensor:
+    """Return numbers (n, V) of points (B, Y, X) on all, 0 elsewhere, (B, V, Y, X)."""
+    found = values.new_zeros(*there.shape, values.shape[1])
+    found[there] = values
+    return found.movedim(-1, 1)
+
+
 def _dilated(there: Tensor, reach: int) -> Tensor:
     """Return the maximum over squares of 2 reach + 1 points, first by columns, then by rows."""
     columns = F.max_pool2d(there, (2 * reach + 1, 1), 1, (reach, 0))
     return F.max_pool2d(columns, (1, 2 * reach + 1), 1, (0, reach))
 
 
-def build(settings: AnyNetwork, variables: int) -> UNetCorrection | VariationalCorrection:
+def build(
+    settings: AnyNetwork, variables: int
+) -> UNetCorrection | VariationalCorrection | StackCorrection:
     """Return the network of a configuration with random weights."""
     if isinstance(settings, UNetSettings):
         return UNetCorrection(settings, variables)
+    if isinstance(settings, StackSettings):
+        return StackCorrection(settings, variables)
     return VariationalCorrection(settings, variables)

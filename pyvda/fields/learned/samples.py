@@ -1,12 +1,15 @@
 """Samples to train on: tiles at a time, with what other clouds or other passes hide.
 
 Without a truth, a draw lays the gap of another time over every time; the values below it are what
-the network is compared with, and neither the network nor its first guess sees them. With a truth,
-the first draw has the file's own observations, and each other one those of the same points at
-other times, taken from the truth with random errors; the network is compared with the truth.
+the network is compared with. Neither the network nor its first guess sees them, nor the mean that
+both start from: departures from a mean that has a value tell that value. With a truth, the first
+draw has the file's own observations, and each other one those of the same points at other times,
+taken from the truth with random errors; the network is compared with the truth.
 
-Times of validation are never compared with in training. All draws follow from the seed, so that a
-resumed training sees the same.
+Values of validation are those below a cloud that is laid over some of the times once and for all,
+as the values that a network is used for are below clouds of times that it has seen; with a truth,
+those of the last times. Nothing else is learned from them. All draws follow from the seed, so that
+a resumed training sees the same.
 """
 
 from __future__ import annotations
@@ -37,13 +40,15 @@ from pyvda.fields.learned.description import (
 )
 from pyvda.fields.learned.first_guess import FirstGuess
 from pyvda.fields.learned.frames import Frames, Tile
+from pyvda.fields.learned.guesses import CHANNELS, OTHERS, others
 from pyvda.fields.mean import SeasonalMean, seasonal_mean
 from pyvda.fields.withheld import withheld_of
 from pyvda.io.sources import sources
 from pyvda.progress import Report, silent
 from pyvda.validation_errors import validated
 
-_CHECKS = 3  # draws of validation
+_CHECKS = 3  # draws of validation of a truth
+_NO_GAPS = "give complete fields to learn from (field.truth), or a file with other gaps"
 
 
 class Sample(NamedTuple):
@@ -54,8 +59,9 @@ class Sample(NamedTuple):
     frames : Frames
     time : int
     tile : Tile
-    guess, spread : (V, h, w)
-    hidden : (h, w) of bool, optional
+    guess, spread, others : (V, ..., h, w)
+        See `network.Inputs`.
+    hidden, shift : array, optional
         See `Frames.inputs`.
     target : (V, h, w)
         Scaled anomalies, NaN where there is nothing to compare with.
@@ -70,14 +76,18 @@ class Sample(NamedTuple):
     tile: Tile
     guess: Array
     spread: Array
+    others: Array
     hidden: Array | None
+    shift: Array | None
     target: Array
     noise: Array
     is_datum: bool
 
     def inputs(self) -> tuple[Array, ...]:
         """Return what a network sees; see `Frames.inputs`."""
-        return self.frames.inputs(self.time, self.tile, self.guess, self.spread, self.hidden)
+        return self.frames.inputs(
+            self.time, self.tile, self.guess, self.spread, self.others, self.hidden, self.shift
+        )
 
 
 @dataclass(frozen=True)
@@ -87,18 +97,26 @@ class Series:
     Attributes
     ----------
     values : (T, P)
-        Observations, NaN without.
+        Observations, NaN without, and where they are values of validation.
+    held : (T, P)
+        Values of validation without a truth, else NaN.
     stated : (T, P)
         Error variances that the file states, 0 without.
-    mean : SeasonalMean
+    mean, level : SeasonalMean
+        By pixel and season, and by pixel.
+    season_variance : float
+        Of the one about the other.
     covariance : SpaceTimeCovariance
     scale : float
     truth : (T, P), optional
     """
 
     values: Array
+    held: Array
     stated: Array
     mean: SeasonalMean
+    level: SeasonalMean
+    season_variance: float
     covariance: SpaceTimeCovariance
     scale: float
     truth: Array | None
@@ -114,6 +132,8 @@ class Samples:
         Times before and after that the network sees.
     engine : Engine
     report : Report
+    stacked : bool
+        Whether the network weighs several interpolations, at targets alone.
 
     Attributes
     ----------
@@ -127,7 +147,7 @@ class Samples:
     withheld_digest : str, optional
         The same of what is withheld.
     validation : (T,) of bool
-        Times that select the best weights.
+        Times with values that select the best weights.
 
     Raises
     ------
@@ -137,9 +157,11 @@ class Samples:
     """
 
     def __init__(
-        self, settings: FieldData, half: int, engine: Engine, report: Report = silent
-    ) -> None:
+        self, settings: FieldData, half: int, engine: Engine, report: Report = silent,
+        *, stacked: bool = False,
+    ) -> None:  # fmt: skip
         self.settings, self.half, self.engine = settings, half, engine
+        self.stacked = stacked
         options = validated(
             oi.OptimalInterpolationOptions,
             {
@@ -159,19 +181,24 @@ class Samples:
         oi.check(field, options, given)
         truths = None if settings.truth is None else _truths(settings, field)
         self.season_days = oi.season_days(field, options, given)
-        self.series: dict[str, Series] = {}
-        for name, values in read.items():
-            if withheld is not None:
-                values = replace(values, values=np.where(withheld, np.nan, values.values))
-            self.series[name] = _series(
-                field, name, values, options, given, engine, report,
+        if withheld is not None:
+            read = {
+                name: replace(one, values=np.where(withheld, np.nan, one.values))
+                for name, one in read.items()
+            }
+        self.there = np.any([np.isfinite(one.values) for one in read.values()], axis=0)
+        self.validation, held = self._held_back()
+        self.series: dict[str, Series] = {
+            name: _series(
+                field, name, one, held, options, given, engine, report,
                 None if truths is None else truths[name],
-            )  # fmt: skip
-        self.there = np.any([np.isfinite(s.values) for s in self.series.values()], axis=0)
+            )
+            for name, one in read.items()
+        }  # fmt: skip
+        self.there &= ~held
         self.grid = Grid.of(field)
         sides = (min(settings.tile, n) for n in field.sea.shape)
         self.height, self.width = sides
-        self.validation = self._times_of_validation()
         self._frames: Frames | None = None  # the same in all draws, but for those of a truth
         self._draw = lru_cache(maxsize=None)(self._drawn)
 
@@ -180,7 +207,7 @@ class Samples:
         return {
             name: Variable(
                 units=str(self.field.ds[name].attrs.get("units", "")), scale=one.scale,
-                covariance=one.covariance,
+                covariance=one.covariance, season_variance=one.season_variance,
             )
             for name, one in self.series.items()
         }  # fmt: skip
@@ -188,6 +215,10 @@ class Samples:
     def mean(self) -> Array:
         """Return the mean by season and point, (V, S, P)."""
         return np.stack([one.mean.table() for one in self.series.values()])
+
+    def level(self) -> Array:
+        """Return the mean by point, (V, P)."""
+        return np.stack([one.level.table()[0] for one in self.series.values()])
 
     def epoch(self, epoch: int) -> list[Sample]:
         """Return the samples of an epoch in their order, those of its draw."""
@@ -198,10 +229,11 @@ class Samples:
 
     def checks(self) -> list[Sample]:
         """Return the samples that select the best weights."""
-        return [s for draw in range(_CHECKS) for s in self._draw(-1 - draw)]
+        draws = 1 if self.settings.truth is None else _CHECKS
+        return [s for draw in range(draws) for s in self._draw(-1 - draw)]
 
-    def _times_of_validation(self) -> Array:
-        """Return the last times with a truth, else times with data at random."""
+    def _held_back(self) -> tuple[Array, Array]:
+        """Return the times of validation, and without a truth its values, (T, P) of bool."""
         with_data = np.flatnonzero(self.there.any(1))
         count = round(self.settings.validation * len(with_data))
         if count < 1 or count >= len(with_data):
@@ -209,25 +241,26 @@ class Samples:
                 f"{len(with_data)} times have observations, too few to hold a share of "
                 f"{self.settings.validation:g} back for validation; give a longer file"
             )
-        found = np.zeros(len(self.field.days), bool)
         if self.settings.truth is None:
-            random = np.random.default_rng([self.settings.seed, 6])
-            found[random.choice(with_data, count, replace=False)] = True
-        else:
-            found[with_data[-count:]] = True
-        return found
+            seed = int(np.random.default_rng([self.settings.seed, 6]).integers(2**31))
+            held = under_other_clouds(self.there, seed, count, remedy=_NO_GAPS)
+            return np.asarray(held.any(1)), held
+        found = np.zeros(len(self.field.days), bool)
+        found[with_data[-count:]] = True
+        return found, np.zeros_like(self.there)
 
     def _drawn(self, draw: int) -> list[Sample]:
         """Return the samples of a draw, negative for validation."""
-        chosen = self.validation == (draw < 0)
         if self.settings.truth is not None:
-            return self._of_truth(draw, chosen)
+            return self._of_truth(draw, self.validation == (draw < 0))
         seed = int(np.random.default_rng([self.settings.seed, draw + 100, 7]).integers(2**31))
-        hidden = under_other_clouds(
-            self.there, seed, avoid=~chosen,
-            remedy="give complete fields to learn from (field.truth), or a file with other gaps",
-        )  # fmt: skip
         values = {name: one.values for name, one in self.series.items()}
+        if draw < 0:
+            held = {
+                name: one.held - one.mean.at(self.field.days) for name, one in self.series.items()
+            }
+            return self._cut(values, held, np.zeros_like(self.there), self.validation, seed)
+        hidden = under_other_clouds(self.there, seed, remedy=_NO_GAPS)
         targets = {}
         for name, one in self.series.items():
             t, p = np.nonzero(hidden & np.isfinite(one.values))
@@ -270,41 +303,91 @@ class Samples:
         at = np.flatnonzero(times)
         if self.settings.samples is not None and len(at) > self.settings.samples:
             at = np.sort(random.choice(at, self.settings.samples, replace=False))
-        anomalies = {n: values[n] - s.mean.at(field.days) for n, s in self.series.items()}
-        scaled = np.stack([anomalies[n] / s.scale for n, s in self.series.items()])
+        scaled = np.stack([
+            (values[name] - one.mean.at(field.days)) / one.scale
+            for name, one in self.series.items()
+        ])  # fmt: skip
         frames = self._frames
         if self.settings.truth is not None or frames is None:
             frames = Frames(field, scaled, self.half, self.step_days, self.grid)
             self._frames = frames
-        cut = [self._tile(targets, int(t), random) for t in at]
-        points = [frames.points(tile) for tile in cut]
-        of_time = np.repeat(at, [len(p) for _, p in points])
-        of_point = np.concatenate([p for _, p in points])
-        guesses = []
-        for name, one in self.series.items():
-            first = FirstGuess(
-                self.engine, self.settings.first_guess, anomalies[name],
-                np.where(np.isfinite(anomalies[name]), one.stated, 0) + one.covariance.nugget,
-                field.days, self.selection, field.places, one.covariance,
-            )  # fmt: skip
-            guess, variance, *_ = first.at(of_time, of_point, hidden)
-            spread = np.sqrt(np.maximum(variance, 0.0))
-            guesses.append((np.stack([guess, spread]) / one.scale).astype(np.float32))
-        stacked = np.stack(guesses, 1)  # (2, V, n)
-        found = []
-        start = 0
         scale = np.array([one.scale for one in self.series.values()])[:, None]
-        for t, tile, (inside, p) in zip(at, cut, points, strict=True):
-            guess, spread = (_placed(part, inside) for part in stacked[..., start : start + len(p)])
-            start += len(p)
+        found = []
+        for t in at:
+            tile = self._tile(targets, int(t), random)
+            inside, p = frames.points(tile)
             target = np.stack([targets[name][t, p] for name in self.series])
             noise = np.stack([one.stated[t, p] for one in self.series.values()])
+            wanted = np.isfinite(target).any(0) if self.stacked else np.ones(len(p), bool)
+            under = np.flatnonzero(hidden[t]) if hidden is not None else np.zeros(0, int)
+            made = np.zeros((len(self.series), 2 + CHANNELS * self.stacked, len(p)), np.float32)
+            shift = np.zeros((len(self.series), 2 * self.half + 1, 0), np.float32)
+            if hidden is not None:
+                below = p[hidden[t, p]]
+                shift = np.zeros((*shift.shape[:2], len(below)), np.float32)
+            for v, (name, one) in enumerate(self.series.items()):
+                made[v][:, wanted] = self._guessed(values[name], one, int(t), p[wanted], under)
+                if hidden is not None:
+                    shift[v] = self._shift(values[name], one, int(t), below) / one.scale
+            guess, spread = made[:, 0], made[:, 1]
             found.append(Sample(
-                frames, int(t), tile, guess, spread,
+                frames, int(t), tile, _placed(guess, inside), _placed(spread, inside),
+                _placed(made[:, 2:], inside),
                 None if hidden is None else _placed(hidden[t, p], inside),
+                None if hidden is None else shift,
                 _placed((target / scale).astype(np.float32), inside, np.nan),
                 _placed((noise / scale**2).astype(np.float32), inside), hidden is not None,
             ))  # fmt: skip
+        return found
+
+    def _guessed(self, values: Array, one: Series, time: int, points: Array, under: Array) -> Array:
+        """Return scaled first guess, its standard deviation and others at a time, (2 + C, n).
+
+        Parameters
+        ----------
+        values : (T, P)
+        one : Series
+        time : int
+        points : (n,) of int
+        under : (u,) of int
+            Points whose value of this time is not used, in the mean neither.
+        """
+        days, now = self.field.days, self.field.days[time]
+        kept = np.flatnonzero(np.abs(days - now) <= self.selection.days)
+        own, known = int(np.searchsorted(kept, time)), values[kept]
+        mean, level = one.mean.at(days[kept]), one.level.at(days[kept])
+        under = under[np.isfinite(known[own, under])]
+        hidden = np.full(len(under), now), under, known[own, under], days[kept, None]
+        mean[:, under] = one.mean.without_own(*hidden)
+        level[:, under] = one.level.without_own(*hidden)
+        anomaly = known - mean
+        anomaly[own, under] = np.nan
+        stated = np.where(np.isfinite(anomaly), one.stated[kept], 0.0)
+        first = FirstGuess(
+            self.engine, self.settings.first_guess, anomaly, stated + one.covariance.nugget,
+            days[kept], self.selection, self.field.places, one.covariance,
+        )  # fmt: skip
+        at = np.full(len(points), own), points
+        guess, variance, km, _ = first.at(*at)
+        scaled = np.stack([guess, np.sqrt(np.maximum(variance, 0.0))]) / one.scale
+        if not self.stacked:
+            return scaled
+        more = others(first, mean - level, one.season_variance, *at, km)
+        more[: 2 * OTHERS] /= one.scale
+        return np.concatenate([scaled, more])
+
+    def _shift(self, values: Array, one: Series, time: int, under: Array) -> Array:
+        """Return what the mean around a time changes by without values of it, (2 half + 1, u)."""
+        assert self._frames is not None
+        days = self.field.days
+        around = days[self._frames.around[time]]
+        found = np.zeros((len(around), len(under)))
+        there = np.isfinite(values[time, under])
+        p = under[there]
+        without = one.mean.without_own(
+            np.full(len(p), days[time]), p, values[time, p], around[:, None]
+        )
+        found[:, there] = without - one.mean.at(around)[:, p]
         return found
 
     def _tile(self, targets: dict[str, Array], time: int, random: np.random.Generator) -> Tile:
@@ -329,13 +412,16 @@ def _series(
     field: Field,
     name: str,
     values: Values,
+    held: Array,
     options: oi.OptimalInterpolationOptions,
     given: CovarianceFile | None,
     engine: Engine,
     report: Report,
     truth: Array | None,
 ) -> Series:
-    """Return a variable with its mean and covariance."""
+    """Return a variable with its mean and covariance, from what is not held back."""
+    checks = np.where(held, values.values, np.nan)
+    values = replace(values, values=np.where(held, np.nan, values.values))
     if not np.isfinite(values.values).any():
         raise InputError(f"no observation of {name} is left; withhold fewer, or choose another")
     known = values.values if truth is None else truth
@@ -349,9 +435,11 @@ def _series(
     if not scale > 0:
         raise InputError(f"{name} does not differ from its mean; choose another variable")
     stated = np.zeros_like(anomaly) if values.variance is None else values.variance
+    level = seasonal_mean(known, field.days, None)
     return Series(
-        values.values, np.where(np.isfinite(stated), stated, 0.0), mean, covariance, scale, truth
-    )
+        values.values, checks, np.where(np.isfinite(stated), stated, 0.0), mean, level,
+        float((mean.at(field.days) - level.at(field.days)).var()), covariance, scale, truth,
+    )  # fmt: skip
 
 
 def _opened(settings: FieldData) -> tuple[Field, dict[str, Values]]:

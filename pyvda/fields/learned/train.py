@@ -75,9 +75,13 @@ def train_field(
             leaves_unused=True,
         )  # fmt: skip
         running = get_engine(engine)
-        data = Samples(configuration.field, configuration.network.days, running)
+        stacked = configuration.network.kind == "stack"
+        data = Samples(configuration.field, configuration.network.days, running, stacked=stacked)
         torch.manual_seed(settings.seed)
-        model = FieldModel(_about(configuration, data), data.mean(), data.field.sea)
+        model = FieldModel(
+            _about(configuration, data), data.mean(), data.field.sea,
+            data.level() if stacked else None,
+        )  # fmt: skip
         first = scored(model, data.checks())  # new weights correct nothing
         model.train()
         if tensors is None:

@@ -36,6 +36,8 @@ def test_a_file_alone_is_enough() -> None:
         ({"optimiser": {"schedule": "step"}}, "steps_at"),
         ({"field": {"validation": 1.5}}, "validation"),
         ({"prior": {"kind": "genn"}}, "prior"),
+        ({"network": {"kind": "stack"}, "field": {"first_guess": "mean"}}, "weighs interpol"),
+        ({"network": {"kind": "stack", "days": 2}}, "days"),
     ],
 )
 def test_what_is_misspelt_or_has_no_effect_is_refused(sections, said, tmp_path) -> None:
@@ -44,6 +46,7 @@ def test_what_is_misspelt_or_has_no_effect_is_refused(sections, said, tmp_path) 
         contents[name] = contents.get(name, {}) | section
     if contents["network"].get("kind") != "unet":
         contents["network"].pop("widths", None) if said != "widths" else None
+        contents["network"].pop("days", None) if said != "days" else None
     path = tmp_path / "field.yaml"
     path.write_text(yaml.safe_dump(contents))
     with pytest.raises(InputError, match=said) as refused:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
-from field_models import UNET, VARIATIONAL, random_model
+from field_models import STACK, UNET, VARIATIONAL, random_model
 from gappy import COVARIANCE, as_mapping, field, tracks
 
 import pyvda
@@ -96,10 +96,11 @@ def test_of_one_day_land_and_mean_are_those_of_the_training(tmp_path) -> None:
     np.testing.assert_allclose(alone.sst[2], day.sst[0], atol=1e-5)
 
 
-def test_two_variables_with_different_gaps(tmp_path) -> None:
+@pytest.mark.parametrize("network", [UNET, STACK])
+def test_two_variables_with_different_gaps(network, tmp_path) -> None:
     ds = field(times=4, seed=1)[0].rename(sst="u")
     ds["v"] = field(times=4, seed=2)[0].sst
-    model = random_model(ds, UNET, ("u", "v"))
+    model = random_model(ds, network, ("u", "v"))
     model.save(tmp_path)
     both = used(ds, tmp_path)
     assert {"u", "v", "u_stdev", "v_flag"} <= set(both.data_vars)
@@ -112,6 +113,18 @@ def test_two_variables_with_different_gaps(tmp_path) -> None:
     assert float(abs(changed.v - both.v).max()) > 1e-4
     with pytest.raises(InputError, match="trained for u, v, but the variables are u"):
         used(ds, tmp_path, variable="u")
+
+
+def test_a_stack_of_another_grid_has_the_mean_of_its_data(tmp_path) -> None:
+    """Of data that are the same at all times, both means are the data."""
+    ds, _ = field(times=4, cloud=0.0, land=False)
+    random_model(ds, STACK).save(tmp_path)
+    other = ds.assign_coords(lat=ds.lat + 1.0)
+    other["sst"] = other.sst.isel(time=0, drop=True).broadcast_like(ds.sst)
+    with pytest.warns(PatternWarning, match="another grid"):
+        found = used(other, tmp_path)
+    np.testing.assert_allclose(found.sst, other.sst, atol=0.6)
+    assert float(found.sst.std("time").max()) < 0.2
 
 
 @pytest.mark.parametrize("turned", [("lat",), ("lon",), ("lat", "lon")])
@@ -238,7 +251,7 @@ def test_what_cannot_be_filled_is_refused(change, said, tmp_path) -> None:
         used(change(ds), tmp_path)
 
 
-@pytest.mark.parametrize("network", [UNET, VARIATIONAL])
+@pytest.mark.parametrize("network", [UNET, VARIATIONAL, STACK])
 def test_blocks_of_times_give_what_the_whole_series_gives(network, tmp_path) -> None:
     ds, _ = field(times=9, seed=5)
     ds["sst"] = ds.sst.where(ds.time != ds.time[4])

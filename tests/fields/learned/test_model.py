@@ -2,7 +2,7 @@ import json
 
 import pytest
 import torch
-from field_models import UNET, VARIATIONAL, random_model
+from field_models import STACK, UNET, VARIATIONAL, random_model
 from gappy import COVARIANCE, field
 
 from pyvda.errors import InputError
@@ -11,7 +11,7 @@ from pyvda.fields.learned.model import FieldModel
 pytestmark = pytest.mark.filterwarnings("ignore::pyvda.notices.Notice")
 
 
-@pytest.mark.parametrize("network", [UNET, VARIATIONAL])
+@pytest.mark.parametrize("network", [UNET, VARIATIONAL, STACK])
 def test_a_network_comes_back_as_it_was_saved(network, tmp_path) -> None:
     model = random_model(field()[0], network)
     model.save(tmp_path)

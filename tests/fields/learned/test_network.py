@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from field_models import UNET, VARIATIONAL
+from field_models import STACK, UNET, VARIATIONAL
 
+from pyvda.fields.learned.guesses import CHANNELS, OTHERS
 from pyvda.fields.learned.network import STATIC, Inputs, build
 
 
@@ -15,6 +16,7 @@ def inputs(variables=1, batch=2, days=1, shape=(16, 18), cover=0.4, seed=0):
         torch.randn(batch, variables, times, *shape).double() * mask, mask,
         torch.randn(batch, variables, *shape).double(),
         torch.rand(batch, variables, *shape).double() + 0.1,
+        torch.rand(batch, variables, CHANNELS, *shape).double(),
         torch.randn(batch, STATIC, *shape).double(),
     )  # fmt: skip
 
@@ -28,9 +30,10 @@ def made(settings, variables=1):
     return net
 
 
-def test_a_new_unet_gives_the_first_guess() -> None:
+@pytest.mark.parametrize("settings", [UNET, STACK])
+def test_a_new_network_gives_the_first_guess(settings) -> None:
     given = inputs(2)
-    mean, variance, _ = build(UNET, 2).double()(given)
+    mean, variance, _ = build(settings, 2).double()(given)
     torch.testing.assert_close(mean, given.guess)
     torch.testing.assert_close(variance, given.spread**2)
 
@@ -62,17 +65,42 @@ def test_the_prior_over_three_axes_does_not_use_the_point_it_predicts() -> None:
         assert z.grad.abs().max() > 0
 
 
+def test_a_stack_can_give_any_of_its_interpolations() -> None:
+    """The weights of the others are the first outputs of each variable."""
+    given = inputs(2)
+    net = build(STACK, 2).double()
+    for chosen in range(OTHERS):
+        net.last.bias.data.zero_()
+        net.last.bias.data.unflatten(0, (2, -1))[1, chosen] = 1.0
+        mean, variance, near = net(given)
+        torch.testing.assert_close(mean[:, 0], given.guess[:, 0])
+        torch.testing.assert_close(mean[:, 1], given.others[:, 1, chosen])
+        torch.testing.assert_close(variance, given.spread**2)
+        assert near.all()
+
+
+def test_a_point_of_a_stack_depends_on_itself_alone_and_has_a_first_guess() -> None:
+    net, given = made(STACK), inputs()
+    given.spread[0, 0, 2, 3] = 0.0
+    mean, variance, near = net(given)
+    assert mean[0, 0, 2, 3] == variance[0, 0, 2, 3] == 0.0
+    assert not near[0, 0, 2, 3]
+    given.others[1, 0, :, 4, 5] += 1.0
+    changed = (net(given)[0] != mean).nonzero().tolist()
+    assert changed == [[1, 0, 4, 5]]
+
+
 def test_variables_of_the_variational_form_share_their_prior() -> None:
     """Two variables are solved as two windows: exchanging them exchanges the analyses."""
     net = made(VARIATIONAL, 2)
     given = inputs(2)
-    turned = Inputs(*(one.flip(1) for one in given[:4]), given.static)
+    turned = Inputs(*(one.flip(1) for one in given[:5]), given.static)
     for head in (net.head.last.weight, net.head.last.bias):
         torch.nn.init.zeros_(head)
     torch.testing.assert_close(net(turned)[0], net(given)[0].flip(1))
 
 
-@pytest.mark.parametrize("settings", [UNET, VARIATIONAL])
+@pytest.mark.parametrize("settings", [UNET, VARIATIONAL, STACK])
 def test_every_weight_is_trained(settings) -> None:
     net = made(settings, 2).train()
     mean, variance, _ = net(inputs(2))

@@ -1,5 +1,7 @@
 """Samples: nothing that is compared with is seen."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from field_models import configuration
@@ -8,24 +10,26 @@ from gappy import field, tracks
 from pyvda.engine import get_engine
 from pyvda.errors import InputError
 from pyvda.fields.learned.configuration import FieldData
+from pyvda.fields.learned.guesses import CHANNELS
 from pyvda.fields.learned.samples import Samples
+from pyvda.fields.mean import seasonal_mean
 
 pytestmark = pytest.mark.filterwarnings("ignore::pyvda.notices.Notice")
 
 
-def samples(tmp_path, ds, truth=None, **more):
+def samples(tmp_path, ds, truth=None, stacked=False, **more):
     if not (tmp_path / "obs.nc").exists():
         ds.to_netcdf(tmp_path / "obs.nc")
     section = configuration(tmp_path / "obs.nc")["field"] | more
     if truth is not None:
         truth.to_netcdf(tmp_path / "truth.nc")
         section["truth"] = str(tmp_path / "truth.nc")
-    return Samples(FieldData(**section), 1, get_engine("torch"))
+    return Samples(FieldData(**section), 1, get_engine("torch"), stacked=stacked)
 
 
 def test_what_is_compared_with_is_not_seen(tmp_path) -> None:
     made = samples(tmp_path, field(times=12, seed=4)[0])
-    values = made.field.read("sst").values
+    values = made.series["sst"].values
     found = made.epoch(0)
     assert found
     for one in found:
@@ -33,7 +37,6 @@ def test_what_is_compared_with_is_not_seen(tmp_path) -> None:
         known = np.isfinite(one.target[0])
         assert known.any()
         assert not mask[0, 1][known].any()
-        assert not made.validation[one.time]
         # The target is the departure from the mean of the others.
         t, p = np.full(known.sum(), one.time), made._frames.index[known]
         mean = made.series["sst"].mean.without_own(made.field.days[t], p, values[t, p])
@@ -41,30 +44,49 @@ def test_what_is_compared_with_is_not_seen(tmp_path) -> None:
         np.testing.assert_allclose(one.target[0][known] * scale, values[t, p] - mean, atol=1e-5)
 
 
-def test_the_first_guess_does_not_know_what_is_hidden(tmp_path) -> None:
-    """Other hidden values give the same first guess and inputs, up to the mean."""
+@pytest.mark.parametrize("stacked", [False, True])
+def test_inputs_are_those_of_a_file_without_what_is_hidden(stacked, tmp_path) -> None:
+    """The mean, too, is one without it, up to the season of the whole field."""
+    made = samples(tmp_path, field(times=12, seed=4)[0], stacked=stacked)
+    one = made.epoch(0)[0]
+    series, days = made.series["sst"], made.field.days
+    hidden = made._frames.index[np.isfinite(one.target[0])]
+    left, target = series.values.copy(), np.full(series.values.shape, np.nan)
+    left[one.time, hidden] = np.nan
+    target[one.time, hidden] = 0.0
+    made.series["sst"] = replace(
+        series, values=left, mean=seasonal_mean(left, days, None),
+        level=seasonal_mean(left, days, None),
+    )  # fmt: skip
+    made._frames = None
+    at, none = np.arange(len(days)) == one.time, np.zeros(left.shape, bool)
+    [alone] = made._cut({"sst": left}, {"sst": target}, none, at, 0)
+    for found, expected in zip(one.inputs(), alone.inputs(), strict=True):
+        np.testing.assert_allclose(found, expected, atol=0.03)
+    apart = series.mean.at(days)[0, hidden] - made.series["sst"].mean.at(days)[0, hidden]
+    assert np.abs(apart / series.scale).max() > 0.06
+    assert one.others.shape[1] == CHANNELS * stacked
+    assert stacked == (not one.guess[0][~np.isfinite(one.target[0])].any())
+
+
+def test_values_of_validation_are_used_for_nothing_else(tmp_path) -> None:
     ds = field(times=12, seed=4)[0]
     made = samples(tmp_path, ds)
-    one = made.epoch(0)[0]
-    first = made.series["sst"]
-    known = np.isfinite(one.target[0])
-    changed = made.field.read("sst").values.copy()
-    changed[one.time, made._frames.index[known]] += 5.0
-    made.series["sst"] = type(first)(**{**vars(first), "values": changed})
-    made._frames = None
-    again = next(s for s in made._drawn(0) if s.time == one.time)
-    np.testing.assert_array_equal(again.guess, one.guess)
-    for a, b in zip(again.inputs(), one.inputs(), strict=True):
-        np.testing.assert_array_equal(a, b)
-    assert np.nanmin(again.target - one.target) > 1.0
-
-
-def test_validation_is_of_other_times(tmp_path) -> None:
-    made = samples(tmp_path, field(times=12, seed=4)[0])
-    trained = {s.time for draw in range(2) for s in made.epoch(draw)}
-    checked = {s.time for s in made.checks()}
-    assert checked
-    assert not trained & checked
+    checks = made.checks()
+    assert {s.time for s in checks} == set(np.flatnonzero(made.validation))
+    assert len(checks) == round(0.15 * 12)
+    other = ds.copy(deep=True)
+    for one in checks:
+        other.sst.values[one.time][np.isfinite(one.target[0])] += 7.0
+        assert not one.inputs()[1][0, 1][np.isfinite(one.target[0])].any()
+    (tmp_path / "obs.nc").unlink()
+    changed = samples(tmp_path, other)
+    for a, b in zip(made.epoch(0), changed.epoch(0), strict=True):
+        np.testing.assert_array_equal(a.target, b.target)
+        for x, y in zip(a.inputs(), b.inputs(), strict=True):
+            np.testing.assert_array_equal(x, y)
+    apart = [np.nanmin(b.target - a.target) for a, b in zip(checks, changed.checks(), strict=True)]
+    np.testing.assert_allclose(apart, 7.0 / made.series["sst"].scale, rtol=1e-4)
 
 
 def test_epochs_follow_from_the_seed_and_take_draws_in_turn(tmp_path) -> None:

@@ -68,6 +68,20 @@ def test_a_network_learns_what_the_covariance_does_not_know(kind, tmp_path) -> N
     assert factor == pytest.approx(found["validation"]["calibration"])
 
 
+def test_a_stack_learns_which_interpolation_to_trust(tmp_path) -> None:
+    """Data of other times mislead about a field whose sign alternates."""
+    waves().to_netcdf(tmp_path / "obs.nc")
+    contents = configuration(tmp_path / "obs.nc", training={"epochs": 25, "batch_size": 12})
+    contents["network"] = {"kind": "stack", "hidden": [16], "dropout": 0.0}
+    contents["field"] |= {"augment": False, "nearest": 4, "within_days": 2.0}
+    train_field(validated(FieldConfiguration, contents, "here"), tmp_path / "run", engine="torch")
+    found = json.loads((tmp_path / "run/training.json").read_text())
+    assert found["validation"]["rmse"] < 0.8 * found["first_guess"]["rmse"]
+    assert found["validation"]["nll"] < found["first_guess"]["nll"] - 0.1
+    used = pyvda.assimilate(tmp_path / "obs.nc", checkpoint=tmp_path / "run", engine="torch")
+    assert np.isfinite(used.sst).all()
+
+
 def test_a_resumed_training_gives_the_same_weights(tmp_path) -> None:
     settings = made(tmp_path, training={"epochs": 3, "averaging": 0.9})
     train_field(settings, tmp_path / "whole", engine="torch")

@@ -1,0 +1,65 @@
+"""The other interpolations against a dense Gaussian process."""
+
+import numpy as np
+import pytest
+from gappy import COVARIANCE, field
+
+from pyvda.engine import get_engine
+from pyvda.engine.data import Selection
+from pyvda.fields.covariance import Factor
+from pyvda.fields.field import opened
+from pyvda.fields.learned.first_guess import FirstGuess
+from pyvda.fields.learned.guesses import CHANNELS, others
+from pyvda.fields.mean import YEAR
+
+pytestmark = pytest.mark.filterwarnings("ignore::pyvda.notices.Notice")
+
+
+def made(times=3):
+    found = opened(field(times=times, ny=3, nx=4, seed=2, land=False)[0])
+    anomaly = found.read("sst").values - 15.0
+    first = FirstGuess(
+        get_engine("torch"), "oi", anomaly, np.full(anomaly.shape, COVARIANCE.nugget), found.days,
+        Selection(50, 50, 10.0, np.inf), found.places, COVARIANCE,
+    )  # fmt: skip
+    count = len(found.places)
+    above = 0.5 * np.sin(found.days)[:, None] + 0.1 * np.arange(count)
+    return first, above, (np.full(count, 1), np.arange(count))
+
+
+def dense(first, anomaly, covariance, time, known):
+    """Return the estimate of a time at all points from the data of some."""
+    t, p = np.nonzero(known)
+    where = first.places.position
+    km = np.linalg.norm(where[p][:, None] - where[p], axis=-1)
+    matrix = covariance(km, first.days[t][:, None] - first.days[t])
+    far = np.linalg.norm(where[p][:, None] - where, axis=-1)
+    cross = covariance(far, np.abs(first.days[t] - first.days[time])[:, None])
+    weights = np.linalg.solve(matrix + COVARIANCE.nugget * np.eye(len(t)), cross)
+    return weights.T @ anomaly[t, p], np.sqrt(covariance.variance - (cross * weights).sum(0))
+
+
+def test_one_is_of_the_same_time_and_one_around_a_constant_mean() -> None:
+    first, above, at = made()
+    km = first.at(*at)[2]
+    found = others(first, above, 0.4, *at, km)
+    assert found.shape == (CHANNELS, len(first.places))
+    known = np.isfinite(first.anomaly)
+    same = known & (np.arange(3) == 1)[:, None]
+    value, stdev = dense(first, first.anomaly, COVARIANCE, 1, same)
+    np.testing.assert_allclose(found[[0, 2]], [value, stdev], atol=1e-8)
+    slow = Factor(variance=0.4, km=first.places.extent() / 2, days=YEAR)
+    covariance = COVARIANCE.model_copy(update={"factors": (*COVARIANCE.factors, slow)})
+    value, stdev = dense(first, first.anomaly + above, covariance, 1, known)
+    np.testing.assert_allclose(found[[1, 3]], [value - above[1], stdev], atol=1e-8)
+
+
+def test_distances_are_finite_where_a_time_has_no_data() -> None:
+    first, above, at = made()
+    first.anomaly[1] = np.nan
+    found = others(first, above, 0.4, *at, first.at(*at)[2])
+    assert np.isfinite(found).all()
+    np.testing.assert_array_equal(found[0], 0.0)
+    np.testing.assert_allclose(found[2], np.sqrt(COVARIANCE.variance))
+    assert (found[5] == np.log(11.0)).all()
+    assert (found[4] < found[5]).all()
