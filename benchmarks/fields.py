@@ -9,11 +9,10 @@ draws are those of the data's README, of which `test` is reported; with `--draw 
 networks and their means were chosen, rows are printed alone. With `--only` the other rows of a part
 stay as they are. `twin` observes maps of sea level along the tracks of four satellites, `qg` a
 simulated ocean along those of two, `passes` withholds real ones. Networks are trained here, one
-after the other, into build/fields, for each draw by itself, those for `select` without the values
-of `test` either; a training that was interrupted goes on, and one that is there is not repeated:
-their rows have the time of training. The parts are put into benchmarks/results/fields.json. Costs
-are times of the processor, as the machine may be busy, those of training by the clock. Speed is
-given by both; PYVDA_THREADS=1 makes it that of one core.
+after the other, into build/fields, for each draw by itself; a training that was interrupted goes
+on, and one that is there is not repeated: their rows have the time of training. The parts are put
+into benchmarks/results/fields.json. Costs are times of the processor, as the machine may be busy,
+those of training by the clock. Speed is given by both; PYVDA_THREADS=1 makes it that of one core.
 """
 
 from __future__ import annotations
@@ -81,7 +80,7 @@ UNET = {
 STACK = {
     "network": {"kind": "stack", "hidden": [48, 48], "dropout": 0.2},
     "optimiser": {"rate": 2e-3, "weight_decay": 1e-2},
-    "training": {"epochs": 120, "batch_size": 16, "averaging": 0.99, "select": "rmse"},
+    "training": {"epochs": 120, "batch_size": 16, "averaging": 0.99, "select": "nll"},
 }  # fmt: skip
 AS_USED = {"augment": False, "validation": 0.1}
 FEWER = {"nearest": 8, "within_days": 10.0}  # data of the first guess than `oi` uses, for speed
@@ -198,16 +197,15 @@ def _draw(part: str, draw: str) -> xr.DataArray:
 
 
 def trained(part: str, names: list[str], draw: str) -> tuple[tuple[str, ...], dict[str, object]]:
-    """Return the folders of trainings, made where they are missing, and what they cost.
+    """Return the folders of trainings without what a draw withholds, and what they cost.
 
-    They have not seen what is scored; nor, where `select` is, what `test` withholds.
+    They are made where they are missing.
     """
     file, variables, mask = FILES[part]
     RUNS.mkdir(parents=True, exist_ok=True)
     withhold = RUNS / f"{part}-{draw}.nc"
     if not withhold.exists():
-        withheld = np.maximum(_draw(part, draw), _draw(part, "test")).astype(np.int8)
-        withheld.rename("withheld").to_netcdf(withhold)
+        _draw(part, draw).astype(np.int8).rename("withheld").to_netcdf(withhold)
     cost = {"training_seconds": 0.0, "threads": None}
     folders = []
     for name in names:

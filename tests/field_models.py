@@ -38,8 +38,8 @@ def random_model(ds, network=UNET, variables=None, seed=0, **more):
         "grid": Grid.of(field), "variance_factor": 1.0, "trained": {},
     } | more  # fmt: skip
     mean = np.full((len(field.variables), 1, len(field.places)), 15.0)
-    level = mean[:, 0] if network.kind == "stack" else None
-    model = FieldModel(about, mean, field.sea, level)
+    more = (mean[:, 0], np.ones_like(mean[:, 0])) if network.kind == "stack" else (None, None)
+    model = FieldModel(about, mean, field.sea, *more)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "last" in name:

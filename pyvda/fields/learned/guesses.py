@@ -18,13 +18,14 @@ from pyvda.fields.mean import YEAR
 
 OTHERS = 2
 """Interpolations beside the first guess."""
-CHANNELS = 2 * OTHERS + 2
-"""Values, then standard deviations of the others, and two distances; see `others`."""
+CHANNELS = 2 * OTHERS + 3
+"""Values and standard deviations of the others, and what else is known; see `others`."""
 
 
 def others(
-    first: FirstGuess, above: Array, variance: float, times: Array, points: Array, near: Array
-) -> Array:
+    first: FirstGuess, above: Array, variance: float, local: Array, times: Array, points: Array,
+    near: Array,
+) -> Array:  # fmt: skip
     """Return the other interpolations, as departures from the mean of the first guess.
 
     Parameters
@@ -34,6 +35,8 @@ def others(
         The mean of the first guess less that which is constant in time.
     variance : float
         Of `above` in the training.
+    local : (P,)
+        Standard deviation around each point over the usual one.
     times, points : (n,) of int
     near : (n,)
         Distance of the datum with the largest covariance, km, as `first` found it.
@@ -42,7 +45,7 @@ def others(
     -------
     (CHANNELS, n)
         Two values and two standard deviations, and logarithms of 1 plus the distances of the
-        nearest data, of any and of the same time, over a tenth of the domain.
+        nearest data, of any and of the same time, over a tenth of the domain, and of `local`.
     """
     alone = replace(first, selection=first.selection._replace(other=0, days=0.0))
     around = replace(
@@ -53,7 +56,8 @@ def others(
     unit = max(first.places.extent() / 10, 1e-9)
     distances = [np.log1p(_finite(one, 10 * unit) / unit) for one in (near, km)]
     deviations = np.sqrt(np.maximum([spread, its_spread], 0.0))
-    return np.stack([value, level - above[times, points], *deviations, *distances])
+    values = value, level - above[times, points]
+    return np.stack([*values, *deviations, *distances, np.log(local[points])])
 
 
 def _with_seasons(first: FirstGuess, variance: float) -> SpaceTimeCovariance:

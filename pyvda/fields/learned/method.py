@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from pyvda.fields.learned.first_guess import FirstGuess
 from pyvda.fields.learned.guesses import CHANNELS, OTHERS, others
 from pyvda.fields.learned.shipped import field_folder, several
 from pyvda.fields.mean import between, seasonal_mean
+from pyvda.fields.optimal_interpolation import local_scale
 from pyvda.fields.options import Estimate, FieldOptions
 from pyvda.fields.points import Points
 from pyvda.learned import patterns
@@ -253,20 +255,22 @@ class _Run:
         self.factor = about.variance_factor
         self.scale = np.array([v.scale for v in variables.values()])
         tables = list(model.mean.double().cpu().numpy())
+        own = None
         if not about.same_grid(field):
-            tables = [
-                seasonal_mean(v.values, field.days, about.season_days).table()
-                for v in read.values()
-            ]
+            own = [seasonal_mean(v.values, field.days, about.season_days) for v in read.values()]
+            tables = [mean.table() for mean in own]
         self.mean = np.stack([between(table, field.days) for table in tables])
         self.above = None
-        if model.level is not None:
-            level = model.level.double().cpu().numpy()
-            if not about.same_grid(field):
-                level = np.concatenate([
-                    seasonal_mean(v.values, field.days, None).table() for v in read.values()
+        if model.level is not None and model.local is not None:
+            level, local = (one.double().cpu().numpy() for one in (model.level, model.local))
+            if own is not None:
+                known = [v.values for v in read.values()]
+                level = np.stack([seasonal_mean(v, field.days, None).table()[0] for v in known])
+                local = np.stack([
+                    local_scale(field, partial(list, [(field.days, v)]), mean)
+                    for v, mean in zip(known, own, strict=True)
                 ])  # fmt: skip
-            self.above = self.mean - level[:, None]
+            self.above, self.local = self.mean - level[:, None], local
         self.seasonal = [v.season_variance for v in variables.values()]
         anomalies = np.stack([v.values for v in read.values()]) - self.mean
         half = about.network.days
@@ -337,7 +341,7 @@ class _Run:
             return np.zeros((len(self.scale), 0, len(times), count))
         at = np.repeat(times, count), np.tile(np.arange(count), len(times))
         found = np.stack([
-            others(first, self.above[v], self.seasonal[v], *at, km[v][at])
+            others(first, self.above[v], self.seasonal[v], self.local[v], *at, km[v][at])
             for v, first in enumerate(self.guesses)
         ])  # fmt: skip
         found[:, : 2 * OTHERS] /= self.scale[:, None, None]

@@ -30,23 +30,26 @@ class FieldModel(nn.Module):
         Mean by season and point of the sea of the training's grid.
     sea : (Y, X) of bool
         That sea.
-    level : (V, P), optional
-        Mean by point, which a stack needs.
+    level, local : (V, P), optional
+        Mean by point, and the standard deviation around it over the usual one, which a stack needs.
     """
 
     mean: Tensor
     sea: Tensor
     level: Tensor | None
+    local: Tensor | None
 
-    def __init__(self, about: dict[str, Any], mean: Any, sea: Any, level: Any = None) -> None:
+    def __init__(
+        self, about: dict[str, Any], mean: Any, sea: Any, level: Any = None, local: Any = None
+    ) -> None:
         super().__init__()
         self.about = about
         self.network = build(about["network"], len(about["variables"]))
         self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32))
         self.register_buffer(SEA, torch.as_tensor(sea, dtype=torch.bool))
-        self.register_buffer(
-            "level", None if level is None else torch.as_tensor(level, dtype=torch.float32)
-        )
+        for name, given in (("level", level), ("local", local)):
+            tensor = None if given is None else torch.as_tensor(given, dtype=torch.float32)
+            self.register_buffer(name, tensor)
         self.log_noise = nn.Parameter(torch.zeros(len(about["variables"])))
 
     def forward(self, inputs: Inputs) -> tuple[Tensor, Tensor, Tensor]:
@@ -90,8 +93,10 @@ class FieldModel(nn.Module):
         empty = torch.zeros(1, 1, 1)
         stacked = described.network.kind == "stack"
         found = cls(
-            about, tensors.get("mean", empty), tensors.get(SEA, empty[0]),
-            tensors.get("level", empty[0]) if stacked else None,
-        )  # fmt: skip
+            about,
+            tensors.get("mean", empty),
+            tensors.get(SEA, empty[0]),
+            *(tensors.get(name, empty[0]) if stacked else None for name in ("level", "local")),
+        )
         load_tensors(found, tensors, path, FIELD_FILE)
         return found.eval()

@@ -20,7 +20,7 @@ from pyvda.fields.learned.configuration import (
     UNetSettings,
     VariationalSettings,
 )
-from pyvda.fields.learned.guesses import OTHERS
+from pyvda.fields.learned.guesses import CHANNELS, OTHERS
 from pyvda.fields.learned.unet import UNet
 from pyvda.priors import TwoScaleGENN
 from pyvda.solvers import ConvSolver, LSTMSolver
@@ -152,16 +152,16 @@ class StackCorrection(nn.Module):
     """Interpolations that are weighed, and a bias, by a perceptron at each point by itself.
 
     The weights follow from what the interpolations differ by, their errors, the distance of data,
-    the season and the place: a stacked regression (Breiman 1996) whose weights vary. They may be
-    negative or more than 1, and that of the first guess is what makes their sum 1. A point without
-    a first guess, whose standard deviation is 0, has none.
+    the variance around the point, the season and the place: a stacked regression (Breiman 1996)
+    whose weights vary. They may be negative or more than 1, and that of the first guess is what
+    makes their sum 1. A point without a first guess, whose standard deviation is 0, has none.
     """
 
     reach, cell = 0, 1
 
     def __init__(self, settings: StackSettings, variables: int) -> None:
         super().__init__()
-        widths = (variables * (2 * OTHERS + 4) + STATIC + 1, *settings.hidden)
+        widths = (variables * (CHANNELS + 2) + STATIC + 1, *settings.hidden)
         layers: list[nn.Module] = []
         for before, width in pairwise(widths):
             layers += [nn.Linear(before, width), nn.SiLU(), nn.Dropout(settings.dropout)]

@@ -106,6 +106,8 @@ class Series:
         By pixel and season, and by pixel.
     season_variance : float
         Of the one about the other.
+    local : (P,)
+        Standard deviation around each point over the usual one.
     covariance : SpaceTimeCovariance
     scale : float
     truth : (T, P), optional
@@ -117,6 +119,7 @@ class Series:
     mean: SeasonalMean
     level: SeasonalMean
     season_variance: float
+    local: Array
     covariance: SpaceTimeCovariance
     scale: float
     truth: Array | None
@@ -219,6 +222,10 @@ class Samples:
     def level(self) -> Array:
         """Return the mean by point, (V, P)."""
         return np.stack([one.level.table()[0] for one in self.series.values()])
+
+    def local(self) -> Array:
+        """Return the standard deviation around each point over the usual one, (V, P)."""
+        return np.stack([one.local for one in self.series.values()])
 
     def epoch(self, epoch: int) -> list[Sample]:
         """Return the samples of an epoch in their order, those of its draw."""
@@ -372,7 +379,7 @@ class Samples:
         scaled = np.stack([guess, np.sqrt(np.maximum(variance, 0.0))]) / one.scale
         if not self.stacked:
             return scaled
-        more = others(first, mean - level, one.season_variance, *at, km)
+        more = others(first, mean - level, one.season_variance, one.local, *at, km)
         more[: 2 * OTHERS] /= one.scale
         return np.concatenate([scaled, more])
 
@@ -438,7 +445,8 @@ def _series(
     level = seasonal_mean(known, field.days, None)
     return Series(
         values.values, checks, np.where(np.isfinite(stated), stated, 0.0), mean, level,
-        float((mean.at(field.days) - level.at(field.days)).var()), covariance, scale, truth,
+        float((mean.at(field.days) - level.at(field.days)).var()),
+        oi.local_scale(field, lambda: [(field.days, known)], mean), covariance, scale, truth,
     )  # fmt: skip
 
 

@@ -80,7 +80,7 @@ def train_field(
         torch.manual_seed(settings.seed)
         model = FieldModel(
             _about(configuration, data), data.mean(), data.field.sea,
-            data.level() if stacked else None,
+            *(data.level(), data.local()) if stacked else (None, None),
         )  # fmt: skip
         first = scored(model, data.checks())  # new weights correct nothing
         model.train()

@@ -41,8 +41,9 @@ def dense(first, anomaly, covariance, time, known):
 
 def test_one_is_of_the_same_time_and_one_around_a_constant_mean() -> None:
     first, above, at = made()
+    local = np.linspace(0.5, 2.0, len(first.places))
     km = first.at(*at)[2]
-    found = others(first, above, 0.4, *at, km)
+    found = others(first, above, 0.4, local, *at, km)
     assert found.shape == (CHANNELS, len(first.places))
     known = np.isfinite(first.anomaly)
     same = known & (np.arange(3) == 1)[:, None]
@@ -52,12 +53,14 @@ def test_one_is_of_the_same_time_and_one_around_a_constant_mean() -> None:
     covariance = COVARIANCE.model_copy(update={"factors": (*COVARIANCE.factors, slow)})
     value, stdev = dense(first, first.anomaly + above, covariance, 1, known)
     np.testing.assert_allclose(found[[1, 3]], [value - above[1], stdev], atol=1e-8)
+    np.testing.assert_allclose(np.exp(found[6]), local)
 
 
 def test_distances_are_finite_where_a_time_has_no_data() -> None:
     first, above, at = made()
+    local = np.linspace(0.5, 2.0, len(first.places))
     first.anomaly[1] = np.nan
-    found = others(first, above, 0.4, *at, first.at(*at)[2])
+    found = others(first, above, 0.4, local, *at, first.at(*at)[2])
     assert np.isfinite(found).all()
     np.testing.assert_array_equal(found[0], 0.0)
     np.testing.assert_allclose(found[2], np.sqrt(COVARIANCE.variance))
