@@ -89,7 +89,10 @@ TRAININGS = {
         "stack": (STACK, {"draws": 8, **FEWER, **AS_USED}),
         "unet": (UNET, {"draws": 6, **FEWER}),
     },
-    "radar": {"stack": (STACK, {"draws": 8, **AS_USED}), "unet": (UNET, {"draws": 6})},
+    "radar": {
+        "stack": (STACK, {"draws": 8, "nearest": 8, "within_days": 10 / 24, **AS_USED}),
+        "unet": (UNET, {"draws": 6}),
+    },
 }
 NETWORKS = {
     "chlorophyll": [
