@@ -69,14 +69,6 @@ CASES = {
     "radar": [("oi, fitted", "oi", {}), ("eof", "eof", {})],
 }
 # Networks: what is trained for each row, and of which trainings it is the mean.
-UNET = {
-    "network": {"kind": "unet", "days": 5, "widths": [24, 32, 48, 64, 64], "dropout": 0.1},
-    "optimiser": {"rate": 1e-3, "weight_decay": 1e-2},
-    "training": {
-        "epochs": 30, "batch_size": 8, "averaging": 0.99, "select": "rmse", "focus": 1.0,
-        "precision": "bf16-mixed",
-    },
-}  # fmt: skip
 STACK = {
     "network": {"kind": "stack", "hidden": [48, 48], "dropout": 0.2},
     "optimiser": {"rate": 2e-3, "weight_decay": 1e-2},
@@ -85,22 +77,12 @@ STACK = {
 AS_USED = {"augment": False, "validation": 0.1}
 FEWER = {"nearest": 8, "within_days": 10.0}  # data of the first guess than `oi` uses, for speed
 TRAININGS = {
-    "chlorophyll": {
-        "stack": (STACK, {"draws": 8, **FEWER, **AS_USED}),
-        "unet": (UNET, {"draws": 6, **FEWER}),
-    },
-    "radar": {
-        "stack": (STACK, {"draws": 8, "nearest": 8, "within_days": 10 / 24, **AS_USED}),
-        "unet": (UNET, {"draws": 6}),
-    },
+    "chlorophyll": {"stack": (STACK, {"draws": 8, **FEWER, **AS_USED})},
+    "radar": {"stack": (STACK, {"draws": 8, **FEWER, "within_days": 10 / 24, **AS_USED})},
 }
 NETWORKS = {
-    "chlorophyll": [
-        ("network, stack", ["stack"], {}),
-        ("network, U-Net", ["unet"], {}),
-        ("network, U-Net and stack", ["unet", "stack"], {}),
-    ],
-    "radar": [("network, stack", ["stack"], {}), ("network, U-Net", ["unet"], {})],
+    "chlorophyll": [("network, stack", ["stack"], {})],
+    "radar": [("network, stack", ["stack"], {})],
 }
 FILES = {
     "chlorophyll": ("newfoundland_chl_modis_2015_grid.nc", "log10_chl", "sea_bins"),
@@ -187,7 +169,7 @@ def rows(part: str, arguments: argparse.Namespace):
             of_variable = first.setdefault(variable, {})
             for other, theirs in of_variable.items():
                 row.setdefault("compared", {})[other] = ratio(predictions, theirs, 0)
-            if not of_variable or title == "network, U-Net":
+            if not of_variable:
                 of_variable[title] = predictions
             print(part, {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()})
             yield row
