@@ -199,7 +199,7 @@ class FieldRun(Run):
     Attributes
     ----------
     select : {"rmse", "nll"}
-        The score of the hidden values of the times of validation that selects the best weights.
+        The score of the values of validation that selects the best weights.
     focus : float
         β of the weights σ^(2β) of the values' negative log likelihoods (Seitzer et al. 2022): with
         0 the likelihood itself, with 1 errors count alike wherever they are.
