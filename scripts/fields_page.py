@@ -32,7 +32,9 @@ _PARTS = {
     "twin": "Maps of sea level (m) from simulated tracks of four satellites over the "
     "Mediterranean, 14 days.",
     "qg": "Maps of the stream function of a simulated quasi-geostrophic ocean from the tracks of "
-    "two altimeters, one window of 31 times; 4D-Var knows the model, the others do not.",
+    "two altimeters, one window of 31 times. 4D-Var knows the model; the network has seen other "
+    "simulations with it; `oi` and `eof` know the tracks alone, and where it is said the mean of "
+    "40 other states.",
     "passes": "Real passes of all altimeters over the Mediterranean (m), one fifth withheld.",
     "speed": "Points a second by the number of data of a point.",
     "million": "One day of a field of a million points, constants given.",

@@ -11,9 +11,12 @@ from pyvda.fields.learned.configuration import (
     VariationalSettings,
 )
 from pyvda.fields.learned.description import Grid, Variable, step_days
+from pyvda.fields.learned.guesses import CHANNELS
 from pyvda.fields.learned.model import FieldModel
+from pyvda.fields.learned.network import STATIC, Inputs
 
 UNET = UNetSettings(kind="unet", days=1, widths=(4, 6), dropout=0.0)
+TOGETHER = UNetSettings(kind="unet", days=2, widths=(4, 6), dropout=0.0, together=True)
 VARIATIONAL = VariationalSettings(
     kind="variational", days=1, width=(3, 3, 3), features=4, latent=4, factors=(1, 2, 2),
     iterations=2, head=(4, 6),
@@ -21,7 +24,21 @@ VARIATIONAL = VariationalSettings(
 STACK = StackSettings(kind="stack", hidden=(5,), dropout=0.0)
 
 
-def random_model(ds, network=UNET, variables=None, seed=0, **more):
+def inputs(variables=1, batch=2, days=1, shape=(16, 18), cover=0.4, seed=0):
+    """Return random inputs of a network."""
+    torch.manual_seed(seed)
+    times = 2 * days + 1
+    mask = (torch.rand(batch, variables, times, *shape) < cover).double()
+    return Inputs(
+        torch.randn(batch, variables, times, *shape).double() * mask, mask,
+        torch.randn(batch, variables, *shape).double(),
+        torch.rand(batch, variables, *shape).double() + 0.1,
+        torch.rand(batch, variables, CHANNELS, *shape).double(),
+        torch.randn(batch, STATIC, *shape).double(),
+    )  # fmt: skip
+
+
+def random_model(ds, network=UNET, variables=None, seed=0, units="degC", **more):
     """Return a network whose corrections are not zero, as if it was trained on `ds`."""
     field = opened(ds, variables)
     first = field.read(field.variables[0]).values
@@ -29,7 +46,7 @@ def random_model(ds, network=UNET, variables=None, seed=0, **more):
     about = {
         "network": network,
         "variables": {
-            name: Variable(units="degC", scale=1.0, covariance=COVARIANCE)
+            name: Variable(units=units, scale=1.0, covariance=COVARIANCE)
             for name in field.variables
         },
         "transform": None, "first_guess": "oi", "nearest": 8, "nearest_other": 1,

@@ -11,14 +11,38 @@ are what the network is compared with. Unknown keys are refused.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from pyvda.learned.architecture import Section
 from pyvda.training.configuration import Run, Updates
 
+TURNS = ("sign", "time", "y", "x")
 _NEIGHBOURS = ("nearest", "nearest_other", "within_days")
+
+
+def turns_of(given: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """Return what is turned together in each of some turns.
+
+    Raises
+    ------
+    ValueError
+        One is unknown.
+
+    >>> turns_of(("sign y", "x"))
+    (('sign', 'y'), ('x',))
+    """
+    found = tuple(tuple(one.split()) for one in given)
+    unknown = sorted({one for turn in found for one in turn} - set(TURNS))
+    if unknown or any(not turn for turn in found):
+        raise ValueError(
+            f"what is turned has {', '.join(unknown) or 'an empty string'}, expected a list of "
+            f"{', '.join(TURNS)}, joined by a space where they are turned together"
+        )
+    return found
+
+
 _Positive = Annotated[int, Field(ge=1)]
 
 
@@ -53,8 +77,10 @@ class FieldData(Section):
     validation : float
         Share of the times that select the best weights: those below a cloud that is laid over each,
         from which nothing else is learned; with a truth, the last times as a whole.
-    augment : bool
-        Whether anomalies change their sign, and time and axes their direction, at random.
+    augment : bool or sequence of str
+        What is turned at random: "sign" of the anomalies, direction of "time", "y" and "x"; those
+        that only together leave the dynamics as they are, in one string: "sign y" for an ocean
+        between two walls with winds that are odd in y. True: each by itself. False: nothing.
     ends : float
         Share of the batches in which the times before or after a random one are not seen, as at the
         ends of a file: for a network that is used on shorter ones.
@@ -78,12 +104,19 @@ class FieldData(Section):
     samples: int | None = Field(default=None, ge=1)
     tile: int = Field(default=96, ge=8)
     validation: float = Field(default=0.15, gt=0, lt=0.9)
-    augment: bool = True
+    augment: bool | tuple[str, ...] = True
     ends: float = Field(default=0.0, ge=0, le=1)
     seed: int = Field(default=1, ge=0, lt=2**32)
 
+    def turns(self) -> tuple[tuple[str, ...], ...]:
+        """Return what is turned at random, a tuple of what is turned together each."""
+        if isinstance(self.augment, bool):
+            return tuple((one,) for one in TURNS) if self.augment else ()
+        return turns_of(self.augment)
+
     @model_validator(mode="after")
     def _check(self) -> FieldData:
+        self.turns()
         given = [name for name in _NEIGHBOURS if getattr(self, name) is not None]
         if self.first_guess == "mean" and given:
             raise ValueError(
@@ -106,6 +139,10 @@ class UNetSettings(Section):
         Share of the coarsest channels that a step leaves out.
     means : bool
         Whether coarser resolutions see the means of the observations in each of their cells.
+    together : bool
+        Whether it estimates all times that it sees at once, and not the middle one alone: as many
+        targets for the same work, so that it learns with fewer steps. It is trained on a truth, and
+        starts from the mean.
     """
 
     kind: Literal["unet"]
@@ -113,6 +150,7 @@ class UNetSettings(Section):
     means: bool = True
     widths: tuple[_Positive, ...] = Field(default=(24, 48, 72), min_length=1)
     dropout: float = Field(default=0.1, ge=0, lt=1)
+    together: bool = False
 
 
 class VariationalSettings(Section):
@@ -137,6 +175,7 @@ class VariationalSettings(Section):
     """
 
     kind: Literal["variational"]
+    together: ClassVar[bool] = False
     days: int = Field(default=3, ge=1, le=60)
     width: tuple[_Positive, _Positive, _Positive] = (3, 5, 5)
     features: int = Field(default=16, ge=1)
@@ -167,6 +206,7 @@ class StackSettings(Section):
     """
 
     kind: Literal["stack"]
+    together: ClassVar[bool] = False
     days: Literal[0] = 0
     hidden: tuple[_Positive, ...] = Field(default=(48, 48), min_length=1)
     dropout: float = Field(default=0.2, ge=0, lt=1)
@@ -226,5 +266,10 @@ class FieldConfiguration(Section):
             raise ValueError(
                 "first_guess is mean, but a stack weighs interpolations; let field.first_guess be "
                 "oi, or choose another network"
+            )
+        if self.network.together and (self.field.truth is None or self.field.first_guess != "mean"):
+            raise ValueError(
+                "network.together is true, which is trained on a truth and starts from the mean; "
+                "give field.truth and field.first_guess: mean, or leave out together"
             )
         return self

@@ -148,6 +148,13 @@ class FieldDescription(Section):
         within = 10 * self.step_days if self.within_days is None else self.within_days
         return Selection(self.nearest, self.nearest_other, within * (1 + 1e-9), np.inf)
 
+    def times_away(self) -> int:
+        """Return how many steps away the data are that an estimate uses at most.
+
+        The first time of a file is estimated by a window that starts with it; see `Frames.middles`.
+        """
+        return (2 if self.network.together else 1) * self.network.days
+
     def check(self, field: Field) -> None:
         """Raise InputError unless a field has the variables, units and transform of the training.
 

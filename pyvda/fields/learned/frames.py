@@ -59,6 +59,34 @@ class Frames:
         inside = self.index[tile]
         return inside >= 0, inside[inside >= 0]
 
+    def middles(self, times: Array) -> tuple[Array, Array]:
+        """Return the window that estimates each time, of a network that estimates all together.
+
+        That with the most times of the file, so that the windows of the first and last times lie
+        within the file; of several the one in which the time is nearest to the middle.
+
+        Parameters
+        ----------
+        times : (n,) of int
+
+        Returns
+        -------
+        (n,) of int
+            The middle time of the window.
+        (n,) of int
+            The place of the time among those of the window.
+        """
+        count = (self.around >= 0).sum(1)
+        middle = np.empty(len(times), int)
+        place = np.empty(len(times), int)
+        for i, time in enumerate(times):
+            near = np.unique(self.around[time])
+            near = near[(near >= 0) & (self.around[near] == time).any(1)]
+            order = np.lexsort((np.abs(near - time), -count[near]))
+            middle[i] = near[order[0]]
+            place[i] = np.flatnonzero(self.around[middle[i]] == time)[0]
+        return middle, place
+
     def inputs(
         self,
         time: int,

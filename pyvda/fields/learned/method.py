@@ -23,6 +23,7 @@ from pyvda.errors import InputError
 from pyvda.fields.field import Field, Values
 from pyvda.fields.gridded import Cells
 from pyvda.fields.learned.alignment import aligned
+from pyvda.fields.learned.configuration import turns_of
 from pyvda.fields.learned.description import FieldDescription, read_description, read_sea
 from pyvda.fields.learned.first_guess import FirstGuess
 from pyvda.fields.learned.guesses import CHANNELS, OTHERS, others
@@ -56,6 +57,9 @@ class LearnedFieldOptions(FieldOptions):
     grid, times
         As the options of the method `oi`, for data at points: each belongs to the nearest point and
         time of the grid, and the estimate at a datum is that of its point.
+    turned : sequence of str
+        The estimate is the mean of those of the field as it is and turned in each of these ways, as
+        `field.augment` of a training lists them ("sign y"), and turned back.
     tile : int
         Points of a side that a tile counts for.
     device : str
@@ -66,6 +70,7 @@ class LearnedFieldOptions(FieldOptions):
     mean_with_oi: bool = False
     grid: Any = None
     times: str | None = None
+    turned: tuple[str, ...] = ()
     tile: int = Limits(default=256, ge=16)
     device: str = "auto"
 
@@ -73,6 +78,17 @@ class LearnedFieldOptions(FieldOptions):
     @classmethod
     def _one_or_several(cls, given: Any) -> Any:
         return several(given) if isinstance(given, str | Path) else given
+
+    @field_validator("turned", mode="before")
+    @classmethod
+    def _one_turn_or_several(cls, given: Any) -> Any:
+        return [part.strip() for part in given.split(",")] if isinstance(given, str) else given
+
+    @field_validator("turned")
+    @classmethod
+    def _known(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        turns_of(given)
+        return given
 
     def trained(self) -> FieldDescription:
         """Return what the first network was trained for."""
@@ -85,7 +101,7 @@ class LearnedFieldOptions(FieldOptions):
     def reach_days(self, field: Field) -> float:
         """Return how far away in time the data are that the networks and their guesses use."""
         return max(
-            max(one.step_days * (one.network.days + 0.5) * (1 + 1e-9), one.selection().days)
+            max(one.step_days * (one.times_away() + 0.5) * (1 + 1e-9), one.selection().days)
             for one in self.described()
         )
 
@@ -150,7 +166,9 @@ def solve(
     members: list[list[tuple[Array, ...]]] = []
     for number, (folder, one) in enumerate(zip(folders, described, strict=True)):
         model = FieldModel.load(folder).to(device).requires_grad_(False)
-        run = _Run(field, read, model, one, engine, options.tile, device)
+        run = _Run(
+            field, read, model, one, engine, options.tile, device, turns_of(options.turned)
+        )  # fmt: skip
         members.append(run.estimates(
             times, lambda done, n=number: report(n * len(times) + done, len(folders) * len(times))
         ))  # fmt: skip
@@ -246,13 +264,14 @@ class _Run:
         engine: Engine,
         tile: int,
         device: str,
+        turns: tuple[tuple[str, ...], ...],
     ) -> None:
         from pyvda.fields.learned.frames import Frames
         from pyvda.fields.learned.tiles import RAMP, tiles
 
-        self.field, self.model, self.device = field, model, device
+        self.field, self.model, self.device, self.turns = field, model, device, turns
         variables = about.variables
-        self.factor = about.variance_factor
+        self.factor, self.together = about.variance_factor, about.network.together
         self.scale = np.array([v.scale for v in variables.values()])
         tables = list(model.mean.double().cpu().numpy())
         own = None
@@ -300,12 +319,19 @@ class _Run:
         NaN at other times.
         """
         value, stdev = (np.full(self.noise.shape, np.nan) for _ in range(2))
-        guess, spread, km, days = self.made = self._guessed(self.guesses, times)
-        for block in self._blocks(times):
+        # Of a network that estimates all times together, each is taken from one window.
+        middle, place = self.frames.middles(times) if self.together else (times, None)
+        needed = np.union1d(times, middle)
+        guess, spread, km, days = self.made = self._guessed(self.guesses, needed)
+        for block in self._blocks(np.unique(middle)):
             more = self._others(block, km)
             for part, mean, variance in self._network(block, guess, spread, more):
-                value[:, part], stdev[:, part] = mean, np.sqrt(variance)
-                report(int(np.searchsorted(times, part[-1])) + 1)
+                mine = np.flatnonzero(np.isin(middle, part))
+                at: tuple[Any, ...] = (slice(None), np.searchsorted(part, middle[mine]))
+                if place is not None:
+                    at = (*at, place[mine])
+                value[:, times[mine]], stdev[:, times[mine]] = mean[at], np.sqrt(variance[at])
+                report(int((middle <= part[-1]).sum()))
         scale = self.scale[:, None, None]
         means = value * scale + self.mean
         return list(zip(means, stdev * scale, self.noise, km, days, strict=True))
@@ -350,11 +376,15 @@ class _Run:
     def _network(
         self, times: Array, guess: Array, spread: Array, more: Array
     ) -> Iterator[tuple[Array, Array, Array]]:
-        """Yield times, and scaled mean and variance (V, t, P) there."""
+        """Yield times, and scaled mean and variance (V, t, P) there.
+
+        Of a network that estimates all times together (V, t, 2 half + 1, P).
+        """
         import torch
 
         from pyvda.fields.learned.frames import stacked
         from pyvda.fields.learned.tiles import weights
+        from pyvda.fields.learned.turns import mean_of_turns
 
         field, frames = self.field, self.frames
         largest = max((t.y.stop - t.y.start) * (t.x.stop - t.x.start) for t in self.tiles)
@@ -362,7 +392,8 @@ class _Run:
         at_once = max(1, _VALUES // (largest * channels))
         scale = self.scale[:, None]
         for part in np.split(times, range(at_once, len(times), at_once)):
-            total = np.zeros((2, len(part), len(self.scale), *field.sea.shape))
+            outputs = (2 * frames.half + 1,) if self.together else ()
+            total = np.zeros((2, len(part), len(self.scale), *outputs, *field.sea.shape))
             whole = np.zeros(field.sea.shape)
             guesses = field.on_grid((guess[:, part] / scale[..., None]), 0.0)
             spreads = field.on_grid((spread[:, part] / scale[..., None]), 0.0)
@@ -375,7 +406,7 @@ class _Run:
                     for i, t in enumerate(part)
                 ]).to(self.device)  # fmt: skip
                 with torch.no_grad():
-                    mean, variance, _ = self.model(inputs)
+                    mean, variance = mean_of_turns(self.model, inputs, self.turns)
                 weight = weights(field.sea.shape, tile, self.border)
                 whole[tile] += weight
                 total[0][..., tile.y, tile.x] += weight * mean.double().cpu().numpy()

@@ -69,9 +69,15 @@ class FieldModel(nn.Module):
             format=1, **self.about, weights=f"weights-{digest[:12]}.safetensors", sha256=digest
         )
 
-    def save(self, folder: str | Path) -> None:
-        """Write the model to a folder, created if necessary, in place of one that is there."""
-        weights = write_weights({k: v.detach().cpu() for k, v in self.state_dict().items()})
+    def save(self, folder: str | Path, half: bool = False) -> None:
+        """Write the model to a folder, created if necessary, in place of one that is there.
+
+        With `half` as float16, which takes half the space.
+        """
+        tensors = {k: v.detach().cpu() for k, v in self.state_dict().items()}
+        if half:
+            tensors = {k: v.half() if v.is_floating_point() else v for k, v in tensors.items()}
+        weights = write_weights(tensors)
         described = self.describe(weights)
         write_folder(folder, FIELD_FILE, described.text(), described.weights, weights)
 
@@ -86,7 +92,10 @@ class FieldModel(nn.Module):
         """
         described = read_description(folder)
         path = Path(folder) / described.weights
-        tensors = read_tensors(path, described.sha256, FIELD_FILE)
+        tensors = {
+            name: one.float() if one.dtype == torch.float16 else one
+            for name, one in read_tensors(path, described.sha256, FIELD_FILE).items()
+        }
         about = {name: getattr(described, name) for name in FieldDescription.model_fields}
         for name in ("format", "weights", "sha256"):
             del about[name]

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
-from pyvda.fields.learned.configuration import FieldConfiguration
+from pyvda.fields.learned.configuration import TURNS, FieldConfiguration
 from pyvda.fields.learned.frames import stacked
-from pyvda.fields.learned.guesses import OTHERS
 from pyvda.fields.learned.model import FieldModel
 from pyvda.fields.learned.network import Inputs
-from pyvda.fields.learned.samples import Sample, Samples
+from pyvda.fields.learned.samples import AnySample, Samples
+from pyvda.fields.learned.turns import turned
 from pyvda.progress import Report, silent
 from pyvda.training.resumable import Resumable, finite
 from pyvda.training.schedule import scheduled
@@ -29,14 +29,14 @@ class Changes(NamedTuple):
     Attributes
     ----------
     seed : pair of int
-    turn : bool
-        Whether they are turned, see `_turned`.
+    turns : tuple of tuple of str
+        What of them is turned, see `_turned`.
     ends : float
         Share of them that end at a random time, see `_ended`.
     """
 
     seed: tuple[int, int]
-    turn: bool
+    turns: tuple[tuple[str, ...], ...]
     ends: float
 
 
@@ -70,14 +70,14 @@ class FieldTraining(Resumable):
     def train_dataloader(self) -> DataLoader[Any]:
         """Return the samples of the next epoch in their order."""
         settings, epoch = self.configuration.field, self.progress.epoch
-        changes = Changes((settings.seed, epoch), settings.augment, settings.ends)
+        changes = Changes((settings.seed, epoch), settings.turns(), settings.ends)
         return self._loader(self.data.epoch(epoch), changes)
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Return the samples that select the best weights."""
         return self._loader(self.data.checks(), None)
 
-    def _loader(self, samples: Sequence[Sample], changes: Changes | None) -> DataLoader[Any]:
+    def _loader(self, samples: Sequence[AnySample], changes: Changes | None) -> DataLoader[Any]:
         dataset, processes = _Batches(samples, changes), self.trainer.world_size
         sampler: DistributedSampler[Any] | None = None
         if processes > 1:
@@ -128,17 +128,18 @@ class FieldTraining(Resumable):
 
 
 def _errors(model: FieldModel, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """Return where there are targets, their errors and the variance of these, (B, V, h, w)."""
+    """Return where there are targets, their errors and the variance of these, as the targets."""
     mean, variance, _ = model(Inputs(*(batch[name] for name in Inputs._fields)))
     known = batch["known"]
-    datum = batch["is_datum"].reshape(-1, 1, 1, 1) * model.noise().reshape(-1, 1, 1)
+    datum = torch.outer(batch["is_datum"], model.noise())  # (B, V)
+    datum = datum.reshape(*datum.shape, *(known.ndim - 2) * (1,))
     total = variance.float() + batch["noise"] + datum
     total = total.where(known > 0, 1.0)  # of land, where it is 0
     return known, (batch["target"] - mean.float()) * known, total
 
 
 @torch.no_grad()
-def scored(model: FieldModel, samples: Sequence[Sample]) -> dict[str, float]:
+def scored(model: FieldModel, samples: Sequence[AnySample]) -> dict[str, float]:
     """Return RMSE, calibration (squared error over variance) and NLL of samples, scaled.
 
     It leaves the model in evaluation mode.
@@ -169,7 +170,7 @@ def _scores(total: Tensor) -> dict[str, float]:
 class _Batches(Dataset[Any]):
     """Samples as tensors, a batch at a time, perhaps changed at random."""
 
-    def __init__(self, samples: Sequence[Sample], changes: Changes | None) -> None:
+    def __init__(self, samples: Sequence[AnySample], changes: Changes | None) -> None:
         self.samples, self.changes = samples, changes
 
     def __len__(self) -> int:
@@ -190,8 +191,7 @@ class _Batches(Dataset[Any]):
         if self.changes is None:
             return batch
         random = np.random.default_rng([*self.changes.seed, indices[0], 9])
-        if self.changes.turn:
-            batch = _turned(batch, random)
+        batch = _turned(batch, self.changes.turns, random)
         if random.random() < self.changes.ends:
             batch = _ended(batch, random)
         return batch
@@ -207,22 +207,10 @@ def _ended(batch: dict[str, Tensor], random: np.random.Generator) -> dict[str, T
     return batch | {name: batch[name] * kept for name in ("values", "mask")}
 
 
-def _turned(batch: dict[str, Tensor], random: np.random.Generator) -> dict[str, Tensor]:
-    """Return a batch with another sign, another direction of time, or mirrored, at random.
-
-    Anomalies are as likely as their opposites in what optimal interpolation assumes, too. The
-    coordinates turn with the points.
-    """
-    sign, time, *axes = random.random(4) < 0.5
-    if sign:
-        batch |= {name: -batch[name] for name in ("values", "guess", "target")}
-        values = batch["others"].clone()
-        values[:, :, :OTHERS] *= -1
-        batch["others"] = values
-    if time:
-        batch |= {name: batch[name].flip(2) for name in ("values", "mask")}
-    flipped = [axis for axis, chosen in zip((-2, -1), axes, strict=True) if chosen]
-    if flipped:
-        on_grid = (*Inputs._fields, "target", "known", "noise")
-        batch |= {name: batch[name].flip(flipped) for name in on_grid}
-    return batch
+def _turned(
+    batch: dict[str, Tensor], turns: Sequence[tuple[str, ...]], random: np.random.Generator
+) -> dict[str, Tensor]:
+    """Return a batch turned in some of these ways at random."""
+    draws = random.random(len(turns)) < 0.5
+    chosen = [turn for turn, drawn in zip(turns, draws, strict=True) if drawn]
+    return turned(batch, [one for one in TURNS if sum(one in turn for turn in chosen) % 2])

@@ -69,37 +69,47 @@ class Correction(nn.Module):
     reach: int
 
     def correction(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        """Return what is added to the guess and to the logarithm of its variance, (B, V, Y, X)."""
+        """Return what is added to the guess and to the logarithm of its variance, (B, V, Y, X).
+
+        Of a network that estimates all times together (B, V, T, Y, X).
+        """
         raise NotImplementedError
 
     def forward(self, inputs: Inputs) -> tuple[Tensor, Tensor, Tensor]:
-        """Return mean, variance and where a datum is near, (B, V, Y, X) each."""
+        """Return mean, variance and where a datum is near, each with the shape of `correction`."""
         there = inputs.mask.amax((1, 2), keepdim=True)[:, 0]
-        near = _dilated(there, self.reach)
+        near, guess, spread = _dilated(there, self.reach), inputs.guess, inputs.spread
         change, log_factor = self.correction(inputs)
-        variance = inputs.spread.square() * torch.exp(near * log_factor.clamp(-_LARGEST, _LARGEST))
-        return inputs.guess + near * change, variance, near.expand_as(change)
+        if change.ndim == inputs.mask.ndim:
+            near, guess, spread = (one.unsqueeze(2) for one in (near, guess, spread))
+        variance = spread.square() * torch.exp(near * log_factor.clamp(-_LARGEST, _LARGEST))
+        return guess + near * change, variance, near.expand_as(change)
 
 
 class UNetCorrection(Correction):
-    """`unet.UNet` on all inputs as channels."""
+    """`unet.UNet` on all inputs as channels; together, on all but the mean that it starts from."""
 
     def __init__(self, settings: UNetSettings, variables: int) -> None:
         super().__init__()
         observed = variables * (2 * settings.days + 1)
+        self.together, self.variables = settings.together, variables
+        guesses, outputs = (0, observed) if self.together else (2 * variables, variables)
         self.unet = UNet(
-            2 * observed + 2 * variables + STATIC, 2 * variables, settings.widths,
+            2 * observed + guesses + STATIC, 2 * outputs, settings.widths,
             settings.dropout, observed if settings.means else 0,
         )  # fmt: skip
         self.reach, self.cell = self.unet.reach, self.unet.cell
 
     def correction(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
         """Return the corrections of mean and log variance."""
+        guesses = () if self.together else (inputs.guess, inputs.spread)
         channels = torch.cat(
-            (inputs.values.flatten(1, 2), inputs.mask.flatten(1, 2), inputs.guess, inputs.spread,
-             inputs.static), 1,
-        )  # fmt: skip
+            (inputs.values.flatten(1, 2), inputs.mask.flatten(1, 2), *guesses, inputs.static), 1
+        )
         mean, log_factor = self.unet(channels).chunk(2, 1)
+        if self.together:
+            shape = (self.variables, -1)
+            mean, log_factor = mean.unflatten(1, shape), log_factor.unflatten(1, shape)
         return mean, log_factor
 
 

@@ -4,7 +4,8 @@ Without a truth, a draw lays the gap of another time over every time; the values
 the network is compared with. Neither the network nor its first guess sees them, nor the mean that
 both start from: departures from a mean that has a value tell that value. With a truth, the first
 draw has the file's own observations, and each other one those of the same points at other times,
-taken from the truth with random errors; the network is compared with the truth.
+taken from the truth with random errors; the network is compared with the truth. A network that
+estimates all times together is compared with those of a whole window.
 
 Values of validation are those below a cloud that is laid over some of the times once and for all,
 as the values that a network is used for are below clouds of times that it has seen; with a truth,
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -30,6 +31,7 @@ from pyvda.fields.clouds import under_other_clouds
 from pyvda.fields.covariance import CovarianceFile, SpaceTimeCovariance
 from pyvda.fields.field import Field, Values, opened
 from pyvda.fields.gridded import Cells
+from pyvda.fields.learned import windows
 from pyvda.fields.learned.configuration import FieldData
 from pyvda.fields.learned.description import (
     Grid,
@@ -91,6 +93,53 @@ class Sample(NamedTuple):
 
 
 @dataclass(frozen=True)
+class WindowSample:
+    """A tile at all times around one, compared with the truth.
+
+    Attributes
+    ----------
+    frames : Frames
+    time : int
+        The middle.
+    tile : Tile
+    spread : (V,)
+        Standard deviation of the anomalies, the first guess being their mean, scaled.
+    truth : (V, T, Y, X)
+        Scaled anomalies of the whole series, NaN on land.
+    compared : (T,) of bool
+        Times that the network is compared with.
+    """
+
+    frames: Frames
+    time: int
+    tile: Tile
+    spread: Array
+    truth: Array
+    compared: Array
+    is_datum: ClassVar[bool] = False
+
+    def inputs(self) -> tuple[Array, ...]:
+        """Return what a network sees; see `Frames.inputs`."""
+        shape = self.truth[:, 0, self.tile.y, self.tile.x].shape
+        spread = np.broadcast_to(self.spread[:, None, None], shape)
+        others = np.zeros((shape[0], 0, *shape[1:]))
+        return self.frames.inputs(self.time, self.tile, np.zeros(shape), spread, others)
+
+    @property
+    def target(self) -> Array:
+        """The truth around the middle, (V, 2 half + 1, h, w), NaN at times without comparison."""
+        around = self.frames.around[self.time]
+        there = (around >= 0) & self.compared[around]
+        found = self.truth[:, around, self.tile.y, self.tile.x]
+        return np.where(there[:, None, None], found, np.float32(np.nan))
+
+    @property
+    def noise(self) -> Array:
+        """The truth has no error."""
+        return np.zeros_like(self.target)
+
+
+@dataclass(frozen=True)
 class Series:
     """One variable of the training.
 
@@ -125,6 +174,9 @@ class Series:
     truth: Array | None
 
 
+AnySample = Sample | WindowSample
+
+
 class Samples:
     """The samples of a file, draw by draw.
 
@@ -137,6 +189,8 @@ class Samples:
     report : Report
     stacked : bool
         Whether the network weighs several interpolations, at targets alone.
+    together : bool
+        Whether it estimates all these times at once.
 
     Attributes
     ----------
@@ -161,10 +215,10 @@ class Samples:
 
     def __init__(
         self, settings: FieldData, half: int, engine: Engine, report: Report = silent,
-        *, stacked: bool = False,
+        *, stacked: bool = False, together: bool = False,
     ) -> None:  # fmt: skip
         self.settings, self.half, self.engine = settings, half, engine
-        self.stacked = stacked
+        self.stacked, self.together = stacked, together
         options = validated(
             oi.OptimalInterpolationOptions,
             {
@@ -204,6 +258,7 @@ class Samples:
         self.height, self.width = sides
         self._frames: Frames | None = None  # the same in all draws, but for those of a truth
         self._draw = lru_cache(maxsize=None)(self._drawn)
+        self._truth = lru_cache(maxsize=None)(self._truth_on_grid)
 
     def variables(self) -> dict[str, Variable]:
         """Return the description of each variable."""
@@ -227,14 +282,14 @@ class Samples:
         """Return the standard deviation around each point over the usual one, (V, P)."""
         return np.stack([one.local for one in self.series.values()])
 
-    def epoch(self, epoch: int) -> list[Sample]:
+    def epoch(self, epoch: int) -> list[AnySample]:
         """Return the samples of an epoch in their order, those of its draw."""
         found = self._draw(epoch % self.settings.draws)
         random = np.random.default_rng([self.settings.seed, epoch, 5])
         order = random.permutation(len(found))[: self.settings.samples]
         return [found[i] for i in order]
 
-    def checks(self) -> list[Sample]:
+    def checks(self) -> list[AnySample]:
         """Return the samples that select the best weights."""
         draws = 1 if self.settings.truth is None else _CHECKS
         return [s for draw in range(draws) for s in self._draw(-1 - draw)]
@@ -256,7 +311,7 @@ class Samples:
         found[with_data[-count:]] = True
         return found, np.zeros_like(self.there)
 
-    def _drawn(self, draw: int) -> list[Sample]:
+    def _drawn(self, draw: int) -> list[AnySample]:
         """Return the samples of a draw, negative for validation."""
         if self.settings.truth is not None:
             return self._of_truth(draw, self.validation == (draw < 0))
@@ -277,7 +332,7 @@ class Samples:
             targets[name] = target
         return self._cut(values, targets, hidden, np.asarray(hidden.any(1)), seed)
 
-    def _of_truth(self, draw: int, chosen: Array) -> list[Sample]:
+    def _of_truth(self, draw: int, chosen: Array) -> list[AnySample]:
         """Return the samples of a draw of observations of the truth."""
         random = np.random.default_rng([self.settings.seed, draw + 100, 8])
         values, targets = {}, {}
@@ -293,9 +348,48 @@ class Samples:
                 noise = deviation * random.normal(size=known.shape)
                 known = np.where(there, one.truth + noise, np.nan)
             values[name] = known
-            targets[name] = one.truth - one.mean.at(self.field.days)
         seed = int(random.integers(2**31))
+        if self.together:
+            return self._windows(values, draw < 0, seed)
+        for name, one in self.series.items():
+            targets[name] = one.truth - one.mean.at(self.field.days)
         return self._cut(values, targets, None, chosen, seed)
+
+    def _windows(self, values: dict[str, Array], checking: bool, seed: int) -> list[AnySample]:
+        """Return the samples of a network that estimates all times of a window.
+
+        Of training each window within the series, of validation those side by side.
+        """
+        frames = self._framed(values)
+        random = np.random.default_rng(seed)
+        at = np.flatnonzero(self.validation == checking)
+        if checking:
+            at = at[min(self.half, len(at) - 1) :: 2 * self.half + 1]
+        at = np.unique(frames.middles(at)[0])
+        if self.settings.samples is not None and len(at) > self.settings.samples:
+            at = np.sort(random.choice(at, self.settings.samples, replace=False))
+        spread = np.sqrt([s.covariance.variance / s.scale**2 for s in self.series.values()])
+        truths = {name: s.truth for name, s in self.series.items() if s.truth is not None}
+        return [
+            WindowSample(
+                frames, int(t), self._tile(truths, int(t), random), spread, self._truth(),
+                self.validation == checking,
+            )
+            for t in at
+        ]  # fmt: skip
+
+    def _truth_on_grid(self) -> Array:
+        """Return the scaled anomalies of the truth, (V, T, Y, X), NaN on land."""
+        days = self.field.days
+        found = [(s.truth - s.mean.at(days)) / s.scale for s in self.series.values()
+                 if s.truth is not None]  # fmt: skip
+        return self.field.on_grid(np.stack(found).astype(np.float32), np.nan)
+
+    def _framed(self, values: dict[str, Array]) -> Frames:
+        scaled = [
+            (values[n] - s.mean.at(self.field.days)) / s.scale for n, s in self.series.items()
+        ]
+        return Frames(self.field, np.stack(scaled), self.half, self.step_days, self.grid)
 
     def _cut(
         self,
@@ -304,22 +398,17 @@ class Samples:
         hidden: Array | None,
         times: Array,
         seed: int,
-    ) -> list[Sample]:
+    ) -> list[AnySample]:
         """Return a sample of each time, its first guess from the values that are not hidden."""
-        field, random = self.field, np.random.default_rng(seed)
+        random = np.random.default_rng(seed)
         at = np.flatnonzero(times)
         if self.settings.samples is not None and len(at) > self.settings.samples:
             at = np.sort(random.choice(at, self.settings.samples, replace=False))
-        scaled = np.stack([
-            (values[name] - one.mean.at(field.days)) / one.scale
-            for name, one in self.series.items()
-        ])  # fmt: skip
         frames = self._frames
         if self.settings.truth is not None or frames is None:
-            frames = Frames(field, scaled, self.half, self.step_days, self.grid)
-            self._frames = frames
+            frames = self._frames = self._framed(values)
         scale = np.array([one.scale for one in self.series.values()])[:, None]
-        found = []
+        found: list[AnySample] = []
         for t in at:
             tile = self._tile(targets, int(t), random)
             inside, p = frames.points(tile)
@@ -453,6 +542,15 @@ def _series(
 def _opened(settings: FieldData) -> tuple[Field, dict[str, Values]]:
     """Return the field of the observations and their values; of points on the truth's grid."""
     ds = sources.as_dataset(settings.observations, "field.observations")
+    grid: Any = settings.truth
+    if windows.has_windows(ds):
+        if settings.truth is None:
+            raise InputError(
+                f"{settings.observations} has several windows, whose complete fields are needed; "
+                "give them (field.truth)"
+            )
+        grid = sources.as_dataset(settings.truth, "field.truth")
+        ds, grid = (windows.in_series(one, windows.span_of(grid)) for one in (ds, grid))
     names = None
     if settings.variable is not None:
         names = [name.strip() for name in settings.variable.split(",")]
@@ -471,7 +569,7 @@ def _opened(settings: FieldData) -> tuple[Field, dict[str, Values]]:
             "it out"
         )
     points = of_points.read(ds, names, transform=settings.transform)
-    field = target.on_grid(points, settings.truth, **how)
+    field = target.on_grid(points, grid, **how)
     cells = Cells.of(field, points)
     return field, {name: cells.values(points.values[name]) for name in field.variables}
 
@@ -480,6 +578,8 @@ def _truths(settings: FieldData, field: Field) -> dict[str, Array]:
     """Return the complete fields at the points of the sea, by variable."""
     assert settings.truth is not None
     ds = sources.as_dataset(settings.truth, "field.truth")
+    if windows.has_windows(ds):
+        ds = windows.in_series(ds, windows.span_of(ds))
     found = {}
     order = (field.time, *field.space)
     for name in field.variables:

@@ -75,8 +75,11 @@ def train_field(
             leaves_unused=True,
         )  # fmt: skip
         running = get_engine(engine)
-        stacked = configuration.network.kind == "stack"
-        data = Samples(configuration.field, configuration.network.days, running, stacked=stacked)
+        network = configuration.network
+        stacked = network.kind == "stack"
+        data = Samples(
+            configuration.field, network.days, running, stacked=stacked, together=network.together
+        )
         torch.manual_seed(settings.seed)
         model = FieldModel(
             _about(configuration, data), data.mean(), data.field.sea,

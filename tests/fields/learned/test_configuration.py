@@ -5,7 +5,7 @@ import yaml
 from field_models import configuration
 
 from pyvda.errors import InputError
-from pyvda.fields.learned.configuration import FieldConfiguration
+from pyvda.fields.learned.configuration import FieldConfiguration, FieldData
 from pyvda.training.configuration import read_yaml
 from pyvda.training.train import train
 from pyvda.validation_errors import validated
@@ -61,3 +61,29 @@ def test_even_kernels_are_refused() -> None:
         validated(
             FieldConfiguration, {"field": {"observations": "a.nc"}, "network": network}, "here"
         )
+
+
+@pytest.mark.parametrize(
+    ("field", "network", "said"),
+    [
+        ({"augment": ["sign z"]}, {}, "turned has z"),
+        ({"augment": [""]}, {}, "turned has an empty string"),
+        ({"truth": "t.nc"}, {"together": True}, "together is true"),
+        ({"first_guess": "mean"}, {"together": True}, "together is true"),
+    ],
+)
+def test_what_cannot_be_turned_or_estimated_together_is_refused(field, network, said) -> None:
+    given = {
+        "field": {"observations": "a.nc"} | field, "network": {"kind": "unet"} | network,
+    }  # fmt: skip
+    with pytest.raises(InputError, match=said):
+        validated(FieldConfiguration, given, "here")
+
+
+def test_what_is_turned() -> None:
+    def turns(augment):
+        return FieldData(observations="a.nc", augment=augment).turns()
+
+    assert turns(True) == (("sign",), ("time",), ("y",), ("x",))
+    assert turns(False) == ()
+    assert turns(["sign y", "x"]) == (("sign", "y"), ("x",))

@@ -85,3 +85,19 @@ def test_a_batch_is_of_tensors() -> None:
     assert batch.others.shape == (2, 1, 0, 4, 5)
     assert batch.values.shape == (2, 1, 3, 4, 5)
     assert batch.static.shape == (2, 5, 4, 5)
+
+
+def test_a_time_is_estimated_by_the_window_with_the_most_times_around_it() -> None:
+    ds, _ = field(times=9, cloud=0.0)
+    _, made = frames(ds, half=2)
+    middle, place = made.middles(np.arange(9))
+    assert middle.tolist() == [2, 2, 2, 3, 4, 5, 6, 6, 6]
+    assert place.tolist() == [0, 1, 2, 2, 2, 2, 2, 3, 4]
+
+
+def test_windows_do_not_cross_a_gap() -> None:
+    ds, _ = field(times=20, cloud=0.0)
+    _, made = frames(ds.isel(time=[0, 1, 2, 3, 4, 12, 13, 14]), half=1)
+    middle, place = made.middles(np.arange(8))
+    assert middle.tolist() == [1, 1, 2, 3, 3, 6, 6, 6]
+    assert place.tolist() == [0, 1, 1, 1, 2, 0, 1, 2]

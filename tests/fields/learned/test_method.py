@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
-from field_models import STACK, UNET, VARIATIONAL, random_model
+from field_models import STACK, TOGETHER, UNET, VARIATIONAL, random_model
 from gappy import COVARIANCE, as_mapping, field, tracks
 
 import pyvda
@@ -11,6 +12,7 @@ from pyvda.errors import InputError
 from pyvda.fields import points as of_points
 from pyvda.fields.gridded import Cells
 from pyvda.fields.learned.configuration import UNetSettings
+from pyvda.fields.learned.network import STATIC, Inputs
 from pyvda.fields.target import on_grid
 from pyvda.learned.patterns import PatternWarning
 from pyvda.names import FieldFlag
@@ -295,3 +297,49 @@ def test_tracks_are_estimated_on_a_grid(tmp_path) -> None:
         used(rows, tmp_path)
     with pytest.raises(InputError, match="takes fields on a grid"):
         pyvda.crossvalidate(rows, ["oi", str(tmp_path)])
+
+
+def test_all_times_together_are_those_of_the_network_on_each_window(tmp_path) -> None:
+    ds = wide(ny=12, nx=14, times=9)
+    model = random_model(ds, TOGETHER, first_guess="mean")
+    model.save(tmp_path)
+    found = used(ds, tmp_path)
+    values = torch.from_numpy(np.nan_to_num(ds.sst.values - 15).astype(np.float32))
+    there = torch.from_numpy(ds.sst.notnull().values.astype(np.float32))
+    y, x = np.meshgrid(np.linspace(-1, 1, 12), np.linspace(-1, 1, 14), indexing="ij")
+    season = np.float32(2 * np.pi / 365.2425) * (ds.time.dt.dayofyear.values - 1)
+    for time, start in ((0, 0), (1, 0), (4, 2), (8, 4)):
+        window = slice(start, start + 5)
+        middle = np.ones((12, 14)) * season[start + 2]
+        static = np.stack([np.ones_like(y), np.sin(middle), np.cos(middle), x, y])
+        with torch.no_grad():
+            mean, _, _ = model(Inputs(
+                values[None, None, window], there[None, None, window], torch.zeros(1, 1, 12, 14),
+                torch.ones(1, 1, 12, 14), torch.zeros(1, 1, 0, 12, 14),
+                torch.from_numpy(static[None].astype(np.float32)),
+            ))  # fmt: skip
+        expected = mean[0, 0, time - start].numpy() + 15
+        np.testing.assert_allclose(found.sst[time], expected, atol=1e-4)
+    assert float(abs(found.sst - 15).max()) > 0.1
+
+
+def test_the_mean_of_turns_turns_with_the_file(tmp_path) -> None:
+    ds = wide(ny=12, nx=14, times=9)
+    model = random_model(ds, TOGETHER, first_guess="mean")
+    model.network.unet.down[0][0].weight.data[:, -STATIC:] = 0.0  # coordinates tell the side
+    model.save(tmp_path)
+    mirrored = (30 - ds.sst).isel(y=slice(None, None, -1)).assign_attrs(ds.sst.attrs)
+    other = ds.assign(sst=(ds.sst.dims, mirrored.values, ds.sst.attrs))
+    one, two = (used(file, tmp_path, turned="sign y") for file in (ds, other))
+    np.testing.assert_allclose(two.sst[:, ::-1], 30 - one.sst, atol=1e-4)
+    assert float(abs(one.sst - used(ds, tmp_path).sst).max()) > 0.01
+    with pytest.raises(InputError, match="turned"):
+        used(ds, tmp_path, turned="sign z")
+
+
+@pytest.mark.parametrize("block", [2, 5])
+def test_blocks_of_all_times_together_give_what_the_whole_gives(block, tmp_path) -> None:
+    ds = wide(ny=12, nx=14, times=13)
+    random_model(ds, TOGETHER, first_guess="mean").save(tmp_path)
+    whole = used(ds, tmp_path)
+    np.testing.assert_allclose(used(ds, tmp_path, block=block).sst, whole.sst, atol=1e-5)

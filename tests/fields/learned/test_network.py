@@ -2,23 +2,10 @@
 
 import pytest
 import torch
-from field_models import STACK, UNET, VARIATIONAL
+from field_models import STACK, TOGETHER, UNET, VARIATIONAL, inputs
 
-from pyvda.fields.learned.guesses import CHANNELS, OTHERS
-from pyvda.fields.learned.network import STATIC, Inputs, build
-
-
-def inputs(variables=1, batch=2, days=1, shape=(16, 18), cover=0.4, seed=0):
-    torch.manual_seed(seed)
-    times = 2 * days + 1
-    mask = (torch.rand(batch, variables, times, *shape) < cover).double()
-    return Inputs(
-        torch.randn(batch, variables, times, *shape).double() * mask, mask,
-        torch.randn(batch, variables, *shape).double(),
-        torch.rand(batch, variables, *shape).double() + 0.1,
-        torch.rand(batch, variables, CHANNELS, *shape).double(),
-        torch.randn(batch, STATIC, *shape).double(),
-    )  # fmt: skip
+from pyvda.fields.learned.guesses import OTHERS
+from pyvda.fields.learned.network import Inputs, build
 
 
 def made(settings, variables=1):
@@ -106,3 +93,16 @@ def test_every_weight_is_trained(settings) -> None:
     mean, variance, _ = net(inputs(2))
     (mean.square().sum() + variance.sum()).backward()
     assert [n for n, p in net.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+def test_all_times_together_start_from_the_mean_and_see_all_data() -> None:
+    given = inputs(2, days=2)
+    mean, variance, near = build(TOGETHER, 2).double()(given)
+    assert mean.shape == variance.shape == near.shape == given.mask.shape
+    torch.testing.assert_close(mean, given.guess[:, :, None].expand_as(mean))
+    torch.testing.assert_close(variance, (given.spread**2)[:, :, None].expand_as(variance))
+    net = made(TOGETHER, 2)
+    values = given.values.clone().requires_grad_()
+    net(given._replace(values=values))[0][0, 1, 4].sum().backward()
+    assert (values.grad[0].abs().amax((-2, -1)) > 0).all()
+    assert not values.grad[1].any()

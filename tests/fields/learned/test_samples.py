@@ -143,6 +143,40 @@ def test_tracks_lie_on_the_grid_of_the_truth(tmp_path) -> None:
         samples(tmp_path, None, truth, withhold="out")
 
 
+def test_all_times_of_a_window_are_compared_with_those_of_their_own_share(tmp_path) -> None:
+    ds, truth = field(times=12, seed=4)
+    samples(tmp_path, ds, ds.assign(sst=(ds.sst.dims, truth)))
+    section = configuration(tmp_path / "obs.nc", field={"first_guess": "mean"})["field"]
+    section |= {"truth": str(tmp_path / "truth.nc"), "validation": 0.3}
+    made = Samples(FieldData(**section), 2, get_engine("torch"), together=True)
+    one = made.series["sst"]
+    anomaly = made.field.on_grid((one.truth - one.mean.at(made.field.days)) / one.scale)
+    seen = {}
+    for kind, found in (("training", made.epoch(0)), ("validation", made.checks())):
+        seen[kind] = set()
+        for sample in found:
+            assert 2 <= sample.time <= 9  # a window within the file
+            values, mask, guess, spread, *_ = sample.inputs()
+            assert values.shape == mask.shape == sample.target.shape == (1, 5, 4, 5)
+            assert not guess.any()
+            np.testing.assert_allclose(spread**2, one.covariance.variance / one.scale**2)
+            for place, time in enumerate(range(sample.time - 2, sample.time + 3)):
+                known = np.isfinite(sample.target[0, place])
+                assert known.sum() in (0, 19)
+                seen[kind] |= {time} if known.any() else set()
+                np.testing.assert_allclose(
+                    sample.target[0, place][known], anomaly[time][known], rtol=1e-5, atol=1e-5
+                )
+    assert seen == {"training": set(range(8)), "validation": {8, 9, 10, 11}}
+
+
+def test_several_windows_need_their_truth(tmp_path) -> None:
+    ds = tracks().drop_vars(["row_size", "number"])
+    ds.assign(window=("obs", np.arange(ds.sizes["obs"]) % 2)).to_netcdf(tmp_path / "obs.nc")
+    with pytest.raises(InputError, match="has several windows"):
+        samples(tmp_path, None)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -17,7 +17,7 @@ from pyvda.fields.crossvalidation import described
 from pyvda.fields.learned.configuration import FieldConfiguration
 from pyvda.fields.learned.description import read_description
 from pyvda.fields.learned.model import FieldModel
-from pyvda.fields.learned.module import _ended
+from pyvda.fields.learned.module import _ended, _turned
 from pyvda.fields.learned.train import train_field
 from pyvda.validation_errors import validated
 
@@ -111,6 +111,62 @@ def test_batches_may_end_before_or_after_their_time() -> None:
         assert times.min() == -3 or times.max() == 3
         reached.add((int(times.min()), int(times.max())))
     assert reached == {(-n, 3) for n in range(3)} | {(-3, n) for n in range(3)}
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 4, 5), (2, 1, 3, 4, 5)])
+def test_what_is_turned_together_is_turned_together(shape) -> None:
+    """Twice the same turns are none; a sign and an axis in one string never come alone."""
+    torch.manual_seed(0)
+    window, plane = (2, 1, 3, 4, 5), (2, 1, 4, 5)
+    batch = {name: torch.randn(window) for name in ("values", "mask")}
+    batch |= {name: torch.randn(plane) for name in ("guess", "spread", "static")}
+    batch |= {name: torch.randn(shape) for name in ("target", "known", "noise")}
+    reached = set()
+    for seed in range(30):
+        found = _turned(dict(batch), (("sign", "y"), ("time",)), np.random.default_rng(seed))
+        in_y = torch.equal(found["spread"], batch["spread"].flip(-2))
+        in_time = torch.equal(found["mask"], batch["mask"].flip((2, -2) if in_y else (2,)))
+        axes = [axis for axis, turned in ((2, in_time and len(shape) > 4), (-2, in_y)) if turned]
+        sign = -1 if in_y else 1
+        torch.testing.assert_close(found["target"], sign * batch["target"].flip(axes))
+        torch.testing.assert_close(found["known"], batch["known"].flip(axes))
+        again = _turned(found, (("sign", "y"), ("time",)), np.random.default_rng(seed))
+        for name, one in batch.items():
+            torch.testing.assert_close(again[name], one)
+        reached.add((in_y, in_time))
+    assert len(reached) == 4
+
+
+def test_all_times_of_a_window_are_learned_together(tmp_path) -> None:
+    """From the truth of several windows, as a simulation of a twin experiment has them."""
+    ds = waves(times=48)
+    truth = ds.sst.fillna(15.0).values.reshape(6, 8, 10, 12)
+    rng = np.random.default_rng(3)
+    where = {n: ("obs", rng.uniform(lo, hi, 4000)) for n, lo, hi in (("y", 0, 9), ("x", 0, 11))}
+    at = [np.rint(where[n][1]).astype(int) for n in ("y", "x")]
+    window, time = (rng.integers(n, size=4000) for n in (6, 8))
+    units = {"y": ("y", np.arange(10.0), {"units": "km", "axis": "Y"}),
+             "x": ("x", np.arange(12.0), {"units": "km", "axis": "X"})}  # fmt: skip
+    days = {"units": "days", "axis": "T"}
+    xr.Dataset(
+        {"sst": (("window", "time", "y", "x"), truth, {"units": "degC"})},
+        {"time": ("time", np.arange(8.0), days), **units},
+    ).to_netcdf(tmp_path / "truth.nc")
+    xr.Dataset(
+        {"sst": ("obs", truth[window, time, at[0], at[1]], {"units": "degC"}),
+         "window": ("obs", window), "pass_id": ("obs", window)},
+        {"time": ("obs", time.astype(float), days),
+         **{n: (*where[n], units[n][2]) for n in ("y", "x")}},
+    ).to_netcdf(tmp_path / "obs.nc")  # fmt: skip
+    settings = validated(FieldConfiguration, configuration(
+        tmp_path / "obs.nc",
+        field={"truth": str(tmp_path / "truth.nc"), "first_guess": "mean", "validation": 0.17},
+        network={"days": 2, "widths": [10, 12], "together": True},
+        training={"epochs": 30, "batch_size": 4, "select": "rmse"},
+    ), "here")  # fmt: skip
+    train_field(settings, tmp_path / "run", engine="torch")
+    found = json.loads((tmp_path / "run/training.json").read_text())
+    assert found["validation"]["rmse"] < 0.7 * found["first_guess"]["rmse"]
 
 
 def test_another_training_in_the_folder_is_refused(tmp_path) -> None:

@@ -1,0 +1,59 @@
+"""Fields turned: with another sign, another direction of time, or mirrored.
+
+Anomalies are as likely as their opposites in what optimal interpolation assumes, too. Coordinates
+turn with the points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import torch
+from torch import Tensor
+
+from pyvda.fields.learned.guesses import OTHERS
+from pyvda.fields.learned.network import Inputs
+
+_SIGNED = ("values", "guess", "target", "mean")
+_OTHERS = "others"  # whose third axis has interpolations, the first of them their values
+_PLANES = 3  # dimensions (..., Y, X) of a batch at least; others are numbers of its samples
+
+
+def turned(batch: dict[str, Tensor], turn: Collection[str]) -> dict[str, Tensor]:
+    """Return a batch whose sign, time, y or x is turned.
+
+    Parameters
+    ----------
+    batch : dict of Tensor
+        Of `Inputs`, and perhaps targets or estimates, (B, V, Y, X), or over times (B, V, T, Y, X);
+        other tensors stay as they are.
+    turn : collection of str
+        Of `configuration.TURNS`.
+    """
+    found = {}
+    for name, one in batch.items():
+        axes = [axis for axis, of in ((-2, "y"), (-1, "x")) if of in turn and one.ndim > _PLANES]
+        if "time" in turn and one.ndim > _PLANES + 1 and name != _OTHERS:
+            axes.append(2)
+        if "sign" in turn and name in _SIGNED:
+            one = -one
+        if "sign" in turn and name == _OTHERS:
+            one = torch.cat((-one[:, :, :OTHERS], one[:, :, OTHERS:]), 2)
+        found[name] = one.flip(axes) if axes else one
+    return found
+
+
+def mean_of_turns(
+    model: torch.nn.Module, inputs: Inputs, turns: Sequence[Collection[str]]
+) -> tuple[Tensor, Tensor]:
+    """Return the means of a model's mean and variance of the field as it is and turned.
+
+    Each estimate is turned back. Where the turns leave the dynamics as they are, so they do the
+    estimate, and the errors of a model that has not learned that are averaged.
+    """
+    total = [torch.zeros(()), torch.zeros(())]
+    for turn in ((), *turns):
+        mean, variance, _ = model(Inputs(**turned(inputs._asdict(), turn)))
+        back = turned({"mean": mean, "variance": variance}, turn)
+        total = [total[0] + back["mean"], total[1] + back["variance"]]
+    return total[0] / (len(turns) + 1), total[1] / (len(turns) + 1)
