@@ -304,6 +304,12 @@ def test_a_constructor_that_changes_the_values_is_refused(path: Path) -> None:
         made(path, "\n".join(ROSSLER.values()), ("    c::T\nend", own))
 
 
+@pytest.mark.parametrize("length", ["10^9", "4", "-3"])
+def test_a_length_other_than_that_of_the_variables_is_refused(path: Path, length: str) -> None:
+    with pytest.raises(InputError, match=r"length\(m::Rossler\) is .*, expected 3, the number of"):
+        made(path, "\n".join(ROSSLER.values()) + f"\nBase.length(m::Rossler) = {length}")
+
+
 @pytest.mark.parametrize("spinup", ["NaN", "-1", "Inf"])
 def test_an_impossible_spin_up_is_refused(path: Path, spinup: str) -> None:
     with pytest.raises(InputError, match=r"spinup\(m::Rossler\) is .*, expected a finite number"):

@@ -207,7 +207,8 @@ names_refusal(type, found) =
 
 "    value_refusal(m) -> what is wrong with what the model's functions return, as far as their code tells, or nothing"
 function value_refusal(m::SmallModel)
-    (name, D) = (nameof(typeof(m)), length(m))
+    (name, D, known) = (nameof(typeof(m)), length(m), length(variables(typeof(m))))
+    D == known || return "length(m::$name) is $D, expected $known, the number of variables($name); leave out this function"
     x = NTuple{D,Float64}
     for (f, rest) in ((tendency, ()), (tangent_linear, (x,)), (adjoint, (x,)))
         T = returned(f, typeof(m), x, rest...)
