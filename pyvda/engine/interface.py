@@ -185,6 +185,12 @@ class Engine(Protocol):
             That of the first states at the first time, that of the forcing after it.
         """
 
+    def workspace_bytes(self, model: Model) -> int:
+        """Return the bytes that a run of the model holds for a step, beside its states.
+
+        0 where they are a matter of its library, as of autograd.
+        """
+
     # The cost (4), and descent -------------------------------------------------------------------
 
     def cost(

@@ -1,7 +1,8 @@
-"""Data at points as data of a grid, for methods that estimate fields on one.
+"""Data at points as data of a grid, for methods that estimate fields on one and for flags.
 
 `Cells` says to which time and point of the grid each datum belongs: the nearest, no farther away
-than half a step of time and a spacing of the grid.
+than half a step of time and a spacing of the grid, the median of the distances from a point of the
+sea to the nearest other one. Half a spacing would leave out the corners of the cells.
 """
 
 from __future__ import annotations
@@ -29,24 +30,38 @@ class Cells:
         Of the field.
     time, point : (N,) of int
         The nearest time and point of the sea.
+    near : (N,) of bool
+        Whether the datum is near enough to belong to the point, at whatever time.
     inside : (N,) of bool
-        Whether the datum is near enough to belong to them.
+        Whether it is near enough to belong to both.
     """
 
     shape: tuple[int, int]
     time: Array
     point: Array
+    near: Array
     inside: Array
 
     @staticmethod
-    def of(field: Field, points: Points) -> Cells:
-        """Return the cells of data at points.
+    def with_data(field: Field, points: Points) -> Cells:
+        """Return the cells of data at points, of which some datum must be inside.
 
         Raises
         ------
         InputError
             No datum is near the grid at one of its times.
         """
+        found = Cells.of(field, points)
+        if not found.inside.any():
+            raise InputError(
+                "no datum lies within a spacing of the grid and half a step of its times; give the "
+                "grid (and times) of the data"
+            )
+        return found
+
+    @staticmethod
+    def of(field: Field, points: Points) -> Cells:
+        """Return the cells of data at points."""
         tree = cKDTree(field.places.position)
         spacing = np.median(tree.query(field.places.position, min(2, len(field.places)))[0][:, -1])
         km, point = tree.query(points.places.position)
@@ -54,13 +69,9 @@ class Cells:
         step = float(np.median(np.diff(field.days))) if len(field.days) > 1 else 1.0
         middles = (field.days[1:] + field.days[:-1]) / 2
         time = np.searchsorted(middles, days)
-        inside = (km <= spacing) & (np.abs(days - field.days[time]) <= step / 2)
-        if not inside.any():
-            raise InputError(
-                "no datum lies within a spacing of the grid and half a step of its times; give the "
-                "grid (and times) of the data"
-            )
-        return Cells((len(field.days), len(field.places)), time, point, inside)
+        near = km <= spacing
+        inside = near & (np.abs(days - field.days[time]) <= step / 2)
+        return Cells((len(field.days), len(field.places)), time, point, near, inside)
 
     def values(self, data: PointValues) -> Values:
         """Return the means of the data of each cell."""

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from scipy.spatial import cKDTree
 
 import pyvda
 from pyvda import names
 from pyvda.engine.data import Array
-from pyvda.fields import places, target
+from pyvda.fields import places
 from pyvda.fields.field import Field, Values
+from pyvda.fields.gridded import Cells
 from pyvda.fields.options import Estimate
 from pyvda.fields.points import Points
 from pyvda.io.writing.history import append_history
@@ -121,15 +121,8 @@ def _of_variable(
 def _mark_cells(
     field: Field, points: Points, hidden: Array | None, data: dict[str, xr.Variable]
 ) -> None:
-    """Flag the points of the grid next to a datum as observed, and those that never were."""
-    tree = cKDTree(field.places.position)
-    spacing = np.median(tree.query(field.places.position, min(2, len(field.places)))[0])
-    km, point = tree.query(points.places.position)
-    days = points.days(target.origin(field))
-    step = float(np.median(np.diff(field.days))) if len(field.days) > 1 else 1.0
-    time = np.clip(np.searchsorted(field.days, days - step / 2), 0, len(field.days) - 1)
-    near = km <= spacing
-    inside = near & (np.abs(days - field.days[time]) <= step / 2)
+    """Flag the cells of the data as observed, and the points that never have a datum."""
+    cells = Cells.of(field, points)
     for name in points.variables:
         used = np.isfinite(points.values[name].values)
         if hidden is not None:
@@ -138,11 +131,12 @@ def _mark_cells(
         order = (field.time, *field.space)
         flags = variable.transpose(*order).values[:, field.sea]
         never = np.ones(len(field.places), bool)
-        never[point[used & near]] = False
+        never[cells.point[used & cells.near]] = False
         empty = ~np.isin(flags, (FieldFlag.OBSERVED, FieldFlag.REJECTED, FieldFlag.WITHHELD))
         flags[empty & never] = FieldFlag.NEVER_OBSERVED
         flags[empty & ~never] = FieldFlag.GAP
-        flags[time[used & inside], point[used & inside]] = FieldFlag.OBSERVED
+        seen = used & cells.inside
+        flags[cells.time[seen], cells.point[seen]] = FieldFlag.OBSERVED
         whole = field.on_grid(flags, np.int8(FieldFlag.LAND))
         data[f"{name}_flag"] = xr.Variable(order, whole, variable.attrs).transpose(*variable.dims)
 

@@ -45,6 +45,7 @@ from pyvda.methods.ensemble_covariance import Localisation, blended, of_climatol
 from pyvda.methods.first_state import first_state
 from pyvda.methods.inner_loop import Ritz
 from pyvda.methods.inner_loop import solve as solve_linear
+from pyvda.methods.memory_plan import MemoryPlan
 from pyvda.methods.problem import Positive, Problem, Seed, Solution, Status
 from pyvda.methods.statistics import (
     StatisticalOptions,
@@ -52,7 +53,7 @@ from pyvda.methods.statistics import (
     variance_of,
     without_observations,
 )
-from pyvda.methods.trajectory import Trajectory, longest_stride, window_bytes
+from pyvda.methods.trajectory import Trajectory
 from pyvda.methods.window_data import Part, WindowData
 from pyvda.models.model import Model
 from pyvda.operators.covariance import Covariance, Dense
@@ -61,8 +62,8 @@ from pyvda.operators.points import Points
 from pyvda.operators.sum import Sum
 
 _SHORTEST = 2.0**-6  # of a step of Gauss-Newton
-_TOGETHER = 8  # draws that run at once
 _FEWEST = 3  # members of an ensemble
+_TRUTHS = 3  # arrays of a truth: in windows, in the batch and in the analysis
 _KNOWN_WHOLE = 1e-6  # of the first residual: no direction of the data is left
 _EXACT_DRAWS, _EXACT_TOLERANCE = 8, 1e-2
 _GROUP, _GROUPS = 200, 10  # of points that exact draws scale together: how many, at most
@@ -115,9 +116,9 @@ class IncrementalOptions(StatisticalOptions):
     inflation : float
         Factor on B.
     memory : float
-        GiB for a window beside its data and results: trajectories, search directions, and, with
-        what is left, linearisations. What does not fit is computed again: linearisations first,
-        then states between checkpoints.
+        GiB that pyvda takes for a window beside the file: data, results, search directions, the
+        model's workspace, the trajectory, and, with what is left, linearisations. What does not fit
+        is computed again: linearisations first, then states between checkpoints.
     seed : int
         Of the draws.
     observation_variance : float, optional
@@ -144,7 +145,7 @@ class IncrementalOptions(StatisticalOptions):
     ensemble_weight: float = Field(0.5, gt=0, le=1)
     localisation: Localisation = 10.0
     inflation: Positive = 1.0
-    memory: float = Field(1.0, ge=0, le=1e6)
+    memory: float = Field(4.0, ge=0, le=1e6)
     seed: Seed = 0
 
     def without_effect(self, model: Model, *, warm: bool, channels: bool) -> dict[str, str]:
@@ -223,11 +224,11 @@ def solve(problem: Problem, options: IncrementalOptions) -> Solution:
     del climatological  # as large as the window
     objective, iterations = np.full(windows, np.nan), np.zeros(windows, int)
     final = np.full((windows, options.ensemble, len(mean)), np.nan)
-    chosen = np.flatnonzero(problem.has_observations())
-    for done, window in enumerate(chosen):
-        own = data(int(window))
+
+    def analyse(window: int) -> None:
+        own = data(window)
         cost = _Cost(problem, options, mean, ControlSpace(B, Q, own.steps), own)
-        cost.expect_room()
+        cost.plan.expect_room()
         found = _minimised(cost, options)
         x[window], status[window] = found.x[:length], found.status
         objective[window], iterations[window] = found.objective, found.iterations
@@ -236,6 +237,10 @@ def solve(problem: Problem, options: IncrementalOptions) -> Solution:
             spread, final[window] = _uncertainty(cost, found, np.random.default_rng(key))
             if stdev is not None:
                 stdev[window] = spread[:length]
+
+    chosen = np.flatnonzero(problem.has_observations())
+    for done, window in enumerate(chosen):
+        analyse(int(window))
         problem.report(done + 1, len(chosen))
     status, limit = judged(status, objective, problem.data())
     per_window = {names.OBJECTIVE: objective, names.CHI_SQUARE_LIMIT: limit}
@@ -317,16 +322,6 @@ class _Cost:
     control: ControlSpace
     data: WindowData
 
-    def expect_room(self) -> None:
-        """Raise InputError if the window does not fit into `memory`, whatever is recomputed."""
-        limit, least = self.options.memory, self.needed / 2**30
-        if least > limit:
-            raise InputError(
-                f"memory is {limit:g} GiB, and a window of {self.data.length} steps of "
-                f"{self.data.size} components needs {least:.2g} GiB; give more memory (--set "
-                "memory), shorter windows or fewer inner_iterations"
-            )
-
     def trajectory(self, v: Array, steps: int) -> Trajectory:
         """Return the trajectory that belongs to a control, with the cost of its data as total."""
         engine, model, settings = self.problem.engine, self.problem.model, self.problem.cost
@@ -339,7 +334,7 @@ class _Cost:
             return self.data.part(first, len(states), steps).cost(states)
 
         start = self.mean + self.control.start(v[None])[0]
-        return Trajectory.run(start, steps, self.stride, advance, misfit)
+        return Trajectory.run(start, steps, self.plan.stride, advance, misfit)
 
     def value(self, v: Array, x: Trajectory) -> float:
         """Return J, inf where the trajectory is not finite."""
@@ -389,34 +384,28 @@ class _Cost:
             later = back[0]
         return found
 
-    @property
-    def together(self) -> int:
-        """Return how many perturbations may be computed at once."""
-        segment = 8 * self.data.size * (min(self.stride, self.data.steps) + 1)
-        return int(np.clip(self._spare // (3 * segment), 1, _TOGETHER))
-
     @cached_property
-    def stride(self) -> int:
-        """Steps of the segments in which trajectories are computed again."""
-        memory = self.options.memory * 2**30 - self._directions
-        return longest_stride(self.data.steps, self.data.size, memory)
-
-    @property
-    def needed(self) -> int:
-        """Return the bytes of trajectories, search directions and Ritz vectors."""
-        return self._directions + window_bytes(self.data.steps, self.stride, self.data.size)
-
-    @property
-    def _directions(self) -> int:
-        return 4 * self.options.inner_iterations * self.control.rank * 8
-
-    @property
-    def _spare(self) -> int:
-        return max(0, int(self.options.memory * 2**30) - self.needed)
+    def plan(self) -> MemoryPlan:
+        """What the window takes of `memory`."""
+        options, (windows, length, _) = self.options, np.shape(self.problem.batch.observation)
+        return MemoryPlan(
+            limit=options.memory * 2**30,
+            steps=self.data.steps,
+            size=self.data.size,
+            rank=self.control.rank,
+            iterations=options.inner_iterations,
+            block=windows * length,
+            truths=0 if self.problem.batch.truth is None else _TRUTHS,
+            data=self.data.nbytes,
+            workspace=self.problem.engine.workspace_bytes(self.problem.model),
+            spread=options.has_stdev(),
+            members=options.ensemble,
+            analyses=options.ensemble > 0 and options.ensemble_of == "analyses",
+        )
 
     def _kept(self, x: Trajectory) -> int:
-        """Return the bytes for linearisations: what a window that is one segment leaves."""
-        return self._spare if len(x.kept) == x.steps else 0
+        """Return the bytes for linearisations, of which a window in segments has none."""
+        return self.plan.linearisations if len(x.kept) == x.steps else 0
 
 
 class _Minimum(NamedTuple):
@@ -502,7 +491,6 @@ def _uncertainty(cost: _Cost, found: _Minimum, random: np.random.Generator) -> t
         return _analyses(cost, found, random)
     count = max(options.members, options.ensemble)
     stdev, ends = _draws(cost, found, count, random)
-    ends = ends[: options.ensemble]
     last = x[cost.data.length - 1]
     return stdev, last + ends - ends.mean(0) if options.ensemble else ends
 
@@ -533,7 +521,7 @@ def _analyses(cost: _Cost, found: _Minimum, random: np.random.Generator) -> tupl
 def _draws(
     cost: _Cost, found: _Minimum, members: int, random: np.random.Generator
 ) -> tuple[Array, Array]:
-    """Return the posterior standard deviation (T, D) and errors of the last step, (members, D).
+    """Return the posterior standard deviation (T, D) and errors of the last step, (ensemble, D).
 
     Its pattern comes from draws with the covariance A⁻¹ on the known eigenvectors and the identity
     elsewhere, which cost a run each. Where the eigenvectors are not all known, the identity is too
@@ -547,11 +535,13 @@ def _draws(
     nothing = Ritz.none(rank)
     loop = solve_linear(product, random.standard_normal(rank), nothing, most, _KNOWN_WHOLE)
     known = loop.ritz
-    draws = known.power(random.standard_normal((members, rank)), -0.5)
-    variance, ends = np.zeros_like(found.x), np.empty((members, cost.data.size))
-    for begin in range(0, members, cost.together):
-        end = min(begin + cost.together, members)
-        ends[begin:end] = _add_squares(cost, draws[begin:end], x, variance, members)
+    variance, ends = np.zeros_like(found.x), np.empty((cost.options.ensemble, cost.data.size))
+    for begin in range(0, members, cost.plan.together):
+        count = min(cost.plan.together, members - begin)
+        draws = known.power(random.standard_normal((count, rank)), -0.5)
+        last = _add_squares(cost, draws, x, variance, members)
+        kept = ends[begin : begin + count]  # the draws after those of the ensemble are not
+        kept[:] = last[: len(kept)]
     # Where eigenvalues are close to each other the loop converges long before it knows all of them.
     if loop.residual <= _KNOWN_WHOLE and min(rank, cost.data.count) <= most:
         return np.sqrt(variance), ends

@@ -88,8 +88,8 @@ def solve(
     """
     x, r = np.zeros_like(b), b.copy()
     norm = np.linalg.norm(b)
-    directions: list[Array] = []
-    products: list[Array] = []
+    # The system gives memory to the rows that are written: those of the iterations that are made.
+    directions, products = np.empty((2, iterations, len(b)))
     z = preconditioner.power(r, -1.0)
     p, rz = z.copy(), float(r @ z)
     count = 0
@@ -99,29 +99,27 @@ def solve(
         if not (np.isfinite(curvature) and curvature > 0):
             break
         scale = 1 / np.sqrt(curvature)
-        directions.append(p * scale)
-        products.append(Ap * scale)
+        directions[count], products[count] = p * scale, Ap * scale
+        count += 1
         step = rz / curvature
         x += step * p
         r -= step * Ap
         # Rounding makes the residuals lose their orthogonality, and with it the convergence.
-        for q, Aq in zip(directions, products, strict=True):
+        for q, Aq in zip(directions[:count], products[:count], strict=True):
             r -= (q @ r) * Aq
         z = preconditioner.power(r, -1.0)
-        for q, Aq in zip(directions, products, strict=True):
+        for q, Aq in zip(directions[:count], products[:count], strict=True):
             z -= (Aq @ z) * q
         rz = float(r @ z)
         p = z
-        count += 1
     residual = float(np.linalg.norm(r) / norm) if norm else 0.0
-    return Solved(x, count, residual, _ritz(directions, products, preconditioner))
+    return Solved(x, count, residual, _ritz(directions[:count], products[:count], preconditioner))
 
 
-def _ritz(directions: list[Array], products: list[Array], before: Ritz) -> Ritz:
-    """Return the Ritz pairs of A on the search directions, or the previous ones."""
-    if not directions:
+def _ritz(P: Array, AP: Array, before: Ritz) -> Ritz:
+    """Return the Ritz pairs of A on the search directions P (k, n), or the previous ones."""
+    if not len(P):
         return before
-    P, AP = np.stack(directions), np.stack(products)
     gram, hessian = P @ P.T, P @ AP.T
     values, y = scipy.linalg.eigh((hessian + hessian.T) / 2, (gram + gram.T) / 2)
     kept = values > _SIGNIFICANT

@@ -21,7 +21,6 @@ from pyvda.engine.interface import Array
 Advance = Callable[[Array, int, int], Array]
 """(state at step a, a, b) to the states of the steps a to b, (b - a + 1, D)."""
 
-_KEPT = 2  # trajectories whose checkpoints are alive at once
 _TEMPORARY = 7  # arrays like a segment: its states, perturbations, forcing, gradients and copies
 
 
@@ -91,15 +90,22 @@ def segments(steps: int, stride: int) -> list[tuple[int, int]]:
     return [(a, min(a + stride, steps - 1)) for a in range(0, max(1, steps - 1), stride)]
 
 
-def window_bytes(steps: int, stride: int, size: int) -> int:
-    """Return the bytes that a window with segments of `stride` steps takes."""
+def window_bytes(steps: int, stride: int, size: int, trajectories: int = 2) -> int:
+    """Return the bytes that a window with segments of `stride` steps takes.
+
+    Parameters
+    ----------
+    trajectories : int
+        Whose checkpoints are held at once.
+    """
     count = len(segments(steps, stride))
-    kept = _KEPT * count if count > 1 else _KEPT * steps
+    kept = trajectories * (count if count > 1 else steps)
     return 8 * size * (kept + _TEMPORARY * (min(stride, steps - 1) + 1))
 
 
-def longest_stride(steps: int, size: int, memory: float) -> int:
+def longest_stride(steps: int, size: int, memory: float, trajectories: int = 2) -> int:
     """Return the longest segments that fit into so many bytes, or those that take the fewest."""
     strides = [-(-(steps - 1) // count) for count in range(1, max(steps, 2))]
-    fitting = [stride for stride in strides if window_bytes(steps, stride, size) <= memory]
-    return fitting[0] if fitting else min(strides, key=lambda one: window_bytes(steps, one, size))
+    taken = {stride: window_bytes(steps, stride, size, trajectories) for stride in strides}
+    fitting = [stride for stride in strides if taken[stride] <= memory]
+    return fitting[0] if fitting else min(strides, key=taken.__getitem__)

@@ -18,6 +18,8 @@ from scipy import sparse
 from pyvda.engine.interface import Array
 from pyvda.operators.points import Points
 
+_COPIES = 3  # the data, those chosen for a segment, and all parts
+
 
 @dataclass(frozen=True)
 class Part:
@@ -96,6 +98,11 @@ class WindowData:
         self.count = sum(len(one.value) for one in self._data)
         self._parts: dict[tuple[int, int, int], Part] = {}
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the data and of their parts for a trajectory."""
+        return _COPIES * sum(one.nbytes for one in self._data)
+
     def part(self, first: int, count: int, steps: int) -> Part:
         """Return the data of a segment of `count` states from the step `first`.
 
@@ -159,6 +166,15 @@ class _Rows:
     then: Any
     value: Array
     precision: Array
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the arrays; the indices of a part's matrix are integers of 8 bytes."""
+        arrays = (self.step, self.last, self.value, self.precision)
+        matrices = [one for one in (self.now, self.then) if one is not None]
+        return sum(one.nbytes for one in arrays) + sum(
+            16 * one.nnz + 8 * one.shape[0] for one in matrices
+        )
 
     def matrix(self, chosen: Array, first: int, count: int, size: int) -> tuple[Any, Array, Array]:
         """Return H over a segment, values and precisions of the chosen data."""

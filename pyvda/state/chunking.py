@@ -28,7 +28,7 @@ _LEADING = (names.WINDOW, names.TIME)
 
 
 def block_of(ds: xr.Dataset, length: int | None = None, overlap: int = 0) -> int | None:
-    """Return the windows of a block, None where observations are small enough to be one.
+    """Return the windows of a block, None where observations are one window or small.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def block_of(ds: xr.Dataset, length: int | None = None, overlap: int = 0) -> int
         See `cutting.cut`.
     """
     size, count = _windows(ds, length, overlap)
-    return None if count * size <= ONE_BLOCK_BYTES else block_size(size, count)
+    return None if count == 1 or count * size <= ONE_BLOCK_BYTES else block_size(size, count)
 
 
 def for_workers(ds: xr.Dataset, length: int | None = None, overlap: int = 0) -> int:

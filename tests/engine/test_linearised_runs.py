@@ -126,3 +126,16 @@ little, expected = grown(8 << 20)
 much, found = grown(64 << 20)
 print(little, much, int(np.array_equal(found, expected)))
 """
+
+
+@pytest.mark.julia
+def test_a_large_state_has_a_workspace() -> None:
+    """Four stages, each with two fields for each of four Runge-Kutta steps: more than 32 states."""
+    small, large = (get_model("quasi-geostrophic", n=n) for n in (33, 65))
+    engine = get_engine("julia")
+    states = [8 * model.state_size for model in (small, large)]
+    taken = [engine.workspace_bytes(model) for model in (small, large)]
+    assert all(bytes_ > 32 * state for bytes_, state in zip(taken, states, strict=True))
+    assert 3 < taken[1] / taken[0] < 5
+    assert engine.workspace_bytes(get_model("lorenz63")) == 0
+    assert get_engine("torch").workspace_bytes(small) == 0

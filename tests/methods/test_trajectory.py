@@ -1,5 +1,6 @@
 """Trajectories of which parts are computed again, against those that are kept as a whole."""
 
+import re
 import tracemalloc
 
 import numpy as np
@@ -10,7 +11,7 @@ import pyvda
 from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError
 from pyvda.methods import incremental
-from pyvda.methods.incremental import IncrementalOptions
+from pyvda.methods.incremental import IncrementalOptions, control_cost
 from pyvda.methods.problem import Problem
 from pyvda.methods.trajectory import Trajectory, longest_stride, segments, window_bytes
 from pyvda.operators import Spectral, power
@@ -68,27 +69,27 @@ def test_a_window_in_little_memory_has_the_same_analysis() -> None:
     batch = Batch(rng.standard_normal(mask.shape) * mask, mask, np.zeros_like(mask))
     problem = Problem(batch, model, CostSettings(5.0), get_engine("julia"), 1.0)
     found, peaks = [], []
-    for memory in (1.0, 3e6 / GiB):
-        options = IncrementalOptions(
-            background=np.zeros(n * n), covariance=B, members=2, iterations=1, inner_iterations=5,
-            memory=memory,
-        )  # fmt: skip
+    given = IncrementalOptions(
+        background=np.zeros(n * n), covariance=B, members=2, iterations=1, inner_iterations=5
+    )
+    with pytest.raises(InputError, match="a window of 41 steps of 4225") as refused:
+        incremental.solve(problem, given.model_copy(update={"memory": 0.002}))
+    least = float(re.findall(r"memory=(\S+)\)", str(refused.value))[0])
+    for memory in (1.0, least):
+        options = given.model_copy(update={"memory": memory})
         tracemalloc.start()
         try:
             found.append(incremental.solve(problem, options))
             peaks.append(tracemalloc.get_traced_memory()[1])
         finally:
             tracemalloc.stop()
-    # Precisions; analysis and deviation, of the window and of all; the deviation before scaling.
-    results = 9 * mask.nbytes
-    assert peaks[1] < 3e6 + results < peaks[0]
+    assert control_cost(problem, options).plan.stride < steps - 1
+    assert peaks[1] < min(0.6 * peaks[0], least * GiB)
     np.testing.assert_allclose(found[1].x, found[0].x, rtol=0, atol=1e-11)
     np.testing.assert_allclose(found[1].stdev, found[0].stdev, rtol=1e-9, atol=1e-12)
     assert found[1].per_window["objective"] == pytest.approx(
         found[0].per_window["objective"], rel=1e-12
     )
-    with pytest.raises(InputError, match=r"memory is 0.002 GiB, and a window of 41 steps of 4225"):
-        incremental.solve(problem, options.model_copy(update={"memory": 0.002}))
 
 
 def test_with_a_model_error_segments_have_their_forcing() -> None:
@@ -107,8 +108,8 @@ def test_with_a_model_error_segments_have_their_forcing() -> None:
         "inner_iterations": 60, "engine": "torch",
     }  # fmt: skip
     whole = pyvda.assimilate(ds, **how)
-    directions = 4 * 60 * 9 * 6 * 8
-    little = (directions + window_bytes(9, 3, 6)) / 2**30
+    with pytest.raises(InputError) as refused:
+        pyvda.assimilate(ds, memory=1e-6, **how)
+    little = float(re.findall(r"memory=(\S+)\)", str(refused.value))[0])
     found = pyvda.assimilate(ds, memory=little, **how)
-    assert longest_stride(9, 6, little * 2**30 - directions) < 8
     np.testing.assert_allclose(found["u"], whole["u"], atol=1e-10)

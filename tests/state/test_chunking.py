@@ -86,6 +86,8 @@ def test_windows_of_a_series_are_counted_before_it_is_cut(machine) -> None:
     assert chunking.block_of(series) is None  # one window of the whole
     assert chunking.block_of(series, 200, 0) is None
     assert chunking.block_of(series, 200, 100) == (8 << 20) // WINDOW
+    large = xr.Dataset({"observation": (("time", "state"), np.zeros((1_000_000, 3)))})
+    assert chunking.block_of(large) is None  # one window cannot be divided
 
 
 @pytest.mark.parametrize("is_series", [False, True])

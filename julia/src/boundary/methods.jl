@@ -43,6 +43,13 @@ function c_linearised_run(a)
     end
 end
 
+function c_workspace_bytes(a)
+    with_model(a) do m
+        unsafe_store!(a.found, workspace_bytes(m))
+        return nothing
+    end
+end
+
 # --- methods/weak_constraint.jl --------------------------------------------------------------------
 
 # `stdev` and `model_precision` may be null.

@@ -30,14 +30,26 @@ function over_windows!(step_of_run!::F, v, x, scheme, m, h, kept) where {F}
     (steps, windows) = (size(x, 2) - 1, size(x, 3))
     threads = threads_for(windows, length(v))
     rooms = run_rooms(m, threads, windows == 1 ? steps : 1, kept)
+    rooms = collect(zip(rooms, run_states(m, threads)))
     times = F === typeof(step_adjoint_backward!) ? (steps:-1:1) : (1:steps)
-    each_window(rooms, windows) do room, w
+    each_window(rooms, windows) do (room, states), w
         for t in times
-            step_of_run!(view(v, :, :, w), view(x, :, :, w), room[min(t, length(room))], scheme, m, h, t)
+            step_of_run!(view(v, :, :, w), view(x, :, :, w), room[min(t, length(room))], states, scheme, m, h, t)
         end
     end
     return v
 end
+
+"Vectors for the states of a step, for each thread, which are kept, so that a run leaves nothing to collect."
+run_states(::SmallModel, threads) = fill(nothing, threads)
+function run_states(m::ArrayModel, threads)
+    states = workspace(() -> [states_of_step(m)], (:run_states, m))
+    while length(states) < threads
+        push!(states, states_of_step(m))
+    end
+    return states[1:threads]
+end
+states_of_step(m) = (zeros(length(m)), zeros(length(m)), zeros(length(m)))
 
 """
 The workspaces of the steps, for each thread. Those of one window are kept, at most `kept` of them: as many as an
@@ -61,30 +73,33 @@ end
 
 known_rooms(m::ArrayModel) = workspace(() -> [[step_workspace(Float64, m)]], (:run_rooms, m))
 
-function step_forward!(_, x, ws, scheme, m::ArrayModel, h, t)
-    x[:, t+1] .+= step!(ws, scheme, m, x[:, t], h)
+function step_forward!(_, x, ws, (at,), scheme, m::ArrayModel, h, t)
+    at .= view(x, :, t)
+    view(x, :, t + 1) .+= step!(ws, scheme, m, at, h)
 end
-function step_tangent_forward!(δ, x, ws, scheme, m::ArrayModel, h, t)
-    at = x[:, t]
+function step_tangent_forward!(δ, x, ws, (at, before, after), scheme, m::ArrayModel, h, t)
+    at .= view(x, :, t)
+    before .= view(δ, :, t)
     stages!(ws, scheme, m, at, h)
-    δ[:, t+1] .+= step_tangent!(similar(at), ws, scheme, m, at, δ[:, t], h)
+    view(δ, :, t + 1) .+= step_tangent!(after, ws, scheme, m, at, before, h)
 end
-function step_adjoint_backward!(v, x, ws, scheme, m::ArrayModel, h, t)
-    at = x[:, t]
+function step_adjoint_backward!(v, x, ws, (at, after), scheme, m::ArrayModel, h, t)
+    at .= view(x, :, t)
+    after .= view(v, :, t + 1)
     stages!(ws, scheme, m, at, h)
-    v[:, t] .+= step_adjoint!(ws, scheme, m, at, v[:, t+1], h)
+    view(v, :, t) .+= step_adjoint!(ws, scheme, m, at, after, h)
 end
 "The stages that a linearised step needs: those of the schemes; a model with its own step has them itself."
 stages!(ws, scheme, m, x, h) = has_own_step(m) || step!(ws, scheme, m, x, h)
 
-function step_forward!(_, x, _, scheme, m::SmallModel, h, t)
+function step_forward!(_, x, _, _, scheme, m::SmallModel, h, t)
     x[:, t+1] .+= first(step(scheme, m, tuple_of(view(x, :, t), size_of(m)), h))
 end
-function step_tangent_forward!(δ, x, _, scheme, m::SmallModel, h, t)
+function step_tangent_forward!(δ, x, _, _, scheme, m::SmallModel, h, t)
     (_, stages) = step(scheme, m, tuple_of(view(x, :, t), size_of(m)), h)
     δ[:, t+1] .+= step_tangent(scheme, m, stages, tuple_of(view(δ, :, t), size_of(m)), h)
 end
-function step_adjoint_backward!(v, x, _, scheme, m::SmallModel, h, t)
+function step_adjoint_backward!(v, x, _, _, scheme, m::SmallModel, h, t)
     (_, stages) = step(scheme, m, tuple_of(view(x, :, t), size_of(m)), h)
     v[:, t] .+= step_adjoint(scheme, m, stages, tuple_of(view(v, :, t+1), size_of(m)), h)
 end

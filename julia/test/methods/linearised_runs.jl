@@ -35,6 +35,16 @@ using LinearAlgebra, Random, Test, VDA
     end
 end
 
+@testset "a run makes no array of its states" begin
+    (m, scheme, h, T) = (VDA.QuasiGeostrophic(n = 33), RungeKutta4(), 5.0, 5)
+    x = zeros(length(m), T, 1)
+    runs = (() -> VDA.run!(x, scheme, m, h), () -> VDA.tangent_run!(x, x, scheme, m, h; kept = T), () -> VDA.adjoint_run!(x, x, scheme, m, h; kept = T))
+    for run in runs
+        run()
+        @test (@allocated run()) < sizeof(Float64) * length(m)
+    end
+end
+
 @testset "a run of one step" begin
     x = ones(3, 1, 1)
     @test VDA.run!(copy(x), RungeKutta4(), VDA.Lorenz63(), 0.01) == x

@@ -154,6 +154,7 @@ class JuliaEngine:
     run = linearised_runs.run
     tangent_run = linearised_runs.tangent_run
     adjoint_run = linearised_runs.adjoint_run
+    workspace_bytes = linearised_runs.workspace_bytes
     descend = cost.descend
     observed = cost.observed
     cost = cost.cost

@@ -59,6 +59,13 @@ def adjoint_run(
     return _called(engine, model, settings, x, v, _ADJOINT, memory)
 
 
+def workspace_bytes(engine: JuliaEngine, model: Model) -> int:
+    """See `Engine.workspace_bytes`."""
+    found = np.zeros(1, np.int64)
+    engine.call("workspace_bytes", **engine.model_arguments(model), found=found)
+    return int(found[0])
+
+
 def _with_forcing(start: Array, forcing: Array | None, shape: tuple[int, int, int]) -> Array:
     """Return an array (W, T, D) with the first states and, at later times, the forcing."""
     windows, steps, size = shape

@@ -42,6 +42,7 @@ class TorchEngine:
     run = staticmethod(linearised_runs.run)
     tangent_run = staticmethod(linearised_runs.tangent_run)
     adjoint_run = staticmethod(linearised_runs.adjoint_run)
+    workspace_bytes = staticmethod(linearised_runs.workspace_bytes)
     descend = staticmethod(cost.descend)
     observed = staticmethod(cost.observed)
     cost = staticmethod(cost.cost)

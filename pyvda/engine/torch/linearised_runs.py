@@ -54,6 +54,11 @@ def adjoint_run(
     return v
 
 
+def workspace_bytes(model: Model) -> int:
+    """See `Engine.workspace_bytes`."""
+    return 0
+
+
 def _at(forcing: Array | None, t: int) -> Array | float:
     """Return what is added to the states after step t."""
     return 0.0 if forcing is None else forcing[:, t]

@@ -155,7 +155,7 @@ def solve(
         one.check(field)
     cells = None
     if points is not None:
-        cells = Cells.of(field, points)
+        cells = Cells.with_data(field, points)
         read = {name: cells.values(points.values[name]) for name in field.variables}
     there = np.any([np.isfinite(v.values) for v in read.values()], axis=0)
     unlike = patterns.warn(

@@ -570,7 +570,7 @@ def _opened(settings: FieldData) -> tuple[Field, dict[str, Values]]:
         )
     points = of_points.read(ds, names, transform=settings.transform)
     field = target.on_grid(points, grid, **how)
-    cells = Cells.of(field, points)
+    cells = Cells.with_data(field, points)
     return field, {name: cells.values(points.values[name]) for name in field.variables}
 
 

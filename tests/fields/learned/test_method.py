@@ -282,7 +282,7 @@ def test_tracks_are_estimated_on_a_grid(tmp_path) -> None:
     found = used(rows, tmp_path, grid=ds)
     points = of_points.read(rows, "sst")
     grid = on_grid(points, ds)
-    cells = Cells.of(grid, points)
+    cells = Cells.with_data(grid, points)
     values = grid.on_grid(cells.values(points.values["sst"]).values)
     means = ds.assign(
         sst=(ds.sst.dims, values, ds.sst.attrs), mask=(("lat", "lon"), np.ones((4, 5)))
