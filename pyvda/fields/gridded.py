@@ -63,7 +63,8 @@ class Cells:
     def of(field: Field, points: Points) -> Cells:
         """Return the cells of data at points."""
         tree = cKDTree(field.places.position)
-        spacing = np.median(tree.query(field.places.position, min(2, len(field.places)))[0][:, -1])
+        # The second nearest point of the grid, after the point itself; a single one has none.
+        spacing = np.median(tree.query(field.places.position, [min(2, len(field.places))])[0])
         km, point = tree.query(points.places.position)
         days = points.days(target.origin(field))
         step = float(np.median(np.diff(field.days))) if len(field.days) > 1 else 1.0
