@@ -304,6 +304,11 @@ def test_a_constructor_that_changes_the_values_is_refused(path: Path) -> None:
         made(path, "\n".join(ROSSLER.values()), ("    c::T\nend", own))
 
 
+def test_a_constructor_of_something_else_is_refused(path: Path) -> None:
+    with pytest.raises(InputError, match="the constructor gives 3, expected a model"):
+        made(path, "\n".join({**ROSSLER, "constructor": "Rossler() = 3"}.values()))
+
+
 @pytest.mark.parametrize("length", ["10^9", "4", "-3"])
 def test_a_length_other_than_that_of_the_variables_is_refused(path: Path, length: str) -> None:
     with pytest.raises(InputError, match=r"length\(m::Rossler\) is .*, expected 3, the number of"):

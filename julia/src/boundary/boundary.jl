@@ -97,7 +97,7 @@ function line_of_function(file, said)
         line > 0 && return line
     end
     m = default_model(known)
-    m === nothing && return 0
+    m isa Model && works(() -> calls_of(m)) || return 0        # an exception here would have no handler
     for call in calls_of(m)
         line = line_if_it_fails(file, said, call...)
         line > 0 && return line

@@ -23,6 +23,7 @@ function c_describe(a)
 end
 function describe(m, a)
     file = file_of(a.handle)
+    m === nothing || m isa Model || return "$(basename(file)): without arguments the constructor gives $(one_line(repr(m))), expected a model"
     refused = m === nothing ? nothing : something(size_refusal(m, length(m)), value_refusal(m), Some(nothing))
     refused === nothing || return "$(isempty(file) ? "" : basename(file) * ": ")$refused"
     found = description(a.handle, m)
