@@ -52,6 +52,16 @@ class Library:
     signs: Array
 
 
+def expect_low_dimensional(model: Model) -> None:
+    """Raise InputError where states drawn at random cannot cover those of the model."""
+    if model.state_size > LOW_DIMENSIONAL:
+        raise InputError(
+            f"{model.name} has a state of {model.state_size} components, and a library of states "
+            f"can stand for at most {LOW_DIMENSIONAL}; choose another method, such as "
+            "ensemble-smoother"
+        )
+
+
 def library(
     model: Model, engine: Engine, time_step: float, steps: int, members: int, lead: int = LEAD
 ) -> Library:
@@ -71,12 +81,7 @@ def library(
     InputError
         The model's state is too large, or the model diverges.
     """
-    if model.state_size > LOW_DIMENSIONAL:
-        raise InputError(
-            f"{model.name} has a state of {model.state_size} components, and a library of states "
-            f"can stand for at most {LOW_DIMENSIONAL}; choose another method, such as "
-            "ensemble-smoother"
-        )
+    expect_low_dimensional(model)
     if model.climatology is not None:
         return _of_given(model, engine, time_step, steps, members, lead)
     signs = np.array(model.mirror_signs or (1.0,) * model.state_size)

@@ -3,21 +3,28 @@
 No analysis has a smaller expected squared error than the posterior mean, which therefore bounds
 every other method. Importance sampling from a library of attractor states gives the mean and
 standard deviation; where few members of the library carry most of the weight, a second stage uses
-draws around them instead.
+draws around them instead. In a cycle, or from a given background, members of that background take
+the place of the library (`pyvda.methods.particles`).
 """
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from pyvda import names
+from pyvda.climate.background import CLIMATOLOGY, BackgroundOption, get_background, is_name
 from pyvda.climate.climatology import climatology
-from pyvda.climate.library import LEAD, library
-from pyvda.engine.interface import Array
+from pyvda.climate.ensemble import Ensemble
+from pyvda.climate.library import LEAD, expect_low_dimensional, library
+from pyvda.engine.interface import Array, Engine
+from pyvda.methods import particles
+from pyvda.methods.ensemble_smoother import members
 from pyvda.methods.problem import Positive, Problem, Seed, Solution, Status
 from pyvda.methods.statistics import (
-    StatisticalOptions,
+    EnsembleOptions,
     chi_square_limit,
     precision_of,
     without_observations,
@@ -27,7 +34,7 @@ from pyvda.models.model import Model
 _BLOCK = 128  # windows between two reports: less than a second of work
 
 
-class PosteriorMeanOptions(StatisticalOptions):
+class PosteriorMeanOptions(EnsembleOptions):
     """Options of the posterior mean.
 
     Attributes
@@ -48,10 +55,24 @@ class PosteriorMeanOptions(StatisticalOptions):
     doubtful : float
         Effective sample size below which a window is flagged.
     seed : int
-        Seed of the perturbations.
+        Seed of the perturbations, and of resampling.
+    background : str, path, Dataset or Background
+        See `pyvda.climate.background.get_background`; a given background applies at the window's
+        first step. Its members, or draws from its mean and covariance, take the place of the
+        library.
+    particles : int
+        Number of draws where the background has no members, or the final ensemble is wanted.
+    kernel : float
+        Standard deviation of the noise on the members of the final ensemble, in that which is the
+        best for estimating a Gaussian density from them.
+    final_ensemble : bool, optional
+        See `EnsembleOptions`. Default: in a cycle only.
     observation_variance : float, optional
         See `StatisticalOptions`.
     """
+
+    takes_ensemble: ClassVar[bool] = True
+    cycles: ClassVar[bool] = True
 
     members: int = Field(240_000, ge=100, le=20_000_000)
     enough: float = Field(50.0, ge=1)
@@ -60,23 +81,46 @@ class PosteriorMeanOptions(StatisticalOptions):
     lead: int | None = Field(None, ge=0, le=1000)
     doubtful: float = Field(5.0, ge=0)
     seed: Seed = 0
+    background: BackgroundOption = CLIMATOLOGY
+    particles: int = Field(8192, ge=100, le=1_000_000)
+    kernel: float = Field(0.15, ge=0, le=10)
+
+    def has_particles(self) -> bool:
+        """Tell whether members of the background take the place of the library."""
+        return bool(self.final_ensemble) or not (
+            is_name(self.background) and self.background == CLIMATOLOGY
+        )
 
     def without_effect(self, model: Model, *, warm: bool, channels: bool) -> dict[str, str]:
         """Return the options that have no effect, and why."""
-        if self.draws:
-            return {}
-        why = (
-            "it belongs to the second stage, which draws 0 leaves out; leave it out, or give draws"
-        )
-        return dict.fromkeys(("enough", "bandwidth", "seed"), why)
+        found: dict[str, str] = {}
+        if self.has_particles():
+            why = (
+                "it belongs to the library, whose place members of the background take; leave it "
+                "out, or background and final_ensemble"
+            )
+            found |= dict.fromkeys(("members", "enough", "draws", "bandwidth", "lead"), why)
+        else:
+            why = "it belongs to a cycle, a given background, or final_ensemble; leave it out"
+            found |= dict.fromkeys(("particles", "kernel"), why)
+            if not self.draws:
+                why = (
+                    "it belongs to the second stage, which draws 0 leaves out; leave it out, or "
+                    "give draws"
+                )
+                found |= dict.fromkeys(("enough", "bandwidth", "seed"), why)
+        return found
 
-    def has_stdev(self) -> bool:
-        """Tell whether the method gives the analysis a standard deviation."""
-        return True
+    def expected_state(self, model: Model, engine: Engine) -> Array:
+        """Return the state (D,) to expect where nothing was observed: the background's mean."""
+        if is_name(self.background):
+            return climatology(model, engine).mean
+        return get_background(self.background, model, engine).mean
 
     def window_outputs(self) -> tuple[str, ...]:
         """Return the names of `Solution.per_window`."""
-        return (names.EFFECTIVE_SAMPLE_SIZE,)
+        final = (names.FINAL_ENSEMBLE,) if self.final_ensemble else ()
+        return (names.EFFECTIVE_SAMPLE_SIZE, *final)
 
 
 def unbiased(stdev: Array, effective: Array) -> Array:
@@ -113,8 +157,10 @@ def solve(problem: Problem, options: PosteriorMeanOptions) -> Solution:
     InputError
         The model is not low-dimensional, or the error variance of the observations is unknown.
     """
-    engine = problem.engine
     precision = precision_of(problem, options.observation_variance)
+    if options.has_particles():
+        return _from_particles(problem, options, precision)
+    engine = problem.engine
     observation = np.asarray(problem.batch.observation, float)
     windows, steps, size = observation.shape
     lead = options.lead
@@ -134,12 +180,48 @@ def solve(problem: Problem, options: PosteriorMeanOptions) -> Solution:
         )  # fmt: skip
         x[block], effective[block] = found.mean, found.effective
         stdev[block] = unbiased(found.stdev, found.effective)
-        far = found.misfit > chi_square_limit((precision[block] > 0).sum((1, 2)))
-        few = found.effective < options.doubtful
-        status[block] = np.where(far | few, Status.DOUBTFUL, Status.CONVERGED)
+        status[block] = _judged(found.misfit, found.effective, precision[block], options)
         problem.report(first + len(block), len(chosen))
     status[~np.isfinite(x).all((1, 2))] = Status.DIVERGED
     return Solution(
         x, status, np.zeros(windows, int), stdev=stdev,
         per_window={names.EFFECTIVE_SAMPLE_SIZE: effective},
     )  # fmt: skip
+
+
+def _judged(
+    misfit: Array, effective: Array, precision: Array, options: PosteriorMeanOptions
+) -> Array:
+    """Return the status of windows by the misfit of the likeliest sample and the sample's size."""
+    far = misfit > chi_square_limit((precision > 0).sum((1, 2)))
+    few = effective < options.doubtful
+    return np.where(far | few, Status.DOUBTFUL, Status.CONVERGED)
+
+
+def _from_particles(problem: Problem, options: PosteriorMeanOptions, precision: Array) -> Solution:
+    """Compute what `solve` does from members of the background."""
+    expect_low_dimensional(problem.model)
+    observation = np.asarray(problem.batch.observation, float)
+    start = members(problem, options.particles, options.seed, options.background)
+    cycle = options.background.cycle if isinstance(options.background, Ensemble) else 0
+    x, stdev, status = without_observations(problem)
+    effective, misfit = np.full(len(x), np.nan), np.full(len(x), np.nan)
+    final = np.full((len(x), *start.shape), np.nan)
+    chosen = np.flatnonzero(problem.has_observations())
+    for done, (row, number) in enumerate(
+        zip(chosen, problem.window_numbers()[chosen], strict=True)
+    ):
+        found = particles.weigh(problem, start, observation[row], precision[row])
+        x[row], stdev[row], effective[row] = found.mean, found.stdev, found.effective
+        misfit[row] = found.misfit
+        if options.final_ensemble:
+            random = np.random.default_rng([options.seed, cycle, int(number)])
+            final[row] = particles.resampled(problem, found, options.kernel, random)
+        problem.report(done + 1, len(chosen))
+    stdev[chosen] = unbiased(stdev[chosen], effective[chosen])
+    status[chosen] = _judged(misfit[chosen], effective[chosen], precision[chosen], options)
+    status[~np.isfinite(x).all((1, 2))] = Status.DIVERGED
+    per_window = {names.EFFECTIVE_SAMPLE_SIZE: effective}
+    if options.final_ensemble:
+        per_window[names.FINAL_ENSEMBLE] = final
+    return Solution(x, status, np.zeros(len(x), int), stdev=stdev, per_window=per_window)

@@ -1,0 +1,126 @@
+"""The posterior mean from members of a background: a particle filter over cycled windows.
+
+Members of an ensemble, or draws from a Gaussian or the climatology, are run through a window and
+weighed by the likelihood of its observations. At the last of these, where their distribution is
+the narrowest, as many members are resampled by their weights, and moved by a little noise so that
+copies part: the regularised particle filter of Musso, Oudjane and Le Gland (2001). The next window
+starts from them, so that what all earlier data say is kept without a Gaussian in between.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pyvda.engine.interface import Array
+from pyvda.methods.problem import Problem
+
+_NUMBERS = 1 << 23  # of trajectories that are in memory together
+
+
+class Weighed(NamedTuple):
+    """What the observations of a window make of its members.
+
+    Attributes
+    ----------
+    mean, stdev : (T, D)
+        Of the weighed members; the deviation is the biased one, see `unbiased`.
+    weights : (N,)
+        They sum to one; NaN where every member diverges.
+    members : (N, D)
+        At the last step with an observation.
+    left : int
+        Steps from there to the end of the window.
+    misfit : float
+        Half the weighted sum of squared deviations of the likeliest member, Σ p (x - y)² / 2.
+    """
+
+    mean: Array
+    stdev: Array
+    weights: Array
+    members: Array
+    left: int
+    misfit: float
+
+    @property
+    def effective(self) -> float:
+        """Return the effective sample size, 1 / Σ w²."""
+        return float(1 / (self.weights**2).sum())
+
+
+def weigh(problem: Problem, members: Array, observation: Array, precision: Array) -> Weighed:
+    """Run members through a window and weigh them by the likelihood of its observations.
+
+    Parameters
+    ----------
+    problem : Problem
+        Its model, engine and time step.
+    members : (N, D)
+        At the first step, in the state's units.
+    observation, precision : (T, D)
+        Precision 0 where nothing is observed.
+
+    Returns
+    -------
+    Weighed
+        Members that diverge have weight 0.
+    """
+    steps, size = observation.shape
+    seen = precision > 0
+    count = max(1, _NUMBERS // (steps * size))
+    half, there, last = np.empty(len(members)), np.empty_like(members), _last(seen)
+    # Sums of weights and of weighted first and second powers, relative to the least misfit so far.
+    least, total, first, second = np.inf, 0.0, np.zeros((steps, size)), np.zeros((steps, size))
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, len(members), count):
+            part = slice(start, start + count)
+            x = problem.engine.run(
+                problem.model, problem.cost, np.ascontiguousarray(members[part]), steps
+            )
+            departure = x[:, seen] - observation[seen]
+            found = 0.5 * (departure**2 @ precision[seen])
+            good = np.isfinite(x).all((1, 2)) & np.isfinite(found)
+            half[part], there[part] = np.where(good, found, np.inf), x[:, last]
+            if not good.any():
+                continue
+            x, found = x[good], found[good]
+            before, least = least, min(least, float(found.min()))
+            shrunk = np.exp(least - before)
+            weight = np.exp(least - found)
+            total = total * shrunk + weight.sum()
+            first = first * shrunk + np.tensordot(weight, x, 1)
+            second = second * shrunk + np.tensordot(weight, x**2, 1)
+        weights = np.exp(least - half) / total if np.isfinite(least) else np.full(len(half), np.nan)
+        mean = first / total if total else np.full((steps, size), np.nan)
+        stdev = np.sqrt(np.maximum(second / total - mean**2, 0.0)) if total else mean
+    return Weighed(mean, stdev, weights, there, steps - 1 - last, least)
+
+
+def _last(seen: Array) -> int:
+    return int(np.flatnonzero(seen.any(1))[-1])
+
+
+def resampled(
+    problem: Problem, found: Weighed, kernel: float, random: np.random.Generator
+) -> Array:
+    """Return equally likely members at the last step, (N, D), as many as were weighed.
+
+    Systematic resampling, and Gaussian noise of the members' covariance times h², at the last step
+    with an observation; then the model. h is `kernel` times the bandwidth that is the best for a
+    density that is Gaussian, (4 / ((D + 2) n))^(1 / (D + 4)) with n the effective sample size
+    (Silverman 1986, equation 4.14): few members that carry the weight are spread the more.
+    """
+    count = len(found.weights)
+    if not np.isfinite(found.weights).all():
+        return np.full_like(found.members, np.nan)
+    edges = np.cumsum(found.weights)
+    at = (np.arange(count) + random.uniform()) / count * edges[-1]
+    members = found.members[np.minimum(np.searchsorted(edges, at), count - 1)]
+    departure = members - members.mean(0)
+    values, vectors = np.linalg.eigh(departure.T @ departure / count)
+    noise = random.standard_normal(members.shape) * np.sqrt(np.maximum(values, 0))
+    size = members.shape[1]
+    bandwidth = kernel * (4 / ((size + 2) * found.effective)) ** (1 / (size + 4))
+    start = np.ascontiguousarray(members + bandwidth * (noise @ vectors.T))
+    return np.asarray(problem.engine.run(problem.model, problem.cost, start, found.left + 1)[:, -1])
