@@ -5,7 +5,8 @@
 DAPPER simulates truth and observations of each set-up and runs its own methods
 (benchmarks/peers/setups_dapper.py, in .venv-peers). pyvda reads its netCDF file and gives scores
 
-as filter: the last step of windows that end at an analysis time, with no data after it;
+as filter: the last step of windows that end at an analysis time, with no data after it; and, of
+    models of a few components, the posterior mean in a cycle with a window for each observation;
 as smoother: windows that overlap by half, at the same times.
 
 A score is DAPPER's rmse.a: the mean over analysis times after the burn-in of the root mean square
@@ -22,6 +23,7 @@ import subprocess
 import tempfile
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +32,8 @@ import store
 import xarray as xr
 
 import pyvda
+from pyvda.climate.library import LOW_DIMENSIONAL
+from pyvda.models.registry import get_model
 
 HERE = Path(__file__).parent
 OUT = store.RESULTS / "setups.json"
@@ -103,6 +107,21 @@ def as_filter(ds: xr.Dataset, setup: Setup) -> dict[str, float]:
     return {**row, "core s": seconds}
 
 
+def as_cycle(ds: xr.Dataset, setup: Setup) -> dict[str, float]:
+    """Return the score of the posterior mean, cycled: no datum of a later time is used."""
+    times = analysis_times(ds)
+    between = int(times[1] - times[0])
+    first = int(times[0]) % between  # each window begins with its observations
+    began = time.process_time()
+    found = pyvda.assimilate(
+        ds.drop_vars("truth").isel(time=slice(first, None)), model=setup.model,
+        method="posterior-mean", cycle=between,
+    )  # fmt: skip
+    seconds = time.process_time() - began
+    row = scored(found["analysis"].values[times - first], ds["truth"].values[times])
+    return {**row, "core s": seconds}
+
+
 def as_smoother(ds: xr.Dataset, setup: Setup) -> dict[str, float]:
     """Return the score of windows that overlap, at the analysis times."""
     series = ds.isel(time=slice(0, setup.steps))
@@ -115,6 +134,14 @@ def as_smoother(ds: xr.Dataset, setup: Setup) -> dict[str, float]:
     seconds = time.process_time() - began
     row = scored(found["analysis"].values[times], series["truth"].values[times])
     return {**row, "core s": seconds}
+
+
+def works(setup: Setup) -> list[tuple[str, str, Callable[[xr.Dataset, Setup], dict[str, float]]]]:
+    """Return method and kind of each row of pyvda, and what computes it."""
+    found = [(METHOD, "filter", as_filter), (METHOD, "smoother", as_smoother)]
+    if get_model(setup.model).state_size <= LOW_DIMENSIONAL:
+        found.insert(1, ("posterior-mean", "filter", as_cycle))
+    return found
 
 
 def main() -> None:
@@ -134,8 +161,8 @@ def main() -> None:
             if given.only not in name:
                 continue
             ds: xr.Dataset | None = None
-            for kind, work in (("filter", as_filter), ("smoother", as_smoother)):
-                key = f"{name}/pyvda {METHOD}/{kind}"
+            for method, kind, work in works(setup):
+                key = f"{name}/pyvda {method}/{kind}"
                 if key in rows and not given.again:
                     continue
                 if ds is None:

@@ -107,6 +107,13 @@ def library(
     return Library(kept("library", model, recipe, make, valid)["states"], lead, signs)
 
 
+def starts(model: Model, engine: Engine, time_step: float, members: int) -> Array:
+    """Return the first states of the members of a library, mirrored ones included, (N, D)."""
+    found = library(model, engine, time_step, 1, members, 0)
+    states = found.states[:, ::EVERY].reshape(-1, model.state_size)
+    return np.concatenate([states, states * found.signs]) if (found.signs < 0).any() else states
+
+
 def _of_given(
     model: Model, engine: Engine, time_step: float, steps: int, members: int, lead: int
 ) -> Library:

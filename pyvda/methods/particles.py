@@ -102,25 +102,24 @@ def _last(seen: Array) -> int:
 
 
 def resampled(
-    problem: Problem, found: Weighed, kernel: float, random: np.random.Generator
+    problem: Problem, found: Weighed, count: int, kernel: float, random: np.random.Generator
 ) -> Array:
-    """Return equally likely members at the last step, (N, D), as many as were weighed.
+    """Return equally likely members at the last step, (`count`, D).
 
     Systematic resampling, and Gaussian noise of the members' covariance times h², at the last step
     with an observation; then the model. h is `kernel` times the bandwidth that is the best for a
     density that is Gaussian, (4 / ((D + 2) n))^(1 / (D + 4)) with n the effective sample size
     (Silverman 1986, equation 4.14): few members that carry the weight are spread the more.
     """
-    count = len(found.weights)
+    size = found.members.shape[1]
     if not np.isfinite(found.weights).all():
-        return np.full_like(found.members, np.nan)
+        return np.full((count, size), np.nan)
     edges = np.cumsum(found.weights)
     at = (np.arange(count) + random.uniform()) / count * edges[-1]
-    members = found.members[np.minimum(np.searchsorted(edges, at), count - 1)]
+    members = found.members[np.minimum(np.searchsorted(edges, at), len(edges) - 1)]
     departure = members - members.mean(0)
     values, vectors = np.linalg.eigh(departure.T @ departure / count)
     noise = random.standard_normal(members.shape) * np.sqrt(np.maximum(values, 0))
-    size = members.shape[1]
     bandwidth = kernel * (4 / ((size + 2) * found.effective)) ** (1 / (size + 4))
     start = np.ascontiguousarray(members + bandwidth * (noise @ vectors.T))
     return np.asarray(problem.engine.run(problem.model, problem.cost, start, found.left + 1)[:, -1])

@@ -3,8 +3,9 @@
 No analysis has a smaller expected squared error than the posterior mean, which therefore bounds
 every other method. Importance sampling from a library of attractor states gives the mean and
 standard deviation; where few members of the library carry most of the weight, a second stage uses
-draws around them instead. In a cycle, or from a given background, members of that background take
-the place of the library (`pyvda.methods.particles`).
+draws around them instead. In a cycle, or from a given background, the members that the window
+before has left, or draws from the background, take the place of the library
+(`pyvda.methods.particles`).
 """
 
 from __future__ import annotations
@@ -15,10 +16,16 @@ import numpy as np
 from pydantic import Field
 
 from pyvda import names
-from pyvda.climate.background import CLIMATOLOGY, BackgroundOption, get_background, is_name
+from pyvda.climate.background import (
+    CLIMATOLOGY,
+    BackgroundOption,
+    ensemble_in,
+    get_background,
+    is_name,
+)
 from pyvda.climate.climatology import climatology
 from pyvda.climate.ensemble import Ensemble
-from pyvda.climate.library import LEAD, expect_low_dimensional, library
+from pyvda.climate.library import LEAD, expect_low_dimensional, library, starts
 from pyvda.engine.interface import Array, Engine
 from pyvda.methods import particles
 from pyvda.methods.ensemble_smoother import members
@@ -61,7 +68,7 @@ class PosteriorMeanOptions(EnsembleOptions):
         first step. Its members, or draws from its mean and covariance, take the place of the
         library.
     particles : int
-        Number of draws where the background has no members, or the final ensemble is wanted.
+        Number of members of the final ensemble, and of draws from a background that is Gaussian.
     kernel : float
         Standard deviation of the noise on the members of the final ensemble, in that which is the
         best for estimating a Gaussian density from them.
@@ -86,20 +93,26 @@ class PosteriorMeanOptions(EnsembleOptions):
     kernel: float = Field(0.15, ge=0, le=10)
 
     def has_particles(self) -> bool:
-        """Tell whether members of the background take the place of the library."""
-        return bool(self.final_ensemble) or not (
-            is_name(self.background) and self.background == CLIMATOLOGY
-        )
+        """Tell whether members are weighed one by one, without a second stage."""
+        return bool(self.final_ensemble) or not self.is_climatological()
+
+    def is_climatological(self) -> bool:
+        """Tell whether the background is the climatology."""
+        return is_name(self.background) and self.background == CLIMATOLOGY
 
     def without_effect(self, model: Model, *, warm: bool, channels: bool) -> dict[str, str]:
         """Return the options that have no effect, and why."""
         found: dict[str, str] = {}
         if self.has_particles():
-            why = (
-                "it belongs to the library, whose place members of the background take; leave it "
-                "out, or background and final_ensemble"
-            )
-            found |= dict.fromkeys(("members", "enough", "draws", "bandwidth", "lead"), why)
+            why = "there is no second stage with a given background or final_ensemble; leave it out"
+            found |= dict.fromkeys(("enough", "draws", "bandwidth", "lead"), why)
+            given = ensemble_in(self.background) is not None
+            if not self.is_climatological():
+                found["members"] = "the background takes the place of the library; leave it out"
+            if not self.final_ensemble:
+                why = "only the members of the final ensemble are resampled; leave it out"
+                idle = ("kernel", "seed", "particles") if given else ("kernel",)
+                found |= dict.fromkeys(idle, why)
         else:
             why = "it belongs to a cycle, a given background, or final_ensemble; leave it out"
             found |= dict.fromkeys(("particles", "kernel"), why)
@@ -202,11 +215,14 @@ def _from_particles(problem: Problem, options: PosteriorMeanOptions, precision: 
     """Compute what `solve` does from members of the background."""
     expect_low_dimensional(problem.model)
     observation = np.asarray(problem.batch.observation, float)
-    start = members(problem, options.particles, options.seed, options.background)
+    if options.is_climatological():
+        start = starts(problem.model, problem.engine, problem.cost.time_step, options.members)
+    else:
+        start = members(problem, options.particles, options.seed, options.background)
     cycle = options.background.cycle if isinstance(options.background, Ensemble) else 0
     x, stdev, status = without_observations(problem)
     effective, misfit = np.full(len(x), np.nan), np.full(len(x), np.nan)
-    final = np.full((len(x), *start.shape), np.nan)
+    final = np.full((len(x), options.particles, start.shape[1]), np.nan)
     chosen = np.flatnonzero(problem.has_observations())
     for done, (row, number) in enumerate(
         zip(chosen, problem.window_numbers()[chosen], strict=True)
@@ -216,12 +232,14 @@ def _from_particles(problem: Problem, options: PosteriorMeanOptions, precision: 
         misfit[row] = found.misfit
         if options.final_ensemble:
             random = np.random.default_rng([options.seed, cycle, int(number)])
-            final[row] = particles.resampled(problem, found, options.kernel, random)
+            final[row] = particles.resampled(
+                problem, found, options.particles, options.kernel, random
+            )
         problem.report(done + 1, len(chosen))
     stdev[chosen] = unbiased(stdev[chosen], effective[chosen])
     status[chosen] = _judged(misfit[chosen], effective[chosen], precision[chosen], options)
     status[~np.isfinite(x).all((1, 2))] = Status.DIVERGED
-    per_window = {names.EFFECTIVE_SAMPLE_SIZE: effective}
+    per_window: dict[str, Array] = {names.EFFECTIVE_SAMPLE_SIZE: effective}
     if options.final_ensemble:
         per_window[names.FINAL_ENSEMBLE] = final
     return Solution(x, status, np.zeros(len(x), int), stdev=stdev, per_window=per_window)

@@ -15,6 +15,8 @@ from pyvda.operators.function import FunctionOperator
 
 SHARED = {"parameters": "shared"}
 FORCED = {"model_error": 0.1}
+FINAL = {"final_ensemble": True}
+GAUSSIAN = (np.zeros(3), np.eye(3))
 
 # Options that change the analysis, or its outputs, whatever the others are.
 ALWAYS = {
@@ -24,7 +26,7 @@ ALWAYS = {
                  "observation_variance"},
     "strong-constraint": {"starts", "growth", "background", "covariance", "iterations", "tolerance",
                           "parameters", "model_error", "observation_variance"},
-    "posterior-mean": {"members", "draws", "lead", "doubtful", "observation_variance"},
+    "posterior-mean": {"doubtful", "background", "final_ensemble", "observation_variance"},
     "ensemble-smoother": {"background", "inflation", "depth", "model_error", "final_ensemble",
                           "observation_variance"},
     "incremental": {"background", "covariance", "model_error", "ensemble", "inflation", "growth",
@@ -68,6 +70,14 @@ WITHOUT = [
     ("posterior-mean", "lorenz63", "seed", {"seed": 1, "draws": 0}, "second stage"),
     ("posterior-mean", "lorenz63", "enough", {"enough": 9.0, "draws": 0}, "second stage"),
     ("posterior-mean", "lorenz63", "bandwidth", {"bandwidth": 0.1, "draws": 0}, "second stage"),
+    ("posterior-mean", "lorenz63", "members", {"members": 500, "background": GAUSSIAN},
+     "takes the place of the library"),
+    ("posterior-mean", "lorenz63", "draws", {"draws": 8, **FINAL}, "no second stage"),
+    ("posterior-mean", "lorenz63", "lead", {"lead": 3, **FINAL}, "no second stage"),
+    ("posterior-mean", "lorenz63", "particles", {"particles": 500}, "belongs to a cycle"),
+    ("posterior-mean", "lorenz63", "kernel", {"kernel": 0.5}, "belongs to a cycle"),
+    ("posterior-mean", "lorenz63", "kernel", {"kernel": 0.5, "background": GAUSSIAN},
+     "only the members of the final ensemble"),
     ("ensemble-smoother", "lorenz63", "iterations", {"iterations": 5, "depth": 0}, "depth 0"),
     ("ensemble-smoother", "lorenz63", "iterations", {"iterations": 5, **FORCED}, "depth 0"),
     ("ensemble-smoother", "lorenz63", "lag", {"lag": 1, "depth": 3}, "depth is 3"),
