@@ -57,6 +57,7 @@ SECTIONS = {
     "field: the file of a network for fields": field_configuration.FieldData,
     "network: unet": field_configuration.UNetSettings,
     "network: variational": field_configuration.VariationalSettings,
+    "network: stack": field_configuration.StackSettings,
     "optimiser, of a network for fields": field_configuration.FieldOptimiser,
     "training, of a network for fields": field_configuration.FieldRun,
 }

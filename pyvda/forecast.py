@@ -136,13 +136,14 @@ def _expect_some(stays: Array, model: Model, time_step: float, steps: int) -> No
     """Say that the forecast of some windows diverges, and refuse that of all."""
     if not stays.any():
         raise InputError(
-            f"{model.name} with time steps of {time_step:g} diverges within {steps} steps of every "
-            "analysis; forecast fewer steps, or correct the time step or the parameters in "
-            "pyvda_configuration of the analysis"
+            f"{model.name} with time steps of {time_step:g} diverges within {steps} "
+            f"step{'s' if steps > 1 else ''} of every analysis; forecast fewer steps, or correct "
+            "the time step or the parameters in pyvda_configuration of the analysis"
         )
+    count = np.count_nonzero(~stays)
     notice(
-        f"the forecast of {np.count_nonzero(~stays)} windows diverges at step {steps}; it is NaN "
-        "from there on"
+        f"the forecast of {count} window{'s' if count > 1 else ''} diverges at step {steps}; it is "
+        "NaN from there on"
     )
 
 

@@ -9,11 +9,13 @@ import re
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import get_args
 
 import pytest
 
 import pyvda
 from pyvda import operators
+from pyvda.fields.learned.configuration import AnyNetwork
 from pyvda.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -84,6 +86,11 @@ def test_every_option_has_a_description() -> None:
         bare = [line for line in rows if line.endswith(ends) and not line.startswith("| `kind`")]
         assert rows
         assert bare == [], part
+
+
+def test_every_network_for_fields_is_in_the_reference() -> None:
+    kinds, _ = get_args(AnyNetwork)
+    assert set(get_args(kinds)) <= set(generated_pages.SECTIONS.values())
 
 
 @pytest.mark.parametrize(

@@ -152,9 +152,9 @@ def test_windows_that_diverge_are_lost_alone() -> None:
     analysis = pyvda.assimilate(observed, engine="torch", iterations=1, step=1.0)
     expected = pyvda.forecast(analysis, STEPS, engine="torch")["forecast"]
     analysis["analysis"][1, -1] = 1e200
-    with pytest.warns(Notice, match="the forecast of 1 windows diverges at step 1"):
+    with pytest.warns(Notice, match="the forecast of 1 window diverges at step 1"):
         found = pyvda.forecast(analysis, STEPS, engine="torch")["forecast"]
     assert np.isnan(found[1]).all()
     np.testing.assert_array_equal(found[[0, 2]], expected[[0, 2]])
-    with pytest.raises(InputError, match=r"lorenz63 .* diverges within 1 steps of every analysis"):
+    with pytest.raises(InputError, match=r"lorenz63 .* diverges within 1 step of every analysis"):
         pyvda.forecast(analysis.isel(window=[1]), STEPS, engine="torch")

@@ -27,6 +27,7 @@ def info(engine: EngineName = None, build: Build = False, quiet: Quiet = False) 
     from pyvda import environment
     from pyvda.engine import get_engine
     from pyvda.engine.julia import build_image
+    from pyvda.fields.learned import shipped as field_networks
     from pyvda.fields.methods import FIELD_METHODS
     from pyvda.learned import shipped
     from pyvda.machine import installed
@@ -52,6 +53,7 @@ def info(engine: EngineName = None, build: Build = False, quiet: Quiet = False) 
         "models": ", ".join(names()),
         "presets": ", ".join([*presets(), *samplings()]),
         "shipped": ", ".join(shipped.names()) or "no trained models",
+        "for fields": ", ".join(field_networks.names()) or "no trained networks",
     }
     for name, value in rows.items():
         say(quiet, f"{name:10s} {value}")

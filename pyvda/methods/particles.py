@@ -1,10 +1,10 @@
 """The posterior mean from members of a background: a particle filter over cycled windows.
 
 Members of an ensemble, or draws from a Gaussian or the climatology, are run through a window and
-weighed by the likelihood of its observations. At the last of these, where their distribution is
-the narrowest, as many members are resampled by their weights, and moved by a little noise so that
-copies part: the regularised particle filter of Musso, Oudjane and Le Gland (2001). The next window
-starts from them, so that what all earlier data say is kept without a Gaussian in between.
+weighted by the likelihood of its observations. At the last of these, where their distribution is
+the narrowest, members are resampled by their weights, and a little noise makes copies differ: the
+regularised particle filter of Musso, Oudjane and Le Gland (2001). The next window starts from them,
+so that what all earlier data say is kept without a Gaussian in between.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ _NUMBERS = 1 << 23  # of trajectories that are in memory together
 
 
 class Weighed(NamedTuple):
-    """What the observations of a window make of its members.
+    """The members of a window, weighted by the likelihood of its observations.
 
     Attributes
     ----------
     mean, stdev : (T, D)
-        Of the weighed members; the deviation is the biased one, see `unbiased`.
+        Of the weighted members, in the state's units; the deviation is the biased one, see
+        `posterior_mean.unbiased`.
     weights : (N,)
         They sum to one; NaN where every member diverges.
     members : (N, D)
-        At the last step with an observation.
+        At the last step with an observation, in the state's units.
     left : int
         Steps from there to the end of the window.
     misfit : float
@@ -50,7 +51,7 @@ class Weighed(NamedTuple):
 
 
 def weigh(problem: Problem, members: Array, observation: Array, precision: Array) -> Weighed:
-    """Run members through a window and weigh them by the likelihood of its observations.
+    """Run members through a window and weight them by the likelihood of its observations.
 
     Parameters
     ----------
@@ -59,7 +60,7 @@ def weigh(problem: Problem, members: Array, observation: Array, precision: Array
     members : (N, D)
         At the first step, in the state's units.
     observation, precision : (T, D)
-        Precision 0 where nothing is observed.
+        In the state's units and one over their square; precision 0 where nothing is observed.
 
     Returns
     -------
@@ -107,9 +108,9 @@ def resampled(
     """Return equally likely members at the last step, (`count`, D).
 
     Systematic resampling, and Gaussian noise of the members' covariance times h², at the last step
-    with an observation; then the model. h is `kernel` times the bandwidth that is the best for a
-    density that is Gaussian, (4 / ((D + 2) n))^(1 / (D + 4)) with n the effective sample size
-    (Silverman 1986, equation 4.14): few members that carry the weight are spread the more.
+    with an observation; then the model. h is `kernel` times the optimal bandwidth for a Gaussian
+    density, (4 / ((D + 2) n))^(1 / (D + 4)) with n the effective sample size (Silverman 1986,
+    equation 4.14): the fewer members carry the weight, the more they are spread.
     """
     size = found.members.shape[1]
     if not np.isfinite(found.weights).all():

@@ -70,8 +70,8 @@ class PosteriorMeanOptions(EnsembleOptions):
     particles : int
         Number of members of the final ensemble, and of draws from a background that is Gaussian.
     kernel : float
-        Standard deviation of the noise on the members of the final ensemble, in that which is the
-        best for estimating a Gaussian density from them.
+        Bandwidth of the noise on the members of the final ensemble, over the one that is optimal
+        for estimating a Gaussian density from them. 0: no noise.
     final_ensemble : bool, optional
         See `EnsembleOptions`. Default: in a cycle only.
     observation_variance : float, optional
@@ -222,7 +222,10 @@ def _from_particles(problem: Problem, options: PosteriorMeanOptions, precision: 
     cycle = options.background.cycle if isinstance(options.background, Ensemble) else 0
     x, stdev, status = without_observations(problem)
     effective, misfit = np.full(len(x), np.nan), np.full(len(x), np.nan)
-    final = np.full((len(x), options.particles, start.shape[1]), np.nan)
+    per_window: dict[str, Array] = {names.EFFECTIVE_SAMPLE_SIZE: effective}
+    if options.final_ensemble:
+        shape = (len(x), options.particles, start.shape[1])
+        per_window[names.FINAL_ENSEMBLE] = np.full(shape, np.nan)
     chosen = np.flatnonzero(problem.has_observations())
     for done, (row, number) in enumerate(
         zip(chosen, problem.window_numbers()[chosen], strict=True)
@@ -232,14 +235,11 @@ def _from_particles(problem: Problem, options: PosteriorMeanOptions, precision: 
         misfit[row] = found.misfit
         if options.final_ensemble:
             random = np.random.default_rng([options.seed, cycle, int(number)])
-            final[row] = particles.resampled(
+            per_window[names.FINAL_ENSEMBLE][row] = particles.resampled(
                 problem, found, options.particles, options.kernel, random
             )
         problem.report(done + 1, len(chosen))
     stdev[chosen] = unbiased(stdev[chosen], effective[chosen])
     status[chosen] = _judged(misfit[chosen], effective[chosen], precision[chosen], options)
     status[~np.isfinite(x).all((1, 2))] = Status.DIVERGED
-    per_window: dict[str, Array] = {names.EFFECTIVE_SAMPLE_SIZE: effective}
-    if options.final_ensemble:
-        per_window[names.FINAL_ENSEMBLE] = final
     return Solution(x, status, np.zeros(len(x), int), stdev=stdev, per_window=per_window)

@@ -1,5 +1,6 @@
 """Members weighed and resampled: against a dense smoother, and as a filter in a cycle."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ import pyvda
 from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError
 from pyvda.methods import Problem, particles
+from pyvda.methods.posterior_mean import PosteriorMeanOptions, solve
 from pyvda.models.registry import get_model
 from pyvda.state.batch import Batch
 
@@ -84,6 +86,23 @@ def test_members_that_diverge_have_no_weight() -> None:
     lost = particles.weigh(problem, start, problem.batch.observation[0], problem.batch.mask[0])
     assert np.isnan(lost.mean).all()
     assert np.isnan(particles.resampled(problem, lost, 10, 0.2, np.random.default_rng(3))).all()
+
+
+def test_members_are_held_only_where_a_window_can_start_from_them() -> None:
+    known, problem = linear()
+    windows, count = 100, 5000
+    one = problem.batch
+    observation, mask = (np.repeat(a, windows, 0) for a in (one.observation, one.mask))
+    batch = Batch(observation, mask, observation)
+    options = PosteriorMeanOptions(background=(known.mean, known.B), particles=count)
+    tracemalloc.start()
+    try:
+        found = solve(replace(problem, batch=batch), options)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found.per_window.keys() == {"effective_sample_size"}
+    assert peak < 0.5 * 8 * windows * count * 3
 
 
 @pytest.mark.parametrize("engine", ENGINES)

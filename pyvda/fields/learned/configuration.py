@@ -43,6 +43,15 @@ def turns_of(given: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
     return found
 
 
+def unsigned(turns: tuple[tuple[str, ...], ...]) -> str:
+    """Name the turns without a sign, which do nothing to a network that sees points one by one.
+
+    >>> unsigned((("sign", "y"), ("x", "time"), ("y",)))
+    'x time, y'
+    """
+    return ", ".join(" ".join(turn) for turn in turns if "sign" not in turn)
+
+
 _Positive = Annotated[int, Field(ge=1)]
 
 
@@ -267,6 +276,18 @@ class FieldConfiguration(Section):
                 "first_guess is mean, but a stack weighs interpolations; let field.first_guess be "
                 "oi, or choose another network"
             )
+        if self.field.ends and not self.network.days:
+            raise ValueError(
+                f"ends is {self.field.ends:g}, which would have no effect: the network sees no "
+                "other times; leave it out"
+            )
+        if self.network.kind == "stack" and not isinstance(self.field.augment, bool):
+            idle = unsigned(self.field.turns())
+            if idle:
+                raise ValueError(
+                    f"augment has {idle}, which would have no effect: a stack sees each point by "
+                    "itself; leave it out"
+                )
         if self.network.together and (self.field.truth is None or self.field.first_guess != "mean"):
             raise ValueError(
                 "network.together is true, which is trained on a truth and starts from the mean; "

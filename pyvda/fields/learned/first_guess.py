@@ -40,14 +40,12 @@ class FirstGuess:
     places: Places
     covariance: SpaceTimeCovariance
 
-    def at(self, times: Array, points: Array, hidden: Array | None = None) -> Array:
+    def at(self, times: Array, points: Array) -> Array:
         """Return value, variance, and distance and lag of the datum with the largest covariance.
 
         Parameters
         ----------
         times, points : (n,) of int
-        hidden : (T, P) of bool, optional
-            What estimates of the same time do not use.
 
         Returns
         -------
@@ -62,10 +60,7 @@ class FirstGuess:
             near |= np.abs(self.days - day) <= self.selection.days
         kept = np.flatnonzero(near)
         number = np.cumsum(near) - 1
-        data = field_data(
-            self.anomaly[kept], self.noise[kept], self.days[kept], self.places,
-            None if hidden is None else hidden[kept],
-        )  # fmt: skip
+        data = field_data(self.anomaly[kept], self.noise[kept], self.days[kept], self.places)
         order = np.lexsort((times, points))
         asked = targets(self.places, number[times], points, self.days[kept])
         estimates = self.engine.optimal_interpolation(

@@ -23,7 +23,7 @@ from pyvda.errors import InputError
 from pyvda.fields.field import Field, Values
 from pyvda.fields.gridded import Cells
 from pyvda.fields.learned.alignment import aligned
-from pyvda.fields.learned.configuration import turns_of
+from pyvda.fields.learned.configuration import turns_of, unsigned
 from pyvda.fields.learned.description import FieldDescription, read_description, read_sea
 from pyvda.fields.learned.first_guess import FirstGuess
 from pyvda.fields.learned.guesses import CHANNELS, OTHERS, others
@@ -98,6 +98,15 @@ class LearnedFieldOptions(FieldOptions):
         """Return what each network was trained for."""
         return [read_description(field_folder(name)) for name in self.checkpoint]
 
+    def expect_effect(self) -> None:
+        """Raise InputError where a turn changes the estimate of none of the networks."""
+        idle = unsigned(turns_of(self.turned))
+        if idle and all(one.network.kind == "stack" for one in self.described()):
+            raise InputError(
+                f"turned has {idle}, which would have no effect: a stack sees each point by "
+                "itself; leave it out"
+            )
+
     def reach_days(self, field: Field) -> float:
         """Return how far away in time the data are that the networks and their guesses use."""
         return max(
@@ -122,7 +131,7 @@ def solve(
     where: Array | None = None,
     points: Points | None = None,
 ) -> dict[str, Estimate]:
-    """Correct optimal interpolation by a trained network, tile by tile.
+    """Correct a first guess by a trained network, tile by tile.
 
     Parameters
     ----------
@@ -140,7 +149,8 @@ def solve(
     Raises
     ------
     InputError
-        A checkpoint is missing, or was trained for other variables, units or another transform.
+        A checkpoint is missing, or was trained for other variables, units or another transform; or
+        a turn has no effect.
 
     Warns
     -----
@@ -149,6 +159,7 @@ def solve(
     """
     from pyvda.fields.learned.model import FieldModel
 
+    options.expect_effect()
     folders = [field_folder(name) for name in options.checkpoint]
     described = [read_description(folder) for folder in folders]
     for one in described:
@@ -229,6 +240,7 @@ def of_network(
     PatternWarning
         The field differs from that of the training.
     """
+    options.expect_effect()
     described = options.described()
     for one in described:
         one.check(field)

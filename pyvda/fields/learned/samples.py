@@ -8,9 +8,10 @@ taken from the truth with random errors; the network is compared with the truth.
 estimates all times together is compared with those of a whole window.
 
 Values of validation are those below a cloud that is laid over some of the times once and for all,
-as the values that a network is used for are below clouds of times that it has seen; with a truth,
-those of the last times. Nothing else is learned from them. All draws follow from the seed, so that
-a resumed training sees the same.
+as the values that a network is used for are below clouds of times that it has seen; nothing else
+is learned from them. With a truth they are those of the last times, which are never compared with
+in training, though the mean, the covariance and the scale are those of all times. All draws follow
+from the seed, so that a resumed training sees the same.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from pyvda import names
 from pyvda.engine import Engine
 from pyvda.engine.data import Array
 from pyvda.errors import InputError
@@ -61,7 +63,8 @@ class Sample(NamedTuple):
     frames : Frames
     time : int
     tile : Tile
-    guess, spread, others : (V, ..., h, w)
+    guess, spread : (V, h, w)
+    others : (V, C, h, w)
         See `network.Inputs`.
     hidden, shift : array, optional
         See `Frames.inputs`.
@@ -550,13 +553,18 @@ def _opened(settings: FieldData) -> tuple[Field, dict[str, Values]]:
                 "give them (field.truth)"
             )
         grid = sources.as_dataset(settings.truth, "field.truth")
+        if names.WINDOW not in grid.dims and names.WINDOW not in grid.coords:
+            raise InputError(
+                f"{settings.observations} has several windows, but {settings.truth} has none; give "
+                f"the complete fields of the same windows, with the dimension {names.WINDOW}"
+            )
         ds, grid = (windows.in_series(one, windows.span_of(grid)) for one in (ds, grid))
-    names = None
+    wanted = None
     if settings.variable is not None:
-        names = [name.strip() for name in settings.variable.split(",")]
+        wanted = [name.strip() for name in settings.variable.split(",")]
     how: dict[str, Any] = {"mask": settings.mask, "transform": settings.transform}
-    if not of_points.are_points(ds, names):
-        field = opened(ds, names, **how)
+    if not of_points.are_points(ds, wanted):
+        field = opened(ds, wanted, **how)
         return field, {name: field.read(name) for name in field.variables}
     if settings.truth is None:
         raise InputError(
@@ -568,7 +576,7 @@ def _opened(settings: FieldData) -> tuple[Field, dict[str, Values]]:
             "withhold would have no effect on data at points that a truth is compared with; leave "
             "it out"
         )
-    points = of_points.read(ds, names, transform=settings.transform)
+    points = of_points.read(ds, wanted, transform=settings.transform)
     field = target.on_grid(points, grid, **how)
     cells = Cells.with_data(field, points)
     return field, {name: cells.values(points.values[name]) for name in field.variables}

@@ -1,6 +1,6 @@
 """Fields turned: with another sign, another direction of time, or mirrored.
 
-Anomalies are as likely as their opposites in what optimal interpolation assumes, too. Coordinates
+That an anomaly is as likely as its opposite is what optimal interpolation assumes, too. Coordinates
 turn with the points.
 """
 
@@ -46,10 +46,11 @@ def turned(batch: dict[str, Tensor], turn: Collection[str]) -> dict[str, Tensor]
 def mean_of_turns(
     model: torch.nn.Module, inputs: Inputs, turns: Sequence[Collection[str]]
 ) -> tuple[Tensor, Tensor]:
-    """Return the means of a model's mean and variance of the field as it is and turned.
+    """Return a model's mean and variance, averaged over the field as it is and turned.
 
-    Each estimate is turned back. Where the turns leave the dynamics as they are, so they do the
-    estimate, and the errors of a model that has not learned that are averaged.
+    This is test-time augmentation. Each estimate is turned back. Where the turns leave the dynamics
+    as they are, the best estimate turns with the field, and averaging reduces the errors of a model
+    that has not learned this.
     """
     total = [torch.zeros(()), torch.zeros(())]
     for turn in ((), *turns):

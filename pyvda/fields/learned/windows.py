@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from pyvda import names
+from pyvda.errors import InputError
 
 _APART = 1000  # steps
 
@@ -23,7 +24,7 @@ def has_windows(ds: xr.Dataset) -> bool:
 
 def span_of(truth: xr.Dataset) -> float:
     """Return the time from the start of a window to that of the next one in the series."""
-    time = np.asarray(truth[names.TIME].values, float)
+    time = truth[names.TIME].values.astype(float)
     step = float(np.median(np.diff(time))) if len(time) > 1 else 1.0
     return float(np.ptp(time)) + _APART * step
 
@@ -38,8 +39,18 @@ def in_series(ds: xr.Dataset, span: float) -> xr.Dataset:
         times are numbers.
     span : float
         See `span_of`.
+
+    Raises
+    ------
+    InputError
+        The times are dates.
     """
     time = ds[names.TIME]
+    if time.dtype.kind not in "iuf":
+        raise InputError(
+            f"the times of the windows are of type {time.dtype}, expected numbers; give the time "
+            "since the start of each window"
+        )
     if names.WINDOW not in ds.dims:
         later = (time + span * ds[names.WINDOW]).assign_attrs(time.attrs)
         return ds.drop_vars(names.WINDOW).assign_coords({names.TIME: later})

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from gappy import COVARIANCE, field
@@ -19,17 +17,6 @@ def guess(times, seed=2, kind="oi"):
         get_engine("torch"), kind, anomaly, np.full(anomaly.shape, COVARIANCE.nugget), found.days,
         Selection(8, 1, 10.0, np.inf), found.places, COVARIANCE,
     )  # fmt: skip
-
-
-def test_hidden_data_of_the_same_time_are_as_if_they_were_missing() -> None:
-    made = guess(5)
-    hidden = np.zeros(made.anomaly.shape, bool)
-    hidden[2, ::2] = True
-    points = np.array([4, 0, 7, 2])
-    without = replace(made, anomaly=np.where(hidden, np.nan, made.anomaly))
-    asked = np.full(4, 2), points
-    np.testing.assert_allclose(made.at(*asked, hidden), without.at(*asked), atol=1e-12)
-    assert np.abs(made.at(*asked)[0] - made.at(*asked, hidden)[0]).max() > 1e-3
 
 
 def test_queries_may_come_in_any_order() -> None:

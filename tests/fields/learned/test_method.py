@@ -337,6 +337,14 @@ def test_the_mean_of_turns_turns_with_the_file(tmp_path) -> None:
         used(ds, tmp_path, turned="sign z")
 
 
+@pytest.mark.parametrize("more", [{}, {"block": 2}])
+def test_a_turn_that_does_nothing_to_a_stack_is_refused(more, tmp_path) -> None:
+    ds, _ = field(times=4)
+    random_model(ds, STACK).save(tmp_path)
+    with pytest.raises(InputError, match="turned has x, which would have no effect"):
+        used(ds, tmp_path, turned="sign y, x", **more)
+
+
 @pytest.mark.parametrize("block", [2, 5])
 def test_blocks_of_all_times_together_give_what_the_whole_gives(block, tmp_path) -> None:
     ds = wide(ny=12, nx=14, times=13)

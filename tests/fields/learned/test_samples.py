@@ -173,8 +173,11 @@ def test_all_times_of_a_window_are_compared_with_those_of_their_own_share(tmp_pa
 def test_several_windows_need_their_truth(tmp_path) -> None:
     ds = tracks().drop_vars(["row_size", "number"])
     ds.assign(window=("obs", np.arange(ds.sizes["obs"]) % 2)).to_netcdf(tmp_path / "obs.nc")
-    with pytest.raises(InputError, match="has several windows"):
+    with pytest.raises(InputError, match="has several windows, whose complete fields are needed"):
         samples(tmp_path, None)
+    truth = field(times=6, land=False, cloud=0.0)[0]
+    with pytest.raises(InputError, match=r"has several windows, but .*truth\.nc has none"):
+        samples(tmp_path, None, truth)
 
 
 @pytest.mark.parametrize(

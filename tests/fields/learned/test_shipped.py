@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from command_line import run
 from field_models import random_model
 from gappy import field
 
@@ -25,6 +26,12 @@ def test_a_folder_wins_over_a_name_and_anything_else_is_refused(tmp_path) -> Non
 
 def test_there_are_shipped_networks() -> None:
     assert NAMES
+
+
+def test_info_names_them(monkeypatch, capsys) -> None:
+    assert run(monkeypatch, "info", "--engine", "torch") == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert f"for fields {', '.join(NAMES)}" in rows
 
 
 @pytest.mark.julia

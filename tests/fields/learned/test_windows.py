@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from pyvda.errors import InputError
 from pyvda.fields.learned.windows import has_windows, in_series, span_of
 
 
@@ -42,6 +43,13 @@ def test_windows_lie_farther_apart_than_any_network_sees() -> None:
     whole = truth()
     gaps = np.diff(in_series(whole, span_of(whole)).time.values)
     assert np.unique(gaps).tolist() == [5.0, 5000.0]
+
+
+def test_dates_are_refused() -> None:
+    dates = np.datetime64("2020-01-01", "ns") + np.arange(4) * np.timedelta64(5, "D")
+    whole = truth().assign_coords(time=dates)
+    with pytest.raises(InputError, match=r"type datetime64.*expected numbers"):
+        in_series(whole, span_of(whole))
 
 
 @pytest.mark.parametrize(
