@@ -305,7 +305,8 @@ def _stated(ds: xr.Dataset) -> tuple[Array, Array]:
         raise InputError(
             f"the background has no variable {missing}; give an analysis of gauss-newton (form "
             "statistical) or strong-constraint with final_covariance (--set final_covariance=true),"
-            " or of ensemble-smoother with final_ensemble (--set final_ensemble=true)"
+            " or of ensemble-smoother or posterior-mean with final_ensemble (--set "
+            "final_ensemble=true)"
         )
     last = ds[names.ANALYSIS].isel({names.TIME: -1})
     covariance = ds[names.FINAL_COVARIANCE].transpose(..., names.STATE_ROW, names.STATE_COLUMN)
