@@ -30,7 +30,7 @@ class Weighed(NamedTuple):
     weights : (N,)
         They sum to one; NaN where every member diverges.
     members : (N, D)
-        At the last step with an observation, in the state's units.
+        At the last step with an observation, in the state's units; NaN of those that diverge.
     left : int
         Steps from there to the end of the window.
     misfit : float
@@ -82,7 +82,8 @@ def weigh(problem: Problem, members: Array, observation: Array, precision: Array
             departure = x[:, seen] - observation[seen]
             found = 0.5 * (departure**2 @ precision[seen])
             good = np.isfinite(x).all((1, 2)) & np.isfinite(found)
-            half[part], there[part] = np.where(good, found, np.inf), x[:, last]
+            half[part] = np.where(good, found, np.inf)
+            there[part] = np.where(good[:, None], x[:, last], np.nan)
             if not good.any():
                 continue
             x, found = x[good], found[good]
@@ -110,7 +111,9 @@ def resampled(
     Systematic resampling, and Gaussian noise of the members' covariance times h², at the last step
     with an observation; then the model. h is `kernel` times the optimal bandwidth for a Gaussian
     density, (4 / ((D + 2) n))^(1 / (D + 4)) with n the effective sample size (Silverman 1986,
-    equation 4.14): the fewer members carry the weight, the more they are spread.
+    equation 4.14): the fewer members carry the weight, the more they are spread. The covariance is
+    (1 - 1/n) of the resampled members' and 1/n of that of all, so that copies of a single one part
+    too. Members that diverge after that step are replaced by others.
     """
     size = found.members.shape[1]
     if not np.isfinite(found.weights).all():
@@ -118,9 +121,20 @@ def resampled(
     edges = np.cumsum(found.weights)
     at = (np.arange(count) + random.uniform()) / count * edges[-1]
     members = found.members[np.minimum(np.searchsorted(edges, at), len(edges) - 1)]
-    departure = members - members.mean(0)
-    values, vectors = np.linalg.eigh(departure.T @ departure / count)
+    usable = found.members[np.isfinite(found.members).all(1)]
+    share = 1 / found.effective
+    values, vectors = np.linalg.eigh((1 - share) * _scatter(members) + share * _scatter(usable))
     noise = random.standard_normal(members.shape) * np.sqrt(np.maximum(values, 0))
     bandwidth = kernel * (4 / ((size + 2) * found.effective)) ** (1 / (size + 4))
     start = np.ascontiguousarray(members + bandwidth * (noise @ vectors.T))
-    return np.asarray(problem.engine.run(problem.model, problem.cost, start, found.left + 1)[:, -1])
+    x = problem.engine.run(problem.model, problem.cost, start, found.left + 1)[:, -1]
+    good = np.flatnonzero(np.isfinite(x).all(1))
+    if 0 < len(good) < count:
+        lost = np.setdiff1d(np.arange(count), good)
+        x[lost] = x[random.choice(good, len(lost))]
+    return np.asarray(x)
+
+
+def _scatter(members: Array) -> Array:
+    departure = members - members.mean(0)
+    return np.asarray(departure.T @ departure / len(members))

@@ -69,8 +69,7 @@ class PosteriorMeanOptions(EnsembleOptions):
         library.
     particles : int
         Number of members of the final ensemble, and of draws from a background that is Gaussian.
-        Where a single one carries all the weight, the final ensemble has copies of it, without a
-        spread, from which a cycle does not recover: give more where the sample size is near 1.
+        Give more where the effective sample size is near 1.
     kernel : float
         Bandwidth of the noise on the members of the final ensemble, over the one that is optimal
         for estimating a Gaussian density from them. 0: no noise.

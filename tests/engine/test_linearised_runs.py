@@ -71,6 +71,14 @@ def test_a_forcing_is_added_after_each_step(name, fields, step, engine) -> None:
     assert np.sum(tangent * v) == pytest.approx(left, rel=1e-11)
 
 
+@pytest.mark.parametrize("engine", ["torch", pytest.param("julia", marks=pytest.mark.julia)])
+def test_a_run_that_diverges_leaves_the_others_alone(engine) -> None:
+    model, run, settings, start, x, _ = case("lorenz63", {}, 0.01, engine)
+    again = run.run(model, settings, np.concatenate([start, np.full((1, 3), 1e150)]), 4)
+    np.testing.assert_array_equal(again[:2], x)
+    assert not np.isfinite(again[2, -1]).any()
+
+
 @pytest.mark.julia
 @pytest.mark.parametrize(("name", "fields", "step"), CASES)
 def test_both_engines_agree(name, fields, step) -> None:

@@ -146,3 +146,29 @@ def test_what_members_cannot_stand_for_is_refused() -> None:
     with pytest.raises(InputError, match="at most 10; choose another method"):
         pyvda.assimilate(ds, model="lorenz96", method="posterior-mean", final_ensemble=True,
                          observation_variance=1.0, engine="torch")  # fmt: skip
+
+
+def test_copies_of_a_single_member_part() -> None:
+    _, problem = linear()
+    start = np.random.default_rng(1).normal(size=(300, 3))
+    observation, precision = problem.batch.observation[0].copy(), problem.batch.mask[0].copy()
+    observation[0, 0], precision[0, 0], precision[1:] = start[7, 0], 1e12, 0
+    found = particles.weigh(problem, start, observation, precision)
+    assert found.effective == pytest.approx(1)
+    members = particles.resampled(problem, found, 300, 0.2, np.random.default_rng(3))
+    assert len(np.unique(members, axis=0)) == 300
+    assert (members.std(0) > 0.05 * start.std(0)).all()
+
+
+def test_members_that_diverge_after_the_last_datum_are_replaced() -> None:
+    model = pyvda.torch_model(step=lambda x: x**3, variables=("x",), time_step=1.0)
+    mask = np.zeros((1, 12, 1))
+    mask[:, 0] = 1
+    batch = Batch(np.zeros_like(mask), mask, np.zeros_like(mask))
+    problem = Problem(batch, model, CostSettings(1.0), get_engine("torch"), 1.0)
+    start = np.linspace(-1.2, 1.2, 100)[:, None]  # above 1 they grow without bound
+    found = particles.weigh(problem, start[abs(start[:, 0]) < 1], np.zeros((12, 1)), mask[0])
+    found = found._replace(members=start, weights=np.full(100, 0.01))
+    members = particles.resampled(problem, found, 50, 0.0, np.random.default_rng(3))
+    assert np.isfinite(members).all()
+    assert len(members) == 50

@@ -21,7 +21,11 @@ def run(
     step = Steps(model, settings)
     x = [np.asarray(start, float)]
     for t in range(steps - 1):
-        x.append(one_step.step(step, x[-1]) + _at(forcing, t))
+        good = np.isfinite(x[-1]).all(1)  # a state that diverged stays so
+        moved = np.full_like(x[-1], np.nan)
+        if good.any():
+            moved[good] = one_step.step(step, np.ascontiguousarray(x[-1][good]))
+        x.append(moved + _at(forcing, t))
     return np.stack(x, 1)
 
 
