@@ -24,7 +24,6 @@ from pyvda.climate.background import (
 from pyvda.climate.climatology import LARGE, climatology
 from pyvda.climate.ensemble import Ensemble
 from pyvda.climate.library import LOW_DIMENSIONAL
-from pyvda.engine import Engine
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.methods.model_error import drawn, model_noise
@@ -178,12 +177,6 @@ class EnsembleSmootherOptions(EnsembleOptions):
         if self.final_ensemble is None:
             found["final_ensemble"] = windows * count * state_size <= _MOST
         return self.model_copy(update=found)
-
-    def expected_state(self, model: Model, engine: Engine) -> Array:
-        """Return the state (D,) to expect where nothing was observed: the background's mean."""
-        if is_name(self.background):
-            return climatology(model, engine).mean
-        return get_background(self.background, model, engine).mean
 
     def model_error_per_step(self, state_size: int) -> Array:
         """Return the covariance (D, D) that the model adds to a state's error in a step."""

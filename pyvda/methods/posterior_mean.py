@@ -20,13 +20,12 @@ from pyvda.climate.background import (
     CLIMATOLOGY,
     BackgroundOption,
     ensemble_in,
-    get_background,
     is_name,
 )
 from pyvda.climate.climatology import climatology
 from pyvda.climate.ensemble import Ensemble
 from pyvda.climate.library import LEAD, expect_low_dimensional, library, starts
-from pyvda.engine.interface import Array, Engine
+from pyvda.engine.interface import Array
 from pyvda.methods import particles
 from pyvda.methods.ensemble_smoother import members
 from pyvda.methods.problem import Positive, Problem, Seed, Solution, Status
@@ -124,12 +123,6 @@ class PosteriorMeanOptions(EnsembleOptions):
                 )
                 found |= dict.fromkeys(("enough", "bandwidth", "seed"), why)
         return found
-
-    def expected_state(self, model: Model, engine: Engine) -> Array:
-        """Return the state (D,) to expect where nothing was observed: the background's mean."""
-        if is_name(self.background):
-            return climatology(model, engine).mean
-        return get_background(self.background, model, engine).mean
 
     def window_outputs(self) -> tuple[str, ...]:
         """Return the names of `Solution.per_window`."""

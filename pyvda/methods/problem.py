@@ -79,8 +79,11 @@ class Options(BaseModel):
         return False
 
     def expected_state(self, model: Model, engine: Engine) -> Array:
-        """Return the state (D,) expected without observations: the climatological mean."""
-        return climatology(model, engine).mean
+        """Return the state (D,) expected without observations: the background's mean."""
+        given = getattr(self, "background", CLIMATOLOGY)
+        if is_name(given):
+            return climatology(model, engine).mean
+        return get_background(given, model, engine).mean
 
     def likely_states(self, model: Model, engine: Engine) -> Array:
         """Return three states (3, D) to try functions of the state at."""

@@ -13,7 +13,6 @@ from pyvda.climate.background import (
     Background,
     BackgroundOption,
     get_background,
-    is_name,
 )
 from pyvda.climate.climatology import climatology
 from pyvda.engine import Engine
@@ -88,12 +87,6 @@ class CyclingOptions(StatisticalOptions):
                 "it out, or cycle (--cycle)"
             )
         return self.model_copy(update={"final_covariance": True})
-
-    def expected_state(self, model: Model, engine: Engine) -> Array:
-        """Return the state (D,) expected without observations: the background's mean."""
-        if is_name(self.background):
-            return climatology(model, engine).mean
-        return get_background(self.background, model, engine).mean
 
 
 class EnsembleOptions(StatisticalOptions):
