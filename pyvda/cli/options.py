@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from pyvda.errors import InputError
-from pyvda.io.writing.atomic import replacing
+from pyvda.io.writing import atomic
 from pyvda.io.writing.outputs import check_output
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
@@ -96,5 +95,4 @@ def check_json_file(path: Path | None, inputs: Iterable[Any] = ()) -> None:
 def write_json(path: Path | None, content: Any) -> None:
     """Write --json, completely or not at all."""
     if path is not None:
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
+        atomic.write_json(path, content, indent=2)

@@ -6,14 +6,13 @@ A test compares the weights with the shipped ones, so that no figure becomes out
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pyvda.io.writing.atomic import replacing
+from pyvda.io.writing.atomic import write_json
 from pyvda.paper.error_maps import error_limit
 from pyvda.paper.figures import Pathway, Reconstruction
 
@@ -54,8 +53,7 @@ def write(
         "weights": dict(sorted(weights.items())),
         **numbers,
     }
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", "utf-8")
+    write_json(path, content)
 
 
 def of_pathways(pathways: Mapping[str, Sequence[Pathway]]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import xarray as xr
 
 import pyvda
 from pyvda.errors import InputError
-from pyvda.io.writing.atomic import replacing
+from pyvda.io.writing.atomic import write_json
 from pyvda.learned import shipped
 from pyvda.learned.description import read_description
 from pyvda.learned.model import LearnedModel
@@ -70,9 +69,9 @@ def ship(
     target.mkdir(parents=True, exist_ok=True)
     LearnedModel.load(run).save(target)
     if training:
-        _write(target / shipped.TRAINING_FILE, trimmed(training))
+        write_json(target / shipped.TRAINING_FILE, trimmed(training))
     scores = score(target, windows=windows, engine=engine)
-    _write(target / shipped.SCORES_FILE, scores)
+    write_json(target / shipped.SCORES_FILE, scores)
     return scores
 
 
@@ -127,8 +126,3 @@ def trimmed(training: dict[str, Any]) -> dict[str, Any]:
     best = training.get("best_epoch", -1)
     kept |= {i for i, point in enumerate(curve) if point.get("epoch") == best}
     return {**training, "curve": [curve[i] for i in sorted(kept)], "curve_of": len(curve)}
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", "utf-8")

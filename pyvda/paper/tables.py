@@ -26,7 +26,7 @@ import xarray as xr
 from pyvda import names
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError, TrainingError
-from pyvda.io.writing.atomic import replacing
+from pyvda.io.writing.atomic import replacing, write_json
 from pyvda.learned import shipped
 from pyvda.learned.description import read_description
 from pyvda.machine import machine
@@ -323,7 +323,6 @@ def _results(path: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, results: dict[str, Any]) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", "utf-8")
+    write_json(path, results)
     with replacing(path.with_suffix(".md")) as temporary:
         temporary.write_text(markdown.table(results), "utf-8")

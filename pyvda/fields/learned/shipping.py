@@ -7,7 +7,6 @@ weights/NAME/scores.json                              a twin experiment, and the
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +16,7 @@ import pyvda
 from pyvda.errors import InputError
 from pyvda.fields.learned import shipped
 from pyvda.fields.learned.description import is_of_fields, read_description
-from pyvda.io.writing.atomic import replacing
+from pyvda.io.writing.atomic import write_json
 from pyvda.learned.shipped import SCORES_FILE, TRAINING_FILE, read_json
 
 
@@ -72,12 +71,12 @@ def ship(run: Path, name: str, twin: Twin, folder: Path | None = None) -> dict[s
         )
     to = (folder or shipped.FOLDER) / name
     FieldModel.load(run).save(to, half=True)
-    _write(to / TRAINING_FILE, read_json(Path(run), TRAINING_FILE))
+    write_json(to / TRAINING_FILE, read_json(Path(run), TRAINING_FILE))
     found = {
         "sha256": read_description(to).sha256, "twin": twin._asdict(), **scored(to, twin),
         "pyvda": pyvda.__version__,
     }  # fmt: skip
-    _write(to / SCORES_FILE, found)
+    write_json(to / SCORES_FILE, found)
     return found
 
 
@@ -99,8 +98,3 @@ def scored(folder: Path, twin: Twin) -> dict[str, Any]:
         "rmse": float(np.sqrt(np.mean(squares))),
         "rmse_by_window": np.sqrt(squares).tolist(),
     }
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", "utf-8")

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import shutil
 import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pyvda.errors import InputError
 from pyvda.io.writing.outputs import check_folder
@@ -23,6 +25,19 @@ _WAITS = (0.05, 0.2, 1.0, 2.0)  # seconds between attempts to remove a folder
 # HDF5 loses the system's error number on a full disk; the free space then reveals it.
 _NEARLY_NOTHING = 64 * 1024
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+def write_json(path: Path, content: Any, indent: int = 1) -> None:
+    """Write plain data as JSON.
+
+    Raises
+    ------
+    ValueError
+        A number is not finite.
+    """
+    with replacing(path) as temporary:
+        text = json.dumps(content, indent=indent, allow_nan=False)
+        temporary.write_text(text + "\n", "utf-8")
 
 
 @contextlib.contextmanager

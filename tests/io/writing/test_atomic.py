@@ -1,6 +1,7 @@
 """Outputs appear whole, replace whole, or do not appear."""
 
 import contextlib
+import json
 import os
 import threading
 import time
@@ -8,7 +9,7 @@ import time
 import pytest
 
 from pyvda.errors import InputError
-from pyvda.io.writing.atomic import replacing
+from pyvda.io.writing.atomic import replacing, write_json
 
 
 @pytest.mark.parametrize("folder", [False, True])
@@ -99,3 +100,13 @@ def test_a_folder_to_which_threads_still_write_is_removed(tmp_path) -> None:
         failing(folder)
     threads[0].join()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_json_is_written_whole_or_not_at_all(tmp_path) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"a": [1.5, None]})
+    assert json.loads(path.read_text("utf-8")) == {"a": [1.5, None]}
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(path, {"a": float("nan")})
+    assert json.loads(path.read_text("utf-8")) == {"a": [1.5, None]}
+    assert list(tmp_path.iterdir()) == [path]
