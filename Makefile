@@ -73,6 +73,7 @@ bench: setup
 bench-peers: setup .venv-peers/installed
 	$(WITH_JULIA) $(BIN)/python benchmarks/peers.py
 	$(WITH_JULIA) $(BIN)/python benchmarks/setups.py
+	$(WITH_JULIA) $(BIN)/python benchmarks/reference_values.py
 
 .venv-peers/installed: benchmarks/peers/requirements.txt | setup
 	$(BIN)/python -m venv .venv-peers

@@ -5,6 +5,7 @@ import numpy as np
 import own_models
 import pytest
 import qg
+import reference_values
 import setups
 import torch
 import xarray as xr
@@ -99,3 +100,11 @@ def test_a_filter_has_no_data_after_its_last_step():
         setups.as_filter(each, setup._replace(stride=99))["rmse"] for each in (early, later)
     )
     assert one == other
+
+
+@pytest.mark.julia
+@pytest.mark.parametrize("case", reference_values.CASES, ids=lambda case: f"{case.source}: {case.name}")
+def test_values_of_other_packages_are_reproduced(case):
+    """The published values of OOPS, ADAO and DataAssim.jl, from data made anew."""
+    for row in reference_values.rows(case):
+        assert row["difference"] < case.tolerance, row

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
-from scipy.special import bdtrc, ndtr, pdtrc, stdtr, stdtrit
+from scipy.special import betainc, ndtr, pdtrc, stdtr, stdtrit
 
 from pyvda import names
 from pyvda.engine.interface import Array
@@ -179,6 +179,10 @@ class Sample(NamedTuple):
         Of the series that its pieces are.
     fields : sequence of (str, slice)
         Variables of the state, see `layout.variables`.
+    starts : (W,) of int, optional
+        First step of each window of a series, increasing.
+    steps : int
+        Of the series, or of a window.
     """
 
     status: Any
@@ -189,6 +193,8 @@ class Sample(NamedTuple):
     chosen: Any
     share: float
     fields: Any
+    starts: Any = None
+    steps: int = 0
 
 
 def sampled(analysis: xr.Dataset) -> Sample:
@@ -224,7 +230,9 @@ def sampled(analysis: xr.Dataset) -> Sample:
     parts = [innovation.isel({names.TIME: slice(k, k + length)}).data[None] for k in first]
     one = parts[0] if len(parts) == 1 else _concatenated(parts)
     only = np.zeros(1, int) if len(status) == len(parts) == 1 else None
-    return Sample(status, doubts, fit, rejected, one, only, len(parts) * length / steps, fields)
+    starts = analysis[names.WINDOW_START].data if names.WINDOW_START in analysis.coords else None
+    share = len(parts) * length / steps
+    return Sample(status, doubts, fit, rejected, one, only, share, fields, starts, steps)
 
 
 def _spread(count: int, size: int, least: int) -> Array:
@@ -263,7 +271,8 @@ def report_of(sample: Sample) -> Report:
     number = np.isfinite(innovation).sum((1, 2))
     chosen = sample.chosen  # None where windows of a series were merged
     misfit = int((known & (doubts & int(Doubt.MISFIT_LARGE) > 0)).sum())
-    findings = _of_misfits(misfit, int(known.sum()))
+    own = _own_share(sample)
+    findings = _of_misfits(misfit, int(known.sum()), own)
     if chosen is not None:
         usual = usual[chosen] & (number >= _FEW)
         usual &= number > min(_LOOSE * innovation.shape[2], _ENOUGH)
@@ -271,8 +280,8 @@ def report_of(sample: Sample) -> Report:
     if not usual.any():
         return Report(**counts, findings=tuple(findings))
     all_data = number.sum() / sample.share
-    data = number[usual].mean() if chosen is not None else all_data / len(usual)
-    fit = _estimate(ratio[usual], 1.0, np.sqrt(2.0 / max(float(data), 1.0)))
+    data = number[usual].mean() if chosen is not None else all_data / (own * len(usual))
+    fit = _estimate(ratio[usual], 1.0, np.sqrt(2.0 / max(float(data), 1.0)), own)
     if chosen is not None:
         innovation = innovation[usual]
     bias, correlation, outliers, chance = _of_innovations(innovation, sample.fields)
@@ -284,6 +293,20 @@ def report_of(sample: Sample) -> Report:
         **counts, fit=fit, bias=bias, correlation=correlation, outliers=outliers,
         findings=tuple(found),
     )  # fmt: skip
+
+
+def _own_share(sample: Sample) -> float:
+    """Return the number of independent windows over that of all.
+
+    Windows that overlap share data: they are worth as many as would cover the series once.
+    """
+    if sample.starts is None or len(sample.starts) < 2:
+        return 1.0
+    starts = np.asarray(sample.starts)
+    length = sample.steps - int(starts[-1])  # windows that overlap are equally long
+    if (np.diff(starts) >= length - 1).all():
+        return 1.0
+    return min(1.0, sample.steps / (len(starts) * length))
 
 
 def _of_fit(fit: Estimate) -> list[str]:
@@ -332,8 +355,9 @@ def _of_outliers(share: float | None, chance: float) -> list[str]:
     ]
 
 
-def _of_misfits(doubtful: int, windows: int) -> list[str]:
-    if not doubtful or bdtrc(doubtful - 1, windows, _DOUBTFUL) > _CHANCE:
+def _of_misfits(doubtful: int, windows: int, own: float) -> list[str]:
+    # The chance of as many or more, binomial, of `own` times as many independent windows.
+    if not doubtful or betainc(own * doubtful, own * (windows - doubtful) + 1, _DOUBTFUL) > _CHANCE:
         return []
     return [
         f"the data of {_of(doubtful, windows)} cannot be fitted: those that can be are not to be "
@@ -401,9 +425,12 @@ def _together(count: Array, fields: Sequence[tuple[str, slice]]) -> Iterator[tup
         yield f"component {component}", np.array([component])
 
 
-def _estimate(values: Array, expected: float, deviation: float) -> Estimate:
-    """Return the mean of values, of the deviation that they show or, if few, that is given."""
-    n = len(values)
+def _estimate(values: Array, expected: float, deviation: float, own: float = 1.0) -> Estimate:
+    """Return the mean of values, of the deviation that they show or, if few, that is given.
+
+    The values are worth `own` times as many independent ones.
+    """
+    n = own * len(values)
     error = (float(np.std(values, ddof=1)) if n >= _FEW else deviation) / np.sqrt(n)
     return _interval(float(np.mean(values)), float(error), expected, n - 1 if n >= _FEW else np.inf)
 

@@ -98,6 +98,31 @@ def test_one_window_has_the_interval_of_its_data() -> None:
     assert fit.high - fit.low == pytest.approx(2 * 1.96 * np.sqrt(2 / STEPS))
 
 
+def overlapping(seed: int, every: int, length: int = 100, steps: int = 3200) -> xr.Dataset:
+    """Return an analysis of a series in windows that start `every` few steps."""
+    d = np.random.default_rng(seed).standard_normal(steps)
+    starts = np.arange(0, steps - length + 1, every)
+    fit = np.array([(d[first : first + length] ** 2).mean() for first in starts])
+    analysis = analysed(np.zeros((len(starts), 1, 1)), fit).drop_vars(names.INNOVATION)
+    analysis[names.INNOVATION] = ((names.TIME, names.STATE), d[:, None])
+    return analysis.assign_coords({names.WINDOW_START: (names.WINDOW, starts)})
+
+
+@pytest.mark.parametrize("every", [100, 10])
+def test_windows_that_overlap_are_worth_those_that_cover_the_series_once(every: int) -> None:
+    fits = [report_on(overlapping(seed, every)).fit for seed in range(200)]
+    covered = [fit is not None and fit.low < 1 < fit.high for fit in fits]
+    assert 0.9 < np.mean(covered) < 0.99
+
+
+@pytest.mark.parametrize(("every", "finding"), [(100, True), (10, False)])
+def test_a_few_bad_data_in_many_windows_are_one_fault(every: int, finding: bool) -> None:
+    """Twelve windows do not fit: where they overlap, because of the same data."""
+    analysis = overlapping(0, every, steps=6400 * every // 100 + 100)
+    analysis[names.DOUBTS][20:32] = np.int16(Doubt.MISFIT_LARGE)
+    assert bool(report_on(analysis).findings) == finding
+
+
 def sparse(seed: int) -> np.ndarray:
     """Return innovations of unit variance at a hundred random points of 65 x 65 at each step."""
     rng = np.random.default_rng(seed)
