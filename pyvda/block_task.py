@@ -143,6 +143,12 @@ class BlockTask:
     def analyst(self, block: xr.Dataset, own: Backgrounds | None, engine: Engine) -> Analyst:
         """Return what makes analyses of windows of a block in memory."""
         quiet = replace(self, report=silent)
+        method, options = METHODS[self.method], self.options
+        stated = getattr(options, OBSERVATION_VARIANCE, None)
+        screened = None if own is not None else options.screened_by(self.choice.model)
+        if screened is not None:
+            method = METHODS[screened[0]]
+            options = method.options(**screened[1], **{OBSERVATION_VARIANCE: stated})
 
         def chosen(windows: Array) -> Backgrounds | None:
             return None if own is None else [own[window] for window in windows]
@@ -151,11 +157,11 @@ class BlockTask:
             return quiet.problem(part, chosen(windows), engine)
 
         def solve(problem: Problem, windows: Array) -> Solution:
-            return cycling.solve(METHODS[self.method], problem, self.options, chosen(windows))
+            return cycling.solve(method, problem, options, chosen(windows))
 
         first = problem(block.isel({names.WINDOW: slice(0, 1)}), np.arange(1))
-        variance = variance_of(first, getattr(self.options, OBSERVATION_VARIANCE, None))
-        return Analyst(problem, solve, variance, self.options.couples_windows())
+        variance = variance_of(first, stated)
+        return Analyst(problem, solve, variance, options.couples_windows())
 
     def problem(self, block: xr.Dataset, own: Backgrounds | None, engine: Engine) -> Problem:
         """Return the problem that a block in memory poses, see `__call__`."""

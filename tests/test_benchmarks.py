@@ -103,7 +103,9 @@ def test_a_filter_has_no_data_after_its_last_step():
 
 
 @pytest.mark.julia
-@pytest.mark.parametrize("case", reference_values.CASES, ids=lambda case: f"{case.source}: {case.name}")
+@pytest.mark.parametrize(
+    "case", reference_values.CASES, ids=lambda case: f"{case.source}: {case.name}"
+)
 def test_values_of_other_packages_are_reproduced(case):
     """The published values of OOPS, ADAO and DataAssim.jl, from data made anew."""
     for row in reference_values.rows(case):

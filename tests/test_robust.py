@@ -190,6 +190,31 @@ def test_the_analysis_is_nearly_that_of_the_good_data(
 
 
 @pytest.mark.julia
+@pytest.mark.parametrize(
+    ("keywords", "by"),
+    [
+        (
+            {"method": "fsgd", "iterations": 3000},
+            {"method": "gauss-newton", "form": "statistical"},
+        ),
+        ({"method": "ensemble-smoother"}, {"method": "strong-constraint"}),
+    ],
+    ids=["fsgd", "ensemble-smoother"],
+)
+def test_data_are_rejected_by_a_method_that_tells_them_better(
+    lorenz: tuple[xr.Dataset, xr.Dataset], keywords: dict[str, Any], by: dict[str, Any]
+) -> None:
+    truth, observed = (ds.isel(window=slice(0, 12)) for ds in lorenz)
+    changed, good = spoilt(observed, 10.0)
+    found = pyvda.assimilate(changed, model="lorenz63", robust=True, **keywords)
+    other = pyvda.assimilate(changed, model="lorenz63", robust=True, **by)
+    np.testing.assert_array_equal(found["flag"] == Flag.REJECTED, other["flag"] == Flag.REJECTED)
+    x, best = truth["truth"].values, pyvda.assimilate(good, model="lorenz63", **keywords)
+    error, of_best = (((ds["analysis"].values - x) ** 2).mean() for ds in (found, best))
+    assert error < 1.15 * of_best
+
+
+@pytest.mark.julia
 def test_chunks_give_the_same(lorenz: tuple[xr.Dataset, xr.Dataset]) -> None:
     changed = spoilt(lorenz[1].isel(window=slice(0, 6)), 10.0)[0]
     keywords = {"model": "lorenz63", "method": "strong-constraint", "robust": True}

@@ -93,8 +93,8 @@ def kept(
     digest = hashlib.sha256(key.encode()).hexdigest()[:16]
     name = re.sub(r"[^\w.-]+", "_", model.name)[:40]
     file = f"{kind}-{name}-{digest}.npz"
-    found = _load(file, key)
-    if found is None or not valid(found):
+    found = _load(file, key, valid)
+    if found is None:
         found = make()
         try:
             _save(file, key, found)
@@ -128,8 +128,8 @@ def _identity(model: Model) -> str | None:
     return f"{model.name} {model.state_size} {fields} {source} {way} {step}"
 
 
-def _load(file_name: str, key: str) -> Arrays | None:
-    """Return what the file holds, or None if there is none or it is not what `key` says."""
+def _load(file_name: str, key: str, valid: Callable[[Arrays], bool]) -> Arrays | None:
+    """Return what the file holds; None if there is none, or not of this key, or it is not valid."""
     try:
         path = cache_folder() / file_name
     except OSError:
@@ -148,6 +148,8 @@ def _load(file_name: str, key: str) -> Arrays | None:
         return None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         log.warning("making %s again, it cannot be read (%s)", path, error)
+        return None
+    if not valid(found):
         return None
     _read[as_read] = found
     while len(_read) > _FILES:

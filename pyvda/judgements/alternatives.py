@@ -33,7 +33,7 @@ _PIECES = ((256, 4, 20.0), (256, 20, 5.0), (0, 0, 5.0))
 
 
 def mirrored(problem: Problem, x: Array, precision: Array) -> tuple[Array, Array]:
-    """Return how much more the mirror image costs, (W,), and its difference from x, (W, T, D).
+    """Return how much more the mirror image costs, (W,), and its difference from x over x, (D,).
 
     The model is invariant under the change of signs, and so is its climatology, so that only the
     data tell the two apart: Σ 2 x y / R over the components that change their sign. Infinite for
@@ -41,12 +41,14 @@ def mirrored(problem: Problem, x: Array, precision: Array) -> tuple[Array, Array
     """
     signs = problem.model.mirror_signs
     if signs is None:
-        return np.full(len(x), np.inf), np.zeros((1, 1, 1))
+        return np.full(len(x), np.inf), np.zeros(x.shape[2])
     odd = np.flatnonzero(np.array(signs) < 0)
-    y = np.asarray(problem.batch.observation, float)
+    window, step, place = np.nonzero(precision[..., odd])
+    at = (window, step, odd[place])
     with np.errstate(over="ignore", invalid="ignore"):
-        more = 2 * np.einsum("wtd,wtd,wtd->w", precision[..., odd], x[..., odd], y[..., odd])
-    return np.where(np.isfinite(more), more, np.inf), np.where(np.array(signs) < 0, -2 * x, 0.0)
+        y = np.asarray(problem.batch.observation)[at].astype(float)
+        more = 2 * np.bincount(window, precision[at] * x[at] * y, minlength=len(x))
+    return np.where(np.isfinite(more), more, np.inf), np.where(np.array(signs) < 0, -2.0, 0.0)
 
 
 def has_library(problem: Problem) -> bool:
@@ -75,7 +77,7 @@ def undecided(problem: Problem, stdev: Array, climatological: Array, *, exact: b
     """
     limit = _LONG if exact else _LONG_WITH_ERRORS
     with np.errstate(over="ignore", invalid="ignore"):
-        share = np.einsum("wtd,wtd->wt", stdev, stdev).max(1) / climatological.sum()
+        share = (np.square(stdev) @ np.ones(stdev.shape[2])).max(1) / climatological.sum()
     return np.flatnonzero((few(problem) | ~(share < limit)) & problem.has_observations())
 
 

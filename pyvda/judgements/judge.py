@@ -123,13 +123,13 @@ def _spread(
     """Return the spread that covers other states, at most the climatology's, and doubts."""
     limit = climatology(problem.model, problem.engine).variance
     doubts = np.zeros(len(x), int)
-    square = np.square(stdev)
     with np.errstate(invalid="ignore"):
-        large = (square > _LIMITED**2 * limit).any((1, 2))
+        large = (stdev > _at_each_step(_LIMITED * np.sqrt(limit), x.shape)).any((1, 2))
     samples = names.EFFECTIVE_SAMPLE_SIZE in options.window_outputs()
     if samples or getattr(options, "parameters", False):  # a posterior, or of another control
         return _limited(stdev, limit), doubts
     doubts |= Doubt.SPREAD_LIMITED * large
+    stdev = stdev.copy()
     precision = np.asarray(problem.batch.mask, float) / variance
     # The spread of a minimum is linearised, that of an ensemble is not.
     if names.OBJECTIVE in options.window_outputs() and alternatives.has_library(problem):
@@ -142,18 +142,23 @@ def _spread(
             more = reaches_further(np.sqrt(found), _limited(stdev[rows], limit))
             more |= found.mean((1, 2)) > _OPEN * limit.mean()
             doubts[rows[more & alternatives.few(problem)[rows]]] |= Doubt.OTHER_STATES
-            square[rows] = np.maximum(square[rows], found)
+            stdev[rows] = np.maximum(stdev[rows], np.sqrt(found))
     if problem.batch.points is None and problem.batch.channels is None:
         cost, apart = alternatives.mirrored(problem, x, precision)
         near = np.flatnonzero((cost < NEARLY) & judged & problem.has_observations())
         if len(near):
             doubts[near] |= Doubt.OTHER_STATES
             share = 1 / (1 + np.exp(np.clip(cost[near], -50.0, 50.0)))
-            more = share[:, None, None] * apart[near] ** 2
-            square[near] = np.maximum(square[near], more)
-    return _limited(np.sqrt(square), limit), doubts
+            more = np.sqrt(share)[:, None, None] * np.abs(apart * x[near])
+            stdev[near] = np.maximum(stdev[near], more)
+    return _limited(stdev, limit), doubts
 
 
 def _limited(stdev: Array, variance: Array) -> Array:
     """Return standard deviations (W, T, D), at most the climatological ones; NaN stays NaN."""
-    return np.minimum(stdev, np.sqrt(variance))
+    return np.minimum(stdev, _at_each_step(np.sqrt(variance), stdev.shape))
+
+
+def _at_each_step(values: Array, shape: tuple[int, ...]) -> Array:
+    """Return values (D,) as (T, D): numpy broadcasts slowly along a last axis that is short."""
+    return np.ascontiguousarray(np.broadcast_to(values, shape[1:]))

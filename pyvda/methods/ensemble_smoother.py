@@ -26,6 +26,7 @@ from pyvda.climate.ensemble import Ensemble
 from pyvda.climate.library import LOW_DIMENSIONAL
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
+from pyvda.methods.effects import was_given
 from pyvda.methods.model_error import drawn, model_noise
 from pyvda.methods.problem import Problem, Seed, Solution, Status
 from pyvda.methods.statistics import (
@@ -128,6 +129,11 @@ class EnsembleSmootherOptions(EnsembleOptions):
                 "out one of them"
             )
         return self
+
+    def screened_by(self, model: Model) -> tuple[str, dict[str, Any]] | None:
+        """Return the strong constraint, of models whose library has its starts."""
+        own = self.model_error is not None or was_given(self, "background")
+        return None if own or model.state_size > LOW_DIMENSIONAL else ("strong-constraint", {})
 
     def without_effect(self, model: Model, *, warm: bool, channels: bool) -> dict[str, str]:
         """Return the options that have no effect, and why."""

@@ -12,13 +12,14 @@ from __future__ import annotations
 import time
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from pyvda.engine.interface import Array
 from pyvda.methods.descent_state import DescentState, fingerprint
+from pyvda.methods.gauss_newton import SCREENED, STATISTICAL
 from pyvda.methods.problem import Options, Problem, Solution, Status
 from pyvda.methods.stable_step import stable_steps
 from pyvda.models.model import Model
@@ -68,6 +69,10 @@ class FSGDOptions(Options):
     def minimises_weighted_cost(self) -> bool:
         """Tell whether the analysis depends on the weights λ₁ and λ₂ of the cost (4)."""
         return True
+
+    def screened_by(self, model: Model) -> tuple[str, dict[str, Any]] | None:
+        """Return the statistical form of the cost, whose minimum has a spread."""
+        return STATISTICAL if model.state_size <= SCREENED else None
 
 
 def solve(

@@ -10,7 +10,7 @@ Hessian of the statistical form is the covariance of the analysis.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -40,6 +40,11 @@ from pyvda.operators.covariance_input import CovarianceOption, as_covariance
 _STATISTICAL = (
     "model_error", "background", "covariance", "observation_variance", "final_covariance",
 )  # fmt: skip
+
+# What finds gross errors for the descents of the cost (4), and the components up to which it does:
+# its matrices are dense.
+STATISTICAL: tuple[str, dict[str, Any]] = ("gauss-newton", {"form": "statistical"})
+SCREENED = 100
 
 
 class GaussNewtonOptions(CyclingOptions):
@@ -109,6 +114,10 @@ class GaussNewtonOptions(CyclingOptions):
     def minimises_weighted_cost(self) -> bool:
         """Tell whether the analysis depends on the weights λ₁ and λ₂ of the cost (4)."""
         return self.form == "weighted"
+
+    def screened_by(self, model: Model) -> tuple[str, dict[str, Any]] | None:
+        """Return the statistical form of the cost, whose minimum has a spread."""
+        return STATISTICAL if self.form == "weighted" and model.state_size <= SCREENED else None
 
     def estimates(self) -> tuple[str, ...]:
         """Return the options that `pyvda.estimated_scales` can estimate."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -132,6 +133,13 @@ class Options(BaseModel):
         """Return the observation pattern that a learned method was trained for, else None."""
         return None
 
+    def screened_by(self, model: Model) -> tuple[str, dict[str, Any]] | None:
+        """Return the method that finds gross errors in place of this one, and its options, or None.
+
+        A method that states no spread, or whose errors are larger, finds fewer of them.
+        """
+        return None
+
     def estimates(self) -> tuple[str, ...]:
         """Return the options that `pyvda.estimated_scales` can estimate."""
         return ()
@@ -195,6 +203,10 @@ class Problem:
 
     def data(self) -> Array:
         """Return the number of observations of each window, (W,)."""
+        return self._data.copy()
+
+    @cached_property
+    def _data(self) -> Array:
         found = (np.asarray(self.batch.mask) > 0).sum((1, 2))
         for more in (self.batch.points, self.batch.channels):
             found = found if more is None else found + np.asarray(more.counted())

@@ -24,7 +24,7 @@ def test_mirror_image_costs_the_difference_of_the_misfits(problem) -> None:
     y = problem.batch.observation
     expected = half_misfit(precision, image, y) - half_misfit(precision, x, y)
     np.testing.assert_allclose(more, expected)
-    np.testing.assert_allclose(x + apart, image)
+    np.testing.assert_allclose(x + apart * x, image)
 
 
 @pytest.mark.julia
