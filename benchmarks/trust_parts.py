@@ -1,6 +1,6 @@
 """Gross errors, estimates of error statistics, and the cost of the judgements, as tables and JSON.
 
-    python benchmarks/trust_parts.py [--part robust|limit|estimates|cost] [--method TEXT] [--again]
+    python benchmarks/trust_parts.py [--part NAME] [--method TEXT] [--again]
 
 robust: R of `robust=True` with 10 % of gross errors over R without these data, and on good data
 over R of the same analysis without `robust`; the bad data found and the good ones rejected.
@@ -8,6 +8,7 @@ limit: the same ratio of the posterior mean, given share and size of the gross e
 estimates: error statistics estimated over their true values. R is stated four times too large; the
 bias is one standard deviation; the model error has the variance 0.01 in each step; the background
 has a B four times too small.
+spread: that of methods that state none by themselves (`spread=True`), against the error.
 cost: processor time of the judgements over that of everything else in the same call, the least of
 several.
 
@@ -155,6 +156,28 @@ def _cost(case: trust.Case, options: dict[str, Any]) -> Row:
     return {"core ms a window": 1e3 * total / windows, "judgements": spent / (total - spent)}
 
 
+def spread() -> Iterator[Work]:
+    """Yield the rows of the learned methods and of unfinished descents."""
+    descent = {"fsgd, 200 iterations": {"method": "fsgd", "iterations": 200}}
+    for name, case in trust.CASES.items():
+        if case.standard and name.startswith("standard"):
+            learned = {m: o for m, o in case.methods.items() if "checkpoint" in o}
+            for method, options in (learned | descent).items():
+                yield name, method, lambda c=case, o=options: _spread(c, o)
+
+
+def _spread(case: trust.Case, options: dict[str, Any]) -> Row:
+    given, truth, keywords = trust.made(case, int(WINDOWS * case.share), trust.SEED + 2)
+    found = pyvda.assimilate(given, **keywords, **options, spread=True)
+    square = (found["analysis"].values - truth) ** 2
+    variance = found["state_stdev"].values ** 2
+    ratio = square / variance
+    return {
+        "R": float(square.mean()), "stated": float(variance.mean()), "ratio": float(ratio.mean()),
+        "coverage": float((ratio < 1.96**2).mean()),
+    }  # fmt: skip
+
+
 def estimates() -> Iterator[Work]:
     """Yield the rows of R on each standard setting, then those of bias, Q and B."""
     blanked = trust.CASES["standard lorenz63-blanked"].observed
@@ -229,7 +252,9 @@ def _estimated(given: xr.Dataset, keywords: dict[str, Any]) -> Row:
     return {"over truth": float(ratio), "core s": seconds}
 
 
-PARTS = {"robust": robust, "limit": limit, "estimates": estimates, "cost": cost}
+PARTS = {
+    "robust": robust, "limit": limit, "estimates": estimates, "spread": spread, "cost": cost,
+}  # fmt: skip
 
 
 def main() -> None:

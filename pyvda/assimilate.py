@@ -34,7 +34,7 @@ from pyvda.io.writing.analysis import (
     with_history,
     with_provenance,
 )
-from pyvda.judgements.expected_error import expect_low_dimensional
+from pyvda.judgements.expected_error import expect_posterior
 from pyvda.judgements.lazy_report import with_lazy_report
 from pyvda.judgements.of_file import with_report
 from pyvda.lazy_blocks import lazily
@@ -130,7 +130,7 @@ def assimilate(observations: Any, **keywords: Any) -> xr.Dataset:
     in_windows, is_series = _in_windows(observed, settings, lazy or options.couples_windows())
     _check_operators(in_windows, method.name, bound)
     if settings.spread:
-        expect_low_dimensional(model)
+        expect_posterior(model, in_windows)
     if settings.robust and names.CHANNEL_OBSERVATION in in_windows:
         raise InputError(
             "robust rejects observations of components or linear ones, but these are a function of "

@@ -140,8 +140,8 @@ class Settings(BaseModel):
     spread: bool = Field(
         False,
         description="State a standard deviation with a method that has none of its own (fsgd, "
-        "learned models, the weighted form of gauss-newton), on a model of up to 10 components: "
-        "the expected error over the states of its attractor that fit the observations.",
+        "learned models, the weighted form of gauss-newton), on a model of up to 100 components: "
+        "the expected error, given mean and spread of posterior-mean (up to 10) or annealed.",
     )
     correct_bias: bool = Field(
         False,

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -56,6 +57,24 @@ def test_observations_that_no_state_fits_are_doubtful(
 def test_what_has_no_use_for_it_is_refused() -> None:
     with pytest.raises(InputError, match="annealed states a spread of its own"):
         chosen_method(*settled({"method": "annealed", "spread": True}))
-    large = pyvda.observe(pyvda.simulate("lorenz96", 1, 1), "lorenz96", 2)
-    with pytest.raises(InputError, match="at most 10 components, but lorenz96 has 40"):
-        pyvda.assimilate(large, checkpoint="lorenz96-direct", spread=True)
+    large = pyvda.get_model("lorenz96", state_size=104)
+    observed = pyvda.observe(pyvda.simulate(large, 1, 1), seed=2, variance=2.0, every=4)
+    with pytest.raises(InputError, match="at most 100 components, but lorenz96 has 104"):
+        pyvda.assimilate(observed, model=large, method="fsgd", iterations=1, spread=True)
+    table = pd.DataFrame({"time": [0.0, 0.123, 0.31], "component": 0, "value": 1.0})
+    with pytest.raises(InputError, match="the file has others"):
+        pyvda.assimilate(
+            table.assign(observation_error=1.0), model="lorenz63", method="fsgd", iterations=1,
+            grid_step=0.01, spread=True,
+        )  # fmt: skip
+
+
+def test_a_larger_model_has_the_spread_of_annealed() -> None:
+    truth = pyvda.simulate("lorenz96", 4, 153)
+    observed = pyvda.observe(truth, "lorenz96", 154)
+    found = pyvda.assimilate(observed, checkpoint="lorenz96-direct", spread=True)
+    square = (found["analysis"].values - truth["truth"].values) ** 2
+    ratio = square / found["state_stdev"].values ** 2
+    assert ratio.mean() == pytest.approx(1.0, abs=0.2)
+    assert (ratio < 1.96**2).mean() > 0.93
+    assert found["state_stdev"].values.min() > 0
