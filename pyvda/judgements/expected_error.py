@@ -73,7 +73,7 @@ def with_expected_error(problem: Problem, solution: Solution, variance: float) -
     else:
         by = annealed.AnnealedOptions(observation_variance=variance)
         posterior, doubt = annealed.solve(quiet, by), Doubt.MISFIT_LARGE
-        enough = np.isfinite(posterior.x).all((1, 2))
+        enough = np.asarray(np.isfinite(posterior.x).all((1, 2)))
     if posterior.stdev is None:
         raise ValueError("the posterior has no standard deviation")
     stdev = np.sqrt(np.square(posterior.stdev) + np.square(posterior.x - solution.x))
