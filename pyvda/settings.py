@@ -324,11 +324,15 @@ def _expect_no_parameters(
         owners = [model for model, fields in of_models if one in fields]
         if owners:
             value = f"{one}={options[one]}"
-            built_in = f" (in Python, model=get_model({owners[0]!r}, {value}))"
+            made = f"model=get_model({owners[0]!r}, {value})" if owners[0] in families() else ""
+            if given is None or isinstance(given, str):
+                in_python = f" (in Python, {made})" if made else ""
+                remedy = f"give it with the model, by --parameter {value}{in_python}"
+            else:
+                remedy = f"give {made}" if made else f"make the model with {value}"
             raise InputError(
                 f"{one} is no option of {method} but a parameter or a size of the model "
-                f"{' or '.join(owners)}; give it with the model, by --parameter {value}"
-                f"{built_in if owners[0] in families() else ''}"
+                f"{' or '.join(owners)}; {remedy}"
             )
 
 

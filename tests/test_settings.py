@@ -65,13 +65,26 @@ def test_a_parameter_of_the_model_is_no_option_of_the_method(given, value, owner
     (name,) = value
     with pytest.raises(InputError, match=f"^{name} is no option of .* {owner}; ") as refused:
         chosen_method(*settled(given | value))
-    found = re.search(r"--parameter (\S+) \(in Python, model=(.*)\)$", str(refused.value))
+    message = str(refused.value)
+    found = re.search(r"(; give|\(in Python,) model=(get_model\(.*?\))\)?$", message)
     assert found is not None
-    assert found[1] == f"{name}={value[name]}"
+    of_command = isinstance(given.get("model", ""), str)  # a model object has no --parameter
+    assert (f"--parameter {name}={value[name]} " in message) == of_command
+    assert ("--parameter" in message) == of_command
     model = eval(found[2], {"get_model": pyvda.get_model})
     assert dict(model.fields)[name] == value[name]
     settings, options = settled(given | {"model": model})
     assert chosen_method(settings, options)[0].name == given.get("method", "fsgd")
+
+
+def test_a_parameter_of_a_model_made_in_python_is_given_where_it_is_made() -> None:
+    pytest.importorskip("torch")
+    model = pyvda.torch_model(
+        lambda x, rate: -rate * x, variables=("x",), dimensions={"site": 3}, time_step=0.1,
+        parameters={"rate": 0.5}, name="decay",
+    )  # fmt: skip
+    with pytest.raises(InputError, match=r"model decay; make the model with rate=0\.25$"):
+        chosen_method(*settled({"model": model, "rate": 0.25}))
 
 
 def test_a_parameter_of_another_model_is_an_unknown_key() -> None:
