@@ -73,8 +73,8 @@ def interpolated(
 
     NaN at points and times that are not among `where` (T, P); by default all are.
 
-    A block takes the data within `selection.days` of its times, so that the result does not depend
-    on the blocks.
+    A block takes the data within `selection.days` of the times that are asked for, so that the
+    result does not depend on the blocks.
 
     Raises
     ------
@@ -85,7 +85,11 @@ def interpolated(
     length = max(1, min(count, _QUERIES // max(1, size)))
     for start in range(0, count, length):
         block = slice(start, min(start + length, count))
-        here = days[block]
+        parts = np.full((4, block.stop - block.start, size), np.nan)
+        here = days[block] if where is None else days[block][where[block].any(1)]
+        if not here.size:
+            yield block, Interpolated(*parts)
+            continue
         near = np.flatnonzero(
             (days >= here[0] - selection.days) & (days <= here[-1] + selection.days)
         )
@@ -102,7 +106,6 @@ def interpolated(
             (covariance.track_variance, covariance.track_km),
         )  # fmt: skip
         expect_definite(found)
-        parts = np.full((4, block.stop - block.start, size), np.nan)
         parts[:, times, points] = found
         yield block, Interpolated(*parts)
 

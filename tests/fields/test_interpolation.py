@@ -12,12 +12,13 @@ from pyvda.fields.field import opened
 pytestmark = pytest.mark.filterwarnings("ignore::pyvda.notices.Notice")
 
 
-def estimates(found, anomaly, covariance=COVARIANCE, days=2.0, own=3):
+def estimates(found, anomaly, covariance=COVARIANCE, days=2.0, own=3, engine=None, where=None):
     noise = np.full(anomaly.shape, covariance.nugget)
     selection = Selection(own, 1, days, np.inf)
     parts = interpolation.interpolated(
-        get_engine("torch"), anomaly, noise, found.days, found.places, covariance, selection
-    )
+        engine or get_engine("torch"), anomaly, noise, found.days, found.places, covariance,
+        selection, where,
+    )  # fmt: skip
     return np.concatenate([part.value for _, part in parts])
 
 
@@ -27,6 +28,26 @@ def test_the_result_does_not_depend_on_the_blocks(monkeypatch) -> None:
     whole = estimates(found, anomaly)
     monkeypatch.setattr(interpolation, "_QUERIES", 2 * len(found.places))
     np.testing.assert_array_equal(estimates(found, anomaly), whole)
+
+
+def test_a_block_where_nothing_is_asked_for_is_skipped(monkeypatch) -> None:
+    """The others take data near the times that are asked for alone."""
+    found = opened(field(times=12)[0])
+    anomaly = found.read("sst").values - 15.0
+    where = np.zeros(anomaly.shape, bool)
+    where[9, 2:5] = True
+    expected = np.where(where, estimates(found, anomaly), np.nan)
+    engine, seen = get_engine("torch"), []
+
+    class Counted:
+        def optimal_interpolation(self, data, *given):
+            seen.append(data.group_time)
+            return engine.optimal_interpolation(data, *given)
+
+    monkeypatch.setattr(interpolation, "_QUERIES", 4 * len(found.places))
+    result = estimates(found, anomaly, engine=Counted(), where=where)
+    np.testing.assert_array_equal(result, expected)
+    assert [list(days) for days in seen] == [list(found.days[7:12])]
 
 
 def test_complete_data_come_back_to_within_their_noise() -> None:
