@@ -56,7 +56,7 @@ def random_model(ds, network=UNET, variables=None, seed=0, units="degC", **more)
     } | more  # fmt: skip
     mean = np.full((len(field.variables), 1, len(field.places)), 15.0)
     more = (mean[:, 0], np.ones_like(mean[:, 0])) if network.kind == "stack" else (None, None)
-    model = FieldModel(about, mean, field.sea, *more)
+    model = FieldModel(about, mean, field.sea, *more, field.places.position)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "last" in name:

@@ -26,7 +26,6 @@ from pyvda.fields.field import Field, Values, opened
 from pyvda.fields.learned.description import (
     FieldDescription,
     digest_of_data,
-    digest_of_withheld,
 )
 from pyvda.fields.learned.method import LearnedFieldOptions
 from pyvda.fields.methods import FIELD_METHODS, FieldMethod, method_named
@@ -197,8 +196,12 @@ def _seen(
     }
     if not networks:
         return []
-    file = digest_of_data(field, {name: one.values for name, one in read.items()})
-    hidden = None if withheld is None else digest_of_withheld(field, withheld)
+    data = {name: one.values for name, one in read.items()}
+    file = digest_of_data(field.days, data)
+    hidden = None
+    if withheld is not None:
+        left = {name: np.where(withheld, one, np.nan) for name, one in data.items()}
+        hidden = digest_of_data(field.days, left)
     found = []
     for name, described in networks.items():
         if any(

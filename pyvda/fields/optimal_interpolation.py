@@ -326,22 +326,56 @@ def estimate(
     )  # fmt: skip
 
 
-def local_scale(field: Field, parts: Parts, mean: SeasonalMean) -> Array:
-    """Return the standard deviation around each point over the usual one, (P,).
+class LocalVariance(NamedTuple):
+    """Sums of squared departures around each point.
 
-    The mean square of the departures at the nearest points, drawn to the usual one by some data.
+    Attributes
+    ----------
+    squares, count : (P,)
+    near : (P, K) of int
+        The nearest points.
     """
-    squares, count = np.zeros(len(field.places)), np.zeros(len(field.places))
-    for days, values in parts():
-        anomaly = values - mean.at(days)
-        squares += np.nansum(anomaly**2, 0)
-        count += np.isfinite(anomaly).sum(0)
-    usual = squares.sum() / max(1.0, count.sum())
-    neighbours = min(_NEIGHBOURS, len(field.places))
-    near = cKDTree(field.places.position).query(field.places.position, neighbours)[1]
-    near = near.reshape(len(field.places), -1)
-    found = (squares[near].sum(1) + _PRIOR * usual) / (count[near].sum(1) + _PRIOR)
-    return np.asarray(np.sqrt(found / usual)) if usual > 0 else np.ones(len(found))
+
+    squares: Array
+    count: Array
+    near: Array
+
+    @staticmethod
+    def of(field: Field, parts: Parts, mean: SeasonalMean) -> LocalVariance:
+        """Return that of a field's departures from its mean."""
+        squares, count = np.zeros(len(field.places)), np.zeros(len(field.places))
+        for days, values in parts():
+            anomaly = values - mean.at(days)
+            squares += np.nansum(anomaly**2, 0)
+            count += np.isfinite(anomaly).sum(0)
+        neighbours = min(_NEIGHBOURS, len(field.places))
+        near = cKDTree(field.places.position).query(field.places.position, neighbours)[1]
+        return LocalVariance(squares, count, near.reshape(len(field.places), -1))
+
+    def without(self, points: Array, squares: Array) -> LocalVariance:
+        """Return that without a datum at each of some points, (n,), which adds `squares`."""
+        left, count = self.squares.copy(), self.count.copy()
+        left[points] = np.maximum(left[points] - squares, 0.0)
+        count[points] -= 1
+        return LocalVariance(left, count, self.near)
+
+    def scale(self, points: Array | slice = slice(None)) -> Array:
+        """Return the standard deviation around points over the usual one, (n,).
+
+        The mean square of the departures at the nearest points, drawn to the usual one by some
+        data.
+        """
+        near = self.near[points]
+        usual = self.squares.sum() / max(1.0, self.count.sum())
+        if not usual > 0:
+            return np.ones(len(near))
+        total = self.squares[near].sum(1) + _PRIOR * usual
+        return np.asarray(np.sqrt(total / (self.count[near].sum(1) + _PRIOR) / usual))
+
+
+def local_scale(field: Field, parts: Parts, mean: SeasonalMean) -> Array:
+    """Return the standard deviation around each point over the usual one, (P,)."""
+    return LocalVariance.of(field, parts, mean).scale()
 
 
 def sampled(field: Field) -> Array:

@@ -43,13 +43,13 @@ def turns_of(given: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
     return found
 
 
-def unsigned(turns: tuple[tuple[str, ...], ...]) -> str:
-    """Name the turns without a sign, which do nothing to a network that sees points one by one.
+def idle_at_points(turns: tuple[tuple[str, ...], ...]) -> str:
+    """Name the turns that change nothing at a point, neither a sign nor its coordinates.
 
-    >>> unsigned((("sign", "y"), ("x", "time"), ("y",)))
-    'x time, y'
+    >>> idle_at_points((("sign", "y"), ("x", "time"), ("y",)))
+    'y'
     """
-    return ", ".join(" ".join(turn) for turn in turns if "sign" not in turn)
+    return ", ".join(turn[0] for turn in turns if len(turn) == 1 and turn[0] != "sign")
 
 
 _Positive = Annotated[int, Field(ge=1)]
@@ -89,10 +89,13 @@ class FieldData(Section):
     augment : bool or sequence of str
         What is turned at random: "sign" of the anomalies, direction of "time", "y" and "x"; those
         that only together leave the dynamics as they are, in one string: "sign y" for an ocean
-        between two walls with winds that are odd in y. True: each by itself. False: nothing.
+        between two walls with winds that are odd in y. An axis by itself runs the other way, and
+        points keep their coordinates; together with something else it is mirrored about the centre
+        of the grid, and points have the coordinates of their mirror images. True: each by itself.
+        False: nothing.
     ends : float
-        Share of the batches in which the times before or after a random one are not seen, as at the
-        ends of a file: for a network that is used on shorter ones.
+        Share of the samples whose data before or after a random time neither the network nor its
+        first guess sees, as at the ends of a file: for a network that is used on shorter ones.
     seed : int
         Of the draws, the times of validation and the order.
     """
@@ -282,7 +285,7 @@ class FieldConfiguration(Section):
                 "other times; leave it out"
             )
         if self.network.kind == "stack" and not isinstance(self.field.augment, bool):
-            idle = unsigned(self.field.turns())
+            idle = idle_at_points(self.field.turns())
             if idle:
                 raise ValueError(
                     f"augment has {idle}, which would have no effect: a stack sees each point by "

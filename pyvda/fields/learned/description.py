@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field as Limits
-from pydantic import model_validator
+from pydantic import PrivateAttr, model_validator
 from safetensors import SafetensorError, safe_open
 
 from pyvda.engine.data import Array, Selection
@@ -24,7 +24,9 @@ from pyvda.learned.description import read_schema
 
 FIELD_FILE = "field.json"
 SEA = "sea"
+POSITION = "position"
 _TOLERATED = 0.1  # relative, of steps and distances between neighbours
+_SAME_PLACE = 0.01  # of the distance of neighbours: single precision and packing leave less
 
 
 class Variable(Section):
@@ -54,8 +56,8 @@ class Grid(Section):
     ----------
     shape : pair of int
         Points along the dimensions of space.
-    digest : str
-        SHA-256 of the places of all points of the sea.
+    digest : str, optional
+        SHA-256 of the places of the sea, of weights of pyvda 0.2, which have no positions.
     spacing_km : float
         Median distance of neighbours along the second dimension.
     centre, extent : pair of float
@@ -63,7 +65,7 @@ class Grid(Section):
     """
 
     shape: tuple[int, int]
-    digest: str
+    digest: str | None = None
     spacing_km: float
     centre: tuple[float, float]
     extent: tuple[float, float]
@@ -74,7 +76,7 @@ class Grid(Section):
         low, high = field.places.map.min(0), field.places.map.max(0)
         extent = np.maximum(high - low, 1e-9) / 2
         return Grid(
-            shape=field.sea.shape, digest=digest(field), spacing_km=spacing(field),
+            shape=field.sea.shape, spacing_km=spacing(field),
             centre=tuple(((low + high) / 2).tolist()), extent=tuple(extent.tolist()),
         )  # fmt: skip
 
@@ -129,6 +131,7 @@ class FieldDescription(Section):
     trained: dict[str, Any]
     weights: str = Limits(pattern=r"^weights-[0-9a-f]{12}\.safetensors$")
     sha256: str = Limits(pattern=r"^[0-9a-f]{64}$")
+    _folder: Path | None = PrivateAttr(None)
 
     @model_validator(mode="before")
     @classmethod
@@ -181,8 +184,19 @@ class FieldDescription(Section):
                 )
 
     def same_grid(self, field: Field) -> bool:
-        """Tell whether a field has the grid of the training, the land included."""
-        return self.grid.shape == field.sea.shape and self.grid.digest == digest(field)
+        """Tell whether a field has the grid of the training, the land included.
+
+        That is, each point within a hundredth of the distance of neighbours.
+        """
+        if self.grid.digest is not None:
+            return self.grid.digest == _digest(field)
+        assert self._folder is not None
+        sea = read_sea(self._folder)
+        if not np.array_equal(sea, field.sea):
+            return False
+        position = _tensor(self._folder, self.weights, POSITION)
+        apart = np.abs(position - field.places.position).max()
+        return bool(apart <= _SAME_PLACE * self.grid.spacing_km)
 
     def differences(self, field: Field, cover: float | None = None) -> list[str]:
         """Return how a field differs from that of the training, a phrase each.
@@ -217,6 +231,7 @@ def read_description(folder: str | Path) -> FieldDescription:
         f"{folder} holds no network for fields: it has no {FIELD_FILE}; give a folder made by "
         "`pyvda train` from a configuration with the section field",
     )
+    found._folder = Path(folder)
     return found
 
 
@@ -228,10 +243,15 @@ def read_sea(folder: str | Path) -> Array:
     InputError
         The weights are missing or damaged.
     """
-    path = Path(folder) / read_description(folder).weights
+    return np.asarray(_tensor(Path(folder), read_description(folder).weights, SEA), bool)
+
+
+def _tensor(folder: Path, weights: str, name: str) -> Array:
+    """Return one tensor of a file of weights."""
+    path = folder / weights
     try:
         with safe_open(path, "numpy") as file:
-            return np.asarray(file.get_tensor(SEA), bool)
+            return np.asarray(file.get_tensor(name))
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path} cannot be read ({error}); copy the whole folder") from error
 
@@ -241,36 +261,31 @@ def is_of_fields(folder: str | Path) -> bool:
     return (Path(folder) / FIELD_FILE).is_file()
 
 
-def digest(field: Field) -> str:
-    """Return the SHA-256 of the places of the sea, to a hundred metres."""
+def _digest(field: Field) -> str:
+    """Return the SHA-256 of the places of the sea, to a hundred metres, as pyvda 0.2 wrote it."""
     whole = hashlib.sha256(np.ascontiguousarray(field.sea).tobytes())
     whole.update(np.round(field.places.position * 10).astype(np.int64).tobytes())
     return whole.hexdigest()
 
 
-def digest_of_data(field: Field, values: Mapping[str, Array]) -> str:
-    """Return the SHA-256 of the data of a field, whatever its land and the direction of its axes.
+def digest_of_data(days: Array, values: Mapping[str, Array]) -> str:
+    """Return the SHA-256 of data, whatever their land, their coordinates and the order of points.
 
     Parameters
     ----------
-    field : Field
+    days : (T,)
     values : dict of (T, P)
-        Of each variable, NaN without a datum.
+        Of each variable, NaN without a datum. They are taken in single precision, times to a
+        second.
     """
-    place = np.round(field.places.position * 10).astype(np.int64)
-    order = np.lexsort(place.T)
-    whole = hashlib.sha256()
+    whole = hashlib.sha256(np.round(days * 86400).astype(np.int64).tobytes())
     for name, one in values.items():
-        t, p = np.nonzero(np.isfinite(one[:, order]))
         whole.update(name.encode())
-        for part in (field.days[t], place[order][p], np.float32(one[:, order][t, p])):
-            whole.update(np.ascontiguousarray(part).tobytes())
+        for row in np.asarray(one, np.float32):
+            known = np.sort(row[np.isfinite(row)])
+            whole.update(len(known).to_bytes(8, "little"))
+            whole.update(known.tobytes())
     return whole.hexdigest()
-
-
-def digest_of_withheld(field: Field, withheld: Array) -> str:
-    """Return the SHA-256 of which data are withheld, (T, P) of bool; see `digest_of_data`."""
-    return digest_of_data(field, {"withheld": np.where(withheld, 1.0, np.nan)})
 
 
 def spacing(field: Field) -> float:

@@ -22,6 +22,32 @@ class Tile(NamedTuple):
     x: slice
 
 
+class Span(NamedTuple):
+    """Steps of time around one, 0, that are seen.
+
+    Attributes
+    ----------
+    first, last : int, optional
+        None: all before, or all after.
+    """
+
+    first: int | None = None
+    last: int | None = None
+
+    def steps(self, half: int) -> Array:
+        """Return which of the steps from -half to half are seen, (2 half + 1,) of bool."""
+        return self.days(np.arange(-half, half + 1), 1.0)
+
+    def days(self, after: Array, step: float) -> Array:
+        """Return which of some times are seen, by their days after this one and those of a step."""
+        seen = np.ones(np.shape(after), bool)
+        if self.first is not None:
+            seen &= after > (self.first - 0.5) * step
+        if self.last is not None:
+            seen &= after < (self.last + 0.5) * step
+        return seen
+
+
 class Frames:
     """The data of a field and what is known of its points, as the channels of a network.
 
@@ -96,6 +122,7 @@ class Frames:
         others: Array,
         hidden: Array | None = None,
         shift: Array | None = None,
+        span: Span | None = None,
     ) -> tuple[Array, ...]:
         """Return what a network sees of a tile at a time, as arrays without the batch's axis.
 
@@ -110,10 +137,14 @@ class Frames:
             Data of the time itself that are not seen.
         shift : (V, 2 half + 1, n), optional
             What is subtracted from the anomalies of the hidden points.
+        span : Span, optional
+            Steps that are seen. Default: all.
         """
         around = self.around[time]
         values = self.values[:, around][..., tile.y, tile.x]
         mask = self.mask[:, around][..., tile.y, tile.x] & (around >= 0)[:, None, None]
+        if span is not None:
+            mask &= span.steps(self.half)[:, None, None]
         if hidden is not None:
             mask[:, self.half] &= ~hidden
         if shift is not None:

@@ -35,8 +35,8 @@ def others(
         The mean of the first guess less that which is constant in time.
     variance : float
         Of `above` in the training.
-    local : (P,)
-        Standard deviation around each point over the usual one.
+    local : (n,)
+        Standard deviation around each of these points over the usual one.
     times, points : (n,) of int
     near : (n,)
         Distance of the datum with the largest covariance, km, as `first` found it.
@@ -57,7 +57,7 @@ def others(
     distances = [np.log1p(_finite(one, 10 * unit) / unit) for one in (near, km)]
     deviations = np.sqrt(np.maximum([spread, its_spread], 0.0))
     values = value, level - above[times, points]
-    return np.stack([*values, *deviations, *distances, np.log(local[points])])
+    return np.stack([*values, *deviations, *distances, np.log(local)])
 
 
 def _with_seasons(first: FirstGuess, variance: float) -> SpaceTimeCovariance:

@@ -23,7 +23,7 @@ from pyvda.errors import InputError
 from pyvda.fields.field import Field, Values
 from pyvda.fields.gridded import Cells
 from pyvda.fields.learned.alignment import aligned
-from pyvda.fields.learned.configuration import turns_of, unsigned
+from pyvda.fields.learned.configuration import idle_at_points, turns_of
 from pyvda.fields.learned.description import FieldDescription, read_description, read_sea
 from pyvda.fields.learned.first_guess import FirstGuess
 from pyvda.fields.learned.guesses import CHANNELS, OTHERS, others
@@ -100,7 +100,7 @@ class LearnedFieldOptions(FieldOptions):
 
     def expect_effect(self) -> None:
         """Raise InputError where a turn changes the estimate of none of the networks."""
-        idle = unsigned(turns_of(self.turned))
+        idle = idle_at_points(turns_of(self.turned))
         if idle and all(one.network.kind == "stack" for one in self.described()):
             raise InputError(
                 f"turned has {idle}, which would have no effect: a stack sees each point by "
@@ -379,7 +379,7 @@ class _Run:
             return np.zeros((len(self.scale), 0, len(times), count))
         at = np.repeat(times, count), np.tile(np.arange(count), len(times))
         found = np.stack([
-            others(first, self.above[v], self.seasonal[v], self.local[v], *at, km[v][at])
+            others(first, self.above[v], self.seasonal[v], self.local[v][at[1]], *at, km[v][at])
             for v, first in enumerate(self.guesses)
         ])  # fmt: skip
         found[:, : 2 * OTHERS] /= self.scale[:, None, None]

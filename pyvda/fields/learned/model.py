@@ -14,7 +14,13 @@ import torch
 from safetensors.torch import save as write_weights
 from torch import Tensor, nn
 
-from pyvda.fields.learned.description import FIELD_FILE, SEA, FieldDescription, read_description
+from pyvda.fields.learned.description import (
+    FIELD_FILE,
+    POSITION,
+    SEA,
+    FieldDescription,
+    read_description,
+)
 from pyvda.fields.learned.network import Inputs, build
 from pyvda.learned.folder import load_tensors, read_tensors, write_folder
 
@@ -32,6 +38,8 @@ class FieldModel(nn.Module):
         That sea.
     level, local : (V, P), optional
         Mean by point, and the standard deviation around it over the usual one, which a stack needs.
+    position : (P, 3), optional
+        Of the points of the sea, km, by which the grid is known again.
     """
 
     mean: Tensor
@@ -40,10 +48,17 @@ class FieldModel(nn.Module):
     local: Tensor | None
 
     def __init__(
-        self, about: dict[str, Any], mean: Any, sea: Any, level: Any = None, local: Any = None
+        self,
+        about: dict[str, Any],
+        mean: Any,
+        sea: Any,
+        level: Any = None,
+        local: Any = None,
+        position: Any = None,
     ) -> None:
         super().__init__()
         self.about = about
+        self.position = position
         self.network = build(about["network"], len(about["variables"]))
         self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32))
         self.register_buffer(SEA, torch.as_tensor(sea, dtype=torch.bool))
@@ -72,11 +87,14 @@ class FieldModel(nn.Module):
     def save(self, folder: str | Path, half: bool = False) -> None:
         """Write the model to a folder, created if necessary, in place of one that is there.
 
-        With `half` as float16, which takes half the space.
+        With `half` the network as float16, which takes half the space; statistics of the field,
+        which may be beyond the largest number of that type, as they are.
         """
         tensors = {k: v.detach().cpu() for k, v in self.state_dict().items()}
         if half:
-            tensors = {k: v.half() if v.is_floating_point() else v for k, v in tensors.items()}
+            tensors |= {k: tensors[k].half() for k, _ in self.named_parameters()}
+        if self.position is not None:
+            tensors[POSITION] = torch.as_tensor(self.position, dtype=torch.float64)
         weights = write_weights(tensors)
         described = self.describe(weights)
         write_folder(folder, FIELD_FILE, described.text(), described.weights, weights)
@@ -96,6 +114,7 @@ class FieldModel(nn.Module):
             name: one.float() if one.dtype == torch.float16 else one
             for name, one in read_tensors(path, described.sha256, FIELD_FILE).items()
         }
+        position = tensors.pop(POSITION, None)
         about = {name: getattr(described, name) for name in FieldDescription.model_fields}
         for name in ("format", "weights", "sha256"):
             del about[name]
@@ -106,6 +125,7 @@ class FieldModel(nn.Module):
             tensors.get("mean", empty),
             tensors.get(SEA, empty[0]),
             *(tensors.get(name, empty[0]) if stacked else None for name in ("level", "local")),
+            position=position,
         )
         load_tensors(found, tensors, path, FIELD_FILE)
         return found.eval()

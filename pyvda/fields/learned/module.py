@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
-from pyvda.fields.learned.configuration import TURNS, FieldConfiguration
+from pyvda.fields.learned.configuration import FieldConfiguration
 from pyvda.fields.learned.frames import stacked
 from pyvda.fields.learned.model import FieldModel
 from pyvda.fields.learned.network import Inputs
@@ -24,20 +24,17 @@ from pyvda.training.state import Progress
 
 
 class Changes(NamedTuple):
-    """What is changed in the batches of an epoch at random.
+    """What is turned in the batches of an epoch at random.
 
     Attributes
     ----------
     seed : pair of int
     turns : tuple of tuple of str
-        What of them is turned, see `_turned`.
-    ends : float
-        Share of them that end at a random time, see `_ended`.
+        See `_turned`.
     """
 
     seed: tuple[int, int]
     turns: tuple[tuple[str, ...], ...]
-    ends: float
 
 
 class FieldTraining(Resumable):
@@ -70,7 +67,7 @@ class FieldTraining(Resumable):
     def train_dataloader(self) -> DataLoader[Any]:
         """Return the samples of the next epoch in their order."""
         settings, epoch = self.configuration.field, self.progress.epoch
-        changes = Changes((settings.seed, epoch), settings.turns(), settings.ends)
+        changes = Changes((settings.seed, epoch), settings.turns())
         return self._loader(self.data.epoch(epoch), changes)
 
     def val_dataloader(self) -> DataLoader[Any]:
@@ -191,26 +188,14 @@ class _Batches(Dataset[Any]):
         if self.changes is None:
             return batch
         random = np.random.default_rng([*self.changes.seed, indices[0], 9])
-        batch = _turned(batch, self.changes.turns, random)
-        if random.random() < self.changes.ends:
-            batch = _ended(batch, random)
-        return batch
-
-
-def _ended(batch: dict[str, Tensor], random: np.random.Generator) -> dict[str, Tensor]:
-    """Return a batch without the data before or after a random time, its own excepted."""
-    half = batch["mask"].shape[2] // 2
-    reach = int(random.integers(half)) if half else 0
-    times = torch.arange(-half, half + 1)
-    seen = (times >= -reach) if random.random() < 0.5 else (times <= reach)
-    kept = seen.to(batch["mask"].dtype)[:, None, None]
-    return batch | {name: batch[name] * kept for name in ("values", "mask")}
+        return _turned(batch, self.changes.turns, random)
 
 
 def _turned(
     batch: dict[str, Tensor], turns: Sequence[tuple[str, ...]], random: np.random.Generator
 ) -> dict[str, Tensor]:
     """Return a batch turned in some of these ways at random."""
-    draws = random.random(len(turns)) < 0.5
-    chosen = [turn for turn, drawn in zip(turns, draws, strict=True) if drawn]
-    return turned(batch, [one for one in TURNS if sum(one in turn for turn in chosen) % 2])
+    for turn, drawn in zip(turns, random.random(len(turns)) < 0.5, strict=True):
+        if drawn:
+            batch = turned(batch, turn)
+    return batch

@@ -39,11 +39,10 @@ from pyvda.fields.learned.description import (
     Grid,
     Variable,
     digest_of_data,
-    digest_of_withheld,
     step_days,
 )
 from pyvda.fields.learned.first_guess import FirstGuess
-from pyvda.fields.learned.frames import Frames, Tile
+from pyvda.fields.learned.frames import Frames, Span, Tile
 from pyvda.fields.learned.guesses import CHANNELS, OTHERS, others
 from pyvda.fields.mean import SeasonalMean, seasonal_mean
 from pyvda.fields.withheld import withheld_of
@@ -67,6 +66,7 @@ class Sample(NamedTuple):
     others : (V, C, h, w)
         See `network.Inputs`.
     hidden, shift : array, optional
+    span : Span
         See `Frames.inputs`.
     target : (V, h, w)
         Scaled anomalies, NaN where there is nothing to compare with.
@@ -84,6 +84,7 @@ class Sample(NamedTuple):
     others: Array
     hidden: Array | None
     shift: Array | None
+    span: Span
     target: Array
     noise: Array
     is_datum: bool
@@ -91,8 +92,9 @@ class Sample(NamedTuple):
     def inputs(self) -> tuple[Array, ...]:
         """Return what a network sees; see `Frames.inputs`."""
         return self.frames.inputs(
-            self.time, self.tile, self.guess, self.spread, self.others, self.hidden, self.shift
-        )
+            self.time, self.tile, self.guess, self.spread, self.others, self.hidden, self.shift,
+            self.span,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,8 @@ class WindowSample:
     tile : Tile
     spread : (V,)
         Standard deviation of the anomalies, the first guess being their mean, scaled.
+    span : Span
+        See `Frames.inputs`.
     truth : (V, T, Y, X)
         Scaled anomalies of the whole series, NaN on land.
     compared : (T,) of bool
@@ -117,6 +121,7 @@ class WindowSample:
     time: int
     tile: Tile
     spread: Array
+    span: Span
     truth: Array
     compared: Array
     is_datum: ClassVar[bool] = False
@@ -126,7 +131,9 @@ class WindowSample:
         shape = self.truth[:, 0, self.tile.y, self.tile.x].shape
         spread = np.broadcast_to(self.spread[:, None, None], shape)
         others = np.zeros((shape[0], 0, *shape[1:]))
-        return self.frames.inputs(self.time, self.tile, np.zeros(shape), spread, others)
+        return self.frames.inputs(
+            self.time, self.tile, np.zeros(shape), spread, others, span=self.span
+        )
 
     @property
     def target(self) -> Array:
@@ -158,8 +165,8 @@ class Series:
         By pixel and season, and by pixel.
     season_variance : float
         Of the one about the other.
-    local : (P,)
-        Standard deviation around each point over the usual one.
+    local : LocalVariance
+        Of departures from the mean.
     covariance : SpaceTimeCovariance
     scale : float
     truth : (T, P), optional
@@ -171,7 +178,7 @@ class Series:
     mean: SeasonalMean
     level: SeasonalMean
     season_variance: float
-    local: Array
+    local: oi.LocalVariance
     covariance: SpaceTimeCovariance
     scale: float
     truth: Array | None
@@ -205,7 +212,7 @@ class Samples:
     digest : str
         SHA-256 of the file's data, see `description.digest_of_data`.
     withheld_digest : str, optional
-        The same of what is withheld.
+        The same of the data that are withheld.
     validation : (T,) of bool
         Times with values that select the best weights.
 
@@ -235,8 +242,12 @@ class Samples:
         self.step_days = step_days(field)
         self.selection = options.selection(field.days)
         withheld = withheld_of(field, settings.withhold)
-        self.digest = digest_of_data(field, {name: one.values for name, one in read.items()})
-        self.withheld_digest = None if withheld is None else digest_of_withheld(field, withheld)
+        data = {name: one.values for name, one in read.items()}
+        self.digest = digest_of_data(field.days, data)
+        self.withheld_digest = None
+        if withheld is not None:
+            hidden = {name: np.where(withheld, one, np.nan) for name, one in data.items()}
+            self.withheld_digest = digest_of_data(field.days, hidden)
         given = options.given()
         oi.check(field, options, given)
         truths = None if settings.truth is None else _truths(settings, field)
@@ -283,7 +294,7 @@ class Samples:
 
     def local(self) -> Array:
         """Return the standard deviation around each point over the usual one, (V, P)."""
-        return np.stack([one.local for one in self.series.values()])
+        return np.stack([one.local.scale() for one in self.series.values()])
 
     def epoch(self, epoch: int) -> list[AnySample]:
         """Return the samples of an epoch in their order, those of its draw."""
@@ -333,7 +344,8 @@ class Samples:
             own = one.values[t, p]
             target[t, p] = own - one.mean.without_own(self.field.days[t], p, own)
             targets[name] = target
-        return self._cut(values, targets, hidden, np.asarray(hidden.any(1)), seed)
+        times = np.asarray(hidden.any(1))
+        return self._cut(values, targets, hidden, times, seed, self.settings.ends)
 
     def _of_truth(self, draw: int, chosen: Array) -> list[AnySample]:
         """Return the samples of a draw of observations of the truth."""
@@ -352,13 +364,16 @@ class Samples:
                 known = np.where(there, one.truth + noise, np.nan)
             values[name] = known
         seed = int(random.integers(2**31))
+        ends = 0.0 if draw < 0 else self.settings.ends
         if self.together:
-            return self._windows(values, draw < 0, seed)
+            return self._windows(values, draw < 0, seed, ends)
         for name, one in self.series.items():
             targets[name] = one.truth - one.mean.at(self.field.days)
-        return self._cut(values, targets, None, chosen, seed)
+        return self._cut(values, targets, None, chosen, seed, ends)
 
-    def _windows(self, values: dict[str, Array], checking: bool, seed: int) -> list[AnySample]:
+    def _windows(
+        self, values: dict[str, Array], checking: bool, seed: int, ends: float
+    ) -> list[AnySample]:
         """Return the samples of a network that estimates all times of a window.
 
         Of training each window within the series, of validation those side by side.
@@ -375,10 +390,10 @@ class Samples:
         truths = {name: s.truth for name, s in self.series.items() if s.truth is not None}
         return [
             WindowSample(
-                frames, int(t), self._tile(truths, int(t), random), spread, self._truth(),
+                frames, int(t), self._tile(truths, int(t), random), spread, span, self._truth(),
                 self.validation == checking,
             )
-            for t in at
+            for t, span in zip(at, self._spans(len(at), ends, seed), strict=True)
         ]  # fmt: skip
 
     def _truth_on_grid(self) -> Array:
@@ -401,6 +416,7 @@ class Samples:
         hidden: Array | None,
         times: Array,
         seed: int,
+        ends: float = 0.0,
     ) -> list[AnySample]:
         """Return a sample of each time, its first guess from the values that are not hidden."""
         random = np.random.default_rng(seed)
@@ -412,7 +428,7 @@ class Samples:
             frames = self._frames = self._framed(values)
         scale = np.array([one.scale for one in self.series.values()])[:, None]
         found: list[AnySample] = []
-        for t in at:
+        for t, span in zip(at, self._spans(len(at), ends, seed), strict=True):
             tile = self._tile(targets, int(t), random)
             inside, p = frames.points(tile)
             target = np.stack([targets[name][t, p] for name in self.series])
@@ -425,7 +441,9 @@ class Samples:
                 below = p[hidden[t, p]]
                 shift = np.zeros((*shift.shape[:2], len(below)), np.float32)
             for v, (name, one) in enumerate(self.series.items()):
-                made[v][:, wanted] = self._guessed(values[name], one, int(t), p[wanted], under)
+                made[v][:, wanted] = self._guessed(
+                    values[name], one, int(t), p[wanted], under, span
+                )
                 if hidden is not None:
                     shift[v] = self._shift(values[name], one, int(t), below) / one.scale
             guess, spread = made[:, 0], made[:, 1]
@@ -433,13 +451,24 @@ class Samples:
                 frames, int(t), tile, _placed(guess, inside), _placed(spread, inside),
                 _placed(made[:, 2:], inside),
                 None if hidden is None else _placed(hidden[t, p], inside),
-                None if hidden is None else shift,
+                None if hidden is None else shift, span,
                 _placed((target / scale).astype(np.float32), inside, np.nan),
                 _placed((noise / scale**2).astype(np.float32), inside), hidden is not None,
             ))  # fmt: skip
         return found
 
-    def _guessed(self, values: Array, one: Series, time: int, points: Array, under: Array) -> Array:
+    def _spans(self, count: int, share: float, seed: int) -> list[Span]:
+        """Return the steps that each of some samples sees, a share of them as at ends of a file."""
+        random = np.random.default_rng([seed, 10])
+        found = [Span()] * count
+        for i in np.flatnonzero(random.random(count) < share):
+            reach = int(random.integers(self.half))
+            found[i] = Span(first=-reach) if random.random() < 0.5 else Span(last=reach)
+        return found
+
+    def _guessed(
+        self, values: Array, one: Series, time: int, points: Array, under: Array, span: Span
+    ) -> Array:
         """Return scaled first guess, its standard deviation and others at a time, (2 + C, n).
 
         Parameters
@@ -449,10 +478,13 @@ class Samples:
         time : int
         points : (n,) of int
         under : (u,) of int
-            Points whose value of this time is not used, in the mean neither.
+            Points whose value of this time is not used, in mean and local variance neither.
+        span : Span
+            Steps whose values are used.
         """
         days, now = self.field.days, self.field.days[time]
-        kept = np.flatnonzero(np.abs(days - now) <= self.selection.days)
+        near = np.abs(days - now) <= self.selection.days
+        kept = np.flatnonzero(near & span.days(days - now, self.step_days))
         own, known = int(np.searchsorted(kept, time)), values[kept]
         mean, level = one.mean.at(days[kept]), one.level.at(days[kept])
         under = under[np.isfinite(known[own, under])]
@@ -471,7 +503,12 @@ class Samples:
         scaled = np.stack([guess, np.sqrt(np.maximum(variance, 0.0))]) / one.scale
         if not self.stacked:
             return scaled
-        more = others(first, mean - level, one.season_variance, one.local, *at, km)
+        # A residual times that without its own datum is what the sum of squares loses with it: of
+        # a constant mean exactly.
+        own_values = known[own, under]
+        left = (own_values - one.mean.pairs(hidden[0], under)) * (own_values - mean[own, under])
+        local = one.local.without(under, left).scale(points)
+        more = others(first, mean - level, one.season_variance, local, *at, km)
         more[: 2 * OTHERS] /= one.scale
         return np.concatenate([scaled, more])
 
@@ -538,7 +575,7 @@ def _series(
     return Series(
         values.values, checks, np.where(np.isfinite(stated), stated, 0.0), mean, level,
         float((mean.at(field.days) - level.at(field.days)).var()),
-        oi.local_scale(field, lambda: [(field.days, known)], mean), covariance, scale, truth,
+        oi.LocalVariance.of(field, lambda: [(field.days, known)], mean), covariance, scale, truth,
     )  # fmt: skip
 
 

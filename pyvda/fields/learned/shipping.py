@@ -48,7 +48,7 @@ def ship(run: Path, name: str, twin: Twin, folder: Path | None = None) -> dict[s
         Folder written by `pyvda train`.
     name : str
     twin : Twin
-        Of seeds that the training has not seen.
+        Of seeds that the training does not have.
     folder : path, optional
         Of all shipped networks for fields; default: that of the package.
 
@@ -60,7 +60,7 @@ def ship(run: Path, name: str, twin: Twin, folder: Path | None = None) -> dict[s
     Raises
     ------
     InputError
-        The run has no network for fields.
+        The run has no network for fields, or was trained on a twin experiment with the same seed.
     """
     from pyvda.fields.learned.model import FieldModel
 
@@ -69,6 +69,7 @@ def ship(run: Path, name: str, twin: Twin, folder: Path | None = None) -> dict[s
             f"{run} holds no network for fields; give a folder made by `pyvda train` from a "
             "configuration with the section field"
         )
+    _check_not_trained_on(read_description(run).trained, twin)
     to = (folder or shipped.FOLDER) / name
     FieldModel.load(run).save(to, half=True)
     write_json(to / TRAINING_FILE, read_json(Path(run), TRAINING_FILE))
@@ -78,6 +79,18 @@ def ship(run: Path, name: str, twin: Twin, folder: Path | None = None) -> dict[s
     }  # fmt: skip
     write_json(to / SCORES_FILE, found)
     return found
+
+
+def _check_not_trained_on(trained: dict[str, Any], twin: Twin) -> None:
+    """Refuse a twin experiment with a seed of the training."""
+    observed = range(twin.observation_seed, twin.observation_seed + twin.windows)
+    for name, seeds in (("truth_seed", (twin.truth_seed,)), ("observation_seed", observed)):
+        if trained.get(name) in seeds:
+            option = name.replace("_", "-")
+            raise InputError(
+                f"the network was trained with the {name} {trained[name]}, which the twin "
+                f"experiment has too; give it another one (--{option})"
+            )
 
 
 def scored(folder: Path, twin: Twin) -> dict[str, Any]:

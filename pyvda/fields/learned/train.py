@@ -23,6 +23,7 @@ from pyvda.fields.learned.description import FIELD_FILE
 from pyvda.fields.learned.model import FieldModel
 from pyvda.fields.learned.module import FieldTraining, scored
 from pyvda.fields.learned.samples import Samples
+from pyvda.io.sources import sources
 from pyvda.io.writing.atomic import replacing
 from pyvda.learned.shipped import TRAINING_FILE
 from pyvda.notices import notice
@@ -84,6 +85,7 @@ def train_field(
         model = FieldModel(
             _about(configuration, data), data.mean(), data.field.sea,
             *(data.level(), data.local()) if stacked else (None, None),
+            data.field.places.position,
         )  # fmt: skip
         first = scored(model, data.checks())  # new weights correct nothing
         model.train()
@@ -117,6 +119,9 @@ def train_field(
 
 def _about(configuration: FieldConfiguration, data: Samples) -> dict[str, Any]:
     settings = configuration.field
+    attributes = sources.as_dataset(settings.observations, "field.observations").attrs
+    seeds = {"truth_seed": attributes.get("seed"),
+             "observation_seed": attributes.get("observation_seed")}  # fmt: skip
     return {
         "network": configuration.network, "variables": data.variables(),
         "transform": settings.transform, "first_guess": settings.first_guess,
@@ -131,6 +136,7 @@ def _about(configuration: FieldConfiguration, data: Samples) -> dict[str, Any]:
             "values": int(data.there.sum()),
             "data_sha256": data.digest,
             "withheld_sha256": data.withheld_digest,
+            **{name: int(seed) for name, seed in seeds.items() if seed is not None},
         },
     }  # fmt: skip
 

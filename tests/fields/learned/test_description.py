@@ -9,7 +9,14 @@ from gappy import field
 
 from pyvda.errors import InputError
 from pyvda.fields.field import opened
-from pyvda.fields.learned.description import digest, is_of_fields, read_description, spacing
+from pyvda.fields.learned.description import (
+    Grid,
+    _digest,
+    digest_of_data,
+    is_of_fields,
+    read_description,
+    spacing,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::pyvda.notices.Notice")
 
@@ -64,11 +71,43 @@ def test_another_variable_unit_or_transform_is_refused(trained, change, options,
         about.check(opened(change(ds), **options))
 
 
-def test_places_are_told_apart_to_a_hundred_metres() -> None:
+@pytest.mark.parametrize(("lat", "lon"), [(0.25, 0.3), (0.0025, 0.003)])
+def test_a_grid_is_the_same_to_a_hundredth_of_its_spacing(lat, lon, tmp_path) -> None:
+    """Whether it has a wide spacing or that of a harbour; single precision leaves it the same."""
     ds, _ = field()
-    one = digest(opened(ds))
-    assert digest(opened(ds.assign_coords(lon=ds.lon + 1e-5))) == one
-    assert digest(opened(ds.assign_coords(lon=ds.lon + 1e-1))) != one
+    ds = ds.assign_coords(lat=40 + lat * np.arange(4), lon=5 + lon * np.arange(5))
+    random_model(ds).save(tmp_path)
+    about = read_description(tmp_path)
+    assert about.same_grid(opened(ds))
+    for shift, same in ((0.005, True), (0.05, False)):
+        assert about.same_grid(opened(ds.assign_coords(lon=ds.lon + shift * lon))) == same
+    single = ds.assign_coords(lat=ds.lat.astype("f4"), lon=ds.lon.astype("f4"))
+    assert about.same_grid(opened(single))
+    assert not about.same_grid(opened(ds.isel(lat=slice(None, None, -1))))
+
+
+def test_a_grid_of_pyvda_0_2_is_told_by_its_digest(tmp_path) -> None:
+    """Its weights have no positions."""
+    ds, _ = field()
+    grid = Grid.of(opened(ds)).model_copy(update={"digest": _digest(opened(ds))})
+    model = random_model(ds, grid=grid)
+    model.position = None
+    model.save(tmp_path)
+    about = read_description(tmp_path)
+    assert about.same_grid(opened(ds))
+    assert not about.same_grid(opened(ds.assign_coords(lon=ds.lon + 1e-1)))
+
+
+def test_data_are_the_same_whatever_the_order_and_the_land_of_points() -> None:
+    days, values = np.arange(3.0), np.random.default_rng(1).normal(size=(3, 6))
+    values[1, 2:4] = np.nan
+    land = np.insert(values[:, ::-1].astype(np.float32), 2, np.nan, axis=1)
+    one = digest_of_data(days, {"sst": values})
+    assert digest_of_data(days + 1e-9, {"sst": land}) == one
+    hidden = np.where(np.arange(6) == 3, np.nan, values)
+    others = [(days + 1, {"sst": values}), (days, {"chl": values}), (days, {"sst": values[::-1]}),
+              (days, {"sst": hidden})]  # fmt: skip
+    assert len({one, *(digest_of_data(*other) for other in others)}) == 5
 
 
 def test_the_spacing_is_that_of_neighbours() -> None:

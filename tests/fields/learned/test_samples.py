@@ -9,7 +9,9 @@ from gappy import field, tracks
 
 from pyvda.engine import get_engine
 from pyvda.errors import InputError
+from pyvda.fields import optimal_interpolation as oi
 from pyvda.fields.learned.configuration import FieldData
+from pyvda.fields.learned.frames import Span
 from pyvda.fields.learned.guesses import CHANNELS
 from pyvda.fields.learned.samples import Samples
 from pyvda.fields.mean import seasonal_mean
@@ -17,14 +19,14 @@ from pyvda.fields.mean import seasonal_mean
 pytestmark = pytest.mark.filterwarnings("ignore::pyvda.notices.Notice")
 
 
-def samples(tmp_path, ds, truth=None, stacked=False, **more):
+def samples(tmp_path, ds, truth=None, half=1, stacked=False, **more):
     if not (tmp_path / "obs.nc").exists():
         ds.to_netcdf(tmp_path / "obs.nc")
     section = configuration(tmp_path / "obs.nc")["field"] | more
     if truth is not None:
         truth.to_netcdf(tmp_path / "truth.nc")
         section["truth"] = str(tmp_path / "truth.nc")
-    return Samples(FieldData(**section), 1, get_engine("torch"), stacked=stacked)
+    return Samples(FieldData(**section), half, get_engine("torch"), stacked=stacked)
 
 
 def test_what_is_compared_with_is_not_seen(tmp_path) -> None:
@@ -54,10 +56,8 @@ def test_inputs_are_those_of_a_file_without_what_is_hidden(stacked, tmp_path) ->
     left, target = series.values.copy(), np.full(series.values.shape, np.nan)
     left[one.time, hidden] = np.nan
     target[one.time, hidden] = 0.0
-    made.series["sst"] = replace(
-        series, values=left, mean=seasonal_mean(left, days, None),
-        level=seasonal_mean(left, days, None),
-    )  # fmt: skip
+    mean = seasonal_mean(left, days, None)
+    made.series["sst"] = replace(series, values=left, mean=mean, level=mean)
     made._frames = None
     at, none = np.arange(len(days)) == one.time, np.zeros(left.shape, bool)
     [alone] = made._cut({"sst": left}, {"sst": target}, none, at, 0)
@@ -66,7 +66,22 @@ def test_inputs_are_those_of_a_file_without_what_is_hidden(stacked, tmp_path) ->
     apart = series.mean.at(days)[0, hidden] - made.series["sst"].mean.at(days)[0, hidden]
     assert np.abs(apart / series.scale).max() > 0.06
     assert one.others.shape[1] == CHANNELS * stacked
-    assert stacked == (not one.guess[0][~np.isfinite(one.target[0])].any())
+
+
+def test_the_local_variance_is_that_without_what_is_hidden(tmp_path) -> None:
+    """A constant mean is drawn to the field's, so that sums without a datum are not exact."""
+    ds = field(times=12, ny=9, nx=10, seed=4)[0]
+    made = samples(tmp_path, ds, stacked=True, season_days=0)
+    series, days = made.series["sst"], made.field.days
+    one = max(made.epoch(0), key=lambda s: s.hidden.sum())
+    left = series.values.copy()
+    left[one.time, made._frames.index[one.hidden]] = np.nan
+    mean = seasonal_mean(left, days, None)
+    there = one.spread[0] > 0
+    at, seen = made._frames.index[there], one.others[0, -1][there]
+    without = oi.LocalVariance.of(made.field, lambda: [(days, left)], mean).scale(at)
+    np.testing.assert_allclose(seen, np.log(without), atol=0.005)
+    assert np.abs(np.log(series.local.scale(at) / without)).max() > 0.03
 
 
 def test_values_of_validation_are_used_for_nothing_else(tmp_path) -> None:
@@ -87,6 +102,32 @@ def test_values_of_validation_are_used_for_nothing_else(tmp_path) -> None:
             np.testing.assert_array_equal(x, y)
     apart = [np.nanmin(b.target - a.target) for a, b in zip(checks, changed.checks(), strict=True)]
     np.testing.assert_allclose(apart, 7.0 / made.series["sst"].scale, rtol=1e-4)
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_neither_network_nor_first_guess_sees_beyond_an_end(stacked, tmp_path) -> None:
+    ds = field(times=12, seed=4)[0]
+    made = samples(tmp_path, ds, half=3, stacked=stacked, ends=1.0)
+    values, series = made.series["sst"].values, made.series["sst"]
+    spans, changed = set(), 0
+    for one in made.epoch(0):
+        times = np.arange(-3, 4)[one.inputs()[1].any((0, 2, 3))]
+        first, last = one.span
+        assert times.min() >= (-3 if first is None else first)
+        assert times.max() <= (3 if last is None else last)
+        lag = np.arange(12) - one.time
+        seen = (lag >= (-12 if first is None else first)) & (lag <= (12 if last is None else last))
+        without = np.where(seen[:, None], values, np.nan)
+        place = made._frames.index[one.spread[0] > 0]
+        under = made._frames.index[one.hidden]
+        given = (series, one.time, place, under, Span())
+        expected = made._guessed(without, *given)[0]
+        np.testing.assert_allclose(one.guess[0][one.spread[0] > 0], expected, atol=1e-6)
+        changed += not np.allclose(made._guessed(values, *given)[0], expected, atol=1e-3)
+        spans.add(one.span)
+    assert changed > 5
+    assert len(spans) > 4
+    assert all(one.span == Span() for one in made.checks())
 
 
 def test_epochs_follow_from_the_seed_and_take_draws_in_turn(tmp_path) -> None:

@@ -58,3 +58,12 @@ def test_a_folder_without_a_network_is_refused(tmp_path) -> None:
     with pytest.raises(InputError, match="holds no network for fields"):
         ship(tmp_path, "small", TWIN, tmp_path / "weights")
     assert not (tmp_path / "weights").exists()
+
+
+@pytest.mark.parametrize(("name", "seed"), [("truth_seed", 5), ("observation_seed", 8)])
+def test_a_twin_with_a_seed_of_the_training_is_refused(name, seed, tmp_path) -> None:
+    """The second window of the twin is observed with the seed 8."""
+    random_model(field()[0], trained={name: seed}).save(tmp_path / "run")
+    with pytest.raises(InputError, match=f"trained with the {name} {seed}, which the twin"):
+        ship(tmp_path / "run", "small", TWIN, tmp_path / "weights")
+    assert not (tmp_path / "weights").exists()

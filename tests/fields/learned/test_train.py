@@ -17,7 +17,7 @@ from pyvda.fields.crossvalidation import described
 from pyvda.fields.learned.configuration import FieldConfiguration
 from pyvda.fields.learned.description import read_description
 from pyvda.fields.learned.model import FieldModel
-from pyvda.fields.learned.module import _ended, _turned
+from pyvda.fields.learned.module import _turned
 from pyvda.fields.learned.train import train_field
 from pyvda.validation_errors import validated
 
@@ -101,18 +101,6 @@ def test_a_resumed_training_gives_the_same_weights(tmp_path) -> None:
         torch.testing.assert_close(other[name], value, rtol=0, atol=0)
 
 
-def test_batches_may_end_before_or_after_their_time() -> None:
-    mask = torch.ones(2, 1, 7, 3, 3)
-    reached = set()
-    for seed in range(40):
-        found = _ended({"mask": mask, "values": 2 * mask}, np.random.default_rng(seed))
-        torch.testing.assert_close(found["values"], 2 * found["mask"])
-        times = found["mask"][0, 0, :, 0, 0].nonzero()[:, 0] - 3
-        assert times.min() == -3 or times.max() == 3
-        reached.add((int(times.min()), int(times.max())))
-    assert reached == {(-n, 3) for n in range(3)} | {(-3, n) for n in range(3)}
-
-
 @pytest.mark.parametrize("shape", [(2, 1, 4, 5), (2, 1, 3, 4, 5)])
 def test_what_is_turned_together_is_turned_together(shape) -> None:
     """Twice the same turns are none; a sign and an axis in one string never come alone."""
@@ -157,6 +145,7 @@ def test_all_times_of_a_window_are_learned_together(tmp_path) -> None:
          "window": ("obs", window), "pass_id": ("obs", window)},
         {"time": ("obs", time.astype(float), days),
          **{n: (*where[n], units[n][2]) for n in ("y", "x")}},
+        {"seed": np.int64(3), "observation_seed": np.int64(4)},
     ).to_netcdf(tmp_path / "obs.nc")  # fmt: skip
     settings = validated(FieldConfiguration, configuration(
         tmp_path / "obs.nc",
@@ -167,6 +156,8 @@ def test_all_times_of_a_window_are_learned_together(tmp_path) -> None:
     train_field(settings, tmp_path / "run", engine="torch")
     found = json.loads((tmp_path / "run/training.json").read_text())
     assert found["validation"]["rmse"] < 0.7 * found["first_guess"]["rmse"]
+    trained = read_description(tmp_path / "run").trained
+    assert (trained["truth_seed"], trained["observation_seed"]) == (3, 4)
 
 
 def test_another_training_in_the_folder_is_refused(tmp_path) -> None:
