@@ -216,7 +216,12 @@ import json, sys, time
 import numpy as np
 sys.path.insert(0, "benchmarks")
 import pyvda, qg, qg_cost, xarray as xr
-n, times, memory = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+kind, n, times, memory = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
+of_kind = {
+    "incremental": {"members": 0, "iterations": 1, "inner_iterations": 3, "memory": memory},
+    "letkf": {"members": 45, "radius": 6.0, "final_ensemble": True},
+}
+given = of_kind[kind.split()[0]] | ({"cycle": 20} if kind.endswith("cycle") else {})
 def peak():
     lines = open("/proc/self/status")
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**20
@@ -225,39 +230,53 @@ def ds(n, times):
     psi = np.full((times, n, n), np.nan)
     psi[:, 5::12, 5::12] = rng.normal(size=psi[:, 5::12, 5::12].shape)
     return xr.Dataset({"psi": (("time", "y", "x"), psi)}, {"time": 5.0 * np.arange(times)})
-def analysed(data, memory):
+def analysed(data):
     n = data.sizes["x"]
     return pyvda.assimilate(
-        data, model=pyvda.get_model(qg_cost.MODEL, n=n), method="incremental",
-        covariance=qg.flat_covariance(n), background=np.zeros(n * n), members=0,
-        observation_variance=4.0, iterations=1, inner_iterations=3, memory=memory)
-analysed(ds(17, 2), 1.0)  # what the first analysis of a process loads
+        data, model=pyvda.get_model(qg_cost.MODEL, n=n), method=kind.split()[0],
+        covariance=qg.flat_covariance(n), background=np.zeros(n * n), observation_variance=4.0,
+        **given)
+analysed(ds(17, 41))  # what the first analysis of a process loads
 data = ds(n, times)
 open("/proc/self/clear_refs", "w").write("5")
 before, began = peak(), time.perf_counter()
-found = analysed(data, memory)
+found = analysed(data)
+cost = found.objective.values.ravel()[0] if "objective" in found else np.nan
 print(json.dumps({"gib": peak() - before, "seconds": time.perf_counter() - began,
-                  "objective": float(found.objective.values.ravel()[0])}))
+                  "objective": None if np.isnan(cost) else float(cost)}))
 """
 
 
 def memory() -> dict[str, Any]:
-    """Measure the peak of memory of a window of 40 times, beside what the process had before it."""
+    """Measure the peak of memory of windows and cycles, beside what the process had before it.
+
+    Of `letkf`, which has no limit, beside the size of its 45 members.
+    """
+    cases = {
+        "129, memory 0.15": ("incremental", 129, 40, 0.15),
+        "129, memory 1.0": ("incremental", 129, 40, 1.0),
+        "513, memory 1.7": ("incremental", 513, 40, 1.7),
+        "129, cycle of 4 windows, memory 0.15": ("incremental cycle", 129, 81, 0.15),
+        "129, cycle of 8 windows, memory 0.15": ("incremental cycle", 129, 161, 0.15),
+        "129, letkf": ("letkf", 129, 40, 0.0),
+        "129, letkf, cycle of 4 windows": ("letkf cycle", 129, 81, 0.0),
+    }
     found: dict[str, Any] = {}
-    for n, limits in ((129, (0.15, 1.0)), (513, (1.7,))):
-        for limit in limits:
-            done = subprocess.run(
-                [sys.executable, "-c", MEMORY, str(n), "40", str(limit)],
-                capture_output=True, text=True, check=False,
-            )  # fmt: skip
-            if done.returncode:
-                raise SystemExit(done.stderr.strip().splitlines()[-1])
-            one = json.loads(done.stdout.splitlines()[-1])
-            window = 8 * 40 * n**2 / 2**30
-            found[f"{n}, memory {limit}"] = {
-                "peak_gib": round(one["gib"], 3), "states_of_the_window_gib": round(window, 3),
-                "seconds": round(one["seconds"], 1), "objective": one["objective"],
-            }  # fmt: skip
+    for name, (kind, n, times, limit) in cases.items():
+        done = subprocess.run(
+            [sys.executable, "-c", MEMORY, kind, str(n), str(times), str(limit)],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise SystemExit(done.stderr.strip().splitlines()[-1])
+        one = json.loads(done.stdout.splitlines()[-1])
+        sizes = {"states_of_the_window_gib": round(8 * times * n**2 / 2**30, 3)}
+        if kind.startswith("letkf"):
+            sizes["members_gib"] = round(8 * 45 * n**2 / 2**30, 4)
+        found[name] = {
+            "peak_gib": round(one["gib"], 3), **sizes, "seconds": round(one["seconds"], 1),
+            "objective": one["objective"],
+        }  # fmt: skip
     return found
 
 

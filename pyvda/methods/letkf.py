@@ -34,7 +34,7 @@ from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.methods.blocks import expect_memory
 from pyvda.methods.first_state import first_state
-from pyvda.methods.localisation import Localisation, localised
+from pyvda.methods.localisation import Localisation, Unit, localised
 from pyvda.methods.model_error import drawn
 from pyvda.methods.problem import Problem, Seed, Solution, Status
 from pyvda.methods.statistics import (
@@ -72,9 +72,12 @@ class LETKFOptions(EnsembleOptions):
     members : int
         Of a background with `final_ensemble` its members are taken, as many as it has.
     radius : float or mapping, optional
-        In grid points, for all dimensions of the model or by their names: the weight of a datum
-        resembles exp(-r²/2 radius²) and is zero from 3.65 radii on. Default: all data count
+        In grid points, for all dimensions of the model or by their names, or in km: the weight of a
+        datum resembles exp(-r²/2 radius²) and is zero from 3.65 radii on. Default: all data count
         everywhere, which takes more members than the state has unstable directions.
+    radius_unit : {"points", "km"}
+        "km" for models with coordinates of latitude and longitude: distances are chords through the
+        Earth, and other dimensions do not count.
     periodic : tuple of str, optional
         Dimensions that are circles. Default: those that the model states.
     stride : int or mapping
@@ -109,6 +112,7 @@ class LETKFOptions(EnsembleOptions):
 
     members: int = Field(40, ge=3, le=16384)
     radius: Radius | dict[str, Radius] | None = None
+    radius_unit: Unit = "points"
     periodic: Annotated[tuple[str, ...] | None, BeforeValidator(_dimensions)] = None
     stride: Stride | dict[str, Stride] = 1
     inflation: Inflation | Literal["adaptive"] = "adaptive"
@@ -122,7 +126,7 @@ class LETKFOptions(EnsembleOptions):
         """Return the options that have no effect, and why."""
         found = {}
         if self.radius is None:
-            for name in ("periodic", "stride"):
+            for name in ("radius_unit", "periodic", "stride"):
                 found[name] = (
                     "all data count everywhere, since there is no radius; leave it out, or give "
                     "radius"
@@ -246,7 +250,7 @@ def solve(problem: Problem, options: LETKFOptions) -> Solution:
     precision = precision_of(problem, options.observation_variance)
     observation = np.asarray(problem.batch.observation, float)
     model = problem.model
-    where = localised(model, options.radius, options.stride, options.periodic)
+    where = localised(model, options.radius, options.stride, options.periodic, options.radius_unit)
     if options.radius is None and model.state_size > LARGE:
         notice(
             f"letkf without a radius: all data count everywhere in {model.state_size} components, "

@@ -1,16 +1,17 @@
 """Where an ensemble's local analyses are made, and how far data reach.
 
-Distances are counted in grid points along the dimensions of the model's variables. A dimension that
-is not named, or that a variable does not have, does not count: a scalar sees all data.
+Distances are counted in grid points along the dimensions of the model's variables, or in kilometres
+between points of latitude and longitude. A dimension that is not named, or that a variable does not
+have, does not count: a scalar sees all data.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import product
 from math import prod
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -22,6 +23,12 @@ from pyvda.operators.localisation import REACH
 from pyvda.operators.sparse_rows import SparseRows
 from pyvda.state.space import StateSpace, Variable
 
+Unit = Literal["points", "km"]
+Place = Callable[[tuple[str, ...], Array], Array]
+"""Dimensions and numbers of points along each, (dims, n), to places (n, d) in half the reach."""
+
+_EARTH_RADIUS = 6371.0  # km
+_LATITUDES, _LONGITUDES = ("lat", "latitude"), ("lon", "longitude")
 _HALF_REACH = REACH / 2
 _COPIES = 64  # of the one analysis without localisation, which share the components
 _BLOCK = (2, 4)  # centres that are solved together lie close to each other
@@ -65,6 +72,7 @@ def localised(
     radius: float | Mapping[str, float] | None,
     stride: int | Mapping[str, int] = 1,
     periodic: tuple[str, ...] | None = None,
+    unit: Unit = "points",
 ) -> Localisation:
     """Return the localisation of a model's state.
 
@@ -78,11 +86,14 @@ def localised(
         Grid points from one analysis to the next; those between are interpolated.
     periodic : tuple of str, optional
         Dimensions that are circles. Default: those that the model states.
+    unit : {"points", "km"}
+        Of the radius. In km the distance is the chord through the Earth, and the model has
+        coordinates of latitude and longitude; other dimensions do not count.
 
     Raises
     ------
     InputError
-        The model has no dimensions, or not those that are named.
+        The model has no dimensions, or not those that are named, or no latitude and longitude.
     """
     space = model.state_space
     if radius is None:
@@ -95,23 +106,78 @@ def localised(
     circles = space.periodic if periodic is None else periodic
     for what, named in (("radius", radius), ("stride", stride), ("periodic", circles)):
         _expect_dimensions(model.name, space, what, named)
-    reach = {
-        dim: _HALF_REACH * length
-        for dim, length in _by_dimension(radius, tuple(space.sizes)).items()
-    }
-    strides = {dim: 1 for dim in reach} | _by_dimension(stride, tuple(reach))
-    period = np.array(
-        [space.sizes[dim] / reach[dim] if dim in circles else 0.0 for dim in reach], float
-    )
-    place = np.full((space.size, len(reach)), np.nan)
+    if unit == "km":
+        dims = _geographic(model.name, space)
+        if isinstance(radius, Mapping):
+            raise InputError(
+                f"radius is given by dimension, {dict(radius)}, and in km (radius_unit) it is one "
+                "distance for all; give one number, or leave radius_unit out"
+            )
+        place = _on_earth(space, dims, _HALF_REACH * radius)
+        period = np.zeros(3)
+    else:
+        dims = tuple(_by_dimension(radius, tuple(space.sizes)))
+        reach = np.array(list(_by_dimension(radius, dims).values()), float) * _HALF_REACH
+        place = _on_axes(dims, reach)
+        round_trip = [float(space.sizes[dim]) if dim in circles else 0.0 for dim in dims]
+        period = np.array(round_trip) / reach
+    strides = dict.fromkeys(dims, 1) | _by_dimension(stride, dims)
+    places = []
     for variable in space.variables:
         at = np.indices(variable.shape).reshape(len(variable.shape), variable.size)
-        for column, dim in enumerate(reach):
-            if dim in variable.dims:
-                rows = space.slices()[variable.name]
-                place[rows, column] = at[variable.dims.index(dim)] / reach[dim]
-    axes = {dim: _Axis.cut(space.sizes[dim], strides[dim], dim in circles) for dim in reach}
-    return Localisation(place, _centres(space, reach, axes, period))
+        places.append(place(variable.dims, at))
+    axes = {dim: _Axis.cut(space.sizes[dim], strides[dim], dim in circles) for dim in dims}
+    return Localisation(np.concatenate(places), _centres(space, axes, place, period))
+
+
+def _on_axes(dims: tuple[str, ...], reach: Array) -> Place:
+    """Return how points lie along dimensions, NaN where a variable does not have one."""
+
+    def place(own: tuple[str, ...], at: Array) -> Array:
+        found = np.full((at.shape[1], len(dims)), np.nan)
+        for column, dim in enumerate(dims):
+            if dim in own:
+                found[:, column] = at[own.index(dim)] / reach[column]
+        return found
+
+    return place
+
+
+def _on_earth(space: StateSpace, dims: tuple[str, ...], reach: float) -> Place:
+    """Return how points of latitude and longitude lie in space, NaN for others."""
+    phi, lam = (np.radians(space.coordinate(dim)) for dim in dims)
+
+    def place(own: tuple[str, ...], at: Array) -> Array:
+        if not set(dims) <= set(own):
+            return np.full((at.shape[1], 3), np.nan)
+        y, x = (angle[at[own.index(dim)]] for angle, dim in zip((phi, lam), dims, strict=True))
+        unit = np.stack([np.cos(y) * np.cos(x), np.cos(y) * np.sin(x), np.sin(y)], -1)
+        return np.asarray(_EARTH_RADIUS / reach * unit)
+
+    return place
+
+
+def _geographic(name: str, space: StateSpace) -> tuple[str, str]:
+    """Return the dimensions of latitude and longitude."""
+    known = [dim for dim, _ in space.coordinates]
+    found = [
+        next((dim for dim in known if dim.lower() in names), None)
+        for names in (_LATITUDES, _LONGITUDES)
+    ]
+    y, x = found
+    if y is None or x is None:
+        raise InputError(
+            f"radius_unit is km, and {name} has no coordinates along dimensions lat and lon; make "
+            "the model with these (dimensions={'lat': [...], 'lon': [...]}), or give a radius in "
+            "grid points without radius_unit"
+        )
+    north = space.coordinate(y)
+    if np.abs(north).max() > 90:
+        raise InputError(
+            f"a {y} of {name} is {north[np.abs(north).argmax()]:g}, expected -90 to 90 degrees; "
+            "correct the coordinates of the model"
+        )
+    return y, x
 
 
 def _everywhere(sea: Array) -> Localisation:
@@ -183,26 +249,25 @@ class _Axis:
 
 
 def _centres(
-    space: StateSpace, reach: Mapping[str, float], axes: Mapping[str, _Axis], period: Array
+    space: StateSpace, axes: Mapping[str, _Axis], place: Place, period: Array
 ) -> LocalCentres:
     """Return the centres of all variables; those with the same dimensions share theirs."""
     groups: dict[tuple[str, ...], list[Variable]] = {}
     for variable in space.variables:
-        dims = tuple(dim for dim in reach if dim in variable.dims)
+        dims = tuple(dim for dim in axes if dim in variable.dims)
         groups.setdefault(dims, []).append(variable)
-    place, colour, order = [], [], []
+    places, colour, order = [], [], []
     centre, component, share = [], [], []
     count = 0
     for dims, variables in groups.items():
         shape = tuple(len(axes[dim].at) for dim in dims)
         at = np.indices(shape).reshape(len(shape), prod(shape))
         size = at.shape[1]
-        own = np.full((size, len(reach)), np.nan)
         number = np.zeros(size, int)
         for row, dim in enumerate(dims):
-            own[:, list(reach).index(dim)] = axes[dim].at[at[row]] / reach[dim]
             number = 3 * number + axes[dim].colour[at[row]]
-        place.append(own)
+        points = [axes[dim].at[at[row]] for row, dim in enumerate(dims)]
+        places.append(place(dims, np.reshape(points, at.shape)))
         colour.append(number)
         order.append(_block_of(at, size))
         for variable in variables:
@@ -212,7 +277,7 @@ def _centres(
             share.append(s)
         count += size
     return _sorted(
-        np.concatenate(place), np.concatenate(colour), np.concatenate(order), period,
+        np.concatenate(places), np.concatenate(colour), np.concatenate(order), period,
         np.concatenate(centre), np.concatenate(component), np.concatenate(share),
     )  # fmt: skip
 

@@ -30,7 +30,9 @@ _NUMBERS, _FEWEST_COLUMNS = 1 << 20, 8  # of the columns together, which are dif
 _SAME = 1e-9  # relative, of two computations that differ in rounding only
 _DIFFERENCE = 1e-5  # relative, of a derivative against central differences
 
-Dimensions = Mapping[str, int] | Mapping[str, Mapping[str, int]]
+Along = int | Sequence[float] | np.ndarray
+"""Number of points along a dimension, or their coordinates."""
+Dimensions = Mapping[str, Along] | Mapping[str, Mapping[str, Along]]
 
 
 def torch_model(
@@ -63,8 +65,9 @@ def torch_model(
     time_step : float
         The usual assimilation step, in the model's unit of time.
     dimensions : mapping, optional
-        Length of each dimension by name, shared by all variables; or, by the name of each variable,
-        a mapping of that kind. Default: every variable is one number.
+        Length of each dimension by name, or the increasing coordinates of its points, shared by all
+        variables; or, by the name of each variable, a mapping of that kind. Default: every variable
+        is one number.
     tangent_linear, adjoint : callable, optional
         (x, dx) to M(x) dx and (x, dy) to M(x)ᵀ dy with M(x) the Jacobian at x, all (..., D).
         Default: automatic differentiation. A method of that name of a module is used, too.
@@ -160,16 +163,45 @@ def state_space(variables: Sequence[str], dimensions: Dimensions | None) -> Stat
         of = {name: lengths.get(name, {}) for name in names}
     else:
         of = dict.fromkeys(names, lengths)
+    known_points = {
+        dim: _coordinates(dim, along)
+        for own in of.values() for dim, along in own.items() if _has_points(along)
+    }  # fmt: skip
     return StateSpace(
         tuple(
             Variable(
                 name,
                 tuple(of[name]),
-                tuple(whole(f"the length of {dim}", n, 1) for dim, n in of[name].items()),
+                tuple(
+                    len(along) if _has_points(along)
+                    else whole(f"the length of {dim}", along, 1)
+                    for dim, along in of[name].items()
+                ),
             )
             for name in names
+        ),
+        coordinates=tuple(known_points.items()),
+    )  # fmt: skip
+
+
+def _has_points(along: Any) -> bool:
+    """Tell whether a dimension is given by its points, not by their number."""
+    return isinstance(along, list | tuple) or getattr(along, "ndim", 0) > 0
+
+
+def _coordinates(dim: str, given: Any) -> tuple[float, ...]:
+    """Return the coordinates of the points along a dimension."""
+    try:
+        found = np.asarray(given, float)
+    except (TypeError, ValueError):
+        found = np.array([np.nan])
+    usable = found.ndim == 1 and found.size and np.isfinite(found).all()
+    if not usable or (np.diff(found) <= 0).any():
+        raise InputError(
+            f"the coordinates along {dim} are not increasing numbers; give such ones, or the "
+            "number of points"
         )
-    )
+    return tuple(found.tolist())
 
 
 def parameter_values(name: str, parameters: Any) -> dict[str, float]:

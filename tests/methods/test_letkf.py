@@ -241,3 +241,32 @@ def test_bad_input_is_one_sentence(linear: Problem, monkeypatch: pytest.MonkeyPa
                           ({"background": [[1]] * 3 + ["a"]}, "background")):  # fmt: skip
         with pytest.raises(ValueError, match=said):
             LETKFOptions(**options)
+
+
+def test_a_datum_reaches_as_many_kilometres_in_every_direction() -> None:
+    """Across the date line, and over more points of longitude near the pole."""
+    lat, lon = np.arange(0.0, 80.0, 4.0), np.arange(0.0, 360.0, 6.0)
+    model = pyvda.torch_model(
+        step=lambda x: x, variables=("t",), dimensions={"lat": lat, "lon": lon}, time_step=1.0,
+        name="still",
+    )  # fmt: skip
+    t = np.full((2, len(lat), len(lon)), np.nan)
+    seen = [(5, 0), (18, 0)]
+    for at in seen:
+        t[1][at] = 3.0
+    ds = xr.Dataset({"t": (("time", "lat", "lon"), t)}, {"time": [0.0, 1.0]})
+    options = {
+        "method": "letkf", "radius": 200.0, "members": 30, "observation_variance": 0.01,
+        "background": np.zeros(t[0].size), "covariance": 1.0, "inflation": 1.0, "engine": "torch",
+    }  # fmt: skip
+    found = pyvda.assimilate(ds, model=model, radius_unit="km", **options)
+    before, after = found.t.values  # where no datum reaches, both are the members' mean
+    changed = np.abs(after - before) > 1e-12
+    phi, lam = np.meshgrid(np.radians(lat), np.radians(lon), indexing="ij")
+    position = np.stack([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)], -1)
+    km = [6371 * np.linalg.norm(position - position[at], axis=-1) for at in seen]
+    np.testing.assert_array_equal(changed, np.min(km, 0) < 200 * 2 * np.sqrt(10 / 3))
+    assert changed[18].sum() > changed[5].sum() > 1
+    assert changed[5, -1]
+    with pytest.raises(InputError, match=r"radius_unit is .km., but .* there is no radius"):
+        pyvda.assimilate(ds, model=model, radius_unit="km", **{**options, "radius": None})

@@ -1,4 +1,6 @@
-"""Centres of local analyses: shares, land, colours, and distances on lines and circles."""
+"""Centres of local analyses: shares, land, colours, and distances on lines, circles, the sphere."""
+
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from pyvda.errors import InputError
 from pyvda.methods.localisation import localised
 from pyvda.models.registry import get_model
 from pyvda.operators.sparse_rows import SparseRows
+from pyvda.state.space import StateSpace, Variable
 
 REACH = np.sqrt(10 / 3)
 MODELS = [
@@ -88,3 +91,47 @@ def test_what_does_not_fit_the_model_is_refused() -> None:
                           ({"radius": 1.0, "periodic": ("z",)}, "periodic")):  # fmt: skip
         with pytest.raises(InputError, match=f"{name} names the dimension 'z', and .* has y, x"):
             localised(model, **options)
+
+
+def globe(*variables: Variable, north=60.0):
+    """Return a model of variables over latitude and longitude."""
+    lat, lon = np.linspace(-60, north, 7), np.arange(0, 360, 30.0)
+    coordinates = (("lat", tuple(lat)), ("lon", tuple(lon)))
+    return SimpleNamespace(name="globe", state_space=StateSpace(variables, coordinates=coordinates))
+
+
+def test_kilometres_are_chords_through_the_earth_across_the_seam_too() -> None:
+    model = globe(Variable("t", ("level", "lat", "lon"), (2, 7, 12)), Variable("mean"))
+    where = localised(model, 300.0, unit="km")
+    place = where.place[:-1].reshape(2, 7, 12, 3) * 300 * REACH
+    lat, lon = np.radians(60), np.radians(30)
+    chord = 2 * 6371 * np.cos(lat) * np.sin(lon / 2)
+    for other in (1, 11):
+        np.testing.assert_allclose(np.linalg.norm(place[0, 0, 0] - place[1, 0, other]), chord)
+    north = np.linalg.norm(place[0, 3, 4] - place[0, 4, 4])
+    np.testing.assert_allclose(north, 2 * 6371 * np.sin(np.radians(10)))
+    assert np.isnan(where.place[-1]).all()  # a scalar sees all data
+    np.testing.assert_array_equal(where.centres.period, np.zeros(3))
+    of_entry = entries(where.centres)
+    same = np.abs(where.place[where.centres.component] - where.centres.place[of_entry])
+    np.testing.assert_array_equal(np.nan_to_num(same), 0)
+    assert len(where.centres.place) == 7 * 12 + 1  # levels share theirs
+
+
+def test_a_stride_counts_points_whatever_the_unit() -> None:
+    model = globe(Variable("t", ("lat", "lon"), (7, 12)))
+    centres = localised(model, 300.0, {"lon": 3}, ("lon",), "km").centres
+    assert len(centres.place) == 7 * 4
+    total = np.zeros(84)
+    np.add.at(total, centres.component, centres.coefficient)
+    np.testing.assert_allclose(total, 1.0)
+
+
+def test_kilometres_need_latitude_and_longitude() -> None:
+    t = Variable("t", ("lat", "lon"), (7, 12))
+    with pytest.raises(InputError, match=r"quasi-geostrophic has no coordinates along .* lat"):
+        localised(get_model("quasi-geostrophic", n=9), 300.0, unit="km")
+    with pytest.raises(InputError, match=r"in km \(radius_unit\) it is one distance"):
+        localised(globe(t), {"lat": 300.0}, unit="km")
+    with pytest.raises(InputError, match="a lat of globe is 120, expected -90 to 90"):
+        localised(globe(t, north=120.0), 300.0, unit="km")

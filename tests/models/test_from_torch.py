@@ -130,6 +130,22 @@ def test_a_field_of_two_dimensions_is_seen_as_one():
     assert model.state_space.variables[0].dims == ("y", "x")
 
 
+def test_a_dimension_may_be_given_by_its_points():
+    lat, lon = np.linspace(-60.0, 60.0, 5), [0.0, 120.0, 240.0]
+    model = torch_model(
+        lambda u: -u, variables=("u", "v"), dimensions={"lat": lat, "lon": lon}, time_step=0.1
+    )
+    space = model.state_space
+    assert [(v.dims, v.shape) for v in space.variables] == [(("lat", "lon"), (5, 3))] * 2
+    np.testing.assert_array_equal(space.coordinate("lat"), lat)
+    np.testing.assert_array_equal(space.coordinate("lon"), lon)
+    apart = torch_model(
+        lambda x: -x, variables=("u", "s"), dimensions={"u": {"lat": lat}, "s": {}}, time_step=0.1
+    )
+    assert apart.state_size == 6
+    np.testing.assert_array_equal(apart.state_space.coordinate("lat"), lat)
+
+
 def test_a_step_model_steps_by_itself_and_by_no_other_step():
     model = torch_model(
         step=lambda x: x.roll(1, -1), variables=("x",), dimensions={"site": 6}, time_step=1.0
@@ -219,6 +235,8 @@ def test_a_malformed_function_is_refused_in_one_sentence(function, said):
         ({"dimensions": {"x": {"i": 2}, "u": {"i": 2}}}, "mapping"),
         ({"dimensions": {"i": 0}}, "at least 1"),
         ({"dimensions": 3}, "lengths by name"),
+        ({"dimensions": {"i": [0.0, 2.0, 1.0]}}, "coordinates along i are not increasing numbers"),
+        ({"dimensions": {"i": ["a", "b"]}}, "coordinates along i are not increasing numbers"),
         ({"start": (1.0, 2.0)}, "2 values"),
         ({"spread": -1.0}, "at least 0"),
         ({"spinup": math.inf}, "finite"),

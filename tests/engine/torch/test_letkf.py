@@ -1,5 +1,7 @@
 """Local analyses in torch: the dense formula of one centre, and what the Julia engine computes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.linalg import sqrtm
@@ -11,14 +13,15 @@ from pyvda.methods.letkf import rotation
 from pyvda.methods.localisation import localised
 from pyvda.models.registry import get_model
 from pyvda.operators.localisation import gaspari_cohn
+from pyvda.state.space import StateSpace, Variable
 
 N = 11
 
 
-def data_of(model, radius, stride, count: int, seed: int = 0):
+def data_of(model, radius, stride, count: int, seed: int = 0, unit="points"):
     """Return three ensembles (N, D), S (p, N), d, places and centres."""
     rng = np.random.default_rng(seed)
-    where = localised(model, radius, stride)
+    where = localised(model, radius, stride, unit=unit)
     ensembles = [rng.standard_normal((N, model.state_size)) + 3 for _ in range(3)]
     at = rng.choice(np.flatnonzero(model.sea), count)
     S = (ensembles[0] - ensembles[0].mean(0))[:, at].T / 0.6
@@ -104,3 +107,22 @@ def test_julia_checks_the_centres_itself() -> None:
     )
     with pytest.raises(ValueError, match="a centre has a component outside the 40 of the state"):
         get_engine("julia").local_analyses(ensembles, S, d, place, wrong)
+
+
+@pytest.mark.julia
+@pytest.mark.parametrize("stride", [1, 3])
+def test_both_engines_are_the_same_on_the_sphere(stride) -> None:
+    model = get_model("quasi-geostrophic", n=17)
+    points = (("lat", tuple(np.linspace(50, 82, 17))), ("lon", tuple(np.linspace(160, 208, 17))))
+    grid = Variable("psi", ("lat", "lon"), (17, 17))
+    space = StateSpace((grid,), model.state_space.land, coordinates=points)
+    model = replace(model, state_space=space)
+    ensembles, *given = data_of(model, 200.0, stride, 60, unit="km")
+    found = []
+    for engine in ("torch", "julia"):
+        members = [one.copy() for one in ensembles]
+        get_engine(engine).local_analyses(members, *given, inflation=1.1, rotation=None)
+        found.append(members)
+    assert np.abs(found[0][0] - ensembles[0]).max() > 0.1
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9)
