@@ -106,6 +106,7 @@ def localised(
     circles = space.periodic if periodic is None else periodic
     for what, named in (("radius", radius), ("stride", stride), ("periodic", circles)):
         _expect_dimensions(model.name, space, what, named)
+    dims: tuple[str, ...]
     if unit == "km":
         dims = _geographic(model.name, space)
         if isinstance(radius, Mapping):
