@@ -331,33 +331,33 @@ class LocalVariance(NamedTuple):
 
     Attributes
     ----------
-    squares, count : (P,)
+    squares, counts : (P,)
     near : (P, K) of int
         The nearest points.
     """
 
     squares: Array
-    count: Array
+    counts: Array
     near: Array
 
     @staticmethod
     def of(field: Field, parts: Parts, mean: SeasonalMean) -> LocalVariance:
         """Return that of a field's departures from its mean."""
-        squares, count = np.zeros(len(field.places)), np.zeros(len(field.places))
+        squares, counts = np.zeros(len(field.places)), np.zeros(len(field.places))
         for days, values in parts():
             anomaly = values - mean.at(days)
             squares += np.nansum(anomaly**2, 0)
-            count += np.isfinite(anomaly).sum(0)
+            counts += np.isfinite(anomaly).sum(0)
         neighbours = min(_NEIGHBOURS, len(field.places))
         near = cKDTree(field.places.position).query(field.places.position, neighbours)[1]
-        return LocalVariance(squares, count, near.reshape(len(field.places), -1))
+        return LocalVariance(squares, counts, near.reshape(len(field.places), -1))
 
     def without(self, points: Array, squares: Array) -> LocalVariance:
         """Return that without a datum at each of some points, (n,), which adds `squares`."""
-        left, count = self.squares.copy(), self.count.copy()
+        left, counts = self.squares.copy(), self.counts.copy()
         left[points] = np.maximum(left[points] - squares, 0.0)
-        count[points] -= 1
-        return LocalVariance(left, count, self.near)
+        counts[points] -= 1
+        return LocalVariance(left, counts, self.near)
 
     def scale(self, points: Array | slice = slice(None)) -> Array:
         """Return the standard deviation around points over the usual one, (n,).
@@ -366,11 +366,11 @@ class LocalVariance(NamedTuple):
         data.
         """
         near = self.near[points]
-        usual = self.squares.sum() / max(1.0, self.count.sum())
+        usual = self.squares.sum() / max(1.0, self.counts.sum())
         if not usual > 0:
             return np.ones(len(near))
         total = self.squares[near].sum(1) + _PRIOR * usual
-        return np.asarray(np.sqrt(total / (self.count[near].sum(1) + _PRIOR) / usual))
+        return np.asarray(np.sqrt(total / (self.counts[near].sum(1) + _PRIOR) / usual))
 
 
 def local_scale(field: Field, parts: Parts, mean: SeasonalMean) -> Array:

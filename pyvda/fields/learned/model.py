@@ -120,12 +120,10 @@ class FieldModel(nn.Module):
             del about[name]
         empty = torch.zeros(1, 1, 1)
         stacked = described.network.kind == "stack"
-        found = cls(
-            about,
-            tensors.get("mean", empty),
-            tensors.get(SEA, empty[0]),
-            *(tensors.get(name, empty[0]) if stacked else None for name in ("level", "local")),
-            position=position,
+        level, local = (
+            tensors.get(name, empty[0]) if stacked else None for name in ("level", "local")
         )
+        mean, sea = tensors.get("mean", empty), tensors.get(SEA, empty[0])
+        found = cls(about, mean, sea, level, local, position)
         load_tensors(found, tensors, path, FIELD_FILE)
         return found.eval()

@@ -82,9 +82,9 @@ def train_field(
             configuration.field, network.days, running, stacked=stacked, together=network.together
         )
         torch.manual_seed(settings.seed)
+        level, local = (data.level(), data.local()) if stacked else (None, None)
         model = FieldModel(
-            _about(configuration, data), data.mean(), data.field.sea,
-            *(data.level(), data.local()) if stacked else (None, None),
+            _about(configuration, data), data.mean(), data.field.sea, level, local,
             data.field.places.position,
         )  # fmt: skip
         first = scored(model, data.checks())  # new weights correct nothing
