@@ -259,7 +259,6 @@ def memory() -> dict[str, Any]:
         "129, cycle of 4 windows, memory 0.15": ("incremental cycle", 129, 81, 0.15),
         "129, cycle of 8 windows, memory 0.15": ("incremental cycle", 129, 161, 0.15),
         "129, letkf": ("letkf", 129, 40, 0.0),
-        "129, letkf, cycle of 4 windows": ("letkf cycle", 129, 81, 0.0),
     }
     found: dict[str, Any] = {}
     for name, (kind, n, times, limit) in cases.items():

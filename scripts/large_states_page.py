@@ -97,8 +97,8 @@ def _costs(parts: dict[str, Any]) -> list[str]:
     rows = {name: one for name, one in parts.get("memory", {}).items() if isinstance(one, dict)}
     if rows:
         said.append(
-            "GiB that a window of 40 times takes beyond what the process had before, with the file "
-            "in memory:"
+            "GiB that a window of 40 times, or a cycle of windows of 20 steps, takes beyond what "
+            "the process had before, with the file in memory:"
         )
         said.append(_table(("grid, `memory`", *sizes), rows))
     return said
