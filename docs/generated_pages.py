@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 import pyvda
-from pyvda import environment, names, operators
+from pyvda import environment, names, operators, plotting
 from pyvda.cli.main import _COMMANDS, command_of
 from pyvda.fields.learned import configuration as field_configuration
 from pyvda.fields.methods import FIELD_METHODS, LEARNED
@@ -70,12 +70,14 @@ def write(docs: Path) -> None:
     parts = {
         "api": api(),
         "operators": autosummary("pyvda.operators", operators.__all__),
+        "plotting": autosummary("pyvda.plotting", plotting.__all__),
         "commands": commands(),
         "settings": fields_of(Settings, _of_fields(Settings)),
         "methods": methods(),
         "configuration": sections(),
         "environment": variables(),
         "files": file_variables(),
+        "attributes": attributes(),
         "flags": meanings(names.Flag, "flag"),
         "status": meanings(names.Status, "status"),
     }
@@ -97,7 +99,8 @@ def grouped() -> dict[str, tuple[str, ...]]:
 def public_names() -> list[str]:
     """Return the full names of what has a page."""
     own = [f"pyvda.{name}" for group in grouped().values() for name in group]
-    return own + [f"pyvda.operators.{name}" for name in operators.__all__]
+    own += [f"pyvda.operators.{name}" for name in operators.__all__]
+    return own + [f"pyvda.plotting.{name}" for name in plotting.__all__]
 
 
 def stub(name: str) -> str:
@@ -266,6 +269,11 @@ def file_variables() -> str:
         units = {"(u)2": "those of the state, squared", "u": "those of the state", "1": "1"}
         rows.append((f"`{name}`", found["long_name"], units.get(found.get("units", ""), "")))
     return _table(("variable", "`long_name`", "`units`"), rows)
+
+
+def attributes() -> str:
+    rows = [(f"`{name}`", _cell(text)) for name, text in names.ATTRIBUTES.items()]
+    return _table(("attribute", "content"), rows)
 
 
 def meanings(kind: type[IntEnum], variable: str) -> str:

@@ -1,1 +1,5 @@
-"""Figures of analyses."""
+"""Figures of analyses. The names in `__init__.pyi` are imported when they are first used."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

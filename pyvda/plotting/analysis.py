@@ -15,15 +15,16 @@ from pyvda import names
 from pyvda.errors import InputError
 from pyvda.io.cf.layout import restacked
 from pyvda.plotting import window_axes
-from pyvda.plotting.style import STYLE, new_figure, plain_ticks, save_figure
+from pyvda.plotting.style import STYLE, axes_of, new_figure, plain_ticks, save_figure
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure, FigureBase
 
 __all__ = [
     "NO_DESCENT",
-    "STYLE", "WINDOWS", "has_descent", "plain_ticks", "plot_analysis", "plot_descent",
-    "plot_reconstruction", "save_figure",
+    "STYLE", "WINDOWS", "has_descent", "plain_ticks", "plot_analysis", "plot_convergence",
+    "plot_descent", "plot_reconstruction", "plot_window", "save_figure",
 ]  # fmt: skip
 
 WINDOWS = (0, 1, 2, 3)
@@ -100,6 +101,75 @@ def plot_reconstruction(
     return figure
 
 
+def plot_window(
+    analysis: xr.Dataset,
+    truth: xr.Dataset | None = None,
+    *,
+    window: int = 0,
+    component: int = 0,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw one component of one window: observations, analysis, its band and the truth.
+
+    The band is two standard deviations wide to either side. Dotted lines are the joints of the
+    windows of a series.
+
+    Parameters
+    ----------
+    analysis, truth
+        As for `plot_reconstruction`.
+    window : int
+        Number of the window or, for a series, of a stretch of 200 steps.
+    component : int
+        Which component of the state.
+    ax : Axes, optional
+        Default: those of a new figure, the attribute `figure` of the result.
+
+    Raises
+    ------
+    InputError
+        As for `plot_reconstruction`; or there is no such component.
+    """
+    truth = None if truth is None else restacked(truth, analysis)
+    analysis = restacked(analysis)
+    (shown,) = window_axes.excerpts_of(analysis, truth, [window])
+    size = shown.analysis.shape[1]
+    if not 0 <= component < size:
+        raise InputError(f"there is no component {component} among the {size} of the state")
+    with axes_of(ax, (4.5, 2.4)) as axis:
+        window_axes.draw_alone(axis, shown, analysis, component)
+    return axis
+
+
+def plot_convergence(
+    history: xr.Dataset, *, quantity: str = "cost", ax: Axes | None = None
+) -> Axes:
+    """Draw the cost or the R-score along the iterations.
+
+    Parameters
+    ----------
+    history : Dataset
+        As for `plot_descent`.
+    quantity : {"cost", "R-score"}
+    ax : Axes, optional
+        Default: those of a new figure, the attribute `figure` of the result.
+
+    Raises
+    ------
+    InputError
+        There is no history, or none of this quantity.
+    """
+    known = _curves(history)
+    if quantity not in known:
+        raise InputError(
+            f"the history has no {quantity}, but {', '.join(known)}; choose one of these"
+        )
+    with axes_of(ax, (3.6, 2.4)) as axis:
+        _draw_curve(axis, history, quantity, *known[quantity])
+        axis.set_xlabel("iteration")
+    return axis
+
+
 def plot_descent(history: xr.Dataset) -> Figure:
     """Draw cost and, where known, R-score along the iterations, as in the paper's figure 2.
 
@@ -114,44 +184,54 @@ def plot_descent(history: xr.Dataset) -> Figure:
     InputError
         There is no history.
     """
+    curves = _curves(history)
+    with new_figure() as figure:
+        figure.set_size_inches(3.6, 4.2 if len(curves) > 1 else 2.4)
+        _draw_descent(figure, history)
+    return figure
+
+
+def _curves(history: xr.Dataset) -> dict[str, tuple[str, str]]:
+    """Return variable and colour of each quantity that a history has."""
     if not has_descent(history):
         raise InputError(
             f"the file has no {names.HISTORY_COST!r} along {names.ITERATION!r}, {NO_DESCENT}; "
             "assimilate the windows to be drawn by fsgd, in one block"
         )
-    with new_figure() as figure:
-        figure.set_size_inches(3.6, 4.2 if names.HISTORY_R_SCORE in history else 2.4)
-        _draw_descent(figure, history)
-    return figure
+    known = {"cost": (names.HISTORY_COST, _COST), "R-score": (names.HISTORY_R_SCORE, _ERROR)}
+    return {name: one for name, one in known.items() if one[0] in history}
 
 
 def _draw_descent(figure: FigureBase, history: xr.Dataset, *, across: bool = False) -> None:
-    curves = [(names.HISTORY_COST, "cost", _COST)]
-    if names.HISTORY_R_SCORE in history:
-        curves.append((names.HISTORY_R_SCORE, "R-score", _ERROR))
+    curves = _curves(history)
     shape = (1, len(curves)) if across else (len(curves), 1)
     axes = figure.subplots(*shape, sharex=True, squeeze=False).ravel()
-    iteration = history[names.ITERATION].values
-    for axis, (name, label, colour) in zip(axes, curves, strict=True):
-        values = history[name].values.astype(np.float64)
-        shown = (iteration > 0) & (values > 0)
-        axis.loglog(iteration[shown], values[shown], color=colour)
-        plain_ticks(axis, values[shown])
-        for start in values[(iteration == 0) & (values > 0)]:
-            axis.axhline(start, color=colour, linestyle=":", linewidth=0.9)
-            axis.annotate(
-                "first guess",
-                (1.0, start),
-                xycoords=("axes fraction", "data"),
-                xytext=(0, -2),
-                textcoords="offset points",
-                ha="right",
-                va="top",
-                color=colour,
-            )
-        axis.set_ylabel(label)
-        axis.grid(which="major", color="0.9", linewidth=0.6)
+    for axis, (label, curve) in zip(axes, curves.items(), strict=True):
+        _draw_curve(axis, history, label, *curve)
     for axis in axes if across else axes[-1:]:
         axis.set_xlabel("iteration")
     if not across:
         figure.align_ylabels(list(axes))
+
+
+def _draw_curve(axis: Axes, history: xr.Dataset, label: str, name: str, colour: str) -> None:
+    """Draw one quantity along the iterations, on logarithmic axes."""
+    iteration = history[names.ITERATION].values
+    values = history[name].values.astype(np.float64)
+    shown = (iteration > 0) & (values > 0)
+    axis.loglog(iteration[shown], values[shown], color=colour)
+    plain_ticks(axis, values[shown])
+    for start in values[(iteration == 0) & (values > 0)]:
+        axis.axhline(start, color=colour, linestyle=":", linewidth=0.9)
+        axis.annotate(
+            "first guess",
+            (1.0, start),
+            xycoords=("axes fraction", "data"),
+            xytext=(0, -2),
+            textcoords="offset points",
+            ha="right",
+            va="top",
+            color=colour,
+        )
+    axis.set_ylabel(label)
+    axis.grid(which="major", color="0.9", linewidth=0.6)

@@ -73,7 +73,9 @@ def plot_map(values: xr.DataArray, *, land: Array | None = None, ax: Axes | None
     land : (y, x) of bool, optional
         Default: where `values` is NaN.
     ax : Axes, optional
-        Default: those of a new figure, the attribute `figure` of the result.
+        Cartopy's axes have the projection and coastlines that you give them; the field must be over
+        latitude and longitude. Default: those of a new figure, the attribute `figure` of the
+        result.
 
     Raises
     ------
@@ -235,17 +237,28 @@ def _map(axis: Axes, field: Field, values: Array, land: Array, scale: dict[str, 
     from matplotlib.ticker import MaxNLocator
 
     y, x = (a.values for a in field.axes)
+    how: dict[str, Any] = {"rasterized": True, **_projected(axis)}
     axis.pcolormesh(
-        x, y, np.ma.masked_where(~land, np.ones_like(values)), cmap=ListedColormap([LAND]),
-        rasterized=True,
-    )  # fmt: skip
-    image = axis.pcolormesh(
-        x, y, np.ma.masked_invalid(np.where(land, np.nan, values)), rasterized=True, **scale
+        x, y, np.ma.masked_where(~land, np.ones_like(values)), cmap=ListedColormap([LAND]), **how
     )
+    image = axis.pcolormesh(
+        x, y, np.ma.masked_invalid(np.where(land, np.nan, values)), **how, **scale
+    )
+    if "transform" in how:
+        return image
     axis.set_aspect(field.aspect)
     axis.spines[:].set_visible(True)
     axis.xaxis.set_major_locator(MaxNLocator(3))  # labels of neighbouring maps stay apart
     return image
+
+
+def _projected(axis: Axes) -> dict[str, Any]:
+    """Return what cartopy's axes need to know of longitudes and latitudes."""
+    if not hasattr(axis, "projection"):
+        return {}
+    from cartopy.crs import PlateCarree
+
+    return {"transform": PlateCarree()}
 
 
 def _observations(axis: Axes, field: Field, step: int, scale: dict[str, Any]) -> Any:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _MOST_LINES = 6  # components drawn as lines; larger states are drawn as maps
 _STRETCH = 200  # steps of a long series in one excerpt
 _TRUTH, _OBSERVATION, _ANALYSIS = "#000000", "#0072B2", "#D55E00"
+_LEGEND = ("truth", "observations", "analysis", "± 2 standard deviations")
 
 
 @dataclass(frozen=True)
@@ -132,17 +133,20 @@ def figure_size(excerpts: list[Excerpt]) -> tuple[float, float]:
 
 def draw(figure: FigureBase, excerpts: list[Excerpt], analysis: xr.Dataset) -> None:
     """Draw the excerpts as columns; `analysis` gives names and units."""
-    units = str(analysis[names.ANALYSIS].attrs.get("units", "1"))
-    units = "" if units == "1" else f" ({units})"
     label = times(analysis, analysis)[1]
     draw_rows = _draw_lines if excerpts[0].analysis.shape[1] <= _MOST_LINES else _draw_maps
-    axes = draw_rows(figure, excerpts, _component_names(analysis), units)
+    axes = draw_rows(figure, excerpts, _component_names(analysis), _units(analysis))
     for excerpt, axis in zip(excerpts, axes[0], strict=True):
         axis.set_title(excerpt.title)
     for axis in axes[-1]:
         if excerpts[0].time.dtype.kind == "M":
             date_axis(axis)
         axis.set_xlabel(label)
+
+
+def _units(analysis: xr.Dataset) -> str:
+    units = str(analysis[names.ANALYSIS].attrs.get("units", "1"))
+    return "" if units == "1" else f" ({units})"
 
 
 def _component_names(analysis: xr.Dataset) -> list[str]:
@@ -159,38 +163,53 @@ def _draw_lines(
     handles: dict[str, Any] = {}
     for column, excerpt in enumerate(excerpts):
         for row, axis in enumerate(axes[:, column]):
-            if excerpt.stdev is not None and np.isfinite(excerpt.stdev[:, row]).any():
-                low, high = (excerpt.analysis + sign * 2 * excerpt.stdev for sign in (-1, 1))
-                handles["± 2 standard deviations"] = axis.fill_between(
-                    excerpt.time, low[:, row], high[:, row], color=_ANALYSIS, alpha=0.25, lw=0
-                )
-            for joint in () if excerpt.joints is None else excerpt.joints:
-                axis.axvline(joint, color="0.7", linestyle=":", linewidth=0.8)
-            if excerpt.truth is not None:
-                (handles["truth"],) = axis.plot(excerpt.time, excerpt.truth[:, row], color=_TRUTH)
-            (handles["analysis"],) = axis.plot(
-                excerpt.time, excerpt.analysis[:, row], color=_ANALYSIS, linestyle=(0, (4, 1.2))
-            )
-            if np.any(np.isfinite(excerpt.observation[:, row])):
-                handles["observations"] = axis.errorbar(
-                    excerpt.time, excerpt.observation[:, row], excerpt.observation_stdev, fmt=".",
-                    color=_OBSERVATION, markersize=4, elinewidth=0.6,
-                )  # fmt: skip
-            axis.margins(x=0.01)
+            handles |= draw_component(axis, excerpt, row)
     for row, name in enumerate(components):
         axes[row, 0].set_ylabel(name + units)
         _limit_to_known(axes[row, 0], excerpts, row)
-    order = [
-        name
-        for name in ("truth", "observations", "analysis", "± 2 standard deviations")
-        if name in handles
-    ]
+    order = [name for name in _LEGEND if name in handles]
     figure.legend(
         [handles[name] for name in order], order, loc="outside upper center",
         ncols=min(len(order), 1 + len(excerpts)),
     )  # fmt: skip
     figure.align_ylabels(list(axes[:, 0]))
     return np.asarray(axes)
+
+
+def draw_component(axis: Axes, excerpt: Excerpt, component: int) -> dict[str, Any]:
+    """Draw one component of an excerpt; return what a legend names, by name."""
+    handles: dict[str, Any] = {}
+    x, time = excerpt.analysis[:, component], excerpt.time
+    if excerpt.stdev is not None and np.isfinite(excerpt.stdev[:, component]).any():
+        spread = 2 * excerpt.stdev[:, component]
+        handles["± 2 standard deviations"] = axis.fill_between(
+            time, x - spread, x + spread, color=_ANALYSIS, alpha=0.25, lw=0
+        )
+    for joint in () if excerpt.joints is None else excerpt.joints:
+        axis.axvline(joint, color="0.7", linestyle=":", linewidth=0.8)
+    if excerpt.truth is not None:
+        (handles["truth"],) = axis.plot(time, excerpt.truth[:, component], color=_TRUTH)
+    (handles["analysis"],) = axis.plot(time, x, color=_ANALYSIS, linestyle=(0, (4, 1.2)))
+    if np.any(np.isfinite(excerpt.observation[:, component])):
+        handles["observations"] = axis.errorbar(
+            time, excerpt.observation[:, component], excerpt.observation_stdev, fmt=".",
+            color=_OBSERVATION, markersize=4, elinewidth=0.6,
+        )  # fmt: skip
+    axis.margins(x=0.01)
+    return handles
+
+
+def draw_alone(axis: Axes, excerpt: Excerpt, analysis: xr.Dataset, component: int) -> None:
+    """Draw one component of an excerpt with its labels and a legend."""
+    handles = draw_component(axis, excerpt, component)
+    axis.set_ylabel(_component_names(analysis)[component] + _units(analysis))
+    axis.set_xlabel(times(analysis, analysis)[1])
+    axis.set_title(excerpt.title)
+    if excerpt.time.dtype.kind == "M":
+        date_axis(axis)
+    _limit_to_known(axis, [excerpt], component)
+    order = [name for name in _LEGEND if name in handles]
+    axis.legend([handles[name] for name in order], order)
 
 
 def _draw_maps(

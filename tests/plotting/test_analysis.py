@@ -6,10 +6,18 @@ import xml.etree.ElementTree
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.figure import Figure
 
 from pyvda import names
 from pyvda.errors import InputError
-from pyvda.plotting.analysis import plot_analysis, plot_descent, plot_reconstruction, save_figure
+from pyvda.plotting.analysis import (
+    plot_analysis,
+    plot_convergence,
+    plot_descent,
+    plot_reconstruction,
+    plot_window,
+    save_figure,
+)
 from pyvda.state.windows import analysis_dataset
 
 RNG = np.random.default_rng(5)
@@ -145,6 +153,35 @@ def test_descent():
     assert len(plot_descent(analysis.drop_vars("history_r_score")).axes) == 1
     with pytest.raises(InputError, match="no 'history_cost'"):
         plot_descent(made()[0])
+
+
+def test_one_component_into_given_axes():
+    analysis, truth = made()
+    analysis["state_stdev"] = xr.full_like(analysis["analysis"], 0.5)
+    axis = Figure().subplots()
+    assert plot_window(analysis, truth, window=1, ax=axis) is axis
+    true, found = axis.lines[:2]
+    np.testing.assert_array_equal(true.get_ydata(), truth["truth"][1, :, 0])
+    np.testing.assert_array_equal(found.get_ydata(), analysis["analysis"][1, :, 0])
+    band = axis.collections[0].get_paths()[0].vertices[:, 1]
+    assert band.max() == pytest.approx(float(analysis["analysis"][1, :, 0].max()) + 1.0)
+    said = [text.get_text() for text in axis.get_legend().get_texts()]
+    assert said == ["truth", "observations", "analysis", "± 2 standard deviations"]
+    assert plot_window(analysis, component=2).get_ylabel() == "$x_{3}$"
+    with pytest.raises(InputError, match="no component 3 among the 3"):
+        plot_window(analysis, component=3)
+    with pytest.raises(InputError, match="none of the windows"):
+        plot_window(analysis, window=5)
+
+
+def test_one_quantity_into_given_axes():
+    analysis, _ = made(history=True)
+    axis = Figure().subplots()
+    assert plot_convergence(analysis, quantity="R-score", ax=axis) is axis
+    np.testing.assert_array_equal(axis.lines[0].get_ydata(), [3.0, 2.0, 1.0])
+    assert axis.get_ylabel() == "R-score"
+    with pytest.raises(InputError, match="no R-score, but cost"):
+        plot_convergence(analysis.drop_vars("history_r_score"), quantity="R-score")
 
 
 @pytest.mark.parametrize("size", [3, 40])

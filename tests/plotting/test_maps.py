@@ -80,6 +80,22 @@ def test_one_map_into_given_axes() -> None:
         plot_map(made()[0]["sst"][0])
 
 
+def test_a_map_in_a_projection() -> None:
+    crs = pytest.importorskip("cartopy.crs")
+    from matplotlib.figure import Figure
+
+    axis = Figure().subplots(subplot_kw={"projection": crs.Orthographic(-50, 45)})
+    values = made()[0]["sst"][0, 1]
+    plot_map(values, ax=axis)
+    np.testing.assert_array_equal(shown(axis), values)
+    # The corners of the cells lie where the projection has their longitudes and latitudes.
+    x, y = axis.projection.transform_point(values.lon[0], values.lat[0], crs.PlateCarree())
+    left, right, low, high = axis.get_extent()
+    assert left < x < right
+    assert low < y < high
+    assert right - left > 1e4  # metres, not degrees
+
+
 def test_what_cannot_be_drawn_is_refused() -> None:
     analysis, truth = made()
     with pytest.raises(InputError, match="no step 9 among the 4"):
