@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import importlib
 import inspect
 import sys
 import threading
@@ -10,10 +12,12 @@ import uuid
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 # Seconds between two lines where no bar can be drawn, as in the log of a batch job.
 LINE_EVERY = 60.0
+# Seconds before a notebook shows a bar, and between two of its changes.
+BAR_AFTER, BAR_EVERY = 2.0, 0.5
 
 
 class Report(Protocol):
@@ -26,10 +30,52 @@ def silent(done: int, total: int, note: str = "") -> None:
     """Ignore the progress."""
 
 
+class NotebookBar:
+    """A bar below a notebook's cell, while work takes more than a few seconds.
+
+    It is drawn when it is called, and disappears when the work is done.
+    """
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self._begun: float | None = None
+        self._shown = 0.0
+        self._handle: Any = None
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        now, finished = time.monotonic(), done >= total
+        if self._begun is None:
+            self._begun = now
+        if self._handle is None and not finished and now - self._begun > BAR_AFTER:
+            display = importlib.import_module("IPython.display").display
+            self._shown = now
+            self._handle = display(self._drawn(done, total, note), raw=True, display_id=True)
+        elif self._handle is not None and finished:
+            self._handle.update({"text/plain": ""}, raw=True)
+            self._begun = self._handle = None
+        elif self._handle is not None and now - self._shown > BAR_EVERY:
+            self._shown = now
+            self._handle.update(self._drawn(done, total, note), raw=True)
+
+    def _drawn(self, done: int, total: int, note: str) -> dict[str, str]:
+        said = f"{self.what} {done}/{total} {note}".rstrip()
+        bar = f'<progress value="{done}" max="{total}"></progress> {html.escape(said)}'
+        return {"text/html": bar, "text/plain": said}
+
+
+def in_notebook() -> bool:
+    """Return whether this process is the kernel of a notebook."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return type(shell).__name__ == "ZMQInteractiveShell"
+
+
 def heard(report: Callable[..., None] | None) -> Report:
-    """Return `report`, a function of two or three arguments, as one of three."""
+    """Return `report`, a function of two or three arguments, as one of three.
+
+    Without one nothing is said, but in a notebook, where a bar appears.
+    """
     if report is None:
-        return silent
+        return NotebookBar("assimilate") if in_notebook() else silent
     try:
         inspect.signature(report).bind(0, 1, "")
     except TypeError:

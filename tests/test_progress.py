@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -74,6 +75,44 @@ def test_a_log_gets_a_line_a_minute(monkeypatch, capsys) -> None:
     with progress.shown("assimilate", quiet=True) as report:
         report(5, 8)
     assert capsys.readouterr().err == ""
+
+
+def test_a_notebook_shows_a_bar_while_work_takes_long(monkeypatch) -> None:
+    shown: list[dict[str, str]] = []
+
+    class Handle:
+        def update(self, data, raw):
+            shown.append(data)
+
+    def display(data, raw, display_id):
+        shown.append(data)
+        return Handle()
+
+    class ZMQInteractiveShell:
+        pass
+
+    shell = types.SimpleNamespace(get_ipython=ZMQInteractiveShell)
+    monkeypatch.setitem(sys.modules, "IPython", shell)
+    monkeypatch.setitem(sys.modules, "IPython.display", types.SimpleNamespace(display=display))
+    seconds = iter([0.0, 1.0, 3.0, 3.1, 4.0, 5.0, 6.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(seconds))
+    bar = progress.heard(None)
+    for done in (0, 1, 3, 4, 5, 8):
+        bar(done, 8, "cost <1>")
+    assert [data["text/plain"] for data in shown] == [
+        "assimilate 3/8 cost <1>", "assimilate 5/8 cost <1>", "",
+    ]  # fmt: skip
+    assert shown[0]["text/html"].startswith('<progress value="3" max="8"></progress> assim')
+    assert "&lt;1&gt;" in shown[0]["text/html"]
+    bar(8, 8)  # work that is done at once
+    assert len(shown) == 3
+
+
+def test_no_bar_is_shown_outside_of_notebooks(monkeypatch) -> None:
+    assert progress.heard(None) is progress.silent
+    terminal = types.SimpleNamespace(get_ipython=lambda: None)
+    monkeypatch.setitem(sys.modules, "IPython", terminal)
+    assert progress.heard(None) is progress.silent
 
 
 # Peak memory of assimilating a file, in bytes more than what is held before.
