@@ -5,11 +5,29 @@ class InputError(ValueError):
     """Invalid input (exit code 2).
 
     The message is one sentence: what was found, what was expected, and the remedy.
+
+    Examples
+    --------
+    >>> import pyvda
+    >>> try:
+    ...     pyvda.get_model("lorenz64")
+    ... except InputError as error:
+    ...     print(error)
+    unknown model ...
     """
 
 
 class EngineError(RuntimeError):
-    """The numerical engine could not be started or failed (exit code 1)."""
+    """The numerical engine could not be started or failed (exit code 1).
+
+    Examples
+    --------
+    >>> try:
+    ...     raise EngineError("Julia 1.4 is too old; pyvda needs 1.5")
+    ... except EngineError as error:
+    ...     print(error)
+    Julia 1.4 is too old; pyvda needs 1.5
+    """
 
 
 class TrainingError(RuntimeError):

@@ -161,6 +161,33 @@ def flag_attributes(flags: type[IntEnum] | type[IntFlag]) -> dict[str, Any]:
     }
 
 
+# Attributes of files, as the documentation explains them.
+ATTRIBUTES = {
+    "Conventions": "the version of CF",
+    "history": "the command or call, after those of the input",
+    "title": "what the file is, in one line",
+    "model": "name of the model (truths and observations of a twin experiment)",
+    "parameters": "its parameters",
+    "seed": "of the truth's random numbers",
+    "preset": "which observations were made of a truth",
+    "observation_seed": "of their random numbers",
+    OBSERVATION_ERROR_VARIANCE: "R, where all observations have the same",
+    "pyvda_configuration": "JSON: method, options and the run that `pyvda rerun` repeats",
+    "pyvda_version": "version of pyvda",
+    "pyvda_engine": "the engine that computed, with its version",
+    "pyvda_report": "the judgements on the file as a whole, in words",
+    "pyvda_checkpoint_sha256": "digest of the weights of a learned model",
+    "pyvda_warm_start": "the learned model from whose analysis the method started",
+    "pyvda_pattern_difference": "how observations differ from a learned model's training",
+    "pyvda_observation_variance": "R as it was estimated, as JSON",
+    "pyvda_observation_bias": "mean errors of the observations as they were estimated, as JSON",
+    "pyvda_background_scale": "factor of B as it was estimated",
+    "pyvda_gross_errors": "share and size of gross errors as they were estimated, as JSON",
+    "pyvda_forecast_parameters": "parameters in which a forecast's model differs",
+    "pyvda_state": "JSON: how named variables stand in the state, where a file has them as one",
+    "pyvda_covariance": "version of the layout of a file of a covariance",
+}
+
 _LONG_NAMES = {
     WINDOW: "number of the window",
     STATE: "number of the component of the state",

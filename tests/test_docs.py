@@ -14,7 +14,7 @@ from typing import get_args
 import pytest
 
 import pyvda
-from pyvda import operators
+from pyvda import names, operators, plotting
 from pyvda.fields.learned.configuration import AnyNetwork
 from pyvda.settings import Settings
 
@@ -63,16 +63,56 @@ def test_every_figure_that_a_cell_draws_has_an_alternative_text() -> None:
     assert [name for name, cell in cells if not re.search(r"^    alt: \S+", cell, re.M)] == []
 
 
+def numbers(text: str) -> set[str]:
+    return set(re.findall(r"(?<![\w.])\d+\.\d+(?!\w|\.\d)", text))
+
+
+def unfounded(page: str) -> set[str]:
+    """Return the decimals of a page's text that are neither settings nor in its tables."""
+    made = r"<!-- \w+: written by .*?<!-- end of \w+ -->"
+    tables = " ".join(re.findall(made, page, re.S))
+    known = [float(number) for number in re.findall(r"\d+(?:\.\d+)?", tables)]
+    text = re.sub(made, "", page, flags=re.S)
+    text = re.sub(r"```.*?```|`[^`]*`|section \S+", "", text, flags=re.S)
+    settings = {"0.01", "0.05"}  # weights of the cost, time steps
+    digits = {one: len(one.replace(".", "").lstrip("0")) for one in numbers(text) - settings}
+    return {
+        one for one, count in digits.items()
+        if float(one) not in {float(f"{number:.{count}g}") for number in known}
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["results", "fields", "large-states"])
+def test_scores_in_the_text_of_a_page_are_those_of_its_tables(name: str) -> None:
+    assert unfounded(PAGES[name]) == set()
+
+
+def test_a_score_that_no_table_has_is_found() -> None:
+    page = "R is 0.42, and was 0.57.\n<!-- a: written by s.py -->\n| 0.4203 |\n<!-- end of a -->"
+    assert unfounded(page) == {"0.57"}
+
+
 def test_every_public_name_has_a_page_and_a_docstring() -> None:
-    names = set(generated_pages.public_names())
-    assert names == {f"pyvda.{n}" for n in pyvda.__all__ if n != "operators"} | {
+    public = set(generated_pages.public_names())
+    assert public == {f"pyvda.{n}" for n in pyvda.__all__ if n != "operators"} | {
         f"pyvda.operators.{n}" for n in operators.__all__
-    }
-    for name in names:
+    } | {f"pyvda.plotting.{n}" for n in plotting.__all__}
+    for name in public:
         module, _, short = name.rpartition(".")
         thing = getattr(importlib.import_module(module), short)
         assert len((thing.__doc__ or "").split()) > 3, name
         assert f"{name}\n{'=' * len(name)}" in generated_pages.stub(name)
+
+
+def test_every_public_name_has_an_example() -> None:
+    code = [block for text in PAGES.values() for block in re.findall(r"```.*?```", text, re.S)]
+    code += [
+        line for path in (ROOT / "pyvda").rglob("*.py")
+        for line in path.read_text("utf-8").splitlines() if line.strip().startswith((">>>", "..."))
+    ]  # fmt: skip
+    used = set(re.findall(r"\w+", "\n".join(code)))
+    public = {name.rpartition(".")[2] for name in generated_pages.public_names()}
+    assert public - used == set()
 
 
 def test_every_option_has_a_description() -> None:
@@ -86,6 +126,14 @@ def test_every_option_has_a_description() -> None:
         bare = [line for line in rows if line.endswith(ends) and not line.startswith("| `kind`")]
         assert rows
         assert bare == [], part
+
+
+def test_every_attribute_is_explained() -> None:
+    sources = "".join(path.read_text("utf-8") for path in (ROOT / "pyvda").rglob("*.py"))
+    written = re.findall(r'"(pyvda_[a-z_0-9]+)"|\b(pyvda_[a-z_0-9]+)=', sources)
+    explained = {name for name in names.ATTRIBUTES if name.startswith("pyvda_")}
+    # A key of an encoding, which no file has.
+    assert {first or second for first, second in written} - {names.OPENED} == explained
 
 
 def test_every_network_for_fields_is_in_the_reference() -> None:

@@ -67,6 +67,11 @@ def get_engine(name: str | None = None) -> Engine:
         An unknown name.
     EngineError
         The engine asked for by name cannot start.
+
+    Examples
+    --------
+    >>> get_engine("torch").name
+    'torch'
     """
     name = name or named_outside() or "auto"
     if name not in (*CHOICES, "julia"):

@@ -23,6 +23,12 @@ class Blocks(Covariance):
     ------
     InputError
         There are no parts.
+
+    Examples
+    --------
+    >>> from pyvda.operators import Diagonal
+    >>> Blocks([Diagonal([1.0, 2.0]), Diagonal([3.0])]).variance().tolist()
+    [1.0, 2.0, 3.0]
     """
 
     def __init__(self, parts: Sequence[Covariance]) -> None:

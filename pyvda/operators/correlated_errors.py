@@ -35,6 +35,12 @@ class CorrelatedErrors:
         The coordinates of the data in whose space distance is measured.
     shape : {"exponential", "gaussian"}
         A Gaussian is nearly singular where data lie much closer together than L.
+
+    Examples
+    --------
+    >>> errors = CorrelatedErrors(2.0, ["x"])
+    >>> errors.correlation(np.array([[0.0], [2.0]])).round(4).tolist()
+    [[1.0, 0.3679], [0.3679, 1.0]]
     """
 
     length: float

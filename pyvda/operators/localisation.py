@@ -102,6 +102,12 @@ def gaspari_cohn_spectrum(radius: float, dimensions: int) -> Callable[[Array], A
     ------
     InputError
         The radius is not positive, or there are more dimensions.
+
+    Examples
+    --------
+    >>> from pyvda.operators import Spectral
+    >>> Spectral((8, 8), gaspari_cohn_spectrum(6.0, 2)).variance().shape
+    (64,)
     """
     if not (np.isfinite(radius) and radius > 0):
         raise InputError(f"the radius of the localisation is {radius}, expected a positive number")
@@ -135,6 +141,12 @@ class Shared(Covariance):
         ρ over the points.
     count : int
         Number of variables, whose points stand one after another in the state.
+
+    Examples
+    --------
+    >>> from pyvda.operators import Dense
+    >>> Shared(Dense([[1.0, 0.5], [0.5, 1.0]]), 2).apply([1.0, 0.0, 0.0, 0.0]).round(12).tolist()
+    [1.0, 0.5, 1.0, 0.5]
     """
 
     def __init__(self, correlation: Covariance, count: int) -> None:

@@ -24,7 +24,18 @@ if TYPE_CHECKING:
 
 
 class ObservationOperator(ABC):
-    """What was observed, as an operator on states."""
+    """What was observed, as an operator on states.
+
+    An operator of your own has the method `observations`.
+
+    Examples
+    --------
+    >>> class Averages(ObservationOperator):
+    ...     def observations(self, ds, model, variable=None):
+    ...         return ds.rolling(time=3, center=True).mean()
+    >>> Averages().observations(xr.Dataset({"x": ("time", [0.0, 3.0, 6.0])}), None).x.values
+    array([nan,  3., nan])
+    """
 
     @abstractmethod
     def observations(
@@ -47,7 +58,12 @@ class ObservationOperator(ABC):
 
 
 class Mask(ObservationOperator):
-    """Components of the state, NaN where there is no observation: the default."""
+    """Components of the state, NaN where there is no observation: the default.
+
+    Examples
+    --------
+    >>> pyvda.assimilate(obs, model="lorenz63", operator=Mask())  # doctest: +SKIP
+    """
 
     def observations(
         self, ds: xr.Dataset, model: Model, variable: str | Sequence[str] | None = None

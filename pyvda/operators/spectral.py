@@ -186,6 +186,11 @@ def power(length: float, exponent: float) -> Callable[[Array], Array]:
         L, in grid spacings.
     exponent : float
         p; in two dimensions the smoothness is ν = p − 1.
+
+    Examples
+    --------
+    >>> power(2.0, 1.5)(np.array([0.0, 0.5])).round(4).tolist()
+    [1.0, 0.3536]
     """
     return lambda k: (1 + (k * length) ** 2) ** -exponent
 
