@@ -22,6 +22,16 @@ PAGE, RESULTS = DOCS / "large-states.md", DOCS / "results" / "large-states.json"
 BENCHMARKS = DOCS.parent / "benchmarks" / "results"
 _SCRIPT = "large_states_page"
 _CYCLE, _FILTER = ("start", "middle", "end", "mean"), ("rmse", "spread")
+_PARTS = {
+    "a20": "20 times",
+    "b20": "20 times, another truth and other data",
+    "a40": "40 times",
+    "a60": "60 times",
+    "flat": "20 times, B with one standard deviation for all points",
+    "spread": "20 times, with the standard deviation of the analysis",
+    "eda": "20 times, B partly from an ensemble of 4D-Vars",
+}
+_MEMORY = {"states_of_the_window_gib": "states of the window", "peak_gib": "at most"}
 
 
 commands = partial(written_page.commands, script=_SCRIPT)
@@ -43,13 +53,18 @@ def benchmarks(folder: Path) -> str:
     parts = _read(folder / "qg.json")
     cycles = {name: one for name, one in parts.items() if set(_CYCLE) <= set(_keys(one))}
     if cycles:
-        said.append("Cycled 4D-Var, by `benchmarks/qg.py` (the parts are described there):")
-        said.append(_table(("part", *_CYCLE), cycles))
+        said.append(
+            "Cycled 4D-Var, by `benchmarks/qg.py`, at the start, in the middle and at the end of "
+            "the windows:"
+        )
+        said.append(
+            _table(("windows", *_CYCLE), {_PARTS.get(n, n): one for n, one in cycles.items()})
+        )
     filters = _read(folder / "letkf.json").get("parts", {})
     filters = {name: one for name, one in filters.items() if set(_FILTER) <= set(_keys(one))}
     if filters:
         said.append("LETKF and its fixed-lag smoother, by `benchmarks/letkf.py`:")
-        said.append(_table(("part", *_FILTER), filters))
+        said.append(_table(("filter", *_FILTER), filters))
     said += _costs(parts)
     if len(said) == 1:
         return "`benchmarks/qg.py` computes the scores of DAPPER's twin experiment."
@@ -61,8 +76,8 @@ def _costs(parts: dict[str, Any]) -> list[str]:
     said = []
     if "spread" in parts:
         said.append(
-            f"(error / standard deviation)² of the part spread is {parts['spread']['ratio']:.2f} "
-            "on average after the spin-up."
+            f"(error / standard deviation)² of the analysis is {parts['spread']['ratio']:.2f} on "
+            "average after the spin-up."
         )
     if "ours_ms" in parts.get("gradient", {}):
         one = parts["gradient"]
@@ -93,14 +108,16 @@ def _costs(parts: dict[str, Any]) -> list[str]:
             "number (an output is 4 steps up to 129 × 129 points, 8 and 16 on the next grids):"
         )
         said.append(_table(("grid", *kinds), rows))
-    sizes = ("states_of_the_window_gib", "peak_gib")
-    rows = {name: one for name, one in parts.get("memory", {}).items() if isinstance(one, dict)}
+    rows = {
+        name: {head: one[key] for key, head in _MEMORY.items()}
+        for name, one in parts.get("memory", {}).items() if isinstance(one, dict)
+    }  # fmt: skip
     if rows:
         said.append(
             "GiB that a window of 40 times, or a cycle of windows of 20 steps, takes beyond what "
             "the process had before, with the file in memory:"
         )
-        said.append(_table(("grid, `memory`", *sizes), rows))
+        said.append(_table(("points along a side, `memory`", *_MEMORY.values()), rows))
     return said
 
 
