@@ -66,15 +66,10 @@ os.environ["PYVDA_DOCS"] = str(DOCS)
 os.environ.setdefault("COLUMNS", "88")
 os.environ["PYTHONWARNINGS"] = "ignore::DeprecationWarning"
 os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
-# A kernel asks its commands for colours, which a page would show as escape codes, and a bar of
-# progress that is gone would leave an empty box.
 os.environ["IPYTHONDIR"] = str(ROOT / "build/ipython")
 _STARTUP = ROOT / "build/ipython/profile_default/startup/plain_text.py"
 _STARTUP.parent.mkdir(parents=True, exist_ok=True)
-_STARTUP.write_text(
-    "import os\nfor name in ('FORCE_COLOR', 'CLICOLOR_FORCE'):\n    os.environ.pop(name, None)\n"
-    "import pyvda.progress\npyvda.progress.BAR_AFTER = float('inf')\ndel pyvda, os, name\n"
-)
+shutil.copyfile(DOCS / "kernel.py", _STARTUP)
 
 # Reference ----------------------------------------------------------------------------------------
 autosummary_generate = False  # generated_pages writes the page of each name
