@@ -24,6 +24,7 @@ from pyvda.fields.learned import configuration as field_configuration
 from pyvda.fields.methods import FIELD_METHODS, LEARNED
 from pyvda.learned import architecture
 from pyvda.methods import METHODS
+from pyvda.methods.statistics import CyclingOptions, StatisticalOptions
 from pyvda.settings import Settings
 from pyvda.training import configuration, data_settings
 
@@ -60,6 +61,44 @@ SECTIONS = {
     "network: stack": field_configuration.StackSettings,
     "optimiser, of a network for fields": field_configuration.FieldOptimiser,
     "training, of a network for fields": field_configuration.FieldRun,
+}
+
+
+def described(cls: type) -> dict[str, str]:
+    """Return the descriptions of attributes in the numpydoc docstrings of a class and its bases.
+
+    >>> described(configuration.Training)["seed"]
+    'Seed of the initial weights.'
+    """
+    found: dict[str, str] = {}
+    for one in reversed(cls.__mro__):
+        text = (one.__dict__.get("__doc__") or "").partition("Attributes\n")[2]
+        current: tuple[str, ...] = ()
+        for line in text.splitlines()[1:]:
+            if not line.strip():
+                continue
+            if re.match(r"    \S", line):
+                current = tuple(re.split(r",\s*", line.strip().partition(" : ")[0]))
+                found |= dict.fromkeys(current, "")
+            for name in current:
+                if line.startswith("     "):
+                    found[name] = f"{found[name]} {line.strip()}".strip()
+    return found
+
+
+# Names that only readers of the sources know, and what stands for them in tables of options.
+EXPLAINED = {
+    "R of the statistical form: see `StatisticalOptions`": "See `StatisticalOptions`",
+    "See `StatisticalOptions`.": described(StatisticalOptions)["observation_variance"],
+    "See `CyclingOptions`.": described(CyclingOptions)["covariance"],
+    "See `EnsembleOptions`.": "Whether the analysis has the members at its last step.",
+    "`pyvda.climate.background.get_background`": "[Backgrounds](#backgrounds)",
+    "`pyvda.operators.covariance_input.as_covariance`": "[Covariances](#covariances)",
+    "`pyvda.estimated_scales`": "[](/trust.md)",
+    "`pyvda.estimated_variance`": "[](/trust.md)",
+    " (`pyvda.methods.stable_step`)": "",
+    " (`pyvda.methods.forcing`)": "",
+    " (`pyvda.methods.model_error.model_noise`)": "",
 }
 
 
@@ -195,36 +234,20 @@ def sections() -> str:
 
 def fields_of(model: type[BaseModel], descriptions: dict[str, str]) -> str:
     rows = [
-        (f"`{name}`", f"*{_kind(field)}{_value(field)}* {_cell(descriptions.get(name, ''))}")
+        (f"`{name}`", f"*{_kind(field)}{_value(field)}* {_told(descriptions.get(name, ''))}")
         for name, field in model.model_fields.items()
     ]
     return _table(("key", "meaning"), rows)
 
 
+def _told(description: str) -> str:
+    for name, explained in EXPLAINED.items():
+        description = description.replace(name, explained)
+    return _cell(description)
+
+
 def _of_fields(model: type[BaseModel]) -> dict[str, str]:
     return {name: field.description or "" for name, field in model.model_fields.items()}
-
-
-def described(cls: type) -> dict[str, str]:
-    """Return the descriptions of attributes in the numpydoc docstrings of a class and its bases.
-
-    >>> described(configuration.Training)["seed"]
-    'Seed of the initial weights.'
-    """
-    found: dict[str, str] = {}
-    for one in reversed(cls.__mro__):
-        text = (one.__dict__.get("__doc__") or "").partition("Attributes\n")[2]
-        current: tuple[str, ...] = ()
-        for line in text.splitlines()[1:]:
-            if not line.strip():
-                continue
-            if re.match(r"    \S", line):
-                current = tuple(re.split(r",\s*", line.strip().partition(" : ")[0]))
-                found |= dict.fromkeys(current, "")
-            for name in current:
-                if line.startswith("     "):
-                    found[name] = f"{found[name]} {line.strip()}".strip()
-    return found
 
 
 def _kind(field: FieldInfo) -> str:

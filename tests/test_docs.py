@@ -128,6 +128,13 @@ def test_every_option_has_a_description() -> None:
         assert bare == [], part
 
 
+def test_options_name_no_internal_modules() -> None:
+    text = generated_pages.methods()
+    inner = {name for name in re.findall(r"`(pyvda\.[\w.]+)`", text) if name.count(".") > 1}
+    assert inner <= set(generated_pages.public_names())
+    assert "Options`" not in text
+
+
 def test_every_attribute_is_explained() -> None:
     sources = "".join(path.read_text("utf-8") for path in (ROOT / "pyvda").rglob("*.py"))
     written = re.findall(r'"(pyvda_[a-z_0-9]+)"|\b(pyvda_[a-z_0-9]+)=', sources)
