@@ -184,6 +184,7 @@ ATTRIBUTES = {
     "pyvda_background_scale": "factor of B as it was estimated",
     "pyvda_gross_errors": "share and size of gross errors as they were estimated, as JSON",
     "pyvda_forecast_parameters": "parameters in which a forecast's model differs",
+    "pyvda_land": "of a field: how many points are land, and how they were found",
     "pyvda_state": "JSON: how named variables stand in the state, where a file has them as one",
     "pyvda_covariance": "version of the layout of a file of a covariance",
 }

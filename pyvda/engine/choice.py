@@ -70,7 +70,7 @@ def get_engine(name: str | None = None) -> Engine:
 
     Examples
     --------
-    >>> get_engine("torch").name
+    >>> get_engine("torch").info.name
     'torch'
     """
     name = name or named_outside() or "auto"

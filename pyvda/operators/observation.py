@@ -30,6 +30,7 @@ class ObservationOperator(ABC):
 
     Examples
     --------
+    >>> import xarray as xr
     >>> class Averages(ObservationOperator):
     ...     def observations(self, ds, model, variable=None):
     ...         return ds.rolling(time=3, center=True).mean()
