@@ -181,7 +181,7 @@ def draw_component(axis: Axes, excerpt: Excerpt, component: int) -> dict[str, An
     handles: dict[str, Any] = {}
     x, time = excerpt.analysis[:, component], excerpt.time
     if excerpt.stdev is not None and np.isfinite(excerpt.stdev[:, component]).any():
-        spread = 2 * excerpt.stdev[:, component]
+        spread: np.ndarray = 2 * excerpt.stdev[:, component]
         handles["± 2 standard deviations"] = axis.fill_between(
             time, x - spread, x + spread, color=_ANALYSIS, alpha=0.25, lw=0
         )
