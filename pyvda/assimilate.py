@@ -283,13 +283,13 @@ def _check_operators(ds: xr.Dataset, method: str, options: list[Options]) -> Non
     if names.CHANNEL_OBSERVATION in ds and not all(one.takes_channels for one in options):
         able = ", ".join(name for name, m in METHODS.items() if m.options.takes_channels)
         raise InputError(
-            f"{method} takes linear observation operators alone, but this one is a function; "
+            f"{method} takes only linear observation operators, but this one is a function; "
             f"choose {able or 'a linear one'} without a warm start"
         )
     if names.POINT_OBSERVATION in ds and not all(one.takes_points for one in options):
         able = ", ".join(name for name, m in METHODS.items() if m.options.takes_points)
         raise InputError(
-            f"{method} takes observations at the analysis times alone, but the file has some at "
+            f"{method} takes observations at the analysis times only, but the file has some at "
             f"others ({names.POINT_OBSERVATION}); choose {able} without a warm start"
         )
 

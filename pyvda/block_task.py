@@ -49,9 +49,9 @@ class BlockTask:
     ----------
     method : str
     options : Options
-        Of the method.
+        Options of the method.
     choice : Choice
-        Of model and engine.
+        Which model and engine.
     cost : CostSettings
     mean : (D,), optional
         State expected without observations; None where each window has a background of its own.
@@ -69,7 +69,7 @@ class BlockTask:
     robust : bool
         Whether observations with gross errors are rejected first, see `pyvda.robust`.
     gross_errors : GrossErrors
-        Of the observations that are rejected then.
+        Statistics by which observations are then rejected.
     spread : bool
         Whether the method has no spread, and gets one from `with_expected_error`.
     history : bool
@@ -103,7 +103,7 @@ class BlockTask:
         block : Dataset
             Windows, with their numbers in the file as `analysis.POSITION`.
         own : sequence of Background or Ensemble, optional
-            Of each window of the block.
+            Background of each window of the block.
         """
         with self.engine() as engine:
             block = self.screened(block, own, engine)

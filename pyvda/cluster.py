@@ -1,4 +1,4 @@
-"""Workers of a dask cluster: the client in use, their engines and threads, a cluster of one's own.
+"""Workers of a dask cluster: the client in use, their engines and threads, a local cluster.
 
 `distributed` is imported only where a cluster is started: a client in use has imported it.
 """
@@ -188,7 +188,7 @@ def started(workers: int | None, scheduler: str | None) -> Iterator[Client | Non
 
 
 def dask_setup(worker: Any) -> None:
-    """Ignore Ctrl-C in a worker of one's own cluster, which a terminal sends to it, too.
+    """Ignore Ctrl-C in a worker of a local cluster: a terminal sends it to the worker, too.
 
     Dask calls this function of a preloaded module in the main thread of the worker's process.
     """

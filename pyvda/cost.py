@@ -38,7 +38,7 @@ class CostTerms(NamedTuple):
     background: Tensor | None = None
 
 
-class Background(nn.Module):
+class BackgroundTerm(nn.Module):
     """The term (x(t0) − mean)ᵀ P (x(t0) − mean) / D on the first state of a window.
 
     Only x(t0) is constrained by the background; the dynamics constrain the later states.
@@ -119,7 +119,7 @@ class VariationalCost(nn.Module):
         Weights of the observation and of the dynamical term.
     learnable : bool
         Train both weights. They are exponentials of the parameters, so they stay positive.
-    background : Background, optional
+    background : BackgroundTerm, optional
         A background term on the first state.
     """
 
@@ -129,7 +129,7 @@ class VariationalCost(nn.Module):
         lambda1: float = 0.01,
         lambda2: float = 1.0,
         learnable: bool = False,
-        background: Background | None = None,
+        background: BackgroundTerm | None = None,
     ) -> None:
         super().__init__()
         self.prior = prior
@@ -222,7 +222,7 @@ class BoundCost:
         Weight of the dynamical term.
     first_predicted : int
         First step that Φ predicts.
-    background : Background, optional
+    background : BackgroundTerm, optional
         The term on the first state.
     half_gradient : callable(prior, x, first_predicted)
         Gradient of half the sum of squared residuals.
@@ -234,7 +234,7 @@ class BoundCost:
     first_guess: Tensor
     lambda2: Tensor
     first_predicted: int
-    background: Background | None
+    background: BackgroundTerm | None
     half_gradient: HalfGradient
 
     def terms(self, x: Tensor) -> CostTerms:

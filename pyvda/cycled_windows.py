@@ -53,7 +53,7 @@ def cycled(
         `observation` (time, state), perhaps lazy: a window is read when its turn comes.
     length : int
     own : sequence of one Background, Ensemble or ExpectedState, optional
-        Of the first window. Default: that of the method's options.
+        Background of the first window. Default: that of the method's options.
     state : path, optional
         Folder that keeps the windows that are finished.
 

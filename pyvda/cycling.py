@@ -137,8 +137,8 @@ def following(
     Parameters
     ----------
     analysis : Dataset
-        Of one window, (1, time, state), with its final covariance or ensemble; of a method with a
-        covariance of its own neither is needed.
+        Analysis of one window, (1, time, state), with its final covariance or ensemble; a method
+        with a covariance of its own needs neither.
     options, model, cost, engine
         As in `backgrounds`.
     """
@@ -175,7 +175,7 @@ def solve(
     Parameters
     ----------
     own : sequence of Background, Ensemble or ExpectedState, optional
-        Of each of the problem's windows.
+        Background of each of the problem's windows.
     """
     if own is None:
         return method.solve(problem, options, **more)

@@ -59,7 +59,7 @@ def with_scales(
     Parameters
     ----------
     windows : Dataset
-        Of which up to 256 are used.
+        Up to 256 of them are used.
     own : sequence, optional
         Backgrounds of the windows, with which there is no estimate.
     wanted : tuple of {"covariance", "model_error"}
@@ -83,7 +83,7 @@ def with_scales(
         if problem.batch.points is not None or problem.batch.channels is not None:
             raise InputError(
                 f"{', '.join(wanted)} can be estimated from observations of components at the "
-                "analysis times alone; give numbers"
+                "analysis times only; give numbers"
             )
         options = task.options
         first = background_of(options, problem.model, engine)  # type: ignore[arg-type]

@@ -141,7 +141,7 @@ def estimated(
     Parameters
     ----------
     assimilated : callable
-        Of windows in memory and error statistics to their analysis, with `state_stdev` where
+        Maps windows in memory and error statistics to their analysis, with `state_stdev` where
         `variance` is estimated.
     windows : Dataset
         `observation` (window, time, state); up to 256 of the windows are used.

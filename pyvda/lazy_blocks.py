@@ -34,7 +34,7 @@ def lazily(
         An analysis of the same windows by variables, dimensions and dtypes; its values are not
         read. See `pyvda.io.writing.analysis.template`.
     own : sequence of Background or Ensemble, optional
-        Of each window.
+        Background of each window.
     """
     lazy = {name: v for name, v in ds.variables.items() if v.chunks is not None}
     memory = ds.drop_vars(list(lazy))

@@ -52,10 +52,10 @@ class Analyst:
     Attributes
     ----------
     problem : callable
-        Of windows of the block, with observations that may be left out, and their numbers in the
-        block, to the problem that they pose.
+        Maps windows of the block, some of their observations perhaps left out, and their numbers
+        in the block to the problem that they pose.
     solve : callable
-        Of that problem and these numbers to the analysis.
+        Maps that problem and these numbers to the analysis.
     variance : float
         R of a datum with weight 1.
     coupled : bool
@@ -258,7 +258,7 @@ def _judged(
     given, problem : Problem
         With all data, and with those that are not `bad`.
     solution : Solution
-        Of the latter.
+        The analysis of the latter.
     variance : float
         R of a datum with weight 1.
     """

@@ -45,7 +45,7 @@ def record(
     engine: EngineInfo,
     block: int | None = None,
 ) -> dict[str, Any]:
-    """Return what repeats a call of `pyvda.assimilate`.
+    """Return a record from which a call of `pyvda.assimilate` can be repeated.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def record(
     options : mapping
         Options of the method, as given.
     engine : EngineInfo
-        Of the engine that ran.
+        The engine that ran.
     block : int, optional
         Windows of a dask chunk of the observations, if they were in chunks.
     """
@@ -91,7 +91,7 @@ def versions() -> dict[str, str]:
 
 
 def encoded(value: Any) -> Any:
-    """Return plain data that `decoded` makes the value of again."""
+    """Return a value as plain data, from which `decoded` restores it."""
     if value is None or isinstance(value, str | bool | int | float):
         return value
     if isinstance(value, os.PathLike):
@@ -116,7 +116,7 @@ def encoded(value: Any) -> Any:
 
 
 def decoded(name: str, value: Any) -> Any:
-    """Return the value that `encoded` made plain data of.
+    """Return the value that `encoded` converted to plain data.
 
     Raises
     ------
@@ -168,7 +168,7 @@ def outputs(arguments: Iterable[str]) -> list[str]:
 
 
 def unchanged(run: Mapping[str, Any], folder: Path) -> list[str]:
-    """Return the files of a run that are not, or not as they were, when looked up from `folder`."""
+    """Return the files of a run that are missing or changed, relative paths being of `folder`."""
     return [
         path
         for path, before in run["files"].items()

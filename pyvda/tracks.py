@@ -45,7 +45,7 @@ def observe(
     truth : Dataset
         Made by `pyvda.simulate`, one variable over window, time and the model's dimensions.
     name : str
-        Of the preset.
+        Name of the preset.
     sampling : Sampling
     seed : int
     variance : float, optional

@@ -9,7 +9,7 @@ import torch
 from kernels import with_both_kernels
 from problems import random_batch
 
-from pyvda.cost import Background, VariationalCost
+from pyvda.cost import BackgroundTerm, VariationalCost
 from pyvda.errors import InputError
 from pyvda.models.in_torch import bilinear, known
 from pyvda.priors import GENN, EulerPrior, RK4Prior, ScaledPrior, TwoScaleGENN
@@ -71,7 +71,7 @@ def test_the_cost_is_equation_4(prior):
 @pytest.mark.parametrize("create_graph", [False, True])
 def test_the_gradient_is_autograd_s(prior, create_graph):
     batch, x = make_batch()
-    cost = VariationalCost(prior, 0.3, 0.7, background=Background(precision=[1.0, 2.0, 3.0]))
+    cost = VariationalCost(prior, 0.3, 0.7, background=BackgroundTerm(precision=[1.0, 2.0, 3.0]))
     x.requires_grad_(True)
     (expected,) = torch.autograd.grad(cost(x, batch).total.sum(), x)
     gradient = cost.gradient(x, batch, create_graph)
@@ -126,7 +126,7 @@ def test_the_background_is_a_quadratic_form_on_the_first_state(full):
     precision = factor @ factor.T if full else torch.diag(torch.tensor([1.0, 4.0, 9.0]).double())
     mean = torch.tensor([0.3, -1.0, 0.5], dtype=torch.float64)
     how = {"cholesky": factor} if full else {"precision": [1.0, 4.0, 9.0]}
-    cost = VariationalCost(PRIORS["rk4"], background=Background(mean, weight=0.5, **how))
+    cost = VariationalCost(PRIORS["rk4"], background=BackgroundTerm(mean, weight=0.5, **how))
     terms = cost(x, batch)
     anomaly = x[:, 0] - mean
     expected = 0.5 * torch.einsum("bi,ij,bj->b", anomaly, precision, anomaly) / 3
@@ -139,7 +139,7 @@ def test_the_background_is_a_quadratic_form_on_the_first_state(full):
 
 def test_the_background_is_the_first_guess_where_no_mean_is_given():
     batch, _ = make_batch()
-    cost = VariationalCost(PRIORS["rk4"], background=Background(precision=[1.0, 1.0, 1.0]))
+    cost = VariationalCost(PRIORS["rk4"], background=BackgroundTerm(precision=[1.0, 1.0, 1.0]))
     assert torch.equal(cost(batch.first_guess, batch).background, torch.zeros(3).double())
 
 
@@ -182,11 +182,11 @@ def test_bad_input_is_refused():
     with pytest.raises(InputError, match="lambda2 is 0"):
         VariationalCost(PRIORS["rk4"], lambda2=0.0, learnable=True)
     with pytest.raises(InputError, match="exactly one"):
-        Background([0.0])
+        BackgroundTerm([0.0])
     with pytest.raises(InputError, match="shape"):
-        Background([0.0, 1.0], precision=[1.0, 1.0, 1.0])
+        BackgroundTerm([0.0, 1.0], precision=[1.0, 1.0, 1.0])
     with pytest.raises(InputError, match="negative"):
-        Background(precision=[1.0, -1.0])
+        BackgroundTerm(precision=[1.0, -1.0])
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pyvda.cost import Background, VariationalCost
+from pyvda.cost import BackgroundTerm, VariationalCost
 from pyvda.models.in_torch import bilinear, known
 from pyvda.priors import GENN, AutoEncoderPrior, EulerPrior, RK4Prior, TwoScaleGENN
 from pyvda.solvers import ConvSolver, GradientDescent, LSTMSolver
@@ -53,7 +53,7 @@ def problem(prior: str, solver: str) -> tuple[torch.nn.ModuleList, Batch]:
     make, size = PRIORS[prior]
     truth, noise, start = torch.randn(3, 4, 16, size, dtype=torch.float64)
     mask = (torch.rand(4, 16, size) < 0.4).double()
-    background = Background(precision=torch.full((size,), 0.5), weight=0.1)
+    background = BackgroundTerm(precision=torch.full((size,), 0.5), weight=0.1)
     cost = VariationalCost(make(), 0.5, 1.0, learnable=True, background=background)
     modules = torch.nn.ModuleList([cost, SOLVERS[solver](size)]).double()
     return modules, Batch(mask * (truth + 0.1 * noise), mask, start, truth)

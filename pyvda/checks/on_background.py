@@ -11,7 +11,7 @@ from pyvda.checks.derivative_check import Check, agreement, not_run, taylor_chec
 from pyvda.checks.derivatives import EPS, Function
 from pyvda.checks.on_objectives import drawn_background
 from pyvda.climate.background import Background
-from pyvda.cost import Background as TorchBackground
+from pyvda.cost import BackgroundTerm
 from pyvda.engine import CostSettings, Engine
 from pyvda.engine.interface import Array
 from pyvda.engine.julia.engine import JuliaEngine
@@ -73,7 +73,7 @@ def _checks(name: str, term: _Term, background: Background, first: Array, seed: 
 
 
 def _in_torch(background: Background) -> _Term:
-    term = TorchBackground(
+    term = BackgroundTerm(
         torch.as_tensor(background.mean),
         cholesky=torch.as_tensor(np.linalg.cholesky(background.precision)),
         weight=len(background.mean) / 2,  # torch's term is divided by the number of components

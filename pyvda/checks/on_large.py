@@ -95,7 +95,7 @@ def _of_languages(
 ) -> list[Check]:
     names = [f"julia and torch: {what}" for what in ("state", "tangent linear", "adjoint")]
     if engine.info.name != "julia" or model.torch is None:
-        why = f"the model runs in {engine.info.name} alone"
+        why = f"the model runs only in {engine.info.name}"
         return [Check(name, None, None, why) for name in names]
     other, h = get_engine("torch"), cost.time_step
     state, v = start[None], np.where(model.sea, random.standard_normal(start.shape), 0.0)[None]

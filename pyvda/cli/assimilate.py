@@ -73,7 +73,7 @@ def assimilate(
     settings: dict[str, Any],
     parameter: Parameters = None,
     iterations: Annotated[
-        int | None, typer.Option(help="Of the method, at most so many for each window.")
+        int | None, typer.Option(help="Maximum number of iterations of a window.")
     ] = None,
     tolerance: Annotated[
         float | None,

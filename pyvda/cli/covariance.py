@@ -83,55 +83,51 @@ def covariance(
         typer.Option(help="Distance in grid spacings beyond which an ensemble is uncorrelated."),
     ] = None,
     weight: Annotated[
-        float | None, typer.Option(help="Of the ensemble in a hybrid. Default: 0.5.")
+        float | None, typer.Option(help="Weight of the ensemble in a hybrid. Default: 0.5.")
     ] = None,
     mask: Annotated[
-        str | None, typer.Option(help="Of fields with gaps: variable that tells land from sea.")
+        str | None, typer.Option(help="Fields with gaps: variable that tells land from sea.")
     ] = None,
     transform: Annotated[
-        str | None, typer.Option(help="Of fields with gaps: log10 or log of the variable.")
+        str | None, typer.Option(help="Fields with gaps: log10 or log of the variable.")
     ] = None,
     season_days: Annotated[
         float | None,
-        typer.Option(min=0, help="Of fields with gaps: width in time of the mean; 0: constant."),
+        typer.Option(min=0, help="Fields with gaps: width of the mean in time; 0: constant."),
     ] = None,
     factors: Annotated[
-        int | None, typer.Option(min=1, help="Of fields with gaps: terms of the sum. Default: 3.")
+        int | None, typer.Option(min=1, help="Fields with gaps: number of terms. Default: 3.")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Of fields with gaps: of the sample. Default: 0.")
+        int | None, typer.Option(min=0, help="Fields with gaps: seed of the sample. Default: 0.")
     ] = None,
     functions: Annotated[
         str | None,
         typer.Option(
-            help="Of fields with gaps: functions of the terms, of distance and after a slash of "
+            help="Fields with gaps: functions of the terms, of distance and after a slash of "
             "time, such as exponential,matern32/gaussian. Default: exponential."
         ),
     ] = None,
     fit_by: Annotated[
         str | None,
         typer.Option(
-            help="Of fields with gaps: clouds or likelihood. Default: clouds; of points likelihood."
+            help="Fields with gaps: clouds or likelihood. Default: clouds; for points likelihood."
         ),
     ] = None,
     local_variance: Annotated[
         bool | None,
-        typer.Option(
-            "--local-variance", help="Of fields with gaps: the variance differs in space."
-        ),
+        typer.Option("--local-variance", help="Fields with gaps: let the variance vary in space."),
     ] = None,
     velocity: Annotated[
         str | None,
-        typer.Option(
-            help="Of fields with gaps: flow that carries them, 0.1,-0.05 (m/s) or a file."
-        ),
+        typer.Option(help="Fields with gaps: flow that carries them, 0.1,-0.05 (m/s) or a file."),
     ] = None,
     mean: Annotated[
-        str | None, typer.Option(help="Of data at points: file with the map of their mean.")
+        str | None, typer.Option(help="Data at points: file with a map of their mean.")
     ] = None,
     figure: Annotated[
         Path | None,
-        typer.Option(help="Of fields with gaps: figure of the fit, .png, .pdf or .svg."),
+        typer.Option(help="Fields with gaps: figure of the fit, .png, .pdf or .svg."),
     ] = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,

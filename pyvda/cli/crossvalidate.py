@@ -37,11 +37,11 @@ def crossvalidate(
         str | None, typer.Option(help="Variable or variables, separated by commas.")
     ] = None,
     draws: Annotated[
-        int | None, typer.Option(min=1, help="How often values are hidden. Default: 3.")
+        int | None, typer.Option(min=1, help="Number of draws of hidden values. Default: 3.")
     ] = None,
     times: Annotated[
         int | None,
-        typer.Option(min=1, help="Times of which a draw hides a part, at most. Default: 30."),
+        typer.Option(min=1, help="Maximum number of times in a draw. Default: 30."),
     ] = None,
     seed: Seed = 0,
     withhold: Annotated[

@@ -142,8 +142,8 @@ def _is_for_users(record: logging.LogRecord) -> bool:
 def _show_notices(*, quiet: Collection[str]) -> None:
     """Print pyvda's notices as one line each, once, without the place in the source.
 
-    Of the warnings of libraries, those that concern the user's file are printed as one line, too;
-    others only if Python was asked for warnings (-W, PYTHONWARNINGS).
+    Warnings of libraries that concern the user's file are printed as one line, too; others only
+    if Python was asked for warnings (-W, PYTHONWARNINGS).
     """
 
     said = set()

@@ -16,7 +16,9 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")
 Output = Annotated[
     Path,
     typer.Option(
-        "--output", "-o", help="netCDF file, or zarr store (.zarr), to write; replaced whole."
+        "--output",
+        "-o",
+        help="netCDF file, or zarr store (.zarr), to write; an existing one is replaced.",
     ),
 ]
 Overwrite = Annotated[

@@ -43,16 +43,14 @@ def plot(
     ] = None,
     windows: Annotated[
         str | None,
-        typer.Option(help="Of the kind windows: which, separated by commas. Default: 0,1,2,3."),
+        typer.Option(help="Kind windows: their numbers, separated by commas. Default: 0,1,2,3."),
     ] = None,
     window: Annotated[
-        int | None, typer.Option(help="Of the kinds of fields: which window. Default: 0.")
+        int | None, typer.Option(help="Kinds of fields: number of the window. Default: 0.")
     ] = None,
     variables: Annotated[
         str | None,
-        typer.Option(
-            help="Of the kinds of fields: which variables, separated by commas. Default: all."
-        ),
+        typer.Option(help="Kinds of fields: variables, separated by commas. Default: all."),
     ] = None,
     step: Annotated[
         int | None,

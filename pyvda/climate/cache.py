@@ -1,8 +1,8 @@
-"""What a model's simulations gave, kept for the next run: one file each in the user's cache folder.
+"""Results of simulations, kept for the next run: one file each in the user's cache folder.
 
 A file is found again by everything that its numbers depend on: the recipe, the model's source and
-its parameters. What a model gave whose source does not say all (a function typed at a prompt, or
-one with a closure) is kept for the life of the process only, for that very object.
+its parameters. Results of a model without a complete source (a function typed at a prompt, or one
+with a closure) are kept for the life of the process only, for that very object.
 """
 
 from __future__ import annotations

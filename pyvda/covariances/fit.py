@@ -81,16 +81,16 @@ def fit_covariance(
     truth : Dataset or path, optional
         Take the errors, samples minus truth.
     boundary : {"wall", "open", "periodic"}, optional
-        Of the form spectral, see `pyvda.operators.Spectral`. Default: wall where the edge of the
+        For the form spectral, see `pyvda.operators.Spectral`. Default: wall where the edge of the
         grid is land or constant, else open.
     spectrum : {"binned", "power"}, optional
-        Of the form spectral, see `pyvda.operators.fitted_spectral`. Default: binned.
+        For the form spectral, see `pyvda.operators.fitted_spectral`. Default: binned.
     smoothing : int, optional
         Points over which variances are averaged in each direction. Default: 2.
     floor : float, optional
         Added to the variance, as a fraction of its mean. Default: 0.
     varying_length : bool, optional
-        Of the form diffusion: whether the correlation length varies in space. Default: no.
+        For the form diffusion: whether the correlation length varies in space. Default: no.
     stdev : float, optional
         Scale the covariance to this root mean square standard deviation, for samples that are
         right in shape but not in size.
@@ -98,7 +98,7 @@ def fit_covariance(
         Distance in grid spacings from which an ensemble's correlations are 0 (Gaspari and Cohn).
         Default: none.
     weight : float, optional
-        Of the ensemble in a hybrid, the rest is the static part's. Default: 0.5.
+        Weight of the ensemble in a hybrid; the static part has the rest. Default: 0.5.
 
     Returns
     -------

@@ -36,7 +36,7 @@ class AsWorker(NamedTuple):
     Attributes
     ----------
     threads : int
-        Of an engine, unless PYVDA_THREADS says otherwise.
+        Threads of an engine, unless PYVDA_THREADS says otherwise.
     name : str, optional
         Engine, where neither the task nor PYVDA_ENGINE names one.
     julia_kernels : bool
@@ -85,7 +85,7 @@ def get_engine(name: str | None = None) -> Engine:
 
 
 def engine_for(model: Model, name: str | None = None) -> Engine:
-    """Return the engine that runs `model`: as `get_engine`, but torch for a model in torch alone.
+    """Return the engine that runs `model`: as `get_engine`, but torch for a model only in torch.
 
     Raises
     ------
@@ -97,14 +97,14 @@ def engine_for(model: Model, name: str | None = None) -> Engine:
     if model.julia is None:
         if name not in (None, "auto", "torch"):
             raise InputError(
-                f"{model.name} is written in torch alone and the engine {name} cannot run it; "
+                f"{model.name} is written only in torch and the engine {name} cannot run it; "
                 "leave the engine out, or choose torch"
             )
         return get_engine("torch")
     running = get_engine(name)
     if running.info.name == "torch" and model.torch is None:
         raise InputError(
-            f"{model.name} is written in Julia alone and the engine is torch "
+            f"{model.name} is written only in Julia and the engine is torch "
             f"({running.info.reason}); install Julia, or write the model in torch"
         )
     return running

@@ -45,7 +45,7 @@ class Engine(Protocol):
 
     model : Model
     settings : CostSettings
-        Of the cost: the scheme and its time step.
+        The scheme of the cost and its time step.
     observation : (W, T, D)
     mask : (W, T, D)
         Weight of a datum; 0 where nothing was observed.
@@ -321,7 +321,7 @@ class Engine(Protocol):
         background_precision : (C, C)
             B⁻¹, zero for none.
         variance : (C,)
-            Of the climatology and of the parameters: the measure of the damping.
+            Variance of the climatology and of the parameters, in which the damping is measured.
         lead : int
             Steps from the control to the window's first.
         growth : int
@@ -450,7 +450,7 @@ class Engine(Protocol):
         innovation : (p,)
             Data minus the mean of the members there, in the same units.
         place : (p, d)
-            Of the data, as `LocalCentres.place`.
+            Places of the data, as `LocalCentres.place`.
         centres : LocalCentres
         inflation : float or None
             Factor on the prior anomalies of the first ensemble; None: that of the finite-size
@@ -530,5 +530,5 @@ class Engine(Protocol):
         factors : (F, 5)
             Rows of `pyvda.fields.covariance.SpaceTimeCovariance.rows`.
         along : (variance, km)
-            Of errors that data of the same pass share, falling off as exp(-r / km).
+            Covariance of the errors that data of a pass share: variance · exp(-r / km).
         """

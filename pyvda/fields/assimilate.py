@@ -105,7 +105,7 @@ def _with_differences(
 def _opened(
     ds: xr.Dataset, settings: Settings, options: FieldOptions
 ) -> tuple[Field, tuple[str, ...]]:
-    """Return the field of a file, as a training had it, and the dimensions turned for that."""
+    """Return the field of a file as a training saw it, and the dimensions turned for that."""
     trained = options.trained()
     known = trained is not None
 
@@ -130,7 +130,7 @@ def _block_of(
 ) -> int | None:
     """Return the times of a block, None where the field is estimated as a whole.
 
-    Of a file that is too large for memory, or that workers share, by its size.
+    A file that is too large for memory, or that workers share, is divided by its size.
 
     Raises
     ------
@@ -183,7 +183,7 @@ def read_fields(
 ) -> tuple[xr.Dataset, Field, Points | None, tuple[str, ...]]:
     """Return the first Dataset, the field that is estimated, and data at points, if there are any.
 
-    Behind them the dimensions that are turned for a trained network.
+    The last item is the dimensions that are turned for a trained network.
 
     Raises
     ------

@@ -30,7 +30,7 @@ def under_other_clouds(
     observed : (T, P) of bool
     seed : int
     times : int, optional
-        Of as many times at most. Default: of all that have enough observations.
+        Maximum number of times. Default: all that have enough observations.
     remedy : str
         What to do where no gap can be laid over another time, for the error message.
     avoid : (T,) of bool, optional

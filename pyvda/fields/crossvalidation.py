@@ -52,11 +52,11 @@ class Predictions(NamedTuple):
     Attributes
     ----------
     draw, time : (n,) of int
-        Of data at points `time` is the number of the pass.
+        Numbers of the draw and the time; for data at points, `time` is the number of the pass.
     error : (n,)
         Value minus estimate.
     variance : (n,)
-        Of the error, that of a datum included.
+        Variance of the error, that of a datum included.
     km : (n,)
         To the nearest datum of the same time; infinite without one.
     """
@@ -101,7 +101,7 @@ def crossvalidate(
         Times of which a draw hides a part, at most. Default: 30. Of data at points a draw hides a
         fifth of the passes, moorings or floats.
     seed : int
-        Of the draws, and of the bootstrap of the intervals.
+        Seed of the draws, and of the bootstrap of the intervals.
     withhold : Any, optional
         Values that are hidden instead, as the option of `pyvda.assimilate`: one draw, such as that
         which was withheld from the training of a network.

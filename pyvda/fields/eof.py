@@ -46,14 +46,14 @@ class EOFOptions(FieldOptions):
         Standard deviation of the filter in time; 0: none. Default: two time steps of a series of 30
         and more, else none.
     season_days : float, optional
-        Of the mean by pixel and season, as for `oi`.
+        Width in time of the mean by pixel and season, as for `oi`.
     iterations : int
         At most, for each number of modes.
     tolerance : float
         The values in the gaps have come to rest when their root mean square change is below this
         fraction of the standard deviation.
     seed : int
-        Of the clouds.
+        Seed of the clouds.
     """
 
     modes: Annotated[int, Limits(ge=1)] | None = None
@@ -113,7 +113,7 @@ def filled(
     smooth : (T, T), optional
     iterations : int
     tolerance : float
-        Of the root mean square change of the values in the gaps.
+        Limit of the root mean square change of the values in the gaps.
     """
     gaps = ~there
     found = decomposed(matrix, modes, smooth)
@@ -149,7 +149,7 @@ def solve(
     ----------
     field : Field
     read : dict of Values
-        Of each variable, NaN also where data are withheld.
+        Values of each variable, NaN also where data are withheld.
     options : EOFOptions
     engine : Engine
         Not used: the decomposition is SciPy's.

@@ -43,7 +43,7 @@ class Values:
     values : (T, P)
         NaN where nothing was observed.
     variance : (T, P), optional
-        Of the errors that the file states.
+        Variance of the errors that the file states.
     rejected : (T, P) of bool
         What the file calls bad.
     """
@@ -73,7 +73,7 @@ class Field:
     masked : str or None
         The variable that tells land; None where points without data are taken for land.
     places : Places
-        Of the points of the sea.
+        Places of the points of the sea.
     days : (T,)
         Days since the first of January of the first year, or since the first time if times are
         numbers.
@@ -266,7 +266,7 @@ def with_days(ds: xr.Dataset, time: str) -> tuple[xr.Dataset, Array, bool]:
 
 
 def unit_of_time(coordinate: xr.DataArray) -> float:
-    """Return the days in the unit of times that are numbers.
+    """Return the length of the unit of numeric times, in days.
 
     Raises
     ------

@@ -37,7 +37,7 @@ class Fit:
     ----------
     covariance : SpaceTimeCovariance
     rmse : float
-        Of the hidden values of the sample, in units of what is estimated.
+        Root mean square error of the sample's hidden values, in units of what is estimated.
     calibration : float
         Mean squared error over estimated variance, 1 if that is right.
     nll : float
@@ -85,7 +85,7 @@ def fit_covariance(
     days : (T,)
     places : Places
     variance : (T, P), optional
-        Of errors that the file states, to which the nugget is added.
+        Variance of the errors that the file states, to which the nugget is added.
     scale : (P,), optional
         Local standard deviation over the usual one, by which anomalies are divided.
     velocity : (P, 3), optional
@@ -95,9 +95,9 @@ def fit_covariance(
     sample : int
         Hidden values that are estimated.
     seed : int
-        Of clouds and sample.
+        Seed of clouds and sample.
     iterations : int
-        Of the minimisation, at most.
+        Maximum number of iterations of the minimisation.
     report : Report
 
     Raises

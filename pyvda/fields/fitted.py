@@ -167,7 +167,7 @@ def binned(fitted: Fitted, seed: int = 0) -> tuple[Binned, Binned]:
     ----------
     fitted : Fitted
     seed : int
-        Of the pairs.
+        Seed of the pairs.
 
     Raises
     ------

@@ -27,7 +27,7 @@ class Cells:
     Attributes
     ----------
     shape : (T, P)
-        Of the field.
+        Shape of the field.
     time, point : (N,) of int
         The nearest time and point of the sea.
     near : (N,) of bool
@@ -44,7 +44,7 @@ class Cells:
 
     @staticmethod
     def with_data(field: Field, points: Points) -> Cells:
-        """Return the cells of data at points, of which some datum must be inside.
+        """Return the cells of data at points, at least one of which must lie inside.
 
         Raises
         ------

@@ -86,7 +86,7 @@ class OfInterpolation:
 
 @dataclass(frozen=True)
 class _Task:
-    """What is the same in all blocks, and travels to each process once."""
+    """Everything that all blocks share; sent to each process once."""
 
     field: Field  # without Dataset
     plan: Plan

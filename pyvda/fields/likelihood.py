@@ -50,9 +50,9 @@ def fit_by_likelihood(
     tracks : bool
         Whether data of a pass share an error.
     seed : int
-        Of the sets.
+        Seed of the sets.
     iterations : int
-        Of the minimisation, at most.
+        Maximum number of iterations of the minimisation.
     report : Report
 
     Returns

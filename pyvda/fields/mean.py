@@ -46,7 +46,7 @@ class SeasonalMean:
     level, count : (P,)
         Deviation of each point, and the number of its data.
     season : (S,)
-        Of the whole field.
+        Mean of the whole field.
     total, weight : (S, P)
         Weighted sum of what is left at each point, and the sum of its weights.
     """

@@ -70,9 +70,9 @@ class OptimalInterpolationOptions(FieldOptions):
     within_days, within_km : float, optional
         How far away they are at most. Default: 20 time steps; any distance.
     factors : int
-        Of the covariance, where it is fitted. Default: 3, or as many as `functions`.
+        Number of terms of a fitted covariance. Default: 3, or as many as `functions`.
     functions : str or sequence of str, optional
-        Of distance in each factor that is fitted, and after a slash of time, such as
+        Function of distance of each fitted factor and, after a slash, that of time, such as
         "exponential,matern32/exponential"; one stands for all. Default: exponential.
     fit_by : {"clouds", "likelihood"}, optional
         Whether values under clouds of other times are predicted best, or the likelihood of the data
@@ -84,7 +84,7 @@ class OptimalInterpolationOptions(FieldOptions):
         m s-1, eastward and northward, of a flow that carries the field: two numbers, or a file of
         maps. Default: the covariance stands still.
     seed : int
-        Of the sample that it is fitted to.
+        Seed of the sample that the covariance is fitted to.
     grid : path, Dataset or str, optional
         Where data at points are estimated: a file with latitude and longitude, or
         `lon0:lon1:step,lat0:lat1:step`.
@@ -155,7 +155,7 @@ class OptimalInterpolationOptions(FieldOptions):
         return None if _is_fit(self.covariance) else covariances.read(self.covariance)
 
     def reach_days(self, field: Field) -> float:
-        """Return how far away in time the data are that an estimate uses."""
+        """Return the largest distance in time of the data that an estimate uses."""
         return self.selection(field.days).days
 
     def selection(
@@ -189,7 +189,7 @@ def solve(
     ----------
     field : Field
     read : dict of Values
-        Of each variable, NaN also where data are withheld.
+        Values of each variable, NaN also where data are withheld.
     options : OptimalInterpolationOptions
     engine : Engine
     report : Report
@@ -233,7 +233,7 @@ class Prepared(NamedTuple):
     scale : (P,) or None
         Local standard deviation over the usual one.
     covariance : SpaceTimeCovariance
-        Of departures from the mean, over `scale`.
+        Covariance of departures from the mean, over `scale`.
     configuration : dict
         The constants, as plain data.
     """

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from pyvda.engine.data import Array
-from pyvda.fields.transforms import Transform
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Above = Annotated[float, Field(gt=0)]
@@ -39,16 +38,12 @@ class FieldOptions(BaseModel):
         return None
 
     def reach_days(self, field: Any) -> float:
-        """Return how far away in time the data are that an estimate uses, of a method in blocks."""
+        """Return the largest distance in time of the data of an estimate, of a method in blocks."""
         raise NotImplementedError
 
     def aligned(self, ds: Any, open_field: Any) -> Any:
         """Return a file on the grid of what was trained; see `learned.alignment.aligned`."""
         raise NotImplementedError
-
-    def transformation(self) -> Transform:
-        """Return what is estimated in place of the variable."""
-        return Transform(self.transform)
 
 
 @dataclass(frozen=True)

@@ -34,18 +34,18 @@ class Constants(NamedTuple):
     kinds : sequence of (space, time)
         Functions of the factors that are fitted.
     seed : int
-        Of the fit.
+        Seed of the fit.
     season_days : float, optional
-        Of the mean of the field beside the points.
+        Width in time of the mean of the field beside the points.
     mean : MeanMap, optional
-        Of points alone.
+        Mean of points without a field.
     velocity : Velocity, optional
-        Of the flow that carries the field.
+        Velocity of the flow that carries the field.
     selection : Selection
     width : float
         Days of a group of data.
     step : float
-        Of the times that are estimated.
+        Step of the estimated times.
     """
 
     covariance: SpaceTimeCovariance | None

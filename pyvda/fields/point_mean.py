@@ -98,7 +98,7 @@ def read_map(given: Any, variable: str, units: str) -> MeanMap:
     if name is None:
         raise InputError(
             f"the mean has the maps {', '.join(maps) or 'none'}, expected one called {variable}; "
-            "rename it, or give a file with one map alone"
+            "rename it, or give a file with only one map"
         )
     theirs = str(ds[name].attrs.get("units", ""))
     if units and theirs and not same(units, theirs):

@@ -2,7 +2,7 @@
 
 `read` finds variables, times and positions of each datum (latitude and longitude, or x and y in m
 or km), and which data belong together: those of one pass, one mooring or one float. Several files,
-such as those of several satellites, are put behind one another; a pass never goes from one file to
+such as those of several satellites, are concatenated; a pass never goes from one file to
 the next.
 """
 
@@ -51,7 +51,7 @@ class PointValues:
     values : (N,)
         Transformed; NaN where nothing was observed.
     variance : (N,), optional
-        Of the errors that the file states.
+        Variance of the errors that the file states.
     rejected : (N,) of bool
         What the file calls bad.
     """

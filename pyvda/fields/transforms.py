@@ -9,8 +9,6 @@ import numpy as np
 from pyvda.engine.data import Array
 from pyvda.errors import InputError
 
-TRANSFORMS = ("log10", "log")
-
 
 @dataclass(frozen=True)
 class Transform:

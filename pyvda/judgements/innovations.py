@@ -35,7 +35,7 @@ class Innovations:
     observation, value : (N,)
         The observation, and the observation minus the analysis, NaN without an analysis.
     variance, expected : (N,), optional
-        Of the observation error, and of `value`; None where they are unknown.
+        Variance of the observation error, and of `value`; None where they are unknown.
     """
 
     windows: int
@@ -72,7 +72,7 @@ def innovations(
     variance : float, optional
         R of a datum with weight 1.
     stdev : (W, T, D), optional
-        Of the analysis.
+        Standard deviation of the analysis.
     """
     window, component, step = np.nonzero(np.swapaxes(np.asarray(mask) > 0, 1, 2))
     at = (window, step, component)

@@ -40,7 +40,7 @@ def judged_solution(
     ----------
     problem : Problem
     options : Options
-        Of the method.
+        Options of the method.
     solution : Solution
     own_background : bool
         Whether each window has a background of its own in place of that of the options.

@@ -77,7 +77,7 @@ class Report:
         Mean innovation of each observed component, or of the points of a field that have few data
         each, in root mean squares of its innovations.
     correlation : Estimate, optional
-        Of consecutive innovations of a component.
+        Correlation of consecutive innovations of a component.
     outliers : float, optional
         Share of innovations beyond three standard deviations; 0.0027 are expected.
     findings : tuple of str
@@ -168,15 +168,15 @@ class Sample(NamedTuple):
     Attributes
     ----------
     status, doubts, fit : (W,)
-        Of all windows.
+        Values of all windows.
     rejected : int
         Observations with the flag `rejected`.
     innovation : (S, T, D)
-        Of the windows `chosen`, or of pieces of a series.
+        Innovations of the windows `chosen`, or of pieces of a series.
     chosen : (S,) of int, optional
         None for a series, whose windows overlap.
     share : float
-        Of the series that its pieces are.
+        Share of the series that the pieces make up.
     fields : sequence of (str, slice)
         Variables of the state, see `layout.variables`.
     starts : (W,) of int, optional
@@ -200,8 +200,8 @@ class Sample(NamedTuple):
 def sampled(analysis: xr.Dataset) -> Sample:
     """Return what the report on an analysis is made of, lazy where the analysis is.
 
-    Of innovations that are more than `_MOST` a sample is taken, spread evenly over the windows or
-    the series, so that a file of any size is judged within little memory.
+    If there are more than `_MOST` innovations, a sample is taken, spread evenly over the windows
+    or the series, so that a file of any size is judged within little memory.
 
     Raises
     ------

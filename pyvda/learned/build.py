@@ -61,7 +61,7 @@ def _ode_prior(section: ODE, pattern: Pattern, model: Model) -> nn.Module:
         )
     if model.torch is None:
         raise InputError(
-            f"{model.name} is written in Julia alone, and the prior {section.kind} runs the model "
+            f"{model.name} is written only in Julia, and the prior {section.kind} runs the model "
             "in torch; write it in a Python file (models.py:name), or choose the prior genn"
         )
     module = in_torch.module_of(model if pattern.own is None else _in_double(model, model.torch))

@@ -1,7 +1,7 @@
 """Which observations a learned model is trained for, and whether a file has others.
 
 A learned solver knows the gaps that it was trained on; on others it answers just as readily, only
-worse. So the difference is said, in one sentence, and the assimilation goes on.
+worse. The difference is therefore stated in one sentence, and the assimilation goes on.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def unlike_trained(observed: np.ndarray, variance: float | None, pattern: Patter
 def _in_a_row(at: np.ndarray) -> np.ndarray:
     """Return a bound on the probability of the longest gap of each row (W, n), (W,).
 
-    Of n times of which M are missing in any order, k given ones are all missing with probability
+    If M of n times are missing, in any order, k given ones are all missing with probability
     M (M - 1) ... (M - k + 1) / (n (n - 1) ... (n - k + 1)), and there are n - k + 1 places.
     """
     n, missing = at.shape[1], at.shape[1] - at.sum(1)
@@ -306,7 +306,7 @@ def _most(pattern: Pattern, observed: np.ndarray) -> float:
 def _runs(observed: np.ndarray, pattern: Pattern) -> list[str]:
     """Return whether gaps are independent, as in training, by the runs test of Wald and Wolfowitz.
 
-    Of n times of which k are observed, the number of runs of observed and missing ones has mean
+    If k of n times are observed, the number of runs of observed and missing ones has mean
     1 + μ and variance μ (μ − 1) / (n − 1) with μ = 2 k (n − k) / n, if they come in any order.
     """
     at: np.ndarray = np.asarray(observed[:, trained_times(pattern, observed.shape[1])].any(2))

@@ -28,9 +28,9 @@ class ControlSpace:
     Attributes
     ----------
     B : Covariance
-        Of the first state.
+        Covariance of the error of the first state.
     Q : Covariance, optional
-        Of the error that the model makes in a step. None: the model is exact.
+        Covariance of the model error of a step. None: the model is exact.
     steps : int
         T.
     """

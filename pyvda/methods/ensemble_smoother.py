@@ -93,7 +93,7 @@ class EnsembleSmootherOptions(EnsembleOptions):
         Whether the analysis has the members at the last step, `final_ensemble`, from which the next
         window can start. Default: where these are at most a million numbers.
     seed : int
-        Of the draw of the members, of the reflections and of the model error.
+        Seed of the draws of members, reflections and model error.
     observation_variance : float, optional
         See `StatisticalOptions`.
     """

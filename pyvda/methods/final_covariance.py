@@ -107,7 +107,7 @@ def of_start(problem: Problem, start: Array, covariance: Array, *, steps: int) -
     start : (W, D)
         States, from which the model is followed.
     covariance : (W, D, D)
-        Of their errors.
+        Covariance of their errors.
     """
     tangent = np.broadcast_to(np.eye(start.shape[1]), covariance.shape).copy()
     for _ in range(steps):

@@ -109,7 +109,7 @@ class IncrementalOptions(StatisticalOptions):
         deviation, or an ensemble of 4D-Vars with perturbed observations and backgrounds, whose
         spread is then the standard deviation.
     ensemble_weight : float
-        Of the ensemble in B, 0 to 1; the rest is that of `covariance`.
+        Weight of the ensemble in B, 0 to 1; `covariance` has the rest.
     localisation : float or Covariance
         Length L, in grid spacings, of the taper of the ensemble's covariance, which resembles
         exp(−d²/2L²) and is zero from 3.65 L on, or a correlation operator; 0: none.
@@ -120,7 +120,7 @@ class IncrementalOptions(StatisticalOptions):
         model's workspace, the trajectory, and, with what is left, linearisations. What does not fit
         is computed again: linearisations first, then states between checkpoints.
     seed : int
-        Of the draws.
+        Seed of the draws.
     observation_variance : float, optional
         See `StatisticalOptions`.
     """

@@ -70,7 +70,7 @@ class LETKFOptions(EnsembleOptions):
     Attributes
     ----------
     members : int
-        Of a background with `final_ensemble` its members are taken, as many as it has.
+        Number of members; a background with `final_ensemble` brings its own.
     radius : float or mapping, optional
         In grid points, for all dimensions of the model or by their names, or in km: the weight of a
         datum resembles exp(-r²/2 radius²) and is zero from 3.65 radii on. Default: all data count
@@ -100,7 +100,7 @@ class LETKFOptions(EnsembleOptions):
         Whether the analysis has the members at the last step, `final_ensemble`, from which the next
         window can start. Default: where these are at most a million numbers.
     seed : int
-        Of the draw of the members and of the rotations.
+        Seed of the draws of members and rotations.
     observation_variance : float, optional
         See `StatisticalOptions`.
     """
@@ -296,7 +296,7 @@ class _Data:
     ----------
     observation, precision : (T, D)
     points : Points, optional
-        Of one window.
+        The point observations of the window.
     """
 
     observation: Array
@@ -312,7 +312,7 @@ class _Data:
 
 
 class _Run:
-    """The members on their way through one window; writes mean and deviation of every step."""
+    """The members during one window; writes mean and deviation of every step."""
 
     def __init__(
         self, problem: Problem, options: LETKFOptions, where: Localisation, data: _Data,

@@ -220,7 +220,7 @@ class _Axis:
     left, right : (n,) of int
         Numbers of centres.
     share : (n,)
-        Of the right one.
+        Share of the right one.
     colour : (m,) of int
         Centres of one colour are not neighbours.
     """

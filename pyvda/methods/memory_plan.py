@@ -44,7 +44,7 @@ class MemoryPlan:
     steps, size, rank : int
         Steps T of the trajectory, components D of the state and of the control.
     iterations : int
-        Of the inner loop.
+        Iterations of the inner loop.
     block : int
         Steps of all windows of the block together.
     truths : int
@@ -56,7 +56,7 @@ class MemoryPlan:
     spread : bool
         Whether a standard deviation is computed.
     members : int
-        Of the ensemble at the last step.
+        Size of the ensemble at the last step.
     analyses : bool
         Whether the members are analyses, beside which the minimum's trajectory stays.
     """

@@ -25,8 +25,8 @@ class Weighed(NamedTuple):
     Attributes
     ----------
     mean, stdev : (T, D)
-        Of the weighted members, in the state's units; the deviation is the biased one, see
-        `posterior_mean.unbiased`.
+        Moments of the weighted members, in the state's units; the deviation is the biased one,
+        see `posterior_mean.unbiased`.
     weights : (N,)
         They sum to one; NaN where every member diverges.
     members : (N, D)

@@ -57,8 +57,8 @@ class CyclingOptions(StatisticalOptions):
         first step.
     covariance : float, (D,), (D, D), str or Covariance, optional
         B in place of that of the background, see `pyvda.operators` and `pyvda.fit_covariance`.
-        Of some methods `pyvda.assimilate` also takes "estimate": the background's B times a factor,
-        see `pyvda.estimated_scales`.
+        For some methods `pyvda.assimilate` also takes "estimate": the background's B times a
+        factor, see `pyvda.estimated_scales`.
     final_covariance : bool, optional
         Whether the analysis has the covariance of its last step, `final_covariance`, from which the
         next window can start. Default: for up to 100 windows of up to 100 components.

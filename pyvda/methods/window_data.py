@@ -68,9 +68,9 @@ class WindowData:
     Parameters
     ----------
     observation, precision : (T, D)
-        Of the components at each step; precision 0 where nothing was observed.
+        Data of the components at each step; precision 0 where nothing was observed.
     points : Points, optional
-        Of this window alone (W = 1), with weights that are precisions.
+        Data of this one window (W = 1), whose weights are precisions.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class WindowData:
     size : int
         D.
     count : int
-        Of the data.
+        Number of data.
     steps : int
         Steps of the trajectory that the data need: T, or one more where a datum lies after the
         last step.
@@ -111,7 +111,7 @@ class WindowData:
         Parameters
         ----------
         steps : int
-            Of the trajectory: data that need more do not count.
+            Length of the trajectory; data that need more steps do not count.
         """
         key = (first, count, steps)
         if key not in self._parts:

@@ -26,7 +26,7 @@ def from_file(path: str | Path, name: str, parameters: Mapping[str, float] | Non
     path : path
         The file is run each time, so that a changed file gives a changed model.
     name : str
-        Of a `Model` in the file, or of a function of parameters that returns one.
+        Name of a `Model` in the file, or of a function of parameters that returns one.
     parameters : mapping of str to float, optional
 
     Raises

@@ -7,10 +7,9 @@ wrong numbers later; what it returns is a `Model` like any other.
 from __future__ import annotations
 
 import copy
-import inspect
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -496,20 +495,3 @@ def place(error: BaseException) -> str:
         if not frame.filename.startswith((own, library))
     ]
     return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-
-
-def with_digest(model: Model, digest: str) -> Model:
-    """Return `model` marked as made by a source of this digest, so that it may be cached."""
-    if model.torch is None:
-        return model
-    return replace(model, torch=replace(model.torch, digest=digest))
-
-
-def is_callable_with(function: Callable[..., Any], names: Sequence[str]) -> bool:
-    """Tell whether `function` takes these keywords."""
-    try:
-        known = inspect.signature(function).parameters
-    except (TypeError, ValueError):
-        return True
-    anything = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values())
-    return anything or set(names) <= set(known)

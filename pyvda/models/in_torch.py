@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -144,41 +143,10 @@ def source_of(model: Model) -> TorchSource:
     """Return the functions of `model` in torch; raise InputError where it has none."""
     if model.torch is None:
         raise InputError(
-            f"{model.name} is written in Julia alone and cannot run in torch; choose the engine "
+            f"{model.name} is written only in Julia and cannot run in torch; choose the engine "
             "julia, or write the model in torch, too (pyvda.torch_model)"
         )
     return model.torch
-
-
-def stepper(
-    model: Model, time_step: float, scheme: str = "rk4", length: Tensor | None = None
-) -> Callable[[Tensor], Tensor]:
-    """Return Φ, one step of the model: states (..., D) to states (..., D).
-
-    Parameters
-    ----------
-    time_step : float
-        Model time units.
-    scheme : {"rk4", "euler"}
-        For a model given by its tendency.
-    length : (...), optional
-        Model time units of each state's step, in place of `time_step`.
-
-    Raises
-    ------
-    InputError
-        When a model that is a step itself is to make another.
-    """
-    if length is None:
-        return prior_of(model, time_step, scheme).step
-    module = module_of(model)
-    if model.kind == "tendency":
-        # A step of length 1 where time runs as many times as fast.
-        return ODEPrior(lambda x: length[..., None] * module(x), 1.0, scheme).step
-    raise InputError(
-        f"{model.name} is given by its step and has no states between two steps; put the "
-        "observations on its steps"
-    )
 
 
 def prior_of(

@@ -54,7 +54,7 @@ class TorchSource:
     tangent_linear, adjoint : callable, optional
         (x, dx) to M(x) dx and (x, dy) to M(x)ᵀ dy. None: by automatic differentiation.
     digest : str, optional
-        Of the source, the same in every process; None where there is no such thing.
+        Digest of the source, the same in every process; None if there is none.
     complete : bool
         Whether the digest stands for everything that the functions depend on, so that what was
         computed with them may be kept for other processes.

@@ -33,7 +33,7 @@ class Preset:
     components : tuple of int, optional
         Which components are observed; None: `random_components` of them, drawn at each time.
     variance : float
-        Of the observation error, in the state's units squared.
+        Variance of the observation error, in the state's units squared.
     """
 
     model: Model
@@ -50,7 +50,7 @@ class Preset:
 
 
 class Tracks(NamedTuple):
-    """Where and when something moved over a model's grid and observed it.
+    """Where and when an instrument moved over a model's grid and observed it.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class Sampling:
         (model, time, random, **options) to `Tracks`, with the times (T,) of the truth and a NumPy
         generator.
     variance : float
-        Of the observation error, in the state's units squared.
+        Variance of the observation error, in the state's units squared.
     options : mapping of str to (float or int)
         Names and defaults; integers must be at least 1, other numbers positive.
     """

@@ -94,7 +94,7 @@ def get_model(name: str, **parameters: Any) -> Model:
     Parameters
     ----------
     name : str
-        Of a built-in model or its alias, or of one that an installed package adds.
+        Name or alias of a built-in model, or of one that an installed package adds.
     **parameters : float or int
 
     Raises

@@ -28,7 +28,7 @@ class Entry:
     error, tolerance : float
         Absolute difference, and what rounding explains.
     names : tuple of str
-        Of the two components; empty where they have none.
+        Names of the two components; empty where they have none.
     """
 
     what: str
@@ -103,7 +103,7 @@ def largest_difference(
     rows, columns : (R,), (K,)
         Which these are, from 0.
     names : sequence of str
-        Of the D components.
+        Names of the D components.
     tolerance : float
         Relative to the largest entry.
     """

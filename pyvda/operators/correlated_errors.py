@@ -82,7 +82,7 @@ class CorrelatedErrors:
         ----------
         value : (N,)
         rows : array or SciPy sparse matrix (N, D)
-            Of the linear operator.
+            Rows of the linear operator.
         error : (N,)
             Standard deviations.
         positions : (N, number of coordinates)
@@ -94,8 +94,8 @@ class CorrelatedErrors:
         value : (N,)
         rows : (N, D)
         error : (N,)
-            Of a group the root mean square of its errors, for all its data, so that the scale of
-            the values stays.
+            The root mean square of a group's errors, for all its data, so that the values keep
+            their scale.
 
         Raises
         ------

@@ -36,10 +36,10 @@ def as_covariance(given: Any, size: int, name: str, space: StateSpace | None = N
     given : float, (D,), (D, D), str, Path or Covariance
         A variance that all components share, variances, a matrix, a file, or an operator.
     name : str
-        Of the option, for messages.
+        Name of the option, for messages.
     space : StateSpace, optional
-        Of the model, with which the variables and the grid of a covariance that has them are
-        compared.
+        The model's state space, with which the variables and the grid of a covariance that has
+        them are compared.
 
     Raises
     ------

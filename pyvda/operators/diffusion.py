@@ -48,7 +48,7 @@ class Diffusion(Covariance):
     steps : int
         M, even and at least 4.
     seed : int
-        Of the draws that estimate the normalisation where correlations are longer than 10 000
+        Seed of the draws that estimate the normalisation where correlations are longer than 10 000
         points can tell apart; it is exact to five digits otherwise.
 
     Raises
@@ -93,7 +93,7 @@ class Diffusion(Covariance):
         self.shape = next(iter(shapes))
         self._sea = ~np.broadcast_to(dry, self.shape).ravel()
         if not self._sea.any():
-            raise InputError("the grid is land everywhere; give a mask that is True on land alone")
+            raise InputError("the grid is land everywhere; give a mask that is True on land only")
         sea = {
             name: np.broadcast_to(a, self.shape).ravel()[self._sea] for name, a in arrays.items()
         }

@@ -56,7 +56,7 @@ class Field:
         Dates, or numbers.
     time_label : str
     axes : tuple of Axis
-        Of the grid, slowest first.
+        Axes of the grid, slowest first.
     analysis : (T, *grid)
         NaN on land.
     observation, truth, stdev : (T, *grid), optional

@@ -80,7 +80,7 @@ def plot_map(values: xr.DataArray, *, land: Array | None = None, ax: Axes | None
     Raises
     ------
     InputError
-        The field has not two dimensions.
+        The field does not have two dimensions.
     """
     if values.ndim != 2:
         raise InputError(

@@ -74,13 +74,13 @@ def plot(
     observations : Dataset or path, optional
         Observations that are not on the grid, drawn on maps: a row a datum.
     windows : sequence of int, optional
-        Of the kind windows: which. Default: 0, 1, 2, 3.
+        For the kind windows: numbers of the windows. Default: 0, 1, 2, 3.
     window : int, optional
-        Of the kinds of fields: which one. Default: 0.
+        For the kinds of fields: number of the window. Default: 0.
     variables : sequence of str, optional
-        Of the kinds of fields. Default: all.
+        For the kinds of fields: names of the variables. Default: all.
     step : int, optional
-        Of maps, negative from the end. Default: the last observed.
+        For maps: the step, negative from the end. Default: the last observed.
     row : int, optional
         The row y of a Hovmöller diagram. Default: the middle.
 

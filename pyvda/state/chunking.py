@@ -73,7 +73,7 @@ def block_size(window_bytes: int, windows: int) -> int:
     window_bytes : int
         Bytes of the observations of a window, in float64.
     windows : int
-        Of the file.
+        Number of windows in the file.
 
     Examples
     --------

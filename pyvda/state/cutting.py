@@ -239,7 +239,7 @@ def window_numbers(starts: np.ndarray, length: int, steps: int) -> xr.Variable:
     starts : (W,)
         First step of each window, increasing.
     length, steps : int
-        Of a window, and of the series.
+        Steps of a window, and of the series.
     """
     bounds = _core_bounds(starts, length, steps)
     number = np.repeat(np.arange(len(starts), dtype=np.int32), np.diff(bounds))

@@ -226,7 +226,7 @@ class Configuration(Architecture):
             raise ValueError(f"mirrored needs a model with a mirror image, and {model} states none")
         if self.prior.kind == "bilinear-rk4":
             raise ValueError(
-                f"the prior bilinear-rk4 is of built-in models alone, and data.model is {model}; "
+                f"only built-in models have the prior bilinear-rk4, and data.model is {model}; "
                 "choose the prior rk4 or genn"
             )
         if is_in_julia(model) and self.prior.kind in _KNOWN:
@@ -240,30 +240,30 @@ class Configuration(Architecture):
         loss, training = self.loss.kind, self.training
         if isinstance(self.data, Data) and self.data.missing and loss == "identification":
             raise ValueError(
-                f"data.missing is {self.data.missing}, and the loss identification looks at states "
-                "alone; remove it"
+                f"data.missing is {self.data.missing}, and the loss identification uses only "
+                "states; remove it"
             )
         if not self.data.has_observations() and loss != "identification":
             raise ValueError(
-                f"the loss {loss} needs observations, and data has true states alone; add "
+                f"the loss {loss} needs observations, and data has only true states; add "
                 "data.observations, or choose the loss identification"
             )
         if self.data.has_truth():
             return
         if loss != "unsupervised":
             raise ValueError(
-                f"the loss {loss} needs true states, and data has observations alone; add "
+                f"the loss {loss} needs true states, and data has only observations; add "
                 "data.truth, or choose the loss unsupervised"
             )
         if training.pretraining:
             raise ValueError(
-                "pretraining needs true states, and data has observations alone; add data.truth, "
+                "pretraining needs true states, and data has only observations; add data.truth, "
                 "or remove training.pretraining"
             )
         if training.select not in (None, "cost"):
             raise ValueError(
-                f"select is {training.select}, which needs true states, and data has observations "
-                "alone; add data.truth, or select by cost"
+                f"select is {training.select}, which needs true states, and data has only "
+                "observations; add data.truth, or select by cost"
             )
 
     def architecture(self) -> Architecture:

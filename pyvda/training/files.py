@@ -144,7 +144,7 @@ def _opened(
     if names.POINT_OBSERVATION in ds:
         raise InputError(
             f"{observations} has observations between the steps ({names.POINT_OBSERVATION}), and "
-            "training takes those at the steps alone; put them on steps, or leave them out"
+            "training takes only those at the steps; put them on steps, or leave them out"
         )
     ds = ds.drop_vars(names.TRUTH, errors="ignore")
     if true is None:

@@ -214,5 +214,5 @@ class Resumable(lightning.LightningModule):
 
 
 def finite(value: float) -> float | None:
-    """Return a number, None in place of one that JSON has not."""
+    """Return a finite number, or None, since JSON has no others."""
     return value if math.isfinite(value) else None

@@ -38,7 +38,7 @@ def scheduled(settings: Updates, step: int, per_epoch: int, epochs: int, before:
     per_epoch : int
         Steps in an epoch.
     epochs : int
-        Of the whole training.
+        Number of epochs of the whole training.
     before : int
         Epochs before the schedule starts.
     """

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from pyvda.errors import InputError
-from pyvda.fields.transforms import TRANSFORMS, Transform
+from pyvda.fields.transforms import Transform
 
 
-@pytest.mark.parametrize("name", [*TRANSFORMS, None])
+@pytest.mark.parametrize("name", ["log10", "log", None])
 def test_back_is_median_and_spread_of_samples(name) -> None:
     transform = Transform(name)
     values = np.array([0.3, 2.0, np.nan])

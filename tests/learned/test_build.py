@@ -82,7 +82,7 @@ def test_a_model_of_the_user_s_own_is_computed_in_double() -> None:
         with pytest.raises(InputError, match="is given by its"):
             build_prior(ODE(kind=kind), own(given), given)
     in_julia = replace(model, torch=None, julia=get_preset("lorenz63").model.julia)
-    with pytest.raises(InputError, match="written in Julia alone, and the prior rk4 runs"):
+    with pytest.raises(InputError, match="written only in Julia, and the prior rk4 runs"):
         build_prior(ODE(kind="rk4"), own(in_julia), in_julia)
 
 

@@ -13,7 +13,7 @@ import pyvda
 from pyvda.engine import get_engine
 from pyvda.errors import InputError
 from pyvda.models.from_torch import derivatives_verdict, torch_model
-from pyvda.models.in_torch import module_of, prior_of, stepper
+from pyvda.models.in_torch import module_of, prior_of
 from pyvda.priors.ode import ODEPrior
 from pyvda.priors.step import StepPrior
 
@@ -151,13 +151,11 @@ def test_a_step_model_steps_by_itself_and_by_no_other_step():
         step=lambda x: x.roll(1, -1), variables=("x",), dimensions={"site": 6}, time_step=1.0
     )
     x = torch.arange(6.0, dtype=torch.float64)[None]
-    assert torch.equal(stepper(model, 1.0)(x), x.roll(1, -1))
+    assert torch.equal(prior_of(model, 1.0).step(x), x.roll(1, -1))
     assert isinstance(prior_of(model, 1.0), StepPrior)
     assert isinstance(prior_of(made(), 0.05), ODEPrior)
     with pytest.raises(InputError, match=r"given by its step of 1, found a time step of 0\.5"):
-        stepper(model, 0.5)
-    with pytest.raises(InputError, match="no states between two steps"):
-        stepper(model, 1.0, length=torch.ones(1))
+        prior_of(model, 0.5)
 
 
 @pytest.mark.parametrize("adjoint", [None, lambda x, dy: -torch.sin(x) * dy.roll(-1, -1)])

@@ -9,7 +9,7 @@ from problems import random_batch
 from solver_problems import PROBLEMS
 
 from pyvda import load
-from pyvda.cost import Background, VariationalCost
+from pyvda.cost import BackgroundTerm, VariationalCost
 from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError
 from pyvda.methods import Problem
@@ -194,7 +194,7 @@ def test_functions_of_components_refuse_fields():
     _, cost, batch = PROBLEMS["GradientDescent, fields"]
     with pytest.raises(ValueError, match=r"\(window, time, state\) or \(window, time, y, x\)"):
         random_batch(state=(2, 2, 2))
-    with_background = VariationalCost(cost.prior, background=Background(precision=[1.0] * 5))
+    with_background = VariationalCost(cost.prior, background=BackgroundTerm(precision=[1.0] * 5))
     with pytest.raises(InputError, match="a background term expects"):
         with_background.bind(batch)
     with pytest.raises(InputError, match="a regression expects"):

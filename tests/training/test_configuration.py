@@ -72,7 +72,7 @@ def test_the_resolved_configuration_reads_back_as_itself(tmp_path: Path) -> None
                 "prior": {"kind": "bilinear-rk4"},
                 "data": {"missing": 0.5},
             },
-            r"data.missing is 0.5, .* at states alone; remove it",
+            r"data.missing is 0.5, .* uses only states; remove it",
         ),
         ({"optimiser": {"schedule": "step"}}, "steps_at"),
         ({"prior": {"kind": "rk5"}}, "rk5"),

@@ -236,7 +236,11 @@ def test_a_model_given_by_its_step_is_a_prior() -> None:
 
 REFUSED = [
     ("rossler.jl", {"prior": {"kind": "rk4"}}, "name a model in a Python file"),
-    ("rossler.jl", {"prior": {"kind": "bilinear-rk4"}}, "of built-in models alone"),
+    (
+        "rossler.jl",
+        {"prior": {"kind": "bilinear-rk4"}},
+        "only built-in models have the prior bilinear-rk4",
+    ),
     ("models.py:rossler", {"mirrored": True}, "mirror image"),
     ("models.py:rossler", {"prior": {"kind": "step"}}, "choose the prior rk4 or euler"),
     ("other.py:rossler", {}, "there is no file other.py"),

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from command_line import run
 from small_trainings import configured, curve, held_out, quick, r_score
 
-from pyvda.cli.main import main
 from pyvda.engine import CostSettings, get_engine
 from pyvda.learned.model import LearnedModel
 from pyvda.methods import METHODS, Problem
@@ -164,13 +164,18 @@ def test_the_equation_is_found_from_data_alone(tmp_path) -> None:
 def test_the_command_line_trains(tmp_path, monkeypatch, capsys) -> None:
     path = tmp_path / "configuration.yaml"
     path.write_text(yaml.safe_dump(quick().model_dump(mode="json")))
-    arguments = ["pyvda", "train", str(path), "--out", str(tmp_path / "run")]
-    monkeypatch.setattr("sys.argv", arguments)
-    with pytest.raises(SystemExit) as stop:
-        main()
-    assert not stop.value.code
+    assert run(monkeypatch, "train", path, "--out", tmp_path / "run") == 0
     assert "the best weights" in capsys.readouterr().out
     LearnedModel.load(tmp_path / "run")
+
+
+def test_weights_to_start_from_and_a_state_to_resume_exclude_each_other(
+    tmp_path, monkeypatch, capsys
+) -> None:
+    options = ["--out", tmp_path, "--resume", "--from", "lorenz63-conv"]
+    assert run(monkeypatch, "train", tmp_path / "configuration.yaml", *options) == 2
+    said = capsys.readouterr().err
+    assert "--from lorenz63-conv would have no effect; leave out one of them" in said
 
 
 def test_ctrl_c_ends_a_training_in_words(tmp_path) -> None:

@@ -50,7 +50,7 @@ class Busy(EngineError):
 
 
 class NotNeeded(EngineError):
-    """The Julia keeps machine code by itself."""
+    """A version of Julia that caches machine code itself."""
 
 
 def build(command: str, *, wait: bool = True) -> Path:

@@ -24,7 +24,7 @@ from pyvda.operators.function import Channels
 if TYPE_CHECKING:
     from pyvda.engine.julia.engine import JuliaEngine
 
-_LOOSE = 0.1  # decrement at which a window that has not its full length is grown
+_LOOSE = 0.1  # decrement below which a window shorter than the whole is lengthened
 _LOST_IN_SUM = 1e-12  # relative to J: a smaller decrease is not seen
 
 

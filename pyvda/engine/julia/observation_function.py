@@ -29,7 +29,7 @@ class ObservationFunctions:
         return self._observe(path, text, x, channels, _DERIVATIVES, (len(x), channels, x.shape[1]))
 
     def check(self, path: str, text: str, x: Array, channels: int) -> None:
-        """Refuse a function that has not K finite values or derivatives that are wrong at x."""
+        """Refuse a function without K finite values at x, or with wrong derivatives there."""
         self._observe(path, text, x, channels, _CHECK, (0,))
 
     def _observe(

@@ -45,7 +45,7 @@ _ANSWER_SECONDS = 120  # a Julia on a network file system may take half a minute
 
 
 class Answers(NamedTuple):
-    """What a julia tells of itself.
+    """Paths and properties that a julia reports.
 
     Attributes
     ----------

@@ -105,7 +105,7 @@ class _Transform:
 
 
 class _Window:
-    """One window: the observation times, the members when they came by, and the analyses."""
+    """One window: the observation times, the members at these, and the analyses."""
 
     def __init__(
         self,
@@ -159,7 +159,7 @@ class _Window:
 
     @property
     def now(self) -> int:
-        """The step to which the members have come."""
+        """The step that the members have reached."""
         return len(self.means) - 1
 
     def _keep(self, mean: Tensor, A: Tensor) -> None:
@@ -221,7 +221,7 @@ class _Window:
         variance = torch.full_like(mean, torch.nan)
 
         def learns_from(t: int) -> tuple[int, int]:
-            """Return the analyses, from and to, that come after the members at step t."""
+            """Return the first and last analysis that change the members at step t afterwards."""
             seen = sum(stand < t for stand in self.stands)
             passed = sum(time <= t for time in self.times)
             count = len(self.times)

@@ -29,7 +29,7 @@ class Steps:
     ----------
     model : Model
     settings : CostSettings
-        Of which the time step and the scheme count.
+        Gives the time step and the scheme.
     substeps : int
         Steps of the scheme that one step of the window is made of.
     estimated : bool

@@ -28,7 +28,7 @@ from pyvda.names import Status
 from pyvda.operators.data import Data
 from pyvda.operators.function import Channels
 
-_LOOSE = 0.1  # decrement at which a window that has not its full length is grown
+_LOOSE = 0.1  # decrement below which a window shorter than the whole is lengthened
 _LOST_IN_SUM = 1e-12  # relative to J: a smaller decrease is not seen
 _LARGEST_DAMPING = 1e12
 _AT_ONCE = 1 << 24  # numbers in the derivatives of the states: 128 MiB
@@ -204,7 +204,7 @@ class StrongCost:
 
 
 class _Minimisations:
-    """N minimisations on their way, all in tensors (N, ...)."""
+    """N minimisations in progress, as tensors (N, ...)."""
 
     def __init__(
         self,

@@ -84,7 +84,7 @@ def weak_constraint(
 
 
 class _Minimisation:
-    """The windows on their way: nodes x (W, K, D), and of each its cost, damping and status."""
+    """The windows in progress: nodes x (W, K, D), and the cost, damping and status of each."""
 
     def __init__(self, cost: ShootingCost, x: Tensor, shooting: Shooting) -> None:
         windows = len(x)

@@ -29,7 +29,7 @@ def aligned(
     ds : Dataset
     about : FieldDescription
     sea : (Y, X) of bool
-        Of the training.
+        The sea of the training.
     open_field : callable(Dataset, sea)
     """
     own = open_field(ds, None)

@@ -97,7 +97,7 @@ class FieldData(Section):
         Share of the samples whose data before or after a random time neither the network nor its
         first guess sees, as at the ends of a file: for a network that is used on shorter ones.
     seed : int
-        Of the draws, the times of validation and the order.
+        Seed of the draws, the times of validation and the order.
     """
 
     observations: str

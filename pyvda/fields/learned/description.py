@@ -38,9 +38,9 @@ class Variable(Section):
     scale : float
         Standard deviation of its anomalies, of the logarithm if there is a transform.
     covariance : SpaceTimeCovariance
-        Of the anomalies, with the variance of a datum's error.
+        Covariance of the anomalies, with the variance of a datum's error.
     season_variance : float
-        Of the mean by pixel and season about that of each pixel.
+        Variance of the mean by pixel and season about that of each pixel.
     """
 
     units: str
@@ -61,7 +61,7 @@ class Grid(Section):
     spacing_km : float
         Median distance of neighbours along the second dimension.
     centre, extent : pair of float
-        Of the map coordinates, by which they are scaled.
+        Centre and extent of the map coordinates, by which they are scaled.
     """
 
     shape: tuple[int, int]
@@ -102,7 +102,7 @@ class FieldDescription(Section):
     step_days : float
         Between two times.
     season_days : float, optional
-        Of the mean; None for a constant mean.
+        Width in time of the mean; None for a constant mean.
     cover : float
         Mean share of the points that are observed at a time.
     grid : Grid
@@ -152,7 +152,7 @@ class FieldDescription(Section):
         return Selection(self.nearest, self.nearest_other, within * (1 + 1e-9), np.inf)
 
     def times_away(self) -> int:
-        """Return how many steps away the data are that an estimate uses at most.
+        """Return the largest distance, in steps, of the data that an estimate uses.
 
         The first time of a file is estimated by a window that starts with it; see `Frames.middles`.
         """
@@ -190,16 +190,14 @@ class FieldDescription(Section):
         """
         if self.grid.digest is not None:
             return self.grid.digest == _digest(field)
-        assert self._folder is not None
-        sea = read_sea(self._folder)
-        if not np.array_equal(sea, field.sea):
+        if self._folder is None or not np.array_equal(read_sea(self._folder), field.sea):
             return False
         position = _tensor(self._folder, self.weights, POSITION)
         apart = np.abs(position - field.places.position).max()
         return bool(apart <= _SAME_PLACE * self.grid.spacing_km)
 
     def differences(self, field: Field, cover: float | None = None) -> list[str]:
-        """Return how a field differs from that of the training, a phrase each.
+        """Return how a field differs from that of the training, one phrase per difference.
 
         `cover` is the share of its points that are observed, where it is known.
         """
@@ -275,7 +273,7 @@ def digest_of_data(days: Array, values: Mapping[str, Array]) -> str:
     ----------
     days : (T,)
     values : dict of (T, P)
-        Of each variable, NaN without a datum. They are taken in single precision, times to a
+        Values of each variable, NaN without a datum. They are taken in single precision, times to a
         second.
     """
     whole = hashlib.sha256(np.round(days * 86400).astype(np.int64).tobytes())

@@ -108,7 +108,7 @@ class LearnedFieldOptions(FieldOptions):
             )
 
     def reach_days(self, field: Field) -> float:
-        """Return how far away in time the data are that the networks and their guesses use."""
+        """Return the largest distance in time of the data of networks and guesses."""
         return max(
             max(one.step_days * (one.times_away() + 0.5) * (1 + 1e-9), one.selection().days)
             for one in self.described()
@@ -137,7 +137,7 @@ def solve(
     ----------
     field : Field
     read : dict of Values
-        Of each variable, NaN also where data are withheld.
+        Values of each variable, NaN also where data are withheld.
     options : LearnedFieldOptions
     engine : Engine
     report : Report
@@ -390,7 +390,7 @@ class _Run:
     ) -> Iterator[tuple[Array, Array, Array]]:
         """Yield times, and scaled mean and variance (V, t, P) there.
 
-        Of a network that estimates all times together (V, t, 2 half + 1, P).
+        For a network that estimates all times together the shape is (V, t, 2 half + 1, P).
         """
         import torch
 

@@ -1,4 +1,4 @@
-"""What a network for fields sees and says, and the networks of a configuration.
+"""Inputs and outputs of networks for fields, and the networks of a configuration.
 
 Numbers are anomalies from the mean by pixel and season over the variable's standard deviation, and
 0 on land and where nothing was observed.
@@ -44,7 +44,7 @@ class Inputs(NamedTuple):
     guess, spread : (B, V, Y, X)
         First guess and its standard deviation at the time itself.
     others : (B, V, C, Y, X)
-        Of a stack, the other interpolations as of `guesses.others`; else C is 0.
+        For a stack, the other interpolations as from `guesses.others`; otherwise C is 0.
     static : (B, STATIC, Y, X)
     """
 
@@ -71,7 +71,7 @@ class Correction(nn.Module):
     def correction(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
         """Return what is added to the guess and to the logarithm of its variance, (B, V, Y, X).
 
-        Of a network that estimates all times together (B, V, T, Y, X).
+        For a network that estimates all times together the shape is (B, V, T, Y, X).
         """
         raise NotImplementedError
 

@@ -164,9 +164,9 @@ class Series:
     mean, level : SeasonalMean
         By pixel and season, and by pixel.
     season_variance : float
-        Of the one about the other.
+        Variance of the one about the other.
     local : LocalVariance
-        Of departures from the mean.
+        Variance of departures from the mean.
     covariance : SpaceTimeCovariance
     scale : float
     truth : (T, P), optional
@@ -250,7 +250,7 @@ class Samples:
             self.withheld_digest = digest_of_data(field.days, hidden)
         given = options.given()
         oi.check(field, options, given)
-        truths = None if settings.truth is None else _truths(settings, field)
+        truths = None if settings.truth is None else _truths(settings.truth, settings, field)
         self.season_days = oi.season_days(field, options, given)
         if withheld is not None:
             read = {
@@ -352,31 +352,34 @@ class Samples:
         random = np.random.default_rng([self.settings.seed, draw + 100, 8])
         values, targets = {}, {}
         shift = 0 if draw in (0, -1) else int(random.integers(1, len(self.field.days)))
-        for name, one in self.series.items():
-            assert one.truth is not None
-            known = one.values
+        truths = self._truths()
+        for name, truth in truths.items():
+            known = self.series[name].values
             if shift:
                 # The errors that the file's own observations have, at other times' points.
-                there = np.roll(np.isfinite(one.values), shift, 0)
-                error = one.values - one.truth
-                deviation = float(np.nanstd(error))
+                there = np.roll(np.isfinite(known), shift, 0)
+                deviation = float(np.nanstd(known - truth))
                 noise = deviation * random.normal(size=known.shape)
-                known = np.where(there, one.truth + noise, np.nan)
+                known = np.where(there, truth + noise, np.nan)
             values[name] = known
         seed = int(random.integers(2**31))
         ends = 0.0 if draw < 0 else self.settings.ends
         if self.together:
             return self._windows(values, draw < 0, seed, ends)
-        for name, one in self.series.items():
-            targets[name] = one.truth - one.mean.at(self.field.days)
+        for name, truth in truths.items():
+            targets[name] = truth - self.series[name].mean.at(self.field.days)
         return self._cut(values, targets, None, chosen, seed, ends)
+
+    def _truths(self) -> dict[str, Array]:
+        """Return the truth of each variable, (T, P); empty without one."""
+        return {name: s.truth for name, s in self.series.items() if s.truth is not None}
 
     def _windows(
         self, values: dict[str, Array], checking: bool, seed: int, ends: float
     ) -> list[AnySample]:
         """Return the samples of a network that estimates all times of a window.
 
-        Of training each window within the series, of validation those side by side.
+        Training uses each window within the series, validation those side by side.
         """
         frames = self._framed(values)
         random = np.random.default_rng(seed)
@@ -387,7 +390,7 @@ class Samples:
         if self.settings.samples is not None and len(at) > self.settings.samples:
             at = np.sort(random.choice(at, self.settings.samples, replace=False))
         spread = np.sqrt([s.covariance.variance / s.scale**2 for s in self.series.values()])
-        truths = {name: s.truth for name, s in self.series.items() if s.truth is not None}
+        truths = self._truths()
         return [
             WindowSample(
                 frames, int(t), self._tile(truths, int(t), random), spread, span, self._truth(),
@@ -445,7 +448,7 @@ class Samples:
                     values[name], one, int(t), p[wanted], under, span
                 )
                 if hidden is not None:
-                    shift[v] = self._shift(values[name], one, int(t), below) / one.scale
+                    shift[v] = self._shift(frames, values[name], one, int(t), below) / one.scale
             guess, spread = made[:, 0], made[:, 1]
             found.append(Sample(
                 frames, int(t), tile, _placed(guess, inside), _placed(spread, inside),
@@ -512,11 +515,10 @@ class Samples:
         more[: 2 * OTHERS] /= one.scale
         return np.concatenate([scaled, more])
 
-    def _shift(self, values: Array, one: Series, time: int, under: Array) -> Array:
-        """Return what the mean around a time changes by without values of it, (2 half + 1, u)."""
-        assert self._frames is not None
+    def _shift(self, frames: Frames, values: Array, one: Series, time: int, under: Array) -> Array:
+        """Return the change of the mean around a time without values of it, (2 half + 1, u)."""
         days = self.field.days
-        around = days[self._frames.around[time]]
+        around = days[frames.around[time]]
         found = np.zeros((len(around), len(under)))
         there = np.isfinite(values[time, under])
         p = under[there]
@@ -619,10 +621,9 @@ def _opened(settings: FieldData) -> tuple[Field, dict[str, Values]]:
     return field, {name: cells.values(points.values[name]) for name in field.variables}
 
 
-def _truths(settings: FieldData, field: Field) -> dict[str, Array]:
-    """Return the complete fields at the points of the sea, by variable."""
-    assert settings.truth is not None
-    ds = sources.as_dataset(settings.truth, "field.truth")
+def _truths(truth: Any, settings: FieldData, field: Field) -> dict[str, Array]:
+    """Return the complete fields of `truth` at the points of the sea, by variable."""
+    ds = sources.as_dataset(truth, "field.truth")
     if windows.has_windows(ds):
         ds = windows.in_series(ds, windows.span_of(ds))
     found = {}

@@ -21,7 +21,7 @@ from pyvda.learned.shipped import SCORES_FILE, TRAINING_FILE, read_json
 
 
 class Twin(NamedTuple):
-    """A twin experiment with tracks: what `pyvda simulate` and `pyvda observe` are told.
+    """A twin experiment with tracks: options of `pyvda simulate` and `pyvda observe`.
 
     Attributes
     ----------
@@ -48,9 +48,9 @@ def ship(run: Path, name: str, twin: Twin, folder: Path | None = None) -> dict[s
         Folder written by `pyvda train`.
     name : str
     twin : Twin
-        Of seeds that the training does not have.
+        Its seeds must be new to the training.
     folder : path, optional
-        Of all shipped networks for fields; default: that of the package.
+        Folder of all shipped networks for fields; default: that of the package.
 
     Returns
     -------

@@ -24,7 +24,7 @@ _PLANES = 3  # dimensions (..., Y, X) of a batch at least; others are numbers of
 
 
 def turned(batch: dict[str, Tensor], turn: Collection[str]) -> dict[str, Tensor]:
-    """Return a batch whose sign, time, y or x is turned.
+    """Return a batch whose sign, time, y or x is reversed.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """Windows of a twin experiment, such as `pyvda simulate` makes, as one series of times.
 
-A network learns from a series. Windows are put one behind the other, so far apart that none sees
+A network learns from a series. Windows are concatenated, so far apart that none sees
 the data of another.
 """
 

@@ -60,7 +60,7 @@ def stacked(
     roles : mapping
         {dimension in the file: window or time}.
     rejected : mapping of variables, optional
-        Of the file's variables what was rejected, see `quality.screened`.
+        What was rejected of each variable of the file, see `quality.screened`.
 
     Returns
     -------

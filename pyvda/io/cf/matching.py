@@ -26,9 +26,9 @@ class Match:
     space : StateSpace
         The state, in the model's order.
     files : dict
-        Of the state's variables the names in the file; those that the file lacks are left out.
+        {variable of the state: its name in the file}, without those that the file lacks.
     dims : dict
-        Of each variable in `files`, {dimension in the file: dimension of the model}.
+        {variable of the state: {dimension in the file: dimension of the model}}.
     time, window : hashable
         Dimensions in the file; `window` is None for a series.
     """

@@ -65,7 +65,7 @@ def same(one: str, other: str, *, differences: bool = False) -> bool:
     Parameters
     ----------
     differences : bool
-        Of differences of values, such as errors: K and degrees Celsius are then the same.
+        Whether the values are differences, such as errors: K and °C are then the same.
 
     Examples
     --------

@@ -31,7 +31,7 @@ def refused_grid(ds: xr.Dataset, files: Sequence[Hashable], space: StateSpace | 
     files : sequence of str
         The variables that may be meant, the likeliest first.
     space : StateSpace, optional
-        Of the model, where one is known.
+        State space of the model, where one is known.
     """
     file = likeliest(files)
     time, window = leading_of(ds, file)

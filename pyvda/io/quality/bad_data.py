@@ -46,7 +46,7 @@ def screened(
     -------
     Dataset
     dict of int8 variables
-        Of each observed variable that the file may call bad, with its dimensions: REJECTED where
+        For each observed variable that the file may call bad, with its dimensions: REJECTED where
         its quality flags rejected a value, INVALID where it lies outside of the valid range, else
         0. The attribute `comment` says by what.
 

@@ -1,4 +1,4 @@
-"""What a file on disk is, by its first bytes, and what to do about those that cannot be read."""
+"""Detect the format of a file by its first bytes, and advise on those that cannot be read."""
 
 from __future__ import annotations
 

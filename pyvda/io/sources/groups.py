@@ -17,7 +17,7 @@ def chosen(groups: Mapping[str, xr.Dataset], group: str | None, where: str) -> x
     Parameters
     ----------
     groups : mapping
-        Of the path of each group its Dataset; the root is "/".
+        {path of a group: its Dataset}; the root is "/".
     group : str, optional
         Path of a group, with or without the leading slash.
     where : str

@@ -105,7 +105,7 @@ def local_path(given: Location) -> Path | None:
 def _expanded(given: Location) -> list[Path | str]:
     if not isinstance(given, str | os.PathLike):
         raise InputError(
-            f"the list of files contains a {type(given).__name__}, expected paths alone; leave it "
+            f"the list of files contains a {type(given).__name__}, expected only paths; leave it "
             "out"
         )
     path = local_path(given)

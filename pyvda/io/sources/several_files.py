@@ -32,7 +32,7 @@ def combined(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
     Parameters
     ----------
     parts : mapping
-        Of the name of each file its Dataset, in the order of the files.
+        {name of a file: its Dataset}, in the order of the files.
 
     Returns
     -------

@@ -2,7 +2,7 @@
 
 Columns stay variables. A table with a column for each component and unique times is a series along
 `time` (and `window`, if there is such a column); any other has a row for each datum, along `datum`.
-Time zones are converted to UTC, which CF knows alone.
+Time zones are converted to UTC, the only zone that CF knows.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ from pyvda import names
 from pyvda.errors import InputError
 from pyvda.io.tables.columns import LABELS, TIMES
 from pyvda.notices import notice
-
-_UNNAMED = "level_"
 
 
 def dataset(frame: pd.DataFrame | pd.Series, what: str) -> xr.Dataset:
@@ -43,7 +41,7 @@ def dataset(frame: pd.DataFrame | pd.Series, what: str) -> xr.Dataset:
     if not len(frame):
         raise InputError(f"{what} has no rows; expected at least two times")
     matrix = all(isinstance(name, int | np.integer) for name in frame.columns)
-    frame = _index_as_columns(frame, what, matrix)
+    frame = _index_as_columns(frame, what)
     frame.columns = [str(name) for name in frame.columns]
     if not frame.columns.is_unique:
         twice = frame.columns[frame.columns.duplicated()][0]
@@ -77,7 +75,7 @@ def _with_plain_columns(frame: pd.DataFrame, what: str) -> pd.DataFrame:
     return frame
 
 
-def _index_as_columns(frame: pd.DataFrame, what: str, matrix: bool) -> pd.DataFrame:
+def _index_as_columns(frame: pd.DataFrame, what: str) -> pd.DataFrame:
     """Return the table with its index as columns, where it says something."""
     index = frame.index
     if isinstance(index, pd.PeriodIndex):
@@ -86,7 +84,7 @@ def _index_as_columns(frame: pd.DataFrame, what: str, matrix: bool) -> pd.DataFr
     if any(name in TIMES for name in named):
         renamed = list(index.names)
     else:
-        renamed = [name or _guessed(index, n, matrix) for n, name in enumerate(index.names)]
+        renamed = [name or _guessed(index, n) for n, name in enumerate(index.names)]
     if isinstance(index, pd.MultiIndex) and None in renamed:
         raise InputError(
             f"{what} has an index of {index.nlevels} levels of which one has no name; name them "
@@ -106,7 +104,7 @@ def _index_as_columns(frame: pd.DataFrame, what: str, matrix: bool) -> pd.DataFr
     return frame.reset_index()
 
 
-def _guessed(index: pd.Index, level: int, matrix: bool) -> str | None:
+def _guessed(index: pd.Index, level: int) -> str | None:
     """Return "time" for an index without a name that holds dates or real numbers."""
     values = index.get_level_values(level)
     if values.dtype.kind in "Mf" or isinstance(values, xr.CFTimeIndex):

@@ -68,7 +68,7 @@ def with_history(analysis: xr.Dataset, units: str | None = None) -> xr.Dataset:
         With the variable HISTORY of all blocks, in the order of the windows. Blocks that ended
         early stay at their last values.
     units : str, optional
-        Of the state.
+        Units of the state.
     """
     histories = [one for one in analysis[HISTORY].values if one is not None]
     analysis = analysis.drop_vars(HISTORY)

@@ -37,7 +37,7 @@ _RESERVED = frozenset(
 
 
 class _NotStorableError(Exception):
-    """A value that no text stands for without loss."""
+    """A value that cannot be written as text without loss."""
 
 
 def storable(ds: xr.Dataset) -> xr.Dataset:

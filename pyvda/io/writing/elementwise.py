@@ -21,9 +21,9 @@ def elementwise(
     Parameters
     ----------
     function : callable
-        Of arrays that broadcast against each other.
+        A function of arrays that broadcast against each other.
     dtype : dtype
-        Of its result.
+        Type of its result.
     first, others : Variable
         The dimensions of the others are among those of the first.
     """

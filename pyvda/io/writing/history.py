@@ -17,7 +17,7 @@ _command: ContextVar[tuple[str, ...]] = ContextVar("command", default=())
 
 @contextlib.contextmanager
 def command_line(arguments: Sequence[str]) -> Iterator[None]:
-    """Say that what is computed meanwhile was asked for by `pyvda ARGUMENTS`."""
+    """Record `pyvda ARGUMENTS` as the command that computes what the block computes."""
     before = _command.set(tuple(arguments))
     try:
         yield
@@ -26,7 +26,7 @@ def command_line(arguments: Sequence[str]) -> Iterator[None]:
 
 
 def command() -> tuple[str, ...]:
-    """Return the arguments of the command line that runs, none in Python."""
+    """Return the arguments of the running command line, none in Python."""
     return _command.get()
 
 
