@@ -15,7 +15,7 @@ import xarray as xr
 
 import pyvda
 from pyvda import names, tracks
-from pyvda.climate.climatology import drawn_starts, usual_spinup
+from pyvda.climate.climatology import START_REMEDY, drawn_starts, usual_spinup
 from pyvda.engine import engine_for
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
@@ -92,7 +92,8 @@ def simulate(
             rtol=SPINUP_RTOL, atol=SPINUP_RTOL,
         )[:, 0]  # fmt: skip
         on_attractor = np.where(model.sea, on_attractor, 0.0)
-        _check_finite(on_attractor, model, "on the way to its attractor")
+        remedy = START_REMEDY if model.start is None else ""
+        _check_finite(on_attractor, model, "on the way to its attractor", remedy)
         truth[block] = running.simulate(
             model,
             on_attractor,
@@ -127,13 +128,12 @@ def simulate(
     return append_history(ds, f"pyvda {pyvda.__version__} simulate {name}, seed {seed}")
 
 
-def _check_finite(states: Array, model: Model, where: str) -> None:
+def _check_finite(states: Array, model: Model, where: str, remedy: str = "") -> None:
     if not np.isfinite(states).all():
         values = ", ".join(f"{name} {value:g}" for name, value in model.fields)
-        raise InputError(
-            f"the simulation of {model.name} diverged {where}; see that its parameters ({values}) "
-            "suit its steps"
-        )
+        of_parameters = f" and its parameters ({values})" if values else ""
+        remedy = remedy or f"check its start{of_parameters}"
+        raise InputError(f"the simulation of {model.name} diverged {where}; {remedy}")
 
 
 def truth_bytes(

@@ -37,6 +37,11 @@ _VERSION = 2  # of the recipe: a change makes the cached files of before unused
 
 # For models that say nothing: most dissipative systems have forgotten a normal start by then.
 _SPINUP_STEPS, _INTERVAL_STEPS = 4000, 10
+# For a model that states no start, whose runs then begin with standard normal numbers.
+START_REMEDY = (
+    "the model states no start: give one near its attractor by start(m, rng) in a Julia file, by "
+    "start and spread in Python"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,9 +159,10 @@ def _made(model: Model, engine: Engine) -> Climatology:
             "climatology"
         )
     if not inside.all():
+        remedy = "" if model.start else f"; {START_REMEDY}"
         log.warning(
-            "%d of %d runs of %s diverged on the way to its climatology and are left out",
-            (~inside).sum(), len(x), model.name,
+            "%d of %d runs of %s diverged on the way to its climatology and are left out%s",
+            (~inside).sum(), len(x), model.name, remedy,
         )  # fmt: skip
         x = x[inside]
     states = random.permutation(x.reshape(-1, model.state_size))

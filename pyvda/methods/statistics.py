@@ -163,7 +163,8 @@ def variance_of(problem: Problem, given: float | None) -> float:
     if variance is None:
         raise InputError(
             "the file does not state how large the observation errors are; give their variance, in "
-            "the state's units squared, as observation_variance (--set observation_variance=2)"
+            "the state's units squared, as observation_variance (--set observation_variance=2), or "
+            "their standard deviations in the file, in a variable x_error for a variable x"
         )
     if not (np.isfinite(variance) and variance > 0):
         raise InputError(

@@ -8,7 +8,7 @@ import torch
 import xarray as xr
 from scipy.integrate import solve_ivp
 
-from pyvda.climate.climatology import climatology, with_climatology
+from pyvda.climate.climatology import START_REMEDY, climatology, with_climatology
 from pyvda.engine import get_engine
 from pyvda.errors import InputError
 from pyvda.models.from_torch import torch_model
@@ -158,9 +158,15 @@ def test_runs_that_diverge_are_dropped_and_reported(caplog) -> None:
     model = torch_model(f, variables=("u", "v"), time_step=0.1, spread=0.7, spinup=5.0)
     found = climatology(model, get_engine("torch"))
     (record,) = [r for r in caplog.records if "left out" in r.getMessage()]
-    assert "diverged on the way to its climatology" in record.getMessage()
+    assert record.getMessage().endswith("on the way to its climatology and are left out")
     assert 0 < len(found.states) < 16384
     assert np.abs(found.states).max() < 3
+    caplog.clear()
+    climatology(
+        torch_model(f, variables=("u", "v"), time_step=0.1, spinup=5.0), get_engine("torch")
+    )
+    (record,) = [r for r in caplog.records if "left out" in r.getMessage()]
+    assert record.getMessage().endswith(START_REMEDY)
 
 
 def test_a_model_that_comes_to_rest_is_refused() -> None:
