@@ -51,15 +51,15 @@ end
 const DONE, REFUSED, FAILED = Cint(0), Cint(1), Cint(2)
 
 """
-    guarded(f, a, file = "") -> a status, and a message
+    guarded(f, a, file = "", handle = 0) -> a status, and a message
 
 Run `f`, unless `refusal(a)` gives a reason not to. Write that reason, the sentence that `f` returned, or the
-message of an exception into the buffer `a.message`. `file` is the file of the model.
+message of an exception into the buffer `a.message`. `file` is the file whose code `f` calls, `handle` that of its model.
 
 What depends on the methods of models is called by `invokelatest` here and in `with_model`: a user's file adds
 methods, and what the compiler has concluded from those before would be compiled again.
 """
-function guarded(f, a, file = "")
+function guarded(f, a, file = "", handle = 0)
     (status, refused) = (REFUSED, refusal(a))
     if refused === nothing
         try
@@ -67,38 +67,37 @@ function guarded(f, a, file = "")
             found isa String || return DONE
             refused = found
         catch e
-            (status, refused) = (FAILED, Base.invokelatest(located, e, catch_backtrace(), file))
+            (status, refused) = (FAILED, Base.invokelatest(located, e, catch_backtrace(), file, handle))
         end
     end
     put_text!(a.message, a.capacity, refused)
     return status
 end
 
-"    located(e, backtrace, file) -> the message of an exception, preceded by the file and line if known"
-function located(e, backtrace, file)
+# No exception may leave this function: a call from C has no handler for it, and it would end the process.
+"    located(e, backtrace, file, handle) -> the message of an exception, preceded by the file and line if known"
+function located(e, backtrace, file, handle)
     isempty(file) && return message_of(e)
     (line, said) = (line_of(backtrace, file, 0), message_of(e))
-    line == 0 && (line = line_of_function(file, said))
+    line == 0 && 1 <= handle <= length(REGISTERED) && (line = line_of_function(handle, said))
     return "$(basename(file))$(line > 0 ? ":$line" : ""): $said"
 end
 
 """
-    line_of_function(file, said) -> the first line of the function that fails with this message, or 0
+    line_of_function(handle, said) -> the first line of the model's function that fails with this message, or 0
 
 For a backtrace that ends before it reaches the file (exceptions.jl): the functions of the model with its
 default values are called one after the other.
 """
-function line_of_function(file, said)
-    known = findlast(r -> r.file == file, REGISTERED)
-    known === nothing && return 0
-    W = REGISTERED[known].type
+function line_of_function(handle, said)
+    (W, file) = (REGISTERED[handle].type, REGISTERED[handle].file)
     for call in (Any[W], Any[variables, concrete(W)], Any[time_step, concrete(W)])
         line = line_if_it_fails(file, said, call...)
         line > 0 && return line
     end
-    m = default_model(known)
-    m isa Model && works(() -> calls_of(m)) || return 0        # an exception here would have no handler
-    for call in calls_of(m)
+    calls = attempt(() -> calls_of(default_model(handle)))
+    calls === nothing && return 0
+    for call in calls
         line = line_if_it_fails(file, said, call...)
         line > 0 && return line
     end
@@ -106,11 +105,13 @@ function line_of_function(file, said)
 end
 
 function line_if_it_fails(file, said, f, arguments...)
+    types = Tuple{map(Core.Typeof, arguments)...}
+    hasmethod(f, types) || return 0
     try
-        hasmethod(f, Tuple{map(Core.Typeof, arguments)...}) && f(arguments...)
+        f(arguments...)
         return 0
     catch e
-        method = which(f, Tuple{map(Core.Typeof, arguments)...})
+        method = which(f, types)
         return message_of(e) == said && String(method.file) == file ? Int(method.line) : 0
     end
 end
@@ -159,7 +160,7 @@ Run `f(m)` with the model that the arguments describe. If `a.estimated` is posit
 parameters, which are then part of the state.
 """
 function with_model(f, a)
-    return guarded(a, file_of(a.handle)) do
+    return guarded(a, file_of(a.handle), a.handle) do
         refused = handle_refusal(a.handle, a.values, a.fields)
         refused === nothing || return refused
         return Base.invokelatest(run_with, f, model_at(a.handle, a.values), a)

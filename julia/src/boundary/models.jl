@@ -14,7 +14,7 @@ text_at(p, bytes) = bytes == 0 ? "" : unsafe_string(p, bytes)
 
 # `values` may be null for the default values of the fields.
 function c_describe(a)
-    guarded(a, file_of(a.handle)) do
+    guarded(a, file_of(a.handle), a.handle) do
         default = a.values == C_NULL && 1 <= a.handle <= length(REGISTERED)
         refused = default ? nothing : handle_refusal(a.handle, a.values, a.fields)
         refused === nothing || return refused

@@ -123,7 +123,10 @@ end
 message_of(e::String) = one_line(e)
 message_of(e::TaskFailedException) = message_of(e.task.exception)
 message_of(e::LoadError) = message_of(e.error)
-message_of(e) = one_line(sprint(showerror, e))
+function message_of(e)
+    text = attempt(() -> sprint(showerror, e))          # a user's type may not print
+    return text === nothing ? "an exception of the type $(nameof(typeof(e))), whose message cannot be printed" : one_line(text)
+end
 function one_line(text)
     text = first(split(text, r"\n(Stacktrace|Closest candidates|The applicable method)"))
     return join(filter(!isempty, Base.strip.(split(text, '\n'))), "; ")

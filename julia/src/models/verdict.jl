@@ -116,14 +116,15 @@ function linear_maps(m::LargeModel)
             tangent = (x, δ) -> tangent_linear!(similar(x), m, x, δ), adjoint = (x, v) -> adjoint!(similar(x), m, x, v))
 end
 seeded_vector(x, δ) = [Dual(a, (b,)) for (a, b) in zip(x, δ)]
-function works(f)
+"    attempt(f) -> f(), or nothing if it fails"
+function attempt(f)
     try
-        f()
-        return true
+        return f()
     catch
-        return false
+        return nothing
     end
 end
+works(f) = attempt(() -> (f(); true)) === true
 
 function linear_maps(m::VectorModel)
     ws = VectorStepWorkspace(m)

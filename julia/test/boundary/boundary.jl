@@ -11,6 +11,9 @@ function message_of(f, file = ""; arguments...)
     return code, String(buffer[1:findfirst(iszero, [buffer; 0x00])-1])
 end
 
+struct Unprintable end
+Base.show(io::IO, ::Unprintable) = error("cannot be shown")
+
 "Call an entry point with numbers and arrays; the types are those of the table."
 function called(name, arguments...)
     types = Tuple(VDA.C_TYPES[t] for (t, _) in Dict(VDA.signatures())[name])
@@ -54,6 +57,8 @@ EXCEPTIONS_WORK && @testset "no exception crosses" begin
     @test code === VDA.FAILED && text == "three words long"
     code, text = message_of(() -> [1, 2][3], "folder/mine.jl")
     @test code === VDA.FAILED && occursin("BoundsError", text) && startswith(text, "mine.jl")
+    code, text = message_of(() -> throw(Unprintable()))
+    @test code === VDA.FAILED && startswith(text, "an exception of the type Unprintable, whose")
 end
 
 const KNOWN = (("Lorenz63", PAPER[1], [10.0, 28.0, 8 / 3]), ("Lorenz96", PAPER[2], [8.0, 40.0]))
