@@ -37,7 +37,7 @@ function register_observation(source, file)
     return OBSERVATION_HANDLES[key] = length(OBSERVATION_FUNCTIONS)
 end
 
-"    defines(home, name, count) -> is there in the file a function of this name with so many arguments"
+"    defines(home, name, count) -> whether the file defines a function of this name with `count` arguments"
 defines(home, name, count) = isdefined(home, name) && getfield(home, name) isa Function &&
     any(m -> length(Base.unwrap_unionall(m.sig).parameters) == count + 1, methods(getfield(home, name)))
 

@@ -155,7 +155,7 @@ function only_model(home, file, type)
     return first(found)
 end
 
-"    gives(f, W, position, count) -> is there a method of f for the model W, its argument at `position`"
+"    gives(f, W, position, count) -> whether f has a method for the model W, its argument at `position`"
 gives(f, W, position, count) = any(methods(f)) do method
     types = Base.unwrap_unionall(method.sig).parameters
     length(types) == count + 1 || return false
@@ -208,7 +208,7 @@ names_refusal(type, found) =
     !all(v -> occursin(r"^\w[\w.+@-]*\z", string(v)), found) ?
     "variables(::Type{<:$type}) is $(one_line(repr(found))), expected names of letters, digits and underscores" : nothing
 
-"    value_refusal(m) -> what is wrong with what the model's functions return, as far as their code tells, or nothing"
+"    value_refusal(m) -> what is wrong with the types that the model's functions return, as inferred, or nothing"
 function value_refusal(m::SmallModel)
     (name, D, known) = (nameof(typeof(m)), length(m), length(variables(typeof(m))))
     D == known || return "length(m::$name) is $D, expected $known, the number of variables($name); leave out this function"
@@ -234,7 +234,7 @@ end
 value_refusal(::VectorModel) = nothing
 returned(f, types...) = Core.Compiler.return_type(f, Tuple{types...})
 
-"    prepare(W): methods that follow from what the file of W has and has not"
+"    prepare(W): define the methods that depend on which functions the file of W defines"
 function prepare(W)
     if W <: VectorModel && gives(step!, W, 2, 4)
         @eval has_own_step(::$W) = true
@@ -315,14 +315,14 @@ function description(handle, m)
     return join(lines, "\n")
 end
 
-"Without defaults: the fields alone, of which no value is known."
+"Without defaults only the fields are known, and none of their values."
 function description(handle, ::Nothing)
     r = REGISTERED[handle]
     fields = ["field\t$name\t$(is_parameter(r.type, k) ? "real" : "size")\tNaN" for (k, name) in enumerate(r.fields)]
     return join(["type\t$(r.name)"; fields], "\n")
 end
 
-"Has the model derivatives by its parameters, given or by dual numbers?"
+"    knows_parameters(m) -> whether there are derivatives by the parameters, given or by dual numbers"
 knows_parameters(m::Model) = !isempty(parameters(m))
 knows_parameters(m::VectorModel) = !isempty(parameters(m)) &&
     gives(parameter_tangent!, wrapper(typeof(m)), 2, 5) && gives(parameter_adjoint!, wrapper(typeof(m)), 1, 4)

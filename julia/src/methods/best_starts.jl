@@ -41,7 +41,7 @@ end
     return (mirrored ? l.signs[i] : 1.0) * l.states[i, from-l.lead, q]
 end
 
-"The members considered as starts: only the best for one start, all that are not hopeless for several."
+"The members considered as starts: only the best for one start, all with a chance for several."
 function shortlist!(near, J, least, count)
     empty!(near)
     margin = count == 1 ? 0 : HOPELESS
