@@ -188,12 +188,14 @@ def test_bad_observations_are_refused(arguments, said) -> None:
 
 def test_a_simulation_that_diverges_is_refused() -> None:
     def model(**stated):
-        return torch_model(lambda x: x * (x - 1), variables=("x",), time_step=1.0, **stated)
+        return torch_model(
+            lambda x: x * (x - 1), variables=("x",), time_step=1.0, spinup=20.0, **stated
+        )
 
     # Standard normal numbers above 1 run away; a start below it is the remedy.
     with pytest.raises(InputError, match=r"diverged on .*: give one near .* start and spread in"):
-        pyvda.simulate(model(), 4, steps=4, engine="torch")
-    truth = pyvda.simulate(model(start=0.5, spread=0.1), 4, steps=4, engine="torch")
+        pyvda.simulate(model(), 40, steps=4, engine="torch")
+    truth = pyvda.simulate(model(start=0.5, spread=0.1), 40, steps=4, engine="torch")
     assert np.isfinite(truth["x"]).all()
     with pytest.raises(InputError, match=r"diverged on the way to its attractor; check its start$"):
         pyvda.simulate(model(start=1.5, spread=0.1), 4, steps=4, engine="torch")
