@@ -319,8 +319,9 @@ def _of_fit(fit: Estimate) -> list[str]:
             "see model_error, parameters and observation_variance"
         ]
     return [
-        f"the misfit is only {fit} times what the stated errors let expect: the observation errors "
-        "are overstated; see observation_variance"
+        f"the misfit is only {fit} times what the stated errors imply: the observation errors, or "
+        "that of the model where the method has one, are overstated; see observation_variance and "
+        "model_error"
     ]
 
 

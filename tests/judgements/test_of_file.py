@@ -50,7 +50,10 @@ def test_interval_of_the_fit_is_that_of_a_mean() -> None:
     ("change", "said"),
     [
         pytest.param(lambda d: 1.25 * d, "not as stated", id="errors-larger"),
-        pytest.param(lambda d: d / 2, "overstated", id="errors-smaller"),
+        pytest.param(
+            lambda d: d / 2, "overstated; see observation_variance and model_error",
+            id="errors-smaller",
+        ),
         pytest.param(lambda d: d + 0.5, "biased", id="bias"),
         pytest.param(
             lambda d: np.where(np.arange(d.size).reshape(d.shape) % 20 == 0, 5.0, d),
