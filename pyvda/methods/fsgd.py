@@ -17,9 +17,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from pyvda.climate.library import LOW_DIMENSIONAL
 from pyvda.engine.interface import Array
 from pyvda.methods.descent_state import DescentState, fingerprint
-from pyvda.methods.gauss_newton import SCREENED, STATISTICAL
 from pyvda.methods.problem import Options, Problem, Solution, Status
 from pyvda.methods.stable_step import stable_steps
 from pyvda.models.model import Model
@@ -71,8 +71,8 @@ class FSGDOptions(Options):
         return True
 
     def screened_by(self, model: Model) -> tuple[str, dict[str, Any]] | None:
-        """Return the statistical form of the cost, whose minimum has a spread."""
-        return STATISTICAL if model.state_size <= SCREENED else None
+        """Return the strong constraint, of models whose library has its starts."""
+        return ("strong-constraint", {}) if model.state_size <= LOW_DIMENSIONAL else None
 
 
 def solve(

@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from pyvda import names
+from pyvda.climate.library import LOW_DIMENSIONAL
 from pyvda.engine.data import Shooting
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
@@ -40,11 +41,6 @@ from pyvda.operators.covariance_input import CovarianceOption, as_covariance
 _STATISTICAL = (
     "model_error", "background", "covariance", "observation_variance", "final_covariance",
 )  # fmt: skip
-
-# What finds gross errors for the descents of the cost (4), and the components up to which it does:
-# its matrices are dense.
-STATISTICAL: tuple[str, dict[str, Any]] = ("gauss-newton", {"form": "statistical"})
-SCREENED = 100
 
 
 class GaussNewtonOptions(CyclingOptions):
@@ -116,8 +112,9 @@ class GaussNewtonOptions(CyclingOptions):
         return self.form == "weighted"
 
     def screened_by(self, model: Model) -> tuple[str, dict[str, Any]] | None:
-        """Return the statistical form of the cost, whose minimum has a spread."""
-        return STATISTICAL if self.form == "weighted" and model.state_size <= SCREENED else None
+        """Return the strong constraint, for the weighted form of models with a library."""
+        low = model.state_size <= LOW_DIMENSIONAL
+        return ("strong-constraint", {}) if low and self.form == "weighted" else None
 
     def estimates(self) -> tuple[str, ...]:
         """Return the options that `pyvda.estimated_scales` can estimate."""
