@@ -27,9 +27,10 @@ import dask.array
 import numpy as np
 import store
 import xarray as xr
-from distributed import Client, LocalCluster
+from distributed import Client
 
 import pyvda
+from pyvda import cluster
 from pyvda.state import chunking
 
 STEPS, SIZE = 200, 3
@@ -46,10 +47,8 @@ FEW: Any = {"iterations": 10, "step": 1e-3}  # little work, so that reading and 
 def workers(count: int) -> Iterator[Client]:
     """Yield a client of as many processes with one thread each."""
     os.environ["PYVDA_THREADS"] = "1"
-    with (
-        LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None) as local,
-        Client(local) as using,
-    ):
+    with cluster.started(count, None) as using:
+        assert using is not None
         yield using
 
 

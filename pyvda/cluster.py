@@ -162,6 +162,8 @@ def started(workers: int | None, scheduler: str | None) -> Iterator[Client | Non
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     if workers is not None:
         with (
+            # A worker's profiler would keep samples of the last hour, some 150 kB for each second.
+            dask.config.set({"distributed.worker.profile.enabled": False}),
             LocalCluster(
                 n_workers=workers,
                 threads_per_worker=max(1, cores() // workers),

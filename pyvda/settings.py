@@ -39,7 +39,7 @@ def _of_python(description: str) -> Any:
 class Settings(BaseModel):
     """Keyword arguments of `pyvda.assimilate`, validated; their descriptions are their help."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
     model: str | InstanceOf[Model] | None = Field(
         None,

@@ -7,6 +7,7 @@ Exit code 0 on success, 1 when something failed, 2 when the input cannot be used
 from __future__ import annotations
 
 import ast
+import gc
 import logging
 import sys
 import warnings
@@ -28,6 +29,9 @@ _COMMANDS = (
     "crossvalidate", "check", "diagnose", "plot", "reproduce", "info",
 )  # fmt: skip
 _INTERRUPTED = 130  # typer's exit code for Ctrl-C
+# New objects between two collections of cycles. Loading modules makes hundreds of thousands, which
+# all stay: at Python's default, 700, looking through them takes a good part of a short command.
+_NEW_OBJECTS = 100_000
 
 
 class _Commands(TyperGroup):
@@ -110,6 +114,7 @@ for _name in _COMMANDS:
 
 def main() -> None:
     """Run the command line and turn errors into one sentence and an exit code."""
+    gc.set_threshold(_NEW_OBJECTS)
     _show_messages()
     _show_notices(quiet={"-q", "--quiet"} & set(sys.argv))
     try:

@@ -43,7 +43,7 @@ class Factor(BaseModel):
         Their functions.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
     variance: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     km: _Above = np.inf
     days: _Above = np.inf
@@ -69,7 +69,7 @@ class SpaceTimeCovariance(BaseModel):
         Variance and length of the errors that data of the same pass share.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
     factors: tuple[Factor, ...] = Field(min_length=1)
     nugget: _Above
     track_variance: Annotated[float, Field(ge=0)] = 0.0
@@ -117,7 +117,7 @@ def shape(kind: str, s: Array) -> Array:
 class CovarianceFile(BaseModel):
     """What a file of `pyvda covariance` says: the covariance of each variable."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
     variables: dict[str, SpaceTimeCovariance]
     units: dict[str, str] = {}
     transform: str | None = None

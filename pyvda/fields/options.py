@@ -28,7 +28,7 @@ class FieldOptions(BaseModel):
         (nonzero: not used), or an array.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
     mask: str | None = None
     transform: Literal["log10", "log"] | None = None
     withhold: Any = None

@@ -55,7 +55,7 @@ class Options(BaseModel):
     resumes: ClassVar[bool] = False
     cycles: ClassVar[bool] = False
     has_own_covariance: ClassVar[bool] = False
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
     def model(self) -> Model | None:
         """Return the only model that the method works with, or None if it works with any."""

@@ -52,6 +52,16 @@ end
     @test code === VDA.DONE && text == String(fill(0xff, CAPACITY + 8))
 end
 
+@testset "calls leave little behind" begin
+    left() = Base.gc_num().allocd
+    GC.gc()
+    message_of(() -> (fill(1.0, 1 << 20); nothing))            # 8 MB
+    @test left() < VDA.LEFT_BEHIND
+    before = Base.gc_num().pause
+    message_of(() -> (fill(1.0, 1 << 10); nothing))            # too little to collect
+    @test Base.gc_num().pause == before
+end
+
 EXCEPTIONS_WORK && @testset "no exception crosses" begin
     code, text = message_of(() -> error("three words long"))
     @test code === VDA.FAILED && text == "three words long"

@@ -11,14 +11,26 @@ run and a file for each finished region; the same run goes on with the rest.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+import uuid
+from collections import Counter
+from collections.abc import (
+    Callable,
+    Collection,
+    Hashable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)  # fmt: skip
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dask.local
 import numpy as np
 import xarray as xr
-from dask.delayed import Delayed, delayed
+from dask.core import get_dependencies
+from dask.highlevelgraph import HighLevelGraph
 
 from pyvda.cluster import client
 from pyvda.errors import InputError
@@ -144,28 +156,78 @@ def _there(
     """Write regions on the workers; yield their numbers in the order in which they finish."""
     from distributed import as_completed
 
-    blocks: dict[str, Any] = {}  # of each array, as Delayed
-
-    def task(number: int) -> Delayed:
-        region = parts(number)
-        values = []
-        for (index, _), variable in region.values():
-            array = variable.data
-            if array.name not in blocks:
-                blocks[array.name] = array.to_delayed(optimize_graph=False)
-            values.append(blocks[array.name][index])
-        return delayed(_write, pure=False)(path, _described(region), values, number)
-
     waiting = list(numbers)
     futures = as_completed()
     try:
         while waiting or futures.count():
             if waiting and futures.count() < _AGAIN:
                 some, waiting = waiting[:_SUBMITTED], waiting[_SUBMITTED:]
-                futures.update(using.compute([task(number) for number in some]))
+                graph, writes = _tasks(path, {number: parts(number) for number in some})
+                futures.update(using.get(graph, writes, sync=False))
             yield next(futures).result()
     finally:
         using.cancel(list(futures.futures))
+
+
+def _tasks(
+    path: Path, regions: Mapping[int, Mapping[Hashable, Part]]
+) -> tuple[dict[Any, Any], list[str]]:
+    """Return a graph in which each region is one task, and the keys of these tasks.
+
+    A task computes all that only its region needs, so that a worker holds one region at a time and
+    a scheduler has few tasks. What several regions need, and what is on the cluster already, is
+    computed once, by tasks of its own.
+    """
+    from distributed import futures_of
+
+    arrays = {v.data.name: v.data for region in regions.values() for _, v in region.values()}
+    wanted = {
+        number: [(v.data.name, *index) for (index, _), v in region.values()]
+        for number, region in regions.items()
+    }
+    whole = HighLevelGraph.merge(*(array.dask for array in arrays.values()))
+    graph = dict(whole.cull([key for keys in wanted.values() for key in keys]))
+    needed = {number: _needed(graph, keys) for number, keys in wanted.items()}
+    uses = Counter(key for keys in needed.values() for key in keys)
+    alone = not futures_of(list(arrays.values()))
+    tasks = {key: graph[key] for key, count in uses.items() if count > 1 or not alone}
+    writes = []
+    for number, region in regions.items():
+        own = {key: graph[key] for key in needed[number] if key not in tasks}
+        given = {key for node in own for key in get_dependencies(graph, node) if key in tasks}
+        given = [*given, *(key for key in wanted[number] if key in tasks and key not in given)]
+        write = partial(
+            _compute_and_write, path, _described(region), own, wanted[number], given, number
+        )
+        writes.append(f"pyvda-write-{uuid.uuid4().hex}")
+        tasks[writes[-1]] = (write, given)
+    return tasks, writes
+
+
+def _needed(graph: Mapping[Any, Any], keys: Iterable[Any]) -> set[Any]:
+    """Return the keys of all tasks on which some depend, and their own."""
+    found: set[Any] = set()
+    left = list(keys)
+    while left:
+        key = left.pop()
+        if key not in found:
+            found.add(key)
+            left += get_dependencies(graph, key)
+    return found
+
+
+def _compute_and_write(
+    path: Path,
+    described: Described,
+    graph: Mapping[Any, Any],
+    keys: list[Any],
+    given: Sequence[Any],
+    number: int,
+    values: Sequence[Any],
+) -> int:
+    """Compute the values of a region by `graph` from those `given`, and write them."""
+    whole = {**graph, **dict(zip(given, values, strict=True))}
+    return _write(path, described, dask.local.get_sync(whole, keys), number)
 
 
 Described = list[tuple[Hashable, tuple[Hashable, ...], tuple[slice, ...]]]

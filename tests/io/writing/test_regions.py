@@ -1,12 +1,16 @@
 """Zarr stores written region by region: what was finished stays, another run is refused."""
 
+import uuid
+from pathlib import Path
+
 import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
+from distributed import Client
 
 from pyvda.errors import InputError
-from pyvda.io.writing.regions import write
+from pyvda.io.writing.regions import _tasks, write
 
 
 class Lazy:
@@ -66,3 +70,47 @@ def test_a_folder_of_something_else_is_no_interrupted_store(tmp_path) -> None:
     with pytest.raises(InputError, match="a folder with other content; rename that folder"):
         Lazy().write(tmp_path, "a run")
     assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+def _parts(ds: xr.Dataset, of: dict[int, slice]) -> dict:
+    return {i: {n: (((i,), (part,)), v.variable) for n, v in ds.items()} for i, part in of.items()}
+
+
+def test_a_region_is_one_task_and_what_regions_share_another() -> None:
+    rows = da.arange(6, chunks=2)
+    shared = da.ones(1, chunks=1).sum()
+    ds = xr.Dataset({"a": ("window", rows * 2 + shared), "b": ("window", rows - 1)})
+    regions = _parts(ds, {0: slice(0, 2), 1: slice(2, 4)})
+    graph, writes = _tasks(Path("store"), regions)
+    assert len(writes) == 2
+    others = set(graph) - set(writes)
+    assert others == {key for key in graph if key in shared.dask}
+    one, of_one = _tasks(Path("store"), {0: regions[0]})
+    assert list(one) == of_one  # nothing is shared: one task
+
+
+@pytest.fixture(scope="module")
+def client():
+    with Client(processes=False, dashboard_address=None, n_workers=1) as using:
+        yield using
+
+
+def test_workers_write_what_one_process_writes(tmp_path, client) -> None:
+    rows = da.random.default_rng(3).normal(size=(6, 4), chunks=(2, 4))
+    ds = xr.Dataset({"a": (("window", "time"), rows - rows.mean()), "b": (("window",), rows[:, 0])})
+    write(ds, ds, tmp_path / "a.zarr", {})
+    with xr.open_zarr(tmp_path / "a.zarr") as found:
+        xr.testing.assert_equal(found.load(), ds.compute(scheduler="synchronous"))
+
+
+def test_what_is_on_the_cluster_is_not_computed_again(tmp_path, client) -> None:
+    def computed(block: np.ndarray, folder: str = str(tmp_path)) -> np.ndarray:
+        (Path(folder) / f"{block[0]}-{uuid.uuid4().hex}").touch()
+        return 10.0 * block
+
+    rows = da.arange(6, chunks=2).map_blocks(computed, dtype=float, meta=np.empty(0))
+    ds = xr.Dataset({"analysis": ("window", rows)}).persist()
+    write(ds, ds, tmp_path / "a.zarr", {})
+    with xr.open_zarr(tmp_path / "a.zarr") as found:
+        np.testing.assert_array_equal(found["analysis"], 10.0 * np.arange(6))
+    assert len(list(tmp_path.glob("[0-9]-*"))) == 3
