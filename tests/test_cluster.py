@@ -250,7 +250,7 @@ def test_the_command_line_takes_a_scheduler(
         assert run(monkeypatch, *line, "--block", 2, "-o", "analysis.zarr") == 0
     expect_same(open_dataset("analysis.zarr"), expected)
     assert {task["worker"] for task in stream.data} <= set(processes.scheduler_info()["workers"])
-    assert sum("_write" in str(task["key"]) for task in stream.data) == 5  # blocks
+    assert sum("pyvda-write" in str(task["key"]) for task in stream.data) == 5  # blocks
 
 
 def test_ctrl_c_leaves_a_store_that_the_same_command_completes(observed, tmp_path) -> None:

@@ -194,8 +194,8 @@ def _tasks(
     writes = []
     for number, region in regions.items():
         own = {key: graph[key] for key in needed[number] if key not in tasks}
-        given = {key for node in own for key in get_dependencies(graph, node) if key in tasks}
-        given = [*given, *(key for key in wanted[number] if key in tasks and key not in given)]
+        inner = {key for node in own for key in get_dependencies(graph, node)}
+        given = [key for key in inner.union(wanted[number]) if key in tasks]
         write = partial(
             _compute_and_write, path, _described(region), own, wanted[number], given, number
         )
