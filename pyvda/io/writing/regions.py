@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections import Counter
 from collections.abc import (
     Callable,
     Collection,
     Hashable,
-    Iterable,
     Iterator,
     Mapping,
     Sequence,
@@ -187,33 +185,49 @@ def _tasks(
     }
     whole = HighLevelGraph.merge(*(array.dask for array in arrays.values()))
     graph = dict(whole.cull([key for keys in wanted.values() for key in keys]))
-    needed = {number: _needed(graph, keys) for number, keys in wanted.items()}
-    uses = Counter(key for keys in needed.values() for key in keys)
-    alone = not futures_of(list(arrays.values()))
-    tasks = {key: graph[key] for key, count in uses.items() if count > 1 or not alone}
+    before = {key: get_dependencies(graph, key) for key in graph}
+    owner = dict.fromkeys(graph) if futures_of(list(arrays.values())) else _owner(before, wanted)
+    own: dict[int, dict[Any, Any]] = {number: {} for number in regions}
+    tasks = {}
+    for key, number in owner.items():
+        (tasks if number is None else own[number])[key] = graph[key]
     writes = []
     for number, region in regions.items():
-        own = {key: graph[key] for key in needed[number] if key not in tasks}
-        inner = {key for node in own for key in get_dependencies(graph, node)}
+        inner = {key for node in own[number] for key in before[node]}
         given = [key for key in inner.union(wanted[number]) if key in tasks]
         write = partial(
-            _compute_and_write, path, _described(region), own, wanted[number], given, number
+            _compute_and_write, path, _described(region), own[number], wanted[number], given, number
         )
         writes.append(f"pyvda-write-{uuid.uuid4().hex}")
         tasks[writes[-1]] = (write, given)
     return tasks, writes
 
 
-def _needed(graph: Mapping[Any, Any], keys: Iterable[Any]) -> set[Any]:
-    """Return the keys of all tasks on which some depend, and their own."""
-    found: set[Any] = set()
-    left = list(keys)
-    while left:
-        key = left.pop()
-        if key not in found:
-            found.add(key)
-            left += get_dependencies(graph, key)
-    return found
+def _owner(
+    before: Mapping[Any, Collection[Any]], wanted: Mapping[int, Collection[Any]]
+) -> dict[Any, int | None]:
+    """Return for each key the only region that needs it, or None where several do.
+
+    Parameters
+    ----------
+    before : mapping
+        The keys on which each depends.
+    wanted : mapping
+        The keys that each region needs itself.
+    """
+    owner: dict[Any, int | None] = {}
+    for number, keys in wanted.items():
+        left = list(keys)
+        while left:
+            key = left.pop()
+            if key not in owner:
+                owner[key] = number
+            elif owner[key] in (number, None):
+                continue
+            else:
+                owner[key] = None
+            left += before[key]
+    return owner
 
 
 def _compute_and_write(

@@ -10,7 +10,7 @@ import xarray as xr
 from distributed import Client
 
 from pyvda.errors import InputError
-from pyvda.io.writing.regions import _tasks, write
+from pyvda.io.writing.regions import _owner, _tasks, write
 
 
 class Lazy:
@@ -87,6 +87,13 @@ def test_a_region_is_one_task_and_what_regions_share_another() -> None:
     assert others == {key for key in graph if key in shared.dask}
     one, of_one = _tasks(Path("store"), {0: regions[0]})
     assert list(one) == of_one  # nothing is shared: one task
+
+
+def test_what_a_shared_task_needs_is_shared() -> None:
+    before = {"a": [], "b": ["a"], "c": ["b"], "d": ["b"], "e": ["d", "c"], "f": ["a"], "g": []}
+    assert _owner(before, {0: ["c"], 1: ["e", "g"], 2: ["f"]}) == {
+        "a": None, "b": None, "c": None, "d": 1, "e": 1, "f": 2, "g": 1,
+    }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
