@@ -162,10 +162,16 @@ def state_space(variables: Sequence[str], dimensions: Dimensions | None) -> Stat
         of = {name: lengths.get(name, {}) for name in names}
     else:
         of = dict.fromkeys(names, lengths)
-    known_points = {
-        dim: _coordinates(dim, along)
-        for own in of.values() for dim, along in own.items() if _has_points(along)
-    }  # fmt: skip
+    known_points: dict[str, tuple[float, ...]] = {}
+    for name, own in of.items():
+        for dim, along in own.items():
+            if _has_points(along):
+                found = _coordinates(dim, along)
+                if known_points.setdefault(dim, found) != found:
+                    raise InputError(
+                        f"the coordinates along {dim} of {name} are others than those of a variable"
+                        " before it; give the dimension another name there, or the same coordinates"
+                    )
     return StateSpace(
         tuple(
             Variable(
@@ -197,8 +203,8 @@ def _coordinates(dim: str, given: Any) -> tuple[float, ...]:
     usable = found.ndim == 1 and found.size and np.isfinite(found).all()
     if not usable or (np.diff(found) <= 0).any():
         raise InputError(
-            f"the coordinates along {dim} are not increasing numbers; give such ones, or the "
-            "number of points"
+            f"the coordinates along {dim} are not increasing numbers; give such ones (decreasing "
+            "latitudes turned round, and the model's states with them), or the number of points"
         )
     return tuple(found.tolist())
 

@@ -235,6 +235,14 @@ def test_a_malformed_function_is_refused_in_one_sentence(function, said):
         ({"dimensions": 3}, "lengths by name"),
         ({"dimensions": {"i": [0.0, 2.0, 1.0]}}, "coordinates along i are not increasing numbers"),
         ({"dimensions": {"i": ["a", "b"]}}, "coordinates along i are not increasing numbers"),
+        ({"dimensions": {"lat": [50.0, 40.0]}}, "decreasing latitudes turned round"),
+        (
+            {
+                "variables": ("x", "u"),
+                "dimensions": {"x": {"i": [0.0, 1.0]}, "u": {"i": [0.5, 1.5]}},
+            },
+            "coordinates along i of u are others than those of a variable before it",
+        ),
         ({"start": (1.0, 2.0)}, "2 values"),
         ({"spread": -1.0}, "at least 0"),
         ({"spinup": math.inf}, "finite"),
