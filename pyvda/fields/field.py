@@ -384,7 +384,8 @@ def places_of(ds: xr.Dataset, name: str, space: tuple[str, str], sea: Array) -> 
     plane = [
         factor * _on(ds, ds.variables[d], space)[sea] for d, factor in zip(space, km, strict=True)
     ]
-    return places.on_plane(*plane)
+    unit = grids.unit_of_length(ds[d].attrs.get("units") for d in space)
+    return places.on_plane(*plane, unit=unit)
 
 
 def _on(ds: xr.Dataset, coordinate: xr.Variable, space: tuple[str, str]) -> Array:

@@ -131,7 +131,8 @@ def _of_points(
 def described(fits: Mapping[str, Fitted]) -> list[str]:
     """Return lines that show fits: the factors, and the error of values that were not used."""
     lines = []
-    for name, (one, _, _) in fits.items():
+    for name, (one, rows, _) in fits.items():
+        unit = f" {rows.places.unit}".rstrip()
         lines.append(
             f"{name}: RMSE {one.rmse:.4g} at {one.count} values that were not used, "
             f"squared error / variance {one.calibration:.2f}, NLL {one.nll:.2f}"
@@ -139,13 +140,13 @@ def described(fits: Mapping[str, Fitted]) -> list[str]:
         for f in one.covariance.factors:
             functions = "" if f.space == f.time == "exponential" else f", {f.space}/{f.time}"
             lines.append(
-                f"  variance {f.variance:.4g}, {f.km:.4g} km, {f.days:.4g} days{functions}"
+                f"  variance {f.variance:.4g}, {f.km:.4g}{unit}, {f.days:.4g} days{functions}"
             )
         lines.append(f"  nugget {one.covariance.nugget:.4g}")
         if one.covariance.track_variance:
             lines.append(
                 f"  of a pass: variance {one.covariance.track_variance:.4g}, "
-                f"{one.covariance.track_km:.4g} km"
+                f"{one.covariance.track_km:.4g}{unit}"
             )
     return lines
 
@@ -217,8 +218,8 @@ def draw_figure(fits: Mapping[str, Fitted], path: Any) -> None:
         figure.set_size_inches(6.5, 2.4 * len(fits))
         rows = figure.subplots(len(fits), 2, squeeze=False)
         for axes, (name, fitted) in zip(rows, fits.items(), strict=True):
-            of_earth = fitted.rows.places.on_sphere
-            labels = ("distance (km)", "time (days)") if of_earth else ("distance", "time")
+            in_km = fitted.rows.places.unit == "km"
+            labels = ("distance (km)", "time (days)") if in_km else ("distance", "time")
             for axis, one, label in zip(axes, binned(fitted), labels, strict=True):
                 axis.plot(one.lag, one.data, "o", color=BLUE, label="data")
                 axis.plot(one.lag, one.model, "-", color=BLACK, label="fit")

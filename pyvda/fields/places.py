@@ -38,18 +38,21 @@ class Places:
     map : (P, 2)
         Degrees of longitude, without a jump, and latitude; or km.
     scale : Scale
+    unit : str
+        Of positions: "km", or "" where the coordinates have no unit.
     """
 
     position: Array
     map: Array
     scale: Scale
+    unit: str = "km"
 
     def __len__(self) -> int:
         return len(self.position)
 
     def at(self, chosen: Array | slice) -> Places:
         """Return some of the points, by index or mask."""
-        return Places(self.position[chosen], self.map[chosen], self.scale)
+        return Places(self.position[chosen], self.map[chosen], self.scale, self.unit)
 
     @property
     def on_sphere(self) -> bool:
@@ -105,10 +108,10 @@ def on_sphere(latitude: Array, longitude: Array) -> Places:
     return Places(position, np.stack([unwrapped, latitude], axis=-1), scale)
 
 
-def on_plane(y: Array, x: Array) -> Places:
-    """Return points on a plane, (P,) each, km."""
+def on_plane(y: Array, x: Array, unit: str = "km") -> Places:
+    """Return points on a plane, (P,) each, in km or without a unit ("")."""
     position = np.stack([x, y, np.zeros_like(x)], axis=-1).astype(float)
-    return Places(position, position[:, :2].copy(), Scale(1.0, 1.0, 0.0))
+    return Places(position, position[:, :2].copy(), Scale(1.0, 1.0, 0.0), unit)
 
 
 def joined(first: Places, second: Places) -> Places:
@@ -123,7 +126,7 @@ def joined(first: Places, second: Places) -> Places:
         np.concatenate([getattr(places, name) for places in (first, second)])
         for name in ("position", "map")
     )
-    return Places(position, on_map, first.scale)
+    return Places(position, on_map, first.scale, first.unit)
 
 
 def arc(chord: Array) -> Array:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,7 +25,7 @@ from pyvda.fields.places import Places
 from pyvda.fields.transforms import Transform
 from pyvda.io.cf import times
 from pyvda.io.cf.dimensions import axis, find_time
-from pyvda.io.cf.grids import geographic, km_in, measured
+from pyvda.io.cf.grids import geographic, km_in, measured, unit_of_length
 from pyvda.io.cf.matching import by_name, wanted
 from pyvda.io.quality.bad_data import INVALID, REJECTED, say, screened
 from pyvda.io.quality.error_variables import with_errors
@@ -325,7 +326,8 @@ def _position(ds: xr.Dataset, dim: Any) -> _Position | None:
     if len(plane) < 2:
         return None
     (y, of_y), (x, of_x) = plane["Y"], plane["X"]
-    return _Position((y, x), (of_y, of_x), places.on_plane)
+    unit = unit_of_length(v.attrs.get("units") for v in (y, x))
+    return _Position((y, x), (of_y, of_x), partial(places.on_plane, unit=unit))
 
 
 def _joined(parts: Sequence[Points]) -> Points:

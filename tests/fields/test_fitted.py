@@ -54,6 +54,16 @@ def test_points_have_a_covariance_and_a_figure(tmp_path, monkeypatch, capsys, fu
     assert "local_variance would have no effect" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("unit", "said"), [("km", "60 km, 3 days"), ("", "60, 3 days")])
+def test_lengths_have_the_unit_of_the_coordinates(unit, said) -> None:
+    rows = Rows(on_plane(*np.zeros((2, 1)), unit), *np.zeros((4, 1)), np.zeros((1, 0)))
+    of_pass = COVARIANCE.model_copy(update={"track_variance": 0.1})
+    fits = {"sst": fitted.Fitted(Fit(of_pass, 0.1, 1.0, 0.0, 5), rows, 1.0)}
+    lines = fitted.described(fits)
+    assert lines[1] == f"  variance 0.8, {said}"
+    assert lines[-1] == f"  of a pass: variance 0.1, 20 {unit}".rstrip()
+
+
 def test_what_is_drawn_is_the_covariance_of_the_data() -> None:
     """Data drawn from COVARIANCE have its values at all lags."""
     products = []

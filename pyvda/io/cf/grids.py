@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
 import xarray as xr
@@ -77,6 +77,15 @@ def km_in(units: object) -> float | None:
     """
     known = (("m", 1e-3), ("km", 1.0), ("1", 1.0))
     return next((factor for one, factor in known if units and same(str(units), one)), None)
+
+
+def unit_of_length(units: Iterable[object]) -> str:
+    """Return "km" where coordinates that `km_in` takes have a unit, "" where they have none ("1").
+
+    >>> unit_of_length(["m", "km"]), unit_of_length(["1", "1"])
+    ('km', '')
+    """
+    return "" if all(same(str(one), "1") for one in units) else "km"
 
 
 def kilometres(ds: xr.Dataset, space: Sequence[str]) -> tuple[float, ...] | None:
