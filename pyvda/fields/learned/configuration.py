@@ -94,8 +94,9 @@ class FieldData(Section):
         of the grid, and points have the coordinates of their mirror images. True: each by itself.
         False: nothing.
     ends : float
-        Share of the samples whose data before or after a random time neither the network nor its
-        first guess sees, as at the ends of a file: for a network that is used on shorter ones.
+        Share of the samples whose data before or after a random time, at most `network.days` away,
+        neither the network nor its first guess sees, as at the ends of a file: for a network that
+        is used on shorter ones.
     seed : int
         Seed of the draws, the times of validation and the order.
     """
@@ -280,9 +281,12 @@ class FieldConfiguration(Section):
                 "oi, or choose another network"
             )
         if self.field.ends and not self.network.days:
+            remedy = "leave it out"
+            if self.network.kind != "stack":
+                remedy += ", or let network.days be at least 1"
             raise ValueError(
-                f"ends is {self.field.ends:g}, which would have no effect: the network sees no "
-                "other times; leave it out"
+                f"ends is {self.field.ends:g}, but an end lies among the network.days times before "
+                f"or after a sample, which are none; {remedy}"
             )
         if self.network.kind == "stack" and not isinstance(self.field.augment, bool):
             idle = idle_at_points(self.field.turns())
