@@ -18,6 +18,7 @@ MEMBER = "member"
 STATE_ROW, STATE_COLUMN = "state1", "state2"
 DIMENSIONS = (WINDOW, TIME, STATE)
 
+TWIN_TITLE = "twin experiment"  # how the titles of simulated truths and observations start
 OPENED = "pyvda_opened"  # key of a Dataset's encoding: how `open_observations` was called
 OBSERVATION = "observation"
 OBSERVATION_ERROR = "observation_error"

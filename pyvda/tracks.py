@@ -90,7 +90,7 @@ def observe(
         noise = np.sqrt(variance) * random.standard_normal(len(value))
         parts.append((tracks, value + noise))
     attrs = {
-        **truth.attrs, "title": f"twin experiment {name}: observations", "preset": name,
+        **truth.attrs, "title": f"{names.TWIN_TITLE} {name}: observations", "preset": name,
         "observation_seed": seed, names.OBSERVATION_ERROR_VARIANCE: variance,
         "featureType": "trajectory", ANALYSIS_TIMES: [time[0], time[-1], time[1] - time[0]],
         **{f"preset_{option}": value for option, value in settled.items()},

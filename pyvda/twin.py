@@ -122,7 +122,7 @@ def simulate(
     ds = xr.Dataset(
         data,
         coords,
-        {"Conventions": "CF-1.11", "title": f"twin experiment {name}: truth", "seed": seed}
+        {"Conventions": "CF-1.11", "title": f"{names.TWIN_TITLE} {name}: truth", "seed": seed}
         | model_attributes.attributes(model),
     )
     return append_history(ds, f"pyvda {pyvda.__version__} simulate {name}, seed {seed}")
@@ -226,7 +226,7 @@ def observe(
     observation = np.full(state.shape, np.nan)
     for window, x in enumerate(state):
         observation[window] = _observed(rule, x, seed, window)
-    attrs = {**truth.attrs, "title": f"twin experiment {name}: observations", "preset": name,
+    attrs = {**truth.attrs, "title": f"{names.TWIN_TITLE} {name}: observations", "preset": name,
              "observation_seed": seed, "observation_error_variance": rule.variance}  # fmt: skip
     data: dict[str, Any]
     if space is None:

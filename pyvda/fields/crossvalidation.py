@@ -23,10 +23,7 @@ from pyvda.fields import target
 from pyvda.fields.assimilate import estimated, hidden_points
 from pyvda.fields.clouds import under_other_clouds
 from pyvda.fields.field import Field, Values, opened
-from pyvda.fields.learned.description import (
-    FieldDescription,
-    digest_of_data,
-)
+from pyvda.fields.learned.description import FieldDescription
 from pyvda.fields.learned.method import LearnedFieldOptions
 from pyvda.fields.methods import FIELD_METHODS, FieldMethod, method_named
 from pyvda.fields.points import Points, are_points
@@ -194,21 +191,10 @@ def _seen(
         for name, (_, options) in chosen.items()
         if isinstance(options, LearnedFieldOptions)
     }
-    if not networks:
-        return []
-    data = {name: one.values for name, one in read.items()}
-    file = digest_of_data(field.days, data)
-    hidden = None
-    if withheld is not None:
-        left = {name: np.where(withheld, one, np.nan) for name, one in data.items()}
-        hidden = digest_of_data(field.days, left)
+    values = {name: one.values for name, one in read.items()}
     found = []
     for name, described in networks.items():
-        if any(
-            one.trained.get("data_sha256") == file
-            and (hidden is None or one.trained.get("withheld_sha256") != hidden)
-            for one in described
-        ):
+        if any(one.has_seen(field, values, withheld) for one in described):
             found.append(name)
             notice(
                 f"{name} was trained on this file with values that are hidden here, so that its "

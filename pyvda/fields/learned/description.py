@@ -87,7 +87,7 @@ class FieldDescription(Section):
     Attributes
     ----------
     format : int
-        Version of this description.
+        Version of this description: 1 of pyvda 0.2, 2 since grids are told by positions.
     network : section
         Its architecture.
     variables : dict of Variable
@@ -110,12 +110,12 @@ class FieldDescription(Section):
         By which the error variances are multiplied: what made those of the values of validation as
         large as the squared errors.
     trained : dict
-        How it was made, for people.
+        How it was made, for people, and digests of the data; see `has_seen`.
     weights, sha256 : str
         Name of the file with the weights, and the SHA-256 it must have.
     """
 
-    format: Literal[1]
+    format: Literal[1, 2]
     network: AnyNetwork
     variables: dict[str, Variable] = Limits(min_length=1)
     transform: Literal["log10", "log"] | None
@@ -186,15 +186,40 @@ class FieldDescription(Section):
     def same_grid(self, field: Field) -> bool:
         """Tell whether a field has the grid of the training, the land included.
 
-        That is, each point within a hundredth of the distance of neighbours.
+        That is, each point within a hundredth of the distance of neighbours along the axis where
+        that is smaller.
+
+        Raises
+        ------
+        InputError
+            The weights are missing or damaged.
         """
+        if self.grid.shape != field.sea.shape:
+            return False
         if self.grid.digest is not None:
             return self.grid.digest == _digest(field)
         if self._folder is None or not np.array_equal(read_sea(self._folder), field.sea):
             return False
-        position = _tensor(self._folder, self.weights, POSITION)
+        position = _tensor(self._folder, self.weights, POSITION, (int(field.sea.sum()), 3))
         apart = np.abs(position - field.places.position).max()
-        return bool(apart <= _SAME_PLACE * self.grid.spacing_km)
+        return bool(apart <= _SAME_PLACE * min(_spacings(field), default=1.0))
+
+    def has_seen(self, field: Field, values: Mapping[str, Array], withheld: Array | None) -> bool:
+        """Tell whether the training had these data, those that are hidden here included.
+
+        Parameters
+        ----------
+        field : Field
+        values : dict of (T, P)
+            Data of each variable, NaN without a datum.
+        withheld : (T, P) of bool, optional
+            What is hidden, if a file names it: a training that withheld the same has not seen it.
+        """
+        made = digests_of_0_2 if "data_sha256" in self.trained else digests
+        (file, of_file), (hidden, of_hidden) = made(field, values, withheld).items()
+        if self.trained.get(file) != of_file:
+            return False
+        return withheld is None or self.trained.get(hidden) != of_hidden
 
     def differences(self, field: Field, cover: float | None = None) -> list[str]:
         """Return how a field differs from that of the training, one phrase per difference.
@@ -241,17 +266,24 @@ def read_sea(folder: str | Path) -> Array:
     InputError
         The weights are missing or damaged.
     """
-    return np.asarray(_tensor(Path(folder), read_description(folder).weights, SEA), bool)
+    described = read_description(folder)
+    return np.asarray(_tensor(Path(folder), described.weights, SEA, described.grid.shape), bool)
 
 
-def _tensor(folder: Path, weights: str, name: str) -> Array:
-    """Return one tensor of a file of weights."""
+def _tensor(folder: Path, weights: str, name: str, shape: tuple[int, ...]) -> Array:
+    """Return one tensor of a file of weights, which must have this shape."""
     path = folder / weights
     try:
         with safe_open(path, "numpy") as file:
-            return np.asarray(file.get_tensor(name))
+            found = np.asarray(file.get_tensor(name))
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path} cannot be read ({error}); copy the whole folder") from error
+    if found.shape != shape:
+        raise InputError(
+            f"{name} in {path} has shape {found.shape}, but {FIELD_FILE} beside it expects {shape};"
+            " copy the whole folder"
+        )
+    return found
 
 
 def is_of_fields(folder: str | Path) -> bool:
@@ -266,7 +298,7 @@ def _digest(field: Field) -> str:
     return whole.hexdigest()
 
 
-def digest_of_data(days: Array, values: Mapping[str, Array]) -> str:
+def digest_of_values(days: Array, values: Mapping[str, Array]) -> str:
     """Return the SHA-256 of data, whatever their land, their coordinates and the order of points.
 
     Parameters
@@ -286,15 +318,59 @@ def digest_of_data(days: Array, values: Mapping[str, Array]) -> str:
     return whole.hexdigest()
 
 
+def digests(
+    field: Field, values: Mapping[str, Array], withheld: Array | None
+) -> dict[str, str | None]:
+    """Return the digests of a file's data and of those that are withheld, as trainings keep them.
+
+    Parameters
+    ----------
+    field : Field
+    values : dict of (T, P)
+    withheld : (T, P) of bool, optional
+    """
+    hidden = None
+    if withheld is not None:
+        left = {name: np.where(withheld, one, np.nan) for name, one in values.items()}
+        hidden = digest_of_values(field.days, left)
+    file = digest_of_values(field.days, values)
+    return {"values_sha256": file, "withheld_values_sha256": hidden}
+
+
+def digests_of_0_2(
+    field: Field, values: Mapping[str, Array], withheld: Array | None
+) -> dict[str, str | None]:
+    """Return the same as pyvda 0.2 made them, of values with their places."""
+    hidden = None
+    if withheld is not None:
+        hidden = _digest_with_places(field, {"withheld": np.where(withheld, 1.0, np.nan)})
+    return {"data_sha256": _digest_with_places(field, values), "withheld_sha256": hidden}
+
+
+def _digest_with_places(field: Field, values: Mapping[str, Array]) -> str:
+    """Return the SHA-256 of data with their times and places."""
+    place = np.round(field.places.position * 10).astype(np.int64)
+    order = np.lexsort(place.T)
+    whole = hashlib.sha256()
+    for name, one in values.items():
+        t, p = np.nonzero(np.isfinite(one[:, order]))
+        whole.update(name.encode())
+        for part in (field.days[t], place[order][p], np.float32(one[:, order][t, p])):
+            whole.update(np.ascontiguousarray(part).tobytes())
+    return whole.hexdigest()
+
+
 def spacing(field: Field) -> float:
     """Return the median distance of neighbours along the second dimension of space, km."""
+    return next(iter(_spacings(field)), 1.0)
+
+
+def _spacings(field: Field) -> list[float]:
+    """Return the median distance of neighbours along x, then y, km; none where there are none."""
     position = field.on_grid(np.ascontiguousarray(field.places.position.T))
-    for axis in (2, 1):
-        steps = np.linalg.norm(np.diff(position, axis=axis), axis=0)
-        known = steps[np.isfinite(steps)]
-        if known.size:
-            return float(np.median(known))
-    return 1.0
+    steps = (np.linalg.norm(np.diff(position, axis=axis), axis=0) for axis in (2, 1))
+    known = (one[np.isfinite(one)] for one in steps)
+    return [float(np.median(one)) for one in known if one.size]
 
 
 def step_days(field: Field) -> float:

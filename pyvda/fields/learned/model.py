@@ -81,7 +81,7 @@ class FieldModel(nn.Module):
         """Return the content of field.json for these serialised weights."""
         digest = hashlib.sha256(weights).hexdigest()
         return FieldDescription(
-            format=1, **self.about, weights=f"weights-{digest[:12]}.safetensors", sha256=digest
+            format=2, **self.about, weights=f"weights-{digest[:12]}.safetensors", sha256=digest
         )
 
     def save(self, folder: str | Path, half: bool = False) -> None:

@@ -2,7 +2,7 @@
 
 Without a truth, a draw lays the gap of another time over every time; the values below it are what
 the network is compared with. Neither the network nor its first guess sees them, nor the mean that
-both start from: departures from a mean that has a value tell that value. With a truth, the first
+both start from: a mean that is made with a value gives that value away. With a truth, the first
 draw has the file's own observations, and each other one those of the same points at other times,
 taken from the truth with random errors; the network is compared with the truth. A network that
 estimates all times together is compared with those of a whole window.
@@ -17,7 +17,7 @@ from the seed, so that a resumed training sees the same.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -38,7 +38,7 @@ from pyvda.fields.learned.configuration import FieldData
 from pyvda.fields.learned.description import (
     Grid,
     Variable,
-    digest_of_data,
+    digests,
     step_days,
 )
 from pyvda.fields.learned.first_guess import FirstGuess
@@ -209,10 +209,10 @@ class Samples:
     season_days : float, optional
     selection : Selection
         Data that the first guess uses.
-    digest : str
-        SHA-256 of the file's data, see `description.digest_of_data`.
-    withheld_digest : str, optional
-        The same of the data that are withheld.
+    attrs : dict
+        Attributes of the file.
+    digests : dict
+        SHA-256 of the file's data and of those that are withheld, see `description.digests`.
     validation : (T,) of bool
         Times with values that select the best weights.
 
@@ -237,20 +237,16 @@ class Samples:
             },
             "field",
         )
-        self.field, read = _opened(settings)
+        self.field, read, self.attrs = _opened(settings)
         field = self.field
         self.step_days = step_days(field)
         self.selection = options.selection(field.days)
         withheld = withheld_of(field, settings.withhold)
         data = {name: one.values for name, one in read.items()}
-        self.digest = digest_of_data(field.days, data)
-        self.withheld_digest = None
-        if withheld is not None:
-            hidden = {name: np.where(withheld, one, np.nan) for name, one in data.items()}
-            self.withheld_digest = digest_of_data(field.days, hidden)
+        self.digests = digests(field, data, withheld)
         given = options.given()
         oi.check(field, options, given)
-        truths = None if settings.truth is None else _truths(settings.truth, settings, field)
+        complete = _complete_fields(settings, field) if settings.truth is not None else {}
         self.season_days = oi.season_days(field, options, given)
         if withheld is not None:
             read = {
@@ -261,8 +257,7 @@ class Samples:
         self.validation, held = self._held_back()
         self.series: dict[str, Series] = {
             name: _series(
-                field, name, one, held, options, given, engine, report,
-                None if truths is None else truths[name],
+                field, name, one, held, options, given, engine, report, complete.get(name),
             )
             for name, one in read.items()
         }  # fmt: skip
@@ -272,7 +267,6 @@ class Samples:
         self.height, self.width = sides
         self._frames: Frames | None = None  # the same in all draws, but for those of a truth
         self._draw = lru_cache(maxsize=None)(self._drawn)
-        self._truth = lru_cache(maxsize=None)(self._truth_on_grid)
 
     def variables(self) -> dict[str, Variable]:
         """Return the description of each variable."""
@@ -352,7 +346,7 @@ class Samples:
         random = np.random.default_rng([self.settings.seed, draw + 100, 8])
         values, targets = {}, {}
         shift = 0 if draw in (0, -1) else int(random.integers(1, len(self.field.days)))
-        truths = self._truths()
+        truths = self._truth_by_variable()
         for name, truth in truths.items():
             known = self.series[name].values
             if shift:
@@ -370,7 +364,7 @@ class Samples:
             targets[name] = truth - self.series[name].mean.at(self.field.days)
         return self._cut(values, targets, None, chosen, seed, ends)
 
-    def _truths(self) -> dict[str, Array]:
+    def _truth_by_variable(self) -> dict[str, Array]:
         """Return the truth of each variable, (T, P); empty without one."""
         return {name: s.truth for name, s in self.series.items() if s.truth is not None}
 
@@ -390,17 +384,18 @@ class Samples:
         if self.settings.samples is not None and len(at) > self.settings.samples:
             at = np.sort(random.choice(at, self.settings.samples, replace=False))
         spread = np.sqrt([s.covariance.variance / s.scale**2 for s in self.series.values()])
-        truths = self._truths()
+        truths = self._truth_by_variable()
         return [
             WindowSample(
-                frames, int(t), self._tile(truths, int(t), random), spread, span, self._truth(),
-                self.validation == checking,
+                frames, int(t), self._tile(truths, int(t), random), spread, span,
+                self._true_anomalies, self.validation == checking,
             )
             for t, span in zip(at, self._spans(len(at), ends, seed), strict=True)
         ]  # fmt: skip
 
-    def _truth_on_grid(self) -> Array:
-        """Return the scaled anomalies of the truth, (V, T, Y, X), NaN on land."""
+    @cached_property
+    def _true_anomalies(self) -> Array:
+        """The scaled anomalies of the truth on the grid, (V, T, Y, X), NaN on land."""
         days = self.field.days
         found = [(s.truth - s.mean.at(days)) / s.scale for s in self.series.values()
                  if s.truth is not None]  # fmt: skip
@@ -581,8 +576,11 @@ def _series(
     )  # fmt: skip
 
 
-def _opened(settings: FieldData) -> tuple[Field, dict[str, Values]]:
-    """Return the field of the observations and their values; of points on the truth's grid."""
+def _opened(settings: FieldData) -> tuple[Field, dict[str, Values], dict[Any, Any]]:
+    """Return the field of the observations, their values and the attributes of their file.
+
+    Data at points are put on the truth's grid.
+    """
     ds = sources.as_dataset(settings.observations, "field.observations")
     grid: Any = settings.truth
     if windows.has_windows(ds):
@@ -604,7 +602,7 @@ def _opened(settings: FieldData) -> tuple[Field, dict[str, Values]]:
     how: dict[str, Any] = {"mask": settings.mask, "transform": settings.transform}
     if not of_points.are_points(ds, wanted):
         field = opened(ds, wanted, **how)
-        return field, {name: field.read(name) for name in field.variables}
+        return field, {name: field.read(name) for name in field.variables}, ds.attrs
     if settings.truth is None:
         raise InputError(
             f"the observations of {settings.observations} lie at points, and networks are trained "
@@ -618,12 +616,12 @@ def _opened(settings: FieldData) -> tuple[Field, dict[str, Values]]:
     points = of_points.read(ds, wanted, transform=settings.transform)
     field = target.on_grid(points, grid, **how)
     cells = Cells.with_data(field, points)
-    return field, {name: cells.values(points.values[name]) for name in field.variables}
+    return field, {name: cells.values(points.values[name]) for name in field.variables}, ds.attrs
 
 
-def _truths(truth: Any, settings: FieldData, field: Field) -> dict[str, Array]:
-    """Return the complete fields of `truth` at the points of the sea, by variable."""
-    ds = sources.as_dataset(truth, "field.truth")
+def _complete_fields(settings: FieldData, field: Field) -> dict[str, Array]:
+    """Return the fields of the file of the truth at the points of the sea, (T, P), by variable."""
+    ds = sources.as_dataset(settings.truth, "field.truth")
     if windows.has_windows(ds):
         ds = windows.in_series(ds, windows.span_of(ds))
     found = {}

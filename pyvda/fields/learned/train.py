@@ -11,19 +11,20 @@ that `--resume` continues from.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from pyvda import names
 from pyvda.engine import get_engine
 from pyvda.fields.learned.configuration import FieldConfiguration
 from pyvda.fields.learned.description import FIELD_FILE
 from pyvda.fields.learned.model import FieldModel
 from pyvda.fields.learned.module import FieldTraining, scored
 from pyvda.fields.learned.samples import Samples
-from pyvda.io.sources import sources
 from pyvda.io.writing.atomic import replacing
 from pyvda.learned.shipped import TRAINING_FILE
 from pyvda.notices import notice
@@ -119,9 +120,6 @@ def train_field(
 
 def _about(configuration: FieldConfiguration, data: Samples) -> dict[str, Any]:
     settings = configuration.field
-    attributes = sources.as_dataset(settings.observations, "field.observations").attrs
-    seeds = {"truth_seed": attributes.get("seed"),
-             "observation_seed": attributes.get("observation_seed")}  # fmt: skip
     return {
         "network": configuration.network, "variables": data.variables(),
         "transform": settings.transform, "first_guess": settings.first_guess,
@@ -134,11 +132,18 @@ def _about(configuration: FieldConfiguration, data: Samples) -> dict[str, Any]:
             "truth": None if settings.truth is None else Path(settings.truth).name,
             "times": len(data.field.days),
             "values": int(data.there.sum()),
-            "data_sha256": data.digest,
-            "withheld_sha256": data.withheld_digest,
-            **{name: int(seed) for name, seed in seeds.items() if seed is not None},
+            **data.digests,
+            **_seeds(data.attrs),
         },
     }  # fmt: skip
+
+
+def _seeds(attrs: Mapping[str, Any]) -> dict[str, int]:
+    """Return the seeds of a twin experiment's file, from its attributes; none of other files."""
+    if not str(attrs.get("title", "")).startswith(names.TWIN_TITLE):
+        return {}
+    known = {"truth_seed": attrs.get("seed"), "observation_seed": attrs.get("observation_seed")}
+    return {name: int(seed) for name, seed in known.items() if isinstance(seed, int | np.integer)}
 
 
 def _summary(

@@ -1,6 +1,7 @@
 """Whole trainings, small: they learn, resume, and are refused."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,11 +15,12 @@ from gappy import field
 import pyvda
 from pyvda.errors import InputError, TrainingError
 from pyvda.fields.crossvalidation import described
+from pyvda.fields.field import opened
 from pyvda.fields.learned.configuration import FieldConfiguration
-from pyvda.fields.learned.description import read_description
+from pyvda.fields.learned.description import digests_of_0_2, read_description
 from pyvda.fields.learned.model import FieldModel
 from pyvda.fields.learned.module import _turned
-from pyvda.fields.learned.train import train_field
+from pyvda.fields.learned.train import _seeds, train_field
 from pyvda.validation_errors import validated
 
 pytestmark = pytest.mark.filterwarnings("ignore::pyvda.notices.Notice")
@@ -145,7 +147,8 @@ def test_all_times_of_a_window_are_learned_together(tmp_path) -> None:
          "window": ("obs", window), "pass_id": ("obs", window)},
         {"time": ("obs", time.astype(float), days),
          **{n: (*where[n], units[n][2]) for n in ("y", "x")}},
-        {"seed": np.int64(3), "observation_seed": np.int64(4)},
+        {"title": "twin experiment qg: observations", "seed": np.int64(3),
+         "observation_seed": np.int64(4)},
     ).to_netcdf(tmp_path / "obs.nc")  # fmt: skip
     settings = validated(FieldConfiguration, configuration(
         tmp_path / "obs.nc",
@@ -158,6 +161,23 @@ def test_all_times_of_a_window_are_learned_together(tmp_path) -> None:
     assert found["validation"]["rmse"] < 0.7 * found["first_guess"]["rmse"]
     trained = read_description(tmp_path / "run").trained
     assert (trained["truth_seed"], trained["observation_seed"]) == (3, 4)
+
+
+@pytest.mark.parametrize("title", ["twin experiment qg: observations", "a survey"])
+@pytest.mark.parametrize("seed", ["kelp", np.nan, np.array([1, 2]), np.int64(3)])
+def test_only_integers_of_a_twin_experiment_are_seeds(title, seed) -> None:
+    found = _seeds({"title": title, "seed": seed, "observation_seed": 4})
+    if title == "a survey":
+        assert found == {}
+    else:
+        own = {"truth_seed": 3} if isinstance(seed, np.integer) else {}
+        assert found == own | {"observation_seed": 4}
+
+
+def test_a_title_or_seed_of_another_file_does_not_stop_a_training(tmp_path) -> None:
+    ds = field(times=14, seed=4)[0].assign_attrs(seed="kelp", observation_seed=[1, 2])
+    train_field(made(tmp_path, ds, training={"epochs": 1}), tmp_path / "run", engine="torch")
+    assert not {"truth_seed", "observation_seed"} & set(read_description(tmp_path / "run").trained)
 
 
 def test_another_training_in_the_folder_is_refused(tmp_path) -> None:
@@ -230,6 +250,25 @@ def test_crossvalidation_says_what_a_network_was_trained_on(tmp_path) -> None:
     assert found["variables"]["sst"][both[0]]["count"] == int(hidden.sum())
     other = pyvda.crossvalidate(ds.isel(time=slice(1, None)), both, draws=1, engine="torch")
     assert other["seen"] == []
+    _as_of_0_2(both, ds, hidden)
+    with pytest.warns(Warning, match="all was trained on this file"):
+        found = pyvda.crossvalidate(ds, both, draws=1, engine="torch")
+    assert found["seen"] == both
+    with pytest.warns(Warning, match="all was trained on this file"):
+        found = pyvda.crossvalidate(ds, both, withhold=tmp_path / "hidden.nc", engine="torch")
+    assert found["seen"] == both[:1]
+
+
+def _as_of_0_2(folders, ds, hidden) -> None:
+    """Give descriptions the digests that pyvda 0.2 wrote; the second withheld `hidden`."""
+    of_field = opened(ds)
+    values = {"sst": of_field.read("sst").values}
+    withheld = hidden.values.astype(bool)[:, of_field.sea]
+    for folder, left_out in zip(folders, (None, withheld), strict=True):
+        path = Path(folder) / "field.json"
+        text = json.loads(path.read_text())
+        text["trained"] = digests_of_0_2(of_field, values, left_out)
+        path.write_text(json.dumps(text))
 
 
 def test_the_neighbours_of_the_first_guess_are_recorded(tmp_path) -> None:
