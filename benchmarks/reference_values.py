@@ -284,7 +284,7 @@ CASES = (
         "minimum": 7.6582776790462370, "maximum": 8.6488528468480155,
         "mean": 8.0031073988124248}, 1e-12, four_dimensional),
     Case("ADAO", "tui_example_01, 3DVAR", {"x1": 0.25000264, "x2": 0.79999797, "x3": 0.94999939},
-         5e-5, first_steps),
+         5e-6, first_steps),
     Case("ADAO", "simple_Blue", {"x1": 5.0, "x2": 6.0, "x3": 7.0, "variance": 0.5}, 1e-12, blue),
     Case("ADAO", "simple_3DVAR1", {"a": 2.0, "b": -0.99999992, "c": 1.99999987}, 1e-6, calibration),
     Case("ADAO", "simple_KalmanFilter1", {"estimate": -0.37725236, "variance": 0.00033921}, 1e-8,

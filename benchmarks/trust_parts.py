@@ -13,7 +13,8 @@ cost: processor time of the judgements over that of everything else in the same 
 several.
 
 256 windows of Lorenz-63 (32 for FSGD), 32 of Lorenz-96 (64 for estimates). Each row is kept in
-benchmarks/results/trust_parts.json when it is there, and not computed again.
+benchmarks/results/trust_parts.json, with the name of its machine (`machines`), when it is there,
+and not computed again.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ import pyvda
 from pyvda import block_task, names
 from pyvda.climate.library import EVERY, library
 from pyvda.engine import get_engine
+from pyvda.io.writing.atomic import replacing
 from pyvda.names import Flag
 
 OUT = store.RESULTS / "trust_parts.json"
@@ -273,15 +275,25 @@ def main() -> None:
             key = f"{part}/{case}/{method}"
             if given.again or key not in kept:
                 row = work()
-                kept = _kept()  # another run may have written others
-                kept[key] = row
-                store.write("trust_parts", {"rows": kept})
-            values = ", ".join(f"{n} {v:.4g}" for n, v in kept[key].items())
+                kept = _with(key, row)
+            values = ", ".join(f"{n} {v:.4g}" for n, v in kept[key].items() if n != "machine")
             print(f"{part:10s} {case:26s} {method:20s} {values}", flush=True)
 
 
 def _kept() -> dict[str, Any]:
     return json.loads(OUT.read_text("utf-8"))["rows"] if OUT.is_file() else {}
+
+
+def _with(key: str, row: Row) -> dict[str, Any]:
+    """Add a row, with the name of its machine, to those of the file, and return all."""
+    content = json.loads(OUT.read_text("utf-8")) if OUT.is_file() else {"machines": {}, "rows": {}}
+    machine = store.machine()
+    name = f"{machine['vector_instructions']}, {machine['date']}"
+    content["machines"][name] = machine
+    content["rows"][key] = {**row, "machine": name}
+    with replacing(OUT) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+    return dict(content["rows"])
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ from pyvda.state import windows
 Backgrounds = Sequence[cycling.Start]
 
 _GROSS_WINDOWS = 64  # from which the gross errors of a file are estimated
+_FITS = 1.03  # mean square of the good data's errors over its expected value, with an exact model
 
 # An engine has threads of its own, and a block is the unit of memory: one at a time in a process.
 _turn = threading.Lock()
@@ -70,6 +71,9 @@ class BlockTask:
         Whether observations with gross errors are rejected first, see `pyvda.robust`.
     gross_errors : GrossErrors
         Statistics by which observations are then rejected.
+    screen : str, optional
+        The method that finds them, see `Options.screened_by`. Default: the task's own, as in a
+        cycle, whose windows have backgrounds.
     spread : bool
         Whether the method has no spread, and gets one from `with_expected_error`.
     history : bool
@@ -91,6 +95,7 @@ class BlockTask:
     windows: int
     robust: bool = False
     gross_errors: GrossErrors = UNKNOWN
+    screen: str | None = None
     spread: bool = False
     history: bool = False
     report: OfBlocks | Report = silent
@@ -133,22 +138,28 @@ class BlockTask:
         return without_gross_errors(block, self.analyst(block, own, engine), self.gross_errors)
 
     def with_gross_errors_of(self, ds: xr.Dataset) -> tuple[BlockTask, dict[str, str]]:
-        """Return the task with the gross errors estimated, and the attribute that states them."""
+        """Return the task with the gross errors estimated, and the attribute that states them.
+
+        The method of `Options.screened_by` finds them where its exact model fits the good data.
+        """
         block = windows.windows_across(ds, _GROSS_WINDOWS)
+        task = replace(self, screen=self.options.screened_by(self.choice.model))
         with self.engine() as engine:
-            found = estimated(block, self.analyst(block, None, engine))
+            found, squares = estimated(block, task.analyst(block, None, engine))
+            if task.screen is not None and not squares < _FITS:
+                task = self
+                found, _ = estimated(block, task.analyst(block, None, engine))
         said = {"pyvda_gross_errors": json.dumps(asdict(found))}
-        return replace(self, gross_errors=found), said
+        return replace(task, gross_errors=found), said
 
     def analyst(self, block: xr.Dataset, own: Backgrounds | None, engine: Engine) -> Analyst:
         """Return what makes analyses of windows of a block in memory."""
         quiet = replace(self, report=silent)
         method, options = METHODS[self.method], self.options
         stated = getattr(options, OBSERVATION_VARIANCE, None)
-        screened = None if own is not None else options.screened_by(self.choice.model)
-        if screened is not None:
-            method = METHODS[screened[0]]
-            options = method.options(**screened[1], **{OBSERVATION_VARIANCE: stated})
+        if self.screen is not None:
+            method = METHODS[self.screen]
+            options = method.options(**{OBSERVATION_VARIANCE: stated})
 
         def chosen(windows: Array) -> Backgrounds | None:
             return None if own is None else [own[window] for window in windows]

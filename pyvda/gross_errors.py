@@ -18,6 +18,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from scipy.special import expit
 
 from pyvda.engine.interface import Array
 
@@ -55,6 +56,14 @@ class GrossErrors:
     def log_bad(self, z: Array, variance: Array | float = 1.0) -> Array:
         """Return the log of the share and density of bad data."""
         return np.asarray(np.log(np.add(*self._bad(z, variance))))
+
+    def squares_of_good(self, z: Array, variance: Array) -> float:
+        """Return the mean of z² / v over good data, each datum weighed by how likely it is good.
+
+        It is 1 on average where the density is right, whatever share of the data is bad.
+        """
+        likely = expit(self.log_good(z, variance) - self.log_bad(z, variance))
+        return float((likely * z**2 / variance).sum() / likely.sum()) if len(z) else np.nan
 
     def _bad(self, z: Array, variance: Array | float) -> tuple[Array, Array]:
         """Return the two terms of bad data."""

@@ -126,9 +126,12 @@ def without_gross_errors(
     return _left_out(block, best.bad).assign({_APART: (names.DIMENSIONS, apart)})
 
 
-def estimated(block: xr.Dataset, analyst: Analyst) -> GrossErrors:
-    """Return the estimate of the gross errors from windows in memory, of which there are many."""
-    errors = UNKNOWN
+def estimated(block: xr.Dataset, analyst: Analyst) -> tuple[GrossErrors, float]:
+    """Return the estimate of the gross errors from windows in memory, of which there are many.
+
+    The second result is the mean square of the good data's errors over its expected value.
+    """
+    errors, good = UNKNOWN, np.nan
     for _ in range(_ESTIMATES):
         best, _ = _best(block, analyst, errors)
         z, variance = (
@@ -136,7 +139,8 @@ def estimated(block: xr.Dataset, analyst: Analyst) -> GrossErrors:
         )
         there = np.isfinite(z)
         errors = UNKNOWN.fitted(z[there], variance[there])
-    return errors
+        good = errors.squares_of_good(z[there], variance[there])
+    return errors, good
 
 
 def _best(block: xr.Dataset, analyst: Analyst, errors: GrossErrors) -> tuple[_Found, Array]:

@@ -92,7 +92,7 @@ def simulate(
             rtol=SPINUP_RTOL, atol=SPINUP_RTOL,
         )[:, 0]  # fmt: skip
         on_attractor = np.where(model.sea, on_attractor, 0.0)
-        remedy = START_REMEDY if model.start is None else ""
+        remedy = START_REMEDY if model.start is None else _of(model, "start")
         _check_finite(on_attractor, model, "on the way to its attractor", remedy)
         truth[block] = running.simulate(
             model,
@@ -104,7 +104,7 @@ def simulate(
         )
         if report is not None:
             report(min(first + _BLOCK, windows), windows)
-    _check_finite(truth[..., model.sea], model, "within the windows")
+    _check_finite(truth[..., model.sea], model, "within the windows", _of(model, "time step"))
     time = np.arange(setting.steps) * model.time_step
     coords = {
         names.WINDOW: (names.WINDOW, np.arange(windows), names.attributes(names.WINDOW)),
@@ -128,11 +128,14 @@ def simulate(
     return append_history(ds, f"pyvda {pyvda.__version__} simulate {name}, seed {seed}")
 
 
-def _check_finite(states: Array, model: Model, where: str, remedy: str = "") -> None:
+def _of(model: Model, what: str) -> str:
+    """Return that the user check something of the model, and its parameters."""
+    values = ", ".join(f"{name} {value:g}" for name, value in model.fields)
+    return f"check its {what}" + (f" and its parameters ({values})" if values else "")
+
+
+def _check_finite(states: Array, model: Model, where: str, remedy: str) -> None:
     if not np.isfinite(states).all():
-        values = ", ".join(f"{name} {value:g}" for name, value in model.fields)
-        of_parameters = f" and its parameters ({values})" if values else ""
-        remedy = remedy or f"check its start{of_parameters}"
         raise InputError(f"the simulation of {model.name} diverged {where}; {remedy}")
 
 

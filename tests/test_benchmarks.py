@@ -1,5 +1,7 @@
 """The benchmark of learned solvers compares the results that it times, and needs no GPU."""
 
+import json
+
 import learned
 import numpy as np
 import own_models
@@ -8,6 +10,7 @@ import qg
 import reference_values
 import setups
 import torch
+import trust_parts
 import xarray as xr
 
 import pyvda
@@ -110,3 +113,14 @@ def test_values_of_other_packages_are_reproduced(case):
     """The published values of OOPS, ADAO and DataAssim.jl, from data made anew."""
     for row in reference_values.rows(case):
         assert row["difference"] < case.tolerance, row
+
+
+def test_each_row_of_trust_keeps_its_machine(monkeypatch, tmp_path):
+    monkeypatch.setattr(trust_parts, "OUT", tmp_path / "trust_parts.json")
+    for key, date in (("a", "2026-01-01"), ("b", "2026-01-02")):
+        machine = {"vector_instructions": "AVX2", "date": date}
+        monkeypatch.setattr(trust_parts.store, "machine", lambda found=machine: found)
+        rows = trust_parts._with(key, {"ratio": 1.0})
+    assert rows == trust_parts._kept()
+    machines = json.loads(trust_parts.OUT.read_text())["machines"]
+    assert [machines[rows[key]["machine"]]["date"] for key in "ab"] == ["2026-01-01", "2026-01-02"]

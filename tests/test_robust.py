@@ -15,6 +15,8 @@ from pyvda import names
 from pyvda.errors import InputError
 from pyvda.gross_errors import GrossErrors
 from pyvda.methods import Solution
+from pyvda.methods.ensemble_smoother import EnsembleSmootherOptions
+from pyvda.methods.fsgd import FSGDOptions
 from pyvda.names import Flag
 from pyvda.operators.function import FunctionOperator
 from pyvda.robust import Analyst, without_gross_errors
@@ -206,6 +208,41 @@ def test_data_are_rejected_by_the_strong_constraint(
     x, best = truth["truth"].values, pyvda.assimilate(good, model="lorenz63", **keywords)
     error, of_best = (((ds["analysis"].values - x) ** 2).mean() for ds in (found, best))
     assert error < 1.15 * of_best
+
+
+@pytest.mark.julia
+@pytest.mark.parametrize(("size", "more"), [(0.0, 0.0), (10.0, 0.0), (5.0, 0.03)])
+def test_an_exact_model_that_does_not_fit_rejects_nothing(
+    lorenz: tuple[xr.Dataset, xr.Dataset], size: float, more: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed, good = spoilt(lorenz[1], size)
+    usable = good["observation"].notnull().values
+    wrong = pyvda.get_model("lorenz63", rho=1.05 * 28)
+
+    def screened() -> tuple[float, float]:
+        found = pyvda.assimilate(changed, model=wrong, method="fsgd", iterations=1000, robust=True)
+        rejected = (found["flag"].values == Flag.REJECTED)[usable].mean()
+        return rejected, ((found["analysis"] - lorenz[0]["truth"].values) ** 2).mean().item()
+
+    share, error = screened()
+    monkeypatch.setattr(FSGDOptions, "screened_by", lambda *_: None)
+    own_share, own_error = screened()
+    # Errors of 5 that are left out take part of the misfit with them; the analysis gains even so.
+    assert share <= own_share + more
+    assert error <= own_error
+
+
+@pytest.mark.julia
+def test_all_windows_of_a_cycle_are_screened_by_the_method_itself(
+    lorenz: tuple[xr.Dataset, xr.Dataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = spoilt(lorenz[1].isel(window=slice(0, 1)), 10.0)[0].isel(window=0)
+    keywords = {"model": "lorenz63", "method": "ensemble-smoother", "robust": True, "cycle": 50}
+    found = pyvda.assimilate(changed, **keywords)
+    monkeypatch.setattr(EnsembleSmootherOptions, "screened_by", lambda *_: None)
+    alone = pyvda.assimilate(changed, **keywords)
+    assert (found["flag"] == Flag.REJECTED).any()
+    np.testing.assert_array_equal(found["analysis"], alone["analysis"])
 
 
 @pytest.mark.julia

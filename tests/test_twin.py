@@ -199,3 +199,10 @@ def test_a_simulation_that_diverges_is_refused() -> None:
     assert np.isfinite(truth["x"]).all()
     with pytest.raises(InputError, match=r"diverged on the way to its attractor; check its start$"):
         pyvda.simulate(model(start=1.5, spread=0.1), 4, steps=4, engine="torch")
+    growing = torch_model(
+        step=lambda x, rate=10.0: rate * x, variables=("x",), time_step=1.0, spinup=1.0, start=1.0,
+        spread=0.1, parameters={"rate": 10.0},
+    )  # fmt: skip
+    said = r"diverged within the windows; check its time step and its parameters \(rate 10\)$"
+    with pytest.raises(InputError, match=said):
+        pyvda.simulate(growing, 1, steps=400, engine="torch")

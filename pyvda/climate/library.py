@@ -52,6 +52,11 @@ class Library:
     signs: Array
 
 
+def is_low_dimensional(model: Model) -> bool:
+    """Tell whether a library can stand for the model's states."""
+    return model.state_size <= LOW_DIMENSIONAL
+
+
 def expect_low_dimensional(model: Model) -> None:
     """Raise InputError where states drawn at random cannot cover those of the model."""
     if model.state_size > LOW_DIMENSIONAL:

@@ -7,7 +7,8 @@ variance s²,
 
 whatever made xₐ: a learned model, or a descent of the cost (4). Of a low-dimensional model, m and s
 come from the states of its attractor that fit the observations, by the method `posterior-mean`; of
-a larger one, from the minimum of the method `annealed` and its Hessian.
+a larger one, from the minimum of the method `annealed` and its Hessian, with the doubts of that
+minimum, or from the climatology where it has diverged.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ import numpy as np
 import xarray as xr
 
 from pyvda import names
-from pyvda.climate.library import LOW_DIMENSIONAL
+from pyvda.climate.climatology import climatology
+from pyvda.climate.library import is_low_dimensional
 from pyvda.errors import InputError
+from pyvda.judgements.judge import judged_solution, status_with
 from pyvda.methods import annealed, posterior_mean
 from pyvda.methods.problem import Problem, Solution, Status
 from pyvda.models.model import Model
@@ -55,7 +58,7 @@ def expect_posterior(model: Model, observed: xr.Dataset) -> None:
 
 
 def with_expected_error(problem: Problem, solution: Solution, variance: float) -> Solution:
-    """Return the judged solution with `stdev`; windows whose posterior is in doubt are doubtful.
+    """Return the judged solution with `stdev`; windows whose posterior is in doubt are so, too.
 
     Parameters
     ----------
@@ -66,21 +69,28 @@ def with_expected_error(problem: Problem, solution: Solution, variance: float) -
         R of a datum with weight 1.
     """
     quiet = replace(problem, report=silent)
-    if problem.model.state_size <= LOW_DIMENSIONAL:
+    if is_low_dimensional(problem.model):
         options = posterior_mean.PosteriorMeanOptions(observation_variance=variance)
-        posterior, doubt = posterior_mean.solve(quiet, options), Doubt.FEW_SAMPLES
-        enough = posterior.per_window[names.EFFECTIVE_SAMPLE_SIZE] >= options.doubtful
+        posterior = posterior_mean.solve(quiet, options)
+        # Few samples, or no state that is as close to the observations as their errors are large.
+        few = posterior.per_window[names.EFFECTIVE_SAMPLE_SIZE] < options.doubtful
+        few |= posterior.status == Status.DOUBTFUL
+        mean, spread, more = posterior.x, posterior.stdev, np.where(few, int(Doubt.FEW_SAMPLES), 0)
     else:
         by = annealed.AnnealedOptions(observation_variance=variance)
-        posterior, doubt = annealed.solve(quiet, by), Doubt.MISFIT_LARGE
-        enough = np.asarray(np.isfinite(posterior.x).all((1, 2)))
-    if posterior.stdev is None:
+        posterior = judged_solution(quiet, by, annealed.solve(quiet, by))
+        mean, spread, more = posterior.x, posterior.stdev, posterior.per_window[names.DOUBTS]
+        lost = ~np.isfinite(mean).all((1, 2))
+        if lost.any() and spread is not None:
+            known = climatology(problem.model, problem.engine)
+            at = lost[:, None, None]
+            mean, spread = np.where(at, known.mean, mean), np.where(at, known.variance**0.5, spread)
+            more = np.where(lost, int(Doubt.SPREAD_LIMITED), more)
+    if spread is None:
         raise ValueError("the posterior has no standard deviation")
-    stdev = np.sqrt(np.square(posterior.stdev) + np.square(posterior.x - solution.x))
+    stdev = np.sqrt(np.square(spread) + np.square(mean - solution.x))
     judged = ~np.isin(solution.status, [int(Status.DIVERGED), int(Status.NO_OBSERVATIONS)])
-    # Few samples, or no state that is as close to the observations as their errors are large.
-    unknown = judged & (~enough | (posterior.status == Status.DOUBTFUL))
-    doubts = solution.per_window[names.DOUBTS] | np.where(unknown, int(doubt), 0)
-    status = np.where(unknown, int(Status.DOUBTFUL), solution.status)
+    doubts = solution.per_window[names.DOUBTS] | np.where(judged, more, 0)
     per_window = {**solution.per_window, names.DOUBTS: doubts}
+    status = status_with(doubts, solution.status)
     return replace(solution, stdev=stdev, status=status, per_window=per_window)

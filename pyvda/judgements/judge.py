@@ -69,15 +69,20 @@ def judged_solution(
             stdev, more = _spread(problem, options, solution.x, stdev, known, judged)
             doubts |= more
     doubts = np.where(judged, doubts, 0)
-    serious = doubts & ~int(Doubt.SPREAD_LIMITED)
-    status = np.where(serious & ~int(Doubt.OTHER_STATES), Status.DOUBTFUL, status)
-    status = np.where(serious == Doubt.OTHER_STATES, Status.AMBIGUOUS, status)
+    status = status_with(doubts, status)
     per_window = {**solution.per_window, names.DOUBTS: doubts, names.FIT: ratio}
     if names.FINAL_COVARIANCE in per_window and solution.stdev is not None and stdev is not None:
         per_window[names.FINAL_COVARIANCE] = with_spread(
             per_window[names.FINAL_COVARIANCE], solution.stdev[:, -1], stdev[:, -1]
         )
     return replace(solution, status=status, stdev=stdev, per_window=per_window)
+
+
+def status_with(doubts: Array, status: Array) -> Array:
+    """Return the status that follows from doubts, else the method's, (W,) int."""
+    serious = doubts & ~int(Doubt.SPREAD_LIMITED)
+    status = np.where(serious & ~int(Doubt.OTHER_STATES), int(Status.DOUBTFUL), status)
+    return np.where(serious == Doubt.OTHER_STATES, int(Status.AMBIGUOUS), status)
 
 
 def known_variance(problem: Problem, options: Options) -> float | None:

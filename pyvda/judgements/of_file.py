@@ -182,7 +182,7 @@ class Sample(NamedTuple):
     starts : (W,) of int, optional
         First step of each window of a series, increasing.
     steps : int
-        Of the series, or of a window.
+        Number of steps of the series, or of a window.
     """
 
     status: Any

@@ -23,7 +23,7 @@ from pyvda.climate.background import (
 )
 from pyvda.climate.climatology import LARGE, climatology
 from pyvda.climate.ensemble import Ensemble
-from pyvda.climate.library import LOW_DIMENSIONAL
+from pyvda.climate.library import LOW_DIMENSIONAL, is_low_dimensional
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.methods.effects import was_given
@@ -130,10 +130,10 @@ class EnsembleSmootherOptions(EnsembleOptions):
             )
         return self
 
-    def screened_by(self, model: Model) -> tuple[str, dict[str, Any]] | None:
+    def screened_by(self, model: Model) -> str | None:
         """Return the strong constraint, of models whose library has its starts."""
         own = self.model_error is not None or was_given(self, "background")
-        return None if own or model.state_size > LOW_DIMENSIONAL else ("strong-constraint", {})
+        return "strong-constraint" if not own and is_low_dimensional(model) else None
 
     def without_effect(self, model: Model, *, warm: bool, channels: bool) -> dict[str, str]:
         """Return the options that have no effect, and why."""

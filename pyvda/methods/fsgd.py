@@ -12,12 +12,12 @@ from __future__ import annotations
 import time
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from pyvda.climate.library import LOW_DIMENSIONAL
+from pyvda.climate.library import is_low_dimensional
 from pyvda.engine.interface import Array
 from pyvda.methods.descent_state import DescentState, fingerprint
 from pyvda.methods.problem import Options, Problem, Solution, Status
@@ -70,9 +70,9 @@ class FSGDOptions(Options):
         """Tell whether the analysis depends on the weights λ₁ and λ₂ of the cost (4)."""
         return True
 
-    def screened_by(self, model: Model) -> tuple[str, dict[str, Any]] | None:
+    def screened_by(self, model: Model) -> str | None:
         """Return the strong constraint, of models whose library has its starts."""
-        return ("strong-constraint", {}) if model.state_size <= LOW_DIMENSIONAL else None
+        return "strong-constraint" if is_low_dimensional(model) else None
 
 
 def solve(

@@ -10,13 +10,13 @@ Hessian of the statistical form is the covariance of the analysis.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from pyvda import names
-from pyvda.climate.library import LOW_DIMENSIONAL
+from pyvda.climate.library import is_low_dimensional
 from pyvda.engine.data import Shooting
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
@@ -111,10 +111,10 @@ class GaussNewtonOptions(CyclingOptions):
         """Tell whether the analysis depends on the weights λ₁ and λ₂ of the cost (4)."""
         return self.form == "weighted"
 
-    def screened_by(self, model: Model) -> tuple[str, dict[str, Any]] | None:
+    def screened_by(self, model: Model) -> str | None:
         """Return the strong constraint, for the weighted form of models with a library."""
-        low = model.state_size <= LOW_DIMENSIONAL
-        return ("strong-constraint", {}) if low and self.form == "weighted" else None
+        weighted = self.form == "weighted"
+        return "strong-constraint" if weighted and is_low_dimensional(model) else None
 
     def estimates(self) -> tuple[str, ...]:
         """Return the options that `pyvda.estimated_scales` can estimate."""

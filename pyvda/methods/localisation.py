@@ -87,7 +87,7 @@ def localised(
     periodic : tuple of str, optional
         Dimensions that are circles. Default: those that the model states.
     unit : {"points", "km"}
-        Of the radius. In km the distance is the chord through the Earth, and the model has
+        Unit of the radius. In km the distance is the chord through the Earth, and the model has
         coordinates of latitude and longitude; other dimensions do not count.
 
     Raises

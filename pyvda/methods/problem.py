@@ -133,10 +133,11 @@ class Options(BaseModel):
         """Return the observation pattern that a learned method was trained for, else None."""
         return None
 
-    def screened_by(self, model: Model) -> tuple[str, dict[str, Any]] | None:
-        """Return the method that finds gross errors in place of this one, and its options, or None.
+    def screened_by(self, model: Model) -> str | None:
+        """Return the method that finds a file's gross errors in place of this one, or None.
 
-        A method that states no spread, or whose errors are larger, finds fewer of them.
+        A method that states no spread, or whose errors are larger, finds fewer of them. The other
+        one, whose model is exact, is asked where it fits the file: see `BlockTask.screen`.
         """
         return None
 

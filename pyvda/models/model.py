@@ -48,11 +48,11 @@ class TorchSource:
     Attributes
     ----------
     function : callable
-        x to dx/dt or to the state a step later, both (..., D).
+        Maps x to dx/dt or to the state a step later, both (..., D).
     names : tuple of str
         The fields that are passed to the functions.
     tangent_linear, adjoint : callable, optional
-        (x, dx) to M(x) dx and (x, dy) to M(x)ᵀ dy. None: by automatic differentiation.
+        Map (x, dx) to M(x) dx and (x, dy) to M(x)ᵀ dy. None: by automatic differentiation.
     digest : str, optional
         Digest of the source, the same in every process; None if there is none.
     complete : bool

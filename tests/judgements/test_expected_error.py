@@ -1,14 +1,21 @@
 """The spread of analyses whose method states none, against their error."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from problems import twin_problem
 
 import pyvda
+from pyvda import names
+from pyvda.climate.climatology import climatology
 from pyvda.errors import InputError
+from pyvda.judgements.expected_error import with_expected_error
+from pyvda.methods import Problem, Solution, annealed
+from pyvda.methods.annealed import AnnealedOptions
 from pyvda.names import Doubt, Status
 from pyvda.settings import chosen_method, settled
 
@@ -78,3 +85,43 @@ def test_a_larger_model_has_the_spread_of_annealed() -> None:
     assert ratio.mean() == pytest.approx(1.0, abs=0.2)
     assert (ratio < 1.96**2).mean() > 0.93
     assert found["state_stdev"].values.min() > 0
+
+
+def of_few_data() -> tuple[Problem, Solution]:
+    """Return two windows of Lorenz-96 with one datum each, and their analysis, judged."""
+    problem = twin_problem("lorenz96", 2, steps=60)
+    mask = np.zeros_like(problem.batch.mask)
+    mask[:, 0, 0] = 1.0
+    problem = replace(problem, batch=replace(problem.batch, mask=mask))
+    zeros = np.zeros(2, int)
+    given = np.array(problem.batch.first_guess, float)
+    return problem, Solution(given, zeros, zeros, per_window={names.DOUBTS: zeros})
+
+
+def test_few_data_leave_at_most_the_climatology() -> None:
+    problem, given = of_few_data()
+    options = AnnealedOptions(observation_variance=2.0)
+    of_minimum = annealed.solve(problem, options)
+    found = with_expected_error(problem, replace(given, x=of_minimum.x), 2.0)
+    limit = np.sqrt(climatology(problem.model, problem.engine).variance)
+    assert of_minimum.stdev is not None
+    assert found.stdev is not None
+    assert (of_minimum.stdev > 1.01 * limit).any()
+    assert (found.stdev <= limit * (1 + 1e-12)).all()
+
+
+def test_a_posterior_that_diverged_is_replaced_by_the_climatology(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    problem, given = of_few_data()
+    lost = replace(
+        given, x=np.full_like(given.x, np.nan), stdev=np.full_like(given.x, np.nan),
+        status=np.full(2, int(Status.DIVERGED)), per_window={names.OBJECTIVE: np.full(2, np.nan)},
+    )  # fmt: skip
+    monkeypatch.setattr(annealed, "solve", lambda *_: lost)
+    found = with_expected_error(problem, given, 2.0)
+    known = climatology(problem.model, problem.engine)
+    np.testing.assert_allclose(np.square(found.stdev) - (given.x - known.mean) ** 2,
+                               np.broadcast_to(known.variance, given.x.shape))  # fmt: skip
+    assert found.per_window[names.DOUBTS].tolist() == 2 * [Doubt.SPREAD_LIMITED]
+    assert found.status.tolist() == [0, 0]
