@@ -80,7 +80,7 @@ def with_expected_error(problem: Problem, solution: Solution, variance: float) -
         by = annealed.AnnealedOptions(observation_variance=variance)
         posterior = judged_solution(quiet, by, annealed.solve(quiet, by))
         mean, spread, more = posterior.x, posterior.stdev, posterior.per_window[names.DOUBTS]
-        lost = ~np.isfinite(mean).all((1, 2))
+        lost = ~np.asarray(np.isfinite(mean).all((1, 2)))
         if lost.any() and spread is not None:
             known = climatology(problem.model, problem.engine)
             at = lost[:, None, None]
