@@ -47,7 +47,7 @@ from pyvda.models.model import Model
 from pyvda.models.registry import resolve
 from pyvda.models.without_code import expect_code
 from pyvda.operators.function import FunctionOperator
-from pyvda.progress import OfBlocks, heard, silent
+from pyvda.progress import OfBlocks, Report, heard, silent
 from pyvda.run_record import record
 from pyvda.settings import (
     Settings,
@@ -99,11 +99,19 @@ def assimilate(observations: Any, **keywords: Any) -> xr.Dataset:
     >>> analysis = assimilate(open_observations("obs.nc"), model="lorenz63")  # doctest: +SKIP
     """
     settings, method_options = settled(keywords)
-    kind = estimated_kind(method_options)
-    if is_of_fields(settings):
-        from pyvda.fields import assimilate as fields
+    with heard(settings.report) as report:
+        if is_of_fields(settings):
+            from pyvda.fields import assimilate as fields
 
-        return fields.assimilate(observations, settings, method_options)
+            return fields.assimilate(observations, settings, method_options, report)
+        return _assimilated(observations, settings, method_options, report)
+
+
+def _assimilated(
+    observations: Any, settings: Settings, method_options: dict[str, Any], report: Report
+) -> xr.Dataset:
+    """Return the analysis with a model."""
+    kind = estimated_kind(method_options)
     method, options = chosen_method(settings, method_options)
     observations = opened(observations, group=settings.group, block=settings.block)
     warm = _warm_start(settings, method, options)
@@ -159,7 +167,6 @@ def assimilate(observations: Any, **keywords: Any) -> xr.Dataset:
 
     divided = in_windows[names.OBSERVATION].chunks is not None
     divided = divided and settings.cycle is None
-    report = heard(settings.report)
     task = BlockTask(
         method.name, options, choice, cost, mean, variance, known, settings.operator, warm,
         settings.state if settings.cycle is None else None, count,

@@ -11,8 +11,8 @@ import time
 import uuid
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, Protocol
+from contextlib import closing, contextmanager
+from typing import Any, NamedTuple, Protocol
 
 # Seconds between two lines where no bar can be drawn, as in the log of a batch job.
 LINE_EVERY = 60.0
@@ -33,29 +33,44 @@ def silent(done: int, total: int, note: str = "") -> None:
 class NotebookBar:
     """A bar below a notebook's cell, while work takes more than a few seconds.
 
-    It is drawn when it is called, and disappears when the work is done.
+    It is drawn when it is called, and disappears when the work is done or the bar is closed.
     """
+
+    wants_notes = False
 
     def __init__(self, what: str) -> None:
         self.what = what
         self._begun: float | None = None
         self._shown = 0.0
         self._handle: Any = None
+        self._closed = False
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
-        now, finished = time.monotonic(), done >= total
+        if self._closed:
+            return
+        if done >= total:
+            self._clear()
+            return
+        now = time.monotonic()
         if self._begun is None:
             self._begun = now
-        if self._handle is None and not finished and now - self._begun > BAR_AFTER:
+        if self._handle is None and now - self._begun > BAR_AFTER:
             display = importlib.import_module("IPython.display").display
             self._shown = now
             self._handle = display(self._drawn(done, total, note), raw=True, display_id=True)
-        elif self._handle is not None and finished:
-            self._handle.update({"text/plain": ""}, raw=True)
-            self._begun = self._handle = None
         elif self._handle is not None and now - self._shown > BAR_EVERY:
             self._shown = now
             self._handle.update(self._drawn(done, total, note), raw=True)
+
+    def close(self) -> None:
+        """Remove the bar for good: blocks that are computed later draw none."""
+        self._closed = True
+        self._clear()
+
+    def _clear(self) -> None:
+        if self._handle is not None:
+            self._handle.update({"text/plain": ""}, raw=True)
+        self._begun = self._handle = None
 
     def _drawn(self, done: int, total: int, note: str) -> dict[str, str]:
         said = f"{self.what} {done}/{total} {note}".rstrip()
@@ -69,18 +84,30 @@ def in_notebook() -> bool:
     return type(shell).__name__ == "ZMQInteractiveShell"
 
 
-def heard(report: Callable[..., None] | None) -> Report:
-    """Return `report`, a function of two or three arguments, as one of three.
+@contextmanager
+def heard(report: Callable[..., None] | None) -> Iterator[Report]:
+    """Give `report`, a function of two or three arguments, as one of three.
 
-    Without one nothing is said, but in a notebook, where a bar appears.
+    Without one nothing is said, but in a notebook, where a bar appears until the context ends.
     """
-    if report is None:
-        return NotebookBar("assimilate") if in_notebook() else silent
+    if report is None and in_notebook():
+        with closing(NotebookBar("assimilate")) as bar:
+            yield bar
+    else:
+        yield silent if report is None else _of_three(report)
+
+
+def _of_three(report: Callable[..., None]) -> Report:
     try:
         inspect.signature(report).bind(0, 1, "")
     except TypeError:
         return lambda done, total, note="": report(done, total)
     return report
+
+
+def wants_notes(report: Report) -> bool:
+    """Return whether a note is shown that is computed for the report alone."""
+    return report is not silent and bool(getattr(report, "wants_notes", True))
 
 
 class OfBlocks:
@@ -102,13 +129,26 @@ class OfBlocks:
 
     def block(self, first: int, size: int) -> Report:
         """Return the report of the block of `size` windows from the `first`."""
+        return _OfBlock(self, first, size)
 
-        def combined(done: int, total: int, note: str = "") -> None:
-            with self._lock:
-                self._done[first] = size * done / max(total, 1)
-                self.report(round(1000 * sum(self._done.values()) / self.windows), 1000, note)
+    def combined(self, first: int, windows: float, note: str) -> None:
+        """Report that so many windows of the block from the `first` are completed."""
+        with self._lock:
+            self._done[first] = windows
+            self.report(round(1000 * sum(self._done.values()) / self.windows), 1000, note)
 
-        return combined
+
+class _OfBlock(NamedTuple):
+    whole: OfBlocks
+    first: int
+    size: int
+
+    @property
+    def wants_notes(self) -> bool:
+        return wants_notes(self.whole.report)
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        self.whole.combined(self.first, self.size * done / max(total, 1), note)
 
 
 _in_this_process: weakref.WeakValueDictionary[str, OfBlocks] = weakref.WeakValueDictionary()

@@ -159,7 +159,7 @@ class Settings(BaseModel):
     )
     report: Callable[..., None] | None = _of_python(
         "Called with the work completed so far and the total, and with a status message if it "
-        "takes three arguments. A notebook shows a bar without it."
+        "takes three arguments. Without it a notebook shows a bar, unless the result is lazy."
     )
 
     @model_validator(mode="after")

@@ -1,14 +1,19 @@
-"""Progress of long work: lines in a log, counted over the blocks of a file."""
+"""Progress of long work: lines in a log, a notebook's bar, counted over the blocks of a file."""
 
+import json
 import re
 import subprocess
 import sys
 import types
 
+import numpy as np
 import pytest
+import xarray as xr
 
 import pyvda
 from pyvda import progress
+from pyvda.engine import get_engine
+from pyvda.methods import fsgd
 
 
 @pytest.fixture
@@ -77,15 +82,17 @@ def test_a_log_gets_a_line_a_minute(monkeypatch, capsys) -> None:
     assert capsys.readouterr().err == ""
 
 
-def test_a_notebook_shows_a_bar_while_work_takes_long(monkeypatch) -> None:
-    shown: list[dict[str, str]] = []
+@pytest.fixture
+def shown(monkeypatch) -> list[dict[str, str]]:
+    """What a notebook shows, one after the other; its bars come at once."""
+    drawn: list[dict[str, str]] = []
 
     class Handle:
         def update(self, data, raw):
-            shown.append(data)
+            drawn.append(data)
 
     def display(data, raw, display_id):
-        shown.append(data)
+        drawn.append(data)
         return Handle()
 
     class ZMQInteractiveShell:
@@ -94,25 +101,97 @@ def test_a_notebook_shows_a_bar_while_work_takes_long(monkeypatch) -> None:
     shell = types.SimpleNamespace(get_ipython=ZMQInteractiveShell)
     monkeypatch.setitem(sys.modules, "IPython", shell)
     monkeypatch.setitem(sys.modules, "IPython.display", types.SimpleNamespace(display=display))
-    seconds = iter([0.0, 1.0, 3.0, 3.1, 4.0, 5.0, 6.0])
+    monkeypatch.setattr(progress, "BAR_AFTER", -1.0)
+    return drawn
+
+
+def texts(drawn):
+    return [data["text/plain"] for data in drawn]
+
+
+def test_a_notebook_shows_a_bar_while_work_takes_long(monkeypatch, shown) -> None:
+    monkeypatch.setattr(progress, "BAR_AFTER", 2.0)
+    seconds = iter([0.0, 1.0, 3.0, 3.1, 4.0, 10.0, 20.0])
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(seconds))
-    bar = progress.heard(None)
-    for done in (0, 1, 3, 4, 5, 8):
-        bar(done, 8, "cost <1>")
-    assert [data["text/plain"] for data in shown] == [
-        "assimilate 3/8 cost <1>", "assimilate 5/8 cost <1>", "",
-    ]  # fmt: skip
-    assert shown[0]["text/html"].startswith('<progress value="3" max="8"></progress> assim')
-    assert "&lt;1&gt;" in shown[0]["text/html"]
-    bar(8, 8)  # work that is done at once
+    with progress.heard(None) as bar:
+        for done in (0, 1, 3, 4, 5, 8):
+            bar(done, 8, "cost <1>")
+        assert texts(shown) == ["assimilate 3/8 cost <1>", "assimilate 5/8 cost <1>", ""]
+        assert shown[0]["text/html"].startswith('<progress value="3" max="8"></progress> assim')
+        assert "&lt;1&gt;" in shown[0]["text/html"]
+        for done in (2, 8, 2):  # work that is done before a bar is shown, and then more
+            bar(done, 8)
     assert len(shown) == 3
 
 
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_the_bar_of_work_that_fails_disappears(monkeypatch, shown, observed, error) -> None:
+    def fail(*_):
+        if shown:
+            raise error
+        return 0.0
+
+    monkeypatch.setattr(fsgd, "_mean_square_error", fail)
+    with pytest.raises(error):
+        pyvda.assimilate(observed, iterations=5)
+    assert texts(shown) == ["assimilate 1/5", ""]
+
+
+def test_the_bar_of_work_that_ends_early_disappears(shown, observed) -> None:
+    pyvda.assimilate(observed, iterations=5, tolerance=1e9)
+    assert texts(shown) == ["assimilate 1/5", ""]
+
+
+def test_the_bar_of_a_field_disappears(shown) -> None:
+    rng = np.random.default_rng(1)
+    sst = rng.normal(size=(25, 1, 1)) + 0.1 * rng.normal(size=(25, 5, 6))
+    sst[rng.uniform(size=sst.shape) < 0.3] = np.nan
+    field = xr.Dataset(
+        {"sst": (("time", "lat", "lon"), sst)},
+        {"time": np.arange(25.0), "lat": np.arange(5.0), "lon": np.arange(6.0)},
+    )
+    analysis = pyvda.assimilate(field, method="eof", filter_days=0)
+    tried = len(json.loads(analysis.attrs["pyvda_configuration"])["variables"]["sst"]["errors"])
+    assert tried < 25
+    assert texts(shown)[0].endswith("number of modes")
+    assert texts(shown)[-1] == ""
+
+
+def test_a_lazy_result_draws_no_bar(shown, observed) -> None:
+    pyvda.assimilate(observed.chunk(window=2), iterations=3).compute(scheduler="synchronous")
+    assert shown == []
+
+
+def test_no_cost_is_evaluated_for_a_bar(monkeypatch, observed) -> None:
+    evaluated = []
+    engine = get_engine("torch")
+    cost = engine.cost
+
+    def counted(*arguments, **keywords):
+        evaluated.append(1)
+        return cost(*arguments, **keywords)
+
+    monkeypatch.setattr(engine, "cost", counted)
+    counts = []
+    for report in (None, progress.NotebookBar("assimilate"), lambda done, total, note: None):
+        for given in (observed, observed.chunk(window=3)):
+            evaluated.clear()
+            pyvda.assimilate(
+                given, engine="torch", iterations=300, check_every=10, step=1.0, report=report
+            ).compute(scheduler="synchronous")
+            counts.append(len(evaluated))
+    assert counts[:2] == counts[2:4]
+    assert counts[4] > counts[0]
+    assert counts[5] > counts[1]
+
+
 def test_no_bar_is_shown_outside_of_notebooks(monkeypatch) -> None:
-    assert progress.heard(None) is progress.silent
+    with progress.heard(None) as report:
+        assert report is progress.silent
     terminal = types.SimpleNamespace(get_ipython=lambda: None)
     monkeypatch.setitem(sys.modules, "IPython", terminal)
-    assert progress.heard(None) is progress.silent
+    with progress.heard(None) as report:
+        assert report is progress.silent
 
 
 # Peak memory of assimilating a file, in bytes more than what is held before.

@@ -23,7 +23,7 @@ from pyvda.fields.points import Points
 from pyvda.fields.withheld import withheld_of
 from pyvda.io.sources import sources
 from pyvda.io.writing import attributes
-from pyvda.progress import Report, heard
+from pyvda.progress import Report
 from pyvda.run_record import record
 from pyvda.settings import Settings
 from pyvda.validation_errors import validated
@@ -57,7 +57,9 @@ def chosen(settings: Settings, options: Mapping[str, Any]) -> tuple[FieldMethod,
     return method, validated(method.options, {**given, **options}, f"options of {method.name}")
 
 
-def assimilate(observations: Any, settings: Settings, given: Mapping[str, Any]) -> xr.Dataset:
+def assimilate(
+    observations: Any, settings: Settings, given: Mapping[str, Any], report: Report
+) -> xr.Dataset:
     """Return the analysis of a field; see `pyvda.assimilate`."""
     method, options = chosen(settings, given)
     ds, field, points, turned = read_fields(observations, settings, method, options)
@@ -66,7 +68,8 @@ def assimilate(observations: Any, settings: Settings, given: Mapping[str, Any]) 
         ds.encoding["source"] = os.fspath(observations)
     block = _block_of(observations, settings, field, method, options, points)
     if block is not None:
-        return _turned(_lazily(ds, field, method, options, block, settings, given), turned)
+        divided = _lazily(ds, field, method, options, block, settings, given, report)
+        return _turned(divided, turned)
     engine = get_engine(settings.engine)
     read = {name: field.read(name) for name in field.variables}
     withheld, hidden = None, None
@@ -75,9 +78,8 @@ def assimilate(observations: Any, settings: Settings, given: Mapping[str, Any]) 
     else:
         withheld = withheld_of(field, options.withhold, turned)
     found = estimated(
-        field, read, withheld, method, options, engine, heard(settings.report), points=points,
-        hidden=hidden,
-    )  # fmt: skip
+        field, read, withheld, method, options, engine, report, points=points, hidden=hidden
+    )
     configuration = {
         "options": plain(options),
         "variables": {name: one.configuration for name, one in found.items()},
@@ -165,6 +167,7 @@ def _lazily(
     block: int,
     settings: Settings,
     given: Mapping[str, Any],
+    report: Report,
 ) -> xr.Dataset:
     if method.plan is None:
         raise TypeError(f"{method.name} does not estimate a field block by block")
@@ -172,7 +175,7 @@ def _lazily(
     configuration = {
         "options": plain(options), "run": record(ds, settings, given, engine.info, block)
     }  # fmt: skip
-    plan = method.plan(field, options, block, settings.engine, heard(settings.report))
+    plan = method.plan(field, options, block, settings.engine, report)
     found = in_blocks.lazily(field, options, plan, block, settings.engine, configuration)
     found = _with_differences(found, list(plan.configuration().values()))
     return with_engines(found, Choice.here(None, settings.engine))

@@ -23,7 +23,7 @@ from pyvda.methods.descent_state import DescentState, fingerprint
 from pyvda.methods.problem import Options, Problem, Solution, Status
 from pyvda.methods.stable_step import stable_steps
 from pyvda.models.model import Model
-from pyvda.progress import silent
+from pyvda.progress import wants_notes
 from pyvda.signals import interrupt_deferred
 
 HISTORY_POINTS = 60
@@ -121,7 +121,7 @@ def solve(
     stops = _stops(options, history_at)
     saved_at = time.monotonic()
 
-    watched = problem.report is not silent
+    watched = wants_notes(problem.report)
 
     def visit(done: int) -> str:
         """Deactivate diverged and converged windows; return a note of the means over the rest."""
@@ -137,7 +137,7 @@ def solve(
             if done == 0:
                 run.first_norm[usable] = cost.gradient_norm
             means = (_mean(cost.total), _mean(cost.gradient_norm))
-            note = "cost {:.4g}, gradient {:.2e}".format(*means)
+            note = "cost {:.4g}, gradient {:.2e}".format(*means) if watched else ""
             if options.tolerance is not None:
                 limit = options.tolerance * run.first_norm[usable]
                 run.active[np.flatnonzero(usable)[cost.gradient_norm <= limit]] = False
