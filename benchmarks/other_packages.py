@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -52,8 +53,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         case().to_netcdf(Path(folder, "case.nc"))
         found = {name: printed(sys.argv[1], name, Path(folder)) for name in PACKAGES}
+    today = datetime.now(UTC).strftime("%Y-%m-%d")
+    results = {"pyvda": pyvda.__version__, "date": today, "packages": found}
     with replacing(RESULTS) as temporary:
-        temporary.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+        temporary.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -43,7 +43,9 @@ myst_heading_anchors = 3
 
 def _digest_of_sources() -> str:
     digest = hashlib.sha256()
-    for folder in ("pyvda", "julia/src"):
+    for name in ("kernel.py", "matplotlibrc"):
+        digest.update((DOCS / name).read_bytes())
+    for folder in ("pyvda", "julia/src", "docs/results", "benchmarks/results"):
         for path in sorted((ROOT / folder).rglob("*")):
             if path.suffix in (".py", ".pyi", ".jl", ".txt", ".json"):
                 digest.update(path.read_bytes())

@@ -22,11 +22,11 @@ class EngineError(RuntimeError):
 
     Examples
     --------
+    >>> import pyvda
     >>> try:
-    ...     raise EngineError("Julia 1.4 is too old; pyvda needs 1.5")
-    ... except EngineError as error:
-    ...     print(error)
-    Julia 1.4 is too old; pyvda needs 1.5
+    ...     engine = pyvda.get_engine("julia")
+    ... except pyvda.EngineError:  # no Julia can start
+    ...     engine = pyvda.get_engine("torch")
     """
 
 

@@ -5,16 +5,21 @@ small sites with one defect each.
 """
 
 import importlib.util
+import json
 import re
+import subprocess
 import sys
+from collections.abc import Callable
+from datetime import date
 from pathlib import Path
-from types import ModuleType
-from typing import get_args
+from types import ModuleType, SimpleNamespace
+from typing import Any, get_args
 
+import other_packages
 import pytest
 
 import pyvda
-from pyvda import names, operators, plotting
+from pyvda import names, operators, plotting, progress
 from pyvda.fields.learned.configuration import AnyNetwork
 from pyvda.settings import Settings
 
@@ -63,33 +68,95 @@ def test_every_figure_that_a_cell_draws_has_an_alternative_text() -> None:
     assert [name for name, cell in cells if not re.search(r"^    alt: \S+", cell, re.M)] == []
 
 
-def numbers(text: str) -> set[str]:
-    return set(re.findall(r"(?<![\w.])\d+\.\d+(?!\w|\.\d)", text))
+def stored(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((DOCS / "results" / f"{name}.json").read_text("utf-8"))
+    return found
 
 
-def unfounded(page: str) -> set[str]:
-    """Return the decimals of a page's text that are neither settings nor in its tables."""
-    made = r"<!-- \w+: written by .*?<!-- end of \w+ -->"
-    tables = " ".join(re.findall(made, page, re.S))
-    known = [float(number) for number in re.findall(r"\d+(?:\.\d+)?", tables)]
-    text = re.sub(made, "", page, flags=re.S)
-    text = re.sub(r"```.*?```|`[^`]*`|section \S+", "", text, flags=re.S)
+SETTINGS = {"B": "lorenz63-blanked", "L": "lorenz63", "S": "lorenz96"}
+PATTERNS = {
+    "half": "half of the data missing", "small": "error variance 0.5", "large": "error variance 8"
+}  # fmt: skip
+
+
+def score(name: str) -> str:
+    """Return a stored number in three digits: `B.direct` of a table, `patterns.L.half.direct`."""
+    first, *keys = name.split(".")
+    if first == "note":
+        folder = ROOT / "pyvda/learned/weights" / keys[0]
+        note = json.loads((folder / "training.json").read_text("utf-8"))["note"]
+        return re.sub(r".* from (\S+) to (\S+)", r"\1 → \2", note)
+    if first == "patterns":
+        setting, pattern, method, *field = keys
+        value = {
+            (row["preset"], row["pattern"], row["method"]): row[field[0] if field else "mean"]
+            for row in stored("patterns")["rows"]
+        }[SETTINGS[setting], PATTERNS[pattern], method]
+    elif first == "levers":
+        (value,) = (
+            row["scores"]["r_score"]["mean"] for row in stored("levers")["rows"]
+            if row.get("model") == keys[0]
+        )  # fmt: skip
+    else:
+        key, field = [*keys, "r_score"][:2]
+        rows = stored("table2" if first == "S" else "table1")["rows"]
+        (row,) = (row for row in rows if row["row"] == key)
+        value = row["results"][SETTINGS[first]]["scores"][field]["mean"]
+    return f"{value:#.3g}"
+
+
+# Parts of sentences of results.md with numbers of its tables, and of the notes of two weights.
+SENTENCES = """
+({L.fsgd.ode_score} on Lorenz-63)
+R {B.genn-conv} against {B.direct-small} and {L.genn-conv} against {L.direct-small}; GENN with
+aG-LSTM is worse, {B.genn-lstm}, and on `lorenz63` {L.genn-lstm},
+better than both, in no more minutes: R {B.direct} and {L.direct}.
+({S.genn-conv} and {S.genn-lstm} against {S.direct-small};
+of `direct` ({S.direct})
+ODE-score is {L.genn-conv-unsupervised.ode_score} on Lorenz-63
+that of RK4 is {L.fsgd.ode_score}.
+30 epochs → 100 | {levers.genn-conv} → {B.genn-conv} |
+own first stage | {S.direct} → {S.shooting} |
+from `shooting` | {S.annealed-once} → {S.annealed-warm} |
+{note.lorenz96-shooting}, {note.lorenz96-genn-lstm} (96 and 192 validation windows)
+window ({patterns.L.half.genn-conv.median} against {patterns.L.half.direct.median},
+blanked {patterns.B.half.genn-conv.median} against {patterns.B.half.direct.median})
+the mean is {patterns.L.half.genn-conv} (blanked {patterns.B.half.genn-conv});
+it has {patterns.L.half.genn-conv-gaps} ({patterns.B.half.genn-conv-gaps}),
+of its size {patterns.L.half.direct-small-gaps} ({patterns.B.half.direct-small-gaps}),
+({patterns.L.small.direct} against {patterns.L.small.genn-conv}
+and {patterns.L.large.direct} against {patterns.L.large.genn-conv},
+blanked {patterns.B.small.direct} against {patterns.B.small.genn-conv}
+and {patterns.B.large.direct} against {patterns.B.large.genn-conv})
+(half missing: {patterns.S.half.genn-conv} against {patterns.S.half.direct},
+"""
+
+
+def unfounded(page: str, sentences: str) -> list[str]:
+    """Return the sentences that a page has otherwise, and its decimals that are in none of them."""
+    text = re.sub(r"<!-- \w+: written by .*?<!-- end of \w+ -->", "", page, flags=re.S)
+    text = " ".join(text.split())
+    missing = []
+    for line in sentences.strip().splitlines():
+        sentence = re.sub(r"\{(.*?)\}", lambda found: score(found[1]), line)
+        missing += [] if sentence in text else [sentence]
+        text = text.replace(sentence, "")
+    rest = re.sub(r"```.*?```|`[^`]*`|section \S+", "", text)
     settings = {"0.01", "0.05"}  # weights of the cost, time steps
-    digits = {one: len(one.replace(".", "").lstrip("0")) for one in numbers(text) - settings}
-    return {
-        one for one, count in digits.items()
-        if float(one) not in {float(f"{number:.{count}g}") for number in known}
-    }  # fmt: skip
+    found = re.findall(r"(?<![\w.])\d+\.\d+(?:e[-+]\d+)?(?!\w|\.\d)", rest)
+    return missing + [number for number in found if number not in settings]
 
 
-@pytest.mark.parametrize("name", ["results", "fields", "large-states"])
-def test_scores_in_the_text_of_a_page_are_those_of_its_tables(name: str) -> None:
-    assert unfounded(PAGES[name]) == set()
+def test_scores_in_sentences_are_those_of_the_tables() -> None:
+    assert unfounded(PAGES["results"], SENTENCES) == []
 
 
-def test_a_score_that_no_table_has_is_found() -> None:
-    page = "R is 0.42, and was 0.57.\n<!-- a: written by s.py -->\n| 0.4203 |\n<!-- end of a -->"
-    assert unfounded(page) == {"0.57"}
+def test_a_sentence_with_another_score_is_found() -> None:
+    page = "R is 0.664 and 0.638.\n<!-- a: written by s.py -->\n| 0.5 |\n<!-- end of a -->"
+    assert unfounded(page, "R is {B.genn-conv} and {B.direct}.") == []
+    assert unfounded(page, "R is {B.genn-conv}") == ["0.638"]
+    swapped = "R is {B.direct} and {B.genn-conv}."
+    assert unfounded(page, swapped) == ["R is 0.638 and 0.664.", "0.664", "0.638"]
 
 
 def test_every_public_name_has_a_page_and_a_docstring() -> None:
@@ -104,15 +171,88 @@ def test_every_public_name_has_a_page_and_a_docstring() -> None:
         assert f"{name}\n{'=' * len(name)}" in generated_pages.stub(name)
 
 
+def without_example(public: dict[str, Any], code: str) -> set[str]:
+    """Return the names that neither `code` nor the examples of their docstrings use.
+
+    Uses are `pyvda.NAME`, `operators.NAME`, `plotting.NAME`, and an import of the name.
+    """
+    imported = re.findall(r"from pyvda(?:\.\w+)* import \(?([\w, \n]+)", code)
+    used = set(re.findall(r"\w+", " ".join(imported)))
+    missing = set()
+    for name, thing in public.items():
+        module, _, short = name.rpartition(".")
+        called = re.search(rf"\b{module.rpartition('.')[2]}\.{short}\b", code)
+        examples = re.findall(r"^ *(?:>>>|\.\.\.) .*", thing.__doc__ or "", re.M)
+        own = re.search(rf"\b{short}\b", "\n".join(examples))
+        missing |= set() if called or own or short in used else {name}
+    return missing
+
+
+def public_things() -> dict[str, Any]:
+    names_of = (name.rpartition(".") for name in generated_pages.public_names())
+    return {f"{m}.{n}": getattr(importlib.import_module(m), n) for m, _, n in names_of}
+
+
 def test_every_public_name_has_an_example() -> None:
     code = [block for text in PAGES.values() for block in re.findall(r"```.*?```", text, re.S)]
-    code += [
-        line for path in (ROOT / "pyvda").rglob("*.py")
-        for line in path.read_text("utf-8").splitlines() if line.strip().startswith((">>>", "..."))
-    ]  # fmt: skip
-    used = set(re.findall(r"\w+", "\n".join(code)))
-    public = {name.rpartition(".")[2] for name in generated_pages.public_names()}
-    assert public - used == set()
+    assert without_example(public_things(), "\n".join(code)) == set()
+
+
+def test_a_word_of_a_code_block_is_no_example() -> None:
+    thing = {"pyvda.check": re.sub, "pyvda.operators.Linear": None}
+    assert without_example(thing, "pyvda check a.yaml  # Linear") == set(thing)
+    assert without_example(thing, "pyvda.check(m); operators.Linear(h)") == set()
+    assert without_example(thing, "from pyvda import a, check\noperators.Linear") == set()
+
+
+def test_results_of_other_packages_are_of_the_scripts_shown() -> None:
+    found = json.loads((DOCS / "results/other_packages.json").read_text("utf-8"))
+    scripts = {path.name for path in (DOCS / "howto/peers").glob("*.py")}
+    assert {f"{name}_case.py" for name in found["packages"]} == scripts
+    assert set(re.findall(r"peers/(\w+\.py)", PAGES["howto/other_packages"])) == scripts
+    assert {f"{name}_case.py" for name in other_packages.PACKAGES} == scripts
+    assert date.fromisoformat(found["date"]) <= date.today()
+    assert re.fullmatch(r"\d+\.\d+\.\d+", found["pyvda"])
+
+
+@pytest.fixture
+def sh(monkeypatch) -> Callable[[str], None]:
+    """The magic %%sh of the pages."""
+    for name in ("FORCE_COLOR", "CLICOLOR_FORCE", "PYTHONUNBUFFERED"):  # set by the kernel, too
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(progress, "BAR_AFTER", progress.BAR_AFTER)
+    registered = {}
+
+    class Shell:
+        def register_magic_function(self, function, kind, name):
+            registered[kind, name] = function
+
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=Shell))
+    loaded(DOCS / "kernel.py")
+    return lambda cell: registered["cell", "sh"]("", cell)
+
+
+def test_commands_of_a_page_print_as_on_a_terminal(sh, capsys) -> None:
+    print_both = "import sys; print(1); print(2, file=sys.stderr); print(3)"
+    sh(f"{sys.executable} -c '{print_both}'\necho 4 >&2\necho 5\n")
+    assert capsys.readouterr().out == "1\n2\n3\n4\n5\n"
+
+
+def test_a_command_that_fails_fails_the_page(sh, capsys) -> None:
+    with pytest.raises(subprocess.CalledProcessError):
+        sh("echo before\nfalse\necho after\n")
+    assert capsys.readouterr().out == "before\n"
+
+
+def test_a_page_shows_no_progress_of_commands(sh, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(progress, "LINE_EVERY", -1.0)
+    with progress.shown("train") as report:
+        for done in (1, 2, 3):
+            report(done, 8, "loss 0.1")
+    line = capsys.readouterr().err
+    assert line.count("\n") == 2
+    sh(f"cat <<end\npyvda: a notice\n{line}done\nend\n")
+    assert capsys.readouterr().out == "pyvda: a notice\ndone\n"
 
 
 def test_every_option_has_a_description() -> None:

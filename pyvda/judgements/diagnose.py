@@ -27,6 +27,14 @@ def diagnose(analysis: Any) -> Report:
     ------
     InputError
         It is not an analysis of this version.
+
+    Examples
+    --------
+    >>> import pyvda
+    >>> observed = pyvda.observe(pyvda.simulate("lorenz63", 2, 1), "lorenz63", 2)
+    >>> report = diagnose(pyvda.assimilate(observed, method="strong-constraint"))
+    >>> report.windows, report.rejected
+    (2, 0)
     """
     given = opened(analysis)
     if not {names.STATUS, names.DOUBTS, names.FIT} <= set(given.variables):

@@ -46,6 +46,24 @@ class Covariance(ABC):
         D.
     rank : int
         Number of columns of S: the size of the control vectors that `sqrt` takes.
+
+    Examples
+    --------
+    A multiple of the identity:
+
+    >>> class Isotropic(Covariance):
+    ...     def __init__(self, size, variance):
+    ...         self.size = self.rank = size
+    ...         self.variance = variance
+    ...     def apply(self, v):
+    ...         return self.variance * np.asarray(v)
+    ...     def sqrt(self, w):
+    ...         return np.sqrt(self.variance) * np.asarray(w)
+    ...     sqrt_adjoint = sqrt
+    ...     def solve(self, v):
+    ...         return np.asarray(v) / self.variance
+    >>> Isotropic(2, 4.0).precision().tolist()
+    [[0.25, 0.0], [0.0, 0.25]]
     """
 
     size: int

@@ -173,6 +173,11 @@ def gaussian(length: float) -> Callable[[Array], Array]:
     ----------
     length : float
         L, in grid spacings.
+
+    Examples
+    --------
+    >>> gaussian(2.0)(np.array([0.0, 0.5])).round(4).tolist()
+    [1.0, 0.6065]
     """
     return lambda k: np.exp(-0.5 * (k * length) ** 2)
 
