@@ -10,7 +10,7 @@ iterations, so that the values are those of unfinished descents.
 ADAO: `doc/en/scripts` of github.com/SalomePlatform/adao at 01d5a42f.
 DataAssim.jl: `test` of github.com/Alexander-Barth/DataAssim.jl at 555a26c1; the analysis is exact.
 
-Each row is kept in benchmarks/results/reference_values.json. All of them take some ten seconds.
+Each row is kept in benchmarks/results/reference_values.json.
 """
 
 from __future__ import annotations

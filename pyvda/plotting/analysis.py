@@ -116,8 +116,11 @@ def plot_window(
 
     Parameters
     ----------
-    analysis, truth
-        As for `plot_reconstruction`.
+    analysis : Dataset
+        `analysis`, `innovation` and perhaps `state_stdev`, (window, time, state) or (time, state),
+        or the variables that were analysed.
+    truth : Dataset, optional
+        `truth`, of the same shape.
     window : int
         Number of the window or, for a series, of a stretch of 200 steps.
     component : int
@@ -149,7 +152,8 @@ def plot_convergence(
     Parameters
     ----------
     history : Dataset
-        As for `plot_descent`.
+        `history_cost` and optionally `history_r_score`, (iteration,), with the coordinate
+        `iteration`, as in an analysis of fsgd.
     quantity : {"cost", "R-score"}
     ax : Axes, optional
         Default: those of a new figure, the attribute `figure` of the result.
