@@ -385,7 +385,7 @@ def places_of(ds: xr.Dataset, name: str, space: tuple[str, str], sea: Array) -> 
         factor * _on(ds, ds.variables[d], space)[sea] for d, factor in zip(space, km, strict=True)
     ]
     unit = grids.unit_of_length(ds[d].attrs.get("units") for d in space)
-    return places.on_plane(*plane, unit=unit)
+    return places.on_plane(plane[0], plane[1], unit)
 
 
 def _on(ds: xr.Dataset, coordinate: xr.Variable, space: tuple[str, str]) -> Array:
