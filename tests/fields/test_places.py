@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+import xarray as xr
 
 from pyvda.errors import InputError
+from pyvda.fields.field import places_of
 from pyvda.fields.places import arc, joined, on_plane, on_sphere
 
 
@@ -48,3 +50,12 @@ def test_bad_coordinates() -> None:
         on_sphere(np.array([95.0]), np.zeros(1))
     with pytest.raises(InputError, match="missing"):
         on_sphere(np.array([np.nan]), np.zeros(1))
+
+
+@pytest.mark.parametrize(("units", "unit", "y"), [("1", "", 1.0), ("m", "km", 0.001)])
+def test_places_of_a_file_have_the_unit_of_its_coordinates(units, unit, y) -> None:
+    along = {d: (d, np.array([0.0, 1.0]), {"units": units}) for d in ("y", "x")}
+    found = places_of(xr.Dataset({}, along), "ssh", ("y", "x"), np.ones((2, 2), bool))
+    assert found.unit == unit
+    assert found.at(slice(1, None)).unit == unit
+    assert found.map[-1, 1] == pytest.approx(y)
