@@ -24,7 +24,7 @@ from pyvda.gross_errors import UNKNOWN, GrossErrors
 from pyvda.io.writing.analysis import POSITION, labelled, with_block_history
 from pyvda.judgements.expected_error import with_expected_error
 from pyvda.judgements.judge import judged_solution, known_variance
-from pyvda.methods import METHODS, Options, Problem, Solution
+from pyvda.methods import Options, Problem, Solution, get_method
 from pyvda.methods.learned import LearnedOptions
 from pyvda.methods.statistics import variance_of
 from pyvda.operators.observation import ObservationOperator
@@ -114,7 +114,7 @@ class BlockTask:
             block = self.screened(block, own, engine)
             problem = self.problem(block, own, engine)
             more = {} if self.state is None else {"state": _state_path(self.state, block)}
-            solution = cycling.solve(METHODS[self.method], problem, self.options, own, **more)
+            solution = cycling.solve(get_method(self.method), problem, self.options, own, **more)
             solution = covering(block, solution)
             given = own is not None
             solution = judged_solution(problem, self.options, solution, own_background=given)
@@ -155,10 +155,10 @@ class BlockTask:
     def analyst(self, block: xr.Dataset, own: Backgrounds | None, engine: Engine) -> Analyst:
         """Return what makes analyses of windows of a block in memory."""
         quiet = replace(self, report=silent)
-        method, options = METHODS[self.method], self.options
+        method, options = get_method(self.method), self.options
         stated = getattr(options, OBSERVATION_VARIANCE, None)
         if self.screen is not None:
-            method = METHODS[self.screen]
+            method = get_method(self.screen)
             options = method.options(**{OBSERVATION_VARIANCE: stated})
 
         def chosen(windows: Array) -> Backgrounds | None:
@@ -191,7 +191,7 @@ class BlockTask:
 
 def _warmed(problem: Problem, warm: LearnedOptions) -> Problem:
     """Return the problem with the learned analysis as first guess, where that is finite."""
-    found = METHODS["learned"].solve(replace(problem, report=silent), warm).x
+    found = get_method("learned").solve(replace(problem, report=silent), warm).x
     finite = np.isfinite(found).all((1, 2), keepdims=True)
     guess = np.where(finite, found, problem.batch.first_guess)
     return replace(problem, batch=replace(problem.batch, first_guess=guess), warm=True)

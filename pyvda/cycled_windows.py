@@ -29,7 +29,7 @@ from pyvda.engine.interface import Array
 from pyvda.errors import EngineError
 from pyvda.io.writing.analysis import POSITION, labelled
 from pyvda.judgements.judge import judged_solution
-from pyvda.methods import METHODS, Problem, Solution, Status
+from pyvda.methods import Problem, Solution, Status, get_method
 from pyvda.notices import notice
 from pyvda.progress import OfBlocks, silent
 from pyvda.robust import covering
@@ -107,7 +107,7 @@ def _window(
     def solved() -> Solution:
         if start is not None and not problem.has_observations()[0]:
             return _unobserved(problem, start, task)
-        return cycling.solve(METHODS[task.method], problem, options, own)
+        return cycling.solve(get_method(task.method), problem, options, own)
 
     solution = kept.of_window(number, problem, start, solved)
     mean = start.mean if start is not None else task.mean

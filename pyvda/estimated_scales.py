@@ -26,7 +26,7 @@ from pyvda.block_task import Backgrounds, BlockTask
 from pyvda.climate.background import Background
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
-from pyvda.methods import METHODS, Options, Problem, Solution, Status
+from pyvda.methods import Options, Problem, Solution, Status, get_method
 from pyvda.methods.statistics import background_of, variance_of
 from pyvda.names import OBJECTIVE
 from pyvda.operators.covariance import Dense
@@ -131,7 +131,7 @@ def _terms(task: BlockTask, problem: Problem, options: Options, background: Back
 
 
 def _solved(task: BlockTask, problem: Problem, options: Options) -> Solution:
-    return METHODS[task.method].solve(problem, options)
+    return get_method(task.method).solve(problem, options)
 
 
 def _usual(solution: Solution, twice: Array) -> Array:

@@ -308,10 +308,10 @@ def _expect_no_parameters(
 
     Without a named model, one of the built-in models.
     """
-    from pyvda.methods import METHODS
+    from pyvda.methods import get_method
     from pyvda.models.registry import families, resolve
 
-    known = METHODS[method].options.model_fields if method in METHODS else options
+    known = get_method(method).options.model_fields
     unknown = [one for one in options if one not in known]
     if not unknown:
         return
@@ -362,14 +362,9 @@ def configured(method: str, options: Mapping[str, Any]) -> tuple[Method, Any]:
     InputError
         The method is unknown, or it has no such options.
     """
-    from pyvda.methods import METHODS
+    from pyvda.methods import get_method
 
-    if method not in METHODS:
-        from pyvda.fields.methods import FIELD_METHODS
-
-        known = ", ".join([*METHODS, *FIELD_METHODS])
-        raise InputError(f"unknown method {method!r}; choose one of {known}")
-    chosen = METHODS[method]
+    chosen = get_method(method)
     return chosen, validated(chosen.options, dict(options), f"options of {method}")
 
 

@@ -1,13 +1,16 @@
 """The keywords of `assimilate` are the fields of `Settings`, with their defaults and help."""
 
 import inspect
+import json
 import re
+from importlib.metadata import EntryPoint
 
+import numpy as np
 import pytest
 
 import pyvda
 from pyvda.errors import InputError
-from pyvda.methods import METHODS
+from pyvda.methods import GROUP, METHODS, Method, gauss_newton, names
 from pyvda.settings import Settings, chosen_method, settled
 
 
@@ -90,3 +93,45 @@ def test_a_parameter_of_a_model_made_in_python_is_given_where_it_is_made() -> No
 def test_a_parameter_of_another_model_is_an_unknown_key() -> None:
     with pytest.raises(InputError, match="unknown key rho;"):
         chosen_method(*settled({"model": "lorenz96", "rho": 20.0}))
+
+
+class OneIteration(gauss_newton.GaussNewtonOptions):
+    """The options of a package's method, which has a default of its own."""
+
+    iterations: int = 1
+
+
+one_iteration = Method("one-iteration", OneIteration, gauss_newton.solve)
+of_another_name = one_iteration._replace(name="other")
+
+
+def test_packages_add_methods(monkeypatch) -> None:
+    points = [
+        EntryPoint(name, f"{__name__}:{value}", GROUP)
+        for name, value in (
+            ("one-iteration", "one_iteration"), ("misnamed", "of_another_name"),
+            ("number", "GROUP"), ("absent", "missing"), ("fsgd", "one_iteration"),
+        )
+    ]  # fmt: skip
+    monkeypatch.setattr(
+        "pyvda.methods.entry_points",
+        lambda group, name=None: [
+            p for p in points if p.group == group and name in (None, p.name)
+        ],
+    )
+    observed = pyvda.observe(pyvda.simulate("lorenz63", 2, 1), "lorenz63", 2)
+    found = pyvda.assimilate(observed, method="one-iteration", robust=True)
+    expected = pyvda.assimilate(observed, method="gauss-newton", iterations=1, robust=True)
+    np.testing.assert_array_equal(found.analysis, expected.analysis)
+    assert json.loads(found.attrs["pyvda_configuration"])["method"] == "one-iteration"
+    built_in = pyvda.assimilate(observed, method="fsgd", iterations=1)
+    assert json.loads(built_in.attrs["pyvda_configuration"])["method"] == "fsgd"
+    assert names() == [*METHODS, "one-iteration", "misnamed", "number", "absent"]
+    for name, said in (
+        ("misnamed", "expected a pyvda.methods.Method named 'misnamed'"),
+        ("number", "number of the package None is a str"),
+        ("absent", "the method 'absent' of the package None cannot be loaded"),
+        ("letfk", "unknown method 'letfk'; choose one of fsgd, .*, one-iteration, .*, oi, eof"),
+    ):
+        with pytest.raises(InputError, match=said):
+            pyvda.assimilate(observed, method=name)

@@ -31,7 +31,7 @@ def info(engine: EngineName = None, build: Build = False, quiet: Quiet = False) 
     from pyvda.fields.methods import FIELD_METHODS
     from pyvda.learned import shipped
     from pyvda.machine import installed
-    from pyvda.methods import METHODS
+    from pyvda.methods import names as method_names
     from pyvda.models.registry import names, presets, samplings
 
     if build:
@@ -49,7 +49,7 @@ def info(engine: EngineName = None, build: Build = False, quiet: Quiet = False) 
         "because": running.reason,
         "image": build_image.state_of(chosen),
         "settings": ", ".join(given) or "no environment variable of pyvda is set",
-        "methods": ", ".join([*METHODS, *FIELD_METHODS]),
+        "methods": ", ".join([*method_names(), *FIELD_METHODS]),
         "models": ", ".join(names()),
         "presets": ", ".join([*presets(), *samplings()]),
         "shipped": ", ".join(shipped.names()) or "no trained models",

@@ -1,13 +1,18 @@
 """Registry of the assimilation methods, classical and learned.
 
 Each method is a file with its `Options` and a function `solve(problem, options) -> Solution`.
+
+Other packages add methods by an entry point of the group `pyvda.methods`, whose object is a
+`Method` of the entry point's name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.metadata import entry_points
 from typing import NamedTuple
 
+from pyvda.errors import InputError
 from pyvda.methods import (
     annealed,
     ensemble_smoother,
@@ -21,7 +26,11 @@ from pyvda.methods import (
 )
 from pyvda.methods.problem import Options, Problem, Solution, Status
 
-__all__ = ["METHODS", "Method", "Options", "Problem", "Solution", "Status"]
+__all__ = [
+    "METHODS", "Method", "Options", "Problem", "Solution", "Status", "get_method", "names",
+]  # fmt: skip
+
+GROUP = "pyvda.methods"
 
 
 class Method(NamedTuple):
@@ -55,3 +64,40 @@ METHODS: dict[str, Method] = {
         Method("learned", learned.LearnedOptions, learned.solve),
     )
 }
+
+
+def get_method(name: str) -> Method:
+    """Return the method called `name`, built in or added by an installed package.
+
+    Raises
+    ------
+    InputError
+        There is none of that name, or that of a package cannot be used.
+    """
+    if name in METHODS:
+        return METHODS[name]
+    for point in entry_points(group=GROUP, name=name):
+        package = point.dist and point.dist.name
+        try:
+            found = point.load()
+        except Exception as error:
+            raise InputError(
+                f"the method {name!r} of the package {package} cannot be loaded ({error}); repair "
+                "or remove that package"
+            ) from error
+        if not isinstance(found, Method) or found.name != name:
+            raise InputError(
+                f"the entry point {name} of the package {package} is a {type(found).__name__}, "
+                f"expected a pyvda.methods.Method named {name!r}; repair or remove that package"
+            )
+        return found
+    from pyvda.fields.methods import FIELD_METHODS
+
+    known = ", ".join([*names(), *FIELD_METHODS])
+    raise InputError(f"unknown method {name!r}; choose one of {known}")
+
+
+def names() -> list[str]:
+    """Return the names of all methods that `get_method` knows."""
+    added = [point.name for point in entry_points(group=GROUP)]
+    return [*METHODS, *(name for name in added if name not in METHODS)]

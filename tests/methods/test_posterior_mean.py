@@ -203,10 +203,14 @@ def test_the_file_has_the_sample_size() -> None:
     assert (analysis["state_stdev"] >= 0).all()
 
 
-def test_a_model_on_a_circle_of_few_components_in_both_engines() -> None:
-    model = get_model("lorenz96", state_size=5)  # a large model in Julia, in spite of its size
-    truth = pyvda.simulate("lorenz96", 2, 3, steps=40, parameters={"state_size": 5}, engine="torch")
-    observed = pyvda.observe(truth, seed=1, variance=1.0, every=2, components=[0, 2, 4])
+@pytest.mark.parametrize("size", [5, 10])
+def test_a_model_on_a_circle_of_few_components_in_both_engines(size: int) -> None:
+    own = {"state_size": size}
+    model = get_model("lorenz96", **own)  # a large model in Julia, in spite of its size
+    truth = pyvda.simulate("lorenz96", 2, 3, steps=40, parameters=own, engine="torch")
+    observed = pyvda.observe(
+        truth, seed=1, variance=1.0, every=2, components=list(range(0, size, 2))
+    )
     julia, torch = (
         pyvda.assimilate(observed, model=model, method="posterior-mean", engine=engine)["analysis"]
         for engine in ("julia", "torch")
