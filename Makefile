@@ -36,9 +36,11 @@ test: test-python test-julia
 test-python: setup
 	$(PYTEST) -m "not exhaustive" --durations=30
 
-# Further cases of what `make test` covers, and scores over many windows.
+# Further cases of what `make test` covers, scores over many windows, and a thousand examples of
+# malformed input for each test of tests/fuzzing.py.
 test-exhaustive: setup
 	$(PYTEST) -m exhaustive --durations=30
+	PYVDA_FUZZ_EXAMPLES=$${PYVDA_FUZZ_EXAMPLES:-1000} $(PYTEST) --durations=30 $$(grep -rlw fuzzed --include='test_*.py' tests)
 
 test-julia: setup
 	@if [ -s .venv/julia ]; then set -x; "$$(cat .venv/julia)" --startup-file=no --threads=2 --project=julia julia/test/runtests.jl; \

@@ -20,7 +20,7 @@ background, start and growth; for DAPPER: one pass, members that are not mixed),
 defaults. Ratios are relative to the wall time of that first line, whose R-score is repeated for the
 windows of each line, which may be fewer.
 
-Prints one table and writes benchmarks/results/peers.json.
+Prints one table and writes benchmarks/results/peers.json, each row with its machine and date.
 """
 
 from __future__ import annotations
@@ -285,6 +285,12 @@ def ocean(case: Ocean, folder: Path) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def replaced(before: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return earlier rows, with their machines, without the cases of `rows`, and then these."""
+    new = {row["case"] for row in rows}
+    return [row for row in before if row["case"] not in new] + rows
+
+
 def main() -> None:
     """Run everything, print the table, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -305,7 +311,7 @@ def main() -> None:
         "ms a window | core ms | ratio |"
     )
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-    rows = []
+    rows, machine = [], store.machine()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for case in CASES[arguments.only] if arguments.only else sum(CASES.values(), ()):
@@ -332,7 +338,7 @@ def main() -> None:
                     f"{row['core_ms_a_window']:.3g} | {row['ratio']:.2g} |",
                     flush=True,
                 )
-            rows += found
+            rows += [{**row, "machine": machine, "load_before": load} for row in found]
     print(
         "\nfirst calls, s: "
         + ", ".join(
@@ -344,10 +350,8 @@ def main() -> None:
     if not quick:
         path = store.RESULTS / "peers.json"
         if arguments.only and path.exists():
-            new = {row["case"] for row in rows}
-            before = json.loads(path.read_text("utf-8"))["rows"]
-            rows = [row for row in before if row["case"] not in new] + rows
-        results = {"cores_a_side": cores, "load_before": load, "rows": rows}
+            rows = replaced(json.loads(path.read_text("utf-8"))["rows"], rows)
+        results = {"cores_a_side": cores, "rows": rows}
         print(f"written to {store.write('peers', results)}")
 
 

@@ -205,6 +205,7 @@ def _by_command(run: Mapping[str, Any], folder: Path) -> xr.Dataset:
             asked += ["--state", str(Path(own) / "state")]
         environment = {**os.environ, **_variables(run)}
         environment["PYTHONPATH"] = os.pathsep.join(os.path.abspath(p) for p in sys.path if p)
+        # No timeout: how long the run takes is up to the user's data and options.
         done = subprocess.run(
             [sys.executable, "-P", "-m", "pyvda", *asked],
             cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,

@@ -8,7 +8,8 @@ cd "$(dirname "$0")/.."
 found=.venv/julia
 
 say() { printf 'setup: %s\n' "$*" >&2; }
-works() { "$1" --startup-file=no -e 'exit(VERSION >= v"1.5" ? 0 : 1)' >/dev/null 2>&1; }
+# Where there is `timeout`, a Julia that does not answer within a minute is none.
+works() { $(command -v timeout >/dev/null && echo timeout 60) "$1" --startup-file=no -e 'exit(VERSION >= v"1.5" ? 0 : 1)' >/dev/null 2>&1; }
 take() { # path, where it came from
     printf '%s\n' "$1" > "$found"
     say "$("$1" --version), $2: $1"

@@ -1,6 +1,7 @@
 """What the tests with malformed input share.
 
-PYVDA_FUZZ_EXAMPLES sets how many examples each of them gets (default 20).
+PYVDA_FUZZ_EXAMPLES sets how many examples each of them gets (default 20);
+`make test-exhaustive` takes a thousand.
 """
 
 import os

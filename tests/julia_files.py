@@ -1,5 +1,16 @@
 """Models in Julia that several tests write into files."""
 
+ROSSLER = """
+struct Rossler{T} <: SmallModel
+    a::T
+    b::T
+    c::T
+end
+Rossler(; a = 0.2, b = 0.2, c = 5.7) = Rossler(a, b, c)
+variables(::Type{<:Rossler}) = ("x", "y", "z")
+time_step(::Type{<:Rossler}) = 0.05
+tendency(m::Rossler, (x, y, z)) = (-y - z, x + m.a * y, m.b + z * (x - m.c))
+"""
 ADVECTION = """
 struct Advection{T} <: VectorModel
     speed::T

@@ -5,6 +5,7 @@ import json
 import learned
 import numpy as np
 import own_models
+import peers
 import pytest
 import qg
 import reference_values
@@ -69,6 +70,23 @@ def test_models_in_users_files_are_the_built_in_ones(case):
     for row, tolerance in zip(rows, (1e-11, 1e-3), strict=True):
         assert row["difference"] < tolerance
         assert row["ratio"] == row["own_us"] / row["built_in_us"] > 0
+
+
+def test_models_in_users_files_were_as_fast_as_the_built_in_ones():
+    rows = json.loads((own_models.store.RESULTS / "own_models.json").read_text("utf-8"))["rows"]
+    assert {row["case"].rsplit(",")[0] for row in rows} == {
+        f"FSGD {name} in a user's file" for name, *_ in own_models.CASES
+    }
+    assert max(row["ratio"] for row in rows) <= 1.1
+
+
+def test_a_row_of_the_comparison_keeps_its_machine():
+    rows = json.loads((own_models.store.RESULTS / "peers.json").read_text("utf-8"))["rows"]
+    old, new = {"case": "a", "machine": {"date": "x"}}, {"case": "b", "machine": {"date": "y"}}
+    assert peers.replaced([old, {"case": "b", "machine": {"date": "x"}}], [new]) == [old, new]
+    for row in rows:
+        assert {"processor", "cores", "engine", "date"} <= set(row["machine"])
+        assert row["load_before"] >= 0
 
 
 @pytest.mark.julia

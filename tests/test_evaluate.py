@@ -242,3 +242,52 @@ def test_another_source_of_the_same_name_size_and_parameters_is_said(tmp_path) -
     path.write_text(MODELS_FILE.format(factor=2))
     with pytest.warns(Notice, match="the source of oscillator is not the one"):
         pyvda.evaluate(made, truth, model=named)
+
+
+def test_a_file_of_version_0_1_is_evaluated_and_continued(tmp_path, monkeypatch):
+    """Variables and attributes are those that the writer of version 0.1 gave an FSGD analysis."""
+    random = np.random.default_rng(5)
+    x, truth = random.normal([[[-3.0]], [[4.0]]], 2.0, (2, 2, 9, 3))
+    configuration = {
+        "method": "fsgd",
+        "model": {"name": "lorenz63", "state_size": 3, "parameters": [10.0, 28.0, 8 / 3],
+                  "time_step": 0.01},
+        "cost": {"time_step": 0.01, "lambda1": 0.01, "lambda2": 1.0, "scheme": "rk4"},
+        "options": {"iterations": 5, "step": None, "tolerance": None, "check_every": 500,
+                    "precision": "float64"},
+    }  # fmt: skip
+    dims = ("window", "time", "state")
+    coords = {"window": [0, 1], "time": 0.01 * np.arange(9), "state": ["x", "y", "z"]}
+    zero = ("window", np.zeros(2))
+    costs = ("cost", "cost_observation", "cost_dynamics", "gradient_norm")
+    status = {"status": ("window", [1, 1]), "iterations": ("window", [5, 5])}
+    xr.Dataset(
+        {
+            "analysis": (dims, x, {"ancillary_variables": "flag"}),
+            "innovation": (dims, np.full_like(x, np.nan)),
+            "flag": (dims, np.zeros(x.shape, "i1")),
+            **dict.fromkeys(costs, zero),
+            **status,
+        },
+        coords,
+        {
+            "Conventions": "CF-1.11",
+            "pyvda_version": "0.1.0",
+            "pyvda_engine": "julia (libjulia) 1.5.3, 2 threads",
+            "pyvda_configuration": json.dumps(configuration),
+            "history": "2026-11-25T19:08:33Z pyvda 0.1.0 assimilate, fsgd on lorenz63",
+        },
+    ).to_netcdf(tmp_path / "analysis.nc")
+    xr.Dataset({"truth": (dims, truth)}, coords).to_netcdf(tmp_path / "truth.nc")
+    with xr.open_dataset(tmp_path / "analysis.nc") as old:
+        scores = pyvda.evaluate(old, xr.open_dataset(tmp_path / "truth.nc"), engine="torch")
+    np.testing.assert_allclose(scores["r_score"], ((x - truth) ** 2).mean((1, 2)), rtol=1e-12)
+    arguments = ["--steps", 2, "--engine", "torch", "-o", tmp_path / "forecast.nc"]
+    assert run(monkeypatch, "forecast", tmp_path / "analysis.nc", *arguments) == 0
+    expected = x[:, -1]
+    with xr.open_dataset(tmp_path / "forecast.nc") as later:
+        for t in range(2):
+            expected = get_engine("torch").forecast(
+                pyvda.get_model("lorenz63"), expected, time_step=0.01
+            )
+            np.testing.assert_allclose(later["forecast"][:, t], expected, rtol=1e-12)

@@ -85,6 +85,21 @@ def test_what_is_going_to_be_installed_is_said_before(bare: Path) -> None:
         assert said.rindex("PYVDA_JULIA=none") < said.index("CALLED apt")
 
 
+def test_a_julia_that_does_not_answer_is_not_taken(bare: Path) -> None:
+    julia, limit = bare / "julia", bare / "bin/timeout"
+    for path, text in ((julia, "echo 1.10"), (limit, 'echo "$@" > limit; exit 124')):
+        path.write_text(f"#!/usr/bin/env bash\n{text}\n")
+        path.chmod(0o755)
+    done = run(bare, PYVDA_JULIA=str(julia))
+    assert done.returncode == 1, done.stderr
+    assert "not a Julia >= 1.5 that starts" in done.stderr
+    assert (bare / "limit").read_text().startswith(f"60 {julia} ")
+    limit.unlink()
+    done = run(bare, PYVDA_JULIA=str(julia))
+    assert done.returncode == 0, done.stderr
+    assert (bare / ".venv/julia").read_text() == f"{julia}\n"
+
+
 def test_a_declined_julia_is_not_started(monkeypatch) -> None:
     monkeypatch.setenv("PYVDA_JULIA", "none")
     monkeypatch.setattr("pyvda.engine.choice._engines", {})

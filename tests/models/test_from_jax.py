@@ -5,10 +5,13 @@ import builtins
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
 import pyvda
+from pyvda.climate.background import Background
 from pyvda.engine import get_engine
 from pyvda.errors import InputError
+from pyvda.models.from_jax import _to_jax
 from pyvda.models.from_torch import torch_model
 from pyvda.models.in_torch import module_of
 
@@ -90,6 +93,31 @@ def test_simulation_and_gradient_of_the_cost_are_those_of_torch(models) -> None:
         engine.simulate(model, x[:, 0], time_step=0.05, steps=20) for model in models
     )
     np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_an_analysis_is_that_of_torch(models) -> None:
+    start = np.array([[1.0, -2.0, 0.5]])
+    x = get_engine("torch").simulate(models[1], start, time_step=0.05, steps=17)[0]
+    y = x + 0.1 * np.random.default_rng(1).standard_normal(x.shape)
+    y[1::2] = np.nan
+    ds = xr.Dataset({"observation": (("time", "state"), y)}, {"time": 0.05 * np.arange(17)})
+    found, expected = (
+        pyvda.assimilate(
+            ds, model=model, method="gauss-newton", form="statistical", model_error=1e-3,
+            observation_variance=0.01, background=Background.full(start[0] + 0.3, np.eye(3)),
+            engine="torch",
+        )
+        for model in models
+    )  # fmt: skip
+    for name in ("analysis", "state_stdev"):
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-9, atol=1e-9)
+    assert np.abs(found["analysis"].values - x).max() < 0.3
+
+
+@pytest.mark.usefixtures("models")
+def test_jax_reads_the_memory_of_torch() -> None:
+    x = torch.randn(5, 3, dtype=torch.float64)
+    assert _to_jax(x).unsafe_buffer_pointer() == x.data_ptr()
 
 
 def test_a_malformed_function_is_refused(models) -> None:

@@ -41,7 +41,7 @@ def test_a_row_that_is_a_component_is_that_component_in_fsgd(observed, engine):
     np.testing.assert_allclose(found.cost, expected.cost, rtol=1e-9)
 
 
-@pytest.mark.parametrize("method", ["gauss-newton", "strong-constraint"])
+@pytest.mark.parametrize("method", ["gauss-newton", "strong-constraint", "ensemble-smoother"])
 def test_a_row_that_is_a_component_is_that_component(observed, method):
     operator = SparseLinear(np.eye(3)[:1])
     found = pyvda.assimilate(as_columns(observed), operator=operator, method=method)
@@ -117,6 +117,22 @@ def test_correlated_errors_have_less_weight(truth):
     np.testing.assert_allclose(correlated.state_stdev, alone.state_stdev, rtol=1e-3)
     first = {"time": 0, "state": 0}
     assert float(independent.state_stdev[first]) < 0.5 * float(alone.state_stdev[first])
+
+
+@pytest.mark.parametrize("engine", ["julia", "torch"])
+def test_points_at_steps_are_the_components_there_in_fsgd(observed, engine):
+    series = observed.isel(window=0, drop=True)
+    x = series.observation.isel(state=0)
+    seen = np.isfinite(x.values)
+    columns = {"time": x.time.values[seen], "variable": np.full(seen.sum(), "x")}
+    table = xr.Dataset(
+        {"value": ("obs", x.values[seen])}, {n: ("obs", c) for n, c in columns.items()}
+    )
+    operator = Interpolation(start=0.0, stop=float(x.time[-1]))
+    options = {"model": "lorenz63", "iterations": 50, "engine": engine}
+    found = pyvda.assimilate(table, operator=operator, **options)
+    expected = pyvda.assimilate(series, **options)
+    np.testing.assert_allclose(found.analysis, expected.analysis, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("method", ["posterior-mean", "annealed"])

@@ -182,7 +182,7 @@ def _fetching(url: str) -> Iterator[None]:
     """Refuse a URL of which nothing comes: unknown protocol, no server, no such file."""
     try:
         yield
-    except InputError:
+    except (InputError, MemoryError, NameError):
         raise
     except ImportError as error:  # s3fs, gcsfs, ... are not installed
         raise InputError(f"{url} needs another package ({error}); install it") from error

@@ -108,6 +108,17 @@ def test_fsspec_in_memory(series, file):
         open_observations("memory://of_test/nothing.nc")
 
 
+@pytest.mark.parametrize("kind", [NameError, MemoryError])
+def test_errors_that_no_file_causes_pass(file, monkeypatch, kind):
+    def broken(*_, **__):
+        raise kind("not the file's fault")
+
+    monkeypatch.setattr(xr, "open_dataset", broken)
+    for name in (file, "memory://of_test/obs.zarr"):
+        with pytest.raises(kind, match="not the file's fault"):
+            locations.opened(name)
+
+
 @pytest.fixture
 def server(tmp_path):
     """Serve the files of the test, and a data set by OPeNDAP (DAP 2), over HTTP."""
