@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 from gridded_models import advection
 from scipy.interpolate import RegularGridInterpolator
 
 import pyvda
+from pyvda.climate.background import Background
 from pyvda.errors import InputError
 from pyvda.operators import CorrelatedErrors, Interpolation, Mask, SparseLinear
 
@@ -133,6 +135,41 @@ def test_points_at_steps_are_the_components_there_in_fsgd(observed, engine):
     found = pyvda.assimilate(table, operator=operator, **options)
     expected = pyvda.assimilate(series, **options)
     np.testing.assert_allclose(found.analysis, expected.analysis, rtol=1e-9, atol=1e-9)
+
+
+def test_interpolation_with_correlated_errors_is_dense_least_squares():
+    size, steps, variance, q = 6, 4, 0.04, 0.1
+    rng = np.random.default_rng(4)
+    model = pyvda.torch_model(
+        step=lambda u: 0.9 * torch.roll(u, 1, -1), variables=("u",), dimensions={"x": size},
+        time_step=1.0,
+    )  # fmt: skip
+    time, at = np.repeat(np.arange(steps), 5), rng.uniform(0, size - 1, 5 * steps)
+    value, mean = rng.normal(size=time.size), rng.normal(size=size)
+    table = xr.Dataset(
+        {"v": ("obs", value)}, {"time": ("obs", time.astype(float)), "x": ("obs", at)}
+    )
+    operator = Interpolation(start=0.0, stop=steps - 1.0, errors=CorrelatedErrors(2.0, "x"))
+    found = pyvda.assimilate(
+        table, model=model, operator=operator, method="gauss-newton", form="statistical",
+        observation_variance=variance, model_error=q, engine="torch",
+        background=Background.full(mean, np.eye(size)),
+    )  # fmt: skip
+
+    H = np.zeros((time.size, steps, size))
+    row, left = np.arange(time.size), at.astype(int)
+    H[row, time, left], H[row, time, left + 1] = 1 - (at - left), at - left
+    same_time = time[:, None] == time
+    R = variance * same_time * np.exp(-np.abs(at[:, None] - at) / 2.0)
+    D = np.eye(steps * size)
+    D -= np.kron(np.eye(steps, k=-1), 0.9 * np.roll(np.eye(size), 1, axis=0))
+    prior = np.repeat(1 / np.array([1.0, q, q, q]), size)
+    forced = np.r_[mean, np.zeros((steps - 1) * size)]
+    H = H.reshape(time.size, -1)
+    precision = D.T @ (prior[:, None] * D) + H.T @ np.linalg.solve(R, H)
+    right = D.T @ (prior * forced) + H.T @ np.linalg.solve(R, value)
+    expected = np.linalg.solve(precision, right).reshape(steps, size)
+    np.testing.assert_allclose(found.analysis, expected, atol=1e-9)
 
 
 @pytest.mark.parametrize("method", ["posterior-mean", "annealed"])
