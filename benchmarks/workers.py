@@ -24,13 +24,13 @@ from pathlib import Path
 from typing import Any
 
 import dask.array
+import dask.config
 import numpy as np
 import store
 import xarray as xr
-from distributed import Client
+from distributed import Client, LocalCluster
 
 import pyvda
-from pyvda import cluster
 from pyvda.state import chunking
 
 STEPS, SIZE = 200, 3
@@ -47,8 +47,11 @@ FEW: Any = {"iterations": 10, "step": 1e-3}  # little work, so that reading and 
 def workers(count: int) -> Iterator[Client]:
     """Yield a client of as many processes with one thread each."""
     os.environ["PYVDA_THREADS"] = "1"
-    with cluster.started(count, None) as using:
-        assert using is not None
+    with (
+        dask.config.set({"distributed.worker.profile.enabled": False}),  # as `--workers` does
+        LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None) as local,
+        Client(local) as using,
+    ):
         yield using
 
 
@@ -174,7 +177,7 @@ def main() -> None:
         f"{cost['milliseconds_per_task_and_worker']:.1f} ms for a task on its worker "
         f"({cost['milliseconds_of_one_window_without_dask']:.1f} ms for one window without dask)"
     )
-    large = memory(chosen.windows, chosen.folder)
+    large = {**memory(chosen.windows, chosen.folder), "machine": store.machine()}
     print(
         f"{large['windows']} windows ({large['megabytes']:.0f} MB): "
         f"{large['megabytes_per_worker']:.0f} MB for a worker above the "

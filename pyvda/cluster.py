@@ -162,7 +162,7 @@ def started(workers: int | None, scheduler: str | None) -> Iterator[Client | Non
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     if workers is not None:
         with (
-            # A worker's profiler would keep samples of the last hour, some 150 kB for each second.
+            # A worker's profiler would keep samples of the last hour.
             dask.config.set({"distributed.worker.profile.enabled": False}),
             LocalCluster(
                 n_workers=workers,

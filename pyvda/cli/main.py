@@ -31,7 +31,7 @@ _COMMANDS = (
 _INTERRUPTED = 130  # typer's exit code for Ctrl-C
 # New objects between two collections of cycles. Loading modules makes hundreds of thousands, which
 # all stay: at Python's default, 700, looking through them takes a good part of a short command.
-_NEW_OBJECTS = 100_000
+_NEW_OBJECTS = 5000
 
 
 class _Commands(TyperGroup):

@@ -50,8 +50,8 @@ end
 
 const DONE, REFUSED, FAILED = Cint(0), Cint(1), Cint(2)
 
-# Bytes that calls may leave behind before they are collected; Julia alone waits for some 45 MB more, in each
-# worker of a cluster. Collecting what is young takes 2 ms.
+# Bytes that calls may leave behind before the young objects are collected, which is quick. Julia itself waits for
+# many more, in each worker of a cluster.
 const LEFT_BEHIND = 4 << 20
 collect_young() = Base.gc_num().allocd > LEFT_BEHIND && GC.gc(false)
 

@@ -57,8 +57,10 @@ end
     GC.gc()
     message_of(() -> (fill(1.0, 1 << 20); nothing))            # 8 MB
     @test left() < VDA.LEFT_BEHIND
+    little() = (fill(1.0, 1 << 10); nothing)                    # too little to collect
+    message_of(little)
     before = Base.gc_num().pause
-    message_of(() -> (fill(1.0, 1 << 10); nothing))            # too little to collect
+    message_of(little)
     @test Base.gc_num().pause == before
 end
 

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import dask.local
 import numpy as np
 import xarray as xr
-from dask.core import get_dependencies
+from dask.core import get_dependencies, literal
 from dask.highlevelgraph import HighLevelGraph
 
 from pyvda.cluster import client
@@ -172,9 +172,9 @@ def _tasks(
 ) -> tuple[dict[Any, Any], list[str]]:
     """Return a graph in which each region is one task, and the keys of these tasks.
 
-    A task computes all that only its region needs, so that a worker holds one region at a time and
-    a scheduler has few tasks. What several regions need, and what is on the cluster already, is
-    computed once, by tasks of its own.
+    A task computes all that only its region needs, so that a thread of a worker holds one region
+    at a time and a scheduler has few tasks. What several of these regions need is computed once, by
+    tasks of its own. Where something is on the cluster already, all tasks are single ones.
     """
     from distributed import futures_of
 
@@ -240,7 +240,9 @@ def _compute_and_write(
     values: Sequence[Any],
 ) -> int:
     """Compute the values of a region by `graph` from those `given`, and write them."""
-    whole = {**graph, **dict(zip(given, values, strict=True))}
+    # A tuple that dask would take for a task, or a value that is a key, must stay what it is.
+    known = {key: (literal(value),) for key, value in zip(given, values, strict=True)}
+    whole = {**graph, **known}
     return _write(path, described, dask.local.get_sync(whole, keys), number)
 
 

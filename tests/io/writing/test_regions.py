@@ -7,6 +7,7 @@ import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
+from dask.delayed import delayed
 from distributed import Client
 
 from pyvda.errors import InputError
@@ -94,6 +95,15 @@ def test_what_a_shared_task_needs_is_shared() -> None:
     assert _owner(before, {0: ["c"], 1: ["e", "g"], 2: ["f"]}) == {
         "a": None, "b": None, "c": None, "d": 1, "e": 1, "f": 2, "g": 1,
     }  # fmt: skip
+
+
+def test_a_shared_value_stays_what_it_is(tmp_path, client) -> None:
+    pair = delayed(lambda: (len, "abc"))()  # looks like a task
+    kinds = [da.from_delayed(delayed(lambda v: np.full(2, len(v)))(pair), (2,), int) for _ in "ab"]
+    ds = xr.Dataset({"a": ("window", da.concatenate(kinds))})
+    write(ds, ds, tmp_path / "a.zarr", {})
+    with xr.open_zarr(tmp_path / "a.zarr") as found:
+        np.testing.assert_array_equal(found["a"], [2, 2, 2, 2])
 
 
 @pytest.fixture(scope="module")
