@@ -8,12 +8,13 @@ with one thread each; times are the best of several.
     memory    a zarr store that is made, read and written chunk by chunk; the largest resident size
               of a worker above that before its first block
 
-    python benchmarks/workers.py --windows 2000000     # a store of 9.6 GB
+    python benchmarks/workers.py --part large --windows 2000000     # a store of 9.6 GB
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import tempfile
@@ -157,13 +158,24 @@ def memory(windows: int, folder: str | None) -> dict:
         shutil.rmtree(place)
 
 
+PARTS = {"rows": scaling, "tasks": tasks, "large": memory}
+
+
 def main() -> None:
-    """Run everything, print the table, write the JSON."""
+    """Run the parts that are chosen, print the table, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--part", choices=PARTS, help="alone; the others are kept")
     parser.add_argument("--windows", type=int, default=100_000, help="of the large store")
     parser.add_argument("--folder", help="for the large store; default: that of temporary files")
     chosen = parser.parse_args()
-    rows = scaling()
+    found = json.loads((store.RESULTS / "workers.json").read_text()) if chosen.part else {}
+    earlier = found.pop("machine", None)
+    measured = found.setdefault("measured", dict.fromkeys(found, earlier))
+    for part in [chosen.part] if chosen.part else PARTS:
+        arguments = (chosen.windows, chosen.folder) if part == "large" else ()
+        found[part] = PARTS[part](*arguments)
+        measured[part] = store.machine()
+    rows, cost, large = (found[part] for part in PARTS)
     print("| case | windows per worker | 1 worker, s | 2 workers, s | efficiency |")
     print("| --- | --- | --- | --- | --- |")
     for row in rows:
@@ -171,20 +183,18 @@ def main() -> None:
             f"| {row['case']} | {row['windows_per_worker']} | {row['seconds_1']:.2f} | "
             f"{row['seconds_2']:.2f} | {row['efficiency']:.0%} |"
         )
-    cost = tasks()
     print(
         f"\n{cost['tasks_per_second']:.0f} tasks a second on 2 workers, "
         f"{cost['milliseconds_per_task_and_worker']:.1f} ms for a task on its worker "
         f"({cost['milliseconds_of_one_window_without_dask']:.1f} ms for one window without dask)"
     )
-    large = {**memory(chosen.windows, chosen.folder), "machine": store.machine()}
     print(
         f"{large['windows']} windows ({large['megabytes']:.0f} MB): "
         f"{large['megabytes_per_worker']:.0f} MB for a worker above the "
         f"{large['megabytes_before']:.0f} MB before, "
         f"{large['windows_per_second']:.0f} windows a second"
     )
-    print(f"written to {store.write('workers', {'rows': rows, 'tasks': cost, 'large': large})}")
+    print(f"written to {store.write('workers', found)}")
 
 
 if __name__ == "__main__":
