@@ -188,7 +188,7 @@ def _tasks(
     before = {key: get_dependencies(graph, key) for key in graph}
     owner = dict.fromkeys(graph) if futures_of(list(arrays.values())) else _owner(before, wanted)
     own: dict[int, dict[Any, Any]] = {number: {} for number in regions}
-    tasks = {}
+    tasks: dict[Any, Any] = {}
     for key, number in owner.items():
         (tasks if number is None else own[number])[key] = graph[key]
     writes = []
