@@ -36,7 +36,7 @@ from pyvda.state import windows
 Backgrounds = Sequence[cycling.Start]
 
 _GROSS_WINDOWS = 64  # from which the gross errors of a file are estimated
-_FITS = 1.03  # mean square of the good data's errors over its expected value, with an exact model
+_FITS = 2.0  # standard deviations by which the good data's errors may exceed what is expected
 
 # An engine has threads of its own, and a block is the unit of memory: one at a time in a process.
 _turn = threading.Lock()
@@ -145,8 +145,8 @@ class BlockTask:
         block = windows.windows_across(ds, _GROSS_WINDOWS)
         task = replace(self, screen=self.options.screened_by(self.choice.model))
         with self.engine() as engine:
-            found, squares = estimated(block, task.analyst(block, None, engine))
-            if task.screen is not None and not squares < _FITS:
+            found, excess = estimated(block, task.analyst(block, None, engine))
+            if task.screen is not None and not excess < _FITS:
                 task = self
                 found, _ = estimated(block, task.analyst(block, None, engine))
         said = {"pyvda_gross_errors": json.dumps(asdict(found))}

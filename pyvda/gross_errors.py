@@ -57,13 +57,18 @@ class GrossErrors:
         """Return the log of the share and density of bad data."""
         return np.asarray(np.log(np.add(*self._bad(z, variance))))
 
-    def squares_of_good(self, z: Array, variance: Array) -> float:
-        """Return the mean of z² / v over good data, each datum weighed by how likely it is good.
+    def excess_of_good(self, z: Array, variance: Array) -> float:
+        """Return the mean of z² / v over good data, less 1, in its standard deviations √(2 / n).
 
-        It is 1 on average where the density is right, whatever share of the data is bad.
+        Each datum is weighed by how likely it is good; n is the sum of the weights. The result has
+        mean 0 and standard deviation 1 where the density is right, whatever share of the data is
+        bad; it is NaN without data.
         """
+        if not len(z):
+            return np.nan
         likely = expit(self.log_good(z, variance) - self.log_bad(z, variance))
-        return float((likely * z**2 / variance).sum() / likely.sum()) if len(z) else np.nan
+        good = likely.sum()
+        return float(((likely * z**2 / variance).sum() / good - 1) / np.sqrt(2 / good))
 
     def _bad(self, z: Array, variance: Array | float) -> tuple[Array, Array]:
         """Return the two terms of bad data."""

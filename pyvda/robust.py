@@ -129,9 +129,10 @@ def without_gross_errors(
 def estimated(block: xr.Dataset, analyst: Analyst) -> tuple[GrossErrors, float]:
     """Return the estimate of the gross errors from windows in memory, of which there are many.
 
-    The second result is the mean square of the good data's errors over its expected value.
+    The second result is by how many standard deviations the good data's errors are larger than
+    expected, see `GrossErrors.excess_of_good`.
     """
-    errors, good = UNKNOWN, np.nan
+    errors, excess = UNKNOWN, np.nan
     for _ in range(_ESTIMATES):
         best, _ = _best(block, analyst, errors)
         z, variance = (
@@ -139,8 +140,8 @@ def estimated(block: xr.Dataset, analyst: Analyst) -> tuple[GrossErrors, float]:
         )
         there = np.isfinite(z)
         errors = UNKNOWN.fitted(z[there], variance[there])
-        good = errors.squares_of_good(z[there], variance[there])
-    return errors, good
+        excess = errors.excess_of_good(z[there], variance[there])
+    return errors, excess
 
 
 def _best(block: xr.Dataset, analyst: Analyst, errors: GrossErrors) -> tuple[_Found, Array]:

@@ -12,15 +12,23 @@ ERRORS = GrossErrors(anywhere=0.05, typical=0.1, size=6.0, width=1.5)
 
 
 @pytest.mark.parametrize("factor", [0.8, 1.0, 1.2])
-def test_square_of_good_data_is_known_among_bad_ones(factor) -> None:
+def test_excess_of_good_data_is_known_among_bad_ones(factor) -> None:
     random = np.random.default_rng(4)
     variance = random.uniform(1.0, 1.5, 40_000)
     z = np.sqrt(factor * variance) * random.standard_normal(variance.shape)
     bad = random.random(z.shape) < 0.1
     z += bad * random.choice([-8.0, 8.0], z.shape)
     errors = GrossErrors(anywhere=0.001, typical=0.1, size=8.0)
-    assert errors.squares_of_good(z, variance) == pytest.approx(factor, rel=0.03)
-    assert np.isnan(errors.squares_of_good(z[:0], variance[:0]))
+    found = 1 + errors.excess_of_good(z, variance) * np.sqrt(2 / (~bad).sum())
+    assert found == pytest.approx(factor, rel=0.03)
+    assert np.isnan(errors.excess_of_good(z[:0], variance[:0]))
+
+
+def test_excess_of_good_data_is_in_standard_deviations() -> None:
+    random = np.random.default_rng(5)
+    errors = GrossErrors(anywhere=0.001, typical=0.1, size=8.0)
+    found = [errors.excess_of_good(random.standard_normal(500), np.ones(500)) for _ in range(400)]
+    assert np.std(found) == pytest.approx(1, rel=0.2)
 
 
 @pytest.mark.parametrize("errors", [UNKNOWN, ERRORS])

@@ -13,27 +13,13 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from julia_files import ADVECTION
+from julia_files import ADVECTION, ROSSLER_WITH_DERIVATIVES
 
 import pyvda
 from pyvda.climate.climatology import Climatology, climatology
 from pyvda.engine import get_engine
 from pyvda.models.model import Model
 
-ROSSLER = """
-struct Rossler{T} <: SmallModel
-    a::T
-    b::T
-    c::T
-end
-Rossler(; a = 0.2, b = 0.2, c = 5.7) = Rossler(a, b, c)
-variables(::Type{<:Rossler}) = ("x", "y", "z")
-time_step(::Type{<:Rossler}) = 0.05
-tendency(m::Rossler, (x, y, z)) = (-y - z, x + m.a * y, m.b + z * (x - m.c))
-tangent_linear(m::Rossler, (x, y, z), (dx, dy, dz)) =
-    (-dy - dz, dx + m.a * dy, z * dx + (x - m.c) * dz)
-adjoint(m::Rossler, (x, y, z), (u, v, w)) = (v + z * w, -u + m.a * v, -u + (x - m.c) * w)
-"""
 WINDOWS, STEPS, VARIANCE = 3, 17, 0.04
 
 pytestmark = pytest.mark.julia
@@ -53,7 +39,7 @@ class Twin:
 
     def __init__(self, name: str, folder) -> None:
         path = folder / f"{name}.jl"
-        path.write_text(ROSSLER if name == "rossler" else ADVECTION)
+        path.write_text(ROSSLER_WITH_DERIVATIVES if name == "rossler" else ADVECTION)
         julia = pyvda.julia_model(path)
         if name == "rossler":
             in_torch = pyvda.torch_model(

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from command_line import run as run_command
+from julia_files import ROSSLER_WITH_DERIVATIVES
 
 import pyvda
 from pyvda.checks.run import check_model, failed
@@ -12,23 +13,8 @@ from pyvda.errors import InputError
 from pyvda.models.from_torch import torch_model
 from pyvda.models.registry import get_model
 
-ROSSLER = """
-struct Rossler{T} <: SmallModel
-    a::T
-    b::T
-    c::T
-end
-Rossler(; a = 0.2, b = 0.2, c = 5.7) = Rossler(a, b, c)
-variables(::Type{<:Rossler}) = ("x", "y", "z")
-time_step(::Type{<:Rossler}) = 0.05
-tendency(m::Rossler, (x, y, z)) = (-y - z, x + m.a * y, m.b + z * (x - m.c))
-tangent_linear(m::Rossler, (x, y, z), (dx, dy, dz)) =
-    (-dy - dz, dx + m.a * dy, z * dx + (x - m.c) * dz)
-adjoint(m::Rossler, (x, y, z), (u, v, w)) = (v + z * w, -u + m.a * v, -u + (x - m.c) * w)
-"""
 
-
-def in_julia(tmp_path, text=ROSSLER):
+def in_julia(tmp_path, text=ROSSLER_WITH_DERIVATIVES):
     path = tmp_path / "rossler.jl"
     path.write_text(text)
     return path
@@ -79,7 +65,7 @@ def test_a_model_in_julia_is_checked(tmp_path) -> None:
     checks = check_model(model)
     assert failed(checks) == []
     assert "julia rk4: gradient, Taylor test" in {check.name for check in checks}
-    wrong = in_julia(tmp_path, ROSSLER.replace("-u + m.a * v,", "u + m.a * v,"))
+    wrong = in_julia(tmp_path, ROSSLER_WITH_DERIVATIVES.replace("-u + m.a * v,", "u + m.a * v,"))
     verdict = pyvda.check(pyvda.julia_model(wrong))
     assert not verdict.passed
     (entry,) = (entry for entry in verdict.worst if not entry.passed)
@@ -96,7 +82,7 @@ def test_the_command_prints_the_verdict(tmp_path, monkeypatch, capsys) -> None:
     ) == 0  # fmt: skip
     assert "adjoint, worst entry" in capsys.readouterr().out
     assert json.loads(report.read_text())["passed"]
-    in_julia(tmp_path, ROSSLER.replace("-u + m.a * v,", "u + m.a * v,"))
+    in_julia(tmp_path, ROSSLER_WITH_DERIVATIVES.replace("-u + m.a * v,", "u + m.a * v,"))
     assert run_command(monkeypatch, "check", "--model", str(path)) == 1
     captured = capsys.readouterr()
     assert "FAIL" in captured.out
@@ -106,5 +92,5 @@ def test_the_command_prints_the_verdict(tmp_path, monkeypatch, capsys) -> None:
 
 def test_a_model_without_a_way_to_run_is_refused(monkeypatch) -> None:
     model = torch_model(lambda x: -x, variables=("x",), time_step=1.0)
-    with pytest.raises(InputError, match="torch alone and the engine julia cannot run it"):
+    with pytest.raises(InputError, match="only in torch and the engine julia cannot run it"):
         check_model(model, engine="julia")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from julia_files import ROSSLER
 from problems import drawn_problem, random_points
 from torch import Tensor
 
@@ -22,18 +23,6 @@ from pyvda.methods import Problem, Solution
 from pyvda.models.model import Model
 from pyvda.models.registry import get_model
 from pyvda.settings import configured
-
-ROSSLER = """
-struct Rossler{T} <: SmallModel
-    a::T
-    b::T
-    c::T
-end
-Rossler(; a = 0.2, b = 0.2, c = 5.7) = Rossler(a, b, c)
-variables(::Type{<:Rossler}) = ("x", "y", "z")
-time_step(::Type{<:Rossler}) = 0.05
-tendency(m::Rossler, (x, y, z)) = (-y - z, x + m.a * y, m.b + z * (x - m.c))
-"""
 
 # The whole field moves by a cell a step, and nothing is lost of it.
 ADVECTION = """
