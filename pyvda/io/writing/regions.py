@@ -12,14 +12,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import (
-    Callable,
-    Collection,
-    Hashable,
-    Iterator,
-    Mapping,
-    Sequence,
-)  # fmt: skip
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -243,7 +236,8 @@ def _compute_and_write(
     # A tuple that dask would take for a task, or a value that is a key, must stay what it is.
     known = {key: (literal(value),) for key, value in zip(given, values, strict=True)}
     whole = {**graph, **known}
-    return _write(path, described, dask.local.get_sync(whole, keys), number)
+    _write(path, described, dask.local.get_sync(whole, keys))
+    return number
 
 
 Described = list[tuple[Hashable, tuple[Hashable, ...], tuple[slice, ...]]]
@@ -253,8 +247,8 @@ def _described(region: Mapping[Hashable, Part]) -> Described:
     return [(name, v.dims, place) for name, ((_, place), v) in region.items()]
 
 
-def _write(path: Path, described: Described, values: Sequence[np.ndarray], number: int = 0) -> int:
-    """Write the values of some variables to their place in the store; return `number`."""
+def _write(path: Path, described: Described, values: Sequence[np.ndarray]) -> None:
+    """Write the values of some variables to their place in the store."""
     together: dict[Any, dict[Hashable, Any]] = {}
     for (name, dims, place), array in zip(described, values, strict=True):
         key = tuple((dim, part.start, part.stop) for dim, part in zip(dims, place, strict=True))
@@ -262,4 +256,3 @@ def _write(path: Path, described: Described, values: Sequence[np.ndarray], numbe
     for key, variables in together.items():
         region = {dim: slice(start, stop) for dim, start, stop in key}
         xr.Dataset(variables).to_zarr(path, region=region)
-    return number
