@@ -14,8 +14,8 @@ import numpy as np
 
 from pyvda.engine.data import Array
 from pyvda.errors import InputError
+from pyvda.operators.sphere import EARTH_RADIUS, position
 
-EARTH_RADIUS = 6371.0  # km
 _LEAST_COSINE = 0.05  # of the latitude, in the bound on distances of nearby cells
 
 
@@ -95,23 +95,20 @@ def on_sphere(latitude: Array, longitude: Array) -> Places:
             f"a latitude is {latitude[np.abs(latitude).argmax()]:g}, expected -90 to 90 degrees; "
             "correct the coordinate"
         )
-    phi, lam = np.radians(latitude), np.radians(longitude)
-    position = EARTH_RADIUS * np.stack(
-        [np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)], axis=-1
-    )
     unwrapped, span = _without_jump(longitude)
     # A chord is at least 0.9 of its arc up to 90 degrees, and 0.63 up to 180.
     part = 0.9 if span <= 90 else 0.63
     km = part * EARTH_RADIUS * np.pi / 180
-    cosine = max(_LEAST_COSINE, float(np.cos(phi).min())) if latitude.size else 1.0
+    cosine = max(_LEAST_COSINE, float(np.cos(np.radians(latitude)).min())) if latitude.size else 1.0
     scale = Scale(km * cosine, 0.9 * EARTH_RADIUS * np.pi / 180, 360.0 if span > 180 else 0.0)
-    return Places(position, np.stack([unwrapped, latitude], axis=-1), scale)
+    at = position(latitude, longitude)
+    return Places(at, np.stack([unwrapped, latitude], axis=-1), scale)
 
 
 def on_plane(y: Array, x: Array, unit: str = "km") -> Places:
     """Return points on a plane, (P,) each, in km or without a unit ("")."""
-    position = np.stack([x, y, np.zeros_like(x)], axis=-1).astype(float)
-    return Places(position, position[:, :2].copy(), Scale(1.0, 1.0, 0.0), unit)
+    at = np.stack([x, y, np.zeros_like(x)], axis=-1).astype(float)
+    return Places(at, at[:, :2].copy(), Scale(1.0, 1.0, 0.0), unit)
 
 
 def joined(first: Places, second: Places) -> Places:

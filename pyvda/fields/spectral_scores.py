@@ -13,9 +13,10 @@ import numpy as np
 from scipy.signal.windows import hann
 
 from pyvda.engine.data import Array
+from pyvda.operators.sphere import EARTH_RADIUS
 
 _SEGMENT = 64  # points of a row without land
-_KM_PER_DEGREE = 6371.0 * np.pi / 180
+_KM_PER_DEGREE = EARTH_RADIUS * np.pi / 180
 
 
 class MapScores(NamedTuple):

@@ -21,13 +21,13 @@ from pyvda.errors import InputError
 from pyvda.models.model import Model
 from pyvda.operators.localisation import REACH
 from pyvda.operators.sparse_rows import SparseRows
+from pyvda.operators.sphere import position
 from pyvda.state.space import StateSpace, Variable
 
 Unit = Literal["points", "km"]
 Place = Callable[[tuple[str, ...], Array], Array]
 """Dimensions and numbers of points along each, (dims, n), to places (n, d) in half the reach."""
 
-_EARTH_RADIUS = 6371.0  # km
 _LATITUDES, _LONGITUDES = ("lat", "latitude"), ("lon", "longitude")
 _HALF_REACH = REACH / 2
 _COPIES = 64  # of the one analysis without localisation, which share the components
@@ -146,14 +146,13 @@ def _on_axes(dims: tuple[str, ...], reach: Array) -> Place:
 
 def _on_earth(space: StateSpace, dims: tuple[str, ...], reach: float) -> Place:
     """Return how points of latitude and longitude lie in space, NaN for others."""
-    phi, lam = (np.radians(space.coordinate(dim)) for dim in dims)
+    latitude, longitude = (space.coordinate(dim) for dim in dims)
 
     def place(own: tuple[str, ...], at: Array) -> Array:
         if not set(dims) <= set(own):
             return np.full((at.shape[1], 3), np.nan)
-        y, x = (angle[at[own.index(dim)]] for angle, dim in zip((phi, lam), dims, strict=True))
-        unit = np.stack([np.cos(y) * np.cos(x), np.cos(y) * np.sin(x), np.sin(y)], -1)
-        return np.asarray(_EARTH_RADIUS / reach * unit)
+        row, column = (at[own.index(dim)] for dim in dims)
+        return position(latitude[row], longitude[column]) / reach
 
     return place
 

@@ -10,8 +10,9 @@ from pyvda.engine import get_engine
 from pyvda.engine.data import Selection
 from pyvda.errors import InputError
 from pyvda.fields.interpolation import field_data, targets
-from pyvda.fields.places import EARTH_RADIUS, on_plane, on_sphere
+from pyvda.fields.places import on_plane, on_sphere
 from pyvda.fields.velocity import read_velocity
+from pyvda.operators.sphere import EARTH_RADIUS
 
 pytestmark = pytest.mark.filterwarnings("ignore::pyvda.notices.Notice")
 

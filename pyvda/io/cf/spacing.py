@@ -9,8 +9,8 @@ import numpy as np
 import xarray as xr
 
 from pyvda.operators.covariance import Array
+from pyvda.operators.sphere import EARTH_RADIUS
 
-EARTH_RADIUS = 6371.0  # km
 SPACINGS = "grid spacings"
 _DEGREES = ("degree", "degrees")
 
