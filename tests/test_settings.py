@@ -114,7 +114,7 @@ def test_packages_add_methods(monkeypatch) -> None:
         )
     ]  # fmt: skip
     monkeypatch.setattr(
-        "pyvda.methods.entry_points",
+        "pyvda.added.entry_points",
         lambda group, name=None: [p for p in points if p.group == group and name in (None, p.name)],
     )
     observed = pyvda.observe(pyvda.simulate("lorenz63", 2, 1), "lorenz63", 2)

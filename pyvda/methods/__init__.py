@@ -9,9 +9,9 @@ Other packages add methods by an entry point of the group `pyvda.methods`, whose
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import entry_points
 from typing import NamedTuple
 
+from pyvda.added import loaded, names_with
 from pyvda.errors import InputError
 from pyvda.methods import (
     annealed,
@@ -76,19 +76,13 @@ def get_method(name: str) -> Method:
     """
     if name in METHODS:
         return METHODS[name]
-    for point in entry_points(group=GROUP, name=name):
-        package = point.dist and point.dist.name
-        try:
-            found = point.load()
-        except Exception as error:
-            raise InputError(
-                f"the method {name!r} of the package {package} cannot be loaded ({error}); repair "
-                "or remove that package"
-            ) from error
+    if (added := loaded(GROUP, name, "method")) is not None:
+        found = added.object
         if not isinstance(found, Method) or found.name != name:
             raise InputError(
-                f"the entry point {name} of the package {package} is a {type(found).__name__}, "
-                f"expected a pyvda.methods.Method named {name!r}; repair or remove that package"
+                f"the entry point {name} of the package {added.package} is a "
+                f"{type(found).__name__}, expected a pyvda.methods.Method named {name!r}; repair "
+                "or remove that package"
             )
         return found
     from pyvda.fields.methods import FIELD_METHODS
@@ -99,5 +93,4 @@ def get_method(name: str) -> Method:
 
 def names() -> list[str]:
     """Return the names of all methods that `get_method` knows."""
-    added = [point.name for point in entry_points(group=GROUP)]
-    return [*METHODS, *(name for name in added if name not in METHODS)]
+    return names_with(GROUP, METHODS)

@@ -10,10 +10,10 @@ import importlib
 import pkgutil
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any
 
+from pyvda.added import loaded, names_with
 from pyvda.errors import InputError
 from pyvda.models import zoo
 from pyvda.models.family import Family
@@ -109,8 +109,8 @@ def get_model(name: str, **parameters: Any) -> Model:
     """
     if isinstance(name, str) and recorded(name) in families():
         return families()[recorded(name)].model(**parameters)
-    if isinstance(name, str) and (added := _added(name)) is not None:
-        return made(name, added, parameters)
+    if isinstance(name, str) and (added := loaded(GROUP, name, "model")) is not None:
+        return made(name, added.object, parameters)
     raise InputError(f"unknown model {name!r}; choose one of {', '.join(names())}")
 
 
@@ -177,8 +177,7 @@ def _value(name: str, value: Any) -> Any:
 
 def names() -> list[str]:
     """Return the names of all models that `get_model` knows."""
-    added = [point.name for point in entry_points(group=GROUP)]
-    return [*families(), *(name for name in added if name not in families())]
+    return names_with(GROUP, families())
 
 
 def get_family(name: str) -> Family:
@@ -232,19 +231,6 @@ def registered(
             f"{state_size}"
         )
     return found
-
-
-def _added(name: str) -> Any:
-    """Return what an installed package registered under `name`, or None."""
-    for point in entry_points(group=GROUP, name=name):
-        try:
-            return point.load()
-        except Exception as error:
-            raise InputError(
-                f"the model {name!r} of the package {point.dist and point.dist.name} cannot be "
-                f"loaded ({error}); repair or remove that package"
-            ) from error
-    return None
 
 
 def made(name: str, found: Any, parameters: dict[str, Any]) -> Model:

@@ -237,8 +237,7 @@ def test_packages_add_models(monkeypatch) -> None:
         for name, value in (("other", "other"), ("wrong", "wrong"), ("none", "missing"))
     ]
     monkeypatch.setattr(
-        registry,
-        "entry_points",
+        "pyvda.added.entry_points",
         lambda group, name=None: [p for p in points if name in (None, p.name)],
     )
     assert get_model("other").parameters[1] == 21.0
