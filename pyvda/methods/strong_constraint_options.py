@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from pyvda import names
 from pyvda.climate.background import is_name
-from pyvda.climate.library import LEAD, LOW_DIMENSIONAL
+from pyvda.climate.library import LEAD, LOW_DIMENSIONAL, is_low_dimensional
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.methods.effects import expect_effects
@@ -112,7 +112,7 @@ class StrongConstraintOptions(CyclingOptions):
             )
         if not uses_library(starts, model.state_size):
             found["members"] = f"starts {starts} uses no library of {model.name}; leave it out" + (
-                ", or choose starts library" if model.state_size <= LOW_DIMENSIONAL else ""
+                ", or choose starts library" if is_low_dimensional(model) else ""
             )
         if starts in ONE_START and self.count > 1:
             found["count"] = (
@@ -245,4 +245,4 @@ def _lead(problem: Problem, options: StrongConstraintOptions) -> int:
         return options.background_lead
     model = problem.model
     anytime = is_name(options.background) and model.climatology is None
-    return LEAD if anytime and model.state_size <= LOW_DIMENSIONAL else 0
+    return LEAD if anytime and is_low_dimensional(model) else 0

@@ -238,25 +238,24 @@ def test_crossvalidation_says_what_a_network_was_trained_on(tmp_path) -> None:
         settings = made(tmp_path, training={"epochs": 1}, field=section)
         train_field(settings, tmp_path / name, engine="torch")
     both = [str(tmp_path / name) for name in ("all", "part")]
-    turned = ds.isel(lat=slice(None, None, -1))  # the same data
-    with pytest.warns(Warning, match="all was trained on this file"):
-        found = pyvda.crossvalidate(turned, both, draws=1, engine="torch")
-    assert found["seen"] == both
-    with pytest.warns(Warning, match="all was trained on this file"):
-        found = pyvda.crossvalidate(ds, both, withhold=tmp_path / "hidden.nc", engine="torch")
-    assert found["seen"] == both[:1]
+
+    def expect_seen(whole: xr.Dataset) -> dict:
+        with pytest.warns(Warning, match="all was trained on this file"):
+            found = pyvda.crossvalidate(whole, both, draws=1, engine="torch")
+        assert found["seen"] == both
+        with pytest.warns(Warning, match="all was trained on this file"):
+            found = pyvda.crossvalidate(ds, both, withhold=tmp_path / "hidden.nc", engine="torch")
+        assert found["seen"] == both[:1]
+        return found
+
+    found = expect_seen(ds.isel(lat=slice(None, None, -1)))  # the same data
     lines = described(found)
     assert [line.endswith("(trained on these values)") for line in lines[2:]] == [True, False]
     assert found["variables"]["sst"][both[0]]["count"] == int(hidden.sum())
     other = pyvda.crossvalidate(ds.isel(time=slice(1, None)), both, draws=1, engine="torch")
     assert other["seen"] == []
     _as_of_0_2(both, ds, hidden)
-    with pytest.warns(Warning, match="all was trained on this file"):
-        found = pyvda.crossvalidate(ds, both, draws=1, engine="torch")
-    assert found["seen"] == both
-    with pytest.warns(Warning, match="all was trained on this file"):
-        found = pyvda.crossvalidate(ds, both, withhold=tmp_path / "hidden.nc", engine="torch")
-    assert found["seen"] == both[:1]
+    expect_seen(ds)
 
 
 def _as_of_0_2(folders, ds, hidden) -> None:
