@@ -86,6 +86,7 @@ WITHOUT = [
      "nothing is drawn"),
     ("letkf", "lorenz96", "stride", {"stride": 2}, "there is no radius"),
     ("letkf", "lorenz96", "periodic", {"periodic": "site"}, "there is no radius"),
+    ("letkf", "lorenz96", "radius_unit", {"radius_unit": "km"}, "there is no radius"),
     ("letkf", "lorenz63", "covariance", {"covariance": 1.0, "background": "analysis"},
      "has members"),
     ("letkf", "lorenz63", "seed", {"seed": 1, "background": "analysis"}, "nothing is drawn"),

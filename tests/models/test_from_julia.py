@@ -146,10 +146,13 @@ def test_the_large_and_the_vector_model_compute_the_same(written, engine) -> Non
             spread=True,
         )  # fmt: skip
         run = engine.simulate(model, x[:, 0], time_step=0.05, steps=4, spinup=0.2)
-        return run, cost.total, cost.gradient, found.x, found.stdev
+        return (run, cost.total, cost.gradient), (found.x, found.stdev)
 
-    for a, b in zip(results(large), results(vector), strict=True):
+    of_large, of_vector = results(large), results(vector)
+    for a, b in zip(of_large[0], of_vector[0], strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-11)
+    for a, b in zip(of_large[1], of_vector[1], strict=True):  # minimised until a tolerance
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-9)
 
 
 def test_a_model_with_its_own_step(written, engine) -> None:

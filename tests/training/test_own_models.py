@@ -32,7 +32,7 @@ from pyvda.names import Status
 from pyvda.training.configuration import Configuration
 from pyvda.training.train import train
 from pyvda.validation_errors import validated
-from tests.test_two_languages import ROSSLER
+from julia_files import ROSSLER_WITH_DERIVATIVES
 
 IN_TORCH = """
 from pathlib import Path
@@ -62,7 +62,7 @@ def half(state):  # contracts, with a constant in double precision
 halving = pyvda.torch_model(step=half, variables=("u", "v"), time_step=1.0)
 halving = with_climatology(halving, (torch.zeros(2).numpy(), torch.eye(2).numpy()))
 """
-JULIA = ROSSLER + "spinup(::Type{<:Rossler}) = 50.0\n"
+JULIA = ROSSLER_WITH_DERIVATIVES + "spinup(::Type{<:Rossler}) = 50.0\n"
 WINDOWS, STEPS, VALIDATION = 10, 24, 3
 
 SMALL: dict[str, Any] = {
