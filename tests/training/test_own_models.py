@@ -15,6 +15,7 @@ import pytest
 import torch
 import xarray as xr
 import yaml
+from julia_files import ROSSLER_WITH_DERIVATIVES
 
 import pyvda
 from pyvda.checks.derivative_check import Check
@@ -32,7 +33,6 @@ from pyvda.names import Status
 from pyvda.training.configuration import Configuration
 from pyvda.training.train import train
 from pyvda.validation_errors import validated
-from julia_files import ROSSLER_WITH_DERIVATIVES
 
 IN_TORCH = """
 from pathlib import Path
