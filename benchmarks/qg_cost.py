@@ -212,7 +212,7 @@ def jax_step(jnp: Any, jax: Any, fields: dict[str, Any]) -> Callable[[Any], Any]
 
 
 MEMORY = """
-import json, sys, time
+import json, pathlib, sys
 import numpy as np
 sys.path.insert(0, "benchmarks")
 import pyvda, qg, qg_cost, xarray as xr
@@ -221,7 +221,7 @@ of_kind = {
     "incremental": {"members": 0, "iterations": 1, "inner_iterations": 3, "memory": memory},
     "letkf": {"members": 45, "radius": 6.0, "final_ensemble": True},
 }
-given = of_kind[kind.split()[0]] | ({"cycle": 20} if kind.endswith("cycle") else {})
+given, folder = of_kind[kind.split()[0]], pathlib.Path(sys.argv[5])
 def peak():
     lines = open("/proc/self/status")
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**20
@@ -232,40 +232,63 @@ def ds(n, times):
     return xr.Dataset({"psi": (("time", "y", "x"), psi)}, {"time": 5.0 * np.arange(times)})
 def analysed(data):
     n = data.sizes["x"]
-    return pyvda.assimilate(
+    if kind.endswith("cycle"):  # as on the command line
+        data.to_netcdf(folder / f"{n}.nc", encoding={"psi": {"chunksizes": (20, n, n)}})
+        data = xr.open_dataset(folder / f"{n}.nc", chunks={"time": 20})
+        given.update(cycle=20, state=folder / f"{n}.cycle")
+    found = pyvda.assimilate(
         data, model=pyvda.get_model(qg_cost.MODEL, n=n), method=kind.split()[0],
         covariance=qg.flat_covariance(n), background=np.zeros(n * n), observation_variance=4.0,
         **given)
+    if kind.endswith("cycle"):
+        pyvda.save_analysis(found, folder / "analysis.nc")
+    return found
 analysed(ds(17, 41))  # what the first analysis of a process loads
 data = ds(n, times)
 open("/proc/self/clear_refs", "w").write("5")
-before, began = peak(), time.perf_counter()
+before = peak()
 found = analysed(data)
 cost = found.objective.values.ravel()[0] if "objective" in found else np.nan
-print(json.dumps({"gib": peak() - before, "seconds": time.perf_counter() - began,
+print(json.dumps({"gib": peak() - before,
                   "objective": None if np.isnan(cost) else float(cost)}))
 """
 
 
 def memory() -> dict[str, Any]:
-    """Measure the peak of memory of windows and cycles, beside what the process had before it.
+    """Measure the peak of memory of windows, beside what the process had before it.
 
     Of `letkf`, which has no limit, beside the size of its 45 members.
     """
-    cases = {
-        "129, memory 0.15": ("incremental", 129, 40, 0.15),
-        "129, memory 1.0": ("incremental", 129, 40, 1.0),
-        "513, memory 1.7": ("incremental", 513, 40, 1.7),
-        "129, cycle of 4 windows, memory 0.15": ("incremental cycle", 129, 81, 0.15),
-        "129, cycle of 8 windows, memory 0.15": ("incremental cycle", 129, 161, 0.15),
-        "129, letkf": ("letkf", 129, 40, 0.0),
-    }
+    return _peaks(
+        {
+            "129, memory 0.15": ("incremental", 129, 40, 0.15),
+            "129, memory 1.0": ("incremental", 129, 40, 1.0),
+            "513, memory 1.7": ("incremental", 513, 40, 1.7),
+            "129, letkf": ("letkf", 129, 40, 0.0),
+        }
+    )
+
+
+def cycles() -> dict[str, Any]:
+    """Measure the peak of memory of cycles over a file, written to a file."""
+    return _peaks(
+        {
+            f"129, cycle of {windows} windows, memory 0.15": (
+                "incremental cycle", 129, 20 * windows + 1, 0.15,
+            )
+            for windows in (4, 8, 16)
+        }
+    )  # fmt: skip
+
+
+def _peaks(cases: dict[str, tuple[str, int, int, float]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, (kind, n, times, limit) in cases.items():
-        done = subprocess.run(
-            [sys.executable, "-c", MEMORY, kind, str(n), str(times), str(limit)],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        with tempfile.TemporaryDirectory() as folder:
+            done = subprocess.run(
+                [sys.executable, "-c", MEMORY, kind, str(n), str(times), str(limit), folder],
+                capture_output=True, text=True, check=False,
+            )  # fmt: skip
         if done.returncode:
             raise SystemExit(done.stderr.strip().splitlines()[-1])
         one = json.loads(done.stdout.splitlines()[-1])
@@ -273,8 +296,7 @@ def memory() -> dict[str, Any]:
         if kind.startswith("letkf"):
             sizes["members_gib"] = round(8 * 45 * n**2 / 2**30, 4)
         found[name] = {
-            "peak_gib": round(one["gib"], 3), **sizes, "seconds": round(one["seconds"], 1),
-            "objective": one["objective"],
+            "peak_gib": round(one["gib"], 3), **sizes, "objective": one["objective"],
         }  # fmt: skip
     return found
 
@@ -297,5 +319,6 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "speed": speed,
     "gradient": gradient,
     "memory": memory,
+    "cycles": cycles,
     "growth": growth,
 }

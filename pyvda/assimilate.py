@@ -84,7 +84,8 @@ def assimilate(observations: Any, **keywords: Any) -> xr.Dataset:
         `analysis`, `innovation`, `flag`, and for each window its cost and the cost's terms, the
         gradient's norm, `status` and `iterations`, and what the method adds (`state_stdev`, ...);
         the configuration as attributes. Lazy where the observations are, or where `block` is
-        given; otherwise FSGD also gives its mean cost, gradient norm and error along the
+        given, but of a cycle only with `state`, whose folder must then stay until the analysis is
+        loaded or saved; otherwise FSGD also gives its mean cost, gradient norm and error along the
         iterations (`history_cost`, ...). Of a method without a model: the variables themselves,
         and for each its `_stdev`, `_innovation` and `_flag`.
 
@@ -135,6 +136,7 @@ def _assimilated(
     for one in bound:
         one.check_time_step(step)
     lazy = settings.block is not None or observed[names.OBSERVATION].chunks is not None
+    waits = lazy and settings.cycle is not None and settings.state is not None
     in_windows, is_series = _in_windows(observed, settings, lazy or options.couples_windows())
     _check_operators(in_windows, method.name, bound)
     if settings.spread:
@@ -218,7 +220,9 @@ def _assimilated(
     analysis.encoding = {"unlimited_dims": observed.encoding.get("unlimited_dims", ())}
     analysis = layout.restored(analysis)
     if not lazy:
-        analysis = blockwise.loaded(analysis.assign(history))
+        analysis = analysis.assign(history)
+        if not waits:  # else in the folder of its state, as `cycled` says
+            analysis = blockwise.loaded(analysis)
         units = in_windows[names.OBSERVATION].attrs.get("units")
         analysis = with_report(with_history(analysis, units) if history else analysis)
     else:

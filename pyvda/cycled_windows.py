@@ -7,7 +7,8 @@ or the state alone where the method has a covariance B of its own. A window with
 whose analysis diverged, hands on its background, which the model continues.
 
 With a state folder a window that is finished is kept, and the same call goes on after it
-(`pyvda.cycle_state`).
+(`pyvda.cycle_state`). Of a lazy series the analysis is then lazy, too, and waits in that folder
+(`pyvda.cycle_results`): memory is that of one window, whatever their number.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pyvda import cycling, names
 from pyvda.block_task import BlockTask
 from pyvda.climate.background import Background
 from pyvda.climate.ensemble import Ensemble
+from pyvda.cycle_results import in_file
 from pyvda.cycle_state import CycleState
 from pyvda.engine import Engine
 from pyvda.engine.interface import Array
@@ -55,7 +57,7 @@ def cycled(
     own : sequence of one Background, Ensemble or ExpectedState, optional
         Background of the first window. Default: that of the method's options.
     state : path, optional
-        Folder that keeps the windows that are finished.
+        Folder that keeps the windows that are finished, and the analysis of a lazy series.
 
     Returns
     -------
@@ -71,7 +73,9 @@ def cycled(
         A window and the forecast of its background diverged.
     """
     each = windows.consecutive(observed, length)
-    kept = CycleState(None if state is None else Path(state), task)
+    folder = None if state is None else Path(state)
+    kept = CycleState(folder, task)
+    waits = folder if observed[names.OBSERVATION].chunks is not None else None
     report, task = task.report, replace(task, report=silent, windows=len(each))
     parts: list[xr.Dataset] = []
     start = None if own is None else own[0]
@@ -81,6 +85,8 @@ def cycled(
             block = block.assign_coords({POSITION: (names.WINDOW, [number])})
             one = replace(task, options=task.options.for_first_window()) if not number else task
             part, start = _window(one, block, start, kept, engine)
+            if waits is not None:
+                part = in_file(part, waits / f"analysis-{number:05}.npz")
             parts.append(part)
             if not isinstance(report, OfBlocks):
                 report(number + 1, len(each))

@@ -12,6 +12,7 @@ of a field with few data is not judged alone: all such points of a field are jud
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
@@ -128,14 +129,24 @@ def with_report(analysis: xr.Dataset) -> xr.Dataset:
     Parameters
     ----------
     analysis : Dataset
-        In memory, with pyvda's names.
+        With pyvda's names; status and doubts are in memory. What is lazy is read in this thread, an
+        array at a time.
     """
-    report = report_on(analysis)
-    if report.findings:
-        analysis = analysis.assign(doubted(analysis))
+    with _one_at_a_time(analysis):
         report = report_on(analysis)
+        if report.findings:
+            analysis = analysis.assign(doubted(analysis))
+            report = report_on(analysis)
     said = {ATTRIBUTE: str(report)} if str(report) else {}
     return analysis.assign_attrs(said)
+
+
+def _one_at_a_time(analysis: xr.Dataset) -> contextlib.AbstractContextManager[Any]:
+    if all(v.chunks is None for v in analysis.variables.values()):
+        return contextlib.nullcontext()
+    import dask.config
+
+    return dask.config.set(scheduler="synchronous")
 
 
 def doubted(analysis: xr.Dataset, found: Any = True) -> dict[str, xr.DataArray]:
