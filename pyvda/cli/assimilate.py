@@ -309,10 +309,10 @@ def _read_settings(config: Path | None, option: list[str] | None) -> dict[str, A
     """Return the options of a YAML file and of `--set name=value`, the latter winning."""
     import yaml
 
-    from pyvda.training.configuration import read_yaml
-
     found: dict[str, Any] = {}
     if config is not None:
+        from pyvda.training.configuration import read_yaml
+
         found |= read_yaml(config, "options", "lines such as `method: fsgd`")
     for text in option or []:
         name, separator, value = text.partition("=")
