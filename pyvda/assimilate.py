@@ -46,6 +46,7 @@ from pyvda.methods.learned import LearnedOptions
 from pyvda.models.model import Model
 from pyvda.models.registry import resolve
 from pyvda.models.without_code import expect_code
+from pyvda.operators.from_file import resolve as operator_of
 from pyvda.operators.function import FunctionOperator
 from pyvda.progress import OfBlocks, Report, heard, silent
 from pyvda.run_record import record
@@ -114,6 +115,7 @@ def _assimilated(
     """Return the analysis with a model."""
     kind = estimated_kind(method_options)
     method, options = chosen_method(settings, method_options)
+    operator = operator_of(settings.operator)
     observations = opened(observations, group=settings.group, block=settings.block)
     warm = _warm_start(settings, method, options)
     bound: list[Options] = [options] if warm is None else [options, warm]
@@ -126,7 +128,7 @@ def _assimilated(
         observations,
         settings.variable,
         model,
-        settings.operator,
+        operator,
         settings.grid_step,
         settings.good_flags,
     )
@@ -160,9 +162,9 @@ def _assimilated(
     if own is None and settings.cycle is not None:
         own = cycling.given(options, model, running)
     mean = options.expected_state(model, running) if own is None else None
-    if isinstance(settings.operator, FunctionOperator):
+    if isinstance(operator, FunctionOperator):
         states = options.likely_states(model, running) if own is None else _three_means(own)
-        settings.operator.check(model.state_size, in_windows.sizes[names.CHANNEL], states)
+        operator.check(model.state_size, in_windows.sizes[names.CHANNEL], states)
     variance = windows.reference_variance(in_windows, statistics)
     known = variance or netcdf.stated_variance(observed)
     unlike = _unlike_trained(bound, in_windows, known, model)
@@ -170,7 +172,7 @@ def _assimilated(
     divided = in_windows[names.OBSERVATION].chunks is not None
     divided = divided and settings.cycle is None
     task = BlockTask(
-        method.name, options, choice, cost, mean, variance, known, settings.operator, warm,
+        method.name, options, choice, cost, mean, variance, known, operator, warm,
         settings.state if settings.cycle is None else None, count,
         robust=settings.robust, spread=settings.spread, history=not lazy,
         report=OfBlocks(report, count) if divided and report is not silent else report,

@@ -79,9 +79,13 @@ class Settings(BaseModel):
         description="Quality flags of the data to use, by value or meaning, such as 0,1; all: data "
         "of any flag. Default: those that the file calls good.",
     )
-    operator: InstanceOf[ObservationOperator] | None = _of_python(
-        "How the observed values follow from the state, an object of `pyvda.operators`. Default: "
-        "they are components of the state."
+    operator: str | Path | InstanceOf[ObservationOperator] | None = Field(
+        None,
+        description="How the observed values follow from the state: a table of the rows of a "
+        "linear operator (rows.csv, rows.nc), a function in a Julia file (observe.jl), an operator "
+        "or a function in torch in a Python file (observe.py:name), or an object of "
+        "`pyvda.operators`. Files in Julia and Python are executed. Default: the values are "
+        "components of the state.",
     )
     group: str | None = Field(
         None,

@@ -6,6 +6,7 @@ for any number of windows, with either engine and on every machine.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -161,6 +162,7 @@ def observe(
     components: Sequence[int] | None = None,
     variables: Sequence[str] | None = None,
     options: Mapping[str, Any] | None = None,
+    operator: Any = None,
 ) -> xr.Dataset:
     """Observe a truth, with noise.
 
@@ -184,11 +186,15 @@ def observe(
         Names of the variables observed at each of these times; an alternative to `components`.
     options : mapping, optional
         Options of a preset with tracks, by name.
+    operator : str, path or ObservationOperator, optional
+        A `SparseLinear` or `FunctionOperator`, or the file of one as `pyvda.assimilate` takes it:
+        its values are observed, at every fourth step or as `every` says.
 
     Returns
     -------
     Dataset
-        `observation`, or the variables of the truth, NaN where nothing is observed.
+        `observation`, or the variables of the truth, NaN where nothing is observed. With an
+        operator `observation` (window, time, channel).
 
     Raises
     ------
@@ -197,6 +203,10 @@ def observe(
         given, a number is out of range or a name is unknown.
     """
     _check_seed(seed)
+    if operator is not None:
+        others = {"a preset": preset, "components": components, "variables": variables,
+                  "options": options}  # fmt: skip
+        return _through(operator, others, truth, seed, variance, every)
     if isinstance(preset, str) and preset in samplings():
         unused = {"every": every, "components": components, "variables": variables}
         given = [word for word, value in unused.items() if value is not None]
@@ -239,6 +249,64 @@ def observe(
     else:
         ds = xr.Dataset(dict(space.unstack(observation, truth)), truth.coords, attrs)
     return append_history(ds, f"pyvda {pyvda.__version__} observe {name}, seed {seed}")
+
+
+def _through(
+    given: Any,
+    others: Mapping[str, Any],
+    truth: Any,
+    seed: int,
+    variance: float | None,
+    every: int | None,
+) -> xr.Dataset:
+    """Observe a truth through an operator."""
+    from pyvda.operators.from_file import resolve as operator_of
+
+    unused = [name for name, value in others.items() if value]
+    if unused:
+        raise InputError(
+            f"{' and '.join(unused)} would have no effect, because the operator says what is "
+            "observed; leave it out"
+        )
+    if variance is None:
+        raise InputError("an operator needs the error variance of its values; give variance")
+    operator = operator_of(given)
+    truth = opened(truth, "the argument truth")
+    state, _ = _true_states(truth)
+    values = _values_of(operator, truth, state)
+    if not np.isfinite(values).all():
+        raise InputError("the operator gives NaN or infinite values at the truth; correct it")
+    rule = _rule(None, values.shape[2], variance, every, tuple(range(values.shape[2])))
+    observation = np.stack([_observed(rule, y, seed, window) for window, y in enumerate(values)])
+    attrs = {**truth.attrs, "title": f"{names.TWIN_TITLE} custom: observations",
+             "preset": "custom", "observation_seed": seed,
+             "observation_error_variance": rule.variance}  # fmt: skip
+    dims = (names.WINDOW, names.TIME, names.CHANNEL)
+    long_name = {"long_name": "observed value of the observation operator"}
+    coords = {name: truth[name] for name in (names.WINDOW, names.TIME) if name in truth.coords}
+    ds = xr.Dataset({names.OBSERVATION: (dims, observation, long_name)}, coords, attrs)
+    called = given if isinstance(given, str | os.PathLike) else type(operator).__name__
+    version = f"pyvda {pyvda.__version__} observe"
+    return append_history(ds, f"{version} through {called}, seed {seed}")
+
+
+def _values_of(operator: Any, truth: xr.Dataset, state: Array) -> Array:
+    """Return what an operator observes of states (window, time, state), (window, time, channel)."""
+    from pyvda.operators.function import FunctionOperator
+    from pyvda.operators.sparse_linear import SparseLinear
+
+    if isinstance(operator, SparseLinear):
+        H = operator.matrix(model_attributes.required(truth))
+        return np.asarray((H @ state.reshape(-1, state.shape[2]).T).T).reshape(
+            *state.shape[:2], H.shape[0]
+        )
+    if isinstance(operator, FunctionOperator) and (count := operator.count(state[0, 0])):
+        operator.check(state.shape[2], count, state[0, :3])
+        return operator.values(state, count)
+    raise InputError(
+        f"a {type(operator).__name__} does not say how many values it has of a state; give a "
+        "SparseLinear operator, a table of one, or a function in torch"
+    )
 
 
 class _Rule(NamedTuple):

@@ -27,6 +27,7 @@ from pyvda.checks.on_derivatives import checks_in_one_engine, verdict_checks
 from pyvda.checks.on_engine import engine_checks
 from pyvda.checks.on_large import large_checks
 from pyvda.checks.on_objectives import objective_checks
+from pyvda.checks.on_operator import check_operator
 from pyvda.checks.on_parameters import parameter_checks
 from pyvda.checks.on_points import point_checks
 from pyvda.checks.on_torch import cost_checks, prior_step_checks, tendency_checks, torch_cost
@@ -51,6 +52,7 @@ __all__ = [
     "check_cost",
     "check_learned",
     "check_model",
+    "check_operator",
     "failed",
     "point",
     "summary",

@@ -46,6 +46,8 @@ EXAMPLES = (
     "pyvda assimilate obs.nc --checkpoint runs/l63 -o analysis.nc",
     "pyvda assimilate obs.nc --model rossler.jl --parameter c=6.0 --method gauss-newton "
     "-o analysis.nc",
+    "pyvda assimilate obs.nc --model lorenz63 --method gauss-newton --set form=statistical "
+    "--operator observe.jl -o analysis.nc",
     "pyvda assimilate obs.zarr --model lorenz63 --workers 4 -o analysis.zarr",
     "pyvda assimilate series.nc --model lorenz63 --method strong-constraint --cycle 50 "
     "-o analysis.nc",
@@ -152,12 +154,15 @@ def assimilate(
     from pyvda.assimilate import named_model
     from pyvda.cluster import started
     from pyvda.io import netcdf
+    from pyvda.io.observations import prepared
     from pyvda.io.pairs import with_truth
+    from pyvda.io.sources.open import opened
     from pyvda.io.writing import model_attributes
     from pyvda.io.writing.identity import identity
     from pyvda.io.writing.save import check_can_be_saved
     from pyvda.judgements.diagnose import diagnose
     from pyvda.models.registry import resolve
+    from pyvda.operators.from_file import resolve as operator_of
     from pyvda.state.chunking import for_workers
 
     common = {
@@ -192,8 +197,14 @@ def assimilate(
     named = named_model(checked, [method_options])
     if named is not None and checked.model is None and values:
         named = keywords["model"] = resolve(named, values)
+    if checked.operator is not None and truth is not None:
+        raise InputError(
+            "--truth would have no effect, because the truth is not read with an operator; leave "
+            "it out, and compare the analysis with it by `pyvda score`"
+        )
     for name in ("variable", "group", "grid_step", "good_flags"):  # what is done on opening
-        keywords.pop(name, None)
+        if checked.operator is None or name == "group":
+            keywords.pop(name, None)
     whole = method_options.couples_windows()
     beside = None
     if checked.cycle is not None:
@@ -206,15 +217,20 @@ def assimilate(
             beside = keywords["state"] = output.with_name(f"{output.name}.cycle")
     using = context.with_resource(started(workers, scheduler))
     source = observations[0] if len(observations) == 1 else observations
-    observed = netcdf.open_observations(
-        source,
-        checked.variable,
-        group=checked.group,
-        grid_step=checked.grid_step,
-        chunks=lambda ds: netcdf.by_size(ds, checked.block, whole=whole, workers=using is not None),
-        model=named,
-        good_flags=checked.good_flags,
-    )
+    shared = using is not None
+    if checked.operator is None:
+        observed = netcdf.open_observations(
+            source,
+            checked.variable,
+            group=checked.group,
+            grid_step=checked.grid_step,
+            chunks=lambda ds: netcdf.by_size(ds, checked.block, whole=whole, workers=shared),
+            model=named,
+            good_flags=checked.good_flags,
+        )
+    else:  # the values are not components of the state
+        observed = opened(source, group=checked.group, block=checked.block)
+        observed.encoding["source"] = source
     if named is None and values:
         keywords["model"] = resolve(model_attributes.required(observed), values)
     unnamed = named is None and checked.warm_start is None
@@ -226,9 +242,16 @@ def assimilate(
     if truth is not None:
         observed = with_truth(observed, read(truth))
     check_can_be_saved(observed, output)
-    check_space(output, observed["observation"].nbytes)
+    check_space(output, (observed if checked.operator else observed["observation"]).nbytes)
     if using is not None:
-        block = for_workers(observed, checked.window, checked.overlap)
+        placed = observed
+        if checked.operator is not None:
+            known = named or model_attributes.required(observed)
+            operator = operator_of(checked.operator)
+            placed, _ = prepared(
+                observed, checked.variable, known, operator, checked.grid_step, checked.good_flags
+            )
+        block = for_workers(placed, checked.window, checked.overlap)
         keywords["block"] = checked.block or block
     with shown("assimilate", quiet) as report:
         heard = (

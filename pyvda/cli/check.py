@@ -12,6 +12,7 @@ from pyvda.cli.options import (
     EngineName,
     GridStep,
     JsonFile,
+    OperatorFile,
     Parameters,
     Quiet,
     Seed,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "pyvda check --model lorenz63",
     "pyvda check --model rossler.jl --parameter c=6.0",
+    "pyvda check --model lorenz63 --operator observe.py:speed",
     "pyvda check --model lorenz63 --obs obs.nc --checkpoint runs/l63 --json checks.json",
 )
 
@@ -62,6 +64,7 @@ def check(
             "fresh weights."
         ),
     ] = None,
+    operator: OperatorFile = None,
     json_file: JsonFile = None,
     seed: Seed = 0,
     engine: EngineName = None,
@@ -70,14 +73,16 @@ def check(
     """Test adjoints, tangent linears and gradients of a model, on your own file if given.
 
     The gradient of a learned prior is tested, too: of a small GENN with fresh weights, or of the
-    checkpoint.
+    checkpoint. With --operator also the derivatives of an observation function.
     """
     from pyvda.checks import run as checking
     from pyvda.checks.on_derivatives import check as verdict_of
+    from pyvda.checks.on_operator import observation_function
     from pyvda.checks.target import check_target
     from pyvda.models.registry import resolve
 
-    check_json_file(json_file, [obs, model, checkpoint])
+    check_json_file(json_file, [obs, model, checkpoint, operator])
+    function = None if operator is None else observation_function(operator)
     named = None if model is None else resolve(model, named_values(parameter))
     if named is not None and not named.is_registered and not (verdict := verdict_of(named)).passed:
         # Nothing could be simulated with it: engines refuse such a model.
@@ -97,6 +102,8 @@ def check(
             seed=seed,
             report=report,
         )
+    if function is not None:
+        checks += checking.check_operator(function, target.batch, seed=seed)
     if target.learned is not None:
         checks += checking.check_learned(target.learned, target.batch, seed=seed)
     _finish(checks, target.title, json_file, quiet)

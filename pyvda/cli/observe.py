@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from pyvda.cli.options import (
+    OperatorFile,
     Output,
     Overwrite,
     Quiet,
@@ -22,6 +23,7 @@ from pyvda.io.writing.outputs import check_output, check_space
 EXAMPLES = (
     "pyvda observe truth.nc --preset lorenz63 --seed 12 -o obs.nc",
     "pyvda observe truth.nc --variance 0.5 --every 4 --variable x,z --seed 2 -o obs.nc",
+    "pyvda observe truth.nc --operator observe.py:speed --variance 0.25 --seed 2 -o obs.nc",
     "pyvda observe truth.nc --preset qg-altimetry --set satellites=3 --seed 2 -o obs.nc",
 )
 
@@ -52,6 +54,7 @@ def observe(
         list[str] | None,
         typer.Option("--set", help="An option of a preset with tracks: name=value."),
     ] = None,
+    operator: OperatorFile = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -61,11 +64,11 @@ def observe(
     from pyvda import twin
     from pyvda.io import netcdf
 
-    check_output(output, [truth], overwrite=overwrite)
+    check_output(output, [truth, operator], overwrite=overwrite)
     observed = twin.observe(
         read(truth), preset, seed, variance=variance, every=every,
         variables=listed(variable), components=component_numbers(component),
-        options=named_values(option, "--set"),
+        options=named_values(option, "--set"), operator=operator,
     )  # fmt: skip
     values = [v for v in observed.data_vars.values() if v.dtype.kind == "f"]
     count = sum(int(v.notnull().sum()) for v in values)

@@ -35,6 +35,14 @@ GridStep = Annotated[
         "of the analysis times, in its unit of time; for dates such as 6h."
     ),
 ]
+OperatorFile = Annotated[
+    str | None,
+    typer.Option(
+        "--operator",
+        help="Observation operator: a table of the rows of a linear one (rows.csv, rows.nc), or a "
+        "function in torch or an operator in a Python file, which is executed (observe.py:name).",
+    ),
+]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the results here, as JSON.")]
 Seed = Annotated[
     int, typer.Option(min=0, max=2**63 - 1, help="The same seed gives the same result.")

@@ -6,11 +6,13 @@ need, and once to be assimilated.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import xarray as xr
 
 from pyvda import names
+from pyvda.errors import InputError
 from pyvda.io.cf import conventions
 from pyvda.io.quality import validation
 from pyvda.io.quality.quality_flags import GoodFlags
@@ -42,7 +44,8 @@ def prepared(
     operator : ObservationOperator, optional
         How the observed values follow from the state. Default: they are its components.
     grid_step : float or str, optional
-        The observations are a table, and this is the step of its analysis times.
+        The observations are a table, and this is the step of its analysis times; with an operator,
+        its `step`.
     good_flags : optional
         See `quality_flags.rules`.
 
@@ -54,6 +57,8 @@ def prepared(
     if operator is not None and not isinstance(operator, Mask):
         observations = rows.screened(observations, variable, good_flags)
         good_flags = None
+        if grid_step is not None:
+            operator = _with_step(operator, grid_step)
         observations, variable = operator.observations(observations, model, variable), None
     elif grid_step is not None or rows.is_table(observations, model):
         observations = analysis_times.placed(observations, model, grid_step, variable, good_flags)
@@ -63,3 +68,15 @@ def prepared(
     ds = in_model_order(conventions.as_float64(ds), model)
     found = validation.check(ds, said=said)
     return point_observations.located(ds), found
+
+
+def _with_step(operator: ObservationOperator, step: float | str) -> ObservationOperator:
+    """Return an operator of tables with this step of the analysis times."""
+    if getattr(operator, "step", "none") is not None:
+        raise InputError(
+            f"grid_step would have no effect: the operator, a {type(operator).__name__}, has a "
+            "step of its own or takes no table; leave out grid_step (--grid-step)"
+        )
+    chosen = copy.copy(operator)
+    chosen.step = step  # type: ignore[attr-defined]
+    return chosen

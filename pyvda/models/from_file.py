@@ -35,7 +35,7 @@ def from_file(path: str | Path, name: str, parameters: Mapping[str, float] | Non
         When the file cannot be run (with its line), or has no such model.
     """
     file = Path(path)
-    module = _run(file)
+    module = executed(file)
     found = getattr(module, name, None)
     if found is None:
         models = [key for key, value in vars(module).items() if isinstance(value, Model)]
@@ -89,10 +89,17 @@ def _has_neighbours(file: Path, source: bytes) -> bool:
     return any((folder / name).is_dir() or any(folder.glob(f"{name}.*")) for name in imported)
 
 
-def _run(file: Path) -> ModuleType:
+def executed(file: Path) -> ModuleType:
+    """Return the module that a Python file of the user's makes when it is executed.
+
+    Raises
+    ------
+    InputError
+        There is no such file, or it fails, with its line.
+    """
     if not file.is_file():
         raise InputError(f"there is no file {file}; give the path of a Python file")
-    name = f"_pyvda_models_{file.stem}"
+    name = f"_pyvda_file_{file.stem}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise InputError(f"{file} is no Python file; give one whose name ends in .py")

@@ -120,6 +120,32 @@ class FunctionOperator(ObservationOperator):
 
         return channels.observations(ds, model, variable)
 
+    def count(self, state: Any) -> int | None:
+        """Return how many values the function has of a state (D,); None: it cannot be told.
+
+        Raises
+        ------
+        InputError
+            The function fails, or returns something else than a vector.
+        """
+        import torch
+
+        x = torch.as_tensor(np.asarray(state, float))
+        try:
+            found = self(x)
+        except Exception as error:  # whatever a user's function raises
+            raise InputError(
+                f"the observation function fails on states of shape {tuple(x.shape)} "
+                f"({_line(error)}); make it take (..., D)"
+            ) from error
+        if not isinstance(found, torch.Tensor) or found.ndim != 1 or not len(found):
+            what = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
+            raise InputError(
+                f"the observation function returns {what} for a state of shape {tuple(x.shape)}, "
+                "expected a tensor with one value a channel"
+            )
+        return len(found)
+
     def values(self, x: Any, channels: int) -> np.ndarray:
         """Return h of states x (..., D), (..., K), as numpy, with K `channels`."""
         import torch

@@ -76,6 +76,10 @@ class JuliaFunction(FunctionOperator):
         _julia().check(self.path, self.text, x, channels)
         self._channels = channels
 
+    def count(self, state: Any) -> int | None:
+        """Return None: a function in place writes as many values as it is asked for."""
+        return None
+
     def values(self, x: Any, channels: int) -> np.ndarray:
         """Return h of states x (..., D), (..., K), with K `channels`."""
         x = np.asarray(x, float)

@@ -116,26 +116,53 @@ def _from_entries(table: xr.Dataset, model: Model) -> Any:
             )
         return np.asarray(table[name].values)
 
-    row, weight = column("row"), column("weight").astype(float)
+    row, weight = column("row"), column("weight")
     if "component" in table.variables:
         component = column("component")
     else:
-        component = components(model, {n: column(n) for n in _columns(table)})
-    for what, index, size in (("row", row, None), ("component", component, model.state_size)):
-        whole = index.dtype.kind in "iu"
-        if not whole or (index < 0).any() or (size is not None and (index >= size).any()):
-            raise InputError(
-                f"{what!r} of the operator's entries must be integers from 0"
-                f"{'' if size is None else f' to {size - 1}'}; correct the table"
-            )
-    shape = (int(row.max()) + 1 if row.size else 0, model.state_size)
-    return sparse.csr_matrix((weight, (row, component)), shape)
+        along = table["row"].dims
+        other = [n for n, v in table.variables.items() if v.dims == along]
+        component = components(
+            model, {str(n): column(str(n)) for n in other if n not in ("row", "weight")}
+        )
+    if not row.size or not row.shape == weight.shape == component.shape:
+        raise InputError(
+            "the columns row, weight and component or variable of the table of the operator's "
+            f"entries have {row.size}, {weight.size} and {component.size} values, expected as many "
+            "of each, one for each entry"
+        )
+    if weight.dtype.kind not in "fiu":
+        raise InputError("'weight' of the operator's entries must be numbers; correct the table")
+    row = _indices("row", row, None)
+    component = _indices("component", component, model.state_size)
+    absent = np.flatnonzero(np.bincount(row[row < row.size], minlength=row.size) == 0)
+    if len(absent) and absent[0] < row.max():  # a huge number, too: no row is made of it
+        raise InputError(
+            f"row {absent[0]} of the observation operator has no entry, so that it observes "
+            "nothing; number the rows 0, 1, 2, ..."
+        )
+    shape = (int(row.max()) + 1, model.state_size)
+    return sparse.csr_matrix((weight.astype(float), (row, component)), shape)
 
 
-def _columns(table: xr.Dataset) -> list[str]:
-    return [
-        str(n) for n, v in table.variables.items() if v.ndim == 1 and n not in ("row", "weight")
-    ]
+def _indices(what: str, index: np.ndarray, size: int | None) -> np.ndarray:
+    """Return a column of indices as integers; a file may hold them as real numbers."""
+    whole = index.dtype.kind in "iu"
+    if index.dtype.kind == "f":
+        whole = bool(np.isfinite(index).all() and (index == np.rint(index)).all())
+    most = np.iinfo(np.int64).max // 2 if size is None else size - 1
+    if not whole or (index < 0).any() or (index > most).any():
+        raise InputError(
+            f"{what!r} of the operator's entries must be integers from 0"
+            f"{'' if size is None else f' to {most}'}; correct the table"
+        )
+    return index.astype(np.int64)
+
+
+def _texts(column: np.ndarray) -> np.ndarray:
+    return (
+        np.char.decode(column, errors="replace") if column.dtype.kind == "S" else column.astype(str)
+    )
 
 
 def components(model: Model, columns: dict[str, np.ndarray]) -> np.ndarray:
@@ -157,7 +184,7 @@ def components(model: Model, columns: dict[str, np.ndarray]) -> np.ndarray:
         raise InputError(f"{model.name} has no named variables; give the column 'component'")
     count = len(next(iter(columns.values()))) if columns else 0
     if "variable" in columns:
-        names = columns["variable"].astype(str)
+        names = _texts(columns["variable"])
     elif len(space.variables) == 1:
         names = np.full(count, space.names[0])
     else:
@@ -180,12 +207,7 @@ def components(model: Model, columns: dict[str, np.ndarray]) -> np.ndarray:
                     f"the variable {variable.name!r} has the dimension {dim!r}; add a column "
                     f"{dim!r} with integers from 0 to {size - 1}"
                 )
-            place = columns[dim][own]
-            if place.dtype.kind not in "iu" or (place < 0).any() or (place >= size).any():
-                raise InputError(
-                    f"the column {dim!r} must have integers from 0 to {size - 1}; correct it"
-                )
-            index.append(place)
+            index.append(_indices(dim, columns[dim][own], size))
         offset = np.ravel_multi_index(tuple(index), variable.shape) if index else 0
         found[own] = space.slices()[variable.name].start + offset
     return found

@@ -25,7 +25,7 @@ def test_every_option_has_help(name: str) -> None:
 def test_the_options_are_the_settings() -> None:
     options = {p.name: p for p in COMMANDS["assimilate"].params}
     for name, field in Settings.model_fields.items():
-        if name in ("report", "operator"):
+        if name == "report":
             assert name not in options
         else:
             assert options[name].opts == [f"--{name.replace('_', '-')}"]
