@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,9 +14,17 @@ from pyvda.operators.points import Points
 from pyvda.operators.sparse_rows import SparseRows
 
 
+def plain(array: Any, dtype: Any) -> Array:
+    """Return an array with `dtype`, in C order and aligned in memory.
+
+    Arrays that come from another process may be views that start anywhere in a message.
+    """
+    return np.atleast_1d(np.require(array, dtype, ("C_CONTIGUOUS", "ALIGNED")))
+
+
 def checked(name: str, array: Array, shape: tuple[int, ...], dtype: np.dtype) -> Array:
     """Return `array` C-contiguous with `dtype`; refuse another shape, NaN and infinities."""
-    array = np.ascontiguousarray(array, dtype=dtype)
+    array = plain(array, dtype)
     if array.shape != shape:
         raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
     if not np.isfinite(array).all():
@@ -43,18 +52,18 @@ def checked_analysis(
     sensitivity = checked("sensitivity", sensitivity, (len(sensitivity), N), real)
     innovation = checked("innovation", innovation, (len(sensitivity),), real)
     shape = (len(sensitivity), len(centres.period))
-    place = np.ascontiguousarray(place, real)
+    place = plain(place, real)
     if place.shape != shape:
         raise ValueError(f"place has shape {place.shape}, expected {shape}")
     if rotation is not None:
         rotation = checked("rotation", rotation, (N, N), real)
     made = LocalCentres(
-        np.ascontiguousarray(centres.place, real),
+        plain(centres.place, real),
         checked("period", centres.period, (shape[1],), real),
-        np.ascontiguousarray(centres.first, np.int64),
-        np.ascontiguousarray(centres.component, np.int64),
+        plain(centres.first, np.int64),
+        plain(centres.component, np.int64),
         checked("coefficient", centres.coefficient, np.shape(centres.component), real),
-        np.ascontiguousarray(centres.colours, np.int64),
+        plain(centres.colours, np.int64),
     )
     if made.place.shape != (len(made.first) - 1, shape[1]):
         raise ValueError(
@@ -82,12 +91,12 @@ def checked_problem(
 def checked_points(points: Points, windows: int, size: int, steps: int, dtype: np.dtype) -> Points:
     """Return `points` C-contiguous in the precision `dtype`, checked."""
     shape = (windows, points.step.shape[1])
-    step = np.ascontiguousarray(points.step, dtype=np.int64)
+    step = plain(points.step, np.int64)
     fraction = checked("fraction", np.asarray(points.fraction), shape, dtype)
     if ((step < 0) | (step >= steps)).any() or ((fraction < 0) | (fraction > 1)).any():
         raise ValueError(f"points lie outside the {steps} steps of a window")
     rows = points.operator
-    index = np.ascontiguousarray(rows.index, dtype=np.int64)
+    index = plain(rows.index, np.int64)
     if rows.size != size or ((index < 0) | (index >= size)).any():
         raise ValueError(f"operator has rows of {rows.size} components, expected {size}")
     coefficient = checked("operator", rows.coefficient, index.shape, dtype)

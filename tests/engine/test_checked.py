@@ -33,6 +33,20 @@ def test_arrays_come_in_c_order_and_the_precision_asked_for() -> None:
             checked("y", np.array([1.0, bad]), (2,), np.dtype(float))
 
 
+def test_arrays_are_aligned_wherever_in_a_message_they_began() -> None:
+    message = b"." + np.arange(6.0).tobytes()
+    given = np.frombuffer(message, float, offset=1)
+    assert not given.flags.aligned
+    found = checked("x", given, (6,), np.dtype(float))
+    assert found.flags.aligned
+    np.testing.assert_array_equal(found, given)
+    points = random_points(3, 2, 5)
+    index = points.operator.index
+    moved_index = np.frombuffer(b"." + index.tobytes(), index.dtype, offset=1).reshape(index.shape)
+    points = replace(points, operator=replace(points.operator, index=moved_index))
+    assert checked_points(points, 2, 3, 5, np.dtype(float)).operator.index.flags.aligned
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
 def test_the_states_decide_the_precision(dtype: type) -> None:
     x, y, mask = checked_problem(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyvda.engine.checked import checked, checked_points
+from pyvda.engine.checked import checked, checked_points, plain
 from pyvda.engine.data import Array, CostSettings
 from pyvda.engine.julia.linearised_data import expect_julia
 from pyvda.errors import InputError
@@ -79,5 +79,5 @@ def library_arguments(library: Library) -> dict[str, Any]:
     trajectories, length, _ = library.states.shape
     return {
         "states": library.states, "length": length, "trajectories": trajectories,
-        "lead": library.lead, "signs": np.ascontiguousarray(library.signs, float),
+        "lead": library.lead, "signs": plain(library.signs, float),
     }  # fmt: skip

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from pyvda.engine.checked import plain
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 
@@ -199,7 +200,7 @@ def _windows(name: str, array: Array, most: int = 3) -> Array:
             f"{name} has shape {array.shape} and type {array.dtype}, expected (window, {axes}) in "
             "float32 or float64"
         )
-    return np.ascontiguousarray(array)
+    return plain(array, array.dtype)
 
 
 def _checked(name: str, array: Array, shape: tuple[int, ...], dtype: Any) -> Array:
@@ -207,4 +208,4 @@ def _checked(name: str, array: Array, shape: tuple[int, ...], dtype: Any) -> Arr
         raise InputError(
             f"{name} has shape {array.shape} and type {array.dtype}, expected {shape} and {dtype}"
         )
-    return np.ascontiguousarray(array)
+    return plain(array, array.dtype)

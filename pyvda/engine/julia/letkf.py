@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from pyvda.engine.checked import checked_analysis
+from pyvda.engine.checked import checked_analysis, plain
 from pyvda.engine.data import LocalCentres
 from pyvda.engine.interface import Array
 
@@ -39,5 +37,5 @@ def local_analyses(
         component=centres.component, coefficient=centres.coefficient,
         colour_count=len(centres.colours) - 1, colours=centres.colours,
         inflation=1.0 if inflation is None else inflation, adaptive=inflation is None,
-        rotation=None if rotation is None else np.ascontiguousarray(rotation.T),
+        rotation=None if rotation is None else plain(rotation.T, float),
     )  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from pyvda.engine.checked import plain
 from pyvda.engine.interface import Array
 from pyvda.engine.julia.signatures import text_arguments
 from pyvda.errors import EngineError, InputError
@@ -35,7 +36,7 @@ class ObservationFunctions:
     def _observe(
         self, path: str, text: str, x: Array, channels: int, what: int, shape: tuple[int, ...]
     ) -> Array:
-        x = np.ascontiguousarray(x, dtype=float)
+        x = plain(x, float)
         out = np.empty(shape)
         try:
             self._call(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pyvda.engine.checked import checked
+from pyvda.engine.checked import checked, plain
 from pyvda.engine.data import Array, FieldData, Interpolated, Selection, Targets
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def optimal_interpolation(
                for name in ("time", "value", "noise", "track")},
             moving=int(moving), velocity=checked("velocity", velocity, (count * moving, 3), real),
             group_time=checked("group_time", data.group_time, (groups,), real),
-            covariance=np.ascontiguousarray(factors, real), factors=len(factors),
+            covariance=plain(factors, real), factors=len(factors),
             along=np.array(along, real), scale=np.array(data.scale, real),
             own=selection.own, other=selection.other, days=selection.days, km=selection.km,
             point_position=checked("position", targets.position, (points, 3), real),
@@ -52,7 +52,7 @@ def optimal_interpolation(
 
 
 def _whole(array: Array, count: int) -> Array:
-    found = np.ascontiguousarray(array, np.int64)
+    found = plain(array, np.int64)
     if found.shape != (count,):
         raise ValueError(f"an array of integers has shape {found.shape}, expected {(count,)}")
     return found

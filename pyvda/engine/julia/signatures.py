@@ -93,10 +93,11 @@ def _pointer(*dtypes: type) -> Callable[[str, Any], ctypes.c_void_p | None]:
     def converted(name: str, array: Any) -> ctypes.c_void_p | None:
         if array is None:
             return None
-        if array.dtype not in dtypes or not array.flags.c_contiguous:
+        if array.dtype not in dtypes or not (array.flags.c_contiguous and array.flags.aligned):
             raise TypeError(
                 f"{name} is an array of {array.dtype}, C-contiguous: {array.flags.c_contiguous}, "
-                f"expected a C-contiguous one of {' or '.join(dtype.__name__ for dtype in dtypes)}"
+                f"aligned: {array.flags.aligned}, expected a C-contiguous, aligned one of "
+                f"{' or '.join(dtype.__name__ for dtype in dtypes)}"
             )
         return ctypes.c_void_p(array.ctypes.data)
 
