@@ -28,7 +28,7 @@ from pyvda.engine.interface import Array
 from pyvda.methods.blocks import blocks
 from pyvda.methods.ensemble_smoother import members, reflections
 from pyvda.methods.gauss_newton import spacing
-from pyvda.methods.problem import Positive, Problem, Seed, Solution, Status
+from pyvda.methods.problem import Problem, Seed, Solution, Status
 from pyvda.methods.statistics import (
     StatisticalOptions,
     judged,
@@ -37,6 +37,7 @@ from pyvda.methods.statistics import (
     without_observations,
 )
 from pyvda.models.model import Model
+from pyvda.operators.covariance_input import CovarianceOption, as_covariance
 from pyvda.operators.data import Data
 
 # Model-error variances, in units of the mean climatological variance (13.3 for Lorenz-96): for a
@@ -71,10 +72,12 @@ class AnnealedOptions(StatisticalOptions):
         Seconds after which no further restart or hop begins. Default: no limit.
     every : int, optional
         Steps between two nodes. Default: the spacing of the observation times.
-    model_error : float, optional
-        Final variance of the model error between two nodes, in the state's units squared. Default:
-        7.5e-7 of the climatological variance (1e-5 for Lorenz-96). For `state_stdev` a smaller
-        value than 1.5e-5 of that variance (2e-4) is replaced by it.
+    model_error : float, (D,), (D, D), str or Covariance, optional
+        Final variance q, or covariance Q, of the model error between two nodes, in the state's
+        units squared: see `pyvda.operators.covariance_input.as_covariance`. Earlier stages have
+        larger variances than q, or the mean one of Q, the last ones multiples of Q. Default: 7.5e-7
+        of the climatological variance (1e-5 for Lorenz-96). For `state_stdev` a smaller value than
+        1.5e-5 of that variance (2e-4) is replaced by it, Q by a multiple of it.
     background : str
         Background of the first node: see `pyvda.climate.background.get_background`.
     observation_variance : float, optional
@@ -89,7 +92,7 @@ class AnnealedOptions(StatisticalOptions):
     seed: Seed = 0
     budget: float | None = Field(None, gt=0)
     every: int | None = Field(None, ge=1, le=10**9)
-    model_error: Positive | None = None
+    model_error: CovarianceOption | None = None
     background: str = CLIMATOLOGY
 
     def without_effect(self, model: Model, *, warm: bool, channels: bool) -> dict[str, str]:
@@ -138,6 +141,15 @@ class _Search:
         # This retries about one correct window in six and misses few wrong ones.
         self.suspicious_above = self.data / 2 + np.sqrt(self.data / 2)
         self.numbers = self.problem.window_numbers()
+        given = self.options.model_error
+        self.end, self.model_precision = _END * self.variance, None
+        if isinstance(given, int | float):
+            self.end = float(given)
+        elif given is not None:
+            Q = as_covariance(given, self.x.shape[2], "model_error")
+            # The weight of a stage with the variance q is 1/q times this: q/`end` Q.
+            self.end = float(Q.variance().mean())
+            self.model_precision = self.end * Q.precision()
 
     def random(self, window: int, round_: int) -> np.random.Generator:
         """Return the random numbers of a window in a round."""
@@ -193,7 +205,7 @@ class _Search:
         The cost of a start that was given up is infinite. All costs that are compared use one step
         of the scheme per step of the window.
         """
-        q = self.stages(start, _COMPARED)
+        q = self.stages(start, max(_COMPARED, min(start, self.end / self.variance)))
         give_up = int((q >= _GIVE_UP * self.variance * (1 - 1e-9)).sum())
         shooting = Shooting(
             1 / q, self.spacing(windows), 1, _STAGE_ITERATIONS, 0.0, _DROP, give_up + 1,
@@ -268,15 +280,17 @@ class _Search:
         A model that is given by its step keeps its time step.
         """
         substeps = 1 if self.problem.model.kind == "step" else 2
-        end = self.options.model_error or _END * self.variance
-        relative = end / self.variance
+        relative = self.end / self.variance
         q = self.stages(max(_COMPARED / 2, relative), relative, 4.0)
-        every = self.spacing(windows)
-        shooting = Shooting(1 / q, every, substeps, 2 * _STAGE_ITERATIONS, 0.0, _DROP / 10)
+        every, Q = self.spacing(windows), self.model_precision
+        shooting = Shooting(
+            1 / q, every, substeps, 2 * _STAGE_ITERATIONS, 0.0, _DROP / 10, model_precision=Q
+        )
         found = self.minimum(windows, self.x[windows], shooting)
         usable = np.isfinite(found.x).all((1, 2)) & np.isfinite(found.cost)
         self.x[windows[usable]] = found.x[usable]
-        loose = Shooting((1 / max(end, _SPREAD * self.variance),), every, substeps, 0)
+        wide = max(self.end, _SPREAD * self.variance)
+        loose = Shooting((1 / wide,), every, substeps, 0, model_precision=Q)
         at_minimum = self.minimum(windows, self.x[windows], loose, spread=True)
         if at_minimum.stdev is not None:
             self.stdev[windows[usable]] = at_minimum.stdev[usable]

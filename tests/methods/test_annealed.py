@@ -86,6 +86,61 @@ def test_it_is_a_minimum_of_the_statistical_cost(lorenz96: Problem) -> None:
     assert (np.abs(fallen) < 0.05).all()
 
 
+Q = np.array([[0.04, 0.01, 0.0], [0.01, 0.3, 0.05], [0.0, 0.05, 0.1]])
+
+
+@pytest.mark.parametrize("engine", ["julia", "torch"])
+@pytest.mark.parametrize("model_error", [Q, 1e-4 * Q])
+def test_a_matrix_of_the_model_error_is_that_of_the_statistical_cost(
+    engine: str, model_error: np.ndarray
+) -> None:
+    problem = twin_problem("lorenz63", 3, steps=81, engine=engine)
+    found = solve(problem, replace_options(ONE_START, model_error=model_error))
+    start = replace(problem, batch=replace(problem.batch, first_guess=found.x))
+    same = gauss_newton.GaussNewtonOptions(
+        form="statistical", every=8, model_error=model_error, substeps=2, tolerance=1e-6
+    )
+    nearest = gauss_newton.solve(start, same)
+    fallen = found.per_window[names.OBJECTIVE] - nearest.per_window[names.OBJECTIVE]
+    assert (np.abs(fallen) < 0.05).all()
+    if model_error is Q:  # what is smaller than 1.5e-5 of the climatology is not used for this
+        np.testing.assert_allclose(found.stdev, nearest.stdev, rtol=0.05)
+        mean = solve(problem, replace_options(ONE_START, model_error=float(np.trace(Q)) / 3))
+        changed = mean.per_window[names.OBJECTIVE] - found.per_window[names.OBJECTIVE]
+        assert np.abs(changed).max() > 0.01
+
+
+def test_a_multiple_of_the_identity_is_a_number(lorenz96: Problem) -> None:
+    few = replace(lorenz96, batch=lorenz96.batch[:2])
+    number = solve(few, replace_options(ONE_START, model_error=1e-3))
+    for given in (np.full(40, 1e-3), 1e-3 * np.eye(40)):
+        found = solve(few, replace_options(ONE_START, model_error=given))
+        np.testing.assert_allclose(found.x, number.x, atol=1e-6)
+        np.testing.assert_allclose(found.stdev, number.stdev, rtol=1e-6)
+
+
+def test_a_model_error_of_another_size_or_singular_is_refused(lorenz96: Problem) -> None:
+    few = replace(lorenz96, batch=lorenz96.batch[:1])
+    for given in (np.eye(3), np.zeros(40), np.ones((40, 40))):
+        with pytest.raises(InputError, match="model_error") as refused:
+            solve(few, replace_options(ONE_START, model_error=given))
+        assert "\n" not in str(refused.value)
+
+
+def test_starts_are_compared_with_the_model_error_of_an_imperfect_model() -> None:
+    """The truth has another forcing: with its model error no window needs another start."""
+    right = twin_problem("lorenz96", 4)
+    wrong = replace(right, model=right.model.with_parameters((7.0,)))
+    every = {"every": 4, "restarts": 1, "hops": 0}
+    exact = solve(wrong, AnnealedOptions(**every))
+    stated = solve(wrong, AnnealedOptions(**every, model_error=0.2))
+    alone = solve(wrong, AnnealedOptions(**(every | {"restarts": 0}), model_error=0.2))
+    assert (exact.status == Status.DOUBTFUL).all()
+    assert (stated.status == Status.CONVERGED).all()
+    np.testing.assert_array_equal(stated.iterations, alone.iterations)
+    assert (errors(wrong, stated.x) < 0.5 * errors(wrong, exact.x)).all()
+
+
 def replace_options(options: AnnealedOptions, **changes: object) -> AnnealedOptions:
     return options.model_copy(update=changes)
 
