@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+import pyvda
 from pyvda.errors import InputError
 from pyvda.models.in_torch import bilinear, known
 from pyvda.models.registry import get_model
@@ -40,3 +41,17 @@ def test_a_circle_has_at_least_four_places() -> None:
     assert get_model("lorenz96", state_size=4).state_size == 4
     with pytest.raises(InputError, match="at least 4"):
         get_model("lorenz96", state_size=3)
+
+
+@pytest.mark.julia
+def test_the_reference_score_of_a_filter() -> None:
+    """DAPPER's Lorenz96/sakov2008, which lists rmse.a 0.21 for an EnKF-N; see the docstring."""
+    model = get_model("lorenz96")
+    truth = pyvda.simulate(model, windows=24, steps=81, seed=4)
+    observed = pyvda.observe(truth, seed=5, variance=1.0, every=1, components=range(40))
+    found = pyvda.assimilate(observed, model=model, method="annealed")
+    error = found["x"].values[:, -1] - truth["x"].values[:, -1]
+    score = np.sqrt((error**2).mean(1)).mean()
+    # A standard error is 0.01.
+    assert score == pytest.approx(0.163, abs=0.03)
+    assert score < 0.21
