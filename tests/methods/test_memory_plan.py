@@ -118,12 +118,13 @@ print(limit, analysed(n, 40, limit))
 @pytest.mark.julia
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
-def test_a_process_takes_no_more_than_its_limit() -> None:
+@pytest.mark.parametrize("n", [65, pytest.param(129, marks=pytest.mark.exhaustive)])
+def test_a_process_takes_no_more_than_its_limit(n: int) -> None:
     """Peaks of resident memory, beside the file, of the least limit and of one that is larger."""
     peaks = []
     for limit in (0.0, 0.5):  # 0: the one that the refusal names
         done = subprocess.run(
-            [sys.executable, "-c", PEAK, "129", str(limit)], capture_output=True, text=True,
+            [sys.executable, "-c", PEAK, str(n), str(limit)], capture_output=True, text=True,
             check=True,
         )  # fmt: skip
         allowed, peak = map(float, done.stdout.split())
