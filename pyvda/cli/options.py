@@ -39,8 +39,9 @@ OperatorFile = Annotated[
     str | None,
     typer.Option(
         "--operator",
-        help="Observation operator: a table of the rows of a linear one (rows.csv, rows.nc), or a "
-        "function in torch or an operator in a Python file, which is executed (observe.py:name).",
+        help="Observation operator: a table of the rows of a linear one (rows.csv, rows.nc), or "
+        "code, which is executed: a function in Julia (observe.jl), or a function in torch or an "
+        "operator in a Python file (observe.py:name).",
     ),
 ]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the results here, as JSON.")]
