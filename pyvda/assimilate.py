@@ -117,6 +117,8 @@ def _assimilated(
     method, options = chosen_method(settings, method_options)
     operator = operator_of(settings.operator)
     observations = opened(observations, group=settings.group, block=settings.block)
+    if isinstance(operator, FunctionOperator):
+        operator = operator.with_independent_errors(observations, settings.variable)
     warm = _warm_start(settings, method, options)
     bound: list[Options] = [options] if warm is None else [options, warm]
     model = named_model(settings, bound) or model_attributes.required(observations)
@@ -302,8 +304,8 @@ def _check_operators(ds: xr.Dataset, method: str, options: list[Options]) -> Non
     if names.POINT_OBSERVATION in ds and not all(one.takes_points for one in options):
         able = ", ".join(name for name, m in METHODS.items() if m.options.takes_points)
         raise InputError(
-            f"{method} takes observations at the analysis times only, but the file has some at "
-            f"others ({names.POINT_OBSERVATION}); choose {able} without a warm start"
+            f"{method} takes observations of single components at the analysis times only, but "
+            f"there are others ({names.POINT_OBSERVATION}); choose {able} without a warm start"
         )
 
 

@@ -12,6 +12,7 @@ import itertools
 import os
 import platform
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from pyvda.io.writing.outputs import existing
 from pyvda.machine import installed
 from pyvda.models.model import Model
 from pyvda.models.registry import resolve
+from pyvda.operators.correlated_errors import CorrelatedErrors
 from pyvda.operators.julia_function import JuliaFunction
 from pyvda.operators.observation import Mask
 from pyvda.settings import Settings
@@ -102,7 +104,8 @@ def encoded(value: Any) -> Any:
         said = {"model": value.name, "values": dict(value.fields)}
         return said if _is_registered(value) else {_UNSAID: f"the model {value.name}"}
     if isinstance(value, Mask):
-        return {"operator": "mask"}
+        errors = None if value.errors is None else asdict(value.errors)
+        return {"operator": "mask"} | ({} if errors is None else {"errors": errors})
     if isinstance(value, JuliaFunction):
         return {"operator": "julia", "path": value.path}
     if isinstance(value, np.ndarray) and value.size <= _MOST_VALUES and value.dtype.kind in "fiub":
@@ -135,7 +138,10 @@ def decoded(name: str, value: Any) -> Any:
     if "model" in value:
         return resolve(value["model"], value["values"])
     if "operator" in value:
-        return Mask() if value["operator"] == "mask" else JuliaFunction(value["path"])
+        if value["operator"] != "mask":
+            return JuliaFunction(value["path"])
+        errors = value.get("errors")
+        return Mask(None if errors is None else CorrelatedErrors(**errors))
     if "array" in value:
         return np.array(value["array"], dtype=value["dtype"])
     return {key: decoded(name, one) for key, one in value["mapping"].items()}

@@ -8,6 +8,7 @@ import pytest
 
 import pyvda
 from pyvda.errors import InputError
+from pyvda.operators.correlated_errors import CorrelatedErrors
 from pyvda.operators.function import FunctionOperator
 from pyvda.operators.observation import Mask
 from pyvda.run_record import decoded, encoded, outputs, unchanged
@@ -36,6 +37,8 @@ def test_models_of_pyvda_come_back_with_their_parameters():
     model = pyvda.get_model("lorenz96", state_size=8, forcing=7.5)
     assert decoded("model", json.loads(json.dumps(encoded(model)))) == model
     assert isinstance(decoded("operator", encoded(Mask())), Mask)
+    errors = CorrelatedErrors(2.0, ("y", "x"), "gaussian")
+    assert decoded("operator", json.loads(json.dumps(encoded(Mask(errors))))).errors == errors
 
 
 @pytest.mark.parametrize(

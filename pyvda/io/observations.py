@@ -17,7 +17,7 @@ from pyvda.io.cf import conventions
 from pyvda.io.quality import validation
 from pyvda.io.quality.quality_flags import GoodFlags
 from pyvda.io.quality.validation import Statistics
-from pyvda.io.tables import analysis_times, point_observations, rows
+from pyvda.io.tables import analysis_times, point_observations, rows, tables
 from pyvda.io.tables.components import in_model_order
 from pyvda.models.model import Model
 from pyvda.operators.observation import Mask, ObservationOperator
@@ -54,18 +54,27 @@ def prepared(
     InputError
         See `conventions.normalise`, `validation.check` and `point_observations.located`.
     """
+    correlated = operator.errors if isinstance(operator, Mask) else None
+    table = grid_step is not None or rows.is_table(observations, model)
+    if correlated is not None and table:
+        raise InputError(
+            "the errors of a Mask are those of components at the analysis times, but the "
+            "observations are a table; give errors to a SparseLinear or an Interpolation operator"
+        )
     if operator is not None and not isinstance(operator, Mask):
         observations = rows.screened(observations, variable, good_flags)
         good_flags = None
         if grid_step is not None:
             operator = _with_step(operator, grid_step)
         observations, variable = operator.observations(observations, model, variable), None
-    elif grid_step is not None or rows.is_table(observations, model):
+    elif table:
         observations = analysis_times.placed(observations, model, grid_step, variable, good_flags)
         variable = good_flags = None
     said = names.REJECTED in observations.variables
     ds = conventions.normalise(observations, variable, model.state_space, good_flags)
     ds = in_model_order(conventions.as_float64(ds), model)
+    if correlated is not None:
+        ds = tables.of_components(ds, model, correlated)
     found = validation.check(ds, said=said)
     return point_observations.located(ds), found
 

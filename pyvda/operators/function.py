@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from pyvda.models.model import Model
+    from pyvda.operators.correlated_errors import CorrelatedErrors
 
     Array = np.ndarray | torch.Tensor
 
@@ -39,19 +40,25 @@ class FunctionOperator(ObservationOperator):
         h, from states (..., D) to channels (..., K), made of torch operations.
     adjoint : callable, optional
         (x, v) to H(x)ᵀ v, (..., D), with v (..., K). Default: by autograd.
+    errors : CorrelatedErrors, optional
+        How the errors of the channels of one time are correlated, by coordinates along the
+        dimension of the channels. Their standard deviations must not change with time, and a time
+        has all channels or none. Default: not at all.
     """
 
     def __init__(
         self,
         function: Callable[..., Any],
         adjoint: Callable[..., Any] | None = None,
+        *,
+        errors: CorrelatedErrors | None = None,
     ) -> None:
         if not callable(function) or not (adjoint is None or callable(adjoint)):
             raise InputError(
                 "a FunctionOperator takes a function h(x) of torch tensors and perhaps its adjoint "
                 "(x, v); give functions"
             )
-        self.function, self.adjoint = function, adjoint
+        self.function, self.adjoint, self.errors = function, adjoint, errors
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Return h(x), (..., K), for states x (..., D); autograd goes through it."""
@@ -119,6 +126,24 @@ class FunctionOperator(ObservationOperator):
         from pyvda.io.tables import channels
 
         return channels.observations(ds, model, variable)
+
+    def with_independent_errors(
+        self, ds: xr.Dataset, variable: str | Sequence[str] | None = None
+    ) -> FunctionOperator:
+        """Return an operator on combinations of the channels of `ds` whose errors are independent.
+
+        Its `observations` makes these of `ds`. Without `errors` it is the operator itself.
+
+        Raises
+        ------
+        InputError
+            The channels have no such coordinates, errors that change with time, or gaps of some.
+        """
+        if self.errors is None:
+            return self
+        from pyvda.io.tables import channels
+
+        return _Combined(self, channels.independent(ds, self.errors, variable))
 
     def count(self, state: Any) -> int | None:
         """Return how many values the function has of a state (D,); None: it cannot be told.
@@ -204,6 +229,27 @@ class FunctionOperator(ObservationOperator):
                 "make it finite for every state, for example by clamping its argument"
             )
         return found
+
+
+class _Combined(FunctionOperator):
+    """Combinations A h of the channels of an operator, A being (K, K)."""
+
+    def __init__(self, of: FunctionOperator, combination: np.ndarray) -> None:
+        self.of, self.combination = of, np.asarray(combination, float)
+        super().__init__(self._combined)
+
+    def observations(
+        self, ds: xr.Dataset, model: Model, variable: str | Sequence[str] | None = None
+    ) -> xr.Dataset:
+        from pyvda.io.tables import channels
+
+        return channels.combined(self.of.observations(ds, model, variable), self.combination)
+
+    def _combined(self, x: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        found = self.of(x)
+        return found @ torch.as_tensor(self.combination, dtype=found.dtype, device=found.device).T
 
 
 @dataclass(frozen=True)

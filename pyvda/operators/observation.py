@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from pyvda.models.model import Model
+    from pyvda.operators.correlated_errors import CorrelatedErrors
 
 
 class ObservationOperator(ABC):
@@ -61,13 +62,29 @@ class ObservationOperator(ABC):
 class Mask(ObservationOperator):
     """Components of the state, NaN where there is no observation: the default.
 
+    Parameters
+    ----------
+    errors : CorrelatedErrors, optional
+        How the errors of data of one variable at the same time are correlated, along the dimensions
+        of the model's variables, or a coordinate along `state`. Errors of different variables are
+        independent. The data become combinations of components, as those of a `SparseLinear`
+        operator, for methods that take such; a time may have some hundred. Default: not at all.
+
     Examples
     --------
     >>> pyvda.assimilate(obs, model="lorenz63", operator=Mask())  # doctest: +SKIP
+
+    Errors with a correlation length of 50 along `x`:
+
+    >>> from pyvda.operators import CorrelatedErrors
+    >>> mask = Mask(errors=CorrelatedErrors(50.0, "x"))
     """
+
+    def __init__(self, errors: CorrelatedErrors | None = None) -> None:
+        self.errors = errors
 
     def observations(
         self, ds: xr.Dataset, model: Model, variable: str | Sequence[str] | None = None
     ) -> xr.Dataset:
-        """Return `ds` as it is."""
+        """Return `ds` as it is; errors are taken into account once its components are known."""
         return ds

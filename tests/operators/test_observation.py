@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from gridded_models import advection
+from gridded_models import advection, two_variables
 from scipy.interpolate import RegularGridInterpolator
 
 import pyvda
 from pyvda.climate.background import Background
 from pyvda.errors import InputError
-from pyvda.operators import CorrelatedErrors, Interpolation, Mask, SparseLinear
+from pyvda.io.tables import tables
+from pyvda.io.tables.point_observations import rows_of
+from pyvda.operators import CorrelatedErrors, FunctionOperator, Interpolation, Mask, SparseLinear
 
 
 @pytest.fixture(scope="module")
@@ -229,3 +231,161 @@ def test_points_in_a_field_bring_it_back_on_the_models_coordinates(field):
     )  # fmt: skip
     np.testing.assert_allclose(found.u.transpose("time", "y", "x"), field, atol=1e-3)
     np.testing.assert_array_equal(found.x, x)
+
+
+def moving(size):
+    """A field on a circle that moves by a point at each step."""
+    return pyvda.torch_model(
+        step=lambda u: 0.9 * torch.roll(u, 1, -1), variables=("u",), dimensions={"x": size},
+        time_step=1.0,
+    )  # fmt: skip
+
+
+def test_a_mask_with_correlated_errors_is_dense_least_squares():
+    size, steps, q = 6, 4, 0.1
+    rng = np.random.default_rng(4)
+    value = rng.normal(size=(steps, size))
+    value[1, 2:4] = value[2] = np.nan
+    sigma, at = rng.uniform(0.1, 0.4, value.shape), np.cumsum(rng.uniform(0.5, 1, size))
+    ds = xr.Dataset(
+        {"u": (("x", "time"), value.T), "u_error": (("x", "time"), sigma.T)},
+        {"time": np.arange(float(steps)), "x": at},
+    )
+    mean = rng.normal(size=size)
+    found = pyvda.assimilate(
+        ds, model=moving(size), operator=Mask(CorrelatedErrors(2.0, "x")), method="gauss-newton",
+        form="statistical", model_error=q, engine="torch",
+        background=Background.full(mean, np.eye(size)),
+    )  # fmt: skip
+
+    there = np.isfinite(value).ravel()
+    time, place = np.repeat(np.arange(steps), size), np.tile(at, steps)
+    R = (time[:, None] == time) * np.exp(-np.abs(place[:, None] - place) / 2.0)
+    R = (R * np.outer(sigma.ravel(), sigma.ravel()))[np.ix_(there, there)]
+    H = np.eye(steps * size)[there]
+    D = np.eye(steps * size)
+    D -= np.kron(np.eye(steps, k=-1), 0.9 * np.roll(np.eye(size), 1, axis=0))
+    prior = np.repeat(1 / np.array([1.0, q, q, q]), size)
+    forced = np.r_[mean, np.zeros((steps - 1) * size)]
+    precision = D.T @ (prior[:, None] * D) + H.T @ np.linalg.solve(R, H)
+    right = D.T @ (prior * forced) + H.T @ np.linalg.solve(R, value.ravel()[there])
+    expected = np.linalg.solve(precision, right).reshape(steps, size)
+    np.testing.assert_allclose(found.u.transpose("time", "x"), expected, atol=1e-9)
+    np.testing.assert_array_equal(found.x, at)
+    stdev = np.sqrt(np.diag(np.linalg.inv(precision))).reshape(steps, size)
+    np.testing.assert_allclose(found.u_stdev.transpose("time", "x"), stdev, rtol=1e-6)
+
+
+def test_errors_of_different_variables_are_independent():
+    """Windows with gaps of their own; the variables have 5 and 2 points along one dimension."""
+    model = two_variables()
+    (u, v), size = model.state_space.variables, model.state_size
+    assert (u.shape, v.shape) == ((5,), (2,)) or size == 7
+    rng = np.random.default_rng(5)
+    y = rng.normal(size=(2, 3, size))
+    y[0, 1, 2] = y[1, 0] = np.nan
+    ds = xr.Dataset({"observation": (("window", "time", "state"), y)}, {"time": np.arange(3.0)})
+    positions = np.concatenate([np.arange(float(u.size)), 0.3 * np.arange(float(v.size))])
+    ds = ds.assign_coords(km=("state", positions))
+    found = tables.of_components(ds, model, CorrelatedErrors(2.0, "km"))
+    assert found.observation.isnull().all()
+    x = rng.normal(size=size)
+    variable = np.repeat([0, 1], [u.size, v.size])
+    R = np.exp(-np.abs(positions[:, None] - positions) / 2) * (variable[:, None] == variable)
+    for w in range(2):
+        one = found.isel(window=w)
+        misfit = one.point_observation.values - rows_of(one).matrix() @ x
+        expected = 0.0
+        for row in y[w]:
+            there = np.isfinite(row)
+            d = row[there] - x[there]
+            expected += d @ np.linalg.solve(R[np.ix_(there, there)], d)
+        assert np.nansum(misfit**2) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("stated", [True, False])
+def test_a_function_with_correlated_errors_is_that_of_a_matrix(stated):
+    rng = np.random.default_rng(6)
+    H, sigma = rng.normal(size=(4, 6)), np.array([0.2, 0.5, 0.1, 0.3])
+    y = rng.normal(size=(2, 5, 4))
+    y[:, 2] = np.nan
+    ds = xr.Dataset({"y": (("window", "time", "k"), y)}, {"time": np.arange(5.0)})
+    ds = ds.assign_coords(km=("k", [0.0, 1.0, 1.5, 4.0]))
+    given = {"observation_variance": 0.04}
+    if stated:
+        ds, given = ds.assign(y_error=("k", sigma)), {}
+    errors = CorrelatedErrors(1.5, "km")
+    common = {
+        "model": moving(6), "variable": "y", "method": "gauss-newton", "form": "statistical",
+        "model_error": 0.1, "engine": "torch",
+        "background": Background.full(np.zeros(6), np.eye(6)), **given,
+    }  # fmt: skip
+    expected = pyvda.assimilate(ds, operator=SparseLinear(H, errors=errors), **common)
+    linear = FunctionOperator(lambda x: x @ torch.as_tensor(H).T, errors=errors)
+    found = pyvda.assimilate(ds, operator=linear, **common)
+    np.testing.assert_allclose(found.analysis, expected.analysis, atol=1e-7)
+    np.testing.assert_allclose(found.state_stdev, expected.state_stdev, rtol=1e-6)
+    alone = pyvda.assimilate(ds, operator=FunctionOperator(linear.function), **common)
+    assert float(abs(alone.analysis - found.analysis).max()) > 0.01
+
+
+def channels(**changed):
+    y = np.zeros((5, 2))
+    y[1, 0] = changed.get("gap", 0.0)
+    error = np.full(y.shape, 0.5)
+    error[3, 1] = changed.get("error", 0.5)
+    data = {"y": (("time", "k"), y), "y_error": (("time", "k"), error)}
+    return xr.Dataset(data, {"time": np.arange(5.0), "km": ("k", [0.0, 1.0])})
+
+
+@pytest.mark.parametrize(
+    ("ds", "along", "sentence"),
+    [
+        (channels(gap=np.nan), "km", "need all channels at a time, or none"),
+        (channels(error=0.7), "km", "change with time"),
+        (channels(), "lon", "no such coordinate over 'k'"),
+    ],
+)
+def test_correlated_errors_of_a_function_that_cannot_be_are_refused(ds, along, sentence):
+    operator = FunctionOperator(lambda x: x[..., :2], errors=CorrelatedErrors(1.0, along))
+    with pytest.raises(InputError, match=sentence) as refused:
+        pyvda.assimilate(ds, model=moving(6), operator=operator, engine="torch")
+    assert "\n" not in str(refused.value)
+
+
+def test_correlated_errors_of_a_mask_that_cannot_be_are_refused(observed):
+    with pytest.raises(InputError, match="neither a dimension of each variable of lorenz63 nor"):
+        pyvda.assimilate(observed, operator=Mask(CorrelatedErrors(1.0, "km")))
+    table = xr.Dataset(
+        {"value": ("obs", [1.0, 2.0]), "component": ("obs", [0, 1])},
+        {"time": ("obs", [0.0, 0.01])},
+    )
+    with pytest.raises(InputError, match="the observations are a table"):
+        pyvda.assimilate(table, model="lorenz63", operator=Mask(CorrelatedErrors(1.0, "km")))
+    at = observed.assign_coords(km=("state", [0.0, 1.0, 2.0]))
+    with pytest.raises(InputError, match="single components"):
+        pyvda.assimilate(at, operator=Mask(CorrelatedErrors(1.0, "km")), method="annealed")
+
+
+def test_errors_of_each_datum_of_a_mask_and_of_a_function_are_its_own():
+    """A datum with a huge error is as good as none; of a function see also its columns."""
+    rng = np.random.default_rng(7)
+    y = rng.normal(size=(5, 6))
+    error = np.full(y.shape, 0.3)
+    error[2, 1] = 1e4
+    gap = np.where(error > 1, np.nan, y)
+    common = {
+        "model": moving(6), "method": "gauss-newton", "form": "statistical", "model_error": 0.1,
+        "engine": "torch", "background": Background.full(np.zeros(6), np.eye(6)),
+    }  # fmt: skip
+    for operator, dim in ((Mask(), "x"), (FunctionOperator(lambda x: x), "k")):
+        data = [
+            xr.Dataset(
+                {"u": (("time", dim), values), "u_error": (("time", dim), error)},
+                {"time": np.arange(5.0)},
+            )
+            for values in (y, gap)
+        ]
+        found, expected = (pyvda.assimilate(ds, operator=operator, **common) for ds in data)
+        name = "u" if "u" in found else "analysis"
+        np.testing.assert_allclose(found[name], expected[name], atol=1e-6)

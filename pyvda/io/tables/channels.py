@@ -23,6 +23,7 @@ from pyvda.io.cf.dimensions import find_time
 from pyvda.io.tables.rows import values_of
 from pyvda.io.tables.tables import over_steps
 from pyvda.models.model import Model
+from pyvda.operators.correlated_errors import CorrelatedErrors
 from pyvda.operators.function import Channels, FunctionOperator
 
 
@@ -67,6 +68,59 @@ def observations(
     if window in ds.coords:
         coords[names.WINDOW] = (names.WINDOW, ds[window].values, ds[window].attrs)
     return layout.of_model(xr.Dataset(data, coords, ds.attrs), model)
+
+
+def independent(
+    ds: xr.Dataset, errors: CorrelatedErrors, variable: str | Sequence[str] | None = None
+) -> np.ndarray:
+    """Return the combinations of channels whose errors are independent and of one size, (K, K).
+
+    With the covariance R = L Lᵀ of the channels' errors and their root mean square s they are
+    s L⁻¹.
+
+    Raises
+    ------
+    InputError
+        The channels have no such coordinates, errors that change with time, or gaps of some.
+    """
+    name = values_of(ds, variable)
+    values, error, (_, _, channel) = over_steps(ds, name)
+    there = np.isfinite(values)
+    some = there.any(-1)
+    if (some != there.all(-1)).any():
+        raise InputError(
+            f"{name!r} has times with some channels and without others, but correlated errors of a "
+            "function need all channels at a time, or none; leave such times out"
+        )
+    count = values.shape[-1]
+    sigma = np.ones(count) if error is None or not some.any() else error[some][0]
+    if error is not None and not np.allclose(error[some], sigma, rtol=1e-6):
+        raise InputError(
+            f"the errors of {name!r} change with time, but correlated errors of a function need "
+            "those of each channel to be the same at all times; give errors of the channels"
+        )
+    along = []
+    for one in errors.coordinates:
+        if one not in ds.variables or ds[one].dims != (channel,):
+            raise InputError(
+                f"the errors are correlated along {one!r}, but the file has no such coordinate "
+                f"over {channel!r}; add it"
+            )
+        along.append(np.asarray(ds[one].values, float))
+    _, rows, _ = errors.whitened(
+        np.zeros(count), np.eye(count), sigma, np.stack(along, -1), np.zeros(count, int)
+    )
+    return np.asarray(rows)
+
+
+def combined(ds: xr.Dataset, combination: np.ndarray) -> xr.Dataset:
+    """Return observations by channels with combinations of them, see `independent`."""
+    values = ds[names.CHANNEL_OBSERVATION]
+    made = {names.CHANNEL_OBSERVATION: values.copy(data=values.values @ combination.T)}
+    if names.CHANNEL_ERROR in ds:
+        size = np.sqrt((ds[names.CHANNEL_ERROR] ** 2).mean(names.CHANNEL))
+        made[names.CHANNEL_ERROR] = size.broadcast_like(values).transpose(*values.dims)
+    return ds.assign(made)
 
 
 def to_channels(

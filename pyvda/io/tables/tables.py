@@ -136,6 +136,7 @@ def at_steps(
     operator: Any,
     model: Model,
     errors: CorrelatedErrors | None = None,
+    apart: np.ndarray | None = None,
 ) -> xr.Dataset:
     """Turn observations (time, k) or (window, time, k) of H x into point observations.
 
@@ -147,6 +148,8 @@ def at_steps(
     operator : sparse matrix (K, D)
         Row k belongs to index k of the other dimension.
     errors : CorrelatedErrors, optional
+    apart : (K,) of int, optional
+        Errors of rows with different numbers are independent.
 
     Raises
     ------
@@ -175,12 +178,13 @@ def at_steps(
         along = [_position_of(ds, c, time_dim, other)[step, k] for c in errors.coordinates]
         positions = np.stack(along, -1)
         each, value = [], value.copy()
+        group = step if apart is None else step * (int(apart.max()) + 1) + apart[k]
         # Errors of one size, which an attribute or an option states: correlated, they stay so.
         scale = np.ones_like(value) if sigma is None else sigma.copy()
         for w in range(len(value)):
             there = np.isfinite(value[w])
             value[w, there], own, scale[w, there] = errors.whitened(
-                value[w, there], chosen[there], scale[w, there], positions[there], step[there]
+                value[w, there], chosen[there], scale[w, there], positions[there], group[there]
             )
             here = chosen.tolil()
             here[np.flatnonzero(there)] = own
@@ -209,6 +213,64 @@ def at_steps(
     if window in ds.coords:
         coords[names.WINDOW] = (names.WINDOW, ds[window].values, ds[window].attrs)
     return layout.of_model(xr.Dataset(data, coords, ds.attrs), model)
+
+
+def of_components(ds: xr.Dataset, model: Model, errors: CorrelatedErrors) -> xr.Dataset:
+    """Turn observed components of the state with correlated errors into point observations.
+
+    Parameters
+    ----------
+    ds : Dataset
+        `observation` (time, state) or (window, time, state), as `conventions.normalise` returns it.
+    errors : CorrelatedErrors
+        Along dimensions of the model's variables, or a coordinate along `state`. Errors of
+        different variables are independent.
+
+    Raises
+    ------
+    InputError
+        There is no such dimension or coordinate; or see `CorrelatedErrors.whitened`.
+    """
+    size = model.state_size
+    positions = {name: _of_state(ds, name, model) for name in errors.coordinates}
+    apart = np.zeros(size, int)
+    if model.state_space is not None and any(one.shape for one in model.state_space.variables):
+        for number, own in enumerate(model.state_space.slices().values()):
+            apart[own] = number
+    known = [n for n in (names.OBSERVATION, names.OBSERVATION_ERROR) if n in ds]
+    bare = ds[known].drop_vars(errors.coordinates, errors="ignore")
+    along = {name: (names.STATE, values) for name, values in positions.items()}
+    made = at_steps(
+        bare.assign_coords(along), names.OBSERVATION, sparse.identity(size, format="csr"), model,
+        errors, apart,
+    )  # fmt: skip
+    data = {str(n): v for n, v in made.data_vars.items() if n != names.OBSERVATION}
+    unobserved = xr.full_like(ds[names.OBSERVATION], np.nan)
+    return (
+        ds.drop_vars(names.OBSERVATION_ERROR, errors="ignore")
+        .assign({names.OBSERVATION: unobserved, **data})
+        .assign_coords({names.POINT_TIME: made[names.POINT_TIME]})
+    )
+
+
+def _of_state(ds: xr.Dataset, name: str, model: Model) -> np.ndarray:
+    """Return the positions of the components of the state along a coordinate, (D,)."""
+    space = model.state_space
+    if name in ds.coords and ds[name].dims == (names.STATE,) and ds[name].dtype.kind in "fiu":
+        return np.asarray(ds[name].values, float)
+    if space is None or not all(name in one.dims for one in space.variables):
+        raise InputError(
+            f"the errors are correlated along {name!r}, which is neither a dimension of each "
+            f"variable of {model.name} nor a coordinate of numbers along 'state'; name one, or add "
+            "it"
+        )
+    given = ds[name].values if name in ds.coords and ds[name].dims == (name,) else None
+    axis = space.coordinate(name) if given is None else np.asarray(given, float)
+    parts = []
+    for one in space.variables:
+        shape = [-1 if dim == name else 1 for dim in one.dims]
+        parts.append(np.broadcast_to(axis.reshape(shape), one.shape).ravel())
+    return np.concatenate(parts)
 
 
 def over_steps(
