@@ -145,7 +145,7 @@ class Settings(BaseModel):
         False,
         description="State a standard deviation with a method that has none of its own (fsgd, "
         "learned models, the weighted form of gauss-newton), on a model of up to 100 components: "
-        "the expected error, given mean and spread of posterior-mean (up to 10) or annealed.",
+        "the expected error, given mean and spread of posterior-mean (up to 5) or annealed.",
     )
     correct_bias: bool = Field(
         False,

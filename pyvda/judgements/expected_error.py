@@ -5,10 +5,11 @@ variance s²,
 
     E(x - xₐ)² = s² + (m - xₐ)².
 
-whatever made xₐ: a learned model, or a descent of the cost (4). Of a low-dimensional model, m and s
-come from the states of its attractor that fit the observations, by the method `posterior-mean`; of
-a larger one, from the minimum of the method `annealed` and its Hessian, with the doubts of that
-minimum, or from the climatology where it has diverged.
+whatever made xₐ: a learned model, or a descent of the cost (4). Of a model of a few components, m
+and s come from the states of its attractor that fit the observations, by the method
+`posterior-mean`; of a larger one, of which too few of these states fit, from the minimum of the
+method `annealed` and its Hessian, with the doubts of that minimum, or from the climatology where it
+has diverged.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import xarray as xr
 
 from pyvda import names
 from pyvda.climate.climatology import climatology
-from pyvda.climate.library import is_low_dimensional
+from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.judgements.judge import judged_solution, status_with
 from pyvda.methods import annealed, posterior_mean
@@ -31,6 +32,9 @@ from pyvda.progress import silent
 
 LARGEST = 100
 """Components of a model's state up to which `with_expected_error` has a posterior distribution."""
+
+SAMPLED = 5
+"""Components up to which the library of a model has enough states that fit."""
 
 
 def expect_posterior(model: Model, observed: xr.Dataset) -> None:
@@ -69,28 +73,43 @@ def with_expected_error(problem: Problem, solution: Solution, variance: float) -
         R of a datum with weight 1.
     """
     quiet = replace(problem, report=silent)
-    if is_low_dimensional(problem.model):
-        options = posterior_mean.PosteriorMeanOptions(observation_variance=variance)
-        posterior = posterior_mean.solve(quiet, options)
-        # Few samples, or no state that is as close to the observations as their errors are large.
-        few = posterior.per_window[names.EFFECTIVE_SAMPLE_SIZE] < options.doubtful
-        few |= posterior.status == Status.DOUBTFUL
-        mean, spread, more = posterior.x, posterior.stdev, np.where(few, int(Doubt.FEW_SAMPLES), 0)
-    else:
-        by = annealed.AnnealedOptions(observation_variance=variance)
-        posterior = judged_solution(quiet, by, annealed.solve(quiet, by))
-        mean, spread, more = posterior.x, posterior.stdev, posterior.per_window[names.DOUBTS]
-        lost = ~np.asarray(np.isfinite(mean).all((1, 2)))
-        if lost.any() and spread is not None:
-            known = climatology(problem.model, problem.engine)
-            at = lost[:, None, None]
-            mean, spread = np.where(at, known.mean, mean), np.where(at, known.variance**0.5, spread)
-            more = np.where(lost, int(Doubt.SPREAD_LIMITED), more)
-    if spread is None:
-        raise ValueError("the posterior has no standard deviation")
+    found = _of_library if problem.model.state_size <= SAMPLED else _of_minimum
+    mean, spread, more = found(quiet, variance)
     stdev = np.sqrt(np.square(spread) + np.square(mean - solution.x))
     judged = ~np.isin(solution.status, [int(Status.DIVERGED), int(Status.NO_OBSERVATIONS)])
     doubts = solution.per_window[names.DOUBTS] | np.where(judged, more, 0)
     per_window = {**solution.per_window, names.DOUBTS: doubts}
     status = status_with(doubts, solution.status)
     return replace(solution, stdev=stdev, status=status, per_window=per_window)
+
+
+def _of_library(problem: Problem, variance: float) -> tuple[Array, Array, Array]:
+    """Return mean, standard deviation and doubts (W,) of the states that fit the observations."""
+    options = posterior_mean.PosteriorMeanOptions(observation_variance=variance)
+    found = posterior_mean.solve(problem, options)
+    # Few samples, or no state that is as close to the observations as their errors are large.
+    few = found.per_window[names.EFFECTIVE_SAMPLE_SIZE] < options.doubtful
+    few |= found.status == Status.DOUBTFUL
+    return found.x, _stdev_of(found), np.where(few, int(Doubt.FEW_SAMPLES), 0)
+
+
+def _of_minimum(problem: Problem, variance: float) -> tuple[Array, Array, Array]:
+    """Return a minimum, its standard deviation and its doubts (W,); of none the climatology."""
+    options = annealed.AnnealedOptions(observation_variance=variance)
+    found = judged_solution(problem, options, annealed.solve(problem, options))
+    mean, spread, doubts = found.x, _stdev_of(found), found.per_window[names.DOUBTS]
+    known = climatology(problem.model, problem.engine)
+    lost = ~np.asarray(np.isfinite(mean).all((1, 2)))
+    mean = np.where(lost[:, None, None], known.mean, mean)
+    doubts = np.where(lost, 0, doubts)
+    # With few data the Hessian may have no positive inverse to rounding.
+    unknown = ~np.isfinite(spread) | lost[:, None, None]
+    spread = np.where(unknown, known.variance**0.5, spread)
+    doubts = doubts | np.where(unknown.any((1, 2)), int(Doubt.SPREAD_LIMITED), 0)
+    return mean, spread, doubts
+
+
+def _stdev_of(posterior: Solution) -> Array:
+    if posterior.stdev is None:
+        raise ValueError("the posterior has no standard deviation")
+    return posterior.stdev

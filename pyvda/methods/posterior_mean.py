@@ -6,6 +6,11 @@ standard deviation; where few members of the library carry most of the weight, a
 draws around them instead. In a cycle, or from a given background, the members that the window
 before has left, or draws from the background, take the place of the library
 (`pyvda.methods.particles`).
+
+With every component of a state fewer members of the library are near a window's truth. Of half the
+components of Lorenz-96 at every second step, with errors of 1, the root mean square error is 0.19
+for five components and 1.2 for ten (`annealed`: 0.38), where all windows are DOUBTFUL: their
+effective sample size is near one, or no draw fits (tests/methods/test_posterior_mean.py).
 """
 
 from __future__ import annotations

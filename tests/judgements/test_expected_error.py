@@ -76,6 +76,19 @@ def test_what_has_no_use_for_it_is_refused() -> None:
         )  # fmt: skip
 
 
+def test_a_model_whose_library_has_too_few_states_has_the_spread_of_annealed() -> None:
+    own = {"state_size": 10}
+    truth = pyvda.simulate("lorenz96", 16, 3, steps=40, parameters=own)
+    observed = pyvda.observe(truth, seed=1, variance=1.0, every=2, components=[0, 2, 4, 6, 8])
+    model = pyvda.get_model("lorenz96", **own)
+    found = pyvda.assimilate(observed, model=model, method="fsgd", iterations=50, spread=True)
+    square = (found["analysis"].values - truth["truth"].values) ** 2
+    ratio = square / found["state_stdev"].values ** 2
+    assert ratio.mean() == pytest.approx(1.0, abs=0.4)
+    assert (ratio < 1.96**2).mean() > 0.9
+    assert not (found["doubts"].values & Doubt.FEW_SAMPLES).any()
+
+
 def test_a_larger_model_has_the_spread_of_annealed() -> None:
     truth = pyvda.simulate("lorenz96", 4, 153)
     observed = pyvda.observe(truth, "lorenz96", 154)

@@ -203,6 +203,29 @@ def test_the_file_has_the_sample_size() -> None:
     assert (analysis["state_stdev"] >= 0).all()
 
 
+@pytest.mark.parametrize(("size", "score", "few"), [(5, 0.19, False), (10, 1.2, True)])
+def test_where_the_library_has_too_few_states_is_flagged(
+    size: int, score: float, few: bool
+) -> None:
+    own = {"state_size": size}
+    truth = pyvda.simulate("lorenz96", 8, 3, steps=40, parameters=own)
+    observed = pyvda.observe(
+        truth, seed=1, variance=1.0, every=2, components=list(range(0, size, 2))
+    )
+    model = get_model("lorenz96", **own)
+    found = pyvda.assimilate(observed, model=model, method="posterior-mean")
+    square = (found["analysis"] - truth["truth"]).values ** 2
+    assert np.sqrt(square.mean()) == pytest.approx(score, rel=0.15)
+    assert (found["status"] == Status.DOUBTFUL).all() == few
+    assert (found["effective_sample_size"].values < 5).all() == few
+    if few:
+        better = pyvda.assimilate(observed, model=model, method="annealed")["analysis"]
+        assert np.sqrt(((better - truth["truth"]) ** 2).mean()) == pytest.approx(0.38, rel=0.15)
+    else:
+        assert (found["status"] == Status.CONVERGED).all()
+        assert np.mean(square / found["state_stdev"].values ** 2) == pytest.approx(1, abs=0.4)
+
+
 @pytest.mark.parametrize(("size", "near"), [(5, 0.5), (10, 1.5)])  # of ten few samples are near
 def test_a_model_on_a_circle_of_few_components_in_both_engines(size: int, near: float) -> None:
     own = {"state_size": size}

@@ -118,7 +118,7 @@ def combined(ds: xr.Dataset, combination: np.ndarray) -> xr.Dataset:
     values = ds[names.CHANNEL_OBSERVATION]
     made = {names.CHANNEL_OBSERVATION: values.copy(data=values.values @ combination.T)}
     if names.CHANNEL_ERROR in ds:
-        size = np.sqrt((ds[names.CHANNEL_ERROR] ** 2).mean(names.CHANNEL))
+        size = (ds[names.CHANNEL_ERROR] ** 2).mean(names.CHANNEL) ** 0.5
         made[names.CHANNEL_ERROR] = size.broadcast_like(values).transpose(*values.dims)
     return ds.assign(made)
 
