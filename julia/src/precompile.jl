@@ -62,7 +62,7 @@ in_precision(::Type{S}, given) where {S} = (; bytes = sizeof(S), x = Array{S}(gi
 # Run below with arguments of their own, or not run: those of a user's files, and what is for checks.
 const RUN_OTHERWISE = ("register", "describe", "genn", "genn_back", "convolutions", "convolutions_back", "optimal_interpolation",
                        "local_analyses")
-const NOT_RUN = ("starts", "mask", "verdict", "register_observation", "observe", "shooting_objective", "strong_objective")
+const NOT_RUN = ("starts", "mask", "coordinates", "verdict", "register_observation", "observe", "shooting_objective", "strong_objective")
 
 "    run_once(m, h): every entry point that takes a model, once, for this one of VDA's own"
 function run_once(m, h)

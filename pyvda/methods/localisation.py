@@ -168,8 +168,9 @@ def _geographic(name: str, space: StateSpace) -> tuple[str, str]:
     if y is None or x is None:
         raise InputError(
             f"radius_unit is km, and {name} has no coordinates along dimensions lat and lon; make "
-            "the model with these (dimensions={'lat': [...], 'lon': [...]}), or give a radius in "
-            "grid points without radius_unit"
+            "the model with these (dimensions={'lat': [...], 'lon': [...]}, in a file in Julia "
+            "coordinates(m) = (lat = ..., lon = ...)), or give a radius in grid points without "
+            "radius_unit"
         )
     north = space.coordinate(y)
     if np.abs(north).max() > 90:

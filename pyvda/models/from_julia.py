@@ -16,7 +16,7 @@ from pyvda.state.space import StateSpace, Variable
 
 if TYPE_CHECKING:
     from pyvda.engine.julia.engine import JuliaEngine
-    from pyvda.engine.julia.registry import Description
+    from pyvda.engine.julia.registry import Coordinates, Description
 
 _STARTS = 64  # states from the file's `start` that describe it
 _MOST_BYTES = 1 << 20
@@ -88,7 +88,11 @@ def julia_model(path: str | os.PathLike[str], **fields: Any) -> Model:
         time_step=found.time_step,
         parameter_names=tuple(parameters),
         fields=tuple(values.items()),
-        state_space=_space(found, _land(engine, source, numbers, found)),
+        state_space=_space(
+            found,
+            _land(engine, source, numbers, found),
+            engine.coordinates(source, numbers, found) if found.points else (),
+        ),
         kind=found.form,
         julia=source,
         spinup=found.spinup,
@@ -125,11 +129,14 @@ def _land(
     return engine.land(source, numbers, _space(found, None).size)
 
 
-def _space(found: Description, land: np.ndarray | None) -> StateSpace:
+def _space(
+    found: Description, land: np.ndarray | None, coordinates: Coordinates = ()
+) -> StateSpace:
     return StateSpace(
         tuple(
             Variable(name, tuple(dims), tuple(dims.values()))
             for name, dims in found.variables.items()
         ),
         land,
+        coordinates=coordinates,
     )

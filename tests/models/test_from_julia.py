@@ -12,6 +12,7 @@ from pyvda.climate.climatology import climatology
 from pyvda.engine.data import Shooting
 from pyvda.engine.interface import CostSettings
 from pyvda.errors import EngineError, InputError
+from pyvda.methods.localisation import localised
 from pyvda.models.verdict import Verdict
 
 pytestmark = pytest.mark.julia
@@ -390,6 +391,51 @@ adjoint(m::Circles, (x, y, z), (u, v, w)) = (m.a * v, -m.a * u, zero(w))
 start(m::Circles, rng) = (a = 2pi * rand(rng); (cos(a), sin(a), rand(rng, (-5.0, 5.0))))
 spinup(m::Circles) = 1.0
 """
+
+
+EARTH = VECTOR.replace("(site = m.n,)", "(lat = 3, lon = m.n)") + (
+    "coordinates(m::Waves) = (lon = [10.0 + 0.5k for k in 1:m.n], lat = (-40:20:0)/2)\n"
+)
+
+
+def test_coordinates_of_the_file_are_those_of_the_states(written) -> None:
+    model = pyvda.julia_model(written(EARTH), n=4)
+    space = model.state_space
+    assert dict(space.coordinates) == {
+        "lon": (10.5, 11.0, 11.5, 12.0), "lat": (-20.0, -10.0, 0.0),
+    }  # fmt: skip
+    truth = pyvda.simulate(model, 1, 1, steps=2)
+    assert truth["lat"].values.tolist() == [-20.0, -10.0, 0.0]
+    assert truth["lon"].values.tolist() == [10.5, 11.0, 11.5, 12.0]
+    # The same model in torch, whose dimensions have points.
+    torch_model = pyvda.torch_model(
+        tendency=lambda x: 0.0 * x, variables=("x",), time_step=0.05,
+        dimensions={"lat": [-20.0, -10.0, 0.0], "lon": [10.5, 11.0, 11.5, 12.0]},
+    )  # fmt: skip
+    one, other = (localised(m, 500.0, unit="km") for m in (model, torch_model))
+    np.testing.assert_array_equal(one.place, other.place)
+    assert pyvda.julia_model(written(VECTOR)).state_space.coordinates == ()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("[1.0, 2.0]", r"is a Array, expected the points along dimensions, as \(lat = 30"),
+        ("(lat = 1:3, x = 1:2)", r"has points along x, expected dimensions .* \(lat, lon\)"),
+        ("(lat = 1:4,)", "has 4 points along lat, expected 3, its length in dimensions"),
+        ("(lat = [1.0, NaN, 3.0],)", "along lat is not increasing and finite; turn"),
+        ("(lat = 3:-1:1,)", "along lat is not increasing and finite"),
+        ('(lat = ["a", "b", "c"],)', "is a Array along lat, expected a vector of 3 numbers"),
+        ("(lat = 2,)", "is a Int64 along lat, expected a vector of 3 numbers"),
+        ('error("no map")', r"mine\.jl:15: no map"),
+    ],
+)
+def test_wrong_coordinates_are_refused_in_one_sentence(written, given, said) -> None:
+    text = EARTH.partition("coordinates(m")[0] + f"coordinates(m::Waves) = {given}\n"
+    with pytest.raises(InputError, match=said) as refused:
+        pyvda.julia_model(written(text))
+    assert "\n" not in str(refused.value)
+    assert str(refused.value).startswith("mine.jl")
 
 
 def test_the_starts_of_the_file_are_those_that_run(written, monkeypatch, tmp_path) -> None:

@@ -131,7 +131,7 @@ function calls_of(m::SmallModel)
             (parameter_tangent, m, x, θ), (parameter_adjoint, m, x, x)]
 end
 function calls_of(m::LargeModel)
-    first = Any[(dimensions, m), (spinup, m), (land, m), (start, m, MersenneTwister(0)), (each_place, identity, m)]
+    first = Any[(dimensions, m), (spinup, m), (land, m), (coordinates, m), (start, m, MersenneTwister(0)), (each_place, identity, m)]
     works(() -> each_place(identity, m)) || return first
     (x, θ, places) = (fill(0.1, length(m)), parameters(m), Any[])
     each_place(s -> any(p -> p isa typeof(s), places) || push!(places, s), m)
@@ -139,7 +139,7 @@ function calls_of(m::LargeModel)
                                                        (parameter_tangent, m, x, θ, s))], [(parameter_adjoint, m, x, x)])
 end
 function calls_of(m::VectorModel)
-    first = Any[(dimensions, m), (spinup, m), (land, m), (start, m, MersenneTwister(0)), (workspace, Float64, m)]
+    first = Any[(dimensions, m), (spinup, m), (land, m), (coordinates, m), (start, m, MersenneTwister(0)), (workspace, Float64, m)]
     works(() -> (dimensions(m), workspace(Float64, m))) || return first
     (x, y, z, w) = (ntuple(_ -> fill(0.1, array_shape(m)), 3)..., workspace(Float64, m))
     return append!(first, [(tendency!, z, m, x, w), (step!, z, m, x, w), (tangent_linear!, z, m, x, y, w), (adjoint!, z, m, x, y, w),

@@ -24,7 +24,7 @@ end
 function describe(m, a)
     file = file_of(a.handle)
     m === nothing || m isa Model || return "$(basename(file)): without arguments the constructor gives $(one_line(repr(m))), expected a model"
-    refused = m === nothing ? nothing : something(size_refusal(m, length(m)), value_refusal(m), Some(nothing))
+    refused = m === nothing ? nothing : something(size_refusal(m, length(m)), coordinates_refusal(m), value_refusal(m), Some(nothing))
     refused === nothing || return "$(isempty(file) ? "" : basename(file) * ": ")$refused"
     found = description(a.handle, m)
     put_text!(a.text, a.text_bytes, found) == ncodeunits(found) || return "the description of the model is longer than $(a.text_bytes) bytes"
@@ -53,6 +53,18 @@ function c_mask(a)
         found === nothing && return "write land(m::$name), a mask that is true on land"
         length(found) == a.D || return "land(m::$name) has $(length(found)) components, expected $(a.D)"
         array_at(a.land, UInt8, a.D) .= vec(collect(Bool, found))
+        return nothing
+    end
+end
+
+# The coordinates of all dimensions for which the model states them, in the order of its description.
+function c_coordinates(a)
+    with_model(a) do m
+        refused = coordinates_refusal(m)
+        refused === nothing || return refused
+        found = reduce(vcat, (Float64.(points) for points in coordinates(m)); init = Float64[])
+        length(found) == a.count || return "coordinates(m::$(nameof(typeof(m)))) has $(length(found)) numbers, expected $(a.count)"
+        reals(a.points, a.count) .= found
         return nothing
     end
 end

@@ -283,6 +283,24 @@ function size_refusal(m, D)
     return nothing
 end
 
+"    coordinates_refusal(m) -> what is wrong with the coordinates that the model states, or nothing"
+function coordinates_refusal(m)
+    (said, found) = ("coordinates(m::$(nameof(typeof(m))))", coordinates(m))
+    found isa NamedTuple ||
+        return "$said is a $(nameof(typeof(found))), expected the points along dimensions, as (lat = 30:0.5:45, lon = 0:0.5:20)"
+    sizes = merge(NamedTuple(), dimensions_of(m)...)
+    for (dim, points) in pairs(found)
+        haskey(sizes, dim) ||
+            return "$said has points along $dim, expected dimensions of the model ($(isempty(sizes) ? "it has none" : join(keys(sizes), ", ")))"
+        points isa AbstractVector && all(v -> v isa Real, points) ||
+            return "$said is a $(nameof(typeof(points))) along $dim, expected a vector of $(sizes[dim]) numbers"
+        length(points) == sizes[dim] || return "$said has $(length(points)) points along $dim, expected $(sizes[dim]), its length in dimensions(m)"
+        all(isfinite, points) && all(>(0), diff(points)) ||
+            return "$said along $dim is not increasing and finite; turn decreasing coordinates round, and the model's states with them"
+    end
+    return nothing
+end
+
 # --- what Python asks about a model -------------------------------------------------------------------
 
 """
@@ -294,6 +312,7 @@ end
     spinup      the same; nothing where the model does not say
     field       name, real or size, the value
     variable    name, then name=size of each dimension, slowest first
+    points      the dimensions whose coordinates the model states
     gives       of start, land, parameters (derivatives by them): those that there are
 """
 function description(handle, m)
@@ -310,6 +329,7 @@ function description(handle, m)
     for (name, dims) in zip(variables(typeof(m)), dimensions_of(m))
         push!(lines, join(["variable", string(name), ("$k=$n" for (k, n) in pairs(dims))...], "\t"))
     end
+    push!(lines, join(["points", string.(keys(coordinates(m)))...], "\t"))
     known = ["start" => gives(start, W, 1, 2), "land" => gives(land, W, 1, 1), "parameters" => knows_parameters(m)]
     push!(lines, join(["gives", (name for (name, does) in known if does)...], "\t"))
     return join(lines, "\n")

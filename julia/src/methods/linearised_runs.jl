@@ -71,7 +71,13 @@ function run_rooms(m::ArrayModel, threads, steps, kept)
     return threads == 1 ? rooms[1:1] : [[room[1]] for room in rooms[1:threads]]
 end
 
-known_rooms(m::ArrayModel) = workspace(() -> [[step_workspace(Float64, m)]], (:run_rooms, m))
+known_rooms(m::ArrayModel) = run_memory(m).rooms
+
+"The workspaces that are kept, and what one of them takes, which is measured once: that walks through all of it."
+run_memory(m::ArrayModel) = workspace((:run_rooms, m)) do
+    room = step_workspace(Float64, m)
+    (rooms = [[room]], bytes = Base.summarysize(room))
+end
 
 function step_forward!(_, x, ws, (at,), scheme, m::ArrayModel, h, t)
     at .= view(x, :, t)
@@ -106,4 +112,4 @@ end
 
 "    workspace_bytes(m) -> what a kept workspace of a step takes"
 workspace_bytes(::SmallModel) = 0
-workspace_bytes(m::ArrayModel) = Base.summarysize(known_rooms(m)[1][1])
+workspace_bytes(m::ArrayModel) = run_memory(m).bytes

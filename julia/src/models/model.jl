@@ -38,8 +38,10 @@
 # In these functions products and sums may be contracted to fused multiply-adds, as C compilers do; not
 # inside other calls.
 #
-# Optional for any model: `land(m)`, a mask of the state's array that is true on land; `start(m, rng)`, a
-# state from which the attractor is reached in `spinup(m)` units of time.
+# Optional for any model: `land(m)`, a mask of the state's array that is true on land; `coordinates(m)`, the
+# increasing coordinates of the points along dimensions, (lat = ..., lon = ...), in degrees where the dimensions
+# are called so, without which they are 0, 1, 2, ...; `start(m, rng)`, a state from which the attractor is
+# reached in `spinup(m)` units of time.
 
 # Inlines the closure that contains it into the loop that calls it; by default the compiler calls such a
 # closure for every component, which costs more than the computation itself.
@@ -74,6 +76,9 @@ workspace(::Type, ::VectorModel) = nothing
 "    land(m) -> a mask of the state's array, true on land; nothing without land"
 land(::Model) = nothing
 
+"    coordinates(m) -> a named tuple of the increasing coordinates of the points along dimensions"
+coordinates(::Model) = NamedTuple()
+
 "    start(m, rng) -> a state from which the model reaches its attractor"
 function start end
 "    spinup(m) -> the time it takes to reach the attractor from `start`, in the model's units of time"
@@ -94,8 +99,8 @@ function each_place end
 
 "Names that are imported where the file of a model is evaluated."
 const CONTRACT = (
-    :SmallModel, :LargeModel, :VectorModel, :variables, :time_step, :dimensions, :workspace, :land, :start, :spinup,
-    :tendency, :tangent_linear, :adjoint, :parameter_tangent, :parameter_adjoint, :tendency!, :tangent_linear!,
+    :SmallModel, :LargeModel, :VectorModel, :variables, :time_step, :dimensions, :workspace, :land,
+    :coordinates, :start, :spinup, :tendency, :tangent_linear, :adjoint, :parameter_tangent, :parameter_adjoint, :tendency!, :tangent_linear!,
     :adjoint!, :parameter_tangent!, :parameter_adjoint!, :step!, :each_place, :map_places!, :each_circle_place,
     :map_circle!, :array_shape,
 )

@@ -45,6 +45,14 @@ end
     end
 end
 
+@testset "what a workspace takes is measured once" begin
+    m = VDA.QuasiGeostrophic(n = 33)
+    taken = VDA.workspace_bytes(m)
+    @test taken == Base.summarysize(VDA.known_rooms(m)[1][1])
+    @test (@allocated VDA.workspace_bytes(m)) < 1000            # a walk keeps a table of what it has seen
+    @test VDA.workspace_bytes(VDA.Lorenz63()) == 0
+end
+
 @testset "a run of one step" begin
     x = ones(3, 1, 1)
     @test VDA.run!(copy(x), RungeKutta4(), VDA.Lorenz63(), 0.01) == x

@@ -31,7 +31,7 @@ from pyvda.engine.julia import (
     weak_constraint,
 )
 from pyvda.engine.julia.observation_function import ObservationFunctions
-from pyvda.engine.julia.registry import Description, Registry
+from pyvda.engine.julia.registry import Coordinates, Description, Registry
 from pyvda.engine.julia.signatures import c_arguments, prototype
 from pyvda.errors import EngineError, InputError
 from pyvda.models.model import JuliaSource, Model
@@ -137,6 +137,10 @@ class JuliaEngine:
     def land(self, source: JuliaSource, values: Array, size: int) -> Array:
         """Return the land mask (size,) of a model's file, true on land."""
         return self._registry.land(source, values, size)
+
+    def coordinates(self, source: JuliaSource, values: Array, found: Description) -> Coordinates:
+        """Return the coordinates that a model's file states for dimensions."""
+        return self._registry.coordinates(source, values, found)
 
     def starts(self, model: Model, count: int, seed: int) -> Array:
         """Return states (count, D) from the `start` of the model's file."""

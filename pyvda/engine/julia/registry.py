@@ -10,6 +10,7 @@ import ctypes
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +23,9 @@ from pyvda.models.model import JuliaSource, Model
 from pyvda.models.verdict import Entry, Verdict, refuse_wrong
 
 _TEXT_BYTES = 1 << 20
+
+Coordinates = tuple[tuple[str, tuple[float, ...]], ...]
+"""The points along dimensions, as in `StateSpace`."""
 
 
 @dataclass
@@ -39,6 +43,8 @@ class Description:
         The values of all fields of the struct in order; sizes are int, unknown values NaN.
     variables : dict of dict of int
         Dimensions of each variable with their lengths, slowest first.
+    points : tuple of str
+        Dimensions whose coordinates the model states.
     gives : set of str
         The optional parts that the model has: "start", "land", "parameters" (derivatives by them).
     """
@@ -50,6 +56,7 @@ class Description:
     spinup: float | None = None
     fields: dict[str, float | int] = field(default_factory=dict)
     variables: dict[str, dict[str, int]] = field(default_factory=dict)
+    points: tuple[str, ...] = ()
     gives: set[str] = field(default_factory=set)
 
 
@@ -133,6 +140,22 @@ class Registry:
         self._call("mask", handle=handle, values=values, fields=len(values), D=size, land=found)
         return found.astype(bool)
 
+    def coordinates(self, source: JuliaSource, values: Array, found: Description) -> Coordinates:
+        """Return the coordinates of the dimensions `found.points`, increasing numbers."""
+        sizes = {dim: n for dims in found.variables.values() for dim, n in dims.items()}
+        points = np.zeros(sum(sizes[dim] for dim in found.points))
+        size = sum(prod(dims.values()) for dims in found.variables.values())
+        handle = self.register(source)
+        self._call(
+            "coordinates", handle=handle, values=values, fields=len(values), D=size,
+            count=len(points), points=points,
+        )  # fmt: skip
+        ends = np.cumsum([sizes[dim] for dim in found.points])[:-1]
+        parts = np.split(points, ends)
+        return tuple(
+            (dim, tuple(part.tolist())) for dim, part in zip(found.points, parts, strict=True)
+        )
+
 
 def _source(model: Model) -> JuliaSource:
     if model.julia is None:
@@ -179,6 +202,8 @@ def _read(text: str) -> Description:
         elif word == "variable":
             name, *dims = rest
             found.variables[name] = {d.partition("=")[0]: int(d.partition("=")[2]) for d in dims}
+        elif word == "points":
+            found.points = tuple(rest)
         elif word == "gives":
             found.gives = set(rest)
     return found
