@@ -62,6 +62,8 @@ from pyvda.operators.points import Points
 from pyvda.operators.sum import Sum
 
 _SHORTEST = 2.0**-6  # of a step of Gauss-Newton
+# What the linearised J may promise at a minimum: times the tolerance, and of J for small tolerances.
+_PROMISED, _ROUNDING = 10.0, 1e-10
 _FEWEST = 3  # members of an ensemble
 _TRUTHS = 3  # arrays of a truth: in windows, in the batch and in the analysis
 _KNOWN_WHOLE = 1e-6  # of the first residual: no direction of the data is left
@@ -98,7 +100,8 @@ class IncrementalOptions(StatisticalOptions):
     inner_tolerance : float
         A loop ends when the gradient has fallen to this fraction.
     tolerance : float
-        Converged when J falls by less than this fraction in a loop.
+        A window ends when J falls by less than this fraction in a loop; it has converged if the
+        linearised J did not promise ten times as much.
     members : int
         Draws from the posterior that give the standard deviation; 0: none.
     ensemble : int
@@ -434,9 +437,10 @@ def _minimised(cost: _Cost, options: IncrementalOptions, near: _Minimum | None =
         for _ in range(options.iterations if last else _EARLY_ITERATIONS):
             if not np.isfinite(J):
                 break
+            downhill = -cost.gradient(v, x)
             inner = solve_linear(
                 partial(cost.curvature, x=x),
-                -cost.gradient(v, x),
+                downhill,
                 ritz,
                 options.inner_iterations if last else min(_EARLY_INNER, options.inner_iterations),
                 options.inner_tolerance if last else max(_EARLY_TOLERANCE, options.inner_tolerance),
@@ -444,9 +448,13 @@ def _minimised(cost: _Cost, options: IncrementalOptions, near: _Minimum | None =
             count += 1
             # A loop that hardly had to iterate knows less of A than the one before.
             ritz = inner.ritz if len(inner.ritz.values) >= len(ritz.values) else ritz
+            promised = 0.5 * float(downhill @ inner.x)
+            del downhill
             v, x, J, fell = _shortened(cost, v, x, J, inner.x)
             if fell <= options.tolerance * J:
-                status = Status.CONVERGED
+                # Where shorter steps hardly lower J either, this need not be a minimum.
+                if promised <= max(_PROMISED * options.tolerance, _ROUNDING) * J:
+                    status = Status.CONVERGED
                 break
     whole = x.whole()
     if not np.isfinite(J):
