@@ -15,7 +15,7 @@ SOURCE = JuliaSource(text="struct Wave ... end", path="/home/me/wave.jl", type_n
 SAID = (
     "type\tWave\nkind\tvector\nform\tstep\ntime_step\t0.25\nspinup\t12.0\nfield\tspeed\treal\t1.5\n"
     "field\tn\tsize\t8\nfield\tdepth\treal\tNaN\nvariable\th\ty=2\tx=8\nvariable\tu\n"
-    "gives\tstart\tland\n"
+    "points\tx\ty\ngives\tstart\tland\n"
 )  # as julia/src/boundary/registry.jl writes it
 
 
@@ -24,7 +24,7 @@ def test_a_description_is_read() -> None:
     assert np.isnan(found.fields.pop("depth"))
     assert found == Description(
         "Wave", "vector", "step", 0.25, 12.0, {"speed": 1.5, "n": 8},
-        {"h": {"y": 2, "x": 8}, "u": {}}, {"start", "land"},
+        {"h": {"y": 2, "x": 8}, "u": {}}, ("x", "y"), {"start", "land"},
     )  # fmt: skip
     assert isinstance(found.fields["n"], int)
     assert _read("spinup\t\n").spinup is None
