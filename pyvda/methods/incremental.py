@@ -62,7 +62,7 @@ from pyvda.operators.points import Points
 from pyvda.operators.sum import Sum
 
 _SHORTEST = 2.0**-6  # of a step of Gauss-Newton
-# What the linearised J may promise at a minimum: times the tolerance, and of J for small tolerances.
+# What the linearised J may promise at a minimum: times the tolerance, and of J where that is small.
 _PROMISED, _ROUNDING = 10.0, 1e-10
 _FEWEST = 3  # members of an ensemble
 _TRUTHS = 3  # arrays of a truth: in windows, in the batch and in the analysis
