@@ -248,7 +248,7 @@ _DIMENSIONLESS = (WINDOW, STATE, WINDOW_START, WINDOW_NUMBER, ITERATIONS, ITERAT
                   MISFIT, CHI_SQUARE, CHI_SQUARE_LIMIT, EFFECTIVE_SAMPLE_SIZE, MINIMUM_OBJECTIVE,
                   FIT, *PARAMETER_OUTPUTS)  # fmt: skip
 
-_OWN_UNITS = {DISTANCE: "km", LAG: "days"}
+_OWN_UNITS = {LAG: "days"}
 
 # The weights of the cost are dimensionless, so its units are those of the state squared.
 _SQUARED = (COST, COST_OBSERVATION, COST_DYNAMICS, HISTORY_COST, HISTORY_R_SCORE,

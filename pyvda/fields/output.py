@@ -109,7 +109,8 @@ def _of_variable(
     }  # fmt: skip
     if estimate.km is not None and estimate.days is not None:
         km = places.arc(estimate.km) if field.places.on_sphere else estimate.km
-        written["_distance"] = (km, names.attributes(names.DISTANCE), np.nan)
+        of_places = {"units": field.places.unit or "1"}
+        written["_distance"] = (km, names.attributes(names.DISTANCE) | of_places, np.nan)
         written["_lag"] = (estimate.days, names.attributes(names.LAG), np.nan)
     found = {}
     for suffix, (array, described, fill) in written.items():
@@ -176,9 +177,10 @@ def _along_points(
 
 def _coordinates(points: Points) -> dict[str, xr.Variable]:
     attrs = {"standard_name": "time"} | ({} if points.dated else {"units": "days"})
+    unit = points.places.unit or "1"
     where: dict[str, tuple[Array, dict[str, str]]] = {
-        "point_y": (points.places.map[:, 1], {"units": "km", "axis": "Y"}),
-        "point_x": (points.places.map[:, 0], {"units": "km", "axis": "X"}),
+        "point_y": (points.places.map[:, 1], {"units": unit, "axis": "Y"}),
+        "point_x": (points.places.map[:, 0], {"units": unit, "axis": "X"}),
     }
     if points.places.on_sphere:
         where = {

@@ -24,6 +24,7 @@ from pyvda.fields.field import (
     unit_of_time,
     with_days,
 )
+from pyvda.fields.places import Places
 from pyvda.fields.points import Points
 from pyvda.fields.transforms import Transform
 from pyvda.io.cf import grids
@@ -35,7 +36,6 @@ from pyvda.notices import notice
 
 _LAT = {"units": "degrees_north", "standard_name": "latitude", "axis": "Y"}
 _LON = {"units": "degrees_east", "standard_name": "longitude", "axis": "X"}
-_Y, _X = {"units": "km", "axis": "Y"}, {"units": "km", "axis": "X"}
 _PARTS = 30  # of a span of times without a unit of their own
 _MOST = 10**9  # points of the grid, and times
 
@@ -68,7 +68,7 @@ def on_grid(
     InputError
         The grid or the times cannot be understood, or hold no point of the sea.
     """
-    ds, sea, masked = _grid(grid, mask, points.places.on_sphere)
+    ds, sea, masked = _grid(grid, mask, points.places)
     space = (str(ds.attrs.pop("y")), str(ds.attrs.pop("x")))
     when = _times(points, ds, times)
     ds = ds.drop_dims([d for d in ds.dims if d not in space])
@@ -116,14 +116,16 @@ def origin(field: Field) -> Any:
     return first.astype("datetime64[Y]")
 
 
-def _grid(given: Any, mask: str | None, sphere: bool) -> tuple[xr.Dataset, Array, str | None]:
+def _grid(
+    given: Any, mask: str | None, places: Places
+) -> tuple[xr.Dataset, Array, str | None]:
     """Return the grid as a Dataset with the attributes y and x, the sea, and what tells land."""
     if isinstance(given, str) and not os.path.exists(given) and ":" in given:
         if mask is not None:
             raise InputError(
                 f"mask is {mask!r}, but the grid {given} has no variables; leave it out"
             )
-        ds = _even(given, sphere)
+        ds = _even(given, places)
         return ds, np.ones(list(ds.sizes.values()), bool), None
     if isinstance(given, str | os.PathLike):
         if not os.path.exists(given):
@@ -135,7 +137,7 @@ def _grid(given: Any, mask: str | None, sphere: bool) -> tuple[xr.Dataset, Array
     else:
         ds = sources.as_dataset(given, "the grid")
     ds = unpacked(ds)
-    space = _dimensions(ds, sphere)
+    space = _dimensions(ds, places.on_sphere)
     if mask is not None and mask not in ds.variables:
         raise InputError(
             f"the land mask {mask!r} is no variable of the grid; choose one of "
@@ -145,7 +147,7 @@ def _grid(given: Any, mask: str | None, sphere: bool) -> tuple[xr.Dataset, Array
     coords = {n: v for n, v in ds.variables.items() if set(v.dims) <= set(space) and n in ds.coords}
     time = find_time(ds, ds.dims)[1]
     found = xr.Dataset(coords=coords).assign_attrs(y=space[0], x=space[1])
-    where = grids.geographic(ds, space) if sphere else None
+    where = grids.geographic(ds, space) if places.on_sphere else None
     for standard, variable in zip(("latitude", "longitude"), where or (), strict=False):
         label = next((n for n, v in ds.variables.items() if v is variable), standard)
         found = found.assign_coords({label: variable})
@@ -188,10 +190,12 @@ def _dimensions(ds: xr.Dataset, sphere: bool) -> tuple[str, str]:
     return dims[0], dims[1]
 
 
-def _even(text: str, sphere: bool = True) -> xr.Dataset:
-    """Return the grid of a text such as -6:36:0.125,30:46:0.125.
+def _even(text: str, places: Places) -> xr.Dataset:
+    """Return the grid of a text such as -6:36:0.125,30:46:0.125, in the units of some places.
 
-    >>> dict(_even("0:1:0.5,40:41:0.25").sizes)
+    >>> from pyvda.fields.places import on_sphere
+    >>> some = on_sphere(np.zeros(1), np.zeros(1))
+    >>> dict(_even("0:1:0.5,40:41:0.25", some).sizes)
     {'lat': 5, 'lon': 3}
     """
     parts = text.split(",")
@@ -212,7 +216,11 @@ def _even(text: str, sphere: bool = True) -> xr.Dataset:
                 "positive step"
             )
         axes.append(first + step * np.arange(int(np.floor((last - first) / step + 1e-6)) + 1))
-    (y, of_y), (x, of_x) = (("lat", _LAT), ("lon", _LON)) if sphere else (("y", _Y), ("x", _X))
+    if places.on_sphere:
+        y, x, of_y, of_x = "lat", "lon", _LAT, _LON
+    else:
+        unit = {"units": places.unit or "1"}
+        y, x, of_y, of_x = "y", "x", unit | {"axis": "Y"}, unit | {"axis": "X"}
     return xr.Dataset(coords={y: (y, axes[1], of_y), x: (x, axes[0], of_x)}, attrs={"y": y, "x": x})
 
 

@@ -182,3 +182,13 @@ def test_points_on_a_plane_are_those_on_a_small_part_of_the_sphere() -> None:
     assert found.sst.dims == ("time", "y", "x")
     np.testing.assert_allclose(found.sst, curved.sst, atol=0.02)
     np.testing.assert_allclose(found.point_y, flat.y / 1000)
+
+
+@pytest.mark.parametrize(("units", "written"), [("m", "km"), ("1", "1")])
+def test_distances_and_coordinates_have_the_unit_of_the_places(units, written) -> None:
+    at = {n: ("obs", np.arange(3.0), {"units": units, "axis": n.upper()}) for n in ("y", "x")}
+    ds = xr.Dataset({"sst": ("obs", np.arange(3.0)), "time": ("obs", np.arange(3.0)), **at})
+    found = pyvda.assimilate(ds, variable="sst", method="oi", grid="0:1:1,0:1:1",
+                             covariance=as_mapping(), engine="torch")  # fmt: skip
+    for name in ("sst_distance", "point_y", "point_x", "y", "x"):
+        assert found[name].attrs["units"] == written, name
