@@ -31,6 +31,7 @@ from pyvda.fields.interpolation import interpolated
 from pyvda.fields.likelihood import fit_by_likelihood
 from pyvda.fields.mean import SeasonalMean, default_season_days, mean_of_parts
 from pyvda.fields.options import Above, Estimate, FieldOptions, Seed
+from pyvda.fields.places import Places
 from pyvda.fields.point_mean import read_map
 from pyvda.fields.points import Points
 from pyvda.fields.scattered import NO_TRACK, Rows
@@ -348,9 +349,7 @@ class LocalVariance(NamedTuple):
             anomaly = values - mean.at(days)
             squares += np.nansum(anomaly**2, 0)
             counts += np.isfinite(anomaly).sum(0)
-        neighbours = min(_NEIGHBOURS, len(field.places))
-        near = cKDTree(field.places.position).query(field.places.position, neighbours)[1]
-        return LocalVariance(squares, counts, near.reshape(len(field.places), -1))
+        return LocalVariance(squares, counts, neighbours(field.places))
 
     def without(self, points: Array, squares: Array) -> LocalVariance:
         """Return that without a datum at each of some points, (n,), which adds `squares`."""
@@ -371,6 +370,12 @@ class LocalVariance(NamedTuple):
             return np.ones(len(near))
         total = self.squares[near].sum(1) + _PRIOR * usual
         return np.asarray(np.sqrt(total / (self.counts[near].sum(1) + _PRIOR) / usual))
+
+
+def neighbours(places: Places) -> Array:
+    """Return the nearest points of each, itself among them, (P, K) of int."""
+    count = min(_NEIGHBOURS, len(places))
+    return cKDTree(places.position).query(places.position, count)[1].reshape(len(places), -1)
 
 
 def local_scale(field: Field, parts: Parts, mean: SeasonalMean) -> Array:

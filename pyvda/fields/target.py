@@ -116,9 +116,7 @@ def origin(field: Field) -> Any:
     return first.astype("datetime64[Y]")
 
 
-def _grid(
-    given: Any, mask: str | None, places: Places
-) -> tuple[xr.Dataset, Array, str | None]:
+def _grid(given: Any, mask: str | None, places: Places) -> tuple[xr.Dataset, Array, str | None]:
     """Return the grid as a Dataset with the attributes y and x, the sea, and what tells land."""
     if isinstance(given, str) and not os.path.exists(given) and ":" in given:
         if mask is not None:

@@ -29,7 +29,7 @@ from pyvda.fields.learned.first_guess import FirstGuess
 from pyvda.fields.learned.guesses import CHANNELS, OTHERS, others
 from pyvda.fields.learned.shipped import field_folder, several
 from pyvda.fields.mean import between, seasonal_mean
-from pyvda.fields.optimal_interpolation import local_scale
+from pyvda.fields.optimal_interpolation import local_scale, neighbours
 from pyvda.fields.options import Estimate, FieldOptions
 from pyvda.fields.points import Points
 from pyvda.learned import patterns
@@ -302,6 +302,7 @@ class _Run:
                     for v, mean in zip(known, own, strict=True)
                 ])  # fmt: skip
             self.above, self.local = self.mean - level[:, None], local
+            self.around = neighbours(field.places)
         self.seasonal = [v.season_variance for v in variables.values()]
         anomalies = np.stack([v.values for v in read.values()]) - self.mean
         half = about.network.days
@@ -378,10 +379,20 @@ class _Run:
         if self.above is None:
             return np.zeros((len(self.scale), 0, len(times), count))
         at = np.repeat(times, count), np.tile(np.arange(count), len(times))
-        found = np.stack([
-            others(first, self.above[v], self.seasonal[v], self.local[v][at[1]], *at, km[v][at])
-            for v, first in enumerate(self.guesses)
-        ])  # fmt: skip
+        found = np.stack(
+            [
+                others(
+                    first,
+                    self.above[v],
+                    self.seasonal[v],
+                    self.local[v][at[1]],
+                    *at,
+                    km[v][at],
+                    self.around,
+                )
+                for v, first in enumerate(self.guesses)
+            ]
+        )
         found[:, : 2 * OTHERS] /= self.scale[:, None, None]
         return found.reshape(len(self.scale), CHANNELS, len(times), count)
 

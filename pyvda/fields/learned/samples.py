@@ -506,7 +506,7 @@ class Samples:
         own_values = known[own, under]
         left = (own_values - one.mean.pairs(hidden[0], under)) * (own_values - mean[own, under])
         local = one.local.without(under, left).scale(points)
-        more = others(first, mean - level, one.season_variance, local, *at, km)
+        more = others(first, mean - level, one.season_variance, local, *at, km, one.local.near)
         more[: 2 * OTHERS] /= one.scale
         return np.concatenate([scaled, more])
 

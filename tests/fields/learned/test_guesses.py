@@ -1,5 +1,7 @@
 """The other interpolations against a dense Gaussian process."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from gappy import COVARIANCE, field
@@ -11,6 +13,7 @@ from pyvda.fields.field import opened
 from pyvda.fields.learned.first_guess import FirstGuess
 from pyvda.fields.learned.guesses import CHANNELS, others
 from pyvda.fields.mean import YEAR
+from pyvda.fields.optimal_interpolation import neighbours
 
 pytestmark = pytest.mark.filterwarnings("ignore::pyvda.notices.Notice")
 
@@ -43,7 +46,7 @@ def test_one_is_of_the_same_time_and_one_around_a_constant_mean() -> None:
     first, above, at = made()
     local = np.linspace(0.5, 2.0, len(first.places))
     km = first.at(*at)[2]
-    found = others(first, above, 0.4, local, *at, km)
+    found = others(first, above, 0.4, local, *at, km, neighbours(first.places))
     assert found.shape == (CHANNELS, len(first.places))
     known = np.isfinite(first.anomaly)
     same = known & (np.arange(3) == 1)[:, None]
@@ -60,9 +63,33 @@ def test_distances_are_finite_where_a_time_has_no_data() -> None:
     first, above, at = made()
     local = np.linspace(0.5, 2.0, len(first.places))
     first.anomaly[1] = np.nan
-    found = others(first, above, 0.4, local, *at, first.at(*at)[2])
+    found = others(first, above, 0.4, local, *at, first.at(*at)[2], neighbours(first.places))
     assert np.isfinite(found).all()
     np.testing.assert_array_equal(found[0], 0.0)
     np.testing.assert_allclose(found[2], np.sqrt(COVARIANCE.variance))
     assert (found[5] == np.log(11.0)).all()
     assert (found[4] < found[5]).all()
+    # Nothing of this time is known: its cover is that of the prior's data, variances are usual.
+    count = len(first.places)
+    np.testing.assert_allclose(np.exp(found[[7, 9, 10]]).T, [[5 / count, 1.0, 0.3]] * count)
+
+
+def test_departures_are_those_within_reach() -> None:
+    """Means are drawn to the usual variance by 20 data, to that of the times around by 5."""
+    first, above, at = made(times=8)
+    first = replace(first, selection=Selection(50, 50, 1.01, np.inf))
+    places = first.places
+    around = np.arange(len(places))[:, None] // 2 * 2 + [0, 1]  # pairs
+    found = np.exp(others(first, above, 0.4, np.ones(len(places)), *at, first.at(*at)[2], around))
+    squares = first.anomaly**2 / COVARIANCE.variance
+    own, near = squares[1], squares[[0, 2]]
+    seen = int(np.isfinite(own).sum())
+    np.testing.assert_allclose(found[7], (seen + 5) / len(places))
+    usual = (np.nansum(near) + 20) / (np.isfinite(near).sum() + 20)
+    for point, pair in enumerate(around):
+        mine = near[:, pair][np.isfinite(near[:, pair])]
+        expected = (mine.sum() + 5 * usual) / (len(mine) + 5)
+        assert found[8, point] == pytest.approx(expected)
+    np.testing.assert_allclose(found[9], (np.nansum(own) + 20) / (seen + 20))
+    data = first.anomaly[1][np.isfinite(own)] / np.sqrt(COVARIANCE.variance)  # fewer than 20
+    np.testing.assert_allclose(found[10], (seen * data.var() + 3 * 0.3) / (seen + 3))

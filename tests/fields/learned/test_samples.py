@@ -78,7 +78,7 @@ def test_the_local_variance_is_that_without_what_is_hidden(tmp_path) -> None:
     left[one.time, made._frames.index[one.hidden]] = np.nan
     mean = seasonal_mean(left, days, None)
     there = one.spread[0] > 0
-    at, seen = made._frames.index[there], one.others[0, -1][there]
+    at, seen = made._frames.index[there], one.others[0, 6][there]
     without = oi.LocalVariance.of(made.field, lambda: [(days, left)], mean).scale(at)
     np.testing.assert_allclose(seen, np.log(without), atol=0.005)
     assert np.abs(np.log(series.local.scale(at) / without)).max() > 0.03
