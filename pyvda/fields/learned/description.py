@@ -108,7 +108,7 @@ class FieldDescription(Section):
     grid : Grid
     variance_factor : float
         By which the error variances are multiplied: what made those of the values of validation as
-        large as the squared errors.
+        large as the squared errors, drawn to 1 where they are few; see `module.drawn_to_one`.
     trained : dict
         How it was made, for people, and digests of the data; see `has_seen`.
     weights, sha256 : str

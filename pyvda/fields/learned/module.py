@@ -117,10 +117,12 @@ class FieldTraining(Resumable):
 
     def validated(self) -> tuple[dict[str, Any], float | None, dict[str, Any]]:
         """Return the scores of the values that are held back."""
-        found = _scores(self.gathered(torch.cat(self._sums, 1)).sum(1))
+        sums = self.gathered(torch.cat(self._sums, 1))
+        found = _scores(sums.sum(1))
         entry = {name: finite(value) for name, value in found.items()}
         if entry["calibration"]:
-            self.scored.about = self.scored.about | {"variance_factor": entry["calibration"]}
+            factor = drawn_to_one(sums[0], sums[2])
+            self.scored.about = self.scored.about | {"variance_factor": factor}
         return entry, entry[self.configuration.training.select], found
 
 
@@ -162,6 +164,33 @@ def _scores(total: Tensor) -> dict[str, float]:
     return {
         "rmse": (squared / count) ** 0.5, "calibration": scaled / count, "nll": likelihood / count
     }  # fmt: skip
+
+
+def drawn_to_one(count: Tensor, scaled: Tensor) -> float:
+    """Return the factor on variances that samples of validation ask for, drawn to 1 by its error.
+
+    The errors under one cloud are not independent, so that a few clouds say little: the estimator
+    of James and Stein (1961) with the variance of the ratio among samples. Of one sample alone
+    the factor is the ratio.
+
+    Parameters
+    ----------
+    count, scaled : (B,)
+        Of each sample the values, and the sum of their squared errors over variances.
+
+    Examples
+    --------
+    >>> even = torch.full((4,), 10.0)
+    >>> drawn_to_one(even, 2 * even), drawn_to_one(even, torch.tensor([0.0, 30.0, 0.0, 20.0]))
+    (2.0, 1.0)
+    """
+    samples = len(count)
+    ratio = float(scaled.sum() / count.sum())
+    if samples == 1 or ratio == 1:
+        return ratio
+    apart = float((scaled - ratio * count).square().sum() / count.sum().square())
+    error = apart * samples / (samples - 1)
+    return 1 + (ratio - 1) * max(0.0, 1 - error / (ratio - 1) ** 2)
 
 
 class _Batches(Dataset[Any]):
