@@ -414,6 +414,7 @@ def passes(arguments: argparse.Namespace):
     first = {}
     for title, given, around in (
         ("oi, fitted", None, None),
+        ("oi, fitted by passes", None, None),
         ("oi, constants by hand", SEA_LEVEL, None),
         ("oi, by hand, errors independent", SEA_LEVEL | {"track_variance": 0.0}, None),
         ("oi, by hand, around maps of 2005", SEA_LEVEL, mean),
@@ -422,10 +423,12 @@ def passes(arguments: argparse.Namespace):
             continue
         start = time.process_time()
         covariance = "fit" if given is None else _alone(given)
-        functions = FUNCTIONS if given is None else None
+        fitted = {"functions": FUNCTIONS} if given is None else {}
+        if "passes" in title:
+            fitted["fit_by"] = "passes"
         found = pyvda.assimilate(
             rows, variable="adt", method="oi", grid="10:10:1,38:38:1", withhold=hidden, mean=around,
-            covariance=covariance, functions=functions,
+            covariance=covariance, **fitted,
         )  # fmt: skip
         constants = json.loads(found.attrs["pyvda_configuration"])["variables"]["adt"]
         known = constants["covariance"]

@@ -111,7 +111,8 @@ def covariance(
     fit_by: Annotated[
         str | None,
         typer.Option(
-            help="Fields with gaps: clouds or likelihood. Default: clouds; for points likelihood."
+            help="Fields with gaps: clouds or likelihood; for points: passes or likelihood. "
+            "Default: clouds; likelihood."
         ),
     ] = None,
     local_variance: Annotated[

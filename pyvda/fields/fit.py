@@ -52,6 +52,14 @@ class Fit:
     nll: float
     count: int
 
+    @staticmethod
+    def of(covariance: SpaceTimeCovariance, error: Array, spread: Array) -> Fit:
+        """Return the scores of errors with estimated variances, `spread`, of any shape."""
+        return Fit(
+            covariance, float(np.sqrt((error**2).mean())), float((error**2 / spread).mean()),
+            float(0.5 * (np.log(2 * np.pi * spread) + error**2 / spread).mean()), error.size,
+        )  # fmt: skip
+
     def scores(self) -> dict[str, float]:
         """Return the scores as plain data."""
         return {"rmse": self.rmse, "calibration": self.calibration, "nll": self.nll,
@@ -153,12 +161,8 @@ def fit_covariance(
         error, spread = predicted(_covariance(logs, kinds))
         if not (np.isfinite(error).all() and (spread > 0).all()):
             return 1e3
-        far = np.abs(error) / np.sqrt(spread)
-        squares = np.where(
-            far < _GAUSSIAN_UP_TO, far**2, _GAUSSIAN_UP_TO * (2 * far - _GAUSSIAN_UP_TO)
-        )
         drawn = 0.5 * (((logs - start) / _PRIOR_DEVIATION) ** 2).sum() / len(error)
-        return float(0.5 * (np.log(spread) + squares).mean() + drawn)
+        return unlikeliness(error, spread) + float(drawn)
 
     _most = iterations * (len(start) + 1)
     bounds = [(value - 6.0, value + 6.0) for value in start]
@@ -168,11 +172,14 @@ def fit_covariance(
     )  # fmt: skip
     report(_most, _most, "fit of the covariance")
     best = _covariance(done.x, kinds)
-    error, spread = predicted(best)
-    return Fit(
-        best, float(np.sqrt((error**2).mean())), float((error**2 / spread).mean()),
-        float(0.5 * (np.log(2 * np.pi * spread) + error**2 / spread).mean()), len(error),
-    )  # fmt: skip
+    return Fit.of(best, *predicted(best))
+
+
+def unlikeliness(error: Array, spread: Array) -> float:
+    """Return the mean negative log likelihood of errors, up to a constant, with longer tails."""
+    far = np.abs(error) / np.sqrt(spread)
+    squares = np.where(far < _GAUSSIAN_UP_TO, far**2, _GAUSSIAN_UP_TO * (2 * far - _GAUSSIAN_UP_TO))
+    return float(0.5 * (np.log(spread) + squares).mean())
 
 
 def _start(total: float, extent: float, step: float, factors: int) -> Array:

@@ -15,7 +15,6 @@ from pyvda.fields import points as of_points
 from pyvda.fields.covariance import CovarianceFile
 from pyvda.fields.field import Field, opened
 from pyvda.fields.fit import Fit
-from pyvda.fields.likelihood import fit_by_likelihood
 from pyvda.fields.mean import mean_of_parts
 from pyvda.fields.optimal_interpolation import (
     OptimalInterpolationOptions,
@@ -122,10 +121,7 @@ def _of_points(
 ) -> Fitted:
     constants = constants_of(field, name, points, options, None)
     rows = point_estimate.anomalies(field, name, field.read(name), points, constants).rows
-    done = fit_by_likelihood(
-        rows, constants.step, kinds=constants.kinds, seed=constants.seed, report=report
-    )
-    return Fitted(done, rows, constants.step)
+    return Fitted(point_estimate.fitted(rows, constants, report), rows, constants.step)
 
 
 def described(fits: Mapping[str, Fitted]) -> list[str]:

@@ -65,22 +65,12 @@ def fit_by_likelihood(
     InputError
         There are fewer than 40 data, or they do not differ.
     """
-    if len(rows.value) < _LEAST:
-        raise InputError(
-            f"a covariance cannot be fitted to {len(rows.value)} data, expected at least {_LEAST}; "
-            "give one in a file (covariance)"
-        )
-    total = float(rows.value.var())
-    if not total > 0:
-        raise InputError(
-            "the data do not differ from their mean, so that there is no covariance to fit; choose "
-            "another variable"
-        )
+    total = variance_of(rows)
     extent = max(rows.places.extent(), 1e-3)
     sets = _sets(rows, extent, width, seed)
     km, days, same, noise, value = _arrays(rows, sets)
     tracks = tracks and bool(same.sum() > same.shape[0] * same.shape[1])
-    start = _start(total, extent, width, len(kinds), tracks)
+    start = start_of(total, extent, width, len(kinds), tracks)
     calls = 0
     most = iterations * (len(start) + 1)
 
@@ -88,7 +78,7 @@ def fit_by_likelihood(
         nonlocal calls
         calls += 1
         report(min(calls, most), most, "fit of the covariance")
-        root = _root(_covariance(logs, kinds, tracks), km, days, same, noise)
+        root = _root(covariance_of(logs, kinds, tracks), km, days, same, noise)
         if root is None:
             return 1e3
         whitened = _solved(root, value)
@@ -101,7 +91,7 @@ def fit_by_likelihood(
         options={"maxiter": iterations, "eps": 1e-3, "ftol": 1e-7, "maxfun": most},
     )  # fmt: skip
     report(most, most, "fit of the covariance")
-    best = _covariance(done.x, kinds, tracks)
+    best = covariance_of(done.x, kinds, tracks)
     root = _root(best, km, days, same, noise)
     if root is None:
         raise InputError(
@@ -112,10 +102,29 @@ def fit_by_likelihood(
     inverse = np.linalg.inv(root @ np.swapaxes(root, 1, 2))
     spread = 1 / np.diagonal(inverse, axis1=1, axis2=2)
     error = (inverse @ value[..., None])[..., 0] * spread
-    return Fit(
-        best, float(np.sqrt((error**2).mean())), float((error**2 / spread).mean()),
-        float(0.5 * (np.log(2 * np.pi * spread) + error**2 / spread).mean()), error.size,
-    )  # fmt: skip
+    return Fit.of(best, error, spread)
+
+
+def variance_of(rows: Rows) -> float:
+    """Return the variance of data that a covariance is fitted to.
+
+    Raises
+    ------
+    InputError
+        There are fewer than 40 data, or they do not differ.
+    """
+    if len(rows.value) < _LEAST:
+        raise InputError(
+            f"a covariance cannot be fitted to {len(rows.value)} data, expected at least {_LEAST}; "
+            "give one in a file (covariance)"
+        )
+    total = float(rows.value.var())
+    if not total > 0:
+        raise InputError(
+            "the data do not differ from their mean, so that there is no covariance to fit; choose "
+            "another variable"
+        )
+    return total
 
 
 def _sets(rows: Rows, extent: float, width: float, seed: int) -> Array:
@@ -169,7 +178,7 @@ def _solved(root: Array, value: Array) -> Array:
     return np.asarray(np.linalg.solve(root, value[..., None]))[..., 0]
 
 
-def _start(total: float, extent: float, width: float, factors: int, tracks: bool) -> Array:
+def start_of(total: float, extent: float, width: float, factors: int, tracks: bool) -> Array:
     """Return logarithms of nugget, then variance, km and days of each factor, then of passes."""
     known = [(0.5, 0.1, 15.0), (0.3, 0.3, 5.0), (0.1, 0.03, 3.0)]
     known += [(0.1, 0.02 * 3.0**k, 5.0 * 2.0**k) for k in range(factors)]
@@ -178,9 +187,10 @@ def _start(total: float, extent: float, width: float, factors: int, tracks: bool
     return np.log([0.05 * total, *(number for row in rows for number in row), *behind])
 
 
-def _covariance(
+def covariance_of(
     logs: Array, kinds: Sequence[tuple[Kind, Kind]], tracks: bool
 ) -> SpaceTimeCovariance:
+    """Return the covariance of logarithms as of `start_of`."""
     numbers = np.exp(logs)
     rows = numbers[1 : 1 + 3 * len(kinds)].reshape(-1, 3).tolist()
     shared = {"track_variance": float(numbers[-2]), "track_km": float(numbers[-1])}

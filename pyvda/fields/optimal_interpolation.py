@@ -75,9 +75,10 @@ class OptimalInterpolationOptions(FieldOptions):
     functions : str or sequence of str, optional
         Function of distance of each fitted factor and, after a slash, that of time, such as
         "exponential,matern32/exponential"; one stands for all. Default: exponential.
-    fit_by : {"clouds", "likelihood"}, optional
-        Whether values under clouds of other times are predicted best, or the likelihood of the data
-        is largest. Default: by clouds, where the field has gaps; data at points by likelihood.
+    fit_by : {"clouds", "passes", "likelihood"}, optional
+        Whether values under clouds of other times are predicted best, or data at points from other
+        passes, moorings or floats; or the likelihood of the data is largest. Default: by clouds,
+        where the field has gaps; data at points by likelihood.
     local_variance : bool
         Whether the variance of a field differs from point to point: data are divided by the
         standard deviation around each, which the error then has, too.
@@ -110,7 +111,7 @@ class OptimalInterpolationOptions(FieldOptions):
     within_km: Above | None = None
     factors: Annotated[int, Limits(ge=1, le=6)] | None = None
     functions: str | tuple[str, ...] | None = None
-    fit_by: Literal["clouds", "likelihood"] | None = None
+    fit_by: Literal["clouds", "passes", "likelihood"] | None = None
     local_variance: bool = False
     velocity: Any = None
     seed: Seed = 0
@@ -409,8 +410,8 @@ def constants_of(
     step = step_of(field.days)
     width = options.group_days or _GROUP_STEPS * step
     return point_estimate.Constants(
-        None if given is None else given.variables[name], options.kinds(), options.seed,
-        season_days(field, options, given),
+        None if given is None else given.variables[name], options.kinds(), options.fit_by,
+        options.seed, season_days(field, options, given),
         None if options.mean is None else read_map(options.mean, name, units), options.flow(),
         options.selection(field.days, step, _OF_POINTS), width, step,
     )  # fmt: skip
@@ -425,6 +426,8 @@ def check(
     """Raise InputError unless the options go with the field."""
     if points and options.fit_by == "clouds":
         raise InputError("fit_by is clouds, but data at points have none; leave it out")
+    if not points and options.fit_by == point_estimate.PASSES:
+        raise InputError("fit_by is passes, but a field has none; leave it out")
     if points and options.local_variance:
         raise InputError(
             "local_variance would have no effect: data at points have the same variance "

@@ -13,15 +13,19 @@ from pyvda.engine.data import Array, Interpolated, Selection
 from pyvda.fields import target
 from pyvda.fields.covariance import Kind, SpaceTimeCovariance
 from pyvda.fields.field import Field, Values
+from pyvda.fields.fit import Fit
 from pyvda.fields.likelihood import fit_by_likelihood
 from pyvda.fields.mean import SeasonalMean, seasonal_mean
 from pyvda.fields.options import Estimate, PointEstimate
+from pyvda.fields.passes import fit_by_passes
 from pyvda.fields.places import Places
 from pyvda.fields.point_mean import MeanMap
 from pyvda.fields.points import Points
 from pyvda.fields.scattered import NO_TRACK, Rows, interpolated_at, joined
 from pyvda.fields.velocity import Velocity
 from pyvda.progress import Report, silent
+
+PASSES = "passes"
 
 
 class Constants(NamedTuple):
@@ -33,6 +37,8 @@ class Constants(NamedTuple):
         None: it is fitted.
     kinds : sequence of (space, time)
         Functions of the factors that are fitted.
+    fit_by : {"passes", "likelihood"}, optional
+        What the fit goes by; see `fitted`.
     seed : int
         Seed of the fit.
     season_days : float, optional
@@ -50,6 +56,7 @@ class Constants(NamedTuple):
 
     covariance: SpaceTimeCovariance | None
     kinds: Sequence[tuple[Kind, Kind]]
+    fit_by: str | None
     seed: int
     season_days: float | None
     mean: MeanMap | None
@@ -109,18 +116,16 @@ def estimated(
     Raises
     ------
     InputError
-        See `fit_by_likelihood`, `interpolated_at`.
+        See `fit_by_passes`, `fit_by_likelihood`, `interpolated_at`.
     """
     days = points.days(target.origin(field))
     found = anomalies(field, name, values, points, constants)
     configuration: dict[str, Any] = {}
     covariance = constants.covariance
     if covariance is None:
-        fitted = fit_by_likelihood(
-            found.rows, constants.step, kinds=constants.kinds, seed=constants.seed, report=report
-        )
-        covariance = fitted.covariance
-        configuration["fit"] = fitted.scores()
+        fit = fitted(found.rows, constants, report)
+        covariance = fit.covariance
+        configuration["fit"] = fit.scores()
     rows = found.rows._replace(noise=found.rows.noise + covariance.nugget)
     shape = values.values.shape
     times, grid_points = np.nonzero(np.ones(shape, bool) if where is None else where)
@@ -148,6 +153,14 @@ def estimated(
             noise + (np.zeros(len(days)) if stated is None else stated),
         ),
     )  # fmt: skip
+
+
+def fitted(rows: Rows, constants: Constants, report: Report = silent) -> Fit:
+    """Fit a covariance to departures from the mean; see `fit_by_passes`, `fit_by_likelihood`."""
+    how: dict[str, Any] = {"kinds": constants.kinds, "seed": constants.seed, "report": report}
+    if constants.fit_by == PASSES:
+        return fit_by_passes(rows, constants.step, constants.width, **how)
+    return fit_by_likelihood(rows, constants.step, **how)
 
 
 def anomalies(

@@ -1,0 +1,237 @@
+"""Fit the constants of a covariance to data at points, by what passes that are left out say.
+
+Data of one pass lie closer together than the passes do, and have the errors that they share: the
+likelihood of all of them is decided by what one pass has at short distances, and a map between the
+passes is not the better for it. So some data of a pass are estimated from those of others, the
+nearest of the same time and of the times around, and the constants minimise the mean negative log
+likelihood of their errors; see `fit.unlikeliness`. They do so twice: each by itself, which a map
+between passes is about, and one after the other, given those before, which tells the errors of data
+from what the field does at short distances. Moorings and floats are passes, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import minimize
+
+from pyvda.engine.data import Array
+from pyvda.errors import InputError
+from pyvda.fields.covariance import Kind, SpaceTimeCovariance, shape
+from pyvda.fields.fit import Fit, unlikeliness
+from pyvda.fields.likelihood import covariance_of, start_of, variance_of
+from pyvda.fields.scattered import NO_TRACK, Rows
+from pyvda.progress import Report, silent
+
+_LEAST_PASSES = 10
+_SETS, _LEAST_SETS, _TARGETS, _DATA = 300, 50, 4, 60
+_SPREAD = 4  # times as many data of the pass as targets, among which these are
+_TIMES_AROUND = 4.0  # groups before and after
+_PRIOR_DEVIATION = 1.0  # of the logarithm of a constant, around where the search starts
+_KEPT = 16  # functions of distances or times
+
+
+def fit_by_passes(
+    rows: Rows,
+    step: float,
+    width: float,
+    *,
+    kinds: Sequence[tuple[Kind, Kind]] = (("exponential", "exponential"),) * 3,
+    seed: int = 0,
+    iterations: int = 40,
+    report: Report = silent,
+) -> Fit:
+    """Fit a sum of factors, a nugget, and the error that data of a pass share.
+
+    Parameters
+    ----------
+    rows : Rows
+        `noise` is that which the file states, to which the nugget is added.
+    step : float
+        Days, the unit of the times that the search starts from.
+    width : float
+        Days of a group, within which data count as of the same time.
+    kinds : sequence of (space, time)
+        Functions of each factor.
+    seed : int
+        Seed of the sets.
+    iterations : int
+        Maximum number of iterations of the minimisation.
+    report : Report
+
+    Returns
+    -------
+    Fit
+        Its scores are those of data that are estimated from other passes.
+
+    Raises
+    ------
+    InputError
+        There are fewer than 10 passes or 40 data, or these do not differ.
+    """
+    total = variance_of(rows)
+    passes = _passes_of(rows)
+    if passes < _LEAST_PASSES:
+        raise InputError(
+            f"a covariance cannot be fitted by passes that are left out, since there are {passes}, "
+            f"expected at least {_LEAST_PASSES}; let fit_by be likelihood, or give one in a file "
+            "(covariance)"
+        )
+    sets = _sets(rows, width, seed)
+    start = start_of(total, max(rows.places.extent(), 1e-3), step, len(kinds), True)
+    kept = _kept_last()
+    calls = 0
+    most = iterations * (len(start) + 1)
+
+    def objective(logs: Array) -> float:
+        nonlocal calls
+        calls += 1
+        report(min(calls, most), most, "fit of the covariance")
+        found = _estimated(sets, covariance_of(logs, kinds, True), kept)
+        if found is None:
+            return 1e3
+        apart, in_turn = found
+        drawn = 0.5 * (((logs - start) / _PRIOR_DEVIATION) ** 2).sum() / len(apart[0])
+        return 0.5 * (unlikeliness(*apart) + unlikeliness(*in_turn)) + float(drawn)
+
+    done = minimize(
+        objective, start, method="L-BFGS-B", bounds=[(one - 7.0, one + 7.0) for one in start],
+        options={"maxiter": iterations, "eps": 1e-3, "ftol": 1e-7, "maxfun": most},
+    )  # fmt: skip
+    report(most, most, "fit of the covariance")
+    best = covariance_of(done.x, kinds, True)
+    found = _estimated(sets, best, kept)
+    if found is None:
+        raise InputError(
+            "no covariance of these functions is positive definite for the data; choose functions "
+            "that are less smooth than gaussian"
+        )
+    return Fit.of(best, *found[0])
+
+
+def _passes_of(rows: Rows) -> int:
+    """Return the number of passes, moorings and floats."""
+    return len(np.unique(rows.track[rows.track != NO_TRACK]))
+
+
+class _Sets(NamedTuple):
+    """Targets of a pass and data of others, S sets of m and n.
+
+    Attributes
+    ----------
+    km, days : (S, n + m, n + m)
+        Between the data and the targets, which come last.
+    same : (S, n + m, n + m) of bool
+        Whether two are of one pass.
+    noise, value : (S, n + m)
+    counted : (S, m) of bool
+        False for targets that are there twice, since the pass has fewer data.
+    """
+
+    km: Array
+    days: Array
+    same: Array
+    noise: Array
+    value: Array
+    counted: Array
+
+
+def _sets(rows: Rows, width: float, seed: int) -> _Sets:
+    rng = np.random.default_rng(seed)
+    of_passes = np.flatnonzero(rows.track != NO_TRACK)
+    largest = int(np.unique(rows.track[of_passes], return_counts=True)[1].max())
+    size = min(_DATA, len(rows.value) - largest)
+    count = min(_SETS, max(_LEAST_SETS, len(of_passes) // _TARGETS))
+    chosen = np.empty((count, size + _TARGETS), int)
+    counted = np.ones((count, _TARGETS), bool)
+    for s in range(count):
+        centre = rng.choice(of_passes)
+        own = rows.track == rows.track[centre]
+        apart = np.abs(rows.days - rows.days[centre])
+        reach = apart <= (0.5 + _TIMES_AROUND) * width
+        near = reach | own if (reach & ~own).sum() >= size else np.ones_like(own)
+        near = np.flatnonzero(near)
+        position = rows.places.position[near]
+        if rows.velocity.size:
+            position = position + rows.velocity[near] * (rows.days[centre] - rows.days[near, None])
+        km = np.linalg.norm(position - rows.places.position[centre], axis=1)
+        near = near[np.argsort(km, kind="stable")]
+        mine = near[own[near]][: _SPREAD * _TARGETS]
+        targets = rng.permutation(mine)[:_TARGETS]
+        counted[s, len(targets) :] = False
+        near = near[~own[near]]
+        # Half of the data are of the same time, where there are as many; far ones come last.
+        order = np.where(apart[near] <= width / 2, 0, np.where(reach[near], 1, 2))
+        half = near[order == 0][: size // 2]
+        rest = near[~np.isin(near, half)]
+        rest = rest[np.lexsort((np.arange(len(rest)), order[~np.isin(near, half)] != 1))]
+        data = np.concatenate([half, rest])[:size]
+        chosen[s] = np.concatenate([data, np.resize(targets, _TARGETS)])
+    position, days = rows.places.position[chosen], rows.days[chosen]
+    if rows.velocity.size:  # where all data of a set are at the time of its first
+        position = position + rows.velocity[chosen] * (days[:, :1] - days)[..., None]
+    km = np.linalg.norm(position[:, :, None] - position[:, None], axis=-1)
+    track = rows.track[chosen]
+    same = (track[:, :, None] == track[:, None]) & (track != NO_TRACK)[:, :, None]
+    return _Sets(
+        km, np.abs(days[:, :, None] - days[:, None]), same, rows.noise[chosen], rows.value[chosen],
+        counted,
+    )  # fmt: skip
+
+
+Errors = tuple[Array, Array]
+
+
+def _estimated(
+    sets: _Sets, covariance: SpaceTimeCovariance, kept: Callable[[str, str, Array, float], Array]
+) -> tuple[Errors, Errors] | None:
+    """Return errors of the targets that count and their variances; None without a root.
+
+    First of each from the data of other passes, then from these and the targets before.
+    """
+    size = sets.value.shape[1] - sets.counted.shape[1]
+    matrix = covariance.track_variance * sets.same
+    matrix *= kept("pass", "exponential", sets.km, covariance.track_km)
+    for factor in covariance.factors:
+        matrix += factor.variance * (
+            kept("km", factor.space, sets.km, factor.km)
+            * kept("days", factor.time, sets.days, factor.days)
+        )
+    diagonal = np.arange(matrix.shape[1])
+    matrix[:, diagonal, diagonal] += sets.noise + covariance.nugget
+    # Targets that are there twice stay out of the way of the others.
+    of, twice = np.nonzero(~sets.counted)
+    matrix[of, size + twice], matrix[of, :, size + twice] = 0.0, 0.0
+    matrix[of, size + twice, size + twice] = 1.0
+    try:
+        root = np.linalg.cholesky(matrix)
+    except np.linalg.LinAlgError:
+        return None
+    # The errors of the targets given the data have the root at the lower right.
+    own = root[:, size:, size:]
+    whitened = np.linalg.solve(root, sets.value[..., None])[:, size:]
+    error, spread = (own @ whitened)[..., 0], (own**2).sum(2)
+    deviation = np.diagonal(own, axis1=1, axis2=2)
+    there = sets.counted
+    in_turn = (deviation * whitened[..., 0])[there], (deviation**2)[there]
+    return (error[there], spread[there]), in_turn
+
+
+def _kept_last() -> Callable[[str, str, Array, float], Array]:
+    """Return a function that evaluates those of a covariance and keeps the last results.
+
+    Of the constants a derivative by differences changes one at a time.
+    """
+    made: dict[tuple[str, str, float], Array] = {}
+
+    def evaluated(name: str, kind: str, lag: Array, length: float) -> Array:
+        key = (name, kind, length)
+        found = made.pop(key, None)
+        made[key] = shape(kind, lag / length) if found is None else found
+        if len(made) > _KEPT:
+            del made[next(iter(made))]
+        return made[key]
+
+    return evaluated

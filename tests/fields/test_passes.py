@@ -1,0 +1,139 @@
+"""The fit by passes: its errors against dense solves, and covariances that data were drawn from."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from gappy import COVARIANCE
+
+from pyvda.errors import InputError
+from pyvda.fields import passes
+from pyvda.fields.fitted import fit_field_covariance
+from pyvda.fields.passes import fit_by_passes
+from pyvda.fields.places import on_plane
+from pyvda.fields.scattered import NO_TRACK, Rows
+
+SHORT = {"kinds": [("exponential", "exponential")], "iterations": 12}
+
+
+def drawn(count=40, each=20, track_variance=0.0, seed=0):
+    """Return data along straight passes at a time each, drawn from COVARIANCE and their errors."""
+    rng = np.random.default_rng(seed)
+    start, end = (400 * rng.uniform(size=(2, count, 1)) for _ in range(2))
+    share = np.linspace(0, 1, each) ** 1.3  # no two are as far from a third
+    places = on_plane(*(start + share * (end - start)).reshape(2, -1))
+    days = np.repeat(np.sort(rng.uniform(0, 20, count)), each)
+    km = np.linalg.norm(places.position[:, None] - places.position, axis=-1)
+    matrix = COVARIANCE(km, days[:, None] - days) + COVARIANCE.nugget * np.eye(len(days))
+    track = np.repeat(np.arange(count), each)
+    matrix += track_variance * (track[:, None] == track) * np.exp(-km / 20.0)
+    value = np.linalg.cholesky(matrix) @ rng.normal(size=len(days))
+    return Rows(places, days, value, np.zeros(len(days)), track, np.zeros((len(days), 0)))
+
+
+def test_data_of_a_pass_are_estimated_from_others_as_by_a_dense_solve(monkeypatch) -> None:
+    monkeypatch.setattr(passes, "_DATA", 1000)  # all
+    rows = drawn(count=12, each=6, track_variance=0.3)
+    covariance = COVARIANCE.model_copy(update={"track_variance": 0.3})
+    sets = passes._sets(rows, 1.0, 0)
+    assert sets.value.shape == (passes._LEAST_SETS, 70)
+    (errors, spreads), in_turn = passes._estimated(sets, covariance, passes._kept_last())
+    km = np.linalg.norm(rows.places.position[:, None] - rows.places.position, axis=-1)
+    field = COVARIANCE(km, rows.days[:, None] - rows.days)
+    same = rows.track[:, None] == rows.track
+    data = field + 0.3 * same * np.exp(-km / 20.0) + COVARIANCE.nugget * np.eye(72)
+    expected = {}
+    for number in range(12):
+        own, other = rows.track == number, rows.track != number
+        cross = field[np.ix_(other, own)]
+        weights = np.linalg.solve(data[np.ix_(other, other)], cross)
+        error = rows.value[own] - weights.T @ rows.value[other]
+        spread = COVARIANCE.variance - (cross * weights).sum(0) + COVARIANCE.nugget + 0.3
+        expected |= dict(zip(rows.value[own].tolist(), zip(error, spread, strict=True),
+                             strict=True))  # fmt: skip
+    seen = np.array([expected[one] for one in sets.value[:, 66:][sets.counted].tolist()])
+    np.testing.assert_allclose(np.stack([errors, spreads], -1), seen, atol=1e-9)
+    # The likelihood of all, less that of the data, is that of the targets in turn.
+    whole = sum(_density(data_of(sets, s, covariance), sets.value[s]) for s in range(4))
+    whole -= sum(_density(data_of(sets, s, covariance, 66), sets.value[s, :66]) for s in range(4))
+    error, spread = (one.reshape(-1, 4)[:4] for one in in_turn)
+    assert (np.log(spread) + error**2 / spread).sum() == pytest.approx(whole)
+
+
+def data_of(sets, number, covariance, count=70):
+    """Return the covariance of the first data of a set."""
+    km, days, same = (one[number, :count, :count] for one in (sets.km, sets.days, sets.same))
+    shared = covariance.track_variance * same * np.exp(-km / 20.0)
+    return covariance(km, days) + shared + covariance.nugget * np.eye(count)
+
+
+def _density(matrix, value):
+    return np.linalg.slogdet(matrix)[1] + value @ np.linalg.solve(matrix, value)
+
+
+def test_a_fit_predicts_passes_as_well_as_the_truth(monkeypatch) -> None:
+    monkeypatch.setattr(passes, "_SETS", 100)
+    rows, others = drawn(track_variance=0.4), drawn(track_variance=0.4, seed=1)
+    fit = fit_by_passes(rows, 1.0, 5.0, **SHORT)
+    assert 0.8 < fit.calibration < 1.2
+    sets = passes._sets(others, 5.0, 0)
+    truth = COVARIANCE.model_copy(update={"track_variance": 0.4})
+    found, best = (
+        float(np.mean(passes._estimated(sets, one, passes._kept_last())[0][0] ** 2))
+        for one in (fit.covariance, truth)
+    )
+    assert found < 1.1 * best
+
+
+def test_the_nearest_of_the_same_time_and_of_those_around_are_used(monkeypatch) -> None:
+    monkeypatch.setattr(passes, "_DATA", 40)
+    rows = drawn()
+    sets = passes._sets(rows, 5.0, 0)
+    assert not (sets.days[:, :40, 40:] == 0).any()  # other passes, at other times
+    assert sets.km.shape == (len(rows.value) // passes._TARGETS, 44, 44)
+    at_once = (sets.days[:, :40, 40] <= 2.5).sum(1)
+    assert (at_once >= 20).mean() > 0.9
+    assert (at_once < 40).all()
+
+
+def test_short_passes_have_fewer_targets_and_a_flow_moves_data() -> None:
+    rows = drawn(each=3)
+    sets = passes._sets(rows, 5.0, 0)
+    assert (sets.counted.sum(1) == 3).all()
+    flow = np.tile([30.0, -10.0, 0.0], (len(rows.days), 1))
+    along = rows.places.position + flow * rows.days[:, None]
+    moved = rows._replace(places=on_plane(along[:, 1], along[:, 0]), velocity=flow)
+    np.testing.assert_allclose(passes._sets(moved, 5.0, 0).km, sets.km, atol=1e-9)
+
+
+def test_data_of_a_field_beside_the_passes_are_data_alone() -> None:
+    rows = drawn(count=14)
+    beside = rows._replace(track=np.where(rows.track < 4, NO_TRACK, rows.track))
+    sets = passes._sets(beside, 5.0, 0)
+    of_field = np.isin(sets.value, rows.value[rows.track < 4])
+    assert of_field[:, :-4].any()
+    assert not of_field[:, -4:].any()
+    alone = sets.same & ~np.eye(sets.same.shape[1], dtype=bool)
+    assert not alone[of_field].any()
+
+
+def test_the_command_fits_by_passes_where_it_is_asked_to() -> None:
+    rows = drawn(count=12, each=10)
+    ds = xr.Dataset({
+        "sst": ("obs", rows.value), "time": ("obs", rows.days), "pass_id": ("obs", rows.track),
+        **{n: ("obs", rows.places.map[:, i], {"units": "km", "axis": n.upper()})
+           for i, n in enumerate("xy")},
+    })  # fmt: skip
+    by = {
+        name: fit_field_covariance(ds, "sst", factors=1, fit_by=name)[1]["sst"].fit
+        for name in ("passes", "likelihood")
+    }
+    assert by["passes"].count == 4 * passes._LEAST_SETS
+    assert by["likelihood"].count > by["passes"].count
+    assert by["passes"].rmse > by["likelihood"].rmse  # none of the same pass
+
+
+def test_too_few_passes_or_data() -> None:
+    with pytest.raises(InputError, match="there are 9, expected at least 10"):
+        fit_by_passes(drawn(count=9), 1.0, 5.0)
+    with pytest.raises(InputError, match="expected at least 40"):
+        fit_by_passes(drawn(count=10, each=3), 1.0, 5.0)
