@@ -79,7 +79,7 @@ def refused(monkeypatch, capsys, tmp_path, message, *arguments) -> None:
         (["--method", "posterior-mean", "--set", "bandwidth=.inf"], "bandwidth is inf"),
         (["--method", "posterior-mean", "--set", "bandwidth=1e-300"], "bandwidth is '1e-300'"),
         (["--method", "posterior-mean", "--set", "seed=-1"], "seed is -1"),
-        (["--method", "annealed", "--set", "model_error=1e-320"], "model_error is '1e-320'"),
+        (["--method", "annealed", "--set", "model_error=1e-320"], "model_error: found 1e-320"),
         (["--method", "annealed", "--set", "seed=99999999999999999999"], "seed is 9999"),
         (["--method", "ensemble-smoother", "--set", "inflation=.inf"], "inflation is inf"),
         (["--method", "ensemble-smoother", "--set", "seed=-1"], "seed is -1"),

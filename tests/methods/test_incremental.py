@@ -189,6 +189,7 @@ def test_a_growing_window_ends_with_the_whole_one() -> None:
     assert float(np.abs(found["analysis"] - truth["truth"]).max()) < 3.0
 
 
+@pytest.mark.julia
 def test_a_window_that_ends_away_from_a_minimum_has_not_converged(monkeypatch) -> None:
     """Without growth no step lowers J any more, while a growing window finds half of it or less."""
     truth = pyvda.simulate("lorenz96", windows=2, steps=41, seed=1)
@@ -196,7 +197,7 @@ def test_a_window_that_ends_away_from_a_minimum_has_not_converged(monkeypatch) -
     states = truth["truth"].values
     how = {
         "background": (states.mean((0, 1)), np.diag(states.var((0, 1)))), "members": 0,
-        "engine": "torch", "iterations": 30, "tolerance": 1e-3, "model": "lorenz96",
+        "engine": "julia", "iterations": 30, "tolerance": 1e-3, "model": "lorenz96",
     }  # fmt: skip
     # Of the status before the misfit of a wrong minimum puts it in doubt.
     monkeypatch.setattr(incremental, "judged", lambda status, _, data: (status, 0.5 * data))

@@ -1,5 +1,6 @@
 """Operators in files: tables of rows, functions in Python and in Julia, and wrong files."""
 
+import functools
 import json
 import re
 
@@ -44,11 +45,16 @@ number = 3
 """
 
 
+@functools.cache
+def simulated(windows: int, seed: int, steps: int) -> xr.Dataset:
+    return pyvda.simulate("lorenz63", windows, seed, steps=steps, engine="torch")
+
+
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     """Go to a folder with observations of two linear combinations and files of their operator."""
     monkeypatch.chdir(tmp_path)
-    truth = pyvda.simulate("lorenz63", 3, 1, steps=40, engine="torch")
+    truth = simulated(3, 1, 40)
     values = truth.truth.values @ H.T
     values += 0.5 * np.random.default_rng(0).standard_normal(values.shape)
     values[:, 1::2] = np.nan
@@ -213,7 +219,7 @@ def test_anything_but_a_file_or_an_operator_is_refused():
 
 @pytest.mark.parametrize("spec", ["rows.nc", "observe.py:observe"])
 def test_a_truth_is_observed_through_an_operator(monkeypatch, capsys, spec):
-    pyvda.simulate("lorenz63", 4, 2, steps=41, engine="torch").to_netcdf("truth.nc")
+    simulated(4, 2, 41).to_netcdf("truth.nc")
     asked = ("observe", "truth.nc", "--operator", spec, "--variance", 0.25, "--every", 2)
     assert run(monkeypatch, *asked, "--seed", 3, "-o", "seen.nc") == 0, capsys.readouterr().err
     with xr.open_dataset("truth.nc") as truth, xr.open_dataset("seen.nc") as seen:
@@ -240,7 +246,7 @@ def test_a_truth_is_observed_through_an_operator(monkeypatch, capsys, spec):
     ],
 )
 def test_what_cannot_be_observed_is_refused(folder, monkeypatch, capsys, given, sentence):
-    pyvda.simulate("lorenz63", 1, 2, steps=11, engine="torch").to_netcdf("truth.nc")
+    simulated(1, 2, 11).to_netcdf("truth.nc")
     (folder / "three.py").write_text("def h(x):\n    return x.sum()\n")
     (folder / "rows4.csv").write_text("row,component,weight\n0,3,1.0\n")
     asked = ("observe", "truth.nc", "--operator", "rows.csv", *given, "-o", "seen.nc")

@@ -89,7 +89,7 @@ def test_the_factor_of_few_clouds_is_drawn_to_one() -> None:
 def test_a_stack_learns_which_interpolation_to_trust(tmp_path) -> None:
     """Data of other times mislead about a field whose sign alternates."""
     waves().to_netcdf(tmp_path / "obs.nc")
-    contents = configuration(tmp_path / "obs.nc", training={"epochs": 25, "batch_size": 12})
+    contents = configuration(tmp_path / "obs.nc", training={"epochs": 12, "batch_size": 12})
     contents["network"] = {"kind": "stack", "hidden": [16], "dropout": 0.0}
     contents["field"] |= {"augment": False, "nearest": 4, "within_days": 2.0}
     train_field(validated(FieldConfiguration, contents, "here"), tmp_path / "run", engine="torch")
