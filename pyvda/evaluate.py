@@ -17,8 +17,9 @@ from pyvda.io.cf.layout import restacked, sea
 from pyvda.io.pairs import paired
 from pyvda.io.sources.open import opened
 from pyvda.models.model import Model
-from pyvda.models.registry import changed, numeric, resolve
+from pyvda.models.registry import changed, families, numeric, resolve
 from pyvda.notices import notice
+from pyvda.validation_errors import brief
 
 INNER_STEPS = slice(20, 180)
 
@@ -172,6 +173,11 @@ def model_of(
         _warn_of_source(model, stated.get("source"))
         stated_by_user = model.parameter_names if isinstance(given, Model) else chosen
         model = _with_values(model, values, stated_by_user, chosen if may_change else {})
+    elif name not in families():
+        raise InputError(
+            f"the analysis was made with {brief(name)}, which is no built-in model; give the model "
+            "that made it (--model FILE, such as rossler.jl or models.py:rossler)"
+        )
     else:
         try:
             sizes = tuple((str(n), int(v)) for n, v in dict(stated.get("sizes", {})).items())
