@@ -97,13 +97,10 @@ def step_checks(
     v = rng.standard_normal(states.shape)
     errors, mismatches, tolerance = {}, {}, 0.0
     for kind, direction in _directions(states, directions, rng, second):
-        exact = derivatives.difference(f, states, direction)
+        exact, error = derivatives.settled_difference(f, states, direction)
         by_hand = tangent_linear(states, direction)
         errors[kind] = derivatives.relative(by_hand, exact)
-        # In the differences the rounding of f is magnified by the ratio of f to them.
-        size_of_f = np.linalg.norm(f(states), axis=1) + np.linalg.norm(states, axis=1)
-        ratio = size_of_f / np.maximum(np.linalg.norm(exact, axis=1), _TINY)
-        tolerance = max(tolerance, _difference_tolerance(ratio))
+        tolerance = max(tolerance, float(error.max()))
         back = adjoint(states, v)
         mismatches[kind] = derivatives.adjoint_mismatch(by_hand, v, direction, back) / EPS
     largest = EPS * max(float(mismatch.max()) for mismatch in mismatches.values())
@@ -130,16 +127,22 @@ def difference_check(
     """
     g = gradient(x)
     errors, tolerance = {}, 0.0
-    steps = (derivatives.DIFFERENCE_STEP,) if smooth else derivatives.KINK_STEPS
     for kind, usual in _directions(x, g, np.random.default_rng([seed, 3])):
         direction = reach * usual
         slope = (g * direction).sum((1, 2))
         # A random slope may be near zero; its scale is that of N random components.
         norms = np.sqrt((g**2).sum((1, 2)) * (direction**2).sum((1, 2)))
         scale = np.maximum(np.maximum(np.abs(slope), norms / np.sqrt(x[0].size)), _TINY)
-        found = np.array([derivatives.difference(value, x, direction, step) for step in steps])
-        errors[kind] = (np.abs(found - slope) / scale).min(0)
-        tolerance = max(tolerance, _difference_tolerance(np.abs(value(x)) / scale))
+        if smooth:
+            found, error = derivatives.settled_difference(value, x, direction, scale)
+            errors[kind] = np.abs(found - slope) / scale
+            tolerance = max(tolerance, float(error.max()))
+        else:
+            steps = derivatives.KINK_STEPS
+            several = [derivatives.difference(value, x, direction, step) for step in steps]
+            errors[kind] = (np.abs(np.array(several) - slope) / scale).min(0)
+            rounding = float((1 + np.abs(value(x)) / scale).max())
+            tolerance = max(tolerance, 30 * derivatives.DIFFERENCE_ERROR * rounding)
     return _worst(name, errors, tolerance + (0.0 if smooth else derivatives.KINK_ERROR))
 
 
@@ -208,10 +211,6 @@ def amplification(x: Array, residual: Array) -> float:
 def spread(x: Array) -> float:
     """Return the standard deviation of all of `x`, 1 where it is constant."""
     return float(x.std()) or 1.0
-
-
-def _difference_tolerance(ratio: Array) -> float:
-    return 30 * derivatives.DIFFERENCE_ERROR * (1 + float(ratio.max()))
 
 
 def _worst(name: str, errors: dict[str, Array], tolerance: float, more: str = "") -> Check:

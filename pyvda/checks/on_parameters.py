@@ -71,15 +71,20 @@ def _by_autograd(model: Model, settings: CostSettings, z: Array, dz: Array) -> A
     tendency = module_of(model)
 
     def step(x: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
-        each = dict(zip(model.parameter_names, theta[..., None].unbind(-2), strict=True))
+        """Step one state (D,), of which each parameter is a number: a model may be of fields."""
+        own = dict(zip(model.parameter_names, theta.unbind(), strict=True))
         return ODEPrior(
-            lambda state: torch.func.functional_call(tendency, each, (state,)),
+            lambda state: torch.func.functional_call(tendency, own, (state,)),
             settings.time_step,
             settings.scheme,
         ).step(x)
+
+    def tangent_linear(*parts: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = torch.func.jvp(step, parts[:2], parts[2:])[1]
+        return found
 
     def parts(array: Array) -> tuple[torch.Tensor, ...]:
         state, parameters = np.split(array, [model.state_size], axis=1)
         return torch.as_tensor(state), torch.as_tensor(parameters)
 
-    return np.asarray(torch.func.jvp(step, parts(z), parts(dz))[1].numpy())
+    return np.asarray(torch.func.vmap(tangent_linear)(*parts(z), *parts(dz)).numpy())

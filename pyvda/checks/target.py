@@ -127,7 +127,8 @@ def fresh_genn(model: Model, batch: Batch) -> LearnedModel:
         pattern = Pattern(
             name=model.name, model=model.name, parameters=model.parameters,
             state_size=model.state_size, time_step=model.time_step, steps=guess.shape[1],
-            variance=None, own=own, **patterns.rule(np.asarray(batch.mask) > 0),
+            variance=None, own=own, sizes=model.sizes,
+            **patterns.rule(np.asarray(batch.mask) > 0),
         )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_FRESH_SEED)

@@ -41,6 +41,46 @@ def test_gradients(check) -> None:
     assert not check("a cost", value, one_entry, X, 0).passed
 
 
+def test_a_long_direction_in_few_components_is_no_wrong_gradient() -> None:
+    x = np.random.default_rng(1).standard_normal((1, 20, 20))
+    # All of the gradient's direction lies in the first component, 20 standard deviations of it.
+    weight = np.where(np.arange(400).reshape(20, 20) == 0, 1.0, 1e-9)
+
+    def wave(x: np.ndarray) -> np.ndarray:
+        return 2 + (weight * np.sin(3 * x)).sum((1, 2))
+
+    def slope(x: np.ndarray) -> np.ndarray:
+        return 3 * weight * np.cos(3 * x)
+
+    found = difference_check("a cost", wave, slope, x, 0)
+    assert found.passed
+    assert found.tolerance is not None
+    assert found.tolerance < 1e-7
+    assert not difference_check("a cost", wave, lambda x: (1 + 1e-6) * slope(x), x, 0).passed
+
+
+def test_steps_along_a_long_direction() -> None:
+    x = np.random.default_rng(1).standard_normal((1, 1, 400))
+    first = np.where(np.arange(400) == 0, 1.0, 0.0)[None, None]
+
+    def passed(factor: float) -> bool | None:
+        def tangent(x: np.ndarray, d: np.ndarray) -> np.ndarray:
+            return factor * 3 * np.cos(3 * x) * d
+
+        checks = step_checks(("t", "a"), lambda x: np.sin(3 * x), tangent, tangent, x, first, 0)
+        return checks[0].passed
+
+    assert passed(1.0)
+    assert not passed(1 + 1e-6)
+
+
+def test_a_cost_that_is_no_number_on_one_side_fails() -> None:
+    def half(x: np.ndarray) -> np.ndarray:
+        return np.where(x.sum((1, 2)) <= X.sum((1, 2)), value(x), np.nan)
+
+    assert difference_check("a cost", half, gradient, X, 0).passed is False
+
+
 def test_kinks_are_allowed_where_they_are_announced() -> None:
     rng = np.random.default_rng(1)
     weights = rng.standard_normal((2, 40))

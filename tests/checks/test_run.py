@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import pyvda
+from pyvda.checks.on_parameters import parameter_checks
 from pyvda.checks.run import (
     Check,
     check_cost,
@@ -25,6 +26,7 @@ from pyvda.checks.run import (
 )
 from pyvda.checks.windows import twin_windows
 from pyvda.cost import VariationalCost
+from pyvda.engine import CostSettings, get_engine
 from pyvda.learned.architecture import Architecture
 from pyvda.learned.description import Pattern
 from pyvda.learned.model import LearnedModel
@@ -71,6 +73,14 @@ def test_both_engines_pass(model) -> None:
     for check in checks:
         if "Taylor" not in check.name and "ulps" not in check.name:
             assert check.tolerance < 1e-3
+
+
+@pytest.mark.julia
+def test_parameters_of_a_model_of_fields() -> None:
+    model = get_model("advection-diffusion", n=8)
+    x = point(twin_windows(model), 0)[:2, :3]
+    checks = parameter_checks(get_engine("julia"), model, CostSettings(0.5), x, 0)
+    assert [one for one in checks if not one.passed] == []
 
 
 def test_any_prior_can_be_checked() -> None:
