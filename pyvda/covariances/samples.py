@@ -12,6 +12,7 @@ from pyvda import names
 from pyvda.errors import InputError
 from pyvda.io.cf.dimensions import find_time, is_window
 from pyvda.io.cf.spacing import Spacing, spacing_of
+from pyvda.io.quality.validation import expect_none_infinite
 from pyvda.io.writing import model_attributes
 from pyvda.operators.covariance import Array
 from pyvda.state.space import StateSpace, Variable
@@ -116,14 +117,14 @@ def samples_of(
 def _with_land(
     chosen: list[str], spaces: list[Variable], values: Array
 ) -> tuple[StateSpace, Array]:
+    expect_none_infinite(", ".join(chosen), np.isinf(values))
     missing = np.isnan(values)
     land = missing.all(0)
     gaps = int((missing & ~land).any(1).sum())
-    if gaps or np.isinf(values).any():
-        found = f"{gaps} of {len(values)} samples have gaps" if gaps else "some values are infinite"
+    if gaps:
         raise InputError(
-            f"{found} at points where others have values; give complete fields, such as an "
-            "analysis, or leave these samples out"
+            f"{gaps} of {len(values)} samples have gaps at points where others have values; give "
+            "complete fields, such as an analysis, or leave these samples out"
         )
     if land.all():
         raise InputError(f"the variables {', '.join(chosen)} are missing everywhere")

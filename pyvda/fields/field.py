@@ -23,7 +23,7 @@ from pyvda.io.cf.matching import by_name, wanted
 from pyvda.io.quality.bad_data import INVALID, REJECTED, say, screened
 from pyvda.io.quality.error_variables import with_errors
 from pyvda.io.quality.quality_flags import GoodFlags
-from pyvda.io.quality.validation import elapsed
+from pyvda.io.quality.validation import elapsed, expect_none_infinite
 from pyvda.notices import notice
 
 _DAY = 86400.0
@@ -107,8 +107,7 @@ class Field:
         clean, error = with_errors(clean, name, shared=len(self.variables) == 1)
         order = (self.time, *self.space)
         values = _array(clean[name], order)[:, self.sea]
-        if np.isinf(values).any():
-            raise InputError(f"{name} has infinite values; replace them by NaN, which marks gaps")
+        expect_none_infinite(name, np.isinf(values))
         code = _array(codes[name], order)[:, self.sea] if name in codes else np.zeros(values.shape)
         say(int((code == REJECTED).sum()), int((code == INVALID).sum()),
             codes[name].attrs["comment"] if name in codes else "")  # fmt: skip

@@ -30,6 +30,7 @@ from pyvda.io.cf.matching import by_name, wanted
 from pyvda.io.quality.bad_data import INVALID, REJECTED, say, screened
 from pyvda.io.quality.error_variables import with_errors
 from pyvda.io.quality.quality_flags import GoodFlags
+from pyvda.io.quality.validation import expect_none_infinite
 from pyvda.io.sources import sources
 from pyvda.io.tables.columns import TIMES
 from pyvda.io.tables.sampling_geometry import table
@@ -216,8 +217,7 @@ def _values(
     clean, codes = screened(ds, [name], good_flags)
     clean, error = with_errors(clean, name, shared=alone)
     values = np.asarray(clean[name].values, float)[known]
-    if np.isinf(values).any():
-        raise InputError(f"{name} has infinite values; replace them by NaN, which marks gaps")
+    expect_none_infinite(name, np.isinf(values))
     code = np.asarray(codes[name].values)[known] if name in codes else np.zeros(values.shape)
     say(int((code == REJECTED).sum()), int((code == INVALID).sum()),
         codes[name].attrs["comment"] if name in codes else "")  # fmt: skip

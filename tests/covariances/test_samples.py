@@ -75,7 +75,12 @@ def test_the_vector_of_a_simulation_has_the_variables_of_its_model() -> None:
         (dataset().isel(window=[0], time=[0]), "has 1 samples"),
         (dataset(np.full_like(X, np.nan)), "missing everywhere"),
         (dataset(np.where(RNG.random(X.shape) < 0.1, np.nan, X)), "samples have gaps"),
-        (dataset(np.where(X[0, 0, 0, 0] == X, np.inf, X)), "infinite"),
+        (dataset(np.where(X[0, 0, 0, 0] == X, np.inf, X)), "sst has 1 infinite value;"),
+        # Also where the point is missing in all other samples.
+        (
+            dataset(np.where(X[0, 0, 0, 0] == X, np.inf, np.where(X[0, 0, 0, 0] < X, X, np.nan))),
+            "sst has 1 infinite value;",
+        ),
     ],
 )
 def test_invalid_samples(ds, message) -> None:

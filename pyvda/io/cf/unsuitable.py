@@ -37,6 +37,13 @@ def refused_grid(ds: xr.Dataset, files: Sequence[Hashable], space: StateSpace | 
     time, window = leading_of(ds, file)
     grid = [dim for dim in ds[file].dims if dim not in (time, window)]
     sizes = ", ".join(f"{dim}={ds.sizes[dim]}" for dim in grid)
+    if space is not None and len(space.variables) == 1:
+        (own,) = space.variables
+        if len(grid) > 1 and sorted(own.shape) == sorted(ds.sizes[dim] for dim in grid):
+            return InputError(
+                f"{_have(ds, files, file)}, of the size of the model's {own.name} but of another "
+                f"name; say that it is the variable to assimilate (variable, --variable {file})"
+            )
     remedies = []
     if space is not None:
         if len(grid) == 2:

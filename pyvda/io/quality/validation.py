@@ -35,11 +35,7 @@ def check(ds: xr.Dataset, *, said: bool = False) -> Statistics:
     found = statistics(ds)
     if names.REJECTED in ds and not said:
         bad_data.say(found.rejected, found.invalid, ds[names.REJECTED].attrs.get("comment", ""))
-    if found.infinite:
-        raise InputError(
-            f"observation has {found.infinite} infinite values; mark missing data by NaN or "
-            "_FillValue"
-        )
+    expect_none_infinite(names.OBSERVATION, found.infinite)
     elsewhere = names.POINT_OBSERVATION in ds or names.CHANNEL_OBSERVATION in ds
     if not found.observed and not elsewhere:
         bad = found.rejected + found.invalid
@@ -55,6 +51,31 @@ def check(ds: xr.Dataset, *, said: bool = False) -> Statistics:
             "give the standard deviation of each observation"
         )
     return found
+
+
+def expect_none_infinite(name: object, infinite: np.ndarray | int) -> None:
+    """Refuse a variable with infinite values.
+
+    Parameters
+    ----------
+    name : str
+        Of the variable.
+    infinite : int or array of bool
+        Number of infinite values, or where they are.
+
+    Raises
+    ------
+    InputError
+        There is one.
+
+    Examples
+    --------
+    >>> expect_none_infinite("sst", np.isinf([1.0, np.nan]))
+    """
+    count = int(np.sum(infinite))
+    if count:
+        values = f"{count} infinite value{'' if count == 1 else 's'}"
+        raise InputError(f"{name} has {values}; mark missing data by NaN or _FillValue")
 
 
 @dataclass(frozen=True)

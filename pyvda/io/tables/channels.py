@@ -20,6 +20,7 @@ from pyvda import names
 from pyvda.errors import InputError
 from pyvda.io.cf import layout
 from pyvda.io.cf.dimensions import find_time
+from pyvda.io.quality.validation import expect_none_infinite
 from pyvda.io.tables.rows import values_of
 from pyvda.io.tables.tables import over_steps
 from pyvda.models.model import Model
@@ -40,8 +41,7 @@ def observations(
     name = values_of(ds, variable)
     values, error, (time, window, _) = over_steps(ds, name)
     there = np.isfinite(values)
-    if np.isinf(values).any():
-        raise InputError(f"{name!r} has infinite values; mark missing data by NaN")
+    expect_none_infinite(name, np.isinf(values))
     if not there.any():
         raise InputError(f"{name!r} has no value at all, expected at least one; check the variable")
     if error is not None and not (np.isfinite(error[there]) & (error[there] > 0)).all():

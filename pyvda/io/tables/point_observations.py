@@ -30,7 +30,7 @@ import xarray as xr
 
 from pyvda import names
 from pyvda.errors import InputError
-from pyvda.io.quality.validation import elapsed
+from pyvda.io.quality.validation import elapsed, expect_none_infinite
 from pyvda.operators.points import SNAP, Points
 from pyvda.operators.sparse_rows import SparseRows
 
@@ -54,8 +54,7 @@ def located(ds: xr.Dataset) -> xr.Dataset:
             raise InputError(f"{names.POINT_OBSERVATION} needs {name}; add it")
     ds = ds.assign({n: ds[n].compute() for n in names.POINTS if n in ds.variables})
     there = ds[names.POINT_OBSERVATION].notnull().values
-    if np.isinf(ds[names.POINT_OBSERVATION].values).any():
-        raise InputError(f"{names.POINT_OBSERVATION} has infinite values; mark missing data by NaN")
+    expect_none_infinite(names.POINT_OBSERVATION, np.isinf(ds[names.POINT_OBSERVATION].values))
     ds, entries = _by_entries(ds, there)
     coefficient = entries.coefficient
     if not np.isfinite(coefficient).all() or not np.asarray(coefficient.any(-1))[there].all():

@@ -20,6 +20,7 @@ from pyvda.io.cf import layout
 from pyvda.io.cf.dimensions import find_time, is_window
 from pyvda.io.quality import error_variables
 from pyvda.io.quality.quality_flags import GoodFlags
+from pyvda.io.quality.validation import expect_none_infinite
 from pyvda.io.sources.sources import as_dataset
 from pyvda.io.tables import rows
 from pyvda.io.tables.components import Components
@@ -157,6 +158,7 @@ def at_steps(
         When the dimensions do not fit.
     """
     values, error, (time_dim, window, other) = over_steps(ds, name)
+    expect_none_infinite(name, np.isinf(values))
     if values.shape[-1] != operator.shape[0]:
         raise InputError(
             f"{name!r} has {values.shape[-1]} values along {other!r}, but the observation operator "
@@ -372,10 +374,11 @@ def _on_axis(
     (dimension,) = table[name].dims
     time = column(table, "time", dimension)
     value = np.asarray(table[name].values, float)
+    expect_none_infinite(name, np.isinf(value))
     operator = sparse.csr_matrix(operator)
     size = operator.shape[1]
     rejected = _rejected(table, dimension)
-    kept = (np.isfinite(value) | rejected) & ~pd.isnull(time)
+    kept = (~np.isnan(value) | rejected) & ~pd.isnull(time)
     if not kept.any():
         raise InputError(f"{name} has no value with a time; check the table")
     first = time[kept].min() if start is None else start

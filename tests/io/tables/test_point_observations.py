@@ -64,7 +64,7 @@ def test_as_arrays() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"point_observation": ("datum", [1.0, np.inf, 1, 1])}, "infinite values"),
+        ({"point_observation": ("datum", [1.0, np.inf, 1, 1])}, "1 infinite value;"),
         ({"point_operator": (("datum", "state"), np.zeros((4, 2)))}, "rows of zeros or NaN"),
         ({"point_error": ("datum", [1.0, 0.0, 1, 1])}, "not a positive number at some data"),
         ({"point_time": ("datum", [2.0, 3.2, 4.0, 7.0])}, "1 data lie outside the analysis times"),

@@ -128,6 +128,15 @@ def test_gaps_are_left_out():
     assert pyvda.on_grid(table, 0.01, MODEL).sizes["datum"] == 59
 
 
+@pytest.mark.parametrize("bad", [np.inf, -np.inf])
+@pytest.mark.parametrize("table", [LONG, COLUMNS.reset_index(), COLUMNS.to_xarray()])
+def test_an_infinite_datum_is_refused_not_dropped(table, bad):
+    name = "value" if "value" in table else "y"
+    table = table.assign(**{name: table[name].where(np.arange(len(table[name])) != 3, bad)})
+    with pytest.raises(InputError, match=r"has 1 infinite value; mark missing data by NaN"):
+        pyvda.on_grid(table, 0.01, MODEL)
+
+
 def test_a_regular_table_is_an_array_without_a_step():
     regular = COLUMNS.set_index(pd.Index(0.02 * np.arange(20), name="time"))
     table = regular.reset_index().melt("time", var_name="component")

@@ -158,6 +158,16 @@ def test_stations_with_the_names_of_components(path, layout):
     assert str(found.time.values[-1]).startswith("2020-01-01T08")
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_an_infinite_datum_is_refused_not_dropped(path, layout):
+    with netCDF4.Dataset(path, "w") as file:
+        layout(file)
+        found = file["temperature"]
+        found[np.unravel_index(np.ma.array(found[:]).argmin(), found.shape)] = np.inf
+    with pytest.raises(InputError, match=r"has 1 infinite value; mark missing data by NaN"):
+        open_observations(path, model=MODEL, grid_step="2h")
+
+
 @pytest.mark.parametrize("layout", LAYOUTS[1:])
 def test_between_the_analysis_times(path, layout):
     with netCDF4.Dataset(path, "w") as file:
