@@ -74,6 +74,14 @@ class Background:
             )
         B = (B + B.T) / 2
         deviation = np.sqrt(np.maximum(np.diag(B), 0.0))
+        without = int((np.diag(B) == 0).sum())
+        if 0 < without < len(mean):
+            raise InputError(
+                f"the background's covariance is singular: it has no variance at {without} of "
+                f"{len(mean)} components, such as those of walls or land; choose the method "
+                "incremental (--method incremental), which needs no inverse, or give each "
+                "component a variance"
+            )
         if (deviation > 0).all():
             correlation = B / np.outer(deviation, deviation)
             values = np.linalg.eigvalsh(correlation)

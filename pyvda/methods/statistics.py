@@ -13,8 +13,9 @@ from pyvda.climate.background import (
     Background,
     BackgroundOption,
     get_background,
+    is_name,
 )
-from pyvda.climate.climatology import climatology
+from pyvda.climate.climatology import LARGE, climatology
 from pyvda.engine import Engine
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
@@ -128,9 +129,18 @@ def background_of(options: CyclingOptions, model: Model, engine: Engine) -> Back
     InputError
         Either cannot be read, does not fit the model, or is singular; or there is no background.
     """
-    found = get_background(options.background, model, engine)
+    background = options.background
     if options.covariance is None:
-        return found
+        return get_background(background, model, engine)
+    of_model = is_name(background) and background == CLIMATOLOGY and model.climatology is None
+    if of_model and model.state_size > LARGE:
+        raise InputError(
+            "covariance was given without a background, and this method cannot take the "
+            f"climatology of a state of {model.state_size} components; choose the method "
+            "incremental (--method incremental), or leave out covariance and give mean and "
+            "covariance together as background (--background)"
+        )
+    found = get_background(background, model, engine)
     if not found.precision.any():
         raise InputError(
             f"a covariance was given, but the background is {options.background}; leave out one of "

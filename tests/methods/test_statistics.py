@@ -11,6 +11,7 @@ import pyvda
 from pyvda.climate.climatology import climatology
 from pyvda.engine import get_engine
 from pyvda.errors import InputError
+from pyvda.methods import METHODS
 from pyvda.methods.problem import Problem, Status
 from pyvda.methods.statistics import (
     CyclingOptions,
@@ -24,6 +25,7 @@ from pyvda.methods.statistics import (
     without_observations,
 )
 from pyvda.methods.strong_constraint_options import StrongConstraintOptions
+from pyvda.operators import Spectral, power
 from pyvda.operators.points import Points
 
 
@@ -127,6 +129,31 @@ def test_the_expected_state_is_the_background_s_mean(problem) -> None:
         np.testing.assert_array_equal(found, known)
     given = CyclingOptions(background=(np.arange(3.0), np.eye(3)))
     np.testing.assert_array_equal(given.expected_state(problem.model, problem.engine), [0, 1, 2])
+
+
+@pytest.mark.parametrize("method", ["strong-constraint", "gauss-newton"])
+def test_a_covariance_with_walls_is_refused_for_what_it_is(method) -> None:
+    model, engine = pyvda.get_model("quasi-geostrophic", n=9), get_engine("torch")
+    B = Spectral((9, 9), power(2.0, 3.0), boundary="wall")
+    form = {"form": "statistical"} if method == "gauss-newton" else {}
+    options = METHODS[method].options(covariance=B, background=(np.zeros(81), np.eye(81)), **form)
+    with pytest.raises(InputError, match="no variance at 32 of 81 components") as refused:
+        background_of(options, model, engine)
+    assert "--method incremental" in str(refused.value)
+    assert "diagonal" not in str(refused.value)
+
+
+@pytest.mark.parametrize("method", ["strong-constraint", "gauss-newton"])
+def test_a_covariance_of_a_large_state_without_a_background(method) -> None:
+    model, engine = pyvda.get_model("quasi-geostrophic", n=65), get_engine("torch")
+    form = {"form": "statistical"} if method == "gauss-newton" else {}
+    B = Spectral((65, 65), power(2.0, 3.0), boundary="wall")
+    with pytest.raises(
+        InputError, match="cannot take the climatology of a state of 4225"
+    ) as refused:
+        background_of(METHODS[method].options(covariance=B, **form), model, engine)
+    assert "--method incremental" in str(refused.value)
+    assert "\n" not in str(refused.value)
 
 
 def test_a_covariance_replaces_that_of_the_background() -> None:
