@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pyvda.fields.methods import FieldMethod
     from pyvda.learned.model import LearnedModel
     from pyvda.methods import Method
     from pyvda.models.model import Model
@@ -46,7 +47,7 @@ def of_model(model: Model) -> str:
     )
 
 
-def of_method(method: Method) -> str:
+def of_method(method: Method | FieldMethod) -> str:
     """Return a method's options with their defaults."""
     fields = method.options.model_fields.items()
     options = {

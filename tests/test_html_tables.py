@@ -1,11 +1,13 @@
 """Tables for notebooks: what they say is what the objects have, and their text is escaped."""
 
 from dataclasses import replace
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
 import pyvda
+from pyvda.fields.methods import FIELD_METHODS, LEARNED
 from pyvda.html_tables import table
 from pyvda.methods import METHODS
 
@@ -36,10 +38,11 @@ def test_a_name_from_a_file_is_no_markup() -> None:
     assert "<b>mine" not in model._repr_html_()
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_a_method_has_all_of_its_options(name: str) -> None:
-    fields = METHODS[name].options.model_fields
-    assert list(rows(METHODS[name]._repr_html_())) == (list(fields) or ["options"])
+@pytest.mark.parametrize("method", [*METHODS.values(), *FIELD_METHODS.values(), LEARNED])
+def test_a_method_has_all_of_its_options(method: Any) -> None:
+    fields = method.options.model_fields
+    assert list(rows(method._repr_html_())) == (list(fields) or ["options"])
+    assert f"Method {method.name}<" in method._repr_html_()
 
 
 def test_a_learned_model_has_its_size_and_training() -> None:

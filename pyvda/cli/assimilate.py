@@ -126,6 +126,12 @@ def assimilate(
         list[str] | None,
         typer.Option(help="Data at points to use beside those of a field (oi); may be repeated."),
     ] = None,
+    memory: Annotated[
+        float | None,
+        typer.Option(
+            metavar="GIB", help="GiB for a window beside the file, with incremental. Default: 4."
+        ),
+    ] = None,
     option: Annotated[
         list[str] | None,
         typer.Option("--set", help="Any other option of the method: name=value."),
@@ -169,7 +175,7 @@ def assimilate(
         "iterations": iterations, "tolerance": tolerance, "precision": precision,
         "observation_variance": observation_variance, "background": background,
         "covariance": covariance, "transform": transform, "grid": grid, "times": times,
-        "points": points,
+        "points": points, "memory": memory,
     }  # fmt: skip
     keywords = _read_settings(config, option) | settings
     keywords |= {name: value for name, value in common.items() if value is not None}

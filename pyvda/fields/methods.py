@@ -24,6 +24,11 @@ class FieldMethod(NamedTuple):
     solve: Callable[..., dict[str, Estimate]]
     plan: Callable[..., in_blocks.Plan] | None = None
 
+    def _repr_html_(self) -> str:
+        from pyvda.html_tables import of_method
+
+        return of_method(self)
+
 
 FIELD_METHODS: dict[str, FieldMethod] = {
     method.name: method

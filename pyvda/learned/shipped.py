@@ -33,6 +33,13 @@ def names() -> list[str]:
     return sorted(path.parent.name for path in FOLDER.glob(f"*/{MODEL_FILE}"))
 
 
+def _of_fields() -> list[str]:
+    """Return the names of the shipped networks for fields."""
+    from pyvda.fields.learned import shipped
+
+    return shipped.names()
+
+
 def checkpoint_folder(name_or_path: str | Path) -> Path:
     """Return the folder of a learned model: a path that exists wins over a shipped name.
 
@@ -53,6 +60,12 @@ def checkpoint_folder(name_or_path: str | Path) -> Path:
     known = names()
     if str(name_or_path) in known:
         return FOLDER / str(name_or_path)
+    if str(name_or_path) in _of_fields():
+        raise InputError(
+            f"{name_or_path} is a network for fields, which needs no dynamical model and is not "
+            f"loaded by itself; give it to assimilate, as checkpoint={str(name_or_path)!r} "
+            f"(--checkpoint {name_or_path})"
+        )
     near = difflib.get_close_matches(str(name_or_path), known, n=3, cutoff=0.6) or known
     among = f"one of the shipped models {', '.join(near)}" if near else "train one first"
     raise InputError(

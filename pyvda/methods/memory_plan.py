@@ -80,7 +80,7 @@ class MemoryPlan:
             least = _rounded_up(self.needed / 2**30)
             raise InputError(
                 f"memory is {self.limit / 2**30:.4g} GiB, and a window of {self.steps} steps of "
-                f"{self.size} components needs {least}; give as much (--set memory={least}), "
+                f"{self.size} components needs {least}; give as much (--memory {least}), "
                 "shorter windows or fewer inner_iterations"
             )
 

@@ -14,6 +14,7 @@ import torch
 import pyvda
 from pyvda.cli.main import main
 from pyvda.errors import InputError
+from pyvda.fields.learned import shipped as of_fields
 from pyvda.learned import shipped
 from pyvda.learned.architecture import Architecture
 from pyvda.learned.description import Pattern, read_description
@@ -262,3 +263,9 @@ def test_a_damaged_record_is_named(made, tmp_path) -> None:
     with pytest.raises(InputError, match=r"scores\.json does not hold"):
         shipped.read_json(tmp_path, shipped.SCORES_FILE)
     assert shipped.read_json(tmp_path, shipped.TRAINING_FILE) == {}
+
+
+@pytest.mark.parametrize("name", of_fields.names())
+def test_a_network_for_fields_is_said_to_be_one(name) -> None:
+    with pytest.raises(InputError, match=rf"network for fields.*--checkpoint {name}\)$"):
+        pyvda.load(name)

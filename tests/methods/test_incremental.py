@@ -245,6 +245,20 @@ def test_a_covariance_of_another_grid_is_refused() -> None:
         )  # fmt: skip
 
 
+def test_a_field_of_another_name_is_to_be_named() -> None:
+    psi = np.where(np.arange(81).reshape(9, 9) == 40, 1.0, np.nan) * np.ones((4, 1, 1))
+    ds = xr.Dataset({"psi_obs": (("time", "y", "x"), psi)}, {"time": 5.0 * np.arange(4)})
+    how = {
+        "model": pyvda.get_model("quasi-geostrophic", n=9), "method": "incremental",
+        "engine": "torch", "background": np.zeros(81), "observation_variance": 1.0,
+        "covariance": Spectral((9, 9), power(2.0, 3.0)), "members": 0,
+    }  # fmt: skip
+    with pytest.raises(InputError, match=r"--variable psi_obs") as refused:
+        pyvda.assimilate(ds, **how)
+    assert "size of this grid" not in str(refused.value)
+    assert pyvda.assimilate(ds, variable="psi_obs", **how)["psi_obs"].shape == (4, 9, 9)
+
+
 def test_less_memory_than_a_window_needs_is_refused() -> None:
     _, observed = lorenz(windows=1)
     with pytest.raises(InputError, match=r"memory is 1e-06 GiB, and a window of 41 steps of 3"):

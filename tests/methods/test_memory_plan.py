@@ -32,7 +32,7 @@ def test_the_number_that_a_refusal_names_is_enough_and_little_less_is_not(more) 
         InputError, match=r"memory is 9\.313e-07 GiB, and a window of 41"
     ) as refused:
         plan.expect_room()
-    found = re.search(r"--set memory=(\S+)\)", str(refused.value))
+    found = re.search(r"--memory (\S+)\)", str(refused.value))
     assert found is not None
     least = float(found[1])
     enough = replace(plan, limit=int(least * GIB))
@@ -109,7 +109,7 @@ analysed(9, 3, 1.0)
 try:
     analysed(n, 40, 0.01)
 except pyvda.InputError as error:
-    least = float(re.search(r"--set memory=(\\S+)\\)", str(error))[1])
+    least = float(re.search(r"--memory (\\S+)\\)", str(error))[1])
 limit = limit or least
 print(limit, analysed(n, 40, limit))
 """
