@@ -4,7 +4,7 @@ BIN := .venv/bin
 JULIA = $(shell cat .venv/julia 2>/dev/null)
 WITH_JULIA = $(if $(JULIA),PYVDA_JULIA='$(JULIA)')
 
-.PHONY: environment setup demo docs test test-python test-julia test-exhaustive test-fast test-matrix bench bench-peers lint
+.PHONY: environment setup demo docs test test-python test-julia test-exhaustive test-fast test-matrix bench bench-ocean bench-peers lint
 
 # What needs no Julia; `setup` finds or installs one as well, and compiles pyvda's Julia code.
 environment:
@@ -70,6 +70,11 @@ bench: setup
 	$(WITH_JULIA) $(BIN)/python benchmarks/learned.py
 	$(WITH_JULIA) $(BIN)/python benchmarks/startup.py
 	$(WITH_JULIA) $(BIN)/python benchmarks/workers.py
+
+# The ocean: cycles of 4D-Var, their costs, and filters; parts of qg.py that are in its results are not run again.
+bench-ocean: setup
+	$(WITH_JULIA) $(BIN)/python benchmarks/qg.py
+	$(WITH_JULIA) $(BIN)/python benchmarks/letkf.py
 
 # The peers have an environment of their own: what they need must not decide what pyvda gets.
 bench-peers: setup .venv-peers/installed

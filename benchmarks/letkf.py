@@ -1,6 +1,6 @@
 """The local ensemble transform Kalman filter on DAPPER's quasi-geostrophic twin experiment.
 
-    python benchmarks/letkf.py [PART ...]
+    python benchmarks/letkf.py [PART ...]    # or make bench-ocean, all parts
 
 300 observations with variance 4 at each of 300 times, read from `qg/` beside the folder that
 PYVDA_DATA names (default ../shared/data). Members are states of the model's climatology. Scores are

@@ -1,6 +1,6 @@
 """The quasi-geostrophic ocean at 129 x 129 points: scores of cycled 4D-Var, and costs.
 
-    python benchmarks/qg.py [PART ...] [--again]
+    python benchmarks/qg.py [PART ...] [--again]    # or make bench-ocean, all parts
 
 Without names all parts are run that are missing in benchmarks/results/qg.json, to which each part
 is added when it is finished. A cycle that was interrupted goes on after its last window

@@ -1,6 +1,9 @@
 """The benchmark of learned solvers compares the results that it times, and needs no GPU."""
 
 import json
+import shutil
+import subprocess
+from pathlib import Path
 
 import learned
 import numpy as np
@@ -17,6 +20,16 @@ import xarray as xr
 import pyvda
 from pyvda.priors import TwoScaleGENN
 from pyvda.solvers import ConvSolver
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_the_benchmarks_of_the_ocean_have_a_target() -> None:
+    done = subprocess.run(
+        ["make", "--dry-run", "bench-ocean"], cwd=Path(__file__).parents[1],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    run = [line.split()[-1] for line in done.stdout.splitlines() if "benchmarks/" in line]
+    assert run == ["benchmarks/qg.py", "benchmarks/letkf.py"]
 
 
 def small():

@@ -88,6 +88,37 @@ def test_importing_pyvda_starts_neither_julia_nor_torch() -> None:
     assert done.stdout.split() == []
 
 
+ASSIMILATE = """
+import sys
+import numpy as np
+import pyvda
+truth = pyvda.simulate("lorenz63", 2, 1, steps=11)
+observed = pyvda.observe(truth, "lorenz63", 2)
+for method, options in {
+    "fsgd": {"iterations": 5},
+    "gauss-newton": {"iterations": 2},
+    "strong-constraint": {"iterations": 2, "starts": "mean"},
+    "incremental": {"iterations": 2, "members": 0},
+    "letkf": {"members": 5},
+}.items():
+    found = pyvda.assimilate(observed, model="lorenz63", method=method, engine=sys.argv[1],
+                             **options)
+    print(method, *sorted({"torch", "lightning"} & set(sys.modules)))
+"""
+
+
+@pytest.mark.julia
+def test_classical_methods_on_julia_leave_torch_out() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ASSIMILATE, "julia"],
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [
+        "fsgd", "gauss-newton", "strong-constraint", "incremental", "letkf",
+    ]  # fmt: skip
+
+
 def test_nothing_imports_the_command_line() -> None:
     """Not even inside a function: nothing but `__main__` and the tests may name it."""
     named = re.compile(

@@ -73,6 +73,9 @@ def test_versions_agree() -> None:
     project = tomllib.loads((ROOT / "julia/Project.toml").read_text("utf-8"))
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
     assert project["version"] == str(citation["version"]) == pyvda.__version__
+    changelog = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    (date,) = re.findall(rf"(?m)^## \[{re.escape(pyvda.__version__)}\] - (\S+)$", changelog)
+    assert str(citation["date-released"]) == date
 
 
 def conda_requirements(*extras: str) -> set[str]:
