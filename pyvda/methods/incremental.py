@@ -43,7 +43,7 @@ from pyvda.errors import InputError
 from pyvda.methods.control_space import ControlSpace
 from pyvda.methods.ensemble_covariance import Localisation, blended, of_climatology
 from pyvda.methods.first_state import first_state
-from pyvda.methods.inner_loop import Ritz
+from pyvda.methods.inner_loop import Directions, Ritz
 from pyvda.methods.inner_loop import solve as solve_linear
 from pyvda.methods.memory_plan import MemoryPlan
 from pyvda.methods.problem import Positive, Problem, Seed, Solution, Status
@@ -66,9 +66,11 @@ _SHORTEST = 2.0**-6  # of a step of Gauss-Newton
 _PROMISED, _ROUNDING = 10.0, 1e-10
 _FEWEST = 3  # members of an ensemble
 _TRUTHS = 3  # arrays of a truth: in windows, in the batch and in the analysis
-_KNOWN_WHOLE = 1e-6  # of the first residual: no direction of the data is left
-_EXACT_DRAWS, _EXACT_TOLERANCE = 8, 1e-2
-_GROUP, _GROUPS = 200, 10  # of points that exact draws scale together: how many, at most
+_SHORT = 256  # components of a control whose columns are all propagated
+_RUNS_OF_DRAW = 4  # of tangent linear and adjoint, about, that conjugate gradients take
+_OF_MATRIX = 5  # arrays like the Hessian, for its eigenvectors
+_MOST_DIRECTIONS = 500  # of draws by conjugate gradients
+_DRAW_TOLERANCE = 0.1  # of a component, in as many as data change
 _EARLY_ITERATIONS, _EARLY_INNER, _EARLY_TOLERANCE = 2, 20, 0.1  # of windows that grow
 
 
@@ -103,7 +105,8 @@ class IncrementalOptions(StatisticalOptions):
         A window ends when J falls by less than this fraction in a loop; it has converged if the
         linearised J did not promise ten times as much.
     members : int
-        Draws from the posterior that give the standard deviation; 0: none.
+        Draws from the posterior that give the standard deviation, which is exact without draws
+        where the control has at most 256 components; 0: none.
     ensemble : int
         Members at the last step, `final_ensemble`, from which the next window takes a part of B; 0:
         none, and B is static.
@@ -350,16 +353,24 @@ class _Cost:
 
     def curvature(self, w: Array, x: Trajectory) -> Array:
         """Return A w, the Hessian of J linearised about x."""
-        of_data = [
+        seen = self._seen(w, x)
+        return w + self._adjoint(x, lambda part, _: part.back(seen.pop()))
+
+    def back(self, of_data: Array, x: Trajectory) -> Array:
+        """Return Sᵀ Mᵀ Hᵀ R^−½ d for numbers d (K,) of the data."""
+        return self._adjoint(x, lambda part, _: part.back(part.whitened(of_data)))
+
+    def innovation(self, of_data: Array, w: Array, x: Trajectory) -> Array:
+        """Return Gᵀ (d − G w) with G = R^−½ H M S, for numbers d (K,) of the data."""
+        seen = self._seen(w, x)
+        return self._adjoint(x, lambda part, _: part.back(part.whitened(of_data) - seen.pop()))
+
+    def _seen(self, w: Array, x: Trajectory) -> list[Array]:
+        """Return R⁻¹ H M S w of the segments."""
+        return [
             self.data.part(first, there.shape[1], x.steps).weighed(there[0])
             for first, there in self.perturbations(w[None], x)
         ]
-        return w + self._adjoint(x, lambda part, _: part.back(of_data.pop()))
-
-    def weighed_noise(self, x: Trajectory, random: np.random.Generator) -> Array:
-        """Return Sᵀ Mᵀ Hᵀ R^−½ ε for independent normal numbers ε."""
-        normal = random.standard_normal(self.data.count)
-        return self._adjoint(x, lambda part, _: part.back(part.noise(normal)))
 
     def perturbations(self, w: Array, x: Trajectory) -> Iterator[tuple[int, Array]]:
         """Yield segments (n, steps, D) of the perturbations by controls w (n, rank)."""
@@ -531,53 +542,72 @@ def _draws(
 ) -> tuple[Array, Array]:
     """Return the posterior standard deviation (T, D) and errors of the last step, (ensemble, D).
 
-    Its pattern comes from draws with the covariance A⁻¹ on the known eigenvectors and the identity
-    elsewhere, which cost a run each. Where the eigenvectors are not all known, the identity is too
-    much, and a few exact draws, A⁻¹ (ξ + Sᵀ Mᵀ Hᵀ R^−½ ε), scale the variance of each time. The
-    eigenvectors come from a loop of their own, with a random right-hand side: those of the
-    minimisation lie where the first guess was wrong.
+    The covariance of the control is A⁻¹. A short control is propagated by all columns of A^−½, and
+    the standard deviation is exact. Otherwise it is that of draws: A^−½ ξ where all eigenvectors of
+    A are affordable, and ξ + A⁻¹ Gᵀ (ε − G ξ) by conjugate gradients where they are not, with
+    G = R^−½ H M S.
     """
-    x = found.trajectory
-    rank, most = cost.control.rank, cost.options.inner_iterations
-    product = partial(cost.curvature, x=x)
-    nothing = Ritz.none(rank)
-    loop = solve_linear(product, random.standard_normal(rank), nothing, most, _KNOWN_WHOLE)
-    known = loop.ritz
-    variance, ends = np.zeros_like(found.x), np.empty((cost.options.ensemble, cost.data.size))
+    x, rank, size = found.trajectory, cost.control.rank, cost.options.ensemble
+    variance, ends = np.zeros_like(found.x), np.zeros((size, cost.data.size))
+    if rank <= _SHORT:
+        known, normal = _pairs(cost, x), random.standard_normal((size, rank))
+        columns = known.power(np.eye(rank), -0.5)
+        for begin in range(0, rank, cost.plan.together):
+            chosen = slice(begin, begin + cost.plan.together)
+            ends += normal[:, chosen] @ _add_squares(cost, columns[chosen], x, variance, 1)
+        return np.sqrt(variance), ends
+    draw = _drawing(cost, x, members, random)
     for begin in range(0, members, cost.plan.together):
         count = min(cost.plan.together, members - begin)
-        draws = known.power(random.standard_normal((count, rank)), -0.5)
-        last = _add_squares(cost, draws, x, variance, members)
+        last = _add_squares(cost, draw(count), x, variance, members)
         kept = ends[begin : begin + count]  # the draws after those of the ensemble are not
         kept[:] = last[: len(kept)]
-    # Where eigenvalues are close to each other the loop converges long before it knows all of them.
-    if loop.residual <= _KNOWN_WHOLE and min(rank, cost.data.count) <= most:
-        return np.sqrt(variance), ends
-    exact = np.zeros_like(found.x)
-    for _ in range(_EXACT_DRAWS):
-        right = random.standard_normal(rank) + cost.weighed_noise(x, random)
-        w = solve_linear(product, right, known, most, _EXACT_TOLERANCE).x
-        _add_squares(cost, w[None], x, exact, _EXACT_DRAWS)
-    factor = _factors(variance, exact)
-    return np.sqrt(variance * factor), ends * np.sqrt(factor[cost.data.length - 1])
+    return np.sqrt(variance), ends
 
 
-def _factors(variance: Array, exact: Array) -> Array:
-    """Return the factors (T, D) that give points of about the same variance its exact mean.
+def _drawing(
+    cost: _Cost, x: Trajectory, members: int, random: np.random.Generator
+) -> Callable[[int], Array]:
+    """Return a function of n that draws controls of the covariance A⁻¹, (n, rank).
 
-    Data take more from a large variance than from a small one.
+    All eigenvectors are computed where that takes no more runs than conjugate gradients would for
+    `members` draws.
     """
-    size = variance.shape[1]
-    order, factor = np.argsort(variance, 1), np.ones_like(variance)
-    for group in np.array_split(np.arange(size), int(np.clip(size // _GROUP, 1, _GROUPS))):
-        points = order[:, group]
-        sums = (
-            np.take_along_axis(one, points, 1).sum(1, keepdims=True) for one in (variance, exact)
-        )
-        before, after = sums
-        found = np.divide(after, before, out=np.ones_like(before), where=before > 0)
-        np.put_along_axis(factor, points, found, 1)
-    return factor
+    rank, count, room = cost.control.rank, cost.data.count, cost.plan.controls
+    runs, held = (count, 2 * count) if count < rank else (2 * rank, _OF_MATRIX * rank)
+    if runs <= _RUNS_OF_DRAW * members and held <= room:
+        known = _pairs(cost, x)
+        return lambda n: known.power(random.standard_normal((n, rank)), -0.5)
+    directions = Directions(min(room // 2, _MOST_DIRECTIONS), rank)
+    product, most = partial(cost.curvature, x=x), cost.options.inner_iterations
+    limit = _DRAW_TOLERANCE * np.sqrt(min(rank, count))
+
+    def one() -> Array:
+        # A draw of the prior, and its analysis with a draw of the data's errors.
+        prior = random.standard_normal(rank)
+        right = cost.innovation(random.standard_normal(count), prior, x)
+        return prior + directions.solve(product, right, most, limit)
+
+    return lambda n: np.stack([one() for _ in range(n)])
+
+
+def _pairs(cost: _Cost, x: Trajectory) -> Ritz:
+    """Return all eigenpairs of A above 1: in the space of the data or of the control.
+
+    Conjugate gradients would find one vector of each multiple eigenvalue.
+    """
+    rank, count = cost.control.rank, cost.data.count
+    if count < rank:
+        return Ritz.of_rows(np.stack([cost.back(e, x) for e in _units(count)]))
+    return Ritz.of_matrix(np.stack([cost.curvature(e, x) for e in _units(rank)]))
+
+
+def _units(size: int) -> Iterator[Array]:
+    """Yield the unit vectors (size,)."""
+    for i in range(size):
+        e = np.zeros(size)
+        e[i] = 1.0
+        yield e
 
 
 def _add_squares(cost: _Cost, w: Array, x: Trajectory, to: Array, count: int) -> Array:

@@ -25,6 +25,7 @@ _OF_WINDOW, _OF_WINDOW_WITH_SPREAD = 1, 6
 # Control vectors for each iteration: directions, products, Ritz vectors of this loop, of the one
 # before and of the minimum.
 _FOR_ITERATION = 5
+_AFTER_LOOPS = 4  # of these are free when draws are made: all but the Ritz vectors of the minimum
 _CONTROLS = 12  # control vectors and states of the loops themselves
 _ENSEMBLE = 4  # arrays like the members: those of the background, the file and two on the way
 _TRAJECTORIES = 2  # at once: of a minimum and of a step from it
@@ -105,10 +106,22 @@ class MemoryPlan:
     @property
     def together(self) -> int:
         """How many perturbations may be computed at once."""
-        spare = self.limit - self.needed - self.linearisations
+        return int(np.clip(self._spare // self._of_perturbation, 1, _TOGETHER))
+
+    @property
+    def controls(self) -> int:
+        """How many vectors like the control the draws may hold beside the perturbations."""
+        spare = max(0, self._spare - self.together * self._of_perturbation)
+        return _AFTER_LOOPS * self.iterations + int(spare // (8 * self.rank))
+
+    @property
+    def _spare(self) -> float:
+        return self.limit - self.needed - self.linearisations
+
+    @property
+    def _of_perturbation(self) -> int:
         segment = 8 * self.size * (min(self.stride, self.steps) + 1)
-        each = _PERTURBATION * segment + _CONTROL_OF_PERTURBATION * 8 * self.rank + self.workspace
-        return int(np.clip(spare // each, 1, _TOGETHER))
+        return _PERTURBATION * segment + _CONTROL_OF_PERTURBATION * 8 * self.rank + self.workspace
 
     @property
     def _trajectories(self) -> int:

@@ -53,9 +53,9 @@ class Part:
         """Return R⁻¹ H dx for a perturbation of the segment, (K,)."""
         return np.asarray(self.precision * (self.H @ dx.ravel()))
 
-    def noise(self, normal: Array) -> Array:
-        """Return R^−½ ε, (K,), for independent normal numbers of all the window's data."""
-        return np.asarray(np.sqrt(self.precision) * normal[self.number])
+    def whitened(self, of_all: Array) -> Array:
+        """Return R^−½ d, (K,), for numbers d of all the window's data."""
+        return np.asarray(np.sqrt(self.precision) * of_all[self.number])
 
     def back(self, of_data: Array) -> Array:
         """Return Hᵀ d, (n, D)."""

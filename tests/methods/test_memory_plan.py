@@ -62,6 +62,18 @@ def test_what_a_window_leaves_is_for_linearisations_and_then_for_perturbations()
         assert one.needed + one.linearisations <= limit
 
 
+def test_what_is_still_left_is_for_the_vectors_of_draws() -> None:
+    least = replace(PLAN, spread=True, workspace=1 << 20)
+    least = replace(least, limit=least.needed)
+    assert least.controls == 4 * least.iterations  # those of loops that have ended
+    for more in range(0, 500 << 20, 50 << 20):
+        one = replace(least, limit=least.limit + more)
+        segment = 5 * 8 * one.size * 41 + 3 * 8 * one.rank + one.workspace
+        held = one.needed + one.linearisations + 8 * one.rank * (one.controls - 4 * one.iterations)
+        assert held + (segment * one.together if more > 50 << 20 else 0) <= one.limit
+    assert one.controls > 4000
+
+
 def test_segments_are_shorter_where_the_rest_takes_more() -> None:
     whole = replace(PLAN, limit=PLAN.needed)
     assert whole.stride == 40

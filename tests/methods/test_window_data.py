@@ -75,7 +75,7 @@ def test_noise_has_the_covariance_of_the_curvature():
     data, steps, (H, _, r) = problem()
     rng, part = np.random.default_rng(2), data.part(0, steps, steps)
     normal = rng.standard_normal((4000, data.count))
-    drawn = np.stack([part.back(part.noise(one)).ravel() for one in normal])
+    drawn = np.stack([part.back(part.whitened(one)).ravel() for one in normal])
     expected = H.T @ (r[:, None] * H)
     error = np.abs(drawn.T @ drawn / 4000 - expected).max()
     assert error < 0.12 * np.abs(expected).max()
