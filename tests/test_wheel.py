@@ -117,6 +117,17 @@ def test_conda_recipe_names_version_dependencies_and_commands() -> None:
         assert (ROOT / path).is_file()
 
 
+def test_conda_recipe_defines_the_names_that_it_uses() -> None:
+    text = (ROOT / "conda/recipe.yaml").read_text("utf-8")
+    context = yaml.safe_load(text)["context"]
+    used = set(re.findall(r"\${{\s*(\w+)", text))
+    assert used == set(context)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project["requires-python"] == f">={context['python_min']}"
+    for path in re.findall(r"tests/\w+\.py", text):
+        assert (ROOT / path).is_file()
+
+
 def test_commands_that_test_the_conda_package_succeed(tmp_path: Path) -> None:
     recipe = yaml.safe_load((ROOT / "conda/recipe.yaml").read_text("utf-8"))
     (commands,) = [test["script"] for test in recipe["tests"] if "script" in test]
