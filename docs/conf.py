@@ -6,10 +6,13 @@ until the sources change. DOCS_ONLINE=1 links names of other packages to their d
 
 import hashlib
 import os
+import re
 import shutil
 import sys
 from importlib.metadata import files
 from pathlib import Path
+
+from docutils import nodes
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
@@ -107,6 +110,17 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
     "show_toc_level": 2,
+    # Pages of wide tables and maps have the width of their contents, too.
+    "secondary_sidebar_items": {
+        "index": [],
+        "**": ["page-toc"],
+        "results": [],
+        "speed": [],
+        "fields": [],
+        "large-states": [],
+        "howto/other_packages": [],
+        "reference/methods": [],
+    },
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
@@ -126,6 +140,23 @@ def _copy_mathjax(app, exception):
             shutil.copyfile(file.locate(), target)
 
 
+def _keep_numbers_together(app, doctree):
+    """Mark short cells that begin with a number, and let long ones break outside brackets only."""
+    for cell in doctree.findall(nodes.entry):
+        text = cell.astext()
+        if not re.match(r"[-−+±]?\d", text):
+            continue
+        if len(text) <= 24:
+            cell["classes"].append("number")
+            continue
+        for part in list(cell.findall(nodes.Text)):
+            kept = re.sub(
+                r"\[[^]]*\]", lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), part
+            )
+            part.parent.replace(part, nodes.Text(kept))
+
+
 def setup(app):
     generated_pages.write(DOCS)
+    app.connect("doctree-read", _keep_numbers_together)
     app.connect("build-finished", _copy_mathjax)

@@ -41,7 +41,7 @@ def commands(text: str, *, script: str) -> list[list[str]]:
 def printed(results: dict[str, dict[str, str]]) -> str:
     """Return what the commands printed, below each other."""
     return "\n\n".join(
-        f"`{command}` prints\n\n```\n{lines.strip()}\n```"
+        f"`{command}` prints\n\n```text\n{lines.strip()}\n```"
         for command, lines in results["printed"].items()
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 _SPARSE = 0.2  # of the points: fewer observations, unless they touch, are drawn as dots
 _SHOWN = (0.001, 0.999)  # quantiles of the values between which a scale lies
 _WIDTH, _BAR = 1.9, 0.55  # width of a map and height of a colour bar, in inches
-PANELS = ("truth", "observations", "analysis", "error", "spread")
+_STATES = ("truth", "observations", "analysis")
+PANELS = (*_STATES, "error", "spread")
 
 
 def plot_maps(
@@ -33,7 +35,8 @@ def plot_maps(
 ) -> Figure:
     """Draw maps of one time: truth, observations, analysis, error and spread, as far as known.
 
-    Truth, observations and analysis share a scale. Each variable has a row.
+    Truth, observations and analysis share a scale. Each variable has a row; error and spread of a
+    single one are below it where there are more than three maps.
 
     Parameters
     ----------
@@ -137,7 +140,9 @@ def draw(
     fixed: bool = False,
     dots: bool = True,
 ) -> list[dict[str, Any]]:
-    """Draw a row of maps for each field; return what is drawn, for each row by panel.
+    """Draw a row of maps for each field; return what is drawn, for each field by panel.
+
+    A single field with more than three panels has two rows, so that its labels stay readable.
 
     Parameters
     ----------
@@ -147,36 +152,53 @@ def draw(
         Whether few observations are drawn as dots.
     """
     panels = [name for name in PANELS if any(_known(field, name) for field in fields)]
-    shapes = [_shape(field) for field in fields]
+    rows = _rows(panels, len(fields))
+    shapes = [_shape(field) for field in fields for _ in rows]
     heights = [min(max(_WIDTH * shape, 0.8), 5.0) for shape in shapes]
+    columns = max(len(row) for row in rows)
     figure.set_size_inches(
-        _WIDTH * len(panels) + 0.4, sum(heights) + (_BAR + 0.3) * len(fields) + 0.35
+        _WIDTH * columns + 0.4, sum(heights) + (_BAR + 0.3) * len(heights) + 0.35
     )
-    grid = figure.subplots(len(fields), len(panels), squeeze=False, height_ratios=heights)
+    grid = figure.subplots(len(heights), columns, squeeze=False, height_ratios=heights)
+    for axis in grid.flat:
+        axis.set_visible(False)
     drawn = []
-    for row, (field, step) in enumerate(zip(fields, steps, strict=True)):
+    for number, (field, step) in enumerate(zip(fields, steps, strict=True)):
         times = slice(None) if fixed else slice(step, step + 1)
         scale = scales(field, times)
         images: dict[str, Any] = {}
-        for axis, name in zip(grid[row], panels, strict=True):
-            if not _known(field, name):
-                axis.set_visible(False)
-                continue
+        axes: dict[str, Any] = {}
+        for row, names in zip(grid[number * len(rows) :], rows, strict=False):
+            axes |= dict(zip(names, row, strict=False))
+            row[0].set_ylabel(field.axes[0].label)
+        for name in filter(partial(_known, field), panels):
+            axis = axes[name]
+            axis.set_visible(True)
             if name == "observations" and (dots or field.points is not None):
                 images[name] = _observations(axis, field, step, scale[name])
             else:
                 values = panel(field, name, step)
                 images[name] = _map(axis, field, values, field.land, scale[name])
-            if row == 0:
+            if number == 0:
                 axis.set_title(name)
-            if row == len(fields) - 1:
+            if number == len(fields) - 1:
                 axis.set_xlabel(field.axes[1].label)
-            axis.label_outer()
-        grid[row, 0].set_ylabel(field.axes[0].label)
-        _bars(figure, field, dict(zip(panels, grid[row], strict=True)), images)
+            else:
+                axis.tick_params(labelbottom=False)
+            if not axis.get_subplotspec().is_first_col():
+                axis.tick_params(labelleft=False)
+        _bars(figure, field, axes, images)
         drawn.append(images)
     figure.suptitle(fields[0].at(steps[0]), fontsize=8)
     return drawn
+
+
+def _rows(panels: Sequence[str], fields: int) -> list[list[str]]:
+    """Return the panels of each row of a field."""
+    states = [name for name in panels if name in _STATES]
+    if fields > 1 or len(panels) <= 3:
+        return [list(panels)]
+    return [states, [name for name in panels if name not in states]]
 
 
 def _shape(field: Field) -> float:
@@ -207,7 +229,7 @@ def _known(field: Field, name: str) -> bool:
 def scales(field: Field, times: slice) -> dict[str, dict[str, Any]]:
     """Return the colour scale of each panel, from the values at some times."""
     states = _scale([field.analysis[times] if field.truth is None else field.truth[times]])
-    found = dict.fromkeys(("truth", "observations", "analysis"), states)
+    found = dict.fromkeys(_STATES, states)
     if field.error is not None:
         largest = _largest(field.error[times])
         found["error"] = {"cmap": "PuOr_r", "vmin": -largest, "vmax": largest}
@@ -282,7 +304,7 @@ def _observations(axis: Axes, field: Field, step: int, scale: dict[str, Any]) ->
 
 def _bars(figure: Figure, field: Field, axes: dict[str, Any], images: dict[str, Any]) -> None:
     """Draw a colour bar for the states, one for the error and one for the spread."""
-    states = [name for name in ("truth", "observations", "analysis") if name in images]
+    states = [name for name in _STATES if name in images]
     for names, label in ((states, ""), (["error"], "error"), (["spread"], "spread")):
         if names[-1] in images:
             colour_bar(figure, images[names[-1]], [axes[name] for name in names]).set_label(

@@ -152,7 +152,7 @@ def _units(analysis: xr.Dataset) -> str:
 def _component_names(analysis: xr.Dataset) -> list[str]:
     if names.STATE in analysis.coords and analysis[names.STATE].dtype.kind in "OUST":
         return [str(name) for name in analysis[names.STATE].values]
-    return [f"$x_{{{n + 1}}}$" for n in range(analysis.sizes[names.STATE])]
+    return [f"component {n}" for n in range(analysis.sizes[names.STATE])]
 
 
 def _draw_lines(
@@ -209,7 +209,9 @@ def draw_alone(axis: Axes, excerpt: Excerpt, analysis: xr.Dataset, component: in
         date_axis(axis)
     _limit_to_known(axis, [excerpt], component)
     order = [name for name in _LEGEND if name in handles]
-    axis.legend([handles[name] for name in order], order)
+    low, high = axis.get_ylim()
+    axis.set_ylim(low, high + 0.35 * (high - low))  # the legend has a place above the curves
+    axis.legend([handles[name] for name in order], order, loc="upper center", ncols=2)
 
 
 def _draw_maps(
@@ -274,7 +276,7 @@ def _extent(time: np.ndarray, size: int) -> tuple[float, float, float, float]:
 
     numbers = date2num(time) if time.dtype.kind == "M" else time
     half = 0.5 * (numbers[1] - numbers[0]) if len(numbers) > 1 else 0.5
-    return float(numbers[0] - half), float(numbers[-1] + half), 0.5, size + 0.5
+    return float(numbers[0] - half), float(numbers[-1] + half), -0.5, size - 0.5
 
 
 def date_axis(axis: Axes, *, vertical: bool = False) -> None:

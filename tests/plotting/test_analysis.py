@@ -63,7 +63,7 @@ def test_lines_show_truth_observations_and_analysis():
     assert axes[0, 1].get_title() == "window 1, R = 0.25"
     assert axes[0, 2].get_title() == "window 2, no observations, R = 0.25"
     assert axes[2, 0].get_xlabel() == "time (model units)"
-    assert axes[1, 0].get_ylabel() == "$x_{2}$"
+    assert axes[1, 0].get_ylabel() == "component 1"
 
 
 def test_fewer_windows_than_asked_for():
@@ -87,6 +87,7 @@ def test_maps_share_one_scale_around_zero():
     # Every fourth step is observed: each datum is drawn four steps wide.
     assert images[2].get_array().shape == (40, 6)
     assert images[2].get_extent()[0] == pytest.approx(-0.02)
+    assert images[2].get_extent()[2:] == [-0.5, 39.5]  # components count from 0
 
 
 def test_maps_far_from_zero_give_errors_their_own_scale():
@@ -167,7 +168,10 @@ def test_one_component_into_given_axes():
     assert band.max() == pytest.approx(float(analysis["analysis"][1, :, 0].max()) + 1.0)
     said = [text.get_text() for text in axis.get_legend().get_texts()]
     assert said == ["truth", "observations", "analysis", "± 2 standard deviations"]
-    assert plot_window(analysis, component=2).get_ylabel() == "$x_{3}$"
+    axis.figure.canvas.draw()
+    legend = axis.get_legend().get_window_extent().transformed(axis.transData.inverted())
+    assert legend.y0 > band.max()  # nothing is covered
+    assert plot_window(analysis, component=2).get_ylabel() == "component 2"
     with pytest.raises(InputError, match="no component 3 among the 3"):
         plot_window(analysis, component=3)
     with pytest.raises(InputError, match="none of the windows"):

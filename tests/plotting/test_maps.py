@@ -39,6 +39,10 @@ def test_all_panels_show_their_data() -> None:
     y, x = np.nonzero(seen)
     np.testing.assert_allclose(dots.get_offsets(), np.stack([x, 50 + 0.5 * y], 1))
     assert figure._suptitle.get_text() == "time 2"
+    spec = {name: axis.get_subplotspec() for name, axis in found.items()}
+    rows = {name: one.rowspan.start for name, one in spec.items()}
+    assert rows == {"truth": 0, "observations": 0, "analysis": 0, "error": 1, "spread": 1}
+    assert figure.get_size_inches()[0] < 6.5  # its labels are readable in a page's column
 
 
 def test_states_share_a_scale_and_land_is_grey() -> None:
