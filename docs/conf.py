@@ -146,7 +146,7 @@ def _keep_numbers_together(app, doctree):
         text = cell.astext()
         if not re.match(r"[-−+±]?\d", text):
             continue
-        if len(text) <= 24:
+        if len(text) <= 32:
             cell["classes"].append("number")
             continue
         for part in list(cell.findall(nodes.Text)):

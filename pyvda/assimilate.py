@@ -64,7 +64,29 @@ from pyvda.state import chunking, windows
 
 @takes_settings
 def assimilate(observations: Any, **keywords: Any) -> xr.Dataset:
-    """Assimilate observations, with a known model or a learned one.
+    r"""Assimilate observations, with a known model or a learned one.
+
+    Variational methods minimise the weak-constraint cost, with the prior Φ (a step M of a known
+    model) and the set Ω of the observed steps k and components d,
+
+    .. math::
+
+       U_Φ(x) = \frac{λ_1}{|Ω|} \sum_{(k,d) ∈ Ω} (x_d(t_k) - y_d(t_k))^2
+       + \frac{λ_2}{(T-1) D} \sum_{k=2}^{T} \| x(t_k) - Φ(x)(t_k) \|^2,
+
+    or its statistical form, with the background x_b and the covariances B, R and Q,
+
+    .. math::
+
+       \begin{aligned}
+       J(x) = {} & \tfrac12 \| x(t_1) - x_b \|^2_{B^{-1}}
+       + \tfrac12 \sum_k \| y(t_k) - H x(t_k) \|^2_{R^{-1}} \\
+       & + \tfrac12 \sum_k \| x(t_{k+1}) - M(x(t_k)) \|^2_{Q^{-1}},
+       \end{aligned}
+
+    whose last term is absent if the model is exact (strong constraint). `pyvda.methods` says which
+    method minimises which. Ensemble methods estimate the mean and covariance of the posterior,
+    exp(-J), and methods without a model (`oi`, `eof`) interpolate.
 
     Parameters
     ----------

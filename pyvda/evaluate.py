@@ -32,7 +32,19 @@ def evaluate(
     parameters: Mapping[str, Any] | None = None,
     engine: str | None = None,
 ) -> dict[str, Array]:
-    """Return the scores of each window.
+    r"""Return the scores of each window.
+
+    With the analysis x, the truth x* and the prior Φ, means over T steps and D components:
+
+    .. math::
+
+       \begin{aligned}
+       \text{R-score} &= \frac{1}{T D} \sum_{k=1}^{T} \| x(t_k) - x^*(t_k) \|^2, \\
+       \text{4DVar-score} &= U_Φ(x), \\
+       \text{ODE-score} &= \frac{1}{(T-1) D} \sum_{k=2}^{T} \| x^*(t_k) - Φ(x^*)(t_k) \|^2,
+       \end{aligned}
+
+    where U is the cost of `pyvda.assimilate`.
 
     Parameters
     ----------

@@ -2,11 +2,16 @@
 
 import importlib.util
 import json
+import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from pyvda.cli.main import command_of
+from pyvda.fields.covariance import Factor
+from pyvda.fields.fitted import described
 
 ROOT = Path(__file__).parents[1]
 
@@ -35,6 +40,32 @@ def test_the_page_shows_what_was_printed_and_measured(script) -> None:
     for figure in ("maps", "fit"):
         assert f"figures/fields-{figure}.png" in text
         assert (ROOT / "docs" / "figures" / f"fields-{figure}.png").is_file()
+
+
+def test_the_lines_of_the_fit_have_the_form_that_is_printed_now(script) -> None:
+    results = json.loads(script.RESULTS.read_text("utf-8"))
+    (text,) = (said for command, said in results["printed"].items() if " covariance " in command)
+    head, first, *others = text.splitlines()[1:]
+    lines = [first, *(line for line in others if line.endswith(" days"))]
+    numbers = [[float(n) for n in re.findall(r"[ ]([0-9.e+-]+)", line)] for line in lines]
+    kinds: list[Any] = [{"space": "gaussian", "time": "matern32"}, {}]
+    factors = [
+        Factor(variance=v, km=km, days=days, **kind)
+        for (v, km, days), kind in zip(numbers, kinds, strict=True)
+    ]
+    nugget, (variance, length) = (
+        [float(n) for n in re.findall(r" ([0-9.]+)", line)] for line in others[-2:]
+    )
+    rmse, count, calibration, nll = (float(n) for n in re.findall(r" ([0-9.]+)", head))
+    covariance = SimpleNamespace(
+        factors=factors, nugget=nugget[0], track_variance=variance, track_km=length
+    )
+    fit = SimpleNamespace(
+        rmse=rmse, count=int(count), calibration=calibration, nll=nll, covariance=covariance
+    )
+    rows = SimpleNamespace(places=SimpleNamespace(unit=""))  # x and y of the model have none
+    fits: Any = {"psi": (fit, rows, 1.0)}
+    assert described(fits) == [head, first, *others]
 
 
 def test_a_table_has_the_columns_of_its_rows(script) -> None:

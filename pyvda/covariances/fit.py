@@ -63,7 +63,21 @@ def fit_covariance(
     localisation: float | None = None,
     weight: float | None = None,
 ) -> StateCovariance:
-    """Fit a covariance operator to the states of a file, their differences or their errors.
+    r"""Fit a covariance operator to the states of a file, their differences or their errors.
+
+    With the samples' anomalies a, the standard deviations Σ, a transform F with the spectrum c,
+    diffusion L normalised by Γ, and a localisation ρ, the forms are
+
+    .. math::
+
+       \begin{aligned}
+       \text{dense: } & B = \frac{1}{N-1} \sum_n a_n a_n^T, &
+       \text{ensemble: } & B = ρ ∘ \frac{1}{N-1} \sum_n a_n a_n^T, \\
+       \text{spectral: } & B = Σ F \, \mathrm{diag}(c) F^T Σ, &
+       \text{diffusion: } & B = Σ Γ L L^T Γ Σ,
+       \end{aligned}
+
+    and a hybrid is (1 - w) of one of the second row and w of an ensemble.
 
     Parameters
     ----------

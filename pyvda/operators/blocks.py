@@ -12,7 +12,9 @@ from pyvda.operators.covariance import Array, Covariance
 
 
 class Blocks(Covariance):
-    """Covariances of the parts of a state, one after the other, that are independent.
+    r"""Covariances of the parts of a state, one after the other, that are independent.
+
+    .. math:: C = \mathrm{diag}(C_1, …, C_n)
 
     Parameters
     ----------

@@ -24,7 +24,11 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class CorrelatedErrors:
-    """Correlation of observation errors that falls with distance.
+    r"""Correlation of observation errors that falls with distance.
+
+    With the standard deviations of the data of one time on the diagonal of Σ,
+
+    .. math:: R = Σ C Σ, \qquad C_{ij} = \exp(-d_{ij} / L) \text{ or } \exp(-d_{ij}^2 / 2 L^2).
 
     Attributes
     ----------

@@ -36,7 +36,9 @@ _LARGEST_DENSE = 4096
 
 
 class Covariance(ABC):
-    """A symmetric positive (semi-)definite operator C = S Sᵀ on states of D components.
+    """A symmetric positive (semi-)definite operator on states of D components.
+
+    .. math:: C = S S^T
 
     A subclass sets `size` and `rank` and implements `apply`, `sqrt`, `sqrt_adjoint` and `solve`.
 
@@ -128,7 +130,9 @@ class Covariance(ABC):
 
 
 class Diagonal(Covariance):
-    """Independent components with given variances.
+    r"""Independent components with given variances.
+
+    .. math:: C = \mathrm{diag}(σ_1^2, …, σ_D^2)
 
     Parameters
     ----------
@@ -254,11 +258,15 @@ class Dense(Covariance):
 
 
 class FromEnsemble(Covariance):
-    """The sample covariance of an ensemble, localised by a taper where one is given.
+    r"""The sample covariance of an ensemble, localised by a taper where one is given.
 
-    With the anomalies aₙ of N members, C = Σₙ aₙ aₙᵀ / (N - 1), of rank N - 1 at most. A taper is a
-    correlation operator ρ = E Eᵀ that multiplies C entry by entry and suppresses the sampling noise
-    between distant components; then S has the blocks diag(aₙ) E / √(N - 1).
+    With the anomalies a of N members, of rank N - 1 at most without a taper,
+
+    .. math:: C = ρ ∘ \frac{1}{N-1} \sum_{n=1}^{N} a_n a_n^T.
+
+    A taper is a correlation operator ρ = E Eᵀ that multiplies the sample covariance entry by entry
+    and suppresses the sampling noise between distant components; S then has the blocks
+    diag(aₙ) E / √(N - 1).
 
     Parameters
     ----------

@@ -27,10 +27,13 @@ _TOGETHER = 512
 
 
 class Diffusion(Covariance):
-    """A covariance on a grid (y, x) with land, C = Σ Γ L Lᵀ Γ Σ.
+    """A covariance on a grid (y, x) with land, by implicit diffusion.
 
-    L is M / 2 steps of implicit diffusion after a division by the root of the cells' areas, and Γ
-    makes the variance 1. Correlations vanish across land but not around it.
+    .. math:: C = Σ Γ L L^T Γ Σ
+
+    Σ has the standard deviations on its diagonal. L is M / 2 steps of implicit diffusion after a
+    division by the root of the cells' areas, and Γ makes the variance 1. Correlations vanish across
+    land but not around it.
 
     Parameters
     ----------

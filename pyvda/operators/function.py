@@ -29,7 +29,9 @@ _STEP, _OF_DIFFERENCES = 1e-5, 1e-6
 
 
 class FunctionOperator(ObservationOperator):
-    """A function of the state, nonlinear or not.
+    r"""A function of the state, nonlinear or not.
+
+    .. math:: y(t_k) = h(x(t_k)) + ε_k, \qquad H(x) = ∂h / ∂x
 
     The observations are a variable over time and one other dimension (the channels), and perhaps
     window; NaN where a channel has no observation.

@@ -20,12 +20,15 @@ if TYPE_CHECKING:
 
 
 class Interpolation(ObservationOperator):
-    """Each datum is the value of a variable of the state at a point.
+    r"""Each datum is the value of a variable of the state at a point.
 
     The observations are a table, one value a row: along its one dimension lie the values, `time`,
     for each dimension of the model's variables a coordinate of that name and, where the model has
     several variables, `variable` with the name of the observed one. In space the operator is linear
-    interpolation of the model's values; between two analysis times the model itself interpolates.
+    interpolation of the model's values, with the weights H; between two analysis times the model
+    itself interpolates.
+
+    .. math:: y_n = \sum_d H_{nd} x_d(t_n) + ε_n
 
     Parameters
     ----------

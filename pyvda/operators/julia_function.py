@@ -33,6 +33,8 @@ _MOST_BYTES = 1 << 20
 class JuliaFunction(FunctionOperator):
     """A function of the state in a Julia file, nonlinear or not.
 
+    .. math:: y(t_k) = h(x(t_k)) + ε_k
+
     The observations are as those of a `FunctionOperator`. Both engines take it.
 
     Parameters

@@ -63,7 +63,16 @@ def is_wall(land: Array) -> bool:
 
 
 def gaspari_cohn(distance: ArrayLike, radius: float) -> Array:
-    """Return the correlation at distances, 1 at 0 and 0 from `radius` on.
+    r"""Return the correlation at distances, 1 at 0 and 0 from `radius` on.
+
+    With z = 2 d / radius (Gaspari and Cohn 1999, equation 4.10),
+
+    .. math::
+
+       ρ = \begin{cases}
+       1 - \frac53 z^2 + \frac58 z^3 + \frac12 z^4 - \frac14 z^5, & z ≤ 1, \\
+       4 - 5 z + \frac53 z^2 + \frac58 z^3 - \frac12 z^4 + \frac1{12} z^5 - \frac2{3z}, & 1 < z < 2.
+       \end{cases}
 
     Parameters
     ----------

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 
 class ObservationOperator(ABC):
-    """What was observed, as an operator on states.
+    r"""What was observed, as an operator H on states.
+
+    .. math:: y(t_k) = H x(t_k) + ε_k, \qquad ε_k ∼ N(0, R)
 
     An operator of your own has the method `observations`.
 
@@ -60,7 +62,9 @@ class ObservationOperator(ABC):
 
 
 class Mask(ObservationOperator):
-    """Components of the state, NaN where there is no observation: the default.
+    r"""Components of the state, NaN where there is no observation: the default.
+
+    .. math:: y_d(t_k) = x_d(t_k) + ε, \qquad (k, d) ∈ Ω
 
     Parameters
     ----------

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 class SparseLinear(ObservationOperator):
-    """Each datum is a linear combination of the state's components.
+    r"""Each datum is a linear combination of the state's components.
+
+    .. math:: y_k = \sum_d H_{kd} x_d + ε_k
 
     The observations are a variable over time and one other dimension, whose k-th value at every
     time is row k of H; or a table with one value a row, at times of its own between those of the

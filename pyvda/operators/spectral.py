@@ -20,7 +20,11 @@ Boundary = Literal["wall", "open", "periodic"]
 
 
 class Spectral(Covariance):
-    """A covariance on a rectangular grid, homogeneous but for its boundary and standard deviation.
+    r"""A covariance on a rectangular grid, homogeneous but for its boundary and standard deviation.
+
+    With an orthonormal transform F, the variances c of its modes and the standard deviations Σ,
+
+    .. math:: C = Σ F \, \mathrm{diag}(c) F^T Σ.
 
     Parameters
     ----------
@@ -167,7 +171,9 @@ class Spectral(Covariance):
 
 
 def gaussian(length: float) -> Callable[[Array], Array]:
-    """Return the spectrum of the correlation exp(−d²/2L²).
+    r"""Return the spectrum of the Gaussian correlation.
+
+    .. math:: ρ(d) = \exp(-d^2 / 2 L^2)
 
     Parameters
     ----------
@@ -183,7 +189,9 @@ def gaussian(length: float) -> Callable[[Array], Array]:
 
 
 def power(length: float, exponent: float) -> Callable[[Array], Array]:
-    """Return the spectrum (1 + (k L)²)^−p, that of a Matérn correlation.
+    """Return the spectrum of a Matérn correlation.
+
+    .. math:: c(k) = (1 + (k L)^2)^{-p}
 
     Parameters
     ----------

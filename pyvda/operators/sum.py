@@ -12,7 +12,9 @@ from pyvda.operators.covariance import Array, Covariance
 
 
 class Sum(Covariance):
-    """Σᵢ wᵢ Cᵢ, of operators on the same states.
+    r"""A weighted sum of operators on the same states.
+
+    .. math:: C = \sum_i w_i C_i
 
     Parameters
     ----------
