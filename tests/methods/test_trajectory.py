@@ -74,7 +74,7 @@ def test_a_window_in_little_memory_has_the_same_analysis() -> None:
     )
     with pytest.raises(InputError, match="a window of 41 steps of 4225") as refused:
         incremental.solve(problem, given.model_copy(update={"memory": 0.002}))
-    least = float(re.findall(r"memory=(\S+)\)", str(refused.value))[0])
+    least = float(re.findall(r"--memory (\S+)\)", str(refused.value))[0])
     for memory in (1.0, least):
         options = given.model_copy(update={"memory": memory})
         tracemalloc.start()
@@ -110,6 +110,6 @@ def test_with_a_model_error_segments_have_their_forcing() -> None:
     whole = pyvda.assimilate(ds, **how)
     with pytest.raises(InputError) as refused:
         pyvda.assimilate(ds, memory=1e-6, **how)
-    little = float(re.findall(r"memory=(\S+)\)", str(refused.value))[0])
+    little = float(re.findall(r"--memory (\S+)\)", str(refused.value))[0])
     found = pyvda.assimilate(ds, memory=little, **how)
     np.testing.assert_allclose(found["u"], whole["u"], atol=1e-10)

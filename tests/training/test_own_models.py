@@ -142,7 +142,7 @@ def test_both_languages_train_the_same_and_need_no_code_afterwards() -> None:
     assert np.isfinite(with_code["cost"]).all()
     assert np.isnan(alone["cost"]).all()
     truth = xr.open_dataset("truth.nc").load()
-    with pytest.raises(InputError, match="or the model that made it"):
+    with pytest.raises(InputError, match="no built-in model; give the model that made it"):
         pyvda.evaluate(alone, truth)
 
 
