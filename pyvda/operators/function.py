@@ -158,18 +158,11 @@ class FunctionOperator(ObservationOperator):
         import torch
 
         x = torch.as_tensor(np.asarray(state, float))
-        try:
-            found = self(x)
-        except Exception as error:  # whatever a user's function raises
-            raise InputError(
-                f"the observation function fails on states of shape {tuple(x.shape)} "
-                f"({_line(error)}); make it take (..., D)"
-            ) from error
+        found = self._returned(x)
         if not isinstance(found, torch.Tensor) or found.ndim != 1 or not len(found):
-            what = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
             raise InputError(
-                f"the observation function returns {what} for a state of shape {tuple(x.shape)}, "
-                "expected a tensor with one value a channel"
+                f"the observation function returns {_kind(found)} for a state of shape "
+                f"{tuple(x.shape)}, expected a tensor with one value a channel"
             )
         return len(found)
 
@@ -209,21 +202,23 @@ class FunctionOperator(ObservationOperator):
             ahead, behind = self.function(x + _STEP * dx), self.function(x - _STEP * dx)
         return (ahead - behind) / (2 * _STEP), _OF_DIFFERENCES
 
-    def _evaluated(self, x: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-        import torch
-
+    def _returned(self, x: torch.Tensor) -> Any:
         try:
-            found = self(x)
+            return self(x)
         except Exception as error:  # whatever a user's function raises
             raise InputError(
                 f"the observation function fails on states of shape {tuple(x.shape)} "
                 f"({_line(error)}); make it take (..., D)"
             ) from error
+
+    def _evaluated(self, x: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+        import torch
+
+        found = self._returned(x)
         if not isinstance(found, torch.Tensor) or tuple(found.shape) != shape:
-            what = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
             raise InputError(
-                f"the observation function returns {what} for states of shape {tuple(x.shape)}, "
-                f"expected a tensor of shape {shape}, one value a channel"
+                f"the observation function returns {_kind(found)} for states of shape "
+                f"{tuple(x.shape)}, expected a tensor of shape {shape}, one value a channel"
             )
         if not found.is_floating_point() or not torch.isfinite(found).all():
             raise InputError(
@@ -321,6 +316,13 @@ def _with_adjoint(function: Callable[..., Any], adjoint: Callable[..., Any]) -> 
         return Observation.apply(x)
 
     return call
+
+
+def _kind(found: Any) -> Any:
+    """Return the shape of a tensor, or the name of another type."""
+    import torch
+
+    return tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
 
 
 def _line(error: BaseException) -> str:
