@@ -7,7 +7,8 @@ of an exponential beyond, so that rare outliers do not decide.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -152,27 +153,45 @@ def fit_covariance(
             "choose another variable"
         )
     start = _start(total, max(places.extent(), 1e-3), step, len(kinds))
-    calls = 0
 
     def objective(logs: Array) -> float:
-        nonlocal calls
-        calls += 1
-        report(min(calls, _most), _most, "fit of the covariance")
         error, spread = predicted(_covariance(logs, kinds))
         if not (np.isfinite(error).all() and (spread > 0).all()):
             return 1e3
         drawn = 0.5 * (((logs - start) / _PRIOR_DEVIATION) ** 2).sum() / len(error)
         return unlikeliness(error, spread) + float(drawn)
 
-    _most = iterations * (len(start) + 1)
-    bounds = [(value - 6.0, value + 6.0) for value in start]
-    done = minimize(
-        objective, start, method="L-BFGS-B", bounds=bounds,
-        options={"maxiter": iterations, "eps": 1e-3, "ftol": 1e-6, "maxfun": _most},
-    )  # fmt: skip
-    report(_most, _most, "fit of the covariance")
-    best = _covariance(done.x, kinds)
+    found = minimised(objective, start, 6.0, iterations, report, tolerance=1e-6)
+    best = _covariance(found, kinds)
     return Fit.of(best, *predicted(best))
+
+
+def minimised(
+    objective: Callable[[Array], float],
+    start: Array,
+    reach: float,
+    iterations: int,
+    report: Report,
+    *,
+    tolerance: float = 1e-7,
+) -> Array:
+    """Return the logarithms of the constants that minimise a function of them, (n,).
+
+    By L-BFGS-B with differences, within `reach` of the logarithms where the search starts, until
+    the function falls by less than a relative `tolerance`. Evaluations are reported.
+    """
+    most, calls = iterations * (len(start) + 1), itertools.count(1)
+
+    def reported(logs: Array) -> float:
+        report(min(next(calls), most), most, "fit of the covariance")
+        return objective(logs)
+
+    done = minimize(
+        reported, start, method="L-BFGS-B", bounds=[(one - reach, one + reach) for one in start],
+        options={"maxiter": iterations, "eps": 1e-3, "ftol": tolerance, "maxfun": most},
+    )  # fmt: skip
+    report(most, most, "fit of the covariance")
+    return np.asarray(done.x)
 
 
 def unlikeliness(error: Array, spread: Array) -> float:

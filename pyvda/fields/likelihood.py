@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import minimize
 
 from pyvda.engine.data import Array
 from pyvda.errors import InputError
 from pyvda.fields.covariance import Factor, Kind, SpaceTimeCovariance, shape
-from pyvda.fields.fit import Fit
+from pyvda.fields.fit import Fit, minimised
 from pyvda.fields.scattered import NO_TRACK, Rows
 from pyvda.progress import Report, silent
 
@@ -25,6 +24,11 @@ _PRIOR_DEVIATION = 2.5  # of the logarithm of a constant, around where the searc
 _REACHES = (0.05, 0.2, 0.5)  # of the extent, and of the longest time, of a set
 _LONGEST = 40.0  # groups
 _TRACK_KM = 20.0
+
+NOT_DEFINITE = (
+    "no covariance of these functions is positive definite for the data; choose functions that are "
+    "less smooth than gaussian"
+)
 
 
 def fit_by_likelihood(
@@ -71,13 +75,8 @@ def fit_by_likelihood(
     km, days, same, noise, value = _arrays(rows, sets)
     tracks = tracks and bool(same.sum() > same.shape[0] * same.shape[1])
     start = start_of(total, extent, width, len(kinds), tracks)
-    calls = 0
-    most = iterations * (len(start) + 1)
 
     def objective(logs: Array) -> float:
-        nonlocal calls
-        calls += 1
-        report(min(calls, most), most, "fit of the covariance")
         root = _root(covariance_of(logs, kinds, tracks), km, days, same, noise)
         if root is None:
             return 1e3
@@ -86,18 +85,10 @@ def fit_by_likelihood(
         prior = 0.5 * (((logs - start) / _PRIOR_DEVIATION) ** 2).sum()
         return float((logs_of + 0.5 * (whitened**2).sum() + prior) / value.size)
 
-    done = minimize(
-        objective, start, method="L-BFGS-B", bounds=[(one - 7.0, one + 7.0) for one in start],
-        options={"maxiter": iterations, "eps": 1e-3, "ftol": 1e-7, "maxfun": most},
-    )  # fmt: skip
-    report(most, most, "fit of the covariance")
-    best = covariance_of(done.x, kinds, tracks)
+    best = covariance_of(minimised(objective, start, 7.0, iterations, report), kinds, tracks)
     root = _root(best, km, days, same, noise)
     if root is None:
-        raise InputError(
-            "no covariance of these functions is positive definite for the data; choose functions "
-            "that are less smooth than gaussian"
-        )
+        raise InputError(NOT_DEFINITE)
     # Each datum from the others of its set: error (A⁻¹ y)ᵢ / (A⁻¹)ᵢᵢ, of variance 1 / (A⁻¹)ᵢᵢ.
     inverse = np.linalg.inv(root @ np.swapaxes(root, 1, 2))
     spread = 1 / np.diagonal(inverse, axis1=1, axis2=2)

@@ -15,13 +15,12 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize
 
 from pyvda.engine.data import Array
 from pyvda.errors import InputError
 from pyvda.fields.covariance import Kind, SpaceTimeCovariance, shape
-from pyvda.fields.fit import Fit, unlikeliness
-from pyvda.fields.likelihood import covariance_of, start_of, variance_of
+from pyvda.fields.fit import Fit, minimised, unlikeliness
+from pyvda.fields.likelihood import NOT_DEFINITE, covariance_of, start_of, variance_of
 from pyvda.fields.scattered import NO_TRACK, Rows
 from pyvda.progress import Report, silent
 
@@ -82,13 +81,8 @@ def fit_by_passes(
     sets = _sets(rows, width, seed)
     start = start_of(total, max(rows.places.extent(), 1e-3), step, len(kinds), True)
     kept = _kept_last()
-    calls = 0
-    most = iterations * (len(start) + 1)
 
     def objective(logs: Array) -> float:
-        nonlocal calls
-        calls += 1
-        report(min(calls, most), most, "fit of the covariance")
         found = _estimated(sets, covariance_of(logs, kinds, True), kept)
         if found is None:
             return 1e3
@@ -96,18 +90,10 @@ def fit_by_passes(
         drawn = 0.5 * (((logs - start) / _PRIOR_DEVIATION) ** 2).sum() / len(apart[0])
         return 0.5 * (unlikeliness(*apart) + unlikeliness(*in_turn)) + float(drawn)
 
-    done = minimize(
-        objective, start, method="L-BFGS-B", bounds=[(one - 7.0, one + 7.0) for one in start],
-        options={"maxiter": iterations, "eps": 1e-3, "ftol": 1e-7, "maxfun": most},
-    )  # fmt: skip
-    report(most, most, "fit of the covariance")
-    best = covariance_of(done.x, kinds, True)
+    best = covariance_of(minimised(objective, start, 7.0, iterations, report), kinds, True)
     found = _estimated(sets, best, kept)
     if found is None:
-        raise InputError(
-            "no covariance of these functions is positive definite for the data; choose functions "
-            "that are less smooth than gaussian"
-        )
+        raise InputError(NOT_DEFINITE)
     return Fit.of(best, *found[0])
 
 

@@ -379,20 +379,11 @@ class _Run:
         if self.above is None:
             return np.zeros((len(self.scale), 0, len(times), count))
         at = np.repeat(times, count), np.tile(np.arange(count), len(times))
-        found = np.stack(
-            [
-                others(
-                    first,
-                    self.above[v],
-                    self.seasonal[v],
-                    self.local[v][at[1]],
-                    *at,
-                    km[v][at],
-                    self.around,
-                )
-                for v, first in enumerate(self.guesses)
-            ]
-        )
+        found = np.stack([
+            others(first, self.above[v], self.seasonal[v], self.local[v][at[1]], *at, km[v][at],
+                   self.around)
+            for v, first in enumerate(self.guesses)
+        ])  # fmt: skip
         found[:, : 2 * OTHERS] /= self.scale[:, None, None]
         return found.reshape(len(self.scale), CHANNELS, len(times), count)
 
