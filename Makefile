@@ -4,7 +4,7 @@ BIN := .venv/bin
 JULIA = $(shell cat .venv/julia 2>/dev/null)
 WITH_JULIA = $(if $(JULIA),PYVDA_JULIA='$(JULIA)')
 
-.PHONY: environment setup demo docs test test-python test-julia test-exhaustive test-fast test-matrix bench bench-ocean bench-peers lint
+.PHONY: environment setup demo docs links test test-python test-julia test-exhaustive test-fast test-matrix bench bench-ocean bench-peers lint
 
 # What needs no Julia; `setup` finds or installs one as well, and compiles pyvda's Julia code.
 environment:
@@ -59,6 +59,10 @@ docs: setup .venv/docs
 	$(WITH_JULIA) $(BIN)/python -m sphinx -W --keep-going --quiet -b html docs build/site
 	$(BIN)/python scripts/check_site.py build/site
 	@echo "build/site/index.html"
+
+# Addresses outside of the site; needs the network. Their builder executes no page.
+links: setup .venv/docs
+	DOCS_ONLINE=1 $(WITH_JULIA) $(BIN)/python -m sphinx --quiet -b linkcheck -D nb_execution_mode=off docs build/links
 
 .venv/docs: pyproject.toml constraints.txt | environment
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'

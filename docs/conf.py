@@ -1,7 +1,7 @@
 """Configuration of the documentation: `make docs` builds it into build/site.
 
 The build needs no network. Pages with code are executed; their outputs are kept in build/pages
-until the sources change. DOCS_ONLINE=1 links names of other packages to their documentation.
+until the sources change. Types link to the documentation of other packages (`inventories.py`).
 """
 
 import hashlib
@@ -19,6 +19,7 @@ ROOT = DOCS.parent
 sys.path[:0] = [str(DOCS), str(ROOT)]
 
 import generated_pages  # noqa: E402
+import inventories  # noqa: E402
 
 import pyvda  # noqa: E402
 
@@ -86,15 +87,9 @@ napoleon_use_ivar = True
 napoleon_use_rtype = False
 default_role = "py:obj"
 python_maximum_signature_line_length = 88
-intersphinx_mapping = {
-    "python": ("https://docs.python.org/3", None),
-    "xarray": ("https://docs.xarray.dev/en/stable", None),
-    "numpy": ("https://numpy.org/doc/stable", None),
-    "torch": ("https://docs.pytorch.org/docs/stable", None),
-    "dask": ("https://docs.dask.org/en/stable", None),
-}
-if os.environ.get("DOCS_ONLINE") != "1":
-    intersphinx_mapping = {}
+intersphinx_mapping = inventories.mapping(
+    ROOT / "build/inventories", online=os.environ.get("DOCS_ONLINE") == "1"
+)
 
 # Appearance: nothing is fetched when a page is read -----------------------------------------------
 html_theme = "pydata_sphinx_theme"
@@ -156,7 +151,17 @@ def _keep_numbers_together(app, doctree):
             part.parent.replace(part, nodes.Text(kept))
 
 
+def _link_types(app, what, name, obj, options, lines):
+    """Link the types of parameters and results, which Napoleon has written as fields."""
+    for number, line in enumerate(lines):
+        if found := re.fullmatch(r"(:type [^:]*: )(.*)", line):
+            lines[number] = found[1] + inventories.linked(found[2])
+        elif found := re.fullmatch(r"(:returns: )\*([^*\s][^*]*)\*(.*)", line):
+            lines[number] = found[1] + inventories.linked(found[2]) + found[3]
+
+
 def setup(app):
     generated_pages.write(DOCS)
+    app.connect("autodoc-process-docstring", _link_types, priority=600)
     app.connect("doctree-read", _keep_numbers_together)
     app.connect("build-finished", _copy_mathjax)

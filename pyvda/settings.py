@@ -413,4 +413,11 @@ def alternatives(annotation: Any) -> tuple[Any, ...]:
 
 
 def _type_name(kind: Any) -> str:
-    return "callable" if typing.get_origin(kind) else str(getattr(kind, "__name__", kind)).lower()
+    """Return the name of a type as docstrings write it."""
+    if typing.get_origin(kind) is tuple:
+        return "sequence of " + " or ".join(
+            _type_name(item) for item in alternatives(typing.get_args(kind)[0])
+        )
+    if kind in (Path, Any):
+        return "path" if kind is Path else "any"
+    return "callable" if typing.get_origin(kind) else str(kind.__name__)

@@ -9,8 +9,10 @@ import json
 import re
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from datetime import date
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, get_args
@@ -38,6 +40,7 @@ def loaded(path: Path) -> ModuleType:
 
 
 generated_pages = loaded(DOCS / "generated_pages.py")
+inventories = loaded(DOCS / "inventories.py")
 check_site = loaded(ROOT / "scripts/check_site.py")
 OUTSIDE = ("figures/", "results/table", "reference/generated/")
 PAGES = {
@@ -281,6 +284,25 @@ def test_every_attribute_is_explained() -> None:
     explained = {name for name in names.ATTRIBUTES if name.startswith("pyvda_")}
     # A key of an encoding, which no file has.
     assert {first or second for first, second in written} - {names.OPENED} == explained
+
+
+@pytest.mark.parametrize("site", inventories.SITES)
+def test_classes_of_other_packages_are_there(site: str, tmp_path: Path) -> None:
+    address, path = inventories.mapping(tmp_path)[site]
+    head, _, lines = Path(path).read_bytes().partition(b"zlib.\n")
+    assert address.startswith("https://")
+    assert head.startswith(b"# Sphinx inventory version 2\n")
+    for line in zlib.decompress(lines).decode().splitlines():
+        name, kind, _, page, _ = line.split(" ")
+        module, _, short = name.rpartition(".")
+        assert isinstance(getattr(import_module(module or "builtins"), short), type)
+        assert kind == "py:class"
+        assert page.endswith((f"#{name}", "#$"))
+        assert inventories.linked(f"{short}, optional") == f":py:class:`{short} <{name}>`, optional"
+
+
+def test_types_are_linked_as_whole_words() -> None:
+    assert inventories.linked("interval of `float` or Figures") == "interval of `float` or Figures"
 
 
 def test_every_network_for_fields_is_in_the_reference() -> None:

@@ -32,7 +32,13 @@ def test_the_docstring_describes_every_keyword() -> None:
         entry = doc[doc.index(f"\n{name} : ") :].splitlines()
         assert entry[2] == f"    {field.description}"
     assert "\nlambda1 : float, default 0.01\n" in doc
-    assert "\nmodel : str or model, optional\n" in doc
+    for types in (
+        "model : str or Model, optional",
+        "operator : str or path or ObservationOperator, optional",
+        "good_flags : int or str or sequence of int or str, optional",
+        "report : callable, optional",
+    ):
+        assert f"\n{types}\n" in doc
 
 
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "learned"])
