@@ -39,6 +39,7 @@ from pyvda.io.cf.layout import restacked
 from pyvda.io.cf.times import steps_until
 from pyvda.methods import Method, Options, Problem, Solution
 from pyvda.models.model import Model
+from pyvda.notices import notice
 
 Start = Background | Ensemble | ExpectedState
 """What is known of the first state of a window."""
@@ -266,10 +267,17 @@ def _moved_members(
     ensemble: Ensemble, steps: int, options: Options, model: Model, cost: CostSettings,
     engine: Engine,
 ) -> Ensemble:  # fmt: skip
-    """Return the ensemble some steps later."""
+    """Return the ensemble some steps later; the mean of the others stands for a diverged member."""
     members = ensemble.members
     for later in continued(ensemble, steps, options, model, cost, engine):
         members = later
+    finite = np.asarray(np.isfinite(members).all(axis=1))
+    if finite.any() and not finite.all():
+        notice(
+            f"{np.sum(~finite)} of {len(members)} members of the background diverged: the mean of "
+            "the others stands for them"
+        )
+        members = np.where(finite[:, None], members, members[finite].mean(0))
     return replace(ensemble, members=members)
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 OBSERVATION_VARIANCE, ESTIMATE = "observation_variance", "estimate"
 COVARIANCE, MODEL_ERROR = "covariance", "model_error"
 BY_VARIABLE, BY_COMPONENT = "estimate-variables", "estimate-components"
+_OF_CYCLE = "incremental"  # a background for each window, and states of any size
 Function = TypeVar("Function", bound=Callable[..., Any])
 Weight = Annotated[float, Field(ge=0)]
 
@@ -50,7 +51,8 @@ class Settings(BaseModel):
     )
     method: str = Field(
         "fsgd",
-        description="One of the methods that `pyvda info` lists; each has options of its own.",
+        description="One of the methods that `pyvda info` lists; each has options of its own. With "
+        "cycle the default is incremental.",
     )
     checkpoint: str | Path | None = Field(
         None,
@@ -237,9 +239,10 @@ def chosen_method(settings: Settings, options: Mapping[str, Any]) -> tuple[Metho
     """
     from pyvda.methods import METHODS
 
-    name = settings.method
+    named = "method" in settings.model_fields_set
+    name = _OF_CYCLE if settings.cycle is not None and not named else settings.method
     if settings.checkpoint is not None:
-        if "method" in settings.model_fields_set and name != "learned":
+        if named and name != "learned":
             raise InputError(
                 f"the method is {name}, but a checkpoint is a learned model, which takes the place "
                 f"of a method; leave out method or checkpoint, or start {name} from the learned "

@@ -1,5 +1,6 @@
 """Windows one after the other: a Kalman filter if linear, and normal equations with a static B."""
 
+import json
 import os
 import signal
 import subprocess
@@ -14,9 +15,12 @@ from test_cycling import START, STATISTICAL, A, Q, R, kalman_filter, linear_mode
 
 import pyvda
 from pyvda import cycling
+from pyvda.climate.ensemble import Ensemble
+from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError
 from pyvda.methods.incremental import IncrementalOptions
 from pyvda.names import Status
+from pyvda.notices import Notice
 
 LENGTH, STEPS = 13, 30  # the last window has four steps
 COMMON = {"observation_variance": R, "engine": "torch"}
@@ -94,6 +98,35 @@ def test_an_ensemble_covariance_follows_the_kalman_filter(ensemble_of) -> None:
     assert members.attrs["cycle"] == 2
 
 
+def test_without_a_method_and_a_covariance_an_ensemble_of_incremental_takes_its_place() -> None:
+    model = pyvda.get_model("lorenz63")
+    truth = pyvda.simulate(model, windows=1, steps=80, seed=5)
+    ds = pyvda.observe(truth, "lorenz63", seed=6, variance=2.0, every=4).isel(window=0)
+    how = {"model": model, "observation_variance": 2.0, "cycle": 20}
+    found = pyvda.assimilate(ds, **how)
+    assert json.loads(found.attrs["pyvda_configuration"])["method"] == "incremental"
+    assert found["final_ensemble"].sizes["member"] == 30
+    full = pyvda.assimilate(ds, method="strong-constraint", **how)  # propagates the covariance
+    error, least = (
+        np.sqrt(np.mean([(one[v] - truth[v][0]) ** 2 for v in "xyz"])) for one in (found, full)
+    )
+    spread = np.sqrt(np.mean([found[f"{v}_stdev"] ** 2 for v in "xyz"]))
+    assert error < 1.5 * least
+    assert 0.3 < error / spread < 1.2
+
+
+def test_the_mean_of_the_others_stands_for_a_member_that_diverged() -> None:
+    torch = pytest.importorskip("torch")
+    model = pyvda.torch_model(
+        step=lambda x: torch.where(x > 5, torch.nan, x), variables=("x",), time_step=1.0
+    )
+    cost = CostSettings(1.0, 1.0, 1.0)
+    start = Ensemble(np.array([[1.0], [2.0], [9.0], [6.0]]))
+    with pytest.warns(Notice, match="2 of 4 members of the background diverged"):
+        found = cycling.later(start, 1, IncrementalOptions(), model, cost, get_engine("torch"))
+    assert found.members.tolist() == [[1.0], [2.0], [1.5], [1.5]]
+
+
 def test_the_members_of_a_smoother_go_on() -> None:
     ds = observations(2 * LENGTH)
     how = {"model": linear_model(), "method": "ensemble-smoother", "members": 12, **COMMON}
@@ -143,7 +176,7 @@ def test_after_a_window_that_diverged_comes_the_forecast_of_its_background(monke
         ({"method": "gauss-newton"}, "weighted form of gauss-newton has no background"),
         ({**STATISTICAL, "final_covariance": False}, "final_covariance is false"),
         ({"method": "ensemble-smoother", "final_ensemble": False}, "final_ensemble is false"),
-        ({"method": "incremental"}, "needs B, the covariance of the errors of its forecasts"),
+        ({"method": "incremental", "ensemble": 0}, "have no B; give covariance"),
         ({"method": "strong-constraint", "parameters": True}, "not carried to the next"),
         ({**STATISTICAL, "window": 5}, "cycle cuts the series itself"),
         ({**STATISTICAL, "cycle": 40}, "windows of 40 steps .--cycle. do not fit"),

@@ -22,6 +22,7 @@ from pyvda.cli.options import (
     base_name,
     check_json_file,
     named_values,
+    number_of,
     read,
     say,
     write_json,
@@ -385,4 +386,4 @@ def _summary(analysis: Any) -> str:
     ended = ", ".join(f"{n} {name}" for name, n in counts.items() if n)
     cost = float(analysis["cost"].mean())
     known = "unknown without the model's code (--model)" if np.isnan(cost) else f"{cost:.4g}"
-    return f"{len(status)} windows: {ended}; mean cost {known}"
+    return f"{number_of(len(status), 'window')}: {ended}; mean cost {known}"

@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from pyvda.cli.options import JsonFile, Overwrite, Quiet, check_json_file, read, say, write_json
+from pyvda.cli.options import (
+    JsonFile,
+    Overwrite,
+    Quiet,
+    check_json_file,
+    number_of,
+    read,
+    say,
+    write_json,
+)
 from pyvda.io.writing.outputs import check_output
 
 EXAMPLES = (
@@ -36,7 +45,7 @@ def diagnose(
     report = run(given)
     write_json(json_file, report.as_dict())
     ended = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in report.status.items())
-    say(quiet, f"{report.windows} windows: {ended}")
+    say(quiet, f"{number_of(report.windows, 'window')}: {ended}")
     if str(report):
         say(quiet, str(report))
     if output is not None:

@@ -15,6 +15,7 @@ from pyvda.cli.options import (
     component_numbers,
     listed,
     named_values,
+    number_of,
     read,
     say,
 )
@@ -74,7 +75,10 @@ def observe(
     count = sum(int(v.notnull().sum()) for v in values)
     check_space(output, count * np.dtype(float).itemsize)  # gaps are compressed to nearly nothing
     netcdf.save_analysis(observed, output)
-    say(quiet, f"{output}: {count} observations in {_windows(observed)} windows")
+    say(
+        quiet,
+        f"{output}: {number_of(count, 'observation')} in {number_of(_windows(observed), 'window')}",
+    )
 
 
 def _windows(observed: Any) -> int:

@@ -79,6 +79,15 @@ def component_numbers(text: str | None) -> list[int] | None:
     return None if words is None else [int(word) for word in words]
 
 
+def number_of(count: int, noun: str) -> str:
+    """Return a count with its noun.
+
+    >>> number_of(1, "window"), number_of(20, "window")
+    ('1 window', '20 windows')
+    """
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def say(quiet: bool, text: str) -> None:
     """Print a line of results, unless --quiet."""
     if not quiet:

@@ -14,6 +14,7 @@ from pyvda.cli.options import (
     Quiet,
     Seed,
     named_values,
+    number_of,
     say,
 )
 from pyvda.io.writing.outputs import check_output, check_space
@@ -56,4 +57,4 @@ def simulate(
             preset, windows, seed, steps=steps, parameters=values, engine=engine, report=report
         )
     netcdf.save_analysis(truth, output)
-    say(quiet, f"{output}: {windows} windows of {preset}")
+    say(quiet, f"{output}: {number_of(windows, 'window')} of {preset}")

@@ -22,7 +22,7 @@ from pyvda.engine import Engine
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.models.model import Model
-from pyvda.operators.covariance import Covariance, FromEnsemble
+from pyvda.operators.covariance import Covariance, Dense, FromEnsemble
 from pyvda.operators.fitted import fitted_spectral
 from pyvda.operators.localisation import REACH, taper
 from pyvda.operators.sum import Sum
@@ -72,6 +72,30 @@ def blended(
     return Sum([static, sample], [1 - weight, weight])
 
 
+def hybrid_of_climatology(
+    members: Array, weight: float, localisation: Any, model: Model, engine: Engine
+) -> Covariance:
+    """Return B of the members (N, D) and of the climatological covariance, scaled like theirs.
+
+    The scale makes the mean variance that of the members. Where this is above the climatology's, as
+    draws of linearised errors may be, both parts are reduced to it.
+
+    Raises
+    ------
+    InputError
+        As `of_climatology` and `taper_of`, or the members are all equal.
+    """
+    static = of_climatology(model, engine)
+    factor = members.var(0, ddof=1).sum() / static.variance().sum()
+    if not factor > 0:
+        raise InputError(
+            "the members of the background's ensemble are all equal, so that they give B no "
+            "variance; give covariance"
+        )
+    B = blended(Sum([static], [float(factor)]), members, weight, localisation, model)
+    return B if factor <= 1 else Sum([B], [1 / float(factor)])
+
+
 def taper_of(model: Model, length: float) -> Covariance | None:
     """Return the taper on the grid of a model's state; None for the length 0, and without a grid.
 
@@ -95,13 +119,17 @@ def taper_of(model: Model, length: float) -> Covariance | None:
 
 
 def of_climatology(model: Model, engine: Engine) -> Covariance:
-    """Return the climatological covariance of a state too large for a matrix, by its spectrum.
+    """Return the climatological covariance, of a state too large for a matrix by its spectrum.
 
     Raises
     ------
     InputError
-        The state is not one variable on a rectangle, at most with land on its edges.
+        A state too large for a matrix is not one variable on a rectangle, at most with land on its
+        edges.
     """
+    known = climatology(model, engine)
+    if known.covariance is not None:
+        return Dense(known.covariance)
     space = model.state_space
     if space is not None and len(space.variables) == 1 and len(space.variables[0].shape) == 2:
         shape = space.variables[0].shape
@@ -109,8 +137,7 @@ def of_climatology(model: Model, engine: Engine) -> Covariance:
         inside = np.zeros_like(sea)
         inside[1:-1, 1:-1] = True
         if sea.all() or (sea == inside).all():
-            states = climatology(model, engine).states
-            return fitted_spectral(states, shape, "open" if sea.all() else "wall")
+            return fitted_spectral(known.states, shape, "open" if sea.all() else "wall")
     raise InputError(
         f"the climatological covariance of {model.name} is not known as an operator; give "
         "background and covariance"

@@ -41,7 +41,12 @@ from pyvda.engine import Engine
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.methods.control_space import ControlSpace
-from pyvda.methods.ensemble_covariance import Localisation, blended, of_climatology
+from pyvda.methods.ensemble_covariance import (
+    Localisation,
+    blended,
+    hybrid_of_climatology,
+    of_climatology,
+)
 from pyvda.methods.first_state import first_state
 from pyvda.methods.inner_loop import Directions, Ritz
 from pyvda.methods.inner_loop import solve as solve_linear
@@ -56,7 +61,7 @@ from pyvda.methods.statistics import (
 from pyvda.methods.trajectory import Trajectory
 from pyvda.methods.window_data import Part, WindowData
 from pyvda.models.model import Model
-from pyvda.operators.covariance import Covariance, Dense
+from pyvda.operators.covariance import Covariance
 from pyvda.operators.covariance_input import CovarianceOption, as_covariance
 from pyvda.operators.points import Points
 from pyvda.operators.sum import Sum
@@ -64,7 +69,7 @@ from pyvda.operators.sum import Sum
 _SHORTEST = 2.0**-6  # of a step of Gauss-Newton
 # What the linearised J may promise at a minimum: times the tolerance, and of J where that is small.
 _PROMISED, _ROUNDING = 10.0, 1e-10
-_FEWEST = 3  # members of an ensemble
+_FEWEST, _OF_CYCLE = 3, 30  # members of an ensemble: at least; by default in a cycle
 _TRUTHS = 3  # arrays of a truth: in windows, in the batch and in the analysis
 _SHORT = 256  # components of a control whose columns are all propagated
 _RUNS_OF_DRAW = 4  # of tangent linear and adjoint, about, that conjugate gradients take
@@ -87,7 +92,8 @@ class IncrementalOptions(StatisticalOptions):
         Mean of the first state: "climatology", a state, a state and its covariance, or what
         `pyvda.climate.background.get_background` takes.
     covariance : float, (D,), (D, D), str or Covariance, optional
-        B, see `pyvda.operators`. Default: that of the background.
+        B, see `pyvda.operators`. Default: that of the background; beside an ensemble that of the
+        climatology, scaled to the members' mean variance, which it does not exceed.
     model_error : float, (D,), (D, D), str or Covariance, optional
         Q, in the state's units squared: the covariance of an error that the model makes at every
         step, which then belongs to the control. Default: the model is exact.
@@ -109,7 +115,7 @@ class IncrementalOptions(StatisticalOptions):
         where the control has at most 256 components; 0: none.
     ensemble : int
         Members at the last step, `final_ensemble`, from which the next window takes a part of B; 0:
-        none, and B is static.
+        none, and B is static. Default: 0; 30 in a cycle without covariance.
     ensemble_of : {"draws", "analyses"}
         Whether the members are draws from the posterior, which cost hardly more than the standard
         deviation, or an ensemble of 4D-Vars with perturbed observations and backgrounds, whose
@@ -182,16 +188,20 @@ class IncrementalOptions(StatisticalOptions):
         return self
 
     def cycled(self) -> IncrementalOptions:
-        """Return the options with B as `covariance`, which holds for every window."""
+        """Return the options with what gives every window its B: `covariance`, or an ensemble."""
         if self.covariance is not None:
             return self
         if isinstance(self.background, tuple):
             mean, B = self.background
             return self.model_copy(update={"covariance": as_covariance(B, mean.size, "background")})
-        raise InputError(
-            "a cycle of incremental 4D-Var needs B, the covariance of the errors of its forecasts; "
-            "give it as covariance (--set covariance=B.nc), such as pyvda.operators.Spectral"
-        )
+        if self.ensemble:
+            return self
+        if "ensemble" in self.model_fields_set:
+            raise InputError(
+                "ensemble is 0, and without covariance the windows of a cycle have no B; give "
+                "covariance (--covariance), or leave out ensemble"
+            )
+        return self.model_copy(update={"ensemble": _OF_CYCLE})
 
     def for_first_window(self) -> IncrementalOptions:
         """Return the options of the first window: the climatology has a covariance of its own."""
@@ -305,11 +315,13 @@ def _background(
         if options.covariance is not None:
             B = as_covariance(options.covariance, size, "covariance", model.state_space)
         else:
-            large = known.covariance is None
-            B = of_climatology(model, engine) if large else Dense(known.matrix())
+            B = of_climatology(model, engine)
     if isinstance(given, Ensemble):
         weight, localisation = options.ensemble_weight, options.localisation
-        B = blended(B, given.members, weight, localisation, model)
+        if B is None and weight < 1:
+            B = hybrid_of_climatology(given.members, weight, localisation, model, engine)
+        else:
+            B = blended(B, given.members, weight, localisation, model)
     if B is None:
         raise InputError(
             f"no covariance of the background is known for {size} components; give one as "

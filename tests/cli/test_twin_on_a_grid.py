@@ -34,7 +34,7 @@ def test_an_ocean_observed_along_tracks(truth, folder, options, monkeypatch, cap
     ) == 0  # fmt: skip
     with xr.open_dataset(observations) as ds:
         assert ds.attrs["model"] == "quasi-geostrophic"
-        said = f"{ds.sizes['obs']} observations in 1 windows"
+        said = f"{ds.sizes['obs']} observations in 1 window"
     assert said in capsys.readouterr().out
     assert run(
         monkeypatch, "assimilate", observations, "--model", "qg", "--parameter", "n=17",

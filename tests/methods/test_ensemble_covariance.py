@@ -8,7 +8,12 @@ import pytest
 import pyvda
 from pyvda.climate.climatology import Climatology
 from pyvda.errors import InputError
-from pyvda.methods.ensemble_covariance import blended, of_climatology, taper_of
+from pyvda.methods.ensemble_covariance import (
+    blended,
+    hybrid_of_climatology,
+    of_climatology,
+    taper_of,
+)
 from pyvda.operators import Dense
 from pyvda.state.space import StateSpace, Variable
 
@@ -22,6 +27,21 @@ def test_the_weights_are_those_of_the_matrices() -> None:
     np.testing.assert_allclose(blended(None, MEMBERS, 1.0, 0.0, model).dense(), np.cov(MEMBERS.T))
     with pytest.raises(InputError, match="no covariance for the rest"):
         blended(None, MEMBERS, 0.5, 0.0, model)
+
+
+@pytest.mark.parametrize("scale", [0.01, 100.0])
+def test_the_climatology_beside_an_ensemble_has_its_variance_up_to_its_own(scale) -> None:
+    covariance, members = np.diag([1.0, 2.0, 3.0]) + 0.5, scale * MEMBERS
+    known = Climatology(np.zeros(3), covariance, np.zeros((2, 3)))
+    model = pyvda.get_model("lorenz63")
+    object.__setattr__(model, "climatology", known)
+    found = hybrid_of_climatology(members, 0.25, 0.0, model, None).dense()
+    sample = np.cov(members.T)
+    total = min(np.trace(sample), np.trace(covariance))
+    expected = 0.75 * covariance / np.trace(covariance) + 0.25 * sample / np.trace(sample)
+    np.testing.assert_allclose(found, total * expected)
+    with pytest.raises(InputError, match="members of the background's ensemble are all equal"):
+        hybrid_of_climatology(np.ones((4, 3)), 0.25, 0.0, model, None)
 
 
 def test_the_taper_has_the_grid_of_the_model() -> None:
@@ -48,5 +68,6 @@ def test_a_large_climatology_has_the_variance_of_its_states() -> None:
     variance = of_climatology(model, None).variance().reshape(n, n)
     assert 0.9 < variance[1:-1, 1:-1].mean() < 1.1
     assert not variance[0].any()
+    line = SimpleNamespace(name="line", state_space=None, climatology=model.climatology)
     with pytest.raises(InputError, match="not known as an operator"):
-        of_climatology(pyvda.get_model("lorenz96"), None)
+        of_climatology(line, None)
