@@ -18,7 +18,7 @@ from pyvda import cycling, estimated_variance, names
 from pyvda.block_task import Backgrounds, BlockTask
 from pyvda.climate.climatology import with_climatology
 from pyvda.cluster import Choice, with_engines
-from pyvda.cycled_windows import cycled
+from pyvda.cycled_windows import cycled, waits_in_folder
 from pyvda.engine import CostSettings, engine_for
 from pyvda.errors import InputError
 from pyvda.estimated_scales import with_scales
@@ -162,7 +162,6 @@ def _assimilated(
     for one in bound:
         one.check_time_step(step)
     lazy = settings.block is not None or observed[names.OBSERVATION].chunks is not None
-    waits = lazy and settings.cycle is not None and settings.state is not None
     in_windows, is_series = _in_windows(observed, settings, lazy or options.couples_windows())
     _check_operators(in_windows, method.name, bound)
     if settings.spread:
@@ -247,7 +246,7 @@ def _assimilated(
     analysis = layout.restored(analysis)
     if not lazy:
         analysis = analysis.assign(history)
-        if not waits:  # else in the folder of its state, as `cycled` says
+        if settings.cycle is None or not waits_in_folder(observed, settings.state):
             analysis = blockwise.loaded(analysis)
         units = in_windows[names.OBSERVATION].attrs.get("units")
         analysis = with_report(with_history(analysis, units) if history else analysis)

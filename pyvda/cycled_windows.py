@@ -75,7 +75,7 @@ def cycled(
     each = windows.consecutive(observed, length)
     folder = None if state is None else Path(state)
     kept = CycleState(folder, task)
-    waits = folder if observed[names.OBSERVATION].chunks is not None else None
+    waits = folder if waits_in_folder(observed, state) else None
     report, task = task.report, replace(task, report=silent, windows=len(each))
     parts: list[xr.Dataset] = []
     start = None if own is None else own[0]
@@ -97,6 +97,11 @@ def cycled(
     if names.FINAL_ENSEMBLE in analysis:  # how many analyses led to the last of them
         analysis[names.FINAL_ENSEMBLE].attrs.update(parts[-1][names.FINAL_ENSEMBLE].attrs)
     return analysis
+
+
+def waits_in_folder(observed: xr.Dataset, state: str | Path | None) -> bool:
+    """Tell whether the analysis of a cycle stays in its folder until it is written."""
+    return state is not None and observed[names.OBSERVATION].chunks is not None
 
 
 def _window(
