@@ -243,7 +243,7 @@ def _searched(
         part = _left_out(block.isel({names.WINDOW: windows[rows]}), own)
         problem = analyst.problem(part, windows[rows])
         solution = analyst.solve(problem, windows[rows])
-        found = _judged(_chosen(given, rows), problem, solution, own, analyst.variance, errors)
+        found = _judged(given.chosen(rows), problem, solution, own, analyst.variance, errors)
         different = _any(tuple(a != b for a, b in zip(found.bad, own, strict=True)))
         end.put(rows, found)
         if not different.any():
@@ -356,11 +356,6 @@ def _weights(problem: Problem) -> tuple[Array, ...]:
     points = problem.batch.points
     on_grid = np.asarray(problem.batch.mask, float)
     return (on_grid,) if points is None else (on_grid, np.asarray(points.weight, float))
-
-
-def _chosen(problem: Problem, windows: Array) -> Problem:
-    numbers = problem.window_numbers()[windows]
-    return replace(problem, batch=problem.batch[windows], numbers=numbers)
 
 
 def _left_out(block: xr.Dataset, bad: Bad) -> xr.Dataset:

@@ -26,10 +26,12 @@ _FEW = 3  # data for each component of the state, below which the library is ask
 # linearised spread of an exact model is too small; and of a model with errors, which are not those
 # of the library.
 _LONG, _LONG_WITH_ERRORS = 0.07, 0.25
+_GAP = 2.0  # mean distances of the data in time, above which a stretch without data is a gap
 _MEMBERS = 120_000  # as of strong-constraint 4D-Var, so that both use the same file
 # Pieces of the library, members in each, and the effective sample size that is enough there: a
-# small library will do where many members fit. The last is the whole library, for few data only.
-_PIECES = ((256, 4, 20.0), (256, 20, 5.0), (0, 0, 5.0))
+# small library will do where many members fit. The first is for few data only; the last is the
+# whole library, for few data and across gaps. Many members in a piece are compared at a time.
+_PIECES = ((64, 16, 20.0), (64, 80, 5.0), (0, 0, 5.0))
 
 
 def mirrored(problem: Problem, x: Array, precision: Array) -> tuple[Array, Array]:
@@ -63,8 +65,45 @@ def few(problem: Problem) -> Array:
     return np.asarray(problem.data() <= _FEW * problem.model.state_size)
 
 
-def undecided(problem: Problem, stdev: Array, climatological: Array, *, exact: bool) -> Array:
-    """Return the windows, by number, whose data may leave other states: few data, or a long gap.
+def with_gap(problem: Problem) -> Array:
+    """Return whether a window has a stretch without data that the model may forget, (W,) bool.
+
+    It is longer than twice the mean distance of the window's data, and than the time in which the
+    model moves, in the mean square, as far as two states that have nothing in common are apart.
+    """
+    seen = np.asarray(problem.batch.mask).any(2)
+    steps = np.arange(seen.shape[1])
+    last = np.maximum.accumulate(np.where(seen, steps, -1), axis=1)
+    longest = (steps - last).max(1)
+    found = longest * seen.sum(1) > _GAP * len(steps)
+    if found.any():
+        found &= longest >= _memory(problem, len(steps))
+    return np.asarray(found)
+
+
+def _memory(problem: Problem, steps: int) -> int:
+    """Return the steps after which the model has moved so far, `steps` at most."""
+    apart = 2 * climatology(problem.model, problem.engine).variance.sum()
+    count, each, _ = _PIECES[1]
+    x = pieces(_library(problem, steps), count, each, steps).states
+    for lag in range(EVERY, min(steps, x.shape[1]), EVERY):
+        if ((x[:, lag:] - x[:, :-lag]) ** 2).sum(2).mean() >= apart:
+            return lag
+    return steps
+
+
+def _library(problem: Problem, steps: int) -> Library:
+    lead = LEAD if problem.model.climatology is None else 0
+    time_step = problem.cost.time_step
+    return library(problem.model, problem.engine, time_step, steps, _MEMBERS, lead)
+
+
+def undecided(
+    problem: Problem, stdev: Array, climatological: Array, loose: Array, *, exact: bool
+) -> Array:
+    """Return the windows, by number, whose data may leave other states.
+
+    Either they are loose, or the method states that a long stretch was left to the model.
 
     Parameters
     ----------
@@ -72,17 +111,19 @@ def undecided(problem: Problem, stdev: Array, climatological: Array, *, exact: b
         As the method states it.
     climatological : (D,)
         Variance.
+    loose : (W,) bool
+        Windows with few data or a gap.
     exact : bool
         Whether the method takes the model to be exact.
     """
     limit = _LONG if exact else _LONG_WITH_ERRORS
     with np.errstate(over="ignore", invalid="ignore"):
         share = (np.square(stdev) @ np.ones(stdev.shape[2])).max(1) / climatological.sum()
-    return np.flatnonzero((few(problem) | ~(share < limit)) & problem.has_observations())
+    return np.flatnonzero((loose | ~(share < limit)) & problem.has_observations())
 
 
 def expected_square(
-    problem: Problem, x: Array, precision: Array, chosen: Array
+    problem: Problem, x: Array, precision: Array, chosen: Array, loose: Array
 ) -> tuple[Array, Array]:
     """Return E(x - xₐ)² over the posterior from the library, and for which windows it is known.
 
@@ -94,6 +135,8 @@ def expected_square(
         One over the error variance of each datum, 0 where nothing is observed.
     chosen : (n,) int
         Windows.
+    loose : (n,) bool
+        For which of them the whole library is asked, if need be.
 
     Returns
     -------
@@ -102,18 +145,18 @@ def expected_square(
         Whether enough members fit the data, and fit them as well as they should.
     """
     model, steps = problem.model, x.shape[1]
-    lead = LEAD if model.climatology is None else 0
-    shelf = library(model, problem.engine, problem.cost.time_step, steps, _MEMBERS, lead)
+    shelf = _library(problem, steps)
     square = np.full((len(chosen), *x.shape[1:]), np.nan)
     known = np.zeros(len(chosen), bool)
     observation = np.asarray(problem.batch.observation, float)
     deviation = np.sqrt(climatology(model, problem.engine).variance)
-    loose = few(problem)[chosen]
-    stages = _PIECES if model.climatology is None else _PIECES[-1:]
-    for count, each, enough in stages:
-        # Many data leave few members of a small library, or none of the whole one.
-        tried = ~known & (loose | (each > _PIECES[0][1]) | (len(stages) == 1))
-        left = np.flatnonzero(tried)
+    sparse = few(problem)[chosen]
+    everything = np.ones(len(chosen), bool)
+    stages = list(zip(_PIECES, (sparse, everything, loose), strict=True))
+    if model.climatology is not None:
+        stages = [(_PIECES[-1], everything)]
+    for (count, each, enough), wanted in stages:
+        left = np.flatnonzero(wanted & ~known)
         if not len(left):
             continue
         rows = chosen[left]

@@ -7,9 +7,9 @@ variance s²,
 
 whatever made xₐ: a learned model, or a descent of the cost (4). Of a model of a few components, m
 and s come from the states of its attractor that fit the observations, by the method
-`posterior-mean`; of a larger one, of which too few of these states fit, from the minimum of the
-method `annealed` and its Hessian, with the doubts of that minimum, or from the climatology where it
-has diverged.
+`posterior-mean`; of a larger one, and where too few of these states fit, from the minimum of the
+method `annealed` and its Hessian, or from the climatology where it has diverged. The doubts of the
+posterior are those of the analysis, too.
 """
 
 from __future__ import annotations
@@ -84,13 +84,18 @@ def with_expected_error(problem: Problem, solution: Solution, variance: float) -
 
 
 def _of_library(problem: Problem, variance: float) -> tuple[Array, Array, Array]:
-    """Return mean, standard deviation and doubts (W,) of the states that fit the observations."""
+    """Return mean, standard deviation and doubts (W,) of the states that fit the observations.
+
+    Of a window of which too few do, they are those of `_of_minimum`.
+    """
     options = posterior_mean.PosteriorMeanOptions(observation_variance=variance)
-    found = posterior_mean.solve(problem, options)
-    # Few samples, or no state that is as close to the observations as their errors are large.
-    few = found.per_window[names.EFFECTIVE_SAMPLE_SIZE] < options.doubtful
-    few |= found.status == Status.DOUBTFUL
-    return found.x, _stdev_of(found), np.where(few, int(Doubt.FEW_SAMPLES), 0)
+    found = judged_solution(problem, options, posterior_mean.solve(problem, options))
+    posterior = found.x, _stdev_of(found), found.per_window[names.DOUBTS]
+    few = np.flatnonzero(posterior[2] & int(Doubt.FEW_SAMPLES))
+    if len(few):
+        for into, values in zip(posterior, _of_minimum(problem.chosen(few), variance), strict=True):
+            into[few] = values
+    return posterior
 
 
 def _of_minimum(problem: Problem, variance: float) -> tuple[Array, Array, Array]:

@@ -133,21 +133,27 @@ def _spread(
     samples = names.EFFECTIVE_SAMPLE_SIZE in options.window_outputs()
     if samples or getattr(options, "parameters", False):  # a posterior, or of another control
         return _limited(stdev, limit), doubts
-    doubts |= Doubt.SPREAD_LIMITED * large
+    # The curvature across a long stretch without data may have no inverse to rounding.
+    unknown = np.isnan(stdev) & judged[:, None, None]
+    doubts |= Doubt.SPREAD_LIMITED * (large | unknown.any((1, 2)))
     stdev = stdev.copy()
     precision = np.asarray(problem.batch.mask, float) / variance
     # The spread of a minimum is linearised, that of an ensemble is not.
     if names.OBJECTIVE in options.window_outputs() and alternatives.has_library(problem):
         exact = not options.model_error_per_step(problem.model.state_size).any()
-        chosen = alternatives.undecided(problem, stdev, limit, exact=exact)
+        loose = alternatives.few(problem) | alternatives.with_gap(problem)
+        chosen = alternatives.undecided(problem, stdev, limit, loose, exact=exact)
         chosen = chosen[judged[chosen]]
         if len(chosen):
-            found, known = alternatives.expected_square(problem, x, precision, chosen)
+            found, known = alternatives.expected_square(
+                problem, x, precision, chosen, loose[chosen]
+            )
             rows, found = chosen[known], found[known]
             more = reaches_further(np.sqrt(found), _limited(stdev[rows], limit))
             more |= found.mean((1, 2)) > _OPEN * limit.mean()
             doubts[rows[more & alternatives.few(problem)[rows]]] |= Doubt.OTHER_STATES
-            stdev[rows] = np.maximum(stdev[rows], np.sqrt(found))
+            stdev[rows] = np.fmax(stdev[rows], np.sqrt(found))
+    stdev = np.where(unknown & np.isnan(stdev), np.sqrt(limit), stdev)
     if problem.batch.points is None and problem.batch.channels is None:
         cost, apart = alternatives.mirrored(problem, x, precision)
         near = np.flatnonzero((cost < NEARLY) & judged & problem.has_observations())

@@ -36,6 +36,7 @@ _FIT = 0.06  # the mean fit differs from 1 by more
 _BIAS = 0.12  # root mean squares of the innovations
 _CORRELATION = 0.08
 _OUTLIERS, _FAR = 0.015, 3.0  # share of innovations beyond so many standard deviations
+_ALIKE, _MOST_GROUPS = 100, 16  # innovations of alike spread, whose size is taken together
 _USUAL_FAR = 0.0027
 _MOST = 1 << 21  # innovations that are looked at
 _PIECES, _FEWEST_PIECES = 64, 4  # of a series that is longer: its 64ths, and at least so many
@@ -194,6 +195,8 @@ class Sample(NamedTuple):
         First step of each window of a series, increasing.
     steps : int
         Number of steps of the series, or of a window.
+    stdev : (S, T, D), optional
+        Stated standard deviation of the analysis.
     """
 
     status: Any
@@ -206,6 +209,7 @@ class Sample(NamedTuple):
     fields: Any
     starts: Any = None
     steps: int = 0
+    stdev: Any = None
 
 
 def sampled(analysis: xr.Dataset) -> Sample:
@@ -230,20 +234,31 @@ def sampled(analysis: xr.Dataset) -> Sample:
             "assimilate the observations again"
         )
     fields = tuple(layout.variables(analysis, innovation.sizes[names.STATE]))
+    stdev = layout.output_vectors(analysis, names.STATE_STDEV)
+    both = [one for one in (innovation, stdev) if one is not None]
     if names.WINDOW in innovation.dims:
         chosen = _spread(innovation.sizes[names.WINDOW], innovation.size, 1)
-        whole = len(chosen) == innovation.sizes[names.WINDOW]
-        part = innovation if whole else innovation.isel({names.WINDOW: chosen})
-        return Sample(status, doubts, fit, rejected, part.data, chosen, 1.0, fields)
+        if len(chosen) < innovation.sizes[names.WINDOW]:
+            both = [one.isel({names.WINDOW: chosen}) for one in both]
+        d, *spread = [one.data for one in both]
+        return Sample(status, doubts, fit, rejected, d, chosen, 1.0, fields, stdev=_only(spread))
     steps = innovation.sizes[names.TIME]
     length = steps if innovation.size <= _MOST else max(1, steps // _PIECES)
     first = _spread(steps // length, innovation.size, _FEWEST_PIECES) * length
-    parts = [innovation.isel({names.TIME: slice(k, k + length)}).data[None] for k in first]
-    one = parts[0] if len(parts) == 1 else _concatenated(parts)
-    only = np.zeros(1, int) if len(status) == len(parts) == 1 else None
+    d, *spread = [
+        _concatenated([one.isel({names.TIME: slice(k, k + length)}).data[None] for k in first])
+        for one in both
+    ]
+    only = np.zeros(1, int) if len(status) == len(first) == 1 else None
     starts = analysis[names.WINDOW_START].data if names.WINDOW_START in analysis.coords else None
-    share = len(parts) * length / steps
-    return Sample(status, doubts, fit, rejected, one, only, share, fields, starts, steps)
+    return Sample(
+        status, doubts, fit, rejected, d, only, len(first) * length / steps, fields, starts, steps,
+        _only(spread),
+    )  # fmt: skip
+
+
+def _only(spread: list[Any]) -> Any:
+    return spread[0] if spread else None
 
 
 def _spread(count: int, size: int, least: int) -> Array:
@@ -253,6 +268,8 @@ def _spread(count: int, size: int, least: int) -> Array:
 
 
 def _concatenated(parts: list[Any]) -> Any:
+    if len(parts) == 1:
+        return parts[0]
     if isinstance(parts[0], np.ndarray):
         return np.concatenate(parts)
     import dask.array
@@ -293,9 +310,11 @@ def report_of(sample: Sample) -> Report:
     all_data = number.sum() / sample.share
     data = number[usual].mean() if chosen is not None else all_data / (own * len(usual))
     fit = _estimate(ratio[usual], 1.0, np.sqrt(2.0 / max(float(data), 1.0)), own)
+    stdev = None if sample.stdev is None else np.asarray(sample.stdev, float)
     if chosen is not None:
         innovation = innovation[usual]
-    bias, correlation, outliers, chance = _of_innovations(innovation, sample.fields)
+        stdev = None if stdev is None else stdev[usual]
+    bias, correlation, outliers, chance = _of_innovations(innovation, stdev, sample.fields)
     found = [
         *_of_bias(bias), *_of_outliers(outliers, chance), *_of_correlation(correlation),
         *_of_fit(fit), *findings,
@@ -378,7 +397,7 @@ def _of_misfits(doubtful: int, windows: int, own: float) -> list[str]:
 
 
 def _of_innovations(
-    d: Array, fields: Sequence[tuple[str, slice]]
+    d: Array, stdev: Array | None, fields: Sequence[tuple[str, slice]]
 ) -> tuple[dict[str, Estimate], Estimate | None, float | None, float]:
     """Return the biases, the correlation of neighbours, the share of outliers and its chance."""
     bias: dict[str, Estimate] = {}
@@ -396,8 +415,8 @@ def _of_innovations(
         means = (np.bincount(window, own, minlength=len(d)) / np.maximum(number, 1))[number > 0]
         bias[what] = _estimate(means / size, 0.0, np.sqrt(len(means) / len(own)))
         if len(own) >= _OWN:
-            spread = 1.4826 * float(np.median(np.abs(own - np.median(own))))
-            far += int((np.abs(own - np.median(own)) > _FAR * (spread or np.inf)).sum())
+            alike = None if stdev is None else np.swapaxes(stdev[:, :, columns], 1, 2)[there]
+            far += _far(own, alike)
             judged += len(own)
         scaled = own / size
         same = (window[1:] == window[:-1]) & (column[1:] == column[:-1])
@@ -414,6 +433,21 @@ def _of_innovations(
     if not judged:
         return bias, correlation, None, 1.0
     return bias, correlation, far / judged, float(pdtrc(far - 1, _USUAL_FAR * judged))
+
+
+def _far(own: Array, stdev: Array | None) -> int:
+    """Return the number of innovations (n,) beyond three of their standard deviations.
+
+    These are taken from the median of their sizes. An innovation has the variance R - σ², so that
+    where the spread σ varies only those of alike σ are compared.
+    """
+    count = 1 if stdev is None else min(max(len(own) // _ALIKE, 1), _MOST_GROUPS)
+    order = np.arange(len(own)) if stdev is None or count == 1 else np.argsort(stdev, kind="stable")
+    far, middle = 0, np.median(own)
+    for group in np.array_split(np.abs(own - middle)[order], count):
+        spread = 1.4826 * float(np.median(group))
+        far += int((group > _FAR * (spread or np.inf)).sum())
+    return far
 
 
 def _together(count: Array, fields: Sequence[tuple[str, slice]]) -> Iterator[tuple[str, Array]]:

@@ -23,7 +23,7 @@ import scipy.linalg
 from pyvda.engine.interface import Array
 
 _SIGNIFICANT = 1.01  # smaller eigenvalues are as good as 1
-_ROUNDING = 1e-12  # of the largest eigenvalue of G Gᵀ
+_ROUNDING = 1e-12  # of the largest eigenvalue of a matrix of products
 
 
 class Ritz(NamedTuple):
@@ -196,7 +196,12 @@ def _ritz(P: Array, AP: Array, before: Ritz) -> Ritz:
     """Return the Ritz pairs of A on the search directions P (k, n), or the previous ones."""
     if not len(P):
         return before
-    gram, hessian = P @ P.T, P @ AP.T
-    values, y = scipy.linalg.eigh((hessian + hessian.T) / 2, (gram + gram.T) / 2)
+    # An orthonormal basis of their span, without directions that rounding has made alike.
+    lengths = np.linalg.norm(P, axis=1)
+    squares, y = scipy.linalg.eigh(P @ P.T / np.outer(lengths, lengths))
+    spans = squares > _ROUNDING * squares[-1]
+    to_basis = y[:, spans] / np.sqrt(squares[spans]) / lengths[:, None]
+    hessian = to_basis.T @ (P @ AP.T) @ to_basis
+    values, y = scipy.linalg.eigh((hessian + hessian.T) / 2)
     kept = values > _SIGNIFICANT
-    return Ritz(values[kept], y[:, kept].T @ P)
+    return Ritz(values[kept], (to_basis @ y[:, kept]).T @ P)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Annotated, Any, ClassVar
 
@@ -216,6 +216,11 @@ class Problem:
     def window_numbers(self) -> Array:
         """Return the windows' numbers in their file, (W,)."""
         return np.arange(len(self.batch)) if self.numbers is None else np.asarray(self.numbers)
+
+    def chosen(self, windows: Array) -> Problem:
+        """Return the problem of some of the windows, (n,) int."""
+        numbers = self.window_numbers()[windows]
+        return replace(self, batch=self.batch[windows], numbers=numbers)
 
     def points(self, windows: Any) -> Data | None:
         """Return the observations, other than of components on the grid, of the chosen windows.

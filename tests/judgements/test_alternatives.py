@@ -35,11 +35,13 @@ def test_expected_square_is_the_weighted_mean_over_members(problem) -> None:
     x = problem.batch.truth + 3.0
     mask = (precision > 0).astype(float)
     problem = replace(problem, batch=replace(problem.batch, mask=mask))
-    found, known = alternatives.expected_square(problem, x, precision, np.arange(3))
+    found, known = alternatives.expected_square(
+        problem, x, precision, np.arange(3), np.ones(3, bool)
+    )
     assert known.all()
     shelf = library(problem.model, problem.engine, 0.01, steps, 120_000)
-    small = alternatives.pieces(shelf, 256, 4, steps)
-    members = np.concatenate([small.states[:, LEAD + EVERY * k :][:, :steps] for k in range(4)])
+    small = alternatives.pieces(shelf, 64, 16, steps)
+    members = np.concatenate([small.states[:, LEAD + EVERY * k :][:, :steps] for k in range(16)])
     members = np.concatenate([members, members * small.signs])
     for window in range(3):
         cost = half_misfit(precision[window], members, y[window])
@@ -54,10 +56,29 @@ def test_expected_square_is_the_weighted_mean_over_members(problem) -> None:
 def test_the_library_is_asked_where_data_are_few_or_the_spread_is_large(problem) -> None:
     climatological = np.full(3, 60.0)
     stdev = np.ones_like(problem.batch.truth)
-    assert not len(alternatives.undecided(problem, stdev, climatological, exact=True))
+    loose = np.zeros(len(stdev), bool)
+    assert not len(alternatives.undecided(problem, stdev, climatological, loose, exact=True))
     stdev[4, 150] = 7.0
     stdev[5] = np.nan
     stdev[3, 10] = 2.5
     for exact, asked in ((True, [3, 4, 5]), (False, [4, 5])):
-        found = alternatives.undecided(problem, stdev, climatological, exact=exact)
+        found = alternatives.undecided(problem, stdev, climatological, loose, exact=exact)
         np.testing.assert_array_equal(found, asked)
+    loose[0] = True
+    found = alternatives.undecided(problem, stdev, climatological, loose, exact=False)
+    np.testing.assert_array_equal(found, [0, 4, 5])
+
+
+@pytest.mark.julia
+def test_a_gap_is_longer_than_the_distance_of_the_data_and_the_memory_of_the_model(problem) -> None:
+    mask = np.zeros(problem.batch.observation.shape)
+    mask[0, ::8, 0] = 1  # no gap
+    mask[1, 16:185:8, 2] = 1  # edges that are shorter
+    mask[2, ::40, 1] = 1  # few data, evenly spaced
+    mask[3, :50:8, 0] = mask[3, 150::8, 0] = 1
+    mask[4, 100::8, 0] = 1
+    given = replace(problem, batch=replace(problem.batch, mask=mask))
+    np.testing.assert_array_equal(alternatives.with_gap(given)[:5], [0, 0, 0, 1, 1])
+    # A tenth of the time step: the model has not moved much after a hundred.
+    slow = replace(given, cost=replace(given.cost, time_step=0.001))
+    np.testing.assert_array_equal(alternatives.with_gap(slow)[:5], np.zeros(5))

@@ -103,6 +103,23 @@ def test_misfits_too_small_and_status_of_other_methods() -> None:
     np.testing.assert_allclose(found.per_window[names.FIT], objective / 12.5)
 
 
+def test_a_spread_that_no_hessian_gives_is_the_climatology_s() -> None:
+    problem = twin_problem("lorenz63", 3)
+    stdev = np.full(problem.batch.truth.shape, 0.5)
+    stdev[1, 150:] = np.nan
+    given = replace(solution(problem, objective=np.full(3, 12.5)), stdev=stdev)
+    lost = replace(given, status=np.array([0, 0, Status.DIVERGED]))
+    lost.stdev[2] = np.nan
+    found = judged_solution(problem, StrongConstraintOptions(), lost)
+    assert found.stdev is not None
+    variance = climatology(problem.model).variance
+    np.testing.assert_allclose(found.stdev[1, 150:] ** 2, np.broadcast_to(variance, (50, 3)))
+    assert (found.stdev[1, :150] == 0.5).all()
+    assert np.isnan(found.stdev[2]).all()
+    assert found.per_window[names.DOUBTS].tolist() == [0, Doubt.SPREAD_LIMITED, 0]
+    assert found.status.tolist() == [0, 0, Status.DIVERGED]
+
+
 def test_a_background_of_the_user_s_limits_no_spread() -> None:
     problem = twin_problem("lorenz63", 2)
     wide = replace(solution(problem), stdev=np.full(problem.batch.truth.shape, 1e3))

@@ -71,6 +71,25 @@ def test_a_fault_of_all_windows_is_named_and_doubts_them(change: Any, said: str)
     assert (found[names.DOUBTS] & int(Doubt.WHOLE_FILE) > 0).all()
 
 
+def test_innovations_of_an_uneven_spread_are_not_taken_for_gross_errors() -> None:
+    """Their variance is R - σ², with R = 1: 0.04 in three quarters of the windows."""
+    d = white(6)
+    square = np.where(np.arange(WINDOWS) % 4, 0.96, 0.0)[:, None, None]
+    stdev = np.broadcast_to(np.sqrt(square), d.shape)
+    d = d * np.sqrt(1 - square)
+    plain = analysed(d, np.ones(WINDOWS))
+    assert "gross errors" in str(report_on(plain))
+    stated = plain.assign({names.STATE_STDEV: (names.DIMENSIONS, stdev)})
+    assert not report_on(stated).findings
+    series = stated.stack(steps=("window", "time")).drop_vars(["window", "time", "steps"])
+    series = series.rename(steps="time").transpose("time", "state")
+    whole = {name: plain[name] for name in (names.STATUS, names.DOUBTS, names.FIT)}
+    assert not report_on(series.assign(whole)).findings
+    gross = np.where(np.random.default_rng(7).random(d.shape) < 0.03, 5.0, d)
+    found = report_on(stated.assign({names.INNOVATION: (names.DIMENSIONS, gross)}))
+    assert "gross errors" in str(found)
+
+
 def test_windows_without_an_analysis_keep_their_status() -> None:
     analysis = analysed(white(1) / 2)
     analysis[names.STATUS][:2] = [Status.DIVERGED, Status.NO_OBSERVATIONS]

@@ -53,6 +53,18 @@ def test_the_loop_ends_at_its_limit_or_at_a_direction_without_curvature() -> Non
     assert not flat.x.any()
 
 
+def test_directions_that_rounding_has_made_alike_are_left_out() -> None:
+    """The product is symmetric to three digits only, as that of a model that amplifies errors."""
+    for seed in range(50):
+        random = np.random.default_rng(seed)
+        turn, _ = np.linalg.qr(random.normal(size=(3, 3)))
+        rough = (turn * [1e6, 1e3, 1.0]) @ turn.T + 1e3 * random.normal(size=(3, 3))
+        ritz = solve(lambda v, A=rough: A @ v, random.normal(size=3), Ritz.none(3), 20, 1e-2).ritz
+        assert len(ritz.values) <= 3
+        expected = np.eye(len(ritz.values))
+        np.testing.assert_allclose(ritz.vectors @ ritz.vectors.T, expected, rtol=0, atol=1e-6)
+
+
 def test_all_pairs_are_those_of_the_matrix_though_eigenvalues_are_equal() -> None:
     """Of a matrix or of its rows: 12 of them, of which 4 and 5 have one eigenvalue."""
     lengths = np.sqrt([1.0] * 4 + [9.0] * 5 + [1e-3, 50.0, 1e4])
