@@ -29,7 +29,7 @@ from pyvda.methods.learned import LearnedOptions
 from pyvda.methods.statistics import variance_of
 from pyvda.operators.observation import ObservationOperator
 from pyvda.progress import OfBlocks, Report, silent
-from pyvda.robust import Analyst, covering, estimated, without_gross_errors
+from pyvda.robust import Analyst, covering, estimated, from_result, without_gross_errors
 from pyvda.settings import OBSERVATION_VARIANCE
 from pyvda.state import windows
 
@@ -113,6 +113,10 @@ class BlockTask:
         with self.engine() as engine:
             block = self.screened(block, own, engine)
             problem = self.problem(block, own, engine)
+            # Not for the cost (4): where its descent is stopped depends on where it starts.
+            weighted = self.options.minimises_weighted_cost()
+            if self.screen is not None and not weighted:
+                problem = from_result(block, problem)
             more = {} if self.state is None else {"state": _state_path(self.state, block)}
             solution = cycling.solve(get_method(self.method), problem, self.options, own, **more)
             solution = covering(block, solution)

@@ -37,7 +37,7 @@ _MOST = 0.75  # h at most: the spread is not that accurate
 _FEW = 8  # data of a window, below which their residuals say nothing of its spread
 _SUBSETS, _LEFT_OUT = 8, (0.35, 0.6)  # their number, and probabilities that a datum is left out
 _SEED = 5
-_APART = "squared_distance_to_other_results"
+_APART, _RESULT = "squared_distance_to_other_results", "result_of_the_search"
 _ROUNDS = 6  # analyses of a search at most
 _ESTIMATES = 2  # of the parameters of the gross errors, each with the analysis of the one before
 
@@ -113,7 +113,8 @@ def without_gross_errors(
     """Return a block of windows with NaN in place of the observations that are likely bad.
 
     Their flags are `names.Flag.REJECTED`, as of data that the file itself calls bad. For `covering`
-    the block also holds the mean squared distance to the other results.
+    and `from_result` the block also holds the result of the search, NaN where nothing is left out,
+    and the mean squared distance from it to others.
 
     Parameters
     ----------
@@ -123,7 +124,9 @@ def without_gross_errors(
     errors : GrossErrors
     """
     best, apart = _best(block, analyst, errors)
-    return _left_out(block, best.bad).assign({_APART: (names.DIMENSIONS, apart)})
+    result = np.where(_any(best.bad)[:, None, None], best.x, np.nan)
+    found = {_APART: (names.DIMENSIONS, apart), _RESULT: (names.DIMENSIONS, result)}
+    return _left_out(block, best.bad).assign(found)
 
 
 def estimated(block: xr.Dataset, analyst: Analyst) -> tuple[GrossErrors, float]:
@@ -172,6 +175,21 @@ def _best(block: xr.Dataset, analyst: Analyst, errors: GrossErrors) -> tuple[_Fo
         if lowest:
             best.put(np.array([window]), found[np.array([its.start + lowest - 1])])
     return best, apart
+
+
+def from_result(block: xr.Dataset, problem: Problem) -> Problem:
+    """Return the problem with the results of the search as first guesses, where data are left out.
+
+    Parameters
+    ----------
+    block : Dataset
+        As `without_gross_errors` returns it.
+    problem : Problem
+    """
+    result = block[_RESULT].transpose(*names.DIMENSIONS).values
+    finite = np.isfinite(result).all((1, 2), keepdims=True)
+    guess = np.where(finite, result, problem.batch.first_guess)
+    return replace(problem, batch=replace(problem.batch, first_guess=guess))
 
 
 def covering(block: xr.Dataset, solution: Solution) -> Solution:

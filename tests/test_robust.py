@@ -211,6 +211,31 @@ def test_data_are_rejected_by_the_strong_constraint(
 
 
 @pytest.mark.julia
+def test_a_descent_starts_from_the_result_of_the_search(
+    lorenz: tuple[xr.Dataset, xr.Dataset],
+) -> None:
+    """Where component 1 alone is observed, interpolation leads to a wrong minimum."""
+    truth, observed = (ds.isel(window=slice(0, 8)) for ds in lorenz)
+    x = truth["truth"].values
+    y = np.full(x.shape, np.nan)
+    noise = np.random.default_rng(73).standard_normal((8, 25))
+    y[:, ::8, 1] = x[:, ::8, 1] + np.sqrt(R) * noise
+    data = observed.assign({names.OBSERVATION: (names.DIMENSIONS, y)})
+    changed, good = spoilt(data, 10.0)
+    bad = changed["observation"].notnull() & good["observation"].isnull()
+    with_bad = bad.any(("time", "state")).values
+    assert with_bad.sum() >= 6
+    keywords = {"model": "lorenz63", "method": "gauss-newton", "form": "statistical"}
+
+    def error(ds: xr.Dataset, **more: Any) -> np.ndarray:
+        found = pyvda.assimilate(ds, **keywords, **more)
+        return np.asarray(((found["analysis"].values - x) ** 2).mean((1, 2))[with_bad])
+
+    assert np.median(error(good)) > 10
+    assert np.median(error(changed, robust=True)) < 0.5
+
+
+@pytest.mark.julia
 @pytest.mark.parametrize(("size", "more"), [(0.0, 0.0), (10.0, 0.0), (5.0, 0.03)])
 def test_an_exact_model_that_does_not_fit_rejects_nothing(
     lorenz: tuple[xr.Dataset, xr.Dataset], size: float, more: float, monkeypatch: pytest.MonkeyPatch

@@ -112,9 +112,9 @@ class GaussNewtonOptions(CyclingOptions):
         return self.form == "weighted"
 
     def screened_by(self, model: Model) -> str | None:
-        """Return the strong constraint, for the weighted form of models with a library."""
-        weighted = self.form == "weighted"
-        return "strong-constraint" if weighted and is_low_dimensional(model) else None
+        """Return the strong constraint, of models whose library has its starts."""
+        own = any(was_given(self, name) for name in ("background", "covariance"))
+        return "strong-constraint" if not own and is_low_dimensional(model) else None
 
     def estimates(self) -> tuple[str, ...]:
         """Return the options that `pyvda.estimated_scales` can estimate."""

@@ -85,7 +85,7 @@ class StrongConstraintOptions(CyclingOptions):
     growth: int | None = Field(None, ge=0, le=10**9)
     background_lead: int | None = Field(None, ge=0, le=1000)
     members: int = Field(120_000, ge=100, le=20_000_000)
-    iterations: int = Field(100, ge=1, le=10**9)
+    iterations: int = Field(1000, ge=1, le=10**9)
     tolerance: float = Field(1e-8, gt=0)
     seed: Seed = 0
     parameters: bool | Literal["shared"] = False
