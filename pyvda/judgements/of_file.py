@@ -32,7 +32,9 @@ ATTRIBUTE = "pyvda_report"
 
 # A finding must be certain, with this probability of an error, and large.
 _CHANCE = 2e-4
-_FIT = 0.06  # the mean fit differs from 1 by more
+# The mean fit differs from 1 by more; that of a method of members, whose spread is estimated from
+# them and whose updates are linear, is accurate to less.
+_FIT, _FIT_OF_MEMBERS = 0.06, 0.12
 _BIAS = 0.12  # root mean squares of the innovations
 _CORRELATION = 0.08
 _OUTLIERS, _FAR = 0.015, 3.0  # share of innovations beyond so many standard deviations
@@ -197,6 +199,8 @@ class Sample(NamedTuple):
         Number of steps of the series, or of a window.
     stdev : (S, T, D), optional
         Stated standard deviation of the analysis.
+    of_members : bool
+        Whether the method is one of members, see `methods.statistics.EnsembleOptions`.
     """
 
     status: Any
@@ -210,6 +214,7 @@ class Sample(NamedTuple):
     starts: Any = None
     steps: int = 0
     stdev: Any = None
+    of_members: bool = False
 
 
 def sampled(analysis: xr.Dataset) -> Sample:
@@ -236,12 +241,16 @@ def sampled(analysis: xr.Dataset) -> Sample:
     fields = tuple(layout.variables(analysis, innovation.sizes[names.STATE]))
     stdev = layout.output_vectors(analysis, names.STATE_STDEV)
     both = [one for one in (innovation, stdev) if one is not None]
+    members = names.MISFIT in analysis
     if names.WINDOW in innovation.dims:
         chosen = _spread(innovation.sizes[names.WINDOW], innovation.size, 1)
         if len(chosen) < innovation.sizes[names.WINDOW]:
             both = [one.isel({names.WINDOW: chosen}) for one in both]
         d, *spread = [one.data for one in both]
-        return Sample(status, doubts, fit, rejected, d, chosen, 1.0, fields, stdev=_only(spread))
+        return Sample(
+            status, doubts, fit, rejected, d, chosen, 1.0, fields, stdev=_only(spread),
+            of_members=members,
+        )  # fmt: skip
     steps = innovation.sizes[names.TIME]
     length = steps if innovation.size <= _MOST else max(1, steps // _PIECES)
     first = _spread(steps // length, innovation.size, _FEWEST_PIECES) * length
@@ -253,7 +262,7 @@ def sampled(analysis: xr.Dataset) -> Sample:
     starts = analysis[names.WINDOW_START].data if names.WINDOW_START in analysis.coords else None
     return Sample(
         status, doubts, fit, rejected, d, only, len(first) * length / steps, fields, starts, steps,
-        _only(spread),
+        _only(spread), members,
     )  # fmt: skip
 
 
@@ -317,7 +326,7 @@ def report_of(sample: Sample) -> Report:
     bias, correlation, outliers, chance = _of_innovations(innovation, stdev, sample.fields)
     found = [
         *_of_bias(bias), *_of_outliers(outliers, chance), *_of_correlation(correlation),
-        *_of_fit(fit), *findings,
+        *_of_fit(fit, _FIT_OF_MEMBERS if sample.of_members else _FIT), *findings,
     ]  # fmt: skip
     return Report(
         **counts, fit=fit, bias=bias, correlation=correlation, outliers=outliers,
@@ -339,8 +348,8 @@ def _own_share(sample: Sample) -> float:
     return min(1.0, sample.steps / (len(starts) * length))
 
 
-def _of_fit(fit: Estimate) -> list[str]:
-    if fit.chance > _CHANCE or abs(fit.mean - 1) < _FIT:
+def _of_fit(fit: Estimate, least: float) -> list[str]:
+    if fit.chance > _CHANCE or abs(fit.mean - 1) < least:
         return []
     if fit.mean > 1:
         return [

@@ -1,5 +1,6 @@
 """Windows that are wrong say so; windows of the standard setting do not."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,7 +27,7 @@ def truth() -> Any:
     return pyvda.simulate("lorenz63", WINDOWS, 41)
 
 
-def observed(truth: Any, component: int, steps: range) -> Any:
+def observed(truth: Any, component: int, steps: Sequence[int]) -> Any:
     """Return observations of one component at some steps, with an error variance of 2."""
     x = truth["truth"].values
     y = np.full(x.shape, np.nan)
@@ -61,6 +62,14 @@ def test_two_data_leave_other_states(truth: Any) -> None:
     found = pyvda.assimilate(data, method="strong-constraint")
     assert (is_covered(found, truth) | (found["status"].values != Status.CONVERGED)).all()
     assert (found["status"] == Status.AMBIGUOUS).mean() > 0.5
+
+
+def test_a_minimum_on_the_wrong_side_of_a_gap_is_covered(truth: Any) -> None:
+    data = observed(truth, 0, [*range(0, 50, 8), *range(152, 200, 8)])
+    found = pyvda.assimilate(data, method="annealed")
+    error = ((found["analysis"].values - truth["truth"].values) ** 2).mean((1, 2))
+    assert error.max() > 20
+    assert is_covered(found, truth).all()
 
 
 def test_the_spread_is_at_most_the_climatology_s(truth: Any) -> None:

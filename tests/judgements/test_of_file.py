@@ -71,6 +71,14 @@ def test_a_fault_of_all_windows_is_named_and_doubts_them(change: Any, said: str)
     assert (found[names.DOUBTS] & int(Doubt.WHOLE_FILE) > 0).all()
 
 
+def test_the_fit_of_members_must_differ_by_more() -> None:
+    d = white(8, 800)
+    for factor, doubtful in ((1.08, [True, False]), (1.2, [True, True]), (0.8, [True, True])):
+        minimum = analysed(np.sqrt(factor) * d)
+        members = minimum.assign({names.MISFIT: minimum[names.FIT]})
+        assert [bool(report_on(one).findings) for one in (minimum, members)] == doubtful
+
+
 def test_innovations_of_an_uneven_spread_are_not_taken_for_gross_errors() -> None:
     """Their variance is R - σ², with R = 1: 0.04 in three quarters of the windows."""
     d = white(6)
