@@ -71,7 +71,8 @@ def with_gap(problem: Problem) -> Array:
     It is longer than twice the mean distance of the window's data, and than the time in which the
     model moves, in the mean square, as far as two states that have nothing in common are apart.
     """
-    seen = np.asarray(problem.batch.mask).any(2)
+    mask = np.asarray(problem.batch.mask)
+    seen = mask @ np.ones(mask.shape[2]) > 0
     steps = np.arange(seen.shape[1])
     last = np.maximum.accumulate(np.where(seen, steps, -1), axis=1)
     longest = (steps - last).max(1)

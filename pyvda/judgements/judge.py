@@ -134,8 +134,8 @@ def _spread(
     if samples or getattr(options, "parameters", False):  # a posterior, or of another control
         return _limited(stdev, limit), doubts
     # The curvature across a long stretch without data may have no inverse to rounding.
-    unknown = np.isnan(stdev) & judged[:, None, None]
-    doubts |= Doubt.SPREAD_LIMITED * (large | unknown.any((1, 2)))
+    unknown = np.isnan(stdev.sum((1, 2))) & judged
+    doubts |= Doubt.SPREAD_LIMITED * (large | unknown)
     stdev = stdev.copy()
     precision = np.asarray(problem.batch.mask, float) / variance
     # The spread of a minimum is linearised, that of an ensemble is not.
@@ -153,7 +153,7 @@ def _spread(
             more |= found.mean((1, 2)) > _OPEN * limit.mean()
             doubts[rows[more & alternatives.few(problem)[rows]]] |= Doubt.OTHER_STATES
             stdev[rows] = np.fmax(stdev[rows], np.sqrt(found))
-    stdev = np.where(unknown & np.isnan(stdev), np.sqrt(limit), stdev)
+    stdev[unknown] = np.where(np.isnan(stdev[unknown]), np.sqrt(limit), stdev[unknown])
     if problem.batch.points is None and problem.batch.channels is None:
         cost, apart = alternatives.mirrored(problem, x, precision)
         near = np.flatnonzero((cost < NEARLY) & judged & problem.has_observations())
