@@ -292,7 +292,7 @@ def _roles(ds: xr.Dataset, name: Hashable) -> tuple[dict[Hashable, str], Hashabl
     if time_dim is None:
         raise InputError(
             f"{found} and none is recognised as time, {expected}; "
-            "give its coordinate the attribute axis='T'"
+            "call that of time 'time', or give its coordinate the attribute axis='T'"
         )
     roles: dict[Hashable, str] = {time_dim: names.TIME}
     others = [dim for dim in dims if dim != time_dim]

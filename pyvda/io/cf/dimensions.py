@@ -15,6 +15,7 @@ from pyvda.errors import InputError
 # A dimension with one of these names is the state; a third dimension then counts windows.
 STATE_NAMES = ("state", "component", "components")
 _TIME_NAMES = ("time", "t")
+_LEAD_TIME = "forecast_period"
 _WINDOW_NAMES = ("window", "windows", "sample", "samples", "member", "batch")
 _AXES = {
     "X": ("x", "lon", "longitude", "projection_x_coordinate", "grid_longitude", "degrees_east"),
@@ -83,6 +84,9 @@ def find_time(ds: xr.Dataset, dims: Iterable[Hashable]) -> tuple[Hashable | None
     time_dims = {along[n].dims[0] for n in declared} or {along[n].dims[0] for n in named}
     if len(time_dims) != 1:
         time_dims = {dim for dim in dims if str(dim).lower() in _TIME_NAMES}
+    if not time_dims:  # the lead times of one forecast
+        declared = [n for n, v in along.items() if v.attrs.get("standard_name") == _LEAD_TIME]
+        time_dims = {along[n].dims[0] for n in declared}
     if len(time_dims) != 1:
         return None, None
     dim = time_dims.pop()

@@ -230,8 +230,8 @@ def _leading(ds: xr.Dataset, files: Sequence[str]) -> tuple[Hashable, Hashable |
     ((time, window),) = found
     if time is None:
         raise InputError(
-            f"{described(ds, files[0])} and none is recognised as time; give its coordinate the "
-            "attribute axis='T'"
+            f"{described(ds, files[0])} and none is recognised as time; call that of time 'time', "
+            "or give its coordinate the attribute axis='T'"
         )
     return time, window
 

@@ -53,7 +53,7 @@ def model_time_step(
     if found is None and _is_uneven(ds):
         found = model.time_step
         notice(
-            "the dates are months apart, which are not equally long; each is one step of "
+            "the times are months or years apart, which are not equally long; each is one step of "
             f"{model.name}, {found:g} model time units; time_step (--time-step) gives another"
         )
     if found is None:
@@ -84,9 +84,11 @@ def model_time_step(
 
 
 def _is_uneven(ds: xr.Dataset) -> bool:
-    """Tell whether the times are dates that are months apart, and not the same number of days."""
+    """Tell whether times count months or years, or are dates of different numbers of days."""
     if names.TIME not in ds.coords:
         return False
+    if times.counts_months(ds[names.TIME]):
+        return True
     dated = times.dates(ds[names.TIME])
     if times.months_between(dated) is None:
         return False

@@ -17,12 +17,14 @@ import pandas as pd
 import xarray as xr
 
 from pyvda import names
+from pyvda.io.quality.packing import without_default_fill
 from pyvda.notices import notice
 
 # Units that xarray writes. It also reads those of cftime, but cannot write them again.
 _UNITS = re.compile(r"\s*(nano|micro|milli)?(second|minute|hour|day)s?\s+since\s", re.IGNORECASE)
 _TEXT_NAMES = ("time", "times", "t", "date", "dates", "datetime", "timestamp", "valid_time")
 _ZONE = re.compile(r"(Z|[+-]\d{2}(:?\d{2})?)$")
+_CALENDAR_UNITS = re.compile(r"\s*((common_)?year|month|decade)s?\s+since\s", re.IGNORECASE)
 _PHYSICAL = re.compile(
     r"(n|u|m|milli|micro|nano)?(s|sec|secs|second|seconds)|min|mins|minutes?|h|hr|hrs|hours?|"
     r"d|days?|weeks?|months?|(common_)?years?", re.IGNORECASE,
@@ -35,6 +37,8 @@ class _Coder(xr.coders.CFDatetimeCoder):
     def decode(self, variable: xr.Variable, name: Hashable | None = None) -> xr.Variable:
         if not _UNITS.match(str(variable.attrs.get("units", ""))):
             return variable
+        if variable.dtype.kind == "f":
+            variable = without_default_fill(variable)
         try:
             return super().decode(variable, name)
         except (ValueError, OverflowError):  # dates that neither NumPy nor cftime can hold
@@ -214,6 +218,35 @@ def physical_unit(time: xr.Variable | xr.DataArray) -> str | None:
     """Return the unit of times that are plain numbers, if it is one of physical time."""
     units = str(time.attrs.get("units", "")).strip()
     return units if _PHYSICAL.fullmatch(units) else None
+
+
+def counts_months(time: xr.Variable | xr.DataArray) -> bool:
+    """Tell whether times are numbers of months, years or decades since a date."""
+    units = time.attrs.get("units") or time.encoding.get("units", "")
+    return bool(_CALENDAR_UNITS.match(str(units)))
+
+
+def rounding(time: xr.DataArray) -> float:
+    """Return how far dates may be from those that were meant, in seconds.
+
+    A file has them as numbers since a date: as float32, hours since 1970 are rounded to minutes. 0
+    for dates that were no floating-point numbers.
+    """
+    encoding = time.encoding
+    stored = np.dtype(encoding.get("dtype", "O"))
+    dated = time.dtype.kind == "M" or is_cftime(time.variable)
+    if stored.kind != "f" or not dated or "units" not in encoding:
+        return 0.0
+    calendar = str(encoding.get("calendar", "standard"))
+    numbers = _numbers(time.variable, str(encoding["units"]), calendar)
+    if numbers is None or not np.isfinite(numbers).all() or numbers[0] == numbers[-1]:
+        return 0.0
+    between = time.values[-1] - time.values[0]
+    seconds = between / np.timedelta64(1, "s") if time.dtype.kind == "M" else (
+        between.total_seconds()
+    )  # fmt: skip
+    unit = abs(float(seconds) / (numbers[-1] - numbers[0]))
+    return float(np.spacing(np.abs(numbers).max().astype(stored))) * unit
 
 
 def months_between(dated: np.ndarray) -> int | None:

@@ -74,11 +74,23 @@ def same(one: str, other: str, *, differences: bool = False) -> bool:
     >>> same("psu", "PSU"), same("1e-3", "0.001"), same("mm/day", "mm d-1")
     (True, True, True)
     """
+    found = factor(one, other, differences=differences)
+    return found is not None and math.isclose(found, 1.0, rel_tol=1e-6)
+
+
+def factor(one: str, other: str, *, differences: bool = False) -> float | None:
+    """Return the number of units `other` that one unit `one` is; None where it is no number.
+
+    Examples
+    --------
+    >>> factor("mm", "m"), factor("km2", "m2"), factor("m", "s")
+    (0.001, 1000000.0, None)
+    """
     first, second = _parsed(one), _parsed(other)
     powers = [first.powers, second.powers]
     if differences:
         powers = [{"K" if u == "degC" else u: p for u, p in found.items()} for found in powers]
-    return powers[0] == powers[1] and math.isclose(first.number, second.number, rel_tol=1e-6)
+    return first.number / second.number if powers[0] == powers[1] else None
 
 
 def recognised(units: str) -> bool:

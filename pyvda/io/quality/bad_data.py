@@ -19,7 +19,7 @@ from pyvda.io.quality.packing import (
     Bounds,
     unpacked,
     valid_bounds,
-    without_default_fill,
+    without_missing,
     without_packing,
 )
 from pyvda.io.quality.quality_flags import GoodFlags, Rule
@@ -76,7 +76,7 @@ def screened(
             continue
         bounds = valid_bounds(variable, name)
         rules = quality_flags.rules(ds, name, good_flags)
-        values = without_default_fill(variable)
+        values = without_missing(variable)
         if bounds is not None or rules:
             flags = [ds.variables[rule.variable] for rule in rules]
             code = partial(_code, rules=rules, bounds=bounds)

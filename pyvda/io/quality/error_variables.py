@@ -1,17 +1,21 @@
 """The errors of observations: which variable of a file gives them, as standard deviations.
 
-By CF's `ancillary_variables` and the standard_name modifier `standard_error`, by the name
-(`sst_error`, `sst_uncertainty`, `sst_stdev`, `sst_error_variance`), or as `observation_error`.
+By CF's `ancillary_variables` and the standard_name modifier `standard_error`, with its
+`standard_error_multiplier`, by the name (`sst_error`, `sst_uncertainty`, `sst_stdev`,
+`sst_error_variance`), or as `observation_error`.
 """
 
 from __future__ import annotations
+
+import re
+from functools import partial
 
 import numpy as np
 import xarray as xr
 
 from pyvda import names
 from pyvda.errors import InputError
-from pyvda.io.cf.units import recognised, same, squared
+from pyvda.io.cf.units import factor, recognised, same, squared
 from pyvda.io.writing.elementwise import elementwise
 from pyvda.notices import notice
 
@@ -19,6 +23,11 @@ _DEVIATIONS = ("error", "uncertainty", "stdev", "std", "stddev", "standard_error
                "standard_deviation", "standard_uncertainty", "total_uncertainty", "error_stdev",
                "error_std", "error_standard_deviation", "obserror", "sigma", "se")  # fmt: skip
 _VARIANCES = ("error_variance", "variance", "var", "error_var")
+_MODIFIER, _MULTIPLIER = "standard_error", "standard_error_multiplier"
+_DESCRIBED = re.compile(
+    r"standard[ _](error|deviation|uncertainty)|uncertainty|"
+    r"(random|total|measurement|observation|analysis|estimated|instrument)[ _]error", re.IGNORECASE,
+)  # fmt: skip
 # Names that say so without that of a variable before them, as a column of a table may have.
 ALONE = (
     names.OBSERVATION_ERROR,
@@ -40,13 +49,15 @@ def with_errors(ds: xr.Dataset, name: str, shared: bool = True) -> tuple[xr.Data
     Returns
     -------
     Dataset
-        `ds`, with standard deviations in place of variances. Values are not read.
+        `ds`, with standard deviations, in units of the observed values, in place of variances, of
+        multiples of them and of other units. Values are not read.
     str or None
 
     Raises
     ------
     InputError
-        When the errors have other dimensions, or other units; see `as_deviations`.
+        When the errors have other dimensions, or units that cannot be converted; see
+        `as_deviations`.
     """
     found = error_of(ds, name, shared)
     return (ds if found is None else as_deviations(ds, name, found)), found
@@ -58,26 +69,48 @@ def as_deviations(ds: xr.Dataset, name: str, found: str) -> xr.Dataset:
     Raises
     ------
     InputError
-        When both units are recognised and the errors have other ones.
+        When both units are recognised and cannot be converted, or the multiplier of the errors is
+        not a positive number.
     """
     variance = _is_variance(found)
     units, theirs = (ds[one].attrs.get("units") for one in (name, found))
+    scale = 1.0 if variance else 1 / _multiplier(ds[found])
     if units is not None and theirs is not None:
         wanted = squared(str(units)) if variance else str(units)
         if not same(str(theirs), wanted, differences=True):
-            if recognised(str(theirs)) and recognised(wanted):
+            known = recognised(str(theirs)) and recognised(wanted)
+            converted = factor(str(theirs), wanted, differences=True) if known else None
+            if known and converted is None:
                 raise InputError(
                     f"the errors {found!r} have the units {theirs!r}, expected {wanted!r}, as "
                     f"{name!r} has {units!r}; convert them, or correct their attribute units"
                 )
-            notice(
-                f"the errors {found!r} have the units {theirs!r}, which cannot be compared with "
-                f"the expected {wanted!r}; they are used as they are"
-            )
-    if variance:
-        deviation = elementwise(_root, np.float64, ds.variables[found])
+            scale *= converted or 1.0
+            if not known:
+                notice(
+                    f"the errors {found!r} have the units {theirs!r}, which cannot be compared "
+                    f"with the expected {wanted!r}; they are used as they are"
+                )
+    if variance or scale != 1:
+        made = partial(_deviations, variance=variance, scale=scale)
+        deviation = elementwise(made, np.float64, ds.variables[found])
         ds = ds.assign({found: (ds[found].dims, deviation.data, {"units": units or "1"})})
     return ds
+
+
+def _multiplier(array: xr.DataArray) -> float:
+    """Return how many standard errors the values of a variable are."""
+    given = array.attrs.get(_MULTIPLIER, 1.0)
+    try:
+        number = float(np.asarray(given).item())
+    except (TypeError, ValueError):
+        number = np.nan
+    if not 0 < number < np.inf:
+        raise InputError(
+            f"the attribute {_MULTIPLIER} of {array.name!r} is {given!r}, expected a positive "
+            "number; correct or remove it"
+        )
+    return number
 
 
 def error_of(ds: xr.Dataset, name: str, shared: bool = True) -> str | None:
@@ -86,6 +119,8 @@ def error_of(ds: xr.Dataset, name: str, shared: bool = True) -> str | None:
     there = [one for one in related if one in ds.variables and one != name]
     declared = [one for one in there if is_error(ds[one])]
     declared += [one for one in there if _sounds_like_error(one) and one not in declared]
+    declared += [one for one in there if _is_described_as_error(ds[one]) and one not in declared]
+    declared += _modified(ds, name)
     by_name = [one for one in _named_after(ds, name) if ds[one].dtype.kind in "fiu"]
     own = names.OBSERVATION_ERROR if shared and names.OBSERVATION_ERROR in ds.variables else name
     found = next((one for one in (*declared, own, *by_name) if one != name), None)
@@ -99,7 +134,7 @@ def error_of(ds: xr.Dataset, name: str, shared: bool = True) -> str | None:
 
 def is_error(array: xr.DataArray) -> bool:
     """Tell whether a variable holds standard deviations of errors, by its standard_name."""
-    return str(array.attrs.get("standard_name", "")).endswith("standard_error")
+    return str(array.attrs.get("standard_name", "")).endswith(_MODIFIER)
 
 
 def is_error_of_another(ds: xr.Dataset, name: str) -> bool:
@@ -115,6 +150,29 @@ def is_error_of_another(ds: xr.Dataset, name: str) -> bool:
         for other in ds.data_vars
         if other != name
     )
+
+
+def _modified(ds: xr.Dataset, name: str) -> list[str]:
+    """Return the variables whose standard_name is that of `name` and the modifier of errors.
+
+    None where another variable has the same standard_name: the errors may be of that one.
+    """
+    own = str(ds[name].attrs.get("standard_name", ""))
+    alike = [one for one, v in ds.variables.items() if v.attrs.get("standard_name") == own]
+    if not own or len(alike) > 1:
+        return []
+    wanted = [own, _MODIFIER]
+    return [
+        str(one) for one, v in ds.variables.items()
+        if str(v.attrs.get("standard_name", "")).split() == wanted
+    ]  # fmt: skip
+
+
+def _is_described_as_error(array: xr.DataArray) -> bool:
+    """Tell whether an ancillary variable holds standard deviations, by its long_name."""
+    number = array.dtype.kind == "f" and not {"flag_values", "flag_masks"} & set(array.attrs)
+    described = _DESCRIBED.search(str(array.attrs.get("long_name", "")))
+    return number and described is not None
 
 
 def _named_after(ds: xr.Dataset, name: str) -> list[str]:
@@ -135,6 +193,7 @@ def _is_variance(name: str) -> bool:
     return any(name.lower() == one or name.lower().endswith(f"_{one}") for one in _VARIANCES)
 
 
-def _root(variance: np.ndarray) -> np.ndarray:
+def _deviations(values: np.ndarray, *, variance: bool, scale: float) -> np.ndarray:
     """Return standard deviations; NaN, which is refused where something was observed, if < 0."""
-    return np.sqrt(np.where(variance >= 0, variance, np.nan).astype(np.float64))
+    scaled = scale * np.where(values >= 0, values, np.nan).astype(np.float64)
+    return np.sqrt(scaled) if variance else scaled

@@ -19,6 +19,7 @@ import xarray as xr
 
 from pyvda.io.writing.elementwise import elementwise
 from pyvda.notices import notice
+from pyvda.validation_errors import brief
 
 _SCALING = ("scale_factor", "add_offset", "_Unsigned")
 _MISSING = ("_FillValue", "missing_value")
@@ -42,13 +43,26 @@ def unpacked(ds: xr.Dataset) -> xr.Dataset:
             plain.encoding = {**moved, **variable.encoding}
         else:
             try:
-                plain = _decoded(variable, {})
+                plain = _decoded(variable, _scaling_as_numbers(variable.attrs))
             except (ValueError, TypeError) as error:
                 listed = ", ".join(given)
                 notice(f"the attributes {listed} of {name} cannot be used ({error}); they are not")
                 continue
         changed[name] = plain
     return ds.assign(changed) if changed else ds
+
+
+def scaled_by_text(ds: xr.Dataset) -> list[str]:
+    """Return the variables whose scale_factor or add_offset is text, which xarray cannot decode."""
+    return [
+        str(name) for name, variable in ds.variables.items()
+        if any(isinstance(variable.encoding.get(key), str) for key in _SCALING[:2])
+    ]  # fmt: skip
+
+
+def _scaling_as_numbers(attrs: Mapping[Any, Any]) -> dict[str, float]:
+    """Return the scale_factor and add_offset that are text as numbers."""
+    return {key: float(attrs[key]) for key in _SCALING[:2] if isinstance(attrs.get(key), str)}
 
 
 @dataclass(frozen=True)
@@ -88,9 +102,10 @@ def valid_bounds(variable: xr.Variable, name: object) -> Bounds | None:
         numbers = _numbers(variable.attrs[key], 2 if key == "valid_range" else 1)
         if numbers is None:
             expected = "two numbers" if key == "valid_range" else "a number"
+            given = np.asarray(variable.attrs[key]).tolist()
             notice(
-                f"the attribute {key} of {name} is {variable.attrs[key]!r}, expected {expected}; "
-                "it is ignored"
+                f"the attribute {key} of {name} is {brief(given)}, "
+                f"expected {expected}; it is ignored"
             )
             continue
         if _lost_its_packing(variable, numbers):
@@ -147,6 +162,48 @@ def without_default_fill(variable: xr.Variable) -> xr.Variable:
     return elementwise(written, np.float64, variable)
 
 
+def without_missing(variable: xr.Variable) -> xr.Variable:
+    """Return a variable with NaN where nothing was written, or what `missing_value` says.
+
+    xarray compares `missing_value` with the stored values. That does not find one that is text, one
+    of float64 beside values of float32, or, as some writers have it beside packed integers, one in
+    the units of the values. Values are not read.
+    """
+    found = without_default_fill(variable)
+    numbers = _other_missing(variable)
+    if not numbers.size:
+        return found
+    packed = _is_scaled(variable) and np.dtype(variable.encoding.get("dtype", "f8")).kind in "iu"
+    margin = 0.5 * abs(_scale(variable)) if packed else 0.0
+    for number in numbers.tolist():
+        other = partial(_other_than, fill=number, margin=margin)
+        found = elementwise(other, np.float64, found)
+    return found
+
+
+def _other_missing(variable: xr.Variable) -> np.ndarray:
+    """Return the missing values that xarray has not found, in the units of the values."""
+    given = np.atleast_1d(variable.encoding.get("missing_value", np.array([])))
+    stored = np.dtype(variable.encoding.get("dtype", variable.dtype))
+    text = given.dtype.kind in "USO"
+    if stored.kind not in "fiu" or not text and given.dtype.kind != "f" or given.dtype == stored:
+        return np.array([])
+    numbers = _parsed(",".join(map(str, given.tolist()))) if text else given.astype(np.float64)
+    if stored.kind == "f":
+        numbers = numbers.astype(stored).astype(np.float64)
+    if _is_scaled(variable) and (text or stored.kind == "f"):
+        numbers = np.concatenate([numbers, _scaled(numbers, variable)])
+    return numbers[np.isfinite(numbers)]
+
+
+def _parsed(text: str) -> np.ndarray:
+    """Return the numbers of a text, none if it has something else."""
+    try:
+        return np.array([float(part) for part in text.replace(",", " ").split()])
+    except ValueError:
+        return np.array([])
+
+
 def without_invalid(variable: xr.Variable, name: object) -> xr.Variable:
     """Return a variable with NaN in place of values that are not valid or were never written.
 
@@ -161,7 +218,7 @@ def without_invalid(variable: xr.Variable, name: object) -> xr.Variable:
         For notices.
     """
     bounds = valid_bounds(variable, name)
-    found = without_default_fill(variable)
+    found = without_missing(variable)
     if bounds is not None:
         found = elementwise(partial(_within, bounds=bounds), np.float64, found)
     found = found.copy(deep=False)
@@ -176,8 +233,8 @@ def storage(variable: xr.Variable) -> tuple[Any, ...]:
     described = {**variable.encoding, **variable.attrs}
     dtype = np.dtype(described.get("dtype", variable.dtype))
     texts = [str(np.asarray(described[key]).tolist()) if key in described else None
-             for key in (*_SCALING, *_BOUNDS)]  # fmt: skip
-    return str(dtype), *texts, any(key in described for key in _MISSING)
+             for key in (*_SCALING, *_BOUNDS, "missing_value")]  # fmt: skip
+    return str(dtype), *texts, "_FillValue" in described
 
 
 def states_range(variable: xr.Variable) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import dask.array
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from pyvda import names
@@ -176,7 +177,7 @@ def check_time(ds: xr.Dataset) -> None:
         return
     differences = np.diff(elapsed(dated))
     usual = float(np.median(differences))
-    tolerance = 1e-6 * usual
+    tolerance = 1e-6 * usual + 2 * times.rounding(ds[names.TIME])
     if time.dtype.kind == "f":
         tolerance += 2 * float(np.spacing(np.abs(time).max())) * _unit(seconds, dated)
     off = np.abs(differences - usual) > tolerance
@@ -210,7 +211,20 @@ def elapsed(time: np.ndarray) -> np.ndarray:
     if time.dtype.kind in "fiu":
         values = time.astype(np.float64)
         return values - values[0]
+    if time.dtype.kind in "OSUT":
+        raise InputError(
+            f"the time {_not_iso(time)!r} is text that is no date in the format of ISO 8601, such "
+            "as 2000-01-31T06:00:00; convert the times (pandas.to_datetime)"
+        )
     raise InputError(
         f"the time coordinate has type {time.dtype}, expected CF time or numbers; "
         "give it units such as 'hours since 2000-01-01'"
     )
+
+
+def _not_iso(texts: np.ndarray) -> str:
+    """Return the first text that is no date, or the first of all."""
+    strings = [one.decode("ascii", "replace") if isinstance(one, bytes) else str(one)
+               for one in texts]  # fmt: skip
+    read = pd.to_datetime(strings, errors="coerce", utc=True, format="ISO8601")
+    return strings[int(np.argmax(read.isna()))]

@@ -17,7 +17,7 @@ from pyvda.io.sources.netcdf3 import announced_size
 # MemoryError and errors of our own (NameError, AssertionError, ...) are not among them.
 UNREADABLE = (
     OSError, EOFError, RuntimeError, ValueError, TypeError, LookupError, AttributeError,
-    struct.error, zlib.error, zipfile.BadZipFile, csv.Error,
+    OverflowError, struct.error, zlib.error, zipfile.BadZipFile, csv.Error,
 )  # fmt: skip
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"

@@ -23,6 +23,7 @@ import xarray as xr
 
 from pyvda.errors import InputError
 from pyvda.io.cf import times
+from pyvda.io.quality.packing import scaled_by_text, unpacked
 from pyvda.io.sources import file_formats, groups, several_files
 from pyvda.io.sources.file_formats import UNREADABLE
 
@@ -251,10 +252,17 @@ def _opened(store: Any, engine: str, group: str | None, where: object, chunks: A
     }
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*has multiple fill values")
+        # Dates before 1582 or after 2262: they are dates all the same, of cftime.
+        warnings.filterwarnings("ignore", message="Unable to decode time axis into full numpy")
         warnings.filterwarnings("ignore", message="Failed to open Zarr store with consolidated")
         # An archive or a chunked store may have names that zarr does not use.
         warnings.filterwarnings("ignore", message="Object at .* is not recognized")
         root = xr.open_dataset(store, **how)
+        if packed := scaled_by_text(root):
+            root.close()
+            root = unpacked(
+                xr.open_dataset(store, mask_and_scale=dict.fromkeys(packed, False), **how)
+            )
         if group is None and groups.has_data(root):
             return root
         if engine not in ("netcdf4", "h5netcdf", "zarr"):

@@ -105,3 +105,11 @@ def test_an_array_of_one_text_is_that_text() -> None:
     assert found["n"].attrs == {"standard_name": "time", "axis": "T"}
     assert find_time(found, found["u"].dims) == ("n", "n")
     assert ds["n"].attrs["axis"] == ["T"]
+
+
+def test_lead_times_are_the_times_of_one_forecast() -> None:
+    lead = {"standard_name": "forecast_period", "units": "hours"}
+    ds = dataset(("step", "y"), step=("step", [0, 1, 2], lead))
+    assert find_time(ds, ds["u"].dims) == ("step", "step")
+    ds = dataset(("time", "step"), step=("step", [0, 1, 2], lead), time=("time", [0.0, 1.0, 2.0]))
+    assert find_time(ds, ds["u"].dims) == ("time", "time")

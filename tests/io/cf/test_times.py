@@ -95,7 +95,7 @@ MONTHLY = {
 @pytest.mark.parametrize("kind", MONTHLY)
 def test_months_and_years_are_steps(kind):
     ds = observed(MONTHLY[kind])
-    with pytest.warns(Notice, match="months apart, which are not equally long; each is one step"):
+    with pytest.warns(Notice, match="apart, which are not equally long; each is one step"):
         found = pyvda.assimilate(ds, **QUICK)
     given = pyvda.assimilate(ds, time_step=0.01, **QUICK)
     np.testing.assert_array_equal(found.analysis, given.analysis)
@@ -224,3 +224,54 @@ def test_a_zone_of_hours_alone_is_said():
     ds = xr.Dataset(coords={"time": texts})
     with pytest.warns(Notice, match="converted to UTC"):
         times.recognised(ds)
+
+
+@pytest.mark.parametrize("calendar", ["standard", "360_day"])
+@pytest.mark.parametrize("unit", ["months", "years"])
+def test_months_and_years_are_steps_without_a_given_one(tmp_path, unit, calendar):
+    path = write(tmp_path / "a.nc", np.arange(STEPS), f"{unit} since 1960-01-01", calendar)
+    with pytest.warns(Notice, match="months or years apart, .* each is one step of lorenz63, 0.01"):
+        found = pyvda.assimilate(path, model="lorenz63", engine="torch", iterations=2)
+    expected = pyvda.assimilate(
+        path, model="lorenz63", engine="torch", iterations=2, time_step=0.01
+    )
+    np.testing.assert_array_equal(found.analysis, expected.analysis)
+
+
+@pytest.mark.parametrize("decode", [True, False])
+def test_hours_since_1970_in_float32_are_even(tmp_path, decode):
+    """They are rounded to minutes."""
+    hours = (438_000 + 0.1 * np.arange(STEPS)).astype("f4")
+    assert np.ptp(np.diff(hours)) > 0.02
+    path = write(tmp_path / "a.nc", hours, "hours since 1970-01-01")
+    with netCDF4.Dataset(path, "a") as file:
+        file.renameVariable("time", "unused")
+        time = file.createVariable("time", "f4", ("time",))
+        time.units, time[:] = file["unused"].units, hours
+    assert open_observations(xr.open_dataset(path, decode_times=decode).drop_vars("unused"))
+    late = hours.copy()
+    late[3] += 0.05
+    with netCDF4.Dataset(path, "a") as file:
+        file["time"][:] = late
+    with pytest.raises(InputError, match="not uniform"):
+        open_observations(path)
+
+
+def test_a_time_that_was_never_written_is_missing(tmp_path):
+    path = write(tmp_path / "a.nc", np.arange(STEPS), "hours since 1970-01-01")
+    with netCDF4.Dataset(path, "a") as file:
+        file["time"][2] = netCDF4.default_fillvals["f8"]
+    with pytest.raises(InputError, match="the time coordinate has missing values"):
+        open_observations(path)
+
+
+def test_a_time_beyond_all_dates_is_refused(tmp_path):
+    path = write(tmp_path / "a.nc", np.r_[np.arange(STEPS - 2), 1e30, 5], "hours since 1970-01-01")
+    with pytest.raises(InputError):
+        open_observations(path)
+
+
+def test_dates_before_the_calendar_reform_need_no_warning(tmp_path, recwarn):
+    path = write(tmp_path / "a.nc", np.arange(STEPS), "days since 0001-01-01")
+    assert isinstance(open_observations(path).time.values[0], cftime.datetime)
+    assert not recwarn.list

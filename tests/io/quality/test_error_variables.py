@@ -87,3 +87,55 @@ def test_units_that_are_not_known_are_used_and_said(units):
 def test_a_difference_of_degrees_celsius_is_one_of_kelvin():
     found = normalise(observed("sst_error", units="degree_Celsius"), "sst")
     np.testing.assert_array_equal(found.observation_error, DEVIATION)
+
+
+@pytest.mark.parametrize(
+    ("name", "units", "factor"),
+    [("sst_error", "mK", 1e3), ("sst_error", "cK", 1e2), ("sst_error_variance", "mK2", None)],
+)
+def test_units_are_converted(name, units, factor):
+    stored = (1e3 * DEVIATION) ** 2 if factor is None else factor * DEVIATION
+    found = normalise(observed(name, stored, units=units), "sst")
+    np.testing.assert_allclose(found.observation_error, DEVIATION)
+
+
+@pytest.mark.parametrize("multiplier", [2, 1.96, np.array([2.0])])
+def test_a_multiple_of_the_standard_error(multiplier):
+    values = DEVIATION * np.asarray(multiplier).item()
+    made = observed("u", values)
+    made["u"].attrs |= {
+        "standard_name": "x standard_error", "standard_error_multiplier": multiplier,
+    }  # fmt: skip
+    made["sst"].attrs["ancillary_variables"] = "u"
+    found = normalise(made, "sst")
+    np.testing.assert_allclose(found.observation_error, DEVIATION)
+
+
+@pytest.mark.parametrize("multiplier", [0, -1, "two", np.nan])
+def test_a_multiplier_that_is_none(multiplier):
+    made = observed("sst_error")
+    made["sst_error"].attrs["standard_error_multiplier"] = multiplier
+    with pytest.raises(InputError, match="standard_error_multiplier of 'sst_error' is .*positive"):
+        normalise(made, "sst")
+
+
+def test_by_the_standard_name_without_a_reference():
+    made = observed("u")
+    made["u"].attrs["standard_name"] = "sea_surface_temperature standard_error"
+    made["sst"].attrs["standard_name"] = "sea_surface_temperature"
+    found = normalise(made, "sst")
+    np.testing.assert_array_equal(found.observation_error, DEVIATION)
+    made["other"] = made["sst"]  # of which of the two?
+    assert "observation_error" not in normalise(made, "sst")
+
+
+@pytest.mark.parametrize("words", ["standard deviation of sst", "Total uncertainty", "random error"])
+def test_an_ancillary_variable_by_its_long_name(words):
+    made = observed("u")
+    made["u"].attrs["long_name"] = words
+    assert "observation_error" not in normalise(made, "sst")
+    made["sst"].attrs["ancillary_variables"] = "u"
+    found = normalise(made, "sst")
+    np.testing.assert_array_equal(found.observation_error, DEVIATION)
+    made["u"].attrs |= {"flag_values": [0.0, 1.0], "flag_meanings": "small large"}
+    assert "observation_error" not in normalise(made, "sst")

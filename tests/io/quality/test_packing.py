@@ -146,3 +146,38 @@ def test_a_fill_value_that_is_stated_after_decoding_counts(key):
     ds["y"].encoding = {"_FillValue": -1e30, "missing_value": -1e30}
     found = unpacked(ds)["y"]
     np.testing.assert_array_equal(found, [1.0, np.nan, 3.0])
+
+
+# What xarray compares with the stored values, and finds none that is equal.
+UNSEEN = {
+    "text": ("f4", [1, -999, 3], {"missing_value": "-999"}),
+    "several in a text": ("f8", [1, -999, -888], {"missing_value": "-999, -888"}),
+    "float64 beside float32": ("f4", [1, -999.9, 3], {"missing_value": -999.9}),
+    "text beside packed integers": ("i2", [1, -99, 3],
+                                    {"missing_value": "-99", "scale_factor": 0.01}),
+    "unpacked beside packed integers": ("i2", [1, -9900, 3],
+                                        {"missing_value": -99.0, "scale_factor": 0.01}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("chunks", [None, {"time": 3}])
+@pytest.mark.parametrize("case", UNSEEN)
+def test_missing_values_of_another_type(tmp_path, case, chunks):
+    kind, stored, attrs = UNSEEN[case]
+    found = open_observations(write(tmp_path / "a.nc", kind, stored, attrs), "y", chunks=chunks)
+    missing = np.array(stored) < -90
+    np.testing.assert_array_equal(found.observation.isnull()[0], missing)
+    kept = np.array(stored)[~missing] * attrs.get("scale_factor", 1)
+    np.testing.assert_allclose(found.observation[0, ~missing], kept)
+
+
+@pytest.mark.parametrize("given", ["none", "nan", ""])
+def test_a_text_without_a_number_is_no_missing_value(tmp_path, given):
+    path = write(tmp_path / "a.nc", "f8", [1, 2, 3], {"missing_value": given})
+    np.testing.assert_array_equal(open_observations(path, "y").observation[0], [1, 2, 3])
+
+
+def test_a_scale_factor_may_be_text(tmp_path):
+    attrs = {"scale_factor": "0.5", "add_offset": "10", "_FillValue": -1}
+    path = write(tmp_path / "a.nc", "i2", [2, -1, 4], attrs)
+    np.testing.assert_array_equal(open_observations(path, "y").observation[0], [11, np.nan, 12])
