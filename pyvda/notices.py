@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 _PACKAGE = str(Path(__file__).parent)
@@ -30,3 +31,17 @@ def notice(text: str, category: type[Notice] = Notice) -> None:
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         depth, frame = depth + 1, frame.f_back
     warnings.warn(text, category, stacklevel=depth)
+
+
+_waiting: list[Callable[[], None]] = []
+
+
+def when_begun(called: Callable[[], None]) -> None:
+    """Call a function once when the work of a run begins, after which the run is not refused."""
+    _waiting[:] = [called]
+
+
+def begun() -> None:
+    """Say that the work of a run has begun; see `when_begun`."""
+    while _waiting:
+        _waiting.pop()()

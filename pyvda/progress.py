@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any, NamedTuple, Protocol
 
+from pyvda.notices import begun
+
 # Seconds between two lines where no bar can be drawn, as in the log of a batch job.
 LINE_EVERY = 60.0
 # Seconds before a notebook shows a bar, and between two of its changes.
@@ -173,26 +175,38 @@ def shown(what: str, quiet: bool = False) -> Iterator[Report]:
         # Output printed meanwhile appears above the bar if it goes to the same terminal.
         with Progress(*columns, note, console=console, redirect_stdout=sys.stdout.isatty()) as bar:
             task = bar.add_task(what, total=None, note="")
-            yield lambda done, total, note="": bar.update(
-                task, completed=done, total=total, note=note
+            yield _beginning(
+                lambda done, total, note="": bar.update(
+                    task, completed=done, total=total, note=note
+                )
             )
     else:
-        yield _lines(what)
+        yield _beginning(_lines(what))
+
+
+def _beginning(report: Report) -> Report:
+    """Return a report whose calls say that the work has begun."""
+
+    def called(done: int, total: int, note: str = "") -> None:
+        begun()
+        report(done, total, note)
+
+    return called
 
 
 def _lines(what: str) -> Report:
     """Return a report that prints at most one line per minute."""
     last = time.monotonic()
-    begun: tuple[float, int] | None = (
+    start: tuple[float, int] | None = (
         None  # time and progress of the first call: resumed work does not start at 0
     )
 
     def printed(done: int, total: int, note: str = "") -> None:
-        nonlocal last, begun
+        nonlocal last, start
         now = time.monotonic()
-        if begun is None:
-            begun = (now, done)
-        started, first = begun
+        if start is None:
+            start = (now, done)
+        started, first = start
         if now - last < LINE_EVERY or done <= first:
             return
         last = now

@@ -69,7 +69,7 @@ def record(
     source = observations.encoding.get("source")
     opened = {k: encoded(v) for k, v in observations.encoding.get(names.OPENED, {}).items()}
     arguments = history.command()
-    read = [source, *values.values(), *options.values()]
+    read = [*values.values(), *options.values()]
     read += [part for word in arguments for part in {word, word.partition("=")[2]}]
     skipped = [settings.state, *outputs(arguments)]
     return {
@@ -77,7 +77,8 @@ def record(
         "settings": {name: encoded(value) for name, value in values.items()},
         "options": {name: encoded(value) for name, value in options.items()},
         "input": {"path": source, "block": block, **opened},
-        "files": _digests(read, skipped),
+        # The input also if the output replaces it: the run cannot be repeated then.
+        "files": _digests([source], ()) | _digests(read, skipped),
         "folder": os.getcwd(),
         "engine": engine.start,
         "environment": {n: os.environ[n] for n in ENVIRONMENT if n in os.environ},

@@ -4,7 +4,7 @@ import warnings
 
 import pytest
 
-from pyvda.notices import Notice, notice
+from pyvda.notices import Notice, begun, notice, when_begun
 
 
 def test_a_notice_points_at_the_first_caller_outside_of_pyvda():
@@ -18,3 +18,12 @@ def test_a_notice_can_be_an_error():
         warnings.simplefilter("error", Notice)
         with pytest.raises(Notice, match="masked"):
             notice("masked")
+
+
+def test_who_waits_for_the_work_to_begin_is_called_once():
+    called = []
+    when_begun(lambda: called.append(1))
+    assert called == []
+    begun()
+    begun()
+    assert called == [1]

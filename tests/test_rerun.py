@@ -197,3 +197,12 @@ def test_other_files_are_refused(monkeypatch, capsys):
         pyvda.rerun("obs.nc")
     assert run(monkeypatch, "rerun", "obs.nc", "-o", "obs.nc") == 2
     assert "which would be lost" in capsys.readouterr().err
+
+
+def test_an_input_that_was_replaced_by_the_analysis_is_named(folder, monkeypatch, capsys):
+    asked = ("assimilate", "obs.nc", "--variable", "temp", "--model", "lorenz63", "--engine",
+             "torch", "--iterations", 3, "-o", "obs.nc", "--overwrite")  # fmt: skip
+    assert run(monkeypatch, *asked) == 0
+    capsys.readouterr()
+    assert run(monkeypatch, "rerun", "obs.nc") == 2
+    assert "obs.nc, which the run has read, changed since" in capsys.readouterr().err

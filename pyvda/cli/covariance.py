@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pyvda.cli.options import Overwrite, Quiet, listed, say
+from pyvda.cli.options import Overwrite, Quiet, expanded, listed, say
 from pyvda.errors import InputError
 from pyvda.io.writing.outputs import check_output
 from pyvda.progress import shown
@@ -36,6 +36,7 @@ def covariance(
         typer.Option(
             "--output",
             "-o",
+            callback=expanded,
             help="File to write: netCDF; of fields with gaps YAML (.yaml).",
         ),
     ],

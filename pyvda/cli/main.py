@@ -22,7 +22,7 @@ from typer.core import TyperCommand, TyperGroup
 import pyvda
 from pyvda.errors import EngineError, InputError, TrainingError
 from pyvda.io.writing.history import command_line
-from pyvda.notices import Notice
+from pyvda.notices import Notice, when_begun
 
 _COMMANDS = (
     "simulate", "observe", "covariance", "assimilate", "rerun", "forecast", "train", "score",
@@ -115,10 +115,11 @@ for _name in _COMMANDS:
 def main() -> None:
     """Run the command line and turn errors into one sentence and an exit code."""
     gc.set_threshold(_NEW_OBJECTS)
-    _show_messages()
-    _show_notices(quiet={"-q", "--quiet"} & set(sys.argv))
+    said = _HeldBack()
+    _show_messages(said)
+    _show_notices(said, quiet={"-q", "--quiet"} & set(sys.argv))
     try:
-        with command_line(sys.argv[1:]):
+        with command_line(sys.argv[1:]), said:
             app(prog_name="pyvda", standalone_mode=True)
     except InputError as error:
         print(f"pyvda: {error}", file=sys.stderr)
@@ -133,32 +134,71 @@ def main() -> None:
         sys.exit(1)
 
 
-def _show_messages() -> None:
+class _HeldBack:
+    """Lines on stderr, once each, from when the work of a command begins, or when it ends.
+
+    A refusal before drops them: it is one sentence.
+    """
+
+    def __init__(self) -> None:
+        self._lines: dict[str, bool] = {}  # and whether it is printed
+        self._begun = False
+        when_begun(self.release)
+
+    def say(self, line: str) -> None:
+        self._lines.setdefault(line, False)
+        if self._begun:
+            self.release()
+
+    def release(self) -> None:
+        self._begun = True
+        for line in [line for line, printed in self._lines.items() if not printed]:
+            self._lines[line] = True
+            print(f"pyvda: {line}", file=sys.stderr, flush=True)
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None or not issubclass(kind, InputError):
+            self.release()
+
+
+class _Messages(logging.Handler):
+    """Shows log messages of pyvda as one line each, held back like notices; errors at once."""
+
+    def __init__(self, said: _HeldBack) -> None:
+        super().__init__()
+        self._said = said
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno >= logging.ERROR:
+            print(f"pyvda: {record.getMessage()}", file=sys.stderr)
+        else:
+            self._said.say(record.getMessage())
+
+
+def _show_messages(said: _HeldBack) -> None:
     """Print log messages of pyvda as one line each; of libraries, errors only."""
-    logging.basicConfig(level=logging.WARNING, format="pyvda: %(message)s", stream=sys.stderr)
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(_is_for_users)
+    handler = _Messages(said)
+    handler.addFilter(_is_for_users)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
 
 def _is_for_users(record: logging.LogRecord) -> bool:
     return record.name.partition(".")[0] == "pyvda" or record.levelno >= logging.ERROR
 
 
-def _show_notices(*, quiet: Collection[str]) -> None:
+def _show_notices(said: _HeldBack, *, quiet: Collection[str]) -> None:
     """Print pyvda's notices as one line each, once, without the place in the source.
 
     Warnings of libraries that concern the user's file are printed as one line, too; others only
     if Python was asked for warnings (-W, PYTHONWARNINGS).
     """
 
-    said = set()
-
     def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
         if issubclass(category, Notice) or category.__name__ == "SerializationWarning":
-            text = " ".join(str(message).split()).rstrip(".")
-            if not quiet and text not in said:
-                print(f"pyvda: {text}", file=sys.stderr)
-            said.add(text)
+            if not quiet:
+                said.say(" ".join(str(message).split()).rstrip("."))
         elif sys.warnoptions:
             before(message, category, *where, **more)
 

@@ -12,12 +12,19 @@ from pyvda.errors import InputError
 from pyvda.io.writing import atomic
 from pyvda.io.writing.outputs import check_output
 
+
+def expanded(path: Path | None) -> Path | None:
+    """Return a path with `~` resolved, where no shell did so."""
+    return None if path is None else path.expanduser()
+
+
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 Output = Annotated[
     Path,
     typer.Option(
         "--output",
         "-o",
+        callback=expanded,
         help="netCDF file, or zarr store (.zarr), to write; an existing one is replaced.",
     ),
 ]
@@ -44,7 +51,10 @@ OperatorFile = Annotated[
         "operator in a Python file (observe.py:name).",
     ),
 ]
-JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the results here, as JSON.")]
+JsonFile = Annotated[
+    Path | None,
+    typer.Option("--json", callback=expanded, help="Write the results here, as JSON."),
+]
 Seed = Annotated[
     int, typer.Option(min=0, max=2**63 - 1, help="The same seed gives the same result.")
 ]

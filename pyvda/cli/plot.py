@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pyvda.cli.options import Overwrite, Quiet, listed, read, say
+from pyvda.cli.options import Overwrite, Quiet, expanded, listed, read, say
 from pyvda.errors import InputError
 from pyvda.io.writing.outputs import check_output
 
@@ -24,7 +24,10 @@ def plot(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", help="Figure to write: .png, .pdf, .svg; an animation: .gif, .mp4."
+            "--output",
+            "-o",
+            callback=expanded,
+            help="Figure to write: .png, .pdf, .svg; an animation: .gif, .mp4.",
         ),
     ],
     truth: Annotated[

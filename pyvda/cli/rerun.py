@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pyvda.cli.options import Overwrite, Quiet, read, say
+from pyvda.cli.options import Overwrite, Quiet, expanded, read, say
 from pyvda.errors import EngineError
 from pyvda.io.writing.outputs import check_output
 
@@ -18,7 +18,12 @@ def rerun(
     analysis: Annotated[Path, typer.Argument(help="File made by `pyvda assimilate`.")],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="File to write. Default: the results are compared."),
+        typer.Option(
+            "--output",
+            "-o",
+            callback=expanded,
+            help="File to write. Default: the results are compared.",
+        ),
     ] = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,

@@ -138,3 +138,25 @@ def test_observations_that_do_not_fit_are_refused_before_writing(folder, monkeyp
     assert run(monkeypatch, *line) == 2
     assert "no space left writing new.nc" in capsys.readouterr().err
     assert not (folder / "new.nc").exists()
+
+
+def test_a_tilde_is_resolved_where_no_shell_did(folder, monkeypatch):
+    (folder / "home").mkdir()
+    monkeypatch.setenv("HOME", str(folder / "home"))
+    assert run(monkeypatch, "assimilate", "obs.nc", *WITH, "-o", "~/a.nc") == 0
+    assert (folder / "home" / "a.nc").is_file()
+    assert not (folder / "~").exists()
+
+
+def test_a_refusal_is_one_sentence_and_a_result_has_the_notices(folder, monkeypatch, capsys):
+    """What is said of a file before it is refused would be a second line."""
+    with xr.open_dataset("obs.nc") as ds:
+        turned = ds.load().isel(time=slice(None, None, -1))
+    turned.to_netcdf("turned.nc")
+    assert run(monkeypatch, "assimilate", "turned.nc", *WITH, "-o", "a.nc") == 0
+    assert "pyvda: time decreases along the file" in capsys.readouterr().err
+    turned.isel(time=[0, 1, 1, 2, 3]).to_netcdf("twice.nc")
+    assert run(monkeypatch, "assimilate", "twice.nc", *WITH, "-o", "a.nc") == 2
+    said = capsys.readouterr().err.strip()
+    assert "occurs twice" in said
+    assert "\n" not in said

@@ -214,11 +214,9 @@ def _local(path: Path, where: Path | str, group: str | None, chunks: Any) -> xr.
 
 
 def _table(path: Path) -> xr.Dataset:
-    import pandas as pd
+    from pyvda.io.tables import frames, text_tables
 
-    from pyvda.io.tables import frames
-
-    frame = pd.read_csv(path, sep=None, engine="python")
+    frame = text_tables.read(path)
     if frame.columns[0].startswith("Unnamed: "):  # the index of a DataFrame, which had no name
         frame = frame.set_index(frame.columns[0]).rename_axis(None)
         if frame.index.dtype.kind not in "iuf":

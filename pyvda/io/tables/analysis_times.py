@@ -12,9 +12,10 @@ import xarray as xr
 from pyvda import names
 from pyvda.errors import InputError
 from pyvda.io.cf import layout
+from pyvda.io.cf.dimensions import find_time
 from pyvda.io.quality.quality_flags import GoodFlags
 from pyvda.io.quality.validation import elapsed
-from pyvda.io.tables import rows, tables
+from pyvda.io.tables import rows, sampling_geometry, tables
 from pyvda.io.tables.components import Components
 from pyvda.io.tables.point_observations import positions, rows_of
 from pyvda.models.model import Model
@@ -40,7 +41,8 @@ def placed(
     step : float or str, optional
         From one analysis time to the next. Default: that of the table's attribute
         `analysis_times` (first, last, step), which also says where they begin and end, else the
-        spacing of the data's own times.
+        spacing of the table's own times: with those of rows without a value, where these are
+        equally spaced.
     variable : str or sequence of str, optional
         See `pyvda.on_grid`.
     good_flags : optional
@@ -61,8 +63,13 @@ def placed(
     found = rows.of_table(table, Components.of(model), variable)
     time = rows.column(found.table, names.TIME, found.table[found.name].dims[0])
     start, stop, own = _stated(found.table, time)
-    if step is None:
-        step = _spacing(time, model) if own is None else own
+    if step is None and own is None:
+        every = _every_time(table)
+        if every is not None:
+            time, start, stop = every, every.min(), every.max()
+        step = _spacing(time, model)
+    elif step is None:
+        step = own
     ds = tables.on_axis(found.table, found.name, found.operator, step, start, stop)
     made = layout.of_model(_dense(ds), model, named=found.named)
     space = model.state_space
@@ -83,6 +90,20 @@ def _stated(table: xr.Dataset, time: np.ndarray) -> tuple[Any, Any, Any]:
         )
     start, stop, step = found.tolist()
     return start, stop, step
+
+
+def _every_time(table: xr.Dataset) -> np.ndarray | None:
+    """Return the times of all rows, also of those without a value, if they are equally spaced."""
+    whole = sampling_geometry.table(table)
+    name = find_time(whole, whole.dims)[1]
+    if name is None:
+        return None
+    times = whole[name].values
+    every = np.unique(times[~pd.isnull(times)])
+    if len(every) < 2 or every.dtype.kind not in "fiuM":
+        return None
+    seconds = np.diff(elapsed(every))
+    return every if np.ptp(seconds) <= _UNIFORM * seconds.max() else None
 
 
 def _spacing(time: np.ndarray, model: Model) -> Any:

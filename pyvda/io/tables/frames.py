@@ -15,8 +15,11 @@ import xarray as xr
 
 from pyvda import names
 from pyvda.errors import InputError
-from pyvda.io.tables.columns import LABELS, TIMES
+from pyvda.io.tables.columns import LABELS, TIMES, VALUES
 from pyvda.notices import notice
+
+_NUMBER = int | float | np.integer | np.floating
+_NOT_A_NUMBER = ("nan", "NaN", "NAN", "")
 
 
 def dataset(frame: pd.DataFrame | pd.Series, what: str) -> xr.Dataset:
@@ -42,12 +45,15 @@ def dataset(frame: pd.DataFrame | pd.Series, what: str) -> xr.Dataset:
         raise InputError(f"{what} has no rows; expected at least two times")
     matrix = all(isinstance(name, int | np.integer) for name in frame.columns)
     frame = _index_as_columns(frame, what)
-    frame.columns = [str(name) for name in frame.columns]
+    frame.columns = _plain_names([str(name) for name in frame.columns])
     if not frame.columns.is_unique:
         twice = frame.columns[frame.columns.duplicated()][0]
         raise InputError(f"{what} has two columns called {twice!r}; rename one of them")
     lower = {name.lower(): name for name in reversed(list(frame.columns))}
     time = next((lower[name] for name in TIMES if name in lower), None)
+    frame = frame.assign(
+        **{n: _numbers(frame[n], what) for n in frame.columns if n != time and n not in LABELS}
+    )
     columns = {name: _array(frame[name], name == time) for name in frame.columns}
     if matrix:
         return _of_matrix(columns, time, attrs)
@@ -60,6 +66,42 @@ def dataset(frame: pd.DataFrame | pd.Series, what: str) -> xr.Dataset:
         return dense.assign_attrs(attrs)
     coords = {time: (time, columns.pop(time))}
     return xr.Dataset({n: (time, v) for n, v in columns.items()}, coords, attrs)
+
+
+def _plain_names(given: list[str]) -> list[str]:
+    """Return names without case where they then say what a column is: Component, VALUE."""
+    known = {*LABELS, *VALUES, names.WINDOW}
+    return [
+        one.lower() if one.lower() in known and one.lower() not in given else one for one in given
+    ]
+
+
+def _numbers(column: pd.Series, what: str) -> pd.Series:
+    """Return numbers that are text, or objects, as numbers; other text as it is.
+
+    Raises
+    ------
+    InputError
+        Some of the observed values are text, of numbers with a decimal point.
+    """
+    text = column.dtype.kind in "OT" or isinstance(column.dtype, pd.StringDtype)
+    there = column.notna()
+    if not text or not there.any() or not all(isinstance(v, _NUMBER | str) for v in column[there]):
+        return column
+    found = pd.to_numeric(column, errors="coerce").astype(float)
+    bad = there & found.isna() & ~column.isin(_NOT_A_NUMBER)
+    if not bad.any():
+        return found
+    if column.name in VALUES or (
+        bad.mean() < 0.5 and column[there & ~bad].astype(str).str.contains(".", regex=False).any()
+    ):
+        row = int(np.argmax(bad))
+        raise InputError(
+            f"{what} has the text {str(column.iloc[row])!r} in row {row} of the column "
+            f"{column.name!r}, expected a number; correct it, or leave it empty where nothing was "
+            "observed"
+        )
+    return column
 
 
 def _with_plain_columns(frame: pd.DataFrame, what: str) -> pd.DataFrame:

@@ -111,11 +111,10 @@ def _resolved(ds: xr.Dataset, name: Hashable) -> xr.Dataset:
         )
     if not inside.all():  # data without an instance
         ds = ds.isel({along: inside})
-    chosen = xr.DataArray(index[inside].astype(int), dims=along)
+    chosen = xr.Variable((along,), index[inside].astype(int))
     own = [n for n, v in ds.variables.items() if instances in v.dims]
-    other = ds.drop_vars(own)
-    moved = ds[own].reset_coords().isel({instances: chosen})
-    return other.assign({n: v.drop_vars(list(v.coords)) for n, v in moved.data_vars.items()})
+    moved = {n: ds.variables[n].to_base_variable().isel({instances: chosen}) for n in own}
+    return ds.drop_vars(own).assign(moved)
 
 
 def _stacked(ds: xr.Dataset, dims: tuple[Hashable, ...]) -> xr.Dataset:

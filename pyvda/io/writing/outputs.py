@@ -85,8 +85,8 @@ def check_suffix(path: Path, suffixes: Sequence[str] = DATASETS) -> None:
 def check_folder(path: Path) -> None:
     """Raise InputError if the folder of an output does not exist or cannot be written to."""
     folder = Path(os.path.realpath(path)).parent
-    if not folder.is_dir():
-        shown = path.parent if folder == path.parent.resolve() else folder
+    if not folder.is_dir() or not path.parent.is_dir():
+        shown = path.parent if not path.parent.is_dir() else folder
         raise InputError(f"cannot write {path}: the folder {shown} does not exist; create it first")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise InputError(

@@ -129,7 +129,9 @@ def test_by_the_standard_name_without_a_reference():
     assert "observation_error" not in normalise(made, "sst")
 
 
-@pytest.mark.parametrize("words", ["standard deviation of sst", "Total uncertainty", "random error"])
+@pytest.mark.parametrize(
+    "words", ["standard deviation of sst", "Total uncertainty", "random error"]
+)
 def test_an_ancillary_variable_by_its_long_name(words):
     made = observed("u")
     made["u"].attrs["long_name"] = words

@@ -43,8 +43,10 @@ BAD_TIMES = {
     "missing": (np.r_[np.arange(9.0), np.nan], "has missing values"),
     "not_a_time": (np.r_[HOURS[:9], np.datetime64("NaT", "ns")], "has missing values"),
     "text": (np.array([f"day {n}" for n in range(10)]), "'day 0' is text that is no date"),
-    "one text": (np.array([*HOURS[:9].astype(str), "31/12/2000 06:00"]),
-                 "'31/12/2000 06:00' is text that is no date .*pandas.to_datetime"),
+    "one text": (
+        np.array([*HOURS[:9].astype(str), "31/12/2000 06:00"]),
+        "'31/12/2000 06:00' is text that is no date .*pandas.to_datetime",
+    ),
 }
 
 

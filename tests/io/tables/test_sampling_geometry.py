@@ -288,3 +288,16 @@ def test_an_index_beyond_the_instances_is_refused(path):
         file["station_index"][0] = 3
     with pytest.raises(InputError, match="is 3 somewhere, but 'station' has 3 instances"):
         open_observations(path, model=MODEL)
+
+
+def test_stations_that_are_called_like_their_dimension():
+    """The names of the instances travel to the data also where they are a coordinate."""
+    ds = xr.Dataset(
+        {"temp": ("obs", np.arange(6.0)), "row_size": ("station", [1, 2, 3])},
+        {"station": ("station", ["x", "y", "z"], {"cf_role": "timeseries_id"})},
+        {"featureType": "timeSeries"},
+    )
+    ds["row_size"].attrs["sample_dimension"] = "obs"
+    found = sampling_geometry.table(ds)
+    assert list(found["station"].values) == list("xyyzzz")
+    assert found["station"].attrs["cf_role"] == "timeseries_id"

@@ -152,3 +152,9 @@ def test_a_lazy_dataset_that_does_not_fit_is_refused_unread(tmp_path):
         save_analysis(ds, tmp_path / "a.nc")
     assert not list(tmp_path.iterdir())
     assert np.prod(values.shape) == 1 << 50
+
+
+def test_a_folder_that_is_passed_through_must_exist(tmp_path):
+    """The operating system does not take missing/.. away."""
+    with pytest.raises(InputError, match="the folder .*missing.* does not exist"):
+        check_output(tmp_path / "missing" / ".." / "a.nc")

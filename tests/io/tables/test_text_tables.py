@@ -1,0 +1,101 @@
+"""Tables in text files as spreadsheets, instruments and people write them: the same data in each."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import pyvda
+from pyvda.errors import InputError
+from pyvda.io.tables.frames import dataset
+from pyvda.io.tables.text_tables import read
+
+TABLE = pd.DataFrame(
+    {
+        "time": np.repeat([0.0, 0.25, 0.5], 3),
+        "component": list("xyz") * 3,
+        "value": np.linspace(-1.5, 2.5, 9),
+        "station": ["A"] * 9,
+    }
+)
+PLAIN = TABLE.to_csv(index=False)
+SPELLINGS = {
+    "plain": PLAIN,
+    "semicolons": TABLE.to_csv(index=False, sep=";"),
+    "decimal commas": TABLE.to_csv(index=False, sep=";", decimal=","),
+    "remarks": "# made by a mooring\n# time in days, 1.5\n" + PLAIN,
+    "a mark of UTF-8": "\ufeff" + PLAIN,
+    "carriage returns": PLAIN.replace("\n", "\r\n"),
+    "spaces": PLAIN.replace(",", " , "),
+    "capitals": PLAIN.replace("component", "COMPONENT").replace("value", "Value"),
+    "quoted": TABLE.to_csv(index=False, quoting=1),
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_every_spelling_is_the_same_table(tmp_path, spelling):
+    path = tmp_path / "a.csv"
+    path.write_bytes(SPELLINGS[spelling].encode())
+    found = dataset(read(path), "the table")
+    assert {"component", "value"} <= set(found.variables)
+    np.testing.assert_allclose(found["value"], TABLE["value"])
+    observed = pyvda.open_observations(path, grid_step=0.25, model=pyvda.get_model("lorenz63"))
+    np.testing.assert_allclose(observed.observation, TABLE["value"].to_numpy().reshape(3, 3))
+
+
+def test_letters_of_latin_1(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(PLAIN.replace("A", "Malm\u00f6").encode("latin-1"))
+    assert set(read(path)["station"]) == {"Malm\u00f6"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty, expected the names of columns"),
+        ("\n \n", "is empty"),
+        (PLAIN.partition("\n")[2], "has the number 0.0, expected the names of the columns"),
+        (PLAIN.replace("-1.0", "n/d"), "has the text 'n/d' in row 1 of the column 'value'"),
+        (PLAIN.replace("-1.0", '"1,000.5"'), "has the text '1,000.5' in row 1"),
+    ],
+)
+def test_what_is_no_table_of_numbers_is_refused_by_the_command(
+    tmp_path, monkeypatch, capsys, text, message
+):
+    from tests.command_line import run
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.csv").write_text(text)
+    assert run(monkeypatch, "assimilate", "a.csv", "--model", "lorenz63", "-o", "b.nc") == 2
+    said = capsys.readouterr().err.strip()
+    assert message in said
+    assert "\n" not in said
+
+
+def test_a_column_of_text_is_none_of_numbers():
+    names = TABLE.assign(station=["a", "b", "7", "8", "9", "10", "11", "12", "13"])
+    assert list(dataset(names, "the table")["station"].values) == list(names["station"])
+
+
+def test_numbers_that_are_text_or_objects():
+    for kind in (str, object):
+        found = dataset(TABLE.astype({"value": kind}), "the table")
+        np.testing.assert_allclose(found["value"], TABLE["value"])
+
+
+def test_rows_without_a_value_are_times_of_the_analysis():
+    """A long table of a whole series, as `to_dataframe` makes it, is the series."""
+    values = np.full((13, 3), np.nan)
+    values[::4] = np.arange(12.0).reshape(4, 3)
+    time = 0.01 * np.arange(13)
+    table = pd.DataFrame(
+        {"time": np.repeat(time, 3), "component": list("xyz") * 13, "value": values.ravel()}
+    )
+    found = pyvda.open_observations(table, model=pyvda.get_model("lorenz63"))
+    np.testing.assert_allclose(found.time, time)
+    np.testing.assert_array_equal(found.observation, values)
+    observed = table[table["value"].notna()]  # what is left has the step of the data
+    found = pyvda.open_observations(observed, model=pyvda.get_model("lorenz63"))
+    np.testing.assert_allclose(found.time, time[::4])
+    odd = pd.concat([table, table.assign(time=table["time"] + 0.003, value=np.nan)])
+    found = pyvda.open_observations(odd, model=pyvda.get_model("lorenz63"))
+    np.testing.assert_allclose(found.time, time[::4])
