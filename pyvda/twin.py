@@ -169,7 +169,8 @@ def observe(
     Parameters
     ----------
     truth : Dataset or path
-        With `truth` (window, time, state), or with the variables (window, time, ...) of a model.
+        With `truth` (window, time, state), or with the variables (window, time, ...) of a model;
+        a series is without `window`.
     preset : str or Preset, optional
         Specifies the observed steps and components, and the error variance; or tracks over the
         model's grid, whose observations are point data (see `pyvda.tracks.observe`). Without one,
@@ -225,6 +226,13 @@ def observe(
         )
     name, setting = ("custom", None) if preset is None else _named(preset)
     truth = opened(truth, "the argument truth")
+    series = names.TRUTH in truth or names.STATE not in truth.dims
+    if series and names.TIME in truth.dims and names.WINDOW not in truth.dims:
+        found = observe(
+            truth.expand_dims(names.WINDOW), preset, seed, variance=variance, every=every,
+            components=components, variables=variables,
+        )  # fmt: skip
+        return found.isel({names.WINDOW: 0}, drop=True)
     state, space = _true_states(truth)
     if setting is not None and state.shape[2] != setting.model.state_size:
         raise InputError(
@@ -355,11 +363,16 @@ def _true_states(truth: xr.Dataset) -> tuple[Array, StateSpace | None]:
     )
     if names.TRUTH in truth or not variables:
         raise InputError(
-            "no variable truth (window, time, state) found, nor variables (window, time, ...); "
-            "make them with `pyvda simulate`"
+            f"no variable truth (window, time, state) found, nor variables (window, time, ...), "
+            f"but {_listed(truth)}; make them with `pyvda simulate`"
         )
     space = StateSpace(variables)
     return np.asarray(space.stack(truth)), space
+
+
+def _listed(ds: xr.Dataset) -> str:
+    found = [f"{name} ({', '.join(map(str, v.dims))})" for name, v in ds.data_vars.items()]
+    return ", ".join(found[:4]) + (", ..." if len(found) > 4 else "") or "no variable at all"
 
 
 def _chosen(

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from scipy.integrate import solve_ivp
 
 import pyvda
@@ -206,3 +207,24 @@ def test_a_simulation_that_diverges_is_refused() -> None:
     said = r"diverged within the windows; check its time step and its parameters \(rate 10\)$"
     with pytest.raises(InputError, match=said):
         pyvda.simulate(growing, 1, steps=400, engine="torch")
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_series_is_observed_like_one_window(named):
+    whole = pyvda.simulate("lorenz63", 1, 3)
+    if named:
+        data = {n: whole.truth[..., k].drop_vars("state", errors="ignore")
+                for k, n in enumerate("xyz")}  # fmt: skip
+        whole = xr.Dataset(data)
+    series = whole.isel(window=0, drop=True)
+    asked = {"variance": 2.0, "every": 5, "components": (0, 2)}
+    found, expected = (pyvda.observe(one, seed=4, **asked) for one in (series, whole))
+    assert "window" not in found.dims
+    for name in expected.data_vars:
+        np.testing.assert_array_equal(found[name], expected[name].isel(window=0))
+    assert pyvda.assimilate(found, model="lorenz63", engine="torch", iterations=2) is not None
+
+
+def test_a_file_without_a_truth_says_what_it_has():
+    with pytest.raises(InputError, match=r"found, .* but observation \(time, state\); make them"):
+        pyvda.observe(xr.Dataset({"observation": (("time", "state"), np.ones((4, 3)))}), variance=1)

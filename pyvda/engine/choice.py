@@ -179,7 +179,10 @@ def _choose(name: str) -> Engine:
 def _no_julia_command() -> str | None:
     if start_libjulia.declined():
         return "PYVDA_JULIA is none"
-    return None if start_libjulia.julia_command() else "no julia on PATH or in PYVDA_JULIA"
+    if start_libjulia.julia_command():
+        return None
+    named = os.environ.get("PYVDA_JULIA")
+    return f"PYVDA_JULIA is {named}, which is no program" if named else "no julia on PATH"
 
 
 def _julia(way: str, start: Callable[[], StartedJulia], reason: str) -> Engine:

@@ -85,6 +85,7 @@ def test_libjulia_replaces_a_juliacall_that_fails(starts, monkeypatch) -> None:
 def test_without_julia_torch_runs_and_one_line_tells_why(starts, monkeypatch, caplog) -> None:
     not_ready(monkeypatch)
     monkeypatch.setattr(start_libjulia, "julia_command", lambda: None)
+    monkeypatch.setenv("PYVDA_JULIA", "/no/julia")
     with caplog.at_level(logging.WARNING, "pyvda"):
         engine = get_engine()
         assert get_engine() is engine
@@ -93,7 +94,7 @@ def test_without_julia_torch_runs_and_one_line_tells_why(starts, monkeypatch, ca
     (record,) = caplog.records
     assert record.getMessage() == (
         "running on the torch engine, slower than Julia (not juliacall: its Julia is not there; "
-        "not libjulia: no julia on PATH or in PYVDA_JULIA)"
+        "not libjulia: PYVDA_JULIA is /no/julia, which is no program)"
     )
     with pytest.raises(EngineError, match="no Julia can start: not juliacall"):
         get_engine("julia")

@@ -186,7 +186,7 @@ def _other_missing(variable: xr.Variable) -> np.ndarray:
     given = np.atleast_1d(variable.encoding.get("missing_value", np.array([])))
     stored = np.dtype(variable.encoding.get("dtype", variable.dtype))
     text = given.dtype.kind in "USO"
-    if stored.kind not in "fiu" or not text and given.dtype.kind != "f" or given.dtype == stored:
+    if stored.kind not in "fiu" or (not text and given.dtype.kind != "f") or given.dtype == stored:
         return np.array([])
     numbers = _parsed(",".join(map(str, given.tolist()))) if text else given.astype(np.float64)
     if stored.kind == "f":

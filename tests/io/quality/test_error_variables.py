@@ -115,7 +115,7 @@ def test_a_multiple_of_the_standard_error(multiplier):
 def test_a_multiplier_that_is_none(multiplier):
     made = observed("sst_error")
     made["sst_error"].attrs["standard_error_multiplier"] = multiplier
-    with pytest.raises(InputError, match="standard_error_multiplier of 'sst_error' is .*positive"):
+    with pytest.raises(InputError, match=r"standard_error_multiplier of 'sst_error' is .*positive"):
         normalise(made, "sst")
 
 

@@ -1,11 +1,10 @@
-"""Tables in text files as spreadsheets, instruments and people write them: the same data in each."""
+"""Tables in text files, as spreadsheets, instruments and people write them, are the same table."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import pyvda
-from pyvda.errors import InputError
 from pyvda.io.tables.frames import dataset
 from pyvda.io.tables.text_tables import read
 

@@ -156,5 +156,5 @@ def test_a_lazy_dataset_that_does_not_fit_is_refused_unread(tmp_path):
 
 def test_a_folder_that_is_passed_through_must_exist(tmp_path):
     """The operating system does not take missing/.. away."""
-    with pytest.raises(InputError, match="the folder .*missing.* does not exist"):
+    with pytest.raises(InputError, match=r"the folder .*missing.* does not exist"):
         check_output(tmp_path / "missing" / ".." / "a.nc")
