@@ -34,6 +34,7 @@ _FIRST_BYTES = {
     b"\x93NUMPY": "numpy",
     b"PAR1": "parquet",
 }
+_OFFICE = "[Content_Types].xml"  # of the spreadsheets of Excel, too
 _TABLES = (".csv", ".tsv")
 _UNPACKED_BY = {"gzip": "gunzip", "bzip2": "bunzip2", "xz": "unxz", "zstd": "unzstd"}
 _ZARR_MARKERS = ("zarr.json", ".zgroup", ".zmetadata", ".zarray")
@@ -142,6 +143,13 @@ def zarr_in_zip(path: Path, where: object) -> str:
     with zipfile.ZipFile(path) as archive:
         inside = archive.namelist()
     marked = [name for name in inside if name.rpartition("/")[2] in _ZARR_MARKERS]
+    if _OFFICE in inside:
+        raise InputError(f"{where} is a document of an office program; save its table as CSV")
+    if inside and all(name.endswith(".npy") for name in inside):
+        raise InputError(
+            f"{where} holds arrays of NumPy without the names of their dimensions; load it in "
+            "Python and give a DataArray"
+        )
     if not marked:
         some = ", ".join(inside[:3]) or "nothing"
         raise InputError(

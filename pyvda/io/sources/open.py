@@ -77,6 +77,7 @@ def open_observations(
         When the file is missing, cut short or of another kind, when the variable or its dimensions
         cannot be found, or when its values cannot be assimilated (see `validation.check`).
     """
+    path = sources.listed(path)
     source = sources.as_dataset(path, "the first argument", group=group)
     where = path if sources.is_location(path) else "the first argument"
     said = names.REJECTED in source.variables
@@ -168,6 +169,7 @@ def opened(
     block : int, optional
         Windows of a block.
     """
+    given = sources.listed(given)
     ds = sources.as_dataset(given, what, group=group)
     if not sources.is_location(given):
         return ds

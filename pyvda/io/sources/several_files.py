@@ -106,12 +106,22 @@ def _along_time(
                     "give files whose times do not overlap"
                 )
     except TypeError:
-        kinds = sorted({str(ds[time].dtype) for ds in parts.values()})
+        kinds = {name: _kind_of_times(ds[time]) for name, ds in parts.items()}
+        one = next(iter(kinds))
+        other = next((name for name in kinds if kinds[name] != kinds[one]), one)
         raise InputError(
-            f"the files have times of different types or calendars ({', '.join(kinds)}); convert "
-            "them to one (Dataset.convert_calendar)"
+            f"the times of {one} are {kinds[one]}, those of {other} {kinds[other]}; give the times "
+            "of all files as numbers without units, or as dates of one calendar "
+            "(Dataset.convert_calendar)"
         ) from None
     return _concatenated({name: parts[name] for name in order}, dim)
+
+
+def _kind_of_times(times: xr.DataArray) -> str:
+    if times.dtype.kind in "fiu":
+        return "numbers without units"
+    calendar = times.dt.calendar if times.dtype.kind in "MO" and times.size else "unknown"
+    return f"dates of the calendar {calendar}"
 
 
 def _along_windows(parts: Mapping[str, xr.Dataset], dim: Hashable) -> xr.Dataset:

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,11 @@ def is_location(given: Any) -> bool:
     """Tell whether something is a path or URL, or a list of them."""
     several = given if isinstance(given, list | tuple) and given else [given]
     return all(isinstance(one, str | os.PathLike) for one in several)
+
+
+def listed(given: Any) -> Any:
+    """Return an iterator, such as that of `Path.glob`, as a list, and anything else as it is."""
+    return list(given) if isinstance(given, Iterator) and not hasattr(given, "read") else given
 
 
 def as_dataset(given: Any, what: str = _OBSERVATIONS, *, group: str | None = None) -> xr.Dataset:
@@ -55,6 +60,9 @@ def as_dataset(given: Any, what: str = _OBSERVATIONS, *, group: str | None = Non
     InputError
         It is something else, or cannot be read.
     """
+    given = listed(given)
+    if isinstance(given, list | tuple) and not given:
+        raise InputError(f"{what} is an empty {type(given).__name__}; give at least one file")
     if is_location(given):
         return _plain(locations.opened(given, group))
     if isinstance(given, xr.DataTree):

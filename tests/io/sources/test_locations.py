@@ -230,7 +230,7 @@ def test_a_folder_of_files_is_read_as_the_message_says(series, tmp_path):
         ("nothing.nc", "nothing.nc does not exist"),
         ("nothing_*.nc", "no file matches nothing_"),
         ("", "the path is empty"),
-        ([], "expected an xarray Dataset"),
+        ([], "an empty list; give at least one file"),
         (["obs.nc", "obs.nc"], "given more than once"),
         ("~nobody_has_this_name/obs.nc", "does not exist|cannot be resolved"),
         ("empty.nc", "the file has 0 bytes"),
@@ -254,7 +254,7 @@ def test_a_csv_file_of_a_frame_with_its_index(tmp_path, index):
     np.testing.assert_allclose(found.observation, VALUES)
     np.testing.assert_array_equal(found.time, time)
     (tmp_path / "table.csv").write_text("")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="is empty"):
         open_observations(tmp_path / "table.csv")
 
 
@@ -265,3 +265,13 @@ def test_a_large_file_stays_on_disk(file, monkeypatch):
     lazy = opened(file).observation
     assert lazy.chunks is not None
     np.testing.assert_array_equal(lazy, VALUES)
+
+
+def test_archives_that_are_no_stores_are_named(tmp_path):
+    np.savez(tmp_path / "a.npz", y=np.ones((4, 3)))
+    with pytest.raises(InputError, match=r"a\.npz holds arrays of NumPy .* give a DataArray"):
+        open_observations(tmp_path / "a.npz")
+    with zipfile.ZipFile(tmp_path / "a.xlsx", "w") as archive:
+        archive.writestr("[Content_Types].xml", "")
+    with pytest.raises(InputError, match=r"a\.xlsx is a document .* save its table as CSV"):
+        open_observations(tmp_path / "a.xlsx")

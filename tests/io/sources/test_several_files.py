@@ -69,7 +69,7 @@ def test_different_variables_of_the_same_times_are_merged():
         (lambda ds: ds.isel(state=[0, 1]), "cannot be joined along 'time'"),
         (
             lambda ds: ds.assign_coords(time=np.datetime64("2020") + np.arange(4)),
-            "times of different types",
+            "are numbers without units",
         ),
     ],
 )
@@ -144,3 +144,21 @@ def test_numbers_that_count_from_different_dates_are_refused():
 def test_a_window_in_two_files_is_refused():
     with pytest.raises(InputError, match="one and other both have the window 2"):
         combined({"one": windows([1, 2]), "other": windows([2, 3])})
+
+
+@pytest.mark.parametrize(
+    ("units", "said"),
+    [({}, "numbers without units"),
+     ({"units": "hours since 2020-01-03", "calendar": "noleap"}, "dates of the calendar noleap")],
+)  # fmt: skip
+def test_times_that_cannot_be_compared_are_named(tmp_path, units, said):
+    first = {"units": "hours since 2020-01-01"}
+    for name, start, attrs in (("a.nc", 0, first), ("b.nc", 48, units)):
+        time = ("time", np.arange(start, start + 4.0), attrs)
+        xr.Dataset({"observation": (("time", "state"), np.ones((4, 3)))}, {"time": time}).to_netcdf(
+            tmp_path / name
+        )
+    files = [tmp_path / "a.nc", tmp_path / "b.nc"]
+    stated = rf"a\.nc are dates of the calendar \w+, those of .*b\.nc {said}"
+    with pytest.raises(InputError, match=stated):
+        open_observations(files)

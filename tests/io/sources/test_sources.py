@@ -154,7 +154,7 @@ def test_the_remedy_of_a_refusal_works(kind):
     assert found.sizes["time"] == 12
 
 
-@pytest.mark.parametrize("given", [3, None, object(), [], [1], {"a": 1}, [SERIES, 3], lambda: 1])
+@pytest.mark.parametrize("given", [3, None, object(), [1], {"a": 1}, [SERIES, 3], lambda: 1])
 def test_anything_else_is_refused(given):
     with pytest.raises(InputError, match=r"the argument observations is a .*expected an"):
         as_dataset(given)
@@ -178,3 +178,19 @@ def test_numbers_as_names_become_text():
     ds = xr.Dataset({5: ((0, "state"), np.zeros((4, 3)))}).rename({0: "time"})
     assert list(as_dataset(ds).data_vars) == ["5"]
     assert pyvda.open_observations(ds).observation.sizes == {"time": 4, "state": 3}
+
+
+def test_an_iterator_of_paths_is_a_list(tmp_path):
+    values = np.random.default_rng(0).normal(size=(8, 3))
+    for k in range(2):
+        part = xr.Dataset({"observation": (("time", "state"), values[4 * k : 4 * k + 4])})
+        part.assign_coords(time=0.01 * np.arange(4 * k, 4 * k + 4)).to_netcdf(tmp_path / f"{k}.nc")
+    found = pyvda.open_observations(tmp_path.glob("*.nc"))
+    np.testing.assert_array_equal(found.observation, values)
+    analysis = pyvda.assimilate(
+        tmp_path.glob("*.nc"), model="lorenz63", engine="torch", iterations=1
+    )
+    assert analysis.sizes["time"] == 8
+    for empty in (tmp_path.glob("*.nothing"), [], ()):
+        with pytest.raises(InputError, match=r"is an empty .*; give at least one file"):
+            pyvda.assimilate(empty, model="lorenz63")
