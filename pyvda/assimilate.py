@@ -144,6 +144,9 @@ def _assimilated(
     warm = _warm_start(settings, method, options)
     bound: list[Options] = [options] if warm is None else [options, warm]
     model = named_model(settings, bound) or model_attributes.required(observations)
+    if settings.model is not None:
+        by_name = isinstance(settings.model, str)
+        model_attributes.compare(observations, model, by_name=by_name)
     if any(one.runs_model() for one in bound):
         expect_code(model)
     if settings.climatology is not None:

@@ -77,8 +77,8 @@ def hybrid_of_climatology(
 ) -> Covariance:
     """Return B of the members (N, D) and of the climatological covariance, scaled like theirs.
 
-    The scale makes the mean variance that of the members. Where this is above the climatology's, as
-    draws of linearised errors may be, both parts are reduced to it.
+    The scale makes the mean variance that of the members. Where this is above the climatology's,
+    both parts are reduced to it.
 
     Raises
     ------

@@ -554,6 +554,7 @@ def _draws(
 ) -> tuple[Array, Array]:
     """Return the posterior standard deviation (T, D) and errors of the last step, (ensemble, D).
 
+    The errors are those of runs of the model, which do not grow beyond it as linearised ones do.
     The covariance of the control is A⁻¹. A short control is propagated by all columns of A^−½, and
     the standard deviation is exact. Otherwise it is that of draws: A^−½ ξ where all eigenvectors of
     A are affordable, and ξ + A⁻¹ Gᵀ (ε − G ξ) by conjugate gradients where they are not, with
@@ -565,16 +566,29 @@ def _draws(
         known, normal = _pairs(cost, x), random.standard_normal((size, rank))
         columns = known.power(np.eye(rank), -0.5)
         for begin in range(0, rank, cost.plan.together):
-            chosen = slice(begin, begin + cost.plan.together)
-            ends += normal[:, chosen] @ _add_squares(cost, columns[chosen], x, variance, 1)
-        return np.sqrt(variance), ends
+            _add_squares(cost, columns[begin : begin + cost.plan.together], x, variance, 1)
+        return np.sqrt(variance), _run(cost, found, normal @ columns)
     draw = _drawing(cost, x, members, random)
     for begin in range(0, members, cost.plan.together):
         count = min(cost.plan.together, members - begin)
-        last = _add_squares(cost, draw(count), x, variance, members)
+        drawn = draw(count)
+        _add_squares(cost, drawn, x, variance, members)
         kept = ends[begin : begin + count]  # the draws after those of the ensemble are not
-        kept[:] = last[: len(kept)]
+        kept[:] = _run(cost, found, drawn[: len(kept)])
     return np.sqrt(variance), ends
+
+
+def _run(cost: _Cost, found: _Minimum, errors: Array) -> Array:
+    """Return what errors of the control (n, rank) become at the last step, (n, D).
+
+    Zero where the run of the model diverges.
+    """
+    last, ends = cost.data.length - 1, np.zeros((len(errors), cost.data.size))
+    for end, error in zip(ends, errors, strict=True):
+        there = cost.trajectory(found.control + error, cost.data.steps).at(last)
+        if np.isfinite(there).all():
+            end[:] = there - found.x[last]
+    return ends
 
 
 def _drawing(
@@ -622,13 +636,8 @@ def _units(size: int) -> Iterator[Array]:
         yield e
 
 
-def _add_squares(cost: _Cost, w: Array, x: Trajectory, to: Array, count: int) -> Array:
-    """Add to `to` (T, D) the mean squares of perturbations; return those of the last step."""
-    last = cost.data.length - 1
-    ends = np.empty((len(w), cost.data.size))
+def _add_squares(cost: _Cost, w: Array, x: Trajectory, to: Array, count: int) -> None:
+    """Add to `to` (T, D) the mean squares of perturbations."""
     for first, there in cost.perturbations(w, x):
         begin = first + (first > 0)  # a step that two segments share counts once
         to[begin : first + there.shape[1]] += (there[:, begin - first :] ** 2).sum(0) / count
-        if first <= last < first + there.shape[1]:
-            ends[:] = there[:, last - first]
-    return ends

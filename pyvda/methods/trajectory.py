@@ -79,6 +79,13 @@ class Trajectory:
             found[first : first + len(states)] = states
         return found
 
+    def at(self, step: int) -> Array:
+        """Return the state of a step, (D,)."""
+        if len(self.kept) == self.steps:
+            return self.kept[step]
+        first = min(step // self.stride, len(self.kept) - 1) * self.stride
+        return self._states(first, step)[-1]
+
     def _states(self, first: int, last: int) -> Array:
         if len(self.kept) == self.steps:
             return self.kept

@@ -478,3 +478,23 @@ def test_a_datum_after_the_last_step_of_a_window_counts() -> None:
     assert used.sum() > 60  # windows end a step before the last datum, which the next one has, too
     assert (found["point_flag"].values == 1).sum() == used.sum()
     assert np.nanstd(found["point_innovation"].values[0]) < 0.1
+
+
+def test_members_of_the_ensemble_are_runs_of_the_model() -> None:
+    """A member is on the model's trajectory from its draw, and one that diverges is the minimum."""
+    torch = pytest.importorskip("torch")
+    model = pyvda.torch_model(
+        step=lambda x: torch.where(x.abs() < 3, torch.tanh(2 * x), torch.nan), variables=("x",),
+        time_step=1.0,
+    )  # fmt: skip
+    found = pyvda.assimilate(
+        xr.Dataset({"x": ("time", [np.nan, 0.5, np.nan])}, {"time": np.arange(3.0)}), model=model,
+        method="incremental", background=(np.zeros(1), 4.0), engine="torch",
+        observation_variance=100.0, ensemble=200,
+    )  # fmt: skip
+    members, end = found["final_ensemble"].values.ravel(), float(found["x"][-1])
+    assert np.isfinite(members).all()
+    assert members.std() < 1.0 < float(found["x_stdev"][-1])  # linearised: 4 · 2
+    np.testing.assert_allclose(members.mean(), end, atol=1e-12)
+    diverged = np.unique(members, return_counts=True)[1].max()
+    assert 0.05 < diverged / 200 < 0.25  # of a draw of standard deviation 2, 13 % are beyond 3

@@ -36,6 +36,7 @@ def test_segments_are_those_of_the_whole_run(steps, stride) -> None:
         start, steps, stride, advance, lambda first, part: seen.append(first) or float(len(part))
     )
     np.testing.assert_array_equal(x.whole(), whole)
+    np.testing.assert_array_equal([x.at(step) for step in range(steps)], whole)
     bounds = segments(steps, x.stride)
     assert seen == [first for first, _ in bounds] == [first for first, _ in x]
     assert x.total == sum(last - first + 1 for first, last in bounds)

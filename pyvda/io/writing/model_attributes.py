@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from pyvda.errors import InputError
 from pyvda.io.cf.dimensions import STATE_NAMES
 from pyvda.models.model import Model
 from pyvda.models.registry import default_model, get_model, registered
+from pyvda.notices import notice
 from pyvda.validation_errors import brief
 
 _MODEL, _PARAMETERS, _SIZES = "model", "parameters", "model_sizes"
@@ -63,6 +65,47 @@ def usable(ds: xr.Dataset) -> Model | None:
         return find(ds)
     except InputError:
         return None
+
+
+def compare(ds: xr.Dataset, model: Model, *, by_name: bool) -> None:
+    """Compare a named model with the one that made a file of pyvda's, if both have one name.
+
+    Parameters
+    ----------
+    ds : Dataset
+    model : Model
+    by_name : bool
+        The model was given by its name alone, so that its parameters are defaults: a notice says
+        that the file's are others.
+
+    Raises
+    ------
+    InputError
+        The sizes are others, which data at points would not show.
+    """
+    made = usable(ds)
+    if made is None or made.name != model.name:
+        return
+    if made.sizes != model.sizes:
+        own, other = _listed(made.sizes), _listed(model.sizes)
+        options = " ".join(f"--parameter {name}={value}" for name, value in made.sizes.items())
+        raise InputError(
+            f"the file was made by {made.name} with {own}, and the model has {other}; leave out "
+            f"model (--model), or give it these sizes ({options})"
+        )
+    if by_name and made.parameters != model.parameters:
+        values = zip(model.parameter_names, made.parameters, model.parameters, strict=True)
+        unlike = {name: (own, used) for name, own, used in values if own != used}
+        own = _listed({name: value for name, (value, _) in unlike.items()})
+        used = _listed({name: value for name, (_, value) in unlike.items()})
+        notice(
+            f"the file was made by {made.name} with {own}; it is assimilated with {used}. Leave "
+            "out model (--model) for the file's own"
+        )
+
+
+def _listed(values: Mapping[str, float]) -> str:
+    return ", ".join(f"{name}={value:g}" for name, value in values.items())
 
 
 def required(ds: xr.Dataset) -> Model:

@@ -1,5 +1,6 @@
 """Files made by pyvda state their model; for other files a model must be named."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from pyvda.io.writing import model_attributes
 from pyvda.models.model import Model
 from pyvda.models.registry import default_model, get_model
 from pyvda.models.registry import names as registered_names
+from pyvda.notices import Notice
 
 
 @pytest.mark.parametrize(
@@ -126,3 +128,27 @@ def test_attributes_with_another_meaning_do_not_hinder_a_named_model(attributes,
     assert found.observation.shape == (4, 3)
     with pytest.raises(InputError, match="cannot be used"):
         model_attributes.required(found)
+
+
+def test_a_model_named_with_other_parameters_or_sizes_than_the_file() -> None:
+    file = xr.Dataset(attrs=model_attributes.attributes(get_model("lorenz63", rho=20.0)))
+    with pytest.warns(Notice, match="with rho=20; it is assimilated with rho=28. Leave out model"):
+        model_attributes.compare(file, get_model("lorenz63"), by_name=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model_attributes.compare(file, get_model("lorenz63", rho=21.0), by_name=False)
+        model_attributes.compare(file, get_model("lorenz63", rho=20.0), by_name=True)
+        model_attributes.compare(file, get_model("lorenz96"), by_name=True)
+    ocean = xr.Dataset(attrs=model_attributes.attributes(get_model("qg", n=33)))
+    model_attributes.compare(ocean, get_model("qg", n=33), by_name=False)
+    with pytest.raises(InputError, match=r"with n=33, and the model has n=129; .*parameter n=33"):
+        model_attributes.compare(ocean, get_model("qg"), by_name=True)
+
+
+def test_points_of_another_grid_are_refused(tmp_path, monkeypatch, capsys) -> None:
+    truth = pyvda.simulate(get_model("qg", n=17), windows=1, steps=4, seed=1)
+    pyvda.save_analysis(pyvda.observe(truth, "qg-altimetry", seed=2), tmp_path / "obs.nc")
+    how = ("--method", "incremental", "-o", tmp_path / "analysis.nc")
+    assert run(monkeypatch, "assimilate", tmp_path / "obs.nc", "--model", "qg", *how) == 2
+    said = capsys.readouterr().err
+    assert "leave out model (--model), or give it these sizes (--parameter n=17)" in said
