@@ -125,14 +125,22 @@ def of_model(ds: xr.Dataset, space: StateSpace, only: str | None = None) -> Matc
     only : str, optional
         The one variable that the user chose; it may have another name where the model has one
         variable.
+
+    Raises
+    ------
+    InputError
+        They differ in their dimensions of time or window, or one of them is text.
     """
     files, dims = {}, {}
+    text: list[str] = []
     leading: set[tuple[Hashable, Hashable | None]] = set()
     for variable in space.variables:
         for file in _candidates(ds, variable, space, only):
             time = find_time(ds, ds[file].dims)[0]
             windows = [dim for dim in ds[file].dims if dim != time and is_window(ds, dim)]
             window = windows[0] if windows else None
+            if time is not None and ds[file].dtype.kind in "OSUT":
+                text.append(file)
             if time is None or len(windows) > 1 or ds[file].dtype.kind not in "fiub":
                 continue
             found = matched_dims(ds, file, variable, (time, window))
@@ -142,6 +150,11 @@ def of_model(ds: xr.Dataset, space: StateSpace, only: str | None = None) -> Matc
                 break
     if not files:
         return None
+    if text:
+        raise InputError(
+            f"variable {text[0]!r} is one of the model's, but holds {ds[text[0]].dtype} and no "
+            "numbers; convert it (astype(float)), or rename it if it is another one"
+        )
     if len(leading) > 1:
         raise InputError(
             f"the variables {', '.join(files.values())} differ in their dimensions of time or "

@@ -10,6 +10,7 @@ from command_line import run
 import pyvda
 from pyvda.errors import InputError
 from pyvda.io.cf.conventions import normalise
+from pyvda.io.cf.matching import of_model
 from pyvda.state.space import StateSpace, Variable, flat
 
 XYZ = flat(3, ("x", "y", "z"))
@@ -164,3 +165,12 @@ def test_names_of_which_only_some_are_the_models_are_refused(chosen):
     ) as refused:
         normalise(ds, chosen, flat(3, ("x", "y", "z")))
     assert "\n" not in str(refused.value)
+
+
+def test_a_variable_of_the_model_that_is_text_is_not_left_out():
+    """The others alone would be a state with a component that nobody observed."""
+    time = 0.01 * np.arange(5)
+    ds = xr.Dataset({name: ("time", np.ones(5)) for name in "yz"}, {"time": time})
+    assert of_model(ds, XYZ).files == {"y": "y", "z": "z"}
+    with pytest.raises(InputError, match="variable 'x' is one of the model's, but holds <U1"):
+        of_model(ds.assign(x=("time", list("abcde"))), XYZ)
