@@ -26,6 +26,7 @@ from pyvda.evaluate import model_of
 from pyvda.io import netcdf
 from pyvda.io.cf import layout, times
 from pyvda.io.sources.open import opened
+from pyvda.io.writing.model_attributes import expect_model
 from pyvda.methods import Options
 from pyvda.models.model import Model, whole
 from pyvda.notices import notice
@@ -76,6 +77,7 @@ def forecast(
     """
     analysis = opened(analysis, "the argument analysis")
     steps = whole("the number of steps", steps, 1)
+    expect_model(analysis, "a forecast continues the model")
     ds = layout.restacked(analysis)
     if names.ANALYSIS not in ds:
         raise InputError(

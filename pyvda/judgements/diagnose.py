@@ -7,6 +7,7 @@ from typing import Any
 from pyvda import names
 from pyvda.errors import InputError
 from pyvda.io.sources.open import opened
+from pyvda.io.writing.model_attributes import expect_model
 from pyvda.judgements.of_file import Report, report_on
 
 
@@ -26,7 +27,7 @@ def diagnose(analysis: Any) -> Report:
     Raises
     ------
     InputError
-        It is not an analysis of this version.
+        It is not an analysis of this version, or one of a field without a model.
 
     Examples
     --------
@@ -37,6 +38,7 @@ def diagnose(analysis: Any) -> Report:
     (2, 0)
     """
     given = opened(analysis)
+    expect_model(given, "diagnose looks at the windows of a model")
     if not {names.STATUS, names.DOUBTS, names.FIT} <= set(given.variables):
         raise InputError(
             f"the file has no variable {names.DOUBTS!r}, expected an analysis made by `pyvda "

@@ -55,6 +55,32 @@ def find(ds: xr.Dataset) -> Model | None:
         ) from None
 
 
+def expect_model(analysis: xr.Dataset, use: str) -> None:
+    """Refuse an analysis of a field, which was made without a model.
+
+    Parameters
+    ----------
+    analysis : Dataset
+    use : str
+        What needs the model, as the message has it.
+
+    Raises
+    ------
+    InputError
+        The file says that no model made it.
+    """
+    try:
+        made = json.loads(analysis.attrs["pyvda_configuration"])
+        method = None if "model" in made else made["method"]
+    except (KeyError, TypeError, ValueError):
+        return
+    if method is not None:
+        raise InputError(
+            f"the file is an analysis of a field by {method}, without a model, but {use}; give an "
+            "analysis with a model (of fields, `pyvda crossvalidate` estimates how good a method is)"
+        )
+
+
 def usable(ds: xr.Dataset) -> Model | None:
     """Return the model that `find` returns, or None where the attributes name no model.
 

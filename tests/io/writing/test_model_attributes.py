@@ -152,3 +152,16 @@ def test_points_of_another_grid_are_refused(tmp_path, monkeypatch, capsys) -> No
     assert run(monkeypatch, "assimilate", tmp_path / "obs.nc", "--model", "qg", *how) == 2
     said = capsys.readouterr().err
     assert "leave out model (--model), or give it these sizes (--parameter n=17)" in said
+
+
+@pytest.mark.parametrize("command", [("forecast", "--steps", 2, "-o", "f.nc"), ("diagnose",)])
+def test_an_analysis_of_a_field_has_no_model(tmp_path, monkeypatch, capsys, command):
+    monkeypatch.chdir(tmp_path)
+    values = np.random.default_rng(0).normal(size=(4, 5, 6))
+    coords = {"time": np.arange(4.0), "lat": np.arange(5.0), "lon": np.arange(6.0)}
+    field = xr.Dataset({"sst": (tuple(coords), values)}, coords)
+    field["lat"].attrs["units"], field["lon"].attrs["units"] = "degrees_north", "degrees_east"
+    analysis = pyvda.assimilate(field, method="oi")
+    pyvda.save_analysis(analysis, "a.nc")
+    assert run(monkeypatch, command[0], "a.nc", *command[1:]) == 2
+    assert "is an analysis of a field by oi, without a model" in capsys.readouterr().err
