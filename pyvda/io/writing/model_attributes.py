@@ -77,7 +77,7 @@ def expect_model(analysis: xr.Dataset, use: str) -> None:
     if method is not None:
         raise InputError(
             f"the file is an analysis of a field by {method}, without a model, but {use}; give an "
-            "analysis with a model (of fields, `pyvda crossvalidate` estimates how good a method is)"
+            "analysis with a model (`pyvda crossvalidate` judges a method for fields)"
         )
 
 
