@@ -27,8 +27,8 @@ def with_encodable_times(ds: xr.Dataset) -> xr.Dataset:
     """Return `ds` with the units of its dates where xarray expects them, and no other encoding.
 
     Units and calendar of dates may stand among the attributes; there they would be written twice.
-    A coordinate of dates gets its `standard_name`. Dates that are dask arrays are read: xarray
-    cannot find units for them otherwise.
+    A coordinate of dates, or of numbers since one, gets its `standard_name`. Dates that are dask
+    arrays are read: xarray cannot find units for them otherwise.
     """
     found = ds.copy(deep=False)
     for name in [
@@ -38,9 +38,11 @@ def with_encodable_times(ds: xr.Dataset) -> xr.Dataset:
     for name, variable in found.variables.items():
         kept = times.encoding_of(variable)
         attrs = dict(variable.attrs)
-        if _is_date(variable):
-            if name in found.coords and not _has_time(found, variable.dims):
-                attrs["standard_name"] = "time"
+        dated = _is_date(variable)
+        counted = variable.dtype.kind in "fiu" and " since " in str(attrs.get("units", ""))
+        if (dated or counted) and name in found.coords and not _has_time(found, variable.dims):
+            attrs["standard_name"] = "time"
+        if dated:
             stated = {key: attrs.pop(key) for key in _OF_TIME if key in attrs}
             kept = next((one for one in (kept, stated) if one and _encodes(variable, one)), {})
             if "bounds" in attrs and not kept:  # which must have the same units

@@ -49,6 +49,8 @@ def test_units_and_calendars_come_back(tmp_path, unit, calendar):
     path = write(tmp_path / "a.nc", steps, f"{unit} since 1960-01-01", calendar)
     save_analysis(open_observations(path), tmp_path / "b.nc")
     numbers, units, kept = stored(tmp_path / "b.nc")
+    with netCDF4.Dataset(tmp_path / "b.nc") as file:
+        assert file["time"].standard_name == "time"
     assert units.startswith(f"{unit} since 1960-01-01")
     assert kept == calendar
     np.testing.assert_allclose(numbers, steps, rtol=1e-12)
