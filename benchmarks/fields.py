@@ -33,7 +33,14 @@ from pyvda.engine import get_engine
 from pyvda.engine.data import FieldData, Selection, Targets
 from pyvda.fields.assimilate import estimated, withheld_of
 from pyvda.fields.covariance import Factor, SpaceTimeCovariance
-from pyvda.fields.crossvalidation import Predictions, distances, point_distances, ratio, scores
+from pyvda.fields.crossvalidation import (
+    Predictions,
+    distances,
+    hidden_passes,
+    point_distances,
+    ratio,
+    scores,
+)
 from pyvda.fields.eof import filled
 from pyvda.fields.field import opened
 from pyvda.fields.fitted import fit_field_covariance
@@ -102,6 +109,8 @@ FILES = {
 }
 RUNS = Path(__file__).parents[1] / "build/fields"
 FUNCTIONS = "matern52/matern32,exponential"
+MORE = {"nearest": 30, "nearest_other": 10}  # data of an estimate, twice as many as usual
+COMBINED = "oi, more data, combined with others"
 # Of sea level in m, by hand from passes that no row reports.
 SEA_LEVEL = {
     "nugget": 0.00045,
@@ -317,13 +326,18 @@ def twin(arguments: argparse.Namespace):
     mean = maps.adt[:50].mean("time").to_dataset(name="adt")
     test = slice(63, 77)
     truth = (maps.adt[test] - mean.adt).values
-    for title, covariance in (("oi, fitted", None), ("oi, constants by hand", _alone(SEA_LEVEL))):
+    by = {"oi, fitted": None, "oi, fitted by likelihood": "likelihood"}
+    for title, covariance in (
+        *((title, None) for title in by), ("oi, constants by hand", _alone(SEA_LEVEL)),
+    ):  # fmt: skip
         if arguments.only and not title.startswith(tuple(arguments.only)):
             continue
         start = time.process_time()
         if covariance is None:  # to days before those that are reported
             past = rows.isel(obs=rows.time.values < 63)
-            covariance, _ = fit_field_covariance(past, "adt", mean=mean, functions=FUNCTIONS)
+            covariance, _ = fit_field_covariance(
+                past, "adt", mean=mean, functions=FUNCTIONS, fit_by=by[title]
+            )
         given = dict(variable="adt", method="oi", grid=maps, covariance=covariance, mean=mean)
         found = pyvda.assimilate(rows, times="63.5/76.5/1", **given)
         analysis = (found.adt - mean.adt).values
@@ -404,40 +418,39 @@ def in_cells(tracks, truth):
 
 
 def passes(arguments: argparse.Namespace):
-    """Yield scores on real passes of all altimeters that were withheld, the draw `test`."""
+    """Yield scores on real passes of all altimeters that were withheld, the draw `test`.
+
+    The last row combines interpolations with weights that are learned from passes left out.
+    """
     ds = xr.open_dataset(DATA / "med_adt_alongtrack_2014.nc").load()
     draws = xr.open_dataset(DATA / "draws_tracks.nc").load()
     rows = ds.drop_vars("track").assign(pass_id=draws.pass_id)
-    hidden = draws.test.values.astype(bool)
+    hidden = draws[arguments.draw].values.astype(bool)
     mean = xr.open_dataset(DATA / "med_adt_duacs_2005q2.nc").adt.mean("time").to_dataset()
     mean.adt.attrs["units"] = "m"
+    fitted = {"functions": FUNCTIONS}
+    by_hand = {"covariance": _alone(SEA_LEVEL)}
+    independent = _alone(SEA_LEVEL | {"track_variance": 0.0})
+    points = read_points(rows, "adt")
     first = {}
-    for title, given, around in (
-        ("oi, fitted", None, None),
-        ("oi, fitted by passes", None, None),
-        ("oi, constants by hand", SEA_LEVEL, None),
-        ("oi, by hand, errors independent", SEA_LEVEL | {"track_variance": 0.0}, None),
-        ("oi, by hand, around maps of 2005", SEA_LEVEL, mean),
+    for title, options in (
+        ("oi, fitted", fitted),
+        ("oi, fitted by likelihood", fitted | {"fit_by": "likelihood"}),
+        ("oi, fitted, more data", fitted | MORE),
+        ("oi, fitted, around maps of 2005", fitted | {"mean": mean}),
+        ("oi, constants by hand", by_hand),
+        ("oi, by hand, errors independent", {"covariance": independent}),
+        ("oi, by hand, around maps of 2005", by_hand | {"mean": mean}),
+        (COMBINED, fitted | MORE),
     ):
         if arguments.only and not title.startswith(tuple(arguments.only)):
             continue
         start = time.process_time()
-        covariance = "fit" if given is None else _alone(given)
-        fitted = {"functions": FUNCTIONS} if given is None else {}
-        if "passes" in title:
-            fitted["fit_by"] = "passes"
-        found = pyvda.assimilate(
-            rows, variable="adt", method="oi", grid="10:10:1,38:38:1", withhold=hidden, mean=around,
-            covariance=covariance, **fitted,
-        )  # fmt: skip
-        constants = json.loads(found.attrs["pyvda_configuration"])["variables"]["adt"]
-        known = constants["covariance"]
-        noise = known["nugget"] + known.get("track_variance", 0.0)
-        points = read_points(rows, "adt")
+        found, constants = along(rows, hidden, options)
+        if title == COMBINED:
+            found, constants = combined(rows, points.track, hidden, found, constants)
         predictions = Predictions(
-            np.zeros(hidden.sum(), int), points.track[hidden],
-            found.adt_point_innovation.values[hidden],
-            found.adt_point_stdev.values[hidden] ** 2 + noise,
+            np.zeros(hidden.sum(), int), points.track[hidden], *found[:, hidden],
             point_distances(points, ~hidden, hidden),
         )  # fmt: skip
         row = {"method": title, "variable": "adt", **scores(predictions),
@@ -448,6 +461,64 @@ def passes(arguments: argparse.Namespace):
         first = first or {title: predictions}
         print("passes", row)
         yield row
+
+
+def along(rows, hidden, options):
+    """Return errors at all data, without what is hidden, and their variances; the constants."""
+    found = pyvda.assimilate(
+        rows, variable="adt", method="oi", grid="10:10:1,38:38:1", withhold=hidden, **options
+    )
+    constants = json.loads(found.attrs["pyvda_configuration"])["variables"]["adt"]
+    known = constants["covariance"]
+    noise = known["nugget"] + known.get("track_variance", 0.0)
+    variance = found.adt_point_stdev.values**2 + noise
+    return np.stack([found.adt_point_innovation.values, variance]), constants
+
+
+def combined(rows, track, hidden, first, constants):
+    """Return errors of an interpolation corrected by what it differs by from others.
+
+    The others have shorter and longer scales in space and in time, independent errors, or data of
+    a few days alone. Weights are those of a ridge regression on passes that are left out, a fifth
+    at a time; its strength is that with the least error in fifths that the weights do not know.
+    """
+    known = constants["covariance"]
+    others = [_scaled(known, km, days) for km, days in ((0.6, 1), (1.6, 1), (1, 0.4), (1, 2.5))]
+    others += [known | {"track_variance": 0.0}]
+    cases = [{"covariance": _alone(one)} for one in (known, *others)]
+    cases = [MORE | cases[0], *cases[1:], {"covariance": _alone(known), "within_days": 7.5}]
+    folds = hidden_passes(track, ~hidden, 5, 0)
+    error = np.full((len(cases), len(track)), np.nan)
+    for n, options in enumerate(cases):
+        for fold in folds:
+            error[n, fold] = along(rows, hidden | fold, options)[0][0, fold]
+        error[n, hidden] = along(rows, hidden, options)[0][0, hidden]
+    apart = (error[:1] - error[1:]).T  # the others' estimates less the first
+
+    def weights(at, strength):
+        x = apart[at]
+        return np.linalg.solve(
+            x.T @ x + strength * np.diag((x**2).sum(0)), x.T @ error[0, at]
+        )  # fmt: skip
+
+    def left_out(strength):
+        return sum(
+            ((error[0, f] - apart[f] @ weights(np.any(folds, 0) & ~f, strength)) ** 2).sum()
+            for f in folds
+        )
+
+    best = min((1e-3, 1e-2, 0.1, 1.0, 10.0), key=left_out)
+    found = weights(np.any(folds, 0), best)
+    corrected = first.copy()
+    corrected[0] -= apart @ found
+    return corrected, constants | {"strength": best, "weights": found.tolist()}
+
+
+def _scaled(covariance, km, days):
+    factors = [
+        one | {"km": km * one["km"], "days": days * one["days"]} for one in covariance["factors"]
+    ]
+    return covariance | {"factors": factors}
 
 
 def _alone(constants):

@@ -4,9 +4,11 @@ Data of one pass lie closer together than the passes do, and have the errors tha
 likelihood of all of them is decided by what one pass has at short distances, and a map between the
 passes is not the better for it. So some data of a pass are estimated from those of others, the
 nearest of the same time and of the times around, and the constants minimise the mean negative log
-likelihood of their errors; see `fit.unlikeliness`. They do so twice: each by itself, which a map
-between passes is about, and one after the other, given those before, which tells the errors of data
-from what the field does at short distances. Moorings and floats are passes, too.
+likelihood of their errors; see `fit.unlikeliness`. Moorings and floats are passes, too.
+
+The errors of a pass have much in common, so that a pass counts as one datum beside what is known
+before of the constants. At distances that are shorter than those between passes the errors of data
+are not told from the field, and their variances are known better than the other constants.
 """
 
 from __future__ import annotations
@@ -24,11 +26,13 @@ from pyvda.fields.likelihood import NOT_DEFINITE, covariance_of, start_of, varia
 from pyvda.fields.scattered import NO_TRACK, Rows
 from pyvda.progress import Report, silent
 
-_LEAST_PASSES = 10
+LEAST_PASSES, USUAL_PASSES = 10, 30
+"""Passes that this fit needs, and from which on it is what point data are fitted by."""
 _SETS, _LEAST_SETS, _TARGETS, _DATA = 300, 50, 4, 60
 _SPREAD = 4  # times as many data of the pass as targets, among which these are
 _TIMES_AROUND = 4.0  # groups before and after
-_PRIOR_DEVIATION = 1.0  # of the logarithm of a constant, around where the search starts
+_PRIOR_DEVIATION = 2.5  # of the logarithm of a constant, around where the search starts
+_PRIOR_OF_ERRORS = 1.0  # the same, of the variances of the errors of data
 _KEPT = 16  # functions of distances or times
 
 
@@ -71,46 +75,47 @@ def fit_by_passes(
         There are fewer than 10 passes or 40 data, or these do not differ.
     """
     total = variance_of(rows)
-    passes = _passes_of(rows)
-    if passes < _LEAST_PASSES:
+    passes = count_passes(rows)
+    if passes < LEAST_PASSES:
         raise InputError(
             f"a covariance cannot be fitted by passes that are left out, since there are {passes}, "
-            f"expected at least {_LEAST_PASSES}; let fit_by be likelihood, or give one in a file "
+            f"expected at least {LEAST_PASSES}; let fit_by be likelihood, or give one in a file "
             "(covariance)"
         )
     sets = _sets(rows, width, seed)
     start = start_of(total, max(rows.places.extent(), 1e-3), step, len(kinds), True)
+    deviation = np.full(len(start), _PRIOR_DEVIATION)
+    deviation[[0, -2]] = _PRIOR_OF_ERRORS
     kept = _kept_last()
 
     def objective(logs: Array) -> float:
         found = _estimated(sets, covariance_of(logs, kinds, True), kept)
         if found is None:
             return 1e3
-        apart, in_turn = found
-        drawn = 0.5 * (((logs - start) / _PRIOR_DEVIATION) ** 2).sum() / len(apart[0])
-        return 0.5 * (unlikeliness(*apart) + unlikeliness(*in_turn)) + float(drawn)
+        drawn = 0.5 * (((logs - start) / deviation) ** 2).sum() / passes
+        return unlikeliness(*found) + float(drawn)
 
     best = covariance_of(minimised(objective, start, 7.0, iterations, report), kinds, True)
     found = _estimated(sets, best, kept)
     if found is None:
         raise InputError(NOT_DEFINITE)
-    return Fit.of(best, *found[0])
+    return Fit.of(best, *found)
 
 
-def _passes_of(rows: Rows) -> int:
+def count_passes(rows: Rows) -> int:
     """Return the number of passes, moorings and floats."""
     return len(np.unique(rows.track[rows.track != NO_TRACK]))
 
 
 class _Sets(NamedTuple):
-    """Targets of a pass and data of others, S sets of m and n.
+    """Data, and targets of another pass, S sets of n and m; the targets come last.
 
     Attributes
     ----------
-    km, days : (S, n + m, n + m)
-        Between the data and the targets, which come last.
-    same : (S, n + m, n + m) of bool
-        Whether two are of one pass.
+    km, days : (S, n, n + m)
+        From the data to the data and to the targets.
+    same : (S, n, n) of bool
+        Whether two data are of one pass.
     noise, value : (S, n + m)
     counted : (S, m) of bool
         False for targets that are there twice, since the pass has fewer data.
@@ -158,51 +163,43 @@ def _sets(rows: Rows, width: float, seed: int) -> _Sets:
     position, days = rows.places.position[chosen], rows.days[chosen]
     if rows.velocity.size:  # where all data of a set are at the time of its first
         position = position + rows.velocity[chosen] * (days[:, :1] - days)[..., None]
-    km = np.linalg.norm(position[:, :, None] - position[:, None], axis=-1)
-    track = rows.track[chosen]
+    km = np.linalg.norm(position[:, :size, None] - position[:, None], axis=-1)
+    track = rows.track[chosen[:, :size]]
     same = (track[:, :, None] == track[:, None]) & (track != NO_TRACK)[:, :, None]
     return _Sets(
-        km, np.abs(days[:, :, None] - days[:, None]), same, rows.noise[chosen], rows.value[chosen],
-        counted,
+        km, np.abs(days[:, :size, None] - days[:, None]), same, rows.noise[chosen],
+        rows.value[chosen], counted,
     )  # fmt: skip
-
-
-Errors = tuple[Array, Array]
 
 
 def _estimated(
     sets: _Sets, covariance: SpaceTimeCovariance, kept: Callable[[str, str, Array, float], Array]
-) -> tuple[Errors, Errors] | None:
-    """Return errors of the targets that count and their variances; None without a root.
-
-    First of each from the data of other passes, then from these and the targets before.
-    """
-    size = sets.value.shape[1] - sets.counted.shape[1]
-    matrix = covariance.track_variance * sets.same
-    matrix *= kept("pass", "exponential", sets.km, covariance.track_km)
+) -> tuple[Array, Array] | None:
+    """Return errors of the targets that count and their variances; None without a root."""
+    size = sets.km.shape[1]
+    field = np.zeros_like(sets.km)
     for factor in covariance.factors:
-        matrix += factor.variance * (
+        field += factor.variance * (
             kept("km", factor.space, sets.km, factor.km)
             * kept("days", factor.time, sets.days, factor.days)
         )
-    diagonal = np.arange(matrix.shape[1])
-    matrix[:, diagonal, diagonal] += sets.noise + covariance.nugget
-    # Targets that are there twice stay out of the way of the others.
-    of, twice = np.nonzero(~sets.counted)
-    matrix[of, size + twice], matrix[of, :, size + twice] = 0.0, 0.0
-    matrix[of, size + twice, size + twice] = 1.0
+    own = sets.km[:, :, :size]
+    matrix = covariance.track_variance * sets.same
+    matrix *= kept("pass", "exponential", own, covariance.track_km)
+    matrix += field[:, :, :size]
+    noise = sets.noise + covariance.nugget
+    diagonal = np.arange(size)
+    matrix[:, diagonal, diagonal] += noise[:, :size]
     try:
         root = np.linalg.cholesky(matrix)
     except np.linalg.LinAlgError:
         return None
-    # The errors of the targets given the data have the root at the lower right.
-    own = root[:, size:, size:]
-    whitened = np.linalg.solve(root, sets.value[..., None])[:, size:]
-    error, spread = (own @ whitened)[..., 0], (own**2).sum(2)
-    deviation = np.diagonal(own, axis1=1, axis2=2)
-    there = sets.counted
-    in_turn = (deviation * whitened[..., 0])[there], (deviation**2)[there]
-    return (error[there], spread[there]), in_turn
+    both = np.concatenate([sets.value[:, :size, None], field[:, :, size:]], -1)
+    whitened = np.linalg.solve(root, both)
+    value, cross = whitened[..., :1], whitened[..., 1:]
+    error = sets.value[:, size:] - (value * cross).sum(1)
+    spread = covariance.variance + covariance.track_variance + noise[:, size:] - (cross**2).sum(1)
+    return error[sets.counted], spread[sets.counted]
 
 
 def _kept_last() -> Callable[[str, str, Array, float], Array]:

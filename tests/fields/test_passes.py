@@ -6,10 +6,11 @@ import xarray as xr
 from gappy import COVARIANCE
 
 from pyvda.errors import InputError
-from pyvda.fields import passes
+from pyvda.fields import passes, point_estimate
 from pyvda.fields.fitted import fit_field_covariance
 from pyvda.fields.passes import fit_by_passes
 from pyvda.fields.places import on_plane
+from pyvda.fields.point_estimate import Constants
 from pyvda.fields.scattered import NO_TRACK, Rows
 
 SHORT = {"kinds": [("exponential", "exponential")], "iterations": 12}
@@ -36,7 +37,7 @@ def test_data_of_a_pass_are_estimated_from_others_as_by_a_dense_solve(monkeypatc
     covariance = COVARIANCE.model_copy(update={"track_variance": 0.3})
     sets = passes._sets(rows, 1.0, 0)
     assert sets.value.shape == (passes._LEAST_SETS, 70)
-    (errors, spreads), in_turn = passes._estimated(sets, covariance, passes._kept_last())
+    errors, spreads = passes._estimated(sets, covariance, passes._kept_last())
     km = np.linalg.norm(rows.places.position[:, None] - rows.places.position, axis=-1)
     field = COVARIANCE(km, rows.days[:, None] - rows.days)
     same = rows.track[:, None] == rows.track
@@ -52,22 +53,6 @@ def test_data_of_a_pass_are_estimated_from_others_as_by_a_dense_solve(monkeypatc
                              strict=True))  # fmt: skip
     seen = np.array([expected[one] for one in sets.value[:, 66:][sets.counted].tolist()])
     np.testing.assert_allclose(np.stack([errors, spreads], -1), seen, atol=1e-9)
-    # The likelihood of all, less that of the data, is that of the targets in turn.
-    whole = sum(_density(data_of(sets, s, covariance), sets.value[s]) for s in range(4))
-    whole -= sum(_density(data_of(sets, s, covariance, 66), sets.value[s, :66]) for s in range(4))
-    error, spread = (one.reshape(-1, 4)[:4] for one in in_turn)
-    assert (np.log(spread) + error**2 / spread).sum() == pytest.approx(whole)
-
-
-def data_of(sets, number, covariance, count=70):
-    """Return the covariance of the first data of a set."""
-    km, days, same = (one[number, :count, :count] for one in (sets.km, sets.days, sets.same))
-    shared = covariance.track_variance * same * np.exp(-km / 20.0)
-    return covariance(km, days) + shared + covariance.nugget * np.eye(count)
-
-
-def _density(matrix, value):
-    return np.linalg.slogdet(matrix)[1] + value @ np.linalg.solve(matrix, value)
 
 
 def test_a_fit_predicts_passes_as_well_as_the_truth(monkeypatch) -> None:
@@ -78,7 +63,7 @@ def test_a_fit_predicts_passes_as_well_as_the_truth(monkeypatch) -> None:
     sets = passes._sets(others, 5.0, 0)
     truth = COVARIANCE.model_copy(update={"track_variance": 0.4})
     found, best = (
-        float(np.mean(passes._estimated(sets, one, passes._kept_last())[0][0] ** 2))
+        float(np.mean(passes._estimated(sets, one, passes._kept_last())[0] ** 2))
         for one in (fit.covariance, truth)
     )
     assert found < 1.1 * best
@@ -89,7 +74,7 @@ def test_the_nearest_of_the_same_time_and_of_those_around_are_used(monkeypatch) 
     rows = drawn()
     sets = passes._sets(rows, 5.0, 0)
     assert not (sets.days[:, :40, 40:] == 0).any()  # other passes, at other times
-    assert sets.km.shape == (len(rows.value) // passes._TARGETS, 44, 44)
+    assert sets.km.shape == (len(rows.value) // passes._TARGETS, 40, 44)
     at_once = (sets.days[:, :40, 40] <= 2.5).sum(1)
     assert (at_once >= 20).mean() > 0.9
     assert (at_once < 40).all()
@@ -113,7 +98,7 @@ def test_data_of_a_field_beside_the_passes_are_data_alone() -> None:
     assert of_field[:, :-4].any()
     assert not of_field[:, -4:].any()
     alone = sets.same & ~np.eye(sets.same.shape[1], dtype=bool)
-    assert not alone[of_field].any()
+    assert not alone[of_field[:, :-4]].any()
 
 
 def test_the_command_fits_by_passes_where_it_is_asked_to() -> None:
@@ -130,6 +115,22 @@ def test_the_command_fits_by_passes_where_it_is_asked_to() -> None:
     assert by["passes"].count == 4 * passes._LEAST_SETS
     assert by["likelihood"].count > by["passes"].count
     assert by["passes"].rmse > by["likelihood"].rmse  # none of the same pass
+
+
+@pytest.mark.parametrize(("count", "beside", "expected"), [
+    (30, False, "passes"), (29, False, "likelihood"), (40, True, "likelihood"),
+])  # fmt: skip
+def test_many_passes_without_a_field_are_what_the_fit_goes_by(
+    monkeypatch, count, beside, expected
+) -> None:
+    for name in ("passes", "likelihood"):
+        monkeypatch.setattr(point_estimate, f"fit_by_{name}", lambda *_, n=name, **__: n)
+    rows = drawn(count=count, each=4)
+    if beside:
+        rows = rows._replace(track=np.where(rows.track < 2, NO_TRACK, rows.track))
+    constants = Constants(None, SHORT["kinds"], None, 0, None, None, None, None, 5.0, 1.0)
+    assert point_estimate.fitted(rows, constants) == expected
+    assert point_estimate.fitted(rows, constants._replace(fit_by="passes")) == "passes"
 
 
 def test_too_few_passes_or_data() -> None:
