@@ -33,14 +33,7 @@ from pyvda.engine import get_engine
 from pyvda.engine.data import FieldData, Selection, Targets
 from pyvda.fields.assimilate import estimated, withheld_of
 from pyvda.fields.covariance import Factor, SpaceTimeCovariance
-from pyvda.fields.crossvalidation import (
-    Predictions,
-    distances,
-    hidden_passes,
-    point_distances,
-    ratio,
-    scores,
-)
+from pyvda.fields.crossvalidation import Predictions, distances, point_distances, ratio, scores
 from pyvda.fields.eof import filled
 from pyvda.fields.field import opened
 from pyvda.fields.fitted import fit_field_covariance
@@ -110,7 +103,6 @@ FILES = {
 RUNS = Path(__file__).parents[1] / "build/fields"
 FUNCTIONS = "matern52/matern32,exponential"
 MORE = {"nearest": 30, "nearest_other": 10}  # data of an estimate, twice as many as usual
-COMBINED = "oi, more data, combined with others"
 # Of sea level in m, by hand from passes that no row reports.
 SEA_LEVEL = {
     "nugget": 0.00045,
@@ -418,10 +410,7 @@ def in_cells(tracks, truth):
 
 
 def passes(arguments: argparse.Namespace):
-    """Yield scores on real passes of all altimeters that were withheld, the draw `test`.
-
-    The last row combines interpolations with weights that are learned from passes left out.
-    """
+    """Yield scores on real passes of all altimeters that were withheld, the draw `test`."""
     ds = xr.open_dataset(DATA / "med_adt_alongtrack_2014.nc").load()
     draws = xr.open_dataset(DATA / "draws_tracks.nc").load()
     rows = ds.drop_vars("track").assign(pass_id=draws.pass_id)
@@ -437,20 +426,25 @@ def passes(arguments: argparse.Namespace):
         ("oi, fitted", fitted),
         ("oi, fitted by likelihood", fitted | {"fit_by": "likelihood"}),
         ("oi, fitted, more data", fitted | MORE),
+        ("oi, fitted, more data, combined", fitted | MORE | {"combined": True}),
         ("oi, fitted, around maps of 2005", fitted | {"mean": mean}),
         ("oi, constants by hand", by_hand),
         ("oi, by hand, errors independent", {"covariance": independent}),
         ("oi, by hand, around maps of 2005", by_hand | {"mean": mean}),
-        (COMBINED, fitted | MORE),
     ):
         if arguments.only and not title.startswith(tuple(arguments.only)):
             continue
         start = time.process_time()
-        found, constants = along(rows, hidden, options)
-        if title == COMBINED:
-            found, constants = combined(rows, points.track, hidden, found, constants)
+        found = pyvda.assimilate(
+            rows, variable="adt", method="oi", grid="10:10:1,38:38:1", withhold=hidden, **options
+        )
+        constants = json.loads(found.attrs["pyvda_configuration"])["variables"]["adt"]
+        known = constants["covariance"]
+        noise = known["nugget"] + known.get("track_variance", 0.0)
         predictions = Predictions(
-            np.zeros(hidden.sum(), int), points.track[hidden], *found[:, hidden],
+            np.zeros(hidden.sum(), int), points.track[hidden],
+            found.adt_point_innovation.values[hidden],
+            found.adt_point_stdev.values[hidden] ** 2 + noise,
             point_distances(points, ~hidden, hidden),
         )  # fmt: skip
         row = {"method": title, "variable": "adt", **scores(predictions),
@@ -458,67 +452,10 @@ def passes(arguments: argparse.Namespace):
                "constants": constants}  # fmt: skip
         if first:
             row["compared"] = {n: ratio(predictions, one, 0) for n, one in first.items()}
-        first = first or {title: predictions}
+        if not first or "more data" in title:
+            first[title] = predictions
         print("passes", row)
         yield row
-
-
-def along(rows, hidden, options):
-    """Return errors at all data, without what is hidden, and their variances; the constants."""
-    found = pyvda.assimilate(
-        rows, variable="adt", method="oi", grid="10:10:1,38:38:1", withhold=hidden, **options
-    )
-    constants = json.loads(found.attrs["pyvda_configuration"])["variables"]["adt"]
-    known = constants["covariance"]
-    noise = known["nugget"] + known.get("track_variance", 0.0)
-    variance = found.adt_point_stdev.values**2 + noise
-    return np.stack([found.adt_point_innovation.values, variance]), constants
-
-
-def combined(rows, track, hidden, first, constants):
-    """Return errors of an interpolation corrected by what it differs by from others.
-
-    The others have shorter and longer scales in space and in time, independent errors, or data of
-    a few days alone. Weights are those of a ridge regression on passes that are left out, a fifth
-    at a time; its strength is that with the least error in fifths that the weights do not know.
-    """
-    known = constants["covariance"]
-    others = [_scaled(known, km, days) for km, days in ((0.6, 1), (1.6, 1), (1, 0.4), (1, 2.5))]
-    others += [known | {"track_variance": 0.0}]
-    cases = [{"covariance": _alone(one)} for one in (known, *others)]
-    cases = [MORE | cases[0], *cases[1:], {"covariance": _alone(known), "within_days": 7.5}]
-    folds = hidden_passes(track, ~hidden, 5, 0)
-    error = np.full((len(cases), len(track)), np.nan)
-    for n, options in enumerate(cases):
-        for fold in folds:
-            error[n, fold] = along(rows, hidden | fold, options)[0][0, fold]
-        error[n, hidden] = along(rows, hidden, options)[0][0, hidden]
-    apart = (error[:1] - error[1:]).T  # the others' estimates less the first
-
-    def weights(at, strength):
-        x = apart[at]
-        return np.linalg.solve(
-            x.T @ x + strength * np.diag((x**2).sum(0)), x.T @ error[0, at]
-        )  # fmt: skip
-
-    def left_out(strength):
-        return sum(
-            ((error[0, f] - apart[f] @ weights(np.any(folds, 0) & ~f, strength)) ** 2).sum()
-            for f in folds
-        )
-
-    best = min((1e-3, 1e-2, 0.1, 1.0, 10.0), key=left_out)
-    found = weights(np.any(folds, 0), best)
-    corrected = first.copy()
-    corrected[0] -= apart @ found
-    return corrected, constants | {"strength": best, "weights": found.tolist()}
-
-
-def _scaled(covariance, km, days):
-    factors = [
-        one | {"km": km * one["km"], "days": days * one["days"]} for one in covariance["factors"]
-    ]
-    return covariance | {"factors": factors}
 
 
 def _alone(constants):

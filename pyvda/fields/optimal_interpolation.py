@@ -121,6 +121,7 @@ class OptimalInterpolationOptions(FieldOptions):
     points: Any = None
     mean: Any = None
     group_days: Above | None = None
+    combined: bool = False
 
     @model_validator(mode="after")
     def _check(self) -> OptimalInterpolationOptions:
@@ -414,7 +415,7 @@ def constants_of(
         None if given is None else given.variables[name], options.kinds(), options.fit_by,
         options.seed, season_days(field, options, given),
         None if options.mean is None else read_map(options.mean, name, units), options.flow(),
-        options.selection(field.days, step, _OF_POINTS), width, step,
+        options.selection(field.days, step, _OF_POINTS), width, step, options.combined,
     )  # fmt: skip
 
 
@@ -429,6 +430,11 @@ def check(
         raise InputError("fit_by is clouds, but data at points have none; leave it out")
     if not points and options.fit_by == point_estimate.PASSES:
         raise InputError("fit_by is passes, but a field has none; leave it out")
+    if not points and options.combined:
+        raise InputError(
+            "combined would have no effect: it is for data at points, whose passes are left out; "
+            "leave it out"
+        )
     if points and options.local_variance:
         raise InputError(
             "local_variance would have no effect: data at points have the same variance "

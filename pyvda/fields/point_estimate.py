@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 from pyvda.engine import Engine
 from pyvda.engine.data import Array, Interpolated, Selection
 from pyvda.fields import target
+from pyvda.fields.combination import corrected_at, learned
 from pyvda.fields.covariance import Kind, SpaceTimeCovariance
 from pyvda.fields.field import Field, Values
 from pyvda.fields.fit import Fit
@@ -21,7 +22,7 @@ from pyvda.fields.passes import USUAL_PASSES, count_passes, fit_by_passes
 from pyvda.fields.places import Places
 from pyvda.fields.point_mean import MeanMap
 from pyvda.fields.points import Points
-from pyvda.fields.scattered import NO_TRACK, Rows, interpolated_at, joined
+from pyvda.fields.scattered import NO_TRACK, Rows, joined
 from pyvda.fields.velocity import Velocity
 from pyvda.progress import Report, silent
 
@@ -52,6 +53,8 @@ class Constants(NamedTuple):
         Days of a group of data.
     step : float
         Step of the estimated times.
+    combined : bool
+        Whether the estimate is corrected by interpolations with other constants.
     """
 
     covariance: SpaceTimeCovariance | None
@@ -64,6 +67,7 @@ class Constants(NamedTuple):
     selection: Selection
     width: float
     step: float
+    combined: bool = False
 
 
 class Anomalies(NamedTuple):
@@ -116,7 +120,7 @@ def estimated(
     Raises
     ------
     InputError
-        See `fit_by_passes`, `fit_by_likelihood`, `interpolated_at`.
+        See `fit_by_passes`, `fit_by_likelihood`, `learned`, `interpolated_at`.
     """
     days = points.days(target.origin(field))
     found = anomalies(field, name, values, points, constants)
@@ -127,14 +131,20 @@ def estimated(
         covariance = fit.covariance
         configuration["fit"] = fit.scores()
     rows = found.rows._replace(noise=found.rows.noise + covariance.nugget)
+    weights = np.zeros(0)
+    if constants.combined:
+        weights = learned(
+            engine, rows, covariance, constants.selection, constants.width, constants.seed, report
+        )
+        configuration["weights"] = weights.tolist()
     shape = values.values.shape
     times, grid_points = np.nonzero(np.ones(shape, bool) if where is None else where)
     rest = np.flatnonzero(np.ones(len(days), bool) if at_points is None else at_points)
 
     def asked(places: Places, point: Array, when: Array) -> Interpolated:
-        return interpolated_at(
+        return corrected_at(
             engine, rows, places, point, when, covariance, constants.selection, constants.width,
-            report,
+            weights, report,
         )  # fmt: skip
 
     on_grid = asked(field.places, grid_points, field.days[times])
