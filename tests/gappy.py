@@ -86,3 +86,21 @@ def tracks(count=14, of_pass=12, seed=1, noise=0.1, bias=0.0):
         },
         {"featureType": "trajectory"},
     )
+
+
+def drawn_passes(count=40, each=20, track_variance=0.0, seed=0):
+    """Return data along straight passes at a time each, drawn from COVARIANCE and their errors."""
+    from pyvda.fields.places import on_plane
+    from pyvda.fields.scattered import Rows
+
+    rng = np.random.default_rng(seed)
+    start, end = (400 * rng.uniform(size=(2, count, 1)) for _ in range(2))
+    share = np.linspace(0, 1, each) ** 1.3  # no two are as far from a third
+    places = on_plane(*(start + share * (end - start)).reshape(2, -1))
+    days = np.repeat(np.sort(rng.uniform(0, 20, count)), each)
+    km = np.linalg.norm(places.position[:, None] - places.position, axis=-1)
+    matrix = COVARIANCE(km, days[:, None] - days) + COVARIANCE.nugget * np.eye(len(days))
+    track = np.repeat(np.arange(count), each)
+    matrix += track_variance * (track[:, None] == track) * np.exp(-km / 20.0)
+    value = np.linalg.cholesky(matrix) @ rng.normal(size=len(days))
+    return Rows(places, days, value, np.zeros(len(days)), track, np.zeros((len(days), 0)))

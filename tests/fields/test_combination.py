@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from gappy import COVARIANCE, as_mapping, field, tracks
-from test_passes import drawn
+from gappy import drawn_passes as drawn
 
 import pyvda
 from pyvda.engine import get_engine

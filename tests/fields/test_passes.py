@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from gappy import COVARIANCE
+from gappy import drawn_passes as drawn
 
 from pyvda.errors import InputError
 from pyvda.fields import passes, point_estimate
@@ -11,24 +12,9 @@ from pyvda.fields.fitted import fit_field_covariance
 from pyvda.fields.passes import fit_by_passes
 from pyvda.fields.places import on_plane
 from pyvda.fields.point_estimate import Constants
-from pyvda.fields.scattered import NO_TRACK, Rows
+from pyvda.fields.scattered import NO_TRACK
 
 SHORT = {"kinds": [("exponential", "exponential")], "iterations": 12}
-
-
-def drawn(count=40, each=20, track_variance=0.0, seed=0):
-    """Return data along straight passes at a time each, drawn from COVARIANCE and their errors."""
-    rng = np.random.default_rng(seed)
-    start, end = (400 * rng.uniform(size=(2, count, 1)) for _ in range(2))
-    share = np.linspace(0, 1, each) ** 1.3  # no two are as far from a third
-    places = on_plane(*(start + share * (end - start)).reshape(2, -1))
-    days = np.repeat(np.sort(rng.uniform(0, 20, count)), each)
-    km = np.linalg.norm(places.position[:, None] - places.position, axis=-1)
-    matrix = COVARIANCE(km, days[:, None] - days) + COVARIANCE.nugget * np.eye(len(days))
-    track = np.repeat(np.arange(count), each)
-    matrix += track_variance * (track[:, None] == track) * np.exp(-km / 20.0)
-    value = np.linalg.cholesky(matrix) @ rng.normal(size=len(days))
-    return Rows(places, days, value, np.zeros(len(days)), track, np.zeros((len(days), 0)))
 
 
 def test_data_of_a_pass_are_estimated_from_others_as_by_a_dense_solve(monkeypatch) -> None:
