@@ -318,7 +318,7 @@ def twin(arguments: argparse.Namespace):
     mean = maps.adt[:50].mean("time").to_dataset(name="adt")
     test = slice(63, 77)
     truth = (maps.adt[test] - mean.adt).values
-    by = {"oi, fitted": None, "oi, fitted by likelihood": "likelihood"}
+    by = {"oi, fitted": None, "oi, fitted by passes": "passes"}
     for title, covariance in (
         *((title, None) for title in by), ("oi, constants by hand", _alone(SEA_LEVEL)),
     ):  # fmt: skip
@@ -418,16 +418,19 @@ def passes(arguments: argparse.Namespace):
     mean = xr.open_dataset(DATA / "med_adt_duacs_2005q2.nc").adt.mean("time").to_dataset()
     mean.adt.attrs["units"] = "m"
     fitted = {"functions": FUNCTIONS}
+    by_passes = "oi, fitted by passes"
     by_hand = {"covariance": _alone(SEA_LEVEL)}
     independent = _alone(SEA_LEVEL | {"track_variance": 0.0})
     points = read_points(rows, "adt")
     first = {}
     for title, options in (
         ("oi, fitted", fitted),
-        ("oi, fitted by likelihood", fitted | {"fit_by": "likelihood"}),
-        ("oi, fitted, more data", fitted | MORE),
-        ("oi, fitted, more data, combined", fitted | MORE | {"combined": True}),
-        ("oi, fitted, around maps of 2005", fitted | {"mean": mean}),
+        (by_passes, fitted | {"fit_by": "passes"}),
+        (f"{by_passes}, more data", fitted | {"fit_by": "passes"} | MORE),
+        (
+            f"{by_passes}, more data, combined",
+            fitted | {"fit_by": "passes", "combined": True} | MORE,
+        ),
         ("oi, constants by hand", by_hand),
         ("oi, by hand, errors independent", {"covariance": independent}),
         ("oi, by hand, around maps of 2005", by_hand | {"mean": mean}),
@@ -452,7 +455,7 @@ def passes(arguments: argparse.Namespace):
                "constants": constants}  # fmt: skip
         if first:
             row["compared"] = {n: ratio(predictions, one, 0) for n, one in first.items()}
-        if not first or "more data" in title:
+        if not first or title.endswith("more data"):
             first[title] = predictions
         print("passes", row)
         yield row

@@ -113,7 +113,7 @@ def covariance(
         str | None,
         typer.Option(
             help="Fields with gaps: clouds or likelihood; for points: passes or likelihood. "
-            "Default: clouds; passes, where there are 30 and more."
+            "Default: clouds; likelihood."
         ),
     ] = None,
     local_variance: Annotated[

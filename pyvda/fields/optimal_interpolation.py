@@ -78,8 +78,7 @@ class OptimalInterpolationOptions(FieldOptions):
     fit_by : {"clouds", "passes", "likelihood"}, optional
         Whether values under clouds of other times are predicted best, or data at points from other
         passes, moorings or floats; or the likelihood of the data is largest. Default: by clouds,
-        where the field has gaps; data at points by passes, where there are 30 and more; else by
-        likelihood.
+        where the field has gaps; data at points by likelihood.
     local_variance : bool
         Whether the variance of a field differs from point to point: data are divided by the
         standard deviation around each, which the error then has, too.
@@ -102,6 +101,10 @@ class OptimalInterpolationOptions(FieldOptions):
     group_days : float, optional
         Width in time of the groups that data at points are put into, of each of which the nearest
         ones are used. Default: five steps of the times that are estimated.
+    combined : bool
+        Whether the estimate from data at points is corrected by what it differs by from others with
+        shorter and longer scales, with weights learned on passes, moorings or floats that are left
+        out; see `combination`. It takes six times as long.
     """
 
     covariance: Any = FIT

@@ -26,8 +26,7 @@ from pyvda.fields.likelihood import NOT_DEFINITE, covariance_of, start_of, varia
 from pyvda.fields.scattered import NO_TRACK, Rows
 from pyvda.progress import Report, silent
 
-LEAST_PASSES, USUAL_PASSES = 10, 30
-"""Passes that this fit needs, and from which on it is what point data are fitted by."""
+LEAST_PASSES = 10
 _SETS, _LEAST_SETS, _TARGETS, _DATA = 300, 50, 4, 60
 _SPREAD = 4  # times as many data of the pass as targets, among which these are
 _TIMES_AROUND = 4.0  # groups before and after

@@ -18,7 +18,7 @@ from pyvda.fields.fit import Fit
 from pyvda.fields.likelihood import fit_by_likelihood
 from pyvda.fields.mean import SeasonalMean, seasonal_mean
 from pyvda.fields.options import Estimate, PointEstimate
-from pyvda.fields.passes import USUAL_PASSES, count_passes, fit_by_passes
+from pyvda.fields.passes import fit_by_passes
 from pyvda.fields.places import Places
 from pyvda.fields.point_mean import MeanMap
 from pyvda.fields.points import Points
@@ -39,7 +39,7 @@ class Constants(NamedTuple):
     kinds : sequence of (space, time)
         Functions of the factors that are fitted.
     fit_by : {"passes", "likelihood"}, optional
-        What the fit goes by. None: passes, where there are many of them and no other data.
+        What the fit goes by; see `fitted`.
     seed : int
         Seed of the fit.
     season_days : float, optional
@@ -168,10 +168,7 @@ def estimated(
 def fitted(rows: Rows, constants: Constants, report: Report = silent) -> Fit:
     """Fit a covariance to departures from the mean; see `fit_by_passes`, `fit_by_likelihood`."""
     how: dict[str, Any] = {"kinds": constants.kinds, "seed": constants.seed, "report": report}
-    by = constants.fit_by
-    if by is None and (rows.track != NO_TRACK).all() and count_passes(rows) >= USUAL_PASSES:
-        by = PASSES
-    if by == PASSES:
+    if constants.fit_by == PASSES:
         return fit_by_passes(rows, constants.step, constants.width, **how)
     return fit_by_likelihood(rows, constants.step, **how)
 

@@ -7,11 +7,10 @@ from gappy import COVARIANCE
 from gappy import drawn_passes as drawn
 
 from pyvda.errors import InputError
-from pyvda.fields import passes, point_estimate
+from pyvda.fields import passes
 from pyvda.fields.fitted import fit_field_covariance
 from pyvda.fields.passes import fit_by_passes
 from pyvda.fields.places import on_plane
-from pyvda.fields.point_estimate import Constants
 from pyvda.fields.scattered import NO_TRACK
 
 SHORT = {"kinds": [("exponential", "exponential")], "iterations": 12}
@@ -101,22 +100,6 @@ def test_the_command_fits_by_passes_where_it_is_asked_to() -> None:
     assert by["passes"].count == 4 * passes._LEAST_SETS
     assert by["likelihood"].count > by["passes"].count
     assert by["passes"].rmse > by["likelihood"].rmse  # none of the same pass
-
-
-@pytest.mark.parametrize(("count", "beside", "expected"), [
-    (30, False, "passes"), (29, False, "likelihood"), (40, True, "likelihood"),
-])  # fmt: skip
-def test_many_passes_without_a_field_are_what_the_fit_goes_by(
-    monkeypatch, count, beside, expected
-) -> None:
-    for name in ("passes", "likelihood"):
-        monkeypatch.setattr(point_estimate, f"fit_by_{name}", lambda *_, n=name, **__: n)
-    rows = drawn(count=count, each=4)
-    if beside:
-        rows = rows._replace(track=np.where(rows.track < 2, NO_TRACK, rows.track))
-    constants = Constants(None, SHORT["kinds"], None, 0, None, None, None, None, 5.0, 1.0)
-    assert point_estimate.fitted(rows, constants) == expected
-    assert point_estimate.fitted(rows, constants._replace(fit_by="passes")) == "passes"
 
 
 def test_too_few_passes_or_data() -> None:
