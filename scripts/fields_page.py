@@ -68,6 +68,9 @@ _COLUMNS: dict[str, tuple[str, Callable[[Any], str]]] = {
 }
 
 
+_TIMES = [name for name in _COLUMNS if "second" in name]
+
+
 commands = partial(written_page.commands, script=_SCRIPT)
 between = partial(written_page.between, script=_SCRIPT)
 
@@ -79,24 +82,28 @@ def page(text: str, results: dict[str, Any], benchmark: dict[str, Any]) -> str:
 
 def scores(benchmark: dict[str, Any]) -> str:
     """Return a table for each part of the benchmark."""
-    machine = benchmark["machine"]
-    said = [
-        f"By `benchmarks/fields.py`, on {machine['cores']} cores of {machine['processor']} "
-        f"({machine['vector_instructions']}); what a draw withholds is withheld from the fit, too."
-    ]
+    said = ["By `benchmarks/fields.py`; what a draw withholds is withheld from the fit, too."]
     parts = {**{name: [] for name in _PARTS}, **benchmark}
     del parts["machine"]
     for name, rows in parts.items():
-        if rows:
-            said += [_PARTS.get(name, name), _table(rows)]
+        if not rows:
+            continue
+        machines = {row["machine"] for row in rows}
+        timed = any(column in row for column in _TIMES for row in rows)
+        only = f" On {machines.pop()}." if timed and len(machines) == 1 else ""
+        said += [_PARTS.get(name, name) + only, _table(rows, machine=bool(timed and machines))]
     return "\n\n".join(said)
 
 
-def _table(rows: list[dict[str, Any]]) -> str:
+def _table(rows: list[dict[str, Any]], *, machine: bool) -> str:
     columns = [name for name in _COLUMNS if any(name in row for row in rows)]
+    columns += ["machine"] if machine else []
     return written_page.table(
-        [_COLUMNS[name][0] for name in columns],
-        [[_COLUMNS[c][1](row[c]) if c in row else "" for c in columns] for row in rows],
+        [_COLUMNS.get(name, (name, str))[0] for name in columns],
+        [
+            [_COLUMNS.get(c, (c, str))[1](row[c]) if c in row else "" for c in columns]
+            for row in rows
+        ],
     )
 
 

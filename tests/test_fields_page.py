@@ -76,3 +76,16 @@ def test_a_table_has_the_columns_of_its_rows(script) -> None:
         "| oi | 0.1235 |  |",
         "| eof | 0.2000 | -0.50 |",
     ]
+
+
+def test_times_name_the_machine_of_each_row(script) -> None:
+    rows = [
+        {"method": "a", "rmse": 1.0, "processor_seconds": 2.0, "machine": "one"},
+        {"method": "b", "rmse": 1.0, "processor_seconds": 3.0, "machine": "other"},
+    ]
+    assert "| processor s | machine |" in script.scores({"machine": {}, "radar": rows})
+    same = script.scores({"machine": {}, "radar": rows[:1]})
+    assert " On one." in same
+    assert "machine |" not in same
+    untimed = [{name: row[name] for name in ("method", "rmse", "machine")} for row in rows]
+    assert "machine" not in script.scores({"machine": {}, "radar": untimed})
