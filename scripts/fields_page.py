@@ -95,7 +95,7 @@ def scores(benchmark: dict[str, Any]) -> str:
     return "\n\n".join(said)
 
 
-def _table(rows: list[dict[str, Any]], *, machine: bool) -> str:
+def _table(rows: list[dict[str, Any]], *, machine: bool = False) -> str:
     columns = [name for name in _COLUMNS if any(name in row for row in rows)]
     columns += ["machine"] if machine else []
     return written_page.table(
