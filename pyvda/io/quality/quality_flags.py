@@ -1,7 +1,7 @@
 """Which variables of a file say how good the data of another one are, and which of their values do.
 
 A flag variable is found by CF's `ancillary_variables`, or by its name (`TEMP_QC`,
-`sst_quality_level`). Its good values are those whose CF `flag_meanings` say so, or those of a
+`sst_quality_level`, `qc`). Its good values are those whose CF `flag_meanings` say so, or those of a
 scheme that has no such attributes: Argo's and OceanSITES' characters, GHRSST's quality levels, the
 pre-processing flags of IODA.
 """
@@ -25,7 +25,6 @@ ALL = "all"
 
 _NAMES = ("qc", "flag", "flags", "quality", "quality_flag", "quality_flags", "quality_level",
           "status_flag", "qc_flag", "preqc", "qcflag")  # fmt: skip
-_WITHOUT_VARIABLE = ("quality_level", "quality_flag", "qc_flag", "status_flag", "preqc")
 _GOOD_WORDS = {"good", "ok", "okay", "nominal", "valid", "correct", "pass", "passed", "acceptable",
                "accepted", "best", "high", "reliable", "usable", "clean", "clear", "excellent",
                "optimal", "changed", "corrected", "adjusted", "interpolated",
@@ -160,7 +159,7 @@ def _flag_variables(ds: xr.Dataset, name: str) -> tuple[list[str], list[str]]:
         theirs = other.lower()
         if other in related and (is_flag(ds[other]) or theirs.endswith(_NAMES)):
             declared.append(other)
-        elif theirs in (*after, *_WITHOUT_VARIABLE) and set(ds[other].dims) <= set(ds[name].dims):
+        elif theirs in (*after, *_NAMES) and set(ds[other].dims) <= set(ds[name].dims):
             named.append(other)
     return declared, named
 

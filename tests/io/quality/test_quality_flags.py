@@ -1,9 +1,11 @@
 """Which flags say that a datum is good."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
+import pyvda
 from pyvda.errors import InputError
 from pyvda.io.quality.quality_flags import has_flags, means_good, rules
 from pyvda.notices import Notice
@@ -187,3 +189,13 @@ def test_flags_of_other_dimensions():
     with pytest.raises(InputError, match=r"have dimensions \('t',\), expected those of 'y'"):
         rules(ds, "y")
     assert rules(ds, "y", "all") == []
+
+
+def test_a_column_that_is_called_qc_is_not_passed_over() -> None:
+    table = pd.DataFrame(
+        {"time": np.arange(4.0), "component": [0, 1, 2, 0], "value": 1.0, "qc": [0, 1, 0, 0]}
+    )
+    with pytest.warns(Notice, match="the flags qc of value are not used, because no flag_meanings"):
+        assert pyvda.on_grid(table, 1.0, 3)["point_observation"].notnull().sum() == 4
+    found = pyvda.on_grid(table, 1.0, 3, good_flags=0)["point_observation"]
+    assert found.notnull().sum() == 3
