@@ -24,7 +24,7 @@ from pyvda.state import chunking
 
 SETTINGS = {"model": "lorenz63", "iterations": 30, "step": 50.0, "engine": "torch"}
 OPTIONS = ("--model", "lorenz63", "--engine", "torch", "--set", "step=50.0")
-LONG = 1000  # iterations that take a part of a second
+LONG = 600  # iterations that take a part of a second
 COMPARED = ("analysis", "innovation", "flag", "cost", "gradient_norm", "status", "iterations")
 
 

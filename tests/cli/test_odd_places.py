@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pyvda.cli.main import _show_notices
+from pyvda.cli.main import _HeldBack, _show_notices
 from pyvda.io.netcdf import save_analysis
 from pyvda.notices import notice
 
@@ -96,7 +96,9 @@ def test_warnings_of_libraries_are_shown_if_they_speak_of_the_file(capsys):
     def warned(quiet=()):
         with warnings.catch_warnings():
             warnings.simplefilter("always")
-            _show_notices(quiet=quiet)
+            said = _HeldBack()
+            said.release()
+            _show_notices(said, quiet=quiet)
             warnings.warn("of a library", UserWarning, stacklevel=1)
             warnings.warn("of numbers", RuntimeWarning, stacklevel=1)
             warnings.warn("the file\n  is odd.", xr.SerializationWarning, stacklevel=1)

@@ -84,7 +84,7 @@ def test_a_linear_function_is_a_linear_operator(truth: np.ndarray, method: str) 
     if method == "fsgd":
         options["step"] = 0.5
     if method == "strong-constraint":  # a library supports points, not channels: starts differ
-        options = {"starts": "climatology", "count": 2, "growth": 0}
+        options = {"starts": "climatology", "count": 2, "growth": 0, "iterations": 100}
     given = problem(truth, linear)
     found = chosen.solve(given, chosen.options(**options))
     expected = chosen.solve(as_points(given), chosen.options(**options))
@@ -174,7 +174,7 @@ def test_every_method_comes_nearer_to_the_truth(truth: np.ndarray, method: str) 
     )
     options: dict[str, object] = {"observation_variance": 0.01} | OPTIONS[method]
     if method == "strong-constraint":
-        options |= {"starts": "climatology", "count": 8, "growth": 4}
+        options |= {"starts": "climatology", "count": 8, "growth": 4, "iterations": 100}
     if method == "fsgd":
         options = {"iterations": 400, "lambda1": 1.0}
     found = pyvda.assimilate(

@@ -92,11 +92,11 @@ def test_a_stack_learns_which_interpolation_to_trust(tmp_path) -> None:
     contents = configuration(tmp_path / "obs.nc", training={"epochs": 12, "batch_size": 12})
     contents["network"] = {"kind": "stack", "hidden": [16], "dropout": 0.0}
     contents["field"] |= {"augment": False, "nearest": 4, "within_days": 2.0}
-    train_field(validated(FieldConfiguration, contents, "here"), tmp_path / "run", engine="torch")
+    train_field(validated(FieldConfiguration, contents, "here"), tmp_path / "run")
     found = json.loads((tmp_path / "run/training.json").read_text())
     assert found["validation"]["rmse"] < 0.8 * found["first_guess"]["rmse"]
     assert found["validation"]["nll"] < found["first_guess"]["nll"] - 0.1
-    used = pyvda.assimilate(tmp_path / "obs.nc", checkpoint=tmp_path / "run", engine="torch")
+    used = pyvda.assimilate(tmp_path / "obs.nc", checkpoint=tmp_path / "run")
     assert np.isfinite(used.sst).all()
 
 
