@@ -1,7 +1,7 @@
 """Addresses of what the reference links to elsewhere, so that a build needs no network.
 
-`docs/conf.py` gives intersphinx the files that `write` makes. With DOCS_ONLINE=1 intersphinx reads
-the inventories of the sites instead.
+`docs/conf.py` gives intersphinx the files that `mapping` makes. With DOCS_ONLINE=1 intersphinx
+reads the inventories of the sites instead.
 """
 
 from __future__ import annotations

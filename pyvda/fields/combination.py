@@ -9,7 +9,7 @@ weights do not know. Where none is better than the interpolation itself, weights
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -18,7 +18,6 @@ from pyvda.engine.data import Array, Interpolated, Selection
 from pyvda.errors import InputError
 from pyvda.fields.covariance import SpaceTimeCovariance
 from pyvda.fields.passes import LEAST_PASSES, count_passes
-from pyvda.fields.places import Places
 from pyvda.fields.scattered import NO_TRACK, Rows, interpolated_at
 from pyvda.progress import Report, silent
 
@@ -41,35 +40,28 @@ def others(covariance: SpaceTimeCovariance) -> list[SpaceTimeCovariance]:
     return [*scaled, covariance.model_copy(update={"track_variance": 0.0})]
 
 
-def corrected_at(
-    engine: Engine,
-    rows: Rows,
-    places: Places,
-    point: Array,
-    days: Array,
+def corrected(
+    interpolated: Callable[[SpaceTimeCovariance, Selection], Interpolated],
     covariance: SpaceTimeCovariance,
     selection: Selection,
-    width: float,
     weights: Array,
-    report: Report = silent,
 ) -> Interpolated:
-    """Return what `interpolated_at` does, its value corrected; the variance stays.
+    """Return an interpolation whose value is corrected; the variance stays.
 
     Parameters
     ----------
+    interpolated : callable
+        Interpolates with a covariance and a selection of data, see `scattered.interpolated_at`.
+    covariance : SpaceTimeCovariance
+    selection : Selection
     weights : (n,)
         As from `learned`; empty: nothing is corrected.
-    others
-        See `interpolated_at`.
     """
-    found = interpolated_at(engine, rows, places, point, days, covariance, selection, width, report)
+    found = interpolated(covariance, selection)
     value = found.value.copy()
     for weight, other in zip(weights, others(covariance), strict=False):
         if weight:
-            theirs = interpolated_at(
-                engine, rows, places, point, days, other, _fewer(selection), width, report
-            )
-            value += weight * (theirs.value - found.value)
+            value += weight * (interpolated(other, _fewer(selection)).value - found.value)
     return found._replace(value=value)
 
 

@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 from pyvda.engine import Engine
 from pyvda.engine.data import Array, Interpolated, Selection
 from pyvda.fields import target
-from pyvda.fields.combination import corrected_at, learned
+from pyvda.fields.combination import corrected, learned
 from pyvda.fields.covariance import Kind, SpaceTimeCovariance
 from pyvda.fields.field import Field, Values
 from pyvda.fields.fit import Fit
@@ -22,7 +22,7 @@ from pyvda.fields.passes import fit_by_passes
 from pyvda.fields.places import Places
 from pyvda.fields.point_mean import MeanMap
 from pyvda.fields.points import Points
-from pyvda.fields.scattered import NO_TRACK, Rows, joined
+from pyvda.fields.scattered import NO_TRACK, Rows, interpolated_at, joined
 from pyvda.fields.velocity import Velocity
 from pyvda.progress import Report, silent
 
@@ -142,10 +142,12 @@ def estimated(
     rest = np.flatnonzero(np.ones(len(days), bool) if at_points is None else at_points)
 
     def asked(places: Places, point: Array, when: Array) -> Interpolated:
-        return corrected_at(
-            engine, rows, places, point, when, covariance, constants.selection, constants.width,
-            weights, report,
-        )  # fmt: skip
+        def interpolated(covariance: SpaceTimeCovariance, selection: Selection) -> Interpolated:
+            return interpolated_at(
+                engine, rows, places, point, when, covariance, selection, constants.width, report
+            )
+
+        return corrected(interpolated, covariance, constants.selection, weights)
 
     on_grid = asked(field.places, grid_points, field.days[times])
     along = asked(points.places.at(rest), np.arange(len(rest)), days[rest])

@@ -11,7 +11,7 @@ import pyvda
 from pyvda.engine import get_engine
 from pyvda.engine.data import Selection
 from pyvda.errors import InputError
-from pyvda.fields.combination import corrected_at, learned, others, weights_of
+from pyvda.fields.combination import corrected, learned, others, weights_of
 from pyvda.fields.scattered import interpolated_at
 
 SELECTION = Selection(6, 2, 10.0, np.inf)
@@ -43,10 +43,13 @@ def test_the_correction_is_the_weighted_difference_from_each_other() -> None:
 
     first, parts = found(covariance), [found(one).value for one in others(covariance)]
     assert all(np.abs(part - first.value).max() > 1e-3 for part in parts)
-    corrected = corrected_at(engine, rows, *where, covariance, SELECTION, 5.0, weights)
+    better = corrected(
+        lambda *given: interpolated_at(engine, rows, *where, *given, 5.0), covariance, SELECTION,
+        weights,
+    )  # fmt: skip
     expected = first.value + weights @ (np.array(parts) - first.value)
-    np.testing.assert_allclose(corrected.value, expected, atol=1e-12)
-    np.testing.assert_array_equal(corrected.variance, first.variance)
+    np.testing.assert_allclose(better.value, expected, atol=1e-12)
+    np.testing.assert_array_equal(better.variance, first.variance)
 
 
 @pytest.mark.parametrize(("scale", "best"), [(0.25, 0.97), (1.0, 1.01)])
@@ -63,9 +66,10 @@ def test_a_wrong_covariance_is_corrected_and_a_right_one_stays(scale, best) -> N
     where = rows.places.at(hidden), np.arange(hidden.sum()), rows.days[hidden]
 
     def squares(some):
-        found = corrected_at(
-            engine, rows.at(~hidden), *where, wrong, SELECTION, 5.0, np.asarray(some)
-        )
+        found = corrected(
+            lambda *given: interpolated_at(engine, rows.at(~hidden), *where, *given, 5.0), wrong,
+            SELECTION, np.asarray(some),
+        )  # fmt: skip
         return ((rows.value[hidden] - found.value) ** 2).mean()
 
     assert squares(weights) < best * squares([])
