@@ -104,7 +104,7 @@ class OptimalInterpolationOptions(FieldOptions):
     combined : bool
         Whether the estimate from data at points is corrected by what it differs by from others with
         shorter and longer scales, with weights learned on passes, moorings or floats that are left
-        out; see `combination`. It takes six times as long.
+        out; see `combination`. An estimate takes up to six interpolations.
     """
 
     covariance: Any = FIT
