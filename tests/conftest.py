@@ -80,6 +80,7 @@ SLOW = (
 EXHAUSTIVE = (
     "checks/test_run.py::test_a_broken_derivative_in_julia_fails[sign-of-adjoint]",
     "checks/test_run.py::test_a_broken_derivative_in_julia_fails[terms-of-large-models]",
+    "checks/test_run.py::test_a_broken_derivative_in_julia_fails[term-of-adjoint]",
     "checks/test_run.py::test_a_broken_derivative_in_julia_fails[terms-of-small-models]",
     "cli/test_odd_places.py::test_an_analysis_is_made_anywhere[home missing]",
     "cli/test_odd_places.py::test_an_analysis_is_made_anywhere[home not readable]",
@@ -99,6 +100,7 @@ EXHAUSTIVE = (
     "fields/learned/test_train.py::test_a_network_learns_what_the_covariance_does_not_know[unet]",
     "methods/test_fsgd.py::test_a_killed_command_resumes_from_its_state[9]",
     "methods/test_parameters.py::test_a_wrong_forcing_is_found",
+    "methods/test_particles.py::test_a_cycle_keeps_what_earlier_data_say[torch]",
     "methods/test_posterior_mean.py::test_many_members_and_few_with_a_second_stage_agree",
     "methods/test_posterior_mean.py::test_reaches_the_limit_of_the_observations[lorenz63-blanked",
     "methods/test_stable_step.py::test_a_steep_step_descends[40.0]",

@@ -17,7 +17,7 @@ FEW = {"model": "lorenz63", "engine": "torch", "iterations": 3}
 
 @pytest.fixture(scope="module")
 def truth() -> xr.Dataset:
-    return pyvda.simulate("lorenz63", windows=2, steps=30, seed=1, engine="torch")
+    return pyvda.simulate("lorenz63", windows=2, steps=30, seed=1)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def names(checks: list[Check]) -> set[str]:
 
 @pytest.fixture(scope="module")
 def l63_batch():
-    return twin_windows(get_model("lorenz63"), engine="torch")
+    return twin_windows(get_model("lorenz63"))
 
 
 class Lorenz63(LinearisedDynamics):

@@ -53,7 +53,7 @@ def on_torch(request) -> list[Check]:
 
 @pytest.fixture(scope="module")
 def l63_batch():
-    return twin_windows(get_model("lorenz63"), engine="torch")
+    return twin_windows(get_model("lorenz63"))
 
 
 def test_torch_passes_and_julia_is_listed_as_not_run(on_torch) -> None:
@@ -111,14 +111,14 @@ def learned(prior: str, preset: str) -> LearnedModel:
 @pytest.mark.parametrize(("prior", "preset"), LEARNED)
 def test_learned_priors_pass(prior, preset) -> None:
     model = learned(prior, preset)
-    checks = check_learned(model, twin_windows(model.pattern.dynamics(), engine="torch"))
+    checks = check_learned(model, twin_windows(model.pattern.dynamics()))
     assert [check for check in checks if not check.passed] == []
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
 
 
 def test_a_learned_prior_with_a_wrong_product_fails(monkeypatch) -> None:
     model = learned("genn", "lorenz63")
-    batch = twin_windows(model.pattern.dynamics(), engine="torch")
+    batch = twin_windows(model.pattern.dynamics())
     right = FoldedGENN.residual_gradient
     monkeypatch.setattr(FoldedGENN, "residual_gradient", lambda self, x: right(self, x) * 1.02)
     assert names(failed(check_learned(model, batch))) == {

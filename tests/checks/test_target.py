@@ -14,7 +14,7 @@ MODELS = ["lorenz63", "lorenz96"]
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_fresh_genn_passes_from_any_seed(model) -> None:
-    batch = twin_windows(get_model(model), engine="torch")
+    batch = twin_windows(get_model(model))
     one, same = (fresh_genn(get_model(model), batch) for _ in range(2))
     assert one.digest() == same.digest()
     assert one.pattern.state_size == get_model(model).state_size
@@ -28,7 +28,7 @@ def test_a_fresh_genn_passes_from_any_seed(model) -> None:
     ("model", "n", "size"), [("quasi-geostrophic", 17, 289), ("advection-diffusion", 8, 128)]
 )
 def test_a_model_with_chosen_sizes_gets_a_prior_of_its_own_size(model, n, size) -> None:
-    target = check_target(get_model(model, n=n), None, None, engine="torch")
+    target = check_target(get_model(model, n=n), None, None)
     assert target.learned is not None
     assert target.learned.pattern.dynamics().state_size == size
     assert [one for one in check_learned(target.learned, target.batch) if not one.passed] == []

@@ -14,7 +14,7 @@ from tests.command_line import run
 def folder(tmp_path, monkeypatch):
     """Write an analysis whose observations have a third of their stated errors."""
     monkeypatch.chdir(tmp_path)
-    truth = pyvda.simulate("lorenz63", 16, 3, steps=60, engine="torch")
+    truth = pyvda.simulate("lorenz63", 16, 3, steps=60)
     observed = pyvda.observe(truth, "lorenz63", 4, every=2, variance=0.2)
     observed.attrs["observation_error_variance"] = 2.0
     pyvda.save_analysis(observed, "obs.nc")
@@ -22,7 +22,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_diagnosis_is_printed_and_written(folder, monkeypatch, capsys):
-    with_errors = ("--method", "gauss-newton", "--set", "form=statistical", "--engine", "torch")
+    with_errors = ("--method", "gauss-newton", "--set", "form=statistical")
     arguments = ("obs.nc", *with_errors, "-o", "a.nc", "--json", "at_once.json")
     assert run(monkeypatch, "assimilate", *arguments) == 0
     assert "overstated" in capsys.readouterr().out

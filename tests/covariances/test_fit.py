@@ -93,7 +93,7 @@ def test_variables_have_covariances_of_their_own() -> None:
 
 
 def test_a_state_without_a_grid_has_a_matrix() -> None:
-    truth = pyvda.simulate("lorenz63", 20, 1, steps=50, engine="torch")
+    truth = pyvda.simulate("lorenz63", 20, 1, steps=50)
     B = pyvda.fit_covariance(truth)
     states = truth["truth"].values.reshape(-1, 3)
     np.testing.assert_allclose(B.dense(), np.cov(states, rowvar=False))
@@ -159,20 +159,17 @@ def test_the_command(tmp_path, monkeypatch, capsys) -> None:
 
 def test_a_file_is_the_background_covariance_of_dense_methods(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    truth = pyvda.simulate("lorenz63", 8, 1, steps=9, engine="torch")
+    truth = pyvda.simulate("lorenz63", 8, 1, steps=9)
     B = pyvda.fit_covariance(truth)
     B.save("B.nc")
     pyvda.save_analysis(pyvda.observe(truth.isel(window=[0]), variance=1.0, seed=2), "obs.nc")
-    arguments = (
-        "obs.nc --model lorenz63 --method strong-constraint --covariance B.nc --engine torch"
-    )
+    arguments = "obs.nc --model lorenz63 --method strong-constraint --covariance B.nc"
     assert (
         run(monkeypatch, "assimilate", *arguments.split(), "--set", "starts=mean", "-o", "a.nc")
         == 0
     )
     expected = pyvda.assimilate(
         "obs.nc", model="lorenz63", method="strong-constraint", covariance=B.dense(), starts="mean",
-        engine="torch",
     )  # fmt: skip
     with xr.open_dataset("a.nc") as found:
         np.testing.assert_allclose(found["analysis"], expected["analysis"], atol=1e-7)

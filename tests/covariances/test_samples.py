@@ -62,7 +62,7 @@ def test_several_variables_stand_one_after_the_other() -> None:
 
 
 def test_the_vector_of_a_simulation_has_the_variables_of_its_model() -> None:
-    truth = pyvda.simulate("lorenz63", 3, 1, steps=4, engine="torch")
+    truth = pyvda.simulate("lorenz63", 3, 1, steps=4)
     found = samples_of(truth)
     assert found.space.names == ("x", "y", "z")
     np.testing.assert_array_equal(found.values, truth["truth"].values.reshape(12, 3))

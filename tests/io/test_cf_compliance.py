@@ -92,7 +92,7 @@ def of_variables():
 
 def of_twin():
     preset = replace(get_preset("lorenz63"), steps=20, spinup=0.0)
-    return pyvda.simulate(preset, 2, 1, engine="torch")
+    return pyvda.simulate(preset, 2, 1)
 
 
 def of_observing():

@@ -8,7 +8,7 @@ from pyvda.judgements.of_file import report_on
 
 
 def test_the_report_of_an_analysis_and_its_file(tmp_path) -> None:
-    truth = pyvda.simulate("lorenz63", 8, 3, steps=60, engine="torch")
+    truth = pyvda.simulate("lorenz63", 8, 3, steps=60)
     observed = pyvda.observe(truth, "lorenz63", 4, every=2, variance=0.2)
     observed.attrs["observation_error_variance"] = 2.0
     analysis = pyvda.assimilate(

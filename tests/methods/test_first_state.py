@@ -42,7 +42,7 @@ def test_a_state_of_another_size_is_refused() -> None:
 
 
 def test_members_are_those_of_an_analysis_with_an_ensemble() -> None:
-    truth = pyvda.simulate("lorenz63", windows=1, steps=20, seed=1, engine="torch")
+    truth = pyvda.simulate("lorenz63", windows=1, steps=20, seed=1)
     observed = pyvda.observe(truth, "lorenz63", seed=2)
     analysis = pyvda.assimilate(
         observed, model="lorenz63", method="ensemble-smoother", engine="torch", members=8

@@ -202,7 +202,7 @@ main()
 def whole(tmp_path_factory) -> tuple[Path, np.ndarray]:
     """Return a file of observations and its analysis by 40 iterations without interruption."""
     path = tmp_path_factory.mktemp("whole") / "obs.nc"
-    truth = pyvda.simulate("lorenz63", 2, 5, steps=60, engine="torch")
+    truth = pyvda.simulate("lorenz63", 2, 5, steps=60)
     pyvda.save_analysis(pyvda.observe(truth, "lorenz63", 6), path)
     observed = pyvda.open_observations(path)
     analysis = pyvda.assimilate(observed, model="lorenz63", iterations=40, engine="torch")

@@ -30,7 +30,7 @@ def stiff(rate: float) -> Model:
 @pytest.mark.parametrize("slope", [5.0, 40.0])
 def test_a_steep_step_descends(slope: float) -> None:
     problem = drawn_problem(sine(slope), 4, 40, engine="torch")
-    found = solve(problem, FSGDOptions(iterations=2000))
+    found = solve(problem, FSGDOptions(iterations=500))
     cost = found.history["cost"]
     assert (found.status == Status.ITERATION_LIMIT).all()
     assert (cost[1:] <= 1.001 * cost[:-1]).all()
@@ -39,7 +39,7 @@ def test_a_steep_step_descends(slope: float) -> None:
 
 def test_a_stiff_tendency_descends() -> None:
     problem = drawn_problem(stiff(100.0), 3, 30, engine="torch")
-    found = solve(problem, FSGDOptions(iterations=500))
+    found = solve(problem, FSGDOptions(iterations=200))
     assert (found.status == Status.ITERATION_LIMIT).all()
     assert (np.diff(found.history["cost"]) <= 0).all()
 

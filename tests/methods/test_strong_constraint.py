@@ -38,7 +38,7 @@ def test_comes_near_the_limit_of_the_observations(preset: str, limit: float) -> 
 
 
 def test_scipy_finds_nothing_lower(problem: Problem) -> None:
-    part = replace(problem, batch=problem.batch[:2]._map(lambda a: a[:, :80]))
+    part = replace(problem, batch=problem.batch[:2]._map(lambda a: a[:, :40]))
     known = climatology(MODEL)
     inverse = np.linalg.inv(known.covariance)
     found, _ = minima(part, StrongConstraintOptions(background_lead=0))

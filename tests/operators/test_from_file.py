@@ -47,7 +47,7 @@ number = 3
 
 @functools.cache
 def simulated(windows: int, seed: int, steps: int) -> xr.Dataset:
-    return pyvda.simulate("lorenz63", windows, seed, steps=steps, engine="torch")
+    return pyvda.simulate("lorenz63", windows, seed, steps=steps)
 
 
 @pytest.fixture(autouse=True)

@@ -105,7 +105,7 @@ def test_a_path_a_store_and_a_list_of_paths(tmp_path, expected):
 
 
 def test_truths_and_analyses_are_read_from_files(tmp_path):
-    truth = pyvda.simulate("lorenz63", 2, 1, steps=20, engine="torch")
+    truth = pyvda.simulate("lorenz63", 2, 1, steps=20)
     pyvda.save_analysis(truth, tmp_path / "truth.nc")
     observed = pyvda.observe(tmp_path / "truth.nc", "lorenz63", 2)
     xr.testing.assert_identical(

@@ -62,7 +62,7 @@ def test_the_length_can_be_differentiated() -> None:
 def test_the_mean_is_conserved_and_the_variance_is_the_attractor_s() -> None:
     model = get_model("kuramoto-sivashinsky")
     start = np.random.default_rng(0).standard_normal((16, 64))
-    x = attractor_states(model, get_engine("torch"), start)
+    x = attractor_states(model, get_engine(), start)
     np.testing.assert_allclose(x.mean(2), np.tile(start.mean(1)[:, None], x.shape[1]), atol=1e-9)
     assert abs(x.var(2).mean() - 1.41) < 0.06
 
@@ -70,7 +70,7 @@ def test_the_mean_is_conserved_and_the_variance_is_the_attractor_s() -> None:
 def test_the_reference_score_of_four_dvar() -> None:
     """Twin windows, 70 % of the components seen at every fourth step; see the model's docstring."""
     model = get_model("kuramoto-sivashinsky", state_size=32)
-    problem = drawn_problem(model, 8, 25, every=4, variance=0.01, engine="torch")
+    problem = drawn_problem(model, 8, 25, every=4, variance=0.01)
     found = solve(problem, StrongConstraintOptions())
     score = ((found.x - np.asarray(problem.batch.truth)) ** 2).mean()
     assert score == pytest.approx(0.00058, rel=0.2)

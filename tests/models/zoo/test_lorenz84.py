@@ -46,7 +46,7 @@ def test_the_attractor_has_scipy_s_moments(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("PYVDA_CACHE", str(tmp_path))
     times = np.arange(100.0, 2000.0, 0.5)
     x = solve_ivp(by_hand, (0, 2000), [1.0, 0.0, 0.5], t_eval=times, rtol=1e-8, atol=1e-8).y.T
-    found = climatology(get_model("lorenz84"), get_engine("torch"))
+    found = climatology(get_model("lorenz84"), get_engine())
     np.testing.assert_allclose(found.mean, x.mean(0), atol=0.03)
     np.testing.assert_allclose(np.sqrt(np.diag(found.covariance)), x.std(0), rtol=0.04)
     np.testing.assert_allclose(found.mean, [1.01, 0.06, 0.27], atol=0.02)
@@ -55,7 +55,7 @@ def test_the_attractor_has_scipy_s_moments(tmp_path, monkeypatch) -> None:
 def test_the_reference_score_of_four_dvar() -> None:
     """Twin windows, 70 % of the components seen at every fourth step; see the model's docstring."""
     model = get_model("lorenz84")
-    problem = drawn_problem(model, 8, 41, every=4, variance=0.01, engine="torch")
+    problem = drawn_problem(model, 8, 41, every=4, variance=0.01)
     found = solve(problem, StrongConstraintOptions(members=5000, count=1))
     score = ((found.x - np.asarray(problem.batch.truth)) ** 2).mean()
     assert score == pytest.approx(0.001366, rel=0.05)
