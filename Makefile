@@ -80,7 +80,7 @@ bench-ocean: setup
 	$(WITH_JULIA) $(BIN)/python benchmarks/qg.py
 	$(WITH_JULIA) $(BIN)/python benchmarks/letkf.py
 
-# The peers have an environment of their own: what they need must not decide what pyvda gets.
+# The peers have an environment of their own: their requirements must not constrain pyvda's.
 bench-peers: setup .venv-peers/installed
 	$(WITH_JULIA) $(BIN)/python benchmarks/peers.py
 	$(WITH_JULIA) $(BIN)/python benchmarks/setups.py

@@ -1,4 +1,4 @@
-"""What installed packages add by entry points: models and methods."""
+"""Models and methods that installed packages register by entry points."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Added(NamedTuple):
 
 
 def loaded(group: str, name: str, what: str) -> Added | None:
-    """Return what a package registered under a name, or None.
+    """Return the object that a package registered under a name, or None.
 
     Parameters
     ----------

@@ -157,7 +157,7 @@ class BlockTask:
         return replace(task, gross_errors=found), said
 
     def analyst(self, block: xr.Dataset, own: Backgrounds | None, engine: Engine) -> Analyst:
-        """Return what makes analyses of windows of a block in memory."""
+        """Return the analyst of the windows of a block in memory."""
         quiet = replace(self, report=silent)
         method, options = get_method(self.method), self.options
         stated = getattr(options, OBSERVATION_VARIANCE, None)

@@ -31,7 +31,7 @@ _CONNECT_SECONDS = 30
 
 
 def client() -> Client | None:
-    """Return the client whose workers compute lazy arrays, None where there is none."""
+    """Return the client whose workers compute lazy arrays, None without one."""
     distributed = sys.modules.get("distributed")
     if distributed is None or dask.config.get("scheduler", None) not in _OF_CLIENTS:
         return None

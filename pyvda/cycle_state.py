@@ -74,7 +74,7 @@ class CycleState:
         start: Start | None,
         solved: Callable[[], Solution],
     ) -> Solution:
-        """Return the solution of a window: what is kept of it, or what `solved` returns, kept.
+        """Return the stored solution of a window, or that of `solved`, which is then stored.
 
         Raises
         ------
@@ -140,7 +140,7 @@ def _arrays(start: Start | None) -> tuple[Any, ...]:
 
 
 def _bytes_of(value: Any) -> list[bytes]:
-    """Return what tells options apart beside their JSON: arrays, and the states of files."""
+    """Return the bytes that distinguish options besides their JSON: arrays, and states of files."""
     if isinstance(value, np.ndarray):
         return [value.tobytes()]
     if isinstance(value, Background):

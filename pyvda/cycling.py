@@ -42,7 +42,7 @@ from pyvda.models.model import Model
 from pyvda.notices import notice
 
 Start = Background | Ensemble | ExpectedState
-"""What is known of the first state of a window."""
+"""The prior of the first state of a window."""
 
 _ALIGNED = 1e-3  # of a step: times closer than this are the same
 
@@ -171,7 +171,7 @@ def solve(
     own: Sequence[Start] | None,
     **more: Any,
 ) -> Solution:
-    """Return what a method makes of windows, each of which may have a background of its own.
+    """Return the solution of a method for windows, each with an optional background of its own.
 
     Parameters
     ----------

@@ -61,7 +61,7 @@ def with_scales(
     windows : Dataset
         Up to 256 of them are used.
     own : sequence, optional
-        Backgrounds of the windows, with which there is no estimate.
+        Backgrounds of the windows; the estimate is not available with them.
     wanted : tuple of {"covariance", "model_error"}
         Options of the method.
 

@@ -39,7 +39,7 @@ _FIRST = 0.02  # of the variance of the observations
 
 @dataclass(frozen=True)
 class ErrorStatistics:
-    """What is estimated.
+    """Estimated mean and variance of the observation errors.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class ErrorStatistics:
     bias: Array
 
     def attributes(self, kind: str | None, *, bias: bool) -> dict[str, str]:
-        """Return the attributes of an analysis that say what no option says."""
+        """Return the attributes of an analysis for what its options do not record."""
         found = {}
         if kind in (BY_COMPONENT, BY_VARIABLE):
             found["pyvda_observation_variance"] = json.dumps(self.variance.tolist())

@@ -122,7 +122,7 @@ class GrossErrors:
 
 
 UNKNOWN = GrossErrors()
-"""What is assumed of observations of which no estimate is possible."""
+"""Assumed for observations for which no estimate is possible."""
 
 
 def _log_likelihood(errors: GrossErrors, z: Array, variance: Array) -> float:

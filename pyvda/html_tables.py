@@ -58,7 +58,7 @@ def of_method(method: Method | FieldMethod) -> str:
 
 
 def of_learned_model(learned: LearnedModel) -> str:
-    """Return what a learned model was trained for, its architecture and size."""
+    """Return the purpose of a learned model, its architecture and size."""
     pattern, architecture = learned.pattern, learned.architecture
     weights = sum(parameter.numel() for parameter in learned.parameters())
     windows = f"windows of {pattern.steps} steps of {pattern.time_step:g}"

@@ -1,4 +1,4 @@
-"""Notices: what a user must know of their data or run, said in one line and no error.
+"""Notices: one-line remarks on the user's data or run that are not errors.
 
 In Python a notice is a warning of the class `Notice`, so that `warnings.filterwarnings` can silence
 it or make it an error; the command line prints it to stderr as one line.
@@ -37,7 +37,7 @@ _waiting: list[Callable[[], None]] = []
 
 
 def when_begun(called: Callable[[], None]) -> None:
-    """Call a function once when the work of a run begins, after which the run is not refused."""
+    """Call a function once when the work of a run begins, after all input has been accepted."""
     _waiting[:] = [called]
 
 

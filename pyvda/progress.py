@@ -65,7 +65,7 @@ class NotebookBar:
             self._handle.update(self._drawn(done, total, note), raw=True)
 
     def close(self) -> None:
-        """Remove the bar for good: blocks that are computed later draw none."""
+        """Remove the bar for good: blocks computed later do not draw it again."""
         self._closed = True
         self._clear()
 
@@ -185,7 +185,7 @@ def shown(what: str, quiet: bool = False) -> Iterator[Report]:
 
 
 def _beginning(report: Report) -> Report:
-    """Return a report whose calls say that the work has begun."""
+    """Return a report that marks the run as begun when called."""
 
     def called(done: int, total: int, note: str = "") -> None:
         begun()

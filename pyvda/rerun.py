@@ -167,7 +167,7 @@ def _listed(all_names: list[str]) -> str:
 
 @contextlib.contextmanager
 def _environment(run: Mapping[str, Any]) -> Iterator[None]:
-    """Choose the engine that the run had, and what else it found in its environment."""
+    """Restore the engine and the environment variables of the run."""
     wanted = _variables(run)
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)

@@ -47,7 +47,7 @@ Bad = tuple[Array, ...]
 
 @dataclass(frozen=True)
 class Analyst:
-    """What makes an analysis of some windows of a block.
+    """Computes analyses of some windows of a block.
 
     Attributes
     ----------
@@ -323,7 +323,7 @@ def _residuals(problem: Problem, x: Array) -> tuple[Array, ...]:
 
 
 def _squares(problem: Problem, stdev: Array) -> tuple[Array, ...]:
-    """Return σ² of what is observed. Errors of several components are taken as alike: σ at most."""
+    """Return σ² of observed values; errors of several components count as fully correlated."""
     points = problem.batch.points
     if points is None:
         return (stdev**2,)
@@ -335,7 +335,7 @@ def _squares(problem: Problem, stdev: Array) -> tuple[Array, ...]:
 def _squares_of_residuals(
     residuals: tuple[Array, ...], weights: tuple[Array, ...], bad: Bad, variance: float
 ) -> tuple[Array, ...]:
-    """Return σ² of a method that states none, from residuals: their variance is R - σ²."""
+    """Return σ² from residuals, of variance R - σ², for a method that states no spread."""
     scaled = np.concatenate(
         [
             np.where((weight > 0) & ~out, np.abs(d) * np.sqrt(weight), np.nan).reshape(len(d), -1)

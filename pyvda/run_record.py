@@ -1,4 +1,4 @@
-"""What an analysis keeps of its run, so that `pyvda rerun` can repeat it.
+"""The record of a run in its analysis, from which `pyvda rerun` repeats it.
 
 A record is plain data, a part of the attribute `pyvda_configuration`: every keyword of the call,
 the command line where there was one, the input and a digest of every file that the run read, the
@@ -88,7 +88,7 @@ def record(
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what computes."""
+    """Return the versions of the libraries used."""
     numerics = {name: installed(name) for name in ("numpy", "torch")}
     return {"pyvda": pyvda.__version__, "python": platform.python_version(), **numerics}
 

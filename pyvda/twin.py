@@ -130,7 +130,7 @@ def simulate(
 
 
 def _of(model: Model, what: str) -> str:
-    """Return that the user check something of the model, and its parameters."""
+    """Return the advice to check a property of the model and its parameters."""
     values = ", ".join(f"{name} {value:g}" for name, value in model.fields)
     return f"check its {what}" + (f" and its parameters ({values})" if values else "")
 
@@ -299,7 +299,7 @@ def _through(
 
 
 def _values_of(operator: Any, truth: xr.Dataset, state: Array) -> Array:
-    """Return what an operator observes of states (window, time, state), (window, time, channel)."""
+    """Return an operator's values (window, time, channel) for states (window, time, state)."""
     from pyvda.operators.function import FunctionOperator
     from pyvda.operators.sparse_linear import SparseLinear
 

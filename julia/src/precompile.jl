@@ -1,7 +1,7 @@
 # What a process would otherwise compile on its first calls, compiled once: into a system image before
 # version 1.9 (image.jl), and while the package is precompiled from 1.9 on. The entry points are called as
 # Python calls them, by the names in boundary/signatures.txt; the sizes do not matter. A new entry point that takes a
-# model is run as well, with zeros for what `examples` does not have.
+# model is run as well, with zeros for arguments that `examples` lacks.
 
 const ARGUMENTS = [name => [Symbol(argument) => C_TYPES[type] for (type, argument) in arguments] for (name, arguments) in signatures()]
 
@@ -59,7 +59,7 @@ variants(name, given) =
     name == "weak_constraint" ? [(; stdev = nothing), NamedTuple()] : [NamedTuple()]
 in_precision(::Type{S}, given) where {S} = (; bytes = sizeof(S), x = Array{S}(given[:x]), y = Array{S}(given[:x]), mask = Array{S}(given[:mask]))
 
-# Run below with arguments of their own, or not run: those of a user's files, and what is for checks.
+# Run below with arguments of their own, or not run: entry points for a user's files, and for checks.
 const RUN_OTHERWISE = ("register", "describe", "genn", "genn_back", "convolutions", "convolutions_back", "optimal_interpolation",
                        "local_analyses")
 const NOT_RUN = ("starts", "mask", "coordinates", "verdict", "register_observation", "observe", "shooting_objective", "strong_objective")
@@ -125,7 +125,7 @@ function run_local_analyses_once()
     return
 end
 
-"    run_everything_once(): what a first call would compile; nothing of it stays but the machine code"
+"    run_everything_once(): compile what first calls need; only the machine code is kept"
 function run_everything_once()
     __init__()                  # which chooses kernels, and does not run while code is written
     map(string, (VERSION, Threads.nthreads(), map(entry_point, map(first, ARGUMENTS))...))

@@ -35,7 +35,7 @@ _NEW_OBJECTS = 5000
 
 
 class _Commands(TyperGroup):
-    """The commands, of which the one that is to run is replaced by that of its module."""
+    """The commands; the one to run is imported from its module."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)

@@ -1,4 +1,4 @@
-"""What several commands share: their options, printing, and reading pyvda's own files."""
+"""Shared by several commands: options, printing, and reading pyvda's own files."""
 
 from __future__ import annotations
 

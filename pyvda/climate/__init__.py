@@ -1,1 +1,1 @@
-"""What is known of a state before it is observed: climatology, library of states, background."""
+"""Prior knowledge of a state: climatology, library of states, background."""

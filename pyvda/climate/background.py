@@ -1,4 +1,4 @@
-"""The background: what is known of the first state of a window before it was observed.
+"""The background: the prior of the first state of a window.
 
 Its term in the cost is half the squared Mahalanobis distance (x - b)ᵀ B⁻¹ (x - b). By name it is
 the model's climatology or nothing; from a file it is a mean b and a covariance B, in full, by its

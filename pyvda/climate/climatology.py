@@ -35,7 +35,7 @@ _RTOL = 1e-6
 _NUMBERS = 1 << 26  # of all states together: large ones are fewer
 _VERSION = 2  # of the recipe: a change makes the cached files of before unused
 
-# For models that say nothing: most dissipative systems have forgotten a normal start by then.
+# For models that state no spin-up: most dissipative systems have forgotten a normal start by then.
 _SPINUP_STEPS, _INTERVAL_STEPS = 4000, 10
 # For a model that states no start, whose runs then begin with standard normal numbers.
 START_REMEDY = (

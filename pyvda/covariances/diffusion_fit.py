@@ -18,7 +18,7 @@ _DOMAIN = 256  # points of the periodic grid that correlations are computed on
 
 
 class DiffusionFit(NamedTuple):
-    """What a diffusion consists of, as arrays that a file can hold.
+    """The parts of a diffusion operator, as arrays that a file can hold.
 
     Attributes
     ----------

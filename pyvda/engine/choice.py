@@ -31,7 +31,7 @@ _engines: dict[str, Engine] = {}
 
 
 class AsWorker(NamedTuple):
-    """What a worker of a cluster has in place of environment variables of its own.
+    """Settings of a cluster's worker, in place of its own environment variables.
 
     Attributes
     ----------

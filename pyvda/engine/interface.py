@@ -1,4 +1,4 @@
-"""What an engine does. There are two: `julia` (fast) and `torch` (no Julia needed).
+"""The interface of an engine. There are two: `julia` (fast) and `torch` (no Julia needed).
 
 Arrays are numpy, C-ordered `(window, time, state)`, in the state's units; nothing of Julia and no
 tensor is seen outside this folder.
@@ -226,7 +226,7 @@ class Engine(Protocol):
         """
 
     def observed(self, model: Model, settings: CostSettings, x: Array, points: Points) -> Array:
-        """Return what states x (W, T, D) say of data at arbitrary times, (W, K)."""
+        """Return the observed equivalents of states x (W, T, D) at arbitrary times, (W, K)."""
 
     # 4D-Var --------------------------------------------------------------------------------------
 

@@ -107,7 +107,7 @@ def _with_differences(
 def _opened(
     ds: xr.Dataset, settings: Settings, options: FieldOptions
 ) -> tuple[Field, tuple[str, ...]]:
-    """Return the field of a file as a training saw it, and the dimensions turned for that."""
+    """Return the field in the training's orientation, and the flipped dimensions."""
     trained = options.trained()
     known = trained is not None
 

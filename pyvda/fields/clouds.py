@@ -23,7 +23,7 @@ def under_other_clouds(
     remedy: str,
     avoid: Array | None = None,
 ) -> Array:
-    """Return what the gaps of other times hide, (T, P) of bool.
+    """Return the points hidden by gaps of other times, (T, P) of bool.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Optimal interpolation corrected by what it differs by from others, with learned weights.
+"""Optimal interpolation corrected with its differences from other interpolations.
 
 The covariance of real data is not of the form that is fitted. So data of passes that are left out,
 a fifth at a time, are estimated with the fitted constants, with shorter and longer scales in space

@@ -94,7 +94,7 @@ class SpaceTimeCovariance(BaseModel):
         return total
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain data for YAML, without what has its default value."""
+        """Return plain data for YAML, without default values."""
         found: dict[str, Any] = self.model_dump(exclude_defaults=True)
         return found | {"factors": [f.model_dump(exclude_defaults=True) for f in self.factors]}
 
@@ -115,7 +115,7 @@ def shape(kind: str, s: Array) -> Array:
 
 
 class CovarianceFile(BaseModel):
-    """What a file of `pyvda covariance` says: the covariance of each variable."""
+    """The content of a file of `pyvda covariance`: the covariance of each variable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
     variables: dict[str, SpaceTimeCovariance]

@@ -268,7 +268,7 @@ def _of_points(
 
 
 def hidden_passes(track: Array, there: Array, draws: int, seed: int) -> list[Array]:
-    """Return what each draw hides of data at points, (N,) of bool: a fifth of the passes.
+    """Return the point data that each draw withholds, (N,) of bool: a fifth of the passes.
 
     Up to five draws hide different passes.
 
@@ -420,7 +420,7 @@ def _methods(
 def _hidden(
     there: Array, draws: int, seed: int, times: int, withheld: Array | None
 ) -> Iterator[Array]:
-    """Yield what each draw hides, at times that no other draw has used if there are any."""
+    """Yield the withheld points of each draw, at times that no other draw used if there are any."""
     if withheld is not None:
         if not (withheld & there).any():
             raise InputError(

@@ -71,7 +71,7 @@ class Field:
     seen : (Y, X) of bool
         Points with at least one observation of a variable.
     masked : str or None
-        The variable that tells land; None where points without data are taken for land.
+        The land mask variable; None where points without data are taken for land.
     places : Places
         Places of the points of the sea.
     days : (T,)

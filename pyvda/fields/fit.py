@@ -1,4 +1,4 @@
-"""Fit the constants of a covariance to a field, by what clouds laid over its times hide.
+"""Fit the constants of a covariance to a field by cross-validation under displaced clouds.
 
 The hidden values of a sample are estimated from the nearest data that are left, and the constants
 minimise their mean negative log likelihood, Gaussian up to 4 standard deviations and with the tails

@@ -88,7 +88,7 @@ class Cells:
         return Values(total(data.values[used]) / number, variance, np.zeros(self.shape, bool))
 
     def at_points(self, value: Array, stdev: Array, noise: Array) -> PointEstimate:
-        """Return what fields (T, P) have in the cells of the data, NaN where these are far away."""
+        """Return the values of fields (T, P) in the cells of the data, NaN where far away."""
         return PointEstimate(
             *(np.where(self.inside, one[self.time, self.point], np.nan)
               for one in (value, stdev, noise))

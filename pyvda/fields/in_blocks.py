@@ -38,7 +38,7 @@ VALUES = 10_000_000  # of a block and the times within its reach, where no size 
 
 
 class Plan(Protocol):
-    """What a method knows before its blocks; plain data, which travels to each process."""
+    """The preparation of a method before its blocks: plain data, sent to each process."""
 
     @property
     def name(self) -> str:
@@ -49,7 +49,7 @@ class Plan(Protocol):
         """Days before and after a time whose data its estimate uses."""
 
     def configuration(self) -> dict[str, Any]:
-        """Return what the file records of each variable, plain data."""
+        """Return the record of each variable for the file, as plain data."""
 
     def estimates(
         self, field: Field, read: dict[str, Values], engine: Engine, where: Array
@@ -228,7 +228,7 @@ def _sample(
 
 
 def _read(part: Field, name: str, options: FieldOptions) -> Values:
-    """Return the values that are used; what the file calls bad has been said when it was opened."""
+    """Return the values used; rejected values were reported when the file was opened."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Notice)
         values = part.read(name)

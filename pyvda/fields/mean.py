@@ -79,9 +79,9 @@ class SeasonalMean:
     def without_own(
         self, days: Array, points: Array, values: Array, at: Array | None = None
     ) -> Array:
-        """Return the mean at points (n,) from all data but their `values` (n,) at times `days`.
+        """Return the mean at points (n,) with the data `values` (n,) at times `days` left out.
 
-        The season of the whole field is left as it is: few values hardly change it.
+        The season of the whole field is not recomputed, since a few values hardly change it.
 
         Parameters
         ----------
@@ -133,7 +133,7 @@ def seasonal_mean(values: Array, days: Array, season_days: float | None) -> Seas
 def mean_of_parts(
     parts: Callable[[], Iterable[tuple[Array, Array]]], season_days: float | None
 ) -> SeasonalMean:
-    """Return the mean of a field that is read part by part, twice.
+    """Return the mean of a field that is read in parts, in two passes.
 
     Parameters
     ----------

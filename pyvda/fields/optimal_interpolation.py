@@ -232,7 +232,7 @@ def solve(
 
 
 class Prepared(NamedTuple):
-    """What an estimate needs to know of the whole field.
+    """Statistics of the whole field that an estimate needs.
 
     Attributes
     ----------
@@ -349,7 +349,7 @@ class LocalVariance(NamedTuple):
 
     @staticmethod
     def of(field: Field, parts: Parts, mean: SeasonalMean) -> LocalVariance:
-        """Return that of a field's departures from its mean."""
+        """Return the local variance of a field's departures from its mean."""
         squares, counts = np.zeros(len(field.places)), np.zeros(len(field.places))
         for days, values in parts():
             anomaly = values - mean.at(days)
@@ -358,7 +358,7 @@ class LocalVariance(NamedTuple):
         return LocalVariance(squares, counts, neighbours(field.places))
 
     def without(self, points: Array, squares: Array) -> LocalVariance:
-        """Return that without a datum at each of some points, (n,), which adds `squares`."""
+        """Return the local variance less one datum of `squares` (n,) at each of `points` (n,)."""
         left, counts = self.squares.copy(), self.counts.copy()
         left[points] = np.maximum(left[points] - squares, 0.0)
         counts[points] -= 1
@@ -410,7 +410,7 @@ def constants_of(
     options: OptimalInterpolationOptions,
     given: CovarianceFile | None,
 ) -> point_estimate.Constants:
-    """Return what an estimate from points depends on beside the data."""
+    """Return the constants of an estimate from points."""
     units = str(points.attrs[name].get("units", ""))
     step = step_of(field.days)
     width = options.group_days or _GROUP_STEPS * step

@@ -1,4 +1,4 @@
-"""Fit the constants of a covariance to data at points, by what passes that are left out say.
+"""Fit the constants of a covariance to data at points by cross-validation on whole passes.
 
 Data of one pass lie closer together than the passes do, and have the errors that they share: the
 likelihood of all of them is decided by what one pass has at short distances, and a map between the
@@ -6,9 +6,9 @@ passes is not the better for it. So some data of a pass are estimated from those
 nearest of the same time and of the times around, and the constants minimise the mean negative log
 likelihood of their errors; see `fit.unlikeliness`. Moorings and floats are passes, too.
 
-The errors of a pass have much in common, so that a pass counts as one datum beside what is known
-before of the constants. At distances that are shorter than those between passes the errors of data
-are not told from the field, and their variances are known better than the other constants.
+The errors of a pass have much in common, so that a pass counts as one datum against the prior of
+the constants. At distances shorter than those between passes, the errors of data cannot be
+separated from the field; the prior of their variances is narrower than that of other constants.
 """
 
 from __future__ import annotations

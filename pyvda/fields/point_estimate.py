@@ -1,4 +1,4 @@
-"""Optimal interpolation of one variable from data at points, perhaps beside those of a field."""
+"""Optimal interpolation of one variable from data at points, and optionally those of a field."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PASSES = "passes"
 
 
 class Constants(NamedTuple):
-    """What an estimate from points depends on beside the data.
+    """Constants of an estimate from points.
 
     Attributes
     ----------

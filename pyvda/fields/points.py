@@ -307,7 +307,7 @@ def _one_candidate(ds: xr.Dataset, what: str) -> list[str]:
 
 
 class _Position(NamedTuple):
-    """Coordinates of data: latitude and longitude, or y and x; and what makes places of them."""
+    """Latitude and longitude of data, or y and x, and the function that converts them to places."""
 
     of: tuple[xr.Variable, xr.Variable]
     factors: tuple[float, float]

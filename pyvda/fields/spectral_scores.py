@@ -1,4 +1,4 @@
-"""Scores of maps of sea level as the ocean data challenges have them: μ, σ, λx and λt.
+"""Scores of maps of sea level as defined by the ocean data challenges: μ, σ, λx and λt.
 
 μ and σ are mean and standard deviation over time of 1 - RMSE(t) / RMS(t), and λx (λt) is the
 wavelength (period) at which the power spectrum of the error is half of that of the truth: shorter

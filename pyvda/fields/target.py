@@ -103,7 +103,7 @@ def around(points: Points, transform: str | None = None) -> Field:
 
 
 def origin(field: Field) -> Any:
-    """Return what the days of a field count from: a date, or the first of times in numbers."""
+    """Return the origin of the days of a field: a date, or the first of times in numbers."""
     label = find_time(field.ds, [field.time])[1]
     first = None if label is None else field.ds[label].values[0]
     if not field.dated:
@@ -117,7 +117,7 @@ def origin(field: Field) -> Any:
 
 
 def _grid(given: Any, mask: str | None, places: Places) -> tuple[xr.Dataset, Array, str | None]:
-    """Return the grid as a Dataset with the attributes y and x, the sea, and what tells land."""
+    """Return the grid (with attributes y and x), the sea mask, and the name of the land mask."""
     if isinstance(given, str) and not os.path.exists(given) and ":" in given:
         if mask is not None:
             raise InputError(

@@ -26,7 +26,7 @@ class Transform:
         return float(np.log(10)) if self.name == "log10" else 1.0
 
     def forward(self, values: Array, variable: str) -> Array:
-        """Return what is estimated.
+        """Return the transformed values, which are estimated.
 
         Raises
         ------
@@ -45,7 +45,7 @@ class Transform:
         return np.asarray(np.log(values) / self._scale)
 
     def variance(self, values: Array, variance: Array) -> Array:
-        """Return variances of errors of what is estimated, to first order."""
+        """Return error variances of the transformed values, to first order."""
         if self.name is None:
             return variance
         return np.asarray(variance / (values * self._scale) ** 2)
@@ -59,7 +59,7 @@ class Transform:
         return np.exp(mu), spread
 
     def comment(self) -> dict[str, str]:
-        """Return the attributes that say so."""
+        """Return the attributes that describe the transform."""
         if self.name is None:
             return {}
         return {

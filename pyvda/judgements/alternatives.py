@@ -66,7 +66,7 @@ def few(problem: Problem) -> Array:
 
 
 def with_gap(problem: Problem) -> Array:
-    """Return whether a window has a stretch without data that the model may forget, (W,) bool.
+    """Return whether a window has a gap longer than the model's memory, (W,) bool.
 
     It is longer than twice the mean distance of the window's data, and than the time in which the
     model moves, in the mean square, as far as two states that have nothing in common are apart.
@@ -83,7 +83,7 @@ def with_gap(problem: Problem) -> Array:
 
 
 def _memory(problem: Problem, steps: int) -> int:
-    """Return the steps after which the model has moved so far, `steps` at most."""
+    """Return the number of steps to decorrelation, at most `steps`."""
     apart = 2 * climatology(problem.model, problem.engine).variance.sum()
     count, each, _ = _PIECES[1]
     x = pieces(_library(problem, steps), count, each, steps).states

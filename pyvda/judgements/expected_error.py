@@ -62,7 +62,7 @@ def expect_posterior(model: Model, observed: xr.Dataset) -> None:
 
 
 def with_expected_error(problem: Problem, solution: Solution, variance: float) -> Solution:
-    """Return the judged solution with `stdev`; windows whose posterior is in doubt are so, too.
+    """Return the solution with `stdev`; windows with a doubtful posterior are marked doubtful.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def _of_library(problem: Problem, variance: float) -> tuple[Array, Array, Array]
 
 
 def _of_minimum(problem: Problem, variance: float) -> tuple[Array, Array, Array]:
-    """Return a minimum, its standard deviation and its doubts (W,); of none the climatology."""
+    """Return a minimum, its standard deviation and doubts (W,), or climatology where it fails."""
     options = annealed.AnnealedOptions(observation_variance=variance)
     found = judged_solution(problem, options, annealed.solve(problem, options))
     mean, spread, doubts = found.x, _stdev_of(found), found.per_window[names.DOUBTS]

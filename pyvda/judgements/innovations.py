@@ -1,4 +1,4 @@
-"""Innovations of the data on the grid, one by one, and what independent errors do not do.
+"""Innovations of the data on the grid, one by one, and tests of their independence.
 
 An observation minus the analysis that used it has the variance R - σ², less than that of the
 observation error, because the analysis has moved towards it. A sensor that repeats one value, or an
@@ -130,7 +130,7 @@ def equal_values(of: Innovations) -> Array:
         own = of.observation[of.component == component]
         distinct = np.unique(own)
         if len(distinct) < 2:
-            continue  # a variable without any variation says nothing of its errors
+            continue  # a constant variable has no information on its errors
         if of.variance is not None:
             sigma = float(np.sqrt(of.variance[start]))
         else:

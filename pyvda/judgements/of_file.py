@@ -1,4 +1,4 @@
-"""The judgement of a file as a whole: what single windows are too short to show.
+"""Consistency checks of a file as a whole, for which single windows are too short.
 
     >>> report = report_on(analysis)                                        # doctest: +SKIP
     >>> print(report)                                                       # doctest: +SKIP
@@ -66,7 +66,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Report:
-    """What the analyses of a file say of themselves.
+    """Consistency statistics of the analyses in a file.
 
     Attributes
     ----------
@@ -177,7 +177,7 @@ def report_on(analysis: xr.Dataset) -> Report:
 
 
 class Sample(NamedTuple):
-    """What a report is made of.
+    """The data of a report.
 
     Attributes
     ----------
@@ -218,7 +218,7 @@ class Sample(NamedTuple):
 
 
 def sampled(analysis: xr.Dataset) -> Sample:
-    """Return what the report on an analysis is made of, lazy where the analysis is.
+    """Return the data of the report on an analysis, lazy where the analysis is.
 
     If there are more than `_MOST` innovations, a sample is taken, spread evenly over the windows
     or the series, so that a file of any size is judged within little memory.
@@ -460,7 +460,7 @@ def _far(own: Array, stdev: Array | None) -> int:
 
 
 def _together(count: Array, fields: Sequence[tuple[str, slice]]) -> Iterator[tuple[str, Array]]:
-    """Yield components that are judged together, and what they are.
+    """Yield groups of components judged together, with their label.
 
     Parameters
     ----------
@@ -481,7 +481,7 @@ def _together(count: Array, fields: Sequence[tuple[str, slice]]) -> Iterator[tup
 
 
 def _estimate(values: Array, expected: float, deviation: float, own: float = 1.0) -> Estimate:
-    """Return the mean of values, of the deviation that they show or, if few, that is given.
+    """Return the mean, with the sample deviation or, for few values, the given one.
 
     The values are worth `own` times as many independent ones.
     """

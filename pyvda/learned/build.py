@@ -70,7 +70,7 @@ def _ode_prior(section: ODE, pattern: Pattern, model: Model) -> nn.Module:
 
 
 def _in_double(model: Model, source: TorchSource) -> Model:
-    """Return a user's model computed in double precision, as it was tried; states keep theirs.
+    """Return a user's model in double precision, as in its checks; states keep their precision.
 
     A module of the user's becomes a plain function, so that its weights are neither trained nor
     stored, and is differentiated automatically.

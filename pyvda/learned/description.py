@@ -37,7 +37,7 @@ class OwnVariable(Section):
 
 
 class OwnModel(Section):
-    """What a checkpoint keeps of a user's model, beside its name, parameters and state size.
+    """A user's model in a checkpoint, besides its name, parameters and state size.
 
     It is enough to read files by and to know the model again, and no code.
 

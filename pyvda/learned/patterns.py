@@ -107,7 +107,7 @@ def differences(observed: np.ndarray, variance: float | None, pattern: Pattern) 
 
 
 def unlike_trained(observed: np.ndarray, variance: float | None, pattern: Pattern) -> np.ndarray:
-    """Return which windows are observed in another way than those of the training, (W,) bool.
+    """Return which windows have another observation pattern than the training's, (W,) bool.
 
     Parameters
     ----------

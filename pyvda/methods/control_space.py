@@ -1,4 +1,4 @@
-"""The control of 4D-Var in control space: what a vector of independent numbers means for a window.
+"""The control vector of 4D-Var: a vector of independent numbers that determines a window.
 
 The first state is x₀ = x_b + S v with the background covariance B = S Sᵀ. Where the model has an
 error, each step adds a forcing ηₜ = S_Q wₜ with the model error covariance Q = S_Q S_Qᵀ,
@@ -56,7 +56,7 @@ class ControlSpace:
         return self.Q.sqrt(of_errors[:, first:last])
 
     def add_adjoint(self, gradient: Array, first: int, to: Array) -> None:
-        """Add to a control `to` (rank,) the gradient by what it did to some steps.
+        """Add to a control `to` (rank,) the gradient through its effect on some steps.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""B with a part that changes from window to window: a localised ensemble beside a static operator.
+"""Hybrid B, which changes from window to window: a localised ensemble and a static operator.
 
     B = α [(1 − w) B_static + w ρ ∘ P_ensemble]
 

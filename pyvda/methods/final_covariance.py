@@ -133,7 +133,7 @@ def inverse_of(hessian: Array) -> Array:
 def _of_points(
     problem: Problem, points: Points, t: int, state: Array, tangent: Array, substeps: int
 ) -> Array:
-    """Return what the data between the steps t and t + 1 say of the last node, (W, D, D)."""
+    """Return the information of data between the steps t and t + 1 on the last node, (W, D, D)."""
     found = np.zeros_like(tangent)
     here = (np.asarray(points.step) == t) & (np.asarray(points.weight) > 0)
     fractions = np.asarray(points.fraction)

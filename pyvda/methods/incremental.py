@@ -396,7 +396,7 @@ class _Cost:
             yield first, found
 
     def _adjoint(self, x: Trajectory, force: Callable[[Part, Array], Array]) -> Array:
-        """Return the gradient by the control of what has the gradient `force` by the segments."""
+        """Return the gradient for the control, given that for the segments, `force`."""
         engine, model, settings = self.problem.engine, self.problem.model, self.problem.cost
         found, later = np.zeros(self.control.rank), None
         for first, states in reversed(x):
@@ -412,7 +412,7 @@ class _Cost:
 
     @cached_property
     def plan(self) -> MemoryPlan:
-        """What the window takes of `memory`."""
+        """The use of `memory` for the window."""
         options, (windows, length, _) = self.options, np.shape(self.problem.batch.observation)
         return MemoryPlan(
             limit=options.memory * 2**30,
@@ -579,7 +579,7 @@ def _draws(
 
 
 def _run(cost: _Cost, found: _Minimum, errors: Array) -> Array:
-    """Return what errors of the control (n, rank) become at the last step, (n, D).
+    """Return errors of the control (n, rank), propagated to the last step, (n, D).
 
     Zero where the run of the model diverges.
     """

@@ -196,7 +196,7 @@ def first_members(problem: Problem, options: LETKFOptions) -> Array:
     Raises
     ------
     InputError
-        Nothing says how the members differ, or the climatology has fewer states.
+        The spread of the members is undetermined, or the climatology has fewer states.
     """
     model, given = problem.model, options.background
     if isinstance(given, Ensemble):
@@ -407,7 +407,7 @@ class _Run:
         )
 
     def _write(self, step: int) -> None:
-        """Keep mean and deviation of a step, and forget its members."""
+        """Keep mean and deviation of a step, and discard its members."""
         members = self.held.pop(step)
         self.mean[step] = members.mean(0)
         self.stdev[step] = members.std(0, ddof=1)

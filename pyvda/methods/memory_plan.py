@@ -1,4 +1,4 @@
-"""What incremental 4D-Var holds of a window, and what it computes again to hold less.
+"""Memory of incremental 4D-Var for a window, and what is recomputed to save it.
 
 A part is held in any case: the arrays of the block of windows, the data, the vectors of the
 minimiser, the workspace of the model, and the standard deviation. The limit, less that part,

@@ -91,7 +91,7 @@ class CyclingOptions(StatisticalOptions):
 
 
 class EnsembleOptions(StatisticalOptions):
-    """Options of a method of an ensemble, whose members the next window can start from.
+    """Options of an ensemble method, whose members the next window can start from.
 
     Attributes
     ----------

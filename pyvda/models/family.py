@@ -1,4 +1,4 @@
-"""A built-in model before its parameters and sizes are chosen: what a file of the zoo describes.
+"""A built-in model before its parameters and sizes are chosen, as a file of the zoo defines it.
 
 The functions of such a file are those that `pyvda.torch_model` takes from a user: x first, then the
 parameters and sizes by name.

@@ -59,9 +59,9 @@ def from_file(path: str | Path, name: str, parameters: Mapping[str, float] | Non
 
 
 def _stands_in(module: ModuleType, function: Any) -> bool:
-    """Tell whether the text of a module, and nothing else, says what a function computes.
+    """Tell whether a function depends on its module's text alone.
 
-    It does of a plain function at the module's top: a closure has values that the text leaves
+    A plain function at the module's top does: a closure has values that the text leaves
     open, several lambdas have one name, and an object may hold anything.
     """
     inner = getattr(function, "function", function)  # a function of a field, or one of JAX

@@ -271,7 +271,7 @@ class _OnGrid:
 
 
 class _WrongShape(Exception):
-    """A function of a field returned another shape."""
+    """Raised when a function of a field returns a wrong shape."""
 
 
 def _described(found: Any) -> str:
@@ -281,7 +281,7 @@ def _described(found: Any) -> str:
 
 
 def name_of(function: Any) -> str:
-    """Return what a model made of `function` is called where nothing else is said."""
+    """Return the default name of a model made of `function`."""
     found = getattr(function, "__name__", type(function).__name__)
     return "model" if found == "<lambda>" else str(found)
 
@@ -385,8 +385,8 @@ def _expect_usable(model: Model, f: Callable[..., Any], x: Tensor, value: Tensor
         or not _close(nested[1], value.flip(0))
     ):
         raise InputError(
-            f"the function of {model.name} gives a state of a batch another value than it gives "
-            "the state alone; the leading axes must be independent states, and the last the state"
+            f"the function of {model.name} gives different results for a state alone and in a "
+            "batch; the leading axes must be independent states, and the last the state"
         )
 
 

@@ -1,4 +1,4 @@
-"""Models as torch modules: what the torch engine, the priors and the checks compute with."""
+"""Models as torch modules, for the torch engine, the priors and the checks."""
 
 from __future__ import annotations
 

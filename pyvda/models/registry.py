@@ -193,7 +193,7 @@ def registered(
     parameters: tuple[float, ...],
     sizes: Mapping[str, int] | None = None,
 ) -> Model:
-    """Return the registered model with these numbers, as files say them.
+    """Return the registered model with parameters and sizes as stored in files.
 
     Parameters
     ----------

@@ -48,7 +48,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a comparison of derivatives found.
+    """The result of a comparison of derivatives.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Operators: what was observed (observation operators), and how errors covary.
+"""Operators: observation operators, and covariances of errors.
 
 The names in `__init__.pyi` are imported when they are first used.
 """

@@ -20,7 +20,7 @@ _LEAST = 1e-8  # of the largest variance of a mode: without it the covariance wo
 
 
 class SpectralFit(NamedTuple):
-    """What a spectral covariance consists of, as arrays that a file can hold.
+    """The parts of a spectral covariance, as arrays that a file can hold.
 
     Attributes
     ----------

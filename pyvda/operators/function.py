@@ -94,8 +94,8 @@ class FunctionOperator(ObservationOperator):
         one = self._evaluated(x[0], (channels,))
         if not torch.allclose(found[0], one, rtol=1e-10, atol=1e-12):
             raise InputError(
-                "the observation function gives a state another result alone than among others; "
-                "make it act on the last axis of (..., D)"
+                "the observation function gives different results for a state alone and in a "
+                "batch; make it act on the last axis of (..., D)"
             )
         dx = torch.randn(x.shape, generator=generator, dtype=torch.float64)
         v = torch.randn(found.shape, generator=generator, dtype=torch.float64)
@@ -148,7 +148,7 @@ class FunctionOperator(ObservationOperator):
         return _Combined(self, channels.independent(ds, self.errors, variable))
 
     def count(self, state: Any) -> int | None:
-        """Return how many values the function has of a state (D,); None: it cannot be told.
+        """Return the number of values of the function for a state (D,); None if undetermined.
 
         Raises
         ------

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class ObservationOperator(ABC):
-    r"""What was observed, as an operator H on states.
+    r"""An observation operator H, which maps states to observed values.
 
     .. math:: y(t_k) = H x(t_k) + ε_k, \qquad ε_k ∼ N(0, R)
 

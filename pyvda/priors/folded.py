@@ -56,7 +56,7 @@ class Branch(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """What the arithmetic needs besides the weights: grid, taps, and each scale's coarse cells."""
+    """The geometry besides the weights: grid, taps, and each scale's coarse cells."""
 
     space: SpaceTime
     taps: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""What every training does: average the weights, keep the best ones, store a state to resume from.
+"""Common to every training: average the weights, keep the best, store a state to resume from.
 
 `Assimilator` trains priors and solvers on windows, `FieldTraining` networks on fields with gaps.
 """

@@ -69,7 +69,7 @@ def test_an_operator_travels_to_other_processes():
         (lambda x: torch.log(-(speed(x) ** 2)), None, "NaN, infinite"),
         (lambda x: speed(x).sum(), None, "expected a tensor of shape"),
         (lambda x: np.ones(3), None, "returns ndarray"),
-        (lambda x: speed(x) - speed(x).mean(0), None, "alone than among others|expected"),
+        (lambda x: speed(x) - speed(x).mean(0), None, "alone and in a batch|expected"),
         (lambda x: 1 / 0, None, "fails on states .*division by zero"),
     ],
 )

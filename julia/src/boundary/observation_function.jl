@@ -72,7 +72,7 @@ end
     return put_values!(y, c.f(as_state(x, Val(D)), map(as_state_or_vector, more)...), c)
 end
 @inline function values!(y, c::Caller{F,D,true}, x, more...) where {F,D}
-    fill!(y, NaN)                       # a value that the function does not set is none
+    fill!(y, NaN)                       # marks values that the function does not set
     c.f(y, x, more...)
     length(y) == c.count || return "$(c.call) changes the length of its first argument"
     return nothing

@@ -170,7 +170,7 @@ end
         x + 8 < s.N && lanes_of!(s.numbers, x + 8, columns[8])
     end
 end
-"    modes_in_rows(s, x): the modes x + 1 ... x + 8 of the eight rows; mode N is none, and 0"
+"    modes_in_rows(s, x): the modes x + 1 ... x + 8 of the eight rows; mode N does not exist and is 0"
 @inline function modes_in_rows(s::SineTransform, x)
     last = x + 8 < s.N ? lanes_of(s.modes, x + 8) : zero(GridLanes)
     p = s.modes

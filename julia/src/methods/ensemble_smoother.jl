@@ -9,12 +9,12 @@
 # divided by N-1, Q = U (I + Λ)⁻¹ Uᵀ and G = U [(I + Λ)^(-1/2) - I] Λ⁻¹ Uᵀ: as small as there are
 # data, however many the members.
 #
-# What is right for the mean is right for any earlier state of the same members. So the filter runs
-# once and keeps the anomalies of its forecasts; the smoothed mean at an earlier time is then
-# x̄ + A ŵ, with one vector for all times between two analyses: ŵₖ = wₖ + Tₖ ŵₖ₊₁. And what the later
-# analyses leave of the squared length of an anomaly a (a component of all members) is aᵀ Ŵ a, with
-# Ŵₖ = Tₖ Ŵₖ₊₁ Tₖ: a matrix of the members' size, which is what as many analyses as have that rank are
-# worth. Fewer are applied to the anomalies one after the other, as are those within a lag.
+# The update of the mean applies to any earlier state of the same members. So the filter runs once and
+# keeps the anomalies of its forecasts; the smoothed mean at an earlier time is then x̄ + A ŵ, with one
+# vector for all times between two analyses: ŵₖ = wₖ + Tₖ ŵₖ₊₁. Later analyses reduce the squared norm
+# of an anomaly a (one component of all members) from aᵀ a to aᵀ Ŵ a, with Ŵₖ = Tₖ Ŵₖ₊₁ Tₖ. Ŵ has as many
+# rows as there are members, so it pays off once the ranks of all updates add up to the number of
+# members; below that, and with a lag, the updates are applied to the anomalies one after the other.
 #
 # After an analysis the members may be mixed: A Ω with Ω = I - 2VVᵀ, V orthonormal columns orthogonal
 # to the vector of ones, leaves mean and covariance as they are. It keeps a nonlinear model from
@@ -23,7 +23,7 @@
 #
 # An analysis may go back (Bocquet & Sakov 2014, the iterative smoother with single assimilation): the
 # members stand at an earlier time, `depth` observation times ago, and run to the datum from there.
-# S is what the run makes of their anomalies, so w and T are found as above and change the members
+# S is computed from their anomalies after the run, so w and T are found as above and change the members
 # at the earlier time, from where they run again: on a trajectory of the model, not beside it. With
 # iterations the members run from x̄ + A w, A T, and T⁻¹ = I + S G′ Sᵀ takes T out of the anomalies
 # at the datum; a Gauss-Newton step then has d + Sᵀw in place of d. Depth 0 is the plain smoother.
@@ -55,12 +55,12 @@ as_scalars(lanes, dims) = unsafe_wrap(Array, Ptr{Float64}(pointer(lanes)), dims)
 struct EnsembleWorkspace{M,W}
     m::M
     members::Int
-    lanes::Array{MemberLanes,3}         # (group, state, time): anomalies when the members came by
+    lanes::Array{MemberLanes,3}         # (group, state, time): anomalies of the forecasts
     A::Array{Float64,3}                 # (member, state, time): the same memory
     columns::Matrix{Float64}            # (member, state × time): the same memory
     x̄::Matrix{Float64}                  # (state, time): their means
     standing::Members                   # where the next analysis starts
-    trial::Members                      # what runs from there to the datum
+    trial::Members                      # the run from there to the datum
     between::Members                    # and on over a fraction of a step
     S::Matrix{Float64}                  # (member, datum), all observation times
     G::Array{Float64,3}                 # (datum, datum, observation time)
@@ -72,7 +72,7 @@ struct EnsembleWorkspace{M,W}
     C::Matrix{Float64}
     U::Matrix{Float64}
     ŵ::Vector{Float64}
-    Ŵ::Matrix{Float64}                  # (member, member), its lower triangle; empty where it is of no use
+    Ŵ::Matrix{Float64}                  # (member, member), its lower triangle; empty where it does not pay off
     B::Matrix{Float64}                  # (member, datum or column)
     X::Matrix{Float64}
     SᵀŴS::Matrix{Float64}
@@ -239,7 +239,7 @@ end
 "    start_of(ws, k, depth) -> the step at which the members stand for the analysis k"
 @inline start_of(ws, k, depth) = @inbounds ws.steps[max(k - depth, 1)]
 
-"    last_analysis(ws, t, k, K, lag) -> the last that changes the members that came by t after k"
+"    last_analysis(ws, t, k, K, lag) -> the last analysis that changes the members at t, which follows analysis k"
 function last_analysis(ws, t, k, K, lag)
     lag == 0 && return K
     passed = 0

@@ -17,10 +17,10 @@
 #     dᵀ ρ (I + Sᵀ S ρ / ζ)⁻¹ d + N ζ / (N-1) - N log ζ
 #
 # has its first minimum below N-1. The coefficients are those of the paper up to terms of the order 1/N², so that
-# nothing is inflated where nothing is observed. α is at most 2: data that ask for more are wrong, or the model is, and
-# members that are blown up leave the states that the model knows.
+# nothing is inflated where nothing is observed. α is at most 2: larger values indicate wrong data or a wrong
+# model, and members inflated by more would leave the attractor.
 #
-# Components between centres take the mean of what several centres make of them (Yang, S.-C., Kalnay, E., Hunt, B.
+# Components between centres take the weighted mean of the analyses of several centres (Yang, S.-C., Kalnay, E., Hunt, B.
 # & Bowler, N. E., 2009: Weight interpolation for efficient data assimilation with the LETKF. Q. J. R. Meteorol.
 # Soc. 135, 251-262): linear in w and A^(-1/2), this is the interpolation of the weights.
 #
@@ -29,7 +29,7 @@
 """
     LocalCentres(place, period, first, component, coefficient, colours)
 
-Where analyses are made and what each of them contributes to.
+The centres of the local analyses, and the components to which each contributes.
 
 - `place`: `(dimension, centre)`, in half the reach of the data; NaN where a dimension does not count
 - `period`: length of each dimension that is a circle, in the same unit; 0: none

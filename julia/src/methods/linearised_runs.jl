@@ -53,7 +53,7 @@ states_of_step(m) = (zeros(length(m)), zeros(length(m)), zeros(length(m)))
 
 """
 The workspaces of the steps, for each thread. Those of one window are kept, at most `kept` of them: as many as an
-earlier call made, or more where this one has more steps. A run without a number, `nothing`, takes what is there.
+earlier call made, or more where this one has more steps. With `nothing` for the number, a run uses the existing ones.
 """
 run_rooms(::SmallModel, threads, _, _) = fill([nothing], threads)
 function run_rooms(m::ArrayModel, threads, steps, kept)
@@ -73,7 +73,7 @@ end
 
 known_rooms(m::ArrayModel) = run_memory(m).rooms
 
-"The workspaces that are kept, and what one of them takes, which is measured once: that walks through all of it."
+"The workspaces that are kept, and the bytes of one, measured only once since measuring traverses all of it."
 run_memory(m::ArrayModel) = workspace((:run_rooms, m)) do
     room = step_workspace(Float64, m)
     (rooms = [[room]], bytes = Base.summarysize(room))
@@ -110,6 +110,6 @@ function step_adjoint_backward!(v, x, _, _, scheme, m::SmallModel, h, t)
     v[:, t] .+= step_adjoint(scheme, m, stages, tuple_of(view(v, :, t+1), size_of(m)), h)
 end
 
-"    workspace_bytes(m) -> what a kept workspace of a step takes"
+"    workspace_bytes(m) -> the bytes of a kept workspace of a step"
 workspace_bytes(::SmallModel) = 0
 workspace_bytes(m::ArrayModel) = run_memory(m).bytes

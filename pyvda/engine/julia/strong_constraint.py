@@ -72,7 +72,7 @@ def _minimised(
     tolerance: float,
     points: Points | None,
 ) -> tuple[Minima, Array]:
-    """Return the minima, and twice what J could still fall by to second order, (W, S)."""
+    """Return the minima, and twice the predicted further decrease of J to second order, (W, S)."""
     windows, _, size = shape = np.shape(observation)
     observation = checked("observation", observation, shape, np.dtype(float))
     precision = checked("precision", precision, shape, np.dtype(float))

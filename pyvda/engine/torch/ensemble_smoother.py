@@ -82,7 +82,7 @@ def ensemble_smoother(
 
 @dataclass(frozen=True)
 class _Transform:
-    """What one analysis does to the members: w (N,), S (N, p), G (p, p), and V (N, r) of Ω."""
+    """The update of the members by one analysis: w (N,), S (N, p), G (p, p), and V (N, r) of Ω."""
 
     w: Tensor
     S: Tensor

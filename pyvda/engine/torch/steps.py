@@ -111,7 +111,7 @@ class Steps:
 
 
 class _WithParameters(torch.nn.Module):
-    """The function of states followed by the parameters; these stay what they are.
+    """The function of states followed by the parameters, which stay constant.
 
     Each state has its own parameters, so the module is called for one state at a time, batched by
     `torch.vmap`: whatever it does with its parameters, it sees numbers as it is used to.

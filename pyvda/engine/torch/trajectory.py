@@ -1,4 +1,4 @@
-"""Trajectories of a model with their derivatives, and what data at arbitrary times see of them."""
+"""Trajectories of a model with their derivatives, and their values at arbitrary times."""
 
 from __future__ import annotations
 

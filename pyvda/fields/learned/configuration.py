@@ -286,7 +286,7 @@ class FieldConfiguration(Section):
                 remedy += ", or let network.days be at least 1"
             raise ValueError(
                 f"ends is {self.field.ends:g}, but an end lies among the network.days times before "
-                f"or after a sample, which are none; {remedy}"
+                f"or after a sample, but network.days is 0; {remedy}"
             )
         if self.network.kind == "stack" and not isinstance(self.field.augment, bool):
             idle = idle_at_points(self.field.turns())

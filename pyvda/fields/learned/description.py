@@ -82,7 +82,7 @@ class Grid(Section):
 
 
 class FieldDescription(Section):
-    """What a network was trained for.
+    """The field, grid and settings for which a network was trained.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""The interpolations that a stack weighs beside the first guess, and what tells of their errors.
+"""The interpolations that a stack combines with the first guess, and predictors of their errors.
 
 One uses data of the same time alone. The other estimates the departure from a mean that is constant
 in time, with a slow and wide factor for the seasons in its covariance: the mean by pixel and season
@@ -75,7 +75,7 @@ def others(
 
 
 def _of_departures(first: FirstGuess, times: Array, points: Array, around: Array) -> Array:
-    """Return logarithms of what the data of the times around say of a variance, (4, n).
+    """Return logarithms of local variances, estimated from the times around, (4, n).
 
     The share of the points that has a datum of the same time; and over the variance of the field
     the mean square of the departures of the other times within reach at the nearest points, that

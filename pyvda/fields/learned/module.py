@@ -24,7 +24,7 @@ from pyvda.training.state import Progress
 
 
 class Changes(NamedTuple):
-    """What is turned in the batches of an epoch at random.
+    """Random reversals of the batches of an epoch.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class Changes(NamedTuple):
 
 
 class FieldTraining(Resumable):
-    """Trains a network on what gaps of other times hide, or on the truth.
+    """Trains a network on values below gaps of other times, or on the truth.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
-"""Samples to train on: tiles at a time, with what other clouds or other passes hide.
+"""Training samples: tiles at a time, with values hidden by other clouds or passes.
 
 Without a truth, a draw lays the gap of another time over every time; the values below it are what
 the network is compared with. Neither the network nor its first guess sees them, nor the mean that
-both start from: a mean that is made with a value gives that value away. With a truth, the first
+both start from: a mean computed with a value leaks it. With a truth, the first
 draw has the file's own observations, and each other one those of the same points at other times,
 taken from the truth with random errors; the network is compared with the truth. A network that
 estimates all times together is compared with those of a whole window.

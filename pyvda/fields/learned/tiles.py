@@ -17,7 +17,7 @@ RAMP = 8
 
 
 def tiles(sea: Array, size: int, border: int, cell: int) -> list[Tile]:
-    """Return the tiles that have sea in what they count for.
+    """Return the tiles that have sea in their interior.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What the dimensions of somebody's variables are: time, window, or a direction in space.
+"""The meaning of the dimensions of a file: time, window, or a direction in space.
 
 Attributes of the CF conventions decide, then plain names.
 """
@@ -23,12 +23,12 @@ _AXES = {
     "Z": ("z", "lev", "level", "depth", "height", "altitude", "model_level_number"),
 }
 
-# What says what a variable or dimension is.
+# Attributes that identify a variable or dimension.
 _SAYING = ("axis", "standard_name", "units")
 
 
 def with_single_attributes(ds: xr.Dataset) -> xr.Dataset:
-    """Return `ds` with one value in each attribute that says what a variable is.
+    """Return `ds` with one value in each attribute that identifies a variable.
 
     An array of one value, as HDF5 files may have it, becomes that value.
 

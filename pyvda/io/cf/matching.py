@@ -1,4 +1,4 @@
-"""Which variables of somebody's file are the variables of a model's state.
+"""Match the variables of a file with those of a model's state.
 
 By the model's names, by CF `standard_name`, or in the order in which the user lists them; the
 dimensions of each by name, by CF axis, or, where one is left on both sides, by elimination.
@@ -226,8 +226,8 @@ def _paired(ds: xr.Dataset, files: list[str], space: StateSpace) -> dict[str, st
     if named:
         other = [file for file in files if file not in named.values()]
         raise InputError(
-            f"of the chosen variables {', '.join(named.values())} have names of the model's, but "
-            f"{', '.join(other)} not, so that it is unclear which is which; rename them to the "
+            f"of the chosen variables {', '.join(named.values())} have the model's names, but "
+            f"{', '.join(other)} do not, so the assignment is ambiguous; rename them to the "
             f"model's names ({', '.join(space.names)})"
         )
     return dict(zip(space.names, files, strict=True))

@@ -76,7 +76,7 @@ def with_attributes(variable: xr.Variable) -> xr.Variable:
 
 
 def written(ds: xr.Dataset) -> xr.Dataset:
-    """Return `ds` as a file is to have it: no reference to what is missing, bounds as variables."""
+    """Return `ds` ready to be written: no reference to a missing variable, bounds as variables."""
     found = ds.copy(deep=False)
     external = str(ds.attrs.get("external_variables", "")).split()
     for name, variable in found.variables.items():

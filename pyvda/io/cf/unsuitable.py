@@ -85,7 +85,7 @@ def no_field(ds: xr.Dataset) -> InputError:
 
 
 def not_a_field(ds: xr.Dataset, name: str) -> str:
-    """Return what makes a field over time, y and x of a variable, or what else there is for it."""
+    """Return how to make a field over time, y and x of a variable, or an alternative."""
     time = find_time(ds, ds[name].dims)[0]
     rest = [dim for dim in ds[name].dims if dim != time]
     if len(rest) > 2 and time is not None:

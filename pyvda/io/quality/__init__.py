@@ -1,1 +1,1 @@
-"""Values that a file itself calls bad or uncertain, and what cannot be assimilated."""
+"""Values that a file itself marks as bad or uncertain, or that cannot be assimilated."""

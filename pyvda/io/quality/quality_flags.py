@@ -1,4 +1,4 @@
-"""Which variables of a file say how good the data of another one are, and which of their values do.
+"""Find the variables of a file with quality flags for another one, and their good values.
 
 A flag variable is found by CF's `ancillary_variables`, or by its name (`TEMP_QC`,
 `sst_quality_level`, `qc`). Its good values are those whose CF `flag_meanings` say so, or those of a

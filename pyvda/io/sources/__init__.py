@@ -1,1 +1,1 @@
-"""What a user has to a Dataset: files, stores, URLs, groups, many files, arrays and tables."""
+"""User input to a Dataset: files, stores, URLs, groups, many files, arrays and tables."""

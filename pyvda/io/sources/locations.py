@@ -1,4 +1,4 @@
-"""Open what lies somewhere: a file, a zarr store, a URL, or many of them by a list or a pattern.
+"""Open a location: a file, a zarr store, a URL, or many of them by a list or a pattern.
 
 A location is a path (`~` and `*` as in a shell) or a URL: `file://`, `http://`, OPeNDAP, and every
 protocol of fsspec (`memory://`, `s3://`, `simplecache::...`). Files elsewhere are copied into
@@ -180,7 +180,7 @@ def _copied(url: str) -> Path:
 
 @contextlib.contextmanager
 def _fetching(url: str) -> Iterator[None]:
-    """Refuse a URL of which nothing comes: unknown protocol, no server, no such file."""
+    """Refuse a URL that cannot be read: unknown protocol, no server, no such file."""
     try:
         yield
     except (InputError, MemoryError, NameError):

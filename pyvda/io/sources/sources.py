@@ -1,4 +1,4 @@
-"""What a user has, as a Dataset: a path or URL, many of them, a DataArray, a table, a DataTree.
+"""Convert user input to a Dataset: paths, URLs, a DataArray, a table, a DataTree.
 
 >>> import numpy as np, xarray as xr
 >>> as_dataset(xr.DataArray(np.zeros((5, 3)), dims=("time", "state"))).observation.dims

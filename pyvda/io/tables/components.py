@@ -18,7 +18,7 @@ from pyvda.models.model import Model
 
 @dataclass(frozen=True)
 class Components:
-    """What the components of a state are called.
+    """The names of the components of a state.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What each row of a table observes: the many forms of tables in one.
+"""Observed components of each row of a table: the forms of tables, converted to one.
 
     operator (datum, state)              rows of a linear operator H
     component, variable (datum)          the number or name of a component in each row

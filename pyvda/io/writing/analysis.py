@@ -195,7 +195,7 @@ def with_provenance(
 
 
 def _source(model: Model) -> dict[str, str]:
-    """Return the digest of the source of a user's own model, which its name does not tell."""
+    """Return the digest of the source of a user's own model, which its name does not determine."""
     digest = None if model.is_registered else model.source_digest
     return {"source": digest} if digest else {}
 

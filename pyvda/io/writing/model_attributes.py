@@ -27,7 +27,7 @@ def attributes(model: Model) -> dict[str, Any]:
 
 
 def find(ds: xr.Dataset) -> Model | None:
-    """Return the model that made a file of pyvda's; None: the file does not say.
+    """Return the model that made a file of pyvda's, None if the file does not state it.
 
     Raises
     ------

@@ -74,7 +74,7 @@ def _advection(c: Tensor, n: int) -> Tensor:
     faces = {name: face.to(c) for name, face in _faces(n).items()}
     west, east, south, north = _beside(c)
     u, v = faces["eastward"], faces["northward"]
-    # What a cell holds itself is in no flux, because as much water comes in as goes out.
+    # A cell's own value cancels, because inflow and outflow are equal.
     return 0.5 * (u[:, :-1] * west - u[:, 1:] * east + v[:-1] * south - v[1:] * north)
 
 

@@ -38,7 +38,10 @@ def test_a_file_alone_is_enough() -> None:
         ({"prior": {"kind": "genn"}}, "prior"),
         ({"network": {"kind": "stack"}, "field": {"first_guess": "mean"}}, "weighs interpol"),
         ({"network": {"kind": "stack", "days": 2}}, "days"),
-        ({"network": {"kind": "stack"}, "field": {"ends": 0.5}}, "which are none; leave it out$"),
+        (
+            {"network": {"kind": "stack"}, "field": {"ends": 0.5}},
+            "but network.days is 0; leave it out$",
+        ),
         ({"network": {"days": 0}, "field": {"ends": 0.5}}, "or let network.days be at least 1"),
         ({"network": {"kind": "stack"}, "field": {"augment": ["sign y", "x"]}}, "augment has x,"),
     ],

@@ -161,7 +161,7 @@ def test_names_of_which_only_some_are_the_models_are_refused(chosen):
     ds = xr.Dataset({name: ("time", np.ones(6)) for name in "vwxyz"},
                     {"time": 0.01 * np.arange(6)})  # fmt: skip
     with pytest.raises(
-        InputError, match=r"unclear which is which; rename .*\(x, y, z\)"
+        InputError, match=r"assignment is ambiguous; rename .*\(x, y, z\)"
     ) as refused:
         normalise(ds, chosen, flat(3, ("x", "y", "z")))
     assert "\n" not in str(refused.value)
