@@ -78,6 +78,7 @@ SLOW = (
 # Further cases of what another test covers, and scores over many windows: `make test` leaves them
 # out, `make test-exhaustive` runs them. By the beginning of their names.
 EXHAUSTIVE = (
+    "checks/test_on_large.py::test_right_derivatives_pass[torch]",
     "checks/test_run.py::test_a_broken_derivative_in_julia_fails[sign-of-adjoint]",
     "checks/test_run.py::test_a_broken_derivative_in_julia_fails[terms-of-large-models]",
     "checks/test_run.py::test_a_broken_derivative_in_julia_fails[term-of-adjoint]",

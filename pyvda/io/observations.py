@@ -1,7 +1,8 @@
 """Observations as the pipeline takes them: under pyvda's names, validated, data placed in time.
 
 A large file is read twice: once for the statistics that the validation and the reference variance
-need, and once to be assimilated.
+need, and once to be assimilated. Where gross errors or variances are estimated first, or a learned
+model is used, a sample of its windows is read in addition (`windows.windows_across`).
 """
 
 from __future__ import annotations

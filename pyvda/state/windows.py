@@ -150,10 +150,23 @@ def first_guess(
 
 
 def windows_across(ds: xr.Dataset, most: int) -> xr.Dataset:
-    """Return windows in memory, at most so many, evenly spread over the file."""
+    """Return windows in memory, at most so many, evenly spread over the file.
+
+    From a long file they are taken in a few runs of consecutive windows, so that only the blocks of
+    these are read. The choice does not depend on how the file is chunked.
+    """
     count = ds.sizes[names.WINDOW]
-    chosen = np.unique(np.linspace(0, count - 1, min(count, most)).astype(int))
+    if count > _LONG * most:
+        each = max(1, most // _RUNS)
+        first = np.linspace(0, count - each, _RUNS).astype(int)
+        chosen = (first[:, None] + np.arange(each)).ravel()
+    else:
+        chosen = np.unique(np.linspace(0, count - 1, min(count, most)).astype(int))
     return ds.isel({names.WINDOW: chosen}).load()
+
+
+_LONG = 8  # times as many windows as are wanted
+_RUNS = 8
 
 
 def flags(mask: np.ndarray, rejected: np.ndarray | None = None) -> np.ndarray:

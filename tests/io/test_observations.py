@@ -1,4 +1,4 @@
-"""Large files are read at most twice, however they are assimilated."""
+"""Large files are read twice, and a sample of their windows where statistics are estimated."""
 
 from collections import Counter
 

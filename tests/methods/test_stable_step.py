@@ -39,7 +39,7 @@ def test_a_steep_step_descends(slope: float) -> None:
 
 def test_a_stiff_tendency_descends() -> None:
     problem = drawn_problem(stiff(100.0), 3, 30, engine="torch")
-    found = solve(problem, FSGDOptions(iterations=200))
+    found = solve(problem, FSGDOptions(iterations=60))
     assert (found.status == Status.ITERATION_LIMIT).all()
     assert (np.diff(found.history["cost"]) <= 0).all()
 

@@ -1,5 +1,6 @@
 """Labelled windows to plain arrays and back."""
 
+import dask.array
 import numpy as np
 import pytest
 import xarray as xr
@@ -15,6 +16,7 @@ from pyvda.state.windows import (
     flags,
     reference_variance,
     to_batch,
+    windows_across,
 )
 
 RNG = np.random.default_rng(3)
@@ -154,3 +156,27 @@ def test_a_standard_deviation_has_the_modifier_of_its_standard_name():
 def test_analysis_of_another_shape():
     with pytest.raises(ValueError, match="analysis has shape"):
         analysis_dataset(windows(), np.zeros((5, 20, 4)))
+
+
+@pytest.mark.parametrize("count", [50, 10_000])
+def test_a_sample_is_spread_over_the_file_and_reads_few_blocks(count) -> None:
+    read = []
+
+    def block(of, block_id=None):
+        if of.size and block_id:
+            read.append(block_id[0])
+        return of
+
+    numbers = dask.array.arange(count, chunks=25, dtype=float)[:, None, None]
+    lazy = dask.array.map_blocks(block, numbers, dtype=float, meta=np.empty((0, 0, 0)))
+    ds = xr.Dataset({names.OBSERVATION: (names.DIMENSIONS, lazy)})
+    found = windows_across(ds, 64)[names.OBSERVATION].values[:, 0, 0]
+    assert len(found) == min(count, 64)
+    assert (np.diff(found) > 0).all()
+    assert found[0] == 0
+    assert found[-1] == count - 1
+    assert np.diff(found).max() <= count / 7
+    assert len(set(read)) <= 16  # two for each run
+    np.testing.assert_array_equal(
+        found, windows_across(ds.compute(), 64)[names.OBSERVATION][:, 0, 0]
+    )
