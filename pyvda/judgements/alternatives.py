@@ -18,6 +18,7 @@ import numpy as np
 from pyvda.climate.climatology import climatology
 from pyvda.climate.library import EVERY, LEAD, LOW_DIMENSIONAL, Library, library
 from pyvda.engine.interface import Array
+from pyvda.judgements.innovations import Innovations
 from pyvda.methods.problem import Problem
 from pyvda.methods.statistics import chi_square_limit
 
@@ -34,23 +35,26 @@ _MEMBERS = 120_000  # as of strong-constraint 4D-Var, so that both use the same 
 _PIECES = ((64, 16, 20.0), (64, 80, 5.0), (0, 0, 5.0))
 
 
-def mirrored(problem: Problem, x: Array, precision: Array) -> tuple[Array, Array]:
+def mirrored(problem: Problem, of: Innovations) -> tuple[Array, Array]:
     """Return how much more the mirror image costs, (W,), and its difference from x over x, (D,).
 
     The model is invariant under the change of signs, and so is its climatology, so that only the
     data tell the two apart: Σ 2 x y / R over the components that change their sign. Infinite for
     a model without such a symmetry.
+
+    Parameters
+    ----------
+    of : Innovations
+        With the variance of their errors.
     """
     signs = problem.model.mirror_signs
-    if signs is None:
-        return np.full(len(x), np.inf), np.zeros(x.shape[2])
-    odd = np.flatnonzero(np.array(signs) < 0)
-    window, step, place = np.nonzero(precision[..., odd])
-    at = (window, step, odd[place])
+    if signs is None or of.variance is None:
+        return np.full(of.windows, np.inf), np.zeros(problem.model.state_size)
+    odd = np.array(signs) < 0
     with np.errstate(over="ignore", invalid="ignore"):
-        y = np.asarray(problem.batch.observation)[at].astype(float)
-        more = 2 * np.bincount(window, precision[at] * x[at] * y, minlength=len(x))
-    return np.where(np.isfinite(more), more, np.inf), np.where(np.array(signs) < 0, -2.0, 0.0)
+        x = of.observation - of.value
+        more = 2 * of.summed(odd[of.component] * (x * of.observation / of.variance))
+    return np.where(np.isfinite(more), more, np.inf), np.where(odd, -2.0, 0.0)
 
 
 def has_library(problem: Problem) -> bool:
@@ -72,7 +76,7 @@ def with_gap(problem: Problem) -> Array:
     model moves, in the mean square, as far as two states that have nothing in common are apart.
     """
     mask = np.asarray(problem.batch.mask)
-    seen = mask @ np.ones(mask.shape[2]) > 0
+    seen = _summed(mask) > 0
     steps = np.arange(seen.shape[1])
     last = np.maximum.accumulate(np.where(seen, steps, -1), axis=1)
     longest = (steps - last).max(1)
@@ -119,12 +123,20 @@ def undecided(
     """
     limit = _LONG if exact else _LONG_WITH_ERRORS
     with np.errstate(over="ignore", invalid="ignore"):
-        share = (np.square(stdev) @ np.ones(stdev.shape[2])).max(1) / climatological.sum()
+        share = _summed(np.square(stdev)).max(1) / climatological.sum()
     return np.flatnonzero((loose | ~(share < limit)) & problem.has_observations())
 
 
+def _summed(values: Array) -> Array:
+    """Return the sums (W, T) over components of values (W, T, D).
+
+    numpy adds a few arrays faster than it reduces a short axis.
+    """
+    return np.asarray(sum(np.moveaxis(values, -1, 0)))
+
+
 def expected_square(
-    problem: Problem, x: Array, precision: Array, chosen: Array, loose: Array
+    problem: Problem, x: Array, variance: float, chosen: Array, loose: Array
 ) -> tuple[Array, Array]:
     """Return E(x - xₐ)² over the posterior from the library, and for which windows it is known.
 
@@ -132,8 +144,8 @@ def expected_square(
     ----------
     x : (W, T, D)
         The analysis xₐ, of any method.
-    precision : (W, T, D)
-        One over the error variance of each datum, 0 where nothing is observed.
+    variance : float
+        R of a datum with weight 1.
     chosen : (n,) int
         Windows.
     loose : (n,) bool
@@ -149,7 +161,7 @@ def expected_square(
     shelf = _library(problem, steps)
     square = np.full((len(chosen), *x.shape[1:]), np.nan)
     known = np.zeros(len(chosen), bool)
-    observation = np.asarray(problem.batch.observation, float)
+    observation, mask = np.asarray(problem.batch.observation), np.asarray(problem.batch.mask)
     deviation = np.sqrt(climatology(model, problem.engine).variance)
     sparse = few(problem)[chosen]
     everything = np.ones(len(chosen), bool)
@@ -161,12 +173,13 @@ def expected_square(
         if not len(left):
             continue
         rows = chosen[left]
+        precision = np.asarray(mask[rows], float) / variance
         found = problem.engine.posterior_mean(
-            model, problem.cost, observation[rows], precision[rows],
+            model, problem.cost, np.asarray(observation[rows], float), precision,
             pieces(shelf, count, each, steps) if count else shelf,
             noise=np.zeros((0, x.shape[2])), enough=0.0, spread=deviation,
         )  # fmt: skip
-        fits = found.misfit <= chi_square_limit((precision[rows] > 0).sum((1, 2)))
+        fits = found.misfit <= chi_square_limit((precision > 0).sum((1, 2)))
         taken = fits & (found.effective >= enough)
         lost = 1 - 1 / np.maximum(found.effective[taken], 2.0)
         of_mean = found.stdev[taken] ** 2 / lost[:, None, None]

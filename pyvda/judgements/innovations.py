@@ -74,7 +74,10 @@ def innovations(
     stdev : (W, T, D), optional
         Standard deviation of the analysis.
     """
-    window, component, step = np.nonzero(np.swapaxes(np.asarray(mask) > 0, 1, 2))
+    # numpy finds the nonzero values of a flat array much faster.
+    there = np.ascontiguousarray(np.swapaxes(np.asarray(mask) > 0, 1, 2))
+    series, step = np.divmod(np.flatnonzero(there), there.shape[2])
+    window, component = np.divmod(series, there.shape[1])
     at = (window, step, component)
     y = np.asarray(observation, float)[at]
     of_errors = expected = None

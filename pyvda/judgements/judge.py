@@ -20,7 +20,14 @@ from pyvda.climate.background import CLIMATOLOGY, is_name
 from pyvda.climate.climatology import climatology
 from pyvda.engine.interface import Array
 from pyvda.judgements import alternatives
-from pyvda.judgements.innovations import equal_signs, equal_values, fit, innovations, too_small
+from pyvda.judgements.innovations import (
+    Innovations,
+    equal_signs,
+    equal_values,
+    fit,
+    innovations,
+    too_small,
+)
 from pyvda.learned.patterns import unlike_trained
 from pyvda.methods.final_covariance import with_spread
 from pyvda.methods.minima import NEARLY, reaches_further
@@ -66,7 +73,7 @@ def judged_solution(
         ratio, freedom = _fit(problem, solution, of)
         doubts |= Doubt.MISFIT_SMALL * too_small(ratio, freedom)
         if from_climatology(options) and not own_background:
-            stdev, more = _spread(problem, options, solution.x, stdev, known, judged)
+            stdev, more = _spread(problem, options, solution.x, stdev, of, known, judged)
             doubts |= more
     doubts = np.where(judged, doubts, 0)
     status = status_with(doubts, status)
@@ -123,7 +130,13 @@ def _fit(problem: Problem, solution: Solution, of: Any) -> tuple[Array, Array]:
 
 
 def _spread(
-    problem: Problem, options: Options, x: Array, stdev: Array, variance: float, judged: Array
+    problem: Problem,
+    options: Options,
+    x: Array,
+    stdev: Array,
+    of: Innovations,
+    variance: float,
+    judged: Array,
 ) -> tuple[Array, Array]:
     """Return the spread that covers other states, at most the climatology's, and doubts."""
     limit = climatology(problem.model, problem.engine).variance
@@ -137,7 +150,6 @@ def _spread(
     unknown = np.isnan(stdev.sum((1, 2))) & judged
     doubts |= Doubt.SPREAD_LIMITED * (large | unknown)
     stdev = stdev.copy()
-    precision = np.asarray(problem.batch.mask, float) / variance
     # The spread of a minimum is linearised, that of an ensemble is not.
     if names.OBJECTIVE in options.window_outputs() and alternatives.has_library(problem):
         exact = not options.model_error_per_step(problem.model.state_size).any()
@@ -146,7 +158,7 @@ def _spread(
         chosen = chosen[judged[chosen]]
         if len(chosen):
             found, known = alternatives.expected_square(
-                problem, x, precision, chosen, loose[chosen]
+                problem, x, variance, chosen, loose[chosen]
             )
             rows, found = chosen[known], found[known]
             more = reaches_further(np.sqrt(found), _limited(stdev[rows], limit))
@@ -155,7 +167,7 @@ def _spread(
             stdev[rows] = np.fmax(stdev[rows], np.sqrt(found))
     stdev[unknown] = np.where(np.isnan(stdev[unknown]), np.sqrt(limit), stdev[unknown])
     if problem.batch.points is None and problem.batch.channels is None:
-        cost, apart = alternatives.mirrored(problem, x, precision)
+        cost, apart = alternatives.mirrored(problem, of)
         near = np.flatnonzero((cost < NEARLY) & judged & problem.has_observations())
         if len(near):
             doubts[near] |= Doubt.OTHER_STATES

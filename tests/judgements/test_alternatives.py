@@ -8,6 +8,7 @@ from problems import twin_problem
 
 from pyvda.climate.library import EVERY, LEAD, library
 from pyvda.judgements import alternatives
+from pyvda.judgements.innovations import innovations
 from pyvda.methods.statistics import half_misfit, precision_of
 
 
@@ -19,9 +20,10 @@ def problem():
 @pytest.mark.julia
 def test_mirror_image_costs_the_difference_of_the_misfits(problem) -> None:
     x, precision = problem.batch.truth, precision_of(problem, None)
-    more, apart = alternatives.mirrored(problem, x, precision)
+    y, variance = problem.batch.observation, problem.observation_variance
+    of = innovations(y, problem.batch.mask, x, variance)
+    more, apart = alternatives.mirrored(problem, of)
     image = x * [-1, -1, 1]
-    y = problem.batch.observation
     expected = half_misfit(precision, image, y) - half_misfit(precision, x, y)
     np.testing.assert_allclose(more, expected)
     np.testing.assert_allclose(x + apart * x, image)
@@ -36,7 +38,7 @@ def test_expected_square_is_the_weighted_mean_over_members(problem) -> None:
     mask = (precision > 0).astype(float)
     problem = replace(problem, batch=replace(problem.batch, mask=mask))
     found, known = alternatives.expected_square(
-        problem, x, precision, np.arange(3), np.ones(3, bool)
+        problem, x, 20.0, np.arange(3), np.ones(3, bool)
     )
     assert known.all()
     shelf = library(problem.model, problem.engine, 0.01, steps, 120_000)
