@@ -172,7 +172,7 @@ def main() -> None:
             pyvda.assimilate(observed.isel(window=slice(0, 8)), **settings, **methods[wanted[0]])
         for method in wanted:
             row = measured(observed, truth, case, {**settings, **methods[method]})
-            kept["rows"][keys[method]] = row
+            kept["rows"][keys[method]] = row | {"seed": given.seed}
             kept["machine"] = machine()
             with replacing(OUT) as temporary:
                 temporary.write_text(json.dumps(kept, indent=1) + "\n", "utf-8")

@@ -30,7 +30,7 @@ from pyvda.judgements.innovations import (
 )
 from pyvda.learned.patterns import unlike_trained
 from pyvda.methods.final_covariance import with_spread
-from pyvda.methods.minima import NEARLY, reaches_further
+from pyvda.methods.minima import COVERED, NEARLY, reaches_further
 from pyvda.methods.problem import Options, Problem, Solution, Status
 from pyvda.names import Doubt
 
@@ -157,9 +157,7 @@ def _spread(
         chosen = alternatives.undecided(problem, stdev, limit, loose, exact=exact)
         chosen = chosen[judged[chosen]]
         if len(chosen):
-            found, known = alternatives.expected_square(
-                problem, x, variance, chosen, loose[chosen]
-            )
+            found, known = alternatives.expected_square(problem, x, variance, chosen, loose[chosen])
             rows, found = chosen[known], found[known]
             more = reaches_further(np.sqrt(found), _limited(stdev[rows], limit))
             more |= found.mean((1, 2)) > _OPEN * limit.mean()
@@ -168,9 +166,9 @@ def _spread(
     stdev[unknown] = np.where(np.isnan(stdev[unknown]), np.sqrt(limit), stdev[unknown])
     if problem.batch.points is None and problem.batch.channels is None:
         cost, apart = alternatives.mirrored(problem, of)
-        near = np.flatnonzero((cost < NEARLY) & judged & problem.has_observations())
+        near = np.flatnonzero((cost < COVERED) & judged & problem.has_observations())
         if len(near):
-            doubts[near] |= Doubt.OTHER_STATES
+            doubts[near] |= np.where(cost[near] < NEARLY, int(Doubt.OTHER_STATES), 0)
             share = 1 / (1 + np.exp(np.clip(cost[near], -50.0, 50.0)))
             more = np.sqrt(share)[:, None, None] * np.abs(apart * x[near])
             stdev[near] = np.maximum(stdev[near], more)

@@ -28,6 +28,9 @@ _MORE = 9.0  # times its own variance: what lies beyond the spread of a minimum
 NEARLY = 2.0
 """Difference of the objective within which another minimum is not excluded: odds of 7 to 1."""
 
+COVERED = 6.0
+"""Difference of the objective within which the spread covers another minimum: odds of 400 to 1."""
+
 
 def minima(problem: Problem, options: StrongConstraintOptions) -> tuple[Minima, Array]:
     """Return the minimum that each start leads to, ordered by cost, and which are distinct.
@@ -131,21 +134,23 @@ def ordered(found: Minima) -> tuple[Minima, Array]:
     return found, distinct
 
 
-def rivals(found: Minima, best: Array) -> Array:
+def rivals(found: Minima, best: Array, most: float) -> Array:
     """Return which minima the data do not exclude beside the best one, (W, S) of bool.
 
-    They converged, cost at most `NEARLY` more, and lie more than three standard deviations of the
+    They converged, cost less than `most` more, and lie more than three standard deviations of the
     best one's posterior from it.
 
     Parameters
     ----------
     best : (W,) int
         The start that led to the lowest cost.
+    most : float
+        Difference of the objective: `NEARLY`, or `COVERED`.
     """
     rows = np.arange(len(best))
     with np.errstate(invalid="ignore", over="ignore"):
         more = found.objective - found.objective[rows, best][:, None]
-        near = (found.status == Status.CONVERGED) & (more < NEARLY)
+        near = (found.status == Status.CONVERGED) & (more < most)
     near[rows, best] = False
     windows, starts = np.nonzero(near)
     if len(windows):

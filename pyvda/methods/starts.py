@@ -19,7 +19,9 @@ from pyvda.methods.strong_constraint_options import (
 )
 from pyvda.operators.points import Points, nearest_steps
 
-_APART = 0.1  # climatological standard deviations between two starts from the library
+# Climatological standard deviations between two starts from the library: on either side of a
+# separatrix they are further apart, and closer ones mostly lead to the same minimum.
+_APART = 0.6
 _LOOKS = 25  # steps at which a library is compared with a first guess
 
 

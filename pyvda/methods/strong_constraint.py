@@ -16,6 +16,8 @@ from pyvda.methods import final_covariance
 from pyvda.methods.control import parameter_stdev
 from pyvda.methods.forcing import with_forcing
 from pyvda.methods.minima import (
+    COVERED,
+    NEARLY,
     all_minima,
     covering,
     minima,
@@ -72,10 +74,11 @@ def solve(problem: Problem, options: StrongConstraintOptions) -> Solution:
     iterations[observed] = found.iterations[observed].sum(1)
     status[usable] = found.status[rows, best][usable]
     of_minimum = stdev[:, -1].copy()
-    near = rivals(found, best) & usable[:, None]
+    near = rivals(found, best, COVERED) & usable[:, None]
     if near.any() and options.parameters != "shared":
         spread, several = covering(problem, options, found, best, near)
-        status[several[reaches_further(spread, stdev[several])]] = Status.AMBIGUOUS
+        close = rivals(found, best, NEARLY)[several].any(1)
+        status[several[close & reaches_further(spread, stdev[several])]] = Status.AMBIGUOUS
         stdev[several] = spread
     lost = observed & ~(usable & np.isfinite(x).all((1, 2)))
     x[lost], stdev[lost], status[lost] = np.nan, np.nan, Status.DIVERGED

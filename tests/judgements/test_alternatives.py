@@ -37,9 +37,7 @@ def test_expected_square_is_the_weighted_mean_over_members(problem) -> None:
     x = problem.batch.truth + 3.0
     mask = (precision > 0).astype(float)
     problem = replace(problem, batch=replace(problem.batch, mask=mask))
-    found, known = alternatives.expected_square(
-        problem, x, 20.0, np.arange(3), np.ones(3, bool)
-    )
+    found, known = alternatives.expected_square(problem, x, 20.0, np.arange(3), np.ones(3, bool))
     assert known.all()
     shelf = library(problem.model, problem.engine, 0.01, steps, 120_000)
     small = alternatives.pieces(shelf, 64, 16, steps)

@@ -6,7 +6,16 @@ from problems import twin_problem
 
 from pyvda.climate.climatology import climatology
 from pyvda.engine.data import Minima
-from pyvda.methods.minima import all_minima, covering, minimised, ordered, prior_of, rivals
+from pyvda.methods.minima import (
+    COVERED,
+    NEARLY,
+    all_minima,
+    covering,
+    minimised,
+    ordered,
+    prior_of,
+    rivals,
+)
 from pyvda.methods.problem import Problem
 from pyvda.methods.strong_constraint import StrongConstraintOptions
 from pyvda.names import Status
@@ -83,10 +92,12 @@ def test_the_prior_is_the_climatology_or_what_is_given(problem) -> None:
 
 
 def test_rivals_are_near_in_cost_and_far_in_state() -> None:
-    # The best, near in both, near in cost, too costly, and one that did not converge.
+    # The best, near in both, near in cost, more costly, and one that did not converge.
     objective, control = [1.0, 1.5, 2.9, 3.1, 1.2], [0.0, 1.4, 1.6, 9.0, 9.0]
     found = minima(objective, control, [0, 0, 0, 0, int(Status.ITERATION_LIMIT)])
-    assert rivals(found, np.array([0]))[0].tolist() == [False, False, True, False, False]
+    best = np.array([0])
+    assert rivals(found, best, NEARLY)[0].tolist() == [False, False, True, False, False]
+    assert rivals(found, best, COVERED)[0].tolist() == [False, False, True, True, False]
 
 
 def test_the_covering_spread_is_that_of_the_mixture(problem) -> None:

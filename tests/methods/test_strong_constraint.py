@@ -11,11 +11,13 @@ from scipy.stats import chi2
 import pyvda
 from pyvda import names
 from pyvda.climate.climatology import climatology
+from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError
 from pyvda.methods import Problem, Status
 from pyvda.methods.strong_constraint import StrongConstraintOptions, minima, solve
 from pyvda.models.registry import get_model
 from pyvda.settings import configured
+from pyvda.state.batch import Batch
 
 pytestmark = pytest.mark.julia
 MODEL = get_model("lorenz63")
@@ -129,7 +131,7 @@ def test_no_observation_is_climatology_and_one_is_fitted(problem: Problem) -> No
     batch = replace(problem.batch[:2], observation=observation, mask=mask)
     found = solve(replace(problem, batch=batch), StrongConstraintOptions())
     known = climatology(MODEL)
-    assert found.status.tolist() == [Status.NO_OBSERVATIONS, Status.CONVERGED]
+    assert found.status.tolist() == [Status.NO_OBSERVATIONS, Status.AMBIGUOUS]
     np.testing.assert_array_equal(found.x[0], np.broadcast_to(known.mean, (200, 3)))
     np.testing.assert_array_equal(found.stdev[0, 7], np.sqrt(np.diag(known.covariance)))
     assert abs(found.x[1, 100, 0] - 5.0) < 0.5
@@ -216,3 +218,15 @@ def test_the_file_has_objective_and_limit() -> None:
     assert (analysis["objective"] > 0).all()
     assert analysis["chi_square_limit"].values == pytest.approx(chi2.isf(1 / 2450, 25) / 2)
     assert (analysis["state_stdev"] > 0).all()
+
+
+def test_the_spread_covers_another_past_before_the_first_datum() -> None:
+    """Trajectories from both lobes meet before step 16: the data cannot tell where x came from."""
+    engine = get_engine("julia")
+    truth = engine.simulate(MODEL, np.array([[9.91, 0.6, 37.33]]), time_step=0.01, steps=200)
+    mask = np.zeros_like(truth)
+    mask[:, 16:185:8, 0] = 1.0
+    batch = Batch(truth * mask, mask, np.zeros_like(truth))
+    problem = Problem(batch, MODEL, CostSettings(time_step=0.01), engine, 2.0)
+    found = solve(problem, StrongConstraintOptions())
+    assert found.stdev[0, 0, 0] > 2.0
