@@ -13,9 +13,13 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 import pyvda
+from pyvda import names
+from pyvda.errors import InputError
+from pyvda.io.pairs import paired
 
 
 class _OfFirstArgument:
@@ -47,7 +51,10 @@ class _OfFirstArgument:
 
 @xr.register_dataarray_accessor("vda")
 class DataArrayAccessor:
-    """Methods of pyvda on a DataArray of observations.
+    """Methods of pyvda on a DataArray of observations, or on one variable of an analysis.
+
+    What needs more than one variable is on the Dataset: `diagnose` needs innovations and their
+    errors, the other scores the model, `forecast` and `rerun` the attributes of the file.
 
     Attributes
     ----------
@@ -62,6 +69,75 @@ class DataArrayAccessor:
 
     assimilate = _OfFirstArgument("assimilate")
     on_grid = _OfFirstArgument("on_grid")
+
+    def score(self, truth: xr.DataArray | xr.Dataset) -> dict[str, Any]:
+        """Return the R-score of each window: the mean squared error of the variable.
+
+        Parameters
+        ----------
+        truth : DataArray or Dataset
+            Of the same windows; of a Dataset, the variable of the same name, or `truth`. Values
+            that are NaN in one of the two, such as land, do not count.
+
+        Returns
+        -------
+        dict of (W,) array
+            `r_score`, as `pyvda.evaluate` of the Dataset returns it beside other scores.
+
+        Raises
+        ------
+        InputError
+            The truth is not that of the variable.
+        """
+        true = paired(_of_name(truth, self.data.name), self.data)
+        other = [dim for dim in self.data.dims if dim != names.WINDOW]
+        error = (self.data - true.drop_vars(true.coords)) ** 2
+        return {"r_score": np.atleast_1d(error.mean(other).values)}
+
+    def plot(self, truth: xr.DataArray | xr.Dataset | None = None, **how: Any) -> Any:
+        """Draw the variable, without observations and spread, which are in the Dataset.
+
+        Parameters
+        ----------
+        truth : DataArray or Dataset, optional
+            As for `score`.
+        **how
+            Keyword arguments of `pyvda.plot`, such as `kind`, `step` and `ax`.
+
+        Returns
+        -------
+        matplotlib Figure, or FuncAnimation of the kind animation; `ax` where it is given
+
+        Raises
+        ------
+        InputError
+            As for `pyvda.plot`.
+        """
+        array = self.data.rename(self.data.name or "field")
+        true = None if truth is None else _of_name(truth, array.name)
+        if names.STATE not in array.dims:
+            if set(array.dims) - {names.WINDOW, names.TIME}:  # a field on a grid
+                field = xr.Dataset({array.name: array, f"{array.name}_innovation": array * np.nan})
+                return pyvda.plot(
+                    field, None if true is None else true.to_dataset(name=array.name), **how
+                )
+            array = array.expand_dims({names.STATE: [str(array.name)]}, -1)
+            true = None if true is None else true.expand_dims(names.STATE, -1)
+        state = xr.Dataset({names.ANALYSIS: array, names.INNOVATION: array * np.nan})
+        return pyvda.plot(state, None if true is None else true.to_dataset(name=names.TRUTH), **how)
+
+
+def _of_name(truth: xr.DataArray | xr.Dataset, name: Any) -> xr.DataArray:
+    """Return the truth of a variable."""
+    if isinstance(truth, xr.DataArray):
+        return truth
+    found = name if name in truth else names.TRUTH
+    if found not in truth:
+        raise InputError(
+            f"the truth has no variable {name!r} or 'truth', but "
+            f"{', '.join(map(str, truth.data_vars)) or 'none'}; give the variable as a DataArray"
+        )
+    return truth[found]
 
 
 @xr.register_dataset_accessor("vda")

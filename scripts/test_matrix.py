@@ -2,10 +2,12 @@
 
     Python 3.11   the lowest allowed versions of the dependencies
     Python 3.11, 3.12, 3.13   the newest
+    Python 3.11   the newest, with torch and lightning
 
 A Python that is not on this machine (on PATH as python3.X, or pyenv's) is reported as missing and
-fails the run, unless it is excluded by --python. torch and lightning are left out: their wheels
-take gigabytes, and the classical half, which is used here, must run without them.
+fails the run, unless it is excluded by --python. One environment has torch, of the version of
+constraints.txt, and lightning, and uses a learned model as well: their wheels take gigabytes, and
+the classical half must run without them in all others.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-LEFT_OUT = ("torch", "lightning")
+LEARNED = ("torch", "lightning")
 LOWEST = "3.11"  # of later Pythons, the lowest versions have no wheels
 USE = """
 set -eu
@@ -37,12 +39,14 @@ analysis = xarray.open_dataset("obs.nc").vda.assimilate(model="lorenz63", iterat
 assert analysis.sizes["window"] == 4
 END
 """
+USE_LEARNED = "pyvda assimilate obs.nc --checkpoint lorenz63-direct -o learned.nc\n"
 
 
-def requirements(lowest: bool) -> list[str]:
+def requirements(lowest: bool, learned: bool) -> list[str]:
     """Return the dependencies that are installed, as pip takes them."""
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
-    kept = [one for one in listed if re.split(r"[\[>=<]", one)[0] not in LEFT_OUT]
+    left_out = () if learned else LEARNED
+    kept = [one for one in listed if re.split(r"[\[>=<]", one)[0] not in left_out]
     return [one.replace(">=", "==") for one in kept] if lowest else kept
 
 
@@ -61,7 +65,7 @@ def _makes_environments(path: str) -> bool:
     ).returncode
 
 
-def tried(version: str, lowest: bool, wheel: Path) -> str:
+def tried(version: str, lowest: bool, learned: bool, wheel: Path) -> str:
     """Return "passed", or what went wrong."""
     found = python(version)
     if found is None:
@@ -70,13 +74,16 @@ def tried(version: str, lowest: bool, wheel: Path) -> str:
         environment = Path(folder, "venv")
         subprocess.run([found, "-m", "venv", environment], check=True)
         pip = [environment / "bin/python", "-m", "pip", "install", "--quiet"]
-        for arguments in (requirements(lowest), ["--no-deps", str(wheel)]):
+        pinned = ["--constraint", str(ROOT / "constraints.txt")] if learned else []
+        wanted = [*pinned, *requirements(lowest, learned)]
+        for arguments in (wanted, ["--no-deps", str(wheel)]):
             done = subprocess.run([*pip, *arguments], capture_output=True, text=True)
             if done.returncode:
                 return "not installed: " + done.stderr.strip().splitlines()[-1]
+        use = USE + (USE_LEARNED if learned else "")
         path = f"{environment / 'bin'}{os.pathsep}{os.environ['PATH']}"
         done = subprocess.run(
-            ["bash", "-c", USE], cwd=folder, text=True, capture_output=True,
+            ["bash", "-c", use], cwd=folder, text=True, capture_output=True,
             env={**os.environ, "PATH": path, "PYTHONPATH": "", "PYVDA_SYSIMAGE": "none"},
         )  # fmt: skip
         print(done.stdout, done.stderr, sep="", file=sys.stderr)
@@ -95,12 +102,16 @@ def main() -> None:
         archives = sorted(map(str, Path(folder).iterdir()))
         subprocess.run([sys.executable, "-m", "twine", "check", "--strict", *archives], check=True)
         (wheel,) = Path(folder).glob("*.whl")
-        cases = [(LOWEST, True)] if LOWEST in chosen else []
-        cases += [(version, False) for version in chosen]
-        results = [(version, lowest, tried(version, lowest, wheel)) for version, lowest in cases]
+        cases = [(version, "newest") for version in chosen]
+        if LOWEST in chosen:
+            cases = [(LOWEST, "lowest"), *cases, (LOWEST, "newest, with torch")]
+        results = [
+            (version, which, tried(version, which == "lowest", "torch" in which, wheel))
+            for version, which in cases
+        ]
     print("| Python | dependencies | result |\n| --- | --- | --- |")
-    for version, lowest, result in results:
-        print(f"| {version} | {'lowest' if lowest else 'newest'} | {result} |")
+    for version, which, result in results:
+        print(f"| {version} | {which} | {result} |")
     sys.exit(any(result != "passed" for *_, result in results))
 
 

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.figure import Figure
 
 import pyvda
 from pyvda.accessor import DatasetAccessor
@@ -74,3 +75,33 @@ def test_plot_draws_the_chosen_windows(truth: xr.Dataset) -> None:
     assert len(two.axes) > len(one.axes)
     with pytest.raises(InputError, match="window"):
         analysis.vda.plot(windows=[7])
+
+
+def test_an_array_is_scored_and_drawn_as_its_dataset(truth: xr.Dataset) -> None:
+    analysis = truth.vda.observe("lorenz63", seed=2).vda.assimilate(**FEW)
+    known = analysis.vda.score(truth)["r_score"]
+    for true in (truth, truth["truth"]):
+        found = analysis["analysis"].vda.score(true)
+        assert found.keys() == {"r_score"}
+        np.testing.assert_allclose(found["r_score"], known)
+    x, one = analysis["analysis"], truth["truth"].isel(state=0, drop=True).rename("x")
+    assert len(x.vda.plot(truth["truth"], windows=[0]).axes) == 3
+    axis = Figure().subplots()
+    assert one.vda.plot(one, windows=[1], ax=axis) is axis
+    np.testing.assert_array_equal(axis.lines[-1].get_ydata(), one[1])
+    assert axis.get_ylabel() == "x"
+    with pytest.raises(InputError, match="no variable 'analysis' or 'truth', but observation"):
+        x.vda.score(truth.rename(truth="observation"))
+    with pytest.raises(InputError, match="give the truth of the same windows"):
+        x.vda.score(truth.isel(window=[1]))
+
+
+def test_an_array_of_a_field_is_a_map_without_its_land() -> None:
+    truth = xr.DataArray(np.arange(24.0).reshape(2, 3, 4), dims=("time", "y", "x"), name="psi")
+    field = (truth + 2.0).where(truth != 5.0)
+    np.testing.assert_array_equal(field.vda.score(truth)["r_score"], [4.0])
+    axis = Figure().subplots()
+    field.vda.plot(step=1, ax=axis)
+    assert axis.get_title() == "analysis"
+    assert {"assimilate", "on_grid", "plot", "score"} <= set(dir(field.vda))
+    assert not hasattr(field.vda, "diagnose")

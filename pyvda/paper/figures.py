@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyvda.paper.error_density import error_density
-from pyvda.plotting.analysis import STYLE, plain_ticks
+from pyvda.plotting.style import STYLE, plain_ticks, show_in_notebook
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -210,5 +210,6 @@ def page(width: float, height: float) -> Iterator[Figure]:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
+    show_in_notebook(Figure)
     with rc_context(STYLE):
         yield Figure(figsize=(width, height), layout="constrained")

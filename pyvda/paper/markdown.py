@@ -11,10 +11,22 @@ from pyvda.paper.table_cells import DASH
 
 def table(results: dict[str, Any]) -> str:
     """Return the complete text for the JSON of a table."""
-    parts = [_overview(results), other_setting(results, *results["settings"]), _sets(results)]
+    parts = [f"### {results['title']}: R-scores", overview(results)]
     for setting in results["settings"]:
-        parts += [f"### `{setting}`", _detail(results, setting), notes(results, setting)]
-    return "\n\n".join(part for part in parts if part) + "\n"
+        parts += [f"### `{setting}`", detail(results, setting)]
+    return "\n\n".join(parts) + "\n"
+
+
+def overview(results: dict[str, Any]) -> str:
+    """Return the R-scores of a table in all settings, and what they are of."""
+    parts = [_scores(results), other_setting(results, *results["settings"]), _sets(results)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def detail(results: dict[str, Any], setting: str) -> str:
+    """Return everything about the rows of a table in a setting, with the notes."""
+    parts = [_detail(results, setting), notes(results, setting)]
+    return "\n\n".join(part for part in parts if part)
 
 
 def patterns(results: dict[str, Any]) -> str:
@@ -86,7 +98,7 @@ def line(setting: str, row: str, entry: dict[str, Any]) -> str:
     return f"{setting:17s} {row:24s} R {score}  4DVar {cost}  {seconds}"
 
 
-def _overview(results: dict[str, Any]) -> str:
+def _scores(results: dict[str, Any]) -> str:
     settings = list(results["settings"])
     head = ["scheme", "Φ", "solver", "paper: R"]
     for setting in settings:
@@ -99,7 +111,7 @@ def _overview(results: dict[str, Any]) -> str:
             for score in ("r_score", "r_score_steps_20_179"):
                 found.append(table_cells.marked(entry, score, setting))
         rows.append(found)
-    return f"### {results['title']}: R-scores\n\n{_grid(head, rows)}"
+    return _grid(head, rows)
 
 
 def _detail(results: dict[str, Any], setting: str) -> str:

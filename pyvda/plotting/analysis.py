@@ -6,7 +6,7 @@ Style and files are those of `pyvda.plotting.style`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -15,7 +15,15 @@ from pyvda import names
 from pyvda.errors import InputError
 from pyvda.io.cf.layout import restacked
 from pyvda.plotting import window_axes
-from pyvda.plotting.style import STYLE, axes_of, new_figure, plain_ticks, save_figure
+from pyvda.plotting.style import (
+    STYLE,
+    axes_of,
+    figure_of,
+    new_figure,
+    panels,
+    plain_ticks,
+    save_figure,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,6 +77,7 @@ def plot_reconstruction(
     analysis: xr.Dataset,
     truth: xr.Dataset | None = None,
     windows: Sequence[int] = WINDOWS,
+    ax: Any = None,
 ) -> Figure:
     """Draw the analysis of some windows against observations and truth.
 
@@ -86,6 +95,8 @@ def plot_reconstruction(
     windows : sequence of int, optional
         Numbers of the windows or, for a series, of stretches of 200 steps. Those beyond the end are
         ignored.
+    ax : array of Axes, optional
+        A row for each component or map, a column for each window. Default: a new figure.
 
     Raises
     ------
@@ -95,9 +106,8 @@ def plot_reconstruction(
     truth = None if truth is None else restacked(truth, analysis)
     analysis = restacked(analysis)
     shown = window_axes.excerpts_of(analysis, truth, windows)
-    with new_figure() as figure:
-        figure.set_size_inches(*window_axes.figure_size(shown))
-        window_axes.draw(figure, shown, analysis)
+    with figure_of(ax, *window_axes.figure_size(shown)) as figure:
+        window_axes.draw(figure, shown, analysis, ax)
     return figure
 
 
@@ -174,7 +184,7 @@ def plot_convergence(
     return axis
 
 
-def plot_descent(history: xr.Dataset) -> Figure:
+def plot_descent(history: xr.Dataset, ax: Any = None) -> Figure:
     """Draw cost and, where known, R-score along the iterations, as in the paper's figure 2.
 
     Parameters
@@ -182,6 +192,8 @@ def plot_descent(history: xr.Dataset) -> Figure:
     history : Dataset
         `history_cost` and optionally `history_r_score`, (iteration,), with the coordinate
         `iteration`. Iteration 0, which a logarithmic axis cannot show, is drawn as a dotted line.
+    ax : array of Axes, optional
+        One for each of the two. Default: a new figure.
 
     Raises
     ------
@@ -189,9 +201,8 @@ def plot_descent(history: xr.Dataset) -> Figure:
         There is no history.
     """
     curves = _curves(history)
-    with new_figure() as figure:
-        figure.set_size_inches(3.6, 4.2 if len(curves) > 1 else 2.4)
-        _draw_descent(figure, history)
+    with figure_of(ax, 3.6, 4.2 if len(curves) > 1 else 2.4) as figure:
+        _draw_descent(figure, history, ax=ax)
     return figure
 
 
@@ -206,15 +217,17 @@ def _curves(history: xr.Dataset) -> dict[str, tuple[str, str]]:
     return {name: one for name, one in known.items() if one[0] in history}
 
 
-def _draw_descent(figure: FigureBase, history: xr.Dataset, *, across: bool = False) -> None:
+def _draw_descent(
+    figure: FigureBase, history: xr.Dataset, *, across: bool = False, ax: Any = None
+) -> None:
     curves = _curves(history)
     shape = (1, len(curves)) if across else (len(curves), 1)
-    axes = figure.subplots(*shape, sharex=True, squeeze=False).ravel()
+    axes = panels(figure, *shape, ax, sharex=True).ravel()
     for axis, (label, curve) in zip(axes, curves.items(), strict=True):
         _draw_curve(axis, history, label, *curve)
     for axis in axes if across else axes[-1:]:
         axis.set_xlabel("iteration")
-    if not across:
+    if not across and ax is None:
         figure.align_ylabels(list(axes))
 
 

@@ -13,7 +13,7 @@ from pyvda.errors import InputError
 from pyvda.plotting import window_axes
 from pyvda.plotting.fields import Array, Field, fields_of
 from pyvda.plotting.maps import colour_bar, scales
-from pyvda.plotting.style import LAND, axes_of, new_figure
+from pyvda.plotting.style import LAND, axes_of, figure_of, panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,24 +72,25 @@ def figure_of_hovmoller(
     variables: Sequence[str] | None = None,
     at: int | None = None,
     window: int = 0,
+    ax: Any = None,
 ) -> Figure:
     """Draw truth, analysis and error over time and space, side by side.
 
-    Parameters and errors are those of `plot_hovmoller`.
+    Parameters and errors are those of `plot_hovmoller`; `ax` has as many axes as there are panels.
     """
     field = fields_of(analysis, truth, variables=variables, window=window)[0]
     section = _section(field, at)
-    panels = [name for name in PANELS if name in quantities(field)]
-    with new_figure() as figure:
-        figure.set_size_inches(2.0 * len(panels) + 0.6, 3.3)
-        axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    shown = [name for name in PANELS if name in quantities(field)]
+    with figure_of(ax, 2.0 * len(shown) + 0.6, 3.3) as figure:
+        axes = panels(figure, 1, len(shown), ax, sharey=True)[0]
         images: dict[str, Any] = {}
-        for axis, name in zip(axes, panels, strict=True):
+        for axis, name in zip(axes, shown, strict=True):
             images[name] = _draw(axis, section, name)
             axis.set_title(name)
             _label(axis, field, at)
-            axis.label_outer()
-        states = [axis for axis, name in zip(axes, panels, strict=True) if name != "error"]
+            if ax is None:
+                axis.label_outer()
+        states = [axis for axis, name in zip(axes, shown, strict=True) if name != "error"]
         colour_bar(figure, images["analysis"], states).set_label(field.labelled())
         if "error" in images:
             colour_bar(figure, images["error"], axes[-1:]).set_label(field.labelled("error"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import xarray as xr
 
 from pyvda.errors import InputError
 from pyvda.plotting.fields import Array, Field, Points, fields_of, last_observed
-from pyvda.plotting.style import LAND, axes_of, new_figure
+from pyvda.plotting.style import LAND, axes_of, figure_of, panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,6 +31,7 @@ def plot_maps(
     step: int | None = None,
     window: int = 0,
     observations: xr.Dataset | None = None,
+    ax: Any = None,
 ) -> Figure:
     """Draw maps of one time: truth, observations, analysis, error and spread, as far as known.
 
@@ -53,6 +53,8 @@ def plot_maps(
     observations : Dataset, optional
         Observations that are not on the grid, such as those along tracks: a row a datum, with the
         variable, time and positions. Those nearest to the time are drawn.
+    ax : array of Axes, optional
+        One for each map, in the order above. Default: a new figure.
 
     Raises
     ------
@@ -61,8 +63,8 @@ def plot_maps(
     """
     fields = maps_of(analysis, truth, variables, window, observations)
     steps = [checked_step(field, step) for field in fields]
-    with new_figure() as figure:
-        draw(figure, fields, steps)
+    with figure_of(ax) as figure:
+        draw(figure, fields, steps, ax=ax)
     return figure
 
 
@@ -139,6 +141,7 @@ def draw(
     *,
     fixed: bool = False,
     dots: bool = True,
+    ax: Any = None,
 ) -> list[dict[str, Any]]:
     """Draw a row of maps for each field; return what is drawn, for each field by panel.
 
@@ -150,47 +153,62 @@ def draw(
         Whether scales hold for all times, not only the one that is drawn.
     dots : bool
         Whether few observations are drawn as dots.
+    ax : array of Axes, optional
+        See `plot_maps`.
     """
-    panels = [name for name in PANELS if any(_known(field, name) for field in fields)]
-    rows = _rows(panels, len(fields))
+    drawn = []
+    places = _places(figure, fields, ax)
+    for number, (field, step, axes) in enumerate(zip(fields, steps, places, strict=True)):
+        times = slice(None) if fixed else slice(step, step + 1)
+        scale = scales(field, times)
+        images: dict[str, Any] = {}
+        for name, axis in axes.items():
+            if name == "observations" and (dots or field.points is not None):
+                images[name] = _observations(axis, field, step, scale[name])
+            else:
+                values = panel(field, name, step)
+                images[name] = _map(axis, field, values, field.land, scale[name])
+            if number == 0 or ax is not None:
+                axis.set_title(name)
+            if number == len(fields) - 1 or ax is not None:
+                axis.set_xlabel(field.axes[1].label)
+            else:
+                axis.tick_params(labelbottom=False)
+            spot = axis.get_subplotspec()
+            if ax is not None or spot is None or spot.is_first_col():
+                axis.set_ylabel(field.axes[0].label)
+            else:
+                axis.tick_params(labelleft=False)
+        _bars(figure, field, axes, images)
+        drawn.append(images)
+    if ax is None:
+        figure.suptitle(fields[0].at(steps[0]), fontsize=8)
+    return drawn
+
+
+def _places(figure: Figure, fields: Sequence[Field], ax: Any) -> list[dict[str, Axes]]:
+    """Return the axes of each field by the names of its panels: those given, or new ones."""
+    shown = [[name for name in PANELS if _known(field, name)] for field in fields]
+    if ax is not None:
+        given = iter(panels(figure, 1, sum(map(len, shown)), ax)[0])
+        return [{name: next(given) for name in of_field} for of_field in shown]
+    rows = _rows([name for name in PANELS if any(name in one for one in shown)], len(fields))
     shapes = [_shape(field) for field in fields for _ in rows]
     heights = [min(max(_WIDTH * shape, 0.8), 5.0) for shape in shapes]
     columns = max(len(row) for row in rows)
     figure.set_size_inches(
         _WIDTH * columns + 0.4, sum(heights) + (_BAR + 0.3) * len(heights) + 0.35
     )
-    grid = figure.subplots(len(heights), columns, squeeze=False, height_ratios=heights)
-    for axis in grid.flat:
-        axis.set_visible(False)
-    drawn = []
-    for number, (field, step) in enumerate(zip(fields, steps, strict=True)):
-        times = slice(None) if fixed else slice(step, step + 1)
-        scale = scales(field, times)
-        images: dict[str, Any] = {}
-        axes: dict[str, Any] = {}
+    grid = panels(figure, len(heights), columns, height_ratios=heights)
+    places = []
+    for number, of_field in enumerate(shown):
+        known: dict[str, Axes] = {}
         for row, names in zip(grid[number * len(rows) :], rows, strict=False):
-            axes |= dict(zip(names, row, strict=False))
-            row[0].set_ylabel(field.axes[0].label)
-        for name in filter(partial(_known, field), panels):
-            axis = axes[name]
-            axis.set_visible(True)
-            if name == "observations" and (dots or field.points is not None):
-                images[name] = _observations(axis, field, step, scale[name])
-            else:
-                values = panel(field, name, step)
-                images[name] = _map(axis, field, values, field.land, scale[name])
-            if number == 0:
-                axis.set_title(name)
-            if number == len(fields) - 1:
-                axis.set_xlabel(field.axes[1].label)
-            else:
-                axis.tick_params(labelbottom=False)
-            if not axis.get_subplotspec().is_first_col():
-                axis.tick_params(labelleft=False)
-        _bars(figure, field, axes, images)
-        drawn.append(images)
-    figure.suptitle(fields[0].at(steps[0]), fontsize=8)
-    return drawn
+            known |= dict(zip(names, row, strict=False))
+        places.append({name: known[name] for name in of_field})
+    for axis in set(grid.flat) - {axis for one in places for axis in one.values()}:
+        axis.set_visible(False)
+    return places
 
 
 def _rows(panels: Sequence[str], fields: int) -> list[list[str]]:

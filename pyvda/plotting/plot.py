@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pyvda.errors import InputError
 from pyvda.io.sources.open import opened
 from pyvda.plotting import analysis as windows_of
 from pyvda.plotting.fields import has_maps
-
-if TYPE_CHECKING:
-    from matplotlib.animation import FuncAnimation
-    from matplotlib.figure import Figure
+from pyvda.plotting.style import figure_of, panels
 
 _OF_FIELDS = ("maps", "series", "spectra", "hovmoller", "animation")
 KINDS = ("windows", *_OF_FIELDS, "descent", "rank-histogram")
@@ -58,7 +55,8 @@ def plot(
     variables: Sequence[str] | None = None,
     step: int | None = None,
     row: int | None = None,
-) -> Figure | FuncAnimation:
+    ax: Any = None,
+) -> Any:
     """Draw an analysis, beside the truth of a twin experiment where it is given.
 
     Parameters
@@ -83,16 +81,29 @@ def plot(
         For maps: the step, negative from the end. Default: the last observed.
     row : int, optional
         The row y of a Hovmöller diagram. Default: the middle.
+    ax : Axes or array of Axes, optional
+        One for each panel, as in the figure that is made without; windows are drawn without the
+        descent. Not for the kind animation. The functions of `pyvda.plotting` draw one panel.
 
     Returns
     -------
-    matplotlib Figure, or FuncAnimation of the kind animation
+    matplotlib Figure, or FuncAnimation of the kind animation; `ax` where it is given
 
     Raises
     ------
     InputError
-        The kind is unknown, an option has no effect on it, or the analysis has nothing to draw.
+        The kind is unknown, an option has no effect on it, the analysis has nothing to draw, or
+        `ax` has another number of axes than the figure panels.
     """
+    drawn, true = opened(analysis), None if truth is None else opened(truth)
+    given = {"truth": truth, "windows": windows, "window": window, "variables": variables,
+             "step": step, "observations": observations, "row": row}  # fmt: skip
+    kind = kind_of(drawn, kind, given)
+    figure = _figure(kind, drawn, true, given, ax)
+    return figure if ax is None else ax
+
+
+def _figure(kind: str, drawn: Any, true: Any, given: dict[str, Any], ax: Any) -> Any:
     from pyvda.plotting.animation import animate_maps
     from pyvda.plotting.hovmoller import figure_of_hovmoller
     from pyvda.plotting.maps import plot_maps
@@ -100,28 +111,29 @@ def plot(
     from pyvda.plotting.series import figure_of_series
     from pyvda.plotting.spectra import plot_spectra
 
-    drawn, true = opened(analysis), None if truth is None else opened(truth)
-    given = {"truth": truth, "windows": windows, "window": window, "variables": variables,
-             "step": step, "observations": observations, "row": row}  # fmt: skip
-    kind = kind_of(drawn, kind, given)
     if kind == "windows":
-        return windows_of.plot_analysis(
-            drawn, true, windows_of.WINDOWS if windows is None else windows
-        )
+        windows = windows_of.WINDOWS if given["windows"] is None else given["windows"]
+        if ax is None:
+            return windows_of.plot_analysis(drawn, true, windows)
+        return windows_of.plot_reconstruction(drawn, true, windows, ax)
     if kind == "descent":
-        return windows_of.plot_descent(drawn)
+        return windows_of.plot_descent(drawn, ax)
     if kind == "rank-histogram":
-        return figure_of_rank_histogram(drawn, true)
-    how: dict[str, Any] = {"variables": variables, "window": window or 0}
+        return figure_of_rank_histogram(drawn, true, ax)
+    how: dict[str, Any] = {"variables": given["variables"], "window": given["window"] or 0}
     if kind in ("maps", "animation"):
-        how["observations"] = None if observations is None else opened(observations)
+        points = given["observations"]
+        how["observations"] = None if points is None else opened(points)
     if kind == "animation":
+        if ax is not None:
+            raise InputError("ax has no effect on the kind animation; leave it out")
         return animate_maps(drawn, true, **how)
     if kind == "maps":
-        return plot_maps(drawn, true, step=step, **how)
+        return plot_maps(drawn, true, step=given["step"], ax=ax, **how)
     if kind == "series":
-        return figure_of_series(drawn, true, **how)
+        return figure_of_series(drawn, true, ax=ax, **how)
     if kind == "spectra":
-        figure: Figure = plot_spectra(drawn, true, **how).figure  # type: ignore[assignment]
+        with figure_of(ax, 3.6, 2.9) as figure:
+            plot_spectra(drawn, true, ax=panels(figure, 1, 1, ax)[0, 0], **how)
         return figure
-    return figure_of_hovmoller(drawn, true, at=row, **how)
+    return figure_of_hovmoller(drawn, true, at=given["row"], ax=ax, **how)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -12,7 +12,7 @@ from scipy.special import ndtr
 from pyvda import names
 from pyvda.errors import InputError
 from pyvda.io.pairs import aligned, paired
-from pyvda.plotting.style import BLACK, BLUE, axes_of
+from pyvda.plotting.style import BLACK, BLUE, axes_of, figure_of, panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -86,7 +86,10 @@ def _standardised(mean: xr.DataArray, stdev: xr.DataArray, true: xr.DataArray) -
     return np.asarray(departure[known] / stated[known], float)
 
 
-def figure_of_rank_histogram(analysis: xr.Dataset, truth: xr.Dataset | None) -> Figure:
+def figure_of_rank_histogram(
+    analysis: xr.Dataset, truth: xr.Dataset | None, ax: Any = None
+) -> Figure:
     """Draw the rank histogram alone; see `plot_rank_histogram`."""
-    figure: Figure = plot_rank_histogram(analysis, truth).figure  # type: ignore[assignment]
+    with figure_of(ax, 3.6, 2.4) as figure:
+        plot_rank_histogram(analysis, truth, ax=panels(figure, 1, 1, ax)[0, 0])
     return figure

@@ -11,7 +11,7 @@ import xarray as xr
 from pyvda.errors import InputError
 from pyvda.plotting import window_axes
 from pyvda.plotting.fields import Array, Field, fields_of
-from pyvda.plotting.style import BLACK, BLUE, VERMILION, axes_of, new_figure
+from pyvda.plotting.style import BLACK, BLUE, VERMILION, axes_of, figure_of, panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,14 +54,13 @@ def figure_of_series(
     *,
     variables: Sequence[str] | None = None,
     window: int = 0,
+    ax: Any = None,
 ) -> Figure:
-    """Draw the series of several fields below each other; see `plot_series`."""
+    """Draw the series of several fields below each other, or in axes; see `plot_series`."""
     fields = fields_of(analysis, truth, variables=variables, window=window)
-    with new_figure() as figure:
-        figure.set_size_inches(4.5, 0.6 + 1.8 * len(fields))
-        for axis, field in zip(
-            figure.subplots(len(fields), squeeze=False, sharex=True).ravel(), fields, strict=True
-        ):
+    with figure_of(ax, 4.5, 0.6 + 1.8 * len(fields)) as figure:
+        axes = panels(figure, len(fields), 1, ax, sharex=True).ravel()
+        for axis, field in zip(axes, fields, strict=True):
             draw(axis, field)
     return figure
 

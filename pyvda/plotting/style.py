@@ -48,12 +48,12 @@ def new_figure() -> Iterator[Figure]:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    _show_in_notebook(Figure)
+    show_in_notebook(Figure)
     with rc_context(STYLE):
         yield Figure(layout="constrained")
 
 
-def _show_in_notebook(kind: type) -> None:
+def show_in_notebook(kind: type) -> None:
     """Let IPython draw figures, as it does itself once pyplot has made one."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if shell is None or any(kind in each for each in shell.display_formatter.formatters.values()):
@@ -72,6 +72,49 @@ def axes_of(ax: Axes | None, size: tuple[float, float]) -> Iterator[Axes]:
     with new_figure() as figure:
         figure.set_size_inches(*size)
         yield figure.subplots()
+
+
+@contextmanager
+def figure_of(ax: Any, width: float = 0.0, height: float = 0.0) -> Iterator[Any]:
+    """Use the figure of the given axes, or make one, of this size in inches unless it is 0."""
+    if ax is not None:
+        yield _listed(ax)[0].figure
+        return
+    with new_figure() as figure:
+        if width:
+            figure.set_size_inches(width, height)
+        yield figure
+
+
+def panels(figure: Any, rows: int, columns: int, ax: Any = None, **how: Any) -> np.ndarray:
+    """Return the axes of panels (rows, columns): those given, or new ones of the figure.
+
+    Raises
+    ------
+    InputError
+        There are more or fewer axes than panels.
+    """
+    if ax is None:
+        return np.asarray(figure.subplots(rows, columns, squeeze=False, **how))
+    given = _listed(ax)
+    if given.size != rows * columns:
+        wanted = "one panel" if rows * columns == 1 else f"{rows * columns} panels"
+        raise InputError(
+            f"ax has {given.size} axes, and the figure {wanted}; give as many axes, such as "
+            f"plt.subplots({rows}, {columns})[1]"
+        )
+    return given.reshape(rows, columns)
+
+
+def _listed(ax: Any) -> np.ndarray:
+    """Return one Axes or any array of them as a row."""
+    given = np.ravel(np.asarray(ax, object))
+    if not given.size or not all(hasattr(axis, "figure") for axis in given):
+        raise InputError(
+            f"ax is {type(ax).__name__} of {given.size}, expected an Axes or an array of Axes, "
+            "such as plt.subplots()[1]"
+        )
+    return given
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str], *, dpi: float = 200) -> None:

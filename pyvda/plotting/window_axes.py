@@ -13,6 +13,7 @@ from pyvda import names
 from pyvda.errors import InputError
 from pyvda.io.pairs import paired
 from pyvda.io.quality import validation
+from pyvda.plotting.style import panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -131,11 +132,11 @@ def figure_size(excerpts: list[Excerpt]) -> tuple[float, float]:
     return 1.6 + 1.7 * len(excerpts), 0.6 + 1.15 * rows
 
 
-def draw(figure: FigureBase, excerpts: list[Excerpt], analysis: xr.Dataset) -> None:
-    """Draw the excerpts as columns; `analysis` gives names and units."""
+def draw(figure: FigureBase, excerpts: list[Excerpt], analysis: xr.Dataset, ax: Any = None) -> None:
+    """Draw the excerpts as columns, in axes `ax` if given; `analysis` gives names and units."""
     label = times(analysis, analysis)[1]
     draw_rows = _draw_lines if excerpts[0].analysis.shape[1] <= _MOST_LINES else _draw_maps
-    axes = draw_rows(figure, excerpts, _component_names(analysis), _units(analysis))
+    axes = draw_rows(figure, excerpts, _component_names(analysis), _units(analysis), ax)
     for excerpt, axis in zip(excerpts, axes[0], strict=True):
         axis.set_title(excerpt.title)
     for axis in axes[-1]:
@@ -156,10 +157,10 @@ def _component_names(analysis: xr.Dataset) -> list[str]:
 
 
 def _draw_lines(
-    figure: FigureBase, excerpts: list[Excerpt], components: list[str], units: str
+    figure: FigureBase, excerpts: list[Excerpt], components: list[str], units: str, ax: Any
 ) -> np.ndarray:
     rows = len(components)
-    axes = figure.subplots(rows, len(excerpts), sharex="col", sharey="row", squeeze=False)
+    axes = panels(figure, rows, len(excerpts), ax, sharex="col", sharey="row")
     handles: dict[str, Any] = {}
     for column, excerpt in enumerate(excerpts):
         for row, axis in enumerate(axes[:, column]):
@@ -168,12 +169,15 @@ def _draw_lines(
         axes[row, 0].set_ylabel(name + units)
         _limit_to_known(axes[row, 0], excerpts, row)
     order = [name for name in _LEGEND if name in handles]
+    known = [handles[name] for name in order]
+    if ax is not None:  # the figure is the caller's
+        axes[0, 0].legend(known, order, loc="best")
+        return axes
     figure.legend(
-        [handles[name] for name in order], order, loc="outside upper center",
-        ncols=min(len(order), 1 + len(excerpts)),
-    )  # fmt: skip
+        known, order, loc="outside upper center", ncols=min(len(order), 1 + len(excerpts))
+    )
     figure.align_ylabels(list(axes[:, 0]))
-    return np.asarray(axes)
+    return axes
 
 
 def draw_component(axis: Axes, excerpt: Excerpt, component: int) -> dict[str, Any]:
@@ -215,7 +219,7 @@ def draw_alone(axis: Axes, excerpt: Excerpt, analysis: xr.Dataset, component: in
 
 
 def _draw_maps(
-    figure: FigureBase, excerpts: list[Excerpt], components: list[str], units: str
+    figure: FigureBase, excerpts: list[Excerpt], components: list[str], units: str, ax: Any
 ) -> np.ndarray:
     def rows(excerpt: Excerpt) -> dict[str, np.ndarray]:
         shown = {"observations": excerpt.observation, "analysis": excerpt.analysis}
@@ -242,7 +246,7 @@ def _draw_maps(
         top = max(float(np.nanmax(part["absolute error"])) for part in shown)
         error_scale = {"cmap": "magma_r", "vmin": 0.0, "vmax": top or 1.0}
 
-    axes = figure.subplots(len(shown[0]), len(excerpts), sharex="col", sharey=True, squeeze=False)
+    axes = panels(figure, len(shown[0]), len(excerpts), ax, sharex="col", sharey=True)
     images: dict[str, Any] = {}
     for column, (excerpt, part) in enumerate(zip(excerpts, shown, strict=True)):
         for axis, (name, values) in zip(axes[:, column], part.items(), strict=True):
@@ -268,7 +272,7 @@ def _draw_maps(
     else:
         figure.colorbar(images["analysis"], ax=axes[:-1]).set_label(f"state{units}")
         figure.colorbar(images[last], ax=axes[-1:]).set_label(f"error{units}")
-    return np.asarray(axes)
+    return axes
 
 
 def _extent(time: np.ndarray, size: int) -> tuple[float, float, float, float]:

@@ -1,6 +1,5 @@
 """Tables and their parts: run in small, resumed, read back and written to be read."""
 
-import importlib.util
 import json
 import sys
 from dataclasses import replace
@@ -192,32 +191,15 @@ def test_the_stored_descents_are_those_of_a_committed_run() -> None:
         assert any({n: one.get(n) for n in kept} == wanted for run in runs for one in run), preset
 
 
-def results_page():
-    spec = importlib.util.spec_from_file_location("page", ROOT / "scripts/results_page.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.mark.parametrize("table", ["table1", "table2"])
+def test_the_committed_text_of_a_table_is_that_of_its_json(table) -> None:
+    found = json.loads((ROOT / f"docs/results/{table}.json").read_text())
+    assert markdown.table(found) == (ROOT / f"docs/results/{table}.md").read_text()
 
 
-def test_the_page_of_the_results_is_that_of_the_committed_json() -> None:
-    text = (ROOT / "docs/results.md").read_text("utf-8")
-    assert results_page().page(text) == text, "run python scripts/results_page.py"
-
-
-def test_the_page_takes_tables_and_figures(weights, tmp_path, monkeypatch) -> None:
-    small(monkeypatch, "table1", "fsgd", "genn-conv")
+def test_whole_test_sets_are_kept_as_full_descents(weights, tmp_path, monkeypatch) -> None:
+    small(monkeypatch, "table1", "fsgd")
     found = tables.reproduce_table("table1", tmp_path / "results", windows=2)
-    (tmp_path / "figures").mkdir()
-    (tmp_path / "figures" / "figure3.png").write_bytes(b"")
-    text = (ROOT / "docs/results.md").read_text("utf-8")
-    page = results_page().page(text, tmp_path)
-    assert page.count(markdown.table(found).strip()) == 1
-    assert "(figures/figure3.png)" in page
-    assert "(figures/figure2.png)" not in page
-    assert results_page().page(page, tmp_path) == page
-    with pytest.raises(SystemExit, match="no markers of table1"):
-        results_page().page("text", tmp_path)
-    # The whole test set alone is worth keeping as a full descent.
     assert tables.full_descents(found) == {}
     for name in HELD_OUT:
         one = replace(HELD_OUT[name], windows=2)

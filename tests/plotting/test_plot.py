@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.animation import FuncAnimation
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from plotting.gridded import made
 
 import pyvda
@@ -63,3 +64,54 @@ def test_what_has_no_effect_is_refused(options, message) -> None:
     assert "windows" in KINDS
     with pytest.raises(InputError, match=message):
         pyvda.plot(made()[0], **options)
+
+
+def data_of(axis) -> list[np.ndarray]:
+    lines = [np.asarray(line.get_xydata(), float) for line in axis.lines]
+    meshes = [np.ma.filled(np.ma.masked_invalid(c.get_array()), -9.0) for c in axis.collections]
+    return [*lines, *meshes, *(np.array([patch.get_height()]) for patch in axis.patches)]
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        ({}, 5), ({"kind": "series"}, 1), ({"kind": "spectra"}, 1), ({"kind": "hovmoller"}, 3),
+        ({"kind": "rank-histogram"}, 1),
+    ],
+)  # fmt: skip
+def test_panels_are_drawn_into_given_axes(options, count) -> None:
+    analysis, truth = made(land=np.zeros((6, 8), bool))
+    own = [a for a in pyvda.plot(analysis, truth, **options).axes if a.get_visible()][:count]
+    figure = Figure()
+    axes = figure.subplots(1, count)
+    assert pyvda.plot(analysis, truth, ax=axes, **options) is axes
+    for given, alone in zip(np.ravel(axes), own, strict=True):
+        for found, known in zip(data_of(given), data_of(alone), strict=True):
+            np.testing.assert_array_equal(found, known)
+        assert given.get_xlabel()
+    wrong = figure.subplots(1, count + 1)
+    with pytest.raises(InputError, match=rf"ax has {count + 1} axes, and the figure (one|{count})"):
+        pyvda.plot(analysis, truth, ax=wrong, **options)
+
+
+def test_windows_and_their_descent_are_drawn_into_given_axes() -> None:
+    truth = pyvda.simulate("lorenz63", 2, 1, steps=20, engine="torch")
+    analysis = pyvda.assimilate(
+        pyvda.observe(truth, "lorenz63", 2), model="lorenz63", engine="torch", iterations=3
+    )
+    axes = Figure().subplots(3, 2)
+    assert analysis.vda.plot(truth, windows=[0, 1], ax=axes) is axes
+    assert [axis.get_title()[:8] for axis in axes[0]] == ["window 0", "window 1"]
+    assert axes[0, 0].get_legend() is not None
+    assert all(len(axis.lines) >= 2 for axis in axes.flat)
+    (one,) = [Figure().subplots()]
+    assert pyvda.plot(analysis, kind="descent", ax=one) is one
+    assert len(one.lines) >= 1
+    with pytest.raises(InputError, match="no effect on the kind animation"):
+        pyvda.plot(made()[0], kind="animation", ax=one)
+
+
+@pytest.mark.parametrize("wrong", [[], "left", [None]])
+def test_what_is_no_axes_is_refused(wrong) -> None:
+    with pytest.raises(InputError, match="expected an Axes or an array of Axes"):
+        pyvda.plot(*made(), ax=wrong)
