@@ -273,12 +273,13 @@ def unit_of_time(coordinate: xr.DataArray) -> float:
         It is not a unit of physical time.
     """
     unit = str(coordinate.attrs.get("units", "days")).strip().lower()
-    if unit not in _UNITS_OF_TIME:
+    days = _UNITS_OF_TIME.get(unit) or times.days_of(unit)
+    if days is None:
         raise InputError(
             f"the times {coordinate.name} are numbers in {unit!r}, expected dates, or days, hours "
             "or seconds; give the coordinate such units"
         )
-    return _UNITS_OF_TIME[unit]
+    return days
 
 
 def _seen(field: Field) -> Array:

@@ -29,6 +29,7 @@ from pyvda.fields.points import Points
 from pyvda.fields.transforms import Transform
 from pyvda.io.cf import grids
 from pyvda.io.cf.dimensions import axis, find_time
+from pyvda.io.cf.times import dates
 from pyvda.io.quality.packing import unpacked
 from pyvda.io.sources import sources
 from pyvda.io.sources.open import open_dataset
@@ -105,7 +106,7 @@ def around(points: Points, transform: str | None = None) -> Field:
 def origin(field: Field) -> Any:
     """Return the origin of the days of a field: a date, or the first of times in numbers."""
     label = find_time(field.ds, [field.time])[1]
-    first = None if label is None else field.ds[label].values[0]
+    first = None if label is None else dates(field.ds[label])[0]
     if not field.dated:
         return 0.0 if first is None else float(first) * unit_of_time(field.ds[label])
     if not isinstance(first, np.datetime64):
@@ -224,13 +225,13 @@ def _even(text: str, places: Places) -> xr.Dataset:
 
 def _times(points: Points, ds: xr.Dataset, text: str | None) -> Array:
     if text is None and "time" in ds.variables:
-        found = np.asarray(ds["time"].values)
+        found = dates(ds["time"])
         if (found.dtype.kind == "M") != points.dated:
             raise InputError(
                 "the times of the grid and those of the data are not both dates; give times "
                 "(--times first/last/step)"
             )
-        return found
+        return found if points.dated else found * unit_of_time(ds["time"])
     if text is None:
         if points.dated:
             days = np.unique(points.time.astype("datetime64[D]"))

@@ -105,6 +105,28 @@ def test_irregular_days_out_of_order() -> None:
     np.testing.assert_array_equal(found.read("sst").values[0], ds.sst.values[1][found.sea])
 
 
+@pytest.mark.parametrize(
+    ("units", "calendar", "unit"),
+    [
+        ("months since 2000-01-01", "standard", 365.242198781 / 12),
+        ("years since 2000-01-01", "standard", 365.242198781),
+        ("months since 2000-01-01", "noleap", 365 / 12),
+        ("months since 2000-01-01", "360_day", 30),
+        ("common_years since 2000-01-01", "noleap", 365),
+        ("weeks since 2000-01-01", "standard", 7),
+        ("months", None, 365.242198781 / 12),
+    ],
+)
+def test_months_years_and_weeks_have_the_length_of_cf(units, calendar, unit) -> None:
+    ds, _ = field()
+    attrs = {"units": units} | ({"calendar": calendar} if calendar else {})
+    time = ("time", np.arange(ds.sizes["time"], dtype=float), attrs)
+    found = opened(ds.assign_coords(time=time))
+    assert found.dated == ("since" in units)
+    np.testing.assert_allclose(found.days, unit * np.arange(ds.sizes["time"]), atol=1e-9)
+    xr.testing.assert_identical(found.ds.time.variable.to_base_variable(), xr.Variable(*time))
+
+
 def test_stated_errors_are_read() -> None:
     ds, _ = field()
     found = opened(

@@ -96,8 +96,8 @@ def test_data_without_a_position_are_dropped_and_counted() -> None:
         (lambda ds: ds.assign(sst=ds.sst * np.nan), "no observation at all"),
         (lambda ds: ds.assign(sst=ds.sst.where(ds.sst > 15, np.inf)), "infinite"),
         (lambda ds: ds.assign(sst_error=ds.sst * np.nan), "missing or negative"),
-        (lambda ds: ds.assign_coords(time=("obs", np.arange(12.0), {"units": "fortnight"})),
-         "numbers in 'fortnight'"),
+        (lambda ds: ds.assign_coords(time=("obs", np.arange(12.0), {"units": "furlong"})),
+         "numbers in 'furlong'"),
     ],
 )  # fmt: skip
 def test_points_that_cannot_be_used(change, message) -> None:

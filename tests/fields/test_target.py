@@ -4,6 +4,7 @@ import xarray as xr
 from gappy import field, tracks
 
 from pyvda.errors import InputError
+from pyvda.fields.field import opened
 from pyvda.fields.points import read
 from pyvda.fields.target import on_grid, origin
 from pyvda.notices import Notice
@@ -59,3 +60,18 @@ def test_a_curvilinear_grid_and_noons_of_the_data() -> None:
 def test_grids_that_cannot_be_used(grid, times, message) -> None:
     with pytest.raises(InputError, match=message):
         on_grid(POINTS, grid, times)
+
+
+def test_times_of_a_grid_are_dates_or_days_whatever_their_unit() -> None:
+    ds, _ = field()
+    numbers = np.arange(ds.sizes["time"], dtype=float)
+    weeks = ds.assign_coords(time=("time", numbers, {"units": "weeks since 2020-02-20"}))
+    found = on_grid(POINTS, weeks)
+    np.testing.assert_array_equal(
+        found.ds.time, np.datetime64("2020-02-20") + np.arange(0, 7 * ds.sizes["time"], 7)
+    )
+    assert origin(opened(weeks)) == np.datetime64("2020")
+    hours = ds.assign_coords(time=("time", 12 * numbers, {"units": "hours"}))
+    undated = tracks().assign(time=("obs", np.arange(tracks().sizes["obs"]) / 9, {"units": "days"}))
+    found = on_grid(read(undated), hours)
+    np.testing.assert_allclose(found.days, numbers / 2)

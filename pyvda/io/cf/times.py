@@ -29,6 +29,13 @@ _PHYSICAL = re.compile(
     r"(n|u|m|milli|micro|nano)?(s|sec|secs|second|seconds)|min|mins|minutes?|h|hr|hrs|hours?|"
     r"d|days?|weeks?|months?|(common_)?years?", re.IGNORECASE,
 )  # fmt: skip
+# Units that CF takes from UDUNITS and cftime does not know, or in one calendar only; in days.
+_LONG_UNITS = {"week": 7.0, "fortnight": 14.0, "month": 1 / 12, "year": 1.0, "common_year": 365.0,
+               "decade": 10.0}  # fmt: skip
+_IN_YEARS = ("month", "year", "decade")
+_YEAR = 365.242198781  # days, of UDUNITS and so of CF
+_YEARS_OF_CALENDARS = {"noleap": 365.0, "365_day": 365.0, "all_leap": 366.0, "366_day": 366.0,
+                       "360_day": 360.0}  # fmt: skip
 
 
 class _Coder(xr.coders.CFDatetimeCoder):
@@ -184,17 +191,41 @@ def _numbers(variable: xr.Variable, units: str, calendar: str) -> np.ndarray | N
 
 
 def dates(time: xr.Variable | xr.DataArray) -> np.ndarray:
-    """Return times as dates where their units say which, else the numbers themselves, (T,)."""
+    """Return times as dates where their units say which, else the numbers themselves, (T,).
+
+    Months and years since a date have the mean length, see `days_of`.
+    """
     values = time.values
     units = str(time.attrs.get("units", ""))
     if values.dtype.kind not in "fiu" or " since " not in units or not np.isfinite(values).all():
         return np.asarray(values)
     calendar = str(time.attrs.get("calendar", "standard"))
+    unit, since = units.split(" since ", 1)
+    days = days_of(unit, calendar)
+    if days is not None:
+        values, units = values * days, f"days since {since}"
     try:
-        found = cftime.num2date(values, units, calendar, only_use_cftime_datetimes=True)
+        found = np.asarray(cftime.num2date(values, units, calendar, False))
     except (ValueError, OverflowError):
-        return np.asarray(values)
-    return np.asarray(found)
+        return np.asarray(time.values)
+    real = not isinstance(found.flat[0], cftime.datetime)
+    return found.astype("M8[us]") if real else found
+
+
+def days_of(unit: str, calendar: str = "standard") -> float | None:
+    """Return the length of a week, month, year or decade in days; None for other units.
+
+    Those of UDUNITS, which CF refers to (section 4.4): a month is a twelfth of a year, and a year
+    has 365.242198781 days, or as many as each year of the calendar.
+
+    >>> days_of("months", "360_day"), days_of("weeks"), days_of("hours")
+    (30.0, 7.0, None)
+    """
+    name = unit.strip().lower().removesuffix("s")
+    if name not in _LONG_UNITS:
+        return None
+    year = _YEARS_OF_CALENDARS.get(calendar.lower(), _YEAR) if name in _IN_YEARS else 1.0
+    return _LONG_UNITS[name] * year
 
 
 def encoding_of(variable: xr.Variable) -> dict[str, Any]:
