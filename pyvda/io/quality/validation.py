@@ -5,8 +5,10 @@ Values are checked in one pass, block by block where they are dask-backed.
 
 from __future__ import annotations
 
+import itertools
 import weakref
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 
 import dask.array
@@ -18,6 +20,8 @@ from pyvda import names
 from pyvda.errors import InputError
 from pyvda.io.cf import times
 from pyvda.io.quality import bad_data
+
+_CHUNKS_AT_ONCE = 256  # whose statistics are computed by one graph
 
 
 def check(ds: xr.Dataset, *, said: bool = False) -> Statistics:
@@ -114,6 +118,43 @@ def statistics(ds: xr.Dataset) -> Statistics:
     for of, known in _remembered:
         if len(of) == len(arrays) and all(a() is b for a, b in zip(of, arrays, strict=True)):
             return known
+    steps = ds.sizes[names.TIME]
+    counts: Counter[str] = Counter()
+    square, count = np.zeros(steps), np.zeros(steps)
+    for part in _parts(ds):
+        found = _wanted(ds.isel(part)).compute()
+        for name in ("infinite", "observed", "bad_error", "rejected", "invalid"):
+            counts[name] += int(found.get(name, 0))
+        if "square" in found:
+            at = part.get(names.TIME, slice(None))
+            square[at] += found["square"].values
+            count[at] += found["count"].values
+    made = Statistics(
+        counts["infinite"], counts["observed"], counts["bad_error"], counts["rejected"],
+        counts["invalid"], square, count,
+    )  # fmt: skip
+    if all(isinstance(array, dask.array.Array) for array in arrays):
+        _remembered.append(([weakref.ref(array) for array in arrays], made))
+    return made
+
+
+def _parts(ds: xr.Dataset) -> Iterator[dict[Hashable, slice]]:
+    """Yield parts along one dimension, of a limited number of the observations' chunks each.
+
+    A worker of a cluster keeps what it knows of each task until the last one of a graph is done.
+    """
+    sizes = ds[names.OBSERVATION].chunksizes
+    dim = max(sizes, key=lambda one: len(sizes[one]), default=None)
+    if dim is None or len(sizes[dim]) <= _CHUNKS_AT_ONCE:
+        yield {}
+        return
+    stops = np.cumsum(sizes[dim])[_CHUNKS_AT_ONCE - 1 :: _CHUNKS_AT_ONCE].tolist()
+    for start, stop in itertools.pairwise([0, *dict.fromkeys([*stops, ds.sizes[dim]])]):
+        yield {dim: slice(start, stop)}
+
+
+def _wanted(ds: xr.Dataset) -> xr.Dataset:
+    """Return the statistics of some observations, not yet computed."""
     observation = ds[names.OBSERVATION]
     there = observation.notnull()
     wanted = xr.Dataset({"infinite": np.isinf(observation).sum(), "observed": there.sum()})
@@ -127,16 +168,7 @@ def statistics(ds: xr.Dataset) -> Statistics:
         codes = ds[names.REJECTED]
         wanted["rejected"] = (codes == bad_data.REJECTED).sum()
         wanted["invalid"] = (codes == bad_data.INVALID).sum()
-    found = wanted.compute()
-    zeros = xr.DataArray(np.zeros(ds.sizes[names.TIME]))
-    made = Statistics(
-        int(found["infinite"]), int(found["observed"]), int(found.get("bad_error", 0)),
-        int(found.get("rejected", 0)), int(found.get("invalid", 0)),
-        found.get("square", zeros).values, found.get("count", zeros).values,
-    )  # fmt: skip
-    if all(isinstance(array, dask.array.Array) for array in arrays):
-        _remembered.append(([weakref.ref(array) for array in arrays], made))
-    return made
+    return wanted
 
 
 # Keyed by the arrays themselves and not by dask's names, which stay the same when a file is

@@ -1,11 +1,14 @@
 """Observations that cannot be assimilated are refused, and only those."""
 
+import dask
 import numpy as np
 import pytest
 import xarray as xr
+from dask.callbacks import Callback
 
 from pyvda.errors import InputError
-from pyvda.io.quality.validation import check, elapsed
+from pyvda.io.quality import validation
+from pyvda.io.quality.validation import check, elapsed, statistics
 
 
 def dataset(time=None, values=None, **variables):
@@ -104,3 +107,28 @@ def test_infinite_and_absent_values():
         check(dataset(values=values))
     with pytest.raises(InputError, match="observation has no values"):
         check(dataset(values=np.ones((10, 0))))
+
+
+@pytest.mark.parametrize("dim", ["window", "time"])
+def test_statistics_of_many_chunks_are_those_in_memory_by_graphs_of_bounded_size(dim, monkeypatch):
+    """A worker of a cluster keeps what it knows of a task until its whole graph is done."""
+    monkeypatch.setattr(validation, "_CHUNKS_AT_ONCE", 4)
+    random = np.random.default_rng(0)
+    shape = {"window": (10, 2, 1), "time": (2, 10, 1)}[dim]
+    values = np.where(random.random(shape) < 0.3, np.nan, random.normal(size=shape))
+    values[1, 1, 0] = np.inf
+    errors = random.uniform(0.5, 2.0, shape)
+    errors[0, 1, 0] = -1.0
+    dims = ("window", "time", "state")
+    rejected = random.integers(0, 3, shape, dtype=np.int8)
+    ds = xr.Dataset({"observation": (dims, values)}).assign(
+        observation_error=(dims, errors), rejected=(dims, rejected)
+    )
+    sizes = []
+    with dask.config.set(scheduler="synchronous"), Callback(start=lambda g: sizes.append(len(g))):
+        found = statistics(ds.chunk({dim: 1}))
+    assert len(sizes) == 3
+    assert max(sizes) < 200
+    expected = statistics(ds)
+    for name, value in vars(expected).items():
+        np.testing.assert_allclose(getattr(found, name), value, rtol=1e-12)
