@@ -23,7 +23,7 @@ from pyvda.io.cf.matching import by_name, wanted
 from pyvda.io.quality.bad_data import INVALID, REJECTED, say, screened
 from pyvda.io.quality.error_variables import with_errors
 from pyvda.io.quality.quality_flags import GoodFlags
-from pyvda.io.quality.validation import elapsed, expect_none_infinite
+from pyvda.io.quality.validation import elapsed, expect_none_infinite, expect_numbers
 from pyvda.notices import notice
 
 _DAY = 86400.0
@@ -290,11 +290,7 @@ def _seen(field: Field) -> Array:
         for start in range(0, len(field.days), length):
             part = field.between(start, start + length)
             clean, _ = screened(part.ds, [name], field.good_flags)
-            if clean[name].dtype.kind not in "fiu":
-                raise InputError(
-                    f"{name} has the type {clean[name].dtype}, expected numbers; choose another "
-                    "variable"
-                )
+            expect_numbers(clean[name], name)
             found |= clean[name].notnull().any(field.time).transpose(*field.space).values
     return found
 

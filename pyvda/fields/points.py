@@ -30,7 +30,7 @@ from pyvda.io.cf.matching import by_name, wanted
 from pyvda.io.quality.bad_data import INVALID, REJECTED, say, screened
 from pyvda.io.quality.error_variables import with_errors
 from pyvda.io.quality.quality_flags import GoodFlags
-from pyvda.io.quality.validation import expect_none_infinite
+from pyvda.io.quality.validation import expect_none_infinite, expect_numbers
 from pyvda.io.sources import sources
 from pyvda.io.tables.columns import TIMES
 from pyvda.io.tables.sampling_geometry import table
@@ -216,6 +216,7 @@ def _values(
 ) -> PointValues:
     clean, codes = screened(ds, [name], good_flags)
     clean, error = with_errors(clean, name, shared=alone)
+    expect_numbers(clean[name], name)
     values = np.asarray(clean[name].values, float)[known]
     expect_none_infinite(name, np.isinf(values))
     code = np.asarray(codes[name].values)[known] if name in codes else np.zeros(values.shape)

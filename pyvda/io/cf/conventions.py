@@ -21,6 +21,7 @@ from pyvda.io.cf.matching import Match
 from pyvda.io.quality.bad_data import screened
 from pyvda.io.quality.error_variables import with_errors
 from pyvda.io.quality.quality_flags import GoodFlags
+from pyvda.io.quality.validation import expect_numbers
 from pyvda.io.tables import sampling_geometry
 from pyvda.state.space import StateSpace
 
@@ -83,7 +84,7 @@ def _several(ds: xr.Dataset, match: Match, good_flags: GoodFlags | None) -> xr.D
     if match.window is not None:
         roles[match.window] = names.WINDOW
     for file in match.files.values():
-        _expect_numbers(ds.variables[file], file)
+        expect_numbers(ds.variables[file], file)
     only = len(match.files) == 1
     ds, codes = screened(ds, list(match.files.values()), good_flags)
     errors = {}
@@ -118,7 +119,7 @@ def _one(ds: xr.Dataset, name: str, good_flags: GoodFlags | None) -> xr.Dataset:
     roles, time = _roles(ds, name)
     dims = tuple(role for role in names.DIMENSIONS if role in roles.values())
 
-    _expect_numbers(ds.variables[name], name)
+    expect_numbers(ds.variables[name], name)
     chosen = {names.OBSERVATION: name}
     if good_flags is not None or not _has_codes(ds, name):
         ds, codes = screened(ds, [name], good_flags)
@@ -134,7 +135,7 @@ def _one(ds: xr.Dataset, name: str, good_flags: GoodFlags | None) -> xr.Dataset:
 
     data = {new: _renamed(ds.variables[old], roles) for new, old in chosen.items()}
     for new, values in data.items():
-        _expect_numbers(values, chosen[new])
+        expect_numbers(values, chosen[new])
         missing = set(dims) - set(values.dims)
         sizes = {role: ds.sizes[dim] for dim, role in roles.items()}
         if missing:
@@ -261,19 +262,6 @@ def _expect_plain_dimensions(ds: xr.Dataset) -> None:
                 f"variable {name!r} is a dask array whose chunks have an unknown size; have it "
                 f"computed (ds[{name!r}].data.compute_chunk_sizes())"
             )
-
-
-def _expect_numbers(values: xr.Variable, name: str) -> None:
-    if values.dtype.kind in "fiub":
-        return
-    remedies = {
-        "m": f"divide it by a unit (ds[{name!r}] / numpy.timedelta64(1, 's')), or open the file "
-        "with decode_timedelta=False",
-        "O": f"convert it (ds[{name!r}].astype(float)), or choose another variable",
-        "c": f"take its real part (ds[{name!r}].real), or choose another variable",
-    }
-    remedy = remedies.get(values.dtype.kind, "choose another variable")
-    raise InputError(f"variable {name!r} has type {values.dtype}, expected real numbers; {remedy}")
 
 
 def _roles(ds: xr.Dataset, name: Hashable) -> tuple[dict[Hashable, str], Hashable | None]:

@@ -83,6 +83,38 @@ def expect_none_infinite(name: object, infinite: np.ndarray | int) -> None:
         raise InputError(f"{name} has {values}; mark missing data by NaN or _FillValue")
 
 
+def expect_numbers(values: xr.Variable | xr.DataArray, name: Hashable) -> None:
+    """Refuse observed values that are no real numbers.
+
+    Parameters
+    ----------
+    values : Variable or DataArray
+    name : str
+        Of the variable.
+
+    Raises
+    ------
+    InputError
+        They are truth values, durations, text, complex numbers or objects.
+
+    Examples
+    --------
+    >>> expect_numbers(xr.Variable("time", [1, 2]), "sst")
+    """
+    if values.dtype.kind in "fiu":
+        return
+    remedies = {
+        "b": f"convert it (ds[{name!r}].astype(float)) if true means the value 1 and not that "
+        "something was observed, or choose another variable",
+        "m": f"divide it by a unit (ds[{name!r}] / numpy.timedelta64(1, 's')), or open the file "
+        "with decode_timedelta=False",
+        "O": f"convert it (ds[{name!r}].astype(float)), or choose another variable",
+        "c": f"take its real part (ds[{name!r}].real), or choose another variable",
+    }
+    remedy = remedies.get(values.dtype.kind, "choose another variable")
+    raise InputError(f"variable {name!r} has type {values.dtype}, expected real numbers; {remedy}")
+
+
 @dataclass(frozen=True)
 class Statistics:
     """Counts and sums over observations, made in one pass over the file.

@@ -267,3 +267,10 @@ def test_other_types_are_converted_as_the_message_says(change, remedy):
     with pytest.raises(InputError, match=r"expected real numbers; .*ds\['y'\]"):
         normalise(ds, "y")
     np.testing.assert_array_equal(normalise(ds.assign(y=remedy(ds)), "y").observation, VALUES)
+
+
+def test_what_was_observed_or_not_is_no_observation():
+    ds = dataset().map(lambda y: y > 0)
+    with pytest.raises(InputError, match=r"'y' has type bool, expected real numbers; convert it"):
+        normalise(ds, "y")
+    np.testing.assert_array_equal(normalise(ds.astype(float), "y").observation, VALUES > 0)
