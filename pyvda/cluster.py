@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 _OF_CLIENTS = (None, "dask.distributed", "distributed")
-_CONNECT_SECONDS = 30
+_AT_ONCE, _CONNECT_SECONDS = 2, 10  # in which a scheduler answers; it may have just been started
 
 
 def client() -> Client | None:
@@ -177,16 +177,28 @@ def started(workers: int | None, scheduler: str | None) -> Iterator[Client | Non
         ):
             yield using
         return
-    try:
-        using = Client(scheduler, timeout=_CONNECT_SECONDS)
-    except (OSError, ValueError, TimeoutError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(
-            f"no dask scheduler answers at {scheduler} ({first}); start one with "
-            "`dask scheduler`, or give --workers"
-        ) from error
-    with using:
+    with _connected(str(scheduler)) as using:
         yield using
+
+
+def _connected(scheduler: str) -> Client:
+    from distributed import Client
+
+    try:
+        return Client(scheduler, timeout=_AT_ONCE)
+    except Exception as error:  # of dask, of a name that is no address, of another server
+        found = error
+    if isinstance(found, OSError | TimeoutError):
+        notice(f"waiting up to {_CONNECT_SECONDS} s for the dask scheduler at {scheduler}")
+        try:
+            return Client(scheduler, timeout=_CONNECT_SECONDS)
+        except Exception as error:
+            found = error
+    first = (str(found).splitlines() or [type(found).__name__])[0]
+    raise InputError(
+        f"no dask scheduler answers at {scheduler} ({first}); start one with `dask scheduler`, or "
+        "give --workers"
+    ) from found
 
 
 def dask_setup(worker: Any) -> None:

@@ -234,8 +234,14 @@ def test_workers_and_a_scheduler_exclude_each_other() -> None:
 
 def test_no_scheduler_answers(monkeypatch) -> None:
     monkeypatch.setattr(cluster, "_CONNECT_SECONDS", 1)
-    with pytest.raises(InputError, match=r"no dask scheduler answers at tcp://127\.0\.0\.1:9"):
+    monkeypatch.setattr(cluster, "_AT_ONCE", 0.2)
+    with (
+        pytest.warns(Notice, match=r"waiting up to 1 s for the dask scheduler at tcp://127\.0"),
+        pytest.raises(InputError, match=r"no dask scheduler answers at tcp://127\.0\.0\.1:9"),
+    ):
         cluster.started(None, "tcp://127.0.0.1:9").__enter__()
+    with pytest.raises(InputError, match=r"answers at nowhere \(missing port number"):
+        cluster.started(None, "nowhere").__enter__()
 
 
 def test_the_command_line_takes_a_scheduler(

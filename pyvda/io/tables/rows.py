@@ -26,6 +26,7 @@ from pyvda.io.cf import matching
 from pyvda.io.cf.dimensions import find_time, is_window
 from pyvda.io.quality import bad_data, error_variables, quality_flags
 from pyvda.io.quality.quality_flags import GoodFlags
+from pyvda.io.quality.validation import expect_numbers
 from pyvda.io.tables import columns, sampling_geometry
 from pyvda.io.tables.components import Components
 from pyvda.models.model import Model
@@ -197,11 +198,16 @@ def values_of(
                 f"{len(listed)} variables are chosen ({', '.join(listed)}), but an operator or a "
                 "table has one variable of values; choose one"
             )
-        return matching.by_name(ds, listed[0])
+        name = matching.by_name(ds, listed[0])
+        expect_numbers(ds[name], name)
+        return name
     candidates = [name for name in _numbers(ds) if name not in without]
     for known in columns.VALUES:
         if known in candidates and (label is not None or known == names.OBSERVATION):
             return known
+    for known in columns.VALUES if not candidates else ():
+        if known in ds.data_vars:  # with no numbers, which is said
+            expect_numbers(ds[known], known)
     if len(candidates) != 1:
         raise InputError(
             "the table needs one variable of values along one dimension, found "
@@ -337,6 +343,8 @@ def _by_name(table: xr.Dataset, files: Sequence[str], components: Components) ->
 
 def _of_columns(table: xr.Dataset, chosen: dict[int, str], components: Components) -> Rows:
     """Return a table with a column for each component as one with a row for each datum."""
+    for name in chosen.values():
+        expect_numbers(table[name], name)
     dims = {table[name].dims for name in chosen.values()}
     if len(dims) > 1 or len(next(iter(dims))) != 1:
         raise InputError(

@@ -124,10 +124,16 @@ def _has_dates(variable: xr.Variable) -> bool:
 
 def _checked(name: Hashable, variable: xr.Variable, given: Mapping[str, Any]) -> dict[str, Any]:
     entry = dict(given)
+    _expect_packing(name, entry)
     if entry.get("contiguous"):
         entry |= {"chunksizes": None, "zlib": False, "shuffle": False}
     if entry.get("chunksizes") is not None:
-        sizes = tuple(entry["chunksizes"])
+        sizes = np.atleast_1d(entry["chunksizes"])
+        if sizes.dtype.kind not in "iu" or (sizes < 1).any():
+            raise InputError(
+                f"the encoding of {name} has the chunksizes {entry['chunksizes']!r}, expected a "
+                "positive whole number for each dimension"
+            )
         if len(sizes) != variable.ndim:
             raise InputError(
                 f"the encoding of {name} has {len(sizes)} chunksizes, but the variable has "
@@ -145,6 +151,11 @@ def _checked(name: Hashable, variable: xr.Variable, given: Mapping[str, Any]) ->
             f"the encoding of {name} has the dtype {entry['dtype']!r}, which is not a numeric or "
             "text type; give one such as float32"
         ) from None
+    if variable.dtype.kind in "fiu" and dtype.kind not in "fiuc":
+        raise InputError(
+            f"the encoding of {name} has the dtype {dtype}, which cannot hold its numbers; give "
+            "one such as float32"
+        )
     fill = entry.get("_FillValue")
     if variable.dtype.kind == "f" and dtype.kind in "iu":
         if fill is None:
@@ -158,6 +169,24 @@ def _checked(name: Hashable, variable: xr.Variable, given: Mapping[str, Any]) ->
                 f"give one from {np.iinfo(dtype).min} to {np.iinfo(dtype).max}"
             )
     return entry
+
+
+def _expect_packing(name: Hashable, given: Mapping[str, Any]) -> None:
+    """Refuse levels of compression and linear packings that lose the values or the file."""
+    level = given.get("complevel")
+    if level is not None and (not isinstance(level, int | np.integer) or not 0 <= level <= 9):
+        raise InputError(
+            f"the encoding of {name} has the complevel {level!r}, expected a whole number from 0 "
+            "to 9"
+        )
+    for key in ("scale_factor", "add_offset"):
+        number = np.asarray(given.get(key, 1.0))
+        bad = number.dtype.kind not in "fiu" or number.size != 1 or not np.isfinite(number).all()
+        if bad or (key == "scale_factor" and not number.all()):
+            raise InputError(
+                f"the encoding of {name} has the {key} {given[key]!r}, expected a finite number"
+                + (" other than 0" if key == "scale_factor" else "")
+            )
 
 
 def _has_time(ds: xr.Dataset, dims: tuple[Hashable, ...]) -> bool:

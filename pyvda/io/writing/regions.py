@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from distributed import Client
 
 _MARKS, _RUN = ".pyvda", "run"
-_SUBMITTED = 1000  # tasks that a scheduler has at a time
-_AGAIN = 500  # tasks left when it gets more
+# Tasks that a scheduler has at a time. It hands them out at once, and a worker holds the graph of
+# each, some 50 kB, until it is done.
+_PER_THREAD, _LEAST, _MOST = 16, 128, 4000
 
 Part = tuple[Place, xr.Variable]
 
@@ -149,15 +150,27 @@ def _there(
 
     waiting = list(numbers)
     futures = as_completed()
+    most = 0
     try:
         while waiting or futures.count():
-            if waiting and futures.count() < _AGAIN:
-                some, waiting = waiting[:_SUBMITTED], waiting[_SUBMITTED:]
+            if waiting and futures.count() <= most // 2:
+                most = _at_a_time(sum(using.nthreads().values()))
+                room = max(1, most - futures.count())
+                some, waiting = waiting[:room], waiting[room:]
                 graph, writes = _tasks(path, {number: parts(number) for number in some})
                 futures.update(using.get(graph, writes, sync=False))
             yield next(futures).result()
     finally:
         using.cancel(list(futures.futures))
+
+
+def _at_a_time(threads: int) -> int:
+    """Return how many tasks are submitted, so that none of the threads has to wait for one.
+
+    >>> [_at_a_time(threads) for threads in (0, 2, 100, 1000)]
+    [128, 128, 1600, 4000]
+    """
+    return min(max(_LEAST, _PER_THREAD * threads), _MOST)
 
 
 def _tasks(

@@ -200,6 +200,8 @@ def _to_netcdf(ds: xr.Dataset, path: Path, encoding: Encoding, report: Report) -
             traceback.clear_frames(failure.__traceback__)
             failure = failure.__context__
         gc.collect()
+        if "Invalid argument: (variable" in str(error):  # of an encoding, not of the disk
+            raise ValueError(str(error)) from error
         raise
 
 

@@ -313,3 +313,9 @@ def test_every_name_of_errors_is_one_in_a_table(name):
     found = pyvda.on_grid(table, 0.01, MODEL).point_error.values
     deviation = 0.5 if name.endswith("variance") else 0.25
     np.testing.assert_allclose(found[np.isfinite(found)], deviation)
+
+
+@pytest.mark.parametrize("variable", [None, "value"])
+def test_truth_values_are_no_values_of_a_table(variable):
+    with pytest.raises(InputError, match="'value' has type bool, expected real numbers"):
+        pyvda.on_grid(LONG.assign(value=LONG["value"] > 0), 0.01, MODEL, variable=variable)

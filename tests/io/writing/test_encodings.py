@@ -100,6 +100,18 @@ REFUSED = {
     ),
     "no dtype": ({"observation": {"dtype": "nothing"}}, "which is not a numeric or text type"),
     "chunks of other dimensions": ({"observation": {"chunksizes": (1,)}}, "has 1 chunksizes"),
+    "level of compression": ({"observation": {"complevel": 20}}, "complevel 20, .* 0 to 9"),
+    "another library's level": (
+        {"observation": {"compression": "zstd", "significant_digits": 30}}, "Invalid argument",
+    ),
+    "scale of zero": (
+        {"observation": {"dtype": "int16", "scale_factor": 0.0, "_FillValue": -1}},
+        "scale_factor 0.0, expected a finite number other than 0",
+    ),
+    "offset that is text": ({"observation": {"add_offset": "a"}}, "add_offset 'a', expected a fin"),
+    "numbers as text": ({"observation": {"dtype": "S1"}}, "which cannot hold its numbers"),
+    "chunks of no size": ({"observation": {"chunksizes": (0, 3)}}, "chunksizes .0, 3., expected a"),
+    "chunks that are text": ({"observation": {"chunksizes": "ab"}}, "chunksizes 'ab', expected a"),
     "unknown key": ({"observation": {"zip": True}}, "cannot be written .*zip"),
     "another library's": ({"observation": {"shards": None}}, "cannot be written .*shards"),
     "two fill values": (

@@ -11,6 +11,7 @@ from dask.delayed import delayed
 from distributed import Client
 
 from pyvda.errors import InputError
+from pyvda.io.writing import regions
 from pyvda.io.writing.regions import _owner, _tasks, write
 
 
@@ -131,3 +132,20 @@ def test_what_is_on_the_cluster_is_not_computed_again(tmp_path, client) -> None:
     with xr.open_zarr(tmp_path / "a.zarr") as found:
         np.testing.assert_array_equal(found["analysis"], 10.0 * np.arange(6))
     assert len(list(tmp_path.glob("[0-9]-*"))) == 3
+
+
+def test_a_scheduler_has_few_tasks_at_a_time(tmp_path, client, monkeypatch) -> None:
+    """A worker holds all tasks that it is given, so that their number must be bounded."""
+    monkeypatch.setattr(regions, "_LEAST", 2)
+    monkeypatch.setattr(regions, "_PER_THREAD", 0)
+    submitted: list[int] = []
+    get = client.get
+
+    def counting(graph, keys, **options):
+        submitted.append(len(keys))
+        return get(graph, keys, **options)
+
+    monkeypatch.setattr(client, "get", counting)
+    Lazy().write(tmp_path / "a.zarr")
+    assert submitted == [2, 1]
+    assert_whole(tmp_path / "a.zarr")
