@@ -14,7 +14,7 @@ from pyvda.engine import engine_for
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.io.cf.layout import restacked, sea
-from pyvda.io.pairs import paired
+from pyvda.io.pairs import paired, true_states
 from pyvda.io.sources.open import opened
 from pyvda.models.model import Model
 from pyvda.models.registry import changed, families, numeric, resolve
@@ -75,7 +75,7 @@ def evaluate(
     analysis = opened(analysis, "the argument analysis")
     truth = opened(truth, "the argument truth")
     model, time_step = check(analysis, truth, model, parameters)
-    analysis, truth = restacked(analysis), restacked(truth, analysis)
+    analysis, truth = restacked(analysis), true_states(truth, analysis, model.state_space)
     x = _windows(analysis[names.ANALYSIS])
     true = _windows(paired(truth[names.TRUTH], analysis[names.ANALYSIS]))
     innovation = _windows(analysis[names.INNOVATION])
@@ -119,16 +119,15 @@ def check(
     InputError
         See `evaluate`.
     """
-    truth, whole = restacked(truth, analysis), restacked(analysis)
-    for ds, name, hint in (
-        (whole, names.ANALYSIS, "`pyvda assimilate`"),
-        (whole, names.INNOVATION, "`pyvda assimilate`"),
-        (truth, names.TRUTH, "`pyvda simulate`"),
-    ):
-        if name not in ds:
-            raise InputError(f"the file has no variable {name!r}; give one made by {hint}")
+    whole = restacked(analysis)
+    for name in (names.ANALYSIS, names.INNOVATION):
+        if name not in whole:
+            raise InputError(
+                f"the file has no variable {name!r}; give one made by `pyvda assimilate`"
+            )
     found = model_of(whole, model, parameters)
-    paired(truth[names.TRUTH], whole[names.ANALYSIS])
+    true = true_states(truth, analysis, found[0].state_space)
+    paired(true[names.TRUTH], whole[names.ANALYSIS])
     return found
 
 

@@ -80,6 +80,19 @@ def test_named_variables_are_scored_like_a_state(pair):
             np.testing.assert_array_equal(scores[name], expected[name])
 
 
+def test_state_vectors_are_scored_by_a_truth_in_the_models_variables(pair):
+    analysis, truth = pair
+    dims = ("window", "time")
+    named = {n: (dims, truth.truth.values[..., i]) for i, n in enumerate("xyz")}
+    found = pyvda.evaluate(analysis, xr.Dataset(named, {"time": truth.time.values}))
+    for name, expected in pyvda.evaluate(analysis, truth).items():
+        np.testing.assert_array_equal(found[name], expected)
+    with pytest.raises(InputError, match="no variable has the name or standard_name 'z'"):
+        pyvda.evaluate(analysis, xr.Dataset(named).drop_vars("z"))
+    with pytest.raises(InputError, match="the file has no variable 'truth'"):
+        pyvda.evaluate(analysis, xr.Dataset())
+
+
 def test_a_model_of_ones_own_is_scored_by_the_engine_that_has_it():
     model = advection()
     start = np.random.default_rng(0).normal(size=(2, 4, 5))

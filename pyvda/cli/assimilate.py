@@ -168,6 +168,7 @@ def assimilate(
     from pyvda.io.writing.identity import identity
     from pyvda.io.writing.save import check_can_be_saved
     from pyvda.judgements.diagnose import diagnose
+    from pyvda.models.from_file import executed_once
     from pyvda.models.registry import resolve
     from pyvda.operators.from_file import resolve as operator_of
     from pyvda.state.chunking import for_workers
@@ -182,6 +183,7 @@ def assimilate(
     keywords |= {name: value for name, value in common.items() if value is not None}
     check_output(output, [observations, truth, config, *keywords.values()], overwrite=overwrite)
     check_json_file(json_file, [observations, truth, config, output])
+    context.with_resource(executed_once())
     checked, options = settled(keywords)  # before anything is read
     if is_of_fields(checked):
         from pyvda.fields.assimilate import chosen as method_of_fields
@@ -247,16 +249,22 @@ def assimilate(
             model_attributes.required(observed).name,
         )
     if truth is not None:
-        observed = with_truth(observed, read(truth))
+        known = named or model_attributes.usable(observed)
+        observed = with_truth(observed, read(truth), None if known is None else known.state_space)
     check_can_be_saved(observed, output)
     check_space(output, (observed if checked.operator else observed["observation"]).nbytes)
     if using is not None:
         placed = observed
         if checked.operator is not None:
-            known = named or model_attributes.required(observed)
+            of_state = named or model_attributes.required(observed)
             operator = operator_of(checked.operator)
             placed, _ = prepared(
-                observed, checked.variable, known, operator, checked.grid_step, checked.good_flags
+                observed,
+                checked.variable,
+                of_state,
+                operator,
+                checked.grid_step,
+                checked.good_flags,
             )
         block = for_workers(placed, checked.window, checked.overlap)
         keywords["block"] = checked.block or block

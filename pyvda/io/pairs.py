@@ -13,6 +13,7 @@ import xarray as xr
 
 from pyvda import names
 from pyvda.errors import InputError
+from pyvda.state.space import StateSpace
 
 _LABELS = (*names.DIMENSIONS, names.WINDOW_START)
 
@@ -100,7 +101,38 @@ def aligned(truth: xr.Dataset, other: xr.Dataset, dims: Iterable[str]) -> xr.Dat
     return truth
 
 
-def with_truth(observed: xr.Dataset, truth: xr.Dataset) -> xr.Dataset:
+def true_states(truth: xr.Dataset, other: xr.Dataset, space: StateSpace | None) -> xr.Dataset:
+    """Return a truth with the variable `truth` of state vectors.
+
+    Parameters
+    ----------
+    truth : Dataset
+        `truth`, or the variables that `other` is of, or those of the model.
+    other : Dataset
+        An analysis or observations.
+    space : StateSpace, optional
+        Of the model.
+
+    Raises
+    ------
+    InputError
+        There is no truth.
+    """
+    from pyvda.io.cf import conventions, matching
+    from pyvda.io.cf.layout import restacked
+
+    true = restacked(truth, other)
+    if names.TRUTH not in true and space is not None and matching.of_model(truth, space):
+        true = conventions.normalise(truth, ",".join(space.names), space)
+        true = true.rename({names.OBSERVATION: names.TRUTH})
+    if names.TRUTH not in true:
+        raise InputError("the file has no variable 'truth'; give one made by `pyvda simulate`")
+    return true
+
+
+def with_truth(
+    observed: xr.Dataset, truth: xr.Dataset, space: StateSpace | None = None
+) -> xr.Dataset:
     """Return observations with the truth of the same windows added.
 
     Parameters
@@ -108,18 +140,16 @@ def with_truth(observed: xr.Dataset, truth: xr.Dataset) -> xr.Dataset:
     observed : Dataset
         As `open_observations` returns it.
     truth : Dataset
-        `truth`, or the variables that the observations are of.
+        `truth`, or the variables that the observations are of, or those of the model.
+    space : StateSpace, optional
+        Of the model.
 
     Raises
     ------
     InputError
         When there is no truth, or it is not that of these observations.
     """
-    from pyvda.io.cf.layout import restacked
-
-    true = restacked(truth, observed)
-    if names.TRUTH not in true:
-        raise InputError("the file has no variable 'truth'; give one made by `pyvda simulate`")
+    true = true_states(truth, observed, space)
     found = paired(true[names.TRUTH], observed[names.OBSERVATION], beside="observations")
     return observed.assign({names.TRUTH: (found.dims, found.data, found.attrs)})
 

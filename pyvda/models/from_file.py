@@ -8,7 +8,9 @@ import importlib.util
 import json
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -89,6 +91,21 @@ def _has_neighbours(file: Path, source: bytes) -> bool:
     return any((folder / name).is_dir() or any(folder.glob(f"{name}.*")) for name in imported)
 
 
+_of_command: ContextVar[dict[tuple[Path, bytes], ModuleType] | None] = ContextVar(
+    "modules of a command", default=None
+)
+
+
+@contextmanager
+def executed_once() -> Iterator[None]:
+    """Within it, a file is executed once, as long as its content stays the same."""
+    token = _of_command.set({})
+    try:
+        yield
+    finally:
+        _of_command.reset(token)
+
+
 def executed(file: Path) -> ModuleType:
     """Return the module that a Python file of the user's makes when it is executed.
 
@@ -99,6 +116,16 @@ def executed(file: Path) -> ModuleType:
     """
     if not file.is_file():
         raise InputError(f"there is no file {file}; give the path of a Python file")
+    known = _of_command.get()
+    if known is None:
+        return _executed(file)
+    key = file.resolve(), file.read_bytes()
+    if key not in known:
+        known[key] = _executed(file)
+    return known[key]
+
+
+def _executed(file: Path) -> ModuleType:
     name = f"_pyvda_file_{file.stem}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:

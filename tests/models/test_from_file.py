@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from pyvda.errors import InputError
-from pyvda.models.from_file import from_file
+from pyvda.models.from_file import executed_once, from_file
 from pyvda.models.registry import resolve
 
 FILE = """
@@ -102,3 +102,18 @@ def test_a_name_that_is_no_python_file_is_refused(tmp_path) -> None:
     path.write_text(FILE)
     with pytest.raises(InputError, match=r"no Python file; give one whose name ends in \.py"):
         from_file(path, "model")
+
+
+def test_a_command_executes_a_file_once_unless_it_changes(tmp_path) -> None:
+    path, runs = tmp_path / "models.py", tmp_path / "runs"
+    path.write_text(FILE + f"open({str(runs)!r}, 'a').write('x')\n")
+    with executed_once():
+        first = resolve(f"{path}:model")
+        assert resolve(f"{path}:model", {"a": 0.3}).parameters[0] == 0.3
+        assert first.parameters[0] == 0.2
+        assert runs.read_text() == "x"
+        path.write_text(path.read_text() + "number = 4\n")
+        resolve(f"{path}:model")
+        assert runs.read_text() == "xx"
+    resolve(f"{path}:model")
+    assert runs.read_text() == "xxx"

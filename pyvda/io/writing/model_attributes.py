@@ -109,7 +109,15 @@ def compare(ds: xr.Dataset, model: Model, *, by_name: bool) -> None:
     InputError
         The sizes are others, which data at points would not show.
     """
-    made = usable(ds)
+    try:
+        made = find(ds)
+    except InputError:
+        if str(ds.attrs[_MODEL]) == model.name:
+            notice(
+                f"the file says that {model.name} made it, but its attributes {_PARAMETERS} and "
+                f"{_SIZES} cannot be used; they are not compared with those of the model given"
+            )
+        return
     if made is None or made.name != model.name:
         return
     if made.sizes != model.sizes:

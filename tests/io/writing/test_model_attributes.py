@@ -130,6 +130,15 @@ def test_attributes_with_another_meaning_do_not_hinder_a_named_model(attributes,
         model_attributes.required(found)
 
 
+def test_attributes_of_the_named_model_that_cannot_be_read_are_said() -> None:
+    file = xr.Dataset(attrs={"model": "lorenz63", "parameters": [10.0, "many"]})
+    with pytest.warns(Notice, match="lorenz63 made it, but its attributes parameters and"):
+        model_attributes.compare(file, get_model("lorenz63"), by_name=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model_attributes.compare(file, get_model("lorenz84"), by_name=True)
+
+
 def test_a_model_named_with_other_parameters_or_sizes_than_the_file() -> None:
     file = xr.Dataset(attrs=model_attributes.attributes(get_model("lorenz63", rho=20.0)))
     with pytest.warns(Notice, match="with rho=20; it is assimilated with rho=28. Leave out model"):
