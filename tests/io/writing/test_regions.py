@@ -3,12 +3,13 @@
 import uuid
 from pathlib import Path
 
+import dask
 import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
 from dask.delayed import delayed
-from distributed import Client
+from distributed import Client, SchedulerPlugin
 
 from pyvda.errors import InputError
 from pyvda.io.writing import regions
@@ -148,4 +149,20 @@ def test_a_scheduler_has_few_tasks_at_a_time(tmp_path, client, monkeypatch) -> N
     monkeypatch.setattr(client, "get", counting)
     Lazy().write(tmp_path / "a.zarr")
     assert submitted == [2, 1]
+    assert_whole(tmp_path / "a.zarr")
+
+
+def test_annotations_reach_the_tasks_that_write(tmp_path, client) -> None:
+    found: list[dict] = []
+
+    class Look(SchedulerPlugin):
+        def update_graph(self, scheduler, *, tasks, **_):
+            found.extend(dict(scheduler.tasks[key].annotations or {}) for key in tasks)
+
+    client.cluster.scheduler.add_plugin(Look(), name="look")
+    with dask.annotate(priority=7, retries=2):
+        Lazy().write(tmp_path / "a.zarr")
+    client.cluster.scheduler.remove_plugin("look")
+    assert found
+    assert all(one == {"priority": 7, "retries": 2} for one in found)
     assert_whole(tmp_path / "a.zarr")
