@@ -37,6 +37,12 @@ def check(ds: xr.Dataset, *, said: bool = False) -> Statistics:
         number.
     """
     check_time(ds)
+    empty = [dim for dim, size in ds[names.OBSERVATION].sizes.items() if size == 0]
+    if empty:
+        raise InputError(
+            f"the dimension {empty[0]} of the observations has the size 0, expected at least 1; "
+            "give a file or a selection with data"
+        )
     found = statistics(ds)
     if names.REJECTED in ds and not said:
         bad_data.say(found.rejected, found.invalid, ds[names.REJECTED].attrs.get("comment", ""))

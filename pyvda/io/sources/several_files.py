@@ -77,7 +77,8 @@ def _merged(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
             if not same:
                 raise InputError(
                     f"{one} and {other} have different variables and other coordinates along "
-                    f"{dim!r}; give files of the same {dim!r}, or select it (Dataset.sel)"
+                    f"{dim!r}; give files of the same {dim!r} (Dataset.sel), or files that all "
+                    "have the same variables, which are joined along time"
                 )
     return xr.merge(parts.values(), compat="override", join="exact", combine_attrs="override")
 

@@ -168,7 +168,30 @@ def _checked(name: Hashable, variable: xr.Variable, given: Mapping[str, Any]) ->
                 f"the encoding of {name} has the _FillValue {fill}, which {dtype} cannot hold; "
                 f"give one from {np.iinfo(dtype).min} to {np.iinfo(dtype).max}"
             )
+        _expect_fits(name, variable, dtype, entry)
     return entry
+
+
+def _expect_fits(
+    name: Hashable, variable: xr.Variable, dtype: np.dtype, entry: Mapping[str, Any]
+) -> None:
+    """Refuse a packing whose integers cannot hold the values of a variable in memory."""
+    if variable.chunks is not None or not np.isfinite(variable.values).any():
+        return
+    offset, scale = (
+        float(entry.get(k, d)) for k, d in (("add_offset", 0.0), ("scale_factor", 1.0))
+    )
+    values = variable.values[np.isfinite(variable.values)]
+    most = np.iinfo(dtype)
+    first, last = most.min * scale + offset, most.max * scale + offset
+    if values.min() < min(first, last) - abs(scale) / 2 or (
+        values.max() > max(first, last) + abs(scale) / 2
+    ):
+        raise InputError(
+            f"the encoding of {name} packs values from {min(first, last):g} to "
+            f"{max(first, last):g} as {dtype}, but there are some from {values.min():g} to "
+            f"{values.max():g}; give another scale_factor, add_offset or dtype"
+        )
 
 
 def _expect_packing(name: Hashable, given: Mapping[str, Any]) -> None:

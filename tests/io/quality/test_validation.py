@@ -132,3 +132,10 @@ def test_statistics_of_many_chunks_are_those_in_memory_by_graphs_of_bounded_size
     expected = statistics(ds)
     for name, value in vars(expected).items():
         np.testing.assert_allclose(getattr(found, name), value, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dim", ["window", "state"])
+def test_a_dimension_without_a_size_is_named(dim):
+    ds = dataset().expand_dims("window").isel({dim: []})
+    with pytest.raises(InputError, match=f"dimension {dim} of the observations has the size 0"):
+        check(ds)

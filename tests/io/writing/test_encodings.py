@@ -175,3 +175,14 @@ def test_times_are_written_without_a_warning(tmp_path):
     with netCDF4.Dataset(tmp_path / "a.nc") as file:
         np.testing.assert_array_equal(file["time_bnds"][:, 0], file["time"][:])
         assert "units" not in file["time_bnds"].ncattrs()
+
+
+def test_a_packing_that_cannot_hold_the_values_is_refused(tmp_path):
+    """xarray writes other numbers in their place."""
+    packing = {"dtype": "int8", "scale_factor": 0.1, "add_offset": 5.0, "_FillValue": -128}
+    save_analysis(series(), tmp_path / "a.nc", encoding={"observation": packing})
+    with xr.open_dataset(tmp_path / "a.nc") as found:
+        np.testing.assert_allclose(found.observation, series().observation, atol=0.05)
+    packing["scale_factor"] = 0.01
+    with pytest.raises(InputError, match=r"from 3\.72 to 6\.27 as int8, but .* from 0 to 17; give"):
+        save_analysis(series(), tmp_path / "b.nc", encoding={"observation": packing})
