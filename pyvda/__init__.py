@@ -9,8 +9,10 @@ pyvda loads next to nothing, Julia starts with the first computation that needs 
 loaded with the first learned model.
 """
 
+import importlib
 import importlib.util
 import sys
+from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
@@ -32,6 +34,10 @@ class _Package(ModuleType):
         if name in __all__ and isinstance(value, ModuleType):
             value = getattr(value, name, value)
         super().__setattr__(name, value)
+
+    def __reduce__(self) -> tuple[Callable[[str], ModuleType], tuple[str]]:
+        """Travel by name: dask pickles functions of the user's with the modules that they use."""
+        return importlib.import_module, (__name__,)
 
 
 sys.modules[__name__].__class__ = _Package

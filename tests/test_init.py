@@ -1,11 +1,14 @@
 """The public names: listed, typed, and the functions whatever was imported before."""
 
 import ast
+import copy
 import importlib
+import pickle
 import subprocess
 import sys
 from pathlib import Path
 
+import cloudpickle
 import pytest
 
 import pyvda
@@ -48,6 +51,15 @@ def test_a_function_named_like_its_module_stays_the_function(order: str) -> None
 def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="asimilate"):
         _ = pyvda.asimilate
+
+
+def test_functions_that_use_pyvda_travel() -> None:
+    """As dask sends them: those of the user's script by value, with the modules that they use."""
+    space: dict[str, object] = {"pyvda": pyvda, "__name__": "__main__"}
+    exec("def function(name): return pyvda.get_model(name).name", space)
+    sent = cloudpickle.dumps(space["function"])
+    assert pickle.loads(sent)("lorenz63") == "lorenz63"
+    assert pickle.loads(pickle.dumps(pyvda)) is copy.deepcopy(pyvda) is pyvda
 
 
 def test_python_m_pyvda_is_the_command() -> None:

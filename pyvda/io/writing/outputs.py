@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
@@ -56,6 +57,7 @@ def check_output(
         folder, or something other than a file, is in the way; or the output is one of the inputs.
     """
     path = Path(path)
+    _check_not_url(path)
     check_suffix(path, suffixes)
     target = Path(os.path.realpath(path))
     check_folder(path)
@@ -65,6 +67,16 @@ def check_output(
         raise InputError(f"cannot write {path}: it is not an ordinary file; choose another name")
     if not overwrite:
         _check_not_input(path, inputs, "" if overwrite is None else ", or pass --overwrite")
+
+
+def _check_not_url(path: Path) -> None:
+    """Refuse the address of a store elsewhere, of which a path has kept one slash."""
+    scheme = path.parts[0] if path.parts else ""
+    if re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]+:", scheme) and not os.path.isdir(scheme):
+        raise InputError(
+            f"cannot write {scheme}//{'/'.join(path.parts[1:])}: outputs are files of this "
+            "machine; write to a path and copy it (fsspec.filesystem)"
+        )
 
 
 def check_suffix(path: Path, suffixes: Sequence[str] = DATASETS) -> None:

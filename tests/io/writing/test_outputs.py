@@ -158,3 +158,9 @@ def test_a_folder_that_is_passed_through_must_exist(tmp_path):
     """The operating system does not take missing/.. away."""
     with pytest.raises(InputError, match=r"the folder .*missing.* does not exist"):
         check_output(tmp_path / "missing" / ".." / "a.nc")
+
+
+@pytest.mark.parametrize("url", ["memory://a.zarr", "s3://bucket/a.zarr", "https://a.org/b.nc"])
+def test_an_address_is_no_output(url):
+    with pytest.raises(InputError, match=f"cannot write {url}: outputs are files of this machine"):
+        check_output(url)
