@@ -1,6 +1,6 @@
 """Models in Julia that several tests write into files."""
 
-ROSSLER = """
+ROSSLER = """\
 struct Rossler{T} <: SmallModel
     a::T
     b::T
@@ -11,11 +11,11 @@ variables(::Type{<:Rossler}) = ("x", "y", "z")
 time_step(::Type{<:Rossler}) = 0.05
 tendency(m::Rossler, (x, y, z)) = (-y - z, x + m.a * y, m.b + z * (x - m.c))
 """
-ROSSLER_WITH_DERIVATIVES = f"""{ROSSLER}
-tangent_linear(m::Rossler, (x, y, z), (dx, dy, dz)) =
-    (-dy - dz, dx + m.a * dy, z * dx + (x - m.c) * dz)
+ROSSLER_WITH_DERIVATIVES = f"""\
+{ROSSLER}\
+tangent_linear(m::Rossler, (x, y, z), (dx, dy, dz)) = (-dy - dz, dx + m.a * dy, z * dx + (x - m.c) * dz)
 adjoint(m::Rossler, (x, y, z), (u, v, w)) = (v + z * w, -u + m.a * v, -u + (x - m.c) * w)
-"""
+"""  # noqa: E501
 ADVECTION = """
 struct Advection{T} <: VectorModel
     speed::T

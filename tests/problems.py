@@ -17,8 +17,9 @@ import pyvda
 from pyvda.climate.climatology import climatology
 from pyvda.engine import CostSettings, get_engine
 from pyvda.methods import Problem
+from pyvda.models.in_torch import Trainable, bilinear
 from pyvda.models.model import Model
-from pyvda.models.registry import get_preset, presets
+from pyvda.models.registry import get_family, get_preset, presets
 from pyvda.operators.points import Points
 from pyvda.state import windows
 from pyvda.state.batch import Batch
@@ -202,6 +203,36 @@ def drawn_problem(
     guess = np.broadcast_to(known.mean, truth.shape)
     batch = Batch(observation, mask, np.where(mask > 0, observation, guess), truth)
     return Problem(batch, model, CostSettings(model.time_step), running, variance)
+
+
+def true_form(name: str, *parameters: float) -> Trainable:
+    """Return the trainable form of a built-in model, with the weights of the model itself."""
+    form = get_family(name).trainable
+    assert form is not None
+    found = bilinear(name).double()
+    weights = form.true(*parameters)
+    found.load_state_dict({key: torch.as_tensor(value) for key, value in weights.items()})
+    return found
+
+
+# --- nonlinear models of a user's own -------------------------------------------------------------
+
+
+ROSSLER = {"a": 0.2, "b": 0.2, "c": 5.7}
+
+
+def rossler(x: torch.Tensor, a: float, b: float, c: float) -> torch.Tensor:
+    """Return dx/dt of Rössler's system, (..., 3); `julia_files.ROSSLER` is the same in Julia."""
+    x, y, z = x.unbind(-1)
+    return torch.stack((-y - z, x + a * y, b + z * (x - c)), -1)
+
+
+def rossler_model(name: str = "rossler", **parameters: float) -> Model:
+    """Return Rössler's system as a user's model in torch, with `ROSSLER` unless given."""
+    return pyvda.torch_model(
+        rossler, variables=("x", "y", "z"), time_step=0.05, name=name,
+        parameters=ROSSLER | parameters,
+    )  # fmt: skip
 
 
 def sine(slope: float) -> Model:

@@ -5,10 +5,10 @@ import warnings
 
 import numpy as np
 import pytest
-import torch
 import xarray as xr
 from command_line import run
 from gridded_models import advection
+from problems import rossler_model
 
 import pyvda
 from pyvda.engine import get_engine
@@ -108,24 +108,10 @@ def test_a_model_of_ones_own_is_scored_by_the_engine_that_has_it():
         pyvda.evaluate(analysis, truth)
 
 
-def rossler_like(name="rossler", **parameters):
-    """A model of one's own with parameters, whose name and size may be another's."""
-
-    def tendency(state, a, c):
-        x, y, z = state.unbind(-1)
-        return torch.stack((-y - z, x + a * y, 0.2 + z * (x - c)), -1)
-
-    tendency.__name__ = name
-    return pyvda.torch_model(
-        tendency, variables=("x", "y", "z"), time_step=0.05,
-        parameters={"a": 0.2, "c": 5.7} | parameters,
-    )  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def own():
     """An analysis by a model of one's own with c = 9, and its truth."""
-    model = rossler_like(c=9.0)
+    model = rossler_model(c=9.0)
     x = np.random.default_rng(0).normal(size=(2, 6, 3))
     times = {"time": 0.05 * np.arange(6)}
     truth = xr.Dataset({"truth": (("window", "time", "state"), x)}, times)
@@ -136,7 +122,7 @@ def own():
 def test_another_model_than_the_analysis_states_is_refused(own):
     analysis, truth, model = own
     for other in ("lorenz63", pyvda.get_model("lorenz63"), pyvda.get_model("lorenz96"),
-                  rossler_like("other", c=9.0)):  # fmt: skip
+                  rossler_model("other", c=9.0)):  # fmt: skip
         with pytest.raises(InputError, match="give the model that made it") as refused:
             pyvda.evaluate(analysis, truth, model=other)
         assert "\n" not in str(refused.value)
@@ -150,15 +136,15 @@ def test_parameters_that_are_not_the_analysis_are_used_or_refused(own):
     for call in (lambda **k: pyvda.evaluate(analysis, truth, **k),
                 lambda **k: pyvda.forecast(analysis, 2, **k)):  # fmt: skip
         with pytest.raises(InputError, match=r"made with c 9\.0, but the model given has 5\.7"):
-            call(model=rossler_like())
+            call(model=rossler_model())
     with pytest.raises(InputError, match=r"made with c 9\.0, but the model given has 8\.0"):
-        pyvda.evaluate(analysis, truth, model=rossler_like(), parameters={"c": 8.0, "a": 0.2})
+        pyvda.evaluate(analysis, truth, model=rossler_model(), parameters={"c": 8.0, "a": 0.2})
     same = pyvda.forecast(analysis, 2, model=model)
     assert "pyvda_forecast_parameters" not in same.attrs
     found = pyvda.forecast(analysis, 2, model=model, parameters={"c": "8.0"})
     assert found.attrs["pyvda_forecast_parameters"] == "c=8.0"
     last = analysis["analysis"].values[:, -1]
-    expected = get_engine("torch").forecast(rossler_like(c=8.0), last, time_step=0.05)
+    expected = get_engine("torch").forecast(rossler_model(c=8.0), last, time_step=0.05)
     np.testing.assert_allclose(found["forecast"].values[:, 0], expected, rtol=1e-12)
 
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-import torch
 import xarray as xr
 from command_line import run
+from problems import rossler_model
 from test_cycling import START, STATISTICAL, A, Q, R, kalman_filter, linear_model, observations
 
 import pyvda
@@ -127,11 +127,7 @@ def test_an_invalid_number_of_steps_is_refused(steps) -> None:
 
 
 def test_an_analysis_of_named_variables_is_continued() -> None:
-    def tendency(state):
-        x, y, z = state.unbind(-1)
-        return torch.stack((-y - z, x + 0.2 * y, 0.2 + z * (x - 5.7)), -1)
-
-    model = pyvda.torch_model(tendency, variables=("x", "y", "z"), time_step=0.05)
+    model = rossler_model()
     rng = np.random.default_rng(4)
     ds = xr.Dataset(
         {name: (("window", "time"), rng.standard_normal((2, 8))) for name in "xyz"},

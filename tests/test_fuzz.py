@@ -41,9 +41,6 @@ def observed() -> xr.Dataset:
     return pyvda.observe(truth, "lorenz63", 2)
 
 
-AXES = ["steps", "uneven", "equal", "backwards", "text", "nan", "date"]
-
-
 @st.composite
 def spoilt(draw: st.DrawFn) -> xr.Dataset:
     """A Dataset that is almost one of observations."""

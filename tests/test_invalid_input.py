@@ -16,7 +16,7 @@ from pyvda.io import netcdf
 from pyvda.io.netcdf import open_dataset
 from pyvda.learned.patterns import PatternWarning
 from pyvda.methods import METHODS
-from pyvda.settings import configured, settled
+from pyvda.settings import chosen_method, configured, settled
 from pyvda.state import chunking
 from pyvda.validation_errors import validated
 
@@ -107,6 +107,27 @@ def test_a_wrong_setting(more, message, folder, tmp_path, monkeypatch, capsys) -
     monkeypatch.chdir(tmp_path)
     refused(monkeypatch, capsys, tmp_path, message, folder / "obs.nc", *more)
     assert not (tmp_path / "st.npz").exists()
+
+
+@pytest.mark.parametrize("weight", ["lambda1", "lambda2"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"method": "annealed"},
+        {"method": "ensemble-smoother"},
+        {"method": "gauss-newton", "form": "statistical"},
+        {"method": "incremental"},
+        {"method": "letkf"},
+        {"method": "posterior-mean"},
+        {"method": "strong-constraint"},
+    ],
+    ids=lambda options: options["method"],
+)
+def test_a_method_without_the_cost_4_refuses_its_weights(options: dict, weight: str) -> None:
+    with pytest.raises(
+        InputError, match=f"^{weight} would have no effect: .*; leave .*, or choose"
+    ):
+        chosen_method(*settled({**options, weight: 0.5}))
 
 
 def test_a_wrong_setting_in_a_file(folder, tmp_path, monkeypatch, capsys) -> None:

@@ -70,6 +70,8 @@ def test_uncommitted_changes_are_not_tagged(repository: Path) -> None:
     assert not git(repository, "tag")
 
 
-def test_the_script_reads_the_version_of_the_package() -> None:
-    line = f'__version__ = "{pyvda.__version__}"'
-    assert line in Path(pyvda.__file__).read_text().splitlines()
+def test_the_script_reads_the_version_of_the_package(repository: Path) -> None:
+    shutil.copy(pyvda.__file__, repository / "pyvda/__init__.py")
+    (repository / "CHANGELOG.md").write_text(f"## [{pyvda.__version__}] - 2026-11-30\n")
+    git(repository, "commit", "--quiet", "--all", "--message", "the package's")
+    assert release(repository).stdout == f"release: tagged v{pyvda.__version__}\n"

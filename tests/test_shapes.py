@@ -14,6 +14,7 @@ import torch
 import xarray as xr
 from fuzzing import EXAMPLES, fuzzed, outcome
 from hypothesis import strategies as st
+from problems import rossler_model
 
 import pyvda
 from pyvda.climate.climatology import Climatology
@@ -36,11 +37,6 @@ def advected(u: torch.Tensor) -> torch.Tensor:
     return 0.8 * u.roll(1, -1) - 0.3 * u.roll(1, -2) * u - 0.1 * place * u
 
 
-def swirl(s: torch.Tensor) -> torch.Tensor:
-    x, y, z = s.unbind(-1)
-    return torch.stack((-y - z, x + 0.2 * y, 0.2 + z * (x - 1.0)), -1)
-
-
 def known(size: int) -> Climatology:
     return Climatology(np.zeros(size), np.eye(size), RANDOM.standard_normal((64, size)))
 
@@ -51,9 +47,7 @@ FIELD = replace(
     ),
     climatology=known(ROWS * COLUMNS),
 )
-FLAT = replace(
-    pyvda.torch_model(swirl, variables=("x", "y", "z"), time_step=0.1), climatology=known(3)
-)
+FLAT = replace(rossler_model(c=1.0), time_step=0.1, climatology=known(3))
 DATA = {
     "field": (FIELD, "u", ("window", "time", "y", "x"), RANDOM.standard_normal((3, 3, 3, 3))),
     "series of a field": (FIELD, "u", ("time", "y", "x"), RANDOM.standard_normal((3, 3, 3))),

@@ -14,6 +14,7 @@ import pytest
 import torch
 import xarray as xr
 from julia_files import ADVECTION, ROSSLER_WITH_DERIVATIVES
+from problems import rossler_model
 
 import pyvda
 from pyvda.climate.climatology import Climatology, climatology
@@ -23,11 +24,6 @@ from pyvda.models.model import Model
 WINDOWS, STEPS, VARIANCE = 3, 17, 0.04
 
 pytestmark = pytest.mark.julia
-
-
-def rossler(x: torch.Tensor, a: float = 0.2, b: float = 0.2, c: float = 5.7) -> torch.Tensor:
-    x, y, z = x.unbind(-1)
-    return torch.stack((-y - z, x + a * y, b + z * (x - c)), -1)
 
 
 def advection(u: torch.Tensor, speed: float = 1.2) -> torch.Tensor:
@@ -42,10 +38,7 @@ class Twin:
         path.write_text(ROSSLER_WITH_DERIVATIVES if name == "rossler" else ADVECTION)
         julia = pyvda.julia_model(path)
         if name == "rossler":
-            in_torch = pyvda.torch_model(
-                rossler, variables=("x", "y", "z"), time_step=0.05,
-                parameters={"a": 0.2, "b": 0.2, "c": 5.7},
-            )  # fmt: skip
+            in_torch = rossler_model()
             known = climatology(julia, get_engine("julia"))
         else:
             in_torch = pyvda.torch_model(

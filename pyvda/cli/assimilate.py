@@ -385,7 +385,6 @@ def _expect_result(analysis: Any, output: Path) -> None:
 
 def _summary(analysis: Any) -> str:
     """Count the windows by status."""
-    import numpy as np
 
     from pyvda.names import Status
 

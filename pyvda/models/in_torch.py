@@ -94,12 +94,6 @@ class Trainable(nn.Module):
         for name, shape in form.shapes.items():
             self.register_parameter(name, nn.Parameter(scale * torch.randn(shape)))
 
-    @torch.no_grad()
-    def set_to(self, *parameters: float) -> None:
-        """Make this the known model with these parameters."""
-        for name, values in self._form.true(*parameters).items():
-            getattr(self, name).copy_(torch.tensor(values, dtype=torch.float64))
-
     def forward(self, x: Tensor) -> Tensor:
         """Return dx/dt at the states x, (..., D)."""
         return self._form.tendency(x, **self._parameters)

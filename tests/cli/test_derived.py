@@ -8,7 +8,10 @@ from command_line import run
 
 from pyvda.cli.derived import on_command_line
 from pyvda.cli.main import app, command_of
+from pyvda.fields.methods import FIELD_METHODS
+from pyvda.methods import METHODS
 from pyvda.settings import Settings, alternatives
+from pyvda.validation_errors import validated
 
 COMMANDS = {
     command.callback.__name__: command_of(command.callback.__name__)
@@ -54,6 +57,42 @@ def test_each_option_reaches_assimilate(tmp_path, monkeypatch) -> None:
             option.append(text)
         assert run(monkeypatch, *arguments, *option) == 3
         assert seen == [{name: kind(text)}]
+
+
+# A value of each option of a method that `assimilate` writes out, and a method that has it.
+OF_METHODS = {
+    "iterations": ("7", "fsgd"),
+    "tolerance": ("0.5", "gauss-newton"),
+    "precision": ("float32", "fsgd"),
+    "observation_variance": ("0.5", "strong-constraint"),
+    "background": ("none", "strong-constraint"),
+    "covariance": ("0.5", "incremental"),
+    "transform": ("log10", "oi"),
+    "grid": ("0:4:1,0:4:1", "oi"),
+    "times": ("0/4/1", "oi"),
+    "points": ("a.nc", "oi"),
+    "memory": ("2", "incremental"),
+}
+
+
+def test_each_written_option_is_one_of_a_method_and_of_its_type(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    classes = [method.options for method in (*METHODS.values(), *FIELD_METHODS.values())]
+    every = {name for one in classes for name in one.model_fields}
+    written = {p.name for p in COMMANDS["assimilate"].params} - set(Settings.model_fields)
+    assert written & every == set(OF_METHODS)
+    for name, (text, method) in OF_METHODS.items():
+        seen: list[dict[str, object]] = []
+
+        def spy(values: dict[str, object], seen: list[dict[str, object]] = seen) -> None:
+            seen.append(dict(values))
+            raise SystemExit(3)
+
+        monkeypatch.setattr("pyvda.cli.assimilate.settled", spy)
+        option = f"--{name.replace('_', '-')}"
+        assert run(monkeypatch, "assimilate", "obs.nc", "-o", "a.nc", option, text) == 3
+        options = {**METHODS, **FIELD_METHODS}[method].options
+        assert getattr(validated(options, seen[0], method), name) is not None
 
 
 def test_python_m_pyvda_is_the_command() -> None:

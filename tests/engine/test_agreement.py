@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from julia_files import ROSSLER
-from problems import drawn_problem, random_points
-from torch import Tensor
+from julia_files import ROSSLER as ROSSLER_IN_JULIA
+from problems import ROSSLER, drawn_problem, random_points, rossler
 
 import pyvda
 from pyvda.engine import CostSettings, Engine, get_engine
@@ -39,11 +38,6 @@ adjoint!(xbar, m::Advection, x, ybar, work) = circshift!(xbar, ybar, -1)
 """
 
 
-def rossler(x: Tensor, a: float, b: float, c: float) -> Tensor:
-    x, y, z = x.unbind(-1)
-    return torch.stack((-y - z, x + a * y, b + z * (x - c)), -1)
-
-
 def own_model(folder: Path, text: str, **in_torch: Any) -> Model:
     """Return a user's model that has both forms."""
     file = folder / "model.jl"
@@ -58,7 +52,7 @@ MODELS: dict[str, Callable[[Path], Model]] = {
     "lorenz63": lambda _: get_model("lorenz63"),
     "lorenz96": lambda _: get_model("lorenz96", state_size=6),
     "rossler": lambda folder: own_model(
-        folder, ROSSLER, tendency=rossler, parameters={"a": 0.2, "b": 0.2, "c": 5.7}
+        folder, ROSSLER_IN_JULIA, tendency=rossler, parameters=ROSSLER
     ),
     "advection": lambda folder: own_model(
         folder, ADVECTION, step=lambda x: torch.roll(x, 1, -1), dimensions={"x": 6}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from problems import drawn_problem
+from problems import ROSSLER, drawn_problem, rossler, rossler_model
 from torch import Tensor
 
 import pyvda
@@ -16,7 +16,6 @@ from pyvda.errors import InputError
 from pyvda.methods import METHODS, Problem, Status
 from pyvda.settings import configured
 
-PARAMETERS = {"a": 0.2, "b": 0.2, "c": 5.7}
 METHOD_OPTIONS: list[tuple[str, dict[str, Any]]] = [
     ("fsgd", {"iterations": 3000}),
     ("gauss-newton", {}),
@@ -30,11 +29,6 @@ METHOD_OPTIONS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-def rossler(x: Tensor, a: float, b: float, c: float) -> Tensor:
-    x, y, z = x.unbind(-1)
-    return torch.stack((-y - z, x + a * y, b + z * (x - c)), -1)
-
-
 def advection(x: Tensor) -> Tensor:
     """Return a wave that moves by 0.3 cells a step and loses a percent of its height."""
     return 0.99 * (0.7 * x + 0.3 * torch.roll(x, 1, -1)) + 0.02
@@ -42,10 +36,7 @@ def advection(x: Tensor) -> Tensor:
 
 @pytest.fixture(scope="module")
 def own() -> Problem:
-    model = pyvda.torch_model(
-        rossler, variables=("x", "y", "z"), time_step=0.05, parameters=PARAMETERS
-    )
-    return drawn_problem(model, engine="torch")
+    return drawn_problem(rossler_model(), engine="torch")
 
 
 @pytest.mark.parametrize(("name", "options"), METHOD_OPTIONS)
@@ -66,14 +57,14 @@ def test_parameters_of_a_tendency_are_estimated_by_autograd(own: Problem) -> Non
     options = {"parameters": "shared", "members": 2000, "parameter_stdev": 0.2}
     method, checked = configured("strong-constraint", options)
     found = method.solve(wrong, checked).per_window
-    off = np.abs(found["parameter_analysis"][0] - list(PARAMETERS.values()))
+    off = np.abs(found["parameter_analysis"][0] - list(ROSSLER.values()))
     assert (off < 4 * found["parameter_stdev"][0]).all()
     assert found["parameter_stdev"][0, 0] < 0.02  # of 0.044 before the data
 
 
 def test_estimating_parameters_of_a_model_without_any_is_refused(own: Problem) -> None:
     model = pyvda.torch_model(
-        lambda x: rossler(x, **PARAMETERS), variables=("x", "y", "z"), time_step=0.05
+        lambda x: rossler(x, **ROSSLER), variables=("x", "y", "z"), time_step=0.05
     )
     method, checked = configured("strong-constraint", {"parameters": True, "starts": "mean"})
     with pytest.raises(InputError, match="has no parameters to estimate"):

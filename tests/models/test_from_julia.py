@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from julia_files import ROSSLER_WITH_DERIVATIVES as ROSSLER
 
 import pyvda
 from pyvda.climate.climatology import climatology
@@ -16,20 +17,6 @@ from pyvda.methods.localisation import localised
 from pyvda.models.verdict import Verdict
 
 pytestmark = pytest.mark.julia
-
-ROSSLER = """\
-struct Rossler{T} <: SmallModel
-    a::T
-    b::T
-    c::T
-end
-Rossler(; a = 0.2, b = 0.2, c = 5.7) = Rossler(a, b, c)
-variables(::Type{<:Rossler}) = ("x", "y", "z")
-time_step(::Type{<:Rossler}) = 0.05
-tendency(m::Rossler, (x, y, z)) = (-y - z, x + m.a * y, m.b + z * (x - m.c))
-tangent_linear(m::Rossler, (x, y, z), (dx, dy, dz)) = (-dy - dz, dx + m.a * dy, z * dx + (x - m.c) * dz)
-adjoint(m::Rossler, (x, y, z), (u, v, w)) = (v + z * w, -u + m.a * v, -u + (x - m.c) * w)
-"""  # noqa: E501
 
 LARGE = """\
 struct Waves{T} <: LargeModel

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from problems import ROSSLER, rossler
 from scipy.integrate import solve_ivp
 
 import pyvda
@@ -16,11 +17,6 @@ from pyvda.models.from_torch import derivatives_verdict, torch_model
 from pyvda.models.in_torch import module_of, prior_of
 from pyvda.priors.ode import ODEPrior
 from pyvda.priors.step import StepPrior
-
-
-def rossler(x, a, b, c):
-    u, v, w = x.unbind(-1)
-    return torch.stack((-v - w, u + a * v, b + w * (u - c)), -1)
 
 
 def rossler_tangent_linear(x, dx, a, b, c):
@@ -38,7 +34,7 @@ def rossler_adjoint(x, dy, a, b, c):
 RULES = {
     "variables": ("x", "y", "z"),
     "time_step": 0.05,
-    "parameters": {"a": 0.2, "b": 0.2, "c": 5.7},
+    "parameters": ROSSLER,
 }
 
 

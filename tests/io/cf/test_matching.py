@@ -1,5 +1,6 @@
 """Finding the variables of the state; errors name remedies that work."""
 
+import json
 import re
 
 import numpy as np
@@ -108,8 +109,12 @@ def test_one_variable_with_a_state_dimension_is_read_as_before():
 
 
 def test_one_variable_with_the_models_names_is_the_models():
-    ds = xr.Dataset({"x": (("time", "site"), np.ones((6, 40)))})
-    assert "pyvda_state" in normalise(ds, None, SITES).attrs
+    values = np.arange(240.0).reshape(40, 6)
+    ds = xr.Dataset({"x": (("site", "time"), values), "other": ("time", np.zeros(6))})
+    found = normalise(ds, None, SITES)
+    assert found.observation.dims == ("time", "state")
+    np.testing.assert_array_equal(found.observation, values.T)
+    assert json.loads(found.attrs["pyvda_state"])[0]["name"] == "x"
 
 
 @pytest.mark.parametrize(

