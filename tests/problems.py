@@ -211,7 +211,8 @@ def true_form(name: str, *parameters: float) -> Trainable:
     assert form is not None
     found = bilinear(name).double()
     weights = form.true(*parameters)
-    found.load_state_dict({key: torch.as_tensor(value) for key, value in weights.items()})
+    numbers = {key: torch.tensor(value, dtype=torch.float64) for key, value in weights.items()}
+    found.load_state_dict(numbers)
     return found
 
 

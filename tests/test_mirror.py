@@ -75,7 +75,7 @@ ELSEWHERE = {
     "io/writing/history.py": "io/test_netcdf.py",
     "learned/device.py": "methods/test_learned.py",
     "learned/folder.py": "learned/test_model.py",
-    "training/resumable.py": "training/test_state.py",
+    "training/resumable.py": "fields/learned/test_train.py",
     "io/sources/open.py": "io/test_netcdf.py",
     "io/writing/save.py": "io/test_netcdf.py",
     "io/tables/tables.py": "operators/test_points.py",

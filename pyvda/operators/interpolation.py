@@ -10,7 +10,7 @@ import numpy as np
 
 from pyvda.errors import InputError
 from pyvda.operators.correlated_errors import CorrelatedErrors
-from pyvda.operators.observation import ObservationOperator
+from pyvda.operators.observation import ObservationOperator, check_variables
 from pyvda.state.space import StateSpace, Variable
 
 if TYPE_CHECKING:
@@ -220,9 +220,5 @@ def _variables(
             )
         return np.full(count, space.names[0])
     named = columns["variable"].astype(str)
-    unknown = sorted(set(named.tolist()) - set(space.names))
-    if unknown:
-        raise InputError(
-            f"{unknown[0]!r} is not a variable of {model.name}; it has {', '.join(space.names)}"
-        )
+    check_variables(named, space, model.name)
     return np.asarray(named)

@@ -17,11 +17,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pyvda.errors import InputError
+
 if TYPE_CHECKING:
     import xarray as xr
 
+    from pyvda.engine.data import Array
     from pyvda.models.model import Model
     from pyvda.operators.correlated_errors import CorrelatedErrors
+    from pyvda.state.space import StateSpace
 
 
 class ObservationOperator(ABC):
@@ -92,3 +96,12 @@ class Mask(ObservationOperator):
     ) -> xr.Dataset:
         """Return `ds` as it is; errors are taken into account once its components are known."""
         return ds
+
+
+def check_variables(named: Array, space: StateSpace, model: str) -> None:
+    """Raise InputError unless each of the names (n,) is a variable of the model's state."""
+    unknown = sorted(set(named.tolist()) - set(space.names))
+    if unknown:
+        raise InputError(
+            f"{unknown[0]!r} is not a variable of {model}; it has {', '.join(space.names)}"
+        )

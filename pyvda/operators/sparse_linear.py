@@ -9,7 +9,7 @@ import numpy as np
 
 from pyvda.errors import InputError
 from pyvda.operators.correlated_errors import CorrelatedErrors
-from pyvda.operators.observation import ObservationOperator
+from pyvda.operators.observation import ObservationOperator, check_variables
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -194,11 +194,7 @@ def components(model: Model, columns: dict[str, np.ndarray]) -> np.ndarray:
             f"the state of {model.name} has the variables {', '.join(space.names)}; name one for "
             "each row in a column 'variable'"
         )
-    unknown = sorted(set(names.tolist()) - set(space.names))
-    if unknown:
-        raise InputError(
-            f"{unknown[0]!r} is not a variable of {model.name}; it has {', '.join(space.names)}"
-        )
+    check_variables(names, space, model.name)
     found = np.zeros(count, int)
     for variable in space.variables:
         own = names == variable.name

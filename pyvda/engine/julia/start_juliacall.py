@@ -7,7 +7,7 @@ import importlib.util
 import os
 
 from pyvda.engine.julia.engine import StartedJulia
-from pyvda.engine.julia.start_libjulia import declined, loading, quoted
+from pyvda.engine.julia.start_libjulia import check_not_declined, declined, loading, quoted
 from pyvda.errors import EngineError
 
 
@@ -32,8 +32,7 @@ def ready_without_download() -> str | None:
 
 def start() -> StartedJulia:
     """Start Julia on the calling thread, load VDA, and return its entry points."""
-    if declined():
-        raise EngineError("PYVDA_JULIA is none, which declines Julia; unset it to start Julia")
+    check_not_declined()
     # juliacall reads its options once, at its first import. With more than one thread Julia needs
     # its own signal handlers.
     os.environ.setdefault("PYTHON_JULIACALL_HANDLE_SIGNALS", "yes")

@@ -66,6 +66,12 @@ def declined() -> bool:
     return os.environ.get("PYVDA_JULIA", "").lower() == "none"
 
 
+def check_not_declined() -> None:
+    """Raise EngineError where the user declines Julia."""
+    if declined():
+        raise EngineError("PYVDA_JULIA is none, which declines Julia; unset it to start Julia")
+
+
 def julia_command() -> str | None:
     """Return the `julia` to use: PYVDA_JULIA if set, else the one on PATH, else None."""
     if declined():
@@ -95,10 +101,9 @@ def quoted(text: object) -> str:
 
 def start() -> StartedJulia:
     """Start Julia on the calling thread, load VDA, and return its entry points."""
+    check_not_declined()
     command = julia_command()
     if command is None:
-        if declined():
-            raise EngineError("PYVDA_JULIA is none, which declines Julia; unset it to start Julia")
         raise EngineError("no julia found: put it on PATH or name it in PYVDA_JULIA")
     if os.path.expanduser("~") == "~":  # an unknown user, for whom Julia ends the process
         os.environ["HOME"] = os.sep

@@ -2,6 +2,9 @@
 
     dx_i/dt = −speed (x_{i+1} − x_{i−1}) / 2
 
+After the linear advection of Evensen, G., 2004: Sampling strategies and square root analysis
+schemes for the EnKF. Ocean Dyn. 54, 539-560, with 40 components in place of 1000.
+
 The tendency is antisymmetric: the sum of squares is constant, and with it the analysis of a linear
 Gaussian problem is known (Kalman). Reference: the wave number k turns by speed · sin(2πk/N) radians
 a unit of time. Strong-constraint 4D-Var of 8 twin windows of 41 steps, with 70 % of the components
@@ -39,7 +42,7 @@ def adjoint(x: Tensor, dy: Tensor, speed: Any) -> Tensor:
 
 FAMILY = Family(
     name="advection",
-    summary="linear advection on a circle, 40 components",
+    summary="linear advection on a circle, 40 components (after Evensen 2004)",
     julia="Advection",
     parameters={"speed": 1.0},
     sizes={"state_size": (40, 5)},

@@ -114,7 +114,7 @@ def test_one_variable_with_the_models_names_is_the_models():
     found = normalise(ds, None, SITES)
     assert found.observation.dims == ("time", "state")
     np.testing.assert_array_equal(found.observation, values.T)
-    assert json.loads(found.attrs["pyvda_state"])[0]["name"] == "x"
+    assert json.loads(found.attrs["pyvda_state"])["space"][0]["name"] == "x"
 
 
 @pytest.mark.parametrize(
