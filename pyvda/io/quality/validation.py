@@ -101,7 +101,7 @@ def expect_numbers(values: xr.Variable | xr.DataArray, name: Hashable) -> None:
     Raises
     ------
     InputError
-        They are truth values, durations, text, complex numbers or objects.
+        They are booleans, durations, text, complex numbers or objects.
 
     Examples
     --------
