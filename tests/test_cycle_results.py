@@ -119,6 +119,6 @@ def test_twice_the_windows_take_no_more_memory(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(of_file, "_MOST", STEPS * SIDE**2)
     peak(tmp_path, 3)  # what the first one loads
     few, many = peak(tmp_path, 6), peak(tmp_path, 12)
-    one_window = STEPS * SIDE**2 * 8  # of one variable; the analysis has four
+    one_window = 4 * STEPS * SIDE**2 * 8  # of the four variables of the analysis
     assert many < 1.1 * few
     assert many < few + one_window

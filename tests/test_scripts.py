@@ -128,10 +128,12 @@ def normal(requirement: str) -> str:
 
 def test_the_lowest_versions_are_those_of_the_package() -> None:
     matrix = runpy.run_path(str(ROOT / "scripts" / "test_matrix.py"))
-    lowest, newest = matrix["requirements"](True), matrix["requirements"](False)
+    lowest, newest = (matrix["requirements"](low, learned=False) for low in (True, False))
+    learned = matrix["requirements"](lowest=True, learned=True)
     listed = {normal(one) for one in importlib.metadata.requires("pyvda") or ()
               if "extra" not in one}  # fmt: skip
     assert {normal(one) for one in lowest} == listed - {"torch", "lightning"}
+    assert {normal(one) for one in learned} == listed
     assert [one.replace("==", ">=") for one in lowest] == newest
     assert matrix["python"](f"{sys.version_info[0]}.{sys.version_info[1]}") is not None
     assert matrix["python"]("2.5") is None

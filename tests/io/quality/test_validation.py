@@ -105,7 +105,7 @@ def test_infinite_and_absent_values():
     values[0, 0] = -np.inf
     with pytest.raises(InputError, match="1 infinite value"):
         check(dataset(values=values))
-    with pytest.raises(InputError, match="observation has no values"):
+    with pytest.raises(InputError, match="dimension state of the observations has the size 0"):
         check(dataset(values=np.ones((10, 0))))
 
 
