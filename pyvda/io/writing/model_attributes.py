@@ -14,6 +14,7 @@ from pyvda.errors import InputError
 from pyvda.io.cf.dimensions import STATE_NAMES
 from pyvda.models.model import Model
 from pyvda.models.registry import default_model, get_model, registered
+from pyvda.models.registry import names as known_models
 from pyvda.notices import notice
 from pyvda.validation_errors import brief
 
@@ -112,7 +113,7 @@ def compare(ds: xr.Dataset, model: Model, *, by_name: bool) -> None:
     try:
         made = find(ds)
     except InputError:
-        if str(ds.attrs[_MODEL]) == model.name:
+        if str(ds.attrs[_MODEL]) == model.name and model.name in known_models():  # not of a file
             notice(
                 f"the file says that {model.name} made it, but its attributes {_PARAMETERS} and "
                 f"{_SIZES} cannot be used; they are not compared with those of the model given"

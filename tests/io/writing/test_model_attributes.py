@@ -174,3 +174,12 @@ def test_an_analysis_of_a_field_has_no_model(tmp_path, monkeypatch, capsys, comm
     pyvda.save_analysis(analysis, "a.nc")
     assert run(monkeypatch, command[0], "a.nc", *command[1:]) == 2
     assert "is an analysis of a field by oi, without a model" in capsys.readouterr().err
+
+
+def test_a_model_of_ones_own_is_not_compared() -> None:
+    """Its file is not in the attributes, so that only its name could be."""
+    own = pyvda.torch_model(lambda x: -x, variables=("x", "y", "z"), time_step=0.1)
+    file = xr.Dataset(attrs=model_attributes.attributes(own))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Notice)
+        model_attributes.compare(file, own, by_name=False)
