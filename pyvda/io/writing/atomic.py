@@ -21,7 +21,7 @@ from typing import Any
 from pyvda.errors import InputError
 from pyvda.io.writing.outputs import check_folder
 
-_WAITS = (0.05, 0.2, 1.0, 2.0)  # seconds between attempts to remove a folder
+_WAITS = (0.05, 0.2, 1.0, 2.0, 4.0)  # seconds between attempts to remove a folder
 # HDF5 loses the system's error number on a full disk; the free space then reveals it.
 _NEARLY_NOTHING = 64 * 1024
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
@@ -137,6 +137,7 @@ def _remove(path: Path) -> None:
             if not path.exists():
                 return
             time.sleep(wait)
+        shutil.rmtree(path, ignore_errors=True)
         return
     with contextlib.suppress(OSError):
         # HDF5 never closes a file after a failed write: only truncating it frees the disk space.
