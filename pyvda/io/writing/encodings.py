@@ -176,12 +176,14 @@ def _expect_fits(
     name: Hashable, variable: xr.Variable, dtype: np.dtype, entry: Mapping[str, Any]
 ) -> None:
     """Refuse a packing whose integers cannot hold the values of a variable in memory."""
-    if variable.chunks is not None or not np.isfinite(variable.values).any():
+    if variable.chunks is not None:
+        return
+    values = variable.values[np.isfinite(variable.values)]
+    if not values.size:
         return
     offset, scale = (
         float(entry.get(k, d)) for k, d in (("add_offset", 0.0), ("scale_factor", 1.0))
     )
-    values = variable.values[np.isfinite(variable.values)]
     most = np.iinfo(dtype)
     first, last = most.min * scale + offset, most.max * scale + offset
     if values.min() < min(first, last) - abs(scale) / 2 or (
