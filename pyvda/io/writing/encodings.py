@@ -7,7 +7,8 @@ compressors) belongs to that file; only the units of its times are kept.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import cftime
 import numpy as np
@@ -16,6 +17,7 @@ import xarray as xr
 from pyvda.errors import InputError
 from pyvda.io.cf import times
 from pyvda.io.cf.references import is_referred_to
+from pyvda.io.writing.elementwise import elementwise
 
 CHUNK_BYTES = 1 << 20  # small enough for HDF5's cache, large enough for a disk
 _OF_TIME = ("units", "calendar")
@@ -168,32 +170,62 @@ def _checked(name: Hashable, variable: xr.Variable, given: Mapping[str, Any]) ->
                 f"the encoding of {name} has the _FillValue {fill}, which {dtype} cannot hold; "
                 f"give one from {np.iinfo(dtype).min} to {np.iinfo(dtype).max}"
             )
-        _expect_fits(name, variable, dtype, entry)
+    limits = _limits(variable, entry)
+    if limits is not None and variable.chunks is None:
+        _fitting(variable.values, name=name, limits=limits)
     return entry
 
 
-def _expect_fits(
-    name: Hashable, variable: xr.Variable, dtype: np.dtype, entry: Mapping[str, Any]
-) -> None:
-    """Refuse a packing whose integers cannot hold the values of a variable in memory."""
-    if variable.chunks is not None:
-        return
-    values = variable.values[np.isfinite(variable.values)]
-    if not values.size:
-        return
-    offset, scale = (
-        float(entry.get(k, d)) for k, d in (("add_offset", 0.0), ("scale_factor", 1.0))
-    )
-    most = np.iinfo(dtype)
-    first, last = most.min * scale + offset, most.max * scale + offset
-    if values.min() < min(first, last) - abs(scale) / 2 or (
-        values.max() > max(first, last) + abs(scale) / 2
-    ):
+def with_checked_values(ds: xr.Dataset, chosen: Encoding) -> xr.Dataset:
+    """Return `ds` with lazy values that are checked against their encoding when they are computed.
+
+    Computing a value that the encoding cannot hold then raises InputError, as `chosen` does for
+    values in memory.
+    """
+    found = {}
+    for name, variable in ds.variables.items():
+        limits = _limits(variable, chosen.get(name, {}))
+        if limits is not None and variable.chunks is not None:
+            check = partial(_fitting, name=name, limits=limits)
+            found[name] = elementwise(check, variable.dtype, variable)
+            found[name].encoding = variable.encoding
+    return ds.assign(found)
+
+
+class _Limits(NamedTuple):
+    """The values that an encoding can hold."""
+
+    least: float
+    most: float
+    dtype: np.dtype
+
+
+def _limits(variable: xr.Variable, entry: Mapping[str, Any]) -> _Limits | None:
+    """Return what can be stored of a variable; None where that is every value of its type."""
+    if entry.get("dtype") is None or variable.dtype.kind not in "fiu":
+        return None
+    dtype = np.dtype(entry["dtype"])
+    if dtype == variable.dtype or dtype.kind not in "fiu":
+        return None
+    scale = float(entry.get("scale_factor", 1.0))
+    offset = float(entry.get("add_offset", 0.0))
+    # Python's numbers: those of the type would overflow.
+    info = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
+    ends = sorted((float(info.min) * scale + offset, float(info.max) * scale + offset))
+    rounding = abs(scale) / 2 if dtype.kind in "iu" and variable.dtype.kind == "f" else 0.0
+    return _Limits(ends[0] - rounding, ends[1] + rounding, dtype)
+
+
+def _fitting(values: np.ndarray, *, name: Hashable, limits: _Limits) -> np.ndarray:
+    """Return the values; raise InputError where the encoding cannot hold one of them."""
+    finite = values[np.isfinite(values)]
+    if finite.size and (finite.min() < limits.least or finite.max() > limits.most):
         raise InputError(
-            f"the encoding of {name} packs values from {min(first, last):g} to "
-            f"{max(first, last):g} as {dtype}, but there are some from {values.min():g} to "
-            f"{values.max():g}; give another scale_factor, add_offset or dtype"
+            f"the encoding of {name} holds values from {limits.least:g} to {limits.most:g} as "
+            f"{limits.dtype}, but there are some from {finite.min():g} to {finite.max():g}; give "
+            "another scale_factor, add_offset or dtype"
         )
+    return values
 
 
 def _expect_packing(name: Hashable, given: Mapping[str, Any]) -> None:

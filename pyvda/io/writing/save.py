@@ -117,7 +117,8 @@ def _writable(
     ds = encodings.with_encodable_times(references.written(storable(times.encodable(ds))))
     unlimited = ds.encoding.get("unlimited_dims", ())
     ds.encoding["unlimited_dims"] = {dim for dim in unlimited if dim in ds.dims}
-    return ds, encodings.chosen(ds, zarr, given)
+    chosen = encodings.chosen(ds, zarr, given)
+    return encodings.with_checked_values(ds, chosen), chosen
 
 
 def _try(

@@ -177,12 +177,40 @@ def test_times_are_written_without_a_warning(tmp_path):
         assert "units" not in file["time_bnds"].ncattrs()
 
 
-def test_a_packing_that_cannot_hold_the_values_is_refused(tmp_path):
+NOT_HELD = {
+    "packed": (
+        np.float64, {"dtype": "int8", "scale_factor": 0.01, "add_offset": 5.0, "_FillValue": -128},
+        r"from 3\.715 to 6\.275 as int8, but there are some from 0 to [0-9]+; give another scale",
+    ),
+    "short integers": (np.int64, {"dtype": "int8"}, "as int8, but .* from 0 to [0-9]+0000"),
+    "unsigned": (np.int64, {"dtype": "uint8"}, "from 0 to 255 as uint8, but .* to [0-9]+0000"),
+    "single precision": (np.float64, {"dtype": "float32"}, r"as float32, but .* to .*e\+30[01]"),
+}  # fmt: skip
+SCALES = {"short integers": 10_000, "unsigned": 10_000, "single precision": 1e300}
+
+
+@pytest.mark.parametrize("chunks", [None, 2])
+@pytest.mark.parametrize("suffix", ["nc", "zarr"])
+@pytest.mark.parametrize("case", NOT_HELD)
+def test_values_that_an_encoding_cannot_hold_are_refused(tmp_path, case, suffix, chunks):
     """xarray writes other numbers in their place."""
-    packing = {"dtype": "int8", "scale_factor": 0.1, "add_offset": 5.0, "_FillValue": -128}
-    save_analysis(series(), tmp_path / "a.nc", encoding={"observation": packing})
+    dtype, encoding, message = NOT_HELD[case]
+    ds = series()
+    ds["observation"] = (ds.observation * SCALES.get(case, 1)).astype(dtype)
+    if chunks is not None:
+        ds = ds.chunk(time=chunks)
+    with pytest.raises(InputError, match=message) as refused:
+        save_analysis(ds, tmp_path / f"a.{suffix}", encoding={"observation": encoding})
+    assert "\n" not in str(refused.value)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("chunks", [None, 2])
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+def test_values_that_an_encoding_holds_are_written(tmp_path, dtype, chunks):
+    packing = {"dtype": dtype, "scale_factor": 0.1, "add_offset": 5.0, "_FillValue": -128}
+    ds = series() if chunks is None else series().chunk(time=chunks)
+    ds["observation"] = ds.observation.where(ds.observation != 3)
+    save_analysis(ds, tmp_path / "a.nc", encoding={"observation": packing})
     with xr.open_dataset(tmp_path / "a.nc") as found:
-        np.testing.assert_allclose(found.observation, series().observation, atol=0.05)
-    packing["scale_factor"] = 0.01
-    with pytest.raises(InputError, match=r"from 3\.72 to 6\.27 as int8, but .* from 0 to 17; give"):
-        save_analysis(series(), tmp_path / "b.nc", encoding={"observation": packing})
+        np.testing.assert_allclose(found.observation, ds.observation, atol=0.05)
