@@ -70,6 +70,7 @@ def record(
     opened = {k: encoded(v) for k, v in observations.encoding.get(names.OPENED, {}).items()}
     arguments = history.command()
     read = [*values.values(), *options.values()]
+    read += [value.path for value in read if isinstance(value, JuliaFunction)]
     read += [part for word in arguments for part in {word, word.partition("=")[2]}]
     skipped = [settings.state, *outputs(arguments)]
     return {

@@ -188,8 +188,9 @@ def observe(
     options : mapping, optional
         Options of a preset with tracks, by name.
     operator : str, path or ObservationOperator, optional
-        A `SparseLinear` or `FunctionOperator`, or the file of one as `pyvda.assimilate` takes it:
-        its values are observed, at every fourth step or as `every` says.
+        A `SparseLinear`, `FunctionOperator` or `JuliaFunction`, or the file of one as
+        `pyvda.assimilate` takes it: its values are observed, at every fourth step or as `every`
+        says.
 
     Returns
     -------
@@ -308,12 +309,13 @@ def _values_of(operator: Any, truth: xr.Dataset, state: Array) -> Array:
         return np.asarray((H @ state.reshape(-1, state.shape[2]).T).T).reshape(
             *state.shape[:2], H.shape[0]
         )
-    if isinstance(operator, FunctionOperator) and (count := operator.count(state[0, 0])):
+    if isinstance(operator, FunctionOperator):
+        count = operator.count(state[0, 0])
         operator.check(state.shape[2], count, state[0, :3])
         return operator.values(state, count)
     raise InputError(
         f"a {type(operator).__name__} does not say how many values it has of a state; give a "
-        "SparseLinear operator, a table of one, or a function in torch"
+        "SparseLinear operator, a table of one, or a function in torch or Julia"
     )
 
 

@@ -22,19 +22,13 @@ def observation_function(given: str) -> FunctionOperator:
     Raises
     ------
     InputError
-        The operator is linear, or a function whose number of values is not known.
+        The operator is linear.
     """
     operator = resolve(given)
     if not isinstance(operator, FunctionOperator):
         raise InputError(
             f"{given} is a {type(operator).__name__}, which has no derivatives to check; leave it "
-            "out, or give a function in torch (observe.py:name)"
-        )
-    if given.endswith(".jl"):
-        raise InputError(
-            f"{given} does not say how many values it has of a state, so that it is checked when "
-            "it is used with observations; leave it out, or give a function in torch "
-            "(observe.py:name)"
+            "out, or give a function (observe.py:name or observe.jl)"
         )
     return operator
 
@@ -56,7 +50,7 @@ def check_operator(operator: FunctionOperator, batch: Batch, *, seed: int = 0) -
     rng = np.random.default_rng([seed, 9])
     x = guess + _NOISE * spread(guess) * rng.standard_normal(guess.shape)
     try:
-        count = operator.count(x[0, 0]) or 0
+        count = operator.count(x[0, 0])
         operator.check(x.shape[2], count, x[0, :3])
     except InputError as error:
         return [Check(_NAME, np.inf, 0.0, str(error))]

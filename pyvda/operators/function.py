@@ -147,13 +147,13 @@ class FunctionOperator(ObservationOperator):
 
         return _Combined(self, channels.independent(ds, self.errors, variable))
 
-    def count(self, state: Any) -> int | None:
-        """Return the number of values of the function for a state (D,); None if undetermined.
+    def count(self, state: Any) -> int:
+        """Return the number of values of the function for a state (D,).
 
         Raises
         ------
         InputError
-            The function fails, or returns something else than a vector.
+            The function fails, returns something else than a vector, or does not say.
         """
         import torch
 

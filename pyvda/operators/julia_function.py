@@ -5,7 +5,8 @@
     observe_adjoint(x, v)           may be missing
 
 or, for many numbers, in place on vectors: `observe!(y, x)`, `observe_tangent_linear!(dy, x, dx)`,
-`observe_adjoint!(xbar, x, v)`.
+`observe_adjoint!(xbar, x, v)`, and `observe_count(D)`, the number of values for states of D
+numbers, which `pyvda observe` and `pyvda check` need.
 
 Derivatives that the file does not give come from dual numbers; those that it does are compared to
 these first. x is a tuple of numbers, a vector where the state has more than 32 components.
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyvda.errors import InputError
+from pyvda.errors import EngineError, InputError
 from pyvda.operators.function import FunctionOperator
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class JuliaFunction(FunctionOperator):
 
     .. math:: y(t_k) = h(x(t_k)) + ε_k
 
-    The observations are as those of a `FunctionOperator`. Both engines take it.
+    The observations are as those of a `FunctionOperator`. Both engines take it; it needs Julia.
 
     Parameters
     ----------
@@ -75,23 +76,24 @@ class JuliaFunction(FunctionOperator):
         x = np.random.default_rng(0).standard_normal((3, size))
         if states is not None:
             x = np.asarray(states, float)
-        _julia().check(self.path, self.text, x, channels)
+        self._julia().check(self.path, self.text, x, channels)
         self._channels = channels
 
-    def count(self, state: Any) -> int | None:
-        """Return None: a function in place writes as many values as it is asked for."""
-        return None
+    def count(self, state: Any) -> int:
+        """Return the number of values for a state (D,); see `FunctionOperator.count`."""
+        return self._julia().count(self.path, self.text, np.asarray(state, float))
 
     def values(self, x: Any, channels: int) -> np.ndarray:
         """Return h of states x (..., D), (..., K), with K `channels`."""
         x = np.asarray(x, float)
-        found = _julia().values(self.path, self.text, x.reshape(-1, x.shape[-1]), channels)
+        found = self._julia().values(self.path, self.text, x.reshape(-1, x.shape[-1]), channels)
         return found.reshape(*x.shape[:-1], channels)
 
     def derivatives(self, x: Any, channels: int) -> np.ndarray:
         """Return ∂h/∂x at states x (..., D), (..., K, D), with K `channels`."""
         x = np.asarray(x, float)
-        found = _julia().derivatives(self.path, self.text, x.reshape(-1, x.shape[-1]), channels)
+        states = x.reshape(-1, x.shape[-1])
+        found = self._julia().derivatives(self.path, self.text, states, channels)
         return found.reshape(*x.shape[:-1], channels, x.shape[-1])
 
     def _in_torch(self, x: torch.Tensor) -> torch.Tensor:
@@ -101,17 +103,22 @@ class JuliaFunction(FunctionOperator):
         rows = self.derivatives(x.detach().cpu().numpy(), v.shape[-1])
         return _like(x, np.einsum("...kd,...k->...d", rows, v.detach().cpu().numpy()))
 
+    def _julia(self) -> ObservationFunctions:
+        from pyvda.engine import get_engine  # starts Julia
+
+        try:
+            functions: ObservationFunctions = get_engine("julia").observation_functions  # type: ignore[attr-defined]
+        except EngineError as error:
+            raise EngineError(
+                f"{self.path} is written in Julia, for each engine, and {error}; install Julia, or "
+                "write the function in torch (observe.py:name) for the engine torch"
+            ) from error
+        return functions
+
     def _count(self) -> int:
         if self._channels is None:
             raise ValueError("call check(size, channels) first: torch does not say how many values")
         return self._channels
-
-
-def _julia() -> ObservationFunctions:
-    from pyvda.engine import get_engine  # starts Julia
-
-    functions: ObservationFunctions = get_engine("julia").observation_functions  # type: ignore[attr-defined]
-    return functions
 
 
 def _like(x: torch.Tensor, values: np.ndarray) -> torch.Tensor:

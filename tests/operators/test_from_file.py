@@ -217,6 +217,36 @@ def test_anything_but_a_file_or_an_operator_is_refused():
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.julia
+def test_a_truth_is_observed_by_a_function_in_julia_and_assimilated_and_repeated(
+    folder, monkeypatch, capsys
+):
+    in_place = "observe!(y, x) = (y[1] = (x[1] + x[2]) / 2; y[2] = x[3])\n"
+    (folder / "uncounted.jl").write_text(in_place)
+    (folder / "in_place.jl").write_text(in_place + "observe_count(D) = 2\n")
+    truth = simulated(4, 2, 41)
+    truth.to_netcdf("truth.nc")
+    asked = ("observe", "truth.nc", "--variance", 0.25, "--seed", 3, "-o", "seen.nc", "--operator")
+    assert run(monkeypatch, *asked, "uncounted.jl") == 2
+    assert "define observe_count(D)" in capsys.readouterr().err
+    expected = pyvda.observe(truth, seed=3, variance=0.25, operator=SparseLinear(H)).observation
+    for name in ("in_place.jl", "observe.jl"):
+        assert run(monkeypatch, *asked, name, "--overwrite") == 0, capsys.readouterr().err
+        with xr.open_dataset("seen.nc") as seen:
+            np.testing.assert_allclose(seen.observation, expected, rtol=1e-14)
+    seen = pyvda.observe(truth, seed=3, variance=0.25, operator=JuliaFunction("in_place.jl"))
+    np.testing.assert_allclose(seen.observation, expected, rtol=1e-14)
+    keywords = KEYWORDS | {"engine": "libjulia", "variable": "observation"}
+    made = pyvda.assimilate(seen, operator=JuliaFunction("observe.jl"), **keywords)
+    linear = pyvda.assimilate(seen, operator=SparseLinear(H), **keywords)
+    np.testing.assert_allclose(made.analysis, linear.analysis, rtol=1e-8, atol=1e-8)
+    assert "observe.jl" in json.loads(made.attrs["pyvda_configuration"])["run"]["files"]
+    xr.testing.assert_equal(pyvda.rerun(made, observations=seen).analysis, made.analysis)
+    (folder / "observe.jl").write_text("observe((x, y, z)) = (x, z)\n")
+    with pytest.raises(InputError, match="changed since"):
+        pyvda.rerun(made, observations=seen)
+
+
 @pytest.mark.parametrize("spec", ["rows.nc", "observe.py:observe"])
 def test_a_truth_is_observed_through_an_operator(monkeypatch, capsys, spec):
     simulated(4, 2, 41).to_netcdf("truth.nc")
@@ -240,7 +270,6 @@ def test_a_truth_is_observed_through_an_operator(monkeypatch, capsys, spec):
         (("--preset", "lorenz63"), "a preset would have no effect"),
         (("--component", "0"), "components would have no effect"),
         ((), "give variance"),
-        (("--variance", "1", "--operator", "observe.jl"), "does not say how many values"),
         (("--variance", "1", "--operator", "rows4.csv"), "integers from 0 to 2"),
         (("--variance", "1", "--operator", "three.py:h"), "the observation function returns ()"),
     ],

@@ -109,6 +109,36 @@ def test_a_function_in_place(tmp_path: Path, given: str, size: int) -> None:
     np.testing.assert_allclose(h.derivatives(x, 4), rows, rtol=1e-13, atol=1e-14)
 
 
+@pytest.mark.parametrize(
+    ("text", "size", "found"),
+    [
+        ("observe(x) = x[1]\n", 3, 1),
+        ("observe(x) = (x[1], 2)\n", 3, 2),
+        ("observe(x) = x[1:3]\n", 40, 3),
+        ("observe!(y, x) = (y .= x[1:2:end])\nobserve_count(D) = cld(D, 2)\n", 5, 3),
+        ("observe!(y, x) = (y .= x)\n", 3, "define observe_count"),
+        ("observe(x) = ()\n", 3, "no value"),
+        ('observe(x) = "no"\n', 3, "returns String"),
+        ("observe(x) = x[1]\nobserve_count(D) = 0\n", 3, r"observe_count\(3\) returns 0"),
+    ],
+)
+def test_the_number_of_values(tmp_path: Path, text: str, size: int, found: int | str) -> None:
+    h = operator(tmp_path, text)
+    if isinstance(found, int):
+        assert h.count(np.ones(size)) == found
+        h.check(size, found)
+    else:
+        with pytest.raises(InputError, match=found) as refused:
+            h.count(np.ones(size))
+        assert "\n" not in str(refused.value)
+
+
+def test_a_stated_number_is_that_of_the_channels(tmp_path: Path) -> None:
+    h = operator(tmp_path, IN_PLACE + "observe_count(D) = 3\n")
+    with pytest.raises(InputError, match=r"observe_count.* is 3, but the observations have 2 chan"):
+        h.check(5, 2)
+
+
 def test_an_operator_travels_to_other_processes(tmp_path: Path) -> None:
     h = operator(tmp_path, OBSERVE)
     h.check(3, 3)

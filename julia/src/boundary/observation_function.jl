@@ -7,6 +7,7 @@
 # or, for states and data of many numbers, the same in place:
 #
 #     observe!(y, x)    observe_tangent_linear!(dy, x, dx)    observe_adjoint!(xbar, x, v)
+#     observe_count(D)                K for states of D numbers; needed where no observations give it
 #
 # x is a tuple for up to 32 components and a vector beyond, and always a vector in place. Without the
 # derivatives H comes from dual numbers; with them it is compared to these. A file is evaluated in a
@@ -116,6 +117,34 @@ function all_values!(out, c::Caller, x)
     return nothing
 end
 
+"    observed_count!(out, f, x) -> nothing, or a sentence; out[1]: K, as `observe_count` or the values at a state x say"
+function observed_count!(out, f::ObservationFunction, x)
+    found = stated_count(f, length(x))
+    if found === nothing
+        form_of(f.home, :observe) === :observe ||
+            return "observe!(y, x) does not say how many values it sets; define observe_count(D), their number for states of D numbers"
+        found = count_of(Caller(f, :observe, length(x), 0), x)
+    end
+    found isa String && return found
+    out[1] = found
+    return nothing
+end
+
+"    stated_count(f, D) -> what the file's observe_count(D) gives, a sentence if that is no number of values, nothing without one"
+function stated_count(f::ObservationFunction, D)
+    defines(f.home, :observe_count, 1) || return nothing
+    found = f.home.observe_count(D)
+    found isa Integer && 0 < found < 1 << 40 || return "observe_count($D) returns $found, expected the number of observed values"
+    return Int(found)
+end
+
+function count_of(c::Caller{F,D}, x) where {F,D}
+    y = c.f(as_state(x, Val(D)))
+    y isa Real && return 1
+    y isa Union{Tuple,AbstractVector} || return "$(c.call) returns $(typeof(y)), expected real numbers, a tuple"
+    return isempty(y) ? "$(c.call) returns no value, expected at least one" : length(y)
+end
+
 "    observation_rows!(out, f, x, how) -> nothing, or a sentence; out: ∂h/∂x, `(state, channel, state)`"
 function observation_rows!(out, f::ObservationFunction, x, how = preferred(f))
     (D, K, _) = size(out)
@@ -167,6 +196,9 @@ const OBSERVATION_TOLERANCE = 1e-9      # of derivatives, relative to the larges
 
 "    check_observation(f, x, K) -> nothing, or a sentence about what is wrong with h or a given derivative"
 function check_observation(f::ObservationFunction, x, K)
+    stated = stated_count(f, size(x, 1))
+    stated isa String && return stated
+    stated in (nothing, K) || return "observe_count($(size(x, 1))) is $stated, but the observations have $K channels; correct it"
     values = zeros(K, size(x, 2))
     refused = observed_values!(values, f, x)
     refused === nothing || return refused
@@ -242,7 +274,8 @@ function function_data(a)
                         reals(a.channel_value, K, a.T, a.windows), reals(a.channel_weight, K, a.T, a.windows))
 end
 
-# `what`: 0 the values (state, channel), 1 the derivatives (state, channel, component), 2 a check alone.
+# `what`: 0 the values (state, channel), 1 the derivatives (state, channel, component), 2 a check alone, 3 the number of
+# values at one state (1).
 function c_observe(a)
     known = 1 <= a.observation_function <= length(OBSERVATION_FUNCTIONS)
     guarded(a, known ? OBSERVATION_FUNCTIONS[a.observation_function].file : "") do
@@ -251,7 +284,8 @@ function c_observe(a)
         states = reals(a.x, a.D, a.count)
         found = a.what == 0 ? observed_values!(reals(a.out, a.channels, a.count), f, states) :
                 a.what == 1 ? observation_rows!(reals(a.out, a.D, a.channels, a.count), f, states) :
-                check_observation(f, states, a.channels)
+                a.what == 2 ? check_observation(f, states, a.channels) :
+                observed_count!(reals(a.out, 1), f, states[:, 1])
         found isa String && return "$(basename(f.file)): $found"
         return nothing
     end

@@ -34,6 +34,10 @@ const X = [0.3 -1.2 2.0; -0.7 0.4 1.1]
             @test g ≈ [(J(X[:, n] + 1e-6 * e) - J(X[:, n] - 1e-6 * e)) / 2e-6 for e in ([1, 0], [0, 1])] rtol = 1e-6
         end
     end
+    counted(text, D = 2) = (out = zeros(1); said = Base.invokelatest(VDA.observed_count!, out, function_of(text), ones(D)); said === nothing ? out[1] : said)
+    @test counted(TEXT) == 3
+    @test counted("observe!(y, x) = nothing\nobserve_count(D) = 2D\n", 4) == 8
+    @test occursin("define observe_count(D)", counted("observe!(y, x) = nothing\n"))
     @test VDA.register_observation(TEXT, "observe.jl") == VDA.register_observation(TEXT, "observe.jl")
     @test occursin("observed value 2 by component 2", checked(function_of(TEXT * replace(RIGHT, "sign(y)" => "y")), 3))
     @test checked(function_of(TEXT), 2) == "observe(x) returns 3 values, expected 2"

@@ -11,7 +11,7 @@ from pyvda.engine.interface import Array
 from pyvda.engine.julia.signatures import text_arguments
 from pyvda.errors import EngineError, InputError
 
-_VALUES, _DERIVATIVES, _CHECK = 0, 1, 2
+_VALUES, _DERIVATIVES, _CHECK, _COUNT = 0, 1, 2, 3
 
 
 class ObservationFunctions:
@@ -32,6 +32,10 @@ class ObservationFunctions:
     def check(self, path: str, text: str, x: Array, channels: int) -> None:
         """Refuse a function without K finite values at x, or with wrong derivatives there."""
         self._observe(path, text, x, channels, _CHECK, (0,))
+
+    def count(self, path: str, text: str, x: Array) -> int:
+        """Return the number of values of h at a state x (D,)."""
+        return int(self._observe(path, text, x[None], 0, _COUNT, (1,))[0])
 
     def _observe(
         self, path: str, text: str, x: Array, channels: int, what: int, shape: tuple[int, ...]
