@@ -106,7 +106,7 @@ class DataArrayAccessor:
 
         Returns
         -------
-        matplotlib Figure, or FuncAnimation of the kind animation; `ax` where it is given
+        Axes, or array of Axes where there are several panels; see `pyvda.plot`
 
         Raises
         ------

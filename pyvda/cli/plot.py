@@ -70,7 +70,7 @@ def plot(
     from pyvda.plotting.animation import check_animation, save_animation
     from pyvda.plotting.plot import kind_of
     from pyvda.plotting.plot import plot as drawn
-    from pyvda.plotting.style import save_figure
+    from pyvda.plotting.style import drawn_figure, save_figure
 
     given: dict[str, Any] = {
         "observations": observations, "windows": None if windows is None else _numbers(windows),
@@ -83,11 +83,11 @@ def plot(
         check_animation(output)
     if observations is not None:
         given["observations"] = read(observations)
-    figure: Any = drawn(found, None if truth is None else read(truth), kind=kind, **given)
+    shown: Any = drawn(found, None if truth is None else read(truth), kind=kind, **given)
     if kind == "animation":
-        save_animation(figure, output)
+        save_animation(shown, output)
     else:
-        save_figure(figure, output)
+        save_figure(drawn_figure(shown), output)
     without = kind == "windows" and not has_descent(found)
     say(quiet, f"{output}" + (f": without a descent, {NO_DESCENT}" if without else ""))
 

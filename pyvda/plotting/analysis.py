@@ -19,15 +19,15 @@ from pyvda.plotting.style import (
     STYLE,
     axes_of,
     figure_of,
-    new_figure,
     panels,
     plain_ticks,
     save_figure,
+    user_figure,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure, FigureBase
+    from matplotlib.figure import FigureBase
 
 __all__ = [
     "NO_DESCENT",
@@ -51,26 +51,26 @@ def plot_analysis(
     analysis: xr.Dataset,
     truth: xr.Dataset | None = None,
     windows: Sequence[int] = WINDOWS,
-) -> Figure:
+) -> np.ndarray:
     """Draw the reconstruction, and below it the descent if the analysis contains its history.
 
-    Parameters and errors are those of `plot_reconstruction`.
+    Parameters, result and errors are those of `plot_reconstruction`.
     """
     truth = None if truth is None else restacked(truth, analysis)
     analysis = restacked(analysis)
     if not has_descent(analysis):
         return plot_reconstruction(analysis, truth, windows)
     shown = window_axes.excerpts_of(analysis, truth, windows)
-    with new_figure() as figure:
+    with user_figure() as figure:
         width, height = window_axes.figure_size(shown)
         below = 2.4
         figure.set_size_inches(max(width, 4.5), height + below)
         upper, lower = figure.subfigures(
             2, 1, squeeze=False, height_ratios=[height, below], hspace=0.03
         ).ravel()
-        window_axes.draw(upper, shown, analysis)
+        axes = window_axes.draw(upper, shown, analysis)
         _draw_descent(lower, analysis, across=True)
-    return figure
+    return axes
 
 
 def plot_reconstruction(
@@ -78,7 +78,7 @@ def plot_reconstruction(
     truth: xr.Dataset | None = None,
     windows: Sequence[int] = WINDOWS,
     ax: Any = None,
-) -> Figure:
+) -> np.ndarray:
     """Draw the analysis of some windows against observations and truth.
 
     Small states are drawn in the layout of the paper's figure 3: a column for each window, a row
@@ -98,6 +98,10 @@ def plot_reconstruction(
     ax : array of Axes, optional
         A row for each component or map, a column for each window. Default: a new figure.
 
+    Returns
+    -------
+    (rows, columns) array of Axes
+
     Raises
     ------
     InputError
@@ -107,8 +111,7 @@ def plot_reconstruction(
     analysis = restacked(analysis)
     shown = window_axes.excerpts_of(analysis, truth, windows)
     with figure_of(ax, *window_axes.figure_size(shown)) as figure:
-        window_axes.draw(figure, shown, analysis, ax)
-    return figure
+        return window_axes.draw(figure, shown, analysis, ax)
 
 
 def plot_window(
@@ -184,7 +187,7 @@ def plot_convergence(
     return axis
 
 
-def plot_descent(history: xr.Dataset, ax: Any = None) -> Figure:
+def plot_descent(history: xr.Dataset, ax: Any = None) -> np.ndarray:
     """Draw cost and, where known, R-score along the iterations, as in the paper's figure 2.
 
     Parameters
@@ -195,6 +198,10 @@ def plot_descent(history: xr.Dataset, ax: Any = None) -> Figure:
     ax : array of Axes, optional
         One for each of the two. Default: a new figure.
 
+    Returns
+    -------
+    array of Axes, of the cost and, where known, of the R-score
+
     Raises
     ------
     InputError
@@ -202,8 +209,7 @@ def plot_descent(history: xr.Dataset, ax: Any = None) -> Figure:
     """
     curves = _curves(history)
     with figure_of(ax, 3.6, 4.2 if len(curves) > 1 else 2.4) as figure:
-        _draw_descent(figure, history, ax=ax)
-    return figure
+        return _draw_descent(figure, history, ax=ax)
 
 
 def _curves(history: xr.Dataset) -> dict[str, tuple[str, str]]:
@@ -219,7 +225,7 @@ def _curves(history: xr.Dataset) -> dict[str, tuple[str, str]]:
 
 def _draw_descent(
     figure: FigureBase, history: xr.Dataset, *, across: bool = False, ax: Any = None
-) -> None:
+) -> np.ndarray:
     curves = _curves(history)
     shape = (1, len(curves)) if across else (len(curves), 1)
     axes = panels(figure, *shape, ax, sharex=True).ravel()
@@ -229,6 +235,7 @@ def _draw_descent(
         axis.set_xlabel("iteration")
     if not across and ax is None:
         figure.align_ylabels(list(axes))
+    return axes
 
 
 def _draw_curve(axis: Axes, history: xr.Dataset, label: str, name: str, colour: str) -> None:

@@ -17,7 +17,6 @@ from pyvda.plotting.style import LAND, axes_of, figure_of, panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 PANELS = ("truth", "analysis", "error")
 
@@ -73,8 +72,8 @@ def figure_of_hovmoller(
     at: int | None = None,
     window: int = 0,
     ax: Any = None,
-) -> Figure:
-    """Draw truth, analysis and error over time and space, side by side.
+) -> Array:
+    """Draw truth, analysis and error over time and space, side by side; return their axes.
 
     Parameters and errors are those of `plot_hovmoller`; `ax` has as many axes as there are panels.
     """
@@ -94,7 +93,7 @@ def figure_of_hovmoller(
         colour_bar(figure, images["analysis"], states).set_label(field.labelled())
         if "error" in images:
             colour_bar(figure, images["error"], axes[-1:]).set_label(field.labelled("error"))
-    return figure
+    return axes
 
 
 def quantities(field: Field) -> dict[str, Array]:

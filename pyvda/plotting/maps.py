@@ -32,7 +32,7 @@ def plot_maps(
     window: int = 0,
     observations: xr.Dataset | None = None,
     ax: Any = None,
-) -> Figure:
+) -> Array:
     """Draw maps of one time: truth, observations, analysis, error and spread, as far as known.
 
     Truth, observations and analysis share a scale. Each variable has a row; error and spread of a
@@ -56,6 +56,10 @@ def plot_maps(
     ax : array of Axes, optional
         One for each map, in the order above. Default: a new figure.
 
+    Returns
+    -------
+    array of Axes, one for each map, in the order above
+
     Raises
     ------
     InputError
@@ -64,8 +68,8 @@ def plot_maps(
     fields = maps_of(analysis, truth, variables, window, observations)
     steps = [checked_step(field, step) for field in fields]
     with figure_of(ax) as figure:
-        draw(figure, fields, steps, ax=ax)
-    return figure
+        drawn = draw(figure, fields, steps, ax=ax)
+    return np.array([image.axes for images in drawn for image in images.values()], object)
 
 
 def plot_map(values: xr.DataArray, *, land: Array | None = None, ax: Axes | None = None) -> Axes:

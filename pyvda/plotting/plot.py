@@ -9,7 +9,7 @@ from pyvda.errors import InputError
 from pyvda.io.sources.open import opened
 from pyvda.plotting import analysis as windows_of
 from pyvda.plotting.fields import has_maps
-from pyvda.plotting.style import figure_of, panels
+from pyvda.plotting.style import one_of
 
 _OF_FIELDS = ("maps", "series", "spectra", "hovmoller", "animation")
 KINDS = ("windows", *_OF_FIELDS, "descent", "rank-histogram")
@@ -82,12 +82,16 @@ def plot(
     row : int, optional
         The row y of a Hovmöller diagram. Default: the middle.
     ax : Axes or array of Axes, optional
-        One for each panel, as in the figure that is made without; windows are drawn without the
-        descent. Not for the kind animation. The functions of `pyvda.plotting` draw one panel.
+        One for each panel, as many as are returned without it; windows are then drawn without the
+        descent below them. Not for the kind animation. Default: those of a new figure.
 
     Returns
     -------
-    matplotlib Figure, or FuncAnimation of the kind animation; `ax` where it is given
+    Axes, or array of Axes where there are several panels
+        `ax` where it is given. Windows: (rows, columns), a row for each component or map and a
+        column for each window; the descent, which is drawn below them, is not among these. Other
+        kinds: one-dimensional, in the order in which they are drawn, without colour bars.
+        Animation: a matplotlib FuncAnimation instead.
 
     Raises
     ------
@@ -99,15 +103,17 @@ def plot(
     given = {"truth": truth, "windows": windows, "window": window, "variables": variables,
              "step": step, "observations": observations, "row": row}  # fmt: skip
     kind = kind_of(drawn, kind, given)
-    figure = _figure(kind, drawn, true, given, ax)
-    return figure if ax is None else ax
+    axes = _drawn(kind, drawn, true, given, ax)
+    if ax is not None:
+        return ax
+    return axes.item() if getattr(axes, "size", 0) == 1 else axes
 
 
-def _figure(kind: str, drawn: Any, true: Any, given: dict[str, Any], ax: Any) -> Any:
+def _drawn(kind: str, drawn: Any, true: Any, given: dict[str, Any], ax: Any) -> Any:
     from pyvda.plotting.animation import animate_maps
     from pyvda.plotting.hovmoller import figure_of_hovmoller
     from pyvda.plotting.maps import plot_maps
-    from pyvda.plotting.rank_histogram import figure_of_rank_histogram
+    from pyvda.plotting.rank_histogram import plot_rank_histogram
     from pyvda.plotting.series import figure_of_series
     from pyvda.plotting.spectra import plot_spectra
 
@@ -119,7 +125,7 @@ def _figure(kind: str, drawn: Any, true: Any, given: dict[str, Any], ax: Any) ->
     if kind == "descent":
         return windows_of.plot_descent(drawn, ax)
     if kind == "rank-histogram":
-        return figure_of_rank_histogram(drawn, true, ax)
+        return plot_rank_histogram(drawn, true, ax=one_of(ax))
     how: dict[str, Any] = {"variables": given["variables"], "window": given["window"] or 0}
     if kind in ("maps", "animation"):
         points = given["observations"]
@@ -133,7 +139,5 @@ def _figure(kind: str, drawn: Any, true: Any, given: dict[str, Any], ax: Any) ->
     if kind == "series":
         return figure_of_series(drawn, true, ax=ax, **how)
     if kind == "spectra":
-        with figure_of(ax, 3.6, 2.9) as figure:
-            plot_spectra(drawn, true, ax=panels(figure, 1, 1, ax)[0, 0], **how)
-        return figure
+        return plot_spectra(drawn, true, ax=one_of(ax), **how)
     return figure_of_hovmoller(drawn, true, at=given["row"], ax=ax, **how)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -12,11 +12,10 @@ from scipy.special import ndtr
 from pyvda import names
 from pyvda.errors import InputError
 from pyvda.io.pairs import aligned, paired
-from pyvda.plotting.style import BLACK, BLUE, axes_of, figure_of, panels
+from pyvda.plotting.style import BLACK, BLUE, axes_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 BINS = 20
 
@@ -84,12 +83,3 @@ def _standardised(mean: xr.DataArray, stdev: xr.DataArray, true: xr.DataArray) -
     departure, stated = true.values - mean.values, stdev.transpose(*mean.dims).values
     known = np.isfinite(departure) & np.isfinite(stated) & (stated > 0)
     return np.asarray(departure[known] / stated[known], float)
-
-
-def figure_of_rank_histogram(
-    analysis: xr.Dataset, truth: xr.Dataset | None, ax: Any = None
-) -> Figure:
-    """Draw the rank histogram alone; see `plot_rank_histogram`."""
-    with figure_of(ax, 3.6, 2.4) as figure:
-        plot_rank_histogram(analysis, truth, ax=panels(figure, 1, 1, ax)[0, 0])
-    return figure

@@ -15,7 +15,6 @@ from pyvda.plotting.style import BLACK, BLUE, VERMILION, axes_of, figure_of, pan
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 
 def plot_series(
@@ -55,14 +54,14 @@ def figure_of_series(
     variables: Sequence[str] | None = None,
     window: int = 0,
     ax: Any = None,
-) -> Figure:
-    """Draw the series of several fields below each other, or in axes; see `plot_series`."""
+) -> Array:
+    """Draw the series of several fields below each other; return their axes. See `plot_series`."""
     fields = fields_of(analysis, truth, variables=variables, window=window)
     with figure_of(ax, 4.5, 0.6 + 1.8 * len(fields)) as figure:
         axes = panels(figure, len(fields), 1, ax, sharex=True).ravel()
         for axis, field in zip(axes, fields, strict=True):
             draw(axis, field)
-    return figure
+    return axes
 
 
 def rms(values: Array) -> Array:

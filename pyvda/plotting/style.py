@@ -1,8 +1,10 @@
 """What all figures share: style, colours, making a figure, writing it to a file.
 
-Figures are made without pyplot, so that neither a display nor global state is touched; matplotlib
-is imported by the first call. Colours are those of Okabe and Ito, distinguishable with any colour
-vision; maps have perceptually uniform or diverging scales that are, too, and grey land.
+A figure that is returned to a user is made by pyplot where pyplot is in use and in IPython, so that
+`plt.show()` and notebooks show it, and otherwise without, so that neither a display nor global
+state is touched; matplotlib is imported by the first call. Colours are those of Okabe and Ito,
+distinguishable with any colour vision; maps have perceptually uniform or diverging scales that are,
+too, and grey land.
 """
 
 from __future__ import annotations
@@ -53,9 +55,28 @@ def new_figure() -> Iterator[Figure]:
         yield Figure(layout="constrained")
 
 
+@contextmanager
+def user_figure() -> Iterator[Figure]:
+    """Make an empty figure that `plt.show()` and notebooks show; otherwise as `new_figure`."""
+    from matplotlib import rc_context
+
+    if "matplotlib.pyplot" not in sys.modules and _shell() is None:
+        with new_figure() as figure:
+            yield figure
+        return
+    pyplot = importlib.import_module("matplotlib.pyplot")
+    with rc_context(STYLE):
+        yield pyplot.figure(layout="constrained")
+
+
+def _shell() -> Any:
+    """Return IPython's shell, None outside of IPython."""
+    return sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+
+
 def show_in_notebook(kind: type) -> None:
     """Let IPython draw figures, as it does itself once pyplot has made one."""
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    shell = _shell()
     if shell is None or any(kind in each for each in shell.display_formatter.formatters.values()):
         return
     tools = importlib.import_module("IPython.core.pylabtools")
@@ -69,7 +90,7 @@ def axes_of(ax: Axes | None, size: tuple[float, float]) -> Iterator[Axes]:
     if ax is not None:
         yield ax
         return
-    with new_figure() as figure:
+    with user_figure() as figure:
         figure.set_size_inches(*size)
         yield figure.subplots()
 
@@ -80,7 +101,7 @@ def figure_of(ax: Any, width: float = 0.0, height: float = 0.0) -> Iterator[Any]
     if ax is not None:
         yield _listed(ax)[0].figure
         return
-    with new_figure() as figure:
+    with user_figure() as figure:
         if width:
             figure.set_size_inches(width, height)
         yield figure
@@ -104,6 +125,17 @@ def panels(figure: Any, rows: int, columns: int, ax: Any = None, **how: Any) -> 
             f"plt.subplots({rows}, {columns})[1]"
         )
     return given.reshape(rows, columns)
+
+
+def one_of(ax: Any) -> Axes | None:
+    """Return the only one of the given axes, None where none are given."""
+    return None if ax is None else panels(None, 1, 1, ax)[0, 0]
+
+
+def drawn_figure(axes: Any) -> Figure:
+    """Return the whole figure of an Axes or an array of Axes, which may be in a subfigure."""
+    figure: Figure = _listed(axes)[0].figure.figure
+    return figure
 
 
 def _listed(ax: Any) -> np.ndarray:

@@ -132,8 +132,13 @@ def figure_size(excerpts: list[Excerpt]) -> tuple[float, float]:
     return 1.6 + 1.7 * len(excerpts), 0.6 + 1.15 * rows
 
 
-def draw(figure: FigureBase, excerpts: list[Excerpt], analysis: xr.Dataset, ax: Any = None) -> None:
-    """Draw the excerpts as columns, in axes `ax` if given; `analysis` gives names and units."""
+def draw(
+    figure: FigureBase, excerpts: list[Excerpt], analysis: xr.Dataset, ax: Any = None
+) -> np.ndarray:
+    """Draw the excerpts as columns, in axes `ax` if given; `analysis` gives names and units.
+
+    Returns the axes, (rows, columns).
+    """
     label = times(analysis, analysis)[1]
     draw_rows = _draw_lines if excerpts[0].analysis.shape[1] <= _MOST_LINES else _draw_maps
     axes = draw_rows(figure, excerpts, _component_names(analysis), _units(analysis), ax)
@@ -143,6 +148,7 @@ def draw(figure: FigureBase, excerpts: list[Excerpt], analysis: xr.Dataset, ax: 
         if excerpts[0].time.dtype.kind == "M":
             date_axis(axis)
         axis.set_xlabel(label)
+    return axes
 
 
 def _units(analysis: xr.Dataset) -> str:

@@ -18,6 +18,7 @@ from pyvda.plotting.analysis import (
     plot_window,
     save_figure,
 )
+from pyvda.plotting.style import drawn_figure
 from pyvda.state.windows import analysis_dataset
 
 RNG = np.random.default_rng(5)
@@ -44,8 +45,8 @@ def made(shape=(5, 24, 3), offset=0.0, history=False, every=4):
 
 def test_lines_show_truth_observations_and_analysis():
     analysis, truth = made()
-    figure = plot_reconstruction(analysis, truth)
-    axes = np.array(figure.axes).reshape(3, 4)
+    axes = plot_reconstruction(analysis, truth)
+    assert axes.shape == (3, 4)
     for row in range(3):
         for column in range(4):
             lines = [np.asarray(line.get_ydata()) for line in axes[row, column].lines]
@@ -55,7 +56,7 @@ def test_lines_show_truth_observations_and_analysis():
     points = np.asarray(axes[0, 2].lines[2].get_ydata())
     np.testing.assert_allclose(points[::4], truth.truth[2, ::4, 0] + 0.1)
     assert np.isnan(points).sum() == 18
-    assert [text.get_text() for text in figure.legends[0].texts] == [
+    assert [text.get_text() for text in axes[0, 0].figure.legends[0].texts] == [
         "truth",
         "observations",
         "analysis",
@@ -68,16 +69,15 @@ def test_lines_show_truth_observations_and_analysis():
 
 def test_fewer_windows_than_asked_for():
     analysis, _ = made((2, 24, 3))
-    assert len(plot_reconstruction(analysis).axes) == 6
-    assert len(plot_reconstruction(analysis, windows=(1,)).axes) == 3
+    assert plot_reconstruction(analysis).shape == (3, 2)
+    assert plot_reconstruction(analysis, windows=(1,)).shape == (3, 1)
     with pytest.raises(InputError, match=r"none of the windows \(7,\) is among the 2"):
         plot_reconstruction(analysis, windows=(7,))
 
 
 def test_maps_share_one_scale_around_zero():
     analysis, truth = made((2, 24, 40))
-    figure = plot_reconstruction(analysis, truth)
-    images = [axis.images[0] for axis in figure.axes if axis.images]
+    images = [axis.images[0] for axis in plot_reconstruction(analysis, truth).flat]
     assert len(images) == 8
     assert len({image.get_clim() for image in images}) == 1
     low, high = images[0].get_clim()
@@ -92,7 +92,7 @@ def test_maps_share_one_scale_around_zero():
 
 def test_maps_far_from_zero_give_errors_their_own_scale():
     analysis, truth = made((2, 24, 40), offset=280.0)
-    images = [axis.images[0] for axis in plot_reconstruction(analysis, truth).axes if axis.images]
+    images = [axis.images[0] for axis in plot_reconstruction(analysis, truth).flat]
     assert images[0].get_clim() == pytest.approx((275.0, 285.0), abs=0.01)
     assert images[-1].get_clim() == pytest.approx((0.0, 0.5))
 
@@ -100,7 +100,7 @@ def test_maps_far_from_zero_give_errors_their_own_scale():
 def test_irregular_observations_keep_their_steps():
     analysis, truth = made((1, 24, 40), every=4)
     analysis.innovation[0, 7, 3] = 0.0
-    images = [axis.images[0] for axis in plot_reconstruction(analysis, truth).axes if axis.images]
+    images = [axis.images[0] for axis in plot_reconstruction(analysis, truth).flat]
     assert images[1].get_array().shape == (40, 24)
 
 
@@ -117,14 +117,14 @@ def test_irregular_observations_keep_their_steps():
 def test_long_series_in_stretches(tmp_path, size, time):
     analysis, truth = (ds.isel(window=0) for ds in made((1, 450, size)))
     analysis = analysis.drop_vars("time") if time is None else analysis.assign_coords(time=time)
-    figure = plot_reconstruction(analysis, truth)
-    titles = [axis.get_title() for axis in figure.axes if axis.get_title()]
+    axes = plot_reconstruction(analysis, truth)
+    titles = [axis.get_title() for axis in axes[0]]
     assert [title.split(",")[0] for title in titles] == [
         "steps 0 to 199",
         "steps 200 to 399",
         "steps 400 to 449",
     ]
-    save_figure(figure, tmp_path / "a.png", dpi=40)
+    save_figure(drawn_figure(axes), tmp_path / "a.png", dpi=40)
 
 
 @pytest.mark.parametrize("size", [3, 40])
@@ -132,26 +132,27 @@ def test_diverged_window_does_not_hide_the_others(tmp_path, size):
     analysis, truth = made((3, 24, size))
     analysis.analysis[1] = 1e9
     analysis.analysis[2] = np.nan
-    figure = plot_reconstruction(analysis, truth)
+    axes = plot_reconstruction(analysis, truth)
     if size == 3:
-        low, high = figure.axes[0].get_ylim()
+        low, high = axes[0, 0].get_ylim()
         assert -10 < low < -5
         assert 5 < high < 10
     else:
-        assert all(abs(axis.images[0].get_clim()[1]) < 10 for axis in figure.axes if axis.images)
-    save_figure(figure, tmp_path / "a.png", dpi=40)
-    save_figure(plot_reconstruction(analysis.isel(window=[2])), tmp_path / "b.png", dpi=40)
+        assert all(abs(axis.images[0].get_clim()[1]) < 10 for axis in axes.flat)
+    save_figure(drawn_figure(axes), tmp_path / "a.png", dpi=40)
+    failed = plot_reconstruction(analysis.isel(window=[2]))
+    save_figure(drawn_figure(failed), tmp_path / "b.png", dpi=40)
 
 
 def test_descent():
     analysis, _ = made(history=True)
-    cost, error = plot_descent(analysis).axes
+    cost, error = plot_descent(analysis)
     assert cost.get_xscale() == cost.get_yscale() == error.get_yscale() == "log"
     np.testing.assert_array_equal(cost.lines[0].get_xdata(), [1, 10, 100])
     np.testing.assert_array_equal(cost.lines[0].get_ydata(), [4.0, 2.0, 1.0])
     np.testing.assert_array_equal(cost.lines[1].get_ydata(), [8.0, 8.0])  # the first guess
     np.testing.assert_array_equal(error.lines[0].get_ydata(), [3.0, 2.0, 1.0])
-    assert len(plot_descent(analysis.drop_vars("history_r_score")).axes) == 1
+    assert len(plot_descent(analysis.drop_vars("history_r_score"))) == 1
     with pytest.raises(InputError, match="no 'history_cost'"):
         plot_descent(made()[0])
 
@@ -192,10 +193,10 @@ def test_one_quantity_into_given_axes():
 def test_combined_figure(tmp_path, size):
     with_history, truth = made((2, 24, size), history=True)
     without, _ = made((2, 24, size))
-    count = len(plot_reconstruction(without, truth).axes)
-    assert len(plot_analysis(without, truth).axes) == count
-    figure = plot_analysis(with_history, truth)
-    assert len(figure.axes) == count + 2
+    alone, found = (plot_analysis(ds, truth) for ds in (without, with_history))
+    assert alone.shape == found.shape == plot_reconstruction(without, truth).shape
+    figure = drawn_figure(found)
+    assert len(figure.axes) == len(drawn_figure(alone).axes) + 2
     save_figure(figure, tmp_path / "a.png", dpi=40)
 
 
@@ -203,7 +204,7 @@ def test_combined_figure(tmp_path, size):
 def test_saved_files(tmp_path, kind):
     analysis, truth = made((2, 24, 3))
     for name in ("a", "b"):
-        save_figure(plot_reconstruction(analysis, truth), tmp_path / f"{name}.{kind}")
+        save_figure(drawn_figure(plot_reconstruction(analysis, truth)), tmp_path / f"{name}.{kind}")
     written = (tmp_path / f"a.{kind}").read_bytes()
     start = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[kind]
     assert written.startswith(start)
@@ -214,7 +215,7 @@ def test_saved_files(tmp_path, kind):
 
 
 def test_saving_fails_in_one_sentence(tmp_path):
-    figure = plot_reconstruction(made()[0])
+    figure = drawn_figure(plot_reconstruction(made()[0]))
     with pytest.raises(InputError, match=r"must end in \.png, \.svg or \.pdf"):
         save_figure(figure, tmp_path / "a.jpeg")
     with pytest.raises(InputError, match="missing does not exist"):

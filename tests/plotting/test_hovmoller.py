@@ -17,8 +17,8 @@ def shown(axis) -> np.ndarray:
 
 def test_panels_show_a_row_over_time() -> None:
     analysis, truth = made()
-    figure = figure_of_hovmoller(analysis, truth, at=2)
-    found = {axis.get_title(): axis for axis in figure.axes if axis.get_title()}
+    axes = figure_of_hovmoller(analysis, truth, at=2)
+    found = {axis.get_title(): axis for axis in axes}
     assert list(found) == ["truth", "analysis", "error"]
     np.testing.assert_array_equal(shown(found["truth"]), truth["sst"][0, :, 2])
     np.testing.assert_array_equal(shown(found["error"]), (analysis["sst"] - truth["sst"])[0, :, 2])

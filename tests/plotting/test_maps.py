@@ -14,8 +14,8 @@ from pyvda.plotting.style import save_figure
 pytestmark = pytest.mark.filterwarnings("error")
 
 
-def panels(figure) -> dict:
-    return {axis.get_title(): axis for axis in figure.axes if axis.get_title()}
+def panels(axes) -> dict:
+    return {axis.get_title(): axis for axis in axes if axis.get_title()}
 
 
 def shown(axis) -> np.ndarray:
@@ -25,8 +25,8 @@ def shown(axis) -> np.ndarray:
 
 def test_all_panels_show_their_data() -> None:
     analysis, truth = made()
-    figure = plot_maps(analysis, truth)
-    found, step = panels(figure), 2  # nothing is observed at the last
+    axes = plot_maps(analysis, truth)
+    figure, found, step = axes[0].figure, panels(axes), 2  # nothing is observed at the last
     assert list(found) == ["truth", "observations", "analysis", "error", "spread"]
     np.testing.assert_array_equal(shown(found["truth"]), truth["sst"][0, step])
     np.testing.assert_array_equal(shown(found["analysis"]), analysis["sst"][0, step])
@@ -46,8 +46,8 @@ def test_all_panels_show_their_data() -> None:
 
 
 def test_states_share_a_scale_and_land_is_grey() -> None:
-    figure = plot_maps(*made())
-    found = panels(figure)
+    axes = plot_maps(*made())
+    found = panels(axes)
     scales = {found[name].collections[1].get_clim() for name in ("truth", "analysis")}
     scales |= {found["observations"].collections[2].get_clim()}
     assert len(scales) == 1
@@ -57,15 +57,17 @@ def test_states_share_a_scale_and_land_is_grey() -> None:
     land = found["truth"].collections[0]
     np.testing.assert_array_equal(~np.ma.getmaskarray(land.get_array()).reshape(LAND.shape), LAND)
     assert np.allclose(land.get_cmap()(0)[:3], float(GREY), atol=0.01)
-    labels = [axis.get_xlabel() for axis in figure.axes]
+    labels = [axis.get_xlabel() for axis in axes[0].figure.axes]
     assert {"sst (K)", "error (K)", "spread (K)", "lon (°E)"} <= set(labels)
     assert found["truth"].get_ylabel() == "lat (°N)"
 
 
 def test_a_row_for_each_variable_and_only_what_is_known(tmp_path) -> None:
     analysis, _ = made(variables=("sst", "ssh"))
-    figure = plot_maps(analysis.drop_vars("ssh_stdev"), step=0)
-    assert list(panels(figure)) == ["observations", "analysis", "spread"]
+    axes = plot_maps(analysis.drop_vars("ssh_stdev"), step=0)
+    assert list(panels(axes)) == ["observations", "analysis", "spread"]
+    assert len(axes) == 5
+    figure = axes[0].figure
     visible = [axis for axis in figure.axes if axis.get_visible()]
     assert len(visible) == 5 + 3  # maps and colour bars
     save_figure(figure, tmp_path / "a.png", dpi=40)
@@ -121,10 +123,10 @@ def test_observations_along_tracks_are_those_nearest_to_the_time() -> None:
     dots = panels(plot_maps(analysis, truth, observations=tracks, step=1))["observations"]
     np.testing.assert_array_equal(dots.collections[2].get_array(), [2.0, 3.0])
     np.testing.assert_array_equal(dots.collections[2].get_offsets(), [[2.5, 50.2], [3.5, 50.3]])
-    assert plot_maps(analysis, observations=tracks)._suptitle.get_text() == "time 3"
+    assert plot_maps(analysis, observations=tracks)[0].figure._suptitle.get_text() == "time 3"
     moving = animate_maps(analysis, truth, observations=tracks)
     moving._func(0)
-    shown = panels(moving._fig)["observations"].collections[2]
+    shown = panels(moving._fig.axes)["observations"].collections[2]
     np.testing.assert_array_equal(shown.get_array(), [1.0])
     moving._draw_was_started = True  # it is not to be shown
     with pytest.raises(InputError, match="no time, lat, lon for each datum"):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from matplotlib.animation import FuncAnimation
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from plotting.gridded import made
@@ -15,10 +16,11 @@ from pyvda.plotting.plot import KINDS
 from pyvda.plotting.rank_histogram import plot_rank_histogram
 from pyvda.plotting.series import figure_of_series
 from pyvda.plotting.spectra import plot_spectra
+from pyvda.plotting.style import drawn_figure
 
 
-def pixels(figure) -> np.ndarray:
-    canvas = FigureCanvasAgg(figure)
+def pixels(axes) -> np.ndarray:
+    canvas = FigureCanvasAgg(drawn_figure(axes))
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())
 
@@ -29,8 +31,8 @@ def pixels(figure) -> np.ndarray:
         ({}, lambda a, t: plot_maps(a, t)),
         ({"kind": "maps", "step": 1}, lambda a, t: plot_maps(a, t, step=1)),
         ({"kind": "series", "window": 1}, lambda a, t: figure_of_series(a, t, window=1)),
-        ({"kind": "spectra"}, lambda a, t: plot_spectra(a, t).figure),
-        ({"kind": "rank-histogram"}, lambda a, t: plot_rank_histogram(a, t).figure),
+        ({"kind": "spectra"}, lambda a, t: plot_spectra(a, t)),
+        ({"kind": "rank-histogram"}, lambda a, t: plot_rank_histogram(a, t)),
         ({"kind": "hovmoller", "row": 2}, lambda a, t: figure_of_hovmoller(a, t, at=2)),
     ],
 )
@@ -38,6 +40,24 @@ def test_each_kind_is_its_function(options, expected) -> None:
     analysis, truth = made(windows=2, land=np.zeros((6, 8), bool))
     found = pyvda.plot(analysis, truth, **options)
     np.testing.assert_array_equal(pixels(found), pixels(expected(analysis, truth)))
+
+
+@pytest.mark.parametrize(
+    ("options", "labels"),
+    [
+        ({"kind": "series"}, ["RMS of sst (K)", "RMS of ssh (K)"]),
+        ({"kind": "series", "variables": ["ssh"]}, ["RMS of ssh (K)"]),
+        ({"kind": "spectra"}, ["variance of a mode of sst (K)²"]),
+        ({"kind": "rank-histogram"}, ["density"]),
+        ({"kind": "hovmoller"}, ["time (model units) at lat (°N) = 51.5", "", ""]),
+        ({"kind": "maps"}, 2 * ["lat (°N)", "", "", "", ""]),
+    ],
+)
+def test_the_axes_of_all_panels_are_returned_in_order(options, labels) -> None:
+    analysis, truth = made(variables=("sst", "ssh"), land=np.zeros((6, 8), bool))
+    found = pyvda.plot(analysis, truth, **options)
+    assert isinstance(found, Axes) == (len(labels) == 1)
+    assert [axis.get_ylabel() for axis in np.ravel(found)] == labels
 
 
 def test_an_animation_has_a_frame_for_each_time() -> None:
@@ -81,7 +101,7 @@ def data_of(axis) -> list[np.ndarray]:
 )  # fmt: skip
 def test_panels_are_drawn_into_given_axes(options, count) -> None:
     analysis, truth = made(land=np.zeros((6, 8), bool))
-    own = [a for a in pyvda.plot(analysis, truth, **options).axes if a.get_visible()][:count]
+    own = np.ravel(pyvda.plot(analysis, truth, **options))
     figure = Figure()
     axes = figure.subplots(1, count)
     assert pyvda.plot(analysis, truth, ax=axes, **options) is axes
@@ -99,13 +119,17 @@ def test_windows_and_their_descent_are_drawn_into_given_axes() -> None:
     analysis = pyvda.assimilate(
         pyvda.observe(truth, "lorenz63", 2), model="lorenz63", engine="torch", iterations=3
     )
+    alone = analysis.vda.plot(truth, windows=[0, 1])
+    assert alone.shape == (3, 2)
+    assert len(drawn_figure(alone).axes) > 6  # with the descent
     axes = Figure().subplots(3, 2)
     assert analysis.vda.plot(truth, windows=[0, 1], ax=axes) is axes
     assert [axis.get_title()[:8] for axis in axes[0]] == ["window 0", "window 1"]
     assert axes[0, 0].get_legend() is not None
     assert all(len(axis.lines) >= 2 for axis in axes.flat)
-    (one,) = [Figure().subplots()]
+    one = Figure().subplots()
     assert pyvda.plot(analysis, kind="descent", ax=one) is one
+    assert pyvda.plot(analysis, kind="descent").get_ylabel() == "cost"  # a single panel
     assert len(one.lines) >= 1
     with pytest.raises(InputError, match="no effect on the kind animation"):
         pyvda.plot(made()[0], kind="animation", ax=one)

@@ -35,9 +35,9 @@ def test_without_a_truth_innovations_are_drawn() -> None:
 
 def test_several_variables_and_dates() -> None:
     days = np.datetime64("2001-02-03", "ns") + np.arange(4) * np.timedelta64(6, "h")
-    figure = figure_of_series(*made(variables=("sst", "ssh"), time=days))
-    assert [axis.get_ylabel() for axis in figure.axes] == ["RMS of sst (K)", "RMS of ssh (K)"]
-    figure.canvas.draw()
+    axes = figure_of_series(*made(variables=("sst", "ssh"), time=days))
+    assert [axis.get_ylabel() for axis in axes] == ["RMS of sst (K)", "RMS of ssh (K)"]
+    axes[0].figure.canvas.draw()
 
 
 def test_into_given_axes() -> None:

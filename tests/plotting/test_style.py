@@ -1,5 +1,9 @@
 """Files of figures are written whole, or refused by their name."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from pyvda.errors import InputError
@@ -57,3 +61,28 @@ def test_a_notebook_draws_a_figure_that_pyplot_has_not_made() -> None:
         assert "image/png" not in shown
     finally:
         shells.InteractiveShell.clear_instance()
+
+
+def test_figures_are_pyplot_s_where_pyplot_or_a_notebook_shows_them() -> None:
+    pytest.importorskip("IPython")
+    program = """
+import sys
+from IPython.core.interactiveshell import InteractiveShell
+from pyvda.plotting.style import user_figure
+for _ in "ab":
+    with user_figure() as figure:
+        pass
+assert "matplotlib.pyplot" not in sys.modules
+shell = InteractiveShell.instance()
+with user_figure() as shown:
+    pass
+import matplotlib.pyplot as plt
+InteractiveShell.clear_instance()
+with user_figure() as other:
+    pass
+assert [plt.figure(number) for number in plt.get_fignums()] == [shown, other]
+assert shown.get_layout_engine() is not None
+"""
+    environment = {**os.environ, "MPLBACKEND": "agg"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
