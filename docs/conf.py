@@ -49,9 +49,9 @@ def _digest_of_sources() -> str:
     digest = hashlib.sha256()
     for name in ("kernel.py", "matplotlibrc"):
         digest.update((DOCS / name).read_bytes())
-    for folder in ("pyvda", "julia/src", "docs/results", "benchmarks/results"):
+    for folder in ("pyvda", "julia/src", "docs/results", "docs/figures", "benchmarks/results"):
         for path in sorted((ROOT / folder).rglob("*")):
-            if path.suffix in (".py", ".pyi", ".jl", ".txt", ".json"):
+            if path.suffix in (".py", ".pyi", ".jl", ".txt", ".json", ".nc"):
                 digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 

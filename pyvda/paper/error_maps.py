@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import xarray as xr
 
 from pyvda.paper.figures import Reconstruction, page
 from pyvda.plotting.window_axes import without_gaps
@@ -29,31 +30,33 @@ def typical_window(reconstructions: Sequence[Reconstruction], truth: np.ndarray)
 
 
 def error_limit(reconstructions: Sequence[Reconstruction], truth: np.ndarray, window: int) -> float:
-    """Return where the colours of the error maps end: a high percentile of all absolute errors."""
-    errors = [np.abs(one.x[window] - truth[window]) for one in reconstructions]
-    return float(np.percentile(errors, _LIMIT)) if errors else 1.0
+    """Return where the colours of the error maps of a window end."""
+    return _limit([np.abs(one.x[window] - truth[window]) for one in reconstructions])
 
 
-def state_and_error_maps(
-    reconstructions: Sequence[Reconstruction],
-    truth: np.ndarray,
-    observation: np.ndarray,
-    *,
-    time_step: float,
-    window: int = 0,
-) -> Figure:
+def _limit(errors: Sequence[np.ndarray]) -> float:
+    """Return a high percentile of all absolute errors."""
+    return float(np.percentile(errors, _LIMIT)) if len(errors) else 1.0
+
+
+def state_and_error_maps(data: xr.Dataset) -> Figure:
     """Draw states and absolute errors of a window over time and component.
 
-    The truth comes first, above its observations; then each analysis above its error. Parameters
-    are those of `pyvda.paper.figures.errors_and_examples`.
+    The truth comes first, above its observations; then each analysis above its error.
+
+    Parameters
+    ----------
+    data : Dataset
+        See `pyvda.paper.figure_data.of_maps`.
     """
-    true, seen = truth[window], observation[window]
+    true, seen, time = (data[name].values for name in ("truth", "observation", "time"))
     pairs = [("truth", true, "observations", without_gaps(np.arange(len(seen)), seen)[1])]
-    for one in reconstructions:
-        mean = one.r_score(truth)[window]
-        error = np.abs(one.x[window] - true)
-        pairs.append((one.solver.label, one.x[window], f"|error|, R = {mean:.2f}", error))
-    largest, limit = float(np.abs(true).max()), error_limit(reconstructions, truth, window)
+    errors = []
+    for label, x in zip(data["solver"].values, data["analysis"].values, strict=True):
+        errors.append(np.abs(x - true))
+        mean = np.mean((x - true) ** 2)
+        pairs.append((str(label), x, f"|error|, R = {mean:.2f}", errors[-1]))
+    largest, limit = float(np.abs(true).max()), _limit(errors)
     of_states: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest}
     of_errors: dict[str, Any] = {"cmap": "magma_r", "vmin": 0.0, "vmax": limit}
     across = min(_ACROSS, len(pairs))
@@ -62,7 +65,7 @@ def state_and_error_maps(
         axes = figure.subplots(2 * groups, across, sharex=True, sharey=True, squeeze=False)
         place: dict[str, Any] = {
             "origin": "lower", "aspect": "auto", "interpolation": "nearest",
-            "extent": (0.0, len(true) * time_step, 0.5, true.shape[1] + 0.5),
+            "extent": (0.0, len(true) * (time[1] - time[0]), 0.5, true.shape[1] + 0.5),
         }  # fmt: skip
         for n, (above, state, below, other) in enumerate(pairs):
             row, column = divmod(n, across)

@@ -1,4 +1,4 @@
-"""The paper's figures 2 and 3, drawn from plain data that `pyvda reproduce` computes.
+"""The paper's figures 2 and 3, drawn from what `pyvda reproduce` computes and stores.
 
 A solver has the same colour in every figure. Colours are distinguishable with any colour vision,
 and every line style is used once.
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import xarray as xr
 
-from pyvda.paper.error_density import error_density
 from pyvda.plotting.style import STYLE, plain_ticks, show_in_notebook
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, FigureBase
 
 _TRUTH, _OBSERVATION = "#000000", "#0072B2"
-_PLACES = 241  # points at which a density is drawn
-_RARE = 0.001  # largest share of errors beyond the ends of a density's axis
 
 
 @dataclass(frozen=True)
@@ -107,76 +105,51 @@ def energy_pathways(pathways: Mapping[str, Sequence[Pathway]]) -> Figure:
     return figure
 
 
-def errors_and_examples(
-    reconstructions: Sequence[Reconstruction],
-    truth: np.ndarray,
-    observation: np.ndarray,
-    *,
-    time_step: float,
-    windows: Sequence[int] = (0, 1, 2, 3),
-    examples: Sequence[str] = (),
-) -> Figure:
+def errors_and_examples(data: xr.Dataset, looks: Mapping[str, Drawn]) -> Figure:
     """Draw densities of the error of each component, and some reconstructions (figure 3).
 
     Parameters
     ----------
-    reconstructions : sequence of Reconstruction
-    truth, observation : (W, T, D)
-        Observations NaN where there are none.
-    time_step : float
-        Model time units.
-    windows : sequence of int
-        Windows shown below the densities.
-    examples : sequence of str
-        Labels of the solvers shown there; default: all.
+    data : Dataset
+        See `pyvda.paper.figure_data.of_errors_and_examples`.
+    looks : mapping
+        Label of a solver to its appearance.
     """
-    size = truth.shape[2]
+    size = data.sizes["component"]
     with page(7.2, 2.3 + 1.1 * size) as figure:
         upper, lower = figure.subfigures(
             2, 1, squeeze=False, height_ratios=[2.3, 1.1 * size], hspace=0.02
         ).ravel()
         above = upper.subplots(1, size, squeeze=False)[0]
-        _densities(above, reconstructions, truth)
-        chosen = [r for r in reconstructions if not examples or r.solver.label in examples]
-        below = _examples(lower, chosen, truth, observation, time_step, list(windows))
+        _densities(above, data, looks)
+        below = _examples(lower, data, looks)
         _legend(upper, [*above, *below.ravel()])
     return figure
 
 
-def _densities(
-    axes: Sequence[Axes], reconstructions: Sequence[Reconstruction], truth: np.ndarray
-) -> None:
+def _densities(axes: Sequence[Axes], data: xr.Dataset, looks: Mapping[str, Drawn]) -> None:
     for component, axis in enumerate(axes):
-        errors = [(r.x - truth)[..., component] for r in reconstructions]
-        end = sorted(np.quantile(np.abs(error), 1 - _RARE) for error in errors)[-2:][0]
-        at = np.linspace(-end, end, _PLACES)
-        for one, error in zip(reconstructions, errors, strict=True):
-            density = error_density(error, at)
-            axis.plot(at, np.where(density > 0, density, np.nan), **one.solver.how())
+        at = data["error"].values[component]
+        for label, of_solver in zip(data["solver"].values, data["density"].values, strict=True):
+            density = of_solver[component]
+            axis.plot(at, np.where(density > 0, density, np.nan), **looks[str(label)].how())
         axis.set_yscale("log")
-        axis.set_xlim(-end, end)
+        axis.set_xlim(at[0], at[-1])
         axis.set_xlabel(f"error of $x_{{{component + 1}}}$")
         axis.grid(which="major", color="0.9", linewidth=0.6)
     axes[0].set_ylabel("density")
 
 
-def _examples(
-    figure: FigureBase,
-    reconstructions: Sequence[Reconstruction],
-    truth: np.ndarray,
-    observation: np.ndarray,
-    time_step: float,
-    windows: list[int],
-) -> np.ndarray:
-    size = truth.shape[2]
-    axes = figure.subplots(size, len(windows), sharex=True, sharey="row", squeeze=False)
-    time = np.arange(truth.shape[1]) * time_step
-    for column, window in enumerate(windows):
+def _examples(figure: FigureBase, data: xr.Dataset, looks: Mapping[str, Drawn]) -> np.ndarray:
+    size, windows = data.sizes["component"], data.sizes["window"]
+    axes = figure.subplots(size, windows, sharex=True, sharey="row", squeeze=False)
+    truth, observation, time = (data[n].values for n in ("truth", "observation", "time"))
+    for column in range(windows):
         for row, axis in enumerate(axes[:, column]):
-            axis.plot(time, truth[window, :, row], color=_TRUTH, label="truth", linewidth=2.0)
-            for one in reconstructions:
-                axis.plot(time, one.x[window, :, row], **one.solver.how())
-            seen = observation[window, :, row]
+            axis.plot(time, truth[column, :, row], color=_TRUTH, label="truth", linewidth=2.0)
+            for label, x in zip(data["example"].values, data["analysis"].values, strict=True):
+                axis.plot(time, x[column, :, row], **looks[str(label)].how())
+            seen = observation[column, :, row]
             if np.isfinite(seen).any():
                 axis.plot(time, seen, ".", color=_OBSERVATION, markersize=4, label="observations")
             axis.margins(x=0.01)

@@ -14,7 +14,7 @@ from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.learned import shipped
 from pyvda.learned.description import read_description
-from pyvda.paper import error_maps, figure_numbers, figures
+from pyvda.paper import error_maps, figure_data, figure_numbers, figures
 from pyvda.paper.figures import Drawn, Pathway, Reconstruction
 from pyvda.paper.held_out import HELD_OUT
 from pyvda.paper.rows import TABLES, Row, checkpoint_name
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _DASHED, _DOTTED, _MIXED = (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2))
 _LONG, _TWO_DOTS = (0, (8, 1.5)), (0, (4, 1.2, 1, 1.2, 1, 1.2))
-LOOKS = {
+LOOKS = {  # by row of a table
     "fsgd": Drawn("FSGD", "#CC79A7", _DASHED),
     "rk4-conv-unsupervised": Drawn("RK4 + Conv, unsupervised", "#E69F00", _TWO_DOTS),
     "rk4-conv": Drawn("RK4 + Conv", "#D55E00", _MIXED),
@@ -37,6 +37,7 @@ LOOKS = {
     "annealed": Drawn("annealed 4D-Var", "#882255", _DASHED),
     "posterior-mean": Drawn("posterior mean", "#332288", _DOTTED),
 }
+BY_LABEL = {look.label: look for look in LOOKS.values()}
 
 
 class Source(NamedTuple):
@@ -79,7 +80,9 @@ def reproduce_figure(
     windows: int | None = None,
     engine: str | None = None,
 ) -> list[Path]:
-    """Draw a figure in the folder `out`, and return the files: PNG, SVG, and a JSON of its numbers.
+    """Draw a figure in the folder `out`, and return the files.
+
+    They are PNG, SVG, a JSON of numbers and, of figures 3 and 4, a netCDF file of what is drawn.
 
     Parameters
     ----------
@@ -119,38 +122,45 @@ def reproduce_figure(
     if what == "figure2":
         figure, numbers = figures.energy_pathways(pathways), figure_numbers.of_pathways(pathways)
     else:
-        draw = _errors_and_examples if what == "figure3" else _maps
-        figure, numbers = draw(found, truth, observed)
+        of_figure = _errors_and_examples if what == "figure3" else _maps
+        data, numbers = of_figure(found, truth, observed)
+        figure = drawn(what, data)
     written = [out / f"{what}.{ending}" for ending in ("png", "svg", "json")]
     for path in written[:2]:
         plots.save_figure(figure, path)
+    if what != "figure2":
+        figure_data.write(data, out / f"{what}.nc")
+        written.append(out / f"{what}.nc")
     sets = {source.setting: windows or source.windows for source in FIGURES[what]}
-    figure_numbers.write(
-        written[2], written[0], sets=sets, quick=quick, weights=weights, numbers=numbers
-    )
+    figure_numbers.write(written[2], sets=sets, quick=quick, weights=weights, numbers=numbers)
     return written
+
+
+def drawn(what: str, data: xr.Dataset) -> Figure:
+    """Draw figure 3 or 4 from what was stored of it."""
+    if what == "figure3":
+        return figures.errors_and_examples(data, BY_LABEL)
+    return error_maps.state_and_error_maps(data)
 
 
 def _errors_and_examples(
     found: list[Reconstruction], truth: xr.Dataset, observed: xr.Dataset
-) -> tuple[Figure, dict[str, Any]]:
+) -> tuple[xr.Dataset, dict[str, Any]]:
     true, seen = truth[names.TRUTH].values, observed[names.OBSERVATION].values
-    shown = range(min(4, len(true)))
-    figure = figures.errors_and_examples(
-        found, true, seen, time_step=_time_step(truth), windows=shown, examples=EXAMPLES
-    )
-    return figure, figure_numbers.of_errors(found, true)
+    data = figure_data.of_errors_and_examples(
+        found, true, seen, time_step=_time_step(truth), windows=range(min(4, len(true))),
+        examples=EXAMPLES,
+    )  # fmt: skip
+    return data, figure_numbers.of_errors(found, true)
 
 
 def _maps(
     found: list[Reconstruction], truth: xr.Dataset, observed: xr.Dataset
-) -> tuple[Figure, dict[str, Any]]:
+) -> tuple[xr.Dataset, dict[str, Any]]:
     true, seen = truth[names.TRUTH].values, observed[names.OBSERVATION].values
     window = error_maps.typical_window(found, true)
-    figure = error_maps.state_and_error_maps(
-        found, true, seen, time_step=_time_step(truth), window=window
-    )
-    return figure, figure_numbers.of_maps(found, true, window)
+    data = figure_data.of_maps(found, true, seen, time_step=_time_step(truth), window=window)
+    return data, figure_numbers.of_maps(found, true, window)
 
 
 def _time_step(truth: xr.Dataset) -> float:

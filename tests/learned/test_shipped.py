@@ -1,6 +1,5 @@
 """The shipped weights reproduce the scores stored beside them."""
 
-import hashlib
 import json
 import shutil
 import sys
@@ -107,9 +106,6 @@ def test_a_figure_is_of_the_shipped_weights(figure) -> None:
     assert found["weights"].keys() == used
     assert found["windows"] == {source.setting: source.windows for source in sources}
     assert found["quick"] is False
-    image = (folder / f"{figure}.png").read_bytes()
-    assert hashlib.sha256(image).hexdigest() == found["png_sha256"]
-    assert (folder / f"{figure}.svg").exists()
 
 
 @pytest.mark.parametrize("name", NAMES)

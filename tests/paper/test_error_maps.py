@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pyvda.paper.error_maps import error_limit, state_and_error_maps, typical_window
+from pyvda.paper.figure_data import of_maps
 from pyvda.paper.figures import Drawn, Reconstruction
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -26,7 +27,7 @@ def windows(count=3, steps=48, size=12, solvers=4):
 
 def test_states_share_one_scale_and_errors_another() -> None:
     found, truth, observation = windows()
-    figure = state_and_error_maps(found, truth, observation, time_step=0.05, window=1)
+    figure = state_and_error_maps(of_maps(found, truth, observation, time_step=0.05, window=1))
     axes = np.array(figure.axes[:16]).reshape(4, 4)
     largest, limit = np.abs(truth[1]).max(), error_limit(found, truth, 1)
     shown = [(axes[2 * (n // 4), n % 4], axes[2 * (n // 4) + 1, n % 4]) for n in range(5)]
@@ -69,5 +70,5 @@ def test_the_window_is_that_of_the_best_solvers_median() -> None:
 
 def test_without_solvers_there_is_the_truth() -> None:
     _, truth, observation = windows(solvers=0)
-    figure = state_and_error_maps([], truth, observation, time_step=0.05)
+    figure = state_and_error_maps(of_maps([], truth, observation, time_step=0.05))
     assert [axis.get_title() for axis in figure.axes[:2]] == ["truth", "observations"]

@@ -20,6 +20,7 @@ from pyvda.learned.model import LearnedModel
 from pyvda.models.registry import get_preset
 from pyvda.paper import illustrate
 from pyvda.paper.error_density import error_density
+from pyvda.paper.figure_data import of_errors_and_examples
 from pyvda.paper.figures import (
     Drawn,
     Pathway,
@@ -33,6 +34,7 @@ from pyvda.validation_errors import validated
 
 RNG = np.random.default_rng(11)
 ONE, TWO = Drawn("one", "#D55E00"), Drawn("two", "#56B4E9", (0, (4, 1)))
+LOOKS = {look.label: look for look in (ONE, TWO)}
 pytestmark = pytest.mark.filterwarnings("error")
 
 
@@ -71,7 +73,8 @@ def test_pathways_are_drawn_as_given() -> None:
 
 def test_densities_are_those_of_the_errors() -> None:
     found, truth, observation = windows(count=50)
-    figure = errors_and_examples(found, truth, observation, time_step=0.01)
+    data = of_errors_and_examples(found, truth, observation, time_step=0.01)
+    figure = errors_and_examples(data, LOOKS)
     for component, axis in enumerate(figure.axes[:3]):
         for one, line in zip(found, axis.lines, strict=True):
             error = (one.x - truth)[..., component]
@@ -82,9 +85,10 @@ def test_densities_are_those_of_the_errors() -> None:
 
 def test_examples_are_truth_observations_and_chosen_solvers() -> None:
     found, truth, observation = windows()
-    figure = errors_and_examples(
+    data = of_errors_and_examples(
         found, truth, observation, time_step=0.5, windows=(1, 4), examples=("two",)
     )
+    figure = errors_and_examples(data, LOOKS)
     axes = np.array(figure.axes[3:]).reshape(3, 2)
     for row in range(3):
         for column, window in enumerate((1, 4)):
@@ -195,9 +199,8 @@ def test_a_figure_from_the_command_line(figure, weights, tmp_path, monkeypatch, 
     assert image[..., :3].std() > 0.05  # not an empty page
     root = xml.etree.ElementTree.parse(out / f"{figure}.svg").getroot()
     assert root.tag.endswith("svg")
-    assert {path.name for path in out.iterdir()} == {
-        f"{figure}.{e}" for e in ("png", "svg", "json")
-    }
+    kinds = ["png", "svg", "json"] + (["nc"] if figure != "figure2" else [])
+    assert {path.name for path in out.iterdir()} == {f"{figure}.{kind}" for kind in kinds}
     found = json.loads((out / f"{figure}.json").read_text())
     assert found["quick"] is True
     assert found["windows"] == {source.setting: 2 for source in sources}
