@@ -1,38 +1,44 @@
-"""Run the commands of a page whose example takes minutes, and keep what they print and draw.
+"""Run the commands of the page whose example takes minutes, and keep what it shows of them.
 
-    python scripts/page_examples.py {fields,large-states}
+    python scripts/page_examples.py
 
-Figures go to docs/figures/PAGE-*.png, and what some commands print to docs/results/PAGE.json, which
-the page reads when it is built.
+What some commands print goes to docs/results/large-states.json, and the fields of some times, from
+which the page draws its figures, to docs/results/large-states.nc.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import shlex
 import subprocess
 import sys
 import tempfile
+from collections.abc import Hashable
 from pathlib import Path
+
+import numpy as np
+import xarray as xr
 
 from pyvda.io.writing.atomic import replacing
 
 DOCS = Path(__file__).parents[1] / "docs"
-SHOWN = {"fields": ("covariance", "crossvalidate"), "large-states": ("covariance", "score")}
+PAGE = "large-states"
+SHOWN = ("covariance", "score")  # commands whose output is on the page
+TIMES = (0, 5, 10, 15, 19, 20)
+_LEVELS = 2**10  # to which fields are rounded
 
 
-def commands(page: str) -> list[list[str]]:
-    """Return the commands of a page's example, as arguments."""
-    text = (DOCS / f"{page}.md").read_text("utf-8")
+def commands() -> list[list[str]]:
+    """Return the commands of the page's example, as arguments."""
+    text = (DOCS / f"{PAGE}.md").read_text("utf-8")
     block = text.partition("<!-- commands: ")[2].partition("<!-- end of commands -->")[0]
     return [shlex.split(line) for line in block.splitlines() if line.startswith("pyvda ")]
 
 
-def run(page: str, folder: Path) -> dict[str, str]:
-    """Run the commands in a folder, keep the figures, and return what is shown of the output."""
+def run(folder: Path) -> dict[str, str]:
+    """Run the commands in a folder, and return what is shown of their output."""
     said = {}
-    for arguments in commands(page):
+    for arguments in commands():
         print(shlex.join(arguments), flush=True)
         done = subprocess.run(
             [sys.executable, "-m", *arguments], cwd=folder, capture_output=True, text=True,
@@ -40,25 +46,45 @@ def run(page: str, folder: Path) -> dict[str, str]:
         )  # fmt: skip
         if done.returncode:
             raise SystemExit(f"page_examples: {done.stderr.strip()}")
-        if arguments[1] in SHOWN[page]:
+        if arguments[1] in SHOWN:
             said[shlex.join(arguments)] = done.stdout
-    for figure in folder.glob(f"{page}-*.png"):
-        with replacing(DOCS / "figures" / figure.name) as temporary:
-            temporary.write_bytes(figure.read_bytes())
     return said
 
 
-def main() -> int:
-    """Run one page's example."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("page", choices=SHOWN)
-    page = parser.parse_args().page
+def keep_fields(folder: Path, path: Path) -> None:
+    """Write the fields of some times, and the observations nearest to the last, as groups."""
+    analysis, truth, tracks = (
+        xr.load_dataset(folder / f"{name}.nc") for name in ("analysis", "truth", "obs")
+    )
+    last = analysis["time"].values[list(TIMES[-2:])].mean()
+    groups = {
+        "analysis": analysis[["psi", "psi_stdev", "psi_innovation"]].isel(time=list(TIMES)),
+        "truth": truth[["psi"]].isel(time=list(TIMES)),
+        "observations": tracks[["psi"]].isel(obs=tracks["time"].values >= last),
+    }
+    with replacing(path) as temporary:
+        for mode, (group, ds) in zip("waa", groups.items(), strict=True):
+            packed = {name: _packed(variable) for name, variable in ds.data_vars.items()}
+            ds.drop_attrs(deep=False).to_netcdf(temporary, mode, group=group, encoding=packed)
+
+
+def _packed(variable: xr.DataArray) -> dict[Hashable, object]:
+    variable.encoding = {}
+    largest = float(np.nanmax(np.abs(variable.values), initial=1e-30))
+    return {
+        "dtype": "int16", "scale_factor": largest / _LEVELS, "_FillValue": -(2**15), "zlib": True,
+        "complevel": 9,
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Run the example."""
     with tempfile.TemporaryDirectory() as folder:
-        found = {"printed": run(page, Path(folder))}
-    with replacing(DOCS / "results" / f"{page}.json") as temporary:
+        found = {"printed": run(Path(folder))}
+        keep_fields(Path(folder), DOCS / "results" / f"{PAGE}.nc")
+    with replacing(DOCS / "results" / f"{PAGE}.json") as temporary:
         temporary.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,21 +1,19 @@
-"""The pages whose examples take minutes: their commands exist, and what they show is of these."""
+"""The page whose example takes minutes: its commands exist, and what it shows is of these."""
 
 import importlib.util
 import json
-import re
 import shlex
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
+import numpy as np
 import pytest
+import xarray as xr
 
+import pyvda
 from pyvda.cli.main import command_of
-from pyvda.fields.covariance import Factor
-from pyvda.fields.fitted import described
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("fields", "large-states")
+FIELDS = ROOT / "docs/results/large-states.nc"
 
 
 @pytest.fixture(scope="module")
@@ -26,49 +24,47 @@ def script():
     return module
 
 
-def printed(page: str) -> dict[str, str]:
-    return json.loads((ROOT / "docs/results" / f"{page}.json").read_text("utf-8"))["printed"]
+def printed() -> dict[str, str]:
+    return json.loads((ROOT / "docs/results/large-states.json").read_text("utf-8"))["printed"]
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_its_commands_have_the_options_that_they_use(script, page) -> None:
-    found = script.commands(page)
+def test_its_commands_have_the_options_that_they_use(script) -> None:
+    found = script.commands()
     assert [arguments[1] for arguments in found][:2] == ["simulate", "observe"]
     for _, name, *arguments in found:
         command_of(name).make_context(name, list(arguments))
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_what_is_shown_is_of_the_commands_on_the_page(script, page) -> None:
-    found = script.commands(page)
-    shown = [shlex.join(one) for one in found if one[1] in script.SHOWN[page]]
-    assert list(printed(page)) == shown, f"run python scripts/page_examples.py {page}"
-    text = (ROOT / "docs" / f"{page}.md").read_text("utf-8")
-    drawn = {word for one in found for word in one if word.endswith(".png")}
-    assert drawn == set(re.findall(r"\(figures/([\w-]+\.png)\)", text))
-    assert all((ROOT / "docs/figures" / name).is_file() for name in drawn)
+def test_what_is_shown_is_of_the_commands_on_the_page(script) -> None:
+    shown = [shlex.join(one) for one in script.commands() if one[1] in script.SHOWN]
+    assert list(printed()) == shown, "run python scripts/page_examples.py"
 
 
-def test_the_lines_of_the_fit_have_the_form_that_is_printed_now() -> None:
-    (text,) = (said for command, said in printed("fields").items() if " covariance " in command)
-    head, first, *others = text.splitlines()[1:]
-    lines = [first, *(line for line in others if line.endswith(" days"))]
-    numbers = [[float(n) for n in re.findall(r"[ ]([0-9.e+-]+)", line)] for line in lines]
-    kinds: list[Any] = [{"space": "gaussian", "time": "matern32"}, {}]
-    factors = [
-        Factor(variance=v, km=km, days=days, **kind)
-        for (v, km, days), kind in zip(numbers, kinds, strict=True)
-    ]
-    nugget, (variance, length) = (
-        [float(n) for n in re.findall(r" ([0-9.]+)", line)] for line in others[-2:]
+def test_the_fields_drawn_have_the_score_that_was_printed() -> None:
+    analysis, truth, tracks = (
+        xr.load_dataset(FIELDS, group=name) for name in ("analysis", "truth", "observations")
     )
-    rmse, count, calibration, nll = (float(n) for n in re.findall(r" ([0-9.]+)", head))
-    covariance = SimpleNamespace(
-        factors=factors, nugget=nugget[0], track_variance=variance, track_km=length
-    )
-    fit = SimpleNamespace(
-        rmse=rmse, count=int(count), calibration=calibration, nll=nll, covariance=covariance
-    )
-    rows = SimpleNamespace(places=SimpleNamespace(unit=""))  # x and y of the model have none
-    fits: Any = {"psi": (fit, rows, 1.0)}
-    assert described(fits) == [head, first, *others]
+    (scores,) = (text for command, text in printed().items() if " score " in command)
+    r_score = float(scores.split()[1])  # over all times
+    found = float(((analysis["psi"] - truth["psi"]) ** 2).mean())
+    assert found == pytest.approx(r_score, rel=0.1)
+    maps = pyvda.plot(analysis, truth, observations=tracks)
+    assert [axis.get_title() for axis in maps] == [
+        "truth", "observations", "analysis", "error", "spread"
+    ]  # fmt: skip
+
+
+def test_what_is_kept_are_the_fields_of_some_times(script, tmp_path) -> None:
+    rng = np.random.default_rng(1)
+    grid = {"time": 5.0 * np.arange(21), "y": [0.0, 0.5, 1.0], "x": [0.0, 1.0]}
+    field = xr.DataArray(rng.normal(size=(1, 21, 3, 2)), dims=("window", *grid), coords=grid)
+    whole = xr.Dataset({"psi": field, "psi_stdev": abs(field), "psi_innovation": 0 * field})
+    whole.to_netcdf(tmp_path / "analysis.nc")
+    whole[["psi"]].to_netcdf(tmp_path / "truth.nc")
+    obs = xr.Dataset({"psi": ("obs", [1.0, 2.0, 3.0])}, {"time": ("obs", [0.0, 97.0, 98.0])})
+    obs.to_netcdf(tmp_path / "obs.nc")
+    script.keep_fields(tmp_path, tmp_path / "kept.nc")
+    kept = xr.load_dataset(tmp_path / "kept.nc", group="analysis")
+    np.testing.assert_allclose(kept["psi"], field.isel(time=list(script.TIMES)), atol=5e-3)
+    tracks = xr.load_dataset(tmp_path / "kept.nc", group="observations")
+    np.testing.assert_allclose(tracks["psi"], [3.0], rtol=2e-3)
