@@ -5,6 +5,7 @@ small sites with one defect each.
 """
 
 import importlib.util
+import inspect
 import json
 import re
 import subprocess
@@ -19,6 +20,7 @@ from typing import Any, get_args
 
 import other_packages
 import pytest
+import xarray as xr
 
 import pyvda
 from pyvda import names, operators, plotting, progress
@@ -66,7 +68,7 @@ def test_every_figure_that_a_cell_draws_has_an_alternative_text() -> None:
         (name, cell)
         for name, text in PAGES.items()
         for cell in re.findall(r"```\{code-cell\} python3\n(.*?)```", text, re.S)
-        if re.search(r"plt\.(figure|subplots)|\.vda\.plot\(", cell)
+        if re.search(r"plt\.(figure|subplots)\(|\b(vda|pyvda)\.plot\(|\bdrawn\(|\bImage\(", cell)
     ]
     assert cells
     assert [name for name, cell in cells if not re.search(r"^    alt: \S+", cell, re.M)] == []
@@ -236,6 +238,39 @@ def test_every_public_name_has_a_page_and_a_docstring() -> None:
         thing = getattr(importlib.import_module(module), short)
         assert len((thing.__doc__ or "").split()) > 3, name
         assert f"{name}\n{'=' * len(name)}" in generated_pages.stub(name)
+
+
+def test_every_name_of_the_package_is_public() -> None:
+    assert {*dir(pyvda)} == {*pyvda.__all__}
+    assert {*dir(plotting)} == {*plotting.__all__}
+    assert {*dir(operators)} == {*operators.__all__}
+    for module in (pyvda, operators, plotting):
+        assert len((module.__doc__ or "").split()) > 3
+
+
+def test_every_method_of_a_public_class_has_a_docstring() -> None:
+    classes = {name: thing for name, thing in public_things().items() if isinstance(thing, type)}
+    assert classes
+    for name, kind in classes.items():
+        for method in (m for m in dir(kind) if not m.startswith("_")):
+            found = inspect.getattr_static(kind, method)
+            if callable(found) or isinstance(found, property | classmethod | staticmethod):
+                text = inspect.getdoc(getattr(kind, method)) or ""
+                assert len(text.split()) > 3, f"{name}.{method}"
+
+
+@pytest.mark.parametrize("data", [xr.Dataset(), xr.DataArray()], ids=["Dataset", "DataArray"])
+def test_every_method_of_the_accessor_has_a_docstring_a_row_and_an_example(data) -> None:
+    methods = [name for name in dir(data.vda) if not name.startswith("_") and name != "data"]
+    cells = [
+        cell for text in PAGES.values()
+        for cell in re.findall(r"```\{code-cell\} python3\n(.*?)```", text, re.S)
+    ]  # fmt: skip
+    assert {"assimilate", "plot", "score"} <= set(methods)
+    for name in methods:
+        assert len((getattr(data.vda, name).__doc__ or "").split()) > 3, name
+        assert f"| `ds.vda.{name}(" in PAGES["reference/api"], name
+        assert any(f".vda.{name}(" in cell for cell in cells), name
 
 
 def without_example(public: dict[str, Any], code: str) -> set[str]:
