@@ -31,7 +31,7 @@ def test_its_python_runs(tmp_path, monkeypatch) -> None:
     pyvda.save_analysis(pyvda.observe(truth, "lorenz63-blanked", seed=2), "demo/obs.nc")
     names: dict = {}
     exec(code, names)
-    assert names["forecast"].sizes["time"] == 51
+    assert names["forecast"].sizes["time"] == 50
     with xr.open_dataset("learned.nc") as learned:
         error = float(((learned["analysis"] - truth["truth"]) ** 2).mean())
     assert error < 5.0
