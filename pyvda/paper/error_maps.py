@@ -51,12 +51,12 @@ def state_and_error_maps(data: xr.Dataset) -> Figure:
     """
     true, seen, time = (data[name].values for name in ("truth", "observation", "time"))
     pairs = [("truth", true, "observations", without_gaps(np.arange(len(seen)), seen)[1])]
-    errors = []
+    differences: list[np.ndarray] = []
     for label, x in zip(data["solver"].values, data["analysis"].values, strict=True):
-        errors.append(np.abs(x - true))
+        differences.append(np.abs(x - true))
         mean = np.mean((x - true) ** 2)
-        pairs.append((str(label), x, f"|error|, R = {mean:.2f}", errors[-1]))
-    largest, limit = float(np.abs(true).max()), _limit(errors)
+        pairs.append((str(label), x, f"|error|, R = {mean:.2f}", differences[-1]))
+    largest, limit = float(np.abs(true).max()), _limit(differences)
     of_states: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest}
     of_errors: dict[str, Any] = {"cmap": "magma_r", "vmin": 0.0, "vmax": limit}
     across = min(_ACROSS, len(pairs))

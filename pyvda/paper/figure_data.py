@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -114,7 +115,7 @@ def of_maps(
 
 def write(data: xr.Dataset, path: Path) -> None:
     """Write the data of a figure, with states to one part in 2¹² of the largest."""
-    packed = {}
+    packed: dict[str, dict[str, Any]] = {}
     for name in ("truth", "observation", "analysis"):
         largest = float(np.nanmax(np.abs(data[name].values), initial=1e-30))
         packed[name] = {"dtype": "int16", "scale_factor": largest / _LEVELS, "_FillValue": -(2**15)}
