@@ -6,7 +6,7 @@ can be drawn again from its file. The numbers of figure 2 are in `pyvda.paper.fi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -115,9 +115,15 @@ def of_maps(
 
 def write(data: xr.Dataset, path: Path) -> None:
     """Write the data of a figure, with states to one part in 2¹² of the largest."""
-    packed: dict[str, dict[str, Any]] = {}
+    encoding: dict[Hashable, dict[str, Any]] = {}
     for name in ("truth", "observation", "analysis"):
         largest = float(np.nanmax(np.abs(data[name].values), initial=1e-30))
-        packed[name] = {"dtype": "int16", "scale_factor": largest / _LEVELS, "_FillValue": -(2**15)}
-    single = {name: {"dtype": "float32"} for name in ("error", "density") if name in data}
-    save_analysis(data, path, encoding=packed | single)
+        encoding[name] = {
+            "dtype": "int16",
+            "scale_factor": largest / _LEVELS,
+            "_FillValue": -(2**15),
+        }
+    for name in ("error", "density"):
+        if name in data:
+            encoding[name] = {"dtype": "float32"}
+    save_analysis(data, path, encoding=encoding)
