@@ -30,7 +30,7 @@ import xarray as xr
 
 import pyvda
 from pyvda.engine import get_engine
-from pyvda.engine.data import FieldData, Selection, Targets
+from pyvda.engine.data import InterpolationData, Selection, Targets
 from pyvda.fields.assimilate import estimated, withheld_of
 from pyvda.fields.covariance import Factor, SpaceTimeCovariance
 from pyvda.fields.crossvalidation import Predictions, distances, point_distances, ratio, scores
@@ -234,7 +234,7 @@ def speed():
     for data_of_a_point, points in ((20, 40_000), (60, 40_000), (100, 20_000), (240, 4_000)):
         where = side * rng.uniform(size=(count + points, 2))
         position = np.pad(where, ((0, 0), (0, 1)))
-        data = FieldData(
+        data = InterpolationData(
             position[:count], where[:count], (1.0, 1.0, 0.0), np.zeros(count),
             rng.normal(size=count), np.full(count, 0.1), np.zeros(count), np.zeros(count, bool),
             np.array([0, count]), np.zeros(1),

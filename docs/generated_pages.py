@@ -55,7 +55,7 @@ SECTIONS = {
     "loss: identification": configuration.Identification,
     "optimiser": configuration.Optimiser,
     "training": configuration.Training,
-    "field: the file of a network for fields": field_configuration.FieldData,
+    "field: the file of a network for fields": field_configuration.FieldSource,
     "network: unet": field_configuration.UNetSettings,
     "network: variational": field_configuration.VariationalSettings,
     "network: stack": field_configuration.StackSettings,

@@ -196,7 +196,7 @@ class Posterior(NamedTuple):
     draws: Array
 
 
-class FieldData(NamedTuple):
+class InterpolationData(NamedTuple):
     """Data of a field, sorted by group (those of one time), for `optimal_interpolation`.
 
     Attributes

@@ -18,8 +18,8 @@ from pyvda.engine.data import CostResult as CostResult
 from pyvda.engine.data import CostSettings as CostSettings
 from pyvda.engine.data import EngineInfo as EngineInfo
 from pyvda.engine.data import (
-    FieldData,
     Interpolated,
+    InterpolationData,
     LocalCentres,
     Minima,
     Minimum,
@@ -511,7 +511,7 @@ class Engine(Protocol):
 
     def optimal_interpolation(
         self,
-        data: FieldData,
+        data: InterpolationData,
         targets: Targets,
         selection: Selection,
         factors: Array,
@@ -524,7 +524,7 @@ class Engine(Protocol):
 
         Parameters
         ----------
-        data : FieldData
+        data : InterpolationData
         targets : Targets
         selection : Selection
         factors : (F, 5)

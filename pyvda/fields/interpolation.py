@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from pyvda.engine import Engine
-from pyvda.engine.data import Array, FieldData, Interpolated, Selection, Targets
+from pyvda.engine.data import Array, Interpolated, InterpolationData, Selection, Targets
 from pyvda.errors import InputError
 from pyvda.fields.covariance import SpaceTimeCovariance
 from pyvda.fields.places import Places
@@ -22,7 +22,7 @@ def field_data(
     places: Places,
     hidden: Array | None = None,
     velocity: Array | None = None,
-) -> FieldData:
+) -> InterpolationData:
     """Return the data of a field, a group for each time.
 
     Parameters
@@ -40,7 +40,7 @@ def field_data(
     """
     t, p = np.nonzero(np.isfinite(anomaly))
     first = np.searchsorted(t, np.arange(len(days) + 1))
-    return FieldData(
+    return InterpolationData(
         np.ascontiguousarray(places.position[p]), np.ascontiguousarray(places.map[p]),
         places.scale, np.ascontiguousarray(days[t], float), anomaly[t, p], noise[t, p],
         np.zeros(len(t)), np.zeros(len(t), bool) if hidden is None else hidden[t, p], first,

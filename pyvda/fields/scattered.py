@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pyvda.engine import Engine
-from pyvda.engine.data import Array, FieldData, Interpolated, Selection, Targets
+from pyvda.engine.data import Array, Interpolated, InterpolationData, Selection, Targets
 from pyvda.fields import places as placed
 from pyvda.fields.covariance import SpaceTimeCovariance
 from pyvda.fields.interpolation import expect_definite
@@ -116,7 +116,7 @@ def interpolated_at(
     return Interpolated(*found)
 
 
-def _grouped(rows: Rows, start: float, width: float) -> tuple[FieldData, int]:
+def _grouped(rows: Rows, start: float, width: float) -> tuple[InterpolationData, int]:
     """Return sorted rows as the data of an engine, and the number of the first group."""
     group = np.floor((rows.days - start) / width).astype(int)
     lowest = int(group[0]) if len(group) else 0
@@ -125,7 +125,7 @@ def _grouped(rows: Rows, start: float, width: float) -> tuple[FieldData, int]:
     # Data without a pass have a number of their own each.
     alone = rows.track.max(initial=0) + 1 + np.arange(len(rows.track))
     track = np.where(rows.track == NO_TRACK, alone, rows.track)
-    data = FieldData(
+    data = InterpolationData(
         np.ascontiguousarray(rows.places.position), np.ascontiguousarray(rows.places.map),
         rows.places.scale, np.ascontiguousarray(rows.days, float), rows.value, rows.noise, track,
         np.zeros(len(track), bool), first, start + width * (lowest + 0.5 + np.arange(count)),

@@ -28,20 +28,22 @@ class Axis:
 
 
 @dataclass(frozen=True)
-class Points:
+class PlottedPoints:
     """Observations at arbitrary times and places: values, times and coordinates, (N,) each."""
 
     values: Array
     time: Array
     places: tuple[Array, ...]
 
-    def near(self, times: Array, step: int) -> Points:
+    def near(self, times: Array, step: int) -> PlottedPoints:
         """Return those that are nearer to a time than to all others, as `times` has them."""
         before, after = times[max(step - 1, 0)], times[min(step + 1, len(times) - 1)]
         first = times[step] - (times[step] - before) / 2
         last = times[step] + (after - times[step]) / 2
         here = (self.time >= first) & (self.time <= last)
-        return Points(self.values[here], self.time[here], tuple(p[here] for p in self.places))
+        return PlottedPoints(
+            self.values[here], self.time[here], tuple(p[here] for p in self.places)
+        )
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Field:
         NaN on land.
     observation, truth, stdev : (T, *grid), optional
         NaN where nothing was observed.
-    points : Points, optional
+    points : PlottedPoints, optional
         Observations that are not on the grid.
     land : (*grid) of bool
     spacing : tuple of float
@@ -84,7 +86,7 @@ class Field:
     spacing: tuple[float, ...]
     spacing_unit: str
     aspect: float = 1.0
-    points: Points | None = None
+    points: PlottedPoints | None = None
 
     @property
     def error(self) -> Array | None:
@@ -164,7 +166,9 @@ def fields_of(
     ]
 
 
-def _points(ds: xr.Dataset, field: Field, grid: Sequence[Hashable], window: int) -> Points | None:
+def _points(
+    ds: xr.Dataset, field: Field, grid: Sequence[Hashable], window: int
+) -> PlottedPoints | None:
     """Return the data of a variable; None where the file has none of it."""
     if field.name not in ds:
         return None
@@ -185,7 +189,7 @@ def _points(ds: xr.Dataset, field: Field, grid: Sequence[Hashable], window: int)
             f"the observations have times of type {time.dtype} and the analysis "
             f"{field.time.dtype}; give the observations that were assimilated"
         )
-    return Points(values.astype(float), time, tuple(np.asarray(p, float) for p in places))
+    return PlottedPoints(values.astype(float), time, tuple(np.asarray(p, float) for p in places))
 
 
 def _field(analysis: xr.Dataset, truth: xr.Dataset | None, name: str, window: int) -> Field:

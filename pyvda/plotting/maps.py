@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from pyvda.errors import InputError
-from pyvda.plotting.fields import Array, Field, Points, fields_of, last_observed
+from pyvda.plotting.fields import Array, Field, PlottedPoints, fields_of, last_observed
 from pyvda.plotting.style import LAND, axes_of, figure_of, panels
 
 if TYPE_CHECKING:
@@ -316,7 +316,7 @@ def _observations(axis: Axes, field: Field, step: int, scale: dict[str, Any]) ->
         if seen.mean() > _SPARSE or touching:
             return _map(axis, field, values, field.land, scale)
         y, x = np.meshgrid(field.axes[0].values, field.axes[1].values, indexing="ij")
-        points = Points(values[seen], field.time[:0], (y[seen], x[seen]))
+        points = PlottedPoints(values[seen], field.time[:0], (y[seen], x[seen]))
     _map(axis, field, np.full(field.land.shape, np.nan), field.land, scale)
     y, x = points.places
     size = float(np.clip(3000 / max(len(y), 1), 1.5, 12))

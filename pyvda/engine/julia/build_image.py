@@ -25,7 +25,7 @@ from pyvda.climate.cache import cache_folder
 from pyvda.engine.interface import Engine
 from pyvda.engine.julia import start_libjulia as julia
 from pyvda.engine.julia.image import (
-    Record,
+    ImageRecord,
     choice,
     find,
     image_path,
@@ -204,7 +204,7 @@ def _build(command: str, version: str, compiler: str, path: Path) -> None:
         libraries = _run([command, "--startup-file=no", "-e", _LIBRARIES]).splitlines()
         stamps = {name: stamp_of(name) for name in (*libraries, answers.image)}
         stamps[""] = stamp_of(image)
-        record = Record(
+        record = ImageRecord(
             version, answers.library, answers.bindir, answers.image, answers.crashes, stamps
         )
         written = Path(folder) / record_path(path).name

@@ -32,7 +32,7 @@ Stamp = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Record:
+class ImageRecord:
     """What is known of an image, kept beside it.
 
     Attributes
@@ -72,7 +72,7 @@ def image_path(command: str) -> Path:
     return cache_folder() / "julia" / f"{name}.so"
 
 
-def find(command: str) -> tuple[Path, Record] | None:
+def find(command: str) -> tuple[Path, ImageRecord] | None:
     """Return the image for this julia with its record, or None where there is none to be used."""
     if choice() == "none":
         return None
@@ -80,7 +80,7 @@ def find(command: str) -> tuple[Path, Record] | None:
         path = image_path(command)
         written = json.loads(record_path(path).read_text("utf-8"))
         stamps = {name: (int(size), int(time)) for name, (size, time) in written["stamps"].items()}
-        record = Record(**{**written, "stamps": stamps})
+        record = ImageRecord(**{**written, "stamps": stamps})
         files = {str(path) if name == "" else name: stamp for name, stamp in stamps.items()}
         current = all(stamp_of(name) == stamp for name, stamp in files.items())
         usable = current and all(map(ours_alone, (path, record_path(path), path.parent)))
@@ -98,7 +98,7 @@ def record_path(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
-def write(record: Record, path: Path) -> None:
+def write(record: ImageRecord, path: Path) -> None:
     """Write the record to a file."""
     path.write_text(json.dumps(asdict(record)), "utf-8")
 

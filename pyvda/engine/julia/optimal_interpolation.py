@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pyvda.engine.checked import checked, plain
-from pyvda.engine.data import Array, FieldData, Interpolated, Selection, Targets
+from pyvda.engine.data import Array, Interpolated, InterpolationData, Selection, Targets
 
 if TYPE_CHECKING:
     from pyvda.engine.julia.engine import JuliaEngine
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def optimal_interpolation(
     engine: JuliaEngine,
-    data: FieldData,
+    data: InterpolationData,
     targets: Targets,
     selection: Selection,
     factors: Array,

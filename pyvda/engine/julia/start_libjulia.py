@@ -171,7 +171,7 @@ def load_triton() -> None:
             importlib.import_module("triton")
 
 
-def _answers(record: image.Record) -> Answers:
+def _answers(record: image.ImageRecord) -> Answers:
     return Answers(record.library, record.bindir, record.base, record.crashes)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from pyvda.engine.data import Array, FieldData, Interpolated, Selection, Targets
+from pyvda.engine.data import Array, Interpolated, InterpolationData, Selection, Targets
 
 
 def optimal_interpolation(
-    data: FieldData,
+    data: InterpolationData,
     targets: Targets,
     selection: Selection,
     factors: Array,
@@ -50,7 +50,12 @@ def optimal_interpolation(
 
 
 def nearest(
-    data: FieldData, selection: Selection, position: Array, map_: Array, time: float, group: int
+    data: InterpolationData,
+    selection: Selection,
+    position: Array,
+    map_: Array,
+    time: float,
+    group: int,
 ) -> Array:
     """Return the indices of the data that an estimate uses."""
     chosen: list[Array] = []

@@ -55,7 +55,7 @@ def idle_at_points(turns: tuple[tuple[str, ...], ...]) -> str:
 _Positive = Annotated[int, Field(ge=1)]
 
 
-class FieldData(Section):
+class FieldSource(Section):
     """The file that is learned from.
 
     Attributes
@@ -128,7 +128,7 @@ class FieldData(Section):
         return turns_of(self.augment)
 
     @model_validator(mode="after")
-    def _check(self) -> FieldData:
+    def _check(self) -> FieldSource:
         self.turns()
         given = [name for name in _NEIGHBOURS if getattr(self, name) is not None]
         if self.first_guess == "mean" and given:
@@ -268,7 +268,7 @@ class FieldRun(Run):
 class FieldConfiguration(Section):
     """A whole training on a field."""
 
-    field: FieldData
+    field: FieldSource
     network: AnyNetwork = UNetSettings(kind="unet")
     optimiser: FieldOptimiser = FieldOptimiser()
     training: FieldRun = FieldRun()

@@ -34,7 +34,7 @@ from pyvda.fields.covariance import CovarianceFile, SpaceTimeCovariance
 from pyvda.fields.field import Field, Values, opened
 from pyvda.fields.gridded import Cells
 from pyvda.fields.learned import windows
-from pyvda.fields.learned.configuration import FieldData
+from pyvda.fields.learned.configuration import FieldSource
 from pyvda.fields.learned.description import (
     Grid,
     Variable,
@@ -192,7 +192,7 @@ class Samples:
 
     Parameters
     ----------
-    settings : FieldData
+    settings : FieldSource
     half : int
         Times before and after that the network sees.
     engine : Engine
@@ -224,7 +224,7 @@ class Samples:
     """
 
     def __init__(
-        self, settings: FieldData, half: int, engine: Engine, report: Report = silent,
+        self, settings: FieldSource, half: int, engine: Engine, report: Report = silent,
         *, stacked: bool = False, together: bool = False,
     ) -> None:  # fmt: skip
         self.settings, self.half, self.engine = settings, half, engine
@@ -576,7 +576,7 @@ def _series(
     )  # fmt: skip
 
 
-def _opened(settings: FieldData) -> tuple[Field, dict[str, Values], dict[Any, Any]]:
+def _opened(settings: FieldSource) -> tuple[Field, dict[str, Values], dict[Any, Any]]:
     """Return the field of the observations, their values and the attributes of their file.
 
     Data at points are put on the truth's grid.
@@ -619,7 +619,7 @@ def _opened(settings: FieldData) -> tuple[Field, dict[str, Values], dict[Any, An
     return field, {name: cells.values(points.values[name]) for name in field.variables}, ds.attrs
 
 
-def _complete_fields(settings: FieldData, field: Field) -> dict[str, Array]:
+def _complete_fields(settings: FieldSource, field: Field) -> dict[str, Array]:
     """Return the fields of the file of the truth at the points of the sea, (T, P), by variable."""
     ds = sources.as_dataset(settings.truth, "field.truth")
     if windows.has_windows(ds):

@@ -5,7 +5,7 @@ import yaml
 from field_models import configuration
 
 from pyvda.errors import InputError
-from pyvda.fields.learned.configuration import FieldConfiguration, FieldData
+from pyvda.fields.learned.configuration import FieldConfiguration, FieldSource
 from pyvda.training.configuration import read_yaml
 from pyvda.training.train import train
 from pyvda.validation_errors import validated
@@ -88,7 +88,7 @@ def test_what_cannot_be_turned_or_estimated_together_is_refused(field, network, 
 
 def test_what_is_turned() -> None:
     def turns(augment):
-        return FieldData(observations="a.nc", augment=augment).turns()
+        return FieldSource(observations="a.nc", augment=augment).turns()
 
     assert turns(True) == (("sign",), ("time",), ("y",), ("x",))
     assert turns(False) == ()

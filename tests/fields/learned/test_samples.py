@@ -10,7 +10,7 @@ from gappy import field, tracks
 from pyvda.engine import get_engine
 from pyvda.errors import InputError
 from pyvda.fields import optimal_interpolation as oi
-from pyvda.fields.learned.configuration import FieldData
+from pyvda.fields.learned.configuration import FieldSource
 from pyvda.fields.learned.frames import Span
 from pyvda.fields.learned.guesses import CHANNELS
 from pyvda.fields.learned.samples import Samples
@@ -26,7 +26,7 @@ def samples(tmp_path, ds, truth=None, half=1, stacked=False, **more):
     if truth is not None:
         truth.to_netcdf(tmp_path / "truth.nc")
         section["truth"] = str(tmp_path / "truth.nc")
-    return Samples(FieldData(**section), half, get_engine("torch"), stacked=stacked)
+    return Samples(FieldSource(**section), half, get_engine("torch"), stacked=stacked)
 
 
 def test_what_is_compared_with_is_not_seen(tmp_path) -> None:
@@ -189,7 +189,7 @@ def test_all_times_of_a_window_are_compared_with_those_of_their_own_share(tmp_pa
     samples(tmp_path, ds, ds.assign(sst=(ds.sst.dims, truth)))
     section = configuration(tmp_path / "obs.nc", field={"first_guess": "mean"})["field"]
     section |= {"truth": str(tmp_path / "truth.nc"), "validation": 0.3}
-    made = Samples(FieldData(**section), 2, get_engine("torch"), together=True)
+    made = Samples(FieldSource(**section), 2, get_engine("torch"), together=True)
     one = made.series["sst"]
     anomaly = made.field.on_grid((one.truth - one.mean.at(made.field.days)) / one.scale)
     seen = {}
