@@ -153,27 +153,13 @@ def test_the_lists_are_of_modules_that_exist() -> None:
 # Julia's files: `julia/test/` mirrors `julia/src/`; these are tested through what calls them.
 JULIA_ELSEWHERE = {
     "VDA.jl": "precompile.jl",
-    "boundary/exceptions.jl": "boundary/boundary.jl",
-    "boundary/fields.jl": "methods/optimal_interpolation.jl",
-    "boundary/learned.jl": "boundary/boundary.jl",
-    "boundary/methods.jl": "boundary/boundary.jl",
-    "boundary/models.jl": "boundary/boundary.jl",
-    "boundary/registry.jl": "boundary/boundary.jl",
-    "cost/objectives.jl": "methods/weak_constraint.jl",
-    "cost/shooting.jl": "methods/weak_constraint.jl",
-    "cost/strong_constraint_cost.jl": "methods/strong_constraint.jl",
     "image.jl": "precompile.jl",
-    "learned/genn_cells.jl": "learned/genn.jl",
-    "learned/heads.jl": "learned/residual_gradient.jl",
-    "methods/best_starts.jl": "methods/posterior_mean.jl",
-    "methods/trajectories.jl": "methods/strong_constraint.jl",
 }
 
 
 def julia_files() -> list[str]:
     source = ROOT / "julia" / "src"
-    found = (path.relative_to(source).as_posix() for path in source.rglob("*.jl"))
-    return sorted(name for name in found if not name.startswith("models/zoo/"))
+    return sorted(path.relative_to(source).as_posix() for path in source.rglob("*.jl"))
 
 
 @pytest.mark.parametrize("file", julia_files())
