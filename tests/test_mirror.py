@@ -71,6 +71,7 @@ ELSEWHERE = {
     "io/sources/ioda.py": "io/sources/test_groups.py",
     "block_task.py": "test_cluster.py",
     "lazy_blocks.py": "test_cluster.py",
+    "methods/incremental_cost.py": "methods/test_trajectory.py",
     "priors/one_step.py": "priors/test_step.py",
     "io/writing/history.py": "io/test_netcdf.py",
     "learned/device.py": "methods/test_learned.py",
