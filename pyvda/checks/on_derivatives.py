@@ -43,7 +43,7 @@ def check(model: Model) -> Verdict:
     """
     found = []
     if model.torch is not None:
-        from pyvda.models.from_torch import derivatives_verdict
+        from pyvda.models.torch_trial import derivatives_verdict
 
         found.append(derivatives_verdict(model))
     if model.julia is not None:

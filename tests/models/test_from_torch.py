@@ -13,8 +13,9 @@ from scipy.integrate import solve_ivp
 import pyvda
 from pyvda.engine import get_engine
 from pyvda.errors import InputError
-from pyvda.models.from_torch import derivatives_verdict, torch_model
+from pyvda.models.from_torch import torch_model
 from pyvda.models.in_torch import module_of, prior_of
+from pyvda.models.torch_trial import derivatives_verdict
 from pyvda.priors.ode import ODEPrior
 from pyvda.priors.step import StepPrior
 
@@ -64,34 +65,6 @@ def test_its_simulation_is_scipy_s():
     times = 0.05 * np.arange(40)
     expected = solve_ivp(f, (0, 2), [1.0, 2.0, 0.5], t_eval=times, rtol=1e-11, atol=1e-11).y.T
     np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-7)
-
-
-def test_derivatives_by_hand_are_used_and_agree_with_autograd():
-    model = made(tangent_linear=rossler_tangent_linear, adjoint=rossler_adjoint)
-    verdict = derivatives_verdict(model)
-    assert verdict.passed
-    assert len(verdict.worst) == 2
-    assert "tangent_linear and adjoint agree" in str(verdict)
-    x, dy = torch.randn(2, 4, 3, dtype=torch.float64)
-    plain = module_of(made())
-    torch.testing.assert_close(module_of(model).adjoint(x, dy), torch.func.vjp(plain, x)[1](dy)[0])
-    assert not hasattr(plain, "adjoint")
-
-
-def test_a_wrong_sign_is_refused_with_the_entry_named():
-    def wrong(x, dy, a, b, c):
-        u, _, w = x.unbind(-1)
-        p, q, r = dy.unbind(-1)
-        return torch.stack((q + w * r, p + a * q, -p + (u - c) * r), -1)
-
-    with pytest.raises(InputError) as refused:
-        made(adjoint=wrong)
-    assert (
-        "the adjoint of rossler is wrong: the entry of the Jacobian in row 1 (x), column 2 (y) is "
-        "-1 by automatic differentiation and 1 by adjoint"
-    ) in str(refused.value)
-    with pytest.raises(InputError, match=r"tangent_linear of rossler is wrong.*row 3 \(z\)"):
-        made(tangent_linear=lambda x, dx, a, b, c: rossler_tangent_linear(x, dx, a, b, c + 1e-3))
 
 
 def test_a_module_is_copied_with_its_weights():
@@ -175,44 +148,6 @@ def test_the_prior_of_a_step_has_the_gradient_of_autograd(adjoint):
     _, expected = torch.autograd.functional.vjp(four, x[:, 0], r[:, 0])
     torch.testing.assert_close(pullback(r[:, 0]), expected)
     torch.testing.assert_close(end, four(x[:, 0]))
-
-
-def in_numpy(x, **_):
-    return torch.from_numpy(np.sin(x.detach().numpy()))
-
-
-def half_detached(x, a, b, c):
-    return rossler(x, a, b, c) * x.detach().square().mean(-1, keepdim=True)
-
-
-def in_place(x, a, b, c):
-    x += 1.0
-    return x
-
-
-@pytest.mark.parametrize(
-    ("function", "said"),
-    [
-        (lambda x, a, b, c: x[..., :2], "must keep the shape"),
-        (lambda x, a, b, c: x.float(), "torch.float32"),
-        (lambda x, a, b, c: x.sum(), "must keep the shape"),
-        (lambda x, a, b, c: None, "returns a NoneType"),
-        (lambda x, a, b, c: x / 0 * 0, "not finite"),
-        (lambda x, a, b, c: x - x.mean(0), "leading axes|keep the shape|alone"),
-        (lambda x, a, b, c: x * torch.rand(()), "different values"),
-        (lambda x: x, "unexpected keyword argument"),
-        (lambda x, a, b, c: x @ x.new_ones(2), "fails on states"),
-        (in_numpy, "does not depend on the states|cannot be differentiated"),
-        (half_detached, "is not the derivative"),
-        (in_place, "changes the states"),
-        (lambda x, a, b, c: [][1], r"IndexError.*test_from_torch.py, line \d+"),
-        (3.0, "expected a function"),
-    ],
-)
-def test_a_malformed_function_is_refused_in_one_sentence(function, said):
-    with pytest.raises(InputError, match=said) as refused:
-        made(function)
-    assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

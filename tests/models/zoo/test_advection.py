@@ -7,9 +7,9 @@ from problems import drawn_problem
 
 from pyvda.engine import get_engine
 from pyvda.methods.strong_constraint import StrongConstraintOptions, solve
-from pyvda.models.from_torch import derivatives_verdict
 from pyvda.models.in_torch import known
 from pyvda.models.registry import get_model
+from pyvda.models.torch_trial import derivatives_verdict
 
 
 def test_a_wave_turns_at_the_speed_of_central_differences() -> None:

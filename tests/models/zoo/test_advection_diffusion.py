@@ -10,9 +10,9 @@ from scipy.integrate import solve_ivp
 import pyvda
 from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError
-from pyvda.models.from_torch import derivatives_verdict
 from pyvda.models.in_torch import known
 from pyvda.models.registry import get_model
+from pyvda.models.torch_trial import derivatives_verdict
 from pyvda.names import Flag
 from pyvda.operators import Blocks, Diffusion
 

@@ -9,9 +9,9 @@ from scipy.integrate import solve_ivp
 from pyvda.climate.climatology import attractor_states
 from pyvda.engine import get_engine
 from pyvda.methods.strong_constraint import StrongConstraintOptions, solve
-from pyvda.models.from_torch import derivatives_verdict
 from pyvda.models.in_torch import known
 from pyvda.models.registry import get_model
+from pyvda.models.torch_trial import derivatives_verdict
 
 
 def by_hand(_, u, length=22.0):
