@@ -21,8 +21,8 @@ from .models.from_torch import torch_model as torch_model
 from .models.registry import get_model as get_model
 from .plotting.plot import plot as plot
 from .rerun import rerun as rerun
-from .twin import observe as observe
 from .twin import simulate as simulate
+from .twin_observations import observe as observe
 
 __version__: str
 __all__: list[str]

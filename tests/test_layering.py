@@ -55,7 +55,16 @@ def offences(names: list[str], forbidden: list[str]) -> dict[str, str]:
     ("names", "forbidden"),
     [
         pytest.param(
-            ["names", "models.model", "errors", "io", "engine", "scores", "twin"],
+            [
+                "names",
+                "models.model",
+                "errors",
+                "io",
+                "engine",
+                "scores",
+                "twin",
+                "twin_observations",
+            ],
             ["torch", "lightning", *JULIA],
             id="files-engine-scores-without-torch",
         ),

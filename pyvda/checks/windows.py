@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import xarray as xr
 
-from pyvda import names, twin
+from pyvda import names, twin, twin_observations
 from pyvda.climate.climatology import LARGE
 from pyvda.io.cf.time_step import model_time_step
 from pyvda.io.tables import point_observations
@@ -29,7 +29,7 @@ def twin_windows(model: Model, *, engine: str | None = None, seed: int = 0) -> B
     count = 1 if model.state_size > LARGE else _WINDOWS
     truth = twin.simulate(preset, count, seed, engine=engine)
     mean = truth[names.TRUTH].mean((names.WINDOW, names.TIME)).values
-    return windows.to_batch(twin.observe(truth, preset, seed), mean)
+    return windows.to_batch(twin_observations.observe(truth, preset, seed), mean)
 
 
 def own_windows(

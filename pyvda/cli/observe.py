@@ -62,11 +62,11 @@ def observe(
     """Observe a truth, with noise, as a preset or the options describe."""
     import numpy as np
 
-    from pyvda import twin
+    from pyvda import twin_observations
     from pyvda.io import netcdf
 
     check_output(output, [truth, operator], overwrite=overwrite)
-    observed = twin.observe(
+    observed = twin_observations.observe(
         read(truth), preset, seed, variance=variance, every=every,
         variables=listed(variable), components=component_numbers(component),
         options=named_values(option, "--set"), operator=operator,

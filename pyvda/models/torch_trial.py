@@ -60,6 +60,7 @@ class WrongShape(Exception):
 
 
 def described(found: Any) -> str:
+    """Return what a function returned, for a message."""
     if isinstance(found, Tensor):
         return f"a tensor of shape {tuple(found.shape)}"
     return f"a {type(found).__name__}"

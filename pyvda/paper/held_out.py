@@ -7,7 +7,7 @@ from typing import Any
 
 import xarray as xr
 
-from pyvda import twin
+from pyvda import twin, twin_observations
 from pyvda.errors import InputError
 
 
@@ -39,7 +39,7 @@ class HeldOut:
         A window does not depend on how many are requested.
         """
         truth = twin.simulate(self.preset, windows or self.windows, self.truth_seed, engine=engine)
-        return truth, twin.observe(truth, self.preset, self.observation_seed)
+        return truth, twin_observations.observe(truth, self.preset, self.observation_seed)
 
 
 # Both Lorenz-63 settings observe the same true windows. Trainings use small seeds for fixed sets

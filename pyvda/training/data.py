@@ -17,7 +17,7 @@ import xarray as xr
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from pyvda import names, twin
+from pyvda import names, twin, twin_observations
 from pyvda.climate.climatology import climatology
 from pyvda.engine import get_engine
 from pyvda.engine.choice import thread_count
@@ -134,7 +134,9 @@ class TwinData:
 
     def _batch(self, truth: xr.Dataset, seed: int, order: Array | None = None) -> Batch:
         """Return the observed windows in the given order; threads process blocks of them."""
-        observed = twin.observe(truth, self.setting, seed).assign(truth=truth[names.TRUTH])
+        observed = twin_observations.observe(truth, self.setting, seed).assign(
+            truth=truth[names.TRUTH]
+        )
         if self.settings.missing:
             data = observed[names.OBSERVATION]
             kept = _kept(data.shape, self.settings.missing, seed)

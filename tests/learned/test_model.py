@@ -11,7 +11,7 @@ import xarray as xr
 from scipy.stats import chi2
 
 import pyvda
-from pyvda import twin
+from pyvda import twin, twin_observations
 from pyvda.cli.main import main
 from pyvda.engine import get_engine
 from pyvda.errors import InputError
@@ -190,7 +190,7 @@ def files(tmp_path_factory) -> Path:
     """Observations, and a checkpoint that has not been trained."""
     folder = tmp_path_factory.mktemp("learned")
     truth = twin.simulate("lorenz63", 5, 1)
-    observed = twin.observe(truth, "lorenz63", 2)
+    observed = twin_observations.observe(truth, "lorenz63", 2)
     pyvda.save_analysis(truth, folder / "truth.nc")
     pyvda.save_analysis(observed, folder / "obs.nc")
     made().save(folder / "checkpoint")

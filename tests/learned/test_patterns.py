@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 import pyvda
-from pyvda import twin
+from pyvda import twin, twin_observations
 from pyvda.cli.main import main
 from pyvda.io.netcdf import open_dataset
 from pyvda.learned.architecture import Architecture
@@ -31,7 +31,7 @@ def mask(name: str, windows: int = 12, **changes: int) -> np.ndarray:
     setting = get_preset(name)
     truth = np.zeros((windows, setting.steps, setting.model.state_size))
     ds = xr.Dataset({"truth": (("window", "time", "state"), truth)})
-    return np.isfinite(twin.observe(ds, name, 3, **changes)["observation"].values)
+    return np.isfinite(twin_observations.observe(ds, name, 3, **changes)["observation"].values)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -194,8 +194,10 @@ def folder(tmp_path_factory):
     architecture = validated(Architecture, sections, "here")
     LearnedModel(architecture, pattern("lorenz63"), 0.0, 8.0, 2).save(path / "model")
     truth = twin.simulate("lorenz63", 4, 5)
-    pyvda.save_analysis(twin.observe(truth, "lorenz63", 6), path / "same.nc")
-    pyvda.save_analysis(twin.observe(truth, "lorenz63-blanked", 6, variance=1.0), path / "other.nc")
+    pyvda.save_analysis(twin_observations.observe(truth, "lorenz63", 6), path / "same.nc")
+    pyvda.save_analysis(
+        twin_observations.observe(truth, "lorenz63-blanked", 6, variance=1.0), path / "other.nc"
+    )
     return path
 
 

@@ -14,7 +14,7 @@ import xarray as xr
 import yaml
 
 import pyvda
-from pyvda import names, twin
+from pyvda import names, twin, twin_observations
 from pyvda.cli.main import main
 from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError
@@ -44,7 +44,7 @@ def write(steps: int, windows: int, seed: int, start: str = "", **changes: Any) 
     """Write truth.nc and obs.nc of Lorenz-63 as `pyvda simulate` and `observe` do it."""
     preset = replace(get_preset("lorenz63"), steps=steps)
     truth = twin.simulate(preset, windows, seed)
-    observed = twin.observe(truth, replace(preset, **changes), seed)
+    observed = twin_observations.observe(truth, replace(preset, **changes), seed)
     pyvda.save_analysis(truth, f"{start}truth.nc")
     pyvda.save_analysis(observed, f"{start}obs.nc")
     return observed.assign(truth=truth[names.TRUTH])
