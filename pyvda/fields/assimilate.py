@@ -19,7 +19,7 @@ from pyvda.fields import points as of_points
 from pyvda.fields.field import Field, Values, opened
 from pyvda.fields.methods import FIELD_METHODS, LEARNED, FieldMethod
 from pyvda.fields.options import Estimate, FieldOptions
-from pyvda.fields.points import PointData
+from pyvda.fields.points import DataAtPoints
 from pyvda.fields.withheld import withheld_of
 from pyvda.io.sources import sources
 from pyvda.io.writing import attributes
@@ -128,7 +128,7 @@ def _block_of(
     field: Field,
     method: FieldMethod,
     options: FieldOptions,
-    points: PointData | None,
+    points: DataAtPoints | None,
 ) -> int | None:
     """Return the times of a block, None where the field is estimated as a whole.
 
@@ -183,7 +183,7 @@ def _lazily(
 
 def read_fields(
     observations: Any, settings: Settings, method: FieldMethod, options: FieldOptions
-) -> tuple[xr.Dataset, Field, PointData | None, tuple[str, ...]]:
+) -> tuple[xr.Dataset, Field, DataAtPoints | None, tuple[str, ...]]:
     """Return the first Dataset, the field that is estimated, and data at points, if there are any.
 
     The last item is the dimensions that are turned for a trained network.
@@ -247,7 +247,7 @@ def read_fields(
     return first, field, points, turned
 
 
-def hidden_points(points: PointData, ds: xr.Dataset, given: Any) -> Array | None:
+def hidden_points(points: DataAtPoints, ds: xr.Dataset, given: Any) -> Array | None:
     """Return which data at points are withheld, (N,) of bool.
 
     Raises
@@ -283,7 +283,7 @@ def estimated(
     report: Report,
     *,
     where: Array | None = None,
-    points: PointData | None = None,
+    points: DataAtPoints | None = None,
     hidden: Array | None = None,
 ) -> dict[str, Estimate]:
     """Return the estimates from the data that are not withheld.
@@ -293,7 +293,7 @@ def estimated(
     withheld : (T, P) of bool, optional
     where : (T, P) of bool, optional
         Where an estimate is needed. Default: everywhere.
-    points : PointData, optional
+    points : DataAtPoints, optional
         Data at points.
     hidden : (N,) of bool, optional
         Those of them that are withheld.
@@ -315,7 +315,7 @@ def estimated(
     return method.solve(field, used, options, engine, report, where=where, points=left_points)
 
 
-def _any_left(points: PointData | None, name: str, hidden: Array | None) -> bool:
+def _any_left(points: DataAtPoints | None, name: str, hidden: Array | None) -> bool:
     if points is None:
         return False
     there = np.isfinite(points.values[name].values)

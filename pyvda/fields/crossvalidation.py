@@ -26,7 +26,7 @@ from pyvda.fields.field import Field, Values, opened
 from pyvda.fields.learned.description import FieldDescription
 from pyvda.fields.learned.method import LearnedFieldOptions
 from pyvda.fields.methods import FIELD_METHODS, FieldMethod, method_named
-from pyvda.fields.points import PointData, are_points
+from pyvda.fields.points import DataAtPoints, are_points
 from pyvda.fields.points import read as read_points
 from pyvda.fields.withheld import withheld_of
 from pyvda.io.quality.quality_flags import GoodFlags
@@ -221,7 +221,7 @@ def _result(
 
 
 def _of_points(
-    points: PointData,
+    points: DataAtPoints,
     chosen: Mapping[str, tuple[FieldMethod, Any]],
     draws: int,
     seed: int,
@@ -293,7 +293,7 @@ def hidden_passes(track: Array, there: Array, draws: int, seed: int) -> list[Arr
     return found
 
 
-def point_distances(points: PointData, left: Array, at: Array) -> Array:
+def point_distances(points: DataAtPoints, left: Array, at: Array) -> Array:
     """Return the distance from data to the nearest datum of the same day, (n,) km."""
     days = points.days(points.time[0] if points.dated else 0.0)
     speed = 1e5  # km a day: data of another day are beyond all others

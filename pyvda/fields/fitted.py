@@ -115,7 +115,7 @@ def _of_field(
 def _of_points(
     field: Field,
     name: str,
-    points: of_points.PointData,
+    points: of_points.DataAtPoints,
     options: OptimalInterpolationOptions,
     report: Report,
 ) -> Fitted:

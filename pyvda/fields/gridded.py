@@ -17,7 +17,7 @@ from pyvda.errors import InputError
 from pyvda.fields import target
 from pyvda.fields.field import Field, Values
 from pyvda.fields.options import PointEstimate
-from pyvda.fields.points import PointData, PointValues
+from pyvda.fields.points import DataAtPoints, PointValues
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Cells:
     inside: Array
 
     @staticmethod
-    def with_data(field: Field, points: PointData) -> Cells:
+    def with_data(field: Field, points: DataAtPoints) -> Cells:
         """Return the cells of data at points, at least one of which must lie inside.
 
         Raises
@@ -60,7 +60,7 @@ class Cells:
         return found
 
     @staticmethod
-    def of(field: Field, points: PointData) -> Cells:
+    def of(field: Field, points: DataAtPoints) -> Cells:
         """Return the cells of data at points."""
         tree = cKDTree(field.places.position)
         # The second nearest point of the grid, after the point itself; a single one has none.

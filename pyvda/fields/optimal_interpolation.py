@@ -33,7 +33,7 @@ from pyvda.fields.mean import SeasonalMean, default_season_days, mean_of_parts
 from pyvda.fields.options import Above, Estimate, FieldOptions, Seed
 from pyvda.fields.places import Places
 from pyvda.fields.point_mean import read_map
-from pyvda.fields.points import PointData
+from pyvda.fields.points import DataAtPoints
 from pyvda.fields.scattered import NO_TRACK, Rows
 from pyvda.fields.velocity import Velocity, read_velocity
 from pyvda.io.cf.units import same
@@ -187,7 +187,7 @@ def solve(
     report: Report = silent,
     *,
     where: Array | None = None,
-    points: PointData | None = None,
+    points: DataAtPoints | None = None,
     at_points: Array | None = None,
 ) -> dict[str, Estimate]:
     """Return the estimate of each variable.
@@ -202,7 +202,7 @@ def solve(
     report : Report
     where : (T, P) of bool, optional
         Where to estimate. Default: everywhere.
-    points : PointData, optional
+    points : DataAtPoints, optional
         Data at points, NaN also where they are withheld.
     at_points : (N,) of bool, optional
         At which of their places to estimate. Default: at all.
@@ -406,7 +406,7 @@ def sampled(field: Field) -> Array:
 def constants_of(
     field: Field,
     name: str,
-    points: PointData,
+    points: DataAtPoints,
     options: OptimalInterpolationOptions,
     given: CovarianceFile | None,
 ) -> point_estimate.Constants:

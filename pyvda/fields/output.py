@@ -19,7 +19,7 @@ from pyvda.fields import places
 from pyvda.fields.field import Field, Values
 from pyvda.fields.gridded import Cells
 from pyvda.fields.options import Estimate
-from pyvda.fields.points import PointData
+from pyvda.fields.points import DataAtPoints
 from pyvda.io.writing.history import append_history
 from pyvda.names import FieldFlag
 
@@ -35,7 +35,7 @@ def analysis(
     method: str,
     configuration: dict[str, Any],
     engine: str,
-    points: PointData | None = None,
+    points: DataAtPoints | None = None,
     hidden: Array | None = None,
 ) -> xr.Dataset:
     """Return the analysis of all variables.
@@ -52,7 +52,7 @@ def analysis(
     configuration : dict
         Options and constants, plain data.
     engine : str
-    points : PointData, optional
+    points : DataAtPoints, optional
         Data at points.
     hidden : (N,) of bool, optional
         Those of them that were not used.
@@ -120,7 +120,7 @@ def _of_variable(
 
 
 def _mark_cells(
-    field: Field, points: PointData, hidden: Array | None, data: dict[str, xr.Variable]
+    field: Field, points: DataAtPoints, hidden: Array | None, data: dict[str, xr.Variable]
 ) -> None:
     """Flag the cells of the data as observed, and the points that never have a datum."""
     cells = Cells.of(field, points)
@@ -143,7 +143,7 @@ def _mark_cells(
 
 
 def _along_points(
-    field: Field, name: str, points: PointData, hidden: Array | None, estimate: Estimate
+    field: Field, name: str, points: DataAtPoints, hidden: Array | None, estimate: Estimate
 ) -> dict[str, xr.Variable]:
     """Return the analysis at the places of the data."""
     at = estimate.at_points
@@ -175,7 +175,7 @@ def _along_points(
     }
 
 
-def _coordinates(points: PointData) -> dict[str, xr.Variable]:
+def _coordinates(points: DataAtPoints) -> dict[str, xr.Variable]:
     attrs = {"standard_name": "time"} | ({} if points.dated else {"units": "days"})
     unit = points.places.unit or "1"
     where: dict[str, tuple[Array, dict[str, str]]] = {

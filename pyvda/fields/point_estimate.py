@@ -21,7 +21,7 @@ from pyvda.fields.options import Estimate, PointEstimate
 from pyvda.fields.passes import fit_by_passes
 from pyvda.fields.places import Places
 from pyvda.fields.point_mean import MeanMap
-from pyvda.fields.points import PointData
+from pyvda.fields.points import DataAtPoints
 from pyvda.fields.scattered import NO_TRACK, Rows, interpolated_at, joined
 from pyvda.fields.velocity import Velocity
 from pyvda.progress import Report, silent
@@ -93,7 +93,7 @@ def estimated(
     field: Field,
     name: str,
     values: Values,
-    points: PointData,
+    points: DataAtPoints,
     constants: Constants,
     *,
     where: Array | None = None,
@@ -109,7 +109,7 @@ def estimated(
     name : str
     values : Values
         Those of the field, NaN everywhere where there are points alone.
-    points : PointData
+    points : DataAtPoints
     constants : Constants
     where : (T, P) of bool, optional
         Where to estimate. Default: everywhere.
@@ -176,7 +176,7 @@ def fitted(rows: Rows, constants: Constants, report: Report = silent) -> Fit:
 
 
 def anomalies(
-    field: Field, name: str, values: Values, points: PointData, constants: Constants
+    field: Field, name: str, values: Values, points: DataAtPoints, constants: Constants
 ) -> Anomalies:
     """Return the departures of the data of field and points from their mean.
 

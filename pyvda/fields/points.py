@@ -64,7 +64,7 @@ class PointValues:
 
 
 @dataclass(frozen=True)
-class PointData:
+class DataAtPoints:
     """Variables at points, a row a datum.
 
     Attributes
@@ -104,7 +104,7 @@ class PointData:
             return np.asarray((self.time - np.datetime64(origin, "ns")) / np.timedelta64(1, "D"))
         return self.time - origin
 
-    def without(self, hidden: Array) -> PointData:
+    def without(self, hidden: Array) -> DataAtPoints:
         """Return the points with NaN in place of some values, (N,) of bool."""
         left = {
             name: replace(one, values=np.where(hidden, np.nan, one.values))
@@ -129,7 +129,7 @@ def read(
     transform: str | None = None,
     good_flags: GoodFlags | None = None,
     group: str | None = None,
-) -> PointData:
+) -> DataAtPoints:
     """Return the points of a file, table or Dataset, or of several.
 
     Parameters
@@ -164,7 +164,7 @@ def _of_one(
     transform: str | None,
     good_flags: GoodFlags | None,
     what: str,
-) -> PointData:
+) -> DataAtPoints:
     ds = table(ds)
     chosen = tuple(by_name(ds, one) for one in wanted(variable, ds) or _one_candidate(ds, what))
     dims = {ds[name].dims for name in chosen}
@@ -199,7 +199,7 @@ def _of_one(
             f"{', '.join(chosen)} of {what} has no observation at all, only missing or bad values; "
             "choose another variable"
         )
-    return PointData(
+    return DataAtPoints(
         chosen, {n: dict(ds[n].attrs) for n in chosen},
         position.placed(where[0][known], where[1][known]), time[known], track[known], values,
         np.flatnonzero(known), len(known),
@@ -331,7 +331,7 @@ def _position(ds: xr.Dataset, dim: Any) -> _Position | None:
     return _Position((y, x), (of_y, of_x), partial(places.on_plane, unit=unit))
 
 
-def _joined(parts: Sequence[PointData]) -> PointData:
+def _joined(parts: Sequence[DataAtPoints]) -> DataAtPoints:
     """Return the points of several files."""
     first = parts[0]
     for other in parts[1:]:
@@ -361,7 +361,7 @@ def _joined(parts: Sequence[PointData]) -> PointData:
     where = first.places
     for other in parts[1:]:
         where = places.joined(where, other.places)
-    return PointData(
+    return DataAtPoints(
         first.variables, first.attrs, where, np.concatenate([p.time for p in parts]),
         np.concatenate([p.track + s for p, s in zip(parts, starts, strict=False)]), values,
         np.concatenate([p.row + b for p, b in zip(parts, before, strict=False)]), int(before[-1]),

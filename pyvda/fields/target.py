@@ -25,7 +25,7 @@ from pyvda.fields.field import (
     with_days,
 )
 from pyvda.fields.places import Places
-from pyvda.fields.points import PointData
+from pyvda.fields.points import DataAtPoints
 from pyvda.fields.transforms import Transform
 from pyvda.io.cf import grids
 from pyvda.io.cf.dimensions import axis, find_time
@@ -42,7 +42,7 @@ _MOST = 10**9  # points of the grid, and times
 
 
 def on_grid(
-    points: PointData,
+    points: DataAtPoints,
     grid: Any,
     times: str | None = None,
     *,
@@ -53,7 +53,7 @@ def on_grid(
 
     Parameters
     ----------
-    points : PointData
+    points : DataAtPoints
     grid : str, path or Dataset
         A file with latitude and longitude, of one dimension each or both over two, or y and x in m
         or km; perhaps with a land mask, times, and variables whose points that are always missing
@@ -87,7 +87,7 @@ def on_grid(
     )  # fmt: skip
 
 
-def around(points: PointData, transform: str | None = None) -> Field:
+def around(points: DataAtPoints, transform: str | None = None) -> Field:
     """Return a grid of one point, at the first datum, where only the data's own places matter.
 
     Its two times are a day apart, or a part of the span of times that are numbers.
@@ -223,7 +223,7 @@ def _even(text: str, places: Places) -> xr.Dataset:
     return xr.Dataset(coords={y: (y, axes[1], of_y), x: (x, axes[0], of_x)}, attrs={"y": y, "x": x})
 
 
-def _times(points: PointData, ds: xr.Dataset, text: str | None) -> Array:
+def _times(points: DataAtPoints, ds: xr.Dataset, text: str | None) -> Array:
     if text is None and "time" in ds.variables:
         found = dates(ds["time"])
         if (found.dtype.kind == "M") != points.dated:

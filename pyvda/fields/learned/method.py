@@ -31,7 +31,7 @@ from pyvda.fields.learned.shipped import field_folder, several
 from pyvda.fields.mean import between, seasonal_mean
 from pyvda.fields.optimal_interpolation import local_scale, neighbours
 from pyvda.fields.options import Estimate, FieldOptions
-from pyvda.fields.points import PointData
+from pyvda.fields.points import DataAtPoints
 from pyvda.learned import patterns
 from pyvda.learned.device import usable_device
 from pyvda.progress import Report, silent
@@ -129,7 +129,7 @@ def solve(
     report: Report = silent,
     *,
     where: Array | None = None,
-    points: PointData | None = None,
+    points: DataAtPoints | None = None,
 ) -> dict[str, Estimate]:
     """Correct a first guess by a trained network, tile by tile.
 
@@ -143,7 +143,7 @@ def solve(
     report : Report
     where : (T, P) of bool, optional
         Where to estimate. Default: everywhere.
-    points : PointData, optional
+    points : DataAtPoints, optional
         Data at points, in place of those of the field.
 
     Raises
