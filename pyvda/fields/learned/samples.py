@@ -18,22 +18,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from pyvda import names
 from pyvda.engine import Engine
 from pyvda.engine.data import Array
 from pyvda.errors import InputError
 from pyvda.fields import optimal_interpolation as oi
-from pyvda.fields import points as of_points
-from pyvda.fields import target
 from pyvda.fields.clouds import under_other_clouds
-from pyvda.fields.covariance import CovarianceFile, SpaceTimeCovariance
-from pyvda.fields.field import Field, Values, opened
-from pyvda.fields.gridded import Cells
-from pyvda.fields.learned import windows
 from pyvda.fields.learned.configuration import FieldSource
 from pyvda.fields.learned.description import (
     Grid,
@@ -44,9 +37,9 @@ from pyvda.fields.learned.description import (
 from pyvda.fields.learned.first_guess import FirstGuess
 from pyvda.fields.learned.frames import Frames, Span, Tile
 from pyvda.fields.learned.guesses import CHANNELS, OTHERS, others
-from pyvda.fields.mean import SeasonalMean, seasonal_mean
+from pyvda.fields.learned.sample_source import complete_fields, opened_source
+from pyvda.fields.learned.series import Series, series_of
 from pyvda.fields.withheld import withheld_of
-from pyvda.io.sources import sources
 from pyvda.progress import Report, silent
 from pyvda.validation_errors import validated
 
@@ -149,41 +142,6 @@ class WindowSample:
         return np.zeros_like(self.target)
 
 
-@dataclass(frozen=True)
-class Series:
-    """One variable of the training.
-
-    Attributes
-    ----------
-    values : (T, P)
-        Observations, NaN without, and where they are values of validation.
-    held : (T, P)
-        Values of validation without a truth, else NaN.
-    stated : (T, P)
-        Error variances that the file states, 0 without.
-    mean, level : SeasonalMean
-        By pixel and season, and by pixel.
-    season_variance : float
-        Variance of the one about the other.
-    local : LocalVariance
-        Variance of departures from the mean.
-    covariance : SpaceTimeCovariance
-    scale : float
-    truth : (T, P), optional
-    """
-
-    values: Array
-    held: Array
-    stated: Array
-    mean: SeasonalMean
-    level: SeasonalMean
-    season_variance: float
-    local: oi.LocalVariance
-    covariance: SpaceTimeCovariance
-    scale: float
-    truth: Array | None
-
-
 AnySample = Sample | WindowSample
 
 
@@ -237,7 +195,7 @@ class Samples:
             },
             "field",
         )
-        self.field, read, self.attrs = _opened(settings)
+        self.field, read, self.attrs = opened_source(settings)
         field = self.field
         self.step_days = step_days(field)
         self.selection = options.selection(field.days)
@@ -246,7 +204,7 @@ class Samples:
         self.digests = digests(field, data, withheld)
         given = options.given()
         oi.check(field, options, given)
-        complete = _complete_fields(settings, field) if settings.truth is not None else {}
+        complete = complete_fields(settings, field) if settings.truth is not None else {}
         self.season_days = oi.season_days(field, options, given)
         if withheld is not None:
             read = {
@@ -256,7 +214,7 @@ class Samples:
         self.there = np.any([np.isfinite(one.values) for one in read.values()], axis=0)
         self.validation, held = self._held_back()
         self.series: dict[str, Series] = {
-            name: _series(
+            name: series_of(
                 field, name, one, held, options, given, engine, report, complete.get(name),
             )
             for name, one in read.items()
@@ -539,122 +497,6 @@ class Samples:
             start = int(np.clip(at - random.integers(side), 0, length - side))
             spans.append(slice(start, start + side))
         return Tile(*spans)
-
-
-def _series(
-    field: Field,
-    name: str,
-    values: Values,
-    held: Array,
-    options: oi.OptimalInterpolationOptions,
-    given: CovarianceFile | None,
-    engine: Engine,
-    report: Report,
-    truth: Array | None,
-) -> Series:
-    """Return a variable with its mean and covariance, from what is not held back."""
-    checks = np.where(held, values.values, np.nan)
-    values = replace(values, values=np.where(held, np.nan, values.values))
-    if not np.isfinite(values.values).any():
-        raise InputError(f"no observation of {name} is left; withhold fewer, or choose another")
-    known = values.values if truth is None else truth
-    mean = seasonal_mean(known, field.days, oi.season_days(field, options, given))
-    if given is None:
-        covariance = oi.fit(field, values, mean, None, options, engine, report).covariance
-    else:
-        covariance = given.variables[name]
-    anomaly = values.values - mean.at(field.days)
-    scale = float(np.nanstd(anomaly))
-    if not scale > 0:
-        raise InputError(f"{name} does not differ from its mean; choose another variable")
-    stated = np.zeros_like(anomaly) if values.variance is None else values.variance
-    level = seasonal_mean(known, field.days, None)
-    return Series(
-        values.values, checks, np.where(np.isfinite(stated), stated, 0.0), mean, level,
-        float((mean.at(field.days) - level.at(field.days)).var()),
-        oi.LocalVariance.of(field, lambda: [(field.days, known)], mean), covariance, scale, truth,
-    )  # fmt: skip
-
-
-def _opened(settings: FieldSource) -> tuple[Field, dict[str, Values], dict[Any, Any]]:
-    """Return the field of the observations, their values and the attributes of their file.
-
-    Data at points are put on the truth's grid.
-    """
-    ds = sources.as_dataset(settings.observations, "field.observations")
-    grid: Any = settings.truth
-    if windows.has_windows(ds):
-        if settings.truth is None:
-            raise InputError(
-                f"{settings.observations} has several windows, whose complete fields are needed; "
-                "give them (field.truth)"
-            )
-        grid = sources.as_dataset(settings.truth, "field.truth")
-        if names.WINDOW not in grid.dims and names.WINDOW not in grid.coords:
-            raise InputError(
-                f"{settings.observations} has several windows, but {settings.truth} has none; give "
-                f"the complete fields of the same windows, with the dimension {names.WINDOW}"
-            )
-        ds, grid = (windows.in_series(one, windows.span_of(grid)) for one in (ds, grid))
-    wanted = None
-    if settings.variable is not None:
-        wanted = [name.strip() for name in settings.variable.split(",")]
-    how: dict[str, Any] = {"mask": settings.mask, "transform": settings.transform}
-    if not of_points.are_points(ds, wanted):
-        field = opened(ds, wanted, **how)
-        return field, {name: field.read(name) for name in field.variables}, ds.attrs
-    if settings.truth is None:
-        raise InputError(
-            f"the observations of {settings.observations} lie at points, and networks are trained "
-            "on a grid; give complete fields on one (field.truth), or put them on a grid"
-        )
-    if settings.withhold is not None:
-        raise InputError(
-            "withhold would have no effect on data at points that a truth is compared with; leave "
-            "it out"
-        )
-    points = of_points.read(ds, wanted, transform=settings.transform)
-    field = target.on_grid(points, grid, **how)
-    cells = Cells.with_data(field, points)
-    return field, {name: cells.values(points.values[name]) for name in field.variables}, ds.attrs
-
-
-def _complete_fields(settings: FieldSource, field: Field) -> dict[str, Array]:
-    """Return the fields of the file of the truth at the points of the sea, (T, P), by variable."""
-    ds = sources.as_dataset(settings.truth, "field.truth")
-    if windows.has_windows(ds):
-        ds = windows.in_series(ds, windows.span_of(ds))
-    found = {}
-    order = (field.time, *field.space)
-    for name in field.variables:
-        known = ds.get(name)
-        if known is not None:
-            known = known.squeeze([d for d, n in known.sizes.items() if d not in order and n == 1])
-        if known is None or set(known.dims) != set(order):
-            raise InputError(
-                f"{settings.truth} has no {name} over {order}; give the complete fields on the "
-                "grid and with the names of the observations"
-            )
-        values = known.transpose(*order)
-        same = all(
-            ds.sizes[d] == field.ds.sizes[d]
-            and (d not in ds.indexes or ds.indexes[d].equals(field.ds.indexes[d]))
-            for d in order
-        )
-        if not same:
-            raise InputError(
-                f"{name} in {settings.truth} has {dict(values.sizes)}, or other coordinates, than "
-                f"in {settings.observations}; give both on the same times and grid"
-            )
-        complete = np.asarray(values.values, float)[:, field.sea]
-        missing = int((~np.isfinite(complete)).sum())
-        if missing:
-            raise InputError(
-                f"{name} in {settings.truth} is missing at {missing} points of the sea; give "
-                "complete fields, or leave out field.truth, which trains on observations alone"
-            )
-        found[name] = field.transform.forward(complete, name)
-    return found
 
 
 def _placed(values: Array, inside: Array, fill: float = 0) -> Array:

@@ -211,30 +211,6 @@ def test_all_times_of_a_window_are_compared_with_those_of_their_own_share(tmp_pa
     assert seen == {"training": set(range(8)), "validation": {8, 9, 10, 11}}
 
 
-def test_several_windows_need_their_truth(tmp_path) -> None:
-    ds = tracks().drop_vars(["row_size", "number"])
-    ds.assign(window=("obs", np.arange(ds.sizes["obs"]) % 2)).to_netcdf(tmp_path / "obs.nc")
-    with pytest.raises(InputError, match="has several windows, whose complete fields are needed"):
-        samples(tmp_path, None)
-    truth = field(times=6, land=False, cloud=0.0)[0]
-    with pytest.raises(InputError, match=r"has several windows, but .*truth\.nc has none"):
-        samples(tmp_path, None, truth)
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (lambda ds: ds.isel(lat=slice(1, None)), "give both on the same times and grid"),
-        (lambda ds: ds.rename(sst="chl"), "has no sst over"),
-        (lambda ds: ds.where(ds.lat > 40.1), "is missing at"),
-    ],
-)
-def test_a_truth_that_does_not_fit_is_refused(change, said, tmp_path) -> None:
-    ds, truth = field(times=12, seed=4)
-    with pytest.raises(InputError, match=said):
-        samples(tmp_path, ds, change(ds.assign(sst=(ds.sst.dims, truth))))
-
-
 def test_large_domains_are_cut_around_what_is_compared_with(tmp_path) -> None:
     ds = field(times=6, ny=10, nx=14, seed=4)[0]
     for one in samples(tmp_path, ds, tile=8).epoch(0):
