@@ -60,7 +60,7 @@ ELSEWHERE = {
     "engine/julia/weak_constraint.py": "engine/test_agreement.py",
     "fields/learned/module.py": "fields/learned/test_train.py",
     "fields/learned/series.py": "fields/learned/test_samples.py",
-    "fields/methods.py": "fields/test_assimilate.py",
+    "fields/methods.py": "cli/test_derived.py",
     "fields/output.py": "fields/test_in_blocks.py",
     "fields/withheld.py": "fields/test_in_blocks.py",
     # Steps on the way of a file, which whole files go through.
