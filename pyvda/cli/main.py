@@ -7,6 +7,7 @@ Exit code 0 on success, 1 when something failed, 2 when the input cannot be used
 from __future__ import annotations
 
 import ast
+import atexit
 import gc
 import logging
 import sys
@@ -115,6 +116,7 @@ for _name in _COMMANDS:
 def main() -> None:
     """Run the command line and turn errors into one sentence and an exit code."""
     gc.set_threshold(_NEW_OBJECTS)
+    atexit.register(gc.freeze)  # an interpreter that ends looks through all objects several times
     said = _HeldBack()
     _show_messages(said)
     _show_notices(said, quiet={"-q", "--quiet"} & set(sys.argv))

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -257,3 +258,16 @@ def test_the_default_model_is_said_unless_quiet(tmp_path, monkeypatch, caplog) -
     assert said not in caplog.messages
     assert run(monkeypatch, *line) == 0
     assert caplog.messages.count(said) == 1
+
+
+def test_a_process_that_ends_does_not_look_through_what_it_has_loaded() -> None:
+    look = (
+        "import atexit, gc\n"
+        "atexit.register(lambda: print(gc.get_freeze_count() > len(gc.get_objects())))\n"
+        "from pyvda.cli.main import main\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", look, "--version"], capture_output=True, text=True, timeout=300
+    )
+    assert done.stdout.splitlines() == [f"pyvda {pyvda.__version__}", "True"], done.stderr
