@@ -165,6 +165,10 @@ def _assimilated(
     for one in bound:
         one.check_time_step(step)
     lazy = settings.block is not None or observed[names.OBSERVATION].chunks is not None
+    scales = estimated_scales(method_options)
+    estimates = settings.robust or settings.correct_bias or kind is not None or scales
+    if estimates or any(one.pattern() is not None for one in bound):
+        observed = chunking.kept(observed)
     in_windows, is_series = _in_windows(observed, settings, lazy or options.couples_windows())
     _check_operators(in_windows, method.name, bound)
     if settings.spread:
@@ -214,7 +218,6 @@ def _assimilated(
     if settings.robust and own is None and settings.cycle is None:
         task, of_errors = task.with_gross_errors_of(in_windows)
         said |= of_errors
-    scales = estimated_scales(method_options)
     if scales:
         task, of_scales = with_scales(task, in_windows, own, scales)
         options, said = task.options, said | of_scales

@@ -1,8 +1,10 @@
 """From a file of observations to an analysis, also with files that pyvda did not make."""
 
 import json
+from collections import Counter
 
 import dask
+import dask.array
 import netCDF4
 import numpy as np
 import pytest
@@ -85,6 +87,38 @@ def test_dask_blocks_give_the_same_bits(observed, analysis, tmp_path) -> None:
     stored = pyvda.io.netcdf.open_dataset(tmp_path / "analysis.nc")
     for name in ("analysis", "innovation", "flag", "cost", "status", "iterations"):
         np.testing.assert_array_equal(stored[name].values, analysis[name].values)
+
+
+SAMPLING: list[dict[str, object]] = [
+    {},
+    {"method": "ensemble-smoother", "members": 10, "robust": True},
+    {"method": "gauss-newton", "form": "statistical", "observation_variance": "estimate"},
+    {"method": "gauss-newton", "form": "statistical", "model_error": "estimate"},
+    {"warm_start": "lorenz63-direct", "iterations": 1},
+    {"checkpoint": "lorenz63-direct"},
+]
+
+
+@pytest.mark.parametrize("keywords", SAMPLING)
+def test_a_file_in_chunks_is_read_at_most_twice(observed, keywords) -> None:
+    """Once to check it, and once for the sample from which something is estimated and the rest."""
+    values = observed["observation"].isel(time=slice(0, 200)).values
+    reads: Counter[int] = Counter()
+
+    def read(block: np.ndarray, block_info=None) -> np.ndarray:
+        reads[block_info[0]["chunk-location"][0]] += 1
+        return block
+
+    source = dask.array.from_array(values, chunks=(4, -1, -1))
+    counted = source.map_blocks(read, dtype=float, meta=np.empty((0, 0, 0)))
+    ds = observed.assign(observation=(names.DIMENSIONS, counted))
+    model = {} if "checkpoint" in keywords else {"model": "lorenz63"}
+    found = pyvda.assimilate(ds, **model, **keywords)
+    assert found["analysis"].chunks[0] == (4, 4, 1)
+    with dask.config.set(scheduler="synchronous"):
+        found = found.compute()
+    assert np.isfinite(found["analysis"]).all()
+    assert dict(reads) == {0: 2, 1: 2, 2: 2}
 
 
 def test_blocks_are_assimilated_one_at_a_time(observed, monkeypatch) -> None:

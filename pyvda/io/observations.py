@@ -1,8 +1,10 @@
 """Observations as the pipeline takes them: under pyvda's names, validated, data placed in time.
 
-A large file is read twice: once for the statistics that the validation and the reference variance
-need, and once to be assimilated. Where gross errors or variances are estimated first, or a learned
-model is used, a sample of its windows is read in addition (`windows.windows_across`).
+A file in chunks is read twice: once for the statistics that the validation and the reference
+variance need, and once to be assimilated. Where gross errors or variances are estimated first, or a
+learned model is used, a sample of its windows is needed in between (`windows.windows_across`): a
+file that takes little of the memory is then kept (`chunking.kept`), and of a larger one the blocks
+of the sample are read a third time.
 """
 
 from __future__ import annotations

@@ -118,6 +118,17 @@ def chunked(ds: xr.Dataset, chunks: Mapping[str, Any]) -> xr.Dataset:
     )
 
 
+def kept(ds: xr.Dataset) -> xr.Dataset:
+    """Return observations with their chunks read, if all of them take little of the memory.
+
+    For observations of which a sample is needed before each block is: they are read once for both.
+    The chunks stay as they are.
+    """
+    size = window_bytes(ds) * ds.sizes.get(names.WINDOW, 1)
+    little = max(ONE_BLOCK_BYTES, total_memory() // _PART_OF_MEMORY)
+    return ds.persist() if size <= little else ds
+
+
 def total_memory() -> int:
     """Return the bytes that this process and others may take, as far as the system tells."""
     found = [_UNKNOWN]

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import dask.array
 import numpy as np
 import pytest
 import xarray as xr
@@ -28,6 +29,18 @@ def test_a_block_does_not_grow_with_the_file(machine) -> None:
     sizes = [chunking.block_size(WINDOW, count) for count in (20_000, 2_000_000, 10**9)]
     assert len(set(sizes)) == 1
     assert sizes[0] * WINDOW <= 8 << 20
+
+
+def test_little_is_kept_and_much_is_not(machine) -> None:
+    values = dask.array.zeros((10, 200, 3), chunks=(2, -1, -1))
+    small = xr.Dataset({"observation": (("window", "time", "state"), values)})
+    assert len(small["observation"].data.dask) > 5
+    kept = chunking.kept(small)["observation"]
+    assert len(kept.data.dask) == 5  # the chunks themselves
+    assert kept.chunks == small["observation"].chunks
+    values = dask.array.zeros((1 << 20, 200, 3), chunks=(1 << 15, -1, -1))
+    large = xr.Dataset({"observation": (("window", "time", "state"), values)})
+    assert chunking.kept(large)["observation"].data is values
 
 
 def test_a_block_fits_into_little_memory(machine) -> None:
