@@ -27,11 +27,13 @@ ELSEWHERE = {
     "checks/on_parameters.py": "checks/test_run.py",
     # Commands of a few lines, run as from a terminal.
     "cli/assimilate.py": "cli/test_main.py",
+    "cli/assimilate_field.py": "fields/test_assimilate.py",
     "cli/check.py": "checks/test_run.py",
     "cli/covariance.py": "covariances/test_fit.py",
     "cli/crossvalidate.py": "fields/test_crossvalidation.py",
     "cli/forecast.py": "test_forecast.py",
     "cli/info.py": "cli/test_main.py",
+    "cli/method_options.py": "cli/test_derived.py",
     "cli/observe.py": "cli/test_main.py",
     "cli/options.py": "cli/test_derived.py",
     "cli/plot.py": "cli/test_main.py",

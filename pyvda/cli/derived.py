@@ -1,15 +1,19 @@
-"""Options of a command that are made from the fields of `pyvda.settings.Settings`."""
+"""Options of a command that are made from fields of classes: `Settings` and `MethodOptions`."""
 
 from __future__ import annotations
 
 import functools
 import inspect
+import typing
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from pydantic.fields import FieldInfo
 
+from pyvda.cli.method_options import MethodOptions
+from pyvda.errors import InputError
 from pyvda.settings import Settings, alternatives
 
 Command = Callable[..., None]
@@ -25,13 +29,13 @@ def on_command_line() -> dict[str, FieldInfo]:
 
 
 def with_settings(command: Command) -> Command:
-    """Replace the parameter `settings` of a command by an option for each field of `Settings`.
+    """Replace the parameter `settings` of a command by an option for each field.
 
     The command is called with `settings`, a dictionary of those that were given. They are not
     validated here: they may also come from a file, and are validated together.
     """
     signature = inspect.signature(command, eval_str=True)
-    fields = on_command_line()
+    fields = on_command_line() | MethodOptions.model_fields
 
     @functools.wraps(command)
     def called(**values: Any) -> None:
@@ -52,12 +56,42 @@ def with_settings(command: Command) -> Command:
 def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     """Return the option of a field; None, when it is not given, leaves the field's default."""
     kinds = alternatives(field.annotation)
-    kind = next((one for one in (bool, int, float) if one in kinds and str not in kinds), str)
+    plain = (one for one in (bool, int, float) if one in kinds and str not in kinds)
+    several = any(typing.get_origin(one) is list for one in kinds)
+    kind: Any = list[str] if several else next(plain, str)
     shown = None if field.default is None else str(field.default)
-    option = typer.Option(help=field.description, show_default=shown or False)
+    extra = field.json_schema_extra
+    option = typer.Option(
+        help=field.description,
+        show_default=shown or False,
+        metavar=str(extra["metavar"]) if isinstance(extra, dict) and "metavar" in extra else None,
+    )
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
         default=None,
         annotation=Annotated[kind | None, option],
     )
+
+
+def read_settings(config: Path | None, option: list[str] | None) -> dict[str, Any]:
+    """Return the options of a YAML file and of `--set name=value`, the latter winning."""
+    import yaml
+
+    found: dict[str, Any] = {}
+    if config is not None:
+        from pyvda.training.configuration import read_yaml
+
+        found |= read_yaml(config, "options", "lines such as `method: fsgd`")
+    for text in option or []:
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise InputError(f"--set {text} has no value, expected name=value")
+        try:
+            found[name] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise InputError(f"--set {text} cannot be read, expected name=value") from None
+    of_python = {"observations", *Settings.model_fields} - on_command_line().keys()
+    for name in of_python & found.keys():
+        raise InputError(f"{name} is not an option of the command line; leave it out")
+    return found

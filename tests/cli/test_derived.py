@@ -8,6 +8,7 @@ from command_line import run
 
 from pyvda.cli.derived import on_command_line
 from pyvda.cli.main import app, command_of
+from pyvda.cli.method_options import MethodOptions
 from pyvda.fields.methods import FIELD_METHODS
 from pyvda.methods import METHODS
 from pyvda.settings import Settings, alternatives
@@ -59,7 +60,7 @@ def test_each_option_reaches_assimilate(tmp_path, monkeypatch) -> None:
         assert seen == [{name: kind(text)}]
 
 
-# A value of each option of a method that `assimilate` writes out, and a method that has it.
+# A value of each option of a method that the command line names, and a method that has it.
 OF_METHODS = {
     "iterations": ("7", "fsgd"),
     "tolerance": ("0.5", "gauss-newton"),
@@ -80,7 +81,7 @@ def test_each_written_option_is_one_of_a_method_and_of_its_type(tmp_path, monkey
     classes = [method.options for method in (*METHODS.values(), *FIELD_METHODS.values())]
     every = {name for one in classes for name in one.model_fields}
     written = {p.name for p in COMMANDS["assimilate"].params} - set(Settings.model_fields)
-    assert written & every == set(OF_METHODS)
+    assert written & every == set(OF_METHODS) == set(MethodOptions.model_fields)
     for name, (text, method) in OF_METHODS.items():
         seen: list[dict[str, object]] = []
 
