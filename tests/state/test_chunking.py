@@ -32,7 +32,7 @@ def test_a_block_does_not_grow_with_the_file(machine) -> None:
 
 
 def test_little_is_kept_and_much_is_not(machine) -> None:
-    values = dask.array.zeros((10, 200, 3), chunks=(2, -1, -1))
+    values = dask.array.zeros((10, 200, 3), chunks=(2, -1, -1)) + 1.0
     small = xr.Dataset({"observation": (("window", "time", "state"), values)})
     assert len(small["observation"].data.dask) > 5
     kept = chunking.kept(small)["observation"]
