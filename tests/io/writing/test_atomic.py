@@ -1,10 +1,12 @@
 """Outputs appear whole, replace whole, or do not appear."""
 
 import contextlib
+import errno
 import json
 import os
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -110,3 +112,38 @@ def test_json_is_written_whole_or_not_at_all(tmp_path) -> None:
         write_json(path, {"a": float("nan")})
     assert json.loads(path.read_text("utf-8")) == {"a": [1.5, None]}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_every_file_of_a_folder_is_on_the_disk_before_it_has_its_name(
+    tmp_path, monkeypatch
+) -> None:
+    synchronised: list[str] = []
+
+    def record(descriptor: int) -> None:
+        synchronised.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", record)
+        with replacing(tmp_path / "store") as folder:
+            fill(folder)
+    below = {path.relative_to(folder) for path in map(Path, synchronised) if folder in path.parents}
+    written = {p.relative_to(tmp_path / "store") for p in (tmp_path / "store").rglob("*")}
+    assert below == written
+    assert str(folder) in synchronised
+
+
+def test_a_file_of_a_folder_that_does_not_reach_the_disk_is_an_error(tmp_path, monkeypatch) -> None:
+    def fail(descriptor: int) -> None:
+        if os.readlink(f"/proc/self/fd/{descriptor}").endswith("7"):
+            raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(InputError, match="store"), replacing(tmp_path / "store") as folder:
+        fill(folder)
+    assert not list(tmp_path.iterdir())
+
+
+def fill(folder: Path) -> None:
+    for number in range(20):
+        (folder / "c").mkdir(parents=True, exist_ok=True)
+        (folder / "c" / str(number)).write_text("a chunk")
