@@ -57,7 +57,7 @@ test-matrix: setup
 # The pages are executed; their outputs are kept in build/pages until the sources change.
 docs: setup .venv/docs
 	$(WITH_JULIA) $(BIN)/python -m sphinx -W --keep-going --quiet -b html docs build/site
-	$(BIN)/python scripts/check_site.py build/site
+	$(BIN)/python scripts/check_site.py build/site docs
 	@echo "build/site/index.html"
 
 # Addresses outside of the site; needs the network. Their builder executes no page.

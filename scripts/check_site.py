@@ -1,10 +1,12 @@
 """Check the built documentation: links and images within it resolve, images have alternative texts.
 
-python scripts/check_site.py build/site
+python scripts/check_site.py build/site docs
 
+Every figure that a cell of the sources announces by its alternative text must be in its page.
 Addresses outside of the site are not fetched, and none may be needed to show a page.
 """
 
+import re
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -22,6 +24,7 @@ class Page(HTMLParser):
         self.links: list[str] = []  # of the reader's choice
         self.parts: list[str] = []  # loaded with the page
         self.without_text: list[str] = []
+        self.texts: set[str] = set()  # of images
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -35,6 +38,7 @@ class Page(HTMLParser):
             self.parts.append(given.get("href", ""))
         if tag == "img":
             alt = given.get("alt", "").strip()
+            self.texts.add(alt)
             if not alt or alt == given.get("src") or alt.endswith((".png", ".svg")):
                 self.without_text.append(given.get("src", ""))
 
@@ -65,9 +69,22 @@ def problems(site: Path) -> list[str]:
     return found
 
 
+def missing_figures(site: Path, sources: Path) -> list[str]:
+    """Return a sentence for each figure of a cell that is not in the page."""
+    found = []
+    for source in sorted(sources.rglob("*.md")):
+        name = source.relative_to(sources).with_suffix(".html")
+        announced = re.findall(r"^    alt: (.+)$", source.read_text("utf-8"), re.M)
+        shown = Page((site / name).read_text("utf-8")).texts if announced else set()
+        found += [
+            f"{name.as_posix()}: no figure {text!r}" for text in announced if text not in shown
+        ]
+    return found
+
+
 def main() -> None:
     site = Path(sys.argv[1]).resolve()
-    found = problems(site)
+    found = problems(site) + missing_figures(site, Path(sys.argv[2]))
     print("\n".join(found) or f"{site.name}: all links, images and alternative texts are there")
     sys.exit(bool(found))
 

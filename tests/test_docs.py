@@ -428,3 +428,17 @@ def test_a_defect_of_the_site_is_found(tmp_path: Path, body: str, said: str) -> 
     page.write_text(f"<html>{good}{body}</html>")
     (found,) = check_site.problems(tmp_path)
     assert said in found
+
+
+def test_a_figure_that_a_cell_did_not_show_is_found(tmp_path: Path) -> None:
+    site, docs = tmp_path / "site", tmp_path / "docs"
+    (site / "howto").mkdir(parents=True)
+    (docs / "howto").mkdir(parents=True)
+    (docs / "howto/a.md").write_text("    alt: A map\n    alt: A network's curve\n")
+    (docs / "howto/b.md").write_text("no figure\n")
+    page = '<img src="a.png" alt="A map"><img src="b.png" alt="A network\'s curve">'
+    (site / "howto/a.html").write_text(page)
+    assert check_site.missing_figures(site, docs) == []
+    (site / "howto/a.html").write_text('<img src="a.png" alt="A map">')
+    (found,) = check_site.missing_figures(site, docs)
+    assert found.startswith("howto/a.html: no figure")

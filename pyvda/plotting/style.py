@@ -65,8 +65,14 @@ def user_figure() -> Iterator[Figure]:
             yield figure
         return
     pyplot = importlib.import_module("matplotlib.pyplot")
-    with rc_context(STYLE):
-        yield pyplot.figure(layout="constrained")
+    # Outside of the style: the first figure may make matplotlib interactive, which must stay.
+    figure = pyplot.figure(layout="constrained")
+    try:
+        with rc_context(STYLE):
+            yield figure
+    except BaseException:
+        pyplot.close(figure)
+        raise
 
 
 def _shell() -> Any:

@@ -77,12 +77,17 @@ shell = InteractiveShell.instance()
 with user_figure() as shown:
     pass
 import matplotlib.pyplot as plt
-InteractiveShell.clear_instance()
+assert plt.isinteractive()  # otherwise the next figure is not shown
 with user_figure() as other:
+    pass
+try:
+    with user_figure():
+        raise KeyError
+except KeyError:
     pass
 assert [plt.figure(number) for number in plt.get_fignums()] == [shown, other]
 assert shown.get_layout_engine() is not None
 """
-    environment = {**os.environ, "MPLBACKEND": "agg"}
+    environment = {**os.environ, "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
