@@ -104,3 +104,27 @@ def drawn_passes(count=40, each=20, track_variance=0.0, seed=0):
     matrix += track_variance * (track[:, None] == track) * np.exp(-km / 20.0)
     value = np.linalg.cholesky(matrix) @ rng.normal(size=len(days))
     return Rows(places, days, value, np.zeros(len(days)), track, np.zeros((len(days), 0)))
+
+
+def worst_slope(monkeypatch, module, fit):
+    """Return the largest error of the gradient of what `fit` of `module` minimises.
+
+    Compared to differences, away from where the search starts.
+    """
+    seen = {}
+
+    def kept(objective, start, *given, **options):
+        seen["found"] = objective, start
+        return start
+
+    monkeypatch.setattr(module, "minimised", kept)
+    fit()
+    objective, start = seen["found"]
+    at = start + np.random.default_rng(0).normal(size=len(start)) / 2
+    slopes = [
+        (objective(at + small)[0] - objective(at - small)[0]) / 2e-5
+        for small in 1e-5 * np.eye(len(at))
+    ]
+    gradient = objective(at)[1]
+    assert np.abs(gradient).min() > 1e-6
+    return float(np.abs(gradient - slopes).max())

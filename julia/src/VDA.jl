@@ -20,6 +20,7 @@ those of Fablet et al., "End-to-end learning for variational data assimilation m
 | local_analyses!                           | methods/letkf.jl               | an ensemble analysis around each point    |
 | posterior_mean!                           | methods/posterior_mean.jl      | the posterior, from a library of states   |
 | interpolate!                              | methods/optimal_interpolation.jl | a field from its nearest data           |
+| differentiate!                            | methods/interpolation_derivatives.jl | its derivatives by the constants    |
 | residual_gradient!, ..._back!             | learned/residual_gradient.jl   | of a learned prior (GENN)                 |
 | convolutions!, convolutions_back!         | learned/convolutions.jl        | of a learned solver                       |
 
@@ -98,6 +99,7 @@ include("methods/trajectories.jl")
 include("cost/objectives.jl")
 include("methods/nearest_data.jl")
 include("methods/optimal_interpolation.jl")
+include("methods/interpolation_derivatives.jl")
 include("learned/genn.jl")
 include("learned/heads.jl")
 include("learned/genn_cells.jl")

@@ -532,3 +532,26 @@ class Engine(Protocol):
         along : (variance, km)
             Covariance of the errors that data of a pass share: variance · exp(-r / km).
         """
+
+    def interpolation_derivatives(
+        self,
+        data: InterpolationData,
+        targets: Targets,
+        selection: Selection,
+        factors: Array,
+        along: tuple[float, float] = (0.0, 1.0),
+    ) -> tuple[Interpolated, Array]:
+        """Return an interpolation and its derivatives by the constants of the covariance.
+
+        Parameters
+        ----------
+        data, targets, selection, factors, along
+            As of `optimal_interpolation`.
+
+        Returns
+        -------
+        Interpolated
+        (Q, 2, 1 + 3 F)
+            Derivatives of value and variance: by a variance that is added to the noise of all data,
+            then by the logarithms of variance, km and days of each factor.
+        """

@@ -93,6 +93,27 @@ class SpaceTimeCovariance(BaseModel):
             )
         return total
 
+    def derivatives(self, km: Array, days: Array, weight: Array) -> Array:
+        """Return those of a weighted sum of covariances, by the logarithms of the constants.
+
+        Parameters
+        ----------
+        km, days, weight : array
+            Of the same shape.
+
+        Returns
+        -------
+        (3 F,)
+            By variance, km and days of each factor.
+        """
+        found = []
+        for factor in self.factors:
+            r, t = km / factor.km, np.abs(days) / factor.days
+            part = factor.variance * weight * shape(factor.space, r) * shape(factor.time, t)
+            by_km, by_days = slope(factor.space, r), slope(factor.time, t)
+            found += [part.sum(), np.vdot(part, by_km), np.vdot(part, by_days)]
+        return np.array(found)
+
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for YAML, without default values."""
         found: dict[str, Any] = self.model_dump(exclude_defaults=True)
@@ -112,6 +133,21 @@ def shape(kind: str, s: Array) -> Array:
     if kind == "matern52":
         return (1 + np.sqrt(5) * s + 5 / 3 * s**2) * np.exp(-np.sqrt(5) * s)
     return np.exp(-s)
+
+
+def slope(kind: str, s: Array) -> Array:
+    """Return the derivative of the logarithm of a function by that of its length, -s f'(s) / f(s).
+
+    >>> [round(float(slope(kind, np.float64(1.0))), 4) for kind in KINDS]
+    [1.0, 1.0, 1.0981, 1.1001]
+    """
+    if kind == "gaussian":
+        return s**2
+    if kind == "matern32":
+        return 3 * s**2 / (1 + np.sqrt(3) * s)
+    if kind == "matern52":
+        return 5 / 3 * s**2 * (1 + np.sqrt(5) * s) / (1 + np.sqrt(5) * s + 5 / 3 * s**2)
+    return s
 
 
 class CovarianceFile(BaseModel):

@@ -139,12 +139,14 @@ def fit_covariance(
     asked = targets(places, t, p, days)
     own_error = stated[t, p]
 
-    def predicted(covariance: SpaceTimeCovariance) -> tuple[Array, Array]:
-        found = engine.optimal_interpolation(
+    def predicted(covariance: SpaceTimeCovariance) -> tuple[Array, Array, Array]:
+        """Return errors and their variances, and the derivatives of the estimates."""
+        found, derivatives = engine.interpolation_derivatives(
             data._replace(noise=data.noise + covariance.nugget), asked, selection,
             covariance.rows(),
         )  # fmt: skip
-        return truth - found.value, found.variance + covariance.nugget + own_error
+        spread = found.variance + covariance.nugget + own_error
+        return truth - found.value, spread, derivatives
 
     total = float(np.nanvar(anomaly))
     if not total > 0:
@@ -154,20 +156,25 @@ def fit_covariance(
         )
     start = _start(total, max(places.extent(), 1e-3), step, len(kinds))
 
-    def objective(logs: Array) -> float:
-        error, spread = predicted(_covariance(logs, kinds))
+    def objective(logs: Array) -> tuple[float, Array]:
+        covariance = _covariance(logs, kinds)
+        error, spread, derivatives = predicted(covariance)
         if not (np.isfinite(error).all() and (spread > 0).all()):
-            return 1e3
-        drawn = 0.5 * (((logs - start) / _PRIOR_DEVIATION) ** 2).sum() / len(error)
-        return unlikeliness(error, spread) + float(drawn)
+            return 1e3, np.zeros_like(logs)
+        value, by_error, by_spread = unlikeliness(error, spread)
+        slope = by_spread @ derivatives[:, 1] - by_error @ derivatives[:, 0]
+        slope[0] = covariance.nugget * (slope[0] + by_spread.sum())
+        away = (logs - start) / _PRIOR_DEVIATION
+        prior = 0.5 * float((away**2).sum()) / len(error)
+        return value + prior, slope + away / _PRIOR_DEVIATION / len(error)
 
     found = minimised(objective, start, 6.0, iterations, report, tolerance=1e-6)
     best = _covariance(found, kinds)
-    return Fit.of(best, *predicted(best))
+    return Fit.of(best, *predicted(best)[:2])
 
 
 def minimised(
-    objective: Callable[[Array], float],
+    objective: Callable[[Array], tuple[float, Array]],
     start: Array,
     reach: float,
     iterations: int,
@@ -177,28 +184,44 @@ def minimised(
 ) -> Array:
     """Return the logarithms of the constants that minimise a function of them, (n,).
 
-    By L-BFGS-B with differences, within `reach` of the logarithms where the search starts, until
-    the function falls by less than a relative `tolerance`. Evaluations are reported.
+    The function returns its value and its gradient. By L-BFGS-B, within `reach` of the logarithms
+    where the search starts, until the function falls by less than a relative `tolerance`.
+    Evaluations are reported.
     """
-    most, calls = iterations * (len(start) + 1), itertools.count(1)
+    most, calls = 2 * iterations, itertools.count(1)
 
-    def reported(logs: Array) -> float:
+    def reported(logs: Array) -> tuple[float, Array]:
         report(min(next(calls), most), most, "fit of the covariance")
         return objective(logs)
 
     done = minimize(
-        reported, start, method="L-BFGS-B", bounds=[(one - reach, one + reach) for one in start],
-        options={"maxiter": iterations, "eps": 1e-3, "ftol": tolerance, "maxfun": most},
+        reported, start, jac=True, method="L-BFGS-B",
+        bounds=[(one - reach, one + reach) for one in start],
+        options={"maxiter": iterations, "ftol": tolerance, "maxfun": most},
     )  # fmt: skip
     report(most, most, "fit of the covariance")
     return np.asarray(done.x)
 
 
-def unlikeliness(error: Array, spread: Array) -> float:
-    """Return the mean negative log likelihood of errors, up to a constant, with longer tails."""
+def unlikeliness(error: Array, spread: Array) -> tuple[float, Array, Array]:
+    """Return the mean negative log likelihood of errors, up to a constant, with longer tails.
+
+    Parameters
+    ----------
+    error, spread : (n,)
+        Errors and their variances.
+
+    Returns
+    -------
+    float, (n,), (n,)
+        And its derivatives by both.
+    """
     far = np.abs(error) / np.sqrt(spread)
-    squares = np.where(far < _GAUSSIAN_UP_TO, far**2, _GAUSSIAN_UP_TO * (2 * far - _GAUSSIAN_UP_TO))
-    return float(0.5 * (np.log(spread) + squares).mean())
+    near = np.minimum(far, _GAUSSIAN_UP_TO)
+    value = 0.5 * (np.log(spread) + near * (2 * far - near)).mean()
+    by_error = near * np.sign(error) / np.sqrt(spread)
+    by_spread = 0.5 * (1 - near * far) / spread
+    return float(value), by_error / len(error), by_spread / len(error)
 
 
 def _start(total: float, extent: float, step: float, factors: int) -> Array:

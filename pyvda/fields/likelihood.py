@@ -13,7 +13,7 @@ import numpy as np
 
 from pyvda.engine.data import Array
 from pyvda.errors import InputError
-from pyvda.fields.covariance import Factor, Kind, SpaceTimeCovariance, shape
+from pyvda.fields.covariance import Factor, Kind, SpaceTimeCovariance, shape, slope
 from pyvda.fields.fit import Fit, minimised
 from pyvda.fields.scattered import NO_TRACK, Rows
 from pyvda.progress import Report, silent
@@ -76,24 +76,55 @@ def fit_by_likelihood(
     tracks = tracks and bool(same.sum() > same.shape[0] * same.shape[1])
     start = start_of(total, extent, width, len(kinds), tracks)
 
-    def objective(logs: Array) -> float:
-        root = _root(covariance_of(logs, kinds, tracks), km, days, same, noise)
-        if root is None:
-            return 1e3
-        whitened = _solved(root, value)
-        logs_of = np.log(np.diagonal(root, axis1=1, axis2=2)).sum()
-        prior = 0.5 * (((logs - start) / _PRIOR_DEVIATION) ** 2).sum()
-        return float((logs_of + 0.5 * (whitened**2).sum() + prior) / value.size)
+    def objective(logs: Array) -> tuple[float, Array]:
+        covariance = covariance_of(logs, kinds, tracks)
+        found = _solved(covariance, km, days, same, noise)
+        if found is None:
+            return 1e3, np.zeros_like(logs)
+        inverse, log_root = found
+        solved = (inverse @ value[..., None])[..., 0]
+        # tr(A⁻¹ dA) / 2 - yᵀ A⁻¹ dA A⁻¹ y / 2
+        weight = 0.5 * (inverse - solved[..., None] * solved[:, None])
+        gradient = derivatives_of(covariance, weight, km, days, same, tracks)
+        away = (logs - start) / _PRIOR_DEVIATION
+        likelihood = log_root + 0.5 * (value * solved).sum() + 0.5 * (away**2).sum()
+        return float(likelihood) / value.size, (gradient + away / _PRIOR_DEVIATION) / value.size
 
     best = covariance_of(minimised(objective, start, 7.0, iterations, report), kinds, tracks)
-    root = _root(best, km, days, same, noise)
-    if root is None:
+    found = _solved(best, km, days, same, noise)
+    if found is None:
         raise InputError(NOT_DEFINITE)
     # Each datum from the others of its set: error (A⁻¹ y)ᵢ / (A⁻¹)ᵢᵢ, of variance 1 / (A⁻¹)ᵢᵢ.
-    inverse = np.linalg.inv(root @ np.swapaxes(root, 1, 2))
-    spread = 1 / np.diagonal(inverse, axis1=1, axis2=2)
-    error = (inverse @ value[..., None])[..., 0] * spread
+    spread = 1 / np.diagonal(found[0], axis1=1, axis2=2)
+    error = (found[0] @ value[..., None])[..., 0] * spread
     return Fit.of(best, error, spread)
+
+
+def derivatives_of(
+    covariance: SpaceTimeCovariance, weight: Array, km: Array, days: Array, same: Array,
+    tracks: bool,
+) -> Array:  # fmt: skip
+    """Return those of a weighted sum of covariances of data by the logarithms as of `start_of`.
+
+    Parameters
+    ----------
+    covariance : SpaceTimeCovariance
+    weight, km, days : (S, n, n + m)
+        From n data to themselves and to m points, which have no errors.
+    same : (S, n, n) of bool
+        Whether two data are of one pass.
+    tracks : bool
+        Whether the data of a pass share an error.
+    """
+    size = km.shape[1]
+    own = weight[:, :, :size]
+    nugget = covariance.nugget * np.trace(own, axis1=1, axis2=2).sum()
+    behind = []
+    if tracks:
+        s = km[:, :, :size] / covariance.track_km
+        shared = covariance.track_variance * own * same * shape("exponential", s)
+        behind = [shared.sum(), np.vdot(shared, slope("exponential", s))]
+    return np.array([nugget, *covariance.derivatives(km, days, weight), *behind])
 
 
 def variance_of(rows: Rows) -> float:
@@ -150,23 +181,23 @@ def _arrays(rows: Rows, sets: Array) -> tuple[Array, ...]:
     return km, np.abs(time[:, :, None] - time[:, None]), same, rows.noise[sets], rows.value[sets]
 
 
-def _root(
+def _solved(
     covariance: SpaceTimeCovariance, km: Array, days: Array, same: Array, noise: Array
-) -> Array | None:
-    """Return Cholesky factors of the covariances of the sets' data; None if one has none."""
+) -> tuple[Array, float] | None:
+    """Return inverse covariances of the sets' data and the logarithm of their roots' determinants.
+
+    None if a covariance is not positive definite.
+    """
     matrix = covariance(km, days)
     if covariance.track_variance:
         matrix += covariance.track_variance * same * shape("exponential", km / covariance.track_km)
     diagonal = np.arange(km.shape[1])
     matrix[:, diagonal, diagonal] += noise + covariance.nugget
     try:
-        return np.asarray(np.linalg.cholesky(matrix))
+        root = np.linalg.cholesky(matrix)
     except np.linalg.LinAlgError:
         return None
-
-
-def _solved(root: Array, value: Array) -> Array:
-    return np.asarray(np.linalg.solve(root, value[..., None]))[..., 0]
+    return np.linalg.inv(matrix), float(np.log(np.diagonal(root, axis1=1, axis2=2)).sum())
 
 
 def start_of(total: float, extent: float, width: float, factors: int, tracks: bool) -> Array:

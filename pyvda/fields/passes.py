@@ -13,7 +13,7 @@ separated from the field; the prior of their variances is narrower than that of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +22,13 @@ from pyvda.engine.data import Array
 from pyvda.errors import InputError
 from pyvda.fields.covariance import Kind, SpaceTimeCovariance, shape
 from pyvda.fields.fit import Fit, minimised, unlikeliness
-from pyvda.fields.likelihood import NOT_DEFINITE, covariance_of, start_of, variance_of
+from pyvda.fields.likelihood import (
+    NOT_DEFINITE,
+    covariance_of,
+    derivatives_of,
+    start_of,
+    variance_of,
+)
 from pyvda.fields.scattered import NO_TRACK, Rows
 from pyvda.progress import Report, silent
 
@@ -32,7 +38,6 @@ _SPREAD = 4  # times as many data of the pass as targets, among which these are
 _TIMES_AROUND = 4.0  # groups before and after
 _PRIOR_DEVIATION = 2.5  # of the logarithm of a constant, around where the search starts
 _PRIOR_OF_ERRORS = 1.0  # the same, of the variances of the errors of data
-_KEPT = 16  # functions of distances or times
 
 
 def fit_by_passes(
@@ -85,20 +90,28 @@ def fit_by_passes(
     start = start_of(total, max(rows.places.extent(), 1e-3), step, len(kinds), True)
     deviation = np.full(len(start), _PRIOR_DEVIATION)
     deviation[[0, -2]] = _PRIOR_OF_ERRORS
-    kept = _kept_last()
 
-    def objective(logs: Array) -> float:
-        found = _estimated(sets, covariance_of(logs, kinds, True), kept)
+    def objective(logs: Array) -> tuple[float, Array]:
+        covariance = covariance_of(logs, kinds, True)
+        found = _estimated(sets, covariance)
         if found is None:
-            return 1e3
-        drawn = 0.5 * (((logs - start) / deviation) ** 2).sum() / passes
-        return unlikeliness(*found) + float(drawn)
+            return 1e3, np.zeros_like(logs)
+        counted = sets.counted
+        value, by_error, by_spread = unlikeliness(found.error[counted], found.spread[counted])
+        slopes = np.zeros((2, *counted.shape))
+        slopes[:, counted] = by_error, by_spread
+        away = (logs - start) / deviation
+        gradient = _gradient(sets, covariance, found, *slopes)
+        return (
+            value + 0.5 * float((away**2).sum()) / passes,
+            gradient + away / deviation / passes,
+        )
 
     best = covariance_of(minimised(objective, start, 7.0, iterations, report), kinds, True)
-    found = _estimated(sets, best, kept)
+    found = _estimated(sets, best)
     if found is None:
         raise InputError(NOT_DEFINITE)
-    return Fit.of(best, *found)
+    return Fit.of(best, found.error[sets.counted], found.spread[sets.counted])
 
 
 def count_passes(rows: Rows) -> int:
@@ -171,49 +184,56 @@ def _sets(rows: Rows, width: float, seed: int) -> _Sets:
     )  # fmt: skip
 
 
-def _estimated(
-    sets: _Sets, covariance: SpaceTimeCovariance, kept: Callable[[str, str, Array, float], Array]
-) -> tuple[Array, Array] | None:
-    """Return errors of the targets that count and their variances; None without a root."""
+class _Estimates(NamedTuple):
+    """Errors of the targets and their variances (S, m), and A⁻¹ times values and covariances."""
+
+    error: Array
+    spread: Array
+    values: Array
+    weights: Array
+
+
+def _estimated(sets: _Sets, covariance: SpaceTimeCovariance) -> _Estimates | None:
+    """Return the estimates of the targets; None if a covariance is not positive definite."""
     size = sets.km.shape[1]
-    field = np.zeros_like(sets.km)
-    for factor in covariance.factors:
-        field += factor.variance * (
-            kept("km", factor.space, sets.km, factor.km)
-            * kept("days", factor.time, sets.days, factor.days)
-        )
-    own = sets.km[:, :, :size]
-    matrix = covariance.track_variance * sets.same
-    matrix *= kept("pass", "exponential", own, covariance.track_km)
+    field = covariance(sets.km, sets.days)
+    cross = field[:, :, size:]
+    own = sets.km[:, :, :size] / covariance.track_km
+    matrix = covariance.track_variance * sets.same * shape("exponential", own)
     matrix += field[:, :, :size]
     noise = sets.noise + covariance.nugget
     diagonal = np.arange(size)
     matrix[:, diagonal, diagonal] += noise[:, :size]
     try:
-        root = np.linalg.cholesky(matrix)
+        np.linalg.cholesky(matrix)
     except np.linalg.LinAlgError:
         return None
-    both = np.concatenate([sets.value[:, :size, None], field[:, :, size:]], -1)
-    whitened = np.linalg.solve(root, both)
-    value, cross = whitened[..., :1], whitened[..., 1:]
-    error = sets.value[:, size:] - (value * cross).sum(1)
-    spread = covariance.variance + covariance.track_variance + noise[:, size:] - (cross**2).sum(1)
-    return error[sets.counted], spread[sets.counted]
+    both = np.concatenate([sets.value[:, :size, None], cross], -1)
+    solved = np.linalg.solve(matrix, both)
+    values, weights = solved[..., 0], solved[..., 1:]
+    error = sets.value[:, size:] - (values[..., None] * cross).sum(1)
+    total = covariance.variance + covariance.track_variance
+    return _Estimates(
+        error, total + noise[:, size:] - (weights * cross).sum(1), values, weights
+    )  # fmt: skip
 
 
-def _kept_last() -> Callable[[str, str, Array, float], Array]:
-    """Return a function that evaluates those of a covariance and keeps the last results.
+def _gradient(
+    sets: _Sets, covariance: SpaceTimeCovariance, found: _Estimates, by_error: Array,
+    by_spread: Array,
+) -> Array:  # fmt: skip
+    """Return the derivatives of a function of errors and variances by the logarithms.
 
-    Of the constants a derivative by differences changes one at a time.
+    With u = A⁻¹ y and w = A⁻¹ c, the error changes by wᵀ dA u - dcᵀ u and the variance by
+    dc₀ - 2 wᵀ dc + wᵀ dA w.
     """
-    made: dict[tuple[str, str, float], Array] = {}
-
-    def evaluated(name: str, kind: str, lag: Array, length: float) -> Array:
-        key = (name, kind, length)
-        found = made.pop(key, None)
-        made[key] = shape(kind, lag / length) if found is None else found
-        if len(made) > _KEPT:
-            del made[next(iter(made))]
-        return made[key]
-
-    return evaluated
+    u, w = found.values[..., None], found.weights
+    a, b = by_error[:, None], by_spread[:, None]
+    weight = np.concatenate([(a * w).sum(-1)[:, :, None] * u.swapaxes(1, 2)
+                             + (b * w) @ w.swapaxes(1, 2), -a * u - 2 * b * w], -1)  # fmt: skip
+    gradient = derivatives_of(covariance, weight, sets.km, sets.days, sets.same, True)
+    total = by_spread.sum()
+    gradient[0] += covariance.nugget * total
+    gradient[1:-2:3] += total * covariance.rows()[:, 0]
+    gradient[-2] += covariance.track_variance * total
+    return gradient

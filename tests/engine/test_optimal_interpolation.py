@@ -78,6 +78,35 @@ def test_engines_choose_the_same_data() -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+def test_derivatives_by_the_constants_are_those_of_differences(engine) -> None:
+    _, data, asked = problem(times=3, ny=4, nx=4, seed=5)
+    some = slice(0, None, 5)
+    asked = asked._replace(point=asked.point[some], time=asked.time[some], group=asked.group[some])
+    data = data._replace(track=np.arange(len(data.value)) // 9)
+    factors = np.array([
+        [0.8, 0, 60.0, 0, 3.0], [0.3, 1, 90.0, 2, 8.0],
+        [0.2, 2, 50.0, 3, 4.0], [0.1, 3, 70.0, 1, 2.0],
+    ])  # fmt: skip
+    selection, along, engine = Selection(4, 2, 9.0, np.inf), (0.1, 40.0), get_engine(engine)
+
+    def estimates(changes):
+        changed = factors.copy()
+        changed[:, [0, 2, 4]] *= np.exp(changes[1:].reshape(-1, 3))
+        noise = data._replace(noise=data.noise + changes[0])
+        return np.stack(
+            engine.optimal_interpolation(noise, asked, selection, changed, along)[:2], axis=1
+        )
+
+    found, derivatives = engine.interpolation_derivatives(data, asked, selection, factors, along)
+    assert derivatives.shape == (len(asked.point), 2, 13)
+    unchanged = np.zeros(13)
+    np.testing.assert_allclose(np.stack(found[:2], axis=1), estimates(unchanged), atol=1e-12)
+    for k, small in enumerate(1e-4 * np.eye(13)):
+        difference = (estimates(small) - estimates(-small)) / 2e-4
+        np.testing.assert_allclose(derivatives[:, :, k], difference, atol=2e-6)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 def test_across_the_date_line_and_around_the_earth(engine) -> None:
     from pyvda.fields.places import on_sphere
 

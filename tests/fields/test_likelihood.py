@@ -1,8 +1,11 @@
 import numpy as np
 import pytest
-from gappy import COVARIANCE
+import scipy.stats
+from gappy import COVARIANCE, worst_slope
 
 from pyvda.errors import InputError
+from pyvda.fields import likelihood
+from pyvda.fields.covariance import Factor, SpaceTimeCovariance
 from pyvda.fields.likelihood import fit_by_likelihood
 from pyvda.fields.places import on_plane
 from pyvda.fields.scattered import Rows
@@ -38,6 +41,41 @@ def test_errors_that_a_pass_shares_are_found() -> None:
     assert 0.2 < fit.covariance.track_variance < 1.2
     alone = fit_by_likelihood(drawn(), 1.0, tracks=False, iterations=1)
     assert alone.covariance.track_variance == 0
+
+
+@pytest.mark.parametrize("tracks", [True, False])
+def test_the_gradient_is_that_of_differences(monkeypatch, tracks) -> None:
+    monkeypatch.setattr(likelihood, "_SETS", 5)
+    kinds = [("exponential", "gaussian"), ("matern52", "matern32")]
+    rows = drawn(count=100)
+    worst = worst_slope(
+        monkeypatch, likelihood, lambda: fit_by_likelihood(rows, 1.0, kinds=kinds, tracks=tracks)
+    )
+    assert worst < 1e-6
+
+
+def test_the_gradient_is_that_of_a_density_of_scipy() -> None:
+    rng = np.random.default_rng(2)
+    x, y = rng.uniform(0, 300, (40, 2)), rng.normal(size=40)
+    km = np.linalg.norm(x[:, None] - x, axis=-1)
+
+    def density(logs):
+        nugget, variance, length = np.array([0.3, 0.8, 60.0]) * np.exp(logs)
+        s = np.sqrt(3) * km / length
+        matrix = variance * (1 + s) * np.exp(-s) + nugget * np.eye(40)
+        return scipy.stats.multivariate_normal.logpdf(y, cov=matrix)
+
+    slopes = [(density(small) - density(-small)) / 2e-5 for small in 1e-5 * np.eye(3)]
+    covariance = SpaceTimeCovariance(
+        factors=(Factor(variance=0.8, km=60.0, space="matern32"),), nugget=0.3
+    )
+    none = np.zeros((1, 40, 40))
+    inverse, _ = likelihood._solved(covariance, km[None], none, none, np.zeros((1, 40)))
+    solved = inverse[0] @ y
+    weight = 0.5 * (inverse - solved[:, None] * solved)
+    found = likelihood.derivatives_of(covariance, weight, km[None], none, none, False)
+    np.testing.assert_allclose(-found[:3], slopes, rtol=1e-6)
+    assert found[3] == 0  # of an infinite time
 
 
 def test_too_few_or_equal_data() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
-from gappy import COVARIANCE
+from gappy import COVARIANCE, worst_slope
 from gappy import drawn_passes as drawn
 
 from pyvda.errors import InputError
@@ -22,7 +22,7 @@ def test_data_of_a_pass_are_estimated_from_others_as_by_a_dense_solve(monkeypatc
     covariance = COVARIANCE.model_copy(update={"track_variance": 0.3})
     sets = passes._sets(rows, 1.0, 0)
     assert sets.value.shape == (passes._LEAST_SETS, 70)
-    errors, spreads = passes._estimated(sets, covariance, passes._kept_last())
+    found = passes._estimated(sets, covariance)
     km = np.linalg.norm(rows.places.position[:, None] - rows.places.position, axis=-1)
     field = COVARIANCE(km, rows.days[:, None] - rows.days)
     same = rows.track[:, None] == rows.track
@@ -36,8 +36,17 @@ def test_data_of_a_pass_are_estimated_from_others_as_by_a_dense_solve(monkeypatc
         spread = COVARIANCE.variance - (cross * weights).sum(0) + COVARIANCE.nugget + 0.3
         expected |= dict(zip(rows.value[own].tolist(), zip(error, spread, strict=True),
                              strict=True))  # fmt: skip
-    seen = np.array([expected[one] for one in sets.value[:, 66:][sets.counted].tolist()])
-    np.testing.assert_allclose(np.stack([errors, spreads], -1), seen, atol=1e-9)
+    seen = np.array([expected[one] for one in sets.value[:, 66:].ravel().tolist()])
+    np.testing.assert_allclose(
+        np.stack([found.error, found.spread], -1).reshape(-1, 2), seen, atol=1e-9
+    )
+
+
+def test_the_gradient_is_that_of_differences(monkeypatch) -> None:
+    rows = drawn(count=14, each=3, track_variance=0.3)  # targets that are there twice
+    kinds = [("exponential", "matern52"), ("matern32", "gaussian")]
+    worst = worst_slope(monkeypatch, passes, lambda: fit_by_passes(rows, 1.0, 5.0, kinds=kinds))
+    assert worst < 1e-6
 
 
 def test_a_fit_predicts_passes_as_well_as_the_truth(monkeypatch) -> None:
@@ -48,8 +57,7 @@ def test_a_fit_predicts_passes_as_well_as_the_truth(monkeypatch) -> None:
     sets = passes._sets(others, 5.0, 0)
     truth = COVARIANCE.model_copy(update={"track_variance": 0.4})
     found, best = (
-        float(np.mean(passes._estimated(sets, one, passes._kept_last())[0] ** 2))
-        for one in (fit.covariance, truth)
+        float(np.mean(passes._estimated(sets, one).error ** 2)) for one in (fit.covariance, truth)
     )
     assert found < 1.1 * best
 

@@ -22,7 +22,8 @@ function c_optimal_interpolation(a)
                                  [Factor{Lanes{8,Float64}}(Tuple(numbers[:, k])) for k in 1:a.factors],
                                  Tuple(reals(a.along, 2)), a.own, a.other, a.days, a.km, reals(a.group_time, G))
         interpolate!(reals(a.out, 4, queries), P, reals(a.point_position, 3, a.points), reals(a.point_map, 2, a.points),
-                     of_query, reals(a.query_time, queries), groups)
+                     of_query, reals(a.query_time, queries), groups,
+                     a.derivatives == C_NULL ? zeros(0, 0, 0) : reals(a.derivatives, 2, 1 + 3a.factors, queries))
         return nothing
     end
 end

@@ -85,6 +85,9 @@ struct QueryBlock{N}
     lanes::Matrix{N}                # the same memory: (8 quantities, data)
     r::Vector{N}
     t::Vector{N}
+    p::Vector{N}                    # weights of pairs in the derivatives of estimate and variance
+    q::Vector{N}
+    sums::Matrix{N}                 # (2, constants) of these derivatives
     point::Matrix{Float64}          # (8, 4): x, y, z, t of the points
     count::Vector{Int}
     query::Vector{Int}
@@ -92,12 +95,14 @@ end
 
 const QUANTITIES = 8
 
-function QueryBlock(most)
+function QueryBlock(most, factors)
     N = Lanes{8,Float64}
     size = 4 * cld(most, 4)
     lanes = zeros(N, QUANTITIES, max(4, size))
     numbers = unsafe_wrap(Array, Ptr{Float64}(pointer(lanes)), (8, QUANTITIES * max(4, size)))
-    return QueryBlock{N}(LaneFactor{N}(size + 4), numbers, lanes, zeros(N, size + 4), zeros(N, size + 4), zeros(8, 4), zeros(Int, 8), zeros(Int, 8))
+    row() = zeros(N, size + 4)
+    return QueryBlock{N}(LaneFactor{N}(size + 4), numbers, lanes, row(), row(), row(), row(), zeros(N, 2, 1 + 3factors), zeros(8, 4),
+                         zeros(Int, 8), zeros(Int, 8))
 end
 
 "    groups_within(P, time) -> the first and the last group within P.days of a time"
@@ -120,7 +125,7 @@ function most_data(P, time, group)
 end
 
 """
-    interpolate!(out, P, position, map, point, time, group) -> out
+    interpolate!(out, P, position, map, point, time, group, derivatives) -> out
 
 # Arguments
 - `out`: `(4, queries)`: estimate, variance of its error, and how far away the datum with the largest covariance is, in
@@ -129,8 +134,9 @@ end
 - `position`, `map`: `(3, points)` and `(2, points)`, as those of data
 - `point`, `time`, `group`: `(queries)`: a query's point, its time and its group, 0 if there is none; queries of the
   same point stand beside each other
+- `derivatives`: `(2, constants, queries)`, those of estimate and variance as of `differentiate!`, or empty
 """
-function interpolate!(out, P::InterpolationProblem, position, map, point, time, group)
+function interpolate!(out, P::InterpolationProblem, position, map, point, time, group, derivatives = zeros(0, 0, 0))
     queries = length(point)
     queries == 0 && return out
     most = most_data(P, time, group)
@@ -141,7 +147,7 @@ function interpolate!(out, P::InterpolationProblem, position, map, point, time, 
     bounds = [round(Int, k * (length(starts) - 1) / pieces) for k in 0:pieces]
     next = Threads.Atomic{Int}(1)
     in_threads(threads_for(pieces)) do _
-        block = QueryBlock(most)
+        block = QueryBlock(most, length(P.factors))
         found = Nearest(max(P.own, P.other, 1))
         kept = zeros(Int, 4 * P.other, length(P.cells))
         counts = zeros(Int, length(P.cells))
@@ -155,12 +161,12 @@ function interpolate!(out, P::InterpolationProblem, position, map, point, time, 
                     filled += 1
                     gather!(block, filled, P, found, kept, counts, position, map, q, point[q], time[q], group[q])
                     if filled == 8
-                        estimate!(out, block, P, 8)
+                        estimate!(out, derivatives, block, P, 8)
                         filled = 0
                     end
                 end
             end
-            filled > 0 && estimate!(out, block, P, filled)
+            filled > 0 && estimate!(out, derivatives, block, P, filled)
         end
     end
     return out
@@ -220,7 +226,7 @@ end
 end
 
 "Estimate the points of the first `lanes_used` lanes. A lane with fewer data than another has data of weight 0."
-function estimate!(out, block::QueryBlock{N}, P, lanes_used) where {N}
+function estimate!(out, derivatives, block::QueryBlock{N}, P, lanes_used) where {N}
     for w in lanes_used+1:8
         block.count[w] = 0
         block.point[w, :] .= block.point[1, :]
@@ -230,7 +236,8 @@ function estimate!(out, block::QueryBlock{N}, P, lanes_used) where {N}
         block.position[w, QUANTITIES*(n-1)+1:QUANTITIES*n] .= 0.0
     end
     (z, panels) = (zero(N), size ÷ 4)
-    point = ntuple(a -> N(ntuple(w -> VecElement(block.point[w, a]), 8)), 4)
+    # Of a known type: boxed lanes are not aligned as instructions expect them.
+    point = ntuple(a -> N(ntuple(w -> VecElement(block.point[w, a]), Val(8))), Val(4))
     c₀ = sum(lane(f.v, 1) for f in P.factors)
     covariances!(block, P, size, point)
     factorise_panels!(block.factor, 1, panels)
@@ -247,6 +254,7 @@ function estimate!(out, block::QueryBlock{N}, P, lanes_used) where {N}
         (out[1, q], out[2, q]) = (lane(x, w), c₀ - lane(s, w))
         (out[3, q], out[4, q]) = nearest[w]
     end
+    isempty(derivatives) || differentiate!(derivatives, block, P, size, point, lanes_used)
     return nothing
 end
 
@@ -264,11 +272,7 @@ function covariances!(block::QueryBlock{N}, P, size, point) where {N}
             end
             continue
         end
-        for j in 1:columns
-            (d₁, d₂, d₃) = (x₁ - D[1, j], x₂ - D[2, j], x₃ - D[3, j])
-            r[j] = sqrt(muladd(d₁, d₁, muladd(d₂, d₂, d₃ * d₃)))
-            t[j] = lane_abs(x₄ - D[4, j])
-        end
+        distances!(r, t, D, (x₁, x₂, x₃, x₄), columns)
         add_factors!(A, at, P.factors, r, t, columns)
         if i <= size && P.along[1] > 0
             (v, α) = (N(P.along[1]), N(1 / P.along[2]))
@@ -285,6 +289,16 @@ function covariances!(block::QueryBlock{N}, P, size, point) where {N}
     # Above the diagonal of the diagonal tiles, and behind c and y: numbers that the tiles read but do not use.
     @inbounds for i in size+3:size+4, j in 1:size
         A[place(i, j)] = z
+    end
+    return nothing
+end
+
+"Write the distances in space and time of the first data from a place."
+@inline function distances!(r, t, D, (x₁, x₂, x₃, x₄), columns)
+    @inbounds for j in 1:columns
+        (d₁, d₂, d₃) = (x₁ - D[1, j], x₂ - D[2, j], x₃ - D[3, j])
+        r[j] = sqrt(muladd(d₁, d₁, muladd(d₂, d₂, d₃ * d₃)))
+        t[j] = lane_abs(x₄ - D[4, j])
     end
     return nothing
 end
@@ -311,7 +325,7 @@ end
 "    most_correlated(block, size, point) -> distance and time to the datum of the largest covariance, of each lane"
 function most_correlated(block, size, point)
     at = place(size + 1, 1)
-    return ntuple(8) do w
+    return ntuple(Val(8)) do w
         (best, where_) = (-Inf, 0)
         @inbounds for j in 1:block.count[w]
             c = lane(block.factor.panels[at+4*(j-1)], w)

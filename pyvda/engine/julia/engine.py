@@ -171,4 +171,5 @@ class JuliaEngine:
     local_analyses = letkf.local_analyses
     best_starts = posterior_mean.best_starts
     posterior_mean = posterior_mean.posterior_mean
+    interpolation_derivatives = optimal_interpolation.interpolation_derivatives
     optimal_interpolation = optimal_interpolation.optimal_interpolation

@@ -22,6 +22,32 @@ def optimal_interpolation(
     along: tuple[float, float] = (0.0, 1.0),
 ) -> Interpolated:
     """See `Engine.optimal_interpolation`."""
+    return _interpolated(engine, data, targets, selection, factors, along, None)
+
+
+def interpolation_derivatives(
+    engine: JuliaEngine,
+    data: InterpolationData,
+    targets: Targets,
+    selection: Selection,
+    factors: Array,
+    along: tuple[float, float] = (0.0, 1.0),
+) -> tuple[Interpolated, Array]:
+    """See `Engine.interpolation_derivatives`."""
+    found = np.empty((len(targets.point), 1 + 3 * len(factors), 2))
+    estimate = _interpolated(engine, data, targets, selection, factors, along, found)
+    return estimate, found.swapaxes(1, 2)
+
+
+def _interpolated(
+    engine: JuliaEngine,
+    data: InterpolationData,
+    targets: Targets,
+    selection: Selection,
+    factors: Array,
+    along: tuple[float, float],
+    derivatives: Array | None,
+) -> Interpolated:
     count, points, queries = len(data.value), len(targets.position), len(targets.point)
     groups = len(data.group_time)
     real = np.dtype(float)
@@ -46,7 +72,7 @@ def optimal_interpolation(
             point_map=checked("map", targets.map, (points, 2), real),
             point=_whole(targets.point + 1, queries),
             query_time=checked("time", targets.time, (queries,), real),
-            group=_whole(targets.group + 1, queries), out=out,
+            group=_whole(targets.group + 1, queries), out=out, derivatives=derivatives,
         )  # fmt: skip
     return Interpolated(*np.ascontiguousarray(out.T))
 

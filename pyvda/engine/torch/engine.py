@@ -55,4 +55,5 @@ class TorchEngine:
     local_analyses = staticmethod(letkf.local_analyses)
     best_starts = staticmethod(posterior_mean.best_starts)
     posterior_mean = staticmethod(posterior_mean.posterior_mean)
+    interpolation_derivatives = staticmethod(optimal_interpolation.interpolation_derivatives)
     optimal_interpolation = staticmethod(optimal_interpolation.optimal_interpolation)

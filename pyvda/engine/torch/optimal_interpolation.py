@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 
 from pyvda.engine.data import Array, Interpolated, InterpolationData, Selection, Targets
+
+
+class _Near(NamedTuple):
+    """Data near a point, (K,): km and days between them (K, K), and from the point."""
+
+    km: torch.Tensor
+    days: torch.Tensor
+    same_track: torch.Tensor
+    away: torch.Tensor
+    lag: torch.Tensor
+    noise: torch.Tensor
+    value: torch.Tensor
 
 
 def optimal_interpolation(
@@ -17,36 +31,78 @@ def optimal_interpolation(
 ) -> Interpolated:
     """See `Engine.optimal_interpolation`."""
     found = np.full((4, len(targets.point)), np.nan)
-    variance = factors[:, 0].sum()
-    for q, (p, time, group) in enumerate(
-        zip(targets.point, targets.time, targets.group, strict=True)
-    ):
-        chosen = nearest(data, selection, targets.position[p], targets.map[p], time, group)
-        if not len(chosen):
-            found[:2, q] = 0.0, variance
+    unchanged = torch.zeros(1 + 3 * len(factors), dtype=torch.float64)
+    for q in range(len(targets.point)):
+        near = _near(data, targets, selection, q)
+        estimate = _estimate(unchanged, near, factors, along)
+        if estimate is None:
             continue
-        where = data.position[chosen]
-        if data.velocity is not None:
-            where = where + data.velocity[chosen] * (time - data.time[chosen])[:, None]
-        position = torch.from_numpy(where)
-        days = torch.from_numpy(data.time[chosen])
-        km = _distances(position)
-        a = _covariance(factors, km, (days[:, None] - days).abs())
-        track = torch.from_numpy(np.asarray(data.track[chosen]))
-        a += along[0] * (track[:, None] == track) * torch.exp(-km / along[1])
-        a += torch.diag(torch.from_numpy(data.noise[chosen]))
-        away = (position - torch.from_numpy(targets.position[p])).norm(dim=-1)
-        c = _covariance(factors, away, (days - time).abs())
-        factor, info = torch.linalg.cholesky_ex(a)
-        if int(info):
-            continue
-        rows = torch.stack([c, torch.from_numpy(data.value[chosen])], dim=-1)
-        u = torch.linalg.solve_triangular(factor, rows, upper=False)
-        found[0, q] = float(u[:, 0] @ u[:, 1])
-        found[1, q] = variance - float(u[:, 0] @ u[:, 0])
-        best = int(c.argmax())
-        found[2:, q] = float(away[best]), float(days[best]) - time
+        found[:2, q] = estimate
+        if len(near.value):
+            best = int(_covariance(factors, near.away, near.lag.abs()).argmax())
+            found[2:, q] = float(near.away[best]), float(near.lag[best])
     return Interpolated(*found)
+
+
+def interpolation_derivatives(
+    data: InterpolationData,
+    targets: Targets,
+    selection: Selection,
+    factors: Array,
+    along: tuple[float, float] = (0.0, 1.0),
+) -> tuple[Interpolated, Array]:
+    """See `Engine.interpolation_derivatives`."""
+    found = np.full((len(targets.point), 2, 1 + 3 * len(factors)), np.nan)
+    for q in range(len(found)):
+        near = _near(data, targets, selection, q)
+        changes = torch.zeros(found.shape[2], dtype=torch.float64, requires_grad=True)
+        estimate = _estimate(changes, near, factors, along)
+        if estimate is not None:
+            for row, one in zip(found[q], estimate, strict=True):
+                row[:] = torch.autograd.grad(
+                    one, changes, retain_graph=True, materialize_grads=True
+                )[0]
+    return optimal_interpolation(data, targets, selection, factors, along), found
+
+
+def _near(data: InterpolationData, targets: Targets, selection: Selection, q: int) -> _Near:
+    point, time, group = targets.point[q], targets.time[q], targets.group[q]
+    place = targets.position[point]
+    chosen = nearest(data, selection, place, targets.map[point], time, group)
+    where = data.position[chosen]
+    if data.velocity is not None:
+        where = where + data.velocity[chosen] * (time - data.time[chosen])[:, None]
+    position = torch.from_numpy(where)
+    days, track, noise, value = (
+        torch.from_numpy(np.asarray(one[chosen]))
+        for one in (data.time, data.track, data.noise, data.value)
+    )
+    return _Near(
+        _distances(position), (days[:, None] - days).abs(), track[:, None] == track,
+        (position - torch.from_numpy(place)).norm(dim=-1), days - time, noise, value,
+    )  # fmt: skip
+
+
+def _estimate(
+    changes: torch.Tensor, near: _Near, factors: Array, along: tuple[float, float]
+) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """Return the estimate and the variance of its error; None if A is not positive definite.
+
+    `changes` (1 + 3 F) are of the variance of all errors, and of the logarithms of each factor's
+    variance, km and days.
+    """
+    logs = changes[1:].reshape(-1, 3)
+    a = _covariance(factors, near.km, near.days, logs)
+    a = a + along[0] * near.same_track * torch.exp(-near.km / along[1])
+    a = a + torch.diag(near.noise + changes[0])
+    c = _covariance(factors, near.away, near.lag.abs(), logs)
+    factor, info = torch.linalg.cholesky_ex(a)
+    if int(info):
+        return None
+    rows = torch.stack([c, near.value], dim=-1)
+    u = torch.linalg.solve_triangular(factor, rows, upper=False)
+    variance = (torch.from_numpy(factors[:, 0]) * logs[:, 0].exp()).sum()
+    return u[:, 0] @ u[:, 1], variance - u[:, 0] @ u[:, 0]
 
 
 def nearest(
@@ -85,10 +141,15 @@ def _distances(position: torch.Tensor) -> torch.Tensor:
     return (position[:, None] - position).norm(dim=-1)
 
 
-def _covariance(factors: Array, km: torch.Tensor, days: torch.Tensor) -> torch.Tensor:
+def _covariance(
+    factors: Array, km: torch.Tensor, days: torch.Tensor, logs: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Return the sum of the factors, whose variances, km and days are those times exp(`logs`)."""
     total = torch.zeros_like(km)
-    for variance, space, length, time, scale in factors:
-        total += variance * _shape(int(space), km / length) * _shape(int(time), days / scale)
+    by = torch.zeros(len(factors), 3, dtype=torch.float64) if logs is None else logs
+    for (variance, space, length, time, scale), (v, r, t) in zip(factors, by, strict=True):
+        in_space = _shape(int(space), km / length * (-r).exp())
+        total = total + variance * v.exp() * in_space * _shape(int(time), days / scale * (-t).exp())
     return total
 
 
