@@ -184,7 +184,9 @@ def _assimilated(
     )  # fmt: skip
     count = in_windows.sizes[names.WINDOW]
     in_windows = in_windows.assign_coords({POSITION: (names.WINDOW, np.arange(count))})
-    options = options.for_problem(count, model.state_size)
+    variance = windows.reference_variance(in_windows, statistics)
+    known = variance or netcdf.stated_variance(observed)
+    options = options.for_problem(count, model.state_size).for_variance(known)
     running = engine_for(model, settings.engine)
     choice = Choice.here(model, settings.engine)
     cost = CostSettings(step, settings.lambda1, settings.lambda2)
@@ -195,8 +197,6 @@ def _assimilated(
     if isinstance(operator, FunctionOperator):
         states = options.likely_states(model, running) if own is None else _three_means(own)
         operator.check(model.state_size, in_windows.sizes[names.CHANNEL], states)
-    variance = windows.reference_variance(in_windows, statistics)
-    known = variance or netcdf.stated_variance(observed)
     unlike = _unlike_trained(bound, in_windows, known, model)
 
     divided = in_windows[names.OBSERVATION].chunks is not None

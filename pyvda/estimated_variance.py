@@ -105,11 +105,12 @@ def with_estimate(
             return task, part
         if len(np.unique(groups)) == 1:
             R = float(found.variance[0])
-            options = task.options.model_copy(update={OBSERVATION_VARIANCE: R})
+            options = task.options.model_copy(update={OBSERVATION_VARIANCE: R}).for_variance(R)
             return replace(task, options=options), part
         square = _relative(part, task.variance) * _along(found.variance)
         reference = float(found.variance.mean())
-        known = replace(task, variance=reference, known_variance=reference)
+        options = task.options.for_variance(reference)
+        known = replace(task, options=options, variance=reference, known_variance=reference)
         error = xr.zeros_like(part[names.OBSERVATION]) + np.sqrt(square)  # in the same chunks
         return known, part.assign({names.OBSERVATION_ERROR: error})
 

@@ -9,12 +9,14 @@ whatever made xₐ: a learned model, or a descent of the cost (4). Of a model of
 and s come from the states of its attractor that fit the observations, by the method
 `posterior-mean`; of a larger one, and where too few of these states fit, from the minimum of the
 method `annealed` and its Hessian, or from the climatology where it has diverged. The doubts of the
-posterior are those of the analysis, too.
+posterior are those of the analysis, too, and so is its fit, by which the file is judged: where the
+model or the error variances are wrong, so is the spread.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -35,6 +37,15 @@ LARGEST = 100
 
 SAMPLED = 5
 """Components up to which the library of a model has enough states that fit."""
+
+
+class _Posterior(NamedTuple):
+    """Mean and standard deviation (W, T, D), doubts and `names.FIT`, (W,)."""
+
+    mean: Array
+    stdev: Array
+    doubts: Array
+    fit: Array
 
 
 def expect_posterior(model: Model, observed: xr.Dataset) -> None:
@@ -62,7 +73,7 @@ def expect_posterior(model: Model, observed: xr.Dataset) -> None:
 
 
 def with_expected_error(problem: Problem, solution: Solution, variance: float) -> Solution:
-    """Return the solution with `stdev`; windows with a doubtful posterior are marked doubtful.
+    """Return the solution with `stdev` and the posterior's `names.FIT` and doubts.
 
     Parameters
     ----------
@@ -73,33 +84,35 @@ def with_expected_error(problem: Problem, solution: Solution, variance: float) -
         R of a datum with weight 1.
     """
     quiet = replace(problem, report=silent)
-    found = _of_library if problem.model.state_size <= SAMPLED else _of_minimum
-    mean, spread, more = found(quiet, variance)
-    stdev = np.sqrt(np.square(spread) + np.square(mean - solution.x))
+    of_posterior = _of_library if problem.model.state_size <= SAMPLED else _of_minimum
+    found = of_posterior(quiet, variance)
+    stdev = np.sqrt(np.square(found.stdev) + np.square(found.mean - solution.x))
     judged = ~np.isin(solution.status, [int(Status.DIVERGED), int(Status.NO_OBSERVATIONS)])
-    doubts = solution.per_window[names.DOUBTS] | np.where(judged, more, 0)
-    per_window = {**solution.per_window, names.DOUBTS: doubts}
+    doubts = solution.per_window[names.DOUBTS] | np.where(judged, found.doubts, 0)
+    per_window = {**solution.per_window, names.DOUBTS: doubts, names.FIT: found.fit}
     status = status_with(doubts, solution.status)
     return replace(solution, stdev=stdev, status=status, per_window=per_window)
 
 
-def _of_library(problem: Problem, variance: float) -> tuple[Array, Array, Array]:
-    """Return mean, standard deviation and doubts (W,) of the states that fit the observations.
+def _of_library(problem: Problem, variance: float) -> _Posterior:
+    """Return the posterior from the states that fit the observations.
 
     Of a window of which too few do, they are those of `_of_minimum`.
     """
     options = posterior_mean.PosteriorMeanOptions(observation_variance=variance)
     found = judged_solution(problem, options, posterior_mean.solve(problem, options))
-    posterior = found.x, _stdev_of(found), found.per_window[names.DOUBTS]
-    few = np.flatnonzero(posterior[2] & int(Doubt.FEW_SAMPLES))
+    posterior = _Posterior(
+        found.x, _stdev_of(found), found.per_window[names.DOUBTS], found.per_window[names.FIT]
+    )
+    few = np.flatnonzero(posterior.doubts & int(Doubt.FEW_SAMPLES))
     if len(few):
         for into, values in zip(posterior, _of_minimum(problem.chosen(few), variance), strict=True):
             into[few] = values
     return posterior
 
 
-def _of_minimum(problem: Problem, variance: float) -> tuple[Array, Array, Array]:
-    """Return a minimum, its standard deviation and doubts (W,), or climatology where it fails."""
+def _of_minimum(problem: Problem, variance: float) -> _Posterior:
+    """Return the posterior around a minimum, or the climatology, without a fit, where it fails."""
     options = annealed.AnnealedOptions(observation_variance=variance)
     found = judged_solution(problem, options, annealed.solve(problem, options))
     mean, spread, doubts = found.x, _stdev_of(found), found.per_window[names.DOUBTS]
@@ -111,7 +124,7 @@ def _of_minimum(problem: Problem, variance: float) -> tuple[Array, Array, Array]
     unknown = ~np.isfinite(spread) | lost[:, None, None]
     spread = np.where(unknown, known.variance**0.5, spread)
     doubts = doubts | np.where(unknown.any((1, 2)), int(Doubt.SPREAD_LIMITED), 0)
-    return mean, spread, doubts
+    return _Posterior(mean, spread, doubts, np.where(lost, np.nan, found.per_window[names.FIT]))
 
 
 def _stdev_of(posterior: Solution) -> Array:

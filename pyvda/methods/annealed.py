@@ -45,10 +45,13 @@ from pyvda.operators.data import Data
 # where a start is given up; at the end.
 _FROM_MEAN, _FROM_LESS, _FROM_HOP = 0.075, 0.3, 0.0225
 _COMPARED, _GIVE_UP, _END = 7.5e-5, 2.25e-3, 7.5e-7
+# The last one is at most this share of R, so that accurate observations are not fitted too well.
+_END_OF_R = 3e-5
 # For the Hessian that gives the standard deviations. At its maximum the posterior of a nearly exact
 # model looks tighter than it is: on Lorenz-96 the squared normalised errors have a mean of 1.4 with
-# the final model error.
-_SPREAD = 1.5e-5
+# the final model error. Beside accurate observations so large an error would widen it: it is at
+# most the second number times R.
+_SPREAD, _SPREAD_OF_R = 1.5e-5, 6e-4
 _GIVE_UP_COST = 1.3  # in units of half the number of data
 _STAGE_ITERATIONS = 10
 _DROP = 0.1
@@ -76,8 +79,9 @@ class AnnealedOptions(StatisticalOptions):
         Final variance q, or covariance Q, of the model error between two nodes, in the state's
         units squared: see `pyvda.operators.covariance_input.as_covariance`. Earlier stages have
         larger variances than q, or the mean one of Q, the last ones multiples of Q. Default: 7.5e-7
-        of the climatological variance (1e-5 for Lorenz-96). For `state_stdev` a smaller value than
-        1.5e-5 of that variance (2e-4) is replaced by it, Q by a multiple of it.
+        of the climatological variance (1e-5 for Lorenz-96), or 3e-5 of R if that is less. For
+        `state_stdev` a smaller value than 1.5e-5 of that variance (2e-4), or 6e-4 of R if that is
+        less, is replaced by it, Q by a multiple of it.
     background : str
         Background of the first node: see `pyvda.climate.background.get_background`.
     observation_variance : float, optional
@@ -142,7 +146,8 @@ class _Search:
         self.suspicious_above = self.data / 2 + np.sqrt(self.data / 2)
         self.numbers = self.problem.window_numbers()
         given = self.options.model_error
-        self.end, self.model_precision = _END * self.variance, None
+        R = variance_of(self.problem, self.options.observation_variance)
+        self.end, self.model_precision = min(_END * self.variance, _END_OF_R * R), None
         if isinstance(given, int | float):
             self.end = float(given)
         elif given is not None:
@@ -289,7 +294,8 @@ class _Search:
         found = self.minimum(windows, self.x[windows], shooting)
         usable = np.isfinite(found.x).all((1, 2)) & np.isfinite(found.cost)
         self.x[windows[usable]] = found.x[usable]
-        wide = max(self.end, _SPREAD * self.variance)
+        R = variance_of(self.problem, self.options.observation_variance)
+        wide = max(self.end, min(_SPREAD * self.variance, _SPREAD_OF_R * R))
         loose = Shooting((1 / wide,), every, substeps, 0, model_precision=Q)
         at_minimum = self.minimum(windows, self.x[windows], loose, spread=True)
         if at_minimum.stdev is not None:

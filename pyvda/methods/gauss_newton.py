@@ -10,7 +10,7 @@ Hessian of the statistical form is the covariance of the analysis.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -37,6 +37,12 @@ from pyvda.methods.statistics import (
 from pyvda.models.model import Model
 from pyvda.operators.covariance_input import CovarianceOption, as_covariance
 
+# Of R: a model error that is not given. The smaller it is beside R, the less it widens the spread
+# and lowers the minimum where the true model is exact.
+_SHARE = 5e-5
+# The first stage of the statistical form has at most this share of R as model error, and each later
+# one a tenth of that before: the cost of a loose model has fewer minima.
+_LOOSE = 0.05
 # Options of the statistical form only.
 _STATISTICAL = (
     "model_error", "background", "covariance", "observation_variance", "final_covariance",
@@ -51,16 +57,19 @@ class GaussNewtonOptions(CyclingOptions):
     form : {"weighted", "statistical"}
         The cost (4) with its weights, or its statistical form.
     iterations : int
-        Maximum number of iterations of each window.
+        Maximum number of iterations of each window in a stage; see `model_error`.
     tolerance : float
         A window has converged when its gradient norm has fallen below this fraction of the first.
     every : int
         Steps from one node to the next; the weighted form requires 1.
-    model_error : float, (D,), (D, D), str or Covariance
+    model_error : float, (D,), (D, D), str or Covariance, optional
         Q of the statistical form, in the state's units squared: the covariance of the error that
         the model makes from one node to the next. A number is the variance of each component; see
         `pyvda.operators.covariance_input.as_covariance`. `pyvda.assimilate` also takes "estimate",
-        for a variance, see `pyvda.estimated_scales`.
+        for a variance, see `pyvda.estimated_scales`. Default: 5e-5 of the observation error
+        variance R, which makes the model nearly exact, where observations have the unit of the
+        state. Minimisation starts with a larger error, up to 5 % of R, unless the first guess is a
+        warm start, and reduces it in stages to Q.
     background : str
         Background of the statistical form: see `pyvda.climate.background.get_background`.
     substeps : int
@@ -77,7 +86,7 @@ class GaussNewtonOptions(CyclingOptions):
     iterations: int = Field(200, ge=1, le=10**9)
     tolerance: float = Field(1e-8, gt=0)
     every: int = Field(1, ge=1, le=10**9)
-    model_error: CovarianceOption = 1e-3
+    model_error: CovarianceOption | None = None
     substeps: int = Field(1, ge=1, le=10**9)
 
     @model_validator(mode="after")
@@ -97,6 +106,15 @@ class GaussNewtonOptions(CyclingOptions):
     def without_effect(self, model: Model, *, warm: bool, channels: bool) -> dict[str, str]:
         """Return the options that have no effect, and why."""
         return {"final_covariance": OF_A_FUNCTION} if channels and self.final_covariance else {}
+
+    def for_variance(self, known: float | None) -> GaussNewtonOptions:
+        """Return the options with the default of `model_error`."""
+        R = known if self.observation_variance is None else self.observation_variance
+        if self.form == "weighted" or R is None or was_given(self, "model_error"):
+            return self
+        found = self.model_copy(update={"model_error": _SHARE * R})
+        found.model_fields_set.discard("model_error")  # a default, not given by the user
+        return found
 
     def cycled(self) -> CyclingOptions:
         """Return the options with the final covariance, which the statistical form has."""
@@ -161,8 +179,11 @@ def solve(problem: Problem, options: GaussNewtonOptions) -> Solution:
     stdev, model_precision = None, None
     background, precision = np.zeros((windows, size)), np.zeros((size, size))
     if options.form == "statistical":
+        R = variance_of(problem, options.observation_variance)
+        options = options.for_variance(R)
         weight, model_precision = model_weight(options.model_error, size)
-        divisor = np.full(windows, variance_of(problem, options.observation_variance))
+        weights = weight / (np.ones(1) if problem.warm else _stages(options.model_error, size, R))
+        divisor = np.full(windows, R)
         known = background_of(options, problem.model, engine)
         background[:], precision = known.mean, known.precision
         stdev = np.full(x.shape, np.nan)
@@ -172,10 +193,10 @@ def solve(problem: Problem, options: GaussNewtonOptions) -> Solution:
             x[empty], stdev[empty] = unobserved[empty], spread[empty]
     else:
         _check_weighted(problem, options)
-        weight = 2 * problem.cost.lambda2 / ((steps - 1) * size)
+        weights = np.array([2 * problem.cost.lambda2 / ((steps - 1) * size)])
         divisor = np.maximum(problem.data(), 1) / (2 * problem.cost.lambda1)
     shooting = Shooting(
-        (weight,), options.every, options.substeps, options.iterations, options.tolerance,
+        weights, options.every, options.substeps, options.iterations, options.tolerance,
         model_precision=model_precision,
     )  # fmt: skip
     chosen = np.flatnonzero(problem.has_observations())
@@ -198,13 +219,19 @@ def solve(problem: Problem, options: GaussNewtonOptions) -> Solution:
     status, limit = judged(status, objective, problem.data())
     per_window = {names.OBJECTIVE: objective, names.CHI_SQUARE_LIMIT: limit}
     if options.final_covariance:
-        variance, points = variance_of(problem, options.observation_variance), problem.batch.points
+        points = problem.batch.points
         per_window[names.FINAL_COVARIANCE] = final_covariance.of_windows(
             problem, x, precision_of(problem, options.observation_variance), precision,
             options.every * options.model_error_per_step(size), every=options.every,
-            points=points and points.weighed(1 / variance), substeps=options.substeps,
+            points=points and points.weighed(1 / divisor[0]), substeps=options.substeps,
         )  # fmt: skip
     return Solution(x, status, iterations, stdev=stdev, per_window=per_window)
+
+
+def _stages(model_error: Any, size: int, R: float) -> Array:
+    """Return the factors of the model error in each stage, falling tenfold to 1."""
+    q = as_covariance(model_error, size, "model_error").variance().mean()
+    return 10.0 ** np.arange(max(np.floor(np.log10(_LOOSE * R / q) + 1e-9), 0), -1, -1)
 
 
 def _check_weighted(problem: Problem, options: GaussNewtonOptions) -> None:

@@ -100,6 +100,16 @@ class Options(BaseModel):
         """Return the options with the defaults that depend on the size of the problem."""
         return self
 
+    def for_variance(self, known: float | None) -> Options:
+        """Return the options with the defaults that depend on R.
+
+        Parameters
+        ----------
+        known : float, optional
+            That of the file, for options that do not give it.
+        """
+        return self
+
     def cycled(self) -> Options:
         """Return the options with which each analysis has what the next window starts from.
 

@@ -61,6 +61,22 @@ def test_observations_that_no_state_fits_are_doubtful(
     assert found["status"].values.tolist() == [Status.CONVERGED, Status.DOUBTFUL]
 
 
+def test_a_wrong_model_puts_the_file_in_doubt(windows: tuple[np.ndarray, xr.Dataset]) -> None:
+    """The posterior is that of another model: its misfit says so, where no window is unusual."""
+    rho = pyvda.get_model("lorenz63", rho=1.1 * 28)
+    truth = pyvda.simulate(rho, 64, 157, steps=200)
+    y = np.full((64, 200, 3), np.nan)
+    y[:, ::8, 0] = truth["x"].values[:, ::8]
+    y += np.sqrt(2.0) * np.random.default_rng(158).standard_normal(y.shape)
+    observed = windows[1].assign(observation=(names.DIMENSIONS, y))
+    found = pyvda.assimilate(observed, checkpoint="lorenz63-direct", spread=True)
+    assert (found["doubts"].values & Doubt.WHOLE_FILE).all()
+    assert "the misfit is" in found.attrs["pyvda_report"]
+    good = pyvda.assimilate(windows[1], checkpoint="lorenz63-direct", spread=True)
+    assert float(good["fit"].mean()) == pytest.approx(1.0, abs=4 * np.sqrt(2 / 25 / 64))
+    assert not (good["doubts"].values & Doubt.WHOLE_FILE).any()
+
+
 def test_too_few_samples_are_replaced_by_a_minimum(windows: tuple[np.ndarray, xr.Dataset]) -> None:
     x, observed = windows[0][:8], windows[1].isel(window=slice(0, 8))
     y = x + np.sqrt(1e-3) * np.random.default_rng(156).standard_normal(x.shape)

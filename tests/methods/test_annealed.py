@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from problems import twin_problem
+from problems import drawn_problem, twin_problem
 
 import pyvda
 from pyvda import names
@@ -12,6 +12,7 @@ from pyvda.climate.climatology import climatology
 from pyvda.errors import InputError
 from pyvda.methods import Problem, Status, gauss_newton
 from pyvda.methods.annealed import AnnealedOptions, solve
+from pyvda.models.registry import get_model
 from pyvda.state.batch import Batch
 
 pytestmark = pytest.mark.julia
@@ -151,6 +152,13 @@ def test_lorenz63_too() -> None:
     assert np.median(errors(problem, found.x)) < 0.7
     assert (found.status != Status.DIVERGED).all()
     assert np.isfinite(found.stdev).all()
+
+
+def test_accurate_observations_leave_a_small_spread() -> None:
+    problem = drawn_problem(get_model("lorenz63"), 24, 81, every=4, variance=0.01)
+    found = solve(problem, ONE_START)
+    ratio = (found.x - np.asarray(problem.batch.truth)) ** 2 / np.square(found.stdev)
+    assert 0.7 < ratio.mean() < 1.2
 
 
 def test_the_seed_decides(lorenz96: Problem) -> None:

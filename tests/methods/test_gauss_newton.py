@@ -4,7 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from problems import FEW_WINDOWS, MODELS, random_points, random_windows, twin_problem
+import torch
+from problems import (
+    FEW_WINDOWS,
+    MODELS,
+    drawn_problem,
+    random_points,
+    random_windows,
+    twin_problem,
+)
 from scipy.optimize import minimize
 from scipy.stats import chi2
 
@@ -14,8 +22,10 @@ from pyvda.climate.climatology import climatology
 from pyvda.engine import CostSettings, get_engine
 from pyvda.engine.julia.objectives import shooting_objective
 from pyvda.errors import InputError
+from pyvda.judgements.judge import judged_solution
 from pyvda.methods import Problem, Status, fsgd
 from pyvda.methods.gauss_newton import GaussNewtonOptions, solve, spacing
+from pyvda.models.model import Model
 from pyvda.models.registry import get_model
 from pyvda.settings import configured
 from pyvda.state import windows
@@ -269,3 +279,62 @@ def test_spacing_of_observation_times() -> None:
     assert spacing(mask) == 4
     mask[1, 15, 2] = 1
     assert spacing(mask) == 1
+
+
+def test_the_default_model_error_follows_the_observation_errors() -> None:
+    options = GaussNewtonOptions(form="statistical")
+    small, large = (options.for_variance(R).model_error for R in (0.02, 2.0))
+    assert large == pytest.approx(100 * small)
+    own = GaussNewtonOptions(form="statistical", observation_variance=0.02)
+    assert own.for_variance(2.0).model_error == small
+    given = GaussNewtonOptions(form="statistical", model_error=0.1)
+    assert given.for_variance(2.0).model_error == 0.1
+    assert GaussNewtonOptions().for_variance(2.0).model_error is None  # the weighted form has none
+
+
+def lorenz63_in(unit: float) -> Model:
+    """Return Lorenz-63 with its state in units of 1 / `unit`."""
+
+    def tendency(x: torch.Tensor) -> torch.Tensor:
+        a, b, c = (x / unit).unbind(-1)
+        return unit * torch.stack((10 * (b - a), a * (28 - c) - b, a * b - 8 / 3 * c), -1)
+
+    return pyvda.torch_model(tendency, variables=("a", "b", "c"), time_step=0.01)
+
+
+def test_the_unit_of_the_state_does_not_matter() -> None:
+    known = climatology(get_model("lorenz63"))
+    observed = pyvda.observe(pyvda.simulate("lorenz63", 4, 5), "lorenz63", 6)
+    observed = observed.drop_vars("truth", errors="ignore")
+    found = []
+    for unit in (1.0, 100.0, 0.01):
+        data = observed.assign(observation=unit * observed["observation"])
+        data.attrs["observation_error_variance"] = 2.0 * unit**2
+        analysis = pyvda.assimilate(
+            data, model=lorenz63_in(unit), method="gauss-newton", form="statistical",
+            climatology=(unit * known.mean, unit**2 * known.covariance),
+        )  # fmt: skip
+        judged = (analysis[name].values for name in (names.STATUS, names.DOUBTS))
+        found.append(
+            (
+                analysis[names.ANALYSIS].values / unit,
+                analysis[names.STATE_STDEV].values / unit,
+                *judged,
+            )
+        )
+    for other in found[1:]:
+        np.testing.assert_allclose(other[0], found[0][0], rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(other[1], found[0][1], rtol=1e-4)
+        np.testing.assert_array_equal(other[2:], found[0][2:])
+
+
+@pytest.mark.parametrize("name", ["lorenz63", "lorenz84"])
+def test_accurate_observations_are_fitted_as_expected(name: str) -> None:
+    """A model error that is large beside theirs lowers the misfit and widens the spread."""
+    problem = drawn_problem(get_model(name), 32, 81, every=4, variance=0.01)
+    options = GaussNewtonOptions(form="statistical").for_variance(0.01)
+    found = judged_solution(problem, options, solve(problem, options))
+    assert found.per_window[names.FIT].mean() == pytest.approx(1.0, abs=0.12)
+    assert (found.status == Status.CONVERGED).all()
+    ratio = (found.x - np.asarray(problem.batch.truth)) ** 2 / np.square(found.stdev)
+    assert ratio.mean() == pytest.approx(1.0, abs=0.25)
