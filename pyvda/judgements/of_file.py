@@ -201,6 +201,9 @@ class Sample(NamedTuple):
         Stated standard deviation of the analysis.
     of_members : bool
         Whether the method is one of members, see `methods.statistics.EnsembleOptions`.
+    own_fit : bool
+        Whether the fit is that of the method; else, with `spread`, that of the posterior, from
+        which the innovations of the analysis may differ, however right model and errors are.
     """
 
     status: Any
@@ -215,6 +218,7 @@ class Sample(NamedTuple):
     steps: int = 0
     stdev: Any = None
     of_members: bool = False
+    own_fit: bool = True
 
 
 def sampled(analysis: xr.Dataset) -> Sample:
@@ -242,6 +246,7 @@ def sampled(analysis: xr.Dataset) -> Sample:
     stdev = layout.output_vectors(analysis, names.STATE_STDEV)
     both = [one for one in (innovation, stdev) if one is not None]
     members = names.MISFIT in analysis
+    own = members or names.OBJECTIVE in analysis or names.EFFECTIVE_SAMPLE_SIZE in analysis
     if names.WINDOW in innovation.dims:
         chosen = _spread(innovation.sizes[names.WINDOW], innovation.size, 1)
         if len(chosen) < innovation.sizes[names.WINDOW]:
@@ -249,7 +254,7 @@ def sampled(analysis: xr.Dataset) -> Sample:
         d, *spread = [one.data for one in both]
         return Sample(
             status, doubts, fit, rejected, d, chosen, 1.0, fields, stdev=_only(spread),
-            of_members=members,
+            of_members=members, own_fit=own,
         )  # fmt: skip
     steps = innovation.sizes[names.TIME]
     length = steps if innovation.size <= _MOST else max(1, steps // _PIECES)
@@ -262,7 +267,7 @@ def sampled(analysis: xr.Dataset) -> Sample:
     starts = analysis[names.WINDOW_START].data if names.WINDOW_START in analysis.coords else None
     return Sample(
         status, doubts, fit, rejected, d, only, len(first) * length / steps, fields, starts, steps,
-        _only(spread), members,
+        _only(spread), members, own,
     )  # fmt: skip
 
 
@@ -324,10 +329,10 @@ def report_of(sample: Sample) -> Report:
         innovation = innovation[usual]
         stdev = None if stdev is None else stdev[usual]
     bias, correlation, outliers, chance = _of_innovations(innovation, stdev, sample.fields)
-    found = [
-        *_of_bias(bias), *_of_outliers(outliers, chance), *_of_correlation(correlation),
-        *_of_fit(fit, _FIT_OF_MEMBERS if sample.of_members else _FIT), *findings,
-    ]  # fmt: skip
+    found = [*_of_fit(fit, _FIT_OF_MEMBERS if sample.of_members else _FIT), *findings]
+    if sample.own_fit:
+        found = [*_of_bias(bias), *_of_outliers(outliers, chance), *_of_correlation(correlation),
+                 *found]  # fmt: skip
     return Report(
         **counts, fit=fit, bias=bias, correlation=correlation, outliers=outliers,
         findings=tuple(found),

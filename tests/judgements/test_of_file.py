@@ -22,6 +22,7 @@ def analysed(d: np.ndarray, fit: np.ndarray | None = None) -> xr.Dataset:
         names.STATUS: np.zeros(len(d), np.int8),
         names.DOUBTS: np.zeros(len(d), np.int16),
         names.FIT: (d**2).mean((1, 2)) if fit is None else fit,
+        names.OBJECTIVE: np.ones(len(d)),
     }
     data = {name: (names.WINDOW, values) for name, values in per_window.items()}
     return xr.Dataset({names.INNOVATION: (names.DIMENSIONS, d), **data})
@@ -110,6 +111,15 @@ def test_many_windows_that_do_not_fit_doubt_the_others() -> None:
     analysis = analysed(white(2))
     analysis[names.DOUBTS][:20] = np.int16(Doubt.MISFIT_LARGE)
     assert "20 of 64 windows" in with_report(analysis).attrs[ATTRIBUTE]
+
+
+def test_innovations_of_an_analysis_that_is_not_the_posterior_make_no_finding() -> None:
+    """With `spread`, only the fit, which is that of the posterior, says what is wrong."""
+    analysis = analysed(1.0 + white(5), np.random.default_rng(6).chisquare(STEPS, WINDOWS) / STEPS)
+    assert "biased" in str(report_on(analysis))
+    assert not report_on(analysis.drop_vars(names.OBJECTIVE)).findings
+    wrong = analysis.drop_vars(names.OBJECTIVE).assign({names.FIT: 1.3 * analysis[names.FIT]})
+    assert "the misfit is" in str(report_on(wrong))
 
 
 def test_without_stated_errors_windows_are_counted_only() -> None:
