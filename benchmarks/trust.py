@@ -50,6 +50,8 @@ STATING: dict[str, dict[str, Any]] = {
     "gauss-newton": STATISTICAL, "posterior-mean": POSTERIOR,
 }  # fmt: skip
 LEARNED = {name: {"checkpoint": f"lorenz63-{name}"} for name in ("direct", "genn-conv")}
+# A learned model with a spread; it takes no other model or time step.
+ALL = STATING | {"direct, spread": {"checkpoint": "lorenz63-direct", "spread": True}}
 
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
@@ -83,7 +85,7 @@ class Case:
     change: Change | None = None
     keywords: dict[str, Any] = field(default_factory=dict)
     noise: float = 0.0
-    methods: dict[str, dict[str, Any]] = field(default_factory=lambda: STATING)
+    methods: dict[str, dict[str, Any]] = field(default_factory=lambda: ALL)
     standard: bool = False
     share: float = 1.0
     draws: str = ""
@@ -112,26 +114,30 @@ def gross(size: float) -> Change:
 RHO = Model("lorenz63", 3, (10.0, 1.05 * 28.0, 8.0 / 3.0), 0.01)
 X1 = (0,)
 CASES: dict[str, Case] = {
-    "standard lorenz63": Case(standard=True, methods=STATING | LEARNED),
+    "standard lorenz63": Case(standard=True, methods=ALL | LEARNED),
     "standard lorenz63-blanked": Case(
         observed=(range(16, 185, 8), X1), standard=True,
-        methods=STATING | {"direct": {"checkpoint": "lorenz63-blanked-direct"}},
+        methods=STATING | {
+            "direct": {"checkpoint": "lorenz63-blanked-direct"},
+            "direct, spread": {"checkpoint": "lorenz63-blanked-direct", "spread": True},
+        },
     ),
     "standard lorenz96": Case(
         "lorenz96", standard=True, share=1 / 8,
         methods={"annealed": ANNEALED, "ensemble-smoother": ENSEMBLE,
-                 "direct": {"checkpoint": "lorenz96-direct"}},
+                 "direct": {"checkpoint": "lorenz96-direct"},
+                 "direct, spread": {"checkpoint": "lorenz96-direct", "spread": True}},
     ),
     "x3 only": Case(observed=(range(0, 200, 8), (2,))),
     "two data a window": Case(observed=(range(64, 129, 64), X1)),
     "sensor stuck for 64 steps": Case(change=stuck),
-    "time step 10 % wrong": Case(keywords={"time_step": 0.011}),
+    "time step 10 % wrong": Case(keywords={"time_step": 0.011}, methods=STATING),
     "model error 0.1 a step, untold": Case(noise=0.1),
     "x1 every 32 steps": Case(observed=(range(0, 200, 32), X1)),
     "second half unobserved": Case(
-        observed=(range(0, 100, 8), X1), methods=STATING | LEARNED
+        observed=(range(0, 100, 8), X1), methods=ALL | LEARNED
     ),
-    "rho 5 % wrong": Case(keywords={"model": RHO}),
+    "rho 5 % wrong": Case(keywords={"model": RHO}, methods=STATING),
     "bias of one standard deviation": Case(change=lambda y, random: y + np.sqrt(VARIANCE)),
     "10 % gross errors of 5": Case(change=gross(5)),
     "10 % gross errors of 10": Case(change=gross(10)),

@@ -10,10 +10,15 @@ estimates: error statistics estimated over their true values. R is stated four t
 bias is one standard deviation; the model error has the variance 0.01 in each step; the background
 has a B four times too small.
 spread: that of methods that state none by themselves (`spread=True`), against the error.
+calibration: that of the others, on the standard settings, with 1024 windows (64 of Lorenz-96) and
+the 95 % interval of (error/σ)² over windows, and its mean over the first tenth of the steps;
+windows that are flagged.
+models: the same on twin windows of other models, see OTHERS.
 cost: processor time of the judgements over that of everything else in the same call, the least of
 several.
 
-256 windows of Lorenz-63 (32 for FSGD), 32 of Lorenz-96 (64 for estimates). Each row is kept in
+256 windows of Lorenz-63 (32 for FSGD), 32 of Lorenz-96 (64 for estimates), if no other number is
+given. Each row is kept in
 benchmarks/results/trust_parts.json, with the name of its machine (`machines`), when it is there,
 and not computed again.
 """
@@ -25,6 +30,7 @@ import json
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -34,13 +40,14 @@ import xarray as xr
 
 import pyvda
 from pyvda import block_task, names
-from pyvda.climate.library import EVERY, library
+from pyvda.climate.climatology import climatology
+from pyvda.climate.library import EVERY, LOW_DIMENSIONAL, library
 from pyvda.engine import get_engine
 from pyvda.io.writing.atomic import replacing
 from pyvda.names import Flag
 
 OUT = store.RESULTS / "trust_parts.json"
-WINDOWS, REPEATS = 256, 5
+WINDOWS, CALIBRATION, REPEATS = 256, 1024, 5
 FSGD = {"method": "fsgd", "iterations": 10_000}
 ROBUST = trust.STATING | {"fsgd": FSGD}
 Row = dict[str, float]
@@ -144,7 +151,8 @@ def cost() -> Iterator[Work]:
     for name, case in trust.CASES.items():
         if case.standard and name.startswith("standard"):
             for method, options in case.methods.items():
-                yield name, method, lambda c=case, o=options: _cost(c, o)
+                if "spread" not in options:
+                    yield name, method, lambda c=case, o=options: _cost(c, o)
 
 
 def _cost(case: trust.Case, options: dict[str, Any]) -> Row:
@@ -179,7 +187,8 @@ def spread() -> Iterator[Work]:
     descent = {"fsgd, 200 iterations": {"method": "fsgd", "iterations": 200}}
     for name, case in trust.CASES.items():
         if case.standard and name.startswith("standard"):
-            learned = {m: o for m, o in case.methods.items() if "checkpoint" in o}
+            own = case.methods.items()
+            learned = {m: o for m, o in own if "checkpoint" in o and "spread" not in o}
             for method, options in (learned | descent).items():
                 yield name, method, lambda c=case, o=options: _spread(c, o)
 
@@ -193,6 +202,88 @@ def _spread(case: trust.Case, options: dict[str, Any]) -> Row:
     return {
         "R": float(square.mean()), "stated": float(variance.mean()), "ratio": float(ratio.mean()),
         "coverage": float((ratio < 1.96**2).mean()),
+    }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Twin windows of a model: every how many steps which share of components is observed.
+
+    `variance` is R over the mean climatological variance.
+    """
+
+    steps: int
+    every: int
+    share: float
+    variance: float
+    windows: int
+    sizes: dict[str, float] = field(default_factory=dict)
+
+
+OTHERS = {
+    "lorenz84": Setting(121, 4, 0.7, 0.015, 256),
+    "lorenz96-two-scale": Setting(81, 4, 0.5, 0.01, 32, {"K": 6, "J": 4}),
+    "kuramoto-sivashinsky": Setting(41, 4, 0.5, 0.03, 32, {"state_size": 32}),
+    "advection": Setting(41, 4, 0.3, 0.1, 32),
+}
+
+
+def calibration() -> Iterator[Work]:
+    """Yield the rows of the standard settings."""
+    for name, case in trust.CASES.items():
+        if case.standard and name != "10 % left out, those of 10":  # as those of 5
+            for method, options in case.methods.items():
+                if "checkpoint" not in options:
+                    yield name, method, lambda n=name, o=options: _calibration(n, o)
+
+
+def _calibration(name: str, options: dict[str, Any]) -> Row:
+    case = trust.CASES[name]
+    windows = int(CALIBRATION * (case.share if case.share == 1 else case.share / 2))
+    given, truth, keywords = trust.made(case, windows, trust.SEED + 97)
+    return _calibrated(pyvda.assimilate(given, **keywords, **options), truth)
+
+
+def models() -> Iterator[Work]:
+    """Yield the rows of other models."""
+    for name, setting in OTHERS.items():
+        for method, options in trust.STATING.items():
+            low = pyvda.get_model(name, **setting.sizes).state_size <= LOW_DIMENSIONAL
+            if low or method != "posterior-mean":
+                yield name, method, lambda n=name, s=setting, o=options: _of_model(n, s, o)
+
+
+def _of_model(name: str, setting: Setting, options: dict[str, Any]) -> Row:
+    model, random = pyvda.get_model(name, **setting.sizes), np.random.default_rng(trust.SEED)
+    known = climatology(model)
+    x = get_engine().simulate(
+        model, known.states[: setting.windows], time_step=model.time_step, steps=setting.steps
+    )
+    R = setting.variance * known.variance.mean()
+    y = np.full(x.shape, np.nan)
+    seen = np.zeros(x.shape, bool)
+    seen[:, :: setting.every] = random.random(seen[:, :: setting.every].shape) < setting.share
+    y[seen] = x[seen] + np.sqrt(R) * random.standard_normal(seen.sum())
+    given = xr.Dataset(
+        {names.OBSERVATION: (names.DIMENSIONS, y)},
+        {"time": model.time_step * np.arange(setting.steps)},
+        {"observation_error_variance": R},
+    )
+    return _calibrated(pyvda.assimilate(given, model=model, **options), x)
+
+
+def _calibrated(found: xr.Dataset, truth: np.ndarray) -> Row:
+    variance = found["state_stdev"].values ** 2
+    square = (found["analysis"].values - truth) ** 2
+    ratio = square / variance
+    each = ratio.mean((1, 2))
+    return {
+        "windows": len(truth), "R": float(square.mean()), "stated": float(variance.mean()),
+        "ratio": float(each.mean()),
+        "interval": float(1.96 * each.std(ddof=1) / np.sqrt(len(each))),
+        "first tenth": float(ratio[:, : -(-ratio.shape[1] // 10)].mean()),
+        "coverage": float((ratio < 1.96**2).mean()),
+        "flagged": int((~found["status"].isin(_NO_FLAG)).sum()),
     }  # fmt: skip
 
 
@@ -222,6 +313,7 @@ def estimates() -> Iterator[Work]:
         yield "B, lorenz63", method, lambda o=options: _of_background(o)
 
 
+_NO_FLAG = [int(names.Status.CONVERGED), int(names.Status.ITERATION_LIMIT)]
 _MODEL_ERROR, _SCALE = 0.01, 4.0
 _EXACT = {**trust.STATISTICAL, "model_error": 1e-6}
 
@@ -271,7 +363,8 @@ def _estimated(given: xr.Dataset, keywords: dict[str, Any]) -> Row:
 
 
 PARTS = {
-    "robust": robust, "limit": limit, "estimates": estimates, "spread": spread, "cost": cost,
+    "robust": robust, "limit": limit, "estimates": estimates, "spread": spread,
+    "calibration": calibration, "models": models, "cost": cost,
 }  # fmt: skip
 
 
