@@ -214,7 +214,7 @@ def test_data_are_rejected_by_the_strong_constraint(
 def test_a_descent_starts_from_the_result_of_the_search(
     lorenz: tuple[xr.Dataset, xr.Dataset],
 ) -> None:
-    """Where component 1 alone is observed, interpolation leads to a wrong minimum."""
+    """Where component 1 alone is observed, interpolation may lead to a wrong minimum."""
     truth, observed = (ds.isel(window=slice(0, 8)) for ds in lorenz)
     x = truth["truth"].values
     y = np.full(x.shape, np.nan)
@@ -231,8 +231,8 @@ def test_a_descent_starts_from_the_result_of_the_search(
         found = pyvda.assimilate(ds, **keywords, **more)
         return np.asarray(((found["analysis"].values - x) ** 2).mean((1, 2))[with_bad])
 
-    assert np.median(error(good)) > 10
-    assert np.median(error(changed, robust=True)) < 0.5
+    assert error(good).max() > 10
+    assert error(changed, robust=True).max() < 0.5
 
 
 @pytest.mark.julia
