@@ -142,6 +142,9 @@ def test_observations_that_do_not_fit_are_refused_before_writing(folder, monkeyp
 
 def test_a_tilde_is_resolved_where_no_shell_did(folder, monkeypatch):
     (folder / "home").mkdir()
+    monkeypatch.setenv(
+        "XDG_CACHE_HOME", os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache"))
+    )
     monkeypatch.setenv("HOME", str(folder / "home"))
     assert run(monkeypatch, "assimilate", "obs.nc", *WITH, "-o", "~/a.nc") == 0
     assert (folder / "home" / "a.nc").is_file()
