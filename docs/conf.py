@@ -60,7 +60,7 @@ nb_execution_mode = "cache"
 nb_execution_cache_path = str(ROOT / "build/pages" / _digest_of_sources())
 nb_execution_in_temp = True
 nb_execution_show_tb = True  # an error is a warning, and fails the build after all pages
-nb_execution_timeout = 240
+nb_execution_timeout = 600  # for a cell, on a slow and busy machine
 nb_merge_streams = True
 nb_render_markdown_format = "myst"  # with tables
 

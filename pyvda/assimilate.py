@@ -207,20 +207,10 @@ def _assimilated(
         robust=settings.robust, spread=settings.spread, history=not lazy,
         report=OfBlocks(report, count) if divided and report is not silent else report,
     )  # fmt: skip
-    said: dict[str, str] = {}
+    task, in_windows, said = _with_estimates(task, in_windows, own, settings, kind, scales)
+    options = task.options
     if kind is not None or settings.correct_bias:
-        bias = settings.correct_bias
-        task, in_windows, errors = estimated_variance.with_estimate(
-            task, in_windows, own, kind=kind, bias=bias
-        )
-        options, said = task.options, errors.attributes(kind, bias=bias)
         method_options = {**method_options, **estimated_variance.of_options(options)}
-    if settings.robust and own is None and settings.cycle is None:
-        task, of_errors = task.with_gross_errors_of(in_windows)
-        said |= of_errors
-    if scales:
-        task, of_scales = with_scales(task, in_windows, own, scales)
-        options, said = task.options, said | of_scales
     if settings.cycle is not None:
         analysis = cycled(task, observed, settings.cycle, own, settings.state)
         lazy = is_series = False
@@ -232,35 +222,74 @@ def _assimilated(
         analysis = lazily(task, in_windows, like, own)
     else:
         analysis = task(in_windows, own)
-    history = {HISTORY: analysis.variables[HISTORY]} if HISTORY in analysis.variables else {}
-    analysis = analysis.drop_vars(list(history))
+    of_run = {} if warm is None else {"pyvda_warm_start": warm.checkpoint, **warm.provenance()}
+    if unlike:
+        of_run["pyvda_pattern_difference"] = unlike
     if is_series:
-        number = windows.window_numbers(
-            in_windows[names.WINDOW_START].values,
-            in_windows.sizes[names.TIME],
-            observed.sizes[names.TIME],
-        )
-        analysis = windows.merge(analysis, observed).assign_coords({names.WINDOW_NUMBER: number})
+        analysis = _merged(analysis, observed, in_windows)
     if settings.cycle is None:
         analysis = cycling.counted(analysis, own)
-    if warm is not None:
-        analysis = analysis.assign_attrs(pyvda_warm_start=warm.checkpoint, **warm.provenance())
-    if unlike:
-        analysis = analysis.assign_attrs(pyvda_pattern_difference=unlike)
-    analysis = analysis.assign_attrs(said)
-    analysis.encoding = {"unlimited_dims": observed.encoding.get("unlimited_dims", ())}
-    analysis = layout.restored(analysis)
-    if not lazy:
-        analysis = analysis.assign(history)
-        if settings.cycle is None or not waits_in_folder(observed, settings.state):
-            analysis = blockwise.loaded(analysis)
-        units = in_windows[names.OBSERVATION].attrs.get("units")
-        analysis = with_report(with_history(analysis, units) if history else analysis)
-    else:
-        analysis = with_lazy_report(analysis)
+    analysis = analysis.assign_attrs(of_run | said)
+    held = settings.cycle is None or not waits_in_folder(observed, settings.state)
+    analysis = _completed(analysis, observed, in_windows, lazy=lazy, held=held)
     run = record(observations, settings, method_options, running.info, _block_of(in_windows, lazy))
     analysis = with_provenance(analysis, model, method.name, options, cost, running, run)
     return with_engines(analysis, choice) if lazy else analysis
+
+
+def _with_estimates(
+    task: BlockTask,
+    ds: xr.Dataset,
+    own: Backgrounds | None,
+    settings: Settings,
+    kind: str | None,
+    scales: tuple[str, ...],
+) -> tuple[BlockTask, xr.Dataset, dict[str, str]]:
+    """Return task and windows with what is estimated from them first, and what says so."""
+    said: dict[str, str] = {}
+    if kind is not None or settings.correct_bias:
+        bias = settings.correct_bias
+        task, ds, errors = estimated_variance.with_estimate(task, ds, own, kind=kind, bias=bias)
+        said = errors.attributes(kind, bias=bias)
+    if settings.robust and own is None and settings.cycle is None:
+        task, of_errors = task.with_gross_errors_of(ds)
+        said |= of_errors
+    if scales:
+        task, of_scales = with_scales(task, ds, own, scales)
+        said |= of_scales
+    return task, ds, said
+
+
+def _merged(analysis: xr.Dataset, observed: xr.Dataset, in_windows: xr.Dataset) -> xr.Dataset:
+    """Return the analysis of a series from those of its windows; the history stays as it is."""
+    history = {name: analysis.variables[name] for name in [HISTORY] if name in analysis.variables}
+    number = windows.window_numbers(
+        in_windows[names.WINDOW_START].values,
+        in_windows.sizes[names.TIME],
+        observed.sizes[names.TIME],
+    )
+    series = windows.merge(analysis.drop_vars(list(history)), observed)
+    return series.assign_coords({names.WINDOW_NUMBER: number}).assign(history)
+
+
+def _completed(
+    analysis: xr.Dataset, observed: xr.Dataset, in_windows: xr.Dataset, *, lazy: bool, held: bool
+) -> xr.Dataset:
+    """Return the analysis in the layout of the observations, with the report on it.
+
+    It is loaded unless it is `lazy`, or its values are not to be `held` in memory.
+    """
+    history = {name: analysis.variables[name] for name in [HISTORY] if name in analysis.variables}
+    analysis = analysis.drop_vars(list(history))
+    analysis.encoding = {"unlimited_dims": observed.encoding.get("unlimited_dims", ())}
+    analysis = layout.restored(analysis)
+    if lazy:
+        return with_lazy_report(analysis)
+    analysis = analysis.assign(history)
+    if held:
+        analysis = blockwise.loaded(analysis)
+    units = in_windows[names.OBSERVATION].attrs.get("units")
+    return with_report(with_history(analysis, units) if history else analysis)
 
 
 def _block_of(ds: xr.Dataset, lazy: bool) -> int | None:
