@@ -236,6 +236,37 @@ def rossler_model(name: str = "rossler", **parameters: float) -> Model:
     )  # fmt: skip
 
 
+def rossler_tangent_linear(x, dx, a, b, c):
+    u, _, w = x.unbind(-1)
+    du, dv, dw = dx.unbind(-1)
+    return torch.stack((-dv - dw, du + a * dv, w * du + (u - c) * dw), -1)
+
+
+def rossler_adjoint(x, dy, a, b, c):
+    u, _, w = x.unbind(-1)
+    p, q, r = dy.unbind(-1)
+    return torch.stack((q + w * r, -p + a * q, -p + (u - c) * r), -1)
+
+
+def rossler_with(function=rossler, **changed):
+    """Return Rössler's system by another function, or with other arguments of `torch_model`."""
+    usual = {"variables": ("x", "y", "z"), "time_step": 0.05, "parameters": ROSSLER}
+    return pyvda.torch_model(function, **{**usual, **changed})
+
+
+def turning(**changed) -> Model:
+    """Return a linear model that turns two variables, of two places each, into each other."""
+
+    def f(x, rate):
+        u, v = x[..., :2], x[..., 2:]
+        return torch.cat((-rate * v, rate * u), -1)
+
+    return pyvda.torch_model(
+        f, variables=("u", "v"), dimensions={"place": 2}, time_step=0.1, spinup=1.0,
+        parameters={"rate": 2.0}, **changed,
+    )  # fmt: skip
+
+
 def sine(slope: float) -> Model:
     """Return the step x -> slope sin x, steep at a first guess near 0."""
 

@@ -4,13 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
+from problems import turning
 from scipy.integrate import solve_ivp
 
 import pyvda
 from pyvda.errors import InputError
 from pyvda.models.from_torch import torch_model
-from pyvda.models.model import Model
 from pyvda.models.registry import get_preset, presets
 
 
@@ -67,17 +66,6 @@ def test_bad_requests_are_refused() -> None:
 
 
 # --- models of the user's own --------------------------------------------------------------------
-
-
-def turning(**changed) -> Model:
-    def f(x, rate):
-        u, v = x[..., :2], x[..., 2:]
-        return torch.cat((-rate * v, rate * u), -1)
-
-    return torch_model(
-        f, variables=("u", "v"), dimensions={"place": 2}, time_step=0.1, spinup=1.0,
-        parameters={"rate": 2.0}, **changed,
-    )  # fmt: skip
 
 
 def test_a_model_is_simulated_with_its_own_variables() -> None:

@@ -2,13 +2,11 @@
 
 import numpy as np
 import pytest
-import torch
 import xarray as xr
+from problems import turning
 
 import pyvda
 from pyvda.errors import InputError
-from pyvda.models.from_torch import torch_model
-from pyvda.models.model import Model
 
 
 @pytest.mark.parametrize(
@@ -48,17 +46,6 @@ def test_a_truth_of_another_model_or_name_is_refused() -> None:
         pyvda.observe(truth, "lorenz96", 1)
     with pytest.raises(InputError, match="no variable truth"):
         pyvda.observe(truth.rename(truth="other"), "lorenz63", 1)
-
-
-def turning(**changed) -> Model:
-    def f(x, rate):
-        u, v = x[..., :2], x[..., 2:]
-        return torch.cat((-rate * v, rate * u), -1)
-
-    return torch_model(
-        f, variables=("u", "v"), dimensions={"place": 2}, time_step=0.1, spinup=1.0,
-        parameters={"rate": 2.0}, **changed,
-    )  # fmt: skip
 
 
 def test_a_truth_with_named_variables_is_observed() -> None:

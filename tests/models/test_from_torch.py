@@ -7,7 +7,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from problems import ROSSLER, rossler
+from problems import rossler, rossler_adjoint, rossler_tangent_linear
+from problems import rossler_with as made
 from scipy.integrate import solve_ivp
 
 import pyvda
@@ -18,29 +19,6 @@ from pyvda.models.in_torch import module_of, prior_of
 from pyvda.models.torch_trial import derivatives_verdict
 from pyvda.priors.ode import ODEPrior
 from pyvda.priors.step import StepPrior
-
-
-def rossler_tangent_linear(x, dx, a, b, c):
-    u, _, w = x.unbind(-1)
-    du, dv, dw = dx.unbind(-1)
-    return torch.stack((-dv - dw, du + a * dv, w * du + (u - c) * dw), -1)
-
-
-def rossler_adjoint(x, dy, a, b, c):
-    u, _, w = x.unbind(-1)
-    p, q, r = dy.unbind(-1)
-    return torch.stack((q + w * r, -p + a * q, -p + (u - c) * r), -1)
-
-
-RULES = {
-    "variables": ("x", "y", "z"),
-    "time_step": 0.05,
-    "parameters": ROSSLER,
-}
-
-
-def made(function=rossler, **changed):
-    return torch_model(function, **{**RULES, **changed})
 
 
 def test_a_function_becomes_a_model_with_named_variables_and_parameters():

@@ -3,35 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from problems import ROSSLER, rossler
+from problems import rossler, rossler_adjoint, rossler_tangent_linear
+from problems import rossler_with as made
 
 from pyvda.errors import InputError
-from pyvda.models.from_torch import torch_model
 from pyvda.models.in_torch import module_of
 from pyvda.models.torch_trial import derivatives_verdict
-
-
-def rossler_tangent_linear(x, dx, a, b, c):
-    u, _, w = x.unbind(-1)
-    du, dv, dw = dx.unbind(-1)
-    return torch.stack((-dv - dw, du + a * dv, w * du + (u - c) * dw), -1)
-
-
-def rossler_adjoint(x, dy, a, b, c):
-    u, _, w = x.unbind(-1)
-    p, q, r = dy.unbind(-1)
-    return torch.stack((q + w * r, -p + a * q, -p + (u - c) * r), -1)
-
-
-RULES = {
-    "variables": ("x", "y", "z"),
-    "time_step": 0.05,
-    "parameters": ROSSLER,
-}
-
-
-def made(function=rossler, **changed):
-    return torch_model(function, **{**RULES, **changed})
 
 
 def test_derivatives_by_hand_are_used_and_agree_with_autograd():
