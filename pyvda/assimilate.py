@@ -222,6 +222,8 @@ def _assimilated(
         analysis = lazily(task, in_windows, like, own)
     else:
         analysis = task(in_windows, own)
+    history = {name: analysis.variables[name] for name in [HISTORY] if name in analysis.variables}
+    analysis = analysis.drop_vars(list(history))
     of_run = {} if warm is None else {"pyvda_warm_start": warm.checkpoint, **warm.provenance()}
     if unlike:
         of_run["pyvda_pattern_difference"] = unlike
@@ -231,7 +233,13 @@ def _assimilated(
         analysis = cycling.counted(analysis, own)
     analysis = analysis.assign_attrs(of_run | said)
     held = settings.cycle is None or not waits_in_folder(observed, settings.state)
-    analysis = _completed(analysis, observed, in_windows, lazy=lazy, held=held)
+    analysis.encoding = {"unlimited_dims": observed.encoding.get("unlimited_dims", ())}
+    analysis = layout.restored(analysis)
+    if lazy:
+        analysis = with_lazy_report(analysis)
+    else:
+        units = in_windows[names.OBSERVATION].attrs.get("units")
+        analysis = _completed(analysis.assign(history), units, held=held)
     run = record(observations, settings, method_options, running.info, _block_of(in_windows, lazy))
     analysis = with_provenance(analysis, model, method.name, options, cost, running, run)
     return with_engines(analysis, choice) if lazy else analysis
@@ -261,35 +269,22 @@ def _with_estimates(
 
 
 def _merged(analysis: xr.Dataset, observed: xr.Dataset, in_windows: xr.Dataset) -> xr.Dataset:
-    """Return the analysis of a series from those of its windows; the history stays as it is."""
-    history = {name: analysis.variables[name] for name in [HISTORY] if name in analysis.variables}
+    """Return the analysis of a series from those of its windows."""
     number = windows.window_numbers(
         in_windows[names.WINDOW_START].values,
         in_windows.sizes[names.TIME],
         observed.sizes[names.TIME],
     )
-    series = windows.merge(analysis.drop_vars(list(history)), observed)
-    return series.assign_coords({names.WINDOW_NUMBER: number}).assign(history)
+    return windows.merge(analysis, observed).assign_coords({names.WINDOW_NUMBER: number})
 
 
-def _completed(
-    analysis: xr.Dataset, observed: xr.Dataset, in_windows: xr.Dataset, *, lazy: bool, held: bool
-) -> xr.Dataset:
-    """Return the analysis in the layout of the observations, with the report on it.
-
-    It is loaded unless it is `lazy`, or its values are not to be `held` in memory.
-    """
-    history = {name: analysis.variables[name] for name in [HISTORY] if name in analysis.variables}
-    analysis = analysis.drop_vars(list(history))
-    analysis.encoding = {"unlimited_dims": observed.encoding.get("unlimited_dims", ())}
-    analysis = layout.restored(analysis)
-    if lazy:
-        return with_lazy_report(analysis)
-    analysis = analysis.assign(history)
+def _completed(analysis: xr.Dataset, units: str | None, *, held: bool) -> xr.Dataset:
+    """Return an analysis with its history and the report on it, and its values if `held`."""
     if held:
         analysis = blockwise.loaded(analysis)
-    units = in_windows[names.OBSERVATION].attrs.get("units")
-    return with_report(with_history(analysis, units) if history else analysis)
+    if HISTORY in analysis.variables:
+        analysis = with_history(analysis, units)
+    return with_report(analysis)
 
 
 def _block_of(ds: xr.Dataset, lazy: bool) -> int | None:

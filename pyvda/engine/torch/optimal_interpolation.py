@@ -30,18 +30,7 @@ def optimal_interpolation(
     along: tuple[float, float] = (0.0, 1.0),
 ) -> Interpolated:
     """See `Engine.optimal_interpolation`."""
-    found = np.full((4, len(targets.point)), np.nan)
-    unchanged = torch.zeros(1 + 3 * len(factors), dtype=torch.float64)
-    for q in range(len(targets.point)):
-        near = _near(data, targets, selection, q)
-        estimate = _estimate(unchanged, near, factors, along)
-        if estimate is None:
-            continue
-        found[:2, q] = estimate
-        if len(near.value):
-            best = int(_covariance(factors, near.away, near.lag.abs()).argmax())
-            found[2:, q] = float(near.away[best]), float(near.lag[best])
-    return Interpolated(*found)
+    return _interpolated(data, targets, selection, factors, along, None)
 
 
 def interpolation_derivatives(
@@ -53,16 +42,36 @@ def interpolation_derivatives(
 ) -> tuple[Interpolated, Array]:
     """See `Engine.interpolation_derivatives`."""
     found = np.full((len(targets.point), 2, 1 + 3 * len(factors)), np.nan)
-    for q in range(len(found)):
+    return _interpolated(data, targets, selection, factors, along, found), found
+
+
+def _interpolated(
+    data: InterpolationData,
+    targets: Targets,
+    selection: Selection,
+    factors: Array,
+    along: tuple[float, float],
+    derivatives: Array | None,
+) -> Interpolated:
+    found = np.full((4, len(targets.point)), np.nan)
+    for q in range(len(targets.point)):
         near = _near(data, targets, selection, q)
-        changes = torch.zeros(found.shape[2], dtype=torch.float64, requires_grad=True)
+        changes = torch.zeros(
+            1 + 3 * len(factors), dtype=torch.float64, requires_grad=derivatives is not None
+        )
         estimate = _estimate(changes, near, factors, along)
-        if estimate is not None:
-            for row, one in zip(found[q], estimate, strict=True):
+        if estimate is None:
+            continue
+        found[:2, q] = [one.item() for one in estimate]
+        if len(near.value):
+            best = int(_covariance(factors, near.away, near.lag.abs()).argmax())
+            found[2:, q] = float(near.away[best]), float(near.lag[best])
+        if derivatives is not None:
+            for row, one in zip(derivatives[q], estimate, strict=True):
                 row[:] = torch.autograd.grad(
                     one, changes, retain_graph=True, materialize_grads=True
                 )[0]
-    return optimal_interpolation(data, targets, selection, factors, along), found
+    return Interpolated(*found)
 
 
 def _near(data: InterpolationData, targets: Targets, selection: Selection, q: int) -> _Near:
