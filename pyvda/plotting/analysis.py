@@ -13,7 +13,7 @@ import xarray as xr
 
 from pyvda import names
 from pyvda.errors import InputError
-from pyvda.io.cf.layout import restacked
+from pyvda.io.cf.layout import component_labels, restacked
 from pyvda.plotting import window_axes
 from pyvda.plotting.style import (
     STYLE,
@@ -28,6 +28,7 @@ from pyvda.plotting.style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import FigureBase
+    from matplotlib.gridspec import SubplotSpec
 
 __all__ = [
     "NO_DESCENT",
@@ -56,20 +57,16 @@ def plot_analysis(
 
     Parameters, result and errors are those of `plot_reconstruction`.
     """
-    truth = None if truth is None else restacked(truth, analysis)
-    analysis = restacked(analysis)
     if not has_descent(analysis):
         return plot_reconstruction(analysis, truth, windows)
-    shown = window_axes.excerpts_of(analysis, truth, windows)
+    shown, labelled = _shown(analysis, truth, windows)
     with user_figure() as figure:
         width, height = window_axes.figure_size(shown)
         below = 2.4
         figure.set_size_inches(max(width, 4.5), height + below)
-        upper, lower = figure.subfigures(
-            2, 1, squeeze=False, height_ratios=[height, below], hspace=0.03
-        ).ravel()
-        axes = window_axes.draw(upper, shown, analysis)
-        _draw_descent(lower, analysis, across=True)
+        parts = figure.add_gridspec(2, 1, height_ratios=[height, below])
+        axes = window_axes.draw(figure, shown, labelled, part=parts[0])
+        _draw_descent(parts[1], analysis, across=True)
     return axes
 
 
@@ -107,11 +104,21 @@ def plot_reconstruction(
     InputError
         Variables are missing, the truth has another shape, or none of the windows exists.
     """
-    truth = None if truth is None else restacked(truth, analysis)
-    analysis = restacked(analysis)
-    shown = window_axes.excerpts_of(analysis, truth, windows)
+    shown, labelled = _shown(analysis, truth, windows)
     with figure_of(ax, *window_axes.figure_size(shown)) as figure:
-        return window_axes.draw(figure, shown, analysis, ax)
+        return window_axes.draw(figure, shown, labelled, ax)
+
+
+def _shown(
+    analysis: xr.Dataset, truth: xr.Dataset | None, windows: Sequence[int]
+) -> tuple[list[window_axes.Excerpt], xr.Dataset]:
+    """Return the excerpts, and the state vectors with the names and units of their components."""
+    truth = None if truth is None else restacked(truth, analysis)
+    stacked = restacked(analysis)
+    shown = window_axes.excerpts_of(stacked, truth, windows)
+    few = stacked.sizes[names.STATE] <= window_axes.MOST_LINES
+    labels = component_labels(analysis) if few else []
+    return shown, stacked.assign_coords({names.STATE: labels}) if labels else stacked
 
 
 def plot_window(
@@ -146,14 +153,12 @@ def plot_window(
     InputError
         As for `plot_reconstruction`; or there is no such component.
     """
-    truth = None if truth is None else restacked(truth, analysis)
-    analysis = restacked(analysis)
-    (shown,) = window_axes.excerpts_of(analysis, truth, [window])
+    (shown,), labelled = _shown(analysis, truth, [window])
     size = shown.analysis.shape[1]
     if not 0 <= component < size:
         raise InputError(f"there is no component {component} among the {size} of the state")
     with axes_of(ax, (4.5, 2.4)) as axis:
-        window_axes.draw_alone(axis, shown, analysis, component)
+        window_axes.draw_alone(axis, shown, labelled, component)
     return axis
 
 
@@ -224,7 +229,7 @@ def _curves(history: xr.Dataset) -> dict[str, tuple[str, str]]:
 
 
 def _draw_descent(
-    figure: FigureBase, history: xr.Dataset, *, across: bool = False, ax: Any = None
+    figure: FigureBase | SubplotSpec, history: xr.Dataset, *, across: bool = False, ax: Any = None
 ) -> np.ndarray:
     curves = _curves(history)
     shape = (1, len(curves)) if across else (len(curves), 1)
@@ -234,7 +239,7 @@ def _draw_descent(
     for axis in axes if across else axes[-1:]:
         axis.set_xlabel("iteration")
     if not across and ax is None:
-        figure.align_ylabels(list(axes))
+        axes[0].figure.align_ylabels(list(axes))
     return axes
 
 

@@ -11,6 +11,7 @@ import xarray as xr
 
 from pyvda import names
 from pyvda.errors import InputError
+from pyvda.io.cf.dimensions import find_time, is_window
 from pyvda.io.cf.spacing import SPACINGS, spacing_of
 from pyvda.io.pairs import aligned
 from pyvda.plotting import window_axes
@@ -106,19 +107,35 @@ class Field:
         return f"{self.time_label.split(' (')[0] or 'time'} {time:g}"
 
 
-def field_names(analysis: xr.Dataset) -> list[str]:
-    """Return the variables of an analysis that have a grid of one or two dimensions."""
+def renamed(ds: xr.Dataset) -> xr.Dataset:
+    """Return a Dataset with pyvda's names of the dimensions of times and windows."""
+    if names.TIME not in ds.dims and names.TIME not in ds.variables:
+        dim, times = find_time(ds, ds.dims)
+        if times not in (dim, None):
+            ds = ds.set_coords(str(times)).swap_dims({dim: times})
+        if dim is not None:
+            ds = ds.rename({times if times is not None else dim: names.TIME})
+    windows = [dim for dim in ds.dims if is_window(ds, dim)]
+    if len(windows) == 1 and names.WINDOW not in ds.variables:
+        ds = ds.rename({windows[0]: names.WINDOW})
+    return ds
+
+
+def field_names(analysis: xr.Dataset, least: int = 1) -> list[str]:
+    """Return the variables of an analysis that have a grid of `least` to two dimensions."""
+    analysis = renamed(analysis)
     found = [
         str(n) for n, v in analysis.data_vars.items()
         if f"{n}_{names.INNOVATION}" in analysis and names.DATUM not in v.dims
     ]  # fmt: skip
     if names.ANALYSIS in analysis and names.STATE in analysis[names.ANALYSIS].dims:
         found = [names.ANALYSIS]
-    return [n for n in found if 1 <= len(_grid(analysis[n])) <= 2]
+    return [n for n in found if least <= len(_grid(analysis[n])) <= 2]
 
 
 def has_maps(analysis: xr.Dataset) -> bool:
     """Tell whether an analysis has a variable that can be drawn as a map."""
+    analysis = renamed(analysis)
     return any(len(_grid(analysis[name])) == 2 for name in field_names(analysis))
 
 
@@ -129,6 +146,7 @@ def fields_of(
     variables: Sequence[str] | None = None,
     window: int = 0,
     observations: xr.Dataset | None = None,
+    least: int = 1,
 ) -> list[Field]:
     """Return the fields of an analysis.
 
@@ -143,19 +161,24 @@ def fields_of(
         Which window, where the analysis has several.
     observations : Dataset, optional
         Observations that are not on the grid: a row a datum, with time and position.
+    least : int
+        The fewest dimensions of a grid; 0 for variables over time alone, too.
 
     Raises
     ------
     InputError
         There is no such variable or window, or the truth is not that of the analysis.
     """
-    able = field_names(analysis)
+    analysis, truth = renamed(analysis), None if truth is None else renamed(truth)
+    able = field_names(analysis, least)
     chosen = able if variables is None else list(variables)
     if not chosen or not set(chosen) <= set(able):
         wanted = ", ".join(n for n in chosen if n not in able) or "field"
+        others = f", but {', '.join(able)}; choose one of these" if able else ""
+        remedy = others or "; choose the kind windows (--kind windows)"
         raise InputError(
-            f"the analysis has no {wanted} on a grid of one or two dimensions, but "
-            f"{', '.join(able) or 'none'}; choose another variable, or select a level first"
+            f"the analysis has no {wanted} on a grid of one or two dimensions{remedy}, or select a "
+            "level first"
         )
     found = [_field(analysis, truth, name, window) for name in chosen]
     if observations is None:
@@ -278,10 +301,10 @@ def _at_times_of(true: xr.DataArray, x: xr.DataArray) -> xr.DataArray:
 
 
 def _axis(ds: xr.Dataset, dim: Hashable) -> Axis:
+    attrs = ds[dim].attrs if dim in ds.coords else {}
+    name = "component" if dim == names.STATE else str(attrs.get("long_name", dim))
     if dim not in ds.coords or ds[dim].dtype.kind not in "fiu":
-        return Axis(np.arange(ds.sizes[dim], dtype=float), str(dim))
-    attrs = ds[dim].attrs
-    name = str(attrs.get("long_name", dim))
+        return Axis(np.arange(ds.sizes[dim], dtype=float), name)
     units = str(attrs.get("units", ""))
     units = {"degrees_north": "°N", "degrees_east": "°E"}.get(units, units)
     label = f"{name} ({units})" if units not in ("", "1") else name

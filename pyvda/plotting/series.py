@@ -27,6 +27,8 @@ def plot_series(
 ) -> Axes:
     """Draw the root mean square error and the root mean square spread of a field over time.
 
+    Of a variable over time alone these are the magnitude of its error and its standard deviation.
+
     Without a truth, the innovations are drawn in place of the error.
 
     Parameters
@@ -41,7 +43,7 @@ def plot_series(
     InputError
         As for `plot_maps`; or nothing is known that could be drawn.
     """
-    field = fields_of(analysis, truth, variables=variables, window=window)[0]
+    field = fields_of(analysis, truth, variables=variables, window=window, least=0)[0]
     with axes_of(ax, (4.5, 2.4)) as axis:
         draw(axis, field)
     return axis
@@ -56,7 +58,7 @@ def figure_of_series(
     ax: Any = None,
 ) -> Array:
     """Draw the series of several fields below each other; return their axes. See `plot_series`."""
-    fields = fields_of(analysis, truth, variables=variables, window=window)
+    fields = fields_of(analysis, truth, variables=variables, window=window, least=0)
     with figure_of(ax, 4.5, 0.6 + 1.8 * len(fields)) as figure:
         axes = panels(figure, len(fields), 1, ax, sharex=True).ravel()
         for axis, field in zip(axes, fields, strict=True):

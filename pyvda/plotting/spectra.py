@@ -1,4 +1,4 @@
-"""Spectra of truth and error, and the wavelength from which an analysis resolves the truth.
+"""Spectra of analysis, truth and error, and the wavelength from which the truth is resolved.
 
 The spectrum of a field on a rectangle is that of its cosine transform, which needs no periodicity
 (Denis, Côté and Laprise 2002), averaged over modes of about the same wave number.
@@ -30,13 +30,15 @@ RESOLVED = 0.5  # of the truth's power: where the error has less, the scale is r
 
 def plot_spectra(
     analysis: xr.Dataset,
-    truth: xr.Dataset | None,
+    truth: xr.Dataset | None = None,
     *,
     variables: Sequence[str] | None = None,
     window: int = 0,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw the spectra of truth, analysis and error, and mark the effective resolution.
+
+    Without a truth, the spectrum of the analysis is drawn.
 
     Parameters
     ----------
@@ -49,20 +51,20 @@ def plot_spectra(
     Raises
     ------
     InputError
-        As for `plot_maps`; or there is no truth, or land.
+        As for `plot_maps`; or there is land.
     """
     field = fields_of(analysis, truth, variables=variables, window=window)[0]
-    error, true = field.error, field.truth
-    if error is None or true is None:
-        raise InputError("the spectrum of the error needs the truth; give it (--truth)")
     curves = [
-        ("truth", true, BLACK),
-        ("analysis", field.analysis, BLUE),
-        ("error", error, VERMILION),
+        (name, values, colour)
+        for name, values, colour in (
+            ("truth", field.truth, BLACK),
+            ("analysis", field.analysis, BLUE),
+            ("error", field.error, VERMILION),
+        )
+        if values is not None
     ]
     found = {name: spectrum(field, values) for name, values, _ in curves}
-    wavelength = found["truth"][0]
-    resolution = effective_resolution(wavelength, found["error"][1], found["truth"][1])
+    wavelength, _ = found["analysis"]
     with axes_of(ax, (3.6, 2.9)) as axis:
         for name, _, colour in curves:
             axis.loglog(wavelength, found[name][1], color=colour, label=name)
@@ -70,20 +72,26 @@ def plot_spectra(
         power = np.concatenate([found[name][1] for name in found])
         axis.set_ylim(bottom=max(power[power > 0].min(), 1e-9 * power.max()) / 2)
         axis.set_xlim(wavelength.max() * 1.05, wavelength.min() / 1.05)
-        if 0 < resolution < np.inf:
-            axis.axvline(resolution, color="0.5", linestyle=":", linewidth=0.9)
-            axis.annotate(
-                f"{resolution:.3g}", (resolution, 0.02), xycoords=("data", "axes fraction"),
-                xytext=(3, 0), textcoords="offset points", color="0.35",
-            )  # fmt: skip
+        if "error" in found:
+            resolution = effective_resolution(wavelength, found["error"][1], found["truth"][1])
+            _mark(axis, resolution)
+            axis.set_title(_said(resolution, wavelength, field.spacing_unit))
         _plain_wavelengths(axis, wavelength)
         axis.set_xlabel(f"wavelength ({field.spacing_unit})")
         power_unit = f"({field.units})² " if field.units else ""
         axis.set_ylabel(f"variance of a mode of {field.name} {power_unit}".rstrip())
-        axis.set_title(_said(resolution, wavelength, field.spacing_unit))
         axis.grid(which="major", color="0.9", linewidth=0.6)
         axis.legend(loc="best")
     return axis
+
+
+def _mark(axis: Axes, resolution: float) -> None:
+    if 0 < resolution < np.inf:
+        axis.axvline(resolution, color="0.5", linestyle=":", linewidth=0.9)
+        axis.annotate(
+            f"{resolution:.3g}", (resolution, 0.02), xycoords=("data", "axes fraction"),
+            xytext=(3, 0), textcoords="offset points", color="0.35",
+        )  # fmt: skip
 
 
 def spectrum(field: Field, values: Array) -> tuple[Array, Array]:

@@ -116,12 +116,17 @@ def figure_of(ax: Any, width: float = 0.0, height: float = 0.0) -> Iterator[Any]
 def panels(figure: Any, rows: int, columns: int, ax: Any = None, **how: Any) -> np.ndarray:
     """Return the axes of panels (rows, columns): those given, or new ones of the figure.
 
+    `figure` may also be a part of one, a `SubplotSpec`.
+
     Raises
     ------
     InputError
         There are more or fewer axes than panels.
     """
     if ax is None:
+        if hasattr(figure, "subgridspec"):
+            figure = figure.subgridspec(rows, columns)
+            return np.asarray(figure.subplots(squeeze=False, **how))
         return np.asarray(figure.subplots(rows, columns, squeeze=False, **how))
     given = _listed(ax)
     if given.size != rows * columns:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,9 @@ from pyvda.plotting.style import panels
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import FigureBase
+    from matplotlib.gridspec import SubplotSpec
 
-_MOST_LINES = 6  # components drawn as lines; larger states are drawn as maps
+MOST_LINES = 6  # components drawn as lines; larger states are drawn as maps
 _STRETCH = 200  # steps of a long series in one excerpt
 _TRUTH, _OBSERVATION, _ANALYSIS = "#000000", "#0072B2", "#D55E00"
 _LEGEND = ("truth", "observations", "analysis", "± 2 standard deviations")
@@ -63,10 +65,7 @@ def excerpts_of(
     in_windows = names.WINDOW in analysis[names.ANALYSIS].dims
     steps = analysis.sizes[names.TIME]
     count = analysis.sizes[names.WINDOW] if in_windows else -(-steps // _STRETCH)
-    variance = analysis.attrs.get(names.OBSERVATION_ERROR_VARIANCE)
-    observation_stdev = None
-    if isinstance(variance, int | float | np.number) and variance > 0:
-        observation_stdev = float(np.sqrt(variance))
+    observation_stdev = _observation_stdev(analysis)
     excerpts = []
     for index in windows:
         if not 0 <= index < count:
@@ -104,6 +103,18 @@ def excerpts_of(
     return excerpts
 
 
+def _observation_stdev(analysis: xr.Dataset) -> float | None:
+    """Return the standard deviation that the method's options or the file give all observations."""
+    try:
+        given = json.loads(analysis.attrs["pyvda_configuration"])["options"]["observation_variance"]
+    except (KeyError, TypeError, ValueError):  # no such option, or a file of another program
+        given = None
+    for variance in (given, analysis.attrs.get(names.OBSERVATION_ERROR_VARIANCE)):
+        if isinstance(variance, int | float | np.number) and variance > 0:
+            return float(np.sqrt(variance))
+    return None
+
+
 def _values(array: xr.DataArray) -> np.ndarray:
     return np.asarray(array.transpose(names.TIME, names.STATE).values, dtype=np.float64)
 
@@ -125,23 +136,49 @@ def times(whole: xr.Dataset, part: xr.Dataset) -> tuple[np.ndarray, str]:
 
 def figure_size(excerpts: list[Excerpt]) -> tuple[float, float]:
     """Return width and height of the drawing, in inches."""
-    size = excerpts[0].analysis.shape[1]
-    if size <= _MOST_LINES:
-        return 1.2 + 1.7 * len(excerpts), 0.9 + 1.15 * size
-    rows = 2 if excerpts[0].truth is None else 4
-    return 1.6 + 1.7 * len(excerpts), 0.6 + 1.15 * rows
+    wide, high = (1.2, 0.9) if _as_lines(excerpts) else (1.6, 0.6)
+    return wide + 1.7 * len(excerpts), high + 1.15 * _rows(excerpts)
+
+
+def _as_lines(excerpts: list[Excerpt]) -> bool:
+    return excerpts[0].analysis.shape[1] <= MOST_LINES
+
+
+def _rows(excerpts: list[Excerpt]) -> int:
+    """Return the number of rows: components, or maps."""
+    if _as_lines(excerpts):
+        return excerpts[0].analysis.shape[1]
+    return 2 if excerpts[0].truth is None else 4
 
 
 def draw(
-    figure: FigureBase, excerpts: list[Excerpt], analysis: xr.Dataset, ax: Any = None
+    figure: FigureBase,
+    excerpts: list[Excerpt],
+    analysis: xr.Dataset,
+    ax: Any = None,
+    part: SubplotSpec | None = None,
 ) -> np.ndarray:
-    """Draw the excerpts as columns, in axes `ax` if given; `analysis` gives names and units.
+    """Draw the excerpts as columns; `analysis` gives names and units.
 
-    Returns the axes, (rows, columns).
+    They are drawn in axes `ax` or in a part of the figure if given. Returns the axes, (rows,
+    columns).
     """
     label = times(analysis, analysis)[1]
-    draw_rows = _draw_lines if excerpts[0].analysis.shape[1] <= _MOST_LINES else _draw_maps
-    axes = draw_rows(figure, excerpts, _component_names(analysis), _units(analysis), ax)
+    place = figure if part is None else part
+    share = "row" if _as_lines(excerpts) else True
+    axes = panels(place, _rows(excerpts), len(excerpts), ax, sharex="col", sharey=share)
+    if _as_lines(excerpts):
+        handles = _draw_lines(axes, excerpts, _component_names(analysis), _units(analysis))
+        order = [name for name in _LEGEND if name in handles]
+        known = [handles[name] for name in order]
+        if ax is None:
+            columns = min(len(order), 1 + len(excerpts))
+            figure.legend(known, order, loc="outside upper center", ncols=columns)
+            figure.align_ylabels(list(axes[:, 0]))
+        else:  # the figure is the caller's
+            axes[0, 0].legend(known, order, loc="best")
+    else:
+        _draw_maps(figure, axes, excerpts, _units(analysis))
     for excerpt, axis in zip(excerpts, axes[0], strict=True):
         axis.set_title(excerpt.title)
     for axis in axes[-1]:
@@ -163,10 +200,9 @@ def _component_names(analysis: xr.Dataset) -> list[str]:
 
 
 def _draw_lines(
-    figure: FigureBase, excerpts: list[Excerpt], components: list[str], units: str, ax: Any
-) -> np.ndarray:
-    rows = len(components)
-    axes = panels(figure, rows, len(excerpts), ax, sharex="col", sharey="row")
+    axes: np.ndarray, excerpts: list[Excerpt], components: list[str], units: str
+) -> dict[str, Any]:
+    """Draw a row for each component; return what a legend names, by name."""
     handles: dict[str, Any] = {}
     for column, excerpt in enumerate(excerpts):
         for row, axis in enumerate(axes[:, column]):
@@ -174,16 +210,7 @@ def _draw_lines(
     for row, name in enumerate(components):
         axes[row, 0].set_ylabel(name + units)
         _limit_to_known(axes[row, 0], excerpts, row)
-    order = [name for name in _LEGEND if name in handles]
-    known = [handles[name] for name in order]
-    if ax is not None:  # the figure is the caller's
-        axes[0, 0].legend(known, order, loc="best")
-        return axes
-    figure.legend(
-        known, order, loc="outside upper center", ncols=min(len(order), 1 + len(excerpts))
-    )
-    figure.align_ylabels(list(axes[:, 0]))
-    return axes
+    return handles
 
 
 def draw_component(axis: Axes, excerpt: Excerpt, component: int) -> dict[str, Any]:
@@ -224,9 +251,7 @@ def draw_alone(axis: Axes, excerpt: Excerpt, analysis: xr.Dataset, component: in
     axis.legend([handles[name] for name in order], order, loc="upper center", ncols=2)
 
 
-def _draw_maps(
-    figure: FigureBase, excerpts: list[Excerpt], components: list[str], units: str, ax: Any
-) -> np.ndarray:
+def _draw_maps(figure: FigureBase, axes: np.ndarray, excerpts: list[Excerpt], units: str) -> None:
     def rows(excerpt: Excerpt) -> dict[str, np.ndarray]:
         shown = {"observations": excerpt.observation, "analysis": excerpt.analysis}
         if excerpt.truth is not None:
@@ -252,7 +277,6 @@ def _draw_maps(
         top = max(float(np.nanmax(part["absolute error"])) for part in shown)
         error_scale = {"cmap": "magma_r", "vmin": 0.0, "vmax": top or 1.0}
 
-    axes = panels(figure, len(shown[0]), len(excerpts), ax, sharex="col", sharey=True)
     images: dict[str, Any] = {}
     for column, (excerpt, part) in enumerate(zip(excerpts, shown, strict=True)):
         for axis, (name, values) in zip(axes[:, column], part.items(), strict=True):
@@ -278,7 +302,6 @@ def _draw_maps(
     else:
         figure.colorbar(images["analysis"], ax=axes[:-1]).set_label(f"state{units}")
         figure.colorbar(images[last], ax=axes[-1:]).set_label(f"error{units}")
-    return axes
 
 
 def _extent(time: np.ndarray, size: int) -> tuple[float, float, float, float]:

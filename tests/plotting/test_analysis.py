@@ -1,6 +1,7 @@
 """Figures show the data they are given."""
 
 import os
+import warnings
 import xml.etree.ElementTree
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import xarray as xr
 from matplotlib.figure import Figure
 
+import pyvda
 from pyvda import names
 from pyvda.errors import InputError
 from pyvda.plotting.analysis import (
@@ -195,9 +197,25 @@ def test_combined_figure(tmp_path, size):
     without, _ = made((2, 24, size))
     alone, found = (plot_analysis(ds, truth) for ds in (without, with_history))
     assert alone.shape == found.shape == plot_reconstruction(without, truth).shape
-    figure = drawn_figure(found)
+    figure = found[0, 0].figure
+    assert isinstance(figure, Figure)  # with savefig, as a SubFigure has not
     assert len(figure.axes) == len(drawn_figure(alone).axes) + 2
     save_figure(figure, tmp_path / "a.png", dpi=40)
+
+
+def test_variables_of_a_file_have_their_names_and_units():
+    truth = pyvda.simulate("lorenz63", windows=1, steps=40, seed=1)
+    observed = pyvda.observe(truth, "lorenz63", seed=2)["observation"].isel(window=0, drop=True)
+    ds = xr.Dataset({n: observed.isel(state=i, drop=True) for i, n in enumerate(("u", "v", "w"))})
+    ds["u"].attrs, ds["v"].attrs = {"units": "m s-1"}, {"units": "1"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own
+        analysis = pyvda.assimilate(
+            ds, model="lorenz63", variable="u,v,w", engine="torch", iterations=2
+        )
+    axes = plot_analysis(analysis)
+    assert [axis.get_ylabel() for axis in axes[:, 0]] == ["u (m s-1)", "v", "w"]
+    assert plot_window(analysis, component=0).get_ylabel() == "u (m s-1)"
 
 
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])

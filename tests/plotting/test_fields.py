@@ -61,7 +61,9 @@ def test_what_is_not_there_is_refused() -> None:
     assert field_names(analysis) == ["sst", "ssh"]
     with pytest.raises(InputError, match="no u on a grid of one or two dimensions, but sst, ssh"):
         fields_of(analysis, variables=["u"])
-    with pytest.raises(InputError, match="no field on a grid of one or two dimensions, but none"):
+    with pytest.raises(
+        InputError, match="no field on a grid of one or two dimensions; choose the kind"
+    ):
         fields_of(xr.Dataset())
     with pytest.raises(InputError, match="no window 3 among the 1"):
         fields_of(analysis, window=3)
@@ -71,3 +73,22 @@ def test_what_is_not_there_is_refused() -> None:
         fields_of(analysis, truth.isel(lat=[0, 1]))
     with pytest.raises(InputError, match="expected those of the analysis"):
         fields_of(analysis, truth.rename(lat="latitude"))
+
+
+@pytest.mark.parametrize(("dates", "times"), [(True, "t"), (True, "day"), (False, "t")])
+def test_times_and_windows_may_have_other_names(dates, times) -> None:
+    days = np.datetime64("2001-02-03", "ns") + np.arange(4) * np.timedelta64(1, "D")
+    analysis, truth = made(windows=2, time=days if dates else None)
+    (expected,) = fields_of(analysis, truth, window=1)
+    other = {"window": "member"} | ({"time": times} if times == "t" else {})
+    (found,) = fields_of(*(_named(ds, other, times) for ds in (analysis, truth)), window=1)
+    for part in ("time", "analysis", "observation", "truth", "stdev"):
+        np.testing.assert_array_equal(getattr(found, part), getattr(expected, part))
+    assert found.time_label == expected.time_label
+
+
+def _named(ds, other, times):
+    """Return a Dataset with other names; `day` is a coordinate of a dimension without its own."""
+    if times != "day":
+        return ds.rename(other)
+    return ds.rename(other).rename(time="n").reset_index("n").rename_vars(n="day")

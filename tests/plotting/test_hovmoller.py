@@ -45,6 +45,7 @@ def test_vectors_and_dates() -> None:
     analysis = xr.Dataset({"analysis": (dims, x), "innovation": (dims, x)}, {"time": time})
     axis = plot_hovmoller(analysis)
     np.testing.assert_array_equal(shown(axis), x)
+    assert axis.get_xlabel() == "component"
     axis.figure.canvas.draw()
     with pytest.raises(InputError, match="has one dimension, of which all is drawn"):
         plot_hovmoller(analysis, at=1)

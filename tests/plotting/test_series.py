@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import xarray as xr
 from matplotlib.figure import Figure
 from plotting.gridded import made
 
@@ -38,6 +39,17 @@ def test_several_variables_and_dates() -> None:
     axes = figure_of_series(*made(variables=("sst", "ssh"), time=days))
     assert [axis.get_ylabel() for axis in axes] == ["RMS of sst (K)", "RMS of ssh (K)"]
     axes[0].figure.canvas.draw()
+
+
+def test_a_variable_over_time_alone() -> None:
+    x = np.array([1.0, 2.0, 4.0])
+    data = {"u": 0 * x + 1, "u_innovation": np.nan * x, "u_stdev": 0 * x + 0.5}
+    ds = xr.Dataset({name: ("time", values) for name, values in data.items()})
+    error, spread = plot_series(ds, xr.Dataset({"u": ("time", x)})).lines
+    assert error.get_ydata().tolist() == [0.0, 1.0, 3.0]
+    assert spread.get_ydata().tolist() == [0.5, 0.5, 0.5]
+    with pytest.raises(InputError, match="no field on a grid of one or two dimensions; choose the"):
+        fields_of(ds)
 
 
 def test_into_given_axes() -> None:

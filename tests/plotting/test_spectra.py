@@ -74,8 +74,13 @@ def test_an_edge_of_land_is_left_out_and_other_land_refused() -> None:
     assert spectrum(field, field.analysis)[0].min() > 4
     with pytest.raises(InputError, match="needs a complete rectangle"):
         plot_spectra(*made())
-    with pytest.raises(InputError, match="needs the truth"):
-        plot_spectra(ds, None)
+
+
+def test_without_a_truth_the_spectrum_of_the_analysis_is_drawn() -> None:
+    ds = waves([16.0], [3.0])
+    (line,) = plot_spectra(ds).lines
+    assert line.get_label() == "analysis"
+    assert line.get_xdata()[np.argmax(line.get_ydata())] == pytest.approx(16.0, rel=0.07)
 
 
 def test_of_vectors_and_into_given_axes() -> None:

@@ -99,3 +99,18 @@ def test_bands_error_bars_and_joints() -> None:
     assert len(lengths) == int(ds["innovation"][:, 0].notnull().sum())
     joints = [line for line in axis.lines if line.get_linestyle() == ":"]
     assert [line.get_xdata()[0] for line in joints] == pytest.approx([1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("configuration", "expected"),
+    [
+        ('{"options": {"observation_variance": 9.0}}', 3.0),  # before what the file states
+        ('{"options": {"observation_variance": null}}', 2.0),
+        ('{"options": []}', 2.0),
+        ("of another program", 2.0),
+    ],
+)
+def test_error_bars_are_those_of_the_option_or_the_file(configuration, expected) -> None:
+    ds, _ = analysis()
+    ds.attrs.update(observation_error_variance=4.0, pyvda_configuration=configuration)
+    assert excerpts_of(ds, None, (0,))[0].observation_stdev == expected

@@ -168,6 +168,23 @@ def variables(ds: xr.Dataset, state_size: int) -> list[tuple[str, slice]]:
     return [(one.name, space.slices()[one.name]) for one in space.variables if one.dims]
 
 
+def component_labels(ds: xr.Dataset) -> list[str]:
+    """Return name and unit of each component of an analysis that has the variables of a file.
+
+    Such as "sst (K)" and "u[2] (m s-1)"; no labels where the analysis has state vectors.
+    """
+    layout = _layout(ds)
+    if layout is None or names.ANALYSIS in ds:
+        return []
+    labels = []
+    for one in _space(layout).variables:
+        name = _name_in(layout, one.name, names.ANALYSIS)
+        units = str(ds[name].attrs.get("units", "")) if name in ds else ""
+        unit = "" if units in ("", "1") else f" ({units})"
+        labels += [f"{name}{list(index) or ''}{unit}" for index in np.ndindex(*one.shape)]
+    return labels
+
+
 def with_time(description: str, time: Hashable | None) -> str:
     """Return the value of `pyvda_state` with the name of the coordinate of times added."""
     return json.dumps({**json.loads(description), "time": None if time is None else str(time)})
