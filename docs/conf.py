@@ -112,6 +112,7 @@ html_theme_options = {
         "results": [],
         "speed": [],
         "fields": [],
+        "trust": [],
         "large-states": [],
         "howto/other_packages": [],
         "reference/methods": [],
