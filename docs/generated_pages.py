@@ -92,7 +92,7 @@ EXPLAINED = {
     "See `StatisticalOptions`.": described(StatisticalOptions)["observation_variance"],
     "See `CyclingOptions`.": described(CyclingOptions)["covariance"],
     "See `EnsembleOptions`.": "Whether the analysis has the members at its last step.",
-    "`pyvda.climate.background.get_background`": "[Backgrounds](#backgrounds)",
+    "`pyvda.climate.background_option.get_background`": "[Backgrounds](#backgrounds)",
     "`pyvda.operators.covariance_input.as_covariance`": "[Covariances](#covariances)",
     "`pyvda.estimated_scales`": "[](/trust.md)",
     "`pyvda.estimated_variance`": "[](/trust.md)",

@@ -21,15 +21,9 @@ import numpy as np
 import xarray as xr
 
 from pyvda import names
-from pyvda.climate.background import (
-    Background,
-    ExpectedState,
-    get_background,
-    is_analysis,
-    is_name,
-    of_analysis,
-    states_of,
-)
+from pyvda.climate.background import Background, ExpectedState
+from pyvda.climate.background_of_analysis import is_analysis, of_analysis, states_of
+from pyvda.climate.background_option import get_background, is_name
 from pyvda.climate.ensemble import CYCLE, Ensemble, ensembles_in
 from pyvda.engine import CostSettings, Engine
 from pyvda.engine.interface import Array

@@ -8,7 +8,8 @@ import xarray as xr
 
 import pyvda
 from pyvda.cli.main import main
-from pyvda.climate.background import Background, of_analysis
+from pyvda.climate.background import Background
+from pyvda.climate.background_of_analysis import of_analysis
 from pyvda.errors import InputError
 from pyvda.operators import Spectral, power
 

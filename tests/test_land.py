@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import pyvda
-from pyvda.climate.background import of_analysis
+from pyvda.climate.background_of_analysis import of_analysis
 from pyvda.climate.climatology import climatology
 from pyvda.models.from_torch import torch_model
 from pyvda.state.space import StateSpace

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from pyvda import names
-from pyvda.climate.background import CLIMATOLOGY, is_name
+from pyvda.climate.background_option import CLIMATOLOGY, is_name
 from pyvda.climate.climatology import climatology
 from pyvda.engine.interface import Array
 from pyvda.judgements import alternatives

@@ -20,7 +20,8 @@ import numpy as np
 from pydantic import Field
 
 from pyvda import names
-from pyvda.climate.background import CLIMATOLOGY, Background, get_background
+from pyvda.climate.background import Background
+from pyvda.climate.background_option import CLIMATOLOGY, get_background
 from pyvda.climate.climatology import Climatology, climatology
 from pyvda.engine import Engine
 from pyvda.engine.data import GIVEN_UP, Minimum, Shooting
@@ -83,7 +84,7 @@ class AnnealedOptions(StatisticalOptions):
         `state_stdev` a smaller value than 1.5e-5 of that variance (2e-4), or 6e-4 of R if that is
         less, is replaced by it, Q by a multiple of it.
     background : str
-        Background of the first node: see `pyvda.climate.background.get_background`.
+        Background of the first node: see `pyvda.climate.background_option.get_background`.
     observation_variance : float, optional
         See `StatisticalOptions`.
     """

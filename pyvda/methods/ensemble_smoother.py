@@ -13,14 +13,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from pyvda import names
-from pyvda.climate.background import (
-    CLIMATOLOGY,
-    BackgroundOption,
-    ensemble_in,
-    get_background,
-    is_name,
-    member_count,
-)
+from pyvda.climate.background_of_analysis import ensemble_in, member_count
+from pyvda.climate.background_option import CLIMATOLOGY, BackgroundOption, get_background, is_name
 from pyvda.climate.climatology import LARGE, climatology
 from pyvda.climate.ensemble import Ensemble
 from pyvda.climate.library import LOW_DIMENSIONAL, is_low_dimensional
@@ -63,8 +57,8 @@ class EnsembleSmootherOptions(EnsembleOptions):
         with `final_ensemble` its members are taken, as many as it has.
     background : str, path, Dataset or Background
         "climatology": members are states of the model's climatology. Otherwise they are drawn from
-        the Gaussian that `pyvda.climate.background.get_background` returns, at the window's first
-        step; where there are more members than components, with exactly its moments.
+        the Gaussian that `pyvda.climate.background_option.get_background` returns, at the window's
+        first step; where there are more members than components, with exactly its moments.
     inflation : float
         Factor on the anomalies when the members leave an observation time within a window; 1.04 and
         a lag of 8 suit 100 members of Lorenz-96, 1.03 suits 400.

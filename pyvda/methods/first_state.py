@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from pyvda.climate.background import ExpectedState, get_background
+from pyvda.climate.background import ExpectedState
+from pyvda.climate.background_option import get_background
 from pyvda.climate.ensemble import Ensemble
 from pyvda.engine import Engine
 from pyvda.engine.interface import Array
@@ -23,7 +24,7 @@ def first_state(
 
     Parameters
     ----------
-    background : see `pyvda.climate.background.StateOption`
+    background : see `pyvda.climate.background_option.StateOption`
     covariance : see `pyvda.operators.covariance_input.CovarianceOption`, or None
         In place of that of the background.
     model : Model

@@ -71,7 +71,7 @@ class GaussNewtonOptions(CyclingOptions):
         state. Minimisation starts with a larger error, up to 5 % of R, unless the first guess is a
         warm start, and reduces it in stages to Q.
     background : str
-        Background of the statistical form: see `pyvda.climate.background.get_background`.
+        Background of the statistical form: see `pyvda.climate.background_option.get_background`.
     substeps : int
         Steps of the scheme per step of the window.
     observation_variance : float, optional

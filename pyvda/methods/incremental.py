@@ -27,12 +27,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from pyvda import names
-from pyvda.climate.background import (
-    CLIMATOLOGY,
-    StateOption,
-    is_analysis,
-    is_name,
-)
+from pyvda.climate.background_of_analysis import is_analysis
+from pyvda.climate.background_option import CLIMATOLOGY, StateOption, is_name
 from pyvda.climate.climatology import climatology
 from pyvda.climate.ensemble import Ensemble
 from pyvda.engine import Engine
@@ -75,7 +71,7 @@ class IncrementalOptions(StatisticalOptions):
     ----------
     background : str, path, (D,), pair, Dataset or Background
         Mean of the first state: "climatology", a state, a state and its covariance, or what
-        `pyvda.climate.background.get_background` takes.
+        `pyvda.climate.background_option.get_background` takes.
     covariance : float, (D,), (D, D), str or Covariance, optional
         B, see `pyvda.operators`. Default: that of the background; beside an ensemble that of the
         climatology, scaled to the members' mean variance, which it does not exceed.

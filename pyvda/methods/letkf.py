@@ -20,13 +20,8 @@ import numpy as np
 from pydantic import BeforeValidator, Field
 
 from pyvda import names
-from pyvda.climate.background import (
-    CLIMATOLOGY,
-    StateOption,
-    ensemble_in,
-    is_name,
-    member_count,
-)
+from pyvda.climate.background_of_analysis import ensemble_in, member_count
+from pyvda.climate.background_option import CLIMATOLOGY, StateOption, is_name
 from pyvda.climate.climatology import LARGE, climatology
 from pyvda.climate.ensemble import Ensemble
 from pyvda.engine import Engine
@@ -93,7 +88,7 @@ class LETKFOptions(EnsembleOptions):
     background : str, path, (D,), pair, Dataset, Background
         Where members are drawn at the window's first step: "climatology", states of the model's
         climatology; a state, with `covariance`; a state and its covariance; or what
-        `pyvda.climate.background.get_background` takes.
+        `pyvda.climate.background_option.get_background` takes.
     covariance : float, (D,), (D, D), str or Covariance, optional
         B, from which the members are drawn around the mean of the background.
     final_ensemble : bool, optional

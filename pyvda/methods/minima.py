@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from pyvda import names
-from pyvda.climate.background import CLIMATOLOGY, is_name
+from pyvda.climate.background_option import CLIMATOLOGY, is_name
 from pyvda.climate.climatology import climatology
 from pyvda.engine.data import Minima
 from pyvda.engine.interface import Array

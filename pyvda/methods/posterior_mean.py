@@ -21,12 +21,8 @@ import numpy as np
 from pydantic import Field
 
 from pyvda import names
-from pyvda.climate.background import (
-    CLIMATOLOGY,
-    BackgroundOption,
-    ensemble_in,
-    is_name,
-)
+from pyvda.climate.background_of_analysis import ensemble_in
+from pyvda.climate.background_option import CLIMATOLOGY, BackgroundOption, is_name
 from pyvda.climate.climatology import climatology
 from pyvda.climate.ensemble import Ensemble
 from pyvda.climate.library import LEAD, expect_low_dimensional, library, starts
@@ -68,9 +64,9 @@ class PosteriorMeanOptions(EnsembleOptions):
     seed : int
         Seed of the perturbations, and of resampling.
     background : str, path, Dataset or Background
-        See `pyvda.climate.background.get_background`; a given background applies at the window's
-        first step. Its members, or draws from its mean and covariance, take the place of the
-        library.
+        See `pyvda.climate.background_option.get_background`; a given background applies at the
+        window's first step. Its members, or draws from its mean and covariance, take the place of
+        the library.
     particles : int
         Number of members of the final ensemble, and of draws from a background that is Gaussian.
         Give more where the effective sample size is near 1.

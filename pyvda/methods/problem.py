@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from pyvda.climate.background import CLIMATOLOGY, get_background, is_name, of_climatology
+from pyvda.climate.background_option import CLIMATOLOGY, get_background, is_name, of_climatology
 from pyvda.climate.climatology import climatology
 from pyvda.engine import CostSettings, Engine
 from pyvda.engine.interface import Array

@@ -8,13 +8,8 @@ import numpy as np
 from scipy.special import chdtri
 
 from pyvda import names
-from pyvda.climate.background import (
-    CLIMATOLOGY,
-    Background,
-    BackgroundOption,
-    get_background,
-    is_name,
-)
+from pyvda.climate.background import Background
+from pyvda.climate.background_option import CLIMATOLOGY, BackgroundOption, get_background, is_name
 from pyvda.climate.climatology import LARGE, climatology
 from pyvda.engine import Engine
 from pyvda.engine.interface import Array
@@ -54,8 +49,8 @@ class CyclingOptions(StatisticalOptions):
     Attributes
     ----------
     background : str, path, Dataset or Background
-        See `pyvda.climate.background.get_background`; a given background applies at the window's
-        first step.
+        See `pyvda.climate.background_option.get_background`; a given background applies at the
+        window's first step.
     covariance : float, (D,), (D, D), str or Covariance, optional
         B in place of that of the background, see `pyvda.operators` and `pyvda.fit_covariance`.
         For some methods `pyvda.assimilate` also takes "estimate": the background's B times a

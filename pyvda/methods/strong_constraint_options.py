@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from pyvda import names
-from pyvda.climate.background import is_name
+from pyvda.climate.background_option import is_name
 from pyvda.climate.library import LEAD, LOW_DIMENSIONAL, is_low_dimensional
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
@@ -40,7 +40,7 @@ class StrongConstraintOptions(CyclingOptions):
         a library or a first guess, else 16.
     background : str
         "climatology" (Gaussian), "flat" (none), or a file: see
-        `pyvda.climate.background.get_background`.
+        `pyvda.climate.background_option.get_background`.
     covariance : float, (D,), (D, D), str or Covariance, optional
         See `CyclingOptions`.
     background_lead : int, optional

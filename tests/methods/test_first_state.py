@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import pyvda
-from pyvda.climate.background import Background, ExpectedState, ensemble_in, member_count
+from pyvda.climate.background import Background, ExpectedState
 from pyvda.climate.ensemble import Ensemble
 from pyvda.errors import InputError
 from pyvda.methods.first_state import first_state
@@ -39,21 +39,3 @@ def test_mean_and_covariance_of_each_kind(background, stated) -> None:
 def test_a_state_of_another_size_is_refused() -> None:
     with pytest.raises(InputError, match="has 2 components, and lorenz63 has 3"):
         first_state(STATE[:2], None, MODEL, pyvda.get_engine("torch"))
-
-
-def test_members_are_those_of_an_analysis_with_an_ensemble() -> None:
-    truth = pyvda.simulate("lorenz63", windows=1, steps=20, seed=1)
-    observed = pyvda.observe(truth, "lorenz63", seed=2)
-    analysis = pyvda.assimilate(
-        observed, model="lorenz63", method="ensemble-smoother", engine="torch", members=8
-    )
-    found = ensemble_in(analysis)
-    assert found is not None
-    assert found.members.shape == (8, 3)
-    assert member_count(analysis, 50, chosen=False) == 8
-    assert member_count(analysis, 8, chosen=True) == 8
-    with pytest.raises(InputError, match="members is 50, but the background is an ensemble of 8"):
-        member_count(analysis, 50, chosen=True)
-    for other in ("climatology", STATE, truth):
-        assert ensemble_in(other) is None
-        assert member_count(other, 50, chosen=True) == 50

@@ -13,7 +13,7 @@ windows of 25 steps at 32 points, 70 % of them observed at every fourth step wit
 tests/models/zoo/test_kuramoto_sivashinsky.py).
 
 Short waves are damped to nothing, so that the climatological covariance is singular to rounding; as
-a background it is made regular (`pyvda.climate.background.of_climatology`).
+a background it is made regular (`pyvda.climate.background_option.of_climatology`).
 """
 
 from __future__ import annotations
