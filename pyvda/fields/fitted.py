@@ -15,16 +15,10 @@ from pyvda.fields import points as of_points
 from pyvda.fields.covariance import CovarianceFile
 from pyvda.fields.field import Field, opened
 from pyvda.fields.fit import Fit
+from pyvda.fields.interpolation_options import OptimalInterpolationOptions, check, season_days
+from pyvda.fields.local_variance import local_scale
 from pyvda.fields.mean import mean_of_parts
-from pyvda.fields.optimal_interpolation import (
-    OptimalInterpolationOptions,
-    check,
-    constants_of,
-    fit,
-    local_scale,
-    rows_of,
-    season_days,
-)
+from pyvda.fields.optimal_interpolation import constants_of, fit, rows_of
 from pyvda.fields.scattered import Rows
 from pyvda.io.sources import sources
 from pyvda.progress import Report, silent

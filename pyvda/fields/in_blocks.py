@@ -26,7 +26,8 @@ from pyvda.errors import InputError
 from pyvda.fields import optimal_interpolation as oi
 from pyvda.fields import output
 from pyvda.fields.field import Field, Values
-from pyvda.fields.optimal_interpolation import OptimalInterpolationOptions, Prepared
+from pyvda.fields.interpolation_options import OptimalInterpolationOptions, check, step_of
+from pyvda.fields.optimal_interpolation import Prepared
 from pyvda.fields.options import Estimate, FieldOptions
 from pyvda.fields.withheld import withheld_of
 from pyvda.io.quality.error_variables import is_error_of_another
@@ -99,7 +100,7 @@ def default_block(field: Field, reach: float, workers: int = 1) -> int:
 
     `reach` is that of a plan, in days.
     """
-    reach = int(2 * reach / oi.step_of(field.days))
+    reach = int(2 * reach / step_of(field.days))
     fitting = VALUES // max(1, len(field.places)) - reach
     return int(np.clip(fitting, 1, -(-len(field.days) // (2 * workers if workers > 1 else 1))))
 
@@ -120,7 +121,7 @@ def of_interpolation(
     """
     check_withheld(field, options)
     given = options.given()
-    oi.check(field, options, given)
+    check(field, options, given)
     running = get_engine(engine)
     bounds = [*range(0, len(field.days), block), len(field.days)]
     known = {}
@@ -136,7 +137,7 @@ def of_interpolation(
                 yield one.days, _read(one, name, options).values
 
         known[name] = oi.prepared(part, name, parts, sample, options, given, running, report)
-    step = oi.step_of(field.days)
+    step = step_of(field.days)
     return OfInterpolation(known, options, step, options.reach_days(field))
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from pyvda.errors import InputError
 from pyvda.fields import eof, in_blocks, optimal_interpolation
+from pyvda.fields.interpolation_options import OptimalInterpolationOptions
 from pyvda.fields.learned import method as learned
 from pyvda.fields.learned import shipped
 from pyvda.fields.options import Estimate, FieldOptions
@@ -35,7 +36,7 @@ FIELD_METHODS: dict[str, FieldMethod] = {
     for method in (
         FieldMethod(
             "oi",
-            optimal_interpolation.OptimalInterpolationOptions,
+            OptimalInterpolationOptions,
             optimal_interpolation.solve,
             in_blocks.of_interpolation,
         ),

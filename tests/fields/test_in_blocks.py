@@ -18,7 +18,7 @@ from pyvda.errors import InputError
 from pyvda.fields import field as of_field
 from pyvda.fields import in_blocks, optimal_interpolation
 from pyvda.fields.field import opened
-from pyvda.fields.optimal_interpolation import OptimalInterpolationOptions
+from pyvda.fields.interpolation_options import OptimalInterpolationOptions
 from pyvda.io.netcdf import save_analysis
 
 pytestmark = pytest.mark.filterwarnings("ignore::pyvda.notices.Notice")

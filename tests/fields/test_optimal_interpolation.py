@@ -1,14 +1,15 @@
+"""Optimal interpolation of fields, against a dense Gaussian process."""
+
 import numpy as np
 import pytest
 import scipy.linalg
 import xarray as xr
 from gappy import COVARIANCE, as_mapping, field
 
-import pyvda
 from pyvda.engine import get_engine
-from pyvda.errors import InputError
 from pyvda.fields.field import opened
-from pyvda.fields.optimal_interpolation import OptimalInterpolationOptions, solve
+from pyvda.fields.interpolation_options import OptimalInterpolationOptions
+from pyvda.fields.optimal_interpolation import solve
 
 pytestmark = pytest.mark.filterwarnings("ignore::pyvda.notices.Notice")
 TORCH = get_engine("torch")
@@ -56,20 +57,6 @@ def test_gaps_are_filled_better_than_by_the_mean() -> None:
     assert 0.5 < ((error / estimates["sst"].stdev[gap]) ** 2).mean() < 2
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"factors": 2}, "given and not fitted"),
-        ({"covariance": as_mapping("chl")}, "no variable sst, only chl"),
-        ({"covariance": as_mapping(transform="log10")}, "transform is none"),
-        ({"covariance": as_mapping(units={"sst": "K"})}, "is in 'degC'"),
-    ],
-)
-def test_options_that_do_not_go_together(options, message) -> None:
-    with pytest.raises(InputError, match=message):
-        estimate(field()[0], **options)
-
-
 @pytest.mark.julia
 def test_a_complete_field_is_fitted_by_likelihood_and_comes_back() -> None:
     ds, truth = field(times=8, cloud=0.0, land=False)
@@ -99,20 +86,3 @@ def test_a_local_variance_makes_estimates_of_scaled_data() -> None:
     assert 2 < stdev[:, east].mean() / stdev[:, west].mean() < 4
     np.testing.assert_allclose(plain["sst"].stdev[:, east].mean(),
                                plain["sst"].stdev[:, west].mean(), rtol=0.3)  # fmt: skip
-
-
-def test_functions_of_the_factors() -> None:
-    kinds = OptimalInterpolationOptions(functions="gaussian, matern32/matern52").kinds()
-    assert kinds == (("gaussian", "exponential"), ("matern32", "matern52"))
-    assert (
-        OptimalInterpolationOptions(functions="gaussian", factors=2).kinds()
-        == (("gaussian", "exponential"),) * 2
-    )
-    for wrong, message in (
-        ({"functions": "round"}, "functions has 'round'"),
-        ({"functions": "gaussian,gaussian", "factors": 3}, "factors is 3, but functions has 2"),
-    ):
-        with pytest.raises(InputError, match=message):
-            pyvda.assimilate(field(times=3)[0], method="oi", engine="torch", **wrong)
-    with pytest.raises(InputError, match="functions is gaussian, but the covariance is given"):
-        estimate(field(times=3)[0], functions="gaussian")

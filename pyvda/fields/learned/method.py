@@ -28,8 +28,8 @@ from pyvda.fields.learned.description import FieldDescription, read_description,
 from pyvda.fields.learned.first_guess import FirstGuess
 from pyvda.fields.learned.guesses import CHANNELS, OTHERS, others
 from pyvda.fields.learned.shipped import field_folder, several
+from pyvda.fields.local_variance import local_scale, neighbours
 from pyvda.fields.mean import between, seasonal_mean
-from pyvda.fields.optimal_interpolation import local_scale, neighbours
 from pyvda.fields.options import Estimate, FieldOptions
 from pyvda.fields.points import DataAtPoints
 from pyvda.learned import patterns

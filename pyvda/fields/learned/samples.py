@@ -25,8 +25,8 @@ import numpy as np
 from pyvda.engine import Engine
 from pyvda.engine.data import Array
 from pyvda.errors import InputError
-from pyvda.fields import optimal_interpolation as oi
 from pyvda.fields.clouds import under_other_clouds
+from pyvda.fields.interpolation_options import OptimalInterpolationOptions, check, season_days
 from pyvda.fields.learned.configuration import FieldSource
 from pyvda.fields.learned.description import (
     Grid,
@@ -188,7 +188,7 @@ class Samples:
         self.settings, self.half, self.engine = settings, half, engine
         self.stacked, self.together = stacked, together
         options = validated(
-            oi.OptimalInterpolationOptions,
+            OptimalInterpolationOptions,
             {
                 name: getattr(settings, name)
                 for name in ("covariance", "season_days", "nearest", "nearest_other", "within_days")
@@ -203,9 +203,9 @@ class Samples:
         data = {name: one.values for name, one in read.items()}
         self.digests = digests(field, data, withheld)
         given = options.given()
-        oi.check(field, options, given)
+        check(field, options, given)
         complete = complete_fields(settings, field) if settings.truth is not None else {}
-        self.season_days = oi.season_days(field, options, given)
+        self.season_days = season_days(field, options, given)
         if withheld is not None:
             read = {
                 name: replace(one, values=np.where(withheld, np.nan, one.values))

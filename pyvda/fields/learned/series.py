@@ -9,10 +9,12 @@ import numpy as np
 from pyvda.engine import Engine
 from pyvda.engine.data import Array
 from pyvda.errors import InputError
-from pyvda.fields import optimal_interpolation as oi
 from pyvda.fields.covariance import CovarianceFile, SpaceTimeCovariance
 from pyvda.fields.field import Field, Values
+from pyvda.fields.interpolation_options import OptimalInterpolationOptions, season_days
+from pyvda.fields.local_variance import LocalVariance
 from pyvda.fields.mean import SeasonalMean, seasonal_mean
+from pyvda.fields.optimal_interpolation import fit
 from pyvda.progress import Report
 
 
@@ -45,7 +47,7 @@ class Series:
     mean: SeasonalMean
     level: SeasonalMean
     season_variance: float
-    local: oi.LocalVariance
+    local: LocalVariance
     covariance: SpaceTimeCovariance
     scale: float
     truth: Array | None
@@ -56,7 +58,7 @@ def series_of(
     name: str,
     values: Values,
     held: Array,
-    options: oi.OptimalInterpolationOptions,
+    options: OptimalInterpolationOptions,
     given: CovarianceFile | None,
     engine: Engine,
     report: Report,
@@ -68,9 +70,9 @@ def series_of(
     if not np.isfinite(values.values).any():
         raise InputError(f"no observation of {name} is left; withhold fewer, or choose another")
     known = values.values if truth is None else truth
-    mean = seasonal_mean(known, field.days, oi.season_days(field, options, given))
+    mean = seasonal_mean(known, field.days, season_days(field, options, given))
     if given is None:
-        covariance = oi.fit(field, values, mean, None, options, engine, report).covariance
+        covariance = fit(field, values, mean, None, options, engine, report).covariance
     else:
         covariance = given.variables[name]
     anomaly = values.values - mean.at(field.days)
@@ -82,5 +84,5 @@ def series_of(
     return Series(
         values.values, checks, np.where(np.isfinite(stated), stated, 0.0), mean, level,
         float((mean.at(field.days) - level.at(field.days)).var()),
-        oi.LocalVariance.of(field, lambda: [(field.days, known)], mean), covariance, scale, truth,
+        LocalVariance.of(field, lambda: [(field.days, known)], mean), covariance, scale, truth,
     )  # fmt: skip

@@ -12,8 +12,8 @@ from pyvda.fields.covariance import Factor
 from pyvda.fields.field import opened
 from pyvda.fields.learned.first_guess import FirstGuess
 from pyvda.fields.learned.guesses import CHANNELS, others
+from pyvda.fields.local_variance import neighbours
 from pyvda.fields.mean import YEAR
-from pyvda.fields.optimal_interpolation import neighbours
 
 pytestmark = pytest.mark.filterwarnings("ignore::pyvda.notices.Notice")
 

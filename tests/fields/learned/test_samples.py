@@ -9,11 +9,11 @@ from gappy import field, tracks
 
 from pyvda.engine import get_engine
 from pyvda.errors import InputError
-from pyvda.fields import optimal_interpolation as oi
 from pyvda.fields.learned.configuration import FieldSource
 from pyvda.fields.learned.frames import Span
 from pyvda.fields.learned.guesses import CHANNELS
 from pyvda.fields.learned.samples import Samples
+from pyvda.fields.local_variance import LocalVariance
 from pyvda.fields.mean import seasonal_mean
 
 pytestmark = pytest.mark.filterwarnings("ignore::pyvda.notices.Notice")
@@ -79,7 +79,7 @@ def test_the_local_variance_is_that_without_what_is_hidden(tmp_path) -> None:
     mean = seasonal_mean(left, days, None)
     there = one.spread[0] > 0
     at, seen = made._frames.index[there], one.others[0, 6][there]
-    without = oi.LocalVariance.of(made.field, lambda: [(days, left)], mean).scale(at)
+    without = LocalVariance.of(made.field, lambda: [(days, left)], mean).scale(at)
     np.testing.assert_allclose(seen, np.log(without), atol=0.005)
     assert np.abs(np.log(series.local.scale(at) / without)).max() > 0.03
 
