@@ -177,7 +177,7 @@ def test_no_cost_is_evaluated_for_a_bar(monkeypatch, observed) -> None:
         for given in (observed, observed.chunk(window=3)):
             evaluated.clear()
             pyvda.assimilate(
-                given, engine="torch", iterations=300, check_every=10, step=1.0, report=report
+                given, engine="torch", iterations=60, check_every=10, step=1.0, report=report
             ).compute(scheduler="synchronous")
             counts.append(len(evaluated))
     assert counts[:2] == counts[2:4]

@@ -152,7 +152,7 @@ def test_a_folder_may_be_moved_as_a_whole_without_its_state(folder, monkeypatch,
     (inner / "run.yaml").write_text("state: descent.npz\n")
     monkeypatch.chdir(inner)
     asked = ("obs.nc", "--variable", "temp", "--model", "lorenz63", "--engine", "torch")
-    more = ("--iterations", 3, "--config", "run.yaml", "-o", "a.nc")
+    more = ("--iterations", 3, "--set", "step=1", "--config", "run.yaml", "-o", "a.nc")
     assert run(monkeypatch, "assimilate", *asked, *more) == 0
     (inner / "descent.npz").unlink()
     inner.rename(folder / "moved")

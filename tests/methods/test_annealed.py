@@ -48,7 +48,7 @@ def test_lorenz96_finds_the_truth_and_the_spread_is_right(lorenz96: Problem) -> 
 
 def test_restarts_and_hops_lower_the_cost_and_only_of_suspicious_windows() -> None:
     # Loosely observed: with one start some of these windows stay in wrong minima.
-    problem = twin_problem("lorenz96", 12, seed=77)
+    problem = twin_problem("lorenz96", 8, seed=77)
     mask = np.asarray(problem.batch.mask).copy()
     mask[:, 4::8] = 0
     batch = Batch(problem.batch.observation * (mask > 0), mask, problem.batch.first_guess,

@@ -174,7 +174,7 @@ def test_every_method_comes_nearer_to_the_truth(truth: np.ndarray, method: str) 
     )
     options: dict[str, object] = {"observation_variance": 0.01} | OPTIONS[method]
     if method == "strong-constraint":
-        options |= {"starts": "climatology", "count": 8, "growth": 4, "iterations": 100}
+        options |= {"starts": "climatology", "count": 4, "growth": 4, "iterations": 100}
     if method == "fsgd":
         options = {"iterations": 400, "lambda1": 1.0}
     found = pyvda.assimilate(

@@ -313,7 +313,7 @@ def test_a_datum_after_the_last_step_of_a_window_counts() -> None:
     ds = pyvda.on_grid(table, 0.01, 3, start=0.0, stop=0.4)
     found = pyvda.assimilate(
         ds, model="lorenz63", method="incremental", window=20, background=(x[0], B), members=0,
-        observation_variance=1e-2, engine="torch", iterations=40,
+        observation_variance=1e-2, iterations=40,
     )  # fmt: skip
     used = np.isfinite(found["point_innovation"].values).sum(1)
     assert used.sum() > 60  # windows end a step before the last datum, which the next one has, too

@@ -15,7 +15,6 @@ def test_a_growing_window_ends_with_the_whole_one() -> None:
     how = {
         "background": (truth["truth"].values[0, 0] + 3.0, np.diag([9.0, 9.0, 9.0]) + 2.0),
         "members": 0,
-        "engine": "torch",
     }
     found = pyvda.assimilate(
         observed, model="lorenz63", method="incremental", growth=10, tolerance=1e-12,
