@@ -109,7 +109,10 @@ def test_the_command_line_assimilates_fields_with_the_model_that_made_them(
     model, _ = made_by("lorenz96-two-scale", tmp_path / "obs.nc")
     D = model.state_size
     np.savez("climatology.npz", mean=np.zeros(D), covariance=np.eye(D))
-    line = "assimilate obs.nc --climatology climatology.npz --iterations 2 --set step=1 --engine torch -o"
+    line = (
+        "assimilate obs.nc --climatology climatology.npz --iterations 2 --set step=1 "
+        "--engine torch -o"
+    )
     assert run(monkeypatch, *line.split(), "found.nc") == 0
     assert run(monkeypatch, *line.split(), "named.nc", "--model", model.name) == 0
     with xr.open_dataset("found.nc") as found, xr.open_dataset("named.nc") as named:
