@@ -350,8 +350,9 @@ def is_of_fields(settings: Settings) -> bool:
     """
     if settings.checkpoint is not None:
         from pyvda.fields.learned import shipped
+        from pyvda.fields.learned_points.description import is_of_points
 
-        return shipped.is_known(settings.checkpoint)
+        return is_of_points(settings.checkpoint) or shipped.is_known(settings.checkpoint)
     from pyvda.methods import METHODS
 
     if settings.method in METHODS:

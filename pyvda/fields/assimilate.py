@@ -17,10 +17,10 @@ from pyvda.errors import InputError
 from pyvda.fields import in_blocks, output, target
 from pyvda.fields import points as of_points
 from pyvda.fields.field import Field, Values, opened
-from pyvda.fields.methods import FIELD_METHODS, LEARNED, FieldMethod
+from pyvda.fields.methods import FIELD_METHODS, LEARNED, FieldMethod, learned_method
 from pyvda.fields.options import Estimate, FieldOptions
 from pyvda.fields.points import DataAtPoints
-from pyvda.fields.withheld import withheld_of
+from pyvda.fields.withheld import hidden_points, withheld_of
 from pyvda.io.sources import sources
 from pyvda.io.writing import attributes
 from pyvda.progress import Report
@@ -45,7 +45,10 @@ def chosen(settings: Settings, options: Mapping[str, Any]) -> tuple[FieldMethod,
             f"the method is {settings.method}, but a checkpoint is a trained network, which takes "
             "the place of a method; leave out method or checkpoint"
         )
-    method = LEARNED if given else FIELD_METHODS[settings.method]
+    if settings.checkpoint is not None:
+        method = learned_method(settings.checkpoint)
+    else:
+        method = FIELD_METHODS[settings.method]
     used = _USED | given.keys() | ({"block"} if method.plan else set())
     idle = sorted(settings.model_fields_set - used)
     idle = [one for one in idle if getattr(settings, one) != Settings.model_fields[one].default]
@@ -245,32 +248,6 @@ def read_fields(
             "the times of the field and of the point data are not both dates; give both dates"
         )
     return first, field, points, turned
-
-
-def hidden_points(points: DataAtPoints, ds: xr.Dataset, given: Any) -> Array | None:
-    """Return which data at points are withheld, (N,) of bool.
-
-    Raises
-    ------
-    InputError
-        There is no such variable, or it has another length.
-    """
-    if given is None:
-        return None
-    if isinstance(given, str):
-        if given not in ds.variables:
-            raise InputError(
-                f"withhold is {given!r}, which is no variable of the file; give one that is "
-                "nonzero where a datum is not to be used, or an array"
-            )
-        given = ds[given].values
-    found = np.asarray(given)
-    if found.shape != points.row.shape and found.shape != (points.rows,):
-        raise InputError(
-            f"what is withheld has the shape {found.shape}, expected {(points.rows,)}, a number "
-            "for each datum"
-        )
-    return np.asarray(found != 0)[points.row]
 
 
 def estimated(

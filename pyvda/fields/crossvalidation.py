@@ -20,15 +20,17 @@ from pyvda.engine import Engine, get_engine
 from pyvda.engine.data import Array
 from pyvda.errors import InputError
 from pyvda.fields import target
-from pyvda.fields.assimilate import estimated, hidden_points
+from pyvda.fields.assimilate import estimated
 from pyvda.fields.clouds import under_other_clouds
 from pyvda.fields.field import Field, Values, opened
 from pyvda.fields.learned.description import FieldDescription
 from pyvda.fields.learned.method import LearnedFieldOptions
+from pyvda.fields.learned_points.method import LearnedPointOptions
 from pyvda.fields.methods import FIELD_METHODS, FieldMethod, method_named
+from pyvda.fields.paired import ratio_of_errors
 from pyvda.fields.points import DataAtPoints, are_points
 from pyvda.fields.points import read as read_points
-from pyvda.fields.withheld import withheld_of
+from pyvda.fields.withheld import hidden_points, withheld_of
 from pyvda.io.quality.quality_flags import GoodFlags
 from pyvda.io.sources import sources
 from pyvda.notices import notice
@@ -37,8 +39,6 @@ from pyvda.validation_errors import validated
 
 _BOUNDS = (0.0, 10.0, 25.0, 50.0, 100.0, np.inf)  # km
 _DRAWS, _TIMES = 3, 30
-_RESAMPLES = 2000
-_LEVEL = 0.95
 _PARTS = 5  # of the passes, of which a draw hides one
 _LEAST_OF_PASS = 5  # data: a shorter pass is not hidden
 
@@ -196,12 +196,31 @@ def _seen(
     for name, described in networks.items():
         if any(one.has_seen(field, values, withheld) for one in described):
             found.append(name)
-            notice(
-                f"{name} was trained on this file with values that are hidden here, so that its "
-                "score is too good; withhold values from its training (field.withhold) and give "
-                "the same ones here (withhold), or use another file"
-            )
+            _say_seen(name, "field")
     return found
+
+
+def _seen_at_points(
+    points: DataAtPoints, chosen: Mapping[str, tuple[FieldMethod, Any]], hidden: Array | None
+) -> list[str]:
+    """Return the networks that were trained on these data at points and on what is hidden."""
+    found = []
+    for name, (_, options) in chosen.items():
+        if not isinstance(options, LearnedPointOptions):
+            continue
+        described = options.described()
+        if described.variable in points.values and described.has_seen(points, hidden):
+            found.append(name)
+            _say_seen(name, "points")
+    return found
+
+
+def _say_seen(name: str, section: str) -> None:
+    notice(
+        f"{name} was trained on this file with values that are hidden here, so that its score is "
+        f"too good; withhold values from its training ({section}.withhold) and give the same ones "
+        "here (withhold), or use another file"
+    )
 
 
 def _result(
@@ -231,12 +250,13 @@ def _of_points(
     report: Report,
 ) -> dict[str, Any]:
     """Score methods on whole passes, moorings or floats."""
-    unable = [name for name, (_, options) in chosen.items() if not hasattr(options, "points")]
+    unable = [name for name, (method, _) in chosen.items() if not method.at_points]
     if unable:
         raise InputError(
             f"the observations lie at points, but {', '.join(unable)} takes fields on a grid; "
-            "choose oi"
+            "choose oi, or a network that was trained on data at points"
         )
+    seen = _seen_at_points(points, chosen, given)
     field = target.around(points, transform)
     read = {name: field.read(name) for name in field.variables}
     nothing = np.zeros((len(field.days), len(field.places)), bool)
@@ -264,7 +284,7 @@ def _of_points(
                 ))  # fmt: skip
     report(1, 1, "done")
     said = "of whole passes, moorings or floats" if given is None else "that were withheld"
-    return _result(found, draws, seed, transform, said) | {"seen": []}
+    return _result(found, draws, seed, transform, said) | {"seen": seen}
 
 
 def hidden_passes(track: Array, there: Array, draws: int, seed: int) -> list[Array]:
@@ -339,14 +359,7 @@ def scores(predictions: Predictions) -> dict[str, Any]:
 def ratio(one: Predictions, other: Predictions, seed: int) -> dict[str, float]:
     """Return the RMSE of one over that of the other, with its interval by bootstrap over times."""
     key = one.draw * (one.time.max() + 1) + one.time
-    groups, index = np.unique(key, return_inverse=True)
-    squares = [np.bincount(index, p.error**2) for p in (one, other)]
-    rng = np.random.default_rng(seed)
-    picked = rng.integers(0, len(groups), (_RESAMPLES, len(groups)))
-    sampled = np.sqrt(squares[0][picked].sum(1) / squares[1][picked].sum(1))
-    low, high = np.quantile(sampled, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
-    whole = np.sqrt(squares[0].sum() / squares[1].sum())
-    return {"ratio": float(whole), "low": float(low), "high": float(high)}
+    return ratio_of_errors(key, one.error**2, other.error**2, seed)._asdict()
 
 
 def described(result: Mapping[str, Any]) -> list[str]:

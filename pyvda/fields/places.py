@@ -59,6 +59,19 @@ class Places:
         """Whether the map coordinates are degrees, and not km."""
         return self.scale.x != 1.0
 
+    def directions(self) -> tuple[Array, Array]:
+        """Return the unit vectors to the east and to the north, or along x and y, (P, 3) each."""
+        if not self.on_sphere:
+            x, y = (np.zeros((len(self), 3)) for _ in range(2))
+            x[:, 0], y[:, 1] = 1.0, 1.0
+            return x, y
+        lam, phi = np.radians(self.map).T
+        east = np.stack([-np.sin(lam), np.cos(lam), np.zeros_like(lam)], axis=-1)
+        north = np.stack(
+            [-np.sin(phi) * np.cos(lam), -np.sin(phi) * np.sin(lam), np.cos(phi)], axis=-1
+        )
+        return east, north
+
     def extent(self) -> float:
         """Return the diagonal of the points' bounding box, km."""
         return float(np.linalg.norm(np.ptp(self.position, axis=0))) if len(self) else 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +27,8 @@ from pyvda.fields.velocity import Velocity
 from pyvda.progress import Report, silent
 
 PASSES = "passes"
+Correction = Callable[[Rows, Places, Array, Interpolated], Interpolated]
+"""Changes an interpolation of data at places and times."""
 
 
 class Constants(NamedTuple):
@@ -98,6 +100,7 @@ def estimated(
     *,
     where: Array | None = None,
     at_points: Array | None = None,
+    correction: Correction | None = None,
     report: Report = silent,
 ) -> Estimate:
     """Return the estimate of a variable on the grid and at the points.
@@ -115,6 +118,8 @@ def estimated(
         Where to estimate. Default: everywhere.
     at_points : (N,) of bool, optional
         At which points to estimate. Default: at all.
+    correction : callable(rows, places, days, interpolated), optional
+        Changes the interpolation, such as a network does.
     report : Report
 
     Raises
@@ -147,7 +152,8 @@ def estimated(
                 engine, rows, places, point, when, covariance, selection, constants.width, report
             )
 
-        return corrected(interpolated, covariance, constants.selection, weights)
+        found = corrected(interpolated, covariance, constants.selection, weights)
+        return found if correction is None else correction(rows, places.at(point), when, found)
 
     on_grid = asked(field.places, grid_points, field.days[times])
     along = asked(points.places.at(rest), np.arange(len(rest)), days[rest])

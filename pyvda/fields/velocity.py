@@ -39,13 +39,7 @@ class Velocity:
             _KM_A_DAY * (one(places) if isinstance(one, MeanMap) else np.full(len(places), one))
             for one in (self.east, self.north)
         )
-        if not places.on_sphere:
-            return np.stack([u, v, np.zeros(len(places))], axis=-1)
-        lam, phi = np.radians(places.map).T
-        east = np.stack([-np.sin(lam), np.cos(lam), np.zeros_like(lam)], axis=-1)
-        north = np.stack(
-            [-np.sin(phi) * np.cos(lam), -np.sin(phi) * np.sin(lam), np.cos(phi)], axis=-1
-        )
+        east, north = places.directions()
         return np.asarray(u[:, None] * east + v[:, None] * north)
 
 

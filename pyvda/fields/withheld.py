@@ -12,6 +12,7 @@ import xarray as xr
 from pyvda.engine.data import Array
 from pyvda.errors import InputError
 from pyvda.fields.field import Field
+from pyvda.fields.points import DataAtPoints
 from pyvda.io.sources.open import open_dataset
 
 WITHHELD = "withheld"
@@ -63,3 +64,29 @@ def withheld_of(field: Field, given: Any, turned: Sequence[str] = ()) -> Array |
     if not (isinstance(given, str) and given in field.ds.variables):
         array = array.isel({dim: slice(None, None, -1) for dim in turned})
     return np.asarray(array.transpose(*wanted).values != 0)[:, field.sea]
+
+
+def hidden_points(points: DataAtPoints, ds: xr.Dataset, given: Any) -> Array | None:
+    """Return which data at points are withheld, (N,) of bool.
+
+    Raises
+    ------
+    InputError
+        There is no such variable, or it has another length.
+    """
+    if given is None:
+        return None
+    if isinstance(given, str):
+        if given not in ds.variables:
+            raise InputError(
+                f"withhold is {given!r}, which is no variable of the file; give one that is "
+                "nonzero where a datum is not to be used, or an array"
+            )
+        given = ds[given].values
+    found = np.asarray(given)
+    if found.shape != points.row.shape and found.shape != (points.rows,):
+        raise InputError(
+            f"what is withheld has the shape {found.shape}, expected {(points.rows,)}, a number "
+            "for each datum"
+        )
+    return np.asarray(found != 0)[points.row]

@@ -21,6 +21,9 @@ from pyvda.errors import InputError
 from pyvda.fields.learned.configuration import FieldConfiguration
 from pyvda.fields.learned.model import FieldModel
 from pyvda.fields.learned.train import train_field
+from pyvda.fields.learned_points.configuration import PointConfiguration
+from pyvda.fields.learned_points.model import PointModel
+from pyvda.fields.learned_points.train import train_points
 from pyvda.io.writing.atomic import replacing
 from pyvda.learned.description import MODEL_FILE, read_description
 from pyvda.learned.model import LearnedModel
@@ -40,7 +43,7 @@ from pyvda.validation_errors import validated
 
 
 def train(
-    configuration: Configuration | FieldConfiguration | str | Path,
+    configuration: Configuration | FieldConfiguration | PointConfiguration | str | Path,
     out: str | Path,
     *,
     resume: bool = False,
@@ -48,14 +51,15 @@ def train(
     engine: str | None = None,
     report: Callable[[dict[str, Any]], None] | None = None,
     step: Report = silent,
-) -> LearnedModel | FieldModel | None:
+) -> LearnedModel | FieldModel | PointModel | None:
     """Train a model, and keep the best weights by the validation score.
 
     Parameters
     ----------
-    configuration : Configuration, FieldConfiguration or path
+    configuration : Configuration, FieldConfiguration, PointConfiguration or path
         A configuration, or the YAML file to read it from; one with the section `field` trains a
-        network on a field with gaps (`pyvda.fields.learned.train`).
+        network on a field with gaps (`pyvda.fields.learned.train`), one with the section `points`
+        on data at points (`pyvda.fields.learned_points.train`).
     out : path
         The folder of the run.
     resume : bool
@@ -73,7 +77,7 @@ def train(
 
     Returns
     -------
-    LearnedModel, FieldModel or None
+    LearnedModel, FieldModel, PointModel or None
         The best model, as stored in `out`; None when no epoch had a finite score.
 
     Raises
@@ -87,14 +91,15 @@ def train(
     """
     if isinstance(configuration, str | Path):
         configuration = _configuration(Path(configuration))
-    if isinstance(configuration, FieldConfiguration):
+    if isinstance(configuration, FieldConfiguration | PointConfiguration):
         if start is not None:
             raise InputError(
                 "a network for fields starts from no other training; leave out start (--from)"
             )
-        return train_field(
-            configuration, out, resume=resume, engine=engine, report=report, step=step
-        )
+        how: dict[str, Any] = dict(resume=resume, engine=engine, report=report, step=step)
+        if isinstance(configuration, FieldConfiguration):
+            return train_field(configuration, out, **how)
+        return train_points(configuration, out, **how)
     out = Path(out)
     progress, tensors = starting_point(out, configuration, resume)
     if not progress.finished:
@@ -124,11 +129,14 @@ def train(
     return LearnedModel.load(out, configuration.data.dynamics() if runs_model else None)
 
 
-def _configuration(path: Path) -> Configuration | FieldConfiguration:
-    """Read a configuration of either kind."""
+def _configuration(path: Path) -> Configuration | FieldConfiguration | PointConfiguration:
+    """Read a configuration of any kind."""
     loaded = read_yaml(path, "configuration", "sections such as data and prior")
-    kind = FieldConfiguration if "field" in loaded else Configuration
-    found: Configuration | FieldConfiguration = validated(kind, loaded, str(path))
+    kinds = {"field": FieldConfiguration, "points": PointConfiguration}
+    kind = next((kinds[section] for section in kinds if section in loaded), Configuration)
+    found: Configuration | FieldConfiguration | PointConfiguration = validated(
+        kind, loaded, str(path)
+    )
     return found
 
 

@@ -47,8 +47,8 @@ def opened_source(settings: FieldSource) -> tuple[Field, dict[str, Values], dict
         return field, {name: field.read(name) for name in field.variables}, ds.attrs
     if settings.truth is None:
         raise InputError(
-            f"the observations of {settings.observations} lie at points, and networks are trained "
-            "on a grid; give complete fields on one (field.truth), or put them on a grid"
+            f"the observations of {settings.observations} lie at points; train on them with the "
+            "section points in place of field, or give complete fields on a grid (field.truth)"
         )
     if settings.withhold is not None:
         raise InputError(
