@@ -1,0 +1,50 @@
+"""Data that a network for data at points refuses."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from gappy import field
+from point_networks import passes, random_model
+
+import pyvda
+from pyvda.errors import InputError
+
+GRID = "0:400:200,0:400:200"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    made = tmp_path_factory.mktemp("network")
+    random_model().save(made)
+    return made
+
+
+def test_data_that_do_not_go_with_the_training(folder) -> None:
+    ds = passes(count=10, each=3)
+
+    def analysis(some, **more):
+        return pyvda.assimilate(some, checkpoint=folder, grid=GRID, engine="torch", **more)
+
+    with pytest.raises(InputError, match="trained for sst, but the variables are chl"):
+        analysis(ds.rename(sst="chl"), variable="chl")
+    with pytest.raises(InputError, match="trained for sst in 'degC', but sst is in 'm'"):
+        analysis(ds.assign(sst=ds.sst.assign_attrs(units="m")), variable="sst")
+    with pytest.raises(InputError, match="trained with transform none, but transform is log10"):
+        analysis(ds, variable="sst", transform="log10")
+    mean = xr.Dataset({"sst": (("lat", "lon"), np.zeros((2, 2)))}, {"lat": [0, 1], "lon": [0, 1]})
+    with pytest.raises(InputError, match="the network was trained without one; leave it out"):
+        analysis(ds, variable="sst", mean=mean)
+    with pytest.raises(InputError, match="trained on data at points, but the observations are"):
+        pyvda.assimilate(field()[0], checkpoint=folder, engine="torch")
+
+
+def test_a_map_that_the_training_had_is_needed(tmp_path) -> None:
+    random_model(around_map=True).save(tmp_path)
+    ds = passes(count=10, each=3)
+    with pytest.raises(InputError, match=r"but none is given; give it \(--set mean=FILE\)"):
+        pyvda.assimilate(ds, variable="sst", checkpoint=tmp_path, grid=GRID, engine="torch")
+
+
+def test_a_folder_without_a_network_is_no_method(tmp_path) -> None:
+    with pytest.raises(InputError, match="with the section field or points"):
+        pyvda.crossvalidate(passes(count=10, each=3), [str(tmp_path)], variable="sst")
