@@ -40,6 +40,7 @@ from pyvda.fields.fitted import fit_field_covariance
 from pyvda.fields.gridded import Cells
 from pyvda.fields.learned.configuration import FieldConfiguration
 from pyvda.fields.learned.shipped import FOLDER, names
+from pyvda.fields.learned_points.configuration import PointConfiguration
 from pyvda.fields.methods import FIELD_METHODS, LEARNED
 from pyvda.fields.points import read as read_points
 from pyvda.fields.spectral_scores import map_scores
@@ -426,6 +427,7 @@ def passes(arguments: argparse.Namespace):
     by_passes = "oi, fitted by passes"
     by_hand = {"covariance": _alone(SEA_LEVEL)}
     independent = _alone(SEA_LEVEL | {"track_variance": 0.0})
+    network = f"network, {by_passes}, more data, combined"
     points = read_points(rows, "adt")
     first = {}
     for title, options in (
@@ -439,12 +441,17 @@ def passes(arguments: argparse.Namespace):
         ("oi, constants by hand", by_hand),
         ("oi, by hand, errors independent", {"covariance": independent}),
         ("oi, by hand, around maps of 2005", by_hand | {"mean": mean}),
+        (network, {}),
     ):
         if arguments.only and not title.startswith(tuple(arguments.only)):
             continue
+        cost, how = {}, {"method": "oi"}
+        if title == network:
+            folder, cost = trained_on_passes(rows, hidden, arguments.draw, fitted)
+            how = {"checkpoint": folder}
         start = time.process_time()
         found = pyvda.assimilate(
-            rows, variable="adt", method="oi", grid="10:10:1,38:38:1", withhold=hidden, **options
+            rows, variable="adt", grid="10:10:1,38:38:1", withhold=hidden, **how, **options
         )
         constants = json.loads(found.attrs["pyvda_configuration"])["variables"]["adt"]
         known = constants["covariance"]
@@ -457,13 +464,30 @@ def passes(arguments: argparse.Namespace):
         )  # fmt: skip
         row = {"method": title, "variable": "adt", **scores(predictions),
                "processor_seconds": round(time.process_time() - start, 1),
-               "constants": constants}  # fmt: skip
+               **cost, "constants": constants}  # fmt: skip
         if first:
             row["compared"] = {n: ratio(predictions, one, 0) for n, one in first.items()}
-        if not first or title.endswith("more data"):
+        if not first or title.endswith(("more data", "combined")):
             first[title] = predictions
         print("passes", row)
         yield row
+
+
+def trained_on_passes(rows, hidden, draw, fitted):
+    """Return the folder of a training without the passes that a draw hides, and what it cost."""
+    RUNS.mkdir(parents=True, exist_ok=True)
+    file = RUNS / f"passes-{draw}.nc"
+    rows.assign(withheld=("obs", hidden.astype(np.int8))).to_netcdf(file)
+    configuration = PointConfiguration(
+        points={"observations": str(file), "variable": "adt", "withhold": "withheld",
+                "combined": True, **fitted, **MORE},
+        training={"epochs": 8},
+    )  # fmt: skip
+    folder = RUNS / f"passes-{draw}"
+    train(configuration, folder, resume=True, report=print)
+    made = json.loads((folder / "training.json").read_text())
+    cost = {"training_seconds": made["wall_seconds"], "passes_left_out": made["validation"]}
+    return folder, cost
 
 
 def _alone(constants):

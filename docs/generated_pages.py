@@ -21,7 +21,8 @@ import pyvda
 from pyvda import environment, names, operators, plotting
 from pyvda.cli.main import _COMMANDS, command_of
 from pyvda.fields.learned import configuration as field_configuration
-from pyvda.fields.methods import FIELD_METHODS, LEARNED
+from pyvda.fields.learned_points import configuration as point_configuration
+from pyvda.fields.methods import FIELD_METHODS, LEARNED, LEARNED_POINTS
 from pyvda.learned import architecture
 from pyvda.methods import METHODS
 from pyvda.methods.statistics import CyclingOptions, StatisticalOptions
@@ -61,7 +62,12 @@ SECTIONS = {
     "network: stack": field_configuration.StackSettings,
     "optimiser, of a network for fields": field_configuration.FieldOptimiser,
     "training, of a network for fields": field_configuration.FieldRun,
+    "points: the files of a network for data at points": point_configuration.PointSource,
+    "network: neighbours": point_configuration.NeighboursSettings,
+    "optimiser, of a network for data at points": point_configuration.PointOptimiser,
+    "training, of a network for data at points": point_configuration.PointRun,
 }
+_NETWORKS = {"a network for fields": LEARNED, "a network for data at points": LEARNED_POINTS}
 
 
 def described(cls: type) -> dict[str, str]:
@@ -215,7 +221,7 @@ def _default(parameter: Any) -> str:
 
 def methods() -> str:
     parts = []
-    for name, method in (METHODS | FIELD_METHODS | {"a network for fields": LEARNED}).items():
+    for name, method in (METHODS | FIELD_METHODS | _NETWORKS).items():
         summary = (method.solve.__doc__ or "").strip().split("\n\n")[0]
         table = fields_of(method.options, described(method.options))
         parts.append(f"## {name}\n\n{_prose(summary)}\n\n{table}")

@@ -17,6 +17,7 @@ EXAMPLES = (
     "pyvda train experiments/lorenz63_genn_conv_supervised.yaml --out runs/l63",
     "pyvda assimilate obs.nc --checkpoint runs/l63 -o analysis.nc",
     "pyvda train experiments/fields/unet.yaml --out runs/chl",
+    "pyvda train experiments/points/neighbours.yaml --out runs/sla",
 )
 
 
@@ -31,7 +32,7 @@ def train(
     engine: EngineName = None,
     quiet: Quiet = False,
 ) -> None:
-    """Train a prior and a solver, or a network for fields with gaps, and keep the best weights."""
+    """Train a prior and a solver, or a network for gappy fields or tracks; keep the best weights."""
     from pyvda.training.state import RESUME_FILE
     from pyvda.training.train import train as run
 

@@ -57,6 +57,8 @@ class Constants(NamedTuple):
         Step of the estimated times.
     combined : bool
         Whether the estimate is corrected by interpolations with other constants.
+    weights : sequence of float, optional
+        Those of the corrections. None: learned from the data.
     """
 
     covariance: SpaceTimeCovariance | None
@@ -70,6 +72,7 @@ class Constants(NamedTuple):
     width: float
     step: float
     combined: bool = False
+    weights: Sequence[float] | None = None
 
 
 class Anomalies(NamedTuple):
@@ -136,11 +139,8 @@ def estimated(
         covariance = fit.covariance
         configuration["fit"] = fit.scores()
     rows = found.rows._replace(noise=found.rows.noise + covariance.nugget)
-    weights = np.zeros(0)
+    weights = weights_of(engine, rows, covariance, constants, report)
     if constants.combined:
-        weights = learned(
-            engine, rows, covariance, constants.selection, constants.width, constants.seed, report
-        )
         configuration["weights"] = weights.tolist()
     shape = values.values.shape
     times, grid_points = np.nonzero(np.ones(shape, bool) if where is None else where)
@@ -179,6 +179,38 @@ def fitted(rows: Rows, constants: Constants, report: Report = silent) -> Fit:
     if constants.fit_by == PASSES:
         return fit_by_passes(rows, constants.step, constants.width, **how)
     return fit_by_likelihood(rows, constants.step, **how)
+
+
+def weights_of(
+    engine: Engine,
+    rows: Rows,
+    covariance: SpaceTimeCovariance,
+    constants: Constants,
+    report: Report = silent,
+) -> Array:
+    """Return the weights of corrections by other interpolations, none where these are not used.
+
+    Parameters
+    ----------
+    engine : Engine
+    rows : Rows
+        With the variance of their errors, the nugget included.
+    covariance : SpaceTimeCovariance
+    constants : Constants
+    report : Report
+
+    Raises
+    ------
+    InputError
+        See `combination.learned`.
+    """
+    if not constants.combined:
+        return np.zeros(0)
+    if constants.weights is not None:
+        return np.asarray(constants.weights)
+    return learned(
+        engine, rows, covariance, constants.selection, constants.width, constants.seed, report
+    )
 
 
 def anomalies(

@@ -33,6 +33,8 @@ class PointSource(Section):
     covariance, functions, factors, fit_by, mean, nearest, nearest_other, within_days, group_days
         As the options of the method `oi`, the first guess; but the constants are fitted by passes,
         moorings or floats, unless `fit_by` says otherwise.
+    combined : bool
+        As the option of `oi`: whether the first guess is corrected by other interpolations.
     draws : int
         How often the passes are dealt into fifths, each of which is hidden in turn.
     samples : int
@@ -54,6 +56,7 @@ class PointSource(Section):
     nearest_other: int | None = Field(default=None, ge=0, le=10_000)
     within_days: float | None = Field(default=None, ge=0)
     group_days: float | None = Field(default=None, gt=0)
+    combined: bool = False
     draws: int = Field(default=3, ge=1)
     samples: int = Field(default=20_000, ge=1)
     seed: int = Field(default=1, ge=0, lt=2**32)

@@ -64,6 +64,9 @@ class PointDescription(Section):
         How far away in time they are at most.
     group_days : float
         Width of a group.
+    combination : sequence of float
+        Weights of other interpolations that correct it, see `combination`; none: it is not
+        corrected by others.
     unit_km, reach : float
         See `neighbours.Units` and `network.inputs_of`.
     scores : Scores, optional
@@ -88,6 +91,7 @@ class PointDescription(Section):
     nearest_other: int = Limits(ge=0)
     within_days: float = Limits(ge=0)
     group_days: float = Limits(gt=0)
+    combination: tuple[float, ...]
     unit_km: float = Limits(gt=0)
     reach: float = Limits(gt=0)
     scores: Scores | None

@@ -107,8 +107,10 @@ def solve(
     constants = oi.constants_of(field, name, points, of_oi, None)
     found = point_estimate.estimated(
         engine, field, name, read[name], points,
-        constants._replace(covariance=about.covariance), where=where, at_points=at_points,
-        correction=correction, report=report,
+        constants._replace(
+            covariance=about.covariance, combined=bool(about.combination),
+            weights=about.combination,
+        ), where=where, at_points=at_points, correction=correction, report=report,
     )  # fmt: skip
     found.configuration.update(checkpoint=about.sha256, corrects=about.corrects)
     return {name: found}

@@ -8,7 +8,7 @@ seed, so that a resumed training sees the same.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ from pyvda.engine.data import Array, Interpolated
 from pyvda.errors import InputError
 from pyvda.fields import optimal_interpolation as oi
 from pyvda.fields import point_estimate, target
+from pyvda.fields.combination import corrected
 from pyvda.fields.learned_points.configuration import NeighboursSettings, PointSource
 from pyvda.fields.learned_points.description import digests
 from pyvda.fields.learned_points.neighbours import Neighbours, neighbours_of, units_of
@@ -35,7 +36,7 @@ from pyvda.validation_errors import validated
 
 _PARTS = 5
 _OF_OI = ("covariance", "functions", "factors", "fit_by", "mean", "nearest", "nearest_other",
-          "within_days", "group_days", "seed")  # fmt: skip
+          "within_days", "group_days", "combined", "seed")  # fmt: skip
 _REACH = 0.98  # of the distances of data around targets
 
 
@@ -80,6 +81,8 @@ class PointSamples:
     covariance : SpaceTimeCovariance
     selection : Selection
         Data that the interpolation uses.
+    combination : (n,)
+        Weights of other interpolations that correct it, perhaps none.
     width : float
         Days of a group of them.
     scales : Units
@@ -133,6 +136,9 @@ class PointSamples:
             point_estimate.fitted(rows, constants, report).covariance
         )
         self.rows = rows._replace(noise=rows.noise + self.covariance.nugget)
+        self.combination = point_estimate.weights_of(
+            engine, self.rows, self.covariance, constants, report
+        )
         self.selection, self.width = constants.selection, constants.width
         self.scales = units_of(self.covariance, self.width, rows.places.extent())
         self.tracks = np.unique(rows.track)
@@ -173,10 +179,11 @@ class PointSamples:
             hidden = np.isin(self.rows.track, dealt[fifth::_PARTS])
             left, asked = self.rows.at(~hidden), self.rows.at(hidden & some)
             where = asked.places, asked.days
-            found = interpolated_at(
-                self.engine, left, asked.places, np.arange(len(asked.value)), asked.days,
-                self.covariance, self.selection, self.width,
+            interpolated = partial(
+                interpolated_at, self.engine, left, asked.places, np.arange(len(asked.value)),
+                asked.days, width=self.width,
             )  # fmt: skip
+            found = corrected(interpolated, self.covariance, self.selection, self.combination)
             around = neighbours_of(left, *where, self.covariance, self.scales, self.network.data)
             parts.append(_Hidden(found, around, asked.value, asked.track))
         found, around, value, track = zip(*parts, strict=True)

@@ -119,7 +119,8 @@ def _about(configuration: PointConfiguration, data: PointSamples) -> dict[str, A
         "transform": settings.transform, "covariance": data.covariance,
         "around_map": settings.mean is not None, "nearest": data.selection.own,
         "nearest_other": data.selection.other, "within_days": data.selection.days,
-        "group_days": data.width, "unit_km": data.scales.km, "reach": data.reach,
+        "group_days": data.width, "combination": tuple(data.combination.tolist()),
+        "unit_km": data.scales.km, "reach": data.reach,
         "scores": None, "corrects": False,
         "trained": {
             "observations": [Path(one).name for one in settings.files()],

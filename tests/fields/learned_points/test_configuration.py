@@ -1,10 +1,20 @@
 """The configuration of a training on data at points."""
 
+from pathlib import Path
+
 import pytest
 
 from pyvda.errors import InputError
 from pyvda.fields.learned_points.configuration import PointConfiguration
+from pyvda.training.configuration import read_yaml
 from pyvda.validation_errors import validated
+
+EXPERIMENTS = sorted((Path(__file__).parents[3] / "experiments/points").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_experiments_are_configurations(path) -> None:
+    validated(PointConfiguration, read_yaml(path, "configuration", "sections"), str(path))
 
 
 def test_only_observations_are_needed_and_unknown_keys_are_refused() -> None:
