@@ -427,7 +427,8 @@ def passes(arguments: argparse.Namespace):
     by_passes = "oi, fitted by passes"
     by_hand = {"covariance": _alone(SEA_LEVEL)}
     independent = _alone(SEA_LEVEL | {"track_variance": 0.0})
-    network = f"network, {by_passes}, more data, combined"
+    networks = {f"network, {by_passes}, more data": False}
+    networks[f"network, {by_passes}, more data, combined"] = True
     points = read_points(rows, "adt")
     first = {}
     for title, options in (
@@ -441,13 +442,15 @@ def passes(arguments: argparse.Namespace):
         ("oi, constants by hand", by_hand),
         ("oi, by hand, errors independent", {"covariance": independent}),
         ("oi, by hand, around maps of 2005", by_hand | {"mean": mean}),
-        (network, {}),
+        *((title, {}) for title in networks),
     ):
         if arguments.only and not title.startswith(tuple(arguments.only)):
             continue
         cost, how = {}, {"method": "oi"}
-        if title == network:
-            folder, cost = trained_on_passes(rows, hidden, arguments.draw, fitted)
+        if title in networks:
+            folder, cost = trained_on_passes(
+                rows, hidden, arguments.draw, fitted | MORE | {"combined": networks[title]}
+            )
             how = {"checkpoint": folder}
         start = time.process_time()
         found = pyvda.assimilate(
@@ -467,23 +470,23 @@ def passes(arguments: argparse.Namespace):
                **cost, "constants": constants}  # fmt: skip
         if first:
             row["compared"] = {n: ratio(predictions, one, 0) for n, one in first.items()}
-        if not first or title.endswith(("more data", "combined")):
+        if not first or (title.endswith(("more data", "combined")) and title not in networks):
             first[title] = predictions
         print("passes", row)
         yield row
 
 
-def trained_on_passes(rows, hidden, draw, fitted):
+def trained_on_passes(rows, hidden, draw, options):
     """Return the folder of a training without the passes that a draw hides, and what it cost."""
     RUNS.mkdir(parents=True, exist_ok=True)
     file = RUNS / f"passes-{draw}.nc"
     rows.assign(withheld=("obs", hidden.astype(np.int8))).to_netcdf(file)
     configuration = PointConfiguration(
         points={"observations": str(file), "variable": "adt", "withhold": "withheld",
-                "combined": True, **fitted, **MORE},
+                **options},
         training={"epochs": 8},
     )  # fmt: skip
-    folder = RUNS / f"passes-{draw}"
+    folder = RUNS / f"passes-{draw}{'-combined' if options['combined'] else ''}"
     train(configuration, folder, resume=True, report=print)
     made = json.loads((folder / "training.json").read_text())
     cost = {"training_seconds": made["wall_seconds"], "passes_left_out": made["validation"]}

@@ -62,6 +62,7 @@ ELSEWHERE = {
     "engine/julia/weak_constraint.py": "engine/test_agreement.py",
     "fields/learned/module.py": "fields/learned/test_train.py",
     "fields/learned/series.py": "fields/learned/test_samples.py",
+    "fields/learned_points/module.py": "fields/learned_points/test_train.py",
     "fields/methods.py": "cli/test_derived.py",
     "fields/output.py": "fields/test_in_blocks.py",
     "fields/withheld.py": "fields/test_in_blocks.py",

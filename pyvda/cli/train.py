@@ -32,7 +32,7 @@ def train(
     engine: EngineName = None,
     quiet: Quiet = False,
 ) -> None:
-    """Train a prior and a solver, or a network for gappy fields or tracks; keep the best weights."""
+    """Train a prior and a solver, or a network for fields with gaps or tracks; keep the best."""
     from pyvda.training.state import RESUME_FILE
     from pyvda.training.train import train as run
 

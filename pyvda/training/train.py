@@ -25,6 +25,7 @@ from pyvda.fields.learned_points.configuration import PointConfiguration
 from pyvda.fields.learned_points.model import PointModel
 from pyvda.fields.learned_points.train import train_points
 from pyvda.io.writing.atomic import replacing
+from pyvda.learned.architecture import Section
 from pyvda.learned.description import MODEL_FILE, read_description
 from pyvda.learned.model import LearnedModel
 from pyvda.learned.normalisation import normalisation
@@ -132,8 +133,9 @@ def train(
 def _configuration(path: Path) -> Configuration | FieldConfiguration | PointConfiguration:
     """Read a configuration of any kind."""
     loaded = read_yaml(path, "configuration", "sections such as data and prior")
-    kinds = {"field": FieldConfiguration, "points": PointConfiguration}
-    kind = next((kinds[section] for section in kinds if section in loaded), Configuration)
+    kind: type[Section] = Configuration
+    if "field" in loaded or "points" in loaded:
+        kind = FieldConfiguration if "field" in loaded else PointConfiguration
     found: Configuration | FieldConfiguration | PointConfiguration = validated(
         kind, loaded, str(path)
     )

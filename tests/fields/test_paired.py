@@ -14,4 +14,4 @@ def test_the_interval_covers_the_ratio_and_goes_by_groups() -> None:
     alone = ratio_of_errors(np.arange(1000), one, other, 0)
     assert found.low < found.ratio < found.high
     assert found.ratio == alone.ratio == np.sqrt(one.sum() / other.sum())
-    assert found.high - found.low > 3 * (alone.high - alone.low)
+    assert found.high - found.low > 2 * (alone.high - alone.low)

@@ -11,8 +11,9 @@ from pyvda.training.schedule import rates
 from pyvda.validation_errors import validated
 
 ROOT = Path(__file__).parents[2] / "experiments"
-OF_FIELDS = ROOT / "fields"  # tested in tests/fields/learned/test_configuration.py
-EXPERIMENTS = sorted(path for path in ROOT.rglob("*.yaml") if OF_FIELDS not in path.parents)
+# Tested in tests/fields/learned/test_configuration.py and its like of learned_points.
+OF_FIELDS = {ROOT / "fields", ROOT / "points"}
+EXPERIMENTS = sorted(path for path in ROOT.rglob("*.yaml") if path.parent not in OF_FIELDS)
 SMALL = {"prior": {"kind": "rk4"}, "solver": {"kind": "lstm"}, "loss": {"kind": "supervised"}}
 
 

@@ -59,7 +59,7 @@ class PointSource(Section):
     combined: bool = False
     draws: int = Field(default=3, ge=1)
     samples: int = Field(default=20_000, ge=1)
-    seed: int = Field(default=1, ge=0, lt=2**32)
+    seed: int = Field(default=0, ge=0, lt=2**32)
 
     def files(self) -> list[str]:
         """Return the files of the observations."""

@@ -59,7 +59,7 @@ def units_of(covariance: SpaceTimeCovariance, width: float, extent: float) -> Un
     """
 
     def above(km: float) -> float:
-        return float(covariance(np.float64(km), np.float64(0.0))) - covariance.variance / 2
+        return float(covariance(np.array([km]), np.zeros(1))[0]) - covariance.variance / 2
 
     most = max(extent, 1e-6)
     return Units(most if above(most) >= 0 else float(brentq(above, 0.0, most)), width)

@@ -8,6 +8,7 @@ seed, so that a resumed training sees the same.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -186,12 +187,16 @@ class PointSamples:
             found = corrected(interpolated, self.covariance, self.selection, self.combination)
             around = neighbours_of(left, *where, self.covariance, self.scales, self.network.data)
             parts.append(_Hidden(found, around, asked.value, asked.track))
-        found, around, value, track = zip(*parts, strict=True)
         return _Hidden(
-            Interpolated(*map(np.concatenate, zip(*found, strict=True))),
-            Neighbours(*map(np.concatenate, zip(*around, strict=True))),
-            np.concatenate(value), np.concatenate(track),
-        )  # fmt: skip
+            Interpolated(*_joined([part.found for part in parts])),
+            Neighbours(*_joined([part.around for part in parts])),
+            np.concatenate([part.value for part in parts]),
+            np.concatenate([part.track for part in parts]),
+        )
+
+
+def _joined(parts: Sequence[tuple[Array, ...]]) -> list[Array]:
+    return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
 
 class _Hidden(NamedTuple):

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import xarray as xr
-from gappy import field
+from gappy import COVARIANCE, field
 from point_networks import passes, random_model
 
 import pyvda
 from pyvda.errors import InputError
+from pyvda.fields.combination import others
 
 GRID = "0:400:200,0:400:200"
 
@@ -43,6 +44,22 @@ def test_a_map_that_the_training_had_is_needed(tmp_path) -> None:
     ds = passes(count=10, each=3)
     with pytest.raises(InputError, match=r"but none is given; give it \(--set mean=FILE\)"):
         pyvda.assimilate(ds, variable="sst", checkpoint=tmp_path, grid=GRID, engine="torch")
+
+
+def test_other_interpolations_correct_it_as_in_the_training(tmp_path) -> None:
+    random_model(combination=(0.3, 0.0, 0.0, 0.0, 0.0), corrects=False).save(tmp_path)
+    ds, given = passes(count=10, each=4), {"variable": "sst", "grid": GRID, "times": "5/6/1"}
+
+    def interpolated(covariance):
+        return pyvda.assimilate(
+            ds, method="oi", covariance={"variables": {"sst": covariance.as_dict()}}, nearest=6,
+            nearest_other=2, within_days=10.0, group_days=5.0, engine="torch", **given,
+        ).sst  # fmt: skip
+
+    first, other = interpolated(COVARIANCE), interpolated(others(COVARIANCE)[0])
+    assert float(abs(first - other).max()) > 0.01
+    found = pyvda.assimilate(ds, checkpoint=tmp_path, engine="torch", **given)
+    np.testing.assert_allclose(found.sst, first + 0.3 * (other - first), atol=1e-9)
 
 
 def test_a_folder_without_a_network_is_no_method(tmp_path) -> None:
