@@ -13,10 +13,11 @@ from pydantic import field_validator
 from pyvda.engine import Engine
 from pyvda.engine.data import Array
 from pyvda.errors import InputError
-from pyvda.fields import optimal_interpolation as oi
 from pyvda.fields import point_estimate
 from pyvda.fields.field import Field, Values
+from pyvda.fields.interpolation_options import OptimalInterpolationOptions
 from pyvda.fields.learned_points.description import PointDescription, read_description
+from pyvda.fields.optimal_interpolation import constants_of
 from pyvda.fields.options import Estimate, FieldOptions
 from pyvda.fields.points import DataAtPoints
 from pyvda.learned.device import usable_device
@@ -99,12 +100,12 @@ def solve(
 
         model = PointModel.load(options.checkpoint).to(usable_device(options.device))
         correction = model.corrected
-    of_oi = oi.OptimalInterpolationOptions(
+    of_oi = OptimalInterpolationOptions(
         mean=options.mean, nearest=about.nearest, nearest_other=about.nearest_other,
         within_days=about.within_days, group_days=about.group_days,
     )  # fmt: skip
     name = about.variable
-    constants = oi.constants_of(field, name, points, of_oi, None)
+    constants = constants_of(field, name, points, of_oi, None)
     found = point_estimate.estimated(
         engine, field, name, read[name], points,
         constants._replace(

@@ -19,13 +19,14 @@ from torch import Tensor
 from pyvda.engine import Engine
 from pyvda.engine.data import Array, Interpolated
 from pyvda.errors import InputError
-from pyvda.fields import optimal_interpolation as oi
 from pyvda.fields import point_estimate, target
 from pyvda.fields.combination import corrected
+from pyvda.fields.interpolation_options import FIT, OptimalInterpolationOptions, check
 from pyvda.fields.learned_points.configuration import NeighboursSettings, PointSource
 from pyvda.fields.learned_points.description import digests
 from pyvda.fields.learned_points.neighbours import Neighbours, neighbours_of, units_of
 from pyvda.fields.learned_points.network import Inputs, inputs_of
+from pyvda.fields.optimal_interpolation import constants_of
 from pyvda.fields.passes import LEAST_PASSES, count_passes
 from pyvda.fields.points import DataAtPoints, are_points
 from pyvda.fields.points import read as read_points
@@ -110,7 +111,7 @@ class PointSamples:
     ) -> None:
         self.settings, self.network, self.engine = settings, network, engine
         options = validated(
-            oi.OptimalInterpolationOptions,
+            OptimalInterpolationOptions,
             {name: getattr(settings, name) for name in _OF_OI if _is_given(settings, name)},
             "points",
         )
@@ -122,8 +123,8 @@ class PointSamples:
         self.units = str(points.attrs[name].get("units", ""))
         self.digests = digests(points, name, hidden)
         field = target.around(points, settings.transform)
-        oi.check(field, options, given, points=True)
-        constants = oi.constants_of(field, name, points, options, given)
+        check(field, options, given, points=True)
+        constants = constants_of(field, name, points, options, given)
         left = points if hidden is None else points.without(hidden)
         rows = point_estimate.anomalies(field, name, field.read(name), left, constants).rows
         self.passes, self.values = count_passes(rows), len(rows.value)
@@ -210,7 +211,7 @@ class _Hidden(NamedTuple):
 
 def _is_given(settings: PointSource, name: str) -> bool:
     """Tell whether an option of `oi` is given; a covariance that is given takes no seed."""
-    if name == "seed" and settings.covariance != oi.FIT:
+    if name == "seed" and settings.covariance != FIT:
         return False
     return getattr(settings, name) is not None
 
