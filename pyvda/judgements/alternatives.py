@@ -23,16 +23,19 @@ from pyvda.methods.problem import Problem
 from pyvda.methods.statistics import chi_square_limit
 
 _FEW = 3  # data for each component of the state, below which the library is asked
-# Share of the climatological variance that the stated one reaches at some step, from which the
-# linearised spread of an exact model is too small; and of a model with errors, which are not those
-# of the library.
-_LONG, _LONG_WITH_ERRORS = 0.07, 0.25
+# Shares of the climatological variance that the stated one reaches at some step, from which the
+# library is asked: where it is a minimum's curvature under an exact model, within whose spread the
+# attractor bends; of another method that takes the model to be exact; and of one whose model makes
+# errors, which the library has not.
+CURVED, LONG, LONG_WITH_ERRORS = 0.02, 0.07, 0.25
 _GAP = 2.0  # mean distances of the data in time, above which a stretch without data is a gap
 _MEMBERS = 120_000  # as of strong-constraint 4D-Var, so that both use the same file
 # Pieces of the library, members in each, and the effective sample size that is enough there: a
 # small library will do where many members fit. The first is for few data only; the last is the
 # whole library, for few data and across gaps. Many members in a piece are compared at a time.
-_PIECES = ((64, 16, 20.0), (64, 80, 5.0), (0, 0, 5.0))
+_PIECES = ((64, 16, 20.0), (64, 80, 5.0), (64, 468, 5.0), (0, 0, 5.0))
+# The variance that a method states counts as much as this number of samples.
+_OF_METHOD = 10.0
 
 
 def mirrored(problem: Problem, of: Innovations) -> tuple[Array, Array]:
@@ -104,7 +107,7 @@ def _library(problem: Problem, steps: int) -> Library:
 
 
 def undecided(
-    problem: Problem, stdev: Array, climatological: Array, loose: Array, *, exact: bool
+    problem: Problem, stdev: Array, climatological: Array, loose: Array, limit: float
 ) -> Array:
     """Return the windows, by number, whose data may leave other states.
 
@@ -118,10 +121,9 @@ def undecided(
         Variance.
     loose : (W,) bool
         Windows with few data or a gap.
-    exact : bool
-        Whether the method takes the model to be exact.
+    limit : float
+        `CURVED`, `LONG` or `LONG_WITH_ERRORS`.
     """
-    limit = _LONG if exact else _LONG_WITH_ERRORS
     with np.errstate(over="ignore", invalid="ignore"):
         share = _summed(np.square(stdev)).max(1) / climatological.sum()
     return np.flatnonzero((loose | ~(share < limit)) & problem.has_observations())
@@ -138,7 +140,7 @@ def _summed(values: Array) -> Array:
 def expected_square(
     problem: Problem, x: Array, variance: float, chosen: Array, loose: Array
 ) -> tuple[Array, Array]:
-    """Return E(x - xₐ)² over the posterior from the library, and for which windows it is known.
+    """Return E(x - xₐ)² over the posterior from the library, and from how many samples it is.
 
     Parameters
     ----------
@@ -154,22 +156,22 @@ def expected_square(
     Returns
     -------
     square : (n, T, D)
-    known : (n,) bool
-        Whether enough members fit the data, and fit them as well as they should.
+    effective : (n,)
+        Effective sample size; 0 where too few members fit the data, or none as well as it should.
     """
     model, steps = problem.model, x.shape[1]
     shelf = _library(problem, steps)
     square = np.full((len(chosen), *x.shape[1:]), np.nan)
-    known = np.zeros(len(chosen), bool)
+    effective = np.zeros(len(chosen))
     observation, mask = np.asarray(problem.batch.observation), np.asarray(problem.batch.mask)
     deviation = np.sqrt(climatology(model, problem.engine).variance)
     sparse = few(problem)[chosen]
     everything = np.ones(len(chosen), bool)
-    stages = list(zip(_PIECES, (sparse, everything, loose), strict=True))
+    stages = list(zip(_PIECES, (sparse, everything, everything, loose), strict=True))
     if model.climatology is not None:
         stages = [(_PIECES[-1], everything)]
     for (count, each, enough), wanted in stages:
-        left = np.flatnonzero(wanted & ~known)
+        left = np.flatnonzero(wanted & (effective == 0))
         if not len(left):
             continue
         rows = chosen[left]
@@ -181,11 +183,35 @@ def expected_square(
         )  # fmt: skip
         fits = found.misfit <= chi_square_limit((precision > 0).sum((1, 2)))
         taken = fits & (found.effective >= enough)
-        lost = 1 - 1 / np.maximum(found.effective[taken], 2.0)
-        of_mean = found.stdev[taken] ** 2 / lost[:, None, None]
-        square[left[taken]] = of_mean + (found.mean[taken] - x[rows[taken]]) ** 2
-        known[left[taken]] = True
-    return square, known
+        square[left[taken]] = found.stdev[taken] ** 2 + (found.mean[taken] - x[rows[taken]]) ** 2
+        effective[left[taken]] = found.effective[taken]
+    return square, effective
+
+
+def pooled(variance: Array, square: Array, effective: Array) -> Array:
+    """Return the variance of the error, from a method's estimate and from samples, (n, T, D).
+
+    The mean p of the method's variance and of the samples' mean square, with the weights ν and n,
+    has a relative variance of 2n / (ν + n)². The quotient of a squared error and p is larger than 1
+    on average by as much, and p is multiplied by 1 + 2n / (ν + n)².
+
+    Parameters
+    ----------
+    variance : (n, T, D)
+        As the method states it.
+    square : (n, T, D)
+        Mean square of the samples, see `expected_square`.
+    effective : (n,)
+        Effective sample size.
+
+    Examples
+    --------
+    >>> pooled(np.ones((1, 1, 1)), np.full((1, 1, 1), 2.0), np.array([10.0])).item()
+    1.575
+    """
+    n = effective[:, None, None]
+    total = _OF_METHOD + n
+    return np.asarray((_OF_METHOD * variance + n * square) / total * (1 + 2 * n / total**2))
 
 
 def pieces(shelf: Library, count: int, each: int, steps: int) -> Library:

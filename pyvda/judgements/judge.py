@@ -152,17 +152,27 @@ def _spread(
     stdev = stdev.copy()
     # The spread of a minimum is linearised, that of an ensemble is not.
     if names.OBJECTIVE in options.window_outputs() and alternatives.has_library(problem):
+        of_curvature = options.states_curvature()
         exact = not options.model_error_per_step(problem.model.state_size).any()
+        asked = alternatives.LONG if exact else alternatives.LONG_WITH_ERRORS
+        asked = alternatives.CURVED if of_curvature else asked
         loose = alternatives.few(problem) | alternatives.with_gap(problem)
-        chosen = alternatives.undecided(problem, stdev, limit, loose, exact=exact)
+        chosen = alternatives.undecided(problem, stdev, limit, loose, asked)
         chosen = chosen[judged[chosen]]
         if len(chosen):
-            found, known = alternatives.expected_square(problem, x, variance, chosen, loose[chosen])
-            rows, found = chosen[known], found[known]
-            more = reaches_further(np.sqrt(found), _limited(stdev[rows], limit))
-            more |= found.mean((1, 2)) > _OPEN * limit.mean()
+            square, size = alternatives.expected_square(problem, x, variance, chosen, loose[chosen])
+            rows, square, size = chosen[size > 0], square[size > 0], size[size > 0]
+            own = _limited(stdev[rows], limit)
+            alone = square * (size / (size - 1))[:, None, None]
+            further = reaches_further(np.sqrt(alone), own)
+            more = further | (alone.mean((1, 2)) > _OPEN * limit.mean())
             doubts[rows[more & alternatives.few(problem)[rows]]] |= Doubt.OTHER_STATES
-            stdev[rows] = np.fmax(stdev[rows], np.sqrt(found))
+            alone = np.fmax(stdev[rows] ** 2, alone)
+            if of_curvature:  # where it misses other states, the samples alone count
+                both = alternatives.pooled(own**2, square, size)
+                misses = (further | loose[rows])[:, None, None] | np.isnan(both)
+                alone = np.where(misses, alone, both)
+            stdev[rows] = np.sqrt(alone)
     stdev[unknown] = np.where(np.isnan(stdev[unknown]), np.sqrt(limit), stdev[unknown])
     if problem.batch.points is None and problem.batch.channels is None:
         cost, apart = alternatives.mirrored(problem, of)

@@ -142,6 +142,10 @@ class GaussNewtonOptions(CyclingOptions):
         """Tell whether the method gives the analysis a standard deviation."""
         return self.form == "statistical"
 
+    def states_curvature(self) -> bool:
+        """Tell whether the spread is the curvature of a minimum under a nearly exact model."""
+        return self.has_stdev() and not was_given(self, "model_error")
+
     def window_outputs(self) -> tuple[str, ...]:
         """Return the names of `Solution.per_window`."""
         if self.form == "weighted":  # its objective is the cost (4), which every analysis has

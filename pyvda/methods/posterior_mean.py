@@ -3,9 +3,9 @@
 No analysis has a smaller expected squared error than the posterior mean, which therefore bounds
 every other method. Importance sampling from a library of attractor states gives the mean and
 standard deviation; where few members of the library carry most of the weight, a second stage uses
-draws around them instead. In a cycle, or from a given background, the members that the window
-before has left, or draws from the background, take the place of the library
-(`pyvda.methods.particles`).
+draws around them instead, and a third one more draws where these are too few. In a cycle, or from a
+given background, the members that the window before has left, or draws from the background, take
+the place of the library (`pyvda.methods.particles`).
 
 With every component of a state fewer members of the library are near a window's truth. Of half the
 components of Lorenz-96 at every second step, with errors of 1, the root mean square error is 0.19
@@ -39,6 +39,13 @@ from pyvda.methods.statistics import (
 from pyvda.models.model import Model
 
 _BLOCK = 128  # windows between two reports: less than a second of work
+# Effective sample size below which the third stage runs, and its draws and its `enough` over those
+# of the second.
+_FEW, _MORE_DRAWS, _MORE_MEMBERS = 10.0, 16, 4
+_MOST_DRAWS = 10**6
+# Effective sample size from which the variance of so few samples is predicted: that of two has an
+# infinite expected quotient.
+_LEAST = 3.0
 
 
 class PosteriorMeanOptions(EnsembleOptions):
@@ -51,7 +58,8 @@ class PosteriorMeanOptions(EnsembleOptions):
     enough : float
         Effective sample size below which the second stage runs.
     draws : int
-        Number of draws of the second stage, a multiple of eight; 0: no second stage.
+        Number of draws of the second stage, a multiple of eight; 0: neither second nor third stage.
+        The third has sixteen times as many, in windows whose effective sample size is below 10.
     bandwidth : float
         Standard deviation of the perturbations of the second stage, in climatological standard
         deviations.
@@ -132,10 +140,11 @@ class PosteriorMeanOptions(EnsembleOptions):
 
 
 def unbiased(stdev: Array, effective: Array) -> Array:
-    """Correct a standard deviation for the bias of small samples.
+    """Correct a standard deviation for the scatter of small samples.
 
-    With weights that sum to one, E[Σ w (x - Σ w x)²] = σ² (1 - Σ w²), and Σ w² is one over the
-    effective sample size. For a single sample the result is NaN.
+    The variance of n samples scatters itself, so that a squared error over it is n / (n - 2) on
+    average (Student's distribution); the variance is multiplied by as much, at most by 3. For a
+    single sample the result is NaN.
 
     Parameters
     ----------
@@ -146,12 +155,12 @@ def unbiased(stdev: Array, effective: Array) -> Array:
 
     Examples
     --------
-    >>> round(unbiased(np.ones((1, 1, 1)), np.array([2.0])).item() ** 2, 9)  # Bessel: 2 / (2 - 1)
-    2.0
+    >>> unbiased(np.ones((1, 1, 1)), np.array([4.0])).item() ** 2
+    2.0000000000000004
     """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        lost = 1 - 1 / effective
-        return np.asarray(stdev / np.sqrt(np.where(lost > 0, lost, np.nan))[:, None, None])
+    n = np.maximum(effective, _LEAST)
+    factor = np.where(effective > 1, n / (n - 2), np.nan)
+    return np.asarray(stdev * np.sqrt(factor)[:, None, None])
 
 
 def solve(problem: Problem, options: PosteriorMeanOptions) -> Solution:
@@ -175,20 +184,33 @@ def solve(problem: Problem, options: PosteriorMeanOptions) -> Solution:
     if lead is None:
         lead = LEAD if problem.model.climatology is None else 0
     prior = library(problem.model, engine, problem.cost.time_step, steps, options.members, lead)
+    draws = min(_MORE_DRAWS * options.draws, _MOST_DRAWS)
     noise = np.random.default_rng(options.seed).standard_normal((options.draws, size))
+    more = np.random.default_rng([options.seed, 3]).standard_normal((draws, size))
     deviation = np.sqrt(climatology(problem.model, engine).variance)
     x, stdev, status = without_observations(problem)
-    effective = np.full(windows, np.nan)
+    effective, misfit = np.full(windows, np.nan), np.full(windows, np.nan)
+
+    def sample(block: Array, noise: Array, enough: float) -> None:
+        """Sample windows, and keep what has more samples than before."""
+        found = engine.posterior_mean(
+            problem.model, problem.cost, observation[block], precision[block], prior,
+            noise=noise, enough=enough, spread=options.bandwidth * deviation,
+        )  # fmt: skip
+        better = ~(found.effective <= effective[block])
+        rows = block[better]
+        x[rows], stdev[rows] = found.mean[better], found.stdev[better]
+        effective[rows], misfit[rows] = found.effective[better], found.misfit[better]
+
     chosen = np.flatnonzero(problem.has_observations())
     for first in range(0, len(chosen), _BLOCK):
         block = chosen[first : first + _BLOCK]
-        found = engine.posterior_mean(
-            problem.model, problem.cost, observation[block], precision[block], prior,
-            noise=noise, enough=options.enough, spread=options.bandwidth * deviation,
-        )  # fmt: skip
-        x[block], effective[block] = found.mean, found.effective
-        stdev[block] = unbiased(found.stdev, found.effective)
-        status[block] = _judged(found.misfit, found.effective, precision[block], options)
+        sample(block, noise, options.enough)
+        few = block[effective[block] < min(_FEW, options.enough)]
+        if draws and len(few):
+            sample(few, more, _MORE_MEMBERS * options.enough)
+        stdev[block] = unbiased(stdev[block], effective[block])
+        status[block] = _judged(misfit[block], effective[block], precision[block], options)
         problem.report(first + len(block), len(chosen))
     status[~np.isfinite(x).all((1, 2))] = Status.DIVERGED
     return Solution(

@@ -124,6 +124,10 @@ class Options(BaseModel):
         """Return the options of the first window of a cycle, which has no forecast."""
         return self
 
+    def states_curvature(self) -> bool:
+        """Tell whether the spread is the curvature of a minimum under a nearly exact model."""
+        return False
+
     def model_error_per_step(self, state_size: int) -> Array:
         """Return the covariance (D, D) that the model adds to a state's error in a step."""
         return np.zeros((state_size, state_size))

@@ -19,6 +19,8 @@ from pyvda.methods.statistics import OF_A_FUNCTION, CyclingOptions
 from pyvda.models.model import Model
 from pyvda.operators.covariance_input import CovarianceOption, as_covariance
 
+_GROWTH = 4
+
 ONE_START = ("mean", "first-guess")
 """Values of `starts` that give one start."""
 
@@ -37,7 +39,8 @@ class StrongConstraintOptions(CyclingOptions):
         Number of starts; the minimum with the lowest cost is kept.
     growth : int, optional
         Steps by which the window grows (quasi-static); 0: the whole window at once. Default: 0 from
-        a library or a first guess, else 16.
+        a library or a first guess, else 4. Steps without data cost nothing; where a window grows by
+        several observation times at once, the descent ends in a wrong minimum more often.
     background : str
         "climatology" (Gaussian), "flat" (none), or a file: see
         `pyvda.climate.background_option.get_background`.
@@ -160,6 +163,10 @@ class StrongConstraintOptions(CyclingOptions):
         """Tell whether the method gives the analysis a standard deviation."""
         return True
 
+    def states_curvature(self) -> bool:
+        """Tell whether the spread is the curvature of a minimum under a nearly exact model."""
+        return self.model_error is None
+
     def couples_windows(self) -> bool:
         """Tell whether the analysis of a window depends on the others of its block."""
         return self.parameters == "shared"
@@ -222,7 +229,7 @@ def setting_of(problem: Problem, options: StrongConstraintOptions) -> Setting:
             "of them"
         )
     at_once = starts in ("library", "first-guess")
-    growth = (0 if at_once else 16) if options.growth is None else options.growth
+    growth = (0 if at_once else _GROWTH) if options.growth is None else options.growth
     count = 1 if starts in ONE_START else options.count
     return Setting(starts, count, growth, _lead(problem, options))
 

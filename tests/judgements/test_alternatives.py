@@ -37,8 +37,7 @@ def test_expected_square_is_the_weighted_mean_over_members(problem) -> None:
     x = problem.batch.truth + 3.0
     mask = (precision > 0).astype(float)
     problem = replace(problem, batch=replace(problem.batch, mask=mask))
-    found, known = alternatives.expected_square(problem, x, 20.0, np.arange(3), np.ones(3, bool))
-    assert known.all()
+    found, size = alternatives.expected_square(problem, x, 20.0, np.arange(3), np.ones(3, bool))
     shelf = library(problem.model, problem.engine, 0.01, steps, 120_000)
     small = alternatives.pieces(shelf, 64, 16, steps)
     members = np.concatenate([small.states[:, LEAD + EVERY * k :][:, :steps] for k in range(16)])
@@ -48,8 +47,23 @@ def test_expected_square_is_the_weighted_mean_over_members(problem) -> None:
         weight = np.exp(cost.min() - cost)
         weight /= weight.sum()
         square = np.einsum("n,ntd->td", weight, (members - x[window]) ** 2)
-        # The variance is corrected for the number of samples.
-        np.testing.assert_allclose(found[window], square, rtol=0.01)
+        np.testing.assert_allclose(found[window], square, rtol=1e-6)
+        assert size[window] == pytest.approx(1 / (weight**2).sum(), rel=1e-6)
+
+
+def test_a_pooled_variance_is_calibrated_however_few_the_samples() -> None:
+    rng = np.random.default_rng(6)
+    for n in (5, 12, 40):
+        square = (rng.standard_normal((50_000, n)) ** 2).mean(1)[:, None, None]
+        found = alternatives.pooled(np.ones_like(square), square, np.full(len(square), n))
+        error = rng.standard_normal(len(square)) ** 2
+        assert np.mean(error / found[:, 0, 0]) == pytest.approx(1, abs=0.03)
+    # A method's variance that is half of the right one counts the less the more samples there are.
+    few, many = (
+        alternatives.pooled(np.full((1, 1, 1), 0.5), np.ones((1, 1, 1)), np.array([n]))
+        for n in (5.0, 500.0)
+    )
+    assert few < 0.75 < 0.98 < many
 
 
 @pytest.mark.julia
@@ -57,16 +71,23 @@ def test_the_library_is_asked_where_data_are_few_or_the_spread_is_large(problem)
     climatological = np.full(3, 60.0)
     stdev = np.ones_like(problem.batch.truth)
     loose = np.zeros(len(stdev), bool)
-    assert not len(alternatives.undecided(problem, stdev, climatological, loose, exact=True))
+    assert not len(
+        alternatives.undecided(problem, stdev, climatological, loose, alternatives.CURVED)
+    )
     stdev[4, 150] = 7.0
     stdev[5] = np.nan
     stdev[3, 10] = 2.5
-    for exact, asked in ((True, [3, 4, 5]), (False, [4, 5])):
-        found = alternatives.undecided(problem, stdev, climatological, loose, exact=exact)
+    stdev[2, 10] = 1.3
+    for limit, asked in (
+        (alternatives.CURVED, [2, 3, 4, 5]),
+        (alternatives.LONG, [3, 4, 5]),
+        (alternatives.LONG_WITH_ERRORS, [4, 5]),
+    ):
+        found = alternatives.undecided(problem, stdev, climatological, loose, limit)
         np.testing.assert_array_equal(found, asked)
     loose[0] = True
-    found = alternatives.undecided(problem, stdev, climatological, loose, exact=False)
-    np.testing.assert_array_equal(found, [0, 4, 5])
+    found = alternatives.undecided(problem, stdev, climatological, loose, alternatives.LONG)
+    np.testing.assert_array_equal(found, [0, 3, 4, 5])
 
 
 @pytest.mark.julia

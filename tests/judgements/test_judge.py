@@ -11,9 +11,11 @@ from problems import twin_problem
 import pyvda
 from pyvda import names
 from pyvda.climate.climatology import climatology
+from pyvda.judgements import alternatives
 from pyvda.judgements.judge import judged_solution
 from pyvda.learned.description import Pattern
-from pyvda.methods import Solution
+from pyvda.methods import Solution, gauss_newton, posterior_mean, strong_constraint
+from pyvda.methods.gauss_newton import GaussNewtonOptions
 from pyvda.methods.learned import LearnedOptions
 from pyvda.methods.strong_constraint import StrongConstraintOptions
 from pyvda.names import Doubt, Status
@@ -49,6 +51,29 @@ def test_standard_windows_are_not_in_doubt(truth: Any, method: str) -> None:
     assert (found["status"] == Status.CONVERGED).all()
     assert not found["doubts"].any()
     assert abs(found["fit"].mean() - 1) < 4 * np.sqrt(2 / 25 / WINDOWS)
+
+
+@pytest.mark.parametrize("method", ["strong-constraint", "gauss-newton"])
+def test_the_spread_of_a_bent_posterior_is_that_of_its_samples(method: str) -> None:
+    problem = twin_problem("lorenz63-blanked", 192)
+    posterior = posterior_mean.solve(problem, posterior_mean.PosteriorMeanOptions())
+    options, solve = {
+        "strong-constraint": (StrongConstraintOptions(), strong_constraint.solve),
+        "gauss-newton": (
+            GaussNewtonOptions(form="statistical").for_variance(2.0), gauss_newton.solve,
+        ),
+    }[method]  # fmt: skip
+    found = solve(problem, options)
+    own = judged_solution(problem, options, found)
+    apart = (posterior.x - found.x) ** 2
+    error = posterior.stdev**2 + apart
+    known = (posterior.status == Status.CONVERGED) & (own.status == Status.CONVERGED)
+    known &= apart.mean((1, 2)) < 4 * (posterior.stdev**2).mean((1, 2))  # not in another minimum
+    assert known.mean() > 0.95
+    before, after = (np.mean((error / one.stdev**2)[known, 8:24]) for one in (found, own))
+    assert before > 1.25  # no data have come yet, or few
+    assert abs(after - 1) < 0.15
+    assert (own.x == found.x).all()
 
 
 def test_an_unknown_sign_is_ambiguous_and_covered(truth: Any) -> None:
@@ -112,7 +137,10 @@ def test_misfits_too_small_and_status_of_other_methods() -> None:
     np.testing.assert_allclose(found.per_window[names.FIT], objective / 12.5)
 
 
-def test_a_spread_that_no_hessian_gives_is_the_climatology_s() -> None:
+def test_a_spread_that_no_hessian_gives_is_the_climatology_s(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(alternatives, "has_library", lambda problem: False)
     problem = twin_problem("lorenz63", 3)
     stdev = np.full(problem.batch.truth.shape, 0.5)
     stdev[1, 150:] = np.nan

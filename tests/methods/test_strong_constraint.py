@@ -70,6 +70,22 @@ def test_growing_the_window_leads_there_from_the_mean(problem: Problem) -> None:
     assert np.mean(at_once < library + 0.01) < np.mean(grown < library + 0.01)
 
 
+def test_growing_by_one_observation_time_ends_in_fewer_wrong_minima() -> None:
+    own = {"K": 6, "J": 4}
+    truth = pyvda.simulate("lorenz96-two-scale", 16, 5, steps=81, parameters=own)
+    observed = pyvda.observe(
+        truth, seed=6, variance=0.03, every=4, components=list(range(0, 30, 2))
+    )  # fmt: skip
+    model = get_model("lorenz96-two-scale", **own)
+    by_four, by_sixteen = (
+        pyvda.assimilate(observed, model=model, method="strong-constraint", **options)
+        for options in ({}, {"growth": 16})
+    )
+    higher = (by_sixteen["objective"] - by_four["objective"]).values
+    assert (higher > 1).sum() >= 3
+    assert (higher < -1).sum() <= 1
+
+
 def test_minima_are_ordered_and_distinct(problem: Problem) -> None:
     part = replace(problem, batch=problem.batch[:20])
     options = StrongConstraintOptions(starts="climatology", count=12, growth=0)
