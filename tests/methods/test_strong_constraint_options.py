@@ -38,12 +38,12 @@ def test_defaults_depend_on_size_warm_start_and_data(problem) -> None:
     for given, expected in (
         (problem, Setting("library", 3, 0, LEAD)),
         (warm, Setting("first-guess", 1, 0, LEAD)),
-        (large(problem), Setting("mean", 1, 16, 0)),
-        (of_function(problem), Setting("mean", 1, 16, LEAD)),
+        (large(problem), Setting("mean", 1, 4, 0)),
+        (of_function(problem), Setting("mean", 1, 4, LEAD)),
     ):
         assert setting_of(given, Options()) == expected
     assert setting_of(problem, Options(starts="climatology", count=7)) == Setting(
-        "climatology", 7, 16, LEAD
+        "climatology", 7, 4, LEAD
     )
     assert setting_of(problem, Options(growth=5)).growth == 5
 
