@@ -155,8 +155,8 @@ def unbiased(stdev: Array, effective: Array) -> Array:
 
     Examples
     --------
-    >>> unbiased(np.ones((1, 1, 1)), np.array([4.0])).item() ** 2
-    2.0000000000000004
+    >>> round(unbiased(np.ones((1, 1, 1)), np.array([4.0])).item() ** 2, 9)  # 4 / (4 - 2)
+    2.0
     """
     n = np.maximum(effective, _LEAST)
     factor = np.where(effective > 1, n / (n - 2), np.nan)
