@@ -206,7 +206,7 @@ def pooled(variance: Array, square: Array, effective: Array) -> Array:
 
     Examples
     --------
-    >>> pooled(np.ones((1, 1, 1)), np.full((1, 1, 1), 2.0), np.array([10.0])).item()
+    >>> round(pooled(np.ones((1, 1, 1)), np.full((1, 1, 1), 2.0), np.array([10.0])).item(), 9)
     1.575
     """
     n = effective[:, None, None]
