@@ -163,25 +163,29 @@ def _heard_here(name: str) -> OfBlocks | Report:
 @contextmanager
 def shown(what: str, quiet: bool = False) -> Iterator[Report]:
     """Show a progress bar on a terminal, a line per minute elsewhere, nothing if quiet."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    console = Console(stderr=True)
     if quiet:
         yield silent
-    elif console.is_terminal and sys.stderr.isatty():  # FORCE_COLOR asks for colours alone
-        note = "{task.fields[note]}"
-        columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        # Output printed meanwhile appears above the bar if it goes to the same terminal.
-        with Progress(*columns, note, console=console, redirect_stdout=sys.stdout.isatty()) as bar:
-            task = bar.add_task(what, total=None, note="")
-            yield _beginning(
-                lambda done, total, note="": bar.update(
-                    task, completed=done, total=total, note=note
+        return
+    if sys.stderr.isatty():  # FORCE_COLOR asks for colours alone
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+        console = Console(stderr=True)
+        if console.is_terminal:
+            note = "{task.fields[note]}"
+            columns = "{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+            # Output printed meanwhile appears above the bar if it goes to the same terminal.
+            with Progress(
+                *columns, note, console=console, redirect_stdout=sys.stdout.isatty()
+            ) as bar:
+                task = bar.add_task(what, total=None, note="")
+                yield _beginning(
+                    lambda done, total, note="": bar.update(
+                        task, completed=done, total=total, note=note
+                    )
                 )
-            )
-    else:
-        yield _beginning(_lines(what))
+            return
+    yield _beginning(_lines(what))
 
 
 def _beginning(report: Report) -> Report:

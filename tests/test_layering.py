@@ -128,6 +128,16 @@ def test_classical_methods_on_julia_leave_torch_out() -> None:
     ]  # fmt: skip
 
 
+def test_a_short_command_loads_no_library_that_it_does_not_use() -> None:
+    look = (
+        "import sys, pyvda.assimilate\n"
+        "unused = {'scipy.linalg', 'scipy.sparse.linalg', 'rich.progress', 'matplotlib'}\n"
+        "print(*sorted(unused & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
 def test_nothing_imports_the_command_line() -> None:
     """Not even inside a function: nothing but `__main__` and the tests may name it."""
     named = re.compile(

@@ -10,6 +10,7 @@ import ast
 import atexit
 import gc
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Callable, Collection
@@ -30,9 +31,13 @@ _COMMANDS = (
     "crossvalidate", "check", "diagnose", "plot", "reproduce", "info",
 )  # fmt: skip
 _INTERRUPTED = 130  # typer's exit code for Ctrl-C
-# New objects between two collections of cycles. Loading modules makes hundreds of thousands, which
-# all stay: at Python's default, 700, looking through them takes a good part of a short command.
-_NEW_OBJECTS = 5000
+# New objects between two collections of cycles, which Python's default, 700, would make a good part
+# of a short command. Loading modules makes some 400 000, which all stay: the first are rarer still.
+_NEW_OBJECTS, _NEW_OBJECTS_AT_FIRST, _FIRST_COLLECTIONS = 5000, 50_000, 8
+# An idle thread of OpenBLAS spins for 2 to the power of this number of clock ticks, then it sleeps.
+# Its default, 26, is 30 ms for each core and each library with an OpenBLAS of its own (numpy,
+# scipy, Julia): https://github.com/OpenMathLib/OpenBLAS/issues/5171
+_SPIN_OF_OPENBLAS = "20"
 
 
 class _Commands(TyperGroup):
@@ -115,7 +120,8 @@ for _name in _COMMANDS:
 
 def main() -> None:
     """Run the command line and turn errors into one sentence and an exit code."""
-    gc.set_threshold(_NEW_OBJECTS)
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", _SPIN_OF_OPENBLAS)  # read when numpy is loaded
+    _collect_rarely()
     atexit.register(gc.freeze)  # an interpreter that ends looks through all objects several times
     said = _HeldBack()
     _show_messages(said)
@@ -134,6 +140,21 @@ def main() -> None:
             raise
         print("pyvda: interrupted", file=sys.stderr)
         sys.exit(1)
+
+
+def _collect_rarely() -> None:
+    """Have Python look for cycles of objects rarely, and more rarely while modules are loaded."""
+    left = _FIRST_COLLECTIONS
+
+    def collected(phase: str, _: object) -> None:
+        nonlocal left
+        left -= phase == "stop"
+        if left == 0 and collected in gc.callbacks:
+            gc.callbacks.remove(collected)
+            gc.set_threshold(_NEW_OBJECTS)
+
+    gc.set_threshold(_NEW_OBJECTS_AT_FIRST)
+    gc.callbacks.append(collected)
 
 
 class _HeldBack:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class MethodOptions(BaseModel):
@@ -10,6 +10,10 @@ class MethodOptions(BaseModel):
 
     What a word of the command line may also stand for (a file, `estimate`) is text here.
     """
+
+    model_config = ConfigDict(
+        defer_build=True
+    )  # its fields are read, and nothing is validated by it
 
     iterations: int | None = Field(None, description="Maximum number of iterations of a window.")
     tolerance: float | None = Field(

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-import scipy.linalg
+import scipy  # its linalg is loaded at the first use
 
 from pyvda.engine.interface import Array
 

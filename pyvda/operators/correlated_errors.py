@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import scipy  # its linalg is loaded at the first use
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.linalg import solve_triangular
 
 from pyvda.errors import InputError
 
@@ -130,7 +130,8 @@ class CorrelatedErrors:
                     "the shape exponential"
                 ) from None
             scale = np.sqrt(np.mean(error[own] ** 2))
-            W[np.ix_(own, own)] = scale * solve_triangular(factor, np.eye(len(own)), lower=True)
+            inverse = scipy.linalg.solve_triangular(factor, np.eye(len(own)), lower=True)
+            W[np.ix_(own, own)] = scale * inverse
             error[own] = scale
         W = W.tocsr()
         return W @ value, W @ rows, error

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.sparse
-import scipy.sparse.linalg
 from numpy.typing import ArrayLike
 
 from pyvda.errors import InputError
@@ -79,6 +78,8 @@ class Diffusion(Covariance):
         steps: int = 10,
         seed: int = 0,
     ) -> None:
+        from scipy.sparse.linalg import splu
+
         if steps < 4 or steps % 2:
             raise InputError(f"the diffusion has {steps} steps, expected an even number from 4")
         found = {"length": length, "standard deviation": stdev}
@@ -113,7 +114,7 @@ class Diffusion(Covariance):
         spacings = (whole["spacing along y"], whole["spacing along x"])
         self._apart = tuple(_apart(whole["length"] / d, steps) for d in spacings)
         self._matrix = self._implicit(whole, steps)
-        self._factor = scipy.sparse.linalg.splu(self._matrix.tocsc())
+        self._factor = splu(self._matrix.tocsc())
         self._deviation = sea["standard deviation"]
         self._scale = np.ones(self.rank)
         self._scale = self._deviation / np.sqrt(self._smoothed_variance(seed))

@@ -1,6 +1,7 @@
 """The command line: the README's commands; bad input: one sentence, exit code 2, no output."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -271,3 +272,35 @@ def test_a_process_that_ends_does_not_look_through_what_it_has_loaded() -> None:
         [sys.executable, "-c", look, "--version"], capture_output=True, text=True, timeout=300
     )
     assert done.stdout.splitlines() == [f"pyvda {pyvda.__version__}", "True"], done.stderr
+
+
+def test_a_command_collects_cycles_rarely_and_more_rarely_while_modules_are_loaded() -> None:
+    look = (
+        "import atexit, gc\n"
+        "at_first = lambda: [(gc.get_threshold()[0], gc.collect(0))[0] for _ in range(10)]\n"
+        "atexit.register(lambda: print(*at_first()))\n"
+        "from pyvda.cli.main import main\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", look, "--version"], capture_output=True, text=True, timeout=300
+    )
+    said = " ".join(["50000"] * 8 + ["5000"] * 2)
+    assert done.stdout.splitlines()[1:] == [said], done.stderr
+
+
+@pytest.mark.parametrize(("given", "spin"), [({}, "20"), ({"OPENBLAS_THREAD_TIMEOUT": "9"}, "9")])
+def test_idle_threads_of_linear_algebra_soon_sleep(given, spin) -> None:
+    look = (
+        "import atexit, os, sys\n"
+        "atexit.register(lambda: print(early, os.environ['OPENBLAS_THREAD_TIMEOUT']))\n"
+        "from pyvda.cli.main import main\n"
+        "early = 'numpy' in sys.modules\n"
+        "main()\n"
+    )
+    kept = {k: v for k, v in os.environ.items() if k != "OPENBLAS_THREAD_TIMEOUT"}
+    done = subprocess.run(
+        [sys.executable, "-c", look, "--version"],
+        capture_output=True, text=True, timeout=300, env=kept | given,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == f"False {spin}", done.stderr
