@@ -22,7 +22,7 @@ error of covariance B, or the climatological mean (cold).
 | cold | run a, 12 times from the climatological mean |
 | spread | run a, windows 1-8 of 20 times with the standard deviation |
 | eda | run a, windows 1-3 of 20 times, hybrid B from an ensemble of 4D-Vars |
-| speed, gradient, memory, cycles, growth | see qg_cost.py |
+| speed, gradient, memory, cycles, cores, growth | see qg_cost.py |
 """
 
 from __future__ import annotations

@@ -308,6 +308,41 @@ def _peaks(cases: dict[str, tuple[str, int, int, float]]) -> dict[str, Any]:
     return found
 
 
+CORES = """
+import json, sys, time
+import numpy as np
+sys.path.insert(0, "benchmarks")
+import qg_cost
+engine, model, cost, x = qg_cost.problem(qg_cost.N, 2)
+members = x[0, 0] * np.linspace(0.9, 1.1, 16)[:, None]
+engine.run(model, cost, members, 3)
+taken = []
+for _ in range(5):
+    began = time.perf_counter()
+    engine.run(model, cost, members, 11)
+    taken.append(time.perf_counter() - began)
+print(json.dumps([min(taken), engine.info.threads]))
+"""
+
+
+def cores() -> dict[str, Any]:
+    """Time runs of 16 members over 10 outputs with one thread and with two, by the clock."""
+    found: dict[str, Any] = {"load": round(os.getloadavg()[0], 1)}
+    for threads in (1, 2):
+        done = subprocess.run(
+            [sys.executable, "-c", CORES], capture_output=True, text=True, check=False,
+            env={**os.environ, "PYVDA_THREADS": str(threads), "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        if done.returncode:
+            raise SystemExit(done.stderr.strip().splitlines()[-1])
+        seconds, used = json.loads(done.stdout.splitlines()[-1])
+        if used != threads:
+            raise SystemExit(f"{threads} threads were asked for, {used} ran")
+        found[f"{threads}_threads_ms"] = round(1e3 * seconds / 160, 3)
+    found["ratio"] = round(found["1_threads_ms"] / found["2_threads_ms"], 2)
+    return found
+
+
 def growth() -> dict[str, Any]:
     """Time an output on grids of 65 to 513 points, per Runge-Kutta step, unknown and log N."""
     found: dict[str, Any] = {}
@@ -327,5 +362,6 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "gradient": gradient,
     "memory": memory,
     "cycles": cycles,
+    "cores": cores,
     "growth": growth,
 }
