@@ -106,10 +106,9 @@ def encoded(value: Any) -> Any:
         said = {"model": value.name, "values": dict(value.fields)}
         return said if _is_registered(value) else {_UNSAID: f"the model {value.name}"}
     if isinstance(value, Mask):
-        errors = None if value.errors is None else asdict(value.errors)
-        return {"operator": "mask"} | ({} if errors is None else {"errors": errors})
+        return {"operator": "mask"} | _encoded_errors(value)
     if isinstance(value, JuliaFunction):
-        return {"operator": "julia", "path": value.path}
+        return {"operator": "julia", "path": value.path} | _encoded_errors(value)
     if isinstance(value, np.ndarray) and value.size <= _MOST_VALUES and value.dtype.kind in "fiub":
         return {"array": value.tolist(), "dtype": value.dtype.str}
     if isinstance(value, list | tuple):
@@ -140,13 +139,17 @@ def decoded(name: str, value: Any) -> Any:
     if "model" in value:
         return resolve(value["model"], value["values"])
     if "operator" in value:
-        if value["operator"] != "mask":
-            return JuliaFunction(value["path"])
-        errors = value.get("errors")
-        return Mask(None if errors is None else CorrelatedErrors(**errors))
+        errors = CorrelatedErrors(**value["errors"]) if "errors" in value else None
+        if value["operator"] == "mask":
+            return Mask(errors)
+        return JuliaFunction(value["path"], errors=errors)
     if "array" in value:
         return np.array(value["array"], dtype=value["dtype"])
     return {key: decoded(name, one) for key, one in value["mapping"].items()}
+
+
+def _encoded_errors(operator: Mask | JuliaFunction) -> dict[str, Any]:
+    return {} if operator.errors is None else {"errors": asdict(operator.errors)}
 
 
 def _is_registered(model: Model) -> bool:

@@ -6,6 +6,7 @@ autograd, or from an adjoint written by hand, which is tested against autograd b
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -61,12 +62,14 @@ class FunctionOperator(ObservationOperator):
                 "(x, v); give functions"
             )
         self.function, self.adjoint, self.errors = function, adjoint, errors
+        self.combination: np.ndarray | None = None  # (K, K), of `with_independent_errors`
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Return h(x), (..., K), for states x (..., D); autograd goes through it."""
-        if self.adjoint is None:
-            return self.function(x)
-        return _with_adjoint(self.function, self.adjoint)(x)
+        function = self.function
+        if self.adjoint is not None:
+            function = _with_adjoint(function, self.adjoint)
+        return self._combined(function(x))
 
     def check(self, size: int, channels: int, states: Any = None) -> None:
         """Test the function and its derivatives at some states.
@@ -127,14 +130,16 @@ class FunctionOperator(ObservationOperator):
         """Return the data as channels; see `ObservationOperator.observations`."""
         from pyvda.io.tables import channels
 
-        return channels.observations(ds, model, variable)
+        found = channels.observations(ds, model, variable)
+        return found if self.combination is None else channels.combined(found, self.combination)
 
     def with_independent_errors(
         self, ds: xr.Dataset, variable: str | Sequence[str] | None = None
     ) -> FunctionOperator:
-        """Return an operator on combinations of the channels of `ds` whose errors are independent.
+        """Return the operator of combinations A h of the channels of `ds` with independent errors.
 
-        Its `observations` makes these of `ds`. Without `errors` it is the operator itself.
+        Its `combination` is A, (K, K), and its `observations` are A y. Without `errors` it is the
+        operator itself.
 
         Raises
         ------
@@ -145,7 +150,9 @@ class FunctionOperator(ObservationOperator):
             return self
         from pyvda.io.tables import channels
 
-        return _Combined(self, channels.independent(ds, self.errors, variable))
+        found = copy.copy(self)
+        found.combination, found.errors = channels.independent(ds, self.errors, variable), None
+        return found
 
     def count(self, state: Any) -> int:
         """Return the number of values of the function for a state (D,).
@@ -194,13 +201,21 @@ class FunctionOperator(ObservationOperator):
 
         try:
             _, found = torch.autograd.functional.jvp(self.function, x, dx, strict=False)
-            return found, _TOLERANCE
+            return self._combined(found), _TOLERANCE
         except (RuntimeError, TypeError):
             if self.adjoint is None:
                 raise
         with torch.no_grad():
             ahead, behind = self.function(x + _STEP * dx), self.function(x - _STEP * dx)
-        return (ahead - behind) / (2 * _STEP), _OF_DIFFERENCES
+        return self._combined((ahead - behind) / (2 * _STEP)), _OF_DIFFERENCES
+
+    def _combined(self, found: torch.Tensor) -> torch.Tensor:
+        """Return A applied to values (..., K) of the function, as an array of the same kind."""
+        if self.combination is None:
+            return found
+        import torch
+
+        return found @ torch.as_tensor(self.combination, dtype=found.dtype, device=found.device).T
 
     def _returned(self, x: torch.Tensor) -> Any:
         try:
@@ -226,27 +241,6 @@ class FunctionOperator(ObservationOperator):
                 "make it finite for every state, for example by clamping its argument"
             )
         return found
-
-
-class _Combined(FunctionOperator):
-    """Combinations A h of the channels of an operator, A being (K, K)."""
-
-    def __init__(self, of: FunctionOperator, combination: np.ndarray) -> None:
-        self.of, self.combination = of, np.asarray(combination, float)
-        super().__init__(self._combined)
-
-    def observations(
-        self, ds: xr.Dataset, model: Model, variable: str | Sequence[str] | None = None
-    ) -> xr.Dataset:
-        from pyvda.io.tables import channels
-
-        return channels.combined(self.of.observations(ds, model, variable), self.combination)
-
-    def _combined(self, x: torch.Tensor) -> torch.Tensor:
-        import torch
-
-        found = self.of(x)
-        return found @ torch.as_tensor(self.combination, dtype=found.dtype, device=found.device).T
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import torch
 
     from pyvda.engine.julia.observation_function import ObservationFunctions
+    from pyvda.operators.correlated_errors import CorrelatedErrors
 
 _MOST_BYTES = 1 << 20
 
@@ -42,6 +43,8 @@ class JuliaFunction(FunctionOperator):
     ----------
     path : path
         The file, which is read now and evaluated in a module of its own when it is first needed.
+    errors : CorrelatedErrors, optional
+        As of a `FunctionOperator`.
 
     Raises
     ------
@@ -53,7 +56,9 @@ class JuliaFunction(FunctionOperator):
     >>> operator = JuliaFunction("observe.jl")  # doctest: +SKIP
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], *, errors: CorrelatedErrors | None = None
+    ) -> None:
         file = Path(path)
         if not file.is_file():
             raise InputError(f"there is no file {path}; give the path of a Julia file")
@@ -69,7 +74,13 @@ class JuliaFunction(FunctionOperator):
             raise InputError(f"{path} is empty or not text, expected a Julia file with observe(x)")
         self.path = str(path)
         self._channels: int | None = None
-        super().__init__(self._in_torch, self._adjoint_in_torch)
+        super().__init__(self._in_torch, self._adjoint_in_torch, errors=errors)
+
+    def __copy__(self) -> JuliaFunction:
+        found = object.__new__(type(self))
+        found.__dict__.update(self.__dict__)
+        found.function, found.adjoint = found._in_torch, found._adjoint_in_torch
+        return found
 
     def check(self, size: int, channels: int, states: Any = None) -> None:
         """Test the function and its derivatives at some states; see `FunctionOperator.check`."""
@@ -85,22 +96,28 @@ class JuliaFunction(FunctionOperator):
 
     def values(self, x: Any, channels: int) -> np.ndarray:
         """Return h of states x (..., D), (..., K), with K `channels`."""
-        x = np.asarray(x, float)
-        found = self._julia().values(self.path, self.text, x.reshape(-1, x.shape[-1]), channels)
-        return found.reshape(*x.shape[:-1], channels)
+        found = self._values(np.asarray(x, float), channels)
+        return found if self.combination is None else _product(found, self.combination.T)
 
     def derivatives(self, x: Any, channels: int) -> np.ndarray:
         """Return ∂h/∂x at states x (..., D), (..., K, D), with K `channels`."""
-        x = np.asarray(x, float)
+        found = self._derivatives(np.asarray(x, float), channels)
+        return found if self.combination is None else _product(self.combination, found)
+
+    def _values(self, x: np.ndarray, channels: int) -> np.ndarray:
+        found = self._julia().values(self.path, self.text, x.reshape(-1, x.shape[-1]), channels)
+        return found.reshape(*x.shape[:-1], channels)
+
+    def _derivatives(self, x: np.ndarray, channels: int) -> np.ndarray:
         states = x.reshape(-1, x.shape[-1])
         found = self._julia().derivatives(self.path, self.text, states, channels)
         return found.reshape(*x.shape[:-1], channels, x.shape[-1])
 
     def _in_torch(self, x: torch.Tensor) -> torch.Tensor:
-        return _like(x, self.values(x.detach().cpu().numpy(), self._count()))
+        return _like(x, self._values(x.detach().cpu().numpy().astype(float), self._count()))
 
     def _adjoint_in_torch(self, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        rows = self.derivatives(x.detach().cpu().numpy(), v.shape[-1])
+        rows = self._derivatives(x.detach().cpu().numpy().astype(float), v.shape[-1])
         return _like(x, np.einsum("...kd,...k->...d", rows, v.detach().cpu().numpy()))
 
     def _julia(self) -> ObservationFunctions:
@@ -119,6 +136,11 @@ class JuliaFunction(FunctionOperator):
         if self._channels is None:
             raise ValueError("call check(size, channels) first: torch does not say how many values")
         return self._channels
+
+
+def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    with np.errstate(all="ignore"):  # states of a window that diverges
+        return np.asarray(a @ b)
 
 
 def _like(x: torch.Tensor, values: np.ndarray) -> torch.Tensor:

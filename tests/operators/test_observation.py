@@ -12,7 +12,14 @@ from pyvda.climate.background import Background
 from pyvda.errors import InputError
 from pyvda.io.tables import tables
 from pyvda.io.tables.point_observations import rows_of
-from pyvda.operators import CorrelatedErrors, FunctionOperator, Interpolation, Mask, SparseLinear
+from pyvda.operators import (
+    CorrelatedErrors,
+    FunctionOperator,
+    Interpolation,
+    JuliaFunction,
+    Mask,
+    SparseLinear,
+)
 
 
 @pytest.fixture(scope="module")
@@ -327,6 +334,45 @@ def test_a_function_with_correlated_errors_is_that_of_a_matrix(stated):
     np.testing.assert_allclose(found.state_stdev, expected.state_stdev, rtol=1e-6)
     alone = pyvda.assimilate(ds, operator=FunctionOperator(linear.function), **common)
     assert float(abs(alone.analysis - found.analysis).max()) > 0.01
+
+
+ADJOINT = "observe_adjoint((x, y, z), (u, v)) = (u, v, z * v / 25)\n"
+
+
+@pytest.mark.julia
+@pytest.mark.parametrize(
+    ("method", "derivative"),
+    [
+        ("fsgd", ""),
+        ("fsgd", ADJOINT),
+        ("gauss-newton", ""),
+        ("strong-constraint", ADJOINT),
+        ("ensemble-smoother", ""),
+    ],
+)
+def test_a_function_in_julia_with_correlated_errors(truth, tmp_path, method, derivative):
+    path = tmp_path / "observe.jl"
+    path.write_text("observe((x, y, z)) = (x, y + z^2 / 50)\n" + derivative)
+    x, y, z = np.moveaxis(truth.truth.values[:, 40:60], -1, 0)
+    data = np.stack((x, y + z**2 / 50), -1)
+    data += np.random.default_rng(3).normal(size=data.shape) * [1.0, 0.5]
+    data[:, 1::2] = np.nan
+    ds = xr.Dataset(
+        {"y": (("window", "time", "k"), data), "y_error": ("k", [1.0, 0.5])},
+        {"time": 0.01 * np.arange(20), "km": ("k", [0.0, 1.0])},
+    )
+    errors = CorrelatedErrors(2.0, "km")
+    common = {"model": "lorenz63", "variable": "y", "method": method}
+    common |= {"iterations": 30} if method == "fsgd" else {}
+    in_torch = FunctionOperator(
+        lambda s: torch.stack((s[..., 0], s[..., 1] + s[..., 2] ** 2 / 50), -1), errors=errors
+    )
+    found = pyvda.assimilate(ds, operator=JuliaFunction(path, errors=errors), **common)
+    other = pyvda.assimilate(ds, operator=in_torch, engine="torch", **common)
+    tolerance = 1e-4 if method == "strong-constraint" else 1e-6  # of where the engines stop
+    np.testing.assert_allclose(found.analysis, other.analysis, atol=tolerance)
+    alone = pyvda.assimilate(ds, operator=JuliaFunction(path), **common)
+    assert float(abs(alone.analysis - found.analysis).max()) > 1e-4
 
 
 def channels(**changed):

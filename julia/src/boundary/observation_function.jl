@@ -220,29 +220,36 @@ function check_observation(f::ObservationFunction, x, K)
     return nothing
 end
 
-"    pullback(f, D, K) -> `back!` of FunctionData, by the file's adjoint or by dual numbers"
-function pullback(f::ObservationFunction, D, K)
+"    combine!(y, A, kept) -> y, with A y in it, by the vector `kept` of the same length; A may be nothing"
+combine!(y, ::Nothing, kept) = y
+combine!(y, A, kept) = mul!(y, A, copyto!(kept, y))
+
+"    pullback(f, D, K, A) -> `back!` of FunctionData for A h, by the file's adjoint or by dual numbers"
+function pullback(f::ObservationFunction, D, K, A = nothing)
     observe = Caller(f, :observe, D, K)
-    form_of(f.home, :observe_adjoint) === nothing && return pullback_by_duals(observe, D, K, Val(min(D, DIRECTIONS)))
-    (adjoint, found, v) = (Caller(f, :observe_adjoint, D, D), zeros(K), zeros(K))
+    form_of(f.home, :observe_adjoint) === nothing && return pullback_by_duals(observe, D, K, Val(min(D, DIRECTIONS)), A)
+    transposed = A === nothing ? nothing : permutedims(A)
+    (adjoint, found, v, kept) = (Caller(f, :observe_adjoint, D, D), zeros(K), zeros(K), zeros(K))
     return function (xbar, x, y, c)
         refused = values!(found, observe, x)
         refused === nothing || return refused
+        combine!(found, A, kept)
         @inbounds for k in eachindex(v)
             v[k] = c[k] == 0 ? 0.0 : c[k] * (found[k] - y[k])
         end
-        return values!(xbar, adjoint, x, v)
+        return values!(xbar, adjoint, x, combine!(v, transposed, kept))
     end
 end
 
-function pullback_by_duals(observe, D, K, ::Val{P}) where {P}
-    at, found = zeros(Dual{P,Float64}, D), zeros(Dual{P,Float64}, K)
+function pullback_by_duals(observe, D, K, ::Val{P}, A) where {P}
+    at, found, kept = zeros(Dual{P,Float64}, D), zeros(Dual{P,Float64}, K), zeros(Dual{P,Float64}, K)
     return function (xbar, x, y, c)
         fill!(xbar, 0.0)
         for first in 1:P:D
             seed!(at, x, first, Val(P))
             refused = values!(found, observe, at)
             refused === nothing || return refused
+            combine!(found, A, kept)
             @inbounds for k in eachindex(found)
                 c[k] == 0 && continue
                 v = c[k] * (found[k].value - y[k])
@@ -266,11 +273,18 @@ function c_register_observation(a)
     end
 end
 
-"    function_data(a) -> the data of a function of the state, for a method"
+"    function_data(a) -> the data of a function of the state, or of combinations of its values, for a method"
 function function_data(a)
     f = OBSERVATION_FUNCTIONS[a.observation_function]
-    (K, caller) = (a.channels, Caller(f, :observe, a.D, a.channels))
-    return FunctionData((y, x) -> values!(y, caller, x), () -> pullback(f, a.D, K),
+    (K, given) = (a.channels, reals_or_nothing(a.channel_combination, a.channels, a.channels))
+    A = given === nothing ? nothing : permutedims(given)        # from C order
+    caller = Caller(f, :observe, a.D, K)
+    function combined!(y, x)
+        refused = values!(y, caller, x)
+        A === nothing || refused !== nothing || copyto!(y, A * y)
+        return refused
+    end
+    return FunctionData(combined!, () -> pullback(f, a.D, K, A),
                         reals(a.channel_value, K, a.T, a.windows), reals(a.channel_weight, K, a.T, a.windows))
 end
 

@@ -25,12 +25,13 @@ const X = [0.3 -1.2 2.0; -0.7 0.4 1.1]
             end
         end
     end
-    @testset "Hᵀ c (h(x) - y), $(text == TEXT ? "by dual numbers" : "by the adjoint")" for text in (TEXT, TEXT * RIGHT)
-        back! = Base.invokelatest(VDA.pullback, function_of(text), 2, 3)
+    A = [1.0 0.5 0.0; -2.0 1.0 0.3; 0.0 0.0 4.0]
+    @testset "Hᵀ Aᵀ c (A h(x) - y), $(text == TEXT ? "by dual numbers" : "by the adjoint")" for text in (TEXT, TEXT * RIGHT), given in (nothing, A)
+        back! = Base.invokelatest(VDA.pullback, function_of(text), 2, 3, given)
         (y, c, g) = ([0.5, -1.0, 2.0], [1.0, 0.0, 3.0], zeros(2))
         for n in 1:3
             @test Base.invokelatest(back!, g, X[:, n], y, c) === nothing
-            J(x) = sum(c .* (h(x) .- y) .^ 2) / 2
+            J(x) = sum(c .* ((given === nothing ? h(x) : given * h(x)) .- y) .^ 2) / 2
             @test g ≈ [(J(X[:, n] + 1e-6 * e) - J(X[:, n] - 1e-6 * e)) / 2e-6 for e in ([1, 0], [0, 1])] rtol = 1e-6
         end
     end

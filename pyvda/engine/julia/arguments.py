@@ -61,16 +61,21 @@ def function_arguments(functions: ObservationFunctions, data: Data | None) -> di
     """Return the data of a function of the state; of other data, none."""
     if not isinstance(data, Channels):
         return {
-            "observation_function": 0, "channels": 0, "channel_value": None, "channel_weight": None,
+            "observation_function": 0, "channels": 0, "channel_value": None,
+            "channel_weight": None, "channel_combination": None,
         }  # fmt: skip
     operator = expect_julia(data)
     value, weight = (
         checked("channels", np.asarray(a), np.shape(data.value), np.dtype(float))
         for a in (data.value, data.weight)
     )
+    count, combination = value.shape[-1], operator.combination
+    if combination is not None:
+        combination = checked("combination", combination, (count, count), np.dtype(float))
     return {
         "observation_function": functions.handle(operator.path, operator.text),
-        "channels": value.shape[-1], "channel_value": value, "channel_weight": weight,
+        "channels": count, "channel_value": value, "channel_weight": weight,
+        "channel_combination": combination,
     }  # fmt: skip
 
 
