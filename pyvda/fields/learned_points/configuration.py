@@ -28,6 +28,7 @@ class PointSource(Section):
     variable : str, optional
         Default: the only one.
     transform : {"log10", "log"}, optional
+        Logarithm that is estimated in place of the variable.
     withhold : str, optional
         Variable of the file that is nonzero where a datum is used for nothing, the fit included.
     covariance, functions, factors, fit_by, mean, nearest, nearest_other, within_days, group_days
