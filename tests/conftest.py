@@ -8,7 +8,6 @@ start ends the session at once, and a skipped test that carries the marker `juli
 skipped as a whole, counts as a failure.
 """
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -34,24 +33,6 @@ hypothesis.settings.load_profile("pyvda")
 # A shell ignores Ctrl-C in what it starts in the background, and children inherit that: those that
 # the tests interrupt must hear it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-
-# Users' models are compiled for longer than the tests run them, and -O1 compiles them sooner, as in
-# julia/test/runtests.jl. What the system image has, pyvda's own models, was compiled with -O2.
-_COMPILE_SOONER = """
-let options = Base.JLOptions, names = collect(fieldnames(options))
-    level = fieldoffset(options, findfirst(isequal(:opt_level), names))
-    unsafe_store!(Ptr{Int8}(cglobal(:jl_options, options)) + level, Int8(1))
-end
-"""
-_initialise = start_libjulia._initialise
-
-
-def _initialise_at_o1(julia: ctypes.CDLL, *where: str) -> None:
-    _initialise(julia, *where)
-    julia.jl_eval_string(_COMPILE_SOONER.encode())
-
-
-start_libjulia._initialise = _initialise_at_o1
 
 REQUIRE_JULIA = os.environ.get("PYVDA_REQUIRE_JULIA", "") not in ("", "0")
 
