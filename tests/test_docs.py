@@ -192,7 +192,7 @@ STATED = {
     "howto/parameters": "0.1",
     "speed": "0.01",
     "start/install": "1.5 1.9 3.11",
-    "trust": "3.5 5 % 6 % 7 % 10 % 12 % 25 % 95 %",
+    "trust": "2 % 3.5 5 % 6 % 7 % 10 % 12 % 25 % 95 %",
     "tutorials/gappy_file": "0.02",
     "tutorials/tables": "0.05",
 }
