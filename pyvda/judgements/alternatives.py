@@ -24,16 +24,19 @@ from pyvda.methods.statistics import chi_square_limit
 
 _FEW = 3  # data for each component of the state, below which the library is asked
 # Shares of the climatological variance that the stated one reaches at some step, from which the
-# library is asked: where it is a minimum's curvature under an exact model, within whose spread the
-# attractor bends; of another method that takes the model to be exact; and of one whose model makes
-# errors, which the library has not.
-CURVED, LONG, LONG_WITH_ERRORS = 0.02, 0.07, 0.25
+# library is asked: of a method that takes the model to be exact, and of one whose model makes
+# errors, which the library has not. The others are of a minimum's curvature, within whose spread
+# the attractor bends.
+LONG, LONG_WITH_ERRORS = 0.07, 0.25
+CURVED, CURVED_WITH_ERRORS = 0.02, 0.07
 _GAP = 2.0  # mean distances of the data in time, above which a stretch without data is a gap
 _MEMBERS = 120_000  # as of strong-constraint 4D-Var, so that both use the same file
 # Pieces of the library, members in each, and the effective sample size that is enough there: a
 # small library will do where many members fit. The first is for few data only; the last is the
 # whole library, for few data and across gaps. Many members in a piece are compared at a time.
 _PIECES = ((64, 16, 20.0), (64, 80, 5.0), (64, 468, 5.0), (0, 0, 5.0))
+# The same where the samples are only pooled with a method's own estimate.
+_POOLED = (64, 80, 2.0)
 # The variance that a method states counts as much as this number of samples.
 _OF_METHOD = 10.0
 
@@ -106,12 +109,8 @@ def _library(problem: Problem, steps: int) -> Library:
     return library(problem.model, problem.engine, time_step, steps, _MEMBERS, lead)
 
 
-def undecided(
-    problem: Problem, stdev: Array, climatological: Array, loose: Array, limit: float
-) -> Array:
-    """Return the windows, by number, whose data may leave other states.
-
-    Either they are loose, or the method states that a long stretch was left to the model.
+def largest_share(stdev: Array, climatological: Array) -> Array:
+    """Return the largest share of the climatological variance of the steps of a window, (W,).
 
     Parameters
     ----------
@@ -119,14 +118,9 @@ def undecided(
         As the method states it.
     climatological : (D,)
         Variance.
-    loose : (W,) bool
-        Windows with few data or a gap.
-    limit : float
-        `CURVED`, `LONG` or `LONG_WITH_ERRORS`.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        share = _summed(np.square(stdev)).max(1) / climatological.sum()
-    return np.flatnonzero((loose | ~(share < limit)) & problem.has_observations())
+        return np.asarray(_summed(np.square(stdev)).max(1) / climatological.sum())
 
 
 def _summed(values: Array) -> Array:
@@ -138,7 +132,7 @@ def _summed(values: Array) -> Array:
 
 
 def expected_square(
-    problem: Problem, x: Array, variance: float, chosen: Array, loose: Array
+    problem: Problem, x: Array, variance: float, chosen: Array, loose: Array, long: Array
 ) -> tuple[Array, Array]:
     """Return E(x - xₐ)² over the posterior from the library, and from how many samples it is.
 
@@ -152,6 +146,9 @@ def expected_square(
         Windows.
     loose : (n,) bool
         For which of them the whole library is asked, if need be.
+    long : (n,) bool
+        Which of them leave much to the model. The others are asked of a small library alone, where
+        few samples are enough: they are pooled with the method's own estimate.
 
     Returns
     -------
@@ -166,10 +163,10 @@ def expected_square(
     observation, mask = np.asarray(problem.batch.observation), np.asarray(problem.batch.mask)
     deviation = np.sqrt(climatology(model, problem.engine).variance)
     sparse = few(problem)[chosen]
-    everything = np.ones(len(chosen), bool)
-    stages = list(zip(_PIECES, (sparse, everything, everything, loose), strict=True))
+    stages = list(zip(_PIECES, (sparse & long, long, long, loose), strict=True))
+    stages.append((_POOLED, ~long))
     if model.climatology is not None:
-        stages = [(_PIECES[-1], everything)]
+        stages = [(_PIECES[-1], np.ones(len(chosen), bool))]
     for (count, each, enough), wanted in stages:
         left = np.flatnonzero(wanted & (effective == 0))
         if not len(left):

@@ -154,13 +154,16 @@ def _spread(
     if names.OBJECTIVE in options.window_outputs() and alternatives.has_library(problem):
         of_curvature = options.states_curvature()
         exact = not options.model_error_per_step(problem.model.state_size).any()
-        asked = alternatives.LONG if exact else alternatives.LONG_WITH_ERRORS
-        asked = alternatives.CURVED if of_curvature else asked
         loose = alternatives.few(problem) | alternatives.with_gap(problem)
-        chosen = alternatives.undecided(problem, stdev, limit, loose, asked)
-        chosen = chosen[judged[chosen]]
+        share = alternatives.largest_share(stdev, limit)
+        long = loose | ~(share < (alternatives.LONG if exact else alternatives.LONG_WITH_ERRORS))
+        curved = alternatives.CURVED if exact else alternatives.CURVED_WITH_ERRORS
+        bent = of_curvature & ~(share < curved)
+        chosen = np.flatnonzero((long | bent) & problem.has_observations() & judged)
         if len(chosen):
-            square, size = alternatives.expected_square(problem, x, variance, chosen, loose[chosen])
+            square, size = alternatives.expected_square(
+                problem, x, variance, chosen, loose[chosen], long[chosen]
+            )
             rows, square, size = chosen[size > 0], square[size > 0], size[size > 0]
             own = _limited(stdev[rows], limit)
             alone = square * (size / (size - 1))[:, None, None]

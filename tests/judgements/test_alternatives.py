@@ -37,7 +37,8 @@ def test_expected_square_is_the_weighted_mean_over_members(problem) -> None:
     x = problem.batch.truth + 3.0
     mask = (precision > 0).astype(float)
     problem = replace(problem, batch=replace(problem.batch, mask=mask))
-    found, size = alternatives.expected_square(problem, x, 20.0, np.arange(3), np.ones(3, bool))
+    every = np.ones(3, bool), np.ones(3, bool)
+    found, size = alternatives.expected_square(problem, x, 20.0, np.arange(3), *every)
     shelf = library(problem.model, problem.engine, 0.01, steps, 120_000)
     small = alternatives.pieces(shelf, 64, 16, steps)
     members = np.concatenate([small.states[:, LEAD + EVERY * k :][:, :steps] for k in range(16)])
@@ -67,27 +68,26 @@ def test_a_pooled_variance_is_calibrated_however_few_the_samples() -> None:
 
 
 @pytest.mark.julia
-def test_the_library_is_asked_where_data_are_few_or_the_spread_is_large(problem) -> None:
-    climatological = np.full(3, 60.0)
-    stdev = np.ones_like(problem.batch.truth)
-    loose = np.zeros(len(stdev), bool)
-    assert not len(
-        alternatives.undecided(problem, stdev, climatological, loose, alternatives.CURVED)
-    )
-    stdev[4, 150] = 7.0
-    stdev[5] = np.nan
-    stdev[3, 10] = 2.5
-    stdev[2, 10] = 1.3
-    for limit, asked in (
-        (alternatives.CURVED, [2, 3, 4, 5]),
-        (alternatives.LONG, [3, 4, 5]),
-        (alternatives.LONG_WITH_ERRORS, [4, 5]),
-    ):
-        found = alternatives.undecided(problem, stdev, climatological, loose, limit)
-        np.testing.assert_array_equal(found, asked)
-    loose[0] = True
-    found = alternatives.undecided(problem, stdev, climatological, loose, alternatives.LONG)
-    np.testing.assert_array_equal(found, [0, 3, 4, 5])
+def test_samples_that_are_pooled_come_from_a_small_library(problem) -> None:
+    """The same as from the whole, by fewer members: those of few samples are taken, too."""
+    x, windows = problem.batch.truth, np.arange(len(problem.batch.truth))
+    loose, long = np.zeros((2, len(x)), bool)
+    few, size = alternatives.expected_square(problem, x, 2.0, windows, loose, long)
+    all_of_them, most = alternatives.expected_square(problem, x, 2.0, windows, ~loose, ~long)
+    both = (size > 0) & (most > 0)
+    assert both.any()
+    assert (size[size > 0] >= 2).all()
+    assert size[both].mean() < most[both].mean()
+    ratio = few[both].mean() / all_of_them[both].mean()
+    assert ratio == pytest.approx(1, abs=0.5)
+
+
+def test_the_largest_share_is_that_of_the_worst_step() -> None:
+    stdev = np.ones((3, 10, 2))
+    stdev[1, 4] = 7.0
+    stdev[2, 5] = np.nan
+    found = alternatives.largest_share(stdev, np.array([60.0, 40.0]))
+    np.testing.assert_allclose(found, [0.02, 0.98, np.nan])
 
 
 @pytest.mark.julia
