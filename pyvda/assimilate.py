@@ -48,7 +48,7 @@ from pyvda.models.registry import resolve
 from pyvda.models.without_code import expect_code
 from pyvda.operators.from_file import resolve as operator_of
 from pyvda.operators.function import FunctionOperator
-from pyvda.progress import OfBlocks, Report, heard, silent
+from pyvda.progress import OfBlocks, ProgressReport, heard, silent
 from pyvda.run_record import record
 from pyvda.settings import (
     Settings,
@@ -132,7 +132,7 @@ def assimilate(observations: Any, **keywords: Any) -> xr.Dataset:
 
 
 def _assimilated(
-    observations: Any, settings: Settings, method_options: dict[str, Any], report: Report
+    observations: Any, settings: Settings, method_options: dict[str, Any], report: ProgressReport
 ) -> xr.Dataset:
     """Return the analysis with a model."""
     kind = estimated_kind(method_options)

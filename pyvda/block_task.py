@@ -28,7 +28,7 @@ from pyvda.methods import Options, Problem, Solution, get_method
 from pyvda.methods.learned import LearnedOptions
 from pyvda.methods.statistics import variance_of
 from pyvda.operators.observation import ObservationOperator
-from pyvda.progress import OfBlocks, Report, silent
+from pyvda.progress import OfBlocks, ProgressReport, silent
 from pyvda.robust import Analyst, covering, estimated, from_result, without_gross_errors
 from pyvda.settings import OBSERVATION_VARIANCE
 from pyvda.state import windows
@@ -78,7 +78,7 @@ class BlockTask:
         Whether the method has no spread, and gets one from `with_expected_error`.
     history : bool
         Whether the result holds the means along the iterations, see `with_block_history`.
-    report : OfBlocks or Report
+    report : OfBlocks or ProgressReport
         Called in this process only; workers do not report.
     """
 
@@ -98,7 +98,7 @@ class BlockTask:
     screen: str | None = None
     spread: bool = False
     history: bool = False
-    report: OfBlocks | Report = silent
+    report: OfBlocks | ProgressReport = silent
 
     def __call__(self, block: xr.Dataset, own: Backgrounds | None = None) -> xr.Dataset:
         """Return the analysis of a block in memory.

@@ -182,16 +182,14 @@ def started(workers: int | None, scheduler: str | None) -> Iterator[Client | Non
 
 
 def _connected(scheduler: str) -> Client:
-    from distributed import Client
-
     try:
-        return Client(scheduler, timeout=_AT_ONCE)
+        return _client(scheduler, _AT_ONCE)
     except Exception as error:  # of dask, of a name that is no address, of another server
         found = error
     if isinstance(found, OSError | TimeoutError):
         notice(f"waiting up to {_CONNECT_SECONDS} s for the dask scheduler at {scheduler}")
         try:
-            return Client(scheduler, timeout=_CONNECT_SECONDS)
+            return _client(scheduler, _CONNECT_SECONDS)
         except Exception as error:
             found = error
     first = (str(found).splitlines() or [type(found).__name__])[0]
@@ -199,6 +197,14 @@ def _connected(scheduler: str) -> Client:
         f"no dask scheduler answers at {scheduler} ({first}); start one with `dask scheduler`, or "
         "give --workers"
     ) from found
+
+
+def _client(scheduler: str, seconds: float) -> Client:
+    from distributed import Client
+
+    # One that fails to connect could stay dask's default, for which every computation would wait.
+    Client(scheduler, timeout=seconds, set_as_default=False).close()
+    return Client(scheduler, timeout=_CONNECT_SECONDS)
 
 
 def dask_setup(worker: Any) -> None:

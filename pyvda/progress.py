@@ -22,7 +22,7 @@ LINE_EVERY = 60.0
 BAR_AFTER, BAR_EVERY = 2.0, 0.5
 
 
-class Report(Protocol):
+class ProgressReport(Protocol):
     """Called with the work completed so far, the total, and an optional status message."""
 
     def __call__(self, done: int, total: int, note: str = "") -> None: ...
@@ -87,7 +87,7 @@ def in_notebook() -> bool:
 
 
 @contextmanager
-def heard(report: Callable[..., None] | None) -> Iterator[Report]:
+def heard(report: Callable[..., None] | None) -> Iterator[ProgressReport]:
     """Give `report`, a function of two or three arguments, as one of three.
 
     Without one nothing is said, but in a notebook, where a bar appears until the context ends.
@@ -99,7 +99,7 @@ def heard(report: Callable[..., None] | None) -> Iterator[Report]:
         yield silent if report is None else _of_three(report)
 
 
-def _of_three(report: Callable[..., None]) -> Report:
+def _of_three(report: Callable[..., None]) -> ProgressReport:
     try:
         inspect.signature(report).bind(0, 1, "")
     except TypeError:
@@ -107,7 +107,7 @@ def _of_three(report: Callable[..., None]) -> Report:
     return report
 
 
-def wants_notes(report: Report) -> bool:
+def wants_notes(report: ProgressReport) -> bool:
     """Return whether a note is shown that is computed for the report alone."""
     return report is not silent and bool(getattr(report, "wants_notes", True))
 
@@ -118,7 +118,7 @@ class OfBlocks:
     It may be pickled: what comes out is the same object in this process, and silent in others.
     """
 
-    def __init__(self, report: Report, windows: int) -> None:
+    def __init__(self, report: ProgressReport, windows: int) -> None:
         self.report = report
         self.windows = windows
         self._done: dict[int, float] = {}  # completed windows by the first window of their block
@@ -126,10 +126,10 @@ class OfBlocks:
         self._name = uuid.uuid4().hex
         _in_this_process[self._name] = self
 
-    def __reduce__(self) -> tuple[Callable[[str], OfBlocks | Report], tuple[str]]:
+    def __reduce__(self) -> tuple[Callable[[str], OfBlocks | ProgressReport], tuple[str]]:
         return _heard_here, (self._name,)
 
-    def block(self, first: int, size: int) -> Report:
+    def block(self, first: int, size: int) -> ProgressReport:
         """Return the report of the block of `size` windows from the `first`."""
         return _OfBlock(self, first, size)
 
@@ -156,12 +156,12 @@ class _OfBlock(NamedTuple):
 _in_this_process: weakref.WeakValueDictionary[str, OfBlocks] = weakref.WeakValueDictionary()
 
 
-def _heard_here(name: str) -> OfBlocks | Report:
+def _heard_here(name: str) -> OfBlocks | ProgressReport:
     return _in_this_process.get(name, silent)
 
 
 @contextmanager
-def shown(what: str, quiet: bool = False) -> Iterator[Report]:
+def shown(what: str, quiet: bool = False) -> Iterator[ProgressReport]:
     """Show a progress bar on a terminal, a line per minute elsewhere, nothing if quiet."""
     if quiet:
         yield silent
@@ -188,7 +188,7 @@ def shown(what: str, quiet: bool = False) -> Iterator[Report]:
     yield _beginning(_lines(what))
 
 
-def _beginning(report: Report) -> Report:
+def _beginning(report: ProgressReport) -> ProgressReport:
     """Return a report that marks the run as begun when called."""
 
     def called(done: int, total: int, note: str = "") -> None:
@@ -198,7 +198,7 @@ def _beginning(report: Report) -> Report:
     return called
 
 
-def _lines(what: str) -> Report:
+def _lines(what: str) -> ProgressReport:
     """Return a report that prints at most one line per minute."""
     last = time.monotonic()
     start: tuple[float, int] | None = (

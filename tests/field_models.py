@@ -10,7 +10,7 @@ from pyvda.fields.learned.configuration import (
     UNetSettings,
     VariationalSettings,
 )
-from pyvda.fields.learned.description import Grid, Variable, step_days
+from pyvda.fields.learned.description import FieldVariable, Grid, step_days
 from pyvda.fields.learned.guesses import CHANNELS
 from pyvda.fields.learned.model import FieldModel
 from pyvda.fields.learned.network import STATIC, Inputs
@@ -46,7 +46,7 @@ def random_model(ds, network=UNET, variables=None, seed=0, units="degC", **more)
     about = {
         "network": network,
         "variables": {
-            name: Variable(units=units, scale=1.0, covariance=COVARIANCE)
+            name: FieldVariable(units=units, scale=1.0, covariance=COVARIANCE)
             for name in field.variables
         },
         "transform": None, "first_guess": "oi", "nearest": 8, "nearest_other": 1,

@@ -91,7 +91,7 @@ def tracks(count=14, of_pass=12, seed=1, noise=0.1, bias=0.0):
 def drawn_passes(count=40, each=20, track_variance=0.0, seed=0):
     """Return data along straight passes at a time each, drawn from COVARIANCE and their errors."""
     from pyvda.fields.places import on_plane
-    from pyvda.fields.scattered import Rows
+    from pyvda.fields.scattered import ScatteredRows
 
     rng = np.random.default_rng(seed)
     start, end = (400 * rng.uniform(size=(2, count, 1)) for _ in range(2))
@@ -103,7 +103,7 @@ def drawn_passes(count=40, each=20, track_variance=0.0, seed=0):
     track = np.repeat(np.arange(count), each)
     matrix += track_variance * (track[:, None] == track) * np.exp(-km / 20.0)
     value = np.linalg.cholesky(matrix) @ rng.normal(size=len(days))
-    return Rows(places, days, value, np.zeros(len(days)), track, np.zeros((len(days), 0)))
+    return ScatteredRows(places, days, value, np.zeros(len(days)), track, np.zeros((len(days), 0)))
 
 
 def worst_slope(monkeypatch, module, fit):

@@ -1,5 +1,6 @@
 """Workers of a dask cluster: the bits of one process, also when a worker is lost on the way."""
 
+import contextlib
 import os
 import pickle
 import signal
@@ -9,6 +10,7 @@ import time
 
 import cloudpickle
 import dask
+import distributed
 import numpy as np
 import pytest
 import xarray as xr
@@ -233,6 +235,12 @@ def test_workers_and_a_scheduler_exclude_each_other() -> None:
         cluster.started(2, "tcp://127.0.0.1:1").__enter__()
 
 
+def default_client() -> Client | None:
+    with contextlib.suppress(ValueError):
+        return distributed.default_client()
+    return None
+
+
 def test_no_scheduler_answers(monkeypatch) -> None:
     monkeypatch.setattr(cluster, "_CONNECT_SECONDS", 1)
     monkeypatch.setattr(cluster, "_AT_ONCE", 0.2)
@@ -241,8 +249,10 @@ def test_no_scheduler_answers(monkeypatch) -> None:
         pytest.raises(InputError, match=r"no dask scheduler answers at tcp://127\.0\.0\.1:9"),
     ):
         cluster.started(None, "tcp://127.0.0.1:9").__enter__()
-    with pytest.raises(InputError, match=r"answers at nowhere \(missing port number"):
+    before = default_client()
+    with pytest.raises(InputError, match=r"answers at nowhere \(missing port number") as refused:
         cluster.started(None, "nowhere").__enter__()
+    assert default_client() is before, refused  # or dask's next computation would wait for ever
 
 
 def test_the_command_line_takes_a_scheduler(

@@ -39,7 +39,7 @@ from pyvda.learned.architecture import ODE
 from pyvda.models.in_torch import module_of
 from pyvda.models.model import Model
 from pyvda.priors.ode import ODEPrior
-from pyvda.progress import Report, silent
+from pyvda.progress import ProgressReport, silent
 from pyvda.state.batch import Batch
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def check_model(
     engine: str | None = None,
     tendency: nn.Module | None = None,
     seed: int = 0,
-    report: Report = silent,
+    report: ProgressReport = silent,
 ) -> list[Check]:
     """Check the derivatives of a model, by hand and by autograd, in Julia and in torch.
 
@@ -138,7 +138,7 @@ def check_model(
     return _of_groups(groups, report)
 
 
-def _of_groups(groups: Sequence[Callable[[], list[Check]]], report: Report) -> list[Check]:
+def _of_groups(groups: Sequence[Callable[[], list[Check]]], report: ProgressReport) -> list[Check]:
     checks: list[Check] = []
     for done, group in enumerate(groups, 1):
         checks += group()

@@ -18,7 +18,7 @@ from pyvda.covariances.description import (
     VERSION_ATTRIBUTE,
 )
 from pyvda.covariances.diffusion_fit import STEPS, diffusion_fit
-from pyvda.covariances.samples import Samples, samples_of
+from pyvda.covariances.samples import StateSamples, samples_of
 from pyvda.covariances.state_covariance import StateCovariance
 from pyvda.errors import InputError
 from pyvda.io.cf.spacing import SPACINGS
@@ -144,7 +144,7 @@ def fit_covariance(
     _check(form, given, stdev)
     options = {name: value for name, value in given.items() if value is not None}
     values = found.values - found.values.mean(0)
-    fitted = Samples(found.space, values, found.spacing, found.what)
+    fitted = StateSamples(found.space, values, found.spacing, found.what)
     described = _described(ds, fitted, form, options)
     return StateCovariance(described if stdev is None else _scaled(described, found.space, stdev))
 
@@ -167,7 +167,9 @@ def _scaled(described: xr.Dataset, space: StateSpace, stdev: float) -> xr.Datase
     return described
 
 
-def _described(ds: xr.Dataset, found: Samples, form: str, options: dict[str, Any]) -> xr.Dataset:
+def _described(
+    ds: xr.Dataset, found: StateSamples, form: str, options: dict[str, Any]
+) -> xr.Dataset:
     """Return the description of the covariance."""
     static = form
     attrs: dict[str, Any] = {
@@ -264,7 +266,7 @@ def _spectral(
 
 
 def _diffusion(
-    variable: Variable, part: Array, land: Array, found: Samples, options: dict[str, Any]
+    variable: Variable, part: Array, land: Array, found: StateSamples, options: dict[str, Any]
 ) -> dict[str, Any]:
     name, dims = variable.name, variable.dims
     if len(dims) != 2:
@@ -293,7 +295,7 @@ def _deviation(variable: Variable, deviation: Array, land: Array) -> dict[str, A
     return {f"{variable.name}_stdev": (variable.dims, np.where(land, np.nan, deviation), attrs)}
 
 
-def _form(found: Samples) -> str:
+def _form(found: StateSamples) -> str:
     """Return the form that suits the grid."""
     for variable, place in zip(found.space.variables, found.space.slices().values(), strict=True):
         land = ~found.space.sea[place].reshape(variable.shape)

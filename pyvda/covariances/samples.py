@@ -21,7 +21,7 @@ _OUTPUTS = ("_innovation", "_flag", "_stdev", "_minimum", "_error")
 
 
 @dataclass(frozen=True)
-class Samples:
+class StateSamples:
     """N samples of a state of D components.
 
     Attributes
@@ -48,7 +48,7 @@ def samples_of(
     *,
     differences: int | None = None,
     truth: xr.Dataset | None = None,
-) -> Samples:
+) -> StateSamples:
     """Return the samples that a Dataset consists of.
 
     Parameters
@@ -111,7 +111,7 @@ def samples_of(
     kind = "errors" if truth is not None else "states"
     what = f"{len(values)} " + ("differences" if differences is not None else kind)
     space, values = _with_land(chosen, spaces, values)
-    return Samples(_flattened(ds, space), values, spacing, what)
+    return StateSamples(_flattened(ds, space), values, spacing, what)
 
 
 def _with_land(

@@ -23,7 +23,7 @@ from pyvda.fields.points import DataAtPoints
 from pyvda.fields.withheld import hidden_points, withheld_of
 from pyvda.io.sources import sources
 from pyvda.io.writing import attributes
-from pyvda.progress import Report
+from pyvda.progress import ProgressReport
 from pyvda.run_record import record
 from pyvda.settings import Settings
 from pyvda.validation_errors import validated
@@ -61,7 +61,7 @@ def chosen(settings: Settings, options: Mapping[str, Any]) -> tuple[FieldMethod,
 
 
 def assimilate(
-    observations: Any, settings: Settings, given: Mapping[str, Any], report: Report
+    observations: Any, settings: Settings, given: Mapping[str, Any], report: ProgressReport
 ) -> xr.Dataset:
     """Return the analysis of a field; see `pyvda.assimilate`."""
     method, options = chosen(settings, given)
@@ -170,7 +170,7 @@ def _lazily(
     block: int,
     settings: Settings,
     given: Mapping[str, Any],
-    report: Report,
+    report: ProgressReport,
 ) -> xr.Dataset:
     if method.plan is None:
         raise TypeError(f"{method.name} does not estimate a field block by block")
@@ -257,7 +257,7 @@ def estimated(
     method: FieldMethod,
     options: FieldOptions,
     engine: Engine,
-    report: Report,
+    report: ProgressReport,
     *,
     where: Array | None = None,
     points: DataAtPoints | None = None,

@@ -18,8 +18,8 @@ from pyvda.engine.data import Array, Interpolated, Selection
 from pyvda.errors import InputError
 from pyvda.fields.covariance import SpaceTimeCovariance
 from pyvda.fields.passes import LEAST_PASSES, count_passes
-from pyvda.fields.scattered import NO_TRACK, Rows, interpolated_at
-from pyvda.progress import Report, silent
+from pyvda.fields.scattered import NO_TRACK, ScatteredRows, interpolated_at
+from pyvda.progress import ProgressReport, silent
 
 _SCALES = ((0.6, 1.0), (1.6, 1.0), (1.0, 0.4), (1.0, 2.5))  # of lengths and of times
 _DATA = (15, 5)  # in a quadrant, of the others at most
@@ -67,19 +67,19 @@ def corrected(
 
 def learned(
     engine: Engine,
-    rows: Rows,
+    rows: ScatteredRows,
     covariance: SpaceTimeCovariance,
     selection: Selection,
     width: float,
     seed: int = 0,
-    report: Report = silent,
+    report: ProgressReport = silent,
 ) -> Array:
     """Return the weights of the differences from each of `others`, (n,).
 
     Parameters
     ----------
     engine : Engine
-    rows : Rows
+    rows : ScatteredRows
         With the variance of their errors, the nugget included.
     covariance : SpaceTimeCovariance
     selection : Selection
@@ -87,7 +87,7 @@ def learned(
         Days of a group.
     seed : int
         Seed of the fifths and of the sample.
-    report : Report
+    report : ProgressReport
 
     Raises
     ------

@@ -34,7 +34,7 @@ from pyvda.fields.withheld import hidden_points, withheld_of
 from pyvda.io.quality.quality_flags import GoodFlags
 from pyvda.io.sources import sources
 from pyvda.notices import notice
-from pyvda.progress import Report, silent
+from pyvda.progress import ProgressReport, silent
 from pyvda.validation_errors import validated
 
 _BOUNDS = (0.0, 10.0, 25.0, 50.0, 100.0, np.inf)  # km
@@ -80,7 +80,7 @@ def crossvalidate(
     group: str | None = None,
     options: Mapping[str, Mapping[str, Any]] | None = None,
     engine: str | None = None,
-    report: Report = silent,
+    report: ProgressReport = silent,
 ) -> dict[str, Any]:
     """Score methods for fields without a model on values under the clouds of other times.
 
@@ -107,7 +107,7 @@ def crossvalidate(
     options : dict of dict, optional
         Options of each method.
     engine : str, optional
-    report : Report
+    report : ProgressReport
 
     Returns
     -------
@@ -247,7 +247,7 @@ def _of_points(
     given: Array | None,
     transform: str | None,
     engine: Engine,
-    report: Report,
+    report: ProgressReport,
 ) -> dict[str, Any]:
     """Score methods on whole passes, moorings or floats."""
     unable = [name for name, (method, _) in chosen.items() if not method.at_points]

@@ -25,7 +25,7 @@ from pyvda.fields.clouds import under_other_clouds
 from pyvda.fields.field import Field, Values
 from pyvda.fields.mean import default_season_days, seasonal_mean
 from pyvda.fields.options import Estimate, FieldOptions, Seed
-from pyvda.progress import Report, silent
+from pyvda.progress import ProgressReport, silent
 
 _WORSE = 3  # numbers of modes in a row that do not lower the error: the search ends
 _LONG = 30  # times, from which on a filter is the default
@@ -139,7 +139,7 @@ def solve(
     read: dict[str, Values],
     options: EOFOptions,
     engine: Engine,
-    report: Report = silent,
+    report: ProgressReport = silent,
     *,
     where: Array | None = None,
 ) -> dict[str, Estimate]:
@@ -153,7 +153,7 @@ def solve(
     options : EOFOptions
     engine : Engine
         Not used: the decomposition is SciPy's.
-    report : Report
+    report : ProgressReport
     where : (T, P) of bool, optional
         Not used: the whole field is reconstructed.
 
@@ -237,7 +237,7 @@ def _tried(
     smooth: Array | None,
     options: EOFOptions,
     limit: int,
-    report: Report,
+    report: ProgressReport,
 ) -> list[Trial]:
     """Return trials of increasing numbers of modes, until more of them do not help."""
     count = there.shape[1]

@@ -22,7 +22,7 @@ from pyvda.fields.covariance import Factor, Kind, SpaceTimeCovariance
 from pyvda.fields.interpolation import field_data, targets
 from pyvda.fields.mean import SeasonalMean
 from pyvda.fields.places import Places
-from pyvda.progress import Report, silent
+from pyvda.progress import ProgressReport, silent
 
 _GAUSSIAN_UP_TO = 4.0  # standard deviations
 _PRIOR_DEVIATION = 2.5  # of the logarithm of a constant, around where the search starts
@@ -81,7 +81,7 @@ def fit_covariance(
     sample: int = 1500,
     seed: int = 0,
     iterations: int = 40,
-    report: Report = silent,
+    report: ProgressReport = silent,
 ) -> Fit:
     """Fit a sum of factors and a nugget.
 
@@ -107,7 +107,7 @@ def fit_covariance(
         Seed of clouds and sample.
     iterations : int
         Maximum number of iterations of the minimisation.
-    report : Report
+    report : ProgressReport
 
     Raises
     ------
@@ -178,7 +178,7 @@ def minimised(
     start: Array,
     reach: float,
     iterations: int,
-    report: Report,
+    report: ProgressReport,
     *,
     tolerance: float = 1e-7,
 ) -> Array:

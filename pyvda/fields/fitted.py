@@ -19,9 +19,9 @@ from pyvda.fields.interpolation_options import OptimalInterpolationOptions, chec
 from pyvda.fields.local_variance import local_scale
 from pyvda.fields.mean import mean_of_parts
 from pyvda.fields.optimal_interpolation import constants_of, fit, rows_of
-from pyvda.fields.scattered import Rows
+from pyvda.fields.scattered import ScatteredRows
 from pyvda.io.sources import sources
-from pyvda.progress import Report, silent
+from pyvda.progress import ProgressReport, silent
 from pyvda.validation_errors import validated
 
 _PAIRS = 400_000
@@ -32,7 +32,7 @@ class Fitted(NamedTuple):
     """A fit and the rows whose products show it."""
 
     fit: Fit
-    rows: Rows
+    rows: ScatteredRows
     step: float
 
 
@@ -42,7 +42,7 @@ def fit_field_covariance(
     *,
     engine: str | None = None,
     group: str | None = None,
-    report: Report = silent,
+    report: ProgressReport = silent,
     **options: Any,
 ) -> tuple[CovarianceFile, dict[str, Fitted]]:
     """Fit the covariance in space and time of each variable of a gappy field, or of points.
@@ -53,7 +53,7 @@ def fit_field_covariance(
         As in `pyvda.assimilate`.
     variable : str or sequence of str, optional
     engine, group : str, optional
-    report : Report
+    report : ProgressReport
     **options
         Of `OptimalInterpolationOptions`: mask, transform, season_days, factors, functions, fit_by,
         local_variance, velocity, mean, group_days, seed.
@@ -92,7 +92,11 @@ def fit_field_covariance(
 
 
 def _of_field(
-    field: Field, name: str, options: OptimalInterpolationOptions, engine: Any, report: Report
+    field: Field,
+    name: str,
+    options: OptimalInterpolationOptions,
+    engine: Any,
+    report: ProgressReport,
 ) -> Fitted:
     values = field.read(name)
 
@@ -111,7 +115,7 @@ def _of_points(
     name: str,
     points: of_points.DataAtPoints,
     options: OptimalInterpolationOptions,
-    report: Report,
+    report: ProgressReport,
 ) -> Fitted:
     constants = constants_of(field, name, points, options, None)
     rows = point_estimate.anomalies(field, name, field.read(name), points, constants).rows

@@ -33,7 +33,7 @@ from pyvda.fields.withheld import withheld_of
 from pyvda.io.quality.error_variables import is_error_of_another
 from pyvda.io.quality.quality_flags import is_flag
 from pyvda.notices import Notice
-from pyvda.progress import Report, silent
+from pyvda.progress import ProgressReport, silent
 
 VALUES = 10_000_000  # of a block and the times within its reach, where no size is given
 
@@ -110,7 +110,7 @@ def of_interpolation(
     options: OptimalInterpolationOptions,
     block: int,
     engine: str | None,
-    report: Report = silent,
+    report: ProgressReport = silent,
 ) -> OfInterpolation:
     """Return the plan of `oi`, from passes over the file.
 

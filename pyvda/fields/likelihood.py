@@ -15,8 +15,8 @@ from pyvda.engine.data import Array
 from pyvda.errors import InputError
 from pyvda.fields.covariance import Factor, Kind, SpaceTimeCovariance, shape, slope
 from pyvda.fields.fit import Fit, minimised
-from pyvda.fields.scattered import NO_TRACK, Rows
-from pyvda.progress import Report, silent
+from pyvda.fields.scattered import NO_TRACK, ScatteredRows
+from pyvda.progress import ProgressReport, silent
 
 _SETS, _DATA = 48, 80
 _LEAST = 40  # data
@@ -32,20 +32,20 @@ NOT_DEFINITE = (
 
 
 def fit_by_likelihood(
-    rows: Rows,
+    rows: ScatteredRows,
     width: float,
     *,
     kinds: Sequence[tuple[Kind, Kind]] = (("exponential", "exponential"),) * 3,
     tracks: bool = True,
     seed: int = 0,
     iterations: int = 40,
-    report: Report = silent,
+    report: ProgressReport = silent,
 ) -> Fit:
     """Fit a sum of factors, a nugget, and the error that data of a pass share.
 
     Parameters
     ----------
-    rows : Rows
+    rows : ScatteredRows
         `noise` is that which the file states, to which the nugget is added.
     width : float
         Days, the unit of the times that the search starts from.
@@ -57,7 +57,7 @@ def fit_by_likelihood(
         Seed of the sets.
     iterations : int
         Maximum number of iterations of the minimisation.
-    report : Report
+    report : ProgressReport
 
     Returns
     -------
@@ -127,7 +127,7 @@ def derivatives_of(
     return np.array([nugget, *covariance.derivatives(km, days, weight), *behind])
 
 
-def variance_of(rows: Rows) -> float:
+def variance_of(rows: ScatteredRows) -> float:
     """Return the variance of data that a covariance is fitted to.
 
     Raises
@@ -149,7 +149,7 @@ def variance_of(rows: Rows) -> float:
     return total
 
 
-def _sets(rows: Rows, extent: float, width: float, seed: int) -> Array:
+def _sets(rows: ScatteredRows, extent: float, width: float, seed: int) -> Array:
     """Return the data of each set, (S, n) of int."""
     rng = np.random.default_rng(seed)
     count = len(rows.value)
@@ -171,7 +171,7 @@ def _sets(rows: Rows, extent: float, width: float, seed: int) -> Array:
     return found
 
 
-def _arrays(rows: Rows, sets: Array) -> tuple[Array, ...]:
+def _arrays(rows: ScatteredRows, sets: Array) -> tuple[Array, ...]:
     """Return km, days, whether of the same pass (S, n, n); noise and value (S, n)."""
     position, time, track = rows.places.position[sets], rows.days[sets], rows.track[sets]
     if rows.velocity.size:  # where all data of a set are at the time of its first

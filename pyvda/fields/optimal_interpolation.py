@@ -35,8 +35,8 @@ from pyvda.fields.mean import SeasonalMean, mean_of_parts
 from pyvda.fields.options import Estimate
 from pyvda.fields.point_mean import read_map
 from pyvda.fields.points import DataAtPoints
-from pyvda.fields.scattered import NO_TRACK, Rows
-from pyvda.progress import Report, silent
+from pyvda.fields.scattered import NO_TRACK, ScatteredRows
+from pyvda.progress import ProgressReport, silent
 
 LIKELIHOOD = "likelihood"
 _GROUP_STEPS = 5.0
@@ -50,7 +50,7 @@ def solve(
     read: dict[str, Values],
     options: OptimalInterpolationOptions,
     engine: Engine,
-    report: Report = silent,
+    report: ProgressReport = silent,
     *,
     where: Array | None = None,
     points: DataAtPoints | None = None,
@@ -65,7 +65,7 @@ def solve(
         Values of each variable, NaN also where data are withheld.
     options : OptimalInterpolationOptions
     engine : Engine
-    report : Report
+    report : ProgressReport
     where : (T, P) of bool, optional
         Where to estimate. Default: everywhere.
     points : DataAtPoints, optional
@@ -125,7 +125,7 @@ def prepared(
     options: OptimalInterpolationOptions,
     given: CovarianceFile | None,
     engine: Engine,
-    report: Report = silent,
+    report: ProgressReport = silent,
 ) -> Prepared:
     """Return the mean of a variable, its local variance and its covariance.
 
@@ -141,7 +141,7 @@ def prepared(
     options : OptimalInterpolationOptions
     given : CovarianceFile, optional
     engine : Engine
-    report : Report
+    report : ProgressReport
     """
     season = season_days(field, options, given)
     mean = mean_of_parts(parts, season)
@@ -165,7 +165,7 @@ def estimate(
     known: Prepared,
     options: OptimalInterpolationOptions,
     engine: Engine,
-    report: Report = silent,
+    report: ProgressReport = silent,
     *,
     where: Array | None = None,
     step: float | None = None,
@@ -239,7 +239,7 @@ def fit(
     scale: Array | None,
     options: OptimalInterpolationOptions,
     engine: Engine,
-    report: Report = silent,
+    report: ProgressReport = silent,
 ) -> Fit:
     """Fit the covariance of a variable; see `fit_covariance` and `fit_by_likelihood`."""
     flow = options.flow()
@@ -261,14 +261,14 @@ def fit(
 def rows_of(
     field: Field, values: Values, mean: SeasonalMean, scale: Array | None, velocity: Array | None,
     seed: int,
-) -> Rows:  # fmt: skip
+) -> ScatteredRows:  # fmt: skip
     """Return some of the departures of a field from its mean, a row each."""
     t, p = np.nonzero(np.isfinite(values.values))
     chosen = np.random.default_rng(seed).permutation(len(t))[:_ROWS]
     t, p = t[chosen], p[chosen]
     local = np.ones(len(field.places)) if scale is None else scale
     stated = np.zeros(len(t)) if values.variance is None else values.variance[t, p]
-    return Rows(
+    return ScatteredRows(
         field.places.at(p), field.days[t],
         (values.values[t, p] - mean.pairs(field.days[t], p)) / local[p], stated / local[p] ** 2,
         np.full(len(t), NO_TRACK), np.zeros((len(t), 0)) if velocity is None else velocity[p],

@@ -29,8 +29,8 @@ from pyvda.fields.likelihood import (
     start_of,
     variance_of,
 )
-from pyvda.fields.scattered import NO_TRACK, Rows
-from pyvda.progress import Report, silent
+from pyvda.fields.scattered import NO_TRACK, ScatteredRows
+from pyvda.progress import ProgressReport, silent
 
 LEAST_PASSES = 10
 _SETS, _LEAST_SETS, _TARGETS, _DATA = 300, 50, 4, 60
@@ -41,20 +41,20 @@ _PRIOR_OF_ERRORS = 1.0  # the same, of the variances of the errors of data
 
 
 def fit_by_passes(
-    rows: Rows,
+    rows: ScatteredRows,
     step: float,
     width: float,
     *,
     kinds: Sequence[tuple[Kind, Kind]] = (("exponential", "exponential"),) * 3,
     seed: int = 0,
     iterations: int = 40,
-    report: Report = silent,
+    report: ProgressReport = silent,
 ) -> Fit:
     """Fit a sum of factors, a nugget, and the error that data of a pass share.
 
     Parameters
     ----------
-    rows : Rows
+    rows : ScatteredRows
         `noise` is that which the file states, to which the nugget is added.
     step : float
         Days, the unit of the times that the search starts from.
@@ -66,7 +66,7 @@ def fit_by_passes(
         Seed of the sets.
     iterations : int
         Maximum number of iterations of the minimisation.
-    report : Report
+    report : ProgressReport
 
     Returns
     -------
@@ -114,7 +114,7 @@ def fit_by_passes(
     return Fit.of(best, found.error[sets.counted], found.spread[sets.counted])
 
 
-def count_passes(rows: Rows) -> int:
+def count_passes(rows: ScatteredRows) -> int:
     """Return the number of passes, moorings and floats."""
     return len(np.unique(rows.track[rows.track != NO_TRACK]))
 
@@ -141,7 +141,7 @@ class _Sets(NamedTuple):
     counted: Array
 
 
-def _sets(rows: Rows, width: float, seed: int) -> _Sets:
+def _sets(rows: ScatteredRows, width: float, seed: int) -> _Sets:
     rng = np.random.default_rng(seed)
     of_passes = np.flatnonzero(rows.track != NO_TRACK)
     largest = int(np.unique(rows.track[of_passes], return_counts=True)[1].max())

@@ -22,12 +22,12 @@ from pyvda.fields.passes import fit_by_passes
 from pyvda.fields.places import Places
 from pyvda.fields.point_mean import MeanMap
 from pyvda.fields.points import DataAtPoints
-from pyvda.fields.scattered import NO_TRACK, Rows, interpolated_at, joined
+from pyvda.fields.scattered import NO_TRACK, ScatteredRows, interpolated_at, joined
 from pyvda.fields.velocity import Velocity
-from pyvda.progress import Report, silent
+from pyvda.progress import ProgressReport, silent
 
 PASSES = "passes"
-Correction = Callable[[Rows, Places, Array, Interpolated], Interpolated]
+Correction = Callable[[ScatteredRows, Places, Array, Interpolated], Interpolated]
 """Changes an interpolation of data at places and times."""
 
 
@@ -80,7 +80,7 @@ class Anomalies(NamedTuple):
 
     Attributes
     ----------
-    rows : Rows
+    rows : ScatteredRows
         Data; `noise` is the error variance that the files state.
     grid : (T, P)
         Mean on the grid.
@@ -88,7 +88,7 @@ class Anomalies(NamedTuple):
         Mean at the points, of which not all have a datum.
     """
 
-    rows: Rows
+    rows: ScatteredRows
     grid: Array
     points: Array
 
@@ -104,7 +104,7 @@ def estimated(
     where: Array | None = None,
     at_points: Array | None = None,
     correction: Correction | None = None,
-    report: Report = silent,
+    report: ProgressReport = silent,
 ) -> Estimate:
     """Return the estimate of a variable on the grid and at the points.
 
@@ -123,7 +123,7 @@ def estimated(
         At which points to estimate. Default: at all.
     correction : callable(rows, places, days, interpolated), optional
         Changes the interpolation, such as a network does.
-    report : Report
+    report : ProgressReport
 
     Raises
     ------
@@ -173,7 +173,7 @@ def estimated(
     )  # fmt: skip
 
 
-def fitted(rows: Rows, constants: Constants, report: Report = silent) -> Fit:
+def fitted(rows: ScatteredRows, constants: Constants, report: ProgressReport = silent) -> Fit:
     """Fit a covariance to departures from the mean; see `fit_by_passes`, `fit_by_likelihood`."""
     how: dict[str, Any] = {"kinds": constants.kinds, "seed": constants.seed, "report": report}
     if constants.fit_by == PASSES:
@@ -183,21 +183,21 @@ def fitted(rows: Rows, constants: Constants, report: Report = silent) -> Fit:
 
 def weights_of(
     engine: Engine,
-    rows: Rows,
+    rows: ScatteredRows,
     covariance: SpaceTimeCovariance,
     constants: Constants,
-    report: Report = silent,
+    report: ProgressReport = silent,
 ) -> Array:
     """Return the weights of corrections by other interpolations, none where these are not used.
 
     Parameters
     ----------
     engine : Engine
-    rows : Rows
+    rows : ScatteredRows
         With the variance of their errors, the nugget included.
     covariance : SpaceTimeCovariance
     constants : Constants
-    report : Report
+    report : ProgressReport
 
     Raises
     ------
@@ -241,14 +241,14 @@ def anomalies(
         level = (of_points.values - at_points)[there].mean()
         grid, at_points = grid + level, at_points + level
     flow = constants.velocity or _still
-    rows = Rows(
+    rows = ScatteredRows(
         points.places, days, of_points.values - at_points, stated, points.track,
         flow(points.places),
     ).at(there)  # fmt: skip
     if len(t):
         error = np.zeros(len(t)) if values.variance is None else values.variance[t, p]
         rows = joined(
-            Rows(field.places.at(p), field.days[t], (values.values - grid)[t, p], error,
+            ScatteredRows(field.places.at(p), field.days[t], (values.values - grid)[t, p], error,
                  np.full(len(t), NO_TRACK), flow(field.places)[p]), rows,
         )  # fmt: skip
     return Anomalies(rows, grid, at_points)

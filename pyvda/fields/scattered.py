@@ -16,13 +16,13 @@ from pyvda.fields import places as placed
 from pyvda.fields.covariance import SpaceTimeCovariance
 from pyvda.fields.interpolation import expect_definite
 from pyvda.fields.places import Places
-from pyvda.progress import Report, silent
+from pyvda.progress import ProgressReport, silent
 
 _QUERIES = 2_000_000  # at once; a query takes some 100 bytes
 NO_TRACK = -1
 
 
-class Rows(NamedTuple):
+class ScatteredRows(NamedTuple):
     """Data, a row each.
 
     Attributes
@@ -43,34 +43,34 @@ class Rows(NamedTuple):
     track: Array
     velocity: Array
 
-    def at(self, chosen: Array | slice) -> Rows:
+    def at(self, chosen: Array | slice) -> ScatteredRows:
         """Return some of the rows, by index or mask."""
-        return Rows(self.places.at(chosen), *(column[chosen] for column in self[1:]))
+        return ScatteredRows(self.places.at(chosen), *(column[chosen] for column in self[1:]))
 
 
-def joined(first: Rows, second: Rows) -> Rows:
+def joined(first: ScatteredRows, second: ScatteredRows) -> ScatteredRows:
     """Return the rows of both."""
     columns = zip(first[1:], second[1:], strict=True)
-    return Rows(placed.joined(first.places, second.places), *map(np.concatenate, columns))
+    return ScatteredRows(placed.joined(first.places, second.places), *map(np.concatenate, columns))
 
 
 def interpolated_at(
     engine: Engine,
-    rows: Rows,
+    rows: ScatteredRows,
     places: Places,
     point: Array,
     days: Array,
     covariance: SpaceTimeCovariance,
     selection: Selection,
     width: float,
-    report: Report = silent,
+    report: ProgressReport = silent,
 ) -> Interpolated:
     """Return the estimates at points and times, (Q,).
 
     Parameters
     ----------
     engine : Engine
-    rows : Rows
+    rows : ScatteredRows
     places : Places
         P of them.
     point : (Q,) of int
@@ -80,7 +80,7 @@ def interpolated_at(
     selection : Selection
     width : float
         Days of a group; an estimate lies in the middle of its own.
-    report : Report
+    report : ProgressReport
 
     Raises
     ------
@@ -116,7 +116,7 @@ def interpolated_at(
     return Interpolated(*found)
 
 
-def _grouped(rows: Rows, start: float, width: float) -> tuple[InterpolationData, int]:
+def _grouped(rows: ScatteredRows, start: float, width: float) -> tuple[InterpolationData, int]:
     """Return sorted rows as the data of an engine, and the number of the first group."""
     group = np.floor((rows.days - start) / width).astype(int)
     lowest = int(group[0]) if len(group) else 0

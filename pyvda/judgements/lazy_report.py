@@ -22,7 +22,7 @@ from dask.array.core import finalize
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
 from pyvda import names
-from pyvda.judgements.of_file import ATTRIBUTE, Sample, doubted, report_of, sampled
+from pyvda.judgements.of_file import ATTRIBUTE, SampledFile, doubted, report_of, sampled
 
 _REDUCTION = "pyvda-file-in-doubt"
 _NEEDED = (names.STATUS, names.DOUBTS, names.FIT)
@@ -75,7 +75,7 @@ def judge_written(path: str | os.PathLike[str], *, zarr: bool) -> None:
     """Judge the analysis in a file as a whole: write status, doubts and report into the file."""
     engine: Any = "zarr" if zarr else "netcdf4"
     with xr.open_dataset(path, engine=engine, chunks={}, cache=False, decode_times=False) as ds:
-        sample = Sample(*dask.base.compute(*sampled(ds), scheduler="synchronous"))
+        sample = SampledFile(*dask.base.compute(*sampled(ds), scheduler="synchronous"))
         # Here, because workers of a cluster would keep the file open.
         small = ds[list(_NEEDED)].compute(scheduler="synchronous")
     report = report_of(sample)
@@ -112,4 +112,4 @@ def _into_zarr(path: Any, values: dict[str, Any], attrs: dict[str, str]) -> None
 def _in_doubt(names_of: list[str], memory: dict[str, Any], *blocks: Any) -> bool:
     """Return whether there is a finding, from the blocks of each lazy array of a sample."""
     whole = {name: finalize(one) for name, one in zip(names_of, blocks, strict=True)}
-    return bool(report_of(Sample(**memory, **whole)).findings)
+    return bool(report_of(SampledFile(**memory, **whole)).findings)

@@ -52,7 +52,7 @@ _SINGLE = Doubt.MISFIT_LARGE | Doubt.OTHER_STATES | Doubt.EQUAL_VALUES | Doubt.F
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Statistic:
     """A mean over windows, its 95 % interval, and the chance of one as far from the expected."""
 
     mean: float
@@ -75,12 +75,12 @@ class Report:
         Windows of each status, and with each doubt.
     rejected : int
         Observations with the flag `rejected`.
-    fit : Estimate, optional
+    fit : Statistic, optional
         Mean of `names.FIT`, 1 if model and errors are as stated; None where nothing states them.
-    bias : dict of str to Estimate
+    bias : dict of str to Statistic
         Mean innovation of each observed component, or of the points of a field that have few data
         each, in root mean squares of its innovations.
-    correlation : Estimate, optional
+    correlation : Statistic, optional
         Correlation of consecutive innovations of a component.
     outliers : float, optional
         Share of innovations beyond three standard deviations; 0.0027 are expected.
@@ -92,9 +92,9 @@ class Report:
     status: dict[str, int]
     doubts: dict[str, int]
     rejected: int = 0
-    fit: Estimate | None = None
-    bias: dict[str, Estimate] = field(default_factory=dict)
-    correlation: Estimate | None = None
+    fit: Statistic | None = None
+    bias: dict[str, Statistic] = field(default_factory=dict)
+    correlation: Statistic | None = None
     outliers: float | None = None
     findings: tuple[str, ...] = ()
 
@@ -176,7 +176,7 @@ def report_on(analysis: xr.Dataset) -> Report:
     return report_of(sampled(analysis))
 
 
-class Sample(NamedTuple):
+class SampledFile(NamedTuple):
     """The data of a report.
 
     Attributes
@@ -221,7 +221,7 @@ class Sample(NamedTuple):
     own_fit: bool = True
 
 
-def sampled(analysis: xr.Dataset) -> Sample:
+def sampled(analysis: xr.Dataset) -> SampledFile:
     """Return the data of the report on an analysis, lazy where the analysis is.
 
     If there are more than `_MOST` innovations, a sample is taken, spread evenly over the windows
@@ -252,7 +252,7 @@ def sampled(analysis: xr.Dataset) -> Sample:
         if len(chosen) < innovation.sizes[names.WINDOW]:
             both = [one.isel({names.WINDOW: chosen}) for one in both]
         d, *spread = [one.data for one in both]
-        return Sample(
+        return SampledFile(
             status, doubts, fit, rejected, d, chosen, 1.0, fields, stdev=_only(spread),
             of_members=members, own_fit=own,
         )  # fmt: skip
@@ -265,7 +265,7 @@ def sampled(analysis: xr.Dataset) -> Sample:
     ]
     only = np.zeros(1, int) if len(status) == len(first) == 1 else None
     starts = analysis[names.WINDOW_START].data if names.WINDOW_START in analysis.coords else None
-    return Sample(
+    return SampledFile(
         status, doubts, fit, rejected, d, only, len(first) * length / steps, fields, starts, steps,
         _only(spread), members, own,
     )  # fmt: skip
@@ -291,7 +291,7 @@ def _concatenated(parts: list[Any]) -> Any:
     return dask.array.concatenate(parts)
 
 
-def report_of(sample: Sample) -> Report:
+def report_of(sample: SampledFile) -> Report:
     """Return the report on an analysis of which a sample is in memory."""
     status, doubts = np.asarray(sample.status), np.asarray(sample.doubts).astype(int)
     judged = (status != Status.DIVERGED) & (status != Status.NO_OBSERVATIONS)
@@ -339,7 +339,7 @@ def report_of(sample: Sample) -> Report:
     )  # fmt: skip
 
 
-def _own_share(sample: Sample) -> float:
+def _own_share(sample: SampledFile) -> float:
     """Return the number of independent windows over that of all.
 
     Windows that overlap share data: they are worth as many as would cover the series once.
@@ -353,7 +353,7 @@ def _own_share(sample: Sample) -> float:
     return min(1.0, sample.steps / (len(starts) * length))
 
 
-def _of_fit(fit: Estimate, least: float) -> list[str]:
+def _of_fit(fit: Statistic, least: float) -> list[str]:
     if fit.chance > _CHANCE or abs(fit.mean - 1) < least:
         return []
     if fit.mean > 1:
@@ -369,7 +369,7 @@ def _of_fit(fit: Estimate, least: float) -> list[str]:
     ]
 
 
-def _of_bias(bias: dict[str, Estimate]) -> list[str]:
+def _of_bias(bias: dict[str, Statistic]) -> list[str]:
     found = []
     for what, one in bias.items():
         # The more components are looked at, the more of them stand out by chance.
@@ -381,7 +381,7 @@ def _of_bias(bias: dict[str, Estimate]) -> list[str]:
     return found
 
 
-def _of_correlation(correlation: Estimate | None) -> list[str]:
+def _of_correlation(correlation: Statistic | None) -> list[str]:
     if correlation is None or correlation.mean < _CORRELATION or correlation.chance > _CHANCE:
         return []
     return [
@@ -412,9 +412,9 @@ def _of_misfits(doubtful: int, windows: int, own: float) -> list[str]:
 
 def _of_innovations(
     d: Array, stdev: Array | None, fields: Sequence[tuple[str, slice]]
-) -> tuple[dict[str, Estimate], Estimate | None, float | None, float]:
+) -> tuple[dict[str, Statistic], Statistic | None, float | None, float]:
     """Return the biases, the correlation of neighbours, the share of outliers and its chance."""
-    bias: dict[str, Estimate] = {}
+    bias: dict[str, Statistic] = {}
     products, square, pairs, count = 0.0, 0.0, 0, 0
     far, judged = 0, 0
     for what, columns in _together(np.isfinite(d).sum((0, 1)), fields):
@@ -485,7 +485,7 @@ def _together(count: Array, fields: Sequence[tuple[str, slice]]) -> Iterator[tup
         yield f"component {component}", np.array([component])
 
 
-def _estimate(values: Array, expected: float, deviation: float, own: float = 1.0) -> Estimate:
+def _estimate(values: Array, expected: float, deviation: float, own: float = 1.0) -> Statistic:
     """Return the mean, with the sample deviation or, for few values, the given one.
 
     The values are worth `own` times as many independent ones.
@@ -495,12 +495,12 @@ def _estimate(values: Array, expected: float, deviation: float, own: float = 1.0
     return _interval(float(np.mean(values)), float(error), expected, n - 1 if n >= _FEW else np.inf)
 
 
-def _interval(mean: float, error: float, expected: float, freedom: float) -> Estimate:
+def _interval(mean: float, error: float, expected: float, freedom: float) -> Statistic:
     """Return an estimate whose error, relative to `error`, has Student's distribution."""
     far = abs(mean - expected) / max(error, 1e-300)
     tail = stdtr(freedom, -far) if np.isfinite(freedom) else ndtr(-far)
     half = (stdtrit(freedom, 0.975) if np.isfinite(freedom) else 1.96) * error
-    return Estimate(mean, mean - half, mean + half, 2 * float(tail))
+    return Statistic(mean, mean - half, mean + half, 2 * float(tail))
 
 
 def _of(count: int, windows: int) -> str:

@@ -17,7 +17,7 @@ from pyvda.learned.description import Pattern
 from pyvda.models.model import Model
 from pyvda.names import Status
 from pyvda.operators.data import Data
-from pyvda.progress import Report, silent
+from pyvda.progress import ProgressReport, silent
 from pyvda.state.batch import Batch
 
 __all__ = ["Options", "Positive", "Problem", "Seed", "Solution", "Status"]
@@ -188,7 +188,7 @@ class Problem:
         R of a datum with mask 1, in the state's units squared: the mean error variance given by the
         file (`observation_error`, or the attribute `observation_error_variance`), None if the file
         has neither. The error variance of a datum is this divided by its mask.
-    report : Report
+    report : ProgressReport
         Called with the progress from time to time.
     warm : bool
         Whether the first guess is the analysis of another method.
@@ -204,7 +204,7 @@ class Problem:
     cost: CostSettings
     engine: Engine
     observation_variance: float | None = None
-    report: Report = silent
+    report: ProgressReport = silent
     warm: bool = False
     numbers: Array | None = None
     windows: int | None = None

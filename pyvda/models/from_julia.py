@@ -16,7 +16,7 @@ from pyvda.state.space import StateSpace, Variable
 
 if TYPE_CHECKING:
     from pyvda.engine.julia.engine import JuliaEngine
-    from pyvda.engine.julia.registry import Coordinates, Description
+    from pyvda.engine.julia.registry import Coordinates, ModelDescription
 
 _STARTS = 64  # states from the file's `start` that describe it
 _MOST_BYTES = 1 << 20
@@ -122,7 +122,7 @@ def _text(path: Path) -> str:
 
 
 def _land(
-    engine: JuliaEngine, source: JuliaSource, numbers: np.ndarray, found: Description
+    engine: JuliaEngine, source: JuliaSource, numbers: np.ndarray, found: ModelDescription
 ) -> np.ndarray | None:
     if "land" not in found.gives:
         return None
@@ -130,7 +130,7 @@ def _land(
 
 
 def _space(
-    found: Description, land: np.ndarray | None, coordinates: Coordinates = ()
+    found: ModelDescription, land: np.ndarray | None, coordinates: Coordinates = ()
 ) -> StateSpace:
     return StateSpace(
         tuple(

@@ -20,7 +20,7 @@ from pyvda.paper.held_out import HELD_OUT
 from pyvda.paper.rows import TABLES, Row, checkpoint_name
 from pyvda.paper.scoring import assimilated, scored
 from pyvda.plotting import analysis as plots
-from pyvda.progress import Report
+from pyvda.progress import ProgressReport
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -199,7 +199,7 @@ def _pathway(
     truth: xr.Dataset,
     observed: xr.Dataset,
     settings: dict[str, Any],
-    report: Report,
+    report: ProgressReport,
 ) -> Pathway:
     """Return error and cost of a solver along its iterations.
 

@@ -16,7 +16,7 @@ from pyvda import names, scores
 from pyvda.engine.interface import Array
 from pyvda.learned.description import read_description
 from pyvda.learned.patterns import PatternWarning
-from pyvda.progress import Report
+from pyvda.progress import ProgressReport
 
 _BLOCK = 64  # windows per call of a learned prior
 
@@ -24,7 +24,7 @@ _BLOCK = 64  # windows per call of a learned prior
 def assimilated(
     observed: xr.Dataset,
     *,
-    report: Report | None = None,
+    report: ProgressReport | None = None,
     warm_up: int = 0,
     **settings: Any,
 ) -> tuple[xr.Dataset, float]:

@@ -36,15 +36,15 @@ from pyvda.paper.provenance import of_weights, refreshed
 from pyvda.paper.retraining import retrained
 from pyvda.paper.rows import TABLES, Row, checkpoint_name
 from pyvda.paper.scoring import assimilated, scored
-from pyvda.progress import Report, silent
+from pyvda.progress import ProgressReport, silent
 from pyvda.scores import score_table
 
-Progress = Callable[[str], AbstractContextManager[Report]]
+Progress = Callable[[str], AbstractContextManager[ProgressReport]]
 
 STORED_FSGD = Path(__file__).parent / "fsgd.json"
 
 
-def _no_progress(what: str) -> AbstractContextManager[Report]:
+def _no_progress(what: str) -> AbstractContextManager[ProgressReport]:
     return nullcontext(silent)
 
 
@@ -203,7 +203,7 @@ class _Run:
         retrain: bool,
         windows: int | None,
         engine: str | None,
-        report: Report,
+        report: ProgressReport,
         say: Callable[[str], None],
     ) -> None:
         self.row, self.setting, self.quick = row, setting, quick

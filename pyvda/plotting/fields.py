@@ -48,7 +48,7 @@ class PlottedPoints:
 
 
 @dataclass(frozen=True)
-class Field:
+class PlottedField:
     """A variable of an analysis over T times of one window.
 
     Attributes
@@ -147,7 +147,7 @@ def fields_of(
     window: int = 0,
     observations: xr.Dataset | None = None,
     least: int = 1,
-) -> list[Field]:
+) -> list[PlottedField]:
     """Return the fields of an analysis.
 
     Parameters
@@ -190,7 +190,7 @@ def fields_of(
 
 
 def _points(
-    ds: xr.Dataset, field: Field, grid: Sequence[Hashable], window: int
+    ds: xr.Dataset, field: PlottedField, grid: Sequence[Hashable], window: int
 ) -> PlottedPoints | None:
     """Return the data of a variable; None where the file has none of it."""
     if field.name not in ds:
@@ -215,7 +215,7 @@ def _points(
     return PlottedPoints(values.astype(float), time, tuple(np.asarray(p, float) for p in places))
 
 
-def _field(analysis: xr.Dataset, truth: xr.Dataset | None, name: str, window: int) -> Field:
+def _field(analysis: xr.Dataset, truth: xr.Dataset | None, name: str, window: int) -> PlottedField:
     array = analysis[name]
     grid = _grid(array)
     innovation, stdev, true = f"{name}_innovation", f"{name}_stdev", name
@@ -232,7 +232,7 @@ def _field(analysis: xr.Dataset, truth: xr.Dataset | None, name: str, window: in
     if innovation in analysis:
         seen = values + _values(_window(analysis[innovation], window, grid), grid)
     units = str(array.attrs.get("units", ""))
-    return Field(
+    return PlottedField(
         str(name), "" if units == "1" else units, time, label,
         tuple(_axis(analysis, dim) for dim in grid), values, seen, of_truth, spread,
         gaps.all(0) & ~np.isinf(values).any(0), spacing, unit,
@@ -324,7 +324,7 @@ def _aspect(ds: xr.Dataset, grid: Sequence[Hashable], spacing: tuple[float, ...]
     return float(found) if np.isfinite(found) and 0.05 < found < 20 else 1.0
 
 
-def last_observed(field: Field) -> int:
+def last_observed(field: PlottedField) -> int:
     """Return the last step at which something was observed, else the last step."""
     if field.points is not None:
         count = len(field.time)

@@ -11,7 +11,7 @@ import xarray as xr
 
 from pyvda.errors import InputError
 from pyvda.plotting import window_axes
-from pyvda.plotting.fields import Array, Field, fields_of
+from pyvda.plotting.fields import Array, PlottedField, fields_of
 from pyvda.plotting.maps import colour_bar, scales
 from pyvda.plotting.style import LAND, axes_of, figure_of, panels
 
@@ -96,7 +96,7 @@ def figure_of_hovmoller(
     return axes
 
 
-def quantities(field: Field) -> dict[str, Array]:
+def quantities(field: PlottedField) -> dict[str, Array]:
     """Return what is known of a field, (T, *grid) each."""
     found = {
         "truth": field.truth, "analysis": field.analysis, "error": field.error,
@@ -105,7 +105,7 @@ def quantities(field: Field) -> dict[str, Array]:
     return {name: values for name, values in found.items() if values is not None}
 
 
-def _section(field: Field, at: int | None) -> Field:
+def _section(field: PlottedField, at: int | None) -> PlottedField:
     """Return a field of one dimension of space, a row of a map."""
     row = _row(field, at)
     if row is None:
@@ -120,7 +120,7 @@ def _section(field: Field, at: int | None) -> Field:
     )  # fmt: skip
 
 
-def _row(field: Field, at: int | None) -> int | None:
+def _row(field: PlottedField, at: int | None) -> int | None:
     if len(field.axes) == 1:
         if at is not None:
             raise InputError(f"{field.name} has one dimension, of which all is drawn; leave out at")
@@ -131,7 +131,7 @@ def _row(field: Field, at: int | None) -> int | None:
     return count // 2 if at is None else at
 
 
-def _draw(axis: Axes, section: Field, name: str) -> Any:
+def _draw(axis: Axes, section: PlottedField, name: str) -> Any:
     values = quantities(section)[name]
     scale = scales(section, slice(None))[name]
     time: Any = section.time
@@ -145,7 +145,7 @@ def _draw(axis: Axes, section: Field, name: str) -> Any:
     return image
 
 
-def _label(axis: Axes, field: Field, at: int | None) -> None:
+def _label(axis: Axes, field: PlottedField, at: int | None) -> None:
     axis.set_xlabel(field.axes[-1].label)
     if field.time.dtype.kind == "M":
         window_axes.date_axis(axis, vertical=True)

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from pyvda.errors import InputError
-from pyvda.plotting.fields import Array, Field, PlottedPoints, fields_of, last_observed
+from pyvda.plotting.fields import Array, PlottedField, PlottedPoints, fields_of, last_observed
 from pyvda.plotting.style import LAND, axes_of, figure_of, panels
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def maps_of(
     variables: Sequence[str] | None,
     window: int,
     observations: xr.Dataset | None = None,
-) -> list[Field]:
+) -> list[PlottedField]:
     """Return the fields with two dimensions."""
     found = fields_of(
         analysis, truth, variables=variables, window=window, observations=observations
@@ -128,7 +128,7 @@ def maps_of(
     return flat
 
 
-def checked_step(field: Field, step: int | None) -> int:
+def checked_step(field: PlottedField, step: int | None) -> int:
     """Return a step of the window, by default the last with observations."""
     count = len(field.time)
     if step is None:
@@ -140,7 +140,7 @@ def checked_step(field: Field, step: int | None) -> int:
 
 def draw(
     figure: Figure,
-    fields: Sequence[Field],
+    fields: Sequence[PlottedField],
     steps: Sequence[int],
     *,
     fixed: bool = False,
@@ -190,7 +190,7 @@ def draw(
     return drawn
 
 
-def _places(figure: Figure, fields: Sequence[Field], ax: Any) -> list[dict[str, Axes]]:
+def _places(figure: Figure, fields: Sequence[PlottedField], ax: Any) -> list[dict[str, Axes]]:
     """Return the axes of each field by the names of its panels: those given, or new ones."""
     shown = [[name for name in PANELS if _known(field, name)] for field in fields]
     if ax is not None:
@@ -223,13 +223,13 @@ def _rows(panels: Sequence[str], fields: int) -> list[list[str]]:
     return [states, [name for name in panels if name not in states]]
 
 
-def _shape(field: Field) -> float:
+def _shape(field: PlottedField) -> float:
     """Return the height of a map by its width."""
     height, width = (float(np.ptp(axis.values)) or 1.0 for axis in field.axes)
     return field.aspect * height / width
 
 
-def panel(field: Field, name: str, step: int) -> Array:
+def panel(field: PlottedField, name: str, step: int) -> Array:
     """Return what a panel shows at a step, (Y, X)."""
     known = {
         "truth": field.truth, "observations": field.observation, "analysis": field.analysis,
@@ -238,7 +238,7 @@ def panel(field: Field, name: str, step: int) -> Array:
     return np.asarray({key: one[step] for key, one in known.items() if one is not None}[name])
 
 
-def _known(field: Field, name: str) -> bool:
+def _known(field: PlottedField, name: str) -> bool:
     if name == "observations" and field.points is not None:
         return True
     if name == "observations":
@@ -248,7 +248,7 @@ def _known(field: Field, name: str) -> bool:
     return name == "analysis" or field.truth is not None
 
 
-def scales(field: Field, times: slice) -> dict[str, dict[str, Any]]:
+def scales(field: PlottedField, times: slice) -> dict[str, dict[str, Any]]:
     """Return the colour scale of each panel, from the values at some times."""
     states = _scale([field.analysis[times] if field.truth is None else field.truth[times]])
     found = dict.fromkeys(_STATES, states)
@@ -276,7 +276,7 @@ def _largest(values: Array) -> float:
     return float(np.quantile(known, _SHOWN[1])) or 1.0 if len(known) else 1.0
 
 
-def _map(axis: Axes, field: Field, values: Array, land: Array, scale: dict[str, Any]) -> Any:
+def _map(axis: Axes, field: PlottedField, values: Array, land: Array, scale: dict[str, Any]) -> Any:
     from matplotlib.colors import ListedColormap
     from matplotlib.ticker import MaxNLocator
 
@@ -305,7 +305,7 @@ def _projected(axis: Axes) -> dict[str, Any]:
     return {"transform": PlateCarree()}
 
 
-def _observations(axis: Axes, field: Field, step: int, scale: dict[str, Any]) -> Any:
+def _observations(axis: Axes, field: PlottedField, step: int, scale: dict[str, Any]) -> Any:
     """Draw observations: as dots where they are few and apart, so that each can be seen."""
     if field.points is not None:
         points = field.points.near(field.time, step)
@@ -324,7 +324,9 @@ def _observations(axis: Axes, field: Field, step: int, scale: dict[str, Any]) ->
     return axis.scatter(x, y, c=points.values, s=size, **outline, **scale)
 
 
-def _bars(figure: Figure, field: Field, axes: dict[str, Any], images: dict[str, Any]) -> None:
+def _bars(
+    figure: Figure, field: PlottedField, axes: dict[str, Any], images: dict[str, Any]
+) -> None:
     """Draw a colour bar for the states, one for the error and one for the spread."""
     states = [name for name in _STATES if name in images]
     for names, label in ((states, ""), (["error"], "error"), (["spread"], "spread")):

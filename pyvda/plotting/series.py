@@ -10,7 +10,7 @@ import xarray as xr
 
 from pyvda.errors import InputError
 from pyvda.plotting import window_axes
-from pyvda.plotting.fields import Array, Field, fields_of
+from pyvda.plotting.fields import Array, PlottedField, fields_of
 from pyvda.plotting.style import BLACK, BLUE, VERMILION, axes_of, figure_of, panels
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def rms(values: Array) -> Array:
     return np.where(count > 0, np.sqrt(total / np.maximum(count, 1)), np.nan)
 
 
-def draw(axis: Axes, field: Field) -> None:
+def draw(axis: Axes, field: PlottedField) -> None:
     """Draw error, spread and, without a truth, innovations over time."""
     curves: list[tuple[str, Array, dict[str, Any]]] = []
     if field.error is not None:

@@ -18,7 +18,7 @@ import scipy.fft
 import xarray as xr
 
 from pyvda.errors import InputError
-from pyvda.plotting.fields import Array, Field, fields_of
+from pyvda.plotting.fields import Array, PlottedField, fields_of
 from pyvda.plotting.style import BLACK, BLUE, VERMILION, axes_of
 
 if TYPE_CHECKING:
@@ -94,12 +94,12 @@ def _mark(axis: Axes, resolution: float) -> None:
         )  # fmt: skip
 
 
-def spectrum(field: Field, values: Array) -> tuple[Array, Array]:
+def spectrum(field: PlottedField, values: Array) -> tuple[Array, Array]:
     """Return wavelengths, decreasing, and the mean variance of the modes there over all times.
 
     Parameters
     ----------
-    field : Field
+    field : PlottedField
     values : (T, *grid)
         Times with gaps are left out.
 
@@ -169,7 +169,7 @@ def effective_resolution(wavelength: Array, error: Array, truth: Array) -> float
     return float(np.exp(a + part * (b - a)))
 
 
-def _without_edge(field: Field) -> tuple[slice, ...]:
+def _without_edge(field: PlottedField) -> tuple[slice, ...]:
     """Return the grid without an edge that is land."""
     ring = np.ones_like(field.land)
     ring[(slice(1, -1),) * field.land.ndim] = False

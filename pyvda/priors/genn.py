@@ -31,7 +31,7 @@ from pyvda.priors.linearise import Pullback
 from pyvda.priors.spacetime import SpaceTime
 
 
-class Scale(nn.Module):
+class ScaleBlock(nn.Module):
     """The weights of one scale: first layer without a centre, then a bilinear block; no biases.
 
     Parameters
@@ -108,7 +108,7 @@ class _Foldable(nn.Module):
 
 
 class GENN(_Foldable):
-    """One-scale GENN: the first layer and the bilinear block of `Scale`.
+    """One-scale GENN: the first layer and the bilinear block of `ScaleBlock`.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ class GENN(_Foldable):
                 f"width is {width}, expected odd sizes, so that the kernel has a centre"
             )
         size = self.space.grid_channels
-        self.scale = Scale(size, self.taps, features, latent, size)
+        self.scale = ScaleBlock(size, self.taps, features, latent, size)
 
     def prepare(self) -> FoldedGENN:
         """Return Φ with its linear chains multiplied out, for many evaluations."""
@@ -192,8 +192,8 @@ class TwoScaleGENN(_Foldable):
         cells = (factors, *rest) if isinstance(factors, int) else tuple(factors)
         self.factors = _for_each_axis("factors", cells, dimension)
         taps, ends = self.fine.taps, channels if merge is None else merge
-        self.fine.scale = Scale(channels, taps, features, latent, ends)
-        self.coarse = Scale(channels, taps, features, latent, latent)
+        self.fine.scale = ScaleBlock(channels, taps, features, latent, ends)
+        self.coarse = ScaleBlock(channels, taps, features, latent, latent)
         self.up = _weight(ends, latent, math.prod(self.factors), fan=latent)
         self.merge = None if merge is None else _weight(channels, merge)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler
 
 from pyvda.learned.model import LearnedModel
-from pyvda.progress import Report, silent
+from pyvda.progress import ProgressReport, silent
 from pyvda.scores import score_table
 from pyvda.solvers import SolverResult
 from pyvda.state.batch import Batch
@@ -48,7 +48,7 @@ class Assimilator(Resumable):
         progress: Progress,
         tensors: dict[str, Tensor] | None,
         on_epoch: Callable[[Progress], None],
-        on_step: Report = silent,
+        on_step: ProgressReport = silent,
     ) -> None:
         super().__init__(model, configuration, folder, progress, tensors, on_epoch, on_step)
         self.data = data

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from pyvda.errors import TrainingError
-from pyvda.progress import Report, silent
+from pyvda.progress import ProgressReport, silent
 from pyvda.training import state
 from pyvda.training.state import Progress
 
@@ -42,7 +42,7 @@ class Resumable(lightning.LightningModule):
         Tensors of the state to resume from.
     on_epoch : callable(Progress)
         Called after every epoch.
-    on_step : Report
+    on_step : ProgressReport
         Called after every optimiser step.
     """
 
@@ -54,7 +54,7 @@ class Resumable(lightning.LightningModule):
         progress: Progress,
         tensors: dict[str, Tensor] | None,
         on_epoch: Callable[[Progress], None],
-        on_step: Report = silent,
+        on_step: ProgressReport = silent,
     ) -> None:
         super().__init__()
         self.model: Any = model

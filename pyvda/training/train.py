@@ -30,7 +30,7 @@ from pyvda.learned.description import MODEL_FILE, read_description
 from pyvda.learned.model import LearnedModel
 from pyvda.learned.normalisation import normalisation
 from pyvda.learned.shipped import TRAINING_FILE
-from pyvda.progress import Report, silent
+from pyvda.progress import ProgressReport, silent
 from pyvda.signals import handlers_kept
 from pyvda.training.configuration import Configuration, read_yaml
 from pyvda.training.data import Source, source
@@ -51,7 +51,7 @@ def train(
     start: str | Path | None = None,
     engine: str | None = None,
     report: Callable[[dict[str, Any]], None] | None = None,
-    step: Report = silent,
+    step: ProgressReport = silent,
 ) -> LearnedModel | FieldModel | PointModel | None:
     """Train a model, and keep the best weights by the validation score.
 
@@ -151,7 +151,7 @@ def _module(
     start: str | Path | None,
     engine: str | None,
     report: Callable[[dict[str, Any]], None] | None,
-    step: Report,
+    step: ProgressReport,
 ) -> Assimilator:
     torch.manual_seed(configuration.training.seed)
     model = LearnedModel(

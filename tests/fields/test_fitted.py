@@ -6,7 +6,7 @@ from gappy import COVARIANCE, field, tracks
 from pyvda.fields import covariance, fitted, likelihood
 from pyvda.fields.fit import Fit
 from pyvda.fields.places import on_plane
-from pyvda.fields.scattered import Rows
+from pyvda.fields.scattered import ScatteredRows
 
 pytestmark = pytest.mark.filterwarnings("ignore::pyvda.notices.Notice")
 
@@ -56,7 +56,7 @@ def test_points_have_a_covariance_and_a_figure(tmp_path, monkeypatch, capsys, fu
 
 @pytest.mark.parametrize(("unit", "said"), [("km", "60 km, 3 days"), ("", "60, 3 days")])
 def test_lengths_have_the_unit_of_the_coordinates(unit, said) -> None:
-    rows = Rows(on_plane(*np.zeros((2, 1)), unit), *np.zeros((4, 1)), np.zeros((1, 0)))
+    rows = ScatteredRows(on_plane(*np.zeros((2, 1)), unit), *np.zeros((4, 1)), np.zeros((1, 0)))
     of_pass = COVARIANCE.model_copy(update={"track_variance": 0.1})
     fits = {"sst": fitted.Fitted(Fit(of_pass, 0.1, 1.0, 0.0, 5), rows, 1.0)}
     lines = fitted.described(fits)
@@ -74,7 +74,9 @@ def test_what_is_drawn_is_the_covariance_of_the_data() -> None:
         km = np.linalg.norm(places.position[:, None] - places.position, axis=-1)
         matrix = COVARIANCE(km, days[:, None] - days) + 1e-9 * np.eye(1500)
         value = np.linalg.cholesky(matrix) @ rng.normal(size=1500)
-        rows = Rows(places, days, value, np.zeros(1500), np.full(1500, -1), np.zeros((1500, 0)))
+        rows = ScatteredRows(
+            places, days, value, np.zeros(1500), np.full(1500, -1), np.zeros((1500, 0))
+        )
         products.append(fitted.binned(fitted.Fitted(Fit(COVARIANCE, 0.1, 1.0, 0.0, 5), rows, 1.0)))
     for by_distance_or_time in zip(*products, strict=True):
         data, model = (np.mean([getattr(p, n)[:5] for p in by_distance_or_time], axis=0)

@@ -8,7 +8,7 @@ from pyvda.fields import likelihood
 from pyvda.fields.covariance import Factor, SpaceTimeCovariance
 from pyvda.fields.likelihood import fit_by_likelihood
 from pyvda.fields.places import on_plane
-from pyvda.fields.scattered import Rows
+from pyvda.fields.scattered import ScatteredRows
 
 
 def drawn(count=700, seed=0, track_variance=0.0):
@@ -21,7 +21,7 @@ def drawn(count=700, seed=0, track_variance=0.0):
     track = np.arange(count) // 10
     value = np.linalg.cholesky(matrix) @ rng.normal(size=count)
     value += np.sqrt(track_variance) * rng.normal(size=count // 10 + 1)[track]
-    return Rows(places, days, value, np.zeros(count), track, np.zeros((count, 0)))
+    return ScatteredRows(places, days, value, np.zeros(count), track, np.zeros((count, 0)))
 
 
 def test_a_fit_is_as_likely_as_the_truth() -> None:

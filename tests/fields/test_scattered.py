@@ -7,7 +7,7 @@ from pyvda.engine.data import Selection
 from pyvda.fields import scattered
 from pyvda.fields.places import on_sphere
 from pyvda.fields.points import read
-from pyvda.fields.scattered import Rows, interpolated_at
+from pyvda.fields.scattered import ScatteredRows, interpolated_at
 
 
 def problem():
@@ -15,7 +15,7 @@ def problem():
     value = points.values["sst"].values - 15.0
     days = points.days(np.datetime64("2020-03-01"))
     still = np.zeros((len(value), 0))
-    return Rows(points.places, days, value, np.full(len(value), 0.02), points.track, still)
+    return ScatteredRows(points.places, days, value, np.full(len(value), 0.02), points.track, still)
 
 
 def test_the_result_does_not_depend_on_the_blocks(monkeypatch) -> None:

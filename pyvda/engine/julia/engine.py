@@ -31,7 +31,7 @@ from pyvda.engine.julia import (
     weak_constraint,
 )
 from pyvda.engine.julia.observation_function import ObservationFunctions
-from pyvda.engine.julia.registry import Coordinates, Description, Registry
+from pyvda.engine.julia.registry import Coordinates, ModelDescription, Registry
 from pyvda.engine.julia.signatures import c_arguments, prototype
 from pyvda.errors import EngineError, InputError
 from pyvda.models.model import JuliaSource, Model
@@ -120,7 +120,7 @@ class JuliaEngine:
             "D": model.state_size if size is None else size,
         }
 
-    def describe(self, source: JuliaSource, values: Array | None = None) -> Description:
+    def describe(self, source: JuliaSource, values: Array | None = None) -> ModelDescription:
         """Return the description of a file's model, with these values of its fields or defaults."""
         return self._registry.describe(source, values)
 
@@ -138,7 +138,9 @@ class JuliaEngine:
         """Return the land mask (size,) of a model's file, true on land."""
         return self._registry.land(source, values, size)
 
-    def coordinates(self, source: JuliaSource, values: Array, found: Description) -> Coordinates:
+    def coordinates(
+        self, source: JuliaSource, values: Array, found: ModelDescription
+    ) -> Coordinates:
         """Return the coordinates that a model's file states for dimensions."""
         return self._registry.coordinates(source, values, found)
 

@@ -29,7 +29,7 @@ Coordinates = tuple[tuple[str, tuple[float, ...]], ...]
 
 
 @dataclass
-class Description:
+class ModelDescription:
     """Julia's description of a model.
 
     Attributes
@@ -94,7 +94,7 @@ class Registry:
         """Return the values of all fields of the model's struct."""
         return np.array([value for _, value in model.fields], dtype=float)
 
-    def describe(self, source: JuliaSource, values: Array | None) -> Description:
+    def describe(self, source: JuliaSource, values: Array | None) -> ModelDescription:
         """Return Julia's description of the model with these values of its fields or defaults."""
         handle = self.register(source)
         text = ctypes.create_string_buffer(_TEXT_BYTES)
@@ -140,7 +140,9 @@ class Registry:
         self._call("mask", handle=handle, values=values, fields=len(values), D=size, land=found)
         return found.astype(bool)
 
-    def coordinates(self, source: JuliaSource, values: Array, found: Description) -> Coordinates:
+    def coordinates(
+        self, source: JuliaSource, values: Array, found: ModelDescription
+    ) -> Coordinates:
         """Return the coordinates of the dimensions `found.points`, increasing numbers."""
         sizes = {dim: n for dims in found.variables.values() for dim, n in dims.items()}
         points = np.zeros(sum(sizes[dim] for dim in found.points))
@@ -181,8 +183,8 @@ def _entry(line: str) -> Entry:
     return Entry(what, int(row), int(column), expected, found, error, tolerance, names)
 
 
-def _read(text: str) -> Description:
-    found = Description()
+def _read(text: str) -> ModelDescription:
+    found = ModelDescription()
     for line in text.splitlines():
         word, *rest = line.split("\t")
         if word == "type":

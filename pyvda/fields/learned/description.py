@@ -29,7 +29,7 @@ _TOLERATED = 0.1  # relative, of steps and distances between neighbours
 _SAME_PLACE = 0.01  # of the distance of neighbours: single precision and packing leave less
 
 
-class Variable(Section):
+class FieldVariable(Section):
     """A variable of the training.
 
     Attributes
@@ -90,7 +90,7 @@ class FieldDescription(Section):
         Version of this description: 1 of pyvda 0.2, 2 since grids are told by positions.
     network : section
         Its architecture.
-    variables : dict of Variable
+    variables : dict of FieldVariable
         In the order of its channels.
     transform : str, optional
     first_guess : {"oi", "mean"}
@@ -117,7 +117,7 @@ class FieldDescription(Section):
 
     format: Literal[1, 2]
     network: AnyNetwork
-    variables: dict[str, Variable] = Limits(min_length=1)
+    variables: dict[str, FieldVariable] = Limits(min_length=1)
     transform: Literal["log10", "log"] | None
     first_guess: Literal["oi", "mean"]
     nearest: int = Limits(default=8, ge=1)

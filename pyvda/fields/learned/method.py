@@ -34,7 +34,7 @@ from pyvda.fields.options import Estimate, FieldOptions
 from pyvda.fields.points import DataAtPoints
 from pyvda.learned import patterns
 from pyvda.learned.device import usable_device
-from pyvda.progress import Report, silent
+from pyvda.progress import ProgressReport, silent
 
 if TYPE_CHECKING:
     from pyvda.fields.learned.model import FieldModel
@@ -126,7 +126,7 @@ def solve(
     read: dict[str, Values],
     options: LearnedFieldOptions,
     engine: Engine,
-    report: Report = silent,
+    report: ProgressReport = silent,
     *,
     where: Array | None = None,
     points: DataAtPoints | None = None,
@@ -140,7 +140,7 @@ def solve(
         Values of each variable, NaN also where data are withheld.
     options : LearnedFieldOptions
     engine : Engine
-    report : Report
+    report : ProgressReport
     where : (T, P) of bool, optional
         Where to estimate. Default: everywhere.
     points : DataAtPoints, optional
@@ -225,7 +225,7 @@ def of_network(
     options: LearnedFieldOptions,
     block: int,
     engine: str | None,
-    report: Report = silent,
+    report: ProgressReport = silent,
 ) -> OfNetwork:
     """Return the plan of a network.
 

@@ -17,7 +17,7 @@ from pyvda.fields.learned.model import FieldModel
 from pyvda.fields.learned.network import Inputs
 from pyvda.fields.learned.samples import AnySample, Samples
 from pyvda.fields.learned.turns import turned
-from pyvda.progress import Report, silent
+from pyvda.progress import ProgressReport, silent
 from pyvda.training.resumable import Resumable, finite
 from pyvda.training.schedule import scheduled
 from pyvda.training.state import Progress
@@ -58,7 +58,7 @@ class FieldTraining(Resumable):
         progress: Progress,
         tensors: dict[str, Tensor] | None,
         on_epoch: Callable[[Progress], None],
-        on_step: Report = silent,
+        on_step: ProgressReport = silent,
     ) -> None:
         super().__init__(model, configuration, folder, progress, tensors, on_epoch, on_step)
         self.data = data

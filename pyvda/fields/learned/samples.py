@@ -30,7 +30,7 @@ from pyvda.fields.interpolation_options import OptimalInterpolationOptions, chec
 from pyvda.fields.learned.configuration import FieldSource
 from pyvda.fields.learned.description import (
     Grid,
-    Variable,
+    FieldVariable,
     digests,
     step_days,
 )
@@ -40,7 +40,7 @@ from pyvda.fields.learned.guesses import CHANNELS, OTHERS, others
 from pyvda.fields.learned.sample_source import complete_fields, opened_source
 from pyvda.fields.learned.series import Series, series_of
 from pyvda.fields.withheld import withheld_of
-from pyvda.progress import Report, silent
+from pyvda.progress import ProgressReport, silent
 from pyvda.validation_errors import validated
 
 _CHECKS = 3  # draws of validation of a truth
@@ -154,7 +154,7 @@ class Samples:
     half : int
         Times before and after that the network sees.
     engine : Engine
-    report : Report
+    report : ProgressReport
     stacked : bool
         Whether the network weighs several interpolations, at targets alone.
     together : bool
@@ -182,7 +182,7 @@ class Samples:
     """
 
     def __init__(
-        self, settings: FieldSource, half: int, engine: Engine, report: Report = silent,
+        self, settings: FieldSource, half: int, engine: Engine, report: ProgressReport = silent,
         *, stacked: bool = False, together: bool = False,
     ) -> None:  # fmt: skip
         self.settings, self.half, self.engine = settings, half, engine
@@ -226,10 +226,10 @@ class Samples:
         self._frames: Frames | None = None  # the same in all draws, but for those of a truth
         self._draw = lru_cache(maxsize=None)(self._drawn)
 
-    def variables(self) -> dict[str, Variable]:
+    def variables(self) -> dict[str, FieldVariable]:
         """Return the description of each variable."""
         return {
-            name: Variable(
+            name: FieldVariable(
                 units=str(self.field.ds[name].attrs.get("units", "")), scale=one.scale,
                 covariance=one.covariance, season_variance=one.season_variance,
             )

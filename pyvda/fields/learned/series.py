@@ -15,7 +15,7 @@ from pyvda.fields.interpolation_options import OptimalInterpolationOptions, seas
 from pyvda.fields.local_variance import LocalVariance
 from pyvda.fields.mean import SeasonalMean, seasonal_mean
 from pyvda.fields.optimal_interpolation import fit
-from pyvda.progress import Report
+from pyvda.progress import ProgressReport
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def series_of(
     options: OptimalInterpolationOptions,
     given: CovarianceFile | None,
     engine: Engine,
-    report: Report,
+    report: ProgressReport,
     truth: Array | None,
 ) -> Series:
     """Return a variable with its mean and covariance, from what is not held back."""

@@ -28,7 +28,7 @@ from pyvda.fields.learned.samples import Samples
 from pyvda.io.writing.atomic import replacing
 from pyvda.learned.shipped import TRAINING_FILE
 from pyvda.notices import notice
-from pyvda.progress import Report, silent
+from pyvda.progress import ProgressReport, silent
 from pyvda.signals import handlers_kept
 from pyvda.training.lightning_trainer import make_trainer, quiet
 from pyvda.training.run_folder import make_folder, starting_point
@@ -43,7 +43,7 @@ def train_field(
     resume: bool = False,
     engine: str | None = None,
     report: Callable[[dict[str, Any]], None] | None = None,
-    step: Report = silent,
+    step: ProgressReport = silent,
 ) -> FieldModel | None:
     """Train a network on a field, and keep the best weights by the values held back.
 

@@ -21,7 +21,7 @@ from pyvda.fields.optimal_interpolation import constants_of
 from pyvda.fields.options import Estimate, FieldOptions
 from pyvda.fields.points import DataAtPoints
 from pyvda.learned.device import usable_device
-from pyvda.progress import Report, silent
+from pyvda.progress import ProgressReport, silent
 
 
 class LearnedPointOptions(FieldOptions):
@@ -58,7 +58,7 @@ def solve(
     read: dict[str, Values],
     options: LearnedPointOptions,
     engine: Engine,
-    report: Report = silent,
+    report: ProgressReport = silent,
     *,
     where: Array | None = None,
     points: DataAtPoints | None = None,
@@ -73,7 +73,7 @@ def solve(
         Values of each variable, NaN everywhere.
     options : LearnedPointOptions
     engine : Engine
-    report : Report
+    report : ProgressReport
     where : (T, P) of bool, optional
         Where to estimate. Default: everywhere.
     points : DataAtPoints, optional

@@ -23,7 +23,7 @@ from pyvda.fields.learned_points.description import (
 from pyvda.fields.learned_points.neighbours import neighbours_of
 from pyvda.fields.learned_points.network import Inputs, NeighbourNetwork, inputs_of
 from pyvda.fields.places import Places
-from pyvda.fields.scattered import Rows
+from pyvda.fields.scattered import ScatteredRows
 from pyvda.learned.folder import load_tensors, read_tensors, write_folder
 
 _BATCH = 8192  # targets
@@ -50,13 +50,13 @@ class PointModel(nn.Module):
 
     @torch.no_grad()
     def corrected(
-        self, rows: Rows, places: Places, days: Array, found: Interpolated
+        self, rows: ScatteredRows, places: Places, days: Array, found: Interpolated
     ) -> Interpolated:
         """Return an interpolation whose values are corrected; the variance stays.
 
         Parameters
         ----------
-        rows : Rows
+        rows : ScatteredRows
             Data, as departures from the mean.
         places : Places
             Of the n targets.

@@ -17,7 +17,7 @@ from pyvda.fields.learned_points.model import PointModel
 from pyvda.fields.learned_points.network import Inputs
 from pyvda.fields.learned_points.samples import PointSamples, Targets
 from pyvda.fields.paired import ratio_of_errors
-from pyvda.progress import Report, silent
+from pyvda.progress import ProgressReport, silent
 from pyvda.training.resumable import Resumable
 from pyvda.training.schedule import scheduled
 from pyvda.training.state import Progress
@@ -44,7 +44,7 @@ class PointTraining(Resumable):
         progress: Progress,
         tensors: dict[str, Tensor] | None,
         on_epoch: Callable[[Progress], None],
-        on_step: Report = silent,
+        on_step: ProgressReport = silent,
     ) -> None:
         super().__init__(model, configuration, folder, progress, tensors, on_epoch, on_step)
         self.data = data

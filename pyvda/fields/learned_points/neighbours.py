@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 from pyvda.engine.data import Array
 from pyvda.fields.covariance import SpaceTimeCovariance
 from pyvda.fields.places import Places
-from pyvda.fields.scattered import Rows
+from pyvda.fields.scattered import ScatteredRows
 
 FEATURES = 6
 """Numbers of a datum beside its value."""
@@ -66,7 +66,7 @@ def units_of(covariance: SpaceTimeCovariance, width: float, extent: float) -> Un
 
 
 def neighbours_of(
-    rows: Rows,
+    rows: ScatteredRows,
     places: Places,
     days: Array,
     covariance: SpaceTimeCovariance,
@@ -77,7 +77,7 @@ def neighbours_of(
 
     Parameters
     ----------
-    rows : Rows
+    rows : ScatteredRows
         Data.
     places : Places
         Of the n targets.

@@ -33,7 +33,7 @@ from pyvda.fields.points import read as read_points
 from pyvda.fields.scattered import interpolated_at
 from pyvda.fields.withheld import hidden_points
 from pyvda.io.sources import sources
-from pyvda.progress import Report, silent
+from pyvda.progress import ProgressReport, silent
 from pyvda.validation_errors import validated
 
 _PARTS = 5
@@ -75,7 +75,7 @@ class PointSamples:
     settings : PointSource
     network : NeighboursSettings
     engine : Engine
-    report : Report
+    report : ProgressReport
 
     Attributes
     ----------
@@ -107,7 +107,7 @@ class PointSamples:
         settings: PointSource,
         network: NeighboursSettings,
         engine: Engine,
-        report: Report = silent,
+        report: ProgressReport = silent,
     ) -> None:
         self.settings, self.network, self.engine = settings, network, engine
         options = validated(

@@ -26,7 +26,7 @@ from pyvda.fields.learned_points.samples import PointSamples
 from pyvda.io.writing.atomic import replacing
 from pyvda.learned.shipped import TRAINING_FILE
 from pyvda.notices import notice
-from pyvda.progress import Report, silent
+from pyvda.progress import ProgressReport, silent
 from pyvda.signals import handlers_kept
 from pyvda.training.lightning_trainer import make_trainer, quiet
 from pyvda.training.run_folder import make_folder, starting_point
@@ -41,7 +41,7 @@ def train_points(
     resume: bool = False,
     engine: str | None = None,
     report: Callable[[dict[str, Any]], None] | None = None,
-    step: Report = silent,
+    step: ProgressReport = silent,
 ) -> PointModel | None:
     """Train a network on data at points, and keep the best weights by passes left out.
 

@@ -21,7 +21,7 @@ import xarray as xr
 from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
 
 from pyvda.cluster import client
-from pyvda.progress import Report, silent
+from pyvda.progress import ProgressReport, silent
 
 _AHEAD = 2  # blocks for each worker, computed or being computed
 
@@ -41,7 +41,7 @@ class Writer:
             self.sources.append(source)
             self.targets.append(target)
 
-    def write(self, report: Report = silent) -> None:
+    def write(self, report: ProgressReport = silent) -> None:
         """Write the lazy sources; report the completed blocks."""
         for rows in _alike(self.sources):
             sources = [self.sources[row] for row in rows]
@@ -62,7 +62,7 @@ def to_netcdf(
     ds: xr.Dataset,
     path: str,
     encoding: Mapping[Any, Mapping[str, Any]],
-    report: Report = silent,
+    report: ProgressReport = silent,
 ) -> None:
     """Write a Dataset to a netCDF file, as `Dataset.to_netcdf` does, block by block.
 
@@ -72,7 +72,7 @@ def to_netcdf(
     path : str
     encoding : mapping
         Per variable.
-    report : Report
+    report : ProgressReport
         Called with the number of blocks that are written.
     """
     # Without a lock given, xarray looks for a client of `distributed`, and imports that package

@@ -27,7 +27,7 @@ from pyvda.cluster import client
 from pyvda.errors import InputError
 from pyvda.io.writing.blockwise import Place, computed, places
 from pyvda.io.writing.outputs import is_store
-from pyvda.progress import Report, silent
+from pyvda.progress import ProgressReport, silent
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -45,7 +45,7 @@ def write(
     regular: xr.Dataset,
     path: Path,
     encoding: Mapping[Any, Mapping[str, Any]],
-    report: Report = silent,
+    report: ProgressReport = silent,
     run: str | None = None,
 ) -> None:
     """Write a Dataset to a zarr store.
@@ -60,7 +60,7 @@ def write(
         Must not exist, unless `run` is given.
     encoding : mapping
         Per variable.
-    report : Report
+    report : ProgressReport
         Called with the number of regions that are finished.
     run : str, optional
         Identity of what is written. Where it is given, an interrupted store is continued.

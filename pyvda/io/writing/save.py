@@ -26,7 +26,7 @@ from pyvda.io.writing.attributes import storable
 from pyvda.io.writing.encodings import CHUNK_BYTES, Encoding, chunk_sizes
 from pyvda.judgements import lazy_report
 from pyvda.notices import notice
-from pyvda.progress import Report, silent
+from pyvda.progress import ProgressReport, silent
 
 
 def save_analysis(
@@ -34,7 +34,7 @@ def save_analysis(
     path: str | os.PathLike[str],
     *,
     encoding: Mapping[Hashable, Mapping[str, Any]] | None = None,
-    report: Report = silent,
+    report: ProgressReport = silent,
     run: str | None = None,
 ) -> None:
     """Write a Dataset to netCDF, or to zarr where `path` ends in `.zarr`, completely or not at all.
@@ -161,7 +161,7 @@ def _write(
     path: Path,
     zarr: bool,
     encoding: Encoding,
-    report: Report = silent,
+    report: ProgressReport = silent,
     run: str | None = None,
 ) -> None:
     try:
@@ -181,7 +181,7 @@ def _write(
 
 
 def _to_zarr(
-    ds: xr.Dataset, path: Path, encoding: Encoding, report: Report, run: str | None
+    ds: xr.Dataset, path: Path, encoding: Encoding, report: ProgressReport, run: str | None
 ) -> None:
     with warnings.catch_warnings():
         # Readers are slower, and warn, without consolidated metadata.
@@ -189,7 +189,7 @@ def _to_zarr(
         regions.write(ds, _for_zarr(ds), path, encoding, report, run)
 
 
-def _to_netcdf(ds: xr.Dataset, path: Path, encoding: Encoding, report: Report) -> None:
+def _to_netcdf(ds: xr.Dataset, path: Path, encoding: Encoding, report: ProgressReport) -> None:
     try:
         with _small_caches():
             blockwise.to_netcdf(ds, os.fspath(path), encoding, report)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pyvda.engine.julia.registry import Description, Registry, _read
+from pyvda.engine.julia.registry import ModelDescription, Registry, _read
 from pyvda.engine.julia.signatures import c_arguments
 from pyvda.errors import EngineError, InputError
 from pyvda.models.model import JuliaSource
@@ -22,7 +22,7 @@ SAID = (
 def test_a_description_is_read() -> None:
     found = _read(SAID)
     assert np.isnan(found.fields.pop("depth"))
-    assert found == Description(
+    assert found == ModelDescription(
         "Wave", "vector", "step", 0.25, 12.0, {"speed": 1.5, "n": 8},
         {"h": {"y": 2, "x": 8}, "u": {}}, ("x", "y"), {"start", "land"},
     )  # fmt: skip
