@@ -57,9 +57,9 @@ end
     (m, p, handle) = (PAPER[1], [10.0, 28.0, 8 / 3], VDA.register("", "", "Lorenz63"))
     x, y, mask = noisy_problem(MersenneTwister(28), m, 6, 3)
     expected = descend!(copy(x), y, mask, RungeKutta4(), m, 0.01, 0.01, 1.0, 1.5, 10)
-    code, _ = called("descend", handle, p, 3, 3, 6, 3, 8, 4, 0.01, 0.01, 1.0, x, y, mask, 1.5, 10, 0, 0, C_NULL, C_NULL, NO_POINTS...)
+    code, _ = called("descend", handle, p, 3, 3, 6, 3, 8, 4, 0.01, 0.01, 1.0, x, y, mask, 1.5, 10, 0, 0, C_NULL, C_NULL, C_NULL, NO_POINTS...)
     @test code === VDA.DONE && x == expected
-    code, text = called("descend", handle, p, 3, 3, 6, 3, 8, 4, 0.01, 0.01, 1.0, x, y, mask, 1.5, 10, 99, 2, y, y, NO_POINTS...)
+    code, text = called("descend", handle, p, 3, 3, 6, 3, 8, 4, 0.01, 0.01, 1.0, x, y, mask, 1.5, 10, 99, 2, y, y, C_NULL, NO_POINTS...)
     @test code === VDA.REFUSED && occursin("no observation function has the handle 99", text) && x == expected
 end
 

@@ -101,7 +101,7 @@ CASES = (   # grid, steps, windows; then features, latent, factor of each scale
     (VDA.Grid(1, 3, 8, 5, true), 9, 2, ((12, 4, 1), (10, 5, 4))),
     (VDA.Grid(1, 5, 7, 3, false), 11, 3, ((17, 0, 1), (9, 3, 3))),
     (VDA.Grid(4, 3, 9, 5, true), 6, 3, ((20, 7, 1),)),
-    (VDA.Grid(1, 3, 40, 11, true), 5, 3, ((17, 0, 1), (9, 3, 2))),
+    (VDA.Grid(1, 3, 40, 11, true), 11, 3, ((17, 0, 1), (9, 3, 2))),
     (VDA.Grid(2, 1, 3, 7, true), 40, 1, ((5, 0, 1), (6, 2, 1))),
 )
 

@@ -29,8 +29,8 @@ from pyvda.fields.clouds import under_other_clouds
 from pyvda.fields.interpolation_options import OptimalInterpolationOptions, check, season_days
 from pyvda.fields.learned.configuration import FieldSource
 from pyvda.fields.learned.description import (
-    Grid,
     FieldVariable,
+    Grid,
     digests,
     step_days,
 )
