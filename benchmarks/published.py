@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pyvda.priors.genn import Scale, TwoScaleGENN
+from pyvda.priors.genn import TwoScaleGENN
 from pyvda.solvers import ConvSolver, LSTMSolver
 from pyvda.state.batch import Batch
 
@@ -44,7 +44,7 @@ def pad(x: Tensor, half: int) -> Tensor:
 class BilinearNetwork(nn.Module):
     """First layer, ReLU, 1×1, concatenation of a 1×1 and a product of two, 1×1."""
 
-    def __init__(self, scale: Scale, taps: tuple[int, ...], dimension: int) -> None:
+    def __init__(self, scale: ScaleBlock, taps: tuple[int, ...], dimension: int) -> None:
         super().__init__()
         one = (1,) * dimension
         before, after = scale.neighbours.detach().chunk(2, 2)

@@ -55,7 +55,7 @@ def system(request):
 
 
 def scale_gradients(network):
-    """Gradients of a scale's weights in the order and the shapes of pyvda's `Scale`."""
+    """Gradients of a scale's weights in the order and the shapes of pyvda's `ScaleBlock`."""
     kernel = network.first.weight.grad.flatten(2)
     centre = kernel.shape[2] // 2
     found = {"neighbours": torch.cat((kernel[..., :centre], kernel[..., centre + 1 :]), 2)}
