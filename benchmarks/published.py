@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pyvda.priors.genn import TwoScaleGENN
+from pyvda.priors.genn import ScaleBlock, TwoScaleGENN
 from pyvda.solvers import ConvSolver, LSTMSolver
 from pyvda.state.batch import Batch
 
