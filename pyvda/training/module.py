@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, DistributedSampler
+from torch.utils.data import DataLoader
 
 from pyvda.learned.model import LearnedModel
 from pyvda.progress import ProgressReport, silent
@@ -67,7 +67,7 @@ class Assimilator(Resumable):
             executor = ThreadPoolExecutor(1)
             self._ahead[epoch + 1] = executor.submit(self._windows, epoch + 1)
             executor.shutdown(wait=False)
-        return self._loader(windows)
+        return self.loader(windows)
 
     def _windows(self, epoch: int) -> Windows:
         return Windows(*self.data.epoch(epoch), self.windows_dtype)
@@ -75,21 +75,7 @@ class Assimilator(Resumable):
     def val_dataloader(self) -> DataLoader[Any]:
         """Return the windows that select the best weights."""
         batch = self.data.validation
-        return self._loader(Windows(batch, np.arange(len(batch)), self.windows_dtype))
-
-    def _loader(self, dataset: Windows) -> DataLoader[Any]:
-        processes = self.trainer.world_size
-        # Lightning's own sampler would shuffle. Without, the processes together take the same
-        # windows in a step as one process with the whole batch.
-        sampler: DistributedSampler[Any] | None = None
-        if processes > 1:
-            sampler = DistributedSampler(dataset, processes, self.trainer.global_rank, False)
-        return DataLoader(
-            dataset,
-            batch_size=self.configuration.training.batch_size,
-            sampler=sampler,
-            collate_fn=lambda fetched: fetched,
-        )
+        return self.loader(Windows(batch, np.arange(len(batch)), self.windows_dtype))
 
     # One step.
 

@@ -16,10 +16,12 @@ from typing import Any
 import lightning
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from pyvda.errors import TrainingError
 from pyvda.progress import ProgressReport, silent
 from pyvda.training import state
+from pyvda.training.schedule import scheduled
 from pyvda.training.state import Progress
 
 
@@ -101,6 +103,21 @@ class Resumable(lightning.LightningModule):
         if scaler is not None and self.progress.scaler:
             scaler.load_state_dict(self.progress.scaler)
         self.stored = None
+
+    def loader(self, dataset: Dataset[Any]) -> DataLoader[Any]:
+        """Return batches of a dataset in its order.
+
+        Lightning's own sampler would shuffle. Without, the processes together take the same samples
+        in a step as one process with the whole batch.
+        """
+        processes = self.trainer.world_size
+        sampler: DistributedSampler[Any] | None = None
+        if processes > 1:
+            sampler = DistributedSampler(dataset, processes, self.trainer.global_rank, False)
+        return DataLoader(
+            dataset, batch_size=self.configuration.training.batch_size, sampler=sampler,
+            collate_fn=lambda fetched: fetched,
+        )  # fmt: skip
 
     def optimiser_of(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """Return the optimiser of groups of parameters, whose rates are set at every step."""
@@ -216,3 +233,21 @@ class Resumable(lightning.LightningModule):
 def finite(value: float) -> float | None:
     """Return a finite number, or None, since JSON has no others."""
     return value if math.isfinite(value) else None
+
+
+class OneRate(Resumable):
+    """A training of all weights with one learning rate, whose steps may drop units out."""
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Return the optimiser, one group of parameters."""
+        return self.optimiser_of([{"params": list(self.model.parameters()), "name": "all"}])
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Set the rate, and seed what the step drops out: a resumed training drops the same."""
+        super().on_train_batch_start(batch, batch_idx)
+        torch.manual_seed(self.configuration.training.seed * 1_000_003 + self.progress.step)
+
+    def group_rates(self, step: int, steps_per_epoch: int) -> dict[str, float]:
+        """Return the learning rate."""
+        settings, epochs = self.configuration.optimiser, self.configuration.training.epochs
+        return {"all": settings.rate * scheduled(settings, step, steps_per_epoch, epochs)}

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, DistributedSampler
+from torch.utils.data import DataLoader, Dataset
 
 from pyvda.fields.learned.configuration import FieldConfiguration
 from pyvda.fields.learned.frames import stacked
@@ -18,8 +18,7 @@ from pyvda.fields.learned.network import Inputs
 from pyvda.fields.learned.samples import AnySample, Samples
 from pyvda.fields.learned.turns import turned
 from pyvda.progress import ProgressReport, silent
-from pyvda.training.resumable import Resumable, finite
-from pyvda.training.schedule import scheduled
+from pyvda.training.resumable import OneRate, finite
 from pyvda.training.state import Progress
 
 
@@ -37,7 +36,7 @@ class Changes(NamedTuple):
     turns: tuple[tuple[str, ...], ...]
 
 
-class FieldTraining(Resumable):
+class FieldTraining(OneRate):
     """Trains a network on values below gaps of other times, or on the truth.
 
     Parameters
@@ -68,35 +67,11 @@ class FieldTraining(Resumable):
         """Return the samples of the next epoch in their order."""
         settings, epoch = self.configuration.field, self.progress.epoch
         changes = Changes((settings.seed, epoch), settings.turns())
-        return self._loader(self.data.epoch(epoch), changes)
+        return self.loader(_Batches(self.data.epoch(epoch), changes))
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Return the samples that select the best weights."""
-        return self._loader(self.data.checks(), None)
-
-    def _loader(self, samples: Sequence[AnySample], changes: Changes | None) -> DataLoader[Any]:
-        dataset, processes = _Batches(samples, changes), self.trainer.world_size
-        sampler: DistributedSampler[Any] | None = None
-        if processes > 1:
-            sampler = DistributedSampler(dataset, processes, self.trainer.global_rank, False)
-        return DataLoader(
-            dataset, batch_size=self.configuration.training.batch_size, sampler=sampler,
-            collate_fn=lambda fetched: fetched,
-        )  # fmt: skip
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Return the optimiser, one group of parameters."""
-        return self.optimiser_of([{"params": list(self.model.parameters()), "name": "all"}])
-
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Set the rate, and seed what the step drops out: a resumed training drops the same."""
-        super().on_train_batch_start(batch, batch_idx)
-        torch.manual_seed(self.configuration.training.seed * 1_000_003 + self.progress.step)
-
-    def group_rates(self, step: int, steps_per_epoch: int) -> dict[str, float]:
-        """Return the learning rate."""
-        settings, epochs = self.configuration.optimiser, self.configuration.training.epochs
-        return {"all": settings.rate * scheduled(settings, step, steps_per_epoch, epochs)}
+        return self.loader(_Batches(self.data.checks(), None))
 
     def sample_losses(self, batch: dict[str, Tensor]) -> Tensor:
         """Return the loss of each sample, (B,): the mean of σ^2β times −log of the likelihood."""

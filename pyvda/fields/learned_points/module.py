@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, DistributedSampler
+from torch.utils.data import DataLoader, Dataset
 
 from pyvda.fields.learned_points.configuration import PointConfiguration
 from pyvda.fields.learned_points.description import Scores
@@ -18,12 +18,11 @@ from pyvda.fields.learned_points.network import Inputs
 from pyvda.fields.learned_points.samples import PointSamples, Targets
 from pyvda.fields.paired import ratio_of_errors
 from pyvda.progress import ProgressReport, silent
-from pyvda.training.resumable import Resumable
-from pyvda.training.schedule import scheduled
+from pyvda.training.resumable import OneRate
 from pyvda.training.state import Progress
 
 
-class PointTraining(Resumable):
+class PointTraining(OneRate):
     """Trains the members of a network on hidden values, each without those that score it.
 
     Parameters
@@ -51,28 +50,7 @@ class PointTraining(Resumable):
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Return the targets of the next epoch in their order."""
-        dataset, processes = _Batches(self.data.epoch(self.progress.epoch)), self.trainer.world_size
-        sampler: DistributedSampler[Any] | None = None
-        if processes > 1:
-            sampler = DistributedSampler(dataset, processes, self.trainer.global_rank, False)
-        return DataLoader(
-            dataset, batch_size=self.configuration.training.batch_size, sampler=sampler,
-            collate_fn=lambda fetched: fetched,
-        )  # fmt: skip
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Return the optimiser, one group of parameters."""
-        return self.optimiser_of([{"params": list(self.model.parameters()), "name": "all"}])
-
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Set the rate, and seed what the step drops out: a resumed training drops the same."""
-        super().on_train_batch_start(batch, batch_idx)
-        torch.manual_seed(self.configuration.training.seed * 1_000_003 + self.progress.step)
-
-    def group_rates(self, step: int, steps_per_epoch: int) -> dict[str, float]:
-        """Return the learning rate."""
-        settings, epochs = self.configuration.optimiser, self.configuration.training.epochs
-        return {"all": settings.rate * scheduled(settings, step, steps_per_epoch, epochs)}
+        return self.loader(_Batches(self.data.epoch(self.progress.epoch)))
 
     def sample_losses(self, batch: dict[str, Tensor]) -> Tensor:
         """Return the squared error of each target over the field's variance, (B,).
