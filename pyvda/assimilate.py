@@ -36,7 +36,7 @@ from pyvda.io.writing.analysis import (
 )
 from pyvda.judgements.expected_error import expect_posterior
 from pyvda.judgements.lazy_report import with_lazy_report
-from pyvda.judgements.of_file import with_report
+from pyvda.judgements.report import with_report
 from pyvda.lazy_blocks import lazily
 from pyvda.learned import patterns
 from pyvda.learned.description import expect_trained

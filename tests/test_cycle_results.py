@@ -11,7 +11,7 @@ from test_cycled_windows import COMMON, LENGTH, MODEL, B, linear_model, observat
 import pyvda
 from pyvda import cycling
 from pyvda.errors import InputError
-from pyvda.judgements import of_file
+from pyvda.judgements import sampled_file
 from pyvda.operators import Dense
 from pyvda.state import chunking
 
@@ -116,7 +116,7 @@ def peak(folder, windows: int) -> int:
 
 def test_twice_the_windows_take_no_more_memory(tmp_path, monkeypatch) -> None:
     # The report is of a sample, which must not hold all of these few windows.
-    monkeypatch.setattr(of_file, "_MOST", STEPS * SIDE**2)
+    monkeypatch.setattr(sampled_file, "_MOST", STEPS * SIDE**2)
     peak(tmp_path, 3)  # what the first one loads
     few, many = peak(tmp_path, 6), peak(tmp_path, 12)
     one_window = 4 * STEPS * SIDE**2 * 8  # of the four variables of the analysis

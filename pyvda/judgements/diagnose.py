@@ -8,7 +8,7 @@ from pyvda import names
 from pyvda.errors import InputError
 from pyvda.io.sources.open import opened
 from pyvda.io.writing.model_attributes import expect_model
-from pyvda.judgements.of_file import Report, report_on
+from pyvda.judgements.report import Report, report_on
 
 
 def diagnose(analysis: Any) -> Report:

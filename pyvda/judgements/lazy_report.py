@@ -22,7 +22,8 @@ from dask.array.core import finalize
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
 from pyvda import names
-from pyvda.judgements.of_file import ATTRIBUTE, SampledFile, doubted, report_of, sampled
+from pyvda.judgements.report import ATTRIBUTE, doubted, report_of
+from pyvda.judgements.sampled_file import SampledFile, sampled
 
 _REDUCTION = "pyvda-file-in-doubt"
 _NEEDED = (names.STATUS, names.DOUBTS, names.FIT)

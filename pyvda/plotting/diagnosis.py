@@ -10,7 +10,7 @@ import xarray as xr
 from pyvda import names
 from pyvda.errors import InputError
 from pyvda.io.cf.layout import restacked
-from pyvda.judgements.of_file import Report, report_on
+from pyvda.judgements.report import Report, report_on
 from pyvda.plotting.style import new_figure
 
 if TYPE_CHECKING:

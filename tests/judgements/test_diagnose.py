@@ -4,7 +4,7 @@ import pytest
 
 import pyvda
 from pyvda.errors import InputError
-from pyvda.judgements.of_file import report_on
+from pyvda.judgements.report import report_on
 
 
 def test_the_report_of_an_analysis_and_its_file(tmp_path) -> None:

@@ -10,7 +10,7 @@ import xarray as xr
 import pyvda
 from pyvda import names
 from pyvda.io.cf import layout
-from pyvda.judgements.of_file import ATTRIBUTE, report_on, with_report
+from pyvda.judgements.report import ATTRIBUTE, report_on, with_report
 from pyvda.names import Doubt, Status
 
 WINDOWS, STEPS = 64, 25

@@ -13,19 +13,22 @@ of a field with few data is not judged alone: all such points of a field are jud
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import xarray as xr
-from scipy.special import betainc, ndtr, pdtrc, stdtr, stdtrit
+from scipy.special import betainc
 
 from pyvda import names
-from pyvda.engine.interface import Array
-from pyvda.errors import InputError
-from pyvda.io.cf import layout
-from pyvda.names import Doubt, Flag, Status
+from pyvda.judgements.innovation_statistics import (
+    FEW,
+    Statistic,
+    mean_with_interval,
+    of_innovations,
+)
+from pyvda.judgements.sampled_file import SampledFile, sampled
+from pyvda.names import Doubt, Status
 
 ATTRIBUTE = "pyvda_report"
 """Attribute of an analysis: its report in words."""
@@ -37,31 +40,12 @@ _CHANCE = 2e-4
 _FIT, _FIT_OF_MEMBERS = 0.06, 0.12
 _BIAS = 0.12  # root mean squares of the innovations
 _CORRELATION = 0.08
-_OUTLIERS, _FAR = 0.015, 3.0  # share of innovations beyond so many standard deviations
-_ALIKE, _MOST_GROUPS = 100, 16  # innovations of alike spread, whose size is taken together
-_USUAL_FAR = 0.0027
-_MOST = 1 << 21  # innovations that are looked at
-_PIECES, _FEWEST_PIECES = 64, 4  # of a series that is longer: its 64ths, and at least so many
+_OUTLIERS = 0.015  # share of innovations beyond three standard deviations
 _DOUBTFUL = 0.05  # share of windows
-_FEW = 8  # windows, below which the spread between them is not used, or data of a window
-_OWN = 30  # data from which the deviation of a component is known by itself
 # Few data for the size of the state say more of the prior than of the errors: at least so many for
 # each component, or so many whatever the size.
 _LOOSE, _ENOUGH = 3, 30
 _SINGLE = Doubt.MISFIT_LARGE | Doubt.OTHER_STATES | Doubt.EQUAL_VALUES | Doubt.FEW_SAMPLES
-
-
-@dataclass(frozen=True)
-class Statistic:
-    """A mean over windows, its 95 % interval, and the chance of one as far from the expected."""
-
-    mean: float
-    low: float
-    high: float
-    chance: float
-
-    def __str__(self) -> str:
-        return f"{self.mean:.3g} [{self.low:.3g}, {self.high:.3g}]"
 
 
 @dataclass(frozen=True)
@@ -176,121 +160,6 @@ def report_on(analysis: xr.Dataset) -> Report:
     return report_of(sampled(analysis))
 
 
-class SampledFile(NamedTuple):
-    """The data of a report.
-
-    Attributes
-    ----------
-    status, doubts, fit : (W,)
-        Values of all windows.
-    rejected : int
-        Observations with the flag `rejected`.
-    innovation : (S, T, D)
-        Innovations of the windows `chosen`, or of pieces of a series.
-    chosen : (S,) of int, optional
-        None for a series, whose windows overlap.
-    share : float
-        Share of the series that the pieces make up.
-    fields : sequence of (str, slice)
-        Variables of the state, see `layout.variables`.
-    starts : (W,) of int, optional
-        First step of each window of a series, increasing.
-    steps : int
-        Number of steps of the series, or of a window.
-    stdev : (S, T, D), optional
-        Stated standard deviation of the analysis.
-    of_members : bool
-        Whether the method is one of members, see `methods.statistics.EnsembleOptions`.
-    own_fit : bool
-        Whether the fit is that of the method; else, with `spread`, that of the posterior, from
-        which the innovations of the analysis may differ, however right model and errors are.
-    """
-
-    status: Any
-    doubts: Any
-    fit: Any
-    rejected: Any
-    innovation: Any
-    chosen: Any
-    share: float
-    fields: Any
-    starts: Any = None
-    steps: int = 0
-    stdev: Any = None
-    of_members: bool = False
-    own_fit: bool = True
-
-
-def sampled(analysis: xr.Dataset) -> SampledFile:
-    """Return the data of the report on an analysis, lazy where the analysis is.
-
-    If there are more than `_MOST` innovations, a sample is taken, spread evenly over the windows
-    or the series, so that a file of any size is judged within little memory.
-
-    Raises
-    ------
-    InputError
-        The analysis has no innovations.
-    """
-    per_window = [analysis[name].data for name in (names.STATUS, names.DOUBTS, names.FIT)]
-    status, doubts, fit = (a if a.ndim else a.reshape(1) for a in per_window)
-    flags = [layout.output_vectors(analysis, name) for name in (names.FLAG, names.POINT_FLAG)]
-    rejected = sum((f.data == Flag.REJECTED).sum() for f in flags if f is not None)
-    innovation = layout.output_vectors(analysis, names.INNOVATION)
-    if innovation is None:
-        raise InputError(
-            "the file has no innovations, expected an analysis made by `pyvda assimilate`; "
-            "assimilate the observations again"
-        )
-    fields = tuple(layout.variables(analysis, innovation.sizes[names.STATE]))
-    stdev = layout.output_vectors(analysis, names.STATE_STDEV)
-    both = [one for one in (innovation, stdev) if one is not None]
-    members = names.MISFIT in analysis
-    own = members or names.OBJECTIVE in analysis or names.EFFECTIVE_SAMPLE_SIZE in analysis
-    if names.WINDOW in innovation.dims:
-        chosen = _spread(innovation.sizes[names.WINDOW], innovation.size, 1)
-        if len(chosen) < innovation.sizes[names.WINDOW]:
-            both = [one.isel({names.WINDOW: chosen}) for one in both]
-        d, *spread = [one.data for one in both]
-        return SampledFile(
-            status, doubts, fit, rejected, d, chosen, 1.0, fields, stdev=_only(spread),
-            of_members=members, own_fit=own,
-        )  # fmt: skip
-    steps = innovation.sizes[names.TIME]
-    length = steps if innovation.size <= _MOST else max(1, steps // _PIECES)
-    first = _spread(steps // length, innovation.size, _FEWEST_PIECES) * length
-    d, *spread = [
-        _concatenated([one.isel({names.TIME: slice(k, k + length)}).data[None] for k in first])
-        for one in both
-    ]
-    only = np.zeros(1, int) if len(status) == len(first) == 1 else None
-    starts = analysis[names.WINDOW_START].data if names.WINDOW_START in analysis.coords else None
-    return SampledFile(
-        status, doubts, fit, rejected, d, only, len(first) * length / steps, fields, starts, steps,
-        _only(spread), members, own,
-    )  # fmt: skip
-
-
-def _only(spread: list[Any]) -> Any:
-    return spread[0] if spread else None
-
-
-def _spread(count: int, size: int, least: int) -> Array:
-    """Return numbers of windows or pieces, evenly spread, of at most `_MOST` values together."""
-    number = count if size <= _MOST else max(least, count * _MOST // size)
-    return np.unique(np.linspace(0, count - 1, min(number, count)).round().astype(int))
-
-
-def _concatenated(parts: list[Any]) -> Any:
-    if len(parts) == 1:
-        return parts[0]
-    if isinstance(parts[0], np.ndarray):
-        return np.concatenate(parts)
-    import dask.array
-
-    return dask.array.concatenate(parts)
-
-
 def report_of(sample: SampledFile) -> Report:
     """Return the report on an analysis of which a sample is in memory."""
     status, doubts = np.asarray(sample.status), np.asarray(sample.doubts).astype(int)
@@ -316,19 +185,19 @@ def report_of(sample: SampledFile) -> Report:
     own = _own_share(sample)
     findings = _of_misfits(misfit, int(known.sum()), own)
     if chosen is not None:
-        usual = usual[chosen] & (number >= _FEW)
+        usual = usual[chosen] & (number >= FEW)
         usual &= number > min(_LOOSE * innovation.shape[2], _ENOUGH)
         ratio = ratio[chosen]
     if not usual.any():
         return Report(**counts, findings=tuple(findings))
     all_data = number.sum() / sample.share
     data = number[usual].mean() if chosen is not None else all_data / (own * len(usual))
-    fit = _estimate(ratio[usual], 1.0, np.sqrt(2.0 / max(float(data), 1.0)), own)
+    fit = mean_with_interval(ratio[usual], 1.0, np.sqrt(2.0 / max(float(data), 1.0)), own)
     stdev = None if sample.stdev is None else np.asarray(sample.stdev, float)
     if chosen is not None:
         innovation = innovation[usual]
         stdev = None if stdev is None else stdev[usual]
-    bias, correlation, outliers, chance = _of_innovations(innovation, stdev, sample.fields)
+    bias, correlation, outliers, chance = of_innovations(innovation, stdev, sample.fields)
     found = [*_of_fit(fit, _FIT_OF_MEMBERS if sample.of_members else _FIT), *findings]
     if sample.own_fit:
         found = [*_of_bias(bias), *_of_outliers(outliers, chance), *_of_correlation(correlation),
@@ -408,99 +277,6 @@ def _of_misfits(doubtful: int, windows: int, own: float) -> list[str]:
         f"the data of {_of(doubtful, windows)} cannot be fitted: those that can be are not to be "
         "trusted either"
     ]
-
-
-def _of_innovations(
-    d: Array, stdev: Array | None, fields: Sequence[tuple[str, slice]]
-) -> tuple[dict[str, Statistic], Statistic | None, float | None, float]:
-    """Return the biases, the correlation of neighbours, the share of outliers and its chance."""
-    bias: dict[str, Statistic] = {}
-    products, square, pairs, count = 0.0, 0.0, 0, 0
-    far, judged = 0, 0
-    for what, columns in _together(np.isfinite(d).sum((0, 1)), fields):
-        part = np.swapaxes(d[:, :, columns], 1, 2)
-        there = np.isfinite(part)
-        window, column, _ = np.nonzero(there)
-        own = part[there]
-        size = float(np.sqrt(np.mean(own**2))) if len(own) else 0.0
-        if size == 0 or len(own) < _FEW:
-            continue
-        number = np.bincount(window, minlength=len(d))
-        means = (np.bincount(window, own, minlength=len(d)) / np.maximum(number, 1))[number > 0]
-        bias[what] = _estimate(means / size, 0.0, np.sqrt(len(means) / len(own)))
-        if len(own) >= _OWN:
-            alike = None if stdev is None else np.swapaxes(stdev[:, :, columns], 1, 2)[there]
-            far += _far(own, alike)
-            judged += len(own)
-        scaled = own / size
-        same = (window[1:] == window[:-1]) & (column[1:] == column[:-1])
-        products += float((scaled[1:] * scaled[:-1])[same].sum())
-        pairs += int(same.sum())
-        square += float((scaled**2).sum())
-        count += len(own)
-    if not count:
-        return bias, None, None, 1.0
-    correlation = None
-    if pairs >= _FEW:
-        value, error = products / pairs * count / square, 1 / np.sqrt(pairs)
-        correlation = _interval(value, error, 0.0, np.inf)
-    if not judged:
-        return bias, correlation, None, 1.0
-    return bias, correlation, far / judged, float(pdtrc(far - 1, _USUAL_FAR * judged))
-
-
-def _far(own: Array, stdev: Array | None) -> int:
-    """Return the number of innovations (n,) beyond three of their standard deviations.
-
-    These are taken from the median of their sizes. An innovation has the variance R - σ², so that
-    where the spread σ varies only those of alike σ are compared.
-    """
-    count = 1 if stdev is None else min(max(len(own) // _ALIKE, 1), _MOST_GROUPS)
-    order = np.arange(len(own)) if stdev is None or count == 1 else np.argsort(stdev, kind="stable")
-    far, middle = 0, np.median(own)
-    for group in np.array_split(np.abs(own - middle)[order], count):
-        spread = 1.4826 * float(np.median(group))
-        far += int((group > _FAR * (spread or np.inf)).sum())
-    return far
-
-
-def _together(count: Array, fields: Sequence[tuple[str, slice]]) -> Iterator[tuple[str, Array]]:
-    """Yield groups of components judged together, with their label.
-
-    Parameters
-    ----------
-    count : (D,)
-        Data of each component.
-    fields : list of (name, slice)
-        Points of a field with few data each are alike; other components stand alone.
-    """
-    alone = count > 0
-    for name, place in fields:
-        few = np.zeros(len(count), bool)
-        few[place] = (count[place] > 0) & (count[place] < _OWN)
-        if few.any():
-            alone &= ~few
-            yield name, np.flatnonzero(few)
-    for component in np.flatnonzero(alone):
-        yield f"component {component}", np.array([component])
-
-
-def _estimate(values: Array, expected: float, deviation: float, own: float = 1.0) -> Statistic:
-    """Return the mean, with the sample deviation or, for few values, the given one.
-
-    The values are worth `own` times as many independent ones.
-    """
-    n = own * len(values)
-    error = (float(np.std(values, ddof=1)) if n >= _FEW else deviation) / np.sqrt(n)
-    return _interval(float(np.mean(values)), float(error), expected, n - 1 if n >= _FEW else np.inf)
-
-
-def _interval(mean: float, error: float, expected: float, freedom: float) -> Statistic:
-    """Return an estimate whose error, relative to `error`, has Student's distribution."""
-    far = abs(mean - expected) / max(error, 1e-300)
-    tail = stdtr(freedom, -far) if np.isfinite(freedom) else ndtr(-far)
-    half = (stdtrit(freedom, 0.975) if np.isfinite(freedom) else 1.96) * error
-    return Statistic(mean, mean - half, mean + half, 2 * float(tail))
 
 
 def _of(count: int, windows: int) -> str:
