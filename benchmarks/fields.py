@@ -33,7 +33,6 @@ from pyvda.engine import get_engine
 from pyvda.engine.data import InterpolationData, Selection, Targets
 from pyvda.fields.assimilate import estimated, withheld_of
 from pyvda.fields.covariance import Factor, SpaceTimeCovariance
-from pyvda.fields.crossvalidation import Predictions, distances, point_distances, ratio, scores
 from pyvda.fields.eof import filled
 from pyvda.fields.field import opened
 from pyvda.fields.fitted import fit_field_covariance
@@ -43,6 +42,7 @@ from pyvda.fields.learned.shipped import FOLDER, names
 from pyvda.fields.learned_points.configuration import PointConfiguration
 from pyvda.fields.methods import FIELD_METHODS, LEARNED
 from pyvda.fields.points import read as read_points
+from pyvda.fields.predictions import Predictions, distances, point_distances, ratio, scores
 from pyvda.fields.spectral_scores import map_scores
 from pyvda.fields.target import on_grid
 from pyvda.learned.shipped import TRAINING_FILE, read_json

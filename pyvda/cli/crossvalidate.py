@@ -69,7 +69,7 @@ def crossvalidate(
 ) -> None:
     """Score methods for fields without a model on values under other clouds, or whole passes."""
     from pyvda.fields.crossvalidation import crossvalidate as run
-    from pyvda.fields.crossvalidation import described, draw_figure
+    from pyvda.fields.score_table import described, draw_figure
 
     check_json_file(json_file, [*observations])
     if output is not None:

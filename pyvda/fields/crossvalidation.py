@@ -8,13 +8,11 @@ values are not independent within one.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from pyvda.engine import Engine, get_engine
 from pyvda.engine.data import Array
@@ -27,9 +25,10 @@ from pyvda.fields.learned.description import FieldDescription
 from pyvda.fields.learned.method import LearnedFieldOptions
 from pyvda.fields.learned_points.method import LearnedPointOptions
 from pyvda.fields.methods import FIELD_METHODS, FieldMethod, method_named
-from pyvda.fields.paired import ratio_of_errors
 from pyvda.fields.points import DataAtPoints, are_points
 from pyvda.fields.points import read as read_points
+from pyvda.fields.predictions import Predictions
+from pyvda.fields.score_table import table
 from pyvda.fields.withheld import hidden_points, withheld_of
 from pyvda.io.quality.quality_flags import GoodFlags
 from pyvda.io.sources import sources
@@ -37,32 +36,9 @@ from pyvda.notices import notice
 from pyvda.progress import ProgressReport, silent
 from pyvda.validation_errors import validated
 
-_BOUNDS = (0.0, 10.0, 25.0, 50.0, 100.0, np.inf)  # km
 _DRAWS, _TIMES = 3, 30
 _PARTS = 5  # of the passes, of which a draw hides one
 _LEAST_OF_PASS = 5  # data: a shorter pass is not hidden
-
-
-class Predictions(NamedTuple):
-    """Estimates of hidden values by a method, (n,) each.
-
-    Attributes
-    ----------
-    draw, time : (n,) of int
-        Numbers of the draw and the time; for data at points, `time` is the number of the pass.
-    error : (n,)
-        Value minus estimate.
-    variance : (n,)
-        Variance of the error, that of a datum included.
-    km : (n,)
-        To the nearest datum of the same time; infinite without one.
-    """
-
-    draw: Array
-    time: Array
-    error: Array
-    variance: Array
-    km: Array
 
 
 def crossvalidate(
@@ -166,14 +142,9 @@ def crossvalidate(
                 where=hidden,
             )  # fmt: skip
             for name, estimate in estimates.items():
-                values = read[name].values
-                at = hidden & np.isfinite(values)
-                noise = estimate.noise[at]
-                found[name][method].append(Predictions(
-                    np.full(int(at.sum()), draw), np.nonzero(at)[0],
-                    (values - estimate.value)[at], (estimate.stdev**2)[at] + noise,
-                    distances(field, np.isfinite(values) & ~hidden, at),
-                ))  # fmt: skip
+                found[name][method].append(
+                    Predictions.of_field(field, read[name].values, estimate, hidden, draw)
+                )
     report(1, 1, "done")
     said = "under clouds of other times" if withheld is None else "that were withheld"
     return _result(found, draws, seed, transform, said) | {"seen": seen}
@@ -233,8 +204,8 @@ def _result(
     return {
         "draws": draws, "seed": seed, "transform": transform, "withheld": withheld,
         "variables": {
-            name: _table({method: _joined(parts) for method, parts in of_methods.items()}, seed)
-            for name, of_methods in found.items()
+            name: table({one: Predictions.joined(parts) for one, parts in methods.items()}, seed)
+            for name, methods in found.items()
         },
     }  # fmt: skip
 
@@ -273,15 +244,12 @@ def _of_points(
                 points=points.without(hidden), at_points=hidden,
             )  # fmt: skip
             for name, estimate in estimates.items():
-                values, at = points.values[name].values, estimate.at_points
-                known = hidden & np.isfinite(values)
-                if at is None:
+                if estimate.at_points is None:
                     raise TypeError(f"{method} does not estimate data at points")
-                found[name][method].append(Predictions(
-                    np.full(int(known.sum()), draw), points.track[known],
-                    (values - at.value)[known], (at.stdev**2 + at.noise)[known],
-                    point_distances(points, np.isfinite(values) & ~hidden, known),
-                ))  # fmt: skip
+                values = points.values[name].values
+                found[name][method].append(
+                    Predictions.of_points(points, values, estimate.at_points, hidden, draw)
+                )
     report(1, 1, "done")
     said = "of whole passes, moorings or floats" if given is None else "that were withheld"
     return _result(found, draws, seed, transform, said) | {"seen": seen}
@@ -311,102 +279,6 @@ def hidden_passes(track: Array, there: Array, draws: int, seed: int) -> list[Arr
         dealt = rng.permutation(long)[draw % parts :: parts]
         found.append(np.isin(track, dealt) & there)
     return found
-
-
-def point_distances(points: DataAtPoints, left: Array, at: Array) -> Array:
-    """Return the distance from data to the nearest datum of the same day, (n,) km."""
-    days = points.days(points.time[0] if points.dated else 0.0)
-    speed = 1e5  # km a day: data of another day are beyond all others
-
-    def spread(chosen: Array) -> Array:
-        return np.column_stack([points.places.position[chosen], speed * np.round(days[chosen])])
-
-    found, _ = cKDTree(spread(left)).query(spread(at), distance_upper_bound=speed / 2)
-    return np.asarray(found)
-
-
-def distances(field: Field, left: Array, at: Array) -> Array:
-    """Return the distance from points to the nearest datum of the same time, (n,) km.
-
-    Parameters
-    ----------
-    field : Field
-    left : (T, P) of bool
-        Data that are used.
-    at : (T, P) of bool
-        Points.
-    """
-    found = np.full(at.shape, np.inf)
-    for t in np.flatnonzero(at.any(1)):
-        if left[t].any():
-            tree = cKDTree(field.places.position[left[t]])
-            found[t, at[t]] = tree.query(field.places.position[at[t]])[0]
-    return found[at]
-
-
-def scores(predictions: Predictions) -> dict[str, Any]:
-    """Return the scores of hidden values, plain numbers."""
-    error, variance = predictions.error, predictions.variance
-    return {
-        "rmse": float(np.sqrt((error**2).mean())),
-        "bias": float(-error.mean()),
-        "calibration": float((error**2 / variance).mean()),
-        "nll": float(0.5 * (np.log(2 * np.pi * variance) + error**2 / variance).mean()),
-        "count": len(error),
-    }
-
-
-def ratio(one: Predictions, other: Predictions, seed: int) -> dict[str, float]:
-    """Return the RMSE of one over that of the other, with its interval by bootstrap over times."""
-    key = one.draw * (one.time.max() + 1) + one.time
-    return ratio_of_errors(key, one.error**2, other.error**2, seed)._asdict()
-
-
-def described(result: Mapping[str, Any]) -> list[str]:
-    """Return the table of a result, line by line."""
-    lines = []
-    for name, methods in result["variables"].items():
-        count = next(iter(methods.values()))["count"]
-        lines.append(f"{name}, {count} values {result['withheld']}")
-        columns = f"{'method':<10}{'RMSE':>10}{'bias':>10}{'(e/s)²':>9}{'NLL':>8}"
-        lines.append(f"{columns}  ratio to the first")
-        for method, row in methods.items():
-            compared = row.get("compared")
-            said = "" if compared is None else (
-                f"{compared['ratio']:.3f} [{compared['low']:.3f}, {compared['high']:.3f}]"
-            )  # fmt: skip
-            lines.append(
-                f"{method:<10}{row['rmse']:>10.4g}{row['bias']:>10.2g}{row['calibration']:>9.2f}"
-                f"{row['nll']:>8.2f}  {said}".rstrip()
-                + (" (trained on these values)" if method in result["seen"] else "")
-            )
-    return lines
-
-
-def draw_figure(result: Mapping[str, Any], path: Any) -> None:
-    """Draw RMSE by distance to the nearest datum and calibration by draw, a row a variable."""
-    from pyvda.plotting.style import BLACK, BLUE, GREEN, VERMILION, new_figure, save_figure
-
-    variables = result["variables"]
-    with new_figure() as figure:
-        figure.set_size_inches(6.5, 2.4 * len(variables))
-        rows = figure.subplots(len(variables), 2, squeeze=False)
-        for (left, right), (name, methods) in zip(rows, variables.items(), strict=True):
-            for colour, (method, row) in zip(
-                (BLUE, VERMILION, GREEN, BLACK) * len(methods), methods.items(), strict=False
-            ):
-                bins = row["by_distance"]
-                labels = [f"{b['from_km']:g}" for b in bins]
-                left.plot(labels, [b["rmse"] for b in bins], "o-", color=colour, label=method)
-                right.plot(
-                    [str(d["draw"]) for d in row["by_draw"]],
-                    [d["calibration"] for d in row["by_draw"]], "o", color=colour,
-                )  # fmt: skip
-            left.set(xlabel="distance to the nearest datum from (km)", ylabel=f"RMSE of {name}")
-            right.axhline(1.0, color=BLACK, linewidth=0.6)
-            right.set(xlabel="draw", ylabel="squared error / variance")
-            left.legend()
-        save_figure(figure, path)
 
 
 def _methods(
@@ -454,32 +326,3 @@ def _hidden(
             hidden = drawn()
         used |= hidden.any(1)
         yield hidden
-
-
-def _joined(parts: Sequence[Predictions]) -> Predictions:
-    return Predictions(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-
-
-def _table(of_methods: Mapping[str, Predictions], seed: int) -> dict[str, Any]:
-    first = next(iter(of_methods.values()))
-    table = {}
-    for method, predictions in of_methods.items():
-        row = scores(predictions)
-        row["by_distance"] = []
-        for low, high in itertools.pairwise(_BOUNDS):
-            within = (predictions.km >= low) & ((predictions.km < high) | np.isinf(high))
-            if within.any():
-                bounds = {"from_km": low, "to_km": None if np.isinf(high) else high}
-                row["by_distance"].append(bounds | scores(_at(predictions, within)))
-        row["by_draw"] = [
-            {"draw": int(d)} | scores(_at(predictions, predictions.draw == d))
-            for d in np.unique(predictions.draw)
-        ]
-        if predictions is not first:
-            row["compared"] = ratio(predictions, first, seed)
-        table[method] = row
-    return table
-
-
-def _at(predictions: Predictions, mask: Array) -> Predictions:
-    return Predictions(*(column[mask] for column in predictions))

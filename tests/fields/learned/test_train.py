@@ -14,13 +14,13 @@ from gappy import field
 
 import pyvda
 from pyvda.errors import InputError, TrainingError
-from pyvda.fields.crossvalidation import described
 from pyvda.fields.field import opened
 from pyvda.fields.learned.configuration import FieldConfiguration
 from pyvda.fields.learned.description import digests_of_0_2, read_description
 from pyvda.fields.learned.model import FieldModel
 from pyvda.fields.learned.module import _turned, drawn_to_one
 from pyvda.fields.learned.train import _seeds, train_field
+from pyvda.fields.score_table import described
 from pyvda.validation_errors import validated
 
 pytestmark = pytest.mark.filterwarnings("ignore::pyvda.notices.Notice")
