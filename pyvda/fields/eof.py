@@ -2,10 +2,11 @@
 
 Gaps of the anomalies begin as zero and are replaced by a truncated decomposition, again and again,
 until they stay (Beckers and Rixen 2003). The number of modes is that with the least error on
-values under clouds of other times. A filter in time smooths the modes (Alvera-Azcárate et al.
-2009). The error is that of the optimal interpolation whose covariance the modes are (Beckers,
-Barth and Alvera-Azcárate 2006). Several variables are decomposed together, each over its own
-standard deviation.
+values under clouds of other times. A diffusion in time smooths the modes (Alvera-Azcárate et al.
+2009), and their amplitudes are those of the smoothed matrix, as in DINEOF's program: less is left
+of what does not last. The error is that of the optimal interpolation whose covariance the modes are
+(Beckers, Barth and Alvera-Azcárate 2006). Several variables are decomposed together, each over its
+own standard deviation.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Annotated
 
 import numpy as np
 from pydantic import Field as Limits
-from scipy.linalg import eigh
+from scipy.linalg import eigh, solve_banded
 from scipy.sparse.linalg import svds
 
 from pyvda.engine import Engine
@@ -30,6 +31,7 @@ from pyvda.progress import ProgressReport, silent
 _WORSE = 3  # numbers of modes in a row that do not lower the error: the search ends
 _LONG = 30  # times, from which on a filter is the default
 _HALVINGS = 12  # of the interval of the logarithm of a variance
+_STEPS = 10  # of the diffusion that filters
 _LANCZOS = 1000  # from so many times and points on; fewer have a small matrix of products
 
 
@@ -43,8 +45,8 @@ class EOFOptions(FieldOptions):
     most_modes : int
         Largest number that is tried.
     filter_days : float, optional
-        Standard deviation of the filter in time; 0: none. Default: two time steps of a series of 30
-        and more, else none.
+        Standard deviation of the filter in time, (2 alpha numit)^½ of DINEOF's settings; 0: none.
+        Default: two time steps of a series of 30 and more, else none.
     season_days : float, optional
         Width in time of the mean by pixel and season, as for `oi`.
     iterations : int
@@ -81,17 +83,28 @@ class Modes:
 def decomposed(matrix: Array, modes: int, smooth: Array | None) -> Modes:
     """Return the leading modes of a matrix (P, T), by Lanczos' method where there are many times.
 
-    With `smooth` (T, T), those in time are the singular vectors of the smoothed matrix.
+    With `smooth` (T, T), those in time are the right singular vectors of the smoothed matrix, and
+    the amplitudes its singular values; the shape of a pattern is from the matrix itself.
     """
     filtered = matrix if smooth is None else matrix @ smooth.T
     if filtered.shape[1] < max(_LANCZOS, modes + 2):
         last = filtered.shape[1] - 1
-        of_products = eigh(filtered.T @ filtered, subset_by_index=(last - modes + 1, last))
-        times = of_products[1][:, ::-1]
+        squares, times = eigh(filtered.T @ filtered, subset_by_index=(last - modes + 1, last))
+        squares, times = squares[::-1], times[:, ::-1]
     else:
         start = np.ones(min(filtered.shape))
-        times = svds(filtered, modes, v0=start, return_singular_vectors="vh")[2][::-1].T
-    return Modes(matrix @ times, times)
+        _, singular, vh = svds(filtered, modes, v0=start, return_singular_vectors="vh")
+        squares, times = singular[::-1] ** 2, vh[::-1].T
+    return _modes(matrix, squares, times, smooth)
+
+
+def _modes(matrix: Array, squares: Array, times: Array, smooth: Array | None) -> Modes:
+    """Return modes of given right singular vectors (T, K) and squared singular values (K,)."""
+    patterns = matrix @ times
+    if smooth is not None:
+        least = np.finfo(float).tiny
+        patterns *= np.sqrt(np.maximum(squares, 0) / np.maximum((patterns**2).sum(0), least))
+    return Modes(patterns, times)
 
 
 def filled(
@@ -131,7 +144,11 @@ def _advanced(matrix: Array, modes: Modes, smooth: Array | None) -> Modes:
     """Return the modes of a matrix that has changed little, after one step of a power iteration."""
     filtered = matrix if smooth is None else matrix @ smooth.T
     times = np.linalg.qr(filtered.T @ (filtered @ modes.times))[0]
-    return Modes(matrix @ times, times)
+    if smooth is None:  # any basis of the same space has the same product
+        return Modes(matrix @ times, times)
+    projected = filtered @ times
+    squares, turned = eigh(projected.T @ projected)
+    return _modes(matrix, squares[::-1], times @ turned[:, ::-1], smooth)
 
 
 def solve(
@@ -177,7 +194,7 @@ def solve(
             f"points have at most {max(limit, 0)}; choose fewer, or the method oi"
         )
     width = _filter_days(field.days) if options.filter_days is None else options.filter_days
-    smooth = _filter(field.days, width)
+    smooth = diffusion(field.days, width)
     trials = _tried(matrix, there, smooth, options, limit, report)
     best = min(trials, key=lambda trial: trial.error)
     modes, errors = best.number, [float(np.sqrt(trial.error)) for trial in trials]
@@ -266,12 +283,25 @@ def _filter_days(days: Array) -> float:
     return 2 * float(np.median(np.diff(days))) if len(days) >= _LONG else 0.0
 
 
-def _filter(days: Array, deviation: float) -> Array | None:
-    """Return the matrix (T, T) of Gaussian weights in time, whose rows have the sum 1."""
+def diffusion(days: Array, deviation: float) -> Array | None:
+    """Return the matrix (T, T) of a diffusion in time, whose rows have the sum 1.
+
+    Backward Euler steps of ∂f/∂t = ∂²f/∂x² over a "time" of deviation²/2, between times of any
+    distance, without a flux through the ends.
+    """
     if deviation == 0:
         return None
-    weights = np.exp(-0.5 * ((days[:, None] - days) / deviation) ** 2)
-    return np.asarray(weights / weights.sum(1, keepdims=True))
+    step = np.diff(days)
+    width = np.concatenate((step[:1], (step[:-1] + step[1:]) / 2, step[-1:]))
+    flux = deviation**2 / 2 / _STEPS / step
+    bands = np.zeros((3, len(days)))
+    bands[0, 1:] = -flux / width[:-1]
+    bands[2, :-1] = -flux / width[1:]
+    bands[1] = 1 - np.append(bands[0, 1:], 0) - np.append(0, bands[2, :-1])
+    found = np.eye(len(days))
+    for _ in range(_STEPS):
+        found = solve_banded((1, 1), bands, found)
+    return np.asarray(found)
 
 
 def _noise(trial: Trial, residual: float) -> float:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from gappy import field
+from scipy.linalg import expm
 
 from pyvda.engine import get_engine
 from pyvda.errors import InputError
@@ -57,6 +58,60 @@ def test_the_number_of_modes_is_found_and_the_gaps_are_filled() -> None:
     assert np.sqrt((error**2).mean()) < 0.3
     assert 0.2 < (error**2 / (estimate.stdev**2)[gap]).mean() < 5
     assert (estimate.stdev[gap].mean()) > estimate.stdev[~gap].mean()
+
+
+def diffusion(days):
+    """Return the generator of a diffusion in finite volumes around each time, (T, T)."""
+    edges = (days[1:] + days[:-1]) / 2
+    volumes = np.diff([days[0] - (edges[0] - days[0]), *edges, 2 * days[-1] - edges[-1]])
+    found = np.zeros((len(days), len(days)))
+    for t in range(len(days) - 1):
+        step = days[t + 1] - days[t]
+        found[t, [t, t + 1]] += np.array([-1, 1]) / step / volumes[t]
+        found[t + 1, [t, t + 1]] += np.array([1, -1]) / step / volumes[t + 1]
+    return found
+
+
+@pytest.mark.parametrize("deviation", [0.25, 2.0])
+def test_the_filter_is_a_diffusion_over_times_of_any_distance(deviation) -> None:
+    days = np.delete(np.arange(20.0), [5, 6, 11])
+    days[9] += 0.3
+    found = eof.diffusion(days, deviation)
+    np.testing.assert_allclose(found, expm(deviation**2 / 2 * diffusion(days)), atol=0.02)
+    np.testing.assert_allclose(found.sum(1), 1)
+
+
+def test_the_filter_has_its_standard_deviation() -> None:
+    weights = eof.diffusion(np.arange(101.0), 3.0)[50]
+    np.testing.assert_allclose(np.sum(weights * (np.arange(101) - 50.0) ** 2), 9.0)
+
+
+def filtered_dense(matrix, modes, smooth):
+    """Return the truncated matrix, by NumPy's decomposition of the smoothed one."""
+    _, s, vt = np.linalg.svd(matrix @ smooth.T, full_matrices=False)
+    patterns = matrix @ vt[:modes].T
+    return (patterns / np.linalg.norm(patterns, axis=0) * s[:modes]) @ vt[:modes]
+
+
+@pytest.mark.parametrize("lanczos", [1000, 1])
+def test_amplitudes_are_those_of_the_smoothed_matrix(monkeypatch, lanczos) -> None:
+    monkeypatch.setattr(eof, "_LANCZOS", lanczos)
+    matrix = np.random.default_rng(1).normal(size=(70, 50))
+    smooth = expm(0.2 * diffusion(np.arange(50.0)))
+    expected = filtered_dense(matrix, 3, smooth)
+    np.testing.assert_allclose(decomposed(matrix, 3, smooth).product, expected, atol=1e-8)
+
+
+def test_gaps_are_filled_as_by_a_new_decomposition_at_each_step() -> None:
+    matrix, there = low_rank(rank=5)
+    smooth = expm(0.1 * diffusion(np.arange(30.0)))
+    start = np.where(there, matrix, 0)
+    expected = start
+    for _ in range(2000):
+        expected = np.where(there, matrix, filtered_dense(expected, 3, smooth))
+    found, modes = filled(start, there, 3, smooth, 3000, 1e-12)
+    np.testing.assert_allclose(found, expected, atol=1e-7)
+    np.testing.assert_allclose(modes.product, filtered_dense(expected, 3, smooth), atol=1e-7)
 
 
 def test_a_filter_smooths_the_modes_in_time() -> None:
