@@ -131,11 +131,8 @@ def main() -> None:
             print(f"{part}: {DATA} is absent, so that it is left out; set PYVDA_DATA")
         else:
             found[part] = list(PARTS[part](arguments))
-    here = store.machine()
     for row in (row for new in found.values() for row in new):
-        row["machine"] = (
-            f"{here['cores']} cores of {here['processor']} ({here['vector_instructions']})"
-        )
+        row["machine"] = store.in_words()
     if arguments.draw == "test" and found:
         path = store.RESULTS / "fields.json"
         known = json.loads(path.read_text("utf-8")) if path.exists() else {}

@@ -20,6 +20,7 @@ error of covariance B, or the climatological mean (cold).
 | a40, a60 | two windows of 40 times, and one of 60 |
 | flat | run a, 20 times, with the flat B |
 | cold | run a, 12 times from the climatological mean |
+| default | run a, windows of 20 times from the climatology, by the defaults of a cycle |
 | spread | run a, windows 1-8 of 20 times with the standard deviation |
 | eda | run a, windows 1-3 of 20 times, hybrid B from an ensemble of 4D-Vars |
 | speed, gradient, memory, cycles, cores, growth | see qg_cost.py |
@@ -70,7 +71,8 @@ def main() -> None:
             continue
         found = PARTS[part]()
         print(f"{part}: {json.dumps(found)}", flush=True)
-        kept = {**results(), part: {**found, "date": store.machine()["date"]}}
+        made = {"date": store.machine()["date"], "machine": store.in_words()}
+        kept = {**results(), part: {**found, **made}}
         store.write("qg", {name: kept[name] for name in PARTS if name in kept})
 
 
@@ -131,23 +133,34 @@ def cycled(
     times: int = TIMES,
     **options: Any,
 ) -> tuple[dict[str, Any], xr.Dataset]:
-    """Return the scores of a cycle, and its analysis."""
-    truth, observed = run
-    n = truth.shape[-1]
+    """Return the scores of a cycle from a background with the error B, and its analysis."""
+    truth, _ = run
     B = options.pop("covariance", None) or trained_covariance()
-    axis = STEP * np.arange(1, times + 1)
-    ds = xr.Dataset({"psi": (("time", "y", "x"), observed[:times])}, {"time": axis})
-    error = B.sample(np.random.default_rng(0), 1).reshape(n, n)
+    error = B.sample(np.random.default_rng(0), 1).reshape(truth.shape[1:])
     how = {
-        "background": truth[1] + error, "covariance": B, "observation_variance": VARIANCE,
+        "method": "incremental", "background": truth[1] + error, "covariance": B,
         "inflation": INFLATION, "growth": growth(length), "iterations": 4,
         **({} if "ensemble" in options else {"members": 0}), **options,
     }  # fmt: skip
+    return scored(name, run, length, times, how)
+
+
+def scored(
+    name: str,
+    run: tuple[np.ndarray, np.ndarray],
+    length: int,
+    times: int,
+    options: dict[str, Any],
+) -> tuple[dict[str, Any], xr.Dataset]:
+    """Return the scores of a cycle with some options, and its analysis."""
+    truth, observed = run
+    axis = STEP * np.arange(1, times + 1)
+    ds = xr.Dataset({"psi": (("time", "y", "x"), observed[:times])}, {"time": axis})
     FOLDER.mkdir(exist_ok=True, parents=True)
     began, core = time.perf_counter(), time.process_time()
     analysis = pyvda.assimilate(
-        ds, model=pyvda.get_model(MODEL, n=n), method="incremental", cycle=length,
-        state=FOLDER / name, **how,
+        ds, model=pyvda.get_model(MODEL, n=truth.shape[-1]), cycle=length,
+        observation_variance=VARIANCE, state=FOLDER / name, **options,
     )  # fmt: skip
     seconds, core = time.perf_counter() - began, time.process_time() - core
     errors = np.nan_to_num(analysis["psi"].values) - truth[1 : times + 1]
@@ -216,12 +229,22 @@ def cold() -> dict[str, Any]:
             "seconds": round(time.perf_counter() - began, 1)}  # fmt: skip
 
 
+def default() -> dict[str, Any]:
+    """Cycle from the climatology by the defaults, and compare errors with standard deviations."""
+    times = 100
+    return with_ratios(*scored("default", run_a(), 20, times, {}), times)
+
+
 def spread() -> dict[str, Any]:
-    """Compare errors with standard deviations, over all points but the walls, after the spin-up."""
-    run, times = run_a(), 160
-    found, analysis = cycled("spread", run, 20, times=times, members=30)
+    """Compare errors with standard deviations."""
+    times = 160
+    return with_ratios(*cycled("spread", run_a(), 20, times=times, members=30), times)
+
+
+def with_ratios(found: dict[str, Any], analysis: xr.Dataset, times: int) -> dict[str, Any]:
+    """Add ratios of errors and standard deviations over all points but the walls, after spin-up."""
     inside = np.s_[SPIN_UP:times, 1:-1, 1:-1]
-    error = (analysis["psi"].values - run[0][1 : times + 1])[inside]
+    error = (analysis["psi"].values - run_a()[0][1 : times + 1])[inside]
     sigma = analysis["psi_stdev"].values[inside]
     by_time = ((error / sigma) ** 2).mean((1, 2))
     found["ratio"] = round(float(((error / sigma) ** 2).mean()), 3)
@@ -238,6 +261,7 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "a60": lambda: cycled("a60", run_a(), 60, times=60)[0],
     "flat": lambda: cycled("flat", run_a(), 20, covariance=flat_covariance(), inflation=1.0)[0],
     "cold": cold,
+    "default": default,
     "spread": spread,
     "eda": lambda: cycled("eda", run_a(), 20, times=60, ensemble=10, ensemble_of="analyses")[0],
     **qg_cost.PARTS,

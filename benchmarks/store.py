@@ -37,6 +37,12 @@ def machine() -> dict[str, Any]:
     }
 
 
+def in_words() -> str:
+    """Return cores, processor and vector instructions in words, for rows of several machines."""
+    here = machine()
+    return f"{here['cores']} cores of {here['processor']} ({here['vector_instructions']})"
+
+
 def write(name: str, results: dict[str, Any]) -> Path:
     """Write results and machine to benchmarks/results/NAME.json."""
     RESULTS.mkdir(exist_ok=True)
