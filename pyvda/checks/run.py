@@ -227,7 +227,7 @@ def table(checks: Sequence[Check], title: str) -> Table:
 
     # Without vertical lines it fits into 80 columns, the width of output to a file or pipe.
     result = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    result.add_column("check", no_wrap=True)
+    result.add_column("check")
     for column in ("value", "tolerance"):
         result.add_column(column, justify="right", no_wrap=True)
     result.add_column("", no_wrap=True)

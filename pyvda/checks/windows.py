@@ -17,6 +17,7 @@ from pyvda.state import windows
 from pyvda.state.batch import Batch
 
 _WINDOWS, _STEPS, _SPINUP = 4, 40, 20.0
+_LARGE_STEPS = 20  # of the window of a large state, and at most before it
 _OWN_WINDOWS = 16
 
 
@@ -26,7 +27,11 @@ def twin_windows(model: Model, *, engine: str | None = None, seed: int = 0) -> B
         preset = replace(presets()[model.name], model=model, steps=_STEPS, spinup=_SPINUP)
     else:
         preset = replace(twin.of_model(model), steps=_STEPS)
-    count = 1 if model.state_size > LARGE else _WINDOWS
+    large = model.state_size > LARGE
+    if large:  # derivatives need smooth states, not the attractor, whose spin-up may take minutes
+        spinup = min(preset.spinup, _LARGE_STEPS * model.time_step)
+        preset = replace(preset, spinup=spinup, steps=_LARGE_STEPS)
+    count = 1 if large else _WINDOWS
     truth = twin.simulate(preset, count, seed, engine=engine)
     mean = truth[names.TRUTH].mean((names.WINDOW, names.TIME)).values
     return windows.to_batch(twin_observations.observe(truth, preset, seed), mean)

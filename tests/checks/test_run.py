@@ -385,3 +385,13 @@ def test_nan_fails_and_is_written_as_null() -> None:
     written = json.dumps([check.as_dict() for check in checks], allow_nan=False)
     assert json.loads(written)[0]["value"] is None
     assert table(checks, "title").row_count == 2
+
+
+def test_numbers_of_the_table_are_whole_where_names_are_long():
+    from rich.console import Console
+
+    checks = [Check("a name that takes more than one line " * 3, 1.5e-11, 2.5e-9, ""),
+              Check("another", None, None, "why")]  # fmt: skip
+    with (console := Console(width=50)).capture() as printed:
+        console.print(table(checks, "title"))
+    assert all(text in printed.get() for text in ("1.5e-11", "2.5e-09", "pass", "not run"))
