@@ -1,5 +1,7 @@
 """Small fields with gaps and a known covariance, for the tests of methods without a model."""
 
+from dataclasses import replace
+
 import numpy as np
 import xarray as xr
 
@@ -104,6 +106,12 @@ def drawn_passes(count=40, each=20, track_variance=0.0, seed=0):
     matrix += track_variance * (track[:, None] == track) * np.exp(-km / 20.0)
     value = np.linalg.cholesky(matrix) @ rng.normal(size=len(days))
     return ScatteredRows(places, days, value, np.zeros(len(days)), track, np.zeros((len(days), 0)))
+
+
+def varying(rows):
+    """Return rows whose field has another standard deviation at each place."""
+    deviation = np.random.default_rng(5).uniform(0.5, 2.0, len(rows.value))
+    return rows._replace(places=replace(rows.places, deviation=deviation))
 
 
 def worst_slope(monkeypatch, module, fit):

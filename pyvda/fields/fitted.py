@@ -19,7 +19,7 @@ from pyvda.fields.interpolation_options import OptimalInterpolationOptions, chec
 from pyvda.fields.local_variance import local_scale
 from pyvda.fields.mean import mean_of_parts
 from pyvda.fields.optimal_interpolation import constants_of, fit, rows_of
-from pyvda.fields.scattered import ScatteredRows
+from pyvda.fields.scattered import ScatteredRows, scaled
 from pyvda.io.sources import sources
 from pyvda.progress import ProgressReport, silent
 from pyvda.validation_errors import validated
@@ -119,7 +119,7 @@ def _of_points(
 ) -> Fitted:
     constants = constants_of(field, name, points, options, None)
     rows = point_estimate.anomalies(field, name, field.read(name), points, constants).rows
-    return Fitted(point_estimate.fitted(rows, constants, report), rows, constants.step)
+    return Fitted(point_estimate.fitted(rows, constants, report), scaled(rows), constants.step)
 
 
 def described(fits: Mapping[str, Fitted]) -> list[str]:

@@ -54,7 +54,8 @@ class OptimalInterpolationOptions(FieldOptions):
         where the field has gaps; data at points by likelihood.
     local_variance : bool
         Whether the variance of a field differs from point to point: data are divided by the
-        standard deviation around each, which the error then has, too.
+        standard deviation around each, which the error then has, too. For data at points it is that
+        of the maps over time that `mean` gives; the nugget then is the same everywhere.
     velocity : (float, float), path or Dataset, optional
         m s-1, eastward and northward, of a flow that carries the field: two numbers, or a file of
         maps. Default: the covariance stands still.
@@ -168,10 +169,10 @@ def check(
             "combined would have no effect: it is for data at points, whose passes are left out; "
             "leave it out"
         )
-    if points and options.local_variance:
+    if points and options.local_variance and options.mean is None:
         raise InputError(
             "local_variance would have no effect: data at points have the same variance "
-            "everywhere; leave it out"
+            "everywhere unless maps over time say how it varies; give these (mean), or leave it out"
         )
     if given is None:
         return

@@ -15,7 +15,7 @@ from pyvda.engine.data import Array
 from pyvda.errors import InputError
 from pyvda.fields.covariance import Factor, Kind, SpaceTimeCovariance, shape, slope
 from pyvda.fields.fit import Fit, minimised
-from pyvda.fields.scattered import NO_TRACK, ScatteredRows
+from pyvda.fields.scattered import NO_TRACK, ScatteredRows, scaled
 from pyvda.progress import ProgressReport, silent
 
 _SETS, _DATA = 48, 80
@@ -69,40 +69,41 @@ def fit_by_likelihood(
     InputError
         There are fewer than 40 data, or they do not differ.
     """
-    total = variance_of(rows)
+    total = variance_of(scaled(rows))
     extent = max(rows.places.extent(), 1e-3)
     sets = _sets(rows, extent, width, seed)
-    km, days, same, noise, value = _arrays(rows, sets)
+    unit = rows.places.deviations()[sets] ** -2
+    km, days, same, noise, value = _arrays(scaled(rows), sets)
     tracks = tracks and bool(same.sum() > same.shape[0] * same.shape[1])
     start = start_of(total, extent, width, len(kinds), tracks)
 
     def objective(logs: Array) -> tuple[float, Array]:
         covariance = covariance_of(logs, kinds, tracks)
-        found = _solved(covariance, km, days, same, noise)
+        found = _solved(covariance, km, days, same, noise + covariance.nugget * unit)
         if found is None:
             return 1e3, np.zeros_like(logs)
         inverse, log_root = found
         solved = (inverse @ value[..., None])[..., 0]
         # tr(A⁻¹ dA) / 2 - yᵀ A⁻¹ dA A⁻¹ y / 2
         weight = 0.5 * (inverse - solved[..., None] * solved[:, None])
-        gradient = derivatives_of(covariance, weight, km, days, same, tracks)
+        gradient = derivatives_of(covariance, weight, km, days, same, unit, tracks)
         away = (logs - start) / _PRIOR_DEVIATION
         likelihood = log_root + 0.5 * (value * solved).sum() + 0.5 * (away**2).sum()
         return float(likelihood) / value.size, (gradient + away / _PRIOR_DEVIATION) / value.size
 
     best = covariance_of(minimised(objective, start, 7.0, iterations, report), kinds, tracks)
-    found = _solved(best, km, days, same, noise)
+    found = _solved(best, km, days, same, noise + best.nugget * unit)
     if found is None:
         raise InputError(NOT_DEFINITE)
     # Each datum from the others of its set: error (A⁻¹ y)ᵢ / (A⁻¹)ᵢᵢ, of variance 1 / (A⁻¹)ᵢᵢ.
     spread = 1 / np.diagonal(found[0], axis1=1, axis2=2)
     error = (found[0] @ value[..., None])[..., 0] * spread
-    return Fit.of(best, error, spread)
+    return Fit.of(best, error / np.sqrt(unit), spread / unit)
 
 
 def derivatives_of(
     covariance: SpaceTimeCovariance, weight: Array, km: Array, days: Array, same: Array,
-    tracks: bool,
+    unit: Array, tracks: bool,
 ) -> Array:  # fmt: skip
     """Return those of a weighted sum of covariances of data by the logarithms as of `start_of`.
 
@@ -113,12 +114,14 @@ def derivatives_of(
         From n data to themselves and to m points, which have no errors.
     same : (S, n, n) of bool
         Whether two data are of one pass.
+    unit : (S, n)
+        What the nugget is multiplied by, see `passes._Sets`.
     tracks : bool
         Whether the data of a pass share an error.
     """
     size = km.shape[1]
     own = weight[:, :, :size]
-    nugget = covariance.nugget * np.trace(own, axis1=1, axis2=2).sum()
+    nugget = covariance.nugget * np.vdot(unit, np.diagonal(own, axis1=1, axis2=2))
     behind = []
     if tracks:
         s = km[:, :, :size] / covariance.track_km
@@ -186,13 +189,13 @@ def _solved(
 ) -> tuple[Array, float] | None:
     """Return inverse covariances of the sets' data and the logarithm of their roots' determinants.
 
-    None if a covariance is not positive definite.
+    `noise` has the nugget. None if a covariance is not positive definite.
     """
     matrix = covariance(km, days)
     if covariance.track_variance:
         matrix += covariance.track_variance * same * shape("exponential", km / covariance.track_km)
     diagonal = np.arange(km.shape[1])
-    matrix[:, diagonal, diagonal] += noise + covariance.nugget
+    matrix[:, diagonal, diagonal] += noise
     try:
         root = np.linalg.cholesky(matrix)
     except np.linalg.LinAlgError:

@@ -224,10 +224,12 @@ def constants_of(
     units = str(points.attrs[name].get("units", ""))
     step = step_of(field.days)
     width = options.group_days or _GROUP_STEPS * step
+    mean = None
+    if options.mean is not None:
+        mean = read_map(options.mean, name, units, varying=options.local_variance)
     return point_estimate.Constants(
         None if given is None else given.variables[name], options.kinds(), options.fit_by,
-        options.seed, season_days(field, options, given),
-        None if options.mean is None else read_map(options.mean, name, units), options.flow(),
+        options.seed, season_days(field, options, given), mean, options.flow(),
         options.selection(field.days, step, OF_POINTS), width, step, options.combined,
     )  # fmt: skip
 

@@ -29,7 +29,7 @@ from pyvda.fields.likelihood import (
     start_of,
     variance_of,
 )
-from pyvda.fields.scattered import NO_TRACK, ScatteredRows
+from pyvda.fields.scattered import NO_TRACK, ScatteredRows, scaled
 from pyvda.progress import ProgressReport, silent
 
 LEAST_PASSES = 10
@@ -78,7 +78,7 @@ def fit_by_passes(
     InputError
         There are fewer than 10 passes or 40 data, or these do not differ.
     """
-    total = variance_of(rows)
+    total = variance_of(scaled(rows))
     passes = count_passes(rows)
     if passes < LEAST_PASSES:
         raise InputError(
@@ -111,7 +111,8 @@ def fit_by_passes(
     found = _estimated(sets, best)
     if found is None:
         raise InputError(NOT_DEFINITE)
-    return Fit.of(best, found.error[sets.counted], found.spread[sets.counted])
+    local = sets.unit[:, sets.km.shape[1] :][sets.counted] ** -0.5
+    return Fit.of(best, found.error[sets.counted] * local, found.spread[sets.counted] * local**2)
 
 
 def count_passes(rows: ScatteredRows) -> int:
@@ -129,6 +130,9 @@ class _Sets(NamedTuple):
     same : (S, n, n) of bool
         Whether two data are of one pass.
     noise, value : (S, n + m)
+        Over the standard deviation of the field around each.
+    unit : (S, n + m)
+        What the nugget is multiplied by: 1 over the square of that.
     counted : (S, m) of bool
         False for targets that are there twice, since the pass has fewer data.
     """
@@ -138,6 +142,7 @@ class _Sets(NamedTuple):
     same: Array
     noise: Array
     value: Array
+    unit: Array
     counted: Array
 
 
@@ -178,9 +183,10 @@ def _sets(rows: ScatteredRows, width: float, seed: int) -> _Sets:
     km = np.linalg.norm(position[:, :size, None] - position[:, None], axis=-1)
     track = rows.track[chosen[:, :size]]
     same = (track[:, :, None] == track[:, None]) & (track != NO_TRACK)[:, :, None]
+    over = scaled(rows)
     return _Sets(
-        km, np.abs(days[:, :size, None] - days[:, None]), same, rows.noise[chosen],
-        rows.value[chosen], counted,
+        km, np.abs(days[:, :size, None] - days[:, None]), same, over.noise[chosen],
+        over.value[chosen], rows.places.deviations()[chosen] ** -2, counted,
     )  # fmt: skip
 
 
@@ -201,7 +207,7 @@ def _estimated(sets: _Sets, covariance: SpaceTimeCovariance) -> _Estimates | Non
     own = sets.km[:, :, :size] / covariance.track_km
     matrix = covariance.track_variance * sets.same * shape("exponential", own)
     matrix += field[:, :, :size]
-    noise = sets.noise + covariance.nugget
+    noise = sets.noise + covariance.nugget * sets.unit
     diagonal = np.arange(size)
     matrix[:, diagonal, diagonal] += noise[:, :size]
     try:
@@ -231,9 +237,11 @@ def _gradient(
     a, b = by_error[:, None], by_spread[:, None]
     weight = np.concatenate([(a * w).sum(-1)[:, :, None] * u.swapaxes(1, 2)
                              + (b * w) @ w.swapaxes(1, 2), -a * u - 2 * b * w], -1)  # fmt: skip
-    gradient = derivatives_of(covariance, weight, sets.km, sets.days, sets.same, True)
+    size = sets.km.shape[1]
+    unit, of_targets = sets.unit[:, :size], sets.unit[:, size:]
+    gradient = derivatives_of(covariance, weight, sets.km, sets.days, sets.same, unit, True)
     total = by_spread.sum()
-    gradient[0] += covariance.nugget * total
+    gradient[0] += covariance.nugget * np.vdot(by_spread, of_targets)
     gradient[1:-2:3] += total * covariance.rows()[:, 0]
     gradient[-2] += covariance.track_variance * total
     return gradient

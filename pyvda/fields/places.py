@@ -40,19 +40,28 @@ class Places:
     scale : Scale
     unit : str
         Of positions: "km", or "" where the coordinates have no unit.
+    deviation : (P,), optional
+        Standard deviation of a field around each over the usual one. None: it is the same
+        everywhere.
     """
 
     position: Array
     map: Array
     scale: Scale
     unit: str = "km"
+    deviation: Array | None = None
 
     def __len__(self) -> int:
         return len(self.position)
 
     def at(self, chosen: Array | slice) -> Places:
         """Return some of the points, by index or mask."""
-        return Places(self.position[chosen], self.map[chosen], self.scale, self.unit)
+        deviation = None if self.deviation is None else self.deviation[chosen]
+        return Places(self.position[chosen], self.map[chosen], self.scale, self.unit, deviation)
+
+    def deviations(self) -> Array:
+        """Return the standard deviation of a field around each over the usual one, (P,)."""
+        return np.ones(len(self)) if self.deviation is None else self.deviation
 
     @property
     def on_sphere(self) -> bool:
@@ -126,17 +135,20 @@ def on_plane(y: Array, x: Array, unit: str = "km") -> Places:
 
 def joined(first: Places, second: Places) -> Places:
     """Return the points of both, on one map."""
+    deviation = None
+    if first.deviation is not None or second.deviation is not None:
+        deviation = np.concatenate([p.deviations() for p in (first, second)])
     if first.on_sphere:
         both = [np.concatenate([p.position for p in (first, second)])]
         latitude = np.concatenate([p.map[:, 1] for p in (first, second)])
         longitude = np.concatenate([p.map[:, 0] for p in (first, second)])
         whole = on_sphere(latitude, longitude)
-        return Places(both[0], whole.map, whole.scale)
+        return Places(both[0], whole.map, whole.scale, deviation=deviation)
     position, on_map = (
         np.concatenate([getattr(places, name) for places in (first, second)])
         for name in ("position", "map")
     )
-    return Places(position, on_map, first.scale, first.unit)
+    return Places(position, on_map, first.scale, first.unit, deviation)
 
 
 def arc(chord: Array) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -139,6 +140,7 @@ def estimated(
         covariance = fit.covariance
         configuration["fit"] = fit.scores()
     rows = found.rows._replace(noise=found.rows.noise + covariance.nugget)
+    grid_places, own_places = (varying(one, constants) for one in (field.places, points.places))
     weights = weights_of(engine, rows, covariance, constants, report)
     if constants.combined:
         configuration["weights"] = weights.tolist()
@@ -155,8 +157,8 @@ def estimated(
         found = corrected(interpolated, covariance, constants.selection, weights)
         return found if correction is None else correction(rows, places.at(point), when, found)
 
-    on_grid = asked(field.places, grid_points, field.days[times])
-    along = asked(points.places.at(rest), np.arange(len(rest)), days[rest])
+    on_grid = asked(grid_places, grid_points, field.days[times])
+    along = asked(own_places.at(rest), np.arange(len(rest)), days[rest])
     parts = np.full((4, *shape), np.nan)
     parts[:, times, grid_points] = on_grid
     at = np.full((2, len(days)), np.nan)
@@ -242,16 +244,25 @@ def anomalies(
         grid, at_points = grid + level, at_points + level
     flow = constants.velocity or _still
     rows = ScatteredRows(
-        points.places, days, of_points.values - at_points, stated, points.track,
+        varying(points.places, constants), days, of_points.values - at_points, stated, points.track,
         flow(points.places),
     ).at(there)  # fmt: skip
     if len(t):
         error = np.zeros(len(t)) if values.variance is None else values.variance[t, p]
         rows = joined(
-            ScatteredRows(field.places.at(p), field.days[t], (values.values - grid)[t, p], error,
-                 np.full(len(t), NO_TRACK), flow(field.places)[p]), rows,
+            ScatteredRows(
+                varying(field.places.at(p), constants), field.days[t], (values.values - grid)[t, p],
+                error, np.full(len(t), NO_TRACK), flow(field.places)[p],
+            ), rows,
         )  # fmt: skip
     return Anomalies(rows, grid, at_points)
+
+
+def varying(places: Places, constants: Constants) -> Places:
+    """Return places with the standard deviation that the maps of the mean have around each."""
+    if constants.mean is None or constants.mean.deviation is None:
+        return places
+    return replace(places, deviation=constants.mean.deviation_at(places))
 
 
 def _still(places: Places) -> Array:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from scipy.interpolate import RegularGridInterpolator
+from scipy.ndimage import gaussian_filter1d
 from scipy.spatial import cKDTree
 
 from pyvda.engine.data import Array
@@ -17,15 +19,30 @@ from pyvda.io.cf import grids
 from pyvda.io.cf.matching import by_name
 from pyvda.io.cf.units import same
 from pyvda.io.sources import sources
+from pyvda.operators.sphere import EARTH_RADIUS
+
+_AROUND = 100.0  # km, of the weights of a local variance
+_LEAST_COSINE = 0.05  # of the latitude, for the width of a row
+_LEAST = 1e-3  # of the weights, for a local variance
+_KM_PER_DEGREE = EARTH_RADIUS * np.pi / 180
 
 
 @dataclass(frozen=True)
 class MeanMap:
-    """A map over latitude and longitude, in increasing order; land has the nearest value at sea."""
+    """A map over latitude and longitude, in increasing order; land has the nearest value at sea.
+
+    Attributes
+    ----------
+    latitude, longitude : (Y,), (X,)
+    values : (Y, X)
+    deviation : (Y, X), optional
+        Standard deviation of the maps around each point over the usual one.
+    """
 
     latitude: Array
     longitude: Array
     values: Array
+    deviation: Array | None = None
 
     def __call__(self, places: Places) -> Array:
         """Return the map at places, (P,), linear between its points.
@@ -35,6 +52,13 @@ class MeanMap:
         InputError
             A place lies outside of it.
         """
+        return self._at(places, self.values)
+
+    def deviation_at(self, places: Places) -> Array:
+        """Return the standard deviation around places over the usual one, (P,), likewise."""
+        return np.ones(len(places)) if self.deviation is None else self._at(places, self.deviation)
+
+    def _at(self, places: Places, values: Array) -> Array:
         if not places.on_sphere:
             raise InputError(
                 "a map over latitude and longitude is given for places on a plane; give data with "
@@ -61,10 +85,10 @@ class MeanMap:
             np.clip(longitude, self.longitude[0], self.longitude[-1]),
         ], -1)  # fmt: skip
         axes = (self.latitude, self.longitude)
-        return np.asarray(RegularGridInterpolator(axes, self.values)(at))
+        return np.asarray(RegularGridInterpolator(axes, values)(at))
 
 
-def read_map(given: Any, variable: str, units: str) -> MeanMap:
+def read_map(given: Any, variable: str, units: str, *, varying: bool = False) -> MeanMap:
     """Return the map of a file or Dataset, averaged over dimensions other than those of space.
 
     Parameters
@@ -74,11 +98,13 @@ def read_map(given: Any, variable: str, units: str) -> MeanMap:
         Its variable, or the only one over latitude and longitude.
     units : str
         Those expected.
+    varying : bool
+        Whether the standard deviation around each point is wanted, too.
 
     Raises
     ------
     InputError
-        There is no such file or map, or it has other units.
+        There is no such file or map, it has other units, or only one map where several are needed.
     """
     if isinstance(given, str | os.PathLike) and not os.path.exists(given):
         raise InputError(
@@ -105,12 +131,41 @@ def read_map(given: Any, variable: str, units: str) -> MeanMap:
         raise InputError(
             f"the mean {name} is in {theirs!r}, but {variable} is in {units!r}; convert it"
         )
-    array = ds[name].mean([d for d in ds[name].dims if d not in dims]).transpose(*dims)
+    rest = [d for d in ds[name].dims if d not in dims]
+    array = ds[name].mean(rest).transpose(*dims)
     latitude, longitude = (np.asarray(one.values, float) for one in found)
     longitude = np.unwrap(longitude, period=360.0)
     rows, columns = np.argsort(latitude), np.argsort(longitude)
-    values = np.asarray(array.values, float)[np.ix_(rows, columns)]
-    return MeanMap(latitude[rows], longitude[columns], _filled(values))
+    order = np.ix_(rows, columns)
+    values = _filled(np.asarray(array.values, float)[order])
+    axes = latitude[rows], longitude[columns]
+    if not varying:
+        return MeanMap(*axes, values)
+    variance = ds[name].var(rest).transpose(*dims) if rest else xr.zeros_like(array)
+    return MeanMap(*axes, values, _deviation(np.asarray(variance.values, float)[order], *axes))
+
+
+def _deviation(variance: Array, latitude: Array, longitude: Array) -> Array:
+    """Return roots of the local means of variances (Y, X) over that of their mean.
+
+    The weights of a local mean are Gaussian, of `_AROUND` km in both directions.
+    """
+    known = np.isfinite(variance)
+    usual = float(variance[known].mean())
+    if not usual > 0:
+        raise InputError(
+            "the map of the mean does not vary in time, so that it tells no local variance; give "
+            "maps over time (mean), or leave out local_variance"
+        )
+    total, count = np.where(known, variance, 0.0), known.astype(float)
+    spacing = [float(np.median(np.diff(axis))) * _KM_PER_DEGREE for axis in (latitude, longitude)]
+    for sums in (total, count):
+        gaussian_filter1d(sums, _AROUND / spacing[0], 0, mode="constant", output=sums)
+        for row, cosine in zip(sums, np.cos(np.radians(latitude)), strict=True):
+            width = _AROUND / (spacing[1] * max(float(cosine), _LEAST_COSINE))
+            gaussian_filter1d(row, width, mode="constant", output=row)
+    near = count > _LEAST
+    return _filled(np.sqrt(np.where(near, total / np.where(near, count, 1.0), np.nan) / usual))
 
 
 def _filled(values: Array) -> Array:

@@ -67,6 +67,9 @@ def interpolated_at(
 ) -> Interpolated:
     """Return the estimates at points and times, (Q,).
 
+    Where the places have a standard deviation of their own, the covariance is that of departures
+    divided by it, and so is the error that data of a pass share.
+
     Parameters
     ----------
     engine : Engine
@@ -89,6 +92,7 @@ def interpolated_at(
     """
     found = np.full((4, len(point)), np.nan)
     both = placed.joined(places, rows.places)
+    local, rows = places.deviations()[point], scaled(rows)
     asked = both.at(np.arange(len(places)))
     rows = rows._replace(places=both.at(np.arange(len(places), len(both))))
     rows = rows.at(np.argsort(rows.days, kind="stable"))
@@ -113,7 +117,14 @@ def interpolated_at(
         expect_definite(parts)
         found[:, chosen] = parts
         report(min(first + _QUERIES, len(order)), len(order), "optimal interpolation")
-    return Interpolated(*found)
+    value, variance, km, lag = found
+    return Interpolated(value * local, variance * local**2, km, lag)
+
+
+def scaled(rows: ScatteredRows) -> ScatteredRows:
+    """Return departures and errors over the standard deviation of the field around each datum."""
+    local = rows.places.deviations()
+    return rows._replace(value=rows.value / local, noise=rows.noise / local**2)
 
 
 def _grouped(rows: ScatteredRows, start: float, width: float) -> tuple[InterpolationData, int]:

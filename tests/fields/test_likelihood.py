@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import scipy.stats
-from gappy import COVARIANCE, worst_slope
+from gappy import COVARIANCE, varying, worst_slope
 
 from pyvda.errors import InputError
 from pyvda.fields import likelihood
@@ -47,7 +47,7 @@ def test_errors_that_a_pass_shares_are_found() -> None:
 def test_the_gradient_is_that_of_differences(monkeypatch, tracks) -> None:
     monkeypatch.setattr(likelihood, "_SETS", 5)
     kinds = [("exponential", "gaussian"), ("matern52", "matern32")]
-    rows = drawn(count=100)
+    rows = varying(drawn(count=100))
     worst = worst_slope(
         monkeypatch, likelihood, lambda: fit_by_likelihood(rows, 1.0, kinds=kinds, tracks=tracks)
     )
@@ -70,10 +70,11 @@ def test_the_gradient_is_that_of_a_density_of_scipy() -> None:
         factors=(Factor(variance=0.8, km=60.0, space="matern32"),), nugget=0.3
     )
     none = np.zeros((1, 40, 40))
-    inverse, _ = likelihood._solved(covariance, km[None], none, none, np.zeros((1, 40)))
+    inverse, _ = likelihood._solved(covariance, km[None], none, none, np.full((1, 40), 0.3))
     solved = inverse[0] @ y
     weight = 0.5 * (inverse - solved[:, None] * solved)
-    found = likelihood.derivatives_of(covariance, weight, km[None], none, none, False)
+    unit = np.ones((1, 40))
+    found = likelihood.derivatives_of(covariance, weight, km[None], none, none, unit, False)
     np.testing.assert_allclose(-found[:3], slopes, rtol=1e-6)
     assert found[3] == 0  # of an infinite time
 

@@ -1,9 +1,11 @@
 """The fit by passes: its errors against dense solves, and covariances that data were drawn from."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xarray as xr
-from gappy import COVARIANCE, worst_slope
+from gappy import COVARIANCE, varying, worst_slope
 from gappy import drawn_passes as drawn
 
 from pyvda.errors import InputError
@@ -43,10 +45,20 @@ def test_data_of_a_pass_are_estimated_from_others_as_by_a_dense_solve(monkeypatc
 
 
 def test_the_gradient_is_that_of_differences(monkeypatch) -> None:
-    rows = drawn(count=14, each=3, track_variance=0.3)  # targets that are there twice
+    rows = varying(drawn(count=14, each=3, track_variance=0.3))  # targets that are there twice
     kinds = [("exponential", "matern52"), ("matern32", "gaussian")]
     worst = worst_slope(monkeypatch, passes, lambda: fit_by_passes(rows, 1.0, 5.0, kinds=kinds))
     assert worst < 1e-6
+
+
+def test_data_over_their_deviations_have_one_covariance_and_scores_are_of_the_data() -> None:
+    rows = drawn(count=20, track_variance=0.3)
+    twice = rows._replace(
+        places=replace(rows.places, deviation=np.full(len(rows.days), 2.0)), value=2 * rows.value
+    )
+    one, two = (fit_by_passes(some, 1.0, 5.0, **SHORT) for some in (rows, twice))
+    np.testing.assert_allclose(two.covariance.variance, one.covariance.variance, rtol=0.05)
+    np.testing.assert_allclose(two.rmse, 2 * one.rmse, rtol=0.02)
 
 
 def test_a_fit_predicts_passes_as_well_as_the_truth(monkeypatch) -> None:

@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.stats import norm
 
 from pyvda.errors import InputError
 from pyvda.fields.places import on_sphere
 from pyvda.fields.point_mean import read_map
+from pyvda.operators.sphere import EARTH_RADIUS
 
 
 def mdt(longitude, **attrs):
@@ -32,6 +34,23 @@ def test_longitudes_of_another_turn() -> None:
     np.testing.assert_allclose(found(on_sphere(np.array([41.0]), np.array([-3.5]))), 41.0 + 356.5)
 
 
+def test_the_deviation_of_maps_over_time_is_that_around_a_place() -> None:
+    longitude = np.arange(0.0, 12.0, 0.25)
+    ds = mdt(longitude).expand_dims(time=20)
+    size = np.where(longitude < 6, 1.0, 3.0)  # of departures, which are larger in the east
+    alternating = np.resize([1.0, -1.0], 20)[:, None, None] * np.ones((20, 5, 1)) * size
+    found = read_map(ds.assign(mdt=ds.mdt + alternating), "mdt", "", varying=True)
+    np.testing.assert_allclose(found.values, read_map(ds, "mdt", "").values)
+    far = on_sphere(np.full(3, 42.0), np.array([1.0, 5.875, 11.0]))
+    west, middle, east = found.deviation_at(far) * np.sqrt(5.0)  # of the mean of 1 and 9
+    np.testing.assert_allclose([west, east], [1.0, 3.0], rtol=0.01)
+    np.testing.assert_allclose(middle, np.sqrt(5.0), rtol=0.01)
+    # A standard deviation of the weights, 100 km, to the east of the edge: it has Φ(1) of them.
+    degrees = 100 / (EARTH_RADIUS * np.pi / 180 * np.cos(np.radians(42.0)))
+    beside = found.deviation_at(on_sphere(np.array([42.0]), np.array([5.875 + degrees])))
+    np.testing.assert_allclose(beside[0] ** 2 * 5.0, 1 + 8 * norm.cdf(1.0), rtol=0.01)
+
+
 def test_maps_that_cannot_be_used() -> None:
     ds = mdt(np.arange(0.0, 6.0), units="cm")
     with pytest.raises(InputError, match="is in 'cm', but sla is in 'm'"):
@@ -40,5 +59,7 @@ def test_maps_that_cannot_be_used() -> None:
         read_map("nowhere.nc", "sla", "m")
     with pytest.raises(InputError, match="expected one called sla"):
         read_map(ds.assign(other=ds.mdt), "sla", "cm")
+    with pytest.raises(InputError, match="does not vary in time"):
+        read_map(ds, "sla", "cm", varying=True)
     with pytest.raises(InputError, match="does not cover 1 of 1"):
         read_map(ds, "sla", "cm")(on_sphere(np.array([60.0]), np.array([3.0])))

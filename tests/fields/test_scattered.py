@@ -1,6 +1,8 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from gappy import COVARIANCE, tracks
+from gappy import COVARIANCE, tracks, varying
 
 from pyvda.engine import get_engine
 from pyvda.engine.data import Selection
@@ -49,6 +51,25 @@ def test_points_across_the_date_line_are_those_elsewhere() -> None:
     np.testing.assert_allclose(
         found(turned[0], rows._replace(places=turned[1])), found(asked, rows), atol=1e-9
     )
+
+
+def test_a_field_that_varies_more_here_than_there_against_a_dense_solve() -> None:
+    rows = varying(problem())
+    asked = replace(on_sphere(np.linspace(40, 40.7, 3), np.linspace(5, 6, 3)),
+                    deviation=np.array([0.4, 1.0, 3.0]))  # fmt: skip
+    found = interpolated_at(
+        get_engine("torch"), rows, asked, np.arange(3), np.full(3, 2.0), COVARIANCE,
+        Selection(1000, 1000, 100.0, np.inf), 1.0,
+    )  # fmt: skip
+    of, at = rows.places, asked
+    km = np.linalg.norm(of.position[:, None] - of.position, axis=-1)
+    matrix = np.outer(of.deviation, of.deviation) * COVARIANCE(km, rows.days[:, None] - rows.days)
+    km = np.linalg.norm(at.position[:, None] - of.position, axis=-1)
+    cross = np.outer(at.deviation, of.deviation) * COVARIANCE(km, 2.0 - rows.days)
+    weights = np.linalg.solve(matrix + np.diag(rows.noise), cross.T).T
+    variance = at.deviation**2 * COVARIANCE.variance - (weights * cross).sum(1)
+    np.testing.assert_allclose(found.value, weights @ rows.value, atol=1e-8)
+    np.testing.assert_allclose(found.variance, variance, atol=1e-8)
 
 
 @pytest.mark.parametrize("days", [-50.0, 100.0])
