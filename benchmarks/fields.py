@@ -41,6 +41,7 @@ from pyvda.fields.learned.configuration import FieldConfiguration
 from pyvda.fields.learned.shipped import FOLDER, names
 from pyvda.fields.learned_points.configuration import PointConfiguration
 from pyvda.fields.methods import FIELD_METHODS, LEARNED
+from pyvda.fields.paired import ratio_of_errors
 from pyvda.fields.points import read as read_points
 from pyvda.fields.predictions import Predictions, distances, point_distances, ratio, scores
 from pyvda.fields.spectral_scores import map_scores
@@ -103,6 +104,12 @@ FILES = {
 }
 RUNS = Path(__file__).parents[1] / "build/fields"
 FUNCTIONS = "matern52/matern32,exponential"
+SMOOTH = "matern32/matern32,matern32/matern32"
+TWIN = {
+    "points": {"draws": 6, "samples": 20_000},
+    "network": {"kind": "neighbours", "data": 40},
+    "training": {"epochs": 18},
+}
 MORE = {"nearest": 30, "nearest_other": 10}  # data of an estimate, twice as many as usual
 # Of sea level in m, by hand from passes that no row reports.
 SEA_LEVEL = {
@@ -328,7 +335,12 @@ def _clouds(observed, seed, wanted, cloud=500):
 
 
 def twin(arguments: argparse.Namespace):
-    """Yield maps of sea level from simulated tracks of four satellites, days 63 to 76."""
+    """Yield maps of sea level from simulated tracks of four satellites, days 63 to 76.
+
+    Covariances are fitted to the tracks before, and around the mean of the maps of days 0 to 49,
+    which also tell the local variance and are what the network is trained on. Functions of the
+    covariance and the network were chosen on the days 50 to 62, those of the draw `select`.
+    """
     maps = xr.open_dataset(DATA / "med_adt_duacs_2005q2.nc").load()
     tracks = xr.open_dataset(DATA / "twin_tracks.nc").load()
     days = np.arange(len(maps.time)) + 0.5
@@ -342,33 +354,76 @@ def twin(arguments: argparse.Namespace):
          **{n: ("obs", one.values) for n, one in at.items()}},
     )  # fmt: skip
     rows = rows.isel(obs=np.isfinite(rows.adt.values))
-    mean = maps.adt[:50].mean("time").to_dataset(name="adt")
-    test = slice(63, 77)
-    truth = (maps.adt[test] - mean.adt).values
-    by = {"oi, fitted": None, "oi, fitted by passes": "passes"}
-    for title, covariance in (
-        *((title, None) for title in by), ("oi, constants by hand", _alone(SEA_LEVEL)),
-    ):  # fmt: skip
+    past = rows.isel(obs=rows.time.values < 63)
+    maps.adt.attrs["units"] = "m"
+    before = maps[["adt"]].isel(time=slice(50))
+    mean = before.mean("time", keep_attrs=True)
+    chosen = slice(63, 77) if arguments.draw == "test" else slice(50, 63)
+    truth = (maps.adt[chosen] - mean.adt).values
+    times = f"{days[chosen][0]}/{days[chosen][-1]}/1"
+    local = {"mean": before, "local_variance": True}
+    smooth = {"functions": SMOOTH, "fit_by": "passes"}
+    network = "network, oi with local variance"
+    first = {}
+    for title, options in (
+        ("oi, fitted", {"functions": FUNCTIONS}),
+        ("oi, fitted by passes", {"functions": FUNCTIONS, "fit_by": "passes"}),
+        ("oi, constants by hand", {"covariance": _alone(SEA_LEVEL)}),
+        ("oi, smooth, fitted by passes", smooth),
+        ("oi, smooth, fitted by passes, local variance", smooth | local),
+        (network, {"mean": before}),
+    ):
         if arguments.only and not title.startswith(tuple(arguments.only)):
             continue
-        start = time.process_time()
-        if covariance is None:  # to days before those that are reported
-            past = rows.isel(obs=rows.time.values < 63)
-            covariance, _ = fit_field_covariance(
-                past, "adt", mean=mean, functions=FUNCTIONS, fit_by=by[title]
-            )
-        given = dict(variable="adt", method="oi", grid=maps, covariance=covariance, mean=mean)
-        found = pyvda.assimilate(rows, times="63.5/76.5/1", **given)
+        start, cost = time.process_time(), {}
+        how = {"variable": "adt", "grid": maps, "times": times, "mean": mean} | options
+        if title == network:
+            folder, cost = trained_on_maps(past, before)
+            start = time.process_time()
+            how["checkpoint"] = folder
+        else:
+            how["method"] = "oi"
+            fitted = {n: how.pop(n) for n in ("functions", "fit_by") if n in how}
+            if fitted:
+                how["covariance"], _ = fit_field_covariance(past, "adt", **{"mean": mean} | options)
+        found = pyvda.assimilate(rows, **how)
         analysis = (found.adt - mean.adt).values
         row = map_scores(analysis, truth, maps.lat.values, maps.lon.values)._asdict()
-        error = (analysis - truth) ** 2 / found.adt_stdev.values**2
+        squares = (analysis - truth) ** 2
         row = {name: value for name, value in row.items() if np.isfinite(value)}
-        row = {"method": title, "variable": "adt", **row, "calibration": float(np.nanmean(error)),
-               "processor_seconds": round(time.process_time() - start, 1),
-               "constants": covariance["variables"]["adt"] if isinstance(covariance, dict)
-               else covariance.variables["adt"].as_dict()}  # fmt: skip
+        row = {"method": title, "variable": "adt", **row,
+               "calibration": float(np.nanmean(squares / found.adt_stdev.values**2)),
+               "processor_seconds": round(time.process_time() - start, 1), **cost,
+               "constants": json.loads(found.attrs["pyvda_configuration"])["variables"]["adt"]
+               ["covariance"]}  # fmt: skip
+        known = np.isfinite(squares)
+        day = np.nonzero(known)[0]
+        if first:
+            row["compared"] = {
+                name: ratio_of_errors(day, squares[known], theirs, 0)._asdict()
+                for name, theirs in first.items()
+            }
+        if "smooth" in title:
+            first[title] = squares[known]
         print("twin", row)
         yield row
+
+
+def trained_on_maps(past, before):
+    """Return the folder of a training on complete maps and simulated tracks, and what it cost."""
+    RUNS.mkdir(parents=True, exist_ok=True)
+    tracks, truth = RUNS / "twin-tracks.nc", RUNS / "twin-truth.nc"
+    past.to_netcdf(tracks)
+    before.where(before.adt.notnull().all("time")).to_netcdf(truth)
+    configuration = PointConfiguration(
+        points={"observations": str(tracks), "variable": "adt", "truth": str(truth),
+                "mean": str(truth), "local_variance": True, "functions": SMOOTH, **TWIN["points"]},
+        network=TWIN["network"], training=TWIN["training"],
+    )  # fmt: skip
+    folder = RUNS / "twin"
+    train(configuration, folder, resume=True, report=print)
+    made = json.loads((folder / "training.json").read_text())
+    return folder, {"training_seconds": made["wall_seconds"], "left_out": made["validation"]}
 
 
 def qg(arguments: argparse.Namespace):

@@ -61,9 +61,14 @@ def opened_source(settings: FieldSource) -> tuple[Field, dict[str, Values], dict
     return field, {name: cells.values(points.values[name]) for name in field.variables}, ds.attrs
 
 
-def complete_fields(settings: FieldSource, field: Field) -> dict[str, Array]:
-    """Return the fields of the file of the truth at the points of the sea, (T, P), by variable."""
-    ds = sources.as_dataset(settings.truth, "field.truth")
+def complete_fields(
+    truth: Any, observations: Any, field: Field, section: str = "field"
+) -> dict[str, Array]:
+    """Return the fields of the file of the truth at the points of the sea, (T, P), by variable.
+
+    `section` is that of the configuration which names the file.
+    """
+    ds = sources.as_dataset(truth, f"{section}.truth")
     if windows.has_windows(ds):
         ds = windows.in_series(ds, windows.span_of(ds))
     found = {}
@@ -74,7 +79,7 @@ def complete_fields(settings: FieldSource, field: Field) -> dict[str, Array]:
             known = known.squeeze([d for d, n in known.sizes.items() if d not in order and n == 1])
         if known is None or set(known.dims) != set(order):
             raise InputError(
-                f"{settings.truth} has no {name} over {order}; give the complete fields on the "
+                f"{truth} has no {name} over {order}; give the complete fields on the "
                 "grid and with the names of the observations"
             )
         values = known.transpose(*order)
@@ -85,15 +90,15 @@ def complete_fields(settings: FieldSource, field: Field) -> dict[str, Array]:
         )
         if not same:
             raise InputError(
-                f"{name} in {settings.truth} has {dict(values.sizes)}, or other coordinates, than "
-                f"in {settings.observations}; give both on the same times and grid"
+                f"{name} in {truth} has {dict(values.sizes)}, or other coordinates, than "
+                f"in {observations}; give both on the same times and grid"
             )
         complete = np.asarray(values.values, float)[:, field.sea]
         missing = int((~np.isfinite(complete)).sum())
         if missing:
             raise InputError(
-                f"{name} in {settings.truth} is missing at {missing} points of the sea; give "
-                "complete fields, or leave out field.truth, which trains on observations alone"
+                f"{name} in {truth} is missing at {missing} points of the sea; give "
+                f"complete fields, or leave out {section}.truth, which trains on observations alone"
             )
         found[name] = field.transform.forward(complete, name)
     return found

@@ -204,7 +204,9 @@ class Samples:
         self.digests = digests(field, data, withheld)
         given = options.given()
         check(field, options, given)
-        complete = complete_fields(settings, field) if settings.truth is not None else {}
+        complete = {}
+        if settings.truth is not None:
+            complete = complete_fields(settings.truth, settings.observations, field)
         self.season_days = season_days(field, options, given)
         if withheld is not None:
             read = {

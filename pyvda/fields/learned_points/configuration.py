@@ -5,7 +5,8 @@
     training: {epochs: 12}
 
 Passes, moorings or floats are hidden, a fifth at a time, and estimated from the others: nothing but
-the file is needed. Unknown keys are refused.
+the file is needed. With `points.truth` the network is compared with complete fields. Unknown keys
+are refused.
 """
 
 from __future__ import annotations
@@ -25,26 +26,32 @@ class PointSource(Section):
     ----------
     observations : str or sequence of str
         File, or files such as those of several satellites, as for `pyvda assimilate`.
+    truth : str, optional
+        File of complete fields of the variable over time and a grid, such as those of a simulation
+        that the data observe: the network is compared with these, see `truth`.
     variable : str, optional
         Default: the only one.
     transform : {"log10", "log"}, optional
         Logarithm that is estimated in place of the variable.
     withhold : str, optional
         Variable of the file that is nonzero where a datum is used for nothing, the fit included.
-    covariance, functions, factors, fit_by, mean, nearest, nearest_other, within_days, group_days
+    covariance, functions, factors, fit_by, mean, local_variance
+    nearest, nearest_other, within_days, group_days
         As the options of the method `oi`, the first guess; but the constants are fitted by passes,
         moorings or floats, unless `fit_by` says otherwise.
     combined : bool
         As the option of `oi`: whether the first guess is corrected by other interpolations.
     draws : int
-        How often the passes are dealt into fifths, each of which is hidden in turn.
+        How often the passes are dealt into fifths, each of which is hidden in turn; with a truth,
+        how often it is observed.
     samples : int
-        Data of a draw that are estimated, at most.
+        Data of a draw that are estimated, at most; with a truth, points and times of it.
     seed : int
         Seed of the fit, the draws and the order.
     """
 
     observations: str | tuple[str, ...]
+    truth: str | None = None
     variable: str | None = None
     transform: Literal["log10", "log"] | None = None
     withhold: str | None = None
@@ -53,6 +60,7 @@ class PointSource(Section):
     factors: int | None = Field(default=None, ge=1, le=6)
     fit_by: Literal["passes", "likelihood"] | None = None
     mean: str | None = None
+    local_variance: bool = False
     nearest: int | None = Field(default=None, ge=1, le=10_000)
     nearest_other: int | None = Field(default=None, ge=0, le=10_000)
     within_days: float | None = Field(default=None, ge=0)
@@ -79,8 +87,8 @@ class NeighboursSettings(Section):
     dropout : float
         Share of the units that a step leaves out.
     members : int
-        Networks, whose corrections are averaged. Each learns nothing from a part of the passes, on
-        which it is scored.
+        Networks, whose corrections are averaged. Each learns nothing from a part of the passes, or
+        of the times of a truth, on which it is scored.
     """
 
     kind: Literal["neighbours"]
@@ -107,7 +115,7 @@ class PointOptimiser(Updates):
 
 
 class PointRun(Run):
-    """Length and hardware. The best weights have the least error on passes left out."""
+    """Length and hardware. The best weights have the least error on what members left out."""
 
     epochs: int = Field(default=12, ge=1)
     batch_size: int = Field(default=256, ge=1)

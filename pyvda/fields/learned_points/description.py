@@ -25,14 +25,15 @@ POINTS_FILE = "points.json"
 
 
 class Scores(Section):
-    """Errors at passes left out, each estimated by a network that has not learned from it.
+    """Errors at passes or times left out, each estimated by a network that has not learned from it.
 
     Attributes
     ----------
     first_guess, rmse : float
         Root mean squares of the errors of the interpolation, and of the corrected one.
     ratio, low, high : float
-        Of the second to the first, and its interval by a bootstrap over passes.
+        Of the second to the first, and its interval by a bootstrap over passes, or over stretches
+        of time.
     values : int
     """
 
@@ -58,6 +59,8 @@ class PointDescription(Section):
         That of the interpolation which it corrects.
     around_map : bool
         Whether a map of the mean was subtracted, which the data then need in use.
+    local_variance : bool
+        Whether maps over time also tell how the variance differs from point to point.
     nearest, nearest_other : int
         Data of the interpolation, in each quadrant: of the own group, and of each other one.
     within_days : float
@@ -87,6 +90,7 @@ class PointDescription(Section):
     transform: Literal["log10", "log"] | None
     covariance: SpaceTimeCovariance
     around_map: bool
+    local_variance: bool = False
     nearest: int = Limits(ge=1)
     nearest_other: int = Limits(ge=0)
     within_days: float = Limits(ge=0)

@@ -101,8 +101,9 @@ def solve(
         model = PointModel.load(options.checkpoint).to(usable_device(options.device))
         correction = model.corrected
     of_oi = OptimalInterpolationOptions(
-        mean=options.mean, nearest=about.nearest, nearest_other=about.nearest_other,
-        within_days=about.within_days, group_days=about.group_days,
+        mean=options.mean, local_variance=about.local_variance, nearest=about.nearest,
+        nearest_other=about.nearest_other, within_days=about.within_days,
+        group_days=about.group_days,
     )  # fmt: skip
     name = about.variable
     constants = constants_of(field, name, points, of_oi, None)

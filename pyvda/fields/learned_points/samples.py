@@ -1,9 +1,11 @@
-"""Training targets: data of passes that are hidden, and what is known of them without these passes.
+"""Training targets: data of passes that are hidden, and what is known of them without these passes;
+or points and times of complete fields, and what is known of them from data.
 
 A draw deals the passes, moorings or floats into fifths, and hides one fifth after the other; the
 hidden values are interpolated from the others. Each member of a network leaves out a part of the
-passes, the same in all draws: their values are what it is scored on. All draws follow from the
-seed, so that a resumed training sees the same.
+passes, the same in all draws: their values are what it is scored on. With a truth a draw has data
+as described in `truth`, and a member leaves out a part of the times, without a break. All draws
+follow from the seed, so that a resumed training sees the same.
 """
 
 from __future__ import annotations
@@ -22,23 +24,26 @@ from pyvda.errors import InputError
 from pyvda.fields import point_estimate, target
 from pyvda.fields.combination import corrected
 from pyvda.fields.interpolation_options import FIT, OptimalInterpolationOptions, check
+from pyvda.fields.learned.sample_source import complete_fields
 from pyvda.fields.learned_points.configuration import NeighboursSettings, PointSource
 from pyvda.fields.learned_points.description import digests
 from pyvda.fields.learned_points.neighbours import Neighbours, neighbours_of, units_of
 from pyvda.fields.learned_points.network import Inputs, inputs_of
+from pyvda.fields.learned_points.truth import Truth
 from pyvda.fields.optimal_interpolation import constants_of
 from pyvda.fields.passes import LEAST_PASSES, count_passes
+from pyvda.fields.places import Places
 from pyvda.fields.points import DataAtPoints, are_points
 from pyvda.fields.points import read as read_points
-from pyvda.fields.scattered import interpolated_at
+from pyvda.fields.scattered import ScatteredRows, interpolated_at
 from pyvda.fields.withheld import hidden_points
 from pyvda.io.sources import sources
 from pyvda.progress import ProgressReport, silent
 from pyvda.validation_errors import validated
 
 _PARTS = 5
-_OF_OI = ("covariance", "functions", "factors", "fit_by", "mean", "nearest", "nearest_other",
-          "within_days", "group_days", "combined", "seed")  # fmt: skip
+_OF_OI = ("covariance", "functions", "factors", "fit_by", "mean", "local_variance", "nearest",
+          "nearest_other", "within_days", "group_days", "combined", "seed")  # fmt: skip
 _REACH = 0.98  # of the distances of data around targets
 
 
@@ -53,7 +58,7 @@ class Targets(NamedTuple):
     fold : (n,) of int
         The member that learns nothing from it.
     track : (n,) of int
-        Pass.
+        Pass; of a truth, stretch of time.
     """
 
     inputs: Inputs
@@ -123,10 +128,13 @@ class PointSamples:
         self.units = str(points.attrs[name].get("units", ""))
         self.digests = digests(points, name, hidden)
         field = target.around(points, settings.transform)
+        if settings.truth is not None:
+            field = target.on_grid(points, settings.truth, transform=settings.transform)
         check(field, options, given, points=True)
         constants = constants_of(field, name, points, options, given)
         left = points if hidden is None else points.without(hidden)
-        rows = point_estimate.anomalies(field, name, field.read(name), left, constants).rows
+        made = point_estimate.anomalies(field, name, field.read(name), left, constants)
+        rows = made.rows
         self.passes, self.values = count_passes(rows), len(rows.value)
         if self.passes < LEAST_PASSES:
             raise InputError(
@@ -143,9 +151,27 @@ class PointSamples:
         )
         self.selection, self.width = constants.selection, constants.width
         self.scales = units_of(self.covariance, self.width, rows.places.extent())
+        self.truth: Truth | None = None
         self.tracks = np.unique(rows.track)
         folds = np.random.default_rng([settings.seed, 1]).permutation(len(self.tracks))
         self.folds = folds % network.members
+        if settings.truth is not None:
+            complete = complete_fields(
+                settings.truth, settings.files()[0], field, section="points"
+            )  # fmt: skip
+            self.truth = Truth(
+                point_estimate.varying(field.places, constants), field.days, constants.step,
+                complete[name] - made.grid,
+            )  # fmt: skip
+            stretches = int(np.ceil(self.truth.span / self.width))
+            if stretches < network.members:
+                raise InputError(
+                    f"{settings.truth} spans {self.truth.span:g} days, too few for each of "
+                    f"{network.members} members to leave out {self.width:g}; give a longer one, "
+                    "or fewer members (network.members)"
+                )
+            self.tracks = np.arange(stretches)
+            self.folds = self.tracks * network.members // stretches
         self._hidden = lru_cache(maxsize=1)(self._drawn)
         far = self._hidden(0).around.distance
         self.reach = float(np.quantile(far[np.isfinite(far)], _REACH))
@@ -172,6 +198,8 @@ class PointSamples:
 
     def _drawn(self, draw: int) -> _Hidden:
         """Return some data of each fifth, interpolated from the others."""
+        if self.truth is not None:
+            return self._of_truth(self.truth, draw)
         rng = np.random.default_rng([self.settings.seed, draw, 2])
         dealt = rng.permutation(self.tracks)
         some = np.zeros(len(self.rows.value), bool)
@@ -180,19 +208,35 @@ class PointSamples:
         for fifth in range(_PARTS):
             hidden = np.isin(self.rows.track, dealt[fifth::_PARTS])
             left, asked = self.rows.at(~hidden), self.rows.at(hidden & some)
-            where = asked.places, asked.days
-            interpolated = partial(
-                interpolated_at, self.engine, left, asked.places, np.arange(len(asked.value)),
-                asked.days, width=self.width,
-            )  # fmt: skip
-            found = corrected(interpolated, self.covariance, self.selection, self.combination)
-            around = neighbours_of(left, *where, self.covariance, self.scales, self.network.data)
-            parts.append(_Hidden(found, around, asked.value, asked.track))
+            known = self._known(left, asked.places, asked.days)
+            parts.append(_Hidden(*known, asked.value, asked.track))
         return _Hidden(
             Interpolated(*_joined([part.found for part in parts])),
             Neighbours(*_joined([part.around for part in parts])),
             np.concatenate([part.value for part in parts]),
             np.concatenate([part.track for part in parts]),
+        )
+
+    def _of_truth(self, truth: Truth, draw: int) -> _Hidden:
+        """Return the truth at some points and times, interpolated from data of a draw."""
+        rng = np.random.default_rng([self.settings.seed, draw, 3])
+        rows = truth.observed_later(truth.within(self.rows), rng) if draw else self.rows
+        t = rng.integers(len(truth.days), size=self.settings.samples)
+        p = rng.integers(len(truth.places), size=self.settings.samples)
+        stretch = ((truth.days[t] - truth.first) / self.width).astype(int)
+        known = self._known(rows, truth.places.at(p), truth.days[t])
+        return _Hidden(*known, truth.values[t, p], stretch)
+
+    def _known(
+        self, rows: ScatteredRows, places: Places, days: Array
+    ) -> tuple[Interpolated, Neighbours]:
+        """Return the interpolation of data at places and times, and the data around them."""
+        interpolated = partial(
+            interpolated_at, self.engine, rows, places, np.arange(len(days)), days, width=self.width
+        )
+        found = corrected(interpolated, self.covariance, self.selection, self.combination)
+        return found, neighbours_of(
+            rows, places, days, self.covariance, self.scales, self.network.data
         )
 
 
@@ -201,7 +245,7 @@ def _joined(parts: Sequence[tuple[Array, ...]]) -> list[Array]:
 
 
 class _Hidden(NamedTuple):
-    """Hidden data, their interpolation from others, and these."""
+    """Hidden data or truth, their interpolation from others, and these."""
 
     found: Interpolated
     around: Neighbours

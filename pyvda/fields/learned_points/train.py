@@ -105,9 +105,9 @@ def train_points(
     made = found.about["scores"]
     if not found.about["corrects"]:
         notice(
-            f"on passes left out the errors are {made.ratio:.3f} [{made.low:.3f}, {made.high:.3f}] "
-            "of those of optimal interpolation, so that harm is not excluded: the corrections are "
-            "not used, and the estimate is the interpolation"
+            f"on what was left out the errors are {made.ratio:.3f} "
+            f"[{made.low:.3f}, {made.high:.3f}] of those of optimal interpolation, so that harm is "
+            "not excluded: the corrections are not used, and the estimate is the interpolation"
         )
     return found
 
@@ -117,13 +117,15 @@ def _about(configuration: PointConfiguration, data: PointSamples) -> dict[str, A
     return {
         "network": configuration.network, "variable": data.variable, "units": data.units,
         "transform": settings.transform, "covariance": data.covariance,
-        "around_map": settings.mean is not None, "nearest": data.selection.own,
+        "around_map": settings.mean is not None,
+        "local_variance": settings.local_variance, "nearest": data.selection.own,
         "nearest_other": data.selection.other, "within_days": data.selection.days,
         "group_days": data.width, "combination": tuple(data.combination.tolist()),
         "unit_km": data.scales.km, "reach": data.reach,
         "scores": None, "corrects": False,
         "trained": {
             "observations": [Path(one).name for one in settings.files()],
+            "truth": None if settings.truth is None else Path(settings.truth).name,
             "passes": data.passes, "values": data.values, **data.digests,
         },
     }  # fmt: skip

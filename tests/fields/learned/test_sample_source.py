@@ -42,7 +42,9 @@ def test_a_truth_that_does_not_fit_is_refused(change, said, tmp_path) -> None:
     complete = ds.assign(sst=(ds.sst.dims, truth))
     settings = source(tmp_path, complete)
     found, _, _ = opened_source(settings)
-    np.testing.assert_array_equal(complete_fields(settings, found)["sst"], truth[:, found.sea])
+    np.testing.assert_array_equal(
+        complete_fields(settings.truth, settings.observations, found)["sst"], truth[:, found.sea]
+    )
     settings = source(tmp_path, change(complete))
     with pytest.raises(InputError, match=said):
-        complete_fields(settings, found)
+        complete_fields(settings.truth, settings.observations, found)
