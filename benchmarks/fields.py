@@ -108,7 +108,7 @@ SMOOTH = "matern32/matern32,matern32/matern32"
 TWIN = {
     "points": {"draws": 6, "samples": 20_000},
     "network": {"kind": "neighbours", "data": 40},
-    "training": {"epochs": 18},
+    "training": {"epochs": 12},
 }
 MORE = {"nearest": 30, "nearest_other": 10}  # data of an estimate, twice as many as usual
 # Of sea level in m, by hand from passes that no row reports.
