@@ -26,9 +26,9 @@ def random_model(seed=0, **more):
     """Return a model with such a network."""
     about = {
         "network": SETTINGS, "variable": "sst", "units": "degC", "transform": None,
-        "covariance": COVARIANCE, "around_map": False, "nearest": 6, "nearest_other": 2,
-        "within_days": 10.0, "group_days": 5.0, "combination": (), "unit_km": 50.0,
-        "reach": 4.0, "scores": None, "corrects": True, "trained": {},
+        "covariance": COVARIANCE, "around_map": False, "local_variance": False, "nearest": 6,
+        "nearest_other": 2, "within_days": 10.0, "group_days": 5.0, "combination": (),
+        "unit_km": 50.0, "reach": 4.0, "scores": None, "corrects": True, "trained": {},
     } | more  # fmt: skip
     model = PointModel(about)
     model.network.load_state_dict(random_network(seed=seed).state_dict())

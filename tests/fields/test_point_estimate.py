@@ -12,6 +12,7 @@ from gappy import COVARIANCE, as_mapping, field, tracks
 import pyvda
 from pyvda.errors import InputError
 from pyvda.fields.places import on_sphere
+from pyvda.fields.point_mean import read_map
 from pyvda.names import FieldFlag
 
 pytestmark = pytest.mark.filterwarnings("ignore::pyvda.notices.Notice")
@@ -110,9 +111,44 @@ def test_a_map_of_the_mean_is_subtracted_and_added_again() -> None:
     np.testing.assert_allclose(found.sst - 100 * (found.lat + found.lon), plain.sst, atol=1e-6)
 
 
+def test_maps_over_time_tell_how_much_a_field_varies_around_a_place() -> None:
+    ds = tracks()
+    size = np.broadcast_to(np.linspace(0.5, 2.5, 21), (9, 21))  # larger in the east
+    axes = {"lat": ("lat", np.linspace(39, 42, 9), {"units": "degrees_north"}),
+            "lon": ("lon", np.linspace(4, 8, 21), {"units": "degrees_east"})}  # fmt: skip
+    maps = xr.Dataset({"sst": (("time", "lat", "lon"), np.stack([15 - size, 15 + size]))}, axes)
+    found = pyvda.assimilate(
+        ds, method="oi", grid=GRID, covariance=as_mapping(), mean=maps, local_variance=True, **ALL
+    )
+    deviation = read_map(maps, "sst", "", varying=True).deviation_at
+    lat, lon = (g.ravel() for g in np.meshgrid(found.lat, found.lon, indexing="ij"))
+    at, of = on_sphere(lat, lon), on_sphere(ds.lat.values, ds.lon.values)
+    s0, s = deviation(at), deviation(of)
+    assert s0.max() > 1.3 * s0.min()
+    start = np.datetime64("2020-03-01")
+    days, day0 = (
+        (t - start) / np.timedelta64(1, "D") for t in (ds.time.values, found.time.values[2])
+    )
+    km = np.linalg.norm(of.position[:, None] - of.position, axis=-1)
+    matrix = np.outer(s, s) * COVARIANCE(km, days[:, None] - days)
+    matrix += COVARIANCE.nugget * np.eye(len(s))
+    km = np.linalg.norm(at.position[:, None] - of.position, axis=-1)
+    cross = np.outer(s0, s) * COVARIANCE(km, day0 - days)
+    weights = np.linalg.solve(matrix, cross.T).T
+    level = ds.sst.values.mean()
+    np.testing.assert_allclose(
+        found.sst[2].values.ravel(), weights @ (ds.sst.values - level) + level, atol=1e-8
+    )
+    np.testing.assert_allclose(
+        found.sst_stdev[2].values.ravel() ** 2,
+        s0**2 * COVARIANCE.variance - (weights * cross).sum(1), atol=1e-8,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
+        ({"method": "oi", "grid": GRID, "local_variance": True}, r"give these \(mean\), or leave"),
         ({"method": "oi"}, "give a grid"),
         ({"method": "eof"}, "takes fields on a grid"),
         ({"method": "oi", "grid": GRID, "points": "other.nc"}, "list all files as observations"),

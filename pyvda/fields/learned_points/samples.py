@@ -129,7 +129,8 @@ class PointSamples:
         self.digests = digests(points, name, hidden)
         field = target.around(points, settings.transform)
         if settings.truth is not None:
-            field = target.on_grid(points, settings.truth, transform=settings.transform)
+            grid = sources.as_dataset(settings.truth, "points.truth")
+            field = target.on_grid(points, grid, transform=settings.transform)
         check(field, options, given, points=True)
         constants = constants_of(field, name, points, options, given)
         left = points if hidden is None else points.without(hidden)
@@ -158,18 +159,10 @@ class PointSamples:
         if settings.truth is not None:
             complete = complete_fields(
                 settings.truth, settings.files()[0], field, section="points"
-            )  # fmt: skip
-            self.truth = Truth(
-                point_estimate.varying(field.places, constants), field.days, constants.step,
-                complete[name] - made.grid,
-            )  # fmt: skip
-            stretches = int(np.ceil(self.truth.span / self.width))
-            if stretches < network.members:
-                raise InputError(
-                    f"{settings.truth} spans {self.truth.span:g} days, too few for each of "
-                    f"{network.members} members to leave out {self.width:g}; give a longer one, "
-                    "or fewer members (network.members)"
-                )
+            )[name]  # fmt: skip
+            places = point_estimate.varying(field.places, constants)
+            self.truth = Truth(places, field.days, constants.step, complete - made.grid)
+            stretches = self._stretches(self.truth, settings.truth)
             self.tracks = np.arange(stretches)
             self.folds = self.tracks * network.members // stretches
         self._hidden = lru_cache(maxsize=1)(self._drawn)
@@ -186,6 +179,24 @@ class PointSamples:
         found = self._draw(epoch % self.settings.draws)
         random = np.random.default_rng([self.settings.seed, epoch, 5])
         return found.at(random.permutation(len(found.track)))
+
+    def _stretches(self, truth: Truth, file: str) -> int:
+        """Return how many stretches of time a truth has, of which members leave some out."""
+        passes = count_passes(truth.within(self.rows))
+        if passes < LEAST_PASSES:
+            raise InputError(
+                f"{passes} passes lie within the times of {file}, expected at least "
+                f"{LEAST_PASSES}; give complete fields of the times of the data (points.truth), or "
+                "leave it out"
+            )
+        count = int(np.ceil(truth.span / self.width))
+        if count < self.network.members:
+            raise InputError(
+                f"{file} spans {truth.span:g} days, too few for each of {self.network.members} "
+                f"members to leave out {self.width:g}; give a longer one, or fewer members "
+                "(network.members)"
+            )
+        return count
 
     def _targets(self, draw: int) -> Targets:
         hidden = self._hidden(draw)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
-from gappy import COVARIANCE, field
+from gappy import COVARIANCE, field, tracks
 from point_networks import passes, random_model
 
 import pyvda
@@ -44,6 +44,28 @@ def test_a_map_that_the_training_had_is_needed(tmp_path) -> None:
     ds = passes(count=10, each=3)
     with pytest.raises(InputError, match=r"but none is given; give it \(--set mean=FILE\)"):
         pyvda.assimilate(ds, variable="sst", checkpoint=tmp_path, grid=GRID, engine="torch")
+
+
+def test_a_local_variance_is_that_of_the_maps_that_are_given(tmp_path) -> None:
+    ds = tracks()
+    maps = xr.Dataset(
+        {"sst": (("time", "lat", "lon"), np.stack([-np.eye(4), np.eye(4)]))},
+        {"lat": ("lat", np.arange(39, 43.0), {"units": "degrees_north"}),
+         "lon": ("lon", np.arange(4, 8.0), {"units": "degrees_east"})},
+    )  # fmt: skip
+    given = {"variable": "sst", "grid": "5:6:0.5,40:41:0.5", "mean": maps, "engine": "torch"}
+    units = ds.sst.attrs.get("units", "")
+    random_model(
+        around_map=True, local_variance=True, corrects=False, units=units
+    ).save(tmp_path)  # fmt: skip
+    found = pyvda.assimilate(ds, checkpoint=tmp_path, **given)
+    plain = pyvda.assimilate(
+        ds, method="oi", covariance={"variables": {"sst": COVARIANCE.as_dict()}}, nearest=6,
+        nearest_other=2, within_days=10.0, group_days=5.0, local_variance=True, **given,
+    )  # fmt: skip
+    np.testing.assert_array_equal(found.sst, plain.sst)
+    with pytest.raises(InputError, match=r"does not vary in time.*give maps over time \(mean\)"):
+        pyvda.assimilate(ds, checkpoint=tmp_path, **given | {"mean": maps.isel(time=0)})
 
 
 def test_other_interpolations_correct_it_as_in_the_training(tmp_path) -> None:

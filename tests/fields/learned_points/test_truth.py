@@ -75,7 +75,6 @@ def files(tmp_path_factory):
         {"time": ("time", np.arange(20) + 0.5, {"units": "days"}), **axes},
     )
     complete.to_netcdf(folder / "truth.nc")
-    complete.isel(time=slice(0, 8)).to_netcdf(folder / "short.nc")
     return folder
 
 
@@ -108,7 +107,18 @@ def test_a_network_learns_from_the_truth(files, tmp_path) -> None:
     assert model.about["trained"]["truth"] == "truth.nc"
 
 
-def test_too_few_times_for_the_members(files) -> None:
-    settings = configuration(files / "tracks.nc", truth=str(files / "short.nc"), **GIVEN)
-    with pytest.raises(InputError, match="spans 8 days, too few for each of 3 members to leave"):
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda ds: ds.isel(time=slice(0, 8)), "spans 8 days, too few for each of 3 members to"),
+        (lambda ds: ds.assign_coords(time=ds.time + 100), "0 passes lie within the times of"),
+        (lambda ds: ds.where((ds.x > 50) | (ds.time > 1)), "is missing at 63 points of the sea"),
+        (lambda ds: ds.isel(time=0, drop=True), "has no sst over"),
+    ],
+)
+def test_complete_fields_that_are_refused(files, tmp_path, change, said) -> None:
+    with xr.open_dataset(files / "truth.nc") as ds:
+        change(ds.load()).to_netcdf(tmp_path / "other.nc")
+    settings = configuration(files / "tracks.nc", truth=str(tmp_path / "other.nc"), **GIVEN)
+    with pytest.raises(InputError, match=said):
         PointSamples(settings.points, settings.network, get_engine("torch"))
