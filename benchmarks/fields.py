@@ -371,21 +371,22 @@ def twin(arguments: argparse.Namespace):
         ("oi, constants by hand", {"covariance": _alone(SEA_LEVEL)}),
         ("oi, smooth, fitted by passes", smooth),
         ("oi, smooth, fitted by passes, local variance", smooth | local),
-        (network, {"mean": before}),
+        (network, smooth | local),
     ):
         if arguments.only and not title.startswith(tuple(arguments.only)):
             continue
         start, cost = time.process_time(), {}
-        how = {"variable": "adt", "grid": maps, "times": times, "mean": mean} | options
+        how = {"mean": mean} | options
+        if "covariance" not in how:
+            covariance, _ = fit_field_covariance(past, "adt", **how)
+            how = {n: how[n] for n in how if n not in ("functions", "fit_by")}
+            how["covariance"] = covariance
         if title == network:
-            folder, cost = trained_on_maps(past, before)
-            start = time.process_time()
-            how["checkpoint"] = folder
+            folder, cost = trained_on_maps(past, before, covariance.variables["adt"].as_dict())
+            start, how = time.process_time(), {"checkpoint": folder, "mean": before}
         else:
             how["method"] = "oi"
-            fitted = {n: how.pop(n) for n in ("functions", "fit_by") if n in how}
-            if fitted:
-                how["covariance"], _ = fit_field_covariance(past, "adt", **{"mean": mean} | options)
+        how |= {"variable": "adt", "grid": maps, "times": times}
         found = pyvda.assimilate(rows, **how)
         analysis = (found.adt - mean.adt).values
         row = map_scores(analysis, truth, maps.lat.values, maps.lon.values)._asdict()
@@ -409,15 +410,19 @@ def twin(arguments: argparse.Namespace):
         yield row
 
 
-def trained_on_maps(past, before):
-    """Return the folder of a training on complete maps and simulated tracks, and what it cost."""
+def trained_on_maps(past, before, constants):
+    """Return the folder of a training on complete maps and simulated tracks, and what it cost.
+
+    It corrects the interpolation with a covariance of these constants.
+    """
     RUNS.mkdir(parents=True, exist_ok=True)
     tracks, truth = RUNS / "twin-tracks.nc", RUNS / "twin-truth.nc"
     past.to_netcdf(tracks)
     before.where(before.adt.notnull().all("time")).to_netcdf(truth)
     configuration = PointConfiguration(
         points={"observations": str(tracks), "variable": "adt", "truth": str(truth),
-                "mean": str(truth), "local_variance": True, "functions": SMOOTH, **TWIN["points"]},
+                "mean": str(truth), "local_variance": True, "covariance": _alone(constants),
+                **TWIN["points"]},
         network=TWIN["network"], training=TWIN["training"],
     )  # fmt: skip
     folder = RUNS / "twin"
