@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from pyvda.errors import InputError
-from pyvda.learned.architecture import Architecture, Shooting
+from pyvda.learned.architecture import Architecture, ShootingSection
 from pyvda.learned.model import LearnedModel
 from pyvda.learned.shipped import TRAINING_FILE
 
@@ -38,7 +38,7 @@ def extract_regression(run: Path, out: Path) -> LearnedModel:
     """Write the regression of the shooting model in `run` to `out`, and return it."""
     whole = LearnedModel.load(run)
     section = whole.architecture.solver
-    if not isinstance(section, Shooting):
+    if not isinstance(section, ShootingSection):
         raise InputError(f"{run} holds a solver of kind {section.kind}, expected shooting")
     architecture = Architecture(
         prior=whole.architecture.prior,

@@ -35,7 +35,7 @@ from pyvda.climate.climatology import LARGE
 from pyvda.cost import VariationalCost
 from pyvda.engine import CostSettings, engine_for
 from pyvda.engine.interface import Array, Scheme
-from pyvda.learned.architecture import ODE
+from pyvda.learned.architecture import ODESection
 from pyvda.models.in_torch import module_of
 from pyvda.models.model import Model
 from pyvda.priors.ode import ODEPrior
@@ -160,7 +160,7 @@ def check_learned(learned: LearnedModel, batch: Batch, *, seed: int = 0) -> list
     """
     model = copy.deepcopy(learned).double()
     normalised = model.normalised(batch.to(device="cpu", dtype=torch.float64))
-    smooth = isinstance(learned.architecture.prior, ODE)  # other priors have rectifiers
+    smooth = isinstance(learned.architecture.prior, ODESection)  # other priors have rectifiers
     return check_cost(model.cost, normalised, name="learned", seed=seed, smooth=smooth)
 
 

@@ -17,7 +17,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
-class ODE(Section):
+class ODESection(Section):
     """Φ from the model's known equation (7), (8), or its bilinear form with 9 trained parameters.
 
     `step` is for a model that is given by its step.
@@ -32,7 +32,7 @@ class ODE(Section):
     scale: float = Field(default=0.1, gt=0)
 
 
-class GENN(Section):
+class GENNSection(Section):
     """Φ of section 3.2 on one scale, or on two scales (10).
 
     Defaults of `features`, `latent` and `merge` are those of the paper for the model. On one scale,
@@ -63,13 +63,13 @@ class GENN(Section):
     factor: int = Field(default=4, ge=1)
 
     @model_validator(mode="after")
-    def _check(self) -> GENN:
+    def _check(self) -> GENNSection:
         if self.kind == "two-scale-genn" and self.every != 1:
             raise ValueError("groups of several steps (every) are for kind: genn, on one scale")
         return self
 
 
-class AutoEncoder(Section):
+class AutoEncoderSection(Section):
     """Φ as a convolutional autoencoder (9).
 
     Attributes
@@ -107,7 +107,7 @@ class Cost(Section):
     learnable: bool = True
 
 
-class LSTM(Section):
+class LSTMSection(Section):
     """Γ as a convolutional LSTM (11).
 
     Attributes
@@ -129,7 +129,7 @@ class LSTM(Section):
     every: int = Field(default=1, ge=1)
 
 
-class Conv(Section):
+class ConvSection(Section):
     """Γ as a convolutional network (12).
 
     Attributes
@@ -152,7 +152,7 @@ class Conv(Section):
     every: int = Field(default=1, ge=1)
 
 
-class Descent(Section):
+class DescentSection(Section):
     """Γ as gradient descent with a fixed step (5), which has no weights.
 
     Attributes
@@ -165,7 +165,7 @@ class Descent(Section):
     step: float = Field(default=0.13, gt=0)
 
 
-class Regression(Section):
+class RegressionSection(Section):
     """A network from observations to states, without prior or iterations, as a baseline.
 
     Attributes
@@ -184,12 +184,12 @@ class Regression(Section):
     dilations: tuple[Annotated[int, Field(ge=1)], ...] = (1, 2, 4, 8, 1, 2, 4, 8)
 
 
-class Shooting(Section):
+class ShootingSection(Section):
     """A regression, then learned corrections of the known model's runs between nodes.
 
     Attributes
     ----------
-    start : Regression
+    start : RegressionSection
         The first guess.
     stages : int
         Number of networks, one for each iteration.
@@ -198,14 +198,17 @@ class Shooting(Section):
     """
 
     kind: Literal["shooting"]
-    start: Regression = Regression(kind="regression")
+    start: RegressionSection = RegressionSection(kind="regression")
     stages: int = Field(default=3, ge=1)
     width: int = Field(default=64, ge=1)
     dilations: tuple[Annotated[int, Field(ge=1)], ...] = (1, 2, 4, 1)
 
 
-AnyPrior = Annotated[ODE | GENN | AutoEncoder, Field(discriminator="kind")]
-AnySolver = Annotated[LSTM | Conv | Descent | Regression | Shooting, Field(discriminator="kind")]
+AnyPrior = Annotated[ODESection | GENNSection | AutoEncoderSection, Field(discriminator="kind")]
+AnySolver = Annotated[
+    LSTMSection | ConvSection | DescentSection | RegressionSection | ShootingSection,
+    Field(discriminator="kind"),
+]
 
 
 class Architecture(Section):

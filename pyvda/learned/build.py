@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pyvda import priors, solvers
 from pyvda.errors import InputError
-from pyvda.learned.architecture import GENN, ODE, AutoEncoder, Section
+from pyvda.learned.architecture import AutoEncoderSection, GENNSection, ODESection, Section
 from pyvda.learned.description import Pattern
 from pyvda.models import in_torch
 from pyvda.models.model import Model, TorchSource
@@ -31,9 +31,9 @@ def build_prior(section: Section, pattern: Pattern, model: Model | None = None) 
         The dynamical model with its code, where it is not pyvda's own and Φ runs it.
     """
     layout = _layout(pattern)
-    if isinstance(section, ODE):
+    if isinstance(section, ODESection):
         return _ode_prior(section, pattern, pattern.runnable(model))
-    if isinstance(section, GENN):
+    if isinstance(section, GENNSection):
         one = layout["dimension"] == 1
         features = section.features or (60 if one else 50)
         latent = section.latent or (30 if one else 50)
@@ -42,7 +42,7 @@ def build_prior(section: Section, pattern: Pattern, model: Model | None = None) 
             return priors.GENN(**common, every=section.every)
         merge = section.merge if section.merge or one else 50
         return priors.TwoScaleGENN(**common, factors=section.factor, merge=merge)
-    if isinstance(section, AutoEncoder):
+    if isinstance(section, AutoEncoderSection):
         return priors.AutoEncoderPrior(
             **layout, width=section.width, features=section.features, code=section.code,
             factors=section.factor,
@@ -50,7 +50,7 @@ def build_prior(section: Section, pattern: Pattern, model: Model | None = None) 
     raise TypeError(f"no prior for a {type(section).__name__}")
 
 
-def _ode_prior(section: ODE, pattern: Pattern, model: Model) -> nn.Module:
+def _ode_prior(section: ODESection, pattern: Pattern, model: Model) -> nn.Module:
     if section.kind == "bilinear-rk4":
         return priors.ODEPrior(in_torch.bilinear(model.name, section.scale), pattern.time_step)
     if (section.kind == "step") != (model.kind == "step"):

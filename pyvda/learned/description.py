@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field
 
 from pyvda.errors import InputError
-from pyvda.learned.architecture import ODE, Architecture, Section
+from pyvda.learned.architecture import Architecture, ODESection, Section
 from pyvda.models.model import Model, TorchSource
 from pyvda.models.presets import Preset
 from pyvda.models.without_code import WithoutCode, expect_code, has_code
@@ -224,7 +224,7 @@ class Description(Section):
 
     def needs_code(self) -> bool:
         """Tell whether the prior runs a model of the user's own."""
-        return self.pattern.own is not None and isinstance(self.architecture.prior, ODE)
+        return self.pattern.own is not None and isinstance(self.architecture.prior, ODESection)
 
     def text(self) -> str:
         """Return the file's text."""

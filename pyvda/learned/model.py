@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from pyvda import priors
 from pyvda.cost import VariationalCost
 from pyvda.errors import InputError
-from pyvda.learned.architecture import ODE, Architecture, Cost
+from pyvda.learned.architecture import Architecture, Cost, ODESection
 from pyvda.learned.build import build_prior, build_solver
 from pyvda.learned.description import MODEL_FILE, Description, Pattern, read_description
 from pyvda.learned.folder import load_tensors, read_tensors, write_folder
@@ -66,7 +66,7 @@ class LearnedModel(nn.Module):
         self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float64))
         self.register_buffer("std", torch.as_tensor(std, dtype=torch.float64))
         prior = build_prior(architecture.prior, pattern, model)
-        if isinstance(architecture.prior, ODE):
+        if isinstance(architecture.prior, ODESection):
             prior = priors.ScaledPrior(prior, self.mean, self.std)
         settings: Cost = architecture.cost
         self.cost = VariationalCost(prior, settings.lambda1, settings.lambda2, settings.learnable)

@@ -3,18 +3,26 @@
 import pytest
 from pydantic import ValidationError
 
-from pyvda.learned.architecture import GENN, LSTM, Architecture, Conv, Shooting
+from pyvda.learned.architecture import (
+    Architecture,
+    ConvSection,
+    GENNSection,
+    LSTMSection,
+    ShootingSection,
+)
 
 
 def test_kinds_decide_the_sections() -> None:
     found = Architecture(
         prior={"kind": "two-scale-genn", "merge": 3}, solver={"kind": "conv", "hidden": [4, 8]}
     )
-    assert found.prior == GENN(kind="two-scale-genn", merge=3)
-    assert found.solver == Conv(kind="conv", hidden=(4, 8))
+    assert found.prior == GENNSection(kind="two-scale-genn", merge=3)
+    assert found.solver == ConvSection(kind="conv", hidden=(4, 8))
     assert Architecture.model_validate(found.model_dump(mode="json")) == found
-    assert isinstance(Architecture(prior={"kind": "rk4"}, solver={"kind": "lstm"}).solver, LSTM)
-    assert Shooting(kind="shooting").start.kind == "regression"
+    assert isinstance(
+        Architecture(prior={"kind": "rk4"}, solver={"kind": "lstm"}).solver, LSTMSection
+    )
+    assert ShootingSection(kind="shooting").start.kind == "regression"
 
 
 @pytest.mark.parametrize(
@@ -35,6 +43,6 @@ def test_what_cannot_be_is_refused(prior: dict, solver: dict) -> None:
 
 
 def test_sections_do_not_change() -> None:
-    section = GENN(kind="genn")
+    section = GENNSection(kind="genn")
     with pytest.raises(ValidationError, match="frozen"):
         section.width = 3

@@ -8,7 +8,15 @@ import torch
 
 import pyvda
 from pyvda.errors import InputError
-from pyvda.learned.architecture import GENN, LSTM, ODE, AutoEncoder, Conv, Descent, Regression
+from pyvda.learned.architecture import (
+    AutoEncoderSection,
+    ConvSection,
+    DescentSection,
+    GENNSection,
+    LSTMSection,
+    ODESection,
+    RegressionSection,
+)
 from pyvda.learned.build import build_prior, build_solver
 from pyvda.learned.description import OwnModel, Pattern
 from pyvda.models.model import Model
@@ -33,9 +41,9 @@ def own(model: Model, steps: int = 8) -> Pattern:
 @pytest.mark.parametrize(
     "section",
     [
-        ODE(kind="rk4"), ODE(kind="bilinear-rk4"), GENN(kind="genn", width=3, features=4, latent=2),
-        GENN(kind="two-scale-genn", width=3, features=4, latent=2, merge=3),
-        AutoEncoder(kind="autoencoder", width=3, features=4),
+        ODESection(kind="rk4"), ODESection(kind="bilinear-rk4"), GENNSection(kind="genn", width=3, features=4, latent=2),
+        GENNSection(kind="two-scale-genn", width=3, features=4, latent=2, merge=3),
+        AutoEncoderSection(kind="autoencoder", width=3, features=4),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("preset", ["lorenz63", "lorenz96"])
@@ -52,7 +60,7 @@ def test_priors_keep_the_shape_and_respect_a_circle(preset: str, section) -> Non
 
 @pytest.mark.parametrize(("kind", "scheme"), [("rk4", "rk4"), ("euler", "euler")])
 def test_a_known_equation_has_the_pattern_s_time_step(kind: str, scheme: str) -> None:
-    prior = build_prior(ODE(kind=kind), pattern())
+    prior = build_prior(ODESection(kind=kind), pattern())
     assert isinstance(prior, ODEPrior)
     engine = pyvda.get_engine("torch")
     x = np.random.default_rng(0).standard_normal((2, 5, 3))
@@ -69,7 +77,7 @@ def test_a_model_of_the_user_s_own_is_computed_in_double() -> None:
         return a * x
 
     model = pyvda.torch_model(f, variables=("x", "y"), time_step=0.1, parameters={"a": -2.0})
-    prior = build_prior(ODE(kind="euler"), own(model), model)
+    prior = build_prior(ODESection(kind="euler"), own(model), model)
     x = torch.ones(1, 3, 2)
     seen.clear()
     found = prior(x)
@@ -77,22 +85,22 @@ def test_a_model_of_the_user_s_own_is_computed_in_double() -> None:
     assert found.dtype == torch.float32
     torch.testing.assert_close(found[:, 1:], torch.full((1, 2, 2), 0.8))
     step = pyvda.torch_model(step=lambda x: x / 2, variables=("x", "y"), time_step=0.1)
-    assert isinstance(build_prior(ODE(kind="step"), own(step), step), StepPrior)
+    assert isinstance(build_prior(ODESection(kind="step"), own(step), step), StepPrior)
     for kind, given in (("step", model), ("rk4", step)):
         with pytest.raises(InputError, match="is given by its"):
-            build_prior(ODE(kind=kind), own(given), given)
+            build_prior(ODESection(kind=kind), own(given), given)
     in_julia = replace(model, torch=None, julia=get_preset("lorenz63").model.julia)
     with pytest.raises(InputError, match="written only in Julia, and the prior rk4 runs"):
-        build_prior(ODE(kind="rk4"), own(in_julia), in_julia)
+        build_prior(ODESection(kind="rk4"), own(in_julia), in_julia)
 
 
 @pytest.mark.parametrize("preset", ["lorenz63", "lorenz96"])
 def test_solvers(preset: str) -> None:
     given = pattern(preset)
-    lstm = build_solver(LSTM(kind="lstm", hidden=6, start=0.0001), given)
+    lstm = build_solver(LSTMSection(kind="lstm", hidden=6, start=0.0001), given)
     assert lstm.update.weight.abs().max() < 1e-3
-    assert build_solver(Descent(kind="gradient-descent", step=0.25), given).step_size == 0.25
-    conv = build_solver(Conv(kind="conv", hidden=(4, 5)), given)
+    assert build_solver(DescentSection(kind="gradient-descent", step=0.25), given).step_size == 0.25
+    conv = build_solver(ConvSection(kind="conv", hidden=(4, 5)), given)
     assert type(conv) is not type(lstm)
-    regression = build_solver(Regression(kind="regression", width=4, dilations=(1,)), given)
+    regression = build_solver(RegressionSection(kind="regression", width=4, dilations=(1,)), given)
     assert sum(p.numel() for p in regression.parameters()) > 0

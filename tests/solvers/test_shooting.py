@@ -6,7 +6,7 @@ import torch
 
 from pyvda.cost import VariationalCost
 from pyvda.errors import InputError
-from pyvda.learned.architecture import Architecture, Regression, Shooting
+from pyvda.learned.architecture import Architecture, RegressionSection, ShootingSection
 from pyvda.learned.description import Pattern
 from pyvda.learned.model import LearnedModel
 from pyvda.models.in_torch import module_of
@@ -37,9 +37,9 @@ def batch_of(name, windows=5, steps=24, seed=0):
 
 def solver_of(name, kind, stages=2):
     """Return a model whose networks have an effect; initially they change nothing."""
-    start = Regression(kind="regression", width=6, dilations=(1, 2))
+    start = RegressionSection(kind="regression", width=6, dilations=(1, 2))
     section = (
-        Shooting(kind="shooting", start=start, stages=stages, width=5, dilations=(1, 2))
+        ShootingSection(kind="shooting", start=start, stages=stages, width=5, dilations=(1, 2))
         if kind == "shooting"
         else start
     )
