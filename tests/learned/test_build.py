@@ -41,7 +41,8 @@ def own(model: Model, steps: int = 8) -> Pattern:
 @pytest.mark.parametrize(
     "section",
     [
-        ODESection(kind="rk4"), ODESection(kind="bilinear-rk4"), GENNSection(kind="genn", width=3, features=4, latent=2),
+        ODESection(kind="rk4"), ODESection(kind="bilinear-rk4"),
+        GENNSection(kind="genn", width=3, features=4, latent=2),
         GENNSection(kind="two-scale-genn", width=3, features=4, latent=2, merge=3),
         AutoEncoderSection(kind="autoencoder", width=3, features=4),
     ],
