@@ -17,6 +17,7 @@ from pyvda.errors import InputError
 from pyvda.io.quality import quality_flags
 from pyvda.io.quality.packing import (
     Bounds,
+    expect_usable_packing,
     unpacked,
     valid_bounds,
     without_missing,
@@ -53,7 +54,8 @@ def screened(
     Raises
     ------
     InputError
-        See `quality_flags.rules`; or `good_flags` is given and there are no flags.
+        See `quality_flags.rules`; or `good_flags` is given and there are no flags; or a
+        `scale_factor` or `add_offset` leaves no values.
     """
     ds = unpacked(ds)
     if good_flags is not None and not any(quality_flags.has_flags(ds, n) for n in observed):
@@ -74,6 +76,7 @@ def screened(
         variable = ds.variables[name]
         if variable.dtype.kind not in "fiub":
             continue
+        expect_usable_packing(variable, name)
         bounds = valid_bounds(variable, name)
         rules = quality_flags.rules(ds, name, good_flags)
         values = without_missing(variable)

@@ -16,6 +16,7 @@ import xarray as xr
 from pyvda import names
 from pyvda.errors import InputError
 from pyvda.io.cf.units import factor, recognised, same, squared
+from pyvda.io.quality.packing import without_invalid
 from pyvda.io.writing.elementwise import elementwise
 from pyvda.notices import notice
 
@@ -66,12 +67,15 @@ def with_errors(ds: xr.Dataset, name: str, shared: bool = True) -> tuple[xr.Data
 def as_deviations(ds: xr.Dataset, name: str, found: str) -> xr.Dataset:
     """Return `ds` with standard deviations in the variable `found`, which has the errors of `name`.
 
+    NaN where the file says that an error is missing or not valid.
+
     Raises
     ------
     InputError
         When both units are recognised and cannot be converted, or the multiplier of the errors is
         not a positive number.
     """
+    ds = _without_invalid(ds, found)
     variance = _is_variance(found)
     units, theirs = (ds[one].attrs.get("units") for one in (name, found))
     scale = 1.0 if variance else 1 / _multiplier(ds[found])
@@ -96,6 +100,15 @@ def as_deviations(ds: xr.Dataset, name: str, found: str) -> xr.Dataset:
         deviation = elementwise(made, np.float64, ds.variables[found])
         ds = ds.assign({found: (ds[found].dims, deviation.data, {"units": units or "1"})})
     return ds
+
+
+def _without_invalid(ds: xr.Dataset, found: str) -> xr.Dataset:
+    """Return `ds` with NaN in place of errors that are missing, or not valid by the file itself."""
+    given = ds.variables[found]
+    if given.dtype.kind not in "fiu":
+        return ds
+    clean = without_invalid(given, found)
+    return ds if clean._data is given._data else ds.assign({found: clean})
 
 
 def _multiplier(array: xr.DataArray) -> float:

@@ -9,6 +9,7 @@ attributes.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from pyvda.errors import InputError
 from pyvda.io.writing.elementwise import elementwise
 from pyvda.notices import notice
 from pyvda.validation_errors import brief
@@ -50,6 +52,19 @@ def unpacked(ds: xr.Dataset) -> xr.Dataset:
                 continue
         changed[name] = plain
     return ds.assign(changed) if changed else ds
+
+
+def expect_usable_packing(variable: xr.Variable, name: object) -> None:
+    """Raise InputError where the scale_factor is 0, or it or the add_offset is not finite."""
+    for key in _SCALING[:2]:
+        given = variable.encoding.get(key, 1.0)
+        number = np.asarray(given)
+        finite = number.dtype.kind in "fiu" and bool(np.isfinite(number).all())
+        if not finite or (key == "scale_factor" and not number.all()):
+            raise InputError(
+                f"the attribute {key} of {name!r} is {brief(number.tolist())}, which leaves no "
+                "values; correct it in the file, or remove it if the values are not packed"
+            )
 
 
 def scaled_by_text(ds: xr.Dataset) -> list[str]:
@@ -260,7 +275,9 @@ def _decoded(variable: xr.Variable, more: Mapping[str, Any]) -> xr.Variable:
     # What the user states counts, also of values that were decoded once: xarray refuses both.
     plain.encoding = {key: v for key, v in plain.encoding.items() if key not in plain.attrs}
     ds = xr.Dataset({"values": plain})
-    found = xr.decode_cf(ds, decode_times=False, decode_coords=False, concat_characters=False)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*has multiple fill values")
+        found = xr.decode_cf(ds, decode_times=False, decode_coords=False, concat_characters=False)
     decoded = found.variables["values"]
     return decoded.load() if variable._in_memory else decoded
 
@@ -295,7 +312,7 @@ def _in_units_of_values(numbers: np.ndarray, key: str, variable: xr.Variable) ->
     packed = _is_scaled(variable) and (numbers.dtype.kind in "iu" or stored.kind == "f")
     margin = 0.0
     if packed:
-        numbers = _scaled(_as_stored(numbers, variable), variable)
+        numbers = _scaled(as_stored(numbers, variable), variable)
         margin = 0.5 * abs(_scale(variable)) if stored.kind in "iu" else 0.0
     elif stored.kind == "f":
         numbers = numbers.astype(stored)  # 0.1 in a file of float32 is the 0.1 of its values
@@ -306,8 +323,11 @@ def _in_units_of_values(numbers: np.ndarray, key: str, variable: xr.Variable) ->
     return Bounds(ends[0], np.inf, margin) if lower else Bounds(-np.inf, ends[0], margin)
 
 
-def _as_stored(numbers: np.ndarray, variable: xr.Variable) -> np.ndarray:
-    """Return integers as `_Unsigned` has them: the same bits, read with or without a sign."""
+def as_stored(numbers: np.ndarray, variable: xr.Variable) -> np.ndarray:
+    """Return integers as `_Unsigned` has them: the same bits, read with or without a sign.
+
+    The attributes of a variable, such as `valid_range` and `flag_masks`, have its stored type.
+    """
     unsigned = variable.encoding.get("_Unsigned")
     stored = np.dtype(variable.encoding.get("dtype", numbers.dtype))
     if unsigned is None or stored.kind not in "iu":

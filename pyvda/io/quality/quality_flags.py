@@ -17,6 +17,7 @@ import numpy as np
 import xarray as xr
 
 from pyvda.errors import InputError
+from pyvda.io.quality.packing import as_stored
 from pyvda.notices import notice
 
 GoodFlags = str | int | tuple[str | int, ...]
@@ -281,20 +282,27 @@ def _of_pyvda(array: xr.DataArray) -> bool:
     return bool(found) and found <= {flag.name.lower() for flag in Flag}
 
 
+def _enumerated(array: xr.DataArray) -> dict[str, int]:
+    """Return meanings and values of flags that netCDF stores as an enumeration."""
+    stored = np.dtype(array.encoding.get("dtype", "i1"))
+    return dict((stored.metadata or {}).get("enum", {}))
+
+
 def _meanings(array: xr.DataArray) -> list[str]:
-    given = array.attrs.get("flag_meanings", "")
+    given = array.attrs.get("flag_meanings", [*_enumerated(array)])
     if isinstance(given, str):
         return given.replace(",", " ").split()
     return [str(one) for one in np.atleast_1d(given)]
 
 
 def _values(array: xr.DataArray) -> list[Any]:
-    given = array.attrs.get("flag_values", [])
+    known = [] if "flag_meanings" in array.attrs else [*_enumerated(array).values()]
+    given = array.attrs.get("flag_values", known)
     if isinstance(given, str):
         given = [one.strip("bBsSlL") for one in given.replace(",", " ").split()]
         if len(given) == 1 and _is_text(array) and len(given[0]) == len(_meanings(array)):
             given = list(given[0])  # characters, which netCDF joins to one text
-    return [_number(one) for one in np.atleast_1d(given).tolist()]
+    return [_unsigned(_number(one), array) for one in np.atleast_1d(given).tolist()]
 
 
 def _bits(array: xr.DataArray) -> list[Bits] | None:
@@ -312,9 +320,16 @@ def _masks(array: xr.DataArray) -> list[int]:
     if isinstance(given, str):
         given = [one.strip("bBsSlL") for one in given.replace(",", " ").split()]
     try:
-        return [int(one) for one in np.atleast_1d(given).tolist()]
+        return [_unsigned(int(one), array) for one in np.atleast_1d(given).tolist()]
     except (TypeError, ValueError, OverflowError):
         return []
+
+
+def _unsigned(value: Any, array: xr.DataArray) -> Any:
+    """Return an integer of an attribute as the flags are read, where `_Unsigned` says how."""
+    if not isinstance(value, int) or "_Unsigned" not in array.encoding:
+        return value
+    return int(as_stored(np.array(value), array.variable))
 
 
 def _listed(good_flags: GoodFlags) -> list[str]:

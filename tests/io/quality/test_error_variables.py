@@ -1,11 +1,13 @@
 """Errors of observations are found under the names that files give them."""
 
+import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
 
 from pyvda.errors import InputError
 from pyvda.io.cf.conventions import normalise
+from pyvda.io.sources.open import open_observations
 from pyvda.notices import Notice
 
 STEPS, STATE = 5, 3
@@ -141,3 +143,33 @@ def test_an_ancillary_variable_by_its_long_name(words):
     np.testing.assert_array_equal(found.observation_error, DEVIATION)
     made["u"].attrs |= {"flag_values": [0.0, 1.0], "flag_meanings": "small large"}
     assert "observation_error" not in normalise(made, "sst")
+
+
+@pytest.mark.parametrize("chunks", [None, 2])
+@pytest.mark.parametrize(
+    ("kind", "attrs", "stored"),
+    [
+        ("f4", {"missing_value": np.float64(1e20)}, 1e20),
+        ("f4", {"valid_range": np.array([0, 10], "f4")}, 99.0),
+        ("f4", {}, netCDF4.default_fillvals["f4"]),
+        ("i2", {"scale_factor": 0.1, "valid_max": np.int16(100)}, 999),
+    ],
+)
+def test_an_error_that_is_missing_or_not_valid_is_none(tmp_path, kind, attrs, stored, chunks):
+    with netCDF4.Dataset(tmp_path / "a.nc", "w") as file:
+        file.createDimension("time", STEPS)
+        file.createDimension("state", STATE)
+        file.createVariable("sst", "f8", ("time", "state"))[:] = 1.0
+        error = file.createVariable("sst_error", kind, ("time", "state"))
+        error.set_auto_maskandscale(False)
+        error.setncatts(attrs)
+        error[:] = 5
+        error[1, 2] = stored
+    with pytest.raises(InputError, match="not a positive number at 1 observed points"):
+        open_observations(tmp_path / "a.nc", "sst", chunks=chunks)
+    with xr.open_dataset(tmp_path / "a.nc") as ds:
+        ds.sst[1, 2] = np.nan
+        found = open_observations(ds, "sst", chunks=chunks)
+    expected = np.full((STEPS, STATE), 5 * attrs.get("scale_factor", 1.0))
+    expected[1, 2] = np.nan
+    np.testing.assert_allclose(found.observation_error, expected)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from pyvda.errors import InputError
 from pyvda.io.cf.conventions import normalise
 from pyvda.io.netcdf import open_observations, save_analysis
 from pyvda.io.quality.packing import unpacked, valid_bounds
@@ -181,3 +182,11 @@ def test_a_scale_factor_may_be_text(tmp_path):
     attrs = {"scale_factor": "0.5", "add_offset": "10", "_FillValue": -1}
     path = write(tmp_path / "a.nc", "i2", [2, -1, 4], attrs)
     np.testing.assert_array_equal(open_observations(path, "y").observation[0], [11, np.nan, 12])
+
+
+@pytest.mark.parametrize(("key", "value"), [("scale_factor", 0.0), ("scale_factor", np.nan),
+                                            ("add_offset", np.inf)])  # fmt: skip
+def test_packing_that_leaves_no_values_is_refused(tmp_path, key, value):
+    path = write(tmp_path / "a.nc", "i2", [1, 2, 3], {key: value})
+    with pytest.raises(InputError, match=f"attribute {key} of 'y' is {value}, which leaves no"):
+        open_observations(path, "y")

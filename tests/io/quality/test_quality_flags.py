@@ -1,5 +1,6 @@
 """Which flags say that a datum is good."""
 
+import netCDF4
 import numpy as np
 import pandas as pd
 import pytest
@@ -199,3 +200,36 @@ def test_a_column_that_is_called_qc_is_not_passed_over() -> None:
         assert pyvda.on_grid(table, 1.0, 3)["point_observation"].notnull().sum() == 4
     found = pyvda.on_grid(table, 1.0, 3, good_flags=0)["point_observation"]
     assert found.notnull().sum() == 3
+
+
+@pytest.mark.parametrize("described", [
+    {"flag_masks": np.array([1, -128], "i1"), "flag_meanings": "ice cloud"},
+    {"flag_values": np.array([0, -2], "i1"), "flag_meanings": "good acceptable"},
+])  # fmt: skip
+def test_attributes_of_unsigned_flags_are_unsigned(tmp_path, described):
+    """The flags 0, 1, 128, 129 and 254 as signed bytes."""
+    with netCDF4.Dataset(tmp_path / "a.nc", "w") as file:
+        file.createDimension("time", 5)
+        file.createVariable("y", "f4", ("time",))[:] = 1.0
+        flags = file.createVariable("y_qc", "i1", ("time",))
+        flags.set_auto_maskandscale(False)
+        flags.setncatts({"_Unsigned": "true", **described})
+        flags[:] = np.array([0, 1, -128, -127, -2], "i1")
+    with xr.open_dataset(tmp_path / "a.nc") as ds:
+        by_value = "flag_values" in described
+        expected = [False, True, True, True, not by_value]
+        assert bad(ds) == expected
+        if by_value:
+            assert bad(ds, "254") == [True] * 4 + [False]
+
+
+def test_an_enumeration_of_netcdf_says_what_is_good(tmp_path):
+    with netCDF4.Dataset(tmp_path / "a.nc", "w") as file:
+        file.createDimension("time", 3)
+        file.createVariable("y", "f4", ("time",))[:] = 1.0
+        kind = file.createEnumType("u1", "quality_t", {"good": 0, "bad": 1, "missing": 2})
+        flags = file.createVariable("y_qc", kind, ("time",), fill_value=False)
+        flags[:] = np.array([0, 1, 2], "u1")
+    with xr.open_dataset(tmp_path / "a.nc") as ds:
+        assert bad(ds) == [False, True, True]
+        assert bad(ds, "good,bad") == [False, False, True]
