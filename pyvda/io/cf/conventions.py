@@ -10,19 +10,20 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import cf_xarray  # noqa: F401  (registers the accessor Dataset.cf)
 import numpy as np
+import pandas as pd
 import xarray as xr
 from xarray.indexes import PandasMultiIndex
 
 from pyvda import names
 from pyvda.errors import InputError
-from pyvda.io.cf import grids, layout, matching, references, times, unsuitable
+from pyvda.io.cf import grids, layout, matching, orientation, references, times, unsuitable
 from pyvda.io.cf.dimensions import STATE_NAMES, find_time, instance_of, is_window
 from pyvda.io.cf.matching import Match
 from pyvda.io.quality.bad_data import screened
 from pyvda.io.quality.error_variables import with_errors
 from pyvda.io.quality.quality_flags import GoodFlags
 from pyvda.io.quality.validation import expect_numbers
-from pyvda.io.tables import sampling_geometry
+from pyvda.io.tables import frames, sampling_geometry
 from pyvda.state.space import StateSpace
 
 
@@ -86,6 +87,7 @@ def _several(ds: xr.Dataset, match: Match, good_flags: GoodFlags | None) -> xr.D
     for file in match.files.values():
         expect_numbers(ds.variables[file], file)
     only = len(match.files) == 1
+    ds = orientation.in_model_order(ds, match)
     ds, codes = screened(ds, list(match.files.values()), good_flags)
     errors = {}
     for name, file in match.files.items():
@@ -309,6 +311,9 @@ def _roles(ds: xr.Dataset, name: Hashable) -> tuple[dict[Hashable, str], Hashabl
 def _renamed(variable: xr.Variable, roles: Mapping[Hashable, str]) -> xr.Variable:
     # `dims` is set on a shallow copy because other ways of renaming would read lazy values.
     renamed = references.with_attributes(variable.to_base_variable().copy(deep=False))
+    if not isinstance(variable.dtype, np.dtype):  # one of pandas, which no file can hold
+        plain = frames.array_of(pd.Series(variable.to_index()))
+        renamed = xr.Variable(variable.dims, plain, renamed.attrs)
     if variable.dtype.kind == "T":  # zarr's strings, which not every writer supports
         renamed = renamed.astype(object)
     renamed.dims = tuple(roles.get(dim, dim) for dim in variable.dims)

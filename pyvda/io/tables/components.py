@@ -14,6 +14,7 @@ from pyvda import names
 from pyvda.errors import InputError
 from pyvda.io.tables import columns
 from pyvda.models.model import Model
+from pyvda.notices import notice
 
 
 @dataclass(frozen=True)
@@ -139,29 +140,51 @@ class Components:
 
 
 def in_model_order(ds: xr.Dataset, model: Model) -> xr.Dataset:
-    """Return state vectors whose components have names in the order of the model's.
+    """Return state vectors whose components have names or numbers in the order of the model's.
 
-    Names along `state` that are not the model's are labels of the user's own, and stay. Components
-    of the model that the file does not have are not observed.
+    Names along `state` that are not the model's are labels of the user's own, and stay, as do
+    numbers that are not 0, 1, ... or 1, 2, ... in some order; components that are sorted by their
+    numbers are said. Components of the model that the file does not have are not observed.
     """
     along = [n for n in columns.LABELS if n in ds.coords and ds[n].dims == (names.STATE,)]
     named = [name for name in along if ds[name].dtype.kind in "OUT"]
-    if not named or model.state_space is None:
+    if named and model.state_space is not None:
+        components = Components.of(model)
+        number = [components.number(label) for label in ds[named[-1]].values.tolist()]
+        expected = list(range(components.size))
+        if None in number or number == expected or len(set(number)) < len(number):
+            return ds
+        ds = _reordered(ds.drop_vars(named), np.array(number), components.size)
+        return ds.assign_coords({names.STATE: [components.names[k] for k in expected]})
+    if not along or named:
         return ds
-    labels = ds[named[-1]].values
-    components = Components.of(model)
-    number = [components.number(label) for label in labels.tolist()]
-    expected = list(range(components.size))
-    if None in number or number == expected or len(set(number)) < len(number):
+    numbers = _permutation(ds[along[-1]].values, model.state_size)
+    if numbers is None:
         return ds
-    ds = ds.drop_vars(named).assign_coords({names.STATE: number})
-    if len(number) < components.size:
+    notice("the components of the state are not in order; they are sorted by their numbers")
+    labels = ds[along[-1]].values[np.argsort(numbers)]
+    return _reordered(ds, numbers, model.state_size).assign_coords({names.STATE: labels})
+
+
+def _permutation(labels: np.ndarray, size: int) -> np.ndarray | None:
+    """Return the numbers from 0 of components that are not in order; None: labels are no such."""
+    if labels.dtype.kind not in "fiu" or labels.size != size:
+        return None
+    in_order = labels.min() + np.arange(size)
+    unordered = (np.sort(labels) == in_order).all() and (labels != in_order).any()
+    return (labels - labels.min()).astype(int) if unordered and labels.min() in (0, 1) else None
+
+
+def _reordered(ds: xr.Dataset, number: np.ndarray, size: int) -> xr.Dataset:
+    """Return state vectors with the component of each number at its place."""
+    ds = ds.assign_coords({names.STATE: number})
+    if len(number) < size:
         ds = ds.drop_vars(names.TRUTH, errors="ignore")
-    ds = ds.reindex({names.STATE: expected}, fill_value={names.POINT_OPERATOR: 0.0})
+    ds = ds.reindex({names.STATE: np.arange(size)}, fill_value={names.POINT_OPERATOR: 0.0})
     if names.POINT_COMPONENT in ds.variables:
         component = ds[names.POINT_COMPONENT]
-        ds[names.POINT_COMPONENT] = component.copy(data=np.array(number)[component.values])
-    return ds.assign_coords({names.STATE: [components.names[k] for k in expected]})
+        ds[names.POINT_COMPONENT] = component.copy(data=number[component.values])
+    return ds
 
 
 def _as_text(labels: np.ndarray) -> np.ndarray:

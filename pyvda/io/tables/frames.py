@@ -54,7 +54,7 @@ def dataset(frame: pd.DataFrame | pd.Series, what: str) -> xr.Dataset:
     frame = frame.assign(
         **{n: _numbers(frame[n], what) for n in frame.columns if n != time and n not in LABELS}
     )
-    columns = {name: _array(frame[name], name == time) for name in frame.columns}
+    columns = {name: array_of(frame[name], name == time) for name in frame.columns}
     if matrix:
         return _of_matrix(columns, time, attrs)
     leading = [name for name in (names.WINDOW, time) if name in columns]
@@ -154,7 +154,7 @@ def _guessed(index: pd.Index, level: int) -> str | None:
     return None
 
 
-def _array(column: pd.Series, is_time: bool) -> np.ndarray:
+def array_of(column: pd.Series, is_time: bool = False) -> np.ndarray:
     """Return a column as an array that a Dataset takes."""
     if is_time:
         return _times(column)
@@ -202,7 +202,15 @@ def _has_zone(value: Any) -> bool:
 
 
 def _of_matrix(columns: dict[str, np.ndarray], time: str | None, attrs: Any) -> xr.Dataset:
-    """Return a table whose columns are numbered: the state vector of each time."""
-    coords = {} if time is None else {names.TIME: (names.TIME, columns.pop(time))}
+    """Return a table whose columns are numbered: the state vector of each time.
+
+    Numbers that do not increase are those of the components.
+    """
+    coords: dict[str, Any] = {}
+    if time is not None:
+        coords[names.TIME] = (names.TIME, columns.pop(time))
+    numbers = [int(name) for name in columns]
+    if numbers != sorted(numbers):
+        coords[names.STATE] = (names.STATE, numbers)
     values = np.stack([v.astype(float) for v in columns.values()], -1)
     return xr.Dataset({names.OBSERVATION: ((names.TIME, names.STATE), values)}, coords, attrs)

@@ -14,6 +14,7 @@ from pyvda.io.sources.sources import as_dataset
 from pyvda.io.tables.components import Components, in_model_order
 from pyvda.io.tables.point_observations import rows_of
 from pyvda.io.tables.rows import of_table
+from pyvda.notices import Notice
 
 RNG = np.random.default_rng(8)
 TIME = np.sort(RNG.uniform(0.0, 0.3, 20))
@@ -319,3 +320,28 @@ def test_every_name_of_errors_is_one_in_a_table(name):
 def test_truth_values_are_no_values_of_a_table(variable):
     with pytest.raises(InputError, match="'value' has type bool, expected real numbers"):
         pyvda.on_grid(LONG.assign(value=LONG["value"] > 0), 0.01, MODEL, variable=variable)
+
+
+@pytest.mark.parametrize("labels", [[2, 1, 0], [3, 1, 2], [1.0, 2.0, 0.0]])
+def test_numbers_of_components_are_put_into_order(labels):
+    order = np.argsort(labels)
+    values = RNG.normal(size=(4, 3))
+    time = 0.01 * np.arange(4)
+    array = xr.DataArray(
+        values, {"time": time, "component": labels}, ("time", "component"), "observation"
+    )
+    given = [open_observations(array, model=MODEL)]
+    if isinstance(labels[0], int):
+        given.append(as_dataset(pd.DataFrame(values, pd.Index(time, name="time"), labels)))
+    for ds in given:
+        with pytest.warns(Notice, match="components of the state are not in order; they are sort"):
+            found = in_model_order(ds, MODEL)
+        np.testing.assert_array_equal(found.observation, values[:, order])
+        np.testing.assert_array_equal(found.state, np.sort(labels))
+
+
+@pytest.mark.parametrize("labels", [[0, 2, 4], [30, 20, 10], [1, 1, 0], [0.5, 1.5, -0.5]])
+def test_other_numbers_are_labels(labels):
+    ds = xr.Dataset({"observation": (("time", "state"), RNG.normal(size=(4, 3)))})
+    labelled = ds.assign_coords(state=labels)
+    xr.testing.assert_identical(in_model_order(labelled, MODEL), labelled)

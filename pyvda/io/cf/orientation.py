@@ -1,0 +1,78 @@
+"""The order of points along the dimensions of a file, put into that of the model.
+
+A model's points increase. Files have latitudes from north to south, longitudes from 180°W or from
+Greenwich, and points in the order in which somebody selected them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+import numpy as np
+import xarray as xr
+
+from pyvda.errors import InputError
+from pyvda.io.cf.dimensions import axis
+from pyvda.io.cf.matching import Match
+from pyvda.notices import notice
+from pyvda.state.space import StateSpace
+
+_TURN = 360.0
+
+
+def in_model_order(ds: xr.Dataset, match: Match) -> xr.Dataset:
+    """Return `ds` with the points of each dimension of the state in the model's order, unread.
+
+    Points with the model's coordinates are put where the model has them, longitudes modulo 360°.
+    Decreasing coordinates are turned round where the model gives increasing ones along the
+    dimension. Both is said. A model that has but a number of points has those of the file, unless
+    the file counts them 0, 1, 2, ... in another order.
+
+    Parameters
+    ----------
+    ds : Dataset
+        The file's.
+    match : Match
+
+    Raises
+    ------
+    InputError
+        Coordinates neither increase nor decrease, and are not the model's.
+    """
+    dims = {dim: to for found in match.dims.values() for dim, to in found.items()}
+    for dim, to in dims.items():
+        order = _order(ds, dim, to, match.space)
+        if order is not None:
+            notice(
+                f"the coordinate {dim} has another order than that of the model, in which it "
+                "increases; the observations are put into the order of the model"
+            )
+            ds = ds.isel({dim: order})
+    return ds
+
+
+def _order(ds: xr.Dataset, dim: Hashable, to: str, space: StateSpace) -> np.ndarray | None:
+    """Return the indices along a dimension in the order of the model's points; None: as it is."""
+    if dim not in ds.variables or ds[dim].dims != (dim,) or ds[dim].dtype.kind not in "fiu":
+        return None
+    points, own = np.asarray(ds[dim].values, float), space.coordinate(to)
+    if len(points) < 2 or not np.isfinite(points).all():
+        return None
+    alike = [points]
+    if axis(ds, dim) == "X" and str(ds[dim].attrs.get("units", "")).startswith("degree"):
+        alike.append((points - own[0] + 1e-6) % _TURN + own[0] - 1e-6)
+    for one in alike:
+        order = np.argsort(one, kind="stable")
+        if np.allclose(one[order], own, rtol=0, atol=1e-3 * np.diff(own).min()):
+            return None if (order == np.arange(len(order))).all() else order
+    if to not in dict(space.coordinates) or (np.diff(points) > 0).all():
+        return None
+    letter = axis(ds, dim)
+    if (np.diff(points) < 0).all():
+        return np.arange(len(points))[::-1] if str(dim) == to or letter in ("X", "Y") else None
+    if letter == "X":  # longitudes of a region across the meridian at which they jump
+        return None
+    raise InputError(
+        f"the coordinate {dim!r} neither increases nor decreases, and its values are not those of "
+        f"the model along {to!r}; sort the file by it (ds.sortby({str(dim)!r}))"
+    )
