@@ -18,14 +18,20 @@ def time_step(ds: xr.Dataset) -> float | None:
 
     Numbers with units such as "hours since 2000-01-01" are dates.
 
-    The step is rounded to the digits that the coordinate's type carries, so that a file written
-    with steps of 0.01 gives 0.01 and not its neighbour.
+    The step is that with the fewest digits among those that the rounding of the coordinate's type
+    leaves open, so that a file written with steps of 0.01 gives 0.01 and not its neighbour.
     """
     if names.TIME not in ds.coords or times.are_dates(ds[names.TIME]):
         return None
     time = ds[names.TIME].values
+    step = float(validation.elapsed(time)[-1] / (len(time) - 1))
     digits = 6 if time.dtype.itemsize < 8 else 12
-    return float(f"{validation.elapsed(time)[-1] / (len(time) - 1):.{digits}g}")
+    if time.dtype.kind != "f":
+        return float(f"{step:.{digits}g}")
+    rounding = float(np.spacing(np.abs(time[[0, -1]]).max())) / (len(time) - 1)
+    rounded = [float(f"{step:.{n}g}") for n in range(1, digits)]
+    close = [one for one in rounded if abs(one - step) <= rounding]
+    return close[0] if close else float(f"{step:.{digits}g}")
 
 
 def model_time_step(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable
+from datetime import date, timedelta
 from typing import Any
 
 import cftime
@@ -25,10 +26,9 @@ _UNITS = re.compile(r"\s*(nano|micro|milli)?(second|minute|hour|day)s?\s+since\s
 _TEXT_NAMES = ("time", "times", "t", "date", "dates", "datetime", "timestamp", "valid_time")
 _ZONE = re.compile(r"(Z|[+-]\d{2}(:?\d{2})?)$")
 _CALENDAR_UNITS = re.compile(r"\s*((common_)?year|month|decade)s?\s+since\s", re.IGNORECASE)
-_PHYSICAL = re.compile(
-    r"(n|u|m|milli|micro|nano)?(s|sec|secs|second|seconds)|min|mins|minutes?|h|hr|hrs|hours?|"
-    r"d|days?|weeks?|months?|(common_)?years?", re.IGNORECASE,
-)  # fmt: skip
+# What people write as the units of model time.
+_NO_UNIT = re.compile(r"(1|-|none|unitless|dimensionless|(non[- ]?)?dim.*|(model|time)\b.*)?", re.I)
+_AS_DIGITS = re.compile(r"\s*days?\s+as\s+%Y%m%d(\.%f)?\s*", re.IGNORECASE)  # of CDO and ECHAM
 # Units that CF takes from UDUNITS and cftime does not know, or in one calendar only; in days.
 _LONG_UNITS = {"week": 7.0, "fortnight": 14.0, "month": 1 / 12, "year": 1.0, "common_year": 365.0,
                "decade": 10.0}  # fmt: skip
@@ -58,8 +58,9 @@ CODER = _Coder()
 def recognised(ds: xr.Dataset) -> xr.Dataset:
     """Return `ds` with its times as dates without a zone (UTC), or as the numbers that they are.
 
-    Text in ISO format (also that of WRF, 2000-01-24_12:00:00) and dates with a time zone become
-    dates; `units` and `calendar` beside dates become their encoding. A conversion to UTC is said.
+    Text in ISO format (also that of WRF, 2000-01-24_12:00:00), periods (their starts), numbers
+    whose digits are a date ("day as %Y%m%d.%f") and dates with a time zone become dates; `units`
+    and `calendar` beside dates become their encoding. A conversion to UTC is said.
     """
     changed: dict[Hashable, xr.Variable] = {}
     for name, variable in ds.variables.items():
@@ -78,6 +79,8 @@ def recognised(ds: xr.Dataset) -> xr.Dataset:
 
 def _recognised(variable: xr.Variable, name: Hashable) -> xr.Variable | None:
     """Return a variable as dates, or None if it needs no change or does not hold dates."""
+    if variable.dtype.kind in "fiu" and _AS_DIGITS.fullmatch(str(variable.attrs.get("units"))):
+        return _from_digits(variable)
     values: Any = None
     zoned = getattr(variable.dtype, "tz", None) is not None
     if zoned:
@@ -101,6 +104,29 @@ def _recognised(variable: xr.Variable, name: Hashable) -> xr.Variable | None:
     return moved
 
 
+def _from_digits(variable: xr.Variable) -> xr.Variable | None:
+    """Return the dates whose digits are numbers such as 20000131.25; None where one is no date."""
+    numbers = variable.values.astype(np.float64)
+    calendar = str(variable.attrs.get("calendar", "standard"))
+    if not np.isfinite(numbers).all():
+        return None
+    days = np.floor(numbers).astype(np.int64)
+    seconds = np.round((numbers - days) * 86400).tolist()
+    try:
+        found = [
+            cftime.datetime(day // 10000, day // 100 % 100, day % 100, calendar=calendar)
+            + timedelta(seconds=part)
+            for day, part in zip(days.tolist(), seconds, strict=True)
+        ]
+    except (ValueError, OverflowError):
+        return None
+    attrs = {k: v for k, v in variable.attrs.items() if k not in ("units", "calendar")}
+    values: Any = np.array(found, dtype=object)
+    if calendar in ("standard", "gregorian", "proleptic_gregorian") and days.min() > 15830000:
+        values = np.array([one.isoformat() for one in found], dtype="M8[s]")
+    return xr.Variable(variable.dims, values, {"standard_name": "time", **attrs})
+
+
 def _parsed(variable: xr.Variable, name: Hashable) -> tuple[pd.DatetimeIndex | None, bool]:
     """Return the dates of text or of objects with time zones, and whether they had zones."""
     declared = variable.attrs.get("standard_name") == "time" or variable.attrs.get("axis") == "T"
@@ -112,7 +138,9 @@ def _parsed(variable: xr.Variable, name: Hashable) -> tuple[pd.DatetimeIndex | N
     found = variable.values
     if variable.dtype.kind == "O" and getattr(found[0], "tzinfo", None) is not None:
         return pd.DatetimeIndex(pd.to_datetime(found, utc=True)), True
-    if variable.dtype.kind == "O" and not isinstance(found[0], str | bytes):
+    if variable.dtype.kind == "O" and isinstance(found[0], pd.Period):
+        return pd.PeriodIndex(found).to_timestamp(), False
+    if variable.dtype.kind == "O" and not isinstance(found[0], str | bytes | date):
         return None, False
     texts = [
         one.decode("ascii", "replace") if isinstance(one, bytes) else str(one) for one in found
@@ -246,9 +274,9 @@ def are_dates(time: xr.Variable | xr.DataArray) -> bool:
 
 
 def physical_unit(time: xr.Variable | xr.DataArray) -> str | None:
-    """Return the unit of times that are plain numbers, if it is one of physical time."""
+    """Return the unit of times that are plain numbers, None of model time, which has none."""
     units = str(time.attrs.get("units", "")).strip()
-    return units if _PHYSICAL.fullmatch(units) else None
+    return None if _NO_UNIT.fullmatch(units) else units
 
 
 def counts_months(time: xr.Variable | xr.DataArray) -> bool:

@@ -281,6 +281,11 @@ def elapsed(time: np.ndarray) -> np.ndarray:
     if time.dtype.kind in "fiu":
         values = time.astype(np.float64)
         return values - values[0]
+    if isinstance(time[0], pd.Interval):
+        raise InputError(
+            f"the time {time[0]} is an interval, expected the times of the data; give the middles "
+            "of the intervals (ds.assign_coords(time=pandas.IntervalIndex(ds['time'].values).mid))"
+        )
     if time.dtype.kind in "OSUT":
         raise InputError(
             f"the time {_not_iso(time)!r} is text that is no date in the format of ISO 8601, such "

@@ -13,7 +13,7 @@ L63 = get_model("lorenz63")
 
 
 def series(time):
-    return xr.Dataset({"observation": (("time", "state"), np.ones((5, 3)))}, {"time": time})
+    return xr.Dataset({"observation": (("time", "state"), np.ones((len(time), 3)))}, {"time": time})
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,10 @@ def test_dates_need_a_step_or_have_the_usual_one():
 def test_a_step_that_is_not_positive_is_refused(given):
     with pytest.raises(InputError, match="expected a positive number"):
         model_time_step(series(0.01 * np.arange(5)), given, L63)
+
+
+@pytest.mark.parametrize(("start", "kind"), [(1000.0, "f4"), (1e9, "f8"), (-3e5, "f8")])
+def test_the_step_of_numbers_far_from_zero_is_not_their_rounding(start, kind):
+    time = (start + 0.01 * np.arange(60)).astype(kind)
+    assert (time[-1] - time[0]) / 59 != 0.01
+    assert time_step(series(time)) == 0.01

@@ -277,3 +277,55 @@ def test_dates_before_the_calendar_reform_need_no_warning(tmp_path, recwarn):
     path = write(tmp_path / "a.nc", np.arange(STEPS), "days since 0001-01-01")
     assert isinstance(open_observations(path).time.values[0], cftime.datetime)
     assert not recwarn.list
+
+
+@pytest.mark.parametrize("calendar", [None, "360_day"])
+def test_numbers_whose_digits_are_a_date(tmp_path, calendar):
+    """As CDO writes absolute times, across the end of a month."""
+    last = 30 if calendar else 31
+    days = [20000100 + last - 1, 20000100 + last, 20000201]
+    numbers = np.repeat(np.array(days, float), 2) + np.tile([0.0, 0.5], 3)
+    ds = observed(numbers, units="day as %Y%m%d.%f", **({"calendar": calendar} if calendar else {}))
+    ds.to_netcdf(tmp_path / "a.nc")
+    found = pyvda.assimilate(tmp_path / "a.nc", time_step=0.01, **QUICK)
+    expected = xr.date_range(
+        f"2000-01-{last - 1}", periods=STEPS, freq="12h", calendar=calendar or "standard",
+        use_cftime=calendar is not None,
+    )  # fmt: skip
+    assert (found.time.values == expected).all()
+    save_analysis(found, tmp_path / "b.nc")
+    assert (xr.open_dataset(tmp_path / "b.nc").time.values == expected).all()
+    no_dates = ds.assign_coords(time=("time", 20001390.0 + np.arange(STEPS), ds.time.attrs))
+    with pytest.raises(InputError, match="give time_step"):
+        pyvda.assimilate(no_dates, **QUICK)
+
+
+@pytest.mark.parametrize("units", ["hours after 2000-01-01", "month as %Y%m.%f", "fortnights"])
+def test_units_that_nothing_explains_are_no_model_time(units):
+    ds = observed(6.0 * np.arange(STEPS), units=units)
+    with pytest.raises(InputError, match=r"steps of 6 .* give time_step=0\.01"):
+        pyvda.assimilate(ds, **QUICK)
+    pyvda.assimilate(ds, time_step=0.01, **QUICK)
+
+
+@pytest.mark.parametrize("units", ["1", "", "model time units", "Time units", "dimensionless"])
+def test_units_of_model_time(units):
+    pyvda.assimilate(observed(6.0 * np.arange(STEPS), units=units), **QUICK)
+
+
+def test_dates_of_other_types():
+    days = pd.date_range("2020-01-01", periods=STEPS)
+    as_dates = np.array([day.date() for day in days], object)
+    for time, expected in ((as_dates, days), (days.to_period("D"), days)):
+        found = pyvda.assimilate(observed(time), time_step=0.01, **QUICK)
+        np.testing.assert_array_equal(found.time, expected)
+
+
+def test_intervals_are_refused_and_the_remedy_works():
+    ds = observed(pd.interval_range(pd.Timestamp("2020-01-01"), periods=STEPS, freq="D"))
+    with pytest.raises(InputError, match="is an interval, expected the times of the data") as told:
+        pyvda.assimilate(ds, time_step=0.01, **QUICK)
+    remedy = str(told.value).partition("of the intervals (")[2].removesuffix(")")
+    middles = eval(remedy, {"pandas": pd, "ds": ds})
+    found = pyvda.assimilate(middles, time_step=0.01, **QUICK)
+    assert found.time.values[0] == np.datetime64("2020-01-01T12")
