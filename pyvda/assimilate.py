@@ -26,7 +26,7 @@ from pyvda.io import netcdf
 from pyvda.io.cf import layout
 from pyvda.io.observations import prepared
 from pyvda.io.sources.open import opened
-from pyvda.io.writing import attributes, blockwise, model_attributes
+from pyvda.io.writing import attributes, blockwise, model_attributes, optional_outputs
 from pyvda.io.writing.analysis import (
     HISTORY,
     POSITION,
@@ -159,6 +159,7 @@ def _assimilated(
         settings.grid_step,
         settings.good_flags,
     )
+    observed = optional_outputs.without_dimensions(observed, options.window_outputs())
     attributes.check(observed)
     windows.check_state_size(observed, model.state_size, model.name)
     step = netcdf.model_time_step(observed, settings.time_step, model)

@@ -255,6 +255,12 @@ _SQUARED = (COST, COST_OBSERVATION, COST_DYNAMICS, HISTORY_COST, HISTORY_R_SCORE
             FINAL_COVARIANCE)  # fmt: skip
 _LIKE_STATE = (GRADIENT_NORM, HISTORY_GRADIENT_NORM, MINIMUM_STATE, FINAL_ENSEMBLE)
 
+# Variables of an analysis, whose names no coordinate of the observations may have.
+OUTPUTS = frozenset(_LONG_NAMES) - {
+    WINDOW, STATE, OBSERVATION, OBSERVATION_ERROR, REJECTED, TRUTH, WINDOW_START, WINDOW_NUMBER,
+    *POINTS, *CHANNELS,
+}  # fmt: skip
+
 
 def attributes(name: str, state_units: str | None = None) -> dict[str, Any]:
     """Return a new dictionary of the CF attributes of pyvda's variable `name`, else an empty one.

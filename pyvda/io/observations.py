@@ -16,13 +16,14 @@ import xarray as xr
 
 from pyvda import names
 from pyvda.errors import InputError
-from pyvda.io.cf import conventions
+from pyvda.io.cf import conventions, layout
 from pyvda.io.quality import validation
 from pyvda.io.quality.quality_flags import GoodFlags
 from pyvda.io.quality.validation import Statistics
 from pyvda.io.tables import analysis_times, point_observations, rows, tables
 from pyvda.io.tables.components import in_model_order
 from pyvda.models.model import Model
+from pyvda.notices import notice
 from pyvda.operators.observation import Mask, ObservationOperator
 
 
@@ -79,7 +80,24 @@ def prepared(
     if correlated is not None:
         ds = tables.of_components(ds, model, correlated)
     found = validation.check(ds, said=said)
-    return point_observations.located(ds), found
+    return point_observations.located(_without_taken_names(ds)), found
+
+
+def _without_taken_names(ds: xr.Dataset) -> xr.Dataset:
+    """Return observations without coordinates that have names of the analysis's variables."""
+    names_of_outputs = layout.output_names(ds)
+    taken = [str(name) for name in ds.coords if name in names_of_outputs]
+    start = ds.coords.get(names.WINDOW_START)
+    if start is not None and start.dims != (names.WINDOW,):
+        taken.append(names.WINDOW_START)
+    if not taken:
+        return ds
+    several = "s" if len(taken) > 1 else ""
+    notice(
+        f"the analysis is without the coordinate{several} {', '.join(taken)} of the observations, "
+        f"whose name{several} its own variables have"
+    )
+    return ds.drop_vars(taken)
 
 
 def _with_step(operator: ObservationOperator, step: float | str) -> ObservationOperator:

@@ -12,7 +12,9 @@ import pyvda
 from pyvda.errors import InputError
 from pyvda.io.observations import prepared
 from pyvda.io.quality.validation import statistics
+from pyvda.io.writing.save import save_analysis
 from pyvda.models.registry import get_model
+from pyvda.notices import Notice
 from pyvda.state import windows
 
 READS: Counter = Counter()
@@ -99,3 +101,56 @@ def test_the_reference_variance_counts_a_step_in_each_of_its_windows(length, ove
         windows.in_windows(lazy, length, overlap)[0], statistics(lazy)
     )
     assert found == pytest.approx(expected, rel=1e-13)
+
+
+def test_coordinates_called_like_variables_of_the_analysis_are_left_out(tmp_path) -> None:
+    time = 0.01 * np.arange(6)
+    rows = np.random.default_rng(0).normal(size=(6, 3))
+    taken = {"cost": ("time", time), "flag": (("time", "state"), rows), "fit": 1.0,
+             "iteration": 2, "window_start": ("time", time)}  # fmt: skip
+    ds = xr.Dataset({"observation": (("time", "state"), rows)}, {"time": time, "place": 7, **taken})
+    named = xr.Dataset(
+        {name: ("time", rows[:, k]) for k, name in enumerate("xyz")},
+        {"time": time, "x_flag": ("time", time), "status": ("time", time), "place": 7},
+    )
+    how = {"model": "lorenz63", "engine": "torch", "iterations": 2, "step": 1.0}
+    for given, left_out in ((ds, [*taken]), (named, ["x_flag", "status"])):
+        for lazily in ({}, {"window": 3, "block": 1}):
+            with pytest.warns(Notice, match="the analysis is without the coordinates") as told:
+                found = pyvda.assimilate(given, **how, **lazily)
+            assert all(name in str(told[0].message) for name in left_out)
+            bare = pyvda.assimilate(given.drop_vars(left_out), **how, **lazily)
+            xr.testing.assert_equal(found, bare)
+            assert found.place == 7
+            save_analysis(found, tmp_path / "a.nc")
+
+
+@pytest.mark.parametrize(
+    ("method", "own"), [("strong-constraint", "state1"), ("ensemble-smoother", "member")]
+)
+@pytest.mark.parametrize("lazily", [{}, {"window": 3, "block": 1}])
+@pytest.mark.julia
+def test_coordinates_called_like_dimensions_of_what_is_asked_for(method, own, lazily) -> None:
+    rows = np.random.default_rng(0).normal(size=(6, 3))
+    coords = {"time": 0.01 * np.arange(6), "member": 3, "state1": 1}
+    ds = xr.Dataset({"observation": (("time", "state"), rows)}, coords)
+    more = {"final_ensemble": True} if own == "member" else {"final_covariance": True}
+    found = pyvda.assimilate(
+        ds, model="lorenz63", method=method, observation_variance=2.0, **more, **lazily
+    )
+    assert own not in found.coords
+
+
+@pytest.mark.parametrize("named", [("cost", "u", "v"), ("u", "analysis", "v"), ("flag", "a", "b")])
+def test_observed_variables_called_like_others_of_the_analysis(named) -> None:
+    rows = np.random.default_rng(0).normal(size=(6, 3))
+    ds = xr.Dataset({name: ("time", rows[:, k]) for k, name in enumerate(named)},
+                    {"time": 0.01 * np.arange(6)})  # fmt: skip
+    taken = next(name for name in named if len(name) > 1)
+    how = {"model": "lorenz63", "engine": "torch", "iterations": 2, "step": 1.0}
+    with pytest.raises(InputError, match=f"variable '{taken}' has the name of another") as told:
+        pyvda.assimilate(ds, variable=",".join(named), **how)
+    assert f"ds.rename({taken}='{taken}_observed')" in str(told.value)
+    renamed = ds.rename({taken: f"{taken}_observed"})
+    found = pyvda.assimilate(renamed, variable=[*renamed], **how)
+    assert f"{taken}_observed" in found

@@ -190,6 +190,28 @@ def with_time(description: str, time: Hashable | None) -> str:
     return json.dumps({**json.loads(description), "time": None if time is None else str(time)})
 
 
+def output_names(ds: xr.Dataset) -> frozenset[str]:
+    """Return the names that variables of the analysis of these observations may have.
+
+    Raises
+    ------
+    InputError
+        An observed variable is called like one of the others.
+    """
+    layout = _layout(ds)
+    if layout is None or ds.sizes.get(names.STATE) != _space(layout).size:
+        return names.OUTPUTS
+    files = [str(one["name"]) for one in layout["variables"].values()]
+    own = [_name_in(layout, one, output) for one in _space(layout).names for output in _SUFFIXES]
+    taken = [one for one in files if one in names.OUTPUTS or own.count(one) > 1]
+    if taken:
+        raise InputError(
+            f"the observed variable {taken[0]!r} has the name of another variable of the analysis; "
+            f"rename it (ds.rename({taken[0]}={taken[0] + '_observed'!r}))"
+        )
+    return names.OUTPUTS - set(_SUFFIXES) | set(own)
+
+
 def own_dims(ds: xr.Dataset) -> set[str] | None:
     """Return the dimensions of the variables that were stacked; None where none were."""
     layout = _layout(ds)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import xarray as xr
@@ -17,6 +17,17 @@ def separated(
     """Return what has one value for each window, (W,), and what has the dimensions it needs."""
     arrays = {n: v for n, v in per_window.items() if n in names.OUTPUT_DIMENSIONS}
     return {n: v for n, v in per_window.items() if n not in arrays}, arrays
+
+
+def without_dimensions(ds: xr.Dataset, outputs: Collection[str]) -> xr.Dataset:
+    """Return observations without coordinates called like dimensions of these outputs.
+
+    Such as the number of the member that somebody selected.
+    """
+    dims = {dim for name in outputs for dim in names.OUTPUT_DIMENSIONS.get(name, ())}
+    dims |= {names.STATE_ROW, names.STATE_COLUMN}  # of the covariance of the end of each window
+    taken = [dim for dim in dims if dim in ds.coords and ds[dim].dims != (dim,)]
+    return ds.drop_vars(taken)
 
 
 def labelled(analysis: xr.Dataset, model: Model, arrays: Mapping[str, np.ndarray]) -> xr.Dataset:

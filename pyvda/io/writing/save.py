@@ -24,6 +24,7 @@ from pyvda.io.writing import blockwise, encodings, outputs, regions
 from pyvda.io.writing.atomic import replacing
 from pyvda.io.writing.attributes import storable
 from pyvda.io.writing.encodings import CHUNK_BYTES, Encoding, chunk_sizes
+from pyvda.io.writing.values import storable_values
 from pyvda.judgements import lazy_report
 from pyvda.notices import notice
 from pyvda.progress import ProgressReport, silent
@@ -114,7 +115,8 @@ def _writable(
             f"the name {odd[0]} of a variable or dimension cannot be written, expected text "
             "without a slash; rename it (Dataset.rename)"
         )
-    ds = encodings.with_encodable_times(references.written(storable(times.encodable(ds))))
+    ds = storable(storable_values(times.encodable(ds)))
+    ds = encodings.with_encodable_times(references.written(ds))
     unlimited = ds.encoding.get("unlimited_dims", ())
     ds.encoding["unlimited_dims"] = {dim for dim in unlimited if dim in ds.dims}
     chosen = encodings.chosen(ds, zarr, given)
@@ -230,12 +232,12 @@ def _for_zarr(ds: xr.Dataset) -> xr.Dataset:
     for name, variable in ds.variables.items():
         if variable.dtype.kind == "U":
             regular[name] = ds[name].astype(object)
-        # Dates, which are few, cannot be written from chunks.
+        # Dates and texts, which are few, cannot be written from chunks.
         if (
             name not in ds.dims
             and variable.ndim
             and variable.size
-            and variable.dtype.kind not in "mMO"
+            and variable.dtype.kind not in "mMOU"
         ):
             sizes = chunk_sizes(variable.shape, variable.dtype.itemsize)
             chunks: Mapping[Any, int] = dict(zip(variable.dims, sizes, strict=True))
