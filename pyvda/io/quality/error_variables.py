@@ -136,6 +136,7 @@ def error_of(ds: xr.Dataset, name: str, shared: bool = True) -> str | None:
     declared += _modified(ds, name)
     by_name = [one for one in _named_after(ds, name) if ds[one].dtype.kind in "fiu"]
     own = names.OBSERVATION_ERROR if shared and names.OBSERVATION_ERROR in ds.variables else name
+    declared = _whole_first(ds, name, declared)
     found = next((one for one in (*declared, own, *by_name) if one != name), None)
     if found is not None and not set(ds[found].dims) <= set(ds[name].dims):
         raise InputError(
@@ -143,6 +144,24 @@ def error_of(ds: xr.Dataset, name: str, shared: bool = True) -> str | None:
             f"{name!r}, {ds[name].dims}, or some of them"
         )
     return found
+
+
+def _whole_first(ds: xr.Dataset, name: str, declared: list[str]) -> list[str]:
+    """Return variables of errors with that of the total error first, where one says that it is.
+
+    Where there are several and none is the total, a notice says which one is used.
+    """
+    several = list(dict.fromkeys(declared))
+    whole = [
+        one for one in several
+        if "total" in f"{one} {ds[one].attrs.get('long_name', '')}".lower()
+    ]  # fmt: skip
+    if len(several) > 1 and not whole and not any(is_error(ds[one]) for one in several):
+        notice(
+            f"of the errors {', '.join(several)} of {name} only {several[0]} is used; name one "
+            f"alone in the attribute ancillary_variables of {name}, or give the total error there"
+        )
+    return [*whole, *several]
 
 
 def is_error(array: xr.DataArray) -> bool:

@@ -26,6 +26,10 @@ from pyvda.validation_errors import brief
 _SCALING = ("scale_factor", "add_offset", "_Unsigned")
 _MISSING = ("_FillValue", "missing_value")
 _BOUNDS = ("valid_range", "valid_min", "valid_max")
+# Other names of attributes that state a missing value, without underscores and capitals.
+_ALSO_MISSING = frozenset(
+    ("fillvalue", "missingvalue", "codemissingvalue", "nodata", "nodatavalue")
+)
 
 
 def unpacked(ds: xr.Dataset) -> xr.Dataset:
@@ -180,6 +184,8 @@ def without_default_fill(variable: xr.Variable) -> xr.Variable:
 def without_missing(variable: xr.Variable) -> xr.Variable:
     """Return a variable with NaN where nothing was written, or what `missing_value` says.
 
+    Or an attribute of a similar name, such as `FillValue` or `nodata`.
+
     xarray compares `missing_value` with the stored values. That does not find one that is text, one
     of float64 beside values of float32, or, as some writers have it beside packed integers, one in
     the units of the values. Values are not read.
@@ -198,17 +204,44 @@ def without_missing(variable: xr.Variable) -> xr.Variable:
 
 def _other_missing(variable: xr.Variable) -> np.ndarray:
     """Return the missing values that xarray has not found, in the units of the values."""
+    numbers = np.concatenate([_missing_by_other_names(variable), _missing_of_cf(variable)])
+    return numbers[np.isfinite(numbers)]
+
+
+def _missing_by_other_names(variable: xr.Variable) -> np.ndarray:
+    stored = np.dtype(variable.encoding.get("dtype", variable.dtype))
+    given = [
+        _missing_numbers(np.atleast_1d(value))
+        for key, value in variable.attrs.items()
+        if key not in _MISSING and str(key).lower().replace("_", "") in _ALSO_MISSING
+    ]
+    numbers = np.concatenate([np.array([]), *given])
+    if stored.kind == "f":
+        numbers = numbers.astype(stored).astype(np.float64)
+    return (
+        np.concatenate([numbers, _scaled(numbers, variable)]) if _is_scaled(variable) else numbers
+    )
+
+
+def _missing_numbers(given: np.ndarray) -> np.ndarray:
+    """Return the numbers of an attribute, none of other texts."""
+    if given.dtype.kind in "fiu":
+        return given.astype(np.float64)
+    return _parsed(",".join(map(str, given.tolist())))
+
+
+def _missing_of_cf(variable: xr.Variable) -> np.ndarray:
     given = np.atleast_1d(variable.encoding.get("missing_value", np.array([])))
     stored = np.dtype(variable.encoding.get("dtype", variable.dtype))
     text = given.dtype.kind in "USO"
     if stored.kind not in "fiu" or (not text and given.dtype.kind != "f") or given.dtype == stored:
         return np.array([])
-    numbers = _parsed(",".join(map(str, given.tolist()))) if text else given.astype(np.float64)
+    numbers = _missing_numbers(given)
     if stored.kind == "f":
         numbers = numbers.astype(stored).astype(np.float64)
     if _is_scaled(variable) and (text or stored.kind == "f"):
         numbers = np.concatenate([numbers, _scaled(numbers, variable)])
-    return numbers[np.isfinite(numbers)]
+    return numbers
 
 
 def _parsed(text: str) -> np.ndarray:

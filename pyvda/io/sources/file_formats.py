@@ -115,9 +115,14 @@ def locked(path: Path) -> str:
         return ""
     if not path.is_file() or os.environ.get("HDF5_USE_FILE_LOCKING", "").upper() in _NO_LOCKING:
         return ""
+    try:
+        with open(path, "rb") as file:
+            first = file.read(8)
+    except OSError:  # which reading the file says
+        return ""
+    if first != _HDF5:
+        return ""
     with open(path, "rb") as file:
-        if file.read(8) != _HDF5:
-            return ""
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:

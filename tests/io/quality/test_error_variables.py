@@ -173,3 +173,17 @@ def test_an_error_that_is_missing_or_not_valid_is_none(tmp_path, kind, attrs, st
     expected = np.full((STEPS, STATE), 5 * attrs.get("scale_factor", 1.0))
     expected[1, 2] = np.nan
     np.testing.assert_allclose(found.observation_error, expected)
+
+
+def test_the_total_of_several_errors_is_used():
+    names = ("uncertainty_random", "uncertainty_systematic", "uncertainty_total")
+    ds = observed(names[0], ancillary_variables=" ".join(names))
+    for k, name in enumerate(names[1:], 2):
+        ds[name] = ("state", np.full(STATE, float(k)), {"units": "K"})
+    assert (normalise(ds, "sst").observation_error == 3.0).all()
+    ds = ds.drop_vars(names[2])
+    with pytest.warns(Notice, match="of the errors .* only uncertainty_random is used; name one"):
+        found = normalise(ds, "sst").observation_error
+    np.testing.assert_array_equal(found, DEVIATION)
+    ds.sst.attrs["ancillary_variables"] = names[1]
+    assert (normalise(ds, "sst").observation_error == 2.0).all()

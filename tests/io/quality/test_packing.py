@@ -190,3 +190,22 @@ def test_packing_that_leaves_no_values_is_refused(tmp_path, key, value):
     path = write(tmp_path / "a.nc", "i2", [1, 2, 3], {key: value})
     with pytest.raises(InputError, match=f"attribute {key} of 'y' is {value}, which leaves no"):
         open_observations(path, "y")
+
+
+@pytest.mark.parametrize("chunks", [None, 3])
+@pytest.mark.parametrize(
+    ("kind", "key", "value", "more"),
+    [
+        ("f4", "FillValue", np.float64(-999.9), {}),
+        ("f8", "fill_value", "-999.9", {}),
+        ("f4", "CodeMissingValue", "-999.9", {}),
+        ("i2", "nodata", np.int16(-999), {"scale_factor": 0.1}),
+        ("i2", "missing_Value", -99.9, {"scale_factor": 0.1}),
+    ],
+)
+def test_missing_values_under_other_names(tmp_path, kind, key, value, more, chunks):
+    stored = [1, -999 if kind == "i2" else -999.9, 3]
+    path = write(tmp_path / "a.nc", kind, stored, {key: value, **more})
+    found = open_observations(path, "y", chunks=chunks)
+    scale = more.get("scale_factor", 1.0)
+    np.testing.assert_allclose(found.observation[0], [scale, np.nan, 3 * scale])

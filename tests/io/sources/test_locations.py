@@ -275,3 +275,14 @@ def test_archives_that_are_no_stores_are_named(tmp_path):
         archive.writestr("[Content_Types].xml", "")
     with pytest.raises(InputError, match=r"a\.xlsx is a document .* save its table as CSV"):
         open_observations(tmp_path / "a.xlsx")
+
+
+def test_a_file_that_the_disk_does_not_give_is_refused(file, monkeypatch):
+    def broken(*args, **keywords):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("builtins.open", broken)
+    with pytest.raises(
+        InputError, match=r"cannot be read as netCDF or zarr \(OSError: .*Input/out"
+    ):
+        locations.opened(file)
