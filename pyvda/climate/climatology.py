@@ -315,6 +315,9 @@ def _read(given: str | Path) -> Any:
 def _states_of(model: Model, ds: xr.Dataset) -> Array:
     space = model.state_space
     if space is not None and set(space.names) <= set(ds.data_vars):
+        from pyvda.io.cf.orientation import in_model_order
+
+        ds = in_model_order(ds, {dim: dim for dim in space.sizes}, space)
         states = np.asarray(space.stack(ds), dtype=float)
     else:
         flat = [v for v in ds.data_vars.values() if v.dims and v.dims[-1] == names.STATE]

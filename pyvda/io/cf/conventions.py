@@ -87,7 +87,8 @@ def _several(ds: xr.Dataset, match: Match, good_flags: GoodFlags | None) -> xr.D
     for file in match.files.values():
         expect_numbers(ds.variables[file], file)
     only = len(match.files) == 1
-    ds = orientation.in_model_order(ds, match)
+    dims = {dim: to for found in match.dims.values() for dim, to in found.items()}
+    ds = orientation.in_model_order(ds, dims, match.space)
     ds, codes = screened(ds, list(match.files.values()), good_flags)
     errors = {}
     for name, file in match.files.items():

@@ -6,21 +6,20 @@ Greenwich, and points in the order in which somebody selected them.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 
 import numpy as np
 import xarray as xr
 
 from pyvda.errors import InputError
 from pyvda.io.cf.dimensions import axis
-from pyvda.io.cf.matching import Match
 from pyvda.notices import notice
 from pyvda.state.space import StateSpace
 
 _TURN = 360.0
 
 
-def in_model_order(ds: xr.Dataset, match: Match) -> xr.Dataset:
+def in_model_order(ds: xr.Dataset, dims: Mapping[Hashable, str], space: StateSpace) -> xr.Dataset:
     """Return `ds` with the points of each dimension of the state in the model's order, unread.
 
     Points with the model's coordinates are put where the model has them, longitudes modulo 360°.
@@ -32,20 +31,22 @@ def in_model_order(ds: xr.Dataset, match: Match) -> xr.Dataset:
     ----------
     ds : Dataset
         The file's.
-    match : Match
+    dims : mapping
+        {dimension in the file: dimension of the model}.
+    space : StateSpace
+        The model's.
 
     Raises
     ------
     InputError
         Coordinates neither increase nor decrease, and are not the model's.
     """
-    dims = {dim: to for found in match.dims.values() for dim, to in found.items()}
     for dim, to in dims.items():
-        order = _order(ds, dim, to, match.space)
+        order = _order(ds, dim, to, space)
         if order is not None:
             notice(
                 f"the coordinate {dim} has another order than that of the model, in which it "
-                "increases; the observations are put into the order of the model"
+                "increases; the data are put into the order of the model"
             )
             ds = ds.isel({dim: order})
     return ds

@@ -115,6 +115,8 @@ def rules(ds: xr.Dataset, name: str, good_flags: GoodFlags | None = None) -> lis
         elif not _of_pyvda(ds[flag]):
             meanings = ", ".join(_meanings(ds[flag]))
             reason = f"none of their meanings ({meanings})" if meanings else "no flag_meanings"
+            if any(map(means_good, _meanings(ds[flag]))):
+                reason = f"no list of as many values as flag_meanings ({meanings})"
             notice(
                 f"the flags {flag} of {name} are not used, because {reason} says which are good; "
                 "good_flags (--good-flags) names them"

@@ -5,9 +5,9 @@ import pytest
 import xarray as xr
 
 import pyvda
+from pyvda.climate.climatology import with_climatology
 from pyvda.errors import InputError
 from pyvda.io.cf.conventions import normalise
-from pyvda.io.cf.matching import Match
 from pyvda.io.cf.orientation import in_model_order
 from pyvda.notices import Notice
 from pyvda.state.space import StateSpace, Variable
@@ -22,6 +22,7 @@ def space(**coordinates):
 
 
 NORTH, EAST = (10.0, 20.0, 40.0), tuple(45.0 * np.arange(8))
+SAME = {dim: dim for dim in SIZES}
 BOTH = space(lat=NORTH, lon=EAST)
 
 
@@ -67,19 +68,15 @@ def test_decreasing_coordinates_of_another_unit_are_turned_round():
         found = normalise(ds, None, BOTH)
     np.testing.assert_array_equal(found.observation, ds.sst[:, ::-1].values.reshape(4, -1))
     increasing = field(lat=(1000.0, 2000.0, 4000.0))
-    assert in_model_order(increasing, match(BOTH)) is increasing
-
-
-def match(of):
-    return Match(of, {"sst": "sst"}, {"sst": {dim: dim for dim in SIZES}}, "time", None)
+    assert in_model_order(increasing, SAME, BOTH) is increasing
 
 
 def test_a_model_with_a_number_of_points_has_those_of_the_file():
     ds = field(lat=NORTH[::-1])
-    assert in_model_order(ds, match(space(lon=EAST))) is ds
+    assert in_model_order(ds, SAME, space(lon=EAST)) is ds
     counted = field(lat=(2, 1, 0))
     with pytest.warns(Notice, match="coordinate lat has another order"):
-        found = in_model_order(counted, match(space(lon=EAST)))
+        found = in_model_order(counted, SAME, space(lon=EAST))
     assert found.lat.values.tolist() == [0, 1, 2]
 
 
@@ -100,3 +97,13 @@ def test_the_analysis_of_a_turned_field_is_that_of_the_field():
     for name in ("a", "b"):
         assert np.isnan(expected[name]).any()  # land
         xr.testing.assert_equal(found[name], expected[name])
+
+
+def test_a_climatology_of_turned_fields_is_that_of_the_fields():
+    model = pyvda.get_model("advection-diffusion")
+    truth = pyvda.simulate(model, 1, steps=9).isel(window=0, drop=True)
+    expected = with_climatology(model, truth).climatology
+    with pytest.warns(Notice, match="the coordinate x has another order"):
+        found = with_climatology(model, truth.isel(x=slice(None, None, -1))).climatology
+    assert np.ptp(expected.mean) > 0
+    np.testing.assert_array_equal(found.mean, expected.mean)

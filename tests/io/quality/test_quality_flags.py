@@ -233,3 +233,10 @@ def test_an_enumeration_of_netcdf_says_what_is_good(tmp_path):
     with xr.open_dataset(tmp_path / "a.nc") as ds:
         assert bad(ds) == [False, True, True]
         assert bad(ds, "good,bad") == [False, False, True]
+
+
+def test_more_meanings_than_values_are_not_understood_which_is_said():
+    ds = flagged([1, 4], flag_values=np.array([1, 4], "i1"), flag_meanings="good bad ugly")
+    with pytest.warns(Notice, match=r"no list of as many values as flag_meanings \(good, bad, ug"):
+        assert bad(ds) == [False, False]
+    assert bad(ds, "1") == [False, True]
