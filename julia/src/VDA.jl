@@ -18,6 +18,7 @@ those of Fablet et al., "End-to-end learning for variational data assimilation m
 | strong_constraint!                        | methods/strong_constraint.jl   | the model exact, the control its start    |
 | ensemble_smoother!                        | methods/ensemble_smoother.jl   | covariances from an ensemble              |
 | local_analyses!                           | methods/letkf.jl               | an ensemble analysis around each point    |
+| misfits!                                  | methods/library.jl             | which states of a library fit the data    |
 | posterior_mean!                           | methods/posterior_mean.jl      | the posterior, from a library of states   |
 | interpolate!                              | methods/optimal_interpolation.jl | a field from its nearest data           |
 | differentiate!                            | methods/interpolation_derivatives.jl | its derivatives by the constants    |
@@ -91,6 +92,7 @@ include("methods/ensemble_members.jl")
 include("methods/ensemble_analysis.jl")
 include("methods/ensemble_smoother.jl")
 include("methods/letkf.jl")
+include("methods/library.jl")
 include("methods/posterior_mean.jl")
 include("methods/best_starts.jl")
 include("cost/strong_constraint_cost.jl")

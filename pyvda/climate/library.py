@@ -26,7 +26,7 @@ LOW_DIMENSIONAL = 10
 LEAD = 20
 """Usual number of states before a member's first: the flow brings them onto the attractor."""
 
-EVERY = 4  # as in julia/src/methods/posterior_mean.jl
+EVERY = 4  # as in julia/src/methods/library.jl
 _TRAJECTORIES = 32
 _RTOL = 1e-7
 _NUMBERS = 1 << 26  # of all states together, where each member has a trajectory of its own

@@ -35,8 +35,8 @@ _MEMBERS = 120_000  # as of strong-constraint 4D-Var, so that both use the same 
 # small library will do where many members fit. The first is for few data only; the last is the
 # whole library, for few data and across gaps. Many members in a piece are compared at a time.
 _PIECES = ((64, 16, 20.0), (64, 80, 5.0), (64, 468, 5.0), (0, 0, 5.0))
-# The same where the samples are only pooled with a method's own estimate.
-_POOLED = (64, 80, 2.0)
+# What is enough of the second where the samples are only pooled with a method's own estimate.
+_POOLED = 2.0
 # The variance that a method states counts as much as this number of samples.
 _OF_METHOD = 10.0
 
@@ -163,10 +163,10 @@ def expected_square(
     observation, mask = np.asarray(problem.batch.observation), np.asarray(problem.batch.mask)
     deviation = np.sqrt(climatology(model, problem.engine).variance)
     sparse = few(problem)[chosen]
-    stages = list(zip(_PIECES, (sparse & long, long, long, loose), strict=True))
-    stages.append((_POOLED, ~long))
+    every = np.ones(len(chosen), bool)
+    stages = list(zip(_PIECES, (sparse & long, every, long, loose), strict=True))
     if model.climatology is not None:
-        stages = [(_PIECES[-1], np.ones(len(chosen), bool))]
+        stages, long = [(_PIECES[-1], every)], every
     for (count, each, enough), wanted in stages:
         left = np.flatnonzero(wanted & (effective == 0))
         if not len(left):
@@ -179,7 +179,7 @@ def expected_square(
             noise=np.zeros((0, x.shape[2])), enough=0.0, spread=deviation,
         )  # fmt: skip
         fits = found.misfit <= chi_square_limit((precision > 0).sum((1, 2)))
-        taken = fits & (found.effective >= enough)
+        taken = fits & (found.effective >= np.where(long[left], enough, _POOLED))
         square[left[taken]] = found.stdev[taken] ** 2 + (found.mean[taken] - x[rows[taken]]) ** 2
         effective[left[taken]] = found.effective[taken]
     return square, effective

@@ -7,6 +7,7 @@ import pytest
 from problems import twin_problem
 
 from pyvda.climate.library import EVERY, LEAD, library
+from pyvda.engine import get_engine
 from pyvda.judgements import alternatives
 from pyvda.judgements.innovations import innovations
 from pyvda.methods.statistics import half_misfit, precision_of
@@ -50,6 +51,31 @@ def test_expected_square_is_the_weighted_mean_over_members(problem) -> None:
         square = np.einsum("n,ntd->td", weight, (members - x[window]) ** 2)
         np.testing.assert_allclose(found[window], square, rtol=1e-6)
         assert size[window] == pytest.approx(1 / (weight**2).sum(), rel=1e-6)
+
+
+@pytest.mark.julia
+@pytest.mark.parametrize("engine", ["julia", "torch"])
+def test_samples_to_be_pooled_are_the_weighted_members_of_both_engines(problem, engine) -> None:
+    problem = replace(problem, engine=get_engine(engine))
+    batch, steps = problem.batch, problem.batch.observation.shape[1]
+    x, none = problem.batch.truth + 1.0, np.zeros(3, bool)
+    found, size = alternatives.expected_square(problem, x, 2.0, np.arange(3), none, none)
+    assert size.any()
+    shelf = library(problem.model, problem.engine, 0.01, steps, 120_000)
+    small = alternatives.pieces(shelf, 64, 80, steps)
+    members = np.concatenate([small.states[:, LEAD + EVERY * k :][:, :steps] for k in range(80)])
+    members = np.concatenate([members, members * small.signs])
+    for window in range(3):
+        cost = half_misfit(batch.mask[window] / 2.0, members, batch.observation[window])
+        weight = np.exp(cost.min() - cost)
+        weight /= weight.sum()
+        samples = 1 / (weight**2).sum()
+        if samples < 2:
+            assert size[window] == 0
+            continue
+        square = np.einsum("n,ntd->td", weight, (members - x[window]) ** 2)
+        np.testing.assert_allclose(found[window], square, rtol=1e-6)
+        assert size[window] == pytest.approx(samples, rel=1e-6)
 
 
 def test_a_pooled_variance_is_calibrated_however_few_the_samples() -> None:

@@ -1,11 +1,13 @@
 # The best members of the library, as starts of a minimisation.
 
+const HOPELESS = 100.0f0        # members whose J exceeds the least by more are not tried as starts
+
 """
     best_starts!(starts, y, precision, library, apart)
 
 Fill `(state, start, window)` with the states, `library.lead` steps before the window, of the members
 with the smallest J that differ from each other by at least `apart` in some component. If there are
-fewer, the best one is repeated; if there is none (see `least_of`), the library's first member is used.
+fewer, the best one is repeated; if there is none (see `misfits!`), the library's first member is used.
 """
 function best_starts!(starts, y, precision, l::Library, apart)
     T, windows = size(y, 2), size(y, 3)
@@ -22,31 +24,28 @@ end
 
 function best_of_window!(starts, J, near, y, precision, l, apart, window)
     T = size(y, 2)
-    misfits!(J, l, Data(y, precision, window), T)
-    shortlist!(near, J, least_of(J), size(starts, 2))
+    margin = size(starts, 2) == 1 ? 0.0f0 : HOPELESS    # only the best for one start, all with a chance for several
+    least = misfits!(J, l, Data(y, precision, window), T, margin)
+    shortlist!(near, J, least + margin)
     for k in axes(starts, 2)
         j = least_in(near, J)
         k == 1 && j == 0 && (j = 1)
         @inbounds for i in axes(starts, 1)
-            starts[i, k, window] = j == 0 ? starts[i, 1, window] : before(l, j, i, T)
+            starts[i, k, window] = j == 0 ? starts[i, 1, window] : before(l, place(l, j, T), i)
         end
-        j > 0 && filter!(j -> !is_near(l, j, starts, k, window, apart, T), near)
+        0 < j && k < size(starts, 2) && filter!(j -> !is_near(l, j, starts, k, window, apart, T), near)
     end
     return nothing
 end
 
-"Component i of the member j, `lead` steps before the window."
-@inline function before(l, j, i, T)
-    q, from, mirrored = place(l, j, T)
-    return (mirrored ? l.signs[i] : 1.0) * l.states[i, from-l.lead, q]
-end
+"Component i of a member, `lead` steps before the window; see `place`."
+@inline before(l, (q, from, mirrored), i) = (mirrored ? l.signs[i] : 1.0) * l.states[i, from-l.lead, q]
 
-"The members considered as starts: only the best for one start, all with a chance for several."
-function shortlist!(near, J, least, count)
+"The members considered as starts."
+function shortlist!(near, J, largest)
     empty!(near)
-    margin = count == 1 ? 0 : HOPELESS
-    for j in eachindex(J)
-        @inbounds J[j] <= least + margin && push!(near, j)
+    each_below(J, largest) do j
+        @inbounds J[j] <= largest && push!(near, j)
     end
     return near
 end
@@ -63,11 +62,9 @@ end
 
 function is_near(l, j, starts, k, window, apart, T)
     near = true
+    member = place(l, j, T)
     @inbounds for i in axes(starts, 1)
-        near &= abs(before(l, j, i, T) - starts[i, k, window]) < apart[i]
+        near &= abs(before(l, member, i) - starts[i, k, window]) < apart[i]
     end
     return near
 end
-
-library_at(states, D, length_, trajectories, lead, signs) =
-    Library(array_at(states, Float64, D, length_, trajectories), Int(lead), array_at(signs, Float64, D))

@@ -5,13 +5,8 @@
 #
 #     wⱼ ∝ exp(-Jⱼ),   Jⱼ = ½ Σ (y - hⱼ)² / R over the window's data.
 #
-# The sweep over all members is in single precision, which says which of them count; their weights are
-# then computed anew in double precision.
-#
-# The library is a few long trajectories of which every 4th state starts a member. For the sweep over
-# members they are stored phase by phase (states 0, 4, 8, ..., then 1, 5, 9, ...), so that the values of
-# consecutive members at one step of the window are contiguous, and the compiler vectorises. If a model
-# is invariant under a change of signs, each member counts twice, as it is and mirrored.
+# The library (library.jl) says in single precision which members count; their weights are then computed anew in
+# double precision.
 #
 # Where few members carry the weight, a second stage draws around them. A member is chosen with the
 # probability vⱼ ∝ exp(-β Jⱼ), with β < 1 such that enough members contribute; its state `lead` steps
@@ -19,128 +14,9 @@
 # before the window starts. For pairs of member and deviate the weight of a draw is exactly exp(-J) / vⱼ,
 # if the prior is the library smoothed by the deviates.
 
-const EVERY = 4
+const WORTH_SPINNING = 1_000_000    # members that are compared in about the time for which an idle thread spins
 const SMALLEST_β = 1 / 32
-const HOPELESS = 100            # members whose J exceeds the least by more are not tried as starts
 const NEGLIGIBLE = 25.0         # weights below exp(-25) of the largest are ignored
-
-"""
-    Library(states, lead, signs)
-
-- `states`: `(state, time, trajectory)`, of equal spacing in time
-- `lead`: the first member of a trajectory starts at the step `lead + 1`
-- `signs`: `(state)`, the mirror symmetry; all 1 without one
-"""
-struct Library
-    states::Array{Float64,3}
-    phases::Array{Float32,4}            # (position, phase, state, trajectory)
-    lead::Int
-    signs::Vector{Float64}
-    mirrored::Bool
-end
-function Library(states, lead, signs)
-    D, T, trajectories = size(states)
-    phases = zeros(Float32, cld(T, EVERY), EVERY, D, trajectories)
-    @inbounds for q in 1:trajectories, i in 1:D, t in 0:T-1
-        phases[t÷EVERY+1, t%EVERY+1, i, q] = states[i, t+1, q]
-    end
-    return Library(states, phases, lead, collect(signs), any(<(0), signs))
-end
-
-"Members of one trajectory, for windows of T steps."
-members_each(l::Library, T) = (size(l.states, 2) - l.lead - T) ÷ EVERY + 1
-"Number of all members, without the mirrored ones."
-members(l::Library, T) = members_each(l, T) * size(l.states, 3)
-
-"    place(l, j, T) -> trajectory and step (from 1) at which member j starts, and whether it is mirrored"
-@inline function place(l::Library, j, T)
-    n = members_each(l, T)
-    all = n * size(l.states, 3)
-    mirrored = j > all
-    k = mirrored ? j - all : j
-    return (k - 1) ÷ n + 1, l.lead + EVERY * ((k - 1) % n) + 1, mirrored
-end
-
-"The data of a window: steps, components, values, precisions."
-struct Data
-    t::Vector{Int}
-    i::Vector{Int}
-    y::Vector{Float64}
-    π::Vector{Float64}
-end
-function Data(y, precision, window)
-    found = [(t, i) for t in axes(y, 2) for i in axes(y, 1) if precision[i, t, window] > 0]
-    return Data([t for (t, _) in found], [i for (_, i) in found], [y[i, t, window] for (t, i) in found],
-                [precision[i, t, window] for (t, i) in found])
-end
-
-"    misfits!(J, l, data, T) -> Jⱼ of all members, followed by those of all mirrored ones"
-function misfits!(J::Vector{Float32}, l::Library, data::Data, T)
-    n = members_each(l, T)
-    trajectories = size(l.states, 3)
-    fill!(J, 0.0f0)
-    for q in 1:trajectories
-        plain = (q - 1) * n
-        mirror = plain + n * trajectories
-        for k in eachindex(data.t)
-            s = l.lead + data.t[k] - 1
-            i = data.i[k]
-            place = (s ÷ EVERY, s % EVERY + 1, i, q, n)
-            a = Float32(data.π[k] / 2)
-            y = Float32(data.y[k])
-            if l.mirrored
-                add_misfits!(J, plain, mirror, l.phases, place, y, Float32(l.signs[i]) * y, a)
-            else
-                add_misfit!(J, plain, l.phases, place, y, a)
-            end
-        end
-    end
-    return J
-end
-
-function add_misfit!(J, at, phases, (shift, phase, i, q, n), y, a)
-    @inbounds @simd for j in 1:n
-        d = y - phases[j+shift, phase, i, q]
-        J[at+j] = muladd(a * d, d, J[at+j])
-    end
-    return nothing
-end
-
-function add_misfits!(J, at, mirror, phases, (shift, phase, i, q, n), y, y′, a)
-    @inbounds @simd ivdep for j in 1:n
-        h = phases[j+shift, phase, i, q]
-        d = y - h
-        d′ = y′ - h
-        J[at+j] = muladd(a * d, d, J[at+j])
-        J[mirror+j] = muladd(a * d′, d′, J[mirror+j])
-    end
-    return nothing
-end
-
-"    misfit_of_member(l, j, data, T) -> J of one member, in double precision"
-function misfit_of_member(l::Library, j, data::Data, T)
-    q, from, mirrored = place(l, j, T)
-    J = 0.0
-    @inbounds for k in eachindex(data.t)
-        i = data.i[k]
-        x = l.states[i, from+data.t[k]-1, q]
-        d = data.y[k] - (mirrored ? l.signs[i] * x : x)
-        J = muladd(data.π[k] / 2 * d, d, J)
-    end
-    return J
-end
-
-"""
-The least of J; `minimum` checks for NaN and is several times slower. `Inf` if J of every member overflows
-Float32: then no member can be chosen, and the window has no analysis.
-"""
-function least_of(J)
-    least = Inf32
-    @inbounds @simd for j in eachindex(J)
-        least = ifelse(J[j] < least, J[j], least)
-    end
-    return least
-end
 
 # --- sums of weighted samples ---------------------------------------------------------------------
 
@@ -203,7 +79,6 @@ draw_workspace(::SmallModel) = nothing
 draw_workspace(m::LargeModel) = step_workspace(Lanes{8,Float64}, m)
 draw_workspace(m::VectorModel) = step_workspace(Float64, m)
 
-
 """
     posterior_mean!(mean, stdev, info, y, precision, library, noise, scheme, m, h, enough, spread)
 
@@ -223,6 +98,7 @@ A window whose J all overflow Float32 (absurd data) is filled with NaN.
 function posterior_mean!(mean, stdev, info, y, precision, l::Library, noise, scheme, m, h, enough, spread)
     T, windows = size(y, 2), size(y, 3)
     threads = threads_for(windows)
+    isempty(noise) && (threads = clamp(windows * members(l, T) * (1 + l.mirrored) ÷ WORTH_SPINNING, 1, threads))
     in_threads(threads) do k
         ws = PosteriorWorkspace(m, l, T, size(noise, 2))
         for w in k:threads:windows
@@ -234,20 +110,19 @@ end
 
 function posterior_window!(mean, stdev, info, ws, y, precision, l, noise, scheme, h, enough, spread, window)
     data = Data(y, precision, window)
-    misfits!(ws.J, l, data, size(y, 2))
-    least = Float64(least_of(ws.J))
+    # The draws are chosen with weights that are flattened.
+    least_of_all = misfits!(ws.J, l, data, size(y, 2), isempty(noise) ? NEGLIGIBLE : NEGLIGIBLE / SMALLEST_β)
     info[3, window] = 0
-    if !isfinite(least)
+    if !isfinite(least_of_all)
         fill!(view(mean, :, :, window), NaN)
         fill!(view(stdev, :, :, window), NaN)
         info[1, window] = info[2, window] = NaN
         return nothing
     end
-    from_library!(ws, l, data, size(y, 2))
-    s = ws.sums
+    s = from_library!(ws, least_of_all, l, data, size(y, 2))
     least = s.least
     if effective(s) < enough && !isempty(noise)
-        least_draw = from_draws!(ws, l, data, noise, scheme, h, enough, spread)
+        least_draw = from_draws!(ws, least_of_all, l, data, noise, scheme, h, enough, spread)
         info[3, window] = size(noise, 2)
         if effective(ws.better) > effective(s)
             s = ws.better
@@ -264,27 +139,48 @@ function posterior_window!(mean, stdev, info, ws, y, precision, l, noise, scheme
     return nothing
 end
 
-function from_library!(ws, l, data, T)
+function from_library!(ws, least, l, data, T)
     s = clear!(ws.sums)
-    least = least_of(ws.J)
     empty!(ws.order)
-    for j in eachindex(ws.J)
+    each_below(ws.J, least + NEGLIGIBLE) do j
         @inbounds ws.J[j] - least < NEGLIGIBLE && push!(ws.order, j)
     end
     exact!(ws, l, data, T)
     s.least = minimum(ws.exact)
-    for (j, J) in zip(ws.order, ws.exact)
-        w = weight!(s, J)
-        q, from, mirrored = place(l, j, T)
-        @inbounds for t in 1:T, i in axes(s.x, 1)
-            x = l.states[i, from+t-1, q]
-            mirrored && (x *= l.signs[i])
-            wx = w * x
-            s.x[i, t] += wx
-            s.x²[i, t] = muladd(wx, x, s.x²[i, t])
-        end
+    resize!(ws.v, length(ws.exact))
+    map!(J -> weight!(s, J), ws.v, ws.exact)
+    mirrored = searchsortedfirst(ws.order, members(l, T) + 1)      # the first one in the order
+    add_members!(s, ws, l, 1:mirrored-1, T)
+    if mirrored <= length(ws.order)
+        s.x .*= l.signs         # the sum is mirrored meanwhile, in place of every member
+        add_members!(s, ws, l, mirrored:length(ws.order), T)
+        s.x .*= l.signs
     end
     return s
+end
+
+"Add the members of a part of the order as they are, four at a time, with the weights `ws.v`."
+function add_members!(s, ws, l, part, T)
+    for k in first(part):4:last(part)
+        four = ntuple(Val(4)) do n
+            k + n - 1 > last(part) && return (0, 0.0)
+            q, from, _ = place(l, ws.order[k+n-1], T)
+            return (LinearIndices(l.states)[1, from, q] - 1, ws.v[k+n-1])
+        end
+        add_states!(s, l.states, four...)
+    end
+    return nothing
+end
+
+function add_states!(s, states, (a, w₁), (b, w₂), (c, w₃), (d, w₄))
+    sum, sum² = s.x, s.x²
+    @inbounds @simd ivdep for k in eachindex(sum)
+        (x₁, x₂, x₃, x₄) = (states[a+k], states[b+k], states[c+k], states[d+k])
+        (y₁, y₂, y₃, y₄) = (w₁ * x₁, w₂ * x₂, w₃ * x₃, w₄ * x₄)
+        sum[k] = sum[k] + y₁ + y₂ + y₃ + y₄
+        sum²[k] = muladd(y₄, x₄, muladd(y₃, x₃, muladd(y₂, x₂, muladd(y₁, x₁, sum²[k]))))
+    end
+    return nothing
 end
 
 "The J of the members in `order`, in double precision."
@@ -296,11 +192,10 @@ function exact!(ws, l, data, T)
     return ws.exact
 end
 
-"    tempered!(ws, enough) -> the β ≤ 1 at which the weights exp(-β J) have the effective size `enough`"
-function tempered!(ws, enough)
-    least = least_of(ws.J)
+"    tempered!(ws, least, enough) -> the β ≤ 1 at which the weights exp(-β J) have the effective size `enough`"
+function tempered!(ws, least, enough)
     empty!(ws.order)
-    for j in eachindex(ws.J)
+    each_below(ws.J, least + NEGLIGIBLE / SMALLEST_β) do j
         @inbounds SMALLEST_β * (ws.J[j] - least) < NEGLIGIBLE && push!(ws.order, j)
     end
     low, high = SMALLEST_β, 1.0
@@ -322,12 +217,11 @@ function size_at(β, J, order, least)
     return w^2 / w²
 end
 
-function choose!(ws, l, data, β, T)
-    least = least_of(ws.J)
+function choose!(ws, least, l, data, β, T)
     empty!(ws.order)
     empty!(ws.v)
-    @inbounds for j in eachindex(ws.J)
-        β * (ws.J[j] - least) < NEGLIGIBLE && push!(ws.order, j)
+    each_below(ws.J, least + NEGLIGIBLE / SMALLEST_β) do j
+        @inbounds β * (ws.J[j] - least) < NEGLIGIBLE && push!(ws.order, j)
     end
     least = minimum(exact!(ws, l, data, T))
     total = 0.0
@@ -353,11 +247,11 @@ end
 
 Fill `ws.better`, where `least` is not a J, but J plus the logarithm of the probability of the draw.
 """
-function from_draws!(ws, l, data, noise, scheme, h, enough, spread)
+function from_draws!(ws, least, l, data, noise, scheme, h, enough, spread)
     T = size(ws.x, 2)
     s = clear!(ws.better)
-    β = tempered!(ws, enough)
-    choose!(ws, l, data, β, T)
+    β = tempered!(ws, least, enough)
+    choose!(ws, least, l, data, β, T)
     least_draw = Inf
     for first in 1:8:size(noise, 2)
         fly!(ws, l, first, noise, scheme, h, spread)

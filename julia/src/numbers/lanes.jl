@@ -32,6 +32,13 @@ for (W, T) in WIDTHS
               ret $llvm_type %r"""
     @eval @inline where_positive(a::Lanes{$W,$T}, b::Lanes{$W,$T}) =
         Lanes{$W,$T}(Base.llvmcall($kept, $V, Tuple{$V,$V}, a.v, b.v))
+    # Whether `a` exceeds `b` in every lane; NaN does not.
+    above = """%p = fcmp ogt $llvm_type %0, %1
+               %m = bitcast <$W x i1> %p to i$W
+               %a = icmp eq i$W %m, -1
+               %r = zext i1 %a to i8
+               ret i8 %r"""
+    @eval @inline all_above(a::Lanes{$W,$T}, b::Lanes{$W,$T}) = Base.llvmcall($above, UInt8, Tuple{$V,$V}, a.v, b.v) == 1
     root = "llvm.sqrt.$suffix"      # below zero NaN in that lane only, without an exception
     @eval @inline Base.sqrt(a::Lanes{$W,$T}) = Lanes{$W,$T}(ccall($root, llvmcall, $V, ($V,), a.v))
 end

@@ -1,13 +1,9 @@
-# The posterior mean from a library: its likelihoods against plain loops, its two stages against a
-# Gaussian posterior that is known in closed form.
+# The posterior mean from a library: its sums against plain loops, its two stages against a Gaussian
+# posterior that is known in closed form.
 
 include("../shared/problems.jl")
 include("../shared/linear.jl")
 include("../shared/kalman.jl")
-
-"A library of whatever numbers, for windows of T steps."
-random_library(signs; lead = 3, T = 10, each = 5, trajectories = 3) =
-    VDA.Library(randn(MersenneTwister(61), 3, lead + 4 * (each - 1) + T, trajectories), lead, signs)
 
 function sparse_data(rng, D, T, windows)
     y = randn(rng, D, T, windows)
@@ -15,19 +11,22 @@ function sparse_data(rng, D, T, windows)
     return y, precision
 end
 
-@testset "misfits of all members, signs $signs" for signs in ([1.0, 1.0, 1.0], [-1.0, -1.0, 1.0])
-    T = 10
-    l = random_library(signs)
-    y, precision = sparse_data(MersenneTwister(62), 3, T, 1)
-    both = any(<(0), signs) ? 2 : 1
-    J = VDA.misfits!(zeros(Float32, both * 15), l, VDA.Data(y, precision, 1), T)
-    expected = [sum(precision[:, :, 1] .* (y[:, :, 1] .- s .* l.states[:, 4 + 4j .+ (0:T-1), q]) .^ 2) / 2
-                for s in (ones(3), signs)[1:both] for q in 1:3 for j in 0:4]
-    @test J ≈ expected rtol = 1e-5
-    for j in (1, 6, 15, both * 15)
-        q, from, mirrored = VDA.place(l, j, T)
-        s = mirrored ? signs : ones(3)
-        @test J[j] ≈ sum(precision[:, :, 1] .* (y[:, :, 1] .- s .* l.states[:, from:from+T-1, q]) .^ 2) / 2 rtol = 1e-5
+@testset "moments are those of the weighted members, signs $signs" for signs in ([1.0, 1.0, 1.0], [-1.0, -1.0, 1.0])
+    (T, lead, each, windows) = (10, 3, 21, 4)
+    rng = MersenneTwister(61)
+    l = VDA.Library(randn(rng, 3, lead + 4 * (each - 1) + T, 3), lead, signs)
+    y, precision = sparse_data(rng, 3, T, windows)
+    precision[:, :, 4] .*= 100                   # the others than the best have less weight than is summed
+    mean, stdev, info = zero(y), zero(y), zeros(3, windows)
+    VDA.posterior_mean!(mean, stdev, info, y, precision, l, zeros(3, 0), RungeKutta4(), PAPER[1], 0.01, 1.0, zeros(3))
+    x = [s .* l.states[:, lead + 4j .+ (1:T), q] for s in unique([ones(3), signs]) for q in 1:3 for j in 0:each-1]
+    for w in 1:windows
+        J = [sum(precision[:, :, w] .* (y[:, :, w] - states) .^ 2) / 2 for states in x]
+        v = exp.(minimum(J) .- J) / sum(exp.(minimum(J) .- J))
+        expected = sum(v .* x)
+        @test mean[:, :, w] ≈ expected rtol = 1e-9
+        @test stdev[:, :, w] ≈ sqrt.(sum(v .* [(states - expected) .^ 2 for states in x])) rtol = 1e-6 atol = 1e-4 * (w == 4)
+        @test info[:, w] ≈ [1 / sum(v .^ 2), minimum(J), 0] rtol = 1e-9
     end
 end
 

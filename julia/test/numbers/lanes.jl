@@ -21,6 +21,10 @@ function check_arithmetic(::Type{N}, rng) where {N}
         @test lane(muladd(A, B, C), l) in (fma(a[l], b[l], c[l]), a[l] * b[l] + c[l])
         @test lane(N(c[1]), l) === c[1]
         @test lane(zero(N), l) === zero(S)
+        least = [k == l ? -one(S) : one(S) for k in 1:lanes(N)]
+        unknown = [k == l ? S(NaN) : one(S) for k in 1:lanes(N)]
+        @test !VDA.all_above(of(N, least), zero(N)) && VDA.all_above(of(N, least), N(-S(2)))
+        @test !VDA.all_above(of(N, unknown), zero(N)) && !VDA.all_above(of(N, least), N(-one(S)))
     end
     @test lanes(N) * sizeof(S) == 64
     @test VDA.lanes_for(S) === N
