@@ -371,23 +371,21 @@ def twin(arguments: argparse.Namespace):
         ("oi, constants by hand", {"covariance": _alone(SEA_LEVEL)}),
         ("oi, smooth, fitted by passes", smooth),
         ("oi, smooth, fitted by passes, local variance", smooth | local),
-        (network, smooth | local),
+        (network, {"mean": before}),
     ):
         if arguments.only and not title.startswith(tuple(arguments.only)):
             continue
-        start, cost = time.process_time(), {}
-        how = {"mean": mean} | options
-        if "covariance" not in how:
+        cost, how = {}, {"mean": mean} | options
+        if title == network:
+            how["checkpoint"], cost = trained_on_maps(past, before)
+        start = time.process_time()
+        if "functions" in how:
             covariance, _ = fit_field_covariance(past, "adt", **how)
             how = {n: how[n] for n in how if n not in ("functions", "fit_by")}
             how["covariance"] = covariance
-        if title == network:
-            folder, cost = trained_on_maps(past, before, covariance.variables["adt"].as_dict())
-            start, how = time.process_time(), {"checkpoint": folder, "mean": before}
-        else:
+        if title != network:
             how["method"] = "oi"
-        how |= {"variable": "adt", "grid": maps, "times": times}
-        found = pyvda.assimilate(rows, **how)
+        found = pyvda.assimilate(rows, variable="adt", grid=maps, times=times, **how)
         analysis = (found.adt - mean.adt).values
         row = map_scores(analysis, truth, maps.lat.values, maps.lon.values)._asdict()
         squares = (analysis - truth) ** 2
@@ -410,19 +408,15 @@ def twin(arguments: argparse.Namespace):
         yield row
 
 
-def trained_on_maps(past, before, constants):
-    """Return the folder of a training on complete maps and simulated tracks, and what it cost.
-
-    It corrects the interpolation with a covariance of these constants.
-    """
+def trained_on_maps(past, before):
+    """Return the folder of a training on complete maps and simulated tracks, and what it cost."""
     RUNS.mkdir(parents=True, exist_ok=True)
     tracks, truth = RUNS / "twin-tracks.nc", RUNS / "twin-truth.nc"
     past.to_netcdf(tracks)
     before.where(before.adt.notnull().all("time")).to_netcdf(truth)
     configuration = PointConfiguration(
         points={"observations": str(tracks), "variable": "adt", "truth": str(truth),
-                "mean": str(truth), "local_variance": True, "covariance": _alone(constants),
-                **TWIN["points"]},
+                "mean": str(truth), "local_variance": True, "functions": SMOOTH, **TWIN["points"]},
         network=TWIN["network"], training=TWIN["training"],
     )  # fmt: skip
     folder = RUNS / "twin"

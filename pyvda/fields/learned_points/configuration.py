@@ -28,7 +28,7 @@ class PointSource(Section):
         File, or files such as those of several satellites, as for `pyvda assimilate`.
     truth : str, optional
         File of complete fields of the variable over time and a grid, such as those of a simulation
-        that the data observe: the network is compared with these, see `truth`.
+        that the data observe: the network is compared with these, see `learned_points.truth`.
     variable : str, optional
         Default: the only one.
     transform : {"log10", "log"}, optional
@@ -36,9 +36,10 @@ class PointSource(Section):
     withhold : str, optional
         Variable of the file that is nonzero where a datum is used for nothing, the fit included.
     covariance, functions, factors, fit_by, mean, local_variance
-    nearest, nearest_other, within_days, group_days
         As the options of the method `oi`, the first guess; but the constants are fitted by passes,
         moorings or floats, unless `fit_by` says otherwise.
+    nearest, nearest_other, within_days, group_days
+        As the options of the method `oi`.
     combined : bool
         As the option of `oi`: whether the first guess is corrected by other interpolations.
     draws : int
