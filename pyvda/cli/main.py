@@ -120,6 +120,8 @@ for _name in _COMMANDS:
 
 def main() -> None:
     """Run the command line and turn errors into one sentence and an exit code."""
+    _open_standard_streams()
+    _expect_folder()
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", _SPIN_OF_OPENBLAS)  # read when numpy is loaded
     _collect_rarely()
     atexit.register(gc.freeze)  # an interpreter that ends looks through all objects several times
@@ -140,6 +142,28 @@ def main() -> None:
             raise
         print("pyvda: interrupted", file=sys.stderr)
         sys.exit(1)
+
+
+def _open_standard_streams() -> None:
+    """Open in place of standard streams that are closed, as those of a daemon, the null device.
+
+    A file that is opened later would otherwise have their number, and get what libraries print.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+
+
+def _expect_folder() -> None:
+    """End the command where the current folder is gone, which libraries do not survive."""
+    try:
+        os.getcwd()
+    except OSError:
+        print(
+            "pyvda: the current folder does not exist any more; change to another (cd)",
+            file=sys.stderr,
+        )
+        sys.exit(2)
 
 
 def _collect_rarely() -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -304,3 +305,24 @@ def test_idle_threads_of_linear_algebra_soon_sleep(given, spin) -> None:
         capture_output=True, text=True, timeout=300, env=kept | given,
     )  # fmt: skip
     assert done.stdout.splitlines()[-1] == f"False {spin}", done.stderr
+
+
+def test_closed_standard_streams_do_not_hinder(folder, tmp_path) -> None:
+    command = [
+        sys.executable, "-m", "pyvda", "assimilate", str(folder / "obs.nc"), "--engine", "torch",
+        "--iterations", "2", "-o", str(tmp_path / "a.nc"),
+    ]  # fmt: skip
+    shell = " ".join(map(shlex.quote, command)) + " <&- >&- 2>&-"
+    assert subprocess.run(["sh", "-c", shell]).returncode == 0
+    with xr.open_dataset(tmp_path / "a.nc") as found:
+        assert np.isfinite(found.analysis).all()
+
+
+def test_a_current_folder_that_is_gone_is_said(tmp_path) -> None:
+    (tmp_path / "gone").mkdir()
+    shell = f"cd gone && rmdir ../gone && {shlex.quote(sys.executable)} -m pyvda info"
+    done = subprocess.run(["sh", "-c", shell], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == (
+        "pyvda: the current folder does not exist any more; change to another (cd)"
+    )

@@ -18,6 +18,7 @@ from pyvda.errors import InputError
 ZARR = ".zarr"
 DATASETS = ("", ".nc", ".nc4", ".cdf", ".netcdf", ".h5", ".hdf5", ZARR)
 _ZARR_MARKS = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
+_LONGEST_NAME = 200  # bytes; file systems allow 255, of which temporary files need some
 # Compressed, values that no analysis has may take nearly nothing; those of one take about this.
 _LEAST_COMPRESSED = 0.5
 
@@ -58,11 +59,16 @@ def check_output(
     """
     path = Path(path)
     _check_not_url(path)
+    _check_length(path)
     check_suffix(path, suffixes)
     target = Path(os.path.realpath(path))
     check_folder(path)
     if target.is_dir() and not (is_zarr(path) and is_store(target)):
         raise InputError(f"cannot write {path}: it is a folder; choose another name")
+    if target.is_file() and is_zarr(path):
+        raise InputError(
+            f"cannot write {path}: it is a file, and a zarr store is a folder; choose another name"
+        )
     if target.exists() and not (target.is_file() or target.is_dir()):
         raise InputError(f"cannot write {path}: it is not an ordinary file; choose another name")
     if not overwrite:
@@ -76,6 +82,16 @@ def _check_not_url(path: Path) -> None:
         raise InputError(
             f"cannot write {scheme}//{'/'.join(path.parts[1:])}: outputs are files of this "
             "machine; write to a path and copy it (fsspec.filesystem)"
+        )
+
+
+def _check_length(path: Path) -> None:
+    """Refuse names that file systems cannot hold once those of temporary files are made of them."""
+    size = len(os.fsencode(path.name))
+    if size > _LONGEST_NAME:
+        raise InputError(
+            f"cannot write {path.name[:40]}...: its name has {size} bytes, expected at most "
+            f"{_LONGEST_NAME}; choose a shorter name"
         )
 
 

@@ -164,3 +164,16 @@ def test_a_folder_that_is_passed_through_must_exist(tmp_path):
 def test_an_address_is_no_output(url):
     with pytest.raises(InputError, match=f"cannot write {url}: outputs are files of this machine"):
         check_output(url)
+
+
+def test_a_file_where_a_store_is_to_be(tmp_path):
+    (tmp_path / "a.zarr").write_text("notes")
+    with pytest.raises(InputError, match="it is a file, and a zarr store is a folder"):
+        check_output(tmp_path / "a.zarr")
+
+
+def test_a_name_that_is_too_long_for_temporary_files(tmp_path):
+    with pytest.raises(InputError, match="its name has 253 bytes, expected at most 200; choose"):
+        check_output(tmp_path / ("x" * 250 + ".nc"))
+    save_analysis(xr.Dataset({"x": 1.0}), tmp_path / ("x" * 197 + ".nc"))
+    save_analysis(xr.Dataset({"x": 1.0}), tmp_path / ("x" * 195 + ".zarr"))
