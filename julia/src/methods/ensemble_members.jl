@@ -75,33 +75,22 @@ end
     end
     return nothing
 end
-# A VectorModel takes one member at a time.
-function forecast!(members, ws, (step_ws, x)::Tuple{VectorStepWorkspace,Vector{Float64}}, scheme, h)
-    A = members.A
-    for j in 1:ws.members
-        @inbounds for i in eachindex(x)
-            x[i] = A[j, i] + members.x̄[i]
-        end
-        x̂ = step!(step_ws, scheme, ws.m, x, h)
-        @inbounds for i in eachindex(x)
-            A[j, i] = x̂[i]
-        end
-    end
-    return nothing
-end
 @inline function forecast!(members, ws, (step_ws, x)::Tuple, scheme, h)
-    lanes = members.lanes
-    for g in axes(lanes, 1)
+    (states, those) = together(members, ws, step_ws)
+    for j in those
         @inbounds for i in eachindex(x)
-            x[i] = lanes[g, i] + members.x̄[i]
+            x[i] = states[j, i] + members.x̄[i]
         end
         x̂ = step!(step_ws, scheme, ws.m, x, h)
         @inbounds for i in eachindex(x)
-            lanes[g, i] = x̂[i]
+            states[j, i] = x̂[i]
         end
     end
     return nothing
 end
+"    together(members, ws, step_ws) -> members that a step takes together, as rows, and the rows: one of a VectorModel"
+@inline together(members, ws, ::VectorStepWorkspace) = (members.A, 1:ws.members)
+@inline together(members, ws, step_ws) = (members.lanes, axes(members.lanes, 1))
 
 "    add_weighted!(x, A, w) -> x + A w in place of x"
 function add_weighted!(x, A, w)
