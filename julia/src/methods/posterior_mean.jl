@@ -14,7 +14,7 @@
 # before the window starts. For pairs of member and deviate the weight of a draw is exactly exp(-J) / vⱼ,
 # if the prior is the library smoothed by the deviates.
 
-const WORTH_SPINNING = 1_000_000    # members that are compared in about the time for which an idle thread spins
+const FOR_A_THREAD = 1_000_000      # members to compare, below which another thread was measured to cost more time than it takes over
 const SMALLEST_β = 1 / 32
 const NEGLIGIBLE = 25.0         # weights below exp(-25) of the largest are ignored
 
@@ -98,7 +98,7 @@ A window whose J all overflow Float32 (absurd data) is filled with NaN.
 function posterior_mean!(mean, stdev, info, y, precision, l::Library, noise, scheme, m, h, enough, spread)
     T, windows = size(y, 2), size(y, 3)
     threads = threads_for(windows)
-    isempty(noise) && (threads = clamp(windows * members(l, T) * (1 + l.mirrored) ÷ WORTH_SPINNING, 1, threads))
+    isempty(noise) && (threads = clamp(windows * members(l, T) * (1 + l.mirrored) ÷ FOR_A_THREAD, 1, threads))
     in_threads(threads) do k
         ws = PosteriorWorkspace(m, l, T, size(noise, 2))
         for w in k:threads:windows
