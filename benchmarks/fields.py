@@ -366,7 +366,7 @@ def twin(arguments: argparse.Namespace):
     network = "network, oi with local variance"
     first = {}
     for title, options in (
-        ("oi, fitted", {"functions": FUNCTIONS}),
+        ("oi, fitted", {"functions": FUNCTIONS, "fit_by": "likelihood"}),
         ("oi, fitted by passes", {"functions": FUNCTIONS, "fit_by": "passes"}),
         ("oi, constants by hand", {"covariance": _alone(SEA_LEVEL)}),
         ("oi, smooth, fitted by passes", smooth),
@@ -434,7 +434,7 @@ def qg(arguments: argparse.Namespace):
     """
     truth = pyvda.simulate("quasi-geostrophic", 1, 1, steps=31, parameters={"n": 65})
     tracks = pyvda.observe(truth, "qg-altimetry", 3)
-    fitted = {"functions": "gaussian/matern32,exponential"}
+    fitted = {"functions": "gaussian/matern32,exponential", "fit_by": "likelihood"}
     of_states = ("oi, fitted, around the mean of simulations", "4D-Var, the model known")
     states, mean, around = None, 0.0, None
     if not arguments.only or any(title.startswith(tuple(arguments.only)) for title in of_states):
@@ -498,7 +498,7 @@ def passes(arguments: argparse.Namespace):
     hidden = draws[arguments.draw].values.astype(bool)
     mean = xr.open_dataset(DATA / "med_adt_duacs_2005q2.nc").adt.mean("time").to_dataset()
     mean.adt.attrs["units"] = "m"
-    fitted = {"functions": FUNCTIONS}
+    fitted = {"functions": FUNCTIONS, "fit_by": "likelihood"}
     by_passes = "oi, fitted by passes"
     by_hand = {"covariance": _alone(SEA_LEVEL)}
     independent = _alone(SEA_LEVEL | {"track_variance": 0.0})

@@ -113,7 +113,7 @@ def covariance(
         str | None,
         typer.Option(
             help="Fields with gaps: clouds or likelihood; for points: passes or likelihood. "
-            "Default: clouds; likelihood."
+            "Default: clouds; passes where there are ten."
         ),
     ] = None,
     local_variance: Annotated[

@@ -51,7 +51,7 @@ class OptimalInterpolationOptions(FieldOptions):
     fit_by : {"clouds", "passes", "likelihood"}, optional
         Whether values under clouds of other times are predicted best, or data at points from other
         passes, moorings or floats; or the likelihood of the data is largest. Default: by clouds,
-        where the field has gaps; data at points by likelihood.
+        where the field has gaps, else by likelihood; by passes where data at points have ten.
     local_variance : bool
         Whether the variance of a field differs from point to point: data are divided by the
         standard deviation around each, which the error then has, too. For data at points it is that

@@ -19,7 +19,7 @@ from pyvda.fields.fit import Fit
 from pyvda.fields.likelihood import fit_by_likelihood
 from pyvda.fields.mean import SeasonalMean, seasonal_mean
 from pyvda.fields.options import Estimate, PointEstimate
-from pyvda.fields.passes import fit_by_passes
+from pyvda.fields.passes import LEAST_PASSES, count_passes, fit_by_passes
 from pyvda.fields.places import Places
 from pyvda.fields.point_mean import MeanMap
 from pyvda.fields.points import DataAtPoints
@@ -42,7 +42,7 @@ class Constants(NamedTuple):
     kinds : sequence of (space, time)
         Functions of the factors that are fitted.
     fit_by : {"passes", "likelihood"}, optional
-        What the fit goes by; see `fitted`.
+        What the fit goes by; see `fitted`. Default: passes where there are `LEAST_PASSES`.
     seed : int
         Seed of the fit.
     season_days : float, optional
@@ -178,7 +178,10 @@ def estimated(
 def fitted(rows: ScatteredRows, constants: Constants, report: ProgressReport = silent) -> Fit:
     """Fit a covariance to departures from the mean; see `fit_by_passes`, `fit_by_likelihood`."""
     how: dict[str, Any] = {"kinds": constants.kinds, "seed": constants.seed, "report": report}
-    if constants.fit_by == PASSES:
+    by_passes = constants.fit_by == PASSES
+    if constants.fit_by is None:
+        by_passes = count_passes(rows) >= LEAST_PASSES
+    if by_passes:
         return fit_by_passes(rows, constants.step, constants.width, **how)
     return fit_by_likelihood(rows, constants.step, **how)
 

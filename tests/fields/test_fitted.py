@@ -5,6 +5,7 @@ from gappy import COVARIANCE, field, tracks
 
 from pyvda.fields import covariance, fitted, likelihood
 from pyvda.fields.fit import Fit
+from pyvda.fields.fitted import fit_field_covariance
 from pyvda.fields.places import on_plane
 from pyvda.fields.scattered import ScatteredRows
 
@@ -83,3 +84,14 @@ def test_what_is_drawn_is_the_covariance_of_the_data() -> None:
                        for n in ("data", "model"))  # fmt: skip
         assert model[0] > 1.5 * model[-1]
         np.testing.assert_allclose(data, model, atol=0.2 * COVARIANCE.variance)
+
+
+@pytest.mark.parametrize(("passes", "chosen"), [(12, "passes"), (9, "likelihood")])
+def test_ten_passes_are_fitted_by_passes_that_are_left_out(passes: int, chosen: str) -> None:
+    ds = tracks(count=passes)
+    found, as_chosen, by_likelihood = (
+        fit_field_covariance(ds, "sst", factors=1, **how)[0]
+        for how in ({}, {"fit_by": chosen}, {"fit_by": "likelihood"})
+    )
+    assert found == as_chosen
+    assert (found == by_likelihood) == (chosen == "likelihood")
