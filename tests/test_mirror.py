@@ -65,7 +65,6 @@ ELSEWHERE = {
     "fields/learned_points/module.py": "fields/learned_points/test_train.py",
     "fields/methods.py": "cli/test_derived.py",
     "fields/output.py": "fields/test_in_blocks.py",
-    "fields/withheld.py": "fields/test_in_blocks.py",
     # Steps on the way of a file, which whole files go through.
     "io/writing/analysis.py": "test_assimilate.py",
     "io/tables/analysis_times.py": "io/sources/test_sources.py",

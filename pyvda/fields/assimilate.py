@@ -14,7 +14,7 @@ from pyvda.cluster import Choice, client, with_engines
 from pyvda.engine import Engine, get_engine
 from pyvda.engine.data import Array
 from pyvda.errors import InputError
-from pyvda.fields import in_blocks, output, target
+from pyvda.fields import in_blocks, output, places, target
 from pyvda.fields import points as of_points
 from pyvda.fields.field import Field, Values, opened
 from pyvda.fields.methods import FIELD_METHODS, LEARNED, FieldMethod, learned_method
@@ -243,6 +243,7 @@ def read_fields(
     points = of_points.read(beside, field.variables, **how)
     attrs = {name: dict(field.ds[name].attrs) for name in field.variables}
     of_points.check_units(points.attrs, attrs, "the point data", "the field")
+    places.joined(field.places, points.places)  # of one kind
     if points.dated != field.dated:
         raise InputError(
             "the times of the field and of the point data are not both dates; give both dates"

@@ -15,6 +15,7 @@ import xarray as xr
 from pyvda.engine.data import Array
 from pyvda.errors import InputError
 from pyvda.fields import places
+from pyvda.fields.land_mask import is_sea, mask_of
 from pyvda.fields.places import Places
 from pyvda.fields.transforms import Transform
 from pyvda.io.cf import grids, times, unsuitable
@@ -27,8 +28,8 @@ from pyvda.io.quality.validation import elapsed, expect_none_infinite, expect_nu
 from pyvda.notices import notice
 
 _DAY = 86400.0
+_ORDER = "pyvda_order_of_times"
 _AT_ONCE = 10_000_000  # values that are looked through
-_MASKS = ("mask", "land", "sea", "land_mask", "sea_mask", "landmask", "lsm", "tmask")
 _UNITS_OF_TIME = {"days": 1.0, "day": 1.0, "d": 1.0, "hours": 1 / 24, "hour": 1 / 24, "h": 1 / 24,
                   "minutes": 1 / 1440, "seconds": 1 / _DAY, "s": 1 / _DAY,
                   "1": 1.0}  # fmt: skip
@@ -80,6 +81,8 @@ class Field:
     dated : bool
     transform : Transform
     good_flags : optional
+    order : (T,) of int, optional
+        Index of each time in the file. None: they are in order there.
     """
 
     ds: xr.Dataset
@@ -94,6 +97,7 @@ class Field:
     dated: bool
     transform: Transform
     good_flags: GoodFlags | None
+    order: Array | None = None
 
     def read(self, name: str) -> Values:
         """Return the values of a variable on the sea, transformed.
@@ -128,8 +132,9 @@ class Field:
     def between(self, start: int, stop: int) -> Field:
         """Return the field at some of its times, by index."""
         return replace(
-            self, ds=self.ds.isel({self.time: slice(start, stop)}), days=self.days[start:stop]
-        )
+            self, ds=self.ds.isel({self.time: slice(start, stop)}), days=self.days[start:stop],
+            order=None if self.order is None else self.order[start:stop],
+        )  # fmt: skip
 
     def on_grid(self, values: Array, fill: Any = np.nan) -> Array:
         """Return numbers on the sea, (..., P), on the grid, (..., Y, X)."""
@@ -184,12 +189,14 @@ def opened(
                 f"{other} has the dimensions {ds[other].dims}, expected those of {chosen[0]}, "
                 f"{ds[chosen[0]].dims}; leave it out, or put it on the same grid"
             )
-    ds, days, dated = with_days(ds, time)
+    numbered = ds.assign_coords({_ORDER: (time, np.arange(ds.sizes[time]))})
+    numbered, days, dated = with_days(numbered, time)
+    order, ds = numbered[_ORDER].values, numbered.drop_vars(_ORDER)
     field = Field(
         ds, chosen, time, space, np.ones([ds.sizes[d] for d in space], bool),
         np.ones([ds.sizes[d] for d in space], bool), None,
         Places(np.zeros((0, 3)), np.zeros((0, 2)), places.Scale(1.0, 1.0, 0.0)), days, dated,
-        Transform(transform), good_flags,
+        Transform(transform), good_flags, None if (np.diff(order) == 1).all() else order,
     )  # fmt: skip
     seen = _seen(field)
     if not seen.any():
@@ -314,12 +321,7 @@ def _sea(
                 "observed are taken for land (mask names a variable that is 0 there)"
             )
         return seen, None
-    if set(ds[name].dims) != set(space):
-        raise InputError(
-            f"the land mask {name!r} has the dimensions {ds[name].dims}, expected {space}; choose "
-            "another variable"
-        )
-    sea = is_sea(ds[name].transpose(*space))
+    sea = is_sea(ds[name], space, seen)
     if not sea.any():
         raise InputError(
             f"all points are land by {name!r}; name another land mask (mask), nonzero at sea"
@@ -333,35 +335,6 @@ def _sea(
             "sea"
         )
     return sea, name
-
-
-def mask_of(ds: xr.Dataset, space: tuple[str, str]) -> str | None:
-    """Return the variable that tells land by its meanings, standard_name or name, None without."""
-    for name, variable in ds.variables.items():
-        if set(variable.dims) != set(space):
-            continue
-        meanings = str(variable.attrs.get("flag_meanings", "")).lower().split()
-        standard = str(variable.attrs.get("standard_name", ""))
-        if "land" in meanings or standard in ("land_binary_mask", "sea_binary_mask"):
-            return str(name)
-        if str(name).lower() in _MASKS:
-            return str(name)
-    return None
-
-
-def is_sea(array: xr.DataArray) -> Array:
-    """Return where a mask says sea: by its meanings, its standard_name, or its name."""
-    values = np.asarray(array.values)
-    known = ~np.isnan(values.astype(float))
-    meanings = str(array.attrs.get("flag_meanings", "")).lower().split()
-    if "land" in meanings and "flag_values" in array.attrs:
-        flags = np.atleast_1d(array.attrs["flag_values"])
-        land = [f for f, m in zip(flags, meanings, strict=False) if m == "land"]
-        return np.asarray(known & ~np.isin(values, land))
-    of_land = array.attrs.get("standard_name") == "land_binary_mask" or (
-        "land" in str(array.name).lower() and array.attrs.get("standard_name") != "sea_binary_mask"
-    )
-    return np.asarray(known & ((values == 0) if of_land else (values != 0)))
 
 
 def places_of(ds: xr.Dataset, name: str, space: tuple[str, str], sea: Array) -> Places:

@@ -22,6 +22,7 @@ from pyvda.fields.options import Estimate
 from pyvda.fields.points import DataAtPoints
 from pyvda.io.writing.history import append_history
 from pyvda.names import FieldFlag
+from pyvda.notices import notice
 
 _OF_THE_FILE = ("ancillary_variables", "cell_methods", "valid_min", "valid_max", "valid_range",
                 "actual_range", "coverage_content_type", "missing_value", "_FillValue")  # fmt: skip
@@ -124,6 +125,11 @@ def _mark_cells(
 ) -> None:
     """Flag the cells of the data as observed, and the points that never have a datum."""
     cells = Cells.of(field, points)
+    if not cells.near.any():
+        notice(
+            f"none of the {len(points.time)} data lies within a spacing of the grid: longitude and "
+            "latitude (or x and y) of the grid are perhaps not theirs"
+        )
     for name in points.variables:
         used = np.isfinite(points.values[name].values)
         if hidden is not None:

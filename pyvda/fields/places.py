@@ -134,7 +134,23 @@ def on_plane(y: Array, x: Array, unit: str = "km") -> Places:
 
 
 def joined(first: Places, second: Places) -> Places:
-    """Return the points of both, on one map."""
+    """Return the points of both, on one map.
+
+    Raises
+    ------
+    InputError
+        Some have latitude and longitude and others x and y, or only some have a unit.
+    """
+    if len(first) and len(second):
+        systems = [
+            "latitude and longitude" if one.on_sphere else f"x and y in {one.unit or 'no unit'}"
+            for one in (first, second)
+        ]
+        if systems[0] != systems[1]:
+            raise InputError(
+                f"some places have {systems[0]} and others {systems[1]}, expected the same of all; "
+                "convert the coordinates of one of the files"
+            )
     deviation = None
     if first.deviation is not None or second.deviation is not None:
         deviation = np.concatenate([p.deviations() for p in (first, second)])

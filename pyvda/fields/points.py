@@ -40,6 +40,10 @@ _ROLES = ("trajectory_id", "timeseries_id")
 _PASSES = ("pass_id", "pass", "pass_number", "track", "track_number", "trajectory", "orbit",
            "cycle", "cycle_number", "satellite", "mission", "platform", "platform_number",
            "station", "station_id", "mooring", "buoy", "float", "wmo")  # fmt: skip
+_CYCLES = ("cycle", "cycle_number")
+_REVISITED = {"pass_id", "pass", "pass_number", "track", "track_number", "orbit", "satellite",
+              "mission"}  # fmt: skip
+_REVISIT = 0.5  # days: data of one pass are no farther apart
 _GAP = 20.0  # median steps in time: what ends a pass that has no number
 _REPEATED = 5  # data for each position, on average: those of moorings
 
@@ -193,6 +197,7 @@ def _of_one(
         if not known.any():
             raise InputError(f"no datum of {what} has both time and position; give them")
     track = _tracks(ds, dim, time, where)
+    _check_levels(ds, dim, what, known, [*where, _in_days(time)])
     values = {n: _values(ds, n, transform, good_flags, len(chosen) == 1, known) for n in chosen}
     if not any(np.isfinite(v.values).any() for v in values.values()):
         raise InputError(
@@ -260,21 +265,72 @@ def _tracks(ds: xr.Dataset, dim: Any, time: Array, where: Sequence[Array]) -> Ar
     """Return the number of the pass, mooring or float of each datum.
 
     By CF's `cf_role`, or by variables with names such as `track` and `cycle`, taken together; else
-    moorings are data at the same position, and a pass ends where time makes a jump.
+    moorings are data at the same position, and a pass ends where time makes a jump. A satellite
+    that comes back to a track makes another pass.
     """
     along = [n for n, v in ds.variables.items() if v.dims == (dim,)]
     found = [n for n in along if ds[n].attrs.get("cf_role") in _ROLES]
     found = found or [n for n in along if str(n).lower() in _PASSES]
     if found:
         columns = [np.unique(ds[n].values, return_inverse=True)[1] for n in found]
-        return np.unique(np.stack(columns), axis=1, return_inverse=True)[1].ravel()
+        number = np.unique(np.stack(columns), axis=1, return_inverse=True)[1].ravel()
+        named = {str(n).lower() for n in found}
+        revisited = named & _REVISITED and not named & {*_CYCLES}
+        roles = any(ds[n].attrs.get("cf_role") in _ROLES for n in found)
+        return _visits(number, _in_days(time)) if revisited and not roles else number
     positions, at = np.unique(np.stack(where), axis=1, return_inverse=True)
     if positions.shape[1] * _REPEATED <= len(time):
         return at.ravel()
-    step = np.diff(time) / np.timedelta64(1, "D") if time.dtype.kind == "M" else np.diff(time)
+    step = np.diff(_in_days(time))
+    return np.concatenate([[0], np.cumsum((step < 0) | (step > _GAP * _usual(step)))])
+
+
+def _in_days(time: Array) -> Array:
+    """Return times as days since the first, NaN where there is none."""
+    return (
+        np.asarray((time - time.min()) / np.timedelta64(1, "D")) if time.dtype.kind == "M" else time
+    )
+
+
+def _usual(step: Array) -> float:
     forward = step[step > 0]
-    usual = float(np.median(forward)) if len(forward) else 0.0
-    return np.concatenate([[0], np.cumsum((step < 0) | (step > _GAP * usual))])
+    return float(np.median(forward)) if len(forward) else 0.0
+
+
+def _visits(number: Array, days: Array) -> Array:
+    """Return the number of each visit of a track, (N,), from those of tracks and times."""
+    order = np.lexsort((days, number))
+    step, other = np.diff(days[order]), np.diff(number[order]) != 0
+    longest = max(_REVISIT, _GAP * _usual(step[~other]))
+    found = np.empty(len(number), int)
+    found[order] = np.concatenate([[0], np.cumsum(other | (step > longest))])
+    return found
+
+
+def _check_levels(
+    ds: xr.Dataset, dim: Any, what: str, known: Array, where: Sequence[Array]
+) -> None:
+    """Raise InputError where data of one place and time differ in depth; say it if others do."""
+    for name, v in ds.variables.items():
+        standard = str(v.attrs.get("standard_name", "")).lower()
+        vertical = axis(ds, name) == "Z" and not standard.startswith("sea_floor")
+        if v.dims != (dim,) or v.dtype.kind not in "fiu" or not vertical:
+            continue
+        used = known & np.isfinite(np.asarray(v.values, float))
+        levels = np.asarray(v.values, float)[used]
+        if not len(levels) or levels.min() == levels.max():
+            continue
+        at = np.unique(np.stack([one[used] for one in where]), axis=1, return_inverse=True)[1]
+        low, high = (np.full(at.max() + 1, one) for one in (np.inf, -np.inf))
+        np.minimum.at(low, at.ravel(), levels)
+        np.maximum.at(high, at.ravel(), levels)
+        between = f"{name} from {levels.min():g} to {levels.max():g}"
+        if (low < high).any():
+            raise InputError(
+                f"{what} has several data at one place and time, at {between}, but a map is of one "
+                f"level; choose one, such as ds.where(abs({name} - {levels[0]:g}) < 1, drop=True)"
+            )
+        notice(f"the data of {what} lie at {between}; they are taken for one level")
 
 
 def _candidates(ds: xr.Dataset) -> list[str]:

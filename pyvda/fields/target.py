@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 import numpy as np
@@ -16,14 +17,8 @@ import xarray as xr
 
 from pyvda.engine.data import Array
 from pyvda.errors import InputError
-from pyvda.fields.field import (
-    Field,
-    is_sea,
-    mask_of,
-    places_of,
-    unit_of_time,
-    with_days,
-)
+from pyvda.fields.field import Field, places_of, unit_of_time, with_days
+from pyvda.fields.land_mask import is_sea, mask_of
 from pyvda.fields.places import Places
 from pyvda.fields.points import DataAtPoints
 from pyvda.fields.transforms import Transform
@@ -150,10 +145,17 @@ def _grid(given: Any, mask: str | None, places: Places) -> tuple[xr.Dataset, Arr
     for standard, variable in zip(("latitude", "longitude"), where or (), strict=False):
         label = next((n for n, v in ds.variables.items() if v is variable), standard)
         found = found.assign_coords({label: variable})
+    found = found.drop_vars("time", errors="ignore")  # of one time, which is no dimension
     if time is not None:
         found = found.assign_coords(time=("time", ds[time].values, ds[time].attrs))
     if name is not None:
-        return found, is_sea(ds[name].transpose(*space)), name
+        sea = is_sea(ds[name], space)
+        if not sea.any():
+            raise InputError(
+                f"all points of the grid are land by {name!r}; name another land mask (mask), "
+                "nonzero at sea"
+            )
+        return found, sea, name
     known = [n for n, v in ds.data_vars.items()
              if v.dtype.kind == "f" and set(space) <= set(v.dims)]  # fmt: skip
     if not known:
@@ -215,6 +217,16 @@ def _even(text: str, places: Places) -> xr.Dataset:
                 "positive step"
             )
         axes.append(first + step * np.arange(int(np.floor((last - first) / step + 1e-6)) + 1))
+    if len(axes[0]) * len(axes[1]) > _MOST:
+        raise InputError(
+            f"the grid {text!r} has {len(axes[1])} × {len(axes[0])} points, expected at most "
+            f"{_MOST:.0e}; give larger steps or a smaller area"
+        )
+    if places.on_sphere and axes[0][-1] - axes[0][0] > 360:
+        raise InputError(
+            f"the grid {text!r} goes around the globe more than once; give longitudes over at most "
+            "360 degrees"
+        )
     if places.on_sphere:
         y, x, of_y, of_x = "lat", "lon", _LAT, _LON
     else:
@@ -247,8 +259,16 @@ def _times(points: DataAtPoints, ds: xr.Dataset, text: str | None) -> Array:
             if not step > 0 or not 0 <= (last - first) / step < _MOST:
                 raise ValueError
             return first + step * np.arange(int(np.floor((last - first) / step + 1e-6)) + 1)
-        found = pd.date_range(parts[0], parts[1], freq=_step(parts[2]))
-    except ValueError:
+        if not all(re.match(r"\s*\d{4}(\D|$)", part) for part in parts[:2]):
+            raise ValueError  # 01-03-2020 is of two months
+        first, last = (pd.Timestamp(part) for part in parts[:2])
+        first, last = (one.tz_convert(None) if one.tz else one for one in (first, last))
+        first, last = first.as_unit("ns"), last.as_unit("ns")
+        step = _step(parts[2])
+        if not step or not abs((last - first) / step) < _MOST:
+            raise ValueError
+        found = pd.date_range(first, last, freq=step)
+    except (ValueError, OverflowError):
         kind = "2014-05-20/2014-06-01/1d" if points.dated else "0/10/1"
         raise InputError(f"times is {text!r}, expected first/last/step, such as {kind}") from None
     if not len(found):
@@ -257,5 +277,12 @@ def _times(points: DataAtPoints, ds: xr.Dataset, text: str | None) -> Array:
 
 
 def _step(text: str) -> pd.Timedelta:
-    """Return a step such as 6h or 1d, of which pandas wants the letter of days to be D."""
-    return pd.Timedelta(text.strip()[:-1] + "D" if text.strip().endswith("d") else text)
+    """Return a step such as 6h or 1d, of which pandas wants the letter of days to be D.
+
+    >>> _step("6h"), _step("1d") == _step("P1D")
+    (Timedelta('0 days 06:00:00'), True)
+    """
+    step = pd.Timedelta(text.strip()[:-1] + "D" if text.strip().endswith("d") else text)
+    if pd.isna(step) or text.strip().replace(".", "").isdecimal():
+        raise ValueError(f"{text} is no step with a unit")
+    return step

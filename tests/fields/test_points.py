@@ -103,3 +103,49 @@ def test_data_without_a_position_are_dropped_and_counted() -> None:
 def test_points_that_cannot_be_used(change, message) -> None:
     with pytest.raises(InputError, match=message):
         read(change(tracks(count=3, of_pass=4)))
+
+
+def test_a_satellite_that_comes_back_makes_another_pass() -> None:
+    ds = tracks(count=2, of_pass=6)
+    later = ds.assign_coords(time=ds.time + np.timedelta64(10, "D"))
+    both = [rows(one, track=np.repeat([7, 8], 6)) for one in (ds, later)]
+    twice = xr.concat(both, "obs")
+    expected = np.repeat([0, 2, 1, 3], 6)
+    np.testing.assert_array_equal(read(twice, "sst").track, expected)
+    shuffled = np.random.default_rng(0).permutation(24)
+    np.testing.assert_array_equal(read(twice.isel(obs=shuffled), "sst").track, expected[shuffled])
+    cycles = twice.assign(cycle=("obs", np.repeat([1, 2], 12)))
+    assert len(np.unique(read(cycles, "sst").track)) == 4
+    stations = twice.rename(track="station")
+    assert len(np.unique(read(stations, "sst").track)) == 2
+
+
+def test_several_levels_are_no_map() -> None:
+    ds = tracks(count=2, of_pass=6)
+    deep = rows(ds, depth=np.linspace(0, 30, 12))
+    with pytest.warns(Notice, match="depth from 0 to 30; they are taken for one level"):
+        read(deep, "sst")
+    profiles = xr.concat([deep.assign(depth=deep.depth + d) for d in (0, 100)], "obs")
+    with pytest.raises(InputError, match="several data at one place and time, at depth"):
+        read(profiles, "sst")
+    surface = profiles.where(profiles.depth < 50, drop=True)
+    with pytest.warns(Notice, match="one level"):
+        assert len(read(surface, "sst").time) == 12
+
+
+def test_radians_are_degrees() -> None:
+    ds = rows(tracks(count=2, of_pass=6))
+    other = ds.assign(
+        {n: ("obs", np.radians(ds[n].values), {"units": "radians"}) for n in ("lat", "lon")}
+    )
+    np.testing.assert_allclose(read(other, "sst").places.position, read(ds, "sst").places.position)
+
+
+def test_places_on_a_plane_and_on_the_sphere_do_not_go_together() -> None:
+    ds = rows(tracks(count=2, of_pass=6))
+    km = {"x": ("obs", 85 * (ds.lon.values - 5), {"units": "km", "axis": "X"}),
+          "y": ("obs", 10 * (ds.lat.values - 40), {"units": "km", "axis": "Y"})}  # fmt: skip
+    plane = ds.drop_vars(["lat", "lon"]).assign(km)
+    for given in ([ds, plane], [plane, ds]):
+        with pytest.raises(InputError, match="some places have"):
+            read(given, "sst")

@@ -55,8 +55,14 @@ def test_a_curvilinear_grid_and_noons_of_the_data() -> None:
         (xr.Dataset({"a": ("b", [1.0])}), None, "no latitude and longitude"),
         ("5:6:1,40:41:1", "2020", "expected first/last/step"),
         ("5:6:1,40:41:1", "2020-03-04/2020-03-01/1d", "holds no time"),
+        ("0:100000:0.1,0:80:0.0001", None, "at most 1e"),
+        ("0:720:30,40:41:1", None, "more than once"),
+        *[("5:6:1,40:41:1", f"2020-03-01/2020-03-06/{step}", "expected first/last/step")
+          for step in ("1", "0d", "NaT", "1e-9d")],
+        *[("5:6:1,40:41:1", times, "expected first/last/step")
+          for times in ("NaT/NaT/1d", "01-03-2020/03-03-2020/1d", "1500-01-01/1500-01-03/1d")],
     ],
-)
+)  # fmt: skip
 def test_grids_that_cannot_be_used(grid, times, message) -> None:
     with pytest.raises(InputError, match=message):
         on_grid(POINTS, grid, times)
@@ -75,3 +81,17 @@ def test_times_of_a_grid_are_dates_or_days_whatever_their_unit() -> None:
     undated = tracks().assign(time=("obs", np.arange(tracks().sizes["obs"]) / 9, {"units": "days"}))
     found = on_grid(read(undated), hours)
     np.testing.assert_allclose(found.days, numbers / 2)
+
+
+def test_times_may_have_a_zone() -> None:
+    found = on_grid(POINTS, "5:6:1,40:41:1", "2020-03-01T00:00Z/2020-03-02/12h")
+    expected = np.datetime64("2020-03-01") + np.arange(3) * np.timedelta64(12, "h")
+    np.testing.assert_array_equal(found.ds.time, expected)
+
+
+def test_a_grid_of_one_time_is_a_grid() -> None:
+    ds, _ = field()
+    found = on_grid(POINTS, ds.isel(time=0).fillna(1.0))
+    assert found.ds.sizes["time"] > 1
+    with pytest.raises(InputError, match="all points of the grid are land by 'mask'"):
+        on_grid(POINTS, ds.assign(mask=(("lat", "lon"), np.zeros(ds.sst.shape[1:]))))

@@ -62,11 +62,20 @@ def space_of(ds: xr.Dataset, name: Hashable) -> tuple[str, str] | None:
 def geographic(ds: xr.Dataset, space: Sequence[str]) -> tuple[xr.Variable, xr.Variable] | None:
     """Return latitude and longitude over dimensions of space, None where the file lacks either.
 
-    Those that a model repeats at each time (WRF) are taken from the first.
+    Those that a model repeats at each time (WRF) are taken from the first; radians become degrees.
     """
     latitude = _coordinate(ds, space, "latitude", "degrees_north", _LATITUDES)
     longitude = _coordinate(ds, space, "longitude", "degrees_east", _LONGITUDES)
-    return None if latitude is None or longitude is None else (latitude, longitude)
+    if latitude is None or longitude is None:
+        return None
+    return _in_degrees(latitude, "degrees_north"), _in_degrees(longitude, "degrees_east")
+
+
+def _in_degrees(variable: xr.Variable, units: str) -> xr.Variable:
+    if not same(str(variable.attrs.get("units", "")), "radian"):
+        return variable
+    degrees = np.degrees(np.asarray(variable.values, float))
+    return xr.Variable(variable.dims, degrees, variable.attrs | {"units": units})
 
 
 def km_in(units: object) -> float | None:

@@ -297,6 +297,22 @@ def _meanings(array: xr.DataArray) -> list[str]:
     return [str(one) for one in np.atleast_1d(given)]
 
 
+def described_flags(array: xr.DataArray) -> list[tuple[int | None, Any, str]]:
+    """Return bits, value and meaning of each flag that a variable describes; None: all bits.
+
+    >>> kinds = {"flag_values": "0b, 1b", "flag_meanings": "sea land"}
+    >>> described_flags(xr.DataArray([0, 1], attrs=kinds))
+    [(None, 0, 'sea'), (None, 1, 'land')]
+    """
+    meanings, values = _meanings(array), _values(array)
+    bits = _bits(array)
+    if bits is not None:
+        return [(mask, value, meaning) for mask, value, meaning in bits]
+    if len(values) != len(meanings):
+        return []
+    return [(None, value, meaning) for value, meaning in zip(values, meanings, strict=True)]
+
+
 def _values(array: xr.DataArray) -> list[Any]:
     known = [] if "flag_meanings" in array.attrs else [*_enumerated(array).values()]
     given = array.attrs.get("flag_values", known)
