@@ -12,6 +12,7 @@ import lightning
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from pyvda.errors import InputError
+from pyvda.signals import handlers_kept
 from pyvda.training.configuration import Run
 
 
@@ -64,6 +65,27 @@ def make_trainer(
             f"strategy {settings.strategy!r} cannot be used ({reason}), expected devices of this "
             "machine; correct them, or leave them out to let Lightning choose one device"
         ) from error
+
+
+def run(trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+    """Train, with the handlers of signals as they were.
+
+    At its end Lightning resets every signal to the handler that Python knows. Julia's threads stop
+    for garbage collection by a SIGSEGV that Julia handles in C; without that handler the next
+    collection would end the process.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Ctrl-C was pressed.
+    """
+    with quiet(), handlers_kept():
+        try:
+            trainer.fit(module)
+        except SystemExit:
+            if not trainer.interrupted:
+                raise
+            raise KeyboardInterrupt from None  # Lightning turns it into an exit
 
 
 @contextmanager

@@ -9,7 +9,6 @@ training, and the state that `--resume` continues from.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,22 +23,19 @@ from pyvda.fields.learned.train import train_field
 from pyvda.fields.learned_points.configuration import PointConfiguration
 from pyvda.fields.learned_points.model import PointModel
 from pyvda.fields.learned_points.train import train_points
-from pyvda.io.writing.atomic import replacing
 from pyvda.learned.architecture import Section
 from pyvda.learned.description import MODEL_FILE, read_description
 from pyvda.learned.model import LearnedModel
 from pyvda.learned.normalisation import normalisation
-from pyvda.learned.shipped import TRAINING_FILE
 from pyvda.progress import ProgressReport, silent
-from pyvda.signals import handlers_kept
 from pyvda.training.configuration import Configuration, read_yaml
 from pyvda.training.data import Source, source
-from pyvda.training.lightning_trainer import make_trainer, quiet
+from pyvda.training.lightning_trainer import make_trainer, run
 from pyvda.training.module import Assimilator
 from pyvda.training.run_folder import make_folder, starting_point
 from pyvda.training.starting_weights import check_unchanged, start_from
 from pyvda.training.state import Progress
-from pyvda.training.summary import summary
+from pyvda.training.summary import at_epochs, summary
 from pyvda.validation_errors import validated
 
 
@@ -114,16 +110,7 @@ def train(
         module = _module(configuration, data, out, progress, tensors, start, engine, report, step)
         if tensors is None:
             make_folder(out, configuration)  # last, so that refused input leaves nothing behind
-        # At its end Lightning resets every signal to the handler that Python knows. Julia's threads
-        # stop for garbage collection by a SIGSEGV that Julia handles in C; without that handler the
-        # next collection would end the process.
-        with quiet(), handlers_kept():
-            try:
-                trainer.fit(module)
-            except SystemExit:
-                if not trainer.interrupted:
-                    raise
-                raise KeyboardInterrupt from None  # Lightning turns it into an exit
+        run(trainer, module)
     if not (out / MODEL_FILE).is_file():
         return None
     runs_model = read_description(out).needs_code()
@@ -166,11 +153,7 @@ def _module(
     if tensors is not None and not progress.started_from:
         check_unchanged(model, tensors, out)
 
-    def on_epoch(progress: Progress) -> None:
-        text = json.dumps(summary(configuration, progress, data, model, engine), indent=2)
-        with replacing(out / TRAINING_FILE) as temporary:
-            temporary.write_text(text + "\n", "utf-8")
-        if report is not None:
-            report(progress.curve[-1] | {"best": progress.best_epoch == progress.epoch - 1})
-
+    on_epoch = at_epochs(
+        out, lambda progress: summary(configuration, progress, data, model, engine), report
+    )
     return Assimilator(model, configuration, data, out, progress, tensors, on_epoch, step)

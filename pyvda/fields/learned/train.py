@@ -10,7 +10,6 @@ that `--resume` continues from.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,15 +24,12 @@ from pyvda.fields.learned.description import FIELD_FILE
 from pyvda.fields.learned.model import FieldModel
 from pyvda.fields.learned.module import FieldTraining, scored
 from pyvda.fields.learned.samples import Samples
-from pyvda.io.writing.atomic import replacing
-from pyvda.learned.shipped import TRAINING_FILE
 from pyvda.notices import notice
 from pyvda.progress import ProgressReport, silent
-from pyvda.signals import handlers_kept
-from pyvda.training.lightning_trainer import make_trainer, quiet
+from pyvda.training.lightning_trainer import make_trainer, run
 from pyvda.training.run_folder import make_folder, starting_point
 from pyvda.training.state import Progress
-from pyvda.training.summary import surroundings
+from pyvda.training.summary import at_epochs, of_progress
 
 
 def train_field(
@@ -93,21 +89,11 @@ def train_field(
         if tensors is None:
             make_folder(out, configuration)  # last, so that refused input leaves nothing behind
 
-        def on_epoch(progress: Progress) -> None:
-            text = json.dumps(_summary(configuration, progress, model, first, engine), indent=2)
-            with replacing(out / TRAINING_FILE) as temporary:
-                temporary.write_text(text + "\n", "utf-8")
-            if report is not None:
-                report(progress.curve[-1] | {"best": progress.best_epoch == progress.epoch - 1})
-
+        on_epoch = at_epochs(
+            out, lambda progress: _summary(configuration, progress, model, first, engine), report
+        )
         module = FieldTraining(model, configuration, data, out, progress, tensors, on_epoch, step)
-        with quiet(), handlers_kept():
-            try:
-                trainer.fit(module)
-            except SystemExit:
-                if not trainer.interrupted:
-                    raise
-                raise KeyboardInterrupt from None  # Lightning turns it into an exit
+        run(trainer, module)
         best = progress.best_score
         if best is not None and not best < first[settings.select]:
             notice(
@@ -156,15 +142,7 @@ def _summary(
     """Return scores and cost of a training so far, ready for JSON."""
     return {
         "selected_by": configuration.training.select,
-        "best_epoch": progress.best_epoch,
-        "validation": progress.best_scores,
         "first_guess": first,
-        "finished": progress.finished,
-        "epochs": progress.epoch,
-        "steps": progress.step,
-        "wall_seconds": round(progress.seconds, 1),
         "parameters": sum(p.numel() for p in model.parameters()),
-        **surroundings(engine),
-        "configuration": configuration.model_dump(mode="json"),
-        "curve": progress.curve,
+        **of_progress(configuration, progress, engine),
     }

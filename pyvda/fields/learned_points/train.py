@@ -10,7 +10,6 @@ state that `--resume` continues from.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,15 +22,12 @@ from pyvda.fields.learned_points.description import POINTS_FILE
 from pyvda.fields.learned_points.model import PointModel
 from pyvda.fields.learned_points.module import PointTraining
 from pyvda.fields.learned_points.samples import PointSamples
-from pyvda.io.writing.atomic import replacing
-from pyvda.learned.shipped import TRAINING_FILE
 from pyvda.notices import notice
 from pyvda.progress import ProgressReport, silent
-from pyvda.signals import handlers_kept
-from pyvda.training.lightning_trainer import make_trainer, quiet
+from pyvda.training.lightning_trainer import make_trainer, run
 from pyvda.training.run_folder import make_folder, starting_point
 from pyvda.training.state import Progress
-from pyvda.training.summary import surroundings
+from pyvda.training.summary import at_epochs, of_progress
 
 
 def train_points(
@@ -84,21 +80,11 @@ def train_points(
         if tensors is None:
             make_folder(out, configuration)  # last, so that refused input leaves nothing behind
 
-        def on_epoch(progress: Progress) -> None:
-            text = json.dumps(_summary(configuration, progress, module, engine), indent=2)
-            with replacing(out / TRAINING_FILE) as temporary:
-                temporary.write_text(text + "\n", "utf-8")
-            if report is not None:
-                report(progress.curve[-1] | {"best": progress.best_epoch == progress.epoch - 1})
-
+        on_epoch = at_epochs(
+            out, lambda progress: _summary(configuration, progress, module, engine), report
+        )
         module = PointTraining(model, configuration, data, out, progress, tensors, on_epoch, step)
-        with quiet(), handlers_kept():
-            try:
-                trainer.fit(module)
-            except SystemExit:
-                if not trainer.interrupted:
-                    raise
-                raise KeyboardInterrupt from None  # Lightning turns it into an exit
+        run(trainer, module)
     if not (out / POINTS_FILE).is_file():
         return None
     found = PointModel.load(out)
@@ -136,15 +122,7 @@ def _summary(
 ) -> dict[str, Any]:
     """Return scores and cost of a training so far, ready for JSON."""
     return {
-        "best_epoch": progress.best_epoch,
-        "validation": progress.best_scores,
         "first_guess": {"rmse": module.scored.about["scores"].first_guess},
-        "finished": progress.finished,
-        "epochs": progress.epoch,
-        "steps": progress.step,
-        "wall_seconds": round(progress.seconds, 1),
         "parameters": sum(p.numel() for p in module.model.parameters()),
-        **surroundings(engine),
-        "configuration": configuration.model_dump(mode="json"),
-        "curve": progress.curve,
+        **of_progress(configuration, progress, engine),
     }
