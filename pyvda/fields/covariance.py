@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pyvda.engine.data import Array
 from pyvda.errors import InputError
@@ -71,8 +71,8 @@ class SpaceTimeCovariance(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
     factors: tuple[Factor, ...] = Field(min_length=1)
-    nugget: _Above
-    track_variance: Annotated[float, Field(ge=0)] = 0.0
+    nugget: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    track_variance: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     track_km: _Above = 20.0
 
     @property
@@ -159,6 +159,16 @@ class CovarianceFile(BaseModel):
     transform: str | None = None
     season_days: _Above | None = None
     source: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> CovarianceFile:
+        unknown = sorted(set(self.units) - set(self.variables))
+        if unknown:
+            raise ValueError(
+                f"units has {', '.join(unknown)}, which is none of the variables "
+                f"{', '.join(self.variables)}; correct the name"
+            )
+        return self
 
 
 def read(given: Any) -> CovarianceFile:

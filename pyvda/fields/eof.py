@@ -188,6 +188,11 @@ def solve(
     there = np.isfinite(matrix)
     matrix = np.where(there, matrix, 0.0)
     limit = min(matrix.shape) - 1
+    if limit < 1:
+        raise InputError(
+            f"there are {matrix.shape[1]} times of {matrix.shape[0]} points, of which there are no "
+            "modes, expected at least two of both; choose the method oi"
+        )
     if (options.modes or 1) > limit:
         raise InputError(
             f"modes is {options.modes or 1}, but {matrix.shape[1]} times of {matrix.shape[0]} "

@@ -18,7 +18,10 @@ from pyvda.fields.places import Places
 from pyvda.io.cf import grids
 from pyvda.io.cf.matching import by_name
 from pyvda.io.cf.units import same
+from pyvda.io.quality.bad_data import screened
+from pyvda.io.quality.packing import unpacked
 from pyvda.io.sources import sources
+from pyvda.notices import notice
 from pyvda.operators.sphere import EARTH_RADIUS
 
 _AROUND = 100.0  # km, of the weights of a local variance
@@ -67,7 +70,12 @@ class MeanMap:
         longitude = self.longitude[0] + np.mod(places.map[:, 0] - self.longitude[0], 360.0)
         latitude = places.map[:, 1]
         # Half a cell around the map belongs to it.
-        margins = [np.median(np.diff(axis)) / 2 for axis in (self.latitude, self.longitude)]
+        spacing = [
+            float(np.median(np.diff(axis))) if len(axis) > 1 else np.nan
+            for axis in (self.latitude, self.longitude)
+        ]
+        known = next((one for one in spacing if one > 0), 0.0)  # of a single row, that of columns
+        margins = [(one if one > 0 else known) / 2 for one in spacing]
         longitude = np.where(longitude > 360 + self.longitude[0] - margins[1], longitude - 360,
                              longitude)  # fmt: skip
         outside = (
@@ -80,15 +88,22 @@ class MeanMap:
                 f"such as latitude {latitude[outside][0]:g}, longitude {longitude[outside][0]:g}; "
                 "give one that covers the data and the grid"
             )
-        at = np.stack([
-            np.clip(latitude, self.latitude[0], self.latitude[-1]),
-            np.clip(longitude, self.longitude[0], self.longitude[-1]),
-        ], -1)  # fmt: skip
         axes = (self.latitude, self.longitude)
+        open_by = self.longitude[0] + 360 - self.longitude[-1]
+        if 0 < open_by < 1.5 * spacing[1]:  # around the globe, the first column comes again
+            axes = (self.latitude, np.append(self.longitude, self.longitude[0] + 360))
+            values = np.concatenate([values, values[:, :1]], axis=1)
+            longitude = np.mod(longitude - axes[1][0], 360.0) + axes[1][0]
+        at = np.stack([
+            np.clip(one, axis[0], axis[-1])
+            for one, axis in zip((latitude, longitude), axes, strict=True)
+        ], -1)  # fmt: skip
         return np.asarray(RegularGridInterpolator(axes, values)(at))
 
 
-def read_map(given: Any, variable: str, units: str, *, varying: bool = False) -> MeanMap:
+def read_map(
+    given: Any, variable: str, units: str, *, varying: bool = False, what: str = "the mean"
+) -> MeanMap:
     """Return the map of a file or Dataset, averaged over dimensions other than those of space.
 
     Parameters
@@ -100,22 +115,25 @@ def read_map(given: Any, variable: str, units: str, *, varying: bool = False) ->
         Those expected.
     varying : bool
         Whether the standard deviation around each point is wanted, too.
+    what : str
+        What messages call it.
 
     Raises
     ------
     InputError
-        There is no such file or map, it has other units, or only one map where several are needed.
+        There is no such file or map, it has other units or infinite values, or only one map where
+        several are needed.
     """
     if isinstance(given, str | os.PathLike) and not os.path.exists(given):
         raise InputError(
-            f"the mean is {os.fspath(given)!r}, but there is no such file; give one with a map, or "
+            f"{what} is {os.fspath(given)!r}, but there is no such file; give one with a map, or "
             "leave it out"
         )
-    ds = sources.as_dataset(given, "the mean")
+    ds = unpacked(sources.as_dataset(given, what))
     found = grids.geographic(ds, tuple(map(str, ds.dims)))
     if found is None or any(one.ndim != 1 for one in found):
         raise InputError(
-            "the map of the mean has no latitude and longitude of one dimension each; put it on "
+            f"the map of {what} has no latitude and longitude of one dimension each; put it on "
             "such a grid"
         )
     dims = tuple(one.dims[0] for one in found)
@@ -123,14 +141,19 @@ def read_map(given: Any, variable: str, units: str, *, varying: bool = False) ->
     name = variable if variable in maps else by_name(ds, maps[0]) if len(maps) == 1 else None
     if name is None:
         raise InputError(
-            f"the mean has the maps {', '.join(maps) or 'none'}, expected one called {variable}; "
+            f"{what} has the maps {', '.join(maps) or 'none'}, expected one called {variable}; "
             "rename it, or give a file with only one map"
         )
     theirs = str(ds[name].attrs.get("units", ""))
     if units and theirs and not same(units, theirs):
-        raise InputError(
-            f"the mean {name} is in {theirs!r}, but {variable} is in {units!r}; convert it"
-        )
+        raise InputError(f"{name} of {what} is in {theirs!r}, expected {units!r}; convert it")
+    if bool(units) != bool(theirs):
+        unsaid = f"the data {variable} have" if theirs else f"{name} of {what} has"
+        notice(f"{unsaid} no unit, which is taken to be {units or theirs!r}")
+    ds, _ = screened(ds, [name], None)
+    infinite = int(np.isinf(ds[name]).sum())
+    if infinite:
+        raise InputError(f"{name} of {what} has {infinite} infinite values; mark them as missing")
     rest = [d for d in ds[name].dims if d not in dims]
     array = ds[name].mean(rest).transpose(*dims)
     latitude, longitude = (np.asarray(one.values, float) for one in found)

@@ -427,7 +427,10 @@ def _joined(parts: Sequence[DataAtPoints]) -> DataAtPoints:
 def check_units(
     ours: dict[str, dict[str, Any]], theirs: dict[str, dict[str, Any]], what: str, other: str
 ) -> None:
-    """Raise InputError where a variable has different units in two sources."""
+    """Raise InputError where a variable has different units in two sources.
+
+    Where only one of them says its unit, a notice says that it is taken for that of both.
+    """
     from pyvda.io.cf.units import same
 
     for name in set(ours) & set(theirs):
@@ -437,3 +440,6 @@ def check_units(
                 f"{name} is in {units[0]!r} in {what}, but in {units[1]!r} in {other}; convert one "
                 "of them"
             )
+        if any(units) and not all(units):
+            unsaid = what if units[1] else other
+            notice(f"{name} has no unit in {unsaid}; it is taken to be in {max(units)!r}")

@@ -17,6 +17,7 @@ from pyvda.engine.data import Array
 from pyvda.errors import InputError
 from pyvda.fields.places import Places
 from pyvda.fields.point_mean import MeanMap, read_map
+from pyvda.io.quality.packing import unpacked
 from pyvda.io.sources import sources
 
 _KM_A_DAY = 86.4  # in 1 m s-1
@@ -58,6 +59,11 @@ def read_velocity(given: Any) -> Velocity:
         It is neither, or the components are not in m s-1.
     """
     if isinstance(given, str) and not os.path.exists(given):
+        if given.endswith((".nc", ".nc4", ".zarr")):
+            raise InputError(
+                f"the velocity is {given!r}, but there is no such file; give one with both "
+                "components, or two numbers in m s-1 (0.1,-0.05)"
+            )
         given = given.split(",")
     if isinstance(given, list | tuple | np.ndarray):
         try:
@@ -70,9 +76,9 @@ def read_velocity(given: Any) -> Velocity:
                 "with both components"
             )
         return Velocity(east, north)
-    ds = sources.as_dataset(given, "the velocity")
+    ds = unpacked(sources.as_dataset(given, "the velocity"))
     names = [_component(ds, which) for which in ("east", "north")]
-    maps = [read_map(ds[[name]], name, "m s-1") for name in names]
+    maps = [read_map(ds[[name]], name, "m s-1", what="the velocity") for name in names]
     return Velocity(*maps)
 
 

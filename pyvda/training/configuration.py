@@ -293,10 +293,24 @@ def read_configuration(path: str | Path) -> Configuration:
     return validated(Configuration, loaded, str(path))
 
 
+class _WithoutDuplicates(yaml.SafeLoader):
+    """YAML in which no key occurs twice, of which the last would win without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        own = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        twice = sorted({one for one in own if own.count(one) > 1 and one != "<<"})
+        if twice:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {', '.join(map(str, twice))} occurs twice", node.start_mark
+            )
+        found: dict[Any, Any] = super().construct_mapping(node, deep=deep)
+        return found
+
+
 def read_yaml(path: Path, kind: str, expected: str) -> dict[str, Any]:
     """Return the mapping in a YAML file; `kind` and `expected` describe it in messages."""
     try:
-        loaded = yaml.safe_load(path.read_text("utf-8"))
+        loaded = yaml.load(path.read_text("utf-8"), _WithoutDuplicates)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path} cannot be read as YAML ({reason}); check the file") from error

@@ -31,3 +31,12 @@ def test_bad_files(tmp_path) -> None:
     (tmp_path / "a.yaml").write_text("variables: {chl: {nugget: -1, factors: []}}")
     with pytest.raises(InputError, match=r"a\.yaml"):
         read(tmp_path / "a.yaml")
+    one = "chl: {nugget: 1, factors: [{variance: 1, km: 9}]}"
+    for text, message in (
+        (f"variables: {{{one}, {one}}}", "the key chl occurs twice"),
+        (f"variables: {{{one}}}\nunits: {{clh: mg m-3}}", "none of the variables chl"),
+        (f"variables: {{{one.replace('nugget: 1', 'nugget: .inf')}}}", "finite"),
+    ):
+        (tmp_path / "a.yaml").write_text(text)
+        with pytest.raises(InputError, match=message):
+            read(tmp_path / "a.yaml")

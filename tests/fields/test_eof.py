@@ -146,6 +146,9 @@ def test_more_modes_than_there_can_be() -> None:
     found = opened(field(times=3)[0])
     with pytest.raises(InputError, match="have at most 2"):
         solve(found, {"sst": found.read("sst")}, EOFOptions(modes=9), get_engine("torch"))
+    found = found.between(0, 1)
+    with pytest.raises(InputError, match="1 times of 18 points, of which there are no modes"):
+        solve(found, {"sst": found.read("sst")}, EOFOptions(), get_engine("torch"))
 
 
 def test_the_error_is_that_of_values_under_clouds() -> None:

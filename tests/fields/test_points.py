@@ -149,3 +149,11 @@ def test_places_on_a_plane_and_on_the_sphere_do_not_go_together() -> None:
     for given in ([ds, plane], [plane, ds]):
         with pytest.raises(InputError, match="some places have"):
             read(given, "sst")
+
+
+def test_a_unit_that_one_file_does_not_say_is_said() -> None:
+    ds = tracks(count=2, of_pass=6)
+    plain = ds.assign(sst=ds.sst.drop_attrs())
+    for given in ([ds, plain], [plain, ds]):
+        with pytest.warns(Notice, match="sst has no unit in .* it is taken to be in 'degC'"):
+            read(given, "sst")

@@ -103,3 +103,19 @@ def test_maps_of_a_velocity_and_what_is_none(tmp_path) -> None:
         read_velocity(maps[["a"]])
     with pytest.raises(InputError, match="is in 'cm'"):
         read_velocity(maps.assign(a=maps.a.assign_attrs(units="cm")))
+
+
+def test_packed_components_and_messages() -> None:
+    map_of = (("lat", "lon"), np.full((2, 2), 50, "i2"))
+    attrs = {"units": "m s-1", "scale_factor": 0.01}
+    ds = xr.Dataset(
+        {"u": (*map_of, attrs), "v": (*map_of, attrs)},
+        {"lat": ("lat", [40.0, 41.0], {"units": "degrees_north"}),
+         "lon": ("lon", [5.0, 6.0], {"units": "degrees_east"})},
+    )  # fmt: skip
+    places = on_sphere(np.array([40.5]), np.array([5.5]))
+    np.testing.assert_allclose(read_velocity(ds)(places), read_velocity((0.5, 0.5))(places))
+    with pytest.raises(InputError, match="u of the velocity is in 'cm s-1', expected 'm s-1'"):
+        read_velocity(ds.assign(u=ds.u.assign_attrs(units="cm s-1")))
+    with pytest.raises(InputError, match="no such file"):
+        read_velocity("nowhere.nc")

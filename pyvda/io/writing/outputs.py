@@ -76,7 +76,12 @@ def check_output(
 
 
 def _check_not_url(path: Path) -> None:
-    """Refuse the address of a store elsewhere, of which a path has kept one slash."""
+    """Refuse standard output, and addresses of stores, of which a path has kept one slash."""
+    if str(path) == "-":
+        raise InputError(
+            "cannot write to standard output (-): outputs are files; give a name such as "
+            "analysis.nc"
+        )
     scheme = path.parts[0] if path.parts else ""
     if re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]+:", scheme) and not os.path.isdir(scheme):
         raise InputError(

@@ -177,3 +177,8 @@ def test_a_name_that_is_too_long_for_temporary_files(tmp_path):
         check_output(tmp_path / ("x" * 250 + ".nc"))
     save_analysis(xr.Dataset({"x": 1.0}), tmp_path / ("x" * 197 + ".nc"))
     save_analysis(xr.Dataset({"x": 1.0}), tmp_path / ("x" * 195 + ".zarr"))
+
+
+def test_standard_output_is_no_file():
+    with pytest.raises(InputError, match="cannot write to standard output"):
+        check_output("-")
