@@ -100,6 +100,12 @@ def _tried(model: Model, f: Callable[..., Any], x: Tensor, what: str, *more: Ten
             f"{what} of {model.name} returns {found.dtype} for states of {x.dtype}; compute in the "
             "precision of the states (make constants with dtype=x.dtype)"
         )
+    if found.layout != x.layout or found.device != x.device:
+        kinds = [f"{str(a.layout).removeprefix('torch.')} {a.device}" for a in (found, x)]
+        raise InputError(
+            f"{what} of {model.name} returns a {kinds[0]} tensor for states in a {kinds[1]} one; "
+            "make it of the same kind (to_dense(), device=x.device)"
+        )
     if not bool(found.isfinite().all()):
         raise InputError(
             f"{what} of {model.name} returns values that are not finite for states of about "

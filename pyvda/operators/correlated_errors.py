@@ -8,7 +8,7 @@ takes them as point observations.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from pyvda.errors import InputError
+from pyvda.models.model import number
 
 Array = NDArray[Any]
 
@@ -52,19 +53,24 @@ class CorrelatedErrors:
     shape: Literal["exponential", "gaussian"] = "exponential"
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.length) and self.length > 0):
+        try:
+            length = number("the correlation length", self.length)
+        except InputError:
+            length = 0.0
+        if length <= 0:
             raise InputError(
-                f"the correlation length is {self.length}, expected a positive number in the units "
-                "of the coordinates"
+                f"the correlation length is {self.length!r}, expected a positive number in the "
+                "units of the coordinates"
             )
-        if isinstance(self.coordinates, str):
-            object.__setattr__(self, "coordinates", (self.coordinates,))
-        object.__setattr__(self, "coordinates", tuple(self.coordinates))
-        if not self.coordinates:
+        object.__setattr__(self, "length", length)
+        given = (self.coordinates,) if isinstance(self.coordinates, str) else self.coordinates
+        named = isinstance(given, Iterable) and all(isinstance(name, str) for name in given)
+        if not named or not tuple(given):
             raise InputError(
                 "correlated errors need the names of the coordinates between which distance is "
-                "measured; give coordinates"
+                f"measured, found {self.coordinates!r}; give coordinates, such as ['x', 'y']"
             )
+        object.__setattr__(self, "coordinates", tuple(given))
         if self.shape not in ("exponential", "gaussian"):
             raise InputError(
                 f"the shape of the correlation is {self.shape!r}; choose exponential or gaussian"

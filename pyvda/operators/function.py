@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _TOLERANCE = 1e-9  # of the two sides of a dot product, in double precision
 _STEP, _OF_DIFFERENCES = 1e-5, 1e-6
+_LOST = 1e-3  # of a derivative, beyond what its differences are in error
 
 
 class FunctionOperator(ObservationOperator):
@@ -123,6 +124,33 @@ class FunctionOperator(ObservationOperator):
                 "the adjoint of the observation function is wrong: ⟨H dx, v⟩ is "
                 f"{left:.9g} and ⟨dx, Hᵀ v⟩ is {right:.9g}; correct it, or leave it out"
             )
+        if self.adjoint is None:
+            self._expect_derivative(x, dx)
+
+    def _expect_derivative(self, x: torch.Tensor, dx: torch.Tensor) -> None:
+        """Refuse a function of which autograd loses a part: both its derivatives then agree."""
+        import torch
+
+        dx = dx * (x.abs() + 1e-3 * x.abs().max())  # components may have very different units
+        forward, _ = self._forward(x, dx)
+        for step in (_STEP, _STEP / 8):
+            # A kink or a jump lies between two states of one step only, as a rule.
+            with torch.no_grad():
+                ahead, behind = self(x + step * dx), self(x - step * dx)
+            difference = (ahead - behind) / (2 * step)
+            scale = float(torch.maximum(difference.abs(), forward.abs()).max())
+            rounding = 1e-14 * max(float(ahead.abs().max()), scale) / step
+            error = (difference - forward).abs()
+            if not float(error.max()) > _LOST * scale + rounding:
+                return
+            at = int(error.argmax())
+            channel, expected = at % forward.shape[-1] + 1, float(difference.flatten()[at])
+        raise InputError(
+            f"autograd of the observation function is not its derivative (channel {channel} along "
+            f"a random direction: {float(forward.flatten()[at]):.6g}, by differences "
+            f"{expected:.6g}); do not detach tensors or convert them to numbers, or give the "
+            "adjoint"
+        )
 
     def observations(
         self, ds: xr.Dataset, model: Model, variable: str | Sequence[str] | None = None
@@ -235,6 +263,16 @@ class FunctionOperator(ObservationOperator):
                 f"the observation function returns {_kind(found)} for states of shape "
                 f"{tuple(x.shape)}, expected a tensor of shape {shape}, one value a channel"
             )
+        if found.layout != torch.strided or found.device != x.device:
+            raise InputError(
+                f"the observation function returns a {_where(found)} tensor for states in a "
+                f"{_where(x)} one; make it of the same kind (to_dense(), device=x.device)"
+            )
+        if found.dtype != x.dtype and found.is_floating_point():
+            raise InputError(
+                f"the observation function returns {found.dtype} for states of {x.dtype}; compute "
+                "in the precision of the states (make constants with dtype=x.dtype)"
+            )
         if not found.is_floating_point() or not torch.isfinite(found).all():
             raise InputError(
                 "the observation function gives NaN, infinite or no real values at some states; "
@@ -310,6 +348,11 @@ def _with_adjoint(function: Callable[..., Any], adjoint: Callable[..., Any]) -> 
         return Observation.apply(x)
 
     return call
+
+
+def _where(tensor: Any) -> str:
+    """Return layout and device of a tensor, as "strided cpu"."""
+    return f"{str(tensor.layout).removeprefix('torch.')} {tensor.device}"
 
 
 def _kind(found: Any) -> Any:

@@ -65,7 +65,8 @@ class SparseLinear(ObservationOperator):
             found = _from_entries(self.rows, model)
         else:
             try:
-                found = sparse.csr_matrix(self.rows, dtype=float)
+                given = _expect_real(self.rows)
+                found = sparse.csr_matrix(given, dtype=float)
             except (TypeError, ValueError) as error:
                 raise InputError(
                     f"rows of type {type(self.rows).__name__} are not a matrix ({error}); give a "
@@ -105,6 +106,16 @@ class SparseLinear(ObservationOperator):
             ds, name, H, model,
             step=self.step, start=self.start, stop=self.stop, errors=self.errors,
         )  # fmt: skip
+
+
+def _expect_real(rows: Any) -> Any:
+    """Return the rows; raise ValueError for numbers that a real matrix would lose in silence."""
+    given = rows if hasattr(rows, "dtype") else np.asarray(rows)
+    if np.ma.is_masked(getattr(given, "values", given)):
+        raise ValueError("some of its entries are masked")
+    if "complex" in str(given.dtype):
+        raise ValueError("its entries are complex")
+    return rows
 
 
 def _from_entries(table: xr.Dataset, model: Model) -> Any:

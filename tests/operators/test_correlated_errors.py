@@ -51,7 +51,14 @@ def test_data_at_one_place_and_time_are_refused():
     [
         ((0.0, "x"), "correlation length is 0.0"),
         ((np.nan, "x"), "correlation length is nan"),
+        (("2", "x"), "correlation length is '2'"),
+        ((None, "x"), "correlation length is None"),
+        ((True, "x"), "correlation length is True"),
+        (([1.0, 2.0], "x"), "correlation length is"),
+        ((1j, "x"), "correlation length is 1j"),
         ((1.0, ()), "give coordinates"),
+        ((1.0, None), "found None; give coordinates"),
+        ((1.0, [1]), r"found \[1\]; give coordinates"),
         ((1.0, "x", "cubic"), "choose exponential or gaussian"),
     ],
 )

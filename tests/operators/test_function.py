@@ -36,6 +36,8 @@ def by_numpy(x):
         FunctionOperator(speed, speed_adjoint),
         FunctionOperator(by_numpy, speed_adjoint),
         FunctionOperator(torch.nn.Linear(3, 2, dtype=torch.float64)),
+        FunctionOperator(lambda x: torch.exp(5 * x[..., :2]) * torch.sin(100 * x[..., 1:])),
+        FunctionOperator(lambda x: x[..., :2].abs().clamp(max=1.0) + 1e6),
     ],
 )
 def test_right_functions_pass(operator):
@@ -71,6 +73,10 @@ def test_an_operator_travels_to_other_processes():
         (lambda x: np.ones(3), None, "returns ndarray"),
         (lambda x: speed(x) - speed(x).mean(0), None, "alone and in a batch|expected"),
         (lambda x: 1 / 0, None, "fails on states .*division by zero"),
+        (lambda x: x[..., :2] * x[..., 1:].detach(), None, "is not its derivative .channel [12]"),
+        (lambda x: speed(x).float(), None, "returns torch.float32 for states of torch.float64"),
+        (lambda x: speed(x).to_sparse(), None, "returns a sparse_coo cpu tensor .*to_dense"),
+        (lambda x: speed(x).to("meta"), None, "returns a strided meta tensor .*device=x.device"),
     ],
 )
 def test_wrong_functions_are_refused_in_one_sentence(function, adjoint, sentence):

@@ -86,6 +86,9 @@ def test_a_table_has_a_row_for_each_value():
     [
         (np.ones((2, 4)), "4 columns, but the state of lorenz63 has 3"),
         (H * np.nan, "NaN or infinite"),
+        (H + 1j, "its entries are complex"),
+        (sparse.csr_matrix(H + 1j), "its entries are complex"),
+        (np.ma.masked_array(H, H > 0), "entries are masked"),
         (H * [[1], [0]], "row 1 .* is zero"),
         ("H", "are not a matrix"),
         (entries(row=[0], component=[3], weight=[1.0]), "integers from 0 to 2"),
