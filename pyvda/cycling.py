@@ -22,7 +22,12 @@ import xarray as xr
 
 from pyvda import names
 from pyvda.climate.background import Background, ExpectedState
-from pyvda.climate.background_of_analysis import is_analysis, of_analysis, states_of
+from pyvda.climate.background_of_analysis import (
+    expect_made_by,
+    is_analysis,
+    of_analysis,
+    states_of,
+)
 from pyvda.climate.background_option import get_background, is_name
 from pyvda.climate.ensemble import CYCLE, Ensemble, ensembles_in
 from pyvda.engine import CostSettings, Engine
@@ -91,6 +96,7 @@ def backgrounds(
             f"the background is of {len(found[0].mean)} components, and {model.name} has "
             f"{model.state_size}; give an analysis of this model"
         )
+    expect_made_by(analysis, model)
     if windows > 1 and getattr(options, "parameters", False) == "shared":
         raise InputError(
             "the windows start from an analysis and are solved one by one, so that they cannot "

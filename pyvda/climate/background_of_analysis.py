@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from pyvda.climate.background import Background, ExpectedState, regularised
 from pyvda.climate.ensemble import Ensemble, ensembles_in
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
+from pyvda.models.model import Model
+from pyvda.notices import notice
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -85,6 +88,50 @@ def of_analysis(analysis: xr.Dataset) -> list[Background]:
             "end, so that it cannot be a background; leave the window out"
         )
     return [Background.full(m, regularised(C)) for m, C in zip(mean, B, strict=True)]
+
+
+def expect_made_by(analysis: xr.Dataset, model: Model) -> None:
+    """Compare the model of an analysis, as far as its attributes state one, with `model`.
+
+    Parameters
+    ----------
+    analysis : Dataset
+        Whose end is to be the background of a window of `model`; another name of its model is said
+        by a notice, because a model may have been renamed or changed.
+
+    Raises
+    ------
+    InputError
+        The state has other variables or other lengths of their dimensions, or another order.
+    """
+    from pyvda.io.cf.layout import state_space
+
+    own, made = model.state_space, state_space(analysis)
+    if own is not None and made is not None:
+        found, expected = (
+            ", ".join(
+                f"{one.name} ({', '.join(f'{d}={n}' for d, n in one.sizes.items())})"
+                if one.dims else one.name
+                for one in space.variables
+            )
+            for space in (made, own)
+        )  # fmt: skip
+        if [(v.name, v.shape) for v in made.variables] != [
+            (v.name, v.shape) for v in own.variables
+        ]:
+            raise InputError(
+                f"the background is an analysis of the state {found}, and that of {model.name} is "
+                f"{expected}; give an analysis of this model"
+            )
+    try:
+        name = json.loads(analysis.attrs["pyvda_configuration"])["model"]["name"]
+    except (KeyError, TypeError, ValueError):
+        return
+    if name != model.name:
+        notice(
+            f"the background is an analysis with the model {name}; it is continued with "
+            f"{model.name}"
+        )
 
 
 def states_of(analysis: xr.Dataset) -> list[ExpectedState]:

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import BeforeValidator, PlainSerializer
 
 from pyvda.climate.background import Background, ExpectedState, regularised
-from pyvda.climate.background_of_analysis import is_analysis, of_analysis
+from pyvda.climate.background_of_analysis import expect_made_by, is_analysis, of_analysis
 from pyvda.climate.climatology import climatology
 from pyvda.climate.ensemble import Ensemble
 from pyvda.engine import Engine
@@ -55,14 +55,20 @@ def get_background(
     if isinstance(given, Background):
         return _checked_size(given, model, "given")
     if not isinstance(given, str):
-        return _checked_size(of_analysis(given)[0], model, "given")
+        return _of_end(given, model, "given")
     if given in (NONE, FLAT):
         return Background.none(model.state_size)
     if given == CLIMATOLOGY:
         return of_climatology(model, engine)
-    path = Path(given)
-    found = of_analysis(_opened(given))[0] if is_analysis(given) else _read(path)
-    return _checked_size(found, model, given)
+    if is_analysis(given):
+        return _of_end(_opened(given), model, given)
+    return _checked_size(_read(Path(given)), model, given)
+
+
+def _of_end(analysis: xr.Dataset, model: Model, name: str) -> Background:
+    found = _checked_size(of_analysis(analysis)[0], model, name)
+    expect_made_by(analysis, model)
+    return found
 
 
 def of_climatology(model: Model, engine: Engine | None = None) -> Background:
@@ -102,6 +108,11 @@ def _option(given: Any) -> Any:
         return given
     if isinstance(given, tuple | list) and len(given) == 2:
         mean = array_of(given[0])
+        if mean.ndim != 1:
+            raise ValueError(
+                f"found {brief(given)}, expected a mean with one number for each component of the "
+                "state, and its covariance"
+            )
         return Background.full(mean, as_covariance(given[1], mean.size, "background").dense())
     raise ValueError(
         f"found {brief(given)}, expected {CLIMATOLOGY}, {NONE}, a file, an analysis, a Background, "
@@ -126,9 +137,11 @@ def _state_option(given: Any) -> Any:
         return str(given)
     if isinstance(given, Background | Ensemble | ExpectedState) or hasattr(given, "data_vars"):
         return given
-    if isinstance(given, tuple) and len(given) == 2:
+    # A list of two numbers is a state.
+    pair = isinstance(given, tuple | list) and len(given) == 2
+    if pair and (isinstance(given, tuple) or isinstance(given[0], list) or np.ndim(given[0]) == 1):
         array = array_of(given[0])
-        if array.dtype.kind in "fiu":
+        if array.dtype.kind in "fiu" and array.ndim and np.isfinite(array).all():
             return array.astype(float).ravel(), given[1]
     array = array_of(given)
     if array.dtype.kind in "fiu" and array.ndim and np.isfinite(array).all():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import pyvda
 from pyvda.climate.background_of_analysis import (
@@ -12,6 +13,7 @@ from pyvda.climate.background_of_analysis import (
     states_of,
 )
 from pyvda.errors import InputError
+from pyvda.notices import Notice
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +65,33 @@ def test_members_are_those_of_an_analysis_with_an_ensemble(analysis, truth) -> N
     for other in ("climatology", np.ones(3), truth):
         assert ensemble_in(other) is None
         assert member_count(other, 50, chosen=True) == 50
+
+
+def test_an_analysis_of_another_state_is_refused_and_another_model_said() -> None:
+    torch = pytest.importorskip("torch")
+
+    def model(name, *variables):
+        return pyvda.torch_model(torch.neg, variables=variables, time_step=1.0, name=name)
+
+    def series(*variables, start=0):
+        return xr.Dataset({v: ("time", np.ones(4)) for v in variables},
+                          {"time": start + np.arange(4.0)})  # fmt: skip
+
+    common = {"method": "strong-constraint", "starts": "mean", "observation_variance": 1.0}
+    first = pyvda.assimilate(
+        series("a", "b"), model=model("one", "a", "b"), background=(np.zeros(2), np.eye(2)),
+        **common,
+    )  # fmt: skip
+    said = r"analysis of the state a, b, and that of two is u, v; give"
+    with pytest.raises(InputError, match=said):
+        pyvda.assimilate(
+            series("u", "v", start=4), model=model("two", "u", "v"), background=first, **common
+        )
+    with pytest.raises(InputError, match="state a, b, and that of two is b, a"):
+        pyvda.assimilate(
+            series("a", "b", start=4), model=model("two", "b", "a"), background=first, **common
+        )
+    with pytest.warns(Notice, match="with the model one; it is continued with two"):
+        pyvda.assimilate(
+            series("a", "b", start=4), model=model("two", "a", "b"), background=first, **common
+        )

@@ -9,6 +9,12 @@ from pyvda.climate.climatology import climatology, with_climatology
 from pyvda.errors import InputError
 from pyvda.models.registry import get_model
 from pyvda.notices import Notice
+from pyvda.settings import configured
+
+
+def options_of(method: str, **given):
+    return configured(method, given)[1]
+
 
 MODEL = get_model("lorenz63")
 L = np.tril(np.random.default_rng(5).standard_normal((3, 3))) + 2 * np.eye(3)
@@ -66,3 +72,25 @@ def test_a_singular_climatology_is_made_regular_and_said() -> None:
     along = np.array([1.0, 2.0, 1.0])
     expected = along @ np.cov(states.T) @ along  # what varies is unchanged
     assert along @ np.linalg.inv(found.precision) @ along == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("method", ["strong-constraint", "incremental"])
+@pytest.mark.parametrize(
+    "mean", [1.0, "a", None, np.ones((1, 3)), [1.0, np.nan, 2.0], np.ones(3) * 1j]
+)
+def test_a_mean_that_is_no_vector_of_numbers_is_refused(method, mean) -> None:
+    if method == "incremental" and np.ndim(mean) == 2:
+        pytest.skip("a field is a state of a large model")
+    with pytest.raises(InputError, match=r"background: .*(expected|finite)") as refused:
+        options_of(method, background=(mean, np.eye(3)))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_pair_may_be_a_list() -> None:
+    for method in ("strong-constraint", "incremental"):
+        found = options_of(method, background=[[1.0, 2.0], [[1.0, 0.0], [0.0, 1.0]]]).background
+        mean = found.mean if method == "strong-constraint" else found[0]
+        np.testing.assert_array_equal(mean, [1.0, 2.0])
+    np.testing.assert_array_equal(
+        options_of("incremental", background=[1.0, 2.0]).background, [1, 2]
+    )

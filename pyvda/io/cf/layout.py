@@ -212,6 +212,12 @@ def output_names(ds: xr.Dataset) -> frozenset[str]:
     return names.OUTPUTS - set(_SUFFIXES) | set(own)
 
 
+def state_space(ds: xr.Dataset) -> StateSpace | None:
+    """Return the state space whose variables an analysis has; None where it has state vectors."""
+    layout = _layout(ds)
+    return None if layout is None else _space(layout)
+
+
 def own_dims(ds: xr.Dataset) -> set[str] | None:
     """Return the dimensions of the variables that were stacked; None where none were."""
     layout = _layout(ds)
