@@ -17,6 +17,7 @@ from pyvda.engine.data import Minima
 from pyvda.engine.interface import Array
 from pyvda.methods.control import Common, Prior, common, moved, with_all_windows, with_common
 from pyvda.names import Status
+from pyvda.notices import notice
 
 _ROUNDS = 10
 _STILL = 3e-3  # standard deviations that the common parameters may move in the last round
@@ -70,6 +71,12 @@ def in_common(
         used = with_common(prior, known.mean, _NARROW * known.precision)
         best = minimise(_there(best, used.mean, size), used)
         iterations += best.iterations[:, 0]
+    if not counted.any():
+        notice(
+            f"none of {len(counted)} windows fits its data well enough to count for the shared "
+            "parameters, which stay what they were before; give the parameters a wider prior "
+            "(parameter_stdev), or correct the error of the observations"
+        )
     # Start from the minima of all starts: with these parameters another one may be the lowest.
     held = with_common(prior, known.mean, _HELD * known.precision)
     starts = (_there(best, held.mean, size), _there(found, held.mean, size))

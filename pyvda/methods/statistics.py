@@ -23,7 +23,8 @@ from pyvda.operators.function import Channels
 _EXCEEDED = 1 / 2450
 
 OF_A_FUNCTION = (
-    "it cannot be computed where the observations are a function of the state; leave it out"
+    "it cannot be computed where the observations are a function of the state; leave it "
+    "out, or choose strong-constraint or ensemble-smoother where a cycle needs it"
 )
 """Why an option `final_covariance` has no effect."""
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pyvda.errors import InputError
-from pyvda.models.from_torch import Dimensions, name_of, torch_model
+from pyvda.models.from_torch import Dimensions, name_of, parameter_values, torch_model
 from pyvda.models.model import Model
 
 
@@ -59,7 +59,7 @@ def jax_model(
     for key, f in given.items():
         if not callable(f):
             raise InputError(f"the {key} is {f!r}, expected a function of states")
-    named = tuple(parameters) if isinstance(parameters, Mapping) else ()
+    named = tuple(parameter_values("the model", parameters))
     wrapped: dict[str, Any] = {key: _InTorch(f, named) for key, f in given.items()}
     return torch_model(
         **wrapped,

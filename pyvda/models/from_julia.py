@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyvda.errors import InputError
-from pyvda.models.model import JuliaSource, Model, Start, chosen, number, whole
+from pyvda.models.model import JuliaSource, Model, Start, chosen, number, spelled, whole
 from pyvda.state.space import StateSpace, Variable
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def julia_model(path: str | os.PathLike[str], **fields: Any) -> Model:
     engine: JuliaEngine = get_engine("julia")  # type: ignore[assignment]
     source = JuliaSource(str(path), _text(Path(path)), "")
     default = engine.describe(source)
+    fields = spelled(fields, default.fields)
     chosen("field", fields, default.fields, default.type_name)
     values = dict(default.fields)
     for name, value in fields.items():

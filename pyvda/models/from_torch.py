@@ -10,6 +10,7 @@ import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 from torch import Tensor, nn
@@ -210,7 +211,11 @@ def parameter_values(name: str, parameters: Any) -> dict[str, float]:
             f"the parameters of {name} are {parameters!r}, expected values by name such as "
             "{'a': 0.2}"
         )
-    return {key: number(f"the parameter {key} of {name}", value) for key, value in given.items()}
+    # Python normalises the names of arguments, and so must those that they are called with be.
+    return {
+        normalize("NFKC", key): number(f"the parameter {key} of {name}", value)
+        for key, value in given.items()
+    }
 
 
 @dataclass(frozen=True)

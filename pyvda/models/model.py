@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
+from unicodedata import normalize
 
 from pyvda.errors import InputError
 from pyvda.models.symmetry import Mirror, Symmetry
@@ -258,6 +259,19 @@ def whole(what: str, value: Any, least: int) -> int:
     if found != int(found) or found < least or found >= 2**31:
         raise InputError(f"{what} is {_brief(value)}, expected a whole number of at least {least}")
     return int(found)
+
+
+def spelled(given: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
+    """Return values by the names in `known`.
+
+    Python itself normalises a keyword such as ϕ (U+03D5) to φ (U+03C6); text does not change.
+    """
+    names = {normalize("NFKC", name): name for name in known}
+    exact = set(known)
+    return {
+        name if name in exact else names.get(normalize("NFKC", name), name): value
+        for name, value in given.items()
+    }
 
 
 def chosen(kind: str, given: Mapping[str, Any], known: Mapping[str, Any], of: str) -> None:

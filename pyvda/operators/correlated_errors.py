@@ -141,3 +141,14 @@ class CorrelatedErrors:
             error[own] = scale
         W = W.tocsr()
         return W @ value, W @ rows, error
+
+
+def correlated_or_none(given: Any) -> CorrelatedErrors | None:
+    """Return the errors of an operator; raise InputError where they are something else."""
+    if given is None or isinstance(given, CorrelatedErrors):
+        return given
+    raise InputError(
+        f"errors is of type {type(given).__name__}, expected CorrelatedErrors, such as "
+        "CorrelatedErrors(2.0, ['x']); standard deviations of the data stand in a variable <name>"
+        "_error beside them"
+    )

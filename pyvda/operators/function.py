@@ -62,7 +62,10 @@ class FunctionOperator(ObservationOperator):
                 "a FunctionOperator takes a function h(x) of torch tensors and perhaps its adjoint "
                 "(x, v); give functions"
             )
-        self.function, self.adjoint, self.errors = function, adjoint, errors
+        self.function, self.adjoint = function, adjoint
+        from pyvda.operators.correlated_errors import correlated_or_none
+
+        self.errors = correlated_or_none(errors)
         self.combination: np.ndarray | None = None  # (K, K), of `with_independent_errors`
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:

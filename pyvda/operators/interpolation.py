@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyvda.errors import InputError
-from pyvda.operators.correlated_errors import CorrelatedErrors
+from pyvda.models.model import number
+from pyvda.operators.correlated_errors import CorrelatedErrors, correlated_or_none
 from pyvda.operators.observation import ObservationOperator, check_variables
 from pyvda.state.space import StateSpace, Variable
+from pyvda.validation_errors import brief
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -55,10 +57,15 @@ class Interpolation(ObservationOperator):
         errors: CorrelatedErrors | None = None,
     ) -> None:
         self.coordinates = {
-            str(dim): np.asarray(values, float) for dim, values in (coordinates or {}).items()
+            dim: _numbers(dim, values)
+            for dim, values in _by_name("coordinates", coordinates, "{'x': [0, 1, 2]}").items()
         }
-        self.periodic = {str(dim): float(length) for dim, length in (periodic or {}).items()}
-        self.step, self.start, self.stop, self.errors = step, start, stop, errors
+        self.periodic = {
+            dim: number(f"the circumference of {dim!r}", length)
+            for dim, length in _by_name("periodic", periodic, "{'lon': 360.0}").items()
+        }
+        self.step, self.start, self.stop = step, start, stop
+        self.errors = correlated_or_none(errors)
 
     def matrix(self, model: Model, columns: Mapping[str, np.ndarray]) -> tuple[Any, np.ndarray]:
         """Return the operator for data at points, and which of them lie on land.
@@ -142,7 +149,7 @@ class Interpolation(ObservationOperator):
             if values.shape != (size,) or not (np.all(steps > 0) or np.all(steps < 0)):
                 raise InputError(
                     f"the coordinate {dim!r} must have {size} increasing or decreasing numbers, "
-                    f"found an array of shape {values.shape}"
+                    f"found {brief(values)}"
                 )
         for dim, length in self.periodic.items():
             values = self._coordinate(space, dim) if dim in space.sizes else np.zeros(1)
@@ -207,6 +214,27 @@ class Interpolation(ObservationOperator):
         left = np.clip(np.searchsorted(points, position, side="right") - 1, 0, len(points) - 2)
         share = (position - points[left]) / (points[left + 1] - points[left])
         return (order[left], order[left + 1]), (1 - share, share)
+
+
+def _by_name(what: str, given: Any, example: str) -> dict[str, Any]:
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise InputError(f"{what} is {given!r}, expected values by dimension, such as {example}")
+    return {str(dim): value for dim, value in given.items()}
+
+
+def _numbers(dim: str, values: Any) -> np.ndarray:
+    try:
+        found = np.asarray(values)
+        if found.dtype.kind not in "fiu":
+            raise TypeError(f"values of type {found.dtype}")
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"the coordinate {dim!r} is not a vector of real numbers ({error}); give one number "
+            "for each point"
+        ) from None
+    return found.astype(float)
 
 
 def _variables(

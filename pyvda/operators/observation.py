@@ -89,7 +89,9 @@ class Mask(ObservationOperator):
     """
 
     def __init__(self, errors: CorrelatedErrors | None = None) -> None:
-        self.errors = errors
+        from pyvda.operators.correlated_errors import correlated_or_none
+
+        self.errors = correlated_or_none(errors)
 
     def observations(
         self, ds: xr.Dataset, model: Model, variable: str | Sequence[str] | None = None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyvda.errors import InputError
-from pyvda.operators.correlated_errors import CorrelatedErrors
+from pyvda.operators.correlated_errors import CorrelatedErrors, correlated_or_none
 from pyvda.operators.observation import ObservationOperator, check_variables
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class SparseLinear(ObservationOperator):
         errors: CorrelatedErrors | None = None,
     ) -> None:
         self.rows, self.step, self.start, self.stop = rows, step, start, stop
-        self.errors = errors
+        self.errors = correlated_or_none(errors)
 
     def matrix(self, model: Model) -> Any:
         """Return H as a scipy sparse matrix in rows, (K, D).

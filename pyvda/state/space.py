@@ -119,6 +119,12 @@ class StateSpace:
                         f"dimension {dim!r} has length {lengths[dim]} and, in variable "
                         f"{variable.name!r}, {n}; give different dimensions different names"
                     )
+        for name in self.names:
+            if name in lengths:
+                raise InputError(
+                    f"a variable of the state and a dimension are both called {name!r}; give one "
+                    "of them another name"
+                )
         for dim, points in self.coordinates:
             if len(points) != lengths.get(dim):
                 raise InputError(

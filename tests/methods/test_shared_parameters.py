@@ -1,11 +1,13 @@
 """Parameters of all windows: the minimum of one joint problem, on quadratic costs."""
 
 import numpy as np
+import pytest
 
 from pyvda.engine.data import Minima
 from pyvda.methods.control import Prior, block_diagonal
 from pyvda.methods.shared_parameters import in_common
 from pyvda.names import Status
+from pyvda.notices import Notice
 
 W, D, P = 6, 3, 2
 C = D + P
@@ -71,3 +73,16 @@ def test_quadratic_costs_give_their_joint_minimum() -> None:
         np.testing.assert_allclose(own, covariance, rtol=1e-4)
     assert found.iterations[0, 0] == 1 + len(asked[1:]) + 1  # the last round has two starts
     assert len(asked) < 8
+
+
+def test_parameters_that_no_window_counts_for_are_said() -> None:
+    H, _ = quadratics()
+    prior = Prior(np.zeros(C), np.eye(C), np.ones(C))
+    found = Minima(np.zeros((W, 1, C)), H[:, None], np.ones((W, 1)), np.ones((W, 1), int),
+                   np.full((W, 1), int(Status.CONVERGED)))  # fmt: skip
+
+    def as_before(controls: np.ndarray, used: Prior) -> Minima:
+        return found
+
+    with pytest.warns(Notice, match=f"none of {W} windows fits .*wider prior .parameter_stdev"):
+        in_common(found, prior, D, np.zeros(W), as_before)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import xarray as xr
 from julia_files import ROSSLER_WITH_DERIVATIVES as ROSSLER
 
 import pyvda
@@ -439,3 +440,23 @@ def test_the_starts_of_the_file_are_those_that_run(written, monkeypatch, tmp_pat
     np.testing.assert_array_equal(again.x, truth.x[:2])
     other = pyvda.simulate(model, 2, seed=4, steps=10)
     assert not np.isin(other.x.values[:, 0], truth.x.values[:, 0]).any()
+
+
+def test_a_field_may_have_a_letter_that_python_normalises(written) -> None:
+    """The interpreter turns the keyword ϕ (U+03D5) into φ (U+03C6); Julia does not."""
+    text = ROSSLER.replace("a::T", "\u03d5::T").replace("; a =", "; \u03d5 =")
+    text = text.replace("Rossler(a,", "Rossler(\u03d5,").replace("m.a", "m.\u03d5")
+    model = pyvda.julia_model(written(text), ϕ=0.1)
+    assert model.parameter_names[0] == "\u03d5"
+    assert model.parameters[0] == 0.1
+
+
+def test_a_comparison_of_several_states_is_said_with_its_remedy(written) -> None:
+    text = ROSSLER.split("tangent_linear")[0].replace("(-y - z,", "(y > 0 ? -y - z : -z,")
+    model = pyvda.julia_model(written(text))
+    with pytest.raises(EngineError, match=r"write max\(x, 0\) for x > 0 \? x : 0"):
+        pyvda.assimilate(
+            xr.Dataset({v: ("time", np.ones(6)) for v in "xyz"}, {"time": 0.05 * np.arange(6)}),
+            model=model, method="strong-constraint", starts="mean", observation_variance=1.0,
+            background=(np.zeros(3), np.eye(3)),
+        )  # fmt: skip

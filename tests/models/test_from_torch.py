@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from problems import rossler, rossler_adjoint, rossler_tangent_linear
@@ -202,3 +203,34 @@ def test_a_model_can_be_made_where_gradients_are_off() -> None:
         model = pyvda.torch_model(lambda x: -x, variables=("x",), time_step=0.1)
     found = get_engine("torch").adjoint(model, np.ones((1, 1)), np.ones((1, 1)), time_step=0.1)
     np.testing.assert_allclose(found, np.exp(-0.1), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("made_of", "said"),
+    [
+        (torch.Tensor.to_sparse, "returns a sparse_coo cpu tensor"),
+        (lambda x: x.to("meta"), "strided meta"),
+    ],
+)
+def test_a_tensor_of_another_kind_is_refused(made_of, said) -> None:
+    with pytest.raises(InputError, match=f"{said}.*make it of the same kind"):
+        torch_model(lambda x: made_of(-x), variables=("a", "b"), time_step=1.0)
+
+
+def test_a_parameter_may_have_a_letter_that_python_normalises() -> None:
+    """The interpreter turns the argument ϕ (U+03D5) into φ (U+03C6), and leaves text as it is."""
+    model = torch_model(
+        lambda x, ϕ: -ϕ * x, variables=("a",), time_step=1.0, parameters={"\u03d5": 2.0}
+    )
+    assert (model.parameter_names, model.parameters) == (("\u03c6",), (2.0,))
+
+
+@pytest.mark.parametrize("name", ["observation", "truth", "window_number", "analysis"])
+def test_a_variable_with_the_name_of_another_of_the_analysis_is_refused(name) -> None:
+    model = torch_model(torch.neg, variables=(name, "b"), time_step=1.0)
+    ds = xr.Dataset({v: ("time", np.ones(4)) for v in (name, "b")}, {"time": np.arange(4.0)})
+    with pytest.raises(InputError, match=f"'{name}' has the name .*and the variable of the model"):
+        pyvda.assimilate(
+            ds, model=model, method="strong-constraint", starts="mean", observation_variance=1.0,
+            background=(np.zeros(2), np.eye(2)),
+        )  # fmt: skip

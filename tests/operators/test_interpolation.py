@@ -90,3 +90,20 @@ def test_what_does_not_fit_is_refused_in_one_sentence(operator, columns, sentenc
 def test_the_variable_must_be_named_where_there_are_several():
     with pytest.raises(InputError, match="variables x, y, z; name the one of each datum"):
         Interpolation().matrix(lorenz63(), {"x": np.array([1.0])})
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"coordinates": {"x": ["a", "b"]}}, "'x' is not a vector of real numbers"),
+        ({"coordinates": {"x": [0, 1j]}}, "'x' is not a vector of real numbers"),
+        ({"coordinates": [0, 1, 2]}, "coordinates is .* expected values by dimension"),
+        ({"periodic": {"x": "a"}}, "circumference of 'x' is 'a', expected a number"),
+        ({"periodic": {"x": np.inf}}, "circumference of 'x' is inf, expected a finite number"),
+        ({"periodic": ["x"]}, "periodic is .* expected values by dimension"),
+        ({"errors": 3}, "errors is of type int, expected CorrelatedErrors"),
+    ],
+)
+def test_arguments_of_other_types_are_refused(given, said) -> None:
+    with pytest.raises(InputError, match=said):
+        Interpolation(**given)

@@ -150,3 +150,8 @@ def test_names_that_files_cannot_have_are_refused(name: str) -> None:
     assert "\n" not in str(refused.value)
     for fine in ("x", "θ", "t2m", "2m_temperature", "T_700-850"):
         assert Variable(fine).name == fine
+
+
+def test_a_variable_and_a_dimension_of_one_name_are_refused() -> None:
+    with pytest.raises(InputError, match="a variable of the state and a dimension are both called"):
+        StateSpace((Variable("a", ("x",), (3,)), Variable("x")))

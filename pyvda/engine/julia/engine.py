@@ -41,6 +41,17 @@ _REFUSED = 1
 _MESSAGE_BYTES = 2048
 
 
+def _remedy(message: str) -> str:
+    """Return what to do about an exception in a user's function that takes several states."""
+    if "Lanes{" not in message:
+        return ""
+    return (
+        "; the functions of a SmallModel or LargeModel take several states at once, as numbers "
+        "that are not compared, converted or complex: write max(x, 0) for x > 0 ? x : 0, abs(x), "
+        "and x in place of Float64(x), or write a VectorModel, whose arrays hold plain numbers"
+    )
+
+
 class StartedJulia(NamedTuple):
     """Version, threads, entry points, and own system image of a Julia that has been started."""
 
@@ -97,7 +108,9 @@ class JuliaEngine:
         status = self._thread.submit(run).result()
         if status != 0:
             text = message.value.decode("utf-8", "replace")
-            raise InputError(text) if status == _REFUSED else EngineError(f"Julia: {text}")
+            if status == _REFUSED:
+                raise InputError(text)
+            raise EngineError(f"Julia: {text}{_remedy(text)}")
 
     def handle(self, model: Model) -> int:
         """Return Julia's handle of the model, after its derivatives have been checked once.

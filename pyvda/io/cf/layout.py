@@ -203,11 +203,14 @@ def output_names(ds: xr.Dataset) -> frozenset[str]:
         return names.OUTPUTS
     files = [str(one["name"]) for one in layout["variables"].values()]
     own = [_name_in(layout, one, output) for one in _space(layout).names for output in _SUFFIXES]
-    taken = [one for one in files if one in names.OUTPUTS or own.count(one) > 1]
+    reserved = names.OUTPUTS | {names.OBSERVATION, names.TRUTH, names.WINDOW_NUMBER}
+    taken = [one for one in files if one in reserved or own.count(one) > 1]
     if taken:
+        of_model = taken[0] in _space(layout).names
         raise InputError(
             f"the observed variable {taken[0]!r} has the name of another variable of the analysis; "
             f"rename it (ds.rename({taken[0]}={taken[0] + '_observed'!r}))"
+            f"{', and the variable of the model, too' if of_model else ''}"
         )
     return names.OUTPUTS - set(_SUFFIXES) | set(own)
 
