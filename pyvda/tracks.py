@@ -16,6 +16,7 @@ import pyvda
 from pyvda import names
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
+from pyvda.io.cf.orientation import in_model_order
 from pyvda.io.netcdf import append_history
 from pyvda.io.tables.analysis_times import ANALYSIS_TIMES
 from pyvda.io.tables.sampling_geometry import COUNTS
@@ -75,7 +76,9 @@ def observe(
     variance = sampling.variance if variance is None else number("the error variance", variance)
     if variance < 0:
         raise InputError(f"the error variance is {variance}, expected at least 0")
-    states = np.nan_to_num(np.asarray(model.state_space.stack(truth)))
+    space = model.state_space
+    truth = in_model_order(truth, {dim: dim for dim in space.sizes}, space)
+    states = np.nan_to_num(np.asarray(space.stack(truth)))
     time = np.asarray(truth[names.TIME].values, float)
     parts = []
     for window, x in enumerate(states):

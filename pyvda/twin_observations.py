@@ -17,6 +17,7 @@ import pyvda
 from pyvda import names, tracks
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
+from pyvda.io.cf.orientation import in_model_order
 from pyvda.io.netcdf import append_history
 from pyvda.io.sources.open import opened
 from pyvda.io.writing import model_attributes
@@ -157,7 +158,7 @@ def _through(
         raise InputError("an operator needs the error variance of its values; give variance")
     operator = operator_of(given)
     truth = opened(truth, "the argument truth")
-    state, _ = _true_states(truth)
+    state = _states_for_operators(truth)
     values = _values_of(operator, truth, state)
     if not np.isfinite(values).all():
         raise InputError("the operator gives NaN or infinite values at the truth; correct it")
@@ -246,6 +247,16 @@ def _true_states(truth: xr.Dataset) -> tuple[Array, StateSpace | None]:
         )
     space = StateSpace(variables)
     return np.asarray(space.stack(truth)), space
+
+
+def _states_for_operators(truth: xr.Dataset) -> Array:
+    """Return the states (window, time, state), in the order of the model where there is one."""
+    model = model_attributes.find(truth)
+    space = None if model is None else model.state_space
+    if space is None or names.WINDOW not in truth.dims or not set(space.names) <= set(truth):
+        return _true_states(truth)[0]
+    truth = in_model_order(truth, {dim: dim for dim in space.sizes}, space)
+    return np.asarray(space.stack(truth))
 
 
 def _listed(ds: xr.Dataset) -> str:

@@ -11,6 +11,7 @@ from pyvda.io.sources.open import open_observations
 from pyvda.io.tables.point_observations import rows_of
 from pyvda.io.writing import model_attributes
 from pyvda.notices import Notice
+from pyvda.operators.sparse_linear import SparseLinear
 
 
 def truth(n=33, steps=11, windows=1, field=None):
@@ -169,3 +170,26 @@ def test_tracks_are_of_their_model_alone():
         pyvda.observe(other, "lorenz63", options={"count": 3})
     with pytest.raises(InputError, match="says how a truth is observed"):
         pyvda.simulate("qg-tracks", 1)
+
+
+@pytest.mark.parametrize("dim", ["y", "x"])
+def test_a_truth_whose_axis_decreases_is_observed_at_the_same_places(dim):
+    ds = truth(33, 31, field=lambda t, y, x: 1 + 2 * x + 5 * y)
+    turned = ds.isel({dim: slice(None, None, -1)})
+    with pytest.warns(Notice, match=f"{dim} has another order"):
+        found = pyvda.observe(turned, "qg-altimetry", 1)
+    xr.testing.assert_allclose(
+        found.drop_attrs(), pyvda.observe(ds, "qg-altimetry", 1).drop_attrs()
+    )
+
+
+@pytest.mark.filterwarnings("ignore::pyvda.notices.Notice")
+def test_an_operator_sees_the_state_in_the_order_of_the_model():
+    ds = truth(33, 5, field=lambda t, y, x: 1 + 2 * x + 5 * y)
+    component = 5 * 33 + 8
+    operator = SparseLinear(np.eye(33 * 33)[[component]])
+    expected = float(ds["psi"][0, 0].values.ravel()[component])
+    turned = ds.isel(y=slice(None, None, -1)).transpose("window", "time", "x", "y")
+    for given in (ds, turned):
+        found = pyvda.observe(given.fillna(0.0), operator=operator, variance=1e-20)
+        np.testing.assert_allclose(found["observation"][0, 0], expected)

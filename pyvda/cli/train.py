@@ -36,6 +36,10 @@ def train(
     from pyvda.training.state import RESUME_FILE
     from pyvda.training.train import train as run
 
+    if str(out) == "-":
+        raise InputError(
+            "cannot write to standard output (-): a run is a folder; give a name such as runs/first"
+        )
     if resume and start is not None:
         raise InputError(
             f"--resume continues the run in {out} from its own weights, so that --from {start} "
