@@ -9,6 +9,7 @@ forecast is their mean and standard deviation.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -93,6 +94,8 @@ def forecast(
     cost = CostSettings(step)
     running = engine_for(chosen, engine)
     options = _options(analysis)
+    if names.FINAL_ENSEMBLE in ds or names.FINAL_COVARIANCE in ds:
+        _expect_model_error(options)
     if names.FINAL_ENSEMBLE in ds:
         of_members = _of_ensembles(ds, len(state), steps, options, chosen, cost, running)
         return _labelled(ds, xr.Dataset(of_members), steps, windowed)
@@ -200,6 +203,18 @@ def _options(analysis: xr.Dataset) -> Options:
             f"the options of the analysis (pyvda_configuration) cannot be read ({error}); "
             "give a file as `pyvda assimilate` made it"
         ) from None
+
+
+def _expect_model_error(options: Options) -> None:
+    """Refuse a model error that the file only describes (`covariance_input`)."""
+    given = getattr(options, "model_error", None)
+    if isinstance(given, str) and re.fullmatch(r"\w+ of \d+ components", given):
+        raise InputError(
+            f"the model error of the analysis, {given}, was given as an array or an operator, "
+            "which its file does not hold, so that the spread of a forecast is not known; leave "
+            "out final_covariance and final_ensemble (ds.drop_vars), or assimilate with the model "
+            "error in a file (model_error='Q.npz')"
+        )
 
 
 def _labelled(ds: xr.Dataset, found: xr.Dataset, steps: int, windowed: bool) -> xr.Dataset:

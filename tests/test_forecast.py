@@ -154,3 +154,21 @@ def test_windows_that_diverge_are_lost_alone() -> None:
     np.testing.assert_array_equal(found[[0, 2]], expected[[0, 2]])
     with pytest.raises(InputError, match=r"lorenz63 .* diverges within 1 step of every analysis"):
         pyvda.forecast(analysis.isel(window=[1]), STEPS, engine="torch")
+
+
+def test_a_model_error_that_the_file_only_describes_is_said() -> None:
+    torch = pytest.importorskip("torch")
+    size = 65
+    model = pyvda.torch_model(
+        step=torch.Tensor.clone, variables=("u",), dimensions={"x": size}, time_step=1.0
+    )
+    ds = xr.Dataset({"u": (("time", "x"), np.ones((3, size)))}, {"time": np.arange(3.0)})
+    analysis = pyvda.assimilate(
+        ds, model=model, engine="torch", background=(np.zeros(size), np.eye(size)),
+        observation_variance=R, **{**STATISTICAL, "model_error": np.eye(size)},
+    )  # fmt: skip
+    with pytest.raises(InputError, match="Dense of 65 components, was given as an array"):
+        pyvda.forecast(analysis, 2, model=model)
+    alone = pyvda.forecast(analysis.drop_vars("final_covariance"), 2, model=model)
+    last = np.tile(analysis["u"].values[-1], (2, 1))
+    np.testing.assert_allclose(alone["u"].values, last)

@@ -114,6 +114,11 @@ class CorrelatedErrors:
             definite.
         """
         value, error = value.astype(float), error.astype(float)
+        if not np.isfinite(positions).all():
+            raise InputError(
+                f"a coordinate of the correlated errors ({', '.join(self.coordinates)}) is NaN or "
+                "infinite for a datum; correct it, or mark the datum as missing by NaN"
+            )
         W = sparse.identity(len(value), format="lil")
         if not (np.isfinite(error) & (error > 0)).all():
             wrong = error[~(np.isfinite(error) & (error > 0))][0]
@@ -152,3 +157,14 @@ def correlated_or_none(given: Any) -> CorrelatedErrors | None:
         "CorrelatedErrors(2.0, ['x']); standard deviations of the data stand in a variable <name>"
         "_error beside them"
     )
+
+
+def expect_numbers(name: str, values: Any) -> Any:
+    """Return the values of a coordinate; raise InputError where they are no real numbers."""
+    if values.dtype.kind not in "fiu":
+        raise InputError(
+            f"the errors are correlated along {name!r}, whose values have the type {values.dtype}, "
+            "expected real numbers; give a coordinate of numbers, such as a distance, or the time "
+            "since a date, in the unit of the length"
+        )
+    return values

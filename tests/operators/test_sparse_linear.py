@@ -9,7 +9,7 @@ from scipy import sparse
 import pyvda
 from pyvda.errors import InputError
 from pyvda.io.tables.point_observations import rows_of
-from pyvda.operators import CorrelatedErrors, SparseLinear
+from pyvda.operators import CorrelatedErrors, FunctionOperator, SparseLinear
 
 H = np.array([[1.0, 0, 2], [0, -1, 0]])
 
@@ -172,3 +172,27 @@ def test_the_variance_that_a_file_states_is_that_of_correlated_errors(at_steps):
         error[(0,) * error.ndim] = wrong
         with pytest.raises(InputError, match=r"error of a datum is .*, expected a positive"):
             pyvda.assimilate(written.assign(observation_error=error), **common)
+
+
+@pytest.mark.parametrize(
+    ("along", "said"),
+    [
+        ([0.0, np.nan], r"coordinate of the correlated errors \(x\) is NaN"),
+        (["a", "b"], "along 'x', whose values have the type <U1"),
+    ],
+)
+@pytest.mark.parametrize("operator", ["rows", "function"])
+def test_coordinates_of_correlated_errors_that_are_no_numbers_are_refused(along, said, operator):
+    ds = xr.Dataset(
+        {"y": (("time", "k"), np.ones((5, 2))), "y_error": ("k", np.ones(2))},
+        {"time": 0.01 * np.arange(5), "x": ("k", along)},
+    )
+    errors = CorrelatedErrors(1.0, ["x"])
+    rows = SparseLinear(H, errors=errors)
+    function = FunctionOperator(lambda x: x[..., :2], errors=errors)
+    made = {
+        "rows": lambda: rows.observations(ds, lorenz63(), "y"),
+        "function": lambda: function.with_independent_errors(ds, "y"),
+    }
+    with pytest.raises(InputError, match=said):
+        made[operator]()
