@@ -197,3 +197,8 @@ def test_ctrl_c_ends_a_training_in_words(tmp_path) -> None:
         f"pyvda: {out} has the epochs so far; go on with --resume", "pyvda: interrupted",
     )  # fmt: skip
     assert len(curve(out)) >= 2
+
+
+def test_a_run_is_no_standard_output(monkeypatch, capsys) -> None:
+    assert run(monkeypatch, "train", "any.yaml", "--out", "-") == 2
+    assert "cannot write to standard output" in capsys.readouterr().err

@@ -139,6 +139,8 @@ def _coordinate(
         found = [n for n in within if test(n)]
         if not found:
             continue
+        # A direction in degrees_east is no longitude beside one that is called so.
+        found = [n for n in found if n in ds.coords or str(n).lower() in known] or found
         variable = within[max(found, key=lambda n: ds[n].ndim)]
         if time not in variable.dims:
             return variable

@@ -64,3 +64,25 @@ def test_places_by_one_or_two_dimensions_or_by_metres():
     assert grids.kilometres(ds, ("y", "x")) == (1.0, 1e-3)
     assert grids.has_places(ds, ("y", "x"))
     assert not grids.has_places(maps(("time", "y", "x")), ("y", "x"))
+
+
+def test_another_variable_in_degrees_east_is_no_longitude() -> None:
+    ds = xr.Dataset(
+        {"direction": (("y", "x"), np.ones((2, 3)), {"units": "degrees_east"})},
+        {"lat": ("y", [1.0, 2.0], {"units": "degrees_north"}),
+         "lon": ("x", [3.0, 4.0, 5.0], {"units": "degrees_east"})},
+    )  # fmt: skip
+    found = grids.geographic(ds, ("y", "x"))
+    assert found is not None
+    assert [one.dims for one in found] == [("y",), ("x",)]
+
+
+def test_radians_are_turned_into_degrees() -> None:
+    ds = xr.Dataset(
+        coords={n: (d, np.radians([10.0, 20.0]), {"units": "radian", "standard_name": s})
+                for n, d, s in (("clat", "y", "latitude"), ("clon", "x", "longitude"))}
+    )  # fmt: skip
+    found = grids.geographic(ds, ("y", "x"))
+    assert found is not None
+    for one in found:
+        np.testing.assert_allclose(one.values, [10.0, 20.0])
