@@ -28,7 +28,7 @@ from pyvda.io.quality.validation import elapsed, expect_none_infinite, expect_nu
 from pyvda.notices import notice
 
 _DAY = 86400.0
-_ORDER = "pyvda_order_of_times"
+_ORDER = "order of the times"
 _AT_ONCE = 10_000_000  # values that are looked through
 _UNITS_OF_TIME = {"days": 1.0, "day": 1.0, "d": 1.0, "hours": 1 / 24, "hour": 1 / 24, "h": 1 / 24,
                   "minutes": 1 / 1440, "seconds": 1 / _DAY, "s": 1 / _DAY,

@@ -288,7 +288,9 @@ def _tracks(ds: xr.Dataset, dim: Any, time: Array, where: Sequence[Array]) -> Ar
 def _in_days(time: Array) -> Array:
     """Return times as days since the first, NaN where there is none."""
     return (
-        np.asarray((time - time.min()) / np.timedelta64(1, "D")) if time.dtype.kind == "M" else time
+        np.asarray((time - np.fmin.reduce(time)) / np.timedelta64(1, "D"))
+        if time.dtype.kind == "M"
+        else time
     )
 
 

@@ -157,3 +157,11 @@ def test_a_unit_that_one_file_does_not_say_is_said() -> None:
     for given in ([ds, plain], [plain, ds]):
         with pytest.warns(Notice, match="sst has no unit in .* it is taken to be in 'degC'"):
             read(given, "sst")
+
+
+def test_a_time_that_is_missing_leaves_the_passes_of_others() -> None:
+    ds = rows(tracks(count=6, of_pass=8))
+    ds["time"] = ds.time.where(np.arange(48) != 20)
+    with pytest.warns(Notice, match="1 data of .* have no time"):
+        found = read(ds, "sst").track
+    assert len(np.unique(found)) == 6
