@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _STARTS = 64  # states from the file's `start` that describe it
 _MOST_BYTES = 1 << 20
+_DEFAULT, _ON_X = "x", "field"  # name of the variable of a file without, also over a dimension x
 
 
 def julia_model(path: str | os.PathLike[str], **fields: Any) -> Model:
@@ -135,7 +136,7 @@ def _space(
 ) -> StateSpace:
     return StateSpace(
         tuple(
-            Variable(name, tuple(dims), tuple(dims.values()))
+            Variable(_ON_X if name == _DEFAULT in dims else name, tuple(dims), tuple(dims.values()))
             for name, dims in found.variables.items()
         ),
         land,

@@ -148,7 +148,7 @@ def test_a_model_with_its_own_step(written, engine) -> None:
     model = pyvda.julia_model(written(STEP))
     variable = model.state_space.variables[0]
     assert model.kind == "step"
-    assert variable.dims == ("y", "x")
+    assert (variable.name, variable.dims) == ("field", ("y", "x"))  # x, but for the dimension
     assert variable.shape == (2, 3)
     assert model.spinup == 100.0
     assert model.start.mean == pytest.approx((0.4, 0.4, 0.0, 0.0, 0.4, 0.4))  # 0 on land
