@@ -157,12 +157,12 @@ def scored(
     axis = STEP * np.arange(1, times + 1)
     ds = xr.Dataset({"psi": (("time", "y", "x"), observed[:times])}, {"time": axis})
     FOLDER.mkdir(exist_ok=True, parents=True)
-    began, core = time.perf_counter(), time.process_time()
+    core = time.process_time()
     analysis = pyvda.assimilate(
         ds, model=pyvda.get_model(MODEL, n=truth.shape[-1]), cycle=length,
         observation_variance=VARIANCE, state=FOLDER / name, **options,
     )  # fmt: skip
-    seconds, core = time.perf_counter() - began, time.process_time() - core
+    core = time.process_time() - core
     errors = np.nan_to_num(analysis["psi"].values) - truth[1 : times + 1]
     rmse = np.sqrt((errors**2).mean((1, 2)))
     bounds = [*analysis["window_start"].values, times]
@@ -174,7 +174,6 @@ def scored(
         "end": np.mean([w[-1] for w in after]),
         "mean": np.mean(np.concatenate(after)),
         "chi_square": float(analysis["chi_square"].mean()),
-        "seconds_a_window": seconds / len(windows),
         "core_seconds_a_window": core / len(windows),
     }
     found: dict[str, Any] = {key: round(float(value), 4) for key, value in said.items()}
@@ -218,7 +217,7 @@ def cold() -> dict[str, Any]:
     truth, observed = run_a()
     axis = STEP * np.arange(1, 13)
     ds = xr.Dataset({"psi": (("time", "y", "x"), observed[:12])}, {"time": axis})
-    began = time.perf_counter()
+    core = time.process_time()
     analysis = pyvda.assimilate(
         ds, model=MODEL, method="incremental", cycle=12, covariance=flat_covariance(),
         observation_variance=VARIANCE, members=0,
@@ -226,7 +225,7 @@ def cold() -> dict[str, Any]:
     error = np.sqrt(((np.nan_to_num(analysis["psi"].values) - truth[1:13]) ** 2).mean((1, 2)))
     return {"end": round(float(error[-1]), 4), "mean": round(float(error.mean()), 4),
             "status": int(analysis["status"].values[0]),
-            "seconds": round(time.perf_counter() - began, 1)}  # fmt: skip
+            "core_seconds": round(time.process_time() - core, 1)}  # fmt: skip
 
 
 def default() -> dict[str, Any]:
