@@ -112,6 +112,7 @@ EXHAUSTIVE = (
     "methods/test_incremental_spread.py::test_the_spread_of_an_ocean_is_that_of_the_dense_inverse[gradients-m",
     "methods/test_parameters.py::test_a_wrong_forcing_is_found",
     "methods/test_particles.py::test_a_cycle_keeps_what_earlier_data_say[torch]",
+    "methods/test_posterior_mean.py::test_a_model_on_a_circle_of_few_components_in_both_engines[10",
     "methods/test_posterior_mean.py::test_many_members_and_few_with_a_second_stage_agree",
     "methods/test_posterior_mean.py::test_reaches_the_limit_of_the_observations[lorenz63-blanked",
     "methods/test_stable_step.py::test_a_steep_step_descends[40.0]",

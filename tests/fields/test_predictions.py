@@ -50,6 +50,7 @@ def test_predictions_of_a_field_are_those_of_its_hidden_values() -> None:
     hidden[2, 5] = hidden[2, 6] = hidden[4, 7] = True
     one = Estimate(np.full((6, 20), 2.5), np.full((6, 20), 0.3), np.full((6, 20), 0.16))
     first, second = (Predictions.of_field(found, values, one, hidden, draw) for draw in (0, 1))
+    assert (first.km > 0).all()  # to data that are left
     both = Predictions.joined([first, second])
     assert both.time.tolist() == [2, 4, 2, 4]
     np.testing.assert_allclose(both.error, 0.5)
