@@ -15,6 +15,7 @@ from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.models.model import Model
 from pyvda.notices import notice
+from pyvda.state.space import StateSpace
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -108,20 +109,11 @@ def expect_made_by(analysis: xr.Dataset, model: Model) -> None:
 
     own, made = model.state_space, state_space(analysis)
     if own is not None and made is not None:
-        found, expected = (
-            ", ".join(
-                f"{one.name} ({', '.join(f'{d}={n}' for d, n in one.sizes.items())})"
-                if one.dims else one.name
-                for one in space.variables
-            )
-            for space in (made, own)
-        )  # fmt: skip
-        if [(v.name, v.shape) for v in made.variables] != [
-            (v.name, v.shape) for v in own.variables
-        ]:
+        theirs, ours = ([(v.name, v.shape) for v in space.variables] for space in (made, own))
+        if theirs != ours:
             raise InputError(
-                f"the background is an analysis of the state {found}, and that of {model.name} is "
-                f"{expected}; give an analysis of this model"
+                f"the background is an analysis of the state {_in_words(made)}, and that of "
+                f"{model.name} is {_in_words(own)}; give an analysis of this model"
             )
     try:
         name = json.loads(analysis.attrs["pyvda_configuration"])["model"]["name"]
@@ -132,6 +124,15 @@ def expect_made_by(analysis: xr.Dataset, model: Model) -> None:
             f"the background is an analysis with the model {name}; it is continued with "
             f"{model.name}"
         )
+
+
+def _in_words(space: StateSpace) -> str:
+    """Return variables and lengths, as "u (y=3, x=4), c"."""
+    sizes = [", ".join(f"{dim}={n}" for dim, n in v.sizes.items()) for v in space.variables]
+    return ", ".join(
+        f"{v.name} ({size})" if size else v.name
+        for v, size in zip(space.variables, sizes, strict=True)
+    )
 
 
 def states_of(analysis: xr.Dataset) -> list[ExpectedState]:

@@ -69,11 +69,12 @@ def fit_by_likelihood(
     InputError
         There are fewer than 40 data, or they do not differ.
     """
-    total = variance_of(scaled(rows))
+    over = scaled(rows)
+    total = variance_of(over)
     extent = max(rows.places.extent(), 1e-3)
     sets = _sets(rows, extent, width, seed)
     unit = rows.places.deviations()[sets] ** -2
-    km, days, same, noise, value = _arrays(scaled(rows), sets)
+    km, days, same, noise, value = _arrays(over, sets)
     tracks = tracks and bool(same.sum() > same.shape[0] * same.shape[1])
     start = start_of(total, extent, width, len(kinds), tracks)
 

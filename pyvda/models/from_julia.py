@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 _STARTS = 64  # states from the file's `start` that describe it
 _MOST_BYTES = 1 << 20
-_DEFAULT, _ON_X = "x", "field"  # name of the variable of a file without, also over a dimension x
+_ONLY = "x"  # the variable of a model that names none
+_BESIDE_X = "field"  # the same, where a dimension is called x
 
 
 def julia_model(path: str | os.PathLike[str], **fields: Any) -> Model:
@@ -136,7 +137,11 @@ def _space(
 ) -> StateSpace:
     return StateSpace(
         tuple(
-            Variable(_ON_X if name == _DEFAULT in dims else name, tuple(dims), tuple(dims.values()))
+            Variable(
+                _BESIDE_X if name == _ONLY and name in dims else name,
+                tuple(dims),
+                tuple(dims.values()),
+            )
             for name, dims in found.variables.items()
         ),
         land,

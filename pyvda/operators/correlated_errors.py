@@ -159,7 +159,7 @@ def correlated_or_none(given: Any) -> CorrelatedErrors | None:
     )
 
 
-def expect_numbers(name: str, values: Any) -> Any:
+def coordinate_numbers(name: str, values: Any) -> Any:
     """Return the values of a coordinate; raise InputError where they are no real numbers."""
     if values.dtype.kind not in "fiu":
         raise InputError(

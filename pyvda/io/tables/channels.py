@@ -24,7 +24,7 @@ from pyvda.io.quality.validation import expect_none_infinite
 from pyvda.io.tables.rows import values_of
 from pyvda.io.tables.tables import over_steps
 from pyvda.models.model import Model
-from pyvda.operators.correlated_errors import CorrelatedErrors, expect_numbers
+from pyvda.operators.correlated_errors import CorrelatedErrors, coordinate_numbers
 from pyvda.operators.function import Channels, FunctionOperator
 
 
@@ -106,7 +106,7 @@ def independent(
                 f"the errors are correlated along {one!r}, but the file has no such coordinate "
                 f"over {channel!r}; add it"
             )
-        along.append(expect_numbers(one, ds[one]).values.astype(float))
+        along.append(coordinate_numbers(one, ds[one]).values.astype(float))
     _, rows, _ = errors.whitened(
         np.zeros(count), np.eye(count), sigma, np.stack(along, -1), np.zeros(count, int)
     )

@@ -27,7 +27,7 @@ from pyvda.io.tables.components import Components
 from pyvda.io.tables.point_observations import entries_of, positions
 from pyvda.io.tables.rows import column
 from pyvda.models.model import Model
-from pyvda.operators.correlated_errors import CorrelatedErrors, expect_numbers
+from pyvda.operators.correlated_errors import CorrelatedErrors, coordinate_numbers
 from pyvda.operators.points import SNAP
 from pyvda.operators.sparse_rows import SparseRows
 
@@ -322,7 +322,7 @@ def _position_of(ds: xr.Dataset, name: str, time: Hashable, other: Hashable) -> 
             f"{time!r} and {other!r}; add it"
         )
     whole = (
-        expect_numbers(name, ds[name])
+        coordinate_numbers(name, ds[name])
         .astype(float)
         .expand_dims({d: ds.sizes[d] for d in (time, other) if d not in ds[name].dims})
     )
@@ -397,7 +397,7 @@ def _on_axis(
         error = np.asarray(column(table, names.OBSERVATION_ERROR, dimension), float)[order]
     if errors is not None:
         along = [
-            expect_numbers(c, column(table, c, dimension)[order]).astype(float)
+            coordinate_numbers(c, column(table, c, dimension)[order]).astype(float)
             for c in errors.coordinates
         ]
         # Numbers that are equal exactly for data whose times are, up to rounding.
