@@ -24,10 +24,18 @@ from pyvda.errors import InputError
 from pyvda.models.model import Model
 from pyvda.operators.covariance import Covariance, Dense, FromEnsemble
 from pyvda.operators.fitted import fitted_spectral
-from pyvda.operators.localisation import REACH, taper
+from pyvda.operators.localisation import REACH, is_wall, taper
+from pyvda.operators.spectral import Boundary
 from pyvda.operators.sum import Sum
 from pyvda.state.space import StateSpace, Variable
 from pyvda.validation_errors import brief
+
+WEIGHT = 0.5  # of an ensemble in B
+# Where the rest is fitted to the members: the smaller one, since the sample itself is noisy.
+_WEIGHT_BESIDE_FIT = 0.2
+# Of variances fitted to members: points of averages, and the share of their mean added.
+_SMOOTHING, _FLOOR = 4, 0.09
+_FEWEST_POINTS = 5  # along a side of a rectangle with a spectrum
 
 
 def _validated(given: Any) -> Any:
@@ -73,27 +81,38 @@ def blended(
 
 
 def hybrid_of_climatology(
-    members: Array, weight: float, localisation: Any, model: Model, engine: Engine
+    members: Array, weight: float | None, localisation: Any, model: Model, engine: Engine
 ) -> Covariance:
-    """Return B of the members (N, D) and of the climatological covariance, scaled like theirs.
+    """Return B of the members (N, D) and of a static covariance with their mean variance.
 
-    The scale makes the mean variance that of the members. Where this is above the climatology's,
-    both parts are reduced to it.
+    For one variable on a rectangle the static part has the members' standard deviations, smoothed,
+    and their spectrum: the errors of forecasts are smaller than the climatology's anomalies, and
+    smoother in their size but not in space. For other states it is the climatological covariance
+    times a factor. Where the members' mean variance is above the climatology's, both parts are
+    reduced to that. The members' weight is 0.2 and 0.5 where none is given.
 
     Raises
     ------
     InputError
         As `of_climatology` and `taper_of`, or the members are all equal.
     """
-    static = of_climatology(model, engine)
-    factor = members.var(0, ddof=1).sum() / static.variance().sum()
+    known = of_climatology(model, engine)
+    spread, usual = members.var(0, ddof=1)[model.sea], known.variance()[model.sea]
+    factor = float(spread.sum() / usual.sum())
     if not factor > 0:
         raise InputError(
             "the members of the background's ensemble are all equal, so that they give B no "
             "variance; give covariance"
         )
-    B = blended(Sum([static], [float(factor)]), members, weight, localisation, model)
-    return B if factor <= 1 else Sum([B], [1 / float(factor)])
+    grid = _rectangle(model)
+    static: Covariance
+    if grid is None:
+        static, usual_weight = Sum([known], [factor]), WEIGHT
+    else:
+        static = fitted_spectral(members, *grid, smoothing=_SMOOTHING, floor=_FLOOR)
+        static, usual_weight = Sum([static], [1 / (1 + _FLOOR)]), _WEIGHT_BESIDE_FIT
+    B = blended(static, members, weight or usual_weight, localisation, model)
+    return B if factor <= 1 else Sum([B], [1 / factor])
 
 
 def taper_of(model: Model, length: float) -> Covariance | None:
@@ -130,15 +149,24 @@ def of_climatology(model: Model, engine: Engine) -> Covariance:
     known = climatology(model, engine)
     if known.covariance is not None:
         return Dense(known.covariance)
-    space = model.state_space
-    if space is not None and len(space.variables) == 1 and len(space.variables[0].shape) == 2:
-        shape = space.variables[0].shape
-        sea = np.asarray(model.sea).reshape(shape)
-        inside = np.zeros_like(sea)
-        inside[1:-1, 1:-1] = True
-        if sea.all() or (sea == inside).all():
-            return fitted_spectral(known.states, shape, "open" if sea.all() else "wall")
+    grid = _rectangle(model)
+    if grid is not None:
+        return fitted_spectral(known.states, *grid)
     raise InputError(
         f"the climatological covariance of {model.name} is not known as an operator; give "
         "background and covariance"
     )
+
+
+def _rectangle(model: Model) -> tuple[tuple[int, ...], Boundary] | None:
+    """Return shape and boundary of a state that is one variable on a rectangle, else None."""
+    space = model.state_space
+    if space is None or len(space.variables) != 1 or len(space.variables[0].shape) != 2:
+        return None
+    shape = space.variables[0].shape
+    if min(shape) < _FEWEST_POINTS:
+        return None
+    dry = ~np.asarray(model.sea).reshape(shape)
+    if not dry.any():
+        return shape, "open"
+    return (shape, "wall") if is_wall(dry) else None

@@ -36,6 +36,7 @@ from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.methods.control_space import ControlSpace
 from pyvda.methods.ensemble_covariance import (
+    WEIGHT,
     Localisation,
     blended,
     hybrid_of_climatology,
@@ -73,8 +74,9 @@ class IncrementalOptions(StatisticalOptions):
         Mean of the first state: "climatology", a state, a state and its covariance, or what
         `pyvda.climate.background_option.get_background` takes.
     covariance : float, (D,), (D, D), str or Covariance, optional
-        B, see `pyvda.operators`. Default: that of the background; beside an ensemble that of the
-        climatology, scaled to the members' mean variance, which it does not exceed.
+        B, see `pyvda.operators`. Default: that of the background; beside an ensemble one with the
+        members' mean variance, or the climatology's where that is smaller: for one variable on a
+        rectangle with the members' smoothed deviations and their spectrum, else the climatology's.
     model_error : float, (D,), (D, D), str or Covariance, optional
         Q, in the state's units squared: the covariance of an error that the model makes at every
         step, which then belongs to the control. Default: the model is exact.
@@ -101,8 +103,9 @@ class IncrementalOptions(StatisticalOptions):
         Whether the members are draws from the posterior, which cost hardly more than the standard
         deviation, or an ensemble of 4D-Vars with perturbed observations and backgrounds, whose
         spread is then the standard deviation.
-    ensemble_weight : float
-        Weight of the ensemble in B, 0 to 1; `covariance` has the rest.
+    ensemble_weight : float, optional
+        Weight of the ensemble in B, 0 to 1; `covariance` has the rest. Default: 0.5; 0.2 where the
+        rest has the members' deviations and spectrum.
     localisation : float or Covariance
         Length L, in grid spacings, of the taper of the ensemble's covariance, which resembles
         exp(−d²/2L²) and is zero from 3.65 L on, or a correlation operator; 0: none.
@@ -135,7 +138,7 @@ class IncrementalOptions(StatisticalOptions):
     members: int = Field(30, ge=0, le=10**6)
     ensemble: int = Field(0, ge=0, le=10**6)
     ensemble_of: Literal["draws", "analyses"] = "draws"
-    ensemble_weight: float = Field(0.5, gt=0, le=1)
+    ensemble_weight: float | None = Field(None, gt=0, le=1)
     localisation: Localisation = 10.0
     inflation: Positive = 1.0
     memory: float = Field(4.0, ge=0, le=1e6)
@@ -299,10 +302,10 @@ def _background(
             B = of_climatology(model, engine)
     if isinstance(given, Ensemble):
         weight, localisation = options.ensemble_weight, options.localisation
-        if B is None and weight < 1:
+        if B is None and weight != 1:
             B = hybrid_of_climatology(given.members, weight, localisation, model, engine)
         else:
-            B = blended(B, given.members, weight, localisation, model)
+            B = blended(B, given.members, weight or WEIGHT, localisation, model)
     if B is None:
         raise InputError(
             f"no covariance of the background is known for {size} components; give one as "

@@ -44,6 +44,39 @@ def test_the_climatology_beside_an_ensemble_has_its_variance_up_to_its_own(scale
         hybrid_of_climatology(np.ones((4, 3)), 0.25, 0.0, model, None)
 
 
+def test_beside_an_ensemble_on_a_rectangle_the_static_part_has_its_spectrum_and_deviation() -> None:
+    n, random = 17, np.random.default_rng(2)
+    model = pyvda.get_model("quasi-geostrophic", n=n)
+    smooth = np.zeros((40, n, n))
+    smooth[:, 1:-1, 1:-1] = 10 * random.normal(size=(40, 1, 1)) + random.normal(size=(40, 15, 15))
+    states = smooth.reshape(40, -1)
+    object.__setattr__(model, "climatology", Climatology(states.mean(0), None, states))
+    size = np.where(np.arange(n) < 8, 0.1, 0.5) * np.ones((n, 1))  # of the errors of forecasts
+    rough = np.pad(random.normal(size=(300, 15, 15)), ((0, 0), (1, 1), (1, 1))) * size
+    members = rough.reshape(300, -1)
+    B = hybrid_of_climatology(members, 1e-6, 0.0, model, None)
+    deviation = np.sqrt(B.variance().reshape(n, n)[1:-1])
+    mean = np.mean(size[:, 1:-1] ** 2)
+    for column in (2, 14):  # smoothed over 4 points, and with 9 % of the mean
+        expected = (size[0, column] ** 2 + 0.09 * mean) / 1.09
+        np.testing.assert_allclose(deviation[:, column] ** 2, expected, rtol=0.15)
+    at = 8 * n + 12
+    row = B.apply(np.eye(n * n)[at])
+    assert abs(row[at + 1]) < 0.1 * row[at]  # that of the climatology is nearly 1
+    np.testing.assert_allclose(B.variance().sum(), members.var(0, ddof=1).sum(), rtol=0.02)
+
+
+def test_the_variance_on_land_does_not_count_beside_an_ensemble() -> None:
+    covariance = np.diag([1e-6, 1.0, 1e-6])  # 1 on land, which nothing else determines
+    model = pyvda.get_model("lorenz63")
+    object.__setattr__(model, "climatology", Climatology(np.zeros(3), covariance, np.zeros((2, 3))))
+    space = StateSpace((Variable("h", ("x",), (3,)),), np.array([0, 1, 0], np.uint8).tobytes())
+    object.__setattr__(model, "state_space", space)
+    members = 1e-4 * MEMBERS * [1.0, 0.0, 1.0]
+    variance = hybrid_of_climatology(members, 0.5, 0.0, model, None).variance()
+    np.testing.assert_allclose(variance[[0, 2]].sum(), members.var(0, ddof=1).sum(), rtol=1e-9)
+
+
 def test_the_taper_has_the_grid_of_the_model() -> None:
     found = taper_of(pyvda.get_model("quasi-geostrophic", n=17), 2.0).dense()
     y, x = np.indices((17, 17)).reshape(2, -1)
