@@ -16,6 +16,7 @@ from pyvda.errors import InputError
 from pyvda.io.cf.layout import restacked, sea
 from pyvda.io.pairs import paired, true_states
 from pyvda.io.sources.open import opened
+from pyvda.io.writing.model_attributes import expect_model
 from pyvda.models.model import Model
 from pyvda.models.registry import changed, families, numeric, resolve
 from pyvda.notices import notice
@@ -119,6 +120,11 @@ def check(
     InputError
         See `evaluate`.
     """
+    expect_model(
+        analysis,
+        "scores need its steps (in Python, `.vda.score(truth)` of one of its variables is the mean "
+        "squared error of that)",
+    )
     whole = restacked(analysis)
     for name in (names.ANALYSIS, names.INNOVATION):
         if name not in whole:

@@ -167,7 +167,9 @@ def _of_ensembles(
     """Return mean and standard deviation of the members at each step, and the last members."""
     attributes = ds[names.FINAL_ENSEMBLE].attrs
     dims = (names.WINDOW, *names.OUTPUT_DIMENSIONS[names.FINAL_ENSEMBLE])
-    members = ds[names.FINAL_ENSEMBLE].transpose(*dims).values.astype(float)[-windows:]
+    array = ds[names.FINAL_ENSEMBLE]
+    array = array if names.WINDOW in array.dims else array.expand_dims(names.WINDOW)
+    members = array.transpose(*dims).values.astype(float)[-windows:]
     cycle = int(attributes.get(CYCLE, 1))
     mean = np.full((windows, steps, model.state_size), np.nan)
     stdev, last = np.full_like(mean, np.nan), np.full_like(members, np.nan)
@@ -221,12 +223,13 @@ def _labelled(ds: xr.Dataset, found: xr.Dataset, steps: int, windowed: bool) -> 
     """Give the forecast the coordinates that follow those of the analysis, and its attributes."""
     found.attrs = {**ds.attrs, "title": f"forecast of {steps} steps"}
     lost = {names.TIME} if windowed else {names.TIME, names.WINDOW}
-    coords = {n: c for n, c in ds.coords.items() if not lost & set(c.dims)}
+    coords = {n: c.variable for n, c in ds.coords.items() if not lost & {n, *c.dims}}
     if names.TIME in ds.coords and ds[names.TIME].ndim == 1 and ds.sizes[names.TIME] > 1:
         following = times.later(ds[names.TIME], steps)
-        coords[names.TIME] = xr.DataArray(following, dims=names.TIME, attrs=ds[names.TIME].attrs)
+        coords[names.TIME] = xr.Variable(names.TIME, following, ds[names.TIME].attrs)
         coords[names.TIME].encoding = dict(ds[names.TIME].encoding)
-    found = found.assign_coords({n: c for n, c in coords.items() if set(c.dims) <= set(found.dims)})
+    dims = {*found.dims, *(layout.own_dims(found) or ())}
+    found = found.assign_coords({n: c for n, c in coords.items() if set(c.dims) <= dims})
     if not windowed:
         ends = [n for n in (names.FINAL_COVARIANCE, names.FINAL_ENSEMBLE) if n in found]
         kept = found[ends]

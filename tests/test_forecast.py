@@ -172,3 +172,17 @@ def test_a_model_error_that_the_file_only_describes_is_said() -> None:
     alone = pyvda.forecast(analysis.drop_vars("final_covariance"), 2, model=model)
     last = np.tile(analysis["u"].values[-1], (2, 1))
     np.testing.assert_allclose(alone["u"].values, last)
+
+
+def test_a_grid_and_a_selected_window_keep_their_coordinates() -> None:
+    model = pyvda.get_model("qg", n=17)
+    truth = pyvda.simulate(model, 2, 1, steps=4)
+    analysis = pyvda.assimilate(
+        pyvda.observe(truth, "qg-tracks", 2), model=model, method="letkf", members=5
+    )
+    both = pyvda.forecast(analysis, 3)
+    for name in ("x", "y", "window"):
+        np.testing.assert_array_equal(both[name], analysis[name])
+    one = pyvda.forecast(analysis.isel(window=1), 3)
+    np.testing.assert_array_equal(one["psi"], both["psi"][1])
+    np.testing.assert_array_equal(one["x"], analysis["x"])

@@ -47,7 +47,7 @@ def paired(
     for name in _LABELS:
         if name not in truth.coords or name not in other.coords:
             continue
-        here, there = truth[name].values, other[name].values
+        here, there = (np.atleast_1d(array[name].values) for array in (truth, other))
         if here.shape != there.shape:
             continue  # along other dimensions: not labels of the same thing
         different = _different(here, there)

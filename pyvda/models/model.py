@@ -115,9 +115,9 @@ class Model:
     torch : TorchSource, optional
         None: only the Julia engine runs the model.
     start : Start, optional
-        The way to the attractor: random states and
+        Random states from which simulations and the climatology start.
     spinup : float, optional
-        model time units from there.
+        Model time units from there to the attractor.
     symmetries : tuple of Symmetry
     interval : float, optional
         Model time units between two states of a sample from the attractor.
@@ -216,6 +216,11 @@ class Model:
                 return None
             found.append(self.torch.digest)
         return " ".join(found)
+
+    def __repr__(self) -> str:
+        fields = "".join(f", {name}={value!r}" for name, value in self.fields)
+        sizes = f"state_size={self.state_size}, time_step={self.time_step!r}"
+        return f"Model({self.name!r}, {sizes}{fields})"
 
     def _repr_html_(self) -> str:
         from pyvda.html_tables import of_model

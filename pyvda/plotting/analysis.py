@@ -15,6 +15,7 @@ from pyvda import names
 from pyvda.errors import InputError
 from pyvda.io.cf.layout import component_labels, restacked
 from pyvda.plotting import window_axes
+from pyvda.plotting.fields import as_analysis, called, has_maps, index
 from pyvda.plotting.style import (
     STYLE,
     axes_of,
@@ -86,7 +87,7 @@ def plot_reconstruction(
     ----------
     analysis : Dataset
         `analysis` and `innovation`, (window, time, state) or (time, state), or the variables that
-        were analysed.
+        were analysed; or a forecast, which has no innovations.
     truth : Dataset, optional
         `truth`, of the same shape.
     windows : sequence of int, optional
@@ -113,9 +114,15 @@ def _shown(
     analysis: xr.Dataset, truth: xr.Dataset | None, windows: Sequence[int]
 ) -> tuple[list[window_axes.Excerpt], xr.Dataset]:
     """Return the excerpts, and the state vectors with the names and units of their components."""
+    what, analysis = called(analysis), as_analysis(analysis)
     truth = None if truth is None else restacked(truth, analysis)
     stacked = restacked(analysis)
-    shown = window_axes.excerpts_of(stacked, truth, windows)
+    if names.ANALYSIS not in stacked and has_maps(analysis):
+        raise InputError(
+            "the analysis has fields without the states of a model, which are drawn as maps; "
+            "choose another kind (--kind) of figure, such as maps or series"
+        )
+    shown = window_axes.excerpts_of(stacked, truth, windows, what)
     few = stacked.sizes[names.STATE] <= window_axes.MOST_LINES
     labels = component_labels(analysis) if few else []
     return shown, stacked.assign_coords({names.STATE: labels}) if labels else stacked
@@ -154,7 +161,7 @@ def plot_window(
         As for `plot_reconstruction`; or there is no such component.
     """
     (shown,), labelled = _shown(analysis, truth, [window])
-    size = shown.analysis.shape[1]
+    component, size = index("component", component), shown.analysis.shape[1]
     if not 0 <= component < size:
         raise InputError(f"there is no component {component} among the {size} of the state")
     with axes_of(ax, (4.5, 2.4)) as axis:

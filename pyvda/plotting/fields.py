@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +12,8 @@ import xarray as xr
 
 from pyvda import names
 from pyvda.errors import InputError
-from pyvda.io.cf.dimensions import find_time, is_window
+from pyvda.io.cf import layout
+from pyvda.io.cf.dimensions import axis, find_time, is_window
 from pyvda.io.cf.spacing import SPACINGS, spacing_of
 from pyvda.io.pairs import aligned
 from pyvda.plotting import window_axes
@@ -72,6 +74,8 @@ class PlottedField:
     spacing_unit : str
     aspect : float
         Length of one unit of the first coordinate in units of the second, for maps.
+    called : {"analysis", "forecast"}
+        What `analysis` is.
     """
 
     name: str
@@ -88,6 +92,7 @@ class PlottedField:
     spacing_unit: str
     aspect: float = 1.0
     points: PlottedPoints | None = None
+    called: str = names.ANALYSIS
 
     @property
     def error(self) -> Array | None:
@@ -108,7 +113,10 @@ class PlottedField:
 
 
 def renamed(ds: xr.Dataset) -> xr.Dataset:
-    """Return a Dataset with pyvda's names of the dimensions of times and windows."""
+    """Return a Dataset with pyvda's names of the dimensions of times and windows.
+
+    Longitudes that jump by 360 degrees go on without the jump, so that maps have no seam.
+    """
     if names.TIME not in ds.dims and names.TIME not in ds.variables:
         dim, times = find_time(ds, ds.dims)
         if times not in (dim, None):
@@ -118,7 +126,44 @@ def renamed(ds: xr.Dataset) -> xr.Dataset:
     windows = [dim for dim in ds.dims if is_window(ds, dim)]
     if len(windows) == 1 and names.WINDOW not in ds.variables:
         ds = ds.rename({windows[0]: names.WINDOW})
+    return ds.assign_coords(
+        {dim: (dim, without_jump(ds[dim].values), ds[dim].attrs) for dim in _longitudes(ds)}
+    )
+
+
+def without_jump(longitude: Array) -> Array:
+    """Return longitudes that go on over 0 or 180 degrees, those of a regular axis unchanged.
+
+    >>> without_jump(np.array([358.0, 359.0, 0.0, 1.0]))
+    array([-2., -1.,  0.,  1.])
+    """
+    steps = np.diff(longitude)
+    if (steps > 0).all() or (steps < 0).all():
+        return longitude
+    found = np.unwrap(longitude.astype(float), period=360.0)
+    return np.asarray(found - 360.0 * np.floor((found.mean() + 180.0) / 360.0))
+
+
+def _longitudes(ds: xr.Dataset) -> list[Hashable]:
+    """Return the dimensions whose coordinates are longitudes in degrees."""
+    return [
+        dim for dim in ds.dims
+        if dim in ds.coords and ds[dim].dtype.kind in "fiu" and axis(ds, dim) == "X"
+        and str(ds[dim].attrs.get("units", "")).startswith("degree")
+    ]  # fmt: skip
+
+
+def as_analysis(ds: xr.Dataset) -> xr.Dataset:
+    """Return a forecast as an analysis without observations; anything else as it is."""
+    if names.FORECAST in ds and names.ANALYSIS not in ds:
+        return ds.rename({names.FORECAST: names.ANALYSIS})
     return ds
+
+
+def called(ds: xr.Dataset) -> str:
+    """Return what the states of a file are: an analysis or a forecast."""
+    titled = str(ds.attrs.get("title", "")).startswith("forecast of")  # with variables of its own
+    return names.FORECAST if titled or names.FORECAST in ds else names.ANALYSIS
 
 
 def field_names(analysis: xr.Dataset, least: int = 1) -> list[str]:
@@ -128,15 +173,18 @@ def field_names(analysis: xr.Dataset, least: int = 1) -> list[str]:
         str(n) for n, v in analysis.data_vars.items()
         if f"{n}_{names.INNOVATION}" in analysis and names.DATUM not in v.dims
     ]  # fmt: skip
+    space = None if found else layout.state_space(analysis)  # forecasts have no innovations
+    if space is not None:
+        found = [n for n in space.names if n in analysis]
     if names.ANALYSIS in analysis and names.STATE in analysis[names.ANALYSIS].dims:
         found = [names.ANALYSIS]
-    return [n for n in found if least <= len(_grid(analysis[n])) <= 2]
+    return [n for n in found if least <= len(grid_of(analysis[n])) <= 2]
 
 
 def has_maps(analysis: xr.Dataset) -> bool:
     """Tell whether an analysis has a variable that can be drawn as a map."""
     analysis = renamed(analysis)
-    return any(len(_grid(analysis[name])) == 2 for name in field_names(analysis))
+    return any(len(grid_of(analysis[name])) == 2 for name in field_names(analysis))
 
 
 def fields_of(
@@ -169,8 +217,10 @@ def fields_of(
     InputError
         There is no such variable or window, or the truth is not that of the analysis.
     """
-    analysis, truth = renamed(analysis), None if truth is None else renamed(truth)
+    what = called(analysis)
+    analysis, truth = renamed(as_analysis(analysis)), None if truth is None else renamed(truth)
     able = field_names(analysis, least)
+    variables = variables.split(",") if isinstance(variables, str) else variables
     chosen = able if variables is None else list(variables)
     if not chosen or not set(chosen) <= set(able):
         wanted = ", ".join(n for n in chosen if n not in able) or "field"
@@ -180,19 +230,31 @@ def fields_of(
             f"the analysis has no {wanted} on a grid of one or two dimensions{remedy}, or select a "
             "level first"
         )
-    found = [_field(analysis, truth, name, window) for name in chosen]
+    found = [replace(_field(analysis, truth, name, window), called=what) for name in chosen]
     if observations is None:
         return found
     return [
-        replace(field, points=_points(observations, field, _grid(analysis[field.name]), window))
+        replace(
+            field,
+            points=_points(
+                observations, field, grid_of(analysis[field.name]), window, _longitudes(analysis)
+            ),
+        )
         for field in found
     ]
 
 
 def _points(
-    ds: xr.Dataset, field: PlottedField, grid: Sequence[Hashable], window: int
+    ds: xr.Dataset,
+    field: PlottedField,
+    grid: Sequence[Hashable],
+    window: int,
+    turning: Sequence[Hashable],
 ) -> PlottedPoints | None:
-    """Return the data of a variable; None where the file has none of it."""
+    """Return the data of a variable; None where the file has none of it.
+
+    `turning` are the dimensions of the grid that are longitudes.
+    """
     if field.name not in ds:
         return None
     needed = (names.TIME, *grid)
@@ -212,12 +274,17 @@ def _points(
             f"the observations have times of type {time.dtype} and the analysis "
             f"{field.time.dtype}; give the observations that were assimilated"
         )
-    return PlottedPoints(values.astype(float), time, tuple(np.asarray(p, float) for p in places))
+    placed = [np.asarray(place, float) for place in places]
+    for number, (dim, along_grid) in enumerate(zip(grid, field.axes, strict=True)):
+        if dim in turning:  # the same longitude, where the map has it
+            middle = along_grid.values.mean()
+            placed[number] = middle + (placed[number] - middle + 180.0) % 360.0 - 180.0
+    return PlottedPoints(values.astype(float), time, tuple(placed))
 
 
 def _field(analysis: xr.Dataset, truth: xr.Dataset | None, name: str, window: int) -> PlottedField:
     array = analysis[name]
-    grid = _grid(array)
+    grid = grid_of(array)
     innovation, stdev, true = f"{name}_innovation", f"{name}_stdev", name
     if name == names.ANALYSIS:
         innovation, stdev, true = names.INNOVATION, names.STATE_STDEV, names.TRUTH
@@ -240,14 +307,21 @@ def _field(analysis: xr.Dataset, truth: xr.Dataset | None, name: str, window: in
     )  # fmt: skip
 
 
-def _grid(array: xr.DataArray) -> tuple[Hashable, ...]:
-    return tuple(d for d in array.dims if d not in _LEADING)
+def grid_of(array: xr.DataArray) -> tuple[Hashable, ...]:
+    """Return the dimensions of space, (y, x) where the coordinates tell them apart."""
+    found = tuple(d for d in array.dims if d not in _LEADING)
+    if len(found) == 2:
+        coords = array.coords.to_dataset()
+        y, x = (axis(coords, dim) for dim in found)
+        if (y == "X" and x != "X") or (x == "Y" and y != "Y"):
+            return found[::-1]
+    return found
 
 
 def _window(array: xr.DataArray, window: int, grid: Sequence[Hashable]) -> xr.DataArray:
     """Return one window, (time, *grid)."""
     if names.WINDOW in array.dims:
-        count = array.sizes[names.WINDOW]
+        window, count = index("window", window), array.sizes[names.WINDOW]
         if not 0 <= window < count:
             raise InputError(f"there is no window {window} among the {count} of the file")
         array = array.isel({names.WINDOW: window})
@@ -269,7 +343,7 @@ def _truth(
             f"{', '.join(map(str, truth.data_vars))}"
         )
     true = aligned(truth, x.to_dataset(name=name), [str(d) for d in grid])[name]
-    if set(_grid(true)) != set(grid):
+    if set(grid_of(true)) != set(grid):
         raise InputError(
             f"the truth has the dimensions {', '.join(map(str, true.dims))}, expected those of "
             f"the analysis, {', '.join(map(str, x.dims))}"
@@ -319,9 +393,31 @@ def _spacing(ds: xr.Dataset, grid: Sequence[Hashable]) -> tuple[tuple[float, ...
 
 
 def _aspect(ds: xr.Dataset, grid: Sequence[Hashable], spacing: tuple[float, ...]) -> float:
+    if any(ds.sizes[dim] < 2 for dim in grid):
+        return 1.0
     steps = [np.abs(np.diff(_axis(ds, dim).values)).mean() for dim in grid]
     found = (spacing[0] / steps[0]) / (spacing[1] / steps[1]) if all(steps) else 1.0
     return float(found) if np.isfinite(found) and 0.05 < found < 20 else 1.0
+
+
+def index(name: str, value: Any) -> int:
+    """Return a value as an int; raise InputError for anything but a whole number."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise InputError(f"{name} is {value!r}, expected a whole number such as 0") from None
+
+
+def edges(values: Array) -> Array:
+    """Return the borders of the cells around the points of an axis, (N + 1,).
+
+    >>> edges(np.array([0.0, 1.0, 3.0])), edges(np.array([5.0]))
+    (array([-0.5,  0.5,  2. ,  4. ]), array([4.5, 5.5]))
+    """
+    if len(values) == 1:
+        return np.array([values[0] - 0.5, values[0] + 0.5])
+    middle = (values[1:] + values[:-1]) / 2
+    return np.concatenate([[2 * values[0] - middle[0]], middle, [2 * values[-1] - middle[-1]]])
 
 
 def last_observed(field: PlottedField) -> int:

@@ -11,7 +11,7 @@ import xarray as xr
 
 from pyvda.errors import InputError
 from pyvda.plotting import window_axes
-from pyvda.plotting.fields import Array, PlottedField, fields_of
+from pyvda.plotting.fields import Array, PlottedField, fields_of, index
 from pyvda.plotting.maps import colour_bar, scales
 from pyvda.plotting.style import LAND, axes_of, figure_of, panels
 
@@ -85,7 +85,7 @@ def figure_of_hovmoller(
         images: dict[str, Any] = {}
         for axis, name in zip(axes, shown, strict=True):
             images[name] = _draw(axis, section, name)
-            axis.set_title(name)
+            axis.set_title(field.called if name == "analysis" else name)
             _label(axis, field, at)
             if ax is None:
                 axis.label_outer()
@@ -123,9 +123,13 @@ def _section(field: PlottedField, at: int | None) -> PlottedField:
 def _row(field: PlottedField, at: int | None) -> int | None:
     if len(field.axes) == 1:
         if at is not None:
-            raise InputError(f"{field.name} has one dimension, of which all is drawn; leave out at")
+            raise InputError(
+                f"{field.name} has one dimension, of which all is drawn; leave out the row (at, "
+                "--row)"
+            )
         return None
     count = field.analysis.shape[1]
+    at = None if at is None else index("the row (at, --row)", at)
     if at is not None and not -count <= at < count:
         raise InputError(f"there is no row {at} among the {count} of {field.name}")
     return count // 2 if at is None else at
@@ -135,6 +139,11 @@ def _draw(axis: Axes, section: PlottedField, name: str) -> Any:
     values = quantities(section)[name]
     scale = scales(section, slice(None))[name]
     time: Any = section.time
+    if len(section.axes[0].values) == 1:
+        raise InputError(
+            f"{section.name} has one point, and a Hovmöller diagram needs several; choose the kind "
+            "windows or series (--kind series)"
+        )
     if len(time) == 1:
         raise InputError("the window has one time, and a Hovmöller diagram needs several")
     axis.set_facecolor(LAND)

@@ -9,7 +9,16 @@ import numpy as np
 import xarray as xr
 
 from pyvda.errors import InputError
-from pyvda.plotting.fields import Array, PlottedField, PlottedPoints, fields_of, last_observed
+from pyvda.plotting.fields import (
+    Array,
+    PlottedField,
+    PlottedPoints,
+    edges,
+    fields_of,
+    grid_of,
+    index,
+    last_observed,
+)
 from pyvda.plotting.style import LAND, axes_of, figure_of, panels
 
 if TYPE_CHECKING:
@@ -100,7 +109,9 @@ def plot_map(values: xr.DataArray, *, land: Array | None = None, ax: Axes | None
     ds = xr.Dataset({name: values.reset_coords(drop=True)})
     ds[f"{name}_innovation"] = ds[name] * np.nan
     field = fields_of(ds, variables=[name])[0]
-    dry = np.isnan(field.analysis[0]) if land is None else land
+    dry = np.isnan(field.analysis[0])
+    if land is not None:
+        dry = xr.DataArray(land, dims=values.dims).transpose(*grid_of(values)).values
     with axes_of(ax, (_WIDTH + 1.2, _WIDTH + 0.5)) as axis:
         image = _map(axis, field, field.analysis[0], dry, _scale([field.analysis[0]]))
         axis.set_xlabel(field.axes[1].label)
@@ -133,6 +144,7 @@ def checked_step(field: PlottedField, step: int | None) -> int:
     count = len(field.time)
     if step is None:
         return last_observed(field)
+    step = index("step", step)
     if not -count <= step < count:
         raise InputError(f"there is no step {step} among the {count} of the window")
     return step % count
@@ -173,7 +185,7 @@ def draw(
                 values = panel(field, name, step)
                 images[name] = _map(axis, field, values, field.land, scale[name])
             if number == 0 or ax is not None:
-                axis.set_title(name)
+                axis.set_title(field.called if name == "analysis" else name)
             if number == len(fields) - 1 or ax is not None:
                 axis.set_xlabel(field.axes[1].label)
             else:
@@ -204,6 +216,8 @@ def _places(figure: Figure, fields: Sequence[PlottedField], ax: Any) -> list[dic
         _WIDTH * columns + 0.4, sum(heights) + (_BAR + 0.3) * len(heights) + 0.35
     )
     grid = panels(figure, len(heights), columns, height_ratios=heights)
+    # A colour bar's label and the titles of the maps below it stay apart.
+    figure.set_layout_engine("constrained", h_pad=0.06, hspace=0.06)
     places = []
     for number, of_field in enumerate(shown):
         known: dict[str, Axes] = {}
@@ -280,7 +294,7 @@ def _map(axis: Axes, field: PlottedField, values: Array, land: Array, scale: dic
     from matplotlib.colors import ListedColormap
     from matplotlib.ticker import MaxNLocator
 
-    y, x = (a.values for a in field.axes)
+    y, x = (edges(a.values) for a in field.axes)
     how: dict[str, Any] = {"rasterized": True, **_projected(axis)}
     axis.pcolormesh(
         x, y, np.ma.masked_where(~land, np.ones_like(values)), cmap=ListedColormap([LAND]), **how

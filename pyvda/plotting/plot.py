@@ -50,9 +50,9 @@ def plot(
     *,
     kind: str | None = None,
     observations: Any = None,
-    windows: Sequence[int] | None = None,
+    windows: Sequence[int] | int | None = None,
     window: int | None = None,
-    variables: Sequence[str] | None = None,
+    variables: Sequence[str] | str | None = None,
     step: int | None = None,
     row: int | None = None,
     ax: Any = None,
@@ -62,7 +62,7 @@ def plot(
     Parameters
     ----------
     analysis : Dataset or path
-        As `pyvda.assimilate` makes it.
+        As `pyvda.assimilate` makes it; or a forecast, by `pyvda.forecast`.
     truth : Dataset or path, optional
         The variable `truth`, or the model's own variables.
     kind : optional
@@ -71,11 +71,11 @@ def plot(
         windows). Default: maps of fields over (y, x), else windows.
     observations : Dataset or path, optional
         Observations that are not on the grid, drawn on maps: a row a datum.
-    windows : sequence of int, optional
+    windows : int or sequence of int, optional
         For the kind windows: numbers of the windows. Default: 0, 1, 2, 3.
     window : int, optional
         For the kinds of fields: number of the window. Default: 0.
-    variables : sequence of str, optional
+    variables : str or sequence of str, optional
         For the kinds of fields: names of the variables. Default: all.
     step : int, optional
         For maps: the step, negative from the end. Default: the last observed.

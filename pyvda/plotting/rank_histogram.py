@@ -12,6 +12,7 @@ from scipy.special import ndtr
 from pyvda import names
 from pyvda.errors import InputError
 from pyvda.io.pairs import aligned, paired
+from pyvda.plotting.fields import as_analysis
 from pyvda.plotting.style import BLACK, BLUE, axes_of
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def _stated(analysis: xr.Dataset, truth: xr.Dataset) -> Iterator[tuple[xr.DataAr
     """Yield mean, standard deviation and truth of each variable that has all three."""
     stdevs = {f"{name}_stdev": (name, name) for name in map(str, analysis.data_vars)}
     stdevs[names.STATE_STDEV] = (names.ANALYSIS, names.TRUTH)
+    analysis = as_analysis(analysis)
     found = [stdev for stdev in stdevs if stdev in analysis]
     if not found:
         raise InputError(

@@ -88,10 +88,13 @@ def draw(axis: Axes, field: PlottedField) -> None:
         innovation = rms(field.observation - field.analysis)
         dots = {"color": BLUE, "linestyle": "", "marker": ".", "markersize": 4}
         curves.append(("innovation", innovation, dots))
+    curves = [curve for curve in curves if np.isfinite(curve[1]).any()]
     if not curves:
         raise InputError(
             f"neither the error nor the spread of {field.name} is known; give the truth (--truth)"
         )
+    if len(field.time) == 1:  # one time makes no line
+        curves = [(label, values, {**style, "marker": "."}) for label, values, style in curves]
     for label, values, style in curves:
         axis.plot(field.time, values, label=label, **style)
     axis.set_ylim(bottom=0.0)

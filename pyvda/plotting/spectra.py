@@ -67,7 +67,8 @@ def plot_spectra(
     wavelength, _ = found["analysis"]
     with axes_of(ax, (3.6, 2.9)) as axis:
         for name, _, colour in curves:
-            axis.loglog(wavelength, found[name][1], color=colour, label=name)
+            label = field.called if name == "analysis" else name
+            axis.loglog(wavelength, found[name][1], color=colour, label=label)
         # Of a model that damps its short waves to nothing: decades of rounding.
         power = np.concatenate([found[name][1] for name in found])
         axis.set_ylim(bottom=max(power[power > 0].min(), 1e-9 * power.max()) / 2)

@@ -121,7 +121,7 @@ def panels(figure: Any, rows: int, columns: int, ax: Any = None, **how: Any) -> 
     Raises
     ------
     InputError
-        There are more or fewer axes than panels.
+        There are more or fewer axes than panels, or they are of several figures.
     """
     if ax is None:
         if hasattr(figure, "subgridspec"):
@@ -134,6 +134,11 @@ def panels(figure: Any, rows: int, columns: int, ax: Any = None, **how: Any) -> 
         raise InputError(
             f"ax has {given.size} axes, and the figure {wanted}; give as many axes, such as "
             f"plt.subplots({rows}, {columns})[1]"
+        )
+    figures = len({id(axis.figure) for axis in given})
+    if figures > 1:
+        raise InputError(
+            f"ax has axes of {figures} figures, expected those of one; make them there"
         )
     return given.reshape(rows, columns)
 
@@ -152,7 +157,7 @@ def drawn_figure(axes: Any) -> Figure:
 def _listed(ax: Any) -> np.ndarray:
     """Return one Axes or any array of them as a row."""
     given = np.ravel(np.asarray(ax, object))
-    if not given.size or not all(hasattr(axis, "figure") for axis in given):
+    if not given.size or not all(hasattr(axis, "transAxes") for axis in given):
         raise InputError(
             f"ax is {type(ax).__name__} of {given.size}, expected an Axes or an array of Axes, "
             "such as plt.subplots()[1]"

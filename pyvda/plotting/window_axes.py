@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import operator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 MOST_LINES = 6  # components drawn as lines; larger states are drawn as maps
 _STRETCH = 200  # steps of a long series in one excerpt
 _TRUTH, _OBSERVATION, _ANALYSIS = "#000000", "#0072B2", "#D55E00"
-_LEGEND = ("truth", "observations", "analysis", "± 2 standard deviations")
+_LEGEND = ("truth", "observations", "analysis", "forecast", "± 2 standard deviations")
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Excerpt:
 
     `observation_stdev` is the standard deviation of the error of all observations, None where it
     differs or is unknown. `joints` are the times at which a series goes on to the next window.
+    `called` says what the states are, an analysis or a forecast.
     """
 
     title: str
@@ -43,10 +45,14 @@ class Excerpt:
     stdev: np.ndarray | None = None
     observation_stdev: float | None = None
     joints: np.ndarray | None = None
+    called: str = names.ANALYSIS
 
 
 def excerpts_of(
-    analysis: xr.Dataset, truth: xr.Dataset | None, windows: Iterable[int]
+    analysis: xr.Dataset,
+    truth: xr.Dataset | None,
+    windows: Sequence[int] | int,
+    called: str = names.ANALYSIS,
 ) -> list[Excerpt]:
     """Return the chosen windows, or stretches of a series, that exist.
 
@@ -55,9 +61,17 @@ def excerpts_of(
     InputError
         Variables are missing, the truth has another shape, or none of the windows exists.
     """
-    for name in (names.ANALYSIS, names.INNOVATION):
-        if name not in analysis:
-            raise InputError(f"the file has no variable {name!r}; give an analysis made by pyvda")
+    if names.ANALYSIS not in analysis:
+        raise InputError(
+            f"the file has no variable {names.ANALYSIS!r}; give an analysis made by pyvda"
+        )
+    along = analysis[names.ANALYSIS].dims
+    if not {names.TIME, names.STATE} <= set(along):
+        raise InputError(
+            f"the analysis has the dimensions {', '.join(map(str, along)) or 'none'}, expected "
+            "(window, time, state) or (time, state); keep them where you select, such as by "
+            "isel(time=[0])"
+        )
     if truth is not None:
         if names.TRUTH not in truth:
             raise InputError("the file of the truth has no variable 'truth'")
@@ -67,7 +81,7 @@ def excerpts_of(
     count = analysis.sizes[names.WINDOW] if in_windows else -(-steps // _STRETCH)
     observation_stdev = _observation_stdev(analysis)
     excerpts = []
-    for index in windows:
+    for index in _numbers(windows):
         if not 0 <= index < count:
             continue
         if in_windows:
@@ -88,19 +102,35 @@ def excerpts_of(
         ):
             title += f", {names.Status(int(part[names.STATUS])).name.lower().replace('_', ' ')}"
         if true is not None:
-            title += f", R = {np.mean((state - true) ** 2):.3g}"
-        observed = state + _values(part[names.INNOVATION])
+            squares = (state - true) ** 2
+            known = squares[np.isfinite(squares)]  # land has no value
+            title += f", R = {known.mean():.3g}" if len(known) else ""
+        observed = np.full_like(state, np.nan)
+        if names.INNOVATION in part:  # a forecast has none
+            observed = state + _values(part[names.INNOVATION])
         stdev = _values(part[names.STATE_STDEV]) if names.STATE_STDEV in part else None
         time = times(analysis, part)[0]
         joints = None
         if not in_windows and names.WINDOW_NUMBER in part.coords:
             joints = time[1:][np.diff(part[names.WINDOW_NUMBER].values) != 0]
         excerpts.append(
-            Excerpt(title, time, state, observed, true, stdev, observation_stdev, joints)
+            Excerpt(title, time, state, observed, true, stdev, observation_stdev, joints, called)
         )
     if not excerpts:
-        raise InputError(f"none of the windows {tuple(windows)} is among the {count} of the file")
+        raise InputError(
+            f"none of the windows {tuple(_numbers(windows))} is among the {count} of the file"
+        )
     return excerpts
+
+
+def _numbers(windows: Any) -> list[int]:
+    """Return one number of a window, or several, as a list."""
+    try:
+        return [operator.index(one) for one in np.atleast_1d(np.asarray(windows)).tolist()]
+    except TypeError:
+        raise InputError(
+            f"windows is {windows!r}, expected numbers of windows such as [0, 1]"
+        ) from None
 
 
 def _observation_stdev(analysis: xr.Dataset) -> float | None:
@@ -131,13 +161,17 @@ def times(whole: xr.Dataset, part: xr.Dataset) -> tuple[np.ndarray, str]:
         return time, f"time ({'model units' if units == '1' else units})"
     start = whole[names.TIME].values[0]
     days = validation.elapsed(np.concatenate([[start], time]))[1:] / 86400.0
-    return days, "days" if time.dtype.kind == "m" else f"days since {start}"
+    return (
+        days,
+        "days" if time.dtype.kind == "m" else f"days since {str(start).removesuffix(' 00:00:00')}",
+    )
 
 
 def figure_size(excerpts: list[Excerpt]) -> tuple[float, float]:
     """Return width and height of the drawing, in inches."""
     wide, high = (1.2, 0.9) if _as_lines(excerpts) else (1.6, 0.6)
-    return wide + 1.7 * len(excerpts), high + 1.15 * _rows(excerpts)
+    # The legend above the columns has two entries beside each other, and needs their width.
+    return max(wide + 1.7 * len(excerpts), 3.4), high + 1.15 * _rows(excerpts)
 
 
 def _as_lines(excerpts: list[Excerpt]) -> bool:
@@ -217,6 +251,7 @@ def draw_component(axis: Axes, excerpt: Excerpt, component: int) -> dict[str, An
     """Draw one component of an excerpt; return what a legend names, by name."""
     handles: dict[str, Any] = {}
     x, time = excerpt.analysis[:, component], excerpt.time
+    dot: dict[str, Any] = {"marker": "_"} if len(time) == 1 else {}  # one step makes no line
     if excerpt.stdev is not None and np.isfinite(excerpt.stdev[:, component]).any():
         spread: np.ndarray = 2 * excerpt.stdev[:, component]
         handles["± 2 standard deviations"] = axis.fill_between(
@@ -225,8 +260,8 @@ def draw_component(axis: Axes, excerpt: Excerpt, component: int) -> dict[str, An
     for joint in () if excerpt.joints is None else excerpt.joints:
         axis.axvline(joint, color="0.7", linestyle=":", linewidth=0.8)
     if excerpt.truth is not None:
-        (handles["truth"],) = axis.plot(time, excerpt.truth[:, component], color=_TRUTH)
-    (handles["analysis"],) = axis.plot(time, x, color=_ANALYSIS, linestyle=(0, (4, 1.2)))
+        (handles["truth"],) = axis.plot(time, excerpt.truth[:, component], color=_TRUTH, **dot)
+    (handles[excerpt.called],) = axis.plot(time, x, color=_ANALYSIS, linestyle=(0, (4, 1.2)), **dot)
     if np.any(np.isfinite(excerpt.observation[:, component])):
         handles["observations"] = axis.errorbar(
             time, excerpt.observation[:, component], excerpt.observation_stdev, fmt=".",

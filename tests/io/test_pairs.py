@@ -75,3 +75,11 @@ def test_observations_get_their_truth():
         with_truth(observed, array().isel(window=slice(None, None, -1)).to_dataset(name="truth"))
     with pytest.raises(InputError, match="no variable 'truth'"):
         with_truth(observed, xr.Dataset())
+
+
+@pytest.mark.parametrize("name", ["window", "time", "state"])
+def test_labels_of_a_selected_window_step_or_component_count(name):
+    one, other = array().isel({name: 1}), array().isel({name: 2})
+    xr.testing.assert_identical(paired(one, one), one)
+    with pytest.raises(InputError, match=f"{name} is .* in the truth and .* in the analysis"):
+        paired(other, one)

@@ -100,3 +100,9 @@ def test_symmetry_and_sea() -> None:
     assert get_model("lorenz63").mirror_signs == (-1.0, -1.0, 1.0)
     assert get_model("lorenz96").mirror_signs is None
     assert own().sea.tolist() == [True, True, True]
+
+
+def test_its_text_is_one_line() -> None:
+    text = repr(pyvda.get_model("qg", n=17))
+    assert text.startswith("Model('quasi-geostrophic', state_size=289, time_step=5.0, F=1600.0")
+    assert text.endswith("n=17)")

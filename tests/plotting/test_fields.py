@@ -6,14 +6,14 @@ import xarray as xr
 from plotting.gridded import LAND, made
 
 from pyvda.errors import InputError
-from pyvda.plotting.fields import field_names, fields_of, has_maps, last_observed
+from pyvda.plotting.fields import field_names, fields_of, has_maps, last_observed, without_jump
 
 
 def test_arrays_are_those_of_the_files() -> None:
     analysis, truth = made(windows=2)
     (field,) = fields_of(analysis.transpose("lon", "lat", "time", "window"), truth, window=1)
     np.testing.assert_array_equal(
-        field.analysis, analysis["sst"][1].transpose("time", "lon", "lat")
+        field.analysis, analysis["sst"][1].transpose("time", "lat", "lon")
     )
     (field,) = fields_of(analysis, truth, window=1)
     np.testing.assert_array_equal(field.truth, truth["sst"][1])
@@ -65,6 +65,9 @@ def test_what_is_not_there_is_refused() -> None:
         InputError, match="no field on a grid of one or two dimensions; choose the kind"
     ):
         fields_of(xr.Dataset())
+    with pytest.raises(InputError, match=r"window is 0\.5, expected a whole number"):
+        fields_of(analysis, window=0.5)
+    assert [field.name for field in fields_of(analysis, variables="ssh,sst")] == ["ssh", "sst"]
     with pytest.raises(InputError, match="no window 3 among the 1"):
         fields_of(analysis, window=3)
     with pytest.raises(InputError, match="truth has no variable 'ssh'"):
@@ -92,3 +95,24 @@ def _named(ds, other, times):
     if times != "day":
         return ds.rename(other)
     return ds.rename(other).rename(time="n").reset_index("n").rename_vars(n="day")
+
+
+def test_maps_have_the_latitude_upwards_and_no_seam_in_longitude() -> None:
+    analysis, truth = made()
+    for ds in (analysis, truth):
+        ds["lon"] = ds["lon"].copy(data=(356.0 + np.arange(8)) % 360)
+        ds["lon"].attrs["units"] = "degrees_east"
+    (field,) = fields_of(analysis.transpose("lon", "lat", ...), truth.transpose("lon", ...))
+    np.testing.assert_array_equal(field.axes[0].values, analysis["lat"])
+    np.testing.assert_array_equal(field.axes[1].values, np.arange(-4, 4))
+    np.testing.assert_array_equal(field.truth, truth["sst"][0])
+    assert field.spacing[1] == pytest.approx(69.6, rel=0.01)  # km of a degree at 51 °N
+    rows = {"sst": ("obs", [1.0, 2.0]), "time": ("obs", [0.0, 0.0]),
+            "lat": ("obs", [50.1, 50.2]), "lon": ("obs", [359.5, 1.5])}  # fmt: skip
+    (field,) = fields_of(analysis, observations=xr.Dataset(rows))
+    np.testing.assert_array_equal(field.points.places[1], [-0.5, 1.5])
+
+
+@pytest.mark.parametrize("longitude", [np.arange(8.0), np.arange(8.0)[::-1], 170.0 + np.arange(8)])
+def test_longitudes_without_a_jump_are_unchanged(longitude) -> None:
+    np.testing.assert_array_equal(without_jump(longitude), longitude)

@@ -57,5 +57,9 @@ def test_what_cannot_be_drawn_is_refused() -> None:
         plot_hovmoller(analysis, truth, at=9)
     with pytest.raises(InputError, match="the error of sst is not known, but analysis, spread"):
         plot_hovmoller(analysis, quantity="error")
+    with pytest.raises(InputError, match=r"sst has one point, .*\(--kind series\)"):
+        plot_hovmoller(analysis.isel(lon=[0]))
+    with pytest.raises(InputError, match=r"row .* is 1\.5, expected a whole number"):
+        plot_hovmoller(analysis, at=1.5)
     with pytest.raises(InputError, match="one time"):
         plot_hovmoller(analysis.isel(time=[0]))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.figure import Figure
 from plotting.gridded import LAND, made
 
 from pyvda.errors import InputError
@@ -106,6 +107,11 @@ def test_what_cannot_be_drawn_is_refused() -> None:
     analysis, truth = made()
     with pytest.raises(InputError, match="no step 9 among the 4"):
         plot_maps(analysis, truth, step=9)
+    with pytest.raises(InputError, match=r"step is 1\.5, expected a whole number"):
+        plot_maps(analysis, truth, step=1.5)
+    axes = [Figure().subplots() for _ in range(5)]
+    with pytest.raises(InputError, match="ax has axes of 5 figures, expected those of one"):
+        plot_maps(analysis, truth, ax=axes)
     line = analysis.isel(lat=0, drop=True)
     with pytest.raises(InputError, match="sst has one dimension, and a map two"):
         plot_maps(line)
@@ -134,3 +140,24 @@ def test_observations_along_tracks_are_those_nearest_to_the_time() -> None:
     days = np.datetime64("2001-01-01", "ns") + np.arange(4)
     with pytest.raises(InputError, match="times of type"):
         plot_maps(analysis, observations=tracks.assign(time=("obs", days)))
+
+
+@pytest.mark.parametrize("dims", [("lat", "lon"), ("lon", "lat")])
+def test_one_map_is_as_wide_as_its_cells(dims) -> None:
+    values = made()[0]["sst"][0, 0].isel(lat=[2])
+    land = xr.DataArray(LAND[[2]], dims=("lat", "lon")).transpose(*dims).values
+    axis = plot_map(values.transpose(*dims), land=land)
+    assert (axis.get_xlabel(), axis.get_ylabel()) == ("lon (°E)", "lat (°N)")
+    assert (axis.get_xlim(), axis.get_ylim()) == ((-0.5, 7.5), (50.5, 51.5))
+    drawn = axis.collections[1].get_array().filled(np.nan).ravel()
+    np.testing.assert_array_equal(drawn, np.where(LAND[2], np.nan, values.values[0]))
+
+
+def test_labels_of_colour_bars_are_above_the_titles_below_them() -> None:
+    axes = plot_maps(*made())
+    figure = axes[0].figure
+    figure.draw_without_rendering()
+    (bar,) = (axis for axis in figure.axes if axis.get_xlabel() == "sst (K)")
+    lowest = bar.xaxis.label.get_window_extent().y0
+    below = max(axis.title.get_window_extent().y1 for axis in axes[-2:])
+    assert lowest - below > 0.05 * figure.dpi

@@ -139,3 +139,35 @@ def test_windows_and_their_descent_are_drawn_into_given_axes() -> None:
 def test_what_is_no_axes_is_refused(wrong) -> None:
     with pytest.raises(InputError, match="expected an Axes or an array of Axes"):
         pyvda.plot(*made(), ax=wrong)
+
+
+def test_fields_without_a_model_are_not_windows() -> None:
+    with pytest.raises(InputError, match="drawn as maps; choose another kind"):
+        pyvda.plot(made()[0], kind="windows")
+
+
+def test_a_forecast_is_drawn_as_such() -> None:
+    truth = pyvda.simulate("lorenz63", 1, 1, steps=20)
+    analysis = pyvda.assimilate(pyvda.observe(truth, "lorenz63", 2), method="strong-constraint")
+    forecast = pyvda.forecast(analysis, 5)
+    axes = pyvda.plot(forecast)
+    line = axes[1, 0].lines[0]
+    np.testing.assert_array_equal(line.get_ydata(), forecast["forecast"][0, :, 1])
+    np.testing.assert_array_equal(line.get_xdata(), forecast["time"])
+    legend = [text.get_text() for text in axes[0, 0].figure.legends[0].get_texts()]
+    assert legend == ["forecast", "± 2 standard deviations"]
+    assert pyvda.plot(forecast, kind="series").lines[0].get_label() == "spread"
+
+
+def test_a_forecast_of_a_field_is_a_map_on_its_grid() -> None:
+    model = pyvda.get_model("qg", n=17)
+    truth = pyvda.simulate(model, 1, 1, steps=4)
+    analysis = pyvda.assimilate(
+        pyvda.observe(truth, "qg-tracks", 2), model=model, method="letkf", members=5
+    )
+    forecast = analysis.isel(window=0).vda.forecast(2, model=model)
+    axes = np.ravel(pyvda.plot(forecast))
+    assert [axis.get_title() for axis in axes] == ["forecast", "spread"]
+    drawn = axes[0].collections[1].get_array().filled(np.nan).reshape(17, 17)
+    np.testing.assert_array_equal(drawn, forecast["psi"][-1])
+    assert axes[0].get_xlim() == pytest.approx((-1 / 32, 1 + 1 / 32))

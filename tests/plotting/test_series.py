@@ -62,3 +62,15 @@ def test_times_without_values_have_no_mean() -> None:
     field = replace(fields_of(made()[0])[0], stdev=None, observation=None)
     with pytest.raises(InputError, match="neither the error nor the spread of sst"):
         draw(Figure().subplots(), field)
+
+
+def test_what_is_unknown_everywhere_is_no_curve() -> None:
+    analysis, truth = made()
+    unseen = analysis.assign(sst_innovation=np.nan * analysis["sst_innovation"])
+    assert [line.get_label() for line in plot_series(unseen).lines] == ["spread"]
+    with pytest.raises(InputError, match="neither the error nor the spread of sst is known"):
+        plot_series(np.nan * unseen, truth)
+    markers = [
+        line.get_marker() for line in plot_series(*(ds.isel(time=[1]) for ds in made())).lines
+    ]
+    assert markers == [".", "."]  # one time makes no line

@@ -51,8 +51,14 @@ def test_what_cannot_be_drawn_is_refused() -> None:
     ds, truth = analysis()
     with pytest.raises(InputError, match=r"none of the windows \(5, 6\) is among the 3"):
         excerpts_of(ds, None, (5, 6))
-    with pytest.raises(InputError, match="no variable 'innovation'"):
-        excerpts_of(ds.drop_vars("innovation"), None, (0,))
+    with pytest.raises(InputError, match="no variable 'analysis'"):
+        excerpts_of(truth, None, (0,))
+    with pytest.raises(InputError, match=r"windows is '0,1', expected numbers .* \[0, 1\]"):
+        excerpts_of(ds, None, "0,1")
+    with pytest.raises(
+        InputError, match=r"dimensions window, state, expected .* isel\(time=\[0\]\)"
+    ):
+        excerpts_of(ds.isel(time=0), None, (0,))
     with pytest.raises(InputError, match="no variable 'truth'"):
         excerpts_of(ds, truth.rename(truth="x"), (0,))
 
@@ -61,7 +67,8 @@ def test_sizes_grow_with_what_is_drawn() -> None:
     few, _ = analysis()
     many, truth = analysis((3, 8, 40))
     widths = [figure_size(excerpts_of(few, None, range(n)))[0] for n in (1, 2, 3)]
-    assert np.allclose(np.diff(widths), widths[1] - widths[0])
+    assert widths[0] > 3.3  # the legend's entries have a place
+    assert widths[1] - widths[0] < widths[2] - widths[1]
     lines = figure_size(excerpts_of(few, None, (0,)))[1]
     maps = figure_size(excerpts_of(many, None, (0,)))[1]
     assert maps < 40 * lines / 2  # a map for all components, not a row for each
@@ -114,3 +121,21 @@ def test_error_bars_are_those_of_the_option_or_the_file(configuration, expected)
     ds, _ = analysis()
     ds.attrs.update(observation_error_variance=4.0, pyvda_configuration=configuration)
     assert excerpts_of(ds, None, (0,))[0].observation_stdev == expected
+
+
+def test_what_was_not_observed_or_lies_on_land_is_left_out() -> None:
+    ds, truth = analysis()
+    (found,) = excerpts_of(ds.drop_vars("innovation"), None, 1)
+    assert np.isnan(found.observation).all()
+    on_land = ds.copy(deep=True)
+    on_land["analysis"][:, :, 1] = np.nan
+    error = float(((ds["analysis"] - truth["truth"])[0, :, 0] ** 2).mean())
+    assert excerpts_of(on_land, truth, 0)[0].title == f"window 0, R = {error:.3g}"
+    on_land["analysis"][:] = np.nan
+    assert excerpts_of(on_land, truth, 0)[0].title == "window 0"
+
+
+def test_one_step_is_drawn_by_markers() -> None:
+    ds, truth = analysis()
+    axes = draw(Figure(), excerpts_of(ds.isel(time=[3]), truth.isel(time=[3]), 0), ds)
+    assert all(line.get_marker() == "_" for line in axes[0, 0].lines[:2])

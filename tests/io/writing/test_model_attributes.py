@@ -166,7 +166,10 @@ def test_points_of_another_grid_are_refused(tmp_path, monkeypatch, capsys) -> No
     assert "leave out model (--model), or give it these sizes (--parameter n=17)" in said
 
 
-@pytest.mark.parametrize("command", [("forecast", "--steps", 2, "-o", "f.nc"), ("diagnose",)])
+@pytest.mark.parametrize(
+    "command",
+    [("forecast", "--steps", 2, "-o", "f.nc"), ("diagnose",), ("score", "--truth", "a.nc")],
+)
 def test_an_analysis_of_a_field_has_no_model(tmp_path, monkeypatch, capsys, command):
     monkeypatch.chdir(tmp_path)
     values = np.random.default_rng(0).normal(size=(4, 5, 6))
