@@ -1,6 +1,6 @@
 """What the tests with malformed input share.
 
-PYVDA_FUZZ_EXAMPLES sets how many examples each of them gets (default 20);
+PYVDA_FUZZ_EXAMPLES sets how many examples each of them gets (default 10);
 `make test-exhaustive` takes a thousand.
 """
 
@@ -15,7 +15,7 @@ from hypothesis import HealthCheck
 
 from pyvda.errors import EngineError, InputError
 
-EXAMPLES = int(os.environ.get("PYVDA_FUZZ_EXAMPLES", "20"))
+EXAMPLES = int(os.environ.get("PYVDA_FUZZ_EXAMPLES", "10"))
 fuzzed = hypothesis.settings(
     max_examples=EXAMPLES, deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],

@@ -139,26 +139,22 @@ def test_workers_write_what_one_process_writes(suffix, series, processes, tmp_pa
 
 
 @pytest.mark.parametrize("name", ["analysis.zarr", "analysis.nc"])
-def test_a_killed_worker_loses_nothing(name, observed, expected, tmp_path) -> None:
+def test_a_killed_worker_loses_nothing(name, observed, expected, processes, tmp_path) -> None:
     """Of a store that the workers write, and of a file that this process writes."""
-    with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as local,
-        Client(local) as using,
-    ):
-        analysis = pyvda.assimilate(observed.chunk(window=1), **SETTINGS)
-        victim = next(iter(using.run(os.getpid).values()))
-        killed: list[int] = []
+    analysis = pyvda.assimilate(observed.chunk(window=1), **SETTINGS)
+    victim = next(iter(processes.run(os.getpid).values()))
+    killed: list[int] = []
 
-        def kill(done: int, total: int, note: str = "") -> None:
-            if done == 2 and not killed:
-                killed.append(victim)
-                os.kill(victim, signal.SIGKILL)
+    def kill(done: int, total: int, note: str = "") -> None:
+        if done == 2 and not killed:
+            killed.append(victim)
+            os.kill(victim, signal.SIGKILL)
 
-        pyvda.save_analysis(analysis, tmp_path / name, report=kill)
-        using.wait_for_workers(2, timeout=600)
-        assert killed == [victim]
-        assert victim not in using.run(os.getpid).values()
-        expect_same(open_dataset(tmp_path / name), expected)
+    pyvda.save_analysis(analysis, tmp_path / name, report=kill)
+    processes.wait_for_workers(2, timeout=600)
+    assert killed == [victim]
+    assert victim not in processes.run(os.getpid).values()
+    expect_same(open_dataset(tmp_path / name), expected)
 
 
 def test_an_interrupted_store_is_completed_by_the_same_run_alone(

@@ -272,10 +272,10 @@ def test_all_windows_of_a_cycle_are_screened_by_the_method_itself(
 
 @pytest.mark.julia
 def test_chunks_give_the_same(lorenz: tuple[xr.Dataset, xr.Dataset]) -> None:
-    changed = spoilt(lorenz[1].isel(window=slice(0, 4)), 10.0)[0]
+    changed = spoilt(lorenz[1].isel(window=slice(0, 2)), 10.0)[0]
     keywords = {"model": "lorenz63", "method": "strong-constraint", "robust": True}
     whole = pyvda.assimilate(changed, **keywords)
-    lazy = pyvda.assimilate(changed.chunk(window=3), **keywords).compute()
+    lazy = pyvda.assimilate(changed.chunk(window=1), **keywords).compute()
     for name in ("analysis", "flag", "state_stdev"):
         np.testing.assert_array_equal(lazy[name], whole[name])
 

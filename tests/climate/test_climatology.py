@@ -170,7 +170,7 @@ def test_runs_that_diverge_are_dropped_and_reported(caplog) -> None:
 
 
 def test_a_model_that_comes_to_rest_is_refused() -> None:
-    model = torch_model(lambda x: -x, variables=("x",), time_step=1.0, spinup=1e5)
+    model = torch_model(lambda x: -x, variables=("x",), time_step=1.0, spinup=1e3)
     with pytest.raises(InputError, match="comes to rest"):
         climatology(model, get_engine("torch"))
 

@@ -112,7 +112,7 @@ def test_named_variables_are_judged_alike(tmp_path):
                     {"time": np.arange(30.0)}, {"observation_error_variance": 0.01})  # fmt: skip
     settings = {
         "model": model, "method": "strong-constraint", "engine": "torch", "iterations": 2,
-        "climatology": (np.zeros(4), np.eye(4)),
+        "climatology": (np.zeros(4), np.eye(4)), "members": 2000,
     }  # fmt: skip
     expected = pyvda.assimilate(ds, **settings)
     lazy = pyvda.assimilate(ds.chunk(window=5), **settings).compute()

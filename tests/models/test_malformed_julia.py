@@ -237,7 +237,7 @@ def same(path: Path, content: bytes) -> bool | None:
 
 
 # A file that computes compiles for a second or more.
-@hypothesis.settings(fuzzed, max_examples=EXAMPLES if EXAMPLES > 20 else max(1, EXAMPLES // 2))
+@hypothesis.settings(fuzzed, max_examples=EXAMPLES if EXAMPLES > 10 else max(1, EXAMPLES // 2))
 @hypothesis.given(content=files())
 def test_a_malformed_file_is_refused_or_computes_what_it_says(path: Path, content: bytes) -> None:
     agrees = same(path, content)
