@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyvda.climate.background import Background, ExpectedState
+from pyvda.climate.climatology import Climatology
 from pyvda.climate.ensemble import Ensemble
 from pyvda.cycling import Start
 from pyvda.engine.interface import Array
@@ -66,6 +67,9 @@ class CycleState:
             if isinstance(value, Covariance):
                 probe = np.random.default_rng(0).standard_normal(value.rank)
                 self._computed += _numbers_of(value.sqrt(probe))
+        if isinstance(model.climatology, Climatology):  # given by the user
+            known = vars(model.climatology).values()
+            self._computed += [x for a in known if a is not None for x in _numbers_of(a)]
 
     def of_window(
         self,

@@ -63,6 +63,14 @@ def test_windows_of_another_run_are_refused(tmp_path, other) -> None:
         run(tmp_path / "state", **other)
 
 
+def test_windows_from_another_climatology_are_refused(tmp_path) -> None:
+    how = {"background": "climatology", "covariance": None, "ensemble": 5}
+    run(tmp_path / "state", climatology=(np.zeros(3), 4.0 * B), **how)
+    run(tmp_path / "state", climatology=(np.zeros(3), 4.0 * B), **how)
+    with pytest.raises(InputError, match="belongs to other observations or options"):
+        run(tmp_path / "state", climatology=(np.ones(3), 4.0 * B), **how)
+
+
 def test_a_damaged_window_and_a_file_in_place_of_the_folder(tmp_path) -> None:
     run(tmp_path / "state")
     (tmp_path / "state" / "window-00001.npz").write_bytes(b"no")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -11,12 +12,19 @@ import xarray as xr
 from pyvda import names
 from pyvda.errors import InputError
 from pyvda.io.cf.dimensions import find_time, is_window
+from pyvda.io.cf.orientation import in_model_order
 from pyvda.io.cf.spacing import Spacing, spacing_of
+from pyvda.io.cf.times import is_cftime
+from pyvda.io.cf.units import same
+from pyvda.io.pairs import aligned
 from pyvda.io.quality.validation import expect_none_infinite
 from pyvda.io.writing import model_attributes
+from pyvda.notices import notice
 from pyvda.operators.covariance import Array
 from pyvda.state.space import StateSpace, Variable
 
+_UNEVEN = 0.25  # of the usual time between two states: months are of 28 to 31 days
+_ROUNDING = 1e-2  # of a step: times closer than this are the same
 _OUTPUTS = ("_innovation", "_flag", "_stdev", "_minimum", "_error")
 
 
@@ -67,18 +75,23 @@ def samples_of(
     Raises
     ------
     InputError
-        There are no such variables, fewer than two samples, or gaps that are no land.
+        There are no such variables, fewer than two samples, or gaps that are no land; or a truth
+        on another grid, in other units or without a common time.
     """
     if differences is not None and truth is not None:
         raise InputError("samples are differences in time or errors; leave out one of them")
     chosen = _chosen(ds, variables)
+    ds = _in_order_of_model(ds)
     arrays, spaces, spacing = [], [], {}
     time, _ = find_time(ds, ds.dims)
+    pairs = None if differences is None else _evenly_apart(ds, time, differences)
+    if pairs is not None:
+        ds = ds.isel({time: pairs.order})
     for name in chosen:
         of_samples = _sample_dimensions(ds, name, time)
         array = ds[name]
         if truth is not None:
-            array = _errors(array, truth, of_samples)
+            array = _errors(ds, array, truth, of_samples, time)
         dims = tuple(d for d in array.dims if d not in of_samples)
         ordered = array.transpose(*of_samples, *dims)
         leading = [array.sizes[d] for d in of_samples]
@@ -102,6 +115,8 @@ def samples_of(
                 f"{steps} that the file has"
             )
         values = (values[:, differences:] - values[:, :-differences]) / np.sqrt(2)
+        if pairs is not None:
+            values = values[:, pairs.kept]
     values = values.reshape(-1, values.shape[-1])
     if len(values) < 2:
         raise InputError(
@@ -191,18 +206,127 @@ def _sample_dimensions(ds: xr.Dataset, name: str, time: Hashable | None) -> tupl
     return tuple(found)
 
 
-def _errors(array: xr.DataArray, truth: xr.Dataset, of_samples: Sequence[Hashable]) -> xr.DataArray:
+def _in_order_of_model(ds: xr.Dataset) -> xr.Dataset:
+    """Return the states in the order of the points of the model that made the file, if it is known.
+
+    A covariance is used for states in that order.
+    """
+    model = model_attributes.find(ds)
+    space = None if model is None else model.state_space
+    if space is None:
+        return ds
+    dims = {dim: dim for dim, n in space.sizes.items() if ds.sizes.get(dim) == n}
+    return in_model_order(ds, dims, space)
+
+
+class _Pairs(NamedTuple):
+    """The order of the times of a file, and which differences are over the usual time."""
+
+    order: Array
+    kept: Array
+
+
+def _evenly_apart(ds: xr.Dataset, time: Hashable | None, steps: int) -> _Pairs | None:
+    """Return the times in order, and the pairs `steps` apart as usual; None: no times are known.
+
+    Raises
+    ------
+    InputError
+        A time is missing.
+    """
+    if time is None or time not in ds.coords or ds[time].dims != (time,):
+        return None
+    numbers = _numbers_of(ds[time])
+    if numbers is None or len(numbers) <= steps or steps < 1:
+        return None
+    order = np.argsort(numbers, kind="stable")
+    apart = numbers[order][steps:] - numbers[order][:-steps]
+    kept = np.abs(apart - np.median(apart)) <= _UNEVEN * np.abs(np.median(apart))
+    if not kept.all():
+        notice(
+            f"{int((~kept).sum())} of {len(kept)} differences are over another time than the usual "
+            f"one, such as across a gap, and are left out"
+        )
+    return _Pairs(order, kept)
+
+
+def _numbers_of(times: xr.DataArray) -> Array | None:
+    """Return times as numbers in the order of time, dates in seconds; None: they are neither."""
+    values = times.values
+    if values.dtype.kind in "mM":
+        missing = np.isnat(values)
+        found = values.astype(f"{values.dtype.kind}8[us]").astype(np.int64).astype(float) / 1e6
+        values = np.where(missing, np.nan, found)
+    elif is_cftime(times.variable):
+        values = np.array([(one - values[0]).total_seconds() for one in values])
+    if values.dtype.kind not in "fiu":
+        return None
+    if not np.isfinite(values).all():
+        raise InputError(
+            f"{times.name} is missing at {int((~np.isfinite(values.astype(float))).sum())} steps; "
+            "leave these out"
+        )
+    return np.asarray(values, float)
+
+
+def _errors(
+    ds: xr.Dataset,
+    array: xr.DataArray,
+    truth: xr.Dataset,
+    of_samples: Sequence[Hashable],
+    time: Hashable | None,
+) -> xr.DataArray:
     if array.name not in truth.data_vars:
         raise InputError(
             f"the truth has no variable {array.name!r}, but "
             f"{', '.join(map(str, truth.data_vars))}; give the truth of the same variables"
         )
-    true = truth[array.name]
     space = [d for d in array.dims if d not in of_samples]
-    array, true = xr.align(array, true, join="inner", exclude=space)
+    truth = aligned(truth, ds, map(str, space))
+    true = truth[array.name]
+    units = array.attrs.get("units"), true.attrs.get("units")
+    if None not in units and not same(str(units[0]), str(units[1])):
+        raise InputError(
+            f"{array.name!r} is in {units[0]}, and its truth in {units[1]}; convert one of them"
+        )
+    if time in array.coords and time in true.coords and time in true.dims:
+        array, true = _at_same_times(array, true, str(time))
+    array, true = xr.align(array, true, join="inner", exclude=[*space, time])
     if set(array.dims) != set(true.dims) or dict(array.sizes) != dict(true.sizes):
         raise InputError(
             f"{array.name!r} has {dict(array.sizes)} and its truth {dict(true.sizes)}, expected "
             "the same dimensions and lengths; give the truth of the same grid and windows"
         )
     return array.copy(data=array.values - true.transpose(*array.dims).values)
+
+
+def _at_same_times(
+    array: xr.DataArray, true: xr.DataArray, time: str
+) -> tuple[xr.DataArray, xr.DataArray]:
+    """Return both at the times that both have, to the rounding of stored times."""
+    ours, theirs = array[time], true[time]
+    if "O" in (ours.dtype.kind, theirs.dtype.kind) and ours.dtype.kind == theirs.dtype.kind:
+        both = np.unique(ours.values[np.isin(ours.values, theirs.values)])
+        return array.sel({time: both}), true.sel({time: both})
+    numbers = [_numbers_of(one) for one in (ours, theirs)]
+    if (
+        numbers[0] is None
+        or numbers[1] is None
+        or (ours.dtype.kind == "M") != (theirs.dtype.kind == "M")
+    ):
+        raise InputError(
+            f"{array.name!r} has times of type {ours.dtype} and its truth of type {theirs.dtype}; "
+            "give both as dates of one type, or both as numbers"
+        )
+    for what, one in zip(("samples", "truth"), numbers, strict=True):
+        if len(np.unique(one)) < len(one):
+            raise InputError(f"a time repeats in the {what}; leave out all but one of each")
+    step = np.diff(np.sort(numbers[0])).min(initial=np.inf)
+    near = np.abs(numbers[0][:, None] - numbers[1]) <= (_ROUNDING * step if step < np.inf else 0.0)
+    here, there = np.nonzero(near)
+    if not len(here):
+        raise InputError(
+            f"the samples and their truth have no time in common (they begin at {ours.values[0]} "
+            f"and {theirs.values[0]}); give the truth of the same times"
+        )
+    return array.isel({time: here}), true.isel({time: there})

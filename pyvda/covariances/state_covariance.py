@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from numpy.typing import ArrayLike
 
 from pyvda.covariances import description
 from pyvda.errors import InputError
+from pyvda.io.cf.orientation import order_in_model
+from pyvda.io.cf.units import factor
 from pyvda.operators.covariance import Array, Covariance
 from pyvda.state.space import StateSpace
 
@@ -92,7 +95,7 @@ class StateCovariance(Covariance):
         return self._operator.variance()
 
     def expect_space(self, space: StateSpace) -> None:
-        """Raise InputError unless the covariance is of the states of `space`."""
+        """Raise InputError unless it is a covariance of states of `space`, in their order."""
         own, expected = (
             [(v.name, v.dims, v.shape) for v in s.variables] for s in (self.space, space)
         )
@@ -101,6 +104,22 @@ class StateCovariance(Covariance):
                 f"it is a covariance of {_written(self.space)}, and the model's state is "
                 f"{_written(space)}; fit one to states of the model"
             )
+        for dim in space.sizes:
+            order = order_in_model(self.dataset, dim, dim, space)
+            if order is not None:
+                points, own_points = self.dataset[dim].values, space.coordinate(dim)
+                raise InputError(
+                    f"its coordinate {dim} runs from {points[0]:g} to {points[-1]:g}, and the "
+                    f"model's from {own_points[0]:g} to {own_points[-1]:g}; fit one to states in "
+                    f"the model's order, such as ds.sortby({dim!r})"
+                )
+        for one, other in zip(self.space.variables, space.variables, strict=True):
+            times = factor(one.units, other.units) if one.units and other.units else None
+            if times is not None and not math.isclose(times, 1.0, rel_tol=1e-6):
+                raise InputError(
+                    f"it is a covariance of {one.name} in {one.units}, and the model's is in "
+                    f"{other.units}; fit one to states in these units"
+                )
         moved = int((self.variance()[~space.sea] > 0).sum())
         if moved:
             raise InputError(

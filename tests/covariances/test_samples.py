@@ -7,6 +7,7 @@ import xarray as xr
 import pyvda
 from pyvda.covariances.samples import samples_of
 from pyvda.errors import InputError
+from pyvda.notices import Notice
 
 RNG = np.random.default_rng(3)
 X = RNG.normal(size=(2, 5, 4, 3))
@@ -51,6 +52,58 @@ def test_errors_are_taken_at_the_same_times() -> None:
         samples_of(dataset(), truth=truth.rename(sst="temperature"))
     with pytest.raises(InputError, match="expected the same dimensions"):
         samples_of(dataset(), truth=truth.isel(x=[0, 1]))
+
+
+def on_grid(x=X[0], y=(0.0, 1.0, 2.0, 3.0), units="m", shift=0.0):
+    axis = {"time": ("time", 10.0 * np.arange(len(x)) + shift), "y": ("y", list(y))}
+    return xr.Dataset({"sst": (("time", "y", "x"), x, {"units": units})}, axis)
+
+
+def test_errors_are_taken_at_the_same_places_and_times() -> None:
+    truth = on_grid(X[0] + 1.0)
+    for other in (truth.isel(y=slice(None, None, -1)), truth.isel(time=[3, 1, 0, 2, 4]),
+                  on_grid(X[0] + 1.0, shift=1e-9), on_grid(X[0] + 1.0, units="metre")):  # fmt: skip
+        np.testing.assert_allclose(samples_of(on_grid(), truth=other).values, -1.0)
+    dated = on_grid().assign_coords(time=np.datetime64("2000-01-01") + np.arange(5))
+    found = samples_of(dated, truth=dated.isel(time=[4, 2]))
+    np.testing.assert_allclose(found.values, np.zeros((2, 12)))
+
+
+@pytest.mark.parametrize(
+    ("truth", "message"),
+    [
+        (on_grid(y=(0.5, 1.5, 2.5, 3.5)), "along y the truth has the coordinate 0.5"),
+        (on_grid(units="cm"), "'sst' is in m, and its truth in cm"),
+        (on_grid(shift=5.0), "no time in common"),
+        (on_grid().isel(time=[0, 0, 1, 2]), "a time repeats in the truth"),
+        (
+            on_grid().assign_coords(time=np.datetime64("2000-01-01") + np.arange(5)),
+            "give both as dates of one type",
+        ),
+    ],
+)
+def test_a_truth_of_something_else_is_refused(truth, message) -> None:
+    with pytest.raises(InputError, match=message):
+        samples_of(on_grid(), truth=truth)
+
+
+def test_differences_are_of_states_the_usual_time_apart() -> None:
+    x = np.arange(10.0)[:, None, None] + RNG.normal(size=(10, 4, 3)) * 1e-3
+    even = samples_of(on_grid(x), differences=2).values
+    mixed = on_grid(x).isel(time=RNG.permutation(10))
+    np.testing.assert_array_equal(samples_of(mixed, differences=2).values, even)
+    gap = on_grid(x).isel(time=[0, 1, 2, 3, 4, 8, 9])  # the states before it and after it
+    with pytest.warns(Notice, match="1 of 6 differences are over another time"):
+        found = samples_of(gap, differences=1).values
+    np.testing.assert_allclose(found, 1 / np.sqrt(2), atol=5e-3)
+
+
+def test_states_of_a_known_model_are_in_its_order() -> None:
+    truth = pyvda.simulate(pyvda.get_model("quasi-geostrophic", n=9), 1, 1, steps=3)
+    truth = truth.assign_coords(y=np.arange(9) / 8)
+    with pytest.warns(Notice, match="the coordinate y has another order"):
+        found = samples_of(truth.isel(y=slice(None, None, -1)))
+    np.testing.assert_array_equal(found.values, samples_of(truth).values)
 
 
 def test_several_variables_stand_one_after_the_other() -> None:

@@ -63,6 +63,19 @@ def test_the_summary_has_deviation_and_length() -> None:
     assert FITS["hybrid"]().summary()[-1] == "localisation radius: 4 grid spacings"
 
 
+def test_a_covariance_in_another_order_or_unit_is_refused() -> None:
+    axes = (("y", tuple(np.arange(8.0))), ("x", tuple(np.arange(9.0))))
+    space = StateSpace((Variable("ssh", ("y", "x"), (8, 9), units="m"),), coordinates=axes)
+    fit_covariance(samples()).expect_space(space)
+    turned = fit_covariance(samples().isel(y=slice(None, None, -1)))
+    with pytest.raises(InputError, match="coordinate y runs from 7 to 0, and the model's from 0"):
+        turned.expect_space(space)
+    scaled = samples()
+    scaled["ssh"] = (100 * scaled["ssh"]).assign_attrs(units="cm")
+    with pytest.raises(InputError, match="covariance of ssh in cm, and the model's is in m"):
+        fit_covariance(scaled).expect_space(space)
+
+
 @pytest.mark.parametrize(
     ("variables", "land", "message"),
     [

@@ -42,7 +42,7 @@ def in_model_order(ds: xr.Dataset, dims: Mapping[Hashable, str], space: StateSpa
         Coordinates neither increase nor decrease, and are not the model's.
     """
     for dim, to in dims.items():
-        order = _order(ds, dim, to, space)
+        order = order_in_model(ds, dim, to, space)
         if order is not None:
             notice(
                 f"the coordinate {dim} has another order than that of the model, in which it "
@@ -52,7 +52,7 @@ def in_model_order(ds: xr.Dataset, dims: Mapping[Hashable, str], space: StateSpa
     return ds
 
 
-def _order(ds: xr.Dataset, dim: Hashable, to: str, space: StateSpace) -> np.ndarray | None:
+def order_in_model(ds: xr.Dataset, dim: Hashable, to: str, space: StateSpace) -> np.ndarray | None:
     """Return the indices along a dimension in the order of the model's points; None: as it is."""
     if dim not in ds.variables or ds[dim].dims != (dim,) or ds[dim].dtype.kind not in "fiu":
         return None
