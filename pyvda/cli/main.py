@@ -120,6 +120,7 @@ for _name in _COMMANDS:
 
 def main() -> None:
     """Run the command line and turn errors into one sentence and an exit code."""
+    _expect_unicode()
     _open_standard_streams()
     _expect_folder()
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", _SPIN_OF_OPENBLAS)  # read when numpy is loaded
@@ -142,6 +143,18 @@ def main() -> None:
             raise
         print("pyvda: interrupted", file=sys.stderr)
         sys.exit(1)
+
+
+def _expect_unicode() -> None:
+    """Start again in Python's UTF-8 mode where names of files would have to be ASCII.
+
+    Libraries could then neither open files of other names nor print what is not ASCII.
+    """
+    arguments = sys.argv[1:]
+    of_command = bool(arguments) and sys.orig_argv[-len(arguments) :] == arguments
+    if of_command and not sys.flags.utf8_mode and sys.getfilesystemencoding() != "utf-8":
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def _open_standard_streams() -> None:

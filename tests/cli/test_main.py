@@ -326,3 +326,23 @@ def test_a_current_folder_that_is_gone_is_said(tmp_path) -> None:
     assert done.stderr.splitlines()[-1] == (
         "pyvda: the current folder does not exist any more; change to another (cd)"
     )
+
+
+def test_names_of_files_in_an_ascii_locale(folder, tmp_path) -> None:
+    path = tmp_path / "größe.nc"
+    path.write_bytes((folder / "obs.nc").read_bytes())
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-m", "pyvda", "assimilate", str(path), "--model", "lorenz63"]
+    done = subprocess.run(
+        [*command, "-o", str(tmp_path / "größe.csv")],
+        env={**os.environ, **ascii_only}, capture_output=True,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "größe.csv: the output is netCDF or zarr" in done.stderr.decode()
+
+
+def test_a_pipe_is_no_output(folder, tmp_path, monkeypatch, capsys) -> None:
+    os.mkfifo(tmp_path / "a.json")
+    done = run(monkeypatch, "diagnose", folder / "fsgd.nc", "--json", tmp_path / "a.json")
+    assert done == 2
+    assert "not an ordinary file" in capsys.readouterr().err

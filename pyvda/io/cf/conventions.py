@@ -17,13 +17,20 @@ from xarray.indexes import PandasMultiIndex
 from pyvda import names
 from pyvda.errors import InputError
 from pyvda.io.cf import grids, layout, matching, orientation, references, times, unsuitable
-from pyvda.io.cf.dimensions import STATE_NAMES, find_time, instance_of, is_window
+from pyvda.io.cf.dimensions import (
+    STATE_NAMES,
+    find_time,
+    instance_of,
+    is_window,
+    with_times_of_windows,
+)
 from pyvda.io.cf.matching import Match
 from pyvda.io.quality.bad_data import screened
 from pyvda.io.quality.error_variables import with_errors
 from pyvda.io.quality.quality_flags import GoodFlags
 from pyvda.io.quality.validation import expect_numbers
 from pyvda.io.tables import frames, sampling_geometry
+from pyvda.notices import notice
 from pyvda.state.space import StateSpace
 
 
@@ -65,7 +72,7 @@ def normalise(
         When the variables or the meaning of their dimensions cannot be found.
     """
     _expect_plain_dimensions(ds)
-    ds = times.recognised(ds)
+    ds = with_times_of_windows(times.recognised(ds))
     listed = matching.wanted(variable, ds)
     given = [*(listed or ()), names.OBSERVATION, names.OBSERVATION_ERROR, names.TRUTH]
     ds = ds.reset_coords([name for name in dict.fromkeys(given) if _is_set_as_coordinate(ds, name)])
@@ -254,6 +261,12 @@ def _expect_plain_dimensions(ds: xr.Dataset) -> None:
         if not isinstance(index, PandasMultiIndex) or dim not in ds.dims:
             continue
         levels = [str(level) for level in index.index.names]
+        if str(dim).lower() in ("time", "t"):
+            raise InputError(
+                f"the times along {dim!r} are a MultiIndex of {', '.join(levels)}, expected dates "
+                f"or numbers; give these (ds.drop_vars({[str(dim), *levels]}).assign_coords({dim}="
+                "times))"
+            )
         if any(level.lower() in ("time", "t", "window") for level in levels):
             raise InputError(
                 f"the dimension {dim!r} is stacked of {', '.join(levels)}, expected these as "
@@ -291,6 +304,11 @@ def _roles(ds: xr.Dataset, name: Hashable) -> tuple[dict[Hashable, str], Hashabl
     if len(others) == 2 and not windows:
         states = [dim for dim in others if str(dim).lower() in STATE_NAMES]
         windows = [dim for dim in others if dim not in states] if len(states) == 1 else []
+        if windows:
+            notice(
+                f"the dimension {windows[0]!r} of {name} is taken for independent windows; select "
+                f"one (ds.isel({windows[0]}=0)), or combine them, if it is something else"
+            )
     if len(windows) != len(others) - 1:
         raise InputError(
             f"{found} and which are window and state is not clear, {expected}; "

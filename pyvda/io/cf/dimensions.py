@@ -15,7 +15,7 @@ from pyvda.errors import InputError
 # A dimension with one of these names is the state; a third dimension then counts windows.
 STATE_NAMES = ("state", "component", "components")
 _TIME_NAMES = ("time", "t")
-_LEAD_TIME = "forecast_period"
+_LEAD_TIME, _REFERENCE_TIME = "forecast_period", "forecast_reference_time"
 _WINDOW_NAMES = ("window", "windows", "sample", "samples", "member", "batch")
 _AXES = {
     "X": ("x", "lon", "longitude", "projection_x_coordinate", "grid_longitude", "degrees_east"),
@@ -78,6 +78,11 @@ def find_time(ds: xr.Dataset, dims: Iterable[Hashable]) -> tuple[Hashable | None
     """Return the time dimension among `dims` and the variable that holds the times, if any."""
     dims = tuple(dims)
     along = {n: v for n, v in ds.variables.items() if v.ndim == 1 and v.dims[0] in dims}
+    said = {name: v.attrs.get("standard_name") for name, v in along.items()}
+    leads = [n for n in along if said[n] == _LEAD_TIME]
+    starts = {along[n].dims[0] for n in along if said[n] == _REFERENCE_TIME}
+    if len(leads) == 1 and starts - {along[leads[0]].dims[0]}:  # several forecasts
+        return along[leads[0]].dims[0], leads[0]
     # Windows may be labelled by dates too.
     declared = [n for n, v in along.items() if _declares_time(v) and not is_window(ds, v.dims[0])]
     named = [n for n in along if str(n).lower() in _TIME_NAMES]
@@ -94,6 +99,51 @@ def find_time(ds: xr.Dataset, dims: Iterable[Hashable]) -> tuple[Hashable | None
     order = [n for n in (dim,) if n in named] + [n for n in (dim,) if n in declared]
     here = [n for n in order + declared + named if along[n].dims[0] == dim]
     return dim, here[0] if here else None
+
+
+def with_times_of_windows(ds: xr.Dataset) -> xr.Dataset:
+    """Return `ds` with one axis of times in place of times over windows and steps.
+
+    The steps of all windows must be as far apart; the first time of each window stays, as
+    `first_time`.
+
+    Raises
+    ------
+    InputError
+        They are not.
+    """
+    for name, variable in ds.variables.items():
+        declared = str(name).lower() in _TIME_NAMES or (
+            variable.dtype.kind in "Mfiu" and variable.ndim == 2 and _declares_time(variable)
+        )
+        if variable.ndim != 2 or not declared or variable.dtype.kind not in "Mfiu":
+            continue
+        windows = [dim for dim in variable.dims if is_window(ds, dim)]
+        if len(windows) != 1:
+            continue
+        (step,) = [dim for dim in variable.dims if dim not in windows]
+        if find_time(ds, (step,))[1] is not None:
+            continue
+        values = variable.transpose(windows[0], step).values
+        since = values - values[:, :1]
+        unit = np.timedelta64(1, "ns") if values.dtype.kind == "M" else 1
+        since = since / unit
+        far = np.abs(since - since[:1]) > 1e-6 * np.abs(since[0]).max(initial=0.0)
+        if not np.isfinite(since).all() or far.any():
+            raise InputError(
+                f"the times {str(name)!r} of the windows are missing somewhere or not as far apart "
+                f"in each window; give a coordinate along {step!r} with the times since the start "
+                "of a window"
+            )
+        attrs = dict(variable.attrs)
+        ds = ds.drop_vars([name])
+        ds = ds.assign_coords(
+            {
+                str(name): xr.Variable((step,), values[0], attrs, variable.encoding),
+                "first_time": xr.Variable((windows[0],), values[:, 0], attrs, variable.encoding),
+            }
+        )
+    return ds
 
 
 def _declares_time(variable: xr.Variable) -> bool:

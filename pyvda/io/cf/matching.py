@@ -6,8 +6,9 @@ dimensions of each by name, by CF axis, or, where one is left on both sides, by 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import xarray as xr
 
@@ -15,6 +16,8 @@ from pyvda.errors import InputError
 from pyvda.io.cf.dimensions import axis, find_time, is_window
 from pyvda.io.cf.unsuitable import described, leading_of, written
 from pyvda.state.space import StateSpace, Variable
+
+_Known = TypeVar("_Known")
 
 
 @dataclass(frozen=True)
@@ -203,19 +206,34 @@ def _candidates(
             and name not in found
         ):
             found.append(str(name))
+    if not found:
+        there = {str(name): str(name) for name in ds.data_vars if ds[name].dtype.kind == "f"}
+        other = without_case(variable.name, there)
+        if other is not None and other not in space.names:
+            found.append(other)
     return found
+
+
+def without_case(name: str, known: Mapping[str, _Known]) -> _Known | None:
+    """Return what belongs to a name in capitals or not, where only one does.
+
+    >>> without_case("SST", {"sst": 1, "u": 2}), without_case("t", {"T": 1, "t": 2})
+    (1, None)
+    """
+    alike = [one for one in known if one.lower() == name.lower()]
+    return known[alike[0]] if len(alike) == 1 else None
 
 
 def _paired(ds: xr.Dataset, files: list[str], space: StateSpace) -> dict[str, str]:
     """Return {variable of the state: variable of the file}."""
     known = {v.name: v.name for v in space.variables}
     known |= {v.standard_name: v.name for v in space.variables if v.standard_name}
-    named = {}
+    named: dict[str, str] = {}
     for file in files:
-        for label in (file, ds[file].attrs.get("standard_name")):
-            if label in known:
-                named[known[label]] = file
-                break
+        own = known.get(file) or known.get(str(ds[file].attrs.get("standard_name")))
+        own = own or without_case(file, known)
+        if own is not None:
+            named.setdefault(own, file)
     if len(named) == len(files):
         return {name: named[name] for name in space.names if name in named}
     if len(files) != len(space.variables):

@@ -12,6 +12,14 @@ from pyvda.io.quality import validation
 from pyvda.models.model import Model
 from pyvda.notices import notice
 
+# From 1900 to 2100.
+_DATES_AS_NUMBERS = {
+    "days of MATLAB's datenum": (693962, 767011),
+    "Julian days": (2415020, 2488070),
+    "seconds since 1970": (1e8, 4.2e9),
+    "milliseconds since 1970": (1e11, 4.2e12),
+}
+
 
 def time_step(ds: xr.Dataset) -> float | None:
     """Return the step of a plain-number time, in model time units; None for dates or no times.
@@ -78,6 +86,14 @@ def model_time_step(
             f"{model.time_step:g} model time units; give time_step={model.time_step:g} "
             f"(--time-step {model.time_step:g}), or {found:g} if model time is in this unit"
         )
+    like = None if given is not None or found == model.time_step else _like_dates(ds)
+    if like is not None:
+        raise InputError(
+            f"the times are numbers such as {ds[names.TIME].values[0]:.10g} without a unit, like "
+            f"{like}, with steps of {found:g}, but the usual step of {model.name} is "
+            f"{model.time_step:g} model time units; give time_step={model.time_step:g} "
+            f"(--time-step {model.time_step:g}), or {found:g} if that is meant"
+        )
     if given is None and found != model.time_step and _counts_steps(ds):
         time = ds[names.TIME].values
         raise InputError(
@@ -99,6 +115,21 @@ def _is_uneven(ds: xr.Dataset) -> bool:
     if times.months_between(dated) is None:
         return False
     return len(np.unique(np.diff(validation.elapsed(dated)))) > 1
+
+
+def _like_dates(ds: xr.Dataset) -> str | None:
+    """Return what dates of our time numbers without a unit may be, None for other numbers."""
+    if names.TIME not in ds.coords or times.are_dates(ds[names.TIME]):
+        return None
+    ends = ds[names.TIME].values[[0, -1]].astype(float)
+    return next(
+        (
+            what
+            for what, (low, high) in _DATES_AS_NUMBERS.items()
+            if low <= ends[0] and ends[1] < high
+        ),
+        None,
+    )
 
 
 def _counts_steps(ds: xr.Dataset) -> bool:

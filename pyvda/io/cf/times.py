@@ -38,10 +38,37 @@ _YEARS_OF_CALENDARS = {"noleap": 365.0, "365_day": 365.0, "all_leap": 366.0, "36
                        "360_day": 360.0}  # fmt: skip
 
 
+# Other spellings of "since" that UDUNITS knows, and words for UTC.
+_SINCE = re.compile(
+    r"\s*(?P<unit>\w+)\s+(since|after|from|ref)\s+(?P<date>\S.*?)\s*(UTC|GMT)?\s*", re.IGNORECASE
+)
+
+
+def plain_units(units: object) -> str:
+    """Return units of times as xarray and cftime read them.
+
+    >>> plain_units("Hours Since 2000-1-1 0:0:0 UTC"), plain_units("K")
+    ('hours since 2000-1-1 0:0:0', 'K')
+    """
+    text = str(units)
+    found = _SINCE.fullmatch(text)
+    return text if found is None else f"{found['unit'].lower()} since {found['date']}"
+
+
+def _with_plain_units(variable: xr.Variable) -> xr.Variable:
+    units = variable.attrs.get("units")
+    if not isinstance(units, str) or plain_units(units) == units:
+        return variable
+    found = variable.copy(deep=False)
+    found.attrs = {**variable.attrs, "units": plain_units(units)}
+    return found
+
+
 class _Coder(xr.coders.CFDatetimeCoder):
     """xarray's decoding of times, where it can also encode them."""
 
     def decode(self, variable: xr.Variable, name: Hashable | None = None) -> xr.Variable:
+        variable = _with_plain_units(variable)
         if not _UNITS.match(str(variable.attrs.get("units", ""))):
             return variable
         if variable.dtype.kind == "f":
@@ -81,6 +108,9 @@ def _recognised(variable: xr.Variable, name: Hashable) -> xr.Variable | None:
     """Return a variable as dates, or None if it needs no change or does not hold dates."""
     if variable.dtype.kind in "fiu" and _AS_DIGITS.fullmatch(str(variable.attrs.get("units"))):
         return _from_digits(variable)
+    if variable.dtype.kind in "fiu":
+        plain = _with_plain_units(variable)
+        return None if plain is variable else plain
     values: Any = None
     zoned = getattr(variable.dtype, "tz", None) is not None
     if zoned:

@@ -151,6 +151,13 @@ def no_observations(ds: xr.Dataset, space: StateSpace | None) -> InputError:
         )
     if all(find_time(ds, array.dims)[0] is None for array in ds.data_vars.values()):
         return _no_time(ds, model)
+    text = [n for n, v in ds.data_vars.items() if v.dtype.kind in "OSUT" and v.size]
+    if not found and text and not ds[text[0]].chunks:
+        first = next((one for one in ds[text[0]].values.ravel() if one is not None), "")
+        return InputError(
+            f"variable {text[0]!r} holds text, such as {str(first)[:40]!r}, and none holds real "
+            f"numbers over time{model}; correct what is no number, or convert it (astype(float))"
+        )
     if not found:
         return InputError(
             "no variable holds real numbers over time that may be observations (the variables are "

@@ -15,7 +15,9 @@ import xarray as xr
 from pyvda import names
 from pyvda.errors import InputError
 from pyvda.io.quality import quality_flags
+from pyvda.io.quality.missing_codes import without_codes
 from pyvda.io.quality.packing import (
+    MISSING_ATTRIBUTES,
     Bounds,
     expect_usable_packing,
     unpacked,
@@ -57,7 +59,7 @@ def screened(
         See `quality_flags.rules`; or `good_flags` is given and there are no flags; or a
         `scale_factor` or `add_offset` leaves no values.
     """
-    ds = unpacked(ds)
+    ds = unpacked(_with_common_missing(ds, observed))
     if good_flags is not None and not any(quality_flags.has_flags(ds, n) for n in observed):
         known = names.REJECTED in ds.variables
         remedy = (
@@ -86,10 +88,30 @@ def screened(
             codes[name] = elementwise(code, np.int8, values, *flags)
             codes[name].attrs = {"comment": _comment(rules, bounds)}
             values = elementwise(_without_bad, np.float64, values, codes[name])
+        if bounds is None:
+            values = without_codes(values, name)
         changed[name] = values.copy(deep=False)
         changed[name].attrs = without_packing(variable.attrs, bounds)
         changed[name].encoding = variable.encoding
     return ds.assign(changed), codes
+
+
+def _with_common_missing(ds: xr.Dataset, observed: Sequence[str]) -> xr.Dataset:
+    """Return `ds` with the missing value that it states for all variables at those without one."""
+    given = [ds.attrs[key] for key in MISSING_ATTRIBUTES if key in ds.attrs]
+    numbers = [np.asarray(one) for one in given]
+    numbers = [one for one in numbers if one.dtype.kind in "fiu" and one.size == 1]
+    changed: dict[Hashable, xr.Variable] = {}
+    for name in observed if numbers else ():
+        variable = ds.variables[name]
+        described = {**variable.encoding, **variable.attrs}
+        stated = any(key in described for key in MISSING_ATTRIBUTES)
+        if variable.dtype.kind != "f" or stated or "scale_factor" in described:
+            continue
+        stored = np.dtype(variable.encoding.get("dtype", variable.dtype))
+        changed[name] = variable.copy(deep=False)
+        changed[name].attrs = {**variable.attrs, "missing_value": numbers[0].astype(stored).item()}
+    return ds.assign(changed) if changed else ds
 
 
 def without_bad(

@@ -22,7 +22,8 @@ from pyvda.notices import notice
 
 _DEVIATIONS = ("error", "uncertainty", "stdev", "std", "stddev", "standard_error",
                "standard_deviation", "standard_uncertainty", "total_uncertainty", "error_stdev",
-               "error_std", "error_standard_deviation", "obserror", "sigma", "se")  # fmt: skip
+               "error_std", "error_standard_deviation", "obserror", "sigma", "err", "errors", "stderr",
+               "unc", "sd", "se")  # fmt: skip
 _VARIANCES = ("error_variance", "variance", "var", "error_var")
 _MODIFIER, _MULTIPLIER = "standard_error", "standard_error_multiplier"
 _DESCRIBED = re.compile(
@@ -210,19 +211,26 @@ def _is_described_as_error(array: xr.DataArray) -> bool:
 def _named_after(ds: xr.Dataset, name: str) -> list[str]:
     """Return the variables that are named as the errors of `name`, the likeliest first."""
     known = {str(one).lower(): str(one) for one in ds.variables}
+    kinds = [one for one in (*_DEVIATIONS, *_VARIANCES) if one != "var"]
     wanted = [f"{name.lower()}_{one}" for one in (*_DEVIATIONS, *_VARIANCES)]
+    wanted += [f"{one}_{name.lower()}" for one in kinds]  # sigma_sst
     return [known[one] for one in wanted if one in known]
 
 
 def _sounds_like_error(name: str) -> bool:
     lower = name.lower()
     return "uncertainty" in lower or any(
-        lower == one or lower.endswith(f"_{one}") for one in (*_DEVIATIONS, *_VARIANCES)
+        lower == one or lower.endswith(f"_{one}") or lower.startswith(f"{one}_")
+        for one in (*_DEVIATIONS, *_VARIANCES)
     )
 
 
 def _is_variance(name: str) -> bool:
-    return any(name.lower() == one or name.lower().endswith(f"_{one}") for one in _VARIANCES)
+    lower = name.lower()
+    return any(
+        lower == one or lower.endswith(f"_{one}") or lower.startswith(f"{one}_")
+        for one in _VARIANCES
+    )
 
 
 def _deviations(values: np.ndarray, *, variance: bool, scale: float) -> np.ndarray:

@@ -24,7 +24,7 @@ from pyvda.notices import notice
 from pyvda.validation_errors import brief
 
 _SCALING = ("scale_factor", "add_offset", "_Unsigned")
-_MISSING = ("_FillValue", "missing_value")
+MISSING_ATTRIBUTES = ("_FillValue", "missing_value")
 _BOUNDS = ("valid_range", "valid_min", "valid_max")
 # Other names of attributes that state a missing value, without underscores and capitals.
 _ALSO_MISSING = frozenset(
@@ -40,7 +40,7 @@ def unpacked(ds: xr.Dataset) -> xr.Dataset:
     """
     changed: dict[Any, xr.Variable] = {}
     for name, variable in ds.variables.items():
-        given = [key for key in (*_SCALING, *_MISSING) if key in variable.attrs]
+        given = [key for key in (*_SCALING, *MISSING_ATTRIBUTES) if key in variable.attrs]
         if not given or variable.dtype.kind not in "fiu":
             continue
         if variable.dtype.kind == "f" and any(key in _SCALING for key in given):
@@ -142,7 +142,9 @@ def valid_bounds(variable: xr.Variable, name: object) -> Bounds | None:
 
 def without_packing(attrs: Mapping[Any, Any], bounds: Bounds | None) -> dict[Any, Any]:
     """Return attributes as they apply to unpacked values, with the valid range in their units."""
-    kept = {key: value for key, value in attrs.items() if key not in (*_SCALING, *_MISSING)}
+    kept = {
+        key: value for key, value in attrs.items() if key not in (*_SCALING, *MISSING_ATTRIBUTES)
+    }
     stated = [key for key in _BOUNDS if key in kept]
     if bounds is None or not stated:
         return kept
@@ -167,7 +169,7 @@ def without_default_fill(variable: xr.Variable) -> xr.Variable:
     """
     from netCDF4 import default_fillvals
 
-    if any(key in variable.encoding for key in _MISSING):
+    if any(key in variable.encoding for key in MISSING_ATTRIBUTES):
         return variable
     of_netcdf = "contiguous" in variable.encoding or "original_shape" in variable.encoding
     stored = np.dtype(variable.encoding.get("dtype", variable.dtype))
@@ -213,7 +215,7 @@ def _missing_by_other_names(variable: xr.Variable) -> np.ndarray:
     given = [
         _missing_numbers(np.atleast_1d(value))
         for key, value in variable.attrs.items()
-        if key not in _MISSING and str(key).lower().replace("_", "") in _ALSO_MISSING
+        if key not in MISSING_ATTRIBUTES and str(key).lower().replace("_", "") in _ALSO_MISSING
     ]
     numbers = np.concatenate([np.array([]), *given])
     if stored.kind == "f":
@@ -270,7 +272,7 @@ def without_invalid(variable: xr.Variable, name: object) -> xr.Variable:
     if bounds is not None:
         found = elementwise(partial(_within, bounds=bounds), np.float64, found)
     found = found.copy(deep=False)
-    stored = (*_SCALING, *_MISSING, *_BOUNDS)
+    stored = (*_SCALING, *MISSING_ATTRIBUTES, *_BOUNDS)
     found.attrs = {key: value for key, value in variable.attrs.items() if key not in stored}
     found.encoding = {}
     return found

@@ -19,7 +19,7 @@ import xarray as xr
 from pyvda import names
 from pyvda.errors import InputError
 from pyvda.io.cf import times
-from pyvda.io.quality import bad_data
+from pyvda.io.quality import bad_data, missing_codes
 
 _CHUNKS_AT_ONCE = 256  # whose statistics are computed by one graph
 
@@ -47,6 +47,7 @@ def check(ds: xr.Dataset, *, said: bool = False) -> Statistics:
     if names.REJECTED in ds and not said:
         bad_data.say(found.rejected, found.invalid, ds[names.REJECTED].attrs.get("comment", ""))
     expect_none_infinite(names.OBSERVATION, found.infinite)
+    _expect_no_codes(ds[names.OBSERVATION], found)
     elsewhere = names.POINT_OBSERVATION in ds or names.CHANNEL_OBSERVATION in ds
     if not found.observed and not elsewhere:
         bad = found.rejected + found.invalid
@@ -62,6 +63,28 @@ def check(ds: xr.Dataset, *, said: bool = False) -> Statistics:
             "give the standard deviation of each observation"
         )
     return found
+
+
+def _expect_no_codes(observation: xr.DataArray, found: Statistics) -> None:
+    """Refuse lazy observations with missing values that nothing states, see `missing_codes`.
+
+    The others lie between the least and the largest value that is none.
+    """
+    codes = [one for one in (found.low, found.high) if missing_codes.is_code(one)]
+    stated = missing_codes.states_range(observation.attrs)
+    if observation.chunks is None or not codes or stated:
+        return
+    others = observation.where(~observation.isin(codes))
+    ends = xr.Dataset({"low": others.min(), "high": others.max(), "count": others.count()})
+    ends = ends.compute()
+    for one in codes:
+        if missing_codes.is_far(one, float(ends.low), float(ends.high), int(ends["count"])):
+            count = found.observed - int(ends["count"])
+            raise InputError(
+                f"{missing_codes.said(names.OBSERVATION, one, count)}; add the attribute "
+                f"missing_value={one:.7g} to the variable, or replace it by NaN "
+                f"(ds.where(ds != {one:.7g}))"
+            )
 
 
 def expect_none_infinite(name: object, infinite: np.ndarray | int) -> None:
@@ -135,6 +158,8 @@ class Statistics:
     square, count : (T,)
         Sum of squared errors and number of data with an error, at each step; zeros if the file
         gives no errors.
+    low, high : float
+        The least and the largest value; NaN without any.
     """
 
     infinite: int
@@ -144,6 +169,8 @@ class Statistics:
     invalid: int
     square: np.ndarray
     count: np.ndarray
+    low: float = np.nan
+    high: float = np.nan
 
 
 def statistics(ds: xr.Dataset) -> Statistics:
@@ -159,17 +186,20 @@ def statistics(ds: xr.Dataset) -> Statistics:
     steps = ds.sizes[names.TIME]
     counts: Counter[str] = Counter()
     square, count = np.zeros(steps), np.zeros(steps)
+    low, high = np.nan, np.nan
     for part in _parts(ds):
         found = _wanted(ds.isel(part)).compute()
         for name in ("infinite", "observed", "bad_error", "rejected", "invalid"):
             counts[name] += int(found.get(name, 0))
+        low = float(np.fmin(low, found["low"]))
+        high = float(np.fmax(high, found["high"]))
         if "square" in found:
             at = part.get(names.TIME, slice(None))
             square[at] += found["square"].values
             count[at] += found["count"].values
     made = Statistics(
         counts["infinite"], counts["observed"], counts["bad_error"], counts["rejected"],
-        counts["invalid"], square, count,
+        counts["invalid"], square, count, low, high,
     )  # fmt: skip
     if all(isinstance(array, dask.array.Array) for array in arrays):
         _remembered.append(([weakref.ref(array) for array in arrays], made))
@@ -195,7 +225,10 @@ def _wanted(ds: xr.Dataset) -> xr.Dataset:
     """Return the statistics of some observations, not yet computed."""
     observation = ds[names.OBSERVATION]
     there = observation.notnull()
-    wanted = xr.Dataset({"infinite": np.isinf(observation).sum(), "observed": there.sum()})
+    wanted = xr.Dataset(
+        {"infinite": np.isinf(observation).sum(), "observed": there.sum(),
+         "low": observation.min(), "high": observation.max()}
+    )  # fmt: skip
     if names.OBSERVATION_ERROR in ds:
         error = ds[names.OBSERVATION_ERROR]
         wanted["bad_error"] = (there & ~((error > 0) & np.isfinite(error))).sum()

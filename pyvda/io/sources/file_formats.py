@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import struct
 import zipfile
@@ -36,6 +37,8 @@ _FIRST_BYTES = {
 }
 _OFFICE = "[Content_Types].xml"  # of the spreadsheets of Excel, too
 _TABLES = (".csv", ".tsv")
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_TEXTS = (".txt", ".dat", ".tab", ".asc")  # tables, too, if they hold text
 _UNPACKED_BY = {"gzip": "gunzip", "bzip2": "bunzip2", "xz": "unxz", "zstd": "unzstd"}
 _ZARR_MARKERS = ("zarr.json", ".zgroup", ".zmetadata", ".zarray")
 
@@ -56,6 +59,11 @@ def format_of(path: Path) -> str | None:
             file.seek(offset)
             if file.read(8) == _HDF5:
                 return "netcdf4"
+        file.seek(0)
+        start = file.read(4096)
+    text = start.startswith(_UTF16) or b"\0" not in start
+    if path.suffix.lower() in _TEXTS and start and text:
+        return "table"
     return None
 
 

@@ -11,6 +11,7 @@ import contextlib
 import glob
 import os
 import re
+import sys
 import urllib.parse
 import urllib.request
 import warnings
@@ -79,6 +80,11 @@ def reading(where: object) -> Iterator[None]:
     except UNREADABLE as error:
         if isinstance(where, Path) and (reason := file_formats.locked(where)):
             raise InputError(reason) from error
+        if isinstance(error, UnicodeEncodeError):
+            raise InputError(
+                f"the name {str(where)!r} is not in the encoding of file names, "
+                f"{sys.getfilesystemencoding()}; rename the file"
+            ) from error
         lines = str(error).strip().splitlines()
         said = f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
         raise InputError(

@@ -16,6 +16,7 @@ from pyvda import names
 from pyvda.io.cf import conventions
 from pyvda.io.cf.dimensions import find_time, is_window
 from pyvda.io.quality import validation
+from pyvda.io.quality.missing_codes import without_codes
 from pyvda.io.quality.quality_flags import GoodFlags
 from pyvda.io.sources import locations, sources
 from pyvda.io.tables import analysis_times, rows
@@ -95,6 +96,8 @@ def open_observations(
         with locations.reading(where):
             ds = ds.load() if chunks is None else ds.chunk(chunks)
         ds = conventions.as_float64(ds)
+        seen = without_codes(ds.variables[names.OBSERVATION], names.OBSERVATION)
+        ds = ds.assign({names.OBSERVATION: seen})
         with locations.reading(where):
             validation.check(ds, said=said)
     except BaseException:

@@ -9,3 +9,6 @@ TIMES = ("time", "t", "date", "datetime", "timestamp", "valid_time", "when")
 LABELS = ("component", "variable", "state")
 # The observed value.
 VALUES = ("observation", "value", "obs")
+# What stands in place of a number that is missing, beside what pandas takes for it.
+MISSING = ("MM", "-", "--", "---", "*", "**", "***", "****", "?", "missing", "Missing", "MISSING",
+           "none", "NONE", "NIL", "nil", "nd", "ND", "NAN", "")  # fmt: skip

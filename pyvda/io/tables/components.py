@@ -12,6 +12,7 @@ import xarray as xr
 
 from pyvda import names
 from pyvda.errors import InputError
+from pyvda.io.cf import matching
 from pyvda.io.tables import columns
 from pyvda.models.model import Model
 from pyvda.notices import notice
@@ -75,7 +76,10 @@ class Components:
     def number(self, name: Hashable, standard_name: str = "") -> int | None:
         """Return the number of the component of this name; None where there is none."""
         known = {one: k for k, one in enumerate(self.names)} | (self.other_names or {})
-        return known.get(str(name), known.get(standard_name) if standard_name else None)
+        found = known.get(str(name), known.get(standard_name) if standard_name else None)
+        if found is None:
+            found = matching.without_case(str(name), known)
+        return found
 
     def numbers(self, labels: np.ndarray, called: str) -> np.ndarray:
         """Return the component of each datum, (N,) of int.

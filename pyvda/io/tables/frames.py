@@ -7,6 +7,9 @@ Time zones are converted to UTC, the only zone that CF knows.
 
 from __future__ import annotations
 
+import re
+from datetime import time as clock
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -15,11 +18,17 @@ import xarray as xr
 
 from pyvda import names
 from pyvda.errors import InputError
-from pyvda.io.tables.columns import LABELS, TIMES, VALUES
+from pyvda.io.tables.columns import LABELS, MISSING, TIMES, VALUES
 from pyvda.notices import notice
 
-_NUMBER = int | float | np.integer | np.floating
-_NOT_A_NUMBER = ("nan", "NaN", "NAN", "")
+_NUMBER = int | float | np.integer | np.floating | Decimal
+_NOT_A_NUMBER = ("nan", "NaN", *MISSING)
+# A name such as "Time (s)" or "time_utc": what of it may be one of TIMES.
+_BARE = re.compile(r"(?P<name>.+?)[ _]?(\(.*\)|\[.*\]|utc|gmt)?")
+_DATE = {"year": ("year", "yyyy", "yy", "yr"), "month": ("month", "mon", "mo"),
+         "day": ("day", "dd", "dy")}  # fmt: skip
+_CLOCK = {"hour": ("hour", "hr", "hh"), "minute": ("minute", "min"), "second": ("second", "sec")}
+_DIGITS = (18000101, 21991231)  # dates as whole numbers
 
 
 def dataset(frame: pd.DataFrame | pd.Series, what: str) -> xr.Dataset:
@@ -49,8 +58,11 @@ def dataset(frame: pd.DataFrame | pd.Series, what: str) -> xr.Dataset:
     if not frame.columns.is_unique:
         twice = frame.columns[frame.columns.duplicated()][0]
         raise InputError(f"{what} has two columns called {twice!r}; rename one of them")
-    lower = {name.lower(): name for name in reversed(list(frame.columns))}
-    time = next((lower[name] for name in TIMES if name in lower), None)
+    frame = _with_whole_times(frame)
+    time, unit = _time_of(frame), ""
+    if time is not None and time.lower() not in TIMES and names.TIME not in frame.columns:
+        unit = _unit(time)
+        frame, time = frame.rename(columns={time: names.TIME}), names.TIME
     frame = frame.assign(
         **{n: _numbers(frame[n], what) for n in frame.columns if n != time and n not in LABELS}
     )
@@ -60,12 +72,83 @@ def dataset(frame: pd.DataFrame | pd.Series, what: str) -> xr.Dataset:
     leading = [name for name in (names.WINDOW, time) if name in columns]
     long = any(name in columns for name in LABELS)
     if time is None or long or frame.duplicated(leading).any():
-        return xr.Dataset({n: (names.DATUM, v) for n, v in columns.items()}, attrs=attrs)
+        rows = xr.Dataset({n: (names.DATUM, v) for n, v in columns.items()}, attrs=attrs)
+        return rows if not unit else rows.assign({time: rows[time].assign_attrs(units=unit)})
     if len(leading) == 2:
         dense = pd.DataFrame(columns).set_index(leading).to_xarray()
         return dense.assign_attrs(attrs)
-    coords = {time: (time, columns.pop(time))}
+    coords = {time: (time, columns.pop(time), {"units": unit} if unit else {})}
     return xr.Dataset({n: (time, v) for n, v in columns.items()}, coords, attrs)
+
+
+def _time_of(frame: pd.DataFrame) -> str | None:
+    """Return the column of times, by its name."""
+    lower = {name.lower(): name for name in reversed(list(frame.columns))}
+    bare = {_bare(name): name for name in reversed(list(frame.columns))}
+    return next((known[name] for known in (lower, bare) for name in TIMES if name in known), None)
+
+
+def _bare(name: str) -> str:
+    """Return a name without its unit or zone, in lower case."""
+    found = _BARE.fullmatch(name.strip().lower())
+    return name.lower() if found is None else found["name"]
+
+
+def _unit(name: str) -> str:
+    """Return the unit in a name such as "Time (s)"; "" where it has none, or a zone."""
+    found = re.search(r"[(\[](.*)[)\]]$", name.strip())
+    unit = "" if found is None else found[1].strip()
+    return "" if unit.lower() in ("utc", "gmt", "z") else unit
+
+
+def _with_whole_times(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with one column of times in place of several that make them.
+
+    Those are a date and a time of the day, or year, month and day with perhaps hours, minutes and
+    seconds (also "YY MM DD hh mm"), which is said.
+    """
+    known = {_bare(name): name for name in reversed(list(frame.columns))}
+    if {"date", "time"} <= set(known) and _is_clock(frame[known["time"]]):
+        parts = [known["date"], known["time"]]
+        days = pd.to_datetime(frame[parts[0]].astype(str), errors="coerce", format="ISO8601")
+        hours = pd.to_timedelta(frame[parts[1]].astype(str).map(_with_seconds), errors="coerce")
+        return _replaced(frame, parts, days + hours)
+    chosen = {
+        unit: next((known[name] for name in names_of if name in known), None)
+        for unit, names_of in (_DATE | _CLOCK).items()
+    }
+    # In the files of buoys MM are months and mm minutes.
+    chosen["month"] = "MM" if "MM" in frame.columns else chosen["month"]
+    chosen["minute"] = "mm" if "mm" in frame.columns else chosen["minute"]
+    columns = {unit: name for unit, name in chosen.items() if name is not None}
+    if not set(_DATE) <= set(columns) or _time_of(frame) is not None:
+        return frame
+    numbers = {unit: pd.to_numeric(frame[name], errors="coerce") for unit, name in columns.items()}
+    numbers["year"] = numbers["year"].where(numbers["year"] > 99, numbers["year"] + 1900)
+    return _replaced(frame, list(columns.values()), pd.to_datetime(numbers, errors="coerce"))
+
+
+def _replaced(frame: pd.DataFrame, parts: list[str], times: Any) -> pd.DataFrame:
+    times = pd.Series(times, frame.index)
+    if times.isna().all():
+        return frame
+    notice(f"the times are made of the columns {', '.join(parts)}")
+    frame = frame.drop(columns=parts)
+    frame.insert(0, names.TIME, times)
+    return frame
+
+
+def _is_clock(column: pd.Series) -> bool:
+    """Tell whether a column holds times of the day, such as 06:00 or 06:00:00."""
+    there = column.dropna()
+    kind = r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?"
+    return len(there) > 0 and all(
+        isinstance(one, clock) or bool(re.fullmatch(kind, str(one).strip())) for one in there
+    )
+
+
+def _with_seconds(text: str) -> str:
+    return f"{text}:00" if text.count(":") == 1 else text
 
 
 def _plain_names(given: list[str]) -> list[str]:
@@ -149,7 +232,7 @@ def _index_as_columns(frame: pd.DataFrame, what: str) -> pd.DataFrame:
 def _guessed(index: pd.Index, level: int) -> str | None:
     """Return "time" for an index without a name that holds dates or real numbers."""
     values = index.get_level_values(level)
-    if values.dtype.kind in "Mf" or isinstance(values, xr.CFTimeIndex):
+    if values.dtype.kind in "Mmf" or isinstance(values, xr.CFTimeIndex):
         return names.TIME
     return None
 
@@ -177,8 +260,9 @@ def array_of(column: pd.Series, is_time: bool = False) -> np.ndarray:
 def _times(column: pd.Series) -> np.ndarray:
     """Return times: numbers, dates without a zone, or dates of cftime."""
     aware = isinstance(column.dtype, pd.DatetimeTZDtype)
-    if column.dtype.kind in "iufM" and not aware:
-        return np.asarray(column.to_numpy())
+    if column.dtype.kind in "iufMm" and not aware:
+        dates = _of_digits(column)
+        return np.asarray((column if dates is None else dates).to_numpy())
     if not aware:
         if any(hasattr(value, "calendar") for value in column[:1]):
             return np.asarray(column.to_numpy(object))
@@ -194,6 +278,20 @@ def _times(column: pd.Series) -> np.ndarray:
     if aware:
         notice("times with a time zone are converted to UTC")
     return np.asarray(column.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy())
+
+
+def _of_digits(column: pd.Series) -> pd.Series | None:
+    """Return the dates of numbers whose digits are dates (20010131), which is said; else None."""
+    if column.dtype.kind not in "iuf" or not len(column) or column.isna().any():
+        return None
+    first, last = _DIGITS
+    if not (column.between(first, last) & (column % 1 == 0)).all():
+        return None
+    found = pd.to_datetime(column.astype(np.int64).astype(str), format="%Y%m%d", errors="coerce")
+    if found.isna().any():
+        return None
+    notice(f"times such as {int(column.iloc[0])} are read as dates, {found.iloc[0]:%Y-%m-%d}")
+    return found
 
 
 def _has_zone(value: Any) -> bool:

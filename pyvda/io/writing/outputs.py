@@ -62,6 +62,9 @@ def check_output(
     _check_length(path)
     check_suffix(path, suffixes)
     target = Path(os.path.realpath(path))
+    # Of a pipe, such as /dev/stdout, `realpath` is no path.
+    if any(one.exists() and not (one.is_file() or one.is_dir()) for one in (path, target)):
+        raise InputError(f"cannot write {path}: it is not an ordinary file; choose another name")
     check_folder(path)
     if target.is_dir() and not (is_zarr(path) and is_store(target)):
         raise InputError(f"cannot write {path}: it is a folder; choose another name")
@@ -69,8 +72,6 @@ def check_output(
         raise InputError(
             f"cannot write {path}: it is a file, and a zarr store is a folder; choose another name"
         )
-    if target.exists() and not (target.is_file() or target.is_dir()):
-        raise InputError(f"cannot write {path}: it is not an ordinary file; choose another name")
     if not overwrite:
         _check_not_input(path, inputs, "" if overwrite is None else ", or pass --overwrite")
 

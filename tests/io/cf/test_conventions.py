@@ -2,12 +2,14 @@
 
 import dask.array as da
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
 import pyvda
 from pyvda.errors import InputError
 from pyvda.io.cf.conventions import normalise
+from pyvda.notices import Notice
 
 WINDOWS, STEPS, STATE = 2, 5, 3
 VALUES = np.arange(30.0).reshape(WINDOWS, STEPS, STATE)
@@ -274,3 +276,18 @@ def test_what_was_observed_or_not_is_no_observation():
     with pytest.raises(InputError, match=r"'y' has type bool, expected real numbers; convert it"):
         normalise(ds, "y")
     np.testing.assert_array_equal(normalise(ds.astype(float), "y").observation, VALUES > 0)
+
+
+def test_another_dimension_taken_for_windows_is_said(recwarn):
+    normalise(dataset("window", "time", "state"))
+    assert not recwarn.list
+    with pytest.warns(Notice, match=r"'expver' .* taken for independent windows; select one"):
+        normalise(dataset("expver", "time", "state"))
+
+
+def test_times_of_several_levels_are_refused():
+    index = pd.MultiIndex.from_product([range(2), range(STEPS // 2)], names=("day", "hour"))
+    levels = xr.Coordinates.from_pandas_multiindex(index, "time")
+    ds = dataset().isel(time=slice(len(index))).assign_coords(levels)
+    with pytest.raises(InputError, match="along 'time' are a MultiIndex of day, hour"):
+        normalise(ds)

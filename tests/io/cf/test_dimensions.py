@@ -12,6 +12,7 @@ from pyvda.io.cf.dimensions import (
     instance_of,
     is_window,
     with_single_attributes,
+    with_times_of_windows,
 )
 
 DATES = np.datetime64("2000-01-01", "ns") + np.arange(3) * np.timedelta64(1, "h")
@@ -113,3 +114,35 @@ def test_lead_times_are_the_times_of_one_forecast() -> None:
     assert find_time(ds, ds["u"].dims) == ("step", "step")
     ds = dataset(("time", "step"), step=("step", [0, 1, 2], lead), time=("time", [0.0, 1.0, 2.0]))
     assert find_time(ds, ds["u"].dims) == ("time", "time")
+
+
+def test_lead_times_are_the_times_of_several_forecasts() -> None:
+    lead = {"standard_name": "forecast_period", "units": "hours"}
+    start = {"standard_name": "forecast_reference_time"}
+    ds = dataset(("time", "step"), step=("step", [0, 1, 2], lead), time=("time", DATES, start))
+    assert find_time(ds, ds["u"].dims) == ("step", "step")
+    ds = dataset(("time", "y"), time=("time", DATES, start))
+    assert find_time(ds, ds["u"].dims) == ("time", "time")
+
+
+@pytest.mark.parametrize("step", ["time", "obs"])
+@pytest.mark.parametrize("dated", [True, False])
+def test_times_over_windows_and_steps(step, dated) -> None:
+    times = np.array([[0, 1, 2], [50, 51, 52]])
+    values = np.datetime64("2000-01-01", "ns") + times * np.timedelta64(1, "h") if dated else times
+    ds = xr.Dataset(
+        {"u": (("window", step, "state"), np.zeros((2, 3, 4))), "time": (("window", step), values)}
+    )
+    found = with_times_of_windows(ds)
+    assert find_time(found, found["u"].dims) == (step, "time")
+    np.testing.assert_array_equal(found["time"], values[0])
+    np.testing.assert_array_equal(found["first_time"], values[:, 0])
+    values[1] += values[1] - values[1, 0]
+    with pytest.raises(InputError, match="not as far apart in each window"):
+        with_times_of_windows(ds.assign(time=(("window", step), values)))
+
+
+def test_other_variables_over_windows_and_steps_stay() -> None:
+    ds = dataset(("window", "time")).assign_coords(time=np.arange(3.0))
+    ds["when"] = (("window", "time"), np.zeros((3, 3)))
+    assert with_times_of_windows(ds).identical(ds)

@@ -176,8 +176,8 @@ def test_land_is_nan_and_flagged():
 def test_errors_of_each_variable():
     ds = three()
     for i, n in enumerate("xyz"):
-        ds[n].attrs["ancillary_variables"] = f"sd_{n}"
-        ds[f"sd_{n}"] = ((), 1.0 + i, {"standard_name": "standard_error"})
+        ds[n].attrs["ancillary_variables"] = f"of_{n}"
+        ds[f"of_{n}"] = ((), 1.0 + i, {"standard_name": "standard_error"})
     found = normalise(ds, None, XYZ)
     np.testing.assert_array_equal(found.observation_error, np.tile([1.0, 2.0, 3.0], (6, 1)))
     del ds.y.attrs["ancillary_variables"]

@@ -62,3 +62,21 @@ def test_the_step_of_numbers_far_from_zero_is_not_their_rounding(start, kind):
     time = (start + 0.01 * np.arange(60)).astype(kind)
     assert (time[-1] - time[0]) / 59 != 0.01
     assert time_step(series(time)) == 0.01
+
+
+@pytest.mark.parametrize(
+    ("first", "step", "like"),
+    [
+        (730910.0, 0.25, "days of MATLAB's datenum"),
+        (2451970.5, 0.25, "Julian days"),
+        (983404800, 21600, "seconds since 1970"),
+    ],
+)
+def test_numbers_like_dates_are_no_model_time(first, step, like):
+    ds = series(first + step * np.arange(60))
+    with pytest.raises(InputError, match=rf"{like}.*--time-step 0.01\), or {step:g} if") as raised:
+        model_time_step(ds, None, get_model("lorenz63"))
+    assert f"such as {first:.10g}" in str(raised.value)
+    assert model_time_step(ds, step, get_model("lorenz63")) == step
+    dated = series(first + 0.01 * np.arange(60))  # the usual step
+    assert model_time_step(dated, None, get_model("lorenz63")) == 0.01

@@ -300,7 +300,7 @@ def test_numbers_whose_digits_are_a_date(tmp_path, calendar):
         pyvda.assimilate(no_dates, **QUICK)
 
 
-@pytest.mark.parametrize("units", ["hours after 2000-01-01", "month as %Y%m.%f", "fortnights"])
+@pytest.mark.parametrize("units", ["hours until 2000-01-01", "month as %Y%m.%f", "fortnights"])
 def test_units_that_nothing_explains_are_no_model_time(units):
     ds = observed(6.0 * np.arange(STEPS), units=units)
     with pytest.raises(InputError, match=r"steps of 6 .* give time_step=0\.01"):
@@ -329,3 +329,16 @@ def test_intervals_are_refused_and_the_remedy_works():
     middles = eval(remedy, {"pandas": pd, "ds": ds})
     found = pyvda.assimilate(middles, time_step=0.01, **QUICK)
     assert found.time.values[0] == np.datetime64("2020-01-01T12")
+
+
+@pytest.mark.parametrize(
+    "units", ["Hours Since 2000-1-1 0:0:0 UTC", "hours after 2000-01-01", "HOURS since 2000-01-01Z"]
+)
+def test_units_in_other_letters(tmp_path, units):
+    path = write(tmp_path / "o.nc", 6.0 * np.arange(STEPS), units)
+    expected = np.datetime64("2000-01-01") + 6 * np.arange(STEPS) * np.timedelta64(1, "h")
+    model = pyvda.get_model("lorenz63")
+    np.testing.assert_array_equal(open_observations(path, model=model).time, expected)
+    raw = xr.open_dataset(path, decode_times=False)
+    found = times.dates(times.recognised(raw)["time"])
+    np.testing.assert_array_equal(found, expected)

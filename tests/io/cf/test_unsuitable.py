@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from command_line import run
@@ -238,3 +239,10 @@ def test_columns_of_a_table(names):
         found = normalise(eval(call), None, XYZ).observation
         np.testing.assert_array_equal(found.isel(state=0), ds.temperature)
         assert found.isel(state=[1, 2]).isnull().all()
+
+
+def test_text_in_place_of_numbers_is_shown():
+    model = pyvda.get_model("lorenz63")
+    table = pd.DataFrame({"time": [0.0, 0.01], "x": ["4.5 m", "4.6 m"]})
+    with pytest.raises(InputError, match=r"variable 'x' holds text, such as '4\.5 m'"):
+        pyvda.open_observations(table, model=model)

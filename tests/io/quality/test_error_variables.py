@@ -21,7 +21,19 @@ def observed(name, values=DEVIATION, units="K", of_data="K", **attrs):
 
 
 @pytest.mark.parametrize(
-    "name", ["sst_error", "sst_uncertainty", "sst_stdev", "SST_standard_error", "sst_ObsError"]
+    "name",
+    [
+        "sst_error",
+        "sst_uncertainty",
+        "sst_stdev",
+        "SST_standard_error",
+        "sst_ObsError",
+        "sst_err",
+        "sst_sd",
+        "sigma_sst",
+        "Error_SST",
+        "std_sst",
+    ],
 )
 @pytest.mark.parametrize("variable", ["sst", None])
 def test_by_name(name, variable):
@@ -35,6 +47,8 @@ def test_a_variance_becomes_a_standard_deviation(units, chunks):
     ds = observed("sst_error_variance", DEVIATION**2, units)
     found = normalise(ds if chunks is None else ds.chunk(chunks), "sst")
     np.testing.assert_allclose(found.observation_error, DEVIATION, rtol=1e-15)
+    ds = ds.rename(sst_error_variance="variance_sst")
+    np.testing.assert_allclose(normalise(ds, "sst").observation_error, DEVIATION, rtol=1e-15)
 
 
 def test_declared_ones_before_names():

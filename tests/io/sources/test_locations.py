@@ -286,3 +286,10 @@ def test_a_file_that_the_disk_does_not_give_is_refused(file, monkeypatch):
         InputError, match=r"cannot be read as netCDF or zarr \(OSError: .*Input/out"
     ):
         locations.opened(file)
+
+
+def test_a_name_in_another_encoding(file, tmp_path):
+    path = tmp_path / "obs_\udcff.nc"
+    path.write_bytes(Path(file).read_bytes())
+    with pytest.raises(InputError, match="is not in the encoding of file names, utf-8; rename"):
+        open_observations(path)

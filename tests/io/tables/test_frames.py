@@ -1,5 +1,7 @@
 """Tables of pandas as Datasets: which column is what, time zones, nullable types."""
 
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -32,11 +34,14 @@ def test_time_zones_are_converted_to_utc_and_said_so(times):
     np.testing.assert_array_equal(found.time, DATES.to_numpy())
 
 
-@pytest.mark.parametrize("name", ["time", "t", "date", "Timestamp"])
+@pytest.mark.parametrize(
+    "name", ["time", "t", "date", "Timestamp", "time_utc", "Time (UTC)", "datetime [local]"]
+)
 def test_names_of_the_column_of_times(name):
     found = dataset(frame(**{name: DATES.astype(str)}), "the table")
-    np.testing.assert_array_equal(found[name], DATES.to_numpy())
-    assert found.x.dims == (name,)
+    (dim,) = found.x.dims
+    assert dim in (name, "time")
+    np.testing.assert_array_equal(found[dim], DATES.to_numpy())
 
 
 def test_an_index_without_a_name():
@@ -100,3 +105,47 @@ def test_columns_of_two_levels():
 def test_what_a_table_must_not_have(given, message):
     with pytest.raises(InputError, match=message):
         dataset(given, "the table")
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"Date": DATES.strftime("%Y-%m-%d"), "Time": DATES.strftime("%H:%M:%S")},
+        {"date": DATES.date, "time (UTC)": DATES.strftime("%H:%M")},
+        {"Year": DATES.year, "Month": DATES.month, "Day": DATES.day, "Hour": DATES.hour},
+        {
+            "YY": DATES.year,
+            "MM": DATES.month,
+            "DD": DATES.day,
+            "hh": DATES.hour,
+            "mm": DATES.minute,
+        },
+    ],
+)
+def test_times_in_several_columns(columns):
+    with pytest.warns(Notice, match="made of the columns"):
+        found = dataset(frame(**columns), "the table")
+    np.testing.assert_array_equal(found.time, DATES.to_numpy())
+    assert set(found.data_vars) == {"x"}
+
+
+def test_dates_as_whole_numbers():
+    days = pd.date_range("2024-02-27", periods=6)
+    with pytest.warns(Notice, match="20240227 are read as dates, 2024-02-27"):
+        found = dataset(frame(date=days.strftime("%Y%m%d").astype(int)), "the table")
+    np.testing.assert_array_equal(found.date, days.to_numpy())
+    found = dataset(frame(date=np.arange(20240227, 20240233)), "the table")  # no 20240230
+    assert found.date.dtype.kind == "i"
+
+
+def test_a_unit_in_the_name_of_the_times():
+    found = dataset(frame(**{"Time (s)": 0.5 * np.arange(6)}), "the table")
+    assert found.time.attrs == {"units": "s"}
+    assert found.x.dims == ("time",)
+
+
+def test_durations_and_decimal_numbers():
+    table = frame(y=[Decimal("1.5"), None] * 3).set_index(DATES - DATES[0])
+    found = dataset(table, "the table")
+    assert found.x.dims == ("time",)
+    np.testing.assert_array_equal(found.y, [1.5, np.nan] * 3)

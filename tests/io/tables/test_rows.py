@@ -345,3 +345,14 @@ def test_other_numbers_are_labels(labels):
     ds = xr.Dataset({"observation": (("time", "state"), RNG.normal(size=(4, 3)))})
     labelled = ds.assign_coords(state=labels)
     xr.testing.assert_identical(in_model_order(labelled, MODEL), labelled)
+
+
+@pytest.mark.parametrize("variable", [None, "Z,Y,X"])
+def test_columns_in_capitals_are_the_models_variables(variable):
+    """Listed ones too: they are not taken in the order of the list."""
+    values = np.arange(18.0).reshape(6, 3)
+    table = pd.DataFrame(values, columns=list("XYZ"), index=0.01 * np.arange(6))
+    model = pyvda.get_model("lorenz63")
+    for given in (table, table[["Z", "Y", "X"]], table.rename_axis("time").to_xarray()):
+        found = pyvda.open_observations(given, variable, model=model)
+        np.testing.assert_array_equal(found.observation, values)

@@ -7,6 +7,7 @@ import pytest
 import pyvda
 from pyvda.io.tables.frames import dataset
 from pyvda.io.tables.text_tables import read
+from pyvda.notices import Notice
 
 TABLE = pd.DataFrame(
     {
@@ -27,6 +28,13 @@ SPELLINGS = {
     "spaces": PLAIN.replace(",", " , "),
     "capitals": PLAIN.replace("component", "COMPONENT").replace("value", "Value"),
     "quoted": TABLE.to_csv(index=False, quoting=1),
+    "tabs": TABLE.to_csv(index=False, sep="\t"),
+    "columns of spaces": PLAIN.replace(",", "   "),
+    "a separator at the end of each row": PLAIN.replace("\n", ",\n", 1).replace("A\n", "A,\n"),
+    "blank lines and remarks between rows": "\n" + PLAIN.replace("A\n", "A\n\n# moved\n", 2),
+    "a row of units": PLAIN.replace("station\n", "station\ndays,,K,name\n"),
+    "names in a remark": "# mooring 7\n# " + PLAIN.replace("station\n", "station\n# d - K -\n"),
+    "exponents of Fortran": PLAIN.replace("-1.5,", "-0.15D+01,"),
 }
 
 
@@ -54,7 +62,7 @@ def test_letters_of_latin_1(tmp_path):
         ("\n \n", "is empty"),
         (PLAIN.partition("\n")[2], "has the number 0.0, expected the names of the columns"),
         (PLAIN.replace("-1.0", "n/d"), "has the text 'n/d' in row 1 of the column 'value'"),
-        (PLAIN.replace("-1.0", '"1,000.5"'), "has the text '1,000.5' in row 1"),
+        (PLAIN.replace("-1.0", "4.5 m"), "has the text '4.5 m' in row 1"),
     ],
 )
 def test_what_is_no_table_of_numbers_is_refused_by_the_command(
@@ -98,3 +106,55 @@ def test_rows_without_a_value_are_times_of_the_analysis():
     odd = pd.concat([table, table.assign(time=table["time"] + 0.003, value=np.nan)])
     found = pyvda.open_observations(odd, model=pyvda.get_model("lorenz63"))
     np.testing.assert_allclose(found.time, time[::4])
+
+
+@pytest.mark.parametrize(
+    ("separator", "written", "expected", "said"),
+    [
+        (",", ['"1,353.12"', "456.1"], [1353.12, 456.1], ""),
+        (";", ["1,353.12", "-1,234,567"], [1353.12, -1234567], ""),
+        (";", ["1.353,12", "456,1"], [1353.12, 456.1], ""),
+        (";", ["0,353", "1,353"], [0.353, 1.353], ""),
+        (";", ["2,353", "1,353"], [2.353, 1.353], "numbers such as 2,353 are read as 2.353"),
+        (";", ["2,353", "456"], [2353, 456], "numbers such as 2,353 are read as 2353"),
+        (",", ['"2,353"', '"1,353"'], [2353, 1353], "numbers such as 2,353 are read as 2353"),
+    ],
+)
+def test_commas_and_points_in_numbers(tmp_path, recwarn, separator, written, expected, said):
+    path = tmp_path / "a.csv"
+    rows = [separator.join(["time", "x"]), *(f"{n}{separator}{w}" for n, w in enumerate(written))]
+    path.write_text("\n".join(rows))
+    np.testing.assert_allclose(read(path)["x"], expected)
+    notices = [str(one.message) for one in recwarn]
+    assert len(notices) == bool(said)
+    assert all(one.startswith(said) for one in notices)
+
+
+@pytest.mark.parametrize("word", ["MM", "-", "***", "missing", "NA", ""])
+def test_words_for_what_is_missing(tmp_path, word):
+    path = tmp_path / "a.csv"
+    path.write_text(PLAIN.replace("-1.0", word))
+    np.testing.assert_allclose(read(path)["value"], TABLE["value"].where(TABLE["value"] != -1.0))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+@pytest.mark.parametrize("name", ["a.csv", "a.txt", "a.dat"])
+def test_text_under_other_names(tmp_path, encoding, name):
+    path = tmp_path / name
+    path.write_text(PLAIN, encoding=encoding)
+    observed = pyvda.open_observations(path, grid_step=0.25, model=pyvda.get_model("lorenz63"))
+    np.testing.assert_allclose(observed.observation, TABLE["value"].to_numpy().reshape(3, 3))
+
+
+def test_the_files_of_buoys(tmp_path):
+    path = tmp_path / "46042.txt"
+    rows = [f"2001 03 01 {hour:02} 30 {hour + 0.5} MM {-hour}" for hour in range(6)]
+    head = ["#YY  MM DD hh mm  x  y  z", "#yr  mo dy hr mn  m  m  m"]
+    path.write_text("\n".join([*head, *rows]))
+    with pytest.warns(Notice, match="made of the columns YY, MM, DD, hh, mm"):
+        found = pyvda.open_observations(path, model=pyvda.get_model("lorenz63"))
+    times = np.datetime64("2001-03-01T00:30") + np.arange(6) * np.timedelta64(1, "h")
+    np.testing.assert_array_equal(found.time, times)
+    hours = np.arange(6.0)
+    expected = np.stack([hours + 0.5, np.full(6, np.nan), -hours], -1)
+    np.testing.assert_array_equal(found.observation, expected)

@@ -1,0 +1,105 @@
+"""Missing values that a file does not state: -9999, 999.9 or 1e35 among values of another size.
+
+Such a number is taken for a missing value only where it is the least or the largest of all and lies
+far from the others, by several times their range, and no valid range of the file includes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from pyvda.notices import notice
+
+_NINES = [10.0**k - 1 for k in range(2, 8)]
+_NINES += [10.0**k - 10.0**-n for k in range(2, 6) for n in (1, 2, 3)]
+_HUGE = [10.0**k for k in (10, 15, 20, 25, 28, 30, 32, 33, 34, 35, 36, 37, 38)]
+_CODES = np.array(
+    sorted({*_NINES, *_HUGE, 99.99, 32767.0, 32768.0, 2147483647.0, 2147483648.0, 9.96921e36})
+)
+_ROUNDING = 1e-6  # of a number in float32, relative
+_APART = 5.0  # ranges of the other values
+_FEW = 10  # other values, among which only a large code is recognised
+_RANGES = ("valid_range", "valid_min", "valid_max")
+
+
+def is_code(number: float) -> bool:
+    """Tell whether a number is one that people write for missing values.
+
+    >>> [is_code(one) for one in (-9999, 999.9, np.float32(-99.99), 1e35, 273.15, 1000.0)]
+    [True, True, True, True, False, False]
+    """
+    return bool(
+        np.isfinite(number)
+        and (np.abs(_CODES - abs(float(number))) <= _ROUNDING * abs(float(number))).any()
+    )
+
+
+def codes_of(values: np.ndarray) -> list[tuple[float, int]]:
+    """Return the missing values among numbers, and how often each occurs.
+
+    >>> codes_of(np.array([1.0, 2.0, -9999.0, np.nan, 1.5]))
+    [(-9999.0, 1)]
+    >>> codes_of(np.array([900.0, 999.0, 950.0])), codes_of(np.array([1.0, 2.0, 99.0]))
+    ([], [])
+    """
+    found: list[tuple[float, int]] = []
+    there = values[np.isfinite(values)]
+    while there.size:
+        ends = {float(there.min()), float(there.max())}
+        here = [end for end in ends if is_code(end)]
+        if not here:
+            break
+        for end in here:
+            found.append((end, int((there == end).sum())))
+        there = there[~np.isin(there, here)]
+    if not there.size:  # nothing but codes: one of them is no other value's neighbour
+        return found if len(found) == 1 and (found[0][0] < 0 or found[0][0] > 1e9) else []
+    low, high = float(there.min()), float(there.max())
+    return [one for one in found if is_far(one[0], low, high, there.size)]
+
+
+def is_far(number: float, low: float, high: float, count: int) -> bool:
+    """Tell whether a code lies far from so many values between two others."""
+    large = (number <= -999 or abs(number) >= 9999) and abs(number) not in (32767, 32768)
+    enough = count >= (2 if large else _FEW)
+    return enough and max(low - number, number - high) > _APART * (high - low)
+
+
+def without_codes(variable: xr.Variable, name: object) -> xr.Variable:
+    """Return a variable in memory with NaN in place of missing values, which is said.
+
+    Parameters
+    ----------
+    variable : Variable
+        Decoded. Values that are not in memory are not read.
+    name : object
+        For the notice.
+    """
+    if not variable._in_memory or variable.dtype.kind not in "fiu" or states_range(variable.attrs):
+        return variable
+    values = np.asarray(variable.values)
+    found = codes_of(values)
+    if not found:
+        return variable
+    for number, count in found:
+        notice(f"{said(name, number, count)}; it is taken for missing")
+    numbers = [number for number, _ in found]
+    return variable.copy(data=np.where(np.isin(values, numbers), np.nan, values))
+
+
+def said(name: object, number: float, count: int) -> str:
+    """Return what is found, in words."""
+    values = f"{count} times the value" if count != 1 else "the value"
+    return (
+        f"{name} has {values} {number:.7g}, far from all others, which the file does not call "
+        "missing (_FillValue) or valid (valid_range)"
+    )
+
+
+def states_range(attrs: Mapping[Any, Any]) -> bool:
+    """Tell whether attributes say which values are valid."""
+    return any(key in attrs for key in _RANGES)
