@@ -22,8 +22,8 @@ from pyvda.notices import notice
 
 _DEVIATIONS = ("error", "uncertainty", "stdev", "std", "stddev", "standard_error",
                "standard_deviation", "standard_uncertainty", "total_uncertainty", "error_stdev",
-               "error_std", "error_standard_deviation", "obserror", "sigma", "err", "errors", "stderr",
-               "unc", "sd", "se")  # fmt: skip
+               "error_std", "error_standard_deviation", "obserror", "sigma", "err", "errors",
+               "stderr", "unc", "sd", "se")  # fmt: skip
 _VARIANCES = ("error_variance", "variance", "var", "error_var")
 _MODIFIER, _MULTIPLIER = "standard_error", "standard_error_multiplier"
 _DESCRIBED = re.compile(
