@@ -8,12 +8,12 @@ start ends the session at once, and a skipped test that carries the marker `juli
 skipped as a whole, counts as a failure.
 """
 
+import ctypes
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Generator, Iterator
-from pathlib import Path
 
 import hypothesis
 import pytest
@@ -26,6 +26,21 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 # A system image that `make test` has made is used; none is made when a test's process ends.
 os.environ.setdefault("PYVDA_SYSIMAGE", "use")
 
+# What a test compiles in Julia beside the image (a model or observation of a user) runs for a
+# moment: most of the time would go into its optimisation. `_initialise` is called once a process.
+_initialise = start_libjulia._initialise
+
+
+def _initialise_for_tests(julia: ctypes.CDLL, bindir: str, image: str) -> None:
+    _initialise(julia, bindir, image)
+    julia.jl_eval_string.restype = ctypes.c_void_p
+    julia.jl_eval_string(
+        b"isdefined(Main, :VDA) && Core.eval(VDA, :(Base.Experimental.@optlevel 1))"
+    )
+
+
+start_libjulia._initialise = _initialise_for_tests
+
 # The time that an example takes is meaningless on a shared machine.
 hypothesis.settings.register_profile("pyvda", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("pyvda")
@@ -37,19 +52,30 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 REQUIRE_JULIA = os.environ.get("PYVDA_REQUIRE_JULIA", "") not in ("", "0")
 
 # Trainings, tables, figures, commands and workers in processes of their own, and what runs on
-# every method: `make test-fast` leaves these files out, as it does tests with the marker `slow`.
+# every method: `make test-fast` leaves these files and tests out, as it does those with the marker
+# `slow`. By the beginning of their names.
 SLOW = (
     "checks/test_run.py",
     "cli/test_diagnose.py",
+    "cli/test_main.py::test_closed_standard_streams_do_not_hinder",
+    "cli/test_main.py::test_the_commands_of_the_readme",
     "cli/test_odd_places.py",
+    "climate/test_cache.py::test_two_processes_at_once_leave_one_whole_file",
     "engine/test_own_model.py",
+    "fields/learned/test_method.py::test_two_seas_with_land_between_them",
+    "fields/learned/test_method.py::test_where_no_datum_is_near",
     "fields/learned/test_train.py",
+    "fields/test_combination.py::test_a_wrong_covariance_is_corrected",
+    "fields/test_in_blocks.py::test_workers_share_the_blocks",
+    "fields/test_optimal_interpolation.py::test_a_local_variance_makes_estimates",
+    "io/test_round_trip.py",
     "learned/test_model.py",
     *(f"methods/test_{name}.py" for name in (
         "annealed", "channels", "degenerate", "ensemble_smoother", "fsgd", "gauss_newton",
         "given_climatology", "kalman", "learned", "parameters", "posterior_mean",
         "strong_constraint", "warm_start",
     )),
+    "models/test_malformed_torch.py",
     "paper/test_figures.py",
     "paper/test_held_out.py",
     "paper/test_reproduce.py",
@@ -58,9 +84,12 @@ SLOW = (
     "priors/test_genn.py",
     "priors/test_ode.py",
     "solvers/test_solver.py",
+    "state/test_chunking.py::test_large_observations_in_memory_are_divided",
     "test_cluster.py",
+    "test_cycle_results.py",
     "test_devices.py",
     "test_invalid_input.py",
+    "test_layering.py::test_module_loads_nothing_forbidden",
     "test_reference.py",
     "test_rerun.py",
     "test_two_languages.py",
@@ -86,6 +115,8 @@ EXHAUSTIVE = (
     "cli/test_odd_places.py::test_an_analysis_is_made_anywhere[home missing]",
     "cli/test_odd_places.py::test_an_analysis_is_made_anywhere[home not readable]",
     "climate/test_library.py::test_of_a_model_on_its_attractor",
+    "engine/julia/test_nonlinear.py::test_both_engines_find_the_same[smooth abs-fsgd",
+    "engine/julia/test_nonlinear.py::test_both_engines_find_the_same[smooth abs-strong-constraint",
     "engine/test_agreement.py::test_methods_agree[advection-annealed]",
     "engine/test_agreement.py::test_methods_agree[advection-local smoother]",
     "engine/test_agreement.py::test_methods_agree[advection-many minima]",
@@ -108,7 +139,11 @@ EXHAUSTIVE = (
     "fields/learned/test_train.py::test_a_network_learns_what_the_covariance_does_not_know[unet]",
     "io/writing/test_model_attributes.py::test_an_analysis_of_a_field_has_no_model[command1]",
     "methods/test_annealed.py::test_eager_and_chunked_runs_agree[4]",
+    "methods/test_channels.py::test_a_linear_function_is_a_linear_operator[strong-constraint",
     "methods/test_fsgd.py::test_a_killed_command_resumes_from_its_state[9]",
+    "methods/test_incremental_spread.py::test_equal_eigenvalues_do_not_hide_what_is_observed[400-few",
+    "methods/test_incremental_spread.py::test_equal_eigenvalues_do_not_hide_what_is_observed[400-grad",
+    "methods/test_incremental_spread.py::test_equal_eigenvalues_do_not_hide_what_is_observed[60-",
     "methods/test_incremental_spread.py::test_the_spread_of_an_ocean_is_that_of_the_dense_inverse[few",
     "methods/test_incremental_spread.py::test_the_spread_of_an_ocean_is_that_of_the_dense_inverse[gradients-m",
     "methods/test_parameters.py::test_a_wrong_forcing_is_found",
@@ -122,6 +157,8 @@ EXHAUSTIVE = (
     "models/test_from_julia.py::test_a_wrong_sign_is_refused_with_its_entry[text5",
     "models/test_from_julia.py::test_a_wrong_sign_is_refused_with_its_entry[text6",
     "models/test_malformed_julia.py::test_the_file_without_a_change_is_compared[parts0]",
+    "models/zoo/test_lorenz96.py::test_the_reference_score_of_a_filter",
+    "models/zoo/test_lorenz96_two_scale.py::test_the_reference_score_of_four_dvar",
     "operators/test_from_file.py::test_the_command_makes_the_analysis_of_the_matrix_and_is_repeated[observe.py:linear]",
     "operators/test_from_file.py::test_the_command_makes_the_analysis_of_the_matrix_and_is_repeated[observe.py:module]",
     "operators/test_from_file.py::test_the_command_makes_the_analysis_of_the_matrix_and_is_repeated[rows.nc]",
@@ -201,12 +238,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest deselects by marker
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
-    slow = {here / name for name in SLOW}
     for item in items:
-        if item.path in slow:
+        name = item.nodeid.removeprefix("tests/")
+        if name.startswith(SLOW):
             item.add_marker("slow")
-        if item.nodeid.removeprefix("tests/").startswith(EXHAUSTIVE):
+        if name.startswith(EXHAUSTIVE):
             item.add_marker("exhaustive")
 
 

@@ -28,7 +28,7 @@ from pyvda.state import chunking
 SETTINGS = {"model": "lorenz63", "iterations": 30, "step": 50.0}
 OPTIONS = ("--model", "lorenz63", "--set", "step=50.0")
 # Iterations that take a part of a second.
-LONG = 600 if start_libjulia.julia_command() is None else 30_000
+LONG = 600 if start_libjulia.julia_command() is None else 10_000
 COMPARED = ("analysis", "innovation", "flag", "cost", "gradient_norm", "status", "iterations")
 
 

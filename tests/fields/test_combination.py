@@ -54,7 +54,7 @@ def test_the_correction_is_the_weighted_difference_from_each_other() -> None:
 
 @pytest.mark.parametrize(("scale", "best"), [(0.25, 0.97), (1.0, 1.01)])
 def test_a_wrong_covariance_is_corrected_and_a_right_one_stays(scale, best) -> None:
-    rows = drawn(count=60, each=20)
+    rows = drawn(count=40, each=20)
     wrong = COVARIANCE.model_copy(update={"factors": tuple(
         one.model_copy(update={"km": scale * one.km, "days": scale * one.days})
         for one in COVARIANCE.factors

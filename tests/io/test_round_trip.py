@@ -74,7 +74,7 @@ def write(path, file):
         nc.setncatts({name: ATTRIBUTES[name] for name in file["attrs"]})
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     file=files(),
     suffix=st.sampled_from(["nc", "zarr"]),

@@ -106,7 +106,7 @@ def test_windows_of_a_series_are_counted_before_it_is_cut(machine) -> None:
 @pytest.mark.parametrize("is_series", [False, True])
 def test_large_observations_in_memory_are_divided_without_a_trace(is_series, monkeypatch) -> None:
     observed = pyvda.observe(pyvda.simulate("lorenz63", 7, 1), "lorenz63", 2)
-    options = {"model": "lorenz63", "iterations": 20, "engine": "torch"}
+    options = {"model": "lorenz63", "iterations": 5, "engine": "torch"}
     if is_series:
         values = np.concatenate(list(observed["observation"].values))
         time = 0.01 * np.arange(len(values))
