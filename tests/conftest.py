@@ -174,7 +174,7 @@ EXHAUSTIVE = (
     "test_rerun.py::test_a_command_is_repeated_to_the_bit[configuration]",
     "test_rerun.py::test_a_record_that_says_nothing_of_a_state_is_repeated",
     "test_robust.py::test_an_exact_model_that_does_not_fit_rejects_nothing[10.0-0.0]",
-    "test_robust.py::test_an_exact_model_that_does_not_fit_rejects_nothing[5.0",
+    "test_robust.py::test_an_exact_model_that_does_not_fit_rejects_nothing[0.0",
     "test_robust.py::test_data_are_rejected_by_the_strong_constraint[fsgd",
     "test_wheel.py::test_commands_that_test_the_conda_package_succeed",
     "training/test_state.py::test_a_killed_training_resumes_to_the_same_curve[True]",
