@@ -255,11 +255,26 @@ def _opened(given: Mapping[str, Any], group: str | None, model: Any) -> xr.Datas
             "pyvda.rerun(analysis, observations=...)"
         )
     if "variable" not in given:
-        return sources.as_dataset(given["path"], group=group).load()
+        return _as_before(sources.as_dataset(given["path"], group=group).load(), given)
     named = ("variable", "group", "grid_step", "good_flags")
     how = {name: run_record.decoded(name, given.get(name)) for name in named}
     opened_with = given.get("model")
     if opened_with is not None:
         model = run_record.decoded("model", opened_with) if model is None else resolve(model)
         how["model"] = model
-    return netcdf.open_observations(given["path"], **how)
+    return _as_before(netcdf.open_observations(given["path"], **how), given)
+
+
+def _as_before(ds: xr.Dataset, given: Mapping[str, Any]) -> xr.Dataset:
+    """Return the observations; refuse those of other sizes than the run had.
+
+    The user has selected a part of the file, or joined it with others (`xarray.open_mfdataset`).
+    """
+    for dim, size in given.get("sizes", {}).items():
+        if ds.sizes.get(dim, size) != size:
+            raise InputError(
+                f"the analysis was made of observations with {dim}={size}, but {given['path']} has "
+                f"{dim}={ds.sizes[dim]}; give the observations again in Python: "
+                "pyvda.rerun(analysis, observations=...)"
+            )
+    return ds

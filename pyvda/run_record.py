@@ -68,6 +68,7 @@ def record(
     }
     source = observations.encoding.get("source")
     opened = {k: encoded(v) for k, v in observations.encoding.get(names.OPENED, {}).items()}
+    sizes = {str(dim): size for dim, size in observations.sizes.items()}
     arguments = history.command()
     read = [*values.values(), *options.values()]
     read += [value.path for value in read if isinstance(value, JuliaFunction)]
@@ -77,7 +78,7 @@ def record(
         "command": list(arguments),
         "settings": {name: encoded(value) for name, value in values.items()},
         "options": {name: encoded(value) for name, value in options.items()},
-        "input": {"path": source, "block": block, **opened},
+        "input": {"path": _as_text(source), "block": block, "sizes": sizes, **opened},
         # The input also if the output replaces it: the run cannot be repeated then.
         "files": _digests([source], ()) | _digests(read, skipped),
         "folder": os.getcwd(),
@@ -86,6 +87,13 @@ def record(
         "keeps_state": settings.state is not None,
         "versions": versions(),
     }
+
+
+def _as_text(source: Any) -> Any:
+    """Return the path of the observations, or their paths, as plain data."""
+    if isinstance(source, list | tuple):
+        return [os.fspath(one) for one in source]
+    return None if source is None else os.fspath(source)
 
 
 def versions() -> dict[str, str]:

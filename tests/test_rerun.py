@@ -206,3 +206,27 @@ def test_an_input_that_was_replaced_by_the_analysis_is_named(folder, monkeypatch
     capsys.readouterr()
     assert run(monkeypatch, "rerun", "obs.nc") == 2
     assert "obs.nc, which the run has read, changed since" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", [["b.nc", "a.nc"], "table.csv", "[ab].nc"])
+def test_all_files_of_a_call_are_read_again(folder, given):
+    with xr.open_dataset("obs.nc") as ds:
+        ds[["temp"]].isel(time=slice(30)).to_netcdf("a.nc")
+        ds[["temp"]].isel(time=slice(30, None)).to_netcdf("b.nc")
+        table = ds.temp.to_pandas().set_axis(["x", "y", "z"], axis=1)
+        table.to_csv("table.csv")
+    made = pyvda.assimilate(given, model="lorenz63", **PLAIN)
+    assert made.sizes["time"] == 60
+    assert differences(made, pyvda.rerun(made)) == []
+    files = json.loads(made.attrs["pyvda_configuration"])["run"]["files"]
+    assert len(files) == (1 if given == "table.csv" else 2)
+
+
+def test_a_part_of_a_file_in_memory_is_given_again(folder):
+    """Of a selection, and of files that xarray joined, the path is that of other data."""
+    with xr.open_dataset("obs.nc") as ds:
+        part = ds[["temp"]].isel(time=slice(40)).load()
+    made = pyvda.assimilate(part, model="lorenz63", **PLAIN)
+    with pytest.raises(InputError, match=r"time=40, but .*obs.nc has time=60; give the obs"):
+        pyvda.rerun(made)
+    assert differences(made, pyvda.rerun(made, observations=part)) == []

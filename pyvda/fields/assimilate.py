@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -66,9 +65,10 @@ def assimilate(
     """Return the analysis of a field; see `pyvda.assimilate`."""
     method, options = chosen(settings, given)
     ds, field, points, turned = read_fields(observations, settings, method, options)
-    if isinstance(observations, str | os.PathLike):
+    if sources.is_location(observations):
+        several = isinstance(observations, list | tuple)
         ds = ds.copy(deep=False)
-        ds.encoding["source"] = os.fspath(observations)
+        ds.encoding["source"] = [*observations] if several else observations
     block = _block_of(observations, settings, field, method, options, points)
     if block is not None:
         divided = _lazily(ds, field, method, options, block, settings, given, report)

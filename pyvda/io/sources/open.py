@@ -176,6 +176,7 @@ def opened(
     ds = sources.as_dataset(given, what, group=group)
     if not sources.is_location(given):
         return ds
+    ds.encoding["source"] = _plain(given)  # of files that are joined, xarray keeps the first
     chunks = by_size(ds, block)
     if chunks is not None:
         return ds.chunk(chunks)

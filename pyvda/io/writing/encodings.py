@@ -21,7 +21,7 @@ from pyvda.io.writing.elementwise import elementwise
 
 CHUNK_BYTES = 1 << 20  # small enough for HDF5's cache, large enough for a disk
 _OF_TIME = ("units", "calendar")
-
+_ROUNDING = 1e-3  # of times, in their units and in their steps
 Encoding = dict[Hashable, dict[str, Any]]
 
 
@@ -153,6 +153,7 @@ def _checked(name: Hashable, variable: xr.Variable, given: Mapping[str, Any]) ->
             f"the encoding of {name} has the dtype {entry['dtype']!r}, which is not a numeric or "
             "text type; give one such as float32"
         ) from None
+    _expect_exact_times(name, variable, entry, dtype)
     if variable.dtype.kind in "fiu" and dtype.kind not in "fiuc":
         raise InputError(
             f"the encoding of {name} has the dtype {dtype}, which cannot hold its numbers; give "
@@ -190,6 +191,28 @@ def with_checked_values(ds: xr.Dataset, chosen: Encoding) -> xr.Dataset:
             found[name] = elementwise(check, variable.dtype, variable)
             found[name].encoding = variable.encoding
     return ds.assign(found)
+
+
+def _expect_exact_times(
+    name: Hashable, variable: xr.Variable, entry: Mapping[str, Any], dtype: np.dtype
+) -> None:
+    """Refuse floating-point numbers that are too short for dates."""
+    if not _is_date(variable) or dtype.kind != "f" or dtype.itemsize >= 8 or not variable.size:
+        return
+    coded = variable.copy(deep=False)
+    known = {**variable.encoding, **entry}
+    coded.attrs = {}
+    coded.encoding = {key: known[key] for key in _OF_TIME if key in known}
+    numbers = np.asarray(xr.coders.CFDatetimeCoder().encode(coded).values, np.float64).ravel()
+    steps = np.abs(np.diff(np.sort(numbers[np.isfinite(numbers)])))
+    least = float(steps[steps > 0].min(initial=np.inf))
+    lost = float(np.nanmax(np.abs(numbers - numbers.astype(dtype)), initial=0.0))
+    if lost > _ROUNDING * min(least, 1.0):
+        unit = str(known.get("units", "units")).partition(" since ")[0]
+        raise InputError(
+            f"the encoding of {name} has the dtype {dtype}, which would move its dates by up to "
+            f"{lost:.3g} {unit}; give float64, or units with a later date"
+        )
 
 
 class _Limits(NamedTuple):

@@ -214,3 +214,15 @@ def test_values_that_an_encoding_holds_are_written(tmp_path, dtype, chunks):
     save_analysis(ds, tmp_path / "a.nc", encoding={"observation": packing})
     with xr.open_dataset(tmp_path / "a.nc") as found:
         np.testing.assert_allclose(found.observation, ds.observation, atol=0.05)
+
+
+def test_dates_that_float32_cannot_hold_are_refused(tmp_path):
+    time = np.datetime64("2001-03-01", "ns") + np.arange(5) * np.timedelta64(6, "h")
+    ds = xr.Dataset({"x": ("time", np.zeros(5))}, {"time": time})
+    asked = {"time": {"units": "seconds since 1970-01-01", "dtype": "float32"}}
+    with pytest.raises(InputError, match=r"move its dates by up to .* seconds; give float64"):
+        save_analysis(ds, tmp_path / "a.nc", encoding=asked)
+    for remedy in ({"units": "seconds since 2001-01-01"}, {"dtype": "float64"}):
+        save_analysis(ds, tmp_path / "a.nc", encoding={"time": asked["time"] | remedy})
+        with xr.open_dataset(tmp_path / "a.nc") as found:
+            np.testing.assert_array_equal(found.time, time)
