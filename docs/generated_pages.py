@@ -9,7 +9,7 @@ import re
 import types
 import typing
 from collections.abc import Iterable
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -124,7 +124,9 @@ def write(docs: Path) -> None:
         "files": file_variables(),
         "attributes": attributes(),
         "flags": meanings(names.Flag, "flag"),
+        "field_flags": meanings(names.FieldFlag, "<name>_flag"),
         "status": meanings(names.Status, "status"),
+        "doubts": meanings(names.Doubt, "doubts"),
     }
     written = {folder / f"{name}.md": text for name, text in parts.items()}
     written |= {folder / f"api/{name}.rst": stub(name) for name in public_names()}
@@ -305,8 +307,8 @@ def attributes() -> str:
     return _table(("attribute", "content"), rows)
 
 
-def meanings(kind: type[IntEnum], variable: str) -> str:
-    rows = [(str(member.value), f"`{member.name.lower()}`") for member in kind]
+def meanings(kind: type[IntEnum] | type[IntFlag], variable: str) -> str:
+    rows = [(str(member.value), f"`{str(member.name).lower()}`") for member in kind]
     return _table((f"`{variable}`", "meaning"), rows)
 
 

@@ -375,6 +375,8 @@ def test_options_name_no_internal_modules() -> None:
     inner = {name for name in re.findall(r"`(pyvda\.[\w.]+)`", text) if name.count(".") > 1}
     assert inner <= set(generated_pages.public_names())
     assert "Options`" not in text
+    modules = set(re.findall(r"`([a-z_]+\.[\w.]+)`", generated_pages.sections()))
+    assert modules <= {*generated_pages.public_names(), "network.days", "torch.compile"}
 
 
 def test_every_attribute_is_explained() -> None:

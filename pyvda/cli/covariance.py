@@ -59,7 +59,9 @@ def covariance(
     ] = None,
     boundary: Annotated[
         str | None,
-        typer.Option(help="wall, open or periodic. Default: wall where the edge is land."),
+        typer.Option(
+            help="wall, open or periodic. Default: wall where the edge is land, else open."
+        ),
     ] = None,
     spectrum: Annotated[
         str | None, typer.Option(help="binned, or power for a power law. Default: binned.")
@@ -81,7 +83,10 @@ def covariance(
     ] = None,
     localisation: Annotated[
         float | None,
-        typer.Option(help="Distance in grid spacings beyond which an ensemble is uncorrelated."),
+        typer.Option(
+            help="Distance in grid spacings beyond which an ensemble is uncorrelated. "
+            "Default: none."
+        ),
     ] = None,
     weight: Annotated[
         float | None, typer.Option(help="Weight of the ensemble in a hybrid. Default: 0.5.")

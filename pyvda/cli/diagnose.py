@@ -29,7 +29,7 @@ def diagnose(
     analysis: Annotated[str, typer.Argument(help="File made by `pyvda assimilate`.")],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Figure to write: .png, .pdf, .svg, ..."),
+        typer.Option("--output", "-o", help="Figure to write: .png, .pdf, .svg."),
     ] = None,
     json_file: JsonFile = None,
     overwrite: Overwrite = False,

@@ -19,11 +19,13 @@ class MethodOptions(BaseModel):
     tolerance: float | None = Field(
         None, description="Stop a window at this fraction of its first gradient norm."
     )
-    precision: str | None = Field(None, description="float64 or float32.")
+    precision: str | None = Field(
+        None, description="float64 or float32. Default: float64; of learned models float32."
+    )
     observation_variance: str | None = Field(
         None,
-        description="R of a datum with weight 1, in the state's units squared; estimate: from the "
-        "observations. Default: the file's.",
+        description="R of a datum with weight 1, in the state's units squared; estimate, "
+        "estimate-components or estimate-variables: from the observations. Default: the file's.",
     )
     background: str | None = Field(
         None,

@@ -41,9 +41,13 @@ def observe(
     ] = None,
     seed: Seed = 0,
     variance: Annotated[
-        float | None, typer.Option(help="Error variance, squared units of the state.")
+        float | None,
+        typer.Option(help="Error variance, squared units of the state. Default: the preset's."),
     ] = None,
-    every: Annotated[int | None, typer.Option(help="Steps between observation times.")] = None,
+    every: Annotated[
+        int | None,
+        typer.Option(help="Steps between observation times. Default: the preset's, else 4."),
+    ] = None,
     variable: Annotated[
         str | None, typer.Option(help="Observed variables of the truth, separated by commas.")
     ] = None,

@@ -20,7 +20,9 @@ EXAMPLES = (
 
 
 def plot(
-    analysis: Annotated[str, typer.Argument(help="File made by `pyvda assimilate`.")],
+    analysis: Annotated[
+        str, typer.Argument(help="File made by `pyvda assimilate` or `pyvda forecast`.")
+    ],
     output: Annotated[
         Path,
         typer.Option(
@@ -88,7 +90,8 @@ def plot(
         save_animation(shown, output)
     else:
         save_figure(drawn_figure(shown), output)
-    without = kind == "windows" and not has_descent(found)
+    by_descent = '"method": "fsgd"' in str(found.attrs.get("pyvda_configuration"))
+    without = kind == "windows" and by_descent and not has_descent(found)
     say(quiet, f"{output}" + (f": without a descent, {NO_DESCENT}" if without else ""))
 
 

@@ -284,6 +284,9 @@ def _errors(
     space = [d for d in array.dims if d not in of_samples]
     truth = aligned(truth, ds, map(str, space))
     true = truth[array.name]
+    for dim in true.dims:
+        if is_window(truth, dim) and dim not in array.dims and true.sizes[dim] == 1:
+            true = true.isel({dim: 0}, drop=True)  # of a series, which has no windows
     units = array.attrs.get("units"), true.attrs.get("units")
     if None not in units and not same(str(units[0]), str(units[1])):
         raise InputError(

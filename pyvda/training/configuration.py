@@ -161,10 +161,15 @@ class Training(Run):
     select : {"r_score", "cost", "ode_score"}, optional
         The validation score that selects the best weights, the lowest being best. Default: the
         R-score, the ODE-score for identification, the cost without a truth.
-    checkpoint_every, detach_every : int
-        See `pyvda.solvers.Solver.solve`.
+    checkpoint_every : int
+        If positive, only the states between blocks of this many iterations are stored, and each
+        block is computed again in the backward pass: less memory, one more forward pass.
+    detach_every : int
+        If positive, gradients come from the last block of this many iterations only (truncated
+        unrolling).
     compile : bool
-        Compile the gradient of a cost with a known equation (`VariationalCost.compile`).
+        Compile the gradient of a cost with a known equation by `torch.compile`, which takes a
+        minute and needs a C++ compiler.
     """
 
     pretraining: int = Field(default=0, ge=0)

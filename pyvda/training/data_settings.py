@@ -31,7 +31,7 @@ class Data(Section):
     Attributes
     ----------
     preset : str
-        Model, window, observation pattern: one of `pyvda.models.presets`.
+        Model, window, observation pattern: a preset of `pyvda observe`.
     steps : int, optional
         Steps of a window; default: those of the preset.
     windows : int

@@ -46,6 +46,10 @@ def test_differences_are_taken_within_windows() -> None:
 def test_errors_are_taken_at_the_same_times() -> None:
     truth = dataset(X + 1.0).isel(time=[0, 2, 3])
     np.testing.assert_allclose(samples_of(dataset(), truth=truth).values, np.full((6, 12), -1.0))
+    series, one = dataset().isel(window=0), truth.isel(window=[0])
+    np.testing.assert_allclose(samples_of(series, truth=one).values, np.full((3, 12), -1.0))
+    with pytest.raises(InputError, match="expected the same dimensions"):
+        samples_of(series, truth=truth)
     with pytest.raises(InputError, match="leave out one"):
         samples_of(dataset(), truth=truth, differences=1)
     with pytest.raises(InputError, match="no variable 'sst'"):

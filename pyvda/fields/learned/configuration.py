@@ -140,7 +140,7 @@ class FieldSource(Section):
 
 
 class UNetSettings(Section):
-    """A regression without iterations, the yardstick of learned priors: `unet.UNet`.
+    """A regression without iterations, the baseline of learned priors: a U-Net.
 
     Attributes
     ----------
@@ -206,7 +206,7 @@ class VariationalSettings(Section):
 
 
 class StackSettings(Section):
-    """Interpolations weighed by where and when they are: `network.StackCorrection`.
+    """A perceptron that weighs three interpolations by where and when they are.
 
     Attributes
     ----------

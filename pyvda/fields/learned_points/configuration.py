@@ -28,7 +28,7 @@ class PointSource(Section):
         File, or files such as those of several satellites, as for `pyvda assimilate`.
     truth : str, optional
         File of complete fields of the variable over time and a grid, such as those of a simulation
-        that the data observe: the network is compared with these, see `learned_points.truth`.
+        that the data observe: the network is compared with these.
     variable : str, optional
         Default: the only one.
     transform : {"log10", "log"}, optional
@@ -77,7 +77,7 @@ class PointSource(Section):
 
 
 class NeighboursSettings(Section):
-    """Weights of the data around a target: `network.NeighbourNetwork`.
+    """A perceptron that weighs the data around a target.
 
     Attributes
     ----------
