@@ -315,8 +315,9 @@ def test_a_descent_of_which_every_window_diverges_has_a_history(folder, recwarn)
 
 def test_a_plot_without_a_descent_gives_the_reason(folder, tmp_path, monkeypatch, capsys) -> None:
     observed = pyvda.open_observations(folder / "obs.nc")
-    for block, said in ((None, False), (2, True)):
-        analysis = pyvda.assimilate(observed, iterations=1, block=block)
+    other = {"method": "gauss-newton", "model": "lorenz63"}
+    for options, said in (({}, False), ({"block": 2}, True), (other, False)):
+        analysis = pyvda.assimilate(observed, iterations=1, **options)
         pyvda.save_analysis(analysis, tmp_path / "a.nc")
         assert run(monkeypatch, "plot", tmp_path / "a.nc", "-o", tmp_path / "a.png") == 0
         assert ("without a descent" in capsys.readouterr().out) is said
