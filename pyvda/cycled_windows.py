@@ -4,7 +4,7 @@ Each step belongs to one window. The background of a window holds at its first s
 forecast over one step from the end of the analysis of the window before, so that no datum is used
 twice. What else travels depends on the method: its final covariance, the members of its ensemble,
 or the state alone where the method has a covariance B of its own. A window without data, or one
-whose analysis diverged, hands on its background, which the model continues.
+whose analysis or final covariance diverged, hands on its background, which the model continues.
 
 With a state folder a window that is finished is kept, and the same call goes on after it
 (`pyvda.cycle_state`). Of a lazy series the analysis is then lazy, too, and waits in that folder
@@ -130,7 +130,9 @@ def _window(
     analysis = cycling.counted(labelled(block, problem, solution), own)
     analysis = _with_background(analysis, first_guess, problem)
     observed = bool(problem.has_observations()[0])
-    usable = bool(np.isfinite(solution.x).all()) and solution.status[0] != Status.DIVERGED
+    covariance = solution.per_window.get(names.FINAL_COVARIANCE, solution.x)
+    finite = np.isfinite(solution.x).all() and np.isfinite(covariance).all()
+    usable = bool(finite) and solution.status[0] != Status.DIVERGED
     if start is None and not observed:
         return analysis, None
     if usable:
@@ -141,7 +143,8 @@ def _window(
             "cycle cannot go on; see that the observations have the units of the model, or give a "
             "background and its covariance"
         )
-    notice(f"window {number} diverged: the next one starts from the forecast of its background")
+    what = "diverged" if np.isfinite(covariance).all() else "has no finite covariance at its end"
+    notice(f"window {number} {what}: the next one starts from the forecast of its background")
     return analysis, cycling.later(start, steps, options, model, cost, engine)
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import xarray as xr
 
 from pyvda import names
-from pyvda.climate.background import Background, ExpectedState
+from pyvda.climate.background import Background, ExpectedState, regularised
 from pyvda.climate.background_of_analysis import (
     expect_made_by,
     is_analysis,
@@ -260,7 +260,7 @@ def _moved(
     for _ in range(steps):
         mean, covariance = propagated(mean, covariance, model, cost, engine)
         covariance = covariance + model_error
-    return Background.full(mean, covariance) if steps else background
+    return Background.full(mean, regularised(covariance)) if steps else background
 
 
 def _moved_members(

@@ -327,9 +327,7 @@ def _squares(problem: Problem, stdev: Array) -> tuple[Array, ...]:
     points = problem.batch.points
     if points is None:
         return (stdev**2,)
-    at_step = np.take_along_axis(stdev, np.asarray(points.step)[..., None], axis=1)
-    terms = np.take_along_axis(at_step, points.operator.index, axis=2)
-    return stdev**2, (np.abs(points.operator.coefficient) * terms).sum(2) ** 2
+    return stdev**2, points.terms(stdev).sum(2) ** 2
 
 
 def _squares_of_residuals(

@@ -14,7 +14,7 @@ from command_line import run
 from test_cycling import START, STATISTICAL, A, Q, R, kalman_filter, linear_model, observations
 
 import pyvda
-from pyvda import cycling
+from pyvda import cycling, names
 from pyvda.climate.ensemble import Ensemble
 from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError
@@ -148,7 +148,10 @@ def test_lazy_series_and_a_single_step_at_the_end() -> None:
     np.testing.assert_array_equal(lazy["analysis"], found["analysis"])
 
 
-def test_after_a_window_that_diverged_comes_the_forecast_of_its_background(monkeypatch) -> None:
+@pytest.mark.parametrize("what", ["analysis", "covariance"])
+def test_after_a_window_that_diverged_comes_the_forecast_of_its_background(
+    monkeypatch, what: str
+) -> None:
     ds = observations(STEPS)
     how = {"model": linear_model(), "background": START, "cycle": LENGTH, **STATISTICAL, **COMMON}
     usual = cycling.solve
@@ -156,13 +159,16 @@ def test_after_a_window_that_diverged_comes_the_forecast_of_its_background(monke
     def lost(method, problem, *rest):
         found = usual(method, problem, *rest)
         if problem.window_numbers()[0] == 1:
+            if what == "covariance":
+                found.per_window[names.FINAL_COVARIANCE][:] = np.nan
+                return found
             found.x[:] = np.nan
             found.status[:] = Status.DIVERGED
         return found
 
     monkeypatch.setattr(cycling, "solve", lost)
     found = pyvda.assimilate(ds, **how)
-    assert found["status"].values.tolist()[1] == Status.DIVERGED
+    assert (found["status"].values[1] == Status.DIVERGED) == (what == "analysis")
     y = ds["observation"].values.copy()
     y[LENGTH : 2 * LENGTH] = np.nan
     mean, _ = kalman_filter(y, Q)

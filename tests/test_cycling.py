@@ -7,10 +7,13 @@ import pytest
 import xarray as xr
 
 import pyvda
+from pyvda import cycling
 from pyvda.cli.main import main
 from pyvda.climate.background import Background
 from pyvda.climate.background_of_analysis import of_analysis
+from pyvda.engine import CostSettings, get_engine
 from pyvda.errors import InputError
+from pyvda.methods.strong_constraint import StrongConstraintOptions
 from pyvda.operators import Spectral, power
 
 A = np.array([[0.95, 0.2, 0.0], [-0.2, 0.9, 0.1], [0.0, -0.1, 1.02]])
@@ -83,6 +86,15 @@ def test_the_final_covariance_has_the_standard_deviation_of_the_last_step(option
     np.testing.assert_allclose(np.sqrt(variance), found["state_stdev"].values[:, -1], rtol=1e-5)
     lazy = pyvda.assimilate(observed.chunk(window=2), **options).compute()
     xr.testing.assert_allclose(lazy["final_covariance"], found["final_covariance"])
+
+
+def test_a_covariance_that_the_model_makes_singular_can_still_be_a_background() -> None:
+    """Lorenz-63 contracts volumes by exp(-13.7 t), and a covariance by its square."""
+    model = pyvda.get_model("lorenz63")
+    start = Background.full(np.array([-6.0, -8.0, 20.0]), np.eye(3))
+    options, cost = StrongConstraintOptions(), CostSettings(model.time_step)
+    found = cycling.later(start, 300, options, model, cost, get_engine())
+    assert (np.linalg.eigvalsh(found.precision) > 0).all()
 
 
 def test_every_window_has_its_own_background() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import ndtr, pdtrc, stdtr, stdtrit
@@ -15,6 +15,9 @@ FEW = 8
 
 _FAR, _USUAL_FAR = 3.0, 0.0027  # standard deviations, and the share beyond them
 _ALIKE, _MOST_GROUPS = 100, 16  # innovations of alike spread, whose size is taken together
+_MEDIAN = 0.455  # of the square of a normal variable with unit variance
+_LEAST_SHARE = 0.1  # as in `innovations`
+_BISECTIONS = 20
 _OWN = 30  # data from which the deviation of a component is known by itself
 
 
@@ -31,24 +34,61 @@ class Statistic:
         return f"{self.mean:.3g} [{self.low:.3g}, {self.high:.3g}]"
 
 
-def of_innovations(
+@dataclass(frozen=True)
+class Innovations:
+    """Innovations of one kind.
+
+    Attributes
+    ----------
+    values : (W, T, D)
+        NaN where there is none.
+    groups : list of (str, (n,) int)
+        What is judged together, with its label.
+    stdev : (W, T, D), optional
+        Stated standard deviation of the analysis.
+    at_points : bool
+        Whether they are of data at arbitrary times, (W, K, 1), of several sensors.
+    """
+
+    values: Array
+    groups: list[tuple[str, Array]]
+    stdev: Array | None = None
+    at_points: bool = False
+
+    def number(self) -> Array:
+        """Return the number of data of each window, (W,)."""
+        return np.asarray(np.isfinite(self.values).sum((1, 2)))
+
+    def of_windows(self, chosen: Array) -> Innovations:
+        """Return those of some windows."""
+        stdev = None if self.stdev is None else self.stdev[chosen]
+        return replace(self, values=self.values[chosen], stdev=stdev)
+
+
+def of_components(
     d: Array, stdev: Array | None, fields: Sequence[tuple[str, slice]]
-) -> tuple[dict[str, Statistic], Statistic | None, float | None, float]:
-    """Return the statistics of innovations.
+) -> Innovations:
+    """Return the innovations (W, T, D) of components of the state.
 
     Parameters
     ----------
-    d : (W, T, D)
-        Innovations, NaN where there is none.
-    stdev : (W, T, D), optional
-        Stated standard deviation of the analysis.
+    d, stdev : (W, T, D)
+        See `Innovations`.
     fields : sequence of (str, slice)
         Variables of the state, see `judged_together`.
+    """
+    return Innovations(d, list(judged_together(np.isfinite(d).sum((0, 1)), fields)), stdev)
+
+
+def of_innovations(
+    *kinds: Innovations,
+) -> tuple[dict[str, Statistic], Statistic | None, float | None, float]:
+    """Return the statistics of innovations.
 
     Returns
     -------
     bias : dict of str to Statistic
-        Mean of each group of components, in its root mean square.
+        Mean of each group, in its root mean square.
     correlation : Statistic, optional
         Correlation of consecutive innovations.
     outliers : float, optional
@@ -59,29 +99,30 @@ def of_innovations(
     bias: dict[str, Statistic] = {}
     products, square, pairs, count = 0.0, 0.0, 0, 0
     far, judged = 0, 0
-    for what, columns in judged_together(np.isfinite(d).sum((0, 1)), fields):
-        part = np.swapaxes(d[:, :, columns], 1, 2)
+    for kind, what, columns in ((k, *group) for k in kinds for group in k.groups):
+        part = np.swapaxes(kind.values[:, :, columns], 1, 2)
         there = np.isfinite(part)
         window, column, _ = np.nonzero(there)
         own = part[there]
         size = float(np.sqrt(np.mean(own**2))) if len(own) else 0.0
         if size == 0 or len(own) < FEW:
             continue
-        number = np.bincount(window, minlength=len(d))
-        means = (np.bincount(window, own, minlength=len(d)) / np.maximum(number, 1))[number > 0]
+        number = np.bincount(window, minlength=len(part))
+        means = (np.bincount(window, own, minlength=len(part)) / np.maximum(number, 1))[number > 0]
         bias[what] = mean_with_interval(means / size, 0.0, np.sqrt(len(means) / len(own)))
         if len(own) >= _OWN:
+            stdev = kind.stdev
             alike = None if stdev is None else np.swapaxes(stdev[:, :, columns], 1, 2)[there]
             far += _far(own, alike)
             judged += len(own)
+        if kind.at_points:  # whose neighbours are of other sensors
+            continue
         scaled = own / size
         same = (window[1:] == window[:-1]) & (column[1:] == column[:-1])
         products += float((scaled[1:] * scaled[:-1])[same].sum())
         pairs += int(same.sum())
         square += float((scaled**2).sum())
         count += len(own)
-    if not count:
-        return bias, None, None, 1.0
     correlation = None
     if pairs >= FEW:
         value, error = products / pairs * count / square, 1 / np.sqrt(pairs)
@@ -95,15 +136,37 @@ def _far(own: Array, stdev: Array | None) -> int:
     """Return the number of innovations (n,) beyond three of their standard deviations.
 
     These are taken from the median of their sizes. An innovation has the variance R - σ², so that
-    where the spread σ varies only those of alike σ are compared.
+    where the spread σ varies, those of alike σ are compared, in units of √(R - σ²).
     """
-    count = 1 if stdev is None else min(max(len(own) // _ALIKE, 1), _MOST_GROUPS)
-    order = np.arange(len(own)) if stdev is None or count == 1 else np.argsort(stdev, kind="stable")
-    far, middle = 0, np.median(own)
-    for group in np.array_split(np.abs(own - middle)[order], count):
-        spread = 1.4826 * float(np.median(group))
-        far += int((group > _FAR * (spread or np.inf)).sum())
-    return far
+    d = np.abs(own - np.median(own))
+    if stdev is None or not np.isfinite(stdev).all():
+        return _beyond(d)
+    d = d / np.sqrt(_expected(d, np.square(stdev)))
+    count = min(max(len(d) // _ALIKE, 1), _MOST_GROUPS)
+    order = np.argsort(stdev, kind="stable")
+    return sum(_beyond(group) for group in np.array_split(d[order], count))
+
+
+def _beyond(d: Array) -> int:
+    return int((d > _FAR * (1.4826 * float(np.median(d)) or np.inf)).sum())
+
+
+def _expected(d: Array, square: Array) -> Array:
+    """Return R - σ² of innovations (n,), where R makes the median of d² / (R - σ²) the usual one.
+
+    The variance that a method states is not so accurate that less than a tenth of R is expected.
+    """
+
+    def expected(R: float) -> Array:
+        return np.maximum(R - square, _LEAST_SHARE * R)
+
+    low = float(np.median(d**2)) + 1e-300
+    high = (low + float(square.max())) / _MEDIAN
+    for _ in range(_BISECTIONS):
+        middle = np.sqrt(low * high)
+        larger = np.median(d**2 / expected(middle)) > _MEDIAN
+        low, high = (middle, high) if larger else (low, middle)
+    return expected(high)
 
 
 def judged_together(

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.special import chdtr
 
 from pyvda.engine.interface import Array
+from pyvda.operators.points import Points
 
 _UNLIKELY = 1e-4  # probability of a run in a window without faults
 _FEWEST = 8  # data below which a misfit is never too small
@@ -101,6 +102,30 @@ def fit(of: Innovations) -> tuple[Array, Array]:
         expected = of.summed(of.expected / of.variance)
         found = of.summed(of.value**2 / of.variance) / expected
     return found, np.where(expected > 0, expected, np.nan)
+
+
+def expected_at_points(points: Points, stdev: Array, variance: float) -> tuple[Array, Array]:
+    """Return the least and the largest expected sum of squared innovations at points, (W,) each.
+
+    In units of the observation errors' variance R: Σ (1 - σ²/R), where σ is the spread of the
+    observed value if the errors of its components at the nearest step are fully correlated, and
+    if they are independent.
+
+    Parameters
+    ----------
+    points : Points
+    stdev : (W, T, D)
+        Standard deviation of the analysis.
+    variance : float
+        R of a datum with weight 1.
+    """
+    weight = np.asarray(points.weight, float)
+    terms = points.terms(stdev)
+    low, high = (
+        np.where(weight > 0, np.maximum(1 - square * weight / variance, _LEAST_SHARE), 0.0).sum(1)
+        for square in (terms.sum(2) ** 2, (terms**2).sum(2))
+    )
+    return low, high
 
 
 def too_small(fit: Array, freedom: Array) -> Array:

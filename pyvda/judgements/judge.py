@@ -24,6 +24,7 @@ from pyvda.judgements.innovations import (
     Innovations,
     equal_signs,
     equal_values,
+    expected_at_points,
     fit,
     innovations,
     too_small,
@@ -35,6 +36,7 @@ from pyvda.methods.problem import Options, Problem, Solution, Status
 from pyvda.names import Doubt
 
 _OPEN = 0.25  # share of the climatological variance that few data leave open
+_ALIKE = 1.06  # quotient of two expected misfits, up to which their mean is used
 _LIMITED = 2.0  # climatological standard deviations above which a stated one is noted as limited
 
 
@@ -70,7 +72,7 @@ def judged_solution(
     ratio = np.full(len(status), np.nan)
     if known is not None and options.has_stdev() and stdev is not None:
         doubts |= Doubt.EQUAL_SIGNS * equal_signs(of)
-        ratio, freedom = _fit(problem, solution, of)
+        ratio, freedom = _fit(problem, solution, of, known)
         doubts |= Doubt.MISFIT_SMALL * too_small(ratio, freedom)
         if from_climatology(options) and not own_background:
             stdev, more = _spread(problem, options, solution.x, stdev, of, known, judged)
@@ -118,15 +120,31 @@ def _few_samples(options: Options, solution: Solution) -> Array:
         return np.asarray(effective < getattr(options, "doubtful", 0.0))
 
 
-def _fit(problem: Problem, solution: Solution, of: Any) -> tuple[Array, Array]:
-    """Return how well each window fits, 1 being expected, and its degrees of freedom, (W,)."""
+def _fit(
+    problem: Problem, solution: Solution, of: Innovations, known: float
+) -> tuple[Array, Array]:
+    """Return how well each window fits, 1 being expected, and its degrees of freedom, (W,).
+
+    NaN where data depend on several components and it matters how the errors of these correlate.
+    """
     objective = solution.per_window.get(names.OBJECTIVE)
     if objective is not None:  # twice the minimum is a chi-square variable of as many as the data
         data = np.maximum(problem.data(), 1).astype(float)
         return 2 * np.asarray(objective) / data, data
-    if problem.batch.points is not None or problem.batch.channels is not None:
-        return np.full(len(solution.x), np.nan), np.full(len(solution.x), np.nan)
-    return fit(of)
+    unknown = np.full(len(solution.x), np.nan)
+    if problem.batch.channels is not None:
+        return unknown, unknown
+    if problem.batch.points is None:
+        return fit(of)
+    misfit = solution.per_window.get(names.MISFIT)
+    if misfit is None or of.variance is None or of.expected is None or solution.stdev is None:
+        return unknown, unknown
+    on_grid = of.summed(of.expected / of.variance)
+    low, high = (
+        on_grid + one for one in expected_at_points(problem.batch.points, solution.stdev, known)
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(high <= _ALIKE * low, 4 * misfit / (low + high), np.nan), (low + high) / 2
 
 
 def _spread(

@@ -18,13 +18,16 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from scipy.special import betainc
+from scipy.special import betainc, chdtrc
 
 from pyvda import names
+from pyvda.engine.interface import Array
 from pyvda.judgements.innovation_statistics import (
     FEW,
+    Innovations,
     Statistic,
     mean_with_interval,
+    of_components,
     of_innovations,
 )
 from pyvda.judgements.sampled_file import SampledFile, sampled
@@ -41,6 +44,8 @@ _FIT, _FIT_OF_MEMBERS = 0.06, 0.12
 _BIAS = 0.12  # root mean squares of the innovations
 _CORRELATION = 0.08
 _OUTLIERS = 0.015  # share of innovations beyond three standard deviations
+_SCATTER = 0.01  # probability of windows that differ as much by chance
+_SCATTER_OF_MEMBERS = 1.25  # times the variance of other methods' fits
 _DOUBTFUL = 0.05  # share of windows
 # Few data for the size of the state say more of the prior than of the errors: at least so many for
 # each component, or so many whatever the size.
@@ -173,39 +178,78 @@ def report_of(sample: SampledFile) -> Report:
         "rejected": int(sample.rejected),
     }
     ratio = np.asarray(sample.fit)
-    known = judged & np.isfinite(ratio)
-    if not known.any():
-        return Report(**counts)
-    single = known & (doubts & int(_SINGLE) > 0)
-    usual = known & ~single if 2 * single.sum() <= known.sum() else known
-    innovation = np.asarray(sample.innovation, float)
-    number = np.isfinite(innovation).sum((1, 2))
-    chosen = sample.chosen  # None where windows of a series were merged
-    misfit = int((known & (doubts & int(Doubt.MISFIT_LARGE) > 0)).sum())
     own = _own_share(sample)
-    findings = _of_misfits(misfit, int(known.sum()), own)
-    if chosen is not None:
-        usual = usual[chosen] & (number >= FEW)
-        usual &= number > min(_LOOSE * innovation.shape[2], _ENOUGH)
-        ratio = ratio[chosen]
-    if not usual.any():
+    misfit = int((judged & (doubts & int(Doubt.MISFIT_LARGE) > 0)).sum())
+    findings = _of_misfits(misfit, int(judged.sum()), own)
+    kinds = _kinds(sample)
+    number = np.zeros(1) if sample.chosen is None else sum(kind.number() for kind in kinds)
+    known = judged & np.isfinite(ratio)
+    single = judged & (doubts & int(_SINGLE) > 0)
+    of_fit, usual = known, known if known.any() else judged
+    if 2 * (single & usual).sum() <= usual.sum():
+        usual = usual & ~single
+    if sample.chosen is not None:  # None where windows of a series were merged
+        size = np.asarray(sample.innovation).shape[2]
+        enough = (number >= FEW) & (number > min(_LOOSE * size, _ENOUGH))
+        usual, of_fit = usual[sample.chosen] & enough, known[sample.chosen] & enough
+        ratio = ratio[sample.chosen]
+        kinds = [kind.of_windows(usual) for kind in kinds]
+    if not usual.any() or not (known.any() or sample.own_fit):
         return Report(**counts, findings=tuple(findings))
-    all_data = number.sum() / sample.share
-    data = number[usual].mean() if chosen is not None else all_data / (own * len(usual))
-    fit = mean_with_interval(ratio[usual], 1.0, np.sqrt(2.0 / max(float(data), 1.0)), own)
-    stdev = None if sample.stdev is None else np.asarray(sample.stdev, float)
-    if chosen is not None:
-        innovation = innovation[usual]
-        stdev = None if stdev is None else stdev[usual]
-    bias, correlation, outliers, chance = of_innovations(innovation, stdev, sample.fields)
-    found = [*_of_fit(fit, _FIT_OF_MEMBERS if sample.of_members else _FIT), *findings]
+    fit, scattered = None, True
+    if known.any():
+        deviation = np.sqrt(2.0 / max(_data(sample, kinds, own), 1.0))
+        fit = mean_with_interval(ratio[usual & of_fit], 1.0, deviation, own)
+        findings = [*_of_fit(fit, _FIT_OF_MEMBERS if sample.of_members else _FIT), *findings]
+        each = 2 / deviation**2 if sample.chosen is None else number[of_fit]
+        each = each / _SCATTER_OF_MEMBERS if sample.of_members else each
+        scattered = bool(findings) or _scattered(ratio[of_fit], each, own)
+    bias, correlation, outliers, chance = of_innovations(*kinds)
     if sample.own_fit:
-        found = [*_of_bias(bias), *_of_outliers(outliers, chance), *_of_correlation(correlation),
-                 *found]  # fmt: skip
+        far = _of_outliers(outliers, chance) if scattered else []
+        findings = [*_of_bias(bias), *far, *_of_correlation(correlation), *findings]
     return Report(
         **counts, fit=fit, bias=bias, correlation=correlation, outliers=outliers,
-        findings=tuple(found),
+        findings=tuple(findings),
     )  # fmt: skip
+
+
+def _kinds(sample: SampledFile) -> list[Innovations]:
+    """Return the innovations of components, of data at arbitrary times and of channels."""
+    stdev = None if sample.stdev is None else np.asarray(sample.stdev, float)
+    found = [of_components(np.asarray(sample.innovation, float), stdev, sample.fields)]
+    if sample.points is not None:
+        values = np.asarray(sample.points, float)[:, :, None]
+        label = [("the data at points", np.zeros(1, int))]
+        found.append(Innovations(values, label, at_points=True))
+    if sample.channels is not None:
+        channels = np.asarray(sample.channels, float)
+        labels = [(f"channel {k}", np.array([k])) for k in range(channels.shape[2])]
+        found.append(Innovations(channels, labels))
+    return found
+
+
+def _data(sample: SampledFile, kinds: list[Innovations], own: float) -> float:
+    """Return the mean number of data of an independent window."""
+    if sample.chosen is not None:
+        return float(sum(kind.number().mean() for kind in kinds))
+    windows = own * len(np.asarray(sample.status))
+    at_steps = sum(kind.number().sum() for kind in kinds if not kind.at_points)
+    at_points = sum(kind.number().mean() for kind in kinds if kind.at_points)
+    return float(at_steps / sample.share / windows + at_points)
+
+
+def _scattered(fit: Array, data: Any, own: float) -> bool:
+    """Return whether windows with so many data differ in their fit by more than by chance.
+
+    Gross errors cause that. Right errors that differ from datum to datum do not, although some of
+    their innovations are larger than those of most others.
+    """
+    if own * len(fit) < FEW:
+        return True
+    freedom = own * (len(fit) - 1)
+    square = own * float((data / 2 * np.square(fit / fit.mean() - 1)).sum())
+    return bool(chdtrc(freedom, square) < _SCATTER)
 
 
 def _own_share(sample: SampledFile) -> float:

@@ -40,6 +40,10 @@ class SampledFile(NamedTuple):
         Number of steps of the series, or of a window.
     stdev : (S, T, D), optional
         Stated standard deviation of the analysis.
+    points : (S, K), optional
+        Innovations of the data at arbitrary times; of a series those of windows that share no data.
+    channels : (S, T, C), optional
+        Innovations of functions of the state.
     of_members : bool
         Whether the method is one of members, see `methods.statistics.EnsembleOptions`.
     own_fit : bool
@@ -58,6 +62,8 @@ class SampledFile(NamedTuple):
     starts: Any = None
     steps: int = 0
     stdev: Any = None
+    points: Any = None
+    channels: Any = None
     of_members: bool = False
     own_fit: bool = True
 
@@ -85,35 +91,65 @@ def sampled(analysis: xr.Dataset) -> SampledFile:
         )
     fields = tuple(layout.variables(analysis, innovation.sizes[names.STATE]))
     stdev = layout.output_vectors(analysis, names.STATE_STDEV)
-    both = [one for one in (innovation, stdev) if one is not None]
+    channels = analysis.get(names.CHANNEL_INNOVATION)
+    points = analysis.get(names.POINT_INNOVATION)
+    if points is not None and names.WINDOW not in points.dims:
+        points = points.expand_dims(names.WINDOW)
     members = names.MISFIT in analysis
     own = members or names.OBJECTIVE in analysis or names.EFFECTIVE_SAMPLE_SIZE in analysis
     if names.WINDOW in innovation.dims:
         chosen = _spread(innovation.sizes[names.WINDOW], innovation.size, 1)
-        if len(chosen) < innovation.sizes[names.WINDOW]:
-            both = [one.isel({names.WINDOW: chosen}) for one in both]
-        d, *spread = [one.data for one in both]
+        d, spread, at_points, of_channels = (
+            _of_windows(one, chosen) for one in (innovation, stdev, points, channels)
+        )
         return SampledFile(
-            status, doubts, fit, rejected, d, chosen, 1.0, fields, stdev=_only(spread),
-            of_members=members, own_fit=own,
+            status, doubts, fit, rejected, d, chosen, 1.0, fields, stdev=spread,
+            points=at_points, channels=of_channels, of_members=members, own_fit=own,
         )  # fmt: skip
     steps = innovation.sizes[names.TIME]
     length = steps if innovation.size <= _MOST else max(1, steps // _PIECES)
     first = _spread(steps // length, innovation.size, _FEWEST_PIECES) * length
-    d, *spread = [
-        _concatenated([one.isel({names.TIME: slice(k, k + length)}).data[None] for k in first])
-        for one in both
-    ]
+    d, spread, of_channels = (
+        _of_pieces(one, first, length) for one in (innovation, stdev, channels)
+    )
     only = np.zeros(1, int) if len(status) == len(first) == 1 else None
     starts = analysis[names.WINDOW_START].data if names.WINDOW_START in analysis.coords else None
+    if points is not None:
+        apart = _apart(points.sizes[names.WINDOW], starts, steps)
+        apart = apart[_spread(len(apart), points.size, _FEWEST_PIECES)]
+        points = _of_windows(points, apart)
     return SampledFile(
         status, doubts, fit, rejected, d, only, len(first) * length / steps, fields, starts, steps,
-        _only(spread), members, own,
+        spread, points, of_channels, members, own,
     )  # fmt: skip
 
 
-def _only(spread: list[Any]) -> Any:
-    return spread[0] if spread else None
+def _apart(count: int, starts: Any, steps: int) -> Array:
+    """Return numbers of windows of a series that do not overlap."""
+    if starts is None:
+        return np.arange(count)
+    length, end, found = steps - int(starts[-1]), 0, []
+    for number, start in enumerate(np.asarray(starts)):
+        if start >= end:
+            found.append(number)
+            end = start + length
+    return np.array(found)
+
+
+def _of_windows(array: xr.DataArray | None, chosen: Array) -> Any:
+    if array is None:
+        return None
+    if len(chosen) < array.sizes[names.WINDOW]:
+        array = array.isel({names.WINDOW: chosen})
+    return array.data
+
+
+def _of_pieces(array: xr.DataArray | None, first: Array, length: int) -> Any:
+    if array is None:
+        return None
+    return _concatenated(
+        [array.isel({names.TIME: slice(k, k + length)}).data[None] for k in first]
+    )
 
 
 def _spread(count: int, size: int, least: int) -> Array:

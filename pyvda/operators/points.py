@@ -68,6 +68,16 @@ class Points:
         """Return the data with `factor` times their weights."""
         return replace(self, weight=factor * self.weight)
 
+    def terms(self, stdev: np.ndarray) -> np.ndarray:
+        """Return the standard deviation of each term of aᵀ x, (W, K, n), from that of x, (W, T, D).
+
+        The model over the fraction of a step is left out.
+        """
+        step = np.asarray(self.step)[..., None]
+        at_step = np.take_along_axis(stdev, step, axis=1)
+        own = np.take_along_axis(at_step, self.operator.index, axis=2)
+        return np.asarray(np.abs(self.operator.coefficient) * own)
+
 
 def nearest_steps(points: Points, steps: int, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Return values and mask (W, T, D) with each datum of one component at the nearest step.

@@ -7,12 +7,15 @@ import pytest
 import scipy.stats
 
 from pyvda.judgements.innovations import (
+    expected_at_points,
     equal_signs,
     equal_values,
     fit,
     innovations,
     too_small,
 )
+
+from pyvda.operators.points import Points
 
 
 def windows(y: np.ndarray, x: np.ndarray | None = None, variance: float | None = 1.0, **more):
@@ -82,3 +85,19 @@ def test_windows_without_data_are_judged_by_nothing() -> None:
 def test_without_a_variance_nothing_is_known() -> None:
     ratio, freedom = fit(windows(np.ones((2, 3)), variance=None))
     assert np.isnan([ratio, freedom]).all()
+
+
+def test_what_is_expected_at_points_is_that_of_a_linear_estimate() -> None:
+    """An innovation has the variance R - σ²; σ² lies between that of alike errors and of others."""
+    random = np.random.default_rng(4)
+    spread = np.sqrt(random.uniform(0.1, 0.5, (1, 3, 2)))
+    rows = np.array([[0.5, 0.5], [1.0, 0.0], [0.0, -2.0], [1.0, 1.0]])
+    steps, weight, R = np.array([0, 2, 1, 1]), np.array([1.0, 2.0, 0.5, 0.0]), 4.0
+    points = Points(steps[None], np.zeros((1, 4)), np.zeros((1, 4)), weight[None], rows[None])
+    own = [rows[k] * spread[0, t] for k, t in enumerate(steps[:3])]
+    for found, correlation in zip(expected_at_points(points, spread, R), (1.0, 0.0), strict=True):
+        C = np.array([[1.0, correlation], [correlation, 1.0]])
+        square = np.array([d @ C @ d for d in own])
+        assert found == pytest.approx((1 - square * weight[:3] / R).sum())
+    large = expected_at_points(points, 100 * spread, R)
+    assert large[0] == pytest.approx(0.3)  # a tenth of each

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 from problems import twin_problem
 
@@ -135,6 +136,26 @@ def test_misfits_too_small_and_status_of_other_methods() -> None:
     assert found.status.tolist() == [Status.ITERATION_LIMIT, 4, Status.DIVERGED, 4]
     assert found.per_window[names.DOUBTS].tolist() == [0, 2, 0, 1]
     np.testing.assert_allclose(found.per_window[names.FIT], objective / 12.5)
+
+
+@pytest.mark.parametrize("method", ["ensemble-smoother", "letkf"])
+def test_data_at_any_times_have_a_fit_and_a_bias(method: str) -> None:
+    truth, random = pyvda.simulate("lorenz63", 1, 43)["truth"].values[0], np.random.default_rng(44)
+    steps, component = np.sort(random.uniform(0, 199, 120)), random.integers(0, 3, 120)
+    steps[0] = 0.0
+    x = np.array([np.interp(t, np.arange(200), truth[:, k]) for t, k in zip(steps, component,
+                  strict=True)])  # fmt: skip
+    data = {"time": 0.01 * steps, "component": component}
+    y = x + np.sqrt(2) * random.standard_normal(120)
+    keywords: dict[str, Any] = {
+        "model": "lorenz63", "method": method, "grid_step": 0.01, "observation_variance": 2.0,
+    }  # fmt: skip
+    found = pyvda.assimilate(pandas.DataFrame({**data, "value": y}), **keywords)
+    assert abs(found["fit"].values.item() - 1) < 4 * np.sqrt(2 / 120)
+    assert found["status"].values.item() == Status.CONVERGED
+    found = pyvda.assimilate(pandas.DataFrame({**data, "value": y + 2}), **keywords)
+    assert found["status"].values.item() == Status.DOUBTFUL
+    assert "the data at points have the mean" in found.attrs["pyvda_report"]
 
 
 def test_a_spread_that_no_hessian_gives_is_the_climatology_s(

@@ -86,7 +86,7 @@ def test_innovations_of_an_uneven_spread_are_not_taken_for_gross_errors() -> Non
     square = np.where(np.arange(WINDOWS) % 4, 0.96, 0.0)[:, None, None]
     stdev = np.broadcast_to(np.sqrt(square), d.shape)
     d = d * np.sqrt(1 - square)
-    plain = analysed(d, np.ones(WINDOWS))
+    plain = analysed(d, np.random.default_rng(9).chisquare(5, WINDOWS) / 5)
     assert "gross errors" in str(report_on(plain))
     stated = plain.assign({names.STATE_STDEV: (names.DIMENSIONS, stdev)})
     assert not report_on(stated).findings
@@ -97,6 +97,73 @@ def test_innovations_of_an_uneven_spread_are_not_taken_for_gross_errors() -> Non
     gross = np.where(np.random.default_rng(7).random(d.shape) < 0.03, 5.0, d)
     found = report_on(stated.assign({names.INNOVATION: (names.DIMENSIONS, gross)}))
     assert "gross errors" in str(found)
+
+
+def test_innovations_at_a_few_steps_of_a_large_spread_are_no_gross_errors() -> None:
+    """The first of nine steps has σ² = 0.98 R, as a filter's whose background is wide."""
+    random = np.random.default_rng(12)
+    square = np.full((64, 9, 1), 0.3)
+    square[:, :3] = [[0.98], [0.9], [0.5]]
+    d = random.standard_normal(square.shape) * np.sqrt(1 - square)
+    fit = (d**2 / (1 - square)).mean((1, 2))
+    spread = np.sqrt(square) * random.uniform(0.97, 1.0, square.shape)
+    stated = analysed(d, fit).assign({names.STATE_STDEV: (names.DIMENSIONS, spread)})
+    assert not report_on(stated).findings
+    assert report_on(stated).outliers == pytest.approx(0.0027, abs=0.006)
+
+
+def test_right_errors_that_differ_from_datum_to_datum_are_no_gross_errors() -> None:
+    random = np.random.default_rng(10)
+    size = np.exp(random.uniform(-2, 1.5, (WINDOWS, STEPS, 1)))
+    for members in (False, True):
+        d = random.standard_normal(size.shape)
+        right = analysed(size * d, (d**2).mean((1, 2)))
+        bad = np.where(random.random(d.shape) < 0.1, 5.0, d)  # of R that is overstated
+        wrong = analysed(size * bad, (bad**2).mean((1, 2)) / (bad**2).mean())
+        if members:
+            right, wrong = (one.assign({names.MISFIT: one[names.FIT]}) for one in (right, wrong))
+        found = report_on(right)
+        assert found.outliers is not None
+        assert found.outliers > 0.1
+        assert not found.findings
+        assert "gross errors" in str(report_on(wrong))
+
+
+@pytest.mark.parametrize("kind", ["points", "channels"])
+def test_innovations_that_are_not_of_components_are_judged_as_well(kind: str) -> None:
+    name, dims, label = {
+        "points": (names.POINT_INNOVATION, (names.WINDOW, names.DATUM), "the data at points"),
+        "channels": (
+            names.CHANNEL_INNOVATION, (names.WINDOW, names.TIME, names.CHANNEL), "channel 1",
+        ),
+    }[kind]  # fmt: skip
+    random = np.random.default_rng(11)
+    d = random.standard_normal((WINDOWS, STEPS, 3)[: len(dims)])
+    empty = np.full((WINDOWS, STEPS, 1), np.nan)
+
+    def analyses(values: np.ndarray) -> list[xr.Dataset]:
+        """Return windows, and a series of them."""
+        found = analysed(empty, np.full(WINDOWS, np.nan))
+        of_series = found.drop_vars(names.INNOVATION)
+        of_series[names.INNOVATION] = ((names.TIME, names.STATE), empty.reshape(-1, 1))
+        starts = {names.WINDOW_START: (names.WINDOW, STEPS * np.arange(WINDOWS))}
+        of_series = of_series.assign_coords(starts)
+        joined = (dims, values) if kind == "points" else (dims[1:], values.reshape(-1, 3))
+        return [found.assign({name: (dims, values)}), of_series.assign({name: joined})]
+
+    biased = d + (0.4 if kind == "points" else np.array([0.0, 0.4, 0.0]))
+    gross = np.where(random.random(d.shape) < 0.03, 8.0, d)
+    assert not any(report_on(one).findings for one in analyses(d))
+    for one in analyses(biased):
+        (said,) = report_on(one).findings
+        assert f"innovations of {label} have the mean" in said
+    assert all("gross errors" in str(report_on(one)) for one in analyses(gross))
+
+
+def test_windows_of_an_unknown_fit_that_cannot_be_fitted_doubt_the_others() -> None:
+    analysis = analysed(white(2), np.full(WINDOWS, np.nan))
+    analysis[names.DOUBTS][:20] = np.int16(Doubt.MISFIT_LARGE)
+    assert "20 of 64 windows" in with_report(analysis).attrs[ATTRIBUTE]
 
 
 def test_windows_without_an_analysis_keep_their_status() -> None:
