@@ -16,7 +16,7 @@ FEW = 8
 _FAR, _USUAL_FAR = 3.0, 0.0027  # standard deviations, and the share beyond them
 _ALIKE, _MOST_GROUPS = 100, 16  # innovations of alike spread, whose size is taken together
 _MEDIAN = 0.455  # of the square of a normal variable with unit variance
-_LEAST_SHARE = 0.1  # as in `innovations`
+_LEAST_SHARE = 0.02  # of R, that an innovation's variance is taken to have
 _BISECTIONS = 20
 _OWN = 30  # data from which the deviation of a component is known by itself
 
@@ -154,7 +154,7 @@ def _beyond(d: Array) -> int:
 def _expected(d: Array, square: Array) -> Array:
     """Return R - σ² of innovations (n,), where R makes the median of d² / (R - σ²) the usual one.
 
-    The variance that a method states is not so accurate that less than a tenth of R is expected.
+    The variance that a method states is not so accurate that less than a share of R is expected.
     """
 
     def expected(R: float) -> Array:
