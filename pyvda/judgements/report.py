@@ -182,7 +182,7 @@ def report_of(sample: SampledFile) -> Report:
     misfit = int((judged & (doubts & int(Doubt.MISFIT_LARGE) > 0)).sum())
     findings = _of_misfits(misfit, int(judged.sum()), own)
     kinds = _kinds(sample)
-    number = np.zeros(1) if sample.chosen is None else sum(kind.number() for kind in kinds)
+    number = np.zeros(1) if sample.chosen is None else np.sum([k.number() for k in kinds], axis=0)
     known = judged & np.isfinite(ratio)
     single = judged & (doubts & int(_SINGLE) > 0)
     of_fit, usual = known, known if known.any() else judged

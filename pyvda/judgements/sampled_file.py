@@ -147,9 +147,7 @@ def _of_windows(array: xr.DataArray | None, chosen: Array) -> Any:
 def _of_pieces(array: xr.DataArray | None, first: Array, length: int) -> Any:
     if array is None:
         return None
-    return _concatenated(
-        [array.isel({names.TIME: slice(k, k + length)}).data[None] for k in first]
-    )
+    return _concatenated([array.isel({names.TIME: slice(k, k + length)}).data[None] for k in first])
 
 
 def _spread(count: int, size: int, least: int) -> Array:

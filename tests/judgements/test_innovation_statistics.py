@@ -32,7 +32,9 @@ def test_bias_correlation_and_outliers_of_a_known_process() -> None:
     white = np.random.default_rng(0).standard_normal((200, 300, 2))
     d = np.stack([white[..., 0], scipy.signal.lfilter([1], [1, -0.5], white[..., 1], 1)], 2)
     d[..., 1] += 0.3 * d[..., 1].std() / np.sqrt(1 - 0.3**2)
-    bias, correlation, outliers, chance = of_innovations(of_components(d, None, [("x", slice(0, 2))]))
+    bias, correlation, outliers, chance = of_innovations(
+        of_components(d, None, [("x", slice(0, 2))])
+    )
     assert bias["component 0"].low < 0 < bias["component 0"].high
     assert bias["component 1"].low < 0.3 < bias["component 1"].high
     expected = (0.0 + 0.3**2 + (1 - 0.3**2) * 0.5) / 2  # of both, each over its mean square

@@ -7,14 +7,13 @@ import pytest
 import scipy.stats
 
 from pyvda.judgements.innovations import (
-    expected_at_points,
     equal_signs,
     equal_values,
+    expected_at_points,
     fit,
     innovations,
     too_small,
 )
-
 from pyvda.operators.points import Points
 
 
