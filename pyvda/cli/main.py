@@ -252,7 +252,7 @@ def _show_notices(said: _HeldBack, *, quiet: Collection[str]) -> None:
     """Print pyvda's notices as one line each, once, without the place in the source.
 
     Warnings of libraries that concern the user's file are printed as one line, too; others only
-    if Python was asked for warnings (-W, PYTHONWARNINGS).
+    if Python was asked for warnings (-W, PYTHONWARNINGS); none becomes an error.
     """
 
     def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
@@ -263,5 +263,10 @@ def _show_notices(said: _HeldBack, *, quiet: Collection[str]) -> None:
             before(message, category, *where, **more)
 
     before = warnings.showwarning
+    # An error in place of a warning of a library would end the command in the midst of its work;
+    # torch warns when it is imported, in workers too.
+    if any(option.partition(":")[0] == "error" for option in sys.warnoptions):
+        warnings.simplefilter("default")
+        os.environ["PYTHONWARNINGS"] = "default"
     warnings.simplefilter("always", Notice)
     warnings.showwarning = show

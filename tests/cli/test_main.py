@@ -346,3 +346,13 @@ def test_a_pipe_is_no_output(folder, tmp_path, monkeypatch, capsys) -> None:
     done = run(monkeypatch, "diagnose", folder / "fsgd.nc", "--json", tmp_path / "a.json")
     assert done == 2
     assert "not an ordinary file" in capsys.readouterr().err
+
+
+def test_warnings_of_libraries_are_no_errors(folder, tmp_path) -> None:
+    command = [sys.executable, "-W", "error", "-m", "pyvda", "assimilate", str(folder / "obs.nc")]
+    done = subprocess.run(
+        [*command, "--engine", "torch", "--iterations", "2", "-o", str(tmp_path / "a.nc")],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
