@@ -215,7 +215,9 @@ def _in_order_of_model(ds: xr.Dataset) -> xr.Dataset:
     space = None if model is None else model.state_space
     if space is None:
         return ds
-    dims = {dim: dim for dim, n in space.sizes.items() if ds.sizes.get(dim) == n}
+    dims: dict[Hashable, str] = {
+        dim: dim for dim, n in space.sizes.items() if ds.sizes.get(dim) == n
+    }
     return in_model_order(ds, dims, space)
 
 
@@ -311,21 +313,21 @@ def _at_same_times(
     if "O" in (ours.dtype.kind, theirs.dtype.kind) and ours.dtype.kind == theirs.dtype.kind:
         both = np.unique(ours.values[np.isin(ours.values, theirs.values)])
         return array.sel({time: both}), true.sel({time: both})
-    numbers = [_numbers_of(one) for one in (ours, theirs)]
+    of_samples, of_truth = _numbers_of(ours), _numbers_of(theirs)
     if (
-        numbers[0] is None
-        or numbers[1] is None
+        of_samples is None
+        or of_truth is None
         or (ours.dtype.kind == "M") != (theirs.dtype.kind == "M")
     ):
         raise InputError(
             f"{array.name!r} has times of type {ours.dtype} and its truth of type {theirs.dtype}; "
             "give both as dates of one type, or both as numbers"
         )
-    for what, one in zip(("samples", "truth"), numbers, strict=True):
+    for what, one in (("samples", of_samples), ("truth", of_truth)):
         if len(np.unique(one)) < len(one):
             raise InputError(f"a time repeats in the {what}; leave out all but one of each")
-    step = np.diff(np.sort(numbers[0])).min(initial=np.inf)
-    near = np.abs(numbers[0][:, None] - numbers[1]) <= (_ROUNDING * step if step < np.inf else 0.0)
+    step = np.diff(np.sort(of_samples)).min(initial=np.inf)
+    near = np.abs(of_samples[:, None] - of_truth) <= (_ROUNDING * step if step < np.inf else 0.0)
     here, there = np.nonzero(near)
     if not len(here):
         raise InputError(
