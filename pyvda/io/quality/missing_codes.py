@@ -1,7 +1,7 @@
 """Missing values that a file does not state: -9999, 999.9 or 1e35 among values of another size.
 
 Such a number is taken for a missing value only where it is the least or the largest of all and lies
-far from the others, by several times their range, and no valid range of the file includes it.
+far from the others, by their range or several times it, and no valid range of the file includes it.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ import xarray as xr
 
 from pyvda.notices import notice
 
-_NINES = [10.0**k - 1 for k in range(2, 8)]
-_NINES += [10.0**k - 10.0**-n for k in range(2, 6) for n in (1, 2, 3)]
+# Of at most six digits: with more, float32 does not tell them from 1000, 10000, ...
+_NINES = [10.0**k - 1 for k in range(2, 7)]
+_NINES += [10.0**k - 10.0**-n for k in range(2, 6) for n in (1, 2, 3) if k + n <= 6]
 _HUGE = [10.0**k for k in (10, 15, 20, 25, 28, 30, 32, 33, 34, 35, 36, 37, 38)]
 _CODES = np.array(
     sorted({*_NINES, *_HUGE, 99.99, 32767.0, 32768.0, 2147483647.0, 2147483648.0, 9.96921e36})
 )
-_ROUNDING = 1e-6  # of a number in float32, relative
+_ROUNDING = 2e-7  # of a number in float32, relative
 _APART = 5.0  # ranges of the other values
+_APART_LARGE = 1.0  # of -999, -9999, ... and 1e10 or more
 _FEW = 10  # other values, among which only a large code is recognised
 _RANGES = ("valid_range", "valid_min", "valid_max")
 
@@ -66,7 +68,9 @@ def is_far(number: float, low: float, high: float, count: int) -> bool:
     """Tell whether a code lies far from so many values between two others."""
     large = (number <= -999 or abs(number) >= 9999) and abs(number) not in (32767, 32768)
     enough = count >= (2 if large else _FEW)
-    return enough and max(low - number, number - high) > _APART * (high - low)
+    unlikely = number <= -999 or abs(number) >= 1e10
+    apart = _APART_LARGE if large and unlikely else _APART
+    return enough and max(low - number, number - high) > apart * (high - low)
 
 
 def without_codes(variable: xr.Variable, name: object) -> xr.Variable:

@@ -52,7 +52,13 @@ def read(path: Path) -> pd.DataFrame:
     rows = [line for line in lines if not _is_remark(line)]
     separator = _separator(rows[:_LOOKED_AT])
     header = _header_among_remarks(lines, rows, separator)
-    frame = _parsed(rows if header is None else [header, *rows], separator)
+    try:
+        frame = _parsed(rows if header is None else [header, *rows], separator)
+    except pd.errors.ParserError as error:
+        raise InputError(
+            f"{path} is no table with as many fields in each row as in the first "
+            f"({str(error).strip().splitlines()[0]}); correct that row"
+        ) from error
     frame.columns = [str(name).strip() for name in frame.columns]
     numbers = [name for name in frame.columns if _REAL_NUMBER.fullmatch(name)]
     if numbers:

@@ -59,6 +59,14 @@ def test_a_missing_value_of_all_variables():
     np.testing.assert_allclose(prepared(ds, "y", MODEL)[0].observation, VALUES, rtol=1e-6)
 
 
+def test_a_negative_code_is_as_far_as_the_others_reach():
+    discharge = np.linspace(0.0, 9000.0, 20)
+    assert codes_of(np.append(discharge, -9999.0)) == [(-9999.0, 1)]
+    assert codes_of(np.append(discharge, -999.0)) == []
+    assert codes_of(np.append(discharge, 99999.0)) == [(99999.0, 1)]
+    assert codes_of(np.append(discharge, 32767.0)) == []
+
+
 def test_several_codes_and_few_values():
     values = np.concatenate([np.linspace(0.0, 1.0, 11), [99.0, 999.0, 99.0]])
     assert sorted(codes_of(values)) == [(99.0, 2), (999.0, 1)]

@@ -60,6 +60,7 @@ def test_letters_of_latin_1(tmp_path):
     [
         ("", "is empty, expected the names of columns"),
         ("\n \n", "is empty"),
+        (PLAIN + "1,x,2,A,5,6\n", "is no table with as many fields in each row as in the first"),
         (PLAIN.partition("\n")[2], "has the number 0.0, expected the names of the columns"),
         (PLAIN.replace("-1.0", "n/d"), "has the text 'n/d' in row 1 of the column 'value'"),
         (PLAIN.replace("-1.0", "4.5 m"), "has the text '4.5 m' in row 1"),
