@@ -46,6 +46,9 @@ class Innovations:
         What is judged together, with its label.
     stdev : (W, T, D), optional
         Stated standard deviation of the analysis.
+    of_components : bool
+        Whether they are of components of the state. Of others the spread is unknown, so that some
+        may have a larger variance R - σ² than most.
     at_points : bool
         Whether they are of data at arbitrary times, (W, K, 1), of several sensors.
     """
@@ -53,6 +56,7 @@ class Innovations:
     values: Array
     groups: list[tuple[str, Array]]
     stdev: Array | None = None
+    of_components: bool = True
     at_points: bool = False
 
     def number(self) -> Array:
@@ -110,7 +114,7 @@ def of_innovations(
         number = np.bincount(window, minlength=len(part))
         means = (np.bincount(window, own, minlength=len(part)) / np.maximum(number, 1))[number > 0]
         bias[what] = mean_with_interval(means / size, 0.0, np.sqrt(len(means) / len(own)))
-        if len(own) >= _OWN:
+        if len(own) >= _OWN and kind.of_components:
             stdev = kind.stdev
             alike = None if stdev is None else np.swapaxes(stdev[:, :, columns], 1, 2)[there]
             far += _far(own, alike)

@@ -221,11 +221,11 @@ def _kinds(sample: SampledFile) -> list[Innovations]:
     if sample.points is not None:
         values = np.asarray(sample.points, float)[:, :, None]
         label = [("the data at points", np.zeros(1, int))]
-        found.append(Innovations(values, label, at_points=True))
+        found.append(Innovations(values, label, of_components=False, at_points=True))
     if sample.channels is not None:
         channels = np.asarray(sample.channels, float)
         labels = [(f"channel {k}", np.array([k])) for k in range(channels.shape[2])]
-        found.append(Innovations(channels, labels))
+        found.append(Innovations(channels, labels, of_components=False))
     return found
 
 
@@ -309,7 +309,7 @@ def _of_outliers(share: float | None, chance: float) -> list[str]:
         return []
     return [
         f"{100 * share:.2g} % of the innovations are beyond three standard deviations (0.27 % are "
-        "expected): some observations have gross errors"
+        "expected): some observations have gross errors; see robust"
     ]
 
 
