@@ -85,6 +85,7 @@ def _time_of(frame: pd.DataFrame) -> str | None:
     """Return the column of times, by its name."""
     lower = {name.lower(): name for name in reversed(list(frame.columns))}
     bare = {_bare(name): name for name in reversed(list(frame.columns))}
+    bare.pop("t", None)  # T (K) is a temperature
     return next((known[name] for known in (lower, bare) for name in TIMES if name in known), None)
 
 
@@ -124,7 +125,8 @@ def _with_whole_times(frame: pd.DataFrame) -> pd.DataFrame:
     if not set(_DATE) <= set(columns) or _time_of(frame) is not None:
         return frame
     numbers = {unit: pd.to_numeric(frame[name], errors="coerce") for unit, name in columns.items()}
-    numbers["year"] = numbers["year"].where(numbers["year"] > 99, numbers["year"] + 1900)
+    year = numbers["year"]  # of two digits: from 1969 to 2068, as in POSIX
+    numbers["year"] = year.where(year > 99, year + np.where(year < 69, 2000, 1900))
     return _replaced(frame, list(columns.values()), pd.to_datetime(numbers, errors="coerce"))
 
 
@@ -132,7 +134,8 @@ def _replaced(frame: pd.DataFrame, parts: list[str], times: Any) -> pd.DataFrame
     times = pd.Series(times, frame.index)
     if times.isna().all():
         return frame
-    notice(f"the times are made of the columns {', '.join(parts)}")
+    first = times.dropna().iloc[0]
+    notice(f"the times are made of the columns {', '.join(parts)}; the first is {first}")
     frame = frame.drop(columns=parts)
     frame.insert(0, names.TIME, times)
     return frame

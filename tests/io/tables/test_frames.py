@@ -112,6 +112,7 @@ def test_what_a_table_must_not_have(given, message):
     [
         {"Date": DATES.strftime("%Y-%m-%d"), "Time": DATES.strftime("%H:%M:%S")},
         {"date": DATES.date, "time (UTC)": DATES.strftime("%H:%M")},
+        {"YY": DATES.year % 100, "Month": DATES.month, "Day": DATES.day, "hh": DATES.hour},
         {"Year": DATES.year, "Month": DATES.month, "Day": DATES.day, "Hour": DATES.hour},
         {
             "YY": DATES.year,
@@ -123,7 +124,7 @@ def test_what_a_table_must_not_have(given, message):
     ],
 )
 def test_times_in_several_columns(columns):
-    with pytest.warns(Notice, match="made of the columns"):
+    with pytest.warns(Notice, match="made of the columns .* first is 2024-03-30 22:00:00"):
         found = dataset(frame(**columns), "the table")
     np.testing.assert_array_equal(found.time, DATES.to_numpy())
     assert set(found.data_vars) == {"x"}
@@ -136,6 +137,12 @@ def test_dates_as_whole_numbers():
     np.testing.assert_array_equal(found.date, days.to_numpy())
     found = dataset(frame(date=np.arange(20240227, 20240233)), "the table")  # no 20240230
     assert found.date.dtype.kind == "i"
+
+
+def test_a_temperature_is_no_time():
+    found = dataset(frame(**{"T (K)": np.arange(6.0)}), "the table")
+    assert found.x.dims == ("datum",)
+    assert "T (K)" in found.data_vars
 
 
 def test_a_unit_in_the_name_of_the_times():
