@@ -140,15 +140,18 @@ def _far(own: Array, stdev: Array | None) -> int:
     """Return the number of innovations (n,) beyond three of their standard deviations.
 
     These are taken from the median of their sizes. An innovation has the variance R - σ², so that
-    where the spread σ varies, those of alike σ are compared, in units of √(R - σ²).
+    where the spread σ varies, those of alike σ are compared, as they are and in units of √(R - σ²).
+    The smaller number counts, because σ is wrong where R is not as stated.
     """
     d = np.abs(own - np.median(own))
     if stdev is None or not np.isfinite(stdev).all():
         return _beyond(d)
-    d = d / np.sqrt(_expected(d, np.square(stdev)))
     count = min(max(len(d) // _ALIKE, 1), _MOST_GROUPS)
     order = np.argsort(stdev, kind="stable")
-    return sum(_beyond(group) for group in np.array_split(d[order], count))
+    scaled = d / np.sqrt(_expected(d, np.square(stdev)))
+    return min(
+        sum(_beyond(group) for group in np.array_split(one[order], count)) for one in (d, scaled)
+    )
 
 
 def _beyond(d: Array) -> int:
