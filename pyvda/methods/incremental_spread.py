@@ -2,6 +2,10 @@
 
 The covariance of the control is the inverse of the Hessian A of J, from which errors are drawn; or
 the whole analysis is repeated with other observations and backgrounds.
+
+References
+----------
+G. Desroziers and S. Ivanov, Q. J. R. Meteorol. Soc. 127 (2001), 1433-1452.
 """
 
 from __future__ import annotations
@@ -9,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,11 +24,17 @@ from pyvda.methods.inner_loop import Directions, Ritz
 from pyvda.methods.outer_loops import ControlMinimum, minimised
 from pyvda.methods.trajectory import Trajectory
 
+if TYPE_CHECKING:
+    from pyvda.methods.incremental import IncrementalOptions
+
 _SHORT = 256  # components of a control whose columns are all propagated
 _RUNS_OF_DRAW = 4  # of tangent linear and adjoint, about, that conjugate gradients take
 _OF_MATRIX = 5  # arrays like the Hessian, for its eigenvectors
 _MOST_DIRECTIONS = 500  # of draws by conjugate gradients
 _DRAW_TOLERANCE = 0.1  # of a component, in as many as data change
+# Of the factor on the variance of members: degrees of freedom that its expectation 1 is worth, and
+# its least and largest value.
+_PRIOR, _LEAST, _MOST = 10.0, 0.5, 2.0
 
 
 def uncertainty(
@@ -88,14 +99,33 @@ def _draws(
         for begin in range(0, rank, cost.plan.together):
             _add_squares(cost, columns[begin : begin + cost.plan.together], x, variance, 1)
         return np.sqrt(variance), _run(cost, found, normal @ columns)
-    draw = _drawing(cost, x, members, random)
+    draw, increments = _drawing(cost, x, members, random)
     for begin in range(0, members, cost.plan.together):
         count = min(cost.plan.together, members - begin)
         drawn = draw(count)
         _add_squares(cost, drawn, x, variance, members)
         kept = ends[begin : begin + count]  # the draws after those of the ensemble are not
         kept[:] = _run(cost, found, drawn[: len(kept)])
+    if _are_background(cost.options):
+        ends *= np.sqrt(_factor(found.control, increments))
     return np.sqrt(variance), ends
+
+
+def _are_background(options: IncrementalOptions) -> bool:
+    """Tell whether B is made of members alone, without a covariance or a factor of the user's."""
+    given = isinstance(options.background, Ensemble)
+    return given and options.covariance is None and options.inflation == 1
+
+
+def _factor(control: Array, increments: list[float]) -> float:
+    """Return the factor on the variance of members that are the next window's B.
+
+    Right backgrounds are changed by their data as much as draws are by simulated ones, in the norm
+    of B⁻¹: |v|² has the expectation tr(I − A⁻¹), the degrees of freedom for signal (Desroziers and
+    Ivanov 2001). Where it was more, B was too small.
+    """
+    ratio = (float(control @ control) + _PRIOR) / (float(np.mean(increments)) + _PRIOR)
+    return float(np.clip(ratio, _LEAST, _MOST))
 
 
 def _run(cost: ControlCost, found: ControlMinimum, errors: Array) -> Array:
@@ -113,28 +143,34 @@ def _run(cost: ControlCost, found: ControlMinimum, errors: Array) -> Array:
 
 def _drawing(
     cost: ControlCost, x: Trajectory, members: int, random: np.random.Generator
-) -> Callable[[int], Array]:
+) -> tuple[Callable[[int], Array], list[float]]:
     """Return a function of n that draws controls of the covariance A⁻¹, (n, rank).
 
-    All eigenvectors are computed where that takes no more runs than conjugate gradients would for
-    `members` draws.
+    Beside it comes a list, to which each draw adds the square of its change by simulated data, or
+    which has the mean of these squares. All eigenvectors are computed where that takes no more runs
+    than conjugate gradients would for `members` draws.
     """
     rank, count, room = cost.control.rank, cost.data.count, cost.plan.controls
     runs, held = (count, 2 * count) if count < rank else (2 * rank, _OF_MATRIX * rank)
     if runs <= _RUNS_OF_DRAW * members and held <= room:
         known = _pairs(cost, x)
-        return lambda n: known.power(random.standard_normal((n, rank)), -0.5)
+        mean = float((1 - 1 / known.values).sum())
+        return lambda n: known.power(random.standard_normal((n, rank)), -0.5), [mean]
     directions = Directions(min(room // 2, _MOST_DIRECTIONS), rank)
     product, most = partial(cost.curvature, x=x), cost.options.inner_iterations
     limit = _DRAW_TOLERANCE * np.sqrt(min(rank, count))
+
+    squares: list[float] = []
 
     def one() -> Array:
         # A draw of the prior, and its analysis with a draw of the data's errors.
         prior = random.standard_normal(rank)
         right = cost.innovation(random.standard_normal(count), prior, x)
-        return prior + directions.solve(product, right, most, limit)
+        change = directions.solve(product, right, most, limit)
+        squares.append(float(change @ change))
+        return prior + change
 
-    return lambda n: np.stack([one() for _ in range(n)])
+    return lambda n: np.stack([one() for _ in range(n)]), squares
 
 
 def _pairs(cost: ControlCost, x: Trajectory) -> Ritz:

@@ -136,3 +136,38 @@ def test_what_the_spread_costs(way, count, tangent, adjoint, monkeypatch) -> Non
     by(way, monkeypatch)
     _, _, runs = cells(count, 30, monkeypatch)
     assert tuple(runs) == (tangent, adjoint)
+
+
+@pytest.mark.parametrize(("way", "size"), [("eigenvectors", 0.5), ("gradients", 2.0)])
+def test_members_are_scaled_by_what_the_data_say_of_their_spread(way, size, monkeypatch) -> None:
+    """Against dense matrices: errors of the background are `size` times as large as B states."""
+    by(way, monkeypatch)
+    rng, N, D = np.random.default_rng(0), 100, 30
+    model = pyvda.torch_model(
+        step=lambda x: 1.0 * x, variables=("u",), dimensions={"x": D}, time_step=1.0
+    )
+    members = 2.0 * rng.normal(size=(N, D))
+    y = np.full((2, D), np.nan)
+    y[0] = members.mean(0) + 2 * size * rng.normal(size=D) + rng.normal(size=D)
+    ds = xr.Dataset({"u": (("time", "x"), y)}, {"time": np.arange(2.0)})
+    states = xr.Dataset(
+        {"analysis": (("window", "time", "state"), members[None, :2]),
+         "final_ensemble": (("window", "member", "state2"), members[None])}, {"time": [-1.0, 0.0]},
+    )  # fmt: skip
+    how = {"model": model, "method": "incremental", "engine": "torch", "background": states,
+           "observation_variance": 1.0, "ensemble": N, "members": N, "localisation": 0,
+           "ensemble_weight": 1, "inner_tolerance": 1e-10, "tolerance": 1e-12}  # fmt: skip
+    found = pyvda.assimilate(ds, **how)
+
+    def scale(analysis):
+        variance = analysis["final_ensemble"].values.reshape(N, D).var(0, ddof=1)
+        return variance.mean() / (analysis["u_stdev"].values[-1] ** 2).mean()
+
+    G = (members - members.mean(0)).T / np.sqrt(N - 1)
+    A = np.eye(N) + G.T @ G
+    v = np.linalg.solve(A, G.T @ (y[0] - members.mean(0)))
+    signal = np.trace(np.eye(N) - np.linalg.inv(A))
+    expected = np.clip((v @ v + 10) / (signal + 10), 0.5, 2.0)
+    assert abs(expected - 1) > 0.2
+    assert scale(found) == pytest.approx(expected, rel=0.06)
+    assert scale(pyvda.assimilate(ds, inflation=1.5, **how)) == pytest.approx(1.0, rel=0.02)
