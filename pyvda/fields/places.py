@@ -16,11 +16,12 @@ from pyvda.engine.data import Array
 from pyvda.errors import InputError
 from pyvda.operators.sphere import EARTH_RADIUS, position
 
-_LEAST_COSINE = 0.05  # of the latitude, in the bound on distances of nearby cells
-
 
 class Scale(NamedTuple):
-    """Least kilometres in a unit of each map coordinate, and the period of the first, 0 without."""
+    """Kilometres in a unit of each map coordinate, and the period of the first, 0 without.
+
+    (x du)² + (y dv)² is at most the squared distance of two points of the map.
+    """
 
     x: float
     y: float
@@ -118,11 +119,15 @@ def on_sphere(latitude: Array, longitude: Array) -> Places:
             "correct the coordinate"
         )
     unwrapped, span = _without_jump(longitude)
-    # A chord is at least 0.9 of its arc up to 90 degrees, and 0.63 up to 180.
-    part = 0.9 if span <= 90 else 0.63
-    km = part * EARTH_RADIUS * np.pi / 180
-    cosine = max(_LEAST_COSINE, float(np.cos(np.radians(latitude)).min())) if latitude.size else 1.0
-    scale = Scale(km * cosine, 0.9 * EARTH_RADIUS * np.pi / 180, 360.0 if span > 180 else 0.0)
+    degree = EARTH_RADIUS * np.pi / 180
+    cosine, height = 1.0, 0.0
+    if latitude.size:
+        cosine = max(0.0, float(np.cos(np.radians(latitude)).min()))
+        height = float(np.ptp(latitude))
+    scale = Scale(
+        degree * cosine * _least_chord(min(span, 180.0)), degree * _least_chord(height),
+        360.0 if span > 180 else 0.0,
+    )  # fmt: skip
     at = position(latitude, longitude)
     return Places(at, np.stack([unwrapped, latitude], axis=-1), scale)
 
@@ -170,6 +175,11 @@ def joined(first: Places, second: Places) -> Places:
 def arc(chord: Array) -> Array:
     """Return the length on the sphere of chords, km."""
     return 2 * EARTH_RADIUS * np.arcsin(np.minimum(1.0, chord / (2 * EARTH_RADIUS)))
+
+
+def _least_chord(span: float) -> float:
+    """Return the least ratio of a chord to its arc, of arcs up to `span` degrees."""
+    return float(np.sinc(span / 360.0))
 
 
 def _without_jump(longitude: Array) -> tuple[Array, float]:

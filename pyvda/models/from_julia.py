@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
-from math import inf, isnan
+from math import inf, isnan, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,11 +58,17 @@ def julia_model(path: str | os.PathLike[str], **fields: Any) -> Model:
     default = engine.describe(source)
     fields = spelled(fields, default.fields)
     chosen("field", fields, default.fields, default.type_name)
-    values = dict(default.fields)
+    given: dict[str, float] = {}
     for name, value in fields.items():
         what = f"the field {name} of {default.type_name}"
-        size = isinstance(values[name], int)
-        values[name] = whole(what, value, -(2**31)) if size else number(what, value)
+        size = isinstance(default.fields[name], int)
+        given[name] = whole(what, value, -(2**31)) if size else number(what, value)
+    values = {**default.fields, **given}
+    if 0 < len(given) < len(values):
+        # Defaults of the others may depend on these.
+        partly = engine.describe(source, np.array([given.get(name, nan) for name in values]))
+        _expect_kept(path, partly, given)
+        values = {**partly.fields, **given}
     missing = [name for name, value in values.items() if isnan(value)]
     if missing:
         raise InputError(
@@ -72,12 +79,7 @@ def julia_model(path: str | os.PathLike[str], **fields: Any) -> Model:
     found = engine.describe(source, numbers)
     # Every call makes the struct from these values: a constructor that changes them would be
     # applied again each time.
-    for name, value in found.fields.items():
-        if value != values[name]:
-            raise InputError(
-                f"{path}: {found.type_name} made with {name} = {values[name]} has {value}; "
-                "a constructor with all fields must keep them"
-            )
+    _expect_kept(path, found, values)
     if found.spinup is not None and not 0 <= found.spinup < inf:
         raise InputError(
             f"{path}: spinup(m::{found.type_name}) is {found.spinup}, expected a finite number of "
@@ -106,6 +108,18 @@ def julia_model(path: str | os.PathLike[str], **fields: Any) -> Model:
     states[:, ~model.sea] = 0.0
     spread = float(states.std(axis=0)[model.sea].mean()) if model.sea.any() else 0.0
     return replace(model, start=Start(tuple(states.mean(axis=0).tolist()), spread, drawn=True))
+
+
+def _expect_kept(
+    path: str | os.PathLike[str], found: ModelDescription, values: Mapping[str, float]
+) -> None:
+    for name, value in values.items():
+        kept = found.fields[name]
+        if kept != value and not isnan(kept):
+            raise InputError(
+                f"{path}: {found.type_name} made with {name} = {value} has {kept}; "
+                "a constructor must keep the fields that it is given"
+            )
 
 
 def _text(path: Path) -> str:

@@ -26,13 +26,17 @@ def test_a_globe_is_periodic() -> None:
     assert on_sphere(np.zeros(36), np.arange(0.0, 360.0, 10.0)).scale.period == 360
 
 
-def test_bounds_hold() -> None:
+@pytest.mark.parametrize(("south", "north", "wide"), [(20, 70, 60), (85, 90, 180), (-89, 80, 100)])
+def test_bounds_hold(south, north, wide) -> None:
     rng = np.random.default_rng(0)
-    places = on_sphere(rng.uniform(20, 70, 200), rng.uniform(-60, 60, 200))
+    places = on_sphere(rng.uniform(south, north, 200), rng.uniform(-wide, wide, 200))
     km = np.linalg.norm(places.position[:, None] - places.position, axis=-1)
-    for axis in (0, 1):
-        away = np.abs(places.map[:, None, axis] - places.map[:, axis])
-        assert (away * places.scale[axis] <= km + 1e-9).all()
+    du, dv = (np.abs(places.map[:, None, axis] - places.map[:, axis]) for axis in (0, 1))
+    if places.scale.period:
+        du = np.minimum(du, 360 - du)
+    bound = np.hypot(du * places.scale.x, dv * places.scale.y)
+    assert (bound <= km + 1e-9).all()
+    assert bound.max() > 0.5 * km.max() or north == 90
 
 
 def test_a_plane_and_joining() -> None:

@@ -460,3 +460,39 @@ def test_a_comparison_of_several_states_is_said_with_its_remedy(written) -> None
             model=model, method="strong-constraint", starts="mean", observation_variance=1.0,
             background=(np.zeros(3), np.eye(3)),
         )  # fmt: skip
+
+
+DERIVED = """\
+struct Decay{T} <: SmallModel
+    rate::T
+    time::T
+    n::Int
+end
+Decay(; rate = 0.5, time = 1 / rate, n = 2) = Decay(rate, time, n)
+variables(::Type{<:Decay}) = ("x",)
+time_step(::Type{<:Decay}) = 0.1
+tendency(m::Decay, (x,)) = (-x / m.time,)
+"""
+
+
+@pytest.mark.parametrize("rate", ["rate = 0.5", "rate"])
+def test_defaults_may_depend_on_fields_that_are_given(written, rate):
+    path = written(DERIVED.replace("rate = 0.5", rate))
+    assert dict(pyvda.julia_model(path, rate=0.25).fields) == {"rate": 0.25, "time": 4.0, "n": 2}
+    assert dict(pyvda.julia_model(path, rate=0.25, time=3.0).fields)["time"] == 3.0
+
+
+def test_a_field_that_is_no_keyword_is_given_beside_the_defaults(written):
+    path = written(
+        DERIVED.replace(
+            "time = 1 / rate, n = 2) = Decay(rate, time, n)", "n = 2) = Decay(rate, 1 / rate, n)"
+        )
+    )
+    assert dict(pyvda.julia_model(path, rate=0.25).fields) == {"rate": 0.25, "time": 4.0, "n": 2}
+    assert dict(pyvda.julia_model(path, time=3.0).fields) == {"rate": 0.5, "time": 3.0, "n": 2}
+
+
+def test_a_constructor_that_changes_what_it_is_given_is_refused(written):
+    path = written(DERIVED.replace("Decay(rate, time, n)", "Decay(2 * rate, time, n)"))
+    with pytest.raises(InputError, match=r"rate = 0.25 has 0.5; a constructor must keep"):
+        pyvda.julia_model(path, rate=0.25)

@@ -12,13 +12,15 @@ function c_register(a)
 end
 text_at(p, bytes) = bytes == 0 ? "" : unsafe_string(p, bytes)
 
-# `values` may be null for the default values of the fields.
+# `values` may be null for the default values of all fields; a NaN stands for that of one.
 function c_describe(a)
     guarded(a, file_of(a.handle), a.handle) do
-        default = a.values == C_NULL && 1 <= a.handle <= length(REGISTERED)
-        refused = default ? nothing : handle_refusal(a.handle, a.values, a.fields)
+        defaults = a.values == C_NULL && 1 <= a.handle <= length(REGISTERED)
+        given = defaults ? Int[] : [k for k in 1:a.fields if !isnan(unsafe_load(a.values, k))]
+        refused = defaults ? nothing : handle_refusal(a.handle, a.values, a.fields, given)
         refused === nothing || return refused
-        return Base.invokelatest(describe, default ? default_model(a.handle) : model_at(a.handle, a.values), a)
+        whole = !defaults && length(given) == a.fields
+        return Base.invokelatest(describe, whole ? model_at(a.handle, a.values) : default_model(a.handle, a.values, given), a)
     end
 end
 function describe(m, a)

@@ -249,14 +249,14 @@ needs_circle(m::LargeModel) = !gives(each_place, wrapper(typeof(m)), 2, 2)
 
 # --- a model at a handle ------------------------------------------------------------------------------
 
-"    handle_refusal(handle, p, n) -> why there is no model of n fields at the handle, or nothing"
-function handle_refusal(handle, p, n)
+"    handle_refusal(handle, p, n[, given]) -> why there is no model with these of n fields at the handle, or nothing"
+function handle_refusal(handle, p, n, given = 1:n)
     1 <= handle <= length(REGISTERED) || return "no model has the handle $handle; expected what `register` returned"
     r = REGISTERED[handle]
     n == length(r.fields) || return "$(r.name) has $(length(r.fields)) fields ($(join(r.fields, ", "))), found $n values"
     n > 0 && p == C_NULL && return "the values of the fields of $(r.name) are missing"
-    for (k, field) in enumerate(r.fields)
-        v = unsafe_load(p, k)
+    for k in given
+        (field, v) = (r.fields[k], unsafe_load(p, k))
         isfinite(v) || return "the field $field of $(r.name) is $v, expected a finite number"
         is_parameter(r.type, k) || (v == round(v) && abs(v) < 1e15) || return "the field $field of $(r.name) is $v, expected a whole number"
     end
@@ -266,8 +266,9 @@ end
 "    model_at(handle, p) -> the model, after `handle_refusal`"
 function model_at(handle, p)
     W = REGISTERED[handle].type
-    return W((is_parameter(W, k) ? unsafe_load(p, k) : Int(unsafe_load(p, k)) for k in 1:fieldcount(Base.unwrap_unionall(W)))...)
+    return W((field_value(W, p, k) for k in 1:fieldcount(Base.unwrap_unionall(W)))...)
 end
+field_value(W, p, k) = is_parameter(W, k) ? unsafe_load(p, k) : Int(unsafe_load(p, k))
 
 "    size_refusal(m, D) -> why the model cannot have a state of D components, or nothing"
 function size_refusal(m, D)
@@ -347,10 +348,26 @@ knows_parameters(m::Model) = !isempty(parameters(m))
 knows_parameters(m::VectorModel) = !isempty(parameters(m)) &&
     gives(parameter_tangent!, wrapper(typeof(m)), 2, 5) && gives(parameter_adjoint!, wrapper(typeof(m)), 1, 4)
 
-"    default_model(handle) -> the model that the keyword constructor makes; nothing where there is none"
-function default_model(handle)
-    W = REGISTERED[handle].type
-    return hasmethod(W, Tuple{}) ? W() : nothing
+"""
+    default_model(handle, p, given) -> the model that the keyword constructor makes; nothing where it makes none
+
+It is called with the `given` fields of `p` if it has all these keywords, so that defaults may depend on them; else they
+take the place of its defaults.
+"""
+function default_model(handle, p, given)
+    (W, fields) = (REGISTERED[handle].type, REGISTERED[handle].fields)
+    hasmethod(W, Tuple{}) || return nothing
+    names = Tuple(fields[given])
+    values = Tuple(field_value(W, p, k) for k in given)
+    try
+        hasmethod(W, Tuple{}, names) && return W(; NamedTuple{names}(values)...)
+        m = W()
+        m isa Model || return m
+        return W((k in given ? field_value(W, p, k) : getfield(m, k) for k in eachindex(fields))...)
+    catch e
+        e isa UndefKeywordError || rethrow()
+        return nothing
+    end
 end
 
 # --- the models of models/zoo, each of which was included as a file ------------------------------------
