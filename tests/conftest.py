@@ -8,7 +8,6 @@ start ends the session at once, and a skipped test that carries the marker `juli
 skipped as a whole, counts as a failure.
 """
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -25,21 +24,6 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 # A system image that `make test` has made is used; none is made when a test's process ends.
 os.environ.setdefault("PYVDA_SYSIMAGE", "use")
-
-# What a test compiles in Julia beside the image (a model or observation of a user) runs for a
-# moment: most of the time would go into its optimisation. `_initialise` is called once a process.
-_initialise = start_libjulia._initialise
-
-
-def _initialise_for_tests(julia: ctypes.CDLL, bindir: str, image: str) -> None:
-    _initialise(julia, bindir, image)
-    julia.jl_eval_string.restype = ctypes.c_void_p
-    julia.jl_eval_string(
-        b"isdefined(Main, :VDA) && Core.eval(VDA, :(Base.Experimental.@optlevel 1))"
-    )
-
-
-start_libjulia._initialise = _initialise_for_tests
 
 # The time that an example takes is meaningless on a shared machine.
 hypothesis.settings.register_profile("pyvda", deadline=None, derandomize="CI" in os.environ)
@@ -84,6 +68,8 @@ SLOW = (
     "models/test_registry.py::test_python_names_no_",
     "models/zoo/test_kuramoto_sivashinsky.py::test_the_reference_score",
     "models/zoo/test_lorenz84.py::test_the_reference_score",
+    "models/zoo/test_lorenz96_two_scale.py::test_the_reference_score_of_four_dvar",
+    "models/zoo/test_lorenz96.py::test_the_reference_score_of_a_filter",
     "paper/test_figures.py",
     "paper/test_held_out.py",
     "paper/test_reproduce.py",
@@ -169,8 +155,6 @@ EXHAUSTIVE = (
     "models/test_from_julia.py::test_a_wrong_sign_is_refused_with_its_entry[text5",
     "models/test_from_julia.py::test_a_wrong_sign_is_refused_with_its_entry[text6",
     "models/test_malformed_julia.py::test_the_file_without_a_change_is_compared[parts0]",
-    "models/zoo/test_lorenz96.py::test_the_reference_score_of_a_filter",
-    "models/zoo/test_lorenz96_two_scale.py::test_the_reference_score_of_four_dvar",
     "operators/test_from_file.py::test_the_command_makes_the_analysis_of_the_matrix_and_is_repeated[observe.py:linear]",
     "operators/test_from_file.py::test_the_command_makes_the_analysis_of_the_matrix_and_is_repeated[observe.py:module]",
     "operators/test_from_file.py::test_the_command_makes_the_analysis_of_the_matrix_and_is_repeated[rows.nc]",
