@@ -95,10 +95,14 @@ class Spectral(Covariance):
         variance = _point_variance(modes, boundary)
         self._modes = np.sqrt(modes / variance.mean())
         deviation = np.asarray(stdev, float)
-        if deviation.shape not in ((), self.shape) or not (deviation >= 0).all():
+        if (
+            deviation.shape not in ((), self.shape)
+            or not (np.isfinite(deviation) & (deviation >= 0)).all()
+        ):
             raise InputError(
-                f"the standard deviation has the shape {deviation.shape} and the smallest value "
-                f"{deviation.min(initial=np.inf)}, expected a number or {self.shape}, not negative"
+                f"the standard deviation has the shape {deviation.shape} and values from "
+                f"{deviation.min(initial=np.inf)} to {deviation.max(initial=0.0)}, expected a "
+                f"number or {self.shape}, finite and not negative"
             )
         self._relative = np.sqrt(variance / variance.mean())
         scale = 1 / self._relative if uniform else np.ones(self._inner)

@@ -72,7 +72,8 @@ def test_walls_have_no_variance_and_no_inverse() -> None:
         ((SHAPE, lambda k: -k), "negative or infinite"),
         ((SHAPE, lambda k: 0 * k), "0 everywhere"),
         ((SHAPE, gaussian(1.0), np.ones(3)), "standard deviation has the shape"),
-        ((SHAPE, gaussian(1.0), -1.0), "smallest value -1"),
+        ((SHAPE, gaussian(1.0), -1.0), "values from -1.0 to"),
+        ((SHAPE, gaussian(1.0), np.inf), "finite and not negative"),
     ],
 )
 def test_invalid_arguments(arguments, message) -> None:
