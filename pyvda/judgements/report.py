@@ -196,7 +196,7 @@ def report_of(sample: SampledFile) -> Report:
         kinds = [kind.of_windows(usual) for kind in kinds]
     if not usual.any() or not (known.any() or sample.own_fit):
         return Report(**counts, findings=tuple(findings))
-    fit, scattered = None, True
+    fit, scattered = None, False  # without a fit the spread of innovations is unknown
     if known.any():
         deviation = np.sqrt(2.0 / max(_data(sample, kinds, own), 1.0))
         fit = mean_with_interval(ratio[usual & of_fit], 1.0, deviation, own)

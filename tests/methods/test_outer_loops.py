@@ -1,5 +1,7 @@
 """Outer loops: where a window that grows ends, and one that does not."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -33,7 +35,8 @@ def test_a_window_that_ends_away_from_a_minimum_has_not_converged(monkeypatch) -
         "background": (states.mean((0, 1)), np.diag(states.var((0, 1)))), "members": 0,
         "engine": "julia", "iterations": 30, "tolerance": 1e-3, "model": "lorenz96",
     }  # fmt: skip
-    # Of the status before the misfit of a wrong minimum puts it in doubt.
+    # Of the status before the misfit of a wrong minimum and the report put it in doubt.
+    monkeypatch.setattr(sys.modules["pyvda.assimilate"], "with_report", lambda analysis: analysis)
     monkeypatch.setattr(incremental, "judged", lambda status, _, data: (status, 0.5 * data))
     one = observed.isel(window=slice(0, 1))
     stuck, grown = (
