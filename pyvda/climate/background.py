@@ -12,10 +12,8 @@ import numpy as np
 
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
+from pyvda.operators.covariance import WORST_CONDITION
 
-# A covariance whose correlation matrix is worse conditioned than this states that some combination
-# of components is known exactly.
-_WORST_CONDITION = 1e13
 _LEAST_VARIANCE = 1e-12
 
 
@@ -66,7 +64,7 @@ class Background:
         if (deviation > 0).all():
             correlation = B / np.outer(deviation, deviation)
             values = np.linalg.eigvalsh(correlation)
-            if values[0] * _WORST_CONDITION > values[-1]:
+            if values[0] * WORST_CONDITION > values[-1]:
                 return cls(mean, np.linalg.inv(correlation) / np.outer(deviation, deviation))
         raise InputError(
             "the background's covariance is singular or not positive; give one whose eigenvalues "

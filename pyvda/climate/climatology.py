@@ -19,6 +19,7 @@ from pyvda.engine import Engine, engine_for, get_engine
 from pyvda.engine.interface import Array
 from pyvda.errors import InputError
 from pyvda.models.model import Model, Start
+from pyvda.operators.covariance import WORST_CONDITION
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -33,7 +34,7 @@ LARGE = 2000
 _LARGE_TRAJECTORIES, _LARGE_SAMPLES = 4, 64
 _RTOL = 1e-6
 _NUMBERS = 1 << 26  # of all states together: large ones are fewer
-_VERSION = 2  # of the recipe: a change makes the cached files of before unused
+_VERSION = 3  # of the recipe: a change makes the cached files of before unused
 
 # For models that state no spin-up: most dissipative systems have forgotten a normal start by then.
 _SPINUP_STEPS, _INTERVAL_STEPS = 4000, 10
@@ -264,7 +265,23 @@ def _with_moments(model: Model, states: Array) -> Climatology:
     covariance[~model.sea, ~model.sea] = 1.0
     if not (np.diag(covariance) > 0).all():
         raise _at_rest(model.name)
-    return Climatology(mean, covariance, states)
+    return Climatology(mean, regular(covariance), states)
+
+
+def regular(covariance: Array) -> Array:
+    """Return a covariance (D, D) whose correlations have a condition number of at most 1e13.
+
+    States that are smooth, or that conserve something, have directions without variance. The least
+    eigenvalues are raised to ten times what would be enough; a matrix that needs none of it is
+    returned as it is.
+    """
+    deviation = np.sqrt(np.diag(covariance))
+    scale = np.outer(deviation, deviation)
+    values, vectors = np.linalg.eigh(covariance / scale)
+    if values[0] * WORST_CONDITION > values[-1]:
+        return covariance
+    raised = np.maximum(values, 10 * values[-1] / WORST_CONDITION)
+    return np.asarray(scale * ((vectors * raised) @ vectors.T))
 
 
 def _at_rest(name: str) -> InputError:

@@ -8,7 +8,8 @@ import torch
 import xarray as xr
 from scipy.integrate import solve_ivp
 
-from pyvda.climate.climatology import START_REMEDY, climatology, with_climatology
+from pyvda.climate.background import Background
+from pyvda.climate.climatology import START_REMEDY, climatology, regular, with_climatology
 from pyvda.engine import get_engine
 from pyvda.errors import InputError
 from pyvda.models.from_torch import torch_model
@@ -223,3 +224,20 @@ def test_a_step_model_is_sampled_at_its_steps() -> None:
     found = climatology(model, get_engine("torch"))
     assert found.states.shape == (16384, 2)
     np.testing.assert_allclose(found.covariance, np.eye(2), atol=0.3)
+
+
+def test_a_covariance_without_variance_in_some_directions_gets_a_little() -> None:
+    directions = np.random.default_rng(4).normal(size=(3, 6)) * [1, 1, 1e4, 1, 1e-4, 1]
+    singular = directions.T @ directions
+    found = regular(singular)
+    deviation = np.sqrt(np.diag(singular))
+    np.testing.assert_allclose(
+        found / np.outer(deviation, deviation),
+        singular / np.outer(deviation, deviation),
+        atol=1e-11,
+    )
+    Background.full(np.zeros(6), found)
+    with pytest.raises(InputError, match="singular"):
+        Background.full(np.zeros(6), singular)
+    whole = np.diag([1.0, 1e8])
+    assert regular(whole) is whole
