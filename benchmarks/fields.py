@@ -232,7 +232,7 @@ def trained(part: str, names: list[str], draw: str) -> tuple[tuple[str, ...], di
 
 
 def speed():
-    """Yield points a second, and of each thread (`PYVDA_THREADS`), by the number of data of a point."""
+    """Yield points a second, of all and of each thread, by the number of data of a point."""
     rng = np.random.default_rng(0)
     count, side = 20_000, 1000.0
     engine = get_engine()
