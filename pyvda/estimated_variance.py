@@ -88,12 +88,20 @@ def with_estimate(
     Raises
     ------
     InputError
-        Windows have backgrounds of their own, or no window has an analysis.
+        Windows have backgrounds of their own; observations are not of components at analysis
+        times; or no window has an analysis.
     """
     if own is not None:
         raise InputError(
             "the errors of the observations are to be estimated, which needs windows that are "
             "independent of each other, but their backgrounds are an earlier analysis; give "
+            "observation_variance as a number, and no estimate of the bias"
+        )
+    others = [n for n in (names.POINT_OBSERVATION, names.CHANNEL_OBSERVATION) if n in windows]
+    if others:
+        raise InputError(
+            "the errors of the observations can be estimated from observations of components at "
+            f"the analysis times only, but the file has others ({others[0]}); give "
             "observation_variance as a number, and no estimate of the bias"
         )
     groups = _groups(kind, task.choice.model)

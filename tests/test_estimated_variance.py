@@ -10,7 +10,7 @@ import xarray as xr
 import pyvda
 from pyvda import names
 from pyvda.errors import InputError
-from pyvda.estimated_variance import ErrorStatistics, estimated
+from pyvda.estimated_variance import ErrorStatistics, estimated, with_estimate
 from pyvda.names import Status
 from pyvda.settings import chosen_method, settled
 
@@ -74,6 +74,14 @@ def test_without_an_analysis_a_number_is_asked_for() -> None:
 
     with pytest.raises(InputError, match="no window has an analysis"):
         estimated(diverged, repeated())
+
+
+@pytest.mark.parametrize("name", [names.POINT_OBSERVATION, names.CHANNEL_OBSERVATION])
+def test_other_data_than_components_at_analysis_times_are_refused(name: str) -> None:
+    task: Any = None
+    windows = repeated(2).assign({name: ((names.WINDOW, names.DATUM), np.ones((2, 3)))})
+    with pytest.raises(InputError, match="analysis times only, but the file has others"):
+        with_estimate(task, windows, kind="estimate")
 
 
 @pytest.mark.julia

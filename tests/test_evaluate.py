@@ -290,3 +290,12 @@ def test_a_file_of_version_0_1_is_evaluated_and_continued(tmp_path, monkeypatch)
                 pyvda.get_model("lorenz63"), expected, time_step=0.01
             )
             np.testing.assert_allclose(later["forecast"][:, t], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dims", [("time", "window", "state"), ("state", "time", "window")])
+def test_an_analysis_in_another_order_of_dimensions_has_the_same_scores(pair, dims):
+    analysis, truth = pair
+    expected = pyvda.evaluate(analysis, truth)
+    found = pyvda.evaluate(analysis.transpose(*dims, ...), truth)
+    for name in expected:
+        np.testing.assert_array_equal(found[name], expected[name])

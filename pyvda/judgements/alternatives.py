@@ -20,7 +20,7 @@ from pyvda.climate.library import EVERY, LEAD, LOW_DIMENSIONAL, Library, library
 from pyvda.engine.interface import Array
 from pyvda.judgements.innovations import Innovations
 from pyvda.methods.problem import Problem
-from pyvda.methods.statistics import chi_square_limit
+from pyvda.methods.statistics import chi_square_limit, half_point_misfit
 
 _FEW = 3  # data for each component of the state, below which the library is asked
 # Shares of the climatological variance that the stated one reaches at some step, from which the
@@ -41,33 +41,71 @@ _POOLED = 2.0
 _OF_METHOD = 10.0
 
 
-def mirrored(problem: Problem, of: Innovations) -> tuple[Array, Array]:
+def mirrored(problem: Problem, x: Array, of: Innovations, variance: float) -> tuple[Array, Array]:
     """Return how much more the mirror image costs, (W,), and its difference from x over x, (D,).
 
     The model is invariant under the change of signs, and so is its climatology, so that only the
-    data tell the two apart: Σ 2 x y / R over the components that change their sign. Infinite for
-    a model without such a symmetry.
+    data tell the two apart: Σ 2 x y / R over the components that change their sign, and for other
+    data the difference of the two misfits. Infinite for a model without such a symmetry.
 
     Parameters
     ----------
+    x : (W, T, D)
     of : Innovations
         With the variance of their errors.
+    variance : float
+        R of a datum with weight 1.
     """
     signs = problem.model.mirror_signs
     if signs is None or of.variance is None:
         return np.full(of.windows, np.inf), np.zeros(problem.model.state_size)
     odd = np.array(signs) < 0
     with np.errstate(over="ignore", invalid="ignore"):
-        x = of.observation - of.value
-        more = 2 * of.summed(odd[of.component] * (x * of.observation / of.variance))
+        value = of.observation - of.value
+        more = 2 * of.summed(odd[of.component] * (value * of.observation / of.variance))
+        if problem.points(slice(None)) is not None:
+            image, own = (half_point_misfit(problem, one, variance) for one in (x * signs, x))
+            more = more + image - own
     return np.where(np.isfinite(more), more, np.inf), np.where(odd, -2.0, 0.0)
 
 
 def has_library(problem: Problem) -> bool:
     """Tell whether the model has a library and its members can be compared with all data."""
     batch = problem.batch
-    size = problem.model.state_size
-    return size <= LOW_DIMENSIONAL and batch.points is None and batch.channels is None
+    if problem.model.state_size > LOW_DIMENSIONAL or batch.channels is not None:
+        return False
+    points = batch.points
+    return points is None or bool((points.operator.single() | (points.weight <= 0)).all())
+
+
+def at_steps(problem: Problem, x: Array) -> Problem:
+    """Return the problem with the data at arbitrary times, each of one component, at steps.
+
+    A datum gets the innovation that it has at its own time at the nearest step.
+
+    Parameters
+    ----------
+    x : (W, T, D)
+        The analysis; without a finite one, a window has no such data.
+    """
+    points = problem.batch.points
+    if points is None:
+        return problem
+    finite = np.isfinite(x).all((1, 2))
+    x = np.where(finite[:, None, None], x, 0.0)
+    d = np.asarray(points.value) - problem.engine.observed(problem.model, problem.cost, x, points)
+    window, datum = np.nonzero((np.asarray(points.weight) > 0) & finite[:, None])
+    component, coefficient = points.operator[window, datum].largest()
+    nearest = np.rint(np.asarray(points.step) + np.asarray(points.fraction)).astype(int)
+    at = (window, np.minimum(nearest[window, datum], x.shape[1] - 1), component)
+    weight = np.asarray(points.weight, float)[window, datum] * coefficient**2
+    mask = np.array(problem.batch.mask, float)
+    total = mask * np.asarray(problem.batch.observation, float)
+    np.add.at(mask, at, weight)
+    np.add.at(total, at, weight * (x[at] + d[window, datum] / coefficient))
+    observation = np.divide(total, mask, out=np.zeros_like(total), where=mask > 0)
+    batch = replace(problem.batch, observation=observation, mask=mask, points=None)
+    return replace(problem, batch=batch)
 
 
 def few(problem: Problem) -> Array:

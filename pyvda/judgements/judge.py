@@ -172,7 +172,8 @@ def _spread(
     if names.OBJECTIVE in options.window_outputs() and alternatives.has_library(problem):
         of_curvature = options.states_curvature()
         exact = not options.model_error_per_step(problem.model.state_size).any()
-        loose = alternatives.few(problem) | alternatives.with_gap(problem)
+        given = alternatives.at_steps(problem, x)
+        loose = alternatives.few(given) | alternatives.with_gap(given)
         share = alternatives.largest_share(stdev, limit)
         long = loose | ~(share < (alternatives.LONG if exact else alternatives.LONG_WITH_ERRORS))
         curved = alternatives.CURVED if exact else alternatives.CURVED_WITH_ERRORS
@@ -180,14 +181,14 @@ def _spread(
         chosen = np.flatnonzero((long | bent) & problem.has_observations() & judged)
         if len(chosen):
             square, size = alternatives.expected_square(
-                problem, x, variance, chosen, loose[chosen], long[chosen]
+                given, x, variance, chosen, loose[chosen], long[chosen]
             )
             rows, square, size = chosen[size > 0], square[size > 0], size[size > 0]
             own = _limited(stdev[rows], limit)
             alone = square * (size / (size - 1))[:, None, None]
             further = reaches_further(np.sqrt(alone), own)
             more = further | (alone.mean((1, 2)) > _OPEN * limit.mean())
-            doubts[rows[more & alternatives.few(problem)[rows]]] |= Doubt.OTHER_STATES
+            doubts[rows[more & alternatives.few(given)[rows]]] |= Doubt.OTHER_STATES
             alone = np.fmax(stdev[rows] ** 2, alone)
             if of_curvature:  # where it misses other states, the samples alone count
                 both = alternatives.pooled(own**2, square, size)
@@ -195,14 +196,13 @@ def _spread(
                 alone = np.where(misses, alone, both)
             stdev[rows] = np.sqrt(alone)
     stdev[unknown] = np.where(np.isnan(stdev[unknown]), np.sqrt(limit), stdev[unknown])
-    if problem.batch.points is None and problem.batch.channels is None:
-        cost, apart = alternatives.mirrored(problem, of)
-        near = np.flatnonzero((cost < COVERED) & judged & problem.has_observations())
-        if len(near):
-            doubts[near] |= np.where(cost[near] < NEARLY, int(Doubt.OTHER_STATES), 0)
-            share = 1 / (1 + np.exp(np.clip(cost[near], -50.0, 50.0)))
-            more = np.sqrt(share)[:, None, None] * np.abs(apart * x[near])
-            stdev[near] = np.maximum(stdev[near], more)
+    cost, apart = alternatives.mirrored(problem, x, of, variance)
+    near = np.flatnonzero((cost < COVERED) & judged & problem.has_observations())
+    if len(near):
+        doubts[near] |= np.where(cost[near] < NEARLY, int(Doubt.OTHER_STATES), 0)
+        share = 1 / (1 + np.exp(np.clip(cost[near], -50.0, 50.0)))
+        more = np.sqrt(share)[:, None, None] * np.abs(apart * x[near])
+        stdev[near] = np.maximum(stdev[near], more)
     return _limited(stdev, limit), doubts
 
 

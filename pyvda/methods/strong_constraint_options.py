@@ -20,6 +20,7 @@ from pyvda.models.model import Model
 from pyvda.operators.covariance_input import CovarianceOption, as_covariance
 
 _GROWTH = 4
+_DENSE = 5  # components up to which a library has states near to the right minimum of any window
 
 ONE_START = ("mean", "first-guess")
 """Values of `starts` that give one start."""
@@ -39,7 +40,7 @@ class StrongConstraintOptions(CyclingOptions):
         Number of starts; the minimum with the lowest cost is kept.
     growth : int, optional
         Steps by which the window grows (quasi-static); 0: the whole window at once. Default: 0 from
-        a library or a first guess, else 4. Steps without data cost nothing; where a window grows by
+        a first guess or, for up to five components, from a library, else 4. Steps without data cost nothing; where a window grows by
         several observation times at once, the descent ends in a wrong minimum more often.
     background : str
         "climatology" (Gaussian), "flat" (none), or a file: see
@@ -228,7 +229,8 @@ def setting_of(problem: Problem, options: StrongConstraintOptions) -> Setting:
             f"a warm start was given, but starts is {starts}, which would ignore it; leave out one "
             "of them"
         )
-    at_once = starts in ("library", "first-guess")
+    dense = problem.model.state_size <= _DENSE
+    at_once = starts == "first-guess" or (starts == "library" and dense)
     growth = (0 if at_once else _GROWTH) if options.growth is None else options.growth
     count = 1 if starts in ONE_START else options.count
     return Setting(starts, count, growth, _lead(problem, options))

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from problems import twin_problem
 
 from pyvda.climate.library import EVERY, LEAD, library
@@ -11,6 +12,8 @@ from pyvda.engine import get_engine
 from pyvda.judgements import alternatives
 from pyvda.judgements.innovations import innovations
 from pyvda.methods.statistics import half_misfit, precision_of
+from pyvda.operators.function import Channels, FunctionOperator
+from pyvda.operators.points import Points
 
 
 @pytest.fixture(scope="module")
@@ -23,11 +26,39 @@ def test_mirror_image_costs_the_difference_of_the_misfits(problem) -> None:
     x, precision = problem.batch.truth, precision_of(problem, None)
     y, variance = problem.batch.observation, problem.observation_variance
     of = innovations(y, problem.batch.mask, x, variance)
-    more, apart = alternatives.mirrored(problem, of)
+    more, apart = alternatives.mirrored(problem, x, of, variance)
     image = x * [-1, -1, 1]
     expected = half_misfit(precision, image, y) - half_misfit(precision, x, y)
     np.testing.assert_allclose(more, expected)
     np.testing.assert_allclose(x + apart * x, image)
+
+
+@pytest.mark.julia
+@pytest.mark.parametrize("kind", ["points", "channels"])
+def test_data_that_are_not_on_the_grid_tell_mirror_images_apart(problem, kind: str) -> None:
+    x, variance = problem.batch.truth, problem.observation_variance
+    nothing = np.zeros_like(x)
+    step = np.tile(np.arange(0, x.shape[1] - 1, 9), (len(x), 1))
+    value = np.random.default_rng(3).normal(size=step.shape)
+    batch = replace(problem.batch, mask=nothing, observation=nothing)
+    if kind == "points":
+        one = np.ones(step.shape)
+        row = np.broadcast_to([0.5, 0.0, 2.0], (*step.shape, 3))
+        batch = replace(batch, points=Points(step, 0 * value, value, one, row))
+    else:
+        at, there = np.zeros((*x.shape[:2], 1)), np.zeros((*x.shape[:2], 1))
+        at[:, step[0], 0], there[:, step[0], 0] = value, 1.0
+        batch = replace(batch, channels=Channels(at, there, FunctionOperator(combined)))
+    given = replace(problem, batch=batch)
+    of = innovations(nothing, nothing, x, variance)
+    more, _ = alternatives.mirrored(given, x, of, variance)
+    of_x, of_z = 0.5 * x[:, step[0], 0], 2 * x[:, step[0], 2]
+    expected = (2 * of_x * (value - of_z) / variance).sum(1)
+    np.testing.assert_allclose(more, expected, rtol=1e-9)
+
+
+def combined(x: torch.Tensor) -> torch.Tensor:
+    return 0.5 * x[..., :1] + 2 * x[..., 2:]
 
 
 @pytest.mark.julia

@@ -83,6 +83,35 @@ def test_an_unknown_sign_is_ambiguous_and_covered(truth: Any) -> None:
     assert is_covered(found, truth).all()
 
 
+def as_points(data: Any) -> Any:
+    """Return the same observations, of the same steps in all windows, as data at any times."""
+    y = data[names.OBSERVATION].values
+    step, component = np.nonzero(np.isfinite(y[0]))
+    along, shape = (names.WINDOW, names.DATUM), (len(y), len(step))
+    rows = np.broadcast_to(np.eye(3)[component], (*shape, 3))
+    return data.assign(
+        {
+            names.OBSERVATION: data[names.OBSERVATION] * np.nan,
+            names.POINT_TIME: (along, np.broadcast_to(data["time"].values[step], shape)),
+            names.POINT_OBSERVATION: (along, y[:, step, component]),
+            names.POINT_OPERATOR: ((*along, names.STATE), rows),
+        }
+    )
+
+
+@pytest.mark.parametrize(("component", "steps"), [(2, range(0, 200, 8)), (0, (64, 128))])
+def test_data_at_any_times_leave_the_other_states_that_data_on_the_grid_leave(
+    truth: Any, component: int, steps: Sequence[int]
+) -> None:
+    data = observed(truth, component, steps).isel(window=slice(4))
+    expected, found = (
+        pyvda.assimilate(one, method="strong-constraint") for one in (data, as_points(data))
+    )
+    assert (expected["status"] == Status.AMBIGUOUS).any()
+    np.testing.assert_array_equal(found["doubts"], expected["doubts"])
+    np.testing.assert_allclose(found["state_stdev"], expected["state_stdev"], rtol=1e-3)
+
+
 def test_two_data_leave_other_states(truth: Any) -> None:
     data = observed(truth, 0, range(64, 129, 64))
     found = pyvda.assimilate(data, method="strong-constraint")

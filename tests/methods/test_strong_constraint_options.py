@@ -38,6 +38,10 @@ def test_defaults_depend_on_size_warm_start_and_data(problem) -> None:
     for given, expected in (
         (problem, Setting("library", 3, 0, LEAD)),
         (warm, Setting("first-guess", 1, 0, LEAD)),
+        (
+            replace(problem, model=get_model("lorenz96", state_size=6)),
+            Setting("library", 3, 4, LEAD),
+        ),
         (large(problem), Setting("mean", 1, 4, 0)),
         (of_function(problem), Setting("mean", 1, 4, LEAD)),
     ):

@@ -235,6 +235,7 @@ def restacked(ds: xr.Dataset, like: xr.Dataset | None = None) -> xr.Dataset:
     Parameters
     ----------
     ds : Dataset
+        Its dimensions in any order.
     like : Dataset, optional
         The analysis whose variables these are. Default: `ds` itself says it.
 
@@ -246,7 +247,7 @@ def restacked(ds: xr.Dataset, like: xr.Dataset | None = None) -> xr.Dataset:
     """
     layout = _layout(ds if like is None else like)
     if layout is None or names.ANALYSIS in ds or names.TRUTH in ds:
-        return ds
+        return _in_order(ds)
     space = _space(layout)
     if like is not None:
         ds = aligned(ds, like, _own_dims(layout))
@@ -264,6 +265,16 @@ def restacked(ds: xr.Dataset, like: xr.Dataset | None = None) -> xr.Dataset:
             del data[full]
         data[target if output == names.ANALYSIS else output] = values
     return xr.Dataset(data, back.coords, ds.attrs)
+
+
+def _in_order(ds: xr.Dataset) -> xr.Dataset:
+    """Return a Dataset whose state vectors have the order (window, time, state)."""
+    found = {}
+    for name, array in ds.data_vars.items():
+        order = [dim for dim in names.DIMENSIONS if dim in array.dims]
+        if names.STATE in order and len(order) == array.ndim and list(array.dims) != order:
+            found[name] = array.transpose(*order)
+    return ds.assign(found) if found else ds
 
 
 def output_vectors(ds: xr.Dataset, output: str) -> xr.DataArray | None:
