@@ -40,8 +40,9 @@ class StrongConstraintOptions(CyclingOptions):
         Number of starts; the minimum with the lowest cost is kept.
     growth : int, optional
         Steps by which the window grows (quasi-static); 0: the whole window at once. Default: 0 from
-        a first guess or, for up to five components, from a library, else 4. Steps without data cost nothing; where a window grows by
-        several observation times at once, the descent ends in a wrong minimum more often.
+        a first guess or, for up to five components, from a library, else 4. Steps without data cost
+        nothing; where a window grows by several observation times at once, the descent ends in a
+        wrong minimum more often.
     background : str
         "climatology" (Gaussian), "flat" (none), or a file: see
         `pyvda.climate.background_option.get_background`.
