@@ -91,7 +91,7 @@ def at_steps(problem: Problem, x: Array) -> Problem:
     points = problem.batch.points
     if points is None:
         return problem
-    finite = np.isfinite(x).all((1, 2))
+    finite = np.asarray(np.isfinite(x).all((1, 2)))
     x = np.where(finite[:, None, None], x, 0.0)
     d = np.asarray(points.value) - problem.engine.observed(problem.model, problem.cost, x, points)
     window, datum = np.nonzero((np.asarray(points.weight) > 0) & finite[:, None])
