@@ -29,6 +29,7 @@ from pyvda.operators.sparse_rows import SparseRows
 from pyvda.state.space import StateSpace
 
 _OBS, _TRAJECTORY = "obs", "trajectory"
+_EVEN = 1e-6  # of a step
 
 
 def observe(
@@ -63,7 +64,8 @@ def observe(
     Raises
     ------
     InputError
-        The truth is not of the preset's model, or an option cannot have its value.
+        The truth is not of the preset's model, has missing values or uneven times, or an option
+        cannot have its value.
     """
     model = model_attributes.find(truth)
     if model is None or model.name != sampling.model or model.state_space is None:
@@ -78,8 +80,14 @@ def observe(
         raise InputError(f"the error variance is {variance}, expected at least 0")
     space = model.state_space
     truth = in_model_order(truth, {dim: dim for dim in space.sizes}, space)
-    states = np.nan_to_num(np.asarray(space.stack(truth)))
-    time = np.asarray(truth[names.TIME].values, float)
+    states, time = np.asarray(space.stack(truth)), _times(truth)
+    missing = int((~np.isfinite(states[..., space.sea])).sum())
+    if missing:
+        raise InputError(
+            f"the truth has {missing} values that are missing or infinite at sea, so that its "
+            "tracks are unknown there; fill or select them first"
+        )
+    states = np.nan_to_num(states)  # of land
     parts = []
     for window, x in enumerate(states):
         random = np.random.default_rng([seed, window, 1])
@@ -100,6 +108,24 @@ def observe(
     }  # fmt: skip
     ds = _labelled(truth, model.state_space, parts).assign_attrs(attrs)
     return append_history(ds, f"pyvda {pyvda.__version__} observe {name}, seed {seed}")
+
+
+def _times(truth: xr.Dataset) -> Array:
+    """Return the times (T,) of a truth: numbers, equally far apart."""
+    time = np.asarray(truth[names.TIME].values) if names.TIME in truth.coords else np.zeros(0)
+    if time.dtype.kind not in "fiu" or time.ndim != 1 or len(time) < 2:
+        found = "dates" if time.dtype.kind in "MO" else f"{time.size} of them"
+        raise InputError(
+            f"tracks need at least two times of the truth, in the model's units, found {found}; "
+            "give the truth as `pyvda simulate` wrote it"
+        )
+    steps = np.diff(time.astype(float))
+    if not steps.min() > 0 or np.ptp(steps) > _EVEN * steps.max():
+        raise InputError(
+            f"the times of the truth are {steps.min():g} to {steps.max():g} apart, and tracks need "
+            "equal positive steps; select every n-th time of a truth by `pyvda simulate`"
+        )
+    return time.astype(float)
 
 
 def _seen(model: Model, x: Array, time: Array, tracks: Tracks) -> Array:

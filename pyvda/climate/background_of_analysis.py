@@ -106,6 +106,7 @@ def expect_made_by(analysis: xr.Dataset, model: Model) -> None:
         The state has other variables or other lengths of their dimensions, or another order.
     """
     from pyvda.io.cf.layout import state_space
+    from pyvda.io.cf.orientation import differing
 
     own, made = model.state_space, state_space(analysis)
     if own is not None and made is not None:
@@ -114,6 +115,14 @@ def expect_made_by(analysis: xr.Dataset, model: Model) -> None:
             raise InputError(
                 f"the background is an analysis of the state {_in_words(made)}, and that of "
                 f"{model.name} is {_in_words(own)}; give an analysis of this model"
+            )
+    for dim, points in () if own is None else own.coordinates:
+        at = differing(analysis, dim, np.asarray(points))
+        if at is not None:
+            notice(
+                f"the background's coordinate {dim} is {analysis[dim].values[at]:g} at the point "
+                f"{at} from 0, where {model.name} has {points[at]:g}; its points are taken for the "
+                "model's in their order"
             )
     try:
         name = json.loads(analysis.attrs["pyvda_configuration"])["model"]["name"]

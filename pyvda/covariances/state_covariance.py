@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from pyvda.covariances import description
 from pyvda.errors import InputError
-from pyvda.io.cf.orientation import order_in_model
+from pyvda.io.cf.orientation import differing, order_in_model
 from pyvda.io.cf.units import factor
 from pyvda.operators.covariance import Array, Covariance
 from pyvda.state.space import StateSpace
@@ -112,6 +112,14 @@ class StateCovariance(Covariance):
                     f"its coordinate {dim} runs from {points[0]:g} to {points[-1]:g}, and the "
                     f"model's from {own_points[0]:g} to {own_points[-1]:g}; fit one to states in "
                     f"the model's order, such as ds.sortby({dim!r})"
+                )
+        for dim, stated in space.coordinates:
+            at = differing(self.dataset, dim, np.asarray(stated))
+            if at is not None:
+                raise InputError(
+                    f"its coordinate {dim} is {self.dataset[dim].values[at]:g} at the point "
+                    f"{at} from 0, and the model's is {stated[at]:g}; fit one to states at the "
+                    "model's points, or give the states the model's coordinates"
                 )
         for one, other in zip(self.space.variables, space.variables, strict=True):
             times = factor(one.units, other.units) if one.units and other.units else None

@@ -41,7 +41,7 @@ class Interpolation(ObservationOperator):
         For each dimension that is a circle its circumference, such as {"lon": 360.0}.
     step, start, stop : optional
         The analysis times: spacing, first and last; see `pyvda.on_grid`. Default: the model's time
-        step, the first and the last datum.
+        step, the first and the last datum. Data outside are not used, which a notice says.
     errors : CorrelatedErrors, optional
         How the errors of data of the same time are correlated. Default: not at all.
     """

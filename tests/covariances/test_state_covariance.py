@@ -76,6 +76,28 @@ def test_a_covariance_in_another_order_or_unit_is_refused() -> None:
         fit_covariance(scaled).expect_space(space)
 
 
+def test_a_covariance_at_other_points_is_refused() -> None:
+    def space(y, x):
+        axes = (("y", tuple(y)), ("x", tuple(x)))
+        return StateSpace((Variable("ssh", ("y", "x"), (8, 9)),), coordinates=axes)
+
+    y, x = np.arange(8.0), np.arange(9.0)
+    B = fit_covariance(samples())
+    uneven = np.append(x[:-1], 9.0)
+    for other, said in (
+        (x + 10, "x is 0 at the point 0 from 0, and the model's is 10"),
+        (uneven, "x is 8 at the point 8 from 0, and the model's is 9"),
+    ):
+        with pytest.raises(InputError, match=said) as refused:
+            B.expect_space(space(y, other))
+        assert "\n" not in str(refused.value)
+    B.expect_space(StateSpace((Variable("ssh", ("y", "x"), (8, 9)),)))  # the model says none
+    B.expect_space(space(1000 * y, x))  # in another unit
+    degrees = {"units": "degrees_east"}
+    west = samples().assign_coords(x=("x", np.float32(-60 + 0.1 * x), degrees))
+    fit_covariance(west).expect_space(space(y, 300 + 0.1 * x))
+
+
 @pytest.mark.parametrize(
     ("variables", "land", "message"),
     [

@@ -1,5 +1,7 @@
 """Interpolation between the model's coordinates, against scipy."""
 
+import warnings
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -10,6 +12,7 @@ from scipy.interpolate import RegularGridInterpolator
 
 from pyvda.errors import InputError
 from pyvda.io.tables.point_observations import rows_of
+from pyvda.notices import Notice
 from pyvda.operators import Interpolation
 
 FIELD = advection()
@@ -66,6 +69,27 @@ def test_a_table_becomes_point_observations():
     np.testing.assert_allclose(ds.time, [0, 0.5, 1, 1.5, 2])
     np.testing.assert_allclose(np.asarray(rows_of(ds))[2].nonzero()[0], [0, 5])
     assert ds.observation.attrs["units"] == "K"
+
+
+def test_data_outside_the_chosen_times_are_said() -> None:
+    where = {
+        "time": ("obs", [0.0, 1.0, 2.0, 3.0, np.nan]),
+        "y": ("obs", np.ones(5)), "x": ("obs", np.ones(5)),
+    }  # fmt: skip
+    table = xr.Dataset({"sst": ("obs", [1.0, 2.0, 3.0, 4.0, 5.0])}, where)
+    for operator, said, kept in (
+        (Interpolation(start=1.0, stop=2.0), "2 of 4 data of 'sst' lie before 1.0 or after 2.0", 2),
+        (Interpolation(stop=2.0), "1 of 4 data of 'sst' lie after 2.0, outside", 3),
+    ):
+        with pytest.warns(Notice, match=said):
+            assert operator.observations(table, FIELD).sizes["datum"] == kept
+    windows = table.isel(obs=slice(0, 4)).assign(window=("obs", [0, 0, 1, 1]))
+    windows["time"] = ("obs", [0.0, 1.0, 0.0, 3.0])
+    with pytest.warns(Notice, match="1 of 4 data of 'sst' lie after 1.0, outside"):
+        Interpolation(stop=1.0).observations(windows, FIELD)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert Interpolation().observations(table, FIELD).sizes["datum"] == 4
 
 
 @pytest.mark.parametrize(

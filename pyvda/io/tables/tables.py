@@ -27,6 +27,7 @@ from pyvda.io.tables.components import Components
 from pyvda.io.tables.point_observations import entries_of, positions
 from pyvda.io.tables.rows import column
 from pyvda.models.model import Model
+from pyvda.notices import notice
 from pyvda.operators.correlated_errors import CorrelatedErrors, coordinate_numbers
 from pyvda.operators.points import SNAP
 from pyvda.operators.sparse_rows import SparseRows
@@ -70,7 +71,7 @@ def on_grid(
     -------
     Dataset
         `observation` (time, state), all NaN, and the data, for `pyvda.assimilate`. Data outside of
-        [start, stop] are left out.
+        [start, stop] are left out, which a notice says.
 
     Raises
     ------
@@ -344,16 +345,19 @@ def on_axis(
     """
     (dimension,) = table[name].dims
     if names.WINDOW not in table.variables or table[names.WINDOW].dims != (dimension,):
-        return _on_axis(table, name, operator, step, start, stop, errors)
+        made = _on_axis(table, name, operator, step, start, stop, errors)
+        _say_outside(table, name, made.sizes[names.DATUM], start, stop)
+        return made
     labels = column(table, names.WINDOW, dimension)
     time = column(table, names.TIME, dimension)
-    start = time.min() if start is None else start
-    stop = time.max() if stop is None else stop
+    first = time.min() if start is None else start
+    last = time.max() if stop is None else stop
     parts = []
     for label in np.unique(labels):
         own = labels == label
         part = table.isel({dimension: own})
-        parts.append(_on_axis(part, name, operator[own], step, start, stop, errors))
+        parts.append(_on_axis(part, name, operator[own], step, first, last, errors))
+    _say_outside(table, name, sum(part.sizes[names.DATUM] for part in parts), start, stop)
     most = {dim: max(part.sizes[dim] for part in parts) for dim in (names.DATUM, names.TERM)}
     padded = [_padded(part, most) for part in parts]
     return xr.concat(
@@ -378,7 +382,7 @@ def _on_axis(
     operator = sparse.csr_matrix(operator)
     size = operator.shape[1]
     rejected = _rejected(table, dimension)
-    kept = (~np.isnan(value) | rejected) & ~pd.isnull(time)
+    kept = _dated(table, name)
     if not kept.any():
         raise InputError(f"{name} has no value with a time; check the table")
     first = time[kept].min() if start is None else start
@@ -426,6 +430,23 @@ def _on_axis(
     }
     kept = {name: value for name, value in table.attrs.items() if name not in _OF_THE_TABLE}
     return xr.Dataset(data, coords, kept)
+
+
+def _dated(table: xr.Dataset, name: str) -> np.ndarray:
+    """Return which rows have a time and a value, or are of data that are not used, (N,) of bool."""
+    (dimension,) = table[name].dims
+    there = table[name].notnull().values | _rejected(table, dimension)
+    return np.asarray(there & ~pd.isnull(column(table, names.TIME, dimension)))
+
+
+def _say_outside(table: xr.Dataset, name: str, used: int, start: Any, stop: Any) -> None:
+    """Say how many data lie outside of the analysis times that were chosen."""
+    count = int(_dated(table, name).sum())
+    if used < count:
+        bounds = [f"before {start}"] if start is not None else []
+        bounds += [f"after {stop}"] if stop is not None else []
+        notice(f"{count - used} of {count} data of {name!r} lie {' or '.join(bounds)}, outside the "
+               "analysis times, and are not used")  # fmt: skip
 
 
 def _rejected(table: xr.Dataset, dimension: Hashable) -> np.ndarray:

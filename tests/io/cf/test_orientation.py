@@ -1,5 +1,7 @@
 """Points of a file in another order than the model's are put where the model has them."""
 
+import warnings
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -69,6 +71,22 @@ def test_decreasing_coordinates_of_another_unit_are_turned_round():
     np.testing.assert_array_equal(found.observation, ds.sst[:, ::-1].values.reshape(4, -1))
     increasing = field(lat=(1000.0, 2000.0, 4000.0))
     assert in_model_order(increasing, SAME, BOTH) is increasing
+
+
+@pytest.mark.parametrize(
+    ("lat", "said"),
+    [((10.0, 20.0, 41.0), "41 at the point 2 from 0, where the model has 40"),
+     ((11.0, 21.0, 41.0), "11 at the point 0"), ((10.0, np.nan, 40.0), "nan at the point 1"),
+     ((10.0, 20.001, 40.0), None), ((0.1, 0.2, 0.4), None)],
+)  # fmt: skip
+def test_points_that_are_not_the_models_are_said(lat, said):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        if said is None:
+            assert in_model_order(field(lat), SAME, BOTH).lat.values.tolist() == list(lat)
+            return
+        with pytest.raises(Notice, match=f"the coordinate lat is {said}"):
+            in_model_order(field(lat), SAME, BOTH)
 
 
 def test_a_model_with_a_number_of_points_has_those_of_the_file():
