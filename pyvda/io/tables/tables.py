@@ -428,8 +428,8 @@ def _on_axis(
         names.TIME: (names.TIME, axis, attrs),
         names.POINT_TIME: (names.DATUM, time[order], attrs),
     }
-    kept = {name: value for name, value in table.attrs.items() if name not in _OF_THE_TABLE}
-    return xr.Dataset(data, coords, kept)
+    of_file = {name: value for name, value in table.attrs.items() if name not in _OF_THE_TABLE}
+    return xr.Dataset(data, coords, of_file)
 
 
 def _dated(table: xr.Dataset, name: str) -> np.ndarray:
