@@ -27,6 +27,7 @@ from pyvda.errors import InputError
 from pyvda.methods import Options
 from pyvda.models.model import Model
 from pyvda.names import Status
+from pyvda.notices import notice
 from pyvda.progress import silent
 from pyvda.settings import BY_COMPONENT, BY_VARIABLE, OBSERVATION_VARIANCE
 from pyvda.state.windows import windows_across
@@ -35,6 +36,7 @@ _WINDOWS = 256
 _ROUNDS, _CLOSE = 16, 2e-3  # iterations at most, and the relative change that ends them
 _UNUSUAL = 4.0
 _FIRST = 0.02  # of the variance of the observations
+_ENOUGH = 30  # data, whose variance is known well enough
 
 
 @dataclass(frozen=True)
@@ -197,7 +199,22 @@ def estimated(
         move = np.abs(found.bias - before.bias) / np.sqrt(found.variance)
         if change < _CLOSE * found.variance.min() and move.max(initial=0.0) < _CLOSE:
             break
+    if variance:
+        _notice_too_large(found.variance, y, groups)
     return found
+
+
+def _notice_too_large(variance: Array, y: Array, groups: Array) -> None:
+    """Say where errors vary by more than the observations, which independent errors cannot."""
+    for g in np.unique(groups):
+        data, R = y[..., groups == g], variance[groups == g][0]
+        data = data[np.isfinite(data)]
+        if len(data) >= _ENOUGH and (total := float(np.var(data))) < R:
+            notice(
+                f"the estimated variance of the observation errors is {R:.3g}, but that of the "
+                f"observations is {total:.3g}: the analysis does not follow them, and the estimate "
+                "is wrong; choose another method, or give observation_variance as a number"
+            )
 
 
 def _usual(analysis: xr.Dataset, square: Array) -> Array:

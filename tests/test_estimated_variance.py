@@ -12,6 +12,7 @@ from pyvda import names
 from pyvda.errors import InputError
 from pyvda.estimated_variance import ErrorStatistics, estimated, with_estimate
 from pyvda.names import Status
+from pyvda.notices import Notice
 from pyvda.settings import chosen_method, settled
 
 R, PRIOR = 3.0, 5.0
@@ -74,6 +75,15 @@ def test_without_an_analysis_a_number_is_asked_for() -> None:
 
     with pytest.raises(InputError, match="no window has an analysis"):
         estimated(diverged, repeated())
+
+
+def test_errors_that_vary_more_than_the_observations_are_said() -> None:
+    def opposite(sample: xr.Dataset, errors: ErrorStatistics) -> xr.Dataset:
+        found = exact(sample, errors)
+        return found.assign({names.INNOVATION: 2 * sample[names.OBSERVATION]})
+
+    with pytest.warns(Notice, match="the analysis does not follow them"):
+        estimated(opposite, repeated())
 
 
 @pytest.mark.parametrize("name", [names.POINT_OBSERVATION, names.CHANNEL_OBSERVATION])
