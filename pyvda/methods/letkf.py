@@ -22,7 +22,7 @@ from pydantic import BeforeValidator, Field
 from pyvda import names
 from pyvda.climate.background_of_analysis import ensemble_in, member_count
 from pyvda.climate.background_option import CLIMATOLOGY, StateOption, is_name
-from pyvda.climate.climatology import LARGE, climatology
+from pyvda.climate.climatology import climatology
 from pyvda.climate.ensemble import Ensemble
 from pyvda.engine import Engine
 from pyvda.engine.interface import Array
@@ -49,6 +49,7 @@ from pyvda.operators.points import Points
 
 _MOST = 1_000_000  # numbers up to which the final members are written without being asked for
 _AT_ONCE = 1 << 22  # numbers of a run of the members
+_FEW = 10  # components a member, beyond which data everywhere have lost the truth in small oceans
 
 Radius = Annotated[float, Field(gt=0, le=1e9)]
 Stride = Annotated[int, Field(ge=1, le=10**6)]
@@ -246,7 +247,7 @@ def solve(problem: Problem, options: LETKFOptions) -> Solution:
     observation = np.asarray(problem.batch.observation, float)
     model = problem.model
     where = localised(model, options.radius, options.stride, options.periodic, options.radius_unit)
-    if options.radius is None and model.state_size > LARGE:
+    if options.radius is None and model.state_size > _FEW * options.members:
         notice(
             f"letkf without a radius: all data count everywhere in {model.state_size} components, "
             f"with the spurious correlations of {options.members} members; give radius"

@@ -1,5 +1,6 @@
 """The LETKF as a method: linear models, reference scores, cycling, points, land, and messages."""
 
+import warnings
 from dataclasses import replace
 
 import kalman
@@ -15,6 +16,7 @@ from pyvda.errors import InputError
 from pyvda.methods import Problem, Status, blocks
 from pyvda.methods.letkf import LETKFOptions, rotation, solve
 from pyvda.models.registry import get_model
+from pyvda.notices import Notice
 from pyvda.operators import Spectral, power
 from pyvda.operators.points import Points
 from pyvda.state.batch import Batch
@@ -117,6 +119,21 @@ def test_data_may_be_given_as_points(linear: Problem) -> None:
     as_points = solve(replace(linear, batch=Batch(none, none, none, points=points)), options)
     np.testing.assert_allclose(as_points.x, on_grid.x, atol=1e-12)
     np.testing.assert_allclose(as_points.stdev, on_grid.stdev, atol=1e-12)
+
+
+def test_few_members_for_the_state_without_a_radius_are_said(linear: Problem) -> None:
+    model = get_model("advection", state_size=41)
+    states = np.random.default_rng(1).standard_normal((8, 41))
+    model = replace(model, climatology=Climatology(states.mean(0), np.cov(states.T), states))
+    mask = np.zeros((1, 2, 41))
+    mask[0, 0, 3] = 1.0
+    one = replace(linear, model=model, batch=Batch(mask, mask, 0 * mask))
+    with pytest.warns(Notice, match="all data count everywhere in 41 components"):
+        solve(one, LETKFOptions(members=4))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        solve(one, LETKFOptions(members=5))
+        solve(one, LETKFOptions(members=4, radius=2.0))
 
 
 def test_windows_are_independent_of_each_other(linear: Problem) -> None:
