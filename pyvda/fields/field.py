@@ -23,6 +23,8 @@ from pyvda.io.cf.dimensions import find_time
 from pyvda.io.cf.matching import by_name, wanted
 from pyvda.io.quality.bad_data import INVALID, REJECTED, say, screened
 from pyvda.io.quality.error_variables import with_errors
+from pyvda.io.quality.missing_codes import Ends, states_range
+from pyvda.io.quality.missing_codes import say as say_missing
 from pyvda.io.quality.quality_flags import GoodFlags
 from pyvda.io.quality.validation import elapsed, expect_none_infinite, expect_numbers
 from pyvda.notices import notice
@@ -83,6 +85,8 @@ class Field:
     good_flags : optional
     order : (T,) of int, optional
         Index of each time in the file. None: they are in order there.
+    codes : tuple of (str, float)
+        Missing values that nothing states, with their variables, see `missing_codes`.
     """
 
     ds: xr.Dataset
@@ -98,6 +102,7 @@ class Field:
     transform: Transform
     good_flags: GoodFlags | None
     order: Array | None = None
+    codes: tuple[tuple[str, float], ...] = ()
 
     def read(self, name: str) -> Values:
         """Return the values of a variable on the sea, transformed.
@@ -107,10 +112,13 @@ class Field:
         InputError
             Infinite values, or values that the transform is not defined for.
         """
-        clean, codes = screened(self.ds, [name], self.good_flags)
+        clean, codes = screened(self.ds, [name], self.good_flags, unstated=False)
         clean, error = with_errors(clean, name, shared=len(self.variables) == 1)
         order = (self.time, *self.space)
         values = _array(clean[name], order)[:, self.sea]
+        missing = [number for one, number in self.codes if one == name]
+        if missing:
+            values[np.isin(values, missing)] = np.nan
         expect_none_infinite(name, np.isinf(values))
         code = _array(codes[name], order)[:, self.sea] if name in codes else np.zeros(values.shape)
         say(int((code == REJECTED).sum()), int((code == INVALID).sum()),
@@ -198,7 +206,7 @@ def opened(
         Places(np.zeros((0, 3)), np.zeros((0, 2)), places.Scale(1.0, 1.0, 0.0)), days, dated,
         Transform(transform), good_flags, None if (np.diff(order) == 1).all() else order,
     )  # fmt: skip
-    seen = _seen(field)
+    seen, codes = _seen(field)
     if not seen.any():
         raise InputError(
             f"{', '.join(chosen)} has no observation at all, only missing or bad values; give data "
@@ -206,7 +214,7 @@ def opened(
         )
     sea, masked = _sea(ds, mask, space, seen, sea)
     located = places_of(ds, chosen[0], space, sea)
-    return replace(field, sea=sea, seen=seen & sea, masked=masked, places=located)
+    return replace(field, sea=sea, seen=seen & sea, masked=masked, places=located, codes=codes)
 
 
 def _candidates(ds: xr.Dataset) -> list[str]:
@@ -289,17 +297,33 @@ def unit_of_time(coordinate: xr.DataArray) -> float:
     return days
 
 
-def _seen(field: Field) -> Array:
-    """Return which points have an observation, (Y, X), reading one variable after the other."""
+def _seen(field: Field) -> tuple[Array, tuple[tuple[str, float], ...]]:
+    """Return which points have an observation, (Y, X), and the missing values that nothing states.
+
+    One variable is read after the other, in parts.
+    """
     found = np.zeros([field.ds.sizes[d] for d in field.space], bool)
+    codes: list[tuple[str, float]] = []
     length = max(1, _AT_ONCE // max(1, found.size))
     for name in field.variables:
+        ends, with_code = Ends(), dict[float, Array]()
+        stated = states_range(field.ds[name].attrs)
         for start in range(0, len(field.days), length):
             part = field.between(start, start + length)
-            clean, _ = screened(part.ds, [name], field.good_flags)
+            clean, _ = screened(part.ds, [name], field.good_flags, unstated=False)
             expect_numbers(clean[name], name)
-            found |= clean[name].notnull().any(field.time).transpose(*field.space).values
-    return found
+            values = _array(clean[name], (field.time, *field.space))
+            for code in () if stated else ends.add(values):
+                here = values == code
+                with_code[code] = with_code.get(code, False) | here.any(0)
+                values = np.where(here, np.nan, values)
+            found |= (~np.isnan(values)).any(0)
+        missing = ends.missing()
+        say_missing(name, missing)
+        codes += [(name, code) for code in missing]
+        for code in with_code.keys() - missing.keys():
+            found |= with_code[code]
+    return found, tuple(codes)
 
 
 def _sea(

@@ -219,6 +219,8 @@ def _values(
     alone: bool,
     known: Array,
 ) -> PointValues:
+    if ds[name].chunks is None:
+        ds[name].load()  # missing values that nothing states are looked for in memory
     clean, codes = screened(ds, [name], good_flags)
     clean, error = with_errors(clean, name, shared=alone)
     expect_numbers(clean[name], name)

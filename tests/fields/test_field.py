@@ -167,3 +167,21 @@ def test_infinite_values_and_missing_errors() -> None:
     errors = ds.assign(sst_error=ds.sst * np.nan)
     with pytest.raises(InputError, match="missing or negative"):
         opened(errors).read("sst")
+
+
+@pytest.mark.parametrize("way", ["memory", "file", "chunks", "parts"])
+def test_missing_values_that_nothing_states(tmp_path, monkeypatch, way) -> None:
+    expected = opened(field()[0])
+    ds = field()[0].fillna({"sst": -9999.0})
+    if way == "file":
+        ds.to_netcdf(tmp_path / "a.nc", encoding={"sst": {"_FillValue": None}})
+        ds = xr.open_dataset(tmp_path / "a.nc")
+    elif way == "chunks":
+        ds = ds.chunk(time=2)
+    elif way == "parts":
+        monkeypatch.setattr("pyvda.fields.field._AT_ONCE", 40)
+    with pytest.warns(Notice, match="times the value -9999"):
+        found = opened(ds)
+    np.testing.assert_array_equal(found.sea, expected.sea)
+    for one, other in ((found, expected), (found.between(0, 1), expected.between(0, 1))):
+        np.testing.assert_array_equal(one.read("sst").values, other.read("sst").values)

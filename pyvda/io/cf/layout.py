@@ -168,6 +168,18 @@ def variables(ds: xr.Dataset, state_size: int) -> list[tuple[str, slice]]:
     return [(one.name, space.slices()[one.name]) for one in space.variables if one.dims]
 
 
+def of_file(ds: xr.Dataset) -> list[tuple[str, slice, dict[str, Any]]]:
+    """Return name, components and attributes of the file's variables that make the state vectors.
+
+    None where the file has state vectors.
+    """
+    layout = _layout(ds)
+    if layout is None or _space(layout).size != ds.sizes.get(names.STATE):
+        return []
+    place = _space(layout).slices()
+    return [(str(v["name"]), place[name], v["attrs"]) for name, v in layout["variables"].items()]
+
+
 def component_labels(ds: xr.Dataset) -> list[str]:
     """Return name and unit of each component of an analysis that has the variables of a file.
 

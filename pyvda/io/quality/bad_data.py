@@ -33,7 +33,11 @@ REJECTED, INVALID = 1, 2
 
 
 def screened(
-    ds: xr.Dataset, observed: Sequence[str], good_flags: GoodFlags | None = None
+    ds: xr.Dataset,
+    observed: Sequence[str],
+    good_flags: GoodFlags | None = None,
+    *,
+    unstated: bool = True,
 ) -> tuple[xr.Dataset, dict[str, xr.Variable]]:
     """Return `ds` with NaN in place of bad values of the observed variables.
 
@@ -44,6 +48,9 @@ def screened(
     observed : sequence of str
     good_flags : optional
         See `quality_flags.rules`.
+    unstated : bool
+        Whether missing values that nothing states are looked for in variables in memory, see
+        `missing_codes`.
 
     Returns
     -------
@@ -88,7 +95,7 @@ def screened(
             codes[name] = elementwise(code, np.int8, values, *flags)
             codes[name].attrs = {"comment": _comment(rules, bounds)}
             values = elementwise(_without_bad, np.float64, values, codes[name])
-        if bounds is None:
+        if bounds is None and unstated:
             values = without_codes(values, name)
         changed[name] = values.copy(deep=False)
         changed[name].attrs = without_packing(variable.attrs, bounds)

@@ -6,6 +6,7 @@ far from the others, by their range or several times it, and no valid range of t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,11 +20,12 @@ _NINES = [10.0**k - 1 for k in range(2, 7)]
 _NINES += [10.0**k - 10.0**-n for k in range(2, 6) for n in (1, 2, 3) if k + n <= 6]
 _HUGE = [10.0**k for k in (10, 15, 20, 25, 28, 30, 32, 33, 34, 35, 36, 37, 38)]
 _CODES = np.array(
-    sorted({*_NINES, *_HUGE, 99.99, 32767.0, 32768.0, 2147483647.0, 2147483648.0, 9.96921e36})
+    sorted({*_NINES, *_HUGE, 32767.0, 32768.0, 2147483647.0, 2147483648.0, 9.96921e36})
 )
 _ROUNDING = 2e-7  # of a number in float32, relative
 _APART = 5.0  # ranges of the other values
 _APART_LARGE = 1.0  # of -999, -9999, ... and 1e10 or more
+_LARGER = 1e3  # times the others is 1e10 or more: these may be powers of ten, too
 _FEW = 10  # other values, among which only a large code is recognised
 _RANGES = ("valid_range", "valid_min", "valid_max")
 
@@ -40,6 +42,37 @@ def is_code(number: float) -> bool:
     )
 
 
+class Ends:
+    """The codes at the ends of numbers that are read in parts, and the range of the others."""
+
+    def __init__(self) -> None:
+        self._codes: Counter[float] = Counter()
+        self._low, self._high, self._count = np.inf, -np.inf, 0
+
+    def add(self, values: np.ndarray) -> list[float]:
+        """Take in some numbers, and return the codes at their ends."""
+        there, found = values[np.isfinite(values)], []
+        while there.size:
+            low, high = float(there.min()), float(there.max())
+            here = [end for end in {low, high} if is_code(end)]
+            if not here:
+                self._low, self._high = min(low, self._low), max(high, self._high)
+                self._count += there.size
+                break
+            self._codes.update({end: int((there == end).sum()) for end in here})
+            found += here
+            there = there[~np.isin(there, here)]
+        return found
+
+    def missing(self) -> dict[float, int]:
+        """Return the codes that are missing values, and how often each occurs."""
+        if not self._count:  # nothing but codes: one of them is no other value's neighbour
+            alone = len(self._codes) == 1 and all(one < 0 or one > 1e9 for one in self._codes)
+            return dict(self._codes) if alone else {}
+        ends = self._low, self._high, self._count
+        return {one: n for one, n in self._codes.items() if is_far(one, *ends)}
+
+
 def codes_of(values: np.ndarray) -> list[tuple[float, int]]:
     """Return the missing values among numbers, and how often each occurs.
 
@@ -48,25 +81,16 @@ def codes_of(values: np.ndarray) -> list[tuple[float, int]]:
     >>> codes_of(np.array([900.0, 999.0, 950.0])), codes_of(np.array([1.0, 2.0, 99.0]))
     ([], [])
     """
-    found: list[tuple[float, int]] = []
-    there = values[np.isfinite(values)]
-    while there.size:
-        ends = {float(there.min()), float(there.max())}
-        here = [end for end in ends if is_code(end)]
-        if not here:
-            break
-        for end in here:
-            found.append((end, int((there == end).sum())))
-        there = there[~np.isin(there, here)]
-    if not there.size:  # nothing but codes: one of them is no other value's neighbour
-        return found if len(found) == 1 and (found[0][0] < 0 or found[0][0] > 1e9) else []
-    low, high = float(there.min()), float(there.max())
-    return [one for one in found if is_far(one[0], low, high, there.size)]
+    ends = Ends()
+    ends.add(values)
+    return list(ends.missing().items())
 
 
 def is_far(number: float, low: float, high: float, count: int) -> bool:
     """Tell whether a code lies far from so many values between two others."""
     large = (number <= -999 or abs(number) >= 9999) and abs(number) not in (32767, 32768)
+    if abs(number) >= _HUGE[0] and abs(number) < _LARGER * max(abs(low), abs(high)):
+        return False
     enough = count >= (2 if large else _FEW)
     unlikely = number <= -999 or abs(number) >= 1e10
     apart = _APART_LARGE if large and unlikely else _APART
@@ -89,10 +113,15 @@ def without_codes(variable: xr.Variable, name: object) -> xr.Variable:
     found = codes_of(values)
     if not found:
         return variable
-    for number, count in found:
-        notice(f"{said(name, number, count)}; it is taken for missing")
+    say(name, dict(found))
     numbers = [number for number, _ in found]
     return variable.copy(data=np.where(np.isin(values, numbers), np.nan, values))
+
+
+def say(name: object, missing: Mapping[float, int]) -> None:
+    """Give notice of the values that are taken for missing, and how often each occurs."""
+    for number, count in missing.items():
+        notice(f"{said(name, number, count)}; it is taken for missing")
 
 
 def said(name: object, number: float, count: int) -> str:

@@ -18,7 +18,7 @@ import xarray as xr
 
 from pyvda import names
 from pyvda.errors import InputError
-from pyvda.io.cf import times
+from pyvda.io.cf import layout, times
 from pyvda.io.quality import bad_data, missing_codes
 
 _CHUNKS_AT_ONCE = 256  # whose statistics are computed by one graph
@@ -47,7 +47,7 @@ def check(ds: xr.Dataset, *, said: bool = False) -> Statistics:
     if names.REJECTED in ds and not said:
         bad_data.say(found.rejected, found.invalid, ds[names.REJECTED].attrs.get("comment", ""))
     expect_none_infinite(names.OBSERVATION, found.infinite)
-    _expect_no_codes(ds[names.OBSERVATION], found)
+    _expect_no_codes(ds, found)
     elsewhere = names.POINT_OBSERVATION in ds or names.CHANNEL_OBSERVATION in ds
     if not found.observed and not elsewhere:
         bad = found.rejected + found.invalid
@@ -65,23 +65,33 @@ def check(ds: xr.Dataset, *, said: bool = False) -> Statistics:
     return found
 
 
-def _expect_no_codes(observation: xr.DataArray, found: Statistics) -> None:
+def _expect_no_codes(ds: xr.Dataset, found: Statistics) -> None:
     """Refuse lazy observations with missing values that nothing states, see `missing_codes`.
 
-    The others lie between the least and the largest value that is none.
+    The others of a variable lie between the least and the largest value that is none.
     """
-    codes = [one for one in (found.low, found.high) if missing_codes.is_code(one)]
-    stated = missing_codes.states_range(observation.attrs)
-    if observation.chunks is None or not codes or stated:
+    whole = ds[names.OBSERVATION]
+    if whole.chunks is None:
         return
+    parts = layout.of_file(ds) or [(names.OBSERVATION, slice(None), whole.attrs)]
+    for name, place, attrs in parts:
+        ends = np.fmin.reduce(found.low[place]), np.fmax.reduce(found.high[place])
+        codes = [one for one in map(float, ends) if missing_codes.is_code(one)]
+        if codes and not missing_codes.states_range(attrs):
+            _expect_near(whole.isel({names.STATE: place}), codes, name)
+
+
+def _expect_near(observation: xr.DataArray, codes: list[float], name: object) -> None:
     others = observation.where(~observation.isin(codes))
-    ends = xr.Dataset({"low": others.min(), "high": others.max(), "count": others.count()})
-    ends = ends.compute()
+    ends = xr.Dataset(
+        {"low": others.min(), "high": others.max(), "count": others.count(),
+         "all": observation.count()}
+    ).compute()  # fmt: skip
     for one in codes:
         if missing_codes.is_far(one, float(ends.low), float(ends.high), int(ends["count"])):
-            count = found.observed - int(ends["count"])
+            count = int(ends["all"]) - int(ends["count"])
             raise InputError(
-                f"{missing_codes.said(names.OBSERVATION, one, count)}; add the attribute "
+                f"{missing_codes.said(name, one, count)}; add the attribute "
                 f"missing_value={one:.7g} to the variable, or replace it by NaN "
                 f"(ds.where(ds != {one:.7g}))"
             )
@@ -158,8 +168,8 @@ class Statistics:
     square, count : (T,)
         Sum of squared errors and number of data with an error, at each step; zeros if the file
         gives no errors.
-    low, high : float
-        The least and the largest value; NaN without any.
+    low, high : (D,)
+        The least and the largest value of each component; NaN without any.
     """
 
     infinite: int
@@ -169,8 +179,8 @@ class Statistics:
     invalid: int
     square: np.ndarray
     count: np.ndarray
-    low: float = np.nan
-    high: float = np.nan
+    low: np.ndarray
+    high: np.ndarray
 
 
 def statistics(ds: xr.Dataset) -> Statistics:
@@ -186,13 +196,14 @@ def statistics(ds: xr.Dataset) -> Statistics:
     steps = ds.sizes[names.TIME]
     counts: Counter[str] = Counter()
     square, count = np.zeros(steps), np.zeros(steps)
-    low, high = np.nan, np.nan
+    low, high = np.full((2, ds.sizes[names.STATE]), np.nan)
     for part in _parts(ds):
         found = _wanted(ds.isel(part)).compute()
         for name in ("infinite", "observed", "bad_error", "rejected", "invalid"):
             counts[name] += int(found.get(name, 0))
-        low = float(np.fmin(low, found["low"]))
-        high = float(np.fmax(high, found["high"]))
+        components = part.get(names.STATE, slice(None))
+        low[components] = np.fmin(low[components], found["low"].values)
+        high[components] = np.fmax(high[components], found["high"].values)
         if "square" in found:
             at = part.get(names.TIME, slice(None))
             square[at] += found["square"].values
@@ -225,10 +236,11 @@ def _wanted(ds: xr.Dataset) -> xr.Dataset:
     """Return the statistics of some observations, not yet computed."""
     observation = ds[names.OBSERVATION]
     there = observation.notnull()
+    along = [dim for dim in observation.dims if dim != names.STATE]
     wanted = xr.Dataset(
         {"infinite": np.isinf(observation).sum(), "observed": there.sum(),
-         "low": observation.min(), "high": observation.max()}
-    )  # fmt: skip
+         "low": observation.min(along), "high": observation.max(along)}
+    ).reset_coords(drop=True)  # fmt: skip
     if names.OBSERVATION_ERROR in ds:
         error = ds[names.OBSERVATION_ERROR]
         wanted["bad_error"] = (there & ~((error > 0) & np.isfinite(error))).sum()

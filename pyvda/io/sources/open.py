@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from pyvda import names
-from pyvda.io.cf import conventions
+from pyvda.io.cf import conventions, layout
 from pyvda.io.cf.dimensions import find_time, is_window
 from pyvda.io.quality import validation
 from pyvda.io.quality.missing_codes import without_codes
@@ -84,7 +84,8 @@ def open_observations(
     said = names.REJECTED in source.variables
     try:
         known = model or model_attributes.usable(source)
-        if grid_step is not None or rows.is_table(source, known):
+        table = grid_step is not None or rows.is_table(source, known)
+        if table:
             known = known or model_attributes.required(source)
             with locations.reading(where):
                 ds = analysis_times.placed(source, known, grid_step, variable, good_flags)
@@ -96,8 +97,8 @@ def open_observations(
         with locations.reading(where):
             ds = ds.load() if chunks is None else ds.chunk(chunks)
         ds = conventions.as_float64(ds)
-        seen = without_codes(ds.variables[names.OBSERVATION], names.OBSERVATION)
-        ds = ds.assign({names.OBSERVATION: seen})
+        if chunks is None and not table:
+            ds = _without_codes(ds)
         with locations.reading(where):
             validation.check(ds, said=said)
     except BaseException:
@@ -114,6 +115,25 @@ def open_observations(
     else:
         ds.set_close(source.close)
     return ds
+
+
+def _without_codes(ds: xr.Dataset) -> xr.Dataset:
+    """Return observations without missing values that nothing states, each variable by itself."""
+    whole = ds.variables[names.OBSERVATION]
+    parts = layout.of_file(ds) or [(names.OBSERVATION, slice(None), whole.attrs)]
+    changed = {}
+    for name, place, attrs in parts:
+        part = whole.isel({names.STATE: place})
+        part.attrs = attrs
+        clean = without_codes(part, name)
+        if clean is not part:
+            changed[place.start, place.stop] = clean.values
+    if not changed:
+        return ds
+    values = whole.values.copy()
+    for (start, stop), clean_values in changed.items():
+        values[..., start:stop] = clean_values
+    return ds.assign({names.OBSERVATION: whole.copy(data=values)})
 
 
 def _plain(path: Any) -> Any:

@@ -149,6 +149,9 @@ def screened(
     """
     listed = matching.wanted(variable, table)
     chosen = _numbers(table) if listed is None else [matching.by_name(table, n) for n in listed]
+    for name in chosen:
+        if table[name].chunks is None:
+            table[name].load()  # missing values that nothing states are looked for in memory
     return bad_data.without_bad(table, chosen, good_flags)
 
 

@@ -73,3 +73,39 @@ def test_several_codes_and_few_values():
     assert codes_of(values[[0, 4, 11]]) == []
     assert codes_of(np.full(4, -9999.0)) == [(-9999.0, 4)]
     assert codes_of(np.full(4, 99.0)) == []
+    powers = 10.0 ** np.arange(5, 11)  # of counts, by dilution
+    assert codes_of(powers) == []
+    assert codes_of(np.append(powers, 1e20)) == [(1e20, 1)]
+
+
+def of_variables() -> xr.Dataset:
+    y = np.where(np.arange(20) % 4, np.linspace(0.0, 1.0, 20), 99.9)
+    values = {"x": np.full(20, 99.0), "y": y, "z": np.linspace(9e4, 1.1e5, 20)}
+    return xr.Dataset({n: ("time", v) for n, v in values.items()}, {"time": 0.01 * np.arange(20)})
+
+
+@pytest.mark.parametrize("way", ["memory", "file"])
+def test_each_variable_of_a_file_is_looked_at_by_itself(tmp_path, way):
+    ds = of_variables()
+    plain = {name: {"_FillValue": None} for name in ds}
+    ds.to_netcdf(tmp_path / "o.nc", encoding=plain)
+    with pytest.warns(Notice, match=r"y has 5 times the value 99\.9"):
+        found = pyvda.open_observations(ds if way == "memory" else tmp_path / "o.nc", model=MODEL)
+    expected = np.stack([ds.x, ds.y.where(ds.y < 99), ds.z], -1)
+    np.testing.assert_array_equal(found.observation, expected)
+    with pytest.raises(InputError, match=r"y has 5 times the value 99\.9"):
+        prepared(ds.chunk(time=5), None, MODEL)
+    ds["y"].attrs["valid_max"] = 100.0
+    ds.to_netcdf(tmp_path / "v.nc", encoding=plain)
+    found = pyvda.open_observations(ds if way == "memory" else tmp_path / "v.nc", model=MODEL)
+    np.testing.assert_array_equal(found.observation.isel(state=1), ds.y)
+
+
+def test_rows_of_a_file(tmp_path):
+    value = np.where(np.arange(60) % 4, np.linspace(-9.0, 9.0, 60), -9999.0)
+    rows = {"time": 0.01 * np.repeat(np.arange(20), 3), "component": np.tile([0, 1, 2], 20)}
+    ds = xr.Dataset({n: ("row", v) for n, v in {**rows, "value": value}.items()})
+    ds.to_netcdf(tmp_path / "r.nc", encoding={"value": {"_FillValue": None}})
+    with pytest.warns(Notice, match="value has 15 times the value -9999"):
+        found = pyvda.open_observations(tmp_path / "r.nc", model=MODEL)
+    assert int(found.observation.count()) == 45
