@@ -7,6 +7,7 @@ Time zones are converted to UTC, the only zone that CF knows.
 
 from __future__ import annotations
 
+import itertools
 import re
 from datetime import time as clock
 from decimal import Decimal
@@ -118,16 +119,27 @@ def _with_whole_times(frame: pd.DataFrame) -> pd.DataFrame:
         unit: next((known[name] for name in names_of if name in known), None)
         for unit, names_of in (_DATE | _CLOCK).items()
     }
-    # In the files of buoys MM are months and mm minutes.
+    # In the files of buoys MM are months, and mm beside hh minutes.
     chosen["month"] = "MM" if "MM" in frame.columns else chosen["month"]
-    chosen["minute"] = "mm" if "mm" in frame.columns else chosen["minute"]
-    columns = {unit: name for unit, name in chosen.items() if name is not None}
+    if {"hh", "mm"} <= set(frame.columns):
+        chosen["minute"] = "mm"
+    clock = itertools.takewhile(lambda unit: _counts(frame, chosen[unit], unit), _CLOCK)
+    columns = {unit: name for unit in (*_DATE, *clock) if (name := chosen[unit]) is not None}
     if not set(_DATE) <= set(columns) or _time_of(frame) is not None:
         return frame
     numbers = {unit: pd.to_numeric(frame[name], errors="coerce") for unit, name in columns.items()}
     year = numbers["year"]  # of two digits: from 1969 to 2068, as in POSIX
     numbers["year"] = year.where(year > 99, year + np.where(year < 69, 2000, 1900))
     return _replaced(frame, list(columns.values()), pd.to_datetime(numbers, errors="coerce"))
+
+
+def _counts(frame: pd.DataFrame, name: str | None, unit: str) -> bool:
+    """Tell whether a column may count hours, minutes or seconds: a "min" may be the least value."""
+    if name is None:
+        return False
+    numbers = pd.to_numeric(frame[name], errors="coerce").dropna()
+    whole = unit != "minute" or bool((numbers % 1 == 0).all())
+    return whole and bool(numbers.between(0, 60).all())
 
 
 def _replaced(frame: pd.DataFrame, parts: list[str], times: Any) -> pd.DataFrame:

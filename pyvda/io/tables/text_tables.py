@@ -29,6 +29,7 @@ _EITHER = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")  # 1,353: a decimal comma, or o
 # Numbers that only one of the two styles has: 1,353.5 and 1,353,000 or 1.353,5.
 _THOUSANDS_COMMA = re.compile(r"[+-]?\d{1,3}((,\d{3})+\.\d+|(,\d{3}){2,})")
 _THOUSANDS_POINT = re.compile(r"[+-]?\d{1,3}(\.\d{3})+,\d+")
+_GROUPED = re.compile(r"[+-]?\d{1,3}(\.\d{3})+(,\d+)?")
 _SEPARATORS = ("\t", ";", "|", ",")
 _LOOKED_AT = 50  # lines in which the separator is looked for
 _TRUTH = {"True": True, "TRUE": True, "False": False, "FALSE": False}
@@ -59,6 +60,7 @@ def read(path: Path) -> pd.DataFrame:
             f"{path} is no table with as many fields in each row as in the first "
             f"({str(error).strip().splitlines()[0]}); correct that row"
         ) from error
+    frame = _without_row_numbers(frame, path)
     frame.columns = [str(name).strip() for name in frame.columns]
     numbers = [name for name in frame.columns if _REAL_NUMBER.fullmatch(name)]
     if numbers:
@@ -133,8 +135,21 @@ def _parsed(rows: Sequence[str], separator: str) -> pd.DataFrame:
     )  # fmt: skip
 
 
+def _without_row_numbers(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Return a table without the numbers of its rows, which R writes without a name above them."""
+    if isinstance(frame.index, pd.RangeIndex):
+        return frame
+    found = [str(one) for one in frame.index]
+    if not any(found == [str(n + first) for n in range(len(found))] for first in (0, 1)):
+        raise InputError(
+            f"the rows of {path} have more fields than there are names of columns "
+            f"({', '.join(map(str, frame.columns))}), expected a name for each; add the others"
+        )
+    return frame.reset_index(drop=True)
+
+
 def _begins_with_units(frame: pd.DataFrame) -> bool:
-    """Tell whether the first row has units: text above numbers, and no number."""
+    """Tell whether the first row has units: text above numbers, no number, and no second date."""
     if len(frame) < 2:
         return False
     above = False
@@ -142,15 +157,24 @@ def _begins_with_units(frame: pd.DataFrame) -> bool:
         first, rest = frame[name].iloc[0], frame[name].iloc[1:].dropna()
         if isinstance(first, str) and _is_value(first.strip()):
             return False
+        if isinstance(first, str) and len(rest) and _is_alike(first, rest.iloc[0]):
+            return False
         numbers = len(rest) > 0 and all(_is_value(one.strip()) for one in rest.iloc[:_LOOKED_AT])
         above = above or (numbers and isinstance(first, str))
     return above
+
+
+def _is_alike(one: str, other: str) -> bool:
+    """Tell whether two texts with digits differ in these alone, as dates do."""
+    first, second = (re.sub(r"\d", "0", text.strip()) for text in (one, other))
+    return first == second and "0" in first
 
 
 def _with_numbers(frame: pd.DataFrame, separator: str) -> pd.DataFrame:
     """Return a table of text with numbers where a column holds nothing else."""
     made: list[pd.Series] = []
     odd: dict[int, pd.Series] = {}  # text with what is no plain number
+    points = False  # whether plain numbers have decimal points
     for number in range(frame.shape[1]):
         column = frame.iloc[:, number].str.strip()
         there = column[column.notna() & ~column.isin(MISSING)]
@@ -159,10 +183,11 @@ def _with_numbers(frame: pd.DataFrame, separator: str) -> pd.DataFrame:
             made.append(column.map(_TRUTH))
         elif found.notna().sum() == len(there):
             made.append(found)
+            points = points or bool(there.str.contains(".", regex=False).any())
         else:
             made.append(column)
             odd[number] = there
-    commas = _has_decimal_commas(odd.values(), separator)
+    commas = _has_decimal_commas(odd.values(), separator, points)
     for number, there in odd.items():
         plain = _plain_numbers(there, commas)
         if plain is not None:
@@ -170,10 +195,11 @@ def _with_numbers(frame: pd.DataFrame, separator: str) -> pd.DataFrame:
     return pd.concat(made, axis=1, ignore_index=True).set_axis(frame.columns, axis=1)
 
 
-def _has_decimal_commas(columns: Collection[pd.Series], separator: str) -> bool:
+def _has_decimal_commas(columns: Collection[pd.Series], separator: str, points: bool) -> bool:
     """Tell whether commas in columns of text are decimal marks; else they separate thousands.
 
-    Where both are possible, what is chosen is said.
+    They do beside columns of numbers with decimal points. Where both are possible, what is chosen
+    is said.
     """
     if any(column.str.fullmatch(_THOUSANDS_COMMA).any() for column in columns):
         return False
@@ -185,7 +211,7 @@ def _has_decimal_commas(columns: Collection[pd.Series], separator: str) -> bool:
         return True
     if numbers:
         whole = any(_is_numeric(one) and one.str.fullmatch(_NUMBER).any() for one in columns)
-        decimal = separator != "," and not whole
+        decimal = separator != "," and not (whole or points)
         example = numbers[0].iloc[0]
         read = example.replace(",", "." if decimal else "")
         notice(f"numbers such as {example} are read as {read}; write them without a comma if not")
@@ -202,9 +228,9 @@ def _plain_numbers(column: pd.Series, commas: bool) -> pd.Series | None:
     fortran = column.str.fullmatch(_FORTRAN)
     text = column.where(~fortran, column.str.replace("d", "e", case=False))
     if commas:
-        text = text.where(
-            ~text.str.fullmatch(_THOUSANDS_POINT), text.str.replace(".", "", regex=False)
-        )
+        if text.str.fullmatch(_THOUSANDS_POINT).any():  # 1.353 beside 1.353,5
+            grouped = text.str.fullmatch(_GROUPED)
+            text = text.where(~grouped, text.str.replace(".", "", regex=False))
         text = text.where(
             ~text.str.fullmatch(_DECIMAL_COMMA), text.str.replace(",", ".", regex=False)
         )

@@ -130,6 +130,18 @@ def test_times_in_several_columns(columns):
     assert set(found.data_vars) == {"x"}
 
 
+@pytest.mark.parametrize("hours", [{}, {"hour": DATES.hour}])
+def test_the_least_value_is_no_minute(hours):
+    day = {"year": DATES.year, "month": DATES.month, "day": np.arange(1, 7)}
+    least = np.arange(6) - 2.5
+    with pytest.warns(Notice, match="made of the columns year, month, day"):
+        found = dataset(frame(**day, **hours, min=least, mm=least + 3), "the table")
+    np.testing.assert_array_equal(found["min"], least)
+    assert "mm" in found
+    first = np.datetime64("2024-03-01T00" if not hours else "2024-03-01T22")
+    assert found.time.values[0] == first
+
+
 def test_dates_as_whole_numbers():
     days = pd.date_range("2024-02-27", periods=6)
     with pytest.warns(Notice, match="20240227 are read as dates, 2024-02-27"):

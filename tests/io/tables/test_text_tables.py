@@ -32,6 +32,8 @@ SPELLINGS = {
     "columns of spaces": PLAIN.replace(",", "   "),
     "a separator at the end of each row": PLAIN.replace("\n", ",\n", 1).replace("A\n", "A,\n"),
     "blank lines and remarks between rows": "\n" + PLAIN.replace("A\n", "A\n\n# moved\n", 2),
+    "row numbers of R": "time,component,value,station\n"
+    + "".join(f"{n},{row}\n" for n, row in enumerate(PLAIN.splitlines()) if n),
     "a row of units": PLAIN.replace("station\n", "station\ndays,,K,name\n"),
     "names in a remark": "# mooring 7\n# " + PLAIN.replace("station\n", "station\n# d - K -\n"),
     "exponents of Fortran": PLAIN.replace("-1.5,", "-0.15D+01,"),
@@ -60,6 +62,7 @@ def test_letters_of_latin_1(tmp_path):
     [
         ("", "is empty, expected the names of columns"),
         ("\n \n", "is empty"),
+        ("time,x\n0.0,1.5,2.5\n0.1,1.6,2.6\n", "more fields than there are names of columns"),
         (PLAIN + "1,x,2,A,5,6\n", "is no table with as many fields in each row as in the first"),
         (PLAIN.partition("\n")[2], "has the number 0.0, expected the names of the columns"),
         (PLAIN.replace("-1.0", "n/d"), "has the text 'n/d' in row 1 of the column 'value'"),
@@ -118,6 +121,7 @@ def test_rows_without_a_value_are_times_of_the_analysis():
         (";", ["0,353", "1,353"], [0.353, 1.353], ""),
         (";", ["2,353", "1,353"], [2.353, 1.353], "numbers such as 2,353 are read as 2.353"),
         (";", ["2,353", "456"], [2353, 456], "numbers such as 2,353 are read as 2353"),
+        (";", ["1.353,5", "2.353", "4,5"], [1353.5, 2353, 4.5], ""),
         (",", ['"2,353"', '"1,353"'], [2353, 1353], "numbers such as 2,353 are read as 2353"),
     ],
 )
@@ -159,3 +163,16 @@ def test_the_files_of_buoys(tmp_path):
     hours = np.arange(6.0)
     expected = np.stack([hours + 0.5, np.full(6, np.nan), -hours], -1)
     np.testing.assert_array_equal(found.observation, expected)
+
+
+def test_commas_beside_decimal_points_separate_thousands(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("time;x\n0.5;1,353\n1.0;2,353\n")
+    with pytest.warns(Notice, match="numbers such as 1,353 are read as 1353"):
+        np.testing.assert_array_equal(read(path)["x"], [1353, 2353])
+
+
+def test_a_first_row_of_data_is_no_row_of_units(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("time,x\n2001-01-01,bad\n2001-01-02,1.5\n2001-01-03,1.6\n")
+    assert read(path)["x"].iloc[0] == "bad"  # which is then named
