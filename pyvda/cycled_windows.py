@@ -130,12 +130,11 @@ def _window(
     analysis = cycling.counted(labelled(block, problem, solution), own)
     analysis = _with_background(analysis, first_guess, problem)
     observed = bool(problem.has_observations()[0])
+    analysed = bool(np.isfinite(solution.x).all()) and solution.status[0] != Status.DIVERGED
     covariance = solution.per_window.get(names.FINAL_COVARIANCE, solution.x)
-    finite = np.isfinite(solution.x).all() and np.isfinite(covariance).all()
-    usable = bool(finite) and solution.status[0] != Status.DIVERGED
     if start is None and not observed:
         return analysis, None
-    if usable:
+    if analysed and np.isfinite(covariance).all():
         return analysis, cycling.following(analysis, options, model, cost, engine)
     if start is None or not np.isfinite(first_guess).all():
         raise EngineError(
@@ -143,7 +142,7 @@ def _window(
             "cycle cannot go on; see that the observations have the units of the model, or give a "
             "background and its covariance"
         )
-    what = "diverged" if np.isfinite(covariance).all() else "has no finite covariance at its end"
+    what = "has no finite covariance at its end" if analysed else "diverged"
     notice(f"window {number} {what}: the next one starts from the forecast of its background")
     return analysis, cycling.later(start, steps, options, model, cost, engine)
 

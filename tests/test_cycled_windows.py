@@ -167,7 +167,9 @@ def test_after_a_window_that_diverged_comes_the_forecast_of_its_background(
         return found
 
     monkeypatch.setattr(cycling, "solve", lost)
-    found = pyvda.assimilate(ds, **how)
+    said = {"analysis": "diverged", "covariance": "has no finite covariance at its end"}[what]
+    with pytest.warns(Notice, match=f"window 1 {said}: the next one starts"):
+        found = pyvda.assimilate(ds, **how)
     assert (found["status"].values[1] == Status.DIVERGED) == (what == "analysis")
     y = ds["observation"].values.copy()
     y[LENGTH : 2 * LENGTH] = np.nan

@@ -152,9 +152,10 @@ def _expect_unicode() -> None:
     """
     arguments = sys.argv[1:]
     of_command = bool(arguments) and sys.orig_argv[-len(arguments) :] == arguments
-    if of_command and not sys.flags.utf8_mode and sys.getfilesystemencoding() != "utf-8":
-        os.environ["PYTHONUTF8"] = "1"
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    begun_again = os.environ.get("PYTHONUTF8") == "1"  # in vain: Python was told otherwise
+    if of_command and not begun_again and sys.getfilesystemencoding() != "utf-8":
+        os.environ["PYTHONUTF8"] = "1"  # of workers
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
 
 def _open_standard_streams() -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from pyvda import names
@@ -327,8 +328,12 @@ def _at_same_times(
         if len(np.unique(one)) < len(one):
             raise InputError(f"a time repeats in the {what}; leave out all but one of each")
     step = np.diff(np.sort(of_samples)).min(initial=np.inf)
-    near = np.abs(of_samples[:, None] - of_truth) <= (_ROUNDING * step if step < np.inf else 0.0)
-    here, there = np.nonzero(near)
+    order = np.argsort(of_truth)
+    nearest = pd.Index(of_truth[order]).get_indexer(
+        of_samples, method="nearest", tolerance=_ROUNDING * step if step < np.inf else 0.0
+    )
+    here = np.flatnonzero(nearest >= 0)
+    there = order[nearest[here]]
     if not len(here):
         raise InputError(
             f"the samples and their truth have no time in common (they begin at {ours.values[0]} "

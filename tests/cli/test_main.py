@@ -328,14 +328,16 @@ def test_a_current_folder_that_is_gone_is_said(tmp_path) -> None:
     )
 
 
-def test_names_of_files_in_an_ascii_locale(folder, tmp_path) -> None:
+@pytest.mark.parametrize("flags", [[], ["-X", "utf8=0"]])
+def test_names_of_files_in_an_ascii_locale(folder, tmp_path, flags) -> None:
+    """Also where Python is told not to use UTF-8: libraries need it."""
     path = tmp_path / "größe.nc"
     path.write_bytes((folder / "obs.nc").read_bytes())
     ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    command = [sys.executable, "-m", "pyvda", "assimilate", str(path), "--model", "lorenz63"]
+    command = [sys.executable, *flags, "-m", "pyvda", "assimilate", str(path)]
     done = subprocess.run(
-        [*command, "-o", str(tmp_path / "größe.csv")],
-        env={**os.environ, **ascii_only}, capture_output=True,
+        [*command, "--model", "lorenz63", "-o", str(tmp_path / "größe.csv")],
+        env={**os.environ, **ascii_only}, capture_output=True, timeout=60,
     )  # fmt: skip
     assert done.returncode == 2
     assert "größe.csv: the output is netCDF or zarr" in done.stderr.decode()

@@ -113,11 +113,11 @@ def with_times_of_windows(ds: xr.Dataset) -> xr.Dataset:
         They are not.
     """
     for name, variable in ds.variables.items():
-        declared = str(name).lower() in _TIME_NAMES or (
-            variable.dtype.kind in "Mfiu" and variable.ndim == 2 and _declares_time(variable)
-        )
-        if variable.ndim != 2 or not declared or variable.dtype.kind not in "Mfiu":
+        if variable.ndim != 2 or variable.dtype.kind not in "Mfiu":
             continue
+        called = str(name).lower() in _TIME_NAMES
+        if not _declares_time(variable) and not (called and name in (*ds.coords, "time")):
+            continue  # T may be a temperature
         windows = [dim for dim in variable.dims if is_window(ds, dim)]
         if len(windows) != 1:
             continue

@@ -25,6 +25,7 @@ _DEVIATIONS = ("error", "uncertainty", "stdev", "std", "stddev", "standard_error
                "error_std", "error_standard_deviation", "obserror", "sigma", "err", "errors",
                "stderr", "unc", "sd", "se")  # fmt: skip
 _VARIANCES = ("error_variance", "variance", "var", "error_var")
+_DENSITIES = ("sigma_t", "sigma_theta")  # of sea water, beside its temperatures t and theta
 _MODIFIER, _MULTIPLIER = "standard_error", "standard_error_multiplier"
 _DESCRIBED = re.compile(
     r"standard[ _](error|deviation|uncertainty)|uncertainty|"
@@ -214,7 +215,7 @@ def _named_after(ds: xr.Dataset, name: str) -> list[str]:
     kinds = [one for one in (*_DEVIATIONS, *_VARIANCES) if one != "var"]
     wanted = [f"{name.lower()}_{one}" for one in (*_DEVIATIONS, *_VARIANCES)]
     wanted += [f"{one}_{name.lower()}" for one in kinds]  # sigma_sst
-    return [known[one] for one in wanted if one in known]
+    return [known[one] for one in wanted if one in known and one not in _DENSITIES]
 
 
 def _sounds_like_error(name: str) -> bool:

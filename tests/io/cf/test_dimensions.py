@@ -146,3 +146,9 @@ def test_other_variables_over_windows_and_steps_stay() -> None:
     ds = dataset(("window", "time")).assign_coords(time=np.arange(3.0))
     ds["when"] = (("window", "time"), np.zeros((3, 3)))
     assert with_times_of_windows(ds).identical(ds)
+
+
+@pytest.mark.parametrize("name", ["T", "t"])
+def test_a_temperature_over_windows_and_steps_is_no_time(name) -> None:
+    ds = xr.Dataset({name: (("window", "time"), np.random.default_rng(0).normal(size=(2, 3)))})
+    assert with_times_of_windows(ds).identical(ds)

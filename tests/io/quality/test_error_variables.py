@@ -201,3 +201,8 @@ def test_the_total_of_several_errors_is_used():
     np.testing.assert_array_equal(found, DEVIATION)
     ds.sst.attrs["ancillary_variables"] = names[1]
     assert (normalise(ds, "sst").observation_error == 2.0).all()
+
+
+def test_a_density_is_no_error_of_a_temperature():
+    ds = observed("sigma_theta", of_data="degC", units="kg m-3").rename(sst="theta")
+    assert "observation_error" not in normalise(ds, "theta")
