@@ -170,7 +170,7 @@ def _expected(d: Array, square: Array) -> Array:
     low = float(np.median(d**2)) + 1e-300
     high = (low + float(square.max())) / _MEDIAN
     for _ in range(_BISECTIONS):
-        middle = np.sqrt(low * high)
+        middle = np.sqrt(low) * np.sqrt(high)
         larger = np.median(d**2 / expected(middle)) > _MEDIAN
         low, high = (middle, high) if larger else (low, middle)
     return expected(high)

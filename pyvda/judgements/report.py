@@ -184,26 +184,26 @@ def report_of(sample: SampledFile) -> Report:
     kinds = _kinds(sample)
     number = np.zeros(1) if sample.chosen is None else np.sum([k.number() for k in kinds], axis=0)
     known = judged & np.isfinite(ratio)
-    single = judged & (doubts & int(_SINGLE) > 0)
-    of_fit, usual = known, known if known.any() else judged
-    if 2 * (single & usual).sum() <= usual.sum():
+    usual = known if known.any() else judged
+    single = usual & (doubts & int(_SINGLE) > 0)
+    if 2 * single.sum() <= usual.sum():
         usual = usual & ~single
     if sample.chosen is not None:  # None where windows of a series were merged
         size = np.asarray(sample.innovation).shape[2]
         enough = (number >= FEW) & (number > min(_LOOSE * size, _ENOUGH))
-        usual, of_fit = usual[sample.chosen] & enough, known[sample.chosen] & enough
+        usual, known = usual[sample.chosen] & enough, known[sample.chosen] & enough
         ratio = ratio[sample.chosen]
         kinds = [kind.of_windows(usual) for kind in kinds]
     if not usual.any() or not (known.any() or sample.own_fit):
         return Report(**counts, findings=tuple(findings))
     fit, scattered = None, False  # without a fit the spread of innovations is unknown
     if known.any():
-        deviation = np.sqrt(2.0 / max(_data(sample, kinds, own), 1.0))
-        fit = mean_with_interval(ratio[usual & of_fit], 1.0, deviation, own)
+        data = max(_data(sample, kinds, own), 1.0)
+        fit = mean_with_interval(ratio[usual], 1.0, np.sqrt(2.0 / data), own)
         findings = [*_of_fit(fit, _FIT_OF_MEMBERS if sample.of_members else _FIT), *findings]
-        each = 2 / deviation**2 if sample.chosen is None else number[of_fit]
+        each = data if sample.chosen is None else number[known]
         each = each / _SCATTER_OF_MEMBERS if sample.of_members else each
-        scattered = bool(findings) or _scattered(ratio[of_fit], each, own)
+        scattered = bool(findings) or _scattered(ratio[known], each, own)
     bias, correlation, outliers, chance = of_innovations(*kinds)
     if sample.own_fit:
         far = _of_outliers(outliers, chance) if scattered else []

@@ -89,7 +89,7 @@ def hybrid_of_climatology(
     and their spectrum: the errors of forecasts are smaller than the climatology's anomalies, and
     smoother in their size but not in space. For other states it is the climatological covariance
     times a factor. Where the members' mean variance is above the climatology's, both parts are
-    reduced to that. The members' weight is 0.2 and 0.5 where none is given.
+    reduced to that. Without `weight` that of the members is 0.2 on a rectangle, else 0.5.
 
     Raises
     ------

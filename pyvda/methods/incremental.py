@@ -98,8 +98,9 @@ class IncrementalOptions(StatisticalOptions):
         where the control has at most 256 components; 0: none.
     ensemble : int
         Members at the last step, `final_ensemble`, from which the next window takes a part of B; 0:
-        none, and B is static. Where they are all of B, draws are scaled to what the data say of the
-        window's own B. Default: 0; 30 in a cycle without covariance.
+        none, and B is static. Where B is made from the members of the window before alone, and the
+        control has more than 256 components, draws are scaled by what the data say of that B.
+        Default: 0; 30 in a cycle without covariance.
     ensemble_of : {"draws", "analyses"}
         Whether the members are draws from the posterior, which cost hardly more than the standard
         deviation, or an ensemble of 4D-Vars with perturbed observations and backgrounds, whose

@@ -106,15 +106,15 @@ def _draws(
         _add_squares(cost, drawn, x, variance, members)
         kept = ends[begin : begin + count]  # the draws after those of the ensemble are not
         kept[:] = _run(cost, found, drawn[: len(kept)])
-    if _are_background(cost.options):
+    if _is_of_members(cost.options):
         ends *= np.sqrt(_factor(found.control, increments))
     return np.sqrt(variance), ends
 
 
-def _are_background(options: IncrementalOptions) -> bool:
-    """Tell whether B is made of members alone, without a covariance or a factor of the user's."""
-    given = isinstance(options.background, Ensemble)
-    return given and options.covariance is None and options.inflation == 1
+def _is_of_members(options: IncrementalOptions) -> bool:
+    """Tell whether B is made from members alone, without a covariance or a factor of the user's."""
+    of_members = isinstance(options.background, Ensemble)
+    return of_members and options.covariance is None and options.inflation == 1
 
 
 def _factor(control: Array, increments: list[float]) -> float:

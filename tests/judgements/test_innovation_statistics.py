@@ -50,3 +50,11 @@ def test_components_with_few_data_are_judged_by_field() -> None:
     assert [(name, list(columns)) for name, columns in groups] == [
         ("v", [2, 3]), ("component 0", [0]), ("component 4", [4]),
     ]  # fmt: skip
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_analysis_on_most_of_its_data_has_no_spread_to_compare_with() -> None:
+    d = np.zeros((4, 50, 1))
+    d[0, :8] = 1.0
+    kind = of_components(d, np.full(d.shape, 0.1), [])
+    assert of_innovations(kind)[2] == 0
