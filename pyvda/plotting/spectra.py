@@ -51,7 +51,7 @@ def plot_spectra(
     Raises
     ------
     InputError
-        As for `plot_maps`; or there is land.
+        As for `plot_maps`; or there is land, or no power but in the mean of each field.
     """
     field = fields_of(analysis, truth, variables=variables, window=window)[0]
     curves = [
@@ -65,12 +65,17 @@ def plot_spectra(
     ]
     found = {name: spectrum(field, values) for name, values, _ in curves}
     wavelength, _ = found["analysis"]
+    power = np.concatenate([found[name][1] for name in found])
+    if not (power > 0).any():
+        raise InputError(
+            f"{field.called} has no spectrum: it is constant, or has one point inside its edge; give "
+            "fields that vary"
+        )
     with axes_of(ax, (3.6, 2.9)) as axis:
         for name, _, colour in curves:
             label = field.called if name == "analysis" else name
             axis.loglog(wavelength, found[name][1], color=colour, label=label)
         # Of a model that damps its short waves to nothing: decades of rounding.
-        power = np.concatenate([found[name][1] for name in found])
         axis.set_ylim(bottom=max(power[power > 0].min(), 1e-9 * power.max()) / 2)
         axis.set_xlim(wavelength.max() * 1.05, wavelength.min() / 1.05)
         if "error" in found:

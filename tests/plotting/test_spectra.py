@@ -95,3 +95,10 @@ def test_of_vectors_and_into_given_axes() -> None:
     assert len(axis.lines) == 3  # no resolution to mark
     nothing = plot_spectra(analysis, xr.Dataset({"truth": (dims, 0.01 * x)}))
     assert nothing.get_title() == "no scale up to 80 grid spacings is resolved"
+
+
+@pytest.mark.parametrize("points", [N, 1])
+def test_without_power_there_is_no_spectrum(points) -> None:
+    ds = (waves([16.0], [0.0]) + 5.0).isel(x=slice(0, points), y=slice(0, points))
+    with pytest.raises(InputError, match="has no spectrum: it is constant"):
+        plot_spectra(ds)
