@@ -68,8 +68,8 @@ def plot_spectra(
     power = np.concatenate([found[name][1] for name in found])
     if not (power > 0).any():
         raise InputError(
-            f"{field.called} has no spectrum: it is constant, or has one point inside its edge; give "
-            "fields that vary"
+            f"{field.called} has no spectrum: it is constant, or has one point inside its edge; "
+            "give fields that vary"
         )
     with axes_of(ax, (3.6, 2.9)) as axis:
         for name, _, colour in curves:
