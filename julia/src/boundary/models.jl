@@ -16,7 +16,7 @@ text_at(p, bytes) = bytes == 0 ? "" : unsafe_string(p, bytes)
 function c_describe(a)
     guarded(a, file_of(a.handle), a.handle) do
         defaults = a.values == C_NULL && 1 <= a.handle <= length(REGISTERED)
-        given = defaults ? Int[] : [k for k in 1:a.fields if !isnan(unsafe_load(a.values, k))]
+        given = a.values == C_NULL ? Int[] : [k for k in 1:a.fields if !isnan(unsafe_load(a.values, k))]
         refused = defaults ? nothing : handle_refusal(a.handle, a.values, a.fields, given)
         refused === nothing || return refused
         whole = !defaults && length(given) == a.fields

@@ -124,7 +124,7 @@ function nearest!(found::Nearest, data::GroupedData, cells::Cells, q, most, limi
     (cv, rv) = cell_and_rest((map[2] - cells.corner[2]) / cells.width[2], nv)
     # In cells: how far the border of the point's own cell is, in the direction of the quadrant.
     (eu, ev) = (su > 0 ? 1 - ru : ru, sv > 0 ? 1 - rv : rv)
-    a₂ = data.period > 0 ? nu ÷ 2 : su > 0 ? nu - 1 - cu : cu
+    a₂ = data.period > 0 ? min(nu - 1, cld(nu, 2)) : su > 0 ? nu - 1 - cu : cu     # half of the circle
     b₂ = sv > 0 ? nv - 1 - cv : cv
     # Least distances to the cells `a` columns and `b` rows from the point's own, less what rounding may take.
     (wu, wv) = (1 - 1e-9) .* cells.width .* data.reach
@@ -140,7 +140,7 @@ function nearest!(found::Nearest, data::GroupedData, cells::Cells, q, most, limi
                 look!(found, data, cells, cell_number(cells, data, cu + su * s, cv + sv * b), q, most, limit, position, map, own)
             end
         end
-        if s <= b₂ && !empty_row(cells, data, cu, cu + su * min(s - 1, a₂), cv + sv * s)
+        if 0 < s <= b₂ && !empty_row(cells, data, cu, cu + su * min(s - 1, a₂), cv + sv * s)
             for a in 0:min(s - 1, a₂)
                 beside(a) + row > nearer() && break
                 look!(found, data, cells, cell_number(cells, data, cu + su * a, cv + sv * s), q, most, limit, position, map, own)

@@ -4,7 +4,7 @@ using VDA: GroupedData, Cells, Nearest, nearest!, in_quadrant, wrapped
 
 @testset "the nearest data of each quadrant" begin
     rng = MersenneTwister(2)
-    for (n, period, whole) in ((0, 0.0, false), (1, 0.0, false), (7, 0.0, false), (300, 0.0, false), (300, 360.0, false), (60, 0.0, true))
+    for (n, period, whole) in ((0, 0.0, false), (1, 0.0, false), (7, 0.0, false), (300, 0.0, false), (10, 360.0, false), (300, 360.0, false), (60, 0.0, true))
         map_ = period > 0 ? [360 .* rand(rng, 1, n); 20 .* rand(rng, 1, n)] : 50 .* rand(rng, 2, n)
         # On a grid, with points on the borders of cells; a tie has no nearest datum, so that columns differ in width.
         whole && (map_ = hcat(([1.01i^1.1, 1.37j^1.2] for i in 0:9 for j in 0:5)...))
