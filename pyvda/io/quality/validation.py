@@ -75,7 +75,7 @@ def _expect_no_codes(ds: xr.Dataset, found: Statistics) -> None:
         return
     parts = layout.of_file(ds) or [(names.OBSERVATION, slice(None), whole.attrs)]
     for name, place, attrs in parts:
-        ends = np.fmin.reduce(found.low[place]), np.fmax.reduce(found.high[place])
+        ends = found.low[place].min(), found.high[place].max()
         codes = [one for one in map(float, ends) if missing_codes.is_code(one)]
         if codes and not missing_codes.states_range(attrs):
             _expect_near(whole.isel({names.STATE: place}), codes, name)
@@ -84,7 +84,8 @@ def _expect_no_codes(ds: xr.Dataset, found: Statistics) -> None:
 def _expect_near(observation: xr.DataArray, codes: list[float], name: object) -> None:
     others = observation.where(~observation.isin(codes))
     ends = xr.Dataset(
-        {"low": others.min(), "high": others.max(), "count": others.count(),
+        {"low": others.fillna(np.inf).min(skipna=False),
+         "high": others.fillna(-np.inf).max(skipna=False), "count": others.count(),
          "all": observation.count()}
     ).compute()  # fmt: skip
     for one in codes:
@@ -169,7 +170,7 @@ class Statistics:
         Sum of squared errors and number of data with an error, at each step; zeros if the file
         gives no errors.
     low, high : (D,)
-        The least and the largest value of each component; NaN without any.
+        The least and the largest value of each component; inf and -inf without any.
     """
 
     infinite: int
@@ -196,14 +197,15 @@ def statistics(ds: xr.Dataset) -> Statistics:
     steps = ds.sizes[names.TIME]
     counts: Counter[str] = Counter()
     square, count = np.zeros(steps), np.zeros(steps)
-    low, high = np.full((2, ds.sizes[names.STATE]), np.nan)
+    low = np.full(ds.sizes[names.STATE], np.inf)
+    high = -low
     for part in _parts(ds):
         found = _wanted(ds.isel(part)).compute()
         for name in ("infinite", "observed", "bad_error", "rejected", "invalid"):
             counts[name] += int(found.get(name, 0))
         components = part.get(names.STATE, slice(None))
-        low[components] = np.fmin(low[components], found["low"].values)
-        high[components] = np.fmax(high[components], found["high"].values)
+        low[components] = np.minimum(low[components], found["low"].values)
+        high[components] = np.maximum(high[components], found["high"].values)
         if "square" in found:
             at = part.get(names.TIME, slice(None))
             square[at] += found["square"].values
@@ -239,7 +241,8 @@ def _wanted(ds: xr.Dataset) -> xr.Dataset:
     along = [dim for dim in observation.dims if dim != names.STATE]
     wanted = xr.Dataset(
         {"infinite": np.isinf(observation).sum(), "observed": there.sum(),
-         "low": observation.min(along), "high": observation.max(along)}
+         "low": observation.fillna(np.inf).min(along, skipna=False),
+         "high": observation.fillna(-np.inf).max(along, skipna=False)}
     ).reset_coords(drop=True)  # fmt: skip
     if names.OBSERVATION_ERROR in ds:
         error = ds[names.OBSERVATION_ERROR]

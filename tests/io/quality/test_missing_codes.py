@@ -109,3 +109,12 @@ def test_rows_of_a_file(tmp_path):
     with pytest.warns(Notice, match="value has 15 times the value -9999"):
         found = pyvda.open_observations(tmp_path / "r.nc", model=MODEL)
     assert int(found.observation.count()) == 45
+
+
+@pytest.mark.filterwarnings("error:All-NaN")
+def test_a_component_without_data_in_chunks_is_passed_over_in_silence():
+    ds = observed(np.nan)
+    ds["y"][:, 1] = np.nan
+    found, statistics = prepared(ds.chunk(time=5), "y", MODEL)
+    np.testing.assert_array_equal(found.observation, ds.y)
+    np.testing.assert_array_equal(statistics.high, ds.y.max("time").fillna(-np.inf))
