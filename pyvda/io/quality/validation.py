@@ -170,7 +170,7 @@ class Statistics:
         Sum of squared errors and number of data with an error, at each step; zeros if the file
         gives no errors.
     low, high : (D,)
-        The least and the largest value of each component; inf and -inf without any.
+        The least and the largest value of each component in dask chunks, else inf and -inf.
     """
 
     infinite: int
@@ -203,9 +203,10 @@ def statistics(ds: xr.Dataset) -> Statistics:
         found = _wanted(ds.isel(part)).compute()
         for name in ("infinite", "observed", "bad_error", "rejected", "invalid"):
             counts[name] += int(found.get(name, 0))
-        components = part.get(names.STATE, slice(None))
-        low[components] = np.minimum(low[components], found["low"].values)
-        high[components] = np.maximum(high[components], found["high"].values)
+        if "low" in found:
+            at = part.get(names.STATE, slice(None))
+            low[at] = np.minimum(low[at], found["low"].values)
+            high[at] = np.maximum(high[at], found["high"].values)
         if "square" in found:
             at = part.get(names.TIME, slice(None))
             square[at] += found["square"].values
@@ -238,12 +239,12 @@ def _wanted(ds: xr.Dataset) -> xr.Dataset:
     """Return the statistics of some observations, not yet computed."""
     observation = ds[names.OBSERVATION]
     there = observation.notnull()
-    along = [dim for dim in observation.dims if dim != names.STATE]
-    wanted = xr.Dataset(
-        {"infinite": np.isinf(observation).sum(), "observed": there.sum(),
-         "low": observation.fillna(np.inf).min(along, skipna=False),
-         "high": observation.fillna(-np.inf).max(along, skipna=False)}
-    ).reset_coords(drop=True)  # fmt: skip
+    wanted = xr.Dataset({"infinite": np.isinf(observation).sum(), "observed": there.sum()})
+    if observation.chunks is not None:
+        along = [dim for dim in observation.dims if dim != names.STATE]
+        low = observation.fillna(np.inf).min(along, skipna=False)
+        high = observation.fillna(-np.inf).max(along, skipna=False)
+        wanted = wanted.assign(low=low.drop_vars(low.coords), high=high.drop_vars(high.coords))
     if names.OBSERVATION_ERROR in ds:
         error = ds[names.OBSERVATION_ERROR]
         wanted["bad_error"] = (there & ~((error > 0) & np.isfinite(error))).sum()
