@@ -99,7 +99,7 @@ def with_estimate(
             "independent of each other, but their backgrounds are an earlier analysis; give "
             "observation_variance as a number, and no estimate of the bias"
         )
-    others = [n for n in (names.POINT_OBSERVATION, names.CHANNEL_OBSERVATION) if n in windows]
+    others = [n for n in names.OTHER_OBSERVATIONS if n in windows]
     if others:
         raise InputError(
             "the errors of the observations can be estimated from observations of components at "

@@ -47,6 +47,8 @@ POINTS = (POINT_TIME, POINT_OBSERVATION, POINT_OPERATOR, POINT_COMPONENT, POINT_
 # Observations that are a function of the state; see io/tables/channels.py.
 CHANNEL = "channel"
 CHANNEL_OBSERVATION = "channel_observation"
+# Observations that are not of components at the analysis times.
+OTHER_OBSERVATIONS = (POINT_OBSERVATION, CHANNEL_OBSERVATION)
 CHANNEL_ERROR = "channel_error"
 CHANNEL_INNOVATION = "channel_innovation"
 CHANNELS = (CHANNEL_OBSERVATION, CHANNEL_ERROR)

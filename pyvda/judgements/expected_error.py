@@ -63,7 +63,7 @@ def expect_posterior(model: Model, observed: xr.Dataset) -> None:
             f"components, but {model.name} has {model.state_size}; leave out spread (--spread), or "
             "choose a method with a spread of its own, such as ensemble-smoother"
         )
-    others = [n for n in (names.POINT_OBSERVATION, names.CHANNEL_OBSERVATION) if n in observed]
+    others = [n for n in names.OTHER_OBSERVATIONS if n in observed]
     if others:
         raise InputError(
             "spread takes observations of components at the analysis times, but the file has "

@@ -48,7 +48,7 @@ def check(ds: xr.Dataset, *, said: bool = False) -> Statistics:
         bad_data.say(found.rejected, found.invalid, ds[names.REJECTED].attrs.get("comment", ""))
     expect_none_infinite(names.OBSERVATION, found.infinite)
     _expect_no_codes(ds, found)
-    elsewhere = names.POINT_OBSERVATION in ds or names.CHANNEL_OBSERVATION in ds
+    elsewhere = any(name in ds for name in names.OTHER_OBSERVATIONS)
     if not found.observed and not elsewhere:
         bad = found.rejected + found.invalid
         reason = f" that the file calls good ({bad} it calls bad)" if bad else ""

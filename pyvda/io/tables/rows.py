@@ -64,7 +64,7 @@ def is_table(ds: xr.Dataset, model: Model | None = None) -> bool:
 
     With a model, also a discrete sampling geometry whose instances are called like its components.
     """
-    if names.POINT_OBSERVATION in ds or names.CHANNEL_OBSERVATION in ds:
+    if any(name in ds for name in names.OTHER_OBSERVATIONS):
         return False
     rows_of = {v.dims for v in ds.data_vars.values() if v.ndim == 1 and v.dtype.kind in "fiu"}
     labelled = any(
